@@ -1,0 +1,68 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+var (
+	// ErrNotFound means that there is no such record (any more).
+	ErrNotFound = errors.New("no such record")
+
+	// ErrUnavailable means that the engine could not be reached, or was too busy for too long. The caller
+	// may try again later; a write that ended so may have been kept.
+	ErrUnavailable = errors.New("the store is unavailable")
+
+	// ErrSchema means that migrations are missing from the database, or that it holds some that this
+	// program does not know.
+	ErrSchema = errors.New("the schema is not the one this program needs")
+
+	// ErrLastAdmin refuses the change that would leave no enabled admin.
+	ErrLastAdmin = errors.New("the last active admin can not be deleted, disabled or demoted")
+
+	// ErrUserChanged refuses a session whose user was deleted, disabled or had all sessions ended after
+	// the login began.
+	ErrUserChanged = errors.New("the user changed while the login was under way")
+)
+
+// ConflictError refuses a write because another record holds the same value in a field that is unique.
+type ConflictError struct {
+	Field string // the field's name on the wire: "email", "user"
+}
+
+func (e *ConflictError) Error() string { return fmt.Sprintf("another record has this %s", e.Field) }
+
+// InvalidError lists every field of a record that can not be kept as it is.
+type InvalidError struct {
+	Fields []FieldError // at least one
+}
+
+// FieldError says what is wrong with one field, in a sentence for a person and a word for a program.
+type FieldError struct {
+	Field   string // the field's name on the wire
+	Code    string // stable, snake_case: "required", "too_long"…
+	Message string // a sentence that may be shown to whoever sent the value; it never repeats the value
+}
+
+func (e *InvalidError) Error() string {
+	s := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		s[i] = f.Field + ": " + f.Message
+	}
+	return strings.Join(s, " ")
+}
+
+// invalid collects faults; err is nil while there are none.
+type invalid []FieldError
+
+func (v *invalid) add(field, code, message string) {
+	*v = append(*v, FieldError{Field: field, Code: code, Message: message})
+}
+
+func (v invalid) err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	return &InvalidError{Fields: v}
+}
