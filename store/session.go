@@ -44,8 +44,9 @@ type Sessions interface {
 	// Session gives one session, ended or not, or ErrNotFound.
 	Session(ctx context.Context, id string) (Session, error)
 
-	// EndSession ends one session. It does nothing if there is no such session or it has ended.
-	EndSession(ctx context.Context, id string) error
+	// EndSession ends one session and gives it as it is then; one that has ended keeps its first end.
+	// ErrNotFound if there is no such session.
+	EndSession(ctx context.Context, id string) (Session, error)
 
 	// EndedSessions gives every session whose end became visible since the mark and whose TokenExp is
 	// after alive, in no order, perhaps some of them again; and the mark to ask with next time. An end
