@@ -66,3 +66,20 @@ func (v invalid) err() error {
 	}
 	return &InvalidError{Fields: v}
 }
+
+// JoinInvalid makes one *InvalidError of two faults of the same record. Either may be nil, and an error of
+// another kind is given back alone.
+func JoinInvalid(a, b error) error {
+	var x, y *InvalidError
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	case !errors.As(a, &x):
+		return a
+	case !errors.As(b, &y):
+		return b
+	}
+	return &InvalidError{Fields: append(x.Fields[:len(x.Fields):len(x.Fields)], y.Fields...)}
+}

@@ -1,0 +1,51 @@
+package auth
+
+import (
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// MinSecret is the shortest secret in bytes: a key of the size of the hash's output (RFC 7518 section 3.2,
+// RFC 8725 section 3.5).
+const MinSecret = 32
+
+// CheckSecret says what is wrong with a signing secret, without repeating it.
+func CheckSecret(secret string) error {
+	switch {
+	case len(secret) < MinSecret:
+		return fmt.Errorf("it has %d bytes, and %d or more are needed", len(secret), MinSecret)
+	case strings.Contains(secret, ","):
+		return errors.New("it holds a comma, which separates secrets from each other")
+	}
+	return nil
+}
+
+// key is one secret that access tokens may be signed with. The secret's own bytes are the key, so that any
+// holder of it can check a token with any JWT library.
+type key struct {
+	id     string // the kid: says which secret, and nothing about it
+	secret []byte
+}
+
+func newKey(secret string) (key, error) {
+	if err := CheckSecret(secret); err != nil {
+		return key{}, err
+	}
+	id, err := hkdf.Key(sha256.New, []byte(secret), nil, "clientes kid", 8)
+	if err != nil {
+		return key{}, fmt.Errorf("derive kid: %w", err)
+	}
+	return key{id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret)}, nil
+}
+
+// signed says whether mac is HMAC-SHA-256 of text under k.
+func (k key) signed(text string, mac []byte) bool {
+	h := hmac.New(sha256.New, k.secret)
+	h.Write([]byte(text))
+	return hmac.Equal(h.Sum(nil), mac)
+}
