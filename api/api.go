@@ -1,0 +1,148 @@
+// Package api is the only room that speaks HTTP, JSON and Gin. It turns a request into a call of a plain
+// function and what that gives into a response: one table of routes, one decoder, one table of errors.
+//
+// It does not know which engine is below, nor how a token is made.
+package api
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+// Config is what a Server is made of. Store, Auth, Now and Log are needed.
+type Config struct {
+	Store store.Store
+	Auth  *auth.Auth
+	Log   *slog.Logger
+	Now   func() time.Time // time.Now, but for tests
+
+	// TrustedProxies are the networks whose X-Forwarded-For is believed; nobody else's is.
+	TrustedProxies []netip.Prefix
+
+	// RequireIfMatch refuses to write over a record without If-Match (428).
+	RequireIfMatch bool
+}
+
+// Server answers the requests of clientes. It is an http.Handler.
+type Server struct {
+	cfg      Config
+	engine   *gin.Engine
+	draining atomic.Bool
+}
+
+// route is one line of the table of routes: who may call it, which query parameters it takes, what answers.
+type route struct {
+	method string
+	path   string
+	may    access
+	query  []string
+	answer gin.HandlerFunc
+}
+
+// access says who may call a route: anybody, or a user of a role or above. A route without one can not be
+// mounted.
+type access string
+
+const (
+	anybody access = "anybody"
+	viewers        = access(store.Viewer)
+	editors        = access(store.Editor)
+)
+
+func (s *Server) routes() []route {
+	return []route{
+		{"GET", "/", anybody, nil, serve(s, 200, s.home)},
+		{"POST", "/login", anybody, nil, serve(s, 200, s.login)},
+		{"POST", "/logout", anybody, nil, serve(s, 200, s.logout)},
+
+		{"GET", "/clientes", viewers, []string{"limit", "cursor"}, serve(s, 200, s.listClientes)},
+		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
+		{"GET", "/clientes/:id", viewers, nil, serve(s, 200, s.getCliente)},
+		{"PUT", "/clientes/:id", editors, nil, serve(s, 200, s.replaceCliente)},
+		{"PATCH", "/clientes/:id", editors, nil, serve(s, 200, s.patchCliente)},
+		{"DELETE", "/clientes/:id", editors, nil, serve(s, 204, s.deleteCliente)},
+
+		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
+		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
+	}
+}
+
+// New makes a Server.
+func New(cfg Config) (*Server, error) {
+	gin.SetMode(gin.ReleaseMode) // or it prints to standard output
+	s := &Server{cfg: cfg, engine: gin.New()}
+	e := s.engine
+	e.RedirectTrailingSlash = false
+	e.HandleMethodNotAllowed = true
+	e.UseRawPath = true // or /clientes/5%2Fhistory would be /clientes/5/history
+	e.UnescapePathValues = false
+	e.RemoteIPHeaders = []string{"X-Forwarded-For"}
+	trusted := make([]string, len(cfg.TrustedProxies))
+	for i, p := range cfg.TrustedProxies {
+		trusted[i] = p.String()
+	}
+	if err := e.SetTrustedProxies(trusted); err != nil {
+		return nil, fmt.Errorf("trusted proxies: %w", err)
+	}
+
+	e.Use(s.begin, s.recover)
+	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
+	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethodNotAllowed) })
+	published, err := pages()
+	if err != nil {
+		return nil, err
+	}
+	routes := s.routes()
+	for _, p := range published {
+		routes = append(routes, route{"GET", p.path, anybody, nil, gin.WrapH(p)})
+	}
+	allow := make(map[string][]string)
+	for _, r := range routes {
+		for _, method := range withHead(r.method) {
+			e.Handle(method, r.path, s.verifyJWT(r.may), s.checkQuery(r.query), r.answer)
+			allow[r.path] = append(allow[r.path], method)
+		}
+	}
+	for path, methods := range allow {
+		slices.Sort(methods)
+		e.OPTIONS(path, serveOptions(strings.Join(append(methods, "OPTIONS"), ", ")))
+	}
+	return s, nil
+}
+
+// withHead adds HEAD to GET: net/http then drops the body.
+func withHead(method string) []string {
+	if method == "GET" {
+		return []string{"GET", "HEAD"}
+	}
+	return []string{method}
+}
+
+func serveOptions(allow string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		c.Header("Allow", allow)
+		c.Writer.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.engine.ServeHTTP(w, r)
+}
+
+// Drain tells the world that this server is about to stop: /readyz answers 503, and every answer asks its
+// client to open another connection next time, somewhere else.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+}

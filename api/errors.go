@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+// The errors that are born here. What a client did wrong is told in more words by a requestError.
+var (
+	errNoRoute              = errors.New("no such path")
+	errMethodNotAllowed     = errors.New("method not allowed")
+	errMalformedBody        = errors.New("malformed body")
+	errInvalidParameter     = errors.New("invalid parameter")
+	errBodyTooLarge         = errors.New("body too large")
+	errUnsupportedMediaType = errors.New("unsupported media type")
+	errTokenMissing         = errors.New("token missing")
+	errForbidden            = errors.New("the role does not allow this")
+	errVersionMismatch      = errors.New("the record is not at that version")
+	errPreconditionRequired = errors.New("If-Match is required")
+	errDraining             = errors.New("the server is stopping")
+)
+
+// requestError is one of the errors above with a sentence for the client that made it.
+type requestError struct {
+	kind    error
+	message string
+}
+
+func (e *requestError) Error() string { return e.kind.Error() + ": " + e.message }
+func (e *requestError) Unwrap() error { return e.kind }
+
+func malformed(format string, args ...any) error {
+	return &requestError{kind: errMalformedBody, message: fmt.Sprintf(format, args...)}
+}
+
+func invalidParameter(format string, args ...any) error {
+	return &requestError{kind: errInvalidParameter, message: fmt.Sprintf(format, args...)}
+}
+
+// reply is what a client is told of an error.
+type reply struct {
+	status  int
+	code    string // stable, for programs
+	message string // for people
+}
+
+// replies is where errors become answers: the first line that the error is wins. What no line knows is an
+// "internal" 500, and no error's own text reaches a client.
+var replies = []struct {
+	err error
+	reply
+}{
+	{errNoRoute, reply{404, "not_found", "There is no such path."}},
+	{errMethodNotAllowed, reply{405, "method_not_allowed", "This path does not take this method; see the Allow header."}},
+	{errMalformedBody, reply{400, "malformed_body", "The body could not be read."}},
+	{errInvalidParameter, reply{400, "invalid_parameter", "A query parameter is not right."}},
+	{errBodyTooLarge, reply{413, "body_too_large", "The body is larger than 1 MiB."}},
+	{errUnsupportedMediaType, reply{415, "unsupported_media_type", "This path does not take this Content-Type."}},
+	{errTokenMissing, reply{401, "token_missing", "No token provided."}},
+	{auth.ErrTokenInvalid, reply{401, "token_invalid", "Failed to authenticate token."}},
+	{auth.ErrTokenExpired, reply{401, "token_expired", "Failed to authenticate token."}},
+	{auth.ErrTokenRevoked, reply{401, "token_revoked", "Failed to authenticate token."}},
+	{auth.ErrInvalidLogin, reply{401, "invalid_login", "Invalid Login!"}},
+	{errForbidden, reply{403, "forbidden", "Your role does not allow this."}},
+	{store.ErrNotFound, reply{404, "not_found", "There is no such record."}},
+	{errVersionMismatch, reply{412, "version_mismatch", "The record has changed since; read it again."}},
+	{errPreconditionRequired, reply{428, "precondition_required", "Say which version you mean with If-Match: the ETag of the record."}},
+	{auth.ErrOverloaded, reply{503, "overloaded", "Too many logins at once; try again shortly."}},
+	{errDraining, reply{503, "overloaded", "The server is stopping."}},
+	{store.ErrSchema, reply{503, "store_unavailable", "The migrations are not in, or are of another version."}},
+	{store.ErrUnavailable, reply{503, "store_unavailable", "The store does not answer; try again shortly."}},
+	// The client hung up, or its request took longer than it may: whoever still reads this may try again.
+	{context.Canceled, reply{503, "overloaded", "The request took too long; try again shortly."}},
+	{context.DeadlineExceeded, reply{503, "overloaded", "The request took too long; try again shortly."}},
+}
+
+// retryAfter is what 429 and 503 say in Retry-After, in seconds.
+const retryAfter = "1"
+
+// maxFieldErrors is how many faults of one body are told.
+const maxFieldErrors = 100
+
+// problem is the one shape of every error.
+type problem struct {
+	Auth      *bool        `json:"auth,omitzero"` // false in answers about authentication, else absent
+	Message   string       `json:"message"`
+	Code      string       `json:"code"`
+	Errors    []fieldError `json:"errors,omitempty"`
+	RequestID string       `json:"request_id"`
+}
+
+type fieldError struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+	Code    string `json:"code"`
+}
+
+// problemFor gives the status and the answer for an error.
+func problemFor(err error) (int, problem) {
+	var (
+		invalid  *store.InvalidError
+		conflict *store.ConflictError
+		request  *requestError
+	)
+	switch {
+	case errors.As(err, &invalid):
+		p := problem{Message: "Some fields are not valid.", Code: "validation_failed"}
+		for _, f := range invalid.Fields[:min(len(invalid.Fields), maxFieldErrors)] {
+			p.Errors = append(p.Errors, fieldError{Field: f.Field, Message: f.Message, Code: f.Code})
+		}
+		return http.StatusUnprocessableEntity, p
+	case errors.As(err, &conflict):
+		return http.StatusConflict, problem{
+			Message: "Another record has the same " + conflict.Field + ".",
+			Code:    "conflict",
+			Errors:  []fieldError{{Field: conflict.Field, Message: "Another record has this value.", Code: "taken"}},
+		}
+	}
+	r := reply{http.StatusInternalServerError, "internal", "Something went wrong on our side; the log has it under the request_id."}
+	for _, line := range replies {
+		if errors.Is(err, line.err) {
+			r = line.reply
+			break
+		}
+	}
+	p := problem{Message: r.message, Code: r.code}
+	if errors.As(err, &request) {
+		p.Message = request.message
+	}
+	if r.status == http.StatusUnauthorized {
+		p.Auth = new(bool)
+	}
+	return r.status, p
+}

@@ -1,0 +1,277 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+// maxBody is the largest body of a request, in bytes.
+const maxBody = 1 << 20
+
+// serve makes a route of a plain function; nowhere else does a function that answers meet Gin. P is *In, whose
+// decode says what In takes from the request.
+func serve[In, Out any, P interface {
+	*In
+	decode(*request) error
+}](s *Server, status int, f func(context.Context, In) (Out, error)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		var in In
+		if err := P(&in).decode(&request{Context: c}); err != nil {
+			s.fail(c, err)
+			return
+		}
+		// Not Gin's own context, which does not end when the client hangs up.
+		out, err := f(c.Request.Context(), in)
+		if err != nil {
+			s.fail(c, err)
+			return
+		}
+		s.reply(c, status, out)
+	}
+}
+
+// nothing is the input of a route that takes none, and the output of one that answers without a body.
+type nothing struct{}
+
+func (*nothing) decode(*request) error { return nil }
+
+// reply writes what a function gave: buffered first, so that a fault can still become an error, then the
+// status. A view may have a header method for the headers it owes, a status of its own, and an appendJSON
+// that is quicker than reflection.
+func (s *Server) reply(c *gin.Context, status int, out any) {
+	h := c.Writer.Header()
+	if v, ok := out.(interface{ header(http.Header) }); ok {
+		v.header(h)
+	}
+	if v, ok := out.(interface{ status() int }); ok {
+		status = v.status()
+	}
+	if status == http.StatusNoContent || status == http.StatusNotModified {
+		c.Writer.WriteHeader(status)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	var err error
+	switch v := out.(type) {
+	case interface{ appendJSON([]byte) []byte }:
+		*buf = v.appendJSON((*buf)[:0])
+	default:
+		*buf, err = appendReflected((*buf)[:0], v)
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
+	c.Writer.WriteHeader(status)
+	_, _ = c.Writer.Write(*buf) // the client hung up: nobody is left to tell
+}
+
+var jsonType = []string{"application/json; charset=utf-8"}
+
+// buffers are reused because a list of a hundred customers is a hundred kilobytes.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+func appendReflected(b []byte, v any) ([]byte, error) {
+	j, err := json.Marshal(v)
+	return append(b, j...), err
+}
+
+// fail answers with an error, in the one shape, and leaves it for the log.
+func (s *Server) fail(c *gin.Context, err error) {
+	status, p := problemFor(err)
+	x := exchangeOf(c)
+	x.err = err
+	p.RequestID = x.id
+	h := c.Writer.Header()
+	switch status {
+	case http.StatusUnauthorized:
+		challenge := `Bearer realm="clientes"`
+		if !errors.Is(err, errTokenMissing) && !errors.Is(err, auth.ErrInvalidLogin) {
+			challenge += `, error="invalid_token"`
+		}
+		h.Set("WWW-Authenticate", challenge)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		h.Set("Retry-After", retryAfter)
+	}
+	body, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // a problem is text and numbers
+	}
+	h["Content-Type"] = jsonType
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	c.Abort()
+	c.Writer.WriteHeader(status)
+	_, _ = c.Writer.Write(body)
+}
+
+// request is what a decode method reads from.
+type request struct{ *gin.Context }
+
+// id gives the record's id in the path. What is not a positive integer names no record.
+func (r *request) id() (int64, error) {
+	s := r.Param("id")
+	id, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || id < 1 || s[0] == '+' || s[0] == '0' {
+		return 0, store.ErrNotFound
+	}
+	return id, nil
+}
+
+// query gives a query parameter that the route takes; each is there once at most.
+func (r *request) query(name string) (value string, given bool) {
+	if r.Request.URL.RawQuery == "" {
+		return "", false
+	}
+	return r.Context.GetQuery(name)
+}
+
+// checkQuery refuses query parameters that a route does not take, or that are given twice.
+func (s *Server) checkQuery(takes []string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if c.Request.URL.RawQuery == "" {
+			return
+		}
+		q, err := url.ParseQuery(c.Request.URL.RawQuery)
+		if err != nil {
+			s.fail(c, invalidParameter("The query string is malformed."))
+			return
+		}
+		for name, values := range q {
+			switch {
+			case !slices.Contains(takes, name):
+				s.fail(c, invalidParameter("There is no parameter %q here.", printable(name)))
+				return
+			case len(values) > 1:
+				s.fail(c, invalidParameter("The parameter %q is given more than once.", name))
+				return
+			}
+		}
+	}
+}
+
+// printable cuts what a stranger named to a length that is fit for a message.
+func printable(name string) string {
+	const most = 64
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	if utf8.RuneCountInString(name) > most {
+		name = string([]rune(name)[:most]) + "…"
+	}
+	return name
+}
+
+// The media types that bodies come in.
+const (
+	mediaJSON       = "application/json"
+	mediaMergePatch = "application/merge-patch+json"
+	mediaForm       = "application/x-www-form-urlencoded"
+)
+
+// body reads a body of one of the media types. An empty body without a type is "" and no error: the decoder
+// of a body that must be there refuses it.
+func (r *request) body(types ...string) (media string, body []byte, err error) {
+	req := r.Request
+	if req.ContentLength > maxBody {
+		return "", nil, errBodyTooLarge
+	}
+	body, err = io.ReadAll(http.MaxBytesReader(r.Writer, req.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return "", nil, errBodyTooLarge
+	case err != nil:
+		return "", nil, malformed("The body did not arrive whole.")
+	}
+	given := req.Header.Get("Content-Type")
+	if given == "" && len(body) == 0 {
+		return "", nil, nil
+	}
+	media, params, err := mime.ParseMediaType(given)
+	charset, hasCharset := params["charset"]
+	encoding := req.Header.Get("Content-Encoding")
+	switch {
+	case err != nil || !slices.Contains(types, media):
+		return "", nil, &requestError{errUnsupportedMediaType, "Send a body with the Content-Type " + strings.Join(types, " or ") + "."}
+	case hasCharset && !strings.EqualFold(charset, "utf-8"):
+		return "", nil, &requestError{errUnsupportedMediaType, "Send the body in UTF-8."}
+	case encoding != "" && !strings.EqualFold(encoding, "identity"):
+		return "", nil, &requestError{errUnsupportedMediaType, "Send the body without a Content-Encoding."}
+	}
+	return media, body, nil
+}
+
+// unmarshal reads one JSON value strictly: names once and in their exact case, nothing after it, no broken
+// Unicode. The fault that it gives names the place.
+func unmarshal(body []byte, v any) error {
+	err := json.Unmarshal(body, v)
+	var (
+		syntax   *jsontext.SyntacticError
+		semantic *json.SemanticError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case len(body) == 0:
+		return malformed("The body is empty.")
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return malformed("The member %q is there twice.", printable(syntax.JSONPointer.LastToken()))
+	case errors.As(err, &syntax):
+		return malformed("The body is not valid JSON, at byte %d.", syntax.ByteOffset)
+	case errors.As(err, &semantic) && semantic.JSONPointer != "":
+		return malformed("The member %q has the wrong type, at byte %d.", printable(string(semantic.JSONPointer[1:])), semantic.ByteOffset)
+	}
+	return malformed("The body is not a JSON object.")
+}
+
+// optionalText is a text member of a body, which may be absent or null: both mean "".
+type optionalText struct {
+	given bool
+	text  string
+}
+
+// UnmarshalJSONFrom reads a string or null.
+func (t *optionalText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	t.given = true
+	if dec.PeekKind() == 'n' {
+		return dec.SkipValue()
+	}
+	return json.UnmarshalDecode(dec, &t.text)
+}
+
+// unknownMembers gives a fault for each member of an object that no field took.
+func unknownMembers(object jsontext.Value) error {
+	if len(object) == 0 {
+		return nil
+	}
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(object, &members); err != nil {
+		return malformed("The body is not a JSON object.")
+	}
+	var e store.InvalidError
+	for name := range members {
+		e.Fields = append(e.Fields, store.FieldError{
+			Field: printable(name), Code: "unknown_member", Message: "There is no such member.",
+		})
+	}
+	slices.SortFunc(e.Fields, func(a, b store.FieldError) int { return strings.Compare(a.Field, b.Field) })
+	return &e
+}
