@@ -179,4 +179,3 @@ func givenTokens(h http.Header) []string {
 	}
 	return tokens
 }
-

@@ -133,7 +133,10 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 
 // checkPassword gives the enabled user of that name and password, or ErrInvalidLogin after the same work.
 func (a *Auth) checkPassword(ctx context.Context, name, password string) (store.User, error) {
-	u, err := a.cfg.Store.UserByName(ctx, name)
+	u, err := store.User{}, store.ErrNotFound
+	if store.ValidUserName(name) { // else no store need look at what a stranger wrote
+		u, err = a.cfg.Store.UserByName(ctx, name)
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		u.PasswordHash = nobodysHash

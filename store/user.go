@@ -97,7 +97,7 @@ func (u User) ActiveAdmin() bool { return u.Role == Admin && !u.Disabled }
 // fault. The password hash is not looked at.
 func (u User) Validate() (User, error) {
 	var v invalid
-	if !validUserName(u.Name) {
+	if !ValidUserName(u.Name) {
 		v.add("user", "invalid_user", "A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -")
 	}
 	u.Email = v.email("email", u.Email)
@@ -107,7 +107,8 @@ func (u User) Validate() (User, error) {
 	return u, v.err()
 }
 
-func validUserName(s string) bool {
+// ValidUserName says whether s may be a user's name.
+func ValidUserName(s string) bool {
 	if len(s) < 1 || len(s) > MaxUserName {
 		return false
 	}
