@@ -1,0 +1,206 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/pressly/goose/v3"
+	driver "modernc.org/sqlite"
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrate makes the file that the URL names if it is absent, readable by its owner alone, and applies the
+// migrations that it lacks. Any number of processes may do so at once: they take turns, by a lock on a file
+// beside it whose name ends in ".lock", which the system gives free when its holder dies. A database that
+// holds migrations of a newer program is store.ErrSchema and is left as it is.
+func Migrate(ctx context.Context, databaseURL string) error {
+	path, err := pathOf(databaseURL)
+	if err != nil {
+		return err
+	}
+	// goose has no lock of its own for SQLite, and without one a start beside another one fails.
+	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
+	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
+		return fmt.Errorf("migrate %s: wait for the lock: %w", path, err)
+	}
+	defer lock.Close()
+	if err := migrate(ctx, path); err != nil {
+		return fmt.Errorf("migrate %s: %w", path, err)
+	}
+	return nil
+}
+
+// Migrations tells which migrations the database that the URL names holds and lacks, by version. Those that
+// this program does not know have no Name. An absent file lacks them all and stays absent.
+func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
+	path, err := pathOf(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return known()
+	}
+	has, err := statusOf(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations of %s: %w", path, err)
+	}
+	return has, nil
+}
+
+// migrate does the work of Migrate for who holds the lock.
+func migrate(ctx context.Context, path string) (err error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		// Made here and not by SQLite, which would let everyone read the password hashes. The files that
+		// SQLite puts beside it get its mode.
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return err
+		}
+		file.Close()
+	}
+	has, err := statusOf(ctx, path)
+	if err != nil {
+		return err
+	}
+	if err := checkKnown(has); err != nil {
+		return err
+	}
+
+	connector, err := driver.NewConnector(dsn(path))
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// dsn names the file for database/sql. Transactions take the write lock at once, since one that asks for
+// it later fails if another process has written in between.
+func dsn(path string) string {
+	u := url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(path), "/")}
+	u.RawQuery = url.Values{
+		"_busy_timeout": {strconv.FormatInt(patience.Milliseconds(), 10)},
+		"_journal_mode": {"WAL"},
+		"_synchronous":  {"FULL"},
+		"_txlock":       {"immediate"},
+	}.Encode()
+	return u.String()
+}
+
+// statusOf is status on a connection of its own.
+func statusOf(ctx context.Context, path string) ([]store.Migration, error) {
+	conn, err := connect(ctx, path, "query_only = ON")
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	return status(ctx, conn)
+}
+
+// status merges what this program knows with what goose has noted in the database.
+func status(ctx context.Context, conn *sqlite.Conn) ([]store.Migration, error) {
+	has, err := known()
+	if err != nil {
+		return nil, err
+	}
+	noted, err := one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }, `
+		SELECT EXISTS (
+			SELECT 1
+			FROM sqlite_schema
+			WHERE type = 'table' AND name = 'goose_db_version')`)
+	if err != nil || !noted {
+		return has, err
+	}
+	applied, err := list(ctx, conn, nil, scanMigration, `
+		SELECT version_id, unixepoch(tstamp) * 1000
+		FROM goose_db_version
+		WHERE version_id > 0 AND is_applied
+		ORDER BY version_id`)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range applied {
+		i, found := slices.BinarySearchFunc(has, m, byVersion)
+		if found {
+			m.Name = has[i].Name
+			has[i] = m
+		} else {
+			has = slices.Insert(has, i, m)
+		}
+	}
+	return has, nil
+}
+
+func scanMigration(stmt *sqlite.Stmt) store.Migration {
+	return store.Migration{Version: stmt.ColumnInt64(0), Applied: true, At: instant(stmt, 1)}
+}
+
+func byVersion(a, b store.Migration) int { return cmp.Compare(a.Version, b.Version) }
+
+// known gives the migrations of this program, none of them applied.
+func known() ([]store.Migration, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	has := make([]store.Migration, len(files))
+	for i, file := range files {
+		version, err := goose.NumericComponent(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		has[i] = store.Migration{Version: version, Name: path.Base(file)}
+	}
+	slices.SortFunc(has, byVersion)
+	return has, nil
+}
+
+// checkKnown gives store.ErrSchema if the database holds a migration that this program does not know.
+func checkKnown(has []store.Migration) error {
+	for _, m := range has {
+		if m.Name == "" {
+			return fmt.Errorf("a newer program has migrated it to version %d: %w", m.Version, store.ErrSchema)
+		}
+	}
+	return nil
+}
+
+// checkComplete gives store.ErrSchema also if the database lacks one.
+func checkComplete(has []store.Migration) error {
+	for _, m := range has {
+		if !m.Applied {
+			return fmt.Errorf("migration %s is missing: %w", m.Name, store.ErrSchema)
+		}
+	}
+	return checkKnown(has)
+}

@@ -1,0 +1,302 @@
+// Package sqlite keeps the promises of package store on one file, through SQLite compiled to Go, so that
+// a laptop or a small shop needs no database server.
+//
+// There is one connection that writes, because SQLite has one writer at a time whatever one does, and a
+// few that read beside it (WAL mode). Writers that wait at the same moment share a commit: see write.go.
+// An answered write is on the disk. Other processes may use the same file, the command line beside the
+// server for example; a network file system may not hold it.
+//
+// The package knows neither the other engine nor why anyone asks.
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"clientes/store"
+)
+
+// patience is how long a call waits for a connection, and a connection for a lock that another process
+// holds, before it ends in store.ErrUnavailable.
+const patience = 5 * time.Second
+
+// usualPage is how many rows a page has room for at first; larger ones grow.
+const usualPage = 100
+
+// Store is a store.Store on one file. Make it with Open.
+type Store struct {
+	now     func() time.Time
+	readers chan *sqlite.Conn // those that nobody uses
+	writer  chan *writer      // empty while somebody uses it
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the database that url names, "sqlite:PATH", which Migrate has made: a file that is absent is
+// store.ErrSchema. Every instant that the store itself writes is read from now.
+func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err error) {
+	path, err := pathOf(url)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open %s: there is no such file: %w", path, store.ErrSchema)
+	}
+
+	var conns []*sqlite.Conn
+	defer func() {
+		if err != nil {
+			for _, c := range conns {
+				c.Close()
+			}
+		}
+	}()
+	// The first one writes: only it may switch the file to WAL. Without fullfsync macOS answers before the
+	// data is on the disk; elsewhere it changes nothing.
+	pragmas := []string{
+		"journal_mode = WAL",
+		"synchronous = FULL",
+		"fullfsync = ON",
+		"checkpoint_fullfsync = ON",
+		"foreign_keys = ON",
+	}
+	for range 1 + readers() {
+		conn, err := connect(ctx, path, pragmas...)
+		if err != nil {
+			return nil, fmt.Errorf("open %s: %w", path, err)
+		}
+		conns = append(conns, conn)
+		pragmas = []string{"query_only = ON"}
+	}
+
+	s := &Store{now: now, readers: make(chan *sqlite.Conn, len(conns)-1), writer: make(chan *writer, 1)}
+	s.writer <- newWriter(conns[0])
+	for _, c := range conns[1:] {
+		s.readers <- c
+	}
+	return s, nil
+}
+
+// Ready says whether the file can be read and holds the schema of this program: nil,
+// store.ErrUnavailable, or store.ErrSchema.
+func (s *Store) Ready(ctx context.Context) error {
+	_, err := read(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+		has, err := status(ctx, conn)
+		if err != nil {
+			return struct{}{}, fmt.Errorf("read the schema's version: %w", err)
+		}
+		return struct{}{}, checkComplete(has)
+	})
+	return err
+}
+
+// Close waits for the calls under way and closes the file. No other method may be called after it.
+func (s *Store) Close() error {
+	var errs []error
+	for range cap(s.readers) {
+		conn, open := <-s.readers
+		if !open {
+			return nil
+		}
+		errs = append(errs, conn.Close())
+	}
+	w := <-s.writer
+	w.commit() // for callers who have written and wait for their turn to do it
+	errs = append(errs, w.conn.Close())
+	close(s.readers)
+	close(s.writer)
+	return errors.Join(errs...)
+}
+
+// pathOf gives the absolute path in a URL of the form "sqlite:PATH".
+func pathOf(url string) (string, error) {
+	path, ok := strings.CutPrefix(url, "sqlite:")
+	switch {
+	case !ok || path == "":
+		return "", errors.New(`the URL of an embedded database is "sqlite:PATH"`)
+	case path == ":memory:":
+		return "", errors.New("an embedded database is a file: :memory: would be lost with its connection")
+	case strings.HasPrefix(path, "//"):
+		// Whoever writes sqlite://clientes.db means a file beside the program, not one in the root.
+		return "", errors.New(`the URL of an embedded database is "sqlite:PATH", without "//"`)
+	case strings.Contains(path, "?"):
+		return "", errors.New("the URL of an embedded database takes no options")
+	}
+	// Absolute, so that SQLite sees neither "file:" nor a folder that changes later.
+	return filepath.Abs(path)
+}
+
+// readers is how many connections read. A read costs processor time and hardly ever waits, so a few more
+// than there are processors will do.
+func readers() int { return max(4, runtime.GOMAXPROCS(0)+1) }
+
+// connect opens the file, which must be there, and sets the pragmas.
+func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return nil, engineError(err)
+	}
+	conn.SetBusyTimeout(patience)
+	for _, p := range pragmas {
+		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+p, nil); err != nil {
+			conn.Close()
+			return nil, engineError(err)
+		}
+	}
+	return conn, nil
+}
+
+// take waits for something free, but not beyond the end of ctx, nor longer than patience.
+func take[C any](ctx context.Context, free <-chan C) (c C, err error) {
+	if err := ctx.Err(); err != nil {
+		return c, err
+	}
+	open := true
+	select {
+	case c, open = <-free:
+	default:
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		select {
+		case c, open = <-free:
+		case <-ctx.Done():
+			return c, ctx.Err()
+		case <-timer.C:
+			return c, fmt.Errorf("no connection was free for %s: %w", patience, store.ErrUnavailable)
+		}
+	}
+	if !open {
+		return c, fmt.Errorf("the store is closed: %w", store.ErrUnavailable)
+	}
+	return c, nil
+}
+
+// read lends a connection to do, which only reads. It is not interrupted: that takes a goroutine for each
+// call, a fifth of what a record costs; instead list looks at the context with each row.
+func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
+	conn, err := take(ctx, s.readers)
+	if err != nil {
+		return v, err
+	}
+	defer func() { s.readers <- conn }()
+	return do(conn)
+}
+
+// one gives the only row of a query, or store.ErrNotFound.
+func one[T any](conn *sqlite.Conn, scan func(*sqlite.Stmt) T, query string, args ...any) (v T, err error) {
+	stmt, err := prepare(conn, query, args)
+	if err != nil {
+		return v, err
+	}
+	defer stmt.Reset() // else the connection would go on reading at this instant of the database
+	row, err := stmt.Step()
+	switch {
+	case err != nil:
+		return v, engineError(err)
+	case !row:
+		return v, store.ErrNotFound
+	}
+	return scan(stmt), nil
+}
+
+// list appends the rows of a query to rows.
+func list[T any](ctx context.Context, conn *sqlite.Conn, rows []T, scan func(*sqlite.Stmt) T,
+	query string, args ...any) ([]T, error) {
+	stmt, err := prepare(conn, query, args)
+	if err != nil {
+		return nil, err
+	}
+	defer stmt.Reset()
+	for {
+		row, err := stmt.Step()
+		switch {
+		case err != nil:
+			return nil, engineError(err)
+		case !row:
+			return rows, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		}
+		rows = append(rows, scan(stmt))
+	}
+}
+
+// exec runs a statement that gives no rows.
+func exec(conn *sqlite.Conn, query string, args ...any) error {
+	stmt, err := prepare(conn, query, args)
+	if err != nil {
+		return err
+	}
+	_, err = stmt.Step()
+	return engineError(err)
+}
+
+// prepare gives the statement, which the connection keeps from the first time on, with its arguments: an
+// int64, a bool, a text or an instant.
+func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) {
+	stmt, err := conn.Prepare(query)
+	if err != nil {
+		return nil, engineError(err)
+	}
+	for i, arg := range args {
+		switch arg := arg.(type) {
+		case int64:
+			stmt.BindInt64(i+1, arg)
+		case bool:
+			stmt.BindBool(i+1, arg)
+		case string:
+			stmt.BindText(i+1, arg)
+		case store.Role:
+			stmt.BindText(i+1, string(arg))
+		case time.Time:
+			stmt.BindInt64(i+1, arg.UnixMilli())
+		default:
+			// Without the argument in it: else every caller's arguments would move to the heap.
+			return nil, errors.New("an argument is of a type that no column has")
+		}
+	}
+	return stmt, nil
+}
+
+// instant reads a column of Unix milliseconds.
+func instant(stmt *sqlite.Stmt, column int) time.Time {
+	return time.UnixMilli(stmt.ColumnInt64(column)).UTC()
+}
+
+// later gives the later of an instant that was kept and this one, so that a clock that was set back does
+// not move a record's last change back.
+func later(kept, now time.Time) time.Time {
+	if now = store.Instant(now); now.After(kept) {
+		return now
+	}
+	return kept
+}
+
+// engineError adds store.ErrUnavailable to an error that says nothing of the caller's data: the file is
+// busy, gone or unreadable, or the disk is full.
+func engineError(err error) error {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultProtocol,
+		sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultCantOpen:
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return err
+}
+
+// isConflict says whether the engine refused a value because another row has it in a unique index.
+func isConflict(err error) bool {
+	return sqlite.ErrCode(err) == sqlite.ResultConstraintUnique
+}

@@ -1,0 +1,159 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+)
+
+// A commit waits for the disk, some hundred times longer than a row takes to write. So writers share it:
+// each does its work in a savepoint of one open transaction, lends the connection to the next and queues
+// up for it again. Whoever waited by then has written before his turn comes, and he commits for all.
+// Nobody is answered before that commit, those included who changed nothing: what they saw may have been
+// another's row that no commit has kept yet.
+
+// maxBatch bounds how many writers share one commit, and with it how long the first of them waits.
+const maxBatch = 128
+
+// writer is the one connection that writes. It is used by who took it from the store's channel, which
+// hands it on in the order of asking.
+type writer struct {
+	conn *sqlite.Conn
+	open *batch // the transaction that is open on conn, or nil
+}
+
+// batch is the fate that the writers of one transaction share.
+type batch struct {
+	size int
+	err  error // of the commit, when the batch is no longer the writer's open one
+}
+
+func newWriter(conn *sqlite.Conn) *writer {
+	conn.SetBusyTimeout(0) // begin waits by itself, so that a context can end it
+	return &writer{conn: conn}
+}
+
+// write lends the writing connection to do, whose work is kept as a whole and on the disk when write
+// returns nil, and not at all if do fails, panics or ends its goroutine. An error of do comes back as it
+// is. The context counts until do begins: from there on the work is others' too.
+func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
+	w, err := take(ctx, s.writer)
+	if err != nil {
+		return v, err
+	}
+	b, err := w.begin(ctx)
+	if err != nil {
+		s.writer <- w
+		return v, err
+	}
+	defer func() {
+		if failed := s.finish(w, b); failed != nil {
+			var none T
+			v, err = none, fmt.Errorf("commit: %w", failed)
+		}
+	}()
+	err = w.savepoint(func() error {
+		v, err = do(w.conn)
+		return err
+	})
+	return v, err
+}
+
+// finish gives the writer back and returns when b is committed.
+func (s *Store) finish(w *writer, b *batch) error {
+	if b.size < maxBatch && w.open == b {
+		s.writer <- w
+		var open bool
+		if w, open = <-s.writer; !open { // Close has committed and closed the connection
+			return b.err
+		}
+	}
+	if w.open == b {
+		w.commit()
+	}
+	err := b.err
+	s.writer <- w
+	return err
+}
+
+// begin joins the open batch, or opens one, for which it may have to wait until another process has
+// written.
+func (w *writer) begin(ctx context.Context) (*batch, error) {
+	if w.open == nil {
+		deadline := time.Now().Add(patience)
+		for {
+			err := exec(w.conn, `BEGIN IMMEDIATE`)
+			if err == nil {
+				break
+			}
+			if sqlite.ErrCode(err).ToPrimary() != sqlite.ResultBusy || time.Now().After(deadline) {
+				return nil, fmt.Errorf("begin: %w", err)
+			}
+			select {
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			case <-time.After(time.Millisecond):
+			}
+		}
+		w.open = new(batch)
+	}
+	w.open.size++
+	return w.open, nil
+}
+
+// savepoint runs do and takes back what it wrote unless it returns nil.
+func (w *writer) savepoint(do func() error) (err error) {
+	if err := exec(w.conn, `SAVEPOINT job`); err != nil {
+		return fmt.Errorf("savepoint: %w", err)
+	}
+	kept := false
+	defer func() { // deferred, because do calls functions of our callers, which may panic
+		if !kept {
+			w.undo(err)
+		}
+	}()
+	if err := do(); err != nil {
+		return err
+	}
+	if err := exec(w.conn, `RELEASE job`); err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	kept = true
+	return nil
+}
+
+// undo ends the savepoint without keeping what was written in it. If there is none any more, SQLite has
+// ended the whole transaction, as it may when the disk is full, and the batch is lost to cause.
+func (w *writer) undo(cause error) {
+	err := exec(w.conn, `ROLLBACK TO job`)
+	if err == nil {
+		err = exec(w.conn, `RELEASE job`)
+	}
+	if err == nil {
+		return
+	}
+	w.rollback()
+	w.open.err = errors.Join(cause, err)
+	w.open = nil
+}
+
+// commit ends the open batch, if there is one.
+func (w *writer) commit() {
+	if w.open == nil {
+		return
+	}
+	if w.open.err = exec(w.conn, `COMMIT`); w.open.err != nil {
+		w.rollback()
+	}
+	w.open = nil
+}
+
+// rollback ends the transaction, if SQLite has not done so itself.
+func (w *writer) rollback() {
+	if !w.conn.AutocommitEnabled() {
+		exec(w.conn, `ROLLBACK`)
+	}
+}
