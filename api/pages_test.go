@@ -1,0 +1,185 @@
+package api
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goccy/go-yaml"
+)
+
+// ask sends a request to a server, holds the answer to the document and gives it back.
+func ask(t *testing.T, server *httptest.Server, method, path string, header http.Header) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequest(method, server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := server.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validateResponse(t, req, resp, body)
+	return resp, body
+}
+
+func pagesServer(t *testing.T) *httptest.Server {
+	t.Helper()
+	server := httptest.NewServer(bareServer(t))
+	t.Cleanup(server.Close)
+	return server
+}
+
+func TestPages(t *testing.T) {
+	server := pagesServer(t)
+	list, err := pages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range list {
+		t.Run(p.path, func(t *testing.T) {
+			resp, body := ask(t, server, "GET", p.path, nil)
+			if resp.StatusCode != http.StatusOK || len(body) == 0 {
+				t.Fatalf("the answer is %d, %d bytes", resp.StatusCode, len(body))
+			}
+			if got := resp.Header.Get("Content-Type"); got != p.mediaType {
+				t.Errorf("the media type is %q, not %q", got, p.mediaType)
+			}
+			if strings.HasPrefix(p.mediaType, "text/html") != (p.policy != "") {
+				t.Errorf("the policy is %q", p.policy)
+			}
+			if got := resp.Header.Get("Content-Security-Policy"); got != p.policy {
+				t.Errorf("the policy is %q, not %q", got, p.policy)
+			}
+
+			head, _ := ask(t, server, "HEAD", p.path, nil)
+			if head.StatusCode != http.StatusOK || head.ContentLength != int64(len(body)) {
+				t.Errorf("HEAD answers %d, length %d", head.StatusCode, head.ContentLength)
+			}
+
+			tag := resp.Header.Get("Etag")
+			for value, status := range map[string]int{
+				tag:                   http.StatusNotModified,
+				`"another", W/` + tag: http.StatusNotModified,
+				`"another"`:           http.StatusOK,
+			} {
+				if resp, _ := ask(t, server, "GET", p.path, http.Header{"If-None-Match": {value}}); resp.StatusCode != status {
+					t.Errorf("If-None-Match: %s is answered with %d, not %d", value, resp.StatusCode, status)
+				}
+			}
+		})
+	}
+}
+
+// Another spelling of a page's path is no page.
+func TestPagesHaveNoSecondAddress(t *testing.T) {
+	server := pagesServer(t)
+	for _, path := range []string{
+		"/docs/", "/docs/index.html", "/docs/swagger-ui.css.gz", "/docs/../openapi.yaml", "/docs/%2e%2e/openapi.yaml",
+		"/docs/swagger-ui.js", "/openapi.yml", "/openapi.yaml/", "/Docs", "//docs",
+	} {
+		if resp, _ := ask(t, server, "GET", path, nil); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s is answered with %d", path, resp.StatusCode)
+		}
+	}
+}
+
+// The JSON says the same as the YAML, in the same order, so that people find their way in either.
+func TestDocumentInBothForms(t *testing.T) {
+	server := pagesServer(t)
+	_, asYAML := ask(t, server, "GET", "/openapi.yaml", nil)
+	_, asJSON := ask(t, server, "GET", "/openapi.json", nil)
+
+	var fromYAML, fromJSON any
+	if err := yaml.Unmarshal(asYAML, &fromYAML); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(asJSON, &fromJSON); err != nil { // refuses a name given twice
+		t.Fatal(err)
+	}
+	// Once more through JSON, for the two libraries read numbers as different types.
+	again, err := json.Marshal(fromYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromYAML = nil
+	if err := json.Unmarshal(again, &fromYAML); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(fromYAML, fromJSON) {
+		t.Error("the two forms differ")
+	}
+
+	var ordered struct {
+		Paths jsontext.Value `json:"paths"`
+	}
+	if err := json.Unmarshal(asJSON, &ordered); err != nil {
+		t.Fatal(err)
+	}
+	var inYAML, inJSON []string
+	for _, m := range regexp.MustCompile(`(?m)^  (/\S*):$`).FindAllSubmatch(asYAML, -1) {
+		inYAML = append(inYAML, string(m[1]))
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(ordered.Paths))
+	for dec.PeekKind() != '}' {
+		token, err := dec.ReadToken()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token.Kind() == '"' {
+			inJSON = append(inJSON, token.String())
+			if err := dec.SkipValue(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(inYAML) == 0 || !reflect.DeepEqual(inYAML, inJSON) {
+		t.Errorf("the paths are %q in YAML and %q in JSON", inYAML, inJSON)
+	}
+}
+
+// A browser would refuse to run what the policy forbids, and the page would stay empty.
+func TestDocsPageKeepsItsPolicy(t *testing.T) {
+	server := pagesServer(t)
+	resp, html := ask(t, server, "GET", "/docs", nil)
+	policy := resp.Header.Get("Content-Security-Policy")
+	for _, forbidden := range []string{"unsafe-", "http:", "https:", "*", "blob:"} {
+		if strings.Contains(policy, forbidden) {
+			t.Errorf("the policy allows %s", forbidden)
+		}
+	}
+	for _, needed := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} {
+		if !strings.Contains(policy, needed) {
+			t.Errorf("the policy lacks %s", needed)
+		}
+	}
+	inline := regexp.MustCompile(`(?i)<style|<script(?:\s+[^>]*)?>\s*[^<\s]|\s(style|on[a-z]+)\s*=|javascript:`)
+	if found := inline.Find(html); found != nil {
+		t.Errorf("the page has %q in it, which the policy forbids", found)
+	}
+	refs := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllSubmatch(html, -1)
+	if len(refs) < 4 {
+		t.Errorf("the page loads %d files only", len(refs))
+	}
+	for _, ref := range refs {
+		path := "/" + string(ref[1]) // relative to /docs
+		if resp, _ := ask(t, server, "GET", path, nil); resp.StatusCode != http.StatusOK {
+			t.Errorf("the page needs %s, which is answered with %d", ref[1], resp.StatusCode)
+		}
+	}
+}
