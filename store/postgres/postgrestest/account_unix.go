@@ -1,0 +1,48 @@
+//go:build unix
+
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"syscall"
+)
+
+// account is who runs the server: we ourselves, but not root, as whom Postgres refuses to start.
+type account struct {
+	credential *syscall.Credential // nil: ourselves
+}
+
+func serverAccount() (*account, error) {
+	if os.Geteuid() != 0 {
+		return &account{}, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		u, err = user.Lookup("nobody")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("Postgres does not run as root, and there is no other user to run it: %w", err)
+	}
+	uid, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("the id of user %s: %w", u.Username, err)
+	}
+	gid, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("the group of user %s: %w", u.Username, err)
+	}
+	return &account{&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
+}
+
+// command makes a command of that account in a session of its own, so that the terminal's Ctrl-C does not
+// reach the watchdog before it has done its work.
+func (a *account) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential, Setsid: true}
+	return cmd
+}

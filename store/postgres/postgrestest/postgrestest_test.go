@@ -1,0 +1,136 @@
+package postgrestest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+func query[T any](t *testing.T, url, sql string) (T, error) {
+	t.Helper()
+	var v T
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		return v, err
+	}
+	defer conn.Close(t.Context())
+	err = conn.QueryRow(t.Context(), sql).Scan(&v)
+	return v, err
+}
+
+func TestDatabaseIsEmptyAndEndsWithTheTest(t *testing.T) {
+	const tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+	var gone string
+	t.Run("inner", func(t *testing.T) {
+		gone = Database(t)
+		if n, err := query[int](t, gone, tables); n != 0 || err != nil {
+			t.Fatalf("a fresh database has %d tables, %v", n, err)
+		}
+		if again := Database(t); again == gone {
+			t.Fatal("the same database was given twice")
+		}
+		if s, err := query[string](t, gone, "SELECT lower('ÀÉ')"); s != "àé" || err != nil {
+			t.Fatalf("the database does not know letters beyond ASCII: %q, %v", s, err)
+		}
+	})
+	if gone == "" {
+		return // the inner test said why
+	}
+	_, err := query[int](t, gone, tables)
+	if e := new(pgconn.PgError); !errors.As(err, &e) || e.Code != "3D000" {
+		t.Fatalf("after the test the database gave %v", err)
+	}
+}
+
+func TestMigratedIsACopyOfOneMigration(t *testing.T) {
+	var calls atomic.Int32
+	migrate := func(ctx context.Context, url string) error {
+		calls.Add(1)
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, "CREATE TABLE migrated AS SELECT 7 AS n")
+		return err
+	}
+	for range 3 {
+		if n, err := query[int](t, Migrated(t, migrate), "SELECT n FROM migrated"); n != 7 || err != nil {
+			t.Fatalf("got %d, %v", n, err)
+		}
+	}
+	if n := calls.Load(); n > 1 && os.Getenv("TEST_DATABASE_URL") == "" {
+		t.Fatalf("migrated %d times", n)
+	}
+}
+
+func TestClusterStopsAndStarts(t *testing.T) {
+	c := Start(t, "fsync = on", "application_name = 'it''s set'")
+	if s, err := query[string](t, c.URL, "SELECT current_setting('fsync') || reset_val FROM pg_settings WHERE name = 'application_name'"); s != "onit's set" || err != nil {
+		t.Fatalf("the settings are %q, %v", s, err)
+	}
+	if _, err := query[int](t, c.URL, "CREATE TABLE kept AS SELECT 1"); !errors.Is(err, pgx.ErrNoRows) {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(){"Stop": c.Stop, "Kill": c.Kill} {
+		end()
+		if _, err := query[int](t, c.URL, "SELECT 1"); err == nil {
+			t.Fatalf("the server answers after %s", name)
+		}
+		c.Start()
+		if n, err := query[int](t, c.URL, "SELECT count(*) FROM kept"); n != 1 || err != nil {
+			t.Fatalf("after %s and Start got %d, %v", name, n, err)
+		}
+	}
+}
+
+// A test process that is killed runs no cleanup of its own.
+func TestKilledProcessLeavesNothing(t *testing.T) {
+	if os.Getenv("POSTGRESTEST_WAIT_TO_BE_KILLED") != "" {
+		fmt.Println("folder", Start(t).folder)
+		select {}
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), "POSTGRESTEST_WAIT_TO_BE_KILLED=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var folder string
+	for lines := bufio.NewScanner(out); folder == "" && lines.Scan(); {
+		if line, ok := strings.CutPrefix(lines.Text(), "folder "); ok {
+			folder = line
+		}
+		if strings.HasPrefix(lines.Text(), "--- SKIP") {
+			cmd.Wait()
+			stopTest(t, errNoPostgres)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(folder, "data", "postmaster.pid")); err != nil {
+		t.Fatalf("the process did not start a server: %v", err)
+	}
+	cmd.Process.Kill()
+	cmd.Wait()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is still there", folder)
+		}
+	}
+}
