@@ -257,8 +257,10 @@ type createdCliente struct{ clienteView }
 
 func (v createdCliente) header(h http.Header) {
 	v.clienteView.header(h)
-	h.Set("Location", "/clientes/"+strconv.FormatInt(v.ID, 10))
+	h.Set("Location", clienteLocation(v.ID))
 }
+
+func clienteLocation(id int64) string { return "/clientes/" + strconv.FormatInt(id, 10) }
 
 // foundCliente is a record that was asked for, perhaps by somebody who has it already.
 type foundCliente struct {

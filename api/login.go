@@ -152,7 +152,7 @@ func (in *logoutInput) decode(r *request) error {
 	if err != nil {
 		return err
 	}
-	if media == mediaJSON {
+	if media == mediaJSON && len(body) > 0 { // many clients name a type whether they send a body or not
 		var ignored jsontext.Value
 		if err := unmarshal(body, &ignored); err != nil {
 			return err

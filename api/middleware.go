@@ -28,9 +28,6 @@ const exchangeKey = "exchange"
 
 func exchangeOf(c *gin.Context) *exchange { return c.MustGet(exchangeKey).(*exchange) }
 
-// caller gives the verified caller of a route that is not for anybody.
-func (r *request) caller() auth.Caller { return exchangeOf(r.Context).caller }
-
 // Values that every answer carries; net/http does not change them.
 var (
 	nosniff = []string{"nosniff"}

@@ -219,7 +219,7 @@ func (r *request) body(types ...string) (media string, body []byte, err error) {
 	return media, body, nil
 }
 
-// unmarshal reads one JSON value strictly: names once and in their exact case, nothing after it, no broken
+// unmarshal reads one JSON object strictly: names once and in their exact case, nothing after it, no broken
 // Unicode. The fault that it gives names the place.
 func unmarshal(body []byte, v any) error {
 	err := json.Unmarshal(body, v)
@@ -228,7 +228,7 @@ func unmarshal(body []byte, v any) error {
 		semantic *json.SemanticError
 	)
 	switch {
-	case err == nil:
+	case err == nil && jsontext.Value(body).Kind() == '{':
 		return nil
 	case len(body) == 0:
 		return malformed("The body is empty.")

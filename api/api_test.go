@@ -1,0 +1,237 @@
+package api
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+func TestConventions(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		f.add(store.Cliente{Name: "Ana"})
+		for _, path := range []string{"/nothing", "/clientes/", "/clientes/1/", "/clientes/1/history", "/login/", "//", "/healthz/", "/docs/nothing", "/.env"} {
+			f.want(f.as(store.Admin, "GET", path, ""), 404, "not_found")
+		}
+		for path, allow := range map[string]string{
+			"/":           "GET, HEAD, OPTIONS",
+			"/login":      "OPTIONS, POST",
+			"/logout":     "OPTIONS, POST",
+			"/clientes":   "GET, HEAD, OPTIONS, POST",
+			"/clientes/1": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+			"/healthz":    "GET, HEAD, OPTIONS",
+			"/docs":       "GET, HEAD, OPTIONS",
+		} {
+			for _, method := range []string{"TRACE", "PROPFIND"} {
+				a := f.call(method, path, "")
+				f.want(a, 405, "method_not_allowed")
+				if got := sortedList(a.header.Get("Allow")); got != allow {
+					t.Errorf("%s %s: Allow: %s", method, path, got)
+				}
+			}
+			a := f.call("OPTIONS", path, "")
+			if got := sortedList(a.header.Get("Allow")); a.status != 204 || a.body != "" || got != allow {
+				t.Errorf("OPTIONS %s answered %d, Allow: %s", path, a.status, got)
+			}
+			if strings.Contains(allow, "HEAD") {
+				get := f.as(store.Viewer, "GET", path, "")
+				head := f.as(store.Viewer, "HEAD", path, "")
+				if head.status != get.status || head.body != "" || head.header.Get("Content-Length") != fmt.Sprint(len(get.body)) ||
+					head.header.Get("ETag") != get.header.Get("ETag") {
+					t.Errorf("HEAD %s answered %d %v", path, head.status, head.header)
+				}
+			}
+		}
+		for _, id := range []string{"a", "A.b_c-9", strings.Repeat("x", 64)} {
+			if got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id"); got != id {
+				t.Errorf("X-Request-Id %q became %q", id, got)
+			}
+			if !strings.Contains(f.log.String(), `"request_id":"`+id+`"`) {
+				t.Errorf("the log does not know %q", id)
+			}
+		}
+		for _, id := range []string{"a b", "é", strings.Repeat("x", 65), `"`} {
+			if got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id"); got == id || got == "" {
+				t.Errorf("X-Request-Id %q became %q", id, got)
+			}
+		}
+		for _, path := range []string{"/", "/clientes", "/clientes/1", "/nothing", "/readyz"} {
+			h := f.as(store.Viewer, "GET", path, "").header
+			if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("GET %s: %v", path, h)
+			}
+		}
+		page := f.call("GET", "/docs", "").header
+		if policy := page.Get("Content-Security-Policy"); !strings.Contains(policy, "frame-ancestors 'none'") ||
+			strings.Contains(policy, "unsafe") || page.Get("Referrer-Policy") != "no-referrer" || page.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("GET /docs: %v", page)
+		}
+	})
+}
+
+func sortedList(s string) string {
+	list := strings.Split(s, ", ")
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+func TestHealth(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		if a := f.call("GET", "/healthz", ""); a.status != 200 || a.body != `{"status":"ok"}` {
+			t.Errorf("healthz answered %d %s", a.status, a.body)
+		}
+		if a := f.call("GET", "/readyz", ""); a.status != 200 || a.body != `{"status":"ok"}` {
+			t.Errorf("readyz answered %d %s", a.status, a.body)
+		}
+		f.server.Drain()
+		a := f.call("GET", "/readyz", "")
+		if f.want(a, 503, "overloaded"); !a.last || a.header.Get("Retry-After") == "" {
+			t.Errorf("draining answers %v", a.header)
+		}
+		if a := f.call("GET", "/healthz", ""); a.status != 200 {
+			t.Errorf("healthz answered %d while draining", a.status)
+		}
+	})
+}
+
+// TestAFailingStore holds that what went wrong inside is in the log, under the id, and not in the answer.
+func TestAFailingStore(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		store  func(store.Store) store.Store
+		status int
+		code   string
+		logged string
+	}{
+		{
+			"away", func(s store.Store) store.Store {
+				return brokenStore{s, fmt.Errorf("%w: %w", store.ErrUnavailable, errInside)}
+			},
+			503, "store_unavailable", "db.internal.example",
+		},
+		{
+			"not migrated", func(s store.Store) store.Store { return brokenStore{s, store.ErrSchema} },
+			503, "store_unavailable", "schema",
+		},
+		{
+			"at a loss", func(s store.Store) store.Store { return brokenStore{s, errInside} },
+			500, "internal", "db.internal.example",
+		},
+		{
+			"in panic", func(s store.Store) store.Store { return panickingStore{s} },
+			500, "internal", "the inside of it",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t, engines()[0].open(t), func(cfg *Config) { cfg.Store = c.store(cfg.Store) })
+			a := f.as(store.Viewer, "GET", "/clientes/1", "", "X-Request-Id", "the-one")
+			f.want(a, c.status, c.code)
+			for _, inner := range []string{"internal.example", "SELECT", "inside", ".go", "goroutine"} {
+				if strings.Contains(a.body, inner) {
+					t.Errorf("the answer tells of %q: %s", inner, a.body)
+				}
+			}
+			if (a.header.Get("Retry-After") != "") != (c.status == 503) {
+				t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
+			}
+			var line string
+			for l := range strings.Lines(f.log.String()) {
+				if strings.Contains(l, `"request_id":"the-one"`) {
+					line = l
+				}
+			}
+			if !strings.Contains(line, `"level":"ERROR"`) || c.name != "in panic" && !strings.Contains(line, c.logged) {
+				t.Errorf("the log says %s", line)
+			}
+			if c.name == "in panic" && (!strings.Contains(line, "the inside of it") || !strings.Contains(line, "cliente.go")) {
+				t.Errorf("the log does not say where the panic was: %s", line)
+			}
+			if c.code == "store_unavailable" {
+				f.want(f.call("GET", "/readyz", ""), 503, "store_unavailable")
+			}
+		})
+	}
+}
+
+func TestAFullGate(t *testing.T) {
+	st := engines()[0].open(t)
+	gate := auth.NewGate(1, 0)
+	f := newFixture(t, st)
+	full, err := auth.New(auth.Config{
+		Store: st, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		TokenTTL: 300e9, SessionIdle: 1800e9, SessionMax: 1800e9, Now: f.server.cfg.Now, Log: f.server.cfg.Log,
+	})
+	must(t, err)
+	f.server.cfg.Auth = full
+	entered, leave := make(chan bool), make(chan bool)
+	go func() { _ = gate.Do(t.Context(), func() { entered <- true; <-leave }) }()
+	<-entered
+	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
+	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	leave <- true
+}
+
+func TestTrustedProxies(t *testing.T) {
+	login := `{"user":"the-viewer","password":"correct horse"}`
+	for _, c := range []struct {
+		name    string
+		trusted []netip.Prefix
+		headers []string
+		want    string
+	}{
+		{"nobody is believed", nil, []string{"X-Forwarded-For", "192.0.2.1", "X-Real-IP", "192.0.2.2"}, "127.0.0.1"},
+		{"a proxy is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []string{"X-Forwarded-For", "192.0.2.1"}, "192.0.2.1"},
+		{"what stands before the proxy's own word is not", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			[]string{"X-Forwarded-For", "198.51.100.7, 192.0.2.1"}, "192.0.2.1"},
+		{"no other header is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []string{"X-Real-IP", "192.0.2.1"}, "127.0.0.1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t, engines()[0].open(t), func(cfg *Config) { cfg.TrustedProxies = c.trusted })
+			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...), 200, "")
+			for line := range strings.Lines(f.log.String()) {
+				if strings.Contains(line, `"request_id":"it"`) && !strings.Contains(line, `"ip":"`+c.want+`"`) {
+					t.Errorf("logged %s", line)
+				}
+			}
+		})
+	}
+}
+
+// TestHeadersThatNoStoreCanKeep sends what net/http's own client would not.
+func TestHeadersThatNoStoreCanKeep(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		must(t, err)
+		defer conn.Close()
+		body := `{"user":"the-viewer","password":"correct horse"}`
+		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nUser-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+			strings.Repeat("é", 400), len(body), body)
+		must(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		must(t, err)
+		defer resp.Body.Close()
+		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
+			t.Errorf("answered %d %s", resp.StatusCode, b)
+		}
+	})
+}
+
+// TestARouteSaysWhoMayCallIt holds that a route can not be mounted without.
+func TestARouteSaysWhoMayCallIt(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a route for no role was mounted")
+		}
+	}()
+	(&Server{}).verifyJWT("")
+}

@@ -1,0 +1,270 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"clientes/auth"
+	"clientes/store"
+	"clientes/store/sqlite"
+)
+
+const (
+	testSecret   = "0123456789abcdef0123456789abcdef"
+	testPassword = "correct horse"
+
+	// testHash is of testPassword, of today's kind and cost, so that no login replaces it.
+	testHash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIDE2IQ$HBrtvCKevMXJFIg8QpATBuuxxiXMc2gjQwL+yHXhvUQ"
+)
+
+// engine opens an empty, migrated store of one kind.
+type engine struct {
+	name string
+	open func(t testing.TB) store.Store
+}
+
+func engines() []engine {
+	return []engine{
+		{"sqlite", func(t testing.TB) store.Store {
+			url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
+			must(t, sqlite.Migrate(t.Context(), url))
+			st, err := sqlite.Open(t.Context(), url, time.Now)
+			must(t, err)
+			return st
+		}},
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// onEachStore runs a test with a server over every engine.
+func onEachStore(t *testing.T, test func(t *testing.T, f *fixture)) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newFixture(t, e.open(t)))
+		})
+	}
+}
+
+// fixture is a server that listens, with a user of each role.
+type fixture struct {
+	t      testing.TB
+	store  store.Store
+	auth   *auth.Auth
+	server *Server
+	url    string
+	log    *lockedBuffer
+	users  map[store.Role]store.User
+	tokens map[store.Role]string
+}
+
+// newFixture serves a store, which it closes when t ends. Each change may alter the configuration.
+func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{
+		t: t, store: st, log: new(lockedBuffer),
+		users: make(map[store.Role]store.User), tokens: make(map[store.Role]string),
+	}
+	log := slog.New(slog.NewJSONHandler(f.log, nil))
+	var err error
+	f.auth, err = auth.New(auth.Config{
+		Store: st, Gate: auth.NewGate(2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
+		Now: time.Now, Log: log,
+	})
+	must(t, err)
+	cfg := Config{Store: st, Auth: f.auth, Log: log, Now: time.Now}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	f.server, err = New(cfg)
+	must(t, err)
+	listening := httptest.NewServer(f.server)
+	f.url = listening.URL
+	ctx, stop := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	following.Go(func() { f.auth.Run(ctx) })
+	t.Cleanup(func() {
+		listening.Close()
+		stop()
+		following.Wait()
+		must(t, st.Close())
+		f.checkLog()
+	})
+	for _, role := range store.Roles() {
+		f.users[role], err = st.CreateUser(t.Context(), store.User{Name: "the-" + string(role), Role: role, PasswordHash: testHash})
+		must(t, err)
+		f.tokens[role] = f.login(role)
+	}
+	return f
+}
+
+// login gives a new token for the user of a role.
+func (f *fixture) login(role store.Role) string {
+	f.t.Helper()
+	g, err := f.auth.Login(f.t.Context(), auth.LoginRequest{User: "the-" + string(role), Password: testPassword})
+	must(f.t, err)
+	return g.Token
+}
+
+// checkLog fails the test if a secret, a password, a hash or a token was logged.
+func (f *fixture) checkLog() {
+	log := f.log.String()
+	for what, secret := range map[string]string{
+		"secret": testSecret, "password": testPassword, "hash": "$argon2id$", "token": "eyJ",
+	} {
+		if strings.Contains(log, secret) {
+			f.t.Errorf("the log has a %s in it:\n%s", what, log)
+		}
+	}
+}
+
+// lockedBuffer is a log that tests can read while a server writes it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// answer is what a server said.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	last   bool // the server closes the connection
+}
+
+// code gives the code of an error.
+func (a answer) code() string {
+	var p problem
+	_ = json.Unmarshal([]byte(a.body), &p)
+	return p.Code
+}
+
+// faults gives "field:code" of each entry of errors.
+func (a answer) faults() string {
+	var p problem
+	_ = json.Unmarshal([]byte(a.body), &p)
+	var s []string
+	for _, e := range p.Errors {
+		s = append(s, e.Field+":"+e.Code)
+	}
+	return strings.Join(s, " ")
+}
+
+// call asks the server, and holds its answer to the OpenAPI document. Headers come as name, value, name,
+// value…; a body without a Content-Type is JSON.
+func (f *fixture) call(method, path, body string, headers ...string) answer {
+	f.t.Helper()
+	a, err := f.try(method, path, body, headers...)
+	must(f.t, err)
+	return a
+}
+
+// as is call with the token of a role.
+func (f *fixture) as(role store.Role, method, path, body string, headers ...string) answer {
+	f.t.Helper()
+	return f.call(method, path, body, append(headers, "x-access-token", f.tokens[role])...)
+}
+
+func (f *fixture) try(method, path, body string, headers ...string) (answer, error) {
+	var from io.Reader
+	if body != "" {
+		from = strings.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(f.t.Context(), method, f.url+path, from)
+	if err != nil {
+		return answer{}, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", mediaJSON)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Content-Type" {
+			req.Header.Del(headers[i])
+		}
+		if headers[i+1] != "" {
+			req.Header.Add(headers[i], headers[i+1])
+		}
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	validateResponse(f.t, req, resp, b)
+	return answer{resp.StatusCode, resp.Header, string(b), resp.Close}, nil
+}
+
+// add keeps a customer without going through HTTP.
+func (f *fixture) add(c store.Cliente) store.Cliente {
+	f.t.Helper()
+	c, err := f.store.CreateCliente(f.t.Context(), c)
+	must(f.t, err)
+	return c
+}
+
+// want fails the test unless an answer has this status and code.
+func (f *fixture) want(a answer, status int, code string) {
+	f.t.Helper()
+	if a.status != status || a.code() != code {
+		f.t.Errorf("answered %d %q, want %d %q:\n%.500s", a.status, a.code(), status, code, a.body)
+	}
+}
+
+// brokenStore fails at everything that customers need, as a store does that is away.
+type brokenStore struct {
+	store.Store
+	err error
+}
+
+func (b brokenStore) Cliente(context.Context, int64) (store.Cliente, error) {
+	return store.Cliente{}, b.err
+}
+func (b brokenStore) Ready(context.Context) error { return b.err }
+
+// panickingStore panics with a secret.
+type panickingStore struct{ store.Store }
+
+func (panickingStore) Cliente(context.Context, int64) (store.Cliente, error) {
+	panic("the inside of it")
+}
+
+var errInside = errors.New("connect to db.internal.example: SELECT secrets FROM vault")
+
+func clienteJSON(c store.Cliente) string {
+	return string(clienteView(c).appendJSON(nil))
+}
