@@ -1,0 +1,165 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestDotenv(t *testing.T) {
+	tests := []struct{ file, name, want string }{
+		{"SECRET=abc", "SECRET", "abc"},
+		{"\ufeffSECRET=abc\r\nPORT=1\r\n", "SECRET", "abc"},
+		{"# a comment\n\n  export SECRET = abc  \n", "SECRET", "abc"},
+		{"SECRET: abc", "SECRET", "abc"},
+		{"exported=1", "exported", "1"},
+		{`SECRET='a#b $C "d" \e ' # a comment`, "SECRET", `a#b $C "d" \e `},
+		{`SECRET="a #b 'c'"`, "SECRET", `a #b 'c'`},
+		{"SECRET='a  \n  b'\nPORT=1", "SECRET", "a  \n  b"},
+		{"SECRET='a\n#b\n'\nPORT=1", "PORT", "1"},
+		{"SECRET=a#b", "SECRET", "a#b"},
+		{"SECRET=a$", "SECRET", "a$"},
+		{"SECRET=pa$word", "SECRET", "pa$word"},
+		{`SECRET=a\b`, "SECRET", `a\b`},
+		{"SECRET=é", "SECRET", "é"},
+		{"SECRET=", "SECRET", ""},
+		{"SECRET=\nSECRET=abc", "SECRET", "abc"},
+		{"PORT=3000 # the port", "PORT", "3000"},
+		{"PASSWORD=x\nDATABASE_URL=postgres://u:${PASSWORD}@h/$PASSWORD", "DATABASE_URL", "postgres://u:x@h/x"},
+		{"X=1\nX=2\nPORT=3", "X", "2"}, // another program's business
+	}
+	for _, test := range tests {
+		values, faults, _ := parseDotenv(test.file, settings())
+		if len(faults) > 0 || values[test.name] != test.want {
+			t.Errorf("%q: %s is %q, want %q; faults %q", test.file, test.name, values[test.name], test.want, faults)
+		}
+	}
+}
+
+func TestDotenvFaults(t *testing.T) {
+	tests := []struct{ file, want string }{
+		{"SECRET=hunter2\nSECRET=hunter2", "line 2: SECRET is set for the second time, line 1"},
+		{"SECRET=hunter2\nSECRET=", "line 2: SECRET is set for the second time, line 1"},
+		{"SECRET=\nSECRET=hunter2\nSECRET=x", "line 3: SECRET is set for the second time, line 2"},
+		{"SECRET=hunter2 #3", "line 1: the value of SECRET would end before the #"},
+		{"SECRET=hunter2\t#3", "line 1: the value of SECRET would end before the #"},
+		{"SECRET_FILE=hunter2 #3", "line 1: the value of SECRET_FILE would end before the #"},
+		{"SECRET= # hunter2", "line 1: the comment would become the value of SECRET"},
+		{"PORT= # hunter2", "line 1: the comment would become the value of PORT"},
+		{"\nISSUER=a$HUNTER2", "line 2: the value of ISSUER has a $ before a name that no line above it sets"},
+		{`SECRET="a${HUNTER2}"`, "line 1: the value of SECRET has a $ before a name"},
+		{"SECRET=a$HUNTER2\nHUNTER2=x", "line 1: the value of SECRET has a $ before a name"},
+		{"HUNTER2=\nSECRET=a$HUNTER2", "line 2: the value of SECRET has a $ before a name"},
+		{"A=x\nSECRET=a$A}", "line 2: the value of SECRET would not be read as it stands"},
+		{`SECRET="hunter2\n"`, "line 1: the value of SECRET would lose its backslash"},
+		{`SECRET=hunter2\$X`, "line 1: the value of SECRET would lose its backslash"},
+		{`SECRET='hunter2\''`, "line 1: the value of SECRET has a quote inside its quotes"},
+		{"SECRET=hunter2\u00a0", "line 1: the value of SECRET would not be read as it stands"},
+		{"SECRET=\u00a0hunter2", "line 1 has a strange kind of space after its sign"},
+		{"SECRET='hunter2'x", "line 1 goes on after its closing quote"},
+		{"SECRET='a\nb'hunter2'", "line 2 goes on after its closing quote"},
+		{"SECRET=''hunter2''", "line 1 goes on after its closing quote"},
+		{"SECRET='hunter2' PORT=1", "line 1 goes on after its closing quote"},
+		{"SECRET='hunter2\nPORT=1", "line 1 opens a quote that nothing closes"},
+		{"SECRET=\"hunter2\rx\"", "line 1 has a control character"},
+		{"PORT=1\rSECRET=hunter2", "line 1 has a control character"},
+		{"SECRET=hunter2\x00", "line 1 has a control character"},
+		{"hunter2", "line 1 is not of the form NAME=value"},
+		{"\n\nhunter2\nSECRET=x", "line 3 is not of the form NAME=value"},
+		{"HUNTER 2=x", "line 1 is not of the form NAME=value"},
+		{"=hunter2", "line 1 is not of the form NAME=value"},
+		{"2HUNTER=x", "line 1 is not of the form NAME=value"},
+		{"SECRET=hunter2\xff", "is not text in UTF-8"},
+	}
+	for _, test := range tests {
+		values, faults, _ := parseDotenv(test.file, settings())
+		all := strings.Join(faults, "; ")
+		if len(values) > 0 || !strings.Contains(all, test.want) {
+			t.Errorf("%q: faults %q, want %q", test.file, faults, test.want)
+		}
+		if strings.Contains(strings.ToLower(all), "hunter2") {
+			t.Errorf("%q: the fault repeats the value: %q", test.file, faults)
+		}
+	}
+}
+
+// A .env that can not be read sets SECRET perhaps: that it is missing is not said then.
+func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
+	inFolder(t, map[string]string{".env": "SECRET='x"})
+	if _, err := loadConfig(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
+		t.Error(err)
+	}
+	inFolder(t, nil)
+	if err := os.Mkdir(".env", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadConfig(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
+		t.Error(err)
+	}
+}
+
+func TestNearest(t *testing.T) {
+	var names []string
+	for _, s := range settings() {
+		names = append(names, s.names()...)
+	}
+	for misspelt, want := range map[string]string{
+		"PROT": "PORT", "port": "PORT", "SECRETS": "SECRET", "SECRET_PREV": "SECRET_FILE", "SESION_IDLE": "SESSION_IDLE",
+		"TOKENTTL": "TOKEN_TTL", "DATABASE": "DATABASE_URL", "TRUSTED_PROXY": "TRUSTED_PROXIES", "JWT_SECRET": "SECRET",
+	} {
+		if got := nearest(misspelt, names); got != want {
+			t.Errorf("%s is near %s, want %s", misspelt, got, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"A", "", 1}, {"", "AB", 2}, {"PORT", "PORT", 0}, {"PROT", "PORT", 1}, {"ORT", "PORT", 1},
+		{"PORTS", "PORT", 1}, {"HORT", "PORT", 1}, {"KITTEN", "SITTING", 3},
+	} {
+		if got := distance(test.a, test.b); got != test.want {
+			t.Errorf("from %q to %q: %d, want %d", test.a, test.b, got, test.want)
+		}
+	}
+}
+
+// FuzzDotenv looks for a file whose SECRET is read as something else than stands there: a value without a $
+// has to stand in the file with nothing but a quote or space between it and its sign, and nothing but a
+// quote, space or a comment after a quote between it and the end of its line.
+func FuzzDotenv(f *testing.F) {
+	for _, file := range []string{
+		"SECRET=abc", "SECRET='a #b'", "SECRET=\"a\\nb\" # c", "export SECRET: a$B", "A=1\nSECRET=${A}b",
+		"SECRET='a\nb'", "SECRET=a\nSECRET=b", "SECRET=a #b", "PORT=1 # c\nSECRET_FILE=x", "X", "=", "'",
+		"export =\nSECRET=\t'", "SECRET=a\u00a0#b", "\ufeffSECRET=é\r\n",
+	} {
+		f.Add(file)
+	}
+	known := settings()
+	f.Fuzz(func(t *testing.T, file string) {
+		values, faults, warnings := parseDotenv(file, known)
+		if len(faults) > 0 && values != nil {
+			t.Fatalf("values beside the faults %q", faults)
+		}
+		for _, s := range append(faults, warnings...) {
+			if len(s) > 300+2*len(file) || strings.Contains(s, "\n") {
+				t.Fatalf("not one sentence: %q", s)
+			}
+		}
+		secret := values["SECRET"]
+		if secret == "" || strings.Contains(file, "$") {
+			return
+		}
+		where := regexp.QuoteMeta(secret)
+		stands := `(?m)^[ \t]*(export[ \t]+)?SECRET[ \t]*[=:][ \t]*('` + where + `'|"` + where + `"|` + where + `)[ \t]*$`
+		commented := `(?m)^[ \t]*(export[ \t]+)?SECRET[ \t]*[=:][ \t]*('` + where + `'|"` + where + `")[ \t]*#`
+		text := strings.TrimPrefix(strings.ReplaceAll(file, "\r\n", "\n"), "\ufeff")
+		if !regexp.MustCompile(stands).MatchString(text) && !regexp.MustCompile(commented).MatchString(text) {
+			t.Fatalf("%q is read as SECRET %q", file, secret)
+		}
+	})
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"clientes/store"
+	"clientes/store/sqlite"
+)
+
+// engine is what keeps a store, chosen by the scheme of its URL.
+type engine struct {
+	open       func(ctx context.Context, url string) (store.Store, error)
+	migrate    func(ctx context.Context, url string) error
+	migrations func(ctx context.Context, url string) ([]store.Migration, error)
+}
+
+// engineOf gives the engine of a URL that databaseFault has nothing to say of.
+func engineOf(databaseURL string) engine {
+	return engine{
+		open: func(ctx context.Context, url string) (store.Store, error) {
+			return sqlite.Open(ctx, url, time.Now)
+		},
+		migrate:    sqlite.Migrate,
+		migrations: sqlite.Migrations,
+	}
+}
+
+// errNoTables means that nothing has ever been kept in a database.
+var errNoTables = errors.New("there is nothing in the database yet: `clientes migrate` makes its tables, " +
+	"`clientes quickstart` also fills them")
+
+// openMigrated opens the store after applying the migrations that it lacks.
+func openMigrated(ctx context.Context, databaseURL string) (store.Store, error) {
+	e := engineOf(databaseURL)
+	if err := e.migrate(ctx, databaseURL); err != nil {
+		return nil, err
+	}
+	return e.open(ctx, databaseURL)
+}
+
+// openToWrite opens the store for a command that writes. It makes the tables of a fresh database, but an older
+// one it leaves alone: the servers that run on it are not ready for another schema perhaps.
+func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
+	st, err := openToRead(ctx, databaseURL)
+	if errors.Is(err, errNoTables) {
+		return openMigrated(ctx, databaseURL)
+	}
+	return st, err
+}
+
+// openToRead opens the store for a command that must not change it: errNoTables if it is a fresh one.
+func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
+	e := engineOf(databaseURL)
+	migrations, err := e.migrations(ctx, databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("look at the migrations: %w", err)
+	}
+	if !slices.ContainsFunc(migrations, func(m store.Migration) bool { return m.Applied }) {
+		return nil, errNoTables
+	}
+	st, err := e.open(ctx, databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Ready(ctx); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}

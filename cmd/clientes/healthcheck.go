@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+)
+
+// healthTimeout is how long a server has to answer; it gives the store itself one second.
+const healthTimeout = 4 * time.Second
+
+func (p *program) healthcheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask the running server whether it is ready",
+		Long: `Ask the server that runs with the same HOST and PORT for /readyz. The exit status is 0 if it is ready and
+1 if it is not or does not answer, as a container's health check wants it.`,
+		Args: arguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := p.configure()
+			if err != nil {
+				return err
+			}
+			if c.Port == 0 {
+				return errors.New("with PORT=0 nobody knows where the server listens; give PORT the number that it logged")
+			}
+			if err := askReady(cmd.Context(), baseURL(c.Host, int(c.Port))); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(p.stdout, "ready")
+			return err
+		},
+	}
+}
+
+// askReady gives nil if the server says that it is ready.
+func askReady(ctx context.Context, base string) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
+	if err != nil {
+		return fmt.Errorf("ask for /readyz: %w", err)
+	}
+	// A transport of its own: a proxy in the environment has no business here.
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("the server at %s did not answer within %s; look into its log", base, healthTimeout)
+	case err != nil:
+		return fmt.Errorf("no server answers at %s; is it running with this HOST and PORT? (%w)", base, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusOK {
+		return nil
+	}
+	var problem struct {
+		Message string `json:"message"`
+	}
+	// What is not the server's JSON has no message for us; the status says enough.
+	_ = json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &problem)
+	return fmt.Errorf("the server at %s is not ready: status %d, %q", base, resp.StatusCode, problem.Message)
+}
+
+// baseURL gives the URL of a server that listens on this host and port, for a client on the same machine.
+func baseURL(host string, port int) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip.Is6() {
+			host = "::1"
+		}
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port))} // escapes an IPv6 zone
+	return u.String()
+}

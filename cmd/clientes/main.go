@@ -1,0 +1,203 @@
+// Command clientes is the whole product in one program: the server of the API and what an operator needs
+// beside it.
+//
+// It is the only place that knows every other: it reads the environment (config.go), opens the store that
+// DATABASE_URL names (engine.go), builds auth and the API upon it, and closes them in the opposite order. Each
+// command has a file of its own, calls the same functions that the API calls, and knows neither SQL nor
+// routes nor claims.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"clientes/store"
+)
+
+// sameSignal is how long another signal counts as the same one: timeout(1) sends it to the process and to its
+// group, and a wrapper in the foreground passes on the interrupt that the terminal has sent to both.
+const sameSignal = 250 * time.Millisecond
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		time.Sleep(sameSignal)
+		stop() // from now on a signal ends the process at once
+	})
+	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// program is what a command can reach of the world around it.
+type program struct {
+	lookupEnv      func(string) (string, bool)
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+// usageError is an error of whoever typed the command.
+type usageError struct {
+	message string
+}
+
+func (e *usageError) Error() string { return e.message }
+
+// run does what the arguments say and gives the exit status: 0 done, 1 failed, 2 wrong usage. An error goes to
+// stderr in one sentence.
+func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool),
+	stdin io.Reader, stdout, stderr io.Writer) int {
+	p := &program{lookupEnv: lookupEnv, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := p.root()
+	root.SetArgs(append([]string{}, args...)) // never nil, which would be os.Args
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "clientes: %s\n", sentence(err))
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return 2
+	}
+	return 1
+}
+
+func (p *program) root() *cobra.Command {
+	root := p.group("clientes", "An HTTP API for customer records",
+		p.quickstartCommand(),
+		p.serveCommand(),
+		p.migrateCommand(),
+		p.userCommand(),
+		p.tokenCommand(),
+		p.configCommand(),
+		p.healthcheckCommand(),
+		p.versionCommand(),
+	)
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &usageError{fmt.Sprintf("%v; see `%s --help`", err, cmd.CommandPath())}
+	})
+	root.SetHelpCommand(&cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Explain a command",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownCommand(cmd, rest)
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	})
+	return root
+}
+
+// group is a command that only holds others.
+func (p *program) group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use:   use,
+		Short: short,
+		Args:  cobra.ArbitraryArgs,
+		// Its flags are none. Without this "clientes srve --port 1" would be a matter of the flag.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
+		RunE:               unknownCommand,
+	}
+	group.AddCommand(commands...)
+	return group
+}
+
+// unknownCommand is the error of a group that none of its commands was called, but perhaps something else.
+func unknownCommand(group *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return &usageError{fmt.Sprintf("give a command; `%s --help` lists them", group.CommandPath())}
+	}
+	group.SuggestionsMinimumDistance = 2
+	if near := group.SuggestionsFor(args[0]); len(near) > 0 {
+		return &usageError{fmt.Sprintf("there is no command %q; did you mean `%s %s`?", args[0], group.CommandPath(), near[0])}
+	}
+	return &usageError{fmt.Sprintf("there is no command %q; `%s --help` lists them", args[0], group.CommandPath())}
+}
+
+// arguments takes exactly the arguments that the command's first line names in capitals.
+func arguments(cmd *cobra.Command, args []string) error {
+	words := strings.Fields(cmd.Use)[1:]
+	if len(args) == len(words) {
+		return nil
+	}
+	want := "no arguments"
+	if len(words) > 0 {
+		want = strings.Join(words, " and ")
+	}
+	return &usageError{fmt.Sprintf("`%s` takes %s, but %d were given; see `%s --help`",
+		cmd.CommandPath(), want, len(args), cmd.CommandPath())}
+}
+
+// configure loads the configuration and tells of what is strange in it.
+func (p *program) configure(required ...string) (config, error) {
+	c, err := loadConfig(p.lookupEnv, required...)
+	for _, w := range c.warnings {
+		fmt.Fprintf(p.stderr, "clientes: warning: %s\n", w)
+	}
+	return c, err
+}
+
+// logger writes to stderr, for people if they look on and for programs if not.
+func (p *program) logger(c config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		panic(err) // loadConfig lets none of those pass
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "text" || c.LogFormat == "" && isTerminal(p.stderr) {
+		return slog.New(slog.NewTextHandler(p.stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(p.stderr, options))
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// sentence says what went wrong and what to do about it.
+func sentence(err error) string {
+	var (
+		configuration *configError
+		conflict      *store.ConflictError
+		invalid       *store.InvalidError
+	)
+	if errors.As(err, &configuration) {
+		return configuration.Error()
+	}
+	text := err.Error()
+	switch {
+	case errors.Is(err, context.Canceled):
+		text = "interrupted before it was done"
+	case errors.As(err, &invalid):
+		text = invalid.Error()
+	case errors.As(err, &conflict) && conflict.Field == "user":
+		text = "there is a user of that name already; `clientes user list` shows them"
+	case errors.As(err, &conflict):
+		text = fmt.Sprintf("another record has this %s; choose a different one", conflict.Field)
+	case errors.Is(err, store.ErrLastAdmin):
+		text = store.ErrLastAdmin.Error() + "; make another user an admin first"
+	case errors.Is(err, store.ErrSchema):
+		text += "; `clientes migrate` applies what is missing, and only a newer clientes knows what is too much"
+	case errors.Is(err, store.ErrUnavailable):
+		text += "; check that the database runs and that DATABASE_URL leads to it"
+	}
+	return strings.Join(strings.Fields(text), " ") // some drivers write a list
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestMain makes the test binary be the program itself where a test needs a process of its own.
+func TestMain(m *testing.M) {
+	if os.Getenv(runAsProgram) != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+const runAsProgram = "CLIENTES_TEST_RUNS_THE_PROGRAM"
+
+// command is the program as a process of its own, in the working folder of the test, with this environment and
+// no other.
+func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append([]string{runAsProgram + "=1"}, environ...)
+	return cmd
+}
+
+// result is how a call of run ended.
+type result struct {
+	status         int
+	stdout, stderr string
+}
+
+// call runs the program within the test.
+func call(t *testing.T, vars map[string]string, stdin string, args ...string) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	status := run(t.Context(), args, environment(vars), strings.NewReader(stdin), &stdout, &stderr)
+	return result{status, stdout.String(), stderr.String()}
+}
+
+// want fails the test unless the call ended with this status, and with these texts in its output.
+func (r result) want(t *testing.T, status int, stdout, stderr string) {
+	t.Helper()
+	if r.status != status || !strings.Contains(r.stdout, stdout) || !strings.Contains(r.stderr, stderr) {
+		t.Fatalf("status %d, want %d\nstdout %s\nwant %s\nstderr %s\nwant %s", r.status, status, r.stdout, stdout, r.stderr, stderr)
+	}
+	if r.status == 0 && r.stderr != "" && stderr == "" {
+		t.Fatalf("done, but stderr says %s", r.stderr)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	inFolder(t, nil)
+	tests := []struct {
+		args string
+		want string
+	}{
+		{"", "clientes: give a command; `clientes --help` lists them\n"},
+		{"srve", "clientes: there is no command \"srve\"; did you mean `clientes serve`?\n"},
+		{"srve --port 1", "clientes: there is no command \"srve\""},
+		{"xyzzy", "clientes: there is no command \"xyzzy\"; `clientes --help` lists them\n"},
+		{"import x.csv", "clientes: there is no command \"import\""},
+		{"completion bash", "clientes: there is no command \"completion\""},
+		{"help xyzzy", "clientes: there is no command \"xyzzy\""},
+		{"serve --port 1", "clientes: unknown flag: --port; see `clientes serve --help`\n"},
+		{"serve now", "clientes: `clientes serve` takes no arguments, but 1 were given"},
+		{"version -x", "clientes: unknown shorthand flag: 'x' in -x; see `clientes version --help`\n"},
+		{"user", "clientes: give a command; `clientes user --help` lists them\n"},
+		{"user lst", "clientes: there is no command \"lst\"; did you mean `clientes user list`?\n"},
+		{"user add", "clientes: `clientes user add` takes NAME, but 0 were given"},
+		{"user role bob", "clientes: `clientes user role` takes NAME and ROLE, but 1 were given"},
+		{"user role bob boss", "clientes: there is no role \"boss\"; give viewer, editor or admin\n"},
+		{"user add bob --role boss --password-stdin", "clientes: there is no role \"boss\""},
+		{"user add bob --password-stdin --password-hash x", "clientes: --password-hash and --password-stdin are two ways"},
+		{"user add bob --email", "clientes: flag needs an argument: --email"},
+		{"migrate down", "clientes: there is no command \"down\""},
+		{"token", "clientes: give a command"},
+		{"token inspect a b", "clientes: give one token"},
+		{"token inspect", "clientes: give a token as the argument or on standard input"},
+	}
+	for _, test := range tests {
+		t.Run(test.args, func(t *testing.T) {
+			r := call(t, nil, "", strings.Fields(test.args)...)
+			r.want(t, 2, "", test.want)
+			if r.stdout != "" || strings.Count(r.stderr, "\n") != 1 {
+				t.Errorf("not one sentence: stdout %q, stderr %q", r.stdout, r.stderr)
+			}
+		})
+	}
+	if files, _ := os.ReadDir("."); len(files) > 0 {
+		t.Errorf("wrong usage made files: %v", files)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	inFolder(t, nil)
+	for _, args := range [][]string{{"--help"}, {"help"}} {
+		r := call(t, nil, "", args...)
+		r.want(t, 0, "Usage:", "")
+		for _, name := range []string{"quickstart", "serve", "migrate", "user", "token", "config", "healthcheck", "version"} {
+			if !strings.Contains(r.stdout, "\n  "+name+" ") {
+				t.Errorf("%v does not name %s:\n%s", args, name, r.stdout)
+			}
+		}
+	}
+	call(t, nil, "", "help", "user", "add").want(t, 0, "--password-stdin", "")
+	call(t, nil, "", "user", "add", "--help").want(t, 0, "--password-stdin", "")
+}
+
+func TestVersion(t *testing.T) {
+	call(t, nil, "", "version").want(t, 0, "clientes ", "")
+	call(t, nil, "", "version").want(t, 0, ", go1.", "")
+}
+
+// A bad configuration stops every command that has any use for one, with all its faults.
+func TestEveryCommandChecksTheConfiguration(t *testing.T) {
+	inFolder(t, map[string]string{".env": "PROT=1\n"})
+	vars := map[string]string{"PORT": "x", "LOG_LEVEL": "x"}
+	for _, args := range []string{
+		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin", "user list", "user passwd a",
+		"user role a admin", "user disable a", "user enable a", "user delete a", "token inspect x", "config", "healthcheck",
+	} {
+		r := call(t, vars, "", strings.Fields(args)...)
+		r.want(t, 1, "", "clientes: the configuration has to be corrected:\n")
+		r.want(t, 1, "", "\n  PORT is \"x\"")
+		r.want(t, 1, "", "\n  LOG_LEVEL is \"x\"")
+		r.want(t, 1, "", "clientes: warning: .env line 1: nobody knows PROT; the nearest known name is PORT\n")
+	}
+	call(t, vars, "", "version").want(t, 0, "clientes ", "")
+}
+
+func TestConfig(t *testing.T) {
+	inFolder(t, map[string]string{
+		".env":   "SECRET_FILE=secret\nHOST=0.0.0.0\nSECRET_PREVIOUS='" + otherSecret + "'\n",
+		"secret": goodSecret + "\n",
+	})
+	r := call(t, map[string]string{"PORT": "3001", "DATABASE_URL": "postgres://u:hunter2@h/d"}, "", "config")
+	want := `SETTING           VALUE                         FROM
+SECRET            (hidden)                      file secret
+SECRET_PREVIOUS   (hidden)                      .env
+HOST              0.0.0.0                       .env
+PORT              3001                          environment
+DATABASE_URL      postgres://u:***@h/d          environment
+TOKEN_TTL         300s                          default
+SESSION_IDLE      30m                           default
+SESSION_MAX       720h                          default
+ISSUER            clientes                      default
+AUDIENCE          clientes                      default
+TRUSTED_PROXIES   (none)                        default
+REQUIRE_IF_MATCH  false                         default
+LOG_LEVEL         info                          default
+LOG_FORMAT        text on a terminal, else json default
+SHUTDOWN_DELAY    0s                            default
+SHUTDOWN_TIMEOUT  20s                           default
+`
+	if squeeze(r.stdout) != squeeze(want) || r.status != 0 || r.stderr != "" {
+		t.Errorf("status %d, stderr %q, stdout\n%s\nwant\n%s", r.status, r.stderr, r.stdout, want)
+	}
+
+	inFolder(t, nil)
+	r = call(t, nil, "", "config")
+	r.want(t, 1, "SECRET            (none)", "SECRET is missing; `openssl rand -hex 32` makes a good one")
+}
+
+// squeeze makes one space of several.
+func squeeze(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = strings.Join(strings.Fields(line), " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestACommandThatIsInterruptedSaysSo(t *testing.T) {
+	inFolder(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var stdout, stderr bytes.Buffer
+	status := run(ctx, []string{"migrate"}, environment(nil), strings.NewReader(""), &stdout, &stderr)
+	result{status, stdout.String(), stderr.String()}.want(t, 1, "", "clientes: interrupted before it was done\n")
+}

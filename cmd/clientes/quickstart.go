@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+func (p *program) quickstartCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "quickstart",
+		Short: "Set up an empty folder with everything needed, and serve",
+		Long: `In an empty folder: write .env with a random SECRET, make the database, an admin "abc" with a random password
+and some customers, print the password and what to try, and serve. What is there already is kept: a .env without
+SECRET gets one added, a database with users in it is served as it is. Run again, it only serves.`,
+		Args: arguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.quickstart(cmd.Context())
+		},
+	}
+}
+
+// quickstart does its steps in an order that makes each of them good to repeat: whatever stops it half-way,
+// the next run goes on. The admin comes last and says that all is done. The port is taken before anything,
+// so that one in use by somebody else does not cost the password, which is shown once.
+func (p *program) quickstart(ctx context.Context) error {
+	c, err := p.configure()
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"SECRET", "SECRET_FILE"} {
+		if _, set := p.lookupEnv(name); set && c.Secret == "" {
+			return fmt.Errorf("the environment sets %s to nothing, which hides what .env says; unset it, or give it a value", name)
+		}
+	}
+	listener, err := listen(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if c.Secret == "" {
+		if err := p.addSecret(); err != nil {
+			return err
+		}
+		if c, err = loadConfig(p.lookupEnv, "SECRET"); err != nil {
+			return err
+		}
+	}
+	st, err := openMigrated(ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	url := baseURL(c.Host, listener.Addr().(*net.TCPAddr).Port)
+	users, err := st.Users(ctx, 0, 1)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look for users: %w", err)
+	case len(users) > 0:
+		fmt.Fprintf(p.stdout, "Everything is set up already; serving at %s.\n"+
+			"`clientes user passwd NAME` gives a user another password.\n", url)
+	default:
+		if err := addSamples(ctx, st); err != nil {
+			return err
+		}
+		password := rand.Text() // 26 letters and digits, 130 bits
+		admin := store.User{Name: "abc", Role: store.Admin}
+		if _, err := auth.NewAccounts(st, newGate()).Add(ctx, admin, password); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprint(p.stdout, welcome(url, admin.Name, password)); err != nil {
+			return fmt.Errorf("the password could not be shown, `clientes user passwd %s` sets another: %w", admin.Name, err)
+		}
+	}
+	return serve(ctx, c, st, listener, p.logger(c))
+}
+
+// addSecret puts a new SECRET into .env: a new file if there is none, else a line at its end.
+func (p *program) addSecret() error {
+	secret := make([]byte, 32)
+	rand.Read(secret) // never fails, see crypto/rand
+	line := "# Whoever holds SECRET can make tokens: keep it to yourself.\nSECRET=" + hex.EncodeToString(secret) + "\n"
+	done := "wrote .env with a new SECRET"
+	f, err := os.OpenFile(".env", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		done = "added a new SECRET to .env"
+		line = "\n" + line // the last line there may not have ended
+		f, err = os.OpenFile(".env", os.O_WRONLY|os.O_APPEND, 0)
+		if err == nil {
+			err = f.Chmod(0o600) // it holds a secret now
+		}
+	}
+	if err == nil {
+		_, err = f.WriteString(line)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if f != nil {
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("write a SECRET to .env: %w", err)
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s, which only you can read.\n", done)
+	return err
+}
+
+// samples are customers to look at. Their texts show what a record can hold.
+func samples() []store.Cliente {
+	return []store.Cliente{
+		{Name: "Ana Souza", Email: "ana@example.com", Phone: "+55 11 99999-0000", Company: "Padaria São João",
+			Address: "Rua das Flores 12, São Paulo", Notes: "Pays by the month."},
+		{Name: "Bruno Lima", Email: "bruno@example.com", Phone: "+55 21 98888-1111", Address: "Rio de Janeiro"},
+		{Name: "Çelik Öztürk", Email: "celik@example.com", Company: "Öztürk Tekstil", Notes: "Prefers email.\nWrites in Turkish."},
+		{Name: "Dara O’Neill", Email: "dara@example.com", Phone: "+353 1 555 0100", Company: "O’Neill & Daughters"},
+		{Name: "Eri 山田", Email: "eri@example.com", Address: "東京都千代田区1-1"},
+	}
+}
+
+// addSamples keeps those of the samples that are not there, unless there is any other customer.
+func addSamples(ctx context.Context, clientes store.Clientes) error {
+	absent := make(map[string]store.Cliente) // by email
+	for _, c := range samples() {
+		absent[c.Email] = c
+	}
+	there, err := clientes.Clientes(ctx, 0, len(absent)+1)
+	if err != nil {
+		return fmt.Errorf("look for customers: %w", err)
+	}
+	for _, c := range there {
+		if _, ok := absent[c.Email]; !ok {
+			return nil
+		}
+		delete(absent, c.Email)
+	}
+	for _, c := range samples() {
+		if _, ok := absent[c.Email]; !ok {
+			continue
+		}
+		c, err := c.Validate()
+		if err != nil {
+			return fmt.Errorf("sample customer: %w", err)
+		}
+		if _, err := clientes.CreateCliente(ctx, c); err != nil {
+			return fmt.Errorf("add a sample customer: %w", err)
+		}
+	}
+	return nil
+}
+
+// welcome is what a newcomer reads. Its curl lines work in any POSIX shell, each by itself, pasted as they are;
+// neither url, user nor password has a character that a shell or JSON would take for something else.
+func welcome(url, user, password string) string {
+	return strings.NewReplacer("URL", url, "USER", user, "PASS", password).Replace(`
+clientes serves at URL, its documentation at URL/docs.
+
+  user      USER
+  password  PASS
+  It is shown this once; ` + "`clientes user passwd USER`" + ` sets another.
+
+Paste these into another terminal, from the login to the logout:
+
+TOKEN=$(curl -s 'URL/login' -H 'Content-Type: application/json' -d '{"user":"USER","password":"PASS"}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
+curl -s -w '\n' 'URL/clientes' -H "x-access-token: $TOKEN"
+curl -s -w '\n' 'URL/clientes' -H "x-access-token: $TOKEN" -H 'Content-Type: application/json' -d '{"name":"Flora Dias","email":"flora@example.com"}'
+curl -s -w '\n' 'URL/clientes/1' -H "x-access-token: $TOKEN"
+curl -s -w '\n' -X POST 'URL/logout' -H "x-access-token: $TOKEN"
+
+Ctrl+C stops the server; ` + "`clientes quickstart`" + ` or ` + "`clientes serve`" + ` starts it again.
+
+`)
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"clientes/api"
+	"clientes/auth"
+	"clientes/store"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Migrate the database and serve the API",
+		Long: `Bring the database to the schema of this program and serve the API until SIGTERM or SIGINT. Then /readyz
+answers 503, what is under way is finished, and the server leaves within SHUTDOWN_TIMEOUT. A second signal ends it
+at once.`,
+		Args: arguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			c, err := p.configure("SECRET")
+			if err != nil {
+				return err
+			}
+			st, err := openMigrated(ctx, c.DatabaseURL)
+			if err != nil {
+				return err
+			}
+			defer st.Close()
+			// Only now: as long as nobody listens, a load balancer sends nobody here.
+			listener, err := listen(ctx, c)
+			if err != nil {
+				return err
+			}
+			return serve(ctx, c, st, listener, p.logger(c))
+		},
+	}
+}
+
+// listen takes the port.
+func listen(ctx context.Context, c config) (net.Listener, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", c.address())
+	if err != nil {
+		return nil, fmt.Errorf("can not listen on %s: %w; free it, or choose another HOST or PORT", c.address(), err)
+	}
+	return listener, nil
+}
+
+const (
+	// A stranger that sends its header byte by byte holds a connection and no more than this long.
+	readHeaderTimeout = 5 * time.Second
+
+	// A body of 1 MiB comes through in this time at 35 kB/s.
+	readTimeout = 30 * time.Second
+
+	// From the end of the header on: what reading the body leaves is for waiting at the gate, the store and a
+	// slow receiver.
+	writeTimeout = 60 * time.Second
+
+	// Longer than the 60 s after which the common load balancers drop an idle connection themselves: if the
+	// server is first, a request that is on its way gets no answer.
+	idleTimeout = 75 * time.Second
+
+	// A token has at most 4 KiB and may come twice. net/http reads 4 KiB more than this.
+	maxHeaderBytes = 16 << 10
+
+	// leastDelay is how long the server goes on accepting at least after it was told to stop. Shutdown closes
+	// the listener and idle connections at once; a request that is already in the queue of the one or on its
+	// way on the other would be cut.
+	leastDelay = 250 * time.Millisecond
+)
+
+// newGate lets passwords be hashed on all processors but one, which answers everything else meanwhile. A hash
+// takes some 30 ms, so the last of those who wait has to do it for about a second.
+func newGate() *auth.Gate {
+	running := max(1, runtime.GOMAXPROCS(0)-1)
+	return auth.NewGate(running, 32*running)
+}
+
+// serve answers requests until ctx ends, then finishes those that are under way. It closes the listener.
+func serve(ctx context.Context, c config, st store.Store, listener net.Listener, log *slog.Logger) error {
+	defer listener.Close()
+	a, err := newAuth(c, st, log)
+	if err != nil {
+		return err
+	}
+	handler, err := api.New(api.Config{
+		Store: st, Auth: a, Log: log, Now: time.Now,
+		TrustedProxies: c.TrustedProxies,
+		RequireIfMatch: c.RequireIfMatch,
+	})
+	if err != nil {
+		return err
+	}
+
+	// auth follows the ends of sessions until the last request is answered.
+	following, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
+	var group sync.WaitGroup
+	group.Go(func() { a.Run(following) })
+	defer group.Wait()
+	defer stopFollowing()
+
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	log.Info("listening", "addr", listener.Addr().String())
+
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	delay := max(c.ShutdownDelay, leastDelay)
+	log.Info("stopping", "delay", delay.String(), "timeout", c.ShutdownTimeout.String())
+	handler.Drain()
+	time.Sleep(delay)
+	// ctx has ended; the time to finish begins now.
+	finishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(finishing); err != nil {
+		server.Close()
+		if errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("stopped, but requests that took longer than SHUTDOWN_TIMEOUT (%s) were cut", c.ShutdownTimeout)
+		}
+		return fmt.Errorf("stop: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+func newAuth(c config, st store.Store, log *slog.Logger) (*auth.Auth, error) {
+	return auth.New(auth.Config{
+		Store: st, Gate: newGate(), Now: time.Now, Log: log,
+		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
+		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
+	})
+}

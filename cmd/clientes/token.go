@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+func (p *program) tokenCommand() *cobra.Command {
+	return p.group("token", "Look into access tokens", p.tokenInspectCommand())
+}
+
+func (p *program) tokenInspectCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect [TOKEN]",
+		Short: "Show what an access token says and whether it is good",
+		Long: `Show the header and the claims of an access token, and whether it is good now, and why not. The token is read
+from standard input if it is not given; other users of the machine can see the arguments of a command.
+
+SECRET, ISSUER and AUDIENCE are those of the server for which the token was made, and the database tells whether
+its session was ended. Without SECRET nothing is checked, which is said. The exit status is 0 if the token is
+good, and 1 if it is not or could not be checked.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return &usageError{"give one token, or none and write it to standard input"}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := p.configure()
+			if err != nil {
+				return err
+			}
+			token, err := p.token(args)
+			if err != nil {
+				return err
+			}
+			in, err := auth.Inspect(token)
+			if err != nil {
+				return fmt.Errorf("this is not an access token: %w", err)
+			}
+			if _, err := fmt.Fprintf(p.stdout, "header %s\nclaims %s\n", printable(in.Header), printable(in.Claims)); err != nil {
+				return err
+			}
+			if err := checkToken(cmd.Context(), c, token); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(p.stdout, "The token is good.")
+			return err
+		},
+	}
+}
+
+// token gives the token of the arguments or of standard input.
+func (p *program) token(args []string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	b, err := io.ReadAll(io.LimitReader(p.stdin, 1<<16))
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", &usageError{"give a token as the argument or on standard input"}
+	}
+	return token, nil
+}
+
+// checkToken says why the token is not good, as a server of this configuration would find now.
+func checkToken(ctx context.Context, c config, token string) error {
+	if c.Secret == "" {
+		return errors.New("the signature was not checked: that needs the SECRET of the server, in the environment or in .env")
+	}
+	st, err := openToRead(ctx, c.DatabaseURL)
+	if err != nil {
+		return fmt.Errorf("whether the session was ended is not known: %w", err)
+	}
+	defer st.Close()
+	a, err := newAuth(c, st, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	_, err = a.Authenticate(ctx, token)
+	if errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("whether the session was ended is not known: %w", err)
+	}
+	if err != nil {
+		return fmt.Errorf("the token is not good: %w", err)
+	}
+	return nil
+}
+
+// printable takes out what would tell a terminal to do something: a token may come from a stranger.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// Builds without the repository at hand, as in the Dockerfile, say with -ldflags "-X main.version=…
+// -X main.commit=…" what they build; the linker can set nothing but package variables.
+var version, commit string
+
+func (p *program) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print version, commit and Go version",
+		Args:  arguments,
+		RunE: func(*cobra.Command, []string) error {
+			v, c := buildOf(debug.ReadBuildInfo())
+			_, err := fmt.Fprintf(p.stdout, "clientes %s, commit %s, %s\n", v, c, runtime.Version())
+			return err
+		},
+	}
+}
+
+// buildOf gives the version and the commit of the program: what the linker was told, else what the go command
+// noted.
+func buildOf(info *debug.BuildInfo, ok bool) (v, c string) {
+	v, c = version, commit
+	if ok {
+		noted := make(map[string]string)
+		for _, s := range info.Settings {
+			noted[s.Key] = s.Value
+		}
+		c = cmp.Or(c, noted["vcs.revision"])
+		if commit == "" && noted["vcs.modified"] == "true" {
+			c += " with changes"
+		}
+		v = cmp.Or(v, info.Main.Version)
+	}
+	return cmp.Or(v, "unknown"), cmp.Or(c, "unknown")
+}
