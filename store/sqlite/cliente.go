@@ -67,7 +67,7 @@ func (s *Store) Clientes(ctx context.Context, after int64, limit int) ([]store.C
 			FROM clientes
 			WHERE id > ?
 			ORDER BY id
-			LIMIT ?`,
+			LIMIT +?`,
 			after, int64(limit))
 		if err != nil {
 			return nil, fmt.Errorf("list clientes after %d: %w", after, err)

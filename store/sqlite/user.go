@@ -80,7 +80,7 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 			FROM users
 			WHERE id > ?
 			ORDER BY id
-			LIMIT ?`,
+			LIMIT +?`,
 			after, int64(limit))
 		if err != nil {
 			return nil, fmt.Errorf("list users after %d: %w", after, err)

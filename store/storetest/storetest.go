@@ -5,6 +5,8 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -58,6 +60,9 @@ type check struct {
 func contract() []group {
 	return []group{
 		{"clientes", clienteChecks()},
+		{"users", userChecks()},
+		{"sessions", sessionChecks()},
+		{"engine", engineChecks()},
 	}
 }
 
@@ -78,16 +83,120 @@ func newFixture(t *testing.T, e Engine) *fixture {
 // another opens one more store on the same database, as another process would.
 func (f *fixture) another(t *testing.T) store.Store {
 	t.Helper()
-	st, err := f.engine.Open(t.Context(), f.url, f.clock.now)
-	if err != nil {
-		t.Fatalf("open: %v", err)
-	}
+	st := f.reopen(t)
 	t.Cleanup(func() {
 		if err := st.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
 	return st
+}
+
+// reopen is another, but whoever asks closes it.
+func (f *fixture) reopen(t *testing.T) store.Store {
+	t.Helper()
+	st, err := f.engine.Open(t.Context(), f.url, f.clock.now)
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	return st
+}
+
+// now is the instant that the store should give to what it writes.
+func (f *fixture) now() time.Time { return store.Instant(f.clock.now()) }
+
+// cliente keeps a record that has only a name and an email.
+func (f *fixture) cliente(t *testing.T, name, email string) store.Cliente {
+	t.Helper()
+	c, err := f.CreateCliente(t.Context(), store.Cliente{Name: name, Email: email})
+	if err != nil {
+		t.Fatalf("create cliente %q: %v", name, err)
+	}
+	return c
+}
+
+// user keeps an enabled account without an email.
+func (f *fixture) user(t *testing.T, name string, role store.Role) store.User {
+	t.Helper()
+	u, err := f.CreateUser(t.Context(), store.User{Name: name, Role: role, PasswordHash: "hash of " + name})
+	if err != nil {
+		t.Fatalf("create user %q: %v", name, err)
+	}
+	return u
+}
+
+// session keeps a login of the user.
+func (f *fixture) session(t *testing.T, id string, u store.User) store.Session {
+	t.Helper()
+	n := f.newSession(id, u)
+	if err := f.CreateSession(t.Context(), n, u.Generation); err != nil {
+		t.Fatalf("create session %q: %v", id, err)
+	}
+	return n
+}
+
+// newSession is a login of the user that no store has kept yet.
+func (f *fixture) newSession(id string, u store.User) store.Session {
+	now := f.now()
+	return store.Session{
+		ID:         id,
+		UserID:     u.ID,
+		RotatedAt:  now,
+		CreatedAt:  now,
+		LastUsedAt: now,
+		ExpiresAt:  now.Add(30 * time.Minute),
+		TokenExp:   now.Add(5 * time.Minute),
+		IP:         "192.0.2.1",
+		UserAgent:  "storetest",
+	}
+}
+
+// wantErr reports an error that is not the one that was promised.
+func wantErr(t *testing.T, got, want error) {
+	t.Helper()
+	if !errors.Is(got, want) {
+		t.Errorf("got the error %v, want %v", got, want)
+	}
+}
+
+// wantConflict reports an error that is not a conflict on the field.
+func wantConflict(t *testing.T, got error, field string) {
+	t.Helper()
+	var conflict *store.ConflictError
+	if !errors.As(got, &conflict) || conflict.Field != field {
+		t.Errorf("got the error %v, want a conflict on %q", got, field)
+	}
+}
+
+// wantSame reports a difference between two values, and says of which thing.
+func wantSame[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s:\n got %s\nwant %s", what, clip(got), clip(want))
+	}
+}
+
+// clip keeps the longest texts from filling the screen.
+func clip(v any) string {
+	s := fmt.Sprintf("%+v", v)
+	if len(s) > 600 {
+		return fmt.Sprintf("%.600s… (%d bytes)", s, len(s))
+	}
+	return s
+}
+
+// atOnce starts the functions at the same moment, as near as that goes, and waits for them.
+func atOnce(fs ...func()) {
+	start := make(chan struct{})
+	var running sync.WaitGroup
+	for _, f := range fs {
+		running.Go(func() {
+			<-start
+			f()
+		})
+	}
+	close(start)
+	running.Wait()
 }
 
 // clock is a time that moves only when a check moves it.

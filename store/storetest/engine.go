@@ -1,0 +1,489 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+func engineChecks() []check {
+	return []check{
+		{"a migrated store is ready", ready},
+		{"a database without migrations is ErrSchema until it is migrated", schemaMissing},
+		{"migrations are listed as missing before and as applied after", migrationsListed},
+		{"migrating again changes nothing", migrateAgain},
+		{"many may migrate an empty database at once", migrateAtOnce},
+		{"what one store writes another on the same database reads", openTwice},
+		{"what was written is there after a restart", restart},
+		{"close waits for the calls under way", closeWaits},
+		{"a context that has ended is the error of every method, and nothing is written", contextEnded},
+		{"a call that waits for another's change ends with its context", contextEndsWaiting},
+		{"reading goes on beside a change and does not see it early", readBesideChange},
+		{"writes that fail beside others take nothing of theirs along", failuresApart},
+	}
+}
+
+func ready(t *testing.T, f *fixture) {
+	for range 3 {
+		if err := f.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	wantErr(t, f.Ready(ctx), context.Canceled)
+}
+
+// whether opens the database of the URL and asks whether it is ready. An engine may notice at either step.
+func whether(t *testing.T, f *fixture, url string) error {
+	t.Helper()
+	st, err := f.engine.Open(t.Context(), url, f.clock.now)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	return st.Ready(t.Context())
+}
+
+func schemaMissing(t *testing.T, f *fixture) {
+	url := f.engine.Empty(t)
+	wantErr(t, whether(t, f, url), store.ErrSchema)
+	if err := f.engine.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	if err := whether(t, f, url); err != nil {
+		t.Error(err)
+	}
+}
+
+func migrationsListed(t *testing.T, f *fixture) {
+	names := []string{"00001_users.sql", "00002_sessions.sql", "00003_clientes.sql"}
+	list := func(url string, applied bool) []store.Migration {
+		t.Helper()
+		got, err := f.engine.Migrations(t.Context(), url)
+		if err != nil || len(got) != len(names) {
+			t.Fatalf("got %+v, %v", got, err)
+		}
+		for i, m := range got {
+			if m.Version != int64(i+1) || m.Name != names[i] || m.Applied != applied || m.At.IsZero() == applied {
+				t.Errorf("got %+v, want number %d, %s, applied: %t", m, i+1, names[i], applied)
+			}
+			if m.At.Location() != time.UTC {
+				t.Errorf("%v is not UTC", m.At)
+			}
+		}
+		return got
+	}
+	url := f.engine.Empty(t)
+	list(url, false)
+	list(url, false) // the question itself changes nothing
+	wantErr(t, whether(t, f, url), store.ErrSchema)
+
+	before := time.Now().Add(-2 * time.Second) // an engine may cut to the second
+	if err := f.engine.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range list(url, true) {
+		if m.At.Before(before) || m.At.After(time.Now().Add(time.Second)) {
+			t.Errorf("%s was applied at %v", m.Name, m.At)
+		}
+	}
+	list(f.url, true)
+}
+
+func migrateAgain(t *testing.T, f *fixture) {
+	ana := f.cliente(t, "Ana", "")
+	before, err := f.engine.Migrations(t.Context(), f.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // with a store open beside it, as the command line does beside the server
+		if err := f.engine.Migrate(t.Context(), f.url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, err := f.engine.Migrations(t.Context(), f.url)
+	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("from\n%v to\n%v, %v", before, after, err)
+	}
+	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got != ana {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func migrateAtOnce(t *testing.T, f *fixture) {
+	for range 3 {
+		url := f.engine.Empty(t)
+		var starts []func()
+		for range 8 {
+			starts = append(starts, func() {
+				if err := f.engine.Migrate(t.Context(), url); err != nil {
+					t.Error(err)
+				}
+				if err := whether(t, f, url); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		atOnce(starts...)
+	}
+}
+
+func openTwice(t *testing.T, f *fixture) {
+	other := f.another(t)
+	ana := f.cliente(t, "Ana", "ana@example.com")
+	if got, err := other.Cliente(t.Context(), ana.ID); err != nil || got != ana {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	changed, err := other.UpdateCliente(t.Context(), ana.ID, func(c store.Cliente) (store.Cliente, error) {
+		c.Notes = "by the other"
+		return c, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got != changed {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	third := f.reopen(t)
+	if err := third.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := f.Ready(t.Context()); err != nil {
+		t.Errorf("after another store was closed: %v", err)
+	}
+}
+
+func restart(t *testing.T, f *fixture) {
+	st := f.reopen(t)
+	c, err := st.CreateCliente(t.Context(), store.Cliente{Name: "Ana", Email: "ana@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := st.CreateUser(t.Context(), store.User{Name: "ana", Role: store.Admin, PasswordHash: "hash"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := f.newSession("s", u)
+	if err := st.CreateSession(t.Context(), n, u.Generation); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st = f.another(t)
+	if got, err := st.Cliente(t.Context(), c.ID); err != nil || got != c {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := st.User(t.Context(), u.ID); err != nil || got != u {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := st.Session(t.Context(), n.ID); err != nil || got != n {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func closeWaits(t *testing.T, f *fixture) {
+	st := f.reopen(t)
+	ana := f.cliente(t, "Ana", "")
+	entered, leave := make(chan struct{}), make(chan struct{})
+	var enter sync.Once
+	var calls sync.WaitGroup
+	calls.Go(func() {
+		_, err := st.UpdateCliente(t.Context(), ana.ID, func(c store.Cliente) (store.Cliente, error) {
+			enter.Do(func() { close(entered) })
+			<-leave
+			c.Name = "kept"
+			return c, nil
+		})
+		if err != nil {
+			t.Errorf("the call that was under way: %v", err)
+		}
+	})
+	<-entered
+	calls.Go(func() {
+		if err := st.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	close(leave)
+	calls.Wait()
+	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "kept" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func contextEnded(t *testing.T, f *fixture) {
+	ana := f.cliente(t, "Ana", "")
+	admin, viewer := f.user(t, "admin", store.Admin), f.user(t, "viewer", store.Viewer)
+	f.session(t, "s", viewer)
+	picture := func() string {
+		t.Helper()
+		clientes, err := f.Clientes(t.Context(), 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		users, err := f.Users(t.Context(), 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := f.Session(t.Context(), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Session(t.Context(), "new")
+		return fmt.Sprint(clientes, users, n, err)
+	}
+	methods := map[string]func(ctx context.Context) error{
+		"CreateCliente": func(ctx context.Context) error {
+			_, err := f.CreateCliente(ctx, store.Cliente{Name: "x"})
+			return err
+		},
+		"Cliente": func(ctx context.Context) error {
+			_, err := f.Cliente(ctx, ana.ID)
+			return err
+		},
+		"Cliente of an unknown id": func(ctx context.Context) error {
+			_, err := f.Cliente(ctx, 999)
+			return err
+		},
+		"Clientes": func(ctx context.Context) error {
+			_, err := f.Clientes(ctx, 0, 10)
+			return err
+		},
+		"UpdateCliente": func(ctx context.Context) error {
+			_, err := f.UpdateCliente(ctx, ana.ID, func(c store.Cliente) (store.Cliente, error) {
+				c.Name = "x"
+				return c, nil
+			})
+			return err
+		},
+		"DeleteCliente": func(ctx context.Context) error {
+			return f.DeleteCliente(ctx, ana.ID, func(store.Cliente) error { return nil })
+		},
+		"CreateUser": func(ctx context.Context) error {
+			_, err := f.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
+			return err
+		},
+		"User": func(ctx context.Context) error {
+			_, err := f.User(ctx, admin.ID)
+			return err
+		},
+		"UserByName": func(ctx context.Context) error {
+			_, err := f.UserByName(ctx, "admin")
+			return err
+		},
+		"Users": func(ctx context.Context) error {
+			_, err := f.Users(ctx, 0, 10)
+			return err
+		},
+		"UpdateUser": func(ctx context.Context) error {
+			_, err := f.UpdateUser(ctx, viewer.ID, func(u store.User) (store.User, error) {
+				u.Disabled = true
+				return u, nil
+			})
+			return err
+		},
+		"ReplacePasswordHash": func(ctx context.Context) error {
+			return f.ReplacePasswordHash(ctx, viewer.ID, viewer.PasswordHash, "x")
+		},
+		"DeleteUser": func(ctx context.Context) error { return f.DeleteUser(ctx, viewer.ID) },
+		"CreateSession": func(ctx context.Context) error {
+			return f.CreateSession(ctx, f.newSession("new", viewer), viewer.Generation)
+		},
+		"Session": func(ctx context.Context) error {
+			_, err := f.Session(ctx, "s")
+			return err
+		},
+		"EndSession": func(ctx context.Context) error {
+			_, err := f.EndSession(ctx, "s")
+			return err
+		},
+		"EndedSessions": func(ctx context.Context) error {
+			_, _, err := f.EndedSessions(ctx, 0, time.Time{})
+			return err
+		},
+		"Ready": f.Ready,
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+
+	before := picture()
+	for name, call := range methods {
+		// More often than there are connections, so that one that is not given back is missed.
+		for range 20 {
+			if err := call(cancelled); !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+		if err := call(late); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if after := picture(); after != before {
+		t.Errorf("from\n%s\nto\n%s", before, after)
+	}
+}
+
+// holdCliente changes a record by a change that does not return until release is called.
+func holdCliente(t *testing.T, f *fixture, id int64) (release func()) {
+	t.Helper()
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var enter, left sync.Once
+	go func() {
+		defer close(done)
+		_, err := f.UpdateCliente(t.Context(), id, func(c store.Cliente) (store.Cliente, error) {
+			enter.Do(func() { close(entered) })
+			<-leave
+			c.Name = "changed"
+			return c, nil
+		})
+		if err != nil {
+			t.Errorf("the change that took its time: %v", err)
+		}
+	}()
+	<-entered
+	release = func() {
+		left.Do(func() { close(leave) })
+		<-done
+	}
+	t.Cleanup(release)
+	return release
+}
+
+func contextEndsWaiting(t *testing.T, f *fixture) {
+	other := f.another(t)
+	ana := f.cliente(t, "Ana", "")
+	release := holdCliente(t, f, ana.ID)
+	for _, st := range []store.Store{f, other} {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		_, err := st.UpdateCliente(ctx, ana.ID, func(c store.Cliente) (store.Cliente, error) {
+			c.Notes = "by the one who gave up"
+			return c, nil
+		})
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	}
+	release()
+	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "changed" || got.Notes != "" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, st := range []store.Store{f, other} { // both go on
+		if _, err := st.CreateCliente(t.Context(), store.Cliente{Name: "Bia"}); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func readBesideChange(t *testing.T, f *fixture) {
+	ana, bia := f.cliente(t, "Ana", ""), f.cliente(t, "Bia", "")
+	release := holdCliente(t, f, ana.ID)
+	for _, st := range []store.Store{f, f.another(t)} {
+		if got, err := st.Cliente(t.Context(), ana.ID); err != nil || got != ana {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		if page, err := st.Clientes(t.Context(), 0, 10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
+			t.Errorf("got %+v, %v", page, err)
+		}
+		if err := st.Ready(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	release()
+	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "changed" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// failuresApart lets writes that succeed, that are refused for every reason there is, that panic and that
+// give up meet again and again, since an engine may put those of one moment into one transaction.
+func failuresApart(t *testing.T, f *fixture) {
+	const workers, rounds = 12, 20
+	taken := f.cliente(t, "taken", "taken@example.com")
+	refusal := errors.New("refused")
+	ctx := t.Context()
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+
+	kept := make([][]store.Cliente, workers)
+	var work []func()
+	for w := range workers {
+		work = append(work, func() {
+			for i := range rounds {
+				c, err := f.CreateCliente(ctx, store.Cliente{Name: fmt.Sprintf("%d/%d", w, i)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				kept[w] = append(kept[w], c)
+				spoil := func(c store.Cliente) store.Cliente {
+					c.Notes = strings.Repeat("spoilt ", 1000)
+					return c
+				}
+				switch (w + i) % 6 {
+				case 0:
+					_, err = f.CreateCliente(ctx, spoil(store.Cliente{Email: taken.Email}))
+					wantConflict(t, err, "email")
+				case 1:
+					_, err = f.UpdateCliente(ctx, c.ID, func(c store.Cliente) (store.Cliente, error) {
+						c.Email = taken.Email
+						return spoil(c), nil
+					})
+					wantConflict(t, err, "email")
+				case 2:
+					_, err = f.UpdateCliente(ctx, c.ID, func(c store.Cliente) (store.Cliente, error) {
+						return spoil(c), refusal
+					})
+					wantErr(t, err, refusal)
+				case 3:
+					func() {
+						defer func() {
+							if recover() == nil {
+								t.Error("the panic did not come through")
+							}
+						}()
+						f.DeleteCliente(ctx, c.ID, func(store.Cliente) error { panic("boom") })
+					}()
+				case 4:
+					_, err = f.CreateCliente(gone, spoil(c))
+					wantErr(t, err, context.Canceled)
+				case 5:
+					_, err = f.CreateUser(ctx, store.User{Name: "x", Role: "emperor"})
+					if err == nil {
+						t.Error("a role that does not exist was kept")
+					}
+				}
+			}
+		})
+	}
+	atOnce(work...)
+	want := map[store.Cliente]bool{taken: true}
+	for _, cs := range kept {
+		for _, c := range cs {
+			want[c] = true
+		}
+	}
+	page, err := f.Clientes(ctx, 0, 1000)
+	if err != nil || len(page) != len(want) {
+		t.Errorf("%d clientes are there, %v; %d were answered", len(page), err, len(want))
+	}
+	for _, c := range page {
+		if !want[c] {
+			t.Errorf("nobody was told of %s", clip(c))
+		}
+	}
+}
