@@ -18,6 +18,8 @@ import (
 
 	"clientes/auth"
 	"clientes/store"
+	"clientes/store/postgres"
+	"clientes/store/postgres/postgrestest"
 	"clientes/store/sqlite"
 )
 
@@ -41,6 +43,11 @@ func engines() []engine {
 			url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
 			must(t, sqlite.Migrate(t.Context(), url))
 			st, err := sqlite.Open(t.Context(), url, time.Now)
+			must(t, err)
+			return st
+		}},
+		{"postgres", func(t testing.TB) store.Store {
+			st, err := postgres.Open(t.Context(), postgrestest.Migrated(t, postgres.Migrate), time.Now)
 			must(t, err)
 			return st
 		}},

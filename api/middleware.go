@@ -60,7 +60,7 @@ func (s *Server) begin(c *gin.Context) {
 		slog.String("path", c.Request.URL.Path), // never the query, which strangers put secrets in
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(c.Writer.Size(), 0)),
-		slog.Duration("took", s.cfg.Now().Sub(start)),
+		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
 		slog.String("ip", c.ClientIP()),
 	)
 	if x.caller.UserID != 0 {

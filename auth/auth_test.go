@@ -1,0 +1,392 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"clientes/store"
+	"clientes/store/postgres"
+	"clientes/store/postgres/postgrestest"
+	"clientes/store/sqlite"
+)
+
+// engines give a URL of an empty, migrated database, and open it as often as one likes.
+func engines() []engine {
+	return []engine{
+		{
+			"sqlite",
+			func(t testing.TB) string {
+				url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
+				must(t, sqlite.Migrate(t.Context(), url))
+				return url
+			},
+			func(ctx context.Context, url string) (store.Store, error) { return sqlite.Open(ctx, url, time.Now) },
+		},
+		{
+			"postgres",
+			func(t testing.TB) string { return postgrestest.Migrated(t, postgres.Migrate) },
+			func(ctx context.Context, url string) (store.Store, error) { return postgres.Open(ctx, url, time.Now) },
+		},
+	}
+}
+
+type engine struct {
+	name     string
+	migrated func(t testing.TB) string
+	open     func(ctx context.Context, url string) (store.Store, error)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// process is what one server holds of a database that others use, too.
+type process struct {
+	*Auth
+	accounts *Accounts
+	store    store.Store
+	away     atomic.Bool // its store answers nothing
+}
+
+// start opens the database of url as a server does, changed by wrap if there is one.
+func start(t testing.TB, e engine, url string) *process {
+	t.Helper()
+	st, err := e.open(t.Context(), url)
+	must(t, err)
+	p := &process{store: st}
+	gate := NewGate(2, 64)
+	p.Auth, err = New(Config{
+		Store: switchedStore{st, &p.away}, Gate: gate,
+		Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	p.accounts = NewAccounts(st, gate)
+	ctx, stop := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	following.Go(func() { p.Run(ctx) })
+	t.Cleanup(func() {
+		stop()
+		following.Wait()
+		must(t, st.Close())
+	})
+	return p
+}
+
+// switchedStore is a store that can be cut off.
+type switchedStore struct {
+	store.Store
+	away *atomic.Bool
+}
+
+func (s switchedStore) EndedSessions(ctx context.Context, since store.Mark, alive time.Time) ([]store.Ended, store.Mark, error) {
+	if s.away.Load() {
+		return nil, 0, store.ErrUnavailable
+	}
+	return s.Store.EndedSessions(ctx, since, alive)
+}
+
+func (s switchedStore) Session(ctx context.Context, id string) (store.Session, error) {
+	if s.away.Load() {
+		return store.Session{}, store.ErrUnavailable
+	}
+	return s.Store.Session(ctx, id)
+}
+
+func (s switchedStore) EndSession(ctx context.Context, id string) (store.Session, error) {
+	if s.away.Load() {
+		return store.Session{}, store.ErrUnavailable
+	}
+	return s.Store.EndSession(ctx, id)
+}
+
+func onEachStore(t *testing.T, test func(t *testing.T, e engine, url string)) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, e, e.migrated(t))
+		})
+	}
+}
+
+const password = "correct horse"
+
+func (p *process) login(t testing.TB, name string) string {
+	t.Helper()
+	g, err := p.Login(t.Context(), LoginRequest{User: name, Password: password, IP: "127.0.0.1", UserAgent: "test"})
+	must(t, err)
+	return g.Token
+}
+
+// says gives what a process says of a token.
+func (p *process) says(t testing.TB, token string) error {
+	_, err := p.Authenticate(t.Context(), token)
+	return err
+}
+
+// eventually waits for what another process, or the turn of a clock, brings about.
+func eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not after twenty seconds: %s", what)
+		}
+	}
+}
+
+func TestLoginAndWhoIsAsking(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		p := start(t, e, url)
+		u, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Role: store.Editor}, password)
+		must(t, err)
+		g, err := p.Login(t.Context(), LoginRequest{User: "ANA", Password: password, IP: "192.0.2.1", UserAgent: "test"})
+		must(t, err)
+		if g.ExpiresIn != 5*time.Minute || g.User.ID != u.ID || g.User.Name != "Ana" {
+			t.Errorf("granted %v to %v", g.ExpiresIn, g.User.ID)
+		}
+		c, err := p.Authenticate(t.Context(), g.Token)
+		must(t, err)
+		if c.UserID != u.ID || c.Role != store.Editor || c.TokenID == "" {
+			t.Errorf("caller %+v", c)
+		}
+		s, err := p.store.Session(t.Context(), c.SessionID)
+		must(t, err)
+		if s.UserID != u.ID || s.IP != "192.0.2.1" || s.UserAgent != "test" || !s.EndedAt.IsZero() ||
+			!s.ExpiresAt.Equal(s.CreatedAt.Add(30*time.Minute)) || !s.TokenExp.After(s.CreatedAt) {
+			t.Errorf("session %+v", s)
+		}
+		for name, r := range map[string]LoginRequest{
+			"a wrong password": {User: "ana", Password: "Correct horse"},
+			"no password":      {User: "ana"},
+			"nobody":           {User: "bia", Password: password},
+			"no name at all":   {User: "\x00", Password: password},
+		} {
+			if _, err := p.Login(t.Context(), r); !errors.Is(err, ErrInvalidLogin) {
+				t.Errorf("%s gives %v", name, err)
+			}
+		}
+	})
+}
+
+// TestAnEndIsHonouredEverywhere ends sessions in one process and waits for two others to know.
+func TestAnEndIsHonouredEverywhere(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		a, b := start(t, e, url), start(t, e, url)
+		for i, end := range []struct {
+			name string
+			does func(name, token string) error
+			atA  bool // the process that ended it refuses at once
+		}{
+			{"logout", func(_, token string) error { return a.Logout(t.Context(), token) }, true},
+			{"disabling", func(name, _ string) error { return a.accounts.Disable(t.Context(), name) }, false},
+			{"another password", func(name, _ string) error { return a.accounts.SetPassword(t.Context(), name, "another one") }, false},
+			{"another role", func(name, _ string) error { return a.accounts.SetRole(t.Context(), name, store.Admin) }, false},
+			{"deleting", func(name, _ string) error { return a.accounts.Delete(t.Context(), name) }, false},
+		} {
+			name := fmt.Sprint("user", i)
+			_, err := a.accounts.Add(t.Context(), store.User{Name: name, Role: store.Viewer}, password)
+			must(t, err)
+			token, other := a.login(t, name), b.login(t, name)
+			for _, p := range []*process{a, b} {
+				must(t, p.says(t, token))
+				must(t, p.says(t, other))
+			}
+			must(t, end.does(name, token))
+			if err := a.says(t, token); end.atA && !errors.Is(err, ErrTokenRevoked) {
+				t.Errorf("%s: where it happened the token gives %v", end.name, err)
+			}
+			for _, p := range []*process{a, b} {
+				eventually(t, end.name+" is known", func() bool { return errors.Is(p.says(t, token), ErrTokenRevoked) })
+			}
+			if err := b.says(t, other); (err == nil) != (end.name == "logout") && end.name == "logout" {
+				t.Errorf("%s ended another session: %v", end.name, err)
+			}
+			if end.name != "logout" {
+				eventually(t, end.name+" is known of every session", func() bool { return errors.Is(b.says(t, other), ErrTokenRevoked) })
+			}
+			must(t, b.Logout(t.Context(), token)) // again, elsewhere
+		}
+	})
+}
+
+// TestAProcessThatStartsLateKnowsWhatEnded holds that the deny list is rebuilt from the store.
+func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		a := start(t, e, url)
+		_, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		ended, alive := a.login(t, "ana"), a.login(t, "ana")
+		must(t, a.Logout(t.Context(), ended))
+		b := start(t, e, url)
+		// From the first moment on, before its first answer from the store as well as after.
+		for range 100 {
+			if err := b.says(t, ended); !errors.Is(err, ErrTokenRevoked) {
+				t.Fatalf("the ended session gives %v", err)
+			}
+			must(t, b.says(t, alive))
+		}
+		eventually(t, "the list is current", b.ended.current)
+		if err := b.says(t, ended); !errors.Is(err, ErrTokenRevoked) {
+			t.Errorf("the ended session gives %v", err)
+		}
+	})
+}
+
+// TestWhoCanNotKnowDoesNotSayYes cuts a process off from its store.
+func TestWhoCanNotKnowDoesNotSayYes(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		a, b := start(t, e, url), start(t, e, url)
+		_, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		known, ended, alive := a.login(t, "ana"), a.login(t, "ana"), a.login(t, "ana")
+		must(t, a.Logout(t.Context(), known))
+		eventually(t, "b knows", func() bool { return errors.Is(b.says(t, known), ErrTokenRevoked) })
+
+		b.away.Store(true)
+		eventually(t, "b knows that it does not know", func() bool { return !b.ended.current() })
+		must(t, a.Logout(t.Context(), ended))
+		if err := b.says(t, known); !errors.Is(err, ErrTokenRevoked) {
+			t.Errorf("what it knows gives %v", err)
+		}
+		for _, token := range []string{ended, alive} {
+			if err := b.says(t, token); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("what it can not know gives %v", err)
+			}
+			if err := b.Logout(t.Context(), token); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("a logout that can not be kept gives %v", err)
+			}
+		}
+		if err := b.says(t, "undefined"); !errors.Is(err, ErrTokenInvalid) {
+			t.Errorf("a bad token gives %v", err)
+		}
+
+		b.away.Store(false)
+		if err := b.says(t, ended); !errors.Is(err, ErrTokenRevoked) {
+			t.Errorf("asked about the row, it gives %v", err)
+		}
+		must(t, b.says(t, alive))
+		eventually(t, "b is current again", b.ended.current)
+		if err := b.says(t, ended); !errors.Is(err, ErrTokenRevoked) {
+			t.Errorf("current again, it gives %v", err)
+		}
+		must(t, b.says(t, alive))
+	})
+}
+
+// TestALoginThatBeganBeforeDoesNotOutliveTheEnd disables a user between the check of the password and the
+// insert of the session.
+func TestALoginThatBeganBeforeDoesNotOutliveTheEnd(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		p := start(t, e, url)
+		_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		for name, end := range map[string]func(ctx context.Context) error{
+			"a new password": func(ctx context.Context) error { return p.accounts.SetPassword(ctx, "ana", password) },
+			"another role":   func(ctx context.Context) error { return p.accounts.SetRole(ctx, "ana", store.Editor) },
+			"disabled":       func(ctx context.Context) error { return p.accounts.Disable(ctx, "ana") },
+			"deleted":        func(ctx context.Context) error { return p.accounts.Delete(ctx, "ana") },
+		} {
+			u, err := p.store.UserByName(t.Context(), "ana")
+			if errors.Is(err, store.ErrNotFound) {
+				u, err = p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+			}
+			must(t, err)
+			if u.Disabled {
+				must(t, p.accounts.Enable(t.Context(), "ana"))
+			}
+			p.cfg.Store = endingStore{switchedStore{p.store, &p.away}, end}
+			_, err = p.Login(t.Context(), LoginRequest{User: "ana", Password: password})
+			p.cfg.Store = switchedStore{p.store, &p.away}
+			if !errors.Is(err, ErrInvalidLogin) {
+				t.Errorf("%s while the login was under way: %v", name, err)
+			}
+		}
+	})
+}
+
+// endingStore does something to a user at the worst moment.
+type endingStore struct {
+	store.Store
+	end func(context.Context) error
+}
+
+func (s endingStore) CreateSession(ctx context.Context, x store.Session, generation int64) error {
+	if err := s.end(ctx); err != nil {
+		return err
+	}
+	return s.Store.CreateSession(ctx, x, generation)
+}
+
+func TestAccounts(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		a := start(t, e, url).accounts
+		ctx := t.Context()
+		var invalid *store.InvalidError
+		var conflict *store.ConflictError
+		_, err := a.Add(ctx, store.User{Name: "a b", Email: "x", Role: "root"}, "short")
+		if !errors.As(err, &invalid) || len(invalid.Fields) != 4 {
+			t.Errorf("every fault at once: %v", err)
+		}
+		_, err = a.Add(ctx, store.User{Name: "ana", Role: store.Viewer, PasswordHash: "plain"}, "")
+		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" {
+			t.Errorf("a hash of no kind gives %v", err)
+		}
+		u, err := a.Add(ctx, store.User{Name: "ana", Role: store.Viewer, PasswordHash: nobodysHash}, "")
+		must(t, err)
+		if u.PasswordHash != nobodysHash {
+			t.Error("the hash was changed")
+		}
+		if _, err = a.Add(ctx, store.User{Name: "ANA", Role: store.Viewer}, password); !errors.As(err, &conflict) || conflict.Field != "user" {
+			t.Errorf("a name twice gives %v", err)
+		}
+		if err := a.SetRole(ctx, "ana", "root"); !errors.As(err, &invalid) {
+			t.Errorf("no such role gives %v", err)
+		}
+		if err := a.SetPassword(ctx, "ana", "short"); !errors.As(err, &invalid) {
+			t.Errorf("a short password gives %v", err)
+		}
+		must(t, a.SetRole(ctx, "Ana", store.Admin))
+		for name, err := range map[string]error{
+			"disable": a.Disable(ctx, "ana"), "demote": a.SetRole(ctx, "ana", store.Editor), "delete": a.Delete(ctx, "ana"),
+		} {
+			if !errors.Is(err, store.ErrLastAdmin) {
+				t.Errorf("%s the last admin: %v", name, err)
+			}
+		}
+		for name, err := range map[string]error{
+			"role": a.SetRole(ctx, "nobody", store.Viewer), "password": a.SetPassword(ctx, "nobody", password),
+			"disable": a.Disable(ctx, "nobody"), "enable": a.Enable(ctx, "nobody"), "delete": a.Delete(ctx, "nobody"),
+		} {
+			if !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%s of nobody: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestTheDenyListForgetsWhatNoTokenCanName(t *testing.T) {
+	var l denyList
+	old, young := sessionID{1}, sessionID{2}
+	l.add(old, noon.Add(time.Second))
+	l.add(young, noon.Add(time.Minute))
+	l.add(young, noon) // an earlier end of the same session shortens nothing
+	l.forget(noon)
+	if !l.has(old) || !l.has(young) {
+		t.Error("forgot too early")
+	}
+	l.forget(noon.Add(3 * time.Second))
+	if l.has(old) || !l.has(young) {
+		t.Errorf("old %t, young %t", l.has(old), l.has(young))
+	}
+}
