@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clientes/store"
+	"clientes/store/postgres"
 	"clientes/store/sqlite"
 )
 
@@ -20,6 +21,15 @@ type engine struct {
 
 // engineOf gives the engine of a URL that databaseFault has nothing to say of.
 func engineOf(databaseURL string) engine {
+	if isPostgres(databaseURL) {
+		return engine{
+			open: func(ctx context.Context, url string) (store.Store, error) {
+				return postgres.Open(ctx, url, time.Now)
+			},
+			migrate:    postgres.Migrate,
+			migrations: postgres.Migrations,
+		}
+	}
 	return engine{
 		open: func(ctx context.Context, url string) (store.Store, error) {
 			return sqlite.Open(ctx, url, time.Now)

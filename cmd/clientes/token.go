@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 	"unicode"
 
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
@@ -51,7 +53,10 @@ good, and 1 if it is not or could not be checked.`,
 			if _, err := fmt.Fprintf(p.stdout, "header %s\nclaims %s\n", printable(in.Header), printable(in.Claims)); err != nil {
 				return err
 			}
-			if err := checkToken(cmd.Context(), c, token); err != nil {
+			switch err := checkToken(cmd.Context(), c, token); {
+			case errors.Is(err, auth.ErrTokenInvalid):
+				return fmt.Errorf("the token is not good: %s", whyInvalid(in, c, time.Now()))
+			case err != nil:
 				return err
 			}
 			_, err = fmt.Fprintln(p.stdout, "The token is good.")
@@ -98,6 +103,43 @@ func checkToken(ctx context.Context, c config, token string) error {
 		return fmt.Errorf("the token is not good: %w", err)
 	}
 	return nil
+}
+
+// whyInvalid names the difference between what the token says of itself and what a server of this
+// configuration wants to hear. Where there is none it can only be something that auth does not tell.
+func whyInvalid(in auth.Inspection, c config, now time.Time) string {
+	var header, claims map[string]any
+	if json.Unmarshal([]byte(in.Header), &header) != nil || json.Unmarshal([]byte(in.Claims), &claims) != nil {
+		return "its header or its claims are not one JSON object each, with every name once"
+	}
+	if alg := header["alg"]; alg != "HS256" {
+		return fmt.Sprintf("its alg is %s, and only HS256 is taken", quote(alg))
+	}
+	if iss := claims["iss"]; iss != c.Issuer {
+		return fmt.Sprintf("its iss is %s, but ISSUER is %q", quote(iss), c.Issuer)
+	}
+	if aud := claims["aud"]; aud != c.Audience {
+		return fmt.Sprintf("its aud is %s, but AUDIENCE is %q", quote(aud), c.Audience)
+	}
+	for _, name := range []string{"iat", "nbf"} {
+		if seconds, ok := claims[name].(float64); ok && seconds > float64(now.Unix()) {
+			return fmt.Sprintf("its %s is in the future; is the clock of this machine right?", name)
+		}
+	}
+	for _, name := range []string{"id", "sub", "role", "sid", "jti", "iat", "exp"} {
+		if claims[name] == nil {
+			return fmt.Sprintf("it has no %s", name)
+		}
+	}
+	return "it was not signed with SECRET or SECRET_PREVIOUS, or one of its claims has a value that it can not have"
+}
+
+// quote gives a value of a token for a person to read, or says that there is none.
+func quote(v any) string {
+	if v == nil {
+		return "not there"
+	}
+	return fmt.Sprintf("%.80q", fmt.Sprint(v))
 }
 
 // printable takes out what would tell a terminal to do something: a token may come from a stranger.

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"clientes/store"
+	"clientes/store/sqlite"
+)
+
+// passwordIn gives the password in what quickstart has printed, "" if there is none.
+func passwordIn(printed string) string {
+	m := regexp.MustCompile(`(?m)^ +password +(\S+)$`).FindStringSubmatch(printed)
+	if m == nil {
+		return ""
+	}
+	return m[1]
+}
+
+// login gives a token of the admin.
+func (s *server) login(t *testing.T, password string) string {
+	t.Helper()
+	resp, err := http.Post(s.url("/login"), "application/json", strings.NewReader(`{"user":"abc","password":"`+password+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var login struct {
+		Token string `json:"token"`
+	}
+	if err := json.UnmarshalRead(resp.Body, &login); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("login: status %d, %v", resp.StatusCode, err)
+	}
+	return login.Token
+}
+
+// customers gives the names of all customers.
+func customers(t *testing.T) []string {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	all, err := st.Clientes(t.Context(), 0, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range all {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// A newcomer in an empty folder: one command, then lines to paste. Run again it only serves.
+func TestQuickstart(t *testing.T) {
+	inFolder(t, nil)
+	s := launch(t, nil, "quickstart")
+	printed := s.printed(t)
+	password := passwordIn(printed)
+	if len(password) < 20 || strings.Count(printed, password) != 2 {
+		t.Fatalf("the password is not there, and in the line that logs in:\n%s", printed)
+	}
+	dotenv, err := os.ReadFile(".env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^SECRET=[0-9a-f]{64}$`).Match(dotenv) || strings.Contains(printed, string(dotenv)) {
+		t.Errorf(".env is\n%s", dotenv)
+	}
+	if info, err := os.Stat(".env"); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+
+	paste := regexp.MustCompile(`(?ms)^TOKEN=.*/logout'.*?$`).FindString(printed)
+	sh := exec.CommandContext(t.Context(), "sh", "-e", "-c", paste)
+	sh.Env = []string{"PATH=" + os.Getenv("PATH")}
+	out, err := sh.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	answers := strings.Split(strings.TrimSpace(string(out)), "\n")
+	for i, want := range []string{`[{"id":1,"name":"Ana Souza"`, `{"id":6,"name":"Flora Dias"`, `{"id":1,"name":"Ana Souza"`, `{"auth":false,"token":null}`} {
+		if i >= len(answers) || !strings.HasPrefix(answers[i], want) {
+			t.Errorf("the lines\n%s\nanswer\n%s\nwant, in line %d, %s", paste, out, i+1, want)
+		}
+	}
+	s.signal(t)
+	if status := s.wait(); status != 0 {
+		t.Errorf("status %d, log %s", status, s.stderr.String())
+	}
+	for _, secret := range []string{password, "eyJ"} {
+		if strings.Contains(s.stderr.String(), secret) {
+			t.Errorf("%s is in the log: %s", secret, s.stderr.String())
+		}
+	}
+
+	s = launch(t, nil, "quickstart")
+	printed = s.printed(t)
+	if passwordIn(printed) != "" || !strings.Contains(printed, "Everything is set up already; serving at http://127.0.0.1:") {
+		t.Errorf("the second time it prints\n%s", printed)
+	}
+	s.login(t, password)
+	if now, err := os.ReadFile(".env"); err != nil || string(now) != string(dotenv) {
+		t.Errorf(".env has changed: %s, %v", now, err)
+	}
+	if n := len(customers(t)); n != 6 {
+		t.Errorf("%d customers after the second time", n)
+	}
+}
+
+// With the port taken nothing is begun.
+func TestQuickstartOnABusyPort(t *testing.T) {
+	inFolder(t, nil)
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	port := strconv.Itoa(busy.Addr().(*net.TCPAddr).Port)
+	call(t, map[string]string{"PORT": port}, "", "quickstart").want(t, 1, "", "clientes: can not listen on 127.0.0.1:"+port)
+	if files, _ := os.ReadDir("."); len(files) > 0 {
+		t.Errorf("it made files: %v", files)
+	}
+}
+
+// Whatever it was that stopped the first run, the next one finishes it.
+func TestQuickstartGoesOn(t *testing.T) {
+	withSamples := func(n int) func(t *testing.T, st *sqlite.Store) {
+		return func(t *testing.T, st *sqlite.Store) {
+			for _, c := range samples()[:n] {
+				if _, err := st.CreateCliente(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	tests := []struct {
+		name   string
+		dotenv string // "" for none
+		fill   func(t *testing.T, st *sqlite.Store)
+	}{
+		{"before .env", "", nil},
+		{"within .env", "# Whoever", nil},
+		{"after .env", "SECRET=" + goodSecret + "\n", nil},
+		{"after the migrations", "SECRET=" + goodSecret + "\n", withSamples(0)},
+		{"among the customers", "SECRET=" + goodSecret + "\n", withSamples(2)},
+		{"before the admin", "SECRET=" + goodSecret + "\n", withSamples(5)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inFolder(t, nil)
+			if test.dotenv != "" {
+				if err := os.WriteFile(".env", []byte(test.dotenv), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if test.fill != nil {
+				call(t, nil, "", "migrate").want(t, 0, "", "")
+				st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				test.fill(t, st)
+				if err := st.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := launch(t, nil, "quickstart")
+			s.login(t, passwordIn(s.printed(t)))
+			if got := customers(t); len(got) != len(samples()) {
+				t.Errorf("the customers are %q", got)
+			}
+		})
+	}
+}
+
+func TestQuickstartKeepsWhatIsThere(t *testing.T) {
+	t.Run("customers", func(t *testing.T) {
+		inFolder(t, nil)
+		call(t, nil, "", "migrate").want(t, 0, "", "")
+		st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := st.CreateCliente(t.Context(), store.Cliente{Name: "Mine"}); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := launch(t, nil, "quickstart")
+		s.login(t, passwordIn(s.printed(t)))
+		if got := customers(t); len(got) != 1 {
+			t.Errorf("the customers are %q", got)
+		}
+	})
+	t.Run("users", func(t *testing.T) {
+		inFolder(t, nil)
+		call(t, nil, goodPassword, "user", "add", "bob", "--password-stdin").want(t, 0, "", "")
+		s := launch(t, nil, "quickstart")
+		if printed := s.printed(t); passwordIn(printed) != "" {
+			t.Errorf("there is a new admin:\n%s", printed)
+		}
+		if got := customers(t); len(got) != 0 {
+			t.Errorf("the customers are %q", got)
+		}
+	})
+	t.Run("a .env without SECRET", func(t *testing.T) {
+		inFolder(t, nil)
+		// As a copy of .env.example, open to others and without a line end.
+		const before = "SECRET=\nISSUER=me"
+		if err := os.WriteFile(".env", []byte(before), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s := launch(t, nil, "quickstart")
+		if printed := s.printed(t); !strings.HasPrefix(printed, "added a new SECRET to .env, which only you can read.\n") {
+			t.Errorf("it does not say what it did:\n%s", printed)
+		}
+		after, err := os.ReadFile(".env")
+		if err != nil || !strings.HasPrefix(string(after), before+"\n") {
+			t.Errorf(".env is\n%s", after)
+		}
+		if info, err := os.Stat(".env"); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+		call(t, nil, "", "config").want(t, 0, "", "")
+	})
+	t.Run("a SECRET in the environment", func(t *testing.T) {
+		inFolder(t, nil)
+		launch(t, []string{"SECRET=" + goodSecret}, "quickstart")
+		if _, err := os.Stat(".env"); err == nil {
+			t.Error("it made a .env that the environment hides")
+		}
+	})
+}
+
+func TestQuickstartWithASecretThatIsHidden(t *testing.T) {
+	for _, name := range []string{"SECRET", "SECRET_FILE"} {
+		inFolder(t, nil)
+		call(t, map[string]string{name: ""}, "", "quickstart").
+			want(t, 1, "", "clientes: the environment sets "+name+" to nothing, which hides what .env says")
+		if files, _ := os.ReadDir("."); len(files) > 0 {
+			t.Errorf("it made files: %v", files)
+		}
+	}
+}
+
+// The texts of the samples are kept as they stand here.
+func TestSamplesAreValid(t *testing.T) {
+	for _, c := range samples() {
+		if valid, err := c.Validate(); err != nil || valid != c {
+			t.Errorf("%q becomes %+v, %v", c.Name, valid, err)
+		}
+	}
+}

@@ -1,0 +1,393 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+)
+
+// server is a process that serves.
+type server struct {
+	cmd       *exec.Cmd
+	addr      string
+	stdout    *os.File
+	stderr    bytes.Buffer // complete after wait
+	listening chan string
+	finished  chan struct{} // closed when it has closed its stderr, which it does at its end
+}
+
+// printed is what it has written to standard output.
+func (s *server) printed(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(s.stdout.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// launch starts the program and waits until it listens.
+func launch(t *testing.T, environ []string, args ...string) *server {
+	t.Helper()
+	s := begin(t, environ, args...)
+	s.wantListening(t)
+	return s
+}
+
+// begin starts the program with PORT=0, and ends it with the test if that did not.
+func begin(t *testing.T, environ []string, args ...string) *server {
+	t.Helper()
+	s := &server{
+		cmd:       command(t, append([]string{"PORT=0", "LOG_FORMAT=json"}, environ...), args...),
+		listening: make(chan string, 1),
+		finished:  make(chan struct{}),
+	}
+	stdout, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	s.stdout, s.cmd.Stdout = stdout, stdout
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		s.wait()
+	})
+	go func() {
+		defer close(s.finished)
+		defer close(s.listening)
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			fmt.Fprintln(&s.stderr, lines.Text())
+			var line struct {
+				Msg  string `json:"msg"`
+				Addr string `json:"addr"`
+			}
+			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+				s.listening <- line.Addr
+			}
+		}
+	}()
+	return s
+}
+
+// wantListening waits until the server logs where it listens.
+func (s *server) wantListening(t *testing.T) {
+	t.Helper()
+	addr, ok := <-s.listening
+	if !ok {
+		t.Fatalf("it ended with status %d: %s", s.wait(), s.stderr.String())
+	}
+	s.addr = addr
+}
+
+func (s *server) signal(t *testing.T) {
+	t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+}
+
+// wait waits for the end of the process and gives its exit status, -1 if a signal ended it.
+func (s *server) wait() int {
+	<-s.finished // Wait would close what is still read
+	s.cmd.Wait() // the second time it says only that it was called before
+	return s.cmd.ProcessState.ExitCode()
+}
+
+func (s *server) url(path string) string { return "http://" + s.addr + path }
+
+func secretIn(t *testing.T) {
+	t.Helper()
+	inFolder(t, map[string]string{".env": "SECRET=" + goodSecret + "\n"})
+}
+
+func TestServe(t *testing.T) {
+	secretIn(t)
+	s := launch(t, nil, "serve")
+	resp, err := http.Get(s.url("/readyz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("status %d right after it was listening", resp.StatusCode)
+	}
+	s.signal(t)
+	if status := s.wait(); status != 0 || !strings.Contains(s.stderr.String(), `"msg":"stopped"`) {
+		t.Errorf("status %d, log %s", status, s.stderr.String())
+	}
+}
+
+func TestServeRefusesToStart(t *testing.T) {
+	inFolder(t, nil)
+	call(t, nil, "", "serve").want(t, 1, "", "SECRET is missing; `openssl rand -hex 32` makes a good one")
+	call(t, map[string]string{"SECRET": "weak"}, "", "serve").want(t, 1, "", "SECRET can not be used")
+	if files, _ := os.ReadDir("."); len(files) > 0 {
+		t.Errorf("a start that failed made files: %v", files)
+	}
+
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	_, port, _ := net.SplitHostPort(busy.Addr().String())
+	vars := map[string]string{"SECRET": goodSecret, "PORT": port}
+	call(t, vars, "", "serve").want(t, 1, "", "clientes: can not listen on 127.0.0.1:"+port)
+}
+
+// rawClient speaks HTTP on one connection and never tries twice, as net/http's client would behind our back.
+type rawClient struct {
+	addr string
+	conn net.Conn
+	in   *bufio.Reader
+}
+
+var errNoConnection = errors.New("no connection")
+
+// get sends one request on the open connection, or on a new one if there is none, and reads the answer.
+func (c *rawClient) get(path string) (*http.Response, error) {
+	if c.conn == nil {
+		conn, err := net.Dial("tcp", c.addr)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNoConnection, err)
+		}
+		c.conn, c.in = conn, bufio.NewReader(conn)
+	}
+	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: clientes\r\n\r\n", path); err != nil {
+		return nil, err
+	}
+	return c.answer()
+}
+
+func (c *rawClient) answer() (*http.Response, error) {
+	resp, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return nil, err
+	}
+	if resp.Close {
+		c.conn.Close()
+		c.conn = nil
+	}
+	return resp, nil
+}
+
+// Eight clients hammer on their own connections and one is in the middle of sending a login while SIGTERM
+// comes. Whatever was sent before the signal has to be answered.
+func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
+	secretIn(t)
+	s := launch(t, nil, "serve")
+
+	// The server asks for the body of the login: it is under way, and stays so until we send it.
+	slow := &rawClient{addr: s.addr}
+	const body = `{"user":"abc","password":"wrong"}`
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.conn, slow.in = conn, bufio.NewReader(conn)
+	fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+	if resp, err := http.ReadResponse(slow.in, nil); err != nil || resp.StatusCode != 100 {
+		t.Fatal(resp, err)
+	}
+
+	var (
+		signalled atomic.Bool
+		answered  atomic.Int64
+		clients   sync.WaitGroup
+		warm      sync.WaitGroup // every client has got some answers
+	)
+	warm.Add(8)
+	for range 8 {
+		clients.Go(func() {
+			c := &rawClient{addr: s.addr}
+			for n := 0; ; n++ {
+				if n == 20 {
+					warm.Done()
+				}
+				before := !signalled.Load() // then the request is sent before the signal, or at worst beside it
+				resp, err := c.get("/clientes")
+				switch {
+				case err != nil && before && !(errors.Is(err, errNoConnection) && signalled.Load()):
+					t.Errorf("a request that was sent before the signal was cut: %v", err)
+					return
+				case err != nil:
+					return // the server has gone
+				case resp.StatusCode != 401:
+					t.Errorf("status %d", resp.StatusCode)
+					return
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	warm.Wait()
+	signalled.Store(true)
+	s.signal(t)
+	clients.Wait() // they all saw that nobody listens any more, so the server is past Shutdown's beginning
+
+	if _, err := io.WriteString(conn, body); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := slow.answer()
+	if err != nil || resp.StatusCode != 401 || !resp.Close {
+		t.Errorf("the login that was under way: %+v, %v", resp, err)
+	}
+	if status := s.wait(); status != 0 {
+		t.Errorf("status %d, log %s", status, s.stderr.String())
+	}
+	if answered.Load() < 8*20 {
+		t.Errorf("only %d answers", answered.Load())
+	}
+}
+
+// Told to stop, the server says so for SHUTDOWN_DELAY and goes on answering.
+func TestDraining(t *testing.T) {
+	secretIn(t)
+	s := launch(t, []string{"SHUTDOWN_DELAY=1h"}, "serve")
+	s.signal(t)
+	c := &rawClient{addr: s.addr}
+	for {
+		resp, err := c.get("/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.StatusCode == 503 {
+			break
+		}
+	}
+	for path, want := range map[string]int{"/": 200, "/healthz": 200, "/readyz": 503, "/clientes": 401, "/nowhere": 404} {
+		resp, err := c.get(path)
+		if err != nil || resp.StatusCode != want || !resp.Close {
+			t.Errorf("%s while draining: %+v, %v", path, resp, err)
+		}
+	}
+	s.end(t)
+}
+
+// end sends signals until one ends the process at once.
+func (s *server) end(t *testing.T) {
+	t.Helper()
+	for {
+		select {
+		case <-s.finished:
+			if status := s.wait(); status == 0 {
+				t.Errorf("the second signal did not end it at once: status %d, log %s", status, s.stderr.String())
+			}
+			return
+		case <-time.After(20 * time.Millisecond):
+			s.cmd.Process.Signal(syscall.SIGTERM) // fails when it has just ended
+		}
+	}
+}
+
+// What takes longer than SHUTDOWN_TIMEOUT is cut, and the exit status says so.
+func TestSHUTDOWN_TIMEOUT(t *testing.T) {
+	secretIn(t)
+	s := launch(t, []string{"SHUTDOWN_TIMEOUT=0s"}, "serve")
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
+	in := bufio.NewReader(conn)
+	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 100 {
+		t.Fatal(resp, err)
+	}
+	s.signal(t)
+	if status := s.wait(); status != 1 ||
+		!strings.Contains(s.stderr.String(), "clientes: stopped, but requests that took longer than SHUTDOWN_TIMEOUT (0s) were cut") {
+		t.Errorf("status %d, log %s", status, s.stderr.String())
+	}
+}
+
+// A signal that comes several times at the same moment is one: nothing is cut.
+func TestASignalSentTwiceIsOne(t *testing.T) {
+	secretIn(t)
+	for n := 5000; ; n /= 2 {
+		s := launch(t, nil, "serve")
+		start := time.Now()
+		for range n {
+			s.signal(t)
+		}
+		moment := time.Since(start)
+		status := s.wait()
+		if moment >= sameSignal {
+			continue // this machine was too busy to send them at the same moment
+		}
+		if status != 0 {
+			t.Errorf("status %d, log %s", status, s.stderr.String())
+		}
+		return
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	secretIn(t)
+	s := launch(t, []string{"HOST=0.0.0.0", "SHUTDOWN_DELAY=1h"}, "serve")
+	_, port, err := net.SplitHostPort(s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A proxy must not be asked. This one would fail the test.
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	vars := map[string]string{"HOST": "0.0.0.0", "PORT": port}
+	call(t, vars, "", "healthcheck").want(t, 0, "ready\n", "")
+	s.signal(t)
+	for call(t, vars, "", "healthcheck").status == 0 {
+	}
+	call(t, vars, "", "healthcheck").want(t, 1, "", "is not ready: status 503, \"The server is stopping.\"\n")
+	s.end(t)
+	call(t, vars, "", "healthcheck").want(t, 1, "", "clientes: no server answers at http://127.0.0.1:"+port)
+	call(t, map[string]string{"PORT": "0"}, "", "healthcheck").want(t, 1, "", "clientes: with PORT=0 nobody knows")
+}
+
+func TestBaseURL(t *testing.T) {
+	for host, want := range map[string]string{
+		"127.0.0.1": "http://127.0.0.1:3000", "0.0.0.0": "http://127.0.0.1:3000", "::": "http://[::1]:3000",
+		"192.0.2.1": "http://192.0.2.1:3000", "localhost": "http://localhost:3000", "fe80::1%eth0": "http://[fe80::1%25eth0]:3000",
+	} {
+		if got := baseURL(host, 3000); got != want {
+			t.Errorf("%s: %s, want %s", host, got, want)
+		}
+	}
+}
+
+// The log is for people on a terminal only.
+func TestLogFormat(t *testing.T) {
+	for format, want := range map[string]string{"": `{"time":`, "json": `{"time":`, "text": "time="} {
+		var stderr bytes.Buffer
+		p := &program{stderr: &stderr}
+		log := p.logger(config{LogLevel: "warn", LogFormat: format})
+		log.Info("too low")
+		log.Warn("high enough")
+		if got := stderr.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "too low") {
+			t.Errorf("%q: %s", format, got)
+		}
+	}
+}
