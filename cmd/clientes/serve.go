@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -49,8 +50,12 @@ at once.`,
 
 // listen takes the port.
 func listen(ctx context.Context, c config) (net.Listener, error) {
+	network := "tcp"
+	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
+		network = "tcp4" // or 0.0.0.0 would be all addresses of IPv6 too
+	}
 	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", c.address())
+	listener, err := lc.Listen(ctx, network, c.address())
 	if err != nil {
 		return nil, fmt.Errorf("can not listen on %s: %w; free it, or choose another HOST or PORT", c.address(), err)
 	}

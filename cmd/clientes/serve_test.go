@@ -350,9 +350,9 @@ func TestASignalSentTwiceIsOne(t *testing.T) {
 func TestHealthcheck(t *testing.T) {
 	secretIn(t)
 	s := launch(t, []string{"HOST=0.0.0.0", "SHUTDOWN_DELAY=1h"}, "serve")
-	_, port, err := net.SplitHostPort(s.addr)
-	if err != nil {
-		t.Fatal(err)
+	host, port, err := net.SplitHostPort(s.addr)
+	if err != nil || host != "0.0.0.0" {
+		t.Fatalf("it listens on %s: %v", s.addr, err)
 	}
 	// A proxy must not be asked. This one would fail the test.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
