@@ -1,26 +1,60 @@
 package sqlite_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	engine "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"clientes/store"
 	"clientes/store/sqlite"
 	"clientes/store/storetest"
 )
 
+// children are the programs that this test binary is when it starts itself again, to see what several
+// processes do to one file.
+func children() map[string]func(url string) error {
+	return map[string]func(url string) error{
+		"migrate": migrateAndOpen,
+		"create":  createForEver,
+	}
+}
+
+func TestMain(m *testing.M) {
+	if child, ok := children()[os.Getenv("SQLITE_TEST_CHILD")]; ok {
+		if err := child(os.Getenv("SQLITE_TEST_URL")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// startChild makes the command that runs a child on the database.
+func startChild(t *testing.T, name, url string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "SQLITE_TEST_CHILD="+name, "SQLITE_TEST_URL="+url)
+	return cmd
+}
+
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Engine{
-		Empty: emptyURL,
-		Migrated: func(t *testing.T) string {
-			url := emptyURL(t)
-			if err := sqlite.Migrate(t.Context(), url); err != nil {
-				t.Fatal(err)
-			}
-			return url
-		},
+		Empty:      emptyURL,
+		Migrated:   migratedURL,
 		Migrate:    sqlite.Migrate,
 		Migrations: sqlite.Migrations,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
@@ -32,5 +66,346 @@ func TestContract(t *testing.T) {
 // emptyURL names a file that does not exist, in a folder with a name that must not be taken for part of a
 // URL, a query or an escape.
 func emptyURL(t *testing.T) string {
-	return "sqlite:" + filepath.Join(t.TempDir(), "dados #1 100%41 é.db")
+	folder := filepath.Join(t.TempDir(), "dados #1 100%41 é")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return "sqlite:" + filepath.Join(folder, "clientes.db")
+}
+
+func migratedURL(t *testing.T) string {
+	url := emptyURL(t)
+	if err := sqlite.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	return url
+}
+
+func open(t *testing.T, url string) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), url, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// beside opens the file as a program that is not ours would.
+func beside(t *testing.T, url string) *engine.Conn {
+	t.Helper()
+	conn, err := engine.OpenConn(strings.TrimPrefix(url, "sqlite:"), engine.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func execute(t *testing.T, conn *engine.Conn, query string) {
+	t.Helper()
+	if err := sqlitex.ExecuteTransient(conn, query, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestURLs(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"", "sqlite", "sqlite:", "clientes.db", "file:clientes.db", "postgres://localhost/x",
+		"sqlite::memory:", "sqlite://clientes.db", "sqlite:///tmp/clientes.db", "sqlite:clientes.db?mode=ro",
+	} {
+		if err := sqlite.Migrate(t.Context(), url); err == nil {
+			t.Errorf("%q was migrated", url)
+		}
+		if _, err := sqlite.Migrations(t.Context(), url); err == nil {
+			t.Errorf("%q has migrations", url)
+		}
+		if s, err := sqlite.Open(t.Context(), url, time.Now); err == nil {
+			t.Errorf("%q was opened", url)
+			s.Close()
+		}
+	}
+}
+
+func TestARelativePathIsOfTheWorkingFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := sqlite.Migrate(t.Context(), "sqlite:file:x.db"); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(t, "sqlite:file:x.db").Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat("file:x.db"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAbsentFileStaysAbsent(t *testing.T) {
+	t.Parallel()
+	url := emptyURL(t)
+	if _, err := sqlite.Migrations(t.Context(), url); err != nil {
+		t.Error(err)
+	}
+	_, err := sqlite.Open(t.Context(), url, time.Now)
+	if !errors.Is(err, store.ErrSchema) {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := os.Stat(strings.TrimPrefix(url, "sqlite:")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stat: %v", err)
+	}
+}
+
+func TestAFileThatIsNoDatabaseIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	url := emptyURL(t)
+	path := strings.TrimPrefix(url, "sqlite:")
+	text := bytes.Repeat([]byte("Not a database.\n"), 1000)
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlite.Migrate(t.Context(), url); err == nil {
+		t.Error("it was migrated")
+	}
+	if _, err := sqlite.Open(t.Context(), url, time.Now); err == nil {
+		t.Error("it was opened")
+	}
+	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, text) {
+		t.Errorf("it was changed: %v", err)
+	}
+}
+
+func TestOnlyTheOwnerMayReadTheFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	t.Parallel()
+	url := migratedURL(t)
+	s := open(t, url)
+	if _, err := s.CreateUser(t.Context(), store.User{Name: "ana", Role: store.Admin}); err != nil {
+		t.Fatal(err)
+	}
+	path := strings.TrimPrefix(url, "sqlite:")
+	for _, name := range []string{path, path + "-wal", path + "-shm", path + ".lock"} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", filepath.Base(name), info.Mode())
+		}
+	}
+}
+
+func TestEveryTableIsStrict(t *testing.T) {
+	t.Parallel()
+	loose := ""
+	err := sqlitex.ExecuteTransient(beside(t, migratedURL(t)), `
+		SELECT name
+		FROM pragma_table_list
+		WHERE NOT strict AND schema = 'main' AND name NOT LIKE 'sqlite%' AND name <> 'goose_db_version'`,
+		&sqlitex.ExecOptions{ResultFunc: func(stmt *engine.Stmt) error {
+			loose += stmt.ColumnText(0) + " "
+			return nil
+		}})
+	if err != nil || loose != "" {
+		t.Errorf("not STRICT: %s, %v", loose, err)
+	}
+}
+
+func TestADatabaseOfANewerProgram(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	s := open(t, url)
+	execute(t, beside(t, url), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
+	for what, err := range map[string]error{
+		"ready":   s.Ready(t.Context()),
+		"migrate": sqlite.Migrate(t.Context(), url),
+	} {
+		if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "newer program") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	has, err := sqlite.Migrations(t.Context(), url)
+	if err != nil || len(has) != 4 || has[3].Version != 99 || !has[3].Applied || has[3].Name != "" {
+		t.Errorf("migrations: %+v, %v", has, err)
+	}
+}
+
+func TestADatabaseThatLacksAMigration(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	s := open(t, url)
+	conn := beside(t, url)
+	execute(t, conn, `DROP TABLE clientes`)
+	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 3`)
+	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00003_clientes.sql") {
+		t.Errorf("ready: %v", err)
+	}
+	if err := sqlite.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("ready: %v", err)
+	}
+}
+
+// While another process writes, for longer than a caller would wait, writes are refused and reads go on.
+func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	s := open(t, url)
+	ana, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := beside(t, url)
+	execute(t, conn, `BEGIN IMMEDIATE`)
+
+	var calls sync.WaitGroup
+	for range 3 {
+		calls.Go(func() {
+			_, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Bia"})
+			if !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("create: %v", err)
+			}
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.DeleteUser(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("delete: %v", err)
+	}
+	if got, err := s.Cliente(t.Context(), ana.ID); err != nil || got != ana {
+		t.Errorf("read: %+v, %v", got, err)
+	}
+	calls.Wait()
+
+	execute(t, conn, `COMMIT`)
+	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Caio"}); err != nil {
+		t.Errorf("create: %v", err)
+	}
+	if page, err := s.Clientes(t.Context(), 0, 10); err != nil || len(page) != 2 {
+		t.Errorf("left: %+v, %v", page, err)
+	}
+}
+
+func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		url := emptyURL(t)
+		var processes sync.WaitGroup
+		for range 8 {
+			processes.Go(func() {
+				if out, err := startChild(t, "migrate", url).CombinedOutput(); err != nil || len(out) > 0 {
+					t.Errorf("%v: %s", err, out)
+				}
+			})
+		}
+		processes.Wait()
+		has, err := sqlite.Migrations(t.Context(), url)
+		if err != nil || len(has) != 3 {
+			t.Errorf("migrations: %+v, %v", has, err)
+		}
+	}
+}
+
+// migrateAndOpen is what a server does when it starts.
+func migrateAndOpen(url string) error {
+	ctx := context.Background()
+	if err := sqlite.Migrate(ctx, url); err != nil {
+		return err
+	}
+	s, err := sqlite.Open(ctx, url, time.Now)
+	if err != nil {
+		return err
+	}
+	if err := s.Ready(ctx); err != nil {
+		return err
+	}
+	if _, err := s.CreateCliente(ctx, store.Cliente{Name: "Ana"}); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// A power cut can not be tried here; a process that is killed in the midst of its writes can.
+func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	answered := make(map[string]bool)
+	for round := range 6 {
+		child := startChild(t, "create", url)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var complaints bytes.Buffer
+		child.Stderr = &complaints
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			if answered[lines.Text()] {
+				t.Errorf("%s was answered twice", lines.Text())
+			}
+			answered[lines.Text()] = true
+			if n == 50+37*round {
+				if err := child.Process.Kill(); err != nil { // SIGKILL
+					t.Fatal(err)
+				}
+			}
+		}
+		child.Wait()
+		if complaints.Len() > 0 {
+			t.Fatalf("round %d: %s", round, &complaints)
+		}
+		s := open(t, url)
+		there := make(map[string]bool)
+		for after := int64(0); ; {
+			page, err := s.Clientes(t.Context(), after, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, c := range page {
+				there[fmt.Sprint(c.ID, c.Name)] = true
+				after = c.ID
+			}
+		}
+		for line := range answered {
+			if !there[line] {
+				t.Errorf("round %d: %q was answered and is gone", round, line)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// createForEver writes from many goroutines and prints what was answered, until it is killed.
+func createForEver(url string) error {
+	s, err := sqlite.Open(context.Background(), url, time.Now)
+	if err != nil {
+		return err
+	}
+	errs := make(chan error)
+	for w := range 8 {
+		go func() {
+			for i := 0; ; i++ {
+				c, err := s.CreateCliente(context.Background(), store.Cliente{Name: fmt.Sprintf("%d %d/%d", os.Getpid(), w, i)})
+				if err != nil {
+					errs <- err
+					return
+				}
+				os.Stdout.WriteString(fmt.Sprint(c.ID, c.Name) + "\n") // one write a line, which lines do not share
+			}
+		}()
+	}
+	return <-errs
 }

@@ -1,0 +1,381 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+)
+
+func openForTest(t *testing.T) *Store {
+	t.Helper()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "clientes.db")
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), url, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func insert(conn *sqlite.Conn, name string) error {
+	return exec(conn, `
+		INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version, created_at, updated_at)
+		VALUES (?, '', '', '', '', '', '', 1, 0, 0)`,
+		name)
+}
+
+// onWriter runs statements on the writing connection, outside of any transaction.
+func onWriter(t *testing.T, s *Store, queries ...string) {
+	t.Helper()
+	w := <-s.writer
+	defer func() { s.writer <- w }()
+	for _, q := range queries {
+		if _, err := one(w.conn, func(*sqlite.Stmt) int { return 0 }, q); err != nil && !errors.Is(err, store.ErrNotFound) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func names(t *testing.T, s *Store) string {
+	t.Helper()
+	page, err := s.Clientes(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range page {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// Two writers of one batch, step by step as write takes them: neither is kept before the commit, and the
+// second waits for no commit of its own.
+func TestWritersShareACommit(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	w := <-s.writer
+	first, err := w.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.savepoint(func() error { return insert(w.conn, "first") }); err != nil {
+		t.Fatal(err)
+	}
+	second, err := w.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first != second {
+		t.Error("the second writer has a transaction of its own")
+	}
+	refused := errors.New("refused")
+	err = w.savepoint(func() error {
+		if err := insert(w.conn, "second"); err != nil {
+			t.Error(err)
+		}
+		return refused
+	})
+	if err != refused {
+		t.Errorf("got %v", err)
+	}
+	if got := names(t, s); got != "" {
+		t.Errorf("before the commit others see %q", got)
+	}
+	if err := s.finish(w, first); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, s); got != "first" {
+		t.Errorf("after the commit others see %q", got)
+	}
+	if err := s.finish(<-s.writer, second); err != nil {
+		t.Error(err)
+	}
+}
+
+// A deferred constraint is broken by one writer and noticed by the commit, which is then nobody's.
+func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	onWriter(t, s,
+		`CREATE TABLE parent (id INTEGER PRIMARY KEY)`,
+		`CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)`)
+	w := <-s.writer
+	b, err := w.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.savepoint(func() error { return insert(w.conn, "innocent") }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.savepoint(func() error { return exec(w.conn, `INSERT INTO child (parent) VALUES (1)`) }); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.finish(w, b); sqlite.ErrCode(err) != sqlite.ResultConstraintForeignKey {
+			t.Errorf("got %v", err)
+		}
+		w = <-s.writer
+	}
+	s.writer <- w
+	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "later"}); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, s); got != "later" {
+		t.Errorf("kept %q", got)
+	}
+}
+
+// SQLite may end the whole transaction by itself when something goes wrong in one writer's part of it.
+func TestATransactionThatSQLiteEndsFailsTheWholeBatch(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	w := <-s.writer
+	b, err := w.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.savepoint(func() error { return insert(w.conn, "innocent") }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("the disk is on fire")
+	err = w.savepoint(func() error {
+		if err := exec(w.conn, `ROLLBACK`); err != nil {
+			t.Error(err)
+		}
+		return broken
+	})
+	if err != broken {
+		t.Errorf("got %v", err)
+	}
+	for range 2 {
+		if err := s.finish(w, b); !errors.Is(err, broken) {
+			t.Errorf("got %v", err)
+		}
+		w = <-s.writer
+	}
+	s.writer <- w
+	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "later"}); err != nil {
+		t.Error(err)
+	}
+	if got := names(t, s); got != "later" {
+		t.Errorf("kept %q", got)
+	}
+}
+
+func TestAFullDiskIsUnavailable(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	onWriter(t, s, `PRAGMA max_page_count = 40`)
+	long := strings.Repeat("x", store.MaxNotes)
+	kept := 0
+	var err error
+	for range 100 {
+		if _, err = s.CreateCliente(t.Context(), store.Cliente{Name: "x", Notes: long}); err != nil {
+			break
+		}
+		kept++
+	}
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Fatalf("after %d got %v", kept, err)
+	}
+	// Small ones beside large ones, which fail: whoever is told that it was kept finds it there.
+	var mu sync.Mutex
+	var writers sync.WaitGroup
+	for i := range 20 {
+		writers.Go(func() {
+			c := store.Cliente{Name: "x"}
+			if i%2 == 0 {
+				c.Notes = long
+			}
+			if _, err := s.CreateCliente(t.Context(), c); err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				kept++
+			}
+		})
+	}
+	writers.Wait()
+	onWriter(t, s, `PRAGMA max_page_count = 4294967294`)
+	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "x", Notes: long}); err != nil {
+		t.Error(err)
+	}
+	if page, err := s.Clientes(t.Context(), 0, 1000); err != nil || len(page) != kept+1 {
+		t.Errorf("%d are there, %v; %d were answered", len(page), err, kept+1)
+	}
+}
+
+// More writers than a batch holds, all of them in line before the first commit.
+func TestMoreWritersThanABatchHolds(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	w := <-s.writer
+	var writers sync.WaitGroup
+	for range 3 * maxBatch {
+		writers.Go(func() {
+			_, err := write(t.Context(), s, func(conn *sqlite.Conn) (struct{}, error) {
+				if w.open.size > maxBatch {
+					t.Errorf("a batch has %d writers", w.open.size)
+				}
+				return struct{}{}, insert(conn, "x")
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	s.writer <- w
+	writers.Wait()
+	if got := len(strings.Fields(names(t, s))); got != 3*maxBatch {
+		t.Errorf("%d were kept", got)
+	}
+}
+
+// Close may come between a writer's work and his turn to commit it.
+func TestCloseCommitsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "clientes.db")
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), url, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := <-s.writer
+	b, err := w.begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.savepoint(func() error { return insert(w.conn, "kept") }); err != nil {
+		t.Fatal(err)
+	}
+	s.writer <- w
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if w.open == b || b.err != nil {
+		t.Errorf("it is not committed: %v", b.err)
+	}
+	if s, err = Open(t.Context(), url, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := names(t, s); got != "kept" {
+		t.Errorf("left %q", got)
+	}
+}
+
+// A copy made by VACUUM INTO, say, is not in WAL mode when it is put back.
+func TestOpenSetsWhatDurabilityNeeds(t *testing.T) {
+	t.Parallel()
+	url := "sqlite:" + filepath.Join(t.TempDir(), "clientes.db")
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	path, err := pathOf(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := connect(t.Context(), path, "journal_mode = DELETE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), url, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	w := <-s.writer
+	defer func() { s.writer <- w }()
+	for query, want := range map[string]string{
+		`PRAGMA journal_mode`:         "wal",
+		`PRAGMA synchronous`:          "2", // FULL
+		`PRAGMA fullfsync`:            "1",
+		`PRAGMA checkpoint_fullfsync`: "1",
+		`PRAGMA foreign_keys`:         "1",
+	} {
+		got, err := one(w.conn, func(stmt *sqlite.Stmt) string { return stmt.ColumnText(0) }, query)
+		if err != nil || got != want {
+			t.Errorf("%s: got %q, %v, want %q", query, got, err, want)
+		}
+	}
+	reader := <-s.readers
+	defer func() { s.readers <- reader }()
+	if err := insert(reader, "x"); sqlite.ErrCode(err) != sqlite.ResultReadOnly {
+		t.Errorf("a reading connection wrote: %v", err)
+	}
+}
+
+func TestNoConnectionForTooLongIsUnavailable(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	var all []*sqlite.Conn
+	for range cap(s.readers) {
+		all = append(all, <-s.readers)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := s.Cliente(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Cliente(t.Context(), 1); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	for _, conn := range all {
+		s.readers <- conn
+	}
+	if _, err := s.Cliente(t.Context(), 1); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A list is not interrupted by its context but looks at it; nothing else stops a long one.
+func TestAListEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	for range 3 {
+		if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	conn := <-s.readers
+	defer func() { s.readers <- conn }()
+	rows := 0
+	_, err := list(ctx, conn, nil, func(*sqlite.Stmt) int {
+		rows++
+		cancel()
+		return 0
+	}, `SELECT id FROM clientes`)
+	if !errors.Is(err, context.Canceled) || rows != 1 {
+		t.Errorf("after %d rows got %v", rows, err)
+	}
+	if conn.CheckReset() != "" {
+		t.Error("the statement goes on reading at that instant of the database")
+	}
+}
