@@ -258,10 +258,10 @@ func hasBinaries(folder string) bool {
 	return true
 }
 
-// version reads the number in a folder's name; one without (Homebrew's link to its default) counts as the
-// newest.
-func version(folder string) float64 {
-	digits := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`).FindString(folder)
+// version reads the number in the name of a folder or of a version; one without (Homebrew's link to its
+// default) counts as the newest.
+func version(name string) float64 {
+	digits := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`).FindString(name)
 	v, err := strconv.ParseFloat(digits, 64)
 	if err != nil {
 		return 1000

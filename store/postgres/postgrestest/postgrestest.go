@@ -11,7 +11,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"strings"
@@ -48,7 +47,7 @@ func Migrated(t testing.TB, migrate func(ctx context.Context, url string) error)
 	s.migrated.Do(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		s.migrateErr = s.exec(ctx, "CREATE DATABASE migrated TEMPLATE template0")
+		s.migrateErr = s.create(ctx, "migrated", "template0")
 		if s.migrateErr == nil {
 			s.migrateErr = migrate(ctx, s.url("migrated"))
 		}
@@ -113,13 +112,14 @@ func (s *server) database(t testing.TB, template string) string {
 	name := "test_" + strings.ToLower(rand.Text())
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := s.exec(ctx, fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template)); err != nil {
+	if err := s.create(ctx, name, template); err != nil {
 		t.Fatalf("create a database: %v", err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		if err := s.exec(ctx, fmt.Sprintf("DROP DATABASE %s WITH (FORCE)", name)); err != nil {
+		err := s.do(ctx, func(conn *pgx.Conn) string { return "DROP DATABASE " + name + " WITH (FORCE)" })
+		if err != nil {
 			t.Errorf("drop the database of the test: %v", err)
 		}
 	})
@@ -132,13 +132,26 @@ func (s *server) url(database string) string {
 	return u.String()
 }
 
-// exec runs one statement on the server's own database, over a connection that it closes.
-func (s *server) exec(ctx context.Context, sql string) error {
+// create makes a database as a copy of template.
+func (s *server) create(ctx context.Context, name, template string) error {
+	return s.do(ctx, func(conn *pgx.Conn) string {
+		sql := "CREATE DATABASE " + name + " TEMPLATE " + template
+		// Five times quicker than by the log, which is the default since version 15, where files are not
+		// synced; elsewhere it may be slower.
+		if s.cluster != nil && version(conn.PgConn().ParameterStatus("server_version")) >= 15 {
+			sql += " STRATEGY file_copy"
+		}
+		return sql
+	})
+}
+
+// do runs one statement on the server's own database, over a connection that it closes.
+func (s *server) do(ctx context.Context, statement func(*pgx.Conn) string) error {
 	conn, err := pgx.Connect(ctx, s.base.String())
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	_, err = conn.Exec(ctx, sql)
+	_, err = conn.Exec(ctx, statement(conn))
 	return err
 }

@@ -1,0 +1,259 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"clientes/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Advisory locks have numbers instead of names. The first keeps ours apart from those of whoever else uses
+// the database.
+const (
+	lockSpace      int32 = 0x636c6965 // "clie"
+	lockMigrations int32 = 1
+	lockAdmins     int32 = 2
+)
+
+// A migrator shows that it lives by a word on its lock's connection every lockBeat. The server takes the
+// lock from one that was silent for lockLease: only one whose machine is gone or stopped, for the end of a
+// mere process closes its connections at once.
+const (
+	lockBeat  = 3 * time.Second
+	lockLease = 15 * time.Second
+)
+
+// lockPause is how long a migrator waits before it tries the lock again.
+const lockPause = 100 * time.Millisecond
+
+// Migrate applies the migrations that the database lacks, each in a transaction. Any number of processes may
+// do so at once: they take turns, and wait for as long as ctx lets them. A database that holds migrations of
+// a newer program is store.ErrSchema and is left as it is.
+func Migrate(ctx context.Context, databaseURL string) error {
+	config, err := configOf(databaseURL)
+	if err != nil {
+		return err
+	}
+	if err := locked(ctx, config.ConnConfig, migrate); err != nil {
+		return fmt.Errorf("migrate the database: %w", err)
+	}
+	return nil
+}
+
+// Migrations tells which migrations the database that the URL names holds and lacks, by version. Those that
+// this program does not know have no Name. It changes nothing.
+func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
+	config, err := configOf(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	has, err := statusOf(ctx, config.ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations of the database: %w", err)
+	}
+	return has, nil
+}
+
+// locked calls do while no other process is in locked on the same database.
+//
+// goose brings two locks. Its advisory lock belongs to a session, which behind a pooler in transaction mode
+// is not ours alone. Its table of locks has leases, so that a crash bars the next start for half a minute;
+// it is asked every five seconds; and the table itself is not made under any lock. Here an advisory lock
+// belongs to a transaction that stays open meanwhile on a connection of its own, which every pooler must
+// leave to us, and which the server ends with the process. Whoever does not get the lock gives its
+// connection back before the next try: with all places of a pooler taken by those who wait, the one who has
+// the lock could not go on.
+func locked(ctx context.Context, config *pgx.ConnConfig, do func(context.Context, *pgx.ConnConfig) error) error {
+	conn, err := connect(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer disconnect(ctx, conn)
+	for {
+		got := false
+		b := new(pgx.Batch)
+		b.Queue("BEGIN")
+		b.Queue(fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", lockLease.Milliseconds()))
+		b.Queue("SELECT pg_try_advisory_xact_lock($1, $2)", lockSpace, lockMigrations).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&got) })
+		if err := send(ctx, conn, b); err != nil {
+			return fmt.Errorf("lock the migrations: %w", err)
+		}
+		if got {
+			break
+		}
+		if _, err := exec(ctx, conn, "ROLLBACK"); err != nil {
+			return fmt.Errorf("lock the migrations: %w", err)
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return fmt.Errorf("wait for another migrator: %w", ctx.Err())
+		}
+	}
+
+	doing, stop := context.WithCancelCause(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		for {
+			select {
+			case <-time.After(lockBeat):
+			case <-doing.Done():
+				return
+			}
+			if err := conn.Ping(ctx); err != nil {
+				stop(fmt.Errorf("the lock was lost: %w", engineError(ctx, conn, err)))
+			}
+		}
+	})
+	err = do(doing, config)
+	if err != nil && ctx.Err() == nil && doing.Err() != nil {
+		err = context.Cause(doing)
+	}
+	stop(nil)
+	beating.Wait()
+	return err
+}
+
+// migrate does the work of Migrate for who holds the lock.
+func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
+	has, err := statusOf(ctx, config)
+	if err != nil {
+		return err
+	}
+	if err := checkKnown(has); err != nil {
+		return err
+	}
+
+	// goose notes when it applied a migration as the time of day of the session.
+	config = config.Copy()
+	config.RuntimeParams["timezone"] = "UTC"
+	db := stdlib.OpenDB(*config)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return engineError(ctx, nil, err)
+}
+
+// connect opens a connection outside of any pool, for who needs one for long or before there is a pool.
+func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, connectError(ctx, err)
+	}
+	return conn, nil
+}
+
+// disconnect closes a connection of connect, also after ctx has ended, and returns when the server has let
+// it go.
+func disconnect(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	conn.Close(ctx)
+}
+
+// statusOf is status on a connection of its own.
+func statusOf(ctx context.Context, config *pgx.ConnConfig) ([]store.Migration, error) {
+	conn, err := connect(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer disconnect(ctx, conn)
+	return status(ctx, conn)
+}
+
+// status merges what this program knows with what goose has noted in the database.
+func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
+	has, err := known()
+	if err != nil {
+		return nil, err
+	}
+	applied, err := list(ctx, conn, nil, toMigration, `
+		SELECT version_id, tstamp AT TIME ZONE 'UTC'
+		FROM goose_db_version
+		WHERE version_id > 0 AND is_applied
+		ORDER BY version_id`)
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "42P01" {
+		return has, nil // no such table: nobody has migrated it
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range applied {
+		m.Applied, m.At = true, store.Instant(m.At)
+		i, found := slices.BinarySearchFunc(has, m, byVersion)
+		if found {
+			m.Name = has[i].Name
+			has[i] = m
+		} else {
+			has = slices.Insert(has, i, m)
+		}
+	}
+	return has, nil
+}
+
+func toMigration(m *store.Migration) []any { return []any{&m.Version, &m.At} }
+
+func byVersion(a, b store.Migration) int { return cmp.Compare(a.Version, b.Version) }
+
+// known gives the migrations of this program, none of them applied.
+func known() ([]store.Migration, error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	has := make([]store.Migration, len(files))
+	for i, file := range files {
+		version, err := goose.NumericComponent(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+		has[i] = store.Migration{Version: version, Name: path.Base(file)}
+	}
+	slices.SortFunc(has, byVersion)
+	return has, nil
+}
+
+// checkKnown gives store.ErrSchema if the database holds a migration that this program does not know.
+func checkKnown(has []store.Migration) error {
+	for _, m := range has {
+		if m.Name == "" {
+			return fmt.Errorf("a newer program has migrated it to version %d: %w", m.Version, store.ErrSchema)
+		}
+	}
+	return nil
+}
+
+// checkComplete gives store.ErrSchema also if the database lacks one.
+func checkComplete(has []store.Migration) error {
+	for _, m := range has {
+		if !m.Applied {
+			return fmt.Errorf("migration %s is missing: %w", m.Name, store.ErrSchema)
+		}
+	}
+	return checkKnown(has)
+}

@@ -1,0 +1,303 @@
+// Package postgres keeps the promises of package store on a Postgres server, which any number of processes
+// may share.
+//
+// It speaks pgx's native protocol over a pool of connections. Nothing is kept on a connection between two
+// calls but prepared statements, and with default_query_exec_mode=exec in the URL not even these, so that a
+// pooler in transaction mode may stand in between. It needs no right beyond that of making tables in its
+// schema, and a server of version 13 or later.
+//
+// The package knows neither the other engine nor why anyone asks.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"clientes/store"
+)
+
+// patience is how long a call may take, from waiting for a connection to the last answer of the server,
+// before it ends in store.ErrUnavailable. A statement here takes milliseconds: one that has not ended after
+// this long waits in a queue that no client will sit out, and would only make it longer.
+const patience = 5 * time.Second
+
+// usualConns is the size of the pool where the URL says none. More than pgx's own 4, which cost a third of
+// the creates on two processors, since a connection that waits for a commit is idle; and few enough for
+// half a dozen processes on a server with the default of 100.
+const usualConns = 16
+
+// usualPage is how many rows a page has room for at first; larger ones grow.
+const usualPage = 100
+
+// maxTries is how often a call is tried when the server ends its transaction so that another may go on.
+// One of those that collide always gets through, so that a few tries are enough for all.
+const maxTries = 5
+
+// Store is a store.Store on a server. Make it with Open.
+type Store struct {
+	now  func() time.Time
+	pool *pgxpool.Pool
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open connects to the database that databaseURL names, "postgres://…" with pgx's own options, whose schema
+// Migrate has made; it does not look at the schema. A server that does not answer is store.ErrUnavailable.
+// Every instant that the store itself writes is read from now.
+func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store, error) {
+	config, err := configOf(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	s := &Store{now: now, pool: pool}
+	_, err = call(ctx, s, func(context.Context, *pgx.Conn) (struct{}, error) { return struct{}{}, nil })
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	return s, nil
+}
+
+// Ready says whether the server answers and holds the schema of this program: nil, store.ErrUnavailable, or
+// store.ErrSchema.
+func (s *Store) Ready(ctx context.Context) error {
+	has, err := call(ctx, s, status)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	return checkComplete(has)
+}
+
+// Close waits for the calls under way and closes the connections. No other method may be called after it.
+func (s *Store) Close() error {
+	s.pool.Close()
+	return nil
+}
+
+// configOf reads the URL. It fills in what the URL leaves open and pgx leaves unbounded or too small.
+func configOf(databaseURL string) (*pgxpool.Config, error) {
+	config, err := parse(databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	// pgx does not tell whether the number of connections is its own default.
+	if u, err := url.Parse(databaseURL); err != nil || !u.Query().Has("pool_max_conns") {
+		config.MaxConns = usualConns
+	}
+	// A call stops waiting for a new connection when its patience ends, but the attempt goes on and holds
+	// a place in the pool: without this for two minutes, when the server's machine is gone.
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = patience
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{
+			Name:  "timestamptz",
+			OID:   pgtype.TimestamptzOID,
+			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+		})
+		return nil
+	}
+	return config, nil
+}
+
+// parse reads the URL. pgx does its best to keep the password out of its errors; but where exactly a broken
+// URL has its password is a guess, so its error is passed on only if the fault remains without it.
+func parse(databaseURL string) (*pgxpool.Config, error) {
+	if !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") {
+		return nil, errors.New(`the URL of a Postgres database is "postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS"`)
+	}
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err == nil {
+		return config, nil
+	}
+	if u, err := url.Parse(databaseURL); err == nil {
+		q := u.Query()
+		q.Del("password")
+		q.Del("sslpassword")
+		u.User, u.RawQuery = nil, q.Encode()
+		if _, err := pgxpool.ParseConfig(u.String()); err != nil {
+			return nil, fmt.Errorf("the URL of the Postgres database: %w", err)
+		}
+	}
+	return nil, errors.New("the URL of the Postgres database can not be read: " +
+		"are special characters in its password percent-encoded?")
+}
+
+// call lends a connection to do, for patience at most, and takes it back without any open transaction. If
+// the server ended the transaction in favour of another, do is called again.
+func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, store.ErrUnavailable)
+	defer cancel()
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return v, connectError(ctx, err)
+	}
+	defer conn.Release()
+	for try := 1; ; try++ {
+		v, err = attempt(ctx, conn.Conn(), do)
+		if err == nil {
+			return v, nil
+		}
+		if try == maxTries || !isCollision(err) {
+			var none T
+			return none, err
+		}
+	}
+}
+
+// attempt calls do and rolls back what it left open, which it does by failing, panicking, ending its
+// goroutine or having nothing to write. A connection on which this is not possible is thrown away by the
+// pool, and with it the transaction.
+func attempt[T any](ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	defer func() {
+		if conn.PgConn().TxStatus() != 'I' {
+			conn.Exec(ctx, "ROLLBACK")
+		}
+	}()
+	return do(ctx, conn)
+}
+
+// begin gives the start of a transaction, to be sent together with its first statement. READ COMMITTED is
+// named because what waits for a lock here must then see what its holder wrote, whatever default the
+// database was given. The limit is for a process that vanishes without closing its connection: the server
+// would keep its locks for hours.
+func begin() *pgx.Batch {
+	b := new(pgx.Batch)
+	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+	b.Queue(fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", patience.Milliseconds()))
+	return b
+}
+
+// send sends the statements in one go and gives the first error.
+func send(ctx context.Context, conn *pgx.Conn, b *pgx.Batch) error {
+	return engineError(ctx, conn, conn.SendBatch(ctx, b).Close())
+}
+
+// one gives the only row of a query, or store.ErrNotFound. Its columns go where columns of it points.
+func one[T any](ctx context.Context, conn *pgx.Conn, columns func(*T) []any, sql string, args ...any) (v T, err error) {
+	err = conn.QueryRow(ctx, sql, args...).Scan(columns(&v)...)
+	return v, engineError(ctx, conn, err)
+}
+
+// list appends the rows of a query to rows. They pass through one variable, which costs less than half the
+// memory of pgx.CollectRows.
+func list[T any](ctx context.Context, conn *pgx.Conn, rows []T, columns func(*T) []any,
+	sql string, args ...any) ([]T, error) {
+	answer, _ := conn.Query(ctx, sql, args...) // its error is also answer.Err
+	defer answer.Close()
+	var row T
+	to := columns(&row)
+	for answer.Next() {
+		if err := answer.Scan(to...); err != nil {
+			return nil, engineError(ctx, conn, err)
+		}
+		rows = append(rows, row)
+	}
+	if err := answer.Err(); err != nil {
+		return nil, engineError(ctx, conn, err)
+	}
+	return rows, nil
+}
+
+// exec runs a statement that gives no rows and tells how many it changed.
+func exec(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (int64, error) {
+	tag, err := conn.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), engineError(ctx, conn, err)
+}
+
+// orZero reads a column that may be NULL, which becomes the zero time.
+type orZero time.Time
+
+// ScanTimestamptz does so for pgx.
+func (t *orZero) ScanTimestamptz(v pgtype.Timestamptz) error {
+	*t = orZero(v.Time)
+	return nil
+}
+
+// later gives the later of an instant that was kept and this one, so that a clock that was set back does
+// not move a record's last change back.
+func later(kept, now time.Time) time.Time {
+	if now = store.Instant(now); now.After(kept) {
+		return now
+	}
+	return kept
+}
+
+// engineError makes a store error of pgx's: store.ErrNotFound, a *store.ConflictError, the error of the
+// caller's context if it is what ended, or one that also is store.ErrUnavailable if it says nothing of the
+// caller's data. Any other is given back as it is.
+func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return store.ErrNotFound
+	}
+	code, constraint := "", ""
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
+		code, constraint = pg.Code, pg.ConstraintName
+	}
+	switch {
+	case code == "23505" && constraint == "users_name_key":
+		return &store.ConflictError{Field: "user"}
+	case code == "23505" && (constraint == "users_email_key" || constraint == "clientes_email_key"):
+		return &store.ConflictError{Field: "email"}
+	case errors.Is(context.Cause(ctx), store.ErrUnavailable):
+		return fmt.Errorf("%w: no answer in %s: %w", store.ErrUnavailable, patience, err)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case isUnavailable(code) || conn != nil && conn.IsClosed():
+		// pgx closes a connection exactly when it can not go on with it.
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+	}
+	return err
+}
+
+// connectError is engineError for a connection that was not to be had: whatever the reason, nothing can be
+// asked of the engine.
+func connectError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return engineError(ctx, nil, err)
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+}
+
+// isUnavailable says whether a code of the server (PostgreSQL's Appendix A) means that it can not work now.
+func isUnavailable(code string) bool {
+	switch code {
+	case "25006", // read-only: a standby, or a primary no more
+		"55P03": // the server's own lock_timeout
+		return true
+	case "":
+		return false
+	}
+	switch code[:2] {
+	case "08", // connection exception
+		"40", // serialization failure, deadlock: still after every try
+		"53", // insufficient resources: connections, memory, disk
+		"57", // operator intervention: shutdown, start, the server's own statement_timeout
+		"58": // system error: files
+		return true
+	}
+	return false
+}
+
+// isCollision says whether the server ended a transaction so that another may go on: a serialization
+// failure or a deadlock.
+func isCollision(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
+}
