@@ -55,7 +55,7 @@ func parseDotenv(src string, known []setting) (values map[string]string, faults,
 		s, ok := settings[l.name]
 		switch before := set[l.name]; {
 		case !ok:
-			warnings = append(warnings, fmt.Sprintf(".env line %d: nobody knows %s; the nearest known name is %s",
+			warnings = append(warnings, fmt.Sprintf(".env line %d: nobody knows %.64s; the nearest known name is %s",
 				l.number, l.name, nearest(l.name, names)))
 		case before > 0:
 			faults = append(faults, fmt.Sprintf(".env line %d: %s is set for the second time, line %d did it before; keep one",
@@ -189,8 +189,9 @@ func validSettingName(name string) bool {
 	return name != ""
 }
 
-// nearest gives the name that takes the fewest changes to make of a misspelt one.
+// nearest gives the name that takes the fewest changes to make of a misspelt one, of which the beginning counts.
 func nearest(misspelt string, names []string) string {
+	misspelt = misspelt[:min(len(misspelt), 64)]
 	best, fewest := "", -1
 	for _, name := range names {
 		if d := distance(strings.ToUpper(misspelt), name); fewest < 0 || d < fewest {

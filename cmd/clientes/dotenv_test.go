@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -154,12 +153,42 @@ func FuzzDotenv(f *testing.F) {
 		if secret == "" || strings.Contains(file, "$") {
 			return
 		}
-		where := regexp.QuoteMeta(secret)
-		stands := `(?m)^[ \t]*(export[ \t]+)?SECRET[ \t]*[=:][ \t]*('` + where + `'|"` + where + `"|` + where + `)[ \t]*$`
-		commented := `(?m)^[ \t]*(export[ \t]+)?SECRET[ \t]*[=:][ \t]*('` + where + `'|"` + where + `")[ \t]*#`
 		text := strings.TrimPrefix(strings.ReplaceAll(file, "\r\n", "\n"), "\ufeff")
-		if !regexp.MustCompile(stands).MatchString(text) && !regexp.MustCompile(commented).MatchString(text) {
-			t.Fatalf("%q is read as SECRET %q", file, secret)
+		for from := 0; ; {
+			i := strings.Index(text[from:], secret)
+			if i < 0 {
+				t.Fatalf("%q is read as SECRET %q", file, secret)
+			}
+			from += i
+			if standsAlone(text[:from], text[from+len(secret):]) {
+				return
+			}
+			from++
 		}
 	})
+}
+
+// standsAlone says whether what is between these two is all of the value of a SECRET.
+func standsAlone(before, after string) bool {
+	const blank = " \t"
+	line, _, _ := strings.Cut(after, "\n")
+	line = strings.TrimRight(line, blank)
+	quoted := false
+	for _, quote := range []string{"'", `"`} {
+		if strings.HasSuffix(before, quote) && strings.HasPrefix(line, quote) {
+			before, line, quoted = before[:len(before)-1], strings.TrimLeft(line[1:], blank), true
+			break
+		}
+	}
+	if line != "" && !(quoted && line[0] == '#') {
+		return false
+	}
+	before = strings.TrimRight(before, blank)
+	if !strings.HasSuffix(before, "=") && !strings.HasSuffix(before, ":") {
+		return false
+	}
+	before, named := strings.CutSuffix(strings.TrimRight(before[:len(before)-1], blank), "SECRET")
+	before = before[strings.LastIndex(before, "\n")+1:]
+	before = strings.TrimLeft(before, blank)
+	return named && (before == "" || strings.TrimRight(before, blank) == "export" && before != "export")
 }

@@ -124,6 +124,9 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+
+		// "OPTIONS *" gets an answer of ours too, with the headers that all of them carry.
+		DisableGeneralOptionsHandler: true,
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

@@ -133,6 +133,18 @@ func TestServe(t *testing.T) {
 	if resp.StatusCode != 200 {
 		t.Errorf("status %d right after it was listening", resp.StatusCode)
 	}
+
+	// What net/http would answer by itself.
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err = http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 404 || resp.Header.Get("X-Request-Id") == "" {
+		t.Errorf("OPTIONS *: %+v, %v", resp, err)
+	}
 	s.signal(t)
 	if status := s.wait(); status != 0 || !strings.Contains(s.stderr.String(), `"msg":"stopped"`) {
 		t.Errorf("status %d, log %s", status, s.stderr.String())
@@ -306,7 +318,7 @@ func (s *server) end(t *testing.T) {
 }
 
 // What takes longer than SHUTDOWN_TIMEOUT is cut, and the exit status says so.
-func TestSHUTDOWN_TIMEOUT(t *testing.T) {
+func TestShutdownTimeout(t *testing.T) {
 	secretIn(t)
 	s := launch(t, []string{"SHUTDOWN_TIMEOUT=0s"}, "serve")
 	conn, err := net.Dial("tcp", s.addr)
