@@ -13,7 +13,7 @@ import (
 type account struct{}
 
 func serverAccount() (*account, error) {
-	return nil, fmt.Errorf("%w (a private cluster is not supported on %s)", errNoPostgres, runtime.GOOS)
+	return nil, fmt.Errorf("%w (a private cluster is not supported on %s)", errNotInstalled, runtime.GOOS)
 }
 
 func (*account) command(ctx context.Context, name string, args ...string) *exec.Cmd {

@@ -16,20 +16,20 @@ import (
 	"testing"
 )
 
-// errNoPostgres means that there are no binaries to start a cluster from.
-var errNoPostgres = errors.New("no PostgreSQL server programs (initdb, pg_ctl, postgres) were found in PATH, " +
-	"/usr/lib/postgresql or Homebrew's folders; install PostgreSQL or set TEST_DATABASE_URL")
+// errNotInstalled means that there is no program to start a server from.
+var errNotInstalled = errors.New("it is not installed")
 
 // Cluster is a private Postgres server in a temporary folder, for tests that need to stop it. It listens on
 // a Unix socket alone, so it takes no port and nobody else on the machine can connect.
 type Cluster struct {
-	URL string // its one database, empty at first
+	URL string // a database in it, empty at first
 
 	t        testing.TB // nil for the cluster that tests share
-	binaries string     // the folder of initdb, pg_ctl and postgres
-	folder   string     // holds everything, is gone in the end
-	account  *account   // who runs it
-	lifeline *os.File   // closing it, as the end of our process does, ends the cluster
+	server   *server
+	binaries string   // the folder of initdb, pg_ctl and postgres
+	folder   string   // holds everything, is gone in the end
+	account  *account // who runs it
+	lifeline *os.File // closing it, as the end of our process does, ends the cluster
 	watchdog *exec.Cmd
 }
 
@@ -74,6 +74,12 @@ func (c *Cluster) Kill() {
 	c.stop("immediate")
 }
 
+// Database is the package's Database, in this cluster.
+func (c *Cluster) Database(t testing.TB) string {
+	t.Helper()
+	return c.server.database(t, "template0")
+}
+
 func (c *Cluster) start() error {
 	return c.run("pg_ctl", "-D", c.data(), "-l", c.log(), "-w", "-t", strconv.Itoa(int(patience.Seconds())), "start")
 }
@@ -87,17 +93,6 @@ func (c *Cluster) stop(mode string) {
 
 func (c *Cluster) data() string { return filepath.Join(c.folder, "data") }
 func (c *Cluster) log() string  { return filepath.Join(c.folder, "log") }
-
-// base is the URL of the cluster's own database. It says everything, so that no PG… variable of the
-// environment can lead elsewhere.
-func (c *Cluster) base() url.URL {
-	return url.URL{
-		Scheme:   "postgres",
-		User:     url.User("postgres"),
-		Path:     "/postgres",
-		RawQuery: url.Values{"host": {c.folder}, "port": {"5432"}, "sslmode": {"disable"}}.Encode(),
-	}
-}
 
 // newCluster makes the files of a cluster, and the watchdog that removes them in the end.
 func newCluster(settings ...string) (*Cluster, error) {
@@ -113,8 +108,15 @@ func newCluster(settings ...string) (*Cluster, error) {
 	if c.folder, err = c.makeFolder(); err != nil {
 		return nil, err
 	}
-	base := c.base()
+	// It says everything, so that no PG… variable of the environment can lead elsewhere.
+	base := url.URL{
+		Scheme:   "postgres",
+		User:     url.User("postgres"),
+		Path:     "/postgres",
+		RawQuery: url.Values{"host": {c.folder}, "port": {"5432"}, "sslmode": {"disable"}}.Encode(),
+	}
 	c.URL = base.String()
+	c.server = &server{base: base, cluster: c}
 	if err := c.watch(); err != nil {
 		return nil, err
 	}
@@ -246,7 +248,8 @@ func findBinaries() (string, error) {
 			return folder, nil
 		}
 	}
-	return "", errNoPostgres
+	return "", fmt.Errorf("no PostgreSQL server programs (initdb, pg_ctl, postgres) were found in PATH, "+
+		"/usr/lib/postgresql or Homebrew's folders; install PostgreSQL or set TEST_DATABASE_URL: %w", errNotInstalled)
 }
 
 func hasBinaries(folder string) bool {

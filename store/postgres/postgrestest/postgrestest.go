@@ -2,9 +2,9 @@
 //
 // Database and Migrated give a database of its own to each test, on the server that TEST_DATABASE_URL names
 // (its user needs the right to create databases), else on a private cluster that the first call starts from
-// the installed binaries and that ends with the test process. Start gives a cluster that a test may stop and
-// start as it likes. Where no Postgres is installed the test is skipped; with CI=true it fails, so that a
-// green run there means that Postgres was tried.
+// the installed binaries and that ends with the test process. Start gives a cluster of one's own, which a
+// test may stop and start as it likes. Where no Postgres is installed the test is skipped; with CI=true it
+// fails, so that a green run there means that Postgres was tried.
 package postgrestest
 
 import (
@@ -84,7 +84,7 @@ var shared = sync.OnceValues(func() (*server, error) {
 	if err := c.start(); err != nil {
 		return nil, err
 	}
-	return &server{base: c.base(), cluster: c}, nil
+	return c.server, nil
 })
 
 func sharedServer(t testing.TB) *server {
@@ -96,13 +96,13 @@ func sharedServer(t testing.TB) *server {
 	return s
 }
 
-// stopTest ends a test that can not have its server: quietly only where there is no Postgres to start.
+// stopTest ends a test that can not have its server: quietly only where there is nothing to start.
 func stopTest(t testing.TB, err error) {
 	t.Helper()
-	if errors.Is(err, errNoPostgres) && os.Getenv("CI") != "true" {
-		t.Skipf("this test needs Postgres: %v", err)
+	if errors.Is(err, errNotInstalled) && os.Getenv("CI") != "true" {
+		t.Skipf("this test needs a server: %v", err)
 	}
-	t.Fatalf("this test needs Postgres: %v", err)
+	t.Fatalf("this test needs a server: %v", err)
 }
 
 // database makes a database from a template. Its name is random, for a foreign server may serve other

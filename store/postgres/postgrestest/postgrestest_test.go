@@ -95,6 +95,26 @@ func TestClusterStopsAndStarts(t *testing.T) {
 	}
 }
 
+func TestPoolerInTransactionMode(t *testing.T) {
+	c := Start(t)
+	pooled := c.Pooler(t, 1)
+	url := pooled(c.Database(t)) + "&default_query_exec_mode=exec"
+	var backends [2]int
+	for i := range backends {
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(context.Background())
+		if err := conn.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&backends[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if backends[0] != backends[1] {
+		t.Errorf("two clients of a pool of one had the backends %v", backends)
+	}
+}
+
 // A test process that is killed runs no cleanup of its own.
 func TestKilledProcessLeavesNothing(t *testing.T) {
 	if os.Getenv("POSTGRESTEST_WAIT_TO_BE_KILLED") != "" {
@@ -117,7 +137,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 		}
 		if strings.HasPrefix(lines.Text(), "--- SKIP") {
 			cmd.Wait()
-			stopTest(t, errNoPostgres)
+			stopTest(t, errNotInstalled)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(folder, "data", "postmaster.pid")); err != nil {

@@ -1,0 +1,98 @@
+package postgrestest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Pooler starts PgBouncer in transaction mode before the cluster until t ends, with size connections to each
+// database, and gives a function that leads the URL of a database through it.
+func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) string) {
+	t.Helper()
+	program, err := findPooler()
+	if err != nil {
+		stopTest(t, err)
+	}
+	config := filepath.Join(c.folder, "pgbouncer.ini")
+	users := filepath.Join(c.folder, "users")
+	err = os.WriteFile(config, fmt.Appendf(nil, `
+		[databases]
+		* = host=%[1]s port=5432
+		[pgbouncer]
+		listen_addr =
+		listen_port = 6432
+		unix_socket_dir = %[1]s
+		auth_type = trust
+		auth_file = %[2]s
+		pool_mode = transaction
+		default_pool_size = %[3]d
+		max_client_conn = 200
+		`, c.folder, users, size), 0o644)
+	if err == nil {
+		err = os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	// The shell ends PgBouncer when its standard input ends, with the test or with our process.
+	const script = `"$1" "$2" & cat >/dev/null; kill "$!"; wait "$!"`
+	cmd := c.command(context.Background(), "sh", "-c", script, "pooler", program, config)
+	lifeline, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(c.folder, "pgbouncer.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		lifeline.Close()
+		cmd.Wait() // its status is that of a killed PgBouncer
+	})
+
+	through = func(text string) string {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		q.Set("port", "6432")
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := pgx.Connect(t.Context(), through(c.URL))
+		if err == nil {
+			conn.Close(t.Context())
+			return through
+		}
+		if time.Now().After(deadline) {
+			said, _ := os.ReadFile(log.Name())
+			t.Fatalf("PgBouncer: %v\n%s", err, said)
+		}
+	}
+}
+
+// findPooler gives the path of PgBouncer, which Debian keeps outside of the PATH of ordinary users.
+func findPooler() (string, error) {
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("PgBouncer was not found in PATH or /usr/sbin: %w", errNotInstalled)
+}
