@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/crypto/bcrypt"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 )
 
 const goodPassword = "correct horse battery"
@@ -136,5 +138,42 @@ func TestTheDatabaseIsInTheWorkingFolder(t *testing.T) {
 		if _, err := os.Stat(path); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A database of another schema is left alone by all commands but migrate and serve, and by these if it is newer.
+func TestADatabaseOfAnotherSchema(t *testing.T) {
+	for name, test := range map[string]struct {
+		change string
+		serve  bool
+	}{
+		"older": {"DELETE FROM goose_db_version WHERE version_id = 3; DROP TABLE clientes;", true},
+		"newer": {"INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000, 1);", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secretIn(t)
+			call(t, nil, "", "migrate").want(t, 0, "", "")
+			conn, err := sqlite.OpenConn("clientes.db", sqlite.OpenReadWrite)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := sqlitex.ExecuteScript(conn, test.change, nil); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			const want = "; `clientes migrate` applies what is missing, and only a newer clientes knows what is too much\n"
+			call(t, nil, "", "user", "list").want(t, 1, "", want)
+			call(t, nil, goodPassword, "user", "add", "bob", "--password-stdin").want(t, 1, "", want)
+			if test.serve {
+				launch(t, nil, "serve")
+				call(t, nil, goodPassword, "user", "add", "bob", "--password-stdin").want(t, 0, "", "")
+			} else {
+				call(t, nil, "", "serve").want(t, 1, "", want)
+				call(t, nil, "", "migrate").want(t, 1, "", want)
+				call(t, nil, "", "migrate", "status").want(t, 0, "1000     (of a newer clientes)", "")
+			}
+		})
 	}
 }
