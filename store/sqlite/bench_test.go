@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func BenchmarkCreateCliente64AtOnce(b *testing.B) {
 		sync.Mutex
 		i int
 	}
-	b.SetParallelism(32) // times the processors
+	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0))) // times the processors
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			next.Lock()

@@ -38,7 +38,8 @@ func newWriter(conn *sqlite.Conn) *writer {
 
 // write lends the writing connection to do, whose work is kept as a whole and on the disk when write
 // returns nil, and not at all if do fails, panics or ends its goroutine. An error of do comes back as it
-// is. The context counts until do begins: from there on the work is others' too.
+// is. The context counts until do begins: from there on the work is others' too, and a do that takes its
+// time keeps them all waiting.
 func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	w, err := take(ctx, s.writer)
 	if err != nil {
