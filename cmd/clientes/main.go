@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
@@ -152,19 +151,6 @@ func (p *program) configure(required ...string) (config, error) {
 		fmt.Fprintf(p.stderr, "clientes: warning: %s\n", w)
 	}
 	return c, err
-}
-
-// logger writes to stderr, for people if they look on and for programs if not.
-func (p *program) logger(c config) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		panic(err) // loadConfig lets none of those pass
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "text" || c.LogFormat == "" && isTerminal(p.stderr) {
-		return slog.New(slog.NewTextHandler(p.stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(p.stderr, options))
 }
 
 func isTerminal(stream any) bool {

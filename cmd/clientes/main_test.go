@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -186,4 +187,22 @@ func TestACommandThatIsInterruptedSaysSo(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	status := run(ctx, []string{"migrate"}, environment(nil), strings.NewReader(""), &stdout, &stderr)
 	result{status, stdout.String(), stderr.String()}.want(t, 1, "", "clientes: interrupted before it was done\n")
+}
+
+// lockedOutput is what a test reads while something still writes it.
+type lockedOutput struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedOutput) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedOutput) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

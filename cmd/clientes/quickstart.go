@@ -83,7 +83,9 @@ func (p *program) quickstart(ctx context.Context) error {
 			return fmt.Errorf("the password could not be shown, `clientes user passwd %s` sets another: %w", admin.Name, err)
 		}
 	}
-	return serve(ctx, c, st, listener, p.logger(c))
+	log, flush := p.logger(c)
+	defer flush()
+	return serve(ctx, c, st, listener, log)
 }
 
 // addSecret puts a new SECRET into .env: a new file if there is none, else a line at its end.

@@ -43,7 +43,9 @@ at once.`,
 			if err != nil {
 				return err
 			}
-			return serve(ctx, c, st, listener, p.logger(c))
+			log, flush := p.logger(c)
+			defer flush()
+			return serve(ctx, c, st, listener, log)
 		},
 	}
 }

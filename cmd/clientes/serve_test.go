@@ -393,7 +393,7 @@ func TestLogFormat(t *testing.T) {
 	for format, want := range map[string]string{"": `{"time":`, "json": `{"time":`, "text": "time="} {
 		var stderr bytes.Buffer
 		p := &program{stderr: &stderr}
-		log := p.logger(config{LogLevel: "warn", LogFormat: format})
+		log, _ := p.logger(config{LogLevel: "warn", LogFormat: format})
 		log.Info("too low")
 		log.Warn("high enough")
 		if got := stderr.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "too low") {
