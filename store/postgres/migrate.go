@@ -3,6 +3,8 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -31,12 +33,12 @@ const (
 	lockAdmins     int32 = 2
 )
 
-// A migrator shows that it lives by a word on its lock's connection every lockBeat. The server takes the
-// lock from one that was silent for lockLease: only one whose machine is gone or stopped, for the end of a
-// mere process closes its connections at once.
+// A migrator shows that it lives by a word on its lock's connection every lockBeat. From one that was silent
+// for lockLease the server takes the lock, and whatever a migration under way had locked: only from one
+// whose machine is gone or stopped, for the end of a mere process closes its connections at once.
 const (
-	lockBeat  = 3 * time.Second
-	lockLease = 15 * time.Second
+	lockBeat  = 2 * time.Second
+	lockLease = 10 * time.Second
 )
 
 // lockPause is how long a migrator waits before it tries the lock again.
@@ -89,7 +91,7 @@ func locked(ctx context.Context, config *pgx.ConnConfig, do func(context.Context
 		got := false
 		b := new(pgx.Batch)
 		b.Queue("BEGIN")
-		b.Queue(fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", lockLease.Milliseconds()))
+		b.Queue(limitIdle(lockLease))
 		b.Queue("SELECT pg_try_advisory_xact_lock($1, $2)", lockSpace, lockMigrations).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&got) })
 		if err := send(ctx, conn, b); err != nil {
@@ -144,7 +146,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	// goose notes when it applied a migration as the time of day of the session.
 	config = config.Copy()
 	config.RuntimeParams["timezone"] = "UTC"
-	db := stdlib.OpenDB(*config)
+	db := sql.OpenDB(leased{stdlib.GetConnector(*config)})
 	defer func() { err = errors.Join(err, db.Close()) }()
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -157,6 +159,32 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	}
 	_, err = provider.Up(ctx)
 	return engineError(ctx, nil, err)
+}
+
+// leased gives connections whose transactions last no longer than the lock when their process falls silent.
+type leased struct{ driver.Connector }
+
+// Connect keeps the promise of driver.Connector.
+func (l leased) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := l.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return leasedConn{conn.(*stdlib.Conn)}, nil
+}
+
+type leasedConn struct{ *stdlib.Conn }
+
+// BeginTx keeps the promise of driver.ConnBeginTx.
+func (c leasedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.Conn.BeginTx(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Conn.Conn().Exec(ctx, limitIdle(lockLease)); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return tx, nil
 }
 
 // connect opens a connection outside of any pool, for who needs one for long or before there is a pool.

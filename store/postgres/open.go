@@ -93,9 +93,12 @@ func configOf(databaseURL string) (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	// pgx does not tell whether the number of connections is its own default.
-	if u, err := url.Parse(databaseURL); err != nil || !u.Query().Has("pool_max_conns") {
-		config.MaxConns = usualConns
+	// The pool's parser does not tell whether the number is its own default; to the other one it is an
+	// option like any that it does not know.
+	if plain, err := pgx.ParseConfig(databaseURL); err == nil {
+		if _, ok := plain.RuntimeParams["pool_max_conns"]; !ok {
+			config.MaxConns = usualConns
+		}
 	}
 	// A call stops waiting for a new connection when its patience ends, but the attempt goes on and holds
 	// a place in the pool: without this for two minutes, when the server's machine is gone.
@@ -113,23 +116,29 @@ func configOf(databaseURL string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// parse reads the URL. pgx does its best to keep the password out of its errors; but where exactly a broken
-// URL has its password is a guess, so its error is passed on only if the fault remains without it.
+// parse reads the URL. pgx does its best to keep the password out of its errors, but where a broken URL has
+// it is a guess: "postgres://user:12/34@host" connects to "user", port 12. So an "@" that stands where an
+// unescaped password puts it is refused, and pgx's error passed on only if the fault remains without password.
 func parse(databaseURL string) (*pgxpool.Config, error) {
-	if !strings.HasPrefix(databaseURL, "postgres://") && !strings.HasPrefix(databaseURL, "postgresql://") {
+	scheme, rest, ok := strings.Cut(databaseURL, "://")
+	if !ok || scheme != "postgres" && scheme != "postgresql" {
 		return nil, errors.New(`the URL of a Postgres database is "postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS"`)
 	}
-	config, err := pgxpool.ParseConfig(databaseURL)
-	if err == nil {
-		return config, nil
-	}
-	if u, err := url.Parse(databaseURL); err == nil {
-		q := u.Query()
-		q.Del("password")
-		q.Del("sslpassword")
-		u.User, u.RawQuery = nil, q.Encode()
-		if _, err := pgxpool.ParseConfig(u.String()); err != nil {
-			return nil, fmt.Errorf("the URL of the Postgres database: %w", err)
+	tail := strings.TrimLeftFunc(rest, func(r rune) bool { return !strings.ContainsRune("/?#", r) })
+	path, _, _ := strings.Cut(tail, "?")
+	if !strings.Contains(path, "@") {
+		config, err := pgxpool.ParseConfig(databaseURL)
+		if err == nil {
+			return config, nil
+		}
+		if u, err := url.Parse(databaseURL); err == nil && !strings.Contains(tail, "@") {
+			q := u.Query()
+			q.Del("password")
+			q.Del("sslpassword")
+			u.User, u.RawQuery = nil, q.Encode()
+			if _, err := pgxpool.ParseConfig(u.String()); err != nil {
+				return nil, fmt.Errorf("the URL of the Postgres database: %w", err)
+			}
 		}
 	}
 	return nil, errors.New("the URL of the Postgres database can not be read: " +
@@ -172,13 +181,18 @@ func attempt[T any](ctx context.Context, conn *pgx.Conn, do func(context.Context
 
 // begin gives the start of a transaction, to be sent together with its first statement. READ COMMITTED is
 // named because what waits for a lock here must then see what its holder wrote, whatever default the
-// database was given. The limit is for a process that vanishes without closing its connection: the server
-// would keep its locks for hours.
+// database was given.
 func begin() *pgx.Batch {
 	b := new(pgx.Batch)
 	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.Queue(fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", patience.Milliseconds()))
+	b.Queue(limitIdle(patience))
 	return b
+}
+
+// limitIdle gives the statement that has the server end this transaction, and its connection, when nothing
+// is asked in it for so long: the locks of a client that vanished without a word would else stay for hours.
+func limitIdle(d time.Duration) string {
+	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", d.Milliseconds())
 }
 
 // send sends the statements in one go and gives the first error.

@@ -2,9 +2,15 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"net/url"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"clientes/store"
 	"clientes/store/postgres"
@@ -12,35 +18,181 @@ import (
 	"clientes/store/storetest"
 )
 
-func TestContract(t *testing.T) {
-	// Statements that the server prepares, and the two ways to do without, for a pooler in transaction mode.
-	// Without, the server knows less about the types of their arguments.
-	for _, mode := range []string{"cache_statement", "exec", "simple_protocol"} {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
-			storetest.Run(t, engine(func(text string) string {
-				u, err := url.Parse(text)
-				if err != nil {
-					t.Fatal(err)
-				}
-				q := u.Query()
-				q.Set("default_query_exec_mode", mode)
-				u.RawQuery = q.Encode()
-				return u.String()
-			}))
-		})
+// TestMain is also the program that migrates, when this test binary starts itself again to see what several
+// processes do to one database.
+func TestMain(m *testing.M) {
+	if url := os.Getenv("POSTGRES_TEST_MIGRATE"); url != "" {
+		if err := postgres.Migrate(context.Background(), url); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
+	os.Exit(m.Run())
 }
 
-// engine is what the contract suite needs of this one. Its URLs are changed by with.
-func engine(with func(url string) string) storetest.Engine {
+// migrator makes the command that migrates the database in a process of its own.
+func migrator(t *testing.T, url string) *exec.Cmd {
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), "POSTGRES_TEST_MIGRATE="+url)
+	return cmd
+}
+
+func TestContract(t *testing.T) {
+	t.Parallel()
+	// Statements that the server prepares, as pgx does by itself.
+	t.Run("prepared", func(t *testing.T) {
+		t.Parallel()
+		storetest.Run(t, engine(
+			func(t *testing.T) string { return postgrestest.Database(t) },
+			func(t *testing.T) string { return postgrestest.Migrated(t, postgres.Migrate) },
+		))
+	})
+	// Statements with their arguments in the text, where the server knows less of types, for a user who may
+	// do nothing but make tables, in a database whose administrator prefers other defaults than ours.
+	t.Run("simple, as an ordinary user", func(t *testing.T) {
+		t.Parallel()
+		c := postgrestest.Start(t,
+			"default_transaction_isolation = 'serializable'",
+			"timezone = 'America/Sao_Paulo'",
+		)
+		execute(t, c.URL, "CREATE ROLE app LOGIN")
+		empty := func(t *testing.T) string {
+			db := c.Database(t)
+			execute(t, db, "GRANT CREATE ON SCHEMA public TO app")
+			url := with(t, db, "user", "app", "default_query_exec_mode", "simple_protocol")
+			if ask[bool](t, beside(t, url), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
+				t.Fatal("the user is not an ordinary one")
+			}
+			return url
+		}
+		storetest.Run(t, engine(empty, migrated(empty)))
+	})
+	// Where every transaction may be on another connection.
+	t.Run("through a pooler in transaction mode", func(t *testing.T) {
+		t.Parallel()
+		c := postgrestest.Start(t)
+		through := c.Pooler(t, 8)
+		empty := func(t *testing.T) string {
+			return with(t, through(c.Database(t)), "default_query_exec_mode", "exec")
+		}
+		storetest.Run(t, engine(empty, migrated(empty)))
+	})
+}
+
+func engine(empty, migrated func(t *testing.T) string) storetest.Engine {
 	return storetest.Engine{
-		Empty:      func(t *testing.T) string { return with(postgrestest.Database(t)) },
-		Migrated:   func(t *testing.T) string { return with(postgrestest.Migrated(t, postgres.Migrate)) },
+		Empty:      empty,
+		Migrated:   migrated,
 		Migrate:    postgres.Migrate,
 		Migrations: postgres.Migrations,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
 			return postgres.Open(ctx, url, now)
 		},
+	}
+}
+
+func migrated(empty func(t *testing.T) string) func(t *testing.T) string {
+	return func(t *testing.T) string {
+		url := empty(t)
+		if err := postgres.Migrate(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		return url
+	}
+}
+
+func TestAURLAtFaultKeepsItsPassword(t *testing.T) {
+	t.Parallel()
+	const unreadable = "percent-encoded"
+	for url, says := range map[string]string{
+		"":                           "postgres://",
+		"postgres":                   "postgres://",
+		"sqlite:clientes.db":         "postgres://",
+		"mysql://a:sekret@h/d":       "postgres://",
+		"host=h password=sekret":     "postgres://",
+		"postgres://a:sek%zzret@h/d": unreadable,
+		"postgres://a:sek ret@h:x/d": unreadable,
+		"postgres://a:sek/sek@h/d":   unreadable,
+		"postgres://a:1/sek@h/d":     unreadable,
+		"postgres://a:1/sek@h:p/d":   unreadable,
+		"postgres://a:b@c/sek@h/d":   unreadable,
+		"postgres://a:1?sek@h/d":     "", // readable to pgx
+		"postgres://a:1#sek@h/d":     unreadable,
+		"postgres://a:b:sek@h:x/d":   unreadable,
+
+		"postgres://a:sekret@h/d?pool_max_conns=many":       "pool_max_conns",
+		"postgres://a:sekret@h/d?pool_max_conns=0":          "pool_max_conns",
+		"postgres://a:sekret@h/d?sslmode=maybe":             "sslmode",
+		"postgres://h/d?password=sekret&sslmode=maybe":      "sslmode",
+		"postgres://h/d?pass%77ord=sekret&sslmode=maybe":    "sslmode",
+		"postgres://a:sekret@h/d?default_query_exec_mode=x": "default_query_exec_mode",
+		"postgres://a:sekret@127.0.0.1:1/d":                 "127.0.0.1:1",
+	} {
+		_, opened := postgres.Open(t.Context(), url, time.Now)
+		_, listed := postgres.Migrations(t.Context(), url)
+		for _, err := range []error{opened, listed, postgres.Migrate(t.Context(), url)} {
+			if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "sek") {
+				t.Errorf("%q gives %v", url, err)
+			}
+		}
+	}
+}
+
+// with adds options to a URL.
+func with(t *testing.T, text string, options ...string) string {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	for i := 0; i < len(options); i += 2 {
+		q.Set(options[i], options[i+1])
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// beside connects to the database as a program that is not ours would.
+func beside(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// execute runs a statement over a connection of its own.
+func execute(t *testing.T, url, sql string, args ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ask gives the one value that a query gives.
+func ask[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) (v T) {
+	t.Helper()
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// until waits for something that must happen.
+func until(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not so after a minute: %s", what)
+		}
 	}
 }

@@ -1,0 +1,198 @@
+package postgres_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"clientes/store"
+	"clientes/store/postgres"
+	"clientes/store/postgres/postgrestest"
+)
+
+func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
+	t.Parallel()
+	race := func(t *testing.T, fresh func(t *testing.T) string) {
+		for range 4 {
+			url := fresh(t)
+			var starts [8]*exec.Cmd
+			var said [8]bytes.Buffer
+			for i := range starts {
+				starts[i] = migrator(t, url)
+				starts[i].Stderr = &said[i]
+				if err := starts[i].Start(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := range starts {
+				if err := starts[i].Wait(); err != nil {
+					t.Errorf("process %d: %v: %s", i, err, &said[i])
+				}
+			}
+			wantReady(t, url)
+		}
+	}
+	t.Run("directly", func(t *testing.T) {
+		t.Parallel()
+		race(t, func(t *testing.T) string { return postgrestest.Database(t) })
+	})
+	// With two connections for all of them: the lock of one and its work.
+	t.Run("through a pooler", func(t *testing.T) {
+		t.Parallel()
+		c := postgrestest.Start(t)
+		through := c.Pooler(t, 2)
+		race(t, func(t *testing.T) string {
+			return with(t, through(c.Database(t)), "default_query_exec_mode", "exec")
+		})
+	})
+}
+
+// wantReady reports a database that the store does not call ready, or whose migrations were noted twice.
+func wantReady(t *testing.T, url string) {
+	t.Helper()
+	if err := open(t, url).Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := ask[int](t, beside(t, url), "SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version"); n != 0 {
+		t.Errorf("%d migrations were noted twice", n)
+	}
+}
+
+func open(t testing.TB, url string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(t.Context(), url, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestMigrateLeavesNoConnectionOpen(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	for range 2 { // with and without something to do
+		if err := postgres.Migrate(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := postgres.Migrations(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watch := beside(t, url)
+	until(t, "nobody else is connected", func() bool {
+		return ask[int](t, watch, `
+			SELECT count(*)
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`) == 0
+	})
+}
+
+// blockMigration makes the first migration wait until release is called, by a table of the same name that
+// nobody has committed.
+func blockMigration(t *testing.T, url string) (release func()) {
+	t.Helper()
+	conn := beside(t, url)
+	if _, err := conn.Exec(t.Context(), "BEGIN; CREATE TABLE users (id int)"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// waiting is how many backends of this database wait for a lock.
+func waiting(t *testing.T, conn *pgx.Conn) int {
+	t.Helper()
+	return ask[int](t, conn, `
+		SELECT count(*)
+		FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock'`)
+}
+
+func TestTheLockOfAKilledMigratorIsFreeAtOnce(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	release := blockMigration(t, url)
+	watch := beside(t, url)
+	killed := migrator(t, url)
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the first migrator is at work", func() bool { return waiting(t, watch) == 1 })
+	killed.Process.Kill()
+	killed.Wait()
+
+	// The next one gets as far as the first, whose statement the server has yet to notice to be nobody's.
+	done := make(chan error)
+	go func() { done <- postgres.Migrate(context.WithoutCancel(t.Context()), url) }()
+	until(t, "the second migrator is at work", func() bool { return waiting(t, watch) == 2 })
+	release()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	wantReady(t, url)
+}
+
+func TestMigrateWaitsNoLongerThanItsContext(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	release := blockMigration(t, url)
+	done := make(chan error)
+	go func() { done <- postgres.Migrate(context.WithoutCancel(t.Context()), url) }()
+	watch := beside(t, url)
+	until(t, "the first migrator is at work", func() bool { return waiting(t, watch) == 1 })
+
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if err := postgres.Migrate(ctx, url); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	release()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	execute(t, url, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
+	execute(t, url, "DELETE FROM goose_db_version WHERE version_id = 3")
+	execute(t, url, "DROP TABLE clientes")
+	if err := postgres.Migrate(t.Context(), url); !errors.Is(err, store.ErrSchema) {
+		t.Errorf("migrate: got %v", err)
+	}
+	if ask[bool](t, beside(t, url), "SELECT to_regclass('clientes') IS NOT NULL") {
+		t.Error("it was changed")
+	}
+	if err := open(t, url).Ready(t.Context()); !errors.Is(err, store.ErrSchema) {
+		t.Errorf("ready: got %v", err)
+	}
+	has, err := postgres.Migrations(t.Context(), url)
+	if err != nil || len(has) != 4 || has[2].Applied || has[3].Version != 99999 || has[3].Name != "" {
+		t.Errorf("got %+v, %v", has, err)
+	}
+}
+
+func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	execute(t, url, "CREATE TABLE sessions (somebody int)") // else's
+	if err := postgres.Migrate(t.Context(), url); err == nil || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	execute(t, url, "DROP TABLE sessions")
+	if err := postgres.Migrate(t.Context(), url); err != nil {
+		t.Error(err)
+	}
+	wantReady(t, url)
+}

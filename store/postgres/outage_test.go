@@ -1,0 +1,349 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+	"clientes/store/postgres"
+	"clientes/store/postgres/postgrestest"
+)
+
+// calls are one call of each method; none changes what another needs.
+func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
+	same := func(c store.Cliente) (store.Cliente, error) { return c, nil }
+	return map[string]func(ctx context.Context) error{
+		"CreateCliente": func(ctx context.Context) error {
+			_, err := s.CreateCliente(ctx, store.Cliente{Name: "x"})
+			return err
+		},
+		"Cliente":  func(ctx context.Context) error { _, err := s.Cliente(ctx, 1); return err },
+		"Clientes": func(ctx context.Context) error { _, err := s.Clientes(ctx, 0, 10); return err },
+		"UpdateCliente": func(ctx context.Context) error {
+			_, err := s.UpdateCliente(ctx, 1, same)
+			return err
+		},
+		"DeleteCliente": func(ctx context.Context) error {
+			return s.DeleteCliente(ctx, 1, func(store.Cliente) error { return nil })
+		},
+		"CreateUser": func(ctx context.Context) error {
+			_, err := s.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
+			return err
+		},
+		"User":       func(ctx context.Context) error { _, err := s.User(ctx, 1); return err },
+		"UserByName": func(ctx context.Context) error { _, err := s.UserByName(ctx, "x"); return err },
+		"Users":      func(ctx context.Context) error { _, err := s.Users(ctx, 0, 10); return err },
+		"UpdateUser": func(ctx context.Context) error {
+			_, err := s.UpdateUser(ctx, 1, func(u store.User) (store.User, error) { return u, nil })
+			return err
+		},
+		"ReplacePasswordHash": func(ctx context.Context) error { return s.ReplacePasswordHash(ctx, 1, "a", "b") },
+		"DeleteUser":          func(ctx context.Context) error { return s.DeleteUser(ctx, 1) },
+		"CreateSession":       func(ctx context.Context) error { return s.CreateSession(ctx, store.Session{}, 0) },
+		"Session":             func(ctx context.Context) error { _, err := s.Session(ctx, "x"); return err },
+		"EndSession":          func(ctx context.Context) error { _, err := s.EndSession(ctx, "x"); return err },
+		"EndedSessions": func(ctx context.Context) error {
+			_, _, err := s.EndedSessions(ctx, 0, time.Now())
+			return err
+		},
+		"Ready": s.Ready,
+	}
+}
+
+func TestAnOutageIsUnavailableAndPasses(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t)
+	if err := postgres.Migrate(t.Context(), cluster.URL); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, cluster.URL)
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, end := range map[string]func(){"stop": cluster.Stop, "kill": cluster.Kill} {
+		// Connections that lie idle in the pool when the server goes.
+		var busy sync.WaitGroup
+		for range 8 {
+			busy.Go(func() { s.Ready(t.Context()) })
+		}
+		busy.Wait()
+
+		end()
+		for method, call := range calls(s) {
+			if err := call(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("after %s %s: got %v", name, method, err)
+			}
+			if err := call(cancelled); !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("after %s %s, cancelled: got %v", name, method, err)
+			}
+		}
+		if err := postgres.Migrate(t.Context(), cluster.URL); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("after %s Migrate: got %v", name, err)
+		}
+		if _, err := postgres.Migrations(t.Context(), cluster.URL); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("after %s Migrations: got %v", name, err)
+		}
+		if _, err := postgres.Open(t.Context(), cluster.URL, time.Now); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("after %s Open: got %v", name, err)
+		}
+
+		cluster.Start()
+		if err := s.Ready(t.Context()); err != nil {
+			t.Errorf("after %s and start: %v", name, err)
+		}
+	}
+}
+
+// An answered write survives a crash, and one that was not answered happened once or never.
+func TestACrashLosesNoAnsweredWrite(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t, "fsync = on", "full_page_writes = on")
+	if err := postgres.Migrate(t.Context(), cluster.URL); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, cluster.URL)
+	const writers = 8
+	var answered [writers][]string
+	for round := range 3 {
+		var writing sync.WaitGroup
+		for w := range writers {
+			writing.Go(func() {
+				for i := 0; ; i++ {
+					name := fmt.Sprintf("%d/%d/%d", round, w, i)
+					_, err := s.CreateCliente(t.Context(), store.Cliente{Name: name})
+					if errors.Is(err, store.ErrUnavailable) {
+						return
+					}
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					answered[w] = append(answered[w], name)
+				}
+			})
+		}
+		until(t, "there was time to write", func() bool {
+			return ask[int](t, beside(t, cluster.URL), "SELECT count(*) FROM clientes") > 200*(round+1)
+		})
+		cluster.Kill()
+		writing.Wait()
+		cluster.Start()
+	}
+	kept := map[string]int{}
+	for after := int64(0); ; {
+		page, err := s.Clientes(t.Context(), after, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, c := range page {
+			kept[c.Name]++
+			after = c.ID
+		}
+	}
+	for w := range answered {
+		for _, name := range answered[w] {
+			if kept[name] != 1 {
+				t.Errorf("%s was answered and is there %d times", name, kept[name])
+			}
+		}
+	}
+	for name, n := range kept {
+		if n != 1 {
+			t.Errorf("%s is there %d times", name, n)
+		}
+	}
+}
+
+func TestAConnectionThatIsCutIsUnavailableOnce(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s := open(t, with(t, url, "pool_max_conns", "1"))
+	c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := beside(t, url)
+	_, err = s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) {
+		if n := ask[int](t, conn, `
+			SELECT count(pg_terminate_backend(pid))
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`); n != 1 {
+			t.Errorf("%d connections were cut", n)
+		}
+		c.Name = "Bia"
+		return c, nil
+	})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if got, err := s.Cliente(t.Context(), c.ID); err != nil || got != c {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// Everything here takes as long as a call's patience, so it all happens at once.
+func TestPatienceEnds(t *testing.T) {
+	t.Parallel()
+
+	t.Run("when every connection is in use", func(t *testing.T) {
+		t.Parallel()
+		s := open(t, with(t, postgrestest.Migrated(t, postgres.Migrate), "pool_max_conns", "1"))
+		held := hold(t, s)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		if err := s.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a caller with less patience got %v", err)
+		}
+		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		held()
+		if err := s.Ready(t.Context()); err != nil {
+			t.Errorf("when one was free again: %v", err)
+		}
+	})
+
+	t.Run("when another holds the record, and the server gives up too", func(t *testing.T) {
+		t.Parallel()
+		url := postgrestest.Migrated(t, postgres.Migrate)
+		s := open(t, url)
+		c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, watch := beside(t, url), beside(t, url)
+		if _, err := conn.Exec(t.Context(), "BEGIN; SELECT FROM clientes FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) {
+			t.Error("change was called")
+			return c, nil
+		})
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		until(t, "no statement waits any more", func() bool { return waiting(t, watch) == 0 })
+	})
+
+	t.Run("when a change takes for ever its locks do not", func(t *testing.T) {
+		t.Parallel()
+		url := postgrestest.Migrated(t, postgres.Migrate)
+		s := open(t, url)
+		held := hold(t, s)
+		if n := ask[int](t, beside(t, url), "SELECT count(*) FROM (SELECT FROM clientes FOR UPDATE) AS locked"); n != 1 {
+			t.Errorf("locked %d", n)
+		}
+		held()
+	})
+
+	t.Run("when the server accepts and says nothing", func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		listener, err := net.Listen("unix", filepath.Join(folder, ".s.PGSQL.5432"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		url := with(t, "postgres:///x", "host", folder, "port", "5432")
+		if _, err := postgres.Open(t.Context(), url, time.Now); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// hold takes a connection for a change that returns only when the function that it gives is called, which
+// reports a change that was kept after its patience ended.
+func hold(t *testing.T, s *postgres.Store) (release func()) {
+	t.Helper()
+	c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "held"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		_, err := s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) {
+			close(entered)
+			<-leave
+			c.Name = "changed"
+			return c, nil
+		})
+		done <- err
+	}()
+	<-entered
+	return func() {
+		t.Helper()
+		close(leave)
+		if err := <-done; !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("the change that took its time: got %v", err)
+		}
+		if got, err := s.Cliente(t.Context(), c.ID); err != nil || got != c {
+			t.Errorf("it left %+v, %v", got, err)
+		}
+	}
+}
+
+func TestTooManyConnectionsIsUnavailable(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t, "max_connections = 5", "superuser_reserved_connections = 3")
+	execute(t, cluster.URL, "CREATE ROLE app LOGIN")
+	url := with(t, cluster.URL, "user", "app")
+	beside(t, url)
+	beside(t, url)
+	if _, err := postgres.Open(t.Context(), url, time.Now); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[string]int{"": 16, "3": 3} {
+		url := postgrestest.Migrated(t, postgres.Migrate)
+		pooled := url
+		if size != "" {
+			pooled = with(t, url, "pool_max_conns", size)
+		}
+		s := open(t, pooled)
+		ids := make([]int64, want+4)
+		for i := range ids {
+			c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ids[i] = c.ID
+		}
+		entered, leave := make(chan struct{}, len(ids)), make(chan struct{})
+		var holding sync.WaitGroup
+		for _, id := range ids {
+			holding.Go(func() {
+				_, err := s.UpdateCliente(t.Context(), id, func(c store.Cliente) (store.Cliente, error) {
+					entered <- struct{}{}
+					<-leave
+					return c, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		for range want {
+			<-entered
+		}
+		n := ask[int](t, beside(t, url), `
+			SELECT count(*)
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		if n != want || len(entered) != 0 {
+			t.Errorf("with %q there are %d connections and %d more calls, want %d", size, n, len(entered), want)
+		}
+		close(leave)
+		holding.Wait()
+	}
+}
