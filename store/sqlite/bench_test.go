@@ -65,6 +65,7 @@ func BenchmarkCliente(b *testing.B) {
 func BenchmarkClienteParallel(b *testing.B) {
 	s := openBench(b, benchRows)
 	b.ReportAllocs()
+	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for id := int64(0); pb.Next(); {
 			id = id%benchRows + 1
@@ -112,6 +113,7 @@ func BenchmarkCreateCliente64AtOnce(b *testing.B) {
 		sync.Mutex
 		i int
 	}
+	b.ResetTimer()
 	b.SetParallelism(max(1, 64/runtime.GOMAXPROCS(0))) // times the processors
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
