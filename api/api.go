@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,12 @@ type Config struct {
 	Auth  *auth.Auth
 	Log   *slog.Logger
 	Now   func() time.Time // time.Now, but for tests
+
+	// PublicURL is where browsers find the server: its own origin for cookies.
+	PublicURL *url.URL
+
+	// CORSOrigins are the other origins whose pages may use the API, exact; none: no CORS headers at all.
+	CORSOrigins []string
 
 	// TrustedProxies are the networks whose X-Forwarded-For is believed; nobody else's is.
 	TrustedProxies []netip.Prefix
@@ -58,13 +65,19 @@ const (
 	anybody access = "anybody"
 	viewers        = access(store.Viewer)
 	editors        = access(store.Editor)
+	admins         = access(store.Admin)
 )
 
 func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/", anybody, nil, serve(s, 200, s.home)},
 		{"POST", "/login", anybody, nil, serve(s, 200, s.login)},
+		{"POST", "/refresh", anybody, nil, serve(s, 200, s.refresh)},
 		{"POST", "/logout", anybody, nil, serve(s, 200, s.logout)},
+
+		{"GET", "/sessions", viewers, nil, serve(s, 200, s.listSessions)},
+		{"DELETE", "/sessions/:id", viewers, nil, serve(s, 204, s.deleteSession)},
+		{"DELETE", "/users/:id/sessions", admins, nil, serve(s, 204, s.deleteUserSessions)},
 
 		{"GET", "/clientes", viewers, []string{"limit", "cursor"}, serve(s, 200, s.listClientes)},
 		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
@@ -96,7 +109,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("trusted proxies: %w", err)
 	}
 
-	e.Use(s.begin, s.recover)
+	e.Use(s.begin, s.recover, s.allowOrigins(), s.checkOrigin)
 	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
 	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethodNotAllowed) })
 	published, err := pages()

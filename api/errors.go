@@ -19,6 +19,8 @@ var (
 	errBodyTooLarge         = errors.New("body too large")
 	errUnsupportedMediaType = errors.New("unsupported media type")
 	errTokenMissing         = errors.New("token missing")
+	errRefreshMissing       = errors.New("refresh token missing")
+	errCrossOrigin          = errors.New("a cookie of another origin's page")
 	errForbidden            = errors.New("the role does not allow this")
 	errVersionMismatch      = errors.New("the record is not at that version")
 	errPreconditionRequired = errors.New("If-Match is required")
@@ -66,6 +68,9 @@ var replies = []struct {
 	{auth.ErrTokenExpired, reply{401, "token_expired", "Failed to authenticate token."}},
 	{auth.ErrTokenRevoked, reply{401, "token_revoked", "Failed to authenticate token."}},
 	{auth.ErrInvalidLogin, reply{401, "invalid_login", "Invalid Login!"}},
+	{errRefreshMissing, reply{401, "refresh_invalid", "No refresh token provided."}},
+	{auth.ErrRefreshInvalid, reply{401, "refresh_invalid", "Failed to refresh; log in again."}},
+	{errCrossOrigin, reply{403, "cross_origin", "Pages of this origin may not use the cookie."}},
 	{errForbidden, reply{403, "forbidden", "Your role does not allow this."}},
 	{store.ErrNotFound, reply{404, "not_found", "There is no such record."}},
 	{errVersionMismatch, reply{412, "version_mismatch", "The record has changed since; read it again."}},

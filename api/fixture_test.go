@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 const (
 	testSecret   = "0123456789abcdef0123456789abcdef"
 	testPassword = "correct horse"
+	ownHost      = "clientes.test"
 
 	// testHash is of testPassword, of today's kind and cost, so that no login replaces it.
 	testHash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIDE2IQ$HBrtvCKevMXJFIg8QpATBuuxxiXMc2gjQwL+yHXhvUQ"
@@ -94,11 +96,11 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	var err error
 	f.auth, err = auth.New(auth.Config{
 		Store: st, Gate: auth.NewGate(2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
+		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: log,
 	})
 	must(t, err)
-	cfg := Config{Store: st, Auth: f.auth, Log: log, Now: time.Now}
+	cfg := Config{Store: st, Auth: f.auth, Log: log, Now: time.Now, PublicURL: &url.URL{Scheme: "http", Host: ownHost}}
 	for _, change := range changes {
 		change(&cfg)
 	}
@@ -136,7 +138,7 @@ func (f *fixture) login(role store.Role) string {
 func (f *fixture) checkLog() {
 	log := f.log.String()
 	for what, secret := range map[string]string{
-		"secret": testSecret, "password": testPassword, "hash": "$argon2id$", "token": "eyJ",
+		"secret": testSecret, "password": testPassword, "hash": "$argon2id$", "token": "eyJhbGciOi",
 	} {
 		if strings.Contains(log, secret) {
 			f.t.Errorf("the log has a %s in it:\n%s", what, log)

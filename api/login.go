@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ const maxUserAgent = 256
 // loginInput is a user and a password, as JSON or as the tutorial's form.
 type loginInput struct {
 	auth.LoginRequest
+	cookie bool // the refresh token goes into a cookie
 }
 
 func (in *loginInput) decode(r *request) error {
@@ -35,6 +37,11 @@ func (in *loginInput) decode(r *request) error {
 	if err != nil {
 		return err
 	}
+	if in.cookie {
+		if err := r.server.ownOrigin(r.Request.Header); err != nil {
+			return err
+		}
+	}
 	in.IP = r.ClientIP()
 	in.UserAgent = keepable(r.Request.UserAgent(), maxUserAgent)
 	return in.validate()
@@ -46,6 +53,7 @@ func (in *loginInput) decodeJSON(body []byte) error {
 		User     jsontext.Value `json:"user"`
 		Username jsontext.Value `json:"username"`
 		Password jsontext.Value `json:"password"`
+		Cookie   jsontext.Value `json:"cookie"`
 	}
 	if err := unmarshal(body, &members); err != nil {
 		return err
@@ -54,6 +62,7 @@ func (in *loginInput) decodeJSON(body []byte) error {
 		members.User = members.Username
 	}
 	in.User, in.Password = stringOf(members.User), stringOf(members.Password)
+	in.cookie = members.Cookie.Kind() == 't'
 	return nil
 }
 
@@ -84,6 +93,10 @@ func (in *loginInput) decodeForm(body []byte) error {
 	if form["user"] == nil {
 		in.User = one("username")
 	}
+	if form.Get("cookie") == "true" {
+		// A form can come from any page; what it could set is a session that the visitor did not ask for.
+		return &requestError{errUnsupportedMediaType, "A login that sets the cookie comes as " + mediaJSON + "."}
+	}
 	if !utf8.ValidString(in.User) || !utf8.ValidString(in.Password) {
 		return malformed("The form is not valid UTF-8.")
 	}
@@ -113,13 +126,19 @@ func keepable(s string, limit int) string {
 	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }
 
+// loginView is what a login or a refresh answers.
 type loginView struct {
-	Auth      bool          `json:"auth"`
-	Token     string        `json:"token"`
-	TokenType string        `json:"token_type"`
-	ExpiresIn int64         `json:"expires_in"` // seconds
-	User      loginUserView `json:"user"`
+	Auth             bool          `json:"auth"`
+	Token            string        `json:"token"`
+	TokenType        string        `json:"token_type"`
+	ExpiresIn        int64         `json:"expires_in"`              // seconds
+	RefreshToken     string        `json:"refresh_token,omitempty"` // unless it is in the cookie
+	RefreshExpiresIn int64         `json:"refresh_expires_in"`      // seconds
+	User             loginUserView `json:"user"`
+	cookie           *http.Cookie
 }
+
+func (v loginView) header(h http.Header) { setCookie(h, v.cookie) }
 
 type loginUserView struct {
 	ID   int64      `json:"id"`
@@ -132,19 +151,68 @@ func (s *Server) login(ctx context.Context, in loginInput) (loginView, error) {
 	if err != nil {
 		return loginView{}, err
 	}
-	return loginView{
-		Auth:      true,
-		Token:     g.Token,
-		TokenType: "Bearer",
-		ExpiresIn: int64(g.ExpiresIn / time.Second),
-		User:      loginUserView{ID: g.User.ID, User: g.User.Name, Role: g.User.Role},
-	}, nil
+	return s.loginView(g, in.cookie), nil
 }
 
-// logoutInput is every token that the request bears. A body is read, because clients send one, and means
-// nothing.
+func (s *Server) loginView(g auth.Grant, cookie bool) loginView {
+	v := loginView{
+		Auth:             true,
+		Token:            g.Token,
+		TokenType:        "Bearer",
+		ExpiresIn:        int64(g.ExpiresIn / time.Second),
+		RefreshToken:     g.RefreshToken,
+		RefreshExpiresIn: int64(g.RefreshExpiresIn / time.Second),
+		User:             loginUserView{ID: g.User.ID, User: g.User.Name, Role: g.User.Role},
+	}
+	if cookie {
+		v.RefreshToken, v.cookie = "", s.refreshCookie(g.RefreshToken, g.RefreshExpiresIn)
+	}
+	return v
+}
+
+// refreshInput is a refresh token, in the body or in the cookie.
+type refreshInput struct {
+	token  string
+	cookie bool
+}
+
+func (in *refreshInput) decode(r *request) error {
+	_, body, err := r.body(mediaJSON)
+	if err != nil {
+		return err
+	}
+	var members struct {
+		RefreshToken optionalText `json:"refresh_token"`
+	}
+	if len(body) > 0 {
+		if err := unmarshal(body, &members); err != nil {
+			return err
+		}
+	}
+	if in.token = members.RefreshToken.text; in.token == "" {
+		in.token = r.server.cookieToken(r.Request)
+		in.cookie = true
+	}
+	if in.token == "" {
+		return errRefreshMissing
+	}
+	return nil
+}
+
+func (s *Server) refresh(ctx context.Context, in refreshInput) (loginView, error) {
+	g, err := s.cfg.Auth.Refresh(ctx, in.token)
+	if err != nil {
+		return loginView{}, err
+	}
+	return s.loginView(g, in.cookie), nil
+}
+
+// logoutInput is every token that the request bears.
 type logoutInput struct {
-	tokens []string
+	access     []string
+	refresh    []string
+	everywhere bool
+	cookie     *http.Cookie // clears the one that came, if one did
 }
 
 func (in *logoutInput) decode(r *request) error {
@@ -152,27 +220,55 @@ func (in *logoutInput) decode(r *request) error {
 	if err != nil {
 		return err
 	}
+	var members struct {
+		RefreshToken optionalText `json:"refresh_token"`
+		Everywhere   bool         `json:"everywhere"`
+	}
 	if media == mediaJSON && len(body) > 0 { // many clients name a type whether they send a body or not
-		var ignored jsontext.Value
-		if err := unmarshal(body, &ignored); err != nil {
+		if err := unmarshal(body, &members); err != nil {
 			return err
 		}
 	}
-	in.tokens = givenTokens(r.Request.Header)
-	return nil
+	in.everywhere = members.Everywhere
+	in.access = givenTokens(r.Request.Header)
+	if members.RefreshToken.text != "" {
+		in.refresh = append(in.refresh, members.RefreshToken.text)
+	}
+	if token := r.server.cookieToken(r.Request); token != "" {
+		in.refresh = append(in.refresh, token)
+		in.cookie = r.server.refreshCookie("", 0)
+	}
+	if in.everywhere {
+		// It needs one good token, as any protected route does.
+		_, err = bearerToken(r.Request.Header)
+	}
+	return err
 }
 
 // logoutView is the tutorial's answer.
 type logoutView struct {
-	Auth  bool    `json:"auth"`
-	Token *string `json:"token"`
+	Auth   bool    `json:"auth"`
+	Token  *string `json:"token"`
+	cookie *http.Cookie
 }
+
+func (v logoutView) header(h http.Header) { setCookie(h, v.cookie) }
 
 // logout ends the session of each token that was given; that one can not be ended does not spare the others.
 func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error) {
 	var errs []error
-	for _, token := range in.tokens {
+	if in.everywhere {
+		caller, err := s.cfg.Auth.Authenticate(ctx, in.access[0])
+		if err != nil {
+			return logoutView{}, err
+		}
+		errs = append(errs, s.cfg.Auth.LogoutEverywhere(ctx, caller.UserID))
+	}
+	for _, token := range in.access {
 		errs = append(errs, s.cfg.Auth.Logout(ctx, token))
 	}
-	return logoutView{}, errors.Join(errs...)
+	for _, token := range in.refresh {
+		errs = append(errs, s.cfg.Auth.LogoutRefresh(ctx, token))
+	}
+	return logoutView{cookie: in.cookie}, errors.Join(errs...)
 }

@@ -32,7 +32,7 @@ func serve[In, Out any, P interface {
 }](s *Server, status int, f func(context.Context, In) (Out, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		var in In
-		if err := P(&in).decode(&request{Context: c}); err != nil {
+		if err := P(&in).decode(&request{c, s}); err != nil {
 			s.fail(c, err)
 			return
 		}
@@ -106,7 +106,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	switch status {
 	case http.StatusUnauthorized:
 		challenge := `Bearer realm="clientes"`
-		if !errors.Is(err, errTokenMissing) && !errors.Is(err, auth.ErrInvalidLogin) {
+		if !errors.Is(err, errTokenMissing) && !errors.Is(err, errRefreshMissing) && !errors.Is(err, auth.ErrInvalidLogin) {
 			challenge += `, error="invalid_token"`
 		}
 		h.Set("WWW-Authenticate", challenge)
@@ -125,7 +125,13 @@ func (s *Server) fail(c *gin.Context, err error) {
 }
 
 // request is what a decode method reads from.
-type request struct{ *gin.Context }
+type request struct {
+	*gin.Context
+	server *Server
+}
+
+// caller gives the verified caller of a route that is not for anybody.
+func (r *request) caller() auth.Caller { return exchangeOf(r.Context).caller }
 
 // id gives the record's id in the path. What is not a positive integer names no record.
 func (r *request) id() (int64, error) {

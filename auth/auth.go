@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"clientes/store"
@@ -49,6 +50,9 @@ type Config struct {
 	SessionIdle time.Duration // how long a session lives after its last use
 	SessionMax  time.Duration // how long a session lives after its login
 
+	// RefreshGrace is for how long a refresh token that was used gets the same answer again.
+	RefreshGrace time.Duration
+
 	Now func() time.Time // time.Now, but for tests
 	Log *slog.Logger
 }
@@ -68,11 +72,13 @@ type Caller struct {
 	TokenID   string // the jti, for logs
 }
 
-// Grant is what a login yields.
+// Grant is what a login or a refresh yields.
 type Grant struct {
-	Token     string // the access token
-	ExpiresIn time.Duration
-	User      store.User
+	Token            string // the access token
+	ExpiresIn        time.Duration
+	RefreshToken     string
+	RefreshExpiresIn time.Duration // until the session's end, if it is not used again
+	User             store.User
 }
 
 // LoginRequest is what somebody who wants in has said, and where from.
@@ -93,9 +99,44 @@ func New(cfg Config) (*Auth, error) {
 	return &Auth{cfg: cfg, tokens: t, ended: newEndedSessions(cfg.Store, cfg.Now, cfg.Log)}, nil
 }
 
-// Run learns which sessions other processes end, until the context does.
+// Run learns which sessions other processes end, and removes the rows of old ones, until the context ends.
 func (a *Auth) Run(ctx context.Context) {
+	var cleaning sync.WaitGroup
+	cleaning.Go(func() { a.clean(ctx) })
 	a.ended.follow(ctx)
+	cleaning.Wait()
+}
+
+const (
+	// cleanEvery is how often rows of sessions are removed that nothing can need.
+	cleanEvery = time.Minute
+
+	// cleanBatch is how many are removed at once, so that nobody waits long for the store.
+	cleanBatch = 500
+
+	// keepDead is how long a row stays after the last moment when something could have needed it: for the clocks
+	// of other machines, and for whoever looks into the database to see what happened.
+	keepDead = time.Hour
+)
+
+// clean removes rows of sessions that nothing can need, in small batches, until the context ends.
+func (a *Auth) clean(ctx context.Context) {
+	tick := time.NewTicker(cleanEvery)
+	defer tick.Stop()
+	for {
+		for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {
+			var err error
+			removed, err = a.cfg.Store.DeleteSessions(ctx, a.cfg.Now().Add(-keepDead), cleanBatch)
+			if err != nil && ctx.Err() == nil {
+				a.cfg.Log.Warn("can not remove old sessions; trying again in a minute", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Login opens a session for a user who knows the password. ErrInvalidLogin or ErrOverloaded refuse it.
@@ -111,24 +152,37 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		RotatedAt:  now,
 		CreatedAt:  now,
 		LastUsedAt: now,
-		ExpiresAt:  now.Add(min(a.cfg.SessionIdle, a.cfg.SessionMax)),
+		ExpiresAt:  sessionEnd(now, now, a.cfg.SessionIdle, a.cfg.SessionMax),
 		IP:         r.IP,
 		UserAgent:  r.UserAgent,
 	}
-	token, exp, err := a.tokens.mint(u, s, a.cfg.TokenTTL)
-	if err != nil {
-		return Grant{}, err
-	}
-	s.TokenExp = exp
+	s.TokenExp = a.tokens.expiry(s, a.cfg.TokenTTL)
 	// The generation is the one that stood beside the hash which the password matched. If all of the
 	// user's sessions were ended since, this one must not begin.
-	switch err := a.cfg.Store.CreateSession(ctx, s, u.Generation); {
+	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
+	switch {
 	case errors.Is(err, store.ErrUserChanged):
 		return Grant{}, ErrInvalidLogin
 	case err != nil:
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
-	return Grant{Token: token, ExpiresIn: exp.Sub(now.Truncate(time.Second)), User: u}, nil
+	a.ended.addAll(ended)
+	return a.grant(u, s)
+}
+
+// grant makes the tokens of a session that has just been used.
+func (a *Auth) grant(u store.User, s store.Session) (Grant, error) {
+	token, err := a.tokens.mint(u, s, a.cfg.TokenTTL)
+	if err != nil {
+		return Grant{}, err
+	}
+	return Grant{
+		Token:            token,
+		ExpiresIn:        a.tokens.expiry(s, a.cfg.TokenTTL).Sub(s.LastUsedAt.Truncate(time.Second)),
+		RefreshToken:     a.tokens.keys[0].refreshToken(s.ID, s.Counter),
+		RefreshExpiresIn: s.ExpiresAt.Sub(s.LastUsedAt),
+		User:             u,
+	}, nil
 }
 
 // checkPassword gives the enabled user of that name and password, or ErrInvalidLogin after the same work.
@@ -177,8 +231,8 @@ func (a *Auth) Authenticate(ctx context.Context, token string) (Caller, error) {
 	return c.caller, nil
 }
 
-// Logout ends the session of a token that we signed, be it expired or not. A token that is not ours names
-// nothing to end: no error. When it returns without one, Authenticate refuses every token of the session
+// Logout ends the session of an access token that we signed, be it expired or not. A token that is not ours
+// names nothing to end: no error. When it returns without one, Authenticate refuses every token of the session
 // here at once, and elsewhere within a second.
 func (a *Auth) Logout(ctx context.Context, token string) error {
 	c, err := a.tokens.verify(token)
@@ -188,13 +242,55 @@ func (a *Auth) Logout(ctx context.Context, token string) error {
 	case err != nil && !errors.Is(err, ErrTokenExpired):
 		return err
 	}
-	s, err := a.cfg.Store.EndSession(ctx, c.caller.SessionID)
+	return a.endSession(ctx, c.caller.SessionID)
+}
+
+// LogoutRefresh is Logout for a refresh token, used up or not.
+func (a *Auth) LogoutRefresh(ctx context.Context, token string) error {
+	id, _, ok := a.tokens.parseRefresh(token)
+	if !ok {
+		return nil
+	}
+	return a.endSession(ctx, id)
+}
+
+func (a *Auth) endSession(ctx context.Context, id string) error {
+	s, err := a.cfg.Store.EndSession(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil // its row went when nothing could need it any more
 	case err != nil:
 		return fmt.Errorf("end session: %w", err)
 	}
-	a.ended.add(c.session, s.TokenExp)
+	a.ended.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
 	return nil
+}
+
+// LogoutEverywhere ends all sessions of a user, as Logout ends one, and every login and refresh under way. An
+// unknown user is store.ErrNotFound.
+func (a *Auth) LogoutEverywhere(ctx context.Context, userID int64) error {
+	ended, err := a.cfg.Store.EndSessions(ctx, userID)
+	if err != nil {
+		return fmt.Errorf("end sessions: %w", err)
+	}
+	a.ended.addAll(ended)
+	return nil
+}
+
+// Sessions gives the caller's own sessions that live, the most recently used first.
+func (a *Auth) Sessions(ctx context.Context, c Caller) ([]store.Session, error) {
+	return a.cfg.Store.UserSessions(ctx, c.UserID, a.cfg.Now())
+}
+
+// EndSession ends one of the caller's own sessions. Anybody else's, and one that has ended, are
+// store.ErrNotFound.
+func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
+	s, err := a.cfg.Store.Session(ctx, id)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look up session: %w", err)
+	case s.UserID != c.UserID || !s.Lives(a.cfg.Now()):
+		return store.ErrNotFound
+	}
+	return a.endSession(ctx, id)
 }

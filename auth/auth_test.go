@@ -68,7 +68,7 @@ func start(t testing.TB, e engine, url string) *process {
 	p.Auth, err = New(Config{
 		Store: switchedStore{st, &p.away}, Gate: gate,
 		Secret: testSecret, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
+		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
@@ -321,9 +321,9 @@ type endingStore struct {
 	end func(context.Context) error
 }
 
-func (s endingStore) CreateSession(ctx context.Context, x store.Session, generation int64) error {
+func (s endingStore) CreateSession(ctx context.Context, x store.Session, generation int64) ([]store.Ended, error) {
 	if err := s.end(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	return s.Store.CreateSession(ctx, x, generation)
 }

@@ -63,7 +63,7 @@ func (e *endedSessions) check(ctx context.Context, id sessionID, name string) er
 	case err != nil:
 		return err
 	case !s.EndedAt.IsZero():
-		e.add(id, s.TokenExp)
+		e.addAll([]store.Ended{{ID: name, TokenExp: s.TokenExp}})
 		return ErrTokenRevoked
 	}
 	return nil
@@ -80,8 +80,13 @@ func (e *endedSessions) current() bool {
 	return now.Sub(*asOf) <= trustFor && now.Round(0).Sub(asOf.Round(0)) <= trustFor
 }
 
-func (e *endedSessions) add(id sessionID, tokenExp time.Time) {
-	e.list.add(id, tokenExp.Add(leeway))
+// addAll puts sessions on the list that were ended while tokens of theirs may live.
+func (e *endedSessions) addAll(ended []store.Ended) {
+	for _, s := range ended {
+		if id, ok := parseSessionID(s.ID); ok {
+			e.list.add(id, s.TokenExp.Add(leeway))
+		}
+	}
 }
 
 // follow asks the store what ended, again and again, until the context ends.
@@ -124,11 +129,7 @@ func (e *endedSessions) ask(ctx context.Context, since store.Mark) (store.Mark, 
 	if err != nil {
 		return 0, err
 	}
-	for _, s := range ended {
-		if id, ok := parseSessionID(s.ID); ok {
-			e.add(id, s.TokenExp)
-		}
-	}
+	e.addAll(ended)
 	e.asOf.Store(&asked)
 	return next, nil
 }

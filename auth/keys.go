@@ -25,11 +25,12 @@ func CheckSecret(secret string) error {
 	return nil
 }
 
-// key is one secret that access tokens may be signed with. The secret's own bytes are the key, so that any
-// holder of it can check a token with any JWT library.
+// key is one secret that tokens may be signed with. Its own bytes are the key of access tokens, so that
+// any holder of it can check one with any JWT library.
 type key struct {
-	id     string // the kid: says which secret, and nothing about it
-	secret []byte
+	id      string // the kid: says which secret, and nothing about it
+	secret  []byte
+	refresh []byte // derived from it, see refresh.go
 }
 
 func newKey(secret string) (key, error) {
@@ -40,7 +41,11 @@ func newKey(secret string) (key, error) {
 	if err != nil {
 		return key{}, fmt.Errorf("derive kid: %w", err)
 	}
-	return key{id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret)}, nil
+	refresh, err := deriveRefreshKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of refresh tokens: %w", err)
+	}
+	return key{id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh}, nil
 }
 
 // signed says whether mac is HMAC-SHA-256 of text under k.

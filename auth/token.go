@@ -59,26 +59,30 @@ func newTokens(secret string, previous []string, issuer, audience string, now fu
 	return t, nil
 }
 
-// mint signs an access token for a session of u that has just been used: it lives for ttl, but not beyond
-// the session's end. Its exp is a whole second, never later than that end.
-func (t *tokens) mint(u store.User, s store.Session, ttl time.Duration) (token string, exp time.Time, err error) {
-	iat := s.LastUsedAt.Truncate(time.Second)
-	exp = iat.Add(ttl)
+// expiry is the exp of an access token for a session that has just been used: ttl later, but not beyond the
+// session's end. It is a whole second.
+func (t *tokens) expiry(s store.Session, ttl time.Duration) time.Time {
+	exp := s.LastUsedAt.Truncate(time.Second).Add(ttl)
 	if s.ExpiresAt.Before(exp) {
-		exp = s.ExpiresAt.Truncate(time.Second)
+		return s.ExpiresAt.Truncate(time.Second)
 	}
+	return exp
+}
+
+// mint signs an access token for a session of u that has just been used.
+func (t *tokens) mint(u store.User, s store.Session, ttl time.Duration) (string, error) {
 	j := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
 		ID: u.ID, Subject: strconv.FormatInt(u.ID, 10), Role: u.Role,
 		SessionID: s.ID, TokenID: randomID(),
 		Issuer: t.issuer, Audience: t.audience,
-		IssuedAt: iat.Unix(), Expires: exp.Unix(),
+		IssuedAt: s.LastUsedAt.Unix(), Expires: t.expiry(s, ttl).Unix(),
 	})
 	j.Header["kid"] = t.keys[0].id
-	token, err = j.SignedString(t.keys[0].secret)
+	token, err := j.SignedString(t.keys[0].secret)
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("sign token: %w", err)
+		return "", fmt.Errorf("sign token: %w", err)
 	}
-	return token, exp, nil
+	return token, nil
 }
 
 // verified is what a token that we signed says.
@@ -300,6 +304,12 @@ func parseSessionID(s string) (id sessionID, ok bool) {
 	}
 	n, err := strictBase64.Decode(id[:], []byte(s))
 	return id, err == nil && n == len(id)
+}
+
+// ValidSessionID says whether a session could have this id.
+func ValidSessionID(id string) bool {
+	_, ok := parseSessionID(id)
+	return ok
 }
 
 // randomID gives 128 random bits in base64url.

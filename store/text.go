@@ -22,7 +22,8 @@ func EmailKey(email string) string {
 	if isASCII(email) {
 		return strings.ToLower(email)
 	}
-	return norm.NFC.String(cases.Fold().String(email))
+	// ToLower mends what Fold does to Cherokee, whose two cases it exchanges.
+	return norm.NFC.String(strings.ToLower(cases.Fold().String(email)))
 }
 
 // NameKey gives the form of a user name in which two are the same without regard to case. A valid name is

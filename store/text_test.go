@@ -95,6 +95,7 @@ func TestEmailKey(t *testing.T) {
 		{"JOSÉ@x.y", "jose\u0301@x.y"},
 		{"straße@x", "STRASSE@x"},
 		{"ΣΊΣΥΦΟΣ@x", "σίσυφος@x"},
+		{"Ꭰ@x", "ꭰ@x"},
 	} {
 		if a, b := store.EmailKey(same[0]), store.EmailKey(same[1]); a != b {
 			t.Errorf("%q and %q differ: %q, %q", same[0], same[1], a, b)

@@ -37,6 +37,9 @@ type config struct {
 	SessionMax      time.Duration  `env:"SESSION_MAX" envDefault:"720h"`
 	Issuer          string         `env:"ISSUER" envDefault:"clientes" text:"yes"`
 	Audience        string         `env:"AUDIENCE" envDefault:"clientes" text:"yes"`
+	RefreshGrace    time.Duration  `env:"REFRESH_GRACE" envDefault:"30s"`
+	PublicURL       string         `env:"PUBLIC_URL"` // "": http:// and where it listens
+	CORSOrigins     []string       `env:"CORS_ORIGINS"`
 	TrustedProxies  []netip.Prefix `env:"TRUSTED_PROXIES"`
 	RequireIfMatch  bool           `env:"REQUIRE_IF_MATCH" envDefault:"false"`
 	LogLevel        string         `env:"LOG_LEVEL" envDefault:"info"`
@@ -296,6 +299,19 @@ func (c *config) check(bad faults) {
 	if bad.none("SESSION_IDLE", "SESSION_MAX") && c.SessionIdle > c.SessionMax {
 		bad.add("SESSION_IDLE", "is %s, but has to be SESSION_MAX (%s) or less", c.SessionIdle, c.SessionMax)
 	}
+	if c.RefreshGrace < 0 || c.RefreshGrace > 5*time.Minute {
+		bad.add("REFRESH_GRACE", "is %s, but has to be from 0s to 5m", c.RefreshGrace)
+	}
+	if c.PublicURL != "" && !validOrigin(strings.TrimSuffix(c.PublicURL, "/")) {
+		bad.add("PUBLIC_URL", "is %.200q, but has to be as browsers write it, without a path: https://api.example.com", c.PublicURL)
+	}
+	for i, origin := range c.CORSOrigins {
+		c.CORSOrigins[i] = strings.TrimSpace(origin)
+		if !validOrigin(c.CORSOrigins[i]) {
+			bad.add("CORS_ORIGINS", "has %.200q in it, but has to be origins as browsers write them, separated by commas: "+
+				"https://app.example.com", origin)
+		}
+	}
 	for name, value := range map[string]string{"ISSUER": c.Issuer, "AUDIENCE": c.Audience} {
 		if !validClaim(value) {
 			bad.add(name, "has to be at most 255 bytes of UTF-8 without control characters")
@@ -339,6 +355,35 @@ func validHost(s string) bool {
 // validClaim says whether s can be a claim of every token: a token has to stay far below auth.MaxToken.
 func validClaim(s string) bool {
 	return len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// validOrigin says whether s is an origin exactly as a browser writes it: in lower case, without a path, and without
+// the port that the scheme has anyway.
+func validOrigin(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Contains(u.Host, "*") {
+		return false
+	}
+	usual := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	return s == u.Scheme+"://"+strings.ToLower(u.Host) && u.Port() != usual && !strings.HasSuffix(u.Host, ":")
+}
+
+// publicURL is where browsers find a server that listens on addr.
+func (c config) publicURL(addr net.Addr) *url.URL {
+	if u, err := url.Parse(strings.TrimSuffix(c.PublicURL, "/")); err == nil && c.PublicURL != "" {
+		return u
+	}
+	host := c.address()
+	if a, ok := addr.(*net.TCPAddr); ok {
+		host = net.JoinHostPort(c.Host, strconv.Itoa(a.Port)) // the one that PORT=0 took
+	}
+	return &url.URL{Scheme: "http", Host: host}
+}
+
+// loopback says whether only this machine can reach the server.
+func (c config) loopback() bool {
+	ip, err := netip.ParseAddr(c.Host)
+	return c.Host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // address is where the server listens, or with port 0 would.

@@ -61,7 +61,8 @@ func TestDefaults(t *testing.T) {
 	want := config{
 		Secret: goodSecret, Host: "127.0.0.1", Port: 3000, DatabaseURL: "sqlite:clientes.db",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * 24 * time.Hour,
-		Issuer: "clientes", Audience: "clientes", LogLevel: "info", ShutdownTimeout: 20 * time.Second,
+		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second,
+		LogLevel: "info", ShutdownTimeout: 20 * time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -73,7 +74,8 @@ func TestEverySettingIsRead(t *testing.T) {
 	got, err := loadConfig(environment(map[string]string{
 		"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret + "," + goodSecret, "HOST": "::", "PORT": "0",
 		"DATABASE_URL": "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", "TOKEN_TTL": "10s",
-		"SESSION_IDLE": "1m", "SESSION_MAX": "1h", "ISSUER": "i", "AUDIENCE": "a",
+		"SESSION_IDLE": "1m", "SESSION_MAX": "1h", "ISSUER": "i", "AUDIENCE": "a", "REFRESH_GRACE": "0s",
+		"PUBLIC_URL": "https://api.example.com/", "CORS_ORIGINS": "https://app.example.com, http://localhost:5173",
 		"TRUSTED_PROXIES": "10.1.2.3/8, ::1/128", "REQUIRE_IF_MATCH": "true", "LOG_LEVEL": "debug",
 		"LOG_FORMAT": "json", "SHUTDOWN_DELAY": "1s", "SHUTDOWN_TIMEOUT": "0s",
 	}), "SECRET")
@@ -90,6 +92,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		Secret: goodSecret, SecretPrevious: []string{otherSecret, goodSecret}, Host: "::",
 		DatabaseURL: "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", TokenTTL: 10 * time.Second,
 		SessionIdle: time.Minute, SessionMax: time.Hour, Issuer: "i", Audience: "a",
+		PublicURL: "https://api.example.com/", CORSOrigins: []string{"https://app.example.com", "http://localhost:5173"},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		RequireIfMatch: true, LogLevel: "debug", LogFormat: "json", ShutdownDelay: time.Second,
 	}
@@ -102,6 +105,18 @@ func TestEverySettingIsRead(t *testing.T) {
 func TestFaults(t *testing.T) {
 	inFolder(t, map[string]string{"empty": "\n", "short": "x\n"})
 	tests := []struct{ name, value, want string }{
+		{"REFRESH_GRACE", "-1s", "REFRESH_GRACE is -1s, but has to be from 0s to 5m"},
+		{"REFRESH_GRACE", "6m", "REFRESH_GRACE is 6m0s, but has to be from 0s to 5m"},
+		{"PUBLIC_URL", "api.example.com", `PUBLIC_URL is "api.example.com", but has to be as browsers write it`},
+		{"PUBLIC_URL", "https://api.example.com/v1", `PUBLIC_URL is "https://api.example.com/v1", but has to be`},
+		{"PUBLIC_URL", "ftp://api.example.com", `PUBLIC_URL is "ftp://api.example.com", but has to be`},
+		{"CORS_ORIGINS", "*", `CORS_ORIGINS has "*" in it, but has to be origins as browsers write them`},
+		{"CORS_ORIGINS", "https://*.example.com", `CORS_ORIGINS has "https://*.example.com" in it`},
+		{"CORS_ORIGINS", "https://a.example,https://App.example", `CORS_ORIGINS has "https://App.example" in it`},
+		{"CORS_ORIGINS", "https://a.example/", `CORS_ORIGINS has "https://a.example/" in it`},
+		{"CORS_ORIGINS", "https://a.example:443", `CORS_ORIGINS has "https://a.example:443" in it`},
+		{"CORS_ORIGINS", "https://u:p@a.example", `CORS_ORIGINS has "https://u:p@a.example" in it`},
+		{"CORS_ORIGINS", "null", `CORS_ORIGINS has "null" in it`},
 		{"SECRET", "", "SECRET is missing; `openssl rand -hex 32` makes a good one"},
 		{"SECRET", goodSecret[1:], "SECRET can not be used: it has 31 bytes, and 32 or more are needed; `openssl rand -hex 32`"},
 		{"SECRET", goodSecret + ",x", "SECRET can not be used: it holds a comma"},

@@ -155,6 +155,9 @@ SESSION_IDLE      30m                           default
 SESSION_MAX       720h                          default
 ISSUER            clientes                      default
 AUDIENCE          clientes                      default
+REFRESH_GRACE     30s                           default
+PUBLIC_URL        http://0.0.0.0:3001           default
+CORS_ORIGINS      (none)                        default
 TRUSTED_PROXIES   (none)                        default
 REQUIRE_IF_MATCH  false                         default
 LOG_LEVEL         info                          default

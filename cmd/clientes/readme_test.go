@@ -92,6 +92,7 @@ func steady(answer string) string {
 	answer = strings.TrimSpace(strings.ReplaceAll(answer, "\r", ""))
 	for _, r := range [][2]string{
 		{`eyJ[\w-]+\.[\w-]+\.[\w-]+`, "TOKEN"},
+		{`[\w-]{22}\.(\d+)\.[\w-]{43}`, "SESSION.$1.MAC"},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`, "TIME"},
 		{`"request_id":"[\w-]+"`, `"request_id":"ID"`},
 		{`(?m)^X-Request-Id: .*$`, "X-Request-Id: ID"},

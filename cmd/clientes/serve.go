@@ -102,8 +102,11 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 	if err != nil {
 		return err
 	}
+	public := c.publicURL(listener.Addr())
 	handler, err := api.New(api.Config{
 		Store: st, Auth: a, Log: log, Now: time.Now,
+		PublicURL:      public,
+		CORSOrigins:    c.CORSOrigins,
 		TrustedProxies: c.TrustedProxies,
 		RequireIfMatch: c.RequireIfMatch,
 	})
@@ -129,6 +132,10 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 
 		// "OPTIONS *" gets an answer of ours too, with the headers that all of them carry.
 		DisableGeneralOptionsHandler: true,
+	}
+	if public.Scheme == "http" && !c.loopback() {
+		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, and whoever listens on the way has it",
+			"public_url", public.String())
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -161,6 +168,6 @@ func newAuth(c config, st store.Store, log *slog.Logger) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: newGate(), Now: time.Now, Log: log,
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
-		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
+		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, RefreshGrace: c.RefreshGrace,
 	})
 }

@@ -45,9 +45,22 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 		},
 		"ReplacePasswordHash": func(ctx context.Context) error { return s.ReplacePasswordHash(ctx, 1, "a", "b") },
 		"DeleteUser":          func(ctx context.Context) error { return s.DeleteUser(ctx, 1) },
-		"CreateSession":       func(ctx context.Context) error { return s.CreateSession(ctx, store.Session{}, 0) },
-		"Session":             func(ctx context.Context) error { _, err := s.Session(ctx, "x"); return err },
-		"EndSession":          func(ctx context.Context) error { _, err := s.EndSession(ctx, "x"); return err },
+		"CreateSession": func(ctx context.Context) error {
+			_, err := s.CreateSession(ctx, store.Session{}, 0)
+			return err
+		},
+		"Session": func(ctx context.Context) error { _, err := s.Session(ctx, "x"); return err },
+		"UserSessions": func(ctx context.Context) error {
+			_, err := s.UserSessions(ctx, 1, time.Now())
+			return err
+		},
+		"UpdateSession": func(ctx context.Context) error {
+			_, err := s.UpdateSession(ctx, "x", func(n store.Session) (store.Session, error) { return n, nil })
+			return err
+		},
+		"EndSession":     func(ctx context.Context) error { _, err := s.EndSession(ctx, "x"); return err },
+		"EndSessions":    func(ctx context.Context) error { _, err := s.EndSessions(ctx, 1); return err },
+		"DeleteSessions": func(ctx context.Context) error { _, err := s.DeleteSessions(ctx, time.Now(), 1); return err },
 		"EndedSessions": func(ctx context.Context) error {
 			_, _, err := s.EndedSessions(ctx, 0, time.Now())
 			return err

@@ -3,9 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"clientes/store"
 )
@@ -19,30 +21,48 @@ func toSession(n *store.Session) []any {
 		&n.TokenExp, (*orZero)(&n.EndedAt), &n.IP, &n.UserAgent}
 }
 
-// CreateSession keeps the promise of store.Sessions. The lock excludes UpdateUser and DeleteUser, which take
-// theirs first; after waiting for one of them Postgres looks at the user's row anew.
-func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		created, err := exec(ctx, conn, `
+// CreateSession keeps the promise of store.Sessions. The lock excludes UpdateUser, EndSessions, DeleteUser and
+// other logins of the same user; after waiting for one of them Postgres looks at the user's row anew.
+func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+		var created int64
+		insert := begin()
+		insert.Queue(`
+			WITH owner AS (
+				SELECT id
+				FROM users
+				WHERE id = $11 AND generation = $12 AND NOT disabled
+				FOR NO KEY UPDATE
+			)
 			INSERT INTO sessions (id, user_id, counter, parent, rotated_at, created_at, last_used_at,
 				expires_at, token_exp, ip, user_agent)
 			SELECT $1::text, id, $2::bigint, $3::bigint, $4::timestamptz, $5::timestamptz, $6::timestamptz,
 				$7::timestamptz, $8::timestamptz, $9::text, $10::text
-			FROM users
-			WHERE id = $11 AND generation = $12 AND NOT disabled
-			FOR SHARE`,
+			FROM owner`,
 			n.ID, n.Counter, n.Parent, store.Instant(n.RotatedAt), store.Instant(n.CreatedAt),
 			store.Instant(n.LastUsedAt), store.Instant(n.ExpiresAt), store.Instant(n.TokenExp), n.IP, n.UserAgent,
-			n.UserID, generation)
-		switch {
-		case err != nil:
-			return struct{}{}, fmt.Errorf("insert session: %w", err)
-		case created == 0:
-			return struct{}{}, store.ErrUserChanged
+			n.UserID, generation).Exec(func(tag pgconn.CommandTag) error {
+			created = tag.RowsAffected()
+			return nil
+		})
+		// A statement of its own, so that it sees the sessions of those that held the lock before.
+		ended := queueEnds(insert, s.now(), `id IN (
+			SELECT id
+			FROM sessions
+			WHERE user_id = $2 AND ended_at IS NULL AND expires_at > $1 AND id <> $3
+			ORDER BY last_used_at DESC, created_at DESC, id
+			OFFSET `+strconv.Itoa(store.MaxSessions-1)+`)
+			AND EXISTS (SELECT FROM sessions WHERE id = $3)`,
+			n.UserID, n.ID)
+		insert.Queue("COMMIT")
+		if err := send(ctx, conn, insert); err != nil {
+			return nil, fmt.Errorf("insert session: %w", err)
 		}
-		return struct{}{}, nil
+		if created == 0 {
+			return nil, store.ErrUserChanged
+		}
+		return *ended, nil
 	})
-	return err
 }
 
 // Session keeps the promise of store.Sessions.
@@ -55,6 +75,61 @@ func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 			id)
 		if err != nil {
 			return store.Session{}, fmt.Errorf("read session: %w", err)
+		}
+		return n, nil
+	})
+}
+
+// UserSessions keeps the promise of store.Sessions.
+func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Session, error) {
+		sessions, err := list(ctx, conn, []store.Session{}, toSession, `
+			SELECT `+sessionColumns+`
+			FROM sessions
+			WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
+			ORDER BY last_used_at DESC, created_at DESC, id`,
+			userID, store.Instant(now))
+		if err != nil {
+			return nil, fmt.Errorf("list sessions of user %d: %w", userID, err)
+		}
+		return sessions, nil
+	})
+}
+
+// UpdateSession keeps the promise of store.Sessions.
+func (s *Store) UpdateSession(ctx context.Context, id string,
+	change func(store.Session) (store.Session, error)) (store.Session, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, err error) {
+		var old store.Session
+		lock := begin()
+		lock.Queue(`
+			SELECT `+sessionColumns+`
+			FROM sessions
+			WHERE id = $1
+			FOR NO KEY UPDATE`,
+			id).QueryRow(func(row pgx.Row) error { return row.Scan(toSession(&old)...) })
+		if err := send(ctx, conn, lock); err != nil {
+			return store.Session{}, fmt.Errorf("lock session: %w", err)
+		}
+		if n, err = change(old); err != nil {
+			return store.Session{}, err
+		}
+		if n = old.Becomes(n); n == old {
+			return old, nil
+		}
+		write := new(pgx.Batch)
+		write.Queue(`
+			UPDATE sessions
+			SET counter = $1, parent = $2, rotated_at = $3, last_used_at = $4, expires_at = $5, token_exp = $6
+			WHERE id = $7`,
+			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp,
+			id)
+		if old.EndedAt.IsZero() && !n.EndedAt.IsZero() {
+			queueEnds(write, n.EndedAt, `id = $2`, id)
+		}
+		write.Queue("COMMIT")
+		if err := send(ctx, conn, write); err != nil {
+			return store.Session{}, fmt.Errorf("update session: %w", err)
 		}
 		return n, nil
 	})
@@ -76,6 +151,46 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 			return store.Session{}, fmt.Errorf("end session: %w", err)
 		}
 		return n, nil
+	})
+}
+
+// EndSessions keeps the promise of store.Sessions.
+func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+		b := begin()
+		b.Queue(`
+			UPDATE users
+			SET generation = generation + 1
+			WHERE id = $1
+			RETURNING id`,
+			userID).QueryRow(func(row pgx.Row) error { return row.Scan(&userID) })
+		// A statement of its own, so that it sees the session of a login that held the lock before.
+		ended := queueEnds(b, s.now(), `user_id = $2`, userID)
+		b.Queue("COMMIT")
+		if err := send(ctx, conn, b); err != nil {
+			return nil, fmt.Errorf("end sessions of user %d: %w", userID, err)
+		}
+		return *ended, nil
+	})
+}
+
+// DeleteSessions keeps the promise of store.Sessions. Rows that another process is at are passed over.
+func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+		removed, err := exec(ctx, conn, `
+			DELETE FROM sessions
+			WHERE id IN (
+				SELECT id
+				FROM sessions
+				WHERE expires_at < $1 AND token_exp < $1
+				ORDER BY expires_at
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED)`,
+			store.Instant(before), max(limit, 0))
+		if err != nil {
+			return 0, fmt.Errorf("delete sessions: %w", err)
+		}
+		return int(removed), nil
 	})
 }
 
@@ -118,4 +233,24 @@ func endedSince(ctx context.Context, conn *pgx.Conn, since store.Mark, alive tim
 		ended = ended[:0] // there is a row also when no session matches, for the mark
 	}
 	return ended, mark, err
+}
+
+// queueEnds queues the end of those sessions of a condition that have not ended, in which $1 is the instant.
+// When the batch has been sent, the sessions that it ended are there. It must not stand in one statement with
+// a lock on the user: only the next one sees the session of a login that held the lock before.
+func queueEnds(b *pgx.Batch, at time.Time, where string, args ...any) *[]store.Ended {
+	ended := &[]store.Ended{}
+	b.Queue(`
+		UPDATE sessions
+		SET ended_at = $1, ended_order = pg_current_xact_id()::text::bigint
+		WHERE ended_at IS NULL AND `+where+`
+		RETURNING id, token_exp`,
+		append([]any{store.Instant(at)}, args...)...).Query(func(rows pgx.Rows) (err error) {
+		*ended, err = pgx.AppendRows(*ended, rows, func(row pgx.CollectableRow) (e store.Ended, err error) {
+			err = row.Scan(&e.ID, &e.TokenExp)
+			return e, err
+		})
+		return err
+	})
+	return ended
 }

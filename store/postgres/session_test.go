@@ -13,7 +13,7 @@ import (
 func newSession(t *testing.T, s *postgres.Store, id string, u store.User) {
 	t.Helper()
 	now := time.Now()
-	err := s.CreateSession(t.Context(), store.Session{
+	_, err := s.CreateSession(t.Context(), store.Session{
 		ID:         id,
 		UserID:     u.ID,
 		RotatedAt:  now,

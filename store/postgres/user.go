@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -115,7 +114,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 		write := new(pgx.Batch)
 		if old.EndsSessions(u) {
 			u.Generation++
-			endSessionsOf(write, id, s.now())
+			queueEnds(write, s.now(), `user_id = $2`, id)
 		}
 		write.Queue(`
 			UPDATE users
@@ -163,7 +162,7 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 			}
 		}
 		write := new(pgx.Batch)
-		endSessionsOf(write, id, s.now())
+		queueEnds(write, s.now(), `user_id = $2`, id)
 		write.Queue(`DELETE FROM users WHERE id = $1`, id)
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
@@ -211,15 +210,4 @@ func mustLeaveAdmin(ctx context.Context, conn *pgx.Conn, id int64) error {
 		return store.ErrLastAdmin
 	}
 	return nil
-}
-
-// endSessionsOf queues the end of all sessions of a user that live. It must not stand in one statement with
-// the lock on the user: only the next one sees the session of a login that held the lock before.
-func endSessionsOf(b *pgx.Batch, user int64, now time.Time) {
-	b.Queue(`
-		UPDATE sessions
-		SET ended_at = $1, ended_order = pg_current_xact_id()::text::bigint
-		WHERE user_id = $2 AND ended_at IS NULL`,
-		store.Instant(now),
-		user)
 }

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -34,10 +35,10 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 	return s
 }
 
-// CreateSession keeps the promise of store.Sessions. What excludes UpdateUser and DeleteUser is that there
-// is one writer.
-func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+// CreateSession keeps the promise of store.Sessions. What excludes UpdateUser, EndSessions and DeleteUser is
+// that there is one writer.
+func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		err := exec(conn, `
 			INSERT INTO sessions (id, user_id, counter, parent, rotated_at, created_at, last_used_at,
 				expires_at, token_exp, ip, user_agent)
@@ -49,19 +50,74 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session, generation i
 			n.UserID, generation)
 		switch {
 		case err != nil:
-			return struct{}{}, fmt.Errorf("insert session: %w", err)
+			return nil, fmt.Errorf("insert session: %w", err)
 		case conn.Changes() == 0:
-			return struct{}{}, store.ErrUserChanged
+			return nil, store.ErrUserChanged
 		}
-		return struct{}{}, nil
+		return s.endSessions(ctx, conn, `id IN (
+			SELECT id
+			FROM sessions
+			WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? AND id <> ?
+			ORDER BY last_used_at DESC, created_at DESC, id
+			LIMIT -1 OFFSET `+strconv.Itoa(store.MaxSessions-1)+`)`,
+			n.UserID, store.Instant(s.now()), n.ID)
 	})
-	return err
 }
 
 // Session keeps the promise of store.Sessions.
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		return sessionByID(conn, id)
+	})
+}
+
+// UserSessions keeps the promise of store.Sessions.
+func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
+	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Session, error) {
+		sessions, err := list(ctx, conn, []store.Session{}, scanSession, `
+			SELECT `+sessionColumns+`
+			FROM sessions
+			WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?
+			ORDER BY last_used_at DESC, created_at DESC, id`,
+			userID, store.Instant(now))
+		if err != nil {
+			return nil, fmt.Errorf("list sessions of user %d: %w", userID, err)
+		}
+		return sessions, nil
+	})
+}
+
+// UpdateSession keeps the promise of store.Sessions.
+func (s *Store) UpdateSession(ctx context.Context, id string,
+	change func(store.Session) (store.Session, error)) (store.Session, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
+		old, err := sessionByID(conn, id)
+		if err != nil {
+			return store.Session{}, err
+		}
+		n, err := change(old)
+		if err != nil {
+			return store.Session{}, err
+		}
+		n = old.Becomes(n)
+		if n == old {
+			return old, nil
+		}
+		err = exec(conn, `
+			UPDATE sessions
+			SET counter = ?, parent = ?, rotated_at = ?, last_used_at = ?, expires_at = ?, token_exp = ?
+			WHERE id = ?`,
+			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp,
+			id)
+		if err != nil {
+			return store.Session{}, fmt.Errorf("update session: %w", err)
+		}
+		if old.EndedAt.IsZero() && !n.EndedAt.IsZero() {
+			if err := endSession(conn, id, n.EndedAt); err != nil {
+				return store.Session{}, err
+			}
+		}
+		return n, nil
 	})
 }
 
@@ -72,20 +128,41 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 		if err != nil || !n.EndedAt.IsZero() {
 			return n, err
 		}
-		if err := countEnd(conn); err != nil {
-			return store.Session{}, err
-		}
 		n.EndedAt = store.Instant(s.now())
-		err = exec(conn, `
-			UPDATE sessions
-			SET ended_at = ?, ended_order = (SELECT last FROM session_ends)
-			WHERE id = ?`,
-			n.EndedAt,
-			id)
-		if err != nil {
-			return store.Session{}, fmt.Errorf("end session: %w", err)
+		return n, endSession(conn, id, n.EndedAt)
+	})
+}
+
+// EndSessions keeps the promise of store.Sessions.
+func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
+		err := exec(conn, `UPDATE users SET generation = generation + 1 WHERE id = ?`, userID)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("raise generation of user %d: %w", userID, err)
+		case conn.Changes() == 0:
+			return nil, store.ErrNotFound
 		}
-		return n, nil
+		return s.endSessions(ctx, conn, `user_id = ?`, userID)
+	})
+}
+
+// DeleteSessions keeps the promise of store.Sessions.
+func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
+		err := exec(conn, `
+			DELETE FROM sessions
+			WHERE id IN (
+				SELECT id
+				FROM sessions
+				WHERE expires_at < ? AND token_exp < ?
+				ORDER BY expires_at
+				LIMIT ?)`,
+			store.Instant(before), store.Instant(before), int64(max(limit, 0)))
+		if err != nil {
+			return 0, fmt.Errorf("delete sessions: %w", err)
+		}
+		return conn.Changes(), nil
 	})
 }
 
@@ -131,6 +208,40 @@ func sessionByID(conn *sqlite.Conn, id string) (store.Session, error) {
 		return store.Session{}, fmt.Errorf("read session: %w", err)
 	}
 	return n, nil
+}
+
+// endSession ends one session that lives.
+func endSession(conn *sqlite.Conn, id string, at time.Time) error {
+	if err := countEnd(conn); err != nil {
+		return err
+	}
+	err := exec(conn, `
+		UPDATE sessions
+		SET ended_at = ?, ended_order = (SELECT last FROM session_ends)
+		WHERE id = ?`,
+		at,
+		id)
+	if err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// endSessions ends those sessions of a condition that have not ended, and gives them.
+func (s *Store) endSessions(ctx context.Context, conn *sqlite.Conn, where string, args ...any) ([]store.Ended, error) {
+	if err := countEnd(conn); err != nil {
+		return nil, err
+	}
+	ended, err := list(ctx, conn, []store.Ended{}, scanEnded, `
+		UPDATE sessions
+		SET ended_at = ?, ended_order = (SELECT last FROM session_ends)
+		WHERE ended_at IS NULL AND `+where+`
+		RETURNING id, token_exp`,
+		append([]any{store.Instant(s.now())}, args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("end sessions: %w", err)
+	}
+	return ended, nil
 }
 
 // countEnd steps the order of ends. As there is one writer, a number is never visible before a lower one.

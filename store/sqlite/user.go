@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -114,7 +113,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 		u.UpdatedAt = later(old.UpdatedAt, s.now())
 		if old.EndsSessions(u) {
 			u.Generation++
-			if err := endSessionsOf(conn, id, s.now()); err != nil {
+			if _, err := s.endSessions(ctx, conn, `user_id = ?`, id); err != nil {
 				return store.User{}, err
 			}
 		}
@@ -165,7 +164,7 @@ func (s *Store) DeleteUser(ctx context.Context, id int64) error {
 				return struct{}{}, err
 			}
 		}
-		if err := endSessionsOf(conn, id, s.now()); err != nil {
+		if _, err := s.endSessions(ctx, conn, `user_id = ?`, id); err != nil {
 			return struct{}{}, err
 		}
 		if err := exec(conn, `DELETE FROM users WHERE id = ?`, id); err != nil {
@@ -222,23 +221,6 @@ func mustLeaveAdmin(conn *sqlite.Conn, id int64) error {
 		return fmt.Errorf("look for another admin: %w", err)
 	case !left:
 		return store.ErrLastAdmin
-	}
-	return nil
-}
-
-// endSessionsOf ends all sessions of a user that live.
-func endSessionsOf(conn *sqlite.Conn, user int64, now time.Time) error {
-	if err := countEnd(conn); err != nil {
-		return err
-	}
-	err := exec(conn, `
-		UPDATE sessions
-		SET ended_at = ?, ended_order = (SELECT last FROM session_ends)
-		WHERE user_id = ? AND ended_at IS NULL`,
-		store.Instant(now),
-		user)
-	if err != nil {
-		return fmt.Errorf("end sessions of user %d: %w", user, err)
 	}
 	return nil
 }

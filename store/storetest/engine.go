@@ -175,7 +175,7 @@ func restart(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	n := f.newSession("s", u)
-	if err := st.CreateSession(t.Context(), n, u.Generation); err != nil {
+	if _, err := st.CreateSession(t.Context(), n, u.Generation); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Close(); err != nil {
@@ -299,7 +299,8 @@ func contextEnded(t *testing.T, f *fixture) {
 		},
 		"DeleteUser": func(ctx context.Context) error { return f.DeleteUser(ctx, viewer.ID) },
 		"CreateSession": func(ctx context.Context) error {
-			return f.CreateSession(ctx, f.newSession("new", viewer), viewer.Generation)
+			_, err := f.CreateSession(ctx, f.newSession("new", viewer), viewer.Generation)
+			return err
 		},
 		"Session": func(ctx context.Context) error {
 			_, err := f.Session(ctx, "s")

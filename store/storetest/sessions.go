@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -23,6 +24,12 @@ func sessionChecks() []check {
 		{"the feed leaves out what no token can name any more", feedAlive},
 		{"the feed goes on from a mark, for ends by another store too", feedFromMark},
 		{"the feed misses no end beside many enders", feedBusy},
+		{"the sessions of a user that live come most recently used first", sessionsOfUser},
+		{"of more sessions than a user may have those least recently used end", sessionLimit},
+		{"a session changes as its function says, and its end is for good", sessionUpdate},
+		{"of many changes of a session none is lost", sessionUpdateRace},
+		{"all sessions of a user end in one step", sessionsEndTogether},
+		{"sessions are removed when nothing can need them", sessionsRemoved},
 		{"no session survives a login that races the end of all sessions", loginRace},
 	}
 }
@@ -47,7 +54,7 @@ func sessionIsKept(t *testing.T, f *fixture) {
 			IP:         "2001:db8::1",
 			UserAgent:  s,
 		}
-		if err := f.CreateSession(t.Context(), in, ana.Generation); err != nil {
+		if _, err := f.CreateSession(t.Context(), in, ana.Generation); err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
@@ -78,7 +85,7 @@ func sessionUnknown(t *testing.T, f *fixture) {
 func sessionIDTaken(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
 	first := f.session(t, "s", ana)
-	err := f.CreateSession(t.Context(), f.newSession("s", bia), bia.Generation)
+	_, err := f.CreateSession(t.Context(), f.newSession("s", bia), bia.Generation)
 	if err == nil || errors.Is(err, store.ErrUserChanged) {
 		t.Errorf("got %v", err)
 	}
@@ -90,7 +97,7 @@ func sessionIDTaken(t *testing.T, f *fixture) {
 func sessionUserChanged(t *testing.T, f *fixture) {
 	refused := func(what string, u store.User, generation int64) {
 		t.Helper()
-		err := f.CreateSession(t.Context(), f.newSession(what, u), generation)
+		_, err := f.CreateSession(t.Context(), f.newSession(what, u), generation)
 		if !errors.Is(err, store.ErrUserChanged) {
 			t.Errorf("%s: got %v", what, err)
 		}
@@ -283,7 +290,7 @@ func feedAlive(t *testing.T, f *fixture) {
 	} {
 		n := f.newSession(id, ana)
 		n.TokenExp = exp
-		if err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
+		if _, err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := f.EndSession(t.Context(), id); err != nil {
@@ -403,7 +410,7 @@ func loginRace(t *testing.T, f *fixture) {
 			for i := range logins {
 				ids[i] = fmt.Sprintf("%s/%d/%d", what, round, i)
 				racers = append(racers, func() {
-					errs[i] = stores[i%2].CreateSession(t.Context(), f.newSession(ids[i], u), u.Generation)
+					_, errs[i] = stores[i%2].CreateSession(t.Context(), f.newSession(ids[i], u), u.Generation)
 				})
 			}
 			atOnce(racers...)
@@ -421,4 +428,229 @@ func loginRace(t *testing.T, f *fixture) {
 		}
 	}
 	t.Logf("%d logins came before the end and %d after it", before, refused)
+}
+
+// living makes a session of u that lives by the store's clock, last used so long before now.
+func (f *fixture) living(t *testing.T, id string, u store.User, before time.Duration) store.Session {
+	t.Helper()
+	now := f.clock.now()
+	n := f.newSession(id, u)
+	n.CreatedAt, n.LastUsedAt, n.RotatedAt = now.Add(-before), now.Add(-before), now.Add(-before)
+	n.ExpiresAt, n.TokenExp = now.Add(time.Hour), now.Add(5*time.Minute)
+	if _, err := f.CreateSession(t.Context(), n, u.Generation); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func sessionsOfUser(t *testing.T, f *fixture) {
+	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
+	f.living(t, "old", ana, time.Minute)
+	f.living(t, "new", ana, time.Second)
+	f.living(t, "ended", ana, time.Second)
+	f.living(t, "bia", bia, time.Second)
+	if _, err := f.EndSession(t.Context(), "ended"); err != nil {
+		t.Fatal(err)
+	}
+	for when, want := range map[time.Duration][]string{0: {"new", "old"}, time.Hour: {}} {
+		list, err := f.UserSessions(t.Context(), ana.ID, f.clock.now().Add(when))
+		if err != nil || list == nil {
+			t.Fatalf("got %v, %v", list, err)
+		}
+		ids := []string{}
+		for _, n := range list {
+			ids = append(ids, n.ID)
+		}
+		if !slices.Equal(ids, want) {
+			t.Errorf("after %s there are %v, want %v", when, ids, want)
+		}
+	}
+}
+
+func sessionLimit(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	for i := range store.MaxSessions {
+		f.living(t, fmt.Sprint("s", i), ana, time.Duration(i)*time.Second)
+	}
+	// A login that is refused ends nothing.
+	if _, err := f.CreateSession(t.Context(), f.newSession("refused", ana), ana.Generation+1); !errors.Is(err, store.ErrUserChanged) {
+		t.Errorf("got %v", err)
+	}
+	wantLives(t, f, fmt.Sprint("s", store.MaxSessions-1))
+
+	n := f.newSession("one more", ana)
+	n.LastUsedAt, n.ExpiresAt = f.clock.now(), f.clock.now().Add(time.Hour)
+	ended, err := f.CreateSession(t.Context(), n, ana.Generation)
+	if err != nil || len(ended) != 1 || ended[0].ID != fmt.Sprint("s", store.MaxSessions-1) {
+		t.Errorf("ended %v, %v", ended, err)
+	}
+	list, err := f.UserSessions(t.Context(), ana.ID, f.clock.now())
+	if err != nil || len(list) != store.MaxSessions || list[0].ID != "one more" {
+		t.Errorf("%d sessions live, %v", len(list), err)
+	}
+	// Many at once are not more.
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			n := f.newSession(fmt.Sprint("many", i), ana)
+			n.LastUsedAt, n.ExpiresAt = f.clock.now(), f.clock.now().Add(time.Hour)
+			if _, err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if list, err := f.UserSessions(t.Context(), ana.ID, f.clock.now()); err != nil || len(list) != store.MaxSessions {
+		t.Errorf("%d sessions live, %v", len(list), err)
+	}
+}
+
+func sessionUpdate(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	old := f.living(t, "s", ana, time.Minute)
+	_, err := f.UpdateSession(t.Context(), "unknown", func(n store.Session) (store.Session, error) {
+		t.Error("called for an unknown session")
+		return n, nil
+	})
+	wantErr(t, err, store.ErrNotFound)
+	refusal := errors.New("no")
+	_, err = f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+		n.Counter = 99
+		return n, refusal
+	})
+	if err != refusal { //nolint:errorlint // unwrapped is the promise
+		t.Errorf("got %v", err)
+	}
+	at := f.clock.now().Add(time.Minute)
+	got, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+		return store.Session{
+			ID: "x", UserID: n.UserID + 1, Counter: n.Counter + 1, Parent: n.Counter, IP: "x", UserAgent: "x", CreatedAt: at,
+			RotatedAt: at, LastUsedAt: at.Add(time.Second), ExpiresAt: at.Add(time.Hour), TokenExp: at.Add(time.Minute),
+		}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := old
+	want.Parent, want.Counter = old.Counter, old.Counter+1
+	want.RotatedAt, want.LastUsedAt, want.ExpiresAt, want.TokenExp = at, at.Add(time.Second), at.Add(time.Hour), at.Add(time.Minute)
+	want = old.Becomes(want)
+	kept, err := f.Session(t.Context(), "s")
+	if err != nil || kept != got {
+		t.Errorf("gave %+v, kept %+v, %v", got, kept, err)
+	}
+	if got.ID != "s" || got.UserID != ana.ID || got.Counter != want.Counter || got.Parent != want.Parent ||
+		!got.LastUsedAt.Equal(want.LastUsedAt) || !got.ExpiresAt.Equal(want.ExpiresAt) || !got.EndedAt.IsZero() || got.IP != kept.IP {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	// An end by update is an end like any other: in the feed, and for good.
+	_, mark, err := f.EndedSessions(t.Context(), 0, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+		n.EndedAt = at
+		return n, nil
+	})
+	if err != nil || !ended.EndedAt.Equal(store.Instant(at)) {
+		t.Errorf("ended %+v, %v", ended, err)
+	}
+	feed, _, err := f.EndedSessions(t.Context(), mark, time.Time{})
+	if err != nil || len(feed) != 1 || feed[0].ID != "s" {
+		t.Errorf("the feed gives %v, %v", feed, err)
+	}
+	again, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+		n.EndedAt = time.Time{}
+		return n, nil
+	})
+	if err != nil || again != ended {
+		t.Errorf("it lives again: %+v, %v", again, err)
+	}
+}
+
+func sessionUpdateRace(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	f.living(t, "s", ana, time.Minute)
+	before, err := f.Session(t.Context(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores := []store.Store{f.Store, f.another(t)}
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			_, err := stores[i%2].UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+				n.Counter++
+				return n, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if after, err := f.Session(t.Context(), "s"); err != nil || after.Counter != before.Counter+40 {
+		t.Errorf("40 updates took the counter from %d to %d, %v", before.Counter, after.Counter, err)
+	}
+}
+
+func sessionsEndTogether(t *testing.T, f *fixture) {
+	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
+	f.living(t, "a", ana, 0)
+	f.living(t, "b", ana, 0)
+	f.living(t, "ended before", ana, 0)
+	f.living(t, "bia", bia, 0)
+	if _, err := f.EndSession(t.Context(), "ended before"); err != nil {
+		t.Fatal(err)
+	}
+	_, mark, err := f.EndedSessions(t.Context(), 0, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := f.EndSessions(t.Context(), ana.ID)
+	if err != nil || len(ended) != 2 {
+		t.Errorf("ended %v, %v", ended, err)
+	}
+	wantLives(t, f, "bia")
+	feed, _, err := f.EndedSessions(t.Context(), mark, time.Time{})
+	if err != nil || len(feed) < 2 {
+		t.Errorf("the feed gives %v, %v", feed, err)
+	}
+	// A login that began before is refused, and the user's next one is not.
+	if _, err := f.CreateSession(t.Context(), f.newSession("late", ana), ana.Generation); !errors.Is(err, store.ErrUserChanged) {
+		t.Errorf("a login that began before gives %v", err)
+	}
+	now, err := f.User(t.Context(), ana.ID)
+	if err != nil || now.Generation != ana.Generation+1 {
+		t.Errorf("generation %d after %d, %v", now.Generation, ana.Generation, err)
+	}
+	f.living(t, "next", now, 0)
+	if ended, err := f.EndSessions(t.Context(), bia.ID+1); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("nobody's sessions: %v, %v", ended, err)
+	}
+}
+
+func sessionsRemoved(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	now := f.clock.now()
+	for id, ends := range map[string][2]time.Duration{ // expiry and latest token
+		"dead": {-2 * time.Hour, -2 * time.Hour}, "dead, too": {-3 * time.Hour, -2 * time.Hour},
+		"its token lives": {-2 * time.Hour, time.Minute}, "it lives": {time.Minute, -2 * time.Hour},
+	} {
+		n := f.newSession(id, ana)
+		n.ExpiresAt, n.TokenExp = now.Add(ends[0]), now.Add(ends[1])
+		if _, err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{1, 1, 0} {
+		if n, err := f.DeleteSessions(t.Context(), now.Add(-time.Hour), 1); err != nil || n != want {
+			t.Errorf("removed %d, %v, want %d", n, err, want)
+		}
+	}
+	for id, want := range map[string]error{"dead": store.ErrNotFound, "dead, too": store.ErrNotFound, "its token lives": nil, "it lives": nil} {
+		if _, err := f.Session(t.Context(), id); !errors.Is(err, want) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
 }

@@ -129,7 +129,7 @@ func (f *fixture) user(t *testing.T, name string, role store.Role) store.User {
 func (f *fixture) session(t *testing.T, id string, u store.User) store.Session {
 	t.Helper()
 	n := f.newSession(id, u)
-	if err := f.CreateSession(t.Context(), n, u.Generation); err != nil {
+	if _, err := f.CreateSession(t.Context(), n, u.Generation); err != nil {
 		t.Fatalf("create session %q: %v", id, err)
 	}
 	return n

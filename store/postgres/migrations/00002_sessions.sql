@@ -24,5 +24,8 @@ CREATE INDEX sessions_user_id ON sessions (user_id) WHERE ended_at IS NULL;
 -- the ends that no longer matter without reading their rows.
 CREATE INDEX sessions_ended_order ON sessions (ended_order, token_exp) WHERE ended_order IS NOT NULL;
 
+-- For removing rows that nothing can need any more.
+CREATE INDEX sessions_expires_at ON sessions (expires_at);
+
 -- +goose Down
 DROP TABLE sessions;

@@ -24,6 +24,9 @@ CREATE INDEX sessions_user_id ON sessions (user_id) WHERE ended_at IS NULL;
 -- the ends that no longer matter without reading their rows.
 CREATE INDEX sessions_ended_order ON sessions (ended_order, token_exp) WHERE ended_order IS NOT NULL;
 
+-- For removing rows that nothing can need any more.
+CREATE INDEX sessions_expires_at ON sessions (expires_at);
+
 -- The last number given in the order of ends, in one row. It is a table of its own, not the highest
 -- ended_order, because that falls back when old sessions are removed, and a number given twice is an end
 -- that a process with a newer mark never hears of.

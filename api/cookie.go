@@ -1,0 +1,106 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/rs/cors"
+)
+
+// preflightAge is for how long browsers may keep the answer to a preflight; none keeps it longer than two hours.
+const preflightAge = 2 * time.Hour
+
+// cookieName is the name of the cookie of refresh tokens. The prefix makes browsers refuse it unless it came over
+// https, for this host alone (RFC 6265bis section 4.1.3.2).
+func (s *Server) cookieName() string {
+	if s.secure() {
+		return "__Host-clientes_refresh"
+	}
+	return "clientes_refresh"
+}
+
+func (s *Server) secure() bool { return s.cfg.PublicURL.Scheme == "https" }
+
+// cookieToken gives the refresh token of the cookie, "" if there is none.
+func (s *Server) cookieToken(r *http.Request) string {
+	c, err := r.Cookie(s.cookieName())
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// refreshCookie makes the cookie for a refresh token that is good for so long; for none it clears the cookie.
+func (s *Server) refreshCookie(token string, goodFor time.Duration) *http.Cookie {
+	c := &http.Cookie{
+		Name: s.cookieName(), Value: token, Path: "/",
+		HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteStrictMode,
+		MaxAge: int(goodFor / time.Second),
+	}
+	if token == "" {
+		c.MaxAge = -1
+	}
+	return c
+}
+
+func setCookie(h http.Header, c *http.Cookie) {
+	if c != nil {
+		h.Add("Set-Cookie", c.String())
+	}
+}
+
+// checkOrigin refuses a request that bears the cookie and may change something, unless a page of our own sent it
+// or one whose origin may use the API. SameSite alone would let in every other origin of the same site.
+func (s *Server) checkOrigin(c *gin.Context) {
+	switch c.Request.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return
+	}
+	if s.cookieToken(c.Request) == "" {
+		return
+	}
+	if err := s.ownOrigin(c.Request.Header); err != nil {
+		s.fail(c, err)
+	}
+}
+
+// ownOrigin gives errCrossOrigin if a browser sent this from a page that may not use the cookie. What is no browser
+// says neither Origin nor Sec-Fetch-Site, and has no cookie but its own. (http.CrossOriginProtection would take
+// http for https.)
+func (s *Server) ownOrigin(h http.Header) error {
+	switch origin := h.Get("Origin"); {
+	case origin == s.cfg.PublicURL.Scheme+"://"+s.cfg.PublicURL.Host, slices.Contains(s.cfg.CORSOrigins, origin):
+		return nil
+	case origin != "":
+		return errCrossOrigin
+	}
+	switch h.Get("Sec-Fetch-Site") {
+	case "", "none", "same-origin":
+		return nil
+	}
+	return errCrossOrigin
+}
+
+// allowOrigins says to browsers that the pages of the configured origins may use the API (the Fetch standard's
+// CORS protocol). Where there are none it says nothing at all.
+func (s *Server) allowOrigins() gin.HandlerFunc {
+	if len(s.cfg.CORSOrigins) == 0 {
+		return func(*gin.Context) {}
+	}
+	policy := cors.New(cors.Options{
+		AllowedOrigins:   s.cfg.CORSOrigins,
+		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+		AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Access-Token", "X-Request-Id"},
+		ExposedHeaders:   []string{"Link", "ETag", "Location", "Retry-After", "X-Request-Id"},
+		AllowCredentials: true, // for the cookie of pages on the same site
+		MaxAge:           int(preflightAge / time.Second),
+	})
+	return func(c *gin.Context) {
+		policy.HandlerFunc(c.Writer, c.Request)
+		if c.Request.Method == http.MethodOptions && c.Request.Header.Get("Access-Control-Request-Method") != "" {
+			c.AbortWithStatus(http.StatusNoContent)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+// sessionView is one of the caller's sessions.
+type sessionView struct {
+	ID         string  `json:"id"`
+	CreatedAt  instant `json:"created_at"`
+	LastUsedAt instant `json:"last_used_at"`
+	ExpiresAt  instant `json:"expires_at"` // if it is not used again
+	IP         string  `json:"ip"`
+	UserAgent  string  `json:"user_agent"`
+	Current    bool    `json:"current"` // the one that asks
+}
+
+// instant is a time as clients see it.
+type instant time.Time
+
+// MarshalJSON writes RFC 3339 in UTC with milliseconds.
+func (t instant) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
+
+type callerInput struct {
+	caller auth.Caller
+}
+
+func (in *callerInput) decode(r *request) error {
+	in.caller = r.caller()
+	return nil
+}
+
+func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionView, error) {
+	list, err := s.cfg.Auth.Sessions(ctx, in.caller)
+	views := make([]sessionView, len(list))
+	for i, n := range list {
+		views[i] = sessionView{
+			ID: n.ID, CreatedAt: instant(n.CreatedAt), LastUsedAt: instant(n.LastUsedAt), ExpiresAt: instant(n.ExpiresAt),
+			IP: n.IP, UserAgent: n.UserAgent, Current: n.ID == in.caller.SessionID,
+		}
+	}
+	return views, err
+}
+
+type sessionInput struct {
+	caller auth.Caller
+	id     string
+}
+
+func (in *sessionInput) decode(r *request) error {
+	in.caller, in.id = r.caller(), r.Param("id")
+	if !auth.ValidSessionID(in.id) {
+		return store.ErrNotFound // which no store need look for
+	}
+	return nil
+}
+
+func (s *Server) deleteSession(ctx context.Context, in sessionInput) (nothing, error) {
+	return nothing{}, s.cfg.Auth.EndSession(ctx, in.caller, in.id)
+}
+
+type userInput struct {
+	id int64
+}
+
+func (in *userInput) decode(r *request) (err error) {
+	in.id, err = r.id()
+	return err
+}
+
+func (s *Server) deleteUserSessions(ctx context.Context, in userInput) (nothing, error) {
+	return nothing{}, s.cfg.Auth.LogoutEverywhere(ctx, in.id)
+}
