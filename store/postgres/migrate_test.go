@@ -77,7 +77,7 @@ func TestMigrateLeavesNoConnectionOpen(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
 	for range 2 { // with and without something to do
-		if err := postgres.Migrate(t.Context(), url); err != nil {
+		if err := postgres.Migrate(soon(t), url); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := postgres.Migrations(t.Context(), url); err != nil {
@@ -133,11 +133,65 @@ func TestTheLockOfAKilledMigratorIsFreeAtOnce(t *testing.T) {
 
 	// The next one gets as far as the first, whose statement the server has yet to notice to be nobody's.
 	done := make(chan error)
-	go func() { done <- postgres.Migrate(context.WithoutCancel(t.Context()), url) }()
+	go func() { done <- postgres.Migrate(soon(t), url) }()
 	until(t, "the second migrator is at work", func() bool { return waiting(t, watch) == 2 })
 	release()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+	wantReady(t, url)
+}
+
+// holders is the number of migrators who hold the lock for longer than so many seconds.
+func holders(t *testing.T, conn *pgx.Conn, seconds int) int {
+	t.Helper()
+	return ask[int](t, conn, `
+		SELECT count(*)
+		FROM pg_locks
+		JOIN pg_stat_activity USING (pid)
+		WHERE datname = current_database() AND locktype = 'advisory' AND granted
+			AND clock_timestamp() > xact_start + make_interval(secs => $1)`,
+		seconds)
+}
+
+func TestALongMigrationKeepsTheLock(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	release := blockMigration(t, url)
+	done := make(chan error)
+	go func() { done <- postgres.Migrate(soon(t), url) }()
+	watch := beside(t, url)
+	until(t, "the migrator is at work", func() bool { return waiting(t, watch) == 1 })
+	// Longer than the server bears with one that is silent.
+	until(t, "the lock is kept", func() bool { return holders(t, watch, 12) == 1 })
+	release()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAMigratorThatLosesTheLockStops(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	release := blockMigration(t, url)
+	done := make(chan error)
+	go func() { done <- postgres.Migrate(soon(t), url) }()
+	watch := beside(t, url)
+	until(t, "the migrator is at work", func() bool { return waiting(t, watch) == 1 })
+	if n := ask[int](t, watch, `
+		SELECT count(pg_terminate_backend(pid))
+		FROM pg_locks
+		JOIN pg_stat_activity USING (pid)
+		WHERE datname = current_database() AND locktype = 'advisory'`); n != 1 {
+		t.Fatalf("%d held the lock", n)
+	}
+	if err := <-done; !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	until(t, "its statement was given up", func() bool { return waiting(t, watch) == 0 })
+	release()
+	if err := postgres.Migrate(soon(t), url); err != nil {
+		t.Error(err)
 	}
 	wantReady(t, url)
 }
@@ -147,7 +201,7 @@ func TestMigrateWaitsNoLongerThanItsContext(t *testing.T) {
 	url := postgrestest.Database(t)
 	release := blockMigration(t, url)
 	done := make(chan error)
-	go func() { done <- postgres.Migrate(context.WithoutCancel(t.Context()), url) }()
+	go func() { done <- postgres.Migrate(soon(t), url) }()
 	watch := beside(t, url)
 	until(t, "the first migrator is at work", func() bool { return waiting(t, watch) == 1 })
 
@@ -168,7 +222,7 @@ func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
 	execute(t, url, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)")
 	execute(t, url, "DELETE FROM goose_db_version WHERE version_id = 3")
 	execute(t, url, "DROP TABLE clientes")
-	if err := postgres.Migrate(t.Context(), url); !errors.Is(err, store.ErrSchema) {
+	if err := postgres.Migrate(soon(t), url); !errors.Is(err, store.ErrSchema) {
 		t.Errorf("migrate: got %v", err)
 	}
 	if ask[bool](t, beside(t, url), "SELECT to_regclass('clientes') IS NOT NULL") {
@@ -187,11 +241,11 @@ func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
 	execute(t, url, "CREATE TABLE sessions (somebody int)") // else's
-	if err := postgres.Migrate(t.Context(), url); err == nil || errors.Is(err, store.ErrUnavailable) {
+	if err := postgres.Migrate(soon(t), url); err == nil || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 	execute(t, url, "DROP TABLE sessions")
-	if err := postgres.Migrate(t.Context(), url); err != nil {
+	if err := postgres.Migrate(soon(t), url); err != nil {
 		t.Error(err)
 	}
 	wantReady(t, url)

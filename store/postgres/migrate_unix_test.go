@@ -28,7 +28,7 @@ func TestAStoppedMigratorLosesTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	if err := postgres.Migrate(t.Context(), url); err != nil {
+	if err := postgres.Migrate(soon(t), url); err != nil {
 		t.Fatal(err)
 	}
 	if err := stopped.Process.Signal(syscall.SIGCONT); err != nil {

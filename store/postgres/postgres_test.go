@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // migrator makes the command that migrates the database in a process of its own.
 func migrator(t *testing.T, url string) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd := exec.CommandContext(soon(t), os.Args[0])
 	cmd.Env = append(os.Environ(), "POSTGRES_TEST_MIGRATE="+url)
 	return cmd
 }
@@ -185,6 +185,13 @@ func ask[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) (v T) {
 		t.Fatal(err)
 	}
 	return v
+}
+
+// soon is a context for what must end by itself, so that a test of waiting fails rather than waits.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // until waits for something that must happen.

@@ -26,7 +26,7 @@ func serverAccount() (*account, error) {
 		u, err = user.Lookup("nobody")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Postgres does not run as root, and there is no other user to run it: %w", err)
+		return nil, fmt.Errorf("find another user than root, as whom Postgres refuses to run: %w", err)
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
