@@ -1,0 +1,133 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+// countingStore counts what a refresh or a logout asks of a store. Without a store below it every other call is
+// a panic: nothing can be asked unseen.
+type countingStore struct {
+	store.Store
+	asked atomic.Int64
+}
+
+func (s *countingStore) UpdateSession(ctx context.Context, id string,
+	change func(store.Session) (store.Session, error)) (store.Session, error) {
+	s.asked.Add(1)
+	if s.Store == nil {
+		return store.Session{}, store.ErrUnavailable
+	}
+	return s.Store.UpdateSession(ctx, id, change)
+}
+
+func (s *countingStore) EndSession(ctx context.Context, id string) (store.Session, error) {
+	s.asked.Add(1)
+	if s.Store == nil {
+		return store.Session{}, store.ErrUnavailable
+	}
+	return s.Store.EndSession(ctx, id)
+}
+
+func (s *countingStore) User(ctx context.Context, id int64) (store.User, error) {
+	s.asked.Add(1)
+	return s.Store.User(ctx, id)
+}
+
+func newCounting(t *testing.T, below store.Store) (*Auth, *countingStore) {
+	t.Helper()
+	counted := &countingStore{Store: below}
+	a, err := New(Config{
+		Store: counted, Gate: NewGate(1, 1),
+		Secret: testSecret, Previous: []string{strings.Repeat("previous", 4)}, Issuer: "clientes", Audience: "clientes",
+		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
+		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	return a, counted
+}
+
+// What a stranger makes up is refused by its MAC: a flood of it never reaches the database.
+func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	e := engines()[0]
+	url := e.migrated(t)
+	p := start(t, e, url)
+	_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+	must(t, err)
+	g, err := p.Login(t.Context(), LoginRequest{User: "ana", Password: password})
+	must(t, err)
+	good := g.RefreshToken
+	id, rest, _ := strings.Cut(good, ".")
+	counter, mac, _ := strings.Cut(rest, ".")
+
+	forged := []string{
+		"", ".", "..", id, id + ".", id + "." + counter, id + "." + counter + ".", "." + counter + "." + mac, id + ".." + mac,
+		id + "." + counter + "." + mac + ".", id + "." + counter + "." + mac + "." + mac, "." + good, good + "=",
+		" " + good, good + "\n", id + ".1." + mac, id + ".00." + mac, id + ".-1." + mac, id + ".+0." + mac,
+		randomID() + "." + counter + "." + mac, mac + "." + counter + "." + id, id + counter + "." + mac, strings.ToUpper(good),
+		g.Token, strings.Repeat("A", MaxRefreshToken+1), good + strings.Repeat("A", MaxRefreshToken),
+	}
+	// One character other, everywhere; in the last of a MAC also the bits that stand for nothing.
+	for i := range good {
+		for _, c := range []byte{alphabet[i%64], alphabet[(i+1)%64], good[i] ^ 1, good[i] ^ 0x20} {
+			if c != good[i] {
+				forged = append(forged, good[:i]+string(c)+good[i+1:])
+			}
+		}
+	}
+	for _, c := range alphabet {
+		if other := good[:len(good)-1] + string(c); other != good {
+			forged = append(forged, other)
+		}
+	}
+	// Whoever has the database has ids and counters, and no secret of ours.
+	for _, secret := range []string{strings.Repeat("a", 32), strings.Repeat("\x00", 32), testSecret + "x"} {
+		k, err := newKey(secret)
+		must(t, err)
+		for n := range int64(10) {
+			forged = append(forged, k.refreshToken(id, n))
+		}
+	}
+	// A MAC of another purpose under the right secret.
+	k, err := newKey(testSecret)
+	must(t, err)
+	k.refresh = k.secret
+	forged = append(forged, k.refreshToken(id, 0))
+	for range 10_000 {
+		forged = append(forged, randomID()+"."+strconv.Itoa(len(forged))+"."+randomID()+randomID()[:21])
+	}
+
+	a, counted := newCounting(t, nil)
+	for _, token := range forged {
+		if _, err := a.Refresh(t.Context(), token); !errors.Is(err, ErrRefreshInvalid) {
+			t.Errorf("refresh with %q: %v", token, err)
+		}
+		if err := a.LogoutRefresh(t.Context(), token); err != nil {
+			t.Errorf("logout with %q: %v", token, err)
+		}
+	}
+	if n := counted.asked.Load(); n != 0 {
+		t.Errorf("%d forged tokens asked the store %d times", len(forged), n)
+	}
+
+	// The same count tells a token of ours, be it of a previous secret.
+	a, counted = newCounting(t, p.store)
+	if _, err := a.Refresh(t.Context(), good); err != nil || counted.asked.Load() != 2 {
+		t.Errorf("a good token: %v, and the store was asked %d times", err, counted.asked.Load())
+	}
+	previous, err := newKey(strings.Repeat("previous", 4))
+	must(t, err)
+	if err := a.LogoutRefresh(t.Context(), previous.refreshToken(id, 0)); err != nil || counted.asked.Load() != 3 {
+		t.Errorf("a token of a previous secret: %v, and the store was asked %d times", err, counted.asked.Load())
+	}
+	t.Logf("%d forged tokens, each for a refresh and a logout: 0 calls of the store; a good one: 2", len(forged))
+}
