@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gin-gonic/gin"
+
 	"clientes/auth"
 	"clientes/store"
 )
@@ -142,12 +144,7 @@ func TestAFailingStore(t *testing.T) {
 			if (a.header.Get("Retry-After") != "") != (c.status == 503) {
 				t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
 			}
-			var line string
-			for l := range strings.Lines(f.log.String()) {
-				if strings.Contains(l, `"request_id":"the-one"`) {
-					line = l
-				}
-			}
+			line := f.logLine("the-one")
 			if !strings.Contains(line, `"level":"ERROR"`) || c.name != "in panic" && !strings.Contains(line, c.logged) {
 				t.Errorf("the log says %s", line)
 			}
@@ -158,6 +155,53 @@ func TestAFailingStore(t *testing.T) {
 				f.want(f.call("GET", "/readyz", ""), 503, "store_unavailable")
 			}
 		})
+	}
+}
+
+// TestAPanicInTheMiddleOfAnAnswer holds that the client sees a broken answer, and the log what broke it.
+func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	f.server.engine.GET("/half", func(c *gin.Context) {
+		c.String(http.StatusOK, strings.Repeat("half ", 10_000))
+		panic("the inside of it")
+	})
+	req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/half", nil)
+	must(t, err)
+	req.Header.Set("X-Request-Id", "the-half")
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	must(t, err)
+	defer resp.Body.Close()
+	if _, err := io.ReadAll(resp.Body); err == nil {
+		t.Error("half an answer looks like a whole one")
+	}
+	f.eventually("the panic is logged", func() bool { return strings.Contains(f.log.String(), `"request_id":"the-half"`) })
+	if line := f.logLine("the-half"); !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "the inside of it") {
+		t.Errorf("the log says %s", line)
+	}
+}
+
+// TestBodiesWithoutALength sends chunks until the server has enough.
+func TestBodiesWithoutALength(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	send := func(body io.Reader) int {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes", struct{ io.Reader }{body})
+		must(t, err)
+		req.Header.Set("Content-Type", mediaJSON)
+		req.Header.Set("x-access-token", f.tokens[store.Editor])
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		must(t, err)
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		must(t, err)
+		validateResponse(t, req, resp, b)
+		return resp.StatusCode
+	}
+	blanks := func(n int) io.Reader { return strings.NewReader(strings.Repeat(" ", n)) }
+	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-12))); status != 201 {
+		t.Errorf("1 MiB answered %d", status)
+	}
+	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-11))); status != 413 {
+		t.Errorf("1 MiB and a byte answered %d", status)
 	}
 }
 
@@ -178,6 +222,7 @@ func TestAFullGate(t *testing.T) {
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`), 503, "overloaded") // who costs the same
 	leave <- true
 }
 
@@ -198,10 +243,9 @@ func TestTrustedProxies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t, engines()[0].open(t), func(cfg *Config) { cfg.TrustedProxies = c.trusted })
 			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...), 200, "")
-			for line := range strings.Lines(f.log.String()) {
-				if strings.Contains(line, `"request_id":"it"`) && !strings.Contains(line, `"ip":"`+c.want+`"`) {
-					t.Errorf("logged %s", line)
-				}
+			line := f.logLine("it")
+			if !strings.Contains(line, `"ip":"`+c.want+`"`) {
+				t.Errorf("logged %s", line)
 			}
 		})
 	}

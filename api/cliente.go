@@ -31,23 +31,44 @@ type clienteInput struct {
 	Unknown jsontext.Value `json:",embed"`
 }
 
+// decode reads a whole record: what is absent is empty.
 func (in *clienteInput) decode(r *request) error {
-	_, body, err := r.body(mediaJSON)
+	if err := in.decodeAs(r, mediaJSON); err != nil {
+		return err
+	}
+	return in.check(in.replace(store.Cliente{}))
+}
+
+func (in *clienteInput) decodeAs(r *request, types ...string) error {
+	_, body, err := r.body(types...)
 	if err != nil {
 		return err
 	}
 	return unmarshal(body, in)
 }
 
-// replace gives c with every writable member as the body has it: an absent one is empty.
-func (in *clienteInput) replace(c store.Cliente) (store.Cliente, error) {
+// check gives every fault of the body at once, those of c among them, which is what the body makes of some record;
+// and keeps the text in the form that is stored. It takes its time, and so must be done before a store is asked
+// to change anything.
+func (in *clienteInput) check(c store.Cliente) error {
+	c, err := c.Validate()
+	if err := store.JoinInvalid(unknownMembers(in.Unknown), err); err != nil {
+		return err
+	}
+	in.Name.text, in.Email.text, in.Phone.text = c.Name, c.Email, c.Phone
+	in.Company.text, in.Address.text, in.Notes.text = c.Company, c.Address, c.Notes
+	return nil
+}
+
+// replace gives c with every writable member as the body has it.
+func (in *clienteInput) replace(c store.Cliente) store.Cliente {
 	c.Name, c.Email, c.Phone = in.Name.text, in.Email.text, in.Phone.text
 	c.Company, c.Address, c.Notes = in.Company.text, in.Address.text, in.Notes.text
-	return in.validate(c)
+	return c
 }
 
 // patch gives c with those members changed that the body has (JSON Merge Patch, RFC 7396): null empties one.
-func (in *clienteInput) patch(c store.Cliente) (store.Cliente, error) {
+func (in *clienteInput) patch(c store.Cliente) store.Cliente {
 	for _, m := range []struct {
 		from optionalText
 		to   *string
@@ -59,20 +80,11 @@ func (in *clienteInput) patch(c store.Cliente) (store.Cliente, error) {
 			*m.to = m.from.text
 		}
 	}
-	return in.validate(c)
-}
-
-func (in *clienteInput) validate(c store.Cliente) (store.Cliente, error) {
-	c, err := c.Validate()
-	return c, store.JoinInvalid(unknownMembers(in.Unknown), err)
+	return c
 }
 
 func (s *Server) createCliente(ctx context.Context, in clienteInput) (createdCliente, error) {
-	c, err := in.replace(store.Cliente{})
-	if err != nil {
-		return createdCliente{}, err
-	}
-	c, err = s.cfg.Store.CreateCliente(ctx, c)
+	c, err := s.cfg.Store.CreateCliente(ctx, in.replace(store.Cliente{}))
 	return createdCliente{clienteView(c)}, err
 }
 
@@ -141,23 +153,23 @@ func (in *patchInput) decode(r *request) error {
 	if err := in.writeInput.decode(r); err != nil {
 		return err
 	}
-	_, body, err := r.body(mediaMergePatch, mediaJSON)
-	if err != nil {
+	if err := in.decodeAs(r, mediaMergePatch, mediaJSON); err != nil {
 		return err
 	}
-	return unmarshal(body, &in.clienteInput)
+	// What is changed is valid by itself: no member depends on another.
+	return in.check(in.patch(store.Cliente{Name: "any"}))
 }
 
 func (s *Server) patchCliente(ctx context.Context, in patchInput) (clienteView, error) {
 	return s.update(ctx, in.writeInput, in.patch)
 }
 
-func (s *Server) update(ctx context.Context, in writeInput, change func(store.Cliente) (store.Cliente, error)) (clienteView, error) {
+func (s *Server) update(ctx context.Context, in writeInput, change func(store.Cliente) store.Cliente) (clienteView, error) {
 	c, err := s.cfg.Store.UpdateCliente(ctx, in.id, func(c store.Cliente) (store.Cliente, error) {
 		if err := in.allows(c, s.cfg.RequireIfMatch); err != nil {
 			return c, err
 		}
-		return change(c)
+		return change(c), nil
 	})
 	return clienteView(c), err
 }

@@ -355,23 +355,30 @@ func FuzzClienteBody(f *testing.F) {
 			}
 			return
 		}
-		c, err := in.replace(store.Cliente{ID: 1})
-		if status, _ := problemFor(err); err != nil && status != 422 {
-			t.Fatalf("%q gives %v", body, err)
-		}
-		if err != nil {
+		whole := in
+		if err := whole.check(whole.replace(store.Cliente{})); err != nil {
+			if status, _ := problemFor(err); status != 422 {
+				t.Fatalf("%q gives %v", body, err)
+			}
 			return
 		}
+		c := whole.replace(store.Cliente{ID: 1})
 		var again store.Cliente
 		unmarshalCliente(t, clienteJSON(c), &again)
 		again.CreatedAt, again.UpdatedAt = c.CreatedAt, c.UpdatedAt
 		if again != c {
 			t.Fatalf("%+v comes back as %+v", c, again)
 		}
+		if valid, err := c.Validate(); err != nil || valid != c {
+			t.Fatalf("%+v is kept, and not valid: %v", c, err)
+		}
 		// RFC 7396: a patch of everything is a replacement.
 		if in.Name.given && in.Email.given && in.Phone.given && in.Company.given && in.Address.given && in.Notes.given {
-			if p, err := in.patch(store.Cliente{ID: 1, Name: "old"}); err != nil || p != c {
-				t.Fatalf("patched %+v, replaced %+v, %v", p, c, err)
+			if err := in.check(in.patch(store.Cliente{Name: "any"})); err != nil {
+				t.Fatalf("as a patch %q gives %v", body, err)
+			}
+			if p := in.patch(store.Cliente{ID: 1, Name: "old"}); p != c {
+				t.Fatalf("patched %+v, replaced %+v", p, c)
 			}
 		}
 	})

@@ -146,6 +146,21 @@ func (f *fixture) checkLog() {
 	}
 }
 
+// logLine gives the one line of a request.
+func (f *fixture) logLine(requestID string) string {
+	f.t.Helper()
+	var lines []string
+	for l := range strings.Lines(f.log.String()) {
+		if strings.Contains(l, `"request_id":"`+requestID+`"`) {
+			lines = append(lines, l)
+		}
+	}
+	if len(lines) != 1 {
+		f.t.Fatalf("%d lines of %s: %s", len(lines), requestID, lines)
+	}
+	return lines[0]
+}
+
 // lockedBuffer is a log that tests can read while a server writes it.
 type lockedBuffer struct {
 	mu sync.Mutex

@@ -224,7 +224,7 @@ func (in *logoutInput) decode(r *request) error {
 		RefreshToken optionalText `json:"refresh_token"`
 		Everywhere   bool         `json:"everywhere"`
 	}
-	if media == mediaJSON && len(body) > 0 { // many clients name a type whether they send a body or not
+	if media == mediaJSON {
 		if err := unmarshal(body, &members); err != nil {
 			return err
 		}

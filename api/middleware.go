@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -22,6 +23,7 @@ type exchange struct {
 	id     string
 	caller auth.Caller // after verifyJWT
 	err    error       // what was answered with an error
+	cut    bool        // the answer had begun when the error came
 }
 
 const exchangeKey = "exchange"
@@ -50,10 +52,22 @@ func (s *Server) begin(c *gin.Context) {
 		h.Set("Connection", "close")
 	}
 
+	defer s.logRequest(c, x, start) // also when a panic goes through here
 	c.Next()
+}
 
+// logRequest writes the one line of a request.
+func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	level := slog.LevelInfo
-	attrs := make([]slog.Attr, 0, 10)
+	failed := x.err != nil && (c.Writer.Status() >= 500 || x.cut) && !errors.Is(x.err, context.Canceled)
+	if failed {
+		level = slog.LevelError
+	}
+	ctx := context.Background() // the request's may have ended, and that is no reason to say nothing
+	if !s.cfg.Log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs,
 		slog.String("request_id", x.id),
 		slog.String("method", c.Request.Method),
@@ -69,12 +83,11 @@ func (s *Server) begin(c *gin.Context) {
 	if x.err != nil {
 		_, p := problemFor(x.err)
 		attrs = append(attrs, slog.String("code", p.Code))
-		if c.Writer.Status() >= 500 && !errors.Is(x.err, context.Canceled) {
-			level = slog.LevelError
-			attrs = append(attrs, slog.Any("error", x.err))
-		}
 	}
-	s.cfg.Log.LogAttrs(context.Background(), level, "request", attrs...)
+	if failed {
+		attrs = append(attrs, slog.Any("error", x.err))
+	}
+	s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
 }
 
 func isRequestID(s string) bool {
@@ -109,7 +122,8 @@ func (s *Server) recover(c *gin.Context) {
 		}
 		err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		if c.Writer.Written() {
-			exchangeOf(c).err = err
+			x := exchangeOf(c)
+			x.err, x.cut = err, true
 			panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 		}
 		s.fail(c, err)

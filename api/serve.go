@@ -24,7 +24,7 @@ import (
 // maxBody is the largest body of a request, in bytes.
 const maxBody = 1 << 20
 
-// serve makes a route of a plain function; nowhere else does a function that answers meet Gin. P is *In, whose
+// serve makes a route of a plain function, so that what answers never meets Gin. P is *In, whose
 // decode says what In takes from the request.
 func serve[In, Out any, P interface {
 	*In
@@ -192,8 +192,8 @@ const (
 	mediaForm       = "application/x-www-form-urlencoded"
 )
 
-// body reads a body of one of the media types. An empty body without a type is "" and no error: the decoder
-// of a body that must be there refuses it.
+// body reads a body of one of the media types. An empty body is of type "" and no error: the decoder of a body that
+// must be there refuses it.
 func (r *request) body(types ...string) (media string, body []byte, err error) {
 	req := r.Request
 	if req.ContentLength > maxBody {
@@ -207,11 +207,10 @@ func (r *request) body(types ...string) (media string, body []byte, err error) {
 	case err != nil:
 		return "", nil, malformed("The body did not arrive whole.")
 	}
-	given := req.Header.Get("Content-Type")
-	if given == "" && len(body) == 0 {
-		return "", nil, nil
+	if len(body) == 0 {
+		return "", nil, nil // whatever type the client names for nothing
 	}
-	media, params, err := mime.ParseMediaType(given)
+	media, params, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	charset, hasCharset := params["charset"]
 	encoding := req.Header.Get("Content-Encoding")
 	switch {

@@ -209,7 +209,7 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 			for _, p := range []*process{a, b} {
 				eventually(t, end.name+" is known", func() bool { return errors.Is(p.says(t, token), ErrTokenRevoked) })
 			}
-			if err := b.says(t, other); (err == nil) != (end.name == "logout") && end.name == "logout" {
+			if err := b.says(t, other); end.name == "logout" && err != nil {
 				t.Errorf("%s ended another session: %v", end.name, err)
 			}
 			if end.name != "logout" {
@@ -388,5 +388,29 @@ func TestTheDenyListForgetsWhatNoTokenCanName(t *testing.T) {
 	l.forget(noon.Add(3 * time.Second))
 	if l.has(old) || !l.has(young) {
 		t.Errorf("old %t, young %t", l.has(old), l.has(young))
+	}
+}
+
+// TestTheSecond holds that a session which ended elsewhere is refused within the second that the contract promises: no
+// answer of the store is trusted for longer, and the next one is asked for in time.
+func TestTheSecond(t *testing.T) {
+	if trustFor >= time.Second {
+		t.Errorf("an answer is trusted for %s", trustFor)
+	}
+	if askEvery*2 > trustFor {
+		t.Errorf("asking every %s leaves no room for a slow answer in %s", askEvery, trustFor)
+	}
+	now := noon
+	e := newEndedSessions(nil, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	if e.current() {
+		t.Error("nobody has asked, and it knows")
+	}
+	e.asOf.Store(&now)
+	for after, want := range map[time.Duration]bool{0: true, trustFor: true, trustFor + 1: false, time.Hour: false} {
+		asked := noon.Add(-after)
+		e.asOf.Store(&asked)
+		if e.current() != want {
+			t.Errorf("after %s it is current: %t", after, !want)
+		}
 	}
 }

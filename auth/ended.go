@@ -135,7 +135,7 @@ func (e *endedSessions) ask(ctx context.Context, since store.Mark) (store.Mark, 
 }
 
 // denyList is a set of sessions, each with the time when it can be forgotten. It is split so that adding
-// seldom waits for reading, and keeps 20 bytes an entry.
+// seldom waits for reading, and an entry has 20 bytes of data.
 type denyList struct {
 	shards [64]struct {
 		mu    sync.RWMutex

@@ -14,8 +14,8 @@ import (
 //
 // Every method returns the context's own error when the context ends first, and ErrUnavailable (wrapped)
 // when the engine can not be reached or is too busy to answer; a write that ended so may or may not have
-// been kept. Text that comes in is kept to the byte: validating it is the caller's part (Cliente.Validate,
-// User.Validate).
+// been kept. Valid text comes out as it went in, to the byte; what is not (NUL, broken UTF-8) is the caller's to
+// refuse before (Cliente.Validate, User.Validate).
 type Store interface {
 	Users
 	Sessions

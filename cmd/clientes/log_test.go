@@ -28,10 +28,14 @@ func TestTheLogIsWrittenInBatches(t *testing.T) {
 	if lines() != 4 {
 		t.Errorf("at the end there are %d lines", lines())
 	}
+	writes := out.writes()
 	for range 2000 {
 		log.Info(strings.Repeat("x", 100))
 	}
 	if lines() < 1000 {
 		t.Errorf("of 2004 lines %d are written: the buffer has no bound", lines())
+	}
+	if n := out.writes() - writes; n > 1000 {
+		t.Errorf("2000 lines took %d writes", n)
 	}
 }

@@ -196,12 +196,20 @@ func TestACommandThatIsInterruptedSaysSo(t *testing.T) {
 type lockedOutput struct {
 	mu sync.Mutex
 	b  bytes.Buffer
+	n  int // writes
 }
 
 func (l *lockedOutput) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.n++
 	return l.b.Write(p)
+}
+
+func (l *lockedOutput) writes() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.n
 }
 
 func (l *lockedOutput) String() string {

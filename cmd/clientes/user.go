@@ -55,14 +55,11 @@ arguments of a command while it runs; a hash among them too.`,
 				return err
 			}
 			u := store.User{Name: args[0], Email: email, Role: store.Role(role), PasswordHash: hash}
-			return p.changeAccounts(cmd.Context(), func(ctx context.Context, accounts *auth.Accounts) error {
-				var password string
-				if !byHash {
-					var err error
-					if password, err = p.password(ctx, fromStdin); err != nil {
-						return err
-					}
-				}
+			var ask func(context.Context) (string, error)
+			if !byHash {
+				ask = p.passwordFrom(fromStdin)
+			}
+			return p.changeAccounts(cmd.Context(), ask, func(ctx context.Context, accounts *auth.Accounts, password string) error {
 				u, err := accounts.Add(ctx, u, password)
 				if err != nil {
 					return err
@@ -86,15 +83,11 @@ func (p *program) userPasswdCommand() *cobra.Command {
 		Short: "Give a user another password and end all their sessions",
 		Args:  arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.changeAccounts(cmd.Context(), func(ctx context.Context, accounts *auth.Accounts) error {
-				password, err := p.password(ctx, fromStdin)
-				if err != nil {
-					return err
-				}
+			return p.changeAccounts(cmd.Context(), p.passwordFrom(fromStdin), func(ctx context.Context, accounts *auth.Accounts, password string) error {
 				if err := accounts.SetPassword(ctx, args[0], password); err != nil {
 					return noSuchUser(args[0], err)
 				}
-				_, err = fmt.Fprintf(p.stdout, "user %q has another password and no session any more\n", args[0])
+				_, err := fmt.Fprintf(p.stdout, "user %q has another password and no session any more\n", args[0])
 				return err
 			})
 		},
@@ -115,7 +108,7 @@ users. All their sessions end.`,
 			if err := checkRole(role); err != nil {
 				return err
 			}
-			return p.changeAccounts(cmd.Context(), func(ctx context.Context, accounts *auth.Accounts) error {
+			return p.changeAccounts(cmd.Context(), nil, func(ctx context.Context, accounts *auth.Accounts, _ string) error {
 				if err := accounts.SetRole(ctx, name, store.Role(role)); err != nil {
 					return noSuchUser(name, err)
 				}
@@ -134,7 +127,7 @@ func (p *program) userChangeCommand(use, short, done string,
 		Short: short,
 		Args:  arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.changeAccounts(cmd.Context(), func(ctx context.Context, accounts *auth.Accounts) error {
+			return p.changeAccounts(cmd.Context(), nil, func(ctx context.Context, accounts *auth.Accounts, _ string) error {
 				if err := change(accounts, ctx, args[0]); err != nil {
 					return noSuchUser(args[0], err)
 				}
@@ -240,18 +233,27 @@ func eachUser(ctx context.Context, users store.Users, f func(store.User) error) 
 	}
 }
 
-// changeAccounts calls change with the accounts of the store that is configured.
-func (p *program) changeAccounts(ctx context.Context, change func(context.Context, *auth.Accounts) error) error {
+// changeAccounts calls change with the accounts of the store that is configured, and with the password that ask gives
+// if there is one to ask for.
+func (p *program) changeAccounts(ctx context.Context, ask func(context.Context) (string, error),
+	change func(context.Context, *auth.Accounts, string) error) error {
 	c, err := p.configure()
 	if err != nil {
 		return err
+	}
+	var password string
+	if ask != nil {
+		// Before the store is opened: a person who types holds no connection, and who gives up leaves no database.
+		if password, err = ask(ctx); err != nil {
+			return err
+		}
 	}
 	st, err := openToWrite(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	return change(ctx, auth.NewAccounts(st, auth.NewGate(1, 0)))
+	return change(ctx, auth.NewAccounts(st, auth.NewGate(1, 0)), password)
 }
 
 func checkRole(role string) error {
@@ -270,6 +272,11 @@ func noSuchUser(name string, err error) error {
 
 // maxPassword is far more than the longest password has, in bytes.
 const maxPassword = 1 << 16
+
+// passwordFrom is password for changeAccounts to ask for.
+func (p *program) passwordFrom(stdin bool) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) { return p.password(ctx, stdin) }
+}
 
 // password gives a new password: all of standard input but one newline at its end, or what was typed twice.
 func (p *program) password(ctx context.Context, fromStdin bool) (string, error) {

@@ -2,11 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
 )
 
 // A commit waits for the disk, some hundred times longer than a row takes to write. So writers share it:
@@ -137,7 +138,8 @@ func (w *writer) undo(cause error) {
 		return
 	}
 	w.rollback()
-	w.open.err = errors.Join(cause, err)
+	// Not the cause itself: what refused one writer, a conflict perhaps, is no answer to the others.
+	w.open.err = fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err, cause)
 	w.open = nil
 }
 

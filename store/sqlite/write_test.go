@@ -170,7 +170,7 @@ func TestATransactionThatSQLiteEndsFailsTheWholeBatch(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	for range 2 {
-		if err := s.finish(w, b); !errors.Is(err, broken) {
+		if err := s.finish(w, b); !errors.Is(err, store.ErrUnavailable) || errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
 		w = <-s.writer

@@ -211,11 +211,18 @@ func closeWaits(t *testing.T, f *fixture) {
 		}
 	})
 	<-entered
+	closed := make(chan struct{})
 	calls.Go(func() {
+		defer close(closed)
 		if err := st.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	})
+	select {
+	case <-closed:
+		t.Error("it closed while a call was under way")
+	case <-time.After(50 * time.Millisecond): // the longer, the surer to see one that does not wait
+	}
 	close(leave)
 	calls.Wait()
 	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "kept" {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestClient runs the wrapper that README.md offers to front-end developers in Node, as two browsers' tabs would,
+// against a server of its own. What it has to do is in testdata/client/test.mjs.
+func TestClient(t *testing.T) {
+	node, err := exec.LookPath("node")
+	switch {
+	case err != nil && os.Getenv("CI") == "true":
+		t.Fatal("there is no node to run the client with: ", err)
+	case err != nil:
+		t.Skip("there is no node to run the client with; Debian's is in the package nodejs")
+	}
+	script, err := filepath.Abs("testdata/client/test.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secretIn(t)
+	for _, name := range []string{"ana", "bob"} {
+		call(t, nil, goodPassword, "user", "add", name, "--role", "editor", "--password-stdin").want(t, 0, name, "")
+	}
+	s := launch(t, nil, "serve")
+	cmd := exec.CommandContext(t.Context(), node, script)
+	cmd.Env = append(os.Environ(), "SERVER="+s.url(""), "SECRET="+goodSecret, "USER1=ana", "USER2=bob", "PASSWORD="+goodPassword)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestREADMEShowsTheClient holds the text in README.md to the file that TestClient runs.
+func TestREADMEShowsTheClient(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := os.ReadFile("testdata/client/clientes.mjs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range fencedBlocks(string(readme)) {
+		if b.lang == "js" && b.text == string(client) {
+			return
+		}
+	}
+	t.Error("README.md does not show testdata/client/clientes.mjs as it is")
+}

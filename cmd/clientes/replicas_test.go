@@ -1,0 +1,1059 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
+
+	"clientes/store/postgres/postgrestest"
+)
+
+// What several processes on one database promise each other. Each test runs a few rounds; TEST_ROUNDS=1000 makes
+// them as many, and -v prints how long everything took. Only "eventually" is held against the clock: a figure
+// of this machine is nobody's promise.
+
+// roundsOr is TEST_ROUNDS, or few.
+func roundsOr(t *testing.T, few int) int {
+	t.Helper()
+	text := os.Getenv("TEST_ROUNDS")
+	if text == "" {
+		return few
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("TEST_ROUNDS is %q", text)
+	}
+	return n
+}
+
+// eventuallySoon bounds every wait here, far beyond what a machine full of other tests needs.
+const eventuallySoon = time.Minute
+
+// eventually waits for what another process brings about.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(eventuallySoon); !is(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not after %s: %s", eventuallySoon, what)
+		}
+	}
+}
+
+// durations are the outcomes of a measurement.
+type durations struct {
+	mu  sync.Mutex
+	all []time.Duration
+}
+
+func (d *durations) add(some ...time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.all = append(d.all, some...)
+}
+
+func (d *durations) String() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.all) == 0 {
+		return "none"
+	}
+	slices.Sort(d.all)
+	// The nearest rank: of few outcomes p99 is the worst.
+	rank := func(p int) time.Duration { return d.all[(len(d.all)*p+99)/100-1].Round(time.Millisecond / 10) }
+	return fmt.Sprintf("p50 %v, p99 %v, worst %v of %d", rank(50), rank(99), rank(100), len(d.all))
+}
+
+// fleet is several processes that serve from one database.
+type fleet struct {
+	databaseURL string
+	secret      []string // settings that every process gets
+	client      *http.Client
+
+	mu      sync.RWMutex
+	servers []*server
+}
+
+// newFleet starts n processes on the database. They need no folder of their own, so tests may run side by side.
+func newFleet(t *testing.T, n int, databaseURL string, settings ...string) *fleet {
+	t.Helper()
+	f := &fleet{
+		databaseURL: databaseURL,
+		secret:      []string{"SECRET=" + goodSecret},
+		client:      &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}, Timeout: eventuallySoon},
+	}
+	t.Cleanup(f.client.CloseIdleConnections)
+	for range n {
+		f.servers = append(f.servers, f.begin(t, databaseURL, settings...))
+	}
+	for _, s := range f.servers {
+		s.wantListening(t)
+	}
+	return f
+}
+
+func (f *fleet) begin(t *testing.T, databaseURL string, settings ...string) *server {
+	t.Helper()
+	environ := slices.Concat([]string{"DATABASE_URL=" + databaseURL}, f.secret, settings)
+	return begin(t, environ, "serve")
+}
+
+// on gives one of the processes, in turn.
+func (f *fleet) on(n int) *server {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.servers[n%len(f.servers)]
+}
+
+func (f *fleet) put(n int, s *server) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.servers[n] = s
+}
+
+// command runs the program beside the fleet, as a process of its own.
+func (f *fleet) command(t *testing.T, stdin string, args ...string) {
+	t.Helper()
+	cmd := command(t, []string{"DATABASE_URL=" + f.databaseURL}, args...)
+	cmd.Stdin = strings.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v: %s", args, err, out)
+	}
+}
+
+func (f *fleet) addUser(t *testing.T, name string) {
+	t.Helper()
+	f.command(t, goodPassword, "user", "add", name, "--password-stdin")
+}
+
+// answer is what one of the processes answered.
+type answer struct {
+	status  int
+	Token   string `json:"token"`
+	Refresh string `json:"refresh_token"`
+	Code    string `json:"code"`
+}
+
+func (a answer) String() string { return fmt.Sprintf("status %d %s", a.status, a.Code) }
+
+// is says whether it is that refusal.
+func (a answer) is(status int, code string) bool { return a.status == status && a.Code == code }
+
+// do sends one request. Any failure but a refusal of the server is an error.
+func (f *fleet) do(ctx context.Context, method, url, token string, body any) (answer, error) {
+	var text []byte
+	if body != nil {
+		var err error
+		if text, err = json.Marshal(body); err != nil {
+			return answer{}, err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(text))
+	if err != nil {
+		return answer{}, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		req.Header.Set("x-access-token", token)
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{status: resp.StatusCode}
+	if bytes.HasPrefix(got, []byte("{")) {
+		err = json.Unmarshal(got, &a)
+	}
+	return a, err
+}
+
+type loginBody struct {
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+type refreshBody struct {
+	RefreshToken string `json:"refresh_token"`
+}
+
+type everywhereBody struct {
+	Everywhere bool `json:"everywhere"`
+}
+
+func (f *fleet) login(t *testing.T, s *server, user string) answer {
+	t.Helper()
+	a, err := f.do(t.Context(), "POST", s.url("/login"), "", loginBody{user, goodPassword})
+	if err != nil || a.status != 200 {
+		t.Fatalf("login: %v, %v", a, err)
+	}
+	return a
+}
+
+func (f *fleet) logout(t *testing.T, s *server, token string) {
+	t.Helper()
+	a, err := f.do(t.Context(), "POST", s.url("/logout"), token, nil)
+	if err != nil || a.status != 200 {
+		t.Fatalf("logout: %v, %v", a, err)
+	}
+}
+
+// verdict is what a process says of an access token.
+type verdict string
+
+const (
+	yes     verdict = "yes"
+	no      verdict = "no"
+	unknown verdict = "can not know"
+)
+
+// ask has a process check a token. The record that it asks for has no possible id: once the token has passed
+// that is 404, and no store is asked for it. So what it says is what the token check alone says.
+func (f *fleet) ask(ctx context.Context, s *server, token string) (verdict, error) {
+	a, err := f.do(ctx, "GET", s.url("/clientes/0"), token, nil)
+	switch {
+	case err != nil:
+		return "", err
+	case a.is(404, "not_found"):
+		return yes, nil
+	case a.is(401, "token_revoked"):
+		return no, nil
+	case a.is(503, "store_unavailable"):
+		return unknown, nil
+	}
+	return "", fmt.Errorf("the token check answered %v", a)
+}
+
+func (f *fleet) want(t *testing.T, s *server, token string, want verdict) {
+	t.Helper()
+	if got, err := f.ask(t.Context(), s, token); err != nil || got != want {
+		t.Fatalf("a process says %q, want %q: %v", got, want, err)
+	}
+}
+
+// saying is one verdict, and when it was asked for and given.
+type saying struct {
+	verdict
+	asked, given time.Time
+}
+
+// watch asks a process about a token again and again.
+type watch struct {
+	mu      sync.Mutex
+	sayings []saying
+	err     error
+	end     func()
+}
+
+func (f *fleet) watch(t *testing.T, s *server, token string) *watch {
+	w := new(watch)
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	w.end = func() { cancel(); watching.Wait() }
+	t.Cleanup(w.end)
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			asked := time.Now()
+			v, err := f.ask(ctx, s, token)
+			w.mu.Lock()
+			switch {
+			case ctx.Err() != nil:
+			case err != nil:
+				w.err = errors.Join(w.err, err)
+				cancel()
+			default:
+				w.sayings = append(w.sayings, saying{v, asked, time.Now()})
+			}
+			w.mu.Unlock()
+			time.Sleep(time.Millisecond) // leaves the processors to others
+		}
+	})
+	return w
+}
+
+// all is what was said so far.
+func (w *watch) all(t *testing.T) []saying {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	return slices.Clone(w.sayings)
+}
+
+// said counts a verdict among the questions that were asked after a moment.
+func (w *watch) said(t *testing.T, v verdict, after time.Time) (n int) {
+	t.Helper()
+	for _, s := range w.all(t) {
+		if s.verdict == v && s.asked.After(after) {
+			n++
+		}
+	}
+	return n
+}
+
+// settled waits until the process says nothing but that for a while, and gives when it began to.
+func (w *watch) settled(t *testing.T, v verdict, after time.Time) (since time.Time) {
+	t.Helper()
+	const aWhile = 50
+	eventually(t, "a process always says "+string(v), func() bool {
+		n := 0
+		for _, s := range w.all(t) {
+			switch {
+			case s.verdict != v || s.asked.Before(after):
+				n = 0
+			default:
+				if n++; n == 1 {
+					since = s.given
+				}
+			}
+		}
+		return n >= aWhile
+	})
+	return since
+}
+
+// once fails the test if the process went back to yes after it had said anything else.
+func (w *watch) neverYesAgain(t *testing.T, until time.Time) {
+	t.Helper()
+	var other *saying
+	for _, s := range w.all(t) {
+		switch {
+		case s.given.After(until):
+			return
+		case s.verdict != yes:
+			other = &s
+		case other != nil:
+			t.Errorf("a process said %q at %v and yes at %v", other.verdict, other.given, s.asked)
+			return
+		}
+	}
+}
+
+func engineURLs(t *testing.T) map[string]func(t *testing.T) string {
+	return map[string]func(t *testing.T) string{
+		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "clientes.db") },
+		"postgres": func(t *testing.T) string { return postgrestest.Database(t) },
+	}
+}
+
+// An end at one process, or by the command line, is honoured by all: by the one that accepted it before it
+// answers, by the others soon.
+func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
+	t.Parallel()
+	processes := map[string]int{"postgres": 3, "sqlite": 2}
+	for engine, newURL := range engineURLs(t) {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, processes[engine], newURL(t))
+			rounds := roundsOr(t, 2)
+			roles := []string{"editor", "viewer"}
+			for kind, end := range map[string]func(n int, token string){
+				"logout":  func(n int, token string) { f.logout(t, f.on(n), token) },
+				"disable": func(int, string) { f.command(t, "", "user", "disable", "disable") },
+				"role":    func(n int, _ string) { f.command(t, "", "user", "role", "role", roles[n%2]) },
+				"passwd":  func(int, string) { f.command(t, goodPassword, "user", "passwd", "passwd", "--password-stdin") },
+			} {
+				f.addUser(t, kind)
+				var sinceTold, sinceDone durations
+				for n := range rounds {
+					token := f.login(t, f.on(n+1), kind).Token
+					var watches []*watch
+					for _, s := range f.servers {
+						f.want(t, s, token, yes)
+						watches = append(watches, f.watch(t, s, token))
+					}
+					told := time.Now()
+					end(n, token)
+					done := time.Now()
+					if kind == "logout" {
+						f.want(t, f.on(n), token, no)
+					}
+					for i, w := range watches {
+						eventually(t, "a process refuses the token", func() bool { return w.said(t, no, told) > 0 })
+						w.end()
+						w.neverYesAgain(t, time.Now())
+						f.want(t, f.servers[i], token, no)
+						if kind == "logout" && i == n%len(watches) {
+							continue // it knew before it answered
+						}
+						// The first refusal: the end was written between told and done.
+						all := w.all(t)
+						refused := all[slices.IndexFunc(all, func(s saying) bool { return s.verdict == no })].given
+						sinceTold.add(refused.Sub(told))
+						sinceDone.add(max(0, refused.Sub(done)))
+					}
+					if kind == "disable" {
+						f.command(t, "", "user", "enable", "disable")
+					}
+				}
+				t.Logf("%s: refused elsewhere after it was done: %v; after it was told to begin: %v", kind, &sinceDone, &sinceTold)
+			}
+		})
+	}
+}
+
+// While the database is away a session that is known to have ended is refused, and of others the process says
+// that it can not know: never yes once it has said so. It recovers by itself.
+func TestTheDatabaseStopsAndStarts(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t)
+	f := newFleet(t, 3, cluster.URL)
+	f.addUser(t, "ana")
+	for way, stop := range map[string]func(){"stopped": cluster.Stop, "killed": cluster.Kill} {
+		var lastYes, recovered durations
+		for n := range roundsOr(t, 1) {
+			live, ended := f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana")
+			f.logout(t, f.on(n), ended.Token)
+			var ofLive, ofEnded []*watch
+			for _, s := range f.servers {
+				f.want(t, s, live.Token, yes)
+				eventually(t, "the logout is known", func() bool {
+					v, err := f.ask(t.Context(), s, ended.Token)
+					return err == nil && v == no
+				})
+				ofLive = append(ofLive, f.watch(t, s, live.Token))
+				ofEnded = append(ofEnded, f.watch(t, s, ended.Token))
+			}
+
+			before := time.Now()
+			stop()
+			for i, s := range f.servers {
+				eventually(t, "it does not know", func() bool { return ofLive[i].said(t, unknown, before) >= 20 })
+				forged := live.Refresh[:len(live.Refresh)-2] + "AA"
+				for refresh, want := range map[string]answer{
+					forged:        {status: 401, Code: "refresh_invalid"}, // it is not worth a question
+					live.Refresh:  {status: 503, Code: "store_unavailable"},
+					ended.Refresh: {status: 503, Code: "store_unavailable"},
+				} {
+					a, err := f.do(t.Context(), "POST", s.url("/refresh"), "", refreshBody{refresh})
+					if err != nil || !a.is(want.status, want.Code) {
+						t.Errorf("a refresh while the database is %s: %v, want %v, %v", way, a, want, err)
+					}
+				}
+				for _, body := range []any{nil, everywhereBody{true}} {
+					a, err := f.do(t.Context(), "POST", s.url("/logout"), live.Token, body)
+					if err != nil || !a.is(503, "store_unavailable") {
+						t.Errorf("a logout while the database is %s: %v, %v", way, a, err)
+					}
+				}
+			}
+			starting := time.Now()
+			back := answersAgain(t, cluster.URL)
+			cluster.Start()
+			backAt := <-back
+			for i, w := range ofLive {
+				recovered.add(max(0, w.settled(t, yes, starting).Sub(backAt)))
+				w.end()
+				ofEnded[i].end()
+				w.neverYesAgain(t, starting)
+				last := before
+				for _, s := range w.all(t) {
+					if s.verdict == yes && s.given.Before(starting) {
+						last = s.given
+					}
+				}
+				lastYes.add(last.Sub(before))
+				for _, s := range ofEnded[i].all(t) {
+					if s.verdict != no {
+						t.Errorf("while the database was %s, of a session known to have ended it was said: %s", way, s.verdict)
+						break
+					}
+				}
+			}
+			// Nothing that was refused meanwhile has been used up.
+			a, err := f.do(t.Context(), "POST", f.on(n).url("/refresh"), "", refreshBody{live.Refresh})
+			if err != nil || a.status != 200 {
+				t.Errorf("a refresh after the database was %s: %v, %v", way, a, err)
+			}
+		}
+		t.Logf("%s: the last yes after it began to stop: %v; all well after it was back: %v", way, &lastYes, &recovered)
+	}
+}
+
+// answersAgain gives the moment when the database takes connections.
+func answersAgain(t *testing.T, databaseURL string) <-chan time.Time {
+	back := make(chan time.Time, 1)
+	go func() {
+		for t.Context().Err() == nil {
+			conn, err := pgx.Connect(t.Context(), databaseURL)
+			if err == nil {
+				back <- time.Now()
+				conn.Close(t.Context())
+				return
+			}
+			time.Sleep(2 * time.Millisecond)
+		}
+	}()
+	return back
+}
+
+// cable is the way of one process to the database, which can be cut: so that connections break, or so that
+// they and all new ones are silent and stay so, as behind a firewall that has forgotten them.
+type cable struct {
+	listener net.Listener
+	socket   string // of the server
+
+	mu    sync.Mutex
+	state cableState
+	pairs map[*cablePair]bool
+}
+
+type cableState string
+
+const (
+	joined cableState = "joined"
+	broken cableState = "broken"
+	silent cableState = "silent"
+)
+
+type cablePair struct {
+	near, far net.Conn // far is nil for one that was never connected
+	deaf      bool     // nothing passes any more
+}
+
+func (p *cablePair) close() {
+	p.near.Close()
+	if p.far != nil {
+		p.far.Close()
+	}
+}
+
+// newCable gives a cable, and the URL of the database through it.
+func newCable(t *testing.T, databaseURL string) (*cable, string) {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{listener: listener, state: joined, pairs: make(map[*cablePair]bool)}
+	c.socket = filepath.Join(u.Query().Get("host"), ".s.PGSQL."+u.Query().Get("port"))
+	var carrying sync.WaitGroup
+	carrying.Go(func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			c.accept(near, &carrying)
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		c.mu.Lock()
+		for p := range c.pairs {
+			p.close()
+		}
+		c.mu.Unlock()
+		carrying.Wait()
+	})
+	u.Host = listener.Addr().String()
+	u.RawQuery = "sslmode=disable"
+	return c, u.String()
+}
+
+func (c *cable) accept(near net.Conn, carrying *sync.WaitGroup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := &cablePair{near: near, deaf: c.state == silent}
+	if c.state == joined {
+		p.far, _ = net.Dial("unix", c.socket)
+	}
+	if p.far == nil && !p.deaf {
+		near.Close()
+		return
+	}
+	c.pairs[p] = true
+	carrying.Go(func() { c.carry(p, p.near, p.far) })
+	if p.far != nil {
+		carrying.Go(func() { c.carry(p, p.far, p.near) })
+	}
+}
+
+// carry moves what comes until either end closes. Nothing passes once cut has returned.
+func (c *cable) carry(p *cablePair, from, to net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		c.mu.Lock()
+		if n > 0 && !p.deaf {
+			to.Write(buffer[:n])
+		}
+		if err != nil {
+			p.close()
+			delete(c.pairs, p)
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (c *cable) cut(how cableState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = how
+	for p := range c.pairs {
+		p.deaf = true
+		if how == broken {
+			p.close()
+		}
+	}
+}
+
+// join lets new connections through; those that were cut stay cut.
+func (c *cable) join() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state = joined
+}
+
+// Two of three processes are cut off, each in its way, and busy. What ends meanwhile at the third they never
+// say yes to, from when they do not know until they know.
+func TestProcessesAreCutOff(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t)
+	f := newFleet(t, 1, cluster.URL)
+	f.addUser(t, "ana")
+	hows := []cableState{broken, silent}
+	var cables []*cable
+	for range hows {
+		c, through := newCable(t, cluster.URL)
+		s := f.begin(t, through)
+		s.wantListening(t)
+		f.servers, cables = append(f.servers, s), append(cables, c)
+	}
+	var lastYes, recovered, learnt [2]durations
+	for n := range roundsOr(t, 1) {
+		live, victim, ended := f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana")
+		f.logout(t, f.on(n), ended.Token)
+		cut := make([]time.Time, len(hows))
+		var ofLive, ofVictim, ofEnded, crowd []*watch
+		for i, how := range hows {
+			s := f.servers[1+i]
+			f.want(t, s, live.Token, yes)
+			f.want(t, s, victim.Token, yes)
+			eventually(t, "the logout is known", func() bool {
+				v, err := f.ask(t.Context(), s, ended.Token)
+				return err == nil && v == no
+			})
+			ofLive = append(ofLive, f.watch(t, s, live.Token))
+			ofVictim = append(ofVictim, f.watch(t, s, victim.Token))
+			ofEnded = append(ofEnded, f.watch(t, s, ended.Token))
+			// More at once than the process has connections.
+			for range 30 {
+				crowd = append(crowd, f.watch(t, s, live.Token))
+			}
+			cut[i] = time.Now()
+			cables[i].cut(how)
+		}
+		for i := range hows {
+			eventually(t, "it does not know", func() bool { return ofVictim[i].said(t, unknown, cut[i]) > 0 })
+		}
+		f.want(t, f.servers[0], victim.Token, yes)
+		f.logout(t, f.servers[0], victim.Token)
+		f.want(t, f.servers[0], victim.Token, no)
+		logout := time.Now()
+		for i := range hows {
+			eventually(t, "it still does not know", func() bool { return ofVictim[i].said(t, unknown, logout) >= 3 })
+		}
+		f.want(t, f.servers[0], live.Token, yes)
+		for i := range hows {
+			joinedAt := time.Now()
+			cables[i].join()
+			learnt[i].add(ofVictim[i].settled(t, no, joinedAt).Sub(joinedAt))
+			recovered[i].add(ofLive[i].settled(t, yes, joinedAt).Sub(joinedAt))
+			ofVictim[i].neverYesAgain(t, time.Now())
+			ofLive[i].neverYesAgain(t, joinedAt)
+			last := cut[i]
+			for _, s := range ofLive[i].all(t) {
+				if s.verdict == yes && s.given.Before(joinedAt) {
+					last = s.given
+				}
+			}
+			lastYes[i].add(last.Sub(cut[i]))
+			for _, s := range ofEnded[i].all(t) {
+				if s.verdict != no {
+					t.Errorf("%s: of a session known to have ended it was said: %s", hows[i], s.verdict)
+					break
+				}
+			}
+		}
+		for _, w := range slices.Concat(ofLive, ofVictim, ofEnded, crowd) {
+			w.end()
+		}
+	}
+	for i, how := range hows {
+		t.Logf("%s: the last yes after the cut: %v; after it was joined, the logout is honoured: %v; all well: %v",
+			how, &lastYes[i], &learnt[i], &recovered[i])
+	}
+}
+
+// The worst moment for a logout is that in which another process is cut off: it has a second.
+func TestALogoutAtTheMomentOfACut(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t)
+	f := newFleet(t, 1, cluster.URL)
+	f.addUser(t, "ana")
+	c, through := newCable(t, cluster.URL)
+	s := f.begin(t, through)
+	s.wantListening(t)
+	delay := map[cableState]*durations{broken: {}, silent: {}}
+	for range roundsOr(t, 1) {
+		for how, delays := range delay {
+			token := f.login(t, f.on(0), "ana").Token
+			w := f.watch(t, s, token)
+			w.settled(t, yes, time.Now())
+			c.cut(how)
+			told := time.Now()
+			f.logout(t, f.on(0), token)
+			eventually(t, "it says yes no more", func() bool { return w.said(t, unknown, told) > 0 })
+			c.join()
+			eventually(t, "it says no", func() bool { return w.said(t, no, told) > 0 })
+			w.end()
+			w.neverYesAgain(t, time.Now())
+			last := told
+			for _, s := range w.all(t) {
+				if s.verdict == yes {
+					last = s.given
+				}
+			}
+			delays.add(last.Sub(told))
+		}
+	}
+	for how, delays := range delay {
+		t.Logf("%s: the last yes after the logout was sent: %v", how, delays)
+	}
+}
+
+// Somebody stamps an end and commits it five seconds later, while others end sessions: it is missed by nobody,
+// and holds up nobody.
+func TestAnEndHeldOpenIsMissedByNobody(t *testing.T) {
+	t.Parallel()
+	databaseURL := postgrestest.Database(t)
+	f := newFleet(t, 3, databaseURL)
+	f.addUser(t, "ana")
+	f.addUser(t, "bob")
+	conn, err := pgx.Connect(t.Context(), databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	var late, meanwhile durations
+	held := 0
+	for n := range roundsOr(t, 1) {
+		token := f.login(t, f.on(n), "ana").Token
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tag, err := tx.Exec(t.Context(), `
+			UPDATE sessions
+			SET ended_at = now(), ended_order = pg_current_xact_id()::text::bigint
+			WHERE ended_at IS NULL AND user_id = (SELECT id FROM users WHERE name = 'ana')`)
+		if err != nil || tag.RowsAffected() != 1 {
+			t.Fatal(tag, err)
+		}
+		for until := time.Now().Add(5 * time.Second); time.Now().Before(until); held++ {
+			other := f.login(t, f.on(held), "bob").Token
+			f.logout(t, f.on(held), other)
+			done := time.Now()
+			for _, s := range f.servers {
+				eventually(t, "an end beside it is honoured", func() bool {
+					v, err := f.ask(t.Context(), s, other)
+					return err == nil && v == no
+				})
+				meanwhile.add(time.Since(done))
+				f.want(t, s, token, yes)
+			}
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		done := time.Now()
+		for _, s := range f.servers {
+			eventually(t, "the late end is honoured", func() bool {
+				v, err := f.ask(t.Context(), s, token)
+				return err == nil && v == no
+			})
+			late.add(time.Since(done))
+		}
+	}
+	t.Logf("held open for 5 s: refused after the commit: %v; the %d ends meanwhile: %v", &late, held, &meanwhile)
+}
+
+// tab is a client that goes on all the time: where one process does not answer it asks another.
+type tab struct {
+	f         *fleet
+	next      int // the process that it turns to
+	access    string
+	refresh   string
+	retries   int
+	requests  int
+	refreshes atomic.Int64 // those whose answer it kept
+}
+
+func (c *tab) do(ctx context.Context, method, path, token string, body any) (answer, error) {
+	var errs []error
+	for range 500 {
+		c.next++
+		a, err := c.f.do(ctx, method, c.f.on(c.next).url(path), token, body)
+		if err == nil || ctx.Err() != nil {
+			c.requests++
+			return a, err
+		}
+		c.retries++
+		errs = append(errs[max(0, len(errs)-2):], err)
+		time.Sleep(10 * time.Millisecond) // it is being restarted
+	}
+	return answer{}, errors.Join(errs...)
+}
+
+// run uses access and refresh tokens until ctx ends. Of every third refresh the answer is lost.
+func (c *tab) run(ctx context.Context) error {
+	for n := 0; ctx.Err() == nil; n++ {
+		for range 4 {
+			if a, err := c.do(ctx, "GET", "/clientes", c.access, nil); ctx.Err() == nil && (err != nil || a.status != 200) {
+				return fmt.Errorf("a list: %v, %w", a, err)
+			}
+		}
+		a, err := c.do(ctx, "POST", "/refresh", "", refreshBody{c.refresh})
+		switch {
+		case ctx.Err() != nil:
+		case err != nil || a.status != 200:
+			return fmt.Errorf("a refresh: %v, %w", a, err)
+		case n%3 > 0:
+			c.access, c.refresh = a.Token, a.Refresh
+			c.refreshes.Add(1)
+		}
+	}
+	return nil
+}
+
+// The README's three steps over three processes, restarted one by one while clients go on: none of them notices.
+func TestRotatingTheSecretUnderLoad(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3, postgrestest.Database(t))
+	f.addUser(t, "ana")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var tabs []*tab
+	var running sync.WaitGroup
+	for n := range 6 {
+		a := f.login(t, f.on(n), "ana")
+		c := &tab{f: f, next: n, access: a.Token, refresh: a.Refresh}
+		tabs = append(tabs, c)
+		running.Go(func() {
+			if err := c.run(ctx); err != nil {
+				t.Errorf("client %d: %v", n, err)
+				cancel()
+			}
+		})
+	}
+	defer running.Wait()
+	defer cancel()
+	// Long enough for every client to have what was made after the step.
+	goOn := func() {
+		for _, c := range tabs {
+			from := c.refreshes.Load()
+			eventually(t, "the clients go on", func() bool { return ctx.Err() != nil || c.refreshes.Load() >= from+3 })
+		}
+	}
+	old, next := goodSecret, otherSecret
+	restarts := 0
+	for range roundsOr(t, 1) {
+		first := f.login(t, f.on(0), "ana")
+		for _, step := range [][]string{
+			{"SECRET=" + old, "SECRET_PREVIOUS=" + next},
+			{"SECRET=" + next, "SECRET_PREVIOUS=" + old},
+			{"SECRET=" + next}, // after a while, in which goOn has every client refresh
+		} {
+			goOn()
+			f.secret = step
+			for i := range f.servers {
+				s := f.on(i)
+				s.signal(t)
+				if status := s.wait(); status != 0 {
+					t.Fatalf("status %d, log %s", status, s.stderr.String())
+				}
+				s = f.begin(t, f.databaseURL)
+				s.wantListening(t)
+				f.put(i, s)
+				restarts++
+			}
+		}
+		goOn()
+		// So it was a rotation: what the old secret signed is not good any more.
+		a, err := f.do(t.Context(), "GET", f.on(0).url("/clientes"), first.Token, nil)
+		if err != nil || !a.is(401, "token_invalid") {
+			t.Errorf("a token of the old secret: %v, %v", a, err)
+		}
+		a, err = f.do(t.Context(), "POST", f.on(0).url("/refresh"), "", refreshBody{first.Refresh})
+		if err != nil || !a.is(401, "refresh_invalid") {
+			t.Errorf("a refresh token of the old secret: %v, %v", a, err)
+		}
+		old, next = next, old
+	}
+	cancel()
+	running.Wait()
+	requests, refreshes, retries := 0, int64(0), 0
+	for _, c := range tabs {
+		requests, refreshes, retries = requests+c.requests, refreshes+c.refreshes.Load(), retries+c.retries
+	}
+	t.Logf("%d restarts under %d answered requests, %d of them refreshes that were kept, %d tried again elsewhere: no 401",
+		restarts, requests, refreshes, retries)
+}
+
+// Fifty at once with one refresh token all get the same successor, and go on.
+func TestFiftyRefreshesAtOnceHaveOneSuccessor(t *testing.T) {
+	t.Parallel()
+	processes := map[string]int{"postgres": 2, "sqlite": 1}
+	for engine, newURL := range engineURLs(t) {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, processes[engine], newURL(t))
+			f.addUser(t, "ana")
+			token := f.login(t, f.on(0), "ana").Refresh
+			rounds := roundsOr(t, 10)
+			began := time.Now()
+			for n := range rounds {
+				const tabs = 50
+				var answers [tabs]answer
+				var errs [tabs]error
+				var refreshing sync.WaitGroup
+				start := make(chan struct{})
+				for i := range tabs {
+					refreshing.Go(func() {
+						<-start
+						answers[i], errs[i] = f.do(t.Context(), "POST", f.on(i).url("/refresh"), "", refreshBody{token})
+					})
+				}
+				close(start)
+				refreshing.Wait()
+				for i, a := range answers {
+					if errs[i] != nil || a.status != 200 || a.Refresh == token || a.Refresh != answers[0].Refresh {
+						t.Fatalf("round %d: %v, %v, the same successor %v", n, a, errs[i], a.Refresh == answers[0].Refresh)
+					}
+				}
+				for i := range f.servers {
+					f.want(t, f.on(i), answers[n%tabs].Token, yes)
+				}
+				token = answers[0].Refresh
+			}
+			t.Logf("%d rounds of 50: one successor each, no 401, in %v", rounds, time.Since(began).Round(time.Millisecond))
+		})
+	}
+}
+
+// Refreshes and a logout of the same session at the same instant: whatever the refreshes got, nothing of it works
+// once the logout was answered. Where it was answered at once, elsewhere soon.
+func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
+	t.Parallel()
+	processes := map[string]int{"postgres": 2, "sqlite": 1}
+	for engine, newURL := range engineURLs(t) {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, processes[engine], newURL(t), "TOKEN_TTL=20m") // so that none expires before the last round
+			f.addUser(t, "ana")
+			type left struct {
+				s     *server
+				token string
+			}
+			var lefts []left
+			rounds, won, lost := roundsOr(t, 10), 0, 0
+			for n := range rounds {
+				session := f.login(t, f.on(n), "ana")
+				logouts := []func(s *server) (answer, error){
+					func(s *server) (answer, error) {
+						return f.do(t.Context(), "POST", s.url("/logout"), session.Token, nil)
+					},
+					func(s *server) (answer, error) {
+						return f.do(t.Context(), "POST", s.url("/logout"), "", refreshBody{session.Refresh})
+					},
+					func(s *server) (answer, error) {
+						return f.do(t.Context(), "POST", s.url("/logout"), session.Token, everywhereBody{true})
+					},
+				}
+				const tabs = 4
+				var answers [tabs]answer
+				var errs [tabs + 1]error
+				var out answer
+				var both sync.WaitGroup
+				start := make(chan struct{})
+				for i := range tabs {
+					both.Go(func() {
+						<-start
+						answers[i], errs[i] = f.do(t.Context(), "POST", f.on(i).url("/refresh"), "", refreshBody{session.Refresh})
+					})
+				}
+				both.Go(func() {
+					<-start
+					out, errs[tabs] = logouts[n%3](f.on(n + 1))
+				})
+				close(start)
+				both.Wait()
+				if err := errors.Join(errs[:]...); err != nil || out.status != 200 {
+					t.Fatalf("round %d: logout %v, %v", n, out, err)
+				}
+				tokens, refreshes := []string{session.Token}, []string{session.Refresh}
+				for _, a := range answers {
+					switch {
+					case a.status == 200:
+						won++
+						tokens, refreshes = append(tokens, a.Token), append(refreshes, a.Refresh)
+					case a.is(401, "refresh_invalid"):
+						lost++
+					default:
+						t.Fatalf("round %d: a refresh: %v", n, a)
+					}
+				}
+				for _, token := range tokens {
+					f.want(t, f.on(n+1), token, no)
+					lefts = append(lefts, left{f.on(n), token})
+				}
+				for _, refresh := range refreshes {
+					for i := range f.servers {
+						a, err := f.do(t.Context(), "POST", f.on(i).url("/refresh"), "", refreshBody{refresh})
+						if err != nil || !a.is(401, "refresh_invalid") {
+							t.Fatalf("round %d: a refresh after the logout: %v, %v", n, a, err)
+						}
+					}
+				}
+			}
+			for _, l := range lefts {
+				eventually(t, "the other process refuses it", func() bool {
+					v, err := f.ask(t.Context(), l.s, l.token)
+					return err == nil && v == no
+				})
+			}
+			t.Logf("%d rounds: %d refreshes came before the logout, %d after; no token of theirs works", rounds, won, lost)
+		})
+	}
+}
