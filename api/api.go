@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/semaphore"
 
 	"clientes/auth"
 	"clientes/store"
@@ -45,6 +46,8 @@ type Config struct {
 type Server struct {
 	cfg      Config
 	engine   *gin.Engine
+	bodies   *semaphore.Weighted // large bodies on their way, in bytes
+	decoding *semaphore.Weighted // larger bodies that are decoded at this moment
 	draining atomic.Bool
 }
 
@@ -94,7 +97,10 @@ func (s *Server) routes() []route {
 // New makes a Server.
 func New(cfg Config) (*Server, error) {
 	gin.SetMode(gin.ReleaseMode) // or it prints to standard output
-	s := &Server{cfg: cfg, engine: gin.New()}
+	s := &Server{
+		cfg: cfg, engine: gin.New(),
+		bodies: semaphore.NewWeighted(maxBodies), decoding: semaphore.NewWeighted(2),
+	}
 	e := s.engine
 	e.RedirectTrailingSlash = false
 	e.HandleMethodNotAllowed = true

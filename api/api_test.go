@@ -205,6 +205,27 @@ func TestBodiesWithoutALength(t *testing.T) {
 	}
 }
 
+// TestLargeBodiesAtOnce holds back the end of as many large bodies as are let in, and sees the next one refused.
+func TestLargeBodiesAtOnce(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	var held []net.Conn
+	for range maxBodies / maxBody {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
+		must(t, err)
+		defer conn.Close()
+		held = append(held, conn)
+		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
+		must(t, err)
+	}
+	large := `{"user":"the-viewer","password":"` + strings.Repeat("x", smallBody) + `"}`
+	f.eventually("large bodies are refused", func() bool { return f.call("POST", "/login", large).code() == "overloaded" })
+	f.want(f.call("POST", "/login", viewerLogin), 200, "") // small ones are not
+	for _, conn := range held {
+		conn.Close()
+	}
+	f.eventually("large bodies are let in again", func() bool { return f.call("POST", "/login", large).code() == "invalid_login" })
+}
+
 func TestAFullGate(t *testing.T) {
 	st := engines()[0].open(t)
 	gate := auth.NewGate(1, 0)

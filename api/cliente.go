@@ -44,7 +44,7 @@ func (in *clienteInput) decodeAs(r *request, types ...string) error {
 	if err != nil {
 		return err
 	}
-	return unmarshal(body, in)
+	return r.unmarshal(body, in)
 }
 
 // check gives every fault of the body at once, those of c among them, which is what the body makes of some record;
@@ -182,6 +182,10 @@ func (s *Server) deleteCliente(ctx context.Context, in writeInput) (nothing, err
 
 // The size of a page of customers.
 const (
+	// maxPage ends a page early, in bytes of text: a thousand customers with the longest notes are 40 MB, which a
+	// few clients that do not read could hold many times over.
+	maxPage = 4 << 20
+
 	defaultLimit = 100 // a tutorial client that never pages sees the first hundred
 	maxLimit     = 1000
 )
@@ -216,12 +220,24 @@ func (s *Server) listClientes(ctx context.Context, in listInput) (clientesView, 
 	if err != nil {
 		return clientesView{}, err
 	}
-	v := clientesView{list: list}
-	if len(list) > in.limit {
-		v.list = list[:in.limit]
-		v.next = "/clientes?limit=" + strconv.Itoa(in.limit) + "&cursor=" + cursor(list[in.limit-1].ID)
+	n := fitting(list[:min(len(list), in.limit)])
+	v := clientesView{list: list[:n]}
+	if n < len(list) {
+		v.next = "/clientes?limit=" + strconv.Itoa(in.limit) + "&cursor=" + cursor(list[n-1].ID)
 	}
 	return v, nil
+}
+
+// fitting says how many of the first records make a page: at least one.
+func fitting(list []store.Cliente) int {
+	size := 0
+	for i, c := range list {
+		size += len(c.Name) + len(c.Email) + len(c.Phone) + len(c.Company) + len(c.Address) + len(c.Notes)
+		if size > maxPage && i > 0 {
+			return i
+		}
+	}
+	return len(list)
 }
 
 // cursor names the last record of a page, in a form that clients have no reason to read.

@@ -299,6 +299,29 @@ func TestADefaultPageHasAHundred(t *testing.T) {
 	}
 }
 
+// TestAPageOfLongNotesIsShorter holds that a page is bounded in bytes too, and that the walk goes on.
+func TestAPageOfLongNotesIsShorter(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	notes := strings.Repeat("😀", store.MaxNotes)
+	var want []int64
+	for i := range 2*maxPage/len(notes) + 1 {
+		want = append(want, f.add(store.Cliente{Name: fmt.Sprint(i), Notes: notes}).ID)
+	}
+	var got []int64
+	pages := 0
+	for path := "/clientes?limit=1000"; path != ""; pages++ {
+		a := f.as(store.Viewer, "GET", path, "")
+		if f.want(a, 200, ""); len(a.body) > maxPage+1<<16 {
+			t.Errorf("a page has %d bytes", len(a.body))
+		}
+		got = append(got, idsOf(t, a.body)...)
+		path = nextPage(a)
+	}
+	if pages != 3 || !slices.Equal(got, want) {
+		t.Errorf("%d pages walk %d of %d", pages, len(got), len(want))
+	}
+}
+
 func TestParametersOfAList(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.add(store.Cliente{Name: "Ana"})

@@ -24,6 +24,7 @@ var (
 	errForbidden            = errors.New("the role does not allow this")
 	errVersionMismatch      = errors.New("the record is not at that version")
 	errPreconditionRequired = errors.New("If-Match is required")
+	errTooManyBodies        = errors.New("too many large bodies are on their way")
 	errDraining             = errors.New("the server is stopping")
 )
 
@@ -76,6 +77,7 @@ var replies = []struct {
 	{errVersionMismatch, reply{412, "version_mismatch", "The record has changed since; read it again."}},
 	{errPreconditionRequired, reply{428, "precondition_required", "Say which version you mean with If-Match: the ETag of the record."}},
 	{auth.ErrOverloaded, reply{503, "overloaded", "Too many logins at once; try again shortly."}},
+	{errTooManyBodies, reply{503, "overloaded", "Too many large bodies at once; try again shortly."}},
 	{errDraining, reply{503, "overloaded", "The server is stopping."}},
 	{store.ErrSchema, reply{503, "store_unavailable", "The migrations are not in, or are of another version."}},
 	{store.ErrUnavailable, reply{503, "store_unavailable", "The store does not answer; try again shortly."}},

@@ -254,7 +254,22 @@ func TestLogout(t *testing.T) {
 		}
 		f.want(f.as(store.Viewer, "GET", "/clientes", ""), 200, "")
 		f.want(f.call("POST", "/logout", `{"x":`), 400, "malformed_body")
-		f.want(f.call("POST", "/logout", `x`, "Content-Type", "text/plain"), 415, "unsupported_media_type")
+		// Whatever the body is, the token in the header is ended.
+		for _, c := range []struct {
+			body, media string
+			status      int
+		}{
+			{"null", mediaJSON, 200}, {"a=b", mediaForm, 200}, {"x", "text/plain;charset=UTF-8", 200}, {"", "text/plain", 200},
+			{"", mediaJSON, 200}, {"x", "multipart/form-data; boundary=x", 200},
+			{`{"x":`, mediaJSON, 400}, {`"x"`, mediaJSON, 400}, {`{"everywhere":"yes"}`, mediaJSON, 400},
+			{strings.Repeat(" ", maxBody+1), mediaJSON, 413},
+		} {
+			token := f.login(store.Viewer)
+			if a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token", token); a.status != c.status {
+				t.Errorf("%.9q as %s answered %d", c.body, c.media, a.status)
+			}
+			f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401, "token_revoked")
+		}
 	})
 }
 

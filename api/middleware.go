@@ -59,7 +59,7 @@ func (s *Server) begin(c *gin.Context) {
 // logRequest writes the one line of a request.
 func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	level := slog.LevelInfo
-	failed := x.err != nil && (c.Writer.Status() >= 500 || x.cut) && !errors.Is(x.err, context.Canceled)
+	failed := x.err != nil && (x.cut || c.Writer.Status() >= 500 && !expected(x.err))
 	if failed {
 		level = slog.LevelError
 	}
@@ -88,6 +88,16 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		attrs = append(attrs, slog.Any("error", x.err))
 	}
 	s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// expected says whether a 5xx is how the server defends itself, and no fault that somebody has to look into.
+func expected(err error) bool {
+	for _, e := range []error{auth.ErrOverloaded, errTooManyBodies, errDraining, context.Canceled} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 func isRequestID(s string) bool {

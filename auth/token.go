@@ -25,6 +25,9 @@ const (
 
 	// maxID is the largest integer that every JSON reader keeps exactly (RFC 8259 section 6).
 	maxID = 1<<53 - 1
+
+	// maxTime is the end of the year 9999 in Unix seconds. Beyond, time.Unix may overflow into the past.
+	maxTime = 253402300799
 )
 
 // tokens mints and verifies access tokens.
@@ -276,6 +279,8 @@ func (c *claims) UnmarshalJSON(b []byte) error {
 	switch {
 	case c.ID < 1 || c.ID > maxID || c.Subject != strconv.FormatInt(c.ID, 10):
 		return errors.New("id and sub differ")
+	case c.IssuedAt < 0 || c.IssuedAt > maxTime || c.Expires > maxTime || c.NotBefore < 0 || c.NotBefore > maxTime:
+		return errors.New("a time is beyond the calendar")
 	case !c.Role.Valid():
 		return errors.New("no such role")
 	case c.TokenID == "":

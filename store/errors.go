@@ -50,7 +50,7 @@ func (e *InvalidError) Error() string {
 	for i, f := range e.Fields {
 		s[i] = f.Field + ": " + f.Message
 	}
-	return strings.Join(s, " ")
+	return strings.Join(s, "; ")
 }
 
 // invalid collects faults; err is nil while there are none.

@@ -186,5 +186,5 @@ func ExampleCliente_Validate() {
 	fmt.Println(err)
 	// Output:
 	// "Ana" <nil>
-	// name: A name is required. email: This is not an email address.
+	// name: A name is required.; email: This is not an email address.
 }

@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os/signal"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -98,6 +100,7 @@ func newGate() *auth.Gate {
 // serve answers requests until ctx ends, then finishes those that are under way. It closes the listener.
 func serve(ctx context.Context, c config, st store.Store, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
+	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
 	a, err := newAuth(c, st, log)
 	if err != nil {
 		return err

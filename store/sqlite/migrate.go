@@ -7,6 +7,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -37,6 +38,9 @@ func Migrate(ctx context.Context, databaseURL string) error {
 	if err != nil {
 		return err
 	}
+	if err := checkFile(path); err != nil {
+		return fmt.Errorf("migrate %s: %w", path, err)
+	}
 	// goose has no lock of its own for SQLite, and without one a start beside another one fails.
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
@@ -64,6 +68,33 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 		return nil, fmt.Errorf("read the migrations of %s: %w", path, err)
 	}
 	return has, nil
+}
+
+// checkFile refuses what stands at path and is no database, before anything is made beside it: a path that was meant
+// for something else should not get a lock.
+func checkFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errors.New("it is not a file")
+	case info.Size() == 0:
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	const magic = "SQLite format 3\x00" // https://www.sqlite.org/fileformat2.html
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(file, head); err != nil || string(head) != magic {
+		return errors.New("it is a file of something else, not an SQLite database")
+	}
+	return nil
 }
 
 // migrate does the work of Migrate for who holds the lock.

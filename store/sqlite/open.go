@@ -36,6 +36,8 @@ const usualPage = 100
 // Store is a store.Store on one file. Make it with Open.
 type Store struct {
 	now     func() time.Time
+	path    string
+	file    os.FileInfo       // what stood there when it was opened
 	readers chan *sqlite.Conn // those that nobody uses
 	writer  chan *writer      // empty while somebody uses it
 }
@@ -49,8 +51,12 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	file, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open %s: there is no such file: %w", path, store.ErrSchema)
+	case err != nil:
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
 
 	var conns []*sqlite.Conn
@@ -79,8 +85,8 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 		pragmas = []string{"query_only = ON"}
 	}
 
-	s := &Store{now: now, readers: make(chan *sqlite.Conn, len(conns)-1), writer: make(chan *writer, 1)}
-	s.writer <- newWriter(conns[0])
+	s := &Store{now: now, path: path, file: file, readers: make(chan *sqlite.Conn, len(conns)-1), writer: make(chan *writer, 1)}
+	s.writer <- newWriter(conns[0], s.inPlace)
 	for _, c := range conns[1:] {
 		s.readers <- c
 	}
@@ -90,6 +96,9 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 // Ready says whether the file can be read and holds the schema of this program: nil,
 // store.ErrUnavailable, or store.ErrSchema.
 func (s *Store) Ready(ctx context.Context) error {
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	_, err := read(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		has, err := status(ctx, conn)
 		if err != nil {
@@ -98,6 +107,15 @@ func (s *Store) Ready(ctx context.Context) error {
 		return struct{}{}, checkComplete(has)
 	})
 	return err
+}
+
+// inPlace gives store.ErrUnavailable if the file was moved or removed since it was opened: SQLite would go on
+// writing to what has no name any more and will be gone with the process.
+func (s *Store) inPlace() error {
+	if file, err := os.Stat(s.path); err != nil || !os.SameFile(file, s.file) {
+		return fmt.Errorf("%w: %s is not the file any more that was opened", store.ErrUnavailable, s.path)
+	}
+	return nil
 }
 
 // Close waits for the calls under way and closes the file. No other method may be called after it.

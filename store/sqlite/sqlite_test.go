@@ -410,3 +410,55 @@ func createForEver(url string) error {
 	}
 	return <-errs
 }
+
+// TestAFileThatIsGoneIsNotWrittenTo removes the database under the store, which SQLite itself would not notice.
+func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "clientes.db")
+	if err := sqlite.Migrate(t.Context(), "sqlite:"+path); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sqlite.Open(t.Context(), "sqlite:"+path, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := os.Rename(path, path+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // nothing there, and another file there
+		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("ready: %v", err)
+		}
+		if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("create: %v", err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(path+".moved", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("back in its place: %v", err)
+	}
+}
+
+// TestWhatIsNoDatabaseIsLeftAlone holds that a wrong path costs nothing but an error.
+func TestWhatIsNoDatabaseIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	text := filepath.Join(folder, "notes.txt")
+	if err := os.WriteFile(text, []byte("not a database, but some text of mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{text, folder} {
+		if err := sqlite.Migrate(t.Context(), "sqlite:"+path); err == nil {
+			t.Errorf("%s was migrated", path)
+		}
+		if _, err := os.Stat(path + ".lock"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s has a lock: %v", path, err)
+		}
+	}
+}

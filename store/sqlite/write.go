@@ -22,8 +22,9 @@ const maxBatch = 128
 // writer is the one connection that writes. It is used by who took it from the store's channel, which
 // hands it on in the order of asking.
 type writer struct {
-	conn *sqlite.Conn
-	open *batch // the transaction that is open on conn, or nil
+	conn    *sqlite.Conn
+	open    *batch       // the transaction that is open on conn, or nil
+	inPlace func() error // says whether what is written will be found again
 }
 
 // batch is the fate that the writers of one transaction share.
@@ -32,9 +33,9 @@ type batch struct {
 	err  error // of the commit, when the batch is no longer the writer's open one
 }
 
-func newWriter(conn *sqlite.Conn) *writer {
+func newWriter(conn *sqlite.Conn, inPlace func() error) *writer {
 	conn.SetBusyTimeout(0) // begin waits by itself, so that a context can end it
-	return &writer{conn: conn}
+	return &writer{conn: conn, inPlace: inPlace}
 }
 
 // write lends the writing connection to do, whose work is kept as a whole and on the disk when write
@@ -85,6 +86,9 @@ func (s *Store) finish(w *writer, b *batch) error {
 // written.
 func (w *writer) begin(ctx context.Context) (*batch, error) {
 	if w.open == nil {
+		if err := w.inPlace(); err != nil {
+			return nil, err
+		}
 		deadline := time.Now().Add(patience)
 		for {
 			err := exec(w.conn, `BEGIN IMMEDIATE`)
