@@ -223,7 +223,7 @@ func endedSince(ctx context.Context, conn *pgx.Conn, since store.Mark, alive tim
 	to := func(e *store.Ended) []any { return []any{&mark, &e.ID, &e.TokenExp} }
 	ended, err = list(ctx, conn, []store.Ended{}, to, `
 		WITH state AS MATERIALIZED (
-			SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS mark
+			SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS mark
 		)
 		SELECT state.mark, coalesce(sessions.id, ''), coalesce(sessions.token_exp, 'epoch')
 		FROM state
