@@ -1,0 +1,95 @@
+// One login at a clientes server. A promise rejects with the server's `code`, or as fetch does when the network fails.
+// onEnd(code) is called when the user has to log in again.
+export function connect(server, { cookie = false, storage = memory(), onEnd = () => {} } = {}) {
+  let access; // the access token; undefined until we know, null when logged out
+  let user; // whose it is
+  let refreshing; // the refresh under way, which all calls share
+
+  function send(path, options, token) {
+    const headers = new Headers(options.headers);
+    if (token) headers.set("x-access-token", token);
+    return fetch(server + path, { ...options, headers });
+  }
+  const json = (body) => ({
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    credentials: cookie ? "include" : "omit", signal: AbortSignal.timeout(10_000),
+  });
+  function refuse({ message, code, errors }, over) {
+    if (over) access = null;
+    if (over) onEnd(code);
+    throw Object.assign(new Error(message), { code, errors });
+  }
+  async function keep(answer) {
+    if (!answer.token) refuse(answer); // a 503, say: the refresh token stays where it is
+    if (answer.refresh_token) await storage.setItem(KEY, answer.refresh_token); // else it is in the cookie
+    access = answer.token;
+    return (user = answer.user);
+  }
+
+  async function renew(old) {
+    let token;
+    const ask = async () => {
+      token = await storage.getItem(KEY); // the newest, whichever tab got it
+      return (await send("/refresh", json({ refresh_token: token }))).json();
+    };
+    if (access !== old) return; // a login came first
+    let answer = await ask().catch(ask); // an answer that was lost is given again
+    if (answer.code === "refresh_invalid" && token !== (await storage.getItem(KEY))) {
+      answer = await ask(); // another tab has logged in meanwhile
+    }
+    if (access !== old) return; // a logout came first
+    if (answer.code === "refresh_invalid") {
+      await storage.removeItem(KEY);
+      refuse(answer, true);
+    }
+    if (answer.user && user && answer.user.id !== user.id) refuse(somebodyElse, true);
+    await keep(answer);
+  }
+  async function refresh(old) {
+    if (access === old && access !== null) {
+      await (refreshing ??= alone(() => renew(old)).finally(() => (refreshing = undefined)));
+    }
+    return access || refuse({ message: "Log in first.", code: "logged_out" });
+  }
+
+  async function login(user, password) {
+    return alone(async () => keep(await (await send("/login", json({ user, password, cookie }))).json()));
+  }
+  // As the global fetch, but with a path. It may send the request twice, so the body can not be a stream.
+  async function call(path, options = {}) {
+    const whose = user;
+    let token = access || (await refresh(access));
+    let response = await send(path, options, token);
+    if ((await refusal(response)).code === "token_expired") {
+      token = await refresh(token);
+      if (whose && whose.id !== user.id) refuse(somebodyElse);
+      response = await send(path, options, token);
+    }
+    const answer = await refusal(response);
+    if (answer.code === "token_revoked" || answer.code === "token_invalid") refuse(answer, access === token);
+    return response;
+  }
+  async function logout({ everywhere = false } = {}) {
+    const request = json({ everywhere, refresh_token: await storage.getItem(KEY) });
+    const response = await (everywhere ? call("/logout", request) : send("/logout", request, access));
+    if (!response.ok) refuse(await response.json()); // nothing is forgotten: try again
+    access = null;
+    await storage.removeItem(KEY);
+  }
+  return { login, fetch: call, logout };
+}
+
+const KEY = "clientes_refresh"; // in the storage, and the name of the lock
+const somebodyElse = { message: "Somebody else has logged in.", code: "user_changed" };
+
+// Tabs refresh one after the other where the browser has locks. Where not, tabs that send the same token at about the
+// same time get the same answer.
+const alone = (work) => (globalThis.navigator?.locks ? navigator.locks.request(KEY, work) : work());
+
+// What a 401 says.
+const refusal = async (response) => (response.status === 401 ? response.clone().json().catch(() => ({})) : {});
+
+function memory() {
+  const kept = new Map();
+  return { getItem: (k) => kept.get(k), setItem: (k, v) => kept.set(k, v), removeItem: (k) => kept.delete(k) };
+}

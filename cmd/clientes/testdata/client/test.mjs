@@ -1,0 +1,660 @@
+// Runs clientes.mjs against a real server, through a proxy on which the cases can hold, lose and count what passes.
+//
+//   SERVER, SECRET, USER1, USER2, PASSWORD=... node test.mjs
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import http from "node:http";
+import { test } from "node:test";
+import { connect } from "./clientes.mjs";
+
+const { SERVER, SECRET, USER1, USER2, PASSWORD } = process.env;
+const KEY = "clientes_refresh";
+
+// No lock of a newer Node: what the server does for tabs without locks is what most cases are about.
+const setNavigator = (value) => Object.defineProperty(globalThis, "navigator", { value, configurable: true });
+setNavigator({});
+
+// ---- the proxy
+
+let given; // every access token that the server gave
+let seen; // [{ path, token, body, status }] in the order of arrival
+let expired; // says of an access token whether it is to arrive as expired
+let before; // called with the request when it has arrived; may wait, or give an answer of its own
+let after; // called with the request when the server has answered; may wait; "lose" loses the answer
+
+const proxy = http.createServer(async (req, res) => {
+  const chunks = [];
+  for await (const chunk of req) chunks.push(chunk);
+  const body = Buffer.concat(chunks);
+  const token = req.headers["x-access-token"];
+  const text = body.toString();
+  const exchange = { path: req.url, token, cookie: req.headers.cookie, body: text.startsWith("{") ? JSON.parse(text) : text };
+  seen.push(exchange);
+  const own = await before(exchange);
+  if (own === "lose") return res.destroy();
+  if (own) {
+    exchange.status = own.status;
+    return res.writeHead(own.status, { "content-type": own.type ?? "application/json" }).end(own.body);
+  }
+  const headers = { ...req.headers };
+  if (token && expired(token)) headers["x-access-token"] = aged(token);
+  const [answer, content] = await new Promise((resolve, reject) => {
+    const out = http.request(SERVER + req.url, { method: req.method, headers }, async (answer) => {
+      const chunks = [];
+      for await (const chunk of answer) chunks.push(chunk);
+      resolve([answer, Buffer.concat(chunks)]);
+    });
+    out.on("error", reject).end(body);
+  });
+  exchange.status = answer.statusCode;
+  exchange.answer = content.length ? JSON.parse(content) : undefined;
+  if (exchange.answer?.token) given.push(exchange.answer.token);
+  if ((await after(exchange)) === "lose") return res.destroy();
+  res.writeHead(answer.statusCode, answer.headers).end(content);
+});
+
+// aged gives the same access token as it is an hour later: the server finds a good signature and a past exp, and no
+// test waits.
+function aged(token) {
+  const [header, payload] = token.split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url"));
+  claims.iat -= 3600;
+  claims.exp -= 3600;
+  const text = header + "." + Buffer.from(JSON.stringify(claims)).toString("base64url");
+  return text + "." + createHmac("sha256", SECRET).update(text).digest("base64url");
+}
+
+// expireAll makes every access token that was given so far expire now.
+function expireAll() {
+  const now = new Set(given);
+  expired = (token) => now.has(token);
+}
+
+const count = (path) => seen.filter((x) => x.path === path).length;
+const refreshes = () => seen.filter((x) => x.path === "/refresh");
+
+// gate holds who waits at it until it has been opened.
+function gate() {
+  let open;
+  const opened = new Promise((resolve) => (open = resolve));
+  return { opened, open };
+}
+
+// storage is what localStorage is to the tabs of one browser.
+function storage() {
+  const kept = new Map();
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, String(value)),
+    removeItem: (key) => kept.delete(key),
+  };
+}
+
+// tab gives a wrapper and the codes of its onEnd.
+function tab(options = {}) {
+  const ends = [];
+  return Object.assign(connect(base, { onEnd: (code) => ends.push(code), ...options }), { ends });
+}
+const ok = async (api) => assert.equal((await api.fetch("/clientes")).status, 200);
+const rejects = (promise, code) => assert.rejects(promise, (error) => (assert.equal(error.code, code), true));
+
+// scene is a case, on a proxy that does nothing yet.
+function scene(name, run) {
+  test(name, { timeout: 60_000 }, async () => {
+    [seen, given] = [[], []];
+    expired = () => false;
+    before = after = () => {};
+    await run();
+  });
+}
+
+await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+const base = "http://127.0.0.1:" + proxy.address().port;
+proxy.unref();
+
+// ---- the cases
+
+scene("a login and a call", async () => {
+  const api = tab();
+  assert.equal((await api.login(USER1, PASSWORD)).user, USER1);
+  const response = await api.fetch("/clientes", {
+    method: "POST", headers: new Headers({ "Content-Type": "application/json" }), body: '{"name":"Ana"}',
+  });
+  assert.equal(response.status, 201);
+  assert.equal((await response.json()).name, "Ana");
+  assert.deepEqual(seen.map((x) => x.path), ["/login", "/clientes"]);
+});
+
+scene("a wrong password rejects, and a session that there was goes on", async () => {
+  const api = tab();
+  await rejects(api.login(USER1, "wrong"), "invalid_login");
+  await api.login(USER1, PASSWORD);
+  await rejects(api.login(USER1, "wrong"), "invalid_login");
+  await assert.rejects(api.login("", ""), (error) => error.code === "validation_failed" && error.errors.length === 2);
+  await ok(api);
+  assert.deepEqual(api.ends, []);
+});
+
+scene("twenty calls that find the token expired refresh once", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  expireAll();
+  const all = gate();
+  let refused = 0;
+  // The refresh is answered when every call has been refused but one, whose refusal comes when all is done.
+  const last = gate();
+  after = async (x) => {
+    if (x.path === "/clientes" && x.status === 401) {
+      refused++;
+      if (refused === 20) await last.opened;
+      if (refused === 19) all.open();
+    }
+    if (x.path === "/refresh") await all.opened;
+  };
+  const calls = Array.from({ length: 20 }, () => api.fetch("/clientes"));
+  let done = 0;
+  for (const call of calls) call.then(() => ++done === 19 && last.open());
+  for (const response of await Promise.all(calls)) assert.equal(response.status, 200);
+  assert.equal(refused, 20);
+  assert.equal(count("/refresh"), 1);
+  assert.equal(count("/clientes"), 40);
+});
+
+scene("a request is sent again as it was", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  expireAll();
+  const response = await api.fetch("/clientes", {
+    method: "POST", headers: { "Content-Type": "application/json", "X-Request-Id": "again" }, body: '{"name":"Bea"}',
+  });
+  assert.equal(response.status, 201);
+  assert.equal(response.headers.get("X-Request-Id"), "again");
+  const [first, second] = seen.filter((x) => x.path === "/clientes");
+  assert.deepEqual([first.status, second.status], [401, 201]);
+  assert.deepEqual(first.body, second.body);
+});
+
+scene("a token that is refused after a refresh too is answered, not refreshed for ever", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  expired = () => true;
+  const response = await api.fetch("/clientes");
+  assert.equal(response.status, 401);
+  assert.equal((await response.json()).code, "token_expired");
+  assert.equal(count("/refresh"), 1);
+});
+
+scene("a page that was reloaded goes on", async () => {
+  const shared = storage();
+  await tab({ storage: shared }).login(USER1, PASSWORD);
+  const api = tab({ storage: shared });
+  await Promise.all([ok(api), ok(api), ok(api)]);
+  assert.equal(count("/refresh"), 1);
+});
+
+scene("storage may be asynchronous", async () => {
+  const shared = storage();
+  const slow = Object.fromEntries(
+    Object.entries(shared).map(([name, f]) => [name, async (...args) => (await new Promise(setImmediate), f(...args))]),
+  );
+  const api = tab({ storage: slow });
+  await api.login(USER1, PASSWORD);
+  expireAll();
+  await ok(api);
+  expireAll();
+  await ok(api);
+  assert.deepEqual(refreshes().map((x) => x.status), [200, 200]);
+});
+
+scene("two tabs without locks refresh at once, and both go on", async () => {
+  const shared = storage();
+  const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  await ok(b);
+  for (let round = 1; round <= 3; round++) {
+    seen = [];
+    expireAll();
+    const both = gate();
+    before = async (x) => {
+      if (x.path !== "/refresh") return;
+      if (count("/refresh") === 2) both.open();
+      await both.opened;
+    };
+    await Promise.all([ok(a), ok(b), ok(a), ok(b)]);
+    const [one, two] = refreshes();
+    assert.equal(refreshes().length, 2);
+    assert.equal(one.body.refresh_token, two.body.refresh_token, "the same token at once");
+    assert.equal(one.answer.refresh_token, two.answer.refresh_token, "the same successor");
+    assert.equal(shared.getItem(KEY), one.answer.refresh_token);
+  }
+  assert.deepEqual([...a.ends, ...b.ends], []);
+});
+
+// withLocks runs a case in a browser that has Web Locks.
+async function withLocks(run) {
+  let last = Promise.resolve();
+  setNavigator({ locks: { request: (name, work) => (last = last.catch(() => {}).then(() => work({ name }))) } });
+  try {
+    await run();
+  } finally {
+    setNavigator({});
+  }
+}
+
+scene("two tabs with locks refresh one after the other", () => withLocks(async () => {
+  const shared = storage();
+  const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  await ok(b);
+  seen = [];
+  expireAll();
+  // The first refresh is answered when both tabs have been refused.
+  const refused = gate();
+  let under = 0, most = 0, n = 0;
+  before = (x) => {
+    if (x.path === "/refresh") most = Math.max(most, ++under);
+  };
+  after = async (x) => {
+    if (x.path === "/clientes" && x.status === 401 && ++n === 2) refused.open();
+    if (x.path !== "/refresh") return;
+    await refused.opened;
+    under--;
+  };
+  await Promise.all([ok(a), ok(b)]);
+  const [one, two] = refreshes();
+  assert.equal(refreshes().length, 2);
+  assert.equal(most, 1, "at the same time");
+  assert.equal(two.body.refresh_token, one.answer.refresh_token, "the second tab takes what the first one got");
+}));
+
+scene("with locks a login waits for the refresh of another tab, which else would write over it", () => withLocks(async () => {
+  const shared = storage();
+  const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  seen = [];
+  expireAll();
+  const asked = gate(), go = gate();
+  after = async (x) => {
+    if (x.path === "/refresh") asked.open(), await go.opened;
+  };
+  const call = ok(a);
+  await asked.opened;
+  const login = b.login(USER1, PASSWORD);
+  go.open();
+  await Promise.all([call, login]);
+  assert.deepEqual(seen.map((x) => x.path).filter((path) => path !== "/clientes"), ["/refresh", "/login"]);
+  assert.equal(shared.getItem(KEY), seen.find((x) => x.path === "/login").answer.refresh_token);
+}));
+
+scene("with locks a refresh that waited for a login of its tab is not needed any more", () => withLocks(async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  expireAll();
+  const asked = gate(), go = gate();
+  before = async (x) => {
+    if (x.path === "/login") asked.open(), await go.opened;
+  };
+  after = (x) => {
+    if (x.path === "/clientes" && x.status === 401) go.open();
+  };
+  const login = api.login(USER1, PASSWORD);
+  await asked.opened;
+  await ok(api);
+  await login;
+  assert.equal(count("/refresh"), 0);
+}));
+
+scene("with locks a call whose token was replaced meanwhile waits for nobody", () => withLocks(async () => {
+  const shared = storage();
+  const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  await ok(b);
+  expireAll();
+  const sent = gate(), late = gate(), asked = gate(), go = gate();
+  before = async (x) => {
+    if (x.path === "/clientes?limit=1" && count(x.path) === 1) sent.open(), await late.opened;
+  };
+  const call = a.fetch("/clientes?limit=1");
+  await sent.opened;
+  await ok(a);
+  after = async (x) => {
+    if (x.path === "/refresh") asked.open(), await go.opened;
+  };
+  const other = ok(b);
+  await asked.opened; // now b has the lock
+  late.open();
+  assert.equal((await call).status, 200);
+  go.open();
+  await other;
+}));
+
+scene("a lost answer of a refresh is given again", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  const first = shared.getItem(KEY);
+  expireAll();
+  after = (x) => (x.path === "/refresh" && count("/refresh") === 1 ? "lose" : undefined);
+  await Promise.all([ok(api), ok(api), ok(api)]);
+  assert.deepEqual(refreshes().map((x) => x.body.refresh_token), [first, first]);
+  assert.deepEqual(refreshes().map((x) => x.status), [200, 200]);
+  assert.deepEqual(api.ends, []);
+});
+
+scene("a network that stays away fails the call and loses nothing", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  const first = shared.getItem(KEY);
+  expireAll();
+  after = (x) => (x.path === "/refresh" ? "lose" : undefined);
+  await assert.rejects(api.fetch("/clientes"), TypeError);
+  assert.equal(count("/refresh"), 2);
+  assert.equal(shared.getItem(KEY), first);
+  after = () => {};
+  await ok(api);
+  assert.deepEqual(api.ends, []);
+});
+
+scene("a server that can not refresh now fails the call and loses nothing", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  const first = shared.getItem(KEY);
+  expireAll();
+  for (const [answer, code] of [
+    [{ status: 503, body: '{"message":"The store does not answer.","code":"store_unavailable"}' }, "store_unavailable"],
+    [{ status: 500, body: '{"message":"Oh.","code":"internal"}' }, "internal"],
+    [{ status: 502, type: "text/html", body: "<h1>Bad Gateway</h1>" }, undefined],
+    [{ status: 401, type: "text/html", body: "<h1>Who are you?</h1>" }, undefined],
+  ]) {
+    before = (x) => (x.path === "/refresh" ? answer : undefined);
+    await rejects(api.fetch("/clientes"), code);
+    assert.equal(shared.getItem(KEY), first);
+  }
+  before = () => {};
+  await ok(api);
+  assert.deepEqual(api.ends, []);
+});
+
+scene("after a logout calls reject, and nothing is sent", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  const other = tab({ storage: shared });
+  await ok(other);
+  await api.logout();
+  assert.equal(shared.getItem(KEY), null);
+  seen = [];
+  await rejects(api.fetch("/clientes"), "logged_out");
+  assert.deepEqual(seen, []);
+
+  // The other tab is told by its next call, once, and does not try to refresh.
+  const calls = Array.from({ length: 3 }, () => rejects(other.fetch("/clientes"), "token_revoked"));
+  await Promise.all(calls);
+  await rejects(other.fetch("/clientes"), "logged_out");
+  assert.deepEqual(other.ends, ["token_revoked"]);
+  assert.equal(count("/refresh"), 0);
+  assert.equal(count("/clientes"), 3);
+
+  await api.login(USER1, PASSWORD);
+  await ok(api);
+});
+
+scene("a logout ends a session whose access token the page does not have yet", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  await tab({ storage: shared }).logout();
+  await rejects(api.fetch("/clientes"), "token_revoked");
+});
+
+scene("a logout ends the session of the page and the one in the storage", async () => {
+  const shared = storage();
+  const [a, twin, b] = [tab({ storage: shared }), tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  await ok(twin);
+  await b.login(USER1, PASSWORD);
+  await a.logout();
+  await rejects(twin.fetch("/clientes"), "token_revoked");
+  await rejects(b.fetch("/clientes"), "token_revoked");
+});
+
+scene("a logout that did not come through can be repeated", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  before = (x) => (x.path === "/logout" ? { status: 503, body: '{"message":"Away.","code":"store_unavailable"}' } : undefined);
+  await rejects(api.logout(), "store_unavailable");
+  before = (x) => (x.path === "/logout" ? "lose" : undefined);
+  await assert.rejects(api.logout(), TypeError);
+  before = () => {};
+  await ok(api);
+  await api.logout();
+  await rejects(api.fetch("/clientes"), "logged_out");
+});
+
+scene("a logout while a refresh is under way is the end", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  expireAll();
+  const asked = gate(), go = gate();
+  after = async (x) => {
+    if (x.path === "/refresh") asked.open(), await go.opened;
+  };
+  const call = api.fetch("/clientes");
+  await asked.opened;
+  await api.logout();
+  go.open();
+  await rejects(call, "logged_out");
+  assert.equal(shared.getItem(KEY), null);
+  seen = [];
+  await rejects(api.fetch("/clientes"), "logged_out");
+  assert.deepEqual(seen, []);
+});
+
+scene("a login while a refresh is under way is what counts", async () => {
+  for (const name of [USER1, USER2]) {
+    const shared = storage();
+    const api = tab({ storage: shared });
+    await api.login(USER1, PASSWORD);
+    expireAll();
+    const asked = gate(), go = gate();
+    after = async (x) => {
+      if (x.path === "/refresh") asked.open(), await go.opened;
+    };
+    const call = api.fetch("/clientes");
+    await asked.opened;
+    await api.login(name, PASSWORD);
+    const { answer } = seen.findLast((x) => x.path === "/login");
+    go.open();
+    // What one user has sent is not sent again as another's.
+    if (name === USER1) assert.equal((await call).status, 200);
+    else await rejects(call, "user_changed");
+    assert.equal(shared.getItem(KEY), answer.refresh_token);
+    await ok(api);
+    assert.equal(seen.at(-1).token, answer.token);
+    assert.deepEqual(api.ends, []);
+  }
+});
+
+scene("everywhere ends the sessions of every device", async () => {
+  const [phone, laptop] = [tab(), tab()];
+  await phone.login(USER1, PASSWORD);
+  await laptop.login(USER1, PASSWORD);
+  expireAll(); // it needs a token that is good, and gets one
+  await laptop.logout({ everywhere: true });
+  assert.equal(count("/refresh"), 1);
+  expired = () => false;
+  await rejects(phone.fetch("/clientes"), "token_revoked");
+  await rejects(laptop.fetch("/clientes"), "logged_out");
+  assert.deepEqual([phone.ends, laptop.ends], [["token_revoked"], []]);
+});
+
+scene("a refresh token that is refused is the end, told once", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  const token = shared.getItem(KEY);
+  await tab({ storage: shared }).logout();
+  shared.setItem(KEY, token);
+  expireAll();
+  const all = gate();
+  let refused = 0;
+  after = async (x) => {
+    if (x.path === "/clientes" && ++refused === 5) all.open();
+    if (x.path === "/refresh") await all.opened;
+  };
+  await Promise.all(Array.from({ length: 5 }, () => rejects(api.fetch("/clientes"), "refresh_invalid")));
+  assert.deepEqual(api.ends, ["refresh_invalid"]);
+  assert.equal(count("/refresh"), 1);
+  assert.equal(shared.getItem(KEY), null);
+  await rejects(api.fetch("/clientes"), "logged_out");
+});
+
+scene("a page without a session is told to log in", async () => {
+  const api = tab();
+  await rejects(api.fetch("/clientes"), "refresh_invalid");
+  assert.deepEqual(api.ends, ["refresh_invalid"]);
+});
+
+scene("a tab whose session ended goes on with the login of another tab", async () => {
+  const shared = storage();
+  const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  const dead = shared.getItem(KEY);
+  await tab({ storage: shared }).logout();
+  shared.setItem(KEY, dead);
+  expireAll();
+  after = async (x) => {
+    if (x.path === "/refresh" && x.body.refresh_token === dead) await b.login(USER1, PASSWORD);
+  };
+  await ok(a);
+  assert.deepEqual(refreshes().map((x) => x.status), [401, 200]);
+  assert.deepEqual(a.ends, []);
+});
+
+scene("the end of a tab's session is not the end of a newer one's", async () => {
+  const shared = storage();
+  const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  await ok(b);
+  await a.logout();
+  await a.login(USER1, PASSWORD);
+  await rejects(b.fetch("/clientes"), "token_revoked");
+  expireAll();
+  await ok(a);
+
+  // Nor within one tab: the refusal of a call that was sent before the login comes after it.
+  seen = [];
+  const sent = gate(), go = gate();
+  before = async (x) => {
+    if (x.path === "/clientes?limit=1") sent.open(), await go.opened;
+  };
+  const late = a.fetch("/clientes?limit=1");
+  await sent.opened;
+  await a.logout();
+  await a.login(USER1, PASSWORD);
+  go.open();
+  await rejects(late, "token_revoked");
+  await ok(a);
+  assert.deepEqual(a.ends, []);
+});
+
+scene("a tab does not become somebody else", async () => {
+  const shared = storage();
+  const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
+  await a.login(USER1, PASSWORD);
+  await b.login(USER2, PASSWORD);
+  expireAll();
+  await rejects(a.fetch("/clientes"), "user_changed");
+  assert.deepEqual(a.ends, ["user_changed"]);
+  await ok(b);
+  assert.deepEqual(b.ends, []);
+});
+
+scene("a token of another secret is the end, and no reason to refresh", async () => {
+  const api = tab();
+  before = (x) => {
+    if (x.path !== "/login") return;
+    const token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI";
+    return { status: 200, body: JSON.stringify({ auth: true, token, user: { id: 1 } }) };
+  };
+  await api.login(USER1, PASSWORD);
+  await rejects(api.fetch("/clientes"), "token_invalid");
+  await rejects(api.fetch("/clientes"), "logged_out");
+  assert.deepEqual(api.ends, ["token_invalid"]);
+  assert.equal(count("/refresh"), 0);
+});
+
+scene("other refusals are the caller's", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  assert.equal((await api.fetch("/nowhere")).status, 404);
+  assert.equal((await api.fetch("/users/1/sessions", { method: "DELETE" })).status, 403);
+  assert.equal((await api.fetch("/login", { method: "POST", body: "user=ana&password=wrong",
+    headers: { "Content-Type": "application/x-www-form-urlencoded" } })).status, 401);
+  before = (x) => (x.path === "/clientes" ? { status: 401, type: "text/html", body: "<h1>Proxy</h1>" } : undefined);
+  assert.equal(await (await api.fetch("/clientes")).text(), "<h1>Proxy</h1>");
+  assert.equal(count("/refresh"), 0);
+  assert.deepEqual(api.ends, []);
+});
+
+scene("in cookie mode the page never has the refresh token", async () => {
+  // A browser's part: the cookies of one browser, for requests with credentials, and the page's origin.
+  const jar = new Map();
+  const plain = globalThis.fetch;
+  globalThis.fetch = async (url, options) => {
+    const headers = new Headers(options.headers);
+    headers.set("origin", SERVER);
+    const include = options.credentials === "include";
+    if (include && jar.size) headers.set("cookie", [...jar].map(([name, value]) => name + "=" + value).join("; "));
+    const response = await plain(url, { ...options, headers });
+    for (const cookie of include ? response.headers.getSetCookie() : []) {
+      const [, name, value] = cookie.match(/^([^=]+)=([^;]*)/);
+      if (/Max-Age=0/i.test(cookie)) jar.delete(name);
+      else jar.set(name, value);
+    }
+    return response;
+  };
+  try {
+    const shared = storage();
+    const [a, b] = [tab({ cookie: true, storage: shared }), tab({ cookie: true })];
+    await a.login(USER1, PASSWORD);
+    assert.equal(shared.getItem(KEY), null);
+    assert.equal(seen[0].answer.refresh_token, undefined);
+    assert.deepEqual([...jar.keys()], ["clientes_refresh"]);
+    await ok(a);
+    await ok(b);
+    assert.equal(count("/refresh"), 1, "the other tab has the cookie");
+    assert.ok(seen.filter((x) => x.path === "/clientes").every((x) => x.cookie === undefined));
+
+    seen = [];
+    expireAll();
+    const both = gate();
+    before = async (x) => {
+      if (x.path === "/refresh" && count("/refresh") === 2) both.open();
+      if (x.path === "/refresh") await both.opened;
+    };
+    await Promise.all([ok(a), ok(b)]);
+    before = () => {};
+    assert.equal(new Set(refreshes().map((x) => x.cookie)).size, 1);
+
+    seen = [];
+    expireAll();
+    after = (x) => (x.path === "/refresh" && count("/refresh") === 1 ? "lose" : undefined);
+    await ok(a);
+    after = () => {};
+    assert.equal(count("/refresh"), 2);
+
+    await a.logout();
+    assert.equal(jar.size, 0);
+    seen = [];
+    await rejects(a.fetch("/clientes"), "logged_out");
+    assert.deepEqual(seen, []);
+    expired = () => false;
+    await rejects(b.fetch("/clientes"), "token_revoked");
+  } finally {
+    globalThis.fetch = plain;
+  }
+});
