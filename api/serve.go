@@ -33,7 +33,7 @@ func serve[In, Out any, P interface {
 }](s *Server, status int, f func(context.Context, In) (Out, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		var in In
-		if err := P(&in).decode(&request{c, s}); err != nil {
+		if err := s.decode(c, P(&in)); err != nil {
 			s.fail(c, err)
 			return
 		}
@@ -45,6 +45,13 @@ func serve[In, Out any, P interface {
 		}
 		s.reply(c, status, out)
 	}
+}
+
+// decode takes an input from the request, and gives back what its body was reserved.
+func (s *Server) decode(c *gin.Context, in interface{ decode(*request) error }) error {
+	r := &request{Context: c, server: s}
+	defer func() { s.bodies.Release(r.reserved) }()
+	return in.decode(r)
 }
 
 // nothing is the input of a route that takes none, and the output of one that answers without a body.
@@ -135,7 +142,8 @@ func (s *Server) fail(c *gin.Context, err error) {
 // request is what a decode method reads from.
 type request struct {
 	*gin.Context
-	server *Server
+	server   *Server
+	reserved int64 // of Server.bodies
 }
 
 // caller gives the verified caller of a route that is not for anybody.
@@ -241,8 +249,8 @@ const (
 	// smallBody is what any number of requests may send at once, in bytes.
 	smallBody = 64 << 10
 
-	// maxBodies is what the larger ones may come to together, in bytes: strangers who hold back the end of theirs
-	// must not take memory without bound.
+	// maxBodies is what the larger ones may come to together until they are decoded, in bytes: strangers who hold
+	// back the end of theirs must not take memory without bound.
 	maxBodies = 64 << 20
 )
 
@@ -256,7 +264,7 @@ func (r *request) read() ([]byte, error) {
 		if !r.server.bodies.TryAcquire(length) {
 			return nil, errTooManyBodies
 		}
-		defer r.server.bodies.Release(length)
+		r.reserved += length
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(r.Writer, r.Request.Body, maxBody))
 	var tooLarge *http.MaxBytesError
