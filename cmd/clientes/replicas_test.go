@@ -84,7 +84,7 @@ func (d *durations) String() string {
 // fleet is several processes that serve from one database.
 type fleet struct {
 	databaseURL string
-	secret      []string // settings that every process gets
+	secret      []string // settings that say which secrets are good
 	client      *http.Client
 
 	mu      sync.RWMutex
@@ -337,17 +337,18 @@ func (w *watch) settled(t *testing.T, v verdict, after time.Time) (since time.Ti
 	return since
 }
 
-// neverYesAgain fails the test if the process went back to yes after it had said anything else.
-func (w *watch) neverYesAgain(t *testing.T, until time.Time) {
+// neverYesAgain fails the test if the process went back to yes, until then, after it had said no, or after it had
+// said since the database was gone that it can not know. Before that a machine that is too busy may say so.
+func (w *watch) neverYesAgain(t *testing.T, gone, until time.Time) {
 	t.Helper()
 	var other *saying
 	for _, s := range w.all(t) {
 		switch {
 		case s.given.After(until):
 			return
-		case s.verdict != yes:
+		case s.verdict == no || s.verdict == unknown && s.asked.After(gone):
 			other = &s
-		case other != nil:
+		case s.verdict == yes && other != nil:
 			t.Errorf("a process said %q at %v and yes at %v", other.verdict, other.given, s.asked)
 			return
 		}
@@ -396,7 +397,7 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 					for i, w := range watches {
 						eventually(t, "a process refuses the token", func() bool { return w.said(t, no, told) > 0 })
 						w.end()
-						w.neverYesAgain(t, time.Now())
+						w.neverYesAgain(t, time.Now(), time.Now())
 						f.want(t, f.servers[i], token, no)
 						if kind == "logout" && i == n%len(watches) {
 							continue // it knew before it answered
@@ -442,6 +443,7 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 
 			before := time.Now()
 			stop()
+			gone := time.Now()
 			for i, s := range f.servers {
 				eventually(t, "it does not know", func() bool { return ofLive[i].said(t, unknown, before) >= 20 })
 				forged := live.Refresh[:len(live.Refresh)-2] + "AA"
@@ -470,7 +472,7 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 				recovered.add(max(0, w.settled(t, yes, starting).Sub(backAt)))
 				w.end()
 				ofEnded[i].end()
-				w.neverYesAgain(t, starting)
+				w.neverYesAgain(t, gone, starting)
 				last := before
 				for _, s := range w.all(t) {
 					if s.verdict == yes && s.given.Before(starting) {
@@ -676,8 +678,8 @@ func TestProcessesAreCutOff(t *testing.T) {
 			ofLive = append(ofLive, f.watch(t, s, live.Token))
 			ofVictim = append(ofVictim, f.watch(t, s, victim.Token))
 			ofEnded = append(ofEnded, f.watch(t, s, ended.Token))
-			cut[i] = time.Now()
 			cables[i].cut(how)
+			cut[i] = time.Now()
 		}
 		for i := range hows {
 			eventually(t, "it does not know", func() bool { return ofVictim[i].said(t, unknown, cut[i]) > 0 })
@@ -701,8 +703,8 @@ func TestProcessesAreCutOff(t *testing.T) {
 			crowd = append(crowd, f.watch(t, f.servers[1+i], victim.Token), f.watch(t, f.servers[1+i], live.Token))
 			learnt[i].add(crowd[len(crowd)-2].settled(t, no, joinedAt).Sub(joinedAt))
 			recovered[i].add(crowd[len(crowd)-1].settled(t, yes, joinedAt).Sub(joinedAt))
-			ofVictim[i].neverYesAgain(t, time.Now())
-			ofLive[i].neverYesAgain(t, joinedAt)
+			ofVictim[i].neverYesAgain(t, cut[i], time.Now())
+			ofLive[i].neverYesAgain(t, cut[i], joinedAt)
 			last := cut[i]
 			for _, s := range ofLive[i].all(t) {
 				if s.verdict == yes && s.given.Before(joinedAt) {
@@ -759,7 +761,7 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 			recovered[i].add(fresh.settled(t, no, joinedAt).Sub(joinedAt))
 			fresh.end()
 			w.end()
-			w.neverYesAgain(t, time.Now())
+			w.neverYesAgain(t, told, time.Now())
 			last := told
 			for _, s := range w.all(t) {
 				if s.verdict == yes {
@@ -861,16 +863,16 @@ func (c *tab) do(ctx context.Context, method, path, token string, body any) (ans
 func (c *tab) run(ctx context.Context) error {
 	for n := 0; ctx.Err() == nil; n++ {
 		for range 4 {
-			time.Sleep(2 * time.Millisecond) // it is a person
+			time.Sleep(5 * time.Millisecond) // leaves the processors to the processes
 			if a, err := c.do(ctx, "GET", "/clientes", c.access, nil); ctx.Err() == nil && (err != nil || a.status != 200) {
-				return fmt.Errorf("a list: %v, %w", a, err)
+				return fmt.Errorf("a list: %v, %v", a, err)
 			}
 		}
 		a, err := c.do(ctx, "POST", "/refresh", "", refreshBody{c.refresh})
 		switch {
 		case ctx.Err() != nil:
 		case err != nil || a.status != 200:
-			return fmt.Errorf("a refresh: %v, %w", a, err)
+			return fmt.Errorf("a refresh: %v, %v", a, err)
 		case n%3 > 0:
 			c.access, c.refresh = a.Token, a.Refresh
 			c.refreshes.Add(1)
@@ -949,7 +951,7 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	for _, c := range tabs {
 		requests, refreshes, retries = requests+c.requests, refreshes+c.refreshes.Load(), retries+c.retries
 	}
-	t.Logf("%d restarts under %d answered requests, %d of them refreshes that were kept, %d tried again elsewhere: no 401",
+	t.Logf("%d restarts under %d answered requests, %d of them refreshes that were kept, %d tried again elsewhere",
 		restarts, requests, refreshes, retries)
 }
 
