@@ -1,0 +1,310 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+const (
+	testGrace = 30 * time.Second
+	testIdle  = 30 * time.Minute
+	testMax   = 24 * time.Hour
+)
+
+// holder is somebody who has a refresh token of the one session of a walk.
+type holder struct{ token int64 }
+
+// walk is a session, and how late it is.
+type walk struct {
+	session store.Session
+	now     time.Time
+}
+
+func newWalk() walk {
+	return walk{store.Session{CreatedAt: noon, RotatedAt: noon, LastUsedAt: noon, ExpiresAt: noon.Add(testIdle)}, noon}
+}
+
+// use presents a token. It gives the successor, and whether there was one.
+func (w *walk) use(token int64) (int64, rotation) {
+	var how rotation
+	w.session, how = rotate(w.session, token, w.now, testGrace, testIdle, testMax)
+	return w.session.Counter, how
+}
+
+func (w *walk) later(d time.Duration) { w.now = w.now.Add(d) }
+
+func good(how rotation) bool { return how == rotated || how == again || how == renewed }
+
+// everyOrder calls try with every sequence of these steps of that length.
+func everyOrder[S any](steps []S, length int, try func([]S)) {
+	order := make([]S, length)
+	var fill func(int)
+	fill = func(i int) {
+		if i == length {
+			try(order)
+			return
+		}
+		for _, s := range steps {
+			order[i] = s
+			fill(i + 1)
+		}
+	}
+	fill(0)
+}
+
+// TestNobodyIsLoggedOutByHisOwnRetries walks through every order of what happens to an honest client: answers that
+// arrive, answers that are lost, two tabs that refresh together, short waits and long ones.
+func TestNobodyIsLoggedOutByHisOwnRetries(t *testing.T) {
+	type step struct {
+		name string
+		do   func(*walk, *holder) bool
+	}
+	refresh := func(w *walk, h *holder, arrives bool) bool {
+		next, how := w.use(h.token)
+		if arrives {
+			h.token = next
+		}
+		return good(how)
+	}
+	steps := []step{
+		{"refresh", func(w *walk, h *holder) bool { return refresh(w, h, true) }},
+		{"lost", func(w *walk, h *holder) bool { return refresh(w, h, false) }},
+		{"two tabs", func(w *walk, h *holder) bool {
+			first, how := w.use(h.token)
+			w.later(time.Second)
+			second, how2 := w.use(h.token)
+			h.token = second
+			return good(how) && good(how2) && first == second
+		}},
+		{"soon", func(w *walk, _ *holder) bool { w.later(time.Second); return true }},
+		{"later", func(w *walk, _ *holder) bool { w.later(testGrace); return true }},
+	}
+	orders := 0
+	everyOrder(steps, 7, func(order []step) {
+		orders++
+		w, h := newWalk(), new(holder)
+		for i, s := range order {
+			if !s.do(&w, h) {
+				var names []string
+				for _, s := range order[:i+1] {
+					names = append(names, s.name)
+				}
+				t.Fatalf("logged out by %s", strings.Join(names, ", "))
+			}
+		}
+	})
+	if orders != 78125 {
+		t.Errorf("%d orders", orders)
+	}
+}
+
+// TestThiefAndVictimDoNotBothGoOn walks through every order in which a thief, who has a copy of the token, and its
+// owner come, outside the grace: of the two the first to come is out at its second time at the latest, and with it
+// the session.
+func TestThiefAndVictimDoNotBothGoOn(t *testing.T) {
+	for before := range 3 { // refreshes before the theft
+		for _, lost := range []bool{false, true} { // whether the owner's last answer before it was lost
+			everyOrder([]int{0, 1}, 9, func(order []int) {
+				w := newWalk()
+				var people [2]holder
+				for range before {
+					people[0].token, _ = w.use(people[0].token)
+					w.later(testGrace)
+				}
+				if lost {
+					w.use(people[0].token)
+					w.later(testGrace)
+				}
+				people[1] = people[0]
+				first, both, over := -1, false, false
+				for i, who := range order {
+					next, how := w.use(people[who].token)
+					if over && good(how) {
+						t.Fatalf("%v: the session lives again at %d", order, i)
+					}
+					if good(how) {
+						if both && who == first {
+							t.Fatalf("%v: both go on at %d", order, i)
+						}
+						people[who].token = next
+						if first < 0 {
+							first = who
+						}
+						both = both || who != first
+					} else {
+						over = true
+						if how == stolen && w.session.EndedAt.IsZero() {
+							t.Fatalf("%v: a theft at %d ends nothing", order, i)
+						}
+					}
+					w.later(testGrace)
+				}
+			})
+		}
+	}
+}
+
+func TestRotationHonoursTheEnds(t *testing.T) {
+	w := newWalk()
+	w.session.EndedAt = noon
+	if _, how := w.use(0); how != refused {
+		t.Errorf("after a logout: %d", how)
+	}
+	w = newWalk()
+	w.later(testIdle - time.Millisecond)
+	if _, how := w.use(0); how != rotated {
+		t.Errorf("just before the idle end: %d", how)
+	}
+	w.later(testIdle)
+	if _, how := w.use(1); how != refused {
+		t.Errorf("at the idle end: %d", how)
+	}
+	if !w.session.EndedAt.IsZero() {
+		t.Error("a session that expired was ended as stolen")
+	}
+	w = newWalk()
+	token := int64(0)
+	for w.now.Before(noon.Add(testMax)) {
+		var how rotation
+		if token, how = w.use(token); !good(how) {
+			t.Fatalf("after %s: %d", w.now.Sub(noon), how)
+		}
+		if w.session.ExpiresAt.After(noon.Add(testMax)) {
+			t.Fatalf("it would end at %s", w.session.ExpiresAt)
+		}
+		w.later(20 * time.Minute)
+	}
+	if _, how := w.use(token); how != refused {
+		t.Errorf("at the absolute end: %d", how)
+	}
+}
+
+func TestRefreshTokensFollowTheSecret(t *testing.T) {
+	old, err := newKey(testSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := old.refreshToken(testSession, 7)
+	if len(token) > MaxRefreshToken || !isTokenText(token) {
+		t.Errorf("the token is %q", token)
+	}
+	of := func(secret string, previous ...string) *tokens {
+		tk, err := newTokens(secret, previous, "clientes", "clientes", time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tk
+	}
+	for _, tk := range []*tokens{of(testSecret), of(otherSecret, testSecret), of(testSecret, otherSecret)} {
+		if id, n, ok := tk.parseRefresh(token); id != testSession || n != 7 || !ok {
+			t.Errorf("read as %q, %d, %t", id, n, ok)
+		}
+	}
+	if _, _, ok := of(otherSecret).parseRefresh(token); ok {
+		t.Error("a secret that is no longer configured is taken")
+	}
+	if strings.Contains(token, testSecret) || string(old.refresh) == testSecret {
+		t.Error("the secret itself signs")
+	}
+	// What signs access tokens does not sign refresh tokens.
+	text := testSession + ".7"
+	if _, _, ok := of(testSecret).parseRefresh(text + "." + sign(sha256.New, testSecret, text)); ok {
+		t.Error("a token under the secret itself is taken")
+	}
+}
+
+func FuzzParseRefresh(f *testing.F) {
+	tk := testTokens(f)
+	f.Add(tk.keys[0].refreshToken(testSession, 1))
+	f.Add(testSession + ".1.AAAA")
+	f.Fuzz(func(t *testing.T, token string) {
+		id, n, ok := tk.parseRefresh(token)
+		if ok && tk.keys[0].refreshToken(id, n) != token {
+			t.Errorf("%q is taken for %q, %d", token, id, n)
+		}
+	})
+}
+
+// TestTheRowsOfOldSessionsGo runs the cleaning over a real store.
+func TestTheRowsOfOldSessionsGo(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		p := start(t, e, url)
+		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		now := time.Now()
+		for i := range cleanBatch + 1 {
+			old := now.Add(-2 * keepDead)
+			_, err := p.store.CreateSession(t.Context(), store.Session{
+				ID: fmt.Sprint(i), UserID: u.ID, CreatedAt: old, LastUsedAt: old, RotatedAt: old, ExpiresAt: old, TokenExp: old,
+			}, u.Generation)
+			must(t, err)
+		}
+		g, err := p.Login(t.Context(), LoginRequest{User: "ana", Password: password})
+		must(t, err)
+		again := start(t, e, url) // cleans at its start
+		eventually(t, "the old rows are gone", func() bool {
+			_, first := p.store.Session(t.Context(), "0")
+			_, last := p.store.Session(t.Context(), fmt.Sprint(cleanBatch))
+			return errors.Is(first, store.ErrNotFound) && errors.Is(last, store.ErrNotFound)
+		})
+		must(t, again.says(t, g.Token))
+		_, err = again.Refresh(t.Context(), g.RefreshToken)
+		must(t, err)
+	})
+}
+
+// BenchmarkDenyList tells what a million ended sessions cost: bytes an entry, the time of a look-up, and the time of
+// checking a token with them beside that without.
+func BenchmarkDenyList(b *testing.B) {
+	const entries = 1_000_000
+	id := func(i int) (s sessionID) {
+		binary.LittleEndian.PutUint64(s[:], uint64(i)*0x9E3779B97F4A7C15) // spread as random ids are
+		binary.LittleEndian.PutUint64(s[8:], uint64(i))
+		return s
+	}
+	memory := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := memory()
+	var full denyList
+	for i := range entries {
+		full.add(id(i), noon)
+	}
+	bytes := float64(memory()-before) / entries
+	b.Run("look-up", func(b *testing.B) {
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			if !full.has(id(i % entries)) {
+				b.Fatal("forgotten")
+			}
+		}
+		b.ReportMetric(bytes, "B/entry")
+	})
+	check := func(list *denyList) func(b *testing.B) {
+		tk := testTokens(b)
+		token := forge(testSecret, plainHeader, payload())
+		return func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				v, err := tk.verify(token)
+				if err != nil || list != nil && list.has(v.session) {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	b.Run("check without", check(nil))
+	b.Run("check with", check(&full))
+	runtime.KeepAlive(&full)
+}
