@@ -119,7 +119,11 @@ func locked(ctx context.Context, config *pgx.ConnConfig, do func(context.Context
 			case <-doing.Done():
 				return
 			}
-			if err := conn.Ping(ctx); err != nil {
+			// On a network that swallows everything it would hang for longer than the server keeps the lock.
+			beat, cancel := context.WithTimeout(ctx, lockLease-lockBeat)
+			err := conn.Ping(beat)
+			cancel()
+			if err != nil {
 				stop(fmt.Errorf("the lock was lost: %w", engineError(ctx, conn, err)))
 			}
 		}
@@ -142,6 +146,9 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	if err := checkKnown(has); err != nil {
 		return err
 	}
+	if err := checkEncoding(ctx, config); err != nil {
+		return err
+	}
 
 	// goose notes when it applied a migration as the time of day of the session.
 	config = config.Copy()
@@ -159,6 +166,24 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	}
 	_, err = provider.Up(ctx)
 	return engineError(ctx, nil, err)
+}
+
+// checkEncoding refuses a database that keeps text as something else than UTF-8: most of it would not fit, and
+// what does would come back as other characters.
+func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
+	conn, err := connect(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer disconnect(ctx, conn)
+	var encoding string
+	if err := conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil {
+		return fmt.Errorf("read the encoding: %w", engineError(ctx, conn, err))
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("its encoding is %s, and UTF8 is needed: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+	}
+	return nil
 }
 
 // leased gives connections whose transactions last no longer than the lock when their process falls silent.

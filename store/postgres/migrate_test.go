@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/url"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -249,4 +251,25 @@ func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
 		t.Error(err)
 	}
 	wantReady(t, url)
+}
+
+func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t)
+	conn, err := pgx.Connect(t.Context(), cluster.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(cluster.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/latin"
+	if err := postgres.Migrate(t.Context(), u.String()); err == nil || !strings.Contains(err.Error(), "LATIN1") {
+		t.Errorf("got %v", err)
+	}
 }

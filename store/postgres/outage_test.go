@@ -315,6 +315,74 @@ func TestTooManyConnectionsIsUnavailable(t *testing.T) {
 	}
 }
 
+// Limits that the administrator set end a statement and leave the connection open.
+func TestWhatTheServerWillNotDoNowIsUnavailable(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{"statement_timeout = '50ms'", "lock_timeout = '50ms'", "default_transaction_read_only = on"} {
+		url := postgrestest.Migrated(t, postgres.Migrate)
+		c, err := open(t, url).CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := beside(t, url)
+		if _, err := conn.Exec(t.Context(), "BEGIN; SELECT FROM clientes FOR UPDATE"); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, url, "ALTER DATABASE "+ask[string](t, conn, "SELECT current_database()")+" SET "+setting)
+		s := open(t, url)
+		_, err = s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) { return c, nil })
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: got %v", setting, err)
+		}
+		if got, err := s.Cliente(t.Context(), c.ID); err != nil || got != c {
+			t.Errorf("%s: reading on gave %+v, %v", setting, got, err)
+		}
+	}
+}
+
+// A connection costs the server a process: what ends without a commit gives it back in order.
+func TestWhatIsNotWrittenCostsNoConnection(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s := open(t, with(t, url, "pool_max_conns", "1"))
+	c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana", Email: "ana@example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch := beside(t, url)
+	backend := func() int {
+		t.Helper()
+		return ask[int](t, watch, `
+			SELECT min(pid)
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	}
+	before := backend()
+	update := func(id int64, change func(store.Cliente) (store.Cliente, error)) func() {
+		return func() { s.UpdateCliente(t.Context(), id, change) }
+	}
+	for what, call := range map[string]func(){
+		"an unknown id": update(c.ID+1, func(c store.Cliente) (store.Cliente, error) { return c, nil }),
+		"no change":     update(c.ID, func(c store.Cliente) (store.Cliente, error) { return c, nil }),
+		"a refusal":     update(c.ID, func(c store.Cliente) (store.Cliente, error) { return c, errors.New("no") }),
+		"a conflict": func() {
+			if _, err := s.CreateCliente(t.Context(), store.Cliente{Email: c.Email}); err == nil {
+				t.Error("the conflict was kept")
+			}
+		},
+		"a panic": func() {
+			defer func() { recover() }()
+			update(c.ID, func(c store.Cliente) (store.Cliente, error) { panic("boom") })()
+		},
+	} {
+		call()
+		if now := backend(); now != before {
+			t.Errorf("%s cost a connection", what)
+			before = now
+		}
+	}
+}
+
 func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[string]int{"": 16, "3": 3} {
@@ -346,15 +414,13 @@ func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 				}
 			})
 		}
-		for range want {
-			<-entered
-		}
+		until(t, "the pool is in use", func() bool { return len(entered) >= want })
 		n := ask[int](t, beside(t, url), `
 			SELECT count(*)
 			FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-		if n != want || len(entered) != 0 {
-			t.Errorf("with %q there are %d connections and %d more calls, want %d", size, n, len(entered), want)
+		if n != want || len(entered) != want {
+			t.Errorf("with %q there are %d connections and %d calls, want %d", size, n, len(entered), want)
 		}
 		close(leave)
 		holding.Wait()
