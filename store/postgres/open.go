@@ -30,6 +30,10 @@ import (
 // this long waits in a queue that no client will sit out, and would only make it longer.
 const patience = 5 * time.Second
 
+// connectPatience is how long an attempt to connect may take where the URL does not say (connect_timeout). Attempts
+// that began while the network was silent hold places in the pool, and so put off the end of the outage.
+const connectPatience = time.Second
+
 // usualConns is the size of the pool where the URL says none. More than pgx's own 4, which cost a third of
 // the creates on two processors, since a connection that waits for a commit is idle; and few enough for
 // half a dozen processes on a server with the default of 100.
@@ -103,7 +107,7 @@ func configOf(databaseURL string) (*pgxpool.Config, error) {
 	// A call stops waiting for a new connection when its patience ends, but the attempt goes on and holds
 	// a place in the pool: without this for two minutes, when the server's machine is gone.
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = patience
+		config.ConnConfig.ConnectTimeout = connectPatience
 	}
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
@@ -150,6 +154,7 @@ func parse(databaseURL string) (*pgxpool.Config, error) {
 func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, patience, store.ErrUnavailable)
 	defer cancel()
+	defer s.distrust(ctx)
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return v, connectError(ctx, err)
@@ -164,6 +169,18 @@ func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Co
 			var none T
 			return none, err
 		}
+	}
+}
+
+// distrust drops the pool's idle connections when a call that has come to its end got no answer in time, and not for
+// want of a free connection: the line has gone silent, as when a firewall forgets it, and each of the others would
+// cost the next callers as long to find out.
+func (s *Store) distrust(ctx context.Context) {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return
+	}
+	if stat := s.pool.Stat(); stat.AcquiredConns() < stat.MaxConns() {
+		s.pool.Reset()
 	}
 }
 
