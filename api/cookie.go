@@ -9,7 +9,7 @@ import (
 	"github.com/rs/cors"
 )
 
-// preflightAge is for how long browsers may keep the answer to a preflight; none keeps it longer than two hours.
+// preflightAge is for how long browsers may keep the answer to a preflight.
 const preflightAge = 2 * time.Hour
 
 // cookieName is the name of the cookie of refresh tokens. The prefix makes browsers refuse it unless it came over
@@ -23,13 +23,16 @@ func (s *Server) cookieName() string {
 
 func (s *Server) secure() bool { return s.cfg.PublicURL.Scheme == "https" }
 
-// cookieToken gives the refresh token of the cookie, "" if there is none.
-func (s *Server) cookieToken(r *http.Request) string {
-	c, err := r.Cookie(s.cookieName())
-	if err != nil {
-		return ""
+// cookieTokens gives the refresh tokens of the cookies of that name, nil if there are none. Several come where servers
+// share a host, as on a developer's machine.
+func (s *Server) cookieTokens(r *http.Request) []string {
+	var tokens []string
+	for _, c := range r.CookiesNamed(s.cookieName()) {
+		if c.Value != "" {
+			tokens = append(tokens, c.Value)
+		}
 	}
-	return c.Value
+	return tokens
 }
 
 // refreshCookie makes the cookie for a refresh token that is good for so long; for none it clears the cookie.
@@ -37,7 +40,7 @@ func (s *Server) refreshCookie(token string, goodFor time.Duration) *http.Cookie
 	c := &http.Cookie{
 		Name: s.cookieName(), Value: token, Path: "/",
 		HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteStrictMode,
-		MaxAge: int(goodFor / time.Second),
+		MaxAge: max(1, int(goodFor/time.Second)), // 0 would be a cookie without an end
 	}
 	if token == "" {
 		c.MaxAge = -1
@@ -58,7 +61,7 @@ func (s *Server) checkOrigin(c *gin.Context) {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return
 	}
-	if s.cookieToken(c.Request) == "" {
+	if s.cookieTokens(c.Request) == nil {
 		return
 	}
 	if err := s.ownOrigin(c.Request.Header); err != nil {

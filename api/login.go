@@ -22,6 +22,8 @@ const maxUserAgent = 256
 type loginInput struct {
 	auth.LoginRequest
 	cookie bool // the refresh token goes into a cookie
+
+	strangeCookie bool // the member is of another type
 }
 
 func (in *loginInput) decode(r *request) error {
@@ -63,6 +65,7 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	}
 	in.User, in.Password = stringOf(members.User), stringOf(members.Password)
 	in.cookie = members.Cookie.Kind() == 't'
+	in.strangeCookie = members.Cookie != nil && !strings.ContainsRune("tfn", rune(members.Cookie.Kind()))
 	return nil
 }
 
@@ -114,6 +117,9 @@ func (in *loginInput) validate() error {
 	}
 	need("user", in.User)
 	need("password", in.Password)
+	if in.strangeCookie {
+		e.Fields = append(e.Fields, store.FieldError{Field: "cookie", Code: "invalid_type", Message: "The cookie is true or false."})
+	}
 	if e.Fields != nil {
 		return &e
 	}
@@ -189,13 +195,14 @@ func (in *refreshInput) decode(r *request) error {
 			return err
 		}
 	}
-	if in.token = members.RefreshToken.text; in.token == "" {
-		in.token = r.server.cookieToken(r.Request)
-		in.cookie = true
+	if in.token = members.RefreshToken.text; in.token != "" {
+		return nil
 	}
-	if in.token == "" {
+	cookies := r.server.cookieTokens(r.Request)
+	if cookies == nil {
 		return errRefreshMissing
 	}
+	in.token, in.cookie = cookies[0], true
 	return nil
 }
 
@@ -218,33 +225,42 @@ type logoutInput struct {
 
 func (in *logoutInput) decode(r *request) error {
 	in.access = givenTokens(r.Request.Header)
-	if token := r.server.cookieToken(r.Request); token != "" {
-		in.refresh = append(in.refresh, token)
+	if in.refresh = r.server.cookieTokens(r.Request); in.refresh != nil {
 		in.cookie = r.server.refreshCookie("", 0)
-	}
-	if _, err := r.media([]string{mediaJSON}); err != nil {
-		return nil // the tutorial's clients send a form, or what fetch makes of nothing: it names no token
-	}
-	_, body, err := r.body(mediaJSON)
-	if err != nil || len(body) == 0 || string(body) == "null" {
-		in.fault = err
-		return nil
 	}
 	var members struct {
 		RefreshToken optionalText `json:"refresh_token"`
 		Everywhere   bool         `json:"everywhere"`
 	}
-	if in.fault = r.unmarshal(body, &members); in.fault != nil {
-		return nil
+	body, err := r.read()
+	media, wrong := r.media([]string{mediaJSON, mediaForm})
+	switch {
+	case err != nil:
+		in.fault = err
+	case len(body) == 0 || string(body) == "null":
+	case media == mediaForm:
+		if form, err := url.ParseQuery(string(body)); err == nil {
+			members.RefreshToken.text, members.Everywhere = form.Get("refresh_token"), form.Get("everywhere") == "true"
+		}
+	case media == mediaJSON:
+		in.fault = r.unmarshal(body, &members)
+	case r.Request.Header.Get("Content-Encoding") != "":
+		in.fault = wrong // it may name a token
+	default:
+		// fetch says text/plain of every string. What is no JSON names no token.
+		if r.unmarshal(body, &members) != nil {
+			members.RefreshToken.text, members.Everywhere = "", false
+		}
 	}
 	if members.RefreshToken.text != "" {
 		in.refresh = append(in.refresh, members.RefreshToken.text)
 	}
-	if in.everywhere = members.Everywhere; in.everywhere {
+	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
 		// It needs one good token, as any protected route does.
-		_, err = bearerToken(r.Request.Header)
+		_, in.fault = bearerToken(r.Request.Header)
+		in.everywhere = in.fault == nil
 	}
-	return err
+	return nil
 }
 
 // logoutView is the tutorial's answer.
@@ -261,10 +277,10 @@ func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error)
 	errs := []error{in.fault}
 	if in.everywhere {
 		caller, err := s.cfg.Auth.Authenticate(ctx, in.access[0])
-		if err != nil {
-			return logoutView{}, err
+		if err == nil {
+			err = s.cfg.Auth.LogoutEverywhere(ctx, caller.UserID)
 		}
-		errs = append(errs, s.cfg.Auth.LogoutEverywhere(ctx, caller.UserID))
+		errs = append(errs, err)
 	}
 	for _, token := range in.access {
 		errs = append(errs, s.cfg.Auth.Logout(ctx, token))

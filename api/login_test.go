@@ -101,6 +101,8 @@ func TestLoginBodies(t *testing.T) {
 		{"null", "", `{"user":null,"password":null}`, 422, "validation_failed", "user:required password:required"},
 		{"numbers", "", `{"user":1,"password":2}`, 422, "validation_failed", "user:required password:required"},
 		{"objects", "", `{"user":{"$ne":""},"password":{"$gt":""}}`, 422, "validation_failed", "user:required password:required"},
+		{"a cookie that is no boolean", "", `{"user":"the-viewer","password":"correct horse","cookie":"true"}`, 422, "validation_failed", "cookie:invalid_type"},
+		{"no cookie", "", `{"user":"the-viewer","password":"correct horse","cookie":null}`, 200, "", ""},
 		{"no password", "", `{"user":"the-viewer"}`, 422, "validation_failed", "password:required"},
 		{"USER for user", "", `{"USER":"the-viewer","password":"x"}`, 422, "validation_failed", "user:required"},
 		{"a form with two users", mediaForm, form("user", "a", "user", "b", "password", "x"), 422, "validation_failed", "user:required"},
@@ -262,7 +264,7 @@ func TestLogout(t *testing.T) {
 			{"null", mediaJSON, 200}, {"a=b", mediaForm, 200}, {"x", "text/plain;charset=UTF-8", 200}, {"", "text/plain", 200},
 			{"", mediaJSON, 200}, {"x", "multipart/form-data; boundary=x", 200},
 			{`{"x":`, mediaJSON, 400}, {`"x"`, mediaJSON, 400}, {`{"everywhere":"yes"}`, mediaJSON, 400},
-			{strings.Repeat(" ", maxBody+1), mediaJSON, 413},
+			{strings.Repeat(" ", maxBody+1), mediaJSON, 413}, {`{"refresh_token":`, "text/plain", 200},
 		} {
 			token := f.login(store.Viewer)
 			if a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token", token); a.status != c.status {

@@ -60,8 +60,12 @@ func (s *Server) begin(c *gin.Context) {
 func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	level := slog.LevelInfo
 	failed := x.err != nil && (x.cut || c.Writer.Status() >= 500 && !expected(x.err))
-	if failed {
+	theft := errors.Is(x.err, auth.ErrRefreshReused)
+	switch {
+	case failed:
 		level = slog.LevelError
+	case theft:
+		level = slog.LevelWarn
 	}
 	ctx := context.Background() // the request's may have ended, and that is no reason to say nothing
 	if !s.cfg.Log.Enabled(ctx, level) {
@@ -84,7 +88,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		_, p := problemFor(x.err)
 		attrs = append(attrs, slog.String("code", p.Code))
 	}
-	if failed {
+	if failed || theft {
 		attrs = append(attrs, slog.Any("error", x.err))
 	}
 	s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)

@@ -391,6 +391,51 @@ func TestTheDenyListForgetsWhatNoTokenCanName(t *testing.T) {
 	}
 }
 
+// TestLogoutOfATokenFromAnotherClock ends what a process with a clock ahead of ours has signed.
+func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		p := start(t, e, url)
+		_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		token := p.login(t, "ana")
+		ahead, err := newTokens(testSecret, nil, "clientes", "clientes", func() time.Time { return time.Now().Add(-time.Minute) })
+		must(t, err)
+		p.tokens = ahead // whose clock is behind
+		if err := p.says(t, token); !errors.Is(err, ErrTokenInvalid) {
+			t.Errorf("a token from the future gives %v", err)
+		}
+		must(t, p.Logout(t.Context(), token))
+		now, err := newTokens(testSecret, nil, "clientes", "clientes", time.Now)
+		must(t, err)
+		p.tokens = now
+		if err := p.says(t, token); !errors.Is(err, ErrTokenRevoked) {
+			t.Errorf("after the logout it gives %v", err)
+		}
+	})
+}
+
+// TestTheOldestSessionOfTooManyIsRefusedAtOnce logs in once more than a user may.
+func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		p := start(t, e, url)
+		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		oldest := p.login(t, "ana")
+		now := time.Now().Add(time.Second)
+		for range store.MaxSessions - 1 {
+			_, err := p.store.CreateSession(t.Context(), store.Session{
+				ID: randomID(), UserID: u.ID, CreatedAt: now, LastUsedAt: now, RotatedAt: now, ExpiresAt: now.Add(time.Hour), TokenExp: now,
+			}, u.Generation)
+			must(t, err)
+		}
+		must(t, p.says(t, oldest))
+		p.login(t, "ana")
+		if err := p.says(t, oldest); !errors.Is(err, ErrTokenRevoked) {
+			t.Errorf("it gives %v", err)
+		}
+	})
+}
+
 // TestTheSecond holds that a session which ended elsewhere is refused within the second that the contract promises: no
 // answer of the store is trusted for longer, and the next one is asked for in time.
 func TestTheSecond(t *testing.T) {

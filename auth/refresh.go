@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,10 @@ import (
 // ErrRefreshInvalid refuses a refresh token: it is not one of ours, or it was used up, or its session has
 // ended. What a thief and a victim are told is the same.
 var ErrRefreshInvalid = errors.New("the refresh token is not good, or not any more")
+
+// ErrRefreshReused is an ErrRefreshInvalid that tells of a theft: somebody else had used the token or its successor, and
+// the session was ended.
+var ErrRefreshReused = errors.New("a refresh token was used again by somebody else")
 
 // A refresh token is "<session id>.<counter>.<MAC>". The session's row says which counter is good; the MAC,
 // under a key that is derived from the secret, that we made it. So a forged one is refused without asking the
@@ -81,10 +84,10 @@ const (
 // The newest token may always be used. The one that it was made from may be used as long as the newest was not,
 // for the answer that brought the newest may have been lost: at once it gets the same answer again, so that tabs
 // that refresh together all go on; later it gets another, and the newest, which nobody claimed, is dead. A
-// thief and a victim thus can not both go on: whoever of them comes second, outside the grace, has a token that
-// is neither.
+// thief and a victim thus can not both go on: outside the grace, whoever of them came first has, when coming again, a
+// token that is neither, and that is the end for both.
 func rotate(s store.Session, n int64, now time.Time, grace, idle, longest time.Duration) (store.Session, rotation) {
-	how := stolen
+	old, how := s, stolen
 	switch {
 	case !s.Lives(now):
 		return s, refused
@@ -99,12 +102,17 @@ func rotate(s store.Session, n int64, now time.Time, grace, idle, longest time.D
 		how = renewed
 		s.Counter++
 		s.RotatedAt = now
+	case n > s.Counter:
+		return s, refused // we made it, but the store has lost it: a restored backup, and nobody's theft
 	default:
 		s.EndedAt = now
 		return s, stolen
 	}
 	s.LastUsedAt = now
 	s.ExpiresAt = sessionEnd(s.CreatedAt, now, idle, longest)
+	if !s.Lives(now) {
+		return old, refused // the limits are lower than at its last use
+	}
 	return s, how
 }
 
@@ -141,9 +149,7 @@ func (a *Auth) Refresh(ctx context.Context, token string) (Grant, error) {
 	switch how {
 	case stolen:
 		a.ended.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
-		a.cfg.Log.LogAttrs(ctx, slog.LevelWarn, "a refresh token was used that somebody had used before: its session was ended",
-			slog.Int64("user_id", s.UserID), slog.String("session", s.ID))
-		return Grant{}, ErrRefreshInvalid
+		return Grant{}, fmt.Errorf("%w: session %s of user %d was ended: %w", ErrRefreshReused, s.ID, s.UserID, ErrRefreshInvalid)
 	case refused:
 		return Grant{}, ErrRefreshInvalid
 	}

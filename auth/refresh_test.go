@@ -187,6 +187,23 @@ func TestRotationHonoursTheEnds(t *testing.T) {
 	}
 }
 
+func TestLowerLimitsEndASessionAtOnce(t *testing.T) {
+	w := newWalk()
+	w.later(time.Minute)
+	before := w.session
+	after, how := rotate(w.session, 0, w.now, testGrace, 10*time.Second, 10*time.Second)
+	if how != refused || after != before {
+		t.Errorf("a session of a minute ago, under a limit of ten seconds: %d, %+v", how, after)
+	}
+}
+
+func TestATokenThatTheStoreHasLostIsNoTheft(t *testing.T) {
+	w := newWalk()
+	if _, how := w.use(5); how != refused || !w.session.EndedAt.IsZero() {
+		t.Errorf("a token above the row's: %d, ended %s", how, w.session.EndedAt)
+	}
+}
+
 func TestRefreshTokensFollowTheSecret(t *testing.T) {
 	old, err := newKey(testSecret)
 	if err != nil {

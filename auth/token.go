@@ -97,7 +97,7 @@ type verified struct {
 }
 
 // verify says what a token says: all of section 3 of the contract but the end of its session. It gives
-// ErrTokenInvalid, or ErrTokenExpired together with what the token said.
+// ErrTokenInvalid or ErrTokenExpired; together with what the token said, if only its times are at fault.
 //
 // A token seen before costs a look-up instead of two MACs and two JSON documents (BenchmarkVerify: a hundred times
 // less). What was true of it then can change in one way only: time.
@@ -131,10 +131,13 @@ func (t *tokens) verifyNew(token string) (verified, error) {
 	var c claims
 	_, err = t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return k.secret, nil })
 	switch {
-	case onlyExpired(err):
-		err = ErrTokenExpired
-	case err != nil:
+	case err == nil:
+	case !onlyTimes(err):
 		return verified{}, ErrTokenInvalid
+	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenNotValidYet):
+		err = ErrTokenInvalid
+	default:
+		err = ErrTokenExpired
 	}
 	session, ok := parseSessionID(c.SessionID)
 	if !ok {
@@ -220,20 +223,17 @@ func (k key) checkHeader(header []byte) error {
 	return nil
 }
 
-// onlyExpired says whether the age of a token is all that golang-jwt found wrong with it.
-func onlyExpired(err error) bool {
-	if !errors.Is(err, jwt.ErrTokenExpired) {
-		return false
-	}
+// onlyTimes says whether exp, iat and nbf are all that golang-jwt found wrong with a token.
+func onlyTimes(err error) bool {
 	for _, other := range []error{
-		jwt.ErrTokenUsedBeforeIssued, jwt.ErrTokenNotValidYet, jwt.ErrTokenInvalidIssuer,
-		jwt.ErrTokenInvalidAudience, jwt.ErrTokenRequiredClaimMissing,
+		jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid,
+		jwt.ErrTokenInvalidIssuer, jwt.ErrTokenInvalidAudience, jwt.ErrTokenRequiredClaimMissing,
 	} {
 		if errors.Is(err, other) {
 			return false
 		}
 	}
-	return true
+	return errors.Is(err, jwt.ErrTokenExpired) || errors.Is(err, jwt.ErrTokenUsedBeforeIssued) || errors.Is(err, jwt.ErrTokenNotValidYet)
 }
 
 // claims is the payload of an access token: the table in section 3 of the contract.

@@ -377,7 +377,7 @@ func (c config) publicURL(addr net.Addr) *url.URL {
 	if a, ok := addr.(*net.TCPAddr); ok {
 		host = net.JoinHostPort(c.Host, strconv.Itoa(a.Port)) // the one that PORT=0 took
 	}
-	return &url.URL{Scheme: "http", Host: host}
+	return &url.URL{Scheme: "http", Host: strings.TrimSuffix(strings.ToLower(host), ":80")} // as browsers write it
 }
 
 // loopback says whether only this machine can reach the server.
