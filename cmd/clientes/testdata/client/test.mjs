@@ -20,6 +20,7 @@ let given; // every access token that the server gave
 let seen; // [{ path, token, body, status }] in the order of arrival
 let expired; // says of an access token whether it is to arrive as expired
 let before; // called with the request when it has arrived; may wait, or give an answer of its own
+let locking; // called when a tab asks for the lock
 let after; // called with the request when the server has answered; may wait; "lose" loses the answer
 
 const proxy = http.createServer(async (req, res) => {
@@ -103,7 +104,7 @@ function scene(name, run) {
   test(name, { timeout: 60_000 }, async () => {
     [seen, given] = [[], []];
     expired = () => false;
-    before = after = () => {};
+    before = after = locking = () => {};
     await run();
   });
 }
@@ -233,7 +234,11 @@ scene("two tabs without locks refresh at once, and both go on", async () => {
 // withLocks runs a case in a browser that has Web Locks.
 async function withLocks(run) {
   let last = Promise.resolve();
-  setNavigator({ locks: { request: (name, work) => (last = last.catch(() => {}).then(() => work({ name }))) } });
+  const request = (name, work) => {
+    locking();
+    return (last = last.catch(() => {}).then(() => work({ name })));
+  };
+  setNavigator({ locks: { request } });
   try {
     await run();
   } finally {
@@ -279,9 +284,8 @@ scene("with locks a login waits for the refresh of another tab, which else would
   };
   const call = ok(a);
   await asked.opened;
-  const login = b.login(USER1, PASSWORD);
-  go.open();
-  await Promise.all([call, login]);
+  locking = go.open; // the refresh is answered when the login has asked for the lock
+  await Promise.all([call, b.login(USER1, PASSWORD)]);
   assert.deepEqual(seen.map((x) => x.path).filter((path) => path !== "/clientes"), ["/refresh", "/login"]);
   assert.equal(shared.getItem(KEY), seen.find((x) => x.path === "/login").answer.refresh_token);
 }));
@@ -339,6 +343,27 @@ scene("a lost answer of a refresh is given again", async () => {
   assert.deepEqual(refreshes().map((x) => x.body.refresh_token), [first, first]);
   assert.deepEqual(refreshes().map((x) => x.status), [200, 200]);
   assert.deepEqual(api.ends, []);
+});
+
+scene("a refresh that nobody answers is given up, and sent again", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  expireAll();
+  // The ten seconds are over when the first refresh has arrived.
+  const plain = AbortSignal.timeout;
+  const over = new AbortController();
+  AbortSignal.timeout = (ms) => (assert.equal(ms, 10_000), count("/refresh") === 0 ? over.signal : plain.call(AbortSignal, ms));
+  const end = gate();
+  before = async (x) => {
+    if (x.path === "/refresh" && count("/refresh") === 1) over.abort(), await end.opened;
+  };
+  try {
+    await ok(api);
+  } finally {
+    AbortSignal.timeout = plain;
+    end.open();
+  }
+  assert.equal(count("/refresh"), 2);
 });
 
 scene("a network that stays away fails the call and loses nothing", async () => {
