@@ -256,9 +256,10 @@ func (in *logoutInput) decode(r *request) error {
 		in.refresh = append(in.refresh, members.RefreshToken.text)
 	}
 	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
-		// It needs one good token, as any protected route does.
-		_, in.fault = bearerToken(r.Request.Header)
-		in.everywhere = in.fault == nil
+		// It needs one good token, as any protected route does. Without, nothing is ended: who may refresh and ask
+		// again must still be able to.
+		_, err = bearerToken(r.Request.Header)
+		return err
 	}
 	return nil
 }
@@ -277,10 +278,10 @@ func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error)
 	errs := []error{in.fault}
 	if in.everywhere {
 		caller, err := s.cfg.Auth.Authenticate(ctx, in.access[0])
-		if err == nil {
-			err = s.cfg.Auth.LogoutEverywhere(ctx, caller.UserID)
+		if err != nil {
+			return logoutView{}, err
 		}
-		errs = append(errs, err)
+		errs = append(errs, s.cfg.Auth.LogoutEverywhere(ctx, caller.UserID))
 	}
 	for _, token := range in.access {
 		errs = append(errs, s.cfg.Auth.Logout(ctx, token))

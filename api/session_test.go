@@ -116,13 +116,15 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 
 		// Whatever type the client names, and beside what can not be done.
 		for body, media := range map[string]string{
-			refreshBody("%s"): "text/plain;charset=UTF-8", "refresh_token=%s": mediaForm, `{"everywhere":true,"refresh_token":"%s"}`: mediaJSON,
+			refreshBody("%s"): "text/plain;charset=UTF-8", "refresh_token=%s": mediaForm,
 		} {
 			g := login()
 			f.call("POST", "/logout", fmt.Sprintf(body, g.RefreshToken), "Content-Type", media)
 			f.wantToken(g.Token, 401, "token_revoked")
 		}
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`), 401, "token_missing")
+		f.want(f.call("POST", "/logout", fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)), 401, "token_missing")
+		f.wantToken(other.Token, 200, "") // to refresh with and ask again
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", a.Token), 401, "token_revoked")
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", "undefined"), 401, "token_invalid")
 		f.want(f.call("POST", "/logout", `{"everywhere":1}`, "x-access-token", login().Token), 400, "malformed_body")

@@ -176,7 +176,7 @@ func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Co
 // want of a free connection: the line has gone silent, as when a firewall forgets it, and each of the others would
 // cost the next callers as long to find out.
 func (s *Store) distrust(ctx context.Context) {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // a caller who hung up says nothing of the line
 		return
 	}
 	if stat := s.pool.Stat(); stat.AcquiredConns() < stat.MaxConns() {
