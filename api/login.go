@@ -275,7 +275,7 @@ func (v logoutView) header(h http.Header) { setCookie(h, v.cookie) }
 
 // logout ends the session of each token that was given; that one can not be ended does not spare the others.
 func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error) {
-	errs := []error{in.fault}
+	var errs []error
 	if in.everywhere {
 		caller, err := s.cfg.Auth.Authenticate(ctx, in.access[0])
 		if err != nil {
@@ -289,5 +289,8 @@ func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error)
 	for _, token := range in.refresh {
 		errs = append(errs, s.cfg.Auth.LogoutRefresh(ctx, token))
 	}
-	return logoutView{cookie: in.cookie}, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return logoutView{}, err
+	}
+	return logoutView{cookie: in.cookie}, in.fault
 }
