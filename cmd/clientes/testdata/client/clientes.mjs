@@ -70,8 +70,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     return response;
   }
   async function logout({ everywhere = false } = {}) {
-    const request = json({ everywhere, refresh_token: await storage.getItem(KEY) });
-    const response = await (everywhere ? call("/logout", request) : send("/logout", request, access));
+    if (everywhere) await refresh(access); // it takes a token that is good
+    const response = await send("/logout", json({ everywhere, refresh_token: await storage.getItem(KEY) }), access);
     if (!response.ok) refuse(await response.json()); // nothing is forgotten: try again
     access = null;
     await storage.removeItem(KEY);
