@@ -381,6 +381,10 @@ func loginRace(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
 	ends := map[string]func(st store.Store, u store.User) error{
 		"delete": func(st store.Store, u store.User) error { return st.DeleteUser(t.Context(), u.ID) },
+		"logout everywhere": func(st store.Store, u store.User) error {
+			_, err := st.EndSessions(t.Context(), u.ID)
+			return err
+		},
 	}
 	for what, change := range map[string]func(*store.User){
 		"disable":  func(u *store.User) { u.Disabled = true },
