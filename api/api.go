@@ -48,6 +48,8 @@ type Server struct {
 	engine   *gin.Engine
 	bodies   *semaphore.Weighted // large bodies on their way, in bytes
 	decoding *semaphore.Weighted // larger bodies that are decoded at this moment
+	imports  *semaphore.Weighted // under way
+	exports  *semaphore.Weighted // under way
 	draining atomic.Bool
 }
 
@@ -82,12 +84,15 @@ func (s *Server) routes() []route {
 		{"DELETE", "/sessions/:id", viewers, nil, serve(s, 204, s.deleteSession)},
 		{"DELETE", "/users/:id/sessions", admins, nil, serve(s, 204, s.deleteUserSessions)},
 
-		{"GET", "/clientes", viewers, []string{"limit", "cursor"}, serve(s, 200, s.listClientes)},
+		{"GET", "/clientes", viewers, listQuery(), serve(s, 200, s.listClientes)},
 		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
+		{"POST", "/clientes/import", editors, nil, s.importClientes},
+		{"GET", "/clientes/export", viewers, selectionQuery(), s.exportClientes},
 		{"GET", "/clientes/:id", viewers, nil, serve(s, 200, s.getCliente)},
 		{"PUT", "/clientes/:id", editors, nil, serve(s, 200, s.replaceCliente)},
 		{"PATCH", "/clientes/:id", editors, nil, serve(s, 200, s.patchCliente)},
 		{"DELETE", "/clientes/:id", editors, nil, serve(s, 204, s.deleteCliente)},
+		{"GET", "/clientes/:id/history", viewers, historyQuery(), serve(s, 200, s.clienteHistory)},
 
 		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
@@ -100,6 +105,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, engine: gin.New(),
 		bodies: semaphore.NewWeighted(maxBodies), decoding: semaphore.NewWeighted(2),
+		imports: semaphore.NewWeighted(maxTransfers), exports: semaphore.NewWeighted(maxTransfers),
 	}
 	e := s.engine
 	e.RedirectTrailingSlash = false
@@ -115,7 +121,8 @@ func New(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("trusted proxies: %w", err)
 	}
 
-	e.Use(s.begin, s.recover, s.allowOrigins(), s.checkOrigin)
+	allow := make(map[string][]string) // the methods of each pattern
+	e.Use(s.begin, s.recover, s.checkMethod(allow), s.allowOrigins(), s.checkOrigin)
 	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
 	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethodNotAllowed) })
 	published, err := pages()
@@ -126,7 +133,6 @@ func New(cfg Config) (*Server, error) {
 	for _, p := range published {
 		routes = append(routes, route{"GET", p.path, anybody, nil, gin.WrapH(p)})
 	}
-	allow := make(map[string][]string)
 	for _, r := range routes {
 		for _, method := range withHead(r.method) {
 			e.Handle(method, r.path, s.verifyJWT(r.may), s.checkQuery(r.query), r.answer)
@@ -134,10 +140,23 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	for path, methods := range allow {
+		methods = append(methods, "OPTIONS")
 		slices.Sort(methods)
-		e.OPTIONS(path, serveOptions(strings.Join(append(methods, "OPTIONS"), ", ")))
+		allow[path] = methods
+		e.OPTIONS(path, serveOptions(strings.Join(methods, ", ")))
 	}
 	return s, nil
+}
+
+// checkMethod refuses methods that a path does not take, although a pattern that covers it does: "GET /clientes/import"
+// would else be the customer of the id "import".
+func (s *Server) checkMethod(allow map[string][]string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if methods, ok := allow[c.Request.URL.EscapedPath()]; ok && !slices.Contains(methods, c.Request.Method) {
+			c.Header("Allow", strings.Join(methods, ", "))
+			s.fail(c, errMethodNotAllowed)
+		}
+	}
 }
 
 // withHead adds HEAD to GET: net/http then drops the body.

@@ -20,17 +20,19 @@ import (
 func TestConventions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana"})
-		for _, path := range []string{"/nothing", "/clientes/", "/clientes/1/", "/clientes/1/history", "/login/", "//", "/healthz/", "/docs/nothing", "/.env"} {
+		for _, path := range []string{"/nothing", "/clientes/", "/clientes/1/", "/clientes/1/histories", "/clientes/1/history/", "/clientes/9/history", "/clientes/x/history", "/clientes/import/", "/login/", "//", "/healthz/", "/docs/nothing", "/.env"} {
 			f.want(f.as(store.Admin, "GET", path, ""), 404, "not_found")
 		}
 		for path, allow := range map[string]string{
-			"/":           "GET, HEAD, OPTIONS",
-			"/login":      "OPTIONS, POST",
-			"/logout":     "OPTIONS, POST",
-			"/clientes":   "GET, HEAD, OPTIONS, POST",
-			"/clientes/1": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
-			"/healthz":    "GET, HEAD, OPTIONS",
-			"/docs":       "GET, HEAD, OPTIONS",
+			"/":                   "GET, HEAD, OPTIONS",
+			"/login":              "OPTIONS, POST",
+			"/logout":             "OPTIONS, POST",
+			"/clientes":           "GET, HEAD, OPTIONS, POST",
+			"/clientes/1":         "DELETE, GET, HEAD, OPTIONS, PATCH, PUT",
+			"/clientes/1/history": "GET, HEAD, OPTIONS",
+			"/clientes/import":    "OPTIONS, POST",
+			"/healthz":            "GET, HEAD, OPTIONS",
+			"/docs":               "GET, HEAD, OPTIONS",
 		} {
 			for _, method := range []string{"TRACE", "PROPFIND"} {
 				a := f.call(method, path, "")

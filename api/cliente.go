@@ -2,10 +2,8 @@ package api
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -83,9 +81,31 @@ func (in *clienteInput) patch(c store.Cliente) store.Cliente {
 	return c
 }
 
-func (s *Server) createCliente(ctx context.Context, in clienteInput) (createdCliente, error) {
-	c, err := s.cfg.Store.CreateCliente(ctx, in.replace(store.Cliente{}))
-	return createdCliente{clienteView(c)}, err
+// createInput is a new record, who makes it, and the key by which the create can be asked for again.
+type createInput struct {
+	clienteInput
+	by  int64
+	key string // "" without one
+}
+
+func (in *createInput) decode(r *request) (err error) {
+	in.by = r.caller().UserID
+	if in.key, err = r.idempotencyKey(); err != nil {
+		return err
+	}
+	return in.clienteInput.decode(r)
+}
+
+func (s *Server) createCliente(ctx context.Context, in createInput) (v createdCliente, err error) {
+	c := in.replace(store.Cliente{})
+	if in.key == "" {
+		c, err = s.cfg.Store.CreateCliente(ctx, in.by, c)
+	} else {
+		key := store.IdempotencyKey{Key: in.key, Fingerprint: c.Fingerprint()}
+		c, v.replayed, err = s.cfg.Store.CreateClienteOnce(ctx, in.by, c, key)
+	}
+	v.clienteView = clienteView(c)
+	return v, err
 }
 
 // getInput names a record, and the versions of it that the client has.
@@ -105,13 +125,15 @@ func (s *Server) getCliente(ctx context.Context, in getInput) (foundCliente, err
 	return foundCliente{clienteView(c), matchesWeakly(in.ifNoneMatch, versionTag(c.Version))}, err
 }
 
-// writeInput names a record, and the versions of it that may be written over.
+// writeInput names a record, the versions of it that may be written over, and who does it.
 type writeInput struct {
 	id      int64
+	by      int64
 	ifMatch []string
 }
 
 func (in *writeInput) decode(r *request) (err error) {
+	in.by = r.caller().UserID
 	in.ifMatch = r.Request.Header["If-Match"]
 	in.id, err = r.id()
 	return err
@@ -165,7 +187,7 @@ func (s *Server) patchCliente(ctx context.Context, in patchInput) (clienteView, 
 }
 
 func (s *Server) update(ctx context.Context, in writeInput, change func(store.Cliente) store.Cliente) (clienteView, error) {
-	c, err := s.cfg.Store.UpdateCliente(ctx, in.id, func(c store.Cliente) (store.Cliente, error) {
+	c, err := s.cfg.Store.UpdateCliente(ctx, in.by, in.id, func(c store.Cliente) (store.Cliente, error) {
 		if err := in.allows(c, s.cfg.RequireIfMatch); err != nil {
 			return c, err
 		}
@@ -175,84 +197,9 @@ func (s *Server) update(ctx context.Context, in writeInput, change func(store.Cl
 }
 
 func (s *Server) deleteCliente(ctx context.Context, in writeInput) (nothing, error) {
-	return nothing{}, s.cfg.Store.DeleteCliente(ctx, in.id, func(c store.Cliente) error {
+	return nothing{}, s.cfg.Store.DeleteCliente(ctx, in.by, in.id, func(c store.Cliente) error {
 		return in.allows(c, s.cfg.RequireIfMatch)
 	})
-}
-
-// The size of a page of customers.
-const (
-	// maxPage ends a page early, in bytes of text: a thousand customers with the longest notes are 40 MB, which a
-	// few clients that do not read could hold many times over.
-	maxPage = 4 << 20
-
-	defaultLimit = 100 // a tutorial client that never pages sees the first hundred
-	maxLimit     = 1000
-)
-
-type listInput struct {
-	after int64
-	limit int
-}
-
-func (in *listInput) decode(r *request) error {
-	in.limit = defaultLimit
-	if s, ok := r.query("limit"); ok {
-		n, err := strconv.ParseUint(s, 10, 16)
-		if err != nil || n < 1 || n > maxLimit {
-			return invalidParameter("The parameter \"limit\" is a number from 1 to %d.", maxLimit)
-		}
-		in.limit = int(n)
-	}
-	if s, ok := r.query("cursor"); ok {
-		after, ok := parseCursor(s)
-		if !ok {
-			return invalidParameter("The parameter \"cursor\" is not one that a Link header gave.")
-		}
-		in.after = after
-	}
-	return nil
-}
-
-func (s *Server) listClientes(ctx context.Context, in listInput) (clientesView, error) {
-	// One more than asked says whether there is a next page.
-	list, err := s.cfg.Store.Clientes(ctx, in.after, in.limit+1)
-	if err != nil {
-		return clientesView{}, err
-	}
-	n := fitting(list[:min(len(list), in.limit)])
-	v := clientesView{list: list[:n]}
-	if n < len(list) {
-		v.next = "/clientes?limit=" + strconv.Itoa(in.limit) + "&cursor=" + cursor(list[n-1].ID)
-	}
-	return v, nil
-}
-
-// fitting says how many of the first records make a page: at least one.
-func fitting(list []store.Cliente) int {
-	size := 0
-	for i, c := range list {
-		size += len(c.Name) + len(c.Email) + len(c.Phone) + len(c.Company) + len(c.Address) + len(c.Notes)
-		if size > maxPage && i > 0 {
-			return i
-		}
-	}
-	return len(list)
-}
-
-// cursor names the last record of a page, in a form that clients have no reason to read.
-func cursor(id int64) string {
-	return base64.RawURLEncoding.EncodeToString(append([]byte("id:"), strconv.FormatInt(id, 10)...))
-}
-
-func parseCursor(s string) (after int64, ok bool) {
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil {
-		return 0, false
-	}
-	digits, ok := strings.CutPrefix(string(b), "id:")
-	after, err = strconv.ParseInt(digits, 10, 64)
-	return after, ok && err == nil && after > 0 && cursor(after) == s
 }
 
 // clienteView is a record as clients see it.
@@ -280,11 +227,17 @@ func (v clienteView) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-// createdCliente is a record that has just been made, and says where it is.
-type createdCliente struct{ clienteView }
+// createdCliente is a record that has just been made, or was by an earlier request with the same key, and says where it is.
+type createdCliente struct {
+	clienteView
+	replayed bool
+}
 
 func (v createdCliente) header(h http.Header) {
 	v.clienteView.header(h)
+	if v.replayed {
+		h.Set("Idempotency-Replayed", "true")
+	}
 	h.Set("Location", clienteLocation(v.ID))
 }
 
@@ -301,29 +254,6 @@ func (v foundCliente) status() int {
 		return http.StatusNotModified
 	}
 	return http.StatusOK
-}
-
-// clientesView is a page: a bare array, as the tutorial's.
-type clientesView struct {
-	list []store.Cliente
-	next string // where the next page is, "" on the last
-}
-
-func (v clientesView) header(h http.Header) {
-	if v.next != "" {
-		h.Set("Link", "<"+v.next+`>; rel="next"`)
-	}
-}
-
-func (v clientesView) appendJSON(b []byte) []byte {
-	b = append(b, '[')
-	for i, c := range v.list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = clienteView(c).appendJSON(b)
-	}
-	return append(b, ']')
 }
 
 // appendText writes a JSON string.

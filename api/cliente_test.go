@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -324,10 +325,11 @@ func TestAPageOfLongNotesIsShorter(t *testing.T) {
 
 func TestParametersOfAList(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
+	cursor := func(id int64) string { return f.auth.SignCursor("/clientes?", strconv.FormatInt(id, 10)) }
 	f.add(store.Cliente{Name: "Ana"})
 	for _, query := range []string{
 		"limit=0", "limit=1001", "limit=-1", "limit=", "limit=x", "limit=1.5", "limit=99999999999999999999", "limit=%31%00",
-		"limit=1&limit=2", "Limit=1", "page=1", "limit", "x", "cursor=", "cursor=x", "cursor=" + cursor(0), "cursor=" + cursor(-1),
+		"limit=1&limit=2", "Limit=1", "page=1", "limit", "x", "cursor=", "cursor=x", "cursor=aWQ6MQ", "cursor=" + cursor(0), "cursor=" + cursor(-1),
 		"cursor=" + cursor(1) + "=", "cursor=" + cursor(1) + "%0A", "%zz", "limit=1;cursor=x", "limit=+1", "offset=1",
 	} {
 		a := f.as(store.Viewer, "GET", "/clientes?"+query, "")
@@ -403,16 +405,6 @@ func FuzzClienteBody(f *testing.F) {
 			if p := in.patch(store.Cliente{ID: 1, Name: "old"}); p != c {
 				t.Fatalf("patched %+v, replaced %+v", p, c)
 			}
-		}
-	})
-}
-
-func FuzzCursor(f *testing.F) {
-	f.Add(cursor(1))
-	f.Add("aWQ6MDE")
-	f.Fuzz(func(t *testing.T, s string) {
-		if after, ok := parseCursor(s); ok && (after < 1 || cursor(after) != s) {
-			t.Errorf("%q is taken for %d", s, after)
 		}
 	})
 }

@@ -96,7 +96,7 @@ func (s *Server) allowOrigins() gin.HandlerFunc {
 		AllowedOrigins:   s.cfg.CORSOrigins,
 		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
 		AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Access-Token", "X-Request-Id"},
-		ExposedHeaders:   []string{"Link", "ETag", "Location", "Retry-After", "X-Request-Id"},
+		ExposedHeaders:   []string{"Link", "ETag", "Location", "Retry-After", "X-Request-Id", "X-Total-Count", "Idempotency-Replayed"},
 		AllowCredentials: true, // for the cookie of pages on the same site
 		MaxAge:           int(preflightAge / time.Second),
 	})

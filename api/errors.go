@@ -24,6 +24,9 @@ var (
 	errForbidden            = errors.New("the role does not allow this")
 	errVersionMismatch      = errors.New("the record is not at that version")
 	errPreconditionRequired = errors.New("If-Match is required")
+	errImportTooLarge       = errors.New("import too large")
+	errNotAcceptable        = errors.New("not acceptable")
+	errTooManyTransfers     = errors.New("too many imports or exports are under way")
 	errTooManyBodies        = errors.New("too many large bodies are on their way")
 	errDraining             = errors.New("the server is stopping")
 )
@@ -63,6 +66,8 @@ var replies = []struct {
 	{errMalformedBody, reply{400, "malformed_body", "The body could not be read."}},
 	{errInvalidParameter, reply{400, "invalid_parameter", "A query parameter is not right."}},
 	{errBodyTooLarge, reply{413, "body_too_large", "The body is larger than 1 MiB."}},
+	{errImportTooLarge, reply{413, "body_too_large", "The file is larger than 256 MiB; import it in parts."}},
+	{errNotAcceptable, reply{406, "not_acceptable", "This comes as text/csv or application/x-ndjson; ask for one of them in Accept."}},
 	{errUnsupportedMediaType, reply{415, "unsupported_media_type", "This path does not take this Content-Type."}},
 	{errTokenMissing, reply{401, "token_missing", "No token provided."}},
 	{auth.ErrTokenInvalid, reply{401, "token_invalid", "Failed to authenticate token."}},
@@ -76,8 +81,11 @@ var replies = []struct {
 	{store.ErrNotFound, reply{404, "not_found", "There is no such record."}},
 	{errVersionMismatch, reply{412, "version_mismatch", "The record has changed since; read it again."}},
 	{errPreconditionRequired, reply{428, "precondition_required", "Say which version you mean with If-Match: the ETag of the record."}},
+	{store.ErrKeyReused, reply{422, "idempotency_mismatch", "This Idempotency-Key was used for another customer; make up a new one."}},
+	{store.ErrKeyInProgress, reply{409, "idempotency_in_progress", "The first request with this Idempotency-Key is still at work; try again shortly."}},
 	{auth.ErrOverloaded, reply{503, "overloaded", "Too many logins at once; try again shortly."}},
 	{errTooManyBodies, reply{503, "overloaded", "Too many large bodies at once; try again shortly."}},
+	{errTooManyTransfers, reply{503, "overloaded", "Too many imports or exports at once; try again when one of them is done."}},
 	{errDraining, reply{503, "overloaded", "The server is stopping."}},
 	{store.ErrSchema, reply{503, "store_unavailable", "The migrations are not in, or are of another version."}},
 	{store.ErrUnavailable, reply{503, "store_unavailable", "The store does not answer; try again shortly."}},
@@ -94,14 +102,16 @@ const maxFieldErrors = 100
 
 // problem is the one shape of every error.
 type problem struct {
-	Auth      *bool        `json:"auth,omitzero"` // false in answers about authentication, else absent
-	Message   string       `json:"message"`
-	Code      string       `json:"code"`
-	Errors    []fieldError `json:"errors,omitempty"`
-	RequestID string       `json:"request_id"`
+	Auth       *bool        `json:"auth,omitzero"` // false in answers about authentication, else absent
+	Message    string       `json:"message"`
+	Code       string       `json:"code"`
+	Errors     []fieldError `json:"errors,omitempty"`
+	ErrorCount int64        `json:"error_count,omitzero"` // of an import, whose Errors are the first of them
+	RequestID  string       `json:"request_id"`
 }
 
 type fieldError struct {
+	Row     *int64 `json:"row,omitzero"` // of an import
 	Field   string `json:"field"`
 	Message string `json:"message"`
 	Code    string `json:"code"`
@@ -111,6 +121,7 @@ type fieldError struct {
 func problemFor(err error) (int, problem) {
 	var (
 		invalid  *store.InvalidError
+		rows     *store.RowsError
 		conflict *store.ConflictError
 		request  *requestError
 	)
@@ -119,6 +130,12 @@ func problemFor(err error) (int, problem) {
 		p := problem{Message: "Some fields are not valid.", Code: "validation_failed"}
 		for _, f := range invalid.Fields[:min(len(invalid.Fields), maxFieldErrors)] {
 			p.Errors = append(p.Errors, fieldError{Field: f.Field, Message: f.Message, Code: f.Code})
+		}
+		return http.StatusUnprocessableEntity, p
+	case errors.As(err, &rows):
+		p := problem{Message: "Some rows are not valid; none was imported.", Code: "validation_failed", ErrorCount: rows.Count}
+		for _, f := range rows.Rows {
+			p.Errors = append(p.Errors, fieldError{Row: &f.Row, Field: f.Field, Message: f.Message, Code: f.Code})
 		}
 		return http.StatusUnprocessableEntity, p
 	case errors.As(err, &conflict):

@@ -256,7 +256,7 @@ func (f *fixture) try(method, path, body string, headers ...string) (answer, err
 // add keeps a customer without going through HTTP.
 func (f *fixture) add(c store.Cliente) store.Cliente {
 	f.t.Helper()
-	c, err := f.store.CreateCliente(f.t.Context(), c)
+	c, err := f.store.CreateCliente(f.t.Context(), 0, c)
 	must(f.t, err)
 	return c
 }

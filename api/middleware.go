@@ -96,7 +96,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 
 // expected says whether a 5xx is how the server defends itself, and no fault that somebody has to look into.
 func expected(err error) bool {
-	for _, e := range []error{auth.ErrOverloaded, errTooManyBodies, errDraining, context.Canceled} {
+	for _, e := range []error{auth.ErrOverloaded, errTooManyBodies, errTooManyTransfers, errDraining, context.Canceled} {
 		if errors.Is(err, e) {
 			return true
 		}

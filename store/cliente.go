@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"iter"
 	"strings"
 	"time"
 )
@@ -29,30 +30,63 @@ const (
 	MaxNotes   = 10_000
 )
 
-// Clientes keeps the customer records.
+// Clientes keeps the customer records and what happened to them. Whoever changes a record is named by the id of a user;
+// 0 is nobody who logged in: the command line.
 type Clientes interface {
 	// CreateCliente keeps a new record and gives it back with the ID, Version, CreatedAt and UpdatedAt
 	// that it got; what c says of these is ignored. An email that another record has is a
 	// *ConflictError on "email".
-	CreateCliente(ctx context.Context, c Cliente) (Cliente, error)
+	CreateCliente(ctx context.Context, by int64, c Cliente) (Cliente, error)
+
+	// CreateClienteOnce is CreateCliente for a caller who may ask again. The key is kept together with the record, so
+	// that of several calls with the same key, also at once, one makes it and the others get it as it was made, and are
+	// told so. A key that was used for another record within IdempotencyTTL is ErrKeyReused, one that is at work for
+	// longer than a caller will wait ErrKeyInProgress. A call that fails leaves the key free.
+	CreateClienteOnce(ctx context.Context, by int64, c Cliente, key IdempotencyKey) (_ Cliente, replayed bool, _ error)
+
+	// DeleteIdempotencyKeys removes up to limit keys that were first used before the given time, and says how many it
+	// removed.
+	DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error)
 
 	// Cliente gives one record, or ErrNotFound.
 	Cliente(ctx context.Context, id int64) (Cliente, error)
 
-	// Clientes gives up to limit records with an ID above after, by ascending ID: a keyset page, which
-	// costs the same wherever it lies. It gives an empty slice when there are none.
-	Clientes(ctx context.Context, after int64, limit int) ([]Cliente, error)
+	// Clientes gives up to limit records of a selection, those that come after a place in its order: a keyset page,
+	// which without a filter costs the same wherever it lies. The zero Place is before all of them. It gives an empty
+	// slice when there are none.
+	Clientes(ctx context.Context, s Selection, after Place, limit int) ([]Cliente, error)
+
+	// CountClientes says how many records a filter lets through.
+	CountClientes(ctx context.Context, f Filter) (int64, error)
+
+	// EachCliente calls each with every record of a selection, in its order, all of them as they stood at one moment,
+	// and holds few of them at a time. An error of each ends it and is given back unwrapped.
+	EachCliente(ctx context.Context, s Selection, each func(Cliente) error) error
 
 	// UpdateCliente hands the record to change and keeps what it gives back, as one atomic step: Version
 	// counts up, UpdatedAt is now, and ID and CreatedAt stay whatever change made of them. When change
 	// alters no writable member nothing is written and the record is given back as it was. An error of
 	// change is given back unwrapped and nothing is written; the store may call change again, with a
 	// newer record. An unknown ID is ErrNotFound, an email that another record has a *ConflictError.
-	UpdateCliente(ctx context.Context, id int64, change func(Cliente) (Cliente, error)) (Cliente, error)
+	UpdateCliente(ctx context.Context, by, id int64, change func(Cliente) (Cliente, error)) (Cliente, error)
 
 	// DeleteCliente hands the record to check and removes it if check gives nil, as one atomic step. An
 	// error of check is given back unwrapped. An unknown ID is ErrNotFound, also the second time.
-	DeleteCliente(ctx context.Context, id int64, check func(Cliente) error) error
+	DeleteCliente(ctx context.Context, by, id int64, check func(Cliente) error) error
+
+	// ClienteHistory gives up to limit changes of one record, the newest first, those below a version, or with 0 all.
+	// They are kept in the same step as the change itself, and stay when the record is deleted. It gives an empty
+	// slice when there are none (any more), and ErrNotFound for an ID that no record has or had.
+	ClienteHistory(ctx context.Context, id, below int64, limit int) ([]Change, error)
+
+	// ImportClientes keeps all of the rows as new records, in their order, or none, and says how many there are. The
+	// rows are valid, and may be asked for again. An error among them is given back unwrapped. Emails that two rows or a row
+	// and another record have are a *RowsError that counts the rows from 1. It may take minutes; on SQLite other writers
+	// wait meanwhile, or give up with ErrUnavailable.
+	ImportClientes(ctx context.Context, by int64, rows iter.Seq2[Cliente, error]) (int64, error)
+
+	// CheckImport is ImportClientes that keeps nothing, and keeps nobody waiting.
+	CheckImport(ctx context.Context, rows iter.Seq2[Cliente, error]) (int64, error)
 }
 
 // SameText says whether d has the same writable members as c, so that writing it would change nothing.

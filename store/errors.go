@@ -18,6 +18,12 @@ var (
 	// program does not know.
 	ErrSchema = errors.New("the schema is not the one this program needs")
 
+	// ErrKeyReused refuses an idempotency key that stands for another record already.
+	ErrKeyReused = errors.New("the idempotency key was used for another record")
+
+	// ErrKeyInProgress means that another call with the same idempotency key is still at work.
+	ErrKeyInProgress = errors.New("another call with the same idempotency key is at work")
+
 	// ErrLastAdmin refuses the change that would leave no enabled admin.
 	ErrLastAdmin = errors.New("the last active admin can not be deleted, disabled or demoted")
 

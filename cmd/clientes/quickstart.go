@@ -137,7 +137,7 @@ func addSamples(ctx context.Context, clientes store.Clientes) error {
 	for _, c := range samples() {
 		absent[c.Email] = c
 	}
-	there, err := clientes.Clientes(ctx, 0, len(absent)+1)
+	there, err := clientes.Clientes(ctx, store.Selection{}, store.Place{}, len(absent)+1)
 	if err != nil {
 		return fmt.Errorf("look for customers: %w", err)
 	}
@@ -155,7 +155,7 @@ func addSamples(ctx context.Context, clientes store.Clientes) error {
 		if err != nil {
 			return fmt.Errorf("sample customer: %w", err)
 		}
-		if _, err := clientes.CreateCliente(ctx, c); err != nil {
+		if _, err := clientes.CreateCliente(ctx, 0, c); err != nil {
 			return fmt.Errorf("add a sample customer: %w", err)
 		}
 	}

@@ -51,7 +51,7 @@ func customers(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	all, err := st.Clientes(t.Context(), 0, 100)
+	all, err := st.Clientes(t.Context(), store.Selection{}, store.Place{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestQuickstartGoesOn(t *testing.T) {
 	withSamples := func(n int) func(t *testing.T, st *sqlite.Store) {
 		return func(t *testing.T, st *sqlite.Store) {
 			for _, c := range samples()[:n] {
-				if _, err := st.CreateCliente(t.Context(), c); err != nil {
+				if _, err := st.CreateCliente(t.Context(), 0, c); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -193,7 +193,7 @@ func TestQuickstartKeepsWhatIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := st.CreateCliente(t.Context(), store.Cliente{Name: "Mine"}); err != nil {
+		if _, err := st.CreateCliente(t.Context(), 0, store.Cliente{Name: "Mine"}); err != nil {
 			t.Fatal(err)
 		}
 		if err := st.Close(); err != nil {

@@ -30,7 +30,7 @@ func openBench(b *testing.B, rows int) *postgres.Store {
 	for w := range 64 {
 		workers.Go(func() {
 			for i := w; i < rows; i += 64 {
-				if _, err := s.CreateCliente(b.Context(), benchCliente(i)); err != nil {
+				if _, err := s.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
 					b.Error(err)
 					return
 				}
@@ -89,7 +89,7 @@ func BenchmarkClientes20(b *testing.B) {
 		b.Run(page.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if got, err := s.Clientes(b.Context(), page.after, 20); err != nil || len(got) != 20 {
+				if got, err := s.Clientes(b.Context(), store.Selection{}, store.Place{ID: page.after}, 20); err != nil || len(got) != 20 {
 					b.Fatal(len(got), err)
 				}
 			}
@@ -103,7 +103,7 @@ func BenchmarkCreateCliente(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		if _, err := s.CreateCliente(b.Context(), benchCliente(i)); err != nil {
+		if _, err := s.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -118,7 +118,7 @@ func BenchmarkCreateCliente16AtOnce(b *testing.B) {
 	for range 16 {
 		workers.Go(func() {
 			for range work {
-				if _, err := s.CreateCliente(b.Context(), benchCliente(int(last.Add(1)))); err != nil {
+				if _, err := s.CreateCliente(b.Context(), 0, benchCliente(int(last.Add(1)))); err != nil {
 					b.Error(err)
 				}
 			}
@@ -135,7 +135,7 @@ func BenchmarkUpdateCliente(b *testing.B) {
 	s := openBench(b, 1)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := s.UpdateCliente(b.Context(), 1, func(c store.Cliente) (store.Cliente, error) {
+		_, err := s.UpdateCliente(b.Context(), 0, 1, func(c store.Cliente) (store.Cliente, error) {
 			c.Notes = fmt.Sprint(c.Version)
 			return c, nil
 		})

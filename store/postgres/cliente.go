@@ -18,24 +18,44 @@ func toCliente(c *store.Cliente) []any {
 }
 
 // CreateCliente keeps the promise of store.Clientes.
-func (s *Store) CreateCliente(ctx context.Context, c store.Cliente) (store.Cliente, error) {
+func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
-		c.Version = 1
-		c.CreatedAt = store.Instant(s.now())
-		c.UpdatedAt = c.CreatedAt
-		id, err := one(ctx, conn, toID, `
-			INSERT INTO clientes (name, email, email_key, phone, company, address, notes,
-				version, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-			RETURNING id`,
-			c.Name, c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
-			c.Version, c.CreatedAt, c.UpdatedAt)
+		c, insert, args := s.newCliente(by, c)
+		id, err := one(ctx, conn, toID, insert+`
+			SELECT id
+			FROM made`,
+			args...)
 		if err != nil {
 			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
 		}
 		c.ID = id
 		return c, nil
 	})
+}
+
+// newCliente gives the record as it will be, but for its id, and the beginning of a statement that keeps it and the
+// beginning of its history, in which made is the new row. The statement takes 12 arguments.
+func (s *Store) newCliente(by int64, c store.Cliente) (store.Cliente, string, []any) {
+	c.Version = 1
+	c.CreatedAt = store.Instant(s.now())
+	c.UpdatedAt = c.CreatedAt
+	insert := `
+		WITH made AS (
+			INSERT INTO clientes (name, name_key, email, email_key, phone, company, address, notes, search,
+				version, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
+			RETURNING id, version, name, email, phone, company, address, notes, created_at, updated_at
+		), kept AS (
+			INSERT INTO cliente_history (cliente_id, version, action, user_id, user_name, at,
+				name, email, phone, company, address, notes, created_at, updated_at)
+			SELECT id, version, 'created', $12::bigint, coalesce((SELECT name FROM users WHERE id = $12::bigint), ''), created_at,
+				name, email, phone, company, address, notes, created_at, updated_at
+			FROM made
+		)`
+	return c, insert, []any{
+		c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes, c.SearchText(),
+		c.Version, c.CreatedAt, by,
+	}
 }
 
 // Cliente keeps the promise of store.Clientes.
@@ -53,27 +73,8 @@ func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 	})
 }
 
-// Clientes keeps the promise of store.Clientes.
-func (s *Store) Clientes(ctx context.Context, after int64, limit int) ([]store.Cliente, error) {
-	limit = max(limit, 0) // a negative one is an error to Postgres
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
-		page := make([]store.Cliente, 0, min(limit, usualPage))
-		page, err := list(ctx, conn, page, toCliente, `
-			SELECT `+clienteColumns+`
-			FROM clientes
-			WHERE id > $1
-			ORDER BY id
-			LIMIT $2`,
-			after, limit)
-		if err != nil {
-			return nil, fmt.Errorf("list clientes after %d: %w", after, err)
-		}
-		return page, nil
-	})
-}
-
 // UpdateCliente keeps the promise of store.Clientes. It takes two trips to the server.
-func (s *Store) UpdateCliente(ctx context.Context, id int64,
+func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	change func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		old, err := lockCliente(ctx, conn, id)
@@ -94,12 +95,13 @@ func (s *Store) UpdateCliente(ctx context.Context, id int64,
 		write := new(pgx.Batch)
 		write.Queue(`
 			UPDATE clientes
-			SET name = $1, email = $2, email_key = $3, phone = $4, company = $5, address = $6, notes = $7,
-				version = $8, updated_at = $9
-			WHERE id = $10`,
-			c.Name, c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
-			c.Version, c.UpdatedAt,
+			SET name = $1, name_key = $2, email = $3, email_key = $4, phone = $5, company = $6, address = $7, notes = $8,
+				search = $9, version = $10, updated_at = $11
+			WHERE id = $12`,
+			c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
+			c.SearchText(), c.Version, c.UpdatedAt,
 			c.ID)
+		queueChange(write, id, store.Change{Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c})
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
 			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", id, err)
@@ -109,7 +111,7 @@ func (s *Store) UpdateCliente(ctx context.Context, id int64,
 }
 
 // DeleteCliente keeps the promise of store.Clientes.
-func (s *Store) DeleteCliente(ctx context.Context, id int64, check func(store.Cliente) error) error {
+func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(store.Cliente) error) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		c, err := lockCliente(ctx, conn, id)
 		if err != nil {
@@ -120,6 +122,9 @@ func (s *Store) DeleteCliente(ctx context.Context, id int64, check func(store.Cl
 		}
 		write := new(pgx.Batch)
 		write.Queue(`DELETE FROM clientes WHERE id = $1`, id)
+		queueChange(write, id, store.Change{
+			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: later(c.UpdatedAt, s.now()), Record: c,
+		})
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
 			return struct{}{}, fmt.Errorf("delete cliente %d: %w", id, err)

@@ -160,12 +160,59 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 		return err
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
 	if err != nil {
 		return err
 	}
 	_, err = provider.Up(ctx)
 	return engineError(ctx, nil, err)
+}
+
+// foldClientes is a migration too, the only one that is not a file.
+const (
+	foldVersion = 7
+	foldName    = "00007_fold_clientes.go"
+)
+
+// foldClientes fills in what Go folds of the records that were there before the columns were, a thousand in a trip.
+func foldClientes(ctx context.Context, tx *sql.Tx) error {
+	for last := int64(0); ; {
+		rows, err := tx.QueryContext(ctx, `
+			SELECT id, name, email, phone, company
+			FROM clientes
+			WHERE id > $1
+			ORDER BY id
+			LIMIT 1000`,
+			last)
+		if err != nil {
+			return err
+		}
+		var ids []int64
+		var keys, texts []string
+		for rows.Next() {
+			var c store.Cliente
+			if err := rows.Scan(&c.ID, &c.Name, &c.Email, &c.Phone, &c.Company); err != nil {
+				return errors.Join(err, rows.Close())
+			}
+			last = c.ID
+			ids, keys, texts = append(ids, c.ID), append(keys, store.SortKey(c.Name)), append(texts, c.SearchText())
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return err
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE clientes
+			SET name_key = folded.name_key, search = folded.search
+			FROM unnest($1::bigint[], $2::text[], $3::text[]) AS folded (id, name_key, search)
+			WHERE clientes.id = folded.id`,
+			ids, keys, texts); err != nil {
+			return err
+		}
+	}
 }
 
 // checkEncoding refuses a database that keeps text as something else than UTF-8: most of it would not fit, and
@@ -279,6 +326,7 @@ func known() ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
+	files = append(files, foldName)
 	has := make([]store.Migration, len(files))
 	for i, file := range files {
 		version, err := goose.NumericComponent(file)

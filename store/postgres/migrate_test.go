@@ -234,7 +234,7 @@ func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
 		t.Errorf("ready: got %v", err)
 	}
 	has, err := postgres.Migrations(t.Context(), url)
-	if err != nil || len(has) != 4 || has[2].Applied || has[3].Version != 99999 || has[3].Name != "" {
+	if last := len(has) - 1; err != nil || last < 3 || has[2].Applied || has[last].Version != 99999 || has[last].Name != "" {
 		t.Errorf("got %+v, %v", has, err)
 	}
 }

@@ -20,17 +20,20 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 	same := func(c store.Cliente) (store.Cliente, error) { return c, nil }
 	return map[string]func(ctx context.Context) error{
 		"CreateCliente": func(ctx context.Context) error {
-			_, err := s.CreateCliente(ctx, store.Cliente{Name: "x"})
+			_, err := s.CreateCliente(ctx, 0, store.Cliente{Name: "x"})
 			return err
 		},
-		"Cliente":  func(ctx context.Context) error { _, err := s.Cliente(ctx, 1); return err },
-		"Clientes": func(ctx context.Context) error { _, err := s.Clientes(ctx, 0, 10); return err },
+		"Cliente": func(ctx context.Context) error { _, err := s.Cliente(ctx, 1); return err },
+		"Clientes": func(ctx context.Context) error {
+			_, err := s.Clientes(ctx, store.Selection{}, store.Place{}, 10)
+			return err
+		},
 		"UpdateCliente": func(ctx context.Context) error {
-			_, err := s.UpdateCliente(ctx, 1, same)
+			_, err := s.UpdateCliente(ctx, 0, 1, same)
 			return err
 		},
 		"DeleteCliente": func(ctx context.Context) error {
-			return s.DeleteCliente(ctx, 1, func(store.Cliente) error { return nil })
+			return s.DeleteCliente(ctx, 0, 1, func(store.Cliente) error { return nil })
 		},
 		"CreateUser": func(ctx context.Context) error {
 			_, err := s.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
@@ -128,7 +131,7 @@ func TestACrashLosesNoAnsweredWrite(t *testing.T) {
 			writing.Go(func() {
 				for i := 0; ; i++ {
 					name := fmt.Sprintf("%d/%d/%d", round, w, i)
-					_, err := s.CreateCliente(t.Context(), store.Cliente{Name: name})
+					_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: name})
 					if errors.Is(err, store.ErrUnavailable) {
 						return
 					}
@@ -149,7 +152,7 @@ func TestACrashLosesNoAnsweredWrite(t *testing.T) {
 	}
 	kept := map[string]int{}
 	for after := int64(0); ; {
-		page, err := s.Clientes(t.Context(), after, 1000)
+		page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,12 +182,12 @@ func TestAConnectionThatIsCutIsUnavailableOnce(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
 	s := open(t, with(t, url, "pool_max_conns", "1"))
-	c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	conn := beside(t, url)
-	_, err = s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) {
+	_, err = s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
 		if n := ask[int](t, conn, `
 			SELECT count(pg_terminate_backend(pid))
 			FROM pg_stat_activity
@@ -228,7 +231,7 @@ func TestPatienceEnds(t *testing.T) {
 		t.Parallel()
 		url := postgrestest.Migrated(t, postgres.Migrate)
 		s := open(t, url)
-		c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+		c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +239,7 @@ func TestPatienceEnds(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "BEGIN; SELECT FROM clientes FOR UPDATE"); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) {
+		_, err = s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
 			t.Error("change was called")
 			return c, nil
 		})
@@ -276,13 +279,13 @@ func TestPatienceEnds(t *testing.T) {
 // reports a change that was kept after its patience ended.
 func hold(t *testing.T, s *postgres.Store) (release func()) {
 	t.Helper()
-	c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "held"})
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "held"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	go func() {
-		_, err := s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) {
+		_, err := s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
 			close(entered)
 			<-leave
 			c.Name = "changed"
@@ -324,7 +327,7 @@ func TestWhatTheServerWillNotDoNowIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, setting := range []string{"statement_timeout = '50ms'", "lock_timeout = '50ms'", "default_transaction_read_only = on"} {
 		url := postgrestest.Migrated(t, postgres.Migrate)
-		c, err := open(t, url).CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+		c, err := open(t, url).CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -334,7 +337,7 @@ func TestWhatTheServerWillNotDoNowIsUnavailable(t *testing.T) {
 		}
 		execute(t, url, "ALTER DATABASE "+ask[string](t, conn, "SELECT current_database()")+" SET "+setting)
 		s := open(t, url)
-		_, err = s.UpdateCliente(t.Context(), c.ID, func(c store.Cliente) (store.Cliente, error) { return c, nil })
+		_, err = s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) { return c, nil })
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: got %v", setting, err)
 		}
@@ -349,7 +352,7 @@ func TestWhatIsNotWrittenCostsNoConnection(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
 	s := open(t, with(t, url, "pool_max_conns", "1"))
-	c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana", Email: "ana@example.com"})
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana", Email: "ana@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,14 +366,14 @@ func TestWhatIsNotWrittenCostsNoConnection(t *testing.T) {
 	}
 	before := backend()
 	update := func(id int64, change func(store.Cliente) (store.Cliente, error)) func() {
-		return func() { s.UpdateCliente(t.Context(), id, change) }
+		return func() { s.UpdateCliente(t.Context(), 0, id, change) }
 	}
 	for what, call := range map[string]func(){
 		"an unknown id": update(c.ID+1, func(c store.Cliente) (store.Cliente, error) { return c, nil }),
 		"no change":     update(c.ID, func(c store.Cliente) (store.Cliente, error) { return c, nil }),
 		"a refusal":     update(c.ID, func(c store.Cliente) (store.Cliente, error) { return c, errors.New("no") }),
 		"a conflict": func() {
-			if _, err := s.CreateCliente(t.Context(), store.Cliente{Email: c.Email}); err == nil {
+			if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Email: c.Email}); err == nil {
 				t.Error("the conflict was kept")
 			}
 		},
@@ -398,7 +401,7 @@ func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 		s := open(t, pooled)
 		ids := make([]int64, want+4)
 		for i := range ids {
-			c, err := s.CreateCliente(t.Context(), store.Cliente{Name: "x"})
+			c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -410,7 +413,7 @@ func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 		var holding sync.WaitGroup
 		for _, id := range ids {
 			holding.Go(func() {
-				_, err := s.UpdateCliente(t.Context(), id, func(c store.Cliente) (store.Cliente, error) {
+				_, err := s.UpdateCliente(t.Context(), 0, id, func(c store.Cliente) (store.Cliente, error) {
 					entered <- struct{}{}
 					<-leave
 					return c, nil

@@ -27,7 +27,7 @@ func openBench(b *testing.B, rows int) *sqlite.Store {
 	for w := range 64 {
 		workers.Go(func() {
 			for i := w; i < rows; i += 64 {
-				if _, err := s.CreateCliente(b.Context(), benchCliente(i)); err != nil {
+				if _, err := s.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
 					b.Error(err)
 					return
 				}
@@ -86,7 +86,7 @@ func BenchmarkClientes20(b *testing.B) {
 		b.Run(page.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if got, err := s.Clientes(b.Context(), page.after, 20); err != nil || len(got) != 20 {
+				if got, err := s.Clientes(b.Context(), store.Selection{}, store.Place{ID: page.after}, 20); err != nil || len(got) != 20 {
 					b.Fatal(len(got), err)
 				}
 			}
@@ -100,7 +100,7 @@ func BenchmarkCreateCliente(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		if _, err := s.CreateCliente(b.Context(), benchCliente(i)); err != nil {
+		if _, err := s.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -121,7 +121,7 @@ func BenchmarkCreateCliente64AtOnce(b *testing.B) {
 			next.i++
 			i := next.i
 			next.Unlock()
-			if _, err := s.CreateCliente(b.Context(), benchCliente(i)); err != nil {
+			if _, err := s.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
 				b.Error(err)
 				return
 			}

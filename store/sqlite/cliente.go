@@ -28,26 +28,31 @@ func scanCliente(stmt *sqlite.Stmt) store.Cliente {
 }
 
 // CreateCliente keeps the promise of store.Clientes.
-func (s *Store) CreateCliente(ctx context.Context, c store.Cliente) (store.Cliente, error) {
+func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
-		c.Version = 1
-		c.CreatedAt = store.Instant(s.now())
-		c.UpdatedAt = c.CreatedAt
-		err := exec(conn, `
-			INSERT INTO clientes (name, email, email_key, phone, company, address, notes,
-				version, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			c.Name, c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
-			c.Version, c.CreatedAt, c.UpdatedAt)
-		switch {
-		case isConflict(err):
-			return store.Cliente{}, &store.ConflictError{Field: "email"}
-		case err != nil:
-			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
-		}
-		c.ID = conn.LastInsertRowID()
-		return c, nil
+		return s.insertCliente(conn, by, c)
 	})
+}
+
+// insertCliente keeps a new record and the beginning of its history.
+func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (store.Cliente, error) {
+	c.Version = 1
+	c.CreatedAt = store.Instant(s.now())
+	c.UpdatedAt = c.CreatedAt
+	err := exec(conn, `
+		INSERT INTO clientes (name, name_key, email, email_key, phone, company, address, notes, search,
+			version, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes, c.SearchText(),
+		c.Version, c.CreatedAt, c.UpdatedAt)
+	switch {
+	case isConflict(err):
+		return store.Cliente{}, &store.ConflictError{Field: "email"}
+	case err != nil:
+		return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
+	}
+	c.ID = conn.LastInsertRowID()
+	return c, keepChange(conn, c.ID, store.Change{Version: c.Version, Action: store.Created, UserID: by, At: c.CreatedAt, Record: c})
 }
 
 // Cliente keeps the promise of store.Clientes.
@@ -57,27 +62,8 @@ func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 	})
 }
 
-// Clientes keeps the promise of store.Clientes.
-func (s *Store) Clientes(ctx context.Context, after int64, limit int) ([]store.Cliente, error) {
-	limit = max(limit, 0) // a negative one is no limit to SQLite
-	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Cliente, error) {
-		page := make([]store.Cliente, 0, min(limit, usualPage))
-		page, err := list(ctx, conn, page, scanCliente, `
-			SELECT `+clienteColumns+`
-			FROM clientes
-			WHERE id > ?
-			ORDER BY id
-			LIMIT +?`,
-			after, int64(limit))
-		if err != nil {
-			return nil, fmt.Errorf("list clientes after %d: %w", after, err)
-		}
-		return page, nil
-	})
-}
-
 // UpdateCliente keeps the promise of store.Clientes.
-func (s *Store) UpdateCliente(ctx context.Context, id int64,
+func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	change func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		old, err := clienteByID(conn, id)
@@ -97,10 +83,10 @@ func (s *Store) UpdateCliente(ctx context.Context, id int64,
 		c.UpdatedAt = later(old.UpdatedAt, s.now())
 		err = exec(conn, `
 			UPDATE clientes
-			SET name = ?, email = ?, email_key = ?, phone = ?, company = ?, address = ?, notes = ?,
+			SET name = ?, name_key = ?, email = ?, email_key = ?, phone = ?, company = ?, address = ?, notes = ?, search = ?,
 				version = ?, updated_at = ?
 			WHERE id = ?`,
-			c.Name, c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
+			c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes, c.SearchText(),
 			c.Version, c.UpdatedAt,
 			c.ID)
 		switch {
@@ -109,12 +95,12 @@ func (s *Store) UpdateCliente(ctx context.Context, id int64,
 		case err != nil:
 			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", id, err)
 		}
-		return c, nil
+		return c, keepChange(conn, id, store.Change{Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c})
 	})
 }
 
 // DeleteCliente keeps the promise of store.Clientes.
-func (s *Store) DeleteCliente(ctx context.Context, id int64, check func(store.Cliente) error) error {
+func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(store.Cliente) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		c, err := clienteByID(conn, id)
 		if err != nil {
@@ -126,7 +112,9 @@ func (s *Store) DeleteCliente(ctx context.Context, id int64, check func(store.Cl
 		if err := exec(conn, `DELETE FROM clientes WHERE id = ?`, id); err != nil {
 			return struct{}{}, fmt.Errorf("delete cliente %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return struct{}{}, keepChange(conn, id, store.Change{
+			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: later(c.UpdatedAt, s.now()), Record: c,
+		})
 	})
 	return err
 }

@@ -127,12 +127,54 @@ func migrate(ctx context.Context, path string) (err error) {
 		return err
 	}
 	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
-		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
 	if err != nil {
 		return err
 	}
 	_, err = provider.Up(ctx)
 	return err
+}
+
+// foldClientes is a migration too, the only one that is not a file.
+const (
+	foldVersion = 7
+	foldName    = "00007_fold_clientes.go"
+)
+
+// foldClientes fills in what Go folds of the records that were there before the columns were.
+func foldClientes(ctx context.Context, tx *sql.Tx) error {
+	read, err := tx.PrepareContext(ctx, `
+		SELECT id, name, email, phone, company
+		FROM clientes
+		WHERE id > ?
+		ORDER BY id
+		LIMIT 1`)
+	if err != nil {
+		return err
+	}
+	defer read.Close()
+	write, err := tx.PrepareContext(ctx, `
+		UPDATE clientes
+		SET name_key = ?, search = ?
+		WHERE id = ?`)
+	if err != nil {
+		return err
+	}
+	defer write.Close()
+	var c store.Cliente
+	for {
+		err := read.QueryRowContext(ctx, c.ID).Scan(&c.ID, &c.Name, &c.Email, &c.Phone, &c.Company)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return nil
+		case err != nil:
+			return err
+		}
+		if _, err := write.ExecContext(ctx, store.SortKey(c.Name), c.SearchText(), c.ID); err != nil {
+			return err
+		}
+	}
 }
 
 // dsn names the file for database/sql. Transactions take the write lock at once, since one that asks for
@@ -204,6 +246,7 @@ func known() ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
+	files = append(files, foldName)
 	has := make([]store.Migration, len(files))
 	for i, file := range files {
 		version, err := goose.NumericComponent(file)

@@ -30,6 +30,9 @@ import (
 // holds, before it ends in store.ErrUnavailable.
 const patience = 5 * time.Second
 
+// longPatience is how long a call may read that can have to look at every record. The context ends it sooner.
+const longPatience = 30 * time.Second
+
 // usualPage is how many rows a page has room for at first; larger ones grow.
 const usualPage = 100
 
@@ -212,6 +215,27 @@ func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)
 	}
 	defer func() { s.readers <- conn }()
 	return do(conn)
+}
+
+// readLong is read for what can take long: the end of ctx interrupts it, and so does the end of longPatience, in
+// store.ErrUnavailable.
+func readLong[T any](ctx context.Context, s *Store, do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, longPatience, store.ErrUnavailable)
+	defer cancel()
+	return readUntil(ctx, s, do)
+}
+
+// readUntil is readLong without a limit but the end of ctx.
+func readUntil[T any](ctx context.Context, s *Store, do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
+	return read(ctx, s, func(conn *sqlite.Conn) (T, error) {
+		conn.SetInterrupt(ctx.Done())
+		defer conn.SetInterrupt(nil)
+		v, err := do(ctx, conn)
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return v, err
+	})
 }
 
 // one gives the only row of a query, or store.ErrNotFound.

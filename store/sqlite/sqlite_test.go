@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -204,7 +205,8 @@ func TestEveryTableIsStrict(t *testing.T) {
 	err := sqlitex.ExecuteTransient(beside(t, migratedURL(t)), `
 		SELECT name
 		FROM pragma_table_list
-		WHERE NOT strict AND schema = 'main' AND name NOT LIKE 'sqlite%' AND name <> 'goose_db_version'`,
+		WHERE NOT strict AND schema = 'main' AND name NOT LIKE 'sqlite%' AND name <> 'goose_db_version'
+			AND name NOT LIKE 'clientes_search%'`, // whose tables are FTS5's own
 		&sqlitex.ExecOptions{ResultFunc: func(stmt *engine.Stmt) error {
 			loose += stmt.ColumnText(0) + " "
 			return nil
@@ -228,8 +230,11 @@ func TestADatabaseOfANewerProgram(t *testing.T) {
 		}
 	}
 	has, err := sqlite.Migrations(t.Context(), url)
-	if err != nil || len(has) != 4 || has[3].Version != 99 || !has[3].Applied || has[3].Name != "" {
-		t.Errorf("migrations: %+v, %v", has, err)
+	if err != nil || len(has) == 0 {
+		t.Fatalf("migrations: %+v, %v", has, err)
+	}
+	if last := has[len(has)-1]; last.Version != 99 || !last.Applied || last.Name != "" {
+		t.Errorf("the last migration: %+v", last)
 	}
 }
 
@@ -238,9 +243,10 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	url := migratedURL(t)
 	s := open(t, url)
 	conn := beside(t, url)
-	execute(t, conn, `DROP TABLE clientes`)
-	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 3`)
-	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00003_clientes.sql") {
+	execute(t, conn, `DROP TABLE identity`)
+	execute(t, conn, `DROP TABLE copy_progress`)
+	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 9`)
+	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00009_copies.sql") {
 		t.Errorf("ready: %v", err)
 	}
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
@@ -256,7 +262,7 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
 	s := open(t, url)
-	ana, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Ana"})
+	ana, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +272,7 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	var calls sync.WaitGroup
 	for range 3 {
 		calls.Go(func() {
-			_, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Bia"})
+			_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Bia"})
 			if !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("create: %v", err)
 			}
@@ -283,10 +289,10 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	calls.Wait()
 
 	execute(t, conn, `COMMIT`)
-	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "Caio"}); err != nil {
+	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Caio"}); err != nil {
 		t.Errorf("create: %v", err)
 	}
-	if page, err := s.Clientes(t.Context(), 0, 10); err != nil || len(page) != 2 {
+	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{}, 10); err != nil || len(page) != 2 {
 		t.Errorf("left: %+v, %v", page, err)
 	}
 }
@@ -305,7 +311,7 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 		}
 		processes.Wait()
 		has, err := sqlite.Migrations(t.Context(), url)
-		if err != nil || len(has) != 3 {
+		if err != nil || slices.ContainsFunc(has, func(m store.Migration) bool { return !m.Applied }) {
 			t.Errorf("migrations: %+v, %v", has, err)
 		}
 	}
@@ -326,7 +332,7 @@ func migrateAndOpen(url string) error {
 	}
 	// On a crowded machine the others may keep it waiting for longer than a caller would.
 	for err = store.ErrUnavailable; errors.Is(err, store.ErrUnavailable); {
-		_, err = s.CreateCliente(ctx, store.Cliente{Name: "Ana"})
+		_, err = s.CreateCliente(ctx, 0, store.Cliente{Name: "Ana"})
 	}
 	return errors.Join(err, s.Close())
 }
@@ -366,7 +372,7 @@ func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
 		s := open(t, url)
 		there := make(map[string]bool)
 		for after := int64(0); ; {
-			page, err := s.Clientes(t.Context(), after, 1000)
+			page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 1000)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -399,7 +405,7 @@ func createForEver(url string) error {
 	for w := range 8 {
 		go func() {
 			for i := 0; ; i++ {
-				c, err := s.CreateCliente(context.Background(), store.Cliente{Name: fmt.Sprintf("%d %d/%d", os.Getpid(), w, i)})
+				c, err := s.CreateCliente(context.Background(), 0, store.Cliente{Name: fmt.Sprintf("%d %d/%d", os.Getpid(), w, i)})
 				if err != nil {
 					errs <- err
 					return
@@ -430,7 +436,7 @@ func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("ready: %v", err)
 		}
-		if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("create: %v", err)
 		}
 		if err := os.WriteFile(path, nil, 0o600); err != nil {

@@ -30,7 +30,8 @@ type writer struct {
 // batch is the fate that the writers of one transaction share.
 type batch struct {
 	size int
-	err  error // of the commit, when the batch is no longer the writer's open one
+	done chan struct{} // closed when its fate is known
+	err  error         // of the commit, when done
 }
 
 func newWriter(conn *sqlite.Conn, inPlace func() error) *writer {
@@ -47,6 +48,25 @@ func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error
 	if err != nil {
 		return v, err
 	}
+	return writeWith(ctx, s, w, do)
+}
+
+// writeAlone is write for a do that takes its time: it shares its commit with nobody, so that only those wait for it who
+// have not written yet.
+func writeAlone[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
+	w, err := take(ctx, s.writer)
+	if err != nil {
+		return v, err
+	}
+	w.commit()
+	return writeWith(ctx, s, w, func(conn *sqlite.Conn) (T, error) {
+		w.open.size = maxBatch
+		return do(conn)
+	})
+}
+
+// writeWith does the work of write for who has the writer, and gives it back.
+func writeWith[T any](ctx context.Context, s *Store, w *writer, do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	b, err := w.begin(ctx)
 	if err != nil {
 		s.writer <- w
@@ -69,9 +89,14 @@ func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error
 func (s *Store) finish(w *writer, b *batch) error {
 	if b.size < maxBatch && w.open == b {
 		s.writer <- w
-		var open bool
-		if w, open = <-s.writer; !open { // Close has committed and closed the connection
+		select {
+		case <-b.done:
 			return b.err
+		case next, open := <-s.writer:
+			if !open { // Close has committed and closed the connection
+				return b.err
+			}
+			w = next
 		}
 	}
 	if w.open == b {
@@ -104,7 +129,7 @@ func (w *writer) begin(ctx context.Context) (*batch, error) {
 			case <-time.After(time.Millisecond):
 			}
 		}
-		w.open = new(batch)
+		w.open = &batch{done: make(chan struct{})}
 	}
 	w.open.size++
 	return w.open, nil
@@ -143,8 +168,7 @@ func (w *writer) undo(cause error) {
 	}
 	w.rollback()
 	// Not the cause itself: what refused one writer, a conflict perhaps, is no answer to the others.
-	w.open.err = fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err, cause)
-	w.open = nil
+	w.end(fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err, cause))
 }
 
 // commit ends the open batch, if there is one.
@@ -152,9 +176,17 @@ func (w *writer) commit() {
 	if w.open == nil {
 		return
 	}
-	if w.open.err = exec(w.conn, `COMMIT`); w.open.err != nil {
+	err := exec(w.conn, `COMMIT`)
+	if err != nil {
 		w.rollback()
 	}
+	w.end(err)
+}
+
+// end tells everybody in the open batch what became of it.
+func (w *writer) end(err error) {
+	w.open.err = err
+	close(w.open.done)
 	w.open = nil
 }
 

@@ -53,7 +53,7 @@ func onWriter(t *testing.T, s *Store, queries ...string) {
 
 func names(t *testing.T, s *Store) string {
 	t.Helper()
-	page, err := s.Clientes(t.Context(), 0, 1000)
+	page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 		w = <-s.writer
 	}
 	s.writer <- w
-	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "later"}); err != nil {
+	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "later"}); err != nil {
 		t.Error(err)
 	}
 	if got := names(t, s); got != "later" {
@@ -176,7 +176,7 @@ func TestATransactionThatSQLiteEndsFailsTheWholeBatch(t *testing.T) {
 		w = <-s.writer
 	}
 	s.writer <- w
-	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "later"}); err != nil {
+	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "later"}); err != nil {
 		t.Error(err)
 	}
 	if got := names(t, s); got != "later" {
@@ -192,7 +192,7 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	kept := 0
 	var err error
 	for range 100 {
-		if _, err = s.CreateCliente(t.Context(), store.Cliente{Name: "x", Notes: long}); err != nil {
+		if _, err = s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x", Notes: long}); err != nil {
 			break
 		}
 		kept++
@@ -209,7 +209,7 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 			if i%2 == 0 {
 				c.Notes = long
 			}
-			if _, err := s.CreateCliente(t.Context(), c); err == nil {
+			if _, err := s.CreateCliente(t.Context(), 0, c); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				kept++
@@ -218,10 +218,10 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	}
 	writers.Wait()
 	onWriter(t, s, `PRAGMA max_page_count = 4294967294`)
-	if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "x", Notes: long}); err != nil {
+	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x", Notes: long}); err != nil {
 		t.Error(err)
 	}
-	if page, err := s.Clientes(t.Context(), 0, 1000); err != nil || len(page) != kept+1 {
+	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000); err != nil || len(page) != kept+1 {
 		t.Errorf("%d are there, %v; %d were answered", len(page), err, kept+1)
 	}
 }
@@ -359,7 +359,7 @@ func TestAListEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	for range 3 {
-		if _, err := s.CreateCliente(t.Context(), store.Cliente{Name: "x"}); err != nil {
+		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -51,7 +51,7 @@ func clienteIsNew(t *testing.T, f *fixture) {
 		CreatedAt: time.Unix(0, 0),
 		UpdatedAt: time.Unix(0, 0),
 	}
-	got, err := f.CreateCliente(t.Context(), in)
+	got, err := f.CreateCliente(t.Context(), 0, in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func clienteIsNew(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	wantSame(t, "read", read, want)
-	page, err := f.Clientes(t.Context(), 0, 10)
+	page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 10)
 	if err != nil || len(page) != 1 {
 		t.Fatalf("listed %v, %v", page, err)
 	}
@@ -103,7 +103,7 @@ func texts() map[string]string {
 
 func clienteText(t *testing.T, f *fixture) {
 	check := func(what string, in store.Cliente) {
-		got, err := f.CreateCliente(t.Context(), in)
+		got, err := f.CreateCliente(t.Context(), 0, in)
 		if err != nil {
 			t.Errorf("%s: create: %v", what, err)
 			return
@@ -112,13 +112,13 @@ func clienteText(t *testing.T, f *fixture) {
 		if err != nil || !read.SameText(in) {
 			t.Errorf("%s: created\n%s\nread, %v\n%s", what, clip(in), err, clip(read))
 		}
-		blank, err := f.UpdateCliente(t.Context(), got.ID, func(c store.Cliente) (store.Cliente, error) {
+		blank, err := f.UpdateCliente(t.Context(), 0, got.ID, func(c store.Cliente) (store.Cliente, error) {
 			return store.Cliente{Name: "x"}, nil
 		})
 		if err != nil || !blank.SameText(store.Cliente{Name: "x"}) {
 			t.Errorf("%s: blanked to %s, %v", what, clip(blank), err)
 		}
-		_, err = f.UpdateCliente(t.Context(), got.ID, func(store.Cliente) (store.Cliente, error) { return in, nil })
+		_, err = f.UpdateCliente(t.Context(), 0, got.ID, func(store.Cliente) (store.Cliente, error) { return in, nil })
 		if err != nil {
 			t.Errorf("%s: update: %v", what, err)
 		}
@@ -145,12 +145,12 @@ func clienteUnknown(t *testing.T, f *fixture) {
 	for _, id := range []int64{known.ID + 1, 0, -1, -known.ID, math.MaxInt64, math.MinInt64} {
 		_, err := f.Cliente(t.Context(), id)
 		wantErr(t, err, store.ErrNotFound)
-		_, err = f.UpdateCliente(t.Context(), id, func(c store.Cliente) (store.Cliente, error) {
+		_, err = f.UpdateCliente(t.Context(), 0, id, func(c store.Cliente) (store.Cliente, error) {
 			t.Errorf("change was called for id %d", id)
 			return c, nil
 		})
 		wantErr(t, err, store.ErrNotFound)
-		err = f.DeleteCliente(t.Context(), id, func(store.Cliente) error {
+		err = f.DeleteCliente(t.Context(), 0, id, func(store.Cliente) error {
 			t.Errorf("check was called for id %d", id)
 			return nil
 		})
@@ -161,7 +161,7 @@ func clienteUnknown(t *testing.T, f *fixture) {
 func clienteDeleted(t *testing.T, f *fixture) {
 	ana, bia := f.cliente(t, "Ana", ""), f.cliente(t, "Bia", "")
 	remove := func() error {
-		return f.DeleteCliente(t.Context(), ana.ID, func(c store.Cliente) error {
+		return f.DeleteCliente(t.Context(), 0, ana.ID, func(c store.Cliente) error {
 			wantSame(t, "what check is handed", c, ana)
 			return nil
 		})
@@ -172,7 +172,7 @@ func clienteDeleted(t *testing.T, f *fixture) {
 	_, err := f.Cliente(t.Context(), ana.ID)
 	wantErr(t, err, store.ErrNotFound)
 	wantErr(t, remove(), store.ErrNotFound)
-	page, err := f.Clientes(t.Context(), 0, 10)
+	page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 10)
 	if err != nil || len(page) != 1 || page[0] != bia {
 		t.Errorf("what is left is %+v, %v", page, err)
 	}
@@ -183,7 +183,7 @@ func clienteIDOnce(t *testing.T, f *fixture) {
 	highest := f.cliente(t, "Bia", "")
 	drop := func(id int64) {
 		t.Helper()
-		if err := f.DeleteCliente(t.Context(), id, func(store.Cliente) error { return nil }); err != nil {
+		if err := f.DeleteCliente(t.Context(), 0, id, func(store.Cliente) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -193,7 +193,7 @@ func clienteIDOnce(t *testing.T, f *fixture) {
 		t.Errorf("after %d went the next id is %d", highest.ID, next.ID)
 	}
 	drop(next.ID)
-	last, err := f.another(t).CreateCliente(t.Context(), store.Cliente{Name: "Davi"})
+	last, err := f.another(t).CreateCliente(t.Context(), 0, store.Cliente{Name: "Davi"})
 	if err != nil || last.ID <= next.ID {
 		t.Errorf("after %d went and the store was opened again the next id is %d, %v", next.ID, last.ID, err)
 	}
@@ -204,7 +204,7 @@ func clienteNoEmail(t *testing.T, f *fixture) {
 	for i := range 3 {
 		f.cliente(t, strconv.Itoa(i), "")
 	}
-	_, err := f.UpdateCliente(t.Context(), ana.ID, func(c store.Cliente) (store.Cliente, error) {
+	_, err := f.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 		c.Email = ""
 		return c, nil
 	})
@@ -237,9 +237,9 @@ func clienteConflict(t *testing.T, f *fixture) {
 		first := f.cliente(t, "first", a)
 		other := f.cliente(t, "other", "")
 
-		_, err := f.CreateCliente(t.Context(), store.Cliente{Name: "second", Email: b})
+		_, err := f.CreateCliente(t.Context(), 0, store.Cliente{Name: "second", Email: b})
 		wantConflict(t, err, "email")
-		_, err = f.UpdateCliente(t.Context(), other.ID, func(c store.Cliente) (store.Cliente, error) {
+		_, err = f.UpdateCliente(t.Context(), 0, other.ID, func(c store.Cliente) (store.Cliente, error) {
 			c.Name, c.Email = "changed", b
 			return c, nil
 		})
@@ -249,7 +249,7 @@ func clienteConflict(t *testing.T, f *fixture) {
 		}
 
 		// Its own email is no conflict, and is kept as it was written.
-		got, err := f.UpdateCliente(t.Context(), first.ID, func(c store.Cliente) (store.Cliente, error) {
+		got, err := f.UpdateCliente(t.Context(), 0, first.ID, func(c store.Cliente) (store.Cliente, error) {
 			c.Email = b
 			return c, nil
 		})
@@ -257,7 +257,7 @@ func clienteConflict(t *testing.T, f *fixture) {
 			t.Errorf("%q to %q: got %+v, %v", a, b, got, err)
 		}
 	}
-	page, err := f.Clientes(t.Context(), 0, 1000)
+	page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000)
 	if err != nil || len(page) != 2*len(sameEmails()) {
 		t.Errorf("there are %d clientes, %v; a refused one was kept, or one that was not is gone", len(page), err)
 	}
@@ -269,7 +269,7 @@ func clienteConflict(t *testing.T, f *fixture) {
 func clienteEmailFree(t *testing.T, f *fixture) {
 	const email = "ana@example.com"
 	ana := f.cliente(t, "Ana", email)
-	_, err := f.UpdateCliente(t.Context(), ana.ID, func(c store.Cliente) (store.Cliente, error) {
+	_, err := f.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 		c.Email = "other@example.com"
 		return c, nil
 	})
@@ -277,7 +277,7 @@ func clienteEmailFree(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	bia := f.cliente(t, "Bia", email)
-	if err := f.DeleteCliente(t.Context(), bia.ID, func(store.Cliente) error { return nil }); err != nil {
+	if err := f.DeleteCliente(t.Context(), 0, bia.ID, func(store.Cliente) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	f.cliente(t, "Caio", email)
@@ -291,7 +291,7 @@ func clienteOneWins(t *testing.T, f *fixture) {
 		var tries []func()
 		for i := range 8 {
 			tries = append(tries, func() {
-				_, err := stores[i%2].CreateCliente(t.Context(), store.Cliente{
+				_, err := stores[i%2].CreateCliente(t.Context(), 0, store.Cliente{
 					Name:  strconv.Itoa(i),
 					Email: fmt.Sprintf("same%d@example.com", round),
 				})
@@ -314,7 +314,7 @@ func clienteOneWins(t *testing.T, f *fixture) {
 func clienteUpdate(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	f.clock.add(90 * time.Second)
-	got, err := f.UpdateCliente(t.Context(), old.ID, func(c store.Cliente) (store.Cliente, error) {
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (store.Cliente, error) {
 		wantSame(t, "what change is handed", c, old)
 		return store.Cliente{
 			ID:        c.ID + 1,
@@ -347,7 +347,7 @@ func clienteUpdate(t *testing.T, f *fixture) {
 func clienteNoChange(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	f.clock.add(time.Hour)
-	got, err := f.UpdateCliente(t.Context(), old.ID, func(c store.Cliente) (store.Cliente, error) {
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (store.Cliente, error) {
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = 99, 99, time.Time{}, time.Time{}
 		return c, nil
 	})
@@ -365,7 +365,7 @@ func clienteNoChange(t *testing.T, f *fixture) {
 func clienteChangeError(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	refusal := errors.New("refused")
-	_, err := f.UpdateCliente(t.Context(), old.ID, func(c store.Cliente) (store.Cliente, error) {
+	_, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (store.Cliente, error) {
 		c.Name = "Bia"
 		return c, refusal
 	})
@@ -380,7 +380,7 @@ func clienteChangeError(t *testing.T, f *fixture) {
 func clienteCheckError(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	refusal := errors.New("refused")
-	if err := f.DeleteCliente(t.Context(), old.ID, func(store.Cliente) error { return refusal }); err != refusal {
+	if err := f.DeleteCliente(t.Context(), 0, old.ID, func(store.Cliente) error { return refusal }); err != refusal {
 		t.Errorf("got %v", err)
 	}
 	if read, err := f.Cliente(t.Context(), old.ID); err != nil || read != old {
@@ -398,13 +398,13 @@ func clientePanic(t *testing.T, f *fixture) {
 					t.Error("the panic did not come through")
 				}
 			}()
-			f.UpdateCliente(t.Context(), ana.ID, func(store.Cliente) (store.Cliente, error) { panic("boom") })
+			f.UpdateCliente(t.Context(), 0, ana.ID, func(store.Cliente) (store.Cliente, error) { panic("boom") })
 		}()
 	}
 	// A change may also end its goroutine, as t.FailNow does.
 	var ended sync.WaitGroup
 	ended.Go(func() {
-		f.DeleteCliente(t.Context(), ana.ID, func(store.Cliente) error { runtime.Goexit(); return nil })
+		f.DeleteCliente(t.Context(), 0, ana.ID, func(store.Cliente) error { runtime.Goexit(); return nil })
 	})
 	ended.Wait()
 	if read, err := f.Cliente(t.Context(), ana.ID); err != nil || read != ana {
@@ -416,7 +416,7 @@ func clientePanic(t *testing.T, f *fixture) {
 func clienteClockBack(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "")
 	f.clock.add(-24 * time.Hour)
-	got, err := f.UpdateCliente(t.Context(), old.ID, func(c store.Cliente) (store.Cliente, error) {
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (store.Cliente, error) {
 		c.Name = "Bia"
 		return c, nil
 	})
@@ -435,7 +435,7 @@ func clienteUpdaters(t *testing.T, f *fixture) {
 	var updates []func()
 	for i := range updaters {
 		updates = append(updates, func() {
-			_, err := stores[i%2].UpdateCliente(t.Context(), ana.ID, func(c store.Cliente) (store.Cliente, error) {
+			_, err := stores[i%2].UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 				c.Notes += "x"
 				return c, nil
 			})
@@ -452,7 +452,7 @@ func clienteUpdaters(t *testing.T, f *fixture) {
 }
 
 func clientePage(t *testing.T, f *fixture) {
-	if page, err := f.Clientes(t.Context(), 0, 10); err != nil || page == nil || len(page) != 0 {
+	if page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 10); err != nil || page == nil || len(page) != 0 {
 		t.Errorf("an empty store gave %#v, %v", page, err)
 	}
 	var all []store.Cliente
@@ -477,7 +477,7 @@ func clientePage(t *testing.T, f *fixture) {
 		{0, 0, 0, 0},
 		{0, -1, 0, 0},
 	} {
-		page, err := f.Clientes(t.Context(), c.after, c.limit)
+		page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{ID: c.after}, c.limit)
 		if err != nil || page == nil || fmt.Sprint(page) != fmt.Sprint(all[c.first:c.last]) {
 			t.Errorf("%d after %d: got %+v, %v", c.limit, c.after, page, err)
 		}
@@ -491,7 +491,7 @@ func clienteWalk(t *testing.T, f *fixture) {
 	}
 	drop := func(id int64) {
 		t.Helper()
-		if err := f.DeleteCliente(t.Context(), id, func(store.Cliente) error { return nil }); err != nil {
+		if err := f.DeleteCliente(t.Context(), 0, id, func(store.Cliente) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -502,7 +502,7 @@ func clienteWalk(t *testing.T, f *fixture) {
 	seen := make(map[int64]int)
 	after := int64(0)
 	for step := 0; ; step++ {
-		page, err := f.Clientes(t.Context(), after, 7)
+		page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -550,12 +550,12 @@ func clienteBusyWalk(t *testing.T, f *fixture) {
 					return
 				default:
 				}
-				c, err := f.CreateCliente(t.Context(), store.Cliente{Name: "passing"})
+				c, err := f.CreateCliente(t.Context(), 0, store.Cliente{Name: "passing"})
 				if err == nil {
-					err = f.DeleteCliente(t.Context(), c.ID, func(store.Cliente) error { return nil })
+					err = f.DeleteCliente(t.Context(), 0, c.ID, func(store.Cliente) error { return nil })
 				}
 				if err == nil {
-					_, err = f.UpdateCliente(t.Context(), stay[0], func(c store.Cliente) (store.Cliente, error) {
+					_, err = f.UpdateCliente(t.Context(), 0, stay[0], func(c store.Cliente) (store.Cliente, error) {
 						c.Phone = strconv.FormatInt(c.Version, 10)
 						return c, nil
 					})
@@ -574,7 +574,7 @@ func clienteBusyWalk(t *testing.T, f *fixture) {
 		seen := make(map[int64]int)
 		// The walk ends at the last row that stays: behind it the writers may go on for ever.
 		for after := int64(0); after < stay[len(stay)-1]; {
-			page, err := f.Clientes(t.Context(), after, 7)
+			page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 7)
 			if err != nil || len(page) == 0 {
 				t.Errorf("after %d: %d rows, %v", after, len(page), err)
 				return

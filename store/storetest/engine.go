@@ -67,7 +67,10 @@ func schemaMissing(t *testing.T, f *fixture) {
 }
 
 func migrationsListed(t *testing.T, f *fixture) {
-	names := []string{"00001_users.sql", "00002_sessions.sql", "00003_clientes.sql"}
+	names := []string{
+		"00001_users.sql", "00002_sessions.sql", "00003_clientes.sql", "00004_cliente_history.sql", "00005_idempotency_keys.sql",
+		"00006_cliente_folds.sql", "00007_fold_clientes.go", "00008_cliente_indexes.sql", "00009_copies.sql",
+	}
 	list := func(url string, applied bool) []store.Migration {
 		t.Helper()
 		got, err := f.engine.Migrations(t.Context(), url)
@@ -145,7 +148,7 @@ func openTwice(t *testing.T, f *fixture) {
 	if got, err := other.Cliente(t.Context(), ana.ID); err != nil || got != ana {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	changed, err := other.UpdateCliente(t.Context(), ana.ID, func(c store.Cliente) (store.Cliente, error) {
+	changed, err := other.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 		c.Notes = "by the other"
 		return c, nil
 	})
@@ -166,7 +169,7 @@ func openTwice(t *testing.T, f *fixture) {
 
 func restart(t *testing.T, f *fixture) {
 	st := f.reopen(t)
-	c, err := st.CreateCliente(t.Context(), store.Cliente{Name: "Ana", Email: "ana@example.com"})
+	c, err := st.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana", Email: "ana@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +203,7 @@ func closeWaits(t *testing.T, f *fixture) {
 	var enter sync.Once
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		_, err := st.UpdateCliente(t.Context(), ana.ID, func(c store.Cliente) (store.Cliente, error) {
+		_, err := st.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 			enter.Do(func() { close(entered) })
 			<-leave
 			c.Name = "kept"
@@ -236,7 +239,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	f.session(t, "s", viewer)
 	picture := func() string {
 		t.Helper()
-		clientes, err := f.Clientes(t.Context(), 0, 1000)
+		clientes, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,7 +256,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	}
 	methods := map[string]func(ctx context.Context) error{
 		"CreateCliente": func(ctx context.Context) error {
-			_, err := f.CreateCliente(ctx, store.Cliente{Name: "x"})
+			_, err := f.CreateCliente(ctx, 0, store.Cliente{Name: "x"})
 			return err
 		},
 		"Cliente": func(ctx context.Context) error {
@@ -265,18 +268,18 @@ func contextEnded(t *testing.T, f *fixture) {
 			return err
 		},
 		"Clientes": func(ctx context.Context) error {
-			_, err := f.Clientes(ctx, 0, 10)
+			_, err := f.Clientes(ctx, store.Selection{}, store.Place{}, 10)
 			return err
 		},
 		"UpdateCliente": func(ctx context.Context) error {
-			_, err := f.UpdateCliente(ctx, ana.ID, func(c store.Cliente) (store.Cliente, error) {
+			_, err := f.UpdateCliente(ctx, 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 				c.Name = "x"
 				return c, nil
 			})
 			return err
 		},
 		"DeleteCliente": func(ctx context.Context) error {
-			return f.DeleteCliente(ctx, ana.ID, func(store.Cliente) error { return nil })
+			return f.DeleteCliente(ctx, 0, ana.ID, func(store.Cliente) error { return nil })
 		},
 		"CreateUser": func(ctx context.Context) error {
 			_, err := f.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
@@ -352,7 +355,7 @@ func holdCliente(t *testing.T, f *fixture, id int64) (release func()) {
 	var enter, left sync.Once
 	go func() {
 		defer close(done)
-		_, err := f.UpdateCliente(t.Context(), id, func(c store.Cliente) (store.Cliente, error) {
+		_, err := f.UpdateCliente(t.Context(), 0, id, func(c store.Cliente) (store.Cliente, error) {
 			enter.Do(func() { close(entered) })
 			<-leave
 			c.Name = "changed"
@@ -377,7 +380,7 @@ func contextEndsWaiting(t *testing.T, f *fixture) {
 	release := holdCliente(t, f, ana.ID)
 	for _, st := range []store.Store{f, other} {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		_, err := st.UpdateCliente(ctx, ana.ID, func(c store.Cliente) (store.Cliente, error) {
+		_, err := st.UpdateCliente(ctx, 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 			c.Notes = "by the one who gave up"
 			return c, nil
 		})
@@ -391,7 +394,7 @@ func contextEndsWaiting(t *testing.T, f *fixture) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, st := range []store.Store{f, other} { // both go on
-		if _, err := st.CreateCliente(t.Context(), store.Cliente{Name: "Bia"}); err != nil {
+		if _, err := st.CreateCliente(t.Context(), 0, store.Cliente{Name: "Bia"}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -404,7 +407,7 @@ func readBesideChange(t *testing.T, f *fixture) {
 		if got, err := st.Cliente(t.Context(), ana.ID); err != nil || got != ana {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if page, err := st.Clientes(t.Context(), 0, 10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
+		if page, err := st.Clientes(t.Context(), store.Selection{}, store.Place{}, 10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
 			t.Errorf("got %+v, %v", page, err)
 		}
 		if err := st.Ready(t.Context()); err != nil {
@@ -432,7 +435,7 @@ func failuresApart(t *testing.T, f *fixture) {
 	for w := range workers {
 		work = append(work, func() {
 			for i := range rounds {
-				c, err := f.CreateCliente(ctx, store.Cliente{Name: fmt.Sprintf("%d/%d", w, i)})
+				c, err := f.CreateCliente(ctx, 0, store.Cliente{Name: fmt.Sprintf("%d/%d", w, i)})
 				if err != nil {
 					t.Error(err)
 					return
@@ -444,16 +447,16 @@ func failuresApart(t *testing.T, f *fixture) {
 				}
 				switch (w + i) % 6 {
 				case 0:
-					_, err = f.CreateCliente(ctx, spoil(store.Cliente{Email: taken.Email}))
+					_, err = f.CreateCliente(ctx, 0, spoil(store.Cliente{Email: taken.Email}))
 					wantConflict(t, err, "email")
 				case 1:
-					_, err = f.UpdateCliente(ctx, c.ID, func(c store.Cliente) (store.Cliente, error) {
+					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
 						c.Email = taken.Email
 						return spoil(c), nil
 					})
 					wantConflict(t, err, "email")
 				case 2:
-					_, err = f.UpdateCliente(ctx, c.ID, func(c store.Cliente) (store.Cliente, error) {
+					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
 						return spoil(c), refusal
 					})
 					wantErr(t, err, refusal)
@@ -464,10 +467,10 @@ func failuresApart(t *testing.T, f *fixture) {
 								t.Error("the panic did not come through")
 							}
 						}()
-						f.DeleteCliente(ctx, c.ID, func(store.Cliente) error { panic("boom") })
+						f.DeleteCliente(ctx, 0, c.ID, func(store.Cliente) error { panic("boom") })
 					}()
 				case 4:
-					_, err = f.CreateCliente(gone, spoil(c))
+					_, err = f.CreateCliente(gone, 0, spoil(c))
 					wantErr(t, err, context.Canceled)
 				case 5:
 					_, err = f.CreateUser(ctx, store.User{Name: "x", Role: "emperor"})
@@ -485,7 +488,7 @@ func failuresApart(t *testing.T, f *fixture) {
 			want[c] = true
 		}
 	}
-	page, err := f.Clientes(ctx, 0, 1000)
+	page, err := f.Clientes(ctx, store.Selection{}, store.Place{}, 1000)
 	if err != nil || len(page) != len(want) {
 		t.Errorf("%d clientes are there, %v; %d were answered", len(page), err, len(want))
 	}

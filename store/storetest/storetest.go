@@ -60,6 +60,10 @@ type check struct {
 func contract() []group {
 	return []group{
 		{"clientes", clienteChecks()},
+		{"selections", selectionChecks()},
+		{"histories", historyChecks()},
+		{"idempotency", idempotencyChecks()},
+		{"imports", importChecks()},
 		{"users", userChecks()},
 		{"sessions", sessionChecks()},
 		{"engine", engineChecks()},
@@ -108,7 +112,7 @@ func (f *fixture) now() time.Time { return store.Instant(f.clock.now()) }
 // cliente keeps a record that has only a name and an email.
 func (f *fixture) cliente(t *testing.T, name, email string) store.Cliente {
 	t.Helper()
-	c, err := f.CreateCliente(t.Context(), store.Cliente{Name: name, Email: email})
+	c, err := f.CreateCliente(t.Context(), 0, store.Cliente{Name: name, Email: email})
 	if err != nil {
 		t.Fatalf("create cliente %q: %v", name, err)
 	}

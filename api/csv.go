@@ -1,0 +1,223 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"clientes/store"
+)
+
+// maxRow is the longest row of an import, in bytes, whatever its format.
+const maxRow = 1 << 20
+
+// bom is what some programs put before UTF-8.
+const bom = "\ufeff"
+
+// csvColumns are the columns of an export, in its order. An import ignores those that the server sets itself.
+func csvColumns() []string {
+	return []string{"id", "name", "email", "phone", "company", "address", "notes", "version", "created_at", "updated_at"}
+}
+
+// textOf gives where a column is in a record, nil if the server sets it.
+func textOf(column string, c *store.Cliente) *string {
+	switch column {
+	case "name":
+		return &c.Name
+	case "email":
+		return &c.Email
+	case "phone":
+		return &c.Phone
+	case "company":
+		return &c.Company
+	case "address":
+		return &c.Address
+	case "notes":
+		return &c.Notes
+	}
+	return nil
+}
+
+// rowFault is one fault of one row.
+func rowFault(field, code, message string) error {
+	return &store.InvalidError{Fields: []store.FieldError{{Field: field, Code: code, Message: message}}}
+}
+
+// readCSV gives each row of a CSV file, checked and in the form that is stored, or what is wrong with it. Row 0 is the
+// header, whose columns may stand in any order. An error of each ends it and is given back.
+func readCSV(from io.Reader, each func(row int64, c store.Cliente, fault error) error) error {
+	in := &csvInput{Reader: bufio.NewReaderSize(from, 64<<10)}
+	if start, _ := in.Peek(len(bom)); string(start) == bom {
+		in.Discard(len(bom))
+	}
+	r := csv.NewReader(in)
+	r.ReuseRecord = true
+	r.FieldsPerRecord = -1
+	r.Comma = in.separator()
+
+	header, err := in.next(r)
+	var parse *csv.ParseError
+	switch {
+	case errors.Is(err, io.EOF):
+		return each(0, store.Cliente{}, rowFault("name", "required", "The file is empty: its first line has to name the columns."))
+	case errors.As(err, &parse), errors.Is(err, errRowTooLong):
+		return each(0, store.Cliente{}, rowFault("", "malformed", "The first line does not name the columns of a CSV file."))
+	case err != nil:
+		return err
+	}
+	columns := make([]string, len(header))
+	for i, name := range header {
+		columns[i] = strings.ToLower(strings.TrimSpace(name))
+	}
+	if err := checkHeader(columns); err != nil {
+		return each(0, store.Cliente{}, err)
+	}
+
+	for row := int64(1); ; row++ {
+		record, err := in.next(r)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case errors.Is(err, errRowTooLong):
+			return each(row, store.Cliente{}, rowFault("", "too_long", fmt.Sprintf(
+				"The row has more than %d bytes; a quote may be missing before. Nothing after it was looked at.", maxRow)))
+		case errors.As(err, &parse):
+			return each(row, store.Cliente{}, rowFault("", "malformed", fmt.Sprintf(
+				"The row is not CSV, at line %d: %s. Nothing after it was looked at.", parse.Line, parse.Err)))
+		case err != nil:
+			return err
+		case len(record) != len(columns):
+			err = rowFault("", "wrong_columns", fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(columns)))
+			if err := each(row, store.Cliente{}, err); err != nil {
+				return err
+			}
+			continue
+		}
+		var c store.Cliente
+		for i, column := range columns {
+			if to := textOf(column, &c); to != nil {
+				*to = record[i]
+			}
+		}
+		c, err = c.Validate()
+		if err := each(row, c, err); err != nil {
+			return err
+		}
+	}
+}
+
+// checkHeader says what is wrong with the names of the columns.
+func checkHeader(columns []string) error {
+	var e store.InvalidError
+	known, seen := make(map[string]bool), make(map[string]bool)
+	for _, name := range csvColumns() {
+		known[name] = true
+	}
+	for _, name := range columns {
+		switch {
+		case !utf8.ValidString(name):
+			return rowFault("", "invalid_text", "The file is not UTF-8.")
+		case !known[name]:
+			e.Fields = append(e.Fields, store.FieldError{Field: printable(name), Code: "unknown_member", Message: "There is no such column."})
+		case seen[name]:
+			e.Fields = append(e.Fields, store.FieldError{Field: name, Code: "duplicate", Message: "The column is there twice."})
+		}
+		seen[name] = true
+	}
+	if !seen["name"] {
+		e.Fields = append(e.Fields, store.FieldError{Field: "name", Code: "required", Message: "A column with the names is required."})
+	}
+	if e.Fields == nil {
+		return nil
+	}
+	return &e
+}
+
+var errRowTooLong = errors.New("the row is too long")
+
+// csvInput is what a csv.Reader reads from: not more than maxRow for one row, or a quote that is not closed would have it
+// hold the rest of the file.
+type csvInput struct {
+	*bufio.Reader
+	left int // of the row
+}
+
+// next reads a row.
+func (in *csvInput) next(r *csv.Reader) ([]string, error) {
+	in.left = maxRow + 4096 // the reader's own buffer may be of the next one
+	return r.Read()
+}
+
+// Read keeps the promise of io.Reader.
+func (in *csvInput) Read(p []byte) (int, error) {
+	if in.left <= 0 {
+		return 0, errRowTooLong
+	}
+	n, err := in.Reader.Read(p[:min(len(p), in.left)])
+	in.left -= n
+	return n, err
+}
+
+// separator says what stands between the columns: a semicolon where the first line has one and no comma, as spreadsheets
+// write in countries whose numbers have a comma.
+func (in *csvInput) separator() rune {
+	start, _ := in.Peek(4096)
+	line, _, _ := bytes.Cut(start, []byte("\n"))
+	if bytes.ContainsRune(line, ';') && !bytes.ContainsRune(line, ',') {
+		return ';'
+	}
+	return ','
+}
+
+// csvWriter writes records as RFC 4180 has them, whose rows end in CRLF.
+type csvWriter struct {
+	row    bytes.Buffer
+	encode *csv.Writer
+	record []string
+	alter  func(string) string
+}
+
+// newCSVWriter alters the texts of records before it writes them, if alter is not nil.
+func newCSVWriter(alter func(string) string) *csvWriter {
+	w := new(csvWriter)
+	w.encode = csv.NewWriter(&w.row)
+	w.alter = alter
+	return w
+}
+
+// head appends the header.
+func (w *csvWriter) head(b []byte) []byte { return w.appendRow(b, csvColumns()) }
+
+// append appends a record.
+func (w *csvWriter) append(b []byte, c store.Cliente) []byte {
+	if w.alter != nil {
+		for _, s := range texts(&c) {
+			*s = w.alter(*s)
+		}
+	}
+	w.record = append(w.record[:0], strconv.FormatInt(c.ID, 10), c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes,
+		strconv.FormatInt(c.Version, 10), timeText(c.CreatedAt), timeText(c.UpdatedAt))
+	return w.appendRow(b, w.record)
+}
+
+// timeText writes an instant as JSON has it.
+func timeText(t time.Time) string {
+	b := appendTime(nil, t)
+	return string(b[1 : len(b)-1])
+}
+
+// appendRow ends the row itself: csv.Writer's own CRLF would also make one of each newline in a text.
+func (w *csvWriter) appendRow(b []byte, record []string) []byte {
+	w.row.Reset()
+	_ = w.encode.Write(record) // into memory
+	w.encode.Flush()
+	b = append(b, bytes.TrimSuffix(w.row.Bytes(), []byte("\n"))...)
+	return append(b, "\r\n"...)
+}

@@ -1,0 +1,24 @@
+package store
+
+import "time"
+
+// Change is one step in the history of a customer record.
+type Change struct {
+	// Version is the one that the change led to, which counts on for a delete.
+	Version int64
+	Action  Action
+	UserID  int64  // who did it; 0: the command line
+	User    string // the name that the user had then, "" for the command line
+	At      time.Time
+	Record  Cliente // as it stood after the change; for a delete, before it
+}
+
+// Action is what a change did.
+type Action string
+
+// What can be done to a record.
+const (
+	Created Action = "created"
+	Updated Action = "updated"
+	Deleted Action = "deleted"
+)

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clientes/store"
+)
+
+// CreateClienteOnce keeps the promise of store.Clientes. The key comes first: whoever comes second with it waits there, by
+// the unique index, until the first has kept its record or has given up.
+func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key store.IdempotencyKey) (store.Cliente, bool, error) {
+	replayed := false
+	// The wait for the first is a part of it.
+	c, err := callFor(ctx, s, 2*patience, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+		replayed = false
+		now := store.Instant(s.now())
+		took := false
+		take := begin()
+		take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", patience.Milliseconds()))
+		take.Queue(`
+			INSERT INTO idempotency_keys AS k (user_id, key, fingerprint, cliente_id, used_at)
+			VALUES ($1, $2, $3, 0, $4)
+			ON CONFLICT (user_id, key) DO UPDATE
+			SET fingerprint = excluded.fingerprint, used_at = excluded.used_at
+			WHERE k.used_at <= $5`,
+			by, key.Key, key.Fingerprint, now, now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
+			took = tag.RowsAffected() == 1
+			return nil
+		})
+		if err := send(ctx, conn, take); err != nil {
+			if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "55P03" {
+				err = store.ErrKeyInProgress
+			}
+			return store.Cliente{}, fmt.Errorf("take idempotency key: %w", err)
+		}
+		if !took {
+			replayed = true
+			return answered(ctx, conn, by, key)
+		}
+		c, insert, args := s.newCliente(by, c)
+		write := new(pgx.Batch)
+		write.Queue(insert+`
+			UPDATE idempotency_keys
+			SET cliente_id = made.id
+			FROM made
+			WHERE user_id = $12::bigint AND key = $13
+			RETURNING cliente_id`,
+			append(args, key.Key)...).QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
+		write.Queue("COMMIT")
+		if err := send(ctx, conn, write); err != nil {
+			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
+		}
+		return c, nil
+	})
+	return c, replayed && err == nil, err
+}
+
+// answered gives the record that a key stands for, as it was made, whatever became of it.
+func answered(ctx context.Context, conn *pgx.Conn, by int64, key store.IdempotencyKey) (store.Cliente, error) {
+	type use struct {
+		fingerprint string
+		store.Change
+	}
+	first, err := one(ctx, conn, func(u *use) []any { return append([]any{&u.fingerprint}, toChange(&u.Change)...) }, `
+		SELECT fingerprint, h.*
+		FROM idempotency_keys k
+		JOIN (SELECT `+changeColumns+` FROM cliente_history) h ON h.cliente_id = k.cliente_id AND h.version = 1
+		WHERE k.user_id = $1 AND k.key = $2`,
+		by, key.Key)
+	switch {
+	case err != nil:
+		return store.Cliente{}, fmt.Errorf("look for idempotency key: %w", err)
+	case first.fingerprint != key.Fingerprint:
+		return store.Cliente{}, store.ErrKeyReused
+	}
+	return first.Record, nil
+}
+
+// DeleteIdempotencyKeys keeps the promise of store.Clientes. Rows that another process is at are passed over.
+func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+		removed, err := exec(ctx, conn, `
+			DELETE FROM idempotency_keys
+			WHERE (user_id, key) IN (
+				SELECT user_id, key
+				FROM idempotency_keys
+				WHERE used_at < $1
+				ORDER BY used_at
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED)`,
+			store.Instant(before), max(limit, 0))
+		if err != nil {
+			return 0, fmt.Errorf("delete idempotency keys: %w", err)
+		}
+		return int(removed), nil
+	})
+}

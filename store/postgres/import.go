@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+
+	"clientes/store"
+)
+
+// ImportClientes keeps the promise of store.Clientes. The rows go into a table of their own first, by COPY, where they get
+// their ids; and from there, when no email stands against it, into the others, a statement each.
+func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+	return callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+		n, err := stage(ctx, conn, rows)
+		if err != nil {
+			return 0, err
+		}
+		now := store.Instant(s.now())
+		write := new(pgx.Batch)
+		write.Queue(`
+			INSERT INTO clientes (id, name, name_key, email, email_key, phone, company, address, notes, search,
+				version, created_at, updated_at)
+			OVERRIDING SYSTEM VALUE
+			SELECT id, name, name_key, email, email_key, phone, company, address, notes, search,
+				1, $1::timestamptz, $1::timestamptz
+			FROM import`,
+			now)
+		write.Queue(`
+			INSERT INTO cliente_history (cliente_id, version, action, user_id, user_name, at,
+				name, email, phone, company, address, notes, created_at, updated_at)
+			SELECT id, 1, 'created', $1::bigint, coalesce((SELECT name FROM users WHERE id = $1::bigint), ''), $2::timestamptz,
+				name, email, phone, company, address, notes, $2::timestamptz, $2::timestamptz
+			FROM import`,
+			by, now)
+		write.Queue("COMMIT")
+		if err := send(ctx, conn, write); err != nil {
+			return 0, fmt.Errorf("import clientes: %w", err)
+		}
+		return n, nil
+	})
+}
+
+// CheckImport keeps the promise of store.Clientes.
+func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+	return callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+		return stage(ctx, conn, rows)
+	})
+}
+
+// stage begins a transaction with the rows in a table of its own, named import, whose columns are those of clientes, and
+// gives a *store.RowsError if their emails can not all be kept. The table is gone with the transaction.
+func stage(ctx context.Context, conn *pgx.Conn, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+	b := beginLong(importPatience)
+	// Its ids come from the sequence of the table that they are for, so that both tables can be filled from here.
+	b.Queue(`
+		CREATE TEMPORARY TABLE import (
+			row       bigint NOT NULL,
+			id        bigint NOT NULL DEFAULT nextval(pg_get_serial_sequence('clientes', 'id')),
+			name      text   NOT NULL,
+			name_key  text   NOT NULL COLLATE "C",
+			email     text   NOT NULL,
+			email_key text   NOT NULL COLLATE "C",
+			phone     text   NOT NULL,
+			company   text   NOT NULL,
+			address   text   NOT NULL,
+			notes     text   NOT NULL,
+			search    text   NOT NULL
+		) ON COMMIT DROP`)
+	if err := send(ctx, conn, b); err != nil {
+		return 0, fmt.Errorf("make room for the rows: %w", err)
+	}
+	columns := []string{"row", "name", "name_key", "email", "email_key", "phone", "company", "address", "notes", "search"}
+	next, stop := iter.Pull2(rows)
+	defer stop()
+	source := &stagedRows{next: next}
+	n, err := conn.CopyFrom(ctx, pgx.Identifier{"import"}, columns, source)
+	switch {
+	case source.err != nil:
+		return 0, source.err
+	case err != nil:
+		return 0, fmt.Errorf("send the rows: %w", engineError(ctx, conn, err))
+	}
+	return n, checkEmails(ctx, conn)
+}
+
+// stagedRows gives the rows to pgx.
+type stagedRows struct {
+	next func() (store.Cliente, error, bool)
+	row  int64
+	c    store.Cliente
+	err  error // of the rows
+}
+
+// Next keeps the promise of pgx.CopyFromSource.
+func (r *stagedRows) Next() (ok bool) {
+	if r.err != nil {
+		return false
+	}
+	r.c, r.err, ok = r.next()
+	r.row++
+	return ok && r.err == nil
+}
+
+// Values keeps the promise of pgx.CopyFromSource.
+func (r *stagedRows) Values() ([]any, error) {
+	c := r.c
+	return []any{r.row, c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
+		c.SearchText()}, nil
+}
+
+// Err keeps the promise of pgx.CopyFromSource.
+func (r *stagedRows) Err() error { return r.err }
+
+// checkEmails looks for emails in import that an earlier row or a record has. That comes before any row is kept, because
+// half a million rows that are taken back leave the indexes as large as if they had stayed.
+func checkEmails(ctx context.Context, conn *pgx.Conn) error {
+	var faults store.RowsError
+	type fault struct{ row, count int64 }
+	taken, err := list(ctx, conn, nil, func(f *fault) []any { return []any{&f.row, &f.count} }, `
+		SELECT row, count(*) OVER ()
+		FROM (
+			SELECT row, email_key, row_number() OVER (PARTITION BY email_key ORDER BY row) AS nth
+			FROM import
+			WHERE email_key <> ''
+		) AS numbered
+		WHERE nth > 1 OR EXISTS (
+			SELECT
+			FROM clientes
+			WHERE clientes.email_key = numbered.email_key AND clientes.email_key <> '')
+		ORDER BY row
+		LIMIT $1`,
+		store.MaxRowErrors)
+	if err != nil {
+		return fmt.Errorf("look for emails that are taken: %w", err)
+	}
+	for _, f := range taken {
+		faults.Add(f.row, store.TakenEmail())
+		faults.Count = f.count
+	}
+	return faults.Err()
+}

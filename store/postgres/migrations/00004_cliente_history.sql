@@ -1,0 +1,24 @@
+-- +goose Up
+
+-- Every change of a customer, in the order of the record's versions. No foreign key to clientes or users: it outlives both.
+-- What was changed before this migration is not in it.
+CREATE TABLE cliente_history (
+	cliente_id bigint      NOT NULL,
+	version    bigint      NOT NULL, -- the one that the change led to
+	action     text        NOT NULL CHECK (action IN ('created', 'updated', 'deleted')),
+	user_id    bigint      NOT NULL, -- 0: the command line
+	user_name  text        NOT NULL, -- as it was then
+	at         timestamptz NOT NULL,
+	name       text        NOT NULL, -- from here on the record after the change; for a delete, before it
+	email      text        NOT NULL,
+	phone      text        NOT NULL,
+	company    text        NOT NULL,
+	address    text        NOT NULL,
+	notes      text        NOT NULL,
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL,
+	PRIMARY KEY (cliente_id, version)
+);
+
+-- +goose Down
+DROP TABLE cliente_history;

@@ -1,0 +1,17 @@
+-- +goose Up
+
+-- The creates that may be asked for again. What was answered is version 1 in the history.
+CREATE TABLE idempotency_keys (
+	user_id     bigint      NOT NULL,
+	key         text        NOT NULL COLLATE "C",
+	fingerprint text        NOT NULL, -- of the record that was asked for
+	cliente_id  bigint      NOT NULL,
+	used_at     timestamptz NOT NULL,
+	PRIMARY KEY (user_id, key)
+);
+
+-- For removing keys that are a day old.
+CREATE INDEX idempotency_keys_used_at ON idempotency_keys (used_at);
+
+-- +goose Down
+DROP TABLE idempotency_keys;

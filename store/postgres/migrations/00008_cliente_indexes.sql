@@ -1,0 +1,37 @@
+-- +goose Up
+
+-- One index an order that customers can be listed in.
+CREATE INDEX clientes_name_key ON clientes (name_key, id);
+CREATE INDEX clientes_created_at ON clientes (created_at, id);
+CREATE INDEX clientes_updated_at ON clientes (updated_at, id);
+
+-- For substrings: pg_trgm, wherever in the database it is, else where we may put it. Without it a search reads all
+-- records. Who gets the extension later makes the index by hand; the README says how.
+-- +goose StatementBegin
+DO $$
+DECLARE
+	place text;
+BEGIN
+	BEGIN
+		CREATE EXTENSION IF NOT EXISTS pg_trgm;
+	EXCEPTION
+		WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
+			NULL; -- we may not, or the server has none
+	END;
+	SELECT nspname
+	INTO place
+	FROM pg_extension
+	JOIN pg_namespace ON pg_namespace.oid = extnamespace
+	WHERE extname = 'pg_trgm';
+	IF place IS NOT NULL THEN
+		EXECUTE format('CREATE INDEX clientes_search ON clientes USING gin (search %I.gin_trgm_ops)', place);
+	END IF;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose Down
+DROP INDEX IF EXISTS clientes_search;
+DROP INDEX clientes_updated_at;
+DROP INDEX clientes_created_at;
+DROP INDEX clientes_name_key;

@@ -1,0 +1,125 @@
+package store
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Selection says which customers, and in what order.
+type Selection struct {
+	Filter
+	Sort       Sort // "" is ByID
+	Descending bool
+}
+
+// Filter says which customers; the zero Filter is all of them.
+type Filter struct {
+	// Text is what Cliente.Matches looks for, "" for anything.
+	Text string
+
+	// Email is the address, without regard to case, "" for any.
+	Email string
+
+	// UpdatedSince lets through what was changed then or later, the zero time whenever.
+	UpdatedSince time.Time
+}
+
+// Sort is what customers are ordered by. Those that are alike in it are ordered by their id, in the same direction.
+type Sort string
+
+// What customers can be ordered by.
+const (
+	ByID      Sort = "id"
+	ByName    Sort = "name" // by SortKey
+	ByCreated Sort = "created_at"
+	ByUpdated Sort = "updated_at"
+)
+
+// Sorts are all of them.
+func Sorts() []Sort { return []Sort{ByID, ByName, ByCreated, ByUpdated} }
+
+// Place is a place in an order: right behind the record that has these. The zero Place is before all records.
+type Place struct {
+	Name string    // the SortKey of its name, if the order is ByName
+	At   time.Time // its instant, if the order is ByCreated or ByUpdated
+	ID   int64
+}
+
+// Place gives the place of a record in the order.
+func (s Sort) Place(c Cliente) Place {
+	p := Place{ID: c.ID}
+	switch s {
+	case ByName:
+		p.Name = SortKey(c.Name)
+	case ByCreated:
+		p.At = c.CreatedAt
+	case ByUpdated:
+		p.At = c.UpdatedAt
+	}
+	return p
+}
+
+// MaxSortKey is the longest SortKey in bytes. An index of Postgres has room for 2704 in an entry.
+const MaxSortKey = 2048
+
+// SortKey is what a name is ordered by, byte by byte: its folded form. The beginning has to do for a name of rare
+// characters that become a whole word each when they are folded.
+func SortKey(name string) string {
+	key := Fold(name)
+	if len(key) <= MaxSortKey {
+		return key
+	}
+	end := MaxSortKey
+	for !utf8.RuneStart(key[end]) {
+		end--
+	}
+	return key[:end]
+}
+
+// Fold gives the form of a text in which case and accents make no difference: compatibility decomposition (NFKD), no
+// marks, case folded. It is done here, once for both engines, which would each do it differently.
+func Fold(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	// Folding can yield what decomposes once more. ToLower mends what Fold does to Cherokee, whose two cases it exchanges.
+	s = norm.NFKD.String(strings.ToLower(cases.Fold().String(norm.NFKD.String(s))))
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Mn, r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// The fields of a search text are set apart by what no field holds. Two of them stand before a field whose beginning
+// counts, so that even a beginning of one character has the three that both engines' indexes need (trigrams).
+const (
+	beginField = "\n\n"
+	otherField = "\t"
+)
+
+// SearchText gives what the engines look through for a Needle: one text of all that Matches looks at.
+func (c Cliente) SearchText() string {
+	return beginField + Fold(c.Name) + beginField + Fold(c.Email) + beginField + Fold(c.Company) + otherField + Fold(c.Phone)
+}
+
+// Needle gives what a SearchText must contain for the filter's Text to match, "" if every one does.
+func (f Filter) Needle() string {
+	text := Fold(f.Text)
+	if n := utf8.RuneCountInString(text); 0 < n && n < 3 {
+		return beginField + text
+	}
+	return text
+}
+
+// Matches says whether a record has the text in its name, email, phone or company, without regard to case or accents;
+// a text of one or two characters, whether its name, email or company begins with it.
+func (c Cliente) Matches(text string) bool {
+	return strings.Contains(c.SearchText(), Filter{Text: text}.Needle())
+}

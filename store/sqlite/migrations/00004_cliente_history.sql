@@ -1,0 +1,24 @@
+-- +goose Up
+
+-- Every change of a customer, in the order of the record's versions. No foreign key to clientes or users: it outlives both.
+-- What was changed before this migration is not in it.
+CREATE TABLE cliente_history (
+	cliente_id INTEGER NOT NULL,
+	version    INTEGER NOT NULL, -- the one that the change led to
+	action     TEXT    NOT NULL CHECK (action IN ('created', 'updated', 'deleted')),
+	user_id    INTEGER NOT NULL, -- 0: the command line
+	user_name  TEXT    NOT NULL, -- as it was then
+	at         INTEGER NOT NULL,
+	name       TEXT    NOT NULL, -- from here on the record after the change; for a delete, before it
+	email      TEXT    NOT NULL,
+	phone      TEXT    NOT NULL,
+	company    TEXT    NOT NULL,
+	address    TEXT    NOT NULL,
+	notes      TEXT    NOT NULL,
+	created_at INTEGER NOT NULL,
+	updated_at INTEGER NOT NULL,
+	PRIMARY KEY (cliente_id, version)
+) STRICT, WITHOUT ROWID;
+
+-- +goose Down
+DROP TABLE cliente_history;

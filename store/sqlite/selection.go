@@ -1,0 +1,166 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+)
+
+// Clientes keeps the promise of store.Clientes.
+func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Place, limit int) ([]store.Cliente, error) {
+	limit = max(limit, 0) // a negative one is no limit to SQLite
+	page := func(ctx context.Context, conn *sqlite.Conn) ([]store.Cliente, error) {
+		from, where, order, args, err := selected(conn, sel, after)
+		if err != nil {
+			return nil, err
+		}
+		rows := make([]store.Cliente, 0, min(limit, usualPage))
+		rows, err = list(ctx, conn, rows, scanCliente, `
+			SELECT `+clienteColumns+`
+			FROM `+from+`
+			WHERE `+where+`
+			ORDER BY `+order+`
+			LIMIT +?`,
+			append(args, int64(limit))...)
+		if err != nil {
+			return nil, fmt.Errorf("list clientes after %d: %w", after.ID, err)
+		}
+		return rows, nil
+	}
+	if sel.Filter == (store.Filter{}) {
+		return read(ctx, s, func(conn *sqlite.Conn) ([]store.Cliente, error) { return page(ctx, conn) })
+	}
+	return readLong(ctx, s, page)
+}
+
+// CountClientes keeps the promise of store.Clientes.
+func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
+	return readLong(ctx, s, func(_ context.Context, conn *sqlite.Conn) (int64, error) {
+		from, where, _, args, err := selected(conn, store.Selection{Filter: f}, store.Place{})
+		if err != nil {
+			return 0, err
+		}
+		n, err := one(conn, func(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }, `
+			SELECT count(*)
+			FROM `+from+`
+			WHERE `+where,
+			args...)
+		if err != nil {
+			return 0, fmt.Errorf("count clientes: %w", err)
+		}
+		return n, nil
+	})
+}
+
+// EachCliente keeps the promise of store.Clientes. A statement sees one moment of the database from its first row to its
+// last.
+func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
+	var refused error
+	_, err := readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (struct{}, error) {
+		from, where, order, args, err := selected(conn, sel, store.Place{})
+		if err != nil {
+			return struct{}{}, err
+		}
+		stmt, err := prepare(conn, `
+			SELECT `+clienteColumns+`
+			FROM `+from+`
+			WHERE `+where+`
+			ORDER BY `+order,
+			args)
+		if err != nil {
+			return struct{}{}, fmt.Errorf("list clientes: %w", err)
+		}
+		defer stmt.Reset()
+		for {
+			row, err := stmt.Step()
+			if err != nil {
+				return struct{}{}, fmt.Errorf("list clientes: %w", engineError(err))
+			}
+			if !row {
+				return struct{}{}, nil
+			}
+			if refused = each(scanCliente(stmt)); refused != nil {
+				return struct{}{}, nil
+			}
+		}
+	})
+	if refused != nil {
+		return refused
+	}
+	return err
+}
+
+// fewMatches is up to how many records with a text are sorted. Where there are more, and another order than by id is asked
+// for, the records are read in that order until enough of them have the text.
+const fewMatches = 5000
+
+// selected gives the parts of a statement that reads the records of a selection after a place.
+func selected(conn *sqlite.Conn, sel store.Selection, after store.Place) (from, where, order string, args []any, err error) {
+	from, id := `clientes`, `id`
+	conditions := make([]string, 1, 5)
+	conditions[0] = `true`
+	if needle := sel.Needle(); needle != "" {
+		phrase := `"` + strings.ReplaceAll(needle, `"`, `""`) + `"`
+		few := true
+		if byID := sel.Sort == "" || sel.Sort == store.ByID; !byID {
+			few, err = one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnInt64(0) <= fewMatches }, `
+				SELECT count(*)
+				FROM (
+					SELECT 1
+					FROM clientes_search
+					WHERE clientes_search MATCH ?
+					LIMIT ?)`,
+				phrase, int64(fewMatches+1))
+			if err != nil {
+				return "", "", "", nil, fmt.Errorf("count what has the text: %w", err)
+			}
+		} else {
+			id = `clientes_search.rowid` // which is the order that the index gives them in
+		}
+		if few {
+			// CROSS says that the index comes first.
+			from = `clientes_search CROSS JOIN clientes ON clientes.id = clientes_search.rowid`
+			conditions, args = append(conditions, `clientes_search MATCH ?`), append(args, phrase)
+		} else {
+			conditions, args = append(conditions, `instr(search, ?) > 0`), append(args, needle)
+		}
+	}
+	if sel.Email != "" {
+		// The second condition is that of the index.
+		conditions, args = append(conditions, `email_key = ? AND email_key <> ''`), append(args, store.EmailKey(sel.Email))
+	}
+	if !sel.UpdatedSince.IsZero() {
+		conditions, args = append(conditions, `updated_at >= ?`), append(args, sel.UpdatedSince)
+	}
+	than, direction := ` > `, ``
+	if sel.Descending {
+		than, direction = ` < `, ` DESC`
+	}
+	var key string
+	var at any
+	switch sel.Sort {
+	case store.ByName:
+		key, at = `name_key`, after.Name
+	case store.ByCreated:
+		key, at = `created_at`, after.At
+	case store.ByUpdated:
+		key, at = `updated_at`, after.At
+	}
+	switch {
+	case key == "":
+		order = id + direction
+		if after.ID != 0 {
+			conditions, args = append(conditions, id+than+`?`), append(args, after.ID)
+		}
+	default:
+		order = key + direction + `, ` + id + direction
+		if after.ID != 0 {
+			conditions, args = append(conditions, `(`+key+`, `+id+`)`+than+`(?, ?)`), append(args, at, after.ID)
+		}
+	}
+	return from, strings.Join(conditions, ` AND `), order, args, nil
+}

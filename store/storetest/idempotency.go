@@ -1,0 +1,180 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+func idempotencyChecks() []check {
+	return []check{
+		{"a second create with a key gives the first record as it was made", keyReplay},
+		{"a key belongs to a user and to one record", keyScope},
+		{"fifty creates at once with one key make one record", keyAtOnce},
+		{"a create that fails leaves its key free", keyFree},
+		{"a key is forgotten after a day and cleaned", keyExpiry},
+		{"a key can be any text of its length", keyText},
+	}
+}
+
+func keyFor(c store.Cliente, key string) store.IdempotencyKey {
+	return store.IdempotencyKey{Key: key, Fingerprint: c.Fingerprint()}
+}
+
+func keyReplay(t *testing.T, f *fixture) {
+	in := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c", Address: "a", Notes: "n"}
+	first, replayed, err := f.CreateClienteOnce(t.Context(), 7, in, keyFor(in, "k"))
+	if err != nil || replayed || first.Version != 1 || !first.SameText(in) || !first.CreatedAt.Equal(f.now()) {
+		t.Fatalf("%+v, %v, %v", first, replayed, err)
+	}
+	if read, err := f.Cliente(t.Context(), first.ID); err != nil || read != first {
+		t.Errorf("read %+v, %v", read, err)
+	}
+	if h, err := f.ClienteHistory(t.Context(), first.ID, 0, 10); err != nil || len(h) != 1 || h[0].UserID != 7 {
+		t.Errorf("history %+v, %v", h, err)
+	}
+	f.clock.add(time.Hour)
+	again, replayed, err := f.another(t).CreateClienteOnce(t.Context(), 7, in, keyFor(in, "k"))
+	if err != nil || !replayed || again != first {
+		t.Errorf("%+v, %v, %v", again, replayed, err)
+	}
+	if _, err := f.UpdateCliente(t.Context(), 0, first.ID, func(c store.Cliente) (store.Cliente, error) {
+		c.Name = "x"
+		return c, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.DeleteCliente(t.Context(), 0, first.ID, func(store.Cliente) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if again, replayed, err = f.CreateClienteOnce(t.Context(), 7, in, keyFor(in, "k")); err != nil || !replayed || again != first {
+		t.Errorf("after it is gone: %+v, %v, %v", again, replayed, err)
+	}
+}
+
+func keyScope(t *testing.T, f *fixture) {
+	in, other := store.Cliente{Name: "Ana"}, store.Cliente{Name: "Bia"}
+	first, _, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, "k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, replayed, err := f.CreateClienteOnce(t.Context(), 1, other, keyFor(other, "k"))
+	wantErr(t, err, store.ErrKeyReused)
+	if replayed {
+		t.Error("a refusal is no replay")
+	}
+	for by, key := range map[int64]string{2: "k", 1: "K"} {
+		c, replayed, err := f.CreateClienteOnce(t.Context(), by, in, keyFor(in, key))
+		if err != nil || replayed || c.ID == first.ID {
+			t.Errorf("%d, %s: %+v, %v, %v", by, key, c, replayed, err)
+		}
+	}
+}
+
+func keyAtOnce(t *testing.T, f *fixture) {
+	stores := []store.Store{f, f.another(t)}
+	in := store.Cliente{Name: "Ana", Email: "ana@example.com"}
+	var mu sync.Mutex
+	made, records := 0, make(map[store.Cliente]bool)
+	var creates []func()
+	for i := range 50 {
+		creates = append(creates, func() {
+			c, replayed, err := stores[i%2].CreateClienteOnce(t.Context(), 1, in, keyFor(in, "k"))
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			records[c] = true
+			if !replayed {
+				made++
+			}
+		})
+	}
+	atOnce(creates...)
+	if made != 1 || len(records) != 1 {
+		t.Errorf("%d were made, %d different answers", made, len(records))
+	}
+	if n, err := f.CountClientes(t.Context(), store.Filter{}); err != nil || n != 1 {
+		t.Errorf("%d records, %v", n, err)
+	}
+}
+
+func keyFree(t *testing.T, f *fixture) {
+	f.cliente(t, "Bia", "taken@example.com")
+	in := store.Cliente{Name: "Ana", Email: "Taken@example.com"}
+	_, _, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, "k"))
+	wantConflict(t, err, "email")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, err = f.CreateClienteOnce(gone, 1, in, keyFor(in, "k"))
+	wantErr(t, err, context.Canceled)
+	in.Email = "free@example.com"
+	if _, replayed, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, "k")); err != nil || replayed {
+		t.Errorf("%v, %v", replayed, err)
+	}
+}
+
+func keyExpiry(t *testing.T, f *fixture) {
+	in := store.Cliente{Name: "Ana"}
+	first, _, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, "k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.clock.add(store.IdempotencyTTL - time.Millisecond)
+	if again, replayed, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, "k")); err != nil || !replayed || again != first {
+		t.Errorf("within a day: %+v, %v, %v", again, replayed, err)
+	}
+	f.clock.add(time.Millisecond)
+	other := store.Cliente{Name: "Bia"}
+	second, replayed, err := f.CreateClienteOnce(t.Context(), 1, other, keyFor(other, "k"))
+	if err != nil || replayed || second.Name != "Bia" {
+		t.Fatalf("after a day: %+v, %v, %v", second, replayed, err)
+	}
+	for i := range 5 {
+		if _, _, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []int{0, 0} {
+		if n, err := f.DeleteIdempotencyKeys(t.Context(), f.now(), 4); err != nil || n != want {
+			t.Errorf("removed %d young ones, %v", n, err)
+		}
+	}
+	f.clock.add(time.Millisecond)
+	for _, want := range []int{4, 2, 0} {
+		if n, err := f.DeleteIdempotencyKeys(t.Context(), f.now(), 4); err != nil || n != want {
+			t.Errorf("removed %d, want %d, %v", n, want, err)
+		}
+	}
+	if n, err := f.DeleteIdempotencyKeys(t.Context(), f.now(), -1); err != nil || n != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
+	if _, replayed, err := f.CreateClienteOnce(t.Context(), 1, other, keyFor(other, "k")); err != nil || replayed {
+		t.Errorf("a key that was removed: %v, %v", replayed, err)
+	}
+	var conflict *store.ConflictError
+	if errors.As(err, &conflict) {
+		t.Error(conflict)
+	}
+}
+
+func keyText(t *testing.T, f *fixture) {
+	in := store.Cliente{Name: "Ana"}
+	for _, key := range []string{`'"\%_$1?`, strings.Repeat("k", store.MaxIdempotencyKey), " "} {
+		first, replayed, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, key))
+		if err != nil || replayed {
+			t.Fatalf("%q: %v, %v", key, replayed, err)
+		}
+		again, replayed, err := f.CreateClienteOnce(t.Context(), 1, in, keyFor(in, key))
+		if err != nil || !replayed || again != first {
+			t.Errorf("%q: %+v, %v, %v", key, again, replayed, err)
+		}
+	}
+}
