@@ -166,7 +166,7 @@ func beside(t *testing.T, url string) *pgx.Conn {
 }
 
 // execute runs a statement over a connection of its own.
-func execute(t *testing.T, url, sql string, args ...any) {
+func execute(t testing.TB, url, sql string, args ...any) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {

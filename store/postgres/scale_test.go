@@ -1,0 +1,36 @@
+package postgres_test
+
+import (
+	"testing"
+	"time"
+
+	"clientes/store/postgres"
+	"clientes/store/postgres/postgrestest"
+	"clientes/store/storetest"
+)
+
+// BenchmarkScale takes minutes to fill ten million records, and some 15 GB of disk:
+//
+//	BENCH_ROWS=10000000 go test ./store/postgres -run '^$' -bench Scale -benchtime 300x -timeout 3h
+func BenchmarkScale(b *testing.B) {
+	rows := storetest.Rows(b)
+	cluster := postgrestest.Start(b, "shared_buffers = 6GB", "maintenance_work_mem = 1GB", "max_wal_size = 16GB")
+	open := func(rows int) *postgres.Store {
+		url := cluster.Database(b)
+		if err := postgres.Migrate(b.Context(), url); err != nil {
+			b.Fatal(err)
+		}
+		s, err := postgres.Open(b.Context(), url, time.Now)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(func() { s.Close() })
+		start := time.Now()
+		storetest.Fill(b, s, rows)
+		b.Logf("%d rows in %s", rows, time.Since(start))
+		execute(b, url, "VACUUM ANALYZE")
+		return s
+	}
+	small, large := open(10_000), open(rows)
+	storetest.BenchmarkScale(b, small, large, rows)
+}

@@ -1,0 +1,162 @@
+package storetest
+
+import (
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+// Customers generates n records as a business may have them, the same ones each time, that are numbered from first. One in
+// twenty is a Silva; one in 100,000 is called Xylophon, and no other name has these letters in a row.
+func Customers(first, n int) iter.Seq2[store.Cliente, error] {
+	given := strings.Fields("Ana Bruno Çelik Dara Eri Flora Gil Helena Ícaro João Karen Luís Márcia Natália Otávio Paula Quitéria Rita Sérgio Tânia Ulisses Vera Wagner Yara Zoë")
+	family := strings.Fields("Souza Lima Öztürk O’Neill Yamada Dias Moraes Santos Oliveira Pereira Costa Rodrigues Almeida Nascimento Araújo Ribeiro Barbosa Gomes Silva")
+	trade := strings.Fields("Padaria Farmácia Oficina Livraria Mercearia Papelaria Relojoaria Sapataria Açougue Floricultura")
+	street := strings.Fields("Flores Laranjeiras Palmeiras Acácias Jacarandás Ipês Mangueiras Figueiras")
+	return func(yield func(store.Cliente, error) bool) {
+		for i := first; i < first+n; i++ {
+			r := rand.New(rand.NewPCG(uint64(i), 7))
+			pick := func(words []string) string { return words[r.IntN(len(words))] }
+			name := pick(given) + " " + pick(given) + " " + pick(family[:len(family)-1])
+			switch {
+			case i%100_000 == 77:
+				name += " Xylophon"
+			case i%20 == 3:
+				name += " Silva"
+			}
+			c := store.Cliente{
+				Name:    name,
+				Phone:   fmt.Sprintf("+55 %d %d-%04d", 11+r.IntN(80), 90000+r.IntN(9999), r.IntN(10000)),
+				Address: fmt.Sprintf("Rua das %s %d, apto. %d", pick(street), r.IntN(3000), r.IntN(200)),
+			}
+			if i%10 > 0 {
+				c.Email = fmt.Sprintf("c%d.%x@example.com", i, r.Uint32())
+			}
+			if i%3 == 0 {
+				c.Company = pick(trade) + " " + pick(family)
+			}
+			if i%7 == 0 {
+				c.Notes = "Pays by the month.\nPrefers to be called after " + strconv.Itoa(8+r.IntN(10)) + "."
+			}
+			if !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Rows is how many records a benchmark is about: BENCH_ROWS of the environment, or as many as take seconds.
+func Rows(b *testing.B) int {
+	text := os.Getenv("BENCH_ROWS")
+	if text == "" {
+		return 100_000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 10_000 {
+		b.Fatalf("BENCH_ROWS is %q, but has to be a number from 10000", text)
+	}
+	return n
+}
+
+// Fill imports the first n of Customers.
+func Fill(b *testing.B, st store.Store, n int) {
+	const most = 500_000
+	for first := 0; first < n; first += most {
+		if _, err := st.ImportClientes(b.Context(), 0, Customers(first, min(most, n-first))); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkScale measures reads of a large store against the same reads of one that has 10,000 records, one after the
+// other in turns, so that whatever else the machine does at a moment slows both. It tells the 50th and the 99th percentile
+// of each in microseconds, and the ratios.
+func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
+	const few = 10_000
+	type op func(st store.Store, rows int, r *rand.Rand) error
+	page := func(sel store.Selection, far bool) op {
+		return func(st store.Store, rows int, r *rand.Rand) error {
+			var after store.Place
+			if far {
+				// One of the last records, and so a place in every order.
+				c, err := st.Cliente(b.Context(), int64(rows-500+r.IntN(300)))
+				if err != nil {
+					return err
+				}
+				after = sel.Sort.Place(c)
+			}
+			_, err := st.Clientes(b.Context(), sel, after, 100)
+			return err
+		}
+	}
+	text := func(q string, sort store.Sort) op {
+		return page(store.Selection{Sort: sort, Filter: store.Filter{Text: q}}, false)
+	}
+	for _, c := range []struct {
+		name string
+		do   op
+	}{
+		{"first page", page(store.Selection{}, false)},
+		{"far page", page(store.Selection{}, true)},
+		{"first page by name", page(store.Selection{Sort: store.ByName}, false)},
+		{"far page by name", page(store.Selection{Sort: store.ByName}, true)},
+		{"far page by -updated_at", page(store.Selection{Sort: store.ByUpdated, Descending: true}, true)},
+		{"by id", func(st store.Store, rows int, r *rand.Rand) error {
+			_, err := st.Cliente(b.Context(), 1+r.Int64N(int64(rows)))
+			return err
+		}},
+		{"by email", func(st store.Store, rows int, r *rand.Rand) error {
+			i := r.IntN(rows/10)*10 + 1
+			for c := range Customers(i, 1) {
+				found, err := st.Clientes(b.Context(), store.Selection{Filter: store.Filter{Email: c.Email}}, store.Place{}, 2)
+				if err != nil || len(found) != 1 {
+					return fmt.Errorf("%d records with the email of %d: %w", len(found), i, err)
+				}
+			}
+			return nil
+		}},
+		{"q rare", text("xylophon", store.ByID)},
+		{"q rare by name", text("xylophon", store.ByName)},
+		{"q common", text("silva", store.ByID)},
+		{"q common by name", text("silva", store.ByName)},
+		{"q of two words", text("ana silva", store.ByID)},
+		{"q nobody has", text("quasimodo", store.ByID)},
+		{"q of 2 characters", text("qu", store.ByID)},
+		{"q of 1 character", text("z", store.ByID)},
+		{"q of 1 that nobody has", text("x", store.ByID)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			var took [2][]time.Duration
+			r := rand.New(rand.NewPCG(1, 2))
+			once := func(i int, st store.Store, rows int) {
+				start := time.Now()
+				if err := c.do(st, rows, r); err != nil {
+					b.Fatal(err)
+				}
+				took[i] = append(took[i], time.Since(start))
+			}
+			for b.Loop() {
+				once(0, small, few)
+				once(1, large, rows)
+			}
+			for _, p := range []int{50, 99} {
+				var at [2]float64
+				for i := range took {
+					slices.Sort(took[i])
+					at[i] = float64(took[i][len(took[i])*p/100].Microseconds())
+				}
+				b.ReportMetric(at[0], fmt.Sprintf("p%d-small-µs", p))
+				b.ReportMetric(at[1], fmt.Sprintf("p%d-large-µs", p))
+				b.ReportMetric(at[1]/max(at[0], 1), fmt.Sprintf("p%d-ratio", p))
+			}
+		})
+	}
+}
