@@ -29,6 +29,7 @@ func rooms() []room {
 			path:      "cmd",
 			ours:      []string{"api", "auth", "store", "store/sqlite", "store/postgres"},
 			libraries: []string{"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv", "golang.org/x/term"},
+			tests:     []string{"store/storetest"},
 		},
 		{
 			path:      "api",
