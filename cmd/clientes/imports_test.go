@@ -26,10 +26,13 @@ func rooms() []room {
 	engines := []string{"store/sqlite", "store/postgres", "store/storetest"}
 	return []room{
 		{
-			path:      "cmd",
-			ours:      []string{"api", "auth", "store", "store/sqlite", "store/postgres"},
-			libraries: []string{"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv", "golang.org/x/term"},
-			tests:     []string{"store/storetest"},
+			path: "cmd",
+			ours: []string{"api", "auth", "store", "store/sqlite", "store/postgres"},
+			libraries: []string{
+				"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv", "golang.org/x/term",
+				"github.com/schollz/progressbar",
+			},
+			tests: []string{"store/storetest"},
 		},
 		{
 			path:      "api",
@@ -176,6 +179,7 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		{"api/a.go", "clientes/cmd/clientes", true},
 		{"api/a.go", "clientes/store/sqlite", true},
 		{"api/a.go", "github.com/jackc/pgx/v5", true},
+		{"api/a.go", "github.com/schollz/progressbar/v3", true},
 		{"api/a_test.go", "clientes/store/sqlite", false},
 		{"auth/a.go", "clientes/api", true},
 		{"auth/a_test.go", "clientes/api", true},

@@ -79,6 +79,8 @@ func (p *program) root() *cobra.Command {
 		p.serveCommand(),
 		p.migrateCommand(),
 		p.userCommand(),
+		p.importCommand(),
+		p.exportCommand(),
 		p.tokenCommand(),
 		p.configCommand(),
 		p.healthcheckCommand(),

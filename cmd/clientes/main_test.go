@@ -68,7 +68,13 @@ func TestWrongUsage(t *testing.T) {
 		{"srve", "clientes: there is no command \"srve\"; did you mean `clientes serve`?\n"},
 		{"srve --port 1", "clientes: there is no command \"srve\""},
 		{"xyzzy", "clientes: there is no command \"xyzzy\"; `clientes --help` lists them\n"},
-		{"import x.csv", "clientes: there is no command \"import\""},
+		{"import", "clientes: `clientes import` takes FILE, but 0 were given; see `clientes import --help`\n"},
+		{"import x.csv --format xml", "clientes: there is no format \"xml\"; give csv or ndjson\n"},
+		{"export x.csv y.csv", "clientes: give one file, or none to write to standard output\n"},
+		{"export x.csv --format text/csv", "clientes: there is no format \"text/csv\"; give csv or ndjson\n"},
+		{"export x.json", "clientes: the name of the file does not say its format; end it in .csv or .ndjson"},
+		{"export x.jsonl --spreadsheet-safe", "clientes: --spreadsheet-safe is for CSV"},
+		{"export --format ndjson --spreadsheet-safe", "clientes: --spreadsheet-safe is for CSV"},
 		{"completion bash", "clientes: there is no command \"completion\""},
 		{"help xyzzy", "clientes: there is no command \"xyzzy\""},
 		{"serve --port 1", "clientes: unknown flag: --port; see `clientes serve --help`\n"},
@@ -106,7 +112,7 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"help"}} {
 		r := call(t, nil, "", args...)
 		r.want(t, 0, "Usage:", "")
-		for _, name := range []string{"quickstart", "serve", "migrate", "user", "token", "config", "healthcheck", "version"} {
+		for _, name := range []string{"quickstart", "serve", "migrate", "user", "import", "export", "token", "config", "healthcheck", "version"} {
 			if !strings.Contains(r.stdout, "\n  "+name+" ") {
 				t.Errorf("%v does not name %s:\n%s", args, name, r.stdout)
 			}
@@ -127,7 +133,7 @@ func TestEveryCommandChecksTheConfiguration(t *testing.T) {
 	vars := map[string]string{"PORT": "x", "LOG_LEVEL": "x"}
 	for _, args := range []string{
 		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin", "user list", "user passwd a",
-		"user role a admin", "user disable a", "user enable a", "user delete a", "token inspect x", "config", "healthcheck",
+		"user role a admin", "user disable a", "user enable a", "user delete a", "import x.csv", "export", "token inspect x", "config", "healthcheck",
 	} {
 		r := call(t, vars, "", strings.Fields(args)...)
 		r.want(t, 1, "", "clientes: the configuration has to be corrected:\n")

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"clientes/api"
+	"clientes/store"
+)
+
+// stdStream is the name of standard input or output where a command takes the name of a file.
+const stdStream = "-"
+
+func (p *program) importCommand() *cobra.Command {
+	var (
+		format string
+		dryRun bool
+	)
+	imp := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Add the customers of a CSV or NDJSON file, all or none",
+		Long: `Add a customer for each row of FILE, all of them or none; - is standard input. What is wrong is told by row and
+field: the first hundred faults, and how many there are.
+
+CSV is as in RFC 4180, in UTF-8, with commas or semicolons. The first line names the columns, in any order: name,
+and any of email, phone, company, address, notes. NDJSON is a JSON object a line. The columns that an export also has
+(id, version, created_at, updated_at) are ignored: the customers get new ones.
+
+The format is what --format says, else what the name says (.csv, .ndjson, .jsonl), else JSON if the file begins
+like that, and CSV if it does not.`,
+		Args: arguments,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := formatOf(format, args[0])
+			if err != nil {
+				return err
+			}
+			c, err := p.configure()
+			if err != nil {
+				return err
+			}
+			return p.importFile(cmd.Context(), c, args[0], f, dryRun)
+		},
+	}
+	imp.Flags().StringVar(&format, "format", "", formatUsage)
+	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether the file could be imported")
+	return imp
+}
+
+const formatUsage = "the `FORMAT` of the file: csv or ndjson"
+
+// formatOf gives the format that --format says, or else the name of a file, "" if neither does.
+func formatOf(flag, name string) (api.Format, error) {
+	if flag == "" {
+		flag = strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
+	} else if flag != "csv" && flag != "ndjson" {
+		return "", &usageError{fmt.Sprintf("there is no format %q; give csv or ndjson", flag)}
+	}
+	switch flag {
+	case "csv":
+		return api.CSV, nil
+	case "ndjson", "jsonl":
+		return api.NDJSON, nil
+	}
+	return "", nil
+}
+
+// importFile reads the whole file before it opens the store: a slow sender keeps nobody waiting, and a file with faults
+// makes no database.
+func (p *program) importFile(ctx context.Context, c config, name string, f api.Format, dryRun bool) error {
+	progress := p.progress()
+	defer progress.end()
+	spool, err := p.spool(ctx, name, f, progress)
+	if err != nil {
+		return p.tellFaults(err)
+	}
+	defer spool.Close()
+
+	open := openToWrite
+	if dryRun {
+		open = openToRead
+	}
+	st, err := open(ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if dryRun {
+		n, err := st.CheckImport(ctx, followed(spool, progress, "checking"))
+		progress.end()
+		if err != nil {
+			return p.tellFaults(err)
+		}
+		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n", customersText(n))
+		return err
+	}
+	n, err := st.ImportClientes(ctx, 0, followed(spool, progress, "storing"))
+	progress.end()
+	if err != nil {
+		return p.tellFaults(err)
+	}
+	_, err = fmt.Fprintf(p.stdout, "imported %s\n", customersText(n))
+	return err
+}
+
+// spool reads the customers of a file.
+func (p *program) spool(ctx context.Context, name string, f api.Format, progress *progress) (*api.Spool, error) {
+	from := p.stdin
+	if name != stdStream {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		from = file
+	}
+	total := int64(noTotal)
+	if file, ok := from.(*os.File); ok {
+		if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+			total = info.Size()
+		}
+	}
+	progress.bytes("reading", total)
+	in, stop := readUntil(ctx, from)
+	defer stop()
+	start := bufio.NewReader(io.TeeReader(in, progress))
+	if f == "" {
+		f = formatIn(start)
+	}
+	return api.NewSpool(start, f)
+}
+
+// readUntil gives what r gives, until the context ends, also while r waits for more. To be stopped when it is not read
+// any more.
+func readUntil(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
+	out, in := io.Pipe()
+	end := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.Copy(in, r)
+		in.CloseWithError(err)
+	}()
+	return out, func() {
+		end()
+		out.Close()
+	}
+}
+
+// formatIn gives the format of a file by its beginning: no header of a CSV file begins with a brace or a bracket.
+func formatIn(r *bufio.Reader) api.Format {
+	start, _ := r.Peek(4096) // its error comes again when the file is read
+	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
+	if len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+		return api.NDJSON
+	}
+	return api.CSV
+}
+
+// followed gives the rows, and shows how many of them the store has taken. What it then does with them all can take as
+// long again.
+func followed(spool *api.Spool, progress *progress, what string) iter.Seq2[store.Cliente, error] {
+	return func(yield func(store.Cliente, error) bool) {
+		progress.rows(what, spool.Len())
+		for c, err := range spool.Rows() {
+			progress.row()
+			if !yield(c, err) {
+				return
+			}
+		}
+		progress.wait("finishing")
+	}
+}
+
+// tellFaults tells the faults of rows, a line each, if that is what the error is, and gives an error that says the rest.
+func (p *program) tellFaults(err error) error {
+	var faults *store.RowsError
+	if !errors.As(err, &faults) {
+		return err
+	}
+	var b strings.Builder
+	for _, f := range faults.Rows {
+		where := fmt.Sprintf("row %d", f.Row)
+		if f.Row == 0 {
+			where = "the header"
+		}
+		if f.Field != "" {
+			where += ", " + strings.Join(strings.Fields(printable(f.Field)), " ") // a stranger's column has any name
+		}
+		fmt.Fprintf(&b, "%s: %s\n", where, f.Message)
+	}
+	if _, err := io.WriteString(p.stderr, b.String()); err != nil {
+		return err
+	}
+	switch told := int64(len(faults.Rows)); {
+	case faults.Count > told:
+		return fmt.Errorf("the file has %d faults, of which these are the first %d; nothing was imported", faults.Count, told)
+	case faults.Count > 1:
+		return fmt.Errorf("the file has %d faults; nothing was imported", faults.Count)
+	}
+	return errors.New("the file has a fault; nothing was imported")
+}
+
+func customersText(n int64) string {
+	if n == 1 {
+		return "1 customer"
+	}
+	return fmt.Sprintf("%d customers", n)
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+)
+
+// noTotal is the total of a step that nobody can tell before.
+const noTotal = -1
+
+// progress shows a person how far a command is, one step after the other, and takes the line away at the end. Where no
+// terminal is, it shows nothing.
+type progress struct {
+	terminal io.Writer // nil if there is none
+	bar      *progressbar.ProgressBar
+}
+
+func (p *program) progress() *progress {
+	if !isTerminal(p.stderr) {
+		return new(progress)
+	}
+	return &progress{terminal: p.stderr}
+}
+
+// shows says whether anybody can see it.
+func (p *progress) shows() bool { return p.terminal != nil }
+
+// begin ends the step before and begins one of so many bytes or rows.
+func (p *progress) begin(what string, total int64, options ...progressbar.Option) {
+	p.end()
+	if !p.shows() || total == 0 {
+		return
+	}
+	p.bar = progressbar.NewOptions64(total, append([]progressbar.Option{
+		progressbar.OptionSetWriter(p.terminal),
+		progressbar.OptionSetDescription(what),
+		progressbar.OptionThrottle(100 * time.Millisecond),
+		progressbar.OptionSetRenderBlankState(true),
+		progressbar.OptionClearOnFinish(),
+	}, options...)...)
+}
+
+// bytes begins a step that is measured by Write.
+func (p *progress) bytes(what string, total int64) {
+	p.begin(what, total, progressbar.OptionShowBytes(true), progressbar.OptionShowCount())
+}
+
+// rows begins a step that is measured by row.
+func (p *progress) rows(what string, total int64) {
+	p.begin(what, total, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("rows"))
+}
+
+// wait begins a step that can not be measured.
+func (p *progress) wait(what string) { p.begin(what, noTotal) }
+
+// Write counts bytes, for an io.TeeReader.
+func (p *progress) Write(b []byte) (int, error) {
+	p.add(len(b))
+	return len(b), nil
+}
+
+func (p *progress) row() { p.add(1) }
+
+// add never fails: a file that grows while it is read has more than its total, and that is all right.
+func (p *progress) add(n int) {
+	if p.bar != nil {
+		_ = p.bar.Add(n)
+	}
+}
+
+// end takes the line away.
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Finish()
+		p.bar = nil
+	}
+}
