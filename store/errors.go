@@ -30,6 +30,13 @@ var (
 	// ErrUserChanged refuses a session whose user was deleted, disabled or had all sessions ended after
 	// the login began.
 	ErrUserChanged = errors.New("the user changed while the login was under way")
+
+	// ErrNotEmpty refuses to begin a copy into a database that has anything in it.
+	ErrNotEmpty = errors.New("a copy goes into an empty database only")
+
+	// ErrCopyDisturbed means that the target of a copy does not hold what the copy has put there, because something
+	// else wrote to it or to the source, or another copy is at work.
+	ErrCopyDisturbed = errors.New("something else wrote to one of the databases while the copy was under way")
 )
 
 // ConflictError refuses a write because another record holds the same value in a field that is unique.

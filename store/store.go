@@ -20,6 +20,7 @@ type Store interface {
 	Users
 	Sessions
 	Clientes
+	Copying
 
 	// Ready says whether the engine answers and holds the schema that this program was built for: nil,
 	// ErrUnavailable, or ErrSchema.

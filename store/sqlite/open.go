@@ -288,7 +288,7 @@ func exec(conn *sqlite.Conn, query string, args ...any) error {
 }
 
 // prepare gives the statement, which the connection keeps from the first time on, with its arguments: an
-// int64, a bool, a text or an instant.
+// int64, a bool, a text, an instant or nil.
 func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) {
 	stmt, err := conn.Prepare(query)
 	if err != nil {
@@ -306,6 +306,8 @@ func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) 
 			stmt.BindText(i+1, string(arg))
 		case time.Time:
 			stmt.BindInt64(i+1, arg.UnixMilli())
+		case nil:
+			stmt.BindNull(i + 1)
 		default:
 			// Without the argument in it: else every caller's arguments would move to the heap.
 			return nil, errors.New("an argument is of a type that no column has")

@@ -1,20 +1,12 @@
 -- +goose Up
 
--- Tells this database from every other, so that a copy that was interrupted goes on from the same one only.
+-- Which database this is, in one row.
 CREATE TABLE identity (
-	id TEXT NOT NULL
+	id      TEXT NOT NULL, -- tells it from every other, so that a copy that was interrupted goes on from the same one only
+	copying TEXT NOT NULL  -- the id of the one of which a copy into this one is not finished; '' when this one is whole
 ) STRICT;
 
-INSERT INTO identity (id) VALUES (lower(hex(randomblob(16))));
-
--- A copy into this database that is not finished: how far it is with each table. While there is a row nothing but the
--- copy may use the database.
-CREATE TABLE copy_progress (
-	source     TEXT    NOT NULL, -- the identity of the database that is copied
-	table_name TEXT    NOT NULL PRIMARY KEY,
-	rows       INTEGER NOT NULL  -- that are here, in the order of the primary key
-) STRICT;
+INSERT INTO identity (id, copying) VALUES (lower(hex(randomblob(16))), '');
 
 -- +goose Down
-DROP TABLE copy_progress;
 DROP TABLE identity;

@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clientes/store"
+)
+
+// Identity keeps the promise of store.Copying.
+func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Identity, error) {
+		is, err := one(ctx, conn, toIdentity, `
+			SELECT id, copying
+			FROM identity`)
+		if err != nil {
+			return store.Identity{}, fmt.Errorf("read the identity: %w", err)
+		}
+		return is, nil
+	})
+}
+
+func toIdentity(is *store.Identity) []any { return []any{&is.ID, &is.Copying} }
+
+// lastID is what the sequence of an identity column gave last, NULL if nothing. $1 and $2 are the table and the column.
+const lastID = `
+	SELECT last_value
+	FROM pg_sequences
+	WHERE format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence($1, $2)`
+
+// Extent keeps the promise of store.Copying.
+func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
+	return callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
+		key := t.Names()[:t.Key]
+		b := beginLong(importPatience)
+		b.Queue(`
+			SELECT count(*)
+			FROM ` + t.Name).QueryRow(func(row pgx.Row) error { return row.Scan(&e.Rows) })
+		b.Queue(`
+			SELECT ` + strings.Join(key, `, `) + `
+			FROM ` + t.Name + `
+			ORDER BY ` + strings.Join(key, ` DESC, `) + ` DESC
+			LIMIT 1`).Query(func(rows pgx.Rows) (err error) {
+			if rows.Next() {
+				e.LastKey, err = rowOf(rows)
+			}
+			return err
+		})
+		if t.IDs {
+			b.Queue(`SELECT coalesce((`+lastID+`), 0)`, t.Name, key[0]).
+				QueryRow(func(row pgx.Row) error { return row.Scan(&e.LastID) })
+		}
+		b.Queue("COMMIT")
+		if err := send(ctx, conn, b); err != nil {
+			return store.Extent{}, fmt.Errorf("measure %s: %w", t.Name, err)
+		}
+		return e, nil
+	})
+}
+
+// ReadRows keeps the promise of store.Copying.
+func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit int) ([][]any, error) {
+	limit = max(limit, 0) // a negative one is an error to Postgres
+	return callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
+		key := strings.Join(t.Names()[:t.Key], `, `)
+		where := `true`
+		if after != nil {
+			places := make([]string, t.Key)
+			for i := range places {
+				places[i] = `$` + strconv.Itoa(i+1)
+			}
+			where = `(` + key + `) > (` + strings.Join(places, `, `) + `)`
+		}
+		answer, _ := conn.Query(ctx, `
+			SELECT `+strings.Join(t.Names(), `, `)+`
+			FROM `+t.Name+`
+			WHERE `+where+`
+			ORDER BY `+key+`
+			LIMIT `+strconv.Itoa(limit),
+			after...) // its error is also answer.Err
+		defer answer.Close()
+		rows := make([][]any, 0, min(limit, usualPage))
+		for answer.Next() {
+			row, err := rowOf(answer)
+			if err != nil {
+				return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
+			}
+			rows = append(rows, row)
+		}
+		if err := answer.Err(); err != nil {
+			return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
+		}
+		return rows, nil
+	})
+}
+
+// BeginCopy keeps the promise of store.Copying.
+func (s *Store) BeginCopy(ctx context.Context, source string) error {
+	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		is, err := lockIdentity(ctx, conn)
+		switch {
+		case err != nil:
+			return struct{}{}, err
+		case is.Copying == source:
+			return struct{}{}, nil
+		case is.Copying != "":
+			return struct{}{}, fmt.Errorf("the copy of another database into it is not finished: %w", store.ErrNotEmpty)
+		}
+		for _, t := range store.Tables() {
+			has, err := one(ctx, conn, func(has *bool) []any { return []any{has} }, `
+				SELECT EXISTS (
+					SELECT
+					FROM `+t.Name+`)`)
+			switch {
+			case err != nil:
+				return struct{}{}, fmt.Errorf("look for rows in %s: %w", t.Name, err)
+			case has:
+				return struct{}{}, fmt.Errorf("there are rows in %s: %w", t.Name, store.ErrNotEmpty)
+			}
+		}
+		note := new(pgx.Batch)
+		note.Queue(`UPDATE identity SET copying = $1`, source)
+		note.Queue("COMMIT")
+		if err := send(ctx, conn, note); err != nil {
+			return struct{}{}, fmt.Errorf("note the copy: %w", err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// WriteRows keeps the promise of store.Copying. COPY puts in ids as they come, although the engine gives them always.
+func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
+	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		if err := mustCopy(ctx, conn, source); err != nil {
+			return struct{}{}, err
+		}
+		_, err := conn.CopyFrom(ctx, pgx.Identifier{t.Name}, t.Names(), pgx.CopyFromRows(rows))
+		pg := (*pgconn.PgError)(nil)
+		switch {
+		case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "23"): // a constraint of any kind
+			return struct{}{}, fmt.Errorf("write %s: %w: %w", t.Name, store.ErrCopyDisturbed, err)
+		case err != nil:
+			return struct{}{}, fmt.Errorf("write %s: %w", t.Name, engineError(ctx, conn, err))
+		}
+		if _, err := exec(ctx, conn, "COMMIT"); err != nil {
+			return struct{}{}, fmt.Errorf("write %s: %w", t.Name, err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// FinishCopy keeps the promise of store.Copying. A sequence keeps its new value even if this fails, which does no harm.
+func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
+	_, err := callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		if err := mustCopy(ctx, conn, source); err != nil {
+			return struct{}{}, err
+		}
+		finish := new(pgx.Batch)
+		for _, t := range store.Tables() {
+			if last := lastIDs[t.Name]; last > 0 {
+				finish.Queue(`SELECT setval(pg_get_serial_sequence($1, $2), greatest($3::bigint, (`+lastID+`)))`,
+					t.Name, t.Columns[0].Name, last)
+			}
+		}
+		finish.Queue(`
+			UPDATE sessions
+			SET ended_order = pg_current_xact_id()::text::bigint
+			WHERE ended_at IS NOT NULL`)
+		finish.Queue(`UPDATE identity SET copying = ''`)
+		finish.Queue("COMMIT")
+		if err := send(ctx, conn, finish); err != nil {
+			return struct{}{}, fmt.Errorf("finish the copy: %w", err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// mustCopy begins a transaction in which nobody else begins, writes or finishes a copy, or gives store.ErrCopyDisturbed
+// if none of the source is under way.
+func mustCopy(ctx context.Context, conn *pgx.Conn, source string) error {
+	is, err := lockIdentity(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case is.Copying != source:
+		return fmt.Errorf("no copy of it is under way: %w", store.ErrCopyDisturbed)
+	}
+	return nil
+}
+
+func lockIdentity(ctx context.Context, conn *pgx.Conn) (is store.Identity, err error) {
+	b := begin()
+	b.Queue(`
+		SELECT id, copying
+		FROM identity
+		FOR UPDATE`).QueryRow(func(row pgx.Row) error { return row.Scan(toIdentity(&is)...) })
+	if err := send(ctx, conn, b); err != nil {
+		return store.Identity{}, fmt.Errorf("lock the identity: %w", err)
+	}
+	return is, nil
+}
+
+// rowOf reads all columns of a row.
+func rowOf(rows pgx.Rows) ([]any, error) {
+	row, err := rows.Values()
+	for i, v := range row {
+		if at, ok := v.(time.Time); ok {
+			row[i] = store.Instant(at)
+		}
+	}
+	return row, err
+}
