@@ -262,12 +262,16 @@ func appendText(b []byte, s string) []byte {
 	return b
 }
 
-// appendTime writes an instant as RFC 3339 with milliseconds; time.AppendFormat takes four times as long.
+// appendTime writes an instant as a JSON string.
 func appendTime(b []byte, t time.Time) []byte {
+	return append(appendInstant(append(b, '"'), t), '"')
+}
+
+// appendInstant writes an instant as RFC 3339 with milliseconds; time.AppendFormat takes four times as long.
+func appendInstant(b []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
-	b = append(b, '"')
 	b = appendDigits(b, year, 4)
 	b = appendDigits(append(b, '-'), int(month), 2)
 	b = appendDigits(append(b, '-'), day, 2)
@@ -275,7 +279,7 @@ func appendTime(b []byte, t time.Time) []byte {
 	b = appendDigits(append(b, ':'), minute, 2)
 	b = appendDigits(append(b, ':'), second, 2)
 	b = appendDigits(append(b, '.'), t.Nanosecond()/int(time.Millisecond), 3)
-	return append(b, 'Z', '"')
+	return append(b, 'Z')
 }
 
 func appendDigits(b []byte, n, width int) []byte {

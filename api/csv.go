@@ -176,48 +176,42 @@ func (in *csvInput) separator() rune {
 	return ','
 }
 
-// csvWriter writes records as RFC 4180 has them, whose rows end in CRLF.
-type csvWriter struct {
-	row    bytes.Buffer
-	encode *csv.Writer
-	record []string
-	alter  func(string) string
+// appendCSVHeader writes the names of the columns.
+func appendCSVHeader(b []byte) []byte {
+	return append(append(b, strings.Join(csvColumns(), ",")...), "\r\n"...)
 }
 
-// newCSVWriter alters the texts of records before it writes them, if alter is not nil.
-func newCSVWriter(alter func(string) string) *csvWriter {
-	w := new(csvWriter)
-	w.encode = csv.NewWriter(&w.row)
-	w.alter = alter
-	return w
+// appendCSV writes a record as RFC 4180 has it, byte for byte as it is. By hand, in less than half the time
+// that csv.Writer takes (BenchmarkExport), which also would make CRLF of every line break in a text if it ends rows in one.
+func appendCSV(b []byte, c store.Cliente) []byte {
+	b = strconv.AppendInt(b, c.ID, 10)
+	for _, s := range texts(&c) {
+		b = appendCell(append(b, ','), *s)
+	}
+	b = strconv.AppendInt(append(b, ','), c.Version, 10)
+	for _, t := range [...]time.Time{c.CreatedAt, c.UpdatedAt} {
+		b = appendInstant(append(b, ','), t)
+	}
+	return append(b, "\r\n"...)
 }
 
-// head appends the header.
-func (w *csvWriter) head(b []byte) []byte { return w.appendRow(b, csvColumns()) }
-
-// append appends a record.
-func (w *csvWriter) append(b []byte, c store.Cliente) []byte {
-	if w.alter != nil {
-		for _, s := range texts(&c) {
-			*s = w.alter(*s)
+func appendCell(b []byte, s string) []byte {
+	quoted := false
+	for i := range len(s) {
+		switch s[i] {
+		case '"', ',', '\r', '\n':
+			quoted = true
 		}
 	}
-	w.record = append(w.record[:0], strconv.FormatInt(c.ID, 10), c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes,
-		strconv.FormatInt(c.Version, 10), timeText(c.CreatedAt), timeText(c.UpdatedAt))
-	return w.appendRow(b, w.record)
-}
-
-// timeText writes an instant as JSON has it.
-func timeText(t time.Time) string {
-	b := appendTime(nil, t)
-	return string(b[1 : len(b)-1])
-}
-
-// appendRow ends the row itself: csv.Writer's own CRLF would also make one of each newline in a text.
-func (w *csvWriter) appendRow(b []byte, record []string) []byte {
-	w.row.Reset()
-	_ = w.encode.Write(record) // into memory
-	w.encode.Flush()
-	b = append(b, bytes.TrimSuffix(w.row.Bytes(), []byte("\n"))...)
-	return append(b, "\r\n"...)
+	if !quoted {
+		return append(b, s...)
+	}
+	b = append(b, '"')
+	for i := range len(s) {
+		if s[i] == '"' {
+			b = append(b, '"')
+		}
+		b = append(b, s[i])
+	}
+	return append(b, '"')
 }

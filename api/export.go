@@ -19,14 +19,13 @@ import (
 // exportBuffer is how much of an export is sent at once, in bytes.
 const exportBuffer = 64 << 10
 
-// Export writes every customer of a selection, as they stood at one moment, and tells progress after each what came of
-// it, if progress is not nil. For CSV, alter may change the texts; nil leaves them as they are.
+// Export writes every customer of a selection, as they stood at one moment. It calls alter, if that is not nil, for each
+// text to write another one, and progress, if that is not nil, after each customer.
 func Export(ctx context.Context, clientes store.Clientes, s store.Selection, to io.Writer, f Format,
 	alter func(string) string, progress func()) error {
-	csv := newCSVWriter(alter)
 	buf := make([]byte, 0, 2*exportBuffer)
 	if f == CSV {
-		buf = csv.head(buf)
+		buf = appendCSVHeader(buf)
 	}
 	flush := func() error {
 		_, err := to.Write(buf)
@@ -34,8 +33,13 @@ func Export(ctx context.Context, clientes store.Clientes, s store.Selection, to 
 		return err
 	}
 	if err := clientes.EachCliente(ctx, s, func(c store.Cliente) error {
+		if alter != nil {
+			for _, s := range texts(&c) {
+				*s = alter(*s)
+			}
+		}
 		if f == CSV {
-			buf = csv.append(buf, c)
+			buf = appendCSV(buf, c)
 		} else {
 			buf = appendNDJSON(buf, c)
 		}
