@@ -4,7 +4,7 @@
 // It speaks pgx's native protocol over a pool of connections. Nothing is kept on a connection between two
 // calls but prepared statements, and with default_query_exec_mode=exec in the URL not even these, so that a
 // pooler in transaction mode may stand in between. It needs no right beyond that of making tables in its
-// schema, and a server of version 14 or later.
+// schema, and a server of version 13 or later.
 //
 // The package knows neither the other engine nor why anyone asks.
 package postgres
@@ -244,7 +244,16 @@ func beginLong(limit time.Duration) *pgx.Batch {
 	b := begin()
 	b.Queue("SET LOCAL plan_cache_mode = force_custom_plan")
 	b.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", limit.Milliseconds()))
-	b.Queue("SET LOCAL client_connection_check_interval = 1000")
+	// Not every system that Postgres runs on can do this, and then it is an error.
+	b.Queue(`
+		DO $$
+		BEGIN
+			SET LOCAL client_connection_check_interval = 1000;
+		EXCEPTION
+			WHEN OTHERS THEN
+				NULL;
+		END
+		$$`)
 	return b
 }
 

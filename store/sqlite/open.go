@@ -78,6 +78,7 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 		"fullfsync = ON",
 		"checkpoint_fullfsync = ON",
 		"foreign_keys = ON",
+		"journal_size_limit = 67108864", // what an import left of the log is given back to the disk
 	}
 	for range 1 + readers() {
 		conn, err := connect(ctx, path, pragmas...)
