@@ -74,42 +74,43 @@ func formatOf(flag, name string) (api.Format, error) {
 	return "", nil
 }
 
-// importFile reads the whole file before it opens the store: a slow sender keeps nobody waiting, and a file with faults
-// makes no database.
 func (p *program) importFile(ctx context.Context, c config, name string, f api.Format, dryRun bool) error {
 	progress := p.progress()
-	defer progress.end()
+	n, err := p.importRows(ctx, c, name, f, dryRun, progress)
+	progress.end() // before anything else is said
+	switch {
+	case err != nil:
+		return p.tellFaults(err)
+	case dryRun:
+		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n", customersText(n))
+	default:
+		_, err = fmt.Fprintf(p.stdout, "imported %s\n", customersText(n))
+	}
+	return err
+}
+
+// importRows reads the whole file before it opens the store: a slow sender keeps nobody waiting, and a file with faults
+// makes no database.
+func (p *program) importRows(ctx context.Context, c config, name string, f api.Format, dryRun bool, progress *progress) (int64, error) {
 	spool, err := p.spool(ctx, name, f, progress)
 	if err != nil {
-		return p.tellFaults(err)
+		return 0, err
 	}
 	defer spool.Close()
-
-	open := openToWrite
 	if dryRun {
-		open = openToRead
+		st, err := openToRead(ctx, c.DatabaseURL)
+		if err != nil {
+			return 0, err
+		}
+		defer st.Close()
+		return st.CheckImport(ctx, followed(spool, progress, "checking"))
 	}
-	st, err := open(ctx, c.DatabaseURL)
+	st, err := openToWrite(ctx, c.DatabaseURL)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer st.Close()
-	if dryRun {
-		n, err := st.CheckImport(ctx, followed(spool, progress, "checking"))
-		progress.end()
-		if err != nil {
-			return p.tellFaults(err)
-		}
-		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n", customersText(n))
-		return err
-	}
-	n, err := st.ImportClientes(ctx, 0, followed(spool, progress, "storing"))
-	progress.end()
-	if err != nil {
-		return p.tellFaults(err)
-	}
-	_, err = fmt.Fprintf(p.stdout, "imported %s\n", customersText(n))
-	return err
+	return st.ImportClientes(ctx, 0, followed(spool, progress, "storing")) // 0: the command line
 }
 
 // spool reads the customers of a file.

@@ -1,0 +1,211 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"clientes/store/postgres/postgrestest"
+)
+
+// naughty are customers whose texts are hard on formats, in the columns of an export that can be written.
+const naughty = "name,email,phone,company,address,notes\r\n" +
+	"\"Ana \"\"A\"\" Souza\",ana@example.com,+55 11 99999-0000,\"Souza, Lima & Co; Ltd\",O’Neill's ,\"two\nlines\tand a tab\"\r\n" +
+	"=1+1,,@x,-2+3,\\n,'already\r\n" +
+	"山田 👩‍👩‍👧,ü@例え.jp,,\u200fعربى,null,\r\n"
+
+// What is exported can be imported, and is then the same again.
+func TestExport(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, vars map[string]string) {
+		call(t, vars, "", "export").want(t, 1, "", "clientes: there is nothing in the database yet")
+		call(t, vars, naughty, "import", "-").want(t, 0, "imported 3 customers\n", "")
+		want := "id," + strings.ReplaceAll(naughty, "\r\n", ",1,TIME,TIME\r\n")
+		for i, begin := range []string{"\r\n\"Ana ", "\r\n=1", "\r\n山田"} {
+			want = strings.Replace(want, begin, "\r\n"+string(rune('1'+i))+","+begin[2:], 1)
+		}
+		want = strings.Replace(want, ",1,TIME,TIME", ",version,created_at,updated_at", 1)
+		if got := call(t, vars, "", "export"); got.status != 0 || steady(got.stdout) != steady(want) || got.stderr != "" {
+			t.Fatalf("status %d, stderr %q, stdout\n%q\nwant\n%q", got.status, got.stderr, steady(got.stdout), steady(want))
+		}
+		lines := call(t, vars, "", "export", "-", "--format", "ndjson").stdout
+		if first, _, _ := strings.Cut(lines, "\n"); steady(first) != `{"id":1,"name":"Ana \"A\" Souza","email":"ana@example.com",`+
+			`"phone":"+55 11 99999-0000","company":"Souza, Lima & Co; Ltd","address":"O’Neill's ",`+
+			`"notes":"two\nlines\tand a tab","version":1,"created_at":"TIME","updated_at":"TIME"}` {
+			t.Errorf("as NDJSON the first is\n%s", first)
+		}
+
+		for _, test := range []struct{ file, flag, want string }{
+			{"all.csv", "", want}, {"all.ndjson", "", lines}, {"all.jsonl", "", lines},
+			{"all.txt", "csv", want}, {"ndjson.csv", "ndjson", lines},
+		} {
+			args := []string{"export", test.file}
+			if test.flag != "" {
+				args = append(args, "--format", test.flag)
+			}
+			if r := call(t, vars, "", args...); r != (result{0, "exported 3 customers to " + test.file + "\n", ""}) {
+				t.Fatalf("%v: %+v", args, r)
+			}
+			if got := contentOf(t, test.file); steady(got) != steady(test.want) {
+				t.Errorf("%s has\n%s", test.file, got)
+			}
+			if test.flag != "" {
+				continue
+			}
+			second := map[string]string{"DATABASE_URL": "sqlite:" + test.file + ".db"}
+			call(t, second, "", "import", test.file).want(t, 0, "imported 3 customers\n", "")
+			if again := call(t, second, "", "export").stdout; steady(again) != steady(want) {
+				t.Errorf("%s exported again is\n%s", test.file, again)
+			}
+		}
+	})
+}
+
+// A text that a spreadsheet would run is exported as it is, unless asked otherwise.
+func TestExportForSpreadsheets(t *testing.T) {
+	inFolder(t, nil)
+	call(t, nil, naughty, "import", "-").want(t, 0, "", "")
+	call(t, nil, "", "export").want(t, 0, "\r\n2,=1+1,,@x,-2+3,\\n,'already,1,", "")
+	call(t, nil, "", "export", "--spreadsheet-safe").want(t, 0, "\r\n2,'=1+1,,'@x,'-2+3,\\n,'already,1,", "")
+	call(t, nil, "", "export", "safe.csv", "--spreadsheet-safe").want(t, 0, "exported 3 customers to safe.csv\n", "")
+	if got := contentOf(t, "safe.csv"); !strings.Contains(got, ",ana@example.com,'+55 11 99999-0000,\"Souza") {
+		t.Errorf("the file has\n%s", got)
+	}
+}
+
+func contentOf(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// A file is replaced by a whole one or not at all, and nothing else is left.
+func TestReplaceFile(t *testing.T) {
+	inFolder(t, map[string]string{"old": "old", "target": "old"})
+	if err := os.Chmod("old", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("folder", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../target", "folder/link"); err != nil {
+		t.Fatal(err)
+	}
+	want := func(names ...string) {
+		t.Helper()
+		if got := append(namesIn(t, "."), namesIn(t, "folder")...); strings.Join(got, " ") != strings.Join(names, " ") {
+			t.Errorf("there are %q, not %q", got, names)
+		}
+	}
+	broken := errors.New("broken")
+	for _, name := range []string{"old", "new", "folder/link"} {
+		if err := replaceFile(name, func(w io.Writer) error {
+			io.WriteString(w, "half")
+			return broken
+		}); err != broken {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	want("folder", "old", "target", "link")
+	if contentOf(t, "old") != "old" || contentOf(t, "target") != "old" {
+		t.Error("what was there is lost")
+	}
+
+	for name, mode := range map[string]fs.FileMode{"old": 0o644, "new": 0o600, "folder/link": 0o600} {
+		if err := replaceFile(name, func(w io.Writer) error {
+			if before, err := os.ReadFile(name); err == nil && string(before) != "old" {
+				t.Errorf("while %s is written it has %q", name, before)
+			}
+			_, err := io.WriteString(w, "whole")
+			return err
+		}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if info, err := os.Stat(name); err != nil || info.Mode() != mode || contentOf(t, name) != "whole" {
+			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		}
+	}
+	want("folder", "new", "old", "target", "link")
+	if info, err := os.Lstat("folder/link"); err != nil || info.Mode().Type() != fs.ModeSymlink {
+		t.Errorf("the link is %v, %v", info.Mode(), err)
+	}
+}
+
+// What is no file stays what it is: who writes to a pipe means its reader.
+func TestExportIntoANamedPipe(t *testing.T) {
+	inFolder(t, nil)
+	call(t, nil, "name\nAna\n", "import", "-").want(t, 0, "", "")
+	if err := syscall.Mkfifo("pipe.csv", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan string)
+	go func() {
+		b, _ := os.ReadFile("pipe.csv")
+		read <- string(b)
+	}()
+	call(t, nil, "", "export", "pipe.csv").want(t, 0, "exported 1 customer to pipe.csv\n", "")
+	if got := <-read; !strings.Contains(got, "\r\n1,Ana,") {
+		t.Errorf("the reader got %q", got)
+	}
+	if info, err := os.Stat("pipe.csv"); err != nil || info.Mode().Type() != fs.ModeNamedPipe {
+		t.Errorf("it is %v now, %v", info.Mode(), err)
+	}
+}
+
+func TestExportToWhereItCanNot(t *testing.T) {
+	inFolder(t, nil)
+	call(t, nil, "", "migrate").want(t, 0, "", "")
+	if err := os.Mkdir("a.csv", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	call(t, nil, "", "export", "a.csv").want(t, 1, "", "clientes: a.csv is a folder; give the name of a file\n")
+	call(t, nil, "", "export", "absent/b.csv").want(t, 1, "", "clientes: open absent/")
+}
+
+// An interrupt in the middle of an export leaves the file as it was, and nothing beside it.
+func TestInterruptedExport(t *testing.T) {
+	inFolder(t, map[string]string{"all.csv": "the old ones"})
+	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
+	call(t, vars, "name\nAna\n", "import", "-").want(t, 0, "", "")
+	l := lockClientes(t, vars["DATABASE_URL"], "ACCESS EXCLUSIVE")
+	i := start(t, vars, strings.NewReader(""), "export", "all.csv")
+	l.waitForWaiter(t)
+	if names, _ := filepath.Glob(".clientes-export-*"); len(names) != 1 {
+		t.Errorf("it writes to %q", names)
+	}
+	i.wantInterrupted(t)
+	l.unlock(t)
+	if names := namesIn(t, "."); len(names) != 1 || contentOf(t, "all.csv") != "the old ones" {
+		t.Errorf("there are %q, with %q", names, contentOf(t, "all.csv"))
+	}
+}
+
+// Whoever reads only the beginning, as head does, gets no complaint.
+func TestExportIntoAClosedPipe(t *testing.T) {
+	inFolder(t, nil)
+	call(t, nil, "name\nAna\n", "import", "-").want(t, 0, "", "")
+	reader, stdout, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdout.Close()
+	reader.Close()
+	cmd := command(t, nil, "export")
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
+	err = cmd.Run()
+	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if err == nil || status.Signal() != syscall.SIGPIPE || stderr.String() != "" {
+		t.Errorf("%v, stderr %q", err, stderr.String())
+	}
+}

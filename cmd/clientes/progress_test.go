@@ -1,0 +1,99 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"strings"
+	"testing"
+)
+
+// watched runs the program with a terminal for its standard error, and for its standard output if that is nil, and gives
+// all that was shown there.
+func watched(t *testing.T, vars map[string]string, stdin io.Reader, stdout io.Writer, args ...string) (status int, shown string) {
+	t.Helper()
+	person, terminal := newTerminal(t)
+	seen := make(chan string)
+	go func() { b, _ := io.ReadAll(person); seen <- string(b) }() // ends with an error, for nobody has the other end
+	if stdout == nil {
+		stdout = terminal
+	}
+	status = run(t.Context(), args, environment(vars), stdin, stdout, terminal)
+	terminal.Close()
+	return status, <-seen
+}
+
+// left gives what is on the screen at the end: a carriage return goes to the start of the line, and what is written then
+// goes over what is there.
+func left(shown string) string {
+	var lines []string
+	for line := range strings.SplitSeq(shown, "\n") {
+		var cells []rune
+		for part := range strings.SplitSeq(line, "\r") {
+			over := []rune(part)
+			cells = append(over, cells[min(len(over), len(cells)):]...)
+		}
+		lines = append(lines, strings.TrimRight(string(cells), " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// A person sees each step, and in the end only what came of it.
+func TestProgress(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, vars map[string]string) {
+		fileOf(t, "all.csv", "name\nAna\nBruno\n")
+		file, err := os.Open("all.csv")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		var piped bytes.Buffer
+		for _, test := range []struct {
+			args   []string
+			stdin  io.Reader
+			stdout io.Writer
+			steps  []string
+			left   string
+		}{
+			{[]string{"import", "all.csv"}, nil, nil,
+				[]string{"reading   0% |", "/15 B)", "storing   0% |", "(0/2, ", "finishing"}, "imported 2 customers\n"},
+			{[]string{"import", "-"}, file, nil, []string{"reading   0% |", "/15 B)", "storing", "finishing"}, "imported 2 customers\n"},
+			{[]string{"import", "-", "--dry-run"}, strings.NewReader("name\nCelik\n"), nil,
+				[]string{"reading ", "checking   0% |", "(0/1, ", "finishing"}, "1 customer can be imported; nothing was changed\n"},
+			{[]string{"import", "-"}, strings.NewReader("name\n\"\"\n"), nil,
+				[]string{"reading "}, "row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
+			{[]string{"export", "out.csv"}, nil, nil, []string{"exporting   0% |", "(0/4, "}, "exported 4 customers to out.csv\n"},
+			{[]string{"export"}, nil, &piped, []string{"exporting   0% |"}, ""},
+		} {
+			stdin := test.stdin
+			if stdin == nil {
+				stdin = strings.NewReader("")
+			}
+			status, shown := watched(t, vars, stdin, test.stdout, test.args...)
+			if want := strings.HasPrefix(test.left, "row"); (status == 1) != want {
+				t.Errorf("%v: status %d", test.args, status)
+			}
+			rest := shown
+			for _, step := range test.steps {
+				_, after, found := strings.Cut(rest, step)
+				if !found {
+					t.Errorf("%v does not show %q after what came before:\n%q", test.args, step, shown)
+				}
+				rest = after
+			}
+			if got := left(shown); got != test.left {
+				t.Errorf("%v leaves %q on the screen of\n%q", test.args, got, shown)
+			}
+		}
+		if got := piped.String(); !strings.HasPrefix(got, "id,name,") || strings.Count(got, "\r\n") != 5 {
+			t.Errorf("standard output has\n%s", got)
+		}
+		// No bar runs across what is itself written to the terminal.
+		if status, shown := watched(t, vars, strings.NewReader(""), nil, "export"); status != 0 || strings.Contains(shown, "exporting") ||
+			!strings.HasPrefix(shown, "id,name,") {
+			t.Errorf("status %d, shown\n%s", status, shown)
+		}
+	})
+}
