@@ -38,6 +38,9 @@ type selectionInput struct {
 }
 
 func (in *selectionInput) decode(r *request) error {
+	if r.Request.URL.RawQuery == "" {
+		return nil
+	}
 	in.said = make(url.Values)
 	for _, name := range selectionQuery() {
 		if s, ok := r.query(name); ok {
