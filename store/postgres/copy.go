@@ -192,7 +192,7 @@ func mustCopy(ctx context.Context, conn *pgx.Conn, source string) error {
 	switch {
 	case err != nil:
 		return err
-	case is.Copying != source:
+	case source == "" || is.Copying != source:
 		return fmt.Errorf("no copy of it is under way: %w", store.ErrCopyDisturbed)
 	}
 	return nil

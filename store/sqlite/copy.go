@@ -196,7 +196,7 @@ func mustCopy(conn *sqlite.Conn, source string) error {
 	switch {
 	case err != nil:
 		return err
-	case is.Copying != source:
+	case source == "" || is.Copying != source:
 		return fmt.Errorf("no copy of it is under way: %w", store.ErrCopyDisturbed)
 	}
 	return nil

@@ -254,6 +254,7 @@ func contextEnded(t *testing.T, f *fixture) {
 		_, err = f.Session(t.Context(), "new")
 		return fmt.Sprint(clientes, users, n, err)
 	}
+	users := tableNamed("users")
 	methods := map[string]func(ctx context.Context) error{
 		"CreateCliente": func(ctx context.Context) error {
 			_, err := f.CreateCliente(ctx, 0, store.Cliente{Name: "x"})
@@ -324,7 +325,22 @@ func contextEnded(t *testing.T, f *fixture) {
 			_, _, err := f.EndedSessions(ctx, 0, time.Time{})
 			return err
 		},
-		"Ready": f.Ready,
+		"Identity": func(ctx context.Context) error {
+			_, err := f.Identity(ctx)
+			return err
+		},
+		"Extent": func(ctx context.Context) error {
+			_, err := f.Extent(ctx, users)
+			return err
+		},
+		"ReadRows": func(ctx context.Context) error {
+			_, err := f.ReadRows(ctx, users, nil, 10)
+			return err
+		},
+		"BeginCopy":  func(ctx context.Context) error { return f.BeginCopy(ctx, "source") },
+		"WriteRows":  func(ctx context.Context) error { return f.WriteRows(ctx, "source", users, nil) },
+		"FinishCopy": func(ctx context.Context) error { return f.FinishCopy(ctx, "source", nil) },
+		"Ready":      f.Ready,
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -64,6 +64,7 @@ func contract() []group {
 		{"histories", historyChecks()},
 		{"idempotency", idempotencyChecks()},
 		{"imports", importChecks()},
+		{"copies", copyChecks()},
 		{"users", userChecks()},
 		{"sessions", sessionChecks()},
 		{"engine", engineChecks()},
