@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -212,136 +209,6 @@ func TestRequireIfMatch(t *testing.T) {
 	f.want(f.as(store.Editor, "DELETE", path, ""), 428, "precondition_required")
 	f.want(f.as(store.Editor, "PUT", path, `{"name":"x"}`, "If-Match", `"1"`), 200, "")
 	f.want(f.as(store.Editor, "DELETE", path, "", "If-Match", `"2"`), 204, "")
-}
-
-func TestOneOfManyConditionalWritesWins(t *testing.T) {
-	onEachStore(t, func(t *testing.T, f *fixture) {
-		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
-		var wg sync.WaitGroup
-		answers := make([]answer, 20)
-		for i := range answers {
-			wg.Go(func() {
-				answers[i], _ = f.try("PUT", path, fmt.Sprintf(`{"name":"writer %d"}`, i),
-					"If-Match", `"1"`, "x-access-token", f.tokens[store.Editor])
-			})
-		}
-		wg.Wait()
-		won := 0
-		for _, a := range answers {
-			switch {
-			case a.status == 200:
-				won++
-			case a.code() != "version_mismatch":
-				t.Errorf("answered %d %s", a.status, a.body)
-			}
-		}
-		if won != 1 {
-			t.Errorf("%d writers won", won)
-		}
-	})
-}
-
-func TestPaging(t *testing.T) {
-	onEachStore(t, func(t *testing.T, f *fixture) {
-		var want []int64
-		for i := range 25 {
-			want = append(want, f.add(store.Cliente{Name: fmt.Sprint(i)}).ID)
-		}
-		for _, limit := range []string{"1", "7", "24", "25", "1000", ""} {
-			var got []int64
-			path := "/clientes"
-			if limit != "" {
-				path += "?limit=" + limit
-			}
-			for path != "" {
-				a := f.as(store.Viewer, "GET", path, "")
-				f.want(a, 200, "")
-				got = append(got, idsOf(t, a.body)...)
-				path = nextPage(a)
-			}
-			if !slices.Equal(got, want) {
-				t.Errorf("limit %q walks %v", limit, got)
-			}
-		}
-		f.add(store.Cliente{Name: "25"})
-		if a := f.as(store.Viewer, "GET", "/clientes?limit=26", ""); nextPage(a) != "" {
-			t.Errorf("after the last page comes %s", nextPage(a))
-		}
-	})
-}
-
-// nextPage gives where Link says that the next page is.
-func nextPage(a answer) string {
-	path, _ := strings.CutSuffix(a.header.Get("Link"), `>; rel="next"`)
-	return strings.TrimPrefix(path, "<")
-}
-
-func idsOf(t testing.TB, body string) []int64 {
-	t.Helper()
-	var list []struct {
-		ID int64 `json:"id"`
-	}
-	must(t, json.Unmarshal([]byte(body), &list))
-	var ids []int64
-	for _, c := range list {
-		ids = append(ids, c.ID)
-	}
-	return ids
-}
-
-func TestADefaultPageHasAHundred(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
-	for i := range 101 {
-		f.add(store.Cliente{Name: fmt.Sprint(i)})
-	}
-	a := f.as(store.Viewer, "GET", "/clientes", "")
-	if n := len(idsOf(t, a.body)); n != 100 || nextPage(a) == "" {
-		t.Errorf("%d records, next %q", n, nextPage(a))
-	}
-}
-
-// TestAPageOfLongNotesIsShorter holds that a page is bounded in bytes too, and that the walk goes on.
-func TestAPageOfLongNotesIsShorter(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
-	notes := strings.Repeat("😀", store.MaxNotes)
-	var want []int64
-	for i := range 2*maxPage/len(notes) + 1 {
-		want = append(want, f.add(store.Cliente{Name: fmt.Sprint(i), Notes: notes}).ID)
-	}
-	var got []int64
-	pages := 0
-	for path := "/clientes?limit=1000"; path != ""; pages++ {
-		a := f.as(store.Viewer, "GET", path, "")
-		if f.want(a, 200, ""); len(a.body) > maxPage+1<<16 {
-			t.Errorf("a page has %d bytes", len(a.body))
-		}
-		got = append(got, idsOf(t, a.body)...)
-		path = nextPage(a)
-	}
-	if pages != 3 || !slices.Equal(got, want) {
-		t.Errorf("%d pages walk %d of %d", pages, len(got), len(want))
-	}
-}
-
-func TestParametersOfAList(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
-	cursor := func(id int64) string { return f.auth.SignCursor("/clientes?", strconv.FormatInt(id, 10)) }
-	f.add(store.Cliente{Name: "Ana"})
-	for _, query := range []string{
-		"limit=0", "limit=1001", "limit=-1", "limit=", "limit=x", "limit=1.5", "limit=99999999999999999999", "limit=%31%00",
-		"limit=1&limit=2", "Limit=1", "page=1", "limit", "x", "cursor=", "cursor=x", "cursor=aWQ6MQ", "cursor=" + cursor(0), "cursor=" + cursor(-1),
-		"cursor=" + cursor(1) + "=", "cursor=" + cursor(1) + "%0A", "%zz", "limit=1;cursor=x", "limit=+1", "offset=1",
-	} {
-		a := f.as(store.Viewer, "GET", "/clientes?"+query, "")
-		f.want(a, 400, "invalid_parameter")
-	}
-	f.want(f.as(store.Viewer, "GET", "/clientes?cursor="+cursor(1), ""), 200, "")
-	f.want(f.as(store.Viewer, "GET", "/clientes?cursor="+cursor(1<<62), ""), 200, "")
-	f.want(f.as(store.Viewer, "GET", "/clientes/1?x=1", ""), 400, "invalid_parameter")
-	f.want(f.as(store.Viewer, "GET", "/clientes?page=1", ""), 400, "invalid_parameter")
-	if a := f.as(store.Viewer, "GET", "/clientes?page=1", ""); !strings.Contains(a.body, "page") {
-		t.Errorf("the message does not name the parameter: %s", a.body)
-	}
 }
 
 func TestIDsInPaths(t *testing.T) {

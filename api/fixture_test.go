@@ -33,23 +33,26 @@ const (
 	testHash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIDE2IQ$HBrtvCKevMXJFIg8QpATBuuxxiXMc2gjQwL+yHXhvUQ"
 )
 
-// engine opens an empty, migrated store of one kind.
+// engine opens an empty, migrated store of one kind, on a clock.
 type engine struct {
-	name string
-	open func(t testing.TB) store.Store
+	name   string
+	openAt func(t testing.TB, now func() time.Time) store.Store
 }
+
+// open is openAt the time that it is.
+func (e engine) open(t testing.TB) store.Store { return e.openAt(t, time.Now) }
 
 func engines() []engine {
 	return []engine{
-		{"sqlite", func(t testing.TB) store.Store {
+		{"sqlite", func(t testing.TB, now func() time.Time) store.Store {
 			url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
 			must(t, sqlite.Migrate(t.Context(), url))
-			st, err := sqlite.Open(t.Context(), url, time.Now)
+			st, err := sqlite.Open(t.Context(), url, now)
 			must(t, err)
 			return st
 		}},
-		{"postgres", func(t testing.TB) store.Store {
-			st, err := postgres.Open(t.Context(), postgrestest.Migrated(t, postgres.Migrate), time.Now)
+		{"postgres", func(t testing.TB, now func() time.Time) store.Store {
+			st, err := postgres.Open(t.Context(), postgrestest.Migrated(t, postgres.Migrate), now)
 			must(t, err)
 			return st
 		}},
@@ -71,6 +74,35 @@ func onEachStore(t *testing.T, test func(t *testing.T, f *fixture)) {
 			test(t, newFixture(t, e.open(t)))
 		})
 	}
+}
+
+// onEachClock is onEachStore with stores whose clock the test moves.
+func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *clock)) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			c := &clock{at: store.Instant(time.Now())}
+			test(t, newFixture(t, e.openAt(t, c.now)), c)
+		})
+	}
+}
+
+// clock is a time that moves only when a test moves it.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
 }
 
 // fixture is a server that listens, with a user of each role.

@@ -68,7 +68,8 @@ func (in *selectionInput) decode(r *request) error {
 	}
 	if s := in.said.Get("updated_since"); in.said.Has("updated_since") {
 		t, err := time.Parse(time.RFC3339Nano, s)
-		if err != nil {
+		// It also takes an hour of one digit and a comma before the fraction, which RFC 3339 does not.
+		if err != nil || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
 			return invalidParameter("The parameter \"updated_since\" is a time like 2026-11-22T18:00:00.000Z (a + in it is written %%2B).")
 		}
 		// Up to the next millisecond: what is kept was cut to one.
