@@ -176,6 +176,72 @@ func TestClienteBodies(t *testing.T) {
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"nome":"x"}`), 422, "validation_failed")
 }
 
+func TestMergePatch(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		whole := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c", Address: "a", Notes: "n"}
+		for i, c := range []struct {
+			patch string
+			want  func(*store.Cliente)
+		}{
+			{`{}`, func(*store.Cliente) {}},
+			{`{"name":"Bia"}`, func(c *store.Cliente) { c.Name = "Bia" }},
+			{`{"email":null}`, func(c *store.Cliente) { c.Email = "" }},
+			{`{"phone":null}`, func(c *store.Cliente) { c.Phone = "" }},
+			{`{"company":null}`, func(c *store.Cliente) { c.Company = "" }},
+			{`{"address":null}`, func(c *store.Cliente) { c.Address = "" }},
+			{`{"notes":null}`, func(c *store.Cliente) { c.Notes = "" }},
+			{`{"notes":""}`, func(c *store.Cliente) { c.Notes = "" }},
+			{`{"email":null,"phone":"2","company":null,"notes":"a\r\nb"}`, func(c *store.Cliente) { c.Email, c.Phone, c.Company, c.Notes = "", "2", "", "a\nb" }},
+			{`{"email":"NEW@example.com","id":99,"version":7,"created_at":"x","updated_at":null}`, func(c *store.Cliente) { c.Email = "NEW@example.com" }},
+		} {
+			before := f.add(whole)
+			want := before
+			if c.want(&want); want != before {
+				want.Version = 2
+			}
+			media := []string{mediaMergePatch, mediaJSON}[i%2]
+			a := f.as(store.Editor, "PATCH", clienteLocation(before.ID), c.patch, "Content-Type", media)
+			f.want(a, 200, "")
+			var got store.Cliente
+			unmarshalCliente(t, a.body, &got)
+			want.UpdatedAt = got.UpdatedAt
+			if got != want || a.header.Get("ETag") != versionTag(want.Version) {
+				t.Errorf("%s led to %+v, want %+v", c.patch, got, want)
+			}
+			if again := f.as(store.Viewer, "GET", clienteLocation(before.ID), ""); again.body != a.body {
+				t.Errorf("%s answered %s, and there is %s", c.patch, a.body, again.body)
+			}
+			f.want(f.as(store.Editor, "DELETE", clienteLocation(before.ID), ""), 204, "")
+		}
+	})
+}
+
+// TestWhatGETGaveCanBePUTBack does so for records that are hard to write.
+func TestWhatGETGaveCanBePUTBack(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		for _, c := range naughtyClientes(t) {
+			path := clienteLocation(f.add(c).ID)
+			before := f.as(store.Viewer, "GET", path, "")
+			f.want(f.as(store.Editor, "PUT", path, `{"name":"x"}`), 200, "")
+			back := f.as(store.Editor, "PUT", path, before.body, "If-Match", `"2"`)
+			if f.want(back, 200, ""); back.header.Get("ETag") != `"3"` {
+				t.Errorf("%s went back as %s", before.body, back.body)
+			}
+			again := f.as(store.Editor, "PUT", path, back.body)
+			if f.want(again, 200, ""); again.body != back.body {
+				t.Errorf("%s went back as %s", back.body, again.body)
+			}
+			var was, is store.Cliente
+			unmarshalCliente(t, before.body, &was)
+			unmarshalCliente(t, again.body, &is)
+			if !is.SameText(was) || !is.SameText(c) {
+				t.Errorf("%+v became %+v and then %+v", c, was, is)
+			}
+			f.want(f.as(store.Editor, "DELETE", path, ""), 204, "")
+		}
+	})
+}
+
 func TestConditionalRequests(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)

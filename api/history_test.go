@@ -1,0 +1,210 @@
+package api
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"clientes/store"
+)
+
+// change is one entry of a history as a client reads it.
+type change struct {
+	Version int64          `json:"version"`
+	Action  string         `json:"action"`
+	UserID  *int64         `json:"user_id"`
+	User    string         `json:"user"`
+	At      string         `json:"at"`
+	Record  jsontext.Value `json:"record"`
+}
+
+// history follows Link through the history of a record.
+func (f *fixture) history(path string) (all []change) {
+	f.t.Helper()
+	home, _, _ := strings.Cut(path, "?")
+	for path != "" {
+		a := f.as(store.Viewer, "GET", path, "")
+		if f.want(a, 200, ""); a.status != 200 {
+			return nil
+		}
+		var page []change
+		must(f.t, json.Unmarshal([]byte(a.body), &page, json.RejectUnknownMembers(true)))
+		all = append(all, page...)
+		u, err := url.Parse(path)
+		must(f.t, err)
+		limit := u.Query().Get("limit")
+		if path = nextPage(a); path != "" && (!strings.HasPrefix(path, home+"?limit="+limit) || limit != "" && fmt.Sprint(len(page)) != limit) {
+			f.t.Errorf("after %d changes comes %s", len(page), path)
+		}
+	}
+	return all
+}
+
+func TestHistory(t *testing.T) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+		// Each change, and what a client was answered to it.
+		type step struct {
+			action string
+			role   store.Role // "" for the command line
+			record string
+			at     time.Time
+		}
+		var want []step
+		write := func(action string, role store.Role, method, path, body string) answer {
+			t.Helper()
+			c.add(time.Second)
+			a := f.as(role, method, path, body)
+			if a.status >= 300 {
+				t.Fatalf("%s answered %d %s", method, a.status, a.body)
+			}
+			want = append(want, step{action, role, a.body, c.now()})
+			return a
+		}
+		write("created", store.Editor, "POST", "/clientes", `{"name":"Ana","email":"ana@example.com","phone":"1","company":"c","address":"a","notes":"n\n\"€\""}`)
+		write("updated", store.Admin, "PATCH", "/clientes/1", `{"notes":null,"phone":"2"}`)
+		last := write("updated", store.Editor, "PUT", "/clientes/1", `{"name":"Bia","company":"=1+1"}`)
+		// What changes nothing, or is refused, leaves no trace.
+		f.add(store.Cliente{Name: "x", Email: "taken@example.com"})
+		f.want(f.as(store.Editor, "PUT", "/clientes/1", last.body), 200, "")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`), 200, "")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"taken@example.com"}`), 409, "conflict")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":""}`), 422, "validation_failed")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "If-Match", `"2"`), 412, "version_mismatch")
+		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`), 412, "version_mismatch")
+		f.want(f.as(store.Viewer, "PATCH", "/clientes/1", `{"name":"x"}`), 403, "forbidden")
+		c.add(time.Second)
+		byCommand, err := f.store.UpdateCliente(t.Context(), 0, 1, func(c store.Cliente) (store.Cliente, error) {
+			c.Name = "Carla"
+			return c, nil
+		})
+		must(t, err)
+		want = append(want, step{"updated", "", clienteJSON(byCommand), c.now()})
+		before := f.as(store.Viewer, "GET", "/clientes/1", "").body
+		write("deleted", store.Editor, "DELETE", "/clientes/1", "")
+		want[len(want)-1].record = before // as it stood
+
+		f.want(f.as(store.Viewer, "GET", "/clientes/1", ""), 404, "not_found")
+		must(t, f.store.DeleteUser(t.Context(), f.users[store.Editor].ID)) // who is named all the same
+		for _, limit := range []string{"", "?limit=1", "?limit=2", "?limit=5"} {
+			got := f.history("/clientes/1/history" + limit)
+			if len(got) != len(want) {
+				t.Fatalf("%s has %d changes, want %d", limit, len(got), len(want))
+			}
+			for i, g := range got {
+				version := len(want) - i
+				w := want[version-1]
+				if int(g.Version) != version || g.Action != w.action || g.At != string(appendInstant(nil, w.at)) || string(g.Record) != w.record {
+					t.Errorf("%s: change %d is %+v, want %+v", limit, version, g, w)
+				}
+				switch {
+				case w.role == "" && (g.UserID != nil || g.User != ""):
+					t.Errorf("the command line is %+v", g)
+				case w.role != "" && (g.UserID == nil || *g.UserID != f.users[w.role].ID || g.User != "the-"+string(w.role)):
+					t.Errorf("change %d of the %s is of %+v", version, w.role, g)
+				}
+			}
+		}
+		if a := f.as(store.Viewer, "GET", "/clientes/1/history", ""); strings.Count(a.body, `"user_id":null`) != 1 || a.header.Get("ETag") != "" {
+			t.Errorf("answered %v %s", a.header, a.body)
+		}
+		for _, path := range []string{"/clientes/3/history", "/clientes/0/history", "/clientes/-1/history", "/clientes/x/history", "/clientes/99999999999999999999/history"} {
+			f.want(f.as(store.Viewer, "GET", path, ""), 404, "not_found")
+		}
+		f.want(f.call("GET", "/clientes/1/history", ""), 401, "token_missing")
+	})
+}
+
+// TestAHistoryOfLongNotesIsShorter holds that a page is bounded in bytes too, and that Link goes on.
+func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	notes := strings.Repeat("😀", store.MaxNotes-10)
+	f.add(store.Cliente{Name: "Ana"})
+	changes := maxPage/len(notes) + 3
+	for i := range changes - 1 {
+		_, err := f.store.UpdateCliente(t.Context(), 0, 1, func(c store.Cliente) (store.Cliente, error) {
+			c.Notes = fmt.Sprint(i, notes)
+			return c, nil
+		})
+		must(t, err)
+	}
+	first := f.as(store.Viewer, "GET", "/clientes/1/history?limit=1000", "")
+	if n := strings.Count(first.body, `"action"`); n >= changes || n < 100 || len(first.body) > maxPage+1<<16 {
+		t.Errorf("the first page has %d changes, %d bytes", n, len(first.body))
+	}
+	second := f.as(store.Viewer, "GET", nextPage(first), "")
+	if n := strings.Count(first.body+second.body, `"action"`); n != changes || nextPage(second) != "" {
+		t.Errorf("two pages have %d of %d changes", n, changes)
+	}
+}
+
+func TestOneOfManyConditionalWritesWins(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+		for round := range 3 {
+			tag := versionTag(int64(round + 1))
+			var wg sync.WaitGroup
+			answers := make([]answer, 50)
+			for i := range answers {
+				wg.Go(func() {
+					method := []string{"PUT", "PATCH"}[i%2]
+					answers[i], _ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
+						"If-Match", tag, "x-access-token", f.tokens[store.Editor])
+				})
+			}
+			wg.Wait()
+			won := ""
+			for _, a := range answers {
+				switch {
+				case a.status == 200 && won == "":
+					won = a.body
+				case a.code() != "version_mismatch":
+					t.Errorf("answered %d %s", a.status, a.body)
+				}
+			}
+			if got := f.as(store.Viewer, "GET", path, ""); got.body != won || got.header.Get("ETag") != versionTag(int64(round+2)) {
+				t.Errorf("who won wrote %s, and there is %s", won, got.body)
+			}
+		}
+		if h := f.history(path + "/history"); len(h) != 4 {
+			t.Errorf("the history has %d changes", len(h))
+		}
+	})
+}
+
+// TestUnconditionalWritesAreAllKept holds that the last write wins, and the history has the others.
+func TestUnconditionalWritesAreAllKept(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+		var wg sync.WaitGroup
+		answers := make([]answer, 30)
+		for i := range answers {
+			wg.Go(func() {
+				answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i), "x-access-token", f.tokens[store.Editor])
+			})
+		}
+		wg.Wait()
+		var told, kept []string
+		for _, a := range answers {
+			f.want(a, 200, "")
+			told = append(told, a.body)
+		}
+		for _, c := range f.history(path + "/history?limit=7")[:len(answers)] {
+			kept = append(kept, string(c.Record))
+		}
+		if last := f.as(store.Viewer, "GET", path, "").body; last != kept[0] {
+			t.Errorf("there is %s, and the last change led to %s", last, kept[0])
+		}
+		slices.Sort(told)
+		slices.Sort(kept)
+		if !slices.Equal(told, kept) {
+			t.Errorf("the writers were told\n%s\nand the history has\n%s", told, kept)
+		}
+	})
+}
