@@ -43,13 +43,18 @@ func engineOf(databaseURL string) engine {
 var errNoTables = errors.New("there is nothing in the database yet: `clientes migrate` makes its tables, " +
 	"`clientes quickstart` also fills them")
 
+// errUnfinishedCopy means that a database holds a part of another one.
+var errUnfinishedCopy = errors.New("a copy into this database was begun and is not finished: " +
+	"give the same `clientes copy` again and it goes on, or drop the database")
+
 // openMigrated opens the store after applying the migrations that it lacks.
 func openMigrated(ctx context.Context, databaseURL string) (store.Store, error) {
 	e := engineOf(databaseURL)
 	if err := e.migrate(ctx, databaseURL); err != nil {
 		return nil, err
 	}
-	return e.open(ctx, databaseURL)
+	st, err := e.open(ctx, databaseURL)
+	return whole(ctx, st, err)
 }
 
 // openToWrite opens the store for a command that writes. It makes the tables of a fresh database, but an older
@@ -64,6 +69,25 @@ func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 
 // openToRead opens the store for a command that must not change it: errNoTables if it is a fresh one.
 func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
+	st, err := openReady(ctx, databaseURL)
+	return whole(ctx, st, err)
+}
+
+// openToCopyInto is openToWrite for the one command that may use a database before a copy into it is finished.
+func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
+	st, err := openReady(ctx, databaseURL)
+	if errors.Is(err, errNoTables) {
+		e := engineOf(databaseURL)
+		if err := e.migrate(ctx, databaseURL); err != nil {
+			return nil, err
+		}
+		return e.open(ctx, databaseURL)
+	}
+	return st, err
+}
+
+// openReady opens the store if its schema is the one of this program: errNoTables if it has none.
+func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	e := engineOf(databaseURL)
 	migrations, err := e.migrations(ctx, databaseURL)
 	if err != nil {
@@ -77,6 +101,21 @@ func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
 		return nil, err
 	}
 	if err := st.Ready(ctx); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+// whole passes on what an opening gave, but a store of which a part is missing it closes: errUnfinishedCopy.
+func whole(ctx context.Context, st store.Store, err error) (store.Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	is, err := st.Identity(ctx)
+	if err == nil && is.Copying != "" {
+		err = errUnfinishedCopy
+	}
+	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil

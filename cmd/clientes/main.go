@@ -81,6 +81,7 @@ func (p *program) root() *cobra.Command {
 		p.userCommand(),
 		p.importCommand(),
 		p.exportCommand(),
+		p.copyCommand(),
 		p.tokenCommand(),
 		p.configCommand(),
 		p.healthcheckCommand(),

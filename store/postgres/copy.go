@@ -213,10 +213,17 @@ func lockIdentity(ctx context.Context, conn *pgx.Conn) (is store.Identity, err e
 // rowOf reads all columns of a row.
 func rowOf(rows pgx.Rows) ([]any, error) {
 	row, err := rows.Values()
+	if err != nil {
+		return nil, err
+	}
 	for i, v := range row {
-		if at, ok := v.(time.Time); ok {
-			row[i] = store.Instant(at)
+		switch v := v.(type) {
+		case time.Time:
+			row[i] = store.Instant(v)
+		case nil, bool, int64, string:
+		default: // 'infinity' is no time to Go, nor to the other engine
+			return nil, fmt.Errorf("%s is %v, which no store keeps", rows.FieldDescriptions()[i].Name, v)
 		}
 	}
-	return row, err
+	return row, nil
 }

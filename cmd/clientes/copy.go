@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"clientes/store"
+)
+
+// copyBatch is how many rows go over at once: so many that a commit costs little beside them, and so few that the
+// largest there can be, of some 45 KB each, fit into memory.
+const copyBatch = 1000
+
+func (p *program) copyCommand() *cobra.Command {
+	var from, to string
+	copying := &cobra.Command{
+		Use:   "copy",
+		Short: "Copy everything from one database into another, empty one",
+		Long: `Copy users, sessions, customers, their history and all else from one database into another one, SQLite or Postgres
+either way, and compare the two. Stop the servers before: what they write meanwhile may be missed. With the same SECRET
+the servers of the other database go on where those of the first one stopped; nobody has to log in again.
+
+--to is a database with nothing in it; one without tables gets them. What was interrupted goes on with the same command.
+Until it is finished no other command uses the database.
+
+At the end all rows are read again on both sides, and for each table it prints how many there are and the beginning of
+their checksum. When they are not the same it says which, the exit status is 1, and the database stays unused.
+
+Other users of the machine can see the arguments of a command while it runs. Postgres takes a password from PGPASSWORD or
+from ~/.pgpass too.`,
+		Args: arguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if from == "" || to == "" {
+				return &usageError{"give both databases: --from URL --to URL"}
+			}
+			if fault := databaseFault(from); fault != "" {
+				return &usageError{"--from " + fault}
+			}
+			if fault := databaseFault(to); fault != "" {
+				return &usageError{"--to " + fault}
+			}
+			return p.copy(cmd.Context(), from, to)
+		},
+	}
+	copying.Flags().StringVar(&from, "from", "", "the `URL` of the database with everything, as in DATABASE_URL")
+	copying.Flags().StringVar(&to, "to", "", "the `URL` of the empty one")
+	return copying
+}
+
+func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
+	from, err := openToRead(ctx, fromURL)
+	if err != nil {
+		return notOpened("--from", err)
+	}
+	defer from.Close()
+	to, err := openToCopyInto(ctx, toURL)
+	if err != nil {
+		return notOpened("--to", err)
+	}
+	defer to.Close()
+	source, err := from.Identity(ctx)
+	if err != nil {
+		return notOpened("--from", err)
+	}
+	target, err := to.Identity(ctx)
+	if err != nil {
+		return notOpened("--to", err)
+	}
+	if source.ID == target.ID {
+		return &usageError{"--from and --to are the same database, or one is a clone of the other; give two"}
+	}
+	switch err := to.BeginCopy(ctx, source.ID); {
+	case errors.Is(err, store.ErrNotEmpty):
+		return fmt.Errorf("--to: %w; give another one, or drop what is there", err)
+	case err != nil:
+		return notOpened("--to", err)
+	}
+
+	c := &databaseCopy{from: from, to: to, source: source.ID, progress: p.progress()}
+	defer c.progress.end()
+	err = c.run(ctx, p)
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted before it was done; the same command goes on from there")
+	case errors.Is(err, store.ErrUnavailable):
+		return fmt.Errorf("%v; when both databases answer, the same command goes on from there", err) // not the advice for DATABASE_URL
+	case errors.Is(err, store.ErrCopyDisturbed):
+		return fmt.Errorf("%w; stop what uses them, drop the database of --to, and copy again", err)
+	}
+	return err
+}
+
+// notOpened says which of the two databases an error is about.
+func notOpened(flag string, err error) error {
+	if errors.Is(err, store.ErrUnavailable) {
+		return fmt.Errorf("%s: %v; check that the database runs and that the URL leads to it", flag, err) // which is not DATABASE_URL
+	}
+	return fmt.Errorf("%s: %w", flag, err)
+}
+
+// databaseCopy is a copy that was begun.
+type databaseCopy struct {
+	from, to store.Copying
+	source   string // the id of the database that is copied
+	progress *progress
+}
+
+// run does the rest of the copy: all that has not been done by an earlier run.
+func (c *databaseCopy) run(ctx context.Context, p *program) error {
+	if err := c.copyRows(ctx); err != nil {
+		return err
+	}
+	if err := c.compare(ctx, p); err != nil {
+		return err
+	}
+	if err := c.finish(ctx); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(p.stdout, "everything is copied; start the servers on the new database, with the same SECRET")
+	return err
+}
+
+// copyRows copies the rows that come after those that are there. They go over in the order of their keys, so whatever
+// was there before is the beginning of the table.
+func (c *databaseCopy) copyRows(ctx context.Context) error {
+	var rows, done int64
+	last := make(map[string][]any) // the keys
+	for _, t := range store.Tables() {
+		source, err := c.from.Extent(ctx, t)
+		if err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+		target, err := c.to.Extent(ctx, t)
+		if err != nil {
+			return fmt.Errorf("--to: %w", err)
+		}
+		rows, done = rows+source.Rows, done+target.Rows
+		last[t.Name] = target.LastKey
+	}
+	c.progress.rows("copying", rows)
+	c.progress.add(int(done))
+	for _, t := range store.Tables() {
+		if err := eachBatch(ctx, c.from, t, last[t.Name], func(batch [][]any) error {
+			if err := c.to.WriteRows(ctx, c.source, t, batch); err != nil {
+				return fmt.Errorf("--to: %w", err)
+			}
+			c.progress.add(len(batch))
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare reads all rows on both sides and prints what they come to.
+func (c *databaseCopy) compare(ctx context.Context, p *program) error {
+	var rows int64
+	for _, t := range store.Tables() {
+		e, err := c.from.Extent(ctx, t)
+		if err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+		rows += e.Rows
+	}
+	c.progress.rows("comparing", 2*rows)
+	var different []string
+	report := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(report, "TABLE\tROWS\tCHECKSUM")
+	for _, t := range store.Tables() {
+		var source, target tableSum
+		both, reading := errgroup.WithContext(ctx)
+		both.Go(func() (err error) {
+			source, err = c.sum(reading, "--from", c.from, t)
+			return err
+		})
+		both.Go(func() (err error) {
+			target, err = c.sum(reading, "--to", c.to, t)
+			return err
+		})
+		if err := both.Wait(); err != nil {
+			return err
+		}
+		fmt.Fprintf(report, "%s\t%d\t%x\n", t.Name, target.rows, target.sum[:8])
+		if source != target {
+			fmt.Fprintf(report, "%s of --from\t%d\t%x\n", t.Name, source.rows, source.sum[:8])
+			different = append(different, t.Name)
+		}
+	}
+	c.progress.end()
+	if err := report.Flush(); err != nil {
+		return err
+	}
+	if len(different) > 0 {
+		return fmt.Errorf("not the same in both databases: %s: %w", strings.Join(different, ", "), store.ErrCopyDisturbed)
+	}
+	return nil
+}
+
+// finish has the new database give no id again that the source has given, and lets others use it.
+func (c *databaseCopy) finish(ctx context.Context) error {
+	lastIDs := make(map[string]int64)
+	for _, t := range store.Tables() {
+		e, err := c.from.Extent(ctx, t)
+		if err != nil {
+			return fmt.Errorf("--from: %w", err)
+		}
+		lastIDs[t.Name] = e.LastID
+	}
+	if err := c.to.FinishCopy(ctx, c.source, lastIDs); err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	return nil
+}
+
+// tableSum is what the rows of a table come to.
+type tableSum struct {
+	rows int64
+	sum  [sha256.Size]byte
+}
+
+// sum adds up all rows of a table.
+func (c *databaseCopy) sum(ctx context.Context, flag string, from store.Copying, t store.Table) (s tableSum, err error) {
+	hash := sha256.New()
+	var text []byte
+	err = eachBatch(ctx, from, t, nil, func(batch [][]any) error {
+		for _, row := range batch {
+			text = text[:0]
+			for _, v := range row {
+				text = appendValue(text, v)
+			}
+			hash.Write(text)
+		}
+		s.rows += int64(len(batch))
+		c.progress.add(len(batch))
+		return nil
+	})
+	if err != nil {
+		return tableSum{}, fmt.Errorf("%s: %w", flag, err)
+	}
+	hash.Sum(s.sum[:0])
+	return s, nil
+}
+
+// appendValue appends what is the same for the same value, on whatever engine, and begins no other value.
+func appendValue(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case nil:
+		return append(b, '-')
+	case bool:
+		if v {
+			return append(b, 'y')
+		}
+		return append(b, 'n')
+	case int64:
+		return binary.BigEndian.AppendUint64(append(b, 'i'), uint64(v))
+	case time.Time:
+		return binary.BigEndian.AppendUint64(append(b, 't'), uint64(v.UnixMilli()))
+	case string:
+		return append(binary.BigEndian.AppendUint64(append(b, 's'), uint64(len(v))), v...)
+	}
+	panic(fmt.Sprintf("a column holds a %T", v)) // no store.Kind says so
+}
+
+// eachBatch calls each with the rows of a table that come after a key, a batch at a time.
+func eachBatch(ctx context.Context, from store.Copying, t store.Table, after []any, each func([][]any) error) error {
+	for {
+		batch, err := from.ReadRows(ctx, t, after, copyBatch)
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
+			return nil
+		}
+		if err := each(batch); err != nil {
+			return err
+		}
+		after = t.KeyOf(batch[len(batch)-1])
+	}
+}
