@@ -97,3 +97,22 @@ func TestProgress(t *testing.T) {
 		}
 	})
 }
+
+// A copy shows what goes over, and what is read for comparing on both sides.
+func TestProgressOfACopy(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, vars map[string]string) {
+		call(t, map[string]string{"DATABASE_URL": "sqlite:from.db"}, "name\nAna\nBruno\n", "import", "-", "--format", "csv").want(t, 0, "", "")
+		status, shown := watched(t, nil, strings.NewReader(""), nil, "copy", "--from", "sqlite:from.db", "--to", vars["DATABASE_URL"])
+		rest := shown
+		for _, step := range []string{"copying   0% |", "(0/4, ", "comparing   0% |", "(0/8, "} {
+			_, after, found := strings.Cut(rest, step)
+			if !found {
+				t.Errorf("it does not show %q after what came before:\n%q", step, shown)
+			}
+			rest = after
+		}
+		if got := left(shown); status != 0 || !strings.HasPrefix(got, "TABLE ") || strings.Contains(got, "%") {
+			t.Errorf("status %d, and on the screen of\n%q\nit leaves\n%s", status, shown, got)
+		}
+	})
+}

@@ -1,0 +1,432 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"clientes/auth"
+	"clientes/store"
+	"clientes/store/postgres/postgrestest"
+)
+
+// directions are the pairs of engines that a copy goes between.
+func directions() [][2]string {
+	return [][2]string{{"sqlite", "postgres"}, {"postgres", "sqlite"}, {"sqlite", "sqlite"}, {"postgres", "postgres"}}
+}
+
+// opened is the store of a database, whole or not.
+func opened(t *testing.T, url string) store.Store {
+	t.Helper()
+	st, err := openToCopyInto(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
+// tablesOf gives all rows of the database.
+func tablesOf(t *testing.T, st store.Store) map[string][][]any {
+	t.Helper()
+	all := make(map[string][][]any)
+	for _, table := range store.Tables() {
+		if err := eachBatch(t.Context(), st, table, nil, func(batch [][]any) error {
+			all[table.Name] = append(all[table.Name], batch...)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// hardTexts are texts that a careless copy changes, cuts or trips over.
+func hardTexts() []string {
+	return []string{
+		"", "  a  ", "José Ångström", "Jose\u0301 Conceic\u0327a\u0303o", "👩‍👩‍👧‍👦 🇧🇷", "日本語 العربية עברית ไทย", "\u202eabc\u202c",
+		`'"` + "`" + `'' "" \' \" \\ $1 ? :a @b`, "'; DROP TABLE clientes; --", "a\r\nb\nc\td", "\x01\x1f\x7f\u0085", "NULL", `\N`, `\.`,
+		"0012.50e3", "\ufffd\uffff\U0010ffff\ufeff", strings.Repeat("😀", store.MaxNotes),
+	}
+}
+
+// addHardTexts keeps customers with these texts, changed, deleted and asked for again, and gives the last one, which is gone.
+func addHardTexts(t *testing.T, st store.Store) store.Cliente {
+	t.Helper()
+	ctx := t.Context()
+	var c store.Cliente
+	for i, s := range hardTexts() {
+		var err error
+		key := store.IdempotencyKey{Key: fmt.Sprintf("%.60s", s), Fingerprint: "f"}
+		c, _, err = st.CreateClienteOnce(ctx, 1, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c, err = st.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
+			c.Email = fmt.Sprintf("Ção%d@Example.com", i)
+			return c, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := st.DeleteCliente(ctx, 1, c.ID, func(store.Cliente) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// copies runs the command.
+func copies(t *testing.T, from, to string) result {
+	t.Helper()
+	return call(t, nil, "", "copy", "--from", from, "--to", to)
+}
+
+// A business moves to another database: nobody notices.
+func TestCopy(t *testing.T) {
+	t.Parallel()
+	for _, engines := range directions() {
+		t.Run(engines[0]+" to "+engines[1], func(t *testing.T) {
+			t.Parallel()
+			from, to := engineURLs(t)[engines[0]](t), engineURLs(t)[engines[1]](t)
+			old := newFleet(t, 1, from)
+			for _, name := range []string{"ana", "bia", "gone"} {
+				old.addUser(t, name)
+			}
+			s := old.on(0)
+			lives, ended, everywhere := old.login(t, s, "ana"), old.login(t, s, "ana"), old.login(t, s, "bia")
+			gone := old.login(t, s, "gone")
+			old.logout(t, s, ended.Token)
+			old.command(t, "", "user", "disable", "bia")
+			old.command(t, "", "user", "delete", "gone")
+			source := opened(t, from)
+			last := addHardTexts(t, source)
+			s.signal(t)
+			if status := s.wait(); status != 0 {
+				t.Fatalf("status %d: %s", status, s.stderr.String())
+			}
+
+			want := tablesOf(t, source)
+			r := copies(t, from, to)
+			r.want(t, 0, "everything is copied; ", "")
+			for name, rows := range want {
+				if !regexp.MustCompile(fmt.Sprintf(`(?m)^%s +%d +[0-9a-f]{16}$`, name, len(rows))).MatchString(r.stdout) {
+					t.Errorf("%s has %d rows, and it says\n%s", name, len(rows), r.stdout)
+				}
+			}
+			target := opened(t, to)
+			if got := tablesOf(t, target); !reflect.DeepEqual(got, want) || len(got) != len(store.Tables()) {
+				t.Errorf("the copy has\n%v, not\n%v", got, want)
+			}
+			if history, err := target.ClienteHistory(t.Context(), last.ID, 0, 10); err != nil || len(history) != 3 || history[0].Record != last {
+				t.Errorf("the history of what was deleted: %v, %v", history, err)
+			}
+
+			// Who looks into memory alone for what ended has learned it from the mark zero on.
+			a, err := auth.New(auth.Config{
+				Store: rowless{target}, Gate: newGate(), Now: time.Now, Log: slog.New(slog.DiscardHandler), Secret: goodSecret,
+				Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute, SessionIdle: time.Hour, SessionMax: time.Hour,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { defer close(done); a.Run(ctx) }()
+			defer func() { stop(); <-done }()
+			for name, token := range map[string]string{"ana": ended.Token, "bia": everywhere.Token, "gone": gone.Token} {
+				eventually(t, "it knows what has ended", func() bool {
+					_, err := a.Authenticate(t.Context(), token)
+					if err == nil {
+						t.Fatalf("a session of %s that had ended lives again", name)
+					}
+					return errors.Is(err, auth.ErrTokenRevoked)
+				})
+			}
+
+			now := newFleet(t, 1, to)
+			s = now.on(0)
+			now.want(t, s, lives.Token, yes)
+			for _, token := range []string{ended.Token, everywhere.Token, gone.Token} {
+				now.want(t, s, token, no)
+			}
+			renewed, err := now.do(t.Context(), "POST", s.url("/refresh"), "", refreshBody{lives.Refresh})
+			if err != nil || renewed.status != 200 {
+				t.Errorf("refresh: %v, %v", renewed, err)
+			}
+			now.want(t, s, renewed.Token, yes)
+			for _, token := range []string{ended.Refresh, everywhere.Refresh, gone.Refresh} {
+				if a, err := now.do(t.Context(), "POST", s.url("/refresh"), "", refreshBody{token}); err != nil || !a.is(401, "refresh_invalid") {
+					t.Errorf("refresh of a session that had ended: %v, %v", a, err)
+				}
+			}
+			now.want(t, s, now.login(t, s, "ana").Token, yes)
+			for _, name := range []string{"bia", "gone"} {
+				if a, err := now.do(t.Context(), "POST", s.url("/login"), "", loginBody{name, goodPassword}); err != nil || !a.is(401, "invalid_login") {
+					t.Errorf("login of %s: %v, %v", name, a, err)
+				}
+			}
+			now.addUser(t, "gone")
+			if u, err := target.UserByName(t.Context(), "gone"); err != nil || u.ID != 4 {
+				t.Errorf("the next user is %+v, %v", u, err)
+			}
+			if c, err := target.CreateCliente(t.Context(), 0, store.Cliente{Name: "new"}); err != nil || c.ID != last.ID+1 {
+				t.Errorf("the next cliente is %d after %d, %v", c.ID, last.ID, err)
+			}
+		})
+	}
+}
+
+// rowless is a store that does not tell of a single session.
+type rowless struct{ store.Store }
+
+func (rowless) Session(context.Context, string) (store.Session, error) {
+	return store.Session{}, store.ErrUnavailable
+}
+
+func TestCopyRefuses(t *testing.T) {
+	inFolder(t, nil)
+	const usage = "clientes: give both databases: --from URL --to URL\n"
+	call(t, nil, "", "copy").want(t, 2, "", usage)
+	call(t, nil, "", "copy", "--to", "sqlite:b.db").want(t, 2, "", usage)
+	call(t, nil, "", "copy", "a", "b").want(t, 2, "", "clientes: `clientes copy` takes no arguments, but 2 were given")
+	copies(t, "sqlite:a.db", "mysql://u:sekret@h/d").want(t, 2, "", "clientes: --to has to begin with sqlite: or postgres://")
+	copies(t, "postgres://u:sek/ret@h/d", "sqlite:b.db").want(t, 2, "", "clientes: --from is not a URL that PostgreSQL's driver takes")
+	copies(t, "sqlite:a.db", "sqlite:b.db").want(t, 1, "", "clientes: --from: there is nothing in the database yet")
+	if files, _ := os.ReadDir("."); len(files) > 0 {
+		t.Fatalf("a refused copy made files: %v", files)
+	}
+
+	call(t, map[string]string{"DATABASE_URL": "sqlite:a.db"}, goodPassword, "user", "add", "bob", "--password-stdin").want(t, 0, "", "")
+	if err := os.Symlink("a.db", "link.db"); err != nil {
+		t.Fatal(err)
+	}
+	for _, same := range []string{"sqlite:a.db", "sqlite:./a.db", "sqlite:link.db"} {
+		copies(t, "sqlite:a.db", same).want(t, 2, "", "clientes: --from and --to are the same database")
+	}
+	pg := postgrestest.Database(t)
+	for _, url := range []string{"sqlite:b.db", pg} {
+		call(t, map[string]string{"DATABASE_URL": url}, goodPassword, "user", "add", "eve", "--password-stdin").want(t, 0, "", "")
+		copies(t, "sqlite:a.db", url).want(t, 1, "", "clientes: --to: there are rows in users: a copy goes into an empty database only; give another one")
+		copies(t, url, url).want(t, 2, "", "clientes: --from and --to are the same database")
+		call(t, map[string]string{"DATABASE_URL": url}, "", "user", "list").want(t, 0, "eve", "")
+	}
+	begun := opened(t, "sqlite:c.db")
+	if err := begun.BeginCopy(t.Context(), "another"); err != nil {
+		t.Fatal(err)
+	}
+	copies(t, "sqlite:a.db", "sqlite:c.db").want(t, 1, "", "clientes: --to: the copy of another database into it is not finished: ")
+	copies(t, "sqlite:c.db", "sqlite:d.db").want(t, 1, "", "clientes: --from: a copy into this database was begun and is not finished: ")
+
+	const gone = "postgres://u:sekret@127.0.0.1:1/d"
+	for flag, r := range map[string]result{"--from": copies(t, gone, "sqlite:d.db"), "--to": copies(t, "sqlite:a.db", gone)} {
+		r.want(t, 1, "", "clientes: "+flag+": ")
+		r.want(t, 1, "", "; check that the database runs and that the URL leads to it\n")
+		if strings.Contains(r.stderr, "sekret") {
+			t.Error(r.stderr)
+		}
+	}
+	if _, err := os.Stat("d.db"); err == nil {
+		t.Error("a refused copy made a file")
+	}
+}
+
+// Nothing works with a part of a database.
+func TestAnUnfinishedCopyIsNotUsed(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, vars map[string]string) {
+		fileOf(t, "one.csv", "name\nAna\n")
+		call(t, map[string]string{"DATABASE_URL": "sqlite:from.db"}, "", "import", "one.csv").want(t, 0, "", "")
+		is, err := opened(t, "sqlite:from.db").Identity(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		target := opened(t, vars["DATABASE_URL"])
+		if err := target.BeginCopy(t.Context(), is.ID); err != nil {
+			t.Fatal(err)
+		}
+		vars = maps.Clone(vars)
+		vars["SECRET"], vars["PORT"] = goodSecret, "0"
+		for _, args := range []string{
+			"serve", "quickstart", "user list", "user add a --password-stdin", "user passwd a --password-stdin", "user role a admin",
+			"user disable a", "user enable a", "user delete a", "import one.csv", "import --dry-run one.csv", "export",
+		} {
+			call(t, vars, goodPassword, strings.Fields(args)...).want(t, 1, "",
+				"clientes: a copy into this database was begun and is not finished: give the same `clientes copy` again and it goes on, or drop the database\n")
+		}
+		call(t, vars, "", "migrate").want(t, 0, "", "") // as a newer program needs it, to go on
+		for table, rows := range tablesOf(t, target) {
+			t.Errorf("%s has %v", table, rows)
+		}
+		copies(t, "sqlite:from.db", vars["DATABASE_URL"]).want(t, 0, "everything is copied", "")
+		call(t, vars, "", "export").want(t, 0, "Ana", "")
+		call(t, vars, goodPassword, "user", "add", "a", "--password-stdin").want(t, 0, "", "")
+	})
+}
+
+// manyClientes is what a copy takes so long for that it can be interrupted.
+const manyClientes = 20_000
+
+// A copy goes on where a kill or an interrupt has stopped it.
+func TestCopyGoesOn(t *testing.T) {
+	t.Parallel()
+	for _, engines := range directions()[:2] {
+		t.Run(engines[0]+" to "+engines[1], func(t *testing.T) {
+			t.Parallel()
+			from := engineURLs(t)[engines[0]](t)
+			if _, err := opened(t, from).ImportClientes(t.Context(), 0, func(yield func(store.Cliente, error) bool) {
+				for i := range manyClientes {
+					if !yield(store.Cliente{Name: fmt.Sprint("Ana ", i), Email: fmt.Sprintf("ana%d@example.com", i)}, nil) {
+						return
+					}
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
+				to, target := interruptedCopy(t, from, engineURLs(t)[engines[1]], signal)
+				call(t, map[string]string{"DATABASE_URL": to}, "", "user", "list").want(t, 1, "", errUnfinishedCopy.Error())
+				// No row is ever written over, so a copy that began anew would fail at the first one.
+				r := copies(t, from, to)
+				r.want(t, 0, "everything is copied", "")
+				for _, table := range []string{"clientes", "cliente_history"} {
+					if !regexp.MustCompile(fmt.Sprintf(`(?m)^%s +%d +[0-9a-f]{16}$`, table, manyClientes)).MatchString(r.stdout) {
+						t.Errorf("after %v it says\n%s", signal, r.stdout)
+					}
+				}
+				if c, err := target.CreateCliente(t.Context(), 0, store.Cliente{Name: "new"}); err != nil || c.ID != manyClientes+1 {
+					t.Errorf("the next cliente is %d, %v", c.ID, err)
+				}
+			}
+		})
+	}
+}
+
+// interruptedCopy gives a database that holds a part of another one.
+func interruptedCopy(t *testing.T, from string, newURL func(*testing.T) string, signal syscall.Signal) (string, store.Store) {
+	t.Helper()
+	for range 20 { // it may be finished before this process comes to look
+		to := newURL(t)
+		target := opened(t, to)
+		cmd := command(t, []string{endsAtOnce}, "copy", "--from", from, "--to", to)
+		var stderr lockedOutput
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		clientes := store.Tables()[slices.IndexFunc(store.Tables(), func(t store.Table) bool { return t.Name == "clientes" })]
+		eventually(t, "rows are copied", func() bool {
+			e, err := target.Extent(t.Context(), clientes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e.Rows > 0
+		})
+		if err := cmd.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		is, err := target.Identity(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is.Copying == "" {
+			continue
+		}
+		const want = "clientes: interrupted before it was done; the same command goes on from there\n"
+		if got := stderr.String(); signal == syscall.SIGINT && (got != want || cmd.ProcessState.ExitCode() != 1) {
+			t.Errorf("status %d, %s", cmd.ProcessState.ExitCode(), got)
+		}
+		return to, target
+	}
+	t.Fatal("this machine can not interrupt a copy")
+	return "", nil
+}
+
+// What is written to the source or the target while they are being compared, or after a part of the source was copied, is
+// seen, and the target stays unused.
+func TestCopyOfADatabaseThatChanges(t *testing.T) {
+	ana := func(c store.Cliente) (store.Cliente, error) { c.Notes = "changed"; return c, nil }
+	for name, test := range map[string]struct {
+		change func(ctx context.Context, source, target store.Store) error
+		want   string
+	}{
+		"changed in the source": {func(ctx context.Context, source, _ store.Store) error {
+			_, err := source.UpdateCliente(ctx, 0, 1, ana)
+			return err
+		}, "clientes: not the same in both databases: clientes: "},
+		"deleted in the source": {func(ctx context.Context, source, _ store.Store) error {
+			return source.DeleteCliente(ctx, 0, 1, func(store.Cliente) error { return nil })
+		}, "clientes: not the same in both databases: clientes: "},
+		"changed in the target": {func(ctx context.Context, _, target store.Store) error {
+			_, err := target.UpdateCliente(ctx, 0, 1, ana)
+			return err
+		}, "clientes: not the same in both databases: clientes, cliente_history: "},
+		"an email that has moved": {func(ctx context.Context, source, _ store.Store) error {
+			if err := source.DeleteCliente(ctx, 0, 1, func(store.Cliente) error { return nil }); err != nil {
+				return err
+			}
+			_, err := source.CreateCliente(ctx, 0, store.Cliente{Name: "Ana", Email: "ana@example.com"})
+			return err
+		}, "clientes: --to: write clientes: something else wrote"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEachEngine(t, func(t *testing.T, vars map[string]string) {
+				from, to := "sqlite:from.db", vars["DATABASE_URL"]
+				fileOf(t, "two.csv", "name,email\nAna,ana@example.com\nBruno,\n")
+				call(t, map[string]string{"DATABASE_URL": from}, "", "import", "two.csv").want(t, 0, "", "")
+				source, target := opened(t, from), opened(t, to)
+				is, err := source.Identity(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := target.BeginCopy(t.Context(), is.ID); err != nil {
+					t.Fatal(err)
+				}
+				clientes := store.Tables()[slices.IndexFunc(store.Tables(), func(t store.Table) bool { return t.Name == "clientes" })]
+				if err := target.WriteRows(t.Context(), is.ID, clientes, tablesOf(t, source)["clientes"]); err != nil {
+					t.Fatal(err)
+				}
+				if err := test.change(t.Context(), source, target); err != nil {
+					t.Fatal(err)
+				}
+				for range 2 {
+					r := copies(t, from, to)
+					r.want(t, 1, "", test.want)
+					r.want(t, 1, "", "; stop what uses them, drop the database of --to, and copy again\n")
+				}
+				call(t, vars, "", "user", "list").want(t, 1, "", errUnfinishedCopy.Error())
+			})
+		})
+	}
+}
+
+// Two different tables never come to the same.
+func TestSumsDiffer(t *testing.T) {
+	seen := make(map[string]string)
+	at := time.UnixMilli(1)
+	for _, row := range [][]any{
+		{}, {nil}, {nil, nil}, {true}, {false}, {int64(0)}, {int64(1)}, {at}, {at.Add(time.Millisecond)}, {""}, {"", ""}, {"a"}, {"a", ""}, {"", "a"},
+		{"-"}, {"y"}, {int64(1), "a"}, {"a", int64(1)}, {string(appendValue(nil, "a"))}, {"a", "a"},
+	} {
+		var text []byte
+		for _, v := range row {
+			text = appendValue(text, v)
+		}
+		if other, ok := seen[string(text)]; ok {
+			t.Errorf("%q and %s are the same", row, other)
+		}
+		seen[string(text)] = fmt.Sprintf("%q", row)
+	}
+	if a, b := appendValue(nil, at.UTC()), appendValue(nil, at.In(time.FixedZone("", 3600))); string(a) != string(b) {
+		t.Error("one moment is two")
+	}
+}
