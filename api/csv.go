@@ -74,6 +74,9 @@ func readCSV(from io.Reader, each func(row int64, c store.Cliente, fault error) 
 	}
 	columns := make([]string, len(header))
 	for i, name := range header {
+		if !utf8.ValidString(name) {
+			return each(0, store.Cliente{}, rowFault("", "invalid_text", "The file is not UTF-8."))
+		}
 		columns[i] = strings.ToLower(strings.TrimSpace(name))
 	}
 	if err := checkHeader(columns); err != nil {
@@ -122,8 +125,6 @@ func checkHeader(columns []string) error {
 	}
 	for _, name := range columns {
 		switch {
-		case !utf8.ValidString(name):
-			return rowFault("", "invalid_text", "The file is not UTF-8.")
 		case !known[name]:
 			e.Fields = append(e.Fields, store.FieldError{Field: printable(name), Code: "unknown_member", Message: "There is no such column."})
 		case seen[name]:
@@ -146,22 +147,31 @@ var errRowTooLong = errors.New("the row is too long")
 // hold the rest of the file.
 type csvInput struct {
 	*bufio.Reader
-	left int // of the row
+	left int   // of the row
+	err  error // why the row is not there whole
 }
 
 // next reads a row.
 func (in *csvInput) next(r *csv.Reader) ([]string, error) {
 	in.left = maxRow + 4096 // the reader's own buffer may be of the next one
-	return r.Read()
+	record, err := r.Read()
+	if in.err != nil {
+		return nil, in.err // what is there of the row may also look as if it were not CSV
+	}
+	return record, err
 }
 
 // Read keeps the promise of io.Reader.
 func (in *csvInput) Read(p []byte) (int, error) {
 	if in.left <= 0 {
-		return 0, errRowTooLong
+		in.err = errRowTooLong
+		return 0, in.err
 	}
 	n, err := in.Reader.Read(p[:min(len(p), in.left)])
 	in.left -= n
+	if err != nil && err != io.EOF {
+		in.err = err
+	}
 	return n, err
 }
 
@@ -169,7 +179,7 @@ func (in *csvInput) Read(p []byte) (int, error) {
 // write in countries whose numbers have a comma.
 func (in *csvInput) separator() rune {
 	start, _ := in.Peek(4096)
-	line, _, _ := bytes.Cut(start, []byte("\n"))
+	line, _, _ := bytes.Cut(bytes.TrimLeft(start, "\r\n"), []byte("\n"))
 	if bytes.ContainsRune(line, ';') && !bytes.ContainsRune(line, ',') {
 		return ';'
 	}

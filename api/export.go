@@ -112,6 +112,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 		x.err, x.cut = err, to.err == nil && c.Request.Context().Err() == nil
 		panic(http.ErrAbortHandler) // half an export must not look like a whole one
 	default:
+		_ = to.connection.SetWriteDeadline(s.cfg.Now().Add(stall)) // the store may have thought for longer than the server has
 		s.fail(c, err)
 	}
 }
@@ -169,7 +170,7 @@ func acceptance(accept []string, media string) float64 {
 			closest, q = ranges[name], 1
 			if s, given := params["q"]; given {
 				q, err = strconv.ParseFloat(s, 64)
-				if err != nil || q < 0 || q > 1 {
+				if err != nil || !(q >= 0 && q <= 1) { // NaN is neither
 					q = 0
 				}
 			}

@@ -33,6 +33,8 @@ type importedView struct {
 // importClientes takes a file of customers: all of them or none.
 func (s *Server) importClientes(c *gin.Context) {
 	v, err := s.importFile(c.Request.Context(), &request{Context: c, server: s})
+	// Sending the file and keeping it may have taken longer than the server has for an answer.
+	_ = http.NewResponseController(c.Writer).SetWriteDeadline(s.cfg.Now().Add(stall))
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -61,7 +63,7 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		switch {
-		case errors.As(err, &tooLarge):
+		case errors.As(body.err, &tooLarge):
 			return v, errImportTooLarge
 		case body.err != nil:
 			return v, malformed("The file did not arrive whole.")
@@ -73,11 +75,11 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	defer spool.Close()
 	// The file is here. What it takes from now on is the store's time, and a deadline of the connection that passes
 	// would look as if the client had hung up.
-	if err := errors.Join(connection.SetReadDeadline(time.Time{}), connection.SetWriteDeadline(time.Time{})); err != nil {
-		return v, fmt.Errorf("set the deadlines of the connection: %w", err)
+	if err := connection.SetReadDeadline(time.Time{}); err != nil {
+		return v, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
 	v.Imported, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, spool.Rows())
-	return v, errors.Join(err, connection.SetWriteDeadline(s.cfg.Now().Add(stall)))
+	return v, err
 }
 
 // upload is the body of a request that may take its time as long as something comes.

@@ -15,7 +15,7 @@ import (
 // is given back.
 func readNDJSON(from io.Reader, each func(row int64, c store.Cliente, fault error) error) error {
 	lines := bufio.NewScanner(from)
-	lines.Buffer(make([]byte, 64<<10), maxRow)
+	lines.Buffer(make([]byte, 64<<10), maxRow+len("\r\n"))
 	row := int64(0)
 	for first := true; lines.Scan(); first = false {
 		line := lines.Bytes()
