@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -43,4 +44,44 @@ func TestEveryColumnIsCopied(t *testing.T) {
 		store.KindTime:       "timestamp with time zone",
 		store.KindTimeOrNull: "timestamp with time zone NULL",
 	})
+}
+
+// Who goes on with a copy waits for what its dead process may still have under way at the server.
+func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s, err := postgres.Open(t.Context(), url, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	if err := s.BeginCopy(t.Context(), "source"); err != nil {
+		t.Fatal(err)
+	}
+	dead := beside(t, url)
+	for _, sql := range []string{
+		"BEGIN",
+		"SELECT copying FROM identity FOR UPDATE",
+		"INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at) VALUES (1, 'key', '', 1, now())",
+	} {
+		if _, err := dead.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begun := make(chan error, 1)
+	go func() { begun <- s.BeginCopy(t.Context(), "source") }()
+	watcher := beside(t, url)
+	until(t, "it waits", func() bool {
+		return ask[bool](t, watcher, `
+			SELECT EXISTS (
+				SELECT
+				FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type = 'Lock')`)
+	})
+	if _, err := dead.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-begun; err != nil {
+		t.Fatal(err)
+	}
 }

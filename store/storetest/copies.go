@@ -27,6 +27,7 @@ func copyChecks() []check {
 		{"only a copy that is under way writes and finishes", copyNotBegun},
 		{"a row that clashes takes its batch along", copyClash},
 		{"of copies at once each row is there once", copyAtOnce},
+		{"of two databases at once one is copied", copyTwoAtOnce},
 	}
 }
 
@@ -552,5 +553,29 @@ func copyAtOnce(t *testing.T, f *fixture) {
 	}
 	if n := told.Load(); n < 3 {
 		t.Errorf("only %d of four copies were told", n)
+	}
+}
+
+func copyTwoAtOnce(t *testing.T, f *fixture) {
+	stores := []store.Store{f, f.another(t)}
+	for range 20 {
+		errs := make([]error, 4)
+		var begins []func()
+		for i := range errs {
+			begins = append(begins, func() { errs[i] = stores[i%2].BeginCopy(t.Context(), fmt.Sprint("source ", i)) })
+		}
+		atOnce(begins...)
+		is, err := f.Identity(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, err := range errs {
+			if begun := is.Copying == fmt.Sprint("source ", i); begun != (err == nil) || err != nil && !errors.Is(err, store.ErrNotEmpty) {
+				t.Errorf("of %q it says %v, and copied is %q", fmt.Sprint("source ", i), err, is.Copying)
+			}
+		}
+		if err := f.FinishCopy(t.Context(), is.Copying, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
