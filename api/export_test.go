@@ -1,0 +1,550 @@
+package api
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+// exported asks the server for an export in a format.
+func (f *fixture) exported(format Format, query string) answer {
+	f.t.Helper()
+	return f.as(store.Viewer, "GET", "/clientes/export"+query, "", "Accept", string(format))
+}
+
+func TestExport(t *testing.T) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+		const header = "id,name,email,phone,company,address,notes,version,created_at,updated_at\r\n"
+		if a := f.exported(CSV, ""); a.status != 200 || a.body != header {
+			t.Errorf("without customers it answered %d %q", a.status, a.body)
+		}
+		if a := f.exported(NDJSON, ""); a.status != 200 || a.body != "" || a.header.Get("Content-Type") != string(NDJSON) {
+			t.Errorf("without customers it answered %d %v %q", a.status, a.header, a.body)
+		}
+		made := string(appendInstant(nil, c.now()))
+		f.add(store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "+55 11", Company: "=1+1", Address: "@SUM(A1)", Notes: "-1"})
+		f.add(store.Cliente{Name: `A "B", C`, Phone: ` "`, Company: "a;b", Address: " lead", Notes: "l1\nl2\n\t\"x\"\n"})
+		f.add(store.Cliente{Name: "José 😀"})
+		c.add(time.Millisecond)
+		f.want(f.as(store.Editor, "PATCH", "/clientes/3", `{"notes":"="}`), 200, "")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"ana@example.org"}`), 200, "")
+		changed := string(appendInstant(nil, c.now()))
+
+		a := f.exported(CSV, "")
+		want := header +
+			"1,Ana,ana@example.org,+55 11,=1+1,@SUM(A1),-1,2," + made + "," + changed + "\r\n" +
+			`2,"A ""B"", C",," """,a;b, lead,"l1` + "\nl2\n\t" + `""x""` + "\n\",1," + made + "," + made + "\r\n" +
+			"3,José 😀,,,,,=,2," + made + "," + changed + "\r\n"
+		if a.body != want {
+			t.Errorf("exported\n%q, want\n%q", a.body, want)
+		}
+		if h := a.header; h.Get("Content-Type") != "text/csv; charset=utf-8; header=present" || h.Get("Content-Disposition") != `attachment; filename="clientes.csv"` {
+			t.Errorf("CSV comes with %v", h)
+		}
+
+		a = f.exported(NDJSON, "")
+		want = ""
+		for id := range 3 {
+			want += f.as(store.Viewer, "GET", clienteLocation(int64(id+1)), "").body + "\n"
+		}
+		if a.body != want {
+			t.Errorf("exported\n%s, want\n%s", a.body, want)
+		}
+		if h := a.header; h.Get("Content-Type") != "application/x-ndjson" || h.Get("Content-Disposition") != `attachment; filename="clientes.ndjson"` {
+			t.Errorf("NDJSON comes with %v", h)
+		}
+		for _, format := range []Format{CSV, NDJSON} {
+			get, head := f.exported(format, ""), f.as(store.Viewer, "HEAD", "/clientes/export", "", "Accept", string(format))
+			if head.status != 200 || head.body != "" || head.header.Get("Content-Length") != "" ||
+				head.header.Get("Content-Type") != get.header.Get("Content-Type") ||
+				head.header.Get("Content-Disposition") != get.header.Get("Content-Disposition") {
+				t.Errorf("HEAD answered %d %v", head.status, head.header)
+			}
+		}
+		f.want(f.call("GET", "/clientes/export", ""), 401, "token_missing")
+	})
+}
+
+// acceptCases are values of Accept, a line each, and the format that they ask for, "" for none.
+func acceptCases() map[string]Format {
+	return map[string]Format{
+		"":                           CSV,
+		"*/*":                        CSV,
+		"text/*":                     CSV,
+		"application/*":              NDJSON,
+		"text/csv":                   CSV,
+		"Text/CSV":                   CSV,
+		"application/x-ndjson":       NDJSON,
+		"APPLICATION/X-NDJSON;Q=0.1": NDJSON,
+		"application/json":           "",
+		"text/html":                  "",
+		"application/ndjson":         "",
+		"nonsense":                   "",
+		"*":                          "",
+		"text":                       "",
+		"/csv":                       "",
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": CSV,
+
+		"text/csv, application/x-ndjson":                CSV,
+		"application/x-ndjson, text/csv":                CSV,
+		"application/x-ndjson, text/csv;q=0.9":          NDJSON,
+		"application/x-ndjson;q=0.5, text/csv;q=0.4":    NDJSON,
+		"application/x-ndjson;q=0.001,text/csv;q=0.002": CSV,
+		"text/csv;q=0":                            "",
+		"text/csv; q=0.000, application/json":     "",
+		"*/*;q=0":                                 "",
+		"text/csv;q=0, */*":                       NDJSON,
+		"*/*, text/csv;q=0":                       NDJSON,
+		"text/*;q=0, */*;q=0.1":                   NDJSON,
+		"text/*;q=0.9, text/csv;q=0.1, */*;q=0.5": NDJSON,
+		"application/x-ndjson;q=0, application/*, text/*;q=.1":    CSV,
+		"text/csv; header=present":                                CSV,
+		"text/csv;charset=utf-8;q=0.5,application/x-ndjson;q=0.6": NDJSON,
+		" ,, text/csv ,,": CSV,
+
+		// A weight that is none is no welcome.
+		"text/csv;q=NaN":                       "",
+		"text/csv;q=-1":                        "",
+		"text/csv;q=1.1":                       "",
+		"text/csv;q=Inf":                       "",
+		"text/csv;q=":                          "",
+		"text/csv;q=x, application/x-ndjson":   NDJSON,
+		"text/csv;q=NaN, application/x-ndjson": NDJSON,
+
+		"text/html\napplication/x-ndjson":          NDJSON,
+		"text/csv;q=0.5\napplication/x-ndjson":     NDJSON,
+		"text/csv\napplication/x-ndjson;q=0.5\n*":  CSV,
+		"text/html\napplication/json;q=0.5,*/a;q1": "",
+	}
+}
+
+func TestAcceptOfAnExport(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	f.add(store.Cliente{Name: "Ana"})
+	for accept, want := range acceptCases() {
+		for _, method := range []string{"GET", "HEAD"} {
+			var headers []string
+			for _, line := range strings.Split(accept, "\n") {
+				headers = append(headers, "Accept", line)
+			}
+			a := f.as(store.Viewer, method, "/clientes/export", "", headers...)
+			media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
+			switch {
+			case want != "" && (a.status != 200 || media != string(want)):
+				t.Errorf("%s with Accept: %q answered %d %s", method, accept, a.status, media)
+			case want == "" && (a.status != 406 || method == "GET" && a.code() != "not_acceptable"):
+				t.Errorf("%s with Accept: %q answered %d %s", method, accept, a.status, a.body)
+			}
+		}
+	}
+	if f, ok := acceptedFormat([]string{""}); ok {
+		t.Errorf("an Accept of nothing accepts %s", f)
+	}
+	f.want(f.as(store.Viewer, "GET", "/clientes/export?sort=x", "", "Accept", "text/html"), 400, "invalid_parameter")
+}
+
+// FuzzAcceptedFormat holds that any Accept leads to one of the formats or to none, however it is cut into lines.
+func FuzzAcceptedFormat(f *testing.F) {
+	for accept := range acceptCases() {
+		f.Add(strings.ReplaceAll(accept, "\n", ","))
+	}
+	f.Fuzz(func(t *testing.T, accept string) {
+		format, ok := acceptedFormat([]string{accept})
+		if ok != (format == CSV || format == NDJSON) || !ok && format != "" {
+			t.Fatalf("%q accepts %q, %t", accept, format, ok)
+		}
+		if again, _ := acceptedFormat(strings.Split(accept, ",")); again != format {
+			t.Errorf("%q accepts %q, and cut into lines %q", accept, format, again)
+		}
+		if again, _ := acceptedFormat([]string{"text/html;q=1", accept}); again != format {
+			t.Errorf("%q accepts %q, and with text/html %q", accept, format, again)
+		}
+		for _, media := range []Format{CSV, NDJSON} {
+			q := acceptance([]string{accept}, string(media))
+			if math.IsNaN(q) || q < 0 || q > 1 || ok && q > acceptance([]string{accept}, string(format)) {
+				t.Errorf("%q welcomes %s with %v, and %s is chosen", accept, media, q, format)
+			}
+		}
+	})
+}
+
+func TestExportOfASelection(t *testing.T) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+		var since time.Time
+		for i, name := range []string{"Zeta", "álvaro", "Ana", "ana maria", "Bia", "ÁNA", "_", "100%"} {
+			if c.add(time.Millisecond); i == 4 {
+				since = c.now()
+			}
+			f.add(store.Cliente{Name: name, Email: fmt.Sprintf("e%d@example.com", i)})
+		}
+		for _, query := range []url.Values{
+			{}, {"sort": {"name"}}, {"sort": {"-name"}}, {"sort": {"-id"}}, {"sort": {"-created_at"}}, {"q": {"ana"}}, {"q": {"ANA"}, "sort": {"-name"}},
+			{"q": {"%"}}, {"q": {"0%\""}}, {"email": {"E3@example.com"}}, {"updated_since": {since.Format(time.RFC3339Nano)}},
+			{"q": {"ana"}, "updated_since": {since.Format(time.RFC3339Nano)}, "sort": {"updated_at"}}, {"q": {"ana"}, "email": {"e3@example.com"}},
+		} {
+			var want string
+			for _, id := range f.walk(query) {
+				want += f.as(store.Viewer, "GET", clienteLocation(id), "").body + "\n"
+			}
+			if got := f.exported(NDJSON, "?"+query.Encode()); got.status != 200 || got.body != want {
+				t.Errorf("%s exports\n%s, want\n%s", query.Encode(), got.body, want)
+			}
+			got := f.exported(CSV, "?"+query.Encode())
+			if lines := strings.Count(got.body, "\r\n"); lines != 1+strings.Count(want, "\n") {
+				t.Errorf("%s exports %d lines of CSV", query.Encode(), lines)
+			}
+		}
+	})
+}
+
+// TestALargeExport streams thousands of rows.
+func TestALargeExport(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		const rows = 5000
+		file := new(strings.Builder)
+		file.WriteString("name,email,notes\r\n")
+		for i := range rows {
+			fmt.Fprintf(file, "customer %d,c%d@example.com,%s\r\n", i, i, strings.Repeat("x", i%300))
+		}
+		if a := f.imported(CSV, file.String()); a.body != fmt.Sprintf(`{"imported":%d}`, rows) {
+			t.Fatalf("answered %d %s", a.status, a.body)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/clientes/export", nil)
+		must(t, err)
+		req.Header.Set("x-access-token", f.tokens[store.Viewer])
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		must(t, err)
+		if !slices.Equal(resp.TransferEncoding, []string{"chunked"}) || resp.ContentLength != -1 {
+			t.Errorf("it came as %v with a length of %d", resp.TransferEncoding, resp.ContentLength)
+		}
+		a, err := f.read(resp)
+		must(t, err)
+		records, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
+		must(t, err)
+		if len(records) != 1+rows {
+			t.Fatalf("exported %d rows", len(records)-1)
+		}
+		for i, r := range records[1:] {
+			if r[0] != fmt.Sprint(i+1) || r[1] != fmt.Sprint("customer ", i) || len(r[6]) != i%300 {
+				t.Fatalf("row %d is %q", i+1, r)
+			}
+		}
+		if !free(f.server.exports) {
+			t.Error("a place is not free")
+		}
+	})
+}
+
+// stubExports is a store whose customers are made on the way.
+type stubExports struct {
+	store.Store
+	each func(ctx context.Context, each func(store.Cliente) error) error
+}
+
+func (s *stubExports) EachCliente(ctx context.Context, _ store.Selection, each func(store.Cliente) error) error {
+	return s.each(ctx, each)
+}
+
+// bulky gives n customers of 10 kB, more than is sent at once when n is 7.
+func bulky(n int, each func(store.Cliente) error) error {
+	for i := range n {
+		err := each(store.Cliente{ID: int64(i + 1), Name: "Ana", Notes: strings.Repeat("x", store.MaxNotes), Version: 1})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endlessly gives customers until somebody refuses one.
+func endlessly(each func(store.Cliente) error) error {
+	for {
+		if err := bulky(100, each); err != nil {
+			return err
+		}
+	}
+}
+
+// startExport begins an export and gives its answer, whose body was not read.
+func (f *fixture) startExport(id string) *http.Response {
+	f.t.Helper()
+	req, err := http.NewRequestWithContext(f.t.Context(), "GET", f.url+"/clientes/export", nil)
+	must(f.t, err)
+	req.Header.Set("x-access-token", f.tokens[store.Viewer])
+	req.Header.Set("X-Request-Id", id)
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	must(f.t, err)
+	f.t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// TestAnExportIsSentOnItsWay holds that rows leave before the last of them is there.
+func TestAnExportIsSentOnItsWay(t *testing.T) {
+	goOn := make(chan bool)
+	st := &stubExports{Store: engines()[0].open(t), each: func(ctx context.Context, each func(store.Cliente) error) error {
+		if err := bulky(20, each); err != nil {
+			return err
+		}
+		select {
+		case <-goOn:
+			return bulky(20, each)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}}
+	f := newFixture(t, st)
+	resp := f.startExport("x")
+	_, err := io.ReadFull(resp.Body, make([]byte, 2*exportBuffer))
+	must(t, err)
+	close(goOn)
+	rest, err := io.ReadAll(resp.Body)
+	if lines := strings.Count(string(rest), "\r\n"); err != nil || lines < 20 {
+		t.Errorf("then came %d rows, %v", lines, err)
+	}
+}
+
+// failingExports is a store that fails after some rows.
+type failingExports struct {
+	store.Store
+	rows int
+	fail func() error
+}
+
+func (s *failingExports) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
+	n := 0
+	return s.Store.EachCliente(ctx, sel, func(c store.Cliente) error {
+		if n++; n > s.rows {
+			return s.fail()
+		}
+		return each(c)
+	})
+}
+
+// TestAnExportThatFails holds that half an export does not look like a whole one, and that one that has not begun is an
+// error like any other.
+func TestAnExportThatFails(t *testing.T) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			st := e.open(t)
+			failing := &failingExports{Store: st}
+			f := newFixture(t, st, func(c *Config) { c.Store = failing })
+			for range 30 {
+				f.add(store.Cliente{Name: "Ana", Notes: strings.Repeat("x", store.MaxNotes)})
+			}
+			for _, c := range []struct {
+				name string
+				fail func() error
+				code string
+			}{
+				{"fails", func() error { return errInside }, "internal"},
+				{"is away", func() error { return fmt.Errorf("%w: %w", store.ErrUnavailable, errInside) }, "store_unavailable"},
+				{"panics", func() error { panic(errInside) }, "internal"},
+			} {
+				failing.fail = c.fail
+				failing.rows = 3 // nothing was sent yet
+				a := f.as(store.Viewer, "GET", "/clientes/export", "", "Accept", string(NDJSON), "X-Request-Id", "early-"+c.code+c.name[:1])
+				if f.want(a, map[string]int{"internal": 500, "store_unavailable": 503}[c.code], c.code); a.header.Get("Content-Disposition") != "" {
+					t.Errorf("a store that %s: %v", c.name, a.header)
+				}
+				failing.rows = 20
+				id := "late-" + c.code + c.name[:1]
+				resp := f.startExport(id)
+				body, err := io.ReadAll(resp.Body)
+				if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || len(body) < exportBuffer || strings.Contains(string(body), "inside") {
+					t.Errorf("a store that %s: answered %d, %d bytes, %v", c.name, resp.StatusCode, len(body), err)
+				}
+				f.eventually("it is logged", func() bool { return strings.Contains(f.log.String(), `"request_id":"`+id+`"`) })
+				if line := f.logLine(id); !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "internal.example") || !strings.Contains(line, c.code) {
+					t.Errorf("a store that %s is logged as %s", c.name, line)
+				}
+				f.eventually("the place is free", func() bool { return free(f.server.exports) })
+			}
+			failing.rows = 1000
+			if a := f.exported(NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 30 {
+				t.Errorf("in the end it answered %d with %d rows", a.status, strings.Count(a.body, "\n"))
+			}
+		})
+	}
+}
+
+func TestTooManyExportsAtOnce(t *testing.T) {
+	began, goOn := make(chan bool), make(chan bool)
+	st := &stubExports{Store: engines()[0].open(t), each: func(ctx context.Context, each func(store.Cliente) error) error {
+		select {
+		case began <- true:
+		case <-goOn: // those that come after the test let go
+		}
+		<-goOn
+		return bulky(1, each)
+	}}
+	f := newFixture(t, st)
+	var under sync.WaitGroup
+	for range maxTransfers {
+		under.Go(func() {
+			if a := f.exported(CSV, ""); a.status != 200 {
+				t.Errorf("answered %d %s", a.status, a.body)
+			}
+		})
+	}
+	for range maxTransfers {
+		<-began
+	}
+	a := f.exported(CSV, "")
+	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if a := f.as(store.Viewer, "HEAD", "/clientes/export", ""); a.status != 200 {
+		t.Errorf("HEAD answered %d", a.status)
+	}
+	f.want(f.imported(CSV, "name\nAna\n"), 200, "") // which has places of its own
+	close(goOn)
+	under.Wait()
+	f.want(f.exported(CSV, ""), 200, "")
+	if !free(f.server.exports) {
+		t.Error("a place is not free")
+	}
+}
+
+// TestWhoHangsUpInAnExport holds that the store is let go, and that it is no fault of ours.
+func TestWhoHangsUpInAnExport(t *testing.T) {
+	ended := make(chan error, 1)
+	st := &stubExports{Store: engines()[0].open(t), each: func(_ context.Context, each func(store.Cliente) error) error {
+		err := endlessly(each)
+		ended <- err
+		return err
+	}}
+	f := newFixture(t, st)
+	resp := f.startExport("the-one")
+	_, err := io.ReadFull(resp.Body, make([]byte, 3*exportBuffer))
+	must(t, err)
+	resp.Body.Close()
+	if err := <-ended; err == nil {
+		t.Error("somebody has taken it all")
+	}
+	f.eventually("the place is free", func() bool { return free(f.server.exports) })
+	f.eventually("it is logged", func() bool { return strings.Contains(f.log.String(), "the-one") })
+	if line := f.logLine("the-one"); strings.Contains(line, `"level":"ERROR"`) {
+		t.Errorf("it is logged as a fault of ours: %s", line)
+	}
+}
+
+// TestWhoStopsReadingIsLetGo holds that a place is not held by who takes nothing any more.
+func TestWhoStopsReadingIsLetGo(t *testing.T) {
+	ended := make(chan error, 1)
+	st := &stubExports{Store: engines()[0].open(t), each: func(_ context.Context, each func(store.Cliente) error) error {
+		err := endlessly(each)
+		ended <- err
+		return err
+	}}
+	f := newFixture(t, st)
+	f.serveWith(func(s *http.Server) {
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			f.server.ServeHTTP(hasty{w, 0, stall - tinyTimeouts}, r)
+		})
+	})
+	w := f.dial()
+	w.begin(store.Viewer, "GET", "/clientes/export", []string{"X-Request-Id: the-one"}, "")
+	var timeout interface{ Timeout() bool }
+	if err := <-ended; !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("it ended with %v", err)
+	}
+	f.eventually("the place is free", func() bool { return free(f.server.exports) })
+	f.eventually("it is logged", func() bool { return strings.Contains(f.log.String(), "the-one") })
+	if line := f.logLine("the-one"); strings.Contains(line, `"level":"ERROR"`) {
+		t.Errorf("it is logged as a fault of ours: %s", line)
+	}
+}
+
+// TestAnExportMayTakeItsTime has a store think for longer than the server's own timeouts, before and between the rows.
+func TestAnExportMayTakeItsTime(t *testing.T) {
+	var rounds int
+	var fail error
+	st := &stubExports{Store: engines()[0].open(t), each: func(ctx context.Context, each func(store.Cliente) error) error {
+		for range rounds {
+			select {
+			case <-ctx.Done():
+				t.Error("a deadline passed, and the client seems to have hung up")
+			case <-time.After(3 * tinyTimeouts):
+			}
+			if fail != nil {
+				return fail
+			}
+			if err := bulky(10, each); err != nil {
+				t.Errorf("a deadline passed, and the client seems not to read: %v", err)
+				return err
+			}
+		}
+		return nil
+	}}
+	f := newFixture(t, st)
+	f.serveWith(setTinyTimeouts)
+	rounds = 4
+	if a := f.exported(NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 10*rounds {
+		t.Errorf("answered %d with %d rows", a.status, strings.Count(a.body, "\n"))
+	}
+	fail = store.ErrUnavailable
+	f.want(f.exported(NDJSON, ""), 503, "store_unavailable")
+}
+
+// TestRoundTrip exports from each engine and imports into the other, and what is exported there is the same.
+func TestRoundTrip(t *testing.T) {
+	for i, e := range engines() {
+		t.Run("from "+e.name, func(t *testing.T) {
+			t.Parallel()
+			want := naughtyClientes(t)
+			from := newFixture(t, e.open(t))
+			for _, c := range want {
+				from.add(c)
+			}
+			for _, format := range []Format{CSV, NDJSON} {
+				to := newFixture(t, engines()[1-i].open(t))
+				first := from.exported(format, "")
+				if a := to.imported(format, first.body); a.body != fmt.Sprintf(`{"imported":%d}`, len(want)) {
+					t.Fatalf("%s: answered %d %.2000s", format, a.status, a.body)
+				}
+				second := to.exported(format, "")
+				was, is := writable(t, format, first.body), writable(t, format, second.body)
+				if len(was) != len(want) || len(is) != len(want) {
+					t.Fatalf("%s: %d were exported, and then %d", format, len(was), len(is))
+				}
+				for i, c := range want {
+					if !was[i].SameText(c) || !is[i].SameText(c) {
+						t.Errorf("%s: %#v was exported as\n%#v, and then as\n%#v", format, c, was[i], is[i])
+					}
+				}
+			}
+		})
+	}
+}
+
+// writable reads the writable columns of an export with a reader that is not ours.
+func writable(t *testing.T, f Format, export string) (list []store.Cliente) {
+	t.Helper()
+	if f == NDJSON {
+		for line := range strings.Lines(export) {
+			var c store.Cliente
+			unmarshalCliente(t, line, &c)
+			list = append(list, c)
+		}
+		return list
+	}
+	records, err := csv.NewReader(strings.NewReader(export)).ReadAll()
+	must(t, err)
+	for _, r := range records[1:] {
+		list = append(list, store.Cliente{Name: r[1], Email: r[2], Phone: r[3], Company: r[4], Address: r[5], Notes: r[6]})
+	}
+	return list
+}
