@@ -23,9 +23,11 @@ COPY --from=build /out/clientes /clientes
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
 # The embedded database is sqlite:clientes.db in the working folder, and so on the volume. SQLite also puts its
-# temporary files there: the image has no /tmp.
+# temporary files there, and so does an import, which needs room for its file: the image has no /tmp, and its root
+# may be read-only.
 WORKDIR /data
 VOLUME /data
+ENV TMPDIR=/data
 # Within a container "beyond loopback" is what its publisher makes of it.
 ENV HOST=0.0.0.0
 EXPOSE 3000

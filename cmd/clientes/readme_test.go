@@ -54,7 +54,7 @@ func TestREADME(t *testing.T) {
 				continue
 			}
 			answer = u.run(t, script)
-		case b.lang == "json" || b.lang == "http":
+		case b.lang == "json" || b.lang == "http" || b.lang == "csv" || b.lang == "text":
 			if got, want := steady(answer), steady(b.text); got != want {
 				t.Errorf("block %d: README.md says\n%s\nand the server\n%s", i, want, got)
 			}
@@ -94,6 +94,7 @@ func steady(answer string) string {
 		{`eyJ[\w-]+\.[\w-]+\.[\w-]+`, "TOKEN"},
 		{`[\w-]{22}\.(\d+)\.[\w-]{43}`, "SESSION.$1.MAC"},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`, "TIME"},
+		{`cursor=[\w-]+`, "cursor=CURSOR"},
 		{`"request_id":"[\w-]+"`, `"request_id":"ID"`},
 		{`(?m)^X-Request-Id: .*$`, "X-Request-Id: ID"},
 		{`(?m)^Date: .*$`, "Date: DATE"},
