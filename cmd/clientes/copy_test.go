@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -259,7 +260,11 @@ func TestAnUnfinishedCopyIsNotUsed(t *testing.T) {
 			"serve", "quickstart", "user list", "user add a --password-stdin", "user passwd a --password-stdin", "user role a admin",
 			"user disable a", "user enable a", "user delete a", "import one.csv", "import --dry-run one.csv", "export",
 		} {
-			call(t, vars, goodPassword, strings.Fields(args)...).want(t, 1, "",
+			ctx, cancel := context.WithTimeout(t.Context(), eventuallySoon) // or a server that does not refuse would serve for ever
+			var stdout, stderr bytes.Buffer
+			status := run(ctx, strings.Fields(args), environment(vars), strings.NewReader(goodPassword), &stdout, &stderr)
+			cancel()
+			result{status, stdout.String(), stderr.String()}.want(t, 1, "",
 				"clientes: a copy into this database was begun and is not finished: give the same `clientes copy` again and it goes on, or drop the database\n")
 		}
 		call(t, vars, "", "migrate").want(t, 0, "", "") // as a newer program needs it, to go on
