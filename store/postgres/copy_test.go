@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,5 +85,30 @@ func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
 	}
 	if err := <-begun; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What somebody wrote by hand is read as every store keeps it, or refused.
+func TestTimesThatNoStoreKeeps(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"cache_statement", "exec"} {
+		url := with(t, postgrestest.Migrated(t, postgres.Migrate), "default_query_exec_mode", mode)
+		s, err := postgres.Open(t.Context(), url, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		keys := store.Tables()[slices.IndexFunc(store.Tables(), func(t store.Table) bool { return t.Name == "idempotency_keys" })]
+		const insert = "INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at) VALUES (1, $1::text, '', 1, $1::text::timestamptz)"
+		execute(t, url, insert, "2026-11-22 18:00:00.123456-03")
+		rows, err := s.ReadRows(t.Context(), keys, nil, 10)
+		want := time.Date(2026, 11, 22, 21, 0, 0, 123_000_000, time.UTC)
+		if err != nil || len(rows) != 1 || rows[0][4] != any(want) {
+			t.Errorf("%s: got %v, %v", mode, rows, err)
+		}
+		execute(t, url, insert, "infinity")
+		if rows, err := s.ReadRows(t.Context(), keys, nil, 10); err == nil || !strings.Contains(err.Error(), "used_at is infinity") {
+			t.Errorf("%s: got %v, %v", mode, rows, err)
+		}
 	}
 }
