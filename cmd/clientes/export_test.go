@@ -177,7 +177,7 @@ func TestInterruptedExport(t *testing.T) {
 	inFolder(t, map[string]string{"all.csv": "the old ones"})
 	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
 	call(t, vars, "name\nAna\n", "import", "-").want(t, 0, "", "")
-	l := lockClientes(t, vars["DATABASE_URL"], "ACCESS EXCLUSIVE")
+	l := lock(t, vars["DATABASE_URL"], "LOCK TABLE clientes IN ACCESS EXCLUSIVE MODE")
 	i := start(t, vars, strings.NewReader(""), "export", "all.csv")
 	l.waitForWaiter(t)
 	if names, _ := filepath.Glob(".clientes-export-*"); len(names) != 1 {

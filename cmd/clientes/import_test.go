@@ -272,8 +272,8 @@ func TestInterruptedWhileStoring(t *testing.T) {
 	inFolder(t, nil)
 	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
 	call(t, vars, "", "migrate").want(t, 0, "", "")
-	l := lockClientes(t, vars["DATABASE_URL"], "SHARE") // which lets read, and not write
-	i := start(t, vars, strings.NewReader("name\nAna\nBruno\n"), "import", "-")
+	l := lock(t, vars["DATABASE_URL"], anotherAna)
+	i := start(t, vars, strings.NewReader("name,email\nAna,ana@example.com\nBruno,\n"), "import", "-")
 	l.waitForWaiter(t)
 	i.wantInterrupted(t)
 	l.unlock(t)
@@ -282,12 +282,40 @@ func TestInterruptedWhileStoring(t *testing.T) {
 	}
 }
 
-// locker holds a lock on the customers' table.
+// Nor does a kill: a server that notices it late has not been told to commit.
+func TestKilledWhileStoring(t *testing.T) {
+	inFolder(t, map[string]string{"new.csv": "name,email\nAna,ana@example.com\nBruno,\n"})
+	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
+	call(t, vars, "", "migrate").want(t, 0, "", "")
+	l := lock(t, vars["DATABASE_URL"], anotherAna)
+	cmd := command(t, []string{"DATABASE_URL=" + vars["DATABASE_URL"]}, "import", "new.csv")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l.waitForWaiter(t)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	l.unlock(t)
+	if all, _ := stored(t, vars); len(all) != 0 {
+		t.Errorf("%d customers were kept", len(all))
+	}
+}
+
+// locker holds a lock in a database.
 type locker struct {
 	holder, watcher *pgx.Conn
 }
 
-func lockClientes(t *testing.T, databaseURL, mode string) *locker {
+// anotherAna is a customer who is not there yet, so that another one with the same email has to wait for what becomes of
+// her, in the middle of the INSERT.
+const anotherAna = `
+	INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version, created_at, updated_at)
+	VALUES ('Ana', 'ana@example.com', 'ana@example.com', '', '', '', '', 1, now(), now())`
+
+// lock gives a lock that is taken by a statement.
+func lock(t *testing.T, databaseURL, statement string) *locker {
 	t.Helper()
 	l := new(locker)
 	for _, conn := range []**pgx.Conn{&l.holder, &l.watcher} {
@@ -297,7 +325,7 @@ func lockClientes(t *testing.T, databaseURL, mode string) *locker {
 		}
 		t.Cleanup(func() { (*conn).Close(context.Background()) })
 	}
-	for _, sql := range []string{"BEGIN", "LOCK TABLE clientes IN " + mode + " MODE"} {
+	for _, sql := range []string{"BEGIN", statement} {
 		if _, err := l.holder.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
 		}
