@@ -43,7 +43,10 @@ func TestREADME(t *testing.T) {
 		case b.lang == "sh":
 			script := strings.Replace(b.text, "the password that quickstart printed", password, 1)
 			if strings.Contains(script, "export DATABASE_URL=") {
-				quickstart.stop(t)
+				if quickstart != nil {
+					quickstart.stop(t)
+					quickstart = nil
+				}
 				script = regexp.MustCompile(`postgres://[^']*`).ReplaceAllLiteralString(script, postgrestest.Database(t))
 			}
 			if before, found := strings.CutSuffix(script, "./clientes serve\n"); found {
