@@ -89,6 +89,8 @@ func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
 	defer c.progress.end()
 	err = c.run(ctx, p)
 	switch {
+	case err == nil:
+		return nil
 	case ctx.Err() != nil:
 		return errors.New("interrupted before it was done; the same command goes on from there")
 	case errors.Is(err, store.ErrUnavailable):

@@ -112,7 +112,7 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"help"}} {
 		r := call(t, nil, "", args...)
 		r.want(t, 0, "Usage:", "")
-		for _, name := range []string{"quickstart", "serve", "migrate", "user", "import", "export", "token", "config", "healthcheck", "version"} {
+		for _, name := range []string{"quickstart", "serve", "migrate", "user", "import", "export", "copy", "token", "config", "healthcheck", "version"} {
 			if !strings.Contains(r.stdout, "\n  "+name+" ") {
 				t.Errorf("%v does not name %s:\n%s", args, name, r.stdout)
 			}
