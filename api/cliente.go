@@ -101,8 +101,7 @@ func (s *Server) createCliente(ctx context.Context, in createInput) (v createdCl
 	if in.key == "" {
 		c, err = s.cfg.Store.CreateCliente(ctx, in.by, c)
 	} else {
-		key := store.IdempotencyKey{Key: in.key, Fingerprint: c.Fingerprint()}
-		c, v.replayed, err = s.cfg.Store.CreateClienteOnce(ctx, in.by, c, key)
+		c, v.replayed, err = s.cfg.Store.CreateClienteOnce(ctx, in.by, c, in.key)
 	}
 	v.clienteView = clienteView(c)
 	return v, err

@@ -95,7 +95,7 @@ func (s *Server) allowOrigins() gin.HandlerFunc {
 	policy := cors.New(cors.Options{
 		AllowedOrigins:   s.cfg.CORSOrigins,
 		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-		AllowedHeaders:   []string{"Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Access-Token", "X-Request-Id"},
+		AllowedHeaders:   []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Access-Token", "X-Request-Id"},
 		ExposedHeaders:   []string{"Link", "ETag", "Location", "Retry-After", "X-Request-Id", "X-Total-Count", "Idempotency-Replayed"},
 		AllowCredentials: true, // for the cookie of pages on the same site
 		MaxAge:           int(preflightAge / time.Second),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,26 +24,16 @@ const bom = "\ufeff"
 
 // csvColumns are the columns of an export, in its order. An import ignores those that the server sets itself.
 func csvColumns() []string {
-	return []string{"id", "name", "email", "phone", "company", "address", "notes", "version", "created_at", "updated_at"}
+	return slices.Concat([]string{"id"}, textNames(), []string{"version", "created_at", "updated_at"})
 }
 
 // textOf gives where a column is in a record, nil if the server sets it.
 func textOf(column string, c *store.Cliente) *string {
-	switch column {
-	case "name":
-		return &c.Name
-	case "email":
-		return &c.Email
-	case "phone":
-		return &c.Phone
-	case "company":
-		return &c.Company
-	case "address":
-		return &c.Address
-	case "notes":
-		return &c.Notes
+	i := slices.Index(textNames(), column)
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return texts(c)[i]
 }
 
 // rowFault is one fault of one row.

@@ -19,10 +19,12 @@ import (
 // exportBuffer is how much of an export is sent at once, in bytes.
 const exportBuffer = 64 << 10
 
-// Export writes every customer of a selection, as they stood at one moment. It calls alter, if that is not nil, for each
-// text to write another one, and progress, if that is not nil, after each customer.
-func Export(ctx context.Context, clientes store.Clientes, s store.Selection, to io.Writer, f Format,
-	alter func(string) string, progress func()) error {
+// maxDownload is how long an export may take: as long as every engine lets it.
+const maxDownload = time.Hour
+
+// Export writes every customer of a selection, as they stood at one moment. It hands each to before, if that is not nil, just
+// before it is written.
+func Export(ctx context.Context, clientes store.Clientes, s store.Selection, to io.Writer, f Format, before func(*store.Cliente)) error {
 	buf := make([]byte, 0, 2*exportBuffer)
 	if f == CSV {
 		buf = appendCSVHeader(buf)
@@ -33,18 +35,13 @@ func Export(ctx context.Context, clientes store.Clientes, s store.Selection, to 
 		return err
 	}
 	if err := clientes.EachCliente(ctx, s, func(c store.Cliente) error {
-		if alter != nil {
-			for _, s := range texts(&c) {
-				*s = alter(*s)
-			}
+		if before != nil {
+			before(&c)
 		}
 		if f == CSV {
 			buf = appendCSV(buf, c)
 		} else {
 			buf = appendNDJSON(buf, c)
-		}
-		if progress != nil {
-			progress()
 		}
 		if len(buf) < exportBuffer {
 			return nil
@@ -56,55 +53,47 @@ func Export(ctx context.Context, clientes store.Clientes, s store.Selection, to 
 	return flush()
 }
 
-// SpreadsheetSafe is an alter of Export: a text that a spreadsheet would run as a formula gets an apostrophe before it
-// (OWASP, CSV Injection), and is then not what is stored any more.
-func SpreadsheetSafe(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r", rune(text[0])) {
-		return "'" + text
+// SpreadsheetSafe puts an apostrophe before each text that begins as a formula does (OWASP, CSV Injection). It is then not
+// what is stored any more.
+func SpreadsheetSafe(c *store.Cliente) {
+	for _, s := range texts(c) {
+		if *s != "" && strings.ContainsRune("=+-@\t\r", rune((*s)[0])) {
+			*s = "'" + *s
+		}
 	}
-	return text
 }
 
 // exportClientes streams everything that the filters select.
 func (s *Server) exportClientes(c *gin.Context) {
 	r := &request{Context: c, server: s}
 	var in selectionInput
-	err := in.decode(r)
-	f, acceptable := acceptedFormat(c.Request.Header.Values("Accept"))
-	switch {
-	case err != nil:
-	case !acceptable:
-		err = errNotAcceptable
-	case c.Request.Method != http.MethodHead && !s.exports.TryAcquire(1):
-		err = errTooManyTransfers
-	}
-	if err != nil {
+	if err := in.decode(r); err != nil {
 		s.fail(c, err)
 		return
 	}
-	h := c.Writer.Header()
-	answer := func() {
-		h.Set("Content-Type", string(f))
-		name := "clientes.ndjson"
-		if f == CSV {
-			h.Set("Content-Type", string(f)+"; charset=utf-8; header=present")
-			name = "clientes.csv"
-		}
-		h.Set("Content-Disposition", `attachment; filename="`+name+`"`)
-		c.Writer.WriteHeader(http.StatusOK)
+	f, ok := acceptedFormat(c.Request.Header.Values("Accept"))
+	if !ok {
+		s.fail(c, errNotAcceptable)
+		return
 	}
+	to := &download{to: c.Writer, connection: http.NewResponseController(c.Writer), now: s.cfg.Now, format: f}
 	if c.Request.Method == http.MethodHead {
-		answer()
+		to.begin()
+		return
+	}
+	if !s.exports.TryAcquire(1) {
+		s.fail(c, errTooManyTransfers)
 		return
 	}
 	defer s.exports.Release(1)
-	to := &download{to: c.Writer, connection: http.NewResponseController(c.Writer), now: s.cfg.Now, begin: answer}
 	// The request has been read, and its deadline would look as if the client had hung up.
 	if err := to.connection.SetReadDeadline(time.Time{}); err != nil {
 		s.fail(c, fmt.Errorf("set the deadline of the connection: %w", err))
 		return
 	}
-	err = Export(c.Request.Context(), s.cfg.Store, in.selection, to, f, nil, nil)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), maxDownload)
+	defer cancel()
+	err := Export(ctx, s.cfg.Store, in.selection, to, f, nil)
 	switch {
 	case err == nil:
 	case to.begun:
@@ -117,21 +106,32 @@ func (s *Server) exportClientes(c *gin.Context) {
 	}
 }
 
-// download is the body of an answer that may take its time as long as something is taken.
+// download is the body of an export, which may take its time as long as something is taken.
 type download struct {
-	to         io.Writer
+	to         http.ResponseWriter
 	connection *http.ResponseController
 	now        func() time.Time
-	begin      func() // sends the status
+	format     Format
 	begun      bool
 	err        error // the client's
+}
+
+// begin sends the status and the headers.
+func (d *download) begin() {
+	d.begun = true
+	media, name := string(d.format), "clientes.ndjson"
+	if d.format == CSV {
+		media, name = media+"; charset=utf-8; header=present", "clientes.csv"
+	}
+	d.to.Header().Set("Content-Type", media)
+	d.to.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	d.to.WriteHeader(http.StatusOK)
 }
 
 // Write keeps the promise of io.Writer.
 func (d *download) Write(p []byte) (int, error) {
 	if !d.begun {
 		d.begin()
-		d.begun = true
 	}
 	if err := d.connection.SetWriteDeadline(d.now().Add(stall)); err != nil {
 		return 0, fmt.Errorf("set the deadline of the connection: %w", err)

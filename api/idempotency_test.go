@@ -245,7 +245,7 @@ func TestOldKeysAreRemoved(t *testing.T) {
 		keep := func(n int) {
 			for i := range n {
 				in := store.Cliente{Name: "Ana"}
-				_, _, err := f.store.CreateClienteOnce(t.Context(), 1, in, store.IdempotencyKey{Key: fmt.Sprint(i), Fingerprint: in.Fingerprint()})
+				_, _, err := f.store.CreateClienteOnce(t.Context(), 1, in, fmt.Sprint(i))
 				must(t, err)
 			}
 		}

@@ -738,7 +738,7 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 	c := &clock{at: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)}
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	up := &upload{from: &endless{text: "x"}, connection: http.NewResponseController(conn), now: c.now, end: c.now().Add(maxUpload)}
-	down := &download{to: io.Discard, connection: http.NewResponseController(conn), now: c.now, begin: func() {}}
+	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now, format: CSV}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))
 		must(t, err)

@@ -72,11 +72,7 @@ func (in *selectionInput) decode(r *request) error {
 		if err != nil || s[len("2006-01-02T15")] != ':' || strings.Contains(s, ",") {
 			return invalidParameter("The parameter \"updated_since\" is a time like 2026-11-22T18:00:00.000Z (a + in it is written %%2B).")
 		}
-		// Up to the next millisecond: what is kept was cut to one.
-		if t = t.UTC(); !store.Instant(t).Equal(t) {
-			t = store.Instant(t).Add(time.Millisecond)
-		}
-		if t.Year() >= 1 { // else it is before everything
+		if t = t.UTC(); t.Year() >= 1 { // else it is before everything
 			in.selection.UpdatedSince = t
 		}
 	}

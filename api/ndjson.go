@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"clientes/store"
 )
@@ -31,7 +32,11 @@ func readNDJSON(from io.Reader, each func(row int64, c store.Cliente, fault erro
 		var malformed *requestError
 		switch {
 		case errors.As(err, &malformed):
-			err = rowFault("", "malformed", malformed.message)
+			message := strings.Replace(malformed.message, "The body", "The line", 1)
+			if line[0] == '[' {
+				message = "The line is a JSON array; give one object a line."
+			}
+			err = rowFault("", "malformed", message)
 		case err == nil:
 			err = in.check(in.replace(store.Cliente{}))
 		}

@@ -306,7 +306,7 @@ func TestCORS(t *testing.T) {
 		}
 		return resp.Header
 	}
-	preflight := []string{"Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "content-type,if-match,x-access-token"}
+	preflight := []string{"Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token"}
 	for _, h := range []http.Header{ask(none, "GET", listed), ask(none, "OPTIONS", listed, preflight...)} {
 		for name := range h {
 			if strings.HasPrefix(name, "Access-Control-") {

@@ -29,7 +29,7 @@ type Spool struct {
 }
 
 // NewSpool reads customers until r ends. Faults of rows are a *store.RowsError that lists the first of them all; an error
-// of r is given back wrapped. The file has no name any more where the system allows that, so that it is gone with the
+// of r is given back as it is. The file has no name any more where the system allows that, so that it is gone with the
 // process however that ends.
 func NewSpool(r io.Reader, f Format) (_ *Spool, err error) {
 	file, err := os.CreateTemp("", "clientes-import-")
@@ -71,10 +71,13 @@ func NewSpool(r io.Reader, f Format) (_ *Spool, err error) {
 	if err == nil {
 		err = faults.Err()
 	}
-	if err == nil {
-		err = out.Flush()
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	if err := out.Flush(); err != nil {
+		return nil, fmt.Errorf("write to a temporary file: %w", err)
+	}
+	return s, nil
 }
 
 // Rows gives the customers, as often as it is asked.
@@ -109,12 +112,14 @@ func (s *Spool) Close() {
 	os.Remove(s.file.Name())
 }
 
-// A row in the file is the lengths of the texts, and then these.
+// textNames are the members of a record that a client writes, and texts where they are in it.
+func textNames() []string { return []string{"name", "email", "phone", "company", "address", "notes"} }
 
 func texts(c *store.Cliente) [6]*string {
 	return [...]*string{&c.Name, &c.Email, &c.Phone, &c.Company, &c.Address, &c.Notes}
 }
 
+// appendRow writes a row of the file: the lengths of the texts, and then these.
 func appendRow(b []byte, c store.Cliente) []byte {
 	for _, s := range texts(&c) {
 		b = binary.AppendUvarint(b, uint64(len(*s)))

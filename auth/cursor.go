@@ -34,7 +34,7 @@ func (a *Auth) SignCursor(list, place string) string {
 func (a *Auth) ParseCursor(list, cursor string) (place string, ok bool) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(b) < cursorMAC || base64.RawURLEncoding.EncodedLen(len(b)) != len(cursor) {
-		return "", false // what is longer had line breaks in it
+		return "", false // the decoder skips line breaks, and only the exact text counts
 	}
 	place, sum := string(b[:len(b)-cursorMAC]), b[len(b)-cursorMAC:]
 	for _, k := range a.tokens.keys {

@@ -38,11 +38,11 @@ type Clientes interface {
 	// *ConflictError on "email".
 	CreateCliente(ctx context.Context, by int64, c Cliente) (Cliente, error)
 
-	// CreateClienteOnce is CreateCliente for a caller who may ask again. The key is kept together with the record, so
-	// that of several calls with the same key, also at once, one makes it and the others get it as it was made, and are
-	// told so. A key that was used for another record within IdempotencyTTL is ErrKeyReused, one that is at work for
+	// CreateClienteOnce is CreateCliente for a caller who may ask again. The key, of at most MaxIdempotencyKey bytes, is kept
+	// together with the record, so that of several calls of one user with the same key, also at once, one makes it and the
+	// others get it as it was made, and are told so. A key that was used for another record within IdempotencyTTL is ErrKeyReused, one that is at work for
 	// longer than a caller will wait ErrKeyInProgress. A call that fails leaves the key free.
-	CreateClienteOnce(ctx context.Context, by int64, c Cliente, key IdempotencyKey) (_ Cliente, replayed bool, _ error)
+	CreateClienteOnce(ctx context.Context, by int64, c Cliente, key string) (_ Cliente, replayed bool, _ error)
 
 	// DeleteIdempotencyKeys removes up to limit keys that were first used before the given time, and says how many it
 	// removed.
@@ -60,7 +60,8 @@ type Clientes interface {
 	CountClientes(ctx context.Context, f Filter) (int64, error)
 
 	// EachCliente calls each with every record of a selection, in its order, all of them as they stood at one moment,
-	// and holds few of them at a time. An error of each ends it and is given back unwrapped.
+	// and holds few of them at a time. An error of each ends it and is given back unwrapped. It takes as long as each does,
+	// an hour at most on an engine that others share.
 	EachCliente(ctx context.Context, s Selection, each func(Cliente) error) error
 
 	// UpdateCliente hands the record to change and keeps what it gives back, as one atomic step: Version
@@ -75,14 +76,15 @@ type Clientes interface {
 	DeleteCliente(ctx context.Context, by, id int64, check func(Cliente) error) error
 
 	// ClienteHistory gives up to limit changes of one record, the newest first, those below a version, or with 0 all.
-	// They are kept in the same step as the change itself, and stay when the record is deleted. It gives an empty
-	// slice when there are none (any more), and ErrNotFound for an ID that no record has or had.
+	// They are kept in the same step as the change itself, and stay when the record is deleted. It gives an empty slice
+	// for a record that was not changed since histories are kept, or not below that version; and ErrNotFound for an ID
+	// that no record has or had.
 	ClienteHistory(ctx context.Context, id, below int64, limit int) ([]Change, error)
 
 	// ImportClientes keeps all of the rows as new records, in their order, or none, and says how many there are. The
 	// rows are valid, and may be asked for again. An error among them is given back unwrapped. Emails that two rows or a row
-	// and another record have are a *RowsError that counts the rows from 1. It may take minutes; on SQLite other writers
-	// wait meanwhile, or give up with ErrUnavailable.
+	// and another record have are a *RowsError that counts the rows from 1. It may take minutes; on SQLite whoever else
+	// writes, a login too, waits meanwhile or gives up with ErrUnavailable.
 	ImportClientes(ctx context.Context, by int64, rows iter.Seq2[Cliente, error]) (int64, error)
 
 	// CheckImport is ImportClientes that keeps nothing, and keeps nobody waiting.

@@ -7,12 +7,6 @@ import (
 	"time"
 )
 
-// IdempotencyKey names one create of one user, so that it can be asked for again when its answer was lost.
-type IdempotencyKey struct {
-	Key         string // what the client made up, see MaxIdempotencyKey
-	Fingerprint string // of what was asked for: see Cliente.Fingerprint
-}
-
 const (
 	// MaxIdempotencyKey is the longest key in bytes.
 	MaxIdempotencyKey = 255

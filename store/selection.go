@@ -29,6 +29,15 @@ type Filter struct {
 	UpdatedSince time.Time
 }
 
+// Since gives UpdatedSince as the engines compare it: up to the next millisecond, for what they keep was cut to one.
+func (f Filter) Since() time.Time {
+	since := Instant(f.UpdatedSince)
+	if since.Before(f.UpdatedSince) {
+		since = since.Add(time.Millisecond)
+	}
+	return since
+}
+
 // Sort is what customers are ordered by. Those that are alike in it are ordered by their id, in the same direction.
 type Sort string
 

@@ -31,15 +31,16 @@ type Store interface {
 	Close() error
 }
 
-// Migration is one numbered step of an engine's schema.
-type Migration struct {
-	Version int64  // counts from 1, the same number on both engines
-	Name    string // the file's name
-	Applied bool
-	At      time.Time // when it was applied, the zero time if it was not
-}
-
 // Instant cuts t to what every store keeps of a time: UTC, whole milliseconds.
 func Instant(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Millisecond)
+}
+
+// Later gives the later of an instant that was kept and this one, so that a clock that was set back does not move a record's
+// last change back.
+func Later(kept, now time.Time) time.Time {
+	if now = Instant(now); now.After(kept) {
+		return now
+	}
+	return kept
 }

@@ -103,8 +103,13 @@ func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
 
 // notOpened says which of the two databases an error is about.
 func notOpened(flag string, err error) error {
-	if errors.Is(err, store.ErrUnavailable) {
-		return fmt.Errorf("%s: %v; check that the database runs and that the URL leads to it", flag, err) // which is not DATABASE_URL
+	switch { // without the advice for DATABASE_URL
+	case errors.Is(err, errNoTables):
+		return fmt.Errorf("%s: there is nothing in the database; is it the right URL?", flag)
+	case errors.Is(err, store.ErrSchema):
+		return fmt.Errorf("%s: %v; bring it to this program's schema with `clientes migrate`, its URL in DATABASE_URL", flag, err)
+	case errors.Is(err, store.ErrUnavailable):
+		return fmt.Errorf("%s: %v; check that the database runs and that the URL leads to it", flag, err)
 	}
 	return fmt.Errorf("%s: %w", flag, err)
 }

@@ -68,7 +68,7 @@ func addHardTexts(t *testing.T, st store.Store) store.Cliente {
 	var c store.Cliente
 	for i, s := range hardTexts() {
 		var err error
-		key := store.IdempotencyKey{Key: fmt.Sprintf("%.60s", s), Fingerprint: "f"}
+		key := fmt.Sprintf("%.60s", s)
 		c, _, err = st.CreateClienteOnce(ctx, 1, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, key)
 		if err != nil {
 			t.Fatal(err)

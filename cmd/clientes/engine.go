@@ -49,12 +49,16 @@ var errUnfinishedCopy = errors.New("a copy into this database was begun and is n
 
 // openMigrated opens the store after applying the migrations that it lacks.
 func openMigrated(ctx context.Context, databaseURL string) (store.Store, error) {
+	st, err := migrateAndOpen(ctx, databaseURL)
+	return whole(ctx, st, err)
+}
+
+func migrateAndOpen(ctx context.Context, databaseURL string) (store.Store, error) {
 	e := engineOf(databaseURL)
 	if err := e.migrate(ctx, databaseURL); err != nil {
 		return nil, err
 	}
-	st, err := e.open(ctx, databaseURL)
-	return whole(ctx, st, err)
+	return e.open(ctx, databaseURL)
 }
 
 // openToWrite opens the store for a command that writes. It makes the tables of a fresh database, but an older
@@ -77,11 +81,7 @@ func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
 func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
-		e := engineOf(databaseURL)
-		if err := e.migrate(ctx, databaseURL); err != nil {
-			return nil, err
-		}
-		return e.open(ctx, databaseURL)
+		return migrateAndOpen(ctx, databaseURL)
 	}
 	return st, err
 }

@@ -52,18 +52,14 @@ import it again.`,
 			case f == "":
 				return &usageError{"the name of the file does not say its format; end it in .csv or .ndjson, or give --format csv or --format ndjson"}
 			}
-			var alter func(string) string
-			if safe {
-				if f != api.CSV {
-					return &usageError{"--spreadsheet-safe is for CSV: what reads NDJSON runs no formulas"}
-				}
-				alter = api.SpreadsheetSafe
+			if safe && f != api.CSV {
+				return &usageError{"--spreadsheet-safe is for CSV: what reads NDJSON runs no formulas"}
 			}
 			c, err := p.configure()
 			if err != nil {
 				return err
 			}
-			return p.export(cmd.Context(), c, name, f, alter)
+			return p.export(cmd.Context(), c, name, f, safe)
 		},
 	}
 	export.Flags().StringVar(&format, "format", "", formatUsage)
@@ -71,7 +67,7 @@ import it again.`,
 	return export
 }
 
-func (p *program) export(ctx context.Context, c config, name string, f api.Format, alter func(string) string) error {
+func (p *program) export(ctx context.Context, c config, name string, f api.Format, safe bool) error {
 	st, err := openToRead(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
@@ -91,7 +87,10 @@ func (p *program) export(ctx context.Context, c config, name string, f api.Forma
 	}
 	var n int64
 	write := func(to io.Writer) error {
-		return api.Export(ctx, st, store.Selection{}, to, f, alter, func() {
+		return api.Export(ctx, st, store.Selection{}, to, f, func(c *store.Cliente) {
+			if safe {
+				api.SpreadsheetSafe(c)
+			}
 			n++
 			progress.row()
 		})
@@ -107,8 +106,8 @@ func (p *program) export(ctx context.Context, c config, name string, f api.Forma
 	return err
 }
 
-// replaceFile makes a file of what write writes, which gets the name when it is whole and on the disk. Until then what has
-// the name keeps it, and when write fails for good.
+// replaceFile makes a file of what write writes, which gets the name when it is whole and on the disk. Until then,
+// and for good when write fails, whatever has the name keeps it.
 func replaceFile(name string, write func(io.Writer) error) (err error) {
 	mode := fs.FileMode(0o600)
 	switch info, err := os.Stat(name); {

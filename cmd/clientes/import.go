@@ -36,8 +36,10 @@ CSV is as in RFC 4180, in UTF-8, with commas or semicolons. The first line names
 and any of email, phone, company, address, notes. NDJSON is a JSON object a line. The columns that an export also has
 (id, version, created_at, updated_at) are ignored: the customers get new ones.
 
-The format is what --format says, else what the name says (.csv, .ndjson, .jsonl), else JSON if the file begins
-like that, and CSV if it does not.`,
+The format is what --format says, else what the name says (.csv, .ndjson, .jsonl), else NDJSON if the file
+begins with a brace, and CSV if it does not.
+
+While a large file is stored in an SQLite database, whoever else writes, a login too, waits or is told to try again.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := formatOf(format, args[0])

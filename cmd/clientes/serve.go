@@ -117,7 +117,7 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 		return err
 	}
 
-	// auth follows the ends of sessions, and both clean up, until the last request is answered.
+	// auth follows the ends of sessions, and auth and the API remove what is old, until the last request is answered.
 	following, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
 	var group sync.WaitGroup
 	group.Go(func() { a.Run(following) })

@@ -21,7 +21,7 @@ func toCliente(c *store.Cliente) []any {
 func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		c, insert, args := s.newCliente(by, c)
-		id, err := one(ctx, conn, toID, insert+`
+		id, err := one(ctx, conn, toInteger, insert+`
 			SELECT id
 			FROM made`,
 			args...)
@@ -91,7 +91,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		c.ID = old.ID
 		c.Version = old.Version + 1
 		c.CreatedAt = old.CreatedAt
-		c.UpdatedAt = later(old.UpdatedAt, s.now())
+		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		write := new(pgx.Batch)
 		write.Queue(`
 			UPDATE clientes
@@ -123,7 +123,7 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(stor
 		write := new(pgx.Batch)
 		write.Queue(`DELETE FROM clientes WHERE id = $1`, id)
 		queueChange(write, id, store.Change{
-			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: later(c.UpdatedAt, s.now()), Record: c,
+			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: store.Later(c.UpdatedAt, s.now()), Record: c,
 		})
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
@@ -148,5 +148,3 @@ func lockCliente(ctx context.Context, conn *pgx.Conn, id int64) (c store.Cliente
 	}
 	return c, nil
 }
-
-func toID(id *int64) []any { return []any{id} }

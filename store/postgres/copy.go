@@ -37,9 +37,9 @@ const lastID = `
 
 // Extent keeps the promise of store.Copying.
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
+	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
 		key := t.Names()[:t.Key]
-		b := beginLong(importPatience)
+		b := beginLong(bulkPatience)
 		b.Queue(`
 			SELECT count(*)
 			FROM ` + t.Name).QueryRow(func(row pgx.Row) error { return row.Scan(&e.Rows) })
@@ -108,13 +108,13 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 		switch {
 		case err != nil:
 			return struct{}{}, err
-		case is.Copying == source:
+		case is.Copying == source && source != "":
 			return struct{}{}, nil
 		case is.Copying != "":
 			return struct{}{}, fmt.Errorf("the copy of another database into it is not finished: %w", store.ErrNotEmpty)
 		}
 		for _, t := range store.Tables() {
-			has, err := one(ctx, conn, func(has *bool) []any { return []any{has} }, `
+			has, err := one(ctx, conn, toBool, `
 				SELECT EXISTS (
 					SELECT
 					FROM `+t.Name+`)`)
@@ -160,7 +160,7 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 
 // FinishCopy keeps the promise of store.Copying. A sequence keeps its new value even if this fails, which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	_, err := callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
 			return struct{}{}, err
 		}

@@ -34,7 +34,7 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) 
 		if len(changes) > 0 {
 			return changes, nil
 		}
-		known, err := one(ctx, conn, func(known *bool) []any { return []any{known} }, `
+		known, err := one(ctx, conn, toBool, `
 			SELECT EXISTS (SELECT FROM clientes WHERE id = $1)
 				OR EXISTS (SELECT FROM cliente_history WHERE cliente_id = $1)`,
 			id)

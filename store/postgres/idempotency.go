@@ -14,7 +14,7 @@ import (
 
 // CreateClienteOnce keeps the promise of store.Clientes. The key comes first: whoever comes second with it waits there, by
 // the unique index, until the first has kept its record or has given up.
-func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key store.IdempotencyKey) (store.Cliente, bool, error) {
+func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
 	replayed := false
 	// The wait for the first is a part of it.
 	c, err := callFor(ctx, s, 2*patience, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
@@ -29,7 +29,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			ON CONFLICT (user_id, key) DO UPDATE
 			SET fingerprint = excluded.fingerprint, used_at = excluded.used_at
 			WHERE k.used_at <= $5`,
-			by, key.Key, key.Fingerprint, now, now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
+			by, key, c.Fingerprint(), now, now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
 			took = tag.RowsAffected() == 1
 			return nil
 		})
@@ -41,7 +41,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 		}
 		if !took {
 			replayed = true
-			return answered(ctx, conn, by, key)
+			return answered(ctx, conn, by, key, c.Fingerprint())
 		}
 		c, insert, args := s.newCliente(by, c)
 		write := new(pgx.Batch)
@@ -51,7 +51,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			FROM made
 			WHERE user_id = $12::bigint AND key = $13
 			RETURNING cliente_id`,
-			append(args, key.Key)...).QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
+			append(args, key)...).QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
 			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
@@ -62,7 +62,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 }
 
 // answered gives the record that a key stands for, as it was made, whatever became of it.
-func answered(ctx context.Context, conn *pgx.Conn, by int64, key store.IdempotencyKey) (store.Cliente, error) {
+func answered(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint string) (store.Cliente, error) {
 	type use struct {
 		fingerprint string
 		store.Change
@@ -72,11 +72,11 @@ func answered(ctx context.Context, conn *pgx.Conn, by int64, key store.Idempoten
 		FROM idempotency_keys k
 		JOIN (SELECT `+changeColumns+` FROM cliente_history) h ON h.cliente_id = k.cliente_id AND h.version = 1
 		WHERE k.user_id = $1 AND k.key = $2`,
-		by, key.Key)
+		by, key)
 	switch {
 	case err != nil:
 		return store.Cliente{}, fmt.Errorf("look for idempotency key: %w", err)
-	case first.fingerprint != key.Fingerprint:
+	case first.fingerprint != fingerprint:
 		return store.Cliente{}, store.ErrKeyReused
 	}
 	return first.Record, nil

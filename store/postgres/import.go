@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -10,11 +11,25 @@ import (
 	"clientes/store"
 )
 
+// newID gives an id of the sequence that clientes has, to a row of import.
+const newID = `nextval(pg_get_serial_sequence('clientes', 'id'))`
+
 // ImportClientes keeps the promise of store.Clientes. The rows go into a table of their own first, by COPY, where they get
 // their ids; and from there, when no email stands against it, into the others, a statement each.
-func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	return callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		n, err := stage(ctx, conn, rows)
+func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (n int64, err error) {
+	for range maxTries {
+		n, err = s.importClientes(ctx, by, rows)
+		// Somebody took an email after it was looked for. The next time that is seen, and by which row.
+		if conflict := (*store.ConflictError)(nil); !errors.As(err, &conflict) {
+			break
+		}
+	}
+	return n, err
+}
+
+func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+		n, err := stage(ctx, conn, newID, rows)
 		if err != nil {
 			return 0, err
 		}
@@ -35,12 +50,8 @@ func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 				name, email, phone, company, address, notes, $2::timestamptz, $2::timestamptz
 			FROM import`,
 			by, now)
-		err = send(ctx, conn, write)
-		if err == nil {
-			// By itself: who is gone by now has not sent it, and nothing is kept.
-			_, err = exec(ctx, conn, "COMMIT")
-		}
-		if err != nil {
+		write.Queue("COMMIT")
+		if err := send(ctx, conn, write); err != nil {
 			return 0, fmt.Errorf("import clientes: %w", err)
 		}
 		return n, nil
@@ -49,20 +60,20 @@ func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 
 // CheckImport keeps the promise of store.Clientes.
 func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	return callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		return stage(ctx, conn, rows)
+	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+		return stage(ctx, conn, `0`, rows) // an id that was given would be missing for ever
 	})
 }
 
 // stage begins a transaction with the rows in a table of its own, named import, whose columns are those of clientes, and
-// gives a *store.RowsError if their emails can not all be kept. The table is gone with the transaction.
-func stage(ctx context.Context, conn *pgx.Conn, rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	b := beginLong(importPatience)
-	// Its ids come from the sequence of the table that they are for, so that both tables can be filled from here.
+// gives a *store.RowsError if their emails can not all be kept. id says where they get their ids from. The table is gone with
+// the transaction.
+func stage(ctx context.Context, conn *pgx.Conn, id string, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+	b := beginLong(bulkPatience)
 	b.Queue(`
 		CREATE TEMPORARY TABLE import (
 			row       bigint NOT NULL,
-			id        bigint NOT NULL DEFAULT nextval(pg_get_serial_sequence('clientes', 'id')),
+			id        bigint NOT NULL DEFAULT ` + id + `,
 			name      text   NOT NULL,
 			name_key  text   NOT NULL COLLATE "C",
 			email     text   NOT NULL,

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -143,7 +142,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := checkKnown(has); err != nil {
+	if err := store.CheckKnown(has); err != nil {
 		return err
 	}
 	if err := checkEncoding(ctx, config); err != nil {
@@ -167,52 +166,6 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	}
 	_, err = provider.Up(ctx)
 	return engineError(ctx, nil, err)
-}
-
-// foldClientes is a migration too, the only one that is not a file.
-const (
-	foldVersion = 7
-	foldName    = "00007_fold_clientes.go"
-)
-
-// foldClientes fills in what Go folds of the records that were there before the columns were, a thousand in a trip.
-func foldClientes(ctx context.Context, tx *sql.Tx) error {
-	for last := int64(0); ; {
-		rows, err := tx.QueryContext(ctx, `
-			SELECT id, name, email, phone, company
-			FROM clientes
-			WHERE id > $1
-			ORDER BY id
-			LIMIT 1000`,
-			last)
-		if err != nil {
-			return err
-		}
-		var ids []int64
-		var keys, texts []string
-		for rows.Next() {
-			var c store.Cliente
-			if err := rows.Scan(&c.ID, &c.Name, &c.Email, &c.Phone, &c.Company); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			last = c.ID
-			ids, keys, texts = append(ids, c.ID), append(keys, store.SortKey(c.Name)), append(texts, c.SearchText())
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-		if len(ids) == 0 {
-			return nil
-		}
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE clientes
-			SET name_key = folded.name_key, search = folded.search
-			FROM unnest($1::bigint[], $2::text[], $3::text[]) AS folded (id, name_key, search)
-			WHERE clientes.id = folded.id`,
-			ids, keys, texts); err != nil {
-			return err
-		}
-	}
 }
 
 // checkEncoding refuses a database that keeps text as something else than UTF-8: most of it would not fit, and
@@ -305,7 +258,7 @@ func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 	}
 	for _, m := range applied {
 		m.Applied, m.At = true, store.Instant(m.At)
-		i, found := slices.BinarySearchFunc(has, m, byVersion)
+		i, found := slices.BinarySearchFunc(has, m, store.Migration.Compare)
 		if found {
 			m.Name = has[i].Name
 			has[i] = m
@@ -317,8 +270,6 @@ func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 }
 
 func toMigration(m *store.Migration) []any { return []any{&m.Version, &m.At} }
-
-func byVersion(a, b store.Migration) int { return cmp.Compare(a.Version, b.Version) }
 
 // known gives the migrations of this program, none of them applied.
 func known() ([]store.Migration, error) {
@@ -335,26 +286,6 @@ func known() ([]store.Migration, error) {
 		}
 		has[i] = store.Migration{Version: version, Name: path.Base(file)}
 	}
-	slices.SortFunc(has, byVersion)
+	slices.SortFunc(has, store.Migration.Compare)
 	return has, nil
-}
-
-// checkKnown gives store.ErrSchema if the database holds a migration that this program does not know.
-func checkKnown(has []store.Migration) error {
-	for _, m := range has {
-		if m.Name == "" {
-			return fmt.Errorf("a newer program has migrated it to version %d: %w", m.Version, store.ErrSchema)
-		}
-	}
-	return nil
-}
-
-// checkComplete gives store.ErrSchema also if the database lacks one.
-func checkComplete(has []store.Migration) error {
-	for _, m := range has {
-		if !m.Applied {
-			return fmt.Errorf("migration %s is missing: %w", m.Name, store.ErrSchema)
-		}
-	}
-	return checkKnown(has)
 }

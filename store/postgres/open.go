@@ -4,7 +4,8 @@
 // It speaks pgx's native protocol over a pool of connections. Nothing is kept on a connection between two
 // calls but prepared statements, and with default_query_exec_mode=exec in the URL not even these, so that a
 // pooler in transaction mode may stand in between. It needs no right beyond that of making tables in its
-// schema, and a server of version 13 or later.
+// schema and, for an import, temporary ones (TEMPORARY on the database, which everybody has by default). It is tested on
+// version 15. With pg_trgm a search for a text need not read every record.
 //
 // The package knows neither the other engine nor why anyone asks.
 package postgres
@@ -30,11 +31,11 @@ import (
 // this long waits in a queue that no client will sit out, and would only make it longer.
 const patience = 5 * time.Second
 
-// longPatience is how long a call may take that can have to look at every record, and importPatience one that writes
-// hundreds of thousands. Both wait for a connection no longer than others.
+// longPatience is how long a call may take that can have to look at every record, and bulkPatience one that reads or writes
+// them all. Both wait for a connection no longer than others.
 const (
-	longPatience   = 30 * time.Second
-	importPatience = time.Hour
+	longPatience = 30 * time.Second
+	bulkPatience = time.Hour
 )
 
 // connectPatience is how long an attempt to connect may take where the URL does not say (connect_timeout). Attempts
@@ -89,7 +90,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
-	return checkComplete(has)
+	return store.CheckMigrations(has)
 }
 
 // Close waits for the calls under way and closes the connections. No other method may be called after it.
@@ -168,7 +169,7 @@ func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, store.ErrUnavailable)
 	defer cancel()
 	defer s.distrust(ctx)
-	conn, err := s.acquire(ctx, min(limit, patience))
+	conn, err := s.acquire(ctx)
 	if err != nil {
 		return v, err
 	}
@@ -185,9 +186,9 @@ func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	}
 }
 
-// acquire waits for a connection.
-func (s *Store) acquire(ctx context.Context, limit time.Duration) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, store.ErrUnavailable)
+// acquire waits for a connection, for patience at most.
+func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, store.ErrUnavailable)
 	defer cancel()
 	defer s.distrust(ctx)
 	conn, err := s.pool.Acquire(ctx)
@@ -238,12 +239,13 @@ func limitIdle(d time.Duration) string {
 }
 
 // beginLong is begin for what can take long, up to the limit. Each statement is planned for its arguments: what is best for
-// a rare text is a hundred times too slow for a common one, and the other way around. The server ends it when its time is
-// over, and also when nobody waits for it any more: it would else work on for those who hung up.
+// a rare text is a hundred times too slow for a common one, and the other way around. The server ends it a little before the
+// call gives up, which would take the line for dead; and also when nobody waits for it any more: it would else work on for
+// those who hung up.
 func beginLong(limit time.Duration) *pgx.Batch {
 	b := begin()
 	b.Queue("SET LOCAL plan_cache_mode = force_custom_plan")
-	b.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", limit.Milliseconds()))
+	b.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", (limit - time.Second).Milliseconds()))
 	// Not every system that Postgres runs on can do this, and then it is an error.
 	b.Queue(`
 		DO $$
@@ -288,6 +290,10 @@ func list[T any](ctx context.Context, conn *pgx.Conn, rows []T, columns func(*T)
 	return rows, nil
 }
 
+func toInteger(n *int64) []any { return []any{n} }
+
+func toBool(is *bool) []any { return []any{is} }
+
 // exec runs a statement that gives no rows and tells how many it changed.
 func exec(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (int64, error) {
 	tag, err := conn.Exec(ctx, sql, args...)
@@ -301,15 +307,6 @@ type orZero time.Time
 func (t *orZero) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*t = orZero(v.Time)
 	return nil
-}
-
-// later gives the later of an instant that was kept and this one, so that a clock that was set back does
-// not move a record's last change back.
-func later(kept, now time.Time) time.Time {
-	if now = store.Instant(now); now.After(kept) {
-		return now
-	}
-	return kept
 }
 
 // engineError makes a store error of pgx's: store.ErrNotFound, a *store.ConflictError, the error of the

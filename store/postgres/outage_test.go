@@ -35,6 +35,52 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 		"DeleteCliente": func(ctx context.Context) error {
 			return s.DeleteCliente(ctx, 0, 1, func(store.Cliente) error { return nil })
 		},
+		"CreateClienteOnce": func(ctx context.Context) error {
+			_, _, err := s.CreateClienteOnce(ctx, 0, store.Cliente{Name: "x"}, "key")
+			return err
+		},
+		"DeleteIdempotencyKeys": func(ctx context.Context) error {
+			_, err := s.DeleteIdempotencyKeys(ctx, time.Now().Add(-time.Hour), 1)
+			return err
+		},
+		"Clientes with a text": func(ctx context.Context) error {
+			_, err := s.Clientes(ctx, store.Selection{Filter: store.Filter{Text: "abc"}}, store.Place{}, 10)
+			return err
+		},
+		"CountClientes": func(ctx context.Context) error { _, err := s.CountClientes(ctx, store.Filter{}); return err },
+		"EachCliente": func(ctx context.Context) error {
+			return s.EachCliente(ctx, store.Selection{}, func(store.Cliente) error { return nil })
+		},
+		"ClienteHistory": func(ctx context.Context) error { _, err := s.ClienteHistory(ctx, 1, 0, 10); return err },
+		"ImportClientes": func(ctx context.Context) error {
+			_, err := s.ImportClientes(ctx, 0, func(yield func(store.Cliente, error) bool) { yield(store.Cliente{Name: "x"}, nil) })
+			return err
+		},
+		"CheckImport": func(ctx context.Context) error {
+			_, err := s.CheckImport(ctx, func(yield func(store.Cliente, error) bool) { yield(store.Cliente{Name: "x"}, nil) })
+			return err
+		},
+		"Identity": func(ctx context.Context) error { _, err := s.Identity(ctx); return err },
+		"Extent":   func(ctx context.Context) error { _, err := s.Extent(ctx, store.Tables()[0]); return err },
+		"ReadRows": func(ctx context.Context) error { _, err := s.ReadRows(ctx, store.Tables()[0], nil, 1); return err },
+		"BeginCopy": func(ctx context.Context) error {
+			if err := s.BeginCopy(ctx, "source"); !errors.Is(err, store.ErrNotEmpty) {
+				return err
+			}
+			return nil
+		},
+		"WriteRows": func(ctx context.Context) error {
+			if err := s.WriteRows(ctx, "source", store.Tables()[0], nil); !errors.Is(err, store.ErrCopyDisturbed) {
+				return err
+			}
+			return nil
+		},
+		"FinishCopy": func(ctx context.Context) error {
+			if err := s.FinishCopy(ctx, "source", nil); !errors.Is(err, store.ErrCopyDisturbed) {
+				return err
+			}
+			return nil
+		},
 		"CreateUser": func(ctx context.Context) error {
 			_, err := s.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
 			return err

@@ -68,8 +68,8 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 // EachCliente keeps the promise of store.Clientes. A statement sees one moment of the database, and its rows come as fast
 // as they are taken.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
-	_, err := callFor(ctx, s, importPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		if err := send(ctx, conn, beginLong(importPatience)); err != nil {
+	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		if err := send(ctx, conn, beginLong(bulkPatience)); err != nil {
 			return struct{}{}, fmt.Errorf("list clientes: %w", err)
 		}
 		where, order, args := selected(sel, store.Place{})
@@ -82,17 +82,23 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 		defer rows.Close()
 		var c store.Cliente
 		to := toCliente(&c)
+		begun := false
 		for rows.Next() {
 			if err := rows.Scan(to...); err != nil {
 				return struct{}{}, fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
 			}
+			begun = true
 			if err := each(c); err != nil {
 				// The rest of the answer would have to be read before the connection can be used again.
 				conn.Close(ctx)
 				return struct{}{}, err
 			}
 		}
-		if err := rows.Err(); err != nil {
+		switch err := rows.Err(); {
+		case begun && isCollision(err):
+			// Not to be tried again: each has had some of it.
+			return struct{}{}, fmt.Errorf("list clientes: %w: %v", store.ErrUnavailable, err)
+		case err != nil:
 			return struct{}{}, fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
 		}
 		return struct{}{}, nil
@@ -117,7 +123,7 @@ func selected(sel store.Selection, after store.Place) (where, order string, args
 		conditions = append(conditions, `email_key = `+arg(store.EmailKey(sel.Email))+` AND email_key <> ''`)
 	}
 	if !sel.UpdatedSince.IsZero() {
-		conditions = append(conditions, `updated_at >= `+arg(sel.UpdatedSince))
+		conditions = append(conditions, `updated_at >= `+arg(sel.Since()))
 	}
 	than, direction := ` > `, ``
 	if sel.Descending {
@@ -133,13 +139,12 @@ func selected(sel store.Selection, after store.Place) (where, order string, args
 	case store.ByUpdated:
 		key, at = `updated_at`, after.At
 	}
-	switch {
-	case key == "":
+	if key == "" {
 		order = `id` + direction
 		if after.ID != 0 {
 			conditions = append(conditions, `id`+than+arg(after.ID))
 		}
-	default:
+	} else {
 		order = key + direction + `, id` + direction
 		if after.ID != 0 {
 			conditions = append(conditions, `(`+key+`, id)`+than+`(`+arg(at)+`, `+arg(after.ID)+`)`)

@@ -23,7 +23,7 @@ func (s *Store) CreateUser(ctx context.Context, u store.User) (store.User, error
 		u.Generation = 0
 		u.CreatedAt = store.Instant(s.now())
 		u.UpdatedAt = u.CreatedAt
-		id, err := one(ctx, conn, toID, `
+		id, err := one(ctx, conn, toInteger, `
 			INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash,
 				generation, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -110,7 +110,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 				return store.User{}, err
 			}
 		}
-		u.UpdatedAt = later(old.UpdatedAt, s.now())
+		u.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		write := new(pgx.Batch)
 		if old.EndsSessions(u) {
 			u.Generation++

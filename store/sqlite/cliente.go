@@ -80,7 +80,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		c.ID = old.ID
 		c.Version = old.Version + 1
 		c.CreatedAt = old.CreatedAt
-		c.UpdatedAt = later(old.UpdatedAt, s.now())
+		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		err = exec(conn, `
 			UPDATE clientes
 			SET name = ?, name_key = ?, email = ?, email_key = ?, phone = ?, company = ?, address = ?, notes = ?, search = ?,
@@ -113,7 +113,7 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(stor
 			return struct{}{}, fmt.Errorf("delete cliente %d: %w", id, err)
 		}
 		return struct{}{}, keepChange(conn, id, store.Change{
-			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: later(c.UpdatedAt, s.now()), Record: c,
+			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: store.Later(c.UpdatedAt, s.now()), Record: c,
 		})
 	})
 	return err

@@ -90,13 +90,13 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 		switch {
 		case err != nil:
 			return struct{}{}, err
-		case is.Copying == source:
+		case is.Copying == source && source != "":
 			return struct{}{}, nil
 		case is.Copying != "":
 			return struct{}{}, fmt.Errorf("the copy of another database into it is not finished: %w", store.ErrNotEmpty)
 		}
 		for _, t := range store.Tables() {
-			has, err := one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }, `
+			has, err := one(conn, scanBool, `
 				SELECT EXISTS (
 					SELECT 1
 					FROM `+t.Name+`)`)
@@ -222,8 +222,6 @@ func rowScanner(columns []store.Column) func(*sqlite.Stmt) []any {
 		return row
 	}
 }
-
-func scanInteger(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }
 
 // questionMarks are the places of n arguments.
 func questionMarks(n int) string { return strings.Repeat(`, ?`, n)[2:] }

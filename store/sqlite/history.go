@@ -39,7 +39,7 @@ func scanChange(stmt *sqlite.Stmt) store.Change {
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Change, error) {
-		known, err := one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }, `
+		known, err := one(conn, scanBool, `
 			SELECT EXISTS (SELECT 1 FROM clientes WHERE id = ?)
 				OR EXISTS (SELECT 1 FROM cliente_history WHERE cliente_id = ?)`,
 			id, id)

@@ -13,7 +13,7 @@ import (
 
 // CreateClienteOnce keeps the promise of store.Clientes. As there is one writer, nobody with the same key is ever at work
 // beside it.
-func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key store.IdempotencyKey) (store.Cliente, bool, error) {
+func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
 	replayed := false
 	c, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		now := store.Instant(s.now())
@@ -25,9 +25,9 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			SELECT fingerprint, cliente_id
 			FROM idempotency_keys
 			WHERE user_id = ? AND key = ? AND used_at > ?`,
-			by, key.Key, now.Add(-store.IdempotencyTTL))
+			by, key, now.Add(-store.IdempotencyTTL))
 		switch {
-		case err == nil && before.fingerprint != key.Fingerprint:
+		case err == nil && before.fingerprint != c.Fingerprint():
 			return store.Cliente{}, store.ErrKeyReused
 		case err == nil:
 			replayed = true
@@ -42,7 +42,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 		err = exec(conn, `
 			INSERT OR REPLACE INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
 			VALUES (?, ?, ?, ?, ?)`,
-			by, key.Key, key.Fingerprint, made.ID, now)
+			by, key, c.Fingerprint(), made.ID, now)
 		if err != nil {
 			return store.Cliente{}, fmt.Errorf("keep idempotency key: %w", err)
 		}

@@ -57,7 +57,7 @@ func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, e
 			taken := seen[key]
 			seen[key] = true
 			if !taken {
-				taken, err = one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }, `
+				taken, err = one(conn, scanBool, `
 					SELECT EXISTS (
 						SELECT 1
 						FROM clientes

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -112,7 +111,7 @@ func migrate(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := checkKnown(has); err != nil {
+	if err := store.CheckKnown(has); err != nil {
 		return err
 	}
 
@@ -134,47 +133,6 @@ func migrate(ctx context.Context, path string) (err error) {
 	}
 	_, err = provider.Up(ctx)
 	return err
-}
-
-// foldClientes is a migration too, the only one that is not a file.
-const (
-	foldVersion = 7
-	foldName    = "00007_fold_clientes.go"
-)
-
-// foldClientes fills in what Go folds of the records that were there before the columns were.
-func foldClientes(ctx context.Context, tx *sql.Tx) error {
-	read, err := tx.PrepareContext(ctx, `
-		SELECT id, name, email, phone, company
-		FROM clientes
-		WHERE id > ?
-		ORDER BY id
-		LIMIT 1`)
-	if err != nil {
-		return err
-	}
-	defer read.Close()
-	write, err := tx.PrepareContext(ctx, `
-		UPDATE clientes
-		SET name_key = ?, search = ?
-		WHERE id = ?`)
-	if err != nil {
-		return err
-	}
-	defer write.Close()
-	var c store.Cliente
-	for {
-		err := read.QueryRowContext(ctx, c.ID).Scan(&c.ID, &c.Name, &c.Email, &c.Phone, &c.Company)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			return nil
-		case err != nil:
-			return err
-		}
-		if _, err := write.ExecContext(ctx, store.SortKey(c.Name), c.SearchText(), c.ID); err != nil {
-			return err
-		}
-	}
 }
 
 // dsn names the file for database/sql. Transactions take the write lock at once, since one that asks for
@@ -206,7 +164,7 @@ func status(ctx context.Context, conn *sqlite.Conn) ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	noted, err := one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }, `
+	noted, err := one(conn, scanBool, `
 		SELECT EXISTS (
 			SELECT 1
 			FROM sqlite_schema
@@ -223,7 +181,7 @@ func status(ctx context.Context, conn *sqlite.Conn) ([]store.Migration, error) {
 		return nil, err
 	}
 	for _, m := range applied {
-		i, found := slices.BinarySearchFunc(has, m, byVersion)
+		i, found := slices.BinarySearchFunc(has, m, store.Migration.Compare)
 		if found {
 			m.Name = has[i].Name
 			has[i] = m
@@ -237,8 +195,6 @@ func status(ctx context.Context, conn *sqlite.Conn) ([]store.Migration, error) {
 func scanMigration(stmt *sqlite.Stmt) store.Migration {
 	return store.Migration{Version: stmt.ColumnInt64(0), Applied: true, At: instant(stmt, 1)}
 }
-
-func byVersion(a, b store.Migration) int { return cmp.Compare(a.Version, b.Version) }
 
 // known gives the migrations of this program, none of them applied.
 func known() ([]store.Migration, error) {
@@ -255,26 +211,6 @@ func known() ([]store.Migration, error) {
 		}
 		has[i] = store.Migration{Version: version, Name: path.Base(file)}
 	}
-	slices.SortFunc(has, byVersion)
+	slices.SortFunc(has, store.Migration.Compare)
 	return has, nil
-}
-
-// checkKnown gives store.ErrSchema if the database holds a migration that this program does not know.
-func checkKnown(has []store.Migration) error {
-	for _, m := range has {
-		if m.Name == "" {
-			return fmt.Errorf("a newer program has migrated it to version %d: %w", m.Version, store.ErrSchema)
-		}
-	}
-	return nil
-}
-
-// checkComplete gives store.ErrSchema also if the database lacks one.
-func checkComplete(has []store.Migration) error {
-	for _, m := range has {
-		if !m.Applied {
-			return fmt.Errorf("migration %s is missing: %w", m.Name, store.ErrSchema)
-		}
-	}
-	return checkKnown(has)
 }

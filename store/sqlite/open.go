@@ -30,7 +30,8 @@ import (
 // holds, before it ends in store.ErrUnavailable.
 const patience = 5 * time.Second
 
-// longPatience is how long a call may read that can have to look at every record. The context ends it sooner.
+// longPatience is how long a call may take that can have to look at every record. One that reads or writes them all may
+// take as long as its context lets it.
 const longPatience = 30 * time.Second
 
 // usualPage is how many rows a page has room for at first; larger ones grow.
@@ -108,7 +109,7 @@ func (s *Store) Ready(ctx context.Context) error {
 		if err != nil {
 			return struct{}{}, fmt.Errorf("read the schema's version: %w", err)
 		}
-		return struct{}{}, checkComplete(has)
+		return struct{}{}, store.CheckMigrations(has)
 	})
 	return err
 }
@@ -232,8 +233,12 @@ func readUntil[T any](ctx context.Context, s *Store, do func(context.Context, *s
 		conn.SetInterrupt(ctx.Done())
 		defer conn.SetInterrupt(nil)
 		v, err := do(ctx, conn)
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case err == nil || ctx.Err() == nil:
+		case errors.Is(context.Cause(ctx), store.ErrUnavailable):
 			err = context.Cause(ctx)
+		default:
+			err = ctx.Err()
 		}
 		return v, err
 	})
@@ -278,6 +283,10 @@ func list[T any](ctx context.Context, conn *sqlite.Conn, rows []T, scan func(*sq
 	}
 }
 
+func scanInteger(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }
+
+func scanBool(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }
+
 // exec runs a statement that gives no rows.
 func exec(conn *sqlite.Conn, query string, args ...any) error {
 	stmt, err := prepare(conn, query, args)
@@ -320,15 +329,6 @@ func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) 
 // instant reads a column of Unix milliseconds.
 func instant(stmt *sqlite.Stmt, column int) time.Time {
 	return time.UnixMilli(stmt.ColumnInt64(column)).UTC()
-}
-
-// later gives the later of an instant that was kept and this one, so that a clock that was set back does
-// not move a record's last change back.
-func later(kept, now time.Time) time.Time {
-	if now = store.Instant(now); now.After(kept) {
-		return now
-	}
-	return kept
 }
 
 // engineError adds store.ErrUnavailable to an error that says nothing of the caller's data: the file is

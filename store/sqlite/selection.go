@@ -44,7 +44,7 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 		if err != nil {
 			return 0, err
 		}
-		n, err := one(conn, func(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }, `
+		n, err := one(conn, scanInteger, `
 			SELECT count(*)
 			FROM `+from+`
 			WHERE `+where,
@@ -98,28 +98,44 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 // for, the records are read in that order until enough of them have the text.
 const fewMatches = 5000
 
+// fewHave says whether no more than fewMatches records match a phrase.
+func fewHave(conn *sqlite.Conn, phrase string) (bool, error) {
+	n, err := one(conn, scanInteger, `
+		SELECT count(*)
+		FROM (
+			SELECT 1
+			FROM clientes_search
+			WHERE clientes_search MATCH ?
+			LIMIT ?)`,
+		phrase, int64(fewMatches+1))
+	if err != nil {
+		return false, fmt.Errorf("count what has the text: %w", err)
+	}
+	return n <= fewMatches, nil
+}
+
 // selected gives the parts of a statement that reads the records of a selection after a place.
 func selected(conn *sqlite.Conn, sel store.Selection, after store.Place) (from, where, order string, args []any, err error) {
+	var key string
+	var at any
+	switch sel.Sort {
+	case store.ByName:
+		key, at = `name_key`, after.Name
+	case store.ByCreated:
+		key, at = `created_at`, after.At
+	case store.ByUpdated:
+		key, at = `updated_at`, after.At
+	}
 	from, id := `clientes`, `id`
 	conditions := make([]string, 1, 5)
 	conditions[0] = `true`
 	if needle := sel.Needle(); needle != "" {
 		phrase := `"` + strings.ReplaceAll(needle, `"`, `""`) + `"`
 		few := true
-		if byID := sel.Sort == "" || sel.Sort == store.ByID; !byID {
-			few, err = one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnInt64(0) <= fewMatches }, `
-				SELECT count(*)
-				FROM (
-					SELECT 1
-					FROM clientes_search
-					WHERE clientes_search MATCH ?
-					LIMIT ?)`,
-				phrase, int64(fewMatches+1))
-			if err != nil {
-				return "", "", "", nil, fmt.Errorf("count what has the text: %w", err)
-			}
-		} else {
+		if key == "" {
 			id = `clientes_search.rowid` // which is the order that the index gives them in
+		} else if few, err = fewHave(conn, phrase); err != nil {
+			return "", "", "", nil, err
 		}
 		if few {
 			// CROSS says that the index comes first.
@@ -134,29 +150,18 @@ func selected(conn *sqlite.Conn, sel store.Selection, after store.Place) (from, 
 		conditions, args = append(conditions, `email_key = ? AND email_key <> ''`), append(args, store.EmailKey(sel.Email))
 	}
 	if !sel.UpdatedSince.IsZero() {
-		conditions, args = append(conditions, `updated_at >= ?`), append(args, sel.UpdatedSince)
+		conditions, args = append(conditions, `updated_at >= ?`), append(args, sel.Since())
 	}
 	than, direction := ` > `, ``
 	if sel.Descending {
 		than, direction = ` < `, ` DESC`
 	}
-	var key string
-	var at any
-	switch sel.Sort {
-	case store.ByName:
-		key, at = `name_key`, after.Name
-	case store.ByCreated:
-		key, at = `created_at`, after.At
-	case store.ByUpdated:
-		key, at = `updated_at`, after.At
-	}
-	switch {
-	case key == "":
+	if key == "" {
 		order = id + direction
 		if after.ID != 0 {
 			conditions, args = append(conditions, id+than+`?`), append(args, after.ID)
 		}
-	default:
+	} else {
 		order = key + direction + `, ` + id + direction
 		if after.ID != 0 {
 			conditions, args = append(conditions, `(`+key+`, `+id+`)`+than+`(?, ?)`), append(args, at, after.ID)

@@ -110,7 +110,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 				return store.User{}, err
 			}
 		}
-		u.UpdatedAt = later(old.UpdatedAt, s.now())
+		u.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		if old.EndsSessions(u) {
 			u.Generation++
 			if _, err := s.endSessions(ctx, conn, `user_id = ?`, id); err != nil {
@@ -210,7 +210,7 @@ func userConflict(conn *sqlite.Conn, u store.User) error {
 
 // mustLeaveAdmin gives store.ErrLastAdmin if no admin who can log in would be left without user id.
 func mustLeaveAdmin(conn *sqlite.Conn, id int64) error {
-	left, err := one(conn, func(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }, `
+	left, err := one(conn, scanBool, `
 		SELECT EXISTS (
 			SELECT 1
 			FROM users

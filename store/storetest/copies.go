@@ -102,8 +102,7 @@ func (f *fixture) fill(t *testing.T) {
 		n.UserAgent, n.IP = s, s
 		_, err := f.CreateSession(ctx, n, admin.Generation)
 		must(err)
-		key := store.IdempotencyKey{Key: s, Fingerprint: s}
-		c, _, err := f.CreateClienteOnce(ctx, admin.ID, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, key)
+		c, _, err := f.CreateClienteOnce(ctx, admin.ID, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, s)
 		must(err)
 		_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
 			c.Email = "of " + what
@@ -342,7 +341,7 @@ func copyEverything(t *testing.T, f *fixture) {
 		for _, s := range slices.Sorted(maps.Values(texts())) {
 			found, err := st.Clientes(ctx, store.Selection{Filter: store.Filter{Text: s}}, store.Place{}, 100)
 			keep(found, err)
-			first, replayed, err := st.CreateClienteOnce(ctx, users[0].ID, store.Cliente{}, store.IdempotencyKey{Key: s, Fingerprint: s})
+			first, replayed, err := st.CreateClienteOnce(ctx, users[0].ID, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, s)
 			keep(first, err)
 			keep(replayed, nil)
 		}
@@ -476,6 +475,7 @@ func copyNotBegun(t *testing.T, f *fixture) {
 	}
 	refused("source")
 	refused("")
+	wantErr(t, f.BeginCopy(ctx, ""), store.ErrNotEmpty)
 	if err := target.BeginCopy(ctx, "source"); err != nil {
 		t.Fatal(err)
 	}

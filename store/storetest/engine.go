@@ -272,6 +272,14 @@ func contextEnded(t *testing.T, f *fixture) {
 			_, err := f.Clientes(ctx, store.Selection{}, store.Place{}, 10)
 			return err
 		},
+		"ClienteHistory": func(ctx context.Context) error {
+			_, err := f.ClienteHistory(ctx, ana.ID, 0, 10)
+			return err
+		},
+		"DeleteIdempotencyKeys": func(ctx context.Context) error {
+			_, err := f.DeleteIdempotencyKeys(ctx, f.now(), 10)
+			return err
+		},
 		"UpdateCliente": func(ctx context.Context) error {
 			_, err := f.UpdateCliente(ctx, 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 				c.Name = "x"

@@ -134,6 +134,13 @@ func importTaken(t *testing.T, f *fixture) {
 	if all := f.all(t); len(all) != 1 {
 		t.Errorf("a check kept something: %d records", len(all))
 	}
+	before, after := f.cliente(t, "before", ""), int64(0)
+	if _, err := f.CheckImport(t.Context(), rowsOf(good...)); err != nil {
+		t.Fatal(err)
+	}
+	if after = f.cliente(t, "after", "").ID; after != before.ID+1 {
+		t.Errorf("a check took ids: %d came after %d", after, before.ID)
+	}
 	if n, err := f.ImportClientes(t.Context(), 0, rowsOf(good...)); n != 4 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
@@ -208,6 +215,28 @@ func importAtOnce(t *testing.T, f *fixture) {
 				}
 			}
 		})
+	}
+	// Somebody takes an email of an import, before it, after it or in the middle of it.
+	for i := range 20 {
+		email := fmt.Sprintf("both-%d@example.com", i)
+		var imported, created error
+		atOnce(func() {
+			_, imported = stores[i%2].ImportClientes(t.Context(), 0, rowsOf(store.Cliente{Name: "first"}, store.Cliente{Name: "imported", Email: email}))
+		}, func() {
+			_, created = f.CreateCliente(t.Context(), 0, store.Cliente{Name: "created", Email: email})
+		})
+		var faults *store.RowsError
+		switch {
+		case imported == nil:
+			wantConflict(t, created, "email")
+		case created != nil || !errors.As(imported, &faults) || faults.Count != 1 || faults.Rows[0].Row != 2:
+			t.Errorf("imported: %v, created: %v", imported, created)
+		}
+	}
+	for _, c := range f.all(t) {
+		if err := f.DeleteCliente(t.Context(), 0, c.ID, func(store.Cliente) error { return nil }); err != nil {
+			t.Error(err)
+		}
 	}
 	atOnce(work...)
 	ids := make(map[int64]bool)

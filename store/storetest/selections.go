@@ -367,6 +367,7 @@ func selectionUpdatedSince(t *testing.T, f *fixture) {
 	}
 	for _, since := range []time.Time{
 		all[0].UpdatedAt.Add(-time.Hour), all[2].UpdatedAt, all[2].UpdatedAt.In(time.FixedZone("", 3600)), all[2].UpdatedAt.Add(time.Millisecond),
+		all[2].UpdatedAt.Add(time.Millisecond / 2), // what is kept was cut to milliseconds
 		all[4].UpdatedAt, all[4].UpdatedAt.Add(time.Millisecond), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC),
 	} {
 		for _, sel := range orders() {
@@ -379,7 +380,7 @@ func selectionUpdatedSince(t *testing.T, f *fixture) {
 }
 
 func selectionEachError(t *testing.T, f *fixture) {
-	for i := range 5 {
+	for i := range 2000 { // more than come at once
 		f.cliente(t, fmt.Sprint(i), "")
 	}
 	refusal := errors.New("enough")
@@ -406,6 +407,13 @@ func selectionEachError(t *testing.T, f *fixture) {
 	_, err = f.CountClientes(ctx, store.Filter{Text: "abc"})
 	wantErr(t, err, context.Canceled)
 	_, err = f.Clientes(ctx, store.Selection{Filter: store.Filter{Text: "abc"}}, store.Place{}, 1)
+	wantErr(t, err, context.Canceled)
+	// Whatever the reason for its end, the error is the context's own.
+	ctx, cancelFor := context.WithCancelCause(t.Context())
+	err = f.EachCliente(ctx, store.Selection{}, func(store.Cliente) error {
+		cancelFor(errors.New("a reason"))
+		return nil
+	})
 	wantErr(t, err, context.Canceled)
 	f.cliente(t, "goes on", "")
 }

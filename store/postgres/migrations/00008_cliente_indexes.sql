@@ -1,6 +1,6 @@
 -- +goose Up
 
--- One index an order that customers can be listed in.
+-- One index for each order that customers can be listed in.
 CREATE INDEX clientes_name_key ON clientes (name_key, id);
 CREATE INDEX clientes_created_at ON clientes (created_at, id);
 CREATE INDEX clientes_updated_at ON clientes (updated_at, id);

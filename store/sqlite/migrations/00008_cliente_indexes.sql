@@ -1,6 +1,6 @@
 -- +goose Up
 
--- One index an order that customers can be listed in, each ending in the id, which an index of SQLite always has.
+-- One index for each order that customers can be listed in, each ending in the id, which an index of SQLite always has.
 CREATE INDEX clientes_name_key ON clientes (name_key);
 CREATE INDEX clientes_created_at ON clientes (created_at);
 CREATE INDEX clientes_updated_at ON clientes (updated_at);

@@ -1,0 +1,38 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// Migration is one numbered step of an engine's schema.
+type Migration struct {
+	Version int64  // counts from 1, the same number on both engines
+	Name    string // the file's name, "" if this program does not know it
+	Applied bool
+	At      time.Time // when it was applied, the zero time if it was not
+}
+
+// Compare orders migrations by version.
+func (m Migration) Compare(n Migration) int { return cmp.Compare(m.Version, n.Version) }
+
+// CheckKnown gives ErrSchema if a database holds a migration that this program does not know.
+func CheckKnown(has []Migration) error {
+	for _, m := range has {
+		if m.Name == "" {
+			return fmt.Errorf("a newer program has migrated it to version %d: %w", m.Version, ErrSchema)
+		}
+	}
+	return nil
+}
+
+// CheckMigrations gives ErrSchema also if the database lacks one.
+func CheckMigrations(has []Migration) error {
+	for _, m := range has {
+		if !m.Applied {
+			return fmt.Errorf("migration %s is missing: %w", m.Name, ErrSchema)
+		}
+	}
+	return CheckKnown(has)
+}
