@@ -98,7 +98,7 @@ func (a *Accounts) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	if err := a.users.DeleteUser(ctx, u.ID); err != nil {
+	if _, err := a.users.DeleteUser(ctx, u.ID); err != nil {
 		return fmt.Errorf("delete user: %w", err)
 	}
 	return nil
@@ -109,7 +109,7 @@ func (a *Accounts) update(ctx context.Context, name string, change func(store.Us
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	if _, err := a.users.UpdateUser(ctx, u.ID, change); err != nil {
+	if _, _, err := a.users.UpdateUser(ctx, u.ID, change); err != nil {
 		return fmt.Errorf("change user: %w", err)
 	}
 	return nil

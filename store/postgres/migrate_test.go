@@ -234,7 +234,10 @@ func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
 		t.Errorf("ready: got %v", err)
 	}
 	has, err := postgres.Migrations(t.Context(), url)
-	if err != nil || len(has) != 4 || has[2].Applied || has[3].Version != 99999 || has[3].Name != "" {
+	if err != nil || len(has) < 4 {
+		t.Fatalf("got %+v, %v", has, err)
+	}
+	if last := has[len(has)-1]; has[2].Applied || last.Version != 99999 || last.Name != "" {
 		t.Errorf("got %+v, %v", has, err)
 	}
 }

@@ -40,11 +40,14 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 		"UserByName": func(ctx context.Context) error { _, err := s.UserByName(ctx, "x"); return err },
 		"Users":      func(ctx context.Context) error { _, err := s.Users(ctx, 0, 10); return err },
 		"UpdateUser": func(ctx context.Context) error {
-			_, err := s.UpdateUser(ctx, 1, func(u store.User) (store.User, error) { return u, nil })
+			_, _, err := s.UpdateUser(ctx, 1, func(u store.User) (store.User, error) { return u, nil })
 			return err
 		},
 		"ReplacePasswordHash": func(ctx context.Context) error { return s.ReplacePasswordHash(ctx, 1, "a", "b") },
-		"DeleteUser":          func(ctx context.Context) error { return s.DeleteUser(ctx, 1) },
+		"DeleteUser": func(ctx context.Context) error {
+			_, err := s.DeleteUser(ctx, 1)
+			return err
+		},
 		"CreateSession": func(ctx context.Context) error {
 			_, err := s.CreateSession(ctx, store.Session{}, 0)
 			return err

@@ -228,7 +228,10 @@ func TestADatabaseOfANewerProgram(t *testing.T) {
 		}
 	}
 	has, err := sqlite.Migrations(t.Context(), url)
-	if err != nil || len(has) != 4 || has[3].Version != 99 || !has[3].Applied || has[3].Name != "" {
+	if err != nil || len(has) == 0 {
+		t.Fatalf("migrations: %+v, %v", has, err)
+	}
+	if last := has[len(has)-1]; last.Version != 99 || !last.Applied || last.Name != "" {
 		t.Errorf("migrations: %+v, %v", has, err)
 	}
 }
@@ -238,9 +241,9 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	url := migratedURL(t)
 	s := open(t, url)
 	conn := beside(t, url)
-	execute(t, conn, `DROP TABLE clientes`)
-	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 3`)
-	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00003_clientes.sql") {
+	execute(t, conn, `DROP TABLE audit`)
+	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 14`)
+	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00014_audit.sql") {
 		t.Errorf("ready: %v", err)
 	}
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
@@ -274,7 +277,7 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := s.DeleteUser(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.DeleteUser(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("delete: %v", err)
 	}
 	if got, err := s.Cliente(t.Context(), ana.ID); err != nil || got != ana {

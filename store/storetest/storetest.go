@@ -62,6 +62,10 @@ func contract() []group {
 		{"clientes", clienteChecks()},
 		{"users", userChecks()},
 		{"sessions", sessionChecks()},
+		{"attempts", attemptChecks()},
+		{"mails", mailChecks()},
+		{"addresses", addressChecks()},
+		{"audit", auditChecks()},
 		{"engine", engineChecks()},
 	}
 }
