@@ -19,18 +19,13 @@ func NewAccounts(users store.Users, gate *Gate) *Accounts {
 }
 
 // Add makes a user. Either password is the new user's, or it is empty and u.PasswordHash a hash brought from
-// elsewhere: Argon2id in PHC form, or bcrypt of a cost up to 14. It gives a *store.InvalidError that lists
-// every field at fault, or a *store.ConflictError.
+// elsewhere, of a kind that parseHash reads. It gives a *store.InvalidError that lists every field at fault, or
+// a *store.ConflictError.
 func (a *Accounts) Add(ctx context.Context, u store.User, password string) (store.User, error) {
 	u, err := u.Validate()
 	if password == "" && u.PasswordHash != "" {
-		if !knownHash(u.PasswordHash) {
-			err = store.JoinInvalid(err, &store.InvalidError{Fields: []store.FieldError{{
-				Field:   "password_hash",
-				Code:    "unknown_hash",
-				Message: "The hash is neither Argon2id in PHC form nor bcrypt ($2a$, $2b$, $2y$) of a cost up to 14.",
-			}}})
-		}
+		_, fault := parseHash(u.PasswordHash)
+		err = store.JoinInvalid(err, fault)
 	} else {
 		err = store.JoinInvalid(err, checkNewPassword(password))
 	}
