@@ -19,7 +19,7 @@ func attemptChecks() []check {
 		{"the error of a change comes back as it is and nothing is written", attemptsChangeError},
 		{"a panic in a change reaches the caller and others may count", attemptsPanic},
 		{"of a hundred at once no more pass than may", attemptsLimit},
-		{"many who count on the same keys in any order never wait for each other, and lose no count", attemptsOrder},
+		{"many who count on the same keys in any order lose no count", attemptsOrder},
 		{"reserving and giving back at once leaves nothing", attemptsGivenBack},
 		{"attempts are removed when they may be forgotten", attemptsRemoved},
 		{"removing beside counting loses no count", attemptsRemovedBeside},

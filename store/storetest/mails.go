@@ -13,6 +13,7 @@ func mailChecks() []check {
 	return []check{
 		{"a mail comes back as it was queued, with the user's generation of links", mailKept},
 		{"a mail to a user who is gone is left out", mailNobody},
+		{"a mail or login that races the deletion of its user is left out or goes with them", mailDeleteRace},
 		{"mails are given when they are due, those longest due first", mailDue},
 		{"a mail that was claimed is given again only when the lease is over", mailLease},
 		{"a mail that could not be sent waits longer each time, and is dropped in the end", mailRetry},
@@ -92,6 +93,36 @@ func mailNobody(t *testing.T, f *fixture) {
 	}
 	if got := f.claim(t, f, 10); len(got) != 1 || got[0].UserID != ana.ID {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func mailDeleteRace(t *testing.T, f *fixture) {
+	stores := []store.Store{f, f.another(t)}
+	for round := range 30 {
+		u := f.user(t, fmt.Sprint("user", round), store.Viewer)
+		racers := []func(){func() {
+			if _, err := stores[round%2].DeleteUser(t.Context(), u.ID); err != nil {
+				t.Error(err)
+			}
+		}}
+		for i := range 3 {
+			racers = append(racers, func() {
+				if err := stores[i%2].QueueMails(t.Context(), store.Mail{UserID: u.ID}); err != nil {
+					t.Errorf("queue: %v", err)
+				}
+			}, func() {
+				if _, err := stores[i%2].SeeAddress(t.Context(), u.ID, "a"); err != nil {
+					wantErr(t, err, store.ErrNotFound)
+				}
+			})
+		}
+		atOnce(racers...)
+	}
+	if got := f.claim(t, f, 1000); len(got) != 0 {
+		t.Errorf("left %+v", got)
+	}
+	if n, err := f.DeleteAddresses(t.Context(), f.now().Add(time.Hour), 1000); err != nil || n != 0 {
+		t.Errorf("%d addresses were left, %v", n, err)
 	}
 }
 
@@ -226,47 +257,46 @@ func mailSent(t *testing.T, f *fixture) {
 }
 
 func mailClaimRace(t *testing.T, f *fixture) {
-	const mails, claimers = 60, 8
+	const rounds, mails, claimers, limit = 10, 12, 8, 3
 	stores := []store.Store{f, f.another(t)}
 	ana := f.user(t, "ana", store.Viewer)
-	queue := make([]store.Mail, mails)
-	for i := range queue {
-		queue[i] = store.Mail{UserID: ana.ID, Kind: store.MailReset}
-	}
-	if err := f.QueueMails(t.Context(), queue...); err != nil {
-		t.Fatal(err)
-	}
-	var mu sync.Mutex
-	given := map[int64]int{}
-	claim := func(st store.Store) int {
-		got, err := st.ClaimMails(t.Context(), time.Minute, 7)
-		if err != nil || len(got) > 7 {
-			t.Errorf("got %+v, %v", got, err)
+	for round := range rounds {
+		queue := make([]store.Mail, mails)
+		for i := range queue {
+			queue[i].UserID = ana.ID
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		for _, m := range got {
-			given[m.ID]++
+		if err := f.QueueMails(t.Context(), queue...); err != nil {
+			t.Fatal(err)
 		}
-		return len(got)
-	}
-	var work []func()
-	for i := range claimers {
-		work = append(work, func() {
-			for claim(stores[i%2]) > 0 {
+		var mu sync.Mutex
+		given := map[int64]int{}
+		claim := func(st store.Store) int {
+			got, err := st.ClaimMails(t.Context(), time.Minute, limit)
+			if err != nil || len(got) > limit {
+				t.Errorf("got %+v, %v", got, err)
 			}
-		})
-	}
-	atOnce(work...)
-	for claim(f) > 0 { // what one passed over who saw others at all that was left
-	}
-	for id, n := range given {
-		if n != 1 {
-			t.Errorf("mail %d was given %d times", id, n)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, m := range got {
+				given[m.ID]++
+			}
+			return len(got)
 		}
-	}
-	if len(given) != mails {
-		t.Errorf("%d of %d mails were given", len(given), mails)
+		var work []func()
+		for i := range claimers {
+			work = append(work, func() { claim(stores[i%2]) })
+		}
+		atOnce(work...)
+		for claim(f) > 0 { // one may have passed over what another did not get to in the end
+		}
+		for id, n := range given {
+			if n != 1 {
+				t.Errorf("round %d: mail %d was given %d times", round, id, n)
+			}
+		}
+		if len(given) != mails {
+			t.Errorf("round %d: %d of %d mails were given", round, len(given), mails)
+		}
 	}
 }
 
