@@ -353,7 +353,8 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 		}
 		processes.Wait()
 		has, err := sqlite.Migrations(t.Context(), url)
-		if err != nil || len(has) != 3 {
+		lacking := func(m store.Migration) bool { return !m.Applied }
+		if err != nil || len(has) == 0 || slices.ContainsFunc(has, lacking) {
 			t.Errorf("migrations: %+v, %v", has, err)
 		}
 	}
