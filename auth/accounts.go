@@ -23,19 +23,14 @@ func NewAccounts(users store.Users, gate *Gate) *Accounts {
 // a *store.ConflictError.
 func (a *Accounts) Add(ctx context.Context, u store.User, password string) (store.User, error) {
 	u, err := u.Validate()
+	var fault error
 	if password == "" && u.PasswordHash != "" {
-		_, fault := parseHash(u.PasswordHash)
-		err = store.JoinInvalid(err, fault)
+		_, fault = parseHash(u.PasswordHash)
 	} else {
-		err = store.JoinInvalid(err, checkNewPassword(password))
+		u.PasswordHash, fault = a.newHash(ctx, u, password)
 	}
-	if err != nil {
+	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
-	}
-	if password != "" {
-		if u.PasswordHash, err = a.hash(ctx, password); err != nil {
-			return store.User{}, err
-		}
 	}
 	u, err = a.users.CreateUser(ctx, u)
 	if err != nil {
@@ -47,10 +42,11 @@ func (a *Accounts) Add(ctx context.Context, u store.User, password string) (stor
 // SetPassword gives the user of that name another password and ends all their sessions. It gives
 // store.ErrNotFound or a *store.InvalidError.
 func (a *Accounts) SetPassword(ctx context.Context, name, password string) error {
-	if err := checkNewPassword(password); err != nil {
-		return err
+	u, err := a.users.UserByName(ctx, name)
+	if err != nil {
+		return fmt.Errorf("look up user: %w", err)
 	}
-	hash, err := a.hash(ctx, password)
+	hash, err := a.newHash(ctx, u, password)
 	if err != nil {
 		return err
 	}
@@ -110,7 +106,19 @@ func (a *Accounts) update(ctx context.Context, name string, change func(store.Us
 	return nil
 }
 
-func (a *Accounts) hash(ctx context.Context, password string) (hash string, err error) {
-	err = a.gate.Do(ctx, func() { hash = hashPassword(password) })
+// newHash gives the hash of a new password of the user, of whom the name and the emails are looked at. It gives a
+// *store.InvalidError on "password" if they may not take it, or ErrOverloaded.
+func (a *Accounts) newHash(ctx context.Context, u store.User, password string) (hash string, err error) {
+	if err := checkNewPassword(password); err != nil {
+		return "", err
+	}
+	err = a.gate.Do(ctx, func() {
+		if !guessable(password, u) {
+			hash = hashPassword(password)
+		}
+	})
+	if err == nil && hash == "" {
+		err = tooGuessable()
+	}
 	return hash, err
 }

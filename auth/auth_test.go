@@ -120,7 +120,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, e engine, url string)) {
 	}
 }
 
-const password = "correct horse"
+const password = "correct horse battery"
 
 func (p *process) login(t testing.TB, name string) string {
 	t.Helper()
@@ -167,7 +167,7 @@ func TestLoginAndWhoIsAsking(t *testing.T) {
 			t.Errorf("session %+v", s)
 		}
 		for name, r := range map[string]LoginRequest{
-			"a wrong password": {User: "ana", Password: "Correct horse"},
+			"a wrong password": {User: "ana", Password: "Correct horse battery"},
 			"no password":      {User: "ana"},
 			"nobody":           {User: "bia", Password: password},
 			"no name at all":   {User: "\x00", Password: password},
@@ -190,7 +190,7 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 		}{
 			{"logout", func(_, token string) error { return a.Logout(t.Context(), token) }, true},
 			{"disabling", func(name, _ string) error { return a.accounts.Disable(t.Context(), name) }, false},
-			{"another password", func(name, _ string) error { return a.accounts.SetPassword(t.Context(), name, "another one") }, false},
+			{"another password", func(name, _ string) error { return a.accounts.SetPassword(t.Context(), name, "another horse battery") }, false},
 			{"another role", func(name, _ string) error { return a.accounts.SetRole(t.Context(), name, store.Admin) }, false},
 			{"deleting", func(name, _ string) error { return a.accounts.Delete(t.Context(), name) }, false},
 		} {
@@ -355,6 +355,22 @@ func TestAccounts(t *testing.T) {
 		}
 		if err := a.SetPassword(ctx, "ana", "short"); !errors.As(err, &invalid) {
 			t.Errorf("a short password gives %v", err)
+		}
+		for name, err := range map[string]error{
+			"another's name": a.SetPassword(ctx, "ana", "zoltrix99"), "a good one": a.SetPassword(ctx, "ana", password),
+		} {
+			if err != nil {
+				t.Errorf("%s as a password gives %v", name, err)
+			}
+		}
+		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, "zoltrix99")
+		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" || invalid.Fields[0].Code != "too_guessable" {
+			t.Errorf("the own email as the first password gives %v", err)
+		}
+		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, password)
+		must(t, err)
+		if err := a.SetPassword(ctx, "bia", "zoltrix99"); !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
+			t.Errorf("the own email as another password gives %v", err)
 		}
 		must(t, a.SetRole(ctx, "Ana", store.Admin))
 		for name, err := range map[string]error{

@@ -39,7 +39,7 @@ func rooms() []room {
 		{
 			path:      "auth",
 			ours:      []string{"store"},
-			libraries: []string{"github.com/golang-jwt", "golang.org/x/crypto"},
+			libraries: []string{"github.com/golang-jwt", "golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go"},
 			tests:     engines,
 		},
 		{path: "store"},
@@ -180,6 +180,7 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		{"auth/a_test.go", "clientes/api", true},
 		{"auth/a.go", "github.com/gin-gonic/gin", true},
 		{"auth/a.go", "github.com/joho/godotenv", true},
+		{"api/a.go", "github.com/ccojocar/zxcvbn-go/scoring", true},
 		{"store/a.go", "clientes/auth", true},
 		{"store/a.go", "golang.org/x/text/cases", false},
 		{"store/a.go", "github.com/google/uuid", true},
