@@ -143,7 +143,8 @@ func TestConfig(t *testing.T) {
 		".env":   "SECRET_FILE=secret\nHOST=0.0.0.0\nSECRET_PREVIOUS='" + otherSecret + "'\n",
 		"secret": goodSecret + "\n",
 	})
-	r := call(t, map[string]string{"PORT": "3001", "DATABASE_URL": "postgres://u:hunter2@h/d"}, "", "config")
+	r := call(t, map[string]string{"PORT": "3001", "DATABASE_URL": "postgres://u:hunter2@h/d",
+		"SMTP_URL": "smtp://u:hunter2@h", "MAIL_FROM": "Clientes <c@example.com>"}, "", "config")
 	want := `SETTING           VALUE                         FROM
 SECRET            (hidden)                      file secret
 SECRET_PREVIOUS   (hidden)                      .env
@@ -156,7 +157,10 @@ SESSION_MAX       720h                          default
 ISSUER            clientes                      default
 AUDIENCE          clientes                      default
 REFRESH_GRACE     30s                           default
+SIGNUP            closed                        default
 PUBLIC_URL        http://0.0.0.0:3001           default
+SMTP_URL          smtp://***:***@h:587          environment
+MAIL_FROM         Clientes <c@example.com>      environment
 CORS_ORIGINS      (none)                        default
 TRUSTED_PROXIES   (none)                        default
 REQUIRE_IF_MATCH  false                         default
