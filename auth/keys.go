@@ -31,6 +31,7 @@ type key struct {
 	id      string // the kid: says which secret, and nothing about it
 	secret  []byte
 	refresh []byte // derived from it, see refresh.go
+	link    []byte // derived from it, see link.go
 }
 
 func newKey(secret string) (key, error) {
@@ -45,7 +46,11 @@ func newKey(secret string) (key, error) {
 	if err != nil {
 		return key{}, fmt.Errorf("derive key of refresh tokens: %w", err)
 	}
-	return key{id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh}, nil
+	link, err := deriveLinkKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of links: %w", err)
+	}
+	return key{id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh, link: link}, nil
 }
 
 // signed says whether mac is HMAC-SHA-256 of text under k.
