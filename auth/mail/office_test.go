@@ -32,8 +32,7 @@ type office struct {
 	server   *smtp.Server
 	mu       sync.Mutex
 	taken    []delivery
-	greeted  int
-	refusals []string // users and passwords that it did not take
+	refusals []string
 }
 
 type delivery struct {
@@ -58,9 +57,6 @@ func (o *office) open(t *testing.T) {
 	}
 	o.addr = listener.Addr().String()
 	o.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.greeted++
 		_, secured := c.TLSConnectionState()
 		return &session{o: o, d: delivery{helo: c.Hostname(), tls: secured}}, nil
 	}))
@@ -100,6 +96,13 @@ func (o *office) deliveries() []delivery {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]delivery(nil), o.taken...)
+}
+
+// refused are the users and passwords that it did not take.
+func (o *office) refused() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.refusals...)
 }
 
 type session struct {

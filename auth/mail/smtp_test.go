@@ -35,7 +35,7 @@ func TestSend(t *testing.T) {
 		{"STARTTLS and PLAIN", &office{mechanisms: []string{"PLAIN"}}, true},
 		{"STARTTLS and LOGIN", &office{mechanisms: []string{"LOGIN"}}, true},
 		{"implicit TLS", &office{implicitTLS: true}, false},
-		{"implicit TLS and PLAIN", &office{implicitTLS: true, mechanisms: []string{"PLAIN", "LOGIN"}}, true},
+		{"implicit TLS and PLAIN", &office{implicitTLS: true, mechanisms: []string{"PLAIN"}}, true},
 		{"implicit TLS and LOGIN", &office{implicitTLS: true, mechanisms: []string{"LOGIN"}}, true},
 		{"a relay on this machine", &office{noTLS: true}, false},
 		{"a relay on this machine whose certificate nobody knows", &office{certificate: certificate(t, "192.0.2.1")}, false},
@@ -192,6 +192,15 @@ func TestNothingOfAUsersBecomesMoreThanText(t *testing.T) {
 	}
 }
 
+// The program of a login may be called anything by whoever knows the password: the user is led nowhere by it.
+func TestTheNameOfAProgramIsNoLink(t *testing.T) {
+	m := whole(NewAddress)
+	m.UserAgent = "call https://evil.example/ or help@evil.example"
+	if got := deliver(t, m); !strings.Contains(got.text, "\n\nProgram: call https: //evil. example/ or help@evil. example\n\n") {
+		t.Errorf("%s", got.text)
+	}
+}
+
 // tags are the names of the elements of a page, in their order.
 func tags(html string) []string {
 	var names []string
@@ -308,10 +317,8 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 			if err == nil || errors.Is(err, ErrUndeliverable) || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %s", err, test.want)
 			}
-			test.office.mu.Lock()
-			defer test.office.mu.Unlock()
-			if len(test.office.taken)+len(test.office.refusals) > 0 {
-				t.Errorf("it got %+v, %q", test.office.taken, test.office.refusals)
+			if taken, refused := test.office.deliveries(), test.office.refused(); len(taken)+len(refused) > 0 {
+				t.Errorf("it got %+v, %q", taken, refused)
 			}
 		})
 	}
@@ -327,8 +334,8 @@ func TestAWrongPasswordIsForTheOperatorToMend(t *testing.T) {
 		if err == nil || errors.Is(err, ErrUndeliverable) || strings.Contains(err.Error(), "wrong-password") {
 			t.Errorf("%v", err)
 		}
-		if want := []string{user + ":wrong-password"}; !slices.Equal(o.refusals, want) {
-			t.Errorf("tried %q", o.refusals)
+		if got := o.refused(); !slices.Equal(got, []string{user + ":wrong-password"}) {
+			t.Errorf("tried %q", got)
 		}
 	}
 	o := &office{}
