@@ -107,6 +107,15 @@ type Users interface {
 	// while a token may name them; it gives those that it ended. What the audit has of the account stays, and
 	// the events are added in the same step, as events of this user. ErrNotFound, or ErrLastAdmin.
 	DeleteUser(ctx context.Context, id int64, events ...Event) ([]Ended, error)
+
+	// CreateUsers is CreateUser for many: it keeps all of them, in their order, or none. Names and emails that two of
+	// them or one of them and another user have are a *RowsError that counts them from 1. It may take a minute; on
+	// SQLite other writers wait meanwhile, or give up with ErrUnavailable.
+	CreateUsers(ctx context.Context, users []User, tell ...Tell) ([]User, error)
+
+	// CheckUsers gives the *RowsError that CreateUsers would, and changes nothing. It looks at names and emails
+	// alone, and not at those that are "".
+	CheckUsers(ctx context.Context, users []User) error
 }
 
 // Tell says what is kept beside the change of a user, so that neither comes without the other. It is handed
@@ -210,4 +219,31 @@ func ValidUserName(s string) bool {
 		}
 	}
 	return true
+}
+
+// TakenUsers gives a *RowsError of the users that have a name or an email of an earlier one, or one of those given as
+// NameKey and EmailKey, to which it adds their own.
+func TakenUsers(users []User, names, emails map[string]bool) error {
+	var faults RowsError
+	for i, u := range users {
+		row := int64(i + 1)
+		if key := NameKey(u.Name); key != "" {
+			if names[key] {
+				faults.Add(row, TakenName())
+			}
+			names[key] = true
+		}
+		if key := EmailKey(u.Email); key != "" {
+			if emails[key] {
+				faults.Add(row, TakenEmail())
+			}
+			emails[key] = true
+		}
+	}
+	return faults.Err()
+}
+
+// TakenName is the fault of a row with a name that an earlier row or another user has.
+func TakenName() FieldError {
+	return FieldError{Field: "user", Code: "taken", Message: "Another user has this name."}
 }

@@ -30,6 +30,13 @@ import (
 // this long waits in a queue that no client will sit out, and would only make it longer.
 const patience = 5 * time.Second
 
+// longPatience is how long a call may take that can have to look at every record, and importPatience one that writes
+// hundreds of thousands. Both wait for a connection no longer than others.
+const (
+	longPatience   = 30 * time.Second
+	importPatience = time.Hour
+)
+
 // connectPatience is how long an attempt to connect may take where the URL does not say (connect_timeout). Attempts
 // that began while the network was silent hold places in the pool, and so put off the end of the outage.
 const connectPatience = time.Second
@@ -151,13 +158,19 @@ func parse(databaseURL string) (*pgxpool.Config, error) {
 
 // call lends a connection to do, for patience at most, and takes it back without any open transaction. If
 // the server ended the transaction in favour of another, do is called again.
-func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, store.ErrUnavailable)
+func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	return callFor(ctx, s, patience, do)
+}
+
+// callFor is call with another patience, of which patience at most is for waiting for a connection.
+func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
+	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, store.ErrUnavailable)
 	defer cancel()
 	defer s.distrust(ctx)
-	conn, err := s.pool.Acquire(ctx)
+	conn, err := s.acquire(ctx, min(limit, patience))
 	if err != nil {
-		return v, connectError(ctx, err)
+		return v, err
 	}
 	defer conn.Release()
 	for try := 1; ; try++ {
@@ -170,6 +183,18 @@ func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Co
 			return none, err
 		}
 	}
+}
+
+// acquire waits for a connection.
+func (s *Store) acquire(ctx context.Context, limit time.Duration) (*pgxpool.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, store.ErrUnavailable)
+	defer cancel()
+	defer s.distrust(ctx)
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, connectError(ctx, err)
+	}
+	return conn, nil
 }
 
 // distrust drops the pool's idle connections when a call that has come to its end got no answer in time, and not for
@@ -287,7 +312,7 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	case code == "23505" && (constraint == "users_email_key" || constraint == "clientes_email_key"):
 		return &store.ConflictError{Field: "email"}
 	case errors.Is(context.Cause(ctx), store.ErrUnavailable):
-		return fmt.Errorf("%w: no answer in %s: %w", store.ErrUnavailable, patience, err)
+		return fmt.Errorf("%w: no answer in time: %w", store.ErrUnavailable, err)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isUnavailable(code) || conn != nil && conn.IsClosed():

@@ -23,20 +23,8 @@ func toUser(u *store.User) []any {
 // CreateUser keeps the promise of store.Users.
 func (s *Store) CreateUser(ctx context.Context, u store.User, tell ...store.Tell) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
-		u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
-		u.CreatedAt = store.Instant(s.now())
-		u.UpdatedAt = u.CreatedAt
 		insert := begin()
-		insert.Queue(`
-			INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
-				mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
-				generation, link_generation, mark_generation, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
-			RETURNING id`,
-			u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
-			u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
-			u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID) })
+		s.queueNewUser(insert, &u)
 		if err := send(ctx, conn, insert); err != nil {
 			return store.User{}, fmt.Errorf("insert user: %w", err)
 		}
@@ -230,6 +218,23 @@ func queueUser(b *pgx.Batch, u store.User) {
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
 		u.Generation, u.LinkGeneration, u.MarkGeneration, u.UpdatedAt,
 		u.ID)
+}
+
+// queueNewUser queues the writing of a new user, who has an ID when that is done.
+func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
+	u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
+	u.CreatedAt = store.Instant(s.now())
+	u.UpdatedAt = u.CreatedAt
+	b.Queue(`
+		INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
+			mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
+			generation, link_generation, mark_generation, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		RETURNING id`,
+		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
+		u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID) })
 }
 
 // queueTrail queues the writing of what is told of a change.

@@ -41,28 +41,7 @@ func scanUser(stmt *sqlite.Stmt) store.User {
 // CreateUser keeps the promise of store.Users.
 func (s *Store) CreateUser(ctx context.Context, u store.User, tell ...store.Tell) (store.User, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
-		u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
-		u.CreatedAt = store.Instant(s.now())
-		u.UpdatedAt = u.CreatedAt
-		err := exec(conn, `
-			INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
-				mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
-				generation, link_generation, mark_generation, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
-			u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
-			u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt)
-		switch {
-		case isConflict(err):
-			return store.User{}, userConflict(conn, u)
-		case err != nil:
-			return store.User{}, fmt.Errorf("insert user: %w", err)
-		}
-		u.ID = conn.LastInsertRowID()
-		if err := s.keepTrail(conn, store.Told(store.User{}, u, tell)); err != nil {
-			return store.User{}, err
-		}
-		return u, nil
+		return s.insertUser(conn, u, tell)
 	})
 }
 
@@ -213,6 +192,32 @@ func userByName(conn *sqlite.Conn, name string) (store.User, error) {
 		FROM users
 		WHERE name_key = ?`,
 		store.NameKey(name))
+}
+
+// insertUser writes a new user and what is told of it.
+func (s *Store) insertUser(conn *sqlite.Conn, u store.User, tell []store.Tell) (store.User, error) {
+	u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
+	u.CreatedAt = store.Instant(s.now())
+	u.UpdatedAt = u.CreatedAt
+	err := exec(conn, `
+		INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
+			mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
+			generation, link_generation, mark_generation, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
+		u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt)
+	switch {
+	case isConflict(err):
+		return store.User{}, userConflict(conn, u)
+	case err != nil:
+		return store.User{}, fmt.Errorf("insert user: %w", err)
+	}
+	u.ID = conn.LastInsertRowID()
+	if err := s.keepTrail(conn, store.Told(store.User{}, u, tell)); err != nil {
+		return store.User{}, err
+	}
+	return u, nil
 }
 
 // updateUser writes what became of a user, and ends the sessions if that is of it.

@@ -61,6 +61,7 @@ func contract() []group {
 	return []group{
 		{"clientes", clienteChecks()},
 		{"users", userChecks()},
+		{"user imports", userImportChecks()},
 		{"sessions", sessionChecks()},
 		{"attempts", attemptChecks()},
 		{"mails", mailChecks()},
