@@ -32,6 +32,10 @@ type key struct {
 	secret  []byte
 	refresh []byte // derived from it, see refresh.go
 	link    []byte // derived from it, see link.go
+	cursor  []byte // derived from it, see cursor.go
+	attempt []byte // derived from it, see attempt.go
+	device  []byte // derived from it, see device.go
+	seal    []byte // derived from it, see mfa.go
 }
 
 func newKey(secret string) (key, error) {
@@ -50,7 +54,26 @@ func newKey(secret string) (key, error) {
 	if err != nil {
 		return key{}, fmt.Errorf("derive key of links: %w", err)
 	}
-	return key{id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh, link: link}, nil
+	cursor, err := deriveCursorKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of cursors: %w", err)
+	}
+	attempt, err := deriveAttemptKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of attempts: %w", err)
+	}
+	device, err := deriveDeviceKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of marks of devices: %w", err)
+	}
+	seal, err := deriveSealKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of second factors: %w", err)
+	}
+	return key{
+		id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh, link: link,
+		cursor: cursor, attempt: attempt, device: device, seal: seal,
+	}, nil
 }
 
 // signed says whether mac is HMAC-SHA-256 of text under k.
