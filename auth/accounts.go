@@ -3,39 +3,54 @@ package auth
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"clientes/store"
 )
 
-// Accounts makes and changes users.
+// Accounts makes and changes users by their names, as whoever has the database does.
 type Accounts struct {
 	users store.Users
 	gate  *Gate
+	ended func([]store.Ended) // is told which sessions a change has ended
+	log   *slog.Logger
 }
 
-// NewAccounts keeps users in that store and hashes their passwords at that gate.
+// NewAccounts keeps users in that store and hashes their passwords at that gate. Servers on the same database learn by
+// themselves which sessions end.
 func NewAccounts(users store.Users, gate *Gate) *Accounts {
-	return &Accounts{users: users, gate: gate}
+	return &Accounts{users: users, gate: gate, ended: func([]store.Ended) {}, log: slog.New(slog.DiscardHandler)}
 }
 
 // Add makes a user. Either password is the new user's, or it is empty and u.PasswordHash a hash brought from
 // elsewhere, of a kind that parseHash reads. It gives a *store.InvalidError that lists every field at fault, or
 // a *store.ConflictError.
 func (a *Accounts) Add(ctx context.Context, u store.User, password string) (store.User, error) {
-	u, err := u.Validate()
-	var fault error
 	if password == "" && u.PasswordHash != "" {
-		_, fault = parseHash(u.PasswordHash)
-	} else {
-		u.PasswordHash, fault = a.newHash(ctx, u, password)
+		_, fault := parseHash(u.PasswordHash)
+		return a.create(ctx, changing(ctx), u, fault)
 	}
+	return a.add(ctx, changing(ctx), u, password)
+}
+
+// add makes a user who has a password.
+func (a *Accounts) add(ctx context.Context, how change, u store.User, password string) (store.User, error) {
+	var fault error
+	u.PasswordHash, fault = a.newHash(ctx, u, password)
+	return a.create(ctx, how, u, fault)
+}
+
+// create makes a user unless their password has a fault, or another field.
+func (a *Accounts) create(ctx context.Context, how change, u store.User, fault error) (store.User, error) {
+	u, err := u.Validate()
 	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
 	}
-	u, err = a.users.CreateUser(ctx, u)
+	u, err = a.users.CreateUser(ctx, u, how.tell)
 	if err != nil {
 		return store.User{}, fmt.Errorf("add user: %w", err)
 	}
+	how.log(a.log)
 	return u, nil
 }
 
@@ -89,22 +104,44 @@ func (a *Accounts) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	if _, err := a.users.DeleteUser(ctx, u.ID); err != nil {
-		return fmt.Errorf("delete user: %w", err)
-	}
-	return nil
+	return a.delete(ctx, u.ID)
 }
 
-func (a *Accounts) update(ctx context.Context, name string, change func(store.User) (store.User, error)) error {
+func (a *Accounts) update(ctx context.Context, name string, edit func(store.User) (store.User, error)) error {
 	u, err := a.users.UserByName(ctx, name)
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	if _, _, err := a.users.UpdateUser(ctx, u.ID, change); err != nil {
-		return fmt.Errorf("change user: %w", err)
+	_, err = a.change(ctx, changing(ctx), u.ID, edit)
+	return err
+}
+
+// change is the one way in which a user is changed: who has to be told is told, and the sessions that end have ended
+// when it returns.
+func (a *Accounts) change(ctx context.Context, how change, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
+	u, ended, err := a.users.UpdateUser(ctx, id, edit, how.tell)
+	if err != nil {
+		return store.User{}, fmt.Errorf("change user: %w", err)
 	}
+	a.ended(ended)
+	how.log(a.log)
+	return u, nil
+}
+
+func (a *Accounts) delete(ctx context.Context, id int64) error {
+	event := newEvent(ctx, store.EventUserDeleted, id, "")
+	ended, err := a.users.DeleteUser(ctx, id, event)
+	if err != nil {
+		return fmt.Errorf("delete user: %w", err)
+	}
+	a.ended(ended)
+	logEvents(a.log, []store.Event{event})
 	return nil
 }
+
+// CheckNewPassword says what is plainly wrong with a new password, as a *store.InvalidError on "password", for who wants to
+// tell of it beside other faults. That it is easy to guess is seen only when it is to be set.
+func CheckNewPassword(password string) error { return checkNewPassword(password) }
 
 // newHash gives the hash of a new password of the user, of whom the name and the emails are looked at. It gives a
 // *store.InvalidError on "password" if they may not take it, or ErrOverloaded.

@@ -50,7 +50,7 @@ var (
 	addressLimit = limit{free: 50, window: 15 * time.Minute, slowed: true}
 	marksLimit   = limit{free: 50, window: 24 * time.Hour, refuse: errMarksUsed} // of all devices of a user together
 	codesLimit   = limit{free: 20, window: 24 * time.Hour}                       // wrong codes of a second factor
-	mailsLimit   = limit{free: 3, window: time.Hour}                             // links to set another password, to one user
+	mailsLimit   = limit{free: 3, window: time.Hour, inARow: true}               // links that anybody may have sent to a user
 )
 
 const (
