@@ -151,7 +151,7 @@ func (f *fixture) logLine(requestID string) string {
 	f.t.Helper()
 	var lines []string
 	for l := range strings.Lines(f.log.String()) {
-		if strings.Contains(l, `"request_id":"`+requestID+`"`) {
+		if strings.Contains(l, `"msg":"request"`) && strings.Contains(l, `"request_id":"`+requestID+`"`) {
 			lines = append(lines, l)
 		}
 	}

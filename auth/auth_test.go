@@ -124,9 +124,14 @@ const password = "correct horse battery"
 
 func (p *process) login(t testing.TB, name string) string {
 	t.Helper()
-	g, err := p.Login(t.Context(), LoginRequest{User: name, Password: password, IP: "127.0.0.1", UserAgent: "test"})
+	g, err := p.Login(from(t.Context(), "127.0.0.1"), LoginRequest{User: name, Password: password})
 	must(t, err)
 	return g.Token
+}
+
+// from gives a context whose requests come from an address.
+func from(ctx context.Context, ip string) context.Context {
+	return WithOrigin(ctx, Origin{IP: ip, UserAgent: "test", RequestID: "r1"})
 }
 
 // says gives what a process says of a token.
@@ -150,7 +155,7 @@ func TestLoginAndWhoIsAsking(t *testing.T) {
 		p := start(t, e, url)
 		u, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Role: store.Editor}, password)
 		must(t, err)
-		g, err := p.Login(t.Context(), LoginRequest{User: "ANA", Password: password, IP: "192.0.2.1", UserAgent: "test"})
+		g, err := p.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ANA", Password: password})
 		must(t, err)
 		if g.ExpiresIn != 5*time.Minute || g.User.ID != u.ID || g.User.Name != "Ana" {
 			t.Errorf("granted %v to %v", g.ExpiresIn, g.User.ID)
