@@ -77,6 +77,7 @@ func TestWrongUsage(t *testing.T) {
 		{"user", "clientes: give a command; `clientes user --help` lists them\n"},
 		{"user lst", "clientes: there is no command \"lst\"; did you mean `clientes user list`?\n"},
 		{"user add", "clientes: `clientes user add` takes NAME, but 0 were given"},
+		{"user import", "clientes: `clientes user import` takes FILE, but 0 were given"},
 		{"user role bob", "clientes: `clientes user role` takes NAME and ROLE, but 1 were given"},
 		{"user role bob boss", "clientes: there is no role \"boss\"; give viewer, editor or admin\n"},
 		{"user add bob --role boss --password-stdin", "clientes: there is no role \"boss\""},
@@ -126,7 +127,7 @@ func TestEveryCommandChecksTheConfiguration(t *testing.T) {
 	inFolder(t, map[string]string{".env": "PROT=1\n"})
 	vars := map[string]string{"PORT": "x", "LOG_LEVEL": "x"}
 	for _, args := range []string{
-		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin", "user list", "user passwd a",
+		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin", "user import x", "user list", "user passwd a",
 		"user role a admin", "user disable a", "user enable a", "user delete a", "token inspect x", "config", "healthcheck",
 	} {
 		r := call(t, vars, "", strings.Fields(args)...)

@@ -22,6 +22,7 @@ import (
 func (p *program) userCommand() *cobra.Command {
 	return p.group("user", "Add, list and change the accounts that can log in",
 		p.userAddCommand(),
+		p.userImportCommand(),
 		p.userListCommand(),
 		p.userPasswdCommand(),
 		p.userRoleCommand(),
