@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"hash/fnv"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -43,13 +44,19 @@ func newEvent(ctx context.Context, kind store.EventKind, userID int64, detail st
 	}
 }
 
-// strangersEvent is an event that strangers can cause at will. Those of one kind and user are one row a window; of what
-// is no user's, those of one kind and address: else whoever likes could fill the table.
+// nobodysRows is how many rows there are at most in one window of what strangers have done under names that are no user's.
+// Each address has one of them, so that some of the addresses can be seen: all would be as many as a stranger has.
+const nobodysRows = 16
+
+// strangersEvent is an event that strangers can cause at will. Those of one kind and user are one row a window; and those
+// of no user are few rows, whatever the names and addresses: else whoever likes could fill the table.
 func strangersEvent(ctx context.Context, kind store.EventKind, userID int64, detail string) store.Event {
 	e := newEvent(ctx, kind, userID, detail)
-	e.Key = string(kind) + " user " + strconv.FormatInt(userID, 10)
+	e.Key = string(kind) + " of " + strconv.FormatInt(userID, 10)
 	if userID == 0 {
-		e.Key = string(kind) + " from " + addressPrefix(e.IP)
+		h := fnv.New32a()
+		h.Write([]byte(addressPrefix(e.IP)))
+		e.Key = string(kind) + " of nobody " + strconv.FormatUint(uint64(h.Sum32()%nobodysRows), 10)
 	}
 	return e
 }

@@ -27,12 +27,16 @@ func engines() []engine {
 				must(t, sqlite.Migrate(t.Context(), url))
 				return url
 			},
-			func(ctx context.Context, url string) (store.Store, error) { return sqlite.Open(ctx, url, time.Now) },
+			func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
+				return sqlite.Open(ctx, url, now)
+			},
 		},
 		{
 			"postgres",
 			func(t testing.TB) string { return postgrestest.Migrated(t, postgres.Migrate) },
-			func(ctx context.Context, url string) (store.Store, error) { return postgres.Open(ctx, url, time.Now) },
+			func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
+				return postgres.Open(ctx, url, now)
+			},
 		},
 	}
 }
@@ -40,7 +44,7 @@ func engines() []engine {
 type engine struct {
 	name     string
 	migrated func(t testing.TB) string
-	open     func(ctx context.Context, url string) (store.Store, error)
+	open     func(ctx context.Context, url string, now func() time.Time) (store.Store, error)
 }
 
 func must(t testing.TB, err error) {
@@ -58,21 +62,24 @@ type process struct {
 	away     atomic.Bool // its store answers nothing
 }
 
-// start opens the database of url as a server does, changed by wrap if there is one.
-func start(t testing.TB, e engine, url string) *process {
+// start opens the database of url as a server does. Each change may alter the configuration, but for the store.
+func start(t testing.TB, e engine, url string, changes ...func(*Config)) *process {
 	t.Helper()
-	st, err := e.open(t.Context(), url)
-	must(t, err)
-	p := &process{store: st}
-	gate := NewGate(2, 64)
-	p.Auth, err = New(Config{
-		Store: switchedStore{st, &p.away}, Gate: gate,
-		Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+	cfg := Config{
+		Gate: NewGate(2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	st, err := e.open(t.Context(), url, cfg.Now)
 	must(t, err)
-	p.accounts = NewAccounts(st, gate)
+	p := &process{store: st}
+	cfg.Store = switchedStore{st, &p.away}
+	p.Auth, err = New(cfg)
+	must(t, err)
+	p.accounts = NewAccounts(st, cfg.Gate)
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() { p.Run(ctx) })
