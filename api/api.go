@@ -83,6 +83,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/sessions", viewers, nil, serve(s, 200, s.listSessions)},
 		{"DELETE", "/sessions/:id", viewers, nil, serve(s, 204, s.deleteSession)},
+
 		{"POST", "/signup", anybody, nil, serve(s, 201, s.signup)},
 		{"GET", "/me", viewers, nil, serve(s, 200, s.getMe)},
 		{"PATCH", "/me", viewers, nil, serve(s, 200, s.patchMe)},
