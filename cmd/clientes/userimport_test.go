@@ -94,9 +94,10 @@ func TestUserImportThatIsRefused(t *testing.T) {
 				"row 2, role: The role is viewer, editor or admin.\nrow 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
 		},
 		"other rows": {
-			csvHead + row("bob", "", "") + row("", "", "", ""),
+			csvHead + row("bob", "", "") + row("", "", "", "") + row("bob", "", "", bcryptHash, ""),
 			"row 1: The row has 3 columns, and the header 4.\nrow 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
-				"row 2, password_hash: A hash of the password is required.\nclientes: the file has 3 faults; nothing was imported\n",
+				"row 2, password_hash: A hash of the password is required.\nrow 3: The row has 5 columns, and the header 4.\n" +
+				"clientes: the file has 4 faults; nothing was imported\n",
 		},
 		"who is there already": {
 			csvHead + row("ana", "", "", bcryptHash) + row("BIA", "", "", bcryptHash) + row("bob", "Bia@Example.com", "", bcryptHash) + row("Ana", "", "", bcryptHash),
@@ -138,6 +139,25 @@ func TestUserImportThatIsRefused(t *testing.T) {
 	}
 	if after := call(t, nil, "", "user", "list").stdout; after != list {
 		t.Errorf("before\n%s\nafter\n%s", list, after)
+	}
+}
+
+// What the name says goes before what the file begins with.
+func TestTheFormatOfAUserFile(t *testing.T) {
+	const json, csv = `{"user": "ana", "password_hash": "x"}`, "user,password_hash\nana,x\n"
+	for name, c := range map[string]struct {
+		data string
+		good bool
+	}{
+		"a.csv": {csv, true}, "b.csv": {json, false}, "c.CSV": {json, false},
+		"a.ndjson": {json, true}, "b.ndjson": {csv, false}, "a.jsonl": {json, true}, "b.jsonl": {csv, false},
+		"a.txt": {csv, true}, "b.txt": {"\n\t " + json, true}, "-": {json, true}, "c.txt": {"[" + json + "]", false},
+	} {
+		for u, err := range userRows(name, []byte(c.data)) {
+			if (err == nil) != c.good || c.good && u.Name != "ana" {
+				t.Errorf("%s with %q gives %+v, %v", name, c.data, u, err)
+			}
+		}
 	}
 }
 
