@@ -34,7 +34,7 @@ func rooms() []room {
 			path:      "api",
 			ours:      []string{"auth", "store"},
 			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest"},
-			tests:     engines,
+			tests:     append([]string{"auth/mail"}, engines...),
 		},
 		{
 			path:      "auth",
