@@ -84,7 +84,7 @@ var replies = []struct {
 	{errVersionMismatch, reply{412, "version_mismatch", "The record has changed since; read it again."}},
 	{errPreconditionRequired, reply{428, "precondition_required", "Say which version you mean with If-Match: the ETag of the record."}},
 	{auth.ErrLinkInvalid, reply{422, "reset_invalid", "This link is not good, or not any more; ask for another."}},
-	{auth.ErrTooManyAttempts, reply{429, "too_many_attempts", "Too many attempts have failed; wait before the next one."}},
+	{auth.ErrTooManyAttempts, reply{429, "too_many_attempts", "Too many attempts have failed; wait before the next one."}}, // in more words by how long
 	{auth.ErrOverloaded, reply{503, "overloaded", "Too many logins at once; try again shortly."}},
 	{errTooManyBodies, reply{503, "overloaded", "Too many large bodies at once; try again shortly."}},
 	{errDraining, reply{503, "overloaded", "The server is stopping."}},
@@ -102,6 +102,13 @@ func retryAfter(err error) string {
 		return strconv.FormatInt(many.Seconds(), 10)
 	}
 	return "1"
+}
+
+func seconds(n int64) string {
+	if n == 1 {
+		return "a second"
+	}
+	return strconv.FormatInt(n, 10) + " seconds"
 }
 
 // maxFieldErrors is how many faults of one body are told.
@@ -128,6 +135,7 @@ func problemFor(err error) (int, problem) {
 		invalid  *store.InvalidError
 		conflict *store.ConflictError
 		request  *requestError
+		many     *auth.TooManyError
 	)
 	switch {
 	case errors.As(err, &invalid):
@@ -157,8 +165,11 @@ func problemFor(err error) (int, problem) {
 		}
 	}
 	p := problem{Message: r.message, Code: r.code}
-	if errors.As(err, &request) {
+	switch {
+	case errors.As(err, &request):
 		p.Message = request.message
+	case errors.As(err, &many):
+		p.Message = "Too many attempts have failed; wait " + seconds(many.Seconds()) + " before the next one."
 	}
 	if r.status == http.StatusUnauthorized || r.status == http.StatusTooManyRequests {
 		p.Auth = new(bool)
