@@ -119,7 +119,13 @@ func (a *Accounts) update(ctx context.Context, name string, edit func(store.User
 // change is the one way in which a user is changed: who has to be told is told, and the sessions that end have ended
 // when it returns.
 func (a *Accounts) change(ctx context.Context, how change, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
-	u, ended, err := a.users.UpdateUser(ctx, id, edit, how.tell)
+	u, ended, err := a.users.UpdateUser(ctx, id, func(u store.User) (store.User, error) {
+		now, err := edit(u)
+		if !u.Disabled && now.Disabled {
+			now.MarkGeneration++ // whoever has made this necessary may have a mark
+		}
+		return now, err
+	}, how.tell)
 	if err != nil {
 		return store.User{}, fmt.Errorf("change user: %w", err)
 	}

@@ -71,7 +71,18 @@ func (a *Auth) record(ctx context.Context, events ...store.Event) {
 	logEvents(a.cfg.Log, events)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := a.cfg.Store.RecordEvents(ctx, events...); err != nil {
+	keep := func() error {
+		// Those that are counted on one row take turns: a flood of them would else hold every connection to the store.
+		if key := events[0].Key; key != "" {
+			leave, err := a.turns.take(ctx, "event "+key)
+			if err != nil {
+				return err
+			}
+			defer leave()
+		}
+		return a.cfg.Store.RecordEvents(ctx, events...)
+	}
+	if err := keep(); err != nil {
 		a.cfg.Log.Error("an event could not be kept: it stands in the log alone", "event", string(events[0].Kind), "error", err)
 	}
 }

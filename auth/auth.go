@@ -1,5 +1,6 @@
-// Package auth decides who is asking: it checks passwords, issues and verifies access tokens, and knows
-// which sessions have ended.
+// Package auth decides who is asking: it checks passwords and second factors, and how often they may be tried; it issues
+// and verifies access tokens, and knows which sessions have ended. What happens to the security of an account it leaves
+// in the audit.
 //
 // What an Auth remembers in memory it can rebuild from the store, so any number of processes may serve the
 // same users. When it can not know whether a session was ended somewhere else it asks the store, and if

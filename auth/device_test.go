@@ -58,6 +58,22 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 	})
 }
 
+// Whoever had the account when it was disabled may have a mark.
+func TestDisablingCancelsMarks(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay)
+		p := start(t, e, url, c.set)
+		p.addCheap(t, "ana")
+		mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password}, "in").Device
+		must(t, p.accounts.Disable(t.Context(), "ana"))
+		must(t, p.accounts.Enable(t.Context(), "ana"))
+		for range 5 {
+			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
+		}
+		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Device: mark}, "wait 1")
+	})
+}
+
 // A mark also is not held up by its address, and does not count against it.
 func TestAKnownDeviceOnAnAddressThatIsSlowed(t *testing.T) {
 	e := engines()[0]

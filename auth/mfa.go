@@ -188,7 +188,7 @@ func (a *Auth) checkCode(ctx context.Context, u store.User, code string, try *at
 
 // spendCode changes a user for whoever has a code of their second factor, as one step with the use of the code. A wrong
 // code is ErrMFAInvalid and counts; when too many have been wrong, none is looked at: a *TooManyError.
-func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked bool, change func(store.User) store.User) error {
+func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked bool, then func(store.User) store.User) error {
 	try, err := a.reserve(ctx, codesTally(userID, marked))
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
@@ -198,25 +198,22 @@ func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked 
 		return err
 	}
 	defer try.giveBack(ctx) // unless it ends otherwise
-	notes := noteChange(ctx)
-	_, ended, err := a.cfg.Store.UpdateUser(ctx, userID, func(u store.User) (_ store.User, err error) {
+	_, err = a.accounts().change(ctx, changing(ctx), userID, func(u store.User) (_ store.User, err error) {
 		if !u.MFA.On {
 			return u, ErrMFAOff
 		}
 		if u.MFA, err = a.useCode(userID, u.MFA, code); err != nil {
 			return u, err
 		}
-		return change(u), nil
-	}, notes.tell)
-	a.ended.addAll(ended)
+		return then(u), nil
+	})
 	switch {
 	case errors.Is(err, ErrMFAInvalid):
 		a.record(ctx, strangersEvent(ctx, store.EventMFAFailed, userID, ""))
 		return errors.Join(ErrMFAInvalid, try.failed(ctx))
 	case err != nil:
-		return fmt.Errorf("use a code: %w", err)
+		return err
 	}
-	notes.log(a.cfg.Log)
 	return try.succeeded(ctx)
 }
 
@@ -238,16 +235,14 @@ func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolmen
 	}
 	secret := make([]byte, secretLen)
 	rand.Read(secret) // never fails, see crypto/rand
-	_, ended, err := a.cfg.Store.UpdateUser(ctx, u.ID, func(u store.User) (store.User, error) {
+	if _, err := a.accounts().change(ctx, changing(ctx), u.ID, func(u store.User) (store.User, error) {
 		if u.MFA.On {
 			return u, ErrMFAOn
 		}
 		u.MFA = store.MFA{Secret: a.tokens.seal(u.ID, secret)}
 		return u, nil
-	})
-	a.ended.addAll(ended)
-	if err != nil {
-		return Enrolment{}, fmt.Errorf("set up a second factor: %w", err)
+	}); err != nil {
+		return Enrolment{}, err
 	}
 	text := base32Text.EncodeToString(secret)
 	uri := url.URL{
@@ -262,8 +257,7 @@ func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolmen
 // which nobody can read again. A wrong code is a *store.InvalidError on "code". ErrMFAOn and ErrMFAOff refuse it.
 func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string, error) {
 	codes, kept := newRecoveryCodes(c.UserID)
-	notes := noteChange(ctx)
-	_, ended, err := a.cfg.Store.UpdateUser(ctx, c.UserID, func(u store.User) (store.User, error) {
+	if _, err := a.accounts().change(ctx, changing(ctx), c.UserID, func(u store.User) (store.User, error) {
 		switch {
 		case u.MFA.On:
 			return u, ErrMFAOn
@@ -280,12 +274,9 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 		}
 		u.MFA = store.MFA{Secret: a.tokens.seal(u.ID, secret), On: true, LastStep: step, Recovery: kept}
 		return u, nil
-	}, notes.tell)
-	a.ended.addAll(ended)
-	if err != nil {
-		return nil, fmt.Errorf("confirm a second factor: %w", err)
+	}); err != nil {
+		return nil, err
 	}
-	notes.log(a.cfg.Log)
 	return codes, nil
 }
 
@@ -313,17 +304,11 @@ func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error
 // DropMFA switches off the second factor of a user who has lost it, for an admin. Who has none is left alone; an unknown
 // user is store.ErrNotFound.
 func (a *Auth) DropMFA(ctx context.Context, userID int64) error {
-	notes := noteChange(ctx)
-	_, ended, err := a.cfg.Store.UpdateUser(ctx, userID, func(u store.User) (store.User, error) {
+	_, err := a.accounts().change(ctx, changing(ctx), userID, func(u store.User) (store.User, error) {
 		u.MFA = store.MFA{}
 		return u, nil
-	}, notes.tell)
-	a.ended.addAll(ended)
-	if err != nil {
-		return fmt.Errorf("switch off a second factor: %w", err)
-	}
-	notes.log(a.cfg.Log)
-	return nil
+	})
+	return err
 }
 
 func codeFault() error {
