@@ -399,7 +399,7 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 				t.Errorf("%d: %q has the store do\n%s, and the first\n%s", i, by, strings.Join(calls, "\n"), strings.Join(want, "\n"))
 			}
 		}
-		if len(want) != 5 || strings.Contains(strings.Join(want, " "), "false") {
+		if len(want) != 6 || strings.Contains(strings.Join(want, " "), "false") {
 			t.Errorf("the store does %q", want)
 		}
 		mails := a.mailsTo(t)
@@ -422,6 +422,28 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 			must(t, a.ForgotPassword(ctx, "ana", ""))
 		}
 		wantMails(t, "in three hours", map[string]string{"": a.mailsTo(t)["ana@example.com"]}, map[string]string{"": "reset reset reset reset"})
+	})
+}
+
+// TestForgotOfOneAddress asks for many made-up users: what is queued and counted for it has an end.
+func TestForgotOfOneAddress(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := new(clock)
+		a := startMailing(t, e, url, c.now, nil)
+		_, err := a.store.CreateUser(t.Context(), store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer, PasswordHash: nobodysHash})
+		must(t, err)
+		from := func(ip string) context.Context { return WithOrigin(t.Context(), Origin{IP: ip}) }
+		for i := range 200 {
+			must(t, a.ForgotPassword(from(fmt.Sprintf("2001:db8:1:2::%d", i)), fmt.Sprint("nobody", i), ""))
+		}
+		if mails := queued(t, a.store); len(mails) != 50 {
+			t.Errorf("%d mails", len(mails))
+		}
+		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
+		must(t, a.ForgotPassword(from("192.0.2.1"), "ana", ""))
+		c.advance(15 * time.Minute)
+		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
+		wantMails(t, "one from each", map[string]string{"": a.mailsTo(t)["ana@example.com"]}, map[string]string{"": "reset reset"})
 	})
 }
 

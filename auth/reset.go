@@ -16,8 +16,15 @@ import (
 // ForgotPassword has a link to set another password sent to the user of that name, or where it is "" of that confirmed
 // email, if there is one who has an email, and no more than three within an hour. Neither what it gives nor the time
 // that it takes says whether there is: whoever is asked for, it asks the store the same questions and has it write the
-// same. Where nothing is to be sent that is a mail to nobody, which SendMail drops.
+// same. Where nothing is to be sent that is a mail to nobody, which SendMail drops. So that nobody can fill the queue with
+// these, nothing at all is done for an address that asks too often, whoever it asks for.
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
+	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
+		wait, err := a.countMail(ctx, tally{"forgot by " + prefix, forgotLimit, false})
+		if err != nil || wait > 0 {
+			return err
+		}
+	}
 	u, err := a.forgetful(ctx, name, email)
 	if err != nil {
 		return err
@@ -49,6 +56,9 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	a.record(ctx, strangersEvent(ctx, store.EventPasswordForgotten, asked, ""))
 	return nil
 }
+
+// forgotLimit is how often one address may ask for links: as often as it may fail to log in, for it may be many people's.
+var forgotLimit = limit{free: addressLimit.free, window: addressLimit.window}
 
 // forgetful gives the user of that name, or where it is "" of that email, or the zero User.
 func (a *Auth) forgetful(ctx context.Context, name, email string) (u store.User, err error) {
