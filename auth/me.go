@@ -41,18 +41,18 @@ func (a *Auth) SignUp(ctx context.Context, name, email, password string) (store.
 // they have needs the current password. It gives a *store.InvalidError, ErrTokenRevoked if the caller's sessions were ended
 // meanwhile, or a *TooManyError.
 func (a *Auth) ChangeEmail(ctx context.Context, c Caller, email, current string) (store.User, error) {
-	u, err := a.me(ctx, c)
+	u, err := a.Me(ctx, c)
 	if err != nil {
 		return store.User{}, err
 	}
 	valid, err := store.User{Name: u.Name, Email: email, Role: u.Role}.Validate()
-	email = valid.Email
-	how := changing(ctx)
-	if err == nil && email == u.Email {
-		return a.changeMe(ctx, how, u, func(u *store.User) { u.PendingEmail = "" })
-	}
 	if err != nil {
 		return store.User{}, err
+	}
+	email = valid.Email
+	how := changing(ctx)
+	if email == u.Email {
+		return a.changeMe(ctx, how, u, func(u *store.User) { u.PendingEmail = "" })
 	}
 	if err := a.checkCurrent(ctx, u, current); err != nil {
 		return store.User{}, err
@@ -87,7 +87,7 @@ func (a *Auth) ConfirmEmail(ctx context.Context, token string) error {
 // ChangePassword gives the caller another password and ends all their sessions. It gives a *store.InvalidError,
 // ErrTokenRevoked if the caller's sessions were ended meanwhile, or a *TooManyError.
 func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, password string) error {
-	u, err := a.me(ctx, c)
+	u, err := a.Me(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -103,9 +103,7 @@ func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, password s
 }
 
 // Me gives the caller, or ErrTokenRevoked if they are gone.
-func (a *Auth) Me(ctx context.Context, c Caller) (store.User, error) { return a.me(ctx, c) }
-
-func (a *Auth) me(ctx context.Context, c Caller) (store.User, error) {
+func (a *Auth) Me(ctx context.Context, c Caller) (store.User, error) {
 	u, err := a.cfg.Store.User(ctx, c.UserID)
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrTokenRevoked
