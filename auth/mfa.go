@@ -226,7 +226,7 @@ type Enrolment struct {
 // BeginMFA makes the secret of a second factor for a user who knows their password. It is in force once ConfirmMFA was
 // shown a code of it; another that still waits for that is replaced. ErrMFAOn, and what checkCurrent gives, refuse it.
 func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolment, error) {
-	u, err := a.me(ctx, c)
+	u, err := a.Me(ctx, c)
 	if err == nil {
 		err = a.checkCurrent(ctx, u, current)
 	}
@@ -283,7 +283,7 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 // EndMFA switches off the second factor of a user who knows their password and has a code. A wrong code is a
 // *store.InvalidError on "code" and counts like one at a login. ErrMFAOff, and what checkCurrent gives, refuse it.
 func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error {
-	u, err := a.me(ctx, c)
+	u, err := a.Me(ctx, c)
 	if err == nil {
 		err = a.checkCurrent(ctx, u, current)
 	}
