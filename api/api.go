@@ -38,6 +38,9 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed; nobody else's is.
 	TrustedProxies []netip.Prefix
 
+	// SignupOpen lets strangers make themselves an account.
+	SignupOpen bool
+
 	// RequireIfMatch refuses to write over a record without If-Match (428).
 	RequireIfMatch bool
 }
@@ -82,7 +85,27 @@ func (s *Server) routes() []route {
 
 		{"GET", "/sessions", viewers, nil, serve(s, 200, s.listSessions)},
 		{"DELETE", "/sessions/:id", viewers, nil, serve(s, 204, s.deleteSession)},
+
+		{"POST", "/signup", anybody, nil, serve(s, 201, s.signup)},
+		{"GET", "/me", viewers, nil, serve(s, 200, s.getMe)},
+		{"PATCH", "/me", viewers, nil, serve(s, 200, s.patchMe)},
+		{"POST", "/email/confirm", anybody, nil, serve(s, 204, s.confirmEmail)},
+		{"POST", "/password", viewers, nil, serve(s, 204, s.changePassword)},
+		{"POST", "/password/forgot", anybody, nil, serve(s, 202, s.forgotPassword)},
+		{"POST", "/password/reset", anybody, nil, serve(s, 204, s.resetPassword)},
+
+		{"GET", "/users", admins, listUsersQuery(), serve(s, 200, s.listUsers)},
+		{"POST", "/users", admins, nil, serve(s, 201, s.createUser)},
+		{"GET", "/users/:id", admins, nil, serve(s, 200, s.getUser)},
+		{"PATCH", "/users/:id", admins, nil, serve(s, 200, s.patchUser)},
+		{"DELETE", "/users/:id", admins, nil, serve(s, 204, s.deleteUser)},
 		{"DELETE", "/users/:id/sessions", admins, nil, serve(s, 204, s.deleteUserSessions)},
+
+		{"POST", "/me/mfa", viewers, nil, serve(s, 200, s.beginMFA)},
+		{"POST", "/me/mfa/confirm", viewers, nil, serve(s, 200, s.confirmMFA)},
+		{"DELETE", "/me/mfa", viewers, nil, serve(s, 204, s.endMFA)},
+		{"DELETE", "/users/:id/mfa", admins, nil, serve(s, 204, s.dropMFA)},
+		{"GET", "/audit", admins, []string{"user_id", "event", "since", "limit", "cursor"}, serve(s, 200, s.listEvents)},
 
 		{"GET", "/clientes", viewers, listQuery(), serve(s, 200, s.listClientes)},
 		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},

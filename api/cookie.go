@@ -7,61 +7,92 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/rs/cors"
+
+	"clientes/auth"
 )
 
 // preflightAge is for how long browsers may keep the answer to a preflight.
 const preflightAge = 2 * time.Hour
 
-// cookieName is the name of the cookie of refresh tokens. The prefix makes browsers refuse it unless it came over
-// https, for this host alone (RFC 6265bis section 4.1.3.2).
-func (s *Server) cookieName() string {
+// The cookies of a login: the refresh token, and the mark of the client. The prefix, which cookieName puts before them,
+// makes browsers refuse one unless it came over https, for this host alone (RFC 6265bis section 4.1.3.2).
+const (
+	refreshCookieName = "clientes_refresh"
+	deviceCookieName  = "clientes_device"
+)
+
+func (s *Server) cookieName(name string) string {
 	if s.secure() {
-		return "__Host-clientes_refresh"
+		return "__Host-" + name
 	}
-	return "clientes_refresh"
+	return name
 }
 
 func (s *Server) secure() bool { return s.cfg.PublicURL.Scheme == "https" }
 
 // cookieTokens gives the refresh tokens of the cookies of that name, nil if there are none. Several come where servers
 // share a host, as on a developer's machine.
-func (s *Server) cookieTokens(r *http.Request) []string {
-	var tokens []string
-	for _, c := range r.CookiesNamed(s.cookieName()) {
+func (s *Server) cookieTokens(r *http.Request) []string { return s.cookieValues(r, refreshCookieName) }
+
+// deviceMark gives the mark of the cookie of that name, "" if there is none.
+func (s *Server) deviceMark(r *http.Request) string {
+	if marks := s.cookieValues(r, deviceCookieName); marks != nil {
+		return marks[0]
+	}
+	return ""
+}
+
+func (s *Server) cookieValues(r *http.Request, name string) []string {
+	if r.Header["Cookie"] == nil {
+		return nil
+	}
+	var values []string
+	for _, c := range r.CookiesNamed(s.cookieName(name)) {
 		if c.Value != "" {
-			tokens = append(tokens, c.Value)
+			values = append(values, c.Value)
 		}
 	}
-	return tokens
+	return values
 }
 
 // refreshCookie makes the cookie for a refresh token that is good for so long; for none it clears the cookie.
 func (s *Server) refreshCookie(token string, goodFor time.Duration) *http.Cookie {
+	return s.newCookie(refreshCookieName, token, goodFor)
+}
+
+// deviceCookie makes the cookie for the mark of a client. A logout leaves it: it lets nobody in.
+func (s *Server) deviceCookie(mark string) *http.Cookie {
+	return s.newCookie(deviceCookieName, mark, auth.MarkKept)
+}
+
+func (s *Server) newCookie(name, value string, goodFor time.Duration) *http.Cookie {
 	c := &http.Cookie{
-		Name: s.cookieName(), Value: token, Path: "/",
+		Name: s.cookieName(name), Value: value, Path: "/",
 		HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteStrictMode,
 		MaxAge: max(1, int(goodFor/time.Second)), // 0 would be a cookie without an end
 	}
-	if token == "" {
+	if value == "" {
 		c.MaxAge = -1
 	}
 	return c
 }
 
-func setCookie(h http.Header, c *http.Cookie) {
-	if c != nil {
-		h.Add("Set-Cookie", c.String())
+func setCookies(h http.Header, cookies ...*http.Cookie) {
+	for _, c := range cookies {
+		if c != nil {
+			h.Add("Set-Cookie", c.String())
+		}
 	}
 }
 
-// checkOrigin refuses a request that bears the cookie and may change something, unless a page of our own sent it
+// checkOrigin refuses a request that bears a cookie of ours and may change something, unless a page of our own sent it
 // or one whose origin may use the API. SameSite alone would let in every other origin of the same site.
 func (s *Server) checkOrigin(c *gin.Context) {
 	switch c.Request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return
 	}
-	if s.cookieTokens(c.Request) == nil {
+	if s.cookieTokens(c.Request) == nil && s.deviceMark(c.Request) == "" {
 		return
 	}
 	if err := s.ownOrigin(c.Request.Header); err != nil {

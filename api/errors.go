@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"clientes/auth"
 	"clientes/store"
@@ -22,6 +23,7 @@ var (
 	errRefreshMissing       = errors.New("refresh token missing")
 	errCrossOrigin          = errors.New("a cookie of another origin's page")
 	errForbidden            = errors.New("the role does not allow this")
+	errSignupClosed         = errors.New("sign-up is closed")
 	errVersionMismatch      = errors.New("the record is not at that version")
 	errPreconditionRequired = errors.New("If-Match is required")
 	errImportTooLarge       = errors.New("import too large")
@@ -74,15 +76,22 @@ var replies = []struct {
 	{auth.ErrTokenExpired, reply{401, "token_expired", "Failed to authenticate token."}},
 	{auth.ErrTokenRevoked, reply{401, "token_revoked", "Failed to authenticate token."}},
 	{auth.ErrInvalidLogin, reply{401, "invalid_login", "Invalid Login!"}},
+	{auth.ErrMFARequired, reply{401, "mfa_required", "This user has a second factor; a code of it is required."}},
+	{auth.ErrMFAInvalid, reply{401, "mfa_invalid", "The code is wrong or was used."}},
 	{errRefreshMissing, reply{401, "refresh_invalid", "No refresh token provided."}},
 	{auth.ErrRefreshInvalid, reply{401, "refresh_invalid", "Failed to refresh; log in again."}},
 	{errCrossOrigin, reply{403, "cross_origin", "Pages of this origin may not use the cookie."}},
 	{errForbidden, reply{403, "forbidden", "Your role does not allow this."}},
+	{errSignupClosed, reply{403, "signup_closed", "Nobody can sign up here; ask an admin for an account."}},
+	{auth.ErrMFAOff, reply{404, "not_found", "There is no second factor."}},
 	{store.ErrNotFound, reply{404, "not_found", "There is no such record."}},
+	{store.ErrLastAdmin, reply{409, "conflict", "The last active admin can not be deleted, disabled or demoted."}},
 	{errVersionMismatch, reply{412, "version_mismatch", "The record has changed since; read it again."}},
 	{errPreconditionRequired, reply{428, "precondition_required", "Say which version you mean with If-Match: the ETag of the record."}},
 	{store.ErrKeyReused, reply{422, "idempotency_mismatch", "This Idempotency-Key was used for another customer; make up a new one."}},
 	{store.ErrKeyInProgress, reply{409, "idempotency_in_progress", "The first request with this Idempotency-Key is still at work; try again shortly."}},
+	{auth.ErrLinkInvalid, reply{422, "reset_invalid", "This link is not good, or not any more; ask for another."}},
+	{auth.ErrTooManyAttempts, reply{429, "too_many_attempts", "Too many attempts have failed; wait before the next one."}}, // in more words by how long
 	{auth.ErrOverloaded, reply{503, "overloaded", "Too many logins at once; try again shortly."}},
 	{errTooManyBodies, reply{503, "overloaded", "Too many large bodies at once; try again shortly."}},
 	{errTooManyTransfers, reply{503, "overloaded", "Too many imports or exports at once; try again when one of them is done."}},
@@ -95,7 +104,20 @@ var replies = []struct {
 }
 
 // retryAfter is what 429 and 503 say in Retry-After, in seconds.
-const retryAfter = "1"
+func retryAfter(err error) string {
+	var many *auth.TooManyError
+	if errors.As(err, &many) {
+		return strconv.FormatInt(many.Seconds(), 10)
+	}
+	return "1"
+}
+
+func seconds(n int64) string {
+	if n == 1 {
+		return "a second"
+	}
+	return strconv.FormatInt(n, 10) + " seconds"
+}
 
 // maxFieldErrors is how many faults of one body are told.
 const maxFieldErrors = 100
@@ -124,6 +146,7 @@ func problemFor(err error) (int, problem) {
 		rows     *store.RowsError
 		conflict *store.ConflictError
 		request  *requestError
+		many     *auth.TooManyError
 	)
 	switch {
 	case errors.As(err, &invalid):
@@ -144,6 +167,12 @@ func problemFor(err error) (int, problem) {
 			Code:    "conflict",
 			Errors:  []fieldError{{Field: conflict.Field, Message: "Another record has this value.", Code: "taken"}},
 		}
+	case errors.Is(err, auth.ErrMFAOn):
+		return http.StatusConflict, problem{
+			Message: "There is a second factor already; switch it off first.",
+			Code:    "conflict",
+			Errors:  []fieldError{{Field: "mfa", Message: "It is on.", Code: "taken"}},
+		}
 	}
 	r := reply{http.StatusInternalServerError, "internal", "Something went wrong on our side; the log has it under the request_id."}
 	for _, line := range replies {
@@ -153,11 +182,24 @@ func problemFor(err error) (int, problem) {
 		}
 	}
 	p := problem{Message: r.message, Code: r.code}
-	if errors.As(err, &request) {
+	switch {
+	case errors.As(err, &request):
 		p.Message = request.message
+	case errors.As(err, &many):
+		p.Message = "Too many attempts have failed; wait " + seconds(many.Seconds()) + " before the next one."
 	}
-	if r.status == http.StatusUnauthorized {
+	if r.status == http.StatusUnauthorized || r.status == http.StatusTooManyRequests {
 		p.Auth = new(bool)
+	}
+	switch {
+	case errors.Is(err, auth.ErrLinkInvalid):
+		p.Errors = []fieldError{{Field: "token", Message: p.Message, Code: "invalid_link"}}
+	case errors.Is(err, store.ErrLastAdmin):
+		field := "role"
+		if last := (*lastAdminError)(nil); errors.As(err, &last) {
+			field = last.field
+		}
+		p.Errors = []fieldError{{Field: field, Message: p.Message, Code: "last_admin"}}
 	}
 	return r.status, p
 }

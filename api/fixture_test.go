@@ -72,12 +72,12 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// onEachStore runs a test with a server over every engine.
-func onEachStore(t *testing.T, test func(t *testing.T, f *fixture)) {
+// onEachStore runs a test with a server over every engine. Each change may alter its configuration.
+func onEachStore(t *testing.T, test func(t *testing.T, f *fixture), changes ...func(*Config)) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
-			test(t, newFixture(t, e.open(t)))
+			test(t, newFixture(t, e.open(t), changes...))
 		})
 	}
 }
@@ -111,6 +111,12 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
+// stopTheClock is a change to a server for which no time goes by: a wait does not end while a test is slow.
+func stopTheClock(cfg *Config) {
+	now := time.Now().Round(0)
+	cfg.Now = func() time.Time { return now }
+}
+
 // fixture is a server that listens, with a user of each role.
 type fixture struct {
 	t      testing.TB
@@ -130,18 +136,20 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		t: t, store: st, log: new(lockedBuffer),
 		users: make(map[store.Role]store.User), tokens: make(map[store.Role]string),
 	}
-	log := slog.New(slog.NewJSONHandler(f.log, nil))
+	cfg := Config{
+		Store: st, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Now: time.Now, PublicURL: &url.URL{Scheme: "http", Host: ownHost},
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
 	var err error
 	f.auth, err = auth.New(auth.Config{
 		Store: st, Gate: auth.NewGate(2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
-		Now: time.Now, Log: log,
+		Now: cfg.Now, Log: cfg.Log,
 	})
 	must(t, err)
-	cfg := Config{Store: st, Auth: f.auth, Log: log, Now: time.Now, PublicURL: &url.URL{Scheme: "http", Host: ownHost}}
-	for _, change := range changes {
-		change(&cfg)
-	}
+	cfg.Auth = f.auth
 	f.server, err = New(cfg)
 	must(t, err)
 	listening := httptest.NewServer(f.server)
@@ -189,7 +197,7 @@ func (f *fixture) logLine(requestID string) string {
 	f.t.Helper()
 	var lines []string
 	for l := range strings.Lines(f.log.String()) {
-		if strings.Contains(l, `"request_id":"`+requestID+`"`) {
+		if strings.Contains(l, `"msg":"request"`) && strings.Contains(l, `"request_id":"`+requestID+`"`) {
 			lines = append(lines, l)
 		}
 	}

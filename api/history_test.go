@@ -91,7 +91,8 @@ func TestHistory(t *testing.T) {
 		want[len(want)-1].record = before // as it stood
 
 		f.want(f.as(store.Viewer, "GET", "/clientes/1", ""), 404, "not_found")
-		must(t, f.store.DeleteUser(t.Context(), f.users[store.Editor].ID)) // who is named all the same
+		_, err = f.store.DeleteUser(t.Context(), f.users[store.Editor].ID) // who is named all the same
+		must(t, err)
 		for _, limit := range []string{"", "?limit=1", "?limit=2", "?limit=5"} {
 			got := f.history("/clientes/1/history" + limit)
 			if len(got) != len(want) {

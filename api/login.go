@@ -21,9 +21,9 @@ const maxUserAgent = 256
 // loginInput is a user and a password, as JSON or as the tutorial's form.
 type loginInput struct {
 	auth.LoginRequest
-	cookie bool // the refresh token goes into a cookie
+	cookie bool // the refresh token and the mark go into cookies
 
-	strangeCookie bool // the member is of another type
+	strange []store.FieldError // members of another type
 }
 
 func (in *loginInput) decode(r *request) error {
@@ -44,8 +44,9 @@ func (in *loginInput) decode(r *request) error {
 			return err
 		}
 	}
-	in.IP = r.ClientIP()
-	in.UserAgent = keepable(r.Request.UserAgent(), maxUserAgent)
+	if in.Device == "" {
+		in.Device = r.server.deviceMark(r.Request)
+	}
 	return in.validate()
 }
 
@@ -55,6 +56,8 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 		User     jsontext.Value `json:"user"`
 		Username jsontext.Value `json:"username"`
 		Password jsontext.Value `json:"password"`
+		Code     jsontext.Value `json:"code"`
+		Device   jsontext.Value `json:"device"`
 		Cookie   jsontext.Value `json:"cookie"`
 	}
 	if err := r.unmarshal(body, &members); err != nil {
@@ -64,8 +67,20 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 		members.User = members.Username
 	}
 	in.User, in.Password = stringOf(members.User), stringOf(members.Password)
+	in.Code, in.Device = stringOf(members.Code), stringOf(members.Device)
 	in.cookie = members.Cookie.Kind() == 't'
-	in.strangeCookie = members.Cookie != nil && !strings.ContainsRune("tfn", rune(members.Cookie.Kind()))
+	for _, m := range []struct {
+		field, kinds, message string
+		value                 jsontext.Value
+	}{
+		{"code", `"n`, "The code is a string.", members.Code},
+		{"device", `"n`, "The device is a string.", members.Device},
+		{"cookie", "tfn", "The cookie is true or false.", members.Cookie},
+	} {
+		if m.value != nil && !strings.ContainsRune(m.kinds, rune(m.value.Kind())) {
+			in.strange = append(in.strange, store.FieldError{Field: m.field, Code: "invalid_type", Message: m.message})
+		}
+	}
 	return nil
 }
 
@@ -92,7 +107,7 @@ func (in *loginInput) decodeForm(body []byte) error {
 		}
 		return form[name][0]
 	}
-	in.User, in.Password = one("user"), one("password")
+	in.User, in.Password, in.Code, in.Device = one("user"), one("password"), one("code"), one("device")
 	if form["user"] == nil {
 		in.User = one("username")
 	}
@@ -100,7 +115,7 @@ func (in *loginInput) decodeForm(body []byte) error {
 		// A form can come from any page; what it could set is a session that the visitor did not ask for.
 		return &requestError{errUnsupportedMediaType, "A login that sets the cookie comes as " + mediaJSON + "."}
 	}
-	if !utf8.ValidString(in.User) || !utf8.ValidString(in.Password) {
+	if !utf8.ValidString(in.User) || !utf8.ValidString(in.Password) || !utf8.ValidString(in.Code) {
 		return malformed("The form is not valid UTF-8.")
 	}
 	return nil
@@ -117,9 +132,7 @@ func (in *loginInput) validate() error {
 	}
 	need("user", in.User)
 	need("password", in.Password)
-	if in.strangeCookie {
-		e.Fields = append(e.Fields, store.FieldError{Field: "cookie", Code: "invalid_type", Message: "The cookie is true or false."})
-	}
+	e.Fields = append(e.Fields, in.strange...)
 	if e.Fields != nil {
 		return &e
 	}
@@ -140,11 +153,12 @@ type loginView struct {
 	ExpiresIn        int64         `json:"expires_in"`              // seconds
 	RefreshToken     string        `json:"refresh_token,omitempty"` // unless it is in the cookie
 	RefreshExpiresIn int64         `json:"refresh_expires_in"`      // seconds
+	Device           string        `json:"device,omitempty"`        // of a login, unless it is in the cookie
 	User             loginUserView `json:"user"`
-	cookie           *http.Cookie
+	cookies          []*http.Cookie
 }
 
-func (v loginView) header(h http.Header) { setCookie(h, v.cookie) }
+func (v loginView) header(h http.Header) { setCookies(h, v.cookies...) }
 
 type loginUserView struct {
 	ID   int64      `json:"id"`
@@ -170,8 +184,13 @@ func (s *Server) loginView(g auth.Grant, cookie bool) loginView {
 		RefreshExpiresIn: int64(g.RefreshExpiresIn / time.Second),
 		User:             loginUserView{ID: g.User.ID, User: g.User.Name, Role: g.User.Role},
 	}
+	v.Device = g.Device
 	if cookie {
-		v.RefreshToken, v.cookie = "", s.refreshCookie(g.RefreshToken, g.RefreshExpiresIn)
+		v.RefreshToken, v.Device = "", ""
+		v.cookies = append(v.cookies, s.refreshCookie(g.RefreshToken, g.RefreshExpiresIn))
+		if g.Device != "" {
+			v.cookies = append(v.cookies, s.deviceCookie(g.Device))
+		}
 	}
 	return v
 }
@@ -271,7 +290,7 @@ type logoutView struct {
 	cookie *http.Cookie
 }
 
-func (v logoutView) header(h http.Header) { setCookie(h, v.cookie) }
+func (v logoutView) header(h http.Header) { setCookies(h, v.cookie) }
 
 // logout ends the session of each token that was given; that one can not be ended does not spare the others.
 func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error) {

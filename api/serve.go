@@ -38,12 +38,25 @@ func serve[In, Out any, P interface {
 			return
 		}
 		// Not Gin's own context, which does not end when the client hangs up.
-		out, err := f(c.Request.Context(), in)
+		ctx := c.Request.Context()
+		if c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead { // which leave nothing in the audit
+			ctx = auth.WithOrigin(ctx, s.origin(c))
+		}
+		out, err := f(ctx, in)
 		if err != nil {
 			s.fail(c, err)
 			return
 		}
 		s.reply(c, status, out)
+	}
+}
+
+// origin says where a request comes from.
+func (s *Server) origin(c *gin.Context) auth.Origin {
+	x := exchangeOf(c)
+	return auth.Origin{
+		IP: c.ClientIP(), UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
+		ActorID: x.caller.UserID, Device: s.deviceMark(c.Request),
 	}
 }
 
@@ -121,12 +134,12 @@ func (s *Server) fail(c *gin.Context, err error) {
 	switch status {
 	case http.StatusUnauthorized:
 		challenge := `Bearer realm="clientes"`
-		if !errors.Is(err, errTokenMissing) && !errors.Is(err, errRefreshMissing) && !errors.Is(err, auth.ErrInvalidLogin) {
+		if !aboutNoToken(err) {
 			challenge += `, error="invalid_token"`
 		}
 		h.Set("WWW-Authenticate", challenge)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", retryAfter)
+		h.Set("Retry-After", retryAfter(err))
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -137,6 +150,16 @@ func (s *Server) fail(c *gin.Context, err error) {
 	c.Abort()
 	c.Writer.WriteHeader(status)
 	_, _ = c.Writer.Write(body)
+}
+
+// aboutNoToken says whether a 401 is about something else than a token that was given.
+func aboutNoToken(err error) bool {
+	for _, e := range []error{errTokenMissing, errRefreshMissing, auth.ErrInvalidLogin, auth.ErrMFARequired, auth.ErrMFAInvalid} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // request is what a decode method reads from.
@@ -151,12 +174,16 @@ func (r *request) caller() auth.Caller { return exchangeOf(r.Context).caller }
 
 // id gives the record's id in the path. What is not a positive integer names no record.
 func (r *request) id() (int64, error) {
-	s := r.Param("id")
-	id, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || id < 1 || s[0] == '+' || s[0] == '0' {
+	id, ok := parseID(r.Param("id"))
+	if !ok {
 		return 0, store.ErrNotFound
 	}
 	return id, nil
+}
+
+func parseID(s string) (id int64, ok bool) {
+	id, err := strconv.ParseInt(s, 10, 64)
+	return id, err == nil && id >= 1 && s[0] != '+' && s[0] != '0'
 }
 
 // query gives a query parameter that the route takes; each is there once at most.
@@ -293,6 +320,15 @@ func (r *request) unmarshal(body []byte, v any) error {
 	return unmarshal(body, v)
 }
 
+// object reads a body that is a JSON object, of one of the media types.
+func (r *request) object(v any, types ...string) error {
+	_, body, err := r.body(types...)
+	if err != nil {
+		return err
+	}
+	return r.unmarshal(body, v)
+}
+
 // unmarshal reads one JSON object strictly: names once and in their exact case, nothing after it, no broken
 // Unicode. The fault that it gives names the place.
 func unmarshal(body []byte, v any) error {
@@ -329,6 +365,20 @@ func (t *optionalText) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return dec.SkipValue()
 	}
 	return json.UnmarshalDecode(dec, &t.text)
+}
+
+// optionalBool is a member of a body that is true or false, and may be absent; null means false.
+type optionalBool struct {
+	given, is bool
+}
+
+// UnmarshalJSONFrom reads true, false or null.
+func (t *optionalBool) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	t.given = true
+	if dec.PeekKind() == 'n' {
+		return dec.SkipValue()
+	}
+	return json.UnmarshalDecode(dec, &t.is)
 }
 
 // unknownMembers gives a fault for each member of an object that no field took, as many as are told.

@@ -3,59 +3,65 @@ package auth
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"clientes/store"
 )
 
-// Accounts makes and changes users.
+// Accounts makes and changes users by their names, as whoever has the database does.
 type Accounts struct {
 	users store.Users
 	gate  *Gate
+	ended func([]store.Ended) // is told which sessions a change has ended
+	log   *slog.Logger
 }
 
-// NewAccounts keeps users in that store and hashes their passwords at that gate.
+// NewAccounts keeps users in that store and hashes their passwords at that gate. Servers on the same database learn by
+// themselves which sessions end.
 func NewAccounts(users store.Users, gate *Gate) *Accounts {
-	return &Accounts{users: users, gate: gate}
+	return &Accounts{users: users, gate: gate, ended: func([]store.Ended) {}, log: slog.New(slog.DiscardHandler)}
 }
 
 // Add makes a user. Either password is the new user's, or it is empty and u.PasswordHash a hash brought from
-// elsewhere: Argon2id in PHC form, or bcrypt of a cost up to 14. It gives a *store.InvalidError that lists
-// every field at fault, or a *store.ConflictError.
+// elsewhere, of a kind that parseHash reads. It gives a *store.InvalidError that lists every field at fault, or
+// a *store.ConflictError.
 func (a *Accounts) Add(ctx context.Context, u store.User, password string) (store.User, error) {
-	u, err := u.Validate()
 	if password == "" && u.PasswordHash != "" {
-		if !knownHash(u.PasswordHash) {
-			err = store.JoinInvalid(err, &store.InvalidError{Fields: []store.FieldError{{
-				Field:   "password_hash",
-				Code:    "unknown_hash",
-				Message: "The hash is neither Argon2id in PHC form nor bcrypt ($2a$, $2b$, $2y$) of a cost up to 14.",
-			}}})
-		}
-	} else {
-		err = store.JoinInvalid(err, checkNewPassword(password))
+		_, fault := parseHash(u.PasswordHash)
+		return a.create(ctx, changing(ctx), u, fault)
 	}
-	if err != nil {
+	return a.add(ctx, changing(ctx), u, password)
+}
+
+// add makes a user who has a password.
+func (a *Accounts) add(ctx context.Context, how change, u store.User, password string) (store.User, error) {
+	var fault error
+	u.PasswordHash, fault = a.newHash(ctx, u, password)
+	return a.create(ctx, how, u, fault)
+}
+
+// create makes a user unless their password has a fault, or another field.
+func (a *Accounts) create(ctx context.Context, how change, u store.User, fault error) (store.User, error) {
+	u, err := u.Validate()
+	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
 	}
-	if password != "" {
-		if u.PasswordHash, err = a.hash(ctx, password); err != nil {
-			return store.User{}, err
-		}
-	}
-	u, err = a.users.CreateUser(ctx, u)
+	u, err = a.users.CreateUser(ctx, u, how.tell)
 	if err != nil {
 		return store.User{}, fmt.Errorf("add user: %w", err)
 	}
+	how.log(a.log)
 	return u, nil
 }
 
 // SetPassword gives the user of that name another password and ends all their sessions. It gives
 // store.ErrNotFound or a *store.InvalidError.
 func (a *Accounts) SetPassword(ctx context.Context, name, password string) error {
-	if err := checkNewPassword(password); err != nil {
-		return err
+	u, err := a.users.UserByName(ctx, name)
+	if err != nil {
+		return fmt.Errorf("look up user: %w", err)
 	}
-	hash, err := a.hash(ctx, password)
+	hash, err := a.newHash(ctx, u, password)
 	if err != nil {
 		return err
 	}
@@ -98,24 +104,64 @@ func (a *Accounts) Delete(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	if err := a.users.DeleteUser(ctx, u.ID); err != nil {
-		return fmt.Errorf("delete user: %w", err)
-	}
-	return nil
+	return a.delete(ctx, u.ID)
 }
 
-func (a *Accounts) update(ctx context.Context, name string, change func(store.User) (store.User, error)) error {
+func (a *Accounts) update(ctx context.Context, name string, edit func(store.User) (store.User, error)) error {
 	u, err := a.users.UserByName(ctx, name)
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	if _, err := a.users.UpdateUser(ctx, u.ID, change); err != nil {
-		return fmt.Errorf("change user: %w", err)
+	_, err = a.change(ctx, changing(ctx), u.ID, edit)
+	return err
+}
+
+// change is the one way in which a user is changed: who has to be told is told, and the sessions that end have ended
+// when it returns.
+func (a *Accounts) change(ctx context.Context, how change, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
+	u, ended, err := a.users.UpdateUser(ctx, id, func(u store.User) (store.User, error) {
+		now, err := edit(u)
+		if !u.Disabled && now.Disabled {
+			now.MarkGeneration++ // whoever has made this necessary may have a mark
+		}
+		return now, err
+	}, how.tell)
+	if err != nil {
+		return store.User{}, fmt.Errorf("change user: %w", err)
 	}
+	a.ended(ended)
+	how.log(a.log)
+	return u, nil
+}
+
+func (a *Accounts) delete(ctx context.Context, id int64) error {
+	event := newEvent(ctx, store.EventUserDeleted, id, "")
+	ended, err := a.users.DeleteUser(ctx, id, event)
+	if err != nil {
+		return fmt.Errorf("delete user: %w", err)
+	}
+	a.ended(ended)
+	logEvents(a.log, []store.Event{event})
 	return nil
 }
 
-func (a *Accounts) hash(ctx context.Context, password string) (hash string, err error) {
-	err = a.gate.Do(ctx, func() { hash = hashPassword(password) })
+// CheckNewPassword says what is plainly wrong with a new password, as a *store.InvalidError on "password", for who wants to
+// tell of it beside other faults. That it is easy to guess is seen only when it is to be set.
+func CheckNewPassword(password string) error { return checkNewPassword(password) }
+
+// newHash gives the hash of a new password of the user, of whom the name and the emails are looked at. It gives a
+// *store.InvalidError on "password" if they may not take it, or ErrOverloaded.
+func (a *Accounts) newHash(ctx context.Context, u store.User, password string) (hash string, err error) {
+	if err := checkNewPassword(password); err != nil {
+		return "", err
+	}
+	err = a.gate.Do(ctx, func() {
+		if !guessable(password, u) {
+			hash = hashPassword(password)
+		}
+	})
+	if err == nil && hash == "" {
+		err = tooGuessable()
+	}
 	return hash, err
 }

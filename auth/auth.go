@@ -1,5 +1,6 @@
-// Package auth decides who is asking: it checks passwords, issues and verifies access tokens, and knows
-// which sessions have ended.
+// Package auth decides who is asking: it checks passwords and second factors, and how often they may be tried; it issues
+// and verifies access tokens, and knows which sessions have ended. What happens to the security of an account it leaves
+// in the audit.
 //
 // What an Auth remembers in memory it can rebuild from the store, so any number of processes may serve the
 // same users. When it can not know whether a session was ended somewhere else it asks the store, and if
@@ -62,6 +63,7 @@ type Auth struct {
 	cfg    Config
 	tokens *tokens
 	ended  *endedSessions
+	turns  turns
 }
 
 // Caller is who a good access token speaks for.
@@ -79,14 +81,17 @@ type Grant struct {
 	RefreshToken     string
 	RefreshExpiresIn time.Duration // until the session's end, if it is not used again
 	User             store.User
+
+	// Device is the mark of the client, to be sent with its next login: "" of a refresh. See MarkKept.
+	Device string
 }
 
-// LoginRequest is what somebody who wants in has said, and where from.
+// LoginRequest is what somebody who wants in has said. Where from is in the context, see WithOrigin.
 type LoginRequest struct {
-	User      string // without regard to case
-	Password  string
-	IP        string
-	UserAgent string
+	User     string // without regard to case
+	Password string
+	Code     string // of the second factor: a one-time password or a recovery code, "" for none
+	Device   string // the mark of an earlier login from the same client, "" for none
 }
 
 // New makes an Auth. It knows nothing of ended sessions, and so asks the store about every token, until Run
@@ -119,18 +124,12 @@ const (
 	keepDead = time.Hour
 )
 
-// clean removes rows of sessions that nothing can need, in small batches, until the context ends.
+// clean removes rows that nothing can need, in small batches, until the context ends.
 func (a *Auth) clean(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
 	for {
-		for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {
-			var err error
-			removed, err = a.cfg.Store.DeleteSessions(ctx, a.cfg.Now().Add(-keepDead), cleanBatch)
-			if err != nil && ctx.Err() == nil {
-				a.cfg.Log.Warn("can not remove old sessions; trying again in a minute", "error", err)
-			}
-		}
+		a.cleanOnce(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -139,12 +138,48 @@ func (a *Auth) clean(ctx context.Context) {
 	}
 }
 
-// Login opens a session for a user who knows the password. ErrInvalidLogin or ErrOverloaded refuse it.
+func (a *Auth) cleanOnce(ctx context.Context) {
+	for _, old := range []struct {
+		rows   string
+		remove func(ctx context.Context, before time.Time, limit int) (int, error)
+		kept   time.Duration
+	}{
+		{"sessions", a.cfg.Store.DeleteSessions, keepDead},
+		{"attempts", a.cfg.Store.DeleteAttempts, leeway},
+		{"addresses", a.cfg.Store.DeleteAddresses, store.AddressKept},
+		{"events", a.cfg.Store.DeleteEvents, store.AuditKept},
+	} {
+		for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {
+			var err error
+			removed, err = old.remove(ctx, a.cfg.Now().Add(-old.kept), cleanBatch)
+			if err != nil && ctx.Err() == nil {
+				a.cfg.Log.Warn("can not remove old rows; trying again in a minute", "rows", old.rows, "error", err)
+			}
+		}
+	}
+}
+
+// Login opens a session for a user who knows the password, and has the second factor if they have set one up.
+// ErrInvalidLogin, ErrMFARequired, ErrMFAInvalid, a *TooManyError or ErrOverloaded refuse it.
 func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
-	u, err := a.checkPassword(ctx, r.User, r.Password)
+	u, err := store.User{}, store.ErrNotFound
+	if store.ValidUserName(r.User) { // else no store need look at what a stranger wrote
+		u, err = a.cfg.Store.UserByName(ctx, r.User)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Grant{}, fmt.Errorf("look up user: %w", err)
+	}
+	try, err := a.checkPassword(ctx, u, r.User, r.Password, r.Device)
 	if err != nil {
 		return Grant{}, err
 	}
+	defer try.giveBack(ctx) // unless it ends otherwise
+	if u.MFA.On {
+		if err := a.checkCode(ctx, u, r.Code, try); err != nil {
+			return Grant{}, err
+		}
+	}
+	origin := originOf(ctx)
 	now := store.Instant(a.cfg.Now())
 	s := store.Session{
 		ID:         randomID(),
@@ -153,8 +188,8 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		CreatedAt:  now,
 		LastUsedAt: now,
 		ExpiresAt:  sessionEnd(now, now, a.cfg.SessionIdle, a.cfg.SessionMax),
-		IP:         r.IP,
-		UserAgent:  r.UserAgent,
+		IP:         origin.IP,
+		UserAgent:  origin.UserAgent,
 	}
 	s.TokenExp = a.tokens.expiry(s, a.cfg.TokenTTL)
 	// The generation is the one that stood beside the hash which the password matched. If all of the
@@ -162,12 +197,54 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
 	switch {
 	case errors.Is(err, store.ErrUserChanged):
-		return Grant{}, ErrInvalidLogin
+		return Grant{}, errors.Join(ErrInvalidLogin, try.failed(ctx))
 	case err != nil:
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
 	a.ended.addAll(ended)
-	return a.grant(u, s)
+	if err := try.succeeded(ctx); err != nil {
+		return Grant{}, err
+	}
+	event := newEvent(ctx, store.EventLogin, u.ID, "")
+	event.ActorID = u.ID
+	if event.Detail, err = a.seeAddress(ctx, u); err != nil {
+		return Grant{}, err
+	}
+	a.record(ctx, event)
+	g, err := a.grant(u, s)
+	if g.Device = try.device; g.Device == "" {
+		g.Device = randomID()
+	}
+	g.Device = a.tokens.newMark(u, g.Device)
+	return g, err
+}
+
+// seeAddress notes where a user logs in from, and tells them by mail if that is new. It says so in a few words, too. The
+// first login of all comes from a new address as well, and is no news to anybody.
+func (a *Auth) seeAddress(ctx context.Context, u store.User) (detail string, err error) {
+	origin := originOf(ctx)
+	prefix := addressPrefix(origin.IP)
+	if prefix == "" {
+		return "", nil
+	}
+	earlier, err := a.cfg.Store.Events(ctx, store.EventFilter{UserID: u.ID, Kind: store.EventLogin}, 0, 1)
+	if err != nil {
+		return "", fmt.Errorf("look up the last login: %w", err)
+	}
+	var mails []store.Mail
+	if u.Email != "" && len(earlier) > 0 {
+		mails = append(mails, newAddressMail(u, origin.IP, origin.UserAgent))
+	}
+	known, err := a.cfg.Store.SeeAddress(ctx, u.ID, prefix, mails...)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return "", ErrInvalidLogin // deleted since
+	case err != nil:
+		return "", fmt.Errorf("note the address: %w", err)
+	case !known && len(earlier) > 0:
+		return "new address", nil
+	}
+	return "", nil
 }
 
 // grant makes the tokens of a session that has just been used.
@@ -185,17 +262,20 @@ func (a *Auth) grant(u store.User, s store.Session) (Grant, error) {
 	}, nil
 }
 
-// checkPassword gives the enabled user of that name and password, or ErrInvalidLogin after the same work.
-func (a *Auth) checkPassword(ctx context.Context, name, password string) (store.User, error) {
-	u, err := store.User{}, store.ErrNotFound
-	if store.ValidUserName(name) { // else no store need look at what a stranger wrote
-		u, err = a.cfg.Store.UserByName(ctx, name)
-	}
+// checkPassword lets pass who knows the password of an enabled user, and counts everybody. For the zero User, who has no
+// ID, it gives ErrInvalidLogin after the same work, as for a wrong password and a disabled user. The name is what was
+// typed, the mark what the client sent. If it lets pass, how the attempt ends is for the caller to say.
+func (a *Auth) checkPassword(ctx context.Context, u store.User, name, password, mark string) (*attempt, error) {
+	try, err := a.reserveLogin(ctx, u, name, mark)
 	switch {
-	case errors.Is(err, store.ErrNotFound):
-		u.PasswordHash = nobodysHash
+	case errors.Is(err, ErrTooManyAttempts):
+		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, u.ID, ""))
+		return nil, err
 	case err != nil:
-		return store.User{}, fmt.Errorf("look up user: %w", err)
+		return nil, err
+	}
+	if u.ID == 0 {
+		u.PasswordHash = nobodysHash
 	}
 	var good bool
 	var better string // a hash of today's kind where the stored one is not
@@ -205,17 +285,59 @@ func (a *Auth) checkPassword(ctx context.Context, name, password string) (store.
 			better = hashPassword(password)
 		}
 	}); err != nil {
-		return store.User{}, err
+		return nil, errors.Join(err, try.giveBack(ctx))
 	}
 	if !good {
-		return store.User{}, ErrInvalidLogin
+		if err := try.failed(ctx); err != nil {
+			return nil, err
+		}
+		a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, u.ID, ""))
+		return nil, ErrInvalidLogin
 	}
 	if better != "" {
 		if err := a.cfg.Store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, better); err != nil {
-			return store.User{}, fmt.Errorf("replace password hash: %w", err)
+			return nil, errors.Join(fmt.Errorf("replace password hash: %w", err), try.giveBack(ctx))
 		}
 	}
-	return u, nil
+	return try, nil
+}
+
+// reserveLogin counts an attempt to log in: on the count of the device if there is a good mark of this user, as long as
+// not too many of all their devices have failed; else on those of strangers. A made-up mark is seen to be one without a
+// question to the store.
+func (a *Auth) reserveLogin(ctx context.Context, u store.User, name, mark string) (*attempt, error) {
+	if m, ok := a.tokens.parseMark(mark); ok && m.good(u, a.cfg.Now()) {
+		try, err := a.reserve(ctx, deviceTally(u.ID, m.device), marksTally(u.ID))
+		switch {
+		case err == nil:
+			try.device = m.device
+			return try, nil
+		case !errors.Is(err, errMarksUsed):
+			return nil, err
+		}
+	}
+	return a.reserve(ctx, a.loginTallies(name, originOf(ctx).IP)...)
+}
+
+// checkCurrent gives nil if current is the password of u, who is the caller, for what a session alone does not allow. A
+// wrong one is a *store.InvalidError on "current" and counts as a failed login. A *TooManyError or ErrOverloaded may
+// refuse it, too.
+func (a *Auth) checkCurrent(ctx context.Context, u store.User, current string) error {
+	if current == "" {
+		return currentFault("required", "Your current password is required.")
+	}
+	try, err := a.checkPassword(ctx, u, u.Name, current, originOf(ctx).Device)
+	switch {
+	case errors.Is(err, ErrInvalidLogin):
+		return currentFault("wrong_password", "This is not your current password.")
+	case err != nil:
+		return err
+	}
+	return try.succeeded(ctx)
+}
+
+func currentFault(code, message string) error {
+	return &store.InvalidError{Fields: []store.FieldError{{Field: "current", Code: code, Message: message}}}
 }
 
 // Authenticate says who the token speaks for. It refuses with ErrTokenInvalid, ErrTokenExpired or
@@ -260,6 +382,10 @@ func (a *Auth) endSession(ctx context.Context, id string) error {
 		return fmt.Errorf("end session: %w", err)
 	}
 	a.ended.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
+	event := newEvent(ctx, store.EventLogout, s.UserID, "")
+	event.ActorID = s.UserID
+	event.Key = "logout of " + s.ID // an old token may come again and again
+	a.record(ctx, event)
 	return nil
 }
 
@@ -271,6 +397,7 @@ func (a *Auth) LogoutEverywhere(ctx context.Context, userID int64) error {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	a.ended.addAll(ended)
+	a.record(ctx, newEvent(ctx, store.EventLogoutEverywhere, userID, ""))
 	return nil
 }
 

@@ -27,12 +27,16 @@ func engines() []engine {
 				must(t, sqlite.Migrate(t.Context(), url))
 				return url
 			},
-			func(ctx context.Context, url string) (store.Store, error) { return sqlite.Open(ctx, url, time.Now) },
+			func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
+				return sqlite.Open(ctx, url, now)
+			},
 		},
 		{
 			"postgres",
 			func(t testing.TB) string { return postgrestest.Migrated(t, postgres.Migrate) },
-			func(ctx context.Context, url string) (store.Store, error) { return postgres.Open(ctx, url, time.Now) },
+			func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
+				return postgres.Open(ctx, url, now)
+			},
 		},
 	}
 }
@@ -40,7 +44,7 @@ func engines() []engine {
 type engine struct {
 	name     string
 	migrated func(t testing.TB) string
-	open     func(ctx context.Context, url string) (store.Store, error)
+	open     func(ctx context.Context, url string, now func() time.Time) (store.Store, error)
 }
 
 func must(t testing.TB, err error) {
@@ -58,21 +62,24 @@ type process struct {
 	away     atomic.Bool // its store answers nothing
 }
 
-// start opens the database of url as a server does, changed by wrap if there is one.
-func start(t testing.TB, e engine, url string) *process {
+// start opens the database of url as a server does. Each change may alter the configuration, but for the store.
+func start(t testing.TB, e engine, url string, changes ...func(*Config)) *process {
 	t.Helper()
-	st, err := e.open(t.Context(), url)
-	must(t, err)
-	p := &process{store: st}
-	gate := NewGate(2, 64)
-	p.Auth, err = New(Config{
-		Store: switchedStore{st, &p.away}, Gate: gate,
-		Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+	cfg := Config{
+		Gate: NewGate(2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
-	})
+	}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	st, err := e.open(t.Context(), url, cfg.Now)
 	must(t, err)
-	p.accounts = NewAccounts(st, gate)
+	p := &process{store: st}
+	cfg.Store = switchedStore{st, &p.away}
+	p.Auth, err = New(cfg)
+	must(t, err)
+	p.accounts = NewAccounts(st, cfg.Gate)
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() { p.Run(ctx) })
@@ -120,13 +127,18 @@ func onEachStore(t *testing.T, test func(t *testing.T, e engine, url string)) {
 	}
 }
 
-const password = "correct horse"
+const password = "correct horse battery"
 
 func (p *process) login(t testing.TB, name string) string {
 	t.Helper()
-	g, err := p.Login(t.Context(), LoginRequest{User: name, Password: password, IP: "127.0.0.1", UserAgent: "test"})
+	g, err := p.Login(from(t.Context(), "127.0.0.1"), LoginRequest{User: name, Password: password})
 	must(t, err)
 	return g.Token
+}
+
+// from gives a context whose requests come from an address.
+func from(ctx context.Context, ip string) context.Context {
+	return WithOrigin(ctx, Origin{IP: ip, UserAgent: "test", RequestID: "r1"})
 }
 
 // says gives what a process says of a token.
@@ -150,7 +162,7 @@ func TestLoginAndWhoIsAsking(t *testing.T) {
 		p := start(t, e, url)
 		u, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Role: store.Editor}, password)
 		must(t, err)
-		g, err := p.Login(t.Context(), LoginRequest{User: "ANA", Password: password, IP: "192.0.2.1", UserAgent: "test"})
+		g, err := p.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ANA", Password: password})
 		must(t, err)
 		if g.ExpiresIn != 5*time.Minute || g.User.ID != u.ID || g.User.Name != "Ana" {
 			t.Errorf("granted %v to %v", g.ExpiresIn, g.User.ID)
@@ -167,7 +179,7 @@ func TestLoginAndWhoIsAsking(t *testing.T) {
 			t.Errorf("session %+v", s)
 		}
 		for name, r := range map[string]LoginRequest{
-			"a wrong password": {User: "ana", Password: "Correct horse"},
+			"a wrong password": {User: "ana", Password: "Correct horse battery"},
 			"no password":      {User: "ana"},
 			"nobody":           {User: "bia", Password: password},
 			"no name at all":   {User: "\x00", Password: password},
@@ -190,7 +202,7 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 		}{
 			{"logout", func(_, token string) error { return a.Logout(t.Context(), token) }, true},
 			{"disabling", func(name, _ string) error { return a.accounts.Disable(t.Context(), name) }, false},
-			{"another password", func(name, _ string) error { return a.accounts.SetPassword(t.Context(), name, "another one") }, false},
+			{"another password", func(name, _ string) error { return a.accounts.SetPassword(t.Context(), name, "another horse battery") }, false},
 			{"another role", func(name, _ string) error { return a.accounts.SetRole(t.Context(), name, store.Admin) }, false},
 			{"deleting", func(name, _ string) error { return a.accounts.Delete(t.Context(), name) }, false},
 		} {
@@ -355,6 +367,22 @@ func TestAccounts(t *testing.T) {
 		}
 		if err := a.SetPassword(ctx, "ana", "short"); !errors.As(err, &invalid) {
 			t.Errorf("a short password gives %v", err)
+		}
+		for name, err := range map[string]error{
+			"another's name": a.SetPassword(ctx, "ana", "zoltrix99"), "a good one": a.SetPassword(ctx, "ana", password),
+		} {
+			if err != nil {
+				t.Errorf("%s as a password gives %v", name, err)
+			}
+		}
+		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, "zoltrix99")
+		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" || invalid.Fields[0].Code != "too_guessable" {
+			t.Errorf("the own email as the first password gives %v", err)
+		}
+		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, password)
+		must(t, err)
+		if err := a.SetPassword(ctx, "bia", "zoltrix99"); !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
+			t.Errorf("the own email as another password gives %v", err)
 		}
 		must(t, a.SetRole(ctx, "Ana", store.Admin))
 		for name, err := range map[string]error{

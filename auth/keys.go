@@ -31,7 +31,11 @@ type key struct {
 	id      string // the kid: says which secret, and nothing about it
 	secret  []byte
 	refresh []byte // derived from it, see refresh.go
+	link    []byte // derived from it, see link.go
 	cursor  []byte // derived from it, see cursor.go
+	attempt []byte // derived from it, see attempt.go
+	device  []byte // derived from it, see device.go
+	seal    []byte // derived from it, see mfa.go
 }
 
 func newKey(secret string) (key, error) {
@@ -46,11 +50,30 @@ func newKey(secret string) (key, error) {
 	if err != nil {
 		return key{}, fmt.Errorf("derive key of refresh tokens: %w", err)
 	}
+	link, err := deriveLinkKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of links: %w", err)
+	}
 	cursor, err := deriveCursorKey(secret)
 	if err != nil {
 		return key{}, fmt.Errorf("derive key of cursors: %w", err)
 	}
-	return key{id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh, cursor: cursor}, nil
+	attempt, err := deriveAttemptKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of attempts: %w", err)
+	}
+	device, err := deriveDeviceKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of marks of devices: %w", err)
+	}
+	seal, err := deriveSealKey(secret)
+	if err != nil {
+		return key{}, fmt.Errorf("derive key of second factors: %w", err)
+	}
+	return key{
+		id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh, link: link,
+		cursor: cursor, attempt: attempt, device: device, seal: seal,
+	}, nil
 }
 
 // signed says whether mac is HMAC-SHA-256 of text under k.

@@ -1,15 +1,15 @@
 package auth
 
 import (
-	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/argon2"
-	"golang.org/x/crypto/bcrypt"
+	"github.com/ccojocar/zxcvbn-go/matching"
+	"github.com/ccojocar/zxcvbn-go/scoring"
+	"golang.org/x/text/unicode/norm"
 
 	"clientes/store"
 )
@@ -21,117 +21,111 @@ const (
 	MaxPassword = 256
 )
 
-// argon2Params is the cost of a hash of a password.
-type argon2Params struct {
-	memory  uint32 // KiB
-	passes  uint32
-	threads uint8
-}
-
-// current is OWASP's minimum for Argon2id (Password Storage Cheat Sheet): about 27 ms and 19 MiB.
-var current = argon2Params{memory: 19 * 1024, passes: 2, threads: 1}
-
-const (
-	saltLen = 16
-	hashLen = 32
-
-	// Hashes from elsewhere that cost more than these are refused, so that one can not burn the processor.
-	maxMemory     = 256 * 1024 // KiB
-	maxPasses     = 16
-	maxThreads    = 16
-	maxBcryptCost = 14
-)
-
-// nobodysHash has the cost of a real one and no password: what an unknown user's password is held against,
-// so that it takes the same time.
-const nobodysHash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$" +
-	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-
-// checkNewPassword says whether somebody may take this password, as a *store.InvalidError on "password".
+// checkNewPassword says whether a new password is fit to be looked at any further, as a *store.InvalidError on
+// "password". Nothing is trimmed or normalized: what is checked and hashed is what was received.
 func checkNewPassword(password string) error {
-	fault := func(code, message string) error {
-		return &store.InvalidError{Fields: []store.FieldError{{Field: "password", Code: code, Message: message}}}
-	}
 	switch n := utf8.RuneCountInString(password); {
 	case !utf8.ValidString(password):
-		return fault("invalid_text", "The password is not valid UTF-8.")
+		return passwordFault("invalid_text", "The password is not valid UTF-8.")
 	case n < MinPassword:
-		return fault("too_short", fmt.Sprintf("A password has at least %d characters.", MinPassword))
+		return passwordFault("too_short", fmt.Sprintf("A password has at least %d characters.", MinPassword))
 	case n > MaxPassword:
-		return fault("too_long", fmt.Sprintf("A password has at most %d characters.", MaxPassword))
+		return passwordFault("too_long", fmt.Sprintf("A password has at most %d characters.", MaxPassword))
 	}
 	return nil
 }
 
-// hashPassword gives a new Argon2id hash in PHC form.
-func hashPassword(password string) string {
-	salt := make([]byte, saltLen)
-	rand.Read(salt) // never fails, see crypto/rand
-	h := argon2.IDKey([]byte(password), salt, current.passes, current.memory, current.threads, hashLen)
-	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
-		current.memory, current.passes, current.threads, b64.EncodeToString(salt), b64.EncodeToString(h))
+func tooGuessable() error {
+	return passwordFault("too_guessable", "This password is too easy to guess. Choose a longer one: a few words that do not "+
+		"belong together, say, without names, dates, rows of keys, or anything of your own name and email.")
 }
 
-// verifyPassword says whether the hash is one of this password. A hash of a kind that is not known matches
-// nothing.
-func verifyPassword(hash, password string) bool {
-	if isBcrypt(hash) {
-		// Like every bcrypt, it looks at the first 72 bytes only.
-		return bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) == nil
-	}
-	p, salt, want, ok := parseArgon2(hash)
-	if !ok {
-		return false
-	}
-	got := argon2.IDKey([]byte(password), salt, p.passes, p.memory, p.threads, uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1
+func passwordFault(code, message string) error {
+	return &store.InvalidError{Fields: []store.FieldError{{Field: "password", Code: code, Message: message}}}
 }
 
-// isCurrentHash says whether the hash is of the kind and cost that new ones have.
-func isCurrentHash(hash string) bool {
-	p, salt, want, ok := parseArgon2(hash)
-	return ok && p == current && len(salt) == saltLen && len(want) == hashLen
+const (
+	// minStrength is zxcvbn's score from which a password is taken: 2, that is more than a hundred million
+	// guesses of somebody who knows how people choose passwords.
+	minStrength = 2
+
+	// guessedPrefix is how many characters of a password are looked at. The time goes with their square, and
+	// what this many do not make hard to guess is not a password that somebody would have chosen.
+	guessedPrefix = 72
+)
+
+// guessable says whether the password is among the first that somebody would try who knows the user. It can take
+// as long as a hash (BenchmarkTheSlowestGuesses) and so waits at the gate like one.
+func guessable(password string, u store.User) bool {
+	known := knownWords(u)
+	plain := plainLetters(password)
+	for _, form := range slices.Compact([]string{plain, unleet(plain, "i"), unleet(plain, "l")}) {
+		if strength(form, known) < minStrength {
+			return true
+		}
+	}
+	return false
 }
 
-// knownHash says whether verifyPassword can check the hash.
-func knownHash(hash string) bool {
-	_, _, _, ok := parseArgon2(hash)
-	return ok || isBcrypt(hash)
+// strength is zxcvbn.PasswordStrength with two differences. Its own way with "p4ssw0rd" tries every reading of
+// every sign, which took 0.8 seconds for 72 of them: unleet gives it few. And it counts the end of a date one
+// character too far, so that it saw none at the end of a password.
+func strength(password string, known []string) int {
+	matches := matching.Omnimatch(password, known, matching.FilterL33tMatcher)
+	for i := range matches {
+		if matches[i].DictionaryName == "date_match" {
+			matches[i].J--
+		}
+	}
+	return scoring.MinimumEntropyMatchSequence(password, matches).Score
 }
 
-// isBcrypt says whether the hash is bcrypt of a version that others write and a cost that we can bear; the
-// library takes any letter for the version, and any cost.
-func isBcrypt(hash string) bool {
-	if len(hash) != 60 || hash[0:2] != "$2" || hash[3] != '$' || !strings.ContainsRune("aby", rune(hash[2])) {
-		return false
+// knownWords gives what comes to mind first to somebody who guesses a password of the user: the product, its
+// word for password in the languages that zxcvbn has no list of, and all parts of the user's name and emails.
+func knownWords(u store.User) []string {
+	words := []string{"clientes", "senha", "contrasena", "motdepasse", "passwort", "parola", "wachtwoord"}
+	apart := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	for _, text := range []string{u.Name, u.Email, u.PendingEmail} {
+		if len(text) > store.MaxEmail { // no valid one: the user is refused anyway
+			continue
+		}
+		for _, word := range append(strings.FieldsFunc(text, apart), text) {
+			if word = plainLetters(word); len(word) > 2 {
+				words = append(words, word)
+			}
+		}
 	}
-	cost, err := bcrypt.Cost([]byte(hash))
-	return err == nil && cost <= maxBcryptCost
+	return words
 }
 
-// parseArgon2 reads an Argon2id hash in PHC form, with exactly the parameters m, t and p.
-func parseArgon2(hash string) (p argon2Params, salt, want []byte, ok bool) {
-	parts := strings.Split(hash, "$")
-	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v=19" {
-		return p, nil, nil, false
+// plainLetters gives a text as zxcvbn can read it, which takes each byte for a character and knows the letters
+// of English: accents go, and each other character beyond ASCII becomes one of 26 signs that are in no word.
+func plainLetters(s string) string {
+	var plain strings.Builder
+	n := 0
+	for _, r := range s {
+		if n++; n > guessedPrefix {
+			break
+		}
+		plain.WriteRune(r)
 	}
-	n, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.memory, &p.passes, &p.threads)
-	if err != nil || n != 3 || parts[3] != fmt.Sprintf("m=%d,t=%d,p=%d", p.memory, p.passes, p.threads) {
-		return p, nil, nil, false
+	s = norm.NFKD.String(plain.String())
+	plain.Reset()
+	for _, r := range s {
+		switch {
+		case plain.Len() == guessedPrefix:
+			return plain.String()
+		case r < utf8.RuneSelf:
+			plain.WriteByte(byte(r))
+		case r < 0x0300 || r > 0x036f: // not a combining accent
+			plain.WriteByte(byte(1 + r%26))
+		}
 	}
-	if p.passes < 1 || p.passes > maxPasses || p.threads < 1 || p.threads > maxThreads ||
-		p.memory < 8*uint32(p.threads) || p.memory > maxMemory {
-		return p, nil, nil, false
-	}
-	b64 := base64.RawStdEncoding.Strict()
-	salt, err = b64.DecodeString(parts[4])
-	if err != nil || len(salt) < 8 || len(salt) > 64 {
-		return p, nil, nil, false
-	}
-	want, err = b64.DecodeString(parts[5])
-	if err != nil || len(want) < 16 || len(want) > 64 {
-		return p, nil, nil, false
-	}
-	return p, salt, want, true
+	return plain.String()
+}
+
+// unleet reads signs as the letters that they look like. What looks like two letters is read as one.
+func unleet(s, one string) string {
+	return strings.NewReplacer("4", "a", "@", "a", "8", "b", "(", "c", "{", "c", "[", "c", "<", "c", "3", "e", "6", "g", "9", "g",
+		"1", one, "|", one, "!", "i", "0", "o", "$", "s", "5", "s", "+", "t", "7", "t", "%", "x", "2", "z").Replace(s)
 }

@@ -3,81 +3,12 @@ package auth
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
-
-	"golang.org/x/crypto/bcrypt"
+	"unicode/utf8"
 
 	"clientes/store"
 )
-
-func TestPasswordsVerify(t *testing.T) {
-	ours := hashPassword("correct horse")
-	crypted, err := bcrypt.GenerateFromPassword([]byte("correct horse"), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
-	version := func(v string) string { return "$" + v + string(crypted[3:]) }
-	for _, c := range []struct {
-		name, hash string
-		known      bool
-		current    bool
-	}{
-		{"ours", ours, true, true},
-		{"bcrypt 2a", version("2a"), true, false},
-		{"bcrypt 2b", version("2b"), true, false},
-		{"bcrypt 2y", version("2y"), true, false},
-		{"bcrypt 2x, whose hashes are broken", version("2x"), false, false},
-		{"bcrypt 2", version("2"), false, false},
-		{"bcrypt that is cut", string(crypted[:59]), false, false},
-		{"nothing", "", false, false},
-		{"plain text", "correct horse", false, false},
-		{"Argon2i", strings.Replace(ours, "argon2id", "argon2i", 1), false, false},
-		{"Argon2id of an older version", strings.Replace(ours, "v=19", "v=16", 1), false, false},
-		{"a cost that would take the machine", strings.Replace(ours, "m=19456", "m=4194304", 1), false, false},
-		{"as many passes as a number holds", strings.Replace(ours, "t=2", "t=4294967295", 1), false, false},
-		{"no threads", strings.Replace(ours, "p=1", "p=0", 1), false, false},
-		{"a parameter more", strings.Replace(ours, "p=1", "p=1,x=1", 1), false, false},
-		{"a sign in a parameter", strings.Replace(ours, "t=2", "t=+2", 1), false, false},
-		{"padded base64", ours + "=", false, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := knownHash(c.hash); got != c.known {
-				t.Errorf("known: %t", got)
-			}
-			if got := isCurrentHash(c.hash); got != c.current {
-				t.Errorf("current: %t", got)
-			}
-			if got := verifyPassword(c.hash, "correct horse"); got != c.known {
-				t.Errorf("the right password: %t", got)
-			}
-			if verifyPassword(c.hash, "Correct horse") {
-				t.Error("a wrong password is right")
-			}
-		})
-	}
-}
-
-// A hash that other software made, so that both ends of ours can not share one mistake: the reference
-// implementation's test vector for Argon2id and PHP's for bcrypt 2y.
-func TestHashesFromElsewhere(t *testing.T) {
-	for _, c := range []struct{ hash, password string }{
-		{"$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc", "password"},
-		{"$2y$10$.vGA1O9wmRjrwAVXD98HNOgsNpDczlqm3Jq7KnEd1rVAGv3Fykk1a", "rasmuslerdorf"},
-	} {
-		if !knownHash(c.hash) || isCurrentHash(c.hash) {
-			t.Errorf("%s: known %t, current %t", c.hash, knownHash(c.hash), isCurrentHash(c.hash))
-		}
-		if !verifyPassword(c.hash, c.password) {
-			t.Errorf("%s does not match %q", c.hash, c.password)
-		}
-	}
-}
-
-func TestNobodysHashCostsWhatARealOneCosts(t *testing.T) {
-	if !isCurrentHash(nobodysHash) {
-		t.Error("it is not of today's kind and cost")
-	}
-}
 
 func TestNewPasswords(t *testing.T) {
 	for password, want := range map[string]string{
@@ -102,21 +33,149 @@ func TestNewPasswords(t *testing.T) {
 	}
 }
 
-func FuzzParseArgon2(f *testing.F) {
-	f.Add(nobodysHash)
-	f.Add("$argon2id$v=19$m=8,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA")
-	f.Fuzz(func(t *testing.T, hash string) {
-		p, salt, want, ok := parseArgon2(hash)
-		if ok && (p.memory > maxMemory || p.passes > maxPasses || p.threads > maxThreads || len(salt) > 64 || len(want) > 64) {
-			t.Errorf("%q costs %+v", hash, p)
+// guesses says of passwords whether they are easy to guess for who knows the user of that name and emails.
+func guesses() (u store.User, easy map[string]bool) {
+	u = store.User{Name: "ana.souza", Email: "anninha@padaria-sãojoão.example", PendingEmail: "pending_иванов@mail.example"}
+	easy = make(map[string]bool)
+	for _, password := range []string{
+		// well known
+		"password", "Password1", "P@ssw0rd", "passw0rd123", "12345678", "123456789012", "qwertyui", "qwerty123", "1q2w3e4r", "asdfghjkl",
+		"iloveyou", "letmein1", "football", "admin123", "sunshine", "monkey12", "trustno1", "ILOVEYOU", "1L0V3Y0U", "1i1yf10wer",
+		"correct horse", "bluetrain7",
+		"senha123", "Senha2024", "contraseña", "motdepasse", "passwort1", "pässwörd", "ｐａｓｓｗｏｒｄ",
+		// trivial
+		"aaaaaaaa", "        ", "abcdefgh", "zyxwvuts", "11111111", "00000000000000", "abcabcabc"[:8], "22111990", "1990-11-22", "22/11/1990", "аааааааа",
+		strings.Repeat("😀", 8), strings.Repeat("😀", 256), strings.Repeat("é", 20),
+		// the product's
+		"clientes", "Clientes", "CLIENTES1", "clientes123", "cl1entes", "Clientes2024", "clientesclientes",
+		// the user's
+		"ana.souza", "ANASOUZA", "ana22111990", "ana22/11/1990", "anasouza1", "souzaana", "4n4.50uz4", "Ana.Souza!", "anninha1", "anninha@padaria-sãojoão.example", "padaria1",
+		"padaria-saojoao", "saojoao1", "pending_иванов@mail.example", "pending1", "иванов99",
+	} {
+		easy[password] = true
+	}
+	for _, password := range []string{
+		"correct horse battery", "bluetrain77x", "tr0ub4dor&3x", "5tVq!m2z", "gostodepaodequeijo", "tres tigres tristes", "h7Gd-3kQp", "zvxqpwmk",
+		"пароль-неожиданный", "山田さんの秘密の言葉", "кошкаLampe", "🐢🚲🌵🎻🧊🪁🧵🪐", "नमस्ते दुनिया", "anasouza gosta de figos",
+		"clientes satisfeitos voltam", strings.Repeat("a", 40) + "7bQ!x9Lm",
+		"JBSWY3DPEHPK3PXPJBSWY3DPEH", // like quickstart's
+		"q3B7mX0pRk2+VdL9sTzY8wAe",   // like openssl's
+	} {
+		easy[password] = false
+	}
+	return u, easy
+}
+
+func TestWhatIsEasyToGuess(t *testing.T) {
+	u, easy := guesses()
+	for password, want := range easy {
+		if got := guessable(password, u); got != want {
+			t.Errorf("%q is easy to guess: %t", password, got)
 		}
-		_ = isBcrypt(hash)
+	}
+	for name, want := range map[string]bool{"zoltrix": true, "ana": false} {
+		if guessable("zoltrix99", store.User{Name: name}) != want {
+			t.Errorf("the password of %q is easy to guess: %t", name, !want)
+		}
+	}
+}
+
+// A guess takes as long as a hash, and so does not begin while too many wait.
+func TestGuessesWaitAtTheGate(t *testing.T) {
+	a := NewAccounts(nil, NewGate(1, 0))
+	must(t, a.gate.Do(t.Context(), func() {
+		if _, err := a.newHash(t.Context(), store.User{}, "password"); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("with a full gate a new password gives %v", err)
+		}
+		var invalid *store.InvalidError
+		if _, err := a.newHash(t.Context(), store.User{}, "short"); !errors.As(err, &invalid) {
+			t.Errorf("with a full gate one that is too short gives %v", err)
+		}
+	}))
+	hash, err := a.newHash(t.Context(), store.User{}, password)
+	must(t, err)
+	if !isCurrentHash(hash) {
+		t.Errorf("the hash is %s", hash)
+	}
+}
+
+// The library keeps its lists in variables of its own; run it with the race detector.
+func TestManyGuessAtOnce(t *testing.T) {
+	u, easy := guesses()
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() {
+			for password, want := range easy {
+				if guessable(password, u) != want {
+					t.Errorf("%q is easy to guess: %t", password, !want)
+				}
+			}
+		})
+	}
+	running.Wait()
+}
+
+func TestPlainLetters(t *testing.T) {
+	for s, want := range map[string]string{
+		"Ação Ωm":                 "Acao \x02m",
+		"ﬁｎe":                     "fine",
+		"日日本":                     "\b\b\x17",
+		"a\xffb":                  "a\x0eb",
+		strings.Repeat("é", 300):  strings.Repeat("e", 72),
+		strings.Repeat("ﷺ", 300):  "",
+		strings.Repeat("\x00", 8): strings.Repeat("\x00", 8),
+	} {
+		got := plainLetters(s)
+		if want == "" {
+			want = got // it is enough that it is bounded
+		}
+		if got != want || len(got) > guessedPrefix {
+			t.Errorf("%q gives %q, want %q", s, got, want)
+		}
+	}
+}
+
+// slowGuesses are what was found to take longest.
+func slowGuesses() map[string]string {
+	long := func(s string) string { return strings.Repeat(s, 300)[:MaxPassword] }
+	return map[string]string{
+		"every sign that looks like a letter": long("4@8({[<3691!|70$5+%2"),
+		"rows of keys":                        long("qwerfdsazxcvbnm"),
+		"dates":                               long("0/8.-25101/0-10307.4898/631112-26552848198709126364.62008347474875000151"),
+		"words":                               long("password"),
+		"one letter":                          long("a"),
+		"letters of four bytes":               strings.Repeat("😀🐢🚲", 85),
+	}
+}
+
+// FuzzGuessable holds that no password breaks the library or is read beyond the prefix.
+func FuzzGuessable(f *testing.F) {
+	u, easy := guesses()
+	for password := range easy {
+		f.Add(password, u.Name, u.Email)
+	}
+	for _, password := range slowGuesses() {
+		f.Add(password, "", "")
+	}
+	f.Fuzz(func(t *testing.T, password, name, email string) {
+		got := guessable(password, store.User{Name: name, Email: email})
+		runes := []rune(password)
+		if !utf8.ValidString(password) || len(runes) <= guessedPrefix {
+			return
+		}
+		if guessable(string(runes[:guessedPrefix]), store.User{Name: name, Email: email}) != got {
+			t.Errorf("%q: what comes after the prefix counts", password)
+		}
 	})
 }
 
-func BenchmarkHashPassword(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		hashPassword("correct horse battery staple")
+func BenchmarkTheSlowestGuesses(b *testing.B) {
+	for name, password := range slowGuesses() {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				guessable(password, store.User{Name: "ana", Email: "ana@example.com"})
+			}
+		})
 	}
 }

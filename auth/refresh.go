@@ -149,6 +149,7 @@ func (a *Auth) Refresh(ctx context.Context, token string) (Grant, error) {
 	switch how {
 	case stolen:
 		a.ended.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
+		a.record(ctx, newEvent(ctx, store.EventRefreshTheft, s.UserID, ""))
 		return Grant{}, fmt.Errorf("%w: session %s of user %d was ended: %w", ErrRefreshReused, s.ID, s.UserID, ErrRefreshInvalid)
 	case refused:
 		return Grant{}, ErrRefreshInvalid

@@ -1,5 +1,5 @@
-// Package store is the vocabulary of clientes: users, sessions and customers, what makes each of them
-// valid, the errors they can end in, and the promises that every engine keeps.
+// Package store is the vocabulary of clientes: users with what is remembered of them, sessions and
+// customers, what makes each of them valid, the errors they can end in, and the promises that every engine keeps.
 //
 // It does no I/O and imports no driver. Package sqlite keeps the promises on one embedded file, package
 // postgres on a server that many replicas share, and package storetest holds both to the same suite.
@@ -19,6 +19,10 @@ import (
 type Store interface {
 	Users
 	Sessions
+	Attempts
+	Mails
+	Addresses
+	Audit
 	Clientes
 	Copying
 

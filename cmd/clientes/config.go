@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	netmail "net/mail"
 	"net/netip"
 	"net/url"
 	"os"
@@ -21,31 +22,35 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"clientes/auth"
+	"clientes/auth/mail"
 )
 
 // config is every setting. Its tags are the one list of their names and defaults: env names the variable,
 // file:"yes" says that NAME_FILE may name a file with the value, text:"yes" that any text is a value, so that
 // nothing notices a changed one later, and secret:"yes" that the value is never shown.
 type config struct {
-	Secret          string         `env:"SECRET" file:"yes" text:"yes" secret:"yes"`
-	SecretPrevious  []string       `env:"SECRET_PREVIOUS" file:"yes" text:"yes" secret:"yes"`
-	Host            string         `env:"HOST" envDefault:"127.0.0.1"`
-	Port            uint16         `env:"PORT" envDefault:"3000"`
-	DatabaseURL     string         `env:"DATABASE_URL" envDefault:"sqlite:clientes.db" file:"yes" text:"yes"`
-	TokenTTL        time.Duration  `env:"TOKEN_TTL" envDefault:"300s"`
-	SessionIdle     time.Duration  `env:"SESSION_IDLE" envDefault:"30m"`
-	SessionMax      time.Duration  `env:"SESSION_MAX" envDefault:"720h"`
-	Issuer          string         `env:"ISSUER" envDefault:"clientes" text:"yes"`
-	Audience        string         `env:"AUDIENCE" envDefault:"clientes" text:"yes"`
-	RefreshGrace    time.Duration  `env:"REFRESH_GRACE" envDefault:"30s"`
-	PublicURL       string         `env:"PUBLIC_URL"` // "": http:// and where it listens
-	CORSOrigins     []string       `env:"CORS_ORIGINS"`
-	TrustedProxies  []netip.Prefix `env:"TRUSTED_PROXIES"`
-	RequireIfMatch  bool           `env:"REQUIRE_IF_MATCH" envDefault:"false"`
-	LogLevel        string         `env:"LOG_LEVEL" envDefault:"info"`
-	LogFormat       string         `env:"LOG_FORMAT"` // "": text on a terminal, else json
-	ShutdownDelay   time.Duration  `env:"SHUTDOWN_DELAY" envDefault:"0s"`
-	ShutdownTimeout time.Duration  `env:"SHUTDOWN_TIMEOUT" envDefault:"20s"`
+	Secret          string          `env:"SECRET" file:"yes" text:"yes" secret:"yes"`
+	SecretPrevious  []string        `env:"SECRET_PREVIOUS" file:"yes" text:"yes" secret:"yes"`
+	Host            string          `env:"HOST" envDefault:"127.0.0.1"`
+	Port            uint16          `env:"PORT" envDefault:"3000"`
+	DatabaseURL     string          `env:"DATABASE_URL" envDefault:"sqlite:clientes.db" file:"yes" text:"yes"`
+	TokenTTL        time.Duration   `env:"TOKEN_TTL" envDefault:"300s"`
+	SessionIdle     time.Duration   `env:"SESSION_IDLE" envDefault:"30m"`
+	SessionMax      time.Duration   `env:"SESSION_MAX" envDefault:"720h"`
+	Issuer          string          `env:"ISSUER" envDefault:"clientes" text:"yes"`
+	Audience        string          `env:"AUDIENCE" envDefault:"clientes" text:"yes"`
+	RefreshGrace    time.Duration   `env:"REFRESH_GRACE" envDefault:"30s"`
+	Signup          string          `env:"SIGNUP" envDefault:"closed"`
+	PublicURL       string          `env:"PUBLIC_URL"` // "": http:// and where it listens
+	SMTP            mail.Server     `env:"SMTP_URL" file:"yes" text:"yes"`
+	MailFrom        netmail.Address `env:"MAIL_FROM" text:"yes"`
+	CORSOrigins     []string        `env:"CORS_ORIGINS"`
+	TrustedProxies  []netip.Prefix  `env:"TRUSTED_PROXIES"`
+	RequireIfMatch  bool            `env:"REQUIRE_IF_MATCH" envDefault:"false"`
+	LogLevel        string          `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat       string          `env:"LOG_FORMAT"` // "": text on a terminal, else json
+	ShutdownDelay   time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s"`
+	ShutdownTimeout time.Duration   `env:"SHUTDOWN_TIMEOUT" envDefault:"20s"`
 
 	values   map[string]string // by name, as they were given
 	origins  map[string]string // by name: where the value came from
@@ -206,10 +211,12 @@ func (c *config) parse(bad faults) {
 	err := env.ParseWithOptions(c, env.Options{
 		Environment: c.values,
 		FuncMap: map[reflect.Type]env.ParserFunc{
-			reflect.TypeFor[bool]():           parseBool,
-			reflect.TypeFor[uint16]():         parsePort,
-			reflect.TypeFor[time.Duration]():  parseDuration,
-			reflect.TypeFor[[]netip.Prefix](): parsePrefixes,
+			reflect.TypeFor[bool]():            parseBool,
+			reflect.TypeFor[uint16]():          parsePort,
+			reflect.TypeFor[time.Duration]():   parseDuration,
+			reflect.TypeFor[[]netip.Prefix]():  parsePrefixes,
+			reflect.TypeFor[mail.Server]():     parseServer,
+			reflect.TypeFor[netmail.Address](): parseFrom,
 		},
 	})
 	var all env.AggregateError
@@ -261,6 +268,22 @@ func parsePrefixes(s string) (any, error) {
 	return prefixes, nil
 }
 
+func parseServer(s string) (any, error) {
+	server, err := mail.ParseServer(s)
+	if err != nil {
+		return nil, fmt.Errorf("can not be used: %w", err)
+	}
+	return server, nil
+}
+
+func parseFrom(s string) (any, error) {
+	from, err := mail.ParseFrom(s)
+	if err != nil {
+		return nil, fmt.Errorf("is %.200q, but %w", s, err)
+	}
+	return from, nil
+}
+
 // check looks for values that can be read but not used.
 func (c *config) check(bad faults) {
 	if c.Secret != "" {
@@ -302,8 +325,16 @@ func (c *config) check(bad faults) {
 	if c.RefreshGrace < 0 || c.RefreshGrace > 5*time.Minute {
 		bad.add("REFRESH_GRACE", "is %s, but has to be from 0s to 5m", c.RefreshGrace)
 	}
+	switch c.Signup {
+	case "closed", "open":
+	default:
+		bad.add("SIGNUP", "is %.40q, but has to be closed or open", c.Signup)
+	}
 	if c.PublicURL != "" && !validOrigin(strings.TrimSuffix(c.PublicURL, "/")) {
 		bad.add("PUBLIC_URL", "is %.200q, but has to be as browsers write it, without a path: https://api.example.com", c.PublicURL)
+	}
+	if c.SMTP != (mail.Server{}) && c.MailFrom.Address == "" {
+		bad.add("MAIL_FROM", "is missing; SMTP_URL needs it: clientes@example.com or Clientes <clientes@example.com>")
 	}
 	for i, origin := range c.CORSOrigins {
 		c.CORSOrigins[i] = strings.TrimSpace(origin)
@@ -401,6 +432,10 @@ func (c config) shown(s setting) string {
 		return "(hidden)"
 	case s.name == "DATABASE_URL":
 		return shownDatabaseURL(value)
+	case s.name == "SMTP_URL" && c.SMTP == (mail.Server{}):
+		return "(hidden)" // it could not be read
+	case s.name == "SMTP_URL":
+		return c.SMTP.String()
 	}
 	return value
 }

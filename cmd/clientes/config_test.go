@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	netmail "net/mail"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"clientes/auth/mail"
 )
 
 const (
@@ -61,7 +65,7 @@ func TestDefaults(t *testing.T) {
 	want := config{
 		Secret: goodSecret, Host: "127.0.0.1", Port: 3000, DatabaseURL: "sqlite:clientes.db",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * 24 * time.Hour,
-		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second,
+		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second, Signup: "closed",
 		LogLevel: "info", ShutdownTimeout: 20 * time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -75,6 +79,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret + "," + goodSecret, "HOST": "::", "PORT": "0",
 		"DATABASE_URL": "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", "TOKEN_TTL": "10s",
 		"SESSION_IDLE": "1m", "SESSION_MAX": "1h", "ISSUER": "i", "AUDIENCE": "a", "REFRESH_GRACE": "0s",
+		"SIGNUP": "open", "SMTP_URL": "smtps://u:p%40@mail.example.com:2465", "MAIL_FROM": "São João <c@exämple.com>",
 		"PUBLIC_URL": "https://api.example.com/", "CORS_ORIGINS": "https://app.example.com, http://localhost:5173",
 		"TRUSTED_PROXIES": "10.1.2.3/8, ::1/128", "REQUIRE_IF_MATCH": "true", "LOG_LEVEL": "debug",
 		"LOG_FORMAT": "json", "SHUTDOWN_DELAY": "1s", "SHUTDOWN_TIMEOUT": "0s",
@@ -88,8 +93,13 @@ func TestEverySettingIsRead(t *testing.T) {
 		}
 	}
 	got.values, got.origins = nil, nil
+	server, err := mail.ParseServer("smtps://u:p%40@mail.example.com:2465")
+	if err != nil {
+		t.Fatal(err)
+	}
 	want := config{
 		Secret: goodSecret, SecretPrevious: []string{otherSecret, goodSecret}, Host: "::",
+		Signup: "open", SMTP: server, MailFrom: netmail.Address{Name: "São João", Address: "c@xn--exmple-cua.com"},
 		DatabaseURL: "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", TokenTTL: 10 * time.Second,
 		SessionIdle: time.Minute, SessionMax: time.Hour, Issuer: "i", Audience: "a",
 		PublicURL: "https://api.example.com/", CORSOrigins: []string{"https://app.example.com", "http://localhost:5173"},
@@ -107,6 +117,16 @@ func TestFaults(t *testing.T) {
 	tests := []struct{ name, value, want string }{
 		{"REFRESH_GRACE", "-1s", "REFRESH_GRACE is -1s, but has to be from 0s to 5m"},
 		{"REFRESH_GRACE", "6m", "REFRESH_GRACE is 6m0s, but has to be from 0s to 5m"},
+		{"SIGNUP", "yes", `SIGNUP is "yes", but has to be closed or open`},
+		{"SIGNUP", "Open", `SIGNUP is "Open", but has to be closed or open`},
+		{"SMTP_URL", "mail.example.com:25", "SMTP_URL can not be used: it has to begin with smtp:// or smtps://"},
+		{"SMTP_URL", "smtp://u:p/w@h", "SMTP_URL can not be used: behind smtp:// it may have user:password@, has a host"},
+		{"SMTP_URL", "smtp://h:99999", "SMTP_URL can not be used: its port has to be a number from 1 to 65535"},
+		{"SMTP_URL", "smtp://mail.example.com", "MAIL_FROM is missing; SMTP_URL needs it"},
+		{"SMTP_URL_FILE", "short", "SMTP_URL can not be used: it has to begin with smtp:// or smtps://"},
+		{"SMTP_URL_FILE", "empty", "SMTP_URL is to come from empty, as SMTP_URL_FILE says, but nothing"},
+		{"MAIL_FROM", "clientes", `MAIL_FROM is "clientes", but it has to be as clientes@example.com or`},
+		{"MAIL_FROM", "joão@example.com", "in ASCII before the @"},
 		{"PUBLIC_URL", "api.example.com", `PUBLIC_URL is "api.example.com", but has to be as browsers write it`},
 		{"PUBLIC_URL", "https://api.example.com/v1", `PUBLIC_URL is "https://api.example.com/v1", but has to be`},
 		{"PUBLIC_URL", "ftp://api.example.com", `PUBLIC_URL is "ftp://api.example.com", but has to be`},
@@ -280,6 +300,36 @@ func TestThePasswordOfADatabaseIsNotShown(t *testing.T) {
 		}
 		if why := databaseFault(test.url); strings.Contains(why, "hunt") || strings.Contains(why, "er2") {
 			t.Errorf("%s: %s", test.url, why)
+		}
+	}
+}
+
+// The password of the mail server is neither shown nor repeated, nor is the user, which some services have as a secret.
+func TestThePasswordOfAMailServerIsNotShown(t *testing.T) {
+	inFolder(t, nil)
+	for smtpURL, shown := range map[string]string{
+		"smtp://localhost:1025":           "smtp://localhost:1025",
+		"smtps://hunter2:hunter2@h":       "smtps://***:***@h:465",
+		"smtp://u:hunter2%40@h:25/":       "smtp://***:***@h:25",
+		"smtp://u:hunt@er2@h":             "smtp://***:***@h:587",
+		"smtp://u:hunter2/x@h":            "(hidden)",
+		"smtp://u:12/hunter2@h":           "(hidden)",
+		"smtp://u:hunter2@h:port":         "(hidden)",
+		"smtp://u:hunter2%zz@h":           "(hidden)",
+		"smtp://u:hunter2\x00@h":          "(hidden)",
+		"smtp//u:hunter2@h":               "(hidden)",
+		"https://u:hunter2@h":             "(hidden)",
+		"smtp://hunter2@mail.example.com": "(hidden)",
+	} {
+		c, err := loadConfig(environment(map[string]string{"SMTP_URL": smtpURL, "MAIL_FROM": "c@example.com"}))
+		if got := c.shown(setting{name: "SMTP_URL"}); got != shown {
+			t.Errorf("%s is shown as %s, want %s", smtpURL, got, shown)
+		}
+		if (err != nil) != (shown == "(hidden)") || err != nil && (strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "er2")) {
+			t.Errorf("%s: %v", smtpURL, err)
+		}
+		if text := fmt.Sprintf("%v %+v %s", c.SMTP, c.SMTP, c.SMTP); strings.Contains(text, "hunt") {
+			t.Errorf("%s is printed as %s", smtpURL, text)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func rooms() []room {
 	return []room{
 		{
 			path: "cmd",
-			ours: []string{"api", "auth", "store", "store/sqlite", "store/postgres"},
+			ours: []string{"api", "auth", "auth/mail", "store", "store/sqlite", "store/postgres"},
 			libraries: []string{
 				"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv", "golang.org/x/term",
 				"github.com/schollz/progressbar",
@@ -38,14 +38,15 @@ func rooms() []room {
 			path:      "api",
 			ours:      []string{"auth", "store"},
 			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest"},
-			tests:     engines,
+			tests:     append([]string{"auth/mail"}, engines...),
 		},
 		{
 			path:      "auth",
-			ours:      []string{"store"},
-			libraries: []string{"github.com/golang-jwt", "golang.org/x/crypto"},
+			ours:      []string{"auth/mail", "store"},
+			libraries: []string{"github.com/golang-jwt", "golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go"},
 			tests:     engines,
 		},
+		{path: "auth/mail", libraries: []string{"github.com/wneessen/go-mail", "golang.org/x/net/idna", "html/template"}},
 		{path: "store"},
 		{path: "store/storetest", ours: []string{"store"}},
 		{
@@ -185,6 +186,15 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		{"auth/a_test.go", "clientes/api", true},
 		{"auth/a.go", "github.com/gin-gonic/gin", true},
 		{"auth/a.go", "github.com/joho/godotenv", true},
+		{"api/a.go", "github.com/ccojocar/zxcvbn-go/scoring", true},
+		{"auth/a.go", "clientes/auth/mail", false},
+		{"auth/a.go", "github.com/wneessen/go-mail", true},
+		{"auth/mail/a.go", "github.com/wneessen/go-mail", false},
+		{"auth/mail/a.go", "clientes/auth", true},
+		{"auth/mail/a.go", "clientes/store", true},
+		{"auth/mail/a_test.go", "clientes/store", true},
+		{"api/a.go", "clientes/auth/mail", true},
+		{"cmd/clientes/a.go", "clientes/auth/mail", false},
 		{"store/a.go", "clientes/auth", true},
 		{"store/a.go", "golang.org/x/text/cases", false},
 		{"store/a.go", "github.com/google/uuid", true},

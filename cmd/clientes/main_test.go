@@ -83,6 +83,7 @@ func TestWrongUsage(t *testing.T) {
 		{"user", "clientes: give a command; `clientes user --help` lists them\n"},
 		{"user lst", "clientes: there is no command \"lst\"; did you mean `clientes user list`?\n"},
 		{"user add", "clientes: `clientes user add` takes NAME, but 0 were given"},
+		{"user import", "clientes: `clientes user import` takes FILE, but 0 were given"},
 		{"user role bob", "clientes: `clientes user role` takes NAME and ROLE, but 1 were given"},
 		{"user role bob boss", "clientes: there is no role \"boss\"; give viewer, editor or admin\n"},
 		{"user add bob --role boss --password-stdin", "clientes: there is no role \"boss\""},
@@ -132,7 +133,7 @@ func TestEveryCommandChecksTheConfiguration(t *testing.T) {
 	inFolder(t, map[string]string{".env": "PROT=1\n"})
 	vars := map[string]string{"PORT": "x", "LOG_LEVEL": "x"}
 	for _, args := range []string{
-		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin", "user list", "user passwd a",
+		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin", "user import x", "user list", "user passwd a",
 		"user role a admin", "user disable a", "user enable a", "user delete a", "import x.csv", "export", "token inspect x", "config", "healthcheck",
 	} {
 		r := call(t, vars, "", strings.Fields(args)...)
@@ -149,7 +150,8 @@ func TestConfig(t *testing.T) {
 		".env":   "SECRET_FILE=secret\nHOST=0.0.0.0\nSECRET_PREVIOUS='" + otherSecret + "'\n",
 		"secret": goodSecret + "\n",
 	})
-	r := call(t, map[string]string{"PORT": "3001", "DATABASE_URL": "postgres://u:hunter2@h/d"}, "", "config")
+	r := call(t, map[string]string{"PORT": "3001", "DATABASE_URL": "postgres://u:hunter2@h/d",
+		"SMTP_URL": "smtp://u:hunter2@h", "MAIL_FROM": "Clientes <c@example.com>"}, "", "config")
 	want := `SETTING           VALUE                         FROM
 SECRET            (hidden)                      file secret
 SECRET_PREVIOUS   (hidden)                      .env
@@ -162,7 +164,10 @@ SESSION_MAX       720h                          default
 ISSUER            clientes                      default
 AUDIENCE          clientes                      default
 REFRESH_GRACE     30s                           default
+SIGNUP            closed                        default
 PUBLIC_URL        http://0.0.0.0:3001           default
+SMTP_URL          smtp://***:***@h:587          environment
+MAIL_FROM         Clientes <c@example.com>      environment
 CORS_ORIGINS      (none)                        default
 TRUSTED_PROXIES   (none)                        default
 REQUIRE_IF_MATCH  false                         default

@@ -98,6 +98,7 @@ func steady(answer string) string {
 		{`[\w-]{22}\.(\d+)\.[\w-]{43}`, "SESSION.$1.MAC"},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`, "TIME"},
 		{`cursor=[\w-]+`, "cursor=CURSOR"},
+		{`"device":"[\w.-]+"`, `"device":"MARK"`},
 		{`"request_id":"[\w-]+"`, `"request_id":"ID"`},
 		{`(?m)^X-Request-Id: .*$`, "X-Request-Id: ID"},
 		{`(?m)^Date: .*$`, "Date: DATE"},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os/signal"
 	"runtime"
 	"sync"
@@ -18,6 +19,7 @@ import (
 
 	"clientes/api"
 	"clientes/auth"
+	"clientes/auth/mail"
 	"clientes/store"
 )
 
@@ -111,6 +113,7 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 		PublicURL:      public,
 		CORSOrigins:    c.CORSOrigins,
 		TrustedProxies: c.TrustedProxies,
+		SignupOpen:     c.Signup == "open",
 		RequireIfMatch: c.RequireIfMatch,
 	})
 	if err != nil {
@@ -122,8 +125,12 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 	var group sync.WaitGroup
 	group.Go(func() { a.Run(following) })
 	group.Go(func() { handler.Run(following) })
+	// Mail that is queued from now on is for the other replicas to send, or for the next start.
+	sending, stopSending := context.WithCancel(ctx)
+	group.Go(func() { a.SendMail(sending, newPost(c, public, log), c.ShutdownTimeout) })
 	defer group.Wait()
 	defer stopFollowing()
+	defer stopSending()
 
 	server := &http.Server{
 		Handler:           handler,
@@ -140,6 +147,9 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 	if public.Scheme == "http" && !c.loopback() {
 		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, and whoever listens on the way has it",
 			"public_url", public.String())
+	}
+	if c.Signup == "open" && c.SMTP == (mail.Server{}) {
+		log.Warn("SIGNUP is open, but SMTP_URL is not set: no mail leaves this machine, so that whoever signs up can neither confirm an email nor get a link to set another password")
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -166,6 +176,18 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// mailTimeout bounds the sending of one mail. A mail that takes longer has met a server that is out of order.
+const mailTimeout = 30 * time.Second
+
+// newPost is what carries mail away. Without a server for it a developer finds it in the log, whose server nobody else can
+// reach.
+func newPost(c config, public *url.URL, log *slog.Logger) auth.Post {
+	if c.SMTP == (mail.Server{}) {
+		return mail.NewLog(log, public, c.loopback())
+	}
+	return mail.NewSMTP(mail.Config{Server: c.SMTP, From: c.MailFrom, PublicURL: public, Timeout: mailTimeout, Now: time.Now})
 }
 
 func newAuth(c config, st store.Store, log *slog.Logger) (*auth.Auth, error) {

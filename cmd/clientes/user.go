@@ -22,6 +22,7 @@ import (
 func (p *program) userCommand() *cobra.Command {
 	return p.group("user", "Add, list and change the accounts that can log in",
 		p.userAddCommand(),
+		p.userImportCommand(),
 		p.userListCommand(),
 		p.userPasswdCommand(),
 		p.userRoleCommand(),
@@ -43,8 +44,9 @@ func (p *program) userAddCommand() *cobra.Command {
 		Use:   "add NAME",
 		Short: "Add a user",
 		Long: `Add a user. The password is asked for twice, or read from standard input (one newline at its end is
-dropped), or brought along as a hash: Argon2id in PHC form or bcrypt. Other users of the machine can see the
-arguments of a command while it runs; a hash among them too.`,
+dropped), or brought along as a hash: bcrypt; Argon2, scrypt or PBKDF2 in PHC form or Django's; or
+passport-local-mongoose$DIGEST$ITERATIONS$SALT$HASH. Other users of the machine can see the arguments of a command
+while it runs; a hash among them too.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			byHash := cmd.Flags().Changed("password-hash")

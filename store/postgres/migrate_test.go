@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -218,6 +221,47 @@ func TestMigrateWaitsNoLongerThanItsContext(t *testing.T) {
 	}
 }
 
+// A database of before there was more to an account than name, email and password.
+func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	files, err := filepath.Glob("migrations/0001*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range slices.Backward(files) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, down, _ := strings.Cut(string(text), "-- +goose Down")
+		execute(t, url, down)
+	}
+	execute(t, url, "DELETE FROM goose_db_version WHERE version_id >= 10")
+	execute(t, url, `
+		INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash, generation, created_at, updated_at)
+		VALUES ('Ana', 'ana', 'Ana@example.com', 'ana@example.com', 'admin', false, 'hash', 3, to_timestamp(1), to_timestamp(2)),
+			('bia', 'bia', '', '', 'viewer', true, 'hash of bia', 0, to_timestamp(3), to_timestamp(3))`)
+
+	if err := postgres.Migrate(soon(t), url); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, url)
+	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+	want := []store.User{
+		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash", Generation: 3,
+			CreatedAt: at(1000), UpdatedAt: at(2000)},
+		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
+			CreatedAt: at(3000), UpdatedAt: at(3000)},
+	}
+	if got, err := s.Users(t.Context(), 0, 10); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if got, err := s.UserByEmail(t.Context(), "ANA@example.com"); err != nil || got != want[0] {
+		t.Errorf("by email: %+v, %v", got, err)
+	}
+}
+
 func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -234,7 +278,10 @@ func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
 		t.Errorf("ready: got %v", err)
 	}
 	has, err := postgres.Migrations(t.Context(), url)
-	if last := len(has) - 1; err != nil || last < 3 || has[2].Applied || has[last].Version != 99999 || has[last].Name != "" {
+	if err != nil || len(has) < 4 {
+		t.Fatalf("got %+v, %v", has, err)
+	}
+	if last := has[len(has)-1]; has[2].Applied || last.Version != 99999 || last.Name != "" {
 		t.Errorf("got %+v, %v", has, err)
 	}
 }

@@ -85,15 +85,19 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			_, err := s.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
 			return err
 		},
-		"User":       func(ctx context.Context) error { _, err := s.User(ctx, 1); return err },
-		"UserByName": func(ctx context.Context) error { _, err := s.UserByName(ctx, "x"); return err },
-		"Users":      func(ctx context.Context) error { _, err := s.Users(ctx, 0, 10); return err },
+		"User":        func(ctx context.Context) error { _, err := s.User(ctx, 1); return err },
+		"UserByName":  func(ctx context.Context) error { _, err := s.UserByName(ctx, "x"); return err },
+		"UserByEmail": func(ctx context.Context) error { _, err := s.UserByEmail(ctx, "x"); return err },
+		"Users":       func(ctx context.Context) error { _, err := s.Users(ctx, 0, 10); return err },
 		"UpdateUser": func(ctx context.Context) error {
-			_, err := s.UpdateUser(ctx, 1, func(u store.User) (store.User, error) { return u, nil })
+			_, _, err := s.UpdateUser(ctx, 1, func(u store.User) (store.User, error) { return u, nil })
 			return err
 		},
 		"ReplacePasswordHash": func(ctx context.Context) error { return s.ReplacePasswordHash(ctx, 1, "a", "b") },
-		"DeleteUser":          func(ctx context.Context) error { return s.DeleteUser(ctx, 1) },
+		"DeleteUser": func(ctx context.Context) error {
+			_, err := s.DeleteUser(ctx, 1)
+			return err
+		},
 		"CreateSession": func(ctx context.Context) error {
 			_, err := s.CreateSession(ctx, store.Session{}, 0)
 			return err
@@ -114,7 +118,26 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			_, _, err := s.EndedSessions(ctx, 0, time.Now())
 			return err
 		},
-		"Ready": s.Ready,
+		"UpdateAttempts": func(ctx context.Context) error {
+			return s.UpdateAttempts(ctx, []string{"x"}, func([]store.Attempt) error { return nil })
+		},
+		"DeleteAttempts": func(ctx context.Context) error { _, err := s.DeleteAttempts(ctx, time.Now(), 1); return err },
+		"QueueMails":     func(ctx context.Context) error { return s.QueueMails(ctx, store.Mail{}) },
+		"ClaimMails":     func(ctx context.Context) error { _, err := s.ClaimMails(ctx, time.Minute, 1); return err },
+		"DeleteMail":     func(ctx context.Context) error { return s.DeleteMail(ctx, 1) },
+		"RetryMail":      func(ctx context.Context) error { _, err := s.RetryMail(ctx, store.Mail{}); return err },
+		"SeeAddress":     func(ctx context.Context) error { _, err := s.SeeAddress(ctx, 1, "x"); return err },
+		"DeleteAddresses": func(ctx context.Context) error {
+			_, err := s.DeleteAddresses(ctx, time.Now(), 1)
+			return err
+		},
+		"RecordEvents": func(ctx context.Context) error { return s.RecordEvents(ctx, store.Event{}) },
+		"Events": func(ctx context.Context) error {
+			_, err := s.Events(ctx, store.EventFilter{}, 0, 1)
+			return err
+		},
+		"DeleteEvents": func(ctx context.Context) error { _, err := s.DeleteEvents(ctx, time.Now(), 1); return err },
+		"Ready":        s.Ready,
 	}
 }
 

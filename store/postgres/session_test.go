@@ -92,7 +92,7 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 	}
 	done := make(chan error)
 	go func() {
-		_, err := s.UpdateUser(t.Context(), slow.ID, func(u store.User) (store.User, error) {
+		_, _, err := s.UpdateUser(t.Context(), slow.ID, func(u store.User) (store.User, error) {
 			u.PasswordHash, u.Email = "new", "x@y"
 			return u, nil
 		})

@@ -10,30 +10,30 @@ import (
 )
 
 // userColumns are in the order of toUser.
-const userColumns = `id, name, email, role, disabled, password_hash, generation, created_at, updated_at`
+const userColumns = `id, name, email, pending_email, role, disabled, password_hash,
+	mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
+	generation, link_generation, mark_generation, created_at, updated_at`
 
 func toUser(u *store.User) []any {
-	return []any{&u.ID, &u.Name, &u.Email, &u.Role, &u.Disabled, &u.PasswordHash, &u.Generation,
-		&u.CreatedAt, &u.UpdatedAt}
+	return []any{&u.ID, &u.Name, &u.Email, &u.PendingEmail, &u.Role, &u.Disabled, &u.PasswordHash,
+		&u.MFA.Secret, &u.MFA.On, &u.MFA.LastStep, &u.MFA.Recovery,
+		&u.Generation, &u.LinkGeneration, &u.MarkGeneration, &u.CreatedAt, &u.UpdatedAt}
 }
 
 // CreateUser keeps the promise of store.Users.
-func (s *Store) CreateUser(ctx context.Context, u store.User) (store.User, error) {
+func (s *Store) CreateUser(ctx context.Context, u store.User, tell ...store.Tell) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
-		u.Generation = 0
-		u.CreatedAt = store.Instant(s.now())
-		u.UpdatedAt = u.CreatedAt
-		id, err := one(ctx, conn, toInteger, `
-			INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash,
-				generation, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-			RETURNING id`,
-			u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.Role, u.Disabled, u.PasswordHash,
-			u.Generation, u.CreatedAt, u.UpdatedAt)
-		if err != nil {
+		insert := begin()
+		s.queueNewUser(insert, &u)
+		if err := send(ctx, conn, insert); err != nil {
 			return store.User{}, fmt.Errorf("insert user: %w", err)
 		}
-		u.ID = id
+		keep := new(pgx.Batch)
+		s.queueTrail(keep, store.Told(store.User{}, u, tell))
+		keep.Queue("COMMIT")
+		if err := send(ctx, conn, keep); err != nil {
+			return store.User{}, fmt.Errorf("insert user: %w", err)
+		}
 		return u, nil
 	})
 }
@@ -69,6 +69,22 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 	})
 }
 
+// UserByEmail keeps the promise of store.Users.
+func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
+		u, err := one(ctx, conn, toUser, `
+			SELECT `+userColumns+`
+			FROM users
+			WHERE email_key = $1 AND email_key <> ''`,
+			store.EmailKey(email))
+		if err != nil {
+			// The email stays out of the error: it may be a stranger's.
+			return store.User{}, fmt.Errorf("read user by email: %w", err)
+		}
+		return u, nil
+	})
+}
+
 // Users keeps the promise of store.Users.
 func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
@@ -89,9 +105,10 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 }
 
 // UpdateUser keeps the promise of store.Users.
-func (s *Store) UpdateUser(ctx context.Context, id int64,
-	change func(store.User) (store.User, error)) (store.User, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
+func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
+	tell ...store.Tell) (store.User, []store.Ended, error) {
+	var ended *[]store.Ended
+	u, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		old, err := lockUser(ctx, conn, id)
 		if err != nil {
 			return store.User{}, err
@@ -100,36 +117,33 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 		if err != nil {
 			return store.User{}, err
 		}
-		u.ID, u.Name, u.Generation = old.ID, old.Name, old.Generation
-		u.CreatedAt, u.UpdatedAt = old.CreatedAt, old.UpdatedAt
-		if u == old {
-			return old, nil
-		}
-		if old.ActiveAdmin() && !u.ActiveAdmin() {
-			if err := mustLeaveAdmin(ctx, conn, id); err != nil {
-				return store.User{}, err
-			}
-		}
-		u.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		write := new(pgx.Batch)
-		if old.EndsSessions(u) {
-			u.Generation++
-			queueEnds(write, s.now(), `user_id = $2`, id)
+		ended = new([]store.Ended)
+		if u = old.Becomes(u, s.now()); u != old {
+			if old.ActiveAdmin() && !u.ActiveAdmin() {
+				if err := mustLeaveAdmin(ctx, conn, id); err != nil {
+					return store.User{}, err
+				}
+			}
+			if u.Generation != old.Generation {
+				ended = queueEnds(write, s.now(), `user_id = $2`, id)
+			}
+			queueUser(write, u)
 		}
-		write.Queue(`
-			UPDATE users
-			SET email = $1, email_key = $2, role = $3, disabled = $4, password_hash = $5,
-				generation = $6, updated_at = $7
-			WHERE id = $8`,
-			u.Email, store.EmailKey(u.Email), u.Role, u.Disabled, u.PasswordHash,
-			u.Generation, u.UpdatedAt,
-			u.ID)
+		s.queueTrail(write, store.Told(old, u, tell))
+		if write.Len() == 0 {
+			return u, nil
+		}
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
 			return store.User{}, fmt.Errorf("update user %d: %w", id, err)
 		}
 		return u, nil
 	})
+	if err != nil {
+		return store.User{}, nil, err
+	}
+	return u, *ended, nil
 }
 
 // ReplacePasswordHash keeps the promise of store.Users.
@@ -138,7 +152,7 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 		_, err := exec(ctx, conn, `
 			UPDATE users
 			SET password_hash = $1, updated_at = greatest(updated_at, $2)
-			WHERE id = $3 AND password_hash = $4`,
+			WHERE id = $3 AND password_hash = $4 AND password_hash <> ''`,
 			hash, store.Instant(s.now()),
 			id, old)
 		if err != nil {
@@ -149,28 +163,31 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 	return err
 }
 
-// DeleteUser keeps the promise of store.Users.
-func (s *Store) DeleteUser(ctx context.Context, id int64) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+// DeleteUser keeps the promise of store.Users. What else goes with the user goes by its foreign key.
+func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		u, err := lockUser(ctx, conn, id)
 		if err != nil {
-			return struct{}{}, err
+			return nil, err
 		}
 		if u.ActiveAdmin() {
 			if err := mustLeaveAdmin(ctx, conn, id); err != nil {
-				return struct{}{}, err
+				return nil, err
 			}
 		}
 		write := new(pgx.Batch)
-		queueEnds(write, s.now(), `user_id = $2`, id)
+		ended := queueEnds(write, s.now(), `user_id = $2`, id)
 		write.Queue(`DELETE FROM users WHERE id = $1`, id)
+		for _, e := range events {
+			e.UserID = id
+			s.queueEvent(write, e)
+		}
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
-			return struct{}{}, fmt.Errorf("delete user %d: %w", id, err)
+			return nil, fmt.Errorf("delete user %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return *ended, nil
 	})
-	return err
 }
 
 // lockUser begins a transaction in which nobody else changes the account or begins a session of it, and
@@ -187,6 +204,47 @@ func lockUser(ctx context.Context, conn *pgx.Conn, id int64) (u store.User, err 
 		return store.User{}, fmt.Errorf("lock user %d: %w", id, err)
 	}
 	return u, nil
+}
+
+// queueUser queues the writing of what became of a user.
+func queueUser(b *pgx.Batch, u store.User) {
+	b.Queue(`
+		UPDATE users
+		SET email = $1, email_key = $2, pending_email = $3, role = $4, disabled = $5, password_hash = $6,
+			mfa_secret = $7, mfa_on = $8, mfa_last_step = $9, mfa_recovery = $10,
+			generation = $11, link_generation = $12, mark_generation = $13, updated_at = $14
+		WHERE id = $15`,
+		u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
+		u.Generation, u.LinkGeneration, u.MarkGeneration, u.UpdatedAt,
+		u.ID)
+}
+
+// queueNewUser queues the writing of a new user, who has an ID when that is done.
+func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
+	u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
+	u.CreatedAt = store.Instant(s.now())
+	u.UpdatedAt = u.CreatedAt
+	b.Queue(`
+		INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
+			mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
+			generation, link_generation, mark_generation, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+		RETURNING id`,
+		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
+		u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID) })
+}
+
+// queueTrail queues the writing of what is told of a change.
+func (s *Store) queueTrail(b *pgx.Batch, trail store.Trail) {
+	for _, m := range trail.Mails {
+		s.queueMail(b, m)
+	}
+	for _, e := range trail.Events {
+		s.queueEvent(b, e)
+	}
 }
 
 // mustLeaveAdmin gives store.ErrLastAdmin if no admin who can log in would be left without user id. Those

@@ -234,7 +234,7 @@ func TestADatabaseOfANewerProgram(t *testing.T) {
 		t.Fatalf("migrations: %+v, %v", has, err)
 	}
 	if last := has[len(has)-1]; last.Version != 99 || !last.Applied || last.Name != "" {
-		t.Errorf("the last migration: %+v", last)
+		t.Errorf("migrations: %+v, %v", has, err)
 	}
 }
 
@@ -243,9 +243,9 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	url := migratedURL(t)
 	s := open(t, url)
 	conn := beside(t, url)
-	execute(t, conn, `DROP TABLE identity`)
-	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 9`)
-	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00009_copies.sql") {
+	execute(t, conn, `DROP TABLE audit`)
+	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 14`)
+	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00014_audit.sql") {
 		t.Errorf("ready: %v", err)
 	}
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
@@ -253,6 +253,50 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	}
 	if err := s.Ready(t.Context()); err != nil {
 		t.Errorf("ready: %v", err)
+	}
+}
+
+// A database of before there was more to an account than name, email and password.
+func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	conn := beside(t, url)
+	files, err := filepath.Glob("migrations/0001*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range slices.Backward(files) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, down, _ := strings.Cut(string(text), "-- +goose Down")
+		if err := sqlitex.ExecuteScript(conn, down, nil); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+	}
+	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id >= 10`)
+	execute(t, conn, `
+		INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash, generation, created_at, updated_at)
+		VALUES ('Ana', 'ana', 'Ana@example.com', 'ana@example.com', 'admin', 0, 'hash', 3, 1000, 2000),
+			('bia', 'bia', '', '', 'viewer', 1, 'hash of bia', 0, 3000, 3000)`)
+
+	if err := sqlite.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, url)
+	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+	want := []store.User{
+		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash", Generation: 3,
+			CreatedAt: at(1000), UpdatedAt: at(2000)},
+		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
+			CreatedAt: at(3000), UpdatedAt: at(3000)},
+	}
+	if got, err := s.Users(t.Context(), 0, 10); err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if got, err := s.UserByEmail(t.Context(), "ANA@example.com"); err != nil || got != want[0] {
+		t.Errorf("by email: %+v, %v", got, err)
 	}
 }
 
@@ -279,7 +323,7 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := s.DeleteUser(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.DeleteUser(ctx, 1); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("delete: %v", err)
 	}
 	if got, err := s.Cliente(t.Context(), ana.ID); err != nil || got != ana {
@@ -310,7 +354,8 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 		}
 		processes.Wait()
 		has, err := sqlite.Migrations(t.Context(), url)
-		if err != nil || slices.ContainsFunc(has, func(m store.Migration) bool { return !m.Applied }) {
+		lacking := func(m store.Migration) bool { return !m.Applied }
+		if err != nil || len(has) == 0 || slices.ContainsFunc(has, lacking) {
 			t.Errorf("migrations: %+v, %v", has, err)
 		}
 	}

@@ -11,42 +11,37 @@ import (
 )
 
 // userColumns are in the order of scanUser.
-const userColumns = `id, name, email, role, disabled, password_hash, generation, created_at, updated_at`
+const userColumns = `id, name, email, pending_email, role, disabled, password_hash,
+	mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
+	generation, link_generation, mark_generation, created_at, updated_at`
 
 func scanUser(stmt *sqlite.Stmt) store.User {
 	return store.User{
 		ID:           stmt.ColumnInt64(0),
 		Name:         stmt.ColumnText(1),
 		Email:        stmt.ColumnText(2),
-		Role:         store.Role(stmt.ColumnText(3)),
-		Disabled:     stmt.ColumnBool(4),
-		PasswordHash: stmt.ColumnText(5),
-		Generation:   stmt.ColumnInt64(6),
-		CreatedAt:    instant(stmt, 7),
-		UpdatedAt:    instant(stmt, 8),
+		PendingEmail: stmt.ColumnText(3),
+		Role:         store.Role(stmt.ColumnText(4)),
+		Disabled:     stmt.ColumnBool(5),
+		PasswordHash: stmt.ColumnText(6),
+		MFA: store.MFA{
+			Secret:   stmt.ColumnText(7),
+			On:       stmt.ColumnBool(8),
+			LastStep: stmt.ColumnInt64(9),
+			Recovery: stmt.ColumnText(10),
+		},
+		Generation:     stmt.ColumnInt64(11),
+		LinkGeneration: stmt.ColumnInt64(12),
+		MarkGeneration: stmt.ColumnInt64(13),
+		CreatedAt:      instant(stmt, 14),
+		UpdatedAt:      instant(stmt, 15),
 	}
 }
 
 // CreateUser keeps the promise of store.Users.
-func (s *Store) CreateUser(ctx context.Context, u store.User) (store.User, error) {
+func (s *Store) CreateUser(ctx context.Context, u store.User, tell ...store.Tell) (store.User, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
-		u.Generation = 0
-		u.CreatedAt = store.Instant(s.now())
-		u.UpdatedAt = u.CreatedAt
-		err := exec(conn, `
-			INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash,
-				generation, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.Role, u.Disabled, u.PasswordHash,
-			u.Generation, u.CreatedAt, u.UpdatedAt)
-		switch {
-		case isConflict(err):
-			return store.User{}, userConflict(conn, u)
-		case err != nil:
-			return store.User{}, fmt.Errorf("insert user: %w", err)
-		}
-		u.ID = conn.LastInsertRowID()
-		return u, nil
+		return s.insertUser(conn, u, tell)
 	})
 }
 
@@ -64,6 +59,22 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 		if err != nil {
 			// The name stays out of the error: people type their password there.
 			return store.User{}, fmt.Errorf("read user by name: %w", err)
+		}
+		return u, nil
+	})
+}
+
+// UserByEmail keeps the promise of store.Users.
+func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, error) {
+	return read(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
+		u, err := one(conn, scanUser, `
+			SELECT `+userColumns+`
+			FROM users
+			WHERE email_key = ? AND email_key <> ''`,
+			store.EmailKey(email))
+		if err != nil {
+			// The email stays out of the error: it may be a stranger's.
+			return store.User{}, fmt.Errorf("read user by email: %w", err)
 		}
 		return u, nil
 	})
@@ -89,9 +100,10 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 }
 
 // UpdateUser keeps the promise of store.Users.
-func (s *Store) UpdateUser(ctx context.Context, id int64,
-	change func(store.User) (store.User, error)) (store.User, error) {
-	return write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
+func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
+	tell ...store.Tell) (store.User, []store.Ended, error) {
+	var ended []store.Ended
+	u, err := write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		old, err := userByID(conn, id)
 		if err != nil {
 			return store.User{}, err
@@ -100,39 +112,20 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 		if err != nil {
 			return store.User{}, err
 		}
-		u.ID, u.Name, u.Generation = old.ID, old.Name, old.Generation
-		u.CreatedAt, u.UpdatedAt = old.CreatedAt, old.UpdatedAt
-		if u == old {
-			return old, nil
-		}
-		if old.ActiveAdmin() && !u.ActiveAdmin() {
-			if err := mustLeaveAdmin(conn, id); err != nil {
+		if u = old.Becomes(u, s.now()); u != old {
+			if ended, err = s.updateUser(ctx, conn, old, u); err != nil {
 				return store.User{}, err
 			}
 		}
-		u.UpdatedAt = store.Later(old.UpdatedAt, s.now())
-		if old.EndsSessions(u) {
-			u.Generation++
-			if _, err := s.endSessions(ctx, conn, `user_id = ?`, id); err != nil {
-				return store.User{}, err
-			}
-		}
-		err = exec(conn, `
-			UPDATE users
-			SET email = ?, email_key = ?, role = ?, disabled = ?, password_hash = ?,
-				generation = ?, updated_at = ?
-			WHERE id = ?`,
-			u.Email, store.EmailKey(u.Email), u.Role, u.Disabled, u.PasswordHash,
-			u.Generation, u.UpdatedAt,
-			u.ID)
-		switch {
-		case isConflict(err):
-			return store.User{}, &store.ConflictError{Field: "email"}
-		case err != nil:
-			return store.User{}, fmt.Errorf("update user %d: %w", id, err)
+		if err := s.keepTrail(conn, store.Told(old, u, tell)); err != nil {
+			return store.User{}, err
 		}
 		return u, nil
 	})
+	if err != nil {
+		return store.User{}, nil, err
+	}
+	return u, ended, nil
 }
 
 // ReplacePasswordHash keeps the promise of store.Users.
@@ -141,7 +134,7 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 		err := exec(conn, `
 			UPDATE users
 			SET password_hash = ?, updated_at = max(updated_at, ?)
-			WHERE id = ? AND password_hash = ?`,
+			WHERE id = ? AND password_hash = ? AND password_hash <> ''`,
 			hash, store.Instant(s.now()),
 			id, old)
 		if err != nil {
@@ -152,27 +145,33 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 	return err
 }
 
-// DeleteUser keeps the promise of store.Users.
-func (s *Store) DeleteUser(ctx context.Context, id int64) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+// DeleteUser keeps the promise of store.Users. What else goes with the user goes by its foreign key.
+func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		u, err := userByID(conn, id)
 		if err != nil {
-			return struct{}{}, err
+			return nil, err
 		}
 		if u.ActiveAdmin() {
 			if err := mustLeaveAdmin(conn, id); err != nil {
-				return struct{}{}, err
+				return nil, err
 			}
 		}
-		if _, err := s.endSessions(ctx, conn, `user_id = ?`, id); err != nil {
-			return struct{}{}, err
+		ended, err := s.endSessions(ctx, conn, `user_id = ?`, id)
+		if err != nil {
+			return nil, err
 		}
 		if err := exec(conn, `DELETE FROM users WHERE id = ?`, id); err != nil {
-			return struct{}{}, fmt.Errorf("delete user %d: %w", id, err)
+			return nil, fmt.Errorf("delete user %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		for _, e := range events {
+			e.UserID = id
+			if err := s.insertEvent(conn, e); err != nil {
+				return nil, err
+			}
+		}
+		return ended, nil
 	})
-	return err
 }
 
 func userByID(conn *sqlite.Conn, id int64) (store.User, error) {
@@ -193,6 +192,78 @@ func userByName(conn *sqlite.Conn, name string) (store.User, error) {
 		FROM users
 		WHERE name_key = ?`,
 		store.NameKey(name))
+}
+
+// insertUser writes a new user and what is told of it.
+func (s *Store) insertUser(conn *sqlite.Conn, u store.User, tell []store.Tell) (store.User, error) {
+	u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
+	u.CreatedAt = store.Instant(s.now())
+	u.UpdatedAt = u.CreatedAt
+	err := exec(conn, `
+		INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
+			mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
+			generation, link_generation, mark_generation, created_at, updated_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
+		u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt)
+	switch {
+	case isConflict(err):
+		return store.User{}, userConflict(conn, u)
+	case err != nil:
+		return store.User{}, fmt.Errorf("insert user: %w", err)
+	}
+	u.ID = conn.LastInsertRowID()
+	if err := s.keepTrail(conn, store.Told(store.User{}, u, tell)); err != nil {
+		return store.User{}, err
+	}
+	return u, nil
+}
+
+// updateUser writes what became of a user, and ends the sessions if that is of it.
+func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.User) (ended []store.Ended, err error) {
+	if old.ActiveAdmin() && !u.ActiveAdmin() {
+		if err := mustLeaveAdmin(conn, u.ID); err != nil {
+			return nil, err
+		}
+	}
+	if u.Generation != old.Generation {
+		if ended, err = s.endSessions(ctx, conn, `user_id = ?`, u.ID); err != nil {
+			return nil, err
+		}
+	}
+	err = exec(conn, `
+		UPDATE users
+		SET email = ?, email_key = ?, pending_email = ?, role = ?, disabled = ?, password_hash = ?,
+			mfa_secret = ?, mfa_on = ?, mfa_last_step = ?, mfa_recovery = ?,
+			generation = ?, link_generation = ?, mark_generation = ?, updated_at = ?
+		WHERE id = ?`,
+		u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
+		u.Generation, u.LinkGeneration, u.MarkGeneration, u.UpdatedAt,
+		u.ID)
+	switch {
+	case isConflict(err):
+		return nil, &store.ConflictError{Field: "email"}
+	case err != nil:
+		return nil, fmt.Errorf("update user %d: %w", u.ID, err)
+	}
+	return ended, nil
+}
+
+// keepTrail keeps what is told of a change.
+func (s *Store) keepTrail(conn *sqlite.Conn, trail store.Trail) error {
+	for _, m := range trail.Mails {
+		if err := s.insertMail(conn, m); err != nil {
+			return err
+		}
+	}
+	for _, e := range trail.Events {
+		if err := s.insertEvent(conn, e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // userConflict says which field of u it is that another user has: SQLite names the index only in the text

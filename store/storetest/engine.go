@@ -70,6 +70,7 @@ func migrationsListed(t *testing.T, f *fixture) {
 	names := []string{
 		"00001_users.sql", "00002_sessions.sql", "00003_clientes.sql", "00004_cliente_history.sql", "00005_idempotency_keys.sql",
 		"00006_cliente_folds.sql", "00007_fold_clientes.go", "00008_cliente_indexes.sql", "00009_copies.sql",
+		"00010_accounts.sql", "00011_attempts.sql", "00012_mails.sql", "00013_addresses.sql", "00014_audit.sql",
 	}
 	list := func(url string, applied bool) []store.Migration {
 		t.Helper()
@@ -78,8 +79,8 @@ func migrationsListed(t *testing.T, f *fixture) {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 		for i, m := range got {
-			if m.Version != int64(i+1) || m.Name != names[i] || m.Applied != applied || m.At.IsZero() == applied {
-				t.Errorf("got %+v, want number %d, %s, applied: %t", m, i+1, names[i], applied)
+			if fmt.Sprintf("%05d", m.Version) != m.Name[:5] || m.Name != names[i] || m.Applied != applied || m.At.IsZero() == applied {
+				t.Errorf("got %+v, want %s, applied: %t", m, names[i], applied)
 			}
 			if m.At.Location() != time.UTC {
 				t.Errorf("%v is not UTC", m.At)
@@ -237,6 +238,13 @@ func contextEnded(t *testing.T, f *fixture) {
 	ana := f.cliente(t, "Ana", "")
 	admin, viewer := f.user(t, "admin", store.Admin), f.user(t, "viewer", store.Viewer)
 	f.session(t, "s", viewer)
+	mail := f.claimed(t, viewer, store.Mail{Kind: store.MailReset})
+	if _, err := f.SeeAddress(t.Context(), viewer.ID, "192.0.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.RecordEvents(t.Context(), store.Event{Kind: store.EventSignup}); err != nil {
+		t.Fatal(err)
+	}
 	picture := func() string {
 		t.Helper()
 		clientes, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000)
@@ -252,7 +260,13 @@ func contextEnded(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		_, err = f.Session(t.Context(), "new")
-		return fmt.Sprint(clientes, users, n, err)
+		var attempts []store.Attempt
+		look := errors.New("only looking")
+		wantErr(t, f.UpdateAttempts(t.Context(), []string{"x"}, func(a []store.Attempt) error {
+			attempts = a
+			return look
+		}), look)
+		return fmt.Sprint(clientes, users, n, err, attempts, f.trail(t))
 	}
 	users := tableNamed("users")
 	methods := map[string]func(ctx context.Context) error{
@@ -294,6 +308,10 @@ func contextEnded(t *testing.T, f *fixture) {
 			_, err := f.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
 			return err
 		},
+		"UserByEmail": func(ctx context.Context) error {
+			_, err := f.UserByEmail(ctx, "x@example.com")
+			return err
+		},
 		"User": func(ctx context.Context) error {
 			_, err := f.User(ctx, admin.ID)
 			return err
@@ -307,7 +325,7 @@ func contextEnded(t *testing.T, f *fixture) {
 			return err
 		},
 		"UpdateUser": func(ctx context.Context) error {
-			_, err := f.UpdateUser(ctx, viewer.ID, func(u store.User) (store.User, error) {
+			_, _, err := f.UpdateUser(ctx, viewer.ID, func(u store.User) (store.User, error) {
 				u.Disabled = true
 				return u, nil
 			})
@@ -316,7 +334,10 @@ func contextEnded(t *testing.T, f *fixture) {
 		"ReplacePasswordHash": func(ctx context.Context) error {
 			return f.ReplacePasswordHash(ctx, viewer.ID, viewer.PasswordHash, "x")
 		},
-		"DeleteUser": func(ctx context.Context) error { return f.DeleteUser(ctx, viewer.ID) },
+		"DeleteUser": func(ctx context.Context) error {
+			_, err := f.DeleteUser(ctx, viewer.ID)
+			return err
+		},
 		"CreateSession": func(ctx context.Context) error {
 			_, err := f.CreateSession(ctx, f.newSession("new", viewer), viewer.Generation)
 			return err
@@ -348,7 +369,48 @@ func contextEnded(t *testing.T, f *fixture) {
 		"BeginCopy":  func(ctx context.Context) error { return f.BeginCopy(ctx, "source") },
 		"WriteRows":  func(ctx context.Context) error { return f.WriteRows(ctx, "source", users, nil) },
 		"FinishCopy": func(ctx context.Context) error { return f.FinishCopy(ctx, "source", nil) },
-		"Ready":      f.Ready,
+		"UpdateAttempts": func(ctx context.Context) error {
+			return f.UpdateAttempts(ctx, []string{"x"}, func(a []store.Attempt) error {
+				a[0].Count++
+				return nil
+			})
+		},
+		"DeleteAttempts": func(ctx context.Context) error {
+			_, err := f.DeleteAttempts(ctx, f.now(), 10)
+			return err
+		},
+		"QueueMails": func(ctx context.Context) error {
+			return f.QueueMails(ctx, store.Mail{UserID: viewer.ID, Kind: store.MailReset})
+		},
+		"ClaimMails": func(ctx context.Context) error {
+			_, err := f.ClaimMails(ctx, time.Minute, 10)
+			return err
+		},
+		"DeleteMail": func(ctx context.Context) error { return f.DeleteMail(ctx, mail.ID) },
+		"RetryMail": func(ctx context.Context) error {
+			_, err := f.RetryMail(ctx, mail)
+			return err
+		},
+		"SeeAddress": func(ctx context.Context) error {
+			_, err := f.SeeAddress(ctx, viewer.ID, "x", store.Mail{})
+			return err
+		},
+		"DeleteAddresses": func(ctx context.Context) error {
+			_, err := f.DeleteAddresses(ctx, f.now(), 10)
+			return err
+		},
+		"RecordEvents": func(ctx context.Context) error {
+			return f.RecordEvents(ctx, store.Event{Kind: store.EventLogin})
+		},
+		"Events": func(ctx context.Context) error {
+			_, err := f.Events(ctx, store.EventFilter{}, 0, 10)
+			return err
+		},
+		"DeleteEvents": func(ctx context.Context) error {
+			_, err := f.DeleteEvents(ctx, f.now().Add(time.Hour), 10)
+			return err
+		},
+		"Ready": f.Ready,
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()

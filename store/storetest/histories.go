@@ -83,7 +83,7 @@ func historyNames(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.DeleteUser(t.Context(), ana.ID); err != nil {
+	if _, err := f.DeleteUser(t.Context(), ana.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.UpdateCliente(t.Context(), ana.ID, c.ID, func(c store.Cliente) (store.Cliente, error) {

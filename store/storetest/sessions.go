@@ -109,7 +109,7 @@ func sessionUserChanged(t *testing.T, f *fixture) {
 	refused("lower generation", ana, ana.Generation-1)
 	refused("higher generation", ana, ana.Generation+1)
 
-	changed, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+	changed, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash = "new"
 		return u, nil
 	})
@@ -119,7 +119,7 @@ func sessionUserChanged(t *testing.T, f *fixture) {
 	refused("old generation", ana, ana.Generation)
 	f.session(t, "new generation", changed)
 
-	disabled, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+	disabled, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.Disabled = true
 		return u, nil
 	})
@@ -127,7 +127,7 @@ func sessionUserChanged(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	refused("disabled", disabled, disabled.Generation)
-	enabled, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+	enabled, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.Disabled = false
 		return u, nil
 	})
@@ -136,7 +136,7 @@ func sessionUserChanged(t *testing.T, f *fixture) {
 	}
 	f.session(t, "enabled again", enabled)
 
-	if err := f.DeleteUser(t.Context(), ana.ID); err != nil {
+	if _, err := f.DeleteUser(t.Context(), ana.ID); err != nil {
 		t.Fatal(err)
 	}
 	refused("deleted", enabled, enabled.Generation)
@@ -168,7 +168,7 @@ func sessionEnd(t *testing.T, f *fixture) {
 	f.session(t, "next", ana)
 
 	// What ends all sessions ends those that live, not again those that have ended.
-	_, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+	_, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash = "new"
 		return u, nil
 	})
@@ -254,14 +254,14 @@ func feedGivesEnds(t *testing.T, f *fixture) {
 	if _, err := f.EndSession(t.Context(), "ana0"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
+	_, _, err := f.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
 		u.Disabled = true
 		return u, nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := f.DeleteUser(t.Context(), caio.ID); err != nil {
+	if _, err := f.DeleteUser(t.Context(), caio.ID); err != nil {
 		t.Fatal(err)
 	}
 	var zero follower
@@ -351,7 +351,7 @@ func feedBusy(t *testing.T, f *fixture) {
 				}
 			}
 			// The last five go together.
-			if err := stores[e%2].DeleteUser(t.Context(), users[e].ID); err != nil {
+			if _, err := stores[e%2].DeleteUser(t.Context(), users[e].ID); err != nil {
 				t.Error(err)
 			}
 		})
@@ -380,7 +380,10 @@ func feedBusy(t *testing.T, f *fixture) {
 func loginRace(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
 	ends := map[string]func(st store.Store, u store.User) error{
-		"delete": func(st store.Store, u store.User) error { return st.DeleteUser(t.Context(), u.ID) },
+		"delete": func(st store.Store, u store.User) error {
+			_, err := st.DeleteUser(t.Context(), u.ID)
+			return err
+		},
 		"logout everywhere": func(st store.Store, u store.User) error {
 			_, err := st.EndSessions(t.Context(), u.ID)
 			return err
@@ -392,7 +395,7 @@ func loginRace(t *testing.T, f *fixture) {
 		"role":     func(u *store.User) { u.Role = store.Editor },
 	} {
 		ends[what] = func(st store.Store, u store.User) error {
-			_, err := st.UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
+			_, _, err := st.UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
 				change(&u)
 				return u, nil
 			})

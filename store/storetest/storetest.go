@@ -66,7 +66,12 @@ func contract() []group {
 		{"imports", importChecks()},
 		{"copies", copyChecks()},
 		{"users", userChecks()},
+		{"user imports", userImportChecks()},
 		{"sessions", sessionChecks()},
+		{"attempts", attemptChecks()},
+		{"mails", mailChecks()},
+		{"addresses", addressChecks()},
+		{"audit", auditChecks()},
 		{"engine", engineChecks()},
 	}
 }

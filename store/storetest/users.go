@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,10 +20,12 @@ func userChecks() []check {
 		{"text comes back to the byte", userText},
 		{"an unknown user is ErrNotFound on read, update and delete", userUnknown},
 		{"a user is found by name in any case", userByName},
+		{"a user is found by the confirmed email in any case, not by a pending one", userByEmail},
 		{"a name that another has in any case is a conflict", userNameConflict},
 		{"an email that another has in any case is a conflict", userEmailConflict},
 		{"of many creates with one name at once one succeeds", userOneWins},
 		{"any number of users have no email", userNoEmail},
+		{"any number of users wait for one email, and the first to confirm has it", userPending},
 		{"a page holds at most its limit, by ascending id", userPage},
 		{"an update keeps what it must not touch", userUpdate},
 		{"an update that changes nothing writes nothing", userNoChange},
@@ -30,11 +33,17 @@ func userChecks() []check {
 		{"a panic in a change reaches the caller and the store goes on", userPanic},
 		{"a clock that goes back does not take updated_at along", userClockBack},
 		{"many updaters at once lose no update", userUpdaters},
-		{"a change ends all sessions exactly when User.EndsSessions says so", userEndsSessions},
+		{"a change ends sessions and cancels links exactly when User says so", userEndsSessions},
+		{"generations of links and marks rise by one when a change asks for it", userGenerations},
+		{"a code of a second factor is used once, however many try at once", userCodeOnce},
+		{"what a second factor uses up is no change of the account", userFactorUsed},
 		{"a refused change ends no session", userRefusedEndsNone},
 		{"a password hash is replaced only if it is the old one, and no session ends", userReplaceHash},
+		{"a user without a password gets none by a rehash", userNoPassword},
 		{"a rehash beside a password change never brings the old password back", userRehashRace},
+		{"what is told of a change is kept with it, or not at all", userTold},
 		{"a deleted user's sessions are ended and stay", userDelete},
+		{"a deleted user's mails and addresses go, and the audit stays", userDeleteRest},
 		{"an id is never used twice", userIDOnce},
 		{"the last active admin can not be deleted, disabled or demoted", userLastAdmin},
 		{"an admin can go while another is active", userOtherAdmin},
@@ -47,12 +56,17 @@ func userIsNew(t *testing.T, f *fixture) {
 		ID:           77,
 		Name:         "Ana",
 		Email:        "Ana@Example.com",
+		PendingEmail: "Ana@example.org",
 		Role:         store.Editor,
 		Disabled:     true,
 		PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA",
-		Generation:   9,
-		CreatedAt:    time.Unix(0, 0),
-		UpdatedAt:    time.Unix(0, 0),
+		MFA:          store.MFA{Secret: "sealed", On: true, LastStep: 1 << 40, Recovery: "one two"},
+
+		Generation:     9,
+		LinkGeneration: 9,
+		MarkGeneration: 9,
+		CreatedAt:      time.Unix(0, 0),
+		UpdatedAt:      time.Unix(0, 0),
 	}
 	got, err := f.CreateUser(t.Context(), in)
 	if err != nil {
@@ -61,11 +75,12 @@ func userIsNew(t *testing.T, f *fixture) {
 	if got.ID < 1 || got.ID == in.ID {
 		t.Errorf("the id is %d", got.ID)
 	}
-	if got.Generation == in.Generation {
-		t.Errorf("the generation is the caller's, %d", got.Generation)
+	if got.Generation == in.Generation || got.LinkGeneration == in.LinkGeneration || got.MarkGeneration == in.MarkGeneration {
+		t.Errorf("a generation is the caller's: %+v", got)
 	}
 	want := in
-	want.ID, want.Generation, want.CreatedAt, want.UpdatedAt = got.ID, got.Generation, f.now(), f.now()
+	want.ID, want.CreatedAt, want.UpdatedAt = got.ID, f.now(), f.now()
+	want.Generation, want.LinkGeneration, want.MarkGeneration = got.Generation, got.LinkGeneration, got.MarkGeneration
 	wantSame(t, "created", got, want)
 
 	read, err := f.User(t.Context(), got.ID)
@@ -92,14 +107,17 @@ func userText(t *testing.T, f *fixture) {
 	i := 0
 	for what, s := range texts() {
 		i++
-		in := store.User{Name: "user" + strconv.Itoa(i), Email: s, Role: store.Viewer, PasswordHash: s}
+		in := store.User{
+			Name: "user" + strconv.Itoa(i), Email: s, PendingEmail: s, Role: store.Viewer, PasswordHash: s,
+			MFA: store.MFA{Secret: s, Recovery: s},
+		}
 		got, err := f.CreateUser(t.Context(), in)
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
 		read, err := f.User(t.Context(), got.ID)
-		if err != nil || read.Email != s || read.PasswordHash != s {
+		if err != nil || read.Email != s || read.PendingEmail != s || read.PasswordHash != s || read.MFA != in.MFA {
 			t.Errorf("%s: read %s, %v", what, clip(read), err)
 		}
 	}
@@ -115,12 +133,13 @@ func userUnknown(t *testing.T, f *fixture) {
 	for _, id := range []int64{ana.ID + 1, 0, -1, math.MaxInt64, math.MinInt64} {
 		_, err := f.User(t.Context(), id)
 		wantErr(t, err, store.ErrNotFound)
-		_, err = f.UpdateUser(t.Context(), id, func(u store.User) (store.User, error) {
+		_, _, err = f.UpdateUser(t.Context(), id, func(u store.User) (store.User, error) {
 			t.Errorf("change was called for id %d", id)
 			return u, nil
 		})
 		wantErr(t, err, store.ErrNotFound)
-		wantErr(t, f.DeleteUser(t.Context(), id), store.ErrNotFound)
+		_, err = f.DeleteUser(t.Context(), id)
+		wantErr(t, err, store.ErrNotFound)
 		if err := f.ReplacePasswordHash(t.Context(), id, ana.PasswordHash, "new"); err != nil {
 			t.Errorf("replace the hash of user %d: %v", id, err)
 		}
@@ -138,6 +157,34 @@ func userByName(t *testing.T, f *fixture) {
 		strings.Repeat("a", 100_000)} {
 		_, err := f.UserByName(t.Context(), name)
 		wantErr(t, err, store.ErrNotFound)
+	}
+}
+
+func userByEmail(t *testing.T, f *fixture) {
+	f.user(t, "nobody", store.Viewer) // who has none is not found by none
+	pending, err := f.CreateUser(t.Context(), store.User{Name: "pending", PendingEmail: "ana@example.com", Role: store.Viewer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, email := range []string{"", "ana@example.com", "%", strings.Repeat("a", 100_000)} {
+		_, err := f.UserByEmail(t.Context(), email)
+		wantErr(t, err, store.ErrNotFound)
+	}
+	i := 0
+	for a, b := range sameEmails() {
+		i++
+		u, err := f.CreateUser(t.Context(), store.User{Name: fmt.Sprint("user", i), Email: a, Role: store.Viewer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, email := range []string{a, b} {
+			if got, err := f.UserByEmail(t.Context(), email); err != nil || got != u || got.ID == pending.ID {
+				t.Errorf("%q: %+v, %v", email, got, err)
+			}
+		}
+		if _, err := f.DeleteUser(t.Context(), u.ID); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -169,12 +216,12 @@ func userEmailConflict(t *testing.T, f *fixture) {
 
 		_, err = f.CreateUser(t.Context(), store.User{Name: name("second"), Email: b, Role: store.Viewer})
 		wantConflict(t, err, "email")
-		_, err = f.UpdateUser(t.Context(), other.ID, func(u store.User) (store.User, error) {
+		_, _, err = f.UpdateUser(t.Context(), other.ID, func(u store.User) (store.User, error) {
 			u.Email = b
 			return u, nil
 		})
 		wantConflict(t, err, "email")
-		got, err := f.UpdateUser(t.Context(), first.ID, func(u store.User) (store.User, error) {
+		got, _, err := f.UpdateUser(t.Context(), first.ID, func(u store.User) (store.User, error) {
 			u.Email = b
 			return u, nil
 		})
@@ -222,12 +269,71 @@ func userNoEmail(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.UpdateUser(t.Context(), c.ID, func(u store.User) (store.User, error) {
+	_, _, err = f.UpdateUser(t.Context(), c.ID, func(u store.User) (store.User, error) {
 		u.Email = ""
 		return u, nil
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+func userPending(t *testing.T, f *fixture) {
+	stores := []store.Store{f, f.another(t)}
+	var waiting []store.User
+	for i := range 8 {
+		u, err := f.CreateUser(t.Context(), store.User{
+			Name: fmt.Sprint("user", i), Email: fmt.Sprint(i, "@example.com"), Role: store.Viewer,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		email := "ana@example.com"
+		if i%2 == 0 {
+			email = strings.ToUpper(email)
+		}
+		u, _, err = f.UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
+			u.PendingEmail = email
+			return u, nil
+		})
+		if err != nil || u.PendingEmail != email {
+			t.Fatalf("got %+v, %v", u, err)
+		}
+		waiting = append(waiting, u)
+	}
+	confirmed := make([]bool, len(waiting))
+	var confirms []func()
+	for i, u := range waiting {
+		confirms = append(confirms, func() {
+			got, _, err := stores[i%2].UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
+				u.Email = u.PendingEmail
+				return u, nil
+			})
+			if err != nil {
+				wantConflict(t, err, "email")
+				return
+			}
+			confirmed[i] = true
+			if got.Email != u.PendingEmail || got.PendingEmail != "" || got.LinkGeneration != u.LinkGeneration+1 || got.Generation != u.Generation {
+				t.Errorf("%+v became %+v", u, got)
+			}
+		})
+	}
+	atOnce(confirms...)
+	has := 0
+	for i, u := range waiting {
+		got, err := f.User(t.Context(), u.ID)
+		switch {
+		case err != nil:
+			t.Error(err)
+		case confirmed[i]:
+			has++
+		case got != u:
+			t.Errorf("the refused %+v became %+v", u, got)
+		}
+	}
+	if has != 1 {
+		t.Errorf("%d users confirmed one email", has)
 	}
 }
 
@@ -262,18 +368,23 @@ func userPage(t *testing.T, f *fixture) {
 func userUpdate(t *testing.T, f *fixture) {
 	old := f.user(t, "Ana", store.Viewer)
 	f.clock.add(time.Minute)
-	got, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
+	got, _, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
 		wantSame(t, "what change is handed", u, old)
 		return store.User{
 			ID:           u.ID + 1,
 			Name:         "other",
 			Email:        "ana@example.com",
+			PendingEmail: "ana@example.org",
 			Role:         store.Editor,
 			Disabled:     true,
 			PasswordHash: "other",
-			Generation:   u.Generation + 50,
-			CreatedAt:    u.CreatedAt.Add(time.Hour),
-			UpdatedAt:    u.UpdatedAt.Add(-time.Hour),
+			MFA:          store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "one two"},
+
+			Generation:     u.Generation + 50,
+			LinkGeneration: u.LinkGeneration + 50,
+			MarkGeneration: u.MarkGeneration - 50,
+			CreatedAt:      u.CreatedAt.Add(time.Hour),
+			UpdatedAt:      u.UpdatedAt.Add(-time.Hour),
 		}, nil
 	})
 	if err != nil {
@@ -283,12 +394,17 @@ func userUpdate(t *testing.T, f *fixture) {
 		ID:           old.ID,
 		Name:         "Ana",
 		Email:        "ana@example.com",
+		PendingEmail: "ana@example.org",
 		Role:         store.Editor,
 		Disabled:     true,
 		PasswordHash: "other",
-		Generation:   old.Generation + 1,
-		CreatedAt:    old.CreatedAt,
-		UpdatedAt:    f.now(),
+		MFA:          store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "one two"},
+
+		Generation:     old.Generation + 1,
+		LinkGeneration: old.LinkGeneration + 1,
+		MarkGeneration: old.MarkGeneration + 1,
+		CreatedAt:      old.CreatedAt,
+		UpdatedAt:      f.now(),
 	}
 	wantSame(t, "updated", got, want)
 	read, err := f.User(t.Context(), old.ID)
@@ -302,7 +418,7 @@ func userNoChange(t *testing.T, f *fixture) {
 	old := f.user(t, "ana", store.Admin)
 	f.session(t, "s", old)
 	f.clock.add(time.Hour)
-	got, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
+	got, _, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
 		u.ID, u.Name, u.Generation, u.CreatedAt, u.UpdatedAt = 99, "other", 99, time.Time{}, time.Time{}
 		return u, nil
 	})
@@ -321,7 +437,7 @@ func userNoChange(t *testing.T, f *fixture) {
 func userChangeError(t *testing.T, f *fixture) {
 	old := f.user(t, "ana", store.Viewer)
 	refusal := errors.New("refused")
-	_, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
+	_, _, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
 		u.Role = store.Admin
 		return u, refusal
 	})
@@ -354,7 +470,7 @@ func userPanic(t *testing.T, f *fixture) {
 func userClockBack(t *testing.T, f *fixture) {
 	old := f.user(t, "ana", store.Viewer)
 	f.clock.add(-24 * time.Hour)
-	got, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
+	got, _, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
 		u.Email = "ana@example.com"
 		return u, nil
 	})
@@ -376,7 +492,7 @@ func userUpdaters(t *testing.T, f *fixture) {
 	var updates []func()
 	for i := range updaters {
 		updates = append(updates, func() {
-			_, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+			_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 				u.PasswordHash += "x"
 				return u, nil
 			})
@@ -410,36 +526,43 @@ func userEndsSessions(t *testing.T, f *fixture) {
 		}
 	}
 	ana := f.user(t, "ana", store.Viewer)
-	set := func(v store.User) store.User {
+	set := func(v store.User) (store.User, []store.Ended) {
 		t.Helper()
-		u, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+		u, ended, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 			u.Role, u.Disabled, u.PasswordHash, u.Email = v.Role, v.Disabled, v.PasswordHash, v.Email
 			return u, nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return u
+		return u, ended
 	}
 	for i, from := range states {
 		for j, to := range states {
-			old := set(from)
+			old, _ := set(from)
 			id := fmt.Sprintf("%d to %d", i, j)
 			if !from.Disabled {
 				f.session(t, id, old)
 			}
 			f.clock.add(time.Second)
-			got := set(to)
+			got, ended := set(to)
 			ends := from.EndsSessions(to)
 			want := old
 			want.Role, want.Disabled, want.PasswordHash, want.Email = to.Role, to.Disabled, to.PasswordHash, to.Email
 			if ends {
 				want.Generation++
 			}
+			if from.CancelsLinks(to) {
+				want.LinkGeneration++
+			}
 			if from != to {
 				want.UpdatedAt = f.now()
 			}
 			wantSame(t, id, got, want)
+			this := func(e store.Ended) bool { return e.ID == id }
+			if slices.ContainsFunc(ended, this) != (ends && !from.Disabled) || !ends && len(ended) > 0 {
+				t.Errorf("%s: it gave the ended sessions %v", id, ended)
+			}
 			switch {
 			case from.Disabled: // no session could begin
 			case ends:
@@ -453,6 +576,118 @@ func userEndsSessions(t *testing.T, f *fixture) {
 	if u, err := f.User(t.Context(), bystander.ID); err != nil || u != bystander {
 		t.Errorf("the bystander is %+v, %v", u, err)
 	}
+}
+
+func userGenerations(t *testing.T, f *fixture) {
+	u := f.user(t, "ana", store.Viewer)
+	for _, ask := range []func(*store.User){
+		func(u *store.User) { u.LinkGeneration++ },
+		func(u *store.User) { u.LinkGeneration = -7 },
+		func(u *store.User) { u.MarkGeneration++ },
+		func(u *store.User) { u.MarkGeneration = -7 },
+		func(u *store.User) { u.LinkGeneration, u.MarkGeneration = 7, 7 },
+		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" }, // twice a reason, raised once
+		func(u *store.User) { u.Generation = 7 },                                 // what the store alone raises
+	} {
+		f.clock.add(time.Second)
+		asked := u
+		ask(&asked)
+		want := u
+		if asked.LinkGeneration != u.LinkGeneration {
+			want.LinkGeneration++
+		}
+		if asked.MarkGeneration != u.MarkGeneration {
+			want.MarkGeneration++
+		}
+		if want.Email = asked.Email; want != u {
+			want.UpdatedAt = f.now()
+		}
+		got, ended, err := f.UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
+			ask(&u)
+			return u, nil
+		})
+		if err != nil || len(ended) != 0 {
+			t.Fatalf("ended %v, %v", ended, err)
+		}
+		wantSame(t, "updated", got, want)
+		read, err := f.User(t.Context(), u.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, "read", read, want)
+		u = read
+	}
+}
+
+func userCodeOnce(t *testing.T, f *fixture) {
+	stores := []store.Store{f, f.another(t)}
+	used := errors.New("used")
+	ana := f.user(t, "ana", store.Viewer)
+	for step := int64(1); step <= 10; step++ {
+		var mu sync.Mutex
+		passed := 0
+		var tries []func()
+		for i := range 8 {
+			tries = append(tries, func() {
+				_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+					if u.MFA.LastStep >= step {
+						return u, used
+					}
+					u.MFA.LastStep = step
+					return u, nil
+				})
+				if err != nil {
+					wantErr(t, err, used)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				passed++
+			})
+		}
+		atOnce(tries...)
+		if passed != 1 {
+			t.Fatalf("one code was taken %d times", passed)
+		}
+	}
+}
+
+func userFactorUsed(t *testing.T, f *fixture) {
+	u, err := f.CreateUser(t.Context(), store.User{
+		Name: "ana", Role: store.Viewer, MFA: store.MFA{Secret: "sealed", On: true, Recovery: "one two"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.session(t, "s", u)
+	for _, c := range []struct {
+		mfa    store.MFA
+		change bool
+	}{
+		{store.MFA{Secret: "sealed", On: true, LastStep: 5, Recovery: "one two"}, false},
+		{store.MFA{Secret: "sealed", On: true, LastStep: 5, Recovery: "two"}, false},
+		{store.MFA{Secret: "other", On: true, LastStep: 5, Recovery: "two"}, true},
+		{store.MFA{}, true},
+	} {
+		f.clock.add(time.Second)
+		want := u
+		if want.MFA = c.mfa; c.change {
+			want.UpdatedAt = f.now()
+		}
+		got, _, err := f.UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
+			u.MFA = c.mfa
+			return u, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, "updated", got, want)
+		if u, err = f.User(t.Context(), u.ID); err != nil {
+			t.Fatal(err)
+		}
+		wantSame(t, "read", u, want)
+	}
+	wantLives(t, f, "s")
 }
 
 // wantLives reports a session that is not there or has ended.
@@ -478,17 +713,18 @@ func userRefusedEndsNone(t *testing.T, f *fixture) {
 	}
 	admin := f.user(t, "admin", store.Admin)
 	f.session(t, "admin", admin)
-	_, err = f.UpdateUser(t.Context(), admin.ID, func(u store.User) (store.User, error) {
+	_, _, err = f.UpdateUser(t.Context(), admin.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash, u.Email = "new", strings.ToUpper(taken.Email)
 		return u, nil
 	})
 	wantConflict(t, err, "email")
-	_, err = f.UpdateUser(t.Context(), admin.ID, func(u store.User) (store.User, error) {
+	_, _, err = f.UpdateUser(t.Context(), admin.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash, u.Disabled = "new", true
 		return u, nil
 	})
 	wantErr(t, err, store.ErrLastAdmin)
-	wantErr(t, f.DeleteUser(t.Context(), admin.ID), store.ErrLastAdmin)
+	_, err = f.DeleteUser(t.Context(), admin.ID)
+	wantErr(t, err, store.ErrLastAdmin)
 	wantLives(t, f, "admin")
 	if read, err := f.User(t.Context(), admin.ID); err != nil || read != admin {
 		t.Errorf("left %+v, %v", read, err)
@@ -522,6 +758,19 @@ func userReplaceHash(t *testing.T, f *fixture) {
 	}
 }
 
+func userNoPassword(t *testing.T, f *fixture) {
+	invited, err := f.CreateUser(t.Context(), store.User{Name: "invited", Role: store.Viewer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.ReplacePasswordHash(t.Context(), invited.ID, "", "stolen"); err != nil {
+		t.Error(err)
+	}
+	if u, err := f.User(t.Context(), invited.ID); err != nil || u != invited {
+		t.Errorf("left %+v, %v", u, err)
+	}
+}
+
 func userRehashRace(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
 	ana := f.user(t, "ana", store.Viewer)
@@ -533,7 +782,7 @@ func userRehashRace(t *testing.T, f *fixture) {
 		changed := "new password " + strconv.Itoa(round)
 		atOnce(
 			func() {
-				_, err := stores[round%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+				_, _, err := stores[round%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 					u.PasswordHash = changed
 					return u, nil
 				})
@@ -567,14 +816,16 @@ func userDelete(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	f.clock.add(time.Minute)
-	if err := f.DeleteUser(t.Context(), ana.ID); err != nil {
-		t.Fatal(err)
+	ended, err := f.DeleteUser(t.Context(), ana.ID)
+	if err != nil || len(ended) != 1 || ended[0].ID != "alive" {
+		t.Fatalf("it gave the ended sessions %v, %v", ended, err)
 	}
 	_, err = f.User(t.Context(), ana.ID)
 	wantErr(t, err, store.ErrNotFound)
 	_, err = f.UserByName(t.Context(), "Ana")
 	wantErr(t, err, store.ErrNotFound)
-	wantErr(t, f.DeleteUser(t.Context(), ana.ID), store.ErrNotFound)
+	_, err = f.DeleteUser(t.Context(), ana.ID)
+	wantErr(t, err, store.ErrNotFound)
 	wantEnded(t, f, "ended before", before.EndedAt)
 	wantEnded(t, f, "alive", f.now())
 	wantLives(t, f, "of bia")
@@ -585,11 +836,159 @@ func userDelete(t *testing.T, f *fixture) {
 	}
 }
 
+// trail gives the mails that are due and the events, as text.
+func (f *fixture) trail(t *testing.T) string {
+	t.Helper()
+	mails, err := f.ClaimMails(t.Context(), 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := f.Events(t.Context(), store.EventFilter{}, 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := ""
+	for _, m := range mails {
+		s += fmt.Sprintf("mail %s to %d at generation %d\n", m.Kind, m.UserID, m.LinkGeneration)
+	}
+	for _, e := range events {
+		s += fmt.Sprintf("event %s of %d by %d: %s\n", e.Kind, e.UserID, e.ActorID, e.Detail)
+	}
+	return s
+}
+
+func userTold(t *testing.T, f *fixture) {
+	bia, err := f.CreateUser(t.Context(), store.User{Name: "bia", Email: "bia@example.com", Role: store.Viewer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var olds, news []store.User
+	tell := func(mail store.MailKind, event store.EventKind) store.Tell {
+		return func(old, now store.User) store.Trail {
+			olds, news = append(olds, old), append(news, now)
+			return store.Trail{
+				Mails:  []store.Mail{{UserID: bia.ID, Kind: mail, To: "x@example.com"}},
+				Events: []store.Event{{UserID: bia.ID, ActorID: 5, Kind: event, Detail: fmt.Sprint(now.LinkGeneration)}},
+			}
+		}
+	}
+	want := ""
+	told := func(what string, old, now store.User) {
+		t.Helper()
+		if len(olds) == 0 || olds[len(olds)-1] != old || news[len(news)-1] != now {
+			t.Errorf("%s: it was told of %+v to %+v, want %+v to %+v", what, olds, news, old, now)
+		}
+		if got := f.trail(t); got != want {
+			t.Errorf("%s: there is\n%swant\n%s", what, got, want)
+		}
+	}
+	ana, err := f.CreateUser(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+		tell(store.MailInvitation, store.EventUserCreated))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = fmt.Sprintf("mail invitation to %d at generation 0\nevent user_created of %d by 5: 0\n", ana.ID, ana.ID)
+	told("created", store.User{}, ana)
+
+	refuse := func(what string, change func(store.User) (store.User, error), tell ...store.Tell) (err error) {
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("panic: %v", v)
+			}
+			if got := f.trail(t); got != want {
+				t.Errorf("%s: there is\n%s", what, got)
+			}
+			if u, err := f.User(t.Context(), ana.ID); err != nil || u != ana {
+				t.Errorf("%s: the user is %+v, %v", what, u, err)
+			}
+		}()
+		_, _, err = f.UpdateUser(t.Context(), ana.ID, change, tell...)
+		return err
+	}
+	tells := tell(store.MailEmailChanged, store.EventEmailChanged)
+	refusal := errors.New("refused")
+	wantErr(t, refuse("refused", func(u store.User) (store.User, error) {
+		u.Email = "ana@example.com"
+		return u, refusal
+	}, tells), refusal)
+	wantConflict(t, refuse("conflict", func(u store.User) (store.User, error) {
+		u.Email = bia.Email
+		return u, nil
+	}, tells), "email")
+	if err := refuse("panic", func(u store.User) (store.User, error) {
+		u.Email = "ana@example.com"
+		return u, nil
+	}, tells, func(_, _ store.User) store.Trail { panic("boom") }); err == nil || err.Error() != "panic: boom" {
+		t.Errorf("the panic did not come through: %v", err)
+	}
+	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, tells)
+	wantConflict(t, err, "user")
+	if got := f.trail(t); got != want {
+		t.Errorf("a refused create: there is\n%s", got)
+	}
+
+	now, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+		u.PasswordHash = "new"
+		return u, nil
+	}, tell(store.MailPasswordChanged, store.EventPasswordChanged), tell(store.MailNewAddress, store.EventPasswordReset))
+	if err != nil || now.LinkGeneration != 1 {
+		t.Fatalf("got %+v, %v", now, err)
+	}
+	want = fmt.Sprintf(`mail invitation to %[1]d at generation 0
+mail password_changed to %[1]d at generation 1
+mail new_address to %[1]d at generation 1
+event password_reset of %[1]d by 5: 1
+event password_changed of %[1]d by 5: 1
+event user_created of %[1]d by 5: 0
+`, ana.ID)
+	told("updated", ana, now)
+
+	// Of a change that alters nothing, too.
+	if _, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) { return u, nil },
+		tell(store.MailConfirm, store.EventEmailRequested)); err != nil {
+		t.Fatal(err)
+	}
+	want = strings.Replace(want, "event", fmt.Sprintf("mail confirm to %[1]d at generation 1\nevent email_requested of %[1]d by 5: 1\nevent", ana.ID), 1)
+	told("the same", now, now)
+}
+
+func userDeleteRest(t *testing.T, f *fixture) {
+	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
+	for _, u := range []store.User{ana, bia} {
+		if err := f.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailReset}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.SeeAddress(t.Context(), u.ID, "192.0.2.1", store.Mail{Kind: store.MailNewAddress}); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.RecordEvents(t.Context(), store.Event{UserID: u.ID, Kind: store.EventLogin}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.DeleteUser(t.Context(), ana.ID, store.Event{UserID: 99, ActorID: bia.ID, Kind: store.EventUserDeleted}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.DeleteUser(t.Context(), ana.ID, store.Event{Kind: store.EventUserDeleted})
+	wantErr(t, err, store.ErrNotFound)
+	want := fmt.Sprintf(`mail reset to %[2]d at generation 0
+mail new_address to %[2]d at generation 0
+event user_deleted of %[1]d by %[2]d: 
+event login of %[2]d by 0: 
+event login of %[1]d by 0: 
+`, ana.ID, bia.ID)
+	if got := f.trail(t); got != want {
+		t.Errorf("there is\n%swant\n%s", got, want)
+	}
+	if n, err := f.DeleteAddresses(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {
+		t.Errorf("%d addresses were left, %v", n, err)
+	}
+}
+
 func userIDOnce(t *testing.T, f *fixture) {
 	f.user(t, "a", store.Viewer)
 	last := f.user(t, "b", store.Viewer)
 	for i := range 3 {
-		if err := f.DeleteUser(t.Context(), last.ID); err != nil {
+		if _, err := f.DeleteUser(t.Context(), last.ID); err != nil {
 			t.Fatal(err)
 		}
 		next := f.user(t, "c"+strconv.Itoa(i), store.Viewer)
@@ -604,7 +1003,7 @@ func userIDOnce(t *testing.T, f *fixture) {
 func departures() map[string]func(t *testing.T, st store.Store, id int64) error {
 	update := func(change func(*store.User)) func(t *testing.T, st store.Store, id int64) error {
 		return func(t *testing.T, st store.Store, id int64) error {
-			_, err := st.UpdateUser(t.Context(), id, func(u store.User) (store.User, error) {
+			_, _, err := st.UpdateUser(t.Context(), id, func(u store.User) (store.User, error) {
 				change(&u)
 				return u, nil
 			})
@@ -612,7 +1011,10 @@ func departures() map[string]func(t *testing.T, st store.Store, id int64) error 
 		}
 	}
 	return map[string]func(t *testing.T, st store.Store, id int64) error{
-		"deleted":  func(t *testing.T, st store.Store, id int64) error { return st.DeleteUser(t.Context(), id) },
+		"deleted": func(t *testing.T, st store.Store, id int64) error {
+			_, err := st.DeleteUser(t.Context(), id)
+			return err
+		},
 		"disabled": update(func(u *store.User) { u.Disabled = true }),
 		"an editor with an email": update(func(u *store.User) {
 			u.Role, u.Email = store.Editor, "x@example.com"
@@ -625,7 +1027,7 @@ func userLastAdmin(t *testing.T, f *fixture) {
 	admin := f.user(t, "admin", store.Admin)
 	f.user(t, "editor", store.Editor)
 	disabled := f.user(t, "disabled", store.Admin)
-	_, err := f.UpdateUser(t.Context(), disabled.ID, func(u store.User) (store.User, error) {
+	_, _, err := f.UpdateUser(t.Context(), disabled.ID, func(u store.User) (store.User, error) {
 		u.Disabled = true
 		return u, nil
 	})
@@ -644,14 +1046,14 @@ func userLastAdmin(t *testing.T, f *fixture) {
 	wantLives(t, f, "s")
 
 	// Whatever else may happen to the last admin, and to one who is disabled anyway.
-	_, err = f.UpdateUser(t.Context(), admin.ID, func(u store.User) (store.User, error) {
+	_, _, err = f.UpdateUser(t.Context(), admin.ID, func(u store.User) (store.User, error) {
 		u.Email, u.PasswordHash = "admin@example.com", "new"
 		return u, nil
 	})
 	if err != nil {
 		t.Error(err)
 	}
-	if err := f.DeleteUser(t.Context(), disabled.ID); err != nil {
+	if _, err := f.DeleteUser(t.Context(), disabled.ID); err != nil {
 		t.Error(err)
 	}
 }
@@ -666,7 +1068,7 @@ func userOtherAdmin(t *testing.T, f *fixture) {
 		if u, err := f.User(t.Context(), goes.ID); err == nil && u.ActiveAdmin() {
 			t.Errorf("%s: left %+v", how, u)
 		}
-		if err := f.DeleteUser(t.Context(), goes.ID); err != nil && how != "deleted" {
+		if _, err := f.DeleteUser(t.Context(), goes.ID); err != nil && how != "deleted" {
 			t.Error(err)
 		}
 	}
@@ -702,7 +1104,7 @@ func userAdminRace(t *testing.T, f *fixture) {
 				if u, err := f.User(t.Context(), a.ID); err != nil || u != a {
 					t.Fatalf("one %s, one %s: the one left is %+v, %v", howA, howB, u, err)
 				}
-				if err := f.DeleteUser(t.Context(), gone.ID); how != "deleted" && err != nil {
+				if _, err := f.DeleteUser(t.Context(), gone.ID); how != "deleted" && err != nil {
 					t.Fatal(err) // its email would be in the next one's way
 				}
 			}

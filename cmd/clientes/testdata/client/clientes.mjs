@@ -52,8 +52,14 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     return access || refuse({ message: "Log in first.", code: "logged_out" });
   }
 
-  async function login(user, password) {
-    return alone(async () => keep(await (await send("/login", json({ user, password, cookie }))).json()));
+  // A user with a second factor needs a code: without one it rejects with mfa_required.
+  async function login(user, password, code) {
+    return alone(async () => {
+      const device = await storage.getItem(DEVICE); // so that strangers who fail under this name do not keep us out
+      const answer = await (await send("/login", json({ user, password, code, device, cookie }))).json();
+      if (answer.device) await storage.setItem(DEVICE, answer.device); // else it is in a cookie
+      return keep(answer);
+    });
   }
   // As the global fetch, but with a path. It may send the request twice, so the body can not be a stream.
   async function call(path, options = {}) {
@@ -80,6 +86,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
 }
 
 const KEY = "clientes_refresh"; // in the storage, and the name of the lock
+const DEVICE = "clientes_device"; // in the storage; a logout leaves it
 const somebodyElse = { message: "Somebody else has logged in.", code: "user_changed" };
 
 // Tabs refresh one after the other where the browser has locks. Where not, tabs that send the same token at about the

@@ -625,6 +625,18 @@ scene("other refusals are the caller's", async () => {
   assert.deepEqual(api.ends, []);
 });
 
+scene("a second factor", async () => {
+  const api = tab();
+  before = (x) => {
+    if (x.path !== "/login" || x.body.code === "123456") return;
+    return { status: 401, body: JSON.stringify({ auth: false, message: "A code, please.", code: "mfa_required" }) };
+  };
+  await rejects(api.login(USER1, PASSWORD), "mfa_required");
+  await api.login(USER1, PASSWORD, "123456");
+  await ok(api);
+  assert.deepEqual(api.ends, []);
+});
+
 scene("in cookie mode the page never has the refresh token", async () => {
   // A browser's part: the cookies of one browser, for requests with credentials, and the page's origin.
   const jar = new Map();
@@ -648,7 +660,8 @@ scene("in cookie mode the page never has the refresh token", async () => {
     await a.login(USER1, PASSWORD);
     assert.equal(shared.getItem(KEY), null);
     assert.equal(seen[0].answer.refresh_token, undefined);
-    assert.deepEqual([...jar.keys()], ["clientes_refresh"]);
+    assert.equal(seen[0].answer.device, undefined);
+    assert.deepEqual([...jar.keys()], ["clientes_refresh", "clientes_device"]);
     await ok(a);
     await ok(b);
     assert.equal(count("/refresh"), 1, "the other tab has the cookie");
@@ -673,7 +686,7 @@ scene("in cookie mode the page never has the refresh token", async () => {
     assert.equal(count("/refresh"), 2);
 
     await a.logout();
-    assert.equal(jar.size, 0);
+    assert.deepEqual([...jar.keys()], ["clientes_device"]);
     seen = [];
     await rejects(a.fetch("/clientes"), "logged_out");
     assert.deepEqual(seen, []);
@@ -682,4 +695,25 @@ scene("in cookie mode the page never has the refresh token", async () => {
   } finally {
     globalThis.fetch = plain;
   }
+});
+
+// The last one: what it counts against the user stays.
+scene("strangers who fail under the same name do not keep out who has logged in here", async () => {
+  const [mine, shared, stranger] = [storage(), storage(), tab()];
+  const [api, other] = [tab({ storage: mine }), tab({ storage: shared })];
+  await api.login(USER2, PASSWORD);
+  await other.login(USER2, PASSWORD);
+  await api.logout();
+  const codes = [];
+  while (codes.at(-1) !== "too_many_attempts" && codes.length < 12) {
+    codes.push(await stranger.login(USER2, "guess").catch((error) => error.code));
+  }
+  assert.deepEqual(codes.slice(0, 5), Array(5).fill("invalid_login"));
+  assert.equal(codes.at(-1), "too_many_attempts");
+  await api.login(USER2, PASSWORD);
+  await ok(api);
+  const [first, second] = seen.filter((x) => x.answer?.device && x.body.device);
+  assert.equal(first.body.device.split(".")[1], first.answer.device.split(".")[1], "the device stays the same");
+  assert.equal(second, undefined);
+  await ok(other);
 });

@@ -1,0 +1,400 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+
+	"clientes/auth/mail"
+	"clientes/store"
+)
+
+// inbox is where all mail of a server arrives.
+type inbox struct {
+	f     *fixture
+	mu    sync.Mutex
+	mails []mail.Message
+}
+
+// Send keeps the promise of auth.Post.
+func (in *inbox) Send(_ context.Context, m mail.Message) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.mails = append(in.mails, m)
+	return nil
+}
+
+// inbox has the server send its mail until the test ends.
+func (f *fixture) inbox() *inbox {
+	in := &inbox{f: f}
+	ctx, stop := context.WithCancel(context.Background())
+	var sending sync.WaitGroup
+	sending.Go(func() { f.auth.SendMail(ctx, in, 0) })
+	f.t.Cleanup(func() {
+		stop()
+		sending.Wait()
+	})
+	return in
+}
+
+// take waits for a mail of a kind to an address, takes it out and gives its token.
+func (in *inbox) take(kind mail.Kind, to string) (token string) {
+	in.f.t.Helper()
+	in.f.eventually(fmt.Sprintf("a mail of kind %s to %s", kind, to), func() bool {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		i := slices.IndexFunc(in.mails, func(m mail.Message) bool { return m.Kind == kind && m.To == to })
+		if i < 0 {
+			return false
+		}
+		token = in.mails[i].Token
+		in.mails = slices.Delete(in.mails, i, i+1)
+		return true
+	})
+	return token
+}
+
+// left gives what nobody has taken.
+func (in *inbox) left() []mail.Message {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.mails
+}
+
+func openSignup(cfg *Config) { cfg.SignupOpen = true }
+
+// userOf reads a user as a client does.
+func userOf(t testing.TB, a answer) (u struct {
+	ID           int64  `json:"id"`
+	User         string `json:"user"`
+	Email        string `json:"email"`
+	PendingEmail string `json:"pending_email"`
+	Role         string `json:"role"`
+	Disabled     bool   `json:"disabled"`
+	CreatedAt    string `json:"created_at"`
+	UpdatedAt    string `json:"updated_at"`
+}) {
+	t.Helper()
+	must(t, json.Unmarshal([]byte(a.body), &u, json.RejectUnknownMembers(true)))
+	return u
+}
+
+// loginAs gives a token by the password.
+func (f *fixture) loginAs(user, password string) string {
+	f.t.Helper()
+	a := f.call("POST", "/login", fmt.Sprintf(`{"user":%q,"password":%q}`, user, password))
+	f.want(a, 200, "")
+	var v struct {
+		Token string `json:"token"`
+	}
+	must(f.t, json.Unmarshal([]byte(a.body), &v))
+	return v.Token
+}
+
+const (
+	goodPassword   = "five grumpy violets"
+	betterPassword = "six grumpy violets sing"
+)
+
+// TestAnAccountOfOnesOwn goes the way of somebody who signs up, confirms an email, forgets the password and sets another.
+func TestAnAccountOfOnesOwn(t *testing.T) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFixture(t, e.open(t), openSignup)
+			in := f.inbox()
+			a := f.call("POST", "/signup", `{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
+			f.want(a, 201, "")
+			if u := userOf(t, a); u.User != "ana" || u.Role != "viewer" || u.Email != "" || u.PendingEmail != "ana@example.com" || u.Disabled {
+				t.Errorf("signed up: %s", a.body)
+			}
+			f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`), 409, "conflict")
+			f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "") // goes nowhere yet
+			confirm := in.take(mail.Confirm, "ana@example.com")
+			f.want(f.call("POST", "/password/reset", `{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
+			f.want(f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`), 204, "")
+			a = f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`)
+			if f.want(a, 422, "reset_invalid"); a.faults() != "token:invalid_link" {
+				t.Errorf("faults %s", a.faults())
+			}
+			token := f.loginAs("ana", goodPassword)
+			me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
+			if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
+				t.Errorf("confirmed: %+v", u)
+			}
+
+			// Another email.
+			a = me("PATCH", `{"email":"new@example.com"}`)
+			if f.want(a, 422, "validation_failed"); a.faults() != "current:required" {
+				t.Errorf("faults %s", a.faults())
+			}
+			a = me("PATCH", `{"email":"new@example.com","current":"wrong"}`)
+			if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
+				t.Errorf("faults %s", a.faults())
+			}
+			a = me("PATCH", `{"email":"new@example.com","current":"five grumpy violets"}`)
+			f.want(a, 200, "")
+			if u := userOf(t, a); u.Email != "ana@example.com" || u.PendingEmail != "new@example.com" {
+				t.Errorf("patched: %s", a.body)
+			}
+			in.take(mail.EmailChanged, "ana@example.com")
+			f.want(f.call("POST", "/email/confirm", `{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`), 204, "")
+			in.take(mail.EmailChanged, "ana@example.com")
+			if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" || u.PendingEmail != "" {
+				t.Errorf("now: %+v", u)
+			}
+
+			// A forgotten password.
+			f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
+			reset := in.take(mail.Reset, "new@example.com")
+			f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
+			a = f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"new@example.com"}`)
+			if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
+				t.Errorf("faults %s", a.faults())
+			}
+			f.want(f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"six grumpy violets sing"}`), 204, "")
+			f.want(me("GET", ""), 401, "token_revoked")
+			f.want(f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
+			in.take(mail.PasswordChanged, "new@example.com")
+
+			// Another password.
+			token = f.loginAs("ana", betterPassword)
+			other := f.loginAs("ana", betterPassword)
+			a = f.call("POST", "/password", `{"current":"five grumpy violets","password":"seven grumpy violets"}`, "x-access-token", token)
+			if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
+				t.Errorf("faults %s", a.faults())
+			}
+			f.want(f.call("POST", "/password", `{"current":"six grumpy violets sing","password":"seven grumpy violets"}`, "x-access-token", token), 204, "")
+			for _, ended := range []string{token, other} {
+				f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
+			}
+			in.take(mail.PasswordChanged, "new@example.com")
+			token = f.loginAs("ana", "seven grumpy violets")
+			for range 5 {
+				f.want(f.call("POST", "/password", `{"current":"wrong","password":"six grumpy violets sing"}`, "x-access-token", token), 422, "validation_failed")
+			}
+			a = f.call("POST", "/password", `{"current":"seven grumpy violets","password":"six grumpy violets sing"}`, "x-access-token", token)
+			if f.want(a, 429, "too_many_attempts"); a.header.Get("Retry-After") == "" {
+				t.Error("no Retry-After")
+			}
+			if left := in.left(); len(left) > 0 {
+				t.Errorf("nobody has taken %+v", left)
+			}
+			for _, secret := range []string{goodPassword, betterPassword, confirm, reset} {
+				if strings.Contains(f.log.String(), secret) {
+					t.Errorf("%s is in the log", secret)
+				}
+			}
+		})
+	}
+}
+
+func TestSignupIsClosed(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	for _, body := range []string{`{"user":"ana","password":"five grumpy violets"}`, `{`, `{"x":1}`} {
+		f.want(f.call("POST", "/signup", body), 403, "signup_closed")
+	}
+	if _, err := f.store.UserByName(t.Context(), "ana"); err == nil {
+		t.Error("somebody has signed up")
+	}
+}
+
+// TestUsers does what admins do with users.
+func TestUsers(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		in := f.inbox()
+		a := f.as(store.Admin, "POST", "/users", `{"user":"ana","email":"ana@example.com","role":"editor"}`)
+		f.want(a, 201, "")
+		u := userOf(t, a)
+		place := fmt.Sprint("/users/", u.ID)
+		if u.User != "ana" || u.Email != "ana@example.com" || u.Role != "editor" || u.Disabled || a.header.Get("Location") != place {
+			t.Errorf("made %s at %s", a.body, a.header.Get("Location"))
+		}
+		if got := f.as(store.Admin, "GET", place, ""); got.body != a.body {
+			t.Errorf("made %s, got %s", a.body, got.body)
+		}
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401, "invalid_login")
+		f.want(f.call("POST", "/password/reset", `{"token":"`+in.take(mail.Invitation, "ana@example.com")+`","password":"five grumpy violets"}`), 204, "")
+		token := f.loginAs("ana", goodPassword)
+
+		// What GET gave can be sent back, and changes nothing.
+		got := f.as(store.Admin, "GET", place, "").body // another instant than before: she has set a password
+		if same := f.as(store.Admin, "PATCH", place, got); same.body != got {
+			t.Errorf("PATCH of %s gave %s", got, same.body)
+		}
+		f.want(f.call("GET", "/me", "", "x-access-token", token), 200, "")
+
+		for body, faults := range map[string]string{
+			`{"user":"bia"}`:                           "user:unchangeable",
+			`{"password":"five grumpy violets"}`:       "password:unknown_member",
+			`{"role":null}`:                            "role:invalid_role",
+			`{"email":"x","role":"root","nome":"Ana"}`: "nome:unknown_member email:invalid_email role:invalid_role",
+		} {
+			a := f.as(store.Admin, "PATCH", place, body)
+			if f.want(a, 422, "validation_failed"); a.faults() != faults {
+				t.Errorf("%s: faults %s", body, a.faults())
+			}
+		}
+		f.want(f.as(store.Admin, "PATCH", place, `{"disabled":"yes"}`), 400, "malformed_body")
+		a = f.as(store.Admin, "PATCH", place, `{"role":"viewer"}`, "Content-Type", mediaMergePatch)
+		if f.want(a, 200, ""); userOf(t, a).Role != "viewer" {
+			t.Errorf("patched: %s", a.body)
+		}
+		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
+		token = f.loginAs("ana", goodPassword)
+		a = f.as(store.Admin, "PATCH", place, `{"disabled":true,"email":"ana@example.org"}`)
+		if f.want(a, 200, ""); !userOf(t, a).Disabled || userOf(t, a).Email != "ana@example.org" {
+			t.Errorf("patched: %s", a.body)
+		}
+		in.take(mail.EmailChanged, "ana@example.com")
+		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401, "invalid_login")
+		a = f.as(store.Admin, "PATCH", place, `{"disabled":null,"email":null}`)
+		if f.want(a, 200, ""); userOf(t, a).Disabled || userOf(t, a).Email != "" {
+			t.Errorf("patched: %s", a.body)
+		}
+		token = f.loginAs("ana", goodPassword)
+		a = f.as(store.Admin, "DELETE", place, "")
+		if f.want(a, 204, ""); a.body != "" {
+			t.Errorf("DELETE answered %s", a.body)
+		}
+		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
+		for _, method := range []string{"GET", "PATCH", "DELETE"} {
+			body := ""
+			if method == "PATCH" {
+				body = `{}`
+			}
+			f.want(f.as(store.Admin, method, place, body), 404, "not_found")
+		}
+
+		// The last admin stays, whoever asks.
+		admin := fmt.Sprint("/users/", f.users[store.Admin].ID)
+		for body, field := range map[string]string{`{"role":"editor"}`: "role", `{"disabled":true}`: "disabled"} {
+			a := f.as(store.Admin, "PATCH", admin, body)
+			if f.want(a, 409, "conflict"); a.faults() != field+":last_admin" {
+				t.Errorf("%s: faults %s", body, a.faults())
+			}
+		}
+		f.want(f.as(store.Admin, "DELETE", admin, ""), 409, "conflict")
+		f.want(f.as(store.Admin, "GET", "/me", ""), 200, "")
+	})
+}
+
+func TestNewUserBodies(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t), openSignup)
+	_, err := f.store.CreateUser(t.Context(), store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer})
+	must(t, err)
+	for _, c := range []struct {
+		path, body   string
+		status       int
+		code, faults string
+	}{
+		{"/users", `{"user":"b1","password":"five grumpy violets","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
+		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`, 201, "", ""},
+		{"/users", `{"user":"b3"}`, 422, "validation_failed", "email:required"},
+		{"/users", `{"user":"b3","password":null,"email":""}`, 422, "validation_failed", "email:required"},
+		{"/users", `{"user":"b3","password":"short"}`, 422, "validation_failed", "password:too_short"},
+		{"/users", `{"user":"b 3","role":"root","email":"x"}`, 422, "validation_failed", "user:invalid_user email:invalid_email role:invalid_role"},
+		{"/users", `{"user":"b3","password":"five grumpy violets","disabled":true}`, 422, "validation_failed", "disabled:unknown_member"},
+		{"/users", `{"password":"five grumpy violets"}`, 422, "validation_failed", "user:invalid_user"},
+		{"/users", `{"user":"ANA","password":"five grumpy violets"}`, 409, "conflict", "user:taken"},
+		{"/users", `{"user":"b3","email":"ANA@example.com"}`, 409, "conflict", "email:taken"},
+		{"/users", `{"user":1}`, 400, "malformed_body", ""},
+		{"/users", `[]`, 400, "malformed_body", ""},
+
+		{"/signup", `{"user":"c1","password":"five grumpy violets","id":9}`, 201, "", ""},
+		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`, 201, "", ""}, // tells nobody whose it is
+		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`, 422, "validation_failed", "role:unknown_member"},
+		{"/signup", `{"user":"c 3","password":"short","email":"x","role":"admin"}`, 422, "validation_failed",
+			"role:unknown_member user:invalid_user email:invalid_email password:too_short"},
+		{"/signup", `{"user":"c3"}`, 422, "validation_failed", "password:too_short"},
+		{"/signup", `{"user":"clarissa99","password":"clarissa99"}`, 422, "validation_failed", "password:too_guessable"},
+		{"/signup", `{"user":"c3","password":["five grumpy violets"]}`, 400, "malformed_body", ""},
+
+		{"/password/forgot", `{"user":"nobody"}`, 202, "", ""},
+		{"/password/forgot", `{"email":"nobody@example.com"}`, 202, "", ""},
+		{"/password/forgot", `{"email":"\u0000"}`, 202, "", ""},
+		{"/password/forgot", `{"user":"ana"}`, 202, "", ""},
+		{"/password/forgot", `{}`, 422, "validation_failed", "email:required"},
+		{"/password/forgot", `{"user":"ana","email":"ana@example.com"}`, 422, "validation_failed", "email:required"},
+		{"/password/forgot", `{"usr":"ana"}`, 422, "validation_failed", "usr:unknown_member email:required"},
+
+		{"/password/reset", `{}`, 422, "validation_failed", "token:required password:too_short"},
+		{"/password/reset", `{"token":"reset.1.99999999999.AAAA","password":"five grumpy violets"}`, 422, "reset_invalid", "token:invalid_link"},
+		{"/password/reset", `{"token":"reset.999.99999999999.AAAA","password":"five grumpy violets"}`, 422, "reset_invalid", "token:invalid_link"},
+		{"/password/reset", `{"token":"\u0000","password":"five grumpy violets"}`, 422, "reset_invalid", "token:invalid_link"},
+		{"/email/confirm", `{}`, 422, "validation_failed", "token:required"},
+		{"/email/confirm", `{"token":"x"}`, 422, "reset_invalid", "token:invalid_link"},
+
+		{"/password", `{}`, 422, "validation_failed", "current:required password:too_short"},
+		{"/password", `{"curent":"x"}`, 422, "validation_failed", "curent:unknown_member current:required password:too_short"},
+	} {
+		a := f.as(store.Admin, "POST", c.path, c.body)
+		if f.want(a, c.status, c.code); a.faults() != c.faults {
+			t.Errorf("%s %s: faults %s", c.path, c.body, a.faults())
+		}
+	}
+	for _, c := range []struct {
+		body   string
+		status int
+		faults string
+	}{
+		{`{"role":"admin"}`, 422, "role:unknown_member"},
+		{`{"email":"x","user":"ana"}`, 422, "user:unknown_member email:invalid_email"},
+		{`{"email":"","current":""}`, 200, ""}, // there is none
+		{`{"id":1}`, 200, ""},
+	} {
+		a := f.as(store.Viewer, "PATCH", "/me", c.body)
+		if a.status != c.status || a.faults() != c.faults {
+			t.Errorf("%s answered %d, faults %s", c.body, a.status, a.faults())
+		}
+	}
+}
+
+// TestPagesOfUsers walks through all users by the links.
+func TestPagesOfUsers(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		for i := range 20 {
+			_, err := f.store.CreateUser(t.Context(), store.User{Name: fmt.Sprint("u", i), Role: store.Viewer, PasswordHash: testHash})
+			must(t, err)
+		}
+		next := regexp.MustCompile(`^<([^>]*)>; rel="next"$`)
+		for _, limit := range []int{1, 7, 22, 23, 24, 1000} {
+			var seen []int64
+			for path := fmt.Sprint("/users?limit=", limit); path != ""; {
+				a := f.as(store.Admin, "GET", path, "")
+				f.want(a, 200, "")
+				if strings.Contains(a.body, "$") || strings.Contains(a.body, "hash") {
+					t.Errorf("a hash: %s", a.body)
+				}
+				var page []struct {
+					ID int64 `json:"id"`
+				}
+				must(t, json.Unmarshal([]byte(a.body), &page))
+				if len(page) > limit {
+					t.Errorf("%d users on a page of %d", len(page), limit)
+				}
+				for _, u := range page {
+					seen = append(seen, u.ID)
+				}
+				path = ""
+				if m := next.FindStringSubmatch(a.header.Get("Link")); m != nil {
+					path = m[1]
+				}
+			}
+			if len(seen) != 23 || !slices.IsSorted(seen) || len(slices.Compact(seen)) != 23 {
+				t.Errorf("limit %d: %v", limit, seen)
+			}
+		}
+		f.want(f.as(store.Admin, "GET", "/users?limit=0", ""), 400, "invalid_parameter")
+		f.want(f.as(store.Admin, "GET", "/users?cursor=aWQ6MQ", ""), 400, "invalid_parameter")
+		f.want(f.as(store.Admin, "GET", "/users?cursor=", ""), 400, "invalid_parameter")
+		f.want(f.as(store.Admin, "GET", "/users?sort=name", ""), 400, "invalid_parameter")
+	})
+}

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"clientes/auth"
+	"clientes/store"
+)
+
+// mfaMembers is what somebody says about their second factor: each route takes some of it.
+type mfaMembers struct {
+	Current optionalText   `json:"current"` // the password
+	Code    optionalText   `json:"code"`
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// readMFA reads a body of these members, each of which is needed.
+func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
+	_, body, err := r.body(mediaJSON)
+	if err != nil {
+		return m, err
+	}
+	if err := r.unmarshal(body, &m); err != nil {
+		return m, err
+	}
+	fault := unknownMembers(m.Unknown)
+	for _, member := range []struct {
+		name  string
+		value optionalText
+	}{{"current", m.Current}, {"code", m.Code}} {
+		e := store.FieldError{Field: member.name}
+		switch needed := slices.Contains(needs, member.name); {
+		case needed && member.value.text == "":
+			e.Code, e.Message = "required", "The "+member.name+" is required."
+		case !needed && member.value.given:
+			e.Code, e.Message = "unknown_member", "There is no such member."
+		default:
+			continue
+		}
+		fault = store.JoinInvalid(fault, &store.InvalidError{Fields: []store.FieldError{e}})
+	}
+	return m, fault
+}
+
+type beginMFAInput struct {
+	caller  auth.Caller
+	current string
+}
+
+func (in *beginMFAInput) decode(r *request) error {
+	m, err := readMFA(r, "current")
+	in.caller, in.current = r.caller(), m.Current.text
+	return err
+}
+
+// enrolmentView is what an authenticator app has to know.
+type enrolmentView struct {
+	Secret string `json:"secret"`
+	URI    string `json:"uri"`
+}
+
+func (s *Server) beginMFA(ctx context.Context, in beginMFAInput) (enrolmentView, error) {
+	e, err := s.cfg.Auth.BeginMFA(ctx, in.caller, in.current)
+	return enrolmentView(e), err
+}
+
+type confirmMFAInput struct {
+	caller auth.Caller
+	code   string
+}
+
+func (in *confirmMFAInput) decode(r *request) error {
+	m, err := readMFA(r, "code")
+	in.caller, in.code = r.caller(), m.Code.text
+	return err
+}
+
+// recoveryView is shown once: what is kept of the codes can not be read.
+type recoveryView struct {
+	RecoveryCodes []string `json:"recovery_codes"`
+}
+
+func (s *Server) confirmMFA(ctx context.Context, in confirmMFAInput) (recoveryView, error) {
+	codes, err := s.cfg.Auth.ConfirmMFA(ctx, in.caller, in.code)
+	return recoveryView{codes}, err
+}
+
+type endMFAInput struct {
+	caller        auth.Caller
+	current, code string
+}
+
+func (in *endMFAInput) decode(r *request) error {
+	m, err := readMFA(r, "current", "code")
+	in.caller, in.current, in.code = r.caller(), m.Current.text, m.Code.text
+	return err
+}
+
+func (s *Server) endMFA(ctx context.Context, in endMFAInput) (nothing, error) {
+	return nothing{}, s.cfg.Auth.EndMFA(ctx, in.caller, in.current, in.code)
+}
+
+func (s *Server) dropMFA(ctx context.Context, in userInput) (nothing, error) {
+	return nothing{}, s.cfg.Auth.DropMFA(ctx, in.id)
+}

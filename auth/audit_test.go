@@ -1,0 +1,179 @@
+package auth
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+// auditLog is a log that a test can read while it is written.
+type auditLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *auditLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// take gives the lines since the last call.
+func (l *auditLog) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.b.String()
+	l.b.Reset()
+	return s
+}
+
+func TestTheAuditOfALogin(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay.Truncate(store.AuditWindow))
+		log := new(auditLog)
+		p := start(t, e, url, c.set, func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+		ana := p.addCheap(t, "ana")
+		latest := func() store.Event {
+			events, err := p.store.Events(t.Context(), store.EventFilter{}, 0, 1)
+			must(t, err)
+			if len(events) == 0 {
+				return store.Event{}
+			}
+			return events[0]
+		}
+		check := func(kind store.EventKind, userID, actorID, count int64) {
+			t.Helper()
+			got := latest()
+			if got.Kind != kind || got.UserID != userID || got.ActorID != actorID || got.Count != count ||
+				got.IP != "192.0.2.1" || got.UserAgent != "test" || got.RequestID != "r1" {
+				t.Errorf("the audit has %+v, want %s of %d", got, kind, userID)
+			}
+			line := log.take()
+			want := []string{`"msg":"audit"`, `"event":"` + string(kind) + `"`, `"ip":"192.0.2.1"`, `"request_id":"r1"`}
+			if userID != 0 {
+				want = append(want, fmt.Sprintf(`"user_id":%d`, userID))
+			}
+			for _, part := range want {
+				if strings.Count(line, part) != 1 {
+					t.Errorf("the line of %s is %s", kind, line)
+				}
+			}
+		}
+		log.take()
+		right := LoginRequest{User: "ana", Password: password}
+		g := p.wantTry(t, "192.0.2.1", right, "in")
+		check(store.EventLogin, ana.ID, ana.ID, 1)
+		for n := range int64(5) {
+			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "hunter2"}, "wrong")
+			check(store.EventLoginFailed, ana.ID, 0, n+1)
+		}
+		p.wantTry(t, "192.0.2.1", right, "wait 1")
+		check(store.EventLoginRefused, ana.ID, 0, 1)
+		p.wantTry(t, "192.0.2.1", LoginRequest{User: "hunter2", Password: "ana"}, "wrong")
+		check(store.EventLoginFailed, 0, 0, 1)
+		p.wantTry(t, "192.0.2.1", LoginRequest{User: "hunter3", Password: "ana"}, "wrong")
+		check(store.EventLoginFailed, 0, 0, 2)
+		ctx := from(t.Context(), "192.0.2.1")
+		must(t, p.Logout(ctx, g.Token))
+		check(store.EventLogout, ana.ID, ana.ID, 1)
+		must(t, p.Logout(ctx, g.Token))
+		check(store.EventLogout, ana.ID, ana.ID, 2)
+		c.advance(time.Second)
+		g = p.wantTry(t, "192.0.2.1", right, "in")
+		log.take()
+		must(t, p.LogoutEverywhere(WithOrigin(ctx, Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7}), ana.ID))
+		check(store.EventLogoutEverywhere, ana.ID, 7, 1)
+		g = p.wantTry(t, "192.0.2.1", right, "in")
+		for range 2 {
+			_, err := p.Refresh(ctx, g.RefreshToken)
+			must(t, err)
+			c.advance(time.Minute)
+		}
+		log.take()
+		_, err := p.Refresh(ctx, p.tokens.keys[0].refreshToken(strings.Split(g.RefreshToken, ".")[0], 1))
+		if err == nil {
+			t.Error("a token that was never given is taken")
+		}
+		check(store.EventRefreshTheft, ana.ID, 0, 1)
+
+		// None of it says what was typed.
+		events, err := p.store.Events(t.Context(), store.EventFilter{}, 0, 100)
+		must(t, err)
+		if all := fmt.Sprintf("%+v", events); strings.Contains(all, "hunter") || strings.Contains(all, g.RefreshToken) {
+			t.Errorf("the audit has %s", all)
+		}
+	})
+}
+
+// A store that keeps no event is told of in the log, and keeps nobody in or out.
+func TestAnEventThatCanNotBeKept(t *testing.T) {
+	e := engines()[0]
+	log := new(auditLog)
+	p := start(t, e, e.migrated(t), func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+	p.addCheap(t, "ana")
+	p.cfg.Store = noAudit{p.cfg.Store}
+	p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password}, "in")
+	if s := log.take(); !strings.Contains(s, `"level":"ERROR"`) || !strings.Contains(s, `"event":"login"`) {
+		t.Errorf("the log says %s", s)
+	}
+}
+
+func TestALoginFromANewAddressIsTold(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay)
+		p := start(t, e, url, c.set)
+		ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
+		_, _, err := p.store.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+			u.Email = "ana@example.com"
+			return u, nil
+		})
+		must(t, err)
+		_, _, err = p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
+			u.PendingEmail = "bia@example.com"
+			return u, nil
+		})
+		must(t, err)
+		login := func(name, ip string, mails int) {
+			t.Helper()
+			p.wantTry(t, ip, LoginRequest{User: name, Password: password}, "in")
+			c.advance(time.Second)
+			queued, err := p.store.ClaimMails(t.Context(), 1000*24*time.Hour, 10)
+			must(t, err)
+			if len(queued) != mails {
+				t.Errorf("%s from %s queues %d mails, want %d", name, ip, len(queued), mails)
+			}
+			for _, m := range queued {
+				if m.Kind != store.MailNewAddress || m.To != "ana@example.com" || m.UserID != ana.ID || m.Detail != ip+" test" {
+					t.Errorf("queued is %+v", m)
+				}
+			}
+		}
+		login("ana", "192.0.2.1", 0) // the first of all
+		login("ana", "192.0.2.1", 0)
+		login("ana", "192.0.2.2", 1)
+		login("ana", "192.0.2.2", 0)
+		login("ana", "2001:db8:1:2::1", 1)
+		login("ana", "2001:db8:1:2:3::1", 0)
+		login("ana", "2001:db8:1:3::1", 1)
+		login("bia", "192.0.2.1", 0)
+		login("bia", "192.0.2.2", 0)
+		p.wantTry(t, "192.0.2.9", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
+		c.advance(store.AddressKept - time.Minute)
+		login("ana", "192.0.2.2", 0)
+		c.advance(2 * time.Minute)
+		login("ana", "192.0.2.2", 0) // seen again a moment ago
+		login("ana", "192.0.2.1", 1)
+	})
+}
+
+// noAudit is a store that can keep no event.
+type noAudit struct{ store.Store }
+
+func (noAudit) RecordEvents(context.Context, ...store.Event) error { return store.ErrUnavailable }

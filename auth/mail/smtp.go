@@ -1,0 +1,152 @@
+package mail
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	netmail "net/mail"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+// Config is what an SMTP is made of. Every field but RootCAs is needed.
+type Config struct {
+	Server    Server
+	From      netmail.Address // see ParseFrom
+	PublicURL *url.URL        // where links lead: scheme and host
+	Timeout   time.Duration   // for one mail, from the first packet to the last
+	RootCAs   *x509.CertPool  // who may vouch for the server; nil for those whom this machine trusts
+	Now       func() time.Time
+}
+
+// SMTP sends mail by a server. Its method may be called from many goroutines at once.
+type SMTP struct {
+	cfg    Config
+	writer writer
+	domain string // the sender's: the name of the machine is nobody's business
+}
+
+// NewSMTP sends by the server of cfg. It does not ask whether it is there.
+func NewSMTP(cfg Config) *SMTP {
+	at := strings.LastIndexByte(cfg.From.Address, '@')
+	return &SMTP{cfg: cfg, writer: newWriter(cfg.PublicURL), domain: cfg.From.Address[at+1:]}
+}
+
+// Send hands one mail to the server, over a connection of its own. Without an error the server has answered for it;
+// ErrUndeliverable says that it never will. With any other error it may be tried again, which in rare cases (the
+// server's last answer was lost) sends it twice.
+func (s *SMTP) Send(ctx context.Context, m Message) error {
+	to, err := address(m.To)
+	if err != nil {
+		return fmt.Errorf("%w: the address: %w", ErrUndeliverable, err)
+	}
+	msg, err := s.compose(to, m)
+	if err != nil {
+		return err
+	}
+	late := fmt.Errorf("it took longer than %s: %w", s.cfg.Timeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.Timeout, late)
+	defer cancel() // closes the connection
+	if err := s.deliver(ctx, msg, !isASCII(to)); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w (%w)", cause, err)
+		}
+		return fmt.Errorf("send mail by %s: %w", s.cfg.Server, err)
+	}
+	return nil
+}
+
+func (s *SMTP) compose(to string, m Message) (*gomail.Msg, error) {
+	l, err := s.writer.write(m)
+	if err != nil {
+		return nil, err
+	}
+	var html strings.Builder
+	if err := s.writer.html.Execute(&html, l); err != nil {
+		return nil, fmt.Errorf("write a mail of kind %s in HTML: %w", m.Kind, err)
+	}
+	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
+	msg.FromMailAddress(&s.cfg.From)
+	msg.ToMailAddress(&netmail.Address{Address: to})
+	msg.Subject(l.Subject)
+	msg.SetDateWithValue(s.cfg.Now())
+	msg.SetMessageIDWithValue(rand.Text() + "@" + s.domain)
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no answer from whoever is on holiday
+	msg.SetBodyString(gomail.TypeTextPlain, l.plain())
+	msg.AddAlternativeString(gomail.TypeTextHTML, html.String())
+	return msg, nil
+}
+
+// deliver speaks with the server until ctx ends.
+func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool) error {
+	client, err := gomail.NewClient(s.cfg.Server.host, s.options(ctx, international)...)
+	if err != nil {
+		return err
+	}
+	session, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	if able, _ := session.Extension("SMTPUTF8"); international && !able {
+		return fmt.Errorf("%w: the server does not take addresses beyond ASCII (SMTPUTF8)", ErrUndeliverable)
+	}
+	err = client.SendWithSMTPClient(session, msg)
+	var refused *gomail.SendError
+	if errors.As(err, &refused) && refused.ErrorCode() >= 500 && refused.Reason != gomail.ErrSMTPMailFrom {
+		// Of this recipient or this text. That it does not take our sender is for the operator to mend.
+		err = fmt.Errorf("%w: %w", ErrUndeliverable, err)
+	}
+	if err == nil || refused != nil && refused.ErrorCode() != 0 {
+		_ = client.CloseWithSMTPClient(session) // QUIT: what is delivered stays delivered, whatever becomes of it
+	}
+	return err
+}
+
+// options are how go-mail is to speak with the server. Left to itself it would watch ctx only until it is connected,
+// leave the connection open when the greeting fails, and call a mail failed whose RSET or QUIT did.
+func (s *SMTP) options(ctx context.Context, international bool) []gomail.Option {
+	server := s.cfg.Server
+	config := &tls.Config{ServerName: server.host, RootCAs: s.cfg.RootCAs, MinVersion: tls.VersionTLS12}
+	startTLS := gomail.TLSMandatory // without it nothing but the greeting is said
+	if server.implicitTLS || server.mayBeClear() {
+		startTLS = gomail.NoTLS
+	}
+	options := []gomail.Option{
+		gomail.WithHELO(s.domain),
+		gomail.WithTimeout(2 * s.cfg.Timeout), // ctx ends before, and says why
+		gomail.WithTLSConfig(config),
+		gomail.WithTLSPolicy(startTLS),
+		gomail.WithoutNoop(),
+		gomail.WithoutRset(),
+		// It is given its own context, which ends as soon as there is a session, and an address without brackets.
+		gomail.WithDialContextFunc(func(_ context.Context, network, _ string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, server.address())
+			if err != nil {
+				return nil, err
+			}
+			context.AfterFunc(ctx, func() { _ = conn.Close() })
+			if !server.implicitTLS {
+				return conn, nil
+			}
+			secured := tls.Client(conn, config)
+			return secured, secured.HandshakeContext(ctx)
+		}),
+	}
+	if server.user != "" {
+		options = append(options, gomail.WithUsername(server.user), gomail.WithPassword(server.password),
+			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthPlain, gomail.SMTPAuthLogin)) // or what else there is
+	}
+	if !international {
+		// A server that was told SMTPUTF8 may not find another that takes the mail.
+		options = append(options, gomail.WithoutSMTPUTF8())
+	}
+	return options
+}

@@ -1,0 +1,293 @@
+package auth
+
+import (
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+// The vectors of RFC 6238, appendix B, for SHA-1: their last six digits.
+func TestTOTPVectors(t *testing.T) {
+	for at, want := range map[int64]string{
+		59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924", 2000000000: "279037", 20000000000: "353130",
+	} {
+		if got := totp([]byte("12345678901234567890"), stepAt(time.Unix(at, 0))); got != want {
+			t.Errorf("at %d the code is %s, want %s", at, got, want)
+		}
+	}
+}
+
+// authenticator is the app on somebody's phone.
+type authenticator struct{ secret []byte }
+
+func (a authenticator) code(at time.Time) string { return totp(a.secret, stepAt(at)) }
+
+// enrol sets up a second factor and gives the app and the recovery codes. The code that it takes is used up.
+func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator, []string) {
+	t.Helper()
+	ctx := from(t.Context(), "192.0.2.1")
+	e, err := p.BeginMFA(ctx, Caller{UserID: u.ID}, password)
+	must(t, err)
+	uri, err := url.Parse(e.URI)
+	must(t, err)
+	q := uri.Query()
+	if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/clientes:"+u.Name || q.Get("secret") != e.Secret || q.Get("issuer") != "clientes" {
+		t.Errorf("the URI is %s", e.URI)
+	}
+	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(q.Get("secret"))
+	must(t, err)
+	if len(secret) < 20 {
+		t.Errorf("the secret has %d bytes", len(secret))
+	}
+	app := authenticator{secret}
+	codes, err := p.ConfirmMFA(ctx, Caller{UserID: u.ID}, app.code(at))
+	must(t, err)
+	if len(codes) != 10 {
+		t.Errorf("%d recovery codes", len(codes))
+	}
+	return app, codes
+}
+
+func TestSecondFactor(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay)
+		p := start(t, e, url, c.set)
+		ana := p.addCheap(t, "ana")
+		caller := Caller{UserID: ana.ID}
+		ctx := from(t.Context(), "192.0.2.1")
+		if _, err := p.ConfirmMFA(ctx, caller, "123456"); !errors.Is(err, ErrMFAOff) {
+			t.Errorf("to confirm nothing gives %v", err)
+		}
+		if err := p.EndMFA(ctx, caller, password, "123456"); !errors.Is(err, ErrMFAOff) {
+			t.Errorf("to switch nothing off gives %v", err)
+		}
+		var invalid *store.InvalidError
+		if _, err := p.BeginMFA(ctx, caller, "wrong"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+			t.Errorf("a wrong password gives %v", err)
+		}
+		first, err := p.BeginMFA(ctx, caller, password)
+		must(t, err)
+		if _, err := p.ConfirmMFA(ctx, caller, "12345a"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "code" {
+			t.Errorf("a wrong code gives %v", err)
+		}
+		right := LoginRequest{User: "ana", Password: password}
+		p.wantTry(t, "192.0.2.1", right, "in") // not before it is confirmed
+		app, recovery := p.enrol(t, ana, c.now())
+		if kept, err := base32Text.DecodeString(first.Secret); err != nil || string(kept) == string(app.secret) {
+			t.Error("asking again gives the same secret")
+		}
+		if _, err := p.BeginMFA(ctx, caller, password); !errors.Is(err, ErrMFAOn) {
+			t.Errorf("another beside it gives %v", err)
+		}
+		if _, err := p.ConfirmMFA(ctx, caller, app.code(c.now())); !errors.Is(err, ErrMFAOn) {
+			t.Errorf("confirming twice gives %v", err)
+		}
+
+		with := func(code string) LoginRequest {
+			r := right
+			r.Code = code
+			return r
+		}
+		p.wantTry(t, "192.0.2.1", right, "code?")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now())), "wrong code") // it was used to confirm
+		c.advance(90 * time.Second)
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(-60*time.Second))), "wrong code")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(60*time.Second))), "wrong code")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(-30*time.Second))), "in")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now())[:3]+" "+app.code(c.now())[3:]), "in")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now())), "wrong code")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(30*time.Second))), "in")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.now())), "wrong code") // older than the last one
+		wrongToo := with(app.code(c.now().Add(time.Hour)))
+		wrongToo.Password = "wrong"
+		p.wantTry(t, "192.0.2.1", wrongToo, "wrong")
+
+		p.wantTry(t, "192.0.2.1", with(strings.ToUpper(recovery[3])), "in")
+		p.wantTry(t, "192.0.2.1", with(recovery[3]), "wrong code")
+		p.wantTry(t, "192.0.2.1", with(strings.ReplaceAll(recovery[4], "-", "")), "in")
+		p.wantTry(t, "192.0.2.1", with("aaaa-aaaa-aaaa-aaaa"), "wrong code")
+		p.wantTry(t, "192.0.2.1", with("--"), "wrong code")
+
+		// What is kept shows neither.
+		kept, err := p.store.User(t.Context(), ana.ID)
+		must(t, err)
+		all := fmt.Sprintf("%+v", kept)
+		if strings.Contains(all, base32Text.EncodeToString(app.secret)) || strings.Contains(all, string(app.secret)) ||
+			strings.Contains(all, plainCode(recovery[0])) || len(recoveryHashes(kept.MFA)) != 8 {
+			t.Errorf("kept is %s", all)
+		}
+
+		c.advance(time.Hour)
+		if err := p.EndMFA(ctx, caller, "wrong", app.code(c.now())); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+			t.Errorf("to switch it off with a wrong password gives %v", err)
+		}
+		if err := p.EndMFA(ctx, caller, password, "000000"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "code" {
+			t.Errorf("to switch it off with a wrong code gives %v", err)
+		}
+		must(t, p.EndMFA(ctx, caller, password, app.code(c.now())))
+		p.wantTry(t, "192.0.2.1", right, "in")
+		p.enrol(t, ana, c.now())
+		p.wantTry(t, "192.0.2.1", right, "code?")
+		must(t, p.DropMFA(ctx, ana.ID))
+		must(t, p.DropMFA(ctx, ana.ID))
+		p.wantTry(t, "192.0.2.1", right, "in")
+		if err := p.DropMFA(ctx, 999); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("of nobody gives %v", err)
+		}
+		var kinds []string
+		events, err := p.store.Events(t.Context(), store.EventFilter{UserID: ana.ID}, 0, 100)
+		must(t, err)
+		for _, e := range events {
+			if strings.HasPrefix(string(e.Kind), "mfa_o") || e.Kind == store.EventRecoveryUsed {
+				kinds = append(kinds, string(e.Kind))
+			}
+		}
+		if got := strings.Join(kinds, " "); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
+			t.Errorf("the audit says %s", got)
+		}
+	})
+}
+
+func TestACodeWorksOnceOverReplicas(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay)
+		replicas := []*process{start(t, e, url, c.set), start(t, e, url, c.set)}
+		ana := replicas[0].addCheap(t, "ana")
+		app, recovery := replicas[0].enrol(t, ana, c.now())
+		c.advance(time.Minute)
+		for _, code := range []string{app.code(c.now()), recovery[0]} {
+			ends := make(map[string]int)
+			var mu sync.Mutex
+			var all sync.WaitGroup
+			for i := range 4 {
+				all.Go(func() {
+					_, end := replicas[i%2].try(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Code: code})
+					mu.Lock()
+					defer mu.Unlock()
+					ends[end]++
+				})
+			}
+			all.Wait()
+			if ends["in"] != 1 || ends["wrong code"] != 3 {
+				t.Errorf("four logins with one code end in %v", ends)
+			}
+			c.advance(24 * time.Hour)
+		}
+	})
+}
+
+// TestGuessingCodes has a thief of the password guess codes for days, while the owner logs in on a device of theirs.
+func TestGuessingCodes(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay)
+		p := start(t, e, url, c.set)
+		ana := p.addCheap(t, "ana")
+		app, _ := p.enrol(t, ana, c.now())
+		c.advance(time.Minute)
+		known := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Code: app.code(c.now())}, "in")
+		p.cheapen(t, ana)
+		const days = 2
+		looked, logins := 0, 0
+		for end, next := c.now().Add(days*24*time.Hour), c.now(); c.now().Before(end); {
+			wait := 1
+			_, last := p.try(t, "203.0.113.1", LoginRequest{User: "ana", Password: password, Code: "99999x"})
+			if last == "wrong code" {
+				looked++
+			} else if _, err := fmt.Sscanf(last, "wait %d", &wait); err != nil {
+				t.Fatalf("a guess ends in %q", last)
+			}
+			p.cheapen(t, ana)
+			if !c.now().Before(next) {
+				c.advance(time.Minute) // for the next code
+				known = p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Code: app.code(c.now()), Device: known.Device}, "in")
+				p.cheapen(t, ana)
+				logins++
+				next = next.Add(6 * time.Hour)
+			}
+			c.advance(time.Duration(min(wait, 3600)) * time.Second)
+		}
+		if looked > 20*days || looked < 20 {
+			t.Errorf("%d codes in %d days were looked at", looked, days)
+		}
+		if logins < 4*days-1 {
+			t.Errorf("the owner logged in %d times", logins)
+		}
+	})
+}
+
+// A right password without a code is no success: it clears nothing, and counts nothing either.
+func TestACodeThatIsMissingIsNoSuccess(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay)
+		p := start(t, e, url, c.set)
+		ana := p.addCheap(t, "ana")
+		app, _ := p.enrol(t, ana, c.now())
+		c.advance(time.Minute)
+		right := LoginRequest{User: "ana", Password: password}
+		for range 4 {
+			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
+			p.wantTry(t, "192.0.2.1", right, "code?")
+			p.wantTry(t, "192.0.2.1", right, "code?")
+		}
+		wrong := right
+		wrong.Code = "99999x"
+		p.wantTry(t, "192.0.2.1", wrong, "wrong code") // the fifth
+		p.wantTry(t, "192.0.2.1", right, "wait 1")
+		c.advance(time.Second)
+		p.wantTry(t, "192.0.2.1", right, "code?")
+		right.Code = app.code(c.now())
+		p.wantTry(t, "192.0.2.1", right, "in")
+	})
+}
+
+func TestSealedSecrets(t *testing.T) {
+	e := engines()[0]
+	c := stoppedAt(someDay)
+	url := e.migrated(t)
+	const newSecret = "another secret of thirty-two bytes"
+	p := start(t, e, url, c.set)
+	rotated := start(t, e, url, c.set, func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} })
+	dropped := start(t, e, url, c.set, func(cfg *Config) { cfg.Secret = newSecret })
+	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
+	app, recovery := p.enrol(t, ana, c.now())
+	c.advance(time.Minute)
+
+	// Copied to another's row, neither the secret nor the recovery codes are worth anything.
+	_, _, err := p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
+		a, err := p.store.User(t.Context(), ana.ID)
+		u.MFA = a.MFA
+		return u, err
+	})
+	must(t, err)
+	for _, code := range []string{app.code(c.now()), recovery[0]} {
+		if _, err := p.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "bia", Password: password, Code: code}); err == nil {
+			t.Error("the second factor of another lets in")
+		}
+	}
+
+	login := LoginRequest{User: "ana", Password: password, Code: app.code(c.now())}
+	if _, err := dropped.Login(from(t.Context(), "192.0.2.1"), login); err == nil || errors.Is(err, ErrMFAInvalid) {
+		t.Errorf("under another secret it ends in %v", err)
+	}
+	before, err := p.store.User(t.Context(), ana.ID)
+	must(t, err)
+	rotated.wantTry(t, "192.0.2.1", login, "in")
+	after, err := p.store.User(t.Context(), ana.ID)
+	must(t, err)
+	if before.MFA.Secret == after.MFA.Secret {
+		t.Error("the first use after a rotation did not encrypt anew")
+	}
+	c.advance(time.Minute)
+	login.Code = app.code(c.now())
+	dropped.wantTry(t, "192.0.2.1", login, "in")
+	if again, err := p.store.User(t.Context(), ana.ID); err != nil || again.MFA.Secret != after.MFA.Secret {
+		t.Errorf("each use encrypts anew (%v)", err)
+	}
+}

@@ -1,0 +1,125 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"testing"
+
+	"clientes/store"
+)
+
+// importRow is a user, or what was wrong with the row.
+type importRow struct {
+	user store.User
+	err  error
+}
+
+func rowsOf(rows ...importRow) iter.Seq2[store.User, error] {
+	return func(yield func(store.User, error) bool) {
+		for _, r := range rows {
+			if !yield(r.user, r.err) {
+				return
+			}
+		}
+	}
+}
+
+func TestImport(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		p := start(t, e, url)
+		_, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin}, password)
+		must(t, err)
+		good := []importRow{
+			{user: store.User{Name: "bia", Email: "Bia@example.com", Role: store.Editor,
+				PasswordHash: "$2b$04$/DMVRkg8FjbJ2Kp9zooAGOwg0pq.JTSehiS7cYWKEaO8JUHxGfqQy"}},
+			{user: store.User{Name: "caio", Role: store.Viewer, PasswordHash: nobodysHash}},
+		}
+		n, err := p.accounts.CheckImport(t.Context(), rowsOf(good...))
+		must(t, err)
+		if n != 2 {
+			t.Errorf("%d users can be made", n)
+		}
+		if _, err := p.store.UserByName(t.Context(), "bia"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a check made a user: %v", err)
+		}
+		made, err := p.accounts.Import(t.Context(), rowsOf(good...))
+		must(t, err)
+		if len(made) != 2 || made[0].Name != "bia" || made[0].ID == 0 || made[1].PasswordHash != nobodysHash {
+			t.Errorf("made %+v", made)
+		}
+		if u, err := p.store.UserByEmail(t.Context(), "bia@example.com"); err != nil || u != made[0] {
+			t.Errorf("by email: %+v, %v", u, err)
+		}
+		for _, u := range made {
+			events, err := p.store.Events(t.Context(), store.EventFilter{UserID: u.ID}, 0, 10)
+			if err != nil || len(events) != 1 || events[0].Kind != store.EventUserCreated {
+				t.Errorf("the audit has %+v, %v", events, err)
+			}
+		}
+		_, err = p.Login(t.Context(), LoginRequest{User: "BIA", Password: testPassword})
+		must(t, err)
+
+		fault := func(fields ...string) (err error) {
+			for _, f := range fields {
+				err = store.JoinInvalid(err, &store.InvalidError{Fields: []store.FieldError{{Field: f, Code: "x", Message: "X."}}})
+			}
+			return err
+		}
+		hash := nobodysHash
+		bad := []importRow{
+			{user: store.User{Name: "ANA", Email: "ANA@example.com", Role: "root", PasswordHash: "plain"}}, // 1: two in itself, two taken
+			{user: store.User{Name: "dora", Role: store.Viewer, PasswordHash: hash}},                       // 2
+			{err: fault("", "email")},                            // 3
+			{user: store.User{Name: "Dora", Role: store.Viewer}}, // 4: taken by 2, no hash
+			{user: store.User{Name: "a b", Email: "bia@example.com", Role: store.Viewer, PasswordHash: hash}},    // 5
+			{user: store.User{Name: "a b", Email: "x", Role: store.Viewer, PasswordHash: hash}},                  // 6: nobody has these
+			{user: store.User{Name: "\x00", Email: "x", Role: store.Viewer, PasswordHash: "$2b$15$" + hash[7:]}}, // 7
+		}
+		want := []string{
+			"1 role invalid_role", "1 password_hash unknown_hash", "1 user taken", "1 email taken",
+			"3  x", "3 email x",
+			"4 password_hash required", "4 user taken",
+			"5 user invalid_user", "5 email taken",
+			"6 user invalid_user", "6 email invalid_email",
+			"7 user invalid_user", "7 email invalid_email", "7 password_hash malformed_hash",
+		}
+		for i := range 120 {
+			bad = append(bad, importRow{user: store.User{Name: fmt.Sprint("n", i/2), Role: "none", PasswordHash: hash}})
+			want = append(want, fmt.Sprintf("%d role invalid_role", len(bad)))
+			if i%2 == 1 {
+				want = append(want, fmt.Sprintf("%d user taken", len(bad)))
+			}
+		}
+		for what, do := range map[string]func() error{
+			"check":  func() error { _, err := p.accounts.CheckImport(t.Context(), rowsOf(bad...)); return err },
+			"import": func() error { _, err := p.accounts.Import(t.Context(), rowsOf(bad...)); return err },
+		} {
+			err := do()
+			var faults *store.RowsError
+			if !errors.As(err, &faults) {
+				t.Fatalf("%s: %v", what, err)
+			}
+			var got []string
+			for _, f := range faults.Rows {
+				got = append(got, fmt.Sprintf("%d %s %s", f.Row, f.Field, f.Code))
+				if strings.Contains(f.Message, "plain") {
+					t.Errorf("%s repeats a value: %s", what, f.Message)
+				}
+			}
+			if int(faults.Count) != len(want) || !slices.Equal(got, want[:store.MaxRowErrors]) {
+				t.Errorf("%s: %d faults, want %d; the first are\n%s\nwant\n%s", what, faults.Count, len(want),
+					strings.Join(got, "\n"), strings.Join(want[:store.MaxRowErrors], "\n"))
+			}
+			if _, err := p.store.UserByName(t.Context(), "dora"); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%s made a user: %v", what, err)
+			}
+		}
+		broken := errors.New("broken")
+		if _, err := p.accounts.Import(t.Context(), rowsOf(good[0], importRow{err: broken})); err != broken {
+			t.Errorf("an error of the rows gives %v", err)
+		}
+	})
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log"
+	"log/slog"
+	"maps"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// mailServer is a real SMTP server that takes mail by STARTTLS and with a password alone.
+type mailServer struct {
+	addr, roots string // where it listens, and the file of the certificate that it has
+	config      *tls.Config
+	server      *smtp.Server
+	mu          sync.Mutex
+	mails       []string
+}
+
+func newMailServer(t *testing.T) *mailServer {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}, &x509.Certificate{}, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &mailServer{
+		addr: "127.0.0.1:0", roots: filepath.Join(t.TempDir(), "roots.pem"),
+		config: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+	}
+	if err := os.WriteFile(m.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.open(t)
+	t.Cleanup(func() { m.server.Close() })
+	return m
+}
+
+func (m *mailServer) open(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", m.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.addr = listener.Addr().String()
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{m: m}, nil }))
+	server.TLSConfig = m.config
+	server.ErrorLog = log.New(io.Discard, "", 0)
+	m.server = server
+	go server.Serve(listener)
+}
+
+// environ are the settings of a server that sends its mail here.
+func (m *mailServer) environ() []string {
+	return []string{"SMTP_URL=smtp://postbox:letmein@" + m.addr, "MAIL_FROM=clientes@example.com", "SSL_CERT_FILE=" + m.roots}
+}
+
+// wait waits for so many mails, and gives them.
+func (m *mailServer) wait(t *testing.T, n int) []string {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		m.mu.Lock()
+		mails := append([]string(nil), m.mails...)
+		m.mu.Unlock()
+		if len(mails) >= n {
+			return mails
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d mails after a minute, want %d", len(mails), n)
+		}
+	}
+}
+
+type mailSession struct {
+	m    *mailServer
+	user bool
+	to   string
+}
+
+func (s *mailSession) Reset()                                    {}
+func (s *mailSession) Logout() error                             { return nil }
+func (s *mailSession) AuthMechanisms() []string                  { return []string{sasl.Plain} }
+func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
+func (s *mailSession) Mail(from string, _ *smtp.MailOptions) error {
+	if !s.user {
+		return smtp.ErrAuthRequired
+	}
+	return nil
+}
+
+func (s *mailSession) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if s.user = user == "postbox" && password == "letmein"; !s.user {
+			return smtp.ErrAuthFailed
+		}
+		return nil
+	}), nil
+}
+
+func (s *mailSession) Data(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.mails = append(s.m.mails, "To: "+s.to+"\n"+strings.ReplaceAll(string(b), "=\r\n", ""))
+	return err
+}
+
+// post sends JSON and gives the status.
+func (s *server) post(t *testing.T, path, body string) int {
+	t.Helper()
+	resp, err := http.Post(s.url(path), "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestServeSendsMail has the server send what a command left in the queue, and what a request does.
+func TestServeSendsMail(t *testing.T) {
+	secretIn(t)
+	m := newMailServer(t)
+	call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com", "--password-stdin").want(t, 0, "", "")
+	call(t, nil, "another "+goodPassword, "user", "passwd", "ana", "--password-stdin").want(t, 0, "", "")
+	s := launch(t, append(m.environ(), "PUBLIC_URL=https://api.example.com"), "serve")
+	m.wait(t, 1)
+	if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
+		t.Errorf("status %d", status)
+	}
+	mails := strings.Join(m.wait(t, 2), "\n")
+	if strings.Count(mails, "To: ana@example.com\n") != 2 || !strings.Contains(mails, "Subject: Your password was changed") {
+		t.Errorf("%s", mails)
+	}
+	token := regexp.MustCompile(`https://api\.example\.com/app/#reset=3D([A-Za-z0-9._-]+)`).FindStringSubmatch(mails)
+	if token == nil {
+		t.Fatalf("no link in %s", mails)
+	}
+	for _, want := range []int{204, 422} {
+		if status := s.post(t, "/password/reset", `{"token":"`+token[1]+`","password":"yet another `+goodPassword+`"}`); status != want {
+			t.Errorf("status %d, want %d", status, want)
+		}
+	}
+	if status := s.post(t, "/login", `{"user":"ana","password":"yet another `+goodPassword+`"}`); status != 200 {
+		t.Errorf("status %d", status)
+	}
+	m.wait(t, 3) // it was changed again
+	s.signal(t)
+	if status := s.wait(); status != 0 || strings.Contains(s.stderr.String(), "letmein") || strings.Contains(s.stderr.String(), token[1]) {
+		t.Errorf("status %d, log %s", status, s.stderr.String())
+	}
+}
+
+// TestServeWithoutAMailServer writes mail to the log where nobody else can reach the server, and nowhere else; and warns where
+// strangers may come who can get no mail.
+func TestServeWithoutAMailServer(t *testing.T) {
+	const (
+		warning = "SIGNUP is open, but SMTP_URL is not set"
+		link    = "/app/#reset="
+		notSent = "a mail was not sent: SMTP_URL is not set"
+		later   = "a mail could not be sent; trying again later"
+	)
+	for name, test := range map[string]struct {
+		vars           map[string]string
+		says, saysNone []string
+	}{
+		"loopback":         {nil, []string{link}, []string{warning, notSent}},
+		"loopback, open":   {map[string]string{"SIGNUP": "open"}, []string{warning, link}, []string{notSent}},
+		"everywhere":       {map[string]string{"HOST": "0.0.0.0"}, []string{notSent}, []string{warning, link, "ana@"}},
+		"everywhere, open": {map[string]string{"SIGNUP": "open", "HOST": "0.0.0.0"}, []string{warning, notSent}, []string{link, "ana@"}},
+		"open, with a server": {map[string]string{"SIGNUP": "open", "SMTP_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "c@example.com"},
+			[]string{later}, []string{warning, link, "ana@"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			secretIn(t)
+			call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com", "--password-stdin").want(t, 0, "", "")
+			vars := map[string]string{"PORT": "0"}
+			maps.Copy(vars, test.vars)
+			c, err := loadConfig(environment(vars), "SECRET")
+			if err != nil {
+				t.Fatal(err)
+			}
+			st, err := openMigrated(t.Context(), c.DatabaseURL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			listener, err := listen(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, port, err := net.SplitHostPort(listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := new(lockedLog)
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- serve(ctx, c, st, listener, slog.New(slog.NewTextHandler(out, nil))) }()
+			s := &server{addr: "127.0.0.1:" + port}
+			if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
+				t.Errorf("status %d", status)
+			}
+			want := 403
+			if test.vars["SIGNUP"] == "open" {
+				want = 201
+			}
+			if status := s.post(t, "/signup", `{"user":"bia","password":"`+goodPassword+`"}`); status != want {
+				t.Errorf("status %d of a sign-up, want %d", status, want)
+			}
+			for _, text := range test.says {
+				for deadline := time.Now().Add(time.Minute); !strings.Contains(out.String(), text); time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("after a minute it does not say %q:\n%s", text, out.String())
+					}
+				}
+			}
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			for _, text := range test.saysNone {
+				if strings.Contains(out.String(), text) {
+					t.Errorf("it says %q:\n%s", text, out.String())
+				}
+			}
+		})
+	}
+}
+
+// lockedLog is a log that a test reads while it is written.
+type lockedLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

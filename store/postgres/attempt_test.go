@@ -1,0 +1,65 @@
+package postgres_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+	"clientes/store/postgres"
+	"clientes/store/postgres/postgrestest"
+)
+
+// Deadlocks would be resolved after a second and tried again, so that the suite of all engines may not notice.
+func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s, err := postgres.Open(t.Context(), url, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 20 {
+		keys := []string{"old"}
+		for i := range 30 { // many, so that those who go through them at once meet
+			keys = append(keys, fmt.Sprint(round, " ", i)) // which has no row at first
+		}
+		backward := slices.Clone(keys)
+		slices.Reverse(backward)
+		start := make(chan struct{})
+		var counting sync.WaitGroup
+		for i := range 12 {
+			counting.Go(func() {
+				<-start
+				for j := range 3 {
+					order := [][]string{keys, backward}[(i+j)%2]
+					err := s.UpdateAttempts(t.Context(), order, func(as []store.Attempt) error {
+						for k := range as {
+							as[k].Count++
+						}
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		close(start)
+		counting.Wait()
+	}
+	if err := s.Close(); err != nil { // so that the server adds up what it has noted of its connections
+		t.Fatal(err)
+	}
+	watch := beside(t, url)
+	until(t, "nobody else is connected", func() bool {
+		return ask[int](t, watch, `
+			SELECT count(*)
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`) == 0
+	})
+	if n := ask[int](t, watch, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); n != 0 {
+		t.Errorf("there were %d deadlocks", n)
+	}
+}

@@ -1,0 +1,107 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"clientes/store"
+)
+
+// eventColumns are in the order of toEvent.
+const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key, count, at, last_at`
+
+func toEvent(e *store.Event) []any {
+	return []any{&e.ID, &e.Kind, &e.UserID, &e.ActorID, &e.IP, &e.UserAgent, &e.RequestID, &e.Detail, &e.Key,
+		&e.Count, &e.At, &e.LastAt}
+}
+
+// RecordEvents keeps the promise of store.Audit.
+func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
+	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		b := begin()
+		s.queueTrail(b, store.Trail{Events: events})
+		b.Queue("COMMIT")
+		if err := send(ctx, conn, b); err != nil {
+			return struct{}{}, fmt.Errorf("insert events: %w", err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// Events keeps the promise of store.Audit.
+func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
+	limit = max(limit, 0) // a negative one is an error to Postgres
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	var where []string
+	var args []any
+	and := func(condition string, arg any) {
+		args = append(args, arg)
+		where = append(where, condition+` $`+strconv.Itoa(len(args)))
+	}
+	and(`id <`, before)
+	if filter.UserID != 0 {
+		and(`user_id =`, filter.UserID)
+	}
+	if filter.Kind != "" {
+		and(`kind =`, string(filter.Kind))
+	}
+	if !filter.Since.IsZero() {
+		and(`last_at >=`, store.Instant(filter.Since))
+	}
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Event, error) {
+		page := make([]store.Event, 0, min(limit, usualPage))
+		page, err := list(ctx, conn, page, toEvent, `
+			SELECT `+eventColumns+`
+			FROM audit
+			WHERE `+strings.Join(where, ` AND `)+`
+			ORDER BY id DESC
+			LIMIT $`+strconv.Itoa(len(args)+1),
+			append(args, limit)...)
+		if err != nil {
+			return nil, fmt.Errorf("list events before %d: %w", before, err)
+		}
+		return page, nil
+	})
+}
+
+// DeleteEvents keeps the promise of store.Audit. Rows that another process is at are passed over.
+func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (int, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+		removed, err := exec(ctx, conn, `
+			DELETE FROM audit
+			WHERE id IN (
+				SELECT id
+				FROM audit
+				WHERE last_at < $1
+				ORDER BY last_at
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED)`,
+			store.Instant(before), max(limit, 0))
+		if err != nil {
+			return 0, fmt.Errorf("delete events: %w", err)
+		}
+		return int(removed), nil
+	})
+}
+
+// queueEvent queues the writing of an event, or of its count on the row of its key and window.
+func (s *Store) queueEvent(b *pgx.Batch, e store.Event) {
+	now := store.Instant(s.now())
+	b.Queue(`
+		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key, window_at,
+			count, at, last_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10)
+		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
+		SET count = audit.count + 1, last_at = greatest(audit.last_at, excluded.last_at)`,
+		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
+		now.Truncate(store.AuditWindow), now)
+}

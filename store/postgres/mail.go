@@ -1,0 +1,129 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"clientes/store"
+)
+
+// mailColumns are in the order of toMail.
+const mailColumns = `id, user_id, kind, address, detail, link_generation, created_at, next_try, tries`
+
+func toMail(m *store.Mail) []any {
+	return []any{&m.ID, &m.UserID, &m.Kind, &m.To, &m.Detail, &m.LinkGeneration, &m.CreatedAt, &m.NextTry, &m.Tries}
+}
+
+// QueueMails keeps the promise of store.Mails.
+func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
+	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		b := begin()
+		s.queueTrail(b, store.Trail{Mails: mails})
+		b.Queue("COMMIT")
+		if err := send(ctx, conn, b); err != nil {
+			return struct{}{}, fmt.Errorf("insert mails: %w", err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// ClaimMails keeps the promise of store.Mails. Rows that another process is at are passed over: it claims them,
+// or has done with them.
+func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Mail, error) {
+		now := s.now()
+		mails := []store.Mail{}
+		b := begin()
+		// What is due is selected once, in a statement of its own within this one: as a condition it might be
+		// asked again and give more than the limit.
+		b.Queue(`
+			WITH due AS MATERIALIZED (
+				SELECT id
+				FROM mails
+				WHERE next_try <= $1
+				ORDER BY next_try, id
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED
+			)
+			UPDATE mails
+			SET next_try = $3, tries = tries + 1
+			WHERE id IN (SELECT id FROM due)
+			RETURNING `+mailColumns,
+			store.Instant(now), max(limit, 0),
+			store.Instant(now.Add(lease))).Query(func(rows pgx.Rows) error {
+			var m store.Mail
+			_, err := pgx.ForEachRow(rows, toMail(&m), func() error {
+				mails = append(mails, m)
+				return nil
+			})
+			return err
+		})
+		b.Queue("COMMIT")
+		if err := send(ctx, conn, b); err != nil {
+			return nil, fmt.Errorf("claim mails: %w", err)
+		}
+		slices.SortFunc(mails, byMailID)
+		return mails, nil
+	})
+}
+
+func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
+
+// DeleteMail keeps the promise of store.Mails.
+func (s *Store) DeleteMail(ctx context.Context, id int64) error {
+	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		if _, err := exec(ctx, conn, `DELETE FROM mails WHERE id = $1`, id); err != nil {
+			return struct{}{}, fmt.Errorf("delete mail %d: %w", id, err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// RetryMail keeps the promise of store.Mails.
+func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+		last := m.Tries >= store.MaxMailTries
+		var altered int64
+		var err error
+		if last {
+			altered, err = exec(ctx, conn, `
+				DELETE FROM mails
+				WHERE id = $1 AND tries = $2`,
+				m.ID, m.Tries)
+		} else {
+			altered, err = exec(ctx, conn, `
+				UPDATE mails
+				SET next_try = $1
+				WHERE id = $2 AND tries = $3`,
+				store.Instant(s.now().Add(m.Wait())),
+				m.ID, m.Tries)
+		}
+		if err != nil {
+			return false, fmt.Errorf("retry mail %d: %w", m.ID, err)
+		}
+		return last && altered == 1, nil
+	})
+}
+
+// queueMail queues the writing of a mail into the queue, if its user is there. The lock on the user, which is
+// that of a foreign key, keeps them there until the mail is.
+func (s *Store) queueMail(b *pgx.Batch, m store.Mail) {
+	b.Queue(`
+		WITH owner AS (
+			SELECT id, link_generation
+			FROM users
+			WHERE id = $1
+			FOR KEY SHARE
+		)
+		INSERT INTO mails (user_id, kind, address, detail, link_generation, created_at, next_try, tries)
+		SELECT id, $2::text, $3::text, $4::text, link_generation, $5::timestamptz, $5::timestamptz, 0
+		FROM owner`,
+		m.UserID, string(m.Kind), m.To, m.Detail, store.Instant(s.now()))
+}

@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"clientes/store"
+)
+
+// CreateUsers keeps the promise of store.Users. Where somebody takes a name between its look and its write, which
+// the index then refuses without a word of the row, it looks again.
+func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...store.Tell) ([]store.User, error) {
+	for try := 1; ; try++ {
+		made, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
+			return s.createUsers(ctx, conn, users, tell)
+		})
+		var conflict *store.ConflictError
+		if !errors.As(err, &conflict) || try == maxTries {
+			return made, err
+		}
+	}
+}
+
+func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.User, tell []store.Tell) ([]store.User, error) {
+	if err := send(ctx, conn, begin()); err != nil {
+		return nil, fmt.Errorf("insert users: %w", err)
+	}
+	if err := checkUsers(ctx, conn, users); err != nil {
+		return nil, err
+	}
+	made := slices.Clone(users)
+	for some := range slices.Chunk(made, 1000) { // few enough to hold what is sent of them
+		insert, keep := new(pgx.Batch), new(pgx.Batch)
+		for i := range some {
+			s.queueNewUser(insert, &some[i])
+		}
+		if err := send(ctx, conn, insert); err != nil {
+			return nil, fmt.Errorf("insert users: %w", err)
+		}
+		for _, u := range some {
+			s.queueTrail(keep, store.Told(store.User{}, u, tell))
+		}
+		if err := send(ctx, conn, keep); err != nil {
+			return nil, fmt.Errorf("insert users: %w", err)
+		}
+	}
+	_, err := exec(ctx, conn, "COMMIT")
+	if err != nil {
+		return nil, fmt.Errorf("insert users: %w", err)
+	}
+	return made, nil
+}
+
+// CheckUsers keeps the promise of store.Users.
+func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
+	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		return struct{}{}, checkUsers(ctx, conn, users)
+	})
+	return err
+}
+
+// checkUsers gives a *store.RowsError if names or emails are taken. It is one query, so that it sees all of what
+// another import has made, or nothing.
+func checkUsers(ctx context.Context, conn *pgx.Conn, users []store.User) error {
+	names, emails := make([]string, len(users)), make([]string, len(users))
+	for i, u := range users {
+		names[i], emails[i] = store.NameKey(u.Name), store.EmailKey(u.Email)
+	}
+	type keys struct{ name, email string }
+	others, err := list(ctx, conn, nil, func(k *keys) []any { return []any{&k.name, &k.email} }, `
+		SELECT name_key, email_key
+		FROM users
+		WHERE name_key = ANY ($1) OR (email_key = ANY ($2) AND email_key <> '')`,
+		names, emails)
+	if err != nil {
+		return fmt.Errorf("look for names and emails that are taken: %w", err)
+	}
+	takenNames, takenEmails := make(map[string]bool, len(others)), make(map[string]bool, len(others))
+	for _, k := range others {
+		takenNames[k.name], takenEmails[k.email] = true, true
+	}
+	return store.TakenUsers(users, takenNames, takenEmails)
+}

@@ -1,0 +1,70 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+)
+
+// SeeAddress keeps the promise of store.Addresses. What makes it one step is that there is one writer.
+func (s *Store) SeeAddress(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (bool, error) {
+		if _, err := userByID(conn, userID); err != nil {
+			return false, err
+		}
+		now := store.Instant(s.now())
+		scan := func(stmt *sqlite.Stmt) time.Time { return instant(stmt, 0) }
+		seen, err := one(conn, scan, `
+			SELECT last_seen
+			FROM addresses
+			WHERE user_id = ? AND prefix = ?`,
+			userID, prefix)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, fmt.Errorf("read address of user %d: %w", userID, err)
+		}
+		known := err == nil && !seen.Before(now.Add(-store.AddressKept))
+		err = exec(conn, `
+			INSERT INTO addresses (user_id, prefix, last_seen)
+			VALUES (?, ?, ?)
+			ON CONFLICT (user_id, prefix) DO UPDATE
+			SET last_seen = max(last_seen, excluded.last_seen)`,
+			userID, prefix, now)
+		if err != nil {
+			return false, fmt.Errorf("write address of user %d: %w", userID, err)
+		}
+		if known {
+			return true, nil
+		}
+		for _, m := range mails {
+			m.UserID = userID
+			if err := s.insertMail(conn, m); err != nil {
+				return false, err
+			}
+		}
+		return false, nil
+	})
+}
+
+// DeleteAddresses keeps the promise of store.Addresses.
+func (s *Store) DeleteAddresses(ctx context.Context, before time.Time, limit int) (int, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
+		err := exec(conn, `
+			DELETE FROM addresses
+			WHERE (user_id, prefix) IN (
+				SELECT user_id, prefix
+				FROM addresses
+				WHERE last_seen < ?
+				ORDER BY last_seen
+				LIMIT ?)`,
+			store.Instant(before), int64(max(limit, 0)))
+		if err != nil {
+			return 0, fmt.Errorf("delete addresses: %w", err)
+		}
+		return conn.Changes(), nil
+	})
+}

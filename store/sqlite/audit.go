@@ -1,0 +1,109 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+)
+
+// eventColumns are in the order of scanEvent.
+const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key, count, at, last_at`
+
+func scanEvent(stmt *sqlite.Stmt) store.Event {
+	return store.Event{
+		ID:        stmt.ColumnInt64(0),
+		Kind:      store.EventKind(stmt.ColumnText(1)),
+		UserID:    stmt.ColumnInt64(2),
+		ActorID:   stmt.ColumnInt64(3),
+		IP:        stmt.ColumnText(4),
+		UserAgent: stmt.ColumnText(5),
+		RequestID: stmt.ColumnText(6),
+		Detail:    stmt.ColumnText(7),
+		Key:       stmt.ColumnText(8),
+		Count:     stmt.ColumnInt64(9),
+		At:        instant(stmt, 10),
+		LastAt:    instant(stmt, 11),
+	}
+}
+
+// RecordEvents keeps the promise of store.Audit.
+func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
+	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+		return struct{}{}, s.keepTrail(conn, store.Trail{Events: events})
+	})
+	return err
+}
+
+// Events keeps the promise of store.Audit.
+func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
+	limit = max(limit, 0) // a negative one is no limit to SQLite
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	where, args := []string{`id < ?`}, []any{before}
+	if filter.UserID != 0 {
+		where, args = append(where, `user_id = ?`), append(args, filter.UserID)
+	}
+	if filter.Kind != "" {
+		where, args = append(where, `kind = ?`), append(args, string(filter.Kind))
+	}
+	if !filter.Since.IsZero() {
+		where, args = append(where, `last_at >= ?`), append(args, store.Instant(filter.Since))
+	}
+	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Event, error) {
+		page := make([]store.Event, 0, min(limit, usualPage))
+		page, err := list(ctx, conn, page, scanEvent, `
+			SELECT `+eventColumns+`
+			FROM audit
+			WHERE `+strings.Join(where, ` AND `)+`
+			ORDER BY id DESC
+			LIMIT +?`,
+			append(args, int64(limit))...)
+		if err != nil {
+			return nil, fmt.Errorf("list events before %d: %w", before, err)
+		}
+		return page, nil
+	})
+}
+
+// DeleteEvents keeps the promise of store.Audit.
+func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (int, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
+		err := exec(conn, `
+			DELETE FROM audit
+			WHERE id IN (
+				SELECT id
+				FROM audit
+				WHERE last_at < ?
+				ORDER BY last_at
+				LIMIT ?)`,
+			store.Instant(before), int64(max(limit, 0)))
+		if err != nil {
+			return 0, fmt.Errorf("delete events: %w", err)
+		}
+		return conn.Changes(), nil
+	})
+}
+
+// insertEvent keeps an event, or counts it on the row of its key and window.
+func (s *Store) insertEvent(conn *sqlite.Conn, e store.Event) error {
+	now := store.Instant(s.now())
+	err := exec(conn, `
+		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key, window_at,
+			count, at, last_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
+		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
+		SET count = count + 1, last_at = max(last_at, excluded.last_at)`,
+		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
+		now.Truncate(store.AuditWindow), now, now)
+	if err != nil {
+		return fmt.Errorf("insert event: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+)
+
+// mailColumns are in the order of scanMail.
+const mailColumns = `id, user_id, kind, address, detail, link_generation, created_at, next_try, tries`
+
+func scanMail(stmt *sqlite.Stmt) store.Mail {
+	return store.Mail{
+		ID:             stmt.ColumnInt64(0),
+		UserID:         stmt.ColumnInt64(1),
+		Kind:           store.MailKind(stmt.ColumnText(2)),
+		To:             stmt.ColumnText(3),
+		Detail:         stmt.ColumnText(4),
+		LinkGeneration: stmt.ColumnInt64(5),
+		CreatedAt:      instant(stmt, 6),
+		NextTry:        instant(stmt, 7),
+		Tries:          stmt.ColumnInt64(8),
+	}
+}
+
+// QueueMails keeps the promise of store.Mails.
+func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
+	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+		return struct{}{}, s.keepTrail(conn, store.Trail{Mails: mails})
+	})
+	return err
+}
+
+// ClaimMails keeps the promise of store.Mails.
+func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Mail, error) {
+		now := s.now()
+		mails, err := list(ctx, conn, []store.Mail{}, scanMail, `
+			UPDATE mails
+			SET next_try = ?, tries = tries + 1
+			WHERE id IN (
+				SELECT id
+				FROM mails
+				WHERE next_try <= ?
+				ORDER BY next_try, id
+				LIMIT ?)
+			RETURNING `+mailColumns,
+			store.Instant(now.Add(lease)),
+			store.Instant(now), int64(max(limit, 0)))
+		if err != nil {
+			return nil, fmt.Errorf("claim mails: %w", err)
+		}
+		slices.SortFunc(mails, byMailID)
+		return mails, nil
+	})
+}
+
+func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
+
+// DeleteMail keeps the promise of store.Mails.
+func (s *Store) DeleteMail(ctx context.Context, id int64) error {
+	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+		if err := exec(conn, `DELETE FROM mails WHERE id = ?`, id); err != nil {
+			return struct{}{}, fmt.Errorf("delete mail %d: %w", id, err)
+		}
+		return struct{}{}, nil
+	})
+	return err
+}
+
+// RetryMail keeps the promise of store.Mails.
+func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (bool, error) {
+		last := m.Tries >= store.MaxMailTries
+		var err error
+		if last {
+			err = exec(conn, `
+				DELETE FROM mails
+				WHERE id = ? AND tries = ?`,
+				m.ID, m.Tries)
+		} else {
+			err = exec(conn, `
+				UPDATE mails
+				SET next_try = ?
+				WHERE id = ? AND tries = ?`,
+				store.Instant(s.now().Add(m.Wait())),
+				m.ID, m.Tries)
+		}
+		if err != nil {
+			return false, fmt.Errorf("retry mail %d: %w", m.ID, err)
+		}
+		return last && conn.Changes() == 1, nil
+	})
+}
+
+// insertMail puts a mail into the queue if its user is there.
+func (s *Store) insertMail(conn *sqlite.Conn, m store.Mail) error {
+	now := store.Instant(s.now())
+	err := exec(conn, `
+		INSERT INTO mails (user_id, kind, address, detail, link_generation, created_at, next_try, tries)
+		SELECT id, ?, ?, ?, link_generation, ?, ?, 0
+		FROM users
+		WHERE id = ?`,
+		string(m.Kind), m.To, m.Detail, now, now,
+		m.UserID)
+	if err != nil {
+		return fmt.Errorf("insert mail: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package storetest
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+func addressChecks() []check {
+	return []check{
+		{"an address is known for so long after each login", addressKnown},
+		{"a clock that goes back does not make an address older", addressClockBack},
+		{"mails of a new address are queued, those of a known one are not", addressMails},
+		{"the address of an unknown user is ErrNotFound", addressUnknown},
+		{"of logins at once from a new address one is told that it is new", addressRace},
+		{"addresses are removed when they are too old", addressRemoved},
+	}
+}
+
+// see notes a login and reports an answer that is not the one that was promised.
+func (f *fixture) see(t *testing.T, u store.User, prefix string, want bool) {
+	t.Helper()
+	if known, err := f.SeeAddress(t.Context(), u.ID, prefix); err != nil || known != want {
+		t.Errorf("%s from %q: known %t, %v, want %t", u.Name, prefix, known, err, want)
+	}
+}
+
+func addressKnown(t *testing.T, f *fixture) {
+	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
+	for _, prefix := range texts() { // "" among them
+		f.see(t, ana, prefix, false)
+		f.see(t, ana, prefix, true)
+		f.see(t, bia, prefix, false)
+	}
+	f.see(t, ana, "192.0.2.1", false)
+	for range 3 { // each login counts anew
+		f.clock.add(store.AddressKept)
+		f.see(t, ana, "192.0.2.1", true)
+	}
+	f.clock.add(store.AddressKept + time.Millisecond)
+	f.see(t, ana, "192.0.2.1", false)
+	f.see(t, ana, "192.0.2.1", true)
+}
+
+func addressClockBack(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	f.see(t, ana, "a", false)
+	f.clock.add(-24 * time.Hour)
+	f.see(t, ana, "a", true)
+	f.clock.add(24*time.Hour + store.AddressKept)
+	f.see(t, ana, "a", true)
+}
+
+func addressMails(t *testing.T, f *fixture) {
+	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
+	mail := store.Mail{UserID: bia.ID, Kind: store.MailNewAddress, To: "ana@example.com", Detail: "from afar"}
+	for range 2 {
+		if _, err := f.SeeAddress(t.Context(), ana.ID, "a", mail); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := f.claim(t, f, 10)
+	if len(got) != 1 || got[0].UserID != ana.ID || got[0].Kind != mail.Kind || got[0].To != mail.To || got[0].Detail != mail.Detail {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func addressUnknown(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	for _, id := range []int64{ana.ID + 1, 0, -1} {
+		_, err := f.SeeAddress(t.Context(), id, "a", store.Mail{})
+		wantErr(t, err, store.ErrNotFound)
+	}
+	f.see(t, ana, "a", false)
+	if n, err := f.DeleteAddresses(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {
+		t.Errorf("removed %d, %v", n, err)
+	}
+}
+
+func addressRace(t *testing.T, f *fixture) {
+	stores := []store.Store{f, f.another(t)}
+	ana := f.user(t, "ana", store.Viewer)
+	for round := range 10 {
+		var mu sync.Mutex
+		fresh := 0
+		var logins []func()
+		for i := range 8 {
+			logins = append(logins, func() {
+				known, err := stores[i%2].SeeAddress(t.Context(), ana.ID, fmt.Sprint(round), store.Mail{})
+				if err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if !known {
+					fresh++
+				}
+			})
+		}
+		atOnce(logins...)
+		if mails := f.claim(t, f, 100); fresh != 1 || len(mails) != 1 {
+			t.Fatalf("round %d: new to %d, %d mails", round, fresh, len(mails))
+		}
+	}
+}
+
+func addressRemoved(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	for i := range 4 {
+		f.see(t, ana, fmt.Sprint(i), false)
+		f.clock.add(time.Hour)
+	}
+	before := f.now().Add(-2 * time.Hour) // when the third was seen
+	for _, c := range []struct{ limit, want int }{{0, 0}, {-1, 0}, {1, 1}, {1000, 1}, {1000, 0}} {
+		if n, err := f.DeleteAddresses(t.Context(), before, c.limit); err != nil || n != c.want {
+			t.Errorf("removed %d, %v, want %d", n, err, c.want)
+		}
+	}
+	for i := range 4 {
+		f.see(t, ana, fmt.Sprint(i), i >= 2)
+	}
+}

@@ -1,0 +1,325 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+func attemptChecks() []check {
+	return []check{
+		{"attempts come back as they were left", attemptsKept},
+		{"a key without attempts has none, and attempts that count nothing leave no row", attemptsNone},
+		{"the error of a change comes back as it is and nothing is written", attemptsChangeError},
+		{"a panic in a change reaches the caller and others may count", attemptsPanic},
+		{"of a hundred at once no more pass than may", attemptsLimit},
+		{"many who count on the same keys in any order lose no count", attemptsOrder},
+		{"reserving and giving back at once leaves nothing", attemptsGivenBack},
+		{"attempts are removed when they may be forgotten", attemptsRemoved},
+		{"removing beside counting loses no count", attemptsRemovedBeside},
+	}
+}
+
+// attempts looks at the attempts of keys.
+func (f *fixture) attempts(t *testing.T, keys ...string) []store.Attempt {
+	t.Helper()
+	var found []store.Attempt
+	look := errors.New("only looking")
+	err := f.UpdateAttempts(t.Context(), keys, func(a []store.Attempt) error {
+		found = slices.Clone(a)
+		return look
+	})
+	if err != look {
+		t.Fatalf("got %v", err)
+	}
+	return found
+}
+
+// count adds one attempt to each of the keys, to be forgotten after a day.
+func (f *fixture) count(t *testing.T, st store.Store, keys ...string) {
+	t.Helper()
+	err := st.UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+		for i := range as {
+			as[i].Count++
+			as[i].ForgetAt = f.now().Add(24 * time.Hour)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// wantRows reports that there are not so many rows of attempts, which it removes.
+func (f *fixture) wantRows(t *testing.T, want int) {
+	t.Helper()
+	if n, err := f.DeleteAttempts(t.Context(), f.now().AddDate(1000, 0, 0), 1000); err != nil || n != want {
+		t.Errorf("there were %d rows, %v, want %d", n, err, want)
+	}
+}
+
+func attemptsKept(t *testing.T, f *fixture) {
+	zone := time.FixedZone("", -7*60*60)
+	at := func(minutes int) time.Time { return time.Date(2026, 2, 28, 23, minutes, 59, 999_999_999, zone) }
+	keys := []string{"", "z", "A", "a", strings.Repeat("k", 500)}
+	for _, s := range texts() {
+		if s != "" {
+			keys = append(keys, s)
+		}
+	}
+	want := make([]store.Attempt, len(keys))
+	err := f.UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+		if len(as) != len(keys) {
+			t.Errorf("%d attempts for %d keys", len(as), len(keys))
+		}
+		for i := range as {
+			as[i] = store.Attempt{
+				Key: "ignored", Count: int64(i + 1), Since: at(1), LastAt: at(2), BlockedUntil: at(3), ForgetAt: at(4),
+			}
+			want[i] = store.Attempt{
+				Key: keys[i], Count: int64(i + 1), Since: store.Instant(at(1)), LastAt: store.Instant(at(2)),
+				BlockedUntil: store.Instant(at(3)), ForgetAt: store.Instant(at(4)),
+			}
+		}
+		as[0].Since, as[0].LastAt, as[0].BlockedUntil, as[0].ForgetAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		want[0].Since, want[0].LastAt, want[0].BlockedUntil, want[0].ForgetAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		got := f.attempts(t, keys...)
+		for i := range keys {
+			wantSame(t, keys[i], got[i], want[i])
+		}
+		slices.Reverse(keys) // they come in the order of the keys
+		slices.Reverse(want)
+	}
+	// A change of one leaves the others alone.
+	f.count(t, f, "z")
+	if got := f.attempts(t, "a", "z"); got[0].Count != 4 || got[1].Count != 3 {
+		t.Errorf("got %+v", got)
+	}
+	f.wantRows(t, len(keys))
+}
+
+func attemptsNone(t *testing.T, f *fixture) {
+	none := func() {
+		t.Helper()
+		got := f.attempts(t, "b", "a")
+		if len(got) != 2 || got[0] != (store.Attempt{Key: "b"}) || got[1] != (store.Attempt{Key: "a"}) {
+			t.Errorf("got %+v", got)
+		}
+		f.wantRows(t, 0)
+	}
+	none()
+	if err := f.UpdateAttempts(t.Context(), nil, func(as []store.Attempt) error {
+		if len(as) != 0 {
+			t.Errorf("got %+v", as)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if err := f.UpdateAttempts(t.Context(), []string{"a", "b"}, func([]store.Attempt) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	none()
+	f.count(t, f, "a", "b")
+	if err := f.UpdateAttempts(t.Context(), []string{"b", "a"}, func(as []store.Attempt) error {
+		as[0].Count, as[1].Count = 0, 0
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	none()
+	if _, err := f.DeleteAttempts(t.Context(), f.now(), -1); err != nil {
+		t.Error(err)
+	}
+}
+
+func attemptsChangeError(t *testing.T, f *fixture) {
+	f.count(t, f, "old")
+	refusal := errors.New("refused")
+	err := f.UpdateAttempts(t.Context(), []string{"new", "old"}, func(as []store.Attempt) error {
+		as[0].Count, as[1].Count = 7, 7
+		return refusal
+	})
+	if err != refusal { // not errors.Is: it is promised unwrapped
+		t.Errorf("got %v", err)
+	}
+	if got := f.attempts(t, "new", "old"); got[0].Count != 0 || got[1].Count != 1 {
+		t.Errorf("left %+v", got)
+	}
+	f.wantRows(t, 1)
+}
+
+func attemptsPanic(t *testing.T, f *fixture) {
+	for range 40 {
+		func() {
+			defer func() {
+				if recover() != "boom" {
+					t.Error("the panic did not come through")
+				}
+			}()
+			f.UpdateAttempts(t.Context(), []string{"a"}, func([]store.Attempt) error { panic("boom") })
+		}()
+	}
+	f.count(t, f, "a")
+	f.wantRows(t, 1)
+}
+
+func attemptsLimit(t *testing.T, f *fixture) {
+	const tries, limit = 100, 5
+	stores := []store.Store{f, f.another(t)}
+	refused := errors.New("too many")
+	for _, key := range []string{"a name", "another"} { // neither has a row yet
+		var mu sync.Mutex
+		passed := 0
+		var reserve []func()
+		for i := range tries {
+			reserve = append(reserve, func() {
+				// An address of its own for each, as a botnet has.
+				keys := []string{key, fmt.Sprint("address ", i)}
+				err := stores[i%2].UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+					if as[0].Count >= limit {
+						return refused
+					}
+					as[0].Count++
+					as[1].Count++
+					return nil
+				})
+				if err != nil {
+					wantErr(t, err, refused)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				passed++
+			})
+		}
+		atOnce(reserve...)
+		if got := f.attempts(t, key); passed != limit || got[0].Count != limit {
+			t.Errorf("%d of %d passed, and %+v was counted", passed, tries, got)
+		}
+		f.wantRows(t, 1+limit)
+	}
+}
+
+func attemptsOrder(t *testing.T, f *fixture) {
+	const counters, each = 10, 6
+	stores := []store.Store{f, f.another(t)}
+	orders := [][]string{
+		{"a", "b", "c"}, {"c", "b", "a"}, {"b", "c", "a"}, {"b", "a"}, {"c", "a"}, {"a", "c", "b"},
+	}
+	f.count(t, f, "b") // one has a row, the others have none yet
+	want := map[string]int64{"a": 0, "b": 1, "c": 0}
+	var counts []func()
+	for i := range counters {
+		for j := range each {
+			for _, key := range orders[(i+j)%len(orders)] {
+				want[key]++
+			}
+		}
+		counts = append(counts, func() {
+			for j := range each {
+				f.count(t, stores[i%2], orders[(i+j)%len(orders)]...)
+			}
+		})
+	}
+	atOnce(counts...)
+	for _, a := range f.attempts(t, "a", "b", "c") {
+		if a.Count != want[a.Key] {
+			t.Errorf("%+v, want %d", a, want[a.Key])
+		}
+	}
+}
+
+func attemptsGivenBack(t *testing.T, f *fixture) {
+	stores := []store.Store{f, f.another(t)}
+	var work []func()
+	for i := range 8 {
+		work = append(work, func() {
+			for range 10 {
+				for _, step := range []int64{1, -1} {
+					keys := []string{"a", "b"}
+					if i%3 == 0 {
+						keys = []string{"b", "a"}
+					}
+					err := stores[i%2].UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+						for i := range as {
+							if as[i].Count += step; as[i].Count < 0 {
+								t.Errorf("%+v was given back more often than taken", as[i])
+							}
+						}
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	atOnce(work...)
+	f.wantRows(t, 0)
+}
+
+func attemptsRemoved(t *testing.T, f *fixture) {
+	now := f.now()
+	keys := []string{"old", "older", "now", "later"}
+	forget := []time.Time{now.Add(-time.Millisecond), now.Add(-time.Hour), now, now.Add(time.Hour)}
+	err := f.UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+		for i := range as {
+			as[i].Count, as[i].ForgetAt = 1, forget[i]
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ limit, want int }{{0, 0}, {-1, 0}, {1, 1}, {1000, 1}, {1000, 0}} {
+		if n, err := f.DeleteAttempts(t.Context(), now, c.limit); err != nil || n != c.want {
+			t.Errorf("removed %d, %v, want %d", n, err, c.want)
+		}
+	}
+	for i, a := range f.attempts(t, keys...) {
+		if want := int64(i / 2); a.Count != want {
+			t.Errorf("left %+v, want a count of %d", a, want)
+		}
+	}
+}
+
+func attemptsRemovedBeside(t *testing.T, f *fixture) {
+	const counters = 12
+	stores := []store.Store{f, f.another(t)}
+	for round := range 10 {
+		key := fmt.Sprint(round)
+		if err := f.UpdateAttempts(t.Context(), []string{key}, func(as []store.Attempt) error {
+			as[0].Count, as[0].ForgetAt = 100, f.now().Add(-time.Hour)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var work []func()
+		for i := range counters {
+			work = append(work, func() { f.count(t, stores[i%2], key) }, func() {
+				if _, err := stores[i%2].DeleteAttempts(t.Context(), f.now(), 10); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		atOnce(work...)
+		// The old ones went before the first was counted, or stayed for good.
+		if got := f.attempts(t, key); got[0].Count != counters && got[0].Count != 100+counters {
+			t.Fatalf("round %d: left %+v", round, got)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"clientes/store"
+)
+
+func TestUserBecomes(t *testing.T) {
+	at := time.Date(2026, 11, 22, 18, 0, 0, 123_456_789, time.FixedZone("", -3*60*60))
+	old := store.User{
+		ID: 1, Name: "ana", Email: "ana@example.com", PendingEmail: "ana@example.org", Role: store.Editor, PasswordHash: "hash",
+		MFA:        store.MFA{Secret: "sealed", On: true, LastStep: 5, Recovery: "one two"},
+		Generation: 10, LinkGeneration: 20, MarkGeneration: 30,
+		CreatedAt: store.Instant(at.Add(-2 * time.Hour)), UpdatedAt: store.Instant(at.Add(-time.Hour)),
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*store.User)
+		ends   bool // all sessions
+		links  bool // are cancelled
+		marks  bool // are cancelled
+		quiet  bool // UpdatedAt stays
+	}{
+		{name: "nothing", change: func(*store.User) {}, quiet: true},
+		{name: "what stays", change: func(u *store.User) {
+			u.ID, u.Name, u.Generation, u.CreatedAt, u.UpdatedAt = 9, "x", 9, at, at
+		}, quiet: true},
+		{name: "password", change: func(u *store.User) { u.PasswordHash = "x" }, ends: true, links: true},
+		{name: "role", change: func(u *store.User) { u.Role = store.Admin }, ends: true},
+		{name: "disabled", change: func(u *store.User) { u.Disabled = true }, ends: true, links: true},
+		{name: "email", change: func(u *store.User) { u.Email = "x@example.com" }, links: true},
+		{name: "no email", change: func(u *store.User) { u.Email = "" }, links: true},
+		{name: "email in another case", change: func(u *store.User) { u.Email = "Ana@example.com" }, links: true},
+		{name: "pending email", change: func(u *store.User) { u.PendingEmail = "x@example.org" }},
+		{name: "another secret", change: func(u *store.User) { u.MFA.Secret = "x" }},
+		{name: "no second factor", change: func(u *store.User) { u.MFA = store.MFA{} }},
+		{name: "a code", change: func(u *store.User) { u.MFA.LastStep = 6 }, quiet: true},
+		{name: "a recovery code", change: func(u *store.User) { u.MFA.Recovery = "two" }, quiet: true},
+		{name: "links", change: func(u *store.User) { u.LinkGeneration = 99 }, links: true},
+		{name: "links, back", change: func(u *store.User) { u.LinkGeneration = 0 }, links: true},
+		{name: "links, and a password", change: func(u *store.User) { u.LinkGeneration, u.PasswordHash = 99, "x" }, ends: true, links: true},
+		{name: "marks", change: func(u *store.User) { u.MarkGeneration = 99 }, marks: true},
+	} {
+		n := old
+		c.change(&n)
+		want := n
+		want.ID, want.Name, want.CreatedAt, want.UpdatedAt = old.ID, old.Name, old.CreatedAt, old.UpdatedAt
+		want.Generation, want.LinkGeneration, want.MarkGeneration = old.Generation, old.LinkGeneration, old.MarkGeneration
+		for generation, raised := range map[*int64]bool{
+			&want.Generation: c.ends, &want.LinkGeneration: c.links, &want.MarkGeneration: c.marks,
+		} {
+			if raised {
+				*generation++
+			}
+		}
+		if !c.quiet {
+			want.UpdatedAt = store.Instant(at)
+		}
+		if got := old.Becomes(n, at); got != want {
+			t.Errorf("%s:\n got %+v\nwant %+v", c.name, got, want)
+		}
+		want.UpdatedAt = old.UpdatedAt
+		if got := old.Becomes(n, at.Add(-24*time.Hour)); got != want {
+			t.Errorf("%s, by a clock that is behind:\n got %+v\nwant %+v", c.name, got, want)
+		}
+	}
+
+	n := old
+	n.Email = old.PendingEmail
+	if got := old.Becomes(n, at); got.Email != "ana@example.org" || got.PendingEmail != "" {
+		t.Errorf("a confirmed email is still pending: %+v", got)
+	}
+	enabled := old
+	old.Disabled = true
+	if got := old.Becomes(enabled, at); got.Generation != old.Generation || got.LinkGeneration != old.LinkGeneration {
+		t.Errorf("enabled: %+v", got)
+	}
+}
+
+func TestToldIsOfTheUser(t *testing.T) {
+	events := []store.Event{{UserID: 5, Kind: store.EventSignup}}
+	tell := func(old, now store.User) store.Trail {
+		return store.Trail{Mails: []store.Mail{{UserID: 5, To: fmt.Sprint(old.Name, "+", now.Name)}}, Events: events}
+	}
+	got := store.Told(store.User{Name: "old"}, store.User{ID: 7, Name: "new"}, []store.Tell{tell, tell})
+	want := store.Trail{
+		Mails:  []store.Mail{{UserID: 7, To: "old+new"}, {UserID: 7, To: "old+new"}},
+		Events: []store.Event{{UserID: 7, Kind: store.EventSignup}, {UserID: 7, Kind: store.EventSignup}},
+	}
+	if !slices.Equal(got.Mails, want.Mails) || !slices.Equal(got.Events, want.Events) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if events[0].UserID != 5 {
+		t.Error("what was told was written to")
+	}
+}
+
+func TestMailWaits(t *testing.T) {
+	var all time.Duration
+	for tries, want := range map[int64]time.Duration{
+		0: 15 * time.Second, 1: 15 * time.Second, 2: 30 * time.Second, 3: time.Minute, 10: 128 * time.Minute,
+		11: 4 * time.Hour, 12: 4 * time.Hour, 1 << 60: 4 * time.Hour,
+	} {
+		if got := (store.Mail{Tries: tries}).Wait(); got != want {
+			t.Errorf("after try %d it waits %s, want %s", tries, got, want)
+		}
+	}
+	for tries := int64(1); tries < store.MaxMailTries; tries++ {
+		all += store.Mail{Tries: tries}.Wait()
+	}
+	if all < 16*time.Hour || all > 17*time.Hour {
+		t.Errorf("all in all it waits %s", all)
+	}
+}
