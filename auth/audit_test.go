@@ -103,6 +103,16 @@ func TestTheAuditOfALogin(t *testing.T) {
 		}
 		check(store.EventRefreshTheft, ana.ID, 0, 1)
 
+		// Of many addresses some can be seen.
+		before := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed})
+		for i := range 40 {
+			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
+			p.record(ctx, strangersEvent(ctx, store.EventLoginFailed, 0, ""))
+		}
+		if n := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed}) - before; n < 2 || n > nobodysRows {
+			t.Errorf("forty addresses are %d rows", n)
+		}
+
 		// None of it says what was typed.
 		events, err := p.store.Events(t.Context(), store.EventFilter{}, 0, 100)
 		must(t, err)

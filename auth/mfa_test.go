@@ -272,6 +272,16 @@ func TestSealedSecrets(t *testing.T) {
 		}
 	}
 
+	must(t, p.DropMFA(t.Context(), bia.ID))
+	p.enrol(t, bia, c.now())
+	_, _, err = p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
+		a, err := p.store.User(t.Context(), ana.ID)
+		u.MFA.Recovery = a.MFA.Recovery
+		return u, err
+	})
+	must(t, err)
+	p.wantTry(t, "192.0.2.1", LoginRequest{User: "bia", Password: password, Code: recovery[0]}, "wrong code")
+
 	login := LoginRequest{User: "ana", Password: password, Code: app.code(c.now())}
 	if _, err := dropped.Login(from(t.Context(), "192.0.2.1"), login); err == nil || errors.Is(err, ErrMFAInvalid) {
 		t.Errorf("under another secret it ends in %v", err)
