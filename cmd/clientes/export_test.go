@@ -190,7 +190,7 @@ func TestInterruptedExport(t *testing.T) {
 	}
 }
 
-// Whoever reads only the beginning, as head does, gets no complaint.
+// Whoever reads only the beginning, as head does, ends the command without further ado.
 func TestExportIntoAClosedPipe(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "name\nAna\n", "import", "-").want(t, 0, "", "")
@@ -205,7 +205,10 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	cmd.Stdout, cmd.Stderr = stdout, &stderr
 	err = cmd.Run()
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if err == nil || status.Signal() != syscall.SIGPIPE || stderr.String() != "" {
+	quiet := status.Signaled() && status.Signal() == syscall.SIGPIPE && stderr.String() == ""
+	// Whose parent ignores the signal, as some runners of tests do, gets an error like any other.
+	told := status.ExitStatus() == 1 && stderr.String() == "clientes: write /dev/stdout: broken pipe\n"
+	if err == nil || !quiet && !told {
 		t.Errorf("%v, stderr %q", err, stderr.String())
 	}
 }

@@ -142,8 +142,8 @@ func (p *program) spool(ctx context.Context, name string, f api.Format, progress
 	return api.NewSpool(start, f)
 }
 
-// readUntil gives what r gives, until the context ends, also while r waits for more. To be stopped when it is not read
-// any more.
+// readUntil gives what r gives until the context ends, also while r waits for more. Whoever does not read to the end
+// calls stop.
 func readUntil(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
 	out, in := io.Pipe()
 	end := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })

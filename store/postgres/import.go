@@ -50,8 +50,12 @@ func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 				name, email, phone, company, address, notes, $2::timestamptz, $2::timestamptz
 			FROM import`,
 			by, now)
-		write.Queue("COMMIT")
-		if err := send(ctx, conn, write); err != nil {
+		err = send(ctx, conn, write)
+		if err == nil {
+			// By itself: who is gone by now has not sent it, and nothing is kept.
+			_, err = exec(ctx, conn, "COMMIT")
+		}
+		if err != nil {
 			return 0, fmt.Errorf("import clientes: %w", err)
 		}
 		return n, nil
