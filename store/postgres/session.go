@@ -136,18 +136,21 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 }
 
 // EndSession keeps the promise of store.Sessions. A session that has ended is written again as it was: a
-// condition on ended_at would take another trip to tell it from one that does not exist.
+// condition on ended_at would take another trip to tell it from one that does not exist. It is a transaction of ours, or a
+// database that prefers serializable ones would end it for what others read, again and again.
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Session, error) {
-		n, err := one(ctx, conn, toSession, `
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, _ error) {
+		end := begin()
+		end.Queue(`
 			UPDATE sessions
 			SET ended_at = coalesce(ended_at, $1),
 				ended_order = coalesce(ended_order, pg_current_xact_id()::text::bigint)
 			WHERE id = $2
 			RETURNING `+sessionColumns,
 			store.Instant(s.now()),
-			id)
-		if err != nil {
+			id).QueryRow(func(row pgx.Row) error { return row.Scan(toSession(&n)...) })
+		end.Queue("COMMIT")
+		if err := send(ctx, conn, end); err != nil {
 			return store.Session{}, fmt.Errorf("end session: %w", err)
 		}
 		return n, nil
