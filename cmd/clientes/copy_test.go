@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
 	"clientes/auth"
 	"clientes/store"
 	"clientes/store/postgres/postgrestest"
@@ -202,7 +205,7 @@ func TestCopyRefuses(t *testing.T) {
 	call(t, nil, "", "copy", "a", "b").want(t, 2, "", "clientes: `clientes copy` takes no arguments, but 2 were given")
 	copies(t, "sqlite:a.db", "mysql://u:sekret@h/d").want(t, 2, "", "clientes: --to has to begin with sqlite: or postgres://")
 	copies(t, "postgres://u:sek/ret@h/d", "sqlite:b.db").want(t, 2, "", "clientes: --from is not a URL that PostgreSQL's driver takes")
-	copies(t, "sqlite:a.db", "sqlite:b.db").want(t, 1, "", "clientes: --from: there is nothing in the database yet")
+	copies(t, "sqlite:a.db", "sqlite:b.db").want(t, 1, "", "clientes: --from: there is nothing in the database; is it the right URL?\n")
 	if files, _ := os.ReadDir("."); len(files) > 0 {
 		t.Fatalf("a refused copy made files: %v", files)
 	}
@@ -220,6 +223,11 @@ func TestCopyRefuses(t *testing.T) {
 		copies(t, "sqlite:a.db", url).want(t, 1, "", "clientes: --to: there are rows in users: a copy goes into an empty database only; give another one")
 		copies(t, url, url).want(t, 2, "", "clientes: --from and --to are the same database")
 		call(t, map[string]string{"DATABASE_URL": url}, "", "user", "list").want(t, 0, "eve", "")
+	}
+	old := olderSchema(t)
+	for what, r := range map[string]result{"--from": copies(t, old, "sqlite:d.db"), "--to": copies(t, "sqlite:a.db", old)} {
+		r.want(t, 1, "", "clientes: "+what+": migration 00009_copies.sql is missing: ")
+		r.want(t, 1, "", "; bring it to this program's schema with `clientes migrate`, its URL in DATABASE_URL\n")
 	}
 	begun := opened(t, "sqlite:c.db")
 	if err := begun.BeginCopy(t.Context(), "another"); err != nil {
@@ -239,6 +247,22 @@ func TestCopyRefuses(t *testing.T) {
 	if _, err := os.Stat("d.db"); err == nil {
 		t.Error("a refused copy made a file")
 	}
+}
+
+// olderSchema makes a database that lacks a migration.
+func olderSchema(t *testing.T) (url string) {
+	t.Helper()
+	url = "sqlite:older.db"
+	call(t, map[string]string{"DATABASE_URL": url}, "", "migrate").want(t, 0, "", "")
+	conn, err := sqlite.OpenConn("older.db", sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := sqlitex.ExecuteScript(conn, "DELETE FROM goose_db_version WHERE version_id = 9; DROP TABLE identity;", nil); err != nil {
+		t.Fatal(err)
+	}
+	return url
 }
 
 // Nothing works with a part of a database.
@@ -278,7 +302,7 @@ func TestAnUnfinishedCopyIsNotUsed(t *testing.T) {
 }
 
 // manyClientes is what a copy takes so long for that it can be interrupted.
-const manyClientes = 20_000
+const manyClientes = 4_000
 
 // A copy goes on where a kill or an interrupt has stopped it.
 func TestCopyGoesOn(t *testing.T) {
