@@ -27,9 +27,10 @@ var migrations embed.FS
 // Advisory locks have numbers instead of names. The first keeps ours apart from those of whoever else uses
 // the database.
 const (
-	lockSpace      int32 = 0x636c6965 // "clie"
-	lockMigrations int32 = 1
-	lockAdmins     int32 = 2
+	lockSpace       int32 = 0x636c6965 // "clie"
+	lockMigrations  int32 = 1
+	lockAdmins      int32 = 2
+	lockUserImports int32 = 3
 )
 
 // A migrator shows that it lives by a word on its lock's connection every lockBeat. From one that was silent

@@ -26,7 +26,11 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...sto
 }
 
 func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.User, tell []store.Tell) ([]store.User, error) {
-	if err := send(ctx, conn, begin()); err != nil {
+	// Imports take turns: two of the same users in another order would each wait for the other, and whoever else makes one
+	// of these users for both.
+	lock := begin()
+	lock.Queue("SELECT pg_advisory_xact_lock($1, $2)", lockSpace, lockUserImports)
+	if err := send(ctx, conn, lock); err != nil {
 		return nil, fmt.Errorf("insert users: %w", err)
 	}
 	if err := checkUsers(ctx, conn, users); err != nil {
