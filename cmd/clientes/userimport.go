@@ -43,7 +43,7 @@ The format is what the name says (.csv, .ndjson, .jsonl), else JSON if the file 
 does not. A file has 32 MiB and 200,000 users at most.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.tellUserFaults(p.importUsers(cmd.Context(), args[0], dryRun))
+			return p.tellFaults(p.importUsers(cmd.Context(), args[0], dryRun))
 		},
 	}
 	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether the file could be imported")
@@ -282,36 +282,6 @@ func jsonUser(line []byte) (store.User, error) {
 
 func rowFault(field, code, message string) error {
 	return &store.InvalidError{Fields: []store.FieldError{{Field: field, Code: code, Message: message}}}
-}
-
-// tellUserFaults tells the faults of rows, a line each, if that is what the error is, and gives an error that says the
-// rest.
-func (p *program) tellUserFaults(err error) error {
-	var faults *store.RowsError
-	if !errors.As(err, &faults) {
-		return err
-	}
-	var b strings.Builder
-	for _, f := range faults.Rows {
-		where := fmt.Sprintf("row %d", f.Row)
-		if f.Row == 0 {
-			where = "the header"
-		}
-		if f.Field != "" {
-			where += ", " + f.Field
-		}
-		fmt.Fprintf(&b, "%s: %s\n", where, f.Message)
-	}
-	if _, err := io.WriteString(p.stderr, b.String()); err != nil {
-		return err
-	}
-	switch told := int64(len(faults.Rows)); {
-	case faults.Count > told:
-		return fmt.Errorf("the file has %d faults, of which these are the first %d; nothing was imported", faults.Count, told)
-	case faults.Count > 1:
-		return fmt.Errorf("the file has %d faults; nothing was imported", faults.Count)
-	}
-	return errors.New("the file has a fault; nothing was imported")
 }
 
 func usersText(n int) string {

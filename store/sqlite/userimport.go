@@ -12,7 +12,7 @@ import (
 // CreateUsers keeps the promise of store.Users. It holds the one writer while it looks and writes, so that
 // nobody takes a name in between.
 func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...store.Tell) ([]store.User, error) {
-	return write(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
+	return writeAlone(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
 		if err := checkUsers(ctx, conn, users); err != nil {
 			return nil, err
 		}
