@@ -86,11 +86,6 @@ func (s *Server) exportClientes(c *gin.Context) {
 		return
 	}
 	defer s.exports.Release(1)
-	// The request has been read, and its deadline would look as if the client had hung up.
-	if err := to.connection.SetReadDeadline(time.Time{}); err != nil {
-		s.fail(c, fmt.Errorf("set the deadline of the connection: %w", err))
-		return
-	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), maxDownload)
 	defer cancel()
 	err := Export(ctx, s.cfg.Store, in.selection, to, f, nil)

@@ -207,6 +207,17 @@ func (f *fixture) logLine(requestID string) string {
 	return lines[0]
 }
 
+// soon gives what comes through a channel, and fails the test when nothing does.
+func soon[T any](t testing.TB, from <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came in ten seconds")
+	}
+	return v
+}
+
 // lockedBuffer is a log that tests can read while a server writes it.
 type lockedBuffer struct {
 	mu sync.Mutex

@@ -212,7 +212,7 @@ func TestAKeyAtWork(t *testing.T) {
 		return waits
 	})
 	must(t, tx.Rollback(t.Context()))
-	a := <-waiting
+	a := soon(t, waiting)
 	if f.want(a, 201, ""); a.header.Get("Idempotency-Replayed") != "" {
 		t.Error("what somebody else gave up is replayed")
 	}
@@ -252,13 +252,14 @@ func TestOldKeysAreRemoved(t *testing.T) {
 		keep(cleanBatch + 3)
 		c.add(store.IdempotencyTTL + time.Millisecond)
 		keep(2) // two of them young again
+		c.add(time.Hour)
 		cleaned := &cleanedStore{Store: f.store, removed: make(chan int)}
 		f.server.cfg.Store, f.server.cfg.Now = cleaned, c.now
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { f.server.Run(ctx) })
 		for _, want := range []int{cleanBatch, 1} {
-			if got := <-cleaned.removed; got != want {
+			if got := soon(t, cleaned.removed); got != want {
 				t.Errorf("removed %d, want %d", got, want)
 			}
 		}
@@ -274,7 +275,7 @@ func TestKeysThatCanNotBeRemovedAreLogged(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.server.Run(ctx) })
-	<-broken.removed
+	soon(t, broken.removed)
 	f.eventually("it is logged", func() bool { return strings.Contains(f.log.String(), "the disk is on fire") })
 	stop()
 	running.Wait()
