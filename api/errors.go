@@ -24,11 +24,14 @@ var (
 	errCrossOrigin          = errors.New("a cookie of another origin's page")
 	errForbidden            = errors.New("the role does not allow this")
 	errSignupClosed         = errors.New("sign-up is closed")
+	errOwnMFA               = errors.New("the second factor of the admin who asks")
 	errVersionMismatch      = errors.New("the record is not at that version")
 	errPreconditionRequired = errors.New("If-Match is required")
 	errImportTooLarge       = errors.New("import too large")
 	errNotAcceptable        = errors.New("not acceptable")
 	errTooManyTransfers     = errors.New("too many imports or exports are under way")
+	errNoRoom               = errors.New("no room for the file")
+	errHalfCopied           = errors.New("a copy into the database is not finished")
 	errTooManyBodies        = errors.New("too many large bodies are on their way")
 	errDraining             = errors.New("the server is stopping")
 )
@@ -82,6 +85,7 @@ var replies = []struct {
 	{auth.ErrRefreshInvalid, reply{401, "refresh_invalid", "Failed to refresh; log in again."}},
 	{errCrossOrigin, reply{403, "cross_origin", "Pages of this origin may not use the cookie."}},
 	{errForbidden, reply{403, "forbidden", "Your role does not allow this."}},
+	{errOwnMFA, reply{403, "forbidden", "Switch off your own second factor with DELETE /me/mfa, which asks for your password and a code."}},
 	{errSignupClosed, reply{403, "signup_closed", "Nobody can sign up here; ask an admin for an account."}},
 	{auth.ErrMFAOff, reply{404, "not_found", "There is no second factor."}},
 	{store.ErrNotFound, reply{404, "not_found", "There is no such record."}},
@@ -95,6 +99,8 @@ var replies = []struct {
 	{auth.ErrOverloaded, reply{503, "overloaded", "Too many logins at once; try again shortly."}},
 	{errTooManyBodies, reply{503, "overloaded", "Too many large bodies at once; try again shortly."}},
 	{errTooManyTransfers, reply{503, "overloaded", "Too many imports or exports at once; try again when one of them is done."}},
+	{errNoRoom, reply{503, "overloaded", "There is no room for the file now; try again later."}},
+	{errHalfCopied, reply{503, "store_unavailable", "A copy into the database is not finished."}},
 	{errDraining, reply{503, "overloaded", "The server is stopping."}},
 	{store.ErrSchema, reply{503, "store_unavailable", "The migrations are not in, or are of another version."}},
 	{store.ErrUnavailable, reply{503, "store_unavailable", "The store does not answer; try again shortly."}},
@@ -185,10 +191,12 @@ func problemFor(err error) (int, problem) {
 	switch {
 	case errors.As(err, &request):
 		p.Message = request.message
+	case errors.As(err, &many) && many.Asked:
+		p.Message = "This was asked for too often; wait " + seconds(many.Seconds()) + " before you ask again."
 	case errors.As(err, &many):
 		p.Message = "Too many attempts have failed; wait " + seconds(many.Seconds()) + " before the next one."
 	}
-	if r.status == http.StatusUnauthorized || r.status == http.StatusTooManyRequests {
+	if r.status == http.StatusUnauthorized || r.status == http.StatusTooManyRequests && !(many != nil && many.Asked) {
 		p.Auth = new(bool)
 	}
 	switch {

@@ -42,5 +42,11 @@ func (s *Server) readyz(ctx context.Context, _ nothing) (healthView, error) {
 	case err != nil:
 		return healthView{}, err
 	}
+	switch is, err := s.cfg.Store.Identity(ctx); {
+	case err != nil:
+		return healthView{}, errors.Join(store.ErrUnavailable, err)
+	case is.Copying != "":
+		return healthView{}, errHalfCopied
+	}
 	return healthView{Status: "ok"}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -67,6 +68,8 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 			return v, errImportTooLarge
 		case body.err != nil:
 			return v, malformed("The file did not arrive whole.")
+		case errors.Is(err, syscall.ENOSPC):
+			err = fmt.Errorf("%w: %w", errNoRoom, err)
 		}
 		// Many clients read no answer before they have sent everything.
 		_, _ = io.Copy(io.Discard, body)

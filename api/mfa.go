@@ -103,6 +103,10 @@ func (s *Server) endMFA(ctx context.Context, in endMFAInput) (nothing, error) {
 	return nothing{}, s.cfg.Auth.EndMFA(ctx, in.caller, in.current, in.code)
 }
 
+// dropMFA is for the second factor of somebody else: whoever has stolen an admin's token must not get rid of the admin's own.
 func (s *Server) dropMFA(ctx context.Context, in userInput) (nothing, error) {
+	if in.id == in.by {
+		return nothing{}, errOwnMFA
+	}
 	return nothing{}, s.cfg.Auth.DropMFA(ctx, in.id)
 }

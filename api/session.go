@@ -64,10 +64,12 @@ func (s *Server) deleteSession(ctx context.Context, in sessionInput) (nothing, e
 }
 
 type userInput struct {
+	by int64 // the admin who asks
 	id int64
 }
 
 func (in *userInput) decode(r *request) (err error) {
+	in.by = r.caller().UserID
 	in.id, err = r.id()
 	return err
 }

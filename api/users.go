@@ -133,6 +133,12 @@ func (in *patchUserInput) patch(u store.User) store.User {
 
 func (s *Server) patchUser(ctx context.Context, in patchUserInput) (userView, error) {
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
+		if in.id == in.by && in.body.Email.given && in.body.Email.text != u.Email {
+			// Whoever has stolen an admin's token must not make the account theirs.
+			return u, &store.InvalidError{Fields: []store.FieldError{{
+				Field: "email", Code: "your_own", Message: "Change your own email with PATCH /me, which asks for your password.",
+			}}}
+		}
 		if in.body.User.given && in.body.User.text != u.Name {
 			return u, &store.InvalidError{Fields: []store.FieldError{{
 				Field: "user", Code: "unchangeable", Message: "The name of a user can not be changed.",

@@ -20,7 +20,8 @@ var ErrTooManyAttempts = errors.New("too many attempts have failed")
 
 // TooManyError is an ErrTooManyAttempts that says for how long.
 type TooManyError struct {
-	Wait time.Duration // until the next attempt is let through
+	Wait  time.Duration // until the next attempt is let through
+	Asked bool          // says that none has failed: something was asked for too often
 }
 
 func (e *TooManyError) Error() string { return fmt.Sprintf("%v: wait %v", ErrTooManyAttempts, e.Wait) }

@@ -169,7 +169,7 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Grant{}, fmt.Errorf("look up user: %w", err)
 	}
-	try, err := a.checkPassword(ctx, u, r.User, r.Password, r.Device)
+	try, err := a.checkPassword(ctx, u, r.Password, func() (*attempt, error) { return a.reserveLogin(ctx, u, r.User, r.Device) })
 	if err != nil {
 		return Grant{}, err
 	}
@@ -263,10 +263,10 @@ func (a *Auth) grant(u store.User, s store.Session) (Grant, error) {
 }
 
 // checkPassword lets pass who knows the password of an enabled user, and counts everybody. For the zero User, who has no
-// ID, it gives ErrInvalidLogin after the same work, as for a wrong password and a disabled user. The name is what was
-// typed, the mark what the client sent. If it lets pass, how the attempt ends is for the caller to say.
-func (a *Auth) checkPassword(ctx context.Context, u store.User, name, password, mark string) (*attempt, error) {
-	try, err := a.reserveLogin(ctx, u, name, mark)
+// ID, it gives ErrInvalidLogin after the same work, as for a wrong password and a disabled user. It takes what the attempt
+// is to be reserved by. If it lets pass, how the attempt ends is for the caller to say.
+func (a *Auth) checkPassword(ctx context.Context, u store.User, password string, reserve func() (*attempt, error)) (*attempt, error) {
+	try, err := reserve()
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
 		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, u.ID, ""))
@@ -281,7 +281,7 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, name, password, 
 	var better string // a hash of today's kind where the stored one is not
 	if err := a.cfg.Gate.Do(ctx, func() {
 		good = verifyPassword(u.PasswordHash, password) && u.ID != 0 && !u.Disabled
-		if good && !isCurrentHash(u.PasswordHash) {
+		if good && replaceable(u.PasswordHash, password) {
 			better = hashPassword(password)
 		}
 	}); err != nil {
@@ -307,28 +307,56 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, name, password, 
 // question to the store.
 func (a *Auth) reserveLogin(ctx context.Context, u store.User, name, mark string) (*attempt, error) {
 	if m, ok := a.tokens.parseMark(mark); ok && m.good(u, a.cfg.Now()) {
-		try, err := a.reserve(ctx, deviceTally(u.ID, m.device), marksTally(u.ID))
-		switch {
-		case err == nil:
-			try.device = m.device
-			return try, nil
-		case !errors.Is(err, errMarksUsed):
-			return nil, err
+		if try, err := a.reserveDevice(ctx, u.ID, m.device); !errors.Is(err, errMarksUsed) {
+			return try, err
 		}
 	}
 	return a.reserve(ctx, a.loginTallies(name, originOf(ctx).IP)...)
 }
 
+// reserveDevice counts an attempt on the count of a device of the user, and of all of them together.
+func (a *Auth) reserveDevice(ctx context.Context, userID int64, device string) (*attempt, error) {
+	try, err := a.reserve(ctx, deviceTally(userID, device), marksTally(userID))
+	if err == nil {
+		try.device = device
+	}
+	return try, err
+}
+
+// reserveCurrent counts an attempt of who is logged in. A client without its mark is known by its session, which is no
+// stranger's either: nobody else can keep the user from changing the password.
+func (a *Auth) reserveCurrent(ctx context.Context, u store.User, session string) (*attempt, error) {
+	mark := originOf(ctx).Device
+	if _, marked := a.tokens.parseMark(mark); marked {
+		return a.reserveLogin(ctx, u, u.Name, mark)
+	}
+	if try, err := a.reserveDevice(ctx, u.ID, session); !errors.Is(err, errMarksUsed) {
+		return try, err
+	}
+	return a.reserveLogin(ctx, u, u.Name, "")
+}
+
 // checkCurrent gives nil if current is the password of u, who is the caller, for what a session alone does not allow. A
 // wrong one is a *store.InvalidError on "current" and counts as a failed login. A *TooManyError or ErrOverloaded may
 // refuse it, too.
-func (a *Auth) checkCurrent(ctx context.Context, u store.User, current string) error {
+func (a *Auth) checkCurrent(ctx context.Context, c Caller, u store.User, current string) error {
 	if current == "" {
 		return currentFault("required", "Your current password is required.")
 	}
-	try, err := a.checkPassword(ctx, u, u.Name, current, originOf(ctx).Device)
+	own := "session " + c.SessionID
+	bySession := false
+	try, err := a.checkPassword(ctx, u, current, func() (*attempt, error) {
+		try, err := a.reserveCurrent(ctx, u, own)
+		bySession = err == nil && try.device == own
+		return try, err
+	})
 	switch {
 	case errors.Is(err, ErrInvalidLogin):
+		if bySession { // it counts as a failed login, too, which it was not reserved as
+			if _, err := a.countOne(ctx, a.nameTally(u.Name)); err != nil {
+				return err
+			}
+		}
 		return currentFault("wrong_password", "This is not your current password.")
 	case err != nil:
 		return err

@@ -360,6 +360,19 @@ func (h bcryptHash) matches(password string) bool {
 	return bcrypt.CompareHashAndPassword([]byte(h.text), []byte(password)) == nil
 }
 
+// replaceable says whether a hash that has matched a password may be replaced by today's kind of hash of it. It may not
+// where bcrypt has looked at the beginning alone: what came after that may have been a slip.
+func replaceable(hash, password string) bool {
+	h, err := parseHash(hash)
+	if b, ok := h.(bcryptHash); ok && !b.digested && len(password) > maxBcryptLen {
+		return false
+	}
+	return err == nil && !isCurrentHash(hash)
+}
+
+// maxBcryptLen is how much bcrypt looks at of a password, in bytes.
+const maxBcryptLen = 72
+
 // isBcrypt says whether it begins like bcrypt of a version that is right: the library takes any letter, 2x
 // among them, whose hashes are of another function.
 func isBcrypt(text string) bool {

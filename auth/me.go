@@ -10,9 +10,19 @@ import (
 
 // SignUp makes a user as a stranger says: a viewer. Their email waits until its link is followed, and so does not tell
 // the stranger whether it is somebody's. It gives a *store.InvalidError that lists every field at fault, or a
-// *store.ConflictError on "user".
+// *store.ConflictError on "user"; and to an address from which too many sign up a *TooManyError.
 func (a *Auth) SignUp(ctx context.Context, name, email, password string) (store.User, error) {
 	u := store.User{Name: name, PendingEmail: email, Role: store.Viewer}
+	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
+		// As often as it may ask for links: each costs a hash and may send a mail to a stranger.
+		wait, err := a.countOne(ctx, tally{"signup by " + prefix, forgotLimit, false})
+		switch {
+		case err != nil:
+			return store.User{}, err
+		case wait > 0:
+			return store.User{}, &TooManyError{Wait: wait, Asked: true}
+		}
+	}
 	var fault error
 	u.PasswordHash, fault = a.accounts().newHash(ctx, u, password)
 	u, err := u.Validate()
@@ -28,7 +38,7 @@ func (a *Auth) SignUp(ctx context.Context, name, email, password string) (store.
 	how := changing(ctx)
 	how.created = store.EventSignup
 	if u.PendingEmail != "" {
-		wait, err := a.countMail(ctx, a.addressMailsTally(u.PendingEmail))
+		wait, err := a.countOne(ctx, a.addressMailsTally(u.PendingEmail))
 		if err != nil {
 			return store.User{}, err
 		}
@@ -54,20 +64,20 @@ func (a *Auth) ChangeEmail(ctx context.Context, c Caller, email, current string)
 	if email == u.Email {
 		return a.changeMe(ctx, how, u, func(u *store.User) { u.PendingEmail = "" })
 	}
-	if err := a.checkCurrent(ctx, u, current); err != nil {
+	if err := a.checkCurrent(ctx, c, u, current); err != nil {
 		return store.User{}, err
 	}
 	if email == "" {
 		return a.changeMe(ctx, how, u, func(u *store.User) { u.Email, u.PendingEmail = "", "" })
 	}
-	wait, err := a.countMail(ctx, confirmsTally(u.ID))
+	wait, err := a.countOne(ctx, confirmsTally(u.ID))
 	switch {
 	case err != nil:
 		return store.User{}, err
 	case wait > 0:
-		return store.User{}, &TooManyError{wait}
+		return store.User{}, &TooManyError{Wait: wait, Asked: true}
 	}
-	if wait, err = a.countMail(ctx, a.addressMailsTally(email)); err != nil {
+	if wait, err = a.countOne(ctx, a.addressMailsTally(email)); err != nil {
 		return store.User{}, err
 	}
 	how.confirm = wait == 0 // else, others have asked: they, too, are told nothing of each other
@@ -91,7 +101,7 @@ func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, password s
 	if err != nil {
 		return err
 	}
-	if err := a.checkCurrent(ctx, u, current); err != nil {
+	if err := a.checkCurrent(ctx, c, u, current); err != nil {
 		return err
 	}
 	hash, err := a.accounts().newHash(ctx, u, password)

@@ -228,15 +228,19 @@ type Enrolment struct {
 func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolment, error) {
 	u, err := a.Me(ctx, c)
 	if err == nil {
-		err = a.checkCurrent(ctx, u, current)
+		err = a.checkCurrent(ctx, c, u, current)
 	}
 	if err != nil {
 		return Enrolment{}, err
 	}
 	secret := make([]byte, secretLen)
 	rand.Read(secret) // never fails, see crypto/rand
+	generation := u.Generation
 	if _, err := a.accounts().change(ctx, changing(ctx), u.ID, func(u store.User) (store.User, error) {
-		if u.MFA.On {
+		switch {
+		case u.Generation != generation || u.Disabled:
+			return u, ErrTokenRevoked
+		case u.MFA.On:
 			return u, ErrMFAOn
 		}
 		u.MFA = store.MFA{Secret: a.tokens.seal(u.ID, secret)}
@@ -254,11 +258,25 @@ func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolmen
 }
 
 // ConfirmMFA switches on the second factor that BeginMFA made, for who has a code of it, and gives the recovery codes,
-// which nobody can read again. A wrong code is a *store.InvalidError on "code". ErrMFAOn and ErrMFAOff refuse it.
+// which nobody can read again. A wrong code is a *store.InvalidError on "code" and counts like one at a login. ErrMFAOn,
+// ErrMFAOff and a *TooManyError refuse it.
 func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string, error) {
+	u, err := a.Me(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	// Who has stolen the session must not try them all.
+	try, err := a.reserve(ctx, codesTally(u.ID, false))
+	if err != nil {
+		return nil, err
+	}
+	defer try.giveBack(ctx) // unless it ends otherwise
 	codes, kept := newRecoveryCodes(c.UserID)
-	if _, err := a.accounts().change(ctx, changing(ctx), c.UserID, func(u store.User) (store.User, error) {
+	generation := u.Generation
+	_, err = a.accounts().change(ctx, changing(ctx), c.UserID, func(u store.User) (store.User, error) {
 		switch {
+		case u.Generation != generation || u.Disabled:
+			return u, ErrTokenRevoked
 		case u.MFA.On:
 			return u, ErrMFAOn
 		case u.MFA.Secret == "":
@@ -274,10 +292,15 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 		}
 		u.MFA = store.MFA{Secret: a.tokens.seal(u.ID, secret), On: true, LastStep: step, Recovery: kept}
 		return u, nil
-	}); err != nil {
+	})
+	var wrong *store.InvalidError
+	switch {
+	case errors.As(err, &wrong):
+		return nil, errors.Join(err, try.failed(ctx))
+	case err != nil:
 		return nil, err
 	}
-	return codes, nil
+	return codes, try.succeeded(ctx)
 }
 
 // EndMFA switches off the second factor of a user who knows their password and has a code. A wrong code is a
@@ -285,7 +308,7 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error {
 	u, err := a.Me(ctx, c)
 	if err == nil {
-		err = a.checkCurrent(ctx, u, current)
+		err = a.checkCurrent(ctx, c, u, current)
 	}
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ import (
 // these, nothing at all is done for an address that asks too often, whoever it asks for.
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
-		wait, err := a.countMail(ctx, tally{"forgot by " + prefix, forgotLimit, false})
+		wait, err := a.countOne(ctx, tally{"forgot by " + prefix, forgotLimit, false})
 		if err != nil || wait > 0 {
 			return err
 		}
@@ -43,7 +43,7 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if u.Email != "" && !u.Disabled {
 		asked, counts = u.ID, mailsTally(u.ID)
 	}
-	wait, err := a.countMail(ctx, counts)
+	wait, err := a.countOne(ctx, counts)
 	if err != nil {
 		return err
 	}
@@ -131,9 +131,9 @@ func (a *Auth) useLink(ctx context.Context, how change, l link, edit func(*store
 	return err
 }
 
-// countMail counts a mail that somebody who may be a stranger wants sent, unless so many were that the next one has to
+// countOne counts what somebody who may be a stranger did or wants done, unless that was so often that the next one has to
 // wait. It takes the same time either way.
-func (a *Auth) countMail(ctx context.Context, t tally) (wait time.Duration, err error) {
+func (a *Auth) countOne(ctx context.Context, t tally) (wait time.Duration, err error) {
 	now := store.Instant(a.cfg.Now())
 	err = a.cfg.Store.UpdateAttempts(ctx, []string{t.key}, func(counts []store.Attempt) error {
 		c := &counts[0]
@@ -148,7 +148,7 @@ func (a *Auth) countMail(ctx context.Context, t tally) (wait time.Duration, err 
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("count mails: %w", err)
+		return 0, fmt.Errorf("count what was asked for: %w", err)
 	}
 	return wait, nil
 }

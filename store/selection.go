@@ -91,7 +91,9 @@ func SortKey(name string) string {
 }
 
 // Fold gives the form of a text in which case and accents make no difference: compatibility decomposition (NFKD), no
-// marks, case folded. It is done here, once for both engines, which would each do it differently.
+// accents, case folded. Accents are the marks that no script has for itself (Unicode's Inherited); what Thai or Devanagari
+// write above and below a letter are vowels, and stay. It is done here, once for both engines, which would each do it
+// differently.
 func Fold(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
@@ -99,7 +101,7 @@ func Fold(s string) string {
 	// Folding can yield what decomposes once more. ToLower mends what Fold does to Cherokee, whose two cases it exchanges.
 	s = norm.NFKD.String(strings.ToLower(cases.Fold().String(norm.NFKD.String(s))))
 	return strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Mn, r) {
+		if unicode.Is(unicode.Mn, r) && unicode.Is(unicode.Inherited, r) {
 			return -1
 		}
 		return r

@@ -96,7 +96,7 @@ func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
 	case errors.Is(err, store.ErrUnavailable):
 		return fmt.Errorf("%v; when both databases answer, the same command goes on from there", err) // not the advice for DATABASE_URL
 	case errors.Is(err, store.ErrCopyDisturbed):
-		return fmt.Errorf("%w; stop what uses them, drop the database of --to, and copy again", err)
+		return fmt.Errorf("%w; if that was another `clientes copy`, let it finish, else stop what uses them, drop the database of --to, and copy again", err)
 	}
 	return err
 }

@@ -88,7 +88,11 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 				return struct{}{}, fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
 			}
 			begun = true
-			if err := each(c); err != nil {
+			err := each(c)
+			if err == nil && ctx.Err() != nil { // what has come already would not tell
+				err = engineError(ctx, conn, ctx.Err())
+			}
+			if err != nil {
 				// The rest of the answer would have to be read before the connection can be used again.
 				conn.Close(ctx)
 				return struct{}{}, err

@@ -335,8 +335,10 @@ func instant(stmt *sqlite.Stmt, column int) time.Time {
 // busy, gone or unreadable, or the disk is full.
 func engineError(err error) error {
 	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultFull:
+		return fmt.Errorf("%w: the disk is full: %w", store.ErrUnavailable, err)
 	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultProtocol,
-		sqlite.ResultFull, sqlite.ResultIOErr, sqlite.ResultCantOpen:
+		sqlite.ResultIOErr, sqlite.ResultCantOpen:
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err

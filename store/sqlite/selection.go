@@ -141,8 +141,10 @@ func selected(conn *sqlite.Conn, sel store.Selection, after store.Place) (from, 
 			// CROSS says that the index comes first.
 			from = `clientes_search CROSS JOIN clientes ON clientes.id = clientes_search.rowid`
 			conditions, args = append(conditions, `clientes_search MATCH ?`), append(args, phrase)
-		} else {
-			conditions, args = append(conditions, `instr(search, ?) > 0`), append(args, needle)
+		}
+		// To the index these three are the same character.
+		if !few || strings.ContainsAny(needle, "\ufffd\ufffe\uffff") {
+			conditions, args = append(conditions, `instr(clientes.search, ?) > 0`), append(args, needle)
 		}
 	}
 	if sel.Email != "" {

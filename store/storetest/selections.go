@@ -167,6 +167,8 @@ func searched(t *testing.T, f *fixture) []store.Cliente {
 		{Name: "😀 smile 👩‍👩‍👧‍👦", Company: "İzmir ıssız"},
 		{Name: "x", Phone: "5511999990000"},
 		{Name: "Zoë", Company: "zz"},
+		{Name: "สมที่", Company: "สูงมากๆ"},
+		{Name: "हिन्दी", Company: "A\ufffeB"},
 	} {
 		c, err := f.CreateCliente(t.Context(), 0, c)
 		if err != nil {
@@ -222,9 +224,15 @@ func selectionTexts(t *testing.T, f *fixture) {
 		"silva jose":                {},
 		"silva\u2028":               {},
 		"0000":                      {1, 10},
-		"":                          {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
-		"\u0301":                    {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}, // nothing is left of it
+		"":                          {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13},
+		"\u0301":                    {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}, // nothing is left of it
 		"zoe":                       {11},
+		"มที่":                      {12}, // vowels are no accents
+		"สิงมาก":                    {},
+		"हिन्दी":                    {13},
+		"हन्द":                      {},
+		"a\ufffeb":                  {13},
+		"a\uffffb":                  {},
 		strings.Repeat("a", 10_000): {},
 	} {
 		var got []int64
