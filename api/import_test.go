@@ -631,7 +631,7 @@ func (f *fixture) serveWith(change func(*http.Server)) {
 const tinyTimeouts = 50 * time.Millisecond
 
 func setTinyTimeouts(s *http.Server) {
-	s.ReadHeaderTimeout = time.Minute
+	s.ReadHeaderTimeout, s.IdleTimeout = time.Minute, time.Minute
 	s.ReadTimeout, s.WriteTimeout = tinyTimeouts, tinyTimeouts
 }
 
@@ -649,7 +649,7 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 		{"an email that is taken", "name,email\nAna,a@b\nBia,a@b\n", 422, "validation_failed"},
 	} {
 		w := f.dial()
-		w.beginImport(fmt.Sprint("Content-Length: ", len(c.file)))
+		w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(c.file))}, "")
 		for i := range len(c.file) {
 			if i%7 == 0 {
 				time.Sleep(tinyTimeouts) // the longer, the surer
@@ -660,7 +660,7 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 	}
 	// So is one that breaks off.
 	w := f.dial()
-	w.beginImport("Transfer-Encoding: chunked")
+	w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", "Transfer-Encoding: chunked"}, "")
 	time.Sleep(2 * tinyTimeouts)
 	w.send("5\r\nname\n\r\nz\r\n")
 	f.want(w.answer(), 400, "malformed_body")
@@ -695,14 +695,13 @@ func TestAStoreMayTakeItsTime(t *testing.T) {
 			})
 			file := "name\n" + strings.Repeat("Ana\n", 5) // all of it comes with the head
 			w := f.dial()
-			w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file))}, file)
-			a := w.answer()
-			if f.want(a, 200, ""); a.body != `{"imported":5}` || len(f.all()) != 5 {
-				t.Errorf("answered %s, and there are %d", a.body, len(f.all()))
+			for round := range 2 { // on one connection, which is as good as before
+				w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file))}, file)
+				a := w.answer()
+				if f.want(a, 200, ""); a.body != `{"imported":5}` || len(f.all()) != 5*(round+1) {
+					t.Errorf("answered %s, and there are %d", a.body, len(f.all()))
+				}
 			}
-			// The connection is as good as before.
-			w.begin(store.Viewer, "GET", "/clientes", nil, "")
-			f.want(w.answer(), 200, "")
 		})
 	}
 }
