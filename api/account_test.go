@@ -242,6 +242,17 @@ func TestUsers(t *testing.T) {
 			}
 		}
 		f.want(f.as(store.Admin, "PATCH", place, `{"disabled":"yes"}`), 400, "malformed_body")
+
+		// A token alone does not make an admin's own account somebody else's.
+		own := fmt.Sprint("/users/", f.users[store.Admin].ID)
+		a = f.as(store.Admin, "PATCH", own, `{"email":"thief@example.com"}`)
+		if f.want(a, 422, "validation_failed"); a.faults() != "email:your_own" {
+			t.Errorf("an admin's own email: %s", a.faults())
+		}
+		f.want(f.as(store.Admin, "PATCH", own, f.as(store.Admin, "GET", own, "").body), 200, "")
+		f.want(f.as(store.Admin, "DELETE", own+"/mfa", ""), 403, "forbidden")
+		f.want(f.as(store.Admin, "DELETE", place+"/mfa", ""), 204, "")
+
 		a = f.as(store.Admin, "PATCH", place, `{"role":"viewer"}`, "Content-Type", mediaMergePatch)
 		if f.want(a, 200, ""); userOf(t, a).Role != "viewer" {
 			t.Errorf("patched: %s", a.body)

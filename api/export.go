@@ -138,7 +138,7 @@ func (d *download) Write(p []byte) (int, error) {
 
 // acceptedFormat gives the format that Accept asks for (RFC 9110 section 12.5.1), CSV where both are as welcome.
 func acceptedFormat(accept []string) (f Format, ok bool) {
-	if strings.Trim(strings.Join(accept, ""), ", \t") == "" {
+	if len(accept) == 0 {
 		return CSV, true
 	}
 	csv, ndjson := acceptance(accept, string(CSV)), acceptance(accept, string(NDJSON))
