@@ -47,7 +47,11 @@ func TestAudit(t *testing.T) {
 			f.call("POST", "/login", `{"user":"the-viewer","password":"`+typed+`"}`, "X-Request-Id", "r2")
 		}
 		f.want(f.as(store.Admin, "DELETE", fmt.Sprintf("/users/%d/sessions", viewer), "", "X-Request-Id", "r3"), 204, "")
-		since := time.Now()
+		before := store.Instant(time.Now())
+		since := before
+		for !since.After(before) { // what has happened is of another millisecond
+			since = store.Instant(time.Now())
+		}
 		f.want(f.as(store.Admin, "PATCH", fmt.Sprintf("/users/%d", viewer), `{"role":"editor"}`, "X-Request-Id", "r4"), 200, "")
 
 		events, next := f.auditPage("/audit?limit=4")

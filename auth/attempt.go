@@ -42,7 +42,7 @@ type limit struct {
 	refuse error // what refuses the others, if that is no *TooManyError
 }
 
-// What is counted. The first four are section 5 of the contract. One sender may be many people, so that an address comes
+// What is counted. All are section 5 of the contract. One sender may be many people, so that an address comes
 // to rest quicker than a name: after as long a quiet as its window. (Who stays below 50 in 15 minutes is not slowed at
 // all, so a longer memory would stop nobody but them.)
 var (

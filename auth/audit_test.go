@@ -165,7 +165,7 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 				}
 			}
 		}
-		login("ana", "192.0.2.1", 0) // the first of all
+		login("ana", "192.0.2.1", 1) // the first of all is from a new address, too
 		login("ana", "192.0.2.1", 0)
 		login("ana", "192.0.2.2", 1)
 		login("ana", "192.0.2.2", 0)

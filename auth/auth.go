@@ -212,6 +212,9 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	}
 	a.record(ctx, event)
 	g, err := a.grant(u, s)
+	if err != nil {
+		return Grant{}, err
+	}
 	if g.Device = try.device; g.Device == "" {
 		g.Device = randomID()
 	}
@@ -219,20 +222,16 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	return g, err
 }
 
-// seeAddress notes where a user logs in from, and tells them by mail if that is new. It says so in a few words, too. The
-// first login of all comes from a new address as well, and is no news to anybody.
+// seeAddress notes where a user logs in from, and tells them by mail if that is new, as it is at the first login. It says so
+// in a few words, too.
 func (a *Auth) seeAddress(ctx context.Context, u store.User) (detail string, err error) {
 	origin := originOf(ctx)
 	prefix := addressPrefix(origin.IP)
 	if prefix == "" {
 		return "", nil
 	}
-	earlier, err := a.cfg.Store.Events(ctx, store.EventFilter{UserID: u.ID, Kind: store.EventLogin}, 0, 1)
-	if err != nil {
-		return "", fmt.Errorf("look up the last login: %w", err)
-	}
 	var mails []store.Mail
-	if u.Email != "" && len(earlier) > 0 {
+	if u.Email != "" {
 		mails = append(mails, newAddressMail(u, origin.IP, origin.UserAgent))
 	}
 	known, err := a.cfg.Store.SeeAddress(ctx, u.ID, prefix, mails...)
@@ -241,7 +240,7 @@ func (a *Auth) seeAddress(ctx context.Context, u store.User) (detail string, err
 		return "", ErrInvalidLogin // deleted since
 	case err != nil:
 		return "", fmt.Errorf("note the address: %w", err)
-	case !known && len(earlier) > 0:
+	case !known:
 		return "new address", nil
 	}
 	return "", nil

@@ -180,8 +180,13 @@ func (a *Auth) checkCode(ctx context.Context, u store.User, code string, try *at
 		return errors.Join(ErrMFARequired, try.giveBack(ctx))
 	}
 	err := a.spendCode(ctx, u.ID, code, try.device != "", func(u store.User) store.User { return u })
-	if errors.Is(err, ErrMFAInvalid) {
-		err = errors.Join(err, try.failed(ctx))
+	switch {
+	case errors.Is(err, ErrMFAOff):
+		return nil // an admin has switched it off meanwhile
+	case errors.Is(err, store.ErrNotFound):
+		return ErrInvalidLogin // deleted since
+	case errors.Is(err, ErrMFAInvalid):
+		return errors.Join(err, try.failed(ctx))
 	}
 	return err
 }

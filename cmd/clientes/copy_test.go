@@ -441,7 +441,7 @@ func TestCopyOfADatabaseThatChanges(t *testing.T) {
 				for range 2 {
 					r := copies(t, from, to)
 					r.want(t, 1, "", test.want)
-					r.want(t, 1, "", "; stop what uses them, drop the database of --to, and copy again\n")
+					r.want(t, 1, "", "; if that was another `clientes copy`, let it finish, else stop what uses them, drop the database of --to, and copy again\n")
 				}
 				call(t, vars, "", "user", "list").want(t, 1, "", errUnfinishedCopy.Error())
 			})
