@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"testing"
@@ -13,7 +14,12 @@ import (
 
 func openBench(b *testing.B, rows int) *sqlite.Store {
 	b.Helper()
-	url := "sqlite:" + b.TempDir() + "/bench.db"
+	return openBenchAt(b, filepath.Join(b.TempDir(), "bench.db"), rows)
+}
+
+func openBenchAt(b *testing.B, path string, rows int) *sqlite.Store {
+	b.Helper()
+	url := "sqlite:" + path
 	if err := sqlite.Migrate(b.Context(), url); err != nil {
 		b.Fatal(err)
 	}
