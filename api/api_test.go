@@ -274,6 +274,12 @@ func TestTrustedProxies(t *testing.T) {
 		{"a proxy is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []string{"X-Forwarded-For", "192.0.2.1"}, "192.0.2.1"},
 		{"what stands before the proxy's own word is not", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			[]string{"X-Forwarded-For", "198.51.100.7, 192.0.2.1"}, "192.0.2.1"},
+		{"some write the port", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			[]string{"X-Forwarded-For", "198.51.100.7:80,192.0.2.1:49152"}, "192.0.2.1"},
+		{"of IPv6, too", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			[]string{"X-Forwarded-For", "[2001:db8::1]:49152"}, "2001:db8::1"},
+		{"and some brackets alone", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			[]string{"X-Forwarded-For", "[2001:db8::1]"}, "2001:db8::1"},
 		{"no other header is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []string{"X-Real-IP", "192.0.2.1"}, "127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -112,7 +112,7 @@ func (s *Server) listEvents(ctx context.Context, in auditInput) (v eventsView, e
 		}
 	}
 	// One more than asked says whether there is a next page.
-	events, err := s.cfg.Store.Events(ctx, in.filter, before, in.limit+1)
+	events, err := s.cfg.Auth.Events(ctx, in.filter, before, in.limit+1)
 	if err != nil {
 		return v, err
 	}

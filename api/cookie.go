@@ -30,11 +30,11 @@ func (s *Server) cookieName(name string) string {
 
 func (s *Server) secure() bool { return s.cfg.PublicURL.Scheme == "https" }
 
-// cookieTokens gives the refresh tokens of the cookies of that name, nil if there are none. Several come where servers
+// cookieTokens gives the refresh tokens that are in cookies, nil if there are none. Several come where servers
 // share a host, as on a developer's machine.
 func (s *Server) cookieTokens(r *http.Request) []string { return s.cookieValues(r, refreshCookieName) }
 
-// deviceMark gives the mark of the cookie of that name, "" if there is none.
+// deviceMark gives the mark of the client that is in a cookie, "" if there is none.
 func (s *Server) deviceMark(r *http.Request) string {
 	if marks := s.cookieValues(r, deviceCookieName); marks != nil {
 		return marks[0]

@@ -36,11 +36,6 @@ func textOf(column string, c *store.Cliente) *string {
 	return texts(c)[i]
 }
 
-// rowFault is one fault of one row.
-func rowFault(field, code, message string) error {
-	return &store.InvalidError{Fields: []store.FieldError{{Field: field, Code: code, Message: message}}}
-}
-
 // readCSV gives each row of a CSV file, checked and in the form that is stored, or what is wrong with it. Row 0 is the
 // header, whose columns may stand in any order. An error of each ends it and is given back.
 func readCSV(from io.Reader, each func(row int64, c store.Cliente, fault error) error) error {
@@ -57,16 +52,16 @@ func readCSV(from io.Reader, each func(row int64, c store.Cliente, fault error) 
 	var parse *csv.ParseError
 	switch {
 	case errors.Is(err, io.EOF):
-		return each(0, store.Cliente{}, rowFault("name", "required", "The file is empty: its first line has to name the columns."))
+		return each(0, store.Cliente{}, store.Invalid("name", "required", "The file is empty: its first line has to name the columns."))
 	case errors.As(err, &parse), errors.Is(err, errRowTooLong):
-		return each(0, store.Cliente{}, rowFault("", "malformed", "The first line does not name the columns of a CSV file."))
+		return each(0, store.Cliente{}, store.Invalid("", "malformed", "The first line does not name the columns of a CSV file."))
 	case err != nil:
 		return err
 	}
 	columns := make([]string, len(header))
 	for i, name := range header {
 		if !utf8.ValidString(name) {
-			return each(0, store.Cliente{}, rowFault("", "invalid_text", "The file is not UTF-8."))
+			return each(0, store.Cliente{}, store.Invalid("", "invalid_text", "The file is not UTF-8."))
 		}
 		columns[i] = strings.ToLower(strings.TrimSpace(name))
 	}
@@ -80,15 +75,15 @@ func readCSV(from io.Reader, each func(row int64, c store.Cliente, fault error) 
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, errRowTooLong):
-			return each(row, store.Cliente{}, rowFault("", "too_long", fmt.Sprintf(
+			return each(row, store.Cliente{}, store.Invalid("", "too_long", fmt.Sprintf(
 				"The row has more than %d bytes; a quote may be missing before. Nothing after it was looked at.", maxRow)))
 		case errors.As(err, &parse):
-			return each(row, store.Cliente{}, rowFault("", "malformed", fmt.Sprintf(
+			return each(row, store.Cliente{}, store.Invalid("", "malformed", fmt.Sprintf(
 				"The row is not CSV, at line %d: %s. Nothing after it was looked at.", parse.Line, parse.Err)))
 		case err != nil:
 			return err
 		case len(record) != len(columns):
-			err = rowFault("", "wrong_columns", fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(columns)))
+			err = store.Invalid("", "wrong_columns", fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(columns)))
 			if err := each(row, store.Cliente{}, err); err != nil {
 				return err
 			}

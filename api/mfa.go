@@ -31,16 +31,12 @@ func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
 		name  string
 		value optionalText
 	}{{"current", m.Current}, {"code", m.Code}} {
-		e := store.FieldError{Field: member.name}
 		switch needed := slices.Contains(needs, member.name); {
-		case needed && member.value.text == "":
-			e.Code, e.Message = "required", "The "+member.name+" is required."
-		case !needed && member.value.given:
-			e.Code, e.Message = "unknown_member", "There is no such member."
-		default:
-			continue
+		case needed:
+			fault = store.JoinInvalid(fault, required(member.name, member.value))
+		case member.value.given:
+			fault = store.JoinInvalid(fault, store.Invalid(member.name, "unknown_member", "There is no such member."))
 		}
-		fault = store.JoinInvalid(fault, &store.InvalidError{Fields: []store.FieldError{e}})
 	}
 	return m, fault
 }

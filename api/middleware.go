@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -52,8 +53,29 @@ func (s *Server) begin(c *gin.Context) {
 		h.Set("Connection", "close")
 	}
 
+	if c.Request.Header["X-Forwarded-For"] != nil && len(s.cfg.TrustedProxies) > 0 {
+		forwardedWithoutPorts(c.Request.Header)
+	}
+
 	defer s.logRequest(c, x, start) // also when a panic goes through here
 	c.Next()
+}
+
+// forwardedWithoutPorts leaves of each address in X-Forwarded-For what Gin can read: some proxies write the port beside it,
+// and everybody behind one of these would else be taken for the proxy, and slowed for what any of them did.
+func forwardedWithoutPorts(h http.Header) {
+	const name = "X-Forwarded-For"
+	for i, line := range h[name] {
+		addresses := strings.Split(line, ",")
+		for n, address := range addresses {
+			address = strings.TrimSpace(address)
+			if a, err := netip.ParseAddrPort(address); err == nil {
+				address = a.Addr().String()
+			}
+			addresses[n] = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
+		}
+		h[name][i] = strings.Join(addresses, ", ")
+	}
 }
 
 // logRequest writes the one line of a request.

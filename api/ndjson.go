@@ -36,7 +36,7 @@ func readNDJSON(from io.Reader, each func(row int64, c store.Cliente, fault erro
 			if line[0] == '[' {
 				message = "The line is a JSON array; give one object a line."
 			}
-			err = rowFault("", "malformed", message)
+			err = store.Invalid("", "malformed", message)
 		case err == nil:
 			err = in.check(in.replace(store.Cliente{}))
 		}
@@ -45,7 +45,7 @@ func readNDJSON(from io.Reader, each func(row int64, c store.Cliente, fault erro
 		}
 	}
 	if errors.Is(lines.Err(), bufio.ErrTooLong) {
-		return each(row+1, store.Cliente{}, rowFault("", "too_long", fmt.Sprintf(
+		return each(row+1, store.Cliente{}, store.Invalid("", "too_long", fmt.Sprintf(
 			"The line has more than %d bytes. Nothing after it was looked at.", maxRow)))
 	}
 	return lines.Err()

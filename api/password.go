@@ -47,9 +47,7 @@ func (in *forgotInput) decode(r *request) error {
 	}
 	fault := unknownMembers(in.Unknown)
 	if (in.User.text == "") == (in.Email.text == "") {
-		fault = store.JoinInvalid(fault, &store.InvalidError{Fields: []store.FieldError{{
-			Field: "email", Code: "required", Message: "Either an email or a user is required.",
-		}}})
+		fault = store.JoinInvalid(fault, store.Invalid("email", "required", "Either an email or a user is required."))
 	}
 	return fault
 }
@@ -77,14 +75,4 @@ func (in *resetInput) decode(r *request) error {
 
 func (s *Server) resetPassword(ctx context.Context, in resetInput) (nothing, error) {
 	return nothing{}, s.cfg.Auth.ResetPassword(ctx, in.Token.text, in.Password.text)
-}
-
-// required gives a fault if a text is missing.
-func required(field string, t optionalText) error {
-	if t.text != "" {
-		return nil
-	}
-	return &store.InvalidError{Fields: []store.FieldError{{
-		Field: field, Code: "required", Message: "The " + field + " is required.",
-	}}}
 }

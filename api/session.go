@@ -25,15 +25,6 @@ type instant time.Time
 // MarshalJSON writes RFC 3339 in UTC with milliseconds.
 func (t instant) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
 
-type callerInput struct {
-	caller auth.Caller
-}
-
-func (in *callerInput) decode(r *request) error {
-	in.caller = r.caller()
-	return nil
-}
-
 func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionView, error) {
 	list, err := s.cfg.Auth.Sessions(ctx, in.caller)
 	views := make([]sessionView, len(list))
@@ -61,17 +52,6 @@ func (in *sessionInput) decode(r *request) error {
 
 func (s *Server) deleteSession(ctx context.Context, in sessionInput) (nothing, error) {
 	return nothing{}, s.cfg.Auth.EndSession(ctx, in.caller, in.id)
-}
-
-type userInput struct {
-	by int64 // the admin who asks
-	id int64
-}
-
-func (in *userInput) decode(r *request) (err error) {
-	in.by = r.caller().UserID
-	in.id, err = r.id()
-	return err
 }
 
 func (s *Server) deleteUserSessions(ctx context.Context, in userInput) (nothing, error) {

@@ -6,8 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
+	"clientes/auth"
 	"clientes/store"
 )
 
@@ -45,17 +44,6 @@ func (v usersView) header(h http.Header) { setLink(h, v.next) }
 // MarshalJSON writes the array.
 func (v usersView) MarshalJSON() ([]byte, error) { return appendReflected(nil, v.list) }
 
-// recordRest is what the body of a record has beside what may be written. The members that the server sets are ignored, so
-// that what GET gave can be sent back; any other is at fault.
-type recordRest struct {
-	ID        jsontext.Value `json:"id"`
-	Version   jsontext.Value `json:"version"`
-	CreatedAt jsontext.Value `json:"created_at"`
-	UpdatedAt jsontext.Value `json:"updated_at"`
-
-	Unknown jsontext.Value `json:",embed"`
-}
-
 // newUserInput is the body of a new user, of whom an admin says more than a stranger of themselves.
 type newUserInput struct {
 	User     optionalText `json:"user"`
@@ -76,8 +64,7 @@ func (in *newUserInput) decode(r *request) error {
 	if fault == nil {
 		return nil // the others are found when the user is made
 	}
-	_, err := in.user().Validate()
-	return store.JoinInvalid(fault, err)
+	return store.JoinInvalid(fault, auth.CheckNewUser(in.user(), in.Password.text))
 }
 
 func (in *newUserInput) user() store.User {
@@ -87,6 +74,18 @@ func (in *newUserInput) user() store.User {
 func (s *Server) createUser(ctx context.Context, in newUserInput) (createdUser, error) {
 	u, err := s.cfg.Auth.AddUser(ctx, in.user(), in.Password.text)
 	return createdUser{viewUser(u)}, err
+}
+
+// userInput is of a route about one user.
+type userInput struct {
+	by int64 // the admin who asks
+	id int64
+}
+
+func (in *userInput) decode(r *request) (err error) {
+	in.by = r.caller().UserID
+	in.id, err = r.id()
+	return err
 }
 
 func (s *Server) getUser(ctx context.Context, in userInput) (userView, error) {
@@ -133,18 +132,15 @@ func (in *patchUserInput) patch(u store.User) store.User {
 
 func (s *Server) patchUser(ctx context.Context, in patchUserInput) (userView, error) {
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
+		var fault error
+		if in.body.User.given && in.body.User.text != u.Name {
+			fault = store.Invalid("user", "unchangeable", "The name of a user can not be changed.")
+		}
 		if in.id == in.by && in.body.Email.given && in.body.Email.text != u.Email {
 			// Whoever has stolen an admin's token must not make the account theirs.
-			return u, &store.InvalidError{Fields: []store.FieldError{{
-				Field: "email", Code: "your_own", Message: "Change your own email with PATCH /me, which asks for your password.",
-			}}}
+			fault = store.JoinInvalid(fault, store.Invalid("email", "your_own", "Change your own email with PATCH /me, which asks for your password."))
 		}
-		if in.body.User.given && in.body.User.text != u.Name {
-			return u, &store.InvalidError{Fields: []store.FieldError{{
-				Field: "user", Code: "unchangeable", Message: "The name of a user can not be changed.",
-			}}}
-		}
-		return in.patch(u), nil
+		return in.patch(u), fault
 	})
 	if errors.Is(err, store.ErrLastAdmin) && in.body.Disabled.is {
 		err = &lastAdminError{"disabled"}

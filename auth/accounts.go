@@ -34,14 +34,14 @@ func (a *Accounts) Add(ctx context.Context, u store.User, password string) (stor
 }
 
 // add makes a user who has a password.
-func (a *Accounts) add(ctx context.Context, how change, u store.User, password string) (store.User, error) {
+func (a *Accounts) add(ctx context.Context, how *change, u store.User, password string) (store.User, error) {
 	var fault error
 	u.PasswordHash, fault = a.newHash(ctx, u, password)
 	return a.create(ctx, how, u, fault)
 }
 
 // create makes a user unless their password has a fault, or another field.
-func (a *Accounts) create(ctx context.Context, how change, u store.User, fault error) (store.User, error) {
+func (a *Accounts) create(ctx context.Context, how *change, u store.User, fault error) (store.User, error) {
 	u, err := u.Validate()
 	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
@@ -118,7 +118,7 @@ func (a *Accounts) update(ctx context.Context, name string, edit func(store.User
 
 // change is the one way in which a user is changed: who has to be told is told, and the sessions that end have ended
 // when it returns.
-func (a *Accounts) change(ctx context.Context, how change, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
+func (a *Accounts) change(ctx context.Context, how *change, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
 	u, ended, err := a.users.UpdateUser(ctx, id, func(u store.User) (store.User, error) {
 		now, err := edit(u)
 		if !u.Disabled && now.Disabled {

@@ -2,14 +2,10 @@ package auth
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"sync"
 	"time"
 
 	"clientes/store"
@@ -29,131 +25,6 @@ func (e *TooManyError) Unwrap() error { return ErrTooManyAttempts }
 
 // Seconds is the wait in whole seconds, of which there is one at least.
 func (e *TooManyError) Seconds() int64 { return max(1, int64(math.Ceil(e.Wait.Seconds()))) }
-
-// limit is how often something may fail.
-type limit struct {
-	free   int64         // so many are let through one after the other,
-	window time.Duration // within this time from the first of them on,
-	inARow bool          // or rather from the last of them on.
-
-	// slowed makes each beyond them wait, longer and longer; else none is let through until the window is over.
-	slowed bool
-
-	refuse error // what refuses the others, if that is no *TooManyError
-}
-
-// What is counted. All are section 5 of the contract. One sender may be many people, so that an address comes
-// to rest quicker than a name: after as long a quiet as its window. (Who stays below 50 in 15 minutes is not slowed at
-// all, so a longer memory would stop nobody but them.)
-var (
-	nameLimit    = limit{free: 5, window: 24 * time.Hour, inARow: true, slowed: true}
-	deviceLimit  = nameLimit
-	addressLimit = limit{free: 50, window: 15 * time.Minute, slowed: true}
-	marksLimit   = limit{free: 50, window: 24 * time.Hour, refuse: errMarksUsed} // of all devices of a user together
-	codesLimit   = limit{free: 20, window: 24 * time.Hour}                       // wrong codes of a second factor
-	mailsLimit   = limit{free: 3, window: time.Hour, inARow: true}               // links that anybody may have sent to a user
-)
-
-const (
-	firstWait   = time.Second
-	longestWait = 15 * time.Minute
-)
-
-// wait is how long the attempt after that many failures has to wait.
-func (l limit) wait(failures int64) time.Duration {
-	over := failures - l.free
-	if over < 0 {
-		return 0
-	}
-	if over > 20 { // or the shift would overflow
-		return longestWait
-	}
-	return min(firstWait<<over, longestWait)
-}
-
-// count counts an attempt that is let through now.
-func (l limit) count(a *store.Attempt, now time.Time) {
-	if a.Count == 0 {
-		a.Since = now
-	}
-	a.Count++
-	a.LastAt = now
-	l.settle(a)
-}
-
-// settle works out until when a count stops others and is remembered.
-func (l limit) settle(a *store.Attempt) {
-	a.BlockedUntil = time.Time{}
-	a.ForgetAt = a.Since.Add(l.window)
-	if l.inARow {
-		a.ForgetAt = a.LastAt.Add(l.window)
-	}
-	switch {
-	case a.Count < l.free:
-	case l.slowed:
-		a.BlockedUntil = a.LastAt.Add(l.wait(a.Count))
-		a.ForgetAt = latest(a.ForgetAt, a.BlockedUntil.Add(longestWait))
-	default:
-		a.BlockedUntil = a.ForgetAt
-	}
-}
-
-// errMarksUsed means that too many of all devices of a user have failed: their marks are worth nothing for a while.
-var errMarksUsed = errors.New("too many have failed with a mark of this user")
-
-// tally is one thing that an attempt counts against.
-type tally struct {
-	key     string
-	limit   limit
-	cleared bool // by a success; else a success only does not count
-}
-
-// nameTally counts against a user name, whoever tries it, be it anybody's or not. People type their password there, so
-// the key has a MAC of it.
-func (a *Auth) nameTally(name string) tally {
-	return tally{"name " + a.attemptMAC(store.NameKey(name)), nameLimit, true}
-}
-
-func deriveAttemptKey(secret string) ([]byte, error) {
-	return hkdf.Key(sha256.New, []byte(secret), nil, "clientes attempts", sha256.Size)
-}
-
-// loginTallies are what a login of a stranger counts against.
-func (a *Auth) loginTallies(name, ip string) []tally {
-	tallies := []tally{a.nameTally(name)}
-	if prefix := addressPrefix(ip); prefix != "" {
-		tallies = append(tallies, addressTally(prefix))
-	}
-	return tallies
-}
-
-// addressTally counts against an address. A success clears nothing: whoever has an account of their own would start
-// anew with each login to it.
-func addressTally(prefix string) tally { return tally{"address " + prefix, addressLimit, false} }
-
-func deviceTally(userID int64, device string) tally {
-	return tally{"device " + strconv.FormatInt(userID, 10) + " " + device, deviceLimit, true}
-}
-
-func marksTally(userID int64) tally {
-	return tally{"marks " + strconv.FormatInt(userID, 10), marksLimit, false}
-}
-
-// codesTally counts wrong codes of a second factor. Those of a client that the user has logged in from are counted
-// apart, so that who has stolen the password alone can not keep the user out. A success clears nothing, or every login
-// of the user would give a thief of the password twenty more.
-func codesTally(userID int64, marked bool) tally {
-	key := "codes " + strconv.FormatInt(userID, 10)
-	if marked {
-		key += " marked"
-	}
-	return tally{key, codesLimit, false}
-}
-
-// mailsTally counts mails that anybody may have sent to a user.
-func mailsTally(userID int64) tally {
-	return tally{"mails " + strconv.FormatInt(userID, 10), mailsLimit, false}
-}
 
 // attempt is one that was let through and counted, before it is known how it ends. It ends in one of failed, giveBack
 // and succeeded; what comes after the first of them does nothing.
@@ -284,43 +155,24 @@ func (t *attempt) end(ctx context.Context, applies func(i int) bool, change func
 	})
 }
 
-// turns lets one at a time do something under a key. It has an entry for each key that somebody has or waits for.
-type turns struct {
-	mu   sync.Mutex
-	keys map[string]*turn
-}
-
-type turn struct {
-	free  chan struct{} // holds one value while nobody has the turn
-	users int
-}
-
-// take waits for the turn of a key, or for the end of ctx. The turn ends with a call of leave.
-func (t *turns) take(ctx context.Context, key string) (leave func(), err error) {
-	t.mu.Lock()
-	if t.keys == nil {
-		t.keys = make(map[string]*turn)
-	}
-	one := t.keys[key]
-	if one == nil {
-		one = &turn{free: make(chan struct{}, 1)}
-		one.free <- struct{}{}
-		t.keys[key] = one
-	}
-	one.users++
-	t.mu.Unlock()
-	gone := func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if one.users--; one.users == 0 {
-			delete(t.keys, key)
+// countOne counts what somebody who may be a stranger did or wants done, unless that was so often that the next one has to
+// wait. It takes the same time either way.
+func (a *Auth) countOne(ctx context.Context, t tally) (wait time.Duration, err error) {
+	now := store.Instant(a.cfg.Now())
+	err = a.cfg.Store.UpdateAttempts(ctx, []string{t.key}, func(counts []store.Attempt) error {
+		c := &counts[0]
+		if !now.Before(c.ForgetAt) {
+			*c = store.Attempt{Key: c.Key}
 		}
+		if wait = max(0, c.BlockedUntil.Sub(now)); wait > 0 {
+			c.LastAt = now // is written, too
+			return nil
+		}
+		t.limit.count(c, now)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count what was asked for: %w", err)
 	}
-	select {
-	case <-one.free:
-		return func() { one.free <- struct{}{}; gone() }, nil
-	case <-ctx.Done():
-		gone()
-		return nil, ctx.Err()
-	}
+	return wait, nil
 }

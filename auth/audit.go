@@ -3,10 +3,13 @@ package auth
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"hash/fnv"
 	"log/slog"
-	"net/netip"
+	"maps"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"clientes/store"
@@ -65,26 +68,127 @@ func strangersEvent(ctx context.Context, kind store.EventKind, userID int64, det
 // hanging up.
 const recordTimeout = 5 * time.Second
 
-// record keeps events that come with no change of a user, and writes the line of each. What they tell of has happened:
-// that an event can not be kept is for the log to say, and no reason to tell the client that it did not happen.
-func (a *Auth) record(ctx context.Context, events ...store.Event) {
-	logEvents(a.cfg.Log, events)
+// record keeps an event that comes with no change of a user, and writes its line. What it tells of has happened: that it
+// can not be kept is for the log to say, and no reason to tell the client that it did not happen.
+func (a *Auth) record(ctx context.Context, e store.Event) {
+	logEvents(a.cfg.Log, []store.Event{e})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	keep := func() error {
-		// Those that are counted on one row take turns: a flood of them would else hold every connection to the store.
-		if key := events[0].Key; key != "" {
-			leave, err := a.turns.take(ctx, "event "+key)
-			if err != nil {
-				return err
-			}
-			defer leave()
+	if err := a.cfg.Store.RecordEvents(ctx, e); err != nil {
+		a.cfg.Log.Error("an event could not be kept: it stands in the log alone", "event", string(e.Kind), "error", err)
+	}
+}
+
+// recordStrangers notes what strangersEvent gives, and writes its line. It is kept a moment later, with others, so that
+// neither does a flood make the store write for each attempt, nor does the answer take longer for a user who exists.
+func (a *Auth) recordStrangers(ctx context.Context, kind store.EventKind, userID int64, detail string) {
+	e := strangersEvent(ctx, kind, userID, detail).Settled(a.cfg.Now())
+	logEvents(a.cfg.Log, []store.Event{e})
+	a.strangers.add(e)
+}
+
+const (
+	// keepEvery is how long an event of strangers waits to be kept. One that waits is lost to the table, and not to the
+	// log, if the process is killed.
+	keepEvery = time.Second / 4
+
+	// maxWaiting bounds how many rows wait: some hundred bytes each, should the store be away for long. What comes beyond
+	// them stands in the log alone.
+	maxWaiting = 10_000
+
+	// keepBatch is how many are kept at once, so that nobody waits long for the store.
+	keepBatch = 500
+)
+
+// waitingEvents are the events of strangers that are to be kept, a row and a count for those of one key and window. The zero
+// value has none.
+type waitingEvents struct {
+	mu   sync.Mutex
+	rows map[waitingRow]store.Event
+}
+
+type waitingRow struct {
+	key    string
+	window time.Time
+}
+
+func (w *waitingEvents) add(events ...store.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.rows == nil {
+		w.rows = make(map[waitingRow]store.Event)
+	}
+	for _, e := range events {
+		row := waitingRow{e.Key, e.At.Truncate(store.AuditWindow)}
+		was, ok := w.rows[row]
+		switch {
+		case ok:
+			was.Count += e.Count
+			was.LastAt = latest(was.LastAt, e.LastAt)
+			w.rows[row] = was
+		case len(w.rows) < maxWaiting:
+			w.rows[row] = e
 		}
-		return a.cfg.Store.RecordEvents(ctx, events...)
 	}
-	if err := keep(); err != nil {
-		a.cfg.Log.Error("an event could not be kept: it stands in the log alone", "event", string(events[0].Kind), "error", err)
+}
+
+// take gives what waits, by key: processes that count on the same rows do so in the same order, and none waits for another
+// that waits for it.
+func (w *waitingEvents) take() []store.Event {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	events := slices.Collect(maps.Values(w.rows))
+	w.rows = nil
+	slices.SortFunc(events, func(x, y store.Event) int { return cmp.Or(cmp.Compare(x.Key, y.Key), x.At.Compare(y.At)) })
+	return events
+}
+
+// keepStrangers keeps the events of strangers until ctx ends, and then the last of them.
+func (a *Auth) keepStrangers(ctx context.Context) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	var away bool // the store, at the last try
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+		err := a.keepWaiting(ctx)
+		if err != nil && !away {
+			a.cfg.Log.Error("events can not be kept; trying again every moment", "error", err)
+		}
+		away = err != nil
 	}
+}
+
+// keepWaiting keeps the events of strangers that wait, or lets them wait on. One at a time does so: when it returns, none is
+// on its way.
+func (a *Auth) keepWaiting(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	leave, err := a.turns.take(ctx, "events")
+	if err != nil {
+		return fmt.Errorf("keep events: %w", err)
+	}
+	defer leave()
+	events := a.strangers.take()
+	for len(events) > 0 {
+		n := min(len(events), keepBatch)
+		if err := a.cfg.Store.RecordEvents(ctx, events[:n]...); err != nil {
+			a.strangers.add(events...)
+			return fmt.Errorf("keep events: %w", err)
+		}
+		events = events[n:]
+	}
+	return nil
+}
+
+// Events gives the trail as store.Audit does, with what this process has not kept yet.
+func (a *Auth) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
+	if err := a.keepWaiting(ctx); err != nil {
+		return nil, err
+	}
+	return a.cfg.Store.Events(ctx, filter, before, limit)
 }
 
 // logEvents writes the line of each event that was kept. What a stranger caused stands alone in the log: only the table
@@ -110,79 +214,4 @@ func logEvents(log *slog.Logger, events []store.Event) {
 		}
 		log.LogAttrs(context.Background(), level, "audit", attrs...)
 	}
-}
-
-// changeNotes are the events of a change of a user: tell goes with the change, and log writes the lines once it was
-// kept. Which they are is plain from the user before and after, but for what a new password and a new account came
-// from, and what a reset is.
-type changeNotes struct {
-	ctx context.Context
-
-	// created and password are what a new account and another password are noted as: EventUserCreated and
-	// EventPasswordChanged if they are "".
-	created, password store.EventKind
-
-	events []store.Event // of the last call of tell
-}
-
-func noteChange(ctx context.Context) *changeNotes { return &changeNotes{ctx: ctx} }
-
-// tell is a store.Tell.
-func (n *changeNotes) tell(old, now store.User) store.Trail {
-	n.events = nil
-	add := func(kind store.EventKind, detail string) {
-		n.events = append(n.events, newEvent(n.ctx, kind, now.ID, detail))
-	}
-	if old.ID == 0 {
-		add(cmp.Or(n.created, store.EventUserCreated), string(now.Role))
-		return store.Trail{Events: n.events}
-	}
-	if old.Role != now.Role {
-		add(store.EventRoleChanged, string(old.Role)+" to "+string(now.Role))
-	}
-	if old.PasswordHash != now.PasswordHash {
-		add(cmp.Or(n.password, store.EventPasswordChanged), "")
-	}
-	if old.Email != now.Email {
-		add(store.EventEmailChanged, "")
-	}
-	if old.PendingEmail != now.PendingEmail && now.PendingEmail != "" {
-		add(store.EventEmailRequested, "")
-	}
-	switch {
-	case !old.Disabled && now.Disabled:
-		add(store.EventUserDisabled, "")
-	case old.Disabled && !now.Disabled:
-		add(store.EventUserEnabled, "")
-	}
-	switch {
-	case !old.MFA.On && now.MFA.On:
-		add(store.EventMFAOn, "")
-	case old.MFA.On && !now.MFA.On:
-		add(store.EventMFAOff, "")
-	case len(recoveryHashes(now.MFA)) < len(recoveryHashes(old.MFA)):
-		add(store.EventRecoveryUsed, strconv.Itoa(len(recoveryHashes(now.MFA)))+" left")
-	}
-	return store.Trail{Events: n.events}
-}
-
-// log writes the lines of a change that was kept.
-func (n *changeNotes) log(log *slog.Logger) { logEvents(log, n.events) }
-
-// addressPrefix is what of an address is taken for one sender: all of IPv4, and of IPv6 the /64 that one subscriber has.
-// It is "" if there is no address, as behind a Unix socket.
-func addressPrefix(ip string) string {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return ""
-	}
-	addr = addr.Unmap()
-	if addr.Is4() {
-		return addr.String()
-	}
-	prefix, err := addr.Prefix(64)
-	if err != nil {
-		return ""
-	}
-	return prefix.String()
 }

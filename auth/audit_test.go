@@ -3,8 +3,10 @@ package auth
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +43,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 		p := start(t, e, url, c.set, func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
 		ana := p.addCheap(t, "ana")
 		latest := func() store.Event {
-			events, err := p.store.Events(t.Context(), store.EventFilter{}, 0, 1)
+			events, err := p.Events(t.Context(), store.EventFilter{}, 0, 1)
 			must(t, err)
 			if len(events) == 0 {
 				return store.Event{}
@@ -107,14 +109,14 @@ func TestTheAuditOfALogin(t *testing.T) {
 		before := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed})
 		for i := range 40 {
 			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
-			p.record(ctx, strangersEvent(ctx, store.EventLoginFailed, 0, ""))
+			p.recordStrangers(ctx, store.EventLoginFailed, 0, "")
 		}
 		if n := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed}) - before; n < 2 || n > nobodysRows {
 			t.Errorf("forty addresses are %d rows", n)
 		}
 
 		// None of it says what was typed.
-		events, err := p.store.Events(t.Context(), store.EventFilter{}, 0, 100)
+		events, err := p.Events(t.Context(), store.EventFilter{}, 0, 100)
 		must(t, err)
 		if all := fmt.Sprintf("%+v", events); strings.Contains(all, "hunter") || strings.Contains(all, g.RefreshToken) {
 			t.Errorf("the audit has %s", all)
@@ -133,6 +135,76 @@ func TestAnEventThatCanNotBeKept(t *testing.T) {
 	if s := log.take(); !strings.Contains(s, `"level":"ERROR"`) || !strings.Contains(s, `"event":"login"`) {
 		t.Errorf("the log says %s", s)
 	}
+}
+
+// What strangers do waits, and is kept: within a moment, when the store is back, and when the process ends.
+func TestWhatStrangersDoIsKept(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		c := stoppedAt(someDay.Truncate(store.AuditWindow))
+		log := new(auditLog)
+		p := start(t, e, url, c.set, func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+		there := p.cfg.Store
+		a, err := New(p.cfg) // of which nothing runs yet
+		must(t, err)
+		kept := func() string {
+			events, err := there.Events(t.Context(), store.EventFilter{}, 0, 10)
+			must(t, err)
+			var all []string
+			for _, e := range events {
+				all = append(all, fmt.Sprintf("%d of %d from +%v to +%v", e.Count, e.UserID, e.At.Sub(someDay), e.LastAt.Sub(someDay)))
+			}
+			slices.Sort(all)
+			return strings.Join(all, ", ")
+		}
+		ctx := from(t.Context(), "192.0.2.1")
+		fail := func(userID int64) { a.recordStrangers(ctx, store.EventLoginFailed, userID, "") }
+		fail(1)
+		c.advance(time.Second)
+		fail(1)
+		fail(2)
+		a.cfg.Store = noAudit{there}
+		if err := a.keepWaiting(ctx); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a store that is away gives %v", err)
+		}
+		if _, err := a.Events(ctx, store.EventFilter{}, 0, 10); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a trail that lacks the last events is given, and %v", err)
+		}
+		c.advance(time.Second)
+		fail(1)
+		a.cfg.Store = there
+		running, stop := context.WithCancel(ctx)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			a.keepStrangers(running)
+		}()
+		want := "1 of 2 from +1s to +1s, 3 of 1 from +0s to +2s"
+		for end := time.Now().Add(time.Minute); kept() != want && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
+		if got := kept(); got != want {
+			t.Errorf("kept is %s", got)
+		}
+		fail(3)
+		stop()
+		<-ended
+		if got := kept(); got != "1 of 2 from +1s to +1s, 1 of 3 from +2s to +2s, 3 of 1 from +0s to +2s" {
+			t.Errorf("at the end, kept is %s", got)
+		}
+
+		// While the store is away they take no memory without bound, and each stands in the log.
+		log.take()
+		a.cfg.Store = noAudit{there}
+		for i := range int64(maxWaiting + 10) {
+			fail(i)
+		}
+		if n := len(a.strangers.take()); n != maxWaiting {
+			t.Errorf("%d events wait", n)
+		}
+		if n := strings.Count(log.take(), `"event":"login_failed"`); n != maxWaiting+10 {
+			t.Errorf("the log has %d lines", n)
+		}
+	})
 }
 
 func TestALoginFromANewAddressIsTold(t *testing.T) {

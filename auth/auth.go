@@ -60,10 +60,11 @@ type Config struct {
 
 // Auth answers who is asking. Its methods may be called from many goroutines at once.
 type Auth struct {
-	cfg    Config
-	tokens *tokens
-	ended  *endedSessions
-	turns  turns
+	cfg       Config
+	tokens    *tokens
+	ended     *endedSessions
+	turns     turns
+	strangers waitingEvents
 }
 
 // Caller is who a good access token speaks for.
@@ -104,23 +105,25 @@ func New(cfg Config) (*Auth, error) {
 	return &Auth{cfg: cfg, tokens: t, ended: newEndedSessions(cfg.Store, cfg.Now, cfg.Log)}, nil
 }
 
-// Run learns which sessions other processes end, and removes the rows of old ones, until the context ends.
+// Run learns which sessions other processes end, keeps what strangers did in the audit, and removes rows that nothing can
+// need any more, until the context ends.
 func (a *Auth) Run(ctx context.Context) {
-	var cleaning sync.WaitGroup
-	cleaning.Go(func() { a.clean(ctx) })
+	var others sync.WaitGroup
+	others.Go(func() { a.clean(ctx) })
+	others.Go(func() { a.keepStrangers(ctx) })
 	a.ended.follow(ctx)
-	cleaning.Wait()
+	others.Wait()
 }
 
 const (
-	// cleanEvery is how often rows of sessions are removed that nothing can need.
+	// cleanEvery is how often old rows of sessions, attempts, addresses and events are removed.
 	cleanEvery = time.Minute
 
 	// cleanBatch is how many are removed at once, so that nobody waits long for the store.
 	cleanBatch = 500
 
-	// keepDead is how long a row stays after the last moment when something could have needed it: for the clocks
-	// of other machines, and for whoever looks into the database to see what happened.
+	// keepDead is how long the row of a session stays after the last moment when something could have needed it: for the
+	// clocks of other machines, and for whoever looks into the database to see what happened.
 	keepDead = time.Hour
 )
 
@@ -179,6 +182,11 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 			return Grant{}, err
 		}
 	}
+	// Before the session: else one would be open of which the caller, who is told that the store failed, knows nothing.
+	seen, err := a.seeAddress(ctx, u)
+	if err != nil {
+		return Grant{}, err
+	}
 	origin := originOf(ctx)
 	now := store.Instant(a.cfg.Now())
 	s := store.Session{
@@ -205,11 +213,8 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	if err := try.succeeded(ctx); err != nil {
 		return Grant{}, err
 	}
-	event := newEvent(ctx, store.EventLogin, u.ID, "")
+	event := newEvent(ctx, store.EventLogin, u.ID, seen)
 	event.ActorID = u.ID
-	if event.Detail, err = a.seeAddress(ctx, u); err != nil {
-		return Grant{}, err
-	}
 	a.record(ctx, event)
 	g, err := a.grant(u, s)
 	if err != nil {
@@ -268,7 +273,7 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 	try, err := reserve()
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
-		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, u.ID, ""))
+		a.recordStrangers(ctx, store.EventLoginRefused, u.ID, "")
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -290,7 +295,7 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 		if err := try.failed(ctx); err != nil {
 			return nil, err
 		}
-		a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, u.ID, ""))
+		a.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
 		return nil, ErrInvalidLogin
 	}
 	if better != "" {
@@ -340,7 +345,7 @@ func (a *Auth) reserveCurrent(ctx context.Context, u store.User, session string)
 // refuse it, too.
 func (a *Auth) checkCurrent(ctx context.Context, c Caller, u store.User, current string) error {
 	if current == "" {
-		return currentFault("required", "Your current password is required.")
+		return store.Invalid("current", "required", "Your current password is required.")
 	}
 	own := "session " + c.SessionID
 	bySession := false
@@ -356,15 +361,11 @@ func (a *Auth) checkCurrent(ctx context.Context, c Caller, u store.User, current
 				return err
 			}
 		}
-		return currentFault("wrong_password", "This is not your current password.")
+		return store.Invalid("current", "wrong_password", "This is not your current password.")
 	case err != nil:
 		return err
 	}
 	return try.succeeded(ctx)
-}
-
-func currentFault(code, message string) error {
-	return &store.InvalidError{Fields: []store.FieldError{{Field: "current", Code: code, Message: message}}}
 }
 
 // Authenticate says who the token speaks for. It refuses with ErrTokenInvalid, ErrTokenExpired or

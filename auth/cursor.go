@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,10 +9,6 @@ import (
 // cursorMAC is how much of the MAC a cursor bears: a forged one shows no more than the next page of a list that its
 // forger may read anyway.
 const cursorMAC = 16
-
-func deriveCursorKey(secret string) ([]byte, error) {
-	return hkdf.Key(sha256.New, []byte(secret), nil, "clientes cursor", sha256.Size)
-}
 
 // cursorSum is the MAC of a place in a list.
 func (k key) cursorSum(list, place string) []byte {

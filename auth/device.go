@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -42,10 +41,6 @@ func (k key) markMAC(text string) []byte {
 	h := hmac.New(sha256.New, k.device)
 	h.Write([]byte(text))
 	return h.Sum(nil)
-}
-
-func deriveDeviceKey(secret string) ([]byte, error) {
-	return hkdf.Key(sha256.New, []byte(secret), nil, "clientes device mark", sha256.Size)
 }
 
 // newMark gives the mark of a user's device that is used now.

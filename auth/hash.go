@@ -454,5 +454,5 @@ func malformedHash(message string) error { return hashFault("malformed_hash", me
 func costlyHash(message string) error { return hashFault("costly_hash", message) }
 
 func hashFault(code, message string) error {
-	return &store.InvalidError{Fields: []store.FieldError{{Field: "password_hash", Code: code, Message: message}}}
+	return store.Invalid("password_hash", code, message)
 }

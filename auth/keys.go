@@ -26,54 +26,45 @@ func CheckSecret(secret string) error {
 }
 
 // key is one secret that tokens may be signed with. Its own bytes are the key of access tokens, so that
-// any holder of it can check one with any JWT library.
+// any holder of it can check one with any JWT library. Everything else has a key of its own that is derived from it
+// (HKDF, RFC 5869), so that nothing that is made for one purpose is ever good for another.
 type key struct {
 	id      string // the kid: says which secret, and nothing about it
 	secret  []byte
-	refresh []byte // derived from it, see refresh.go
-	link    []byte // derived from it, see link.go
-	cursor  []byte // derived from it, see cursor.go
-	attempt []byte // derived from it, see attempt.go
-	device  []byte // derived from it, see device.go
-	seal    []byte // derived from it, see mfa.go
+	refresh []byte // see refresh.go
+	link    []byte // see link.go
+	cursor  []byte // see cursor.go
+	attempt []byte // see tally.go
+	device  []byte // see device.go
+	seal    []byte // see mfa.go
 }
 
 func newKey(secret string) (key, error) {
 	if err := CheckSecret(secret); err != nil {
 		return key{}, err
 	}
-	id, err := hkdf.Key(sha256.New, []byte(secret), nil, "clientes kid", 8)
-	if err != nil {
-		return key{}, fmt.Errorf("derive kid: %w", err)
+	k := key{secret: []byte(secret)}
+	var id []byte
+	for _, d := range []struct {
+		label string
+		bytes int
+		to    *[]byte
+	}{
+		{"clientes kid", 8, &id},
+		{"clientes refresh token", sha256.Size, &k.refresh},
+		{"clientes link", sha256.Size, &k.link},
+		{"clientes cursor", sha256.Size, &k.cursor},
+		{"clientes attempts", sha256.Size, &k.attempt},
+		{"clientes device mark", sha256.Size, &k.device},
+		{"clientes second factor", 32, &k.seal}, // AES-256
+	} {
+		var err error
+		if *d.to, err = hkdf.Key(sha256.New, k.secret, nil, d.label, d.bytes); err != nil {
+			return key{}, fmt.Errorf("derive the key of %q: %w", d.label, err)
+		}
 	}
-	refresh, err := deriveRefreshKey(secret)
-	if err != nil {
-		return key{}, fmt.Errorf("derive key of refresh tokens: %w", err)
-	}
-	link, err := deriveLinkKey(secret)
-	if err != nil {
-		return key{}, fmt.Errorf("derive key of links: %w", err)
-	}
-	cursor, err := deriveCursorKey(secret)
-	if err != nil {
-		return key{}, fmt.Errorf("derive key of cursors: %w", err)
-	}
-	attempt, err := deriveAttemptKey(secret)
-	if err != nil {
-		return key{}, fmt.Errorf("derive key of attempts: %w", err)
-	}
-	device, err := deriveDeviceKey(secret)
-	if err != nil {
-		return key{}, fmt.Errorf("derive key of marks of devices: %w", err)
-	}
-	seal, err := deriveSealKey(secret)
-	if err != nil {
-		return key{}, fmt.Errorf("derive key of second factors: %w", err)
-	}
-	return key{
-		id: base64.RawURLEncoding.EncodeToString(id), secret: []byte(secret), refresh: refresh, link: link,
-		cursor: cursor, attempt: attempt, device: device, seal: seal,
-	}, nil
+	k.id = base64.RawURLEncoding.EncodeToString(id)
+	return k, nil
 }
 
 // signed says whether mac is HMAC-SHA-256 of text under k.

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -70,10 +69,6 @@ func (k key) linkMAC(text string, generation int64, address string) []byte {
 		h.Write([]byte{0}) // none holds one
 	}
 	return h.Sum(nil)
-}
-
-func deriveLinkKey(secret string) ([]byte, error) {
-	return hkdf.Key(sha256.New, []byte(secret), nil, "clientes link", sha256.Size)
 }
 
 // maxLink is the longest token of a link that is looked at, in bytes.

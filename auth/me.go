@@ -15,7 +15,7 @@ func (a *Auth) SignUp(ctx context.Context, name, email, password string) (store.
 	u := store.User{Name: name, PendingEmail: email, Role: store.Viewer}
 	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
 		// As often as it may ask for links: each costs a hash and may send a mail to a stranger.
-		wait, err := a.countOne(ctx, tally{"signup by " + prefix, forgotLimit, false})
+		wait, err := a.countOne(ctx, tally{"signup by " + prefix, askedLimit, false})
 		switch {
 		case err != nil:
 			return store.User{}, err
@@ -62,13 +62,19 @@ func (a *Auth) ChangeEmail(ctx context.Context, c Caller, email, current string)
 	email = valid.Email
 	how := changing(ctx)
 	if email == u.Email {
-		return a.changeMe(ctx, how, u, func(u *store.User) { u.PendingEmail = "" })
+		return a.changeMe(ctx, how, u, func(u store.User) (store.User, error) {
+			u.PendingEmail = ""
+			return u, nil
+		})
 	}
 	if err := a.checkCurrent(ctx, c, u, current); err != nil {
 		return store.User{}, err
 	}
 	if email == "" {
-		return a.changeMe(ctx, how, u, func(u *store.User) { u.Email, u.PendingEmail = "", "" })
+		return a.changeMe(ctx, how, u, func(u store.User) (store.User, error) {
+			u.Email, u.PendingEmail = "", ""
+			return u, nil
+		})
 	}
 	wait, err := a.countOne(ctx, confirmsTally(u.ID))
 	switch {
@@ -81,7 +87,10 @@ func (a *Auth) ChangeEmail(ctx context.Context, c Caller, email, current string)
 		return store.User{}, err
 	}
 	how.confirm = wait == 0 // else, others have asked: they, too, are told nothing of each other
-	return a.changeMe(ctx, how, u, func(u *store.User) { u.PendingEmail = email })
+	return a.changeMe(ctx, how, u, func(u store.User) (store.User, error) {
+		u.PendingEmail = email
+		return u, nil
+	})
 }
 
 // ConfirmEmail makes the pending email of a user theirs, to which the link with this token went. It gives ErrLinkInvalid,
@@ -108,7 +117,10 @@ func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, password s
 	if err != nil {
 		return err
 	}
-	_, err = a.changeMe(ctx, changing(ctx), u, func(u *store.User) { u.PasswordHash = hash })
+	_, err = a.changeMe(ctx, changing(ctx), u, func(u store.User) (store.User, error) {
+		u.PasswordHash = hash
+		return u, nil
+	})
 	return err
 }
 
@@ -123,16 +135,23 @@ func (a *Auth) Me(ctx context.Context, c Caller) (store.User, error) {
 
 // changeMe changes the caller, who was u when they proved that they may: if all their sessions were ended since, that
 // of this request was, too.
-func (a *Auth) changeMe(ctx context.Context, how change, u store.User, edit func(*store.User)) (store.User, error) {
+func (a *Auth) changeMe(ctx context.Context, how *change, u store.User, edit func(store.User) (store.User, error)) (store.User, error) {
 	u, err := a.accounts().change(ctx, how, u.ID, func(now store.User) (store.User, error) {
-		if now.Generation != u.Generation || now.Disabled {
-			return now, ErrTokenRevoked
+		if err := stillMe(u, now); err != nil {
+			return now, err
 		}
-		edit(&now)
-		return now, nil
+		return edit(now)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrTokenRevoked
 	}
 	return u, err
+}
+
+// stillMe gives ErrTokenRevoked if all sessions of the caller, who was u when they proved that they may, were ended since.
+func stillMe(u, now store.User) error {
+	if now.Generation != u.Generation || now.Disabled {
+		return ErrTokenRevoked
+	}
+	return nil
 }

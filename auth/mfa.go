@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1"
@@ -106,15 +105,11 @@ func recoveryHash(userID int64, plain string) string {
 // recoveryHashes are the hashes of the codes that are left.
 func recoveryHashes(m store.MFA) []string { return strings.Fields(m.Recovery) }
 
-func deriveSealKey(secret string) ([]byte, error) {
-	return hkdf.Key(sha256.New, []byte(secret), nil, "clientes second factor", 32)
-}
-
 // sealer encrypts and authenticates (AES-256-GCM, with a random nonce before the text).
 func (k key) sealer() cipher.AEAD {
 	block, err := aes.NewCipher(k.seal)
 	if err != nil {
-		panic(err) // of another length than deriveSealKey gives
+		panic(err) // of another length than newKey gives
 	}
 	gcm, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
@@ -179,7 +174,7 @@ func (a *Auth) checkCode(ctx context.Context, u store.User, code string, try *at
 	if code == "" {
 		return errors.Join(ErrMFARequired, try.giveBack(ctx))
 	}
-	err := a.spendCode(ctx, u.ID, code, try.device != "", func(u store.User) store.User { return u })
+	err := a.spendCode(ctx, u.ID, code, try.device != "", func(u store.User) (store.User, error) { return u, nil })
 	switch {
 	case errors.Is(err, ErrMFAOff):
 		return nil // an admin has switched it off meanwhile
@@ -193,13 +188,9 @@ func (a *Auth) checkCode(ctx context.Context, u store.User, code string, try *at
 
 // spendCode changes a user for whoever has a code of their second factor, as one step with the use of the code. A wrong
 // code is ErrMFAInvalid and counts; when too many have been wrong, none is looked at: a *TooManyError.
-func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked bool, then func(store.User) store.User) error {
-	try, err := a.reserve(ctx, codesTally(userID, marked))
-	switch {
-	case errors.Is(err, ErrTooManyAttempts):
-		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, userID, "codes"))
-		return err
-	case err != nil:
+func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked bool, then func(store.User) (store.User, error)) error {
+	try, err := a.reserveCode(ctx, userID, marked)
+	if err != nil {
 		return err
 	}
 	defer try.giveBack(ctx) // unless it ends otherwise
@@ -210,12 +201,26 @@ func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked 
 		if u.MFA, err = a.useCode(userID, u.MFA, code); err != nil {
 			return u, err
 		}
-		return then(u), nil
+		return then(u)
 	})
+	return a.endCode(ctx, userID, try, err)
+}
+
+// reserveCode lets an attempt with a code through, or refuses it with a *TooManyError.
+func (a *Auth) reserveCode(ctx context.Context, userID int64, marked bool) (*attempt, error) {
+	try, err := a.reserve(ctx, codesTally(userID, marked))
+	if errors.Is(err, ErrTooManyAttempts) {
+		a.recordStrangers(ctx, store.EventLoginRefused, userID, "codes")
+	}
+	return try, err
+}
+
+// endCode ends the attempt with a code that gave err, and gives it back.
+func (a *Auth) endCode(ctx context.Context, userID int64, try *attempt, err error) error {
 	switch {
 	case errors.Is(err, ErrMFAInvalid):
-		a.record(ctx, strangersEvent(ctx, store.EventMFAFailed, userID, ""))
-		return errors.Join(ErrMFAInvalid, try.failed(ctx))
+		a.recordStrangers(ctx, store.EventMFAFailed, userID, "")
+		return errors.Join(err, try.failed(ctx))
 	case err != nil:
 		return err
 	}
@@ -240,12 +245,8 @@ func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolmen
 	}
 	secret := make([]byte, secretLen)
 	rand.Read(secret) // never fails, see crypto/rand
-	generation := u.Generation
-	if _, err := a.accounts().change(ctx, changing(ctx), u.ID, func(u store.User) (store.User, error) {
-		switch {
-		case u.Generation != generation || u.Disabled:
-			return u, ErrTokenRevoked
-		case u.MFA.On:
+	if _, err := a.changeMe(ctx, changing(ctx), u, func(u store.User) (store.User, error) {
+		if u.MFA.On {
 			return u, ErrMFAOn
 		}
 		u.MFA = store.MFA{Secret: a.tokens.seal(u.ID, secret)}
@@ -271,17 +272,14 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 		return nil, err
 	}
 	// Who has stolen the session must not try them all.
-	try, err := a.reserve(ctx, codesTally(u.ID, false))
+	try, err := a.reserveCode(ctx, u.ID, false)
 	if err != nil {
 		return nil, err
 	}
 	defer try.giveBack(ctx) // unless it ends otherwise
 	codes, kept := newRecoveryCodes(c.UserID)
-	generation := u.Generation
-	_, err = a.accounts().change(ctx, changing(ctx), c.UserID, func(u store.User) (store.User, error) {
+	_, err = a.changeMe(ctx, changing(ctx), u, func(u store.User) (store.User, error) {
 		switch {
-		case u.Generation != generation || u.Disabled:
-			return u, ErrTokenRevoked
 		case u.MFA.On:
 			return u, ErrMFAOn
 		case u.MFA.Secret == "":
@@ -293,19 +291,15 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 		}
 		step, ok := codeStep(secret, plainCode(code), a.cfg.Now(), 0)
 		if !ok {
-			return u, codeFault()
+			return u, ErrMFAInvalid
 		}
 		u.MFA = store.MFA{Secret: a.tokens.seal(u.ID, secret), On: true, LastStep: step, Recovery: kept}
 		return u, nil
 	})
-	var wrong *store.InvalidError
-	switch {
-	case errors.As(err, &wrong):
-		return nil, errors.Join(err, try.failed(ctx))
-	case err != nil:
-		return nil, err
+	if err := a.endCode(ctx, u.ID, try, err); err != nil {
+		return nil, codeFault(err)
 	}
-	return codes, try.succeeded(ctx)
+	return codes, nil
 }
 
 // EndMFA switches off the second factor of a user who knows their password and has a code. A wrong code is a
@@ -319,14 +313,17 @@ func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error
 		return err
 	}
 	m, marked := a.tokens.parseMark(originOf(ctx).Device)
-	err = a.spendCode(ctx, u.ID, code, marked && m.good(u, a.cfg.Now()), func(u store.User) store.User {
-		u.MFA = store.MFA{}
-		return u
+	err = a.spendCode(ctx, u.ID, code, marked && m.good(u, a.cfg.Now()), func(now store.User) (store.User, error) {
+		if err := stillMe(u, now); err != nil {
+			return now, err
+		}
+		now.MFA = store.MFA{}
+		return now, nil
 	})
-	if errors.Is(err, ErrMFAInvalid) {
-		return codeFault()
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrTokenRevoked
 	}
-	return err
+	return codeFault(err)
 }
 
 // DropMFA switches off the second factor of a user who has lost it, for an admin. Who has none is left alone; an unknown
@@ -339,6 +336,10 @@ func (a *Auth) DropMFA(ctx context.Context, userID int64) error {
 	return err
 }
 
-func codeFault() error {
-	return &store.InvalidError{Fields: []store.FieldError{{Field: "code", Code: "wrong_code", Message: "This code is wrong or was used."}}}
+// codeFault says of a wrong code in which member it is, for a body that is no login's. Other errors stay what they are.
+func codeFault(err error) error {
+	if errors.Is(err, ErrMFAInvalid) {
+		return store.Invalid("code", "wrong_code", "This code is wrong or was used.")
+	}
+	return err
 }

@@ -142,7 +142,7 @@ func TestSecondFactor(t *testing.T) {
 			t.Errorf("of nobody gives %v", err)
 		}
 		var kinds []string
-		events, err := p.store.Events(t.Context(), store.EventFilter{UserID: ana.ID}, 0, 100)
+		events, err := p.Events(t.Context(), store.EventFilter{UserID: ana.ID}, 0, 100)
 		must(t, err)
 		for _, e := range events {
 			if strings.HasPrefix(string(e.Kind), "mfa_o") || e.Kind == store.EventRecoveryUsed {

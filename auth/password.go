@@ -26,22 +26,18 @@ const (
 func checkNewPassword(password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case !utf8.ValidString(password):
-		return passwordFault("invalid_text", "The password is not valid UTF-8.")
+		return store.Invalid("password", "invalid_text", "The password is not valid UTF-8.")
 	case n < MinPassword:
-		return passwordFault("too_short", fmt.Sprintf("A password has at least %d characters.", MinPassword))
+		return store.Invalid("password", "too_short", fmt.Sprintf("A password has at least %d characters.", MinPassword))
 	case n > MaxPassword:
-		return passwordFault("too_long", fmt.Sprintf("A password has at most %d characters.", MaxPassword))
+		return store.Invalid("password", "too_long", fmt.Sprintf("A password has at most %d characters.", MaxPassword))
 	}
 	return nil
 }
 
 func tooGuessable() error {
-	return passwordFault("too_guessable", "This password is too easy to guess. Choose a longer one: a few words that do not "+
+	return store.Invalid("password", "too_guessable", "This password is too easy to guess. Choose a longer one: a few words that do not "+
 		"belong together, say, without names, dates, rows of keys, or anything of your own name and email.")
-}
-
-func passwordFault(code, message string) error {
-	return &store.InvalidError{Fields: []store.FieldError{{Field: "password", Code: code, Message: message}}}
 }
 
 const (

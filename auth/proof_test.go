@@ -41,7 +41,7 @@ func TestSignUpsOfOneAddress(t *testing.T) {
 			return err
 		}
 		var invalid *store.InvalidError
-		for range forgotLimit.free {
+		for range askedLimit.free {
 			if err := from("198.51.100.7", "short"); !errors.As(err, &invalid) {
 				t.Errorf("too short a password: %v", err)
 			}

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -41,10 +40,6 @@ func (k key) refreshMAC(text string) []byte {
 }
 
 // deriveRefreshKey keeps refresh tokens apart from whatever else the secret signs.
-func deriveRefreshKey(secret string) ([]byte, error) {
-	return hkdf.Key(sha256.New, []byte(secret), nil, "clientes refresh token", sha256.Size)
-}
-
 // MaxRefreshToken is the longest refresh token that is looked at, in bytes.
 const MaxRefreshToken = 256
 

@@ -2,13 +2,8 @@ package auth
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
-	"time"
 
 	"clientes/store"
 )
@@ -20,7 +15,7 @@ import (
 // these, nothing at all is done for an address that asks too often, whoever it asks for.
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
-		wait, err := a.countOne(ctx, tally{"forgot by " + prefix, forgotLimit, false})
+		wait, err := a.countOne(ctx, tally{"forgot by " + prefix, askedLimit, false})
 		if err != nil || wait > 0 {
 			return err
 		}
@@ -53,12 +48,9 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if err := a.cfg.Store.QueueMails(ctx, m); err != nil {
 		return fmt.Errorf("queue mail: %w", err)
 	}
-	a.record(ctx, strangersEvent(ctx, store.EventPasswordForgotten, asked, ""))
+	a.recordStrangers(ctx, store.EventPasswordForgotten, asked, "")
 	return nil
 }
-
-// forgotLimit is how often one address may ask for links: as often as it may fail to log in, for it may be many people's.
-var forgotLimit = limit{free: addressLimit.free, window: addressLimit.window}
 
 // forgetful gives the user of that name, or where it is "" of that email, or the zero User.
 func (a *Auth) forgetful(ctx context.Context, name, email string) (u store.User, err error) {
@@ -117,7 +109,7 @@ func (a *Auth) followLink(ctx context.Context, token string, kinds ...store.Mail
 
 // useLink changes the user as the link allows, and uses it up: what edit does must cancel the user's links. It is checked
 // once more in the change itself, so that of many at once, in whatever process, one is good.
-func (a *Auth) useLink(ctx context.Context, how change, l link, edit func(*store.User)) error {
+func (a *Auth) useLink(ctx context.Context, how *change, l link, edit func(*store.User)) error {
 	_, err := a.accounts().change(ctx, how, l.userID, func(u store.User) (store.User, error) {
 		if err := a.checkLink(l, u); err != nil {
 			return u, err
@@ -129,50 +121,4 @@ func (a *Auth) useLink(ctx context.Context, how change, l link, edit func(*store
 		return ErrLinkInvalid
 	}
 	return err
-}
-
-// countOne counts what somebody who may be a stranger did or wants done, unless that was so often that the next one has to
-// wait. It takes the same time either way.
-func (a *Auth) countOne(ctx context.Context, t tally) (wait time.Duration, err error) {
-	now := store.Instant(a.cfg.Now())
-	err = a.cfg.Store.UpdateAttempts(ctx, []string{t.key}, func(counts []store.Attempt) error {
-		c := &counts[0]
-		if !now.Before(c.ForgetAt) {
-			*c = store.Attempt{Key: c.Key}
-		}
-		if wait = max(0, c.BlockedUntil.Sub(now)); wait > 0 {
-			c.LastAt = now // is written, too
-			return nil
-		}
-		t.limit.count(c, now)
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("count what was asked for: %w", err)
-	}
-	return wait, nil
-}
-
-// confirmsTally counts the new addresses that a user gives for theirs.
-func confirmsTally(userID int64) tally {
-	return tally{"confirms " + strconv.FormatInt(userID, 10), mailsLimit, false}
-}
-
-// addressMailsTally counts the mails that ask whether an address is the user's: it may be that of somebody who has nothing
-// to do with any of them.
-func (a *Auth) addressMailsTally(email string) tally {
-	return tally{"confirms of " + a.attemptMAC(store.EmailKey(email)), mailsLimit, false}
-}
-
-// nobodysMailsTally counts where there is nothing to send, as if there were. Nothing follows from the count, so many share
-// one: else the rows would be as many as the names that somebody can make up.
-func (a *Auth) nobodysMailsTally(name, email string) tally {
-	return tally{"mails nobody " + a.attemptMAC(store.NameKey(name) + " " + store.EmailKey(email))[:3], mailsLimit, false}
-}
-
-// attemptMAC stands for a text in a key of attempts: people type their password where a name belongs.
-func (a *Auth) attemptMAC(text string) string {
-	h := hmac.New(sha256.New, a.tokens.keys[0].attempt)
-	h.Write([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }

@@ -54,7 +54,7 @@ func TestImport(t *testing.T) {
 			t.Errorf("by email: %+v, %v", u, err)
 		}
 		for _, u := range made {
-			events, err := p.store.Events(t.Context(), store.EventFilter{UserID: u.ID}, 0, 10)
+			events, err := p.Events(t.Context(), store.EventFilter{UserID: u.ID}, 0, 10)
 			if err != nil || len(events) != 1 || events[0].Kind != store.EventUserCreated {
 				t.Errorf("the audit has %+v, %v", events, err)
 			}

@@ -27,33 +27,40 @@ func (a *Auth) AddUser(ctx context.Context, u store.User, password string) (stor
 	if password != "" {
 		return a.accounts().add(ctx, changing(ctx), u, password)
 	}
-	var fault error
-	if u.Email == "" {
-		fault = fieldFault("email", "required", "Without a password the user needs an email, to choose one by a link in a mail.")
-	}
-	return a.accounts().create(ctx, changing(ctx), u, fault)
+	return a.accounts().create(ctx, changing(ctx), u, checkInvited(u))
 }
 
-// ChangeUser changes a user as an admin says; an email counts as confirmed. It gives what edit does, a *store.InvalidError,
-// a *store.ConflictError, store.ErrNotFound or store.ErrLastAdmin.
+// CheckNewUser says what is plainly wrong with a user whom an admin wants to make, as a *store.InvalidError, for who wants to
+// tell of it beside other faults. AddUser finds more: that the password is easy to guess, or the name taken.
+func CheckNewUser(u store.User, password string) error {
+	_, err := u.Validate()
+	if password == "" {
+		return store.JoinInvalid(err, checkInvited(u))
+	}
+	return store.JoinInvalid(err, checkNewPassword(password))
+}
+
+func checkInvited(u store.User) error {
+	if u.Email == "" {
+		return store.Invalid("email", "required", "Without a password the user needs an email, to choose one by a link in a mail.")
+	}
+	return nil
+}
+
+// ChangeUser changes a user as an admin says; an email counts as confirmed. It gives a *store.InvalidError that lists every
+// field at fault, those of edit's included, a *store.ConflictError, store.ErrNotFound or store.ErrLastAdmin.
 func (a *Auth) ChangeUser(ctx context.Context, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
 	return a.accounts().change(ctx, changing(ctx), id, func(old store.User) (store.User, error) {
-		u, err := edit(old)
-		if err == nil {
-			u, err = u.Validate()
-		}
+		u, fault := edit(old)
+		u, err := u.Validate()
 		if u.Email != old.Email {
 			u.PendingEmail = ""
 		}
-		return u, err
+		return u, store.JoinInvalid(fault, err)
 	})
 }
 
 // DeleteUser removes a user and ends all their sessions. It gives store.ErrNotFound or store.ErrLastAdmin.
 func (a *Auth) DeleteUser(ctx context.Context, id int64) error {
 	return a.accounts().delete(ctx, id)
-}
-
-func fieldFault(field, code, message string) error {
-	return &store.InvalidError{Fields: []store.FieldError{{Field: field, Code: code, Message: message}}}
 }

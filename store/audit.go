@@ -22,9 +22,18 @@ type Event struct {
 	// "" stands alone. What strangers can cause at will needs one, so that they can not fill the table.
 	Key string
 
-	Count  int64 // how often it happened
-	At     time.Time
-	LastAt time.Time // At, if it happened once
+	Count  int64     // how often it happened
+	At     time.Time // when first
+	LastAt time.Time // when last: At, if it happened once
+}
+
+// Settled gives the event as it is kept at the instant now: see RecordEvents.
+func (e Event) Settled(now time.Time) Event {
+	if e.At.IsZero() {
+		e.Count, e.At, e.LastAt = 1, now, now
+	}
+	e.At, e.LastAt = Instant(e.At), Instant(e.LastAt)
+	return e
 }
 
 // EventKind says what happened. It is the event's name on the wire.
@@ -87,8 +96,8 @@ type EventFilter struct {
 
 // Audit keeps the trail of security events.
 type Audit interface {
-	// RecordEvents keeps events that happen now; what they say of ID, Count, At and LastAt is ignored. Events
-	// that tell of a change of a user go there with the change (Tell).
+	// RecordEvents keeps events; what they say of ID is ignored. One whose At is zero happens once and now, whatever
+	// it says of Count and LastAt. Events that tell of a change of a user go there with the change (Tell).
 	RecordEvents(ctx context.Context, events ...Event) error
 
 	// Events gives up to limit events of the filter with an ID below before, or from the newest on if that is

@@ -51,6 +51,11 @@ type InvalidError struct {
 	Fields []FieldError // at least one
 }
 
+// Invalid is an *InvalidError of one field.
+func Invalid(field, code, message string) error {
+	return &InvalidError{Fields: []FieldError{{Field: field, Code: code, Message: message}}}
+}
+
 // FieldError says what is wrong with one field, in a sentence for a person and a word for a program.
 type FieldError struct {
 	Field   string // the field's name on the wire

@@ -117,6 +117,7 @@ func TestLine(t *testing.T) {
 		"visit https://evil.example/x":    "visit https: //evil. example/x",
 		"www.evil.example or e@evil.test": "www. evil. example or e@evil. test",
 		"ação.рф":                         "ação. рф",
+		"at 192.0.2.1/login":              "at 192.0.2. 1/login",
 		strings.Repeat("é", 201):          strings.Repeat("é", 200) + "…",
 	} {
 		if got := unlinked(line(in)); got != want {

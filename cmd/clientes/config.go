@@ -436,6 +436,8 @@ func (c config) shown(s setting) string {
 		return "(hidden)" // it could not be read
 	case s.name == "SMTP_URL":
 		return c.SMTP.String()
+	case strings.Contains(value, "://") && strings.Contains(value, "@"):
+		return "(hidden)" // a URL with a password that belongs to another setting
 	}
 	return value
 }

@@ -173,14 +173,14 @@ func csvUsers(data []byte) iter.Seq2[store.User, error] {
 			case errors.Is(err, io.EOF):
 				return
 			case errors.As(err, &parse):
-				yield(store.User{}, rowFault("", "malformed",
+				yield(store.User{}, store.Invalid("", "malformed",
 					fmt.Sprintf("The row is not CSV, at line %d: %s. Nothing after it was looked at.", parse.Line, parse.Err)))
 				return
 			case err != nil:
 				yield(store.User{}, err)
 				return
 			case len(record) != len(columns):
-				err = rowFault("", "wrong_columns", fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(columns)))
+				err = store.Invalid("", "wrong_columns", fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(columns)))
 				if !yield(store.User{}, err) {
 					return
 				}
@@ -268,20 +268,16 @@ func jsonUser(line []byte) (store.User, error) {
 	case err == nil && jsontext.Value(line).Kind() == '{':
 		return store.User{Name: in.User, Email: in.Email, Role: in.Role, PasswordHash: in.PasswordHash}, nil
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return store.User{}, rowFault("", "malformed", "A member is there twice.")
+		return store.User{}, store.Invalid("", "malformed", "A member is there twice.")
 	case errors.As(err, &syntax):
-		return store.User{}, rowFault("", "malformed", fmt.Sprintf("The line is not valid JSON, at byte %d.", syntax.ByteOffset))
+		return store.User{}, store.Invalid("", "malformed", fmt.Sprintf("The line is not valid JSON, at byte %d.", syntax.ByteOffset))
 	case errors.As(err, &semantic) && errors.Is(err, json.ErrUnknownName):
-		return store.User{}, rowFault("", "unknown_member",
+		return store.User{}, store.Invalid("", "unknown_member",
 			fmt.Sprintf("The member %.40q is none of %s.", semantic.JSONPointer.LastToken(), strings.Join(userColumns(), ", ")))
 	case errors.As(err, &semantic) && slices.Contains(userColumns(), semantic.JSONPointer.LastToken()):
-		return store.User{}, rowFault(semantic.JSONPointer.LastToken(), "malformed", "This is not a text.")
+		return store.User{}, store.Invalid(semantic.JSONPointer.LastToken(), "malformed", "This is not a text.")
 	}
-	return store.User{}, rowFault("", "malformed", "The line is not a JSON object.")
-}
-
-func rowFault(field, code, message string) error {
-	return &store.InvalidError{Fields: []store.FieldError{{Field: field, Code: code, Message: message}}}
+	return store.User{}, store.Invalid("", "malformed", "The line is not a JSON object.")
 }
 
 func usersText(n int) string {

@@ -95,13 +95,13 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 
 // queueEvent queues the writing of an event, or of its count on the row of its key and window.
 func (s *Store) queueEvent(b *pgx.Batch, e store.Event) {
-	now := store.Instant(s.now())
+	e = e.Settled(s.now())
 	b.Queue(`
 		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key, window_at,
 			count, at, last_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
-		SET count = audit.count + 1, last_at = greatest(audit.last_at, excluded.last_at)`,
+		SET count = audit.count + excluded.count, last_at = greatest(audit.last_at, excluded.last_at)`,
 		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
-		now.Truncate(store.AuditWindow), now)
+		e.At.Truncate(store.AuditWindow), e.Count, e.At, e.LastAt)
 }

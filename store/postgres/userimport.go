@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,15 +13,18 @@ import (
 )
 
 // CreateUsers keeps the promise of store.Users. Where somebody takes a name between its look and its write, which
-// the index then refuses without a word of the row, it looks again.
+// the index then refuses without a word of the row, it tries again, and at last looks again.
 func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...store.Tell) ([]store.User, error) {
 	for try := 1; ; try++ {
 		made, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
 			return s.createUsers(ctx, conn, users, tell)
 		})
 		var conflict *store.ConflictError
-		if !errors.As(err, &conflict) || try == maxTries {
+		if !errors.As(err, &conflict) {
 			return made, err
+		}
+		if try == maxTries {
+			return nil, cmp.Or(s.CheckUsers(ctx, users), err)
 		}
 	}
 }

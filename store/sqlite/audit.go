@@ -93,15 +93,15 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 
 // insertEvent keeps an event, or counts it on the row of its key and window.
 func (s *Store) insertEvent(conn *sqlite.Conn, e store.Event) error {
-	now := store.Instant(s.now())
+	e = e.Settled(s.now())
 	err := exec(conn, `
 		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key, window_at,
 			count, at, last_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
-		SET count = count + 1, last_at = max(last_at, excluded.last_at)`,
+		SET count = count + excluded.count, last_at = max(last_at, excluded.last_at)`,
 		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
-		now.Truncate(store.AuditWindow), now, now)
+		e.At.Truncate(store.AuditWindow), e.Count, e.At, e.LastAt)
 	if err != nil {
 		return fmt.Errorf("insert event: %w", err)
 	}

@@ -46,14 +46,17 @@ func eventKept(t *testing.T, f *fixture) {
 	for what, s := range texts() {
 		e := store.Event{
 			ID: 99, Kind: store.EventKind(what), UserID: 1 << 40, ActorID: 1 << 41, IP: s, UserAgent: s, RequestID: s, Detail: s,
-			Count: 99, At: time.Unix(0, 0), LastAt: time.Unix(0, 0),
+			Count: 99, LastAt: time.Unix(0, 0),
 		}
 		if s != "" {
 			e.Key = "key " + s
 		}
 		in = append(in, e)
-		e.ID, e.Count, e.At, e.LastAt = 0, 1, f.now(), f.now()
+		e.Count, e.At, e.LastAt = 1, f.now(), f.now()
 		want = append(want, e)
+		e.Count, e.At, e.LastAt = 7, f.now().Add(-time.Hour), f.now().Add(-50*time.Minute)
+		e.Key = ""
+		in, want = append(in, e), append(want, e)
 	}
 	f.record(t, in...)
 	f.record(t)
@@ -180,10 +183,18 @@ func eventCount(t *testing.T, f *fixture) {
 	if got := f.events(t, store.EventFilter{Since: start.Add(time.Minute)}); len(got) != 2 {
 		t.Errorf("since then: %+v", got)
 	}
+	// Those that waited to be kept count on the window in which they were.
+	waited := first
+	waited.Count, waited.At, waited.LastAt = 4, start.Add(time.Second), start.Add(2*time.Second)
+	f.record(t, waited)
+	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 7 || got[0].Count != 1 ||
+		!got[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
+		t.Errorf("got %+v", got)
+	}
 	// A clock that is behind counts on its own window, and takes no last one back.
 	f.clock.add(-time.Minute)
 	f.record(t, first)
-	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 4 ||
+	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 8 ||
 		!got[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
 		t.Errorf("got %+v", got)
 	}
