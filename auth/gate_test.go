@@ -58,3 +58,19 @@ func TestWhoGivesUpWaitingLeavesHisPlace(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A panic is the caller's, who has somebody to recover it, and leaves the place.
+func TestAPanicLeavesTheGate(t *testing.T) {
+	g := NewGate(1, 0)
+	for range 2 {
+		func() {
+			defer func() {
+				if p := recover(); p != "odd" {
+					t.Errorf("recovered %v", p)
+				}
+			}()
+			g.Do(t.Context(), func() { panic("odd") })
+			t.Error("no panic")
+		}()
+	}
+}
