@@ -76,10 +76,17 @@ func strength(password string, known []string) int {
 	return scoring.MinimumEntropyMatchSequence(password, matches).Score
 }
 
-// knownWords gives what comes to mind first to somebody who guesses a password of the user: the product, its
-// word for password in the languages that zxcvbn has no list of, and all parts of the user's name and emails.
+// knownWords gives what comes to mind first to somebody who guesses a password of the user: the product, the
+// word for password in languages that zxcvbn has no list of, rows of other keyboards, and all parts of the user's name and
+// emails.
 func knownWords(u store.User) []string {
 	words := []string{"clientes", "senha", "contrasena", "motdepasse", "passwort", "parola", "wachtwoord"}
+	for _, word := range []string{
+		"пароль", "привет", "любовь", "йцукен", "йцукенг", "йцукенгшщзхъ", "фывапр", "фывапролджэ", "ячсмить", "ячсмитьбю", "йфяцыч",
+		"κωδικος", "סיסמה", "كلمةالسر", "رمزعبور", "पासवर्ड", "รหัสผ่าน", "密码", "密碼", "我爱你", "パスワード", "비밀번호", "사랑해",
+	} {
+		words = append(words, plainLetters(word))
+	}
 	apart := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
 	for _, text := range []string{u.Name, u.Email, u.PendingEmail} {
 		if len(text) > store.MaxEmail { // no valid one: the user is refused anyway
@@ -94,8 +101,9 @@ func knownWords(u store.User) []string {
 	return words
 }
 
-// plainLetters gives a text as zxcvbn can read it, which takes each byte for a character and knows the letters
-// of English: accents go, and each other character beyond ASCII becomes one of 26 signs that are in no word.
+// plainLetters gives a text as zxcvbn can read it, which takes each byte for a character and knows the letters and digits
+// of English: accents go, digits of other scripts become these, and each other character beyond ASCII one of 26 signs that
+// are in no word.
 func plainLetters(s string) string {
 	var plain strings.Builder
 	n := 0
@@ -113,11 +121,28 @@ func plainLetters(s string) string {
 			return plain.String()
 		case r < utf8.RuneSelf:
 			plain.WriteByte(byte(r))
+		case unicode.IsDigit(r):
+			plain.WriteByte(digit(r))
 		case r < 0x0300 || r > 0x036f: // not a combining accent
-			plain.WriteByte(byte(1 + r%26))
+			plain.WriteByte(byte(1 + unicode.ToLower(r)%26))
 		}
 	}
 	return plain.String()
+}
+
+// digit gives the decimal digit of a script as that of ASCII: Unicode has those of each in a row from 0 to 9.
+func digit(r rune) byte {
+	for _, in := range unicode.Nd.R16 {
+		if rune(in.Lo) <= r && r <= rune(in.Hi) {
+			return '0' + byte((r-rune(in.Lo))%10)
+		}
+	}
+	for _, in := range unicode.Nd.R32 {
+		if rune(in.Lo) <= r && r <= rune(in.Hi) {
+			return '0' + byte((r-rune(in.Lo))%10)
+		}
+	}
+	return '0'
 }
 
 // unleet reads signs as the letters that they look like. What looks like two letters is read as one.

@@ -42,6 +42,7 @@ func guesses() (u store.User, easy map[string]bool) {
 		"password", "Password1", "P@ssw0rd", "passw0rd123", "12345678", "123456789012", "qwertyui", "qwerty123", "1q2w3e4r", "asdfghjkl",
 		"iloveyou", "letmein1", "football", "admin123", "sunshine", "monkey12", "trustno1", "ILOVEYOU", "1L0V3Y0U", "1i1yf10wer",
 		"correct horse", "bluetrain7",
+		"пароль12", "Пароль2024", "привет123", "йцукенгш", "фывапролд", "密码密码密码密码", "パスワード123", "비밀번호1234", "كلمةالسر1", "١٢٣٤٥٦٧٨", "१२३४५६७८९", "１２３４５６７８",
 		"senha123", "Senha2024", "contraseña", "motdepasse", "passwort1", "pässwörd", "ｐａｓｓｗｏｒｄ",
 		// trivial
 		"aaaaaaaa", "        ", "abcdefgh", "zyxwvuts", "11111111", "00000000000000", "abcabcabc"[:8], "22111990", "1990-11-22", "22/11/1990", "аааааааа",

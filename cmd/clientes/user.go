@@ -103,7 +103,7 @@ func (p *program) userRoleCommand() *cobra.Command {
 		Use:   "role NAME ROLE",
 		Short: "Make a user a viewer, an editor or an admin",
 		Long: `Give a user another role: a viewer reads customers, an editor also writes them, an admin also manages
-users. All their sessions end.`,
+users. If it is another, all their sessions end. The last active admin can not be demoted.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, role := args[0], args[1]
