@@ -116,6 +116,20 @@ func (f faults) none(names ...string) bool {
 	return true
 }
 
+// quoted is a value as a fault may repeat it: not all of what is long, and nothing of what looks like a URL with a password
+// in it, which belongs to another setting.
+func quoted(value string) string {
+	if hasPassword(value) {
+		return "a URL with a password"
+	}
+	return fmt.Sprintf("%.200q", value)
+}
+
+// hasPassword says whether a value looks like a URL with a password in it.
+func hasPassword(value string) bool {
+	return strings.Contains(value, "://") && strings.Contains(value, "@")
+}
+
 const makeSecret = "`openssl rand -hex 32` makes a good one"
 
 // maxFile is the most that is read of .env and of a file that holds a value, in bytes.
@@ -235,7 +249,7 @@ func (c *config) parse(bad faults) {
 func parseBool(s string) (any, error) {
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		return nil, fmt.Errorf("is %.40q, but has to be true or false", s)
+		return nil, fmt.Errorf("is %s, but has to be true or false", quoted(s))
 	}
 	return b, nil
 }
@@ -243,7 +257,7 @@ func parseBool(s string) (any, error) {
 func parsePort(s string) (any, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("is %.40q, but has to be a number from 0 (any free port) to 65535", s)
+		return nil, fmt.Errorf("is %s, but has to be a number from 0 (any free port) to 65535", quoted(s))
 	}
 	return uint16(n), nil
 }
@@ -251,7 +265,7 @@ func parsePort(s string) (any, error) {
 func parseDuration(s string) (any, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return nil, fmt.Errorf("is %.40q, but has to be a time with its unit, such as 90s, 30m or 1h30m", s)
+		return nil, fmt.Errorf("is %s, but has to be a time with its unit, such as 90s, 30m or 1h30m", quoted(s))
 	}
 	return d, nil
 }
@@ -261,7 +275,7 @@ func parsePrefixes(s string) (any, error) {
 	for part := range strings.SplitSeq(s, ",") {
 		p, err := netip.ParsePrefix(strings.TrimSpace(part))
 		if err != nil {
-			return nil, fmt.Errorf("has %.60q in it, but every part has to be a CIDR such as 10.0.0.0/8 or 192.0.2.7/32", part)
+			return nil, fmt.Errorf("has %s in it, but every part has to be a CIDR such as 10.0.0.0/8 or 192.0.2.7/32", quoted(part))
 		}
 		prefixes = append(prefixes, p.Masked())
 	}
@@ -279,7 +293,7 @@ func parseServer(s string) (any, error) {
 func parseFrom(s string) (any, error) {
 	from, err := mail.ParseFrom(s)
 	if err != nil {
-		return nil, fmt.Errorf("is %.200q, but %w", s, err)
+		return nil, fmt.Errorf("is %s, but %w", quoted(s), err)
 	}
 	return from, nil
 }
@@ -299,7 +313,7 @@ func (c *config) check(bad faults) {
 		c.warnOfSpace("SECRET_PREVIOUS", s)
 	}
 	if !validHost(c.Host) {
-		bad.add("HOST", "is %.60q, but has to be an address such as 127.0.0.1 or :: or a host name, without a port", c.Host)
+		bad.add("HOST", "is %s, but has to be an address such as 127.0.0.1 or :: or a host name, without a port", quoted(c.Host))
 	}
 	if why := databaseFault(c.DatabaseURL); why != "" {
 		bad.add("DATABASE_URL", "%s", why)
@@ -328,10 +342,10 @@ func (c *config) check(bad faults) {
 	switch c.Signup {
 	case "closed", "open":
 	default:
-		bad.add("SIGNUP", "is %.40q, but has to be closed or open", c.Signup)
+		bad.add("SIGNUP", "is %s, but has to be closed or open", quoted(c.Signup))
 	}
 	if c.PublicURL != "" && !validOrigin(strings.TrimSuffix(c.PublicURL, "/")) {
-		bad.add("PUBLIC_URL", "is %.200q, but has to be as browsers write it, without a path: https://api.example.com", c.PublicURL)
+		bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: https://api.example.com", quoted(c.PublicURL))
 	}
 	if c.SMTP != (mail.Server{}) && c.MailFrom.Address == "" {
 		bad.add("MAIL_FROM", "is missing; SMTP_URL needs it: clientes@example.com or Clientes <clientes@example.com>")
@@ -339,8 +353,8 @@ func (c *config) check(bad faults) {
 	for i, origin := range c.CORSOrigins {
 		c.CORSOrigins[i] = strings.TrimSpace(origin)
 		if !validOrigin(c.CORSOrigins[i]) {
-			bad.add("CORS_ORIGINS", "has %.200q in it, but has to be origins as browsers write them, separated by commas: "+
-				"https://app.example.com", origin)
+			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them, separated by commas: "+
+				"https://app.example.com", quoted(origin))
 		}
 	}
 	for name, value := range map[string]string{"ISSUER": c.Issuer, "AUDIENCE": c.Audience} {
@@ -351,12 +365,12 @@ func (c *config) check(bad faults) {
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":
 	default:
-		bad.add("LOG_LEVEL", "is %.40q, but has to be debug, info, warn or error", c.LogLevel)
+		bad.add("LOG_LEVEL", "is %s, but has to be debug, info, warn or error", quoted(c.LogLevel))
 	}
 	switch c.LogFormat {
 	case "", "text", "json":
 	default:
-		bad.add("LOG_FORMAT", "is %.40q, but has to be text or json", c.LogFormat)
+		bad.add("LOG_FORMAT", "is %s, but has to be text or json", quoted(c.LogFormat))
 	}
 	if c.ShutdownDelay < 0 {
 		bad.add("SHUTDOWN_DELAY", "is %s, but has to be 0s or more", c.ShutdownDelay)
@@ -436,8 +450,8 @@ func (c config) shown(s setting) string {
 		return "(hidden)" // it could not be read
 	case s.name == "SMTP_URL":
 		return c.SMTP.String()
-	case strings.Contains(value, "://") && strings.Contains(value, "@"):
-		return "(hidden)" // a URL with a password that belongs to another setting
+	case hasPassword(value):
+		return "(hidden)" // it belongs to another setting
 	}
 	return value
 }
