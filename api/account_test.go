@@ -236,6 +236,7 @@ func TestUsers(t *testing.T) {
 			`{"password":"five grumpy violets"}`:       "password:unknown_member",
 			`{"role":null}`:                            "role:invalid_role",
 			`{"email":"x","role":"root","nome":"Ana"}`: "nome:unknown_member email:invalid_email role:invalid_role",
+			`{"user":"bia","role":"root","nome":1}`:    "nome:unknown_member role:invalid_role user:unchangeable",
 		} {
 			a := f.as(store.Admin, "PATCH", place, body)
 			if f.want(a, 422, "validation_failed"); a.faults() != faults {

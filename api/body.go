@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"clientes/store"
 	"errors"
 	"io"
 	"mime"
@@ -12,7 +11,12 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"clientes/store"
 )
+
+// maxBody is the largest body of a request, in bytes.
+const maxBody = 1 << 20
 
 // The media types that bodies come in.
 const (

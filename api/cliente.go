@@ -31,18 +31,10 @@ type clienteInput struct {
 
 // decode reads a whole record: what is absent is empty.
 func (in *clienteInput) decode(r *request) error {
-	if err := in.decodeAs(r, mediaJSON); err != nil {
+	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
 	return in.check(in.replace(store.Cliente{}))
-}
-
-func (in *clienteInput) decodeAs(r *request, types ...string) error {
-	_, body, err := r.body(types...)
-	if err != nil {
-		return err
-	}
-	return r.unmarshal(body, in)
 }
 
 // check gives every fault of the body at once, those of c among them, which is what the body makes of some record;
@@ -174,7 +166,7 @@ func (in *patchInput) decode(r *request) error {
 	if err := in.writeInput.decode(r); err != nil {
 		return err
 	}
-	if err := in.decodeAs(r, mediaMergePatch, mediaJSON); err != nil {
+	if err := r.object(&in.clienteInput, mediaMergePatch, mediaJSON); err != nil {
 		return err
 	}
 	// What is changed is valid by itself: no member depends on another.
@@ -260,6 +252,12 @@ func appendText(b []byte, s string) []byte {
 	b, _ = jsontext.AppendQuote(b, s) // an error tells of invalid UTF-8, which it has replaced
 	return b
 }
+
+// instant is a time as clients see it.
+type instant time.Time
+
+// MarshalJSON writes RFC 3339 in UTC with milliseconds.
+func (t instant) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
 
 // appendTime writes an instant as a JSON string.
 func appendTime(b []byte, t time.Time) []byte {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"clientes/auth"
 	"clientes/store"
 )
 
@@ -19,11 +18,7 @@ type mfaMembers struct {
 
 // readMFA reads a body of these members, each of which is needed.
 func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
-	_, body, err := r.body(mediaJSON)
-	if err != nil {
-		return m, err
-	}
-	if err := r.unmarshal(body, &m); err != nil {
+	if err := r.object(&m, mediaJSON); err != nil {
 		return m, err
 	}
 	fault := unknownMembers(m.Unknown)
@@ -42,7 +37,7 @@ func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
 }
 
 type beginMFAInput struct {
-	caller  auth.Caller
+	callerInput
 	current string
 }
 
@@ -64,8 +59,8 @@ func (s *Server) beginMFA(ctx context.Context, in beginMFAInput) (enrolmentView,
 }
 
 type confirmMFAInput struct {
-	caller auth.Caller
-	code   string
+	callerInput
+	code string
 }
 
 func (in *confirmMFAInput) decode(r *request) error {
@@ -85,7 +80,7 @@ func (s *Server) confirmMFA(ctx context.Context, in confirmMFAInput) (recoveryVi
 }
 
 type endMFAInput struct {
-	caller        auth.Caller
+	callerInput
 	current, code string
 }
 

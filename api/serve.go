@@ -18,9 +18,6 @@ import (
 	"clientes/store"
 )
 
-// maxBody is the largest body of a request, in bytes.
-const maxBody = 1 << 20
-
 // serve makes a route of a plain function, so that what answers never meets Gin. P is *In, whose
 // decode says what In takes from the request.
 func serve[In, Out any, P interface {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"clientes/auth"
 	"clientes/store"
@@ -19,12 +18,6 @@ type sessionView struct {
 	Current    bool    `json:"current"` // the one that asks
 }
 
-// instant is a time as clients see it.
-type instant time.Time
-
-// MarshalJSON writes RFC 3339 in UTC with milliseconds.
-func (t instant) MarshalJSON() ([]byte, error) { return appendTime(nil, time.Time(t)), nil }
-
 func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionView, error) {
 	list, err := s.cfg.Auth.Sessions(ctx, in.caller)
 	views := make([]sessionView, len(list))
@@ -38,8 +31,8 @@ func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionVie
 }
 
 type sessionInput struct {
-	caller auth.Caller
-	id     string
+	callerInput
+	id string
 }
 
 func (in *sessionInput) decode(r *request) error {

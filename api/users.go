@@ -103,6 +103,7 @@ type patchUserInput struct {
 		Disabled optionalBool `json:"disabled"`
 		recordRest
 	}
+	fault error // what is wrong with the body, whoever it is about
 }
 
 func (in *patchUserInput) decode(r *request) error {
@@ -114,7 +115,8 @@ func (in *patchUserInput) decode(r *request) error {
 	}
 	// What is changed is valid by itself: no member depends on another.
 	_, err := in.patch(store.User{Name: "any", Role: store.Viewer}).Validate()
-	return store.JoinInvalid(unknownMembers(in.body.Unknown), err)
+	in.fault = store.JoinInvalid(unknownMembers(in.body.Unknown), err)
+	return nil
 }
 
 func (in *patchUserInput) patch(u store.User) store.User {
@@ -132,9 +134,9 @@ func (in *patchUserInput) patch(u store.User) store.User {
 
 func (s *Server) patchUser(ctx context.Context, in patchUserInput) (userView, error) {
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
-		var fault error
+		fault := in.fault
 		if in.body.User.given && in.body.User.text != u.Name {
-			fault = store.Invalid("user", "unchangeable", "The name of a user can not be changed.")
+			fault = store.JoinInvalid(fault, store.Invalid("user", "unchangeable", "The name of a user can not be changed."))
 		}
 		if in.id == in.by && in.body.Email.given && in.body.Email.text != u.Email {
 			// Whoever has stolen an admin's token must not make the account theirs.

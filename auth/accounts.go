@@ -145,14 +145,10 @@ func (a *Accounts) delete(ctx context.Context, id int64) error {
 	return nil
 }
 
-// CheckNewPassword says what is plainly wrong with a new password, as a *store.InvalidError on "password", for who wants to
-// tell of it beside other faults. That it is easy to guess is seen only when it is to be set.
-func CheckNewPassword(password string) error { return checkNewPassword(password) }
-
 // newHash gives the hash of a new password of the user, of whom the name and the emails are looked at. It gives a
 // *store.InvalidError on "password" if they may not take it, or ErrOverloaded.
 func (a *Accounts) newHash(ctx context.Context, u store.User, password string) (hash string, err error) {
-	if err := checkNewPassword(password); err != nil {
+	if err := CheckNewPassword(password); err != nil {
 		return "", err
 	}
 	err = a.gate.Do(ctx, func() {

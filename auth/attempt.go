@@ -46,6 +46,12 @@ func (a *Auth) reserve(ctx context.Context, tallies ...tally) (*attempt, error) 
 	if err != nil {
 		return nil, err
 	}
+	let := false
+	defer func() {
+		if !let {
+			leave()
+		}
+	}()
 	t := &attempt{auth: a, tallies: tallies, leave: leave}
 	err = t.update(ctx, func(counts []store.Attempt) error {
 		now := store.Instant(a.cfg.Now())
@@ -71,19 +77,19 @@ func (a *Auth) reserve(ctx context.Context, tallies ...tally) (*attempt, error) 
 		return nil
 	})
 	if err != nil {
-		leave()
 		return nil, err
 	}
+	let = true
 	return t, nil
 }
 
 // update changes the counts of the attempt.
-func (t *attempt) update(ctx context.Context, change func([]store.Attempt) error) error {
+func (t *attempt) update(ctx context.Context, edit func([]store.Attempt) error) error {
 	keys := make([]string, len(t.tallies))
 	for i, l := range t.tallies {
 		keys[i] = l.key
 	}
-	err := t.auth.cfg.Store.UpdateAttempts(ctx, keys, change)
+	err := t.auth.cfg.Store.UpdateAttempts(ctx, keys, edit)
 	if err != nil && !errors.Is(err, ErrTooManyAttempts) && !errors.Is(err, errMarksUsed) {
 		return fmt.Errorf("count attempts: %w", err)
 	}
@@ -126,21 +132,21 @@ func (t *attempt) uncount(i int, count *store.Attempt) {
 	t.tallies[i].limit.settle(count)
 }
 
-// endTimeout bounds how an attempt ends if its request has already done so.
-const endTimeout = 5 * time.Second
+// endTimeout bounds how an attempt ends if its request has already done so. The store's own patience ends before it.
+const endTimeout = 10 * time.Second
 
 // end changes the counts to which that applies, other than those that were cleared meanwhile, and ends the turn. It does
 // so even if ctx has ended, which may be why.
-func (t *attempt) end(ctx context.Context, applies func(i int) bool, change func(i int, count *store.Attempt)) error {
+func (t *attempt) end(ctx context.Context, applies func(i int) bool, edit func(i int, count *store.Attempt)) error {
 	if t.leave == nil {
 		return nil
 	}
 	defer func() { t.leave(); t.leave = nil }()
-	any := false
+	some := false
 	for i := range t.tallies {
-		any = any || applies(i)
+		some = some || applies(i)
 	}
-	if !any {
+	if !some {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
@@ -148,7 +154,7 @@ func (t *attempt) end(ctx context.Context, applies func(i int) bool, change func
 	return t.update(ctx, func(counts []store.Attempt) error {
 		for i := range counts {
 			if applies(i) && counts[i].Count > 0 && counts[i].Since.Equal(t.after[i].Since) {
-				change(i, &counts[i])
+				edit(i, &counts[i])
 			}
 		}
 		return nil

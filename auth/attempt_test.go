@@ -446,7 +446,7 @@ func TestASprayLeavesFewRows(t *testing.T) {
 		}
 		must(t, err)
 		must(t, try.failed(ctx))
-		p.recordStrangers(ctx, store.EventLoginFailed, 0, "")
+		p.record(ctx, strangersEvent(ctx, store.EventLoginFailed, 0, ""))
 		return true
 	}
 	next := c.now()
@@ -489,6 +489,44 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	if n := rows(); n > let+1 {
 		t.Errorf("%d rows are left of %d attempts", n, let)
 	}
+}
+
+// TestAPanicEndsTheAttempt holds that a name is not shut out for good when something goes wrong under it.
+func TestAPanicEndsTheAttempt(t *testing.T) {
+	e := engines()[0]
+	p := start(t, e, e.migrated(t))
+	p.addCheap(t, "ana")
+	for _, odd := range []store.Store{oddHash{p.cfg.Store}, oddAttempts{p.cfg.Store}} {
+		a, err := New(p.cfg)
+		must(t, err)
+		a.cfg.Store = odd
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			a.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: password})
+		}()
+		a.cfg.Store = p.cfg.Store
+		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Minute)
+		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: password}); err != nil {
+			t.Errorf("after a panic a login gives %v", err)
+		}
+		cancel()
+	}
+}
+
+// oddHash is a store that can not replace the old hash of a user.
+type oddHash struct{ store.Store }
+
+func (s oddHash) ReplacePasswordHash(context.Context, int64, string, string) error { panic("odd") }
+
+// oddAttempts is a store that can not count.
+type oddAttempts struct{ store.Store }
+
+func (s oddAttempts) UpdateAttempts(context.Context, []string, func([]store.Attempt) error) error {
+	panic("odd")
 }
 
 func countEvents(t testing.TB, p *process, filter store.EventFilter) int {
@@ -539,6 +577,11 @@ func (s *calls) UpdateAttempts(ctx context.Context, keys []string, change func([
 	return s.Store.UpdateAttempts(ctx, keys, change)
 }
 
+func (s *calls) RecordEvents(ctx context.Context, events ...store.Event) error {
+	s.note(fmt.Sprint("RecordEvents of ", len(events))) // which none waits for
+	return s.Store.RecordEvents(ctx, events...)
+}
+
 func (s *calls) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
 	s.note("Events")
 	return s.Store.Events(ctx, filter, before, limit)
@@ -564,6 +607,9 @@ func TestRefusalsAskTheStoreTheSame(t *testing.T) {
 		must(t, err)
 		bob := p.wantTry(t, "192.0.2.9", LoginRequest{User: "bob", Password: password}, "in")
 		noted := &calls{Store: p.cfg.Store}
+		a, err := New(p.cfg) // of which nothing runs in the background
+		must(t, err)
+		p.Auth = a
 		p.cfg.Store = noted
 		var first []string
 		for i, r := range []LoginRequest{

@@ -65,13 +65,20 @@ func strangersEvent(ctx context.Context, kind store.EventKind, userID int64, det
 }
 
 // recordTimeout bounds the keeping of an event, which goes on when its request has ended: nobody stays out of the audit by
-// hanging up.
-const recordTimeout = 5 * time.Second
+// hanging up. The store's own patience ends before it.
+const recordTimeout = 10 * time.Second
 
-// record keeps an event that comes with no change of a user, and writes its line. What it tells of has happened: that it
-// can not be kept is for the log to say, and no reason to tell the client that it did not happen.
+// record writes the line of an event that comes with no change of a user, and keeps it. What it tells of has happened: that
+// it can not be kept is for the log to say, and no reason to tell the client that it did not happen. An event with a key may
+// come as often as a stranger likes, and is kept a moment later, with others: so neither does a flood make the store write
+// for each attempt, nor does a refusal take longer for a user who exists.
 func (a *Auth) record(ctx context.Context, e store.Event) {
+	e = e.Settled(a.cfg.Now())
 	logEvents(a.cfg.Log, []store.Event{e})
+	if e.Key != "" {
+		a.waiting.add(e)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err := a.cfg.Store.RecordEvents(ctx, e); err != nil {
@@ -79,28 +86,24 @@ func (a *Auth) record(ctx context.Context, e store.Event) {
 	}
 }
 
-// recordStrangers notes what strangersEvent gives, and writes its line. It is kept a moment later, with others, so that
-// neither does a flood make the store write for each attempt, nor does the answer take longer for a user who exists.
-func (a *Auth) recordStrangers(ctx context.Context, kind store.EventKind, userID int64, detail string) {
-	e := strangersEvent(ctx, kind, userID, detail).Settled(a.cfg.Now())
-	logEvents(a.cfg.Log, []store.Event{e})
-	a.strangers.add(e)
-}
-
 const (
-	// keepEvery is how long an event of strangers waits to be kept. One that waits is lost to the table, and not to the
+	// keepEvery is how long an event with a key waits to be kept. One that waits is lost to the table, and not to the
 	// log, if the process is killed.
 	keepEvery = time.Second / 4
+
+	// keepTimeout bounds one try to keep those that wait, for others wait for its end: who reads the audit, and the end of
+	// the process.
+	keepTimeout = time.Second
 
 	// maxWaiting bounds how many rows wait: some hundred bytes each, should the store be away for long. What comes beyond
 	// them stands in the log alone.
 	maxWaiting = 10_000
 
 	// keepBatch is how many are kept at once, so that nobody waits long for the store.
-	keepBatch = 500
+	keepBatch = 100
 )
 
-// waitingEvents are the events of strangers that are to be kept, a row and a count for those of one key and window. The zero
+// waitingEvents are the events with a key that are to be kept, a row and a count for those of one key and window. The zero
 // value has none.
 type waitingEvents struct {
 	mu   sync.Mutex
@@ -123,9 +126,13 @@ func (w *waitingEvents) add(events ...store.Event) {
 		was, ok := w.rows[row]
 		switch {
 		case ok:
-			was.Count += e.Count
-			was.LastAt = latest(was.LastAt, e.LastAt)
-			w.rows[row] = was
+			first := was
+			if e.At.Before(was.At) { // it comes back from a try to keep it
+				first = e
+			}
+			first.Count = was.Count + e.Count
+			first.LastAt = latest(was.LastAt, e.LastAt)
+			w.rows[row] = first
 		case len(w.rows) < maxWaiting:
 			w.rows[row] = e
 		}
@@ -143,39 +150,45 @@ func (w *waitingEvents) take() []store.Event {
 	return events
 }
 
-// keepStrangers keeps the events of strangers until ctx ends, and then the last of them.
-func (a *Auth) keepStrangers(ctx context.Context) {
+// keepEvents keeps the events that wait until ctx ends, and then the last of them.
+func (a *Auth) keepEvents(ctx context.Context) {
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
-	var away bool // the store, at the last try
-	for ctx.Err() == nil {
+	away := false // the store, at the last try
+	for last := false; !last; {
 		select {
 		case <-ctx.Done():
+			last = true
 		case <-tick.C:
 		}
 		err := a.keepWaiting(ctx)
-		if err != nil && !away {
-			a.cfg.Log.Error("events can not be kept; trying again every moment", "error", err)
+		switch {
+		case err != nil && last:
+			a.cfg.Log.Error("the last events could not be kept: they stand in the log alone", "rows", len(a.waiting.take()), "error", err)
+		case err != nil && !away:
+			a.cfg.Log.Warn("events can not be kept; trying again every moment", "error", err)
+		case err == nil && away:
+			a.cfg.Log.Info("events are kept again")
 		}
 		away = err != nil
 	}
 }
 
-// keepWaiting keeps the events of strangers that wait, or lets them wait on. One at a time does so: when it returns, none is
-// on its way.
+// keepWaiting keeps the events that wait, or lets them wait on. One at a time does so: when it returns, none is on its way. If
+// it is not known whether they were kept they wait on, and may be counted twice.
 func (a *Auth) keepWaiting(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), keepTimeout, store.ErrUnavailable)
 	defer cancel()
 	leave, err := a.turns.take(ctx, "events")
 	if err != nil {
 		return fmt.Errorf("keep events: %w", err)
 	}
 	defer leave()
-	events := a.strangers.take()
+	events := a.waiting.take()
 	for len(events) > 0 {
 		n := min(len(events), keepBatch)
 		if err := a.cfg.Store.RecordEvents(ctx, events[:n]...); err != nil {
-			a.strangers.add(events...)
+			a.waiting.add(events...)
 			return fmt.Errorf("keep events: %w", err)
 		}
 		events = events[n:]
@@ -183,15 +196,15 @@ func (a *Auth) keepWaiting(ctx context.Context) error {
 	return nil
 }
 
-// Events gives the trail as store.Audit does, with what this process has not kept yet.
+// Events gives the trail as store.Audit does, after what this process has still to keep; if that can not be kept now, without it.
 func (a *Auth) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
 	if err := a.keepWaiting(ctx); err != nil {
-		return nil, err
+		a.cfg.Log.Warn("the audit is read without the last events", "error", err)
 	}
 	return a.cfg.Store.Events(ctx, filter, before, limit)
 }
 
-// logEvents writes the line of each event that was kept. What a stranger caused stands alone in the log: only the table
+// logEvents writes the line of each event. What a stranger caused stands alone in the log: only the table
 // has one row for many.
 func logEvents(log *slog.Logger, events []store.Event) {
 	for _, e := range events {

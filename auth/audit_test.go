@@ -109,7 +109,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 		before := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed})
 		for i := range 40 {
 			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
-			p.recordStrangers(ctx, store.EventLoginFailed, 0, "")
+			p.record(ctx, strangersEvent(ctx, store.EventLoginFailed, 0, ""))
 		}
 		if n := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed}) - before; n < 2 || n > nobodysRows {
 			t.Errorf("forty addresses are %d rows", n)
@@ -157,7 +157,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			return strings.Join(all, ", ")
 		}
 		ctx := from(t.Context(), "192.0.2.1")
-		fail := func(userID int64) { a.recordStrangers(ctx, store.EventLoginFailed, userID, "") }
+		fail := func(userID int64) { a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, userID, "")) }
 		fail(1)
 		c.advance(time.Second)
 		fail(1)
@@ -166,8 +166,8 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		if err := a.keepWaiting(ctx); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a store that is away gives %v", err)
 		}
-		if _, err := a.Events(ctx, store.EventFilter{}, 0, 10); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("a trail that lacks the last events is given, and %v", err)
+		if events, err := a.Events(ctx, store.EventFilter{}, 0, 10); err != nil || len(events) != 0 {
+			t.Errorf("a store that can only be read gives %v, %v", events, err)
 		}
 		c.advance(time.Second)
 		fail(1)
@@ -176,7 +176,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			a.keepStrangers(running)
+			a.keepEvents(running)
 		}()
 		want := "1 of 2 from +1s to +1s, 3 of 1 from +0s to +2s"
 		for end := time.Now().Add(time.Minute); kept() != want && time.Now().Before(end); {
@@ -192,13 +192,32 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			t.Errorf("at the end, kept is %s", got)
 		}
 
+		// What happens while others are being kept is not lost at the end either.
+		running, stop = context.WithCancel(ctx)
+		defer stop()
+		a.cfg.Store = duringRecord{there, sync.OnceFunc(func() { fail(4); stop() })}
+		fail(3)
+		a.keepEvents(running)
+		if got := kept(); !strings.Contains(got, "2 of 3 from") || !strings.Contains(got, "1 of 4 from") {
+			t.Errorf("at the end of a busy one, kept is %s", got)
+		}
+
+		// One that could not be kept is still the first of its row.
+		a.cfg.Store = duringRecord{noAudit{there}, sync.OnceFunc(func() { c.advance(time.Second); fail(5) })}
+		fail(5)
+		first := c.now()
+		a.keepWaiting(ctx)
+		if got := a.waiting.take(); len(got) != 1 || got[0].Count != 2 || !got[0].At.Equal(first) || !got[0].LastAt.Equal(first.Add(time.Second)) {
+			t.Errorf("back in the queue are %+v", got)
+		}
+
 		// While the store is away they take no memory without bound, and each stands in the log.
 		log.take()
 		a.cfg.Store = noAudit{there}
 		for i := range int64(maxWaiting + 10) {
 			fail(i)
 		}
-		if n := len(a.strangers.take()); n != maxWaiting {
+		if n := len(a.waiting.take()); n != maxWaiting {
 			t.Errorf("%d events wait", n)
 		}
 		if n := strings.Count(log.take(), `"event":"login_failed"`); n != maxWaiting+10 {
@@ -259,3 +278,14 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 type noAudit struct{ store.Store }
 
 func (noAudit) RecordEvents(context.Context, ...store.Event) error { return store.ErrUnavailable }
+
+// duringRecord is a store in which something happens just before an event is kept.
+type duringRecord struct {
+	store.Store
+	before func()
+}
+
+func (s duringRecord) RecordEvents(ctx context.Context, events ...store.Event) error {
+	s.before()
+	return s.Store.RecordEvents(ctx, events...)
+}

@@ -2,8 +2,8 @@
 // and verifies access tokens, and knows which sessions have ended. What happens to the security of an account it leaves
 // in the audit.
 //
-// What an Auth remembers in memory it can rebuild from the store, so any number of processes may serve the
-// same users. When it can not know whether a session was ended somewhere else it asks the store, and if
+// What an Auth remembers in memory it can rebuild from the store, but for what strangers did in the last moment, which is
+// on its way there; so any number of processes may serve the same users. When it can not know whether a session was ended somewhere else it asks the store, and if
 // that does not answer it says so with an error: never yes by guess. It knows nothing of HTTP or SQL.
 package auth
 
@@ -60,11 +60,11 @@ type Config struct {
 
 // Auth answers who is asking. Its methods may be called from many goroutines at once.
 type Auth struct {
-	cfg       Config
-	tokens    *tokens
-	ended     *endedSessions
-	turns     turns
-	strangers waitingEvents
+	cfg     Config
+	tokens  *tokens
+	ended   *endedSessions
+	turns   turns
+	waiting waitingEvents
 }
 
 // Caller is who a good access token speaks for.
@@ -105,12 +105,12 @@ func New(cfg Config) (*Auth, error) {
 	return &Auth{cfg: cfg, tokens: t, ended: newEndedSessions(cfg.Store, cfg.Now, cfg.Log)}, nil
 }
 
-// Run learns which sessions other processes end, keeps what strangers did in the audit, and removes rows that nothing can
+// Run learns which sessions other processes end, keeps the events that wait to be kept, and removes rows that nothing can
 // need any more, until the context ends.
 func (a *Auth) Run(ctx context.Context) {
 	var others sync.WaitGroup
 	others.Go(func() { a.clean(ctx) })
-	others.Go(func() { a.keepStrangers(ctx) })
+	others.Go(func() { a.keepEvents(ctx) })
 	a.ended.follow(ctx)
 	others.Wait()
 }
@@ -182,7 +182,7 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 			return Grant{}, err
 		}
 	}
-	// Before the session: else one would be open of which the caller, who is told that the store failed, knows nothing.
+	// Before the session: one of which its owner could not be told does not begin.
 	seen, err := a.seeAddress(ctx, u)
 	if err != nil {
 		return Grant{}, err
@@ -205,17 +205,19 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
 	switch {
 	case errors.Is(err, store.ErrUserChanged):
+		a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, u.ID, ""))
 		return Grant{}, errors.Join(ErrInvalidLogin, try.failed(ctx))
 	case err != nil:
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
 	a.ended.addAll(ended)
-	if err := try.succeeded(ctx); err != nil {
-		return Grant{}, err
-	}
 	event := newEvent(ctx, store.EventLogin, u.ID, seen)
 	event.ActorID = u.ID
 	a.record(ctx, event)
+	if err := try.succeeded(ctx); err != nil {
+		// The session is open: whoever is told otherwise would leave it so.
+		a.cfg.Log.Warn("a login could not clear the count of those that failed before it", "user_id", u.ID, "error", err)
+	}
 	g, err := a.grant(u, s)
 	if err != nil {
 		return Grant{}, err
@@ -224,7 +226,7 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		g.Device = randomID()
 	}
 	g.Device = a.tokens.newMark(u, g.Device)
-	return g, err
+	return g, nil
 }
 
 // seeAddress notes where a user logs in from, and tells them by mail if that is new, as it is at the first login. It says so
@@ -273,11 +275,17 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 	try, err := reserve()
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
-		a.recordStrangers(ctx, store.EventLoginRefused, u.ID, "")
+		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, u.ID, ""))
 		return nil, err
 	case err != nil:
 		return nil, err
 	}
+	passed := false
+	defer func() {
+		if !passed {
+			try.giveBack(ctx) // unless it has failed; also of a panic, or the name's turn would never end
+		}
+	}()
 	if u.ID == 0 {
 		u.PasswordHash = nobodysHash
 	}
@@ -289,20 +297,21 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 			better = hashPassword(password)
 		}
 	}); err != nil {
-		return nil, errors.Join(err, try.giveBack(ctx))
+		return nil, err
 	}
 	if !good {
+		a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, u.ID, ""))
 		if err := try.failed(ctx); err != nil {
 			return nil, err
 		}
-		a.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
 		return nil, ErrInvalidLogin
 	}
 	if better != "" {
 		if err := a.cfg.Store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, better); err != nil {
-			return nil, errors.Join(fmt.Errorf("replace password hash: %w", err), try.giveBack(ctx))
+			return nil, fmt.Errorf("replace password hash: %w", err)
 		}
 	}
+	passed = true
 	return try, nil
 }
 

@@ -15,7 +15,7 @@ func (a *Auth) SignUp(ctx context.Context, name, email, password string) (store.
 	u := store.User{Name: name, PendingEmail: email, Role: store.Viewer}
 	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
 		// As often as it may ask for links: each costs a hash and may send a mail to a stranger.
-		wait, err := a.countOne(ctx, tally{"signup by " + prefix, askedLimit, false})
+		wait, err := a.countOne(ctx, askedTally("signup", prefix))
 		switch {
 		case err != nil:
 			return store.User{}, err

@@ -358,6 +358,11 @@ func (s writingStore) QueueMails(ctx context.Context, mails ...store.Mail) error
 	return s.Store.QueueMails(ctx, mails...)
 }
 
+func (s writingStore) RecordEvents(ctx context.Context, events ...store.Event) error {
+	s.note("%d events", len(events)) // which none waits for
+	return s.Store.RecordEvents(ctx, events...)
+}
+
 // TestForgotDoesTheSameForEverybody asks for users who exist and who do not: the store is asked the same, and writes the same, so
 // that the time tells nothing either (BenchmarkForgot).
 func TestForgotDoesTheSameForEverybody(t *testing.T) {

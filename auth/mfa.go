@@ -210,16 +210,16 @@ func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked 
 func (a *Auth) reserveCode(ctx context.Context, userID int64, marked bool) (*attempt, error) {
 	try, err := a.reserve(ctx, codesTally(userID, marked))
 	if errors.Is(err, ErrTooManyAttempts) {
-		a.recordStrangers(ctx, store.EventLoginRefused, userID, "codes")
+		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, userID, "codes"))
 	}
 	return try, err
 }
 
-// endCode ends the attempt with a code that gave err, and gives it back.
+// endCode ends the attempt with a code if err says how: nil, or ErrMFAInvalid; else that is left to the caller. It gives err.
 func (a *Auth) endCode(ctx context.Context, userID int64, try *attempt, err error) error {
 	switch {
 	case errors.Is(err, ErrMFAInvalid):
-		a.recordStrangers(ctx, store.EventMFAFailed, userID, "")
+		a.record(ctx, strangersEvent(ctx, store.EventMFAFailed, userID, ""))
 		return errors.Join(err, try.failed(ctx))
 	case err != nil:
 		return err
@@ -234,7 +234,8 @@ type Enrolment struct {
 }
 
 // BeginMFA makes the secret of a second factor for a user who knows their password. It is in force once ConfirmMFA was
-// shown a code of it; another that still waits for that is replaced. ErrMFAOn, and what checkCurrent gives, refuse it.
+// shown a code of it; another that still waits for that is replaced. ErrMFAOn, ErrTokenRevoked, and what checkCurrent gives,
+// refuse it.
 func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolment, error) {
 	u, err := a.Me(ctx, c)
 	if err == nil {
@@ -265,7 +266,7 @@ func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolmen
 
 // ConfirmMFA switches on the second factor that BeginMFA made, for who has a code of it, and gives the recovery codes,
 // which nobody can read again. A wrong code is a *store.InvalidError on "code" and counts like one at a login. ErrMFAOn,
-// ErrMFAOff and a *TooManyError refuse it.
+// ErrMFAOff, ErrTokenRevoked and a *TooManyError refuse it.
 func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string, error) {
 	u, err := a.Me(ctx, c)
 	if err != nil {
@@ -303,7 +304,8 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 }
 
 // EndMFA switches off the second factor of a user who knows their password and has a code. A wrong code is a
-// *store.InvalidError on "code" and counts like one at a login. ErrMFAOff, and what checkCurrent gives, refuse it.
+// *store.InvalidError on "code" and counts like one at a login. ErrMFAOff, ErrTokenRevoked, and what checkCurrent gives,
+// refuse it.
 func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error {
 	u, err := a.Me(ctx, c)
 	if err == nil {

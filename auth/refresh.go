@@ -39,7 +39,6 @@ func (k key) refreshMAC(text string) []byte {
 	return h.Sum(nil)
 }
 
-// deriveRefreshKey keeps refresh tokens apart from whatever else the secret signs.
 // MaxRefreshToken is the longest refresh token that is looked at, in bytes.
 const MaxRefreshToken = 256
 

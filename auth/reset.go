@@ -15,7 +15,7 @@ import (
 // these, nothing at all is done for an address that asks too often, whoever it asks for.
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
-		wait, err := a.countOne(ctx, tally{"forgot by " + prefix, askedLimit, false})
+		wait, err := a.countOne(ctx, askedTally("forgot", prefix))
 		if err != nil || wait > 0 {
 			return err
 		}
@@ -48,7 +48,7 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if err := a.cfg.Store.QueueMails(ctx, m); err != nil {
 		return fmt.Errorf("queue mail: %w", err)
 	}
-	a.recordStrangers(ctx, store.EventPasswordForgotten, asked, "")
+	a.record(ctx, strangersEvent(ctx, store.EventPasswordForgotten, asked, ""))
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 	"clientes/store"
 )
 
-// limit is how often something may fail.
+// limit is how often something may fail, or be asked for.
 type limit struct {
 	free   int64         // so many are let through one after the other,
 	window time.Duration // within this time from the first of them on,
@@ -24,9 +24,9 @@ type limit struct {
 	refuse error // what refuses the others, if that is no *TooManyError
 }
 
-// What is counted. All are section 5 of the contract. One sender may be many people, so that an address comes
-// to rest quicker than a name: after as long a quiet as its window. (Who stays below 50 in 15 minutes is not slowed at
-// all, so a longer memory would stop nobody but them.)
+// What is counted. One sender may be many people, so that an address comes to rest quicker than a name: after as long a
+// quiet as its window. (Who stays below 50 in 15 minutes is not slowed at all, so a longer memory would stop nobody but
+// them.)
 var (
 	nameLimit    = limit{free: 5, window: 24 * time.Hour, inARow: true, slowed: true}
 	deviceLimit  = nameLimit
@@ -135,6 +135,9 @@ func codesTally(userID int64, marked bool) tally {
 func mailsTally(userID int64) tally {
 	return tally{"mails " + strconv.FormatInt(userID, 10), mailsLimit, false}
 }
+
+// askedTally counts what somebody asks for from an address.
+func askedTally(what, prefix string) tally { return tally{what + " by " + prefix, askedLimit, false} }
 
 // confirmsTally counts the new addresses that a user gives for theirs.
 func confirmsTally(userID int64) tally {

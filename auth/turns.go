@@ -42,6 +42,6 @@ func (t *turns) take(ctx context.Context, key string) (leave func(), err error) 
 		return func() { one.free <- struct{}{}; gone() }, nil
 	case <-ctx.Done():
 		gone()
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 }

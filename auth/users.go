@@ -37,7 +37,7 @@ func CheckNewUser(u store.User, password string) error {
 	if password == "" {
 		return store.JoinInvalid(err, checkInvited(u))
 	}
-	return store.JoinInvalid(err, checkNewPassword(password))
+	return store.JoinInvalid(err, CheckNewPassword(password))
 }
 
 func checkInvited(u store.User) error {
@@ -47,16 +47,18 @@ func checkInvited(u store.User) error {
 	return nil
 }
 
-// ChangeUser changes a user as an admin says; an email counts as confirmed. It gives a *store.InvalidError that lists every
-// field at fault, those of edit's included, a *store.ConflictError, store.ErrNotFound or store.ErrLastAdmin.
+// ChangeUser changes a user as an admin says; an email counts as confirmed. It gives what edit does, a *store.InvalidError,
+// a *store.ConflictError, store.ErrNotFound or store.ErrLastAdmin.
 func (a *Auth) ChangeUser(ctx context.Context, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
 	return a.accounts().change(ctx, changing(ctx), id, func(old store.User) (store.User, error) {
-		u, fault := edit(old)
-		u, err := u.Validate()
+		u, err := edit(old)
+		if err == nil {
+			u, err = u.Validate()
+		}
 		if u.Email != old.Email {
 			u.PendingEmail = ""
 		}
-		return u, store.JoinInvalid(fault, err)
+		return u, err
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 // Event is one thing that happened to the security of an account, or the same thing many times in a short
 // while. It holds no secret, and no name that is no user's: people type their password there.
 type Event struct {
-	ID        int64 // from 1, never used twice; a later event has a higher one
+	ID        int64 // from 1, never used twice, in the order in which they were kept
 	Kind      EventKind
 	UserID    int64 // whose account it is about, 0 when nobody's; the user may be gone by now
 	ActorID   int64 // who did it, 0 when a stranger or the command line did

@@ -113,7 +113,7 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 			return last[st][r.IntN(len(last[st]))], nil
 		})
 	}
-	any := func(st store.Store, rows int, r *rand.Rand) (store.Cliente, error) {
+	anyone := func(st store.Store, rows int, r *rand.Rand) (store.Cliente, error) {
 		return st.Cliente(b.Context(), 1+r.Int64N(int64(rows)))
 	}
 	text := func(q string, sort store.Sort) op {
@@ -127,13 +127,13 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 		{"far page", far(store.Selection{})},
 		{"first page by name", page(store.Selection{Sort: store.ByName}, nil)},
 		{"far page by name", far(store.Selection{Sort: store.ByName})},
-		{"any page by name", page(store.Selection{Sort: store.ByName}, any)},
+		{"any page by name", page(store.Selection{Sort: store.ByName}, anyone)},
 		{"first page by created_at", page(store.Selection{Sort: store.ByCreated}, nil)},
 		{"far page by created_at", far(store.Selection{Sort: store.ByCreated})},
 		{"first page by -updated_at", page(store.Selection{Sort: store.ByUpdated, Descending: true}, nil)},
 		{"far page by -updated_at", far(store.Selection{Sort: store.ByUpdated, Descending: true})},
 		{"by id", func(st store.Store, rows int, r *rand.Rand) error {
-			_, err := any(st, rows, r)
+			_, err := anyone(st, rows, r)
 			return err
 		}},
 		{"by email", func(st store.Store, rows int, r *rand.Rand) error {
