@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -290,6 +291,19 @@ func TestTrustedProxies(t *testing.T) {
 				t.Errorf("logged %s", line)
 			}
 		})
+	}
+}
+
+// An address of IPv6 that is good within one network alone comes with a zone.
+func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
+	for remote, want := range map[string]string{
+		"[fe80::1%eth0]:49152": "fe80::1", "192.0.2.1:49152": "192.0.2.1", "[2001:db8::1]:49152": "2001:db8::1", "@": "", "": "",
+	} {
+		c, _ := gin.CreateTestContext(httptest.NewRecorder())
+		c.Request = &http.Request{RemoteAddr: remote}
+		if got := clientIP(c); got != want {
+			t.Errorf("%q is %q, want %q", remote, got, want)
+		}
 	}
 }
 

@@ -61,6 +61,18 @@ func (s *Server) begin(c *gin.Context) {
 	c.Next()
 }
 
+// clientIP is the address of the client, "" behind a Unix socket. Gin gives none for an address with a zone, which IPv6 has
+// within one network; the zone is this machine's word, not part of the address.
+func clientIP(c *gin.Context) string {
+	if ip := c.ClientIP(); ip != "" {
+		return ip
+	}
+	if a, err := netip.ParseAddrPort(c.Request.RemoteAddr); err == nil {
+		return a.Addr().WithZone("").String()
+	}
+	return ""
+}
+
 // forwardedWithoutPorts leaves of each address in X-Forwarded-For what Gin can read: some proxies write the port beside it,
 // and everybody behind one of these would else be taken for the proxy, and slowed for what any of them did.
 func forwardedWithoutPorts(h http.Header) {
@@ -101,7 +113,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(c.Writer.Size(), 0)),
 		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
-		slog.String("ip", c.ClientIP()),
+		slog.String("ip", clientIP(c)),
 	)
 	if x.caller.UserID != 0 {
 		attrs = append(attrs, slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))

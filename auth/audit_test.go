@@ -130,8 +130,12 @@ func TestAnEventThatCanNotBeKept(t *testing.T) {
 	log := new(auditLog)
 	p := start(t, e, e.migrated(t), func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
 	p.addCheap(t, "ana")
-	p.cfg.Store = noAudit{p.cfg.Store}
-	p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password}, "in")
+	cfg := p.cfg
+	cfg.Store = noAudit{p.cfg.Store}
+	a, err := New(cfg)
+	must(t, err)
+	_, err = a.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: password})
+	must(t, err)
 	if s := log.take(); !strings.Contains(s, `"level":"ERROR"`) || !strings.Contains(s, `"event":"login"`) {
 		t.Errorf("the log says %s", s)
 	}
@@ -272,6 +276,58 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 		login("ana", "192.0.2.2", 0) // seen again a moment ago
 		login("ana", "192.0.2.1", 1)
 	})
+}
+
+// A session that is open is answered as one, whatever fails after it; and where none was opened nobody is told of one.
+func TestALoginOfWhichNobodyCanBeTold(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		log := new(auditLog)
+		p := start(t, e, url, func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+		ana := p.addCheap(t, "ana")
+		_, _, err := p.store.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+			u.Email = "ana@example.com"
+			return u, nil
+		})
+		must(t, err)
+		a, err := New(p.cfg)
+		must(t, err)
+		a.cfg.Store = noSessions{p.cfg.Store}
+		ctx, right := from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: password}
+		if _, err := a.Login(ctx, right); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("without a session a login gives %v", err)
+		}
+		a.cfg.Store = noAddresses{p.cfg.Store}
+		if g, err := a.Login(ctx, right); err != nil || g.Token == "" || g.Device == "" {
+			t.Errorf("where the address can not be noted a login gives %+v, %v", g, err)
+		}
+		if s := log.take(); !strings.Contains(s, "the address of a login could not be noted") {
+			t.Errorf("the log says %s", s)
+		}
+		queued := func() int {
+			mails, err := p.store.ClaimMails(t.Context(), time.Hour, 10)
+			must(t, err)
+			return len(mails)
+		}
+		if n := queued(); n != 0 {
+			t.Errorf("%d mails tell of it", n)
+		}
+		p.wantTry(t, "192.0.2.1", right, "in") // the address is still new
+		if n := queued(); n != 1 {
+			t.Errorf("%d mails tell of the next one", n)
+		}
+	})
+}
+
+type noSessions struct{ store.Store }
+
+func (noSessions) CreateSession(context.Context, store.Session, int64) ([]store.Ended, error) {
+	return nil, store.ErrUnavailable
+}
+
+type noAddresses struct{ store.Store }
+
+func (noAddresses) SeeAddress(context.Context, int64, string, ...store.Mail) (bool, error) {
+	return false, store.ErrUnavailable
 }
 
 // noAudit is a store that can keep no event.

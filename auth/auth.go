@@ -182,11 +182,6 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 			return Grant{}, err
 		}
 	}
-	// Before the session: one of which its owner could not be told does not begin.
-	seen, err := a.seeAddress(ctx, u)
-	if err != nil {
-		return Grant{}, err
-	}
 	origin := originOf(ctx)
 	now := store.Instant(a.cfg.Now())
 	s := store.Session{
@@ -211,13 +206,16 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
 	a.ended.addAll(ended)
-	event := newEvent(ctx, store.EventLogin, u.ID, seen)
-	event.ActorID = u.ID
-	a.record(ctx, event)
+	// The session is open: from here on nothing may fail, for who is told otherwise would leave it so.
 	if err := try.succeeded(ctx); err != nil {
-		// The session is open: whoever is told otherwise would leave it so.
-		a.cfg.Log.Warn("a login could not clear the count of those that failed before it", "user_id", u.ID, "error", err)
+		a.cfg.Log.Error("a login could not clear the count of those that failed before it", "user_id", u.ID, "error", err)
 	}
+	event := newEvent(ctx, store.EventLogin, u.ID, "")
+	event.ActorID = u.ID
+	if event.Detail, err = a.seeAddress(ctx, u); err != nil {
+		a.cfg.Log.Error("the address of a login could not be noted: if it is new, the user is not told", "user_id", u.ID, "error", err)
+	}
+	a.record(ctx, event)
 	g, err := a.grant(u, s)
 	if err != nil {
 		return Grant{}, err
@@ -241,16 +239,13 @@ func (a *Auth) seeAddress(ctx context.Context, u store.User) (detail string, err
 	if u.Email != "" {
 		mails = append(mails, newAddressMail(u, origin.IP, origin.UserAgent))
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
 	known, err := a.cfg.Store.SeeAddress(ctx, u.ID, prefix, mails...)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return "", ErrInvalidLogin // deleted since
-	case err != nil:
-		return "", fmt.Errorf("note the address: %w", err)
-	case !known:
-		return "new address", nil
+	if err != nil || known {
+		return "", err
 	}
-	return "", nil
+	return "new address", nil
 }
 
 // grant makes the tokens of a session that has just been used.

@@ -317,9 +317,11 @@ func TestALoginThatBeganBeforeDoesNotOutliveTheEnd(t *testing.T) {
 			if u.Disabled {
 				must(t, p.accounts.Enable(t.Context(), "ana"))
 			}
-			p.cfg.Store = endingStore{switchedStore{p.store, &p.away}, end}
-			_, err = p.Login(t.Context(), LoginRequest{User: "ana", Password: password})
-			p.cfg.Store = switchedStore{p.store, &p.away}
+			cfg := p.cfg
+			cfg.Store = endingStore{p.store, end}
+			another, err := New(cfg)
+			must(t, err)
+			_, err = another.Login(t.Context(), LoginRequest{User: "ana", Password: password})
 			if !errors.Is(err, ErrInvalidLogin) {
 				t.Errorf("%s while the login was under way: %v", name, err)
 			}

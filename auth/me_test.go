@@ -283,8 +283,9 @@ func TestAChangeThatBeganBeforeTheEndDoesNotComeAfter(t *testing.T) {
 		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
 		must(t, err)
 		for name, change := range map[string]func(Caller) error{
-			"password": func(c Caller) error { return a.ChangePassword(ctx, c, password, "another "+password) },
-			"email":    func(c Caller) error { _, err := a.ChangeEmail(ctx, c, "ana@example.com", password); return err },
+			"password":      func(c Caller) error { return a.ChangePassword(ctx, c, password, "another "+password) },
+			"email":         func(c Caller) error { _, err := a.ChangeEmail(ctx, c, "ana@example.com", password); return err },
+			"second factor": func(c Caller) error { _, err := a.BeginMFA(ctx, c, password); return err },
 		} {
 			me, _ := a.callerOf(t, "ana", password)
 			plain := a.cfg.Store

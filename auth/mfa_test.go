@@ -152,6 +152,9 @@ func TestSecondFactor(t *testing.T) {
 		if got := strings.Join(kinds, " "); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
 			t.Errorf("the audit says %s", got)
 		}
+		if events, err := p.Events(t.Context(), store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed}, 0, 100); err != nil || len(events) == 0 {
+			t.Errorf("of wrong codes the audit says %v, %v", events, err)
+		}
 	})
 }
 

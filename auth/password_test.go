@@ -118,7 +118,7 @@ func TestManyGuessAtOnce(t *testing.T) {
 
 func TestPlainLetters(t *testing.T) {
 	for s, want := range map[string]string{
-		"Ação Ωm":                 "Acao \x02m",
+		"Ação Ωm":                 "Acao \x08m",
 		"ﬁｎe":                     "fine",
 		"日日本":                     "\b\b\x17",
 		"a\xffb":                  "a\x0eb",

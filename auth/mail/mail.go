@@ -143,5 +143,5 @@ func line(s string) string {
 // user here, in our name.
 func unlinked(s string) string {
 	s = strings.ReplaceAll(s, "://", ": //")
-	return regexp.MustCompile(`\.(\pL|\d+[:/])`).ReplaceAllString(s, ". $1")
+	return regexp.MustCompile(`([.。．｡])(\pL|\d+[:/])`).ReplaceAllString(s, "$1 $2")
 }

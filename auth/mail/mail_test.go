@@ -118,6 +118,7 @@ func TestLine(t *testing.T) {
 		"www.evil.example or e@evil.test": "www. evil. example or e@evil. test",
 		"ação.рф":                         "ação. рф",
 		"at 192.0.2.1/login":              "at 192.0.2. 1/login",
+		"evil。com":                        "evil。 com",
 		"at 192.0.2.1:8080/login":         "at 192.0.2. 1:8080/login",
 		strings.Repeat("é", 201):          strings.Repeat("é", 200) + "…",
 	} {

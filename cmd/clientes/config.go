@@ -116,18 +116,19 @@ func (f faults) none(names ...string) bool {
 	return true
 }
 
-// quoted is a value as a fault may repeat it: not all of what is long, and nothing of what looks like a URL with a password
+// quoted is a value as a fault may repeat it: not all of what is long, and nothing of what looks as if it had a password
 // in it, which belongs to another setting.
 func quoted(value string) string {
 	if hasPassword(value) {
-		return "a URL with a password"
+		return "something with a password"
 	}
 	return fmt.Sprintf("%.200q", value)
 }
 
-// hasPassword says whether a value looks like a URL with a password in it.
+// hasPassword says whether a value looks as if it had a password in it: the URL of a database or a mail server, or libpq's
+// other way of naming one.
 func hasPassword(value string) bool {
-	return strings.Contains(value, "://") && strings.Contains(value, "@")
+	return strings.Contains(value, "://") && strings.Contains(value, "@") || strings.Contains(strings.ToLower(value), "password=")
 }
 
 const makeSecret = "`openssl rand -hex 32` makes a good one"
@@ -511,8 +512,8 @@ func shownDatabaseURL(databaseURL string) string {
 		}
 		return "(hidden)"
 	}
-	if strings.Contains(databaseURL, "@") {
-		return "(hidden)" // the URL of something else, perhaps with a password
+	if strings.Contains(databaseURL, "@") || hasPassword(databaseURL) {
+		return "(hidden)" // it names something else
 	}
 	return databaseURL
 }

@@ -61,7 +61,7 @@ func (p *program) quickstart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	defer closeSoon(st)
 	url := baseURL(c.Host, listener.Addr().(*net.TCPAddr).Port)
 	users, err := st.Users(ctx, 0, 1)
 	switch {

@@ -41,7 +41,7 @@ at once.`,
 			if err != nil {
 				return err
 			}
-			defer st.Close()
+			defer closeSoon(st)
 			// Only now: as long as nobody listens, a load balancer sends nobody here.
 			listener, err := listen(ctx, c)
 			if err != nil {
@@ -51,6 +51,22 @@ at once.`,
 			defer flush()
 			return serve(ctx, c, st, listener, log)
 		},
+	}
+}
+
+// closeTimeout is how long the end of a server waits for its store, which may have stopped answering.
+const closeTimeout = time.Second
+
+// closeSoon closes the store of a server that ends, or leaves it to the end of the process.
+func closeSoon(st store.Store) {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		st.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTimeout):
 	}
 }
 
