@@ -38,7 +38,7 @@ func ParseServer(smtpURL string) (Server, error) {
 		// A / ? or # that is not encoded makes the rest of a password the path or what follows it.
 		return Server{}, errors.New("behind smtp:// it may have user:password@, has a host, may have :port, and no more; " +
 			"in user and password all but A-Z, a-z, 0-9 and - . _ ~ has to be percent-encoded")
-	case u.Hostname() == "" || !isASCII(u.Hostname()) || strings.Contains(u.Hostname(), ":") != strings.HasPrefix(u.Host, "["):
+	case u.Hostname() == "" || !isASCII(u.Hostname()) || strings.ContainsAny(u.Hostname(), "[]") || strings.Contains(u.Hostname(), ":") != strings.HasPrefix(u.Host, "["):
 		return Server{}, errors.New("its host has to be a name in ASCII or an address, IPv6 in square brackets")
 	}
 	s := Server{host: u.Hostname(), port: 587, implicitTLS: scheme == "smtps"}
