@@ -244,6 +244,8 @@ func TestUsers(t *testing.T) {
 			}
 		}
 		f.want(f.as(store.Admin, "PATCH", place, `{"disabled":"yes"}`), 400, "malformed_body")
+		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`), 422, "validation_failed")
+		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"editor"}`), 404, "not_found")
 
 		// A token alone does not make an admin's own account somebody else's.
 		own := fmt.Sprint("/users/", f.users[store.Admin].ID)

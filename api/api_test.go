@@ -296,13 +296,18 @@ func TestTrustedProxies(t *testing.T) {
 
 // An address of IPv6 that is good within one network alone comes with a zone.
 func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t), func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("fe80::2/128")} })
 	for remote, want := range map[string]string{
-		"[fe80::1%eth0]:49152": "fe80::1", "192.0.2.1:49152": "192.0.2.1", "[2001:db8::1]:49152": "2001:db8::1", "@": "", "": "",
+		"[fe80::1%eth0]:49152": "fe80::1", "[fe80::2%eth0]:49152": "203.0.113.9", "192.0.2.1:49152": "192.0.2.1", "[2001:db8::1]:49152": "2001:db8::1", "@": "",
 	} {
-		c, _ := gin.CreateTestContext(httptest.NewRecorder())
-		c.Request = &http.Request{RemoteAddr: remote}
-		if got := clientIP(c); got != want {
-			t.Errorf("%q is %q, want %q", remote, got, want)
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = remote
+		r.Header.Set("X-Forwarded-For", "203.0.113.9")
+		id := fmt.Sprintf("from-%x", remote)
+		r.Header.Set("X-Request-Id", id)
+		f.server.ServeHTTP(httptest.NewRecorder(), r)
+		if line := f.logLine(id); !strings.Contains(line, `"ip":"`+want+`"`) {
+			t.Errorf("%q is logged as %s, want %q", remote, line, want)
 		}
 	}
 }

@@ -53,24 +53,16 @@ func (s *Server) begin(c *gin.Context) {
 		h.Set("Connection", "close")
 	}
 
+	// Gin can not read an address with a zone, which IPv6 has within one network, and would take it for none.
+	if from, err := netip.ParseAddrPort(c.Request.RemoteAddr); err == nil && from.Addr().Zone() != "" {
+		c.Request.RemoteAddr = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port()).String()
+	}
 	if c.Request.Header["X-Forwarded-For"] != nil && len(s.cfg.TrustedProxies) > 0 {
 		forwardedWithoutPorts(c.Request.Header)
 	}
 
 	defer s.logRequest(c, x, start) // also when a panic goes through here
 	c.Next()
-}
-
-// clientIP is the address of the client, "" behind a Unix socket. Gin gives none for an address with a zone, which IPv6 has
-// within one network; the zone is this machine's word, not part of the address.
-func clientIP(c *gin.Context) string {
-	if ip := c.ClientIP(); ip != "" {
-		return ip
-	}
-	if a, err := netip.ParseAddrPort(c.Request.RemoteAddr); err == nil {
-		return a.Addr().WithZone("").String()
-	}
-	return ""
 }
 
 // forwardedWithoutPorts leaves of each address in X-Forwarded-For what Gin can read: some proxies write the port beside it,
@@ -113,7 +105,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(c.Writer.Size(), 0)),
 		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
-		slog.String("ip", clientIP(c)),
+		slog.String("ip", c.ClientIP()),
 	)
 	if x.caller.UserID != 0 {
 		attrs = append(attrs, slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))

@@ -48,7 +48,7 @@ func serve[In, Out any, P interface {
 func (s *Server) origin(c *gin.Context) auth.Origin {
 	x := exchangeOf(c)
 	return auth.Origin{
-		IP: clientIP(c), UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
+		IP: c.ClientIP(), UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
 		ActorID: x.caller.UserID, Device: s.deviceMark(c.Request),
 	}
 }

@@ -144,6 +144,9 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (userView, er
 		}
 		return in.patch(u), fault
 	})
+	if errors.Is(err, store.ErrNotFound) && in.fault != nil {
+		err = in.fault // as of every other body
+	}
 	if errors.Is(err, store.ErrLastAdmin) && in.body.Disabled.is {
 		err = &lastAdminError{"disabled"}
 	}

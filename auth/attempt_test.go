@@ -446,7 +446,7 @@ func TestASprayLeavesFewRows(t *testing.T) {
 		}
 		must(t, err)
 		must(t, try.failed(ctx))
-		p.record(ctx, strangersEvent(ctx, store.EventLoginFailed, 0, ""))
+		p.recordStrangers(ctx, store.EventLoginFailed, 0, "")
 		return true
 	}
 	next := c.now()

@@ -68,26 +68,31 @@ func strangersEvent(ctx context.Context, kind store.EventKind, userID int64, det
 // hanging up. The store's own patience ends before it.
 const recordTimeout = 10 * time.Second
 
-// record writes the line of an event that comes with no change of a user, and keeps it. What it tells of has happened: that
-// it can not be kept is for the log to say, and no reason to tell the client that it did not happen. An event with a key may
-// come as often as a stranger likes, and is kept a moment later, with others: so neither does a flood make the store write
-// for each attempt, nor does a refusal take longer for a user who exists.
+// record writes the line of an event that comes with no change of a user, and keeps it, after those that wait. What it tells
+// of has happened: that it can not be kept is for the log to say, and no reason to tell the client that it did not happen.
 func (a *Auth) record(ctx context.Context, e store.Event) {
-	e = e.Settled(a.cfg.Now())
 	logEvents(a.cfg.Log, []store.Event{e})
-	if e.Key != "" {
-		a.waiting.add(e)
-		return
+	err := a.keepWaiting(ctx)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+		defer cancel()
+		err = a.cfg.Store.RecordEvents(ctx, e)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-	defer cancel()
-	if err := a.cfg.Store.RecordEvents(ctx, e); err != nil {
+	if err != nil {
 		a.cfg.Log.Error("an event could not be kept: it stands in the log alone", "event", string(e.Kind), "error", err)
 	}
 }
 
+// recordStrangers writes the line of a strangersEvent. It is kept a moment later, with others, so that neither does a flood
+// make the store write for each attempt, nor does a refusal take longer for a user who exists.
+func (a *Auth) recordStrangers(ctx context.Context, kind store.EventKind, userID int64, detail string) {
+	e := strangersEvent(ctx, kind, userID, detail).Settled(a.cfg.Now())
+	logEvents(a.cfg.Log, []store.Event{e})
+	a.waiting.add(e)
+}
+
 const (
-	// keepEvery is how long an event with a key waits to be kept. One that waits is lost to the table, and not to the
+	// keepEvery is how long an event of strangers waits to be kept. One that waits is lost to the table, and not to the
 	// log, if the process is killed.
 	keepEvery = time.Second / 4
 
@@ -103,7 +108,7 @@ const (
 	keepBatch = 100
 )
 
-// waitingEvents are the events with a key that are to be kept, a row and a count for those of one key and window. The zero
+// waitingEvents are the events of strangers that are to be kept, a row and a count for those of one key and window. The zero
 // value has none.
 type waitingEvents struct {
 	mu   sync.Mutex
@@ -184,7 +189,7 @@ func (a *Auth) keepWaiting(ctx context.Context) error {
 		return fmt.Errorf("keep events: %w", err)
 	}
 	defer leave()
-	events := a.waiting.take()
+	events := a.waiting.take() // none, mostly
 	for len(events) > 0 {
 		n := min(len(events), keepBatch)
 		if err := a.cfg.Store.RecordEvents(ctx, events[:n]...); err != nil {

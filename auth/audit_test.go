@@ -109,7 +109,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 		before := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed})
 		for i := range 40 {
 			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
-			p.record(ctx, strangersEvent(ctx, store.EventLoginFailed, 0, ""))
+			p.recordStrangers(ctx, store.EventLoginFailed, 0, "")
 		}
 		if n := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed}) - before; n < 2 || n > nobodysRows {
 			t.Errorf("forty addresses are %d rows", n)
@@ -161,7 +161,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			return strings.Join(all, ", ")
 		}
 		ctx := from(t.Context(), "192.0.2.1")
-		fail := func(userID int64) { a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, userID, "")) }
+		fail := func(userID int64) { a.recordStrangers(ctx, store.EventLoginFailed, userID, "") }
 		fail(1)
 		c.advance(time.Second)
 		fail(1)

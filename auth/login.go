@@ -67,13 +67,13 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
 	switch {
 	case errors.Is(err, store.ErrUserChanged):
-		a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, u.ID, ""))
+		a.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
 		return Grant{}, errors.Join(ErrInvalidLogin, try.failed(ctx))
 	case err != nil:
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
 	a.ended.addAll(ended)
-	// The session is open: from here on nothing may fail, for who is told otherwise would leave it so.
+	// The session is open: what the store fails at from here on is no answer, for who is told so would leave it open.
 	if err := try.succeeded(ctx); err != nil {
 		a.cfg.Log.Error("a login could not clear the count of those that failed before it", "user_id", u.ID, "error", err)
 	}
@@ -109,8 +109,11 @@ func (a *Auth) seeAddress(ctx context.Context, u store.User) (detail string, err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	known, err := a.cfg.Store.SeeAddress(ctx, u.ID, prefix, mails...)
-	if err != nil || known {
+	if err != nil && !errors.Is(err, store.ErrNotFound) { // who is deleted meanwhile is told nothing
 		return "", err
+	}
+	if known || err != nil {
+		return "", nil
 	}
 	return "new address", nil
 }
@@ -137,7 +140,7 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 	try, err := reserve()
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
-		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, u.ID, ""))
+		a.recordStrangers(ctx, store.EventLoginRefused, u.ID, "")
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -145,7 +148,10 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 	passed := false
 	defer func() {
 		if !passed {
-			try.giveBack(ctx) // unless it has failed; also of a panic, or the name's turn would never end
+			// Unless it has failed; also of a panic, or the name's turn would never end.
+			if err := try.giveBack(ctx); err != nil {
+				a.cfg.Log.Error("an attempt that nobody looked at stays counted", "user_id", u.ID, "error", err)
+			}
 		}
 	}()
 	if u.ID == 0 {
@@ -162,7 +168,7 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 		return nil, err
 	}
 	if !good {
-		a.record(ctx, strangersEvent(ctx, store.EventLoginFailed, u.ID, ""))
+		a.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
 		if err := try.failed(ctx); err != nil {
 			return nil, err
 		}

@@ -210,7 +210,7 @@ func (a *Auth) spendCode(ctx context.Context, userID int64, code string, marked 
 func (a *Auth) reserveCode(ctx context.Context, userID int64, marked bool) (*attempt, error) {
 	try, err := a.reserve(ctx, codesTally(userID, marked))
 	if errors.Is(err, ErrTooManyAttempts) {
-		a.record(ctx, strangersEvent(ctx, store.EventLoginRefused, userID, "codes"))
+		a.recordStrangers(ctx, store.EventLoginRefused, userID, "codes")
 	}
 	return try, err
 }
@@ -219,7 +219,7 @@ func (a *Auth) reserveCode(ctx context.Context, userID int64, marked bool) (*att
 func (a *Auth) endCode(ctx context.Context, userID int64, try *attempt, err error) error {
 	switch {
 	case errors.Is(err, ErrMFAInvalid):
-		a.record(ctx, strangersEvent(ctx, store.EventMFAFailed, userID, ""))
+		a.recordStrangers(ctx, store.EventMFAFailed, userID, "")
 		return errors.Join(err, try.failed(ctx))
 	case err != nil:
 		return err

@@ -48,7 +48,7 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if err := a.cfg.Store.QueueMails(ctx, m); err != nil {
 		return fmt.Errorf("queue mail: %w", err)
 	}
-	a.record(ctx, strangersEvent(ctx, store.EventPasswordForgotten, asked, ""))
+	a.recordStrangers(ctx, store.EventPasswordForgotten, asked, "")
 	return nil
 }
 

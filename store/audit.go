@@ -23,7 +23,7 @@ type Event struct {
 	Key string
 
 	Count  int64     // how often it happened
-	At     time.Time // when first
+	At     time.Time // when the first that was kept of them
 	LastAt time.Time // when last: At, if it happened once
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -116,20 +117,19 @@ func (f faults) none(names ...string) bool {
 	return true
 }
 
-// quoted is a value as a fault may repeat it: not all of what is long, and nothing of what looks as if it had a password
-// in it, which belongs to another setting.
-func quoted(value string) string {
-	if hasPassword(value) {
+// quoted is a value, or a part of one, as a fault may repeat it: not all of what is long, and nothing of what may have a
+// password in it, which belongs to another setting.
+func quoted(part, value string) string {
+	if mayHavePassword(value) {
 		return "something with a password"
 	}
-	return fmt.Sprintf("%.200q", value)
+	return fmt.Sprintf("%.60q", part)
 }
 
-// hasPassword says whether a value looks as if it had a password in it: the URL of a database or a mail server, or libpq's
-// other way of naming one.
-func hasPassword(value string) bool {
-	return strings.Contains(value, "://") && strings.Contains(value, "@") || strings.Contains(strings.ToLower(value), "password=")
-}
+// passwordForms are what a password comes in: user:password@, and the password= of libpq.
+var passwordForms = regexp.MustCompile(`(?is):.*@|pass\w*\s*=`)
+
+func mayHavePassword(value string) bool { return passwordForms.MatchString(value) }
 
 const makeSecret = "`openssl rand -hex 32` makes a good one"
 
@@ -206,11 +206,15 @@ func (c *config) resolve(bad faults, environment, dotenv func(string) (string, b
 				text = dropNewline(text)
 				switch {
 				case err != nil:
-					bad.add(s.name, "can not be read from the file that %s_FILE names: %v", s.name, err)
+					// Without the path, in which somebody may have put the value itself.
+					bad.add(s.name, "can not be read from the file that %s_FILE names: %v", s.name, withoutPath(err))
 				case text == "":
 					bad.add(s.name, "is to come from %s, as %s_FILE says, but nothing is in there", path, s.name)
 				}
-				c.values[s.name], c.origins[s.name] = text, "file "+path
+				c.values[s.name], c.origins[s.name] = text, "file"
+				if err == nil {
+					c.origins[s.name] += " " + path
+				}
 			case value != "":
 				c.values[s.name], c.origins[s.name] = value, place.name
 			}
@@ -219,6 +223,15 @@ func (c *config) resolve(bad faults, environment, dotenv func(string) (string, b
 			}
 		}
 	}
+}
+
+// withoutPath is the cause of an error that names the path of a file.
+func withoutPath(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // parse makes the fields of the texts.
@@ -250,7 +263,7 @@ func (c *config) parse(bad faults) {
 func parseBool(s string) (any, error) {
 	b, err := strconv.ParseBool(s)
 	if err != nil {
-		return nil, fmt.Errorf("is %s, but has to be true or false", quoted(s))
+		return nil, fmt.Errorf("is %s, but has to be true or false", quoted(s, s))
 	}
 	return b, nil
 }
@@ -258,7 +271,7 @@ func parseBool(s string) (any, error) {
 func parsePort(s string) (any, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err != nil {
-		return nil, fmt.Errorf("is %s, but has to be a number from 0 (any free port) to 65535", quoted(s))
+		return nil, fmt.Errorf("is %s, but has to be a number from 0 (any free port) to 65535", quoted(s, s))
 	}
 	return uint16(n), nil
 }
@@ -266,7 +279,7 @@ func parsePort(s string) (any, error) {
 func parseDuration(s string) (any, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return nil, fmt.Errorf("is %s, but has to be a time with its unit, such as 90s, 30m or 1h30m", quoted(s))
+		return nil, fmt.Errorf("is %s, but has to be a time with its unit, such as 90s, 30m or 1h30m", quoted(s, s))
 	}
 	return d, nil
 }
@@ -276,7 +289,7 @@ func parsePrefixes(s string) (any, error) {
 	for part := range strings.SplitSeq(s, ",") {
 		p, err := netip.ParsePrefix(strings.TrimSpace(part))
 		if err != nil {
-			return nil, fmt.Errorf("has %s in it, but every part has to be a CIDR such as 10.0.0.0/8 or 192.0.2.7/32", quoted(part))
+			return nil, fmt.Errorf("has %s in it, but every part has to be a CIDR such as 10.0.0.0/8 or 192.0.2.7/32", quoted(part, s))
 		}
 		prefixes = append(prefixes, p.Masked())
 	}
@@ -294,7 +307,7 @@ func parseServer(s string) (any, error) {
 func parseFrom(s string) (any, error) {
 	from, err := mail.ParseFrom(s)
 	if err != nil {
-		return nil, fmt.Errorf("is %s, but %w", quoted(s), err)
+		return nil, fmt.Errorf("is %s, but %w", quoted(s, s), err)
 	}
 	return from, nil
 }
@@ -314,7 +327,7 @@ func (c *config) check(bad faults) {
 		c.warnOfSpace("SECRET_PREVIOUS", s)
 	}
 	if !validHost(c.Host) {
-		bad.add("HOST", "is %s, but has to be an address such as 127.0.0.1 or :: or a host name, without a port", quoted(c.Host))
+		bad.add("HOST", "is %s, but has to be an address such as 127.0.0.1 or :: or a host name, without a port", quoted(c.Host, c.Host))
 	}
 	if why := databaseFault(c.DatabaseURL); why != "" {
 		bad.add("DATABASE_URL", "%s", why)
@@ -343,10 +356,10 @@ func (c *config) check(bad faults) {
 	switch c.Signup {
 	case "closed", "open":
 	default:
-		bad.add("SIGNUP", "is %s, but has to be closed or open", quoted(c.Signup))
+		bad.add("SIGNUP", "is %s, but has to be closed or open", quoted(c.Signup, c.Signup))
 	}
 	if c.PublicURL != "" && !validOrigin(strings.TrimSuffix(c.PublicURL, "/")) {
-		bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: https://api.example.com", quoted(c.PublicURL))
+		bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: https://api.example.com", quoted(c.PublicURL, c.PublicURL))
 	}
 	if c.SMTP != (mail.Server{}) && c.MailFrom.Address == "" {
 		bad.add("MAIL_FROM", "is missing; SMTP_URL needs it: clientes@example.com or Clientes <clientes@example.com>")
@@ -355,7 +368,7 @@ func (c *config) check(bad faults) {
 		c.CORSOrigins[i] = strings.TrimSpace(origin)
 		if !validOrigin(c.CORSOrigins[i]) {
 			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them, separated by commas: "+
-				"https://app.example.com", quoted(origin))
+				"https://app.example.com", quoted(origin, c.values["CORS_ORIGINS"]))
 		}
 	}
 	for name, value := range map[string]string{"ISSUER": c.Issuer, "AUDIENCE": c.Audience} {
@@ -366,12 +379,12 @@ func (c *config) check(bad faults) {
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":
 	default:
-		bad.add("LOG_LEVEL", "is %s, but has to be debug, info, warn or error", quoted(c.LogLevel))
+		bad.add("LOG_LEVEL", "is %s, but has to be debug, info, warn or error", quoted(c.LogLevel, c.LogLevel))
 	}
 	switch c.LogFormat {
 	case "", "text", "json":
 	default:
-		bad.add("LOG_FORMAT", "is %s, but has to be text or json", quoted(c.LogFormat))
+		bad.add("LOG_FORMAT", "is %s, but has to be text or json", quoted(c.LogFormat, c.LogFormat))
 	}
 	if c.ShutdownDelay < 0 {
 		bad.add("SHUTDOWN_DELAY", "is %s, but has to be 0s or more", c.ShutdownDelay)
@@ -451,7 +464,7 @@ func (c config) shown(s setting) string {
 		return "(hidden)" // it could not be read
 	case s.name == "SMTP_URL":
 		return c.SMTP.String()
-	case hasPassword(value):
+	case mayHavePassword(value):
 		return "(hidden)" // it belongs to another setting
 	}
 	return value
@@ -512,7 +525,7 @@ func shownDatabaseURL(databaseURL string) string {
 		}
 		return "(hidden)"
 	}
-	if strings.Contains(databaseURL, "@") || hasPassword(databaseURL) {
+	if !strings.HasPrefix(databaseURL, sqliteScheme) || strings.Contains(databaseURL, "@") || mayHavePassword(databaseURL) {
 		return "(hidden)" // it names something else
 	}
 	return databaseURL

@@ -339,10 +339,15 @@ func TestThePasswordOfAMailServerIsNotShown(t *testing.T) {
 func TestAPasswordInTheWrongSettingIsNotShown(t *testing.T) {
 	inFolder(t, nil)
 	for _, s := range settings() {
-		for _, value := range []string{"postgres://u:hunter2@h/d", "postgres://h/d?password=hunter2", "host=h Password=hunter2"} {
-			r := call(t, map[string]string{s.name: value}, "", "config")
-			if strings.Contains(r.stdout+r.stderr, "hunter2") {
-				t.Errorf("%s=%s: it says\n%s%s", s.name, value, r.stdout, r.stderr)
+		for _, name := range s.names() {
+			for _, value := range []string{
+				"postgres://u:hunter2@h/d", "postgres://h/d?password=hunter2", "host=h Password = hunter2", "postgres://u:hunter2,x@h/d",
+				"u:hunter2@h:587", "postgres//u:hunter2@h/d", "smtp:/u:hunter2@h",
+			} {
+				r := call(t, map[string]string{name: value}, "", "config")
+				if strings.Contains(r.stdout+r.stderr, "hunter2") {
+					t.Errorf("%s=%s: it says\n%s%s", name, value, r.stdout, r.stderr)
+				}
 			}
 		}
 	}

@@ -24,7 +24,7 @@ settings, and the exit status is 1 then.`,
 				if s.name == "LOG_FORMAT" && c.LogFormat == "" {
 					value = "text on a terminal, else json"
 				}
-				if s.name == "PUBLIC_URL" && c.PublicURL == "" && !hasPassword(c.Host) {
+				if s.name == "PUBLIC_URL" && c.PublicURL == "" && !mayHavePassword(c.Host) {
 					value = c.publicURL(nil).String()
 				}
 				fmt.Fprintf(table, "%s\t%s\t%s\n", s.name, value, c.origins[s.name])

@@ -101,8 +101,7 @@ func (s *Store) queueEvent(b *pgx.Batch, e store.Event) {
 			count, at, last_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
-		SET count = audit.count + excluded.count, at = least(audit.at, excluded.at),
-			last_at = greatest(audit.last_at, excluded.last_at)`,
+		SET count = audit.count + excluded.count, last_at = greatest(audit.last_at, excluded.last_at)`,
 		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
 		e.At.Truncate(store.AuditWindow), e.Count, e.At, e.LastAt)
 }

@@ -99,7 +99,7 @@ func (s *Store) insertEvent(conn *sqlite.Conn, e store.Event) error {
 			count, at, last_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
-		SET count = count + excluded.count, at = min(at, excluded.at), last_at = max(last_at, excluded.last_at)`,
+		SET count = count + excluded.count, last_at = max(last_at, excluded.last_at)`,
 		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
 		e.At.Truncate(store.AuditWindow), e.Count, e.At, e.LastAt)
 	if err != nil {

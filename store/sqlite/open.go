@@ -196,7 +196,7 @@ func take[C any](ctx context.Context, free <-chan C) (c C, err error) {
 		select {
 		case c, open = <-free:
 		case <-ctx.Done():
-			return c, ctx.Err()
+			return c, context.Cause(ctx)
 		case <-timer.C:
 			return c, fmt.Errorf("no connection was free for %s: %w", patience, store.ErrUnavailable)
 		}

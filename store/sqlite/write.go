@@ -125,7 +125,7 @@ func (w *writer) begin(ctx context.Context) (*batch, error) {
 			}
 			select {
 			case <-ctx.Done():
-				return nil, ctx.Err()
+				return nil, context.Cause(ctx)
 			case <-time.After(time.Millisecond):
 			}
 		}

@@ -191,12 +191,6 @@ func eventCount(t *testing.T, f *fixture) {
 		!got[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
 		t.Errorf("got %+v", got)
 	}
-	// One of another process that comes late was the first all the same.
-	f.record(t, store.Event{Kind: store.EventLoginFailed, Key: "late", Count: 1, At: start.Add(time.Second), LastAt: start.Add(time.Second), UserID: 9})
-	f.record(t, store.Event{Kind: store.EventLoginFailed, Key: "late", Count: 1, At: start, LastAt: start, UserID: 9})
-	if got := f.events(t, store.EventFilter{UserID: 9}); len(got) != 1 || !got[0].At.Equal(start) || !got[0].LastAt.Equal(start.Add(time.Second)) {
-		t.Errorf("got %+v", got)
-	}
 	// A clock that is behind counts on its own window, and takes no last one back.
 	f.clock.add(-time.Minute)
 	f.record(t, first)
