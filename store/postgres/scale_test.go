@@ -11,7 +11,7 @@ import (
 
 // BenchmarkScale takes minutes to fill ten million records, and some 15 GB of disk:
 //
-//	BENCH_ROWS=10000000 go test ./store/postgres -run '^$' -bench Scale -benchtime 2000x -timeout 3h
+//	BENCH_ROWS=10000000 go test ./store/postgres -run '^$' -bench Scale -benchtime 500x -timeout 3h
 func BenchmarkScale(b *testing.B) {
 	rows := storetest.Rows(b)
 	cluster := postgrestest.Start(b, "shared_buffers = 8GB", "maintenance_work_mem = 1GB", "max_wal_size = 16GB")
