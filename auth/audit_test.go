@@ -183,12 +183,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			a.keepEvents(running)
 		}()
 		want := "1 of 2 from +1s to +1s, 3 of 1 from +0s to +2s"
-		for end := time.Now().Add(time.Minute); kept() != want && time.Now().Before(end); {
-			time.Sleep(time.Millisecond)
-		}
-		if got := kept(); got != want {
-			t.Errorf("kept is %s", got)
-		}
+		eventually(t, want+" is kept", func() bool { return kept() == want })
 		fail(3)
 		stop()
 		<-ended

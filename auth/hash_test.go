@@ -328,3 +328,18 @@ func BenchmarkTheMostExpensiveHashes(b *testing.B) {
 		})
 	}
 }
+
+// TestALongPasswordKeepsItsBcrypt holds that what bcrypt has not looked at becomes no part of a password.
+func TestALongPasswordKeepsItsBcrypt(t *testing.T) {
+	long := strings.Repeat("ж", maxBcryptLen/2)
+	hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
+	must(t, err)
+	for password, want := range map[string]bool{long: true, long + " and a slip": false} {
+		if !verifyPassword(string(hash), password) || replaceable(string(hash), password) != want {
+			t.Errorf("a password of %d bytes: %t", len(password), replaceable(string(hash), password))
+		}
+	}
+	if replaceable(hashPassword(long), long) {
+		t.Error("a hash of today is replaced")
+	}
+}

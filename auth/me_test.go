@@ -628,3 +628,46 @@ func TestUsersOfAdmins(t *testing.T) {
 		}
 	})
 }
+
+// TestStrangersDoNotKeepTheOwnerFromAChange blocks a name from elsewhere, and has who is logged in change the password.
+func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		a := startMailing(t, e, url, time.Now, nil)
+		ctx := t.Context()
+		_, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		me, _ := a.callerOf(t, "ana", password)
+		stranger := WithOrigin(ctx, Origin{IP: "198.51.100.7"})
+		for range 5 {
+			if _, err := a.Login(stranger, LoginRequest{User: "ana", Password: "wrong"}); !errors.Is(err, ErrInvalidLogin) {
+				t.Errorf("a stranger: %v", err)
+			}
+		}
+		if _, err := a.Login(stranger, LoginRequest{User: "ana", Password: password}); !errors.Is(err, ErrTooManyAttempts) {
+			t.Errorf("the name is not blocked: %v", err)
+		}
+		must(t, a.ChangePassword(ctx, me, password, "another "+password))
+	})
+}
+
+// TestSignUpsOfOneAddress holds that one address can not sign up without end, whatever it sends.
+func TestSignUpsOfOneAddress(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		a := startMailing(t, e, url, time.Now, nil)
+		from := func(ip, password string) error {
+			_, err := a.SignUp(WithOrigin(t.Context(), Origin{IP: ip}), "ana", "", password)
+			return err
+		}
+		var invalid *store.InvalidError
+		for range askedLimit.free {
+			if err := from("198.51.100.7", "short"); !errors.As(err, &invalid) {
+				t.Errorf("too short a password: %v", err)
+			}
+		}
+		var many *TooManyError
+		if err := from("198.51.100.7", password); !errors.As(err, &many) || !many.Asked || many.Wait <= 0 {
+			t.Errorf("one more: %v", err)
+		}
+		must(t, from("203.0.113.9", password))
+	})
+}

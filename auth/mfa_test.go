@@ -304,3 +304,25 @@ func TestSealedSecrets(t *testing.T) {
 		t.Errorf("each use encrypts anew (%v)", err)
 	}
 }
+
+// TestCodesThatConfirmCount holds that a second factor can not be set up by trying all codes.
+func TestCodesThatConfirmCount(t *testing.T) {
+	onEachStore(t, func(t *testing.T, e engine, url string) {
+		a := startMailing(t, e, url, time.Now, nil)
+		ctx := t.Context()
+		_, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
+		must(t, err)
+		me, _ := a.callerOf(t, "ana", password)
+		_, err = a.BeginMFA(ctx, me, password)
+		must(t, err)
+		var invalid *store.InvalidError
+		for range codesLimit.free {
+			if _, err := a.ConfirmMFA(ctx, me, "no code"); !errors.As(err, &invalid) {
+				t.Errorf("a wrong code: %v", err)
+			}
+		}
+		if _, err := a.ConfirmMFA(ctx, me, "no code"); !errors.Is(err, ErrTooManyAttempts) {
+			t.Errorf("one more: %v", err)
+		}
+	})
+}
