@@ -68,17 +68,15 @@ func strangersEvent(ctx context.Context, kind store.EventKind, userID int64, det
 // hanging up. The store's own patience ends before it.
 const recordTimeout = 10 * time.Second
 
-// record writes the line of an event that comes with no change of a user, and keeps it, after those that wait. What it tells
-// of has happened: that it can not be kept is for the log to say, and no reason to tell the client that it did not happen.
+// record writes the line of an event that comes with no change of a user, and keeps it, after those that wait if they can be
+// kept. What it tells of has happened: that it can not be kept is for the log to say, and no reason to tell the client that
+// it did not happen.
 func (a *Auth) record(ctx context.Context, e store.Event) {
 	logEvents(a.cfg.Log, []store.Event{e})
-	err := a.keepWaiting(ctx)
-	if err == nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
-		defer cancel()
-		err = a.cfg.Store.RecordEvents(ctx, e)
-	}
-	if err != nil {
+	_ = a.keepWaiting(ctx) // if they can not be kept now they come later, which keepEvents tells of
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if err := a.cfg.Store.RecordEvents(ctx, e); err != nil {
 		a.cfg.Log.Error("an event could not be kept: it stands in the log alone", "event", string(e.Kind), "error", err)
 	}
 }

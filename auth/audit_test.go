@@ -225,6 +225,33 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 	})
 }
 
+// What can not be kept of strangers keeps no other event out.
+func TestAnEventDoesNotNeedThoseThatWait(t *testing.T) {
+	e := engines()[0]
+	p := start(t, e, e.migrated(t))
+	p.addCheap(t, "ana")
+	a, err := New(p.cfg)
+	must(t, err)
+	a.cfg.Store = noStrangers{p.cfg.Store}
+	ctx := from(t.Context(), "192.0.2.1")
+	a.recordStrangers(ctx, store.EventLoginFailed, 0, "")
+	_, err = a.Login(ctx, LoginRequest{User: "ana", Password: password})
+	must(t, err)
+	if n := countEvents(t, p, store.EventFilter{Kind: store.EventLogin}); n != 1 {
+		t.Errorf("%d events of the login are kept", n)
+	}
+}
+
+// noStrangers is a store that keeps no event with a key.
+type noStrangers struct{ store.Store }
+
+func (s noStrangers) RecordEvents(ctx context.Context, events ...store.Event) error {
+	if events[0].Key != "" {
+		return store.ErrUnavailable
+	}
+	return s.Store.RecordEvents(ctx, events...)
+}
+
 func TestALoginFromANewAddressIsTold(t *testing.T) {
 	onEachStore(t, func(t *testing.T, e engine, url string) {
 		c := stoppedAt(someDay)
