@@ -244,7 +244,7 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 
 func TestAFullGate(t *testing.T) {
 	st := engines()[0].open(t)
-	gate := auth.NewGate(1, 0)
+	gate := auth.NewGate(auth.LocalHasher{}, 1, 0)
 	f := newFixture(t, st)
 	full, err := auth.New(auth.Config{
 		Store: st, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
@@ -253,7 +253,7 @@ func TestAFullGate(t *testing.T) {
 	must(t, err)
 	f.server.cfg.Auth = full
 	entered, leave := make(chan bool), make(chan bool)
-	go func() { _ = gate.Do(t.Context(), func() { entered <- true; <-leave }) }()
+	go func() { _ = gate.Do(t.Context(), func(auth.Hasher) error { entered <- true; <-leave; return nil }) }()
 	<-entered
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {

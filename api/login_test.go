@@ -159,7 +159,7 @@ func TestABcryptHashIsReplacedAtLogin(t *testing.T) {
 
 func TestADisabledUserIsNobody(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		accounts := auth.NewAccounts(f.store, auth.NewGate(1, 1))
+		accounts := auth.NewAccounts(f.store)
 		must(t, accounts.Disable(t.Context(), "the-viewer"))
 		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 401, "invalid_login")
 		f.eventually("the token of a disabled user is refused", func() bool {

@@ -16,10 +16,10 @@ type Accounts struct {
 	log   *slog.Logger
 }
 
-// NewAccounts keeps users in that store and hashes their passwords at that gate. Servers on the same database learn by
-// themselves which sessions end.
-func NewAccounts(users store.Users, gate *Gate) *Accounts {
-	return &Accounts{users: users, gate: gate, ended: func([]store.Ended) {}, log: slog.New(slog.DiscardHandler)}
+// NewAccounts keeps users in that store and hashes their passwords here, one at a time. Servers on the same database learn
+// by themselves which sessions end.
+func NewAccounts(users store.Users) *Accounts {
+	return &Accounts{users: users, gate: NewGate(LocalHasher{}, 1, 0), ended: func([]store.Ended) {}, log: slog.New(slog.DiscardHandler)}
 }
 
 // Add makes a user. Either password is the new user's, or it is empty and u.PasswordHash a hash brought from
@@ -151,13 +151,14 @@ func (a *Accounts) newHash(ctx context.Context, u store.User, password string) (
 	if err := CheckNewPassword(password); err != nil {
 		return "", err
 	}
-	err = a.gate.Do(ctx, func() {
-		if !guessable(password, u) {
-			hash = hashPassword(password)
-		}
+	err = a.gate.Do(ctx, func(h Hasher) error {
+		return h.Hash(NewPassword{Password: password, Known: knownWords(u)}, &hash)
 	})
-	if err == nil && hash == "" {
-		err = tooGuessable()
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("hash password: %w", err)
+	case hash == "":
+		return "", tooGuessable()
 	}
-	return hash, err
+	return hash, nil
 }

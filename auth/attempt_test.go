@@ -243,12 +243,12 @@ func TestOneAddressAgainstManyNames(t *testing.T) {
 func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 	onEachStore(t, func(t *testing.T, e engine, url string) {
 		c := stoppedAt(someDay)
-		gate := NewGate(1, 0)
+		gate := NewGate(LocalHasher{}, 1, 0)
 		p := start(t, e, url, c.set, func(cfg *Config) { cfg.Gate = gate })
 		p.addCheap(t, "ana")
 		wrong := LoginRequest{User: "ana", Password: "wrong"}
 		busy := func(during func()) {
-			must(t, gate.Do(t.Context(), during))
+			must(t, gate.Do(t.Context(), func(Hasher) error { during(); return nil }))
 		}
 		for range 4 {
 			p.wantTry(t, "192.0.2.1", wrong, "wrong")
@@ -275,14 +275,15 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		p.wantTry(t, "192.0.2.1", wrong, "wait 2")
 		// Who hangs up in the queue was not looked at either.
 		c.advance(2 * time.Second)
-		waiting := NewGate(1, 1)
+		waiting := NewGate(LocalHasher{}, 1, 1)
 		p.cfg.Gate = waiting
-		must(t, waiting.Do(t.Context(), func() {
+		must(t, waiting.Do(t.Context(), func(Hasher) error {
 			ctx, cancel := context.WithCancel(from(t.Context(), "192.0.2.1"))
 			cancel()
 			if _, err := p.Login(ctx, wrong); !errors.Is(err, context.Canceled) {
 				t.Errorf("who hangs up gets %v", err)
 			}
+			return nil
 		}))
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 	})

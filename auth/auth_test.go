@@ -66,7 +66,7 @@ type process struct {
 func start(t testing.TB, e engine, url string, changes ...func(*Config)) *process {
 	t.Helper()
 	cfg := Config{
-		Gate: NewGate(2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		Gate: NewGate(LocalHasher{}, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
@@ -79,7 +79,7 @@ func start(t testing.TB, e engine, url string, changes ...func(*Config)) *proces
 	cfg.Store = switchedStore{st, &p.away}
 	p.Auth, err = New(cfg)
 	must(t, err)
-	p.accounts = NewAccounts(st, cfg.Gate)
+	p.accounts = NewAccounts(st)
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() { p.Run(ctx) })

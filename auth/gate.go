@@ -5,18 +5,19 @@ import "context"
 // Gate lets few hashes of passwords run at once and few wait, because each takes a core and 19 MiB: a flood
 // of logins must neither slow everything else nor take memory without bound.
 type Gate struct {
+	hasher Hasher
 	slots  chan struct{}
 	places chan struct{} // running and waiting
 }
 
-// NewGate makes a gate for that many hashes at once, and that many more waiting.
-func NewGate(running, waiting int) *Gate {
-	return &Gate{slots: make(chan struct{}, running), places: make(chan struct{}, running+waiting)}
+// NewGate makes a gate to a hasher, for that many hashes at once, and that many more waiting.
+func NewGate(hasher Hasher, running, waiting int) *Gate {
+	return &Gate{hasher: hasher, slots: make(chan struct{}, running), places: make(chan struct{}, running+waiting)}
 }
 
-// Do calls f when its turn comes. It gives ErrOverloaded at once if too many wait already, and the context's
-// error if that ends first; f was not called then.
-func (g *Gate) Do(ctx context.Context, f func()) error {
+// Do calls f when its turn comes, and gives what that gives. It gives ErrOverloaded at once if too many wait already, and
+// the context's error if that ends first; f was not called then.
+func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
 	select {
 	case g.places <- struct{}{}:
 		defer func() { <-g.places }()
@@ -29,6 +30,5 @@ func (g *Gate) Do(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	f()
-	return nil
+	return f(g.hasher)
 }

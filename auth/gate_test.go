@@ -8,9 +8,9 @@ import (
 )
 
 func TestTheGateLetsFewInAndFewWait(t *testing.T) {
-	g := NewGate(2, 1)
+	g := NewGate(LocalHasher{}, 2, 1)
 	inside, leave, done := make(chan int), make(chan bool), make(chan error)
-	enter := func() { done <- g.Do(t.Context(), func() { inside <- 1; <-leave }) }
+	enter := func() { done <- g.Do(t.Context(), func(Hasher) error { inside <- 1; <-leave; return nil }) }
 	for range 3 {
 		go enter()
 	}
@@ -19,7 +19,7 @@ func TestTheGateLetsFewInAndFewWait(t *testing.T) {
 	for len(g.places) < 3 { // until the third waits
 		runtime.Gosched()
 	}
-	if err := g.Do(t.Context(), func() { t.Error("a fourth came in") }); !errors.Is(err, ErrOverloaded) {
+	if err := g.Do(t.Context(), func(Hasher) error { return errors.New("a fourth came in") }); !errors.Is(err, ErrOverloaded) {
 		t.Errorf("a fourth gets %v", err)
 	}
 	select {
@@ -36,20 +36,20 @@ func TestTheGateLetsFewInAndFewWait(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := g.Do(t.Context(), func() {}); err != nil {
+	if err := g.Do(t.Context(), func(Hasher) error { return nil }); err != nil {
 		t.Errorf("the gate stays shut: %v", err)
 	}
 }
 
 func TestWhoGivesUpWaitingLeavesHisPlace(t *testing.T) {
-	g := NewGate(1, 1)
+	g := NewGate(LocalHasher{}, 1, 1)
 	inside, leave, done := make(chan bool), make(chan bool), make(chan error)
-	go func() { done <- g.Do(t.Context(), func() { inside <- true; <-leave }) }()
+	go func() { done <- g.Do(t.Context(), func(Hasher) error { inside <- true; <-leave; return nil }) }()
 	<-inside
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 3 {
-		if err := g.Do(ctx, func() { t.Error("called") }); !errors.Is(err, context.Canceled) {
+		if err := g.Do(ctx, func(Hasher) error { return errors.New("called") }); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -61,7 +61,7 @@ func TestWhoGivesUpWaitingLeavesHisPlace(t *testing.T) {
 
 // A panic is the caller's, who has somebody to recover it, and leaves the place.
 func TestAPanicLeavesTheGate(t *testing.T) {
-	g := NewGate(1, 0)
+	g := NewGate(LocalHasher{}, 1, 0)
 	for range 2 {
 		func() {
 			defer func() {
@@ -69,7 +69,7 @@ func TestAPanicLeavesTheGate(t *testing.T) {
 					t.Errorf("recovered %v", p)
 				}
 			}()
-			g.Do(t.Context(), func() { panic("odd") })
+			g.Do(t.Context(), func(Hasher) error { panic("odd") })
 			t.Error("no panic")
 		}()
 	}

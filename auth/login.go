@@ -157,25 +157,22 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 	if u.ID == 0 {
 		u.PasswordHash = nobodysHash
 	}
-	var good bool
-	var better string // a hash of today's kind where the stored one is not
-	if err := a.cfg.Gate.Do(ctx, func() {
-		good = verifyPassword(u.PasswordHash, password) && u.ID != 0 && !u.Disabled
-		if good && replaceable(u.PasswordHash, password) {
-			better = hashPassword(password)
-		}
+	may := u.ID != 0 && !u.Disabled
+	var checked Checked
+	if err := a.cfg.Gate.Do(ctx, func(h Hasher) error {
+		return h.Check(Check{Hash: u.PasswordHash, Password: password, Renew: may}, &checked)
 	}); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("check password: %w", err)
 	}
-	if !good {
+	if !may || !checked.Good {
 		a.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
 		if err := try.failed(ctx); err != nil {
 			return nil, err
 		}
 		return nil, ErrInvalidLogin
 	}
-	if better != "" {
-		if err := a.cfg.Store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, better); err != nil {
+	if checked.Renewed != "" {
+		if err := a.cfg.Store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, checked.Renewed); err != nil {
 			return nil, fmt.Errorf("replace password hash: %w", err)
 		}
 	}

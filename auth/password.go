@@ -52,8 +52,7 @@ const (
 
 // guessable says whether the password is among the first that somebody would try who knows the user. It can take
 // as long as a hash (BenchmarkTheSlowestGuesses) and so waits at the gate like one.
-func guessable(password string, u store.User) bool {
-	known := knownWords(u)
+func guessable(password string, known []string) bool {
 	plain := plainLetters(password)
 	for _, form := range slices.Compact([]string{plain, unleet(plain, "i"), unleet(plain, "l")}) {
 		if strength(form, known) < minStrength {

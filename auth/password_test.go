@@ -70,12 +70,12 @@ func guesses() (u store.User, easy map[string]bool) {
 func TestWhatIsEasyToGuess(t *testing.T) {
 	u, easy := guesses()
 	for password, want := range easy {
-		if got := guessable(password, u); got != want {
+		if got := guessable(password, knownWords(u)); got != want {
 			t.Errorf("%q is easy to guess: %t", password, got)
 		}
 	}
 	for name, want := range map[string]bool{"zoltrix": true, "ana": false} {
-		if guessable("zoltrix99", store.User{Name: name}) != want {
+		if guessable("zoltrix99", knownWords(store.User{Name: name})) != want {
 			t.Errorf("the password of %q is easy to guess: %t", name, !want)
 		}
 	}
@@ -83,8 +83,8 @@ func TestWhatIsEasyToGuess(t *testing.T) {
 
 // A guess takes as long as a hash, and so does not begin while too many wait.
 func TestGuessesWaitAtTheGate(t *testing.T) {
-	a := NewAccounts(nil, NewGate(1, 0))
-	must(t, a.gate.Do(t.Context(), func() {
+	a := NewAccounts(nil)
+	must(t, a.gate.Do(t.Context(), func(Hasher) error {
 		if _, err := a.newHash(t.Context(), store.User{}, "password"); !errors.Is(err, ErrOverloaded) {
 			t.Errorf("with a full gate a new password gives %v", err)
 		}
@@ -92,6 +92,7 @@ func TestGuessesWaitAtTheGate(t *testing.T) {
 		if _, err := a.newHash(t.Context(), store.User{}, "short"); !errors.As(err, &invalid) {
 			t.Errorf("with a full gate one that is too short gives %v", err)
 		}
+		return nil
 	}))
 	hash, err := a.newHash(t.Context(), store.User{}, password)
 	must(t, err)
@@ -107,7 +108,7 @@ func TestManyGuessAtOnce(t *testing.T) {
 	for range 4 {
 		running.Go(func() {
 			for password, want := range easy {
-				if guessable(password, u) != want {
+				if guessable(password, knownWords(u)) != want {
 					t.Errorf("%q is easy to guess: %t", password, !want)
 				}
 			}
@@ -159,12 +160,12 @@ func FuzzGuessable(f *testing.F) {
 		f.Add(password, "", "")
 	}
 	f.Fuzz(func(t *testing.T, password, name, email string) {
-		got := guessable(password, store.User{Name: name, Email: email})
+		got := guessable(password, knownWords(store.User{Name: name, Email: email}))
 		runes := []rune(password)
 		if !utf8.ValidString(password) || len(runes) <= guessedPrefix {
 			return
 		}
-		if guessable(string(runes[:guessedPrefix]), store.User{Name: name, Email: email}) != got {
+		if guessable(string(runes[:guessedPrefix]), knownWords(store.User{Name: name, Email: email})) != got {
 			t.Errorf("%q: what comes after the prefix counts", password)
 		}
 	})
@@ -175,7 +176,7 @@ func BenchmarkTheSlowestGuesses(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				guessable(password, store.User{Name: "ana", Email: "ana@example.com"})
+				guessable(password, knownWords(store.User{Name: "ana", Email: "ana@example.com"}))
 			}
 		})
 	}

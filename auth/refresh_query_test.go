@@ -46,7 +46,7 @@ func newCounting(t *testing.T, below store.Store) (*Auth, *countingStore) {
 	t.Helper()
 	counted := &countingStore{Store: below}
 	a, err := New(Config{
-		Store: counted, Gate: NewGate(1, 1),
+		Store: counted, Gate: NewGate(LocalHasher{}, 1, 1),
 		Secret: testSecret, Previous: []string{strings.Repeat("previous", 4)}, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),

@@ -129,25 +129,57 @@ func reportBulk(b *testing.B, s *target, rows int, ours, theirs time.Duration) {
 	if theirs > 0 {
 		b.ReportMetric(theirs.Seconds()/ours.Seconds(), "x-copy")
 	}
-	if peak := peakMemory(s.pid); peak > 0 {
+	if peak := peakMemory(b, s.pid); peak > 0 {
 		b.ReportMetric(peak, "peak-MB")
 	}
 	b.ReportMetric(0, "ns/op")
 }
 
-// peakMemory is the most memory that a process ever had resident, in MB, 0 where there is no /proc.
-func peakMemory(pid int) float64 {
+// peakMemory is the most memory that a process and its children ever had resident, each at its time, in MB, 0 where there
+// is no /proc.
+func peakMemory(tb testing.TB, pid int) float64 {
+	tb.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
+	peak := 0.0
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 			kB, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-			return kB * 1024 / 1e6
+			peak = kB * 1024 / 1e6
 		}
 	}
-	return 0
+	for _, child := range children(tb, pid) {
+		peak += peakMemory(tb, child)
+	}
+	return peak
+}
+
+// children gives the processes that a process has started and that run.
+func children(tb testing.TB, pid int) []int {
+	tb.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var of []int
+	for _, file := range files {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		// "PID (NAME) STATE PARENT …", where a name may have brackets.
+		fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))
+		if fields[0] != "Z" && fields[1] == strconv.Itoa(pid) {
+			child, err := strconv.Atoi(strings.Split(file, "/")[2])
+			if err != nil {
+				tb.Fatal(err)
+			}
+			of = append(of, child)
+		}
+	}
+	return of
 }
 
 func psql(b *testing.B, url string, commands ...string) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -218,7 +217,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out := new(lockedLog)
+			out := new(lockedOutput)
 			ctx, stop := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
 			go func() { ended <- serve(ctx, c, st, listener, slog.New(slog.NewTextHandler(out, nil))) }()
@@ -251,22 +250,4 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			}
 		})
 	}
-}
-
-// lockedLog is a log that a test reads while it is written.
-type lockedLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -86,6 +86,7 @@ func (p *program) root() *cobra.Command {
 		p.configCommand(),
 		p.healthcheckCommand(),
 		p.versionCommand(),
+		p.hashCommand(),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true

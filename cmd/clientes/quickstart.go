@@ -76,7 +76,7 @@ func (p *program) quickstart(ctx context.Context) error {
 		}
 		password := rand.Text() // 26 letters and digits, 130 bits
 		admin := store.User{Name: "abc", Role: store.Admin}
-		if _, err := auth.NewAccounts(st, newGate()).Add(ctx, admin, password); err != nil {
+		if _, err := auth.NewAccounts(st).Add(ctx, admin, password); err != nil {
 			return err
 		}
 		if _, err := fmt.Fprint(p.stdout, welcome(url, admin.Name, password)); err != nil {

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os/signal"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -108,18 +107,20 @@ const (
 	leastDelay = 250 * time.Millisecond
 )
 
-// newGate lets passwords be hashed on all processors but one, which answers everything else meanwhile. A hash
-// takes some 30 ms, so the last of those who wait has to do it for about a second.
-func newGate() *auth.Gate {
-	running := max(1, runtime.GOMAXPROCS(0)-1)
-	return auth.NewGate(running, 32*running)
-}
+// newGate lets as many passwords be hashed at once as there are processors for it. A hash takes some 30 ms, so the last of
+// those who wait has to do it for about a second.
+func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.processors) }
 
 // serve answers requests until ctx ends, then finishes those that are under way. It closes the listener.
 func serve(ctx context.Context, c config, st store.Store, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
-	a, err := newAuth(c, st, log)
+	hasher, err := startHasher(log)
+	if err != nil {
+		return err
+	}
+	defer hasher.close()
+	a, err := newAuth(c, st, newGate(hasher), log)
 	if err != nil {
 		return err
 	}
@@ -206,9 +207,9 @@ func newPost(c config, public *url.URL, log *slog.Logger) auth.Post {
 	return mail.NewSMTP(mail.Config{Server: c.SMTP, From: c.MailFrom, PublicURL: public, Timeout: mailTimeout, Now: time.Now})
 }
 
-func newAuth(c config, st store.Store, log *slog.Logger) (*auth.Auth, error) {
+func newAuth(c config, st store.Store, gate *auth.Gate, log *slog.Logger) (*auth.Auth, error) {
 	return auth.New(auth.Config{
-		Store: st, Gate: newGate(), Now: time.Now, Log: log,
+		Store: st, Gate: gate, Now: time.Now, Log: log,
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
 		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, RefreshGrace: c.RefreshGrace,
 	})

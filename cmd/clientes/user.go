@@ -255,7 +255,7 @@ func (p *program) changeAccounts(ctx context.Context, ask func(context.Context) 
 		return err
 	}
 	defer st.Close()
-	return change(ctx, auth.NewAccounts(st, auth.NewGate(1, 0)), password)
+	return change(ctx, auth.NewAccounts(st), password)
 }
 
 func checkRole(role string) error {

@@ -70,7 +70,7 @@ func (p *program) importUsers(ctx context.Context, name string, dryRun bool) err
 		return err
 	}
 	defer st.Close()
-	accounts := auth.NewAccounts(st, auth.NewGate(1, 0))
+	accounts := auth.NewAccounts(st)
 	if dryRun {
 		n, err := accounts.CheckImport(ctx, userRows(name, data))
 		if err != nil {
