@@ -16,8 +16,8 @@ type Accounts struct {
 	log   *slog.Logger
 }
 
-// NewAccounts keeps users in that store and hashes their passwords here, one at a time. Servers on the same database learn
-// by themselves which sessions end.
+// NewAccounts keeps users in that store and hashes their passwords here, for one caller at a time: another gets
+// ErrOverloaded. Servers on the same database learn by themselves which sessions end.
 func NewAccounts(users store.Users) *Accounts {
 	return &Accounts{users: users, gate: NewGate(LocalHasher{}, 1, 0), ended: func([]store.Ended) {}, log: slog.New(slog.DiscardHandler)}
 }
@@ -146,13 +146,14 @@ func (a *Accounts) delete(ctx context.Context, id int64) error {
 }
 
 // newHash gives the hash of a new password of the user, of whom the name and the emails are looked at. It gives a
-// *store.InvalidError on "password" if they may not take it, or ErrOverloaded.
+// *store.InvalidError on "password" if they may not take it, or an error of the gate or its Hasher.
 func (a *Accounts) newHash(ctx context.Context, u store.User, password string) (hash string, err error) {
 	if err := CheckNewPassword(password); err != nil {
 		return "", err
 	}
-	err = a.gate.Do(ctx, func(h Hasher) error {
-		return h.Hash(NewPassword{Password: password, Known: knownWords(u)}, &hash)
+	err = a.gate.Do(ctx, func(h Hasher) (err error) {
+		hash, err = h.Hash(password, knownWords(u))
+		return err
 	})
 	switch {
 	case err != nil:

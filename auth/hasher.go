@@ -1,49 +1,33 @@
 package auth
 
-// Hasher does what takes a core and memory for some 30 ms: all work with passwords that waits at a Gate. Its methods have the
-// form of net/rpc, so that another process can do it. They may be called from many goroutines at once.
+// Hasher does all work with passwords that takes a core and memory for some 30 ms, and so waits at a Gate. Its methods may
+// be called from many goroutines at once, and fail only if the work is done elsewhere and that place is out of order.
 type Hasher interface {
-	// Check holds a password against a hash.
-	Check(in Check, out *Checked) error
+	// Verify says whether the hash is one of the password. If it is, but is not of the kind and cost that new ones have, and
+	// rehash is set, it gives a new one, too.
+	Verify(hash, password string, rehash bool) (good bool, rehashed string, err error)
 
-	// Hash gives the hash of a new password, or "" if it is easy to guess.
-	Hash(in NewPassword, out *string) error
+	// Hash gives a hash of a new password, or "" for one that is easy to guess. What somebody would try first who knows the
+	// user is in known.
+	Hash(password string, known []string) (hash string, err error)
 }
 
-// Check is a password to be held against a hash.
-type Check struct {
-	Hash, Password string
-	Renew          bool // another hash is wanted if this one is good, but not of today's kind
-}
-
-// Checked is what a Check has shown.
-type Checked struct {
-	Good    bool   // the hash is one of the password
-	Renewed string // the other hash, or ""
-}
-
-// NewPassword is a password that somebody has chosen.
-type NewPassword struct {
-	Password string
-	Known    []string // what somebody would try first who knows the user
-}
-
-// LocalHasher hashes in this process.
+// LocalHasher hashes in this process, and never fails.
 type LocalHasher struct{}
 
-// Check implements Hasher and gives no error.
-func (LocalHasher) Check(in Check, out *Checked) error {
-	out.Good = verifyPassword(in.Hash, in.Password)
-	if out.Good && in.Renew && replaceable(in.Hash, in.Password) {
-		out.Renewed = hashPassword(in.Password)
+// Verify implements Hasher.
+func (LocalHasher) Verify(hash, password string, rehash bool) (good bool, rehashed string, err error) {
+	good = verifyPassword(hash, password)
+	if good && rehash && replaceable(hash, password) {
+		rehashed = hashPassword(password)
 	}
-	return nil
+	return good, rehashed, nil
 }
 
-// Hash implements Hasher and gives no error.
-func (LocalHasher) Hash(in NewPassword, out *string) error {
-	if !guessable(in.Password, in.Known) {
-		*out = hashPassword(in.Password)
+// Hash implements Hasher.
+func (LocalHasher) Hash(password string, known []string) (hash string, err error) {
+	if guessable(password, known) {
+		return "", nil
 	}
-	return nil
+	return hashPassword(password), nil
 }

@@ -157,22 +157,24 @@ func (a *Auth) checkPassword(ctx context.Context, u store.User, password string,
 	if u.ID == 0 {
 		u.PasswordHash = nobodysHash
 	}
-	may := u.ID != 0 && !u.Disabled
-	var checked Checked
-	if err := a.cfg.Gate.Do(ctx, func(h Hasher) error {
-		return h.Check(Check{Hash: u.PasswordHash, Password: password, Renew: may}, &checked)
+	active := u.ID != 0 && !u.Disabled
+	var good bool
+	var rehashed string
+	if err := a.cfg.Gate.Do(ctx, func(h Hasher) (err error) {
+		good, rehashed, err = h.Verify(u.PasswordHash, password, active)
+		return err
 	}); err != nil {
-		return nil, fmt.Errorf("check password: %w", err)
+		return nil, fmt.Errorf("verify password: %w", err)
 	}
-	if !may || !checked.Good {
+	if !active || !good {
 		a.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
 		if err := try.failed(ctx); err != nil {
 			return nil, err
 		}
 		return nil, ErrInvalidLogin
 	}
-	if checked.Renewed != "" {
-		if err := a.cfg.Store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, checked.Renewed); err != nil {
+	if rehashed != "" {
+		if err := a.cfg.Store.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, rehashed); err != nil {
 			return nil, fmt.Errorf("replace password hash: %w", err)
 		}
 	}

@@ -25,7 +25,7 @@ import (
 // Rounds of the two take turns, so that the ratios hold when the machine's speed drifts:
 //
 //	x-copy   rows a second, as a part of psql's (1 is as fast)
-//	peak-MB  the most memory that the server ever had (Linux only)
+//	peak-MB  the most memory that the server and its hasher ever had (Linux only)
 //
 // A million rows take some minutes:
 //
@@ -135,8 +135,8 @@ func reportBulk(b *testing.B, s *target, rows int, ours, theirs time.Duration) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// peakMemory is the most memory that a process and its children ever had resident, each at its time, in MB, 0 where there
-// is no /proc.
+// peakMemory is the most memory that a process and its children ever had resident, each at its own time, in MB, 0 where
+// there is no /proc.
 func peakMemory(tb testing.TB, pid int) float64 {
 	tb.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -154,32 +154,6 @@ func peakMemory(tb testing.TB, pid int) float64 {
 		peak += peakMemory(tb, child)
 	}
 	return peak
-}
-
-// children gives the processes that a process has started and that run.
-func children(tb testing.TB, pid int) []int {
-	tb.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	var of []int
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		// "PID (NAME) STATE PARENT …", where a name may have brackets.
-		fields := strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))
-		if fields[0] != "Z" && fields[1] == strconv.Itoa(pid) {
-			child, err := strconv.Atoi(strings.Split(file, "/")[2])
-			if err != nil {
-				tb.Fatal(err)
-			}
-			of = append(of, child)
-		}
-	}
-	return of
 }
 
 func psql(b *testing.B, url string, commands ...string) {

@@ -9,38 +9,23 @@ import (
 	"net/rpc"
 	"os"
 	"os/exec"
-	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"sync"
-	"syscall"
 	"time"
-
-	"github.com/spf13/cobra"
-
-	"clientes/auth"
 )
 
-const (
-	// hashPasswords is the command that a server calls its own program with.
-	hashPasswords = "hash-passwords"
+// hashTimeout is how long a process may take for an answer, ten times what the most expensive hash does
+// (BenchmarkTheMostExpensiveHashes in auth). One that takes longer is taken to hang.
+const hashTimeout = 30 * time.Second
 
-	// hashService is what the methods of an auth.Hasher are called by in the other process.
-	hashService = "Hasher"
-
-	// hashTimeout is for how long a server waits for an answer before it ends the process that hashes. The most expensive
-	// hash takes three seconds, and longer only while the machine does something else.
-	hashTimeout = 30 * time.Second
-)
-
-// hasher hashes passwords in a process of its own, which is this program again, on all processors but one. Within the
-// server Argon2, for which x/crypto starts eight goroutines a hash, moves from one processor to the other, and requests
-// wait for milliseconds behind it (BenchmarkLoginFlood). If the process ends by itself those passwords fail that it was
-// busy with; the next one starts another.
+// hasher is an auth.Hasher that hashes in a process of its own, which is this program again, on all processors but one.
+// Within the server Argon2, for which x/crypto starts eight goroutines a hash, moves from one processor to the other, and
+// requests wait for milliseconds behind it (BenchmarkLoginFlood). If the process ends by itself there is another for what
+// it has not answered.
 type hasher struct {
-	program    string // this one's file
-	processors int    // that it may use, and so how many passwords it hashes at once
+	file       string // of this program
+	processors int    // that the process may use, and so how many passwords it hashes at once
 	timeout    time.Duration
 	log        *slog.Logger
 
@@ -48,28 +33,28 @@ type hasher struct {
 	stop context.CancelFunc
 
 	mu      sync.Mutex
-	running *hashing // nil while no process runs
-	ended   sync.WaitGroup
+	running *hashProcess // nil while there is none
 }
 
-// hashing is a process that hashes.
-type hashing struct {
+// hashProcess runs `clientes hash-passwords`.
+type hashProcess struct {
 	client *rpc.Client
 	pid    int
-	stop   context.CancelCauseFunc
+	kill   context.CancelFunc
+	ended  chan struct{} // closed when it has ended, and the hasher knows
 }
 
 // startHasher gives a hasher whose process runs. Who has it calls close at the end.
 func startHasher(log *slog.Logger) (*hasher, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find the file of this program: %w", err)
-	}
-	if runtime.GOOS == "linux" {
-		program = "/proc/self/exe" // what runs, although an update may have put another in its place
+	file := "/proc/self/exe" // what runs, although an update may have put another in its place
+	if runtime.GOOS != "linux" {
+		var err error
+		if file, err = os.Executable(); err != nil {
+			return nil, fmt.Errorf("look for the file of this program, to run it again: %w", err)
+		}
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	h := &hasher{program: program, processors: max(1, runtime.GOMAXPROCS(0)-1), timeout: hashTimeout, log: log, ctx: ctx, stop: stop}
+	h := &hasher{file: file, processors: max(1, runtime.GOMAXPROCS(0)-1), timeout: hashTimeout, log: log, ctx: ctx, stop: stop}
 	if _, err := h.process(); err != nil {
 		stop()
 		return nil, err
@@ -77,79 +62,117 @@ func startHasher(log *slog.Logger) (*hasher, error) {
 	return h, nil
 }
 
-// close ends the process.
+// close ends the process, and what it has not answered fails.
 func (h *hasher) close() {
 	h.mu.Lock()
 	h.stop() // from now on none is started
+	p := h.running
 	h.mu.Unlock()
-	h.ended.Wait()
+	if p != nil {
+		<-p.ended
+	}
 }
 
-// Check implements auth.Hasher.
-func (h *hasher) Check(in auth.Check, out *auth.Checked) error {
-	return h.call(hashService+".Check", in, out)
+// Verify implements auth.Hasher.
+func (h *hasher) Verify(hash, password string, rehash bool) (good bool, rehashed string, err error) {
+	reply, err := ask[VerifyReply](h, "Verify", VerifyArgs{Hash: hash, Password: password, Rehash: rehash})
+	return reply.Good, reply.Rehashed, err
 }
 
 // Hash implements auth.Hasher.
-func (h *hasher) Hash(in auth.NewPassword, out *string) error {
-	return h.call(hashService+".Hash", in, out)
+func (h *hasher) Hash(password string, known []string) (hash string, err error) {
+	return ask[string](h, "Hash", HashArgs{Password: password, Known: known})
 }
 
-func (h *hasher) call(method string, in, out any) error {
-	p, err := h.process()
-	if err != nil {
-		return err
+// ask calls a method of hashService, and once more if the process ends without an answer.
+func ask[Reply any](h *hasher, method string, args any) (Reply, error) {
+	var none Reply
+	var lost error
+	for range 2 {
+		p, err := h.process()
+		if err != nil {
+			return none, err
+		}
+		reply := none // a new one each time: gob does not write what is zero
+		call := p.client.Go(hashServiceName+"."+method, args, &reply, make(chan *rpc.Call, 1))
+		select {
+		case <-call.Done:
+		case <-time.After(h.timeout):
+			h.log.Error("the process that hashes passwords gives no answer", "pid", p.pid, "timeout", h.timeout.String())
+			p.kill()
+			<-call.Done
+		}
+		var failed rpc.ServerError
+		switch {
+		case call.Error == nil:
+			return reply, nil
+		case errors.As(call.Error, &failed):
+			return none, failed
+		}
+		lost = call.Error
+		p.kill() // if it still runs, it is of no use
+		<-p.ended
 	}
-	late := time.AfterFunc(h.timeout, func() { p.stop(fmt.Errorf("no answer within %s", h.timeout)) })
-	defer late.Stop()
-	if err := p.client.Call(method, in, out); err != nil {
-		return fmt.Errorf("have process %d hash a password: %w", p.pid, err)
-	}
-	return nil
+	return none, fmt.Errorf("two processes that hash passwords gave no answer: %w", lost)
 }
 
 // process gives the one that runs, or starts one.
-func (h *hasher) process() (*hashing, error) {
+func (h *hasher) process() (*hashProcess, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.running != nil {
 		return h.running, nil
 	}
-	ctx, stop := context.WithCancelCause(h.ctx)
+	if h.ctx.Err() != nil {
+		return nil, errors.New("no more passwords are hashed: the server ends")
+	}
+	ctx, kill := context.WithCancel(h.ctx)
 	cmd := h.command(ctx)
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2); err != nil {
-		stop(nil)
-		return nil, fmt.Errorf("make pipes to a process that hashes passwords: %w", err)
+	client, err := startClient(cmd)
+	if err != nil {
+		kill()
+		return nil, fmt.Errorf("start a process that hashes passwords: %w; the system has to let this program run its own file once more", err)
 	}
-	if err := cmd.Start(); err != nil {
-		stop(nil)
-		return nil, fmt.Errorf("start a process that hashes passwords: %w; the system has to let this program run its own file", err)
-	}
-	p := &hashing{client: rpc.NewClient(pipes{stdout, stdin, stdin}), pid: cmd.Process.Pid, stop: stop}
+	p := &hashProcess{client: client, pid: cmd.Process.Pid, kill: kill, ended: make(chan struct{})}
 	h.running = p
-	h.ended.Go(func() {
+	go func() {
+		defer close(p.ended)
+		defer kill()
 		err := cmd.Wait()
-		err = errors.Join(context.Cause(ctx), err)
-		stop(nil)
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.running = nil
 		if h.ctx.Err() == nil {
 			h.log.Error("the process that hashes passwords has ended; the next password starts another", "pid", p.pid, "error", err)
 		}
-	})
+	}()
 	return p, nil
 }
 
-// command is the process to start. It gets nothing of the server's environment, where secrets are.
+// command is the process to start.
 func (h *hasher) command(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, h.program, hashPasswords)
-	cmd.Args[0] = "clientes"
+	cmd := exec.CommandContext(ctx, h.file, hashPasswords)
+	cmd.Args[0] = "clientes" // for who looks at a list of processes
+	// Nothing of the server's environment, where secrets are.
 	cmd.Env = []string{"GOMAXPROCS=" + strconv.Itoa(h.processors)}
-	cmd.Stderr = os.Stderr // a panic
+	cmd.Stderr = os.Stderr // says why, if the runtime of Go ends it
 	return cmd
+}
+
+// startClient starts a process and gives a client of what it serves on its standard input and output.
+func startClient(cmd *exec.Cmd) (*rpc.Client, error) {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return rpc.NewClient(pipes{stdout, stdin, stdin}), nil
 }
 
 // pipes is a connection of two pipes.
@@ -157,56 +180,4 @@ type pipes struct {
 	io.Reader
 	io.Writer
 	io.Closer
-}
-
-// hashCommand is the other end of a hasher.
-func (p *program) hashCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    hashPasswords,
-		Short:  "Hash passwords for the server that has started this",
-		Hidden: true,
-		Args:   arguments,
-		RunE: func(*cobra.Command, []string) error {
-			// A terminal or a service manager sends these to the server and to this. The server still has passwords to
-			// check, and says when it is over by closing the pipe, or by its death.
-			signal.Ignore(os.Interrupt, syscall.SIGTERM)
-			// Who reads a pipe that blocks keeps a processor with it, and there may be one only.
-			if err := syscall.SetNonblock(syscall.Stdin, true); err != nil {
-				return fmt.Errorf("wait for passwords: %w", err)
-			}
-			stdin := os.NewFile(uintptr(syscall.Stdin), "stdin")
-			return serveHasher(pipes{stdin, p.stdout, stdin}, auth.LocalHasher{})
-		},
-	}
-}
-
-// serveHasher has h do what a hasher asks for, until the connection is closed.
-func serveHasher(conn io.ReadWriteCloser, h auth.Hasher) error {
-	service := rpc.NewServer()
-	if err := service.RegisterName(hashService, recovering{h}); err != nil {
-		return fmt.Errorf("offer to hash passwords: %w", err)
-	}
-	service.ServeConn(conn)
-	return nil
-}
-
-// recovering makes an error of a panic, so that what one stranger sends ends nobody else's login.
-type recovering struct {
-	auth.Hasher
-}
-
-func (r recovering) Check(in auth.Check, out *auth.Checked) (err error) {
-	defer recovered(&err)
-	return r.Hasher.Check(in, out)
-}
-
-func (r recovering) Hash(in auth.NewPassword, out *string) (err error) {
-	defer recovered(&err)
-	return r.Hasher.Hash(in, out)
-}
-
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-	}
 }

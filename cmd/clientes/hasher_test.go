@@ -10,8 +10,10 @@ import (
 	"net/http"
 	"net/rpc"
 	"os"
-	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -33,28 +35,17 @@ func aHasher(t *testing.T) (*hasher, *lockedOutput) {
 	return h, log
 }
 
-// wantHash hashes a password and holds it against its hash.
-func wantHash(t *testing.T, h auth.Hasher) {
+// wantHashes hashes a password and holds it, and another, against the hash.
+func wantHashes(t *testing.T, h auth.Hasher) {
 	t.Helper()
-	var hash string
-	if err := h.Hash(auth.NewPassword{Password: goodPassword}, &hash); err != nil {
+	hash, err := h.Hash(goodPassword, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for password, good := range map[string]bool{goodPassword: true, goodPassword + "x": false} {
-		var checked auth.Checked
-		if err := h.Check(auth.Check{Hash: hash, Password: password, Renew: true}, &checked); err != nil || checked != (auth.Checked{Good: good}) {
-			t.Fatalf("%q against the hash of %q: %+v, %v", password, goodPassword, checked, err)
+	for password, want := range map[string]bool{goodPassword: true, goodPassword + "x": false} {
+		if good, rehashed, err := h.Verify(hash, password, true); good != want || rehashed != "" || err != nil {
+			t.Fatalf("%q against the hash of %q: %t, %q, %v", password, goodPassword, good, rehashed, err)
 		}
-	}
-}
-
-// send sends a signal to the process of a hasher.
-func (h *hasher) send(t *testing.T, s syscall.Signal) {
-	t.Helper()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err := syscall.Kill(h.running.pid, s); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -68,90 +59,118 @@ func (h *hasher) pid() int {
 	return h.running.pid
 }
 
-func TestHasher(t *testing.T) {
-	h, log := aHasher(t)
-	wantHash(t, h)
-	for _, in := range []auth.NewPassword{
-		{Password: "password1"}, {Password: "zoltrix99", Known: []string{"zoltrix"}},
-	} {
-		var hash string
-		if err := h.Hash(in, &hash); err != nil || hash != "" {
-			t.Errorf("%q, which is easy to guess, has the hash %q, %v", in.Password, hash, err)
-		}
+func send(t *testing.T, pid int, s syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(pid, s); err != nil {
+		t.Fatalf("send %s to process %d: %v", s, pid, err)
 	}
-	// As it was received, whatever it is.
-	odd := "\xff\x00 " + strings.Repeat("é", 200)
-	foreign, err := bcrypt.GenerateFromPassword([]byte(odd[:20]), bcrypt.MinCost)
+}
+
+// proc reads what Linux says of a process.
+func proc(t *testing.T, pid int, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, renew := range []bool{true, false} {
-		var checked, again auth.Checked
-		if err := h.Check(auth.Check{Hash: string(foreign), Password: odd[:20], Renew: renew}, &checked); err != nil {
-			t.Fatal(err)
-		}
-		if !checked.Good || renew != (checked.Renewed != "") {
-			t.Fatalf("with renew %t a hash from elsewhere gives %+v", renew, checked)
-		}
-		if !renew {
-			continue
-		}
-		if err := h.Check(auth.Check{Hash: checked.Renewed, Password: odd[:20], Renew: true}, &again); err != nil || again != (auth.Checked{Good: true}) {
-			t.Errorf("the hash that replaces it gives %+v, %v", again, err)
+	return string(b)
+}
+
+func TestHasher(t *testing.T) {
+	h, log := aHasher(t)
+	wantHashes(t, h)
+	for password, known := range map[string][]string{"password1": nil, "zoltrix99": {"zoltrix"}} {
+		if hash, err := h.Hash(password, known); hash != "" || err != nil {
+			t.Errorf("%q, which is easy to guess, has the hash %q, %v", password, hash, err)
 		}
 	}
-	pid := h.pid()
-	h.close()
-	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
-		t.Errorf("after its end the process gives %v", err)
+	odd := "\xff\x00 é" // is hashed as it was received
+	foreign, err := bcrypt.GenerateFromPassword([]byte(odd), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := h.Hash(auth.NewPassword{Password: goodPassword}, new(string)); err == nil {
-		t.Error("after its end it hashes")
+	if good, rehashed, err := h.Verify(string(foreign), odd, false); !good || rehashed != "" || err != nil {
+		t.Errorf("a hash from elsewhere gives %t, %q, %v", good, rehashed, err)
 	}
-	if log.String() != "" {
+	good, rehashed, err := h.Verify(string(foreign), odd, true)
+	if !good || rehashed == "" || err != nil {
+		t.Fatalf("a hash from elsewhere that is to be replaced gives %t, %q, %v", good, rehashed, err)
+	}
+	if good, again, err := h.Verify(rehashed, odd, true); !good || again != "" || err != nil {
+		t.Errorf("the hash in its place gives %t, %q, %v", good, again, err)
+	}
+	if h.close(); log.String() != "" {
 		t.Errorf("an end that was wanted says %s", log)
 	}
+	if _, err := h.Hash(goodPassword, nil); err == nil || !strings.Contains(err.Error(), "the server ends") {
+		t.Errorf("after its end it gives %v", err)
+	}
 }
 
+// What waits when the process ends, and what it was busy with, is done by the next.
 func TestAHasherStartsAnotherProcess(t *testing.T) {
 	h, log := aHasher(t)
-	wantHash(t, h)
+	gate := newGate(h)
+	hash, err := h.Hash(goodPassword, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	first := h.pid()
-	h.send(t, syscall.SIGKILL)
-	eventually(t, "it knows that its process has ended", func() bool { return h.pid() != first })
-	if want := fmt.Sprintf(`level=ERROR msg="the process that hashes passwords has ended; the next password starts another" pid=%d error="signal: killed"`, first); !strings.Contains(log.String(), want) {
+	var done atomic.Int32
+	var logins sync.WaitGroup
+	for range 32 {
+		logins.Go(func() {
+			if err := gate.Do(t.Context(), func(h auth.Hasher) error {
+				good, _, err := h.Verify(hash, goodPassword, false)
+				if err == nil && !good {
+					t.Error("a good password is wrong")
+				}
+				return err
+			}); err != nil {
+				t.Error(err)
+			}
+			done.Add(1)
+		})
+	}
+	eventually(t, "some were verified", func() bool { return done.Load() > 2 })
+	send(t, first, syscall.SIGKILL)
+	logins.Wait()
+	if want := fmt.Sprintf(`the next password starts another" pid=%d error="signal: killed"`, first); !strings.Contains(log.String(), want) {
 		t.Errorf("the log has no %s:\n%s", want, log)
 	}
-	wantHash(t, h)
 
-	// One that hangs is ended, and does not keep whoever waits for it.
-	second := h.pid()
-	h.timeout = 10 * time.Millisecond
-	h.send(t, syscall.SIGSTOP)
-	if err := h.Hash(auth.NewPassword{Password: goodPassword}, new(string)); err == nil {
-		t.Error("one that was stopped hashes")
+	// One that hangs is ended. The time is too short for a new one, too.
+	send(t, h.pid(), syscall.SIGSTOP)
+	h.timeout = time.Millisecond
+	if _, err := h.Hash(goodPassword, nil); err == nil || !strings.Contains(err.Error(), "gave no answer") {
+		t.Errorf("with a process that hangs it gives %v", err)
 	}
-	eventually(t, "it knows that its process was ended", func() bool { return h.pid() != second })
-	if want := "no answer within 10ms"; !strings.Contains(log.String(), want) {
-		t.Errorf("the log has no %s:\n%s", want, log)
+	if want := `gives no answer" pid=`; strings.Count(log.String(), want) != 2 {
+		t.Errorf("the log does not say twice %s:\n%s", want, log)
 	}
-	h.timeout = time.Minute
-	wantHash(t, h)
+	h.timeout = hashTimeout
+	wantHashes(t, h)
 }
 
-func TestAHasherEndsWhenItsServerSaysSo(t *testing.T) {
+func TestAHasherOutlivesSignalsButNotItsServer(t *testing.T) {
 	h, _ := aHasher(t)
-	wantHash(t, h)
-	pid := h.pid()
-	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} { // as a terminal sends them to both
-		h.send(t, s)
-		wantHash(t, h)
+	wantHashes(t, h)
+	// A terminal and timeout(1) send these to the server and to its process, perhaps more than once.
+	var ignored uint64
+	for line := range strings.Lines(proc(t, h.pid(), "status")) {
+		if mask, ok := strings.CutPrefix(line, "SigIgn:"); ok {
+			var err error
+			if ignored, err = strconv.ParseUint(strings.TrimSpace(mask), 16, 64); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	if h.pid() != pid {
-		t.Error("a signal has ended its process")
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		if ignored&(1<<(s-1)) == 0 {
+			t.Errorf("%s is not ignored", s)
+		}
 	}
 
-	// The server may have died.
 	cmd := h.command(t.Context())
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -160,7 +179,7 @@ func TestAHasherEndsWhenItsServerSaysSo(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stdin.Close()
+	stdin.Close() // as it is when the server has died
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("without a server: %v", err)
 	}
@@ -169,8 +188,8 @@ func TestAHasherEndsWhenItsServerSaysSo(t *testing.T) {
 func TestAHasherThatCanNotStart(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	h := &hasher{program: "/nonexistent", ctx: ctx, stop: stop}
-	if _, err := h.process(); err == nil || !strings.Contains(err.Error(), "the system has to let this program run its own file") {
+	h := &hasher{file: "/nonexistent", ctx: ctx, stop: stop}
+	if _, err := h.Hash(goodPassword, nil); err == nil || !strings.Contains(err.Error(), "the system has to let this program run its own file") {
 		t.Errorf("it gives %v", err)
 	}
 }
@@ -178,17 +197,17 @@ func TestAHasherThatCanNotStart(t *testing.T) {
 // panicking is a hasher that does not like its passwords.
 type panicking struct{}
 
-func (panicking) Check(auth.Check, *auth.Checked) error { panic("odd") }
-func (panicking) Hash(auth.NewPassword, *string) error  { panic("odd") }
+func (panicking) Verify(string, string, bool) (bool, string, error) { panic("odd") }
+func (panicking) Hash(string, []string) (string, error)             { panic("odd") }
 
 func TestAPanicEndsNoOtherLogin(t *testing.T) {
 	near, far := net.Pipe()
 	ended := make(chan error)
-	go func() { ended <- serveHasher(far, panicking{}) }()
+	go func() { ended <- serveHashes(far, panicking{}) }()
 	client := rpc.NewClient(near)
 	for range 2 {
-		err1 := client.Call(hashService+".Check", auth.Check{}, new(auth.Checked))
-		err2 := client.Call(hashService+".Hash", auth.NewPassword{}, new(string))
+		err1 := client.Call(hashServiceName+".Verify", VerifyArgs{}, new(VerifyReply))
+		err2 := client.Call(hashServiceName+".Hash", HashArgs{}, new(string))
 		for _, err := range []error{err1, err2} {
 			if err == nil || !strings.Contains(err.Error(), "panic: odd\n") || !strings.Contains(err.Error(), "hasher_test.go") {
 				t.Errorf("a panic gives %v", err)
@@ -201,38 +220,45 @@ func TestAPanicEndsNoOtherLogin(t *testing.T) {
 	}
 }
 
-// The server hashes nothing itself, and who looks into the environment of the process that does finds no secret.
+// A server hashes nothing itself, and its secrets are not with the process that does.
 func TestServeHashesInAProcessOfItsOwn(t *testing.T) {
 	secretIn(t)
 	call(t, nil, goodPassword, "user", "add", "ana", "--password-stdin").want(t, 0, "", "")
 	s := launch(t, []string{"SECRET=" + goodSecret}, "serve")
-	pids := children(t, s.cmd.Process.Pid)
-	if len(pids) != 1 {
-		t.Fatalf("the server has the processes %v", pids)
-	}
-	read := func(name string) string {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pids[0], name))
-		if err != nil {
-			t.Fatal(err)
+	hashing := func() int {
+		of := children(t, s.cmd.Process.Pid)
+		if len(of) != 1 {
+			return 0
 		}
-		return string(b)
+		return of[0]
 	}
-	if got := read("cmdline"); got != "clientes\x00"+hashPasswords+"\x00" {
+	login := func() int { return s.post(t, "/login", `{"user":"ana","password":"`+goodPassword+`"}`) }
+	if status := login(); status != http.StatusOK {
+		t.Fatalf("a login has status %d", status)
+	}
+	pid := hashing()
+	if got := proc(t, pid, "cmdline"); got != "clientes\x00"+hashPasswords+"\x00" {
 		t.Errorf("the process is called %q", got)
 	}
-	if got := read("environ"); !strings.HasPrefix(got, "GOMAXPROCS=") || strings.Count(got, "\x00") != 1 {
+	if got := proc(t, pid, "comm"); got != "clientes\n" {
+		t.Errorf("the process is called %q", got)
+	}
+	if got := proc(t, pid, "environ"); !strings.HasPrefix(got, "GOMAXPROCS=") || strings.Count(got, "\x00") != 1 {
 		t.Errorf("its environment is %q", got)
 	}
-	login := `{"user":"ana","password":"` + goodPassword + `"}`
-	if status := s.post(t, "/login", login); status != http.StatusOK {
-		t.Errorf("a login has status %d", status)
+	var flags int
+	if _, err := fmt.Sscanf(proc(t, pid, "fdinfo/0"), "pos: 0\nflags: %o", &flags); err != nil || flags&syscall.O_NONBLOCK == 0 {
+		t.Errorf("it waits for passwords in a system call, and keeps a processor: flags %o, %v", flags, err)
 	}
-	if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+
+	// The server has another when it needs one.
+	send(t, pid, syscall.SIGKILL)
+	if status := login(); status != http.StatusOK {
+		t.Errorf("a login after the end of the process has status %d", status)
 	}
-	eventually(t, "the server has another", func() bool {
-		return s.post(t, "/login", login) == http.StatusOK && !slices.Equal(children(t, s.cmd.Process.Pid), pids)
-	})
+	if now := hashing(); now == 0 || now == pid {
+		t.Errorf("the process was %d and is %d", pid, now)
+	}
 	s.signal(t)
 	if status := s.wait(); status != 0 {
 		t.Errorf("status %d, log %s", status, s.stderr.String())

@@ -219,6 +219,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			}
 			out := new(lockedOutput)
 			ctx, stop := context.WithCancel(t.Context())
+			others := children(t, os.Getpid())
 			ended := make(chan error, 1)
 			go func() { ended <- serve(ctx, c, st, listener, slog.New(slog.NewTextHandler(out, nil))) }()
 			s := &server{addr: "127.0.0.1:" + port}
@@ -242,6 +243,9 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			stop()
 			if err := <-ended; err != nil {
 				t.Error(err)
+			}
+			if left := children(t, os.Getpid()); len(left) > len(others) {
+				t.Errorf("the server has left a process: %v, before it %v", left, others)
 			}
 			for _, text := range test.saysNone {
 				if strings.Contains(out.String(), text) {

@@ -86,7 +86,7 @@ func (p *program) root() *cobra.Command {
 		p.configCommand(),
 		p.healthcheckCommand(),
 		p.versionCommand(),
-		p.hashCommand(),
+		p.hashPasswordsCommand(),
 	)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true

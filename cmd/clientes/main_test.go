@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +35,26 @@ func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), self, args...)
 	cmd.Env = append([]string{runAsProgram + "=1"}, environ...)
 	return cmd
+}
+
+// children gives the processes that a process has started, none where there is no /proc.
+func children(tb testing.TB, pid int) (of []int) {
+	tb.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // or the thread has ended
+		for _, field := range strings.Fields(string(text)) {
+			child, err := strconv.Atoi(field)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			of = append(of, child)
+		}
+	}
+	return of
 }
 
 // result is how a call of run ended.

@@ -115,12 +115,12 @@ func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.p
 func serve(ctx context.Context, c config, st store.Store, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
-	hasher, err := startHasher(log)
+	hashing, err := startHasher(log)
 	if err != nil {
 		return err
 	}
-	defer hasher.close()
-	a, err := newAuth(c, st, newGate(hasher), log)
+	defer hashing.close()
+	a, err := newAuth(c, st, newGate(hashing), log)
 	if err != nil {
 		return err
 	}
