@@ -44,7 +44,7 @@ type hashProcess struct {
 	ended  chan struct{} // closed when it has ended, and the hasher knows
 }
 
-// startHasher gives a hasher whose process runs. Who has it calls close at the end.
+// startHasher gives a hasher that has shown that it works. Who has it calls close at the end.
 func startHasher(log *slog.Logger) (*hasher, error) {
 	file := "/proc/self/exe" // what runs, although an update may have put another in its place
 	if runtime.GOOS != "linux" {
@@ -55,8 +55,9 @@ func startHasher(log *slog.Logger) (*hasher, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	h := &hasher{file: file, processors: max(1, runtime.GOMAXPROCS(0)-1), timeout: hashTimeout, log: log, ctx: ctx, stop: stop}
-	if _, err := h.process(); err != nil {
-		stop()
+	// What is easy to guess costs no hash, and the process has to look at it nevertheless.
+	if _, err := h.Hash("password", nil); err != nil {
+		h.close()
 		return nil, err
 	}
 	return h, nil
@@ -113,7 +114,7 @@ func ask[Reply any](h *hasher, method string, args any) (Reply, error) {
 		p.kill() // if it still runs, it is of no use
 		<-p.ended
 	}
-	return none, fmt.Errorf("two processes that hash passwords gave no answer: %w", lost)
+	return none, fmt.Errorf("two processes that hash passwords gave no answer: %w; standard error or the log says why they ended", lost)
 }
 
 // process gives the one that runs, or starts one.
@@ -131,7 +132,8 @@ func (h *hasher) process() (*hashProcess, error) {
 	client, err := startClient(cmd)
 	if err != nil {
 		kill()
-		return nil, fmt.Errorf("start a process that hashes passwords: %w; the system has to let this program run its own file once more", err)
+		return nil, fmt.Errorf("start a process that hashes passwords: %w; the system has to let this program run its own file "+
+			"once more, which Linux looks for in /proc, and give it enough processes and open files", err)
 	}
 	p := &hashProcess{client: client, pid: cmd.Process.Pid, kill: kill, ended: make(chan struct{})}
 	h.running = p

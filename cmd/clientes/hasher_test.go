@@ -61,6 +61,9 @@ func (h *hasher) pid() int {
 
 func send(t *testing.T, pid int, s syscall.Signal) {
 	t.Helper()
+	if pid <= 0 { // would be a whole group
+		t.Fatal("there is no process")
+	}
 	if err := syscall.Kill(pid, s); err != nil {
 		t.Fatalf("send %s to process %d: %v", s, pid, err)
 	}
@@ -139,6 +142,15 @@ func TestAHasherStartsAnotherProcess(t *testing.T) {
 		t.Errorf("the log has no %s:\n%s", want, log)
 	}
 
+	// One that can not be understood is ended.
+	odd := h.pid()
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/fd/1", odd), []byte("something else"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if wantHashes(t, h); h.pid() == odd {
+		t.Error("a process that says odd things goes on")
+	}
+
 	// One that hangs is ended. The time is too short for a new one, too.
 	send(t, h.pid(), syscall.SIGSTOP)
 	h.timeout = time.Millisecond
@@ -188,9 +200,15 @@ func TestAHasherOutlivesSignalsButNotItsServer(t *testing.T) {
 func TestAHasherThatCanNotStart(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	h := &hasher{file: "/nonexistent", ctx: ctx, stop: stop}
-	if _, err := h.Hash(goodPassword, nil); err == nil || !strings.Contains(err.Error(), "the system has to let this program run its own file") {
-		t.Errorf("it gives %v", err)
+	h := &hasher{timeout: time.Minute, log: slog.New(slog.DiscardHandler), ctx: ctx, stop: stop}
+	for file, want := range map[string]string{
+		"/nonexistent": "start a process that hashes passwords: fork/exec /nonexistent: no such file or directory; the system has to",
+		"/bin/false":   "two processes that hash passwords gave no answer: ",
+	} {
+		h.file = file
+		if _, err := h.Hash(goodPassword, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s gives %v, without %q", file, err, want)
+		}
 	}
 }
 
