@@ -44,15 +44,20 @@ type hashProcess struct {
 	ended  chan struct{} // closed when it has ended, and the hasher knows
 }
 
-// startHasher gives a hasher that has shown that it works. Who has it calls close at the end.
-func startHasher(log *slog.Logger) (*hasher, error) {
-	file := "/proc/self/exe" // what runs, although an update may have put another in its place
-	if runtime.GOOS != "linux" {
-		var err error
-		if file, err = os.Executable(); err != nil {
-			return nil, fmt.Errorf("look for the file of this program, to run it again: %w", err)
-		}
+// ownFile is the file of this program.
+func ownFile() (string, error) {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe", nil // what runs, although an update may have put another in its place
 	}
+	file, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("look for the file of this program, to run it again: %w", err)
+	}
+	return file, nil
+}
+
+// startHasher gives a hasher that has shown that it works. Who has it calls close at the end.
+func startHasher(file string, log *slog.Logger) (*hasher, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &hasher{file: file, processors: max(1, runtime.GOMAXPROCS(0)-1), timeout: hashTimeout, log: log, ctx: ctx, stop: stop}
 	// What is easy to guess costs no hash, and the process has to look at it nevertheless.

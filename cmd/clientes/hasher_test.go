@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -27,7 +26,11 @@ import (
 func aHasher(t *testing.T) (*hasher, *lockedOutput) {
 	t.Helper()
 	log := new(lockedOutput)
-	h, err := startHasher(slog.New(slog.NewTextHandler(log, nil)))
+	file, err := ownFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := startHasher(file, slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,15 +201,11 @@ func TestAHasherOutlivesSignalsButNotItsServer(t *testing.T) {
 }
 
 func TestAHasherThatCanNotStart(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	h := &hasher{timeout: time.Minute, log: slog.New(slog.DiscardHandler), ctx: ctx, stop: stop}
 	for file, want := range map[string]string{
 		"/nonexistent": "start a process that hashes passwords: fork/exec /nonexistent: no such file or directory; the system has to",
 		"/bin/false":   "two processes that hash passwords gave no answer: ",
 	} {
-		h.file = file
-		if _, err := h.Hash(goodPassword, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := startHasher(file, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s gives %v, without %q", file, err, want)
 		}
 	}

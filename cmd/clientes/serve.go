@@ -115,7 +115,11 @@ func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.p
 func serve(ctx context.Context, c config, st store.Store, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
-	hashing, err := startHasher(log)
+	file, err := ownFile()
+	if err != nil {
+		return err
+	}
+	hashing, err := startHasher(file, log)
 	if err != nil {
 		return err
 	}
