@@ -100,22 +100,20 @@ func ask[Reply any](h *hasher, method string, args any) (Reply, error) {
 			return none, err
 		}
 		reply := none // a new one each time: gob does not write what is zero
-		call := p.client.Go(hashServiceName+"."+method, args, &reply, make(chan *rpc.Call, 1))
-		select {
-		case <-call.Done:
-		case <-time.After(h.timeout):
+		late := time.AfterFunc(h.timeout, func() {
 			h.log.Error("the process that hashes passwords gives no answer", "pid", p.pid, "timeout", h.timeout.String())
 			p.kill()
-			<-call.Done
-		}
+		})
+		err = p.client.Call(hashServiceName+"."+method, args, &reply)
+		late.Stop()
 		var failed rpc.ServerError
 		switch {
-		case call.Error == nil:
+		case err == nil:
 			return reply, nil
-		case errors.As(call.Error, &failed):
+		case errors.As(err, &failed):
 			return none, failed
 		}
-		lost = call.Error
+		lost = err
 		p.kill() // if it still runs, it is of no use
 		<-p.ended
 	}
