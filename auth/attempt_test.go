@@ -286,8 +286,28 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 			return nil
 		}))
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
+		p.wantTry(t, "192.0.2.1", wrong, "wait 4")
+		// Nor does it count that a hasher is out of order.
+		c.advance(4 * time.Second)
+		p.cfg.Gate = NewGate(brokenHasher{}, 1, 0)
+		for range 10 {
+			if _, err := p.Login(from(t.Context(), "192.0.2.1"), wrong); !errors.Is(err, errBroken) {
+				t.Fatalf("with a hasher that is out of order: %v", err)
+			}
+		}
+		p.cfg.Gate = gate
+		p.wantTry(t, "192.0.2.1", wrong, "wrong")
+		p.wantTry(t, "192.0.2.1", wrong, "wait 8")
 	})
 }
+
+// brokenHasher is one that fails, and says what would let everybody in.
+type brokenHasher struct{}
+
+var errBroken = errors.New("out of order")
+
+func (brokenHasher) Verify(string, string, bool) (bool, string, error) { return true, "", errBroken }
+func (brokenHasher) Hash(string, []string) (string, error)             { return "hash", errBroken }
 
 func TestGivingBackLeavesWhatOthersHaveCounted(t *testing.T) {
 	onEachStore(t, func(t *testing.T, e engine, url string) {

@@ -40,7 +40,7 @@ type hasher struct {
 type hashProcess struct {
 	client *rpc.Client
 	pid    int
-	kill   context.CancelFunc
+	kill   context.CancelCauseFunc
 	ended  chan struct{} // closed when it has ended, and the hasher knows
 }
 
@@ -100,10 +100,7 @@ func ask[Reply any](h *hasher, method string, args any) (Reply, error) {
 			return none, err
 		}
 		reply := none // a new one each time: gob does not write what is zero
-		late := time.AfterFunc(h.timeout, func() {
-			h.log.Error("the process that hashes passwords gives no answer", "pid", p.pid, "timeout", h.timeout.String())
-			p.kill()
-		})
+		late := time.AfterFunc(h.timeout, func() { p.kill(fmt.Errorf("no answer within %s", h.timeout)) })
 		err = p.client.Call(hashServiceName+"."+method, args, &reply)
 		late.Stop()
 		var failed rpc.ServerError
@@ -114,7 +111,7 @@ func ask[Reply any](h *hasher, method string, args any) (Reply, error) {
 			return none, failed
 		}
 		lost = err
-		p.kill() // if it still runs, it is of no use
+		p.kill(err) // if it still runs, it is of no use
 		<-p.ended
 	}
 	return none, fmt.Errorf("two processes that hash passwords gave no answer: %w; standard error or the log says why they ended", lost)
@@ -130,11 +127,11 @@ func (h *hasher) process() (*hashProcess, error) {
 	if h.ctx.Err() != nil {
 		return nil, errors.New("no more passwords are hashed: the server ends")
 	}
-	ctx, kill := context.WithCancel(h.ctx)
+	ctx, kill := context.WithCancelCause(h.ctx)
 	cmd := h.command(ctx)
 	client, err := startClient(cmd)
 	if err != nil {
-		kill()
+		kill(nil)
 		return nil, fmt.Errorf("start a process that hashes passwords: %w; the system has to let this program run its own file "+
 			"once more, which Linux looks for in /proc, and give it enough processes and open files", err)
 	}
@@ -142,8 +139,11 @@ func (h *hasher) process() (*hashProcess, error) {
 	h.running = p
 	go func() {
 		defer close(p.ended)
-		defer kill()
+		defer kill(nil)
 		err := cmd.Wait()
+		if why := context.Cause(ctx); why != nil {
+			err = fmt.Errorf("%w: %w", why, err)
+		}
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.running = nil
