@@ -54,6 +54,15 @@ func (m *mailing) callerOf(t testing.TB, name, password string) (Caller, string)
 	return c, g.Token
 }
 
+// newCaller makes a user who has logged in.
+func (m *mailing) newCaller(t testing.TB, name string) (store.User, Caller) {
+	t.Helper()
+	u, err := m.accounts.Add(t.Context(), store.User{Name: name, Role: store.Viewer}, password)
+	must(t, err)
+	c, _ := m.callerOf(t, name, password)
+	return u, c
+}
+
 func wantMails(t testing.TB, what string, got, want map[string]string) {
 	t.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
@@ -117,9 +126,7 @@ func TestChangeEmail(t *testing.T) {
 		c := new(clock)
 		a := startMailing(t, e, url, c.now, nil)
 		ctx := t.Context()
-		ana, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
-		must(t, err)
-		me, _ := a.callerOf(t, "ana", password)
+		ana, me := a.newCaller(t, "ana")
 		var invalid *store.InvalidError
 		for _, current := range []string{"", "wrong " + password} {
 			if _, err := a.ChangeEmail(ctx, me, "ana@example.com", current); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
@@ -634,9 +641,7 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 	onEachStore(t, func(t *testing.T, e engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
-		must(t, err)
-		me, _ := a.callerOf(t, "ana", password)
+		_, me := a.newCaller(t, "ana")
 		stranger := WithOrigin(ctx, Origin{IP: "198.51.100.7"})
 		for range 5 {
 			if _, err := a.Login(stranger, LoginRequest{User: "ana", Password: "wrong"}); !errors.Is(err, ErrInvalidLogin) {

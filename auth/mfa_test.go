@@ -310,10 +310,8 @@ func TestCodesThatConfirmCount(t *testing.T) {
 	onEachStore(t, func(t *testing.T, e engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
-		must(t, err)
-		me, _ := a.callerOf(t, "ana", password)
-		_, err = a.BeginMFA(ctx, me, password)
+		_, me := a.newCaller(t, "ana")
+		_, err := a.BeginMFA(ctx, me, password)
 		must(t, err)
 		var invalid *store.InvalidError
 		for range codesLimit.free {

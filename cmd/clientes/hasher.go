@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/rpc"
 	"os"
@@ -178,11 +177,4 @@ func startClient(cmd *exec.Cmd) (*rpc.Client, error) {
 		return nil, err
 	}
 	return rpc.NewClient(pipes{stdout, stdin, stdin}), nil
-}
-
-// pipes is a connection of two pipes.
-type pipes struct {
-	io.Reader
-	io.Writer
-	io.Closer
 }

@@ -52,6 +52,13 @@ func serveHashes(conn io.ReadWriteCloser, h auth.Hasher) error {
 	return nil
 }
 
+// pipes is a connection of two pipes.
+type pipes struct {
+	io.Reader
+	io.Writer
+	io.Closer
+}
+
 const hashServiceName = "Hasher"
 
 // hashService is an auth.Hasher in the form that net/rpc wants. Its methods make an error of a panic, so that what one

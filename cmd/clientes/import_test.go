@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -351,7 +352,7 @@ func (l *locker) unlock(t *testing.T) {
 // waitFor waits until the database has so many other connections of a kind.
 func (l *locker) waitFor(t *testing.T, condition string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	eventually(t, fmt.Sprintf("the database has %d connections with %s", n, condition), func() bool {
 		var others int
 		if err := l.watcher.QueryRow(t.Context(), `
 			SELECT count(*)
@@ -360,9 +361,6 @@ func (l *locker) waitFor(t *testing.T, condition string, n int) {
 			[]uint32{l.holder.PgConn().PID(), l.watcher.PgConn().PID()}).Scan(&others); err != nil {
 			t.Fatal(err)
 		}
-		if others == n {
-			return
-		}
-	}
-	t.Fatalf("the database never had %d connections with %s", n, condition)
+		return others == n
+	})
 }
