@@ -3,8 +3,9 @@
 // in the audit.
 //
 // What an Auth remembers in memory it can rebuild from the store, but for what strangers did in the last moment, which is
-// on its way there; so any number of processes may serve the same users. When it can not know whether a session was ended somewhere else it asks the store, and if
-// that does not answer it says so with an error: never yes by guess. It knows nothing of HTTP or SQL.
+// on its way there; so any number of processes may serve the same users. When it can not know whether a session was ended
+// somewhere else it asks the store, and if that does not answer it says so with an error: never yes by guess. It knows
+// nothing of HTTP or SQL.
 package auth
 
 import (

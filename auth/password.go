@@ -22,7 +22,8 @@ const (
 )
 
 // CheckNewPassword says what is plainly wrong with a new password, as a *store.InvalidError on "password", for who wants to
-// tell of it beside other faults. That it is easy to guess is seen only when it is to be set. Nothing is trimmed or normalized: what is checked and hashed is what was received.
+// tell of it beside other faults. That it is easy to guess is seen only when it is to be set. Nothing is trimmed or
+// normalized: what is checked and hashed is what was received.
 func CheckNewPassword(password string) error {
 	switch n := utf8.RuneCountInString(password); {
 	case !utf8.ValidString(password):
