@@ -62,7 +62,7 @@ func (s *Server) refreshCookie(token string, goodFor time.Duration) *http.Cookie
 
 // deviceCookie makes the cookie for the mark of a client. A logout leaves it: it lets nobody in.
 func (s *Server) deviceCookie(mark string) *http.Cookie {
-	return s.newCookie(deviceCookieName, mark, auth.MarkKept)
+	return s.newCookie(deviceCookieName, mark, auth.DeviceTokenTTL)
 }
 
 func (s *Server) newCookie(name, value string, goodFor time.Duration) *http.Cookie {

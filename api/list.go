@@ -88,7 +88,7 @@ func isLine(s string, limit int) bool {
 func (in *selectionInput) list() string { return "/clientes?" + in.said.Encode() }
 
 // place gives the place that a cursor stands for.
-func (in *selectionInput) place(s string) (p store.Place, ok bool) {
+func (in *selectionInput) place(s string) (p store.Position, ok bool) {
 	id, key, _ := strings.Cut(s, " ")
 	p.ID, _ = strconv.ParseInt(id, 10, 64) // it was signed
 	switch in.selection.Sort {
@@ -104,8 +104,8 @@ func (in *selectionInput) place(s string) (p store.Place, ok bool) {
 	return p, p.ID > 0
 }
 
-// placeText is what place reads.
-func (in *selectionInput) placeText(p store.Place) string {
+// positionText is what place reads.
+func (in *selectionInput) positionText(p store.Position) string {
 	id := strconv.FormatInt(p.ID, 10)
 	switch in.selection.Sort {
 	case store.ByName:
@@ -174,7 +174,7 @@ func (in *listInput) decode(r *request) error {
 }
 
 func (s *Server) listClientes(ctx context.Context, in listInput) (v clientesView, err error) {
-	var after store.Place
+	var after store.Position
 	if in.cursor != "" {
 		text, ok := s.cfg.Auth.ParseCursor(in.list(), in.cursor)
 		if ok {
@@ -192,7 +192,7 @@ func (s *Server) listClientes(ctx context.Context, in listInput) (v clientesView
 	n := fitting(list[:min(len(list), in.limit)], func(c *store.Cliente) *store.Cliente { return c })
 	v.list = list[:n]
 	if n < len(list) {
-		place := in.placeText(in.selection.Sort.Place(list[n-1]))
+		place := in.positionText(in.selection.Sort.Position(list[n-1]))
 		said := in.said
 		if in.count {
 			said = url.Values{"count": {"exact"}}
@@ -213,8 +213,7 @@ func (s *Server) listClientes(ctx context.Context, in listInput) (v clientesView
 func fitting[T any](list []T, cliente func(*T) *store.Cliente) int {
 	size := 0
 	for i := range list {
-		c := cliente(&list[i])
-		size += len(c.Name) + len(c.Email) + len(c.Phone) + len(c.Company) + len(c.Address) + len(c.Notes)
+		size += cliente(&list[i]).Size()
 		if size > maxPage && i > 0 {
 			return i
 		}

@@ -583,15 +583,15 @@ func FuzzCursor(f *testing.F) {
 		for _, sort := range store.Sorts() {
 			in.selection.Sort = sort
 			if p, ok := in.place(cursor); ok {
-				if again, ok := in.place(in.placeText(p)); !ok || again != p {
+				if again, ok := in.place(in.positionText(p)); !ok || again != p {
 					t.Errorf("%q is %+v, and then %+v", cursor, p, again)
 				}
 			}
 			if id < 1 || strings.Contains(name, "\x00") {
 				continue
 			}
-			place := sort.Place(store.Cliente{ID: id, Name: name, CreatedAt: time.UnixMilli(ms).UTC(), UpdatedAt: time.UnixMilli(ms).UTC()})
-			text, ok := a.ParseCursor(in.list(), a.SignCursor(in.list(), in.placeText(place)))
+			place := sort.Position(store.Cliente{ID: id, Name: name, CreatedAt: time.UnixMilli(ms).UTC(), UpdatedAt: time.UnixMilli(ms).UTC()})
+			text, ok := a.ParseCursor(in.list(), a.SignCursor(in.list(), in.positionText(place)))
 			if got, whole := in.place(text); !ok || !whole || got != place {
 				t.Errorf("%+v came back as %+v", place, got)
 			}

@@ -122,7 +122,7 @@ func (a *Accounts) change(ctx context.Context, how *change, id int64, edit func(
 	u, ended, err := a.users.UpdateUser(ctx, id, func(u store.User) (store.User, error) {
 		now, err := edit(u)
 		if !u.Disabled && now.Disabled {
-			now.MarkGeneration++ // whoever has made this necessary may have a mark
+			now.DeviceGeneration++ // whoever has made this necessary may have a mark
 		}
 		return now, err
 	}, how.tell)

@@ -31,10 +31,10 @@ func (e *TooManyError) Seconds() int64 { return max(1, int64(math.Ceil(e.Wait.Se
 type attempt struct {
 	auth    *Auth
 	tallies []tally
-	before  []store.Attempt // the counts without it
-	after   []store.Attempt // and with it
-	leave   func()          // its turn, nil once it has ended
-	device  string          // which mark it came with, "" for that of a stranger
+	before  []store.Bucket // the counts without it
+	after   []store.Bucket // and with it
+	leave   func()         // its turn, nil once it has ended
+	device  string         // which mark it came with, "" for that of a stranger
 }
 
 // reserve lets an attempt through and counts it as failed against each tally, or refuses it with a *TooManyError and
@@ -53,14 +53,14 @@ func (a *Auth) reserve(ctx context.Context, tallies ...tally) (*attempt, error) 
 		}
 	}()
 	t := &attempt{auth: a, tallies: tallies, leave: leave}
-	err = t.update(ctx, func(counts []store.Attempt) error {
+	err = t.update(ctx, func(counts []store.Bucket) error {
 		now := store.Instant(a.cfg.Now())
 		var refused TooManyError
 		for i, c := range counts {
 			wait := c.BlockedUntil.Sub(now)
 			switch {
 			case !now.Before(c.ForgetAt):
-				counts[i] = store.Attempt{Key: c.Key}
+				counts[i] = store.Bucket{Key: c.Key}
 			case wait > 0 && tallies[i].limit.refuse != nil:
 				return tallies[i].limit.refuse
 			}
@@ -84,12 +84,12 @@ func (a *Auth) reserve(ctx context.Context, tallies ...tally) (*attempt, error) 
 }
 
 // update changes the counts of the attempt.
-func (t *attempt) update(ctx context.Context, edit func([]store.Attempt) error) error {
+func (t *attempt) update(ctx context.Context, edit func([]store.Bucket) error) error {
 	keys := make([]string, len(t.tallies))
 	for i, l := range t.tallies {
 		keys[i] = l.key
 	}
-	err := t.auth.cfg.Store.UpdateAttempts(ctx, keys, edit)
+	err := t.auth.cfg.Store.UpdateBuckets(ctx, keys, edit)
 	if err != nil && !errors.Is(err, ErrTooManyAttempts) && !errors.Is(err, errMarksUsed) {
 		return fmt.Errorf("count attempts: %w", err)
 	}
@@ -100,7 +100,7 @@ func (t *attempt) update(ctx context.Context, edit func([]store.Attempt) error) 
 // be over before the answer where many passwords are in the queue.
 func (t *attempt) failed(ctx context.Context) error {
 	slows := func(i int) bool { return t.tallies[i].limit.slowed && t.after[i].BlockedUntil.After(t.after[i].LastAt) }
-	return t.end(ctx, slows, func(i int, count *store.Attempt) {
+	return t.end(ctx, slows, func(i int, count *store.Bucket) {
 		count.LastAt = latest(count.LastAt, store.Instant(t.auth.cfg.Now()))
 		t.tallies[i].limit.settle(count)
 	})
@@ -114,7 +114,7 @@ func (t *attempt) giveBack(ctx context.Context) error {
 // succeeded makes the attempt one that has not failed, and clears the count of those that failed before where a success
 // does so.
 func (t *attempt) succeeded(ctx context.Context) error {
-	return t.end(ctx, func(int) bool { return true }, func(i int, count *store.Attempt) {
+	return t.end(ctx, func(int) bool { return true }, func(i int, count *store.Bucket) {
 		if t.tallies[i].cleared {
 			count.Count = 0
 		} else {
@@ -123,7 +123,7 @@ func (t *attempt) succeeded(ctx context.Context) error {
 	})
 }
 
-func (t *attempt) uncount(i int, count *store.Attempt) {
+func (t *attempt) uncount(i int, count *store.Bucket) {
 	if count.Count == t.after[i].Count && count.LastAt.Equal(t.after[i].LastAt) { // nobody has counted since
 		*count = t.before[i]
 		return
@@ -137,7 +137,7 @@ const endTimeout = 10 * time.Second
 
 // end changes the counts to which that applies, other than those that were cleared meanwhile, and ends the turn. It does
 // so even if ctx has ended, which may be why.
-func (t *attempt) end(ctx context.Context, applies func(i int) bool, edit func(i int, count *store.Attempt)) error {
+func (t *attempt) end(ctx context.Context, applies func(i int) bool, edit func(i int, count *store.Bucket)) error {
 	if t.leave == nil {
 		return nil
 	}
@@ -151,7 +151,7 @@ func (t *attempt) end(ctx context.Context, applies func(i int) bool, edit func(i
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	return t.update(ctx, func(counts []store.Attempt) error {
+	return t.update(ctx, func(counts []store.Bucket) error {
 		for i := range counts {
 			if applies(i) && counts[i].Count > 0 && counts[i].Since.Equal(t.after[i].Since) {
 				edit(i, &counts[i])
@@ -165,10 +165,10 @@ func (t *attempt) end(ctx context.Context, applies func(i int) bool, edit func(i
 // wait. It takes the same time either way.
 func (a *Auth) countOne(ctx context.Context, t tally) (wait time.Duration, err error) {
 	now := store.Instant(a.cfg.Now())
-	err = a.cfg.Store.UpdateAttempts(ctx, []string{t.key}, func(counts []store.Attempt) error {
+	err = a.cfg.Store.UpdateBuckets(ctx, []string{t.key}, func(counts []store.Bucket) error {
 		c := &counts[0]
 		if !now.Before(c.ForgetAt) {
-			*c = store.Attempt{Key: c.Key}
+			*c = store.Bucket{Key: c.Key}
 		}
 		if wait = max(0, c.BlockedUntil.Sub(now)); wait > 0 {
 			c.LastAt = now // is written, too

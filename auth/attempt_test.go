@@ -320,7 +320,7 @@ func TestGivingBackLeavesWhatOthersHaveCounted(t *testing.T) {
 		}
 		counts := func(want int64) {
 			t.Helper()
-			must(t, p.store.UpdateAttempts(t.Context(), []string{p.nameTally("ana").key}, func(a []store.Attempt) error {
+			must(t, p.store.UpdateBuckets(t.Context(), []string{p.nameTally("ana").key}, func(a []store.Bucket) error {
 				if a[0].Count != want {
 					t.Errorf("%d are counted, want %d", a[0].Count, want)
 				}
@@ -355,14 +355,14 @@ func TestGivingBackLeavesWhatOthersHaveCounted(t *testing.T) {
 func TestAYearOfGuesses(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	guess := func(l limit, pause func(n int) time.Duration) (guesses int) {
-		var a store.Attempt
+		var a store.Bucket
 		for at := someDay; at.Before(someDay.Add(year)); {
 			if wait := a.BlockedUntil.Sub(at); wait > 0 && at.Before(a.ForgetAt) {
 				at = at.Add(wait)
 				continue
 			}
 			if !at.Before(a.ForgetAt) {
-				a = store.Attempt{}
+				a = store.Bucket{}
 			}
 			l.count(&a, at)
 			guesses++
@@ -486,7 +486,7 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	}
 	p.cleanOnce(t.Context())
 	rows := func() int {
-		n, err := p.store.DeleteAttempts(t.Context(), c.now().Add(1000*time.Hour), 10*names)
+		n, err := p.store.DeleteBuckets(t.Context(), c.now().Add(1000*time.Hour), 10*names)
 		must(t, err)
 		return n
 	}
@@ -546,7 +546,7 @@ func (s oddHash) ReplacePasswordHash(context.Context, int64, string, string) err
 // oddAttempts is a store that can not count.
 type oddAttempts struct{ store.Store }
 
-func (s oddAttempts) UpdateAttempts(context.Context, []string, func([]store.Attempt) error) error {
+func (s oddAttempts) UpdateBuckets(context.Context, []string, func([]store.Bucket) error) error {
 	panic("odd")
 }
 
@@ -588,14 +588,14 @@ func (s *calls) User(ctx context.Context, id int64) (store.User, error) {
 	return s.Store.User(ctx, id)
 }
 
-func (s *calls) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error), tell ...store.Tell) (store.User, []store.Ended, error) {
+func (s *calls) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error), tell ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	s.note("UpdateUser")
 	return s.Store.UpdateUser(ctx, id, change, tell...)
 }
 
-func (s *calls) UpdateAttempts(ctx context.Context, keys []string, change func([]store.Attempt) error) error {
-	s.note(fmt.Sprint("UpdateAttempts of ", len(keys)))
-	return s.Store.UpdateAttempts(ctx, keys, change)
+func (s *calls) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
+	s.note(fmt.Sprint("UpdateBuckets of ", len(keys)))
+	return s.Store.UpdateBuckets(ctx, keys, change)
 }
 
 func (s *calls) RecordEvents(ctx context.Context, events ...store.Event) error {
@@ -683,7 +683,7 @@ func TestCleaning(t *testing.T) {
 			t.Errorf("%d events are left", n)
 		}
 		for rows, remove := range map[string]func(context.Context, time.Time, int) (int, error){
-			"attempts": p.store.DeleteAttempts, "addresses": p.store.DeleteAddresses, "sessions": p.store.DeleteSessions,
+			"attempts": p.store.DeleteBuckets, "addresses": p.store.DeleteNetworks, "sessions": p.store.DeleteSessions,
 		} {
 			n, err := remove(t.Context(), c.now().Add(10*365*24*time.Hour), 100)
 			must(t, err)

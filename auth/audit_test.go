@@ -277,7 +277,7 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 				t.Errorf("%s from %s queues %d mails, want %d", name, ip, len(queued), mails)
 			}
 			for _, m := range queued {
-				if m.Kind != store.MailNewAddress || m.To != "ana@example.com" || m.UserID != ana.ID || m.Detail != ip+" test" {
+				if m.Kind != store.MailNewNetwork || m.To != "ana@example.com" || m.UserID != ana.ID || m.Detail != ip+" test" {
 					t.Errorf("queued is %+v", m)
 				}
 			}
@@ -292,7 +292,7 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 		login("bia", "192.0.2.1", 0)
 		login("bia", "192.0.2.2", 0)
 		p.wantTry(t, "192.0.2.9", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
-		c.advance(store.AddressKept - time.Minute)
+		c.advance(store.NetworkTTL - time.Minute)
 		login("ana", "192.0.2.2", 0)
 		c.advance(2 * time.Minute)
 		login("ana", "192.0.2.2", 0) // seen again a moment ago
@@ -348,7 +348,7 @@ func (noSessions) CreateSession(context.Context, store.Session, int64) ([]store.
 
 type noAddresses struct{ store.Store }
 
-func (noAddresses) SeeAddress(context.Context, int64, string, ...store.Mail) (bool, error) {
+func (noAddresses) SeeNetwork(context.Context, int64, string, ...store.Mail) (bool, error) {
 	return false, store.ErrUnavailable
 }
 

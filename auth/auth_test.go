@@ -97,7 +97,7 @@ type switchedStore struct {
 	away *atomic.Bool
 }
 
-func (s switchedStore) EndedSessions(ctx context.Context, since store.Mark, alive time.Time) ([]store.Ended, store.Mark, error) {
+func (s switchedStore) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) ([]store.Ended, store.Watermark, error) {
 	if s.away.Load() {
 		return nil, 0, store.ErrUnavailable
 	}

@@ -25,10 +25,10 @@ type change struct {
 // changing is the change of a user by the request of ctx.
 func changing(ctx context.Context) *change { return &change{ctx: ctx} }
 
-// tell is a store.Tell. The store may call it again; the last call counts.
-func (c *change) tell(old, now store.User) store.Trail {
+// tell is a store.EffectsFunc. The store may call it again; the last call counts.
+func (c *change) tell(old, now store.User) store.Effects {
 	c.events = c.eventsOf(old, now)
-	return store.Trail{Events: c.events, Mails: c.mailsOf(old, now)}
+	return store.Effects{Events: c.events, Mails: c.mailsOf(old, now)}
 }
 
 // log writes the lines of a change that was kept.

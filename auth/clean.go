@@ -40,8 +40,8 @@ func (a *Auth) cleanOnce(ctx context.Context) {
 		kept   time.Duration
 	}{
 		{"sessions", a.cfg.Store.DeleteSessions, keepDead},
-		{"attempts", a.cfg.Store.DeleteAttempts, leeway},
-		{"addresses", a.cfg.Store.DeleteAddresses, store.AddressKept},
+		{"attempts", a.cfg.Store.DeleteBuckets, leeway},
+		{"addresses", a.cfg.Store.DeleteNetworks, store.NetworkTTL},
 		{"events", a.cfg.Store.DeleteEvents, store.AuditKept},
 	} {
 		for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {

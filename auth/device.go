@@ -18,11 +18,11 @@ import (
 // key that is derived from the secret, makes it one of ours without a question to the store. The generation is the
 // user's of marks: raising it cancels all of them at once. Nothing is kept of a device but the count of its failures.
 
-// MarkKept is for how long a mark is good after its last use.
-const MarkKept = 90 * 24 * time.Hour
+// DeviceTokenTTL is for how long a mark is good after its last use.
+const DeviceTokenTTL = 90 * 24 * time.Hour
 
-// MaxMark is the longest mark that is looked at, in bytes.
-const MaxMark = 256
+// MaxDeviceToken is the longest mark that is looked at, in bytes.
+const MaxDeviceToken = 256
 
 // mark is what a mark says.
 type mark struct {
@@ -34,7 +34,7 @@ type mark struct {
 
 // good says whether it is a mark of this user that was neither cancelled nor left unused for too long.
 func (m mark) good(u store.User, now time.Time) bool {
-	return u.ID != 0 && m.userID == u.ID && m.generation == u.MarkGeneration && now.Before(m.usedAt.Add(MarkKept))
+	return u.ID != 0 && m.userID == u.ID && m.generation == u.DeviceGeneration && now.Before(m.usedAt.Add(DeviceTokenTTL))
 }
 
 func (k key) markMAC(text string) []byte {
@@ -46,14 +46,14 @@ func (k key) markMAC(text string) []byte {
 // newMark gives the mark of a user's device that is used now.
 func (t *tokens) newMark(u store.User, device string) string {
 	text := strings.Join([]string{
-		strconv.FormatInt(u.ID, 10), device, strconv.FormatInt(u.MarkGeneration, 10), strconv.FormatInt(t.now().Unix(), 10),
+		strconv.FormatInt(u.ID, 10), device, strconv.FormatInt(u.DeviceGeneration, 10), strconv.FormatInt(t.now().Unix(), 10),
 	}, ".")
 	return text + "." + base64.RawURLEncoding.EncodeToString(t.keys[0].markMAC(text))
 }
 
 // parseMark reads a mark of ours, under any of the secrets. Whether it is good is for the user's row to say.
 func (t *tokens) parseMark(s string) (m mark, ok bool) {
-	if len(s) > MaxMark || !isTokenText(s) {
+	if len(s) > MaxDeviceToken || !isTokenText(s) {
 		return mark{}, false
 	}
 	text, sum, _ := cutLast(s, ".")

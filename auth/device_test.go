@@ -148,7 +148,7 @@ func TestWhichMarksAreGood(t *testing.T) {
 	dropped := start(t, e, url, c.set, func(cfg *Config) { cfg.Secret = newSecret })
 	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
 	mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password}, "in").Device
-	if len(mark) > MaxMark || !isTokenText(mark) {
+	if len(mark) > MaxDeviceToken || !isTokenText(mark) {
 		t.Errorf("the mark is %q", mark)
 	}
 	good := func(p *process, mark string, u store.User) bool {
@@ -156,7 +156,7 @@ func TestWhichMarksAreGood(t *testing.T) {
 		return ok && m.good(u, c.now())
 	}
 	changed := ana
-	changed.MarkGeneration++
+	changed.DeviceGeneration++
 	parts := strings.Split(mark, ".")
 	forge := func(i int, text string) string {
 		other := append([]string{}, parts...)
@@ -178,14 +178,14 @@ func TestWhichMarksAreGood(t *testing.T) {
 		"something behind it":        {good(p, mark+".x", ana), false},
 		"nothing":                    {good(p, "", ana), false},
 		"dots":                       {good(p, "....", ana), false},
-		"too long":                   {good(p, strings.Repeat("a", MaxMark+1), ana), false},
+		"too long":                   {good(p, strings.Repeat("a", MaxDeviceToken+1), ana), false},
 		"a refresh token":            {good(p, p.tokens.keys[0].refreshToken(parts[1], 0), ana), false},
 	} {
 		if is[0] != is[1] {
 			t.Errorf("%s is good: %t", name, is[0])
 		}
 	}
-	c.advance(MarkKept - time.Millisecond)
+	c.advance(DeviceTokenTTL - time.Millisecond)
 	if !good(p, mark, ana) {
 		t.Error("the mark is not good for 90 days")
 	}

@@ -93,7 +93,7 @@ func (e *endedSessions) addAll(ended []store.Ended) {
 func (e *endedSessions) follow(ctx context.Context) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
-	var mark store.Mark
+	var mark store.Watermark
 	var failing bool
 	forgotten := e.now()
 	for {
@@ -121,7 +121,7 @@ func (e *endedSessions) follow(ctx context.Context) {
 }
 
 // ask adds to the list what ended since the mark, and gives the next mark: zero after an error.
-func (e *endedSessions) ask(ctx context.Context, since store.Mark) (store.Mark, error) {
+func (e *endedSessions) ask(ctx context.Context, since store.Watermark) (store.Watermark, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	asked := e.now()

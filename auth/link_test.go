@@ -111,7 +111,7 @@ func TestLinksLast(t *testing.T) {
 	want := map[store.MailKind]time.Duration{
 		store.MailReset: 30 * time.Minute, store.MailInvitation: 72 * time.Hour, store.MailConfirm: 72 * time.Hour,
 	}
-	for _, kind := range append(linkKinds(), store.MailPasswordChanged, store.MailEmailChanged, store.MailNewAddress) {
+	for _, kind := range append(linkKinds(), store.MailPasswordChanged, store.MailEmailChanged, store.MailNewNetwork) {
 		if got := linkFor(kind); got != want[kind] {
 			t.Errorf("%s: %s", kind, got)
 		}

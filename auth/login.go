@@ -17,7 +17,7 @@ type Grant struct {
 	RefreshExpiresIn time.Duration // until the session's end, if it is not used again
 	User             store.User
 
-	// Device is the mark of the client, to be sent with its next login: "" of a refresh. See MarkKept.
+	// Device is the mark of the client, to be sent with its next login: "" of a refresh. See DeviceTokenTTL.
 	Device string
 }
 
@@ -108,7 +108,7 @@ func (a *Auth) seeAddress(ctx context.Context, u store.User) (detail string, err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	known, err := a.cfg.Store.SeeAddress(ctx, u.ID, prefix, mails...)
+	known, err := a.cfg.Store.SeeNetwork(ctx, u.ID, prefix, mails...)
 	if err != nil && !errors.Is(err, store.ErrNotFound) { // who is deleted meanwhile is told nothing
 		return "", err
 	}

@@ -105,7 +105,7 @@ func (a *Auth) post(ctx context.Context, post Post, m store.Mail) error {
 		}
 		msg.Token = a.tokens.keys[0].linkToken(m.Kind, u, a.cfg.Now().Add(msg.ValidFor))
 	}
-	if m.Kind == store.MailNewAddress {
+	if m.Kind == store.MailNewNetwork {
 		msg.IP, msg.UserAgent, _ = strings.Cut(m.Detail, " ")
 	}
 	return post.Send(ctx, msg)
@@ -113,5 +113,5 @@ func (a *Auth) post(ctx context.Context, post Post, m store.Mail) error {
 
 // newAddressMail tells a user of a login from an address that is new.
 func newAddressMail(u store.User, ip, userAgent string) store.Mail {
-	return store.Mail{UserID: u.ID, Kind: store.MailNewAddress, To: u.Email, Detail: ip + " " + userAgent}
+	return store.Mail{UserID: u.ID, Kind: store.MailNewNetwork, To: u.Email, Detail: ip + " " + userAgent}
 }

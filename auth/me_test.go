@@ -316,7 +316,7 @@ type lateStore struct {
 }
 
 func (s lateStore) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
-	tell ...store.Tell) (store.User, []store.Ended, error) {
+	tell ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	s.before()
 	return s.Store.UpdateUser(ctx, id, change, tell...)
 }
@@ -351,9 +351,9 @@ func (s writingStore) Users(ctx context.Context, after int64, limit int) ([]stor
 	return s.Store.Users(ctx, after, limit)
 }
 
-func (s writingStore) UpdateAttempts(ctx context.Context, keys []string, change func([]store.Attempt) error) error {
-	return s.Store.UpdateAttempts(ctx, keys, func(counts []store.Attempt) error {
-		before := append([]store.Attempt(nil), counts...)
+func (s writingStore) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
+	return s.Store.UpdateBuckets(ctx, keys, func(counts []store.Bucket) error {
+		before := append([]store.Bucket(nil), counts...)
 		err := change(counts)
 		s.note("%d attempts, another row: %t, %v", len(keys), counts[0] != before[0] && counts[0].Count > 0, err)
 		return err

@@ -57,7 +57,7 @@ func (l limit) wait(failures int64) time.Duration {
 }
 
 // count counts an attempt that is let through now.
-func (l limit) count(a *store.Attempt, now time.Time) {
+func (l limit) count(a *store.Bucket, now time.Time) {
 	if a.Count == 0 {
 		a.Since = now
 	}
@@ -67,7 +67,7 @@ func (l limit) count(a *store.Attempt, now time.Time) {
 }
 
 // settle works out until when a count stops others and is remembered.
-func (l limit) settle(a *store.Attempt) {
+func (l limit) settle(a *store.Bucket) {
 	a.BlockedUntil = time.Time{}
 	a.ForgetAt = a.Since.Add(l.window)
 	if l.inARow {

@@ -97,7 +97,7 @@ type EventFilter struct {
 // Audit keeps the trail of security events.
 type Audit interface {
 	// RecordEvents keeps events; what they say of ID is ignored. One whose At is zero happens once and now, whatever
-	// it says of Count and LastAt. Events that tell of a change of a user go there with the change (Tell).
+	// it says of Count and LastAt. Events that tell of a change of a user go there with the change (EffectsFunc).
 	RecordEvents(ctx context.Context, events ...Event) error
 
 	// Events gives up to limit events of the filter with an ID below before, or from the newest on if that is

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"iter"
-	"strings"
 	"time"
 )
 
@@ -52,9 +51,9 @@ type Clientes interface {
 	Cliente(ctx context.Context, id int64) (Cliente, error)
 
 	// Clientes gives up to limit records of a selection, those that come after a place in its order: a keyset page,
-	// which without a filter costs the same wherever it lies. The zero Place is before all of them. It gives an empty
+	// which without a filter costs the same wherever it lies. The zero Position is before all of them. It gives an empty
 	// slice when there are none.
-	Clientes(ctx context.Context, s Selection, after Place, limit int) ([]Cliente, error)
+	Clientes(ctx context.Context, s Selection, after Position, limit int) ([]Cliente, error)
 
 	// CountClientes says how many records a filter lets through.
 	CountClientes(ctx context.Context, f Filter) (int64, error)
@@ -91,24 +90,58 @@ type Clientes interface {
 	CheckImport(ctx context.Context, rows iter.Seq2[Cliente, error]) (int64, error)
 }
 
-// SameText says whether d has the same writable members as c, so that writing it would change nothing.
-func (c Cliente) SameText(d Cliente) bool {
-	return c.Name == d.Name && c.Email == d.Email && c.Phone == d.Phone &&
-		c.Company == d.Company && c.Address == d.Address && c.Notes == d.Notes
+// ClienteTexts is the number of writable texts of a [Cliente].
+const ClienteTexts = 6
+
+// Text is one writable text of a [Cliente] and the rules that it must keep.
+type Text struct {
+	Name  string  // the member's name on the wire, in CSV files and in the databases
+	Value *string // the text itself, which may be set
+	Max   int     // the longest text after normalization: in code points, an email in bytes
+
+	validate func(v *invalid, field, s string, limit int) string
 }
 
-// Validate gives c with its text in the form that is kept (NFC, the name trimmed, CRLF in the notes as
-// LF), or an *InvalidError that lists every field at fault.
+// Texts returns the writable texts of c, in the order in which they are shown. Validation,
+// comparison, the fingerprint, JSON, CSV and merge patches all go by this one table.
+func (c *Cliente) Texts() [ClienteTexts]Text {
+	return [...]Text{
+		{"name", &c.Name, MaxName, (*invalid).name},
+		{"email", &c.Email, MaxEmail, (*invalid).email},
+		{"phone", &c.Phone, MaxPhone, (*invalid).line},
+		{"company", &c.Company, MaxCompany, (*invalid).line},
+		{"address", &c.Address, MaxAddress, (*invalid).line},
+		{"notes", &c.Notes, MaxNotes, (*invalid).notes},
+	}
+}
+
+// SameText reports whether c and d have the same writable texts, so that writing d over c would
+// change nothing.
+func (c Cliente) SameText(d Cliente) bool {
+	other := d.Texts()
+	for i, t := range c.Texts() {
+		if *t.Value != *other[i].Value {
+			return false
+		}
+	}
+	return true
+}
+
+// Size returns how many bytes the writable texts of c have together.
+func (c *Cliente) Size() int {
+	size := 0
+	for _, t := range c.Texts() {
+		size += len(*t.Value)
+	}
+	return size
+}
+
+// Validate returns c with its texts in the form that is stored: NFC, the name trimmed, CRLF in the
+// notes as LF. If any field is at fault, it returns an [*InvalidError] that lists all of them.
 func (c Cliente) Validate() (Cliente, error) {
 	var v invalid
-	if c.Name = strings.TrimSpace(c.Name); c.Name == "" {
-		v.add("name", "required", "A name is required.")
+	for _, t := range c.Texts() {
+		*t.Value = t.validate(&v, t.Name, *t.Value, t.Max)
 	}
-	c.Name = v.line("name", c.Name, MaxName)
-	c.Email = v.email("email", c.Email)
-	c.Phone = v.line("phone", c.Phone, MaxPhone)
-	c.Company = v.line("company", c.Company, MaxCompany)
-	c.Address = v.line("address", c.Address, MaxAddress)
-	c.Notes = v.notes("notes", c.Notes, MaxNotes)
 	return c, v.err()
 }

@@ -125,7 +125,7 @@ type Copying interface {
 
 	// FinishCopy makes a whole database of what was copied. No id is given any more up to those in lastIDs, by table,
 	// which are what Extent of the source says. Sessions that had ended end in the order of this database, so that
-	// EndedSessions gives them with every Mark from before. Not to have begun that copy, or to have finished it, is
+	// EndedSessions gives them with every Watermark from before. Not to have begun that copy, or to have finished it, is
 	// ErrCopyDisturbed.
 	FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error
 }

@@ -18,7 +18,8 @@ const (
 // Fingerprint gives 128 bits that are the same for the same writable members, and for no others.
 func (c Cliente) Fingerprint() string {
 	h := sha256.New()
-	for _, s := range []string{c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes} {
+	for _, t := range c.Texts() {
+		s := *t.Value
 		// With its length, so that no two texts can be cut in another way.
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(s))))
 		h.Write([]byte(s))

@@ -33,7 +33,7 @@ const (
 	MailConfirm         MailKind = "confirm"          // confirm a pending email
 	MailPasswordChanged MailKind = "password_changed" // the password is another
 	MailEmailChanged    MailKind = "email_changed"    // the email is or will be another, to the old one
-	MailNewAddress      MailKind = "new_address"      // a login from an address that is new
+	MailNewNetwork      MailKind = "new_address"      // a login from an address that is new
 )
 
 // MaxMailTries is how often a mail is tried before it is dropped: with the waits in between for some sixteen
@@ -55,7 +55,7 @@ func (m Mail) Wait() time.Duration {
 type Mails interface {
 	// QueueMails puts mails into the queue, due at once; of each UserID, Kind, To and Detail are kept. One to
 	// a user who is gone is left out without an error. Mails that tell of a change of the user go there with
-	// the change (Tell), those of a new address with SeeAddress.
+	// the change (EffectsFunc), those of a new address with SeeNetwork.
 	QueueMails(ctx context.Context, mails ...Mail) error
 
 	// ClaimMails gives up to limit mails that are due, those longest due, by ascending ID, and makes each due

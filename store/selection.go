@@ -52,16 +52,16 @@ const (
 // Sorts are all of them.
 func Sorts() []Sort { return []Sort{ByID, ByName, ByCreated, ByUpdated} }
 
-// Place is a place in an order: right behind the record that has these. The zero Place is before all records.
-type Place struct {
+// Position is a place in an order: right behind the record that has these. The zero Position is before all records.
+type Position struct {
 	Name string    // the SortKey of its name, if the order is ByName
 	At   time.Time // its instant, if the order is ByCreated or ByUpdated
 	ID   int64
 }
 
-// Place gives the place of a record in the order.
-func (s Sort) Place(c Cliente) Place {
-	p := Place{ID: c.ID}
+// Position gives the place of a record in the order.
+func (s Sort) Position(c Cliente) Position {
+	p := Position{ID: c.ID}
 	switch s {
 	case ByName:
 		p.Name = SortKey(c.Name)

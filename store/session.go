@@ -30,8 +30,8 @@ func (s Session) Lives(now time.Time) bool {
 	return s.EndedAt.IsZero() && now.Before(s.ExpiresAt)
 }
 
-// Becomes gives what a store keeps of n in the place of s: what UpdateSession says that stays, stays.
-func (s Session) Becomes(n Session) Session {
+// Apply gives what a store keeps of n in the place of s: what UpdateSession says that stays, stays.
+func (s Session) Apply(n Session) Session {
 	n.ID, n.UserID, n.CreatedAt, n.IP, n.UserAgent = s.ID, s.UserID, s.CreatedAt, s.IP, s.UserAgent
 	for _, t := range []*time.Time{&n.RotatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp} {
 		*t = Instant(*t)
@@ -51,10 +51,10 @@ type Ended struct {
 	TokenExp time.Time
 }
 
-// Mark is a place in the order in which sessions were ended. The zero Mark is before all of them; others
+// Watermark is a place in the order in which sessions were ended. The zero Watermark is before all of them; others
 // come from EndedSessions, mean nothing to another store, and are good as long as the connection to the
 // engine was not lost: after an error start again from zero.
-type Mark int64
+type Watermark int64
 
 // Sessions keeps the logins.
 type Sessions interface {
@@ -93,5 +93,5 @@ type Sessions interface {
 	// EndedSessions gives every session whose end became visible since the mark and whose TokenExp is
 	// after alive, in no order, perhaps some of them again; and the mark to ask with next time. An end
 	// that was written before the mark was taken and committed after it is in the next answer.
-	EndedSessions(ctx context.Context, since Mark, alive time.Time) ([]Ended, Mark, error)
+	EndedSessions(ctx context.Context, since Watermark, alive time.Time) ([]Ended, Watermark, error)
 }

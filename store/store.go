@@ -19,9 +19,9 @@ import (
 type Store interface {
 	Users
 	Sessions
-	Attempts
+	Buckets
 	Mails
-	Addresses
+	Networks
 	Audit
 	Clientes
 	Copying

@@ -41,6 +41,15 @@ func isASCII(s string) bool {
 	return true
 }
 
+// name checks a required text of one line, without the white space around it.
+func (v *invalid) name(field, s string, limit int) string {
+	if s = strings.TrimSpace(s); s == "" {
+		v.add(field, "required", "A name is required.")
+		return s
+	}
+	return v.line(field, s, limit)
+}
+
 // line checks text of one line: NFC, no control characters, at most limit code points. Only the first
 // fault of a field is kept.
 func (v *invalid) line(field, s string, limit int) string {
@@ -72,7 +81,7 @@ func (v *invalid) text(field, s string, limit int, allowed func(rune) bool, faul
 
 // email checks an optional address: RFC 5322's addr-spec with RFC 6532's UTF-8, without comments, display
 // name or quoted local part.
-func (v *invalid) email(field, s string) string {
+func (v *invalid) email(field, s string, limit int) string {
 	if s == "" {
 		return ""
 	}
@@ -81,8 +90,8 @@ func (v *invalid) email(field, s string) string {
 		return s
 	}
 	s = norm.NFC.String(s)
-	if len(s) > MaxEmail {
-		v.add(field, "too_long", fmt.Sprintf("At most %d bytes are allowed.", MaxEmail))
+	if len(s) > limit {
+		v.add(field, "too_long", fmt.Sprintf("At most %d bytes are allowed.", limit))
 		return s
 	}
 	// ParseAddress takes more than an addr-spec, but gives the bare one back: what differs had a display

@@ -17,9 +17,9 @@ type User struct {
 	MFA          MFA
 
 	// Each counts how often everything of its kind was cancelled at once.
-	Generation     int64 // sessions
-	LinkGeneration int64 // links in mail
-	MarkGeneration int64 // marks of devices
+	Generation       int64 // sessions
+	LinkGeneration   int64 // links in mail
+	DeviceGeneration int64 // marks of devices
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
@@ -73,7 +73,7 @@ type Users interface {
 	// CreateUser keeps a new account and gives it back with the ID, generations, CreatedAt and UpdatedAt
 	// that it got. What tell says of the change from the zero User to it is kept in the same step. A name or
 	// email that another user has is a *ConflictError on "user" or "email".
-	CreateUser(ctx context.Context, u User, tell ...Tell) (User, error)
+	CreateUser(ctx context.Context, u User, effects ...EffectsFunc) (User, error)
 
 	// User gives one account, or ErrNotFound.
 	User(ctx context.Context, id int64) (User, error)
@@ -89,7 +89,7 @@ type Users interface {
 	// when there are none.
 	Users(ctx context.Context, after int64, limit int) ([]User, error)
 
-	// UpdateUser hands the account to change and keeps what User.Becomes makes of what it gives back, as one
+	// UpdateUser hands the account to change and keeps what User.Apply makes of what it gives back, as one
 	// atomic step. If Generation rises in it, all of the user's sessions end in the same step, and it gives those
 	// that it ended. What tell says of the change is kept in that step too, also where nothing of the account is altered, of which nothing
 	// is written then. An error of change is given back unwrapped and nothing is kept; the store may call
@@ -97,7 +97,7 @@ type Users interface {
 	//
 	// So a pending email is confirmed by a change that moves it to Email if it still is the one in question,
 	// and a one-time code is used by a change that raises MFA.LastStep, or refuses if it is that high already.
-	UpdateUser(ctx context.Context, id int64, change func(User) (User, error), tell ...Tell) (User, []Ended, error)
+	UpdateUser(ctx context.Context, id int64, change func(User) (User, error), effects ...EffectsFunc) (User, []Ended, error)
 
 	// ReplacePasswordHash puts another hash of the same password in the place of old: no session ends. If
 	// the user is gone or has another hash by now it does nothing, nor for an old one of "".
@@ -111,28 +111,28 @@ type Users interface {
 	// CreateUsers is CreateUser for many: it keeps all of them, in their order, or none. Names and emails that two of
 	// them or one of them and another user have are a *RowsError that counts them from 1. It may take a minute; on
 	// SQLite other writers wait meanwhile, or give up with ErrUnavailable.
-	CreateUsers(ctx context.Context, users []User, tell ...Tell) ([]User, error)
+	CreateUsers(ctx context.Context, users []User, effects ...EffectsFunc) ([]User, error)
 
 	// CheckUsers gives the *RowsError that CreateUsers would, and changes nothing. It looks at names and emails
 	// alone, and not at those that are "".
 	CheckUsers(ctx context.Context, users []User) error
 }
 
-// Tell says what is kept beside the change of a user, so that neither comes without the other. It is handed
+// EffectsFunc says what is kept beside the change of a user, so that neither comes without the other. It is handed
 // the account as it was and as it will be, generations, ID and all.
-type Tell func(old, now User) Trail
+type EffectsFunc func(old, now User) Effects
 
-// Trail is what is kept beside a change.
-type Trail struct {
+// Effects is what is kept beside a change.
+type Effects struct {
 	Mails  []Mail
 	Events []Event
 }
 
-// Told gives all that tell says of the change from old to now, as mails to this user and events of this user
+// EffectsOf gives all that tell says of the change from old to now, as mails to this user and events of this user
 // whatever they say themselves.
-func Told(old, now User, tell []Tell) Trail {
-	var all Trail
-	for _, say := range tell {
+func EffectsOf(old, now User, effects []EffectsFunc) Effects {
+	var all Effects
+	for _, say := range effects {
 		trail := say(old, now)
 		all.Mails = append(all.Mails, trail.Mails...)
 		all.Events = append(all.Events, trail.Events...)
@@ -146,15 +146,15 @@ func Told(old, now User, tell []Tell) Trail {
 	return all
 }
 
-// Becomes gives what a store keeps of n in the place of u at an instant. ID, Name and CreatedAt stay whatever
+// Apply gives what a store keeps of n in the place of u at an instant. ID, Name and CreatedAt stay whatever
 // n says. Generation rises by one if the change ends sessions, LinkGeneration if it cancels links; that and
-// MarkGeneration also rise by one, no matter how n has altered them, if it has. A pending email that is the
+// DeviceGeneration also rise by one, no matter how n has altered them, if it has. A pending email that is the
 // confirmed one is pending no more. UpdatedAt is the instant if anything is altered, unless that is earlier, or
 // all that is altered is what a second factor used up, which is no change of the account but a login.
-func (u User) Becomes(n User, at time.Time) User {
-	links, marks := n.LinkGeneration != u.LinkGeneration, n.MarkGeneration != u.MarkGeneration
+func (u User) Apply(n User, at time.Time) User {
+	links, marks := n.LinkGeneration != u.LinkGeneration, n.DeviceGeneration != u.DeviceGeneration
 	n.ID, n.Name, n.CreatedAt, n.UpdatedAt = u.ID, u.Name, u.CreatedAt, u.UpdatedAt
-	n.Generation, n.LinkGeneration, n.MarkGeneration = u.Generation, u.LinkGeneration, u.MarkGeneration
+	n.Generation, n.LinkGeneration, n.DeviceGeneration = u.Generation, u.LinkGeneration, u.DeviceGeneration
 	if n.PendingEmail == n.Email {
 		n.PendingEmail = ""
 	}
@@ -165,7 +165,7 @@ func (u User) Becomes(n User, at time.Time) User {
 		n.LinkGeneration++
 	}
 	if marks {
-		n.MarkGeneration++
+		n.DeviceGeneration++
 	}
 	unused := n
 	unused.MFA.LastStep, unused.MFA.Recovery = u.MFA.LastStep, u.MFA.Recovery
@@ -197,8 +197,8 @@ func (u User) Validate() (User, error) {
 	if !ValidUserName(u.Name) {
 		v.add("user", "invalid_user", "A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -")
 	}
-	u.Email = v.email("email", u.Email)
-	u.PendingEmail = v.email("email", u.PendingEmail)
+	u.Email = v.email("email", u.Email, MaxEmail)
+	u.PendingEmail = v.email("email", u.PendingEmail, MaxEmail)
 	if !u.Role.Valid() {
 		v.add("role", "invalid_role", "The role is viewer, editor or admin.")
 	}

@@ -14,7 +14,7 @@ func TestUserBecomes(t *testing.T) {
 	old := store.User{
 		ID: 1, Name: "ana", Email: "ana@example.com", PendingEmail: "ana@example.org", Role: store.Editor, PasswordHash: "hash",
 		MFA:        store.MFA{Secret: "sealed", On: true, LastStep: 5, Recovery: "one two"},
-		Generation: 10, LinkGeneration: 20, MarkGeneration: 30,
+		Generation: 10, LinkGeneration: 20, DeviceGeneration: 30,
 		CreatedAt: store.Instant(at.Add(-2 * time.Hour)), UpdatedAt: store.Instant(at.Add(-time.Hour)),
 	}
 	for _, c := range []struct {
@@ -43,15 +43,15 @@ func TestUserBecomes(t *testing.T) {
 		{name: "links", change: func(u *store.User) { u.LinkGeneration = 99 }, links: true},
 		{name: "links, back", change: func(u *store.User) { u.LinkGeneration = 0 }, links: true},
 		{name: "links, and a password", change: func(u *store.User) { u.LinkGeneration, u.PasswordHash = 99, "x" }, ends: true, links: true},
-		{name: "marks", change: func(u *store.User) { u.MarkGeneration = 99 }, marks: true},
+		{name: "marks", change: func(u *store.User) { u.DeviceGeneration = 99 }, marks: true},
 	} {
 		n := old
 		c.change(&n)
 		want := n
 		want.ID, want.Name, want.CreatedAt, want.UpdatedAt = old.ID, old.Name, old.CreatedAt, old.UpdatedAt
-		want.Generation, want.LinkGeneration, want.MarkGeneration = old.Generation, old.LinkGeneration, old.MarkGeneration
+		want.Generation, want.LinkGeneration, want.DeviceGeneration = old.Generation, old.LinkGeneration, old.DeviceGeneration
 		for generation, raised := range map[*int64]bool{
-			&want.Generation: c.ends, &want.LinkGeneration: c.links, &want.MarkGeneration: c.marks,
+			&want.Generation: c.ends, &want.LinkGeneration: c.links, &want.DeviceGeneration: c.marks,
 		} {
 			if raised {
 				*generation++
@@ -60,34 +60,34 @@ func TestUserBecomes(t *testing.T) {
 		if !c.quiet {
 			want.UpdatedAt = store.Instant(at)
 		}
-		if got := old.Becomes(n, at); got != want {
+		if got := old.Apply(n, at); got != want {
 			t.Errorf("%s:\n got %+v\nwant %+v", c.name, got, want)
 		}
 		want.UpdatedAt = old.UpdatedAt
-		if got := old.Becomes(n, at.Add(-24*time.Hour)); got != want {
+		if got := old.Apply(n, at.Add(-24*time.Hour)); got != want {
 			t.Errorf("%s, by a clock that is behind:\n got %+v\nwant %+v", c.name, got, want)
 		}
 	}
 
 	n := old
 	n.Email = old.PendingEmail
-	if got := old.Becomes(n, at); got.Email != "ana@example.org" || got.PendingEmail != "" {
+	if got := old.Apply(n, at); got.Email != "ana@example.org" || got.PendingEmail != "" {
 		t.Errorf("a confirmed email is still pending: %+v", got)
 	}
 	enabled := old
 	old.Disabled = true
-	if got := old.Becomes(enabled, at); got.Generation != old.Generation || got.LinkGeneration != old.LinkGeneration {
+	if got := old.Apply(enabled, at); got.Generation != old.Generation || got.LinkGeneration != old.LinkGeneration {
 		t.Errorf("enabled: %+v", got)
 	}
 }
 
 func TestToldIsOfTheUser(t *testing.T) {
 	events := []store.Event{{UserID: 5, Kind: store.EventSignup}}
-	tell := func(old, now store.User) store.Trail {
-		return store.Trail{Mails: []store.Mail{{UserID: 5, To: fmt.Sprint(old.Name, "+", now.Name)}}, Events: events}
+	tell := func(old, now store.User) store.Effects {
+		return store.Effects{Mails: []store.Mail{{UserID: 5, To: fmt.Sprint(old.Name, "+", now.Name)}}, Events: events}
 	}
-	got := store.Told(store.User{Name: "old"}, store.User{ID: 7, Name: "new"}, []store.Tell{tell, tell})
-	want := store.Trail{
+	got := store.EffectsOf(store.User{Name: "old"}, store.User{ID: 7, Name: "new"}, []store.EffectsFunc{tell, tell})
+	want := store.Effects{
 		Mails:  []store.Mail{{UserID: 7, To: "old+new"}, {UserID: 7, To: "old+new"}},
 		Events: []store.Event{{UserID: 7, Kind: store.EventSignup}, {UserID: 7, Kind: store.EventSignup}},
 	}

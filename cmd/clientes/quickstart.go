@@ -137,7 +137,7 @@ func addSamples(ctx context.Context, clientes store.Clientes) error {
 	for _, c := range samples() {
 		absent[c.Email] = c
 	}
-	there, err := clientes.Clientes(ctx, store.Selection{}, store.Place{}, len(absent)+1)
+	there, err := clientes.Clientes(ctx, store.Selection{}, store.Position{}, len(absent)+1)
 	if err != nil {
 		return fmt.Errorf("look for customers: %w", err)
 	}

@@ -51,7 +51,7 @@ func customers(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	all, err := st.Clientes(t.Context(), store.Selection{}, store.Place{}, 100)
+	all, err := st.Clientes(t.Context(), store.Selection{}, store.Position{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func toEvent(e *store.Event) []any {
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		b := begin()
-		s.queueTrail(b, store.Trail{Events: events})
+		s.queueEffects(b, store.Effects{Events: events})
 		b.Queue("COMMIT")
 		if err := send(ctx, conn, b); err != nil {
 			return struct{}{}, fmt.Errorf("insert events: %w", err)

@@ -23,7 +23,7 @@ func toMail(m *store.Mail) []any {
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		b := begin()
-		s.queueTrail(b, store.Trail{Mails: mails})
+		s.queueEffects(b, store.Effects{Mails: mails})
 		b.Queue("COMMIT")
 		if err := send(ctx, conn, b); err != nil {
 			return struct{}{}, fmt.Errorf("insert mails: %w", err)

@@ -25,7 +25,7 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 		},
 		"Cliente": func(ctx context.Context) error { _, err := s.Cliente(ctx, 1); return err },
 		"Clientes": func(ctx context.Context) error {
-			_, err := s.Clientes(ctx, store.Selection{}, store.Place{}, 10)
+			_, err := s.Clientes(ctx, store.Selection{}, store.Position{}, 10)
 			return err
 		},
 		"UpdateCliente": func(ctx context.Context) error {
@@ -44,7 +44,7 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			return err
 		},
 		"Clientes with a text": func(ctx context.Context) error {
-			_, err := s.Clientes(ctx, store.Selection{Filter: store.Filter{Text: "abc"}}, store.Place{}, 10)
+			_, err := s.Clientes(ctx, store.Selection{Filter: store.Filter{Text: "abc"}}, store.Position{}, 10)
 			return err
 		},
 		"CountClientes": func(ctx context.Context) error { _, err := s.CountClientes(ctx, store.Filter{}); return err },
@@ -118,17 +118,17 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			_, _, err := s.EndedSessions(ctx, 0, time.Now())
 			return err
 		},
-		"UpdateAttempts": func(ctx context.Context) error {
-			return s.UpdateAttempts(ctx, []string{"x"}, func([]store.Attempt) error { return nil })
+		"UpdateBuckets": func(ctx context.Context) error {
+			return s.UpdateBuckets(ctx, []string{"x"}, func([]store.Bucket) error { return nil })
 		},
-		"DeleteAttempts": func(ctx context.Context) error { _, err := s.DeleteAttempts(ctx, time.Now(), 1); return err },
-		"QueueMails":     func(ctx context.Context) error { return s.QueueMails(ctx, store.Mail{}) },
-		"ClaimMails":     func(ctx context.Context) error { _, err := s.ClaimMails(ctx, time.Minute, 1); return err },
-		"DeleteMail":     func(ctx context.Context) error { return s.DeleteMail(ctx, 1) },
-		"RetryMail":      func(ctx context.Context) error { _, err := s.RetryMail(ctx, store.Mail{}); return err },
-		"SeeAddress":     func(ctx context.Context) error { _, err := s.SeeAddress(ctx, 1, "x"); return err },
-		"DeleteAddresses": func(ctx context.Context) error {
-			_, err := s.DeleteAddresses(ctx, time.Now(), 1)
+		"DeleteBuckets": func(ctx context.Context) error { _, err := s.DeleteBuckets(ctx, time.Now(), 1); return err },
+		"QueueMails":    func(ctx context.Context) error { return s.QueueMails(ctx, store.Mail{}) },
+		"ClaimMails":    func(ctx context.Context) error { _, err := s.ClaimMails(ctx, time.Minute, 1); return err },
+		"DeleteMail":    func(ctx context.Context) error { return s.DeleteMail(ctx, 1) },
+		"RetryMail":     func(ctx context.Context) error { _, err := s.RetryMail(ctx, store.Mail{}); return err },
+		"SeeNetwork":    func(ctx context.Context) error { _, err := s.SeeNetwork(ctx, 1, "x"); return err },
+		"DeleteNetworks": func(ctx context.Context) error {
+			_, err := s.DeleteNetworks(ctx, time.Now(), 1)
 			return err
 		},
 		"RecordEvents": func(ctx context.Context) error { return s.RecordEvents(ctx, store.Event{}) },
@@ -221,7 +221,7 @@ func TestACrashLosesNoAnsweredWrite(t *testing.T) {
 	}
 	kept := map[string]int{}
 	for after := int64(0); ; {
-		page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 1000)
+		page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{ID: after}, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}

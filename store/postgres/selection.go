@@ -12,7 +12,7 @@ import (
 )
 
 // Clientes keeps the promise of store.Clientes.
-func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Place, limit int) ([]store.Cliente, error) {
+func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	where, order, args := selected(sel, after)
 	query := `
@@ -50,7 +50,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 // CountClientes keeps the promise of store.Clientes.
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
-		where, _, args := selected(store.Selection{Filter: f}, store.Place{})
+		where, _, args := selected(store.Selection{Filter: f}, store.Position{})
 		b := beginLong(longPatience)
 		b.Queue(`
 			SELECT count(*)
@@ -72,7 +72,7 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 		if err := send(ctx, conn, beginLong(bulkPatience)); err != nil {
 			return struct{}{}, fmt.Errorf("list clientes: %w", err)
 		}
-		where, order, args := selected(sel, store.Place{})
+		where, order, args := selected(sel, store.Position{})
 		rows, _ := conn.Query(ctx, `
 			SELECT `+clienteColumns+`
 			FROM clientes
@@ -111,7 +111,7 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 }
 
 // selected gives the parts of a statement that reads the records of a selection after a place.
-func selected(sel store.Selection, after store.Place) (where, order string, args []any) {
+func selected(sel store.Selection, after store.Position) (where, order string, args []any) {
 	conditions := make([]string, 1, 5)
 	conditions[0] = `true`
 	arg := func(v any) string {

@@ -114,7 +114,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		if n, err = change(old); err != nil {
 			return store.Session{}, err
 		}
-		if n = old.Becomes(n); n == old {
+		if n = old.Apply(n); n == old {
 			return old, nil
 		}
 		write := new(pgx.Batch)
@@ -202,8 +202,8 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 // is in this answer or an earlier one, and whatever commits later has this id or a higher one. A long
 // transaction of anybody on the server holds the mark back, and with it makes later answers repeat earlier
 // ones, but nothing is missed.
-func (s *Store) EndedSessions(ctx context.Context, since store.Mark, alive time.Time) (
-	[]store.Ended, store.Mark, error) {
+func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
+	[]store.Ended, store.Watermark, error) {
 	mark := since
 	ended, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		ended, next, err := endedSince(ctx, conn, since, alive)
@@ -221,8 +221,8 @@ func (s *Store) EndedSessions(ctx context.Context, since store.Mark, alive time.
 }
 
 // endedSince gives mark and sessions in one statement, which sees one state of the database.
-func endedSince(ctx context.Context, conn *pgx.Conn, since store.Mark, alive time.Time) (
-	ended []store.Ended, mark store.Mark, err error) {
+func endedSince(ctx context.Context, conn *pgx.Conn, since store.Watermark, alive time.Time) (
+	ended []store.Ended, mark store.Watermark, err error) {
 	to := func(e *store.Ended) []any { return []any{&mark, &e.ID, &e.TokenExp} }
 	ended, err = list(ctx, conn, []store.Ended{}, to, `
 		WITH state AS MATERIALIZED (

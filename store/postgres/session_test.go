@@ -39,7 +39,7 @@ func newUser(t *testing.T, s *postgres.Store, name string) store.User {
 // poller follows the ends as a process does: from the last mark.
 type poller struct {
 	s    *postgres.Store
-	mark store.Mark
+	mark store.Watermark
 	seen map[string]int
 }
 

@@ -17,11 +17,11 @@ const userColumns = `id, name, email, pending_email, role, disabled, password_ha
 func toUser(u *store.User) []any {
 	return []any{&u.ID, &u.Name, &u.Email, &u.PendingEmail, &u.Role, &u.Disabled, &u.PasswordHash,
 		&u.MFA.Secret, &u.MFA.On, &u.MFA.LastStep, &u.MFA.Recovery,
-		&u.Generation, &u.LinkGeneration, &u.MarkGeneration, &u.CreatedAt, &u.UpdatedAt}
+		&u.Generation, &u.LinkGeneration, &u.DeviceGeneration, &u.CreatedAt, &u.UpdatedAt}
 }
 
 // CreateUser keeps the promise of store.Users.
-func (s *Store) CreateUser(ctx context.Context, u store.User, tell ...store.Tell) (store.User, error) {
+func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		insert := begin()
 		s.queueNewUser(insert, &u)
@@ -29,7 +29,7 @@ func (s *Store) CreateUser(ctx context.Context, u store.User, tell ...store.Tell
 			return store.User{}, fmt.Errorf("insert user: %w", err)
 		}
 		keep := new(pgx.Batch)
-		s.queueTrail(keep, store.Told(store.User{}, u, tell))
+		s.queueEffects(keep, store.EffectsOf(store.User{}, u, effects))
 		keep.Queue("COMMIT")
 		if err := send(ctx, conn, keep); err != nil {
 			return store.User{}, fmt.Errorf("insert user: %w", err)
@@ -106,7 +106,7 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 
 // UpdateUser keeps the promise of store.Users.
 func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
-	tell ...store.Tell) (store.User, []store.Ended, error) {
+	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	var ended *[]store.Ended
 	u, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		old, err := lockUser(ctx, conn, id)
@@ -119,7 +119,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 		}
 		write := new(pgx.Batch)
 		ended = new([]store.Ended)
-		if u = old.Becomes(u, s.now()); u != old {
+		if u = old.Apply(u, s.now()); u != old {
 			if old.ActiveAdmin() && !u.ActiveAdmin() {
 				if err := mustLeaveAdmin(ctx, conn, id); err != nil {
 					return store.User{}, err
@@ -130,7 +130,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 			}
 			queueUser(write, u)
 		}
-		s.queueTrail(write, store.Told(old, u, tell))
+		s.queueEffects(write, store.EffectsOf(old, u, effects))
 		if write.Len() == 0 {
 			return u, nil
 		}
@@ -216,13 +216,13 @@ func queueUser(b *pgx.Batch, u store.User) {
 		WHERE id = $15`,
 		u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
-		u.Generation, u.LinkGeneration, u.MarkGeneration, u.UpdatedAt,
+		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.UpdatedAt,
 		u.ID)
 }
 
 // queueNewUser queues the writing of a new user, who has an ID when that is done.
 func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
-	u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
+	u.Generation, u.LinkGeneration, u.DeviceGeneration = 0, 0, 0
 	u.CreatedAt = store.Instant(s.now())
 	u.UpdatedAt = u.CreatedAt
 	b.Queue(`
@@ -233,12 +233,12 @@ func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
 		RETURNING id`,
 		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
-		u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt).
+		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.CreatedAt, u.UpdatedAt).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID) })
 }
 
-// queueTrail queues the writing of what is told of a change.
-func (s *Store) queueTrail(b *pgx.Batch, trail store.Trail) {
+// queueEffects queues the writing of what is told of a change.
+func (s *Store) queueEffects(b *pgx.Batch, trail store.Effects) {
 	for _, m := range trail.Mails {
 		s.queueMail(b, m)
 	}

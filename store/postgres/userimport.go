@@ -14,10 +14,10 @@ import (
 
 // CreateUsers keeps the promise of store.Users. Where somebody takes a name between its look and its write, which
 // the index then refuses without a word of the row, it tries again, and at last looks again.
-func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...store.Tell) ([]store.User, error) {
+func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
 	for try := 1; ; try++ {
 		made, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
-			return s.createUsers(ctx, conn, users, tell)
+			return s.createUsers(ctx, conn, users, effects)
 		})
 		var conflict *store.ConflictError
 		if !errors.As(err, &conflict) {
@@ -29,7 +29,7 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...sto
 	}
 }
 
-func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.User, tell []store.Tell) ([]store.User, error) {
+func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.User, effects []store.EffectsFunc) ([]store.User, error) {
 	// Imports take turns: two of the same users in another order would each wait for the other, and whoever else makes one
 	// of these users for both.
 	lock := begin()
@@ -50,7 +50,7 @@ func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.U
 			return nil, fmt.Errorf("insert users: %w", err)
 		}
 		for _, u := range some {
-			s.queueTrail(keep, store.Told(store.User{}, u, tell))
+			s.queueEffects(keep, store.EffectsOf(store.User{}, u, effects))
 		}
 		if err := send(ctx, conn, keep); err != nil {
 			return nil, fmt.Errorf("insert users: %w", err)

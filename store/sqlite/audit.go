@@ -35,7 +35,7 @@ func scanEvent(stmt *sqlite.Stmt) store.Event {
 // RecordEvents keeps the promise of store.Audit.
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
-		return struct{}{}, s.keepTrail(conn, store.Trail{Events: events})
+		return struct{}{}, s.keepEffects(conn, store.Effects{Events: events})
 	})
 	return err
 }

@@ -32,7 +32,7 @@ func scanMail(stmt *sqlite.Stmt) store.Mail {
 // QueueMails keeps the promise of store.Mails.
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
-		return struct{}{}, s.keepTrail(conn, store.Trail{Mails: mails})
+		return struct{}{}, s.keepEffects(conn, store.Effects{Mails: mails})
 	})
 	return err
 }

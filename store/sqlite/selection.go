@@ -11,7 +11,7 @@ import (
 )
 
 // Clientes keeps the promise of store.Clientes.
-func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Place, limit int) ([]store.Cliente, error) {
+func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	page := func(ctx context.Context, conn *sqlite.Conn) ([]store.Cliente, error) {
 		from, where, order, args, err := selected(conn, sel, after)
@@ -40,7 +40,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 // CountClientes keeps the promise of store.Clientes.
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return readLong(ctx, s, func(_ context.Context, conn *sqlite.Conn) (int64, error) {
-		from, where, _, args, err := selected(conn, store.Selection{Filter: f}, store.Place{})
+		from, where, _, args, err := selected(conn, store.Selection{Filter: f}, store.Position{})
 		if err != nil {
 			return 0, err
 		}
@@ -61,7 +61,7 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
 	var refused error
 	_, err := readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (struct{}, error) {
-		from, where, order, args, err := selected(conn, sel, store.Place{})
+		from, where, order, args, err := selected(conn, sel, store.Position{})
 		if err != nil {
 			return struct{}{}, err
 		}
@@ -115,7 +115,7 @@ func fewHave(conn *sqlite.Conn, phrase string) (bool, error) {
 }
 
 // selected gives the parts of a statement that reads the records of a selection after a place.
-func selected(conn *sqlite.Conn, sel store.Selection, after store.Place) (from, where, order string, args []any, err error) {
+func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (from, where, order string, args []any, err error) {
 	var key string
 	var at any
 	switch sel.Sort {

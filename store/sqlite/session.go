@@ -99,7 +99,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		if err != nil {
 			return store.Session{}, err
 		}
-		n = old.Becomes(n)
+		n = old.Apply(n)
 		if n == old {
 			return old, nil
 		}
@@ -168,11 +168,11 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 
 // EndedSessions keeps the promise of store.Sessions. The mark is the last number in the order of ends that
 // was committed before the sessions are read, so whatever commits in between comes twice rather than never.
-func (s *Store) EndedSessions(ctx context.Context, since store.Mark, alive time.Time) (
-	[]store.Ended, store.Mark, error) {
+func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
+	[]store.Ended, store.Watermark, error) {
 	mark := since
 	ended, err := read(ctx, s, func(conn *sqlite.Conn) (_ []store.Ended, err error) {
-		mark, err = one(conn, func(stmt *sqlite.Stmt) store.Mark { return store.Mark(stmt.ColumnInt64(0)) }, `
+		mark, err = one(conn, func(stmt *sqlite.Stmt) store.Watermark { return store.Watermark(stmt.ColumnInt64(0)) }, `
 			SELECT last
 			FROM session_ends`)
 		if err != nil {

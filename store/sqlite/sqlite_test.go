@@ -335,7 +335,7 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Caio"}); err != nil {
 		t.Errorf("create: %v", err)
 	}
-	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{}, 10); err != nil || len(page) != 2 {
+	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil || len(page) != 2 {
 		t.Errorf("left: %+v, %v", page, err)
 	}
 }
@@ -416,7 +416,7 @@ func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
 		s := open(t, url)
 		there := make(map[string]bool)
 		for after := int64(0); ; {
-			page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 1000)
+			page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{ID: after}, 1000)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -30,18 +30,18 @@ func scanUser(stmt *sqlite.Stmt) store.User {
 			LastStep: stmt.ColumnInt64(9),
 			Recovery: stmt.ColumnText(10),
 		},
-		Generation:     stmt.ColumnInt64(11),
-		LinkGeneration: stmt.ColumnInt64(12),
-		MarkGeneration: stmt.ColumnInt64(13),
-		CreatedAt:      instant(stmt, 14),
-		UpdatedAt:      instant(stmt, 15),
+		Generation:       stmt.ColumnInt64(11),
+		LinkGeneration:   stmt.ColumnInt64(12),
+		DeviceGeneration: stmt.ColumnInt64(13),
+		CreatedAt:        instant(stmt, 14),
+		UpdatedAt:        instant(stmt, 15),
 	}
 }
 
 // CreateUser keeps the promise of store.Users.
-func (s *Store) CreateUser(ctx context.Context, u store.User, tell ...store.Tell) (store.User, error) {
+func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
-		return s.insertUser(conn, u, tell)
+		return s.insertUser(conn, u, effects)
 	})
 }
 
@@ -101,7 +101,7 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 
 // UpdateUser keeps the promise of store.Users.
 func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
-	tell ...store.Tell) (store.User, []store.Ended, error) {
+	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	var ended []store.Ended
 	u, err := write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		old, err := userByID(conn, id)
@@ -112,12 +112,12 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 		if err != nil {
 			return store.User{}, err
 		}
-		if u = old.Becomes(u, s.now()); u != old {
+		if u = old.Apply(u, s.now()); u != old {
 			if ended, err = s.updateUser(ctx, conn, old, u); err != nil {
 				return store.User{}, err
 			}
 		}
-		if err := s.keepTrail(conn, store.Told(old, u, tell)); err != nil {
+		if err := s.keepEffects(conn, store.EffectsOf(old, u, effects)); err != nil {
 			return store.User{}, err
 		}
 		return u, nil
@@ -195,8 +195,8 @@ func userByName(conn *sqlite.Conn, name string) (store.User, error) {
 }
 
 // insertUser writes a new user and what is told of it.
-func (s *Store) insertUser(conn *sqlite.Conn, u store.User, tell []store.Tell) (store.User, error) {
-	u.Generation, u.LinkGeneration, u.MarkGeneration = 0, 0, 0
+func (s *Store) insertUser(conn *sqlite.Conn, u store.User, effects []store.EffectsFunc) (store.User, error) {
+	u.Generation, u.LinkGeneration, u.DeviceGeneration = 0, 0, 0
 	u.CreatedAt = store.Instant(s.now())
 	u.UpdatedAt = u.CreatedAt
 	err := exec(conn, `
@@ -206,7 +206,7 @@ func (s *Store) insertUser(conn *sqlite.Conn, u store.User, tell []store.Tell) (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
-		u.Generation, u.LinkGeneration, u.MarkGeneration, u.CreatedAt, u.UpdatedAt)
+		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.CreatedAt, u.UpdatedAt)
 	switch {
 	case isConflict(err):
 		return store.User{}, userConflict(conn, u)
@@ -214,7 +214,7 @@ func (s *Store) insertUser(conn *sqlite.Conn, u store.User, tell []store.Tell) (
 		return store.User{}, fmt.Errorf("insert user: %w", err)
 	}
 	u.ID = conn.LastInsertRowID()
-	if err := s.keepTrail(conn, store.Told(store.User{}, u, tell)); err != nil {
+	if err := s.keepEffects(conn, store.EffectsOf(store.User{}, u, effects)); err != nil {
 		return store.User{}, err
 	}
 	return u, nil
@@ -240,7 +240,7 @@ func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.
 		WHERE id = ?`,
 		u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
-		u.Generation, u.LinkGeneration, u.MarkGeneration, u.UpdatedAt,
+		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.UpdatedAt,
 		u.ID)
 	switch {
 	case isConflict(err):
@@ -251,8 +251,8 @@ func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.
 	return ended, nil
 }
 
-// keepTrail keeps what is told of a change.
-func (s *Store) keepTrail(conn *sqlite.Conn, trail store.Trail) error {
+// keepEffects keeps what is told of a change.
+func (s *Store) keepEffects(conn *sqlite.Conn, trail store.Effects) error {
 	for _, m := range trail.Mails {
 		if err := s.insertMail(conn, m); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 
 // CreateUsers keeps the promise of store.Users. It holds the one writer while it looks and writes, so that
 // nobody takes a name in between.
-func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...store.Tell) ([]store.User, error) {
+func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
 	return writeAlone(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
 		if err := checkUsers(ctx, conn, users); err != nil {
 			return nil, err
@@ -20,7 +20,7 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User, tell ...sto
 		for i, u := range users {
 			err := ctx.Err()
 			if err == nil {
-				made[i], err = s.insertUser(conn, u, tell)
+				made[i], err = s.insertUser(conn, u, effects)
 			}
 			if err != nil {
 				return nil, err

@@ -53,7 +53,7 @@ func onWriter(t *testing.T, s *Store, queries ...string) {
 
 func names(t *testing.T, s *Store) string {
 	t.Helper()
-	page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000)
+	page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +221,7 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x", Notes: long}); err != nil {
 		t.Error(err)
 	}
-	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000); err != nil || len(page) != kept+1 {
+	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 1000); err != nil || len(page) != kept+1 {
 		t.Errorf("%d are there, %v; %d were answered", len(page), err, kept+1)
 	}
 }

@@ -67,7 +67,7 @@ func clienteIsNew(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	wantSame(t, "read", read, want)
-	page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 10)
+	page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 10)
 	if err != nil || len(page) != 1 {
 		t.Fatalf("listed %v, %v", page, err)
 	}
@@ -172,7 +172,7 @@ func clienteDeleted(t *testing.T, f *fixture) {
 	_, err := f.Cliente(t.Context(), ana.ID)
 	wantErr(t, err, store.ErrNotFound)
 	wantErr(t, remove(), store.ErrNotFound)
-	page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 10)
+	page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 10)
 	if err != nil || len(page) != 1 || page[0] != bia {
 		t.Errorf("what is left is %+v, %v", page, err)
 	}
@@ -257,7 +257,7 @@ func clienteConflict(t *testing.T, f *fixture) {
 			t.Errorf("%q to %q: got %+v, %v", a, b, got, err)
 		}
 	}
-	page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000)
+	page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 1000)
 	if err != nil || len(page) != 2*len(sameEmails()) {
 		t.Errorf("there are %d clientes, %v; a refused one was kept, or one that was not is gone", len(page), err)
 	}
@@ -452,7 +452,7 @@ func clienteUpdaters(t *testing.T, f *fixture) {
 }
 
 func clientePage(t *testing.T, f *fixture) {
-	if page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 10); err != nil || page == nil || len(page) != 0 {
+	if page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil || page == nil || len(page) != 0 {
 		t.Errorf("an empty store gave %#v, %v", page, err)
 	}
 	var all []store.Cliente
@@ -477,7 +477,7 @@ func clientePage(t *testing.T, f *fixture) {
 		{0, 0, 0, 0},
 		{0, -1, 0, 0},
 	} {
-		page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{ID: c.after}, c.limit)
+		page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{ID: c.after}, c.limit)
 		if err != nil || page == nil || fmt.Sprint(page) != fmt.Sprint(all[c.first:c.last]) {
 			t.Errorf("%d after %d: got %+v, %v", c.limit, c.after, page, err)
 		}
@@ -502,7 +502,7 @@ func clienteWalk(t *testing.T, f *fixture) {
 	seen := make(map[int64]int)
 	after := int64(0)
 	for step := 0; ; step++ {
-		page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 7)
+		page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{ID: after}, 7)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -574,7 +574,7 @@ func clienteBusyWalk(t *testing.T, f *fixture) {
 		seen := make(map[int64]int)
 		// The walk ends at the last row that stays: behind it the writers may go on for ever.
 		for after := int64(0); after < stay[len(stay)-1]; {
-			page, err := f.Clientes(t.Context(), store.Selection{}, store.Place{ID: after}, 7)
+			page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{ID: after}, 7)
 			if err != nil || len(page) == 0 {
 				t.Errorf("after %d: %d rows, %v", after, len(page), err)
 				return

@@ -80,7 +80,7 @@ func (f *fixture) fill(t *testing.T) {
 	admin := f.user(t, "admin", store.Admin)
 	gone, disabled := f.user(t, "gone", store.Viewer), f.user(t, "Disabled", store.Editor)
 	_, _, err := f.UpdateUser(ctx, admin.ID, func(u store.User) (store.User, error) {
-		u.Email, u.LinkGeneration, u.MarkGeneration = "Ádmin@Example.com", u.LinkGeneration+1, u.MarkGeneration+1
+		u.Email, u.LinkGeneration, u.DeviceGeneration = "Ádmin@Example.com", u.LinkGeneration+1, u.DeviceGeneration+1
 		u.MFA = store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "hashes"}
 		return u, nil
 	})
@@ -92,13 +92,13 @@ func (f *fixture) fill(t *testing.T) {
 	must(err)
 	for i, s := range []string{"192.0.2.1", "2001:db8::"} {
 		must(f.QueueMails(ctx, store.Mail{UserID: admin.ID, Kind: store.MailReset, To: "admin@example.com", Detail: s}))
-		_, err = f.SeeAddress(ctx, admin.ID, s)
+		_, err = f.SeeNetwork(ctx, admin.ID, s)
 		must(err)
 		must(f.RecordEvents(ctx, store.Event{
 			Kind: store.EventLogin, UserID: admin.ID, ActorID: admin.ID, IP: s, Key: []string{"", "key"}[i], Detail: "d",
 		}))
 	}
-	must(f.UpdateAttempts(ctx, []string{"a", "b"}, func(all []store.Attempt) error {
+	must(f.UpdateBuckets(ctx, []string{"a", "b"}, func(all []store.Bucket) error {
 		for i := range all {
 			all[i].Count, all[i].LastAt, all[i].ForgetAt = 3, f.now(), f.now().Add(time.Hour)
 		}
@@ -355,14 +355,14 @@ func copyEverything(t *testing.T, f *fixture) {
 			sessions, err := st.UserSessions(ctx, u.ID, f.now())
 			keep(sessions, err)
 		}
-		clientes, err := st.Clientes(ctx, store.Selection{Sort: store.ByName}, store.Place{}, 100)
+		clientes, err := st.Clientes(ctx, store.Selection{Sort: store.ByName}, store.Position{}, 100)
 		keep(clientes, err)
 		for _, c := range clientes {
 			history, err := st.ClienteHistory(ctx, c.ID, 0, 100)
 			keep(history, err)
 		}
 		for _, s := range slices.Sorted(maps.Values(texts())) {
-			found, err := st.Clientes(ctx, store.Selection{Filter: store.Filter{Text: s}}, store.Place{}, 100)
+			found, err := st.Clientes(ctx, store.Selection{Filter: store.Filter{Text: s}}, store.Position{}, 100)
 			keep(found, err)
 			first, replayed, err := st.CreateClienteOnce(ctx, users[0].ID, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, s)
 			keep(first, err)
@@ -414,7 +414,7 @@ func copyEnds(t *testing.T, f *fixture) {
 	f.fill(t)
 	target := f.target(t)
 	alive := f.now().Add(-time.Hour)
-	ended := func(st store.Store, since store.Mark) (map[store.Ended]bool, store.Mark) {
+	ended := func(st store.Store, since store.Watermark) (map[store.Ended]bool, store.Watermark) {
 		t.Helper()
 		all, mark, err := st.EndedSessions(ctx, since, alive)
 		if err != nil {
@@ -434,7 +434,7 @@ func copyEnds(t *testing.T, f *fixture) {
 	copyTables(t, f, target, "source")
 	_, late := ended(target, early)
 	finishCopy(t, f, target, "source")
-	for _, since := range []store.Mark{0, early, late} {
+	for _, since := range []store.Watermark{0, early, late} {
 		got, mark := ended(target, since)
 		if !maps.Equal(got, want) {
 			t.Errorf("since %d it gives %v, not %v", since, got, want)

@@ -239,7 +239,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	admin, viewer := f.user(t, "admin", store.Admin), f.user(t, "viewer", store.Viewer)
 	f.session(t, "s", viewer)
 	mail := f.claimed(t, viewer, store.Mail{Kind: store.MailReset})
-	if _, err := f.SeeAddress(t.Context(), viewer.ID, "192.0.2.1"); err != nil {
+	if _, err := f.SeeNetwork(t.Context(), viewer.ID, "192.0.2.1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.RecordEvents(t.Context(), store.Event{Kind: store.EventSignup}); err != nil {
@@ -247,7 +247,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	}
 	picture := func() string {
 		t.Helper()
-		clientes, err := f.Clientes(t.Context(), store.Selection{}, store.Place{}, 1000)
+		clientes, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 1000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,9 +260,9 @@ func contextEnded(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		_, err = f.Session(t.Context(), "new")
-		var attempts []store.Attempt
+		var attempts []store.Bucket
 		look := errors.New("only looking")
-		wantErr(t, f.UpdateAttempts(t.Context(), []string{"x"}, func(a []store.Attempt) error {
+		wantErr(t, f.UpdateBuckets(t.Context(), []string{"x"}, func(a []store.Bucket) error {
 			attempts = a
 			return look
 		}), look)
@@ -283,7 +283,7 @@ func contextEnded(t *testing.T, f *fixture) {
 			return err
 		},
 		"Clientes": func(ctx context.Context) error {
-			_, err := f.Clientes(ctx, store.Selection{}, store.Place{}, 10)
+			_, err := f.Clientes(ctx, store.Selection{}, store.Position{}, 10)
 			return err
 		},
 		"ClienteHistory": func(ctx context.Context) error {
@@ -369,14 +369,14 @@ func contextEnded(t *testing.T, f *fixture) {
 		"BeginCopy":  func(ctx context.Context) error { return f.BeginCopy(ctx, "source") },
 		"WriteRows":  func(ctx context.Context) error { return f.WriteRows(ctx, "source", users, nil) },
 		"FinishCopy": func(ctx context.Context) error { return f.FinishCopy(ctx, "source", nil) },
-		"UpdateAttempts": func(ctx context.Context) error {
-			return f.UpdateAttempts(ctx, []string{"x"}, func(a []store.Attempt) error {
+		"UpdateBuckets": func(ctx context.Context) error {
+			return f.UpdateBuckets(ctx, []string{"x"}, func(a []store.Bucket) error {
 				a[0].Count++
 				return nil
 			})
 		},
-		"DeleteAttempts": func(ctx context.Context) error {
-			_, err := f.DeleteAttempts(ctx, f.now(), 10)
+		"DeleteBuckets": func(ctx context.Context) error {
+			_, err := f.DeleteBuckets(ctx, f.now(), 10)
 			return err
 		},
 		"QueueMails": func(ctx context.Context) error {
@@ -391,12 +391,12 @@ func contextEnded(t *testing.T, f *fixture) {
 			_, err := f.RetryMail(ctx, mail)
 			return err
 		},
-		"SeeAddress": func(ctx context.Context) error {
-			_, err := f.SeeAddress(ctx, viewer.ID, "x", store.Mail{})
+		"SeeNetwork": func(ctx context.Context) error {
+			_, err := f.SeeNetwork(ctx, viewer.ID, "x", store.Mail{})
 			return err
 		},
-		"DeleteAddresses": func(ctx context.Context) error {
-			_, err := f.DeleteAddresses(ctx, f.now(), 10)
+		"DeleteNetworks": func(ctx context.Context) error {
+			_, err := f.DeleteNetworks(ctx, f.now(), 10)
 			return err
 		},
 		"RecordEvents": func(ctx context.Context) error {
@@ -493,7 +493,7 @@ func readBesideChange(t *testing.T, f *fixture) {
 		if got, err := st.Cliente(t.Context(), ana.ID); err != nil || got != ana {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if page, err := st.Clientes(t.Context(), store.Selection{}, store.Place{}, 10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
+		if page, err := st.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
 			t.Errorf("got %+v, %v", page, err)
 		}
 		if err := st.Ready(t.Context()); err != nil {
@@ -574,7 +574,7 @@ func failuresApart(t *testing.T, f *fixture) {
 			want[c] = true
 		}
 	}
-	page, err := f.Clientes(ctx, store.Selection{}, store.Place{}, 1000)
+	page, err := f.Clientes(ctx, store.Selection{}, store.Position{}, 1000)
 	if err != nil || len(page) != len(want) {
 		t.Errorf("%d clientes are there, %v; %d were answered", len(page), err, len(want))
 	}

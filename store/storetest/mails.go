@@ -111,7 +111,7 @@ func mailDeleteRace(t *testing.T, f *fixture) {
 					t.Errorf("queue: %v", err)
 				}
 			}, func() {
-				if _, err := stores[i%2].SeeAddress(t.Context(), u.ID, "a"); err != nil {
+				if _, err := stores[i%2].SeeNetwork(t.Context(), u.ID, "a"); err != nil {
 					wantErr(t, err, store.ErrNotFound)
 				}
 			})
@@ -121,7 +121,7 @@ func mailDeleteRace(t *testing.T, f *fixture) {
 	if got := f.claim(t, f, 1000); len(got) != 0 {
 		t.Errorf("left %+v", got)
 	}
-	if n, err := f.DeleteAddresses(t.Context(), f.now().Add(time.Hour), 1000); err != nil || n != 0 {
+	if n, err := f.DeleteNetworks(t.Context(), f.now().Add(time.Hour), 1000); err != nil || n != 0 {
 		t.Errorf("%d addresses were left, %v", n, err)
 	}
 }

@@ -85,13 +85,13 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 	// page reads a page: the first, if start is nil, else the one after a record that start gives.
 	page := func(sel store.Selection, start func(store.Store, int, *rand.Rand) (store.Cliente, error)) op {
 		return func(st store.Store, rows int, r *rand.Rand) error {
-			var after store.Place
+			var after store.Position
 			if start != nil {
 				c, err := start(st, rows, r)
 				if err != nil {
 					return err
 				}
-				after = sel.Sort.Place(c)
+				after = sel.Sort.Position(c)
 			}
 			_, err := st.Clientes(b.Context(), sel, after, 100)
 			return err
@@ -103,7 +103,7 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 		back := sel
 		back.Descending = !sel.Descending
 		for _, st := range []store.Store{small, large} {
-			found, err := st.Clientes(b.Context(), back, store.Place{}, 400)
+			found, err := st.Clientes(b.Context(), back, store.Position{}, 400)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -139,7 +139,7 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 		{"by email", func(st store.Store, rows int, r *rand.Rand) error {
 			i := r.IntN(rows/10)*10 + 1
 			for c := range Customers(i, 1) {
-				found, err := st.Clientes(b.Context(), store.Selection{Filter: store.Filter{Email: c.Email}}, store.Place{}, 2)
+				found, err := st.Clientes(b.Context(), store.Selection{Filter: store.Filter{Email: c.Email}}, store.Position{}, 2)
 				if err != nil || len(found) != 1 {
 					return fmt.Errorf("%d records with the email of %d: %w", len(found), i, err)
 				}

@@ -51,7 +51,7 @@ func expected(all []store.Cliente, sel store.Selection) []store.Cliente {
 		}
 	}
 	slices.SortFunc(want, func(a, b store.Cliente) int {
-		p, q := sel.Sort.Place(a), sel.Sort.Place(b)
+		p, q := sel.Sort.Position(a), sel.Sort.Position(b)
 		order := cmp.Or(cmp.Compare(p.Name, q.Name), p.At.Compare(q.At), cmp.Compare(p.ID, q.ID))
 		if sel.Descending {
 			order = -order
@@ -73,7 +73,7 @@ func wantSelection(t tester, ctx context.Context, f *fixture, sel store.Selectio
 	t.Helper()
 	want := expected(all, sel)
 	var paged []store.Cliente
-	for after := (store.Place{}); ; {
+	for after := (store.Position{}); ; {
 		page, err := f.Clientes(ctx, sel, after, limit)
 		if err != nil {
 			t.Fatalf("%+v: %v", sel, err)
@@ -82,7 +82,7 @@ func wantSelection(t tester, ctx context.Context, f *fixture, sel store.Selectio
 		if len(page) == 0 || len(paged) > len(all) {
 			break
 		}
-		after = sel.Sort.Place(page[len(page)-1])
+		after = sel.Sort.Position(page[len(page)-1])
 	}
 	var each []store.Cliente
 	if err := f.EachCliente(ctx, sel, func(c store.Cliente) error {
@@ -291,7 +291,7 @@ func selectionShortTexts(t *testing.T, f *fixture) {
 func selectionChanges(t *testing.T, f *fixture) {
 	find := func(text string) int {
 		t.Helper()
-		page, err := f.Clientes(t.Context(), store.Selection{Filter: store.Filter{Text: text}}, store.Place{}, 10)
+		page, err := f.Clientes(t.Context(), store.Selection{Filter: store.Filter{Text: text}}, store.Position{}, 10)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -414,7 +414,7 @@ func selectionEachError(t *testing.T, f *fixture) {
 	wantErr(t, err, context.Canceled)
 	_, err = f.CountClientes(ctx, store.Filter{Text: "abc"})
 	wantErr(t, err, context.Canceled)
-	_, err = f.Clientes(ctx, store.Selection{Filter: store.Filter{Text: "abc"}}, store.Place{}, 1)
+	_, err = f.Clientes(ctx, store.Selection{Filter: store.Filter{Text: "abc"}}, store.Position{}, 1)
 	wantErr(t, err, context.Canceled)
 	// Whatever the reason for its end, the error is the context's own.
 	ctx, cancelFor := context.WithCancelCause(t.Context())
@@ -455,7 +455,7 @@ func selectionEachMoment(t *testing.T, f *fixture) {
 type walk struct {
 	sel   store.Selection
 	limit int
-	after store.Place
+	after store.Position
 	there map[int64]bool // when it began, and still
 	seen  map[int64]int
 }
@@ -529,7 +529,7 @@ func (w *walk) step(t *rapid.T, ctx context.Context, f *fixture) bool {
 	}
 	for _, c := range page {
 		w.seen[c.ID]++
-		w.after = w.sel.Sort.Place(c)
+		w.after = w.sel.Sort.Position(c)
 	}
 	return len(page) > 0
 }

@@ -208,7 +208,7 @@ func sessionEndRace(t *testing.T, f *fixture) {
 
 // follower asks the feed as a process does, and remembers what it heard of.
 type follower struct {
-	mark store.Mark
+	mark store.Watermark
 	seen map[string]time.Time
 }
 
@@ -541,7 +541,7 @@ func sessionUpdate(t *testing.T, f *fixture) {
 	want := old
 	want.Parent, want.Counter = old.Counter, old.Counter+1
 	want.RotatedAt, want.LastUsedAt, want.ExpiresAt, want.TokenExp = at, at.Add(time.Second), at.Add(time.Hour), at.Add(time.Minute)
-	want = old.Becomes(want)
+	want = old.Apply(want)
 	kept, err := f.Session(t.Context(), "s")
 	if err != nil || kept != got {
 		t.Errorf("gave %+v, kept %+v, %v", got, kept, err)

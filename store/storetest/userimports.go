@@ -37,19 +37,19 @@ func usersMade(t *testing.T, f *fixture) {
 	}
 	users = append(users, store.User{
 		ID: before.ID, Name: "last", Email: "Last@example.com", Role: store.Admin, Disabled: true, PasswordHash: "hash",
-		Generation: 7, LinkGeneration: 8, MarkGeneration: 9, CreatedAt: f.now().AddDate(-1, 0, 0),
+		Generation: 7, LinkGeneration: 8, DeviceGeneration: 9, CreatedAt: f.now().AddDate(-1, 0, 0),
 	})
 	given := slices.Clone(users)
 	var told []store.User
-	made, err := f.CreateUsers(t.Context(), users, func(old, now store.User) store.Trail {
+	made, err := f.CreateUsers(t.Context(), users, func(old, now store.User) store.Effects {
 		if old != (store.User{}) {
 			t.Errorf("told of a change from %s", clip(old))
 		}
 		told = append(told, now)
 		if now.Name != "last" {
-			return store.Trail{}
+			return store.Effects{}
 		}
-		return store.Trail{
+		return store.Effects{
 			Mails:  []store.Mail{{Kind: store.MailInvitation, To: "x@example.com"}},
 			Events: []store.Event{{Kind: store.EventUserCreated, Detail: "imported"}},
 		}
@@ -70,7 +70,7 @@ func usersMade(t *testing.T, f *fixture) {
 	for i, u := range made {
 		want := users[i]
 		want.ID, want.CreatedAt, want.UpdatedAt = u.ID, f.now(), f.now()
-		want.Generation, want.LinkGeneration, want.MarkGeneration = 0, 0, 0
+		want.Generation, want.LinkGeneration, want.DeviceGeneration = 0, 0, 0
 		wantSame(t, "made", u, want)
 		wantSame(t, "listed", all[i], want)
 	}
@@ -131,8 +131,8 @@ func usersTaken(t *testing.T, f *fixture) {
 	}
 	for what, do := range map[string]func() error{
 		"create": func() error {
-			_, err := f.CreateUsers(t.Context(), users, func(_, _ store.User) store.Trail {
-				return store.Trail{Events: []store.Event{{Kind: store.EventUserCreated}}}
+			_, err := f.CreateUsers(t.Context(), users, func(_, _ store.User) store.Effects {
+				return store.Effects{Events: []store.Event{{Kind: store.EventUserCreated}}}
 			})
 			return err
 		},
@@ -187,11 +187,11 @@ func usersCancelled(t *testing.T, f *fixture) {
 		users = append(users, store.User{Name: "user" + strconv.Itoa(i), Role: store.Viewer})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := f.CreateUsers(ctx, users, func(_, now store.User) store.Trail {
+	_, err := f.CreateUsers(ctx, users, func(_, now store.User) store.Effects {
 		if now.Name == "user1500" {
 			cancel()
 		}
-		return store.Trail{}
+		return store.Effects{}
 	})
 	wantErr(t, err, context.Canceled)
 	wantErr(t, f.CheckUsers(ctx, users), context.Canceled)

@@ -62,11 +62,11 @@ func userIsNew(t *testing.T, f *fixture) {
 		PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA",
 		MFA:          store.MFA{Secret: "sealed", On: true, LastStep: 1 << 40, Recovery: "one two"},
 
-		Generation:     9,
-		LinkGeneration: 9,
-		MarkGeneration: 9,
-		CreatedAt:      time.Unix(0, 0),
-		UpdatedAt:      time.Unix(0, 0),
+		Generation:       9,
+		LinkGeneration:   9,
+		DeviceGeneration: 9,
+		CreatedAt:        time.Unix(0, 0),
+		UpdatedAt:        time.Unix(0, 0),
 	}
 	got, err := f.CreateUser(t.Context(), in)
 	if err != nil {
@@ -75,12 +75,12 @@ func userIsNew(t *testing.T, f *fixture) {
 	if got.ID < 1 || got.ID == in.ID {
 		t.Errorf("the id is %d", got.ID)
 	}
-	if got.Generation == in.Generation || got.LinkGeneration == in.LinkGeneration || got.MarkGeneration == in.MarkGeneration {
+	if got.Generation == in.Generation || got.LinkGeneration == in.LinkGeneration || got.DeviceGeneration == in.DeviceGeneration {
 		t.Errorf("a generation is the caller's: %+v", got)
 	}
 	want := in
 	want.ID, want.CreatedAt, want.UpdatedAt = got.ID, f.now(), f.now()
-	want.Generation, want.LinkGeneration, want.MarkGeneration = got.Generation, got.LinkGeneration, got.MarkGeneration
+	want.Generation, want.LinkGeneration, want.DeviceGeneration = got.Generation, got.LinkGeneration, got.DeviceGeneration
 	wantSame(t, "created", got, want)
 
 	read, err := f.User(t.Context(), got.ID)
@@ -380,11 +380,11 @@ func userUpdate(t *testing.T, f *fixture) {
 			PasswordHash: "other",
 			MFA:          store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "one two"},
 
-			Generation:     u.Generation + 50,
-			LinkGeneration: u.LinkGeneration + 50,
-			MarkGeneration: u.MarkGeneration - 50,
-			CreatedAt:      u.CreatedAt.Add(time.Hour),
-			UpdatedAt:      u.UpdatedAt.Add(-time.Hour),
+			Generation:       u.Generation + 50,
+			LinkGeneration:   u.LinkGeneration + 50,
+			DeviceGeneration: u.DeviceGeneration - 50,
+			CreatedAt:        u.CreatedAt.Add(time.Hour),
+			UpdatedAt:        u.UpdatedAt.Add(-time.Hour),
 		}, nil
 	})
 	if err != nil {
@@ -400,11 +400,11 @@ func userUpdate(t *testing.T, f *fixture) {
 		PasswordHash: "other",
 		MFA:          store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "one two"},
 
-		Generation:     old.Generation + 1,
-		LinkGeneration: old.LinkGeneration + 1,
-		MarkGeneration: old.MarkGeneration + 1,
-		CreatedAt:      old.CreatedAt,
-		UpdatedAt:      f.now(),
+		Generation:       old.Generation + 1,
+		LinkGeneration:   old.LinkGeneration + 1,
+		DeviceGeneration: old.DeviceGeneration + 1,
+		CreatedAt:        old.CreatedAt,
+		UpdatedAt:        f.now(),
 	}
 	wantSame(t, "updated", got, want)
 	read, err := f.User(t.Context(), old.ID)
@@ -583,9 +583,9 @@ func userGenerations(t *testing.T, f *fixture) {
 	for _, ask := range []func(*store.User){
 		func(u *store.User) { u.LinkGeneration++ },
 		func(u *store.User) { u.LinkGeneration = -7 },
-		func(u *store.User) { u.MarkGeneration++ },
-		func(u *store.User) { u.MarkGeneration = -7 },
-		func(u *store.User) { u.LinkGeneration, u.MarkGeneration = 7, 7 },
+		func(u *store.User) { u.DeviceGeneration++ },
+		func(u *store.User) { u.DeviceGeneration = -7 },
+		func(u *store.User) { u.LinkGeneration, u.DeviceGeneration = 7, 7 },
 		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" }, // twice a reason, raised once
 		func(u *store.User) { u.Generation = 7 },                                 // what the store alone raises
 	} {
@@ -596,8 +596,8 @@ func userGenerations(t *testing.T, f *fixture) {
 		if asked.LinkGeneration != u.LinkGeneration {
 			want.LinkGeneration++
 		}
-		if asked.MarkGeneration != u.MarkGeneration {
-			want.MarkGeneration++
+		if asked.DeviceGeneration != u.DeviceGeneration {
+			want.DeviceGeneration++
 		}
 		if want.Email = asked.Email; want != u {
 			want.UpdatedAt = f.now()
@@ -863,10 +863,10 @@ func userTold(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	var olds, news []store.User
-	tell := func(mail store.MailKind, event store.EventKind) store.Tell {
-		return func(old, now store.User) store.Trail {
+	tell := func(mail store.MailKind, event store.EventKind) store.EffectsFunc {
+		return func(old, now store.User) store.Effects {
 			olds, news = append(olds, old), append(news, now)
-			return store.Trail{
+			return store.Effects{
 				Mails:  []store.Mail{{UserID: bia.ID, Kind: mail, To: "x@example.com"}},
 				Events: []store.Event{{UserID: bia.ID, ActorID: 5, Kind: event, Detail: fmt.Sprint(now.LinkGeneration)}},
 			}
@@ -890,7 +890,7 @@ func userTold(t *testing.T, f *fixture) {
 	want = fmt.Sprintf("mail invitation to %d at generation 0\nevent user_created of %d by 5: 0\n", ana.ID, ana.ID)
 	told("created", store.User{}, ana)
 
-	refuse := func(what string, change func(store.User) (store.User, error), tell ...store.Tell) (err error) {
+	refuse := func(what string, change func(store.User) (store.User, error), tell ...store.EffectsFunc) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("panic: %v", v)
@@ -918,7 +918,7 @@ func userTold(t *testing.T, f *fixture) {
 	if err := refuse("panic", func(u store.User) (store.User, error) {
 		u.Email = "ana@example.com"
 		return u, nil
-	}, tells, func(_, _ store.User) store.Trail { panic("boom") }); err == nil || err.Error() != "panic: boom" {
+	}, tells, func(_, _ store.User) store.Effects { panic("boom") }); err == nil || err.Error() != "panic: boom" {
 		t.Errorf("the panic did not come through: %v", err)
 	}
 	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, tells)
@@ -930,7 +930,7 @@ func userTold(t *testing.T, f *fixture) {
 	now, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash = "new"
 		return u, nil
-	}, tell(store.MailPasswordChanged, store.EventPasswordChanged), tell(store.MailNewAddress, store.EventPasswordReset))
+	}, tell(store.MailPasswordChanged, store.EventPasswordChanged), tell(store.MailNewNetwork, store.EventPasswordReset))
 	if err != nil || now.LinkGeneration != 1 {
 		t.Fatalf("got %+v, %v", now, err)
 	}
@@ -958,7 +958,7 @@ func userDeleteRest(t *testing.T, f *fixture) {
 		if err := f.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailReset}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.SeeAddress(t.Context(), u.ID, "192.0.2.1", store.Mail{Kind: store.MailNewAddress}); err != nil {
+		if _, err := f.SeeNetwork(t.Context(), u.ID, "192.0.2.1", store.Mail{Kind: store.MailNewNetwork}); err != nil {
 			t.Fatal(err)
 		}
 		if err := f.RecordEvents(t.Context(), store.Event{UserID: u.ID, Kind: store.EventLogin}); err != nil {
@@ -979,7 +979,7 @@ event login of %[1]d by 0:
 	if got := f.trail(t); got != want {
 		t.Errorf("there is\n%swant\n%s", got, want)
 	}
-	if n, err := f.DeleteAddresses(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {
+	if n, err := f.DeleteNetworks(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {
 		t.Errorf("%d addresses were left, %v", n, err)
 	}
 }

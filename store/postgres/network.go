@@ -11,9 +11,9 @@ import (
 	"clientes/store"
 )
 
-// SeeAddress keeps the promise of store.Addresses. The lock on the user makes it one step: there may be no row
+// SeeNetwork keeps the promise of store.Networks. The lock on the user makes it one step: there may be no row
 // of the address to lock.
-func (s *Store) SeeAddress(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
+func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		now := store.Instant(s.now())
 		known := false
@@ -35,7 +35,7 @@ func (s *Store) SeeAddress(ctx context.Context, userID int64, prefix string, mai
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
-			known = err == nil && !seen.Before(now.Add(-store.AddressKept))
+			known = err == nil && !seen.Before(now.Add(-store.NetworkTTL))
 			return err
 		})
 		if err := send(ctx, conn, lock); err != nil {
@@ -62,8 +62,8 @@ func (s *Store) SeeAddress(ctx context.Context, userID int64, prefix string, mai
 	})
 }
 
-// DeleteAddresses keeps the promise of store.Addresses. Rows that another process is at are passed over.
-func (s *Store) DeleteAddresses(ctx context.Context, before time.Time, limit int) (int, error) {
+// DeleteNetworks keeps the promise of store.Networks. Rows that another process is at are passed over.
+func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
 			DELETE FROM addresses

@@ -13,24 +13,24 @@ import (
 // attemptColumns are in the order of toAttempt.
 const attemptColumns = `key, count, since, last_at, blocked_until, forget_at`
 
-func toAttempt(a *store.Attempt) []any {
+func toAttempt(a *store.Bucket) []any {
 	return []any{&a.Key, &a.Count, &a.Since, &a.LastAt, &a.BlockedUntil, &a.ForgetAt}
 }
 
-// UpdateAttempts keeps the promise of store.Attempts.
-func (s *Store) UpdateAttempts(ctx context.Context, keys []string, change func([]store.Attempt) error) error {
+// UpdateBuckets keeps the promise of store.Buckets.
+func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		old, err := lockAttempts(ctx, conn, keys)
 		if err != nil {
 			return struct{}{}, err
 		}
-		attempts := append([]store.Attempt{}, old...)
+		attempts := append([]store.Bucket{}, old...)
 		if err := change(attempts); err != nil {
 			return struct{}{}, err
 		}
 		write := new(pgx.Batch)
 		for i, a := range attempts {
-			queueAttempt(write, old[i], old[i].Becomes(a))
+			queueBucket(write, old[i], old[i].Apply(a))
 		}
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
@@ -41,8 +41,8 @@ func (s *Store) UpdateAttempts(ctx context.Context, keys []string, change func([
 	return err
 }
 
-// DeleteAttempts keeps the promise of store.Attempts. Rows that another process is at are passed over.
-func (s *Store) DeleteAttempts(ctx context.Context, before time.Time, limit int) (int, error) {
+// DeleteBuckets keeps the promise of store.Buckets. Rows that another process is at are passed over.
+func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
 			DELETE FROM attempts
@@ -65,9 +65,9 @@ func (s *Store) DeleteAttempts(ctx context.Context, before time.Time, limit int)
 // are made for those that have none, since what is not there can not be locked; whoever gives up takes theirs
 // back with the transaction. First the new ones are made and then all are locked, each time in the order of
 // the keys: so two calls that share keys never wait for each other.
-func lockAttempts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Attempt, error) {
+func lockAttempts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Bucket, error) {
 	for {
-		found := make(map[string]store.Attempt, len(keys))
+		found := make(map[string]store.Bucket, len(keys))
 		b := begin()
 		b.Queue(`
 			INSERT INTO attempts (key, count, since, last_at, blocked_until, forget_at)
@@ -83,7 +83,7 @@ func lockAttempts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.A
 			ORDER BY key
 			FOR UPDATE`,
 			keys).Query(func(rows pgx.Rows) error {
-			var a store.Attempt
+			var a store.Bucket
 			_, err := pgx.ForEachRow(rows, toAttempt(&a), func() error {
 				found[a.Key] = a
 				return nil
@@ -93,7 +93,7 @@ func lockAttempts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.A
 		if err := send(ctx, conn, b); err != nil {
 			return nil, fmt.Errorf("lock attempts: %w", err)
 		}
-		attempts := make([]store.Attempt, 0, len(keys))
+		attempts := make([]store.Bucket, 0, len(keys))
 		for _, key := range keys {
 			if a, ok := found[key]; ok {
 				attempts = append(attempts, a)
@@ -109,9 +109,9 @@ func lockAttempts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.A
 	}
 }
 
-// queueAttempt queues the writing of what became of the attempts of a key. A row that counts nothing is removed
+// queueBucket queues the writing of what became of the attempts of a key. A row that counts nothing is removed
 // also if nothing of it is altered: lockAttempts has made it.
-func queueAttempt(b *pgx.Batch, old, a store.Attempt) {
+func queueBucket(b *pgx.Batch, old, a store.Bucket) {
 	switch {
 	case a.Count == 0:
 		b.Queue(`DELETE FROM attempts WHERE key = $1`, a.Key)

@@ -11,8 +11,8 @@ import (
 	"clientes/store"
 )
 
-// SeeAddress keeps the promise of store.Addresses. What makes it one step is that there is one writer.
-func (s *Store) SeeAddress(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
+// SeeNetwork keeps the promise of store.Networks. What makes it one step is that there is one writer.
+func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (bool, error) {
 		if _, err := userByID(conn, userID); err != nil {
 			return false, err
@@ -27,7 +27,7 @@ func (s *Store) SeeAddress(ctx context.Context, userID int64, prefix string, mai
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return false, fmt.Errorf("read address of user %d: %w", userID, err)
 		}
-		known := err == nil && !seen.Before(now.Add(-store.AddressKept))
+		known := err == nil && !seen.Before(now.Add(-store.NetworkTTL))
 		err = exec(conn, `
 			INSERT INTO addresses (user_id, prefix, last_seen)
 			VALUES (?, ?, ?)
@@ -50,8 +50,8 @@ func (s *Store) SeeAddress(ctx context.Context, userID int64, prefix string, mai
 	})
 }
 
-// DeleteAddresses keeps the promise of store.Addresses.
-func (s *Store) DeleteAddresses(ctx context.Context, before time.Time, limit int) (int, error) {
+// DeleteNetworks keeps the promise of store.Networks.
+func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
 			DELETE FROM addresses

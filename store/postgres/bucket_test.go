@@ -34,7 +34,7 @@ func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 				<-start
 				for j := range 3 {
 					order := [][]string{keys, backward}[(i+j)%2]
-					err := s.UpdateAttempts(t.Context(), order, func(as []store.Attempt) error {
+					err := s.UpdateBuckets(t.Context(), order, func(as []store.Bucket) error {
 						for k := range as {
 							as[k].Count++
 						}

@@ -14,8 +14,8 @@ import (
 // attemptColumns are in the order of scanAttempt.
 const attemptColumns = `key, count, since, last_at, blocked_until, forget_at`
 
-func scanAttempt(stmt *sqlite.Stmt) store.Attempt {
-	return store.Attempt{
+func scanAttempt(stmt *sqlite.Stmt) store.Bucket {
+	return store.Bucket{
 		Key:          stmt.ColumnText(0),
 		Count:        stmt.ColumnInt64(1),
 		Since:        instant(stmt, 2),
@@ -25,11 +25,11 @@ func scanAttempt(stmt *sqlite.Stmt) store.Attempt {
 	}
 }
 
-// UpdateAttempts keeps the promise of store.Attempts. What has others come before or after is that there is one
+// UpdateBuckets keeps the promise of store.Buckets. What has others come before or after is that there is one
 // writer.
-func (s *Store) UpdateAttempts(ctx context.Context, keys []string, change func([]store.Attempt) error) error {
+func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
-		old := make([]store.Attempt, len(keys))
+		old := make([]store.Bucket, len(keys))
 		for i, key := range keys {
 			a, err := attemptOf(conn, key)
 			if err != nil {
@@ -37,12 +37,12 @@ func (s *Store) UpdateAttempts(ctx context.Context, keys []string, change func([
 			}
 			old[i] = a
 		}
-		attempts := append([]store.Attempt{}, old...)
+		attempts := append([]store.Bucket{}, old...)
 		if err := change(attempts); err != nil {
 			return struct{}{}, err
 		}
 		for i, a := range attempts {
-			if err := updateAttempt(conn, old[i], old[i].Becomes(a)); err != nil {
+			if err := updateBucket(conn, old[i], old[i].Apply(a)); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -51,8 +51,8 @@ func (s *Store) UpdateAttempts(ctx context.Context, keys []string, change func([
 	return err
 }
 
-// DeleteAttempts keeps the promise of store.Attempts.
-func (s *Store) DeleteAttempts(ctx context.Context, before time.Time, limit int) (int, error) {
+// DeleteBuckets keeps the promise of store.Buckets.
+func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
 			DELETE FROM attempts
@@ -71,7 +71,7 @@ func (s *Store) DeleteAttempts(ctx context.Context, before time.Time, limit int)
 }
 
 // attemptOf gives the attempts of a key, none if there is no row.
-func attemptOf(conn *sqlite.Conn, key string) (store.Attempt, error) {
+func attemptOf(conn *sqlite.Conn, key string) (store.Bucket, error) {
 	a, err := one(conn, scanAttempt, `
 		SELECT `+attemptColumns+`
 		FROM attempts
@@ -79,15 +79,15 @@ func attemptOf(conn *sqlite.Conn, key string) (store.Attempt, error) {
 		key)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return store.Attempt{Key: key}, nil
+		return store.Bucket{Key: key}, nil
 	case err != nil:
-		return store.Attempt{}, fmt.Errorf("read attempts: %w", err)
+		return store.Bucket{}, fmt.Errorf("read attempts: %w", err)
 	}
 	return a, nil
 }
 
-// updateAttempt writes what became of the attempts of a key.
-func updateAttempt(conn *sqlite.Conn, old, a store.Attempt) (err error) {
+// updateBucket writes what became of the attempts of a key.
+func updateBucket(conn *sqlite.Conn, old, a store.Bucket) (err error) {
 	switch {
 	case a == old:
 	case a.Count == 0:

@@ -27,11 +27,11 @@ func attemptChecks() []check {
 }
 
 // attempts looks at the attempts of keys.
-func (f *fixture) attempts(t *testing.T, keys ...string) []store.Attempt {
+func (f *fixture) attempts(t *testing.T, keys ...string) []store.Bucket {
 	t.Helper()
-	var found []store.Attempt
+	var found []store.Bucket
 	look := errors.New("only looking")
-	err := f.UpdateAttempts(t.Context(), keys, func(a []store.Attempt) error {
+	err := f.UpdateBuckets(t.Context(), keys, func(a []store.Bucket) error {
 		found = slices.Clone(a)
 		return look
 	})
@@ -44,7 +44,7 @@ func (f *fixture) attempts(t *testing.T, keys ...string) []store.Attempt {
 // count adds one attempt to each of the keys, to be forgotten after a day.
 func (f *fixture) count(t *testing.T, st store.Store, keys ...string) {
 	t.Helper()
-	err := st.UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+	err := st.UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
 		for i := range as {
 			as[i].Count++
 			as[i].ForgetAt = f.now().Add(24 * time.Hour)
@@ -59,7 +59,7 @@ func (f *fixture) count(t *testing.T, st store.Store, keys ...string) {
 // wantRows reports that there are not so many rows of attempts, which it removes.
 func (f *fixture) wantRows(t *testing.T, want int) {
 	t.Helper()
-	if n, err := f.DeleteAttempts(t.Context(), f.now().AddDate(1000, 0, 0), 1000); err != nil || n != want {
+	if n, err := f.DeleteBuckets(t.Context(), f.now().AddDate(1000, 0, 0), 1000); err != nil || n != want {
 		t.Errorf("there were %d rows, %v, want %d", n, err, want)
 	}
 }
@@ -73,16 +73,16 @@ func attemptsKept(t *testing.T, f *fixture) {
 			keys = append(keys, s)
 		}
 	}
-	want := make([]store.Attempt, len(keys))
-	err := f.UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+	want := make([]store.Bucket, len(keys))
+	err := f.UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
 		if len(as) != len(keys) {
 			t.Errorf("%d attempts for %d keys", len(as), len(keys))
 		}
 		for i := range as {
-			as[i] = store.Attempt{
+			as[i] = store.Bucket{
 				Key: "ignored", Count: int64(i + 1), Since: at(1), LastAt: at(2), BlockedUntil: at(3), ForgetAt: at(4),
 			}
-			want[i] = store.Attempt{
+			want[i] = store.Bucket{
 				Key: keys[i], Count: int64(i + 1), Since: store.Instant(at(1)), LastAt: store.Instant(at(2)),
 				BlockedUntil: store.Instant(at(3)), ForgetAt: store.Instant(at(4)),
 			}
@@ -114,13 +114,13 @@ func attemptsNone(t *testing.T, f *fixture) {
 	none := func() {
 		t.Helper()
 		got := f.attempts(t, "b", "a")
-		if len(got) != 2 || got[0] != (store.Attempt{Key: "b"}) || got[1] != (store.Attempt{Key: "a"}) {
+		if len(got) != 2 || got[0] != (store.Bucket{Key: "b"}) || got[1] != (store.Bucket{Key: "a"}) {
 			t.Errorf("got %+v", got)
 		}
 		f.wantRows(t, 0)
 	}
 	none()
-	if err := f.UpdateAttempts(t.Context(), nil, func(as []store.Attempt) error {
+	if err := f.UpdateBuckets(t.Context(), nil, func(as []store.Bucket) error {
 		if len(as) != 0 {
 			t.Errorf("got %+v", as)
 		}
@@ -128,19 +128,19 @@ func attemptsNone(t *testing.T, f *fixture) {
 	}); err != nil {
 		t.Error(err)
 	}
-	if err := f.UpdateAttempts(t.Context(), []string{"a", "b"}, func([]store.Attempt) error { return nil }); err != nil {
+	if err := f.UpdateBuckets(t.Context(), []string{"a", "b"}, func([]store.Bucket) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	none()
 	f.count(t, f, "a", "b")
-	if err := f.UpdateAttempts(t.Context(), []string{"b", "a"}, func(as []store.Attempt) error {
+	if err := f.UpdateBuckets(t.Context(), []string{"b", "a"}, func(as []store.Bucket) error {
 		as[0].Count, as[1].Count = 0, 0
 		return nil
 	}); err != nil {
 		t.Error(err)
 	}
 	none()
-	if _, err := f.DeleteAttempts(t.Context(), f.now(), -1); err != nil {
+	if _, err := f.DeleteBuckets(t.Context(), f.now(), -1); err != nil {
 		t.Error(err)
 	}
 }
@@ -148,7 +148,7 @@ func attemptsNone(t *testing.T, f *fixture) {
 func attemptsChangeError(t *testing.T, f *fixture) {
 	f.count(t, f, "old")
 	refusal := errors.New("refused")
-	err := f.UpdateAttempts(t.Context(), []string{"new", "old"}, func(as []store.Attempt) error {
+	err := f.UpdateBuckets(t.Context(), []string{"new", "old"}, func(as []store.Bucket) error {
 		as[0].Count, as[1].Count = 7, 7
 		return refusal
 	})
@@ -169,7 +169,7 @@ func attemptsPanic(t *testing.T, f *fixture) {
 					t.Error("the panic did not come through")
 				}
 			}()
-			f.UpdateAttempts(t.Context(), []string{"a"}, func([]store.Attempt) error { panic("boom") })
+			f.UpdateBuckets(t.Context(), []string{"a"}, func([]store.Bucket) error { panic("boom") })
 		}()
 	}
 	f.count(t, f, "a")
@@ -188,7 +188,7 @@ func attemptsLimit(t *testing.T, f *fixture) {
 			reserve = append(reserve, func() {
 				// An address of its own for each, as a botnet has.
 				keys := []string{key, fmt.Sprint("address ", i)}
-				err := stores[i%2].UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+				err := stores[i%2].UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
 					if as[0].Count >= limit {
 						return refused
 					}
@@ -253,7 +253,7 @@ func attemptsGivenBack(t *testing.T, f *fixture) {
 					if i%3 == 0 {
 						keys = []string{"b", "a"}
 					}
-					err := stores[i%2].UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+					err := stores[i%2].UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
 						for i := range as {
 							if as[i].Count += step; as[i].Count < 0 {
 								t.Errorf("%+v was given back more often than taken", as[i])
@@ -276,7 +276,7 @@ func attemptsRemoved(t *testing.T, f *fixture) {
 	now := f.now()
 	keys := []string{"old", "older", "now", "later"}
 	forget := []time.Time{now.Add(-time.Millisecond), now.Add(-time.Hour), now, now.Add(time.Hour)}
-	err := f.UpdateAttempts(t.Context(), keys, func(as []store.Attempt) error {
+	err := f.UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
 		for i := range as {
 			as[i].Count, as[i].ForgetAt = 1, forget[i]
 		}
@@ -286,7 +286,7 @@ func attemptsRemoved(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ limit, want int }{{0, 0}, {-1, 0}, {1, 1}, {1000, 1}, {1000, 0}} {
-		if n, err := f.DeleteAttempts(t.Context(), now, c.limit); err != nil || n != c.want {
+		if n, err := f.DeleteBuckets(t.Context(), now, c.limit); err != nil || n != c.want {
 			t.Errorf("removed %d, %v, want %d", n, err, c.want)
 		}
 	}
@@ -302,7 +302,7 @@ func attemptsRemovedBeside(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
 	for round := range 10 {
 		key := fmt.Sprint(round)
-		if err := f.UpdateAttempts(t.Context(), []string{key}, func(as []store.Attempt) error {
+		if err := f.UpdateBuckets(t.Context(), []string{key}, func(as []store.Bucket) error {
 			as[0].Count, as[0].ForgetAt = 100, f.now().Add(-time.Hour)
 			return nil
 		}); err != nil {
@@ -311,7 +311,7 @@ func attemptsRemovedBeside(t *testing.T, f *fixture) {
 		var work []func()
 		for i := range counters {
 			work = append(work, func() { f.count(t, stores[i%2], key) }, func() {
-				if _, err := stores[i%2].DeleteAttempts(t.Context(), f.now(), 10); err != nil {
+				if _, err := stores[i%2].DeleteBuckets(t.Context(), f.now(), 10); err != nil {
 					t.Error(err)
 				}
 			})

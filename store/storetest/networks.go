@@ -23,7 +23,7 @@ func addressChecks() []check {
 // see notes a login and reports an answer that is not the one that was promised.
 func (f *fixture) see(t *testing.T, u store.User, prefix string, want bool) {
 	t.Helper()
-	if known, err := f.SeeAddress(t.Context(), u.ID, prefix); err != nil || known != want {
+	if known, err := f.SeeNetwork(t.Context(), u.ID, prefix); err != nil || known != want {
 		t.Errorf("%s from %q: known %t, %v, want %t", u.Name, prefix, known, err, want)
 	}
 }
@@ -37,10 +37,10 @@ func addressKnown(t *testing.T, f *fixture) {
 	}
 	f.see(t, ana, "192.0.2.1", false)
 	for range 3 { // each login counts anew
-		f.clock.add(store.AddressKept)
+		f.clock.add(store.NetworkTTL)
 		f.see(t, ana, "192.0.2.1", true)
 	}
-	f.clock.add(store.AddressKept + time.Millisecond)
+	f.clock.add(store.NetworkTTL + time.Millisecond)
 	f.see(t, ana, "192.0.2.1", false)
 	f.see(t, ana, "192.0.2.1", true)
 }
@@ -50,15 +50,15 @@ func addressClockBack(t *testing.T, f *fixture) {
 	f.see(t, ana, "a", false)
 	f.clock.add(-24 * time.Hour)
 	f.see(t, ana, "a", true)
-	f.clock.add(24*time.Hour + store.AddressKept)
+	f.clock.add(24*time.Hour + store.NetworkTTL)
 	f.see(t, ana, "a", true)
 }
 
 func addressMails(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
-	mail := store.Mail{UserID: bia.ID, Kind: store.MailNewAddress, To: "ana@example.com", Detail: "from afar"}
+	mail := store.Mail{UserID: bia.ID, Kind: store.MailNewNetwork, To: "ana@example.com", Detail: "from afar"}
 	for range 2 {
-		if _, err := f.SeeAddress(t.Context(), ana.ID, "a", mail); err != nil {
+		if _, err := f.SeeNetwork(t.Context(), ana.ID, "a", mail); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -71,11 +71,11 @@ func addressMails(t *testing.T, f *fixture) {
 func addressUnknown(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
 	for _, id := range []int64{ana.ID + 1, 0, -1} {
-		_, err := f.SeeAddress(t.Context(), id, "a", store.Mail{})
+		_, err := f.SeeNetwork(t.Context(), id, "a", store.Mail{})
 		wantErr(t, err, store.ErrNotFound)
 	}
 	f.see(t, ana, "a", false)
-	if n, err := f.DeleteAddresses(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {
+	if n, err := f.DeleteNetworks(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {
 		t.Errorf("removed %d, %v", n, err)
 	}
 }
@@ -89,7 +89,7 @@ func addressRace(t *testing.T, f *fixture) {
 		var logins []func()
 		for i := range 8 {
 			logins = append(logins, func() {
-				known, err := stores[i%2].SeeAddress(t.Context(), ana.ID, fmt.Sprint(round), store.Mail{})
+				known, err := stores[i%2].SeeNetwork(t.Context(), ana.ID, fmt.Sprint(round), store.Mail{})
 				if err != nil {
 					t.Error(err)
 				}
@@ -115,7 +115,7 @@ func addressRemoved(t *testing.T, f *fixture) {
 	}
 	before := f.now().Add(-2 * time.Hour) // when the third was seen
 	for _, c := range []struct{ limit, want int }{{0, 0}, {-1, 0}, {1, 1}, {1000, 1}, {1000, 0}} {
-		if n, err := f.DeleteAddresses(t.Context(), before, c.limit); err != nil || n != c.want {
+		if n, err := f.DeleteNetworks(t.Context(), before, c.limit); err != nil || n != c.want {
 			t.Errorf("removed %d, %v, want %d", n, err, c.want)
 		}
 	}
