@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
@@ -184,7 +182,7 @@ func TestAKeyAtWork(t *testing.T) {
 	st, err := postgres.Open(t.Context(), url, time.Now)
 	must(t, err)
 	f := newFixture(t, st)
-	other, err := pgx.Connect(t.Context(), url)
+	other, err := postgrestest.Connect(t.Context(), url)
 	must(t, err)
 	defer other.Close(context.WithoutCancel(t.Context()))
 	tx, err := other.Begin(t.Context())

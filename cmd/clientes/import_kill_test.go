@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"clientes/store/postgres/postgrestest"
 )
 
@@ -32,7 +30,7 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 		},
 		"postgres": func(t *testing.T) (string, func() bool) {
 			url := postgrestest.Database(t)
-			conn, err := pgx.Connect(t.Context(), url)
+			conn, err := postgrestest.Connect(t.Context(), url)
 			if err != nil {
 				t.Fatal(err)
 			}

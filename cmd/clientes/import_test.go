@@ -321,7 +321,7 @@ func lock(t *testing.T, databaseURL, statement string) *locker {
 	l := new(locker)
 	for _, conn := range []**pgx.Conn{&l.holder, &l.watcher} {
 		var err error
-		if *conn, err = pgx.Connect(t.Context(), databaseURL); err != nil {
+		if *conn, err = postgrestest.Connect(t.Context(), databaseURL); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { (*conn).Close(context.Background()) })

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,8 +18,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"clientes/store/postgres/postgrestest"
 )
@@ -505,7 +501,7 @@ func answersAgain(t *testing.T, databaseURL string) <-chan time.Time {
 	back := make(chan time.Time, 1)
 	go func() {
 		for t.Context().Err() == nil {
-			conn, err := pgx.Connect(t.Context(), databaseURL)
+			conn, err := postgrestest.Connect(t.Context(), databaseURL)
 			if err == nil {
 				back <- time.Now()
 				conn.Close(t.Context())
@@ -517,138 +513,6 @@ func answersAgain(t *testing.T, databaseURL string) <-chan time.Time {
 	return back
 }
 
-// cable is the way of one process to the database, which can be cut: so that connections break, or so that
-// they and all new ones are silent and stay so, as behind a firewall that has forgotten them.
-type cable struct {
-	listener net.Listener
-	network  string // of the server
-	address  string
-
-	mu    sync.Mutex
-	state cableState
-	pairs map[*cablePair]bool
-}
-
-type cableState string
-
-const (
-	joined cableState = "joined"
-	broken cableState = "broken"
-	silent cableState = "silent"
-)
-
-type cablePair struct {
-	near, far net.Conn // far is nil for one that was never connected
-	deaf      bool     // nothing passes any more
-}
-
-func (p *cablePair) close() {
-	p.near.Close()
-	if p.far != nil {
-		p.far.Close()
-	}
-}
-
-// newCable gives a cable, and the URL of the database through it.
-func newCable(t *testing.T, databaseURL string) (*cable, string) {
-	t.Helper()
-	u, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := pgx.ParseConfig(databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cable{listener: listener, state: joined, pairs: make(map[*cablePair]bool)}
-	c.network, c.address = pgconn.NetworkAddress(config.Host, config.Port)
-	var carrying sync.WaitGroup
-	carrying.Go(func() {
-		for {
-			near, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			c.accept(near, &carrying)
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		c.mu.Lock()
-		for p := range c.pairs {
-			p.close()
-		}
-		c.mu.Unlock()
-		carrying.Wait()
-	})
-	u.Host = listener.Addr().String()
-	q := u.Query()
-	q.Del("host")
-	q.Del("port")
-	u.RawQuery = q.Encode()
-	return c, u.String()
-}
-
-func (c *cable) accept(near net.Conn, carrying *sync.WaitGroup) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := &cablePair{near: near, deaf: c.state == silent}
-	if c.state == joined {
-		p.far, _ = net.Dial(c.network, c.address)
-	}
-	if p.far == nil && !p.deaf {
-		near.Close()
-		return
-	}
-	c.pairs[p] = true
-	carrying.Go(func() { c.carry(p, p.near, p.far) })
-	if p.far != nil {
-		carrying.Go(func() { c.carry(p, p.far, p.near) })
-	}
-}
-
-// carry moves what comes until either end closes. Nothing passes once cut has returned.
-func (c *cable) carry(p *cablePair, from, to net.Conn) {
-	buffer := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buffer)
-		c.mu.Lock()
-		if n > 0 && !p.deaf {
-			to.Write(buffer[:n])
-		}
-		if err != nil {
-			p.close()
-			delete(c.pairs, p)
-			c.mu.Unlock()
-			return
-		}
-		c.mu.Unlock()
-	}
-}
-
-func (c *cable) cut(how cableState) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state = how
-	for p := range c.pairs {
-		p.deaf = true
-		if how == broken {
-			p.close()
-		}
-	}
-}
-
-// join lets new connections through; those that were cut stay cut.
-func (c *cable) join() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.state = joined
-}
-
 // Two of three processes are cut off, each in its way, and busy. What ends meanwhile at the third they never
 // say yes to, from when they do not know until they know.
 func TestProcessesAreCutOff(t *testing.T) {
@@ -656,10 +520,10 @@ func TestProcessesAreCutOff(t *testing.T) {
 	databaseURL := postgrestest.Database(t)
 	f := newFleet(t, 1, databaseURL)
 	f.addUser(t, "ana")
-	hows := []cableState{broken, silent}
-	var cables []*cable
+	hows := []postgrestest.CableState{postgrestest.Broken, postgrestest.Silent}
+	var cables []*postgrestest.Cable
 	for range hows {
-		c, through := newCable(t, databaseURL)
+		c, through := postgrestest.NewCable(t, databaseURL)
 		s := f.begin(t, through)
 		s.wantListening(t)
 		f.servers, cables = append(f.servers, s), append(cables, c)
@@ -681,7 +545,7 @@ func TestProcessesAreCutOff(t *testing.T) {
 			ofLive = append(ofLive, f.watch(t, s, live.Token))
 			ofVictim = append(ofVictim, f.watch(t, s, victim.Token))
 			ofEnded = append(ofEnded, f.watch(t, s, ended.Token))
-			cables[i].cut(how)
+			cables[i].Cut(how)
 			cut[i] = time.Now()
 		}
 		for i := range hows {
@@ -701,7 +565,7 @@ func TestProcessesAreCutOff(t *testing.T) {
 		f.want(t, f.servers[0], live.Token, yes)
 		for i := range hows {
 			joinedAt := time.Now()
-			cables[i].join()
+			cables[i].Join()
 			// The others may be waiting for an answer still.
 			crowd = append(crowd, f.watch(t, f.servers[1+i], victim.Token), f.watch(t, f.servers[1+i], live.Token))
 			learnt[i].add(crowd[len(crowd)-2].settled(t, no, joinedAt).Sub(joinedAt))
@@ -739,10 +603,10 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 	databaseURL := postgrestest.Database(t)
 	f := newFleet(t, 1, databaseURL)
 	f.addUser(t, "ana")
-	c, through := newCable(t, databaseURL)
+	c, through := postgrestest.NewCable(t, databaseURL)
 	s := f.begin(t, through)
 	s.wantListening(t)
-	hows := []cableState{broken, silent}
+	hows := []postgrestest.CableState{postgrestest.Broken, postgrestest.Silent}
 	var delays, recovered [2]durations
 	for range roundsOr(t, 1) {
 		for i, how := range hows {
@@ -754,12 +618,12 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 			opening.Wait()
 			w := f.watch(t, s, token)
 			w.settled(t, yes, time.Now())
-			c.cut(how)
+			c.Cut(how)
 			told := time.Now()
 			f.logout(t, f.on(0), token)
 			eventually(t, "it says yes no more", func() bool { return w.said(t, unknown, told) > 0 })
 			joinedAt := time.Now()
-			c.join()
+			c.Join()
 			fresh := f.watch(t, s, token) // the other may be waiting for an answer still
 			recovered[i].add(fresh.settled(t, no, joinedAt).Sub(joinedAt))
 			fresh.end()
@@ -787,7 +651,7 @@ func TestAnEndHeldOpenIsMissedByNobody(t *testing.T) {
 	f := newFleet(t, 3, databaseURL)
 	f.addUser(t, "ana")
 	f.addUser(t, "bob")
-	conn, err := pgx.Connect(t.Context(), databaseURL)
+	conn, err := postgrestest.Connect(t.Context(), databaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}

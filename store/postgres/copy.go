@@ -37,9 +37,9 @@ const lastID = `
 
 // Extent keeps the promise of store.Copying.
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
+	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
 		key := t.Names()[:t.Key]
-		b := beginLong(bulkPatience)
+		b := beginLong(bulkTimeout)
 		b.Queue(`
 			SELECT count(*)
 			FROM ` + t.Name).QueryRow(func(row pgx.Row) error { return row.Scan(&e.Rows) })
@@ -68,7 +68,7 @@ func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error)
 // ReadRows keeps the promise of store.Copying.
 func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	return callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
+	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
 		key := strings.Join(t.Names()[:t.Key], `, `)
 		where := `true`
 		if after != nil {
@@ -103,7 +103,7 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 
 // BeginCopy keeps the promise of store.Copying.
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
-	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		is, err := lockIdentity(ctx, conn)
 		switch {
 		case err != nil:
@@ -138,7 +138,7 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 
 // WriteRows keeps the promise of store.Copying. COPY puts in ids as they come, although the engine gives them always.
 func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
-	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
 			return struct{}{}, err
 		}
@@ -160,7 +160,7 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 
 // FinishCopy keeps the promise of store.Copying. A sequence keeps its new value even if this fails, which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
 			return struct{}{}, err
 		}

@@ -17,12 +17,12 @@ import (
 func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
 	replayed := false
 	// The wait for the first is a part of it.
-	c, err := callFor(ctx, s, 2*patience, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+	c, err := callFor(ctx, s, 2*callTimeout, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		replayed = false
 		now := store.Instant(s.now())
 		took := false
 		take := begin()
-		take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", patience.Milliseconds()))
+		take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", callTimeout.Milliseconds()))
 		take.Queue(`
 			INSERT INTO idempotency_keys AS k (user_id, key, fingerprint, cliente_id, used_at)
 			VALUES ($1, $2, $3, 0, $4)

@@ -28,7 +28,7 @@ func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 }
 
 func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		n, err := stage(ctx, conn, newID, rows)
 		if err != nil {
 			return 0, err
@@ -64,7 +64,7 @@ func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 
 // CheckImport keeps the promise of store.Clientes.
 func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		return stage(ctx, conn, `0`, rows) // an id that was given would be missing for ever
 	})
 }
@@ -73,7 +73,7 @@ func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, e
 // gives a *store.RowsError if their emails can not all be kept. id says where they get their ids from. The table is gone with
 // the transaction.
 func stage(ctx context.Context, conn *pgx.Conn, id string, rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	b := beginLong(bulkPatience)
+	b := beginLong(bulkTimeout)
 	b.Queue(`
 		CREATE TEMPORARY TABLE import (
 			row       bigint NOT NULL,

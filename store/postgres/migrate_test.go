@@ -303,7 +303,7 @@ func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
 func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	cluster := postgrestest.Start(t)
-	conn, err := pgx.Connect(t.Context(), cluster.URL)
+	conn, err := postgrestest.Connect(t.Context(), cluster.URL)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,21 +29,24 @@ import (
 	"clientes/store"
 )
 
-// patience is how long a call may take, from waiting for a connection to the last answer of the server,
-// before it ends in store.ErrUnavailable. A statement here takes milliseconds: one that has not ended after
-// this long waits in a queue that no client will sit out, and would only make it longer.
-const patience = 5 * time.Second
+// callTimeout bounds a call, from the wait for a connection to the last answer of the server. After
+// it the call ends in [store.ErrUnavailable]. A statement here takes milliseconds. One that takes
+// this long stands in a queue that no client will sit out, and would only make it longer.
+//
+// It also bounds an attempt to connect where the URL does not (connect_timeout). A busy machine can
+// take seconds to start the server's process for a connection, and whoever waits has the time.
+// The attempt outlives its caller and holds a place in the pool, so it must end soon after.
+const callTimeout = 5 * time.Second
 
-// longPatience is how long a call may take that can have to look at every record, and bulkPatience one that reads or writes
-// them all. Both wait for a connection no longer than others.
+// scanTimeout bounds a call that may have to look at every record, bulkTimeout one that reads or
+// writes them all. Neither waits for a connection longer than other calls do.
 const (
-	longPatience = 30 * time.Second
-	bulkPatience = time.Hour
+	scanTimeout = 30 * time.Second
+	bulkTimeout = time.Hour
 )
 
-// connectPatience is how long an attempt to connect may take where the URL does not say (connect_timeout). Attempts
-// that began while the network was silent hold places in the pool, and so put off the end of the outage.
-const connectPatience = time.Second
+// dialPause is the pause before a dial is tried again.
+const dialPause = 10 * time.Millisecond
 
 // usualConns is the size of the pool where the URL says none. More than pgx's own 4, which cost a third of
 // the creates on two processors, since a connection that waits for a commit is idle; and few enough for
@@ -56,8 +62,9 @@ const maxTries = 5
 
 // Store is a store.Store on a server. Make it with Open.
 type Store struct {
-	now  func() time.Time
-	pool *pgxpool.Pool
+	now     func() time.Time
+	pool    *pgxpool.Pool
+	answers atomic.Uint64 // calls that the server answered, to tell a slow server from a silent line
 }
 
 var _ store.Store = (*Store)(nil)
@@ -112,11 +119,11 @@ func configOf(databaseURL string) (*pgxpool.Config, error) {
 			config.MaxConns = usualConns
 		}
 	}
-	// A call stops waiting for a new connection when its patience ends, but the attempt goes on and holds
-	// a place in the pool: without this for two minutes, when the server's machine is gone.
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = connectPatience
+		config.ConnConfig.ConnectTimeout = callTimeout
 	}
+	config.ConnConfig.DialFunc = redial(config.ConnConfig.DialFunc)
+	config.ShouldPing = shouldPing
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{
 			Name:  "timestamptz",
@@ -157,25 +164,65 @@ func parse(databaseURL string) (*pgxpool.Config, error) {
 		"are special characters in its password percent-encoded?")
 }
 
-// call lends a connection to do, for patience at most, and takes it back without any open transaction. If
-// the server ended the transaction in favour of another, do is called again.
-func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callFor(ctx, s, patience, do)
+// redial returns dial with another try whenever the server's queue of new connections is full, until
+// ctx ends. On a Unix socket the system says so at once, where on TCP it would wait.
+func redial(dial pgconn.DialFunc) pgconn.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		for {
+			conn, err := dial(ctx, network, address)
+			if !errors.Is(err, syscall.EAGAIN) {
+				return conn, err
+			}
+			select {
+			case <-time.After(dialPause):
+			case <-ctx.Done():
+				return nil, err
+			}
+		}
+	}
 }
 
-// callFor is call with another patience, of which patience at most is for waiting for a connection.
+// pinged is the key of a *bool in the context of an acquire: whether a connection was asked if it
+// still lives, which sends it over the wire.
+type pinged struct{}
+
+// shouldPing reports whether the connection was idle for so long that its line may be gone.
+func shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
+	ping := params.IdleDuration > time.Second
+	if is, ok := ctx.Value(pinged{}).(*bool); ok && ping {
+		*is = true
+	}
+	return ping
+}
+
+// call lends a connection to do for at most callTimeout. It takes it back without any open
+// transaction. If the server ended the transaction in favour of another, do is called again.
+func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	return callFor(ctx, s, callTimeout, do)
+}
+
+// callFor is call with another timeout, of which at most callTimeout goes into the wait for a
+// connection.
 func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, store.ErrUnavailable)
 	defer cancel()
-	defer s.distrust(ctx)
 	conn, err := s.acquire(ctx)
 	if err != nil {
 		return v, err
 	}
 	defer conn.Release()
+	before := s.answers.Load()
+	defer func() {
+		switch closed := conn.Conn().IsClosed(); {
+		case closed: // where the time ran out on the wire, pgx closed it
+			s.distrust(ctx, before)
+		case ctx.Err() == nil:
+			s.answers.Add(1)
+		}
+	}()
 	for try := 1; ; try++ {
-		v, err = attempt(ctx, conn.Conn(), do)
+		v, err = runOnce(ctx, conn.Conn(), do)
 		if err == nil {
 			return v, nil
 		}
@@ -186,34 +233,36 @@ func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	}
 }
 
-// acquire waits for a connection, for patience at most.
+// acquire waits for a connection for at most callTimeout.
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, store.ErrUnavailable)
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, store.ErrUnavailable)
 	defer cancel()
-	defer s.distrust(ctx)
-	conn, err := s.pool.Acquire(ctx)
+	before, wire := s.answers.Load(), false
+	conn, err := s.pool.Acquire(context.WithValue(ctx, pinged{}, &wire))
 	if err != nil {
+		if wire {
+			s.distrust(ctx, before)
+		}
 		return nil, connectError(ctx, err)
 	}
 	return conn, nil
 }
 
-// distrust drops the pool's idle connections when a call that has come to its end got no answer in time, and not for
-// want of a free connection: the line has gone silent, as when a firewall forgets it, and each of the others would
-// cost the next callers as long to find out.
-func (s *Store) distrust(ctx context.Context) {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // a caller who hung up says nothing of the line
-		return
-	}
-	if stat := s.pool.Stat(); stat.AcquiredConns() < stat.MaxConns() {
+// distrust drops the idle connections if the line has gone silent, as when a firewall forgets it:
+// each of them would cost a caller as long to find out. It is for a call that waited on the wire of
+// a connection, since a count of answers. The line is silent if the time of the call ran out and no
+// other call had an answer meanwhile. A slow server, a lock, a full pool and a caller who hung up
+// are no reason: new connections would only add to the load.
+func (s *Store) distrust(ctx context.Context, before uint64) {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && s.answers.Load() == before && s.pool.Stat().IdleConns() > 0 {
 		s.pool.Reset()
 	}
 }
 
-// attempt calls do and rolls back what it left open, which it does by failing, panicking, ending its
-// goroutine or having nothing to write. A connection on which this is not possible is thrown away by the
-// pool, and with it the transaction.
-func attempt[T any](ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+// runOnce calls do and rolls back what it left open: do may fail, panic, end its goroutine or have
+// nothing to write. If the rollback fails, the pool throws the connection away, and with it the
+// transaction.
+func runOnce[T any](ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
 	defer func() {
 		if conn.PgConn().TxStatus() != 'I' {
 			conn.Exec(ctx, "ROLLBACK")
@@ -228,7 +277,7 @@ func attempt[T any](ctx context.Context, conn *pgx.Conn, do func(context.Context
 func begin() *pgx.Batch {
 	b := new(pgx.Batch)
 	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
-	b.Queue(limitIdle(patience))
+	b.Queue(limitIdle(callTimeout))
 	return b
 }
 

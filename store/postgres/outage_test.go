@@ -274,8 +274,8 @@ func TestAConnectionThatIsCutIsUnavailableOnce(t *testing.T) {
 	}
 }
 
-// Everything here takes as long as a call's patience, so it all happens at once.
-func TestPatienceEnds(t *testing.T) {
+// Everything here takes as long as a call may, so it all happens at once.
+func TestTimeoutEnds(t *testing.T) {
 	t.Parallel()
 
 	t.Run("when every connection is in use", func(t *testing.T) {
@@ -285,7 +285,7 @@ func TestPatienceEnds(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		if err := s.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("a caller with less patience got %v", err)
+			t.Errorf("a caller with less time got %v", err)
 		}
 		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("got %v", err)
@@ -345,7 +345,7 @@ func TestPatienceEnds(t *testing.T) {
 }
 
 // hold takes a connection for a change that returns only when the function that it gives is called, which
-// reports a change that was kept after its patience ended.
+// reports a change that was kept after its time ended.
 func hold(t *testing.T, s *postgres.Store) (release func()) {
 	t.Helper()
 	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "held"})

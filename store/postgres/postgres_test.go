@@ -157,7 +157,7 @@ func with(t *testing.T, text string, options ...string) string {
 // beside connects to the database as a program that is not ours would.
 func beside(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := postgrestest.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func beside(t *testing.T, url string) *pgx.Conn {
 // execute runs a statement over a connection of its own.
 func execute(t testing.TB, url, sql string, args ...any) {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := postgrestest.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}

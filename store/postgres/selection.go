@@ -28,9 +28,9 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 			return list(ctx, conn, page, toCliente, query, args...)
 		})
 	} else {
-		page, err = callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+		page, err = callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
 			found := page
-			b := beginLong(longPatience)
+			b := beginLong(scanTimeout)
 			b.Queue(query, args...).Query(func(rows pgx.Rows) (err error) {
 				found, err = pgx.AppendRows(found, rows, func(row pgx.CollectableRow) (c store.Cliente, err error) {
 					return c, row.Scan(toCliente(&c)...)
@@ -49,9 +49,9 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 
 // CountClientes keeps the promise of store.Clientes.
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
-	return callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
+	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
 		where, _, args := selected(store.Selection{Filter: f}, store.Position{})
-		b := beginLong(longPatience)
+		b := beginLong(scanTimeout)
 		b.Queue(`
 			SELECT count(*)
 			FROM clientes
@@ -68,8 +68,8 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 // EachCliente keeps the promise of store.Clientes. A statement sees one moment of the database, and its rows come as fast
 // as they are taken.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
-	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		if err := send(ctx, conn, beginLong(bulkPatience)); err != nil {
+	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		if err := send(ctx, conn, beginLong(bulkTimeout)); err != nil {
 			return struct{}{}, fmt.Errorf("list clientes: %w", err)
 		}
 		where, order, args := selected(sel, store.Position{})

@@ -16,7 +16,7 @@ import (
 // the index then refuses without a word of the row, it tries again, and at last looks again.
 func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
 	for try := 1; ; try++ {
-		made, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
+		made, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
 			return s.createUsers(ctx, conn, users, effects)
 		})
 		var conflict *store.ConflictError
@@ -65,7 +65,7 @@ func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.U
 
 // CheckUsers keeps the promise of store.Users.
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
-	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		return struct{}{}, checkUsers(ctx, conn, users)
 	})
 	return err

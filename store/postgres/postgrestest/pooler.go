@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Pooler starts PgBouncer in transaction mode before the cluster until t ends, with size connections to each
@@ -34,7 +32,8 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 		auth_file = %[2]s
 		pool_mode = transaction
 		default_pool_size = %[3]d
-		max_client_conn = 200
+		max_client_conn = 1000
+		listen_backlog = 1000
 		`, c.folder, users, size), 0o644)
 	if err == nil {
 		err = os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644)
@@ -75,7 +74,7 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 		return u.String()
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := pgx.Connect(t.Context(), through(c.URL))
+		conn, err := Connect(t.Context(), through(c.URL))
 		if err == nil {
 			conn.Close(t.Context())
 			return through

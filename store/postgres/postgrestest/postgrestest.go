@@ -147,7 +147,7 @@ func (s *server) create(ctx context.Context, name, template string) error {
 
 // do runs one statement on the server's own database, over a connection that it closes.
 func (s *server) do(ctx context.Context, statement func(*pgx.Conn) string) error {
-	conn, err := pgx.Connect(ctx, s.base.String())
+	conn, err := Connect(ctx, s.base.String())
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 func query[T any](t *testing.T, url, sql string) (T, error) {
 	t.Helper()
 	var v T
-	conn, err := pgx.Connect(t.Context(), url)
+	conn, err := Connect(t.Context(), url)
 	if err != nil {
 		return v, err
 	}
@@ -57,7 +57,7 @@ func TestMigratedIsACopyOfOneMigration(t *testing.T) {
 	var calls atomic.Int32
 	migrate := func(ctx context.Context, url string) error {
 		calls.Add(1)
-		conn, err := pgx.Connect(ctx, url)
+		conn, err := Connect(ctx, url)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ func TestPoolerInTransactionMode(t *testing.T) {
 	url := pooled(c.Database(t)) + "&default_query_exec_mode=exec"
 	var backends [2]int
 	for i := range backends {
-		conn, err := pgx.Connect(t.Context(), url)
+		conn, err := Connect(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)
 		}
