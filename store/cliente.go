@@ -100,18 +100,20 @@ type Text struct {
 	Max   int     // the longest text after normalization: in code points, an email in bytes
 
 	validate func(v *invalid, field, s string, limit int) string
+	searched int // how Cliente.Matches looks at the text: unsearched, fromBeginning or anywhere
 }
 
 // Texts returns the writable texts of c, in the order in which they are shown. Validation,
-// comparison, the fingerprint, JSON, CSV and merge patches all go by this one table.
+// comparison, the fingerprint, search, the engines' statements, JSON, CSV and merge patches all go
+// by this one table.
 func (c *Cliente) Texts() [ClienteTexts]Text {
 	return [...]Text{
-		{"name", &c.Name, MaxName, (*invalid).name},
-		{"email", &c.Email, MaxEmail, (*invalid).email},
-		{"phone", &c.Phone, MaxPhone, (*invalid).line},
-		{"company", &c.Company, MaxCompany, (*invalid).line},
-		{"address", &c.Address, MaxAddress, (*invalid).line},
-		{"notes", &c.Notes, MaxNotes, (*invalid).notes},
+		{"name", &c.Name, MaxName, (*invalid).name, fromBeginning},
+		{"email", &c.Email, MaxEmail, (*invalid).email, fromBeginning},
+		{"phone", &c.Phone, MaxPhone, (*invalid).line, anywhere},
+		{"company", &c.Company, MaxCompany, (*invalid).line, fromBeginning},
+		{"address", &c.Address, MaxAddress, (*invalid).line, unsearched},
+		{"notes", &c.Notes, MaxNotes, (*invalid).notes, unsearched},
 	}
 }
 

@@ -63,12 +63,11 @@ func Tables() []Table {
 		{Name: "audit", Key: 1, IDs: true, Columns: slices.Concat(integers("id"), texts("kind"), integers("user_id", "actor_id"),
 			texts("ip", "user_agent", "request_id", "detail", "key"), times("window_at"), integers("count"),
 			times("at", "last_at"))},
-		{Name: "clientes", Key: 1, IDs: true, Columns: slices.Concat(integers("id"),
-			texts("name", "name_key", "email", "email_key", "phone", "company", "address", "notes", "search"),
-			integers("version"), times("created_at", "updated_at"))},
-		{Name: "cliente_history", Key: 2, Columns: slices.Concat(integers("cliente_id", "version"), texts("action"),
-			integers("user_id"), texts("user_name"), times("at"),
-			texts("name", "email", "phone", "company", "address", "notes"), times("created_at", "updated_at"))},
+		{Name: "clientes", Key: 1, IDs: true, Columns: slices.Concat(integers("id", "version"),
+			times("created_at", "updated_at"), clienteTexts(), texts("name_key", "email_key", "search"))},
+		{Name: "cliente_history", Key: 2, Columns: slices.Concat(integers("cliente_id", "version"),
+			texts("action"), integers("user_id"), texts("user_name"),
+			times("at", "created_at", "updated_at"), clienteTexts())},
 		{Name: "idempotency_keys", Key: 2, Columns: slices.Concat(integers("user_id"), texts("key", "fingerprint"),
 			integers("cliente_id"), times("used_at"))},
 	}
@@ -79,6 +78,15 @@ func texts(names ...string) []Column       { return columns(KindText, names) }
 func booleans(names ...string) []Column    { return columns(KindBoolean, names) }
 func times(names ...string) []Column       { return columns(KindTime, names) }
 func timesOrNull(names ...string) []Column { return columns(KindTimeOrNull, names) }
+
+// clienteTexts returns the columns of a customer's texts.
+func clienteTexts() []Column {
+	var names []string
+	for _, t := range new(Cliente).Texts() {
+		names = append(names, t.Name)
+	}
+	return texts(names...)
+}
 
 func columns(kind Kind, names []string) []Column {
 	all := make([]Column, len(names))

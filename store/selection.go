@@ -108,16 +108,35 @@ func Fold(s string) string {
 	}, s)
 }
 
-// The fields of a search text are set apart by what no field holds. Two of them stand before a field whose beginning
-// counts, so that even a beginning of one character has the three that both engines' indexes need (trigrams).
+// How [Cliente.Matches] looks at a text.
+const (
+	unsearched    = iota
+	fromBeginning // a search text of one or two characters matches the beginning of the text
+	anywhere      // one or two characters match nothing
+)
+
+// Separators of the texts in a search text: characters that no searched text holds. The longer one
+// makes three characters even of a one-character beginning, and three are what the indexes of both
+// engines need (trigrams).
 const (
 	beginField = "\n\n"
 	otherField = "\t"
 )
 
-// SearchText gives what the engines look through for a Needle: one text of all that Matches looks at.
+// SearchText returns the one text in which the engines look for a [Filter.Needle]. It holds all
+// texts that [Cliente.Matches] looks at. The engines store it, so it must not change its form
+// without a migration.
 func (c Cliente) SearchText() string {
-	return beginField + Fold(c.Name) + beginField + Fold(c.Email) + beginField + Fold(c.Company) + otherField + Fold(c.Phone)
+	var begin, other string
+	for _, t := range c.Texts() {
+		switch t.searched {
+		case fromBeginning:
+			begin += beginField + Fold(*t.Value)
+		case anywhere:
+			other += otherField + Fold(*t.Value)
+		}
+	}
+	return begin + other
 }
 
 // Needle gives what a SearchText must contain for the filter's Text to match, "" if every one does.

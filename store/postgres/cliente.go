@@ -9,22 +9,50 @@ import (
 	"clientes/store"
 )
 
-// clienteColumns are in the order of toCliente.
-const clienteColumns = `id, name, email, phone, company, address, notes, version, created_at, updated_at`
+const (
+	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike, in
+	// the order of [store.Cliente.Texts].
+	textColumns = `name, email, phone, company, address, notes`
+
+	// rowColumns are the texts and what Go makes of them for order, uniqueness and search.
+	rowColumns    = textColumns + `, name_key, email_key, search`
+	rowParameters = store.ClienteTexts + 3
+
+	// clienteColumns are in the order of toCliente.
+	clienteColumns = `id, version, created_at, updated_at, ` + textColumns
+)
 
 func toCliente(c *store.Cliente) []any {
-	return []any{&c.ID, &c.Name, &c.Email, &c.Phone, &c.Company, &c.Address, &c.Notes,
-		&c.Version, &c.CreatedAt, &c.UpdatedAt}
+	to := make([]any, 0, 4+store.ClienteTexts)
+	to = append(to, &c.ID, &c.Version, &c.CreatedAt, &c.UpdatedAt)
+	for _, t := range c.Texts() {
+		to = append(to, t.Value)
+	}
+	return to
 }
+
+// textArgs appends the arguments for textColumns to args.
+func textArgs(args []any, c store.Cliente) []any {
+	for _, t := range c.Texts() {
+		args = append(args, *t.Value)
+	}
+	return args
+}
+
+// rowArgs appends the arguments for rowColumns to args.
+func rowArgs(args []any, c store.Cliente) []any {
+	return append(textArgs(args, c), store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
+}
+
+var createCliente = insertCliente(3, `
+	SELECT id
+	FROM made`)
 
 // CreateCliente keeps the promise of store.Clientes.
 func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
-		c, insert, args := s.newCliente(by, c)
-		id, err := one(ctx, conn, toInteger, insert+`
-			SELECT id
-			FROM made`,
-			args...)
+		c := s.newCliente(c)
+		id, err := one(ctx, conn, toInteger, createCliente, rowArgs([]any{by, c.CreatedAt}, c)...)
 		if err != nil {
 			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
 		}
@@ -33,29 +61,30 @@ func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (s
 	})
 }
 
-// newCliente gives the record as it will be, but for its id, and the beginning of a statement that keeps it and the
-// beginning of its history, in which made is the new row. The statement takes 12 arguments.
-func (s *Store) newCliente(by int64, c store.Cliente) (store.Cliente, string, []any) {
+// newCliente returns c as a new record, but for its id.
+func (s *Store) newCliente(c store.Cliente) store.Cliente {
 	c.Version = 1
 	c.CreatedAt = store.Instant(s.now())
 	c.UpdatedAt = c.CreatedAt
-	insert := `
-		WITH made AS (
-			INSERT INTO clientes (name, name_key, email, email_key, phone, company, address, notes, search,
-				version, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
-			RETURNING id, version, name, email, phone, company, address, notes, created_at, updated_at
-		), kept AS (
-			INSERT INTO cliente_history (cliente_id, version, action, user_id, user_name, at,
-				name, email, phone, company, address, notes, created_at, updated_at)
-			SELECT id, version, 'created', $12::bigint, coalesce((SELECT name FROM users WHERE id = $12::bigint), ''), created_at,
-				name, email, phone, company, address, notes, created_at, updated_at
-			FROM made
-		)`
-	return c, insert, []any{
-		c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes, c.SearchText(),
-		c.Version, c.CreatedAt, by,
-	}
+	return c
+}
+
+// insertCliente returns a statement that writes a record and the first step of its history, and ends
+// in rest, to which the new row is known as made. $1 is the user, $2 the instant, and $first the
+// first of rowArgs; the parameters in between belong to rest.
+func insertCliente(first int, rest string) string {
+	return `
+	WITH made AS (
+		INSERT INTO clientes (version, created_at, updated_at, ` + rowColumns + `)
+		VALUES (1, $2, $2, ` + parameters(first, rowParameters) + `)
+		RETURNING ` + clienteColumns + `
+	), kept AS (
+		INSERT INTO cliente_history (` + historyColumns + `)
+		SELECT id, version, 'created', $1::bigint,
+			coalesce((SELECT name FROM users WHERE id = $1::bigint), ''),
+			created_at, created_at, updated_at, ` + textColumns + `
+		FROM made
+	)` + rest
 }
 
 // Cliente keeps the promise of store.Clientes.
@@ -72,6 +101,11 @@ func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 		return c, nil
 	})
 }
+
+var updateCliente = `
+	UPDATE clientes
+	SET version = $2, updated_at = $3, (` + rowColumns + `) = (` + parameters(4, rowParameters) + `)
+	WHERE id = $1`
 
 // UpdateCliente keeps the promise of store.Clientes. It takes two trips to the server.
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
@@ -93,14 +127,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		c.CreatedAt = old.CreatedAt
 		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		write := new(pgx.Batch)
-		write.Queue(`
-			UPDATE clientes
-			SET name = $1, name_key = $2, email = $3, email_key = $4, phone = $5, company = $6, address = $7, notes = $8,
-				search = $9, version = $10, updated_at = $11
-			WHERE id = $12`,
-			c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
-			c.SearchText(), c.Version, c.UpdatedAt,
-			c.ID)
+		write.Queue(updateCliente, rowArgs([]any{c.ID, c.Version, c.UpdatedAt}, c)...)
 		queueChange(write, id, store.Change{Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c})
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {

@@ -72,11 +72,7 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 		key := strings.Join(t.Names()[:t.Key], `, `)
 		where := `true`
 		if after != nil {
-			places := make([]string, t.Key)
-			for i := range places {
-				places[i] = `$` + strconv.Itoa(i+1)
-			}
-			where = `(` + key + `) > (` + strings.Join(places, `, `) + `)`
+			where = `(` + key + `) > (` + parameters(1, t.Key) + `)`
 		}
 		answer, _ := conn.Query(ctx, `
 			SELECT `+strings.Join(t.Names(), `, `)+`
@@ -226,4 +222,13 @@ func rowOf(rows pgx.Rows) ([]any, error) {
 		}
 	}
 	return row, nil
+}
+
+// parameters returns the names of n parameters of a statement, from $first on.
+func parameters(first, n int) string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = `$` + strconv.Itoa(first+i)
+	}
+	return strings.Join(names, `, `)
 }

@@ -9,9 +9,15 @@ import (
 	"clientes/store"
 )
 
-// changeColumns are in the order of toChange. The version of the record is the change's own, but for a delete.
-const changeColumns = `version, action, user_id, user_name, at, cliente_id, name, email, phone, company, address, notes,
-	version - (action = 'deleted')::int, created_at, updated_at`
+const (
+	// historyColumns are in the order of queueChange's arguments.
+	historyColumns = `cliente_id, version, action, user_id, user_name, at, created_at, updated_at, ` + textColumns
+
+	// changeColumns are in the order of toChange. The record has the version of the change, but for a
+	// delete, whose record is the one before it.
+	changeColumns = `version, action, user_id, user_name, at,
+		cliente_id, version - (action = 'deleted')::int, created_at, updated_at, ` + textColumns
+)
 
 func toChange(c *store.Change) []any {
 	return append([]any{&c.Version, &c.Action, &c.UserID, &c.User, &c.At}, toCliente(&c.Record)...)
@@ -48,14 +54,15 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) 
 	})
 }
 
-// queueChange queues what adds to the history, with the name that the user has now.
+var insertChange = `
+	INSERT INTO cliente_history (` + historyColumns + `)
+	VALUES ($1, $2, $3, $4::bigint,
+		coalesce((SELECT name FROM users WHERE id = $4::bigint), ''),
+		$5, $6, $7, ` + parameters(8, store.ClienteTexts) + `)`
+
+// queueChange queues the insert of one step of a record's history, with the name that the user has now.
 func queueChange(b *pgx.Batch, id int64, c store.Change) {
-	b.Queue(`
-		INSERT INTO cliente_history (cliente_id, version, action, user_id, user_name, at,
-			name, email, phone, company, address, notes, created_at, updated_at)
-		VALUES ($1, $2, $3, $4::bigint, coalesce((SELECT name FROM users WHERE id = $4::bigint), ''), $5,
-			$6, $7, $8, $9, $10, $11, $12, $13)`,
-		id, c.Version, string(c.Action), c.UserID, c.At,
-		c.Record.Name, c.Record.Email, c.Record.Phone, c.Record.Company, c.Record.Address, c.Record.Notes,
-		c.Record.CreatedAt, c.Record.UpdatedAt)
+	b.Queue(insertChange, textArgs([]any{
+		id, c.Version, string(c.Action), c.UserID, c.At, c.Record.CreatedAt, c.Record.UpdatedAt,
+	}, c.Record)...)
 }

@@ -12,6 +12,13 @@ import (
 	"clientes/store"
 )
 
+var createClienteOnce = insertCliente(4, `
+	UPDATE idempotency_keys
+	SET cliente_id = made.id
+	FROM made
+	WHERE user_id = $1::bigint AND key = $3
+	RETURNING cliente_id`)
+
 // CreateClienteOnce keeps the promise of store.Clientes. The key comes first: whoever comes second with it waits there, by
 // the unique index, until the first has kept its record or has given up.
 func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
@@ -43,15 +50,10 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			replayed = true
 			return answered(ctx, conn, by, key, c.Fingerprint())
 		}
-		c, insert, args := s.newCliente(by, c)
+		c := s.newCliente(c)
 		write := new(pgx.Batch)
-		write.Queue(insert+`
-			UPDATE idempotency_keys
-			SET cliente_id = made.id
-			FROM made
-			WHERE user_id = $12::bigint AND key = $13
-			RETURNING cliente_id`,
-			append(args, key)...).QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
+		write.Queue(createClienteOnce, rowArgs([]any{by, c.CreatedAt, key}, c)...).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
 			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -36,18 +37,16 @@ func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 		now := store.Instant(s.now())
 		write := new(pgx.Batch)
 		write.Queue(`
-			INSERT INTO clientes (id, name, name_key, email, email_key, phone, company, address, notes, search,
-				version, created_at, updated_at)
+			INSERT INTO clientes (id, version, created_at, updated_at, `+rowColumns+`)
 			OVERRIDING SYSTEM VALUE
-			SELECT id, name, name_key, email, email_key, phone, company, address, notes, search,
-				1, $1::timestamptz, $1::timestamptz
+			SELECT id, 1, $1::timestamptz, $1::timestamptz, `+rowColumns+`
 			FROM import`,
 			now)
 		write.Queue(`
-			INSERT INTO cliente_history (cliente_id, version, action, user_id, user_name, at,
-				name, email, phone, company, address, notes, created_at, updated_at)
-			SELECT id, 1, 'created', $1::bigint, coalesce((SELECT name FROM users WHERE id = $1::bigint), ''), $2::timestamptz,
-				name, email, phone, company, address, notes, $2::timestamptz, $2::timestamptz
+			INSERT INTO cliente_history (`+historyColumns+`)
+			SELECT id, 1, 'created', $1::bigint,
+				coalesce((SELECT name FROM users WHERE id = $1::bigint), ''),
+				$2::timestamptz, $2::timestamptz, $2::timestamptz, `+textColumns+`
 			FROM import`,
 			by, now)
 		err = send(ctx, conn, write)
@@ -75,23 +74,18 @@ func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, e
 func stage(ctx context.Context, conn *pgx.Conn, id string, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	b := beginLong(bulkTimeout)
 	b.Queue(`
-		CREATE TEMPORARY TABLE import (
-			row       bigint NOT NULL,
-			id        bigint NOT NULL DEFAULT ` + id + `,
-			name      text   NOT NULL,
-			name_key  text   NOT NULL COLLATE "C",
-			email     text   NOT NULL,
-			email_key text   NOT NULL COLLATE "C",
-			phone     text   NOT NULL,
-			company   text   NOT NULL,
-			address   text   NOT NULL,
-			notes     text   NOT NULL,
-			search    text   NOT NULL
-		) ON COMMIT DROP`)
+		CREATE TEMPORARY TABLE import
+		ON COMMIT DROP
+		AS SELECT 0::bigint AS row, id, ` + rowColumns + `
+		FROM clientes
+		WITH NO DATA`)
+	b.Queue(`
+		ALTER TABLE import
+		ALTER id SET DEFAULT ` + id)
 	if err := send(ctx, conn, b); err != nil {
 		return 0, fmt.Errorf("make room for the rows: %w", err)
 	}
-	columns := []string{"row", "name", "name_key", "email", "email_key", "phone", "company", "address", "notes", "search"}
+	columns := strings.Split("row, "+rowColumns, ", ")
 	next, stop := iter.Pull2(rows)
 	defer stop()
 	source := &stagedRows{next: next}
@@ -125,9 +119,7 @@ func (r *stagedRows) Next() (ok bool) {
 
 // Values keeps the promise of pgx.CopyFromSource.
 func (r *stagedRows) Values() ([]any, error) {
-	c := r.c
-	return []any{r.row, c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes,
-		c.SearchText()}, nil
+	return rowArgs([]any{r.row}, r.c), nil
 }
 
 // Err keeps the promise of pgx.CopyFromSource.

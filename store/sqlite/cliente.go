@@ -9,22 +9,46 @@ import (
 	"clientes/store"
 )
 
-// clienteColumns are in the order of scanCliente.
-const clienteColumns = `id, name, email, phone, company, address, notes, version, created_at, updated_at`
+const (
+	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike, in
+	// the order of [store.Cliente.Texts].
+	textColumns = `name, email, phone, company, address, notes`
 
-func scanCliente(stmt *sqlite.Stmt) store.Cliente {
-	return store.Cliente{
-		ID:        stmt.ColumnInt64(0),
-		Name:      stmt.ColumnText(1),
-		Email:     stmt.ColumnText(2),
-		Phone:     stmt.ColumnText(3),
-		Company:   stmt.ColumnText(4),
-		Address:   stmt.ColumnText(5),
-		Notes:     stmt.ColumnText(6),
-		Version:   stmt.ColumnInt64(7),
-		CreatedAt: instant(stmt, 8),
-		UpdatedAt: instant(stmt, 9),
+	// rowColumns are the texts and what Go makes of them for order, uniqueness and search.
+	rowColumns    = textColumns + `, name_key, email_key, search`
+	rowParameters = store.ClienteTexts + 3
+
+	// clienteColumns are in the order of scanCliente.
+	clienteColumns = `id, version, created_at, updated_at, ` + textColumns
+)
+
+func scanCliente(stmt *sqlite.Stmt) store.Cliente { return scanClienteAt(stmt, 0) }
+
+// scanClienteAt is scanCliente where clienteColumns begin at another column than the first.
+func scanClienteAt(stmt *sqlite.Stmt, column int) store.Cliente {
+	c := store.Cliente{
+		ID:        stmt.ColumnInt64(column),
+		Version:   stmt.ColumnInt64(column + 1),
+		CreatedAt: instant(stmt, column+2),
+		UpdatedAt: instant(stmt, column+3),
 	}
+	for i, t := range c.Texts() {
+		*t.Value = stmt.ColumnText(column + 4 + i)
+	}
+	return c
+}
+
+// textArgs appends the arguments for textColumns to args.
+func textArgs(args []any, c store.Cliente) []any {
+	for _, t := range c.Texts() {
+		args = append(args, *t.Value)
+	}
+	return args
+}
+
+// rowArgs appends the arguments for rowColumns to args.
+func rowArgs(args []any, c store.Cliente) []any {
+	return append(textArgs(args, c), store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
 }
 
 // CreateCliente keeps the promise of store.Clientes.
@@ -34,17 +58,16 @@ func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (s
 	})
 }
 
-// insertCliente keeps a new record and the beginning of its history.
+var createCliente = `
+	INSERT INTO clientes (version, created_at, updated_at, ` + rowColumns + `)
+	VALUES (?, ?, ?, ` + parameters(rowParameters) + `)`
+
+// insertCliente writes a new record and the first step of its history.
 func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (store.Cliente, error) {
 	c.Version = 1
 	c.CreatedAt = store.Instant(s.now())
 	c.UpdatedAt = c.CreatedAt
-	err := exec(conn, `
-		INSERT INTO clientes (name, name_key, email, email_key, phone, company, address, notes, search,
-			version, created_at, updated_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes, c.SearchText(),
-		c.Version, c.CreatedAt, c.UpdatedAt)
+	err := exec(conn, createCliente, rowArgs([]any{c.Version, c.CreatedAt, c.UpdatedAt}, c)...)
 	switch {
 	case isConflict(err):
 		return store.Cliente{}, &store.ConflictError{Field: "email"}
@@ -61,6 +84,11 @@ func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 		return clienteByID(conn, id)
 	})
 }
+
+var updateCliente = `
+	UPDATE clientes
+	SET version = ?, updated_at = ?, (` + rowColumns + `) = (` + parameters(rowParameters) + `)
+	WHERE id = ?`
 
 // UpdateCliente keeps the promise of store.Clientes.
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
@@ -81,14 +109,8 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		c.Version = old.Version + 1
 		c.CreatedAt = old.CreatedAt
 		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
-		err = exec(conn, `
-			UPDATE clientes
-			SET name = ?, name_key = ?, email = ?, email_key = ?, phone = ?, company = ?, address = ?, notes = ?, search = ?,
-				version = ?, updated_at = ?
-			WHERE id = ?`,
-			c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address, c.Notes, c.SearchText(),
-			c.Version, c.UpdatedAt,
-			c.ID)
+		args := rowArgs([]any{c.Version, c.UpdatedAt}, c)
+		err = exec(conn, updateCliente, append(args, c.ID)...)
 		switch {
 		case isConflict(err):
 			return store.Cliente{}, &store.ConflictError{Field: "email"}

@@ -67,7 +67,7 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 		key := strings.Join(t.Names()[:t.Key], `, `)
 		where := `true`
 		if after != nil {
-			where = `(` + key + `) > (` + questionMarks(t.Key) + `)`
+			where = `(` + key + `) > (` + parameters(t.Key) + `)`
 		}
 		rows, err := list(ctx, conn, make([][]any, 0, min(limit, usualPage)), rowScanner(t.Columns), `
 			SELECT `+strings.Join(t.Names(), `, `)+`
@@ -123,7 +123,7 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 		}
 		insert := `
 			INSERT INTO ` + t.Name + ` (` + strings.Join(t.Names(), `, `) + `)
-			VALUES (` + questionMarks(len(t.Columns)) + `)`
+			VALUES (` + parameters(len(t.Columns)) + `)`
 		for _, row := range rows {
 			err := exec(conn, insert, row...)
 			if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultConstraint {
@@ -223,5 +223,5 @@ func rowScanner(columns []store.Column) func(*sqlite.Stmt) []any {
 	}
 }
 
-// questionMarks are the places of n arguments.
-func questionMarks(n int) string { return strings.Repeat(`, ?`, n)[2:] }
+// parameters returns n parameters of a statement.
+func parameters(n int) string { return strings.Repeat(`, ?`, n)[2:] }

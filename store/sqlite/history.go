@@ -9,9 +9,15 @@ import (
 	"clientes/store"
 )
 
-// changeColumns are in the order of scanChange. The version of the record is the change's own, but for a delete.
-const changeColumns = `version, action, user_id, user_name, at, cliente_id, name, email, phone, company, address, notes,
-	version - (action = 'deleted'), created_at, updated_at`
+const (
+	// historyColumns are in the order of keepChange's arguments.
+	historyColumns = `cliente_id, version, action, user_id, user_name, at, created_at, updated_at, ` + textColumns
+
+	// changeColumns are in the order of scanChange. The record has the version of the change, but for a
+	// delete, whose record is the one before it.
+	changeColumns = `version, action, user_id, user_name, at,
+		cliente_id, version - (action = 'deleted'), created_at, updated_at, ` + textColumns
+)
 
 func scanChange(stmt *sqlite.Stmt) store.Change {
 	return store.Change{
@@ -20,18 +26,7 @@ func scanChange(stmt *sqlite.Stmt) store.Change {
 		UserID:  stmt.ColumnInt64(2),
 		User:    stmt.ColumnText(3),
 		At:      instant(stmt, 4),
-		Record: store.Cliente{
-			ID:        stmt.ColumnInt64(5),
-			Name:      stmt.ColumnText(6),
-			Email:     stmt.ColumnText(7),
-			Phone:     stmt.ColumnText(8),
-			Company:   stmt.ColumnText(9),
-			Address:   stmt.ColumnText(10),
-			Notes:     stmt.ColumnText(11),
-			Version:   stmt.ColumnInt64(12),
-			CreatedAt: instant(stmt, 13),
-			UpdatedAt: instant(stmt, 14),
-		},
+		Record:  scanClienteAt(stmt, 5),
 	}
 }
 
@@ -63,16 +58,17 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) 
 	})
 }
 
-// keepChange adds to the history, with the name that the user has now.
+var insertChange = `
+	INSERT INTO cliente_history (` + historyColumns + `)
+	VALUES (?, ?, ?, ?,
+		coalesce((SELECT name FROM users WHERE id = ?), ''),
+		?, ?, ?, ` + parameters(store.ClienteTexts) + `)`
+
+// keepChange inserts one step of a record's history, with the name that the user has now.
 func keepChange(conn *sqlite.Conn, id int64, c store.Change) error {
-	err := exec(conn, `
-		INSERT INTO cliente_history (cliente_id, version, action, user_id, user_name, at,
-			name, email, phone, company, address, notes, created_at, updated_at)
-		VALUES (?, ?, ?, ?, coalesce((SELECT name FROM users WHERE id = ?), ''), ?,
-			?, ?, ?, ?, ?, ?, ?, ?)`,
-		id, c.Version, string(c.Action), c.UserID, c.UserID, c.At,
-		c.Record.Name, c.Record.Email, c.Record.Phone, c.Record.Company, c.Record.Address, c.Record.Notes,
-		c.Record.CreatedAt, c.Record.UpdatedAt)
+	err := exec(conn, insertChange, textArgs([]any{
+		id, c.Version, string(c.Action), c.UserID, c.UserID, c.At, c.Record.CreatedAt, c.Record.UpdatedAt,
+	}, c.Record)...)
 	if err != nil {
 		return fmt.Errorf("keep the change of cliente %d: %w", id, err)
 	}
