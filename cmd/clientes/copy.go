@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -42,11 +43,11 @@ from ~/.pgpass too.`,
 			if from == "" || to == "" {
 				return &usageError{"give both databases: --from URL --to URL"}
 			}
-			if fault := databaseFault(from); fault != "" {
-				return &usageError{"--from " + fault}
+			if err := config.CheckDatabaseURL(from); err != nil {
+				return &usageError{"--from " + err.Error()}
 			}
-			if fault := databaseFault(to); fault != "" {
-				return &usageError{"--to " + fault}
+			if err := config.CheckDatabaseURL(to); err != nil {
+				return &usageError{"--to " + err.Error()}
 			}
 			return p.copy(cmd.Context(), from, to)
 		},

@@ -21,7 +21,7 @@ type engine struct {
 
 // engineOf gives the engine of a URL that databaseFault has nothing to say of.
 func engineOf(databaseURL string) engine {
-	if isPostgres(databaseURL) {
+	if postgres.IsURL(databaseURL) {
 		return engine{
 			open: func(ctx context.Context, url string) (store.Store, error) {
 				return postgres.Open(ctx, url, time.Now)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/api"
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -67,7 +68,7 @@ import it again.`,
 	return export
 }
 
-func (p *program) export(ctx context.Context, c config, name string, f api.Format, safe bool) error {
+func (p *program) export(ctx context.Context, c config.Config, name string, f api.Format, safe bool) error {
 	st, err := openToRead(ctx, c.DatabaseURL)
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/api"
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -76,7 +77,7 @@ func formatOf(flag, name string) (api.Format, error) {
 	return "", nil
 }
 
-func (p *program) importFile(ctx context.Context, c config, name string, f api.Format, dryRun bool) error {
+func (p *program) importFile(ctx context.Context, c config.Config, name string, f api.Format, dryRun bool) error {
 	progress := p.progress()
 	n, err := p.importRows(ctx, c, name, f, dryRun, progress)
 	progress.end() // before anything else is said
@@ -93,7 +94,7 @@ func (p *program) importFile(ctx context.Context, c config, name string, f api.F
 
 // importRows reads the whole file before it opens the store: a slow sender keeps nobody waiting, and a file with faults
 // makes no database.
-func (p *program) importRows(ctx context.Context, c config, name string, f api.Format, dryRun bool, progress *progress) (int64, error) {
+func (p *program) importRows(ctx context.Context, c config.Config, name string, f api.Format, dryRun bool, progress *progress) (int64, error) {
 	spool, err := p.spool(ctx, name, f, progress)
 	if err != nil {
 		return 0, err

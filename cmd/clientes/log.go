@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"clientes/cmd/clientes/config"
 )
 
 // logDelay is how old a line may become before it is written, and so what a killed process may lose of its log.
@@ -77,7 +79,7 @@ func (h flushingHandler) WithGroup(name string) slog.Handler {
 }
 
 // logger gives the server's log, and what writes the end of it.
-func (p *program) logger(c config) (log *slog.Logger, flush func()) {
+func (p *program) logger(c config.Config) (log *slog.Logger, flush func()) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		panic(err) // loadConfig lets none of those pass

@@ -4,12 +4,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"clientes/cmd/clientes/config"
 )
 
 // TestTheLogIsWrittenInBatches holds that a line waits a moment for others, but never a warning, and never the end.
 func TestTheLogIsWrittenInBatches(t *testing.T) {
 	var out lockedOutput
-	log, flush := (&program{stderr: &out}).logger(config{LogLevel: "info", LogFormat: "json"})
+	log, flush := (&program{stderr: &out}).logger(config.Config{LogLevel: "info", LogFormat: "json"})
 	lines := func() int { return strings.Count(out.String(), "\n") }
 	log.Info("one")
 	for deadline := time.Now().Add(10 * time.Second); lines() == 0; time.Sleep(time.Millisecond) {

@@ -25,6 +25,8 @@ import (
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"clientes/cmd/clientes/config"
 )
 
 // mailServer is a real SMTP server that takes mail by STARTTLS and with a password alone.
@@ -200,7 +202,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com", "--password-stdin").want(t, 0, "", "")
 			vars := map[string]string{"PORT": "0"}
 			maps.Copy(vars, test.vars)
-			c, err := loadConfig(environment(vars), "SECRET")
+			c, err := config.Load(environment(vars), "SECRET")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -148,15 +149,6 @@ func arguments(cmd *cobra.Command, args []string) error {
 		cmd.CommandPath(), want, len(args), cmd.CommandPath())}
 }
 
-// configure loads the configuration and tells of what is strange in it.
-func (p *program) configure(required ...string) (config, error) {
-	c, err := loadConfig(p.lookupEnv, required...)
-	for _, w := range c.warnings {
-		fmt.Fprintf(p.stderr, "clientes: warning: %s\n", w)
-	}
-	return c, err
-}
-
 func isTerminal(stream any) bool {
 	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
@@ -165,7 +157,7 @@ func isTerminal(stream any) bool {
 // sentence says what went wrong and what to do about it.
 func sentence(err error) string {
 	var (
-		configuration *configError
+		configuration *config.Error
 		conflict      *store.ConflictError
 		invalid       *store.InvalidError
 	)

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -53,7 +54,7 @@ func (p *program) quickstart(ctx context.Context) error {
 		if err := p.addSecret(); err != nil {
 			return err
 		}
-		if c, err = loadConfig(p.lookupEnv, "SECRET"); err != nil {
+		if c, err = config.Load(p.lookupEnv, "SECRET"); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"clientes/api"
 	"clientes/auth"
 	"clientes/auth/mail"
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -70,15 +71,15 @@ func closeSoon(st store.Store) {
 }
 
 // listen takes the port.
-func listen(ctx context.Context, c config) (net.Listener, error) {
+func listen(ctx context.Context, c config.Config) (net.Listener, error) {
 	network := "tcp"
 	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
 		network = "tcp4" // or 0.0.0.0 would be all addresses of IPv6 too
 	}
 	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, network, c.address())
+	listener, err := lc.Listen(ctx, network, c.Address())
 	if err != nil {
-		return nil, fmt.Errorf("can not listen on %s: %w; free it, or choose another HOST or PORT", c.address(), err)
+		return nil, fmt.Errorf("can not listen on %s: %w; free it, or choose another HOST or PORT", c.Address(), err)
 	}
 	return listener, nil
 }
@@ -112,7 +113,7 @@ const (
 func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.processors) }
 
 // serve answers requests until ctx ends, then finishes those that are under way. It closes the listener.
-func serve(ctx context.Context, c config, st store.Store, listener net.Listener, log *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, st store.Store, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
 	file, err := ownFile()
@@ -128,7 +129,7 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 	if err != nil {
 		return err
 	}
-	public := c.publicURL(listener.Addr())
+	public := c.PublicURLAt(listener.Addr())
 	handler, err := api.New(api.Config{
 		Store: st, Auth: a, Log: log, Now: time.Now,
 		PublicURL:      public,
@@ -165,7 +166,7 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 		// "OPTIONS *" gets an answer of ours too, with the headers that all of them carry.
 		DisableGeneralOptionsHandler: true,
 	}
-	if public.Scheme == "http" && !c.loopback() {
+	if public.Scheme == "http" && !c.IsLoopback() {
 		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, and whoever listens on the way has it",
 			"public_url", public.String())
 	}
@@ -204,14 +205,14 @@ const mailTimeout = 30 * time.Second
 
 // newPost is what carries mail away. Without a server for it a developer finds it in the log, whose server nobody else can
 // reach.
-func newPost(c config, public *url.URL, log *slog.Logger) auth.Post {
+func newPost(c config.Config, public *url.URL, log *slog.Logger) auth.Post {
 	if c.SMTP == (mail.Server{}) {
-		return mail.NewLog(log, public, c.loopback())
+		return mail.NewLog(log, public, c.IsLoopback())
 	}
 	return mail.NewSMTP(mail.Config{Server: c.SMTP, From: c.MailFrom, PublicURL: public, Timeout: mailTimeout, Now: time.Now})
 }
 
-func newAuth(c config, st store.Store, gate *auth.Gate, log *slog.Logger) (*auth.Auth, error) {
+func newAuth(c config.Config, st store.Store, gate *auth.Gate, log *slog.Logger) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: gate, Now: time.Now, Log: log,
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,

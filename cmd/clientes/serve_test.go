@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"clientes/cmd/clientes/config"
 )
 
 // server is a process that serves.
@@ -154,7 +156,7 @@ func TestServe(t *testing.T) {
 func TestServeRefusesToStart(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "", "serve").want(t, 1, "", "SECRET is missing; `openssl rand -hex 32` makes a good one")
-	call(t, map[string]string{"SECRET": "weak"}, "", "serve").want(t, 1, "", "SECRET can not be used")
+	call(t, map[string]string{"SECRET": "weak"}, "", "serve").want(t, 1, "", "SECRET cannot be used")
 	if files, _ := os.ReadDir("."); len(files) > 0 {
 		t.Errorf("a start that failed made files: %v", files)
 	}
@@ -394,7 +396,7 @@ func TestLogFormat(t *testing.T) {
 	for format, want := range map[string]string{"": `{"time":`, "json": `{"time":`, "text": "time="} {
 		var stderr bytes.Buffer
 		p := &program{stderr: &stderr}
-		log, _ := p.logger(config{LogLevel: "warn", LogFormat: format})
+		log, _ := p.logger(config.Config{LogLevel: "warn", LogFormat: format})
 		log.Info("too low")
 		log.Warn("high enough")
 		if got := stderr.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "too low") {

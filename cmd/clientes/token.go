@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -82,7 +83,7 @@ func (p *program) token(args []string) (string, error) {
 }
 
 // checkToken says why the token is not good, as a server of this configuration would find now.
-func checkToken(ctx context.Context, c config, token string) error {
+func checkToken(ctx context.Context, c config.Config, token string) error {
 	if c.Secret == "" {
 		return errors.New("the signature was not checked: that needs the SECRET of the server, in the environment or in .env")
 	}
@@ -107,7 +108,7 @@ func checkToken(ctx context.Context, c config, token string) error {
 
 // whyInvalid names the difference between what the token says of itself and what a server of this
 // configuration wants to hear. Where there is none it can only be something that auth does not tell.
-func whyInvalid(in auth.Inspection, c config, now time.Time) string {
+func whyInvalid(in auth.Inspection, c config.Config, now time.Time) string {
 	var header, claims map[string]any
 	if json.Unmarshal([]byte(in.Header), &header) != nil || json.Unmarshal([]byte(in.Claims), &claims) != nil {
 		return "its header or its claims are not one JSON object each, with every name once"

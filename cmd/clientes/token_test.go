@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"clientes/auth"
+	"clientes/cmd/clientes/config"
 )
 
 func TestTokenInspect(t *testing.T) {
@@ -73,7 +74,7 @@ func TestWhyInvalid(t *testing.T) {
 	}
 	for _, test := range tests {
 		in := auth.Inspection{Header: test.header, Claims: test.claims}
-		if got := whyInvalid(in, config{Issuer: "clientes", Audience: "clientes"}, now); !strings.Contains(got, test.want) {
+		if got := whyInvalid(in, config.Config{Issuer: "clientes", Audience: "clientes"}, now); !strings.Contains(got, test.want) {
 			t.Errorf("%s %s: %q, want %q", test.header, test.claims, got, test.want)
 		}
 	}

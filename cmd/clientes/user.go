@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"clientes/auth"
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -287,7 +288,7 @@ func (p *program) password(ctx context.Context, fromStdin bool) (string, error) 
 		if err != nil {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
-		return dropNewline(string(b)), nil
+		return config.DropNewline(string(b)), nil
 	}
 	terminal, ok := p.stdin.(*os.File)
 	if !ok || !isTerminal(terminal) {

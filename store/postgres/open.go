@@ -15,8 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -110,7 +108,7 @@ func (s *Store) Close() error {
 func configOf(databaseURL string) (*pgxpool.Config, error) {
 	config, err := parse(databaseURL)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the URL of a Postgres database %w", err)
 	}
 	// The pool's parser does not tell whether the number is its own default; to the other one it is an
 	// option like any that it does not know.
@@ -133,35 +131,6 @@ func configOf(databaseURL string) (*pgxpool.Config, error) {
 		return nil
 	}
 	return config, nil
-}
-
-// parse reads the URL. pgx does its best to keep the password out of its errors, but where a broken URL has
-// it is a guess: "postgres://user:12/34@host" connects to "user", port 12. So an "@" that stands where an
-// unescaped password puts it is refused, and pgx's error passed on only if the fault remains without password.
-func parse(databaseURL string) (*pgxpool.Config, error) {
-	scheme, rest, ok := strings.Cut(databaseURL, "://")
-	if !ok || scheme != "postgres" && scheme != "postgresql" {
-		return nil, errors.New(`the URL of a Postgres database is "postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS"`)
-	}
-	tail := strings.TrimLeftFunc(rest, func(r rune) bool { return !strings.ContainsRune("/?#", r) })
-	path, _, _ := strings.Cut(tail, "?")
-	if !strings.Contains(path, "@") {
-		config, err := pgxpool.ParseConfig(databaseURL)
-		if err == nil {
-			return config, nil
-		}
-		if u, err := url.Parse(databaseURL); err == nil && !strings.Contains(tail, "@") {
-			q := u.Query()
-			q.Del("password")
-			q.Del("sslpassword")
-			u.User, u.RawQuery = nil, q.Encode()
-			if _, err := pgxpool.ParseConfig(u.String()); err != nil {
-				return nil, fmt.Errorf("the URL of the Postgres database: %w", err)
-			}
-		}
-	}
-	return nil, errors.New("the URL of the Postgres database can not be read: " +
-		"are special characters in its password percent-encoded?")
 }
 
 // redial returns dial with another try whenever the server's queue of new connections is full, until

@@ -112,14 +112,14 @@ func TestAURLAtFaultKeepsItsPassword(t *testing.T) {
 		"mysql://a:sekret@h/d":       "postgres://",
 		"host=h password=sekret":     "postgres://",
 		"postgres://a:sek%zzret@h/d": unreadable,
-		"postgres://a:sek ret@h:x/d": unreadable,
+		"postgres://a:sek ret@h:x/d": "invalid port",
 		"postgres://a:sek/sek@h/d":   unreadable,
 		"postgres://a:1/sek@h/d":     unreadable,
 		"postgres://a:1/sek@h:p/d":   unreadable,
 		"postgres://a:b@c/sek@h/d":   unreadable,
 		"postgres://a:1?sek@h/d":     "", // readable to pgx
 		"postgres://a:1#sek@h/d":     unreadable,
-		"postgres://a:b:sek@h:x/d":   unreadable,
+		"postgres://a:b:sek@h:x/d":   "invalid port",
 
 		"postgres://a:sekret@h/d?pool_max_conns=many":       "pool_max_conns",
 		"postgres://a:sekret@h/d?pool_max_conns=0":          "pool_max_conns",

@@ -15,9 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -139,24 +137,6 @@ func (s *Store) Close() error {
 	close(s.readers)
 	close(s.writer)
 	return errors.Join(errs...)
-}
-
-// pathOf gives the absolute path in a URL of the form "sqlite:PATH".
-func pathOf(url string) (string, error) {
-	path, ok := strings.CutPrefix(url, "sqlite:")
-	switch {
-	case !ok || path == "":
-		return "", errors.New(`the URL of an embedded database is "sqlite:PATH"`)
-	case path == ":memory:":
-		return "", errors.New("an embedded database is a file: :memory: would be lost with its connection")
-	case strings.HasPrefix(path, "//"):
-		// Whoever writes sqlite://clientes.db means a file beside the program, not one in the root.
-		return "", errors.New(`the URL of an embedded database is "sqlite:PATH", without "//" before the path`)
-	case strings.Contains(path, "?"):
-		return "", errors.New("the URL of an embedded database takes no options")
-	}
-	// Absolute, so that SQLite sees neither "file:" nor a folder that changes later.
-	return filepath.Abs(path)
 }
 
 // readers is how many connections read. A read costs processor time and hardly ever waits, so a few more

@@ -1,8 +1,7 @@
-package main
+package config
 
 import (
 	"errors"
-	"fmt"
 	netmail "net/mail"
 	"net/netip"
 	"os"
@@ -43,16 +42,16 @@ func inFolder(t *testing.T, files map[string]string) {
 
 // faultsOf gives the faults of an error of loadConfig.
 func faultsOf(err error) []string {
-	var e *configError
+	var e *Error
 	if errors.As(err, &e) {
-		return e.faults
+		return e.Faults
 	}
 	return nil
 }
 
 func TestDefaults(t *testing.T) {
 	inFolder(t, nil)
-	got, err := loadConfig(environment(map[string]string{"SECRET": goodSecret}), "SECRET")
+	got, err := Load(environment(map[string]string{"SECRET": goodSecret}), "SECRET")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +61,7 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	got.values, got.origins = nil, nil
-	want := config{
+	want := Config{
 		Secret: goodSecret, Host: "127.0.0.1", Port: 3000, DatabaseURL: "sqlite:clientes.db",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * 24 * time.Hour,
 		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second, Signup: "closed",
@@ -75,7 +74,7 @@ func TestDefaults(t *testing.T) {
 
 func TestEverySettingIsRead(t *testing.T) {
 	inFolder(t, nil)
-	got, err := loadConfig(environment(map[string]string{
+	got, err := Load(environment(map[string]string{
 		"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret + "," + goodSecret, "HOST": "::", "PORT": "0",
 		"DATABASE_URL": "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", "TOKEN_TTL": "10s",
 		"SESSION_IDLE": "1m", "SESSION_MAX": "1h", "ISSUER": "i", "AUDIENCE": "a", "REFRESH_GRACE": "0s",
@@ -97,7 +96,7 @@ func TestEverySettingIsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{
+	want := Config{
 		Secret: goodSecret, SecretPrevious: []string{otherSecret, goodSecret}, Host: "::",
 		Signup: "open", SMTP: server, MailFrom: netmail.Address{Name: "São João", Address: "c@xn--exmple-cua.com"},
 		DatabaseURL: "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", TokenTTL: 10 * time.Second,
@@ -119,11 +118,11 @@ func TestFaults(t *testing.T) {
 		{"REFRESH_GRACE", "6m", "REFRESH_GRACE is 6m0s, but has to be from 0s to 5m"},
 		{"SIGNUP", "yes", `SIGNUP is "yes", but has to be closed or open`},
 		{"SIGNUP", "Open", `SIGNUP is "Open", but has to be closed or open`},
-		{"SMTP_URL", "mail.example.com:25", "SMTP_URL can not be used: it has to begin with smtp:// or smtps://"},
-		{"SMTP_URL", "smtp://u:p/w@h", "SMTP_URL can not be used: behind smtp:// it may have user:password@, has a host"},
-		{"SMTP_URL", "smtp://h:99999", "SMTP_URL can not be used: its port has to be a number from 1 to 65535"},
+		{"SMTP_URL", "mail.example.com:25", "SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
+		{"SMTP_URL", "smtp://u:p/w@h", "SMTP_URL cannot be used: behind smtp:// it may have user:password@, has a host"},
+		{"SMTP_URL", "smtp://h:99999", "SMTP_URL cannot be used: its port has to be a number from 1 to 65535"},
 		{"SMTP_URL", "smtp://mail.example.com", "MAIL_FROM is missing; SMTP_URL needs it"},
-		{"SMTP_URL_FILE", "short", "SMTP_URL can not be used: it has to begin with smtp:// or smtps://"},
+		{"SMTP_URL_FILE", "short", "SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
 		{"SMTP_URL_FILE", "empty", "SMTP_URL is to come from empty, as SMTP_URL_FILE says, but nothing"},
 		{"MAIL_FROM", "clientes", `MAIL_FROM is "clientes", but it has to be as clientes@example.com or`},
 		{"MAIL_FROM", "joão@example.com", "in ASCII before the @"},
@@ -138,15 +137,15 @@ func TestFaults(t *testing.T) {
 		{"CORS_ORIGINS", "https://u:p@a.example", `CORS_ORIGINS has something with a password in it`},
 		{"CORS_ORIGINS", "null", `CORS_ORIGINS has "null" in it`},
 		{"SECRET", "", "SECRET is missing; `openssl rand -hex 32` makes a good one"},
-		{"SECRET", goodSecret[1:], "SECRET can not be used: it has 31 bytes, and 32 or more are needed; `openssl rand -hex 32`"},
-		{"SECRET", goodSecret + ",x", "SECRET can not be used: it holds a comma"},
+		{"SECRET", goodSecret[1:], "SECRET cannot be used: it has 31 bytes, and 32 or more are needed; `openssl rand -hex 32`"},
+		{"SECRET", goodSecret + ",x", "SECRET cannot be used: it holds a comma"},
 		{"SECRET_FILE", "short", "SECRET and SECRET_FILE are both set in environment"},
-		{"SECRET_PREVIOUS", goodSecret + ",short", "SECRET_PREVIOUS can not be used, its secret number 2"},
-		{"SECRET_PREVIOUS", goodSecret + ",", "SECRET_PREVIOUS can not be used, its secret number 2"},
-		{"SECRET_PREVIOUS_FILE", "absent", "SECRET_PREVIOUS can not be read from the file that SECRET_PREVIOUS_FILE names"},
+		{"SECRET_PREVIOUS", goodSecret + ",short", "SECRET_PREVIOUS cannot be used, its secret number 2"},
+		{"SECRET_PREVIOUS", goodSecret + ",", "SECRET_PREVIOUS cannot be used, its secret number 2"},
+		{"SECRET_PREVIOUS_FILE", "absent", "SECRET_PREVIOUS cannot be read from the file that SECRET_PREVIOUS_FILE names"},
 		{"SECRET_PREVIOUS_FILE", "empty", "SECRET_PREVIOUS is to come from empty, as SECRET_PREVIOUS_FILE says, but nothing"},
-		{"SECRET_PREVIOUS_FILE", ".", "SECRET_PREVIOUS can not be read from the file"},
-		{"SECRET_PREVIOUS_FILE", "/dev/zero", "SECRET_PREVIOUS can not be read from the file"},
+		{"SECRET_PREVIOUS_FILE", ".", "SECRET_PREVIOUS cannot be read from the file"},
+		{"SECRET_PREVIOUS_FILE", "/dev/zero", "SECRET_PREVIOUS cannot be read from the file"},
 		{"HOST", "[::1]", "HOST is"},
 		{"HOST", "0.0.0.0:3000", "HOST is"},
 		{"HOST", "a b", "HOST is"},
@@ -184,7 +183,7 @@ func TestFaults(t *testing.T) {
 	for _, test := range tests {
 		vars := map[string]string{"SECRET": goodSecret}
 		vars[test.name] = test.value
-		_, err := loadConfig(environment(vars), "SECRET")
+		_, err := Load(environment(vars), "SECRET")
 		got := faultsOf(err)
 		// SESSION_MAX=1m is too short for both of its neighbours, which is worth two lines.
 		if len(got) == 0 || len(got) > 1 && test.name != "SESSION_MAX" || !slices.ContainsFunc(got, func(f string) bool {
@@ -197,11 +196,11 @@ func TestFaults(t *testing.T) {
 
 func TestAllFaultsAtOnce(t *testing.T) {
 	inFolder(t, map[string]string{".env": "PORT=x\nPROT=3000\n"})
-	c, err := loadConfig(environment(map[string]string{
+	c, err := Load(environment(map[string]string{
 		"TOKEN_TTL": "soon", "SESSION_IDLE": "1s", "HOST": "a b", "DATABASE_URL": "x", "LOG_LEVEL": "x",
 	}), "SECRET")
 	got := faultsOf(err)
-	// In the order of the settings; SESSION_IDLE can not be compared with a TOKEN_TTL that nobody can read.
+	// In the order of the settings; SESSION_IDLE cannot be compared with a TOKEN_TTL that nobody can read.
 	want := []string{"SECRET", "HOST", "PORT", "DATABASE_URL", "TOKEN_TTL", "LOG_LEVEL"}
 	if len(got) != len(want) {
 		t.Fatalf("faults %q", got)
@@ -214,7 +213,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "nobody knows PROT; the nearest known name is PORT") {
 		t.Errorf("warnings %q", c.warnings)
 	}
-	if _, err := loadConfig(environment(nil)); len(faultsOf(err)) != 1 {
+	if _, err := Load(environment(nil)); len(faultsOf(err)) != 1 {
 		t.Errorf("a SECRET that nobody needs is missed: %v", err)
 	}
 }
@@ -242,7 +241,7 @@ func TestPrecedence(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			inFolder(t, map[string]string{".env": test.dotenv, "secret": fileSecret + "\r\n"})
-			c, err := loadConfig(environment(test.env), "SECRET")
+			c, err := Load(environment(test.env), "SECRET")
 			if (err == nil) != (test.secret != "") {
 				t.Fatal(err)
 			}
@@ -257,7 +256,7 @@ func TestOneNewlineIsDropped(t *testing.T) {
 	for in, want := range map[string]string{
 		"a": "a", "a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "": "", "\n": "", " a ": " a ",
 	} {
-		if got := dropNewline(in); got != want {
+		if got := DropNewline(in); got != want {
 			t.Errorf("%q gives %q, want %q", in, got, want)
 		}
 	}
@@ -265,97 +264,16 @@ func TestOneNewlineIsDropped(t *testing.T) {
 
 func TestWhiteSpaceAroundASecretIsWarnedOf(t *testing.T) {
 	inFolder(t, nil)
-	c, err := loadConfig(environment(map[string]string{
+	c, err := Load(environment(map[string]string{
 		"SECRET": goodSecret + " ", "SECRET_PREVIOUS": goodSecret + ", " + goodSecret}))
 	if err != nil || len(c.warnings) != 2 || c.Secret != goodSecret+" " {
 		t.Errorf("%q, warnings %q, %v", c.Secret, c.warnings, err)
 	}
 }
 
-// What the program shows of a URL, and says of a bad one, never holds the password.
-func TestThePasswordOfADatabaseIsNotShown(t *testing.T) {
-	tests := []struct{ url, shown string }{
-		{"sqlite:clientes.db", "sqlite:clientes.db"},
-		{"postgres://h/d", "postgres://h/d"},
-		{"postgres://hunter2:hunter2x@h/d", "postgres://hunter2:***@h/d"},
-		{"postgresql://u:hunter2@h:5432,h2:5433/d?pool_max_conns=3", "postgresql://u:***@h:5432,h2:5433/d?pool_max_conns=3"},
-		{"postgres://u:hunt%40er2@h", "postgres://u:***@h"},
-		{"postgres://u:?hunter2@h/d", "postgres://u:***@h/d"},
-		{"postgres://h/d?user=u&password=hunter2", "postgres://h/d?user=u&password=***"},
-		{"postgres://h/d?p%61ssword=hunter2", "postgres://h/d?p%61ssword=***"},
-		{"postgres://u:hunt@er2@h/d", "(hidden)"},
-		{"postgres://u:/hunter2@h/d", "(hidden)"},
-		{"postgres://u:12/hunter2@h/d", "(hidden)"},
-		{"postgres://u:hunter2%zz@h/d", "(hidden)"},
-		{"postgres://u:hunter2\x00@h/d", "(hidden)"},
-		{"postgres://u:hunter2@h:port/d", "(hidden)"},
-		{"postgres://u:hunter2@h/d?pool_max_conns=x", "(hidden)"},
-		{"postgres://u:hunter2@h/d?sslmode=x&sslpassword=hunter2", "(hidden)"},
-		{"mysql://u:hunter2@h/d", "(hidden)"},
-		{"postgres//u:hunter2@h/d", "(hidden)"},
-		{"host=h user=u password=hunter2", "(hidden)"},
-	}
-	for _, test := range tests {
-		if got := shownDatabaseURL(test.url); got != test.shown {
-			t.Errorf("%s is shown as %s, want %s", test.url, got, test.shown)
-		}
-		if why := databaseFault(test.url); strings.Contains(why, "hunt") || strings.Contains(why, "er2") {
-			t.Errorf("%s: %s", test.url, why)
-		}
-	}
-}
-
-// The password of the mail server is neither shown nor repeated, nor is the user, which some services have as a secret.
-func TestThePasswordOfAMailServerIsNotShown(t *testing.T) {
-	inFolder(t, nil)
-	for smtpURL, shown := range map[string]string{
-		"smtp://localhost:1025":           "smtp://localhost:1025",
-		"smtps://hunter2:hunter2@h":       "smtps://***:***@h:465",
-		"smtp://u:hunter2%40@h:25/":       "smtp://***:***@h:25",
-		"smtp://u:hunt@er2@h":             "smtp://***:***@h:587",
-		"smtp://u:hunter2/x@h":            "(hidden)",
-		"smtp://u:12/hunter2@h":           "(hidden)",
-		"smtp://u:hunter2@h:port":         "(hidden)",
-		"smtp://u:hunter2%zz@h":           "(hidden)",
-		"smtp://u:hunter2\x00@h":          "(hidden)",
-		"smtp//u:hunter2@h":               "(hidden)",
-		"https://u:hunter2@h":             "(hidden)",
-		"smtp://hunter2@mail.example.com": "(hidden)",
-	} {
-		c, err := loadConfig(environment(map[string]string{"SMTP_URL": smtpURL, "MAIL_FROM": "c@example.com"}))
-		if got := c.shown(setting{name: "SMTP_URL"}); got != shown {
-			t.Errorf("%s is shown as %s, want %s", smtpURL, got, shown)
-		}
-		if (err != nil) != (shown == "(hidden)") || err != nil && (strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "er2")) {
-			t.Errorf("%s: %v", smtpURL, err)
-		}
-		if text := fmt.Sprintf("%v %+v %s", c.SMTP, c.SMTP, c.SMTP); strings.Contains(text, "hunt") {
-			t.Errorf("%s is printed as %s", smtpURL, text)
-		}
-	}
-}
-
-// A password that was given to the wrong setting is neither shown nor repeated.
-func TestAPasswordInTheWrongSettingIsNotShown(t *testing.T) {
-	inFolder(t, nil)
-	for _, s := range settings() {
-		for _, name := range s.names() {
-			for _, value := range []string{
-				"postgres://u:hunter2@h/d", "postgres://h/d?password=hunter2", "host=h Password = hunter2", "postgres://u:hunter2,x@h/d",
-				"u:hunter2@h:587", "postgres//u:hunter2@h/d", "smtp:/u:hunter2@h",
-			} {
-				r := call(t, map[string]string{name: value}, "", "config")
-				if strings.Contains(r.stdout+r.stderr, "hunter2") {
-					t.Errorf("%s=%s: it says\n%s%s", name, value, r.stdout, r.stderr)
-				}
-			}
-		}
-	}
-}
-
 // .env.example names every setting, with its default, and no other.
 func TestDotenvExample(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", ".env.example"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", ".env.example"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +298,7 @@ func TestDotenvExample(t *testing.T) {
 	// With every # before a setting taken away it is a .env too.
 	plain := regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(string(text), "$1")
 	inFolder(t, map[string]string{".env": plain})
-	if _, err := loadConfig(environment(nil)); err != nil {
+	if _, err := Load(environment(nil)); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"os"
@@ -83,47 +83,18 @@ func TestDotenvFaults(t *testing.T) {
 	}
 }
 
-// A .env that can not be read sets SECRET perhaps: that it is missing is not said then.
+// A .env that cannot be read sets SECRET perhaps: that it is missing is not said then.
 func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 	inFolder(t, map[string]string{".env": "SECRET='x"})
-	if _, err := loadConfig(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
+	if _, err := Load(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
 		t.Error(err)
 	}
 	inFolder(t, nil)
 	if err := os.Mkdir(".env", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadConfig(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
+	if _, err := Load(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
 		t.Error(err)
-	}
-}
-
-func TestNearest(t *testing.T) {
-	var names []string
-	for _, s := range settings() {
-		names = append(names, s.names()...)
-	}
-	for misspelt, want := range map[string]string{
-		"PROT": "PORT", "port": "PORT", "SECRETS": "SECRET", "SECRET_PREV": "SECRET_FILE", "SESION_IDLE": "SESSION_IDLE",
-		"TOKENTTL": "TOKEN_TTL", "DATABASE": "DATABASE_URL", "TRUSTED_PROXY": "TRUSTED_PROXIES", "JWT_SECRET": "SECRET",
-	} {
-		if got := nearest(misspelt, names); got != want {
-			t.Errorf("%s is near %s, want %s", misspelt, got, want)
-		}
-	}
-}
-
-func TestDistance(t *testing.T) {
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"A", "", 1}, {"", "AB", 2}, {"PORT", "PORT", 0}, {"PROT", "PORT", 1}, {"ORT", "PORT", 1},
-		{"PORTS", "PORT", 1}, {"HORT", "PORT", 1}, {"KITTEN", "SITTING", 3},
-	} {
-		if got := distance(test.a, test.b); got != test.want {
-			t.Errorf("from %q to %q: %d, want %d", test.a, test.b, got, test.want)
-		}
 	}
 }
 

@@ -1,7 +1,9 @@
-package main
+package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"strings"
 	"unicode"
@@ -18,13 +20,26 @@ type dotenvLine struct {
 	quote  byte   // ' or ", 0 for none
 }
 
-// parseDotenv gives the settings of a .env file, what is wrong with it, and what is strange about it. With a
-// fault there are no values. No fault or warning repeats a value.
+// readDotenv reads .env in the working folder. No file is no fault.
+func (c *Config) readDotenv() (values map[string]string, faults []string) {
+	text, err := readFile(".env")
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, []string{fmt.Sprintf(".env cannot be read: %v", err)}
+	}
+	values, faults, c.warnings = parseDotenv(text, settings())
+	return values, faults
+}
+
+// parseDotenv returns the values of a .env file, what is wrong with it, and what is strange about it.
+// With a fault there are no values. No fault or warning repeats a value.
 //
-// godotenv decides what a value is, but it changes some of them without a word: it cuts at a # after a space,
-// puts other values or nothing in the place of $NAME, drops backslashes, and takes the last of two lines for
-// one name. A secret changed like that signs tokens that nobody else can check. So the file is read here
-// first, line by line, and whatever godotenv would make something else of is a fault.
+// godotenv decides what a value is, but it alters some of them in silence. It cuts at a # after a
+// space, replaces $NAME by other values or nothing, drops backslashes, and takes the last of two
+// lines for one name. A secret altered like that signs tokens that nobody else can check. So the file
+// is first read here, line by line, and whatever godotenv would alter is a fault.
 func parseDotenv(src string, known []setting) (values map[string]string, faults, warnings []string) {
 	src = strings.TrimPrefix(src, "\ufeff") // what Windows editors begin a UTF-8 file with
 	src = strings.ReplaceAll(src, "\r\n", "\n")
@@ -35,7 +50,7 @@ func parseDotenv(src string, known []setting) (values map[string]string, faults,
 	values, err := godotenv.Unmarshal(src)
 	if err != nil {
 		// The error quotes the file.
-		return nil, []string{".env can not be read: write one NAME=value a line"}, nil
+		return nil, []string{".env cannot be read: write one NAME=value a line"}, nil
 	}
 
 	settings := make(map[string]setting)
@@ -55,16 +70,18 @@ func parseDotenv(src string, known []setting) (values map[string]string, faults,
 		s, ok := settings[l.name]
 		switch before := set[l.name]; {
 		case !ok:
-			warnings = append(warnings, fmt.Sprintf(".env line %d: nobody knows %.64s; the nearest known name is %s",
+			warnings = append(warnings, fmt.Sprintf(
+				".env line %d: nobody knows %.64s; the nearest known name is %s",
 				l.number, l.name, nearest(l.name, names)))
 		case before > 0:
-			faults = append(faults, fmt.Sprintf(".env line %d: %s is set for the second time, line %d did it before; keep one",
+			faults = append(faults, fmt.Sprintf(
+				".env line %d: %s is set for the second time, line %d did it before; keep one",
 				l.number, l.name, before))
 		case l.quote == 0 && strings.HasPrefix(l.text, "#"):
 			faults = append(faults, fmt.Sprintf(".env line %d: the comment would become the value of %s; "+
-				"give it a line of its own, or put the value in single quotes", l.number, l.name))
+				"write it on a line of its own, or put the value in single quotes", l.number, l.name))
 		case (s.text || l.name != s.name) && last[l.name] == l.number:
-			if why := l.changed(values, set); why != "" {
+			if why := l.altered(values, set); why != "" {
 				faults = append(faults, fmt.Sprintf(".env line %d: the value of %s %s", l.number, l.name, why))
 			}
 		}
@@ -78,9 +95,12 @@ func parseDotenv(src string, known []setting) (values map[string]string, faults,
 	return values, nil, warnings
 }
 
-// changed says why the value that godotenv made of the line is not what the line seems to say, and what to
-// do; "" if it is. A reference to a name that an earlier line has set is meant to be replaced.
-func (l dotenvLine) changed(values map[string]string, set map[string]int) string {
+// reference is what godotenv replaces by the value of an earlier line.
+var reference = regexp.MustCompile(`\$(\{[A-Z0-9_]+\}|[A-Z0-9_]+)`)
+
+// altered returns why the value that godotenv made of the line is not what the line seems to say, and
+// what to do; "" if it is. A reference to a name that an earlier line sets is meant to be replaced.
+func (l dotenvLine) altered(values map[string]string, set map[string]int) string {
 	const keep = "; single quotes keep it as it stands"
 	value := values[l.name]
 	switch {
@@ -94,7 +114,7 @@ func (l dotenvLine) changed(values map[string]string, set map[string]int) string
 		return "would lose its backslash" + keep
 	}
 	unknown := false
-	replaced := regexp.MustCompile(`\$(\{[A-Z0-9_]+\}|[A-Z0-9_]+)`).ReplaceAllStringFunc(l.text, func(m string) string {
+	replaced := reference.ReplaceAllStringFunc(l.text, func(m string) string {
 		name := strings.Trim(m, "${}")
 		unknown = unknown || set[name] == 0
 		return values[name]
@@ -108,9 +128,9 @@ func (l dotenvLine) changed(values map[string]string, set map[string]int) string
 	return ""
 }
 
-// scanDotenv splits the text of a .env file into its settings, by the part of godotenv's grammar that leaves
-// no doubt: NAME=value or NAME: value with an optional export before it, a comment or nothing on every line,
-// and a quoted value that may go over several.
+// scanDotenv splits the text of a .env file into its settings. It takes the part of godotenv's
+// grammar that leaves no doubt: on every line NAME=value or NAME: value, with an optional export
+// before it, or a comment, or nothing. A quoted value may go over several lines.
 func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 	fault := func(number int, what string) {
 		faults = append(faults, fmt.Sprintf(".env line %d %s", number, what))
@@ -136,7 +156,7 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 		}
 		r, _ := utf8.DecodeRuneInString(l.text)
 		switch {
-		case !validSettingName(l.name):
+		case !validName(l.name):
 			fault(number, "is not of the form NAME=value; begin it with # if it is a comment")
 		case r == '\'' || r == '"':
 			l.quote = byte(r)
@@ -150,14 +170,15 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 			number += strings.Count(l.text, "\n")
 			line, rest, _ = strings.Cut(open[end+1:], "\n")
 			if line = strings.Trim(line, " \t"); line != "" && line[0] != '#' {
-				fault(number, "goes on after its closing quote; a quote can not stand inside a value quoted with it")
+				fault(number, "goes on after its closing quote; "+
+					"a quote cannot stand inside a value quoted with it")
 			}
 		case unicode.IsSpace(r):
 			fault(number, "has a strange kind of space after its sign; write a plain one or none")
 		default:
 			l.text = strings.TrimRight(l.text, " \t")
 		}
-		if strings.ContainsFunc(l.text, func(r rune) bool { return r != '\t' && r != '\n' && unicode.IsControl(r) }) {
+		if strings.ContainsFunc(l.text, isStrayControl) {
 			fault(l.number, "has a control character in it; delete it")
 		}
 		lines = append(lines, l)
@@ -166,7 +187,10 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 	return lines, faults
 }
 
-// closingQuote finds the first quote that has no backslash before it, or gives -1.
+// isStrayControl reports whether r is a control character that no value has.
+func isStrayControl(r rune) bool { return r != '\t' && r != '\n' && unicode.IsControl(r) }
+
+// closingQuote returns the index of the first quote without a backslash before it, or -1.
 func closingQuote(s string, quote byte) int {
 	for i := range len(s) {
 		if s[i] == quote && (i == 0 || s[i-1] != '\\') {
@@ -176,8 +200,8 @@ func closingQuote(s string, quote byte) int {
 	return -1
 }
 
-// validSettingName says whether name is one that a shell could set too.
-func validSettingName(name string) bool {
+// validName reports whether a shell could set this name too.
+func validName(name string) bool {
 	for i := range len(name) {
 		switch c := name[i]; {
 		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', c == '_':
@@ -187,41 +211,4 @@ func validSettingName(name string) bool {
 		}
 	}
 	return name != ""
-}
-
-// nearest gives the name that takes the fewest changes to make of a misspelt one, of which the beginning counts.
-func nearest(misspelt string, names []string) string {
-	misspelt = misspelt[:min(len(misspelt), 64)]
-	best, fewest := "", -1
-	for _, name := range names {
-		if d := distance(strings.ToUpper(misspelt), name); fewest < 0 || d < fewest {
-			best, fewest = name, d
-		}
-	}
-	return best
-}
-
-// distance counts the letters to insert, delete, replace or swap with their neighbour to make b of a (the
-// optimal string alignment distance).
-func distance(a, b string) int {
-	var before, last []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before, last, row = last, row, make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := last[j]
-			if a[i] != b[j] {
-				replace++
-			}
-			row[j+1] = min(replace, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"clientes/auth"
+	"clientes/auth/mail"
+	"clientes/store/postgres"
+	"clientes/store/sqlite"
+)
+
+const makeSecret = "`openssl rand -hex 32` makes a good one"
+
+// check looks for values that can be read but not used.
+func (c *Config) check(bad faults) {
+	c.checkSecrets(bad)
+	c.checkTimes(bad)
+	if !validHost(c.Host) {
+		bad.add("HOST", "is %s, but has to be an address such as 127.0.0.1 or :: or a host name, "+
+			"without a port", quoted(c.Host, c.Host))
+	}
+	if err := CheckDatabaseURL(c.DatabaseURL); err != nil {
+		bad.add("DATABASE_URL", "%v", err)
+	}
+	if c.PublicURL != "" && !validOrigin(strings.TrimSuffix(c.PublicURL, "/")) {
+		bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: "+
+			"https://api.example.com", quoted(c.PublicURL, c.PublicURL))
+	}
+	if c.SMTP != (mail.Server{}) && c.MailFrom.Address == "" {
+		bad.add("MAIL_FROM", "is missing; SMTP_URL needs it: "+
+			"clientes@example.com or Clientes <clientes@example.com>")
+	}
+	for i, origin := range c.CORSOrigins {
+		c.CORSOrigins[i] = strings.TrimSpace(origin)
+		if !validOrigin(c.CORSOrigins[i]) {
+			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them, "+
+				"separated by commas: https://app.example.com", quoted(origin, c.values["CORS_ORIGINS"]))
+		}
+	}
+	for name, value := range map[string]string{"ISSUER": c.Issuer, "AUDIENCE": c.Audience} {
+		if !validClaim(value) {
+			bad.add(name, "has to be at most 255 bytes of UTF-8 without control characters")
+		}
+	}
+	switch c.Signup {
+	case "closed", "open":
+	default:
+		bad.add("SIGNUP", "is %s, but has to be closed or open", quoted(c.Signup, c.Signup))
+	}
+	switch c.LogLevel {
+	case "debug", "info", "warn", "error":
+	default:
+		bad.add("LOG_LEVEL", "is %s, but has to be debug, info, warn or error",
+			quoted(c.LogLevel, c.LogLevel))
+	}
+	switch c.LogFormat {
+	case "", "text", "json":
+	default:
+		bad.add("LOG_FORMAT", "is %s, but has to be text or json", quoted(c.LogFormat, c.LogFormat))
+	}
+}
+
+func (c *Config) checkSecrets(bad faults) {
+	if c.Secret != "" {
+		if err := auth.CheckSecret(c.Secret); err != nil {
+			bad.add("SECRET", "cannot be used: %v; %s", err, makeSecret)
+		}
+		c.warnOfSpace("SECRET", c.Secret)
+	}
+	for i, s := range c.SecretPrevious {
+		if err := auth.CheckSecret(s); err != nil {
+			bad.add("SECRET_PREVIOUS", "cannot be used, its secret number %d: %v; commas separate them",
+				i+1, err)
+		}
+		c.warnOfSpace("SECRET_PREVIOUS", s)
+	}
+}
+
+// warnOfSpace warns of white space that somebody may have left around a secret: it counts.
+func (c *Config) warnOfSpace(name, secret string) {
+	if strings.TrimSpace(secret) != secret {
+		c.warnings = append(c.warnings,
+			fmt.Sprintf("%s: a secret begins or ends with white space, which is part of it", name))
+	}
+}
+
+func (c *Config) checkTimes(bad faults) {
+	if bad.none("TOKEN_TTL") {
+		switch {
+		case c.TokenTTL < 10*time.Second || c.TokenTTL > time.Hour:
+			bad.add("TOKEN_TTL", "is %s, but has to be from 10s to 1h", c.TokenTTL)
+		case c.TokenTTL%time.Second != 0:
+			// RFC 7519 would allow a fraction in exp, but many readers of tokens do not.
+			bad.add("TOKEN_TTL", "is %s, but has to be of whole seconds", c.TokenTTL)
+		}
+	}
+	if bad.none("TOKEN_TTL", "SESSION_IDLE") && c.SessionIdle < c.TokenTTL {
+		bad.add("SESSION_IDLE", "is %s, but has to be TOKEN_TTL (%s) or more", c.SessionIdle, c.TokenTTL)
+	}
+	if bad.none("TOKEN_TTL", "SESSION_MAX") && c.SessionMax < c.TokenTTL {
+		bad.add("SESSION_MAX", "is %s, but has to be TOKEN_TTL (%s) or more", c.SessionMax, c.TokenTTL)
+	}
+	if bad.none("SESSION_IDLE", "SESSION_MAX") && c.SessionIdle > c.SessionMax {
+		bad.add("SESSION_IDLE", "is %s, but has to be SESSION_MAX (%s) or less",
+			c.SessionIdle, c.SessionMax)
+	}
+	if c.RefreshGrace < 0 || c.RefreshGrace > 5*time.Minute {
+		bad.add("REFRESH_GRACE", "is %s, but has to be from 0s to 5m", c.RefreshGrace)
+	}
+	if c.ShutdownDelay < 0 {
+		bad.add("SHUTDOWN_DELAY", "is %s, but has to be 0s or more", c.ShutdownDelay)
+	}
+	if c.ShutdownTimeout < 0 {
+		bad.add("SHUTDOWN_TIMEOUT", "is %s, but has to be 0s or more", c.ShutdownTimeout)
+	}
+}
+
+// CheckDatabaseURL returns what is wrong with the URL of a database, or nil. The text continues a
+// sentence that begins with the name of the URL, and repeats nothing that may be a password.
+func CheckDatabaseURL(databaseURL string) error {
+	switch {
+	case sqlite.IsURL(databaseURL):
+		return sqlite.CheckURL(databaseURL)
+	case postgres.IsURL(databaseURL):
+		return postgres.CheckURL(databaseURL)
+	}
+	return errors.New("has to begin with sqlite: or postgres://, for example sqlite:clientes.db")
+}
+
+// validHost reports whether s can be listened on: an IP address, or what looks like a name.
+func validHost(s string) bool {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return true
+	}
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		letter := r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
+		return !letter && r != '.' && r != '-' && r != '_'
+	})
+}
+
+// validClaim reports whether s can be a claim of every token. A token has to stay far below the size
+// that the server accepts.
+func validClaim(s string) bool {
+	return len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// validOrigin reports whether s is an origin exactly as a browser writes it: in lower case, without a
+// path, and without the port that the scheme has anyway.
+func validOrigin(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" || strings.Contains(u.Host, "*") {
+		return false
+	}
+	usualPort, ok := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	return ok && s == u.Scheme+"://"+strings.ToLower(u.Host) &&
+		u.Port() != usualPort && !strings.HasSuffix(u.Host, ":")
+}

@@ -1,0 +1,126 @@
+// Package config turns the environment into the settings of a program.
+//
+// A value comes from the environment, from .env in the working folder, from a file that one of
+// these names, or from the default. [Load] reports all faults at once, so that nobody has to correct
+// them one by one. Nothing is changed in silence: a value that a reader of .env would alter is a
+// fault, and a name that nobody knows is a warning. No fault, warning or [Row] holds a password.
+//
+// The package opens nothing but these files. It does not know what a command does with a setting.
+package config
+
+import (
+	"net"
+	netmail "net/mail"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"clientes/auth/mail"
+)
+
+// Config is every setting. Its tags are the one list of their names and defaults: env names the
+// variable, file:"yes" lets NAME_FILE name a file with the value, text:"yes" says that any text is a
+// value, so that nothing would notice a changed one later, and secret:"yes" that it is never shown.
+type Config struct {
+	Secret          string          `env:"SECRET" file:"yes" text:"yes" secret:"yes"`
+	SecretPrevious  []string        `env:"SECRET_PREVIOUS" file:"yes" text:"yes" secret:"yes"`
+	Host            string          `env:"HOST" envDefault:"127.0.0.1"`
+	Port            uint16          `env:"PORT" envDefault:"3000"`
+	DatabaseURL     string          `env:"DATABASE_URL" envDefault:"sqlite:clientes.db" file:"yes" text:"yes"`
+	TokenTTL        time.Duration   `env:"TOKEN_TTL" envDefault:"300s"`
+	SessionIdle     time.Duration   `env:"SESSION_IDLE" envDefault:"30m"`
+	SessionMax      time.Duration   `env:"SESSION_MAX" envDefault:"720h"`
+	Issuer          string          `env:"ISSUER" envDefault:"clientes" text:"yes"`
+	Audience        string          `env:"AUDIENCE" envDefault:"clientes" text:"yes"`
+	RefreshGrace    time.Duration   `env:"REFRESH_GRACE" envDefault:"30s"`
+	Signup          string          `env:"SIGNUP" envDefault:"closed"`
+	PublicURL       string          `env:"PUBLIC_URL"` // "": http:// and where it listens
+	SMTP            mail.Server     `env:"SMTP_URL" file:"yes" text:"yes"`
+	MailFrom        netmail.Address `env:"MAIL_FROM" text:"yes"`
+	CORSOrigins     []string        `env:"CORS_ORIGINS"`
+	TrustedProxies  []netip.Prefix  `env:"TRUSTED_PROXIES"`
+	RequireIfMatch  bool            `env:"REQUIRE_IF_MATCH" envDefault:"false"`
+	LogLevel        string          `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat       string          `env:"LOG_FORMAT"` // "": text on a terminal, else json
+	ShutdownDelay   time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s"`
+	ShutdownTimeout time.Duration   `env:"SHUTDOWN_TIMEOUT" envDefault:"20s"`
+
+	values   map[string]string // by name, as they were given
+	origins  map[string]string // by name: where the value came from
+	warnings []string
+}
+
+// Error lists everything that is wrong with a configuration.
+type Error struct {
+	Faults []string // one sentence each, which begins with the name of the setting or the file
+}
+
+func (e *Error) Error() string {
+	return "the configuration has to be corrected:\n  " + strings.Join(e.Faults, "\n  ")
+}
+
+// Load reads the configuration from the environment, from .env in the working folder, and from the
+// files that these name. The settings in required must have a value. Beside an [*Error] it returns
+// what it could read.
+//
+// The environment wins over .env, and SECRET and SECRET_FILE are one setting in this: if the
+// environment sets either of them, .env counts for neither. Both in one place is a fault. A name that
+// the environment sets to nothing hides the one in .env too, as with other readers of such files, and
+// leaves the default.
+func Load(lookupEnv func(string) (string, bool), required ...string) (Config, error) {
+	var c Config
+	bad := make(faults)
+	dotenv, dotenvFaults := c.readDotenv()
+	c.resolve(bad, lookupEnv, func(name string) (string, bool) {
+		value, ok := dotenv[name]
+		return value, ok
+	})
+	c.parse(bad)
+	c.check(bad)
+	for _, name := range required {
+		// A .env that cannot be read may well set it.
+		if c.values[name] == "" && len(dotenvFaults) == 0 {
+			bad.add(name, "is missing; %s, to be set in the environment or in .env", makeSecret)
+		}
+	}
+	all := dotenvFaults
+	for _, s := range settings() {
+		if fault, ok := bad[s.name]; ok {
+			all = append(all, fault)
+		}
+	}
+	if len(all) > 0 {
+		return c, &Error{Faults: all}
+	}
+	return c, nil
+}
+
+// Warnings returns what is strange about the configuration but does no harm.
+func (c Config) Warnings() []string { return c.warnings }
+
+// PublicURLAt returns the URL at which browsers find a server that listens on addr, which may be nil
+// before it does.
+func (c Config) PublicURLAt(addr net.Addr) *url.URL {
+	if u, err := url.Parse(strings.TrimSuffix(c.PublicURL, "/")); err == nil && c.PublicURL != "" {
+		return u
+	}
+	host := c.Address()
+	if a, ok := addr.(*net.TCPAddr); ok {
+		host = net.JoinHostPort(c.Host, strconv.Itoa(a.Port)) // the one that PORT=0 took
+	}
+	// In lower case and without the usual port, as browsers write it.
+	return &url.URL{Scheme: "http", Host: strings.TrimSuffix(strings.ToLower(host), ":80")}
+}
+
+// IsLoopback reports whether only this machine can reach the server.
+func (c Config) IsLoopback() bool {
+	ip, err := netip.ParseAddr(c.Host)
+	return c.Host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Address returns where the server listens, as HOST:PORT. The port may be 0.
+func (c Config) Address() string {
+	return net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port)))
+}

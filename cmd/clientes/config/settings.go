@@ -1,0 +1,149 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+)
+
+// setting is what the tags of one field of [Config] say.
+type setting struct {
+	name, fallback     string
+	file, text, secret bool
+}
+
+// names returns the variables that may hold the setting.
+func (s setting) names() []string {
+	if s.file {
+		return []string{s.name, s.name + "_FILE"}
+	}
+	return []string{s.name}
+}
+
+// settings returns all settings, in the order in which they are shown.
+func settings() []setting {
+	var all []setting
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		if name := f.Tag.Get("env"); name != "" {
+			all = append(all, setting{
+				name:     name,
+				fallback: f.Tag.Get("envDefault"),
+				file:     f.Tag.Get("file") == "yes",
+				text:     f.Tag.Get("text") == "yes",
+				secret:   f.Tag.Get("secret") == "yes",
+			})
+		}
+	}
+	return all
+}
+
+// Names returns every variable that [Load] reads, in the order of the settings.
+func Names() []string {
+	var names []string
+	for _, s := range settings() {
+		names = append(names, s.names()...)
+	}
+	return names
+}
+
+// faults holds the first fault of each setting, by name.
+type faults map[string]string
+
+func (f faults) add(name, format string, args ...any) {
+	if _, ok := f[name]; !ok {
+		f[name] = name + " " + fmt.Sprintf(format, args...)
+	}
+}
+
+// none reports whether nothing is wrong with any of these settings, so that they can be compared.
+func (f faults) none(names ...string) bool {
+	for _, name := range names {
+		if _, ok := f[name]; ok {
+			return false
+		}
+	}
+	return true
+}
+
+// resolve finds the text of every setting and where it came from.
+func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, bool)) {
+	c.values, c.origins = make(map[string]string), make(map[string]string)
+	places := []struct {
+		name   string
+		lookup func(string) (string, bool)
+	}{{"environment", environment}, {".env", dotenv}}
+	for _, s := range settings() {
+		c.values[s.name], c.origins[s.name] = s.fallback, "default"
+		for _, place := range places {
+			value, found := place.lookup(s.name)
+			path, foundFile := "", false
+			if s.file {
+				path, foundFile = place.lookup(s.name + "_FILE")
+			}
+			switch {
+			case value != "" && path != "":
+				bad.add(s.name, "and %s_FILE are both set in %s; keep one of them", s.name, place.name)
+			case path != "":
+				c.values[s.name], c.origins[s.name] = resolveFile(bad, s.name, path)
+			case value != "":
+				c.values[s.name], c.origins[s.name] = value, place.name
+			}
+			if found || foundFile {
+				break
+			}
+		}
+	}
+}
+
+// resolveFile returns the value of a setting that stands in a file, and where it came from.
+func resolveFile(bad faults, name, path string) (value, origin string) {
+	text, err := readFile(path)
+	if err != nil {
+		// Without the path, in which somebody may have put the value itself.
+		bad.add(name, "cannot be read from the file that %s_FILE names: %v", name, withoutPath(err))
+		return "", "file"
+	}
+	value = DropNewline(text)
+	if value == "" {
+		bad.add(name, "is to come from %s, as %s_FILE says, but nothing is in there", path, name)
+	}
+	return value, "file " + path
+}
+
+// withoutPath returns the cause of an error that names the path of a file.
+func withoutPath(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// maxFile is the most that is read of .env and of a file that holds a value, in bytes.
+const maxFile = 1 << 20
+
+func readFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
+	}
+	return string(b), err
+}
+
+// DropNewline drops one line end at the end of a text: editors and echo leave one there.
+func DropNewline(s string) string {
+	s, cut := strings.CutSuffix(s, "\n")
+	if cut {
+		s = strings.TrimSuffix(s, "\r")
+	}
+	return s
+}
