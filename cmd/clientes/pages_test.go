@@ -41,16 +41,16 @@ func TestPages(t *testing.T) {
 // TestBrokenLinks shows that the check of the links finds what it is for.
 func TestBrokenLinks(t *testing.T) {
 	for text, want := range map[string]int{
-		"[a](README.md)":                        0,
-		"[a](README.md#test-it)":                0,
-		"[a](api)":                              0,
-		"[a](https://example.com/x.md)":         0,
-		"# Über `x`, ok?\n[a](#über-x-ok)":      0,
-		"[a](READ.md)":                          1,
-		"[a](README.md#test-that)":              1,
-		"[a](#nowhere)":                         1,
-		"[a](../README.md)":                     1,
-		"```sh\n[a](READ.md)\n# not a title```": 0,
+		"[a](README.md)":                          0,
+		"[a](README.md#test-it)":                  0,
+		"[a](api)":                                0,
+		"[a](https://example.com/x.md)":           0,
+		"# Über `x`, ok?\n[a](#über-x-ok)":        0,
+		"[a](READ.md)":                            1,
+		"[a](README.md#test-that)":                1,
+		"[a](#nowhere)":                           1,
+		"[a](../README.md)":                       1,
+		"```sh\n[a](READ.md)\n# not a title\n```": 0,
 	} {
 		if got := brokenLinks(t, "TEXT.md", text); len(got) != want {
 			t.Errorf("%q: got the faults %q, want %d", text, got, want)
@@ -58,12 +58,13 @@ func TestBrokenLinks(t *testing.T) {
 	}
 }
 
-// TestCommentsReferToPagesOfThisRepository checks that a reader of the code can open what its comments refer to.
+// TestCommentsReferToPagesOfThisRepository checks that a reader can open what comments refer to.
 func TestCommentsReferToPagesOfThisRepository(t *testing.T) {
 	for _, file := range append(filesOf(t, ".go"), filesOf(t, ".sql")...) {
 		for _, c := range commentsOf(t, file) {
 			for _, fault := range foreignPages(t, file, c.text) {
-				t.Errorf("%s:%d: a comment refers to %s, which is not in the repository", file, c.line, fault)
+				t.Errorf("%s:%d: a comment refers to %s, which is not in the repository",
+					file, c.line, fault)
 			}
 		}
 	}
@@ -84,19 +85,21 @@ func TestForeignPages(t *testing.T) {
 			t.Errorf("%q: got %q, want %d", text, got, want)
 		}
 	}
-	if got := foreignPages(t, "store/storetest/storetest.go", "Run holds an engine to the contract."); len(got) > 0 {
-		t.Errorf("storetest is the contract of its engines, but got %q", got)
+	const run = "Run holds an engine to the contract."
+	if got := foreignPages(t, "store/storetest/storetest.go", run); len(got) > 0 {
+		t.Errorf("storetest is the contract of the engines, but got %q", got)
 	}
 }
 
 const projectRoot = "../.."
 
-// filesOf returns the files of the project whose names end so, by their paths from its root. Hidden folders are not part
-// of it, and what tests read or write is not either.
+// filesOf returns the files of the project with that extension, by their paths from its root.
+// Hidden folders are not part of the project.
 func filesOf(t *testing.T, ext string) []string {
 	t.Helper()
 	var files []string
-	err := fs.WalkDir(os.DirFS(projectRoot), ".", func(name string, d fs.DirEntry, err error) error {
+	project := os.DirFS(projectRoot)
+	err := fs.WalkDir(project, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -232,15 +235,18 @@ func commentsOf(t *testing.T, file string) (comments []comment) {
 	return comments
 }
 
-func plain(group *ast.CommentGroup) string { return strings.Join(strings.Fields(group.Text()), " ") }
+func plain(group *ast.CommentGroup) string {
+	return strings.Join(strings.Fields(group.Text()), " ")
+}
 
 var (
 	pageName    = regexp.MustCompile(`[\w./-]*\w\.md\b`)
 	theContract = regexp.MustCompile(`(?i)\b(sections? [\d.]+ of )?the( wire)? contract('s)?\b`)
 )
 
-// foreignPages returns what a comment refers to that a reader of the repository cannot open. A page is named by its path
-// from the root or from the folder of the file. Package storetest calls itself the contract of the engines.
+// foreignPages returns what a comment refers to and a reader of the repository cannot open. A page
+// is named by its path from the root, or from the folder of the file. Only package storetest may
+// speak of a contract, for it is the one of the engines.
 func foreignPages(t *testing.T, file, text string) (faults []string) {
 	for _, name := range pageName.FindAllString(text, -1) {
 		if !inProject(path.Clean(name)) && !inProject(path.Join(path.Dir(file), name)) {
