@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestClient runs the wrapper that README.md offers to front-end developers in Node, as two browsers' tabs would,
+// TestClient runs the wrapper that api/README.md offers to front-end developers in Node, as two browsers' tabs would,
 // against a server of its own. What it has to do is in testdata/client/test.mjs.
 func TestClient(t *testing.T) {
 	node, err := exec.LookPath("node")
@@ -33,20 +33,16 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// TestREADMEShowsTheClient holds the text in README.md to the file that TestClient runs.
-func TestREADMEShowsTheClient(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// TestPageShowsTheClient holds the text in api/README.md to the file that TestClient runs.
+func TestPageShowsTheClient(t *testing.T) {
 	client, err := os.ReadFile("testdata/client/clientes.mjs")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range fencedBlocks(string(readme)) {
+	for _, b := range fencedBlocks(readProjectFile(t, "api/README.md")) {
 		if b.lang == "js" && b.text == string(client) {
 			return
 		}
 	}
-	t.Error("README.md does not show testdata/client/clientes.mjs as it is")
+	t.Error("api/README.md does not show testdata/client/clientes.mjs as it is")
 }

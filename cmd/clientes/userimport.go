@@ -37,7 +37,8 @@ the first hundred faults, and how many there are.
 
 CSV is in UTF-8, with commas or semicolons. The first line names the columns, in any order: user and password_hash, and
 perhaps email, which counts as confirmed, and role, which is viewer where it is empty. NDJSON is a JSON object a line
-with the same members. The hashes are of the kinds that README.md lists; each is replaced at the user's first login.
+with the same members. The hashes are of the kinds that cmd/clientes/README.md lists; each is
+replaced at the user's first login.
 
 The format is what the name says (.csv, .ndjson, .jsonl), else JSON if the file begins like that, and CSV if it
 does not. A file has 32 MiB and 200,000 users at most.`,

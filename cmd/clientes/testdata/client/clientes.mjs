@@ -33,7 +33,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       return (await send("/refresh", json({ refresh_token: token }))).json();
     };
     if (access !== old) return; // a login came first
-    let answer = await ask().catch(ask); // an answer that was lost is given again
+    let answer = await ask().catch(ask); // a lost answer comes again
     if (answer.code === "refresh_invalid" && token !== (await storage.getItem(KEY))) {
       answer = await ask(); // another tab has logged in meanwhile
     }
@@ -61,7 +61,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       return keep(answer);
     });
   }
-  // As the global fetch, but with a path. It may send the request twice, so the body can not be a stream.
+  // As the global fetch, but with a path. It may send the request twice, so the body cannot be a stream.
   async function call(path, options = {}) {
     const whose = user;
     let token = access || (await refresh(access));
