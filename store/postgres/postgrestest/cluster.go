@@ -80,6 +80,12 @@ func (c *Cluster) Database(t testing.TB) string {
 	return c.server.database(t, "template0")
 }
 
+// Migrated is the package's Migrated, in this cluster.
+func (c *Cluster) Migrated(t testing.TB, migrate func(ctx context.Context, url string) error) string {
+	t.Helper()
+	return c.server.copied(t, migrate)
+}
+
 func (c *Cluster) start() error {
 	return c.run("pg_ctl", "-D", c.data(), "-l", c.log(), "-w", "-t", strconv.Itoa(int(patience.Seconds())), "start")
 }
