@@ -24,6 +24,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"clientes/auth"
+	"clientes/auth/authtest"
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
@@ -38,6 +39,17 @@ const (
 	// testHash is of testPassword, of today's kind and cost, so that no login replaces it.
 	testHash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIDE2IQ$HBrtvCKevMXJFIg8QpATBuuxxiXMc2gjQwL+yHXhvUQ"
 )
+
+// quickHasher is for tests that are not about the work of hashing.
+var quickHasher = authtest.Remember(auth.LocalHasher{})
+
+// hasherFor returns quickHasher to a test, and to a benchmark one that does the work.
+func hasherFor(t testing.TB) auth.Hasher {
+	if _, is := t.(*testing.B); is {
+		return auth.LocalHasher{}
+	}
+	return quickHasher
+}
 
 // engine opens an empty, migrated store of one kind, on a clock.
 type engine struct {
@@ -144,7 +156,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	}
 	var err error
 	f.auth, err = auth.New(auth.Config{
-		Store: st, Gate: auth.NewGate(auth.LocalHasher{}, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		Store: st, Gate: auth.NewGate(hasherFor(t), 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: cfg.Now, Log: cfg.Log,
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
@@ -66,7 +67,7 @@ type process struct {
 func start(t testing.TB, e engine, url string, changes ...func(*Config)) *process {
 	t.Helper()
 	cfg := Config{
-		Gate: NewGate(LocalHasher{}, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		Gate: NewGate(quickHasher, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
@@ -80,6 +81,7 @@ func start(t testing.TB, e engine, url string, changes ...func(*Config)) *proces
 	p.Auth, err = New(cfg)
 	must(t, err)
 	p.accounts = NewAccounts(st)
+	p.accounts.gate = NewGate(quickHasher, 1, 0)
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() { p.Run(ctx) })
@@ -128,6 +130,9 @@ func onEachStore(t *testing.T, test func(t *testing.T, e engine, url string)) {
 }
 
 const password = "correct horse battery"
+
+// quickHasher is for tests that are not about the work of hashing.
+var quickHasher = authtest.Remember(LocalHasher{})
 
 func (p *process) login(t testing.TB, name string) string {
 	t.Helper()

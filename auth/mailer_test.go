@@ -188,7 +188,7 @@ func startMailing(t testing.TB, e engine, url string, now func() time.Time, post
 	m := &mailing{store: e.openAt(t, url, now), log: new(lockedBuffer)}
 	var err error
 	m.Auth, err = New(Config{
-		Store: m.store, Gate: NewGate(LocalHasher{}, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		Store: m.store, Gate: NewGate(quickHasher, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: now, Log: slog.New(slog.NewTextHandler(m.log, nil)),
 	})

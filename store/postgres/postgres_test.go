@@ -57,26 +57,51 @@ func TestContract(t *testing.T) {
 			"timezone = 'America/Sao_Paulo'",
 		)
 		execute(t, c.URL, "CREATE ROLE app LOGIN")
+		mayMakeTables := func(ctx context.Context, db string) error {
+			conn, err := postgrestest.Connect(ctx, db)
+			if err != nil {
+				return err
+			}
+			defer conn.Close(ctx)
+			_, err = conn.Exec(ctx, "GRANT CREATE ON SCHEMA public TO app")
+			return err
+		}
+		asApp := func(db string) string {
+			return with(t, db, "user", "app", "default_query_exec_mode", "simple_protocol")
+		}
 		empty := func(t *testing.T) string {
 			db := c.Database(t)
-			execute(t, db, "GRANT CREATE ON SCHEMA public TO app")
-			url := with(t, db, "user", "app", "default_query_exec_mode", "simple_protocol")
-			if ask[bool](t, beside(t, url), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
-				t.Fatal("the user is not an ordinary one")
+			if err := mayMakeTables(t.Context(), db); err != nil {
+				t.Fatal(err)
 			}
-			return url
+			return asApp(db)
 		}
-		storetest.Run(t, engine(empty, migrated(empty)))
+		migrated := func(t *testing.T) string {
+			return asApp(c.Migrated(t, func(ctx context.Context, db string) error {
+				if err := mayMakeTables(ctx, db); err != nil {
+					return err
+				}
+				return postgres.Migrate(ctx, asApp(db))
+			}))
+		}
+		if ask[bool](t, beside(t, empty(t)), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
+			t.Fatal("the user is not an ordinary one")
+		}
+		storetest.Run(t, engine(empty, migrated))
 	})
 	// Where every transaction may be on another connection.
 	t.Run("through a pooler in transaction mode", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
 		through := c.Pooler(t, 8)
-		empty := func(t *testing.T) string {
-			return with(t, through(c.Database(t)), "default_query_exec_mode", "exec")
+		pooled := func(db string) string {
+			return with(t, through(db), "default_query_exec_mode", "exec")
 		}
-		storetest.Run(t, engine(empty, migrated(empty)))
+		storetest.Run(t, engine(
+			func(t *testing.T) string { return pooled(c.Database(t)) },
+			// Not through the pooler: it would keep a connection, and no database in use is copied.
+			func(t *testing.T) string { return pooled(c.Migrated(t, postgres.Migrate)) },
+		))
 	})
 }
 
@@ -89,16 +114,6 @@ func engine(empty, migrated func(t *testing.T) string) storetest.Engine {
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
 			return postgres.Open(ctx, url, now)
 		},
-	}
-}
-
-func migrated(empty func(t *testing.T) string) func(t *testing.T) string {
-	return func(t *testing.T) string {
-		url := empty(t)
-		if err := postgres.Migrate(t.Context(), url); err != nil {
-			t.Fatal(err)
-		}
-		return url
 	}
 }
 

@@ -34,7 +34,8 @@ type Cluster struct {
 }
 
 // Start starts a cluster that is stopped and removed when t ends. Settings are lines of postgresql.conf. As
-// a rule nothing is synced to the disk, for speed; a test of durability passes "fsync = on".
+// a rule nothing is synced to the disk, and where there is room for it the cluster lives in memory. For a
+// test of durability, or a benchmark, "fsync = on" puts it on the disk.
 func Start(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
 	c, err := newCluster(settings...)
@@ -80,6 +81,12 @@ func (c *Cluster) Database(t testing.TB) string {
 	return c.server.database(t, "template0")
 }
 
+// Migrated is the package's Migrated, in this cluster.
+func (c *Cluster) Migrated(t testing.TB, migrate func(ctx context.Context, url string) error) string {
+	t.Helper()
+	return c.server.copied(t, migrate)
+}
+
 func (c *Cluster) start() error {
 	return c.run("pg_ctl", "-D", c.data(), "-l", c.log(), "-w", "-t", strconv.Itoa(int(patience.Seconds())), "start")
 }
@@ -105,7 +112,11 @@ func newCluster(settings ...string) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{binaries: binaries, account: account}
-	if c.folder, err = c.makeFolder(); err != nil {
+	parents := []string{os.TempDir(), "/tmp", "/var/tmp"}
+	if memory := memoryFolder(); memory != "" && !slices.Contains(settings, "fsync = on") {
+		parents = slices.Insert(parents, 0, memory)
+	}
+	if c.folder, err = c.makeFolder(parents); err != nil {
 		return nil, err
 	}
 	// It says everything, so that no PG… variable of the environment can lead elsewhere.
@@ -129,9 +140,9 @@ func newCluster(settings ...string) (*Cluster, error) {
 
 // makeFolder makes the folder as the account that will run the server, which proves that it can be reached
 // and removed by it: as root, the temporary folder of the environment may be root's alone.
-func (c *Cluster) makeFolder() (string, error) {
+func (c *Cluster) makeFolder(parents []string) (string, error) {
 	var failed error
-	for _, parent := range []string{os.TempDir(), "/tmp", "/var/tmp"} {
+	for _, parent := range parents {
 		// The name of a socket has room for about a hundred bytes, ours included.
 		if len(parent) > 64 {
 			continue
@@ -197,6 +208,7 @@ func (c *Cluster) init(settings []string) error {
 		// A test's data need not outlive the power.
 		"fsync = off",
 		"full_page_writes = off",
+		"max_wal_size = 128MB",
 	}, settings...)
 	conf, err := os.OpenFile(filepath.Join(c.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

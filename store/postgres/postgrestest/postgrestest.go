@@ -44,18 +44,7 @@ func Migrated(t testing.TB, migrate func(ctx context.Context, url string) error)
 		}
 		return url
 	}
-	s.migrated.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		s.migrateErr = s.create(ctx, "migrated", "template0")
-		if s.migrateErr == nil {
-			s.migrateErr = migrate(ctx, s.url("migrated"))
-		}
-	})
-	if s.migrateErr != nil {
-		t.Fatalf("migrate the template database: %v", s.migrateErr)
-	}
-	return s.database(t, "migrated")
+	return s.copied(t, migrate)
 }
 
 // server is where databases are made.
@@ -124,6 +113,23 @@ func (s *server) database(t testing.TB, template string) string {
 		}
 	})
 	return s.url(name)
+}
+
+// copied makes a copy of a database on which migrate has run once.
+func (s *server) copied(t testing.TB, migrate func(ctx context.Context, url string) error) string {
+	t.Helper()
+	s.migrated.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		s.migrateErr = s.create(ctx, "migrated", "template0")
+		if s.migrateErr == nil {
+			s.migrateErr = migrate(ctx, s.url("migrated"))
+		}
+	})
+	if s.migrateErr != nil {
+		t.Fatalf("migrate the template database: %v", s.migrateErr)
+	}
+	return s.database(t, "migrated")
 }
 
 func (s *server) url(database string) string {

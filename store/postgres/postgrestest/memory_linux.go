@@ -1,0 +1,14 @@
+package postgrestest
+
+import "syscall"
+
+// memoryFolder returns a folder that lives in memory and has room for clusters, or "". Making a
+// database there takes a tenth of the time: it is a copy of three hundred files.
+func memoryFolder() string {
+	const folder, room = "/dev/shm", 1 << 30
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(folder, &fs); err != nil || int64(fs.Bavail)*int64(fs.Bsize) < room {
+		return "" // a container often has 64 MB
+	}
+	return folder
+}
