@@ -38,20 +38,7 @@ func scanClienteAt(stmt *sqlite.Stmt, column int) store.Cliente {
 	return c
 }
 
-// textArgs appends the arguments for textColumns to args.
-func textArgs(args []any, c store.Cliente) []any {
-	for _, t := range c.Texts() {
-		args = append(args, *t.Value)
-	}
-	return args
-}
-
-// rowArgs appends the arguments for rowColumns to args.
-func rowArgs(args []any, c store.Cliente) []any {
-	return append(textArgs(args, c), store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
-}
-
-// CreateCliente keeps the promise of store.Clientes.
+// CreateCliente implements [store.Clientes].
 func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		return s.insertCliente(conn, by, c)
@@ -67,7 +54,9 @@ func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (sto
 	c.Version = 1
 	c.CreatedAt = store.Instant(s.now())
 	c.UpdatedAt = c.CreatedAt
-	err := exec(conn, createCliente, rowArgs([]any{c.Version, c.CreatedAt, c.UpdatedAt}, c)...)
+	err := exec(conn, createCliente,
+		c.Version, c.CreatedAt, c.UpdatedAt,
+		&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
 	switch {
 	case isConflict(err):
 		return store.Cliente{}, &store.ConflictError{Field: "email"}
@@ -109,8 +98,10 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		c.Version = old.Version + 1
 		c.CreatedAt = old.CreatedAt
 		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
-		args := rowArgs([]any{c.Version, c.UpdatedAt}, c)
-		err = exec(conn, updateCliente, append(args, c.ID)...)
+		err = exec(conn, updateCliente,
+			c.Version, c.UpdatedAt,
+			&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText(),
+			c.ID)
 		switch {
 		case isConflict(err):
 			return store.Cliente{}, &store.ConflictError{Field: "email"}

@@ -66,9 +66,10 @@ var insertChange = `
 
 // keepChange inserts one step of a record's history, with the name that the user has now.
 func keepChange(conn *sqlite.Conn, id int64, c store.Change) error {
-	err := exec(conn, insertChange, textArgs([]any{
-		id, c.Version, string(c.Action), c.UserID, c.UserID, c.At, c.Record.CreatedAt, c.Record.UpdatedAt,
-	}, c.Record)...)
+	err := exec(conn, insertChange,
+		id, c.Version, string(c.Action), c.UserID,
+		c.UserID,
+		c.At, c.Record.CreatedAt, c.Record.UpdatedAt, &c.Record)
 	if err != nil {
 		return fmt.Errorf("keep the change of cliente %d: %w", id, err)
 	}

@@ -297,29 +297,37 @@ func exec(conn *sqlite.Conn, query string, args ...any) error {
 	return engineError(err)
 }
 
-// prepare gives the statement, which the connection keeps from the first time on, with its arguments: an
-// int64, a bool, a text, an instant or nil.
+// prepare returns a statement, which the connection keeps from the first call on, bound to its
+// arguments. Each is an int64, a bool, a string, a time.Time or nil, or a *store.Cliente, which stands
+// for its texts.
 func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) {
 	stmt, err := conn.Prepare(query)
 	if err != nil {
 		return nil, engineError(err)
 	}
-	for i, arg := range args {
+	n := 0 // the parameter that was bound last
+	for _, arg := range args {
+		n++
 		switch arg := arg.(type) {
 		case int64:
-			stmt.BindInt64(i+1, arg)
+			stmt.BindInt64(n, arg)
 		case bool:
-			stmt.BindBool(i+1, arg)
+			stmt.BindBool(n, arg)
 		case string:
-			stmt.BindText(i+1, arg)
+			stmt.BindText(n, arg)
 		case store.Role:
-			stmt.BindText(i+1, string(arg))
+			stmt.BindText(n, string(arg))
 		case time.Time:
-			stmt.BindInt64(i+1, arg.UnixMilli())
+			stmt.BindInt64(n, arg.UnixMilli())
 		case nil:
-			stmt.BindNull(i + 1)
+			stmt.BindNull(n)
+		case *store.Cliente:
+			for i, t := range arg.Texts() {
+				stmt.BindText(n+i, *t.Value)
+			}
+			n += store.ClienteTexts - 1
 		default:
-			// Without the argument in it: else every caller's arguments would move to the heap.
+			// An error that held the argument would move every caller's arguments to the heap.
 			return nil, errors.New("an argument is of a type that no column has")
 		}
 	}
