@@ -17,7 +17,7 @@ func toAttempt(a *store.Bucket) []any {
 	return []any{&a.Key, &a.Count, &a.Since, &a.LastAt, &a.BlockedUntil, &a.ForgetAt}
 }
 
-// UpdateBuckets keeps the promise of store.Buckets.
+// UpdateBuckets implements [store.Buckets].
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		old, err := lockAttempts(ctx, conn, keys)
@@ -41,7 +41,7 @@ func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]
 	return err
 }
 
-// DeleteBuckets keeps the promise of store.Buckets. Rows that another process is at are passed over.
+// DeleteBuckets implements [store.Buckets]. Rows that another process is at are passed over.
 func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `

@@ -14,7 +14,7 @@ import (
 	"clientes/store"
 )
 
-// Identity keeps the promise of store.Copying.
+// Identity implements [store.Copying].
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Identity, error) {
 		is, err := one(ctx, conn, toIdentity, `
@@ -35,7 +35,7 @@ const lastID = `
 	FROM pg_sequences
 	WHERE format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence($1, $2)`
 
-// Extent keeps the promise of store.Copying.
+// Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
 	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
 		key := t.Names()[:t.Key]
@@ -65,7 +65,7 @@ func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error)
 	})
 }
 
-// ReadRows keeps the promise of store.Copying.
+// ReadRows implements [store.Copying].
 func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	return callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
@@ -97,7 +97,7 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 	})
 }
 
-// BeginCopy keeps the promise of store.Copying.
+// BeginCopy implements [store.Copying].
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
 	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		is, err := lockIdentity(ctx, conn)
@@ -132,7 +132,7 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 	return err
 }
 
-// WriteRows keeps the promise of store.Copying. COPY puts in ids as they come, although the engine gives them always.
+// WriteRows implements [store.Copying]. COPY puts in ids as they come, although the engine gives them always.
 func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
 	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
@@ -154,7 +154,7 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 	return err
 }
 
-// FinishCopy keeps the promise of store.Copying. A sequence keeps its new value even if this fails, which does no harm.
+// FinishCopy implements [store.Copying]. A sequence keeps its new value even if this fails, which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
 	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {

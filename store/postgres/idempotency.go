@@ -19,7 +19,7 @@ var createClienteOnce = insertCliente(4, `
 	WHERE user_id = $1::bigint AND key = $3
 	RETURNING cliente_id`)
 
-// CreateClienteOnce keeps the promise of store.Clientes. The key comes first: whoever comes second with it waits there, by
+// CreateClienteOnce implements [store.Clientes]. The key comes first: whoever comes second with it waits there, by
 // the unique index, until the first has kept its record or has given up.
 func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
 	replayed := false
@@ -84,7 +84,7 @@ func answered(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint st
 	return first.Record, nil
 }
 
-// DeleteIdempotencyKeys keeps the promise of store.Clientes. Rows that another process is at are passed over.
+// DeleteIdempotencyKeys implements [store.Clientes]. Rows that another process is at are passed over.
 func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `

@@ -15,7 +15,7 @@ import (
 // newID gives an id of the sequence that clientes has, to a row of import.
 const newID = `nextval(pg_get_serial_sequence('clientes', 'id'))`
 
-// ImportClientes keeps the promise of store.Clientes. The rows go into a table of their own first, by COPY, where they get
+// ImportClientes implements [store.Clientes]. The rows go into a table of their own first, by COPY, where they get
 // their ids; and from there, when no email stands against it, into the others, a statement each.
 func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (n int64, err error) {
 	for range maxTries {
@@ -61,7 +61,7 @@ func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 	})
 }
 
-// CheckImport keeps the promise of store.Clientes.
+// CheckImport implements [store.Clientes].
 func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		return stage(ctx, conn, `0`, rows) // an id that was given would be missing for ever
@@ -107,7 +107,7 @@ type stagedRows struct {
 	err  error // of the rows
 }
 
-// Next keeps the promise of pgx.CopyFromSource.
+// Next implements [pgx.CopyFromSource].
 func (r *stagedRows) Next() (ok bool) {
 	if r.err != nil {
 		return false
@@ -117,12 +117,12 @@ func (r *stagedRows) Next() (ok bool) {
 	return ok && r.err == nil
 }
 
-// Values keeps the promise of pgx.CopyFromSource.
+// Values implements [pgx.CopyFromSource].
 func (r *stagedRows) Values() ([]any, error) {
 	return rowArgs([]any{r.row}, r.c), nil
 }
 
-// Err keeps the promise of pgx.CopyFromSource.
+// Err implements [pgx.CopyFromSource].
 func (r *stagedRows) Err() error { return r.err }
 
 // checkEmails looks for emails in import that an earlier row or a record has. That comes before any row is kept, because

@@ -19,7 +19,7 @@ func toMail(m *store.Mail) []any {
 	return []any{&m.ID, &m.UserID, &m.Kind, &m.To, &m.Detail, &m.LinkGeneration, &m.CreatedAt, &m.NextTry, &m.Tries}
 }
 
-// QueueMails keeps the promise of store.Mails.
+// QueueMails implements [store.Mails].
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		b := begin()
@@ -33,7 +33,7 @@ func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	return err
 }
 
-// ClaimMails keeps the promise of store.Mails. Rows that another process is at are passed over: it claims them,
+// ClaimMails implements [store.Mails]. Rows that another process is at are passed over: it claims them,
 // or has done with them.
 func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Mail, error) {
@@ -75,7 +75,7 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) 
 
 func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
 
-// DeleteMail keeps the promise of store.Mails.
+// DeleteMail implements [store.Mails].
 func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if _, err := exec(ctx, conn, `DELETE FROM mails WHERE id = $1`, id); err != nil {
@@ -86,7 +86,7 @@ func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 	return err
 }
 
-// RetryMail keeps the promise of store.Mails.
+// RetryMail implements [store.Mails].
 func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		last := m.Tries >= store.MaxMailTries

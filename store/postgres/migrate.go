@@ -190,7 +190,7 @@ func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
 // leased gives connections whose transactions last no longer than the lock when their process falls silent.
 type leased struct{ driver.Connector }
 
-// Connect keeps the promise of driver.Connector.
+// Connect implements [driver.Connector].
 func (l leased) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := l.Connector.Connect(ctx)
 	if err != nil {
@@ -201,7 +201,7 @@ func (l leased) Connect(ctx context.Context) (driver.Conn, error) {
 
 type leasedConn struct{ *stdlib.Conn }
 
-// BeginTx keeps the promise of driver.ConnBeginTx.
+// BeginTx implements [driver.ConnBeginTx].
 func (c leasedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.Conn.BeginTx(ctx, options)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// SeeNetwork keeps the promise of store.Networks. The lock on the user makes it one step: there may be no row
+// SeeNetwork implements [store.Networks]. The lock on the user makes it one step: there may be no row
 // of the address to lock.
 func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
@@ -62,7 +62,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 	})
 }
 
-// DeleteNetworks keeps the promise of store.Networks. Rows that another process is at are passed over.
+// DeleteNetworks implements [store.Networks]. Rows that another process is at are passed over.
 func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `

@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// Clientes keeps the promise of store.Clientes.
+// Clientes implements [store.Clientes].
 func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	where, order, args := selected(sel, after)
@@ -47,7 +47,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	return page, nil
 }
 
-// CountClientes keeps the promise of store.Clientes.
+// CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
 		where, _, args := selected(store.Selection{Filter: f}, store.Position{})
@@ -65,7 +65,7 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 	})
 }
 
-// EachCliente keeps the promise of store.Clientes. A statement sees one moment of the database, and its rows come as fast
+// EachCliente implements [store.Clientes]. A statement sees one moment of the database, and its rows come as fast
 // as they are taken.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
 	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {

@@ -21,7 +21,7 @@ func toSession(n *store.Session) []any {
 		&n.TokenExp, (*orZero)(&n.EndedAt), &n.IP, &n.UserAgent}
 }
 
-// CreateSession keeps the promise of store.Sessions. The lock excludes UpdateUser, EndSessions, DeleteUser and
+// CreateSession implements [store.Sessions]. The lock excludes UpdateUser, EndSessions, DeleteUser and
 // other logins of the same user; after waiting for one of them Postgres looks at the user's row anew.
 func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
@@ -65,7 +65,7 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session, generation i
 	})
 }
 
-// Session keeps the promise of store.Sessions.
+// Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Session, error) {
 		n, err := one(ctx, conn, toSession, `
@@ -80,7 +80,7 @@ func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	})
 }
 
-// UserSessions keeps the promise of store.Sessions.
+// UserSessions implements [store.Sessions].
 func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Session, error) {
 		sessions, err := list(ctx, conn, []store.Session{}, toSession, `
@@ -96,7 +96,7 @@ func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) (
 	})
 }
 
-// UpdateSession keeps the promise of store.Sessions.
+// UpdateSession implements [store.Sessions].
 func (s *Store) UpdateSession(ctx context.Context, id string,
 	change func(store.Session) (store.Session, error)) (store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, err error) {
@@ -135,7 +135,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 	})
 }
 
-// EndSession keeps the promise of store.Sessions. A session that has ended is written again as it was: a
+// EndSession implements [store.Sessions]. A session that has ended is written again as it was: a
 // condition on ended_at would take another trip to tell it from one that does not exist. It is a transaction of ours, or a
 // database that prefers serializable ones would end it for what others read, again and again.
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
@@ -157,7 +157,7 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 	})
 }
 
-// EndSessions keeps the promise of store.Sessions.
+// EndSessions implements [store.Sessions].
 func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		b := begin()
@@ -177,7 +177,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 	})
 }
 
-// DeleteSessions keeps the promise of store.Sessions. Rows that another process is at are passed over.
+// DeleteSessions implements [store.Sessions]. Rows that another process is at are passed over.
 func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
@@ -197,7 +197,7 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
-// EndedSessions keeps the promise of store.Sessions. The order of ends is that of the ids of the transactions
+// EndedSessions implements [store.Sessions]. The order of ends is that of the ids of the transactions
 // that wrote them, and the mark is the lowest id of those that were still under way: whatever has a lower one
 // is in this answer or an earlier one, and whatever commits later has this id or a higher one. A long
 // transaction of anybody on the server holds the mark back, and with it makes later answers repeat earlier

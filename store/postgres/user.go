@@ -20,7 +20,7 @@ func toUser(u *store.User) []any {
 		&u.Generation, &u.LinkGeneration, &u.DeviceGeneration, &u.CreatedAt, &u.UpdatedAt}
 }
 
-// CreateUser keeps the promise of store.Users.
+// CreateUser implements [store.Users].
 func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		insert := begin()
@@ -38,7 +38,7 @@ func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.E
 	})
 }
 
-// User keeps the promise of store.Users.
+// User implements [store.Users].
 func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		u, err := one(ctx, conn, toUser, `
@@ -53,7 +53,7 @@ func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
 	})
 }
 
-// UserByName keeps the promise of store.Users.
+// UserByName implements [store.Users].
 func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		u, err := one(ctx, conn, toUser, `
@@ -69,7 +69,7 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 	})
 }
 
-// UserByEmail keeps the promise of store.Users.
+// UserByEmail implements [store.Users].
 func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		u, err := one(ctx, conn, toUser, `
@@ -85,7 +85,7 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, erro
 	})
 }
 
-// Users keeps the promise of store.Users.
+// Users implements [store.Users].
 func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
@@ -104,7 +104,7 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 	})
 }
 
-// UpdateUser keeps the promise of store.Users.
+// UpdateUser implements [store.Users].
 func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
 	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	var ended *[]store.Ended
@@ -146,7 +146,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 	return u, *ended, nil
 }
 
-// ReplacePasswordHash keeps the promise of store.Users.
+// ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		_, err := exec(ctx, conn, `
@@ -163,7 +163,7 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 	return err
 }
 
-// DeleteUser keeps the promise of store.Users. What else goes with the user goes by its foreign key.
+// DeleteUser implements [store.Users]. What else goes with the user goes by its foreign key.
 func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		u, err := lockUser(ctx, conn, id)

@@ -12,7 +12,7 @@ import (
 	"clientes/store"
 )
 
-// CreateUsers keeps the promise of store.Users. Where somebody takes a name between its look and its write, which
+// CreateUsers implements [store.Users]. Where somebody takes a name between its look and its write, which
 // the index then refuses without a word of the row, it tries again, and at last looks again.
 func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
 	for try := 1; ; try++ {
@@ -63,7 +63,7 @@ func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.U
 	return made, nil
 }
 
-// CheckUsers keeps the promise of store.Users.
+// CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
 	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		return struct{}{}, checkUsers(ctx, conn, users)

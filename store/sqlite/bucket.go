@@ -25,7 +25,7 @@ func scanAttempt(stmt *sqlite.Stmt) store.Bucket {
 	}
 }
 
-// UpdateBuckets keeps the promise of store.Buckets. What has others come before or after is that there is one
+// UpdateBuckets implements [store.Buckets]. What has others come before or after is that there is one
 // writer.
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
@@ -51,7 +51,7 @@ func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]
 	return err
 }
 
-// DeleteBuckets keeps the promise of store.Buckets.
+// DeleteBuckets implements [store.Buckets].
 func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `

@@ -67,7 +67,7 @@ func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (sto
 	return c, keepChange(conn, c.ID, store.Change{Version: c.Version, Action: store.Created, UserID: by, At: c.CreatedAt, Record: c})
 }
 
-// Cliente keeps the promise of store.Clientes.
+// Cliente implements [store.Clientes].
 func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		return clienteByID(conn, id)
@@ -79,7 +79,7 @@ var updateCliente = `
 	SET version = ?, updated_at = ?, (` + rowColumns + `) = (` + parameters(rowParameters) + `)
 	WHERE id = ?`
 
-// UpdateCliente keeps the promise of store.Clientes.
+// UpdateCliente implements [store.Clientes].
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	change func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
@@ -112,7 +112,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	})
 }
 
-// DeleteCliente keeps the promise of store.Clientes.
+// DeleteCliente implements [store.Clientes].
 func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(store.Cliente) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		c, err := clienteByID(conn, id)

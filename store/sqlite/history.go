@@ -30,7 +30,7 @@ func scanChange(stmt *sqlite.Stmt) store.Change {
 	}
 }
 
-// ClienteHistory keeps the promise of store.Clientes.
+// ClienteHistory implements [store.Clientes].
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Change, error) {

@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// CreateClienteOnce keeps the promise of store.Clientes. As there is one writer, nobody with the same key is ever at work
+// CreateClienteOnce implements [store.Clientes]. As there is one writer, nobody with the same key is ever at work
 // beside it.
 func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
 	replayed := false
@@ -64,7 +64,7 @@ func createdCliente(conn *sqlite.Conn, id int64) (store.Cliente, error) {
 	return change.Record, nil
 }
 
-// DeleteIdempotencyKeys keeps the promise of store.Clientes.
+// DeleteIdempotencyKeys implements [store.Clientes].
 func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `

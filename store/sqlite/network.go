@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// SeeNetwork keeps the promise of store.Networks. What makes it one step is that there is one writer.
+// SeeNetwork implements [store.Networks]. What makes it one step is that there is one writer.
 func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (bool, error) {
 		if _, err := userByID(conn, userID); err != nil {
@@ -50,7 +50,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 	})
 }
 
-// DeleteNetworks keeps the promise of store.Networks.
+// DeleteNetworks implements [store.Networks].
 func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `

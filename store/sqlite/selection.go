@@ -10,7 +10,7 @@ import (
 	"clientes/store"
 )
 
-// Clientes keeps the promise of store.Clientes.
+// Clientes implements [store.Clientes].
 func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	page := func(ctx context.Context, conn *sqlite.Conn) ([]store.Cliente, error) {
@@ -37,7 +37,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	return readLong(ctx, s, page)
 }
 
-// CountClientes keeps the promise of store.Clientes.
+// CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return readLong(ctx, s, func(_ context.Context, conn *sqlite.Conn) (int64, error) {
 		from, where, _, args, err := selected(conn, store.Selection{Filter: f}, store.Position{})
@@ -56,7 +56,7 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 	})
 }
 
-// EachCliente keeps the promise of store.Clientes. A statement sees one moment of the database from its first row to its
+// EachCliente implements [store.Clientes]. A statement sees one moment of the database from its first row to its
 // last.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
 	var refused error

@@ -35,7 +35,7 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 	return s
 }
 
-// CreateSession keeps the promise of store.Sessions. What excludes UpdateUser, EndSessions and DeleteUser is
+// CreateSession implements [store.Sessions]. What excludes UpdateUser, EndSessions and DeleteUser is
 // that there is one writer.
 func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
@@ -64,14 +64,14 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session, generation i
 	})
 }
 
-// Session keeps the promise of store.Sessions.
+// Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		return sessionByID(conn, id)
 	})
 }
 
-// UserSessions keeps the promise of store.Sessions.
+// UserSessions implements [store.Sessions].
 func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Session, error) {
 		sessions, err := list(ctx, conn, []store.Session{}, scanSession, `
@@ -87,7 +87,7 @@ func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) (
 	})
 }
 
-// UpdateSession keeps the promise of store.Sessions.
+// UpdateSession implements [store.Sessions].
 func (s *Store) UpdateSession(ctx context.Context, id string,
 	change func(store.Session) (store.Session, error)) (store.Session, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
@@ -121,7 +121,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 	})
 }
 
-// EndSession keeps the promise of store.Sessions.
+// EndSession implements [store.Sessions].
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		n, err := sessionByID(conn, id)
@@ -133,7 +133,7 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 	})
 }
 
-// EndSessions keeps the promise of store.Sessions.
+// EndSessions implements [store.Sessions].
 func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		err := exec(conn, `UPDATE users SET generation = generation + 1 WHERE id = ?`, userID)
@@ -147,7 +147,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 	})
 }
 
-// DeleteSessions keeps the promise of store.Sessions.
+// DeleteSessions implements [store.Sessions].
 func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
@@ -166,7 +166,7 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
-// EndedSessions keeps the promise of store.Sessions. The mark is the last number in the order of ends that
+// EndedSessions implements [store.Sessions]. The mark is the last number in the order of ends that
 // was committed before the sessions are read, so whatever commits in between comes twice rather than never.
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {

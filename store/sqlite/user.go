@@ -38,21 +38,21 @@ func scanUser(stmt *sqlite.Stmt) store.User {
 	}
 }
 
-// CreateUser keeps the promise of store.Users.
+// CreateUser implements [store.Users].
 func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		return s.insertUser(conn, u, effects)
 	})
 }
 
-// User keeps the promise of store.Users.
+// User implements [store.Users].
 func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		return userByID(conn, id)
 	})
 }
 
-// UserByName keeps the promise of store.Users.
+// UserByName implements [store.Users].
 func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		u, err := userByName(conn, name)
@@ -64,7 +64,7 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 	})
 }
 
-// UserByEmail keeps the promise of store.Users.
+// UserByEmail implements [store.Users].
 func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		u, err := one(conn, scanUser, `
@@ -80,7 +80,7 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, erro
 	})
 }
 
-// Users keeps the promise of store.Users.
+// Users implements [store.Users].
 func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
@@ -99,7 +99,7 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 	})
 }
 
-// UpdateUser keeps the promise of store.Users.
+// UpdateUser implements [store.Users].
 func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
 	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	var ended []store.Ended
@@ -128,7 +128,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 	return u, ended, nil
 }
 
-// ReplacePasswordHash keeps the promise of store.Users.
+// ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		err := exec(conn, `
@@ -145,7 +145,7 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 	return err
 }
 
-// DeleteUser keeps the promise of store.Users. What else goes with the user goes by its foreign key.
+// DeleteUser implements [store.Users]. What else goes with the user goes by its foreign key.
 func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		u, err := userByID(conn, id)

@@ -9,7 +9,7 @@ import (
 	"clientes/store"
 )
 
-// CreateUsers keeps the promise of store.Users. It holds the one writer while it looks and writes, so that
+// CreateUsers implements [store.Users]. It holds the one writer while it looks and writes, so that
 // nobody takes a name in between.
 func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
 	return writeAlone(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
@@ -30,7 +30,7 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...
 	})
 }
 
-// CheckUsers keeps the promise of store.Users.
+// CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
 	_, err := read(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		return struct{}{}, checkUsers(ctx, conn, users)
