@@ -73,7 +73,7 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	})
 }
 
-// DeleteEvents implements [store.Audit]. Rows that another process is at are passed over.
+// DeleteEvents implements [store.Audit]. It skips rows that another process has locked.
 func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
@@ -93,7 +93,7 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 	})
 }
 
-// queueEvent queues the writing of an event, or of its count on the row of its key and window.
+// queueEvent queues the insert of an event, or its count on the row of its key and window.
 func (s *Store) queueEvent(b *pgx.Batch, e store.Event) {
 	e = e.Settled(s.now())
 	b.Queue(`

@@ -109,13 +109,13 @@ var updateCliente = `
 
 // UpdateCliente implements [store.Clientes]. It takes two trips to the server.
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
-	change func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
+	update func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		old, err := lockCliente(ctx, conn, id)
 		if err != nil {
 			return store.Cliente{}, err
 		}
-		c, err := change(old)
+		c, err := update(old)
 		if err != nil {
 			return store.Cliente{}, err
 		}

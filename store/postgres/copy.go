@@ -29,7 +29,8 @@ func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
 
 func toIdentity(is *store.Identity) []any { return []any{&is.ID, &is.Copying} }
 
-// lastID is what the sequence of an identity column gave last, NULL if nothing. $1 and $2 are the table and the column.
+// lastID is the last value of an identity column's sequence, NULL if there was none. $1 and $2 are
+// the table and the column.
 const lastID = `
 	SELECT last_value
 	FROM pg_sequences
@@ -132,7 +133,8 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 	return err
 }
 
-// WriteRows implements [store.Copying]. COPY puts in ids as they come, although the engine gives them always.
+// WriteRows implements [store.Copying]. COPY keeps the ids of the rows although they are GENERATED
+// ALWAYS.
 func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
 	_, err := callFor(ctx, s, longPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
@@ -154,7 +156,8 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 	return err
 }
 
-// FinishCopy implements [store.Copying]. A sequence keeps its new value even if this fails, which does no harm.
+// FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
+// which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
 	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
@@ -181,8 +184,8 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 	return err
 }
 
-// mustCopy begins a transaction in which nobody else begins, writes or finishes a copy, or gives store.ErrCopyDisturbed
-// if none of the source is under way.
+// mustCopy begins a transaction in which nobody else begins, writes or finishes a copy. It returns
+// [store.ErrCopyDisturbed] if no copy of the source is under way.
 func mustCopy(ctx context.Context, conn *pgx.Conn, source string) error {
 	is, err := lockIdentity(ctx, conn)
 	switch {

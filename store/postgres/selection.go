@@ -65,8 +65,8 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 	})
 }
 
-// EachCliente implements [store.Clientes]. A statement sees one moment of the database, and its rows come as fast
-// as they are taken.
+// EachCliente implements [store.Clientes]. A statement sees one state of the database, and its rows
+// arrive as fast as each takes them.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
 	_, err := callFor(ctx, s, bulkPatience, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := send(ctx, conn, beginLong(bulkPatience)); err != nil {
@@ -93,14 +93,14 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 				err = engineError(ctx, conn, ctx.Err())
 			}
 			if err != nil {
-				// The rest of the answer would have to be read before the connection can be used again.
+				// The connection could be used again only after the rest of the answer was read.
 				conn.Close(ctx)
 				return struct{}{}, err
 			}
 		}
 		switch err := rows.Err(); {
 		case begun && isCollision(err):
-			// Not to be tried again: each has had some of it.
+			// Not to be retried: each has already seen some of the rows.
 			return struct{}{}, fmt.Errorf("list clientes: %w: %v", store.ErrUnavailable, err)
 		case err != nil:
 			return struct{}{}, fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
@@ -110,7 +110,7 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 	return err
 }
 
-// selected gives the parts of a statement that reads the records of a selection after a place.
+// selected returns the parts of a statement that reads the records of a selection after a position.
 func selected(sel store.Selection, after store.Position) (where, order string, args []any) {
 	conditions := make([]string, 1, 5)
 	conditions[0] = `true`
@@ -123,7 +123,8 @@ func selected(sel store.Selection, after store.Position) (where, order string, a
 		conditions = append(conditions, `search LIKE `+arg(pattern))
 	}
 	if sel.Email != "" {
-		// The second condition is that of the index.
+		// The second condition is the one of the partial index, which Postgres uses only if the
+		// query has it.
 		conditions = append(conditions, `email_key = `+arg(store.EmailKey(sel.Email))+` AND email_key <> ''`)
 	}
 	if !sel.UpdatedSince.IsZero() {

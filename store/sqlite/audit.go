@@ -91,7 +91,7 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 	})
 }
 
-// insertEvent keeps an event, or counts it on the row of its key and window.
+// insertEvent inserts an event, or counts it on the row of its key and window.
 func (s *Store) insertEvent(conn *sqlite.Conn, e store.Event) error {
 	e = e.Settled(s.now())
 	err := exec(conn, `

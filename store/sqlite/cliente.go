@@ -81,13 +81,13 @@ var updateCliente = `
 
 // UpdateCliente implements [store.Clientes].
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
-	change func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
+	update func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		old, err := clienteByID(conn, id)
 		if err != nil {
 			return store.Cliente{}, err
 		}
-		c, err := change(old)
+		c, err := update(old)
 		if err != nil {
 			return store.Cliente{}, err
 		}

@@ -99,7 +99,7 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 	})
 }
 
-// insertMail puts a mail into the queue if its user is there.
+// insertMail puts a mail into the queue, if its user exists.
 func (s *Store) insertMail(conn *sqlite.Conn, m store.Mail) error {
 	now := store.Instant(s.now())
 	err := exec(conn, `
