@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Bucket is what is remembered of those who tried something that may not be tried without end: to guess a
-// password or a code, or to have mail sent.
+// Bucket counts attempts at something that must not be tried without limit: to guess a password or
+// a code, or to have mail sent.
 //
-// There is one small row a key, and none where nothing counts. What bounds their number is that each has a
-// time to be forgotten, and that a row comes only of an attempt that was let through: of a million made-up
-// names there are as many rows as the processor could check passwords for in the time that the rows are
-// kept, less those that the count of the sender's address refused.
+// There is one small row per key, and none where nothing counts. Two rules bound the number of
+// rows: each has a time to be forgotten, and only an attempt that was let through writes one. So a
+// million made-up names cost as many rows as the processor could check passwords for while the rows
+// are kept, less those that the bucket of the sender's network refused.
 type Bucket struct {
-	Key          string    // who tried what, chosen by package auth: short, and nothing that must stay secret
+	Key          string    // who tried what, chosen by package auth: short, and no secret
 	Count        int64     // how many attempts count against the key; with 0 the row is removed
 	Since        time.Time // when the first of them was, for a limit that has a window
 	LastAt       time.Time // when the last of them was
@@ -23,22 +23,23 @@ type Bucket struct {
 
 // Buckets keeps the counts of attempts.
 type Buckets interface {
-	// UpdateBuckets hands the attempts of these keys, which are distinct, to change and keeps what it leaves
-	// in their place, as one atomic step: whoever else counts on one of the keys comes before or after. They
-	// are in the order of the keys, and where there is no row (any more) only the Key is set. An error of
-	// change is given back unwrapped and nothing is written; the store may call change again.
+	// UpdateBuckets calls update with the buckets of these keys, which must be distinct, and keeps
+	// what update leaves in the slice. The call is one atomic step: any other call with one of the
+	// keys comes before or after it. The buckets are in the order of the keys. Where there is no
+	// row, only the Key is set.
 	//
-	// It is for change to treat what is past its ForgetAt like none: the row may still be there.
-	UpdateBuckets(ctx context.Context, keys []string, change func([]Bucket) error) error
+	// An error of update is returned unwrapped, and nothing is written. The store may call update
+	// again. A bucket past its ForgetAt may still be there: update must treat it as empty.
+	UpdateBuckets(ctx context.Context, keys []string, update func([]Bucket) error) error
 
-	// DeleteBuckets removes up to limit rows whose ForgetAt is before the given time. It says how many it
-	// removed.
+	// DeleteBuckets removes up to limit rows whose ForgetAt is before the given time, and returns
+	// how many it removed.
 	DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
-// Apply gives what a store keeps of n in the place of a.
-func (a Bucket) Apply(n Bucket) Bucket {
-	n.Key = a.Key
+// Apply returns what a store keeps when n replaces b: the Key stays, and times are cut to instants.
+func (b Bucket) Apply(n Bucket) Bucket {
+	n.Key = b.Key
 	for _, t := range []*time.Time{&n.Since, &n.LastAt, &n.BlockedUntil, &n.ForgetAt} {
 		*t = Instant(*t)
 	}

@@ -29,64 +29,78 @@ const (
 	MaxNotes   = 10_000
 )
 
-// Clientes keeps the customer records and what happened to them. Whoever changes a record is named by the id of a user;
-// 0 is nobody who logged in: the command line.
+// Clientes keeps the customer records and their histories. The argument by is the id of the user
+// who makes a change; 0 stands for the command line.
 type Clientes interface {
-	// CreateCliente keeps a new record and gives it back with the ID, Version, CreatedAt and UpdatedAt
-	// that it got; what c says of these is ignored. An email that another record has is a
-	// *ConflictError on "email".
+	// CreateCliente keeps a new record and returns it with its ID, Version, CreatedAt and
+	// UpdatedAt. It ignores what c has in these. If another record has the email, it returns a
+	// [*ConflictError] on "email".
 	CreateCliente(ctx context.Context, by int64, c Cliente) (Cliente, error)
 
-	// CreateClienteOnce is CreateCliente for a caller who may ask again. The key, of at most MaxIdempotencyKey bytes, is kept
-	// together with the record, so that of several calls of one user with the same key, also at once, one makes it and the
-	// others get it as it was made, and are told so. A key that was used for another record within IdempotencyTTL is ErrKeyReused, one that is at work for
-	// longer than a caller will wait ErrKeyInProgress. A call that fails leaves the key free.
-	CreateClienteOnce(ctx context.Context, by int64, c Cliente, key string) (_ Cliente, replayed bool, _ error)
+	// CreateClienteOnce is CreateCliente with an idempotency key: concurrent or repeated calls of
+	// one user with one key create one record. The first call returns it, and the others return it
+	// as it was created, with replayed set. The key has at most [MaxIdempotencyKey] bytes and is
+	// kept together with the record, for [IdempotencyTTL].
+	//
+	// It returns [ErrKeyReused] if the key stands for another record, and [ErrKeyInProgress] if
+	// another call with the key takes longer than a caller waits. A call that fails leaves the key
+	// free.
+	CreateClienteOnce(ctx context.Context, by int64, c Cliente, key string) (
+		_ Cliente, replayed bool, _ error)
 
-	// DeleteIdempotencyKeys removes up to limit keys that were first used before the given time, and says how many it
-	// removed.
+	// DeleteIdempotencyKeys removes up to limit keys that were first used before the given time,
+	// and returns how many it removed.
 	DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error)
 
-	// Cliente gives one record, or ErrNotFound.
+	// Cliente returns one record, or [ErrNotFound].
 	Cliente(ctx context.Context, id int64) (Cliente, error)
 
-	// Clientes gives up to limit records of a selection, those that come after a place in its order: a keyset page,
-	// which without a filter costs the same wherever it lies. The zero Position is before all of them. It gives an empty
-	// slice when there are none.
+	// Clientes returns up to limit records of a selection, those after a position in its order. The
+	// zero Position is before all records. The page is a keyset page: without a filter it costs the
+	// same wherever it lies. If there are no records, the slice is empty, not nil.
 	Clientes(ctx context.Context, s Selection, after Position, limit int) ([]Cliente, error)
 
-	// CountClientes says how many records a filter lets through.
+	// CountClientes returns the number of records that a filter lets through.
 	CountClientes(ctx context.Context, f Filter) (int64, error)
 
-	// EachCliente calls each with every record of a selection, in its order, all of them as they stood at one moment,
-	// and holds few of them at a time. An error of each ends it and is given back unwrapped. It takes as long as each does,
-	// an hour at most on an engine that others share.
+	// EachCliente calls each with every record of a selection, in its order. It sees all records as
+	// they stood at one moment, and holds few of them in memory at a time. An error of each ends
+	// the walk and is returned unwrapped. The walk takes as long as each does, but at most an hour
+	// on an engine that others share.
 	EachCliente(ctx context.Context, s Selection, each func(Cliente) error) error
 
-	// UpdateCliente hands the record to change and keeps what it gives back, as one atomic step: Version
-	// counts up, UpdatedAt is now, and ID and CreatedAt stay whatever change made of them. When change
-	// alters no writable member nothing is written and the record is given back as it was. An error of
-	// change is given back unwrapped and nothing is written; the store may call change again, with a
-	// newer record. An unknown ID is ErrNotFound, an email that another record has a *ConflictError.
-	UpdateCliente(ctx context.Context, by, id int64, change func(Cliente) (Cliente, error)) (Cliente, error)
+	// UpdateCliente calls update with the record and keeps what update returns, as one atomic step.
+	// Version counts up and UpdatedAt is now; ID and CreatedAt stay, whatever update returns. If
+	// update alters none of the texts, nothing is written and the record is returned as it was.
+	//
+	// An error of update is returned unwrapped, and nothing is written. The store may call update
+	// again with a newer record. It returns ErrNotFound for an unknown id, and a *ConflictError on
+	// "email" if another record has the email.
+	UpdateCliente(ctx context.Context, by, id int64,
+		update func(Cliente) (Cliente, error)) (Cliente, error)
 
-	// DeleteCliente hands the record to check and removes it if check gives nil, as one atomic step. An
-	// error of check is given back unwrapped. An unknown ID is ErrNotFound, also the second time.
+	// DeleteCliente calls check with the record and removes it if check returns nil, as one atomic
+	// step. An error of check is returned unwrapped. It returns ErrNotFound for an unknown id, and
+	// so does a second call for the same id.
 	DeleteCliente(ctx context.Context, by, id int64, check func(Cliente) error) error
 
-	// ClienteHistory gives up to limit changes of one record, the newest first, those below a version, or with 0 all.
-	// They are kept in the same step as the change itself, and stay when the record is deleted. It gives an empty slice
-	// for a record that was not changed since histories are kept, or not below that version; and ErrNotFound for an ID
+	// ClienteHistory returns up to limit changes of one record, the newest first: those below a
+	// version, or all if below is 0. A change is kept in the same step as the record, and stays
+	// when the record is deleted. The slice is empty, not nil, if no change matches, which includes
+	// a record that was last changed before histories were kept. It returns ErrNotFound for an id
 	// that no record has or had.
 	ClienteHistory(ctx context.Context, id, below int64, limit int) ([]Change, error)
 
-	// ImportClientes keeps all of the rows as new records, in their order, or none, and says how many there are. The
-	// rows are valid, and may be asked for again. An error among them is given back unwrapped. Emails that two rows or a row
-	// and another record have are a *RowsError that counts the rows from 1. It may take minutes; on SQLite whoever else
-	// writes, a login too, waits meanwhile or gives up with ErrUnavailable.
+	// ImportClientes keeps all rows as new records, in their order, or none of them. It returns how
+	// many there are. The rows must be valid, and it may iterate over them again. An error that
+	// they yield is returned unwrapped.
+	//
+	// If two rows have the same email, or a row and another record, it returns a [*RowsError],
+	// which counts rows from 1. The call may take minutes. On SQLite all other writers, logins
+	// included, wait meanwhile or give up with ErrUnavailable.
 	ImportClientes(ctx context.Context, by int64, rows iter.Seq2[Cliente, error]) (int64, error)
 
-	// CheckImport is ImportClientes that keeps nothing, and keeps nobody waiting.
+	// CheckImport returns what ImportClientes would return, but keeps nothing and lets nobody wait.
 	CheckImport(ctx context.Context, rows iter.Seq2[Cliente, error]) (int64, error)
 }
 

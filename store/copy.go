@@ -5,21 +5,21 @@ import (
 	"slices"
 )
 
-// Table is what a copy of a database has to know of one of its tables.
+// Table describes one table of a database to a copy.
 type Table struct {
 	Name    string
 	Columns []Column
 	Key     int  // how many of the columns, from the first one on, are the primary key
-	IDs     bool // the key is an id, which the engine gives and never gives twice
+	IDs     bool // the key is an id, which the engine assigns and never uses twice
 }
 
-// Column is one column of a Table.
+// Column is one column of a [Table].
 type Column struct {
 	Name string
 	Kind Kind
 }
 
-// Kind says which Go value a column holds.
+// Kind is the type of the Go values in a column.
 type Kind int
 
 // The kinds of columns.
@@ -31,7 +31,7 @@ const (
 	KindTimeOrNull             // a time.Time, or nil
 )
 
-// Names gives the names of the columns. The first Key of them are those of the key.
+// Names returns the names of the columns. The first Key of them are the primary key.
 func (t Table) Names() []string {
 	names := make([]string, len(t.Columns))
 	for i, c := range t.Columns {
@@ -40,36 +40,56 @@ func (t Table) Names() []string {
 	return names
 }
 
-// KeyOf gives the key of a row.
+// KeyOf returns the key of a row.
 func (t Table) KeyOf(row []any) []any { return row[:t.Key:t.Key] }
 
-// Tables gives every table whose rows a copy takes along, in an order in which they can be written: one that another
-// names comes before it. Not among them is what an engine makes anew of these (indexes, the place of each end in the
-// order in which sessions ended), and what says which database it is.
+// Tables returns every table whose rows a copy takes along, in an order in which they can be
+// written: a table comes after those that it refers to. What an engine derives from these is
+// missing (indexes, the order in which sessions ended), and so is the identity of the database.
 func Tables() []Table {
 	return []Table{
-		{Name: "users", Key: 1, IDs: true, Columns: slices.Concat(integers("id"),
-			texts("name", "name_key", "email", "email_key", "pending_email", "role", "password_hash"), booleans("disabled"),
-			integers("generation", "link_generation", "mark_generation"), texts("mfa_secret", "mfa_recovery"),
-			booleans("mfa_on"), integers("mfa_last_step"), times("created_at", "updated_at"))},
-		{Name: "sessions", Key: 1, Columns: slices.Concat(texts("id"), integers("user_id", "counter", "parent"),
-			times("rotated_at", "created_at", "last_used_at", "expires_at", "token_exp"), timesOrNull("ended_at"),
-			texts("ip", "user_agent"))},
-		{Name: "addresses", Key: 2, Columns: slices.Concat(integers("user_id"), texts("prefix"), times("last_seen"))},
-		{Name: "attempts", Key: 1, Columns: slices.Concat(texts("key"), integers("count"),
+		{Name: "users", Key: 1, IDs: true, Columns: slices.Concat(
+			integers("id", "generation", "link_generation", "mark_generation", "mfa_last_step"),
+			texts("name", "name_key", "email", "email_key", "pending_email", "role", "password_hash",
+				"mfa_secret", "mfa_recovery"),
+			booleans("disabled", "mfa_on"),
+			times("created_at", "updated_at"))},
+		{Name: "sessions", Key: 1, Columns: slices.Concat(
+			texts("id", "ip", "user_agent"),
+			integers("user_id", "counter", "parent"),
+			times("rotated_at", "created_at", "last_used_at", "expires_at", "token_exp"),
+			timesOrNull("ended_at"))},
+		{Name: "addresses", Key: 2, Columns: slices.Concat(
+			integers("user_id"),
+			texts("prefix"),
+			times("last_seen"))},
+		{Name: "attempts", Key: 1, Columns: slices.Concat(
+			texts("key"),
+			integers("count"),
 			times("since", "last_at", "blocked_until", "forget_at"))},
-		{Name: "mails", Key: 1, IDs: true, Columns: slices.Concat(integers("id", "user_id"), texts("kind", "address", "detail"),
-			integers("link_generation"), times("created_at", "next_try"), integers("tries"))},
-		{Name: "audit", Key: 1, IDs: true, Columns: slices.Concat(integers("id"), texts("kind"), integers("user_id", "actor_id"),
-			texts("ip", "user_agent", "request_id", "detail", "key"), times("window_at"), integers("count"),
-			times("at", "last_at"))},
-		{Name: "clientes", Key: 1, IDs: true, Columns: slices.Concat(integers("id", "version"),
-			times("created_at", "updated_at"), clienteTexts(), texts("name_key", "email_key", "search"))},
-		{Name: "cliente_history", Key: 2, Columns: slices.Concat(integers("cliente_id", "version"),
-			texts("action"), integers("user_id"), texts("user_name"),
-			times("at", "created_at", "updated_at"), clienteTexts())},
-		{Name: "idempotency_keys", Key: 2, Columns: slices.Concat(integers("user_id"), texts("key", "fingerprint"),
-			integers("cliente_id"), times("used_at"))},
+		{Name: "mails", Key: 1, IDs: true, Columns: slices.Concat(
+			integers("id", "user_id", "link_generation", "tries"),
+			texts("kind", "address", "detail"),
+			times("created_at", "next_try"))},
+		{Name: "audit", Key: 1, IDs: true, Columns: slices.Concat(
+			integers("id", "user_id", "actor_id", "count"),
+			texts("kind", "ip", "user_agent", "request_id", "detail", "key"),
+			times("window_at", "at", "last_at"))},
+		{Name: "clientes", Key: 1, IDs: true, Columns: slices.Concat(
+			integers("id", "version"),
+			clienteTexts(),
+			texts("name_key", "email_key", "search"),
+			times("created_at", "updated_at"))},
+		{Name: "cliente_history", Key: 2, Columns: slices.Concat(
+			integers("cliente_id", "version", "user_id"),
+			texts("action", "user_name"),
+			clienteTexts(),
+			times("at", "created_at", "updated_at"))},
+		{Name: "idempotency_keys", Key: 2, Columns: slices.Concat(
+			integers("user_id"),
+			texts("key", "fingerprint"),
+			integers("cliente_id"),
+			times("used_at"))},
 	}
 }
 
@@ -96,44 +116,48 @@ func columns(kind Kind, names []string) []Column {
 	return all
 }
 
-// Identity says which database it is that a store keeps everything in.
+// Identity tells which database a store keeps everything in.
 type Identity struct {
-	ID      string // no other database has it, but one that was restored or cloned from this one
-	Copying string // the ID of the database of which a copy into this one is not finished; "" if there is none
+	ID      string // unique, unless the database was restored or cloned
+	Copying string // the source of an unfinished copy into this one; "" if there is none
 }
 
-// Extent says how much there is of a table.
+// Extent tells how much a table holds.
 type Extent struct {
 	Rows    int64
 	LastKey []any // of the last row by ascending key, nil if there is no row
-	LastID  int64 // the highest id that was ever given, 0 if none was or Table.IDs is false
+	LastID  int64 // the highest id that was ever used, 0 if none was or Table.IDs is false
 }
 
-// Copying is what it takes to copy everything from one database into another one, of the same engine or not: row by
-// row, as it stands in the tables. A copy takes as many calls as it likes, of as many processes. From BeginCopy to
-// FinishCopy the target says so in its Identity, and nothing but the copy should use it, for it is not whole.
+// Copying copies everything from one database into another, of the same engine or not, row by row.
+// A copy may take any number of calls, by any number of processes. From BeginCopy to FinishCopy the
+// target is incomplete and its Identity says so: only the copy may use it.
 type Copying interface {
-	// Identity says which database this is, and whether it is whole.
+	// Identity returns which database this is, and whether it is complete.
 	Identity(ctx context.Context) (Identity, error)
 
-	// Extent says how much there is of a table. It looks at every row.
+	// Extent returns how much a table holds. It looks at every row.
 	Extent(ctx context.Context, t Table) (Extent, error)
 
-	// ReadRows gives up to limit rows of a table, by ascending key (texts byte by byte): those after a key, or with nil
-	// from the first one on. A row has a value for each column of the table, of the type that its Kind says.
+	// ReadRows returns up to limit rows of a table, by ascending key; texts are ordered byte by
+	// byte. It begins after a key, or with nil at the first row. A row has a value for each column
+	// of the table, of the type that its Kind names. If there are no rows, the slice is empty, not
+	// nil.
 	ReadRows(ctx context.Context, t Table, after []any, limit int) ([][]any, error)
 
-	// BeginCopy notes that the database with this ID is being copied into this one. Once begun it may be called again.
-	// A database that has any row, or into which another one is being copied, is ErrNotEmpty and stays as it is.
+	// BeginCopy notes that the database with the ID source is being copied into this one. It may be
+	// called again for the same source. It returns [ErrNotEmpty], and changes nothing, if this
+	// database has any row or another copy is under way.
 	BeginCopy(ctx context.Context, source string) error
 
-	// WriteRows adds rows that ReadRows of the source gave to a table, all of them or none. Not to have begun that copy,
-	// or to have finished it, is ErrCopyDisturbed, and so is a row that can not stand beside those that are there.
+	// WriteRows adds rows that ReadRows of the source returned, all of them or none. It returns
+	// [ErrCopyDisturbed] if no copy of the source is under way, or if a row conflicts with one that
+	// is there.
 	WriteRows(ctx context.Context, source string, t Table, rows [][]any) error
 
-	// FinishCopy makes a whole database of what was copied. No id is given any more up to those in lastIDs, by table,
-	// which are what Extent of the source says. Sessions that had ended end in the order of this database, so that
-	// EndedSessions gives them with every Watermark from before. Not to have begun that copy, or to have finished it, is
-	// ErrCopyDisturbed.
+	// FinishCopy makes the copied database complete. From then on no table assigns an id up to its
+	// entry in lastIDs; these are the LastID of the source's Extent. Sessions that had ended get
+	// the next place in this database's own order, so EndedSessions returns them for every earlier
+	// Watermark. It returns ErrCopyDisturbed if no copy of the source is under way.
 	FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error
 }

@@ -7,60 +7,62 @@ import (
 )
 
 var (
-	// ErrNotFound means that there is no such record (any more).
+	// ErrNotFound means that there is no such record, or no longer.
 	ErrNotFound = errors.New("no such record")
 
-	// ErrUnavailable means that the engine could not be reached, or was too busy for too long. The caller
-	// may try again later; a write that ended so may have been kept.
+	// ErrUnavailable means that the engine could not be reached, or was too busy for too long. The
+	// caller may try again later. A write that ended so may have been kept.
 	ErrUnavailable = errors.New("the store is unavailable")
 
-	// ErrSchema means that migrations are missing from the database, or that it holds some that this
-	// program does not know.
+	// ErrSchema means that migrations are missing from the database, or that it holds some that
+	// this program does not know.
 	ErrSchema = errors.New("the schema is not the one this program needs")
 
-	// ErrKeyReused refuses an idempotency key that stands for another record already.
+	// ErrKeyReused refuses an idempotency key that already stands for another record.
 	ErrKeyReused = errors.New("the idempotency key was used for another record")
 
 	// ErrKeyInProgress means that another call with the same idempotency key is still at work.
 	ErrKeyInProgress = errors.New("another call with the same idempotency key is at work")
 
-	// ErrLastAdmin refuses the change that would leave no enabled admin.
-	ErrLastAdmin = errors.New("the last active admin can not be deleted, disabled or demoted")
+	// ErrLastAdmin refuses a change that would leave no enabled admin.
+	ErrLastAdmin = errors.New("the last active admin cannot be deleted, disabled or demoted")
 
-	// ErrUserChanged refuses a session whose user was deleted, disabled or had all sessions ended after
-	// the login began.
+	// ErrUserChanged refuses a session whose user was deleted or disabled, or had all sessions
+	// ended, after the login began.
 	ErrUserChanged = errors.New("the user changed while the login was under way")
 
-	// ErrNotEmpty refuses to begin a copy into a database that has anything in it.
+	// ErrNotEmpty refuses to begin a copy into a database that holds anything.
 	ErrNotEmpty = errors.New("a copy goes into an empty database only")
 
-	// ErrCopyDisturbed means that the target of a copy does not hold what the copy has put there, because something
-	// else wrote to it or to the source, or another copy is at work.
-	ErrCopyDisturbed = errors.New("something else wrote to one of the databases while the copy was under way")
+	// ErrCopyDisturbed means that the target of a copy does not hold what the copy wrote. Something
+	// else wrote to the target or to the source, or another copy is at work.
+	ErrCopyDisturbed = errors.New(
+		"something else wrote to one of the databases while the copy was under way")
 )
 
-// ConflictError refuses a write because another record holds the same value in a field that is unique.
+// ConflictError refuses a write because another record has the same value in a unique field.
 type ConflictError struct {
 	Field string // the field's name on the wire: "email", "user"
 }
 
 func (e *ConflictError) Error() string { return fmt.Sprintf("another record has this %s", e.Field) }
 
-// InvalidError lists every field of a record that can not be kept as it is.
+// InvalidError lists every invalid field of a record.
 type InvalidError struct {
 	Fields []FieldError // at least one
 }
 
-// Invalid is an *InvalidError of one field.
+// Invalid returns an [*InvalidError] of one field.
 func Invalid(field, code, message string) error {
 	return &InvalidError{Fields: []FieldError{{Field: field, Code: code, Message: message}}}
 }
 
-// FieldError says what is wrong with one field, in a sentence for a person and a word for a program.
+// FieldError describes what is wrong with one field: a sentence for a person and a word for a
+// program.
 type FieldError struct {
 	Field   string // the field's name on the wire
 	Code    string // stable, snake_case: "required", "too_long"…
-	Message string // a sentence that may be shown to whoever sent the value; it never repeats the value
+	Message string // a sentence for whoever sent the value; it never repeats the value
 }
 
 func (e *InvalidError) Error() string {
@@ -71,7 +73,7 @@ func (e *InvalidError) Error() string {
 	return strings.Join(s, "; ")
 }
 
-// invalid collects faults; err is nil while there are none.
+// invalid collects faults.
 type invalid []FieldError
 
 func (v *invalid) add(field, code, message string) {
@@ -85,8 +87,8 @@ func (v invalid) err() error {
 	return &InvalidError{Fields: v}
 }
 
-// JoinInvalid makes one *InvalidError of two faults of the same record. Either may be nil, and an error of
-// another kind is given back alone.
+// JoinInvalid joins the faults of two checks of one record into one *InvalidError. Either error may
+// be nil. If one of them is no *InvalidError, it is returned alone.
 func JoinInvalid(a, b error) error {
 	var x, y *InvalidError
 	switch {

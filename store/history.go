@@ -4,7 +4,7 @@ import "time"
 
 // Change is one step in the history of a customer record.
 type Change struct {
-	// Version is the one that the change led to, which counts on for a delete.
+	// Version is the version that the change led to. A delete counts up, too.
 	Version int64
 	Action  Action
 	UserID  int64  // who did it; 0: the command line

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Mail is a message that waits to be sent to a user. It says what to send and holds no link and no token:
-// these are made when it is sent, so that whoever reads the database can follow none.
+// Mail is a message that waits to be sent to a user. It holds no link and no token: these are made
+// when the mail is sent, so a reader of the database can follow none.
 type Mail struct {
 	ID     int64
 	UserID int64
 	Kind   MailKind
-	To     string // the address, which may be a pending one, or one that was the user's before
-	Detail string // what else the text says, in a form of package auth's; the store does not look inside
+	To     string // an email, which may be pending, or may have been the user's before
+	Detail string // further content, in a form of package auth's; opaque to the store
 
-	// LinkGeneration is the user's at the instant of writing. A link is made with it: if it was cancelled
-	// while the mail waited, it is born dead.
+	// LinkGeneration is the user's at the instant of writing. A link is made with it. So a link
+	// that was cancelled while the mail waited is invalid when it arrives.
 	LinkGeneration int64
 
 	CreatedAt time.Time
@@ -23,7 +23,7 @@ type Mail struct {
 	Tries     int64     // how often it was claimed
 }
 
-// MailKind says what a mail is about.
+// MailKind is what a mail is about.
 type MailKind string
 
 // The kinds of mail. The first three carry a link.
@@ -32,16 +32,17 @@ const (
 	MailInvitation      MailKind = "invitation"       // set a first password
 	MailConfirm         MailKind = "confirm"          // confirm a pending email
 	MailPasswordChanged MailKind = "password_changed" // the password is another
-	MailEmailChanged    MailKind = "email_changed"    // the email is or will be another, to the old one
-	MailNewNetwork      MailKind = "new_address"      // a login from an address that is new
+	MailEmailChanged    MailKind = "email_changed"    // to the old email, when it changes
+	MailNewNetwork      MailKind = "new_address"      // a login from a new network
 )
 
-// MaxMailTries is how often a mail is tried before it is dropped: with the waits in between for some sixteen
-// hours, a night in which nobody looks after the mail server.
+// MaxMailTries is how often a mail is tried before it is dropped. With the waits in between that
+// takes some sixteen hours: a night in which nobody looks after the mail server.
 const MaxMailTries = 14
 
-// Wait is how long a mail that could not be sent waits for its next try: 15 seconds after the first, since
-// some links are good for half an hour, twice as long after each further one, and four hours at most.
+// Wait returns how long a mail that could not be sent waits for its next try. It is 15 seconds
+// after the first try, because some links are valid for half an hour. It doubles after each further
+// try, up to four hours.
 func (m Mail) Wait() time.Duration {
 	const first, longest = 15 * time.Second, 4 * time.Hour
 	wait := first
@@ -51,25 +52,29 @@ func (m Mail) Wait() time.Duration {
 	return min(wait, longest)
 }
 
-// Mails is the queue of mail that is to be sent.
+// Mails is the queue of mail to send.
 type Mails interface {
-	// QueueMails puts mails into the queue, due at once; of each UserID, Kind, To and Detail are kept. One to
-	// a user who is gone is left out without an error. Mails that tell of a change of the user go there with
-	// the change (EffectsFunc), those of a new address with SeeNetwork.
+	// QueueMails puts mails into the queue, due at once. It keeps UserID, Kind, To and Detail of
+	// each. A mail to a user who is gone is left out without an error. Mails about a change of a
+	// user are queued with the change (see [EffectsFunc]), and those about a new network by
+	// SeeNetwork.
 	QueueMails(ctx context.Context, mails ...Mail) error
 
-	// ClaimMails gives up to limit mails that are due, those longest due, by ascending ID, and makes each due
-	// again only after the lease, with one try more, as one atomic step: while a lease lasts nobody else is
-	// given the mail. Whoever claimed it ends in DeleteMail or RetryMail; if they vanish it is given again
-	// when the lease is over, and so may be sent twice, but never not at all. It gives an empty slice when
-	// there are none.
+	// ClaimMails returns up to limit mails that are due, by ascending ID; if there are more, those
+	// that are due longest. In the same atomic step it counts a try and makes each due again after
+	// the lease, so that nobody else gets it until then. If there are none, the slice is empty, not
+	// nil.
+	//
+	// The caller must call DeleteMail or RetryMail for each. If it vanishes, the mail is claimed
+	// again after the lease. So a mail may be sent twice, but is never lost.
 	ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]Mail, error)
 
-	// DeleteMail removes a mail that was sent or is not worth sending any more. If it is gone it does nothing.
+	// DeleteMail removes a mail that was sent or is no longer worth sending. It does nothing if the
+	// mail is gone.
 	DeleteMail(ctx context.Context, id int64) error
 
-	// RetryMail makes a mail that was claimed and could not be sent due again after its Wait, or drops it if
-	// it was the last of its MaxMailTries, and says whether it did so. If the lease has ended and somebody
-	// else has claimed it since, it is theirs, and nothing is done; so if it is gone.
+	// RetryMail makes a claimed mail that could not be sent due again after its Wait. It drops the
+	// mail instead if this was the last of [MaxMailTries], and reports whether it did. It does
+	// nothing if the mail is gone, or if somebody else has claimed it after the lease ended.
 	RetryMail(ctx context.Context, m Mail) (dropped bool, err error)
 }

@@ -17,17 +17,19 @@ type Migration struct {
 // Compare orders migrations by version.
 func (m Migration) Compare(n Migration) int { return cmp.Compare(m.Version, n.Version) }
 
-// CheckKnown gives ErrSchema if a database holds a migration that this program does not know.
+// CheckKnown returns [ErrSchema] if a database holds a migration that this program does not know.
 func CheckKnown(has []Migration) error {
 	for _, m := range has {
 		if m.Name == "" {
-			return fmt.Errorf("a newer program has migrated it to version %d: %w", m.Version, ErrSchema)
+			return fmt.Errorf("a newer program has migrated it to version %d: %w",
+				m.Version, ErrSchema)
 		}
 	}
 	return nil
 }
 
-// CheckMigrations gives ErrSchema also if the database lacks one.
+// CheckMigrations returns ErrSchema if a database lacks a migration, or holds one that this program
+// does not know.
 func CheckMigrations(has []Migration) error {
 	for _, m := range has {
 		if !m.Applied {

@@ -2,7 +2,7 @@ package store
 
 import "fmt"
 
-// MaxRowErrors is how many faults of an import are told; the others are counted.
+// MaxRowErrors is how many faults of an import are listed. Any further ones are only counted.
 const MaxRowErrors = 100
 
 // RowsError lists the faults of an import.
@@ -11,18 +11,19 @@ type RowsError struct {
 	Count int64      // how many there are
 }
 
-// RowError says what is wrong with one field of one row.
+// RowError describes what is wrong with one field of one row.
 type RowError struct {
-	Row int64 // from 1; 0 is what stands before the first one: the header of a CSV file
+	Row int64 // from 1; 0 is the header of a CSV file
 	FieldError
 }
 
 func (e *RowsError) Error() string {
 	first := e.Rows[0]
-	return fmt.Sprintf("row %d: %s: %s (%d faults in all)", first.Row, first.Field, first.Message, e.Count)
+	return fmt.Sprintf("row %d: %s: %s (%d faults in all)",
+		first.Row, first.Field, first.Message, e.Count)
 }
 
-// Add counts a fault and keeps it if it is one of the first.
+// Add counts a fault, and lists it if it is one of the first.
 func (e *RowsError) Add(row int64, fault FieldError) {
 	e.Count++
 	if len(e.Rows) < MaxRowErrors {
@@ -30,7 +31,7 @@ func (e *RowsError) Add(row int64, fault FieldError) {
 	}
 }
 
-// Err gives e if it has counted any fault.
+// Err returns e if it has counted any fault, else nil.
 func (e *RowsError) Err() error {
 	if e.Count == 0 {
 		return nil
@@ -38,7 +39,7 @@ func (e *RowsError) Err() error {
 	return e
 }
 
-// TakenEmail is the fault of a row with an email that an earlier row or another record has.
+// TakenEmail returns the fault of a row whose email an earlier row or another record has.
 func TakenEmail() FieldError {
 	return FieldError{Field: "email", Code: "taken", Message: "Another record has this email."}
 }

@@ -10,26 +10,28 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Selection says which customers, and in what order.
+// Selection says which customers to read, and in what order.
 type Selection struct {
 	Filter
 	Sort       Sort // "" is ByID
 	Descending bool
 }
 
-// Filter says which customers; the zero Filter is all of them.
+// Filter says which customers to read. The zero Filter lets all of them through.
 type Filter struct {
-	// Text is what Cliente.Matches looks for, "" for anything.
+	// Text is what [Cliente.Matches] looks for; "" matches every record.
 	Text string
 
-	// Email is the address, without regard to case, "" for any.
+	// Email is compared without regard to case; "" matches every record.
 	Email string
 
-	// UpdatedSince lets through what was changed then or later, the zero time whenever.
+	// UpdatedSince lets through the records that changed then or later. The zero time matches every
+	// record.
 	UpdatedSince time.Time
 }
 
-// Since gives UpdatedSince as the engines compare it: up to the next millisecond, for what they keep was cut to one.
+// Since returns UpdatedSince as the engines compare it: rounded up to the next millisecond, because
+// the instants that they keep were cut to one.
 func (f Filter) Since() time.Time {
 	since := Instant(f.UpdatedSince)
 	if since.Before(f.UpdatedSince) {
@@ -38,7 +40,8 @@ func (f Filter) Since() time.Time {
 	return since
 }
 
-// Sort is what customers are ordered by. Those that are alike in it are ordered by their id, in the same direction.
+// Sort is what customers are ordered by. Customers that are equal in it are ordered by id, in the
+// same direction.
 type Sort string
 
 // What customers can be ordered by.
@@ -49,17 +52,18 @@ const (
 	ByUpdated Sort = "updated_at"
 )
 
-// Sorts are all of them.
+// Sorts returns all of them.
 func Sorts() []Sort { return []Sort{ByID, ByName, ByCreated, ByUpdated} }
 
-// Position is a place in an order: right behind the record that has these. The zero Position is before all records.
+// Position is a place in an order: right behind the record with these values. The zero Position is
+// before all records.
 type Position struct {
 	Name string    // the SortKey of its name, if the order is ByName
 	At   time.Time // its instant, if the order is ByCreated or ByUpdated
 	ID   int64
 }
 
-// Position gives the place of a record in the order.
+// Position returns the position of a record in the order.
 func (s Sort) Position(c Cliente) Position {
 	p := Position{ID: c.ID}
 	switch s {
@@ -73,11 +77,11 @@ func (s Sort) Position(c Cliente) Position {
 	return p
 }
 
-// MaxSortKey is the longest SortKey in bytes. An index of Postgres has room for 2704 in an entry.
+// MaxSortKey is the longest SortKey, in bytes. An index entry of Postgres has room for 2704.
 const MaxSortKey = 2048
 
-// SortKey is what a name is ordered by, byte by byte: its folded form. The beginning has to do for a name of rare
-// characters that become a whole word each when they are folded.
+// SortKey returns what a name is ordered by, byte by byte: its folded form. The form is cut at
+// [MaxSortKey], because some rare characters fold to a whole word each.
 func SortKey(name string) string {
 	key := Fold(name)
 	if len(key) <= MaxSortKey {
@@ -90,15 +94,16 @@ func SortKey(name string) string {
 	return key[:end]
 }
 
-// Fold gives the form of a text in which case and accents make no difference: compatibility decomposition (NFKD), no
-// accents, case folded. Accents are the marks that no script has for itself (Unicode's Inherited); what Thai or Devanagari
-// write above and below a letter are vowels, and stay. It is done here, once for both engines, which would each do it
-// differently.
+// Fold returns the form of a text in which case and accents make no difference: compatibility
+// decomposition (NFKD), without accents, case folded. Accents are the marks that belong to no
+// script (Unicode's Inherited). What Thai or Devanagari write above and below a letter are vowels,
+// and stay. Fold runs in Go, because each engine would fold differently.
 func Fold(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
 	}
-	// Folding can yield what decomposes once more. ToLower mends what Fold does to Cherokee, whose two cases it exchanges.
+	// Folding can yield characters that decompose once more. ToLower undoes what Fold does to
+	// Cherokee: it swaps the two cases there.
 	s = norm.NFKD.String(strings.ToLower(cases.Fold().String(norm.NFKD.String(s))))
 	return strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Mn, r) && unicode.Is(unicode.Inherited, r) {
@@ -139,7 +144,8 @@ func (c Cliente) SearchText() string {
 	return begin + other
 }
 
-// Needle gives what a SearchText must contain for the filter's Text to match, "" if every one does.
+// Needle returns what a [Cliente.SearchText] must contain to match the filter's Text. It returns ""
+// if every record matches.
 func (f Filter) Needle() string {
 	text := Fold(f.Text)
 	if n := utf8.RuneCountInString(text); 0 < n && n < 3 {
@@ -148,8 +154,9 @@ func (f Filter) Needle() string {
 	return text
 }
 
-// Matches says whether a record has the text in its name, email, phone or company, without regard to case or accents;
-// a text of one or two characters, whether its name, email or company begins with it.
+// Matches reports whether a record has the text in its name, email, phone or company, without
+// regard to case or accents. A text of one or two characters must be the beginning of its name,
+// email or company.
 func (c Cliente) Matches(text string) bool {
 	return strings.Contains(c.SearchText(), Filter{Text: text}.Needle())
 }

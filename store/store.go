@@ -1,8 +1,10 @@
-// Package store is the vocabulary of clientes: users with what is remembered of them, sessions and
-// customers, what makes each of them valid, the errors they can end in, and the promises that every engine keeps.
+// Package store is the vocabulary of clientes: customers, users, sessions and what is remembered
+// about them. It says what makes each of them valid, which errors an engine returns, and what every
+// engine promises.
 //
-// It does no I/O and imports no driver. Package sqlite keeps the promises on one embedded file, package
-// postgres on a server that many replicas share, and package storetest holds both to the same suite.
+// The package does no I/O and imports no driver. It knows neither SQL nor JSON, nor how a token is
+// made. Package sqlite keeps everything in one file, package postgres on a server that many
+// processes share. Package storetest holds both to the same tests.
 package store
 
 import (
@@ -10,12 +12,14 @@ import (
 	"time"
 )
 
-// Store keeps everything that clientes remembers. Its methods may be called from many goroutines at once.
+// Store keeps everything that clientes remembers. It is safe for concurrent use.
 //
-// Every method returns the context's own error when the context ends first, and ErrUnavailable (wrapped)
-// when the engine can not be reached or is too busy to answer; a write that ended so may or may not have
-// been kept. Valid text comes out as it went in, to the byte; what is not (NUL, broken UTF-8) is the caller's to
-// refuse before (Cliente.Validate, User.Validate).
+// Every method returns the context's own error if the context ends first. It returns
+// [ErrUnavailable], wrapped, if the engine cannot be reached or is too busy to answer. After either
+// error a write may have been kept or not.
+//
+// Valid text is returned as it was given, byte for byte. The caller must refuse other text (NUL,
+// broken UTF-8) before it gets here: see [Cliente.Validate] and [User.Validate].
 type Store interface {
 	Users
 	Sessions
@@ -26,22 +30,22 @@ type Store interface {
 	Clientes
 	Copying
 
-	// Ready says whether the engine answers and holds the schema that this program was built for: nil,
-	// ErrUnavailable, or ErrSchema.
+	// Ready returns nil if the engine answers and holds the schema that this program was built for.
+	// Otherwise it returns ErrUnavailable or [ErrSchema].
 	Ready(ctx context.Context) error
 
-	// Close waits for the calls under way and releases what the store holds. No method may be called
-	// after it.
+	// Close waits for the calls under way and releases what the store holds. No method may be
+	// called after it.
 	Close() error
 }
 
-// Instant cuts t to what every store keeps of a time: UTC, whole milliseconds.
+// Instant returns t in UTC, cut to whole milliseconds: the form in which every engine keeps a time.
 func Instant(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Millisecond)
 }
 
-// Later gives the later of an instant that was kept and this one, so that a clock that was set back does not move a record's
-// last change back.
+// Later returns the later one of an instant that was kept and now. With it, a clock that was set
+// back does not move a record's last change back.
 func Later(kept, now time.Time) time.Time {
 	if now = Instant(now); now.After(kept) {
 		return now

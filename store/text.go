@@ -11,23 +11,23 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// MaxEmail is the longest address, in bytes: the longest path of RFC 5321 section 4.5.3.1.3, less its
-// angle brackets.
+// MaxEmail is the longest email, in bytes: the longest path of RFC 5321 section 4.5.3.1.3, without
+// its angle brackets.
 const MaxEmail = 254
 
-// EmailKey gives the form of an address in which two are the same without regard to case: NFC after
-// Unicode case folding. The stores keep it beside the address, because the engines themselves fold
+// EmailKey returns the form in which two emails are compared without regard to case: NFC after
+// Unicode case folding. The engines keep it beside the email, because each of them folds
 // differently.
 func EmailKey(email string) string {
 	if isASCII(email) {
 		return strings.ToLower(email)
 	}
-	// ToLower mends what Fold does to Cherokee, whose two cases it exchanges.
+	// ToLower undoes what Fold does to Cherokee: it swaps the two cases there.
 	return norm.NFC.String(strings.ToLower(cases.Fold().String(email)))
 }
 
-// NameKey gives the form of a user name in which two are the same without regard to case. A valid name is
-// ASCII, so nothing else needs folding; a name that is not valid is no user's.
+// NameKey returns the form in which two user names are compared without regard to case. A valid
+// name is ASCII, so lower case is enough. A name that is not valid belongs to nobody.
 func NameKey(name string) string {
 	return strings.ToLower(name)
 }
@@ -41,7 +41,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// name checks a required text of one line, without the white space around it.
+// name checks a required text of one line and trims the white space around it.
 func (v *invalid) name(field, s string, limit int) string {
 	if s = strings.TrimSpace(s); s == "" {
 		v.add(field, "required", "A name is required.")
@@ -50,14 +50,14 @@ func (v *invalid) name(field, s string, limit int) string {
 	return v.line(field, s, limit)
 }
 
-// line checks text of one line: NFC, no control characters, at most limit code points. Only the first
-// fault of a field is kept.
+// line checks a text of one line: NFC, no control characters, at most limit code points. It keeps
+// only the first fault.
 func (v *invalid) line(field, s string, limit int) string {
 	return v.text(field, s, limit, func(r rune) bool { return !unicode.IsControl(r) },
 		"Control characters are not allowed.")
 }
 
-// notes checks text of many lines: as line, but tab and newline are allowed and CRLF becomes LF.
+// notes checks a text of many lines. Unlike line it allows tab and newline, and turns CRLF into LF.
 func (v *invalid) notes(field, s string, limit int) string {
 	return v.text(field, strings.ReplaceAll(s, "\r\n", "\n"), limit,
 		func(r rune) bool { return r == '\t' || r == '\n' || !unicode.IsControl(r) },
@@ -79,8 +79,8 @@ func (v *invalid) text(field, s string, limit int, allowed func(rune) bool, faul
 	return s
 }
 
-// email checks an optional address: RFC 5322's addr-spec with RFC 6532's UTF-8, without comments, display
-// name or quoted local part.
+// email checks an optional email: the addr-spec of RFC 5322 with the UTF-8 of RFC 6532, without
+// comments, display name or quoted local part.
 func (v *invalid) email(field, s string, limit int) string {
 	if s == "" {
 		return ""
@@ -94,8 +94,8 @@ func (v *invalid) email(field, s string, limit int) string {
 		v.add(field, "too_long", fmt.Sprintf("At most %d bytes are allowed.", limit))
 		return s
 	}
-	// ParseAddress takes more than an addr-spec, but gives the bare one back: what differs had a display
-	// name, a comment, a quoted part or white space.
+	// ParseAddress accepts more than an addr-spec, but returns the bare one. If it differs from s,
+	// there was a display name, a comment, a quoted part or white space.
 	a, err := mail.ParseAddress(s)
 	strange := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 	if err != nil || a.Address != s || strings.ContainsFunc(s, strange) {

@@ -78,7 +78,7 @@ func TestUserCommands(t *testing.T) {
 	}
 	for _, args := range []string{"role bob viewer", "disable bob", "delete bob"} {
 		call(t, nil, "", append([]string{"user"}, strings.Fields(args)...)...).
-			want(t, 1, "", "clientes: the last active admin can not be deleted, disabled or demoted; make another user an admin first\n")
+			want(t, 1, "", "clientes: the last active admin cannot be deleted, disabled or demoted; make another user an admin first\n")
 	}
 
 	call(t, nil, "another "+goodPassword+"\n", "user", "passwd", "bob", "--password-stdin").

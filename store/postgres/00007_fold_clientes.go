@@ -8,13 +8,15 @@ import (
 	"clientes/store"
 )
 
-// The migration that this file is, between those in migrations: Go folds what it fills in.
+// This file is a migration between those in the folder migrations. It fills columns that only Go
+// can fold.
 const (
 	foldVersion = 7
 	foldName    = "00007_fold_clientes.go"
 )
 
-// foldClientes fills in what Go folds of the records that were there before the columns were, a thousand in a trip.
+// foldClientes fills the folded columns of the records that existed before the columns did, a
+// thousand in a trip.
 func foldClientes(ctx context.Context, tx *sql.Tx) error {
 	for last := int64(0); ; {
 		rows, err := tx.QueryContext(ctx, `

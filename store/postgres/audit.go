@@ -21,7 +21,7 @@ func toEvent(e *store.Event) []any {
 		&e.Count, &e.At, &e.LastAt}
 }
 
-// RecordEvents keeps the promise of store.Audit.
+// RecordEvents implements [store.Audit].
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		b := begin()
@@ -35,7 +35,7 @@ func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 	return err
 }
 
-// Events keeps the promise of store.Audit.
+// Events implements [store.Audit].
 func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	if before == 0 {
@@ -73,7 +73,7 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	})
 }
 
-// DeleteEvents keeps the promise of store.Audit. Rows that another process is at are passed over.
+// DeleteEvents implements [store.Audit]. It skips rows that another process has locked.
 func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
@@ -93,7 +93,7 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 	})
 }
 
-// queueEvent queues the writing of an event, or of its count on the row of its key and window.
+// queueEvent queues the insert of an event, or its count on the row of its key and window.
 func (s *Store) queueEvent(b *pgx.Batch, e store.Event) {
 	e = e.Settled(s.now())
 	b.Queue(`

@@ -10,38 +10,38 @@ import (
 	"clientes/store"
 )
 
-// attemptColumns are in the order of toAttempt.
-const attemptColumns = `key, count, since, last_at, blocked_until, forget_at`
+// bucketColumns are in the order of toBucket.
+const bucketColumns = `key, count, since, last_at, blocked_until, forget_at`
 
-func toAttempt(a *store.Bucket) []any {
+func toBucket(a *store.Bucket) []any {
 	return []any{&a.Key, &a.Count, &a.Since, &a.LastAt, &a.BlockedUntil, &a.ForgetAt}
 }
 
-// UpdateBuckets keeps the promise of store.Buckets.
-func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
+// UpdateBuckets implements [store.Buckets].
+func (s *Store) UpdateBuckets(ctx context.Context, keys []string, update func([]store.Bucket) error) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		old, err := lockAttempts(ctx, conn, keys)
+		old, err := lockBuckets(ctx, conn, keys)
 		if err != nil {
 			return struct{}{}, err
 		}
-		attempts := append([]store.Bucket{}, old...)
-		if err := change(attempts); err != nil {
+		buckets := append([]store.Bucket{}, old...)
+		if err := update(buckets); err != nil {
 			return struct{}{}, err
 		}
 		write := new(pgx.Batch)
-		for i, a := range attempts {
+		for i, a := range buckets {
 			queueBucket(write, old[i], old[i].Apply(a))
 		}
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
-			return struct{}{}, fmt.Errorf("write attempts: %w", err)
+			return struct{}{}, fmt.Errorf("write buckets: %w", err)
 		}
 		return struct{}{}, nil
 	})
 	return err
 }
 
-// DeleteBuckets keeps the promise of store.Buckets. Rows that another process is at are passed over.
+// DeleteBuckets implements [store.Buckets]. It skips rows that another process has locked.
 func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
@@ -55,17 +55,19 @@ func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) 
 				FOR UPDATE SKIP LOCKED)`,
 			store.Instant(before), max(limit, 0))
 		if err != nil {
-			return 0, fmt.Errorf("delete attempts: %w", err)
+			return 0, fmt.Errorf("delete buckets: %w", err)
 		}
 		return int(removed), nil
 	})
 }
 
-// lockAttempts begins a transaction in which nobody else counts on these keys, and gives their attempts. Rows
-// are made for those that have none, since what is not there can not be locked; whoever gives up takes theirs
-// back with the transaction. First the new ones are made and then all are locked, each time in the order of
-// the keys: so two calls that share keys never wait for each other.
-func lockAttempts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Bucket, error) {
+// lockBuckets begins a transaction in which nobody else counts on these keys, and returns their
+// buckets. It inserts the rows that are missing, because a missing row cannot be locked; a rollback
+// removes them again.
+//
+// First all new rows are inserted and then all rows are locked, both in the order of the keys. So
+// two calls that share keys never deadlock.
+func lockBuckets(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Bucket, error) {
 	for {
 		found := make(map[string]store.Bucket, len(keys))
 		b := begin()
@@ -77,40 +79,41 @@ func lockAttempts(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.B
 			ON CONFLICT (key) DO NOTHING`,
 			keys, time.Time{})
 		b.Queue(`
-			SELECT `+attemptColumns+`
+			SELECT `+bucketColumns+`
 			FROM attempts
 			WHERE key = ANY ($1::text[])
 			ORDER BY key
 			FOR UPDATE`,
 			keys).Query(func(rows pgx.Rows) error {
 			var a store.Bucket
-			_, err := pgx.ForEachRow(rows, toAttempt(&a), func() error {
+			_, err := pgx.ForEachRow(rows, toBucket(&a), func() error {
 				found[a.Key] = a
 				return nil
 			})
 			return err
 		})
 		if err := send(ctx, conn, b); err != nil {
-			return nil, fmt.Errorf("lock attempts: %w", err)
+			return nil, fmt.Errorf("lock buckets: %w", err)
 		}
-		attempts := make([]store.Bucket, 0, len(keys))
+		buckets := make([]store.Bucket, 0, len(keys))
 		for _, key := range keys {
 			if a, ok := found[key]; ok {
-				attempts = append(attempts, a)
+				buckets = append(buckets, a)
 			}
 		}
-		if len(attempts) == len(keys) {
-			return attempts, nil
+		if len(buckets) == len(keys) {
+			return buckets, nil
 		}
-		// One was there for the first statement and removed by another before the second could lock it.
+		// A row was there for the first statement, and another process removed it before the second
+		// one could lock it.
 		if _, err := exec(ctx, conn, "ROLLBACK"); err != nil {
-			return nil, fmt.Errorf("lock attempts: %w", err)
+			return nil, fmt.Errorf("lock buckets: %w", err)
 		}
 	}
 }
 
-// queueBucket queues the writing of what became of the attempts of a key. A row that counts nothing is removed
-// also if nothing of it is altered: lockAttempts has made it.
+// queueBucket queues what changed in a bucket. An empty one is removed even if it did not change:
+// lockBuckets has inserted it.
 func queueBucket(b *pgx.Batch, old, a store.Bucket) {
 	switch {
 	case a.Count == 0:

@@ -48,7 +48,7 @@ var createCliente = insertCliente(3, `
 	SELECT id
 	FROM made`)
 
-// CreateCliente keeps the promise of store.Clientes.
+// CreateCliente implements [store.Clientes].
 func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		c := s.newCliente(c)
@@ -87,7 +87,7 @@ func insertCliente(first int, rest string) string {
 	)` + rest
 }
 
-// Cliente keeps the promise of store.Clientes.
+// Cliente implements [store.Clientes].
 func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		c, err := one(ctx, conn, toCliente, `
@@ -107,15 +107,15 @@ var updateCliente = `
 	SET version = $2, updated_at = $3, (` + rowColumns + `) = (` + parameters(4, rowParameters) + `)
 	WHERE id = $1`
 
-// UpdateCliente keeps the promise of store.Clientes. It takes two trips to the server.
+// UpdateCliente implements [store.Clientes]. It takes two trips to the server.
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
-	change func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
+	update func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		old, err := lockCliente(ctx, conn, id)
 		if err != nil {
 			return store.Cliente{}, err
 		}
-		c, err := change(old)
+		c, err := update(old)
 		if err != nil {
 			return store.Cliente{}, err
 		}
@@ -137,7 +137,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	})
 }
 
-// DeleteCliente keeps the promise of store.Clientes.
+// DeleteCliente implements [store.Clientes].
 func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(store.Cliente) error) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		c, err := lockCliente(ctx, conn, id)

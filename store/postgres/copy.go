@@ -14,7 +14,7 @@ import (
 	"clientes/store"
 )
 
-// Identity keeps the promise of store.Copying.
+// Identity implements [store.Copying].
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Identity, error) {
 		is, err := one(ctx, conn, toIdentity, `
@@ -29,13 +29,14 @@ func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
 
 func toIdentity(is *store.Identity) []any { return []any{&is.ID, &is.Copying} }
 
-// lastID is what the sequence of an identity column gave last, NULL if nothing. $1 and $2 are the table and the column.
+// lastID is the last value of an identity column's sequence, NULL if there was none. $1 and $2 are
+// the table and the column.
 const lastID = `
 	SELECT last_value
 	FROM pg_sequences
 	WHERE format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence($1, $2)`
 
-// Extent keeps the promise of store.Copying.
+// Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
 	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
 		key := t.Names()[:t.Key]
@@ -65,7 +66,7 @@ func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error)
 	})
 }
 
-// ReadRows keeps the promise of store.Copying.
+// ReadRows implements [store.Copying].
 func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
@@ -97,7 +98,7 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 	})
 }
 
-// BeginCopy keeps the promise of store.Copying.
+// BeginCopy implements [store.Copying].
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
 	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		is, err := lockIdentity(ctx, conn)
@@ -132,7 +133,8 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 	return err
 }
 
-// WriteRows keeps the promise of store.Copying. COPY puts in ids as they come, although the engine gives them always.
+// WriteRows implements [store.Copying]. COPY keeps the ids of the rows although they are GENERATED
+// ALWAYS.
 func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
 	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
@@ -154,7 +156,8 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 	return err
 }
 
-// FinishCopy keeps the promise of store.Copying. A sequence keeps its new value even if this fails, which does no harm.
+// FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
+// which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
 	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
@@ -181,8 +184,8 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 	return err
 }
 
-// mustCopy begins a transaction in which nobody else begins, writes or finishes a copy, or gives store.ErrCopyDisturbed
-// if none of the source is under way.
+// mustCopy begins a transaction in which nobody else begins, writes or finishes a copy. It returns
+// [store.ErrCopyDisturbed] if no copy of the source is under way.
 func mustCopy(ctx context.Context, conn *pgx.Conn, source string) error {
 	is, err := lockIdentity(ctx, conn)
 	switch {

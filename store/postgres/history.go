@@ -23,7 +23,7 @@ func toChange(c *store.Change) []any {
 	return append([]any{&c.Version, &c.Action, &c.UserID, &c.User, &c.At}, toCliente(&c.Record)...)
 }
 
-// ClienteHistory keeps the promise of store.Clientes.
+// ClienteHistory implements [store.Clientes].
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Change, error) {

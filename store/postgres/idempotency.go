@@ -19,11 +19,11 @@ var createClienteOnce = insertCliente(4, `
 	WHERE user_id = $1::bigint AND key = $3
 	RETURNING cliente_id`)
 
-// CreateClienteOnce keeps the promise of store.Clientes. The key comes first: whoever comes second with it waits there, by
-// the unique index, until the first has kept its record or has given up.
+// CreateClienteOnce implements [store.Clientes]. It takes the key first. A second call with the key
+// waits at the unique index until the first one has committed or rolled back.
 func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
 	replayed := false
-	// The wait for the first is a part of it.
+	// The time includes the wait for the first call.
 	c, err := callFor(ctx, s, 2*callTimeout, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		replayed = false
 		now := store.Instant(s.now())
@@ -63,7 +63,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	return c, replayed && err == nil, err
 }
 
-// answered gives the record that a key stands for, as it was made, whatever became of it.
+// answered returns the record that a key stands for as it was created, whatever became of it.
 func answered(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint string) (store.Cliente, error) {
 	type use struct {
 		fingerprint string
@@ -84,7 +84,7 @@ func answered(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint st
 	return first.Record, nil
 }
 
-// DeleteIdempotencyKeys keeps the promise of store.Clientes. Rows that another process is at are passed over.
+// DeleteIdempotencyKeys implements [store.Clientes]. It skips rows that another process has locked.
 func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `

@@ -12,15 +12,16 @@ import (
 	"clientes/store"
 )
 
-// newID gives an id of the sequence that clientes has, to a row of import.
+// newID takes an id from the sequence of clientes.
 const newID = `nextval(pg_get_serial_sequence('clientes', 'id'))`
 
-// ImportClientes keeps the promise of store.Clientes. The rows go into a table of their own first, by COPY, where they get
-// their ids; and from there, when no email stands against it, into the others, a statement each.
+// ImportClientes implements [store.Clientes]. COPY writes the rows into a temporary table first,
+// where they get their ids. If no email is taken, one statement each copies them from there into
+// clientes and cliente_history.
 func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (n int64, err error) {
 	for range maxTries {
 		n, err = s.importClientes(ctx, by, rows)
-		// Somebody took an email after it was looked for. The next time that is seen, and by which row.
+		// Somebody took an email after the check. The next check sees that, and names the row.
 		if conflict := (*store.ConflictError)(nil); !errors.As(err, &conflict) {
 			break
 		}
@@ -51,7 +52,7 @@ func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 			by, now)
 		err = send(ctx, conn, write)
 		if err == nil {
-			// By itself: who is gone by now has not sent it, and nothing is kept.
+			// By itself: a caller who is gone by now has not sent it, and nothing is kept.
 			_, err = exec(ctx, conn, "COMMIT")
 		}
 		if err != nil {
@@ -61,16 +62,16 @@ func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 	})
 }
 
-// CheckImport keeps the promise of store.Clientes.
+// CheckImport implements [store.Clientes].
 func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		return stage(ctx, conn, `0`, rows) // an id that was given would be missing for ever
 	})
 }
 
-// stage begins a transaction with the rows in a table of its own, named import, whose columns are those of clientes, and
-// gives a *store.RowsError if their emails can not all be kept. id says where they get their ids from. The table is gone with
-// the transaction.
+// stage begins a transaction and copies the rows into a temporary table named import, which lasts
+// as long as the transaction. Its columns are row, id and rowColumns. The expression id says where
+// a row gets its id. It returns a [*store.RowsError] if an email is taken.
 func stage(ctx context.Context, conn *pgx.Conn, id string, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	b := beginLong(bulkTimeout)
 	b.Queue(`
@@ -99,7 +100,7 @@ func stage(ctx context.Context, conn *pgx.Conn, id string, rows iter.Seq2[store.
 	return n, checkEmails(ctx, conn)
 }
 
-// stagedRows gives the rows to pgx.
+// stagedRows feeds the rows to pgx. It implements [pgx.CopyFromSource].
 type stagedRows struct {
 	next func() (store.Cliente, error, bool)
 	row  int64
@@ -107,7 +108,7 @@ type stagedRows struct {
 	err  error // of the rows
 }
 
-// Next keeps the promise of pgx.CopyFromSource.
+// Next reads one row.
 func (r *stagedRows) Next() (ok bool) {
 	if r.err != nil {
 		return false
@@ -117,16 +118,17 @@ func (r *stagedRows) Next() (ok bool) {
 	return ok && r.err == nil
 }
 
-// Values keeps the promise of pgx.CopyFromSource.
+// Values returns the columns of the row, in the order of stage.
 func (r *stagedRows) Values() ([]any, error) {
 	return rowArgs([]any{r.row}, r.c), nil
 }
 
-// Err keeps the promise of pgx.CopyFromSource.
+// Err returns the error that ended the rows.
 func (r *stagedRows) Err() error { return r.err }
 
-// checkEmails looks for emails in import that an earlier row or a record has. That comes before any row is kept, because
-// half a million rows that are taken back leave the indexes as large as if they had stayed.
+// checkEmails returns a [*store.RowsError] if an earlier row or a record has the email of a row in
+// import. It runs before any row is kept: a rollback of half a million rows would leave the indexes
+// as large as if they had stayed.
 func checkEmails(ctx context.Context, conn *pgx.Conn) error {
 	var faults store.RowsError
 	type fault struct{ row, count int64 }

@@ -19,7 +19,7 @@ func toMail(m *store.Mail) []any {
 	return []any{&m.ID, &m.UserID, &m.Kind, &m.To, &m.Detail, &m.LinkGeneration, &m.CreatedAt, &m.NextTry, &m.Tries}
 }
 
-// QueueMails keeps the promise of store.Mails.
+// QueueMails implements [store.Mails].
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		b := begin()
@@ -33,15 +33,15 @@ func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	return err
 }
 
-// ClaimMails keeps the promise of store.Mails. Rows that another process is at are passed over: it claims them,
-// or has done with them.
+// ClaimMails implements [store.Mails]. It skips rows that another process has locked: that process
+// is claiming them, or has finished with them.
 func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Mail, error) {
 		now := s.now()
 		mails := []store.Mail{}
 		b := begin()
-		// What is due is selected once, in a statement of its own within this one: as a condition it might be
-		// asked again and give more than the limit.
+		// The rows are selected once, in a materialized part of the statement. Postgres may
+		// evaluate a plain subquery again, and then update more rows than the limit.
 		b.Queue(`
 			WITH due AS MATERIALIZED (
 				SELECT id
@@ -75,7 +75,7 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) 
 
 func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
 
-// DeleteMail keeps the promise of store.Mails.
+// DeleteMail implements [store.Mails].
 func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if _, err := exec(ctx, conn, `DELETE FROM mails WHERE id = $1`, id); err != nil {
@@ -86,7 +86,7 @@ func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 	return err
 }
 
-// RetryMail keeps the promise of store.Mails.
+// RetryMail implements [store.Mails].
 func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		last := m.Tries >= store.MaxMailTries
@@ -112,8 +112,8 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 	})
 }
 
-// queueMail queues the writing of a mail into the queue, if its user is there. The lock on the user, which is
-// that of a foreign key, keeps them there until the mail is.
+// queueMail queues the insert of a mail, if its user exists. The lock on the user is the one that a
+// foreign key takes. It keeps the user there until the mail is.
 func (s *Store) queueMail(b *pgx.Batch, m store.Mail) {
 	b.Queue(`
 		WITH owner AS (

@@ -24,8 +24,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Advisory locks have numbers instead of names. The first keeps ours apart from those of whoever else uses
-// the database.
+// Advisory locks have numbers instead of names. The first number keeps ours apart from those of
+// other programs in the same database.
 const (
 	lockSpace       int32 = 0x636c6965 // "clie"
 	lockMigrations  int32 = 1
@@ -33,9 +33,10 @@ const (
 	lockUserImports int32 = 3
 )
 
-// A migrator shows that it lives by a word on its lock's connection every lockBeat. From one that was silent
-// for lockLease the server takes the lock, and whatever a migration under way had locked: only from one
-// whose machine is gone or stopped, for the end of a mere process closes its connections at once.
+// A migrator shows every lockBeat that it lives, by a message on the lock's connection. After
+// lockLease without one, the server ends the connection and frees the lock, and so it does with the
+// locks of a migration under way. That happens only if the machine is gone or stopped: when just
+// the process ends, its connections close at once.
 const (
 	lockBeat  = 2 * time.Second
 	lockLease = 10 * time.Second
@@ -44,9 +45,9 @@ const (
 // lockPause is how long a migrator waits before it tries the lock again.
 const lockPause = 100 * time.Millisecond
 
-// Migrate applies the migrations that the database lacks, each in a transaction. Any number of processes may
-// do so at once: they take turns, and wait for as long as ctx lets them. A database that holds migrations of
-// a newer program is store.ErrSchema and is left as it is.
+// Migrate applies the migrations that the database lacks, each in a transaction. Any number of
+// processes may call it at once: they take turns, and wait until ctx ends. If the database holds
+// migrations of a newer program, Migrate returns [store.ErrSchema] and changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
 	config, err := configOf(databaseURL)
 	if err != nil {
@@ -58,8 +59,8 @@ func Migrate(ctx context.Context, databaseURL string) error {
 	return nil
 }
 
-// Migrations tells which migrations the database that the URL names holds and lacks, by version. Those that
-// this program does not know have no Name. It changes nothing.
+// Migrations returns the migrations that the database holds and lacks, by version. One that this
+// program does not know has no Name. It changes nothing.
 func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
 	config, err := configOf(databaseURL)
 	if err != nil {
@@ -74,13 +75,15 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 
 // locked calls do while no other process is in locked on the same database.
 //
-// goose brings two locks. Its advisory lock belongs to a session, which behind a pooler in transaction mode
-// is not ours alone. Its table of locks has leases, so that a crash bars the next start for half a minute;
-// it is asked every five seconds; and the table itself is not made under any lock. Here an advisory lock
-// belongs to a transaction that stays open meanwhile on a connection of its own, which every pooler must
-// leave to us, and which the server ends with the process. Whoever does not get the lock gives its
-// connection back before the next try: with all places of a pooler taken by those who wait, the one who has
-// the lock could not go on.
+// goose offers two locks, and neither fits. Its advisory lock belongs to a session, which behind a
+// pooler in transaction mode is not ours alone. Its table of locks has leases, so a crash bars the
+// next start for half a minute; it is polled every five seconds; and the table itself is created
+// without a lock.
+//
+// This lock is an advisory one of a transaction that stays open meanwhile, on a connection of its
+// own. Every pooler must leave that connection to us, and the server frees the lock when the
+// process ends. Between two tries a migrator closes its transaction. If the waiting migrators held
+// all places of a pooler, the holder of the lock could not go on.
 func locked(ctx context.Context, config *pgx.ConnConfig, do func(context.Context, *pgx.ConnConfig) error) error {
 	conn, err := connect(ctx, config)
 	if err != nil {
@@ -119,7 +122,8 @@ func locked(ctx context.Context, config *pgx.ConnConfig, do func(context.Context
 			case <-doing.Done():
 				return
 			}
-			// On a network that swallows everything it would hang for longer than the server keeps the lock.
+			// On a network that drops everything it would hang for longer than the server keeps the
+			// lock.
 			beat, cancel := context.WithTimeout(ctx, lockLease-lockBeat)
 			err := conn.Ping(beat)
 			cancel()
@@ -137,7 +141,7 @@ func locked(ctx context.Context, config *pgx.ConnConfig, do func(context.Context
 	return err
 }
 
-// migrate does the work of Migrate for who holds the lock.
+// migrate does the work of Migrate for the holder of the lock.
 func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	has, err := statusOf(ctx, config)
 	if err != nil {
@@ -150,7 +154,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 		return err
 	}
 
-	// goose notes when it applied a migration as the time of day of the session.
+	// goose notes when it applied a migration as the session's time of day.
 	config = config.Copy()
 	config.RuntimeParams["timezone"] = "UTC"
 	db := sql.OpenDB(leased{stdlib.GetConnector(*config)})
@@ -169,8 +173,8 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	return engineError(ctx, nil, err)
 }
 
-// checkEncoding refuses a database that keeps text as something else than UTF-8: most of it would not fit, and
-// what does would come back as other characters.
+// checkEncoding refuses a database whose encoding is not UTF-8: it could not keep most text, and
+// would return some of it altered.
 func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
 	conn, err := connect(ctx, config)
 	if err != nil {
@@ -187,10 +191,10 @@ func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
 	return nil
 }
 
-// leased gives connections whose transactions last no longer than the lock when their process falls silent.
+// leased opens connections whose transactions end when their process is silent for lockLease.
 type leased struct{ driver.Connector }
 
-// Connect keeps the promise of driver.Connector.
+// Connect implements [driver.Connector].
 func (l leased) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := l.Connector.Connect(ctx)
 	if err != nil {
@@ -201,7 +205,7 @@ func (l leased) Connect(ctx context.Context) (driver.Conn, error) {
 
 type leasedConn struct{ *stdlib.Conn }
 
-// BeginTx keeps the promise of driver.ConnBeginTx.
+// BeginTx implements [driver.ConnBeginTx].
 func (c leasedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.Conn.BeginTx(ctx, options)
 	if err != nil {
@@ -213,7 +217,7 @@ func (c leasedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driv
 	return tx, nil
 }
 
-// connect opens a connection outside of any pool, for who needs one for long or before there is a pool.
+// connect opens a connection outside of any pool, for long use or before there is a pool.
 func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
@@ -222,8 +226,8 @@ func connect(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// disconnect closes a connection of connect, also after ctx has ended, and returns when the server has let
-// it go.
+// disconnect closes a connection of connect, even if ctx has ended. It returns when the server has
+// let the connection go.
 func disconnect(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
@@ -240,7 +244,7 @@ func statusOf(ctx context.Context, config *pgx.ConnConfig) ([]store.Migration, e
 	return status(ctx, conn)
 }
 
-// status merges what this program knows with what goose has noted in the database.
+// status merges the migrations of this program with those that goose has noted in the database.
 func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 	has, err := known()
 	if err != nil {
@@ -272,7 +276,7 @@ func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 
 func toMigration(m *store.Migration) []any { return []any{&m.Version, &m.At} }
 
-// known gives the migrations of this program, none of them applied.
+// known returns the migrations of this program, none of them applied.
 func known() ([]store.Migration, error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {

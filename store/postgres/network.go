@@ -11,8 +11,8 @@ import (
 	"clientes/store"
 )
 
-// SeeNetwork keeps the promise of store.Networks. The lock on the user makes it one step: there may be no row
-// of the address to lock.
+// SeeNetwork implements [store.Networks]. The lock on the user makes it atomic: a new network has
+// no row to lock.
 func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		now := store.Instant(s.now())
@@ -24,7 +24,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 			WHERE id = $1
 			FOR NO KEY UPDATE`,
 			userID).QueryRow(func(row pgx.Row) error { return row.Scan(&userID) })
-		// A statement of its own, so that it sees what the last holder of the lock has noted.
+		// A statement of its own, so that it sees what the last holder of the lock has written.
 		lock.Queue(`
 			SELECT last_seen
 			FROM addresses
@@ -39,7 +39,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 			return err
 		})
 		if err := send(ctx, conn, lock); err != nil {
-			return false, fmt.Errorf("read address of user %d: %w", userID, err)
+			return false, fmt.Errorf("read network of user %d: %w", userID, err)
 		}
 		write := new(pgx.Batch)
 		write.Queue(`
@@ -56,13 +56,13 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 		}
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
-			return false, fmt.Errorf("write address of user %d: %w", userID, err)
+			return false, fmt.Errorf("write network of user %d: %w", userID, err)
 		}
 		return known, nil
 	})
 }
 
-// DeleteNetworks keeps the promise of store.Networks. Rows that another process is at are passed over.
+// DeleteNetworks implements [store.Networks]. It skips rows that another process has locked.
 func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
@@ -76,7 +76,7 @@ func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int)
 				FOR UPDATE SKIP LOCKED)`,
 			store.Instant(before), max(limit, 0))
 		if err != nil {
-			return 0, fmt.Errorf("delete addresses: %w", err)
+			return 0, fmt.Errorf("delete networks: %w", err)
 		}
 		return int(removed), nil
 	})

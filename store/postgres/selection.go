@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// Clientes keeps the promise of store.Clientes.
+// Clientes implements [store.Clientes].
 func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	where, order, args := selected(sel, after)
@@ -47,7 +47,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	return page, nil
 }
 
-// CountClientes keeps the promise of store.Clientes.
+// CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
 		where, _, args := selected(store.Selection{Filter: f}, store.Position{})
@@ -65,8 +65,8 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 	})
 }
 
-// EachCliente keeps the promise of store.Clientes. A statement sees one moment of the database, and its rows come as fast
-// as they are taken.
+// EachCliente implements [store.Clientes]. A statement sees one state of the database, and its rows
+// arrive as fast as each takes them.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
 	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		if err := send(ctx, conn, beginLong(bulkTimeout)); err != nil {
@@ -93,14 +93,14 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 				err = engineError(ctx, conn, ctx.Err())
 			}
 			if err != nil {
-				// The rest of the answer would have to be read before the connection can be used again.
+				// The connection could be used again only after the rest of the answer was read.
 				conn.Close(ctx)
 				return struct{}{}, err
 			}
 		}
 		switch err := rows.Err(); {
 		case begun && isCollision(err):
-			// Not to be tried again: each has had some of it.
+			// Not to be retried: each has already seen some of the rows.
 			return struct{}{}, fmt.Errorf("list clientes: %w: %v", store.ErrUnavailable, err)
 		case err != nil:
 			return struct{}{}, fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
@@ -110,7 +110,7 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 	return err
 }
 
-// selected gives the parts of a statement that reads the records of a selection after a place.
+// selected returns the parts of a statement that reads the records of a selection after a position.
 func selected(sel store.Selection, after store.Position) (where, order string, args []any) {
 	conditions := make([]string, 1, 5)
 	conditions[0] = `true`
@@ -123,7 +123,8 @@ func selected(sel store.Selection, after store.Position) (where, order string, a
 		conditions = append(conditions, `search LIKE `+arg(pattern))
 	}
 	if sel.Email != "" {
-		// The second condition is that of the index.
+		// The second condition is the one of the partial index, which Postgres uses only if the
+		// query has it.
 		conditions = append(conditions, `email_key = `+arg(store.EmailKey(sel.Email))+` AND email_key <> ''`)
 	}
 	if !sel.UpdatedSince.IsZero() {

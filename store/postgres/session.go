@@ -21,8 +21,9 @@ func toSession(n *store.Session) []any {
 		&n.TokenExp, (*orZero)(&n.EndedAt), &n.IP, &n.UserAgent}
 }
 
-// CreateSession keeps the promise of store.Sessions. The lock excludes UpdateUser, EndSessions, DeleteUser and
-// other logins of the same user; after waiting for one of them Postgres looks at the user's row anew.
+// CreateSession implements [store.Sessions]. The lock excludes UpdateUser, EndSessions, DeleteUser
+// and other logins of the same user. After it has waited for one of them, Postgres reads the user's
+// row again.
 func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		var created int64
@@ -45,7 +46,7 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session, generation i
 			created = tag.RowsAffected()
 			return nil
 		})
-		// A statement of its own, so that it sees the sessions of those that held the lock before.
+		// A statement of its own, so that it sees the sessions of those who held the lock before.
 		ended := queueEnds(insert, s.now(), `id IN (
 			SELECT id
 			FROM sessions
@@ -65,7 +66,7 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session, generation i
 	})
 }
 
-// Session keeps the promise of store.Sessions.
+// Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Session, error) {
 		n, err := one(ctx, conn, toSession, `
@@ -80,7 +81,7 @@ func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	})
 }
 
-// UserSessions keeps the promise of store.Sessions.
+// UserSessions implements [store.Sessions].
 func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Session, error) {
 		sessions, err := list(ctx, conn, []store.Session{}, toSession, `
@@ -96,9 +97,9 @@ func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) (
 	})
 }
 
-// UpdateSession keeps the promise of store.Sessions.
+// UpdateSession implements [store.Sessions].
 func (s *Store) UpdateSession(ctx context.Context, id string,
-	change func(store.Session) (store.Session, error)) (store.Session, error) {
+	update func(store.Session) (store.Session, error)) (store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, err error) {
 		var old store.Session
 		lock := begin()
@@ -111,7 +112,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		if err := send(ctx, conn, lock); err != nil {
 			return store.Session{}, fmt.Errorf("lock session: %w", err)
 		}
-		if n, err = change(old); err != nil {
+		if n, err = update(old); err != nil {
 			return store.Session{}, err
 		}
 		if n = old.Apply(n); n == old {
@@ -135,9 +136,11 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 	})
 }
 
-// EndSession keeps the promise of store.Sessions. A session that has ended is written again as it was: a
-// condition on ended_at would take another trip to tell it from one that does not exist. It is a transaction of ours, or a
-// database that prefers serializable ones would end it for what others read, again and again.
+// EndSession implements [store.Sessions]. A session that has ended is written again as it was. A
+// condition on ended_at would take another trip to tell it from an unknown one.
+//
+// The statement has a transaction of its own, at our isolation level. Where the database's default
+// is serializable, others' reads would make it fail again and again.
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, _ error) {
 		end := begin()
@@ -157,7 +160,7 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 	})
 }
 
-// EndSessions keeps the promise of store.Sessions.
+// EndSessions implements [store.Sessions].
 func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		b := begin()
@@ -177,7 +180,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 	})
 }
 
-// DeleteSessions keeps the promise of store.Sessions. Rows that another process is at are passed over.
+// DeleteSessions implements [store.Sessions]. It skips rows that another process has locked.
 func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
@@ -197,18 +200,20 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
-// EndedSessions keeps the promise of store.Sessions. The order of ends is that of the ids of the transactions
-// that wrote them, and the mark is the lowest id of those that were still under way: whatever has a lower one
-// is in this answer or an earlier one, and whatever commits later has this id or a higher one. A long
-// transaction of anybody on the server holds the mark back, and with it makes later answers repeat earlier
-// ones, but nothing is missed.
+// EndedSessions implements [store.Sessions]. Ends are ordered by the ids of the transactions that
+// wrote them. The watermark is the lowest id still running: every end below it is in this answer or
+// an earlier one, and every later commit has this id or a higher one.
+//
+// A long transaction of anybody on the server holds the watermark back. Later answers then repeat
+// earlier ones, but nothing is missed.
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {
 	mark := since
 	ended, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		ended, next, err := endedSince(ctx, conn, since, alive)
 		if err == nil && next < since {
-			// Ids never fall on one server. This is another, which took over before it knew them all.
+			// Ids never fall on one server. This is another one, which took over before it had them
+			// all.
 			ended, next, err = endedSince(ctx, conn, 0, alive)
 		}
 		if err != nil {
@@ -220,7 +225,8 @@ func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive 
 	return ended, mark, err
 }
 
-// endedSince gives mark and sessions in one statement, which sees one state of the database.
+// endedSince returns the watermark and the sessions of one statement, which sees one state of the
+// database.
 func endedSince(ctx context.Context, conn *pgx.Conn, since store.Watermark, alive time.Time) (
 	ended []store.Ended, mark store.Watermark, err error) {
 	to := func(e *store.Ended) []any { return []any{&mark, &e.ID, &e.TokenExp} }
@@ -238,9 +244,10 @@ func endedSince(ctx context.Context, conn *pgx.Conn, since store.Watermark, aliv
 	return ended, mark, err
 }
 
-// queueEnds queues the end of those sessions of a condition that have not ended, in which $1 is the instant.
-// When the batch has been sent, the sessions that it ended are there. It must not stand in one statement with
-// a lock on the user: only the next one sees the session of a login that held the lock before.
+// queueEnds queues the end of the sessions that match a condition and have not ended; $1 is the
+// instant. The result holds them once the batch was sent. The update must not stand in one
+// statement with a lock on the user: only the next statement sees the session of a login that held
+// the lock before.
 func queueEnds(b *pgx.Batch, at time.Time, where string, args ...any) *[]store.Ended {
 	ended := &[]store.Ended{}
 	b.Queue(`

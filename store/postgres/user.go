@@ -20,7 +20,7 @@ func toUser(u *store.User) []any {
 		&u.Generation, &u.LinkGeneration, &u.DeviceGeneration, &u.CreatedAt, &u.UpdatedAt}
 }
 
-// CreateUser keeps the promise of store.Users.
+// CreateUser implements [store.Users].
 func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		insert := begin()
@@ -38,7 +38,7 @@ func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.E
 	})
 }
 
-// User keeps the promise of store.Users.
+// User implements [store.Users].
 func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		u, err := one(ctx, conn, toUser, `
@@ -53,7 +53,7 @@ func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
 	})
 }
 
-// UserByName keeps the promise of store.Users.
+// UserByName implements [store.Users].
 func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		u, err := one(ctx, conn, toUser, `
@@ -69,7 +69,7 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 	})
 }
 
-// UserByEmail keeps the promise of store.Users.
+// UserByEmail implements [store.Users].
 func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		u, err := one(ctx, conn, toUser, `
@@ -85,7 +85,7 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, erro
 	})
 }
 
-// Users keeps the promise of store.Users.
+// Users implements [store.Users].
 func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
@@ -104,8 +104,8 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 	})
 }
 
-// UpdateUser keeps the promise of store.Users.
-func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
+// UpdateUser implements [store.Users].
+func (s *Store) UpdateUser(ctx context.Context, id int64, update func(store.User) (store.User, error),
 	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	var ended *[]store.Ended
 	u, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
@@ -113,7 +113,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 		if err != nil {
 			return store.User{}, err
 		}
-		u, err := change(old)
+		u, err := update(old)
 		if err != nil {
 			return store.User{}, err
 		}
@@ -146,7 +146,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 	return u, *ended, nil
 }
 
-// ReplacePasswordHash keeps the promise of store.Users.
+// ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		_, err := exec(ctx, conn, `
@@ -163,7 +163,7 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 	return err
 }
 
-// DeleteUser keeps the promise of store.Users. What else goes with the user goes by its foreign key.
+// DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.
 func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		u, err := lockUser(ctx, conn, id)
@@ -190,8 +190,8 @@ func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event)
 	})
 }
 
-// lockUser begins a transaction in which nobody else changes the account or begins a session of it, and
-// reads it.
+// lockUser begins a transaction in which nobody else changes the account or opens a session for it,
+// and reads it.
 func lockUser(ctx context.Context, conn *pgx.Conn, id int64) (u store.User, err error) {
 	b := begin()
 	b.Queue(`
@@ -206,8 +206,9 @@ func lockUser(ctx context.Context, conn *pgx.Conn, id int64) (u store.User, err 
 	return u, nil
 }
 
-// queueUser queues the writing of what became of a user.
+// queueUser queues the update of a user.
 func queueUser(b *pgx.Batch, u store.User) {
+	// A statement of its own, so that it sees what the last holder of the lock has done.
 	b.Queue(`
 		UPDATE users
 		SET email = $1, email_key = $2, pending_email = $3, role = $4, disabled = $5, password_hash = $6,
@@ -220,7 +221,7 @@ func queueUser(b *pgx.Batch, u store.User) {
 		u.ID)
 }
 
-// queueNewUser queues the writing of a new user, who has an ID when that is done.
+// queueNewUser queues the insert of a new user, who has an ID once the batch was sent.
 func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
 	u.Generation, u.LinkGeneration, u.DeviceGeneration = 0, 0, 0
 	u.CreatedAt = store.Instant(s.now())
@@ -237,7 +238,7 @@ func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
 		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID) })
 }
 
-// queueEffects queues the writing of what is told of a change.
+// queueEffects queues the inserts of the effects of a change.
 func (s *Store) queueEffects(b *pgx.Batch, trail store.Effects) {
 	for _, m := range trail.Mails {
 		s.queueMail(b, m)
@@ -247,9 +248,9 @@ func (s *Store) queueEffects(b *pgx.Batch, trail store.Effects) {
 	}
 }
 
-// mustLeaveAdmin gives store.ErrLastAdmin if no admin who can log in would be left without user id. Those
-// who would each leave the other take turns here, by a lock that lasts until their transaction ends; a lock
-// on the rows of all admins would have two of them wait for each other.
+// mustLeaveAdmin returns [store.ErrLastAdmin] if no enabled admin would be left without user id.
+// Two admins who are demoted at once take turns, by a lock that lasts until the end of their
+// transactions. With a lock on the rows of all admins they would deadlock.
 func mustLeaveAdmin(ctx context.Context, conn *pgx.Conn, id int64) error {
 	var left bool
 	b := new(pgx.Batch)

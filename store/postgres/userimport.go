@@ -12,8 +12,8 @@ import (
 	"clientes/store"
 )
 
-// CreateUsers keeps the promise of store.Users. Where somebody takes a name between its look and its write, which
-// the index then refuses without a word of the row, it tries again, and at last looks again.
+// CreateUsers implements [store.Users]. If somebody takes a name between the check and the write,
+// the index refuses it without naming the row. Then it tries again, and at last checks again.
 func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
 	for try := 1; ; try++ {
 		made, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
@@ -30,8 +30,7 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...
 }
 
 func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.User, effects []store.EffectsFunc) ([]store.User, error) {
-	// Imports take turns: two of the same users in another order would each wait for the other, and whoever else makes one
-	// of these users for both.
+	// Imports take turns. Two imports of the same users in another order would deadlock.
 	lock := begin()
 	lock.Queue("SELECT pg_advisory_xact_lock($1, $2)", lockSpace, lockUserImports)
 	if err := send(ctx, conn, lock); err != nil {
@@ -63,7 +62,7 @@ func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.U
 	return made, nil
 }
 
-// CheckUsers keeps the promise of store.Users.
+// CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
 	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		return struct{}{}, checkUsers(ctx, conn, users)
@@ -71,8 +70,8 @@ func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
 	return err
 }
 
-// checkUsers gives a *store.RowsError if names or emails are taken. It is one query, so that it sees all of what
-// another import has made, or nothing.
+// checkUsers returns a [*store.RowsError] if names or emails are taken. It is one query, so it sees
+// everything that another import has created, or nothing.
 func checkUsers(ctx context.Context, conn *pgx.Conn, users []store.User) error {
 	names, emails := make([]string, len(users)), make([]string, len(users))
 	for i, u := range users {

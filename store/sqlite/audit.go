@@ -32,7 +32,7 @@ func scanEvent(stmt *sqlite.Stmt) store.Event {
 	}
 }
 
-// RecordEvents keeps the promise of store.Audit.
+// RecordEvents implements [store.Audit].
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		return struct{}{}, s.keepEffects(conn, store.Effects{Events: events})
@@ -40,7 +40,7 @@ func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 	return err
 }
 
-// Events keeps the promise of store.Audit.
+// Events implements [store.Audit].
 func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	if before == 0 {
@@ -72,7 +72,7 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	})
 }
 
-// DeleteEvents keeps the promise of store.Audit.
+// DeleteEvents implements [store.Audit].
 func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
@@ -91,7 +91,7 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 	})
 }
 
-// insertEvent keeps an event, or counts it on the row of its key and window.
+// insertEvent inserts an event, or counts it on the row of its key and window.
 func (s *Store) insertEvent(conn *sqlite.Conn, e store.Event) error {
 	e = e.Settled(s.now())
 	err := exec(conn, `

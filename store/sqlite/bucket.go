@@ -11,10 +11,10 @@ import (
 	"clientes/store"
 )
 
-// attemptColumns are in the order of scanAttempt.
-const attemptColumns = `key, count, since, last_at, blocked_until, forget_at`
+// bucketColumns are in the order of scanBucket.
+const bucketColumns = `key, count, since, last_at, blocked_until, forget_at`
 
-func scanAttempt(stmt *sqlite.Stmt) store.Bucket {
+func scanBucket(stmt *sqlite.Stmt) store.Bucket {
 	return store.Bucket{
 		Key:          stmt.ColumnText(0),
 		Count:        stmt.ColumnInt64(1),
@@ -25,23 +25,22 @@ func scanAttempt(stmt *sqlite.Stmt) store.Bucket {
 	}
 }
 
-// UpdateBuckets keeps the promise of store.Buckets. What has others come before or after is that there is one
-// writer.
-func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
+// UpdateBuckets implements [store.Buckets]. It is atomic because there is one writer.
+func (s *Store) UpdateBuckets(ctx context.Context, keys []string, update func([]store.Bucket) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		old := make([]store.Bucket, len(keys))
 		for i, key := range keys {
-			a, err := attemptOf(conn, key)
+			a, err := bucketByKey(conn, key)
 			if err != nil {
 				return struct{}{}, err
 			}
 			old[i] = a
 		}
-		attempts := append([]store.Bucket{}, old...)
-		if err := change(attempts); err != nil {
+		buckets := append([]store.Bucket{}, old...)
+		if err := update(buckets); err != nil {
 			return struct{}{}, err
 		}
-		for i, a := range attempts {
+		for i, a := range buckets {
 			if err := updateBucket(conn, old[i], old[i].Apply(a)); err != nil {
 				return struct{}{}, err
 			}
@@ -51,7 +50,7 @@ func (s *Store) UpdateBuckets(ctx context.Context, keys []string, change func([]
 	return err
 }
 
-// DeleteBuckets keeps the promise of store.Buckets.
+// DeleteBuckets implements [store.Buckets].
 func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
@@ -64,16 +63,16 @@ func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) 
 				LIMIT ?)`,
 			store.Instant(before), int64(max(limit, 0)))
 		if err != nil {
-			return 0, fmt.Errorf("delete attempts: %w", err)
+			return 0, fmt.Errorf("delete buckets: %w", err)
 		}
 		return conn.Changes(), nil
 	})
 }
 
-// attemptOf gives the attempts of a key, none if there is no row.
-func attemptOf(conn *sqlite.Conn, key string) (store.Bucket, error) {
-	a, err := one(conn, scanAttempt, `
-		SELECT `+attemptColumns+`
+// bucketByKey returns the bucket of a key, an empty one if there is no row.
+func bucketByKey(conn *sqlite.Conn, key string) (store.Bucket, error) {
+	a, err := one(conn, scanBucket, `
+		SELECT `+bucketColumns+`
 		FROM attempts
 		WHERE key = ?`,
 		key)
@@ -81,12 +80,12 @@ func attemptOf(conn *sqlite.Conn, key string) (store.Bucket, error) {
 	case errors.Is(err, store.ErrNotFound):
 		return store.Bucket{Key: key}, nil
 	case err != nil:
-		return store.Bucket{}, fmt.Errorf("read attempts: %w", err)
+		return store.Bucket{}, fmt.Errorf("read buckets: %w", err)
 	}
 	return a, nil
 }
 
-// updateBucket writes what became of the attempts of a key.
+// updateBucket writes what changed in a bucket.
 func updateBucket(conn *sqlite.Conn, old, a store.Bucket) (err error) {
 	switch {
 	case a == old:
@@ -102,7 +101,7 @@ func updateBucket(conn *sqlite.Conn, old, a store.Bucket) (err error) {
 			a.Key, a.Count, a.Since, a.LastAt, a.BlockedUntil, a.ForgetAt)
 	}
 	if err != nil {
-		return fmt.Errorf("write attempts: %w", err)
+		return fmt.Errorf("write buckets: %w", err)
 	}
 	return nil
 }

@@ -38,20 +38,7 @@ func scanClienteAt(stmt *sqlite.Stmt, column int) store.Cliente {
 	return c
 }
 
-// textArgs appends the arguments for textColumns to args.
-func textArgs(args []any, c store.Cliente) []any {
-	for _, t := range c.Texts() {
-		args = append(args, *t.Value)
-	}
-	return args
-}
-
-// rowArgs appends the arguments for rowColumns to args.
-func rowArgs(args []any, c store.Cliente) []any {
-	return append(textArgs(args, c), store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
-}
-
-// CreateCliente keeps the promise of store.Clientes.
+// CreateCliente implements [store.Clientes].
 func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		return s.insertCliente(conn, by, c)
@@ -67,7 +54,9 @@ func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (sto
 	c.Version = 1
 	c.CreatedAt = store.Instant(s.now())
 	c.UpdatedAt = c.CreatedAt
-	err := exec(conn, createCliente, rowArgs([]any{c.Version, c.CreatedAt, c.UpdatedAt}, c)...)
+	err := exec(conn, createCliente,
+		c.Version, c.CreatedAt, c.UpdatedAt,
+		&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
 	switch {
 	case isConflict(err):
 		return store.Cliente{}, &store.ConflictError{Field: "email"}
@@ -78,7 +67,7 @@ func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (sto
 	return c, keepChange(conn, c.ID, store.Change{Version: c.Version, Action: store.Created, UserID: by, At: c.CreatedAt, Record: c})
 }
 
-// Cliente keeps the promise of store.Clientes.
+// Cliente implements [store.Clientes].
 func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		return clienteByID(conn, id)
@@ -90,15 +79,15 @@ var updateCliente = `
 	SET version = ?, updated_at = ?, (` + rowColumns + `) = (` + parameters(rowParameters) + `)
 	WHERE id = ?`
 
-// UpdateCliente keeps the promise of store.Clientes.
+// UpdateCliente implements [store.Clientes].
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
-	change func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
+	update func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		old, err := clienteByID(conn, id)
 		if err != nil {
 			return store.Cliente{}, err
 		}
-		c, err := change(old)
+		c, err := update(old)
 		if err != nil {
 			return store.Cliente{}, err
 		}
@@ -109,8 +98,10 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		c.Version = old.Version + 1
 		c.CreatedAt = old.CreatedAt
 		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
-		args := rowArgs([]any{c.Version, c.UpdatedAt}, c)
-		err = exec(conn, updateCliente, append(args, c.ID)...)
+		err = exec(conn, updateCliente,
+			c.Version, c.UpdatedAt,
+			&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText(),
+			c.ID)
 		switch {
 		case isConflict(err):
 			return store.Cliente{}, &store.ConflictError{Field: "email"}
@@ -121,7 +112,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	})
 }
 
-// DeleteCliente keeps the promise of store.Clientes.
+// DeleteCliente implements [store.Clientes].
 func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(store.Cliente) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		c, err := clienteByID(conn, id)

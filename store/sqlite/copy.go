@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// Identity keeps the promise of store.Copying.
+// Identity implements [store.Copying].
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
 	return read(ctx, s, identity)
 }
@@ -28,7 +28,7 @@ func identity(conn *sqlite.Conn) (store.Identity, error) {
 	return is, nil
 }
 
-// Extent keeps the promise of store.Copying.
+// Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
 	return readUntil(ctx, s, func(_ context.Context, conn *sqlite.Conn) (e store.Extent, err error) {
 		e.Rows, err = one(conn, scanInteger, `
@@ -60,7 +60,7 @@ func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error)
 	})
 }
 
-// ReadRows keeps the promise of store.Copying.
+// ReadRows implements [store.Copying].
 func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) ([][]any, error) {
@@ -83,7 +83,7 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 	})
 }
 
-// BeginCopy keeps the promise of store.Copying.
+// BeginCopy implements [store.Copying].
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		is, err := identity(conn)
@@ -115,7 +115,7 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 	return err
 }
 
-// WriteRows keeps the promise of store.Copying. What is looked through for texts is filled by the triggers of the tables.
+// WriteRows implements [store.Copying]. Triggers of the tables fill the search index.
 func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
 	_, err := writeAlone(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		if err := mustCopy(conn, source); err != nil {
@@ -141,7 +141,7 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 	return err
 }
 
-// FinishCopy keeps the promise of store.Copying.
+// FinishCopy implements [store.Copying].
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		if err := mustCopy(conn, source); err != nil {
@@ -170,7 +170,7 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 	return err
 }
 
-// raiseLastID sees to it that the table gives no id any more up to the last one.
+// raiseLastID makes sure that the table assigns no id up to last any more.
 func raiseLastID(conn *sqlite.Conn, table string, last int64) error {
 	if last == 0 {
 		return nil
@@ -183,14 +183,14 @@ func raiseLastID(conn *sqlite.Conn, table string, last int64) error {
 	if err != nil || conn.Changes() > 0 {
 		return err
 	}
-	// Nothing was ever put into the table.
+	// No row was ever inserted into the table.
 	return exec(conn, `
 		INSERT INTO sqlite_sequence (name, seq)
 		VALUES (?, ?)`,
 		table, last)
 }
 
-// mustCopy gives store.ErrCopyDisturbed if no copy of the source is under way.
+// mustCopy returns [store.ErrCopyDisturbed] if no copy of the source is under way.
 func mustCopy(conn *sqlite.Conn, source string) error {
 	is, err := identity(conn)
 	switch {
@@ -202,7 +202,7 @@ func mustCopy(conn *sqlite.Conn, source string) error {
 	return nil
 }
 
-// rowScanner reads all columns of a row.
+// rowScanner returns a function that reads all columns of a row.
 func rowScanner(columns []store.Column) func(*sqlite.Stmt) []any {
 	return func(stmt *sqlite.Stmt) []any {
 		row := make([]any, len(columns))

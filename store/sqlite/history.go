@@ -30,7 +30,7 @@ func scanChange(stmt *sqlite.Stmt) store.Change {
 	}
 }
 
-// ClienteHistory keeps the promise of store.Clientes.
+// ClienteHistory implements [store.Clientes].
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Change, error) {
@@ -66,9 +66,10 @@ var insertChange = `
 
 // keepChange inserts one step of a record's history, with the name that the user has now.
 func keepChange(conn *sqlite.Conn, id int64, c store.Change) error {
-	err := exec(conn, insertChange, textArgs([]any{
-		id, c.Version, string(c.Action), c.UserID, c.UserID, c.At, c.Record.CreatedAt, c.Record.UpdatedAt,
-	}, c.Record)...)
+	err := exec(conn, insertChange,
+		id, c.Version, string(c.Action), c.UserID,
+		c.UserID,
+		c.At, c.Record.CreatedAt, c.Record.UpdatedAt, &c.Record)
 	if err != nil {
 		return fmt.Errorf("keep the change of cliente %d: %w", id, err)
 	}

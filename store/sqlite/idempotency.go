@@ -11,8 +11,8 @@ import (
 	"clientes/store"
 )
 
-// CreateClienteOnce keeps the promise of store.Clientes. As there is one writer, nobody with the same key is ever at work
-// beside it.
+// CreateClienteOnce implements [store.Clientes]. Because there is one writer, no two calls with the
+// same key are ever at work at once.
 func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
 	replayed := false
 	c, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
@@ -51,7 +51,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	return c, replayed && err == nil, err
 }
 
-// createdCliente gives a record as it was made, whatever became of it.
+// createdCliente returns a record as it was created, whatever became of it.
 func createdCliente(conn *sqlite.Conn, id int64) (store.Cliente, error) {
 	change, err := one(conn, scanChange, `
 		SELECT `+changeColumns+`
@@ -64,7 +64,7 @@ func createdCliente(conn *sqlite.Conn, id int64) (store.Cliente, error) {
 	return change.Record, nil
 }
 
-// DeleteIdempotencyKeys keeps the promise of store.Clientes.
+// DeleteIdempotencyKeys implements [store.Clientes].
 func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `

@@ -11,7 +11,8 @@ import (
 	"clientes/store"
 )
 
-// ImportClientes keeps the promise of store.Clientes. It holds the one writer from the first row to the commit.
+// ImportClientes implements [store.Clientes]. It holds the one writer from the first row to the
+// commit.
 func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return writeAlone(ctx, s, func(conn *sqlite.Conn) (int64, error) {
 		var row int64
@@ -36,7 +37,8 @@ func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 	})
 }
 
-// CheckImport keeps the promise of store.Clientes. It remembers the emails of the rows: some hundred bytes each.
+// CheckImport implements [store.Clientes]. It remembers the emails of the rows: some hundred bytes
+// each.
 func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (int64, error) {
 		var row int64

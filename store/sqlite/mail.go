@@ -29,7 +29,7 @@ func scanMail(stmt *sqlite.Stmt) store.Mail {
 	}
 }
 
-// QueueMails keeps the promise of store.Mails.
+// QueueMails implements [store.Mails].
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		return struct{}{}, s.keepEffects(conn, store.Effects{Mails: mails})
@@ -37,7 +37,7 @@ func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	return err
 }
 
-// ClaimMails keeps the promise of store.Mails.
+// ClaimMails implements [store.Mails].
 func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Mail, error) {
 		now := s.now()
@@ -63,7 +63,7 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) 
 
 func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
 
-// DeleteMail keeps the promise of store.Mails.
+// DeleteMail implements [store.Mails].
 func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		if err := exec(conn, `DELETE FROM mails WHERE id = ?`, id); err != nil {
@@ -74,7 +74,7 @@ func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 	return err
 }
 
-// RetryMail keeps the promise of store.Mails.
+// RetryMail implements [store.Mails].
 func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (bool, error) {
 		last := m.Tries >= store.MaxMailTries
@@ -99,7 +99,7 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 	})
 }
 
-// insertMail puts a mail into the queue if its user is there.
+// insertMail puts a mail into the queue, if its user exists.
 func (s *Store) insertMail(conn *sqlite.Conn, m store.Mail) error {
 	now := store.Instant(s.now())
 	err := exec(conn, `

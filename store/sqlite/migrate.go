@@ -28,10 +28,11 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Migrate makes the file that the URL names if it is absent, readable by its owner alone, and applies the
-// migrations that it lacks. Any number of processes may do so at once: they take turns, by a lock on a file
-// beside it whose name ends in ".lock", which the system gives free when its holder dies. A database that
-// holds migrations of a newer program is store.ErrSchema and is left as it is.
+// Migrate creates the file that the URL names, readable by its owner alone, and applies the
+// migrations that the database lacks. Any number of processes may call it at once: they take turns,
+// by a lock on a file beside it with the suffix ".lock". The system frees the lock when its holder
+// dies. If the database holds migrations of a newer program, Migrate returns [store.ErrSchema] and
+// changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
 	path, err := pathOf(databaseURL)
 	if err != nil {
@@ -40,7 +41,7 @@ func Migrate(ctx context.Context, databaseURL string) error {
 	if err := checkFile(path); err != nil {
 		return fmt.Errorf("migrate %s: %w", path, err)
 	}
-	// goose has no lock of its own for SQLite, and without one a start beside another one fails.
+	// goose has no lock of its own for SQLite, and without one, concurrent starts fail.
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
 		return fmt.Errorf("migrate %s: wait for the lock: %w", path, err)
@@ -52,8 +53,8 @@ func Migrate(ctx context.Context, databaseURL string) error {
 	return nil
 }
 
-// Migrations tells which migrations the database that the URL names holds and lacks, by version. Those that
-// this program does not know have no Name. An absent file lacks them all and stays absent.
+// Migrations returns the migrations that the database holds and lacks, by version. One that this
+// program does not know has no Name. An absent file lacks them all and stays absent.
 func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
 	path, err := pathOf(databaseURL)
 	if err != nil {
@@ -69,8 +70,8 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 	return has, nil
 }
 
-// checkFile refuses what stands at path and is no database, before anything is made beside it: a path that was meant
-// for something else should not get a lock.
+// checkFile refuses a file that is no database, before anything is created beside it: a path that
+// was meant for something else should not get a lock file.
 func checkFile(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -96,11 +97,11 @@ func checkFile(path string) error {
 	return nil
 }
 
-// migrate does the work of Migrate for who holds the lock.
+// migrate does the work of Migrate for the holder of the lock.
 func migrate(ctx context.Context, path string) (err error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		// Made here and not by SQLite, which would let everyone read the password hashes. The files that
-		// SQLite puts beside it get its mode.
+		// SQLite would create a file that everyone may read, password hashes included. The files
+		// that SQLite puts beside it get its mode.
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return err
@@ -135,12 +136,12 @@ func migrate(ctx context.Context, path string) (err error) {
 	return err
 }
 
-// dsn names the file for database/sql. Transactions take the write lock at once, since one that asks for
+// dsn names the file for database/sql. Transactions take the write lock at once: one that asks for
 // it later fails if another process has written in between.
 func dsn(path string) string {
 	u := url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(path), "/")}
 	u.RawQuery = url.Values{
-		"_busy_timeout": {strconv.FormatInt(patience.Milliseconds(), 10)},
+		"_busy_timeout": {strconv.FormatInt(callTimeout.Milliseconds(), 10)},
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"},
 		"_txlock":       {"immediate"},
@@ -158,7 +159,7 @@ func statusOf(ctx context.Context, path string) ([]store.Migration, error) {
 	return status(ctx, conn)
 }
 
-// status merges what this program knows with what goose has noted in the database.
+// status merges the migrations of this program with those that goose has noted in the database.
 func status(ctx context.Context, conn *sqlite.Conn) ([]store.Migration, error) {
 	has, err := known()
 	if err != nil {
@@ -196,7 +197,7 @@ func scanMigration(stmt *sqlite.Stmt) store.Migration {
 	return store.Migration{Version: stmt.ColumnInt64(0), Applied: true, At: instant(stmt, 1)}
 }
 
-// known gives the migrations of this program, none of them applied.
+// known returns the migrations of this program, none of them applied.
 func known() ([]store.Migration, error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {

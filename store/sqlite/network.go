@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// SeeNetwork keeps the promise of store.Networks. What makes it one step is that there is one writer.
+// SeeNetwork implements [store.Networks]. It is atomic because there is one writer.
 func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (bool, error) {
 		if _, err := userByID(conn, userID); err != nil {
@@ -25,7 +25,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 			WHERE user_id = ? AND prefix = ?`,
 			userID, prefix)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return false, fmt.Errorf("read address of user %d: %w", userID, err)
+			return false, fmt.Errorf("read network of user %d: %w", userID, err)
 		}
 		known := err == nil && !seen.Before(now.Add(-store.NetworkTTL))
 		err = exec(conn, `
@@ -35,7 +35,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 			SET last_seen = max(last_seen, excluded.last_seen)`,
 			userID, prefix, now)
 		if err != nil {
-			return false, fmt.Errorf("write address of user %d: %w", userID, err)
+			return false, fmt.Errorf("write network of user %d: %w", userID, err)
 		}
 		if known {
 			return true, nil
@@ -50,7 +50,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mai
 	})
 }
 
-// DeleteNetworks keeps the promise of store.Networks.
+// DeleteNetworks implements [store.Networks].
 func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
@@ -63,7 +63,7 @@ func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int)
 				LIMIT ?)`,
 			store.Instant(before), int64(max(limit, 0)))
 		if err != nil {
-			return 0, fmt.Errorf("delete addresses: %w", err)
+			return 0, fmt.Errorf("delete networks: %w", err)
 		}
 		return conn.Changes(), nil
 	})

@@ -1,12 +1,12 @@
-// Package sqlite keeps the promises of package store on one file, through SQLite compiled to Go, so that
-// a laptop or a small shop needs no database server.
+// Package sqlite implements [store.Store] on one file, through SQLite compiled to Go, so that a
+// laptop or a small shop needs no database server.
 //
-// There is one connection that writes, because SQLite has one writer at a time whatever one does, and a
-// few that read beside it (WAL mode). Writers that wait at the same moment share a commit: see write.go.
-// An answered write is on the disk. Other processes may use the same file, the command line beside the
-// server for example; a network file system may not hold it.
+// One connection writes, because SQLite has one writer at a time. A few others read beside it (WAL
+// mode). Writers that wait at the same moment share a commit: see write.go. A write is on the disk
+// before its caller gets an answer. Other processes may use the same file, for example the command
+// line beside the server. The file must not be on a network file system.
 //
-// The package knows neither the other engine nor why anyone asks.
+// The package knows nothing of the other engine, nor of its callers.
 package sqlite
 
 import (
@@ -24,18 +24,18 @@ import (
 	"clientes/store"
 )
 
-// patience is how long a call waits for a connection, and a connection for a lock that another process
-// holds, before it ends in store.ErrUnavailable.
-const patience = 5 * time.Second
+// callTimeout is how long a call waits for a connection, and a connection for a lock that another
+// process holds, before the call returns [store.ErrUnavailable].
+const callTimeout = 5 * time.Second
 
-// longPatience is how long a call may take that can have to look at every record. One that reads or writes them all may
-// take as long as its context lets it.
-const longPatience = 30 * time.Second
+// scanTimeout is how long a call may take that may have to look at every record. A call that reads
+// or writes all records may take until its context ends.
+const scanTimeout = 30 * time.Second
 
-// usualPage is how many rows a page has room for at first; larger ones grow.
+// usualPage is how many rows a new page has room for. A larger page grows.
 const usualPage = 100
 
-// Store is a store.Store on one file. Make it with Open.
+// Store is a [store.Store] on one file. Use [Open] to get one.
 type Store struct {
 	now     func() time.Time
 	path    string
@@ -46,8 +46,9 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Open opens the database that url names, "sqlite:PATH", which Migrate has made: a file that is absent is
-// store.ErrSchema. Every instant that the store itself writes is read from now.
+// Open opens the database that url names, "sqlite:PATH". [Migrate] must have created it: if the
+// file is absent, Open returns [store.ErrSchema]. The store reads every instant that it writes from
+// now.
 func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err error) {
 	path, err := pathOf(url)
 	if err != nil {
@@ -69,8 +70,8 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 			}
 		}
 	}()
-	// The first one writes: only it may switch the file to WAL. Without fullfsync macOS answers before the
-	// data is on the disk; elsewhere it changes nothing.
+	// The first connection writes: only it may switch the file to WAL. Without fullfsync macOS
+	// answers before the data is on the disk; elsewhere it changes nothing.
 	pragmas := []string{
 		"journal_mode = WAL",
 		"synchronous = FULL",
@@ -96,8 +97,8 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 	return s, nil
 }
 
-// Ready says whether the file can be read and holds the schema of this program: nil,
-// store.ErrUnavailable, or store.ErrSchema.
+// Ready implements [store.Store]. It also returns [store.ErrUnavailable] if the file was moved or
+// removed.
 func (s *Store) Ready(ctx context.Context) error {
 	if err := s.inPlace(); err != nil {
 		return err
@@ -112,8 +113,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
-// inPlace gives store.ErrUnavailable if the file was moved or removed since it was opened: SQLite would go on
-// writing to what has no name any more and will be gone with the process.
+// inPlace returns [store.ErrUnavailable] if the file was moved or removed since it was opened.
+// SQLite would go on writing to a file without a name, which is lost with the process.
 func (s *Store) inPlace() error {
 	if file, err := os.Stat(s.path); err != nil || !os.SameFile(file, s.file) {
 		return fmt.Errorf("%w: %s is not the file any more that was opened", store.ErrUnavailable, s.path)
@@ -139,11 +140,11 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// readers is how many connections read. A read costs processor time and hardly ever waits, so a few more
-// than there are processors will do.
+// readers returns the number of connections that read. A read costs processor time and hardly ever
+// waits, so a few more than there are processors are enough.
 func readers() int { return max(4, runtime.GOMAXPROCS(0)+1) }
 
-// connect opens the file, which must be there, and sets the pragmas.
+// connect opens the file, which must exist, and sets the pragmas.
 func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn,
 	if err != nil {
 		return nil, engineError(err)
 	}
-	conn.SetBusyTimeout(patience)
+	conn.SetBusyTimeout(callTimeout)
 	for _, p := range pragmas {
 		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+p, nil); err != nil {
 			conn.Close()
@@ -162,7 +163,7 @@ func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn,
 	return conn, nil
 }
 
-// take waits for something free, but not beyond the end of ctx, nor longer than patience.
+// take waits for something free until ctx ends, but at most for callTimeout.
 func take[C any](ctx context.Context, free <-chan C) (c C, err error) {
 	if err := ctx.Err(); err != nil {
 		return c, err
@@ -171,14 +172,14 @@ func take[C any](ctx context.Context, free <-chan C) (c C, err error) {
 	select {
 	case c, open = <-free:
 	default:
-		timer := time.NewTimer(patience)
+		timer := time.NewTimer(callTimeout)
 		defer timer.Stop()
 		select {
 		case c, open = <-free:
 		case <-ctx.Done():
 			return c, context.Cause(ctx)
 		case <-timer.C:
-			return c, fmt.Errorf("no connection was free for %s: %w", patience, store.ErrUnavailable)
+			return c, fmt.Errorf("no connection was free for %s: %w", callTimeout, store.ErrUnavailable)
 		}
 	}
 	if !open {
@@ -187,9 +188,9 @@ func take[C any](ctx context.Context, free <-chan C) (c C, err error) {
 	return c, nil
 }
 
-// read lends a connection to do, which only reads. The context does not interrupt it: zombiezen starts a
-// goroutine for that at each call, which doubles what a record costs (BenchmarkCliente, 4.7 to 8.5 µs).
-// Instead list looks at the context with each row.
+// read lends a connection to do, which must only read. The context does not interrupt it. For that
+// zombiezen starts a goroutine at each call, which doubles the cost of a record (BenchmarkCliente,
+// 4.7 to 8.5 µs). Instead list looks at the context with each row.
 func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	conn, err := take(ctx, s.readers)
 	if err != nil {
@@ -199,15 +200,15 @@ func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)
 	return do(conn)
 }
 
-// readLong is read for what can take long: the end of ctx interrupts it, and so does the end of longPatience, in
-// store.ErrUnavailable.
+// readLong is read for calls that can take long. It is interrupted when ctx ends, and after
+// scanTimeout, with [store.ErrUnavailable].
 func readLong[T any](ctx context.Context, s *Store, do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, longPatience, store.ErrUnavailable)
+	ctx, cancel := context.WithTimeoutCause(ctx, scanTimeout, store.ErrUnavailable)
 	defer cancel()
 	return readUntil(ctx, s, do)
 }
 
-// readUntil is readLong without a limit but the end of ctx.
+// readUntil is readLong without scanTimeout.
 func readUntil[T any](ctx context.Context, s *Store, do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (T, error) {
 		conn.SetInterrupt(ctx.Done())
@@ -224,7 +225,7 @@ func readUntil[T any](ctx context.Context, s *Store, do func(context.Context, *s
 	})
 }
 
-// one gives the only row of a query, or store.ErrNotFound.
+// one returns the only row of a query, or [store.ErrNotFound].
 func one[T any](conn *sqlite.Conn, scan func(*sqlite.Stmt) T, query string, args ...any) (v T, err error) {
 	stmt, err := prepare(conn, query, args)
 	if err != nil {
@@ -267,7 +268,7 @@ func scanInteger(stmt *sqlite.Stmt) int64 { return stmt.ColumnInt64(0) }
 
 func scanBool(stmt *sqlite.Stmt) bool { return stmt.ColumnBool(0) }
 
-// exec runs a statement that gives no rows.
+// exec runs a statement that returns no rows.
 func exec(conn *sqlite.Conn, query string, args ...any) error {
 	stmt, err := prepare(conn, query, args)
 	if err != nil {
@@ -277,29 +278,37 @@ func exec(conn *sqlite.Conn, query string, args ...any) error {
 	return engineError(err)
 }
 
-// prepare gives the statement, which the connection keeps from the first time on, with its arguments: an
-// int64, a bool, a text, an instant or nil.
+// prepare returns a statement, which the connection keeps from the first call on, bound to its
+// arguments. Each is an int64, a bool, a string, a time.Time or nil, or a *store.Cliente, which stands
+// for its texts.
 func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) {
 	stmt, err := conn.Prepare(query)
 	if err != nil {
 		return nil, engineError(err)
 	}
-	for i, arg := range args {
+	n := 0 // the parameter that was bound last
+	for _, arg := range args {
+		n++
 		switch arg := arg.(type) {
 		case int64:
-			stmt.BindInt64(i+1, arg)
+			stmt.BindInt64(n, arg)
 		case bool:
-			stmt.BindBool(i+1, arg)
+			stmt.BindBool(n, arg)
 		case string:
-			stmt.BindText(i+1, arg)
+			stmt.BindText(n, arg)
 		case store.Role:
-			stmt.BindText(i+1, string(arg))
+			stmt.BindText(n, string(arg))
 		case time.Time:
-			stmt.BindInt64(i+1, arg.UnixMilli())
+			stmt.BindInt64(n, arg.UnixMilli())
 		case nil:
-			stmt.BindNull(i + 1)
+			stmt.BindNull(n)
+		case *store.Cliente:
+			for i, t := range arg.Texts() {
+				stmt.BindText(n+i, *t.Value)
+			}
+			n += store.ClienteTexts - 1
 		default:
-			// Without the argument in it: else every caller's arguments would move to the heap.
+			// An error that held the argument would move every caller's arguments to the heap.
 			return nil, errors.New("an argument is of a type that no column has")
 		}
 	}
@@ -311,8 +320,8 @@ func instant(stmt *sqlite.Stmt, column int) time.Time {
 	return time.UnixMilli(stmt.ColumnInt64(column)).UTC()
 }
 
-// engineError adds store.ErrUnavailable to an error that says nothing of the caller's data: the file is
-// busy, gone or unreadable, or the disk is full.
+// engineError adds [store.ErrUnavailable] to an error that has nothing to do with the caller's
+// data: the file is busy, gone or unreadable, or the disk is full.
 func engineError(err error) error {
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultFull:
@@ -324,7 +333,8 @@ func engineError(err error) error {
 	return err
 }
 
-// isConflict says whether the engine refused a value because another row has it in a unique index.
+// isConflict reports whether the engine refused a value because another row has it in a unique
+// index.
 func isConflict(err error) bool {
 	return sqlite.ErrCode(err) == sqlite.ResultConstraintUnique
 }

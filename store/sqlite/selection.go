@@ -10,7 +10,7 @@ import (
 	"clientes/store"
 )
 
-// Clientes keeps the promise of store.Clientes.
+// Clientes implements [store.Clientes].
 func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	page := func(ctx context.Context, conn *sqlite.Conn) ([]store.Cliente, error) {
@@ -37,7 +37,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	return readLong(ctx, s, page)
 }
 
-// CountClientes keeps the promise of store.Clientes.
+// CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return readLong(ctx, s, func(_ context.Context, conn *sqlite.Conn) (int64, error) {
 		from, where, _, args, err := selected(conn, store.Selection{Filter: f}, store.Position{})
@@ -56,8 +56,8 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 	})
 }
 
-// EachCliente keeps the promise of store.Clientes. A statement sees one moment of the database from its first row to its
-// last.
+// EachCliente implements [store.Clientes]. A statement sees one state of the database from its
+// first row to its last.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
 	var refused error
 	_, err := readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (struct{}, error) {
@@ -94,11 +94,11 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(
 	return err
 }
 
-// fewMatches is up to how many records with a text are sorted. Where there are more, and another order than by id is asked
-// for, the records are read in that order until enough of them have the text.
+// fewMatches is the largest number of matching records that are sorted. Above it, a search in
+// another order than by id reads the records in that order and tests each for the text.
 const fewMatches = 5000
 
-// fewHave says whether no more than fewMatches records match a phrase.
+// fewHave reports whether at most fewMatches records match a phrase.
 func fewHave(conn *sqlite.Conn, phrase string) (bool, error) {
 	n, err := one(conn, scanInteger, `
 		SELECT count(*)
@@ -114,7 +114,7 @@ func fewHave(conn *sqlite.Conn, phrase string) (bool, error) {
 	return n <= fewMatches, nil
 }
 
-// selected gives the parts of a statement that reads the records of a selection after a place.
+// selected returns the parts of a statement that reads the records of a selection after a position.
 func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (from, where, order string, args []any, err error) {
 	var key string
 	var at any
@@ -138,17 +138,18 @@ func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (fro
 			return "", "", "", nil, err
 		}
 		if few {
-			// CROSS says that the index comes first.
+			// CROSS makes SQLite read the index first.
 			from = `clientes_search CROSS JOIN clientes ON clientes.id = clientes_search.rowid`
 			conditions, args = append(conditions, `clientes_search MATCH ?`), append(args, phrase)
 		}
-		// To the index these three are the same character.
+		// The index takes these three for the same character.
 		if !few || strings.ContainsAny(needle, "\ufffd\ufffe\uffff") {
 			conditions, args = append(conditions, `instr(clientes.search, ?) > 0`), append(args, needle)
 		}
 	}
 	if sel.Email != "" {
-		// The second condition is that of the index.
+		// The second condition is the one of the partial index, which SQLite uses only if the query
+		// has it.
 		conditions, args = append(conditions, `email_key = ? AND email_key <> ''`), append(args, store.EmailKey(sel.Email))
 	}
 	if !sel.UpdatedSince.IsZero() {

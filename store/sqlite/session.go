@@ -35,8 +35,8 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 	return s
 }
 
-// CreateSession keeps the promise of store.Sessions. What excludes UpdateUser, EndSessions and DeleteUser is
-// that there is one writer.
+// CreateSession implements [store.Sessions]. It excludes UpdateUser, EndSessions and DeleteUser
+// because there is one writer.
 func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		err := exec(conn, `
@@ -64,14 +64,14 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session, generation i
 	})
 }
 
-// Session keeps the promise of store.Sessions.
+// Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		return sessionByID(conn, id)
 	})
 }
 
-// UserSessions keeps the promise of store.Sessions.
+// UserSessions implements [store.Sessions].
 func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Session, error) {
 		sessions, err := list(ctx, conn, []store.Session{}, scanSession, `
@@ -87,15 +87,15 @@ func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) (
 	})
 }
 
-// UpdateSession keeps the promise of store.Sessions.
+// UpdateSession implements [store.Sessions].
 func (s *Store) UpdateSession(ctx context.Context, id string,
-	change func(store.Session) (store.Session, error)) (store.Session, error) {
+	update func(store.Session) (store.Session, error)) (store.Session, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		old, err := sessionByID(conn, id)
 		if err != nil {
 			return store.Session{}, err
 		}
-		n, err := change(old)
+		n, err := update(old)
 		if err != nil {
 			return store.Session{}, err
 		}
@@ -121,7 +121,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 	})
 }
 
-// EndSession keeps the promise of store.Sessions.
+// EndSession implements [store.Sessions].
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		n, err := sessionByID(conn, id)
@@ -133,7 +133,7 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 	})
 }
 
-// EndSessions keeps the promise of store.Sessions.
+// EndSessions implements [store.Sessions].
 func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		err := exec(conn, `UPDATE users SET generation = generation + 1 WHERE id = ?`, userID)
@@ -147,7 +147,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 	})
 }
 
-// DeleteSessions keeps the promise of store.Sessions.
+// DeleteSessions implements [store.Sessions].
 func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
@@ -166,8 +166,9 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
-// EndedSessions keeps the promise of store.Sessions. The mark is the last number in the order of ends that
-// was committed before the sessions are read, so whatever commits in between comes twice rather than never.
+// EndedSessions implements [store.Sessions]. The watermark is the last committed number in the
+// order of ends, read before the sessions. So an end that is committed in between is returned twice
+// rather than never.
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {
 	mark := since
@@ -210,7 +211,7 @@ func sessionByID(conn *sqlite.Conn, id string) (store.Session, error) {
 	return n, nil
 }
 
-// endSession ends one session that lives.
+// endSession ends one session that has not ended.
 func endSession(conn *sqlite.Conn, id string, at time.Time) error {
 	if err := countEnd(conn); err != nil {
 		return err
@@ -227,7 +228,7 @@ func endSession(conn *sqlite.Conn, id string, at time.Time) error {
 	return nil
 }
 
-// endSessions ends those sessions of a condition that have not ended, and gives them.
+// endSessions ends the sessions that match a condition and have not ended, and returns them.
 func (s *Store) endSessions(ctx context.Context, conn *sqlite.Conn, where string, args ...any) ([]store.Ended, error) {
 	if err := countEnd(conn); err != nil {
 		return nil, err
@@ -244,7 +245,8 @@ func (s *Store) endSessions(ctx context.Context, conn *sqlite.Conn, where string
 	return ended, nil
 }
 
-// countEnd steps the order of ends. As there is one writer, a number is never visible before a lower one.
+// countEnd steps the order of ends. Because there is one writer, no number becomes visible before a
+// lower one.
 func countEnd(conn *sqlite.Conn) error {
 	if err := exec(conn, `UPDATE session_ends SET last = last + 1`); err != nil {
 		return fmt.Errorf("count the end: %w", err)

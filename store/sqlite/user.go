@@ -38,21 +38,21 @@ func scanUser(stmt *sqlite.Stmt) store.User {
 	}
 }
 
-// CreateUser keeps the promise of store.Users.
+// CreateUser implements [store.Users].
 func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		return s.insertUser(conn, u, effects)
 	})
 }
 
-// User keeps the promise of store.Users.
+// User implements [store.Users].
 func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		return userByID(conn, id)
 	})
 }
 
-// UserByName keeps the promise of store.Users.
+// UserByName implements [store.Users].
 func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		u, err := userByName(conn, name)
@@ -64,7 +64,7 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 	})
 }
 
-// UserByEmail keeps the promise of store.Users.
+// UserByEmail implements [store.Users].
 func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		u, err := one(conn, scanUser, `
@@ -80,7 +80,7 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, erro
 	})
 }
 
-// Users keeps the promise of store.Users.
+// Users implements [store.Users].
 func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
@@ -99,8 +99,8 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 	})
 }
 
-// UpdateUser keeps the promise of store.Users.
-func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
+// UpdateUser implements [store.Users].
+func (s *Store) UpdateUser(ctx context.Context, id int64, update func(store.User) (store.User, error),
 	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
 	var ended []store.Ended
 	u, err := write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
@@ -108,7 +108,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 		if err != nil {
 			return store.User{}, err
 		}
-		u, err := change(old)
+		u, err := update(old)
 		if err != nil {
 			return store.User{}, err
 		}
@@ -128,7 +128,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64, change func(store.User
 	return u, ended, nil
 }
 
-// ReplacePasswordHash keeps the promise of store.Users.
+// ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		err := exec(conn, `
@@ -145,7 +145,7 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 	return err
 }
 
-// DeleteUser keeps the promise of store.Users. What else goes with the user goes by its foreign key.
+// DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.
 func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		u, err := userByID(conn, id)
@@ -194,7 +194,7 @@ func userByName(conn *sqlite.Conn, name string) (store.User, error) {
 		store.NameKey(name))
 }
 
-// insertUser writes a new user and what is told of it.
+// insertUser inserts a new user and the effects.
 func (s *Store) insertUser(conn *sqlite.Conn, u store.User, effects []store.EffectsFunc) (store.User, error) {
 	u.Generation, u.LinkGeneration, u.DeviceGeneration = 0, 0, 0
 	u.CreatedAt = store.Instant(s.now())
@@ -220,7 +220,7 @@ func (s *Store) insertUser(conn *sqlite.Conn, u store.User, effects []store.Effe
 	return u, nil
 }
 
-// updateUser writes what became of a user, and ends the sessions if that is of it.
+// updateUser writes a user, and ends the sessions if its generation rose.
 func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.User) (ended []store.Ended, err error) {
 	if old.ActiveAdmin() && !u.ActiveAdmin() {
 		if err := mustLeaveAdmin(conn, u.ID); err != nil {
@@ -251,7 +251,7 @@ func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.
 	return ended, nil
 }
 
-// keepEffects keeps what is told of a change.
+// keepEffects inserts the effects of a change.
 func (s *Store) keepEffects(conn *sqlite.Conn, trail store.Effects) error {
 	for _, m := range trail.Mails {
 		if err := s.insertMail(conn, m); err != nil {
@@ -266,7 +266,7 @@ func (s *Store) keepEffects(conn *sqlite.Conn, trail store.Effects) error {
 	return nil
 }
 
-// userConflict says which field of u it is that another user has: SQLite names the index only in the text
+// userConflict finds out which field of u another user has: SQLite names the index only in the text
 // of its error.
 func userConflict(conn *sqlite.Conn, u store.User) error {
 	switch _, err := userByName(conn, u.Name); {
@@ -279,7 +279,7 @@ func userConflict(conn *sqlite.Conn, u store.User) error {
 	}
 }
 
-// mustLeaveAdmin gives store.ErrLastAdmin if no admin who can log in would be left without user id.
+// mustLeaveAdmin returns [store.ErrLastAdmin] if no enabled admin would be left without user id.
 func mustLeaveAdmin(conn *sqlite.Conn, id int64) error {
 	left, err := one(conn, scanBool, `
 		SELECT EXISTS (

@@ -9,7 +9,7 @@ import (
 	"clientes/store"
 )
 
-// CreateUsers keeps the promise of store.Users. It holds the one writer while it looks and writes, so that
+// CreateUsers implements [store.Users]. It holds the one writer while it checks and writes, so
 // nobody takes a name in between.
 func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
 	return writeAlone(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
@@ -30,7 +30,7 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...
 	})
 }
 
-// CheckUsers keeps the promise of store.Users.
+// CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
 	_, err := read(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		return struct{}{}, checkUsers(ctx, conn, users)
@@ -38,7 +38,7 @@ func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
 	return err
 }
 
-// checkUsers gives a *store.RowsError if names or emails are taken.
+// checkUsers returns a [*store.RowsError] if names or emails are taken.
 func checkUsers(ctx context.Context, conn *sqlite.Conn, users []store.User) error {
 	type taken struct{ name, email bool }
 	scan := func(stmt *sqlite.Stmt) taken { return taken{stmt.ColumnBool(0), stmt.ColumnBool(1)} }

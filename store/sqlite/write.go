@@ -16,18 +16,26 @@ import (
 // Nobody is answered before that commit, those included who changed nothing: what they saw may have been
 // another's row that no commit has kept yet.
 
-// maxBatch bounds how many writers share one commit, and with it how long the first of them waits.
+// Writers share commits, because a commit waits for the disk some hundred times longer than writing
+// a row takes. Each writer works in a savepoint of one open transaction, lends the connection to
+// the next writer, and queues up for it again. All who were waiting by then have written before it
+// is their turn again, and the first of them commits for all.
+//
+// Nobody gets an answer before that commit, not even a caller who changed nothing: it may have seen
+// another's row that is not committed yet.
+//
+// maxBatch limits how many writers share one commit, and with it how long the first of them waits.
 const maxBatch = 128
 
-// writer is the one connection that writes. It is used by who took it from the store's channel, which
-// hands it on in the order of asking.
+// writer is the one connection that writes. It belongs to whoever took it from the store's channel,
+// which serves callers in the order in which they came.
 type writer struct {
 	conn    *sqlite.Conn
 	open    *batch       // the transaction that is open on conn, or nil
 	inPlace func() error // says whether what is written will be found again
 }
 
-// batch is the fate that the writers of one transaction share.
+// batch is the common outcome of the writers of one transaction.
 type batch struct {
 	size int
 	done chan struct{} // closed when its fate is known
@@ -39,10 +47,12 @@ func newWriter(conn *sqlite.Conn, inPlace func() error) *writer {
 	return &writer{conn: conn, inPlace: inPlace}
 }
 
-// write lends the writing connection to do, whose work is kept as a whole and on the disk when write
-// returns nil, and not at all if do fails, panics or ends its goroutine. An error of do comes back as it
-// is. The context counts until do begins: from there on the work is others' too, and a do that takes its
-// time keeps them all waiting.
+// write lends the writing connection to do. If write returns nil, the work of do is kept as a whole
+// and is on the disk. If do fails, panics or ends its goroutine, nothing of it is kept. An error of
+// do is returned unwrapped.
+//
+// The context counts until do begins. From then on the transaction belongs to others, too, and a
+// slow do keeps them all waiting.
 func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	w, err := take(ctx, s.writer)
 	if err != nil {
@@ -51,8 +61,8 @@ func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error
 	return writeWith(ctx, s, w, do)
 }
 
-// writeAlone is write for a do that takes its time: it shares its commit with nobody, so that only those wait for it who
-// have not written yet.
+// writeAlone is write for a slow do. It shares its commit with nobody, so only those wait for it
+// who have not written yet.
 func writeAlone[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	w, err := take(ctx, s.writer)
 	if err != nil {
@@ -65,7 +75,7 @@ func writeAlone[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, 
 	})
 }
 
-// writeWith does the work of write for who has the writer, and gives it back.
+// writeWith does the work of write for the holder of the writer, and releases the writer.
 func writeWith[T any](ctx context.Context, s *Store, w *writer, do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	b, err := w.begin(ctx)
 	if err != nil {
@@ -85,7 +95,7 @@ func writeWith[T any](ctx context.Context, s *Store, w *writer, do func(*sqlite.
 	return v, err
 }
 
-// finish gives the writer back and returns when b is committed.
+// finish releases the writer and returns when b is committed.
 func (s *Store) finish(w *writer, b *batch) error {
 	if b.size < maxBatch && w.open == b {
 		s.writer <- w
@@ -107,14 +117,14 @@ func (s *Store) finish(w *writer, b *batch) error {
 	return err
 }
 
-// begin joins the open batch, or opens one, for which it may have to wait until another process has
-// written.
+// begin joins the open batch or opens a new one, for which it may have to wait for the write of
+// another process.
 func (w *writer) begin(ctx context.Context) (*batch, error) {
 	if w.open == nil {
 		if err := w.inPlace(); err != nil {
 			return nil, err
 		}
-		deadline := time.Now().Add(patience)
+		deadline := time.Now().Add(callTimeout)
 		for {
 			err := exec(w.conn, `BEGIN IMMEDIATE`)
 			if err == nil {
@@ -135,7 +145,7 @@ func (w *writer) begin(ctx context.Context) (*batch, error) {
 	return w.open, nil
 }
 
-// savepoint runs do and takes back what it wrote unless it returns nil.
+// savepoint runs do, and undoes what it wrote unless do returns nil.
 func (w *writer) savepoint(do func() error) (err error) {
 	if err := exec(w.conn, `SAVEPOINT job`); err != nil {
 		return fmt.Errorf("savepoint: %w", err)
@@ -156,8 +166,8 @@ func (w *writer) savepoint(do func() error) (err error) {
 	return nil
 }
 
-// undo ends the savepoint without keeping what was written in it. If there is none any more, SQLite has
-// ended the whole transaction, as it may when the disk is full, and the batch is lost to cause.
+// undo ends the savepoint without keeping what was written in it. If the savepoint is gone, SQLite
+// has ended the whole transaction, as it may when the disk is full. Then the batch is lost.
 func (w *writer) undo(cause error) {
 	err := exec(w.conn, `ROLLBACK TO job`)
 	if err == nil {
@@ -167,11 +177,11 @@ func (w *writer) undo(cause error) {
 		return
 	}
 	w.rollback()
-	// Not the cause itself: what refused one writer, a conflict perhaps, is no answer to the others.
+	// Not the cause alone: what refused one writer, perhaps a conflict, is no answer to the others.
 	w.end(fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err, cause))
 }
 
-// commit ends the open batch, if there is one.
+// commit commits the open batch, if there is one.
 func (w *writer) commit() {
 	if w.open == nil {
 		return
@@ -183,14 +193,14 @@ func (w *writer) commit() {
 	w.end(err)
 }
 
-// end tells everybody in the open batch what became of it.
+// end tells all writers of the open batch its outcome.
 func (w *writer) end(err error) {
 	w.open.err = err
 	close(w.open.done)
 	w.open = nil
 }
 
-// rollback ends the transaction, if SQLite has not done so itself.
+// rollback ends the transaction, unless SQLite has already done so.
 func (w *writer) rollback() {
 	if !w.conn.AutocommitEnabled() {
 		exec(w.conn, `ROLLBACK`)
