@@ -66,18 +66,35 @@ func rooms() []room {
 
 // Imports point one way, and what a room is for stays in it.
 func TestImports(t *testing.T) {
-	root := filepath.Join("..", "..")
 	files := 0
+	eachSource(t, func(name string, src []byte) {
+		if filepath.Ext(name) != ".go" {
+			return
+		}
+		files++
+		for _, fault := range importFaults(name, src) {
+			t.Error(fault)
+		}
+	})
+	if files < 20 {
+		t.Errorf("only %d files were looked at", files)
+	}
+}
+
+// eachSource calls f with every Go and SQL file of the module that a build may use. The name is its
+// path in the module.
+func eachSource(t *testing.T, f func(name string, src []byte)) {
+	t.Helper()
+	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && (entry.Name() == "testdata" || len(entry.Name()) > 2 && entry.Name()[0] == '.'):
 			return filepath.SkipDir // not part of any build
-		case entry.IsDir() || filepath.Ext(path) != ".go":
+		case entry.IsDir() || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".sql":
 			return nil
 		}
-		files++
 		src, err := os.ReadFile(path)
 		if err != nil {
 			return err
@@ -86,16 +103,11 @@ func TestImports(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, fault := range importFaults(filepath.ToSlash(name), src) {
-			t.Error(fault)
-		}
+		f(filepath.ToSlash(name), src)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	if files < 20 {
-		t.Errorf("only %d files were looked at", files)
 	}
 }
 
