@@ -12,14 +12,14 @@ import (
 	"clientes/store/sqlite"
 )
 
-// engine is what keeps a store, chosen by the scheme of its URL.
+// engine is one of the two kinds of database, chosen by the scheme of a URL.
 type engine struct {
 	open       func(ctx context.Context, url string) (store.Store, error)
 	migrate    func(ctx context.Context, url string) error
 	migrations func(ctx context.Context, url string) ([]store.Migration, error)
 }
 
-// engineOf gives the engine of a URL that databaseFault has nothing to say of.
+// engineOf returns the engine of a URL in which [config.CheckDatabaseURL] found no fault.
 func engineOf(databaseURL string) engine {
 	if postgres.IsURL(databaseURL) {
 		return engine{
@@ -39,15 +39,15 @@ func engineOf(databaseURL string) engine {
 	}
 }
 
-// errNoTables means that nothing has ever been kept in a database.
+// errNoTables means that a database has never been migrated.
 var errNoTables = errors.New("there is nothing in the database yet: `clientes migrate` makes its tables, " +
 	"`clientes quickstart` also fills them")
 
-// errUnfinishedCopy means that a database holds a part of another one.
+// errUnfinishedCopy means that a database holds only a part of another one.
 var errUnfinishedCopy = errors.New("a copy into this database was begun and is not finished: " +
 	"give the same `clientes copy` again and it goes on, or drop the database")
 
-// openMigrated opens the store after applying the migrations that it lacks.
+// openMigrated opens the store after it applied the migrations that the database lacks.
 func openMigrated(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := migrateAndOpen(ctx, databaseURL)
 	return whole(ctx, st, err)
@@ -61,8 +61,8 @@ func migrateAndOpen(ctx context.Context, databaseURL string) (store.Store, error
 	return e.open(ctx, databaseURL)
 }
 
-// openToWrite opens the store for a command that writes. It makes the tables of a fresh database, but an older
-// one it leaves alone: the servers that run on it are not ready for another schema perhaps.
+// openToWrite opens the store for a command that writes. It makes the tables of a fresh database. An
+// older one it leaves alone, since the servers that run on it may not know another schema.
 func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openToRead(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
@@ -71,13 +71,14 @@ func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	return st, err
 }
 
-// openToRead opens the store for a command that must not change it: errNoTables if it is a fresh one.
+// openToRead opens the store for a command that must not change it. A fresh database is errNoTables.
 func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	return whole(ctx, st, err)
 }
 
-// openToCopyInto is openToWrite for the one command that may use a database before a copy into it is finished.
+// openToCopyInto is [openToWrite] for the one command that may use a database before a copy into it
+// is finished.
 func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
@@ -86,12 +87,13 @@ func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error
 	return st, err
 }
 
-// openReady opens the store if its schema is the one of this program: errNoTables if it has none.
+// openReady opens the store if its schema is that of this program. A database without one is
+// errNoTables.
 func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	e := engineOf(databaseURL)
 	migrations, err := e.migrations(ctx, databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("look at the migrations: %w", err)
+		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
 	if !slices.ContainsFunc(migrations, func(m store.Migration) bool { return m.Applied }) {
 		return nil, errNoTables
@@ -106,7 +108,8 @@ func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	return st, nil
 }
 
-// whole passes on what an opening gave, but a store of which a part is missing it closes: errUnfinishedCopy.
+// whole passes on what an opening returned. A store into which a copy is unfinished it closes, and
+// returns errUnfinishedCopy.
 func whole(ctx context.Context, st store.Store, err error) (store.Store, error) {
 	if err != nil {
 		return nil, err

@@ -16,15 +16,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// healthTimeout is how long a server has to answer; it gives the store itself one second.
+// healthTimeout is how long a server has to answer. It waits one second for its store.
 const healthTimeout = 4 * time.Second
 
 func (p *program) healthcheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Ask the running server whether it is ready",
-		Long: `Ask the server that runs with the same HOST and PORT for /readyz. The exit status is 0 if it is ready and
-1 if it is not or does not answer, as a container's health check wants it.`,
+		Long: `Ask the server that runs with the same HOST and PORT for /readyz. The exit status is 0 if it is
+ready and 1 if it is not or does not answer, as a container's health check wants it.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := p.configure()
@@ -32,7 +32,8 @@ func (p *program) healthcheckCommand() *cobra.Command {
 				return err
 			}
 			if c.Port == 0 {
-				return errors.New("with PORT=0 nobody knows where the server listens; give PORT the number that it logged")
+				return errors.New("with PORT=0 nobody knows where the server listens; " +
+					"give PORT the number that it logged")
 			}
 			if err := askReady(cmd.Context(), baseURL(c.Host, int(c.Port))); err != nil {
 				return err
@@ -43,7 +44,7 @@ func (p *program) healthcheckCommand() *cobra.Command {
 	}
 }
 
-// askReady gives nil if the server says that it is ready.
+// askReady returns nil if the server answers that it is ready.
 func askReady(ctx context.Context, base string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
@@ -51,7 +52,7 @@ func askReady(ctx context.Context, base string) error {
 	if err != nil {
 		return fmt.Errorf("ask for /readyz: %w", err)
 	}
-	// A transport of its own: a proxy in the environment has no business here.
+	// A transport of its own, or a proxy in the environment would be asked.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	switch {
@@ -67,12 +68,13 @@ func askReady(ctx context.Context, base string) error {
 	var problem struct {
 		Message string `json:"message"`
 	}
-	// What is not the server's JSON has no message for us; the status says enough.
+	// Without the server's JSON there is no message, and the status says enough.
 	_ = json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &problem)
 	return fmt.Errorf("the server at %s is not ready: status %d, %q", base, resp.StatusCode, problem.Message)
 }
 
-// baseURL gives the URL of a server that listens on this host and port, for a client on the same machine.
+// baseURL returns the URL of a server that listens on this host and port, for a client on the same
+// machine.
 func baseURL(host string, port int) string {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

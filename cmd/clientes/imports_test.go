@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,72 +14,119 @@ import (
 	"testing"
 )
 
-// room is a folder of the module, the folders within it included, and what its code may import.
+// room is a folder of the module, and the folders within it that are no rooms themselves.
 type room struct {
-	path string
-	ours []string // the rooms of this module
-	// libraries that belong to this room alone
-	libraries []string
-	tests     []string // the rooms that only its tests may import
+	path      string
+	ours      []string // the rooms of this module that its code may import
+	tests     []string // those that only its tests may import
+	libraries []string // what no other room may import, unless it lists it too
 }
 
-// The plan of the house: cmd → api → auth → store, and the engines beside it.
+// rooms is the plan of the house. Imports point one way:
+//
+//	cmd/clientes → api → auth → auth/{password, token, throttle, mail} → store ← store/{sqlite, postgres}
+//	      config   wire
+//
+// A room may look past its neighbour towards store, and never back. Only cmd and tests name an engine.
 func rooms() []room {
 	engines := []string{"store/sqlite", "store/postgres", "store/storetest"}
 	return []room{
 		{
 			path: "cmd",
-			ours: []string{"api", "auth", "auth/mail", "store", "store/sqlite", "store/postgres"},
-			libraries: []string{
-				"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv", "golang.org/x/term",
-				"github.com/schollz/progressbar",
+			ours: []string{
+				"cmd/clientes/config", "api", "api/wire", "auth", "auth/password", "auth/token", "auth/mail",
+				"store", "store/sqlite", "store/postgres",
 			},
 			tests: []string{"store/storetest"},
+			libraries: []string{
+				"github.com/spf13/cobra", "golang.org/x/term", "github.com/schollz/progressbar",
+			},
+		},
+		{
+			path: "cmd/clientes/config",
+			ours: []string{
+				"auth", "auth/password", "auth/token", "auth/mail", "store/sqlite", "store/postgres",
+			},
+			libraries: []string{"github.com/caarlos0/env", "github.com/joho/godotenv"},
 		},
 		{
 			path:      "api",
-			ours:      []string{"auth", "store"},
-			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest"},
+			ours:      []string{"api/wire", "auth", "auth/password", "auth/token", "auth/throttle", "store"},
 			tests:     append([]string{"auth/mail"}, engines...),
+			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest"},
+		},
+		{path: "api/wire", ours: []string{"store"}},
+		{
+			path:  "auth",
+			ours:  []string{"auth/password", "auth/token", "auth/throttle", "auth/mail", "store"},
+			tests: engines,
+			libraries: []string{
+				"github.com/golang-jwt", "golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go",
+			},
 		},
 		{
-			path:      "auth",
-			ours:      []string{"auth/mail", "store"},
-			libraries: []string{"github.com/golang-jwt", "golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go"},
-			tests:     engines,
+			path:      "auth/password",
+			ours:      []string{"store"},
+			libraries: []string{"golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go"},
 		},
-		{path: "auth/mail", libraries: []string{"github.com/wneessen/go-mail", "golang.org/x/net/idna", "html/template"}},
+		{path: "auth/token", ours: []string{"store"}, libraries: []string{"github.com/golang-jwt"}},
+		{path: "auth/throttle", ours: []string{"store"}, tests: engines},
+		{
+			path: "auth/mail",
+			libraries: []string{
+				"github.com/wneessen/go-mail", "golang.org/x/net/idna", "html/template",
+			},
+		},
 		{path: "store"},
 		{path: "store/storetest", ours: []string{"store"}},
 		{
-			path:      "store/sqlite",
-			ours:      []string{"store"},
-			libraries: []string{"zombiezen.com/go/sqlite", "modernc.org/sqlite", "database/sql", "github.com/pressly/goose"},
-			tests:     []string{"store/storetest"},
+			path:  "store/sqlite",
+			ours:  []string{"store"},
+			tests: []string{"store/storetest"},
+			libraries: []string{
+				"zombiezen.com/go/sqlite", "modernc.org/sqlite", "database/sql", "github.com/pressly/goose",
+			},
 		},
 		{
 			path:      "store/postgres",
 			ours:      []string{"store"},
-			libraries: []string{"github.com/jackc", "database/sql", "github.com/pressly/goose"},
 			tests:     []string{"store/storetest"},
+			libraries: []string{"github.com/jackc", "database/sql", "github.com/pressly/goose"},
 		},
 	}
 }
 
 // Imports point one way, and what a room is for stays in it.
 func TestImports(t *testing.T) {
-	root := filepath.Join("..", "..")
 	files := 0
+	eachSource(t, func(name string, src []byte) {
+		if filepath.Ext(name) != ".go" {
+			return
+		}
+		files++
+		for _, fault := range importFaults(name, src) {
+			t.Error(fault)
+		}
+	})
+	if files < 20 {
+		t.Errorf("only %d files were looked at", files)
+	}
+}
+
+// eachSource calls f with every Go and SQL file of the module that a build may use. The name is its
+// path in the module.
+func eachSource(t *testing.T, f func(name string, src []byte)) {
+	t.Helper()
+	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir() && (entry.Name() == "testdata" || len(entry.Name()) > 2 && entry.Name()[0] == '.'):
 			return filepath.SkipDir // not part of any build
-		case entry.IsDir() || filepath.Ext(path) != ".go":
+		case entry.IsDir() || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".sql":
 			return nil
 		}
-		files++
 		src, err := os.ReadFile(path)
 		if err != nil {
 			return err
@@ -86,71 +135,79 @@ func TestImports(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, fault := range importFaults(filepath.ToSlash(name), src) {
-			t.Error(fault)
-		}
+		f(filepath.ToSlash(name), src)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if files < 20 {
-		t.Errorf("only %d files were looked at", files)
-	}
 }
 
-// importFaults says which imports of a file are against the plan.
+// importFaults returns which imports of a file are against the plan, a sentence each.
 func importFaults(name string, src []byte) (faults []string) {
 	f, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ImportsOnly)
 	if err != nil {
 		return []string{err.Error()}
 	}
-	dir, _ := filepath.Split(name)
-	dir = strings.TrimSuffix(dir, "/")
-	here := roomOf(dir)
+	here := roomOf(path.Dir(name))
 	if here == nil {
-		return []string{name + " is in no room of the plan; say in this test what may be imported there"}
+		return []string{name + " is in no room of the plan; add its folder to rooms, with what it may import"}
 	}
 	test := strings.HasSuffix(name, "_test.go")
 	for _, spec := range f.Imports {
-		path, err := strconv.Unquote(spec.Path.Value)
+		imported, err := strconv.Unquote(spec.Path.Value)
 		if err != nil {
 			return []string{err.Error()}
 		}
-		if ours, ok := strings.CutPrefix(path, "clientes/"); ok {
-			there := roomOf(ours)
-			switch {
-			case there == nil:
-				faults = append(faults, name+" imports "+path+", which is in no room of the plan")
-			case there.path == here.path, slices.Contains(here.ours, there.path):
-			case test && slices.Contains(here.tests, there.path):
-			default:
-				faults = append(faults, name+" imports "+path)
-			}
-			continue
+		why := ""
+		if ours, ok := strings.CutPrefix(imported, "clientes/"); ok {
+			why = here.neighbourFault(ours, test)
+		} else if !test {
+			why = here.libraryFault(imported)
 		}
-		if test {
-			continue
-		}
-		var owners []string
-		for _, r := range rooms() {
-			if slices.ContainsFunc(r.libraries, func(l string) bool { return within(path, l) }) {
-				owners = append(owners, r.path)
-			}
-		}
-		// config.go asks the driver whether it can read its URL.
-		asksDriver := here.path == "cmd" && within(path, "github.com/jackc/pgx")
-		if len(owners) > 0 && !slices.Contains(owners, here.path) && !asksDriver {
-			faults = append(faults, name+" imports "+path+", which is for "+strings.Join(owners, " and "))
-		}
-		if here.path == "store" && strings.Contains(path, ".") && !within(path, "golang.org/x/text") {
-			faults = append(faults, name+" imports "+path+", but the vocabulary needs no library")
+		if why != "" {
+			faults = append(faults, name+" imports "+imported+", "+why)
 		}
 	}
 	return faults
 }
 
-// roomOf gives the innermost room that a folder is in, nil if there is none.
+// neighbourFault returns why the room may not import another one, "" if it may.
+func (here *room) neighbourFault(dir string, test bool) string {
+	there := roomOf(dir)
+	may := here.ours
+	if test {
+		may = slices.Concat(may, here.tests)
+	}
+	switch {
+	case there == nil:
+		return "which is in no room of the plan"
+	case there.path == here.path, slices.Contains(may, there.path):
+		return ""
+	case len(may) == 0:
+		return fmt.Sprintf("but %s imports no other room", here.path)
+	}
+	return fmt.Sprintf("but of the other rooms %s may import only %s", here.path, strings.Join(may, ", "))
+}
+
+// libraryFault returns why the code of the room may not import a library, "" if it may.
+func (here *room) libraryFault(library string) string {
+	var owners []string
+	for _, r := range rooms() {
+		if slices.ContainsFunc(r.libraries, func(l string) bool { return within(library, l) }) {
+			owners = append(owners, r.path)
+		}
+	}
+	switch {
+	case len(owners) > 0 && !slices.Contains(owners, here.path):
+		return "which is for " + strings.Join(owners, " and ")
+	case here.path == "store" && strings.Contains(library, ".") && !within(library, "golang.org/x/text"):
+		return "but the vocabulary needs no library"
+	}
+	return ""
+}
+
+// roomOf returns the innermost room that a folder is in, or nil.
 func roomOf(dir string) *room {
 	var in *room
 	for _, r := range rooms() {
@@ -161,7 +218,7 @@ func roomOf(dir string) *room {
 	return in
 }
 
-// within says whether path is dir or lies in it.
+// within reports whether path is dir or lies in it.
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
@@ -172,7 +229,29 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		fault      bool
 	}{
 		{"cmd/clientes/a.go", "clientes/store/sqlite", false},
-		{"cmd/clientes/a.go", "github.com/jackc/pgx/v5/pgxpool", false},
+		{"cmd/clientes/a.go", "github.com/jackc/pgx/v5/pgxpool", true},
+		{"cmd/clientes/a.go", "clientes/cmd/clientes/config", false},
+		{"cmd/clientes/a.go", "clientes/api/wire", false},
+		{"cmd/clientes/a.go", "clientes/auth/throttle", true},
+		{"cmd/clientes/a.go", "github.com/joho/godotenv", true},
+		{"cmd/clientes/config/a.go", "github.com/joho/godotenv", false},
+		{"cmd/clientes/config/a.go", "clientes/store/postgres", false},
+		{"cmd/clientes/config/a.go", "clientes/api", true},
+		{"cmd/clientes/config/a.go", "clientes/cmd/clientes", true},
+		{"api/a.go", "clientes/cmd/clientes/config", true},
+		{"api/a.go", "clientes/api/wire", false},
+		{"api/wire/a.go", "clientes/store", false},
+		{"api/wire/a.go", "clientes/api", true},
+		{"api/wire/a.go", "clientes/auth", true},
+		{"api/wire/a.go", "github.com/gin-gonic/gin", true},
+		{"auth/a.go", "clientes/auth/throttle", false},
+		{"auth/password/a.go", "golang.org/x/crypto/argon2", false},
+		{"auth/password/a.go", "github.com/golang-jwt/jwt/v5", true},
+		{"auth/password/a.go", "clientes/auth", true},
+		{"auth/token/a.go", "github.com/golang-jwt/jwt/v5", false},
+		{"auth/token/a.go", "clientes/auth/password", true},
+		{"auth/throttle/a.go", "clientes/store", false},
+		{"auth/throttle/a_test.go", "clientes/store/sqlite", false},
 		{"cmd/clientes/a.go", "github.com/golang-jwt/jwt/v5", true},
 		{"cmd/clientes/a.go", "clientes/store/storetest", true},
 		{"api/a.go", "clientes/auth", false},

@@ -1,10 +1,13 @@
-// Command clientes is the whole product in one program: the server of the API and what an operator needs
-// beside it.
+// Command clientes is the whole product in one program: the server of the API and what an operator
+// needs beside it.
 //
-// It is the only place that knows every other: it reads the environment (config.go), opens the store that
-// DATABASE_URL names (engine.go), builds auth and the API upon it, and closes them in the opposite order. Each
-// command has a file of its own, calls the same functions that the API calls, and knows neither SQL nor
-// routes nor claims.
+// It is the only place that knows every other. It reads the environment (package config), opens the
+// store that DATABASE_URL names (engine.go), builds auth and the API upon it (serve.go), and closes
+// them in the opposite order.
+//
+// Each command has a file of its own and calls the same functions that the API calls. None knows SQL.
+// Two know what goes over the wire: "token inspect" compares the claims of a token with the settings,
+// and "healthcheck" requests /readyz.
 package main
 
 import (
@@ -25,8 +28,9 @@ import (
 	"clientes/store"
 )
 
-// sameSignal is how long another signal counts as the same one: timeout(1) sends it to the process and to its
-// group, and a wrapper in the foreground passes on the interrupt that the terminal has sent to both.
+// sameSignal is how long another signal counts as the same one. timeout(1) sends it to the process
+// and to its group, and a wrapper in the foreground passes on the interrupt that the terminal has
+// sent to both.
 const sameSignal = 250 * time.Millisecond
 
 func main() {
@@ -45,15 +49,15 @@ type program struct {
 	stdout, stderr io.Writer
 }
 
-// usageError is an error of whoever typed the command.
+// usageError is a mistake of whoever typed the command: the exit status is 2.
 type usageError struct {
 	message string
 }
 
 func (e *usageError) Error() string { return e.message }
 
-// run does what the arguments say and gives the exit status: 0 done, 1 failed, 2 wrong usage. An error goes to
-// stderr in one sentence.
+// run executes the command that the arguments name and returns the exit status: 0 done, 1 failed, 2
+// wrong usage. An error goes to stderr in one sentence.
 func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool),
 	stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{lookupEnv: lookupEnv, stdin: stdin, stdout: stdout, stderr: stderr}
@@ -115,7 +119,7 @@ func (p *program) group(use, short string, commands ...*cobra.Command) *cobra.Co
 		Use:   use,
 		Short: short,
 		Args:  cobra.ArbitraryArgs,
-		// Its flags are none. Without this "clientes srve --port 1" would be a matter of the flag.
+		// Or "clientes srve --port 1" would be about the flag, not about the command.
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		RunE:               unknownCommand,
 	}
@@ -123,7 +127,7 @@ func (p *program) group(use, short string, commands ...*cobra.Command) *cobra.Co
 	return group
 }
 
-// unknownCommand is the error of a group that none of its commands was called, but perhaps something else.
+// unknownCommand returns the error for a group that was called without one of its commands.
 func unknownCommand(group *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return &usageError{fmt.Sprintf("give a command; `%s --help` lists them", group.CommandPath())}
@@ -135,7 +139,7 @@ func unknownCommand(group *cobra.Command, args []string) error {
 	return &usageError{fmt.Sprintf("there is no command %q; `%s --help` lists them", args[0], group.CommandPath())}
 }
 
-// arguments takes exactly the arguments that the command's first line names in capitals.
+// arguments accepts exactly the arguments that the command's Use names in capitals.
 func arguments(cmd *cobra.Command, args []string) error {
 	words := strings.Fields(cmd.Use)[1:]
 	if len(args) == len(words) {
@@ -154,7 +158,7 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// sentence says what went wrong and what to do about it.
+// sentence returns what went wrong and what to do about it.
 func sentence(err error) string {
 	var (
 		configuration *config.Error

@@ -12,8 +12,8 @@ func (p *program) migrateCommand() *cobra.Command {
 	migrate := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database to the schema of this program",
-		Long: `Apply the migrations that the database lacks, and make it if there is none. "clientes serve" does the same
-before it serves. Any number of processes may do it at once: they take turns.`,
+		Long: `Apply the migrations that the database lacks, and make it if there is none. "clientes serve" does
+the same before it serves. Any number of processes may do it at once: they take turns.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args)

@@ -128,7 +128,7 @@ func TestQuickstartOnABusyPort(t *testing.T) {
 	}
 	defer busy.Close()
 	port := strconv.Itoa(busy.Addr().(*net.TCPAddr).Port)
-	call(t, map[string]string{"PORT": port}, "", "quickstart").want(t, 1, "", "clientes: can not listen on 127.0.0.1:"+port)
+	call(t, map[string]string{"PORT": port}, "", "quickstart").want(t, 1, "", "clientes: cannot listen on 127.0.0.1:"+port)
 	if files, _ := os.ReadDir("."); len(files) > 0 {
 		t.Errorf("it made files: %v", files)
 	}

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/netip"
 	"net/url"
 	"os/signal"
 	"sync"
@@ -27,9 +23,9 @@ func (p *program) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Migrate the database and serve the API",
-		Long: `Bring the database to the schema of this program and serve the API until SIGTERM or SIGINT. Then /readyz
-answers 503, what is under way is finished, and the server leaves within SHUTDOWN_TIMEOUT. A second signal ends it
-at once.`,
+		Long: `Bring the database to the schema of this program and serve the API until SIGTERM or SIGINT. Then
+/readyz answers 503, what is under way is finished, and the server leaves within SHUTDOWN_TIMEOUT. A
+second signal ends it at once.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -54,65 +50,8 @@ at once.`,
 	}
 }
 
-// closeTimeout is how long the end of a server waits for its store, which may have stopped answering.
-const closeTimeout = time.Second
-
-// closeSoon closes the store of a server that ends, or leaves it to the end of the process.
-func closeSoon(st store.Store) {
-	closed := make(chan struct{})
-	go func() {
-		defer close(closed)
-		st.Close()
-	}()
-	select {
-	case <-closed:
-	case <-time.After(closeTimeout):
-	}
-}
-
-// listen takes the port.
-func listen(ctx context.Context, c config.Config) (net.Listener, error) {
-	network := "tcp"
-	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
-		network = "tcp4" // or 0.0.0.0 would be all addresses of IPv6 too
-	}
-	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, network, c.Address())
-	if err != nil {
-		return nil, fmt.Errorf("can not listen on %s: %w; free it, or choose another HOST or PORT", c.Address(), err)
-	}
-	return listener, nil
-}
-
-const (
-	// A stranger that sends its header byte by byte holds a connection and no more than this long.
-	readHeaderTimeout = 5 * time.Second
-
-	// A body of 1 MiB comes through in this time at 35 kB/s.
-	readTimeout = 30 * time.Second
-
-	// From the end of the header on: what reading the body leaves is for waiting at the gate, the store and a
-	// slow receiver.
-	writeTimeout = 60 * time.Second
-
-	// Longer than the 60 s after which the common load balancers drop an idle connection themselves: if the
-	// server is first, a request that is on its way gets no answer.
-	idleTimeout = 75 * time.Second
-
-	// A token has at most 4 KiB and may come twice. net/http reads 4 KiB more than this.
-	maxHeaderBytes = 16 << 10
-
-	// leastDelay is how long the server goes on accepting at least after it was told to stop. Shutdown closes
-	// the listener and idle connections at once; a request that is already in the queue of the one or on its
-	// way on the other would be cut.
-	leastDelay = 250 * time.Millisecond
-)
-
-// newGate lets as many passwords be hashed at once as there are processors for it. A hash takes some 30 ms, so the last of
-// those who wait has to do it for about a second.
-func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.processors) }
-
-// serve answers requests until ctx ends, then finishes those that are under way. It closes the listener.
+// serve builds auth and the API upon a store, and answers requests until ctx ends. Then it closes
+// what it built, in the opposite order, and the listener.
 func serve(ctx context.Context, c config.Config, st store.Store, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
@@ -142,80 +81,57 @@ func serve(ctx context.Context, c config.Config, st store.Store, listener net.Li
 		return err
 	}
 
-	// auth follows the ends of sessions, and auth and the API remove what is old, until the last request is answered.
-	following, stopFollowing := context.WithCancel(context.WithoutCancel(ctx))
-	var group sync.WaitGroup
-	group.Go(func() { a.Run(following) })
-	group.Go(func() { handler.Run(following) })
-	// Mail that is queued from now on is for the other replicas to send, or for the next start.
+	// Upkeep goes on until the last request is answered. Mail that is queued after the signal is for
+	// the other replicas to send, or for the next start.
+	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
 	sending, stopSending := context.WithCancel(ctx)
-	group.Go(func() { a.SendMail(sending, newPost(c, public, log), c.ShutdownTimeout) })
+	var group sync.WaitGroup
 	defer group.Wait()
-	defer stopFollowing()
+	defer stopUpkeep()
 	defer stopSending()
+	group.Go(func() { a.Run(upkeep) })
+	group.Go(func() { handler.Run(upkeep) })
+	group.Go(func() { a.SendMail(sending, newPost(c, public, log), c.ShutdownTimeout) })
 
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-
-		// "OPTIONS *" gets an answer of ours too, with the headers that all of them carry.
-		DisableGeneralOptionsHandler: true,
-	}
-	if public.Scheme == "http" && !c.IsLoopback() {
-		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, and whoever listens on the way has it",
-			"public_url", public.String())
-	}
-	if c.Signup == "open" && c.SMTP == (mail.Server{}) {
-		log.Warn("SIGNUP is open, but SMTP_URL is not set: no mail leaves this machine, so that whoever signs up can neither confirm an email nor get a link to set another password")
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	log.Info("listening", "addr", listener.Addr().String())
-
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	delay := max(c.ShutdownDelay, leastDelay)
-	log.Info("stopping", "delay", delay.String(), "timeout", c.ShutdownTimeout.String())
-	handler.Drain()
-	time.Sleep(delay)
-	// ctx has ended; the time to finish begins now.
-	finishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.ShutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(finishing); err != nil {
-		server.Close()
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("stopped, but requests that took longer than SHUTDOWN_TIMEOUT (%s) were cut", c.ShutdownTimeout)
-		}
-		return fmt.Errorf("stop: %w", err)
-	}
-	log.Info("stopped")
-	return nil
-}
-
-// mailTimeout bounds the sending of one mail. A mail that takes longer has met a server that is out of order.
-const mailTimeout = 30 * time.Second
-
-// newPost is what carries mail away. Without a server for it a developer finds it in the log, whose server nobody else can
-// reach.
-func newPost(c config.Config, public *url.URL, log *slog.Logger) auth.Post {
-	if c.SMTP == (mail.Server{}) {
-		return mail.NewLog(log, public, c.IsLoopback())
-	}
-	return mail.NewSMTP(mail.Config{Server: c.SMTP, From: c.MailFrom, PublicURL: public, Timeout: mailTimeout, Now: time.Now})
+	warnOfExposure(c, public, log)
+	return newHTTPServer(c, handler, log).serve(ctx, listener)
 }
 
 func newAuth(c config.Config, st store.Store, gate *auth.Gate, log *slog.Logger) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: gate, Now: time.Now, Log: log,
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
-		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, RefreshGrace: c.RefreshGrace,
+		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
+		RefreshGrace: c.RefreshGrace,
 	})
+}
+
+// newGate returns a gate that hashes as many passwords at once as there are processors for it. A hash
+// takes some 30 ms, so the last of those who wait has to do it for about a second.
+func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.processors) }
+
+// mailTimeout bounds the sending of one mail: a server that takes longer is out of order.
+const mailTimeout = 30 * time.Second
+
+// newPost returns what carries mail away. Without a mail server it goes to the log, where a developer
+// finds its links; the log of a server that others can reach does not have them.
+func newPost(c config.Config, public *url.URL, log *slog.Logger) auth.Post {
+	if c.SMTP == (mail.Server{}) {
+		return mail.NewLog(log, public, c.IsLoopback())
+	}
+	return mail.NewSMTP(mail.Config{
+		Server: c.SMTP, From: c.MailFrom, PublicURL: public, Timeout: mailTimeout, Now: time.Now,
+	})
+}
+
+// warnOfExposure logs what an operator may not have meant.
+func warnOfExposure(c config.Config, public *url.URL, log *slog.Logger) {
+	if public.Scheme == "http" && !c.IsLoopback() {
+		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, "+
+			"and whoever listens on the way has it", "public_url", public.String())
+	}
+	if c.Signup == "open" && c.SMTP == (mail.Server{}) {
+		log.Warn("SIGNUP is open, but SMTP_URL is not set: no mail leaves this machine, so that whoever " +
+			"signs up can neither confirm an email nor get a link to set another password")
+	}
 }

@@ -168,7 +168,7 @@ func TestServeRefusesToStart(t *testing.T) {
 	defer busy.Close()
 	_, port, _ := net.SplitHostPort(busy.Addr().String())
 	vars := map[string]string{"SECRET": goodSecret, "PORT": port}
-	call(t, vars, "", "serve").want(t, 1, "", "clientes: can not listen on 127.0.0.1:"+port)
+	call(t, vars, "", "serve").want(t, 1, "", "clientes: cannot listen on 127.0.0.1:"+port)
 }
 
 // rawClient speaks HTTP on one connection and never tries twice, as net/http's client would behind our back.

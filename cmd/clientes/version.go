@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Builds without the repository at hand, as in the Dockerfile, say with -ldflags "-X main.version=…
-// -X main.commit=…" what they build; the linker can set nothing but package variables.
+// A build without the repository at hand, as in the Dockerfile, sets these with -ldflags
+// "-X main.version=… -X main.commit=…". The linker can set nothing but package variables.
 var version, commit string
 
 func (p *program) versionCommand() *cobra.Command {
@@ -26,8 +26,8 @@ func (p *program) versionCommand() *cobra.Command {
 	}
 }
 
-// buildOf gives the version and the commit of the program: what the linker was told, else what the go command
-// noted.
+// buildOf returns the version and the commit of the program: what the linker was told, else what the
+// go command recorded.
 func buildOf(info *debug.BuildInfo, ok bool) (v, c string) {
 	v, c = version, commit
 	if ok {
