@@ -27,7 +27,7 @@ func rooms() []room {
 	return []room{
 		{
 			path: "cmd",
-			ours: []string{"api", "auth", "auth/mail", "store", "store/sqlite", "store/postgres"},
+			ours: []string{"api", "api/wire", "auth", "auth/mail", "store", "store/sqlite", "store/postgres"},
 			libraries: []string{
 				"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv", "golang.org/x/term",
 				"github.com/schollz/progressbar",
@@ -36,10 +36,11 @@ func rooms() []room {
 		},
 		{
 			path:      "api",
-			ours:      []string{"auth", "store"},
+			ours:      []string{"api/wire", "auth", "store"},
 			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest"},
 			tests:     append([]string{"auth/mail"}, engines...),
 		},
+		{path: "api/wire", ours: []string{"store"}},
 		{
 			path:      "auth",
 			ours:      []string{"auth/mail", "store"},
@@ -179,6 +180,10 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		{"api/console/a.go", "clientes/auth", false},
 		{"api/a.go", "clientes/cmd/clientes", true},
 		{"api/a.go", "clientes/store/sqlite", true},
+		{"api/wire/a.go", "clientes/api", true},
+		{"api/wire/a.go", "clientes/auth", true},
+		{"api/wire/a.go", "github.com/gin-gonic/gin", true},
+		{"cmd/clientes/a.go", "clientes/api/wire", false},
 		{"api/a.go", "github.com/jackc/pgx/v5", true},
 		{"api/a.go", "github.com/schollz/progressbar/v3", true},
 		{"api/a_test.go", "clientes/store/sqlite", false},
