@@ -93,14 +93,21 @@ func clienteMembers(c *store.Cliente) []member {
 	return members
 }
 
+// clientePrefixes are what stands before each text in JSON: `,"name":`.
+var clientePrefixes = func() (prefixes [store.ClienteTexts]string) {
+	for i, t := range new(store.Cliente).Texts() {
+		prefixes[i] = `,"` + t.Name + `":`
+	}
+	return prefixes
+}()
+
 // AppendCliente writes a customer as a JSON object. It is written by hand because a list of 20 takes
 // a third of the time that reflection does (BenchmarkClientesJSON).
 func AppendCliente(b []byte, c *store.Cliente) []byte {
 	b = append(b, `{"id":`...)
 	b = strconv.AppendInt(b, c.ID, 10)
-	for _, t := range c.Texts() {
-		b = append(append(append(b, `,"`...), t.Name...), `":`...)
-		b = appendText(b, *t.Value)
+	for i, t := range c.Texts() {
+		b = appendText(append(b, clientePrefixes[i]...), *t.Value)
 	}
 	b = append(b, `,"version":`...)
 	b = strconv.AppendInt(b, c.Version, 10)

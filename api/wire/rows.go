@@ -60,11 +60,14 @@ func Rows[T any](from io.Reader, f Format, noun Noun[T]) iter.Seq2[T, error] {
 	return noun.csvRows(from)
 }
 
-// checked returns a row in the form that is stored, and all that is wrong with it.
+// checked returns a row in the form that is stored, or all that is wrong with it.
 func (n *Noun[T]) checked(row T, fault error) (T, error) {
 	if n.check != nil {
 		checked, err := n.check(row)
-		row, fault = checked, store.JoinInvalid(fault, err)
+		if fault == nil && err == nil {
+			return checked, nil // without JoinInvalid, which allocates
+		}
+		fault = store.JoinInvalid(fault, err)
 	}
 	if fault != nil {
 		return *new(T), fault
@@ -251,16 +254,24 @@ func (in *csvReader) next() ([]string, error) {
 	if in.err != nil {
 		err = in.err // the part that arrived may also look as if it were not CSV
 	}
+	if err != nil {
+		return nil, faultOfCSV(err)
+	}
+	return record, nil
+}
+
+// faultOfCSV returns a [*store.InvalidError] for a row that is not CSV, and any other error as it is.
+func faultOfCSV(err error) error {
 	var parse *csv.ParseError
 	switch {
 	case errors.Is(err, errRowTooLong):
-		err = store.Invalid("", "too_long", fmt.Sprintf(
+		return store.Invalid("", "too_long", fmt.Sprintf(
 			"The row has more than %d bytes; a quote may be missing before. Nothing after it was looked at.", maxRow))
 	case errors.As(err, &parse):
-		err = store.Invalid("", "malformed", fmt.Sprintf(
+		return store.Invalid("", "malformed", fmt.Sprintf(
 			"The row is not CSV, at line %d: %s. Nothing after it was looked at.", parse.Line, parse.Err))
 	}
-	return record, err
+	return err
 }
 
 // Read implements [io.Reader] for the csv.Reader.
