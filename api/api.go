@@ -5,6 +5,7 @@
 package api
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -22,12 +23,12 @@ import (
 	"clientes/store"
 )
 
-// Config is what a Server is made of. Store, Auth, Now and Log are needed.
+// Config is what a Server is made of. Store, Auth, Log, Now and PublicURL are required.
 type Config struct {
-	Store store.Store
+	Store Store
 	Auth  *auth.Auth
 	Log   *slog.Logger
-	Now   func() time.Time // time.Now, but for tests
+	Now   func() time.Time // time.Now, except in tests
 
 	// PublicURL is where browsers find the server: its own origin for cookies.
 	PublicURL *url.URL
@@ -43,6 +44,36 @@ type Config struct {
 
 	// RequireIfMatch refuses to write over a record without If-Match (428).
 	RequireIfMatch bool
+}
+
+// Store is the part of a [store.Store] that the API needs beside [auth.Auth].
+type Store interface {
+	store.Clientes
+	Ready(ctx context.Context) error
+	Identity(ctx context.Context) (store.Identity, error)
+}
+
+// check returns an error that names every required field that is missing.
+func (cfg *Config) check() error {
+	var missing []string
+	for _, field := range []struct {
+		name  string
+		given bool
+	}{
+		{"Store", cfg.Store != nil},
+		{"Auth", cfg.Auth != nil},
+		{"Log", cfg.Log != nil},
+		{"Now", cfg.Now != nil},
+		{"PublicURL", cfg.PublicURL != nil},
+	} {
+		if !field.given {
+			missing = append(missing, field.name)
+		}
+	}
+	if missing == nil {
+		return nil
+	}
+	return fmt.Errorf("api.Config lacks %s", strings.Join(missing, ", "))
 }
 
 // Server answers the requests of clientes. It is an http.Handler.
@@ -94,7 +125,7 @@ func (s *Server) routes() []route {
 		{"POST", "/password/forgot", anybody, nil, serve(s, 202, s.forgotPassword)},
 		{"POST", "/password/reset", anybody, nil, serve(s, 204, s.resetPassword)},
 
-		{"GET", "/users", admins, listUsersQuery(), serve(s, 200, s.listUsers)},
+		{"GET", "/users", admins, pageQuery(), serve(s, 200, s.listUsers)},
 		{"POST", "/users", admins, nil, serve(s, 201, s.createUser)},
 		{"GET", "/users/:id", admins, nil, serve(s, 200, s.getUser)},
 		{"PATCH", "/users/:id", admins, nil, serve(s, 200, s.patchUser)},
@@ -105,7 +136,7 @@ func (s *Server) routes() []route {
 		{"POST", "/me/mfa/confirm", viewers, nil, serve(s, 200, s.confirmMFA)},
 		{"DELETE", "/me/mfa", viewers, nil, serve(s, 204, s.endMFA)},
 		{"DELETE", "/users/:id/mfa", admins, nil, serve(s, 204, s.dropMFA)},
-		{"GET", "/audit", admins, []string{"user_id", "event", "since", "limit", "cursor"}, serve(s, 200, s.listEvents)},
+		{"GET", "/audit", admins, auditQuery(), serve(s, 200, s.listEvents)},
 
 		{"GET", "/clientes", viewers, listQuery(), serve(s, 200, s.listClientes)},
 		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
@@ -115,15 +146,18 @@ func (s *Server) routes() []route {
 		{"PUT", "/clientes/:id", editors, nil, serve(s, 200, s.replaceCliente)},
 		{"PATCH", "/clientes/:id", editors, nil, serve(s, 200, s.patchCliente)},
 		{"DELETE", "/clientes/:id", editors, nil, serve(s, 204, s.deleteCliente)},
-		{"GET", "/clientes/:id/history", viewers, historyQuery(), serve(s, 200, s.clienteHistory)},
+		{"GET", "/clientes/:id/history", viewers, pageQuery(), serve(s, 200, s.clienteHistory)},
 
 		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
 	}
 }
 
-// New makes a Server.
+// New returns a Server. It returns an error for a configuration with which some request would panic.
 func New(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	gin.SetMode(gin.ReleaseMode) // or it prints to standard output
 	s := &Server{
 		cfg: cfg, engine: gin.New(),
@@ -148,7 +182,7 @@ func New(cfg Config) (*Server, error) {
 	e.Use(s.begin, s.recover, s.checkMethod(allow), s.allowOrigins(), s.checkOrigin)
 	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
 	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethodNotAllowed) })
-	published, err := pages()
+	published, err := staticFiles()
 	if err != nil {
 		return nil, err
 	}

@@ -4,13 +4,16 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -111,27 +114,27 @@ func TestHealth(t *testing.T) {
 func TestAFailingStore(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		store  func(store.Store) store.Store
+		store  func(Store) Store
 		status int
 		code   string
 		logged string
 	}{
 		{
-			"away", func(s store.Store) store.Store {
+			"away", func(s Store) Store {
 				return brokenStore{s, fmt.Errorf("%w: %w", store.ErrUnavailable, errInside)}
 			},
 			503, "store_unavailable", "db.internal.example",
 		},
 		{
-			"not migrated", func(s store.Store) store.Store { return brokenStore{s, store.ErrSchema} },
+			"not migrated", func(s Store) Store { return brokenStore{s, store.ErrSchema} },
 			503, "store_unavailable", "schema",
 		},
 		{
-			"at a loss", func(s store.Store) store.Store { return brokenStore{s, errInside} },
+			"at a loss", func(s Store) Store { return brokenStore{s, errInside} },
 			500, "internal", "db.internal.example",
 		},
 		{
-			"in panic", func(s store.Store) store.Store { return panickingStore{s} },
+			"in panic", func(s Store) Store { return panickingStore{s} },
 			500, "internal", "the inside of it",
 		},
 	} {
@@ -339,4 +342,30 @@ func TestARouteSaysWhoMayCallIt(t *testing.T) {
 		}
 	}()
 	(&Server{}).verifyJWT("")
+}
+
+// A configuration that would make a request panic is refused at once.
+func TestNewNeedsItsConfiguration(t *testing.T) {
+	whole := func() Config {
+		return Config{
+			Store: brokenStore{}, Auth: new(auth.Auth), Log: slog.New(slog.DiscardHandler), Now: time.Now, PublicURL: new(url.URL),
+		}
+	}
+	if _, err := New(whole()); err != nil {
+		t.Errorf("with all of it: %v", err)
+	}
+	for name, drop := range map[string]func(*Config){
+		"Store":                            func(c *Config) { c.Store = nil },
+		"Auth":                             func(c *Config) { c.Auth = nil },
+		"Log":                              func(c *Config) { c.Log = nil },
+		"Now":                              func(c *Config) { c.Now = nil },
+		"PublicURL":                        func(c *Config) { c.PublicURL = nil },
+		"Store, Auth, Log, Now, PublicURL": func(c *Config) { *c = Config{} },
+	} {
+		cfg := whole()
+		drop(&cfg)
+		if _, err := New(cfg); err == nil || err.Error() != "api.Config lacks "+name {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
 }

@@ -2,11 +2,10 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
+	"clientes/api/wire"
 	"clientes/store"
 )
 
@@ -21,15 +20,15 @@ type eventView struct {
 	RequestID string          `json:"request_id"`
 	Detail    string          `json:"detail"`
 	Count     int64           `json:"count"`
-	At        instant         `json:"at"`
-	LastAt    instant         `json:"last_at"`
+	At        wire.Instant    `json:"at"`
+	LastAt    wire.Instant    `json:"last_at"`
 }
 
 func viewEvent(e store.Event) eventView {
 	return eventView{
 		ID: e.ID, Event: e.Kind, UserID: idOrNull(e.UserID), ActorID: idOrNull(e.ActorID),
 		IP: e.IP, UserAgent: e.UserAgent, RequestID: e.RequestID, Detail: e.Detail,
-		Count: e.Count, At: instant(e.At), LastAt: instant(e.LastAt),
+		Count: e.Count, At: wire.Instant(e.At), LastAt: wire.Instant(e.LastAt),
 	}
 }
 
@@ -40,16 +39,10 @@ func idOrNull(id int64) *int64 {
 	return &id
 }
 
-// eventsView is a page of the audit, a bare array.
-type eventsView struct {
-	list []eventView
-	next string // where the next page is, "" on the last
-}
+// eventFilters returns the query parameters that select events.
+func eventFilters() []string { return []string{"user_id", "event", "since"} }
 
-func (v eventsView) header(h http.Header) { setLink(h, v.next) }
-
-// MarshalJSON writes the array.
-func (v eventsView) MarshalJSON() ([]byte, error) { return appendReflected(nil, v.list) }
+func auditQuery() []string { return append(eventFilters(), pageQuery()...) }
 
 // auditInput is which events an admin wants.
 type auditInput struct {
@@ -62,12 +55,7 @@ func (in *auditInput) decode(r *request) error {
 	if err := in.pageInput.decode(r); err != nil {
 		return err
 	}
-	in.said = make(url.Values)
-	for _, name := range []string{"user_id", "event", "since"} {
-		if s, ok := r.query(name); ok {
-			in.said.Set(name, s)
-		}
-	}
+	in.said = r.said(eventFilters()...)
 	if s := in.said.Get("user_id"); in.said.Has("user_id") {
 		id, ok := parseID(s)
 		if !ok {
@@ -81,48 +69,24 @@ func (in *auditInput) decode(r *request) error {
 			return invalidParameter("The parameter \"event\" is not the name of an event.")
 		}
 	}
-	if in.said.Has("since") {
-		t, err := time.Parse(time.RFC3339Nano, in.said.Get("since"))
-		if err != nil {
-			return invalidParameter("The parameter \"since\" is a time like 2026-11-22T18:00:00.000Z (a + in it is written %%2B).")
-		}
-		// Up to the next millisecond: what is kept was cut to one.
-		if t = t.UTC(); !store.Instant(t).Equal(t) {
-			t = store.Instant(t).Add(time.Millisecond)
-		}
-		if t.Year() >= 1 { // else it is before everything
-			in.filter.Since = t
-		}
+	since, err := r.timeQuery("since")
+	// Up to the next millisecond, because the instants that are stored were cut to one.
+	if in.filter.Since = store.Instant(since); in.filter.Since.Before(since) {
+		in.filter.Since = in.filter.Since.Add(time.Millisecond)
 	}
-	return nil
+	return err
 }
 
-// list names what a cursor is a place in.
-func (in *auditInput) list() string { return "/audit?" + in.said.Encode() }
-
-func (s *Server) listEvents(ctx context.Context, in auditInput) (v eventsView, err error) {
-	var before int64 // the first page
-	if in.cursor != "" {
-		place, ok := s.cfg.Auth.ParseCursor(in.list(), in.cursor)
-		if !ok {
-			return v, errInvalidCursor()
-		}
-		if before, ok = parseID(place); !ok {
-			return v, errInvalidCursor()
-		}
-	}
-	// One more than asked says whether there is a next page.
-	events, err := s.cfg.Auth.Events(ctx, in.filter, before, in.limit+1)
-	if err != nil {
-		return v, err
-	}
-	n := min(len(events), in.limit)
-	v.list = make([]eventView, n)
-	for i, e := range events[:n] {
-		v.list[i] = viewEvent(e)
-	}
-	if n < len(events) {
-		v.next = in.nextLink("/audit", in.said, s.cfg.Auth.SignCursor(in.list(), strconv.FormatInt(events[n-1].ID, 10)))
-	}
-	return v, nil
+func (s *Server) listEvents(ctx context.Context, in auditInput) (page[store.Event], error) {
+	return readPage(ctx, s, in.pageInput, list[store.Event, int64]{
+		path:    "/audit",
+		said:    in.said,
+		cursors: "/audit?" + in.said.Encode(),
+		read: func(ctx context.Context, before int64, limit int) ([]store.Event, error) {
+			return s.cfg.Auth.Events(ctx, in.filter, before, limit)
+		},
+		position: func(e *store.Event) string { return formatID(e.ID) },
+		parse:    parseID,
+		view:     reflected(viewEvent),
+	})
 }

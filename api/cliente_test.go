@@ -1,15 +1,14 @@
 package api
 
 import (
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire/wiretest"
 	"clientes/store"
 )
 
@@ -200,7 +199,7 @@ func TestMergePatch(t *testing.T) {
 				want.Version = 2
 			}
 			media := []string{mediaMergePatch, mediaJSON}[i%2]
-			a := f.as(store.Editor, "PATCH", clienteLocation(before.ID), c.patch, "Content-Type", media)
+			a := f.as(store.Editor, "PATCH", clientePath(before.ID), c.patch, "Content-Type", media)
 			f.want(a, 200, "")
 			var got store.Cliente
 			unmarshalCliente(t, a.body, &got)
@@ -208,10 +207,10 @@ func TestMergePatch(t *testing.T) {
 			if got != want || a.header.Get("ETag") != versionTag(want.Version) {
 				t.Errorf("%s led to %+v, want %+v", c.patch, got, want)
 			}
-			if again := f.as(store.Viewer, "GET", clienteLocation(before.ID), ""); again.body != a.body {
+			if again := f.as(store.Viewer, "GET", clientePath(before.ID), ""); again.body != a.body {
 				t.Errorf("%s answered %s, and there is %s", c.patch, a.body, again.body)
 			}
-			f.want(f.as(store.Editor, "DELETE", clienteLocation(before.ID), ""), 204, "")
+			f.want(f.as(store.Editor, "DELETE", clientePath(before.ID), ""), 204, "")
 		}
 	})
 }
@@ -219,11 +218,11 @@ func TestMergePatch(t *testing.T) {
 // TestWhatGETGaveCanBePUTBack does so for records that are hard to write.
 func TestWhatGETGaveCanBePUTBack(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		for i, c := range naughtyClientes(t) {
+		for i, c := range wiretest.NaughtyClientes(t) {
 			if i%8 != 0 {
 				continue // a few of each kind will do
 			}
-			path := clienteLocation(f.add(c).ID)
+			path := clientePath(f.add(c).ID)
 			before := f.as(store.Viewer, "GET", path, "")
 			f.want(f.as(store.Editor, "PUT", path, `{"name":"x"}`), 200, "")
 			back := f.as(store.Editor, "PUT", path, before.body, "If-Match", `"2"`)
@@ -247,7 +246,7 @@ func TestWhatGETGaveCanBePUTBack(t *testing.T) {
 
 func TestConditionalRequests(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		for tag, status := range map[string]int{
 			`"1"`: 304, `W/"1"`: 304, `*`: 304, `"0", "1"`: 304, `"2"`: 200, `1`: 200, `""`: 200, `"11"`: 200,
 		} {
@@ -272,7 +271,7 @@ func TestConditionalRequests(t *testing.T) {
 
 func TestRequireIfMatch(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.RequireIfMatch = true })
-	path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+	path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 	f.want(f.as(store.Editor, "PUT", path, `{"name":"x"}`), 428, "precondition_required")
 	f.want(f.as(store.Editor, "PATCH", path, `{"name":"x"}`), 428, "precondition_required")
 	f.want(f.as(store.Editor, "DELETE", path, ""), 428, "precondition_required")
@@ -288,102 +287,4 @@ func TestIDsInPaths(t *testing.T) {
 	} {
 		f.want(f.as(store.Viewer, "GET", "/clientes/"+id, ""), 404, "not_found")
 	}
-}
-
-func TestAppendTime(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for _, ms := range []int64{0, 1, 999, 1_700_000_000_000, 253402300799999, r.Int64N(4e12), r.Int64N(4e12), r.Int64N(4e12)} {
-		at := time.UnixMilli(ms)
-		want := at.UTC().Format(`"2006-01-02T15:04:05.000Z"`)
-		if got := string(appendTime(nil, at)); got != want {
-			t.Errorf("%d is %s, want %s", ms, got, want)
-		}
-	}
-}
-
-// FuzzClienteBody holds that any body either becomes a record that is valid and comes back as it was kept, or
-// is refused with one of our errors.
-func FuzzClienteBody(f *testing.F) {
-	f.Add([]byte(`{"name":"Ana","email":"ana@example.com","id":1}`))
-	f.Add([]byte(`{"name":null,"x":[{}]}`))
-	f.Add([]byte("{\"name\":\"\\ud800\"}"))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		var in clienteInput
-		err := unmarshal(body, &in)
-		if err != nil {
-			if !errors.Is(err, errMalformedBody) {
-				t.Fatalf("%q gives %v", body, err)
-			}
-			return
-		}
-		whole := in
-		if err := whole.check(whole.replace(store.Cliente{})); err != nil {
-			if status, _ := problemFor(err); status != 422 {
-				t.Fatalf("%q gives %v", body, err)
-			}
-			return
-		}
-		c := whole.replace(store.Cliente{ID: 1})
-		var again store.Cliente
-		unmarshalCliente(t, clienteJSON(c), &again)
-		again.CreatedAt, again.UpdatedAt = c.CreatedAt, c.UpdatedAt
-		if again != c {
-			t.Fatalf("%+v comes back as %+v", c, again)
-		}
-		if valid, err := c.Validate(); err != nil || valid != c {
-			t.Fatalf("%+v is kept, and not valid: %v", c, err)
-		}
-		// RFC 7396: a patch of everything is a replacement.
-		if in.Name.given && in.Email.given && in.Phone.given && in.Company.given && in.Address.given && in.Notes.given {
-			if err := in.check(in.patch(store.Cliente{Name: "any"})); err != nil {
-				t.Fatalf("as a patch %q gives %v", body, err)
-			}
-			if p := in.patch(store.Cliente{ID: 1, Name: "old"}); p != c {
-				t.Fatalf("patched %+v, replaced %+v", p, c)
-			}
-		}
-	})
-}
-
-// BenchmarkClientesJSON is what writing a list by hand buys.
-func BenchmarkClientesJSON(b *testing.B) {
-	at := time.UnixMilli(1_700_000_000_123).UTC()
-	v := clientesView{list: make([]store.Cliente, 20)}
-	for i := range v.list {
-		v.list[i] = store.Cliente{
-			ID: int64(i + 1), Name: "Ana Beatriz Conceição", Email: "ana@example.com", Phone: "+55 11 99999-0000",
-			Company: "Exemplo Ltda.", Version: 1, CreatedAt: at, UpdatedAt: at,
-		}
-	}
-	type view struct {
-		ID        int64     `json:"id"`
-		Name      string    `json:"name"`
-		Email     string    `json:"email"`
-		Phone     string    `json:"phone"`
-		Company   string    `json:"company"`
-		Address   string    `json:"address"`
-		Notes     string    `json:"notes"`
-		Version   int64     `json:"version"`
-		CreatedAt time.Time `json:"created_at"`
-		UpdatedAt time.Time `json:"updated_at"`
-	}
-	b.Run("by hand", func(b *testing.B) {
-		b.ReportAllocs()
-		var buf []byte
-		for b.Loop() {
-			buf = v.appendJSON(buf[:0])
-		}
-	})
-	b.Run("by reflection", func(b *testing.B) {
-		list := make([]view, len(v.list))
-		for i, c := range v.list {
-			list[i] = view(c)
-		}
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := json.Marshal(list); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }

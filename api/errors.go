@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
@@ -23,6 +24,7 @@ var (
 	errRefreshMissing       = errors.New("refresh token missing")
 	errCrossOrigin          = errors.New("a cookie of another origin's page")
 	errForbidden            = errors.New("the role does not allow this")
+	errLastAdminDisabled    = fmt.Errorf("disabled: %w", store.ErrLastAdmin)
 	errSignupClosed         = errors.New("sign-up is closed")
 	errOwnMFA               = errors.New("the second factor of the admin who asks")
 	errVersionMismatch      = errors.New("the record is not at that version")
@@ -56,57 +58,120 @@ func invalidParameter(format string, args ...any) error {
 // reply is what a client is told of an error.
 type reply struct {
 	status  int
-	code    string // stable, for programs
-	message string // for people
+	code    string                // stable, for programs
+	message string                // for people
+	fault   fieldError            // what is wrong with one member, if it is always the same
+	detail  func(error, *problem) // adds what an error itself has to say, if not nil
 }
 
-// replies is where errors become answers: the first line that the error is wins. What no line knows is an
-// "internal" 500, and no error's own text reaches a client.
+// tell returns a reply that is the same for every error of its kind.
+func tell(status int, code, message string) reply {
+	return reply{status: status, code: code, message: message}
+}
+
+// about returns the reply with an entry for a member in "errors".
+func (r reply) about(field, code, message string) reply {
+	r.fault = fieldError{Field: field, Message: message, Code: code}
+	return r
+}
+
+// and returns the reply with what detail adds from the error itself.
+func (r reply) and(detail func(error, *problem)) reply {
+	r.detail = detail
+	return r
+}
+
+// is returns a test for errors that are target.
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+// as reports whether an error is of type E.
+func as[E error](err error) bool {
+	var e E
+	return errors.As(err, &e)
+}
+
+// Messages that stand in an answer twice: for the whole and for the member.
+const (
+	lastAdmin = "The last active admin cannot be deleted, disabled or demoted."
+	badLink   = "This link is not good, or not any more; ask for another."
+)
+
+// replies is where errors become answers: the first line that matches wins. An error without a line is
+// an "internal" 500. No error's own text reaches a client, unless it was written for one.
 var replies = []struct {
-	err error
+	matches func(error) bool
 	reply
 }{
-	{errNoRoute, reply{404, "not_found", "There is no such path."}},
-	{errMethodNotAllowed, reply{405, "method_not_allowed", "This path does not take this method; see the Allow header."}},
-	{errMalformedBody, reply{400, "malformed_body", "The body could not be read."}},
-	{errInvalidParameter, reply{400, "invalid_parameter", "A query parameter is not right."}},
-	{errBodyTooLarge, reply{413, "body_too_large", "The body is larger than 1 MiB."}},
-	{errImportTooLarge, reply{413, "body_too_large", "The file is larger than 256 MiB; import it in parts."}},
-	{errNotAcceptable, reply{406, "not_acceptable", "This comes as text/csv or application/x-ndjson; ask for one of them in Accept."}},
-	{errUnsupportedMediaType, reply{415, "unsupported_media_type", "This path does not take this Content-Type."}},
-	{errTokenMissing, reply{401, "token_missing", "No token provided."}},
-	{auth.ErrTokenInvalid, reply{401, "token_invalid", "Failed to authenticate token."}},
-	{auth.ErrTokenExpired, reply{401, "token_expired", "Failed to authenticate token."}},
-	{auth.ErrTokenRevoked, reply{401, "token_revoked", "Failed to authenticate token."}},
-	{auth.ErrInvalidLogin, reply{401, "invalid_login", "Invalid Login!"}},
-	{auth.ErrMFARequired, reply{401, "mfa_required", "This user has a second factor; a code of it is required."}},
-	{auth.ErrMFAInvalid, reply{401, "mfa_invalid", "The code is wrong or was used."}},
-	{errRefreshMissing, reply{401, "refresh_invalid", "No refresh token provided."}},
-	{auth.ErrRefreshInvalid, reply{401, "refresh_invalid", "Failed to refresh; log in again."}},
-	{errCrossOrigin, reply{403, "cross_origin", "Pages of this origin may not use the cookie."}},
-	{errForbidden, reply{403, "forbidden", "Your role does not allow this."}},
-	{errOwnMFA, reply{403, "forbidden", "Switch off your own second factor with DELETE /me/mfa, which asks for your password and a code."}},
-	{errSignupClosed, reply{403, "signup_closed", "Nobody can sign up here; ask an admin for an account."}},
-	{auth.ErrMFAOff, reply{404, "not_found", "There is no second factor."}},
-	{store.ErrNotFound, reply{404, "not_found", "There is no such record."}},
-	{store.ErrLastAdmin, reply{409, "conflict", "The last active admin can not be deleted, disabled or demoted."}},
-	{errVersionMismatch, reply{412, "version_mismatch", "The record has changed since; read it again."}},
-	{errPreconditionRequired, reply{428, "precondition_required", "Say which version you mean with If-Match: the ETag of the record."}},
-	{store.ErrKeyReused, reply{422, "idempotency_mismatch", "This Idempotency-Key was used for another customer; make up a new one."}},
-	{store.ErrKeyInProgress, reply{409, "idempotency_in_progress", "The first request with this Idempotency-Key is still at work; try again shortly."}},
-	{auth.ErrLinkInvalid, reply{422, "reset_invalid", "This link is not good, or not any more; ask for another."}},
-	{auth.ErrTooManyAttempts, reply{429, "too_many_attempts", "Too many attempts have failed; wait before the next one."}}, // in more words by how long
-	{auth.ErrOverloaded, reply{503, "overloaded", "Too many logins at once; try again shortly."}},
-	{errTooManyBodies, reply{503, "overloaded", "Too many large bodies at once; try again shortly."}},
-	{errTooManyTransfers, reply{503, "overloaded", "Too many imports or exports at once; try again when one of them is done."}},
-	{errNoRoom, reply{503, "overloaded", "There is no room for the file now; try again later."}},
-	{errHalfCopied, reply{503, "store_unavailable", "A copy into the database is not finished."}},
-	{errDraining, reply{503, "overloaded", "The server is stopping."}},
-	{store.ErrSchema, reply{503, "store_unavailable", "The migrations are not in, or are of another version."}},
-	{store.ErrUnavailable, reply{503, "store_unavailable", "The store does not answer; try again shortly."}},
+	{as[*store.InvalidError], tell(422, "validation_failed", "Some fields are not valid.").and(listFields)},
+	{as[*store.RowsError], tell(422, "validation_failed", "Some rows are not valid; none was imported.").and(listRows)},
+	{as[*store.ConflictError], tell(409, "conflict", "Another record has the same value.").and(nameConflict)},
+	{as[*wire.MalformedError], tell(400, "malformed_body", "The body could not be read.").and(nameMalformed)},
+	{is(auth.ErrMFAOn), tell(409, "conflict", "There is a second factor already; switch it off first.").
+		about("mfa", "taken", "It is on.")},
+	{is(errNoRoute), tell(404, "not_found", "There is no such path.")},
+	{is(errMethodNotAllowed), tell(405, "method_not_allowed",
+		"This path does not take this method; see the Allow header.")},
+	{is(errMalformedBody), tell(400, "malformed_body", "The body could not be read.")},
+	{is(errInvalidParameter), tell(400, "invalid_parameter", "A query parameter is not right.")},
+	{is(errBodyTooLarge), tell(413, "body_too_large", "The body is larger than 1 MiB.")},
+	{is(errImportTooLarge), tell(413, "body_too_large",
+		"The file is larger than 256 MiB; import it in parts.")},
+	{is(errNotAcceptable), tell(406, "not_acceptable",
+		"This comes as text/csv or application/x-ndjson; ask for one of them in Accept.")},
+	{is(errUnsupportedMediaType), tell(415, "unsupported_media_type",
+		"This path does not take this Content-Type.")},
+	{is(errTokenMissing), tell(401, "token_missing", "No token provided.")},
+	{is(auth.ErrTokenInvalid), tell(401, "token_invalid", "Failed to authenticate token.")},
+	{is(auth.ErrTokenExpired), tell(401, "token_expired", "Failed to authenticate token.")},
+	{is(auth.ErrTokenRevoked), tell(401, "token_revoked", "Failed to authenticate token.")},
+	{is(auth.ErrInvalidLogin), tell(401, "invalid_login", "Invalid Login!")},
+	{is(auth.ErrMFARequired), tell(401, "mfa_required",
+		"This user has a second factor; a code of it is required.")},
+	{is(auth.ErrMFAInvalid), tell(401, "mfa_invalid", "The code is wrong or was used.")},
+	{is(errRefreshMissing), tell(401, "refresh_invalid", "No refresh token provided.")},
+	{is(auth.ErrRefreshInvalid), tell(401, "refresh_invalid", "Failed to refresh; log in again.")},
+	{is(errCrossOrigin), tell(403, "cross_origin", "Pages of this origin may not use the cookie.")},
+	{is(errForbidden), tell(403, "forbidden", "Your role does not allow this.")},
+	{is(errOwnMFA), tell(403, "forbidden",
+		"Switch off your own second factor with DELETE /me/mfa, which asks for your password and a code.")},
+	{is(errSignupClosed), tell(403, "signup_closed",
+		"Nobody can sign up here; ask an admin for an account.")},
+	{is(auth.ErrMFAOff), tell(404, "not_found", "There is no second factor.")},
+	{is(store.ErrNotFound), tell(404, "not_found", "There is no such record.")},
+	{is(errLastAdminDisabled), tell(409, "conflict", lastAdmin).about("disabled", "last_admin", lastAdmin)},
+	{is(store.ErrLastAdmin), tell(409, "conflict", lastAdmin).about("role", "last_admin", lastAdmin)},
+	{is(errVersionMismatch), tell(412, "version_mismatch",
+		"The record has changed since; read it again.")},
+	{is(errPreconditionRequired), tell(428, "precondition_required",
+		"Say which version you mean with If-Match: the ETag of the record.")},
+	{is(store.ErrKeyReused), tell(422, "idempotency_mismatch",
+		"This Idempotency-Key was used for another customer; make up a new one.")},
+	{is(store.ErrKeyInProgress), tell(409, "idempotency_in_progress",
+		"The first request with this Idempotency-Key is still at work; try again shortly.")},
+	{is(auth.ErrLinkInvalid), tell(422, "reset_invalid", badLink).about("token", "invalid_link", badLink)},
+	{is(auth.ErrTooManyAttempts), tell(429, "too_many_attempts",
+		"Too many attempts have failed; wait before the next one.").and(sayHowLong)},
+	{is(auth.ErrOverloaded), tell(503, "overloaded",
+		"Too many logins at once; try again shortly.")},
+	{is(errTooManyBodies), tell(503, "overloaded",
+		"Too many large bodies at once; try again shortly.")},
+	{is(errTooManyTransfers), tell(503, "overloaded",
+		"Too many imports or exports at once; try again when one of them is done.")},
+	{is(errNoRoom), tell(503, "overloaded", "There is no room for the file now; try again later.")},
+	{is(errHalfCopied), tell(503, "store_unavailable",
+		"A copy into the database is not finished.")},
+	{is(errDraining), tell(503, "overloaded", "The server is stopping.")},
+	{is(store.ErrSchema), tell(503, "store_unavailable",
+		"The migrations are not in, or are of another version.")},
+	{is(store.ErrUnavailable), tell(503, "store_unavailable",
+		"The store does not answer; try again shortly.")},
 	// The client hung up, or its request took longer than it may: whoever still reads this may try again.
-	{context.Canceled, reply{503, "overloaded", "The request took too long; try again shortly."}},
-	{context.DeadlineExceeded, reply{503, "overloaded", "The request took too long; try again shortly."}},
+	{is(context.Canceled), tell(503, "overloaded",
+		"The request took too long; try again shortly.")},
+	{is(context.DeadlineExceeded), tell(503, "overloaded",
+		"The request took too long; try again shortly.")},
 }
 
 // retryAfter is what 429 and 503 say in Retry-After, in seconds.
@@ -125,9 +190,6 @@ func seconds(n int64) string {
 	return strconv.FormatInt(n, 10) + " seconds"
 }
 
-// maxFieldErrors is how many faults of one body are told.
-const maxFieldErrors = 100
-
 // problem is the one shape of every error.
 type problem struct {
 	Auth       *bool        `json:"auth,omitzero"` // false in answers about authentication, else absent
@@ -145,69 +207,73 @@ type fieldError struct {
 	Code    string `json:"code"`
 }
 
-// problemFor gives the status and the answer for an error.
+// problemFor returns the status and the answer for an error.
 func problemFor(err error) (int, problem) {
-	var (
-		invalid  *store.InvalidError
-		rows     *store.RowsError
-		conflict *store.ConflictError
-		request  *requestError
-		many     *auth.TooManyError
-	)
-	switch {
-	case errors.As(err, &invalid):
-		p := problem{Message: "Some fields are not valid.", Code: "validation_failed"}
-		for _, f := range invalid.Fields[:min(len(invalid.Fields), maxFieldErrors)] {
-			p.Errors = append(p.Errors, fieldError{Field: f.Field, Message: f.Message, Code: f.Code})
-		}
-		return http.StatusUnprocessableEntity, p
-	case errors.As(err, &rows):
-		p := problem{Message: "Some rows are not valid; none was imported.", Code: "validation_failed", ErrorCount: rows.Count}
-		for _, f := range rows.Rows {
-			p.Errors = append(p.Errors, fieldError{Row: &f.Row, Field: f.Field, Message: f.Message, Code: f.Code})
-		}
-		return http.StatusUnprocessableEntity, p
-	case errors.As(err, &conflict):
-		return http.StatusConflict, problem{
-			Message: "Another record has the same " + conflict.Field + ".",
-			Code:    "conflict",
-			Errors:  []fieldError{{Field: conflict.Field, Message: "Another record has this value.", Code: "taken"}},
-		}
-	case errors.Is(err, auth.ErrMFAOn):
-		return http.StatusConflict, problem{
-			Message: "There is a second factor already; switch it off first.",
-			Code:    "conflict",
-			Errors:  []fieldError{{Field: "mfa", Message: "It is on.", Code: "taken"}},
-		}
-	}
-	r := reply{http.StatusInternalServerError, "internal", "Something went wrong on our side; the log has it under the request_id."}
+	r := tell(http.StatusInternalServerError, "internal",
+		"Something went wrong on our side; the log has it under the request_id.")
 	for _, line := range replies {
-		if errors.Is(err, line.err) {
+		if line.matches(err) {
 			r = line.reply
 			break
 		}
 	}
 	p := problem{Message: r.message, Code: r.code}
-	switch {
-	case errors.As(err, &request):
-		p.Message = request.message
-	case errors.As(err, &many) && many.Asked:
-		p.Message = "This was asked for too often; wait " + seconds(many.Seconds()) + " before you ask again."
-	case errors.As(err, &many):
-		p.Message = "Too many attempts have failed; wait " + seconds(many.Seconds()) + " before the next one."
-	}
-	if r.status == http.StatusUnauthorized || r.status == http.StatusTooManyRequests && !(many != nil && many.Asked) {
+	if r.status == http.StatusUnauthorized {
 		p.Auth = new(bool)
 	}
-	switch {
-	case errors.Is(err, auth.ErrLinkInvalid):
-		p.Errors = []fieldError{{Field: "token", Message: p.Message, Code: "invalid_link"}}
-	case errors.Is(err, store.ErrLastAdmin):
-		field := "role"
-		if last := (*lastAdminError)(nil); errors.As(err, &last) {
-			field = last.field
-		}
-		p.Errors = []fieldError{{Field: field, Message: p.Message, Code: "last_admin"}}
+	if r.fault.Code != "" {
+		p.Errors = []fieldError{r.fault}
+	}
+	var request *requestError
+	if errors.As(err, &request) {
+		p.Message = request.message
+	}
+	if r.detail != nil {
+		r.detail(err, &p)
 	}
 	return r.status, p
+}
+
+func listFields(err error, p *problem) {
+	var invalid *store.InvalidError
+	errors.As(err, &invalid)
+	for _, f := range invalid.Fields[:min(len(invalid.Fields), wire.MaxFieldErrors)] {
+		p.Errors = append(p.Errors, fieldError{Field: f.Field, Message: f.Message, Code: f.Code})
+	}
+}
+
+func listRows(err error, p *problem) {
+	var rows *store.RowsError
+	errors.As(err, &rows)
+	p.ErrorCount = rows.Count
+	for _, f := range rows.Rows {
+		p.Errors = append(p.Errors, fieldError{Row: &f.Row, Field: f.Field, Message: f.Message, Code: f.Code})
+	}
+}
+
+func nameConflict(err error, p *problem) {
+	var conflict *store.ConflictError
+	errors.As(err, &conflict)
+	p.Message = "Another record has the same " + conflict.Field + "."
+	p.Errors = []fieldError{{Field: conflict.Field, Message: "Another record has this value.", Code: "taken"}}
+}
+
+func nameMalformed(err error, p *problem) {
+	var malformed *wire.MalformedError
+	errors.As(err, &malformed)
+	p.Message = malformed.Message
+}
+
+// sayHowLong is for attempts that failed, and for requests that no password or code was part of.
+func sayHowLong(err error, p *problem) {
+	var many *auth.TooManyError
+	switch {
+	case !errors.As(err, &many):
+	case many.Asked:
+		p.Message = "This was asked for too often; wait " + seconds(many.Seconds()) + " before you ask again."
+		return
+	default:
+		p.Message = "Too many attempts have failed; wait " + seconds(many.Seconds()) + " before the next one."
+	}
+	p.Auth = new(bool)
 }

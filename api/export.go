@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -13,61 +12,16 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"clientes/store"
+	"clientes/api/wire"
 )
-
-// exportBuffer is how much of an export is sent at once, in bytes.
-const exportBuffer = 64 << 10
 
 // maxDownload is how long an export may take: as long as every engine lets it.
 const maxDownload = time.Hour
 
-// Export writes every customer of a selection, as they stood at one moment. It hands each to before, if that is not nil, just
-// before it is written.
-func Export(ctx context.Context, clientes store.Clientes, s store.Selection, to io.Writer, f Format, before func(*store.Cliente)) error {
-	buf := make([]byte, 0, 2*exportBuffer)
-	if f == CSV {
-		buf = appendCSVHeader(buf)
-	}
-	flush := func() error {
-		_, err := to.Write(buf)
-		buf = buf[:0]
-		return err
-	}
-	if err := clientes.EachCliente(ctx, s, func(c store.Cliente) error {
-		if before != nil {
-			before(&c)
-		}
-		if f == CSV {
-			buf = appendCSV(buf, c)
-		} else {
-			buf = appendNDJSON(buf, c)
-		}
-		if len(buf) < exportBuffer {
-			return nil
-		}
-		return flush()
-	}); err != nil {
-		return err
-	}
-	return flush()
-}
-
-// SpreadsheetSafe puts an apostrophe before each text that begins as a formula does (OWASP, CSV Injection). It is then not
-// what is stored any more.
-func SpreadsheetSafe(c *store.Cliente) {
-	for _, s := range texts(c) {
-		if *s != "" && strings.ContainsRune("=+-@\t\r", rune((*s)[0])) {
-			*s = "'" + *s
-		}
-	}
-}
-
 // exportClientes streams everything that the filters select.
 func (s *Server) exportClientes(c *gin.Context) {
-	r := &request{Context: c, server: s}
 	var in selectionInput
-	if err := in.decode(r); err != nil {
+	if err := in.decode(s.request(c)); err != nil {
 		s.fail(c, err)
 		return
 	}
@@ -88,7 +42,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 	defer s.exports.Release(1)
 	ctx, cancel := context.WithTimeout(c.Request.Context(), maxDownload)
 	defer cancel()
-	err := Export(ctx, s.cfg.Store, in.selection, to, f, nil)
+	err := wire.Export(ctx, s.cfg.Store, in.selection, to, f, nil)
 	switch {
 	case err == nil:
 	case to.begun:
@@ -106,7 +60,7 @@ type download struct {
 	to         http.ResponseWriter
 	connection *http.ResponseController
 	now        func() time.Time
-	format     Format
+	format     wire.Format
 	begun      bool
 	err        error // the client's
 }
@@ -115,7 +69,7 @@ type download struct {
 func (d *download) begin() {
 	d.begun = true
 	media, name := string(d.format), "clientes.ndjson"
-	if d.format == CSV {
+	if d.format == wire.CSV {
 		media, name = media+"; charset=utf-8; header=present", "clientes.csv"
 	}
 	d.to.Header().Set("Content-Type", media)
@@ -137,18 +91,18 @@ func (d *download) Write(p []byte) (int, error) {
 }
 
 // acceptedFormat gives the format that Accept asks for (RFC 9110 section 12.5.1), CSV where both are as welcome.
-func acceptedFormat(accept []string) (f Format, ok bool) {
+func acceptedFormat(accept []string) (f wire.Format, ok bool) {
 	if len(accept) == 0 {
-		return CSV, true
+		return wire.CSV, true
 	}
-	csv, ndjson := acceptance(accept, string(CSV)), acceptance(accept, string(NDJSON))
+	csv, ndjson := acceptance(accept, string(wire.CSV)), acceptance(accept, string(wire.NDJSON))
 	switch {
 	case csv == 0 && ndjson == 0:
 		return "", false
 	case ndjson > csv:
-		return NDJSON, true
+		return wire.NDJSON, true
 	}
-	return CSV, true
+	return wire.CSV, true
 }
 
 // acceptance says how welcome a media type is, from 0 to 1: what the range says that names it most closely.

@@ -15,11 +15,16 @@ import (
 	"testing"
 	"time"
 
+	"clientes/api/wire"
+	"clientes/api/wire/wiretest"
 	"clientes/store"
 )
 
+// exportBuffer is how many bytes wire.Export writes at once.
+const exportBuffer = 64 << 10
+
 // exported asks the server for an export in a format.
-func (f *fixture) exported(format Format, query string) answer {
+func (f *fixture) exported(format wire.Format, query string) answer {
 	f.t.Helper()
 	return f.as(store.Viewer, "GET", "/clientes/export"+query, "", "Accept", string(format))
 }
@@ -27,22 +32,22 @@ func (f *fixture) exported(format Format, query string) answer {
 func TestExport(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
 		const header = "id,name,email,phone,company,address,notes,version,created_at,updated_at\r\n"
-		if a := f.exported(CSV, ""); a.status != 200 || a.body != header {
+		if a := f.exported(wire.CSV, ""); a.status != 200 || a.body != header {
 			t.Errorf("without customers it answered %d %q", a.status, a.body)
 		}
-		if a := f.exported(NDJSON, ""); a.status != 200 || a.body != "" || a.header.Get("Content-Type") != string(NDJSON) {
+		if a := f.exported(wire.NDJSON, ""); a.status != 200 || a.body != "" || a.header.Get("Content-Type") != string(wire.NDJSON) {
 			t.Errorf("without customers it answered %d %v %q", a.status, a.header, a.body)
 		}
-		made := string(appendInstant(nil, c.now()))
+		made := wireTime(c.now())
 		f.add(store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "+55 11", Company: "=1+1", Address: "@SUM(A1)", Notes: "-1"})
 		f.add(store.Cliente{Name: `A "B", C`, Phone: ` "`, Company: "a;b", Address: " lead", Notes: "l1\nl2\n\t\"x\"\n"})
 		f.add(store.Cliente{Name: "José 😀"})
 		c.add(time.Millisecond)
 		f.want(f.as(store.Editor, "PATCH", "/clientes/3", `{"notes":"="}`), 200, "")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"ana@example.org"}`), 200, "")
-		changed := string(appendInstant(nil, c.now()))
+		changed := wireTime(c.now())
 
-		a := f.exported(CSV, "")
+		a := f.exported(wire.CSV, "")
 		want := header +
 			"1,Ana,ana@example.org,+55 11,=1+1,@SUM(A1),-1,2," + made + "," + changed + "\r\n" +
 			`2,"A ""B"", C",," """,a;b, lead,"l1` + "\nl2\n\t" + `""x""` + "\n\",1," + made + "," + made + "\r\n" +
@@ -54,10 +59,10 @@ func TestExport(t *testing.T) {
 			t.Errorf("CSV comes with %v", h)
 		}
 
-		a = f.exported(NDJSON, "")
+		a = f.exported(wire.NDJSON, "")
 		want = ""
 		for id := range 3 {
-			want += f.as(store.Viewer, "GET", clienteLocation(int64(id+1)), "").body + "\n"
+			want += f.as(store.Viewer, "GET", clientePath(int64(id+1)), "").body + "\n"
 		}
 		if a.body != want {
 			t.Errorf("exported\n%s, want\n%s", a.body, want)
@@ -65,7 +70,7 @@ func TestExport(t *testing.T) {
 		if h := a.header; h.Get("Content-Type") != "application/x-ndjson" || h.Get("Content-Disposition") != `attachment; filename="clientes.ndjson"` {
 			t.Errorf("NDJSON comes with %v", h)
 		}
-		for _, format := range []Format{CSV, NDJSON} {
+		for _, format := range []wire.Format{wire.CSV, wire.NDJSON} {
 			get, head := f.exported(format, ""), f.as(store.Viewer, "HEAD", "/clientes/export", "", "Accept", string(format))
 			if head.status != 200 || head.body != "" || head.header.Get("Content-Length") != "" ||
 				head.header.Get("Content-Type") != get.header.Get("Content-Type") ||
@@ -78,16 +83,16 @@ func TestExport(t *testing.T) {
 }
 
 // acceptCases are values of Accept, a line each, and the format that they ask for, "" for none.
-func acceptCases() map[string]Format {
-	return map[string]Format{
-		"":                           CSV,
-		"*/*":                        CSV,
-		"text/*":                     CSV,
-		"application/*":              NDJSON,
-		"text/csv":                   CSV,
-		"Text/CSV":                   CSV,
-		"application/x-ndjson":       NDJSON,
-		"APPLICATION/X-NDJSON;Q=0.1": NDJSON,
+func acceptCases() map[string]wire.Format {
+	return map[string]wire.Format{
+		"":                           wire.CSV,
+		"*/*":                        wire.CSV,
+		"text/*":                     wire.CSV,
+		"application/*":              wire.NDJSON,
+		"text/csv":                   wire.CSV,
+		"Text/CSV":                   wire.CSV,
+		"application/x-ndjson":       wire.NDJSON,
+		"APPLICATION/X-NDJSON;Q=0.1": wire.NDJSON,
 		"application/json":           "",
 		"text/html":                  "",
 		"application/ndjson":         "",
@@ -95,24 +100,24 @@ func acceptCases() map[string]Format {
 		"*":                          "",
 		"text":                       "",
 		"/csv":                       "",
-		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": CSV,
+		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": wire.CSV,
 
-		"text/csv, application/x-ndjson":                CSV,
-		"application/x-ndjson, text/csv":                CSV,
-		"application/x-ndjson, text/csv;q=0.9":          NDJSON,
-		"application/x-ndjson;q=0.5, text/csv;q=0.4":    NDJSON,
-		"application/x-ndjson;q=0.001,text/csv;q=0.002": CSV,
+		"text/csv, application/x-ndjson":                wire.CSV,
+		"application/x-ndjson, text/csv":                wire.CSV,
+		"application/x-ndjson, text/csv;q=0.9":          wire.NDJSON,
+		"application/x-ndjson;q=0.5, text/csv;q=0.4":    wire.NDJSON,
+		"application/x-ndjson;q=0.001,text/csv;q=0.002": wire.CSV,
 		"text/csv;q=0":                            "",
 		"text/csv; q=0.000, application/json":     "",
 		"*/*;q=0":                                 "",
-		"text/csv;q=0, */*":                       NDJSON,
-		"*/*, text/csv;q=0":                       NDJSON,
-		"text/*;q=0, */*;q=0.1":                   NDJSON,
-		"text/*;q=0.9, text/csv;q=0.1, */*;q=0.5": NDJSON,
-		"application/x-ndjson;q=0, application/*, text/*;q=.1":    CSV,
-		"text/csv; header=present":                                CSV,
-		"text/csv;charset=utf-8;q=0.5,application/x-ndjson;q=0.6": NDJSON,
-		" ,, text/csv ,,": CSV,
+		"text/csv;q=0, */*":                       wire.NDJSON,
+		"*/*, text/csv;q=0":                       wire.NDJSON,
+		"text/*;q=0, */*;q=0.1":                   wire.NDJSON,
+		"text/*;q=0.9, text/csv;q=0.1, */*;q=0.5": wire.NDJSON,
+		"application/x-ndjson;q=0, application/*, text/*;q=.1":    wire.CSV,
+		"text/csv; header=present":                                wire.CSV,
+		"text/csv;charset=utf-8;q=0.5,application/x-ndjson;q=0.6": wire.NDJSON,
+		" ,, text/csv ,,": wire.CSV,
 
 		// A weight that is none is no welcome.
 		"text/csv;q=NaN":                       "",
@@ -120,12 +125,12 @@ func acceptCases() map[string]Format {
 		"text/csv;q=1.1":                       "",
 		"text/csv;q=Inf":                       "",
 		"text/csv;q=":                          "",
-		"text/csv;q=x, application/x-ndjson":   NDJSON,
-		"text/csv;q=NaN, application/x-ndjson": NDJSON,
+		"text/csv;q=x, application/x-ndjson":   wire.NDJSON,
+		"text/csv;q=NaN, application/x-ndjson": wire.NDJSON,
 
-		"text/html\napplication/x-ndjson":          NDJSON,
-		"text/csv;q=0.5\napplication/x-ndjson":     NDJSON,
-		"text/csv\napplication/x-ndjson;q=0.5\n*":  CSV,
+		"text/html\napplication/x-ndjson":          wire.NDJSON,
+		"text/csv;q=0.5\napplication/x-ndjson":     wire.NDJSON,
+		"text/csv\napplication/x-ndjson;q=0.5\n*":  wire.CSV,
 		"text/html\napplication/json;q=0.5,*/a;q1": "",
 	}
 }
@@ -162,7 +167,7 @@ func FuzzAcceptedFormat(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, accept string) {
 		format, ok := acceptedFormat([]string{accept})
-		if ok != (format == CSV || format == NDJSON) || !ok && format != "" {
+		if ok != (format == wire.CSV || format == wire.NDJSON) || !ok && format != "" {
 			t.Fatalf("%q accepts %q, %t", accept, format, ok)
 		}
 		if again, _ := acceptedFormat(strings.Split(accept, ",")); again != format {
@@ -171,7 +176,7 @@ func FuzzAcceptedFormat(f *testing.F) {
 		if again, _ := acceptedFormat([]string{"text/html;q=1", accept}); again != format {
 			t.Errorf("%q accepts %q, and with text/html %q", accept, format, again)
 		}
-		for _, media := range []Format{CSV, NDJSON} {
+		for _, media := range []wire.Format{wire.CSV, wire.NDJSON} {
 			q := acceptance([]string{accept}, string(media))
 			if math.IsNaN(q) || q < 0 || q > 1 || ok && q > acceptance([]string{accept}, string(format)) {
 				t.Errorf("%q welcomes %s with %v, and %s is chosen", accept, media, q, format)
@@ -196,12 +201,12 @@ func TestExportOfASelection(t *testing.T) {
 		} {
 			var want string
 			for _, id := range f.walk(query) {
-				want += f.as(store.Viewer, "GET", clienteLocation(id), "").body + "\n"
+				want += f.as(store.Viewer, "GET", clientePath(id), "").body + "\n"
 			}
-			if got := f.exported(NDJSON, "?"+query.Encode()); got.status != 200 || got.body != want {
+			if got := f.exported(wire.NDJSON, "?"+query.Encode()); got.status != 200 || got.body != want {
 				t.Errorf("%s exports\n%s, want\n%s", query.Encode(), got.body, want)
 			}
-			got := f.exported(CSV, "?"+query.Encode())
+			got := f.exported(wire.CSV, "?"+query.Encode())
 			if lines := strings.Count(got.body, "\r\n"); lines != 1+strings.Count(want, "\n") {
 				t.Errorf("%s exports %d lines of CSV", query.Encode(), lines)
 			}
@@ -218,7 +223,7 @@ func TestALargeExport(t *testing.T) {
 		for i := range rows {
 			fmt.Fprintf(file, "customer %d,c%d@example.com,%s\r\n", i, i, strings.Repeat("x", i%300))
 		}
-		if a := f.imported(CSV, file.String()); a.body != fmt.Sprintf(`{"imported":%d}`, rows) {
+		if a := f.imported(wire.CSV, file.String()); a.body != fmt.Sprintf(`{"imported":%d}`, rows) {
 			t.Fatalf("answered %d %s", a.status, a.body)
 		}
 		req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/clientes/export", nil)
@@ -355,7 +360,7 @@ func TestAnExportThatFails(t *testing.T) {
 			} {
 				failing.fail = c.fail
 				failing.rows = 3 // nothing was sent yet
-				a := f.as(store.Viewer, "GET", "/clientes/export", "", "Accept", string(NDJSON), "X-Request-Id", "early-"+c.code+c.name[:1])
+				a := f.as(store.Viewer, "GET", "/clientes/export", "", "Accept", string(wire.NDJSON), "X-Request-Id", "early-"+c.code+c.name[:1])
 				if f.want(a, map[string]int{"internal": 500, "store_unavailable": 503}[c.code], c.code); a.header.Get("Content-Disposition") != "" {
 					t.Errorf("a store that %s: %v", c.name, a.header)
 				}
@@ -373,7 +378,7 @@ func TestAnExportThatFails(t *testing.T) {
 				f.eventually("the place is free", func() bool { return free(f.server.exports) })
 			}
 			failing.rows = 1000
-			if a := f.exported(NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 30 {
+			if a := f.exported(wire.NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 30 {
 				t.Errorf("in the end it answered %d with %d rows", a.status, strings.Count(a.body, "\n"))
 			}
 		})
@@ -394,7 +399,7 @@ func TestTooManyExportsAtOnce(t *testing.T) {
 	var under sync.WaitGroup
 	for range maxTransfers {
 		under.Go(func() {
-			if a := f.exported(CSV, ""); a.status != 200 {
+			if a := f.exported(wire.CSV, ""); a.status != 200 {
 				t.Errorf("answered %d %s", a.status, a.body)
 			}
 		})
@@ -402,17 +407,17 @@ func TestTooManyExportsAtOnce(t *testing.T) {
 	for range maxTransfers {
 		soon(t, began)
 	}
-	a := f.exported(CSV, "")
+	a := f.exported(wire.CSV, "")
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	if a := f.as(store.Viewer, "HEAD", "/clientes/export", ""); a.status != 200 {
 		t.Errorf("HEAD answered %d", a.status)
 	}
-	f.want(f.imported(CSV, "name\nAna\n"), 200, "") // which has places of its own
+	f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "") // which has places of its own
 	close(goOn)
 	under.Wait()
-	f.want(f.exported(CSV, ""), 200, "")
+	f.want(f.exported(wire.CSV, ""), 200, "")
 	if !free(f.server.exports) {
 		t.Error("a place is not free")
 	}
@@ -495,11 +500,11 @@ func TestAnExportMayTakeItsTime(t *testing.T) {
 	f := newFixture(t, st)
 	f.serveWith(setTinyTimeouts)
 	rounds = 4
-	if a := f.exported(NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 10*rounds {
+	if a := f.exported(wire.NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 10*rounds {
 		t.Errorf("answered %d with %d rows", a.status, strings.Count(a.body, "\n"))
 	}
 	fail = store.ErrUnavailable
-	f.want(f.exported(NDJSON, ""), 503, "store_unavailable")
+	f.want(f.exported(wire.NDJSON, ""), 503, "store_unavailable")
 }
 
 // TestRoundTrip exports from each engine and imports into the other, and what is exported there is the same.
@@ -507,12 +512,12 @@ func TestRoundTrip(t *testing.T) {
 	for i, e := range engines() {
 		t.Run("from "+e.name, func(t *testing.T) {
 			t.Parallel()
-			want := naughtyClientes(t)
+			want := wiretest.NaughtyClientes(t)
 			from := newFixture(t, e.open(t))
 			for _, c := range want {
 				from.add(c)
 			}
-			for _, format := range []Format{CSV, NDJSON} {
+			for _, format := range []wire.Format{wire.CSV, wire.NDJSON} {
 				to := newFixture(t, engines()[1-i].open(t))
 				first := from.exported(format, "")
 				if a := to.imported(format, first.body); a.body != fmt.Sprintf(`{"imported":%d}`, len(want)) {
@@ -534,9 +539,9 @@ func TestRoundTrip(t *testing.T) {
 }
 
 // writable reads the writable columns of an export with a reader that is not ours.
-func writable(t *testing.T, f Format, export string) (list []store.Cliente) {
+func writable(t *testing.T, f wire.Format, export string) (list []store.Cliente) {
 	t.Helper()
-	if f == NDJSON {
+	if f == wire.NDJSON {
 		for line := range strings.Lines(export) {
 			var c store.Cliente
 			unmarshalCliente(t, line, &c)

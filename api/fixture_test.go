@@ -5,24 +5,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-	"unicode"
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/auth/authtest"
 	"clientes/store"
@@ -327,8 +324,8 @@ func (f *fixture) read(resp *http.Response) (answer, error) {
 	return answer{resp.StatusCode, resp.Header, string(b), resp.Close}, nil
 }
 
-// wire is a connection on which a test sends what it wants, when it wants.
-type wire struct {
+// rawConn is a connection on which a test sends what it wants, when it wants.
+type rawConn struct {
 	net.Conn
 	f   *fixture
 	in  *bufio.Reader
@@ -336,23 +333,23 @@ type wire struct {
 }
 
 // dial opens a connection to the server, which the test's end closes.
-func (f *fixture) dial() *wire {
+func (f *fixture) dial() *rawConn {
 	f.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 	must(f.t, err)
 	f.t.Cleanup(func() { conn.Close() })
-	return &wire{Conn: conn, f: f, in: bufio.NewReader(conn)}
+	return &rawConn{Conn: conn, f: f, in: bufio.NewReader(conn)}
 }
 
 // send sends text as it is.
-func (w *wire) send(text string) {
+func (w *rawConn) send(text string) {
 	w.f.t.Helper()
 	_, err := io.WriteString(w, text)
 	must(w.f.t, err)
 }
 
 // begin sends the head of a request with the token of a role, and what of the body is there already.
-func (w *wire) begin(role store.Role, method, path string, headers []string, body string) {
+func (w *rawConn) begin(role store.Role, method, path string, headers []string, body string) {
 	w.f.t.Helper()
 	var err error
 	w.req, err = http.NewRequestWithContext(w.f.t.Context(), method, w.f.url+path, nil)
@@ -365,7 +362,7 @@ func (w *wire) begin(role store.Role, method, path string, headers []string, bod
 }
 
 // answer reads the answer, to its end.
-func (w *wire) answer() answer {
+func (w *rawConn) answer() answer {
 	w.f.t.Helper()
 	resp, err := http.ReadResponse(w.in, w.req)
 	must(w.f.t, err)
@@ -382,66 +379,6 @@ func (f *fixture) add(c store.Cliente) store.Cliente {
 	return c
 }
 
-// naughtyTexts are texts that are easily spoilt on their way: quoted, escaped, cut, run, trimmed or normalized.
-func naughtyTexts() []string {
-	return []string{
-		"=1+1", "+1", "-1", "@SUM(A1)", "|cmd", "'", `"`, `""`, `"a`, `a"b`, `","`, ",", ";", ",,,", "\\", `\.`, `\N`, `\n`, "NULL", "null", "undefined",
-		"true", "0", "00", "1e3", "1,5", "--", "#", "#comment", "//", "/*", "<b>", "&amp;", "%00", "%s%n", "$1", "${x}", "{}", "[]", "`", "~",
-		" lead", "trail ", "  ", "\u00a0", "\u3000", "a  b", "\u200b", "\ufeff", "\ufeffx", "\u2028", "\u2029", "\u202e", "\u061c", "\ufffd", "\uffff", "\U0010ffff",
-		"e\u0301\u0323", "á", "Å", "ﬁ", "ﷺ", "ß", "ẞ", "İı", "Ǆǅǆ", "ﻼ", "한국어", "각", "日本語", "𠮷野家", "العربية", "עברית", "ไทย", "हिन्दी",
-		"😀", "👩‍👩‍👧‍👦", "🇧🇷", "👍🏽", "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢", "\U000e0001", "'; DROP TABLE clientes; --", "<script>alert(1)</script>",
-	}
-}
-
-// naughtyClientes have such texts, and letters of every script of Unicode, in every field; in the notes on several lines.
-func naughtyClientes(t testing.TB) (list []store.Cliente) {
-	t.Helper()
-	all := naughtyTexts()
-	for _, name := range slices.Sorted(maps.Keys(unicode.Scripts)) {
-		all = append(all, lettersOf(unicode.Scripts[name]))
-	}
-	for i, text := range all {
-		c := store.Cliente{Phone: text, Company: text, Address: text, Notes: text + "\n\t" + text + "\n\n" + text + "\n"}
-		c.Name = fmt.Sprint("n", text, "m")
-		if strings.TrimSpace(text) == text {
-			c.Name = text
-		}
-		for _, email := range []string{fmt.Sprintf("%s.%d@example.com", text, i), fmt.Sprintf("n%d@example.com", i)} {
-			c.Email = email
-			if _, err := c.Validate(); err == nil {
-				break // it may stand in an address
-			}
-		}
-		c, err := c.Validate() // NFC
-		must(t, err)
-		list = append(list, c)
-	}
-	return list
-}
-
-// lettersOf gives a few characters of a script: its first, its last and some between.
-func lettersOf(script *unicode.RangeTable) string {
-	var all []rune
-	add := func(lo, hi, stride rune) {
-		for r := lo; r <= hi; r += stride {
-			if !unicode.IsControl(r) {
-				all = append(all, r)
-			}
-		}
-	}
-	for _, r := range script.R16 {
-		add(rune(r.Lo), rune(r.Hi), rune(r.Stride))
-	}
-	for _, r := range script.R32 {
-		add(rune(r.Lo), rune(r.Hi), rune(r.Stride))
-	}
-	var some []rune
-	for i := range 6 {
-		some = append(some, all[i*(len(all)-1)/5])
-	}
-	return string(some)
-}
-
 // want fails the test unless an answer has this status and code.
 func (f *fixture) want(a answer, status int, code string) {
 	f.t.Helper()
@@ -452,7 +389,7 @@ func (f *fixture) want(a answer, status int, code string) {
 
 // brokenStore fails at everything that customers need, as a store does that is away.
 type brokenStore struct {
-	store.Store
+	Store
 	err error
 }
 
@@ -462,7 +399,7 @@ func (b brokenStore) Cliente(context.Context, int64) (store.Cliente, error) {
 func (b brokenStore) Ready(context.Context) error { return b.err }
 
 // panickingStore panics with a secret.
-type panickingStore struct{ store.Store }
+type panickingStore struct{ Store }
 
 func (panickingStore) Cliente(context.Context, int64) (store.Cliente, error) {
 	panic("the inside of it")
@@ -470,6 +407,9 @@ func (panickingStore) Cliente(context.Context, int64) (store.Cliente, error) {
 
 var errInside = errors.New("connect to db.internal.example: SELECT secrets FROM vault")
 
+// wireTime returns an instant as the API writes it.
+func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
 func clienteJSON(c store.Cliente) string {
-	return string(clienteView(c).appendJSON(nil))
+	return string(wire.AppendCliente(nil, &c))
 }

@@ -104,7 +104,7 @@ func TestHistory(t *testing.T) {
 			for i, g := range got {
 				version := len(want) - i
 				w := want[version-1]
-				if int(g.Version) != version || g.Action != w.action || g.At != string(appendInstant(nil, w.at)) || string(g.Record) != w.record {
+				if int(g.Version) != version || g.Action != w.action || g.At != wireTime(w.at) || string(g.Record) != w.record {
 					t.Errorf("%s: change %d is %+v, want %+v", limit, version, g, w)
 				}
 				switch {
@@ -150,7 +150,7 @@ func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
 
 func TestOneOfManyConditionalWritesWins(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		for round := range 3 {
 			tag := versionTag(int64(round + 1))
 			var wg sync.WaitGroup
@@ -185,7 +185,7 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 // TestUnconditionalWritesAreAllKept holds that the last write wins, and the history has the others.
 func TestUnconditionalWritesAreAllKept(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		var wg sync.WaitGroup
 		answers := make([]answer, 30)
 		for i := range answers {

@@ -10,7 +10,7 @@ import (
 
 // idempotencyKey gives the key by which the request can be sent again, "" if it has none.
 func (r *request) idempotencyKey() (string, error) {
-	values, given := r.Request.Header["Idempotency-Key"]
+	values, given := r.Header["Idempotency-Key"]
 	if !given {
 		return "", nil
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"clientes/api/wire"
 )
 
 const (
@@ -33,7 +35,7 @@ type importedView struct {
 
 // importClientes takes a file of customers: all of them or none.
 func (s *Server) importClientes(c *gin.Context) {
-	v, err := s.importFile(c.Request.Context(), &request{Context: c, server: s})
+	v, err := s.importFile(c.Request.Context(), s.request(c))
 	// Sending the file and keeping it may have taken longer than the server has for an answer.
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(s.cfg.Now().Add(stall))
 	if err != nil {
@@ -44,23 +46,23 @@ func (s *Server) importClientes(c *gin.Context) {
 }
 
 func (s *Server) importFile(ctx context.Context, r *request) (v importedView, err error) {
-	media, err := r.media([]string{string(CSV), string(NDJSON)})
+	media, err := r.media([]string{string(wire.CSV), string(wire.NDJSON)})
 	switch {
 	case err != nil:
 		return v, err
-	case r.Request.ContentLength > maxImport:
+	case r.ContentLength > maxImport:
 		return v, errImportTooLarge
 	case !s.imports.TryAcquire(1):
 		return v, errTooManyTransfers
 	}
 	defer s.imports.Release(1)
 
-	connection := http.NewResponseController(r.Writer)
+	connection := http.NewResponseController(r.writer)
 	body := &upload{
-		from:       http.MaxBytesReader(r.Writer, r.Request.Body, maxImport),
+		from:       http.MaxBytesReader(r.writer, r.Body, maxImport),
 		connection: connection, now: s.cfg.Now, end: s.cfg.Now().Add(maxUpload),
 	}
-	spool, err := NewSpool(body, Format(media))
+	spool, err := wire.NewSpool(body, wire.Format(media))
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		switch {

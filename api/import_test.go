@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -15,18 +13,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/sync/semaphore"
-	"pgregory.net/rapid"
 
+	"clientes/api/wire"
+	"clientes/api/wire/wiretest"
 	"clientes/store"
 )
 
 // imported asks the server to import a file.
-func (f *fixture) imported(format Format, file string) answer {
+func (f *fixture) imported(format wire.Format, file string) answer {
 	f.t.Helper()
 	return f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", string(format))
 }
@@ -46,84 +44,22 @@ func rowFaults(a answer) (faults string, count int64) {
 	return strings.Join(s, " "), p.ErrorCount
 }
 
-// goodFile is a file and what has to come of it.
-type goodFile struct {
-	name string
-	file string
-	want []store.Cliente
-}
-
-func goodCSV() []goodFile {
-	long := strings.Repeat
-	return []goodFile{
-		{"a column is enough", "name\nAna\nBia\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{"the last row has no end", "name\nAna", []store.Cliente{{Name: "Ana"}}},
-		{"rows end in CRLF", "name,phone\r\nAna,1\r\nBia,\r\n", []store.Cliente{{Name: "Ana", Phone: "1"}, {Name: "Bia"}}},
-		{
-			"columns in any order and case, with blanks", " NOTES ,Address,EMAIL ,\tName,company\nn,a,a1@example.com,Ana,c\n",
-			[]store.Cliente{{Name: "Ana", Email: "a1@example.com", Company: "c", Address: "a", Notes: "n"}},
-		},
-		{"a byte order mark", "\ufeffname,phone\nAna,1\n", []store.Cliente{{Name: "Ana", Phone: "1"}}},
-		{"a byte order mark before a quote", "\ufeff\"name\",\"phone\"\n\"Ana\",\"1\"\n", []store.Cliente{{Name: "Ana", Phone: "1"}}},
-		{"semicolons", "name;company\nAna;a,b\nBia;\"c;d\"\n", []store.Cliente{{Name: "Ana", Company: "a,b"}, {Name: "Bia", Company: "c;d"}}},
-		{"semicolons after a byte order mark", "\ufeffname;phone\r\nAna;1\r\n", []store.Cliente{{Name: "Ana", Phone: "1"}}},
-		{"semicolons in cells alone", "name,company\nAna,a;b\n", []store.Cliente{{Name: "Ana", Company: "a;b"}}},
-		{"semicolons where there is one column", "name\nAna;Bia\n", []store.Cliente{{Name: "Ana;Bia"}}},
-		{
-			"line breaks and quotes in quotes", "name,notes,phone\n\"A \"\"B\"\", C\",\"l1\r\nl2\nl3\n\n\",\"\"\n\"\"\"\",\"\"\"\"\"\",1\n",
-			[]store.Cliente{{Name: `A "B", C`, Notes: "l1\nl2\nl3\n\n"}, {Name: `"`, Notes: `""`, Phone: "1"}},
-		},
-		{"empty lines", "\r\n\nname;phone\n\n\r\nAna;1\n\n\n\nBia;2\r\n\n", []store.Cliente{{Name: "Ana", Phone: "1"}, {Name: "Bia", Phone: "2"}}},
-		{"the server's own columns", "id,name,version,created_at,updated_at\n7,Ana,x,y,z\n,Bia,,,\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{"names are trimmed and other text is not", "name,phone\n  Ana\t, 1 \n", []store.Cliente{{Name: "Ana", Phone: " 1 "}}},
-		{"text becomes NFC", "name\nJose\u0301\n", []store.Cliente{{Name: "José"}}},
-		{"formulas are text", "name,phone,notes\n=1+1,+55,\"@x\t-1\"\n", []store.Cliente{{Name: "=1+1", Phone: "+55", Notes: "@x\t-1"}}},
-		{
-			"the longest texts", "name,phone,company,address,notes\n" + long("é", 200) + "," + long("1", 40) + "," + long("日", 200) + "," + long("a", 500) + "," + long("😀", 10_000),
-			[]store.Cliente{{Name: long("é", 200), Phone: long("1", 40), Company: long("日", 200), Address: long("a", 500), Notes: long("😀", 10_000)}},
-		},
-		{"the longest row", "name\n" + long(" ", maxRow-3) + "Ana\nBia\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{"a header alone", "name,email\r\n", nil},
-		{"a header alone, without an end", "name", nil},
-	}
-}
-
-func goodNDJSON() []goodFile {
-	return []goodFile{
-		{"a member is enough", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"}\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{"the last line has no end", `{"name":"Ana"}`, []store.Cliente{{Name: "Ana"}}},
-		{"lines end in CRLF", "{\"name\":\"Ana\"}\r\n{\"name\":\"Bia\"}\r\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{"a byte order mark", "\ufeff{\"name\":\"Ana\"}\n", []store.Cliente{{Name: "Ana"}}},
-		{"blank lines", "\n \t\r\n{\"name\":\"Ana\"}\n\n\n  {\"name\":\"Bia\"}  \n\t\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{
-			"every member", `{"notes":"l1\r\nl2\t\"é\"","email":"b1@example.com","address":"a","company":"c","phone":"1","name":" Ana "}`,
-			[]store.Cliente{{Name: "Ana", Email: "b1@example.com", Phone: "1", Company: "c", Address: "a", Notes: "l1\nl2\t\"é\""}},
-		},
-		{"null is nothing", `{"name":"Ana","email":null,"phone":null,"company":null,"address":null,"notes":null}`, []store.Cliente{{Name: "Ana"}}},
-		{"the server's own members", `{"id":7,"name":"Ana","version":"x","created_at":null,"updated_at":[{}]}`, []store.Cliente{{Name: "Ana"}}},
-		{"escapes and NFC", `{"n\u0061me":"Jose\u0301 \ud83d\ude00"}`, []store.Cliente{{Name: "José 😀"}}},
-		{"the longest line", `{"name":"` + strings.Repeat(" ", maxRow-14) + "Ana\"}\r\n{\"name\":\"Bia\"}\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{"an empty file", "", nil},
-		{"white space alone", "\ufeff\n \n\t\n", nil},
-	}
-}
-
 func TestImport(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		for format, files := range map[Format][]goodFile{CSV: goodCSV(), NDJSON: goodNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.GoodFile{wire.CSV: wiretest.GoodCSV(), wire.NDJSON: wiretest.GoodNDJSON()} {
 			for _, c := range files {
 				before := len(f.all())
-				a := f.imported(format, c.file)
-				if want := fmt.Sprintf(`{"imported":%d}`, len(c.want)); a.status != 200 || a.body != want {
-					t.Errorf("%s, %s: answered %d %s", format, c.name, a.status, a.body)
+				a := f.imported(format, c.File)
+				if want := fmt.Sprintf(`{"imported":%d}`, len(c.Want)); a.status != 200 || a.body != want {
+					t.Errorf("%s, %s: answered %d %s", format, c.Name, a.status, a.body)
 					continue
 				}
 				added := f.all()[before:]
-				if !slices.EqualFunc(added, c.want, store.Cliente.SameText) {
-					t.Errorf("%s, %s: led to %+v", format, c.name, added)
+				if !slices.EqualFunc(added, c.Want, store.Cliente.SameText) {
+					t.Errorf("%s, %s: led to %+v", format, c.Name, added)
 				}
 				for _, c := range added {
-					path := clienteLocation(c.ID)
+					path := clientePath(c.ID)
 					h := f.history(path + "/history")
 					if len(h) != 1 || h[0].Action != "created" || h[0].User != "the-editor" || string(h[0].Record) != clienteJSON(c) || c.Version != 1 {
 						t.Errorf("%s has the history %+v", path, h)
@@ -134,118 +70,23 @@ func TestImport(t *testing.T) {
 	})
 }
 
-// badFile is a file and what has to be said of it.
-type badFile struct {
-	name   string
-	file   string
-	faults string // "row:field:code" of each, in order
-}
-
-// utf16 writes ASCII as two bytes a character.
-func utf16(s string, bigEndian bool) string {
-	var b []byte
-	for i := range len(s) {
-		if bigEndian {
-			b = append(b, 0, s[i])
-		} else {
-			b = append(b, s[i], 0)
-		}
-	}
-	return string(b)
-}
-
-func badCSV() []badFile {
-	long := strings.Repeat
-	return []badFile{
-		{"an empty file", "", "0:name:required"},
-		{"a byte order mark alone", "\ufeff", "0:name:required"},
-		{"empty lines alone", "\n\r\n\n", "0:name:required"},
-		{"no column of names", "email\nfree@example.com\n", "0:name:required"},
-		{"no header", "Ana,ana@example.com\n", "0:ana:unknown_member 0:ana@example.com:unknown_member 0:name:required"},
-		{"an unknown column", "name,nome\nAna,x\n", "0:nome:unknown_member"},
-		{"a column without a name", "name,\nAna,\n", "0::unknown_member"},
-		{"a column twice", "name,phone,Name, PHONE\nAna,1,Bia,2\n", "0:name:duplicate 0:phone:duplicate"},
-		{"a column of the server twice", "id,name,id\n1,Ana,1\n", "0:id:duplicate"},
-		{"tabs for commas", "name\temail\nAna\tx\n", "0:name\temail:unknown_member 0:name:required"},
-		{"wrong numbers of columns", "name,phone\nAna\nBia,1,2\nCarla,3\n\"Dora,4\"\n", "1::wrong_columns 2::wrong_columns 4::wrong_columns"},
-		{"a bare quote", "name\nAna\nBi\"a\nCarla\n", "2::malformed"},
-		{"text after a quote", "name,phone\n\"Ana\"x,1\n", "1::malformed"},
-		{"a quote in quotes", "name\n\"A\"n\"a\"\n", "1::malformed"},
-		{"a quote that never closes", "name,phone\nAna,1\n\"Bia,2\nCarla,3\n", "2::malformed"},
-		{"a quote alone at the end", "name\nAna\n\"", "2::malformed"},
-		{"a bare quote in the header", "na\"me\nAna\n", "0::malformed"},
-		{"a quote that never closes in the header", "\"name\nAna\n", "0::malformed"},
-		{"a row that is too long", "name\nAna\n" + long("x", maxRow+8192+1) + "\nBia\n", "2::too_long"},
-		{"a quote that makes a row too long", "name\nAna\n\"Bia\n" + long("Carla\n", maxRow/4), "2::too_long"},
-		{"a header that is too long", "name" + long(" ", maxRow+8192) + "\nAna\n", "0::malformed"},
-		{"Latin-1", "name,phone\nAna,1\nJos\xe9,1\xa02\n", "2:name:invalid_text 2:phone:invalid_text"},
-		{"Latin-1 in the header", "name,endere\xe7o\n", "0::invalid_text"},
-		{"UTF-16", "\xff\xfe" + utf16("name\r\nAna\r\n", false), "0::invalid_text"},
-		{"UTF-16, the other way around", "\xfe\xff" + utf16("name\r\nAna\r\n", true), "0::invalid_text"},
-		{"UTF-16 without a mark", utf16("name", false), "0:n\x00a\x00m\x00e\x00:unknown_member 0:name:required"},
-		{"a picture", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "0::invalid_text"},
-		{"NUL", "name,notes\nA\x00na,\nBia,\x00\n", "1:name:invalid_characters 2:notes:invalid_characters"},
-		{
-			"control characters", "name,phone,notes\nA\tna,\x7f,a\x1bb\n\"A\nna\",\"1\r2\",a\rb\nAna,\u0085,ok\n",
-			"1:name:invalid_characters 1:phone:invalid_characters 1:notes:invalid_characters " +
-				"2:name:invalid_characters 2:phone:invalid_characters 2:notes:invalid_characters 3:phone:invalid_characters",
-		},
-		{"no name", "name,phone\n,1\n \t,2\n", "1:name:required 2:name:required"},
-		{
-			"every fault of a row", "name,email,phone,company,address,notes\n,x," + long("1", 41) + "," + long("c", 201) + "," + long("a", 501) + "," + long("n", 10_001) + "\n",
-			"1:name:required 1:email:invalid_email 1:phone:too_long 1:company:too_long 1:address:too_long 1:notes:too_long",
-		},
-		{"an email twice", "name,email\nAna,x@example.com\nBia,\nCarla,X@EXAMPLE.com\nDora,\n", "3:email:taken"},
-		{"an email that a record has", "name,email\nAna,free@example.com\nBia,Taken@example.com\n", "2:email:taken"},
-		// The store is not asked about what is not valid.
-		{"an email twice, and another that is none", "name,email\nAna,x@example.com\nBia,X@example.com\nCarla,x\n", "3:email:invalid_email"},
-	}
-}
-
-func badNDJSON() []badFile {
-	return []badFile{
-		{"half an object", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"\n{\"name\":\"Carla\"}\n", "2::malformed"},
-		{"two objects in a line", `{"name":"Ana"} {"name":"Bia"}`, "1::malformed"},
-		{"an object over several lines", "{\n\"name\":\"Ana\"\n}\n", "1::malformed 2::malformed 3::malformed"},
-		{"an array", `[{"name":"Ana"}]`, "1::malformed"},
-		{"other values", "\"Ana\"\n7\nnull\ntrue\nAna\n", "1::malformed 2::malformed 3::malformed 4::malformed 5::malformed"},
-		{"CSV", "name\nAna\n", "1::malformed 2::malformed"},
-		{"rows are counted without blank lines", "\n\n{\"name\":\"Ana\"}\n\n  \n{}\n", "2:name:required"},
-		{"a member twice", `{"name":"Ana","name":"Bia"}`, "1::malformed"},
-		{"a member of the server twice", `{"name":"Ana","id":1,"id":1}`, "1::malformed"},
-		{"unknown members", `{"nome":"Ana","name":"Bia","x":{"y":[]}}`, "1:nome:unknown_member 1:x:unknown_member"},
-		{"a member in another case", `{"Name":"Ana"}`, "1:Name:unknown_member 1:name:required"},
-		{"a member of another type", "{\"name\":1}\n{\"name\":[\"Ana\"]}\n{\"name\":\"Ana\",\"phone\":5}\n", "1::malformed 2::malformed 3::malformed"},
-		{"lone surrogates", `{"name":"\ud800"}`, "1::malformed"},
-		{"Latin-1", "{\"name\":\"Jos\xe9\"}", "1::malformed"},
-		{"UTF-16", "\xff\xfe" + utf16(`{"name":"Ana"}`, false), "1::malformed"},
-		{"NUL", "{\"name\":\"A\x00\"}\n\x00\n{\"name\":\"A\\u0000\"}\n", "1::malformed 2::malformed 3:name:invalid_characters"},
-		{"a byte order mark on another line", "{\"name\":\"Ana\"}\n\ufeff{\"name\":\"Bia\"}\n", "2::malformed"},
-		{"a line that is too long", "{\"name\":\"Ana\"}\n{\"name\":\"" + strings.Repeat(" ", maxRow) + "Bia\"}\n{}\n", "2::too_long"},
-		{"white space that is too long", strings.Repeat(" ", maxRow+3) + "\n{}\n", "1::too_long"},
-		{"every fault of a row", `{"email":"x","phone":"\u0000","nome":""}`, "1:nome:unknown_member 1:name:required 1:email:invalid_email 1:phone:invalid_characters"},
-		{"an email twice", "{\"name\":\"Ana\",\"email\":\"ß@example.com\"}\n{\"name\":\"Bia\",\"email\":\"SS@EXAMPLE.com\"}\n", "2:email:taken"},
-		{"an email that a record has", `{"name":"Ana","email":"TAKEN@example.com"}`, "1:email:taken"},
-	}
-}
-
 func TestImportOfBadFiles(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana", Email: "taken@example.com"})
-		for format, files := range map[Format][]badFile{CSV: badCSV(), NDJSON: badNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.BadFile{wire.CSV: wiretest.BadCSV(), wire.NDJSON: wiretest.BadNDJSON()} {
 			for _, c := range files {
-				a := f.imported(format, c.file)
+				a := f.imported(format, c.File)
 				f.want(a, 422, "validation_failed")
 				faults, count := rowFaults(a)
-				if faults != c.faults || count != int64(strings.Count(c.faults, " ")+1) {
-					t.Errorf("%s, %s: %d faults %q, want %q", format, c.name, count, faults, c.faults)
+				if faults != c.Faults || count != int64(strings.Count(c.Faults, " ")+1) {
+					t.Errorf("%s, %s: %d faults %q, want %q", format, c.Name, count, faults, c.Faults)
 				}
 			}
 		}
 		if all := f.all(); len(all) != 1 {
 			t.Errorf("there are %d records", len(all))
 		}
-		f.want(f.imported(CSV, "name,email\nBia,free@example.com\n"), 200, "") // no fault has taken it
+		f.want(f.imported(wire.CSV, "name,email\nBia,free@example.com\n"), 200, "") // no fault has taken it
 	})
 }
 
@@ -253,16 +94,16 @@ func TestImportOfBadFiles(t *testing.T) {
 func TestTheFirstHundredFaults(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for name, c := range map[string]struct {
-			format Format
+			format wire.Format
 			file   string
 			each   string // what is said of a row
 			first  int    // the row that it begins with
 			count  int64
 		}{
-			"CSV":      {CSV, "name,email\n" + strings.Repeat("Ana,\n", 5) + strings.Repeat(",x\n", 151), "name:required email:invalid_email", 6, 302},
-			"NDJSON":   {NDJSON, strings.Repeat("{}\n", 120), "name:required", 1, 120},
-			"emails":   {CSV, "name,email\n" + strings.Repeat("Ana,ana@example.com\n", 160), "email:taken", 2, 159},
-			"the most": {NDJSON, strings.Repeat("{}\n", store.MaxRowErrors), "name:required", 1, store.MaxRowErrors},
+			"CSV":      {wire.CSV, "name,email\n" + strings.Repeat("Ana,\n", 5) + strings.Repeat(",x\n", 151), "name:required email:invalid_email", 6, 302},
+			"NDJSON":   {wire.NDJSON, strings.Repeat("{}\n", 120), "name:required", 1, 120},
+			"emails":   {wire.CSV, "name,email\n" + strings.Repeat("Ana,ana@example.com\n", 160), "email:taken", 2, 159},
+			"the most": {wire.NDJSON, strings.Repeat("{}\n", store.MaxRowErrors), "name:required", 1, store.MaxRowErrors},
 		} {
 			var want []string
 			for row := c.first; len(want) < store.MaxRowErrors; row++ {
@@ -357,59 +198,6 @@ func (e *endless) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// TestARowWithoutAnEndIsGivenUp holds that little is read, and so held, of what never ends.
-func TestARowWithoutAnEndIsGivenUp(t *testing.T) {
-	for _, c := range []struct {
-		format Format
-		start  string
-		rest   string
-		row    int64
-	}{
-		{CSV, "name\nAna\n\"", "x", 2},
-		{CSV, "name\nAna\n", "x", 2},
-		{CSV, "name\nAna\n\"", "Bia\r\n", 2},
-		{CSV, "name\nAna\n", "x,", 2},
-		{CSV, "name\nAna\n", "\x00", 2},
-		{CSV, "", "\x00", 0},
-		{CSV, "", "x,", 0},
-		{CSV, "\"", "\n", 0},
-		{NDJSON, "{\"name\":\"Ana\"}\n", "{", 2},
-		{NDJSON, "{\"name\":\"Ana\"}\n", " ", 2},
-		{NDJSON, "", "\x00", 1},
-	} {
-		rest := &endless{text: c.rest}
-		_, err := NewSpool(io.MultiReader(strings.NewReader(c.start), rest), c.format)
-		var faults *store.RowsError
-		if !errors.As(err, &faults) || faults.Count != 1 || faults.Rows[0].Row != c.row {
-			t.Errorf("%s of %q and then %q: %v", c.format, c.start, c.rest, err)
-		}
-		if rest.read > maxRow+128<<10 {
-			t.Errorf("%s of %q and then %q: read %d bytes", c.format, c.start, c.rest, rest.read)
-		}
-	}
-}
-
-// TestAFileThatCanNotBeRead holds that the error of the reader is what is told, wherever it comes.
-func TestAFileThatCanNotBeRead(t *testing.T) {
-	broken := errors.New("the line is cut")
-	for format, file := range map[Format]string{
-		CSV:    "\ufeffname,notes\r\n\"A \"\"B\"\"\",\"l1\nl2\"\r\n\r\nBia,\r\n",
-		NDJSON: "\ufeff{\"name\":\"Ana\"}\r\n\n{\"name\":\"Bia\",\"notes\":\"x\"}\n",
-	} {
-		for cut := range len(file) {
-			_, err := NewSpool(io.MultiReader(strings.NewReader(file[:cut]), iotest.ErrReader(broken)), format)
-			if !errors.Is(err, broken) {
-				t.Errorf("%s after %q: %v", format, file[:cut], err)
-			}
-		}
-		s, err := NewSpool(iotest.OneByteReader(strings.NewReader(file)), format)
-		if err != nil || s.Len() != 2 {
-			t.Fatalf("%s byte by byte: %v", format, err)
-		}
-		s.Close()
-	}
-}
-
 // TestAnImportThatIsTooLarge holds that one byte more than may be is refused, whether it is announced or not, and that
 // nothing of a file is held in memory.
 func TestAnImportThatIsTooLarge(t *testing.T) {
@@ -427,7 +215,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	blanks := &endless{text: strings.Repeat(" ", 32<<10-1) + "\n"}
 	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes/import", io.LimitReader(blanks, maxImport+1))
 	must(t, err)
-	req.Header.Set("Content-Type", string(NDJSON))
+	req.Header.Set("Content-Type", string(wire.NDJSON))
 	req.Header.Set("x-access-token", f.tokens[store.Editor])
 	resp, err := http.DefaultTransport.RoundTrip(req)
 	must(t, err)
@@ -449,7 +237,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	if faults, _ := rowFaults(a); a.status != 422 || faults != "0::malformed" {
 		t.Errorf("answered %d %s", a.status, a.body)
 	}
-	f.want(f.imported(CSV, "name\nAna\n"), 200, "")
+	f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "")
 }
 
 // free says whether all places of import, or of export, are.
@@ -462,7 +250,7 @@ func free(places *semaphore.Weighted) bool {
 }
 
 // beginImport sends the head of an import and waits until the server has let it in.
-func (w *wire) beginImport(headers ...string) {
+func (w *rawConn) beginImport(headers ...string) {
 	w.f.t.Helper()
 	w.begin(store.Editor, "POST", "/clientes/import", append(headers, "Content-Type: text/csv", "Expect: 100-continue"), "")
 	resp, err := http.ReadResponse(w.in, nil)
@@ -475,14 +263,14 @@ func (w *wire) beginImport(headers ...string) {
 func TestTooManyImportsAtOnce(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	const file = "name,email\nAna,"
-	var under []*wire
+	var under []*rawConn
 	for range maxTransfers {
 		w := f.dial()
 		w.beginImport("Content-Length: 30")
 		w.send(file)
 		under = append(under, w)
 	}
-	a := f.imported(CSV, file)
+	a := f.imported(wire.CSV, file)
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
@@ -492,7 +280,7 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 		w.send(fmt.Sprintf("%d@example.com\n\n", i))
 		f.want(w.answer(), 200, "")
 	}
-	f.want(f.imported(CSV, file), 200, "")
+	f.want(f.imported(wire.CSV, file), 200, "")
 	if all := f.all(); len(all) != maxTransfers+2 {
 		t.Errorf("there are %d records", len(all))
 	}
@@ -531,9 +319,9 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 			if n := held(); n != 0 {
 				t.Errorf("%d files are still held", n)
 			}
-			f.want(f.imported(CSV, "name\nAna\n"), 200, "")
-			f.want(f.imported(CSV, "name\n\"\n"), 422, "validation_failed")
-			f.want(f.imported(CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"), 422, "validation_failed")
+			f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "")
+			f.want(f.imported(wire.CSV, "name\n\"\n"), 422, "validation_failed")
+			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"), 422, "validation_failed")
 			left, err := os.ReadDir(folder)
 			if n := held(); n != 0 || err != nil || len(left) != 0 || !free(f.server.imports) {
 				t.Errorf("%d files are held, left: %v, %v", n, left, err)
@@ -742,7 +530,7 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 	c := &clock{at: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)}
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	up := &upload{from: &endless{text: "x"}, connection: http.NewResponseController(conn), now: c.now, end: c.now().Add(maxUpload)}
-	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now, format: CSV}
+	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now, format: wire.CSV}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))
 		must(t, err)
@@ -760,143 +548,4 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 		}
 		c.add(10 * time.Second)
 	}
-}
-
-// writeFile writes records as an export does.
-func writeFile(f Format, list []store.Cliente) []byte {
-	var b []byte
-	if f == CSV {
-		b = appendCSVHeader(b)
-	}
-	for _, c := range list {
-		if f == CSV {
-			b = appendCSV(b, c)
-		} else {
-			b = appendNDJSON(b, c)
-		}
-	}
-	return b
-}
-
-// spooled gives what a spool holds.
-func spooled(t interface{ Fatal(...any) }, s *Spool) (list []store.Cliente) {
-	for c, err := range s.Rows() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, c)
-	}
-	return list
-}
-
-// TestASpoolGivesWhatItWasGiven does so as often as it is asked, and for any text.
-func TestASpoolGivesWhatItWasGiven(t *testing.T) {
-	text := rapid.OneOf(rapid.String(), rapid.StringN(0, 300, -1), rapid.SampledFrom(naughtyTexts()))
-	rapid.Check(t, func(t *rapid.T) {
-		var list []store.Cliente
-		for range rapid.IntRange(0, 20).Draw(t, "rows") {
-			c := store.Cliente{
-				Name: text.Draw(t, "name"), Phone: text.Draw(t, "phone"), Company: text.Draw(t, "company"),
-				Address: text.Draw(t, "address"), Notes: text.Draw(t, "notes"),
-			}
-			if c, err := c.Validate(); err == nil {
-				list = append(list, c)
-			}
-		}
-		for _, f := range []Format{CSV, NDJSON} {
-			s, err := NewSpool(bytes.NewReader(writeFile(f, list)), f)
-			if err != nil {
-				t.Fatalf("%s: %v", f, err)
-			}
-			if s.Len() != int64(len(list)) || !slices.Equal(spooled(t, s), list) || !slices.Equal(spooled(t, s), list) {
-				t.Errorf("%s: %+v became %+v", f, list, spooled(t, s))
-			}
-			for c, err := range s.Rows() { // some of them, and then all again
-				if err != nil || c != list[0] {
-					t.Errorf("%s: the first is %+v, %v", f, c, err)
-				}
-				break
-			}
-			if !slices.Equal(spooled(t, s), list) {
-				t.Errorf("%s: after half of them came %+v", f, spooled(t, s))
-			}
-			s.Close()
-		}
-	})
-}
-
-// fuzzReader holds a reader of a format to what it promises of any file.
-func fuzzReader(t *testing.T, f Format, read func(io.Reader, func(int64, store.Cliente, error) error) error, file []byte) {
-	var valid []store.Cliente
-	last := int64(-1)
-	faulty := false
-	err := read(bytes.NewReader(file), func(row int64, c store.Cliente, fault error) error {
-		if row != last+1 && !(last == -1 && row == 1) {
-			t.Errorf("after row %d of %q comes %d", last, file, row)
-		}
-		last = row
-		var invalid *store.InvalidError
-		switch {
-		case fault == nil:
-			if again, err := c.Validate(); err != nil || again != c {
-				t.Errorf("%+v of %q is not valid: %v", c, file, err)
-			}
-			valid = append(valid, c)
-		case !errors.As(fault, &invalid) || len(invalid.Fields) == 0:
-			t.Errorf("row %d of %q: %v", row, file, fault)
-		default:
-			faulty = true
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatalf("%q gives %v", file, err)
-	}
-	s, err := NewSpool(bytes.NewReader(file), f)
-	if faults := new(store.RowsError); faulty != errors.As(err, &faults) || !faulty && err != nil {
-		t.Fatalf("%q gives %v", file, err)
-	}
-	if err == nil {
-		if !slices.Equal(spooled(t, s), valid) {
-			t.Errorf("%q is spooled as %+v", file, spooled(t, s))
-		}
-		s.Close()
-	}
-	// What is valid is the same after it was written and read.
-	n := 0
-	if err := read(bytes.NewReader(writeFile(f, valid)), func(row int64, c store.Cliente, fault error) error {
-		if n++; fault != nil || row != int64(n) || n > len(valid) || c != valid[n-1] {
-			t.Errorf("%q: row %d was written and read as %+v, %v", file, row, c, fault)
-		}
-		return nil
-	}); err != nil || n != len(valid) {
-		t.Errorf("%q: %d of %d rows were read again, %v", file, n, len(valid), err)
-	}
-}
-
-// addShort adds the files that are short: the long ones would take the fuzzer all its time.
-func addShort(f *testing.F, file string) {
-	if len(file) < 1<<10 {
-		f.Add([]byte(file))
-	}
-}
-
-func FuzzReadCSV(f *testing.F) {
-	for _, c := range goodCSV() {
-		addShort(f, c.file)
-	}
-	for _, c := range badCSV() {
-		addShort(f, c.file)
-	}
-	f.Fuzz(func(t *testing.T, file []byte) { fuzzReader(t, CSV, readCSV, file) })
-}
-
-func FuzzReadNDJSON(f *testing.F) {
-	for _, c := range goodNDJSON() {
-		addShort(f, c.file)
-	}
-	for _, c := range badNDJSON() {
-		addShort(f, c.file)
-	}
-	f.Fuzz(func(t *testing.T, file []byte) { fuzzReader(t, NDJSON, readNDJSON, file) })
 }

@@ -181,7 +181,7 @@ func TestSorts(t *testing.T) {
 		}
 		for i, id := range []int64{7, 2, 9, 4} {
 			c.add(time.Duration(i%2) * time.Millisecond)
-			f.want(f.as(store.Editor, "PATCH", clienteLocation(id), `{"notes":"x"}`), 200, "")
+			f.want(f.as(store.Editor, "PATCH", clientePath(id), `{"notes":"x"}`), 200, "")
 		}
 		all := f.all()
 		var names []string
@@ -435,7 +435,7 @@ func (f *fixture) cursorOf(path string) string {
 func TestACursorBelongsToItsList(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for range 3 {
-			path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+			path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 			f.want(f.as(store.Editor, "PATCH", path, `{"name":"Ána"}`), 200, "")
 		}
 		lists := []string{
@@ -470,7 +470,7 @@ func TestACursorBelongsToItsList(t *testing.T) {
 func TestATamperedCursor(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	for range 2 {
-		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
+		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Ána"}`), 200, "")
 	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -551,8 +551,8 @@ func TestAWalkSkipsNobody(t *testing.T) {
 			a := f.as(store.Viewer, "GET", path, "")
 			page := idsOf(t, a.body)
 			got = append(got, page...)
-			f.want(f.as(store.Editor, "DELETE", clienteLocation(page[len(page)-1]), ""), 204, "") // the very place of the cursor
-			f.want(f.as(store.Editor, "PATCH", clienteLocation(page[0]), `{"notes":"x"}`), 200, "")
+			f.want(f.as(store.Editor, "DELETE", clientePath(page[len(page)-1]), ""), 204, "") // the very place of the cursor
+			f.want(f.as(store.Editor, "PATCH", clientePath(page[0]), `{"notes":"x"}`), 200, "")
 			f.add(store.Cliente{Name: "new"})
 			path = nextPage(a)
 		}
@@ -577,13 +577,13 @@ func FuzzCursor(f *testing.F) {
 			return
 		}
 		in := selectionInput{said: said}
-		if text, ok := a.ParseCursor(in.list(), cursor); ok && a.SignCursor(in.list(), text) != cursor {
-			t.Errorf("%q is another spelling of %q", cursor, a.SignCursor(in.list(), text))
+		if text, ok := a.ParseCursor(in.cursors(), cursor); ok && a.SignCursor(in.cursors(), text) != cursor {
+			t.Errorf("%q is another spelling of %q", cursor, a.SignCursor(in.cursors(), text))
 		}
 		for _, sort := range store.Sorts() {
 			in.selection.Sort = sort
-			if p, ok := in.place(cursor); ok {
-				if again, ok := in.place(in.positionText(p)); !ok || again != p {
+			if p, ok := in.parsePosition(cursor); ok {
+				if again, ok := in.parsePosition(in.positionText(p)); !ok || again != p {
 					t.Errorf("%q is %+v, and then %+v", cursor, p, again)
 				}
 			}
@@ -591,12 +591,37 @@ func FuzzCursor(f *testing.F) {
 				continue
 			}
 			place := sort.Position(store.Cliente{ID: id, Name: name, CreatedAt: time.UnixMilli(ms).UTC(), UpdatedAt: time.UnixMilli(ms).UTC()})
-			text, ok := a.ParseCursor(in.list(), a.SignCursor(in.list(), in.positionText(place)))
-			if got, whole := in.place(text); !ok || !whole || got != place {
+			text, ok := a.ParseCursor(in.cursors(), a.SignCursor(in.cursors(), in.positionText(place)))
+			if got, whole := in.parsePosition(text); !ok || !whole || got != place {
 				t.Errorf("%+v came back as %+v", place, got)
 			}
 		}
 	})
+}
+
+// Every time in a query is read by the same rules.
+func TestTimesInQueries(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t))
+	for _, list := range []string{"/clientes?updated_since=", "/clientes/export?updated_since=", "/audit?since="} {
+		for _, good := range []string{
+			"2026-11-22T18:00:00Z", "2026-11-22T18:00:00.5Z", "2026-11-22T18:00:00.123456789-03:00", "2026-11-22T00:00:00%2B14:00",
+			"0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B05:00", "9999-12-31T23:59:59.999Z",
+		} {
+			f.want(f.as(store.Admin, "GET", list+good, ""), 200, "")
+		}
+		for _, bad := range []string{
+			"", "yesterday", "2026-11-22", "2026-11-22T8:00:00Z", "2026-11-22T18:00:00,5Z", "2026-11-22T18:00:00", "2026-11-22 18:00:00Z",
+			"2026-11-22T18:00Z", "2026-11-22T24:00:00Z", "2026-02-30T18:00:00Z", "2026-11-22T18:00:00+00:00", "10000-01-01T00:00:00Z",
+		} {
+			a := f.as(store.Admin, "GET", list+url.QueryEscape(bad), "")
+			if strings.HasSuffix(bad, "+00:00") {
+				a = f.as(store.Admin, "GET", list+bad, "") // a + that is a space
+			}
+			if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, "2026-11-22T18:00:00.000Z") {
+				t.Errorf("%s%s: the message shows no good one: %s", list, bad, a.body)
+			}
+		}
+	}
 }
 
 // TestLinkIsSafe holds that nothing of a parameter can break out of the header.

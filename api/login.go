@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
@@ -40,7 +41,7 @@ func (in *loginInput) decode(r *request) error {
 		return err
 	}
 	if in.cookie {
-		if err := r.server.ownOrigin(r.Request.Header); err != nil {
+		if err := r.server.ownOrigin(r.Header); err != nil {
 			return err
 		}
 	}
@@ -207,14 +208,14 @@ func (in *refreshInput) decode(r *request) error {
 		return err
 	}
 	var members struct {
-		RefreshToken optionalText `json:"refresh_token"`
+		RefreshToken wire.Text `json:"refresh_token"`
 	}
 	if len(body) > 0 {
 		if err := r.unmarshal(body, &members); err != nil {
 			return err
 		}
 	}
-	if in.token = members.RefreshToken.text; in.token != "" {
+	if in.token = members.RefreshToken.Value; in.token != "" {
 		return nil
 	}
 	cookies := r.server.cookieTokens(r.Request)
@@ -243,13 +244,13 @@ type logoutInput struct {
 }
 
 func (in *logoutInput) decode(r *request) error {
-	in.access = givenTokens(r.Request.Header)
+	in.access = givenTokens(r.Header)
 	if in.refresh = r.server.cookieTokens(r.Request); in.refresh != nil {
 		in.cookie = r.server.refreshCookie("", 0)
 	}
 	var members struct {
-		RefreshToken optionalText `json:"refresh_token"`
-		Everywhere   bool         `json:"everywhere"`
+		RefreshToken wire.Text `json:"refresh_token"`
+		Everywhere   bool      `json:"everywhere"`
 	}
 	body, err := r.read()
 	media, wrong := r.media([]string{mediaJSON, mediaForm})
@@ -259,25 +260,25 @@ func (in *logoutInput) decode(r *request) error {
 	case len(body) == 0 || string(body) == "null":
 	case media == mediaForm:
 		if form, err := url.ParseQuery(string(body)); err == nil {
-			members.RefreshToken.text, members.Everywhere = form.Get("refresh_token"), form.Get("everywhere") == "true"
+			members.RefreshToken.Value, members.Everywhere = form.Get("refresh_token"), form.Get("everywhere") == "true"
 		}
 	case media == mediaJSON:
 		in.fault = r.unmarshal(body, &members)
-	case r.Request.Header.Get("Content-Encoding") != "":
+	case r.Header.Get("Content-Encoding") != "":
 		in.fault = wrong // it may name a token
 	default:
 		// fetch says text/plain of every string. What is no JSON names no token.
 		if r.unmarshal(body, &members) != nil {
-			members.RefreshToken.text, members.Everywhere = "", false
+			members.RefreshToken.Value, members.Everywhere = "", false
 		}
 	}
-	if members.RefreshToken.text != "" {
-		in.refresh = append(in.refresh, members.RefreshToken.text)
+	if members.RefreshToken.Value != "" {
+		in.refresh = append(in.refresh, members.RefreshToken.Value)
 	}
 	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
 		// It needs one good token, as any protected route does. Without, nothing is ended: who may refresh and ask
 		// again must still be able to.
-		_, err = bearerToken(r.Request.Header)
+		_, err = bearerToken(r.Header)
 		return err
 	}
 	return nil

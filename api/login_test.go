@@ -278,7 +278,7 @@ func TestLogout(t *testing.T) {
 func TestRoles(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	id := f.add(store.Cliente{Name: "Ana"}).ID
-	path := clienteLocation(id)
+	path := clientePath(id)
 	for _, role := range store.Roles() {
 		f.want(f.as(role, "GET", "/clientes", ""), 200, "")
 		f.want(f.as(role, "GET", path, ""), 200, "")

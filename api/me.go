@@ -5,24 +5,25 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
 
 // meView is a user as they see themselves.
 type meView struct {
-	userView
+	wire.UserView
 	PendingEmail string `json:"pending_email"` // counts as soon as its link was followed
 }
 
-func viewMe(u store.User) meView { return meView{viewUser(u), u.PendingEmail} }
+func viewMe(u store.User) meView { return meView{wire.ViewUser(u), u.PendingEmail} }
 
 // signupInput is what a stranger says who wants to be a user.
 type signupInput struct {
-	User     optionalText `json:"user"`
-	Email    optionalText `json:"email"`
-	Password optionalText `json:"password"`
-	recordRest
+	User     wire.Text `json:"user"`
+	Email    wire.Text `json:"email"`
+	Password wire.Text `json:"password"`
+	wire.ServerMembers
 }
 
 func (in *signupInput) decode(r *request) error {
@@ -32,16 +33,16 @@ func (in *signupInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	fault := unknownMembers(in.Unknown)
+	fault := wire.UnknownMembers(in.Unknown)
 	if fault == nil {
 		return nil // the others are found when the user is made
 	}
-	_, err := store.User{Name: in.User.text, Email: in.Email.text, Role: store.Viewer}.Validate()
-	return store.JoinInvalid(store.JoinInvalid(fault, err), auth.CheckNewPassword(in.Password.text))
+	_, err := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}.Validate()
+	return store.JoinInvalid(store.JoinInvalid(fault, err), auth.CheckNewPassword(in.Password.Value))
 }
 
 func (s *Server) signup(ctx context.Context, in signupInput) (meView, error) {
-	u, err := s.cfg.Auth.SignUp(ctx, in.User.text, in.Email.text, in.Password.text)
+	u, err := s.cfg.Auth.SignUp(ctx, in.User.Value, in.Email.Value, in.Password.Value)
 	return viewMe(u), err
 }
 
@@ -54,9 +55,9 @@ func (s *Server) getMe(ctx context.Context, in callerInput) (meView, error) {
 type patchMeInput struct {
 	callerInput
 	body struct {
-		Email   optionalText `json:"email"`
-		Current optionalText `json:"current"` // the password
-		recordRest
+		Email   wire.Text `json:"email"`
+		Current wire.Text `json:"current"` // the password
+		wire.ServerMembers
 	}
 }
 
@@ -67,21 +68,21 @@ func (in *patchMeInput) decode(r *request) error {
 	if err := r.object(&in.body, mediaMergePatch, mediaJSON); err != nil {
 		return err
 	}
-	_, err := store.User{Name: "any", Email: in.body.Email.text, Role: store.Viewer}.Validate()
-	return store.JoinInvalid(unknownMembers(in.body.Unknown), err)
+	_, err := store.User{Name: "any", Email: in.body.Email.Value, Role: store.Viewer}.Validate()
+	return store.JoinInvalid(wire.UnknownMembers(in.body.Unknown), err)
 }
 
 func (s *Server) patchMe(ctx context.Context, in patchMeInput) (meView, error) {
-	if !in.body.Email.given {
+	if !in.body.Email.Given {
 		return s.getMe(ctx, in.callerInput)
 	}
-	u, err := s.cfg.Auth.ChangeEmail(ctx, in.caller, in.body.Email.text, in.body.Current.text)
+	u, err := s.cfg.Auth.ChangeEmail(ctx, in.caller, in.body.Email.Value, in.body.Current.Value)
 	return viewMe(u), err
 }
 
 // confirmInput is the token of a link in a mail.
 type confirmInput struct {
-	Token   optionalText   `json:"token"`
+	Token   wire.Text      `json:"token"`
 	Unknown jsontext.Value `json:",embed"`
 }
 
@@ -89,9 +90,9 @@ func (in *confirmInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	return store.JoinInvalid(unknownMembers(in.Unknown), required("token", in.Token))
+	return store.JoinInvalid(wire.UnknownMembers(in.Unknown), required("token", in.Token))
 }
 
 func (s *Server) confirmEmail(ctx context.Context, in confirmInput) (nothing, error) {
-	return nothing{}, s.cfg.Auth.ConfirmEmail(ctx, in.Token.text)
+	return nothing{}, s.cfg.Auth.ConfirmEmail(ctx, in.Token.Value)
 }

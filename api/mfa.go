@@ -6,13 +6,14 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"clientes/api/wire"
 	"clientes/store"
 )
 
 // mfaMembers is what somebody says about their second factor: each route takes some of it.
 type mfaMembers struct {
-	Current optionalText   `json:"current"` // the password
-	Code    optionalText   `json:"code"`
+	Current wire.Text      `json:"current"` // the password
+	Code    wire.Text      `json:"code"`
 	Unknown jsontext.Value `json:",embed"`
 }
 
@@ -21,15 +22,15 @@ func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
 	if err := r.object(&m, mediaJSON); err != nil {
 		return m, err
 	}
-	fault := unknownMembers(m.Unknown)
+	fault := wire.UnknownMembers(m.Unknown)
 	for _, member := range []struct {
 		name  string
-		value optionalText
+		value wire.Text
 	}{{"current", m.Current}, {"code", m.Code}} {
 		switch needed := slices.Contains(needs, member.name); {
 		case needed:
 			fault = store.JoinInvalid(fault, required(member.name, member.value))
-		case member.value.given:
+		case member.value.Given:
 			fault = store.JoinInvalid(fault, store.Invalid(member.name, "unknown_member", "There is no such member."))
 		}
 	}
@@ -43,7 +44,7 @@ type beginMFAInput struct {
 
 func (in *beginMFAInput) decode(r *request) error {
 	m, err := readMFA(r, "current")
-	in.caller, in.current = r.caller(), m.Current.text
+	in.caller, in.current = r.caller(), m.Current.Value
 	return err
 }
 
@@ -65,7 +66,7 @@ type confirmMFAInput struct {
 
 func (in *confirmMFAInput) decode(r *request) error {
 	m, err := readMFA(r, "code")
-	in.caller, in.code = r.caller(), m.Code.text
+	in.caller, in.code = r.caller(), m.Code.Value
 	return err
 }
 
@@ -86,7 +87,7 @@ type endMFAInput struct {
 
 func (in *endMFAInput) decode(r *request) error {
 	m, err := readMFA(r, "current", "code")
-	in.caller, in.current, in.code = r.caller(), m.Current.text, m.Code.text
+	in.caller, in.current, in.code = r.caller(), m.Current.Value, m.Code.Value
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -23,6 +24,7 @@ import (
 type exchange struct {
 	id     string
 	caller auth.Caller // after verifyJWT
+	query  url.Values  // after checkQuery
 	err    error       // what was answered with an error
 	cut    bool        // the answer had begun when the error came
 }

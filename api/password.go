@@ -5,6 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
@@ -13,8 +14,8 @@ import (
 type passwordInput struct {
 	callerInput
 	body struct {
-		Current  optionalText   `json:"current"`
-		Password optionalText   `json:"password"`
+		Current  wire.Text      `json:"current"`
+		Password wire.Text      `json:"password"`
 		Unknown  jsontext.Value `json:",embed"`
 	}
 }
@@ -26,18 +27,18 @@ func (in *passwordInput) decode(r *request) error {
 	if err := r.object(&in.body, mediaJSON); err != nil {
 		return err
 	}
-	fault := store.JoinInvalid(unknownMembers(in.body.Unknown), required("current", in.body.Current))
-	return store.JoinInvalid(fault, auth.CheckNewPassword(in.body.Password.text))
+	fault := store.JoinInvalid(wire.UnknownMembers(in.body.Unknown), required("current", in.body.Current))
+	return store.JoinInvalid(fault, auth.CheckNewPassword(in.body.Password.Value))
 }
 
 func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing, error) {
-	return nothing{}, s.cfg.Auth.ChangePassword(ctx, in.caller, in.body.Current.text, in.body.Password.text)
+	return nothing{}, s.cfg.Auth.ChangePassword(ctx, in.caller, in.body.Current.Value, in.body.Password.Value)
 }
 
 // forgotInput names a user in one of two ways.
 type forgotInput struct {
-	User    optionalText   `json:"user"`
-	Email   optionalText   `json:"email"`
+	User    wire.Text      `json:"user"`
+	Email   wire.Text      `json:"email"`
 	Unknown jsontext.Value `json:",embed"`
 }
 
@@ -45,8 +46,8 @@ func (in *forgotInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	fault := unknownMembers(in.Unknown)
-	if (in.User.text == "") == (in.Email.text == "") {
+	fault := wire.UnknownMembers(in.Unknown)
+	if (in.User.Value == "") == (in.Email.Value == "") {
 		fault = store.JoinInvalid(fault, store.Invalid("email", "required", "Either an email or a user is required."))
 	}
 	return fault
@@ -54,14 +55,14 @@ func (in *forgotInput) decode(r *request) error {
 
 // forgotPassword answers the same, whoever is asked for.
 func (s *Server) forgotPassword(ctx context.Context, in forgotInput) (messageView, error) {
-	err := s.cfg.Auth.ForgotPassword(ctx, in.User.text, in.Email.text)
+	err := s.cfg.Auth.ForgotPassword(ctx, in.User.Value, in.Email.Value)
 	return messageView{Message: "If there is such a user with an email, a link to set another password is on its way."}, err
 }
 
 // resetInput is the token of a link in a mail, and the password to be set by it.
 type resetInput struct {
-	Token    optionalText   `json:"token"`
-	Password optionalText   `json:"password"`
+	Token    wire.Text      `json:"token"`
+	Password wire.Text      `json:"password"`
 	Unknown  jsontext.Value `json:",embed"`
 }
 
@@ -69,10 +70,10 @@ func (in *resetInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	fault := store.JoinInvalid(unknownMembers(in.Unknown), required("token", in.Token))
-	return store.JoinInvalid(fault, auth.CheckNewPassword(in.Password.text))
+	fault := store.JoinInvalid(wire.UnknownMembers(in.Unknown), required("token", in.Token))
+	return store.JoinInvalid(fault, auth.CheckNewPassword(in.Password.Value))
 }
 
 func (s *Server) resetPassword(ctx context.Context, in resetInput) (nothing, error) {
-	return nothing{}, s.cfg.Auth.ResetPassword(ctx, in.Token.text, in.Password.text)
+	return nothing{}, s.cfg.Auth.ResetPassword(ctx, in.Token.Value, in.Password.Value)
 }

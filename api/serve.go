@@ -7,13 +7,13 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"unicode/utf8"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
@@ -55,7 +55,7 @@ func (s *Server) origin(c *gin.Context) auth.Origin {
 
 // decode takes an input from the request, and gives back what its body was reserved.
 func (s *Server) decode(c *gin.Context, in interface{ decode(*request) error }) error {
-	r := &request{Context: c, server: s}
+	r := s.request(c)
 	defer func() { s.bodies.Release(r.reserved) }()
 	return in.decode(r)
 }
@@ -88,16 +88,17 @@ func (s *Server) reply(c *gin.Context, status int, out any) {
 		}
 	}()
 	var err error
-	switch v := out.(type) {
-	case interface{ appendJSON([]byte) []byte }:
-		*buf = v.appendJSON((*buf)[:0])
-	default:
-		*buf, err = appendReflected((*buf)[:0], v)
+	var body []byte
+	if v, ok := out.(interface{ appendJSON([]byte) ([]byte, error) }); ok {
+		body, err = v.appendJSON((*buf)[:0])
+	} else {
+		body, err = appendReflected((*buf)[:0], out)
 	}
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
+	*buf = body // which may have grown
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
 	c.Writer.WriteHeader(status)
@@ -155,15 +156,24 @@ func aboutNoToken(err error) bool {
 	return false
 }
 
-// request is what a decode method reads from.
+// request is what a decode method reads from. Gin ends here.
 type request struct {
-	*gin.Context
+	*http.Request
 	server   *Server
-	reserved int64 // of Server.bodies
+	exchange *exchange
+	params   gin.Params          // of the path
+	writer   http.ResponseWriter // told when a body is too large
+	reserved int64               // of Server.bodies
 }
 
-// caller gives the verified caller of a route that is not for anybody.
-func (r *request) caller() auth.Caller { return exchangeOf(r.Context).caller }
+func (s *Server) request(c *gin.Context) *request {
+	return &request{
+		Request: c.Request, server: s, exchange: exchangeOf(c), params: c.Params, writer: c.Writer,
+	}
+}
+
+// caller returns the verified caller of a route that is not for anybody.
+func (r *request) caller() auth.Caller { return r.exchange.caller }
 
 // callerInput is of a route that needs to know who calls, and nothing else.
 type callerInput struct {
@@ -177,7 +187,7 @@ func (in *callerInput) decode(r *request) error {
 
 // id gives the record's id in the path. What is not a positive integer names no record.
 func (r *request) id() (int64, error) {
-	id, ok := parseID(r.Param("id"))
+	id, ok := parseID(r.params.ByName("id"))
 	if !ok {
 		return 0, store.ErrNotFound
 	}
@@ -189,12 +199,31 @@ func parseID(s string) (id int64, ok bool) {
 	return id, err == nil && id >= 1 && s[0] != '+' && s[0] != '0'
 }
 
-// query gives a query parameter that the route takes; each is there once at most.
+// query returns a query parameter that the route takes. checkQuery has made sure that it is there once
+// at most.
 func (r *request) query(name string) (value string, given bool) {
-	if r.Request.URL.RawQuery == "" {
+	values := r.exchange.query[name]
+	if len(values) == 0 {
 		return "", false
 	}
-	return r.Context.GetQuery(name)
+	return values[0], true
+}
+
+// timeQuery returns a time in a query parameter, the zero time if it is absent.
+func (r *request) timeQuery(name string) (time.Time, error) {
+	s, given := r.query(name)
+	if !given {
+		return time.Time{}, nil
+	}
+	t, ok := wire.ParseTime(s)
+	switch {
+	case !ok:
+		return t, invalidParameter(
+			"The parameter %q is a time like 2026-11-22T18:00:00.000Z (a + in it is written %%2B).", name)
+	case t.Year() < 1:
+		return time.Time{}, nil // before everything, and no store can compare with it
+	}
+	return t, nil
 }
 
 // checkQuery refuses query parameters that a route does not take, or that are given twice.
@@ -211,22 +240,13 @@ func (s *Server) checkQuery(takes []string) gin.HandlerFunc {
 		for name, values := range q {
 			switch {
 			case !slices.Contains(takes, name):
-				s.fail(c, invalidParameter("There is no parameter %q here.", printable(name)))
+				s.fail(c, invalidParameter("There is no parameter %q here.", wire.Excerpt(name)))
 				return
 			case len(values) > 1:
 				s.fail(c, invalidParameter("The parameter %q is given more than once.", name))
 				return
 			}
 		}
+		exchangeOf(c).query = q
 	}
-}
-
-// printable cuts what a stranger named to a length that is fit for a message.
-func printable(name string) string {
-	const most = 64
-	name = strings.ToValidUTF8(name, "\uFFFD")
-	if utf8.RuneCountInString(name) > most {
-		name = string([]rune(name)[:most]) + "…"
-	}
-	return name
 }

@@ -3,19 +3,20 @@ package api
 import (
 	"context"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
 
 // sessionView is one of the caller's sessions.
 type sessionView struct {
-	ID         string  `json:"id"`
-	CreatedAt  instant `json:"created_at"`
-	LastUsedAt instant `json:"last_used_at"`
-	ExpiresAt  instant `json:"expires_at"` // if it is not used again
-	IP         string  `json:"ip"`
-	UserAgent  string  `json:"user_agent"`
-	Current    bool    `json:"current"` // the one that asks
+	ID         string       `json:"id"`
+	CreatedAt  wire.Instant `json:"created_at"`
+	LastUsedAt wire.Instant `json:"last_used_at"`
+	ExpiresAt  wire.Instant `json:"expires_at"` // if it is not used again
+	IP         string       `json:"ip"`
+	UserAgent  string       `json:"user_agent"`
+	Current    bool         `json:"current"` // the one that asks
 }
 
 func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionView, error) {
@@ -23,7 +24,7 @@ func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionVie
 	views := make([]sessionView, len(list))
 	for i, n := range list {
 		views[i] = sessionView{
-			ID: n.ID, CreatedAt: instant(n.CreatedAt), LastUsedAt: instant(n.LastUsedAt), ExpiresAt: instant(n.ExpiresAt),
+			ID: n.ID, CreatedAt: wire.Instant(n.CreatedAt), LastUsedAt: wire.Instant(n.LastUsedAt), ExpiresAt: wire.Instant(n.ExpiresAt),
 			IP: n.IP, UserAgent: n.UserAgent, Current: n.ID == in.caller.SessionID,
 		}
 	}
@@ -36,7 +37,7 @@ type sessionInput struct {
 }
 
 func (in *sessionInput) decode(r *request) error {
-	in.caller, in.id = r.caller(), r.Param("id")
+	in.caller, in.id = r.caller(), r.params.ByName("id")
 	if !auth.ValidSessionID(in.id) {
 		return store.ErrNotFound // which no store need look for
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"clientes/api"
+	"clientes/api/wire"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
@@ -49,11 +49,11 @@ import it again.`,
 			case err != nil:
 				return err
 			case f == "" && name == stdStream:
-				f = api.CSV
+				f = wire.CSV
 			case f == "":
 				return &usageError{"the name of the file does not say its format; end it in .csv or .ndjson, or give --format csv or --format ndjson"}
 			}
-			if safe && f != api.CSV {
+			if safe && f != wire.CSV {
 				return &usageError{"--spreadsheet-safe is for CSV: what reads NDJSON runs no formulas"}
 			}
 			c, err := p.configure()
@@ -68,7 +68,7 @@ import it again.`,
 	return export
 }
 
-func (p *program) export(ctx context.Context, c config.Config, name string, f api.Format, safe bool) error {
+func (p *program) export(ctx context.Context, c config.Config, name string, f wire.Format, safe bool) error {
 	st, err := openToRead(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
@@ -88,9 +88,9 @@ func (p *program) export(ctx context.Context, c config.Config, name string, f ap
 	}
 	var n int64
 	write := func(to io.Writer) error {
-		return api.Export(ctx, st, store.Selection{}, to, f, func(c *store.Cliente) {
+		return wire.Export(ctx, st, store.Selection{}, to, f, func(c *store.Cliente) {
 			if safe {
-				api.SpreadsheetSafe(c)
+				wire.SpreadsheetSafe(c)
 			}
 			n++
 			progress.row()

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"clientes/api"
+	"clientes/api/wire"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
@@ -61,23 +61,41 @@ While a large file is stored in an SQLite database, whoever else writes, a login
 
 const formatUsage = "the `FORMAT` of the file: csv or ndjson"
 
-// formatOf gives the format that --format says, or else the name of a file, "" if neither does.
-func formatOf(flag, name string) (api.Format, error) {
-	if flag == "" {
-		flag = strings.ToLower(strings.TrimPrefix(filepath.Ext(name), "."))
-	} else if flag != "csv" && flag != "ndjson" {
-		return "", &usageError{fmt.Sprintf("there is no format %q; give csv or ndjson", flag)}
-	}
+// formatOf returns the format that --format names, else that of the name of the file, else "".
+func formatOf(flag, name string) (wire.Format, error) {
 	switch flag {
+	case "":
+		return formatByName(name), nil
 	case "csv":
-		return api.CSV, nil
-	case "ndjson", "jsonl":
-		return api.NDJSON, nil
+		return wire.CSV, nil
+	case "ndjson":
+		return wire.NDJSON, nil
 	}
-	return "", nil
+	return "", &usageError{fmt.Sprintf("there is no format %q; give csv or ndjson", flag)}
 }
 
-func (p *program) importFile(ctx context.Context, c config.Config, name string, f api.Format, dryRun bool) error {
+// formatByName returns the format that the name of a file ends in, else "".
+func formatByName(name string) wire.Format {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".csv":
+		return wire.CSV
+	case ".ndjson", ".jsonl":
+		return wire.NDJSON
+	}
+	return ""
+}
+
+// formatByContent returns the format of a file that begins so. No header of a CSV file begins with a
+// brace or a bracket.
+func formatByContent(start []byte) wire.Format {
+	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
+	if len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+		return wire.NDJSON
+	}
+	return wire.CSV
+}
+
+func (p *program) importFile(ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool) error {
 	progress := p.progress()
 	n, err := p.importRows(ctx, c, name, f, dryRun, progress)
 	progress.end() // before anything else is said
@@ -94,7 +112,7 @@ func (p *program) importFile(ctx context.Context, c config.Config, name string, 
 
 // importRows reads the whole file before it opens the store: a slow sender keeps nobody waiting, and a file with faults
 // makes no database.
-func (p *program) importRows(ctx context.Context, c config.Config, name string, f api.Format, dryRun bool, progress *progress) (int64, error) {
+func (p *program) importRows(ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool, progress *progress) (int64, error) {
 	spool, err := p.spool(ctx, name, f, progress)
 	if err != nil {
 		return 0, err
@@ -117,7 +135,7 @@ func (p *program) importRows(ctx context.Context, c config.Config, name string, 
 }
 
 // spool reads the customers of a file.
-func (p *program) spool(ctx context.Context, name string, f api.Format, progress *progress) (*api.Spool, error) {
+func (p *program) spool(ctx context.Context, name string, f wire.Format, progress *progress) (*wire.Spool, error) {
 	from := p.stdin
 	if name != stdStream {
 		file, err := os.Open(name)
@@ -136,15 +154,16 @@ func (p *program) spool(ctx context.Context, name string, f api.Format, progress
 	progress.bytes("reading", total)
 	in, stop := readUntil(ctx, from)
 	defer stop()
-	start := bufio.NewReader(io.TeeReader(in, progress))
+	file := bufio.NewReader(io.TeeReader(in, progress))
 	if f == "" {
-		f = formatIn(start)
+		start, _ := file.Peek(4096) // its error comes again when the file is read
+		f = formatByContent(start)
 	}
-	return api.NewSpool(start, f)
+	return wire.NewSpool(file, f)
 }
 
-// readUntil gives what r gives until the context ends, also while r waits for more. Whoever does not read to the end
-// calls stop.
+// readUntil returns a reader of what r returns. When the context ends, so does the reader, even while r
+// waits for more. A caller that does not read to the end calls stop.
 func readUntil(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
 	out, in := io.Pipe()
 	end := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
@@ -158,19 +177,9 @@ func readUntil(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
 	}
 }
 
-// formatIn gives the format of a file by its beginning: no header of a CSV file begins with a brace or a bracket.
-func formatIn(r *bufio.Reader) api.Format {
-	start, _ := r.Peek(4096) // its error comes again when the file is read
-	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
-	if len(start) > 0 && (start[0] == '{' || start[0] == '[') {
-		return api.NDJSON
-	}
-	return api.CSV
-}
-
 // followed gives the rows, and shows how many of them the store has taken. What it then does with them all can take as
 // long again.
-func followed(spool *api.Spool, progress *progress, what string) iter.Seq2[store.Cliente, error] {
+func followed(spool *wire.Spool, progress *progress, what string) iter.Seq2[store.Cliente, error] {
 	return func(yield func(store.Cliente, error) bool) {
 		progress.rows(what, spool.Len())
 		for c, err := range spool.Rows() {

@@ -143,7 +143,7 @@ clientes: the file has 3 faults; nothing was imported
 `},
 		{"the header", "csv", "nome,e\x1b[31m\nmail\n", `the header, nome: There is no such column.
 the header, e` + "\ufffd" + `[31m: There is no such column.
-the header, name: A column with the names is required.
+the header, name: This column is required.
 clientes: the file has 3 faults; nothing was imported
 `},
 		{"no file", "csv", "", "the header, name: The file is empty: its first line has to name the columns.\n" +

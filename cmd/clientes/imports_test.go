@@ -64,6 +64,7 @@ func rooms() []room {
 				"github.com/golang-jwt", "golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go",
 			},
 		},
+		{path: "api/wire", ours: []string{"store"}},
 		{
 			path:      "auth/password",
 			ours:      []string{"store"},
@@ -258,6 +259,10 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		{"api/console/a.go", "clientes/auth", false},
 		{"api/a.go", "clientes/cmd/clientes", true},
 		{"api/a.go", "clientes/store/sqlite", true},
+		{"api/wire/a.go", "clientes/api", true},
+		{"api/wire/a.go", "clientes/auth", true},
+		{"api/wire/a.go", "github.com/gin-gonic/gin", true},
+		{"cmd/clientes/a.go", "clientes/api/wire", false},
 		{"api/a.go", "github.com/jackc/pgx/v5", true},
 		{"api/a.go", "github.com/schollz/progressbar/v3", true},
 		{"api/a_test.go", "clientes/store/sqlite", false},

@@ -3,20 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
@@ -88,10 +82,10 @@ func (p *program) importUsers(ctx context.Context, name string, dryRun bool) err
 	return err
 }
 
-// readUserFile gives what is in the file of that name, or comes from standard input until the context ends.
+// readUserFile returns the content of the file of that name, or of standard input.
 func (p *program) readUserFile(ctx context.Context, name string) ([]byte, error) {
 	from, what := p.stdin, "standard input"
-	if name != "-" {
+	if name != stdStream {
 		file, err := os.Open(name)
 		if err != nil {
 			return nil, err
@@ -99,42 +93,29 @@ func (p *program) readUserFile(ctx context.Context, name string) ([]byte, error)
 		defer file.Close()
 		from, what = file, name
 	}
-	type read struct {
-		data []byte
-		err  error
+	in, stop := readUntil(ctx, from)
+	defer stop()
+	data, err := io.ReadAll(io.LimitReader(in, maxUserFile+1))
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	case len(data) > maxUserFile:
+		return nil, fmt.Errorf("%s has more than %d MiB; import it in parts", what, maxUserFile>>20)
 	}
-	done := make(chan read, 1)
-	go func() {
-		data, err := io.ReadAll(io.LimitReader(from, maxUserFile+1))
-		done <- read{data, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err() // the read goes on until the process ends, which is soon
-	case r := <-done:
-		switch {
-		case r.err != nil:
-			return nil, fmt.Errorf("read %s: %w", what, r.err)
-		case len(r.data) > maxUserFile:
-			return nil, fmt.Errorf("%s has more than %d MiB; import it in parts", what, maxUserFile>>20)
-		}
-		return r.data, nil
-	}
+	return data, nil
 }
 
-// userRows gives the users of a file of that name, or what is wrong with the row of each.
+// userRows returns the users of a file of that name, or what is wrong with the row of each.
 func userRows(name string, data []byte) iter.Seq2[store.User, error] {
-	data = bytes.TrimPrefix(data, []byte("\ufeff")) // which some programs put before UTF-8
-	rows := csvUsers(data)
-	start := bytes.TrimLeft(data, " \t\r\n")
-	switch ext := strings.ToLower(filepath.Ext(name)); {
-	case ext == ".csv":
-	case ext == ".ndjson", ext == ".jsonl", bytes.HasPrefix(start, []byte("{")), bytes.HasPrefix(start, []byte("[")):
-		rows = ndjsonUsers(data)
+	format := formatByName(name)
+	if format == "" {
+		format = formatByContent(data)
 	}
 	return func(yield func(store.User, error) bool) {
 		n := 0
-		for u, err := range rows {
+		for u, err := range wire.Rows(bytes.NewReader(data), format, wire.Users()) {
 			if n++; n > maxUserRows {
 				yield(store.User{}, fmt.Errorf("the file has more than %d users; import it in parts", maxUserRows))
 				return
@@ -147,138 +128,6 @@ func userRows(name string, data []byte) iter.Seq2[store.User, error] {
 			}
 		}
 	}
-}
-
-// userColumns are the columns of a CSV file of users, and the members of a JSON object.
-func userColumns() []string { return []string{"user", "email", "role", "password_hash"} }
-
-// csvUsers reads CSV as in RFC 4180, with a header.
-func csvUsers(data []byte) iter.Seq2[store.User, error] {
-	return func(yield func(store.User, error) bool) {
-		r := csv.NewReader(bytes.NewReader(data))
-		r.FieldsPerRecord = -1
-		r.ReuseRecord = true
-		if first, _, _ := bytes.Cut(data, []byte("\n")); !bytes.Contains(first, []byte(",")) {
-			r.Comma = ';' // as spreadsheets write where numbers have a comma
-		}
-		header, err := r.Read()
-		columns, fault := userHeader(header, err)
-		if fault != nil {
-			yield(store.User{}, fault)
-			return
-		}
-		for {
-			record, err := r.Read()
-			var parse *csv.ParseError
-			switch {
-			case errors.Is(err, io.EOF):
-				return
-			case errors.As(err, &parse):
-				yield(store.User{}, store.Invalid("", "malformed",
-					fmt.Sprintf("The row is not CSV, at line %d: %s. Nothing after it was looked at.", parse.Line, parse.Err)))
-				return
-			case err != nil:
-				yield(store.User{}, err)
-				return
-			case len(record) != len(columns):
-				err = store.Invalid("", "wrong_columns", fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(columns)))
-				if !yield(store.User{}, err) {
-					return
-				}
-				continue
-			}
-			var u store.User
-			for i, column := range columns {
-				switch column {
-				case "user":
-					u.Name = record[i]
-				case "email":
-					u.Email = record[i]
-				case "role":
-					u.Role = store.Role(record[i])
-				case "password_hash":
-					u.PasswordHash = record[i]
-				}
-			}
-			if !yield(u, nil) {
-				return
-			}
-		}
-	}
-}
-
-// userHeader gives the columns that a header names, or a *store.RowsError. It repeats nothing of it: where the header
-// was forgotten it is a row.
-func userHeader(header []string, err error) ([]string, error) {
-	var faults store.RowsError
-	add := func(field, code, message string) {
-		faults.Add(0, store.FieldError{Field: field, Code: code, Message: message})
-	}
-	if err != nil {
-		add("", "malformed", "The first line does not name the columns of a CSV file.")
-		return nil, faults.Err()
-	}
-	var columns []string
-	for i, name := range header {
-		name = strings.ToLower(strings.TrimSpace(name))
-		switch {
-		case !slices.Contains(userColumns(), name):
-			add("", "unknown_member", fmt.Sprintf("Column %d is none of %s.", i+1, strings.Join(userColumns(), ", ")))
-		case slices.Contains(columns, name):
-			add(name, "duplicate", "The column is there twice.")
-		}
-		columns = append(columns, name)
-	}
-	for _, name := range []string{"user", "password_hash"} {
-		if !slices.Contains(columns, name) {
-			add(name, "required", "This column is required.")
-		}
-	}
-	return columns, faults.Err()
-}
-
-// ndjsonUsers reads a JSON object a line. Lines of white space are no rows.
-func ndjsonUsers(data []byte) iter.Seq2[store.User, error] {
-	return func(yield func(store.User, error) bool) {
-		for line := range bytes.Lines(data) {
-			if line = bytes.TrimSpace(line); len(line) == 0 {
-				continue
-			}
-			u, err := jsonUser(line)
-			if !yield(u, err) {
-				return
-			}
-		}
-	}
-}
-
-// jsonUser reads the JSON object of a user.
-func jsonUser(line []byte) (store.User, error) {
-	var in struct {
-		User         string     `json:"user"`
-		Email        string     `json:"email"`
-		Role         store.Role `json:"role"`
-		PasswordHash string     `json:"password_hash"`
-	}
-	err := json.Unmarshal(line, &in, json.RejectUnknownMembers(true))
-	var (
-		syntax   *jsontext.SyntacticError
-		semantic *json.SemanticError
-	)
-	switch {
-	case err == nil && jsontext.Value(line).Kind() == '{':
-		return store.User{Name: in.User, Email: in.Email, Role: in.Role, PasswordHash: in.PasswordHash}, nil
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		return store.User{}, store.Invalid("", "malformed", "A member is there twice.")
-	case errors.As(err, &syntax):
-		return store.User{}, store.Invalid("", "malformed", fmt.Sprintf("The line is not valid JSON, at byte %d.", syntax.ByteOffset))
-	case errors.As(err, &semantic) && errors.Is(err, json.ErrUnknownName):
-		return store.User{}, store.Invalid("", "unknown_member",
-			fmt.Sprintf("The member %.40q is none of %s.", semantic.JSONPointer.LastToken(), strings.Join(userColumns(), ", ")))
-	case errors.As(err, &semantic) && slices.Contains(userColumns(), semantic.JSONPointer.LastToken()):
-		return store.User{}, store.Invalid(semantic.JSONPointer.LastToken(), "malformed", "This is not a text.")
-	}
-	return store.User{}, store.Invalid("", "malformed", "The line is not a JSON object.")
 }
 
 func usersText(n int) string {

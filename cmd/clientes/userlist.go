@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
+	"clientes/api/wire"
 	"clientes/store"
 )
 
@@ -57,29 +58,14 @@ func (p *program) listUsers(ctx context.Context, users store.Users) error {
 	return table.Flush()
 }
 
-// userView is a user as the API sends one: never with the hash.
-type userView struct {
-	ID        int64      `json:"id"`
-	User      string     `json:"user"`
-	Email     string     `json:"email"`
-	Role      store.Role `json:"role"`
-	Disabled  bool       `json:"disabled"`
-	CreatedAt string     `json:"created_at"`
-	UpdatedAt string     `json:"updated_at"`
-}
-
 func (p *program) listUsersAsJSON(ctx context.Context, users store.Users) error {
-	const milliseconds = "2006-01-02T15:04:05.000Z07:00" // of RFC 3339, always three digits
 	out := bufio.NewWriter(p.stdout)
 	enc := jsontext.NewEncoder(out, jsontext.Multiline(true))
 	if err := enc.WriteToken(jsontext.BeginArray); err != nil {
 		return err
 	}
 	if err := eachUser(ctx, users, func(u store.User) error {
-		return json.MarshalEncode(enc, userView{
-			ID: u.ID, User: u.Name, Email: u.Email, Role: u.Role, Disabled: u.Disabled,
-			CreatedAt: u.CreatedAt.Format(milliseconds), UpdatedAt: u.UpdatedAt.Format(milliseconds),
-		})
+		return json.MarshalEncode(enc, wire.ViewUser(u))
 	}); err != nil {
 		return err
 	}

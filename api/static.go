@@ -25,8 +25,8 @@ var assets embed.FS
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// page is a document that is the same for everybody until the next release.
-type page struct {
+// staticFile is a file that is the same for everybody until the next release.
+type staticFile struct {
 	path      string
 	mediaType string
 	policy    string         // the Content-Security-Policy of an HTML page, else empty
@@ -38,16 +38,16 @@ type content struct {
 	etag string
 }
 
-// pages gives every static document that the server publishes: the OpenAPI document in both forms, the page
+// staticFiles returns every static document that the server publishes: the OpenAPI document in both forms, the page
 // to read and try it, and the files of that page. The error names a file that the binary lacks.
-func pages() ([]page, error) {
+func staticFiles() ([]staticFile, error) {
 	const (
 		css  = "text/css; charset=utf-8"
 		html = "text/html; charset=utf-8"
 		js   = "text/javascript; charset=utf-8"
 		png  = "image/png"
 	)
-	var list []page
+	var list []staticFile
 	for _, p := range []struct {
 		path, mediaType, policy string
 		from                    fs.FS
@@ -68,7 +68,7 @@ func pages() ([]page, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read what %s is made of: %w", p.path, err)
 		}
-		list = append(list, page{p.path, p.mediaType, p.policy, sync.OnceValue(func() content {
+		list = append(list, staticFile{p.path, p.mediaType, p.policy, sync.OnceValue(func() content {
 			body, err := p.unpack(packed)
 			if err != nil {
 				// The input is part of the binary: a fault of the build, which every test of the page sees.
@@ -93,8 +93,8 @@ func gunzip(b []byte) ([]byte, error) {
 
 // ServeHTTP answers GET and HEAD. The page may be kept by whoever likes, but is asked for again each time,
 // so that a new release is seen at once.
-func (p page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := p.content()
+func (f staticFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := f.content()
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", c.etag)
@@ -103,10 +103,10 @@ func (p page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	if p.policy != "" {
-		h.Set("Content-Security-Policy", p.policy)
+	if f.policy != "" {
+		h.Set("Content-Security-Policy", f.policy)
 	}
-	h.Set("Content-Type", p.mediaType)
+	h.Set("Content-Type", f.mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(c.body)))
 	w.WriteHeader(http.StatusOK)
 	// Whether the client still listens is the connection's business: there is nobody left to tell.

@@ -38,16 +38,16 @@ func ask(t *testing.T, server *httptest.Server, method, path string, header http
 	return resp, body
 }
 
-func pagesServer(t *testing.T) *httptest.Server {
+func staticServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	server := httptest.NewServer(bareServer(t))
 	t.Cleanup(server.Close)
 	return server
 }
 
-func TestPages(t *testing.T) {
-	server := pagesServer(t)
-	list, err := pages()
+func TestStaticFiles(t *testing.T) {
+	server := staticServer(t)
+	list, err := staticFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,8 +87,8 @@ func TestPages(t *testing.T) {
 }
 
 // Another spelling of a page's path is no page.
-func TestPagesHaveNoSecondAddress(t *testing.T) {
-	server := pagesServer(t)
+func TestStaticFilesHaveNoSecondAddress(t *testing.T) {
+	server := staticServer(t)
 	for _, path := range []string{
 		"/docs/", "/docs/index.html", "/docs/swagger-ui.css.gz", "/docs/../openapi.yaml", "/docs/%2e%2e/openapi.yaml",
 		"/docs/swagger-ui.js", "/openapi.yml", "/openapi.yaml/", "/Docs", "//docs",
@@ -101,7 +101,7 @@ func TestPagesHaveNoSecondAddress(t *testing.T) {
 
 // The JSON says the same as the YAML, in the same order, so that people find their way in either.
 func TestDocumentInBothForms(t *testing.T) {
-	server := pagesServer(t)
+	server := staticServer(t)
 	_, asYAML := ask(t, server, "GET", "/openapi.yaml", nil)
 	_, asJSON := ask(t, server, "GET", "/openapi.json", nil)
 
@@ -155,7 +155,7 @@ func TestDocumentInBothForms(t *testing.T) {
 
 // A browser would refuse to run what the policy forbids, and the page would stay empty.
 func TestDocsPageKeepsItsPolicy(t *testing.T) {
-	server := pagesServer(t)
+	server := staticServer(t)
 	resp, html := ask(t, server, "GET", "/docs", nil)
 	policy := resp.Header.Get("Content-Security-Policy")
 	for _, forbidden := range []string{"unsafe-", "http:", "https:", "*", "blob:"} {

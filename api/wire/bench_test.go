@@ -1,0 +1,86 @@
+package wire
+
+import (
+	"encoding/csv"
+	"io"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"clientes/store"
+)
+
+// BenchmarkExport is what it costs to write a record, and what that is by the library.
+func BenchmarkExport(b *testing.B) {
+	c := store.Cliente{
+		ID: 123_456, Name: "Ana Beatriz Conceição", Email: "ana@example.com", Phone: "+55 11 99999-0000", Company: "Exemplo Ltda.",
+		Address: "Rua das Laranjeiras 100, São Paulo", Notes: "Pays by the month.\nPrefers email.", Version: 1,
+	}
+	for name, write := range map[string]func([]byte, *store.Cliente) []byte{"csv": appendCSV, "ndjson": appendNDJSON} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var buf []byte
+			for b.Loop() {
+				buf = write(buf[:0], &c)
+			}
+		})
+	}
+	b.Run("csv by encoding/csv", func(b *testing.B) {
+		b.ReportAllocs()
+		w := csv.NewWriter(io.Discard)
+		for b.Loop() {
+			_ = w.Write([]string{
+				strconv.FormatInt(c.ID, 10), c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes, strconv.FormatInt(c.Version, 10),
+				string(appendInstant(nil, c.CreatedAt)), string(appendInstant(nil, c.UpdatedAt)),
+			})
+		}
+	})
+}
+
+// BenchmarkClientesJSON is what writing a list by hand buys.
+func BenchmarkClientesJSON(b *testing.B) {
+	at := time.UnixMilli(1_700_000_000_123).UTC()
+	list := make([]store.Cliente, 20)
+	for i := range list {
+		list[i] = store.Cliente{
+			ID: int64(i + 1), Name: "Ana Beatriz Conceição", Email: "ana@example.com", Phone: "+55 11 99999-0000",
+			Company: "Exemplo Ltda.", Version: 1, CreatedAt: at, UpdatedAt: at,
+		}
+	}
+	type view struct {
+		ID        int64     `json:"id"`
+		Name      string    `json:"name"`
+		Email     string    `json:"email"`
+		Phone     string    `json:"phone"`
+		Company   string    `json:"company"`
+		Address   string    `json:"address"`
+		Notes     string    `json:"notes"`
+		Version   int64     `json:"version"`
+		CreatedAt time.Time `json:"created_at"`
+		UpdatedAt time.Time `json:"updated_at"`
+	}
+	b.Run("by hand", func(b *testing.B) {
+		b.ReportAllocs()
+		var buf []byte
+		for b.Loop() {
+			buf = buf[:0]
+			for i := range list {
+				buf = AppendCliente(buf, &list[i])
+			}
+		}
+	})
+	b.Run("by reflection", func(b *testing.B) {
+		views := make([]view, len(list))
+		for i, c := range list {
+			views[i] = view(c)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := json.Marshal(views); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

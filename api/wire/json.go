@@ -1,0 +1,187 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"clientes/store"
+)
+
+// MaxFieldErrors is the number of faults of one JSON object that are listed.
+const MaxFieldErrors = 100
+
+// MalformedError refuses JSON that cannot be read as what it should be.
+type MalformedError struct {
+	Message string // a sentence for the sender that names the place
+}
+
+func (e *MalformedError) Error() string { return e.Message }
+
+// Unmarshal reads one JSON object strictly: each name once and in its exact case, valid Unicode,
+// nothing after the object. Any error is a [*MalformedError] that speaks of the data as the what,
+// "body" or "line".
+func Unmarshal(what string, data []byte, v any) error {
+	err := json.Unmarshal(data, v)
+	var (
+		syntax   *jsontext.SyntacticError
+		semantic *json.SemanticError
+	)
+	malformed := func(format string, args ...any) error {
+		return &MalformedError{fmt.Sprintf(format, args...)}
+	}
+	switch {
+	case err == nil && jsontext.Value(data).Kind() == '{':
+		return nil
+	case len(data) == 0:
+		return malformed("The %s is empty.", what)
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return malformed("The member %q is there twice.", Excerpt(syntax.JSONPointer.LastToken()))
+	case errors.As(err, &syntax):
+		return malformed("The %s is not valid JSON, at byte %d.", what, syntax.ByteOffset)
+	case errors.As(err, &semantic) && semantic.JSONPointer != "":
+		name := Excerpt(string(semantic.JSONPointer[1:]))
+		return malformed("The member %q has the wrong type, at byte %d.", name, semantic.ByteOffset)
+	}
+	return malformed("The %s is not a JSON object.", what)
+}
+
+// Text is a member of an object that is a string. A member that is absent or null is "".
+type Text struct {
+	Given bool // also if it is null
+	Value string
+}
+
+// UnmarshalJSONFrom reads a string or null.
+func (t *Text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	t.Given = true
+	return readNullable(dec, &t.Value)
+}
+
+// Bool is a member of an object that is true or false. A member that is absent or null is false.
+type Bool struct {
+	Given bool // also if it is null
+	Value bool
+}
+
+// UnmarshalJSONFrom reads true, false or null.
+func (t *Bool) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	t.Given = true
+	return readNullable(dec, &t.Value)
+}
+
+// readNullable reads a value, and leaves v alone if it is null.
+func readNullable(dec *jsontext.Decoder, v any) error {
+	if dec.PeekKind() == 'n' {
+		return dec.SkipValue()
+	}
+	return json.UnmarshalDecode(dec, v)
+}
+
+// ServerMembers are embedded in the body of a record. They take the members that the server sets,
+// which are ignored so that the answer to a GET can be sent back, and those that no field takes.
+type ServerMembers struct {
+	ID        jsontext.Value `json:"id"`
+	Version   jsontext.Value `json:"version"`
+	CreatedAt jsontext.Value `json:"created_at"`
+	UpdatedAt jsontext.Value `json:"updated_at"`
+
+	Unknown jsontext.Value `json:",embed"`
+}
+
+// serverMembers are the names of the members that the server sets, in the order of an export.
+func serverMembers() []string { return []string{"id", "version", "created_at", "updated_at"} }
+
+// UnknownMembers returns a [*store.InvalidError] that lists the members of an object, or nil if there
+// are none. The object is what an embedded [jsontext.Value] has collected.
+func UnknownMembers(collected jsontext.Value) error {
+	if len(collected) == 0 {
+		return nil
+	}
+	// Duplicates were refused before. Looking for them again takes most of the time and memory.
+	dec := jsontext.NewDecoder(bytes.NewReader(collected), jsontext.AllowDuplicateNames(true))
+	var o object
+	if err := o.UnmarshalJSONFrom(dec); err != nil {
+		return fmt.Errorf("read unknown members: %w", err) // the decoder wrote them
+	}
+	return o.fault()
+}
+
+// member is a text of a record: a member of its JSON object and a column of its CSV file.
+type member struct {
+	name string
+	text *string
+}
+
+// object reads a JSON object into texts.
+type object struct {
+	members []member
+	given   []bool   // whether the object has a member; nil if nobody wants to know
+	ignored []string // members that are passed over
+	unknown []store.FieldError
+}
+
+var errNotObject = errors.New("not an object")
+
+// UnmarshalJSONFrom reads an object whose members are strings or null. A null is "".
+func (o *object) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	token, err := dec.ReadToken()
+	switch {
+	case err != nil || token.Kind() == 'n': // which Unmarshal refuses if nothing stands behind it
+		return err
+	case token.Kind() != '{':
+		return errNotObject
+	}
+	var buf []byte
+	for dec.PeekKind() != '}' {
+		quoted, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		name, err := jsontext.AppendUnquote(buf[:0], quoted)
+		if err != nil {
+			return err
+		}
+		if err := o.readMember(dec, name); err != nil {
+			return err
+		}
+		buf = name
+	}
+	_, err = dec.ReadToken()
+	return err
+}
+
+func (o *object) readMember(dec *jsontext.Decoder, name []byte) error {
+	for i, m := range o.members {
+		if m.name == string(name) {
+			if o.given != nil {
+				o.given[i] = true
+			}
+			return readNullable(dec, m.text)
+		}
+	}
+	if !slices.Contains(o.ignored, string(name)) && len(o.unknown) < MaxFieldErrors {
+		o.unknown = append(o.unknown, store.FieldError{
+			Field: Excerpt(string(name)), Code: "unknown_member", Message: "There is no such member.",
+		})
+	}
+	return dec.SkipValue()
+}
+
+// fault returns an error for the members that are unknown, nil if there are none.
+func (o *object) fault() error {
+	if o.unknown == nil {
+		return nil
+	}
+	return &store.InvalidError{Fields: o.unknown}
+}
+
+// appendText writes a JSON string.
+func appendText(b []byte, s string) []byte {
+	b, _ = jsontext.AppendQuote(b, s) // an error tells of invalid UTF-8, which it has replaced
+	return b
+}

@@ -1,0 +1,289 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"clientes/store"
+)
+
+// maxRow is the longest row of a file in bytes, in either format.
+const maxRow = 1 << 20
+
+// Noun tells [Rows] what the rows of a file are.
+type Noun[T any] struct {
+	members  func(*T) []member  // the columns that are read, and where they go
+	ignored  []string           // columns that may be there
+	required []string           // columns that must be there
+	check    func(T) (T, error) // returns the row in the form that is stored; nil if others do that
+	secret   bool               // whether a cell may hold a secret, so that no message repeats one
+}
+
+// Clientes are customers. Their rows are valid and in the form that is stored.
+func Clientes() Noun[store.Cliente] {
+	return Noun[store.Cliente]{
+		members:  clienteMembers,
+		ignored:  serverMembers(), // so that an export can be imported
+		required: []string{"name"},
+		check:    store.Cliente.Validate,
+	}
+}
+
+// Users are users with the hashes of their passwords. Their rows are as they stand in the file.
+func Users() Noun[store.User] {
+	return Noun[store.User]{
+		members: func(u *store.User) []member {
+			return []member{
+				{"user", &u.Name}, {"email", &u.Email}, {"role", (*string)(&u.Role)},
+				{"password_hash", &u.PasswordHash},
+			}
+		},
+		required: []string{"user", "password_hash"},
+		secret:   true,
+	}
+}
+
+// Rows returns each row of a file, or a [*store.InvalidError] in its place. Any other error is the
+// last one: a [*store.RowsError] for the header of a CSV file, or what the reader returned.
+func Rows[T any](from io.Reader, f Format, noun Noun[T]) iter.Seq2[T, error] {
+	if f == NDJSON {
+		return noun.ndjsonRows(from)
+	}
+	return noun.csvRows(from)
+}
+
+// checked returns a row in the form that is stored, or all that is wrong with it.
+func (n *Noun[T]) checked(row T, fault error) (T, error) {
+	if n.check != nil {
+		checked, err := n.check(row)
+		if fault == nil && err == nil {
+			return checked, nil // without JoinInvalid, which allocates
+		}
+		fault = store.JoinInvalid(fault, err)
+	}
+	if fault != nil {
+		return *new(T), fault
+	}
+	return row, nil
+}
+
+// ndjsonRows reads a JSON object a line. Lines of white space are no rows.
+func (n *Noun[T]) ndjsonRows(from io.Reader) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var row T
+		o := object{members: n.members(&row), ignored: n.ignored}
+		lines := bufio.NewScanner(from)
+		lines.Buffer(make([]byte, 64<<10), maxRow+len("\r\n"))
+		for first := true; lines.Scan(); first = false {
+			line := lines.Bytes()
+			if first {
+				line = bytes.TrimPrefix(line, []byte(bom))
+			}
+			if line = bytes.Trim(line, " \t\r"); len(line) == 0 {
+				continue
+			}
+			row, o.unknown = *new(T), nil
+			if !yield(n.fromLine(line, &row, &o)) {
+				return
+			}
+		}
+		switch err := lines.Err(); {
+		case errors.Is(err, bufio.ErrTooLong):
+			yield(*new(T), store.Invalid("", "too_long", fmt.Sprintf(
+				"The line has more than %d bytes. Nothing after it was looked at.", maxRow)))
+		case err != nil:
+			yield(*new(T), err)
+		}
+	}
+}
+
+// fromLine reads a line into the row that o reads into.
+func (n *Noun[T]) fromLine(line []byte, row *T, o *object) (T, error) {
+	if err := Unmarshal("line", line, o); err != nil {
+		message := err.Error()
+		if line[0] == '[' {
+			message = "The line is a JSON array; give one object a line."
+		}
+		return *new(T), store.Invalid("", "malformed", message)
+	}
+	return n.checked(*row, o.fault())
+}
+
+// csvRows reads a CSV file whose first line names the columns, in any order.
+func (n *Noun[T]) csvRows(from io.Reader) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var row T
+		in := newCSVReader(from)
+		cells, err := n.header(in, &row)
+		for err == nil {
+			var record []string
+			if record, err = in.next(); err != nil {
+				break
+			}
+			row = *new(T)
+			if !yield(n.fromRecord(record, &row, cells)) {
+				return
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			yield(*new(T), err)
+		}
+	}
+}
+
+// fromRecord reads a record of a CSV file into the row that the cells are in.
+func (n *Noun[T]) fromRecord(record []string, row *T, cells []*string) (T, error) {
+	if len(record) != len(cells) {
+		message := fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(cells))
+		return *new(T), store.Invalid("", "wrong_columns", message)
+	}
+	for i, text := range cells {
+		if text != nil {
+			*text = record[i]
+		}
+	}
+	return n.checked(*row, nil)
+}
+
+// header reads the header of a CSV file. It returns where each column goes in the row, nil for those
+// that are ignored, or a [*store.RowsError].
+func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
+	var faults store.RowsError
+	add := func(field, code, message string) {
+		faults.Add(0, store.FieldError{Field: field, Code: code, Message: message})
+	}
+	names, err := in.next()
+	var malformed *store.InvalidError
+	switch {
+	case errors.Is(err, io.EOF):
+		add(n.required[0], "required", "The file is empty: its first line has to name the columns.")
+		return nil, faults.Err()
+	case errors.As(err, &malformed):
+		add("", "malformed", "The first line does not name the columns of a CSV file.")
+		return nil, faults.Err()
+	case err != nil:
+		return nil, err
+	case !utf8.ValidString(strings.Join(names, "")):
+		add("", "invalid_text", "The file is not UTF-8.")
+		return nil, faults.Err()
+	}
+	members := n.members(row)
+	cells := make([]*string, len(names))
+	seen := make(map[string]bool)
+	for i, name := range names {
+		name = strings.ToLower(strings.TrimSpace(name))
+		m := slices.IndexFunc(members, func(m member) bool { return m.name == name })
+		switch {
+		case m < 0 && !slices.Contains(n.ignored, name):
+			add(n.unknownColumn(i, name, members))
+		case seen[name]:
+			add(name, "duplicate", "The column is there twice.")
+		case m >= 0:
+			cells[i] = members[m].text
+		}
+		seen[name] = true
+	}
+	for _, name := range n.required {
+		if !seen[name] {
+			add(name, "required", "This column is required.")
+		}
+	}
+	return cells, faults.Err()
+}
+
+// unknownColumn returns the fault of a column with a name that is not known. Where the header was
+// forgotten, the name is the cell of a row.
+func (n *Noun[T]) unknownColumn(i int, name string, members []member) (field, code, message string) {
+	if !n.secret {
+		return Excerpt(name), "unknown_member", "There is no such column."
+	}
+	var known []string
+	for _, m := range members {
+		known = append(known, m.name)
+	}
+	message = fmt.Sprintf("Column %d is none of %s.", i+1, strings.Join(known, ", "))
+	return "", "unknown_member", message
+}
+
+var errRowTooLong = errors.New("the row is too long")
+
+// csvReader reads the rows of a CSV file, none of them longer than maxRow. Without that limit a quote
+// that is never closed would make it hold the rest of the file.
+type csvReader struct {
+	csv  *csv.Reader
+	from *bufio.Reader
+	left int   // of the row, in bytes
+	err  error // why the row did not arrive whole
+}
+
+func newCSVReader(from io.Reader) *csvReader {
+	in := &csvReader{from: bufio.NewReaderSize(from, 64<<10)}
+	if start, _ := in.from.Peek(len(bom)); string(start) == bom {
+		in.from.Discard(len(bom))
+	}
+	in.csv = csv.NewReader(in)
+	in.csv.ReuseRecord = true
+	in.csv.FieldsPerRecord = -1
+	in.csv.Comma = in.separator()
+	return in
+}
+
+// separator returns a semicolon if the first line has one and no comma. Spreadsheets write it in
+// countries whose numbers have a comma.
+func (in *csvReader) separator() rune {
+	start, _ := in.from.Peek(4096)
+	line, _, _ := bytes.Cut(bytes.TrimLeft(start, "\r\n"), []byte("\n"))
+	if bytes.ContainsRune(line, ';') && !bytes.ContainsRune(line, ',') {
+		return ';'
+	}
+	return ','
+}
+
+// next returns a row. A row that is not CSV is a [*store.InvalidError], and is the last one.
+func (in *csvReader) next() ([]string, error) {
+	in.left = maxRow + 4096 // the buffer of the csv.Reader may be part of the next row
+	record, err := in.csv.Read()
+	if in.err != nil {
+		err = in.err // the part that arrived may also look as if it were not CSV
+	}
+	if err != nil {
+		return nil, faultOfCSV(err)
+	}
+	return record, nil
+}
+
+// faultOfCSV returns a [*store.InvalidError] for a row that is not CSV, and any other error as it is.
+func faultOfCSV(err error) error {
+	var parse *csv.ParseError
+	switch {
+	case errors.Is(err, errRowTooLong):
+		return store.Invalid("", "too_long", fmt.Sprintf(
+			"The row has more than %d bytes; a quote may be missing before. Nothing after it was looked at.", maxRow))
+	case errors.As(err, &parse):
+		return store.Invalid("", "malformed", fmt.Sprintf(
+			"The row is not CSV, at line %d: %s. Nothing after it was looked at.", parse.Line, parse.Err))
+	}
+	return err
+}
+
+// Read implements [io.Reader] for the csv.Reader.
+func (in *csvReader) Read(p []byte) (int, error) {
+	if in.left <= 0 {
+		in.err = errRowTooLong
+		return 0, in.err
+	}
+	n, err := in.from.Read(p[:min(len(p), in.left)])
+	in.left -= n
+	if err != nil && err != io.EOF {
+		in.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,34 @@
+// Package wire reads and writes customers and users as JSON, CSV and NDJSON, for the API and the
+// commands alike.
+//
+// What it reads becomes a domain value of package store, or a fault that names the row and the
+// field; it never returns half a value. What it writes as CSV or NDJSON it reads back unchanged.
+// It knows nothing of HTTP, of databases, or of who is asking.
+package wire
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Format is a form of files with many records, by its media type.
+type Format string
+
+// The formats of import and export.
+const (
+	CSV    Format = "text/csv"             // RFC 4180, with a header
+	NDJSON Format = "application/x-ndjson" // one JSON object a line
+)
+
+// bom is the byte order mark that some programs put before UTF-8.
+const bom = "\ufeff"
+
+// Excerpt returns the beginning of a stranger's text as valid UTF-8, short enough for a message.
+func Excerpt(s string) string {
+	const limit = 64 // characters
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if utf8.RuneCountInString(s) > limit {
+		s = string([]rune(s)[:limit]) + "…"
+	}
+	return s
+}
