@@ -36,7 +36,8 @@ func (p *program) userListCommand() *cobra.Command {
 			return p.listUsers(cmd.Context(), st)
 		},
 	}
-	list.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of users as the API sends them")
+	list.Flags().BoolVar(&asJSON, "json", false,
+		"print a JSON array of users as the API sends them")
 	return list
 }
 
@@ -78,7 +79,8 @@ func (p *program) listUsersAsJSON(ctx context.Context, users store.Users) error 
 	if err := eachUser(ctx, users, func(u store.User) error {
 		return json.MarshalEncode(enc, userView{
 			ID: u.ID, User: u.Name, Email: u.Email, Role: u.Role, Disabled: u.Disabled,
-			CreatedAt: u.CreatedAt.Format(milliseconds), UpdatedAt: u.UpdatedAt.Format(milliseconds),
+			CreatedAt: u.CreatedAt.Format(milliseconds),
+			UpdatedAt: u.UpdatedAt.Format(milliseconds),
 		})
 	}); err != nil {
 		return err
