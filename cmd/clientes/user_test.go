@@ -11,6 +11,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
+
+	"clientes/store"
 )
 
 const goodPassword = "correct horse battery"
@@ -88,7 +90,7 @@ func TestUserCommands(t *testing.T) {
 	for _, args := range []string{"role bob viewer", "disable bob", "delete bob"} {
 		call(t, nil, "", append([]string{"user"}, strings.Fields(args)...)...).
 			want(t, 1, "",
-				"clientes: the last active admin can not be deleted, disabled or demoted; make another user an admin first\n")
+				"clientes: "+store.ErrLastAdmin.Error()+"; make another user an admin first\n")
 	}
 
 	call(t, nil, "another "+goodPassword+"\n", "user", "passwd", "bob", "--password-stdin").
@@ -145,7 +147,7 @@ func TestAnEmptyListIsAnEmptyArray(t *testing.T) {
 	}
 }
 
-// The embedded database lies where its path says, seen from the working folder.
+// The path of the embedded database is relative to the working folder.
 func TestTheDatabaseIsInTheWorkingFolder(t *testing.T) {
 	inFolder(t, nil)
 	folder := t.TempDir()
@@ -159,8 +161,8 @@ func TestTheDatabaseIsInTheWorkingFolder(t *testing.T) {
 	}
 }
 
-// A database of another schema is left alone by all commands but migrate and serve, and by these if
-// it is newer.
+// Of all commands only migrate and serve touch a database with an older schema. None touches one with
+// a newer schema.
 func TestADatabaseOfAnotherSchema(t *testing.T) {
 	for name, test := range map[string]struct {
 		change string

@@ -21,7 +21,7 @@ const (
 	otherSecret = "fedcba9876543210fedcba9876543210"
 )
 
-// environment is os.LookupEnv over a map.
+// environment returns os.LookupEnv over a map.
 func environment(vars map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		value, ok := vars[name]
@@ -40,7 +40,7 @@ func inFolder(t *testing.T, files map[string]string) {
 	}
 }
 
-// faultsOf gives the faults of an error of loadConfig.
+// faultsOf returns the faults that an error of Load lists.
 func faultsOf(err error) []string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -119,7 +119,7 @@ func TestEverySettingIsRead(t *testing.T) {
 	}
 }
 
-// Each case is one wrong value, and what has to be said of it.
+// Each case is one wrong value and what its fault has to say.
 func TestFaults(t *testing.T) {
 	inFolder(t, map[string]string{"empty": "\n", "short": "x\n"})
 	tests := []struct{ name, value, want string }{
@@ -214,7 +214,7 @@ func TestFaults(t *testing.T) {
 		vars[test.name] = test.value
 		_, err := Load(environment(vars), "SECRET")
 		got := faultsOf(err)
-		// SESSION_MAX=1m is too short for both of its neighbours, which is worth two lines.
+		// SESSION_MAX=1m is too short for both of its neighbours: two faults.
 		if len(got) == 0 || len(got) > 1 && test.name != "SESSION_MAX" ||
 			!slices.ContainsFunc(got, func(f string) bool {
 				return strings.Contains(f, test.want)
@@ -335,7 +335,7 @@ func TestDotenvExample(t *testing.T) {
 	if len(faults)+len(warnings) > 0 {
 		t.Error(faults, warnings)
 	}
-	// With every # before a setting taken away it is a .env too.
+	// Without the # before its settings it is a .env too.
 	plain := regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(string(text), "$1")
 	inFolder(t, map[string]string{".env": plain})
 	if _, err := Load(environment(nil)); err != nil {

@@ -86,7 +86,7 @@ func TestDotenvFaults(t *testing.T) {
 	}
 }
 
-// A .env that cannot be read sets SECRET perhaps: that it is missing is not said then.
+// A .env that cannot be read may set SECRET, so that it is missing is no fault then.
 func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 	inFolder(t, map[string]string{".env": "SECRET='x"})
 	if _, err := Load(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
@@ -144,7 +144,7 @@ func FuzzDotenv(f *testing.F) {
 	})
 }
 
-// standsAlone says whether what is between these two is all of the value of a SECRET.
+// standsAlone reports whether all of the value of a SECRET stands between these two texts.
 func standsAlone(before, after string) bool {
 	const blank = " \t"
 	line, _, _ := strings.Cut(after, "\n")
