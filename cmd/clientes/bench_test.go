@@ -28,9 +28,10 @@ const (
 	benchRecords  = 1000
 )
 
-// BenchmarkHTTP measures the whole server, with its log on, against the floor (testdata/floor): the same
-// queries by a bare handler. Each is a process of its own, and so is this one, which only writes and reads
-// bytes. Rounds of the two take turns, so that the ratios hold when the machine's speed drifts:
+// BenchmarkHTTP measures the whole server, with its log on, against the floor (testdata/floor): a
+// bare handler with the same queries. Each is a process of its own. So is this one, which only
+// writes and reads bytes. Rounds of the two take turns, so that the ratios hold when the machine's
+// speed drifts:
 //
 //	x-floor-rps  requests a second, as a part of the floor's (1 is as fast)
 //	x-floor-cpu  processor time a request, as a multiple of the floor's (Linux only)
@@ -55,7 +56,8 @@ func BenchmarkHTTP(b *testing.B) {
 					return to.request("GET", "/clientes"+to.limit, "")
 				}},
 				{"get one", func(to *target) []byte {
-					return to.request("GET", "/clientes/"+strconv.FormatInt(1+created.Add(1)%benchRecords, 10), "")
+					return to.request("GET",
+						"/clientes/"+strconv.FormatInt(1+created.Add(1)%benchRecords, 10), "")
 				}},
 				{"create one", func(to *target) []byte {
 					return to.request("POST", "/clientes", benchCliente(created.Add(1)))
@@ -67,7 +69,7 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 }
 
-// compare runs rounds against both servers in turn.
+// compare measures both servers, in rounds that take turns.
 func compare(b *testing.B, s, f *target, request func(*target) []byte) {
 	s.round(b, request)
 	f.round(b, request)
@@ -83,7 +85,7 @@ func compare(b *testing.B, s, f *target, request func(*target) []byte) {
 		b.ReportMetric(server.cpu.Seconds()*1e6/n, "cpu-µs/req")
 		b.ReportMetric(server.cpu.Seconds()/floor.cpu.Seconds(), "x-floor-cpu")
 	}
-	b.ReportMetric(0, "ns/op") // of a round of two servers: it means nothing
+	b.ReportMetric(0, "ns/op") // it would be the time of two servers, which means nothing
 }
 
 type spent struct{ wall, cpu time.Duration }
@@ -122,7 +124,7 @@ func (to *target) request(method, path, body string) []byte {
 	return b.Bytes()
 }
 
-// round sends benchRequests over each of benchClients connections and reads the answers.
+// round sends benchRequests over each connection and reads the responses.
 func (to *target) round(b *testing.B, request func(*target) []byte) spent {
 	b.Helper()
 	requests := make([][][]byte, benchClients) // made before the clock starts
@@ -158,7 +160,7 @@ func (to *target) round(b *testing.B, request func(*target) []byte) spent {
 	return spent{time.Since(start), cpuTime(to.pid) - cpu}
 }
 
-// readAnswer reads past one answer that has a Content-Length, as cheaply as can be.
+// readAnswer skips one response that has a Content-Length, as cheaply as possible.
 func readAnswer(r *bufio.Reader) error {
 	length := -1
 	for first := true; ; first = false {
@@ -181,7 +183,7 @@ func readAnswer(r *bufio.Reader) error {
 	}
 }
 
-// cpuTime is the processor time that a process has used, 0 where there is no /proc.
+// cpuTime returns the processor time that a process has used, 0 where there is no /proc.
 func cpuTime(pid int) time.Duration {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -203,12 +205,14 @@ func build(b *testing.B, folder, pkg string) string {
 	return program
 }
 
-// startServer starts clientes on a database with benchRecords customers in it, its log in a file.
+// startServer starts clientes on a database with benchRecords customers in it. Its log goes to a
+// file.
 func startServer(b *testing.B, program, url string) *target {
 	b.Helper()
-	env := append(os.Environ(), "SECRET=0123456789abcdef0123456789abcdef", "DATABASE_URL="+url, "PORT=0", "TOKEN_TTL=1h", "SESSION_IDLE=1h", "LOG_FORMAT=json")
+	env := append(os.Environ(), "SECRET="+goodSecret, "DATABASE_URL="+url, "PORT=0", "TOKEN_TTL=1h",
+		"SESSION_IDLE=1h", "LOG_FORMAT=json")
 	add := exec.Command(program, "user", "add", "bench", "--role", "editor", "--password-stdin")
-	add.Env, add.Dir, add.Stdin = env, b.TempDir(), strings.NewReader("correct horse battery")
+	add.Env, add.Dir, add.Stdin = env, b.TempDir(), strings.NewReader(goodPassword)
 	if out, err := add.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
@@ -222,7 +226,8 @@ func startServer(b *testing.B, program, url string) *target {
 	startProcess(b, cmd)
 	to := &target{addr: listening(b, log.Name()), pid: cmd.Process.Pid, limit: "?limit=20"}
 
-	resp, err := http.Post("http://"+to.addr+"/login", "application/json", strings.NewReader(`{"user":"bench","password":"correct horse battery"}`))
+	resp, err := http.Post("http://"+to.addr+"/login", "application/json",
+		strings.NewReader(`{"user":"bench","password":"`+goodPassword+`"}`))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -235,7 +240,8 @@ func startServer(b *testing.B, program, url string) *target {
 	}
 	to.headers = "x-access-token: " + login.Token + "\r\n"
 	for i := range benchRecords {
-		req, _ := http.NewRequest("POST", "http://"+to.addr+"/clientes", strings.NewReader(benchCliente(-int64(i)-1)))
+		req, _ := http.NewRequest("POST", "http://"+to.addr+"/clientes",
+			strings.NewReader(benchCliente(-int64(i)-1)))
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("x-access-token", login.Token)
 		resp, err := http.DefaultClient.Do(req)
@@ -252,13 +258,15 @@ func startServer(b *testing.B, program, url string) *target {
 }
 
 func benchCliente(n int64) string {
-	return fmt.Sprintf(`{"name":"Ana Beatriz Conceição","email":"ana.%d@example.com","phone":"+55 11 99999-0000","company":"Exemplo Ltda.","address":"Rua das Laranjeiras 100, São Paulo","notes":""}`, n)
+	return fmt.Sprintf(`{"name":"Ana Beatriz Conceição","email":"ana.%d@example.com","phone":"+55 11 99999-0000","company":"Exemplo Ltda.","address":"Rua das Laranjeiras 100, São Paulo","notes":""}`,
+		n)
 }
 
 // listening waits until the server has logged its address.
 func listening(b *testing.B, log string) string {
 	b.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	addr := ""
+	eventually(b, "the server listens", func() bool {
 		text, err := os.ReadFile(log)
 		if err != nil {
 			b.Fatal(err)
@@ -269,12 +277,12 @@ func listening(b *testing.B, log string) string {
 				Addr    string `json:"addr"`
 			}
 			if json.Unmarshal(line, &entry) == nil && entry.Message == "listening" {
-				return entry.Addr
+				addr = entry.Addr
 			}
 		}
-	}
-	b.Fatal("the server does not listen")
-	return ""
+		return addr != ""
+	})
+	return addr
 }
 
 func startFloor(b *testing.B, program, url string) *target {

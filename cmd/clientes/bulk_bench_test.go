@@ -20,9 +20,10 @@ import (
 	"clientes/store/storetest"
 )
 
-// BenchmarkBulk measures import and export over HTTP. On Postgres that is against psql's \copy into the same tables, with
-// the same indexes and history, of files that already hold what the server derives; and of the same columns out of them.
-// Rounds of the two take turns, so that the ratios hold when the machine's speed drifts:
+// BenchmarkBulk measures import and export over HTTP. On Postgres psql's \copy is the measure: it
+// fills the same tables, with the same indexes and history, from files that already hold what the
+// server derives. It also writes the same columns out. Rounds of the two take turns, so that the
+// ratios hold when the machine's speed drifts:
 //
 //	x-copy   rows a second, as a part of psql's (1 is as fast)
 //	peak-MB  the most memory that the server and its hasher ever had (Linux only)
@@ -41,7 +42,8 @@ func BenchmarkBulk(b *testing.B) {
 	writeCSV(b, file, rows)
 
 	b.Run("postgres", func(b *testing.B) {
-		cluster := postgrestest.Start(b, "fsync = on", "full_page_writes = on", "shared_buffers = 2GB", "max_wal_size = 8GB")
+		cluster := postgrestest.Start(b, "fsync = on", "full_page_writes = on",
+			"shared_buffers = 2GB", "max_wal_size = 8GB")
 		served, copied := cluster.Database(b), cluster.Database(b)
 		writeCopies(b, folder, rows)
 		s := startServer(b, program, served)
@@ -77,7 +79,8 @@ func BenchmarkBulk(b *testing.B) {
 				s.download(b, rows)
 				ours += time.Since(start)
 				start = time.Now()
-				psql(b, served, `\copy (SELECT id, name, email, phone, company, address, notes, version, created_at, updated_at FROM clientes ORDER BY id) TO '/dev/null' (FORMAT csv)`)
+				psql(b, served,
+					`\copy (SELECT id, name, email, phone, company, address, notes, version, created_at, updated_at FROM clientes ORDER BY id) TO '/dev/null' (FORMAT csv)`)
 				theirs += time.Since(start)
 			}
 			reportBulk(b, s, rows, ours, theirs)
@@ -135,8 +138,8 @@ func reportBulk(b *testing.B, s *target, rows int, ours, theirs time.Duration) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// peakMemory is the most memory that a process and its children ever had resident, each at its own time, in MB, 0 where
-// there is no /proc.
+// peakMemory returns the most memory that a process and its children ever had resident, each at its
+// own time. It is in MB, and 0 where there is no /proc.
 func peakMemory(tb testing.TB, pid int) float64 {
 	tb.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
@@ -227,7 +230,8 @@ func (to *target) create(b *testing.B, body string) int {
 }
 
 // writeFile writes a CSV file of the generated customers.
-func writeFile(b *testing.B, path string, rows int, header []string, record func(id int, c store.Cliente) []string) {
+func writeFile(b *testing.B, path string, rows int, header []string,
+	record func(id int, c store.Cliente) []string) {
 	b.Helper()
 	file, err := os.Create(path)
 	if err != nil {
@@ -252,20 +256,25 @@ func writeFile(b *testing.B, path string, rows int, header []string, record func
 }
 
 func writeCSV(b *testing.B, path string, rows int) {
-	writeFile(b, path, rows, []string{"name", "email", "phone", "company", "address", "notes"}, func(_ int, c store.Cliente) []string {
-		return []string{c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes}
-	})
+	writeFile(b, path, rows, []string{"name", "email", "phone", "company", "address", "notes"},
+		func(_ int, c store.Cliente) []string {
+			return []string{c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes}
+		})
 }
 
-// writeCopies writes what the server makes of the same customers. Nothing in the files stands for NULL, which an empty text
-// would by itself.
+// writeCopies writes the rows that the server makes of the same customers. No text in the files
+// means NULL: by default an empty one would.
 func writeCopies(b *testing.B, folder string, rows int) {
 	at := time.Now().UTC().Format("2006-01-02 15:04:05.000Z07:00")
-	writeFile(b, filepath.Join(folder, "clientes.copy"), rows, nil, func(id int, c store.Cliente) []string {
-		return []string{strconv.Itoa(id), c.Name, store.SortKey(c.Name), c.Email, store.EmailKey(c.Email), c.Phone, c.Company, c.Address,
-			c.Notes, c.SearchText(), "1", at, at}
-	})
-	writeFile(b, filepath.Join(folder, "history.copy"), rows, nil, func(id int, c store.Cliente) []string {
-		return []string{strconv.Itoa(id), "1", "created", "1", "bench", at, c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes, at, at}
-	})
+	writeFile(b, filepath.Join(folder, "clientes.copy"), rows, nil,
+		func(id int, c store.Cliente) []string {
+			return []string{strconv.Itoa(id), c.Name, store.SortKey(c.Name), c.Email,
+				store.EmailKey(c.Email), c.Phone, c.Company, c.Address,
+				c.Notes, c.SearchText(), "1", at, at}
+		})
+	writeFile(b, filepath.Join(folder, "history.copy"), rows, nil,
+		func(id int, c store.Cliente) []string {
+			return []string{strconv.Itoa(id), "1", "created", "1", "bench", at, c.Name, c.Email,
+				c.Phone, c.Company, c.Address, c.Notes, at, at}
+		})
 }

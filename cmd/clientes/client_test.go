@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestClient runs the wrapper that api/README.md offers to front-end developers in Node, as two browsers' tabs would,
-// against a server of its own. What it has to do is in testdata/client/test.mjs.
+// TestClient runs the wrapper that api/README.md offers to front-end developers in Node, as the tabs of
+// two browsers would, against a server of its own. What it has to do is in
+// testdata/client/test.mjs.
 func TestClient(t *testing.T) {
 	node, err := exec.LookPath("node")
 	switch {
@@ -23,11 +24,13 @@ func TestClient(t *testing.T) {
 	}
 	secretIn(t)
 	for _, name := range []string{"ana", "bob"} {
-		call(t, nil, goodPassword, "user", "add", name, "--role", "editor", "--password-stdin").want(t, 0, name, "")
+		call(t, nil, goodPassword, "user", "add", name, "--role", "editor", "--password-stdin").
+			want(t, 0, name, "")
 	}
 	s := launch(t, nil, "serve")
 	cmd := exec.CommandContext(t.Context(), node, script)
-	cmd.Env = append(os.Environ(), "SERVER="+s.url(""), "SECRET="+goodSecret, "USER1=ana", "USER2=bob", "PASSWORD="+goodPassword)
+	cmd.Env = append(os.Environ(), "SERVER="+s.url(""), "SECRET="+goodSecret, "USER1=ana",
+		"USER2=bob", "PASSWORD="+goodPassword)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -17,8 +17,8 @@ import (
 	"clientes/store"
 )
 
-// copyBatch is how many rows go over at once: so many that a commit costs little beside them, and so few that the
-// largest there can be, of some 45 KB each, fit into memory.
+// copyBatch is how many rows go over at once. A commit costs little beside so many, and so few fit
+// into memory even if each is as large as can be, some 45 KB.
 const copyBatch = 1000
 
 func (p *program) copyCommand() *cobra.Command {
@@ -26,18 +26,20 @@ func (p *program) copyCommand() *cobra.Command {
 	copying := &cobra.Command{
 		Use:   "copy",
 		Short: "Copy everything from one database into another, empty one",
-		Long: `Copy users, sessions, customers, their history and all else from one database into another one, SQLite or Postgres
-either way, and compare the two. Stop the servers before: what they write meanwhile may be missed. With the same SECRET
-the servers of the other database go on where those of the first one stopped; nobody has to log in again.
+		Long: `Copy users, sessions, customers, their history and all else from one database into another one,
+SQLite or Postgres either way, and compare the two. Stop the servers before: what they write
+meanwhile may be missed. With the same SECRET the servers of the other database go on where those of
+the first one stopped; nobody has to log in again.
 
---to is a database with nothing in it; one without tables gets them. What was interrupted goes on with the same command.
-Until it is finished no other command uses the database.
+--to is a database with nothing in it; one without tables gets them. What was interrupted goes on
+with the same command. Until it is finished no other command uses the database.
 
-At the end all rows are read again on both sides, and for each table it prints how many there are and the beginning of
-their checksum. When they are not the same it says which, the exit status is 1, and the database stays unused.
+At the end all rows are read again on both sides, and for each table the command prints how many
+there are and the beginning of their checksum. When they are not the same it says which, the exit
+status is 1, and the database stays unused.
 
-Other users of the machine can see the arguments of a command while it runs. Postgres takes a password from PGPASSWORD or
-from ~/.pgpass too.`,
+Other users of the machine can see the arguments of a command while it runs. Postgres takes a
+password from PGPASSWORD or from ~/.pgpass too.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if from == "" || to == "" {
@@ -52,7 +54,8 @@ from ~/.pgpass too.`,
 			return p.copy(cmd.Context(), from, to)
 		},
 	}
-	copying.Flags().StringVar(&from, "from", "", "the `URL` of the database with everything, as in DATABASE_URL")
+	copying.Flags().StringVar(&from, "from", "",
+		"the `URL` of the database with everything, as in DATABASE_URL")
 	copying.Flags().StringVar(&to, "to", "", "the `URL` of the empty one")
 	return copying
 }
@@ -95,22 +98,27 @@ func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
 	case ctx.Err() != nil:
 		return errors.New("interrupted before it was done; the same command goes on from there")
 	case errors.Is(err, store.ErrUnavailable):
-		return fmt.Errorf("%v; when both databases answer, the same command goes on from there", err) // not the advice for DATABASE_URL
+		// With %v, or sentence would add the advice for DATABASE_URL.
+		return fmt.Errorf("%v; when both databases answer, the same command goes on from there", err)
 	case errors.Is(err, store.ErrCopyDisturbed):
-		return fmt.Errorf("%w; if that was another `clientes copy`, let it finish, else stop what uses them, drop the database of --to, and copy again", err)
+		return fmt.Errorf("%w; if that was another `clientes copy`, let it finish, "+
+			"else stop what uses them, drop the database of --to, and copy again", err)
 	}
 	return err
 }
 
-// notOpened says which of the two databases an error is about.
+// notOpened adds to an error which of the two databases it is about. With %v, or sentence would add
+// the advice for DATABASE_URL.
 func notOpened(flag string, err error) error {
-	switch { // without the advice for DATABASE_URL
+	switch {
 	case errors.Is(err, errNoTables):
 		return fmt.Errorf("%s: there is nothing in the database; is it the right URL?", flag)
 	case errors.Is(err, store.ErrSchema):
-		return fmt.Errorf("%s: %v; bring it to this program's schema with `clientes migrate`, its URL in DATABASE_URL", flag, err)
+		return fmt.Errorf("%s: %v; bring it to this program's schema with `clientes migrate`, "+
+			"its URL in DATABASE_URL", flag, err)
 	case errors.Is(err, store.ErrUnavailable):
-		return fmt.Errorf("%s: %v; check that the database runs and that the URL leads to it", flag, err)
+		return fmt.Errorf("%s: %v; check that the database runs and that the URL leads to it",
+			flag, err)
 	}
 	return fmt.Errorf("%s: %w", flag, err)
 }
@@ -122,7 +130,7 @@ type databaseCopy struct {
 	progress *progress
 }
 
-// run does the rest of the copy: all that has not been done by an earlier run.
+// run does what an earlier run has not done.
 func (c *databaseCopy) run(ctx context.Context, p *program) error {
 	if err := c.copyRows(ctx); err != nil {
 		return err
@@ -133,12 +141,13 @@ func (c *databaseCopy) run(ctx context.Context, p *program) error {
 	if err := c.finish(ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(p.stdout, "everything is copied; start the servers on the new database, with the same SECRET")
+	_, err := fmt.Fprintln(p.stdout,
+		"everything is copied; start the servers on the new database, with the same SECRET")
 	return err
 }
 
-// copyRows copies the rows that come after those that are there. They go over in the order of their keys, so whatever
-// was there before is the beginning of the table.
+// copyRows copies the rows that come after those in the target. Rows go over in the order of their
+// keys, so what an earlier run copied is the beginning of a table.
 func (c *databaseCopy) copyRows(ctx context.Context) error {
 	var rows, done int64
 	last := make(map[string][]any) // the keys
@@ -170,7 +179,7 @@ func (c *databaseCopy) copyRows(ctx context.Context) error {
 	return nil
 }
 
-// compare reads all rows on both sides and prints what they come to.
+// compare reads all rows on both sides and prints their numbers and checksums.
 func (c *databaseCopy) compare(ctx context.Context, p *program) error {
 	var rows int64
 	for _, t := range store.Tables() {
@@ -209,12 +218,13 @@ func (c *databaseCopy) compare(ctx context.Context, p *program) error {
 		return err
 	}
 	if len(different) > 0 {
-		return fmt.Errorf("not the same in both databases: %s: %w", strings.Join(different, ", "), store.ErrCopyDisturbed)
+		return fmt.Errorf("not the same in both databases: %s: %w", strings.Join(different, ", "),
+			store.ErrCopyDisturbed)
 	}
 	return nil
 }
 
-// finish has the new database give no id again that the source has given, and lets others use it.
+// finish lets others use the target. It never assigns an id that the source has assigned.
 func (c *databaseCopy) finish(ctx context.Context) error {
 	lastIDs := make(map[string]int64)
 	for _, t := range store.Tables() {
@@ -230,14 +240,15 @@ func (c *databaseCopy) finish(ctx context.Context) error {
 	return nil
 }
 
-// tableSum is what the rows of a table come to.
+// tableSum is how many rows a table has, and their checksum.
 type tableSum struct {
 	rows int64
 	sum  [sha256.Size]byte
 }
 
-// sum adds up all rows of a table.
-func (c *databaseCopy) sum(ctx context.Context, flag string, from store.Copying, t store.Table) (s tableSum, err error) {
+// sum reads all rows of a table.
+func (c *databaseCopy) sum(ctx context.Context, flag string, from store.Copying,
+	t store.Table) (s tableSum, err error) {
 	hash := sha256.New()
 	var text []byte
 	err = eachBatch(ctx, from, t, nil, func(batch [][]any) error {
@@ -259,7 +270,8 @@ func (c *databaseCopy) sum(ctx context.Context, flag string, from store.Copying,
 	return s, nil
 }
 
-// appendValue appends what is the same for the same value, on whatever engine, and begins no other value.
+// appendValue appends a value in a form that is the same on both engines. No form is the beginning
+// of another one, so different rows never come to the same bytes.
 func appendValue(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case nil:
@@ -280,7 +292,8 @@ func appendValue(b []byte, v any) []byte {
 }
 
 // eachBatch calls each with the rows of a table that come after a key, a batch at a time.
-func eachBatch(ctx context.Context, from store.Copying, t store.Table, after []any, each func([][]any) error) error {
+func eachBatch(ctx context.Context, from store.Copying, t store.Table, after []any,
+	each func([][]any) error) error {
 	for {
 		batch, err := from.ReadRows(ctx, t, after, copyBatch)
 		if err != nil {

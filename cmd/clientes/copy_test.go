@@ -24,12 +24,12 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// directions are the pairs of engines that a copy goes between.
+// directions returns the pairs of engines between which a copy can go.
 func directions() [][2]string {
 	return [][2]string{{"sqlite", "postgres"}, {"postgres", "sqlite"}, {"sqlite", "sqlite"}, {"postgres", "postgres"}}
 }
 
-// opened is the store of a database, whole or not.
+// opened returns the store of a database, even if a copy into it is unfinished.
 func opened(t *testing.T, url string) store.Store {
 	t.Helper()
 	st, err := openToCopyInto(t.Context(), url)
@@ -40,7 +40,7 @@ func opened(t *testing.T, url string) store.Store {
 	return st
 }
 
-// tablesOf gives all rows of the database.
+// tablesOf returns all rows of the database.
 func tablesOf(t *testing.T, st store.Store) map[string][][]any {
 	t.Helper()
 	all := make(map[string][][]any)
@@ -55,7 +55,7 @@ func tablesOf(t *testing.T, st store.Store) map[string][][]any {
 	return all
 }
 
-// hardTexts are texts that a careless copy changes, cuts or trips over.
+// hardTexts returns texts that a careless copy alters, cuts or fails on.
 func hardTexts() []string {
 	return []string{
 		"", "  a  ", "José Ångström", "Jose\u0301 Conceic\u0327a\u0303o", "👩‍👩‍👧‍👦 🇧🇷", "日本語 العربية עברית ไทย", "\u202eabc\u202c",
@@ -64,7 +64,8 @@ func hardTexts() []string {
 	}
 }
 
-// addHardTexts keeps customers with these texts, changed, deleted and asked for again, and gives the last one, which is gone.
+// addHardTexts creates customers with these texts, each with an idempotency key, and updates them.
+// It deletes the last one and returns it.
 func addHardTexts(t *testing.T, st store.Store) store.Cliente {
 	t.Helper()
 	ctx := t.Context()
@@ -89,7 +90,7 @@ func addHardTexts(t *testing.T, st store.Store) store.Cliente {
 	return c
 }
 
-// copies runs the command.
+// copies runs `clientes copy`.
 func copies(t *testing.T, from, to string) result {
 	t.Helper()
 	return call(t, nil, "", "copy", "--from", from, "--to", to)
@@ -146,7 +147,8 @@ func TestCopy(t *testing.T) {
 				t.Errorf("the history of what was deleted: %v, %v", history, err)
 			}
 
-			// Who looks into memory alone for what ended has learned it from the mark zero on.
+			// This store has no session, so auth knows only what it learns from the list of ended
+			// ones.
 			a, err := auth.New(auth.Config{
 				Store: rowless{target}, Gate: auth.NewGate(auth.LocalHasher{}, 1, 1), Now: time.Now, Log: slog.New(slog.DiscardHandler), Secret: goodSecret,
 				Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute, SessionIdle: time.Hour, SessionMax: time.Hour,
@@ -201,7 +203,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// rowless is a store that does not tell of a single session.
+// rowless is a store that returns no session by its id.
 type rowless struct{ store.Store }
 
 func (rowless) Session(context.Context, string) (store.Session, error) {
@@ -260,7 +262,7 @@ func TestCopyRefuses(t *testing.T) {
 	}
 }
 
-// olderSchema makes a database that lacks a migration.
+// olderSchema returns the URL of a database that lacks a migration.
 func olderSchema(t *testing.T) (url string) {
 	t.Helper()
 	url = "sqlite:older.db"
@@ -295,14 +297,15 @@ func TestAnUnfinishedCopyIsNotUsed(t *testing.T) {
 			"serve", "quickstart", "user list", "user add a --password-stdin", "user passwd a --password-stdin", "user role a admin",
 			"user disable a", "user enable a", "user delete a", "import one.csv", "import --dry-run one.csv", "export",
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), eventuallySoon) // or a server that does not refuse would serve for ever
+			// Or a server that does not refuse would serve for ever.
+			ctx, cancel := context.WithTimeout(t.Context(), eventuallySoon)
 			var stdout, stderr bytes.Buffer
 			status := run(ctx, strings.Fields(args), environment(vars), strings.NewReader(goodPassword), &stdout, &stderr)
 			cancel()
 			result{status, stdout.String(), stderr.String()}.want(t, 1, "",
 				"clientes: a copy into this database was begun and is not finished: give the same `clientes copy` again and it goes on, or drop the database\n")
 		}
-		call(t, vars, "", "migrate").want(t, 0, "", "") // as a newer program needs it, to go on
+		call(t, vars, "", "migrate").want(t, 0, "", "") // or a newer program could not go on
 		for table, rows := range tablesOf(t, target) {
 			t.Errorf("%s has %v", table, rows)
 		}
@@ -312,7 +315,7 @@ func TestAnUnfinishedCopyIsNotUsed(t *testing.T) {
 	})
 }
 
-// manyClientes is what a copy takes so long for that it can be interrupted.
+// manyClientes are so many that a copy of them can be interrupted.
 const manyClientes = 4_000
 
 // A copy goes on where a kill or an interrupt has stopped it.
@@ -334,7 +337,8 @@ func TestCopyGoesOn(t *testing.T) {
 			for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
 				to, target := interruptedCopy(t, from, engineURLs(t)[engines[1]], signal)
 				call(t, map[string]string{"DATABASE_URL": to}, "", "user", "list").want(t, 1, "", errUnfinishedCopy.Error())
-				// No row is ever written over, so a copy that began anew would fail at the first one.
+				// No row is ever written over, so a copy that began anew would fail at the first
+				// one.
 				r := copies(t, from, to)
 				r.want(t, 0, "everything is copied", "")
 				for _, table := range []string{"clientes", "cliente_history"} {
@@ -350,10 +354,10 @@ func TestCopyGoesOn(t *testing.T) {
 	}
 }
 
-// interruptedCopy gives a database that holds a part of another one.
+// interruptedCopy returns a database that holds a part of another one.
 func interruptedCopy(t *testing.T, from string, newURL func(*testing.T) string, signal syscall.Signal) (string, store.Store) {
 	t.Helper()
-	for range 20 { // it may be finished before this process comes to look
+	for range 20 { // it may finish before this process looks
 		to := newURL(t)
 		target := opened(t, to)
 		cmd := command(t, []string{endsAtOnce}, "copy", "--from", from, "--to", to)
@@ -387,12 +391,12 @@ func interruptedCopy(t *testing.T, from string, newURL func(*testing.T) string, 
 		}
 		return to, target
 	}
-	t.Fatal("this machine can not interrupt a copy")
+	t.Fatal("this machine cannot interrupt a copy")
 	return "", nil
 }
 
-// What is written to the source or the target while they are being compared, or after a part of the source was copied, is
-// seen, and the target stays unused.
+// The comparison finds what was written to either database after a part of the source was copied.
+// Then the target stays unused.
 func TestCopyOfADatabaseThatChanges(t *testing.T) {
 	ana := func(c store.Cliente) (store.Cliente, error) { c.Notes = "changed"; return c, nil }
 	for name, test := range map[string]struct {
@@ -449,7 +453,7 @@ func TestCopyOfADatabaseThatChanges(t *testing.T) {
 	}
 }
 
-// Two different tables never come to the same.
+// Different rows never have the same checksum.
 func TestSumsDiffer(t *testing.T) {
 	seen := make(map[string]string)
 	at := time.UnixMilli(1)

@@ -61,8 +61,8 @@ func migrateAndOpen(ctx context.Context, databaseURL string) (store.Store, error
 	return e.open(ctx, databaseURL)
 }
 
-// openToWrite opens the store for a command that writes. It makes the tables of a fresh database. An
-// older one it leaves alone, since the servers that run on it may not know another schema.
+// openToWrite opens the store for a command that writes. It makes the tables of a fresh database.
+// An older one it leaves alone, since the servers that run on it may not know another schema.
 func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openToRead(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
@@ -71,7 +71,8 @@ func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	return st, err
 }
 
-// openToRead opens the store for a command that must not change it. A fresh database is errNoTables.
+// openToRead opens the store for a command that must not change it. A fresh database is
+// errNoTables.
 func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	return whole(ctx, st, err)

@@ -20,13 +20,13 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// BenchmarkLoginFlood gets one customer after the other while it is quiet, and then while 32 clients log in with wrong
-// passwords, each time under another name and from another address, so that nothing but the gate holds them back. It is to
-// be run by hand, with -benchtime=1x:
+// BenchmarkLoginFlood gets one customer after the other while it is quiet, and then while 32
+// clients log in with wrong passwords. Each login has another name and comes from another network,
+// so that nothing but the gate holds them back. Run it by hand, with -benchtime=1x:
 //
 //	quiet-p99-µs, flood-p99-µs  how long GET /clientes/{id} takes at most in 99 of 100 cases
 //	x-quiet                     the one as a multiple of the other
-//	x-hash-limit                logins a second, as a part of the passwords that the processors left to them could hash
+//	x-hash-limit                logins a second, as a part of what the processors left to them could hash
 //	peak-MB                     the most memory that the server and its hasher ever held (Linux only)
 func BenchmarkLoginFlood(b *testing.B) {
 	folder := b.TempDir()
@@ -69,7 +69,7 @@ func BenchmarkLoginFlood(b *testing.B) {
 	}
 }
 
-// p99 gets customers for a while and gives the time that 99 of 100 answers took at most.
+// p99 gets customers for a while and returns the time that 99 of 100 responses took at most.
 func (to *target) p99(b *testing.B, during time.Duration) time.Duration {
 	b.Helper()
 	c, err := net.Dial("tcp", to.addr)
@@ -115,9 +115,11 @@ func (to *target) flood(b *testing.B) *flood {
 		f.clients.Go(func() {
 			for !f.ended.Load() {
 				i := n.Add(1)
-				req, _ := http.NewRequest("POST", "http://"+to.addr+"/login", strings.NewReader(fmt.Sprintf(`{"user":"user%d","password":"wrong"}`, i)))
+				req, _ := http.NewRequest("POST", "http://"+to.addr+"/login",
+					strings.NewReader(fmt.Sprintf(`{"user":"user%d","password":"wrong"}`, i)))
 				req.Header.Set("Content-Type", "application/json")
-				req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255))
+				req.Header.Set("X-Forwarded-For",
+					fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255))
 				resp, err := client.Do(req)
 				if err != nil {
 					b.Error(err)

@@ -205,7 +205,7 @@ func (p *program) tellFaults(err error) error {
 			where = "the header"
 		}
 		if f.Field != "" {
-			where += ", " + strings.Join(strings.Fields(printable(f.Field)), " ") // a stranger's column has any name
+			where += ", " + strings.Join(strings.Fields(withoutControls(f.Field)), " ") // a stranger's column has any name
 		}
 		fmt.Fprintf(&b, "%s: %s\n", where, f.Message)
 	}

@@ -27,14 +27,16 @@ type room struct {
 //	cmd/clientes → api → auth → auth/{password, token, throttle, mail} → store ← store/{sqlite, postgres}
 //	      config   wire
 //
-// A room may look past its neighbour towards store, and never back. Only cmd and tests name an engine.
+// A room may look past its neighbour towards store, and never back. Only cmd and tests name an
+// engine.
 func rooms() []room {
 	engines := []string{"store/sqlite", "store/postgres", "store/storetest"}
 	return []room{
 		{
 			path: "cmd",
 			ours: []string{
-				"cmd/clientes/config", "api", "api/wire", "auth", "auth/password", "auth/token", "auth/mail",
+				"cmd/clientes/config", "api", "api/wire", "auth", "auth/password", "auth/token",
+				"auth/mail",
 				"store", "store/sqlite", "store/postgres",
 			},
 			tests: []string{"store/storetest"},
@@ -45,15 +47,18 @@ func rooms() []room {
 		{
 			path: "cmd/clientes/config",
 			ours: []string{
-				"auth", "auth/password", "auth/token", "auth/mail", "store/sqlite", "store/postgres",
+				"auth", "auth/password", "auth/token", "auth/mail", "store/sqlite",
+				"store/postgres",
 			},
 			libraries: []string{"github.com/caarlos0/env", "github.com/joho/godotenv"},
 		},
 		{
-			path:      "api",
-			ours:      []string{"api/wire", "auth", "auth/password", "auth/token", "auth/throttle", "store"},
-			tests:     append([]string{"auth/mail"}, engines...),
-			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest"},
+			path: "api",
+			ours: []string{"api/wire", "auth", "auth/password", "auth/token", "auth/throttle",
+				"store"},
+			tests: append([]string{"auth/mail"}, engines...),
+			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib",
+				"github.com/swaggest"},
 		},
 		{path: "api/wire", ours: []string{"store"}},
 		{
@@ -85,7 +90,8 @@ func rooms() []room {
 			ours:  []string{"store"},
 			tests: []string{"store/storetest"},
 			libraries: []string{
-				"zombiezen.com/go/sqlite", "modernc.org/sqlite", "database/sql", "github.com/pressly/goose",
+				"zombiezen.com/go/sqlite", "modernc.org/sqlite", "database/sql",
+				"github.com/pressly/goose",
 			},
 		},
 		{
@@ -123,7 +129,8 @@ func eachSource(t *testing.T, f func(name string, src []byte)) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "testdata" || len(entry.Name()) > 2 && entry.Name()[0] == '.'):
+		case entry.IsDir() && (entry.Name() == "testdata" ||
+			len(entry.Name()) > 2 && entry.Name()[0] == '.'):
 			return filepath.SkipDir // not part of any build
 		case entry.IsDir() || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".sql":
 			return nil
@@ -152,7 +159,8 @@ func importFaults(name string, src []byte) (faults []string) {
 	}
 	here := roomOf(path.Dir(name))
 	if here == nil {
-		return []string{name + " is in no room of the plan; add its folder to rooms, with what it may import"}
+		return []string{name +
+			" is in no room of the plan; add its folder to rooms, with what it may import"}
 	}
 	test := strings.HasSuffix(name, "_test.go")
 	for _, spec := range f.Imports {
@@ -188,7 +196,8 @@ func (here *room) neighbourFault(dir string, test bool) string {
 	case len(may) == 0:
 		return fmt.Sprintf("but %s imports no other room", here.path)
 	}
-	return fmt.Sprintf("but of the other rooms %s may import only %s", here.path, strings.Join(may, ", "))
+	return fmt.Sprintf("but of the other rooms %s may import only %s", here.path,
+		strings.Join(may, ", "))
 }
 
 // libraryFault returns why the code of the room may not import a library, "" if it may.
@@ -202,7 +211,8 @@ func (here *room) libraryFault(library string) string {
 	switch {
 	case len(owners) > 0 && !slices.Contains(owners, here.path):
 		return "which is for " + strings.Join(owners, " and ")
-	case here.path == "store" && strings.Contains(library, ".") && !within(library, "golang.org/x/text"):
+	case here.path == "store" && strings.Contains(library, ".") &&
+		!within(library, "golang.org/x/text"):
 		return "but the vocabulary needs no library"
 	}
 	return ""

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,9 +31,9 @@ import (
 	"clientes/cmd/clientes/config"
 )
 
-// mailServer is a real SMTP server that takes mail by STARTTLS and with a password alone.
+// mailServer is a real SMTP server that accepts mail only after STARTTLS and with a password.
 type mailServer struct {
-	addr, roots string // where it listens, and the file of the certificate that it has
+	addr, roots string // where it listens, and the file with its certificate
 	config      *tls.Config
 	server      *smtp.Server
 	mu          sync.Mutex
@@ -45,17 +47,22 @@ func newMailServer(t *testing.T) *mailServer {
 		t.Fatal(err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}, &x509.Certificate{}, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &mailServer{
 		addr: "127.0.0.1:0", roots: filepath.Join(t.TempDir(), "roots.pem"),
-		config: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+		config: &tls.Config{Certificates: []tls.Certificate{
+			{Certificate: [][]byte{der}, PrivateKey: key},
+		}},
 	}
-	if err := os.WriteFile(m.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(m.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	m.open(t)
@@ -70,32 +77,32 @@ func (m *mailServer) open(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.addr = listener.Addr().String()
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &mailSession{m: m}, nil }))
+	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
+		return &mailSession{m: m}, nil
+	}))
 	server.TLSConfig = m.config
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	m.server = server
 	go server.Serve(listener)
 }
 
-// environ are the settings of a server that sends its mail here.
+// environ returns the settings of a server that sends its mail here.
 func (m *mailServer) environ() []string {
-	return []string{"SMTP_URL=smtp://postbox:letmein@" + m.addr, "MAIL_FROM=clientes@example.com", "SSL_CERT_FILE=" + m.roots}
+	return []string{"SMTP_URL=smtp://postbox:letmein@" + m.addr, "MAIL_FROM=clientes@example.com",
+		"SSL_CERT_FILE=" + m.roots}
 }
 
-// wait waits for so many mails, and gives them.
+// wait waits for n mails and returns them.
 func (m *mailServer) wait(t *testing.T, n int) []string {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	var mails []string
+	eventually(t, fmt.Sprintf("there are %d mails", n), func() bool {
 		m.mu.Lock()
-		mails := append([]string(nil), m.mails...)
-		m.mu.Unlock()
-		if len(mails) >= n {
-			return mails
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d mails after a minute, want %d", len(mails), n)
-		}
-	}
+		defer m.mu.Unlock()
+		mails = slices.Clone(m.mails)
+		return len(mails) >= n
+	})
+	return mails
 }
 
 type mailSession struct {
@@ -132,7 +139,7 @@ func (s *mailSession) Data(r io.Reader) error {
 	return err
 }
 
-// post sends JSON and gives the status.
+// post sends JSON and returns the status.
 func (s *server) post(t *testing.T, path, body string) int {
 	t.Helper()
 	resp, err := http.Post(s.url(path), "application/json", strings.NewReader(body))
@@ -143,42 +150,49 @@ func (s *server) post(t *testing.T, path, body string) int {
 	return resp.StatusCode
 }
 
-// TestServeSendsMail has the server send what a command left in the queue, and what a request does.
+// The server sends what a command left in the queue, and what a request puts there.
 func TestServeSendsMail(t *testing.T) {
 	secretIn(t)
 	m := newMailServer(t)
-	call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com", "--password-stdin").want(t, 0, "", "")
-	call(t, nil, "another "+goodPassword, "user", "passwd", "ana", "--password-stdin").want(t, 0, "", "")
+	call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
+		"--password-stdin").want(t, 0, "", "")
+	call(t, nil, "another "+goodPassword, "user", "passwd", "ana", "--password-stdin").
+		want(t, 0, "", "")
 	s := launch(t, append(m.environ(), "PUBLIC_URL=https://api.example.com"), "serve")
 	m.wait(t, 1)
 	if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
 		t.Errorf("status %d", status)
 	}
 	mails := strings.Join(m.wait(t, 2), "\n")
-	if strings.Count(mails, "To: ana@example.com\n") != 2 || !strings.Contains(mails, "Subject: Your password was changed") {
+	if strings.Count(mails, "To: ana@example.com\n") != 2 ||
+		!strings.Contains(mails, "Subject: Your password was changed") {
 		t.Errorf("%s", mails)
 	}
-	token := regexp.MustCompile(`https://api\.example\.com/app/#reset=3D([A-Za-z0-9._-]+)`).FindStringSubmatch(mails)
+	token := regexp.MustCompile(`https://api\.example\.com/app/#reset=3D([A-Za-z0-9._-]+)`).
+		FindStringSubmatch(mails)
 	if token == nil {
 		t.Fatalf("no link in %s", mails)
 	}
 	for _, want := range []int{204, 422} {
-		if status := s.post(t, "/password/reset", `{"token":"`+token[1]+`","password":"yet another `+goodPassword+`"}`); status != want {
+		if status := s.post(t, "/password/reset",
+			`{"token":"`+token[1]+`","password":"yet another `+goodPassword+`"}`); status != want {
 			t.Errorf("status %d, want %d", status, want)
 		}
 	}
-	if status := s.post(t, "/login", `{"user":"ana","password":"yet another `+goodPassword+`"}`); status != 200 {
+	if status := s.post(t, "/login",
+		`{"user":"ana","password":"yet another `+goodPassword+`"}`); status != 200 {
 		t.Errorf("status %d", status)
 	}
 	m.wait(t, 3) // it was changed again
 	s.signal(t)
-	if status := s.wait(); status != 0 || strings.Contains(s.stderr.String(), "letmein") || strings.Contains(s.stderr.String(), token[1]) {
+	if status := s.wait(); status != 0 || strings.Contains(s.stderr.String(), "letmein") ||
+		strings.Contains(s.stderr.String(), token[1]) {
 		t.Errorf("status %d, log %s", status, s.stderr.String())
 	}
 }
 
-// TestServeWithoutAMailServer writes mail to the log where nobody else can reach the server, and nowhere else; and warns where
-// strangers may come who can get no mail.
+// Without a mail server, mail goes to the log, but only if no other machine can reach the server.
+// If strangers may sign up, who could then get no mail, the log has a warning.
 func TestServeWithoutAMailServer(t *testing.T) {
 	const (
 		warning = "SIGNUP is open, but SMTP_URL is not set"
@@ -190,16 +204,21 @@ func TestServeWithoutAMailServer(t *testing.T) {
 		vars           map[string]string
 		says, saysNone []string
 	}{
-		"loopback":         {nil, []string{link}, []string{warning, notSent}},
-		"loopback, open":   {map[string]string{"SIGNUP": "open"}, []string{warning, link}, []string{notSent}},
-		"everywhere":       {map[string]string{"HOST": "0.0.0.0"}, []string{notSent}, []string{warning, link, "ana@"}},
-		"everywhere, open": {map[string]string{"SIGNUP": "open", "HOST": "0.0.0.0"}, []string{warning, notSent}, []string{link, "ana@"}},
-		"open, with a server": {map[string]string{"SIGNUP": "open", "SMTP_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "c@example.com"},
+		"loopback": {nil, []string{link}, []string{warning, notSent}},
+		"loopback, open": {map[string]string{"SIGNUP": "open"},
+			[]string{warning, link}, []string{notSent}},
+		"everywhere": {map[string]string{"HOST": "0.0.0.0"}, []string{notSent},
+			[]string{warning, link, "ana@"}},
+		"everywhere, open": {map[string]string{"SIGNUP": "open", "HOST": "0.0.0.0"},
+			[]string{warning, notSent}, []string{link, "ana@"}},
+		"open, with a server": {map[string]string{"SIGNUP": "open",
+			"SMTP_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "c@example.com"},
 			[]string{later}, []string{warning, link, "ana@"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secretIn(t)
-			call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com", "--password-stdin").want(t, 0, "", "")
+			call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
+				"--password-stdin").want(t, 0, "", "")
 			vars := map[string]string{"PORT": "0"}
 			maps.Copy(vars, test.vars)
 			c, err := config.Load(environment(vars), "SECRET")
@@ -223,7 +242,10 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			others := children(t, os.Getpid())
 			ended := make(chan error, 1)
-			go func() { ended <- serve(ctx, c, st, listener, slog.New(slog.NewTextHandler(out, nil))) }()
+			go func() {
+				ended <- serve(ctx, c, st, listener,
+					slog.New(slog.NewTextHandler(out, nil)))
+			}()
 			s := &server{addr: "127.0.0.1:" + port}
 			if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
 				t.Errorf("status %d", status)
@@ -232,15 +254,13 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			if test.vars["SIGNUP"] == "open" {
 				want = 201
 			}
-			if status := s.post(t, "/signup", `{"user":"bia","password":"`+goodPassword+`"}`); status != want {
+			if status := s.post(t, "/signup",
+				`{"user":"bia","password":"`+goodPassword+`"}`); status != want {
 				t.Errorf("status %d of a sign-up, want %d", status, want)
 			}
 			for _, text := range test.says {
-				for deadline := time.Now().Add(time.Minute); !strings.Contains(out.String(), text); time.Sleep(10 * time.Millisecond) {
-					if time.Now().After(deadline) {
-						t.Fatalf("after a minute it does not say %q:\n%s", text, out.String())
-					}
-				}
+				eventually(t, "it says "+text,
+					func() bool { return strings.Contains(out.String(), text) })
 			}
 			stop()
 			if err := <-ended; err != nil {

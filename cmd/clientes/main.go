@@ -5,9 +5,9 @@
 // store that DATABASE_URL names (engine.go), builds auth and the API upon it (serve.go), and closes
 // them in the opposite order.
 //
-// Each command has a file of its own and calls the same functions that the API calls. None knows SQL.
-// Two know what goes over the wire: "token inspect" compares the claims of a token with the settings,
-// and "healthcheck" requests /readyz.
+// Each command has a file of its own and calls the same functions that the API calls. None knows
+// SQL. Two know what goes over the wire: "token inspect" compares the claims of a token with the
+// settings, and "healthcheck" requests /readyz.
 package main
 
 import (
@@ -130,13 +130,16 @@ func (p *program) group(use, short string, commands ...*cobra.Command) *cobra.Co
 // unknownCommand returns the error for a group that was called without one of its commands.
 func unknownCommand(group *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return &usageError{fmt.Sprintf("give a command; `%s --help` lists them", group.CommandPath())}
+		return &usageError{fmt.Sprintf("give a command; `%s --help` lists them",
+			group.CommandPath())}
 	}
 	group.SuggestionsMinimumDistance = 2
 	if near := group.SuggestionsFor(args[0]); len(near) > 0 {
-		return &usageError{fmt.Sprintf("there is no command %q; did you mean `%s %s`?", args[0], group.CommandPath(), near[0])}
+		return &usageError{fmt.Sprintf("there is no command %q; did you mean `%s %s`?", args[0],
+			group.CommandPath(), near[0])}
 	}
-	return &usageError{fmt.Sprintf("there is no command %q; `%s --help` lists them", args[0], group.CommandPath())}
+	return &usageError{fmt.Sprintf("there is no command %q; `%s --help` lists them", args[0],
+		group.CommandPath())}
 }
 
 // arguments accepts exactly the arguments that the command's Use names in capitals.

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// TestMain makes the test binary be the program itself where a test needs a process of its own.
+// TestMain lets the test binary be the program itself, for tests that need a process of its own.
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" || slices.Equal(os.Args[1:], []string{hashPasswords}) {
 		main()
@@ -24,8 +24,8 @@ func TestMain(m *testing.M) {
 
 const runAsProgram = "CLIENTES_TEST_RUNS_THE_PROGRAM"
 
-// command is the program as a process of its own, in the working folder of the test, with this environment and
-// no other.
+// command returns the program as a process of its own, in the working folder of the test, with this
+// environment alone.
 func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -37,7 +37,7 @@ func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// children gives the processes that a process has started, none where there is no /proc.
+// children returns the processes that a process has started, none where there is no /proc.
 func children(tb testing.TB, pid int) (of []int) {
 	tb.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
@@ -71,11 +71,13 @@ func call(t *testing.T, vars map[string]string, stdin string, args ...string) re
 	return result{status, stdout.String(), stderr.String()}
 }
 
-// want fails the test unless the call ended with this status, and with these texts in its output.
+// want fails the test unless the call ended with this status and these texts are in its output.
 func (r result) want(t *testing.T, status int, stdout, stderr string) {
 	t.Helper()
-	if r.status != status || !strings.Contains(r.stdout, stdout) || !strings.Contains(r.stderr, stderr) {
-		t.Fatalf("status %d, want %d\nstdout %s\nwant %s\nstderr %s\nwant %s", r.status, status, r.stdout, stdout, r.stderr, stderr)
+	if r.status != status || !strings.Contains(r.stdout, stdout) ||
+		!strings.Contains(r.stderr, stderr) {
+		t.Fatalf("status %d, want %d\nstdout %s\nwant %s\nstderr %s\nwant %s", r.status, status,
+			r.stdout, stdout, r.stderr, stderr)
 	}
 	if r.status == 0 && r.stderr != "" && stderr == "" {
 		t.Fatalf("done, but stderr says %s", r.stderr)
@@ -92,26 +94,32 @@ func TestWrongUsage(t *testing.T) {
 		{"srve", "clientes: there is no command \"srve\"; did you mean `clientes serve`?\n"},
 		{"srve --port 1", "clientes: there is no command \"srve\""},
 		{"xyzzy", "clientes: there is no command \"xyzzy\"; `clientes --help` lists them\n"},
-		{"import", "clientes: `clientes import` takes FILE, but 0 were given; see `clientes import --help`\n"},
+		{"import",
+			"clientes: `clientes import` takes FILE, but 0 were given; see `clientes import --help`\n"},
 		{"import x.csv --format xml", "clientes: there is no format \"xml\"; give csv or ndjson\n"},
 		{"export x.csv y.csv", "clientes: give one file, or none to write to standard output\n"},
-		{"export x.csv --format text/csv", "clientes: there is no format \"text/csv\"; give csv or ndjson\n"},
-		{"export x.json", "clientes: the name of the file does not say its format; end it in .csv or .ndjson"},
+		{"export x.csv --format text/csv",
+			"clientes: there is no format \"text/csv\"; give csv or ndjson\n"},
+		{"export x.json",
+			"clientes: the name of the file does not say its format; end it in .csv or .ndjson"},
 		{"export x.jsonl --spreadsheet-safe", "clientes: --spreadsheet-safe is for CSV"},
 		{"export --format ndjson --spreadsheet-safe", "clientes: --spreadsheet-safe is for CSV"},
 		{"completion bash", "clientes: there is no command \"completion\""},
 		{"help xyzzy", "clientes: there is no command \"xyzzy\""},
 		{"serve --port 1", "clientes: unknown flag: --port; see `clientes serve --help`\n"},
 		{"serve now", "clientes: `clientes serve` takes no arguments, but 1 were given"},
-		{"version -x", "clientes: unknown shorthand flag: 'x' in -x; see `clientes version --help`\n"},
+		{"version -x",
+			"clientes: unknown shorthand flag: 'x' in -x; see `clientes version --help`\n"},
 		{"user", "clientes: give a command; `clientes user --help` lists them\n"},
 		{"user lst", "clientes: there is no command \"lst\"; did you mean `clientes user list`?\n"},
 		{"user add", "clientes: `clientes user add` takes NAME, but 0 were given"},
 		{"user import", "clientes: `clientes user import` takes FILE, but 0 were given"},
 		{"user role bob", "clientes: `clientes user role` takes NAME and ROLE, but 1 were given"},
-		{"user role bob boss", "clientes: there is no role \"boss\"; give viewer, editor or admin\n"},
+		{"user role bob boss",
+			"clientes: there is no role \"boss\"; give viewer, editor or admin\n"},
 		{"user add bob --role boss --password-stdin", "clientes: there is no role \"boss\""},
-		{"user add bob --password-stdin --password-hash x", "clientes: --password-hash and --password-stdin are two ways"},
+		{"user add bob --password-stdin --password-hash x",
+			"clientes: --password-hash and --password-stdin are two ways"},
 		{"user add bob --email", "clientes: flag needs an argument: --email"},
 		{"migrate down", "clientes: there is no command \"down\""},
 		{"token", "clientes: give a command"},
@@ -137,7 +145,8 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{{"--help"}, {"help"}} {
 		r := call(t, nil, "", args...)
 		r.want(t, 0, "Usage:", "")
-		for _, name := range []string{"quickstart", "serve", "migrate", "user", "import", "export", "copy", "token", "config", "healthcheck", "version"} {
+		for _, name := range []string{"quickstart", "serve", "migrate", "user", "import", "export",
+			"copy", "token", "config", "healthcheck", "version"} {
 			if !strings.Contains(r.stdout, "\n  "+name+" ") {
 				t.Errorf("%v does not name %s:\n%s", args, name, r.stdout)
 			}
@@ -152,19 +161,22 @@ func TestVersion(t *testing.T) {
 	call(t, nil, "", "version").want(t, 0, ", go1.", "")
 }
 
-// A bad configuration stops every command that has any use for one, with all its faults.
+// A bad configuration stops every command that reads one, and all its faults are listed.
 func TestEveryCommandChecksTheConfiguration(t *testing.T) {
 	inFolder(t, map[string]string{".env": "PROT=1\n"})
 	vars := map[string]string{"PORT": "x", "LOG_LEVEL": "x"}
 	for _, args := range []string{
-		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin", "user import x", "user list", "user passwd a",
-		"user role a admin", "user disable a", "user enable a", "user delete a", "import x.csv", "export", "token inspect x", "config", "healthcheck",
+		"quickstart", "serve", "migrate", "migrate status", "user add a --password-stdin",
+		"user import x", "user list", "user passwd a",
+		"user role a admin", "user disable a", "user enable a", "user delete a", "import x.csv",
+		"export", "token inspect x", "config", "healthcheck",
 	} {
 		r := call(t, vars, "", strings.Fields(args)...)
 		r.want(t, 1, "", "clientes: the configuration has to be corrected:\n")
 		r.want(t, 1, "", "\n  PORT is \"x\"")
 		r.want(t, 1, "", "\n  LOG_LEVEL is \"x\"")
-		r.want(t, 1, "", "clientes: warning: .env line 1: nobody knows PROT; the nearest known name is PORT\n")
+		r.want(t, 1, "",
+			"clientes: warning: .env line 1: nobody knows PROT; the nearest known name is PORT\n")
 	}
 	call(t, vars, "", "version").want(t, 0, "clientes ", "")
 }
@@ -206,10 +218,11 @@ SHUTDOWN_TIMEOUT  20s                           default
 
 	inFolder(t, nil)
 	r = call(t, nil, "", "config")
-	r.want(t, 1, "SECRET            (none)", "SECRET is missing; `openssl rand -hex 32` makes a good one")
+	r.want(t, 1, "SECRET            (none)",
+		"SECRET is missing; `openssl rand -hex 32` makes a good one")
 }
 
-// squeeze makes one space of several.
+// squeeze replaces several spaces by one.
 func squeeze(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -223,11 +236,13 @@ func TestACommandThatIsInterruptedSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var stdout, stderr bytes.Buffer
-	status := run(ctx, []string{"migrate"}, environment(nil), strings.NewReader(""), &stdout, &stderr)
-	result{status, stdout.String(), stderr.String()}.want(t, 1, "", "clientes: interrupted before it was done\n")
+	status := run(ctx, []string{"migrate"}, environment(nil), strings.NewReader(""),
+		&stdout, &stderr)
+	result{status, stdout.String(), stderr.String()}.want(t, 1, "",
+		"clientes: interrupted before it was done\n")
 }
 
-// lockedOutput is what a test reads while something still writes it.
+// lockedOutput is a buffer that a test reads while something still writes to it.
 type lockedOutput struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -15,8 +15,8 @@ import (
 // maxPassword is far more than the longest password has, in bytes.
 const maxPassword = 1 << 16
 
-// passwordFrom returns a function that reads a new password: all of standard input but one newline at
-// its end, or what somebody types twice on the terminal.
+// passwordFrom returns a function that reads a new password: all of standard input but one newline
+// at its end, or what somebody types twice on the terminal.
 func (p *program) passwordFrom(stdin bool) func(context.Context) (string, error) {
 	if stdin {
 		return p.readPassword

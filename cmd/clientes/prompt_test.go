@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// newTerminal gives the two ends of a pseudo-terminal: what a person types and sees, and what a program has.
+// newTerminal returns the two ends of a pseudo-terminal: that of a person and that of a program.
 func newTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -42,7 +42,7 @@ func newTerminal(t *testing.T) (person, program *os.File) {
 	return person, program // whose last reader closes it
 }
 
-// shows says whether the terminal shows what is typed.
+// shows reports whether the terminal shows what is typed.
 func shows(t *testing.T, terminal *os.File) bool {
 	t.Helper()
 	state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
@@ -52,8 +52,8 @@ func shows(t *testing.T, terminal *os.File) bool {
 	return state.Lflag&unix.ECHO != 0
 }
 
-// prompts is the stderr of a program that a person answers: each time it has been asked something, the next
-// line is typed, once the terminal has stopped to show what is typed.
+// prompts is the stderr of a program, and a person who answers its questions. The person types the
+// next line as soon as the terminal no longer shows what is typed.
 type prompts struct {
 	t       *testing.T
 	person  *os.File
@@ -87,31 +87,36 @@ func TestThePasswordIsAskedForTwice(t *testing.T) {
 		status        int
 		said          string
 	}{
-		{goodPassword, goodPassword + "x", 1, "clientes: the two passwords are not the same; nothing was changed, try again\n"},
+		{goodPassword, goodPassword + "x", 1,
+			"clientes: the two passwords are not the same; nothing was changed, try again\n"},
 		{"short", "short", 1, "clientes: password: "},
 		{goodPassword, goodPassword, 0, "Password: \nOnce more: \n"},
 	} {
 		person, terminal := newTerminal(t)
 		p := &prompts{t: t, person: person, program: terminal}
 		p.answers = []func(){p.types(test.first), p.types(test.second)}
-		status := run(t.Context(), []string{"user", "add", "bob"}, environment(nil), terminal, io.Discard, p)
+		status := run(t.Context(), []string{"user", "add", "bob"}, environment(nil),
+			terminal, io.Discard, p)
 		p.typing.Wait()
 		if status != test.status || !strings.Contains(p.said.String(), test.said) {
-			t.Errorf("%q, %q: status %d, stderr %q", test.first, test.second, status, p.said.String())
+			t.Errorf("%q, %q: status %d, stderr %q", test.first, test.second,
+				status, p.said.String())
 		}
 		if !shows(t, terminal) {
 			t.Error("the terminal does not show what is typed any more")
 		}
 		terminal.Close()
 		seen := make(chan string)
-		go func() { b, _ := io.ReadAll(person); seen <- string(b) }() // ends with an error, for nobody has the other end
+		// It ends with an error: nobody has the other end any more.
+		go func() { b, _ := io.ReadAll(person); seen <- string(b) }()
 		if s := <-seen; strings.Contains(s, test.first) {
 			t.Errorf("the password was shown: %q", s)
 		}
 	}
 }
 
-// An interrupt while the password is asked for ends the command, and the terminal shows again what is typed.
+// An interrupt ends a command that waits for the password. Then the terminal shows again what is
+// typed.
 func TestInterruptedPrompt(t *testing.T) {
 	inFolder(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -119,7 +124,8 @@ func TestInterruptedPrompt(t *testing.T) {
 	p := &prompts{t: t, person: person, program: terminal, answers: []func(){cancel}}
 	status := run(ctx, []string{"user", "add", "bob"}, environment(nil), terminal, io.Discard, p)
 	p.typing.Wait()
-	if status != 1 || !strings.HasSuffix(p.said.String(), "clientes: interrupted before it was done\n") {
+	if status != 1 || !strings.HasSuffix(p.said.String(),
+		"clientes: interrupted before it was done\n") {
 		t.Errorf("status %d, stderr %q", status, p.said.String())
 	}
 	if !shows(t, terminal) {

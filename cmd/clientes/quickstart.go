@@ -22,9 +22,10 @@ func (p *program) quickstartCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "quickstart",
 		Short: "Set up an empty folder with everything needed, and serve",
-		Long: `In an empty folder: write .env with a random SECRET, make the database, an admin "abc" with a random password
-and some customers, print the password and what to try, and serve. What is there already is kept: a .env without
-SECRET gets one added, a database with users in it is served as it is. Run again, it only serves.`,
+		Long: `In an empty folder: write .env with a random SECRET, make the database, an admin "abc" with a
+random password and some customers, print the password and what to try, and serve. What is there
+already is kept: a .env without SECRET gets one added, a database with users in it is served as it
+is. Run again, it only serves.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.quickstart(cmd.Context())
@@ -32,9 +33,10 @@ SECRET gets one added, a database with users in it is served as it is. Run again
 	}
 }
 
-// quickstart does its steps in an order that makes each of them good to repeat: whatever stops it half-way,
-// the next run goes on. The admin comes last and says that all is done. The port is taken before anything,
-// so that one in use by somebody else does not cost the password, which is shown once.
+// quickstart does its steps in an order in which each can be repeated: whatever stops it half-way,
+// the next run goes on. The admin comes last: a user in the database means that all is done. The
+// port comes first, so that one in use by another program does not cost the password, which is
+// shown once.
 func (p *program) quickstart(ctx context.Context) error {
 	c, err := p.configure()
 	if err != nil {
@@ -42,7 +44,8 @@ func (p *program) quickstart(ctx context.Context) error {
 	}
 	for _, name := range []string{"SECRET", "SECRET_FILE"} {
 		if _, set := p.lookupEnv(name); set && c.Secret == "" {
-			return fmt.Errorf("the environment sets %s to nothing, which hides what .env says; unset it, or give it a value", name)
+			return fmt.Errorf("the environment sets %s to nothing, which hides what .env says; "+
+				"unset it, or give it a value", name)
 		}
 	}
 	listener, err := listen(ctx, c)
@@ -81,7 +84,8 @@ func (p *program) quickstart(ctx context.Context) error {
 			return err
 		}
 		if _, err := fmt.Fprint(p.stdout, welcome(url, admin.Name, password)); err != nil {
-			return fmt.Errorf("the password could not be shown, `clientes user passwd %s` sets another: %w", admin.Name, err)
+			return fmt.Errorf("the password could not be shown, `clientes user passwd %s` sets another: %w",
+				admin.Name, err)
 		}
 	}
 	log, flush := p.logger(c)
@@ -89,11 +93,12 @@ func (p *program) quickstart(ctx context.Context) error {
 	return serve(ctx, c, st, listener, log)
 }
 
-// addSecret puts a new SECRET into .env: a new file if there is none, else a line at its end.
+// addSecret writes a new SECRET to .env: a new file if there is none, else lines at its end.
 func (p *program) addSecret() error {
 	secret := make([]byte, 32)
 	rand.Read(secret) // never fails, see crypto/rand
-	line := "# Whoever holds SECRET can make tokens: keep it to yourself.\nSECRET=" + hex.EncodeToString(secret) + "\n"
+	line := "# Whoever holds SECRET can make tokens: keep it to yourself.\nSECRET=" +
+		hex.EncodeToString(secret) + "\n"
 	done := "wrote .env with a new SECRET"
 	f, err := os.OpenFile(".env", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -120,19 +125,23 @@ func (p *program) addSecret() error {
 	return err
 }
 
-// samples are customers to look at. Their texts show what a record can hold.
+// samples returns customers to look at. Their texts show what a record can hold.
 func samples() []store.Cliente {
 	return []store.Cliente{
-		{Name: "Ana Souza", Email: "ana@example.com", Phone: "+55 11 99999-0000", Company: "Padaria São João",
+		{Name: "Ana Souza", Email: "ana@example.com", Phone: "+55 11 99999-0000",
+			Company: "Padaria São João",
 			Address: "Rua das Flores 12, São Paulo", Notes: "Pays by the month."},
-		{Name: "Bruno Lima", Email: "bruno@example.com", Phone: "+55 21 98888-1111", Address: "Rio de Janeiro"},
-		{Name: "Çelik Öztürk", Email: "celik@example.com", Company: "Öztürk Tekstil", Notes: "Prefers email.\nWrites in Turkish."},
-		{Name: "Dara O’Neill", Email: "dara@example.com", Phone: "+353 1 555 0100", Company: "O’Neill & Daughters"},
+		{Name: "Bruno Lima", Email: "bruno@example.com", Phone: "+55 21 98888-1111",
+			Address: "Rio de Janeiro"},
+		{Name: "Çelik Öztürk", Email: "celik@example.com", Company: "Öztürk Tekstil",
+			Notes: "Prefers email.\nWrites in Turkish."},
+		{Name: "Dara O’Neill", Email: "dara@example.com", Phone: "+353 1 555 0100",
+			Company: "O’Neill & Daughters"},
 		{Name: "Eri 山田", Email: "eri@example.com", Address: "東京都千代田区1-1"},
 	}
 }
 
-// addSamples keeps those of the samples that are not there, unless there is any other customer.
+// addSamples adds those of the samples that are not there, unless there is any other customer.
 func addSamples(ctx context.Context, clientes store.Clientes) error {
 	absent := make(map[string]store.Cliente) // by email
 	for _, c := range samples() {
@@ -163,8 +172,8 @@ func addSamples(ctx context.Context, clientes store.Clientes) error {
 	return nil
 }
 
-// welcome is what a newcomer reads. Its curl lines work in any POSIX shell, each by itself, pasted as they are;
-// neither url, user nor password has a character that a shell or JSON would take for something else.
+// welcome returns what a newcomer reads. Its curl lines work in any POSIX shell, each by itself,
+// pasted as they are: no character of url, user and password is special to a shell or to JSON.
 func welcome(url, user, password string) string {
 	return strings.NewReplacer("URL", url, "USER", user, "PASS", password).Replace(`
 clientes serves at URL, its documentation at URL/docs.

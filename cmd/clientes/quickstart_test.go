@@ -17,7 +17,7 @@ import (
 	"clientes/store/sqlite"
 )
 
-// passwordIn gives the password in what quickstart has printed, "" if there is none.
+// passwordIn returns the password in the output of quickstart, "" if there is none.
 func passwordIn(printed string) string {
 	m := regexp.MustCompile(`(?m)^ +password +(\S+)$`).FindStringSubmatch(printed)
 	if m == nil {
@@ -26,7 +26,7 @@ func passwordIn(printed string) string {
 	return m[1]
 }
 
-// login gives a token of the admin.
+// login returns an access token of the admin.
 func (s *server) login(t *testing.T, password string) string {
 	t.Helper()
 	resp, err := http.Post(s.url("/login"), "application/json", strings.NewReader(`{"user":"abc","password":"`+password+`"}`))
@@ -43,7 +43,7 @@ func (s *server) login(t *testing.T, password string) string {
 	return login.Token
 }
 
-// customers gives the names of all customers.
+// customers returns the names of all customers.
 func customers(t *testing.T) []string {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
@@ -119,7 +119,7 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
-// With the port taken nothing is begun.
+// If the port is in use, quickstart makes nothing.
 func TestQuickstartOnABusyPort(t *testing.T) {
 	inFolder(t, nil)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
@@ -134,7 +134,7 @@ func TestQuickstartOnABusyPort(t *testing.T) {
 	}
 }
 
-// Whatever it was that stopped the first run, the next one finishes it.
+// Wherever the first run was stopped, the next one goes on.
 func TestQuickstartGoesOn(t *testing.T) {
 	withSamples := func(n int) func(t *testing.T, st *sqlite.Store) {
 		return func(t *testing.T, st *sqlite.Store) {
@@ -256,7 +256,7 @@ func TestQuickstartWithASecretThatIsHidden(t *testing.T) {
 	}
 }
 
-// The texts of the samples are kept as they stand here.
+// No text of a sample is altered when it is stored.
 func TestSamplesAreValid(t *testing.T) {
 	for _, c := range samples() {
 		if valid, err := c.Validate(); err != nil || valid != c {

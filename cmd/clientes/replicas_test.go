@@ -22,11 +22,11 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// What several processes on one database promise each other. Each test runs a few rounds; TEST_ROUNDS=1000 makes
-// them as many, and -v prints how long everything took. Only "eventually" is held against the clock: a figure
-// of this machine is nobody's promise.
+// These tests hold several processes on one database to what they promise each other. Each runs a
+// few rounds, TEST_ROUNDS=1000 makes them as many, and -v prints how long everything took. Nothing
+// but "eventually" is held against the clock: how fast this machine is proves nothing.
 
-// roundsOr is TEST_ROUNDS, or few.
+// roundsOr returns TEST_ROUNDS, or few if it is not set.
 func roundsOr(t *testing.T, few int) int {
 	t.Helper()
 	text := os.Getenv("TEST_ROUNDS")
@@ -40,11 +40,11 @@ func roundsOr(t *testing.T, few int) int {
 	return n
 }
 
-// eventuallySoon bounds every wait here, far beyond what a machine full of other tests needs.
+// eventuallySoon bounds every wait here. A machine full of other tests needs far less.
 const eventuallySoon = time.Minute
 
-// eventually waits for what another process brings about.
-func eventually(t *testing.T, what string, is func() bool) {
+// eventually waits until another process has brought something about.
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(eventuallySoon); !is(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -53,7 +53,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// durations are the outcomes of a measurement.
+// durations are measurements of one kind. They are safe for concurrent use.
 type durations struct {
 	mu  sync.Mutex
 	all []time.Duration
@@ -72,7 +72,7 @@ func (d *durations) String() string {
 		return "none"
 	}
 	slices.Sort(d.all)
-	// The nearest rank: of few outcomes p99 is the worst.
+	// The nearest rank: of few measurements p99 is the worst.
 	rank := func(p int) time.Duration { return d.all[(len(d.all)*p+99)/100-1].Round(time.Millisecond / 10) }
 	return fmt.Sprintf("p50 %v, p99 %v, worst %v of %d", rank(50), rank(99), rank(100), len(d.all))
 }
@@ -87,7 +87,7 @@ type fleet struct {
 	servers []*server
 }
 
-// newFleet starts n processes on the database. They need no folder of their own, so tests may run side by side.
+// newFleet starts n processes on the database. They need no folder, so tests may run side by side.
 func newFleet(t *testing.T, n int, databaseURL string, settings ...string) *fleet {
 	t.Helper()
 	f := &fleet{
@@ -114,7 +114,7 @@ func (f *fleet) begin(t *testing.T, databaseURL string, settings ...string) *ser
 	return begin(t, environ, "serve")
 }
 
-// on gives one of the processes, in turn.
+// on returns one of the processes, in turn.
 func (f *fleet) on(n int) *server {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -152,10 +152,10 @@ type answer struct {
 
 func (a answer) String() string { return fmt.Sprintf("status %d %s", a.status, a.Code) }
 
-// is says whether it is that refusal.
+// is reports whether it is that refusal.
 func (a answer) is(status int, code string) bool { return a.status == status && a.Code == code }
 
-// do sends one request. Any failure but a refusal of the server is an error.
+// do sends one request. A refusal of the server is an answer, any other failure an error.
 func (f *fleet) do(ctx context.Context, method, url, token string, body any) (answer, error) {
 	var text []byte
 	if body != nil {
@@ -226,11 +226,12 @@ type verdict string
 const (
 	yes     verdict = "yes"
 	no      verdict = "no"
-	unknown verdict = "can not know"
+	unknown verdict = "cannot know"
 )
 
-// ask has a process check a token. The record that it asks for has no possible id: once the token has passed
-// that is 404, and no store is asked for it. So what it says is what the token check alone says.
+// ask has a process check a token. It gets a record with an id that is impossible: once the token
+// has passed, the answer is 404 without a look into the store. So the verdict is that of the token
+// check alone.
 func (f *fleet) ask(ctx context.Context, s *server, token string) (verdict, error) {
 	a, err := f.do(ctx, "GET", s.url("/clientes/0"), token, nil)
 	switch {
@@ -253,13 +254,13 @@ func (f *fleet) want(t *testing.T, s *server, token string, want verdict) {
 	}
 }
 
-// saying is one verdict, and when it was asked for and given.
+// saying is one verdict, with the times of the question and of the answer.
 type saying struct {
 	verdict
 	asked, given time.Time
 }
 
-// watch asks a process about a token again and again.
+// watch is a client that asks a process about a token again and again.
 type watch struct {
 	mu      sync.Mutex
 	sayings []saying
@@ -293,7 +294,7 @@ func (f *fleet) watch(t *testing.T, s *server, token string) *watch {
 	return w
 }
 
-// all is what was said so far.
+// all returns what was said so far.
 func (w *watch) all(t *testing.T) []saying {
 	t.Helper()
 	w.mu.Lock()
@@ -315,7 +316,7 @@ func (w *watch) said(t *testing.T, v verdict, after time.Time) (n int) {
 	return n
 }
 
-// settled waits until the process says nothing but that for a while, and gives when it began to.
+// settled waits until the process says nothing but that for a while. It returns when that began.
 func (w *watch) settled(t *testing.T, v verdict, after time.Time) (since time.Time) {
 	t.Helper()
 	const aWhile = 50
@@ -336,8 +337,9 @@ func (w *watch) settled(t *testing.T, v verdict, after time.Time) (since time.Ti
 	return since
 }
 
-// neverYesAgain fails the test if the process went back to yes, until then, after it had said no, or after it had
-// said since the database was gone that it can not know. Before that a machine that is too busy may say so.
+// neverYesAgain fails the test if the process went back to yes before the time until: after it had
+// said no, or after it had said that it cannot know. The latter counts only from gone on, when the
+// database was gone, since a machine that is too busy may say it earlier.
 func (w *watch) neverYesAgain(t *testing.T, gone, until time.Time) {
 	t.Helper()
 	var other *saying
@@ -361,8 +363,8 @@ func engineURLs(t *testing.T) map[string]func(t *testing.T) string {
 	}
 }
 
-// An end at one process, or by the command line, is honoured by all: by the one that accepted it before it
-// answers, by the others soon.
+// A session that one process or a command ends is refused by all processes: by the one that ended
+// it before it answers, by the others soon.
 func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 	t.Parallel()
 	processes := map[string]int{"postgres": 3, "sqlite": 2}
@@ -417,8 +419,8 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 	}
 }
 
-// While the database is away a session that is known to have ended is refused, and of others the process says
-// that it can not know: never yes once it has said so. It recovers by itself.
+// While the database is away, a process refuses the sessions that it knows to have ended. Of others
+// it says that it cannot know, and once it has said so it never says yes. It recovers by itself.
 func TestTheDatabaseStopsAndStarts(t *testing.T) {
 	t.Parallel()
 	cluster := postgrestest.Start(t)
@@ -447,7 +449,7 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 				eventually(t, "it does not know", func() bool { return ofLive[i].said(t, unknown, before) >= 20 })
 				forged := live.Refresh[:len(live.Refresh)-2] + "AA"
 				for refresh, want := range map[string]answer{
-					forged:        {status: 401, Code: "refresh_invalid"}, // it is not worth a question
+					forged:        {status: 401, Code: "refresh_invalid"}, // the store is not even asked
 					live.Refresh:  {status: 503, Code: "store_unavailable"},
 					ended.Refresh: {status: 503, Code: "store_unavailable"},
 				} {
@@ -486,7 +488,7 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 					}
 				}
 			}
-			// Nothing that was refused meanwhile has been used up.
+			// The refresh token that was refused meanwhile has not been used up.
 			a, err := f.do(t.Context(), "POST", f.on(n).url("/refresh"), "", refreshBody{live.Refresh})
 			if err != nil || a.status != 200 {
 				t.Errorf("a refresh after the database was %s: %v, %v", way, a, err)
@@ -496,7 +498,7 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 	}
 }
 
-// answersAgain gives the moment when the database takes connections.
+// answersAgain returns a channel with the moment when the database takes connections.
 func answersAgain(t *testing.T, databaseURL string) <-chan time.Time {
 	back := make(chan time.Time, 1)
 	go func() {
@@ -513,8 +515,8 @@ func answersAgain(t *testing.T, databaseURL string) <-chan time.Time {
 	return back
 }
 
-// Two of three processes are cut off, each in its way, and busy. What ends meanwhile at the third they never
-// say yes to, from when they do not know until they know.
+// Two of three processes are cut off, each in its way, and busy. Meanwhile a session ends at the
+// third. Once the two have said that they cannot know about it, they never say yes again.
 func TestProcessesAreCutOff(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
@@ -596,8 +598,8 @@ func TestProcessesAreCutOff(t *testing.T) {
 	}
 }
 
-// The worst moment for a logout is that in which another process is cut off, with all its connections open: it
-// has a second.
+// The worst moment for a logout is that in which another process is cut off with all its
+// connections open. That process says yes for a second at most.
 func TestALogoutAtTheMomentOfACut(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
@@ -643,8 +645,8 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 	}
 }
 
-// Somebody stamps an end and commits it five seconds later, while others end sessions: it is missed by nobody,
-// and holds up nobody.
+// A transaction stamps the end of a session and commits five seconds later, while others end
+// sessions. No process misses this end, and it holds up none of the others.
 func TestAnEndHeldOpenIsMissedByNobody(t *testing.T) {
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
@@ -699,7 +701,7 @@ func TestAnEndHeldOpenIsMissedByNobody(t *testing.T) {
 	t.Logf("held open for 5 s: refused after the commit: %v; the %d ends meanwhile: %v", &late, held, &meanwhile)
 }
 
-// tab is a client that goes on all the time: where one process does not answer it asks another.
+// tab is a client that never stops: if one process does not answer it asks another.
 type tab struct {
 	f         *fleet
 	next      int // the process that it turns to
@@ -748,7 +750,8 @@ func (c *tab) run(ctx context.Context) error {
 	return nil
 }
 
-// The README's three steps over three processes, restarted one by one while clients go on: none of them notices.
+// A new SECRET comes in three steps, each a restart of three processes one by one. No client
+// notices.
 func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, postgrestest.Database(t))
@@ -770,7 +773,7 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	}
 	defer running.Wait()
 	defer cancel()
-	// Long enough for every client to have what was made after the step.
+	// goOn waits until every client has tokens that were made after the step.
 	goOn := func() {
 		for _, c := range tabs {
 			from := c.refreshes.Load()
@@ -801,7 +804,7 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 			}
 		}
 		goOn()
-		// So it was a rotation: what the old secret signed is not good any more.
+		// The old secret is gone: what it signed is refused.
 		a, err := f.do(t.Context(), "GET", f.on(0).url("/clientes"), first.Token, nil)
 		if err != nil || !a.is(401, "token_invalid") {
 			t.Errorf("a token of the old secret: %v, %v", a, err)
@@ -822,7 +825,7 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 		restarts, requests, refreshes, retries)
 }
 
-// Fifty at once with one refresh token all get the same successor, and go on.
+// Fifty clients refresh at once with one token. All get the same successor, and go on.
 func TestFiftyRefreshesAtOnceHaveOneSuccessor(t *testing.T) {
 	t.Parallel()
 	processes := map[string]int{"postgres": 2, "sqlite": 1}
@@ -863,8 +866,9 @@ func TestFiftyRefreshesAtOnceHaveOneSuccessor(t *testing.T) {
 	}
 }
 
-// Refreshes and a logout of the same session at the same instant: whatever the refreshes got, nothing of it works
-// once the logout was answered. Where it was answered at once, elsewhere soon.
+// Refreshes and a logout of one session come at the same instant. Once the logout was answered
+// nothing works that the refreshes got: at the process that answered it at once, at the others
+// soon.
 func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
 	t.Parallel()
 	processes := map[string]int{"postgres": 2, "sqlite": 1}

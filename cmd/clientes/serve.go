@@ -52,7 +52,8 @@ second signal ends it at once.`,
 
 // serve builds auth and the API upon a store, and answers requests until ctx ends. Then it closes
 // what it built, in the opposite order, and the listener.
-func serve(ctx context.Context, c config.Config, st store.Store, listener net.Listener, log *slog.Logger) error {
+func serve(ctx context.Context, c config.Config, st store.Store, listener net.Listener,
+	log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
 	file, err := ownFile()
@@ -81,8 +82,8 @@ func serve(ctx context.Context, c config.Config, st store.Store, listener net.Li
 		return err
 	}
 
-	// Upkeep goes on until the last request is answered. Mail that is queued after the signal is for
-	// the other replicas to send, or for the next start.
+	// Upkeep goes on until the last request is answered. Mail that is queued after the signal is
+	// for the other replicas to send, or for the next start.
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
 	sending, stopSending := context.WithCancel(ctx)
 	var group sync.WaitGroup
@@ -97,7 +98,8 @@ func serve(ctx context.Context, c config.Config, st store.Store, listener net.Li
 	return newHTTPServer(c, handler, log).serve(ctx, listener)
 }
 
-func newAuth(c config.Config, st store.Store, gate *auth.Gate, log *slog.Logger) (*auth.Auth, error) {
+func newAuth(c config.Config, st store.Store, gate *auth.Gate,
+	log *slog.Logger) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: gate, Now: time.Now, Log: log,
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
@@ -106,15 +108,15 @@ func newAuth(c config.Config, st store.Store, gate *auth.Gate, log *slog.Logger)
 	})
 }
 
-// newGate returns a gate that hashes as many passwords at once as there are processors for it. A hash
-// takes some 30 ms, so the last of those who wait has to do it for about a second.
+// newGate returns a gate that hashes as many passwords at once as there are processors for it. A
+// hash takes some 30 ms, so the last of those who wait has to do it for about a second.
 func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.processors) }
 
 // mailTimeout bounds the sending of one mail: a server that takes longer is out of order.
 const mailTimeout = 30 * time.Second
 
-// newPost returns what carries mail away. Without a mail server it goes to the log, where a developer
-// finds its links; the log of a server that others can reach does not have them.
+// newPost returns what carries mail away. Without a mail server it goes to the log, where a
+// developer finds its links; the log of a server that others can reach does not have them.
 func newPost(c config.Config, public *url.URL, log *slog.Logger) auth.Post {
 	if c.SMTP == (mail.Server{}) {
 		return mail.NewLog(log, public, c.IsLoopback())

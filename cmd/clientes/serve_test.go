@@ -30,10 +30,10 @@ type server struct {
 	stdout    *os.File
 	stderr    bytes.Buffer // complete after wait
 	listening chan string
-	finished  chan struct{} // closed when it has closed its stderr, which it does at its end
+	finished  chan struct{} // closed when the process has closed its stderr, at its end
 }
 
-// printed is what it has written to standard output.
+// printed returns what the process has written to standard output.
 func (s *server) printed(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(s.stdout.Name())
@@ -51,7 +51,7 @@ func launch(t *testing.T, environ []string, args ...string) *server {
 	return s
 }
 
-// begin starts the program with PORT=0, and ends it with the test if that did not.
+// begin starts the program with PORT=0. At its end the test kills it if it still runs.
 func begin(t *testing.T, environ []string, args ...string) *server {
 	t.Helper()
 	s := &server{
@@ -110,10 +110,10 @@ func (s *server) signal(t *testing.T) {
 	}
 }
 
-// wait waits for the end of the process and gives its exit status, -1 if a signal ended it.
+// wait waits for the end of the process and returns its exit status, -1 if a signal ended it.
 func (s *server) wait() int {
 	<-s.finished // Wait would close what is still read
-	s.cmd.Wait() // the second time it says only that it was called before
+	s.cmd.Wait() // the second time it only fails
 	return s.cmd.ProcessState.ExitCode()
 }
 
@@ -136,7 +136,7 @@ func TestServe(t *testing.T) {
 		t.Errorf("status %d right after it was listening", resp.StatusCode)
 	}
 
-	// What net/http would answer by itself.
+	// A request that net/http would answer by itself.
 	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestServeRefusesToStart(t *testing.T) {
 	call(t, vars, "", "serve").want(t, 1, "", "clientes: cannot listen on 127.0.0.1:"+port)
 }
 
-// rawClient speaks HTTP on one connection and never tries twice, as net/http's client would behind our back.
+// rawClient speaks HTTP on one connection. Unlike net/http's client it never sends a request twice.
 type rawClient struct {
 	addr string
 	conn net.Conn
@@ -180,7 +180,8 @@ type rawClient struct {
 
 var errNoConnection = errors.New("no connection")
 
-// get sends one request on the open connection, or on a new one if there is none, and reads the answer.
+// get sends one request on the open connection, or on a new one if there is none, and reads the
+// answer.
 func (c *rawClient) get(path string) (*http.Response, error) {
 	if c.conn == nil {
 		conn, err := net.Dial("tcp", c.addr)
@@ -210,13 +211,13 @@ func (c *rawClient) answer() (*http.Response, error) {
 	return resp, nil
 }
 
-// Eight clients hammer on their own connections and one is in the middle of sending a login while SIGTERM
-// comes. Whatever was sent before the signal has to be answered.
+// When SIGTERM comes, eight clients send requests on their own connections and one is in the middle
+// of a login. The server answers all that was sent before the signal.
 func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 	secretIn(t)
 	s := launch(t, nil, "serve")
 
-	// The server asks for the body of the login: it is under way, and stays so until we send it.
+	// The server has asked for the body of the login, so the request is under way until we send it.
 	slow := &rawClient{addr: s.addr}
 	const body = `{"user":"abc","password":"wrong"}`
 	conn, err := net.Dial("tcp", s.addr)
@@ -243,7 +244,7 @@ func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 				if n == 20 {
 					warm.Done()
 				}
-				before := !signalled.Load() // then the request is sent before the signal, or at worst beside it
+				before := !signalled.Load() // the request goes out before the signal, or at worst beside it
 				resp, err := c.get("/clientes")
 				switch {
 				case err != nil && before && !(errors.Is(err, errNoConnection) && signalled.Load()):
@@ -262,7 +263,7 @@ func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 	warm.Wait()
 	signalled.Store(true)
 	s.signal(t)
-	clients.Wait() // they all saw that nobody listens any more, so the server is past Shutdown's beginning
+	clients.Wait() // they all saw that nobody listens any more: Shutdown has begun
 
 	if _, err := io.WriteString(conn, body); err != nil {
 		t.Fatal(err)
@@ -279,7 +280,7 @@ func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 	}
 }
 
-// Told to stop, the server says so for SHUTDOWN_DELAY and goes on answering.
+// For SHUTDOWN_DELAY after the signal /readyz answers 503 and all else is served.
 func TestDraining(t *testing.T) {
 	secretIn(t)
 	s := launch(t, []string{"SHUTDOWN_DELAY=1h"}, "serve")
@@ -314,7 +315,7 @@ func (s *server) end(t *testing.T) {
 			}
 			return
 		case <-time.After(20 * time.Millisecond):
-			s.cmd.Process.Signal(syscall.SIGTERM) // fails when it has just ended
+			s.cmd.Process.Signal(syscall.SIGTERM) // it fails if the process has just ended
 		}
 	}
 }
@@ -340,7 +341,7 @@ func TestShutdownTimeout(t *testing.T) {
 	}
 }
 
-// A signal that comes several times at the same moment is one: nothing is cut.
+// Signals that come within sameSignal count as one, so nothing is cut.
 func TestASignalSentTwiceIsOne(t *testing.T) {
 	secretIn(t)
 	for n := 5000; n > 1; n /= 2 {
@@ -359,7 +360,7 @@ func TestASignalSentTwiceIsOne(t *testing.T) {
 		}
 		return
 	}
-	t.Error("this machine can not send two signals at one moment")
+	t.Error("this machine cannot send two signals at one moment")
 }
 
 func TestHealthcheck(t *testing.T) {
@@ -391,7 +392,7 @@ func TestBaseURL(t *testing.T) {
 	}
 }
 
-// The log is for people on a terminal only.
+// Only on a terminal is the log text for people.
 func TestLogFormat(t *testing.T) {
 	for format, want := range map[string]string{"": `{"time":`, "json": `{"time":`, "text": "time="} {
 		var stderr bytes.Buffer

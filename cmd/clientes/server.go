@@ -25,16 +25,16 @@ const (
 	// gate, for the store and for a slow receiver.
 	writeTimeout = 60 * time.Second
 
-	// Longer than the 60 s after which the common load balancers drop an idle connection themselves.
-	// If the server were first, a request that is on its way would get no answer.
+	// Longer than the 60 s after which the common load balancers drop an idle connection
+	// themselves. If the server were first, a request that is on its way would get no answer.
 	idleTimeout = 75 * time.Second
 
 	// A token has at most 4 KiB and may come twice. net/http reads 4 KiB more than this.
 	maxHeaderBytes = 16 << 10
 
-	// minDelay is how long the server at least goes on accepting after it was told to stop. Shutdown
-	// closes the listener and idle connections at once. It would cut a request that is already in the
-	// queue of the one or on its way on the other.
+	// minDelay is how long the server at least goes on accepting after it was told to stop.
+	// Shutdown closes the listener and idle connections at once. It would cut a request that is
+	// already in the queue of the one or on its way on the other.
 	minDelay = 250 * time.Millisecond
 
 	// closeTimeout is how long the end of a server waits for its store.
@@ -121,8 +121,8 @@ func listen(ctx context.Context, c config.Config) (net.Listener, error) {
 	return listener, nil
 }
 
-// closeSoon closes the store of a server that ends. A store that has stopped answering would keep the
-// process alive, so it is left to the end of the process after [closeTimeout].
+// closeSoon closes the store of a server that ends. A store that has stopped answering would keep
+// the process alive, so it is left to the end of the process after [closeTimeout].
 func closeSoon(st io.Closer) {
 	closed := make(chan struct{})
 	go func() {

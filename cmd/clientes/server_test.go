@@ -31,7 +31,8 @@ func (h *slowHandler) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 func (h *slowHandler) Drain() { h.draining.Store(true) }
 
-// A request that is under way when the server is told to stop is answered, or cut after the timeout.
+// A request that is under way when the server is told to stop is answered, or cut after the
+// timeout.
 func TestHTTPServerStops(t *testing.T) {
 	for name, test := range map[string]struct {
 		timeout time.Duration
@@ -74,7 +75,8 @@ func TestHTTPServerStops(t *testing.T) {
 				defer close(h.release)
 			}
 			err = <-served
-			if test.err == "" && err != nil || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+			if test.err == "" && err != nil ||
+				test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 				t.Errorf("it ended with %v, want %q", err, test.err)
 			}
 			if got := <-answer; (got == "all of it") != (test.err == "") {
@@ -94,7 +96,8 @@ func TestHTTPServerCannotServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.Close()
-	err = newHTTPServer(c, newSlowHandler(), slog.New(slog.DiscardHandler)).serve(t.Context(), listener)
+	err = newHTTPServer(c, newSlowHandler(), slog.New(slog.DiscardHandler)).
+		serve(t.Context(), listener)
 	if err == nil || !strings.HasPrefix(err.Error(), "serve: ") {
 		t.Error(err)
 	}

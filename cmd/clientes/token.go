@@ -26,12 +26,13 @@ func (p *program) tokenInspectCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect [TOKEN]",
 		Short: "Show what an access token says and whether it is good",
-		Long: `Show the header and the claims of an access token, and whether it is good now, and why not. The token is read
-from standard input if it is not given; other users of the machine can see the arguments of a command.
+		Long: `Show the header and the claims of an access token, and whether it is good now, and why not. The
+token is read from standard input if it is not given; other users of the machine can see the
+arguments of a command.
 
-SECRET, ISSUER and AUDIENCE are those of the server for which the token was made, and the database tells whether
-its session was ended. Without SECRET nothing is checked, which is said. The exit status is 0 if the token is
-good, and 1 if it is not or could not be checked.`,
+SECRET, ISSUER and AUDIENCE are those of the server for which the token was made. The database tells
+whether its session was ended. Without SECRET nothing is checked, and the command says so. The exit
+status is 0 if the token is good, and 1 if it is not or could not be checked.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return &usageError{"give one token, or none and write it to standard input"}
@@ -51,7 +52,9 @@ good, and 1 if it is not or could not be checked.`,
 			if err != nil {
 				return fmt.Errorf("this is not an access token: %w", err)
 			}
-			if _, err := fmt.Fprintf(p.stdout, "header %s\nclaims %s\n", printable(in.Header), printable(in.Claims)); err != nil {
+			_, err = fmt.Fprintf(p.stdout, "header %s\nclaims %s\n",
+				withoutControls(in.Header), withoutControls(in.Claims))
+			if err != nil {
 				return err
 			}
 			switch err := checkToken(cmd.Context(), c, token); {
@@ -66,7 +69,7 @@ good, and 1 if it is not or could not be checked.`,
 	}
 }
 
-// token gives the token of the arguments or of standard input.
+// token returns the token of the arguments or of standard input.
 func (p *program) token(args []string) (string, error) {
 	if len(args) == 1 {
 		return args[0], nil
@@ -82,10 +85,11 @@ func (p *program) token(args []string) (string, error) {
 	return token, nil
 }
 
-// checkToken says why the token is not good, as a server of this configuration would find now.
+// checkToken returns why a server with this configuration would refuse the token now, or nil.
 func checkToken(ctx context.Context, c config.Config, token string) error {
 	if c.Secret == "" {
-		return errors.New("the signature was not checked: that needs the SECRET of the server, in the environment or in .env")
+		return errors.New("the signature was not checked: that needs the SECRET of the server, " +
+			"in the environment or in .env")
 	}
 	st, err := openToRead(ctx, c.DatabaseURL)
 	if err != nil {
@@ -106,11 +110,13 @@ func checkToken(ctx context.Context, c config.Config, token string) error {
 	return nil
 }
 
-// whyInvalid names the difference between what the token says of itself and what a server of this
-// configuration wants to hear. Where there is none it can only be something that auth does not tell.
+// whyInvalid names the first difference between the token and what a server with this configuration
+// accepts. If there is none it can only be the signature or the value of a claim: auth does not
+// tell which.
 func whyInvalid(in auth.Inspection, c config.Config, now time.Time) string {
 	var header, claims map[string]any
-	if json.Unmarshal([]byte(in.Header), &header) != nil || json.Unmarshal([]byte(in.Claims), &claims) != nil {
+	if json.Unmarshal([]byte(in.Header), &header) != nil ||
+		json.Unmarshal([]byte(in.Claims), &claims) != nil {
 		return "its header or its claims are not one JSON object each, with every name once"
 	}
 	if alg := header["alg"]; alg != "HS256" {
@@ -132,10 +138,12 @@ func whyInvalid(in auth.Inspection, c config.Config, now time.Time) string {
 			return fmt.Sprintf("it has no %s", name)
 		}
 	}
-	return "it was not signed with SECRET or SECRET_PREVIOUS, or one of its claims has a value that it can not have"
+	return "it was not signed with SECRET or SECRET_PREVIOUS, " +
+		"or one of its claims has a value that it cannot have"
 }
 
-// quote gives a value of a token for a person to read, or says that there is none.
+// quote returns a value of a token for a person to read. It is cut, since it may come from a
+// stranger.
 func quote(v any) string {
 	if v == nil {
 		return "not there"
@@ -143,8 +151,8 @@ func quote(v any) string {
 	return fmt.Sprintf("%.80q", fmt.Sprint(v))
 }
 
-// printable takes out what would tell a terminal to do something: a token may come from a stranger.
-func printable(s string) string {
+// withoutControls replaces the characters that a terminal obeys: a token may come from a stranger.
+func withoutControls(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && !unicode.IsPrint(r) {
 			return unicode.ReplacementChar

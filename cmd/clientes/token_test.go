@@ -22,7 +22,8 @@ func TestTokenInspect(t *testing.T) {
 
 	r := call(t, nil, "", "token", "inspect", token)
 	r.want(t, 0, "The token is good.\n", "")
-	for _, text := range []string{`"alg": "HS256"`, `"role": "admin"`, `"iss": "clientes"`, `"exp": `} {
+	for _, text := range []string{`"alg": "HS256"`, `"role": "admin"`,
+		`"iss": "clientes"`, `"exp": `} {
 		r.want(t, 0, text, "")
 	}
 	call(t, nil, " "+token+"\n", "token", "inspect").want(t, 0, "The token is good.\n", "")
@@ -35,14 +36,18 @@ func TestTokenInspect(t *testing.T) {
 			t.Errorf("%q %q", r.stdout, r.stderr)
 		}
 	}
-	bad(map[string]string{"SECRET": goodSecret}, token, "clientes: the token is not good: it was not signed with SECRET or SECRET_PREVIOUS")
-	bad(map[string]string{"ISSUER": "me"}, token, `clientes: the token is not good: its iss is "clientes", but ISSUER is "me"`)
-	bad(map[string]string{"AUDIENCE": "you"}, token, `clientes: the token is not good: its aud is "clientes", but AUDIENCE is "you"`)
+	bad(map[string]string{"SECRET": goodSecret}, token,
+		"clientes: the token is not good: it was not signed with SECRET or SECRET_PREVIOUS")
+	bad(map[string]string{"ISSUER": "me"}, token,
+		`clientes: the token is not good: its iss is "clientes", but ISSUER is "me"`)
+	bad(map[string]string{"AUDIENCE": "you"}, token,
+		`clientes: the token is not good: its aud is "clientes", but AUDIENCE is "you"`)
 	bad(nil, token[:len(token)-5]+"AAAAA", "clientes: the token is not good: it was not signed")
 	bad(nil, "undefined", "clientes: this is not an access token: ")
-	bad(map[string]string{"DATABASE_URL": "sqlite:absent.db"}, token, "clientes: whether the session was ended is not known: there is nothing in the database")
+	bad(map[string]string{"DATABASE_URL": "sqlite:absent.db"}, token,
+		"clientes: whether the session was ended is not known: there is nothing in the database")
 
-	// Without SECRET the token can be read, and it is said that nothing was checked.
+	// Without SECRET the token can be read, but not checked, and the command says so.
 	if err := os.Rename(".env", "elsewhere"); err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +57,7 @@ func TestTokenInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// What another process has ended is known here.
+	// A session that another process has ended is known to the command.
 	call(t, nil, goodPassword, "user", "passwd", "abc", "--password-stdin").want(t, 0, "", "")
 	bad(nil, token, "clientes: the token is not good: the session of the token was ended")
 }
@@ -67,24 +72,28 @@ func TestWhyInvalid(t *testing.T) {
 		{`{"alg":"none","alg":"HS256"}`, `{}`, "every name once"},
 		{`{"alg":"HS256"}`, `{}`, "its iss is not there"},
 		{`{"alg":"HS256"}`, `{"iss":"clientes","aud":["clientes"]}`, `its aud is "[clientes]"`},
-		{`{"alg":"HS256"}`, `{` + strings.Replace(good, "1000", "1001", 1) + `}`, "its iat is in the future"},
+		{`{"alg":"HS256"}`, `{` + strings.Replace(good, "1000", "1001", 1) + `}`,
+			"its iat is in the future"},
 		{`{"alg":"HS256"}`, `{"nbf":2000,` + good + `}`, "its nbf is in the future"},
-		{`{"alg":"HS256"}`, `{` + strings.Replace(good, `"sid"`, `"SID"`, 1) + `}`, "it has no sid"},
+		{`{"alg":"HS256"}`, `{` + strings.Replace(good, `"sid"`, `"SID"`, 1) + `}`,
+			"it has no sid"},
 		{`{"alg":"HS256"}`, `{` + good + `}`, "it was not signed with SECRET"},
 	}
 	for _, test := range tests {
 		in := auth.Inspection{Header: test.header, Claims: test.claims}
-		if got := whyInvalid(in, config.Config{Issuer: "clientes", Audience: "clientes"}, now); !strings.Contains(got, test.want) {
+		if got := whyInvalid(in, config.Config{Issuer: "clientes", Audience: "clientes"},
+			now); !strings.Contains(got, test.want) {
 			t.Errorf("%s %s: %q, want %q", test.header, test.claims, got, test.want)
 		}
 	}
 }
 
-// A token from a stranger does not drive the terminal.
+// A token from a stranger cannot control the terminal.
 func TestTokenInspectPrintsNoControlCharacters(t *testing.T) {
 	inFolder(t, nil)
 	part := base64.RawURLEncoding.EncodeToString
-	token := part([]byte(`{"alg":"HS256"}`)) + "." + part([]byte("{\"sub\":\"a\u009b31mb\u202e\"}")) + ".AAAA"
+	token := part([]byte(`{"alg":"HS256"}`)) + "." +
+		part([]byte("{\"sub\":\"a\u009b31mb\u202e\"}")) + ".AAAA"
 	r := call(t, nil, "", "token", "inspect", token)
 	r.want(t, 1, "a\ufffd31mb\ufffd", "")
 }

@@ -58,8 +58,8 @@ func (p *program) updateAccounts(ctx context.Context, read func(context.Context)
 	}
 	var password string
 	if read != nil {
-		// Before the store is opened: while somebody types no connection is held, and if they give up
-		// no database was made.
+		// Before the store is opened: while somebody types no connection is held, and if they give
+		// up no database was made.
 		if password, err = read(ctx); err != nil {
 			return err
 		}

@@ -42,7 +42,8 @@ arguments of a command while it runs, a hash among them.`,
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(p.stdout, "user %q is added with the role %s\n", u.Name, u.Role)
+				_, err = fmt.Fprintf(p.stdout, "user %q is added with the role %s\n", u.Name,
+					u.Role)
 				return err
 			}
 			return p.updateAccounts(cmd.Context(), read, add)
@@ -50,7 +51,9 @@ arguments of a command while it runs, a hash among them.`,
 	}
 	add.Flags().StringVar(&email, "email", "", "an email address, which counts as confirmed")
 	add.Flags().StringVar(&role, "role", string(store.Viewer), "viewer, editor or admin")
-	add.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
-	add.Flags().StringVar(&hash, "password-hash", "", "the `HASH` of the password instead of the password")
+	add.Flags().BoolVar(&fromStdin, "password-stdin", false,
+		"read the password from standard input")
+	add.Flags().StringVar(&hash, "password-hash", "",
+		"the `HASH` of the password instead of the password")
 	return add
 }

@@ -37,7 +37,8 @@ func (p *program) userListCommand() *cobra.Command {
 			return p.listUsers(cmd.Context(), st)
 		},
 	}
-	list.Flags().BoolVar(&asJSON, "json", false, "print a JSON array of users as the API sends them")
+	list.Flags().BoolVar(&asJSON, "json", false,
+		"print a JSON array of users as the API sends them")
 	return list
 }
 

@@ -20,12 +20,14 @@ func (p *program) userPasswdCommand() *cobra.Command {
 				if err := accounts.SetPassword(ctx, args[0], password); err != nil {
 					return noSuchUser(args[0], err)
 				}
-				_, err := fmt.Fprintf(p.stdout, "user %q has another password and no session any more\n", args[0])
+				_, err := fmt.Fprintf(p.stdout,
+					"user %q has another password and no session any more\n", args[0])
 				return err
 			}
 			return p.updateAccounts(cmd.Context(), p.passwordFrom(fromStdin), set)
 		},
 	}
-	passwd.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+	passwd.Flags().BoolVar(&fromStdin, "password-stdin", false,
+		"read the password from standard input")
 	return passwd
 }

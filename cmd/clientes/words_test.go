@@ -18,8 +18,8 @@ const (
 	maxColumns = 100
 	tabColumns = 4
 
-	// maxSentence is how many words a sentence of a comment may have. The aim is 25: beyond this limit
-	// nobody reads it in one go.
+	// maxSentence is how many words a sentence of a comment may have. The aim is 25: beyond this
+	// limit nobody reads it in one go.
 	maxSentence = 35
 
 	// lastOldMigration is the newest migration that was published before these rules. A published
@@ -44,7 +44,8 @@ func phrases() []phrase {
 	}
 	return []phrase{
 		everywhere(`can\s+not`, `"cannot"`),
-		everywhere(`(?:contract|design|style)\.md`, "the rule itself: this page is not in the repository"),
+		everywhere(`(?:contract|design|style)\.md`,
+			"the rule itself: this page is not in the repository"),
 		comments(`section\s+\d+\s+of\s+the\s+contract|the\s+contract\s+(?:promises|says|wants|allows)`,
 			"the rule itself: the contract is not in the repository"),
 		comments(`gives?\s+back|given\s+back|gave\s+back`, `"returns"`),
@@ -189,8 +190,8 @@ type passage struct {
 
 func (p passage) lineOf(offset int) int { return p.line + strings.Count(p.text[:offset], "\n") }
 
-// mayBeWide reports whether a line cannot well be broken: it is a line of a raw string, or has a word
-// without a space or a string literal that would not fit on a line of its own.
+// mayBeWide reports whether a line cannot well be broken: it is a line of a raw string, or has a
+// word without a space or a string literal that would not fit on a line of its own.
 func (f fileWords) mayBeWide(number int, line string) bool {
 	if f.raw[number] {
 		return true
@@ -284,7 +285,8 @@ var sentenceEnd = regexp.MustCompile(`[.?!][)"]*(?:\s|$)|\n\s*\n|\n\t|\n\s*(?:[-
 // sentences splits a comment.
 func (p passage) sentences() (all []passage) {
 	from := 0
-	for _, m := range append(sentenceEnd.FindAllStringIndex(p.text, -1), []int{len(p.text), len(p.text)}) {
+	for _, m := range append(sentenceEnd.FindAllStringIndex(p.text, -1),
+		[]int{len(p.text), len(p.text)}) {
 		text := p.text[from:m[1]]
 		skipped := len(text) - len(strings.TrimLeft(text, " \t\n"))
 		all = append(all, passage{p.lineOf(from + skipped), text})
@@ -302,18 +304,23 @@ func TestWordsThatAreAgainstTheRulesAreSeen(t *testing.T) {
 		src  string
 		want string // "" if all is well
 	}{
-		{"a.go", "package a\n\n// f gives a number.\n", `a.go:3: a comment says "gives"; write "returns"`},
-		{"a.go", "package a\n\n// The number is given\n// back as it is.\n", `a.go:3: a comment says "given\n back"`},
-		{"a.go", "package a\n\n// One.\n// It says\n// whether.\n", `a.go:4: a comment says "says\n whether"`},
+		{"a.go", "package a\n\n// f gives a number.\n",
+			`a.go:3: a comment says "gives"; write "returns"`},
+		{"a.go", "package a\n\n// The number is given\n// back as it is.\n",
+			`a.go:3: a comment says "given\n back"`},
+		{"a.go", "package a\n\n// One.\n// It says\n// whether.\n",
+			`a.go:4: a comment says "says\n whether"`},
 		{"a.go", "package a\n\n// f gives up at once, given a reason to give.\n", ""},
 		{"a.go", "package a\n\nvar a = `x gives y`\n", ""},
-		{"a.go", "package a\n\nvar a = \"it can not be read\"\n", `a.go:3: a message says "can not"; write "cannot"`},
+		{"a.go", "package a\n\nvar a = \"it can not be read\"\n",
+			`a.go:3: a message says "can not"; write "cannot"`},
 		{"a.go", "package a\n\nvar a = `a\nit can not`\n", `a.go:4: a message says "can not"`},
 		{"a.go", "package a\n\n// It cannot be read.\n", ""},
 		{"a.go", "package a\n\n// A message for who asks.\n", `write "whoever"`},
 		{"a.go", "package a\n\n// For whoever asks.\n", ""},
 		{"a.go", "package a\n\n// The store is asked for it.\n", "a.go:3: a comment says"},
-		{"a.go", "package a\n\n// As in section 3 of the contract.\n", "the contract is not in the repository"},
+		{"a.go", "package a\n\n// As in section 3 of the contract.\n",
+			"the contract is not in the repository"},
 		{"a.go", "package a\n\n// Run holds a store to the contract.\n", ""},
 		{"a.go", "package a\n\n// See design.md.\n", "this page is not in the repository"},
 		{"a.go", "package a\n\n// It keeps the promises of store.\n", "implements"},
@@ -321,14 +328,19 @@ func TestWordsThatAreAgainstTheRulesAreSeen(t *testing.T) {
 		{"a.go", "package a\n\n// One.\n// " + long + "word.\n", "a.go:4: a sentence of 36 words"},
 		{"a.go", "package a\n\n// " + strings.TrimSuffix(long, "\n// ") + ". Word.\n", ""},
 		{"a.go", "package a\n\n// " + long + "\n//\n//\tword word\n", ""},
-		{"a.go", "package a\n\n// " + strings.Repeat("words ", 17) + "\n", "a.go:3: a line of 105 columns"},
-		{"a.go", "package a\n\nvar a = f(" + wide[:40] + ", " + wide[:60] + ")\n", "a.go:3: a line of 113 columns"},
-		{"a.go", "package a\n\n\t\t\t\tf(" + wide[:50] + ", " + wide[:40] + ")\n", "a.go:3: a line of 111 columns"},
+		{"a.go", "package a\n\n// " + strings.Repeat("words ", 17) + "\n",
+			"a.go:3: a line of 105 columns"},
+		{"a.go", "package a\n\nvar a = f(" + wide[:40] + ", " + wide[:60] + ")\n",
+			"a.go:3: a line of 113 columns"},
+		{"a.go", "package a\n\n\t\t\t\tf(" + wide[:50] + ", " + wide[:40] + ")\n",
+			"a.go:3: a line of 111 columns"},
 		{"a.go", "package a\n\nvar a = \"" + text[:95] + "\"\n", ""},
-		{"a.go", "package a\n\nvar a = f(" + wide[:50] + ", \"" + text[:50] + "\")\n", "a.go:3: a line of"},
+		{"a.go", "package a\n\nvar a = f(" + wide[:50] + ", \"" + text[:50] + "\")\n",
+			"a.go:3: a line of"},
 		{"a.go", "package a\n\n// https://example.com/" + wide + "\n", ""},
 		{"a.go", "package a\n\nvar a = `\n" + text + "`\n", ""},
-		{"00015_a.sql", "-- It gives\n-- much.\nSELECT 1;\n", `00015_a.sql:1: a comment says "gives"`},
+		{"00015_a.sql", "-- It gives\n-- much.\nSELECT 1;\n",
+			`00015_a.sql:1: a comment says "gives"`},
 		{"00015_a.sql", "SELECT '" + text + "';\n", "00015_a.sql:1: a line of"},
 		{"00001_a.sql", "-- It gives much.\n", ""},
 	} {
@@ -337,7 +349,8 @@ func TestWordsThatAreAgainstTheRulesAreSeen(t *testing.T) {
 			all = append(all, f.String())
 		}
 		got := strings.Join(all, "\n")
-		if test.want == "" && got != "" || !strings.Contains(got, strings.ReplaceAll(test.want, "\n", `\n`)) {
+		if test.want == "" && got != "" ||
+			!strings.Contains(got, strings.ReplaceAll(test.want, "\n", `\n`)) {
 			t.Errorf("in %q it finds %q, want %q", test.src, got, test.want)
 		}
 	}

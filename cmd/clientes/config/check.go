@@ -41,7 +41,8 @@ func (c *Config) check(bad faults) {
 		c.CORSOrigins[i] = strings.TrimSpace(origin)
 		if !validOrigin(c.CORSOrigins[i]) {
 			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them, "+
-				"separated by commas: https://app.example.com", quoted(origin, c.values["CORS_ORIGINS"]))
+				"separated by commas: https://app.example.com",
+				quoted(origin, c.values["CORS_ORIGINS"]))
 		}
 	}
 	for name, value := range map[string]string{"ISSUER": c.Issuer, "AUDIENCE": c.Audience} {
@@ -76,7 +77,8 @@ func (c *Config) checkSecrets(bad faults) {
 	}
 	for i, s := range c.SecretPrevious {
 		if err := auth.CheckSecret(s); err != nil {
-			bad.add("SECRET_PREVIOUS", "cannot be used, its secret number %d: %v; commas separate them",
+			bad.add("SECRET_PREVIOUS",
+				"cannot be used, its secret number %d: %v; commas separate them",
 				i+1, err)
 		}
 		c.warnOfSpace("SECRET_PREVIOUS", s)
@@ -102,10 +104,12 @@ func (c *Config) checkTimes(bad faults) {
 		}
 	}
 	if bad.none("TOKEN_TTL", "SESSION_IDLE") && c.SessionIdle < c.TokenTTL {
-		bad.add("SESSION_IDLE", "is %s, but has to be TOKEN_TTL (%s) or more", c.SessionIdle, c.TokenTTL)
+		bad.add("SESSION_IDLE", "is %s, but has to be TOKEN_TTL (%s) or more",
+			c.SessionIdle, c.TokenTTL)
 	}
 	if bad.none("TOKEN_TTL", "SESSION_MAX") && c.SessionMax < c.TokenTTL {
-		bad.add("SESSION_MAX", "is %s, but has to be TOKEN_TTL (%s) or more", c.SessionMax, c.TokenTTL)
+		bad.add("SESSION_MAX", "is %s, but has to be TOKEN_TTL (%s) or more",
+			c.SessionMax, c.TokenTTL)
 	}
 	if bad.none("SESSION_IDLE", "SESSION_MAX") && c.SessionIdle > c.SessionMax {
 		bad.add("SESSION_IDLE", "is %s, but has to be SESSION_MAX (%s) or less",
@@ -145,14 +149,14 @@ func validHost(s string) bool {
 	})
 }
 
-// validClaim reports whether s can be a claim of every token. A token has to stay far below the size
-// that the server accepts.
+// validClaim reports whether s can be a claim of every token. A token has to stay far below the
+// size that the server accepts.
 func validClaim(s string) bool {
 	return len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// validOrigin reports whether s is an origin exactly as a browser writes it: in lower case, without a
-// path, and without the port that the scheme has anyway.
+// validOrigin reports whether s is an origin exactly as a browser writes it: in lower case, without
+// a path, and without the port that the scheme has anyway.
 func validOrigin(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || strings.Contains(u.Host, "*") {

@@ -1,9 +1,10 @@
 // Package config turns the environment into the settings of a program.
 //
 // A value comes from the environment, from .env in the working folder, from a file that one of
-// these names, or from the default. [Load] reports all faults at once, so that nobody has to correct
-// them one by one. Nothing is changed in silence: a value that a reader of .env would alter is a
-// fault, and a name that nobody knows is a warning. No fault, warning or [Row] holds a password.
+// these names, or from the default. [Load] reports all faults at once, so that nobody has to
+// correct them one by one. Nothing is changed in silence: a value that a reader of .env would alter
+// is a fault, and a name that nobody knows is a warning. No fault, warning or [Row] holds a
+// password.
 //
 // The package opens nothing but these files. It does not know what a command does with a setting.
 package config
@@ -20,9 +21,12 @@ import (
 	"clientes/auth/mail"
 )
 
-// Config is every setting. Its tags are the one list of their names and defaults: env names the
-// variable, file:"yes" lets NAME_FILE name a file with the value, text:"yes" says that any text is a
-// value, so that nothing would notice a changed one later, and secret:"yes" that it is never shown.
+// Config is every setting. Its tags are the one list of their names and defaults:
+//
+//   - env names the variable.
+//   - file:"yes" lets NAME_FILE name a file with the value.
+//   - text:"yes" says that any text is a value, so that nothing would notice an altered one later.
+//   - secret:"yes" says that the value is never shown.
 type Config struct {
 	Secret          string          `env:"SECRET" file:"yes" text:"yes" secret:"yes"`
 	SecretPrevious  []string        `env:"SECRET_PREVIOUS" file:"yes" text:"yes" secret:"yes"`
@@ -66,9 +70,9 @@ func (e *Error) Error() string {
 // what it could read.
 //
 // The environment wins over .env, and SECRET and SECRET_FILE are one setting in this: if the
-// environment sets either of them, .env counts for neither. Both in one place is a fault. A name that
-// the environment sets to nothing hides the one in .env too, as with other readers of such files, and
-// leaves the default.
+// environment sets either of them, .env counts for neither. Both in one place is a fault. A name
+// that the environment sets to nothing hides the one in .env too, as with other readers of such
+// files, and leaves the default.
 func Load(lookupEnv func(string) (string, bool), required ...string) (Config, error) {
 	var c Config
 	bad := make(faults)
@@ -100,8 +104,8 @@ func Load(lookupEnv func(string) (string, bool), required ...string) (Config, er
 // Warnings returns what is strange about the configuration but does no harm.
 func (c Config) Warnings() []string { return c.warnings }
 
-// PublicURLAt returns the URL at which browsers find a server that listens on addr, which may be nil
-// before it does.
+// PublicURLAt returns the URL at which browsers find a server that listens on addr, which may be
+// nil before it does.
 func (c Config) PublicURLAt(addr net.Addr) *url.URL {
 	if u, err := url.Parse(strings.TrimSuffix(c.PublicURL, "/")); err == nil && c.PublicURL != "" {
 		return u

@@ -21,7 +21,7 @@ const (
 	otherSecret = "fedcba9876543210fedcba9876543210"
 )
 
-// environment is os.LookupEnv over a map.
+// environment returns os.LookupEnv over a map.
 func environment(vars map[string]string) func(string) (string, bool) {
 	return func(name string) (string, bool) {
 		value, ok := vars[name]
@@ -40,7 +40,7 @@ func inFolder(t *testing.T, files map[string]string) {
 	}
 }
 
-// faultsOf gives the faults of an error of loadConfig.
+// faultsOf returns the faults that an error of Load lists.
 func faultsOf(err error) []string {
 	var e *Error
 	if errors.As(err, &e) {
@@ -56,7 +56,8 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, from := range got.origins {
-		if want := map[bool]string{true: "environment", false: "default"}[name == "SECRET"]; from != want {
+		if want := map[bool]string{true: "environment",
+			false: "default"}[name == "SECRET"]; from != want {
 			t.Errorf("%s comes from %q, want %q", name, from, want)
 		}
 	}
@@ -75,11 +76,15 @@ func TestDefaults(t *testing.T) {
 func TestEverySettingIsRead(t *testing.T) {
 	inFolder(t, nil)
 	got, err := Load(environment(map[string]string{
-		"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret + "," + goodSecret, "HOST": "::", "PORT": "0",
+		"SECRET": goodSecret, "SECRET_PREVIOUS": otherSecret + "," + goodSecret, "HOST": "::",
+		"PORT":         "0",
 		"DATABASE_URL": "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", "TOKEN_TTL": "10s",
-		"SESSION_IDLE": "1m", "SESSION_MAX": "1h", "ISSUER": "i", "AUDIENCE": "a", "REFRESH_GRACE": "0s",
-		"SIGNUP": "open", "SMTP_URL": "smtps://u:p%40@mail.example.com:2465", "MAIL_FROM": "São João <c@exämple.com>",
-		"PUBLIC_URL": "https://api.example.com/", "CORS_ORIGINS": "https://app.example.com, http://localhost:5173",
+		"SESSION_IDLE": "1m", "SESSION_MAX": "1h", "ISSUER": "i", "AUDIENCE": "a",
+		"REFRESH_GRACE": "0s",
+		"SIGNUP":        "open", "SMTP_URL": "smtps://u:p%40@mail.example.com:2465",
+		"MAIL_FROM":       "São João <c@exämple.com>",
+		"PUBLIC_URL":      "https://api.example.com/",
+		"CORS_ORIGINS":    "https://app.example.com, http://localhost:5173",
 		"TRUSTED_PROXIES": "10.1.2.3/8, ::1/128", "REQUIRE_IF_MATCH": "true", "LOG_LEVEL": "debug",
 		"LOG_FORMAT": "json", "SHUTDOWN_DELAY": "1s", "SHUTDOWN_TIMEOUT": "0s",
 	}), "SECRET")
@@ -98,11 +103,15 @@ func TestEverySettingIsRead(t *testing.T) {
 	}
 	want := Config{
 		Secret: goodSecret, SecretPrevious: []string{otherSecret, goodSecret}, Host: "::",
-		Signup: "open", SMTP: server, MailFrom: netmail.Address{Name: "São João", Address: "c@xn--exmple-cua.com"},
-		DatabaseURL: "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7", TokenTTL: 10 * time.Second,
+		Signup: "open", SMTP: server, MailFrom: netmail.Address{Name: "São João",
+			Address: "c@xn--exmple-cua.com"},
+		DatabaseURL: "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7",
+		TokenTTL:    10 * time.Second,
 		SessionIdle: time.Minute, SessionMax: time.Hour, Issuer: "i", Audience: "a",
-		PublicURL: "https://api.example.com/", CORSOrigins: []string{"https://app.example.com", "http://localhost:5173"},
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+		PublicURL:   "https://api.example.com/",
+		CORSOrigins: []string{"https://app.example.com", "http://localhost:5173"},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"),
+			netip.MustParsePrefix("::1/128")},
 		RequireIfMatch: true, LogLevel: "debug", LogFormat: "json", ShutdownDelay: time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -110,7 +119,7 @@ func TestEverySettingIsRead(t *testing.T) {
 	}
 }
 
-// Each case is one wrong value, and what has to be said of it.
+// Each case is one wrong value and what its fault has to say.
 func TestFaults(t *testing.T) {
 	inFolder(t, map[string]string{"empty": "\n", "short": "x\n"})
 	tests := []struct{ name, value, want string }{
@@ -118,32 +127,49 @@ func TestFaults(t *testing.T) {
 		{"REFRESH_GRACE", "6m", "REFRESH_GRACE is 6m0s, but has to be from 0s to 5m"},
 		{"SIGNUP", "yes", `SIGNUP is "yes", but has to be closed or open`},
 		{"SIGNUP", "Open", `SIGNUP is "Open", but has to be closed or open`},
-		{"SMTP_URL", "mail.example.com:25", "SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
-		{"SMTP_URL", "smtp://u:p/w@h", "SMTP_URL cannot be used: behind smtp:// it may have user:password@, has a host"},
-		{"SMTP_URL", "smtp://h:99999", "SMTP_URL cannot be used: its port has to be a number from 1 to 65535"},
+		{"SMTP_URL", "mail.example.com:25",
+			"SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
+		{"SMTP_URL", "smtp://u:p/w@h",
+			"SMTP_URL cannot be used: behind smtp:// it may have user:password@, has a host"},
+		{"SMTP_URL", "smtp://h:99999",
+			"SMTP_URL cannot be used: its port has to be a number from 1 to 65535"},
 		{"SMTP_URL", "smtp://mail.example.com", "MAIL_FROM is missing; SMTP_URL needs it"},
-		{"SMTP_URL_FILE", "short", "SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
-		{"SMTP_URL_FILE", "empty", "SMTP_URL is to come from empty, as SMTP_URL_FILE says, but nothing"},
-		{"MAIL_FROM", "clientes", `MAIL_FROM is "clientes", but it has to be as clientes@example.com or`},
+		{"SMTP_URL_FILE", "short",
+			"SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
+		{"SMTP_URL_FILE", "empty",
+			"SMTP_URL is to come from empty, as SMTP_URL_FILE says, but nothing"},
+		{"MAIL_FROM", "clientes",
+			`MAIL_FROM is "clientes", but it has to be as clientes@example.com or`},
 		{"MAIL_FROM", "joão@example.com", "in ASCII before the @"},
-		{"PUBLIC_URL", "api.example.com", `PUBLIC_URL is "api.example.com", but has to be as browsers write it`},
-		{"PUBLIC_URL", "https://api.example.com/v1", `PUBLIC_URL is "https://api.example.com/v1", but has to be`},
-		{"PUBLIC_URL", "ftp://api.example.com", `PUBLIC_URL is "ftp://api.example.com", but has to be`},
-		{"CORS_ORIGINS", "*", `CORS_ORIGINS has "*" in it, but has to be origins as browsers write them`},
+		{"PUBLIC_URL", "api.example.com",
+			`PUBLIC_URL is "api.example.com", but has to be as browsers write it`},
+		{"PUBLIC_URL", "https://api.example.com/v1",
+			`PUBLIC_URL is "https://api.example.com/v1", but has to be`},
+		{"PUBLIC_URL", "ftp://api.example.com",
+			`PUBLIC_URL is "ftp://api.example.com", but has to be`},
+		{"CORS_ORIGINS", "*",
+			`CORS_ORIGINS has "*" in it, but has to be origins as browsers write them`},
 		{"CORS_ORIGINS", "https://*.example.com", `CORS_ORIGINS has "https://*.example.com" in it`},
-		{"CORS_ORIGINS", "https://a.example,https://App.example", `CORS_ORIGINS has "https://App.example" in it`},
+		{"CORS_ORIGINS", "https://a.example,https://App.example",
+			`CORS_ORIGINS has "https://App.example" in it`},
 		{"CORS_ORIGINS", "https://a.example/", `CORS_ORIGINS has "https://a.example/" in it`},
 		{"CORS_ORIGINS", "https://a.example:443", `CORS_ORIGINS has "https://a.example:443" in it`},
-		{"CORS_ORIGINS", "https://u:p@a.example", `CORS_ORIGINS has something with a password in it`},
+		{"CORS_ORIGINS", "https://u:p@a.example",
+			`CORS_ORIGINS has something with a password in it`},
 		{"CORS_ORIGINS", "null", `CORS_ORIGINS has "null" in it`},
 		{"SECRET", "", "SECRET is missing; `openssl rand -hex 32` makes a good one"},
-		{"SECRET", goodSecret[1:], "SECRET cannot be used: it has 31 bytes, and 32 or more are needed; `openssl rand -hex 32`"},
+		{"SECRET", goodSecret[1:],
+			"SECRET cannot be used: it has 31 bytes, and 32 or more are needed; `openssl rand -hex 32`"},
 		{"SECRET", goodSecret + ",x", "SECRET cannot be used: it holds a comma"},
 		{"SECRET_FILE", "short", "SECRET and SECRET_FILE are both set in environment"},
-		{"SECRET_PREVIOUS", goodSecret + ",short", "SECRET_PREVIOUS cannot be used, its secret number 2"},
-		{"SECRET_PREVIOUS", goodSecret + ",", "SECRET_PREVIOUS cannot be used, its secret number 2"},
-		{"SECRET_PREVIOUS_FILE", "absent", "SECRET_PREVIOUS cannot be read from the file that SECRET_PREVIOUS_FILE names"},
-		{"SECRET_PREVIOUS_FILE", "empty", "SECRET_PREVIOUS is to come from empty, as SECRET_PREVIOUS_FILE says, but nothing"},
+		{"SECRET_PREVIOUS", goodSecret + ",short",
+			"SECRET_PREVIOUS cannot be used, its secret number 2"},
+		{"SECRET_PREVIOUS", goodSecret + ",",
+			"SECRET_PREVIOUS cannot be used, its secret number 2"},
+		{"SECRET_PREVIOUS_FILE", "absent",
+			"SECRET_PREVIOUS cannot be read from the file that SECRET_PREVIOUS_FILE names"},
+		{"SECRET_PREVIOUS_FILE", "empty",
+			"SECRET_PREVIOUS is to come from empty, as SECRET_PREVIOUS_FILE says, but nothing"},
 		{"SECRET_PREVIOUS_FILE", ".", "SECRET_PREVIOUS cannot be read from the file"},
 		{"SECRET_PREVIOUS_FILE", "/dev/zero", "SECRET_PREVIOUS cannot be read from the file"},
 		{"HOST", "[::1]", "HOST is"},
@@ -158,15 +184,18 @@ func TestFaults(t *testing.T) {
 		{"DATABASE_URL", "sqlite::memory:", "DATABASE_URL has to name a file"},
 		{"DATABASE_URL", "sqlite:x.db?mode=ro", "DATABASE_URL has to name a file"},
 		{"DATABASE_URL", "sqlite://x.db", "DATABASE_URL has // after sqlite:"},
-		{"DATABASE_URL", "postgres://h/d?pool_max_conns=0", "driver takes: pool_max_conns too small"},
-		{"DATABASE_URL", "postgresql://h/d?sslmode=perhaps", "driver takes: failed to configure TLS"},
+		{"DATABASE_URL", "postgres://h/d?pool_max_conns=0",
+			"driver takes: pool_max_conns too small"},
+		{"DATABASE_URL", "postgresql://h/d?sslmode=perhaps",
+			"driver takes: failed to configure TLS"},
 		{"DATABASE_URL_FILE", "short", "DATABASE_URL has to begin with sqlite: or postgres://"},
 		{"TOKEN_TTL", "300", "TOKEN_TTL is \"300\", but has to be a time with its unit"},
 		{"TOKEN_TTL", "9s", "TOKEN_TTL is 9s, but has to be from 10s to 1h"},
 		{"TOKEN_TTL", "1h0m1s", "TOKEN_TTL is 1h0m1s, but has to be from 10s to 1h"},
 		{"TOKEN_TTL", "10500ms", "TOKEN_TTL is 10.5s, but has to be of whole seconds"},
 		{"SESSION_IDLE", "4m59s", "SESSION_IDLE is 4m59s, but has to be TOKEN_TTL (5m0s) or more"},
-		{"SESSION_IDLE", "721h", "SESSION_IDLE is 721h0m0s, but has to be SESSION_MAX (720h0m0s) or less"},
+		{"SESSION_IDLE", "721h",
+			"SESSION_IDLE is 721h0m0s, but has to be SESSION_MAX (720h0m0s) or less"},
 		{"SESSION_MAX", "1m", "SESSION_MAX is 1m0s, but has to be TOKEN_TTL (5m0s) or more"},
 		{"SESSION_MAX", "forever", "SESSION_MAX is \"forever\", but has to be a time"},
 		{"ISSUER", strings.Repeat("x", 256), "ISSUER has to be at most 255 bytes"},
@@ -185,10 +214,11 @@ func TestFaults(t *testing.T) {
 		vars[test.name] = test.value
 		_, err := Load(environment(vars), "SECRET")
 		got := faultsOf(err)
-		// SESSION_MAX=1m is too short for both of its neighbours, which is worth two lines.
-		if len(got) == 0 || len(got) > 1 && test.name != "SESSION_MAX" || !slices.ContainsFunc(got, func(f string) bool {
-			return strings.Contains(f, test.want)
-		}) {
+		// SESSION_MAX=1m is too short for both of its neighbours: two faults.
+		if len(got) == 0 || len(got) > 1 && test.name != "SESSION_MAX" ||
+			!slices.ContainsFunc(got, func(f string) bool {
+				return strings.Contains(f, test.want)
+			}) {
 			t.Errorf("%s=%s: %q, want %q", test.name, test.value, got, test.want)
 		}
 	}
@@ -197,10 +227,12 @@ func TestFaults(t *testing.T) {
 func TestAllFaultsAtOnce(t *testing.T) {
 	inFolder(t, map[string]string{".env": "PORT=x\nPROT=3000\n"})
 	c, err := Load(environment(map[string]string{
-		"TOKEN_TTL": "soon", "SESSION_IDLE": "1s", "HOST": "a b", "DATABASE_URL": "x", "LOG_LEVEL": "x",
+		"TOKEN_TTL": "soon", "SESSION_IDLE": "1s", "HOST": "a b", "DATABASE_URL": "x",
+		"LOG_LEVEL": "x",
 	}), "SECRET")
 	got := faultsOf(err)
-	// In the order of the settings; SESSION_IDLE cannot be compared with a TOKEN_TTL that nobody can read.
+	// In the order of the settings; SESSION_IDLE cannot be compared with a TOKEN_TTL that nobody
+	// can read.
 	want := []string{"SECRET", "HOST", "PORT", "DATABASE_URL", "TOKEN_TTL", "LOG_LEVEL"}
 	if len(got) != len(want) {
 		t.Fatalf("faults %q", got)
@@ -210,7 +242,8 @@ func TestAllFaultsAtOnce(t *testing.T) {
 			t.Errorf("fault %d is %q, want one of %s", i, got[i], want[i])
 		}
 	}
-	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0], "nobody knows PROT; the nearest known name is PORT") {
+	if len(c.warnings) != 1 || !strings.Contains(c.warnings[0],
+		"nobody knows PROT; the nearest known name is PORT") {
 		t.Errorf("warnings %q", c.warnings)
 	}
 	if _, err := Load(environment(nil)); len(faultsOf(err)) != 1 {
@@ -226,17 +259,21 @@ func TestPrecedence(t *testing.T) {
 		env          map[string]string
 		secret, from string // "" for a fault
 	}{
-		{"the environment wins", "SECRET=" + goodSecret, map[string]string{"SECRET": envSecret}, envSecret, "environment"},
+		{"the environment wins", "SECRET=" + goodSecret, map[string]string{"SECRET": envSecret},
+			envSecret, "environment"},
 		{".env fills in", "SECRET=" + goodSecret, nil, goodSecret, ".env"},
 		{"a file from .env", "SECRET_FILE=secret", nil, fileSecret, "file secret"},
 		{"a file from the environment wins over a value in .env", "SECRET=" + goodSecret,
 			map[string]string{"SECRET_FILE": "secret"}, fileSecret, "file secret"},
 		{"a value in the environment wins over a file from .env", "SECRET_FILE=absent",
 			map[string]string{"SECRET": envSecret}, envSecret, "environment"},
-		{"both in the environment", "", map[string]string{"SECRET": envSecret, "SECRET_FILE": "secret"}, "", ""},
+		{"both in the environment", "", map[string]string{"SECRET": envSecret,
+			"SECRET_FILE": "secret"}, "", ""},
 		{"both in .env", "SECRET=" + goodSecret + "\nSECRET_FILE=secret", nil, "", ""},
-		{"an empty one beside the other is none", "", map[string]string{"SECRET": "", "SECRET_FILE": "secret"}, fileSecret, "file secret"},
-		{"set to nothing it hides the one in .env", "SECRET=" + goodSecret, map[string]string{"SECRET": ""}, "", ""},
+		{"an empty one beside the other is none", "",
+			map[string]string{"SECRET": "", "SECRET_FILE": "secret"}, fileSecret, "file secret"},
+		{"set to nothing it hides the one in .env", "SECRET=" + goodSecret,
+			map[string]string{"SECRET": ""}, "", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -246,7 +283,8 @@ func TestPrecedence(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err == nil && (c.Secret != test.secret || c.origins["SECRET"] != test.from) {
-				t.Errorf("%q from %q, want %q from %q", c.Secret, c.origins["SECRET"], test.secret, test.from)
+				t.Errorf("%q from %q, want %q from %q", c.Secret, c.origins["SECRET"], test.secret,
+					test.from)
 			}
 		})
 	}
@@ -254,7 +292,8 @@ func TestPrecedence(t *testing.T) {
 
 func TestOneNewlineIsDropped(t *testing.T) {
 	for in, want := range map[string]string{
-		"a": "a", "a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "": "", "\n": "", " a ": " a ",
+		"a": "a", "a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "": "", "\n": "",
+		" a ": " a ",
 	} {
 		if got := DropNewline(in); got != want {
 			t.Errorf("%q gives %q, want %q", in, got, want)
@@ -285,7 +324,8 @@ func TestDotenvExample(t *testing.T) {
 		want[s.name] = s.fallback
 	}
 	got := make(map[string]string)
-	for _, m := range regexp.MustCompile(`(?m)^#?([A-Z_]+)=(.*)$`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^#?([A-Z_]+)=(.*)$`).
+		FindAllStringSubmatch(string(text), -1) {
 		got[m[1]] = m[2]
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -295,7 +335,7 @@ func TestDotenvExample(t *testing.T) {
 	if len(faults)+len(warnings) > 0 {
 		t.Error(faults, warnings)
 	}
-	// With every # before a setting taken away it is a .env too.
+	// Without the # before its settings it is a .env too.
 	plain := regexp.MustCompile(`(?m)^#([A-Z_]+=)`).ReplaceAllString(string(text), "$1")
 	inFolder(t, map[string]string{".env": plain})
 	if _, err := Load(environment(nil)); err != nil {

@@ -33,14 +33,15 @@ func (c *Config) readDotenv() (values map[string]string, faults []string) {
 	return values, faults
 }
 
-// parseDotenv returns the values of a .env file, what is wrong with it, and what is strange about it.
-// With a fault there are no values. No fault or warning repeats a value.
+// parseDotenv returns the values of a .env file, what is wrong with it, and what is strange about
+// it. With a fault there are no values. No fault or warning repeats a value.
 //
 // godotenv decides what a value is, but it alters some of them in silence. It cuts at a # after a
 // space, replaces $NAME by other values or nothing, drops backslashes, and takes the last of two
-// lines for one name. A secret altered like that signs tokens that nobody else can check. So the file
-// is first read here, line by line, and whatever godotenv would alter is a fault.
-func parseDotenv(src string, known []setting) (values map[string]string, faults, warnings []string) {
+// lines for one name. A secret altered like that signs tokens that nobody else can check. So the
+// file is first read here, line by line, and whatever godotenv would alter is a fault.
+func parseDotenv(src string, known []setting) (
+	values map[string]string, faults, warnings []string) {
 	src = strings.TrimPrefix(src, "\ufeff") // what Windows editors begin a UTF-8 file with
 	src = strings.ReplaceAll(src, "\r\n", "\n")
 	lines, faults := scanDotenv(src)
@@ -78,11 +79,14 @@ func parseDotenv(src string, known []setting) (values map[string]string, faults,
 				".env line %d: %s is set for the second time, line %d did it before; keep one",
 				l.number, l.name, before))
 		case l.quote == 0 && strings.HasPrefix(l.text, "#"):
-			faults = append(faults, fmt.Sprintf(".env line %d: the comment would become the value of %s; "+
-				"write it on a line of its own, or put the value in single quotes", l.number, l.name))
+			faults = append(faults, fmt.Sprintf(
+				".env line %d: the comment would become the value of %s; "+
+					"write it on a line of its own, or put the value in single quotes",
+				l.number, l.name))
 		case (s.text || l.name != s.name) && last[l.name] == l.number:
 			if why := l.altered(values, set); why != "" {
-				faults = append(faults, fmt.Sprintf(".env line %d: the value of %s %s", l.number, l.name, why))
+				faults = append(faults, fmt.Sprintf(
+					".env line %d: the value of %s %s", l.number, l.name, why))
 			}
 		}
 		if l.text != "" {
@@ -98,8 +102,9 @@ func parseDotenv(src string, known []setting) (values map[string]string, faults,
 // reference is what godotenv replaces by the value of an earlier line.
 var reference = regexp.MustCompile(`\$(\{[A-Z0-9_]+\}|[A-Z0-9_]+)`)
 
-// altered returns why the value that godotenv made of the line is not what the line seems to say, and
-// what to do; "" if it is. A reference to a name that an earlier line sets is meant to be replaced.
+// altered returns why the value that godotenv made of the line is not what the line seems to say,
+// and what to do; "" if it is. A reference to a name that an earlier line sets is meant to be
+// replaced.
 func (l dotenvLine) altered(values map[string]string, set map[string]int) string {
 	const keep = "; single quotes keep it as it stands"
 	value := values[l.name]
@@ -108,9 +113,11 @@ func (l dotenvLine) altered(values map[string]string, set map[string]int) string
 		return "has a quote inside its quotes, which not every reader takes alike; use another value"
 	case value == l.text:
 		return ""
-	case l.quote == 0 && strings.Contains(l.text, " #"), l.quote == 0 && strings.Contains(l.text, "\t#"):
+	case l.quote == 0 && strings.Contains(l.text, " #"),
+		l.quote == 0 && strings.Contains(l.text, "\t#"):
 		return "would end before the #; put a comment on a line of its own" + keep
-	case l.quote == '"' && strings.Contains(l.text, `\`), l.quote == 0 && strings.Contains(l.text, `\$`):
+	case l.quote == '"' && strings.Contains(l.text, `\`),
+		l.quote == 0 && strings.Contains(l.text, `\$`):
 		return "would lose its backslash" + keep
 	}
 	unknown := false
@@ -145,7 +152,8 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 			src = rest
 			continue
 		}
-		if after, ok := strings.CutPrefix(start, "export"); ok && strings.TrimLeft(after, " \t") != after {
+		if after, ok := strings.CutPrefix(start, "export"); ok &&
+			strings.TrimLeft(after, " \t") != after {
 			start = strings.TrimLeft(after, " \t")
 		}
 		sign := strings.IndexAny(start, "=:")

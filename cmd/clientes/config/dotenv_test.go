@@ -25,13 +25,15 @@ func TestDotenv(t *testing.T) {
 		{"SECRET=", "SECRET", ""},
 		{"SECRET=\nSECRET=abc", "SECRET", "abc"},
 		{"PORT=3000 # the port", "PORT", "3000"},
-		{"PASSWORD=x\nDATABASE_URL=postgres://u:${PASSWORD}@h/$PASSWORD", "DATABASE_URL", "postgres://u:x@h/x"},
+		{"PASSWORD=x\nDATABASE_URL=postgres://u:${PASSWORD}@h/$PASSWORD", "DATABASE_URL",
+			"postgres://u:x@h/x"},
 		{"X=1\nX=2\nPORT=3", "X", "2"}, // another program's business
 	}
 	for _, test := range tests {
 		values, faults, _ := parseDotenv(test.file, settings())
 		if len(faults) > 0 || values[test.name] != test.want {
-			t.Errorf("%q: %s is %q, want %q; faults %q", test.file, test.name, values[test.name], test.want, faults)
+			t.Errorf("%q: %s is %q, want %q; faults %q", test.file, test.name, values[test.name],
+				test.want, faults)
 		}
 	}
 }
@@ -46,7 +48,8 @@ func TestDotenvFaults(t *testing.T) {
 		{"SECRET_FILE=hunter2 #3", "line 1: the value of SECRET_FILE would end before the #"},
 		{"SECRET= # hunter2", "line 1: the comment would become the value of SECRET"},
 		{"PORT= # hunter2", "line 1: the comment would become the value of PORT"},
-		{"\nISSUER=a$HUNTER2", "line 2: the value of ISSUER has a $ before a name that no line above it sets"},
+		{"\nISSUER=a$HUNTER2",
+			"line 2: the value of ISSUER has a $ before a name that no line above it sets"},
 		{`SECRET="a${HUNTER2}"`, "line 1: the value of SECRET has a $ before a name"},
 		{"SECRET=a$HUNTER2\nHUNTER2=x", "line 1: the value of SECRET has a $ before a name"},
 		{"HUNTER2=\nSECRET=a$HUNTER2", "line 2: the value of SECRET has a $ before a name"},
@@ -83,7 +86,7 @@ func TestDotenvFaults(t *testing.T) {
 	}
 }
 
-// A .env that cannot be read sets SECRET perhaps: that it is missing is not said then.
+// A .env that cannot be read may set SECRET, so that it is missing is no fault then.
 func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 	inFolder(t, map[string]string{".env": "SECRET='x"})
 	if _, err := Load(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {
@@ -98,13 +101,15 @@ func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 	}
 }
 
-// FuzzDotenv looks for a file whose SECRET is read as something else than stands there: a value without a $
-// has to stand in the file with nothing but a quote or space between it and its sign, and nothing but a
-// quote, space or a comment after a quote between it and the end of its line.
+// FuzzDotenv looks for a file whose SECRET is read as something else than stands there. A value
+// without a $ has to stand in the file. Before it, back to its sign, only a quote or space may stand.
+// Behind it, up to the end of its line, only a quote, space, or a comment after a quote.
 func FuzzDotenv(f *testing.F) {
 	for _, file := range []string{
-		"SECRET=abc", "SECRET='a #b'", "SECRET=\"a\\nb\" # c", "export SECRET: a$B", "A=1\nSECRET=${A}b",
-		"SECRET='a\nb'", "SECRET=a\nSECRET=b", "SECRET=a #b", "PORT=1 # c\nSECRET_FILE=x", "X", "=", "'",
+		"SECRET=abc", "SECRET='a #b'", "SECRET=\"a\\nb\" # c", "export SECRET: a$B",
+		"A=1\nSECRET=${A}b",
+		"SECRET='a\nb'", "SECRET=a\nSECRET=b", "SECRET=a #b", "PORT=1 # c\nSECRET_FILE=x", "X", "=",
+		"'",
 		"export =\nSECRET=\t'", "SECRET=a\u00a0#b", "\ufeffSECRET=é\r\n",
 	} {
 		f.Add(file)
@@ -139,7 +144,7 @@ func FuzzDotenv(f *testing.F) {
 	})
 }
 
-// standsAlone says whether what is between these two is all of the value of a SECRET.
+// standsAlone reports whether all of the value of a SECRET stands between these two texts.
 func standsAlone(before, after string) bool {
 	const blank = " \t"
 	line, _, _ := strings.Cut(after, "\n")
@@ -161,5 +166,6 @@ func standsAlone(before, after string) bool {
 	before, named := strings.CutSuffix(strings.TrimRight(before[:len(before)-1], blank), "SECRET")
 	before = before[strings.LastIndex(before, "\n")+1:]
 	before = strings.TrimLeft(before, blank)
-	return named && (before == "" || strings.TrimRight(before, blank) == "export" && before != "export")
+	return named && (before == "" || strings.TrimRight(before, blank) == "export" &&
+		before != "export")
 }

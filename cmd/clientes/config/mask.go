@@ -61,8 +61,8 @@ func maskDatabaseURL(databaseURL string) string {
 	return hidden
 }
 
-// quoted returns part of a value as a fault may repeat it: cut if it is long. If the value may have a
-// password in it, which belongs to another setting, it returns nothing of it.
+// quoted returns part of a value as a fault may repeat it: cut if it is long. If the value may have
+// a password in it, which belongs to another setting, it returns nothing of it.
 func quoted(part, value string) string {
 	if mayHavePassword(value) {
 		return "something with a password"

@@ -25,7 +25,8 @@ func TestThePasswordOfADatabaseIsNotShown(t *testing.T) {
 	}
 }
 
-// The password of the mail server is neither shown nor repeated, nor is the user, which some services have as a secret.
+// The password of the mail server is neither shown nor repeated, nor is the user, which some
+// services have as a secret.
 func TestThePasswordOfAMailServerIsNotShown(t *testing.T) {
 	inFolder(t, nil)
 	for smtpURL, shown := range map[string]string{
@@ -42,14 +43,18 @@ func TestThePasswordOfAMailServerIsNotShown(t *testing.T) {
 		"https://u:hunter2@h":             "(hidden)",
 		"smtp://hunter2@mail.example.com": "(hidden)",
 	} {
-		c, err := Load(environment(map[string]string{"SMTP_URL": smtpURL, "MAIL_FROM": "c@example.com"}))
+		c, err := Load(environment(map[string]string{"SMTP_URL": smtpURL,
+			"MAIL_FROM": "c@example.com"}))
 		if got := c.shown(setting{name: "SMTP_URL"}); got != shown {
 			t.Errorf("%s is shown as %s, want %s", smtpURL, got, shown)
 		}
-		if (err != nil) != (shown == "(hidden)") || err != nil && (strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "er2")) {
+		if (err != nil) != (shown == "(hidden)") ||
+			err != nil && (strings.Contains(err.Error(), "hunt") ||
+				strings.Contains(err.Error(), "er2")) {
 			t.Errorf("%s: %v", smtpURL, err)
 		}
-		if text := fmt.Sprintf("%v %+v %s", c.SMTP, c.SMTP, c.SMTP); strings.Contains(text, "hunt") {
+		if text := fmt.Sprintf("%v %+v %s", c.SMTP, c.SMTP, c.SMTP); strings.Contains(text,
+			"hunt") {
 			t.Errorf("%s is printed as %s", smtpURL, text)
 		}
 	}
@@ -61,11 +66,13 @@ func TestAPasswordInTheWrongSettingIsNotShown(t *testing.T) {
 	for _, s := range settings() {
 		for _, name := range s.names() {
 			for _, value := range []string{
-				"postgres://u:hunter2@h/d", "postgres://h/d?password=hunter2", "host=h Password = hunter2", "postgres://u:hunter2,x@h/d",
+				"postgres://u:hunter2@h/d", "postgres://h/d?password=hunter2",
+				"host=h Password = hunter2", "postgres://u:hunter2,x@h/d",
 				"u:hunter2@h:587", "postgres//u:hunter2@h/d", "smtp:/u:hunter2@h",
 			} {
 				c, err := Load(environment(map[string]string{name: value}))
-				if said := fmt.Sprint(c.Rows(), c.Warnings(), err); strings.Contains(said, "hunter2") {
+				if said := fmt.Sprint(c.Rows(), c.Warnings(), err); strings.Contains(said,
+					"hunter2") {
 					t.Errorf("%s=%s: it says\n%s", name, value, said)
 				}
 			}

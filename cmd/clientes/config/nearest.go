@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// nearest returns the name that is closest to a misspelt one, by [distance]. Of a misspelt name only
-// the beginning counts.
+// nearest returns the name that is closest to a misspelt one, by [distance]. Of a misspelt name
+// only the beginning counts.
 func nearest(misspelt string, names []string) string {
 	misspelt = misspelt[:min(len(misspelt), 64)]
 	best, fewest := "", -1
@@ -15,8 +15,8 @@ func nearest(misspelt string, names []string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete, replace or swap with their neighbour to make b of a
-// (the optimal string alignment distance).
+// distance counts the letters to insert, delete, replace or swap with their neighbour to make b of
+// a (the optimal string alignment distance).
 func distance(a, b string) int {
 	var before, last []int
 	row := make([]int, len(b)+1)

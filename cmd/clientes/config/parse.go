@@ -61,8 +61,8 @@ func parsePort(s string) (any, error) {
 func parseDuration(s string) (any, error) {
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return nil, fmt.Errorf("is %s, but has to be a time with its unit, such as 90s, 30m or 1h30m",
-			quoted(s, s))
+		return nil, fmt.Errorf("is %s, but has to be a time with its unit, "+
+			"such as 90s, 30m or 1h30m", quoted(s, s))
 	}
 	return d, nil
 }
@@ -73,7 +73,8 @@ func parsePrefixes(s string) (any, error) {
 		p, err := netip.ParsePrefix(strings.TrimSpace(part))
 		if err != nil {
 			return nil, fmt.Errorf("has %s in it, "+
-				"but every part has to be a CIDR such as 10.0.0.0/8 or 192.0.2.7/32", quoted(part, s))
+				"but every part has to be a CIDR such as 10.0.0.0/8 or 192.0.2.7/32",
+				quoted(part, s))
 		}
 		prefixes = append(prefixes, p.Masked())
 	}

@@ -86,7 +86,8 @@ func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, b
 			}
 			switch {
 			case value != "" && path != "":
-				bad.add(s.name, "and %s_FILE are both set in %s; keep one of them", s.name, place.name)
+				bad.add(s.name, "and %s_FILE are both set in %s; keep one of them", s.name,
+					place.name)
 			case path != "":
 				c.values[s.name], c.origins[s.name] = resolveFile(bad, s.name, path)
 			case value != "":
