@@ -23,6 +23,7 @@ import (
 // and compares what is answered with what README.md says. Only these are different: the port, the password
 // that quickstart printed, and the database that Postgres has. The test command itself is for .ci/run.
 func TestREADME(t *testing.T) {
+	needs(t, "go", "curl", "openssl")
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
