@@ -11,13 +11,7 @@ import (
 // two browsers would, against a server of its own. What it has to do is in
 // testdata/client/test.mjs.
 func TestClient(t *testing.T) {
-	node, err := exec.LookPath("node")
-	switch {
-	case err != nil && os.Getenv("CI") == "true":
-		t.Fatal("there is no node to run the client with: ", err)
-	case err != nil:
-		t.Skip("there is no node to run the client with; Debian's is in the package nodejs")
-	}
+	needs(t, "node")
 	script, err := filepath.Abs("testdata/client/test.mjs")
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +22,7 @@ func TestClient(t *testing.T) {
 			want(t, 0, name, "")
 	}
 	s := launch(t, nil, "serve")
-	cmd := exec.CommandContext(t.Context(), node, script)
+	cmd := exec.CommandContext(t.Context(), "node", script)
 	cmd.Env = append(os.Environ(), "SERVER="+s.url(""), "SECRET="+goodSecret, "USER1=ana",
 		"USER2=bob", "PASSWORD="+goodPassword)
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -37,6 +37,20 @@ func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// needs skips a test that runs programs which are not installed. With CI=true it fails instead.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		_, err := exec.LookPath(program)
+		switch {
+		case err != nil && os.Getenv("CI") == "true":
+			t.Fatal("this test runs ", program, ": ", err)
+		case err != nil:
+			t.Skip("this test runs ", program, ", which is not installed")
+		}
+	}
+}
+
 // children returns the processes that a process has started, none where there is no /proc.
 func children(tb testing.TB, pid int) (of []int) {
 	tb.Helper()

@@ -82,19 +82,22 @@ func TestQuickstart(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 
-	paste := regexp.MustCompile(`(?ms)^TOKEN=.*/logout'.*?$`).FindString(printed)
-	sh := exec.CommandContext(t.Context(), "sh", "-e", "-c", paste)
-	sh.Env = []string{"PATH=" + os.Getenv("PATH")}
-	out, err := sh.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	answers := strings.Split(strings.TrimSpace(string(out)), "\n")
-	for i, want := range []string{`[{"id":1,"name":"Ana Souza"`, `{"id":6,"name":"Flora Dias"`, `{"id":1,"name":"Ana Souza"`, `{"auth":false,"token":null}`} {
-		if i >= len(answers) || !strings.HasPrefix(answers[i], want) {
-			t.Errorf("the lines\n%s\nanswer\n%s\nwant, in line %d, %s", paste, out, i+1, want)
+	t.Run("its lines, pasted", func(t *testing.T) {
+		needs(t, "curl")
+		paste := regexp.MustCompile(`(?ms)^TOKEN=.*/logout'.*?$`).FindString(printed)
+		sh := exec.CommandContext(t.Context(), "sh", "-e", "-c", paste)
+		sh.Env = []string{"PATH=" + os.Getenv("PATH")}
+		out, err := sh.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
 		}
-	}
+		answers := strings.Split(strings.TrimSpace(string(out)), "\n")
+		for i, want := range []string{`[{"id":1,"name":"Ana Souza"`, `{"id":6,"name":"Flora Dias"`, `{"id":1,"name":"Ana Souza"`, `{"auth":false,"token":null}`} {
+			if i >= len(answers) || !strings.HasPrefix(answers[i], want) {
+				t.Errorf("the lines\n%s\nanswer\n%s\nwant, in line %d, %s", paste, out, i+1, want)
+			}
+		}
+	})
 	s.signal(t)
 	if status := s.wait(); status != 0 {
 		t.Errorf("status %d, log %s", status, s.stderr.String())

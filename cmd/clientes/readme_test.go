@@ -48,13 +48,7 @@ func isShown(script string) bool {
 // of the project and in one shell. It compares the answers with those that the pages print. Only
 // these differ: the port, the password that quickstart printed, and the database on Postgres.
 func TestREADME(t *testing.T) {
-	for _, tool := range []string{"sh", "sed", "curl", "openssl"} {
-		if _, err := exec.LookPath(tool); err != nil && os.Getenv("CI") == "true" {
-			t.Fatalf("the pages use %s: %v", tool, err)
-		} else if err != nil {
-			t.Skipf("the pages use %s, which is not installed", tool)
-		}
-	}
+	needs(t, "go", "sh", "sed", "curl", "openssl")
 	u := &newUser{folder: copyOfProject(t), port: freePort(t)}
 	compared := 0
 	for _, page := range tour() {
