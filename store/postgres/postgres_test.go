@@ -61,7 +61,8 @@ func TestContract(t *testing.T) {
 			db := c.Database(t)
 			execute(t, db, "GRANT CREATE ON SCHEMA public TO app")
 			url := with(t, db, "user", "app", "default_query_exec_mode", "simple_protocol")
-			if ask[bool](t, beside(t, url), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
+			if ask[bool](t, beside(t, url),
+				"SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
 				t.Fatal("the user is not an ordinary one")
 			}
 			return url
@@ -132,8 +133,9 @@ func TestAURLAtFaultKeepsItsPassword(t *testing.T) {
 		_, opened := postgres.Open(t.Context(), url, time.Now)
 		_, listed := postgres.Migrations(t.Context(), url)
 		for _, err := range []error{opened, listed, postgres.Migrate(t.Context(), url)} {
-			if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "sek") {
-				t.Errorf("%q gives %v", url, err)
+			if err == nil || !strings.Contains(err.Error(), says) ||
+				strings.Contains(err.Error(), "sek") {
+				t.Errorf("%q: %v", url, err)
 			}
 		}
 	}
