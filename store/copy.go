@@ -50,8 +50,8 @@ func Tables() []Table {
 	return []Table{
 		{Name: "users", Key: 1, IDs: true, Columns: slices.Concat(
 			integers("id", "generation", "link_generation", "mark_generation", "mfa_last_step"),
-			texts("name", "name_key", "email", "email_key", "pending_email", "role", "password_hash",
-				"mfa_secret", "mfa_recovery"),
+			texts("name", "name_key", "email", "email_key", "pending_email", "role",
+				"password_hash", "mfa_secret", "mfa_recovery"),
 			booleans("disabled", "mfa_on"),
 			times("created_at", "updated_at"))},
 		{Name: "sessions", Key: 1, Columns: slices.Concat(

@@ -18,12 +18,17 @@ func TestClienteValidate(t *testing.T) {
 		want   store.Cliente
 		faults string // "field:code" of each, in order
 	}{
-		{name: "a name is enough", in: store.Cliente{Name: "Ana"}, want: store.Cliente{Name: "Ana"}},
+		{name: "a name is enough", in: store.Cliente{Name: "Ana"},
+			want: store.Cliente{Name: "Ana"}},
 		{name: "a name is needed", faults: "name:required"},
-		{name: "a name of blanks is none", in: store.Cliente{Name: " \t\u2003"}, faults: "name:required"},
-		{name: "the name is trimmed", in: store.Cliente{Name: "  Ana \n"}, want: store.Cliente{Name: "Ana"}},
-		{name: "other text is not", in: store.Cliente{Name: "A", Phone: " 1 "}, want: store.Cliente{Name: "A", Phone: " 1 "}},
-		{name: "text becomes NFC", in: store.Cliente{Name: "Jose\u0301"}, want: store.Cliente{Name: "José"}},
+		{name: "a name of blanks is none", in: store.Cliente{Name: " \t\u2003"},
+			faults: "name:required"},
+		{name: "the name is trimmed", in: store.Cliente{Name: "  Ana \n"},
+			want: store.Cliente{Name: "Ana"}},
+		{name: "other text is not", in: store.Cliente{Name: "A", Phone: " 1 "},
+			want: store.Cliente{Name: "A", Phone: " 1 "}},
+		{name: "text becomes NFC", in: store.Cliente{Name: "Jose\u0301"},
+			want: store.Cliente{Name: "José"}},
 		{
 			name: "limits count code points after NFC",
 			in:   store.Cliente{Name: long("e\u0301", 200), Notes: long("😀", 10_000)},
@@ -35,7 +40,8 @@ func TestClienteValidate(t *testing.T) {
 				Name: long("a", 201), Email: long("a", 250) + "@b.cd", Phone: long("1", 41),
 				Company: long("c", 201), Address: long("a", 501), Notes: long("n", 10_001),
 			},
-			faults: "name:too_long email:too_long phone:too_long company:too_long address:too_long notes:too_long",
+			faults: "name:too_long email:too_long phone:too_long company:too_long " +
+				"address:too_long notes:too_long",
 		},
 		{
 			name: "control characters are refused",
@@ -50,13 +56,15 @@ func TestClienteValidate(t *testing.T) {
 			in:   store.Cliente{Name: "A", Notes: "a\r\n\tb\nc"},
 			want: store.Cliente{Name: "A", Notes: "a\n\tb\nc"},
 		},
-		{name: "NUL in notes is refused", in: store.Cliente{Name: "A", Notes: "\x00"}, faults: "notes:invalid_characters"},
+		{name: "NUL in notes is refused", in: store.Cliente{Name: "A", Notes: "\x00"},
+			faults: "notes:invalid_characters"},
 		{
 			name:   "broken UTF-8 is refused",
 			in:     store.Cliente{Name: "\xff", Email: "\xff@b.cd"},
 			faults: "name:invalid_text email:invalid_text",
 		},
-		{name: "a formula is text", in: store.Cliente{Name: "=1+1"}, want: store.Cliente{Name: "=1+1"}},
+		{name: "a formula is text", in: store.Cliente{Name: "=1+1"},
+			want: store.Cliente{Name: "=1+1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := c.in.Validate()
@@ -80,11 +88,14 @@ func TestEmails(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"a", "@b", "a@", "a b@c", " a@b", "a@b ", "a@b\n", ".a@b", "a.@b", "a..b@c", "a@b..c", "a@.b", "a@@b",
-		`"a b"@c`, `"ab"@c`, "Ana <a@b>", "<a@b>", "a@b (work)", "(x)a@b", "a@b, c@d", "a\x00@b", "a\u00a0b@c", "a@b;",
+		"a", "@b", "a@", "a b@c", " a@b", "a@b ", "a@b\n", ".a@b", "a.@b", "a..b@c", "a@b..c",
+		"a@.b", "a@@b",
+		`"a b"@c`, `"ab"@c`, "Ana <a@b>", "<a@b>", "a@b (work)", "(x)a@b", "a@b, c@d", "a\x00@b",
+		"a\u00a0b@c", "a@b;",
 	} {
-		if _, err := (store.Cliente{Name: "A", Email: bad}).Validate(); faultsOf(t, err) != "email:invalid_email" {
-			t.Errorf("%q gives %v", bad, err)
+		if _, err := (store.Cliente{Name: "A", Email: bad}).Validate(); faultsOf(t,
+			err) != "email:invalid_email" {
+			t.Errorf("%q: %v", bad, err)
 		}
 	}
 }
@@ -113,8 +124,9 @@ func TestUserValidate(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", " ", "a b", "é", "a\x00", "a/b", strings.Repeat("x", 65)} {
-		if _, err := (store.User{Name: bad, Role: store.Viewer}).Validate(); faultsOf(t, err) != "user:invalid_user" {
-			t.Errorf("%q gives %v", bad, err)
+		if _, err := (store.User{Name: bad, Role: store.Viewer}).Validate(); faultsOf(t,
+			err) != "user:invalid_user" {
+			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	_, err := store.User{Email: "x", Role: "root"}.Validate()
@@ -148,7 +160,8 @@ func FuzzClienteValidate(f *testing.F) {
 			faultsOf(t, err)
 			return
 		}
-		if !utf8.ValidString(c.Name+c.Email+c.Notes) || strings.ContainsRune(c.Name+c.Email+c.Notes, 0) {
+		if !utf8.ValidString(c.Name+c.Email+c.Notes) ||
+			strings.ContainsRune(c.Name+c.Email+c.Notes, 0) {
 			t.Errorf("kept %+v", c)
 		}
 		again, err := c.Validate()

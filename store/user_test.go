@@ -9,49 +9,62 @@ import (
 	"clientes/store"
 )
 
-func TestUserBecomes(t *testing.T) {
+func TestUserApply(t *testing.T) {
 	at := time.Date(2026, 11, 22, 18, 0, 0, 123_456_789, time.FixedZone("", -3*60*60))
 	old := store.User{
-		ID: 1, Name: "ana", Email: "ana@example.com", PendingEmail: "ana@example.org", Role: store.Editor, PasswordHash: "hash",
+		ID: 1, Name: "ana", Email: "ana@example.com", PendingEmail: "ana@example.org",
+		Role: store.Editor, PasswordHash: "hash",
 		MFA:        store.MFA{Secret: "sealed", On: true, LastStep: 5, Recovery: "one two"},
 		Generation: 10, LinkGeneration: 20, DeviceGeneration: 30,
-		CreatedAt: store.Instant(at.Add(-2 * time.Hour)), UpdatedAt: store.Instant(at.Add(-time.Hour)),
+		CreatedAt: store.Instant(at.Add(-2 * time.Hour)),
+		UpdatedAt: store.Instant(at.Add(-time.Hour)),
 	}
 	for _, c := range []struct {
-		name   string
-		change func(*store.User)
-		ends   bool // all sessions
-		links  bool // are cancelled
-		marks  bool // are cancelled
-		quiet  bool // UpdatedAt stays
+		name    string
+		update  func(*store.User)
+		ends    bool // all sessions
+		links   bool // are cancelled
+		devices bool // are cancelled
+		quiet   bool // UpdatedAt stays
 	}{
-		{name: "nothing", change: func(*store.User) {}, quiet: true},
-		{name: "what stays", change: func(u *store.User) {
+		{name: "nothing", update: func(*store.User) {}, quiet: true},
+		{name: "what stays", update: func(u *store.User) {
 			u.ID, u.Name, u.Generation, u.CreatedAt, u.UpdatedAt = 9, "x", 9, at, at
 		}, quiet: true},
-		{name: "password", change: func(u *store.User) { u.PasswordHash = "x" }, ends: true, links: true},
-		{name: "role", change: func(u *store.User) { u.Role = store.Admin }, ends: true},
-		{name: "disabled", change: func(u *store.User) { u.Disabled = true }, ends: true, links: true},
-		{name: "email", change: func(u *store.User) { u.Email = "x@example.com" }, links: true},
-		{name: "no email", change: func(u *store.User) { u.Email = "" }, links: true},
-		{name: "email in another case", change: func(u *store.User) { u.Email = "Ana@example.com" }, links: true},
-		{name: "pending email", change: func(u *store.User) { u.PendingEmail = "x@example.org" }},
-		{name: "another secret", change: func(u *store.User) { u.MFA.Secret = "x" }},
-		{name: "no second factor", change: func(u *store.User) { u.MFA = store.MFA{} }},
-		{name: "a code", change: func(u *store.User) { u.MFA.LastStep = 6 }, quiet: true},
-		{name: "a recovery code", change: func(u *store.User) { u.MFA.Recovery = "two" }, quiet: true},
-		{name: "links", change: func(u *store.User) { u.LinkGeneration = 99 }, links: true},
-		{name: "links, back", change: func(u *store.User) { u.LinkGeneration = 0 }, links: true},
-		{name: "links, and a password", change: func(u *store.User) { u.LinkGeneration, u.PasswordHash = 99, "x" }, ends: true, links: true},
-		{name: "marks", change: func(u *store.User) { u.DeviceGeneration = 99 }, marks: true},
+		{name: "password", update: func(u *store.User) { u.PasswordHash = "x" }, ends: true,
+			links: true},
+		{name: "role", update: func(u *store.User) { u.Role = store.Admin }, ends: true},
+		{name: "disabled", update: func(u *store.User) { u.Disabled = true }, ends: true,
+			links: true},
+		{name: "email", update: func(u *store.User) { u.Email = "x@example.com" }, links: true},
+		{name: "no email", update: func(u *store.User) { u.Email = "" }, links: true},
+		{name: "email in another case", update: func(u *store.User) { u.Email = "Ana@example.com" },
+			links: true},
+		{name: "pending email", update: func(u *store.User) { u.PendingEmail = "x@example.org" }},
+		{name: "another secret", update: func(u *store.User) { u.MFA.Secret = "x" }},
+		{name: "no second factor", update: func(u *store.User) { u.MFA = store.MFA{} }},
+		{name: "a code", update: func(u *store.User) { u.MFA.LastStep = 6 }, quiet: true},
+		{name: "a recovery code", update: func(u *store.User) { u.MFA.Recovery = "two" },
+			quiet: true},
+		{name: "links", update: func(u *store.User) { u.LinkGeneration = 99 }, links: true},
+		{name: "links, back", update: func(u *store.User) { u.LinkGeneration = 0 }, links: true},
+		{name: "links, and a password", update: func(u *store.User) {
+			u.LinkGeneration,
+				u.PasswordHash = 99, "x"
+		}, ends: true, links: true},
+		{name: "device tokens", update: func(u *store.User) { u.DeviceGeneration = 99 },
+			devices: true},
 	} {
 		n := old
-		c.change(&n)
+		c.update(&n)
 		want := n
-		want.ID, want.Name, want.CreatedAt, want.UpdatedAt = old.ID, old.Name, old.CreatedAt, old.UpdatedAt
-		want.Generation, want.LinkGeneration, want.DeviceGeneration = old.Generation, old.LinkGeneration, old.DeviceGeneration
+		want.ID, want.Name, want.CreatedAt, want.UpdatedAt = old.ID, old.Name, old.CreatedAt,
+			old.UpdatedAt
+		want.Generation, want.LinkGeneration, want.DeviceGeneration = old.Generation,
+			old.LinkGeneration, old.DeviceGeneration
 		for generation, raised := range map[*int64]bool{
-			&want.Generation: c.ends, &want.LinkGeneration: c.links, &want.DeviceGeneration: c.marks,
+			&want.Generation: c.ends, &want.LinkGeneration: c.links,
+			&want.DeviceGeneration: c.devices,
 		} {
 			if raised {
 				*generation++
@@ -76,33 +89,38 @@ func TestUserBecomes(t *testing.T) {
 	}
 	enabled := old
 	old.Disabled = true
-	if got := old.Apply(enabled, at); got.Generation != old.Generation || got.LinkGeneration != old.LinkGeneration {
+	if got := old.Apply(enabled, at); got.Generation != old.Generation ||
+		got.LinkGeneration != old.LinkGeneration {
 		t.Errorf("enabled: %+v", got)
 	}
 }
 
-func TestToldIsOfTheUser(t *testing.T) {
+func TestEffectsAreOfTheUser(t *testing.T) {
 	events := []store.Event{{UserID: 5, Kind: store.EventSignup}}
 	tell := func(old, now store.User) store.Effects {
-		return store.Effects{Mails: []store.Mail{{UserID: 5, To: fmt.Sprint(old.Name, "+", now.Name)}}, Events: events}
+		return store.Effects{Mails: []store.Mail{{UserID: 5,
+			To: fmt.Sprint(old.Name, "+", now.Name)}}, Events: events}
 	}
-	got := store.EffectsOf(store.User{Name: "old"}, store.User{ID: 7, Name: "new"}, []store.EffectsFunc{tell, tell})
+	got := store.EffectsOf(store.User{Name: "old"}, store.User{ID: 7, Name: "new"},
+		[]store.EffectsFunc{tell, tell})
 	want := store.Effects{
-		Mails:  []store.Mail{{UserID: 7, To: "old+new"}, {UserID: 7, To: "old+new"}},
-		Events: []store.Event{{UserID: 7, Kind: store.EventSignup}, {UserID: 7, Kind: store.EventSignup}},
+		Mails: []store.Mail{{UserID: 7, To: "old+new"}, {UserID: 7, To: "old+new"}},
+		Events: []store.Event{{UserID: 7, Kind: store.EventSignup},
+			{UserID: 7, Kind: store.EventSignup}},
 	}
 	if !slices.Equal(got.Mails, want.Mails) || !slices.Equal(got.Events, want.Events) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if events[0].UserID != 5 {
-		t.Error("what was told was written to")
+		t.Error("the events of the function were written to")
 	}
 }
 
 func TestMailWaits(t *testing.T) {
 	var all time.Duration
 	for tries, want := range map[int64]time.Duration{
-		0: 15 * time.Second, 1: 15 * time.Second, 2: 30 * time.Second, 3: time.Minute, 10: 128 * time.Minute,
+		0: 15 * time.Second, 1: 15 * time.Second, 2: 30 * time.Second, 3: time.Minute,
+		10: 128 * time.Minute,
 		11: 4 * time.Hour, 12: 4 * time.Hour, 1 << 60: 4 * time.Hour,
 	} {
 		if got := (store.Mail{Tries: tries}).Wait(); got != want {

@@ -37,7 +37,8 @@ func foldClientes(ctx context.Context, tx *sql.Tx) error {
 				return errors.Join(err, rows.Close())
 			}
 			last = c.ID
-			ids, keys, texts = append(ids, c.ID), append(keys, store.SortKey(c.Name)), append(texts, c.SearchText())
+			ids, keys, texts = append(ids, c.ID), append(keys, store.SortKey(c.Name)),
+				append(texts, c.SearchText())
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err

@@ -14,10 +14,12 @@ import (
 )
 
 // eventColumns are in the order of toEvent.
-const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key, count, at, last_at`
+const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
+	count, at, last_at`
 
 func toEvent(e *store.Event) []any {
-	return []any{&e.ID, &e.Kind, &e.UserID, &e.ActorID, &e.IP, &e.UserAgent, &e.RequestID, &e.Detail, &e.Key,
+	return []any{&e.ID, &e.Kind, &e.UserID, &e.ActorID, &e.IP, &e.UserAgent, &e.RequestID,
+		&e.Detail, &e.Key,
 		&e.Count, &e.At, &e.LastAt}
 }
 
@@ -36,7 +38,8 @@ func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 }
 
 // Events implements [store.Audit].
-func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
+func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64,
+	limit int) ([]store.Event, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	if before == 0 {
 		before = math.MaxInt64
@@ -97,11 +100,12 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 func (s *Store) queueEvent(b *pgx.Batch, e store.Event) {
 	e = e.Settled(s.now())
 	b.Queue(`
-		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key, window_at,
-			count, at, last_at)
+		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
+			window_at, count, at, last_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
-		SET count = audit.count + excluded.count, last_at = greatest(audit.last_at, excluded.last_at)`,
+		SET count = audit.count + excluded.count,
+			last_at = greatest(audit.last_at, excluded.last_at)`,
 		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
 		e.At.Truncate(store.AuditWindow), e.Count, e.At, e.LastAt)
 }

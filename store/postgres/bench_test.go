@@ -89,7 +89,8 @@ func BenchmarkClientes20(b *testing.B) {
 		b.Run(page.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if got, err := s.Clientes(b.Context(), store.Selection{}, store.Position{ID: page.after}, 20); err != nil || len(got) != 20 {
+				if got, err := s.Clientes(b.Context(), store.Selection{},
+					store.Position{ID: page.after}, 20); err != nil || len(got) != 20 {
 					b.Fatal(len(got), err)
 				}
 			}
@@ -118,7 +119,8 @@ func BenchmarkCreateCliente16AtOnce(b *testing.B) {
 	for range 16 {
 		workers.Go(func() {
 			for range work {
-				if _, err := s.CreateCliente(b.Context(), 0, benchCliente(int(last.Add(1)))); err != nil {
+				if _, err := s.CreateCliente(b.Context(), 0,
+					benchCliente(int(last.Add(1)))); err != nil {
 					b.Error(err)
 				}
 			}

@@ -18,7 +18,8 @@ func toBucket(a *store.Bucket) []any {
 }
 
 // UpdateBuckets implements [store.Buckets].
-func (s *Store) UpdateBuckets(ctx context.Context, keys []string, update func([]store.Bucket) error) error {
+func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
+	update func([]store.Bucket) error) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		old, err := lockBuckets(ctx, conn, keys)
 		if err != nil {

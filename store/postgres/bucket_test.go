@@ -23,7 +23,7 @@ func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 	for round := range 20 {
 		keys := []string{"old"}
 		for i := range 30 { // many, so that those who go through them at once meet
-			keys = append(keys, fmt.Sprint(round, " ", i)) // which has no row at first
+			keys = append(keys, fmt.Sprint(round, " ", i)) // has no row at first
 		}
 		backward := slices.Clone(keys)
 		slices.Reverse(backward)
@@ -59,7 +59,8 @@ func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 			FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid()`) == 0
 	})
-	if n := ask[int](t, watch, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); n != 0 {
+	if n := ask[int](t, watch,
+		`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); n != 0 {
 		t.Errorf("there were %d deadlocks", n)
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike, in
-	// the order of [store.Cliente.Texts].
+	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike.
+	// They are in the order of [store.Cliente.Texts].
 	textColumns = `name, email, phone, company, address, notes`
 
 	// rowColumns are the texts and what Go makes of them for order, uniqueness and search.
@@ -49,7 +49,8 @@ var createCliente = insertCliente(3, `
 	FROM made`)
 
 // CreateCliente implements [store.Clientes].
-func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
+func (s *Store) CreateCliente(ctx context.Context, by int64,
+	c store.Cliente) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		c := s.newCliente(c)
 		id, err := one(ctx, conn, toInteger, createCliente, rowArgs([]any{by, c.CreatedAt}, c)...)
@@ -69,9 +70,9 @@ func (s *Store) newCliente(c store.Cliente) store.Cliente {
 	return c
 }
 
-// insertCliente returns a statement that writes a record and the first step of its history, and ends
-// in rest, to which the new row is known as made. $1 is the user, $2 the instant, and $first the
-// first of rowArgs; the parameters in between belong to rest.
+// insertCliente returns a statement that inserts a record and the first step of its history, and
+// ends in rest, which reads the new row from made. $1 is the user, $2 the instant, and the rowArgs
+// begin at $first. The parameters in between belong to rest.
 func insertCliente(first int, rest string) string {
 	return `
 	WITH made AS (
@@ -128,7 +129,9 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		write := new(pgx.Batch)
 		write.Queue(updateCliente, rowArgs([]any{c.ID, c.Version, c.UpdatedAt}, c)...)
-		queueChange(write, id, store.Change{Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c})
+		queueChange(write, store.Change{
+			Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c,
+		})
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
 			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", id, err)
@@ -138,7 +141,8 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 }
 
 // DeleteCliente implements [store.Clientes].
-func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(store.Cliente) error) error {
+func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
+	check func(store.Cliente) error) error {
 	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
 		c, err := lockCliente(ctx, conn, id)
 		if err != nil {
@@ -147,10 +151,11 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(stor
 		if err := check(c); err != nil {
 			return struct{}{}, err
 		}
+		at := store.Later(c.UpdatedAt, s.now())
 		write := new(pgx.Batch)
 		write.Queue(`DELETE FROM clientes WHERE id = $1`, id)
-		queueChange(write, id, store.Change{
-			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: store.Later(c.UpdatedAt, s.now()), Record: c,
+		queueChange(write, store.Change{
+			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: at, Record: c,
 		})
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {

@@ -38,7 +38,8 @@ const lastID = `
 
 // Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
+	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		e store.Extent, _ error) {
 		key := t.Names()[:t.Key]
 		b := beginLong(bulkTimeout)
 		b.Queue(`
@@ -67,9 +68,11 @@ func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error)
 }
 
 // ReadRows implements [store.Copying].
-func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit int) ([][]any, error) {
+func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
+	limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
+	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		[][]any, error) {
 		key := strings.Join(t.Names()[:t.Key], `, `)
 		where := `true`
 		if after != nil {
@@ -100,7 +103,8 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 
 // BeginCopy implements [store.Copying].
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
-	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		struct{}, error) {
 		is, err := lockIdentity(ctx, conn)
 		switch {
 		case err != nil:
@@ -108,7 +112,8 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 		case is.Copying == source && source != "":
 			return struct{}{}, nil
 		case is.Copying != "":
-			return struct{}{}, fmt.Errorf("the copy of another database into it is not finished: %w", store.ErrNotEmpty)
+			return struct{}{}, fmt.Errorf(
+				"the copy of another database into it is not finished: %w", store.ErrNotEmpty)
 		}
 		for _, t := range store.Tables() {
 			has, err := one(ctx, conn, toBool, `
@@ -136,7 +141,8 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 // WriteRows implements [store.Copying]. COPY keeps the ids of the rows although they are GENERATED
 // ALWAYS.
 func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
-	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
 			return struct{}{}, err
 		}
@@ -159,14 +165,17 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 // FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
 // which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		struct{}, error) {
 		if err := mustCopy(ctx, conn, source); err != nil {
 			return struct{}{}, err
 		}
 		finish := new(pgx.Batch)
 		for _, t := range store.Tables() {
 			if last := lastIDs[t.Name]; last > 0 {
-				finish.Queue(`SELECT setval(pg_get_serial_sequence($1, $2), greatest($3::bigint, (`+lastID+`)))`,
+				finish.Queue(`
+					SELECT setval(pg_get_serial_sequence($1, $2),
+						greatest($3::bigint, (`+lastID+`)))`,
 					t.Name, t.Columns[0].Name, last)
 			}
 		}
@@ -221,7 +230,8 @@ func rowOf(rows pgx.Rows) ([]any, error) {
 			row[i] = store.Instant(v)
 		case nil, bool, int64, string:
 		default: // 'infinity' is no time to Go, nor to the other engine
-			return nil, fmt.Errorf("%s is %v, which no store keeps", rows.FieldDescriptions()[i].Name, v)
+			return nil, fmt.Errorf("%s is %v, which no store keeps",
+				rows.FieldDescriptions()[i].Name, v)
 		}
 	}
 	return row, nil

@@ -29,7 +29,8 @@ func TestEveryColumnIsCopied(t *testing.T) {
 		LEFT JOIN (
 			SELECT table_name, column_name, ordinal_position
 			FROM information_schema.key_column_usage
-			JOIN information_schema.table_constraints USING (table_schema, table_name, constraint_name)
+			JOIN information_schema.table_constraints USING (table_schema, table_name,
+				constraint_name)
 			WHERE table_schema = 'public' AND constraint_type = 'PRIMARY KEY'
 		) key USING (table_name, column_name)
 		WHERE c.table_schema = 'public'
@@ -98,7 +99,8 @@ func TestTimesThatNoStoreKeeps(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { s.Close() })
-		keys := store.Tables()[slices.IndexFunc(store.Tables(), func(t store.Table) bool { return t.Name == "idempotency_keys" })]
+		keys := store.Tables()[slices.IndexFunc(store.Tables(),
+			func(t store.Table) bool { return t.Name == "idempotency_keys" })]
 		const insert = "INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at) VALUES (1, $1::text, '', 1, $1::text::timestamptz)"
 		execute(t, url, insert, "2026-11-22 18:00:00.123456-03")
 		rows, err := s.ReadRows(t.Context(), keys, nil, 10)
@@ -107,7 +109,8 @@ func TestTimesThatNoStoreKeeps(t *testing.T) {
 			t.Errorf("%s: got %v, %v", mode, rows, err)
 		}
 		execute(t, url, insert, "infinity")
-		if rows, err := s.ReadRows(t.Context(), keys, nil, 10); err == nil || !strings.Contains(err.Error(), "used_at is infinity") {
+		if rows, err := s.ReadRows(t.Context(), keys, nil, 10); err == nil ||
+			!strings.Contains(err.Error(), "used_at is infinity") {
 			t.Errorf("%s: got %v, %v", mode, rows, err)
 		}
 	}

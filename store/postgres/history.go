@@ -11,10 +11,11 @@ import (
 
 const (
 	// historyColumns are in the order of queueChange's arguments.
-	historyColumns = `cliente_id, version, action, user_id, user_name, at, created_at, updated_at, ` + textColumns
+	historyColumns = `cliente_id, version, action, user_id, user_name,
+		at, created_at, updated_at, ` + textColumns
 
-	// changeColumns are in the order of toChange. The record has the version of the change, but for a
-	// delete, whose record is the one before it.
+	// changeColumns are in the order of toChange. The record has the version of the change, except
+	// for a delete: there it is the version before it.
 	changeColumns = `version, action, user_id, user_name, at,
 		cliente_id, version - (action = 'deleted')::int, created_at, updated_at, ` + textColumns
 )
@@ -24,7 +25,8 @@ func toChange(c *store.Change) []any {
 }
 
 // ClienteHistory implements [store.Clientes].
-func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) ([]store.Change, error) {
+func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
+	limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Change, error) {
 		changes, err := list(ctx, conn, []store.Change{}, toChange, `
@@ -60,9 +62,11 @@ var insertChange = `
 		coalesce((SELECT name FROM users WHERE id = $4::bigint), ''),
 		$5, $6, $7, ` + parameters(8, store.ClienteTexts) + `)`
 
-// queueChange queues the insert of one step of a record's history, with the name that the user has now.
-func queueChange(b *pgx.Batch, id int64, c store.Change) {
+// queueChange queues the insert of one step of a record's history, with the name that the user has
+// now.
+func queueChange(b *pgx.Batch, c store.Change) {
 	b.Queue(insertChange, textArgs([]any{
-		id, c.Version, string(c.Action), c.UserID, c.At, c.Record.CreatedAt, c.Record.UpdatedAt,
+		c.Record.ID, c.Version, string(c.Action), c.UserID,
+		c.At, c.Record.CreatedAt, c.Record.UpdatedAt,
 	}, c.Record)...)
 }

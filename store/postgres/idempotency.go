@@ -21,10 +21,12 @@ var createClienteOnce = insertCliente(4, `
 
 // CreateClienteOnce implements [store.Clientes]. It takes the key first. A second call with the key
 // waits at the unique index until the first one has committed or rolled back.
-func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
+func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente,
+	key string) (store.Cliente, bool, error) {
 	replayed := false
 	// The time includes the wait for the first call.
-	c, err := callFor(ctx, s, 2*callTimeout, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+	c, err := callFor(ctx, s, 2*callTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		store.Cliente, error) {
 		replayed = false
 		now := store.Instant(s.now())
 		took := false
@@ -36,7 +38,8 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			ON CONFLICT (user_id, key) DO UPDATE
 			SET fingerprint = excluded.fingerprint, used_at = excluded.used_at
 			WHERE k.used_at <= $5`,
-			by, key, c.Fingerprint(), now, now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
+			by, key, c.Fingerprint(), now,
+			now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
 			took = tag.RowsAffected() == 1
 			return nil
 		})
@@ -64,15 +67,20 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 }
 
 // answered returns the record that a key stands for as it was created, whatever became of it.
-func answered(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint string) (store.Cliente, error) {
+func answered(ctx context.Context, conn *pgx.Conn, by int64, key,
+	fingerprint string) (store.Cliente, error) {
 	type use struct {
 		fingerprint string
 		store.Change
 	}
-	first, err := one(ctx, conn, func(u *use) []any { return append([]any{&u.fingerprint}, toChange(&u.Change)...) }, `
+	first, err := one(ctx, conn,
+		func(u *use) []any { return append([]any{&u.fingerprint}, toChange(&u.Change)...) }, `
 		SELECT fingerprint, h.*
 		FROM idempotency_keys k
-		JOIN (SELECT `+changeColumns+` FROM cliente_history) h ON h.cliente_id = k.cliente_id AND h.version = 1
+		JOIN (
+			SELECT `+changeColumns+`
+			FROM cliente_history
+		) h ON h.cliente_id = k.cliente_id AND h.version = 1
 		WHERE k.user_id = $1 AND k.key = $2`,
 		by, key)
 	switch {
@@ -85,7 +93,8 @@ func answered(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint st
 }
 
 // DeleteIdempotencyKeys implements [store.Clientes]. It skips rows that another process has locked.
-func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
+func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time,
+	limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := exec(ctx, conn, `
 			DELETE FROM idempotency_keys

@@ -18,7 +18,8 @@ const newID = `nextval(pg_get_serial_sequence('clientes', 'id'))`
 // ImportClientes implements [store.Clientes]. COPY writes the rows into a temporary table first,
 // where they get their ids. If no email is taken, one statement each copies them from there into
 // clientes and cliente_history.
-func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (n int64, err error) {
+func (s *Store) ImportClientes(ctx context.Context, by int64,
+	rows iter.Seq2[store.Cliente, error]) (n int64, err error) {
 	for range maxTries {
 		n, err = s.importClientes(ctx, by, rows)
 		// Somebody took an email after the check. The next check sees that, and names the row.
@@ -29,7 +30,8 @@ func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 	return n, err
 }
 
-func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+func (s *Store) importClientes(ctx context.Context, by int64,
+	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		n, err := stage(ctx, conn, newID, rows)
 		if err != nil {
@@ -63,7 +65,8 @@ func (s *Store) importClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 }
 
 // CheckImport implements [store.Clientes].
-func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+func (s *Store) CheckImport(ctx context.Context,
+	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		return stage(ctx, conn, `0`, rows) // an id that was given would be missing for ever
 	})
@@ -72,7 +75,8 @@ func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, e
 // stage begins a transaction and copies the rows into a temporary table named import, which lasts
 // as long as the transaction. Its columns are row, id and rowColumns. The expression id says where
 // a row gets its id. It returns a [*store.RowsError] if an email is taken.
-func stage(ctx context.Context, conn *pgx.Conn, id string, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+func stage(ctx context.Context, conn *pgx.Conn, id string,
+	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	b := beginLong(bulkTimeout)
 	b.Queue(`
 		CREATE TEMPORARY TABLE import

@@ -13,10 +13,12 @@ import (
 )
 
 // mailColumns are in the order of toMail.
-const mailColumns = `id, user_id, kind, address, detail, link_generation, created_at, next_try, tries`
+const mailColumns = `id, user_id, kind, address, detail, link_generation,
+	created_at, next_try, tries`
 
 func toMail(m *store.Mail) []any {
-	return []any{&m.ID, &m.UserID, &m.Kind, &m.To, &m.Detail, &m.LinkGeneration, &m.CreatedAt, &m.NextTry, &m.Tries}
+	return []any{&m.ID, &m.UserID, &m.Kind, &m.To, &m.Detail, &m.LinkGeneration, &m.CreatedAt,
+		&m.NextTry, &m.Tries}
 }
 
 // QueueMails implements [store.Mails].
@@ -35,7 +37,8 @@ func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 
 // ClaimMails implements [store.Mails]. It skips rows that another process has locked: that process
 // is claiming them, or has finished with them.
-func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error) {
+func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
+	limit int) ([]store.Mail, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Mail, error) {
 		now := s.now()
 		mails := []store.Mail{}
@@ -122,8 +125,10 @@ func (s *Store) queueMail(b *pgx.Batch, m store.Mail) {
 			WHERE id = $1
 			FOR KEY SHARE
 		)
-		INSERT INTO mails (user_id, kind, address, detail, link_generation, created_at, next_try, tries)
-		SELECT id, $2::text, $3::text, $4::text, link_generation, $5::timestamptz, $5::timestamptz, 0
+		INSERT INTO mails (user_id, kind, address, detail, link_generation,
+			created_at, next_try, tries)
+		SELECT id, $2::text, $3::text, $4::text, link_generation,
+			$5::timestamptz, $5::timestamptz, 0
 		FROM owner`,
 		m.UserID, string(m.Kind), m.To, m.Detail, store.Instant(s.now()))
 }

@@ -84,7 +84,8 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 // own. Every pooler must leave that connection to us, and the server frees the lock when the
 // process ends. Between two tries a migrator closes its transaction. If the waiting migrators held
 // all places of a pooler, the holder of the lock could not go on.
-func locked(ctx context.Context, config *pgx.ConnConfig, do func(context.Context, *pgx.ConnConfig) error) error {
+func locked(ctx context.Context, config *pgx.ConnConfig,
+	do func(context.Context, *pgx.ConnConfig) error) error {
 	conn, err := connect(ctx, config)
 	if err != nil {
 		return err
@@ -165,7 +166,8 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
+		goose.WithGoMigrations(
+			goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
 	if err != nil {
 		return err
 	}
@@ -182,11 +184,13 @@ func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
 	}
 	defer disconnect(ctx, conn)
 	var encoding string
-	if err := conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding); err != nil {
+	if err := conn.QueryRow(ctx,
+		"SELECT current_setting('server_encoding')").Scan(&encoding); err != nil {
 		return fmt.Errorf("read the encoding: %w", engineError(ctx, conn, err))
 	}
 	if encoding != "UTF8" {
-		return fmt.Errorf("its encoding is %s, and UTF8 is needed: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
+		return fmt.Errorf("its encoding is %s, and UTF8 is needed: "+
+			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
 	}
 	return nil
 }

@@ -63,7 +63,8 @@ func wantReady(t *testing.T, url string) {
 	if err := open(t, url).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := ask[int](t, beside(t, url), "SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version"); n != 0 {
+	if n := ask[int](t, beside(t, url),
+		"SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version"); n != 0 {
 		t.Errorf("%d migrations were noted twice", n)
 	}
 }
@@ -239,9 +240,12 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	}
 	execute(t, url, "DELETE FROM goose_db_version WHERE version_id >= 10")
 	execute(t, url, `
-		INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash, generation, created_at, updated_at)
-		VALUES ('Ana', 'ana', 'Ana@example.com', 'ana@example.com', 'admin', false, 'hash', 3, to_timestamp(1), to_timestamp(2)),
-			('bia', 'bia', '', '', 'viewer', true, 'hash of bia', 0, to_timestamp(3), to_timestamp(3))`)
+		INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash,
+			generation, created_at, updated_at)
+		VALUES ('Ana', 'ana', 'Ana@example.com', 'ana@example.com', 'admin', false, 'hash', 3,
+			to_timestamp(1), to_timestamp(2)),
+			('bia', 'bia', '', '', 'viewer', true, 'hash of bia', 0, to_timestamp(3),
+				to_timestamp(3))`)
 
 	if err := postgres.Migrate(soon(t), url); err != nil {
 		t.Fatal(err)
@@ -249,8 +253,9 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	s := open(t, url)
 	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 	want := []store.User{
-		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash", Generation: 3,
-			CreatedAt: at(1000), UpdatedAt: at(2000)},
+		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash",
+			Generation: 3,
+			CreatedAt:  at(1000), UpdatedAt: at(2000)},
 		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
 			CreatedAt: at(3000), UpdatedAt: at(3000)},
 	}
@@ -316,7 +321,8 @@ func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.Path = "/latin"
-	if err := postgres.Migrate(t.Context(), u.String()); err == nil || !strings.Contains(err.Error(), "LATIN1") {
+	if err := postgres.Migrate(t.Context(), u.String()); err == nil ||
+		!strings.Contains(err.Error(), "LATIN1") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -13,7 +13,8 @@ import (
 
 // SeeNetwork implements [store.Networks]. The lock on the user makes it atomic: a new network has
 // no row to lock.
-func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
+func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string,
+	mails ...store.Mail) (known bool, err error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		now := store.Instant(s.now())
 		known := false

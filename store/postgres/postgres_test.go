@@ -147,8 +147,9 @@ func TestAURLAtFaultKeepsItsPassword(t *testing.T) {
 		_, opened := postgres.Open(t.Context(), url, time.Now)
 		_, listed := postgres.Migrations(t.Context(), url)
 		for _, err := range []error{opened, listed, postgres.Migrate(t.Context(), url)} {
-			if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "sek") {
-				t.Errorf("%q gives %v", url, err)
+			if err == nil || !strings.Contains(err.Error(), says) ||
+				strings.Contains(err.Error(), "sek") {
+				t.Errorf("%q: %v", url, err)
 			}
 		}
 	}

@@ -14,7 +14,8 @@ import (
 //	BENCH_ROWS=10000000 go test ./store/postgres -run '^$' -bench Scale -benchtime 500x -timeout 3h
 func BenchmarkScale(b *testing.B) {
 	rows := storetest.Rows(b)
-	cluster := postgrestest.Start(b, "shared_buffers = 8GB", "maintenance_work_mem = 1GB", "max_wal_size = 16GB")
+	cluster := postgrestest.Start(b, "shared_buffers = 8GB", "maintenance_work_mem = 1GB",
+		"max_wal_size = 16GB")
 	open := func(rows int) *postgres.Store {
 		url := cluster.Database(b)
 		if err := postgres.Migrate(b.Context(), url); err != nil {

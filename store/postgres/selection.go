@@ -12,7 +12,8 @@ import (
 )
 
 // Clientes implements [store.Clientes].
-func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
+func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position,
+	limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	where, order, args := selected(sel, after)
 	query := `
@@ -24,15 +25,18 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	page := make([]store.Cliente, 0, min(limit, usualPage))
 	var err error
 	if sel.Filter == (store.Filter{}) {
-		page, err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+		page, err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
+			[]store.Cliente, error) {
 			return list(ctx, conn, page, toCliente, query, args...)
 		})
 	} else {
-		page, err = callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+		page, err = callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
+			[]store.Cliente, error) {
 			found := page
 			b := beginLong(scanTimeout)
 			b.Queue(query, args...).Query(func(rows pgx.Rows) (err error) {
-				found, err = pgx.AppendRows(found, rows, func(row pgx.CollectableRow) (c store.Cliente, err error) {
+				found, err = pgx.AppendRows(found, rows, func(row pgx.CollectableRow) (
+					c store.Cliente, err error) {
 					return c, row.Scan(toCliente(&c)...)
 				})
 				return err
@@ -49,7 +53,8 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 
 // CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
-	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (n int64, err error) {
+	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		n int64, err error) {
 		where, _, args := selected(store.Selection{Filter: f}, store.Position{})
 		b := beginLong(scanTimeout)
 		b.Queue(`
@@ -67,8 +72,10 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 
 // EachCliente implements [store.Clientes]. A statement sees one state of the database, and its rows
 // arrive as fast as each takes them.
-func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
-	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
+	each func(store.Cliente) error) error {
+	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		struct{}, error) {
 		if err := send(ctx, conn, beginLong(bulkTimeout)); err != nil {
 			return struct{}{}, fmt.Errorf("list clientes: %w", err)
 		}
@@ -125,7 +132,8 @@ func selected(sel store.Selection, after store.Position) (where, order string, a
 	if sel.Email != "" {
 		// The second condition is the one of the partial index, which Postgres uses only if the
 		// query has it.
-		conditions = append(conditions, `email_key = `+arg(store.EmailKey(sel.Email))+` AND email_key <> ''`)
+		conditions = append(conditions,
+			`email_key = `+arg(store.EmailKey(sel.Email))+` AND email_key <> ''`)
 	}
 	if !sel.UpdatedSince.IsZero() {
 		conditions = append(conditions, `updated_at >= `+arg(sel.Since()))

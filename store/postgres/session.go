@@ -13,18 +13,21 @@ import (
 )
 
 // sessionColumns are in the order of toSession.
-const sessionColumns = `id, user_id, counter, parent, rotated_at, created_at, last_used_at, expires_at,
-	token_exp, ended_at, ip, user_agent`
+const sessionColumns = `id, user_id, counter, parent,
+	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
+	ip, user_agent`
 
 func toSession(n *store.Session) []any {
-	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent, &n.RotatedAt, &n.CreatedAt, &n.LastUsedAt, &n.ExpiresAt,
+	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent, &n.RotatedAt, &n.CreatedAt, &n.LastUsedAt,
+		&n.ExpiresAt,
 		&n.TokenExp, (*orZero)(&n.EndedAt), &n.IP, &n.UserAgent}
 }
 
 // CreateSession implements [store.Sessions]. The lock excludes UpdateUser, EndSessions, DeleteUser
 // and other logins of the same user. After it has waited for one of them, Postgres reads the user's
 // row again.
-func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
+func (s *Store) CreateSession(ctx context.Context, n store.Session,
+	generation int64) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		var created int64
 		insert := begin()
@@ -35,13 +38,15 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session, generation i
 				WHERE id = $11 AND generation = $12 AND NOT disabled
 				FOR NO KEY UPDATE
 			)
-			INSERT INTO sessions (id, user_id, counter, parent, rotated_at, created_at, last_used_at,
-				expires_at, token_exp, ip, user_agent)
-			SELECT $1::text, id, $2::bigint, $3::bigint, $4::timestamptz, $5::timestamptz, $6::timestamptz,
+			INSERT INTO sessions (id, user_id, counter, parent,
+				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent)
+			SELECT $1::text, id, $2::bigint, $3::bigint, $4::timestamptz, $5::timestamptz,
+				$6::timestamptz,
 				$7::timestamptz, $8::timestamptz, $9::text, $10::text
 			FROM owner`,
 			n.ID, n.Counter, n.Parent, store.Instant(n.RotatedAt), store.Instant(n.CreatedAt),
-			store.Instant(n.LastUsedAt), store.Instant(n.ExpiresAt), store.Instant(n.TokenExp), n.IP, n.UserAgent,
+			store.Instant(n.LastUsedAt), store.Instant(n.ExpiresAt), store.Instant(n.TokenExp),
+			n.IP, n.UserAgent,
 			n.UserID, generation).Exec(func(tag pgconn.CommandTag) error {
 			created = tag.RowsAffected()
 			return nil
@@ -82,7 +87,8 @@ func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 }
 
 // UserSessions implements [store.Sessions].
-func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
+func (s *Store) UserSessions(ctx context.Context, userID int64,
+	now time.Time) ([]store.Session, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Session, error) {
 		sessions, err := list(ctx, conn, []store.Session{}, toSession, `
 			SELECT `+sessionColumns+`
@@ -121,7 +127,8 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		write := new(pgx.Batch)
 		write.Queue(`
 			UPDATE sessions
-			SET counter = $1, parent = $2, rotated_at = $3, last_used_at = $4, expires_at = $5, token_exp = $6
+			SET counter = $1, parent = $2, rotated_at = $3, last_used_at = $4, expires_at = $5,
+				token_exp = $6
 			WHERE id = $7`,
 			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp,
 			id)
@@ -208,7 +215,7 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 // earlier ones, but nothing is missed.
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {
-	mark := since
+	watermark := since
 	ended, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		ended, next, err := endedSince(ctx, conn, since, alive)
 		if err == nil && next < since {
@@ -219,29 +226,29 @@ func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive 
 		if err != nil {
 			return nil, fmt.Errorf("list ended sessions: %w", err)
 		}
-		mark = next
+		watermark = next
 		return ended, nil
 	})
-	return ended, mark, err
+	return ended, watermark, err
 }
 
 // endedSince returns the watermark and the sessions of one statement, which sees one state of the
 // database.
 func endedSince(ctx context.Context, conn *pgx.Conn, since store.Watermark, alive time.Time) (
-	ended []store.Ended, mark store.Watermark, err error) {
-	to := func(e *store.Ended) []any { return []any{&mark, &e.ID, &e.TokenExp} }
+	ended []store.Ended, watermark store.Watermark, err error) {
+	to := func(e *store.Ended) []any { return []any{&watermark, &e.ID, &e.TokenExp} }
 	ended, err = list(ctx, conn, []store.Ended{}, to, `
 		WITH state AS MATERIALIZED (
-			SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS mark
+			SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS watermark
 		)
-		SELECT state.mark, coalesce(sessions.id, ''), coalesce(sessions.token_exp, 'epoch')
+		SELECT state.watermark, coalesce(sessions.id, ''), coalesce(sessions.token_exp, 'epoch')
 		FROM state
 		LEFT JOIN sessions ON ended_order >= $1 AND token_exp > $2`,
 		int64(since), alive)
 	if len(ended) == 1 && ended[0].ID == "" {
-		ended = ended[:0] // there is a row also when no session matches, for the mark
+		ended = ended[:0] // if no session matches, one row carries the watermark
 	}
-	return ended, mark, err
+	return ended, watermark, err
 }
 
 // queueEnds queues the end of the sessions that match a condition and have not ended; $1 is the
@@ -256,7 +263,8 @@ func queueEnds(b *pgx.Batch, at time.Time, where string, args ...any) *[]store.E
 		WHERE ended_at IS NULL AND `+where+`
 		RETURNING id, token_exp`,
 		append([]any{store.Instant(at)}, args...)...).Query(func(rows pgx.Rows) (err error) {
-		*ended, err = pgx.AppendRows(*ended, rows, func(row pgx.CollectableRow) (e store.Ended, err error) {
+		*ended, err = pgx.AppendRows(*ended, rows, func(row pgx.CollectableRow) (
+			e store.Ended, err error) {
 			err = row.Scan(&e.ID, &e.TokenExp)
 			return e, err
 		})

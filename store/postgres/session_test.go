@@ -36,20 +36,20 @@ func newUser(t *testing.T, s *postgres.Store, name string) store.User {
 	return u
 }
 
-// poller follows the ends as a process does: from the last mark.
+// poller follows the ends as a process does: from the last watermark.
 type poller struct {
-	s    *postgres.Store
-	mark store.Watermark
-	seen map[string]int
+	s         *postgres.Store
+	watermark store.Watermark
+	seen      map[string]int
 }
 
 func (p *poller) poll(t *testing.T) {
 	t.Helper()
-	ended, mark, err := p.s.EndedSessions(t.Context(), p.mark, time.Now())
+	ended, watermark, err := p.s.EndedSessions(t.Context(), p.watermark, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.mark = mark
+	p.watermark = watermark
 	for _, e := range ended {
 		p.seen[e.ID]++
 	}
@@ -119,18 +119,20 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := ask[int64](t, watch, "SELECT ended_order FROM sessions WHERE id = 'late'")
-	if others := ask[int64](t, watch, "SELECT min(ended_order) FROM sessions WHERE id IN ('2', '3')"); late >= others {
-		t.Fatalf("the late end has place %d behind %d: the test proves nothing", late, others)
+	if others := ask[int64](t, watch,
+		"SELECT min(ended_order) FROM sessions WHERE id IN ('2', '3')"); late >= others {
+		t.Fatalf("the late end has position %d behind %d: the test proves nothing", late, others)
 	}
 	end("4")
-	for name, p := range map[string]*poller{"one that polled before": early, "one that began meanwhile": middle} {
+	for name, p := range map[string]*poller{"one that polled before": early,
+		"one that began meanwhile": middle} {
 		p.poll(t)
 		if p.seen["late"] == 0 || p.seen["4"] == 0 {
 			t.Errorf("%s saw only %v", name, p.seen)
 		}
 	}
 
-	// Transactions of others on the server hold the mark back too; it moves on when they have ended.
+	// Transactions of others on the server hold the watermark back too; it moves on when they have ended.
 	until(t, "nothing comes again", func() bool {
 		before := early.seen["late"]
 		early.poll(t)
@@ -147,9 +149,9 @@ func TestAMarkOfAServerThatWasLostStartsAgain(t *testing.T) {
 	if _, err := s.EndSession(t.Context(), "s"); err != nil {
 		t.Fatal(err)
 	}
-	p := &poller{s: s, seen: map[string]int{}, mark: 1 << 60}
+	p := &poller{s: s, seen: map[string]int{}, watermark: 1 << 60}
 	p.poll(t)
-	if p.seen["s"] != 1 || p.mark >= 1<<60 {
-		t.Errorf("saw %v, and the mark is %d", p.seen, p.mark)
+	if p.seen["s"] != 1 || p.watermark >= 1<<60 {
+		t.Errorf("saw %v, and the watermark is %d", p.seen, p.watermark)
 	}
 }

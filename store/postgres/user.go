@@ -21,7 +21,8 @@ func toUser(u *store.User) []any {
 }
 
 // CreateUser implements [store.Users].
-func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
+func (s *Store) CreateUser(ctx context.Context, u store.User,
+	effects ...store.EffectsFunc) (store.User, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		insert := begin()
 		s.queueNewUser(insert, &u)
@@ -105,8 +106,9 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 }
 
 // UpdateUser implements [store.Users].
-func (s *Store) UpdateUser(ctx context.Context, id int64, update func(store.User) (store.User, error),
-	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
+func (s *Store) UpdateUser(ctx context.Context, id int64,
+	update func(store.User) (store.User, error), effects ...store.EffectsFunc) (
+	store.User, []store.Ended, error) {
 	var ended *[]store.Ended
 	u, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		old, err := lockUser(ctx, conn, id)
@@ -164,7 +166,8 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 }
 
 // DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.
-func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
+func (s *Store) DeleteUser(ctx context.Context, id int64,
+	events ...store.Event) ([]store.Ended, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		u, err := lockUser(ctx, conn, id)
 		if err != nil {
@@ -211,7 +214,8 @@ func queueUser(b *pgx.Batch, u store.User) {
 	// A statement of its own, so that it sees what the last holder of the lock has done.
 	b.Queue(`
 		UPDATE users
-		SET email = $1, email_key = $2, pending_email = $3, role = $4, disabled = $5, password_hash = $6,
+		SET email = $1, email_key = $2, pending_email = $3, role = $4, disabled = $5,
+			password_hash = $6,
 			mfa_secret = $7, mfa_on = $8, mfa_last_step = $9, mfa_recovery = $10,
 			generation = $11, link_generation = $12, mark_generation = $13, updated_at = $14
 		WHERE id = $15`,
@@ -227,23 +231,25 @@ func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
 	u.CreatedAt = store.Instant(s.now())
 	u.UpdatedAt = u.CreatedAt
 	b.Queue(`
-		INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
+		INSERT INTO users (name, name_key, email, email_key, pending_email,
+			role, disabled, password_hash,
 			mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
 			generation, link_generation, mark_generation, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 		RETURNING id`,
-		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail,
+		u.Role, u.Disabled, u.PasswordHash,
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
 		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.CreatedAt, u.UpdatedAt).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID) })
 }
 
 // queueEffects queues the inserts of the effects of a change.
-func (s *Store) queueEffects(b *pgx.Batch, trail store.Effects) {
-	for _, m := range trail.Mails {
+func (s *Store) queueEffects(b *pgx.Batch, effects store.Effects) {
+	for _, m := range effects.Mails {
 		s.queueMail(b, m)
 	}
-	for _, e := range trail.Events {
+	for _, e := range effects.Events {
 		s.queueEvent(b, e)
 	}
 }

@@ -14,9 +14,11 @@ import (
 
 // CreateUsers implements [store.Users]. If somebody takes a name between the check and the write,
 // the index refuses it without naming the row. Then it tries again, and at last checks again.
-func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
+func (s *Store) CreateUsers(ctx context.Context, users []store.User,
+	effects ...store.EffectsFunc) ([]store.User, error) {
 	for try := 1; ; try++ {
-		made, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
+		made, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
+			[]store.User, error) {
 			return s.createUsers(ctx, conn, users, effects)
 		})
 		var conflict *store.ConflictError
@@ -29,7 +31,8 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...
 	}
 }
 
-func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.User, effects []store.EffectsFunc) ([]store.User, error) {
+func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.User,
+	effects []store.EffectsFunc) ([]store.User, error) {
 	// Imports take turns. Two imports of the same users in another order would deadlock.
 	lock := begin()
 	lock.Queue("SELECT pg_advisory_xact_lock($1, $2)", lockSpace, lockUserImports)
@@ -64,7 +67,8 @@ func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.U
 
 // CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
-	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		struct{}, error) {
 		return struct{}{}, checkUsers(ctx, conn, users)
 	})
 	return err
@@ -86,7 +90,8 @@ func checkUsers(ctx context.Context, conn *pgx.Conn, users []store.User) error {
 	if err != nil {
 		return fmt.Errorf("look for names and emails that are taken: %w", err)
 	}
-	takenNames, takenEmails := make(map[string]bool, len(others)), make(map[string]bool, len(others))
+	takenNames, takenEmails := make(map[string]bool, len(others)),
+		make(map[string]bool, len(others))
 	for _, k := range others {
 		takenNames[k.name], takenEmails[k.email] = true, true
 	}

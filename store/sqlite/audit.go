@@ -13,7 +13,8 @@ import (
 )
 
 // eventColumns are in the order of scanEvent.
-const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key, count, at, last_at`
+const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
+	count, at, last_at`
 
 func scanEvent(stmt *sqlite.Stmt) store.Event {
 	return store.Event{
@@ -41,7 +42,8 @@ func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 }
 
 // Events implements [store.Audit].
-func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
+func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int64,
+	limit int) ([]store.Event, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	if before == 0 {
 		before = math.MaxInt64
@@ -95,8 +97,8 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 func (s *Store) insertEvent(conn *sqlite.Conn, e store.Event) error {
 	e = e.Settled(s.now())
 	err := exec(conn, `
-		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key, window_at,
-			count, at, last_at)
+		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
+			window_at, count, at, last_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
 		SET count = count + excluded.count, last_at = max(last_at, excluded.last_at)`,

@@ -92,7 +92,8 @@ func BenchmarkClientes20(b *testing.B) {
 		b.Run(page.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if got, err := s.Clientes(b.Context(), store.Selection{}, store.Position{ID: page.after}, 20); err != nil || len(got) != 20 {
+				if got, err := s.Clientes(b.Context(), store.Selection{},
+					store.Position{ID: page.after}, 20); err != nil || len(got) != 20 {
 					b.Fatal(len(got), err)
 				}
 			}

@@ -26,7 +26,8 @@ func scanBucket(stmt *sqlite.Stmt) store.Bucket {
 }
 
 // UpdateBuckets implements [store.Buckets]. It is atomic because there is one writer.
-func (s *Store) UpdateBuckets(ctx context.Context, keys []string, update func([]store.Bucket) error) error {
+func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
+	update func([]store.Bucket) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		old := make([]store.Bucket, len(keys))
 		for i, key := range keys {

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike, in
-	// the order of [store.Cliente.Texts].
+	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike.
+	// They are in the order of [store.Cliente.Texts].
 	textColumns = `name, email, phone, company, address, notes`
 
 	// rowColumns are the texts and what Go makes of them for order, uniqueness and search.
@@ -39,7 +39,8 @@ func scanClienteAt(stmt *sqlite.Stmt, column int) store.Cliente {
 }
 
 // CreateCliente implements [store.Clientes].
-func (s *Store) CreateCliente(ctx context.Context, by int64, c store.Cliente) (store.Cliente, error) {
+func (s *Store) CreateCliente(ctx context.Context, by int64,
+	c store.Cliente) (store.Cliente, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		return s.insertCliente(conn, by, c)
 	})
@@ -64,7 +65,9 @@ func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (sto
 		return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
 	}
 	c.ID = conn.LastInsertRowID()
-	return c, keepChange(conn, c.ID, store.Change{Version: c.Version, Action: store.Created, UserID: by, At: c.CreatedAt, Record: c})
+	return c, keepChange(conn, store.Change{
+		Version: c.Version, Action: store.Created, UserID: by, At: c.CreatedAt, Record: c,
+	})
 }
 
 // Cliente implements [store.Clientes].
@@ -108,12 +111,15 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		case err != nil:
 			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", id, err)
 		}
-		return c, keepChange(conn, id, store.Change{Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c})
+		return c, keepChange(conn, store.Change{
+			Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c,
+		})
 	})
 }
 
 // DeleteCliente implements [store.Clientes].
-func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(store.Cliente) error) error {
+func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
+	check func(store.Cliente) error) error {
 	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		c, err := clienteByID(conn, id)
 		if err != nil {
@@ -125,8 +131,9 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64, check func(stor
 		if err := exec(conn, `DELETE FROM clientes WHERE id = ?`, id); err != nil {
 			return struct{}{}, fmt.Errorf("delete cliente %d: %w", id, err)
 		}
-		return struct{}{}, keepChange(conn, id, store.Change{
-			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: store.Later(c.UpdatedAt, s.now()), Record: c,
+		at := store.Later(c.UpdatedAt, s.now())
+		return struct{}{}, keepChange(conn, store.Change{
+			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: at, Record: c,
 		})
 	})
 	return err

@@ -30,7 +30,8 @@ func identity(conn *sqlite.Conn) (store.Identity, error) {
 
 // Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return readUntil(ctx, s, func(_ context.Context, conn *sqlite.Conn) (e store.Extent, err error) {
+	return readUntil(ctx, s, func(_ context.Context, conn *sqlite.Conn) (
+		e store.Extent, err error) {
 		e.Rows, err = one(conn, scanInteger, `
 			SELECT count(*)
 			FROM `+t.Name)
@@ -61,7 +62,8 @@ func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error)
 }
 
 // ReadRows implements [store.Copying].
-func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit int) ([][]any, error) {
+func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
+	limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) ([][]any, error) {
 		key := strings.Join(t.Names()[:t.Key], `, `)
@@ -69,7 +71,8 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any, limit 
 		if after != nil {
 			where = `(` + key + `) > (` + parameters(t.Key) + `)`
 		}
-		rows, err := list(ctx, conn, make([][]any, 0, min(limit, usualPage)), rowScanner(t.Columns), `
+		rows, err := list(ctx, conn, make([][]any, 0, min(limit, usualPage)), rowScanner(t.Columns),
+			`
 			SELECT `+strings.Join(t.Names(), `, `)+`
 			FROM `+t.Name+`
 			WHERE `+where+`
@@ -93,7 +96,8 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 		case is.Copying == source && source != "":
 			return struct{}{}, nil
 		case is.Copying != "":
-			return struct{}{}, fmt.Errorf("the copy of another database into it is not finished: %w", store.ErrNotEmpty)
+			return struct{}{}, fmt.Errorf(
+				"the copy of another database into it is not finished: %w", store.ErrNotEmpty)
 		}
 		for _, t := range store.Tables() {
 			has, err := one(conn, scanBool, `

@@ -11,10 +11,11 @@ import (
 
 const (
 	// historyColumns are in the order of keepChange's arguments.
-	historyColumns = `cliente_id, version, action, user_id, user_name, at, created_at, updated_at, ` + textColumns
+	historyColumns = `cliente_id, version, action, user_id, user_name,
+		at, created_at, updated_at, ` + textColumns
 
-	// changeColumns are in the order of scanChange. The record has the version of the change, but for a
-	// delete, whose record is the one before it.
+	// changeColumns are in the order of scanChange. The record has the version of the change, except
+	// for a delete: there it is the version before it.
 	changeColumns = `version, action, user_id, user_name, at,
 		cliente_id, version - (action = 'deleted'), created_at, updated_at, ` + textColumns
 )
@@ -31,7 +32,8 @@ func scanChange(stmt *sqlite.Stmt) store.Change {
 }
 
 // ClienteHistory implements [store.Clientes].
-func (s *Store) ClienteHistory(ctx context.Context, id, below int64, limit int) ([]store.Change, error) {
+func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
+	limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Change, error) {
 		known, err := one(conn, scanBool, `
@@ -65,13 +67,13 @@ var insertChange = `
 		?, ?, ?, ` + parameters(store.ClienteTexts) + `)`
 
 // keepChange inserts one step of a record's history, with the name that the user has now.
-func keepChange(conn *sqlite.Conn, id int64, c store.Change) error {
+func keepChange(conn *sqlite.Conn, c store.Change) error {
 	err := exec(conn, insertChange,
-		id, c.Version, string(c.Action), c.UserID,
+		c.Record.ID, c.Version, string(c.Action), c.UserID,
 		c.UserID,
 		c.At, c.Record.CreatedAt, c.Record.UpdatedAt, &c.Record)
 	if err != nil {
-		return fmt.Errorf("keep the change of cliente %d: %w", id, err)
+		return fmt.Errorf("keep the change of cliente %d: %w", c.Record.ID, err)
 	}
 	return nil
 }

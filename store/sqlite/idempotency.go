@@ -13,7 +13,8 @@ import (
 
 // CreateClienteOnce implements [store.Clientes]. Because there is one writer, no two calls with the
 // same key are ever at work at once.
-func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente, key string) (store.Cliente, bool, error) {
+func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente,
+	key string) (store.Cliente, bool, error) {
 	replayed := false
 	c, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
 		now := store.Instant(s.now())
@@ -21,7 +22,8 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			fingerprint string
 			clienteID   int64
 		}
-		before, err := one(conn, func(stmt *sqlite.Stmt) use { return use{stmt.ColumnText(0), stmt.ColumnInt64(1)} }, `
+		before, err := one(conn,
+			func(stmt *sqlite.Stmt) use { return use{stmt.ColumnText(0), stmt.ColumnInt64(1)} }, `
 			SELECT fingerprint, cliente_id
 			FROM idempotency_keys
 			WHERE user_id = ? AND key = ? AND used_at > ?`,
@@ -65,7 +67,8 @@ func createdCliente(conn *sqlite.Conn, id int64) (store.Cliente, error) {
 }
 
 // DeleteIdempotencyKeys implements [store.Clientes].
-func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
+func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time,
+	limit int) (int, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
 		err := exec(conn, `
 			DELETE FROM idempotency_keys

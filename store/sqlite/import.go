@@ -13,7 +13,8 @@ import (
 
 // ImportClientes implements [store.Clientes]. It holds the one writer from the first row to the
 // commit.
-func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+func (s *Store) ImportClientes(ctx context.Context, by int64,
+	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return writeAlone(ctx, s, func(conn *sqlite.Conn) (int64, error) {
 		var row int64
 		var faults store.RowsError
@@ -39,7 +40,8 @@ func (s *Store) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[sto
 
 // CheckImport implements [store.Clientes]. It remembers the emails of the rows: some hundred bytes
 // each.
-func (s *Store) CheckImport(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+func (s *Store) CheckImport(ctx context.Context,
+	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (int64, error) {
 		var row int64
 		var faults store.RowsError

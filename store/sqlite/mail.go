@@ -13,7 +13,8 @@ import (
 )
 
 // mailColumns are in the order of scanMail.
-const mailColumns = `id, user_id, kind, address, detail, link_generation, created_at, next_try, tries`
+const mailColumns = `id, user_id, kind, address, detail, link_generation,
+	created_at, next_try, tries`
 
 func scanMail(stmt *sqlite.Stmt) store.Mail {
 	return store.Mail{
@@ -38,7 +39,8 @@ func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 }
 
 // ClaimMails implements [store.Mails].
-func (s *Store) ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error) {
+func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
+	limit int) ([]store.Mail, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Mail, error) {
 		now := s.now()
 		mails, err := list(ctx, conn, []store.Mail{}, scanMail, `
@@ -103,7 +105,8 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 func (s *Store) insertMail(conn *sqlite.Conn, m store.Mail) error {
 	now := store.Instant(s.now())
 	err := exec(conn, `
-		INSERT INTO mails (user_id, kind, address, detail, link_generation, created_at, next_try, tries)
+		INSERT INTO mails (user_id, kind, address, detail, link_generation,
+			created_at, next_try, tries)
 		SELECT id, ?, ?, ?, link_generation, ?, ?, 0
 		FROM users
 		WHERE id = ?`,

@@ -128,7 +128,8 @@ func migrate(ctx context.Context, path string) (err error) {
 	}
 	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
+		goose.WithGoMigrations(
+			goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
 	if err != nil {
 		return err
 	}

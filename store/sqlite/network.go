@@ -12,7 +12,8 @@ import (
 )
 
 // SeeNetwork implements [store.Networks]. It is atomic because there is one writer.
-func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...store.Mail) (known bool, err error) {
+func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string,
+	mails ...store.Mail) (known bool, err error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (bool, error) {
 		if _, err := userByID(conn, userID); err != nil {
 			return false, err

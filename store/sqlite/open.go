@@ -39,8 +39,8 @@ const usualPage = 100
 type Store struct {
 	now     func() time.Time
 	path    string
-	file    os.FileInfo       // what stood there when it was opened
-	readers chan *sqlite.Conn // those that nobody uses
+	file    os.FileInfo       // the file at path when it was opened
+	readers chan *sqlite.Conn // the free ones
 	writer  chan *writer      // empty while somebody uses it
 }
 
@@ -78,7 +78,7 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 		"fullfsync = ON",
 		"checkpoint_fullfsync = ON",
 		"foreign_keys = ON",
-		"journal_size_limit = 67108864", // what an import left of the log is given back to the disk
+		"journal_size_limit = 67108864", // return the log of a large import to the disk
 	}
 	for range 1 + readers() {
 		conn, err := connect(ctx, path, pragmas...)
@@ -89,7 +89,13 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 		pragmas = []string{"query_only = ON"}
 	}
 
-	s := &Store{now: now, path: path, file: file, readers: make(chan *sqlite.Conn, len(conns)-1), writer: make(chan *writer, 1)}
+	s := &Store{
+		now:     now,
+		path:    path,
+		file:    file,
+		readers: make(chan *sqlite.Conn, len(conns)-1),
+		writer:  make(chan *writer, 1),
+	}
 	s.writer <- newWriter(conns[0], s.inPlace)
 	for _, c := range conns[1:] {
 		s.readers <- c
@@ -117,7 +123,8 @@ func (s *Store) Ready(ctx context.Context) error {
 // SQLite would go on writing to a file without a name, which is lost with the process.
 func (s *Store) inPlace() error {
 	if file, err := os.Stat(s.path); err != nil || !os.SameFile(file, s.file) {
-		return fmt.Errorf("%w: %s is not the file any more that was opened", store.ErrUnavailable, s.path)
+		return fmt.Errorf("%w: %s is no longer the file that was opened", store.ErrUnavailable,
+			s.path)
 	}
 	return nil
 }
@@ -133,7 +140,7 @@ func (s *Store) Close() error {
 		errs = append(errs, conn.Close())
 	}
 	w := <-s.writer
-	w.commit() // for callers who have written and wait for their turn to do it
+	w.commit() // for callers who have written and wait for their turn to commit
 	errs = append(errs, w.conn.Close())
 	close(s.readers)
 	close(s.writer)
@@ -179,7 +186,8 @@ func take[C any](ctx context.Context, free <-chan C) (c C, err error) {
 		case <-ctx.Done():
 			return c, context.Cause(ctx)
 		case <-timer.C:
-			return c, fmt.Errorf("no connection was free for %s: %w", callTimeout, store.ErrUnavailable)
+			return c, fmt.Errorf("no connection was free for %s: %w", callTimeout,
+				store.ErrUnavailable)
 		}
 	}
 	if !open {
@@ -202,14 +210,16 @@ func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)
 
 // readLong is read for calls that can take long. It is interrupted when ctx ends, and after
 // scanTimeout, with [store.ErrUnavailable].
-func readLong[T any](ctx context.Context, s *Store, do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
+func readLong[T any](ctx context.Context, s *Store,
+	do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, scanTimeout, store.ErrUnavailable)
 	defer cancel()
 	return readUntil(ctx, s, do)
 }
 
 // readUntil is readLong without scanTimeout.
-func readUntil[T any](ctx context.Context, s *Store, do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
+func readUntil[T any](ctx context.Context, s *Store,
+	do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
 	return read(ctx, s, func(conn *sqlite.Conn) (T, error) {
 		conn.SetInterrupt(ctx.Done())
 		defer conn.SetInterrupt(nil)
@@ -226,12 +236,13 @@ func readUntil[T any](ctx context.Context, s *Store, do func(context.Context, *s
 }
 
 // one returns the only row of a query, or [store.ErrNotFound].
-func one[T any](conn *sqlite.Conn, scan func(*sqlite.Stmt) T, query string, args ...any) (v T, err error) {
+func one[T any](conn *sqlite.Conn, scan func(*sqlite.Stmt) T, query string,
+	args ...any) (v T, err error) {
 	stmt, err := prepare(conn, query, args)
 	if err != nil {
 		return v, err
 	}
-	defer stmt.Reset() // else the connection would go on reading at this instant of the database
+	defer stmt.Reset() // or the connection would keep this snapshot of the database
 	row, err := stmt.Step()
 	switch {
 	case err != nil:
@@ -279,8 +290,8 @@ func exec(conn *sqlite.Conn, query string, args ...any) error {
 }
 
 // prepare returns a statement, which the connection keeps from the first call on, bound to its
-// arguments. Each is an int64, a bool, a string, a time.Time or nil, or a *store.Cliente, which stands
-// for its texts.
+// arguments. Each is an int64, a bool, a string, a time.Time or nil, or a [*store.Cliente], which
+// stands for its texts.
 func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) {
 	stmt, err := conn.Prepare(query)
 	if err != nil {

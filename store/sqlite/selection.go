@@ -11,7 +11,8 @@ import (
 )
 
 // Clientes implements [store.Clientes].
-func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position, limit int) ([]store.Cliente, error) {
+func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position,
+	limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	page := func(ctx context.Context, conn *sqlite.Conn) ([]store.Cliente, error) {
 		from, where, order, args, err := selected(conn, sel, after)
@@ -32,7 +33,8 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 		return rows, nil
 	}
 	if sel.Filter == (store.Filter{}) {
-		return read(ctx, s, func(conn *sqlite.Conn) ([]store.Cliente, error) { return page(ctx, conn) })
+		return read(ctx, s,
+			func(conn *sqlite.Conn) ([]store.Cliente, error) { return page(ctx, conn) })
 	}
 	return readLong(ctx, s, page)
 }
@@ -58,7 +60,8 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 
 // EachCliente implements [store.Clientes]. A statement sees one state of the database from its
 // first row to its last.
-func (s *Store) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
+func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
+	each func(store.Cliente) error) error {
 	var refused error
 	_, err := readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (struct{}, error) {
 		from, where, order, args, err := selected(conn, sel, store.Position{})
@@ -115,7 +118,8 @@ func fewHave(conn *sqlite.Conn, phrase string) (bool, error) {
 }
 
 // selected returns the parts of a statement that reads the records of a selection after a position.
-func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (from, where, order string, args []any, err error) {
+func selected(conn *sqlite.Conn, sel store.Selection,
+	after store.Position) (from, where, order string, args []any, err error) {
 	var key string
 	var at any
 	switch sel.Sort {
@@ -133,7 +137,7 @@ func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (fro
 		phrase := `"` + strings.ReplaceAll(needle, `"`, `""`) + `"`
 		few := true
 		if key == "" {
-			id = `clientes_search.rowid` // which is the order that the index gives them in
+			id = `clientes_search.rowid` // the order of the index
 		} else if few, err = fewHave(conn, phrase); err != nil {
 			return "", "", "", nil, err
 		}
@@ -144,13 +148,15 @@ func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (fro
 		}
 		// The index takes these three for the same character.
 		if !few || strings.ContainsAny(needle, "\ufffd\ufffe\uffff") {
-			conditions, args = append(conditions, `instr(clientes.search, ?) > 0`), append(args, needle)
+			conditions, args = append(conditions, `instr(clientes.search, ?) > 0`),
+				append(args, needle)
 		}
 	}
 	if sel.Email != "" {
 		// The second condition is the one of the partial index, which SQLite uses only if the query
 		// has it.
-		conditions, args = append(conditions, `email_key = ? AND email_key <> ''`), append(args, store.EmailKey(sel.Email))
+		conditions, args = append(conditions, `email_key = ? AND email_key <> ''`),
+			append(args, store.EmailKey(sel.Email))
 	}
 	if !sel.UpdatedSince.IsZero() {
 		conditions, args = append(conditions, `updated_at >= ?`), append(args, sel.Since())
@@ -167,7 +173,8 @@ func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (fro
 	} else {
 		order = key + direction + `, ` + id + direction
 		if after.ID != 0 {
-			conditions, args = append(conditions, `(`+key+`, `+id+`)`+than+`(?, ?)`), append(args, at, after.ID)
+			conditions, args = append(conditions, `(`+key+`, `+id+`)`+than+`(?, ?)`),
+				append(args, at, after.ID)
 		}
 	}
 	return from, strings.Join(conditions, ` AND `), order, args, nil

@@ -12,8 +12,9 @@ import (
 )
 
 // sessionColumns are in the order of scanSession.
-const sessionColumns = `id, user_id, counter, parent, rotated_at, created_at, last_used_at, expires_at,
-	token_exp, ended_at, ip, user_agent`
+const sessionColumns = `id, user_id, counter, parent,
+	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
+	ip, user_agent`
 
 func scanSession(stmt *sqlite.Stmt) store.Session {
 	s := store.Session{
@@ -37,11 +38,12 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 
 // CreateSession implements [store.Sessions]. It excludes UpdateUser, EndSessions and DeleteUser
 // because there is one writer.
-func (s *Store) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
+func (s *Store) CreateSession(ctx context.Context, n store.Session,
+	generation int64) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		err := exec(conn, `
-			INSERT INTO sessions (id, user_id, counter, parent, rotated_at, created_at, last_used_at,
-				expires_at, token_exp, ip, user_agent)
+			INSERT INTO sessions (id, user_id, counter, parent,
+				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent)
 			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?
 			FROM users
 			WHERE id = ? AND generation = ? AND NOT disabled`,
@@ -72,7 +74,8 @@ func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 }
 
 // UserSessions implements [store.Sessions].
-func (s *Store) UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error) {
+func (s *Store) UserSessions(ctx context.Context, userID int64,
+	now time.Time) ([]store.Session, error) {
 	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Session, error) {
 		sessions, err := list(ctx, conn, []store.Session{}, scanSession, `
 			SELECT `+sessionColumns+`
@@ -105,7 +108,8 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		}
 		err = exec(conn, `
 			UPDATE sessions
-			SET counter = ?, parent = ?, rotated_at = ?, last_used_at = ?, expires_at = ?, token_exp = ?
+			SET counter = ?, parent = ?, rotated_at = ?, last_used_at = ?, expires_at = ?,
+				token_exp = ?
 			WHERE id = ?`,
 			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp,
 			id)
@@ -171,9 +175,9 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 // rather than never.
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {
-	mark := since
-	ended, err := read(ctx, s, func(conn *sqlite.Conn) (_ []store.Ended, err error) {
-		mark, err = one(conn, func(stmt *sqlite.Stmt) store.Watermark { return store.Watermark(stmt.ColumnInt64(0)) }, `
+	watermark := since
+	ended, err := read(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
+		last, err := one(conn, scanInteger, `
 			SELECT last
 			FROM session_ends`)
 		if err != nil {
@@ -187,12 +191,10 @@ func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive 
 		if err != nil {
 			return nil, fmt.Errorf("list ended sessions: %w", err)
 		}
+		watermark = store.Watermark(last)
 		return ended, nil
 	})
-	if err != nil {
-		return nil, since, err
-	}
-	return ended, mark, nil
+	return ended, watermark, err
 }
 
 func scanEnded(stmt *sqlite.Stmt) store.Ended {
@@ -229,7 +231,8 @@ func endSession(conn *sqlite.Conn, id string, at time.Time) error {
 }
 
 // endSessions ends the sessions that match a condition and have not ended, and returns them.
-func (s *Store) endSessions(ctx context.Context, conn *sqlite.Conn, where string, args ...any) ([]store.Ended, error) {
+func (s *Store) endSessions(ctx context.Context, conn *sqlite.Conn, where string,
+	args ...any) ([]store.Ended, error) {
 	if err := countEnd(conn); err != nil {
 		return nil, err
 	}

@@ -114,7 +114,8 @@ func TestURLs(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"", "sqlite", "sqlite:", "clientes.db", "file:clientes.db", "postgres://localhost/x",
-		"sqlite::memory:", "sqlite://clientes.db", "sqlite:///tmp/clientes.db", "sqlite:clientes.db?mode=ro",
+		"sqlite::memory:", "sqlite://clientes.db", "sqlite:///tmp/clientes.db",
+		"sqlite:clientes.db?mode=ro",
 	} {
 		if err := sqlite.Migrate(t.Context(), url); err == nil {
 			t.Errorf("%q was migrated", url)
@@ -220,7 +221,8 @@ func TestADatabaseOfANewerProgram(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
 	s := open(t, url)
-	execute(t, beside(t, url), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
+	execute(t, beside(t, url),
+		`INSERT INTO goose_db_version (version_id, is_applied) VALUES (99, 1)`)
 	for what, err := range map[string]error{
 		"ready":   s.Ready(t.Context()),
 		"migrate": sqlite.Migrate(t.Context(), url),
@@ -245,7 +247,8 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	conn := beside(t, url)
 	execute(t, conn, `DROP TABLE audit`)
 	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 14`)
-	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), "00014_audit.sql") {
+	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) ||
+		!strings.Contains(err.Error(), "00014_audit.sql") {
 		t.Errorf("ready: %v", err)
 	}
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
@@ -277,8 +280,10 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	}
 	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id >= 10`)
 	execute(t, conn, `
-		INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash, generation, created_at, updated_at)
-		VALUES ('Ana', 'ana', 'Ana@example.com', 'ana@example.com', 'admin', 0, 'hash', 3, 1000, 2000),
+		INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash,
+			generation, created_at, updated_at)
+		VALUES ('Ana', 'ana', 'Ana@example.com', 'ana@example.com', 'admin', 0, 'hash', 3, 1000,
+			2000),
 			('bia', 'bia', '', '', 'viewer', 1, 'hash of bia', 0, 3000, 3000)`)
 
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
@@ -287,8 +292,9 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	s := open(t, url)
 	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 	want := []store.User{
-		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash", Generation: 3,
-			CreatedAt: at(1000), UpdatedAt: at(2000)},
+		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash",
+			Generation: 3,
+			CreatedAt:  at(1000), UpdatedAt: at(2000)},
 		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
 			CreatedAt: at(3000), UpdatedAt: at(3000)},
 	}
@@ -335,7 +341,8 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Caio"}); err != nil {
 		t.Errorf("create: %v", err)
 	}
-	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil || len(page) != 2 {
+	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil ||
+		len(page) != 2 {
 		t.Errorf("left: %+v, %v", page, err)
 	}
 }
@@ -347,7 +354,8 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 		var processes sync.WaitGroup
 		for range 8 {
 			processes.Go(func() {
-				if out, err := startChild(t, "migrate", url).CombinedOutput(); err != nil || len(out) > 0 {
+				if out, err := startChild(t, "migrate", url).CombinedOutput(); err != nil ||
+					len(out) > 0 {
 					t.Errorf("%v: %s", err, out)
 				}
 			})
@@ -449,12 +457,13 @@ func createForEver(url string) error {
 	for w := range 8 {
 		go func() {
 			for i := 0; ; i++ {
-				c, err := s.CreateCliente(context.Background(), 0, store.Cliente{Name: fmt.Sprintf("%d %d/%d", os.Getpid(), w, i)})
+				c, err := s.CreateCliente(context.Background(), 0,
+					store.Cliente{Name: fmt.Sprintf("%d %d/%d", os.Getpid(), w, i)})
 				if err != nil {
 					errs <- err
 					return
 				}
-				os.Stdout.WriteString(fmt.Sprint(c.ID, c.Name) + "\n") // one write a line, which lines do not share
+				os.Stdout.WriteString(fmt.Sprint(c.ID, c.Name) + "\n") // one write for a whole line
 			}
 		}()
 	}
@@ -480,7 +489,8 @@ func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("ready: %v", err)
 		}
-		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "lost"}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "lost"}); !errors.Is(err,
+			store.ErrUnavailable) {
 			t.Errorf("create: %v", err)
 		}
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -500,7 +510,8 @@ func TestWhatIsNoDatabaseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	text := filepath.Join(folder, "notes.txt")
-	if err := os.WriteFile(text, []byte("not a database, but some text of mine"), 0o600); err != nil {
+	if err := os.WriteFile(text, []byte("not a database, but some text of mine"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{text, folder} {

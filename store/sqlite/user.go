@@ -39,7 +39,8 @@ func scanUser(stmt *sqlite.Stmt) store.User {
 }
 
 // CreateUser implements [store.Users].
-func (s *Store) CreateUser(ctx context.Context, u store.User, effects ...store.EffectsFunc) (store.User, error) {
+func (s *Store) CreateUser(ctx context.Context, u store.User,
+	effects ...store.EffectsFunc) (store.User, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		return s.insertUser(conn, u, effects)
 	})
@@ -100,8 +101,9 @@ func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User
 }
 
 // UpdateUser implements [store.Users].
-func (s *Store) UpdateUser(ctx context.Context, id int64, update func(store.User) (store.User, error),
-	effects ...store.EffectsFunc) (store.User, []store.Ended, error) {
+func (s *Store) UpdateUser(ctx context.Context, id int64,
+	update func(store.User) (store.User, error), effects ...store.EffectsFunc) (
+	store.User, []store.Ended, error) {
 	var ended []store.Ended
 	u, err := write(ctx, s, func(conn *sqlite.Conn) (store.User, error) {
 		old, err := userByID(conn, id)
@@ -146,7 +148,8 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 }
 
 // DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.
-func (s *Store) DeleteUser(ctx context.Context, id int64, events ...store.Event) ([]store.Ended, error) {
+func (s *Store) DeleteUser(ctx context.Context, id int64,
+	events ...store.Event) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		u, err := userByID(conn, id)
 		if err != nil {
@@ -195,16 +198,19 @@ func userByName(conn *sqlite.Conn, name string) (store.User, error) {
 }
 
 // insertUser inserts a new user and the effects.
-func (s *Store) insertUser(conn *sqlite.Conn, u store.User, effects []store.EffectsFunc) (store.User, error) {
+func (s *Store) insertUser(conn *sqlite.Conn, u store.User,
+	effects []store.EffectsFunc) (store.User, error) {
 	u.Generation, u.LinkGeneration, u.DeviceGeneration = 0, 0, 0
 	u.CreatedAt = store.Instant(s.now())
 	u.UpdatedAt = u.CreatedAt
 	err := exec(conn, `
-		INSERT INTO users (name, name_key, email, email_key, pending_email, role, disabled, password_hash,
+		INSERT INTO users (name, name_key, email, email_key, pending_email,
+			role, disabled, password_hash,
 			mfa_secret, mfa_on, mfa_last_step, mfa_recovery,
 			generation, link_generation, mark_generation, created_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.Name, store.NameKey(u.Name), u.Email, store.EmailKey(u.Email), u.PendingEmail,
+		u.Role, u.Disabled, u.PasswordHash,
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
 		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.CreatedAt, u.UpdatedAt)
 	switch {
@@ -221,7 +227,8 @@ func (s *Store) insertUser(conn *sqlite.Conn, u store.User, effects []store.Effe
 }
 
 // updateUser writes a user, and ends the sessions if its generation rose.
-func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.User) (ended []store.Ended, err error) {
+func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.User) (
+	ended []store.Ended, err error) {
 	if old.ActiveAdmin() && !u.ActiveAdmin() {
 		if err := mustLeaveAdmin(conn, u.ID); err != nil {
 			return nil, err
@@ -252,13 +259,13 @@ func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.
 }
 
 // keepEffects inserts the effects of a change.
-func (s *Store) keepEffects(conn *sqlite.Conn, trail store.Effects) error {
-	for _, m := range trail.Mails {
+func (s *Store) keepEffects(conn *sqlite.Conn, effects store.Effects) error {
+	for _, m := range effects.Mails {
 		if err := s.insertMail(conn, m); err != nil {
 			return err
 		}
 	}
-	for _, e := range trail.Events {
+	for _, e := range effects.Events {
 		if err := s.insertEvent(conn, e); err != nil {
 			return err
 		}

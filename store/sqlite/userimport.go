@@ -11,7 +11,8 @@ import (
 
 // CreateUsers implements [store.Users]. It holds the one writer while it checks and writes, so
 // nobody takes a name in between.
-func (s *Store) CreateUsers(ctx context.Context, users []store.User, effects ...store.EffectsFunc) ([]store.User, error) {
+func (s *Store) CreateUsers(ctx context.Context, users []store.User,
+	effects ...store.EffectsFunc) ([]store.User, error) {
 	return writeAlone(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
 		if err := checkUsers(ctx, conn, users); err != nil {
 			return nil, err

@@ -10,12 +10,6 @@ import (
 	"clientes/store"
 )
 
-// A commit waits for the disk, some hundred times longer than a row takes to write. So writers share it:
-// each does its work in a savepoint of one open transaction, lends the connection to the next and queues
-// up for it again. Whoever waited by then has written before his turn comes, and he commits for all.
-// Nobody is answered before that commit, those included who changed nothing: what they saw may have been
-// another's row that no commit has kept yet.
-
 // Writers share commits, because a commit waits for the disk some hundred times longer than writing
 // a row takes. Each writer works in a savepoint of one open transaction, lends the connection to
 // the next writer, and queues up for it again. All who were waiting by then have written before it
@@ -23,7 +17,7 @@ import (
 //
 // Nobody gets an answer before that commit, not even a caller who changed nothing: it may have seen
 // another's row that is not committed yet.
-//
+
 // maxBatch limits how many writers share one commit, and with it how long the first of them waits.
 const maxBatch = 128
 
@@ -32,14 +26,14 @@ const maxBatch = 128
 type writer struct {
 	conn    *sqlite.Conn
 	open    *batch       // the transaction that is open on conn, or nil
-	inPlace func() error // says whether what is written will be found again
+	inPlace func() error // fails if the file was moved or removed
 }
 
 // batch is the common outcome of the writers of one transaction.
 type batch struct {
 	size int
-	done chan struct{} // closed when its fate is known
-	err  error         // of the commit, when done
+	done chan struct{} // closed when err is final
+	err  error         // of the commit
 }
 
 func newWriter(conn *sqlite.Conn, inPlace func() error) *writer {
@@ -53,7 +47,8 @@ func newWriter(conn *sqlite.Conn, inPlace func() error) *writer {
 //
 // The context counts until do begins. From then on the transaction belongs to others, too, and a
 // slow do keeps them all waiting.
-func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
+func write[T any](ctx context.Context, s *Store,
+	do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	w, err := take(ctx, s.writer)
 	if err != nil {
 		return v, err
@@ -63,7 +58,8 @@ func write[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error
 
 // writeAlone is write for a slow do. It shares its commit with nobody, so only those wait for it
 // who have not written yet.
-func writeAlone[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
+func writeAlone[T any](ctx context.Context, s *Store,
+	do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	w, err := take(ctx, s.writer)
 	if err != nil {
 		return v, err
@@ -76,7 +72,8 @@ func writeAlone[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, 
 }
 
 // writeWith does the work of write for the holder of the writer, and releases the writer.
-func writeWith[T any](ctx context.Context, s *Store, w *writer, do func(*sqlite.Conn) (T, error)) (v T, err error) {
+func writeWith[T any](ctx context.Context, s *Store, w *writer,
+	do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	b, err := w.begin(ctx)
 	if err != nil {
 		s.writer <- w
@@ -178,7 +175,8 @@ func (w *writer) undo(cause error) {
 	}
 	w.rollback()
 	// Not the cause alone: what refused one writer, perhaps a conflict, is no answer to the others.
-	w.end(fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err, cause))
+	w.end(fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err,
+		cause))
 }
 
 // commit commits the open batch, if there is one.

@@ -34,7 +34,8 @@ func openForTest(t *testing.T) *Store {
 
 func insert(conn *sqlite.Conn, name string) error {
 	return exec(conn, `
-		INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version, created_at, updated_at)
+		INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version,
+			created_at, updated_at)
 		VALUES (?, '', '', '', '', '', '', 1, 0, 0)`,
 		name)
 }
@@ -45,7 +46,8 @@ func onWriter(t *testing.T, s *Store, queries ...string) {
 	w := <-s.writer
 	defer func() { s.writer <- w }()
 	for _, q := range queries {
-		if _, err := one(w.conn, func(*sqlite.Stmt) int { return 0 }, q); err != nil && !errors.Is(err, store.ErrNotFound) {
+		if _, err := one(w.conn, func(*sqlite.Stmt) int { return 0 }, q); err != nil &&
+			!errors.Is(err, store.ErrNotFound) {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +128,10 @@ func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 	if _, err := w.begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.savepoint(func() error { return exec(w.conn, `INSERT INTO child (parent) VALUES (1)`) }); err != nil {
+	if err := w.savepoint(func() error {
+		return exec(w.conn,
+			`INSERT INTO child (parent) VALUES (1)`)
+	}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -192,7 +197,8 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	kept := 0
 	var err error
 	for range 100 {
-		if _, err = s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x", Notes: long}); err != nil {
+		if _, err = s.CreateCliente(t.Context(), 0,
+			store.Cliente{Name: "x", Notes: long}); err != nil {
 			break
 		}
 		kept++
@@ -218,10 +224,12 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	}
 	writers.Wait()
 	onWriter(t, s, `PRAGMA max_page_count = 4294967294`)
-	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x", Notes: long}); err != nil {
+	if _, err := s.CreateCliente(t.Context(), 0,
+		store.Cliente{Name: "x", Notes: long}); err != nil {
 		t.Error(err)
 	}
-	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 1000); err != nil || len(page) != kept+1 {
+	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{},
+		1000); err != nil || len(page) != kept+1 {
 		t.Errorf("%d are there, %v; %d were answered", len(page), err, kept+1)
 	}
 }

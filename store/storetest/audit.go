@@ -40,12 +40,13 @@ func (f *fixture) record(t *testing.T, events ...store.Event) {
 
 func eventKept(t *testing.T, f *fixture) {
 	if got := f.events(t, store.EventFilter{}); len(got) != 0 {
-		t.Errorf("an empty store gave %+v", got)
+		t.Errorf("an empty store has %+v", got)
 	}
 	var in, want []store.Event
 	for what, s := range texts() {
 		e := store.Event{
-			ID: 99, Kind: store.EventKind(what), UserID: 1 << 40, ActorID: 1 << 41, IP: s, UserAgent: s, RequestID: s, Detail: s,
+			ID: 99, Kind: store.EventKind(what), UserID: 1 << 40, ActorID: 1 << 41, IP: s,
+			UserAgent: s, RequestID: s, Detail: s,
 			Count: 99, LastAt: time.Unix(0, 0),
 		}
 		if s != "" {
@@ -97,7 +98,8 @@ func eventPage(t *testing.T, f *fixture) {
 	} {
 		var want []store.Event
 		for _, e := range all {
-			if (filter.UserID == 0 || e.UserID == filter.UserID) && (filter.Kind == "" || e.Kind == filter.Kind) &&
+			if (filter.UserID == 0 || e.UserID == filter.UserID) &&
+				(filter.Kind == "" || e.Kind == filter.Kind) &&
 				!e.At.Before(filter.Since) {
 				want = append(want, e)
 			}
@@ -124,7 +126,8 @@ func eventPage(t *testing.T, f *fixture) {
 		before int64
 		limit  int
 	}{{0, 0}, {0, -1}, {all[11].ID, 5}, {-1, 5}, {math.MinInt64, 5}} {
-		if page, err := f.Events(t.Context(), store.EventFilter{}, c.before, c.limit); err != nil || page == nil || len(page) != 0 {
+		if page, err := f.Events(t.Context(), store.EventFilter{}, c.before, c.limit); err != nil ||
+			page == nil || len(page) != 0 {
 			t.Errorf("%d before %d: got %+v, %v", c.limit, c.before, page, err)
 		}
 	}
@@ -154,15 +157,17 @@ func eventWalk(t *testing.T, f *fixture) {
 }
 
 func eventCount(t *testing.T, f *fixture) {
-	// To the beginning of a window.
+	// Forward to the beginning of a window.
 	f.clock.add(f.clock.now().Truncate(store.AuditWindow).Add(store.AuditWindow).Sub(f.clock.now()))
 	start := f.now()
-	first := store.Event{Kind: store.EventLoginFailed, Key: "k", UserID: 1, IP: "192.0.2.1", Detail: "first"}
+	first := store.Event{Kind: store.EventLoginFailed, Key: "k", UserID: 1, IP: "192.0.2.1",
+		Detail: "first"}
 	f.record(t, first, first)
 	f.record(t, store.Event{Kind: store.EventLoginFailed, Key: "other"})
 	f.record(t, store.Event{Kind: store.EventLogin}, store.Event{Kind: store.EventLogin}) // no key
 	f.clock.add(store.AuditWindow - time.Millisecond)
-	f.record(t, store.Event{Kind: store.EventLoginRefused, Key: "k", UserID: 2, IP: "192.0.2.2", Detail: "later"})
+	f.record(t, store.Event{Kind: store.EventLoginRefused, Key: "k", UserID: 2, IP: "192.0.2.2",
+		Detail: "later"})
 	f.clock.add(time.Millisecond)
 	f.record(t, first)
 
@@ -174,24 +179,26 @@ func eventCount(t *testing.T, f *fixture) {
 `, start, start.Add(store.AuditWindow), start.Add(store.AuditWindow-time.Millisecond))
 	got := ""
 	for _, e := range f.events(t, store.EventFilter{}) {
-		got += fmt.Sprintf("%v to %v: %d %s %q of %d from %s, %s\n", e.At, e.LastAt, e.Count, e.Kind, e.Key, e.UserID, e.IP, e.Detail)
+		got += fmt.Sprintf("%v to %v: %d %s %q of %d from %s, %s\n", e.At, e.LastAt, e.Count,
+			e.Kind, e.Key, e.UserID, e.IP, e.Detail)
 	}
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
-	// What goes on is found by its last.
+	// A row is found by the last of its events.
 	if got := f.events(t, store.EventFilter{Since: start.Add(time.Minute)}); len(got) != 2 {
 		t.Errorf("since then: %+v", got)
 	}
-	// Those that waited to be kept count on the window in which they were.
+	// Events that waited to be kept count on the window in which they happened.
 	waited := first
 	waited.Count, waited.At, waited.LastAt = 4, start.Add(time.Second), start.Add(2*time.Second)
 	f.record(t, waited)
-	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 7 || got[0].Count != 1 ||
+	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 7 ||
+		got[0].Count != 1 ||
 		!got[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
 		t.Errorf("got %+v", got)
 	}
-	// A clock that is behind counts on its own window, and takes no last one back.
+	// A clock that is behind counts on its own window, and does not move LastAt back.
 	f.clock.add(-time.Minute)
 	f.record(t, first)
 	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 8 ||
@@ -207,7 +214,8 @@ func eventCountRace(t *testing.T, f *fixture) {
 	for i := range recorders {
 		work = append(work, func() {
 			for range each {
-				err := stores[i%2].RecordEvents(t.Context(), store.Event{Kind: store.EventLoginFailed, Key: "k"})
+				err := stores[i%2].RecordEvents(t.Context(),
+					store.Event{Kind: store.EventLoginFailed, Key: "k"})
 				if err != nil {
 					t.Error(err)
 				}
@@ -231,7 +239,8 @@ func eventRemoved(t *testing.T, f *fixture) {
 			t.Errorf("removed %d, %v, want %d", n, err, c.want)
 		}
 	}
-	if got := f.events(t, store.EventFilter{}); len(got) != 2 || got[0].UserID != 4 || got[1].UserID != 3 {
+	if got := f.events(t, store.EventFilter{}); len(got) != 2 || got[0].UserID != 4 ||
+		got[1].UserID != 3 {
 		t.Errorf("left %+v", got)
 	}
 }

@@ -12,22 +12,22 @@ import (
 	"clientes/store"
 )
 
-func attemptChecks() []check {
+func bucketChecks() []check {
 	return []check{
-		{"attempts come back as they were left", attemptsKept},
-		{"a key without attempts has none, and attempts that count nothing leave no row", attemptsNone},
-		{"the error of a change comes back as it is and nothing is written", attemptsChangeError},
-		{"a panic in a change reaches the caller and others may count", attemptsPanic},
-		{"of a hundred at once no more pass than may", attemptsLimit},
-		{"many who count on the same keys in any order lose no count", attemptsOrder},
-		{"reserving and giving back at once leaves nothing", attemptsGivenBack},
-		{"attempts are removed when they may be forgotten", attemptsRemoved},
-		{"removing beside counting loses no count", attemptsRemovedBeside},
+		{"buckets come back as they were left", bucketsKept},
+		{"a key without a row has an empty bucket, and an empty bucket leaves no row", bucketsNone},
+		{"the error of an update comes back as it is and nothing is written", bucketsChangeError},
+		{"a panic in an update reaches the caller and others may count", bucketsPanic},
+		{"of a hundred at once no more pass than may", bucketsLimit},
+		{"many who count on the same keys in any order lose no count", bucketsOrder},
+		{"reserving and releasing at once leaves nothing", bucketsReleased},
+		{"buckets are removed when they may be forgotten", bucketsRemoved},
+		{"removing beside counting loses no count", bucketsRemovedBeside},
 	}
 }
 
-// attempts looks at the attempts of keys.
-func (f *fixture) attempts(t *testing.T, keys ...string) []store.Bucket {
+// buckets reads the buckets of keys.
+func (f *fixture) buckets(t *testing.T, keys ...string) []store.Bucket {
 	t.Helper()
 	var found []store.Bucket
 	look := errors.New("only looking")
@@ -56,17 +56,21 @@ func (f *fixture) count(t *testing.T, st store.Store, keys ...string) {
 	}
 }
 
-// wantRows reports that there are not so many rows of attempts, which it removes.
+// wantRows removes all rows of buckets and reports another number of them than want.
 func (f *fixture) wantRows(t *testing.T, want int) {
 	t.Helper()
-	if n, err := f.DeleteBuckets(t.Context(), f.now().AddDate(1000, 0, 0), 1000); err != nil || n != want {
+	if n, err := f.DeleteBuckets(t.Context(), f.now().AddDate(1000, 0, 0), 1000); err != nil ||
+		n != want {
 		t.Errorf("there were %d rows, %v, want %d", n, err, want)
 	}
 }
 
-func attemptsKept(t *testing.T, f *fixture) {
+func bucketsKept(t *testing.T, f *fixture) {
 	zone := time.FixedZone("", -7*60*60)
-	at := func(minutes int) time.Time { return time.Date(2026, 2, 28, 23, minutes, 59, 999_999_999, zone) }
+	at := func(minutes int) time.Time {
+		return time.Date(2026, 2, 28, 23, minutes, 59, 999_999_999,
+			zone)
+	}
 	keys := []string{"", "z", "A", "a", strings.Repeat("k", 500)}
 	for _, s := range texts() {
 		if s != "" {
@@ -76,45 +80,50 @@ func attemptsKept(t *testing.T, f *fixture) {
 	want := make([]store.Bucket, len(keys))
 	err := f.UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
 		if len(as) != len(keys) {
-			t.Errorf("%d attempts for %d keys", len(as), len(keys))
+			t.Errorf("%d buckets for %d keys", len(as), len(keys))
 		}
 		for i := range as {
 			as[i] = store.Bucket{
-				Key: "ignored", Count: int64(i + 1), Since: at(1), LastAt: at(2), BlockedUntil: at(3), ForgetAt: at(4),
+				Key: "ignored", Count: int64(i + 1), Since: at(1), LastAt: at(2),
+				BlockedUntil: at(3), ForgetAt: at(4),
 			}
 			want[i] = store.Bucket{
-				Key: keys[i], Count: int64(i + 1), Since: store.Instant(at(1)), LastAt: store.Instant(at(2)),
+				Key: keys[i], Count: int64(i + 1), Since: store.Instant(at(1)),
+				LastAt:       store.Instant(at(2)),
 				BlockedUntil: store.Instant(at(3)), ForgetAt: store.Instant(at(4)),
 			}
 		}
-		as[0].Since, as[0].LastAt, as[0].BlockedUntil, as[0].ForgetAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
-		want[0].Since, want[0].LastAt, want[0].BlockedUntil, want[0].ForgetAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		as[0].Since, as[0].LastAt, as[0].BlockedUntil, as[0].ForgetAt = time.Time{}, time.Time{},
+			time.Time{}, time.Time{}
+		want[0].Since, want[0].LastAt, want[0].BlockedUntil, want[0].ForgetAt = time.Time{},
+			time.Time{}, time.Time{}, time.Time{}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		got := f.attempts(t, keys...)
+		got := f.buckets(t, keys...)
 		for i := range keys {
 			wantSame(t, keys[i], got[i], want[i])
 		}
 		slices.Reverse(keys) // they come in the order of the keys
 		slices.Reverse(want)
 	}
-	// A change of one leaves the others alone.
+	// An update of one leaves the others as they are.
 	f.count(t, f, "z")
-	if got := f.attempts(t, "a", "z"); got[0].Count != 4 || got[1].Count != 3 {
+	if got := f.buckets(t, "a", "z"); got[0].Count != 4 || got[1].Count != 3 {
 		t.Errorf("got %+v", got)
 	}
 	f.wantRows(t, len(keys))
 }
 
-func attemptsNone(t *testing.T, f *fixture) {
+func bucketsNone(t *testing.T, f *fixture) {
 	none := func() {
 		t.Helper()
-		got := f.attempts(t, "b", "a")
-		if len(got) != 2 || got[0] != (store.Bucket{Key: "b"}) || got[1] != (store.Bucket{Key: "a"}) {
+		got := f.buckets(t, "b", "a")
+		if len(got) != 2 || got[0] != (store.Bucket{Key: "b"}) ||
+			got[1] != (store.Bucket{Key: "a"}) {
 			t.Errorf("got %+v", got)
 		}
 		f.wantRows(t, 0)
@@ -128,7 +137,8 @@ func attemptsNone(t *testing.T, f *fixture) {
 	}); err != nil {
 		t.Error(err)
 	}
-	if err := f.UpdateBuckets(t.Context(), []string{"a", "b"}, func([]store.Bucket) error { return nil }); err != nil {
+	if err := f.UpdateBuckets(t.Context(), []string{"a", "b"},
+		func([]store.Bucket) error { return nil }); err != nil {
 		t.Error(err)
 	}
 	none()
@@ -145,23 +155,23 @@ func attemptsNone(t *testing.T, f *fixture) {
 	}
 }
 
-func attemptsChangeError(t *testing.T, f *fixture) {
+func bucketsChangeError(t *testing.T, f *fixture) {
 	f.count(t, f, "old")
 	refusal := errors.New("refused")
 	err := f.UpdateBuckets(t.Context(), []string{"new", "old"}, func(as []store.Bucket) error {
 		as[0].Count, as[1].Count = 7, 7
 		return refusal
 	})
-	if err != refusal { // not errors.Is: it is promised unwrapped
+	if err != refusal { // not errors.Is: the promise is unwrapped
 		t.Errorf("got %v", err)
 	}
-	if got := f.attempts(t, "new", "old"); got[0].Count != 0 || got[1].Count != 1 {
+	if got := f.buckets(t, "new", "old"); got[0].Count != 0 || got[1].Count != 1 {
 		t.Errorf("left %+v", got)
 	}
 	f.wantRows(t, 1)
 }
 
-func attemptsPanic(t *testing.T, f *fixture) {
+func bucketsPanic(t *testing.T, f *fixture) {
 	for range 40 {
 		func() {
 			defer func() {
@@ -169,14 +179,15 @@ func attemptsPanic(t *testing.T, f *fixture) {
 					t.Error("the panic did not come through")
 				}
 			}()
-			f.UpdateBuckets(t.Context(), []string{"a"}, func([]store.Bucket) error { panic("boom") })
+			f.UpdateBuckets(t.Context(), []string{"a"},
+				func([]store.Bucket) error { panic("boom") })
 		}()
 	}
 	f.count(t, f, "a")
 	f.wantRows(t, 1)
 }
 
-func attemptsLimit(t *testing.T, f *fixture) {
+func bucketsLimit(t *testing.T, f *fixture) {
 	const tries, limit = 100, 5
 	stores := []store.Store{f, f.another(t)}
 	refused := errors.New("too many")
@@ -186,8 +197,8 @@ func attemptsLimit(t *testing.T, f *fixture) {
 		var reserve []func()
 		for i := range tries {
 			reserve = append(reserve, func() {
-				// An address of its own for each, as a botnet has.
-				keys := []string{key, fmt.Sprint("address ", i)}
+				// A network of its own for each, as a botnet has.
+				keys := []string{key, fmt.Sprint("network ", i)}
 				err := stores[i%2].UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
 					if as[0].Count >= limit {
 						return refused
@@ -206,14 +217,14 @@ func attemptsLimit(t *testing.T, f *fixture) {
 			})
 		}
 		atOnce(reserve...)
-		if got := f.attempts(t, key); passed != limit || got[0].Count != limit {
+		if got := f.buckets(t, key); passed != limit || got[0].Count != limit {
 			t.Errorf("%d of %d passed, and %+v was counted", passed, tries, got)
 		}
 		f.wantRows(t, 1+limit)
 	}
 }
 
-func attemptsOrder(t *testing.T, f *fixture) {
+func bucketsOrder(t *testing.T, f *fixture) {
 	const counters, each = 10, 6
 	stores := []store.Store{f, f.another(t)}
 	orders := [][]string{
@@ -235,14 +246,14 @@ func attemptsOrder(t *testing.T, f *fixture) {
 		})
 	}
 	atOnce(counts...)
-	for _, a := range f.attempts(t, "a", "b", "c") {
+	for _, a := range f.buckets(t, "a", "b", "c") {
 		if a.Count != want[a.Key] {
 			t.Errorf("%+v, want %d", a, want[a.Key])
 		}
 	}
 }
 
-func attemptsGivenBack(t *testing.T, f *fixture) {
+func bucketsReleased(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
 	var work []func()
 	for i := range 8 {
@@ -253,14 +264,15 @@ func attemptsGivenBack(t *testing.T, f *fixture) {
 					if i%3 == 0 {
 						keys = []string{"b", "a"}
 					}
-					err := stores[i%2].UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
-						for i := range as {
-							if as[i].Count += step; as[i].Count < 0 {
-								t.Errorf("%+v was given back more often than taken", as[i])
+					err := stores[i%2].UpdateBuckets(t.Context(), keys,
+						func(as []store.Bucket) error {
+							for i := range as {
+								if as[i].Count += step; as[i].Count < 0 {
+									t.Errorf("%+v was released more often than reserved", as[i])
+								}
 							}
-						}
-						return nil
-					})
+							return nil
+						})
 					if err != nil {
 						t.Error(err)
 					}
@@ -272,7 +284,7 @@ func attemptsGivenBack(t *testing.T, f *fixture) {
 	f.wantRows(t, 0)
 }
 
-func attemptsRemoved(t *testing.T, f *fixture) {
+func bucketsRemoved(t *testing.T, f *fixture) {
 	now := f.now()
 	keys := []string{"old", "older", "now", "later"}
 	forget := []time.Time{now.Add(-time.Millisecond), now.Add(-time.Hour), now, now.Add(time.Hour)}
@@ -290,14 +302,14 @@ func attemptsRemoved(t *testing.T, f *fixture) {
 			t.Errorf("removed %d, %v, want %d", n, err, c.want)
 		}
 	}
-	for i, a := range f.attempts(t, keys...) {
+	for i, a := range f.buckets(t, keys...) {
 		if want := int64(i / 2); a.Count != want {
 			t.Errorf("left %+v, want a count of %d", a, want)
 		}
 	}
 }
 
-func attemptsRemovedBeside(t *testing.T, f *fixture) {
+func bucketsRemovedBeside(t *testing.T, f *fixture) {
 	const counters = 12
 	stores := []store.Store{f, f.another(t)}
 	for round := range 10 {
@@ -317,8 +329,8 @@ func attemptsRemovedBeside(t *testing.T, f *fixture) {
 			})
 		}
 		atOnce(work...)
-		// The old ones went before the first was counted, or stayed for good.
-		if got := f.attempts(t, key); got[0].Count != counters && got[0].Count != 100+counters {
+		// The old row was removed before the first count, or not at all.
+		if got := f.buckets(t, key); got[0].Count != counters && got[0].Count != 100+counters {
 			t.Fatalf("round %d: left %+v", round, got)
 		}
 	}

@@ -27,9 +27,10 @@ func clienteChecks() []check {
 		{"of many creates with one email at once one succeeds", clienteOneWins},
 		{"an update counts the version up and keeps what it must not touch", clienteUpdate},
 		{"an update that changes nothing writes nothing", clienteNoChange},
-		{"the error of a change comes back as it is and nothing is written", clienteChangeError},
-		{"the error of a delete's check comes back as it is and nothing is deleted", clienteCheckError},
-		{"a panic in a change reaches the caller and the store goes on", clientePanic},
+		{"the error of an update comes back as it is and nothing is written", clienteChangeError},
+		{"the error of a delete's check comes back as it is and nothing is deleted",
+			clienteCheckError},
+		{"a panic in an update reaches the caller and the store goes on", clientePanic},
 		{"a clock that goes back does not take updated_at along", clienteClockBack},
 		{"a hundred updaters at once lose no update", clienteUpdaters},
 		{"a page holds at most its limit, by ascending id", clientePage},
@@ -78,8 +79,8 @@ func clienteIsNew(t *testing.T, f *fixture) {
 	}
 }
 
-// texts are what a careless engine, driver or query changes, cuts or trips over. None holds a NUL, which
-// validation refuses and not every engine can keep.
+// texts are what a careless engine, driver or query alters, cuts or fails on. None holds a NUL,
+// which validation refuses and some engines cannot keep.
 func texts() map[string]string {
 	return map[string]string{
 		"empty":         "",
@@ -112,13 +113,15 @@ func clienteText(t *testing.T, f *fixture) {
 		if err != nil || !read.SameText(in) {
 			t.Errorf("%s: created\n%s\nread, %v\n%s", what, clip(in), err, clip(read))
 		}
-		blank, err := f.UpdateCliente(t.Context(), 0, got.ID, func(c store.Cliente) (store.Cliente, error) {
+		blank, err := f.UpdateCliente(t.Context(), 0, got.ID, func(c store.Cliente) (
+			store.Cliente, error) {
 			return store.Cliente{Name: "x"}, nil
 		})
 		if err != nil || !blank.SameText(store.Cliente{Name: "x"}) {
 			t.Errorf("%s: blanked to %s, %v", what, clip(blank), err)
 		}
-		_, err = f.UpdateCliente(t.Context(), 0, got.ID, func(store.Cliente) (store.Cliente, error) { return in, nil })
+		_, err = f.UpdateCliente(t.Context(), 0, got.ID,
+			func(store.Cliente) (store.Cliente, error) { return in, nil })
 		if err != nil {
 			t.Errorf("%s: update: %v", what, err)
 		}
@@ -146,7 +149,7 @@ func clienteUnknown(t *testing.T, f *fixture) {
 		_, err := f.Cliente(t.Context(), id)
 		wantErr(t, err, store.ErrNotFound)
 		_, err = f.UpdateCliente(t.Context(), 0, id, func(c store.Cliente) (store.Cliente, error) {
-			t.Errorf("change was called for id %d", id)
+			t.Errorf("update was called for id %d", id)
 			return c, nil
 		})
 		wantErr(t, err, store.ErrNotFound)
@@ -162,7 +165,7 @@ func clienteDeleted(t *testing.T, f *fixture) {
 	ana, bia := f.cliente(t, "Ana", ""), f.cliente(t, "Bia", "")
 	remove := func() error {
 		return f.DeleteCliente(t.Context(), 0, ana.ID, func(c store.Cliente) error {
-			wantSame(t, "what check is handed", c, ana)
+			wantSame(t, "what check is called with", c, ana)
 			return nil
 		})
 	}
@@ -181,21 +184,16 @@ func clienteDeleted(t *testing.T, f *fixture) {
 func clienteIDOnce(t *testing.T, f *fixture) {
 	f.cliente(t, "Ana", "")
 	highest := f.cliente(t, "Bia", "")
-	drop := func(id int64) {
-		t.Helper()
-		if err := f.DeleteCliente(t.Context(), 0, id, func(store.Cliente) error { return nil }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	drop(highest.ID)
+	f.drop(t, highest.ID)
 	next := f.cliente(t, "Caio", "")
 	if next.ID <= highest.ID {
 		t.Errorf("after %d went the next id is %d", highest.ID, next.ID)
 	}
-	drop(next.ID)
+	f.drop(t, next.ID)
 	last, err := f.another(t).CreateCliente(t.Context(), 0, store.Cliente{Name: "Davi"})
 	if err != nil || last.ID <= next.ID {
-		t.Errorf("after %d went and the store was opened again the next id is %d, %v", next.ID, last.ID, err)
+		t.Errorf("after %d went and the store was opened again the next id is %d, %v", next.ID,
+			last.ID, err)
 	}
 }
 
@@ -213,7 +211,8 @@ func clienteNoEmail(t *testing.T, f *fixture) {
 	}
 }
 
-// sameEmails are pairs that differ in case alone, some in ways that an engine's own lower() does not know.
+// sameEmails are pairs that differ only in case, some in ways that an engine's own lower() does not
+// know.
 func sameEmails() map[string]string {
 	return map[string]string{
 		"ana@example.com":       "ANA@Example.COM",
@@ -239,7 +238,8 @@ func clienteConflict(t *testing.T, f *fixture) {
 
 		_, err := f.CreateCliente(t.Context(), 0, store.Cliente{Name: "second", Email: b})
 		wantConflict(t, err, "email")
-		_, err = f.UpdateCliente(t.Context(), 0, other.ID, func(c store.Cliente) (store.Cliente, error) {
+		_, err = f.UpdateCliente(t.Context(), 0, other.ID, func(c store.Cliente) (
+			store.Cliente, error) {
 			c.Name, c.Email = "changed", b
 			return c, nil
 		})
@@ -248,8 +248,9 @@ func clienteConflict(t *testing.T, f *fixture) {
 			t.Errorf("the refused update left %+v, %v", read, err)
 		}
 
-		// Its own email is no conflict, and is kept as it was written.
-		got, err := f.UpdateCliente(t.Context(), 0, first.ID, func(c store.Cliente) (store.Cliente, error) {
+		// Its own email in another case is no conflict, and is kept as written.
+		got, err := f.UpdateCliente(t.Context(), 0, first.ID, func(c store.Cliente) (
+			store.Cliente, error) {
 			c.Email = b
 			return c, nil
 		})
@@ -259,9 +260,10 @@ func clienteConflict(t *testing.T, f *fixture) {
 	}
 	page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 1000)
 	if err != nil || len(page) != 2*len(sameEmails()) {
-		t.Errorf("there are %d clientes, %v; a refused one was kept, or one that was not is gone", len(page), err)
+		t.Errorf("there are %d clientes, %v; a refused one was kept, or one that was not is gone",
+			len(page), err)
 	}
-	// What folds alike without being the same but for case is no conflict.
+	// Emails that differ in more than case are no conflict, even if they fold alike.
 	f.cliente(t, "", "jose@example.com")
 	f.cliente(t, "", "joseé@example.com")
 }
@@ -277,9 +279,7 @@ func clienteEmailFree(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	bia := f.cliente(t, "Bia", email)
-	if err := f.DeleteCliente(t.Context(), 0, bia.ID, func(store.Cliente) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
+	f.drop(t, bia.ID)
 	f.cliente(t, "Caio", email)
 }
 
@@ -314,8 +314,9 @@ func clienteOneWins(t *testing.T, f *fixture) {
 func clienteUpdate(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	f.clock.add(90 * time.Second)
-	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (store.Cliente, error) {
-		wantSame(t, "what change is handed", c, old)
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (
+		store.Cliente, error) {
+		wantSame(t, "what update is called with", c, old)
 		return store.Cliente{
 			ID:        c.ID + 1,
 			Name:      "Ana Maria",
@@ -347,14 +348,15 @@ func clienteUpdate(t *testing.T, f *fixture) {
 func clienteNoChange(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	f.clock.add(time.Hour)
-	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (store.Cliente, error) {
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (
+		store.Cliente, error) {
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = 99, 99, time.Time{}, time.Time{}
 		return c, nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantSame(t, "given back", got, old)
+	wantSame(t, "returned", got, old)
 	read, err := f.Cliente(t.Context(), old.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -369,7 +371,7 @@ func clienteChangeError(t *testing.T, f *fixture) {
 		c.Name = "Bia"
 		return c, refusal
 	})
-	if err != refusal { // not errors.Is: it is promised unwrapped
+	if err != refusal { // not errors.Is: the promise is unwrapped
 		t.Errorf("got %v", err)
 	}
 	if read, err := f.Cliente(t.Context(), old.ID); err != nil || read != old {
@@ -380,7 +382,8 @@ func clienteChangeError(t *testing.T, f *fixture) {
 func clienteCheckError(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	refusal := errors.New("refused")
-	if err := f.DeleteCliente(t.Context(), 0, old.ID, func(store.Cliente) error { return refusal }); err != refusal {
+	if err := f.DeleteCliente(t.Context(), 0, old.ID,
+		func(store.Cliente) error { return refusal }); err != refusal {
 		t.Errorf("got %v", err)
 	}
 	if read, err := f.Cliente(t.Context(), old.ID); err != nil || read != old {
@@ -390,7 +393,7 @@ func clienteCheckError(t *testing.T, f *fixture) {
 
 func clientePanic(t *testing.T, f *fixture) {
 	ana := f.cliente(t, "Ana", "")
-	// More often than there are connections, so that one that is not given back is missed.
+	// More often than there are connections, so that a connection that was not released is missed.
 	for range 40 {
 		func() {
 			defer func() {
@@ -398,13 +401,15 @@ func clientePanic(t *testing.T, f *fixture) {
 					t.Error("the panic did not come through")
 				}
 			}()
-			f.UpdateCliente(t.Context(), 0, ana.ID, func(store.Cliente) (store.Cliente, error) { panic("boom") })
+			f.UpdateCliente(t.Context(), 0, ana.ID,
+				func(store.Cliente) (store.Cliente, error) { panic("boom") })
 		}()
 	}
-	// A change may also end its goroutine, as t.FailNow does.
+	// A callback may also end its goroutine, as t.FailNow does.
 	var ended sync.WaitGroup
 	ended.Go(func() {
-		f.DeleteCliente(t.Context(), 0, ana.ID, func(store.Cliente) error { runtime.Goexit(); return nil })
+		f.DeleteCliente(t.Context(), 0, ana.ID,
+			func(store.Cliente) error { runtime.Goexit(); return nil })
 	})
 	ended.Wait()
 	if read, err := f.Cliente(t.Context(), ana.ID); err != nil || read != ana {
@@ -416,7 +421,8 @@ func clientePanic(t *testing.T, f *fixture) {
 func clienteClockBack(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "")
 	f.clock.add(-24 * time.Hour)
-	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (store.Cliente, error) {
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (
+		store.Cliente, error) {
 		c.Name = "Bia"
 		return c, nil
 	})
@@ -435,7 +441,8 @@ func clienteUpdaters(t *testing.T, f *fixture) {
 	var updates []func()
 	for i := range updaters {
 		updates = append(updates, func() {
-			_, err := stores[i%2].UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
+			_, err := stores[i%2].UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (
+				store.Cliente, error) {
 				c.Notes += "x"
 				return c, nil
 			})
@@ -452,8 +459,9 @@ func clienteUpdaters(t *testing.T, f *fixture) {
 }
 
 func clientePage(t *testing.T, f *fixture) {
-	if page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil || page == nil || len(page) != 0 {
-		t.Errorf("an empty store gave %#v, %v", page, err)
+	if page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil ||
+		page == nil || len(page) != 0 {
+		t.Errorf("an empty store has %#v, %v", page, err)
 	}
 	var all []store.Cliente
 	for i := range 7 {
@@ -477,7 +485,8 @@ func clientePage(t *testing.T, f *fixture) {
 		{0, 0, 0, 0},
 		{0, -1, 0, 0},
 	} {
-		page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{ID: c.after}, c.limit)
+		page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{ID: c.after},
+			c.limit)
 		if err != nil || page == nil || fmt.Sprint(page) != fmt.Sprint(all[c.first:c.last]) {
 			t.Errorf("%d after %d: got %+v, %v", c.limit, c.after, page, err)
 		}
@@ -488,12 +497,6 @@ func clienteWalk(t *testing.T, f *fixture) {
 	var ids []int64
 	for i := range 50 {
 		ids = append(ids, f.cliente(t, strconv.Itoa(i), "").ID)
-	}
-	drop := func(id int64) {
-		t.Helper()
-		if err := f.DeleteCliente(t.Context(), 0, id, func(store.Cliente) error { return nil }); err != nil {
-			t.Fatal(err)
-		}
 	}
 	survives := make(map[int64]bool)
 	for _, id := range ids {
@@ -513,12 +516,12 @@ func clienteWalk(t *testing.T, f *fixture) {
 			seen[c.ID]++
 		}
 		after = page[len(page)-1].ID
-		// The very row that the walk stands on goes, and one that is still to come; one is added.
-		drop(after)
+		// The row that the walk stands on is deleted, and one ahead of it; another is added.
+		f.drop(t, after)
 		delete(survives, after)
 		if step < 4 {
 			ahead := ids[len(ids)-1-step]
-			drop(ahead)
+			f.drop(t, ahead)
 			delete(survives, ahead)
 			f.cliente(t, "new", "")
 		}
@@ -552,10 +555,12 @@ func clienteBusyWalk(t *testing.T, f *fixture) {
 				}
 				c, err := f.CreateCliente(t.Context(), 0, store.Cliente{Name: "passing"})
 				if err == nil {
-					err = f.DeleteCliente(t.Context(), 0, c.ID, func(store.Cliente) error { return nil })
+					err = f.DeleteCliente(t.Context(), 0, c.ID,
+						func(store.Cliente) error { return nil })
 				}
 				if err == nil {
-					_, err = f.UpdateCliente(t.Context(), 0, stay[0], func(c store.Cliente) (store.Cliente, error) {
+					_, err = f.UpdateCliente(t.Context(), 0, stay[0], func(c store.Cliente) (
+						store.Cliente, error) {
 						c.Phone = strconv.FormatInt(c.Version, 10)
 						return c, nil
 					})
@@ -572,7 +577,7 @@ func clienteBusyWalk(t *testing.T, f *fixture) {
 
 	for range 10 {
 		seen := make(map[int64]int)
-		// The walk ends at the last row that stays: behind it the writers may go on for ever.
+		// The walk ends at the last row that stays: behind it the writers could go on forever.
 		for after := int64(0); after < stay[len(stay)-1]; {
 			page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{ID: after}, 7)
 			if err != nil || len(page) == 0 {

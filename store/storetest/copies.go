@@ -21,8 +21,8 @@ func copyChecks() []check {
 		{"rows are read once each by ascending key, whatever the pages", copyPages},
 		{"an extent is how many rows there are, their last key and the last id", copyExtent},
 		{"a copy has everything, and works on as the source would", copyEverything},
-		{"no id is given twice, on neither side of a copy", copyIDs},
-		{"a copy ends sessions for every mark", copyEnds},
+		{"no id is used twice, on either side of a copy", copyIDs},
+		{"a copy ends sessions for every watermark", copyEnds},
 		{"a copy goes into an empty database only", copyNotEmpty},
 		{"only a copy that is under way writes and finishes", copyNotBegun},
 		{"a row that clashes takes its batch along", copyClash},
@@ -31,8 +31,9 @@ func copyChecks() []check {
 	}
 }
 
-// Copied holds store.Tables to the columns that an engine's schema has, each as "TABLE.NAME TYPE", where it is part of the
-// key with " key PLACE" behind it, and where the engine gives its values with " given". The types are those of the kinds.
+// Copied compares [store.Tables] with the columns of an engine's schema. Each column is "TABLE.NAME
+// TYPE", with " key PLACE" behind it if it is part of the primary key, and " given" if the engine
+// assigns its values. The types are those of the kinds.
 func Copied(t *testing.T, columns []string, types map[store.Kind]string) {
 	t.Helper()
 	copied := make(map[string]bool)
@@ -59,7 +60,7 @@ func Copied(t *testing.T, columns []string, types map[store.Kind]string) {
 	}
 }
 
-// target gives a store on another database, empty and migrated.
+// target returns a store on another database, empty and migrated.
 func (f *fixture) target(t *testing.T) *fixture {
 	t.Helper()
 	other := &fixture{engine: f.engine, url: f.engine.Migrated(t), clock: f.clock}
@@ -67,7 +68,7 @@ func (f *fixture) target(t *testing.T) *fixture {
 	return other
 }
 
-// fill keeps some of everything that a table can hold.
+// fill writes some of everything that a table can hold.
 func (f *fixture) fill(t *testing.T) {
 	t.Helper()
 	ctx := t.Context()
@@ -80,7 +81,8 @@ func (f *fixture) fill(t *testing.T) {
 	admin := f.user(t, "admin", store.Admin)
 	gone, disabled := f.user(t, "gone", store.Viewer), f.user(t, "Disabled", store.Editor)
 	_, _, err := f.UpdateUser(ctx, admin.ID, func(u store.User) (store.User, error) {
-		u.Email, u.LinkGeneration, u.DeviceGeneration = "Ádmin@Example.com", u.LinkGeneration+1, u.DeviceGeneration+1
+		u.Email, u.LinkGeneration, u.DeviceGeneration = "Ádmin@Example.com", u.LinkGeneration+1,
+			u.DeviceGeneration+1
 		u.MFA = store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "hashes"}
 		return u, nil
 	})
@@ -91,11 +93,13 @@ func (f *fixture) fill(t *testing.T) {
 	})
 	must(err)
 	for i, s := range []string{"192.0.2.1", "2001:db8::"} {
-		must(f.QueueMails(ctx, store.Mail{UserID: admin.ID, Kind: store.MailReset, To: "admin@example.com", Detail: s}))
+		must(f.QueueMails(ctx, store.Mail{UserID: admin.ID, Kind: store.MailReset,
+			To: "admin@example.com", Detail: s}))
 		_, err = f.SeeNetwork(ctx, admin.ID, s)
 		must(err)
 		must(f.RecordEvents(ctx, store.Event{
-			Kind: store.EventLogin, UserID: admin.ID, ActorID: admin.ID, IP: s, Key: []string{"", "key"}[i], Detail: "d",
+			Kind: store.EventLogin, UserID: admin.ID, ActorID: admin.ID, IP: s,
+			Key: []string{"", "key"}[i], Detail: "d",
 		}))
 	}
 	must(f.UpdateBuckets(ctx, []string{"a", "b"}, func(all []store.Bucket) error {
@@ -123,7 +127,8 @@ func (f *fixture) fill(t *testing.T) {
 		n.UserAgent, n.IP = s, s
 		_, err := f.CreateSession(ctx, n, admin.Generation)
 		must(err)
-		c, _, err := f.CreateClienteOnce(ctx, admin.ID, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, s)
+		c, _, err := f.CreateClienteOnce(ctx, admin.ID,
+			store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, s)
 		must(err)
 		_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
 			c.Email = "of " + what
@@ -131,10 +136,11 @@ func (f *fixture) fill(t *testing.T) {
 		})
 		must(err)
 	}
-	must(f.DeleteCliente(ctx, admin.ID, f.cliente(t, "deleted", "deleted@example.com").ID, func(store.Cliente) error { return nil }))
+	must(f.DeleteCliente(ctx, admin.ID, f.cliente(t, "deleted", "deleted@example.com").ID,
+		func(store.Cliente) error { return nil }))
 }
 
-// rowsIn gives all rows of a table, read a page at a time.
+// rowsIn returns all rows of a table, read a page at a time.
 func rowsIn(t *testing.T, st store.Store, table store.Table, limit int) [][]any {
 	t.Helper()
 	var all [][]any
@@ -182,13 +188,13 @@ func finishCopy(t *testing.T, from, to store.Store, source string) {
 	}
 }
 
-// tableNamed gives one of store.Tables.
+// tableNamed returns one of [store.Tables].
 func tableNamed(name string) store.Table {
 	all := store.Tables()
 	return all[slices.IndexFunc(all, func(t store.Table) bool { return t.Name == name })]
 }
 
-// rowOf gives the row with these values, and for the other columns those of a like row.
+// rowOf returns a row with these values, and with those of another row in the other columns.
 func rowOf(table store.Table, like []any, values map[string]any) []any {
 	row := slices.Clone(like)
 	for i, name := range table.Names() {
@@ -199,7 +205,7 @@ func rowOf(table store.Table, like []any, values map[string]any) []any {
 	return row
 }
 
-// wantCopying fails the test unless the identity says that this source is being copied.
+// wantCopying reports an identity that does not name source as being copied.
 func (f *fixture) wantCopying(t *testing.T, source string) {
 	t.Helper()
 	if is, err := f.Identity(t.Context()); err != nil || is.Copying != source {
@@ -241,7 +247,8 @@ func copyRows(t *testing.T, f *fixture) {
 	c := f.cliente(t, "Ána", "Ana@Example.com")
 	for table, want := range map[string][]map[string]any{
 		"users": {{
-			"id": u.ID, "name": u.Name, "name_key": store.NameKey(u.Name), "email": "", "email_key": "", "role": "admin",
+			"id": u.ID, "name": u.Name, "name_key": store.NameKey(u.Name), "email": "",
+			"email_key": "", "role": "admin",
 			"disabled": false, "password_hash": u.PasswordHash, "generation": int64(0),
 			"created_at": u.CreatedAt, "updated_at": u.UpdatedAt,
 		}},
@@ -250,7 +257,8 @@ func copyRows(t *testing.T, f *fixture) {
 			{"id": "lives", "user_id": u.ID, "token_exp": lives.TokenExp, "ended_at": nil},
 		},
 		"clientes": {{
-			"id": c.ID, "name": c.Name, "name_key": store.SortKey(c.Name), "email_key": store.EmailKey(c.Email), "search": c.SearchText(),
+			"id": c.ID, "name": c.Name, "name_key": store.SortKey(c.Name),
+			"email_key": store.EmailKey(c.Email), "search": c.SearchText(),
 			"version": int64(1), "created_at": c.CreatedAt, "updated_at": c.UpdatedAt,
 		}},
 	} {
@@ -271,7 +279,8 @@ func copyPages(t *testing.T, f *fixture) {
 	f.fill(t)
 	for _, table := range store.Tables() {
 		all := rowsIn(t, f, table, 1000)
-		if len(all) < 2 || !slices.IsSortedFunc(all, func(a, b []any) int { return compareKeys(table.KeyOf(a), table.KeyOf(b)) }) {
+		if len(all) < 2 || !slices.IsSortedFunc(all,
+			func(a, b []any) int { return compareKeys(table.KeyOf(a), table.KeyOf(b)) }) {
 			t.Errorf("%s: %d rows in the order %v", table.Name, len(all), all)
 		}
 		for _, limit := range []int{1, 2, 7, len(all)} {
@@ -280,14 +289,15 @@ func copyPages(t *testing.T, f *fixture) {
 			}
 		}
 		for _, limit := range []int{0, -1} {
-			if got, err := f.ReadRows(t.Context(), table, nil, limit); err != nil || got == nil || len(got) > 0 {
+			if got, err := f.ReadRows(t.Context(), table, nil, limit); err != nil || got == nil ||
+				len(got) > 0 {
 				t.Errorf("%s: %d rows are %v, %v", table.Name, limit, got, err)
 			}
 		}
 	}
 }
 
-// compareKeys orders keys, texts byte by byte.
+// compareKeys compares keys, texts byte by byte.
 func compareKeys(a, b []any) int {
 	return slices.CompareFunc(a, b, func(a, b any) int {
 		if n, ok := a.(int64); ok {
@@ -299,15 +309,14 @@ func compareKeys(a, b []any) int {
 
 func copyExtent(t *testing.T, f *fixture) {
 	for _, table := range store.Tables() {
-		if e, err := f.Extent(t.Context(), table); err != nil || !reflect.DeepEqual(e, store.Extent{}) {
+		if e, err := f.Extent(t.Context(), table); err != nil ||
+			!reflect.DeepEqual(e, store.Extent{}) {
 			t.Errorf("%s, which is empty: %+v, %v", table.Name, e, err)
 		}
 	}
 	f.fill(t)
 	last := f.cliente(t, "last", "")
-	if err := f.DeleteCliente(t.Context(), 0, last.ID, func(store.Cliente) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
+	f.drop(t, last.ID)
 	for _, table := range store.Tables() {
 		rows := rowsIn(t, f, table, 1000)
 		want := store.Extent{Rows: int64(len(rows)), LastKey: table.KeyOf(rows[len(rows)-1])}
@@ -355,16 +364,19 @@ func copyEverything(t *testing.T, f *fixture) {
 			sessions, err := st.UserSessions(ctx, u.ID, f.now())
 			keep(sessions, err)
 		}
-		clientes, err := st.Clientes(ctx, store.Selection{Sort: store.ByName}, store.Position{}, 100)
+		clientes, err := st.Clientes(ctx, store.Selection{Sort: store.ByName}, store.Position{},
+			100)
 		keep(clientes, err)
 		for _, c := range clientes {
 			history, err := st.ClienteHistory(ctx, c.ID, 0, 100)
 			keep(history, err)
 		}
 		for _, s := range slices.Sorted(maps.Values(texts())) {
-			found, err := st.Clientes(ctx, store.Selection{Filter: store.Filter{Text: s}}, store.Position{}, 100)
+			found, err := st.Clientes(ctx, store.Selection{Filter: store.Filter{Text: s}},
+				store.Position{}, 100)
 			keep(found, err)
-			first, replayed, err := st.CreateClienteOnce(ctx, users[0].ID, store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, s)
+			first, replayed, err := st.CreateClienteOnce(ctx, users[0].ID,
+				store.Cliente{Name: s, Phone: s, Company: s, Address: s, Notes: s}, s)
 			keep(first, err)
 			keep(replayed, nil)
 		}
@@ -388,20 +400,19 @@ func copyIDs(t *testing.T, f *fixture) {
 		}
 		return last
 	}
-	// The source has a user, and had one with a higher id; of its customers none is left.
+	// The source has a user, and once had one with a higher id. None of its customers is left.
 	f.user(t, "keep", store.Admin)
 	user := comeAndGo(f, 1)
 	cliente := f.cliente(t, "gone", "").ID
-	if err := f.DeleteCliente(ctx, 0, cliente, func(store.Cliente) error { return nil }); err != nil {
-		t.Fatal(err)
-	}
+	f.drop(t, cliente)
 	for _, before := range []int{0, 1, 5} {
 		target := f.target(t)
 		own := comeAndGo(target, before)
 		copyTables(t, f, target, "source")
 		finishCopy(t, f, target, "source")
 		if u := target.user(t, "new", store.Viewer); u.ID != max(user, own)+1 {
-			t.Errorf("after %d of the source and %d of the target comes the user %d", user, own, u.ID)
+			t.Errorf("after %d of the source and %d of the target comes the user %d", user, own,
+				u.ID)
 		}
 		if c := target.cliente(t, "new", ""); c.ID != cliente+1 {
 			t.Errorf("after %d of the source comes the cliente %d", cliente, c.ID)
@@ -416,7 +427,7 @@ func copyEnds(t *testing.T, f *fixture) {
 	alive := f.now().Add(-time.Hour)
 	ended := func(st store.Store, since store.Watermark) (map[store.Ended]bool, store.Watermark) {
 		t.Helper()
-		all, mark, err := st.EndedSessions(ctx, since, alive)
+		all, watermark, err := st.EndedSessions(ctx, since, alive)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -424,7 +435,7 @@ func copyEnds(t *testing.T, f *fixture) {
 		for _, e := range all {
 			set[e] = true
 		}
-		return set, mark
+		return set, watermark
 	}
 	want, _ := ended(f, 0)
 	if len(want) != 5 {
@@ -435,11 +446,11 @@ func copyEnds(t *testing.T, f *fixture) {
 	_, late := ended(target, early)
 	finishCopy(t, f, target, "source")
 	for _, since := range []store.Watermark{0, early, late} {
-		got, mark := ended(target, since)
+		got, watermark := ended(target, since)
 		if !maps.Equal(got, want) {
-			t.Errorf("since %d it gives %v, not %v", since, got, want)
+			t.Errorf("since %d: got %v, want %v", since, got, want)
 		}
-		late = max(late, mark)
+		late = max(late, watermark)
 	}
 	lived, err := target.EndSession(ctx, "lived admin")
 	if err != nil {
@@ -455,7 +466,7 @@ func copyNotEmpty(t *testing.T, f *fixture) {
 	f.fill(t)
 	for _, table := range store.Tables() {
 		target := f.target(t)
-		// One row, put there by a copy that finished.
+		// One row, written by a copy that finished.
 		if err := target.BeginCopy(ctx, "other"); err != nil {
 			t.Fatal(err)
 		}
@@ -464,7 +475,8 @@ func copyNotEmpty(t *testing.T, f *fixture) {
 			needed = []store.Table{tableNamed("users"), table} // whose they are
 		}
 		for _, table := range needed {
-			if err := target.WriteRows(ctx, "other", table, rowsIn(t, f, table, 1000)[:1]); err != nil {
+			if err := target.WriteRows(ctx, "other", table,
+				rowsIn(t, f, table, 1000)[:1]); err != nil {
 				t.Fatalf("%s: %v", table.Name, err)
 			}
 		}
@@ -529,8 +541,9 @@ func copyClash(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	for what, clash := range map[string][]any{
-		"key":   rowOf(table, third, map[string]any{"id": int64(1)}),
-		"email": rowOf(table, third, map[string]any{"id": int64(4), "email_key": "ana@example.com"}),
+		"key": rowOf(table, third, map[string]any{"id": int64(1)}),
+		"email": rowOf(table, third,
+			map[string]any{"id": int64(4), "email_key": "ana@example.com"}),
 	} {
 		err := target.WriteRows(ctx, "source", table, [][]any{third, clash})
 		var conflict *store.ConflictError
@@ -576,12 +589,13 @@ func copyAtOnce(t *testing.T, f *fixture) {
 	}
 	atOnce(copies...)
 	for _, table := range store.Tables() {
-		if got, want := rowsIn(t, target, table, 1000), rowsIn(t, f, table, 1000); !reflect.DeepEqual(got, want) {
+		if got, want := rowsIn(t, target, table, 1000),
+			rowsIn(t, f, table, 1000); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is\n%v, not\n%v", table.Name, got, want)
 		}
 	}
 	if n := told.Load(); n < 3 {
-		t.Errorf("only %d of four copies were told", n)
+		t.Errorf("only %d of four copies got an error", n)
 	}
 }
 
@@ -591,7 +605,8 @@ func copyTwoAtOnce(t *testing.T, f *fixture) {
 		errs := make([]error, 4)
 		var begins []func()
 		for i := range errs {
-			begins = append(begins, func() { errs[i] = stores[i%2].BeginCopy(t.Context(), fmt.Sprint("source ", i)) })
+			begins = append(begins,
+				func() { errs[i] = stores[i%2].BeginCopy(t.Context(), fmt.Sprint("source ", i)) })
 		}
 		atOnce(begins...)
 		is, err := f.Identity(t.Context())
@@ -599,8 +614,10 @@ func copyTwoAtOnce(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		for i, err := range errs {
-			if begun := is.Copying == fmt.Sprint("source ", i); begun != (err == nil) || err != nil && !errors.Is(err, store.ErrNotEmpty) {
-				t.Errorf("of %q it says %v, and copied is %q", fmt.Sprint("source ", i), err, is.Copying)
+			if begun := is.Copying == fmt.Sprint("source ", i); begun != (err == nil) ||
+				err != nil && !errors.Is(err, store.ErrNotEmpty) {
+				t.Errorf("of %q it says %v, and copied is %q", fmt.Sprint("source ", i), err,
+					is.Copying)
 			}
 		}
 		if err := f.FinishCopy(t.Context(), is.Copying, nil); err != nil {

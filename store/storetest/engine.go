@@ -22,9 +22,10 @@ func engineChecks() []check {
 		{"what one store writes another on the same database reads", openTwice},
 		{"what was written is there after a restart", restart},
 		{"close waits for the calls under way", closeWaits},
-		{"a context that has ended is the error of every method, and nothing is written", contextEnded},
-		{"a call that waits for another's change ends with its context", contextEndsWaiting},
-		{"reading goes on beside a change and does not see it early", readBesideChange},
+		{"a context that has ended is the error of every method, and nothing is written",
+			contextEnded},
+		{"a call that waits for another's update ends with its context", contextEndsWaiting},
+		{"reading goes on beside an update and does not see it early", readBesideChange},
 		{"writes that fail beside others take nothing of theirs along", failuresApart},
 	}
 }
@@ -40,7 +41,8 @@ func ready(t *testing.T, f *fixture) {
 	wantErr(t, f.Ready(ctx), context.Canceled)
 }
 
-// whether opens the database of the URL and asks whether it is ready. An engine may notice at either step.
+// whether opens the database and returns the error of Open or Ready. An engine may notice a fault
+// at either step.
 func whether(t *testing.T, f *fixture, url string) error {
 	t.Helper()
 	st, err := f.engine.Open(t.Context(), url, f.clock.now)
@@ -68,9 +70,12 @@ func schemaMissing(t *testing.T, f *fixture) {
 
 func migrationsListed(t *testing.T, f *fixture) {
 	names := []string{
-		"00001_users.sql", "00002_sessions.sql", "00003_clientes.sql", "00004_cliente_history.sql", "00005_idempotency_keys.sql",
-		"00006_cliente_folds.sql", "00007_fold_clientes.go", "00008_cliente_indexes.sql", "00009_copies.sql",
-		"00010_accounts.sql", "00011_attempts.sql", "00012_mails.sql", "00013_addresses.sql", "00014_audit.sql",
+		"00001_users.sql", "00002_sessions.sql", "00003_clientes.sql", "00004_cliente_history.sql",
+		"00005_idempotency_keys.sql",
+		"00006_cliente_folds.sql", "00007_fold_clientes.go", "00008_cliente_indexes.sql",
+		"00009_copies.sql",
+		"00010_accounts.sql", "00011_attempts.sql", "00012_mails.sql", "00013_addresses.sql",
+		"00014_audit.sql",
 	}
 	list := func(url string, applied bool) []store.Migration {
 		t.Helper()
@@ -79,7 +84,8 @@ func migrationsListed(t *testing.T, f *fixture) {
 			t.Fatalf("got %+v, %v", got, err)
 		}
 		for i, m := range got {
-			if fmt.Sprintf("%05d", m.Version) != m.Name[:5] || m.Name != names[i] || m.Applied != applied || m.At.IsZero() == applied {
+			if fmt.Sprintf("%05d", m.Version) != m.Name[:5] || m.Name != names[i] ||
+				m.Applied != applied || m.At.IsZero() == applied {
 				t.Errorf("got %+v, want %s, applied: %t", m, names[i], applied)
 			}
 			if m.At.Location() != time.UTC {
@@ -90,7 +96,7 @@ func migrationsListed(t *testing.T, f *fixture) {
 	}
 	url := f.engine.Empty(t)
 	list(url, false)
-	list(url, false) // the question itself changes nothing
+	list(url, false) // reading the list changes nothing
 	wantErr(t, whether(t, f, url), store.ErrSchema)
 
 	before := time.Now().Add(-2 * time.Second) // an engine may cut to the second
@@ -149,7 +155,8 @@ func openTwice(t *testing.T, f *fixture) {
 	if got, err := other.Cliente(t.Context(), ana.ID); err != nil || got != ana {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	changed, err := other.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
+	changed, err := other.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (
+		store.Cliente, error) {
 		c.Notes = "by the other"
 		return c, nil
 	})
@@ -174,7 +181,8 @@ func restart(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := st.CreateUser(t.Context(), store.User{Name: "ana", Role: store.Admin, PasswordHash: "hash"})
+	u, err := st.CreateUser(t.Context(),
+		store.User{Name: "ana", Role: store.Admin, PasswordHash: "hash"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +212,8 @@ func closeWaits(t *testing.T, f *fixture) {
 	var enter sync.Once
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		_, err := st.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
+		_, err := st.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (
+			store.Cliente, error) {
 			enter.Do(func() { close(entered) })
 			<-leave
 			c.Name = "kept"
@@ -225,7 +234,7 @@ func closeWaits(t *testing.T, f *fixture) {
 	select {
 	case <-closed:
 		t.Error("it closed while a call was under way")
-	case <-time.After(50 * time.Millisecond): // the longer, the surer to see one that does not wait
+	case <-time.After(50 * time.Millisecond): // longer would catch more that do not wait
 	}
 	close(leave)
 	calls.Wait()
@@ -366,8 +375,10 @@ func contextEnded(t *testing.T, f *fixture) {
 			_, err := f.ReadRows(ctx, users, nil, 10)
 			return err
 		},
-		"BeginCopy":  func(ctx context.Context) error { return f.BeginCopy(ctx, "source") },
-		"WriteRows":  func(ctx context.Context) error { return f.WriteRows(ctx, "source", users, nil) },
+		"BeginCopy": func(ctx context.Context) error { return f.BeginCopy(ctx, "source") },
+		"WriteRows": func(ctx context.Context) error {
+			return f.WriteRows(ctx, "source", users, nil)
+		},
 		"FinishCopy": func(ctx context.Context) error { return f.FinishCopy(ctx, "source", nil) },
 		"UpdateBuckets": func(ctx context.Context) error {
 			return f.UpdateBuckets(ctx, []string{"x"}, func(a []store.Bucket) error {
@@ -419,13 +430,15 @@ func contextEnded(t *testing.T, f *fixture) {
 
 	before := picture()
 	for name, call := range methods {
-		// More often than there are connections, so that one that is not given back is missed.
+		// More often than there are connections, so that a connection that was not released is missed.
 		for range 20 {
-			if err := call(cancelled); !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
+			if err := call(cancelled); !errors.Is(err, context.Canceled) ||
+				errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("%s: got %v", name, err)
 			}
 		}
-		if err := call(late); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+		if err := call(late); !errors.Is(err, context.DeadlineExceeded) ||
+			errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -434,7 +447,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	}
 }
 
-// holdCliente changes a record by a change that does not return until release is called.
+// holdCliente runs an update of a record that does not return until release is called.
 func holdCliente(t *testing.T, f *fixture, id int64) (release func()) {
 	t.Helper()
 	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -448,7 +461,7 @@ func holdCliente(t *testing.T, f *fixture, id int64) (release func()) {
 			return c, nil
 		})
 		if err != nil {
-			t.Errorf("the change that took its time: %v", err)
+			t.Errorf("the slow update: %v", err)
 		}
 	}()
 	<-entered
@@ -476,10 +489,11 @@ func contextEndsWaiting(t *testing.T, f *fixture) {
 		}
 	}
 	release()
-	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "changed" || got.Notes != "" {
+	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "changed" ||
+		got.Notes != "" {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, st := range []store.Store{f, other} { // both go on
+	for _, st := range []store.Store{f, other} { // both still work
 		if _, err := st.CreateCliente(t.Context(), 0, store.Cliente{Name: "Bia"}); err != nil {
 			t.Error(err)
 		}
@@ -493,7 +507,8 @@ func readBesideChange(t *testing.T, f *fixture) {
 		if got, err := st.Cliente(t.Context(), ana.ID); err != nil || got != ana {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if page, err := st.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
+		if page, err := st.Clientes(t.Context(), store.Selection{}, store.Position{},
+			10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
 			t.Errorf("got %+v, %v", page, err)
 		}
 		if err := st.Ready(t.Context()); err != nil {
@@ -506,8 +521,8 @@ func readBesideChange(t *testing.T, f *fixture) {
 	}
 }
 
-// failuresApart lets writes that succeed, that are refused for every reason there is, that panic and that
-// give up meet again and again, since an engine may put those of one moment into one transaction.
+// failuresApart mixes writes that succeed, that are refused for every possible reason, that panic
+// and that give up, again and again. An engine may put those of one moment into one transaction.
 func failuresApart(t *testing.T, f *fixture) {
 	const workers, rounds = 12, 20
 	taken := f.cliente(t, "taken", "taken@example.com")
@@ -536,13 +551,15 @@ func failuresApart(t *testing.T, f *fixture) {
 					_, err = f.CreateCliente(ctx, 0, spoil(store.Cliente{Email: taken.Email}))
 					wantConflict(t, err, "email")
 				case 1:
-					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
+					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (
+						store.Cliente, error) {
 						c.Email = taken.Email
 						return spoil(c), nil
 					})
 					wantConflict(t, err, "email")
 				case 2:
-					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
+					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (
+						store.Cliente, error) {
 						return spoil(c), refusal
 					})
 					wantErr(t, err, refusal)
@@ -580,7 +597,7 @@ func failuresApart(t *testing.T, f *fixture) {
 	}
 	for _, c := range page {
 		if !want[c] {
-			t.Errorf("nobody was told of %s", clip(c))
+			t.Errorf("no caller created %s", clip(c))
 		}
 	}
 }

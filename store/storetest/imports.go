@@ -15,14 +15,14 @@ func importChecks() []check {
 	return []check{
 		{"all rows are kept in their order, with history, and can be found", importAll},
 		{"nothing is a whole import too", importNothing},
-		{"emails that are taken are told by row and nothing is kept", importTaken},
+		{"emails that are taken are reported by row and nothing is kept", importTaken},
 		{"an error of the rows comes back as it is and nothing is kept", importRowError},
 		{"an import whose context ends keeps nothing", importCancelled},
 		{"imports and creates at once make each record once", importAtOnce},
 	}
 }
 
-// rowsOf are rows that can be asked for again and again.
+// rowsOf returns rows that can be iterated over again and again.
 func rowsOf(clientes ...store.Cliente) iter.Seq2[store.Cliente, error] {
 	return func(yield func(store.Cliente, error) bool) {
 		for _, c := range clientes {
@@ -50,7 +50,8 @@ func importAll(t *testing.T, f *fixture) {
 	before := f.cliente(t, "before", "")
 	var rows []store.Cliente
 	for what, s := range texts() {
-		rows = append(rows, store.Cliente{Name: what, Email: "", Phone: s, Company: s, Address: s, Notes: s})
+		rows = append(rows,
+			store.Cliente{Name: what, Email: "", Phone: s, Company: s, Address: s, Notes: s})
 	}
 	rows = append(rows, store.Cliente{ID: 1, Name: "Zoë", Email: "Zoë@Example.com", Version: 9})
 	n, err := f.ImportClientes(t.Context(), user.ID, rowsOf(rows...))
@@ -69,7 +70,8 @@ func importAll(t *testing.T, f *fixture) {
 			t.Errorf("read %s, %v", clip(read), err)
 		}
 		h, err := f.ClienteHistory(t.Context(), c.ID, 0, 10)
-		if err != nil || len(h) != 1 || h[0] != (store.Change{Version: 1, Action: store.Created, UserID: user.ID, User: "ana", At: f.now(), Record: want}) {
+		if err != nil || len(h) != 1 || h[0] != (store.Change{Version: 1, Action: store.Created,
+			UserID: user.ID, User: "ana", At: f.now(), Record: want}) {
 			t.Errorf("history %s, %v", clip(h), err)
 		}
 	}
@@ -77,7 +79,8 @@ func importAll(t *testing.T, f *fixture) {
 		wantSelection(t, t.Context(), f, sel, all, 5)
 	}
 	wantSelection(t, t.Context(), f, store.Selection{Filter: store.Filter{Text: "zoe"}}, all, 5)
-	wantSelection(t, t.Context(), f, store.Selection{Filter: store.Filter{Email: "ZOË@example.com"}}, all, 5)
+	wantSelection(t, t.Context(), f,
+		store.Selection{Filter: store.Filter{Email: "ZOË@example.com"}}, all, 5)
 	if next := f.cliente(t, "after", ""); next.ID <= all[len(all)-1].ID {
 		t.Errorf("the id %d came after %d", next.ID, all[len(all)-1].ID)
 	}
@@ -95,8 +98,10 @@ func importNothing(t *testing.T, f *fixture) {
 func importTaken(t *testing.T, f *fixture) {
 	f.cliente(t, "Ana", "Ana@example.com")
 	rows := []store.Cliente{
-		{Name: "1"}, {Name: "2", Email: "ANA@example.com"}, {Name: "3", Email: "b@example.com"}, {Name: "4"},
-		{Name: "5", Email: "B@example.com"}, {Name: "6", Email: "c@example.com"}, {Name: "7", Email: "b@EXAMPLE.com"},
+		{Name: "1"}, {Name: "2", Email: "ANA@example.com"}, {Name: "3", Email: "b@example.com"},
+		{Name: "4"},
+		{Name: "5", Email: "B@example.com"}, {Name: "6", Email: "c@example.com"},
+		{Name: "7", Email: "b@EXAMPLE.com"},
 	}
 	want := []int64{2, 5, 7}
 	for range 150 {
@@ -104,8 +109,10 @@ func importTaken(t *testing.T, f *fixture) {
 		want = append(want, int64(len(rows)))
 	}
 	for what, do := range map[string]func() (int64, error){
-		"import": func() (int64, error) { return f.ImportClientes(t.Context(), 0, rowsOf(rows...)) },
-		"check":  func() (int64, error) { return f.CheckImport(t.Context(), rowsOf(rows...)) },
+		"import": func() (int64, error) {
+			return f.ImportClientes(t.Context(), 0, rowsOf(rows...))
+		},
+		"check": func() (int64, error) { return f.CheckImport(t.Context(), rowsOf(rows...)) },
 	} {
 		_, err := do()
 		var faults *store.RowsError
@@ -170,7 +177,8 @@ func importRowError(t *testing.T, f *fixture) {
 }
 
 func importCancelled(t *testing.T, f *fixture) {
-	for what, do := range map[string]func(context.Context, iter.Seq2[store.Cliente, error]) (int64, error){
+	for what, do := range map[string]func(context.Context, iter.Seq2[store.Cliente, error]) (
+		int64, error){
 		"import": func(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 			return f.ImportClientes(ctx, 0, rows)
 		},
@@ -202,39 +210,46 @@ func importAtOnce(t *testing.T, f *fixture) {
 	for i := range 4 {
 		work = append(work, func() {
 			var rows []store.Cliente
-			for j := range 60 { // so few that nobody loses patience on a slow machine
-				rows = append(rows, store.Cliente{Name: "imported", Email: fmt.Sprintf("%d-%d@example.com", i, j)})
+			for j := range 60 { // so few that nobody times out on a slow machine
+				rows = append(rows,
+					store.Cliente{Name: "imported", Email: fmt.Sprintf("%d-%d@example.com", i, j)})
 			}
-			if n, err := stores[i%2].ImportClientes(t.Context(), 0, rowsOf(rows...)); n != 60 || err != nil {
+			if n, err := stores[i%2].ImportClientes(t.Context(), 0, rowsOf(rows...)); n != 60 ||
+				err != nil {
 				t.Errorf("%d, %v", n, err)
 			}
 		}, func() {
 			for range 20 {
-				if _, err := stores[i%2].CreateCliente(t.Context(), 0, store.Cliente{Name: "created"}); err != nil {
+				if _, err := stores[i%2].CreateCliente(t.Context(), 0,
+					store.Cliente{Name: "created"}); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	// Somebody takes an email of an import, before it, after it or in the middle of it.
+	// Somebody takes an email of an import: before, after or during it.
 	for i := range 20 {
 		email := fmt.Sprintf("both-%d@example.com", i)
 		var imported, created error
 		atOnce(func() {
-			_, imported = stores[i%2].ImportClientes(t.Context(), 0, rowsOf(store.Cliente{Name: "first"}, store.Cliente{Name: "imported", Email: email}))
+			_, imported = stores[i%2].ImportClientes(t.Context(), 0,
+				rowsOf(store.Cliente{Name: "first"}, store.Cliente{Name: "imported", Email: email}))
 		}, func() {
-			_, created = f.CreateCliente(t.Context(), 0, store.Cliente{Name: "created", Email: email})
+			_, created = f.CreateCliente(t.Context(), 0,
+				store.Cliente{Name: "created", Email: email})
 		})
 		var faults *store.RowsError
 		switch {
 		case imported == nil:
 			wantConflict(t, created, "email")
-		case created != nil || !errors.As(imported, &faults) || faults.Count != 1 || faults.Rows[0].Row != 2:
+		case created != nil || !errors.As(imported, &faults) || faults.Count != 1 ||
+			faults.Rows[0].Row != 2:
 			t.Errorf("imported: %v, created: %v", imported, created)
 		}
 	}
 	for _, c := range f.all(t) {
-		if err := f.DeleteCliente(t.Context(), 0, c.ID, func(store.Cliente) error { return nil }); err != nil {
+		if err := f.DeleteCliente(t.Context(), 0, c.ID,
+			func(store.Cliente) error { return nil }); err != nil {
 			t.Error(err)
 		}
 	}

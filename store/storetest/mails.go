@@ -13,13 +13,15 @@ func mailChecks() []check {
 	return []check{
 		{"a mail comes back as it was queued, with the user's generation of links", mailKept},
 		{"a mail to a user who is gone is left out", mailNobody},
-		{"a mail or login that races the deletion of its user is left out or goes with them", mailDeleteRace},
-		{"mails are given when they are due, those longest due first", mailDue},
-		{"a mail that was claimed is given again only when the lease is over", mailLease},
-		{"a mail that could not be sent waits longer each time, and is dropped in the end", mailRetry},
+		{"a mail or login that races the deletion of its user is left out or goes with them",
+			mailDeleteRace},
+		{"mails are claimed when they are due, those longest due first", mailDue},
+		{"a mail that was claimed is claimed again only when the lease is over", mailLease},
+		{"a mail that could not be sent waits longer each time, and is dropped in the end",
+			mailRetry},
 		{"a mail that somebody else has claimed by now is theirs", mailTheirs},
 		{"a mail that was sent is gone", mailSent},
-		{"of many who claim at once each mail is given to one", mailClaimRace},
+		{"of many who claim at once one gets each mail", mailClaimRace},
 		{"mails wait through a restart", mailRestart},
 	}
 }
@@ -61,9 +63,11 @@ func mailKept(t *testing.T, f *fixture) {
 	for what, s := range texts() {
 		m := store.Mail{UserID: ana.ID, Kind: store.MailKind(what), To: s, Detail: s}
 		full := m
-		full.ID, full.LinkGeneration, full.Tries, full.CreatedAt, full.NextTry = 99, 99, 99, time.Unix(0, 0), time.Unix(1<<40, 0)
+		full.ID, full.LinkGeneration, full.Tries, full.CreatedAt, full.NextTry = 99, 99, 99,
+			time.Unix(0, 0), time.Unix(1<<40, 0)
 		queue = append(queue, full)
-		m.LinkGeneration, m.Tries, m.CreatedAt, m.NextTry = ana.LinkGeneration, 1, f.now(), store.Instant(f.clock.now().Add(time.Minute))
+		m.LinkGeneration, m.Tries, m.CreatedAt, m.NextTry = ana.LinkGeneration, 1, f.now(),
+			store.Instant(f.clock.now().Add(time.Minute))
 		want = append(want, m)
 	}
 	if err := f.QueueMails(t.Context(), queue...); err != nil {
@@ -87,7 +91,8 @@ func mailKept(t *testing.T, f *fixture) {
 
 func mailNobody(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
-	err := f.QueueMails(t.Context(), store.Mail{UserID: ana.ID + 1}, store.Mail{UserID: ana.ID}, store.Mail{})
+	err := f.QueueMails(t.Context(), store.Mail{UserID: ana.ID + 1}, store.Mail{UserID: ana.ID},
+		store.Mail{})
 	if err != nil {
 		t.Error(err)
 	}
@@ -107,7 +112,8 @@ func mailDeleteRace(t *testing.T, f *fixture) {
 		}}
 		for i := range 3 {
 			racers = append(racers, func() {
-				if err := stores[i%2].QueueMails(t.Context(), store.Mail{UserID: u.ID}); err != nil {
+				if err := stores[i%2].QueueMails(t.Context(),
+					store.Mail{UserID: u.ID}); err != nil {
 					t.Errorf("queue: %v", err)
 				}
 			}, func() {
@@ -122,7 +128,7 @@ func mailDeleteRace(t *testing.T, f *fixture) {
 		t.Errorf("left %+v", got)
 	}
 	if n, err := f.DeleteNetworks(t.Context(), f.now().Add(time.Hour), 1000); err != nil || n != 0 {
-		t.Errorf("%d addresses were left, %v", n, err)
+		t.Errorf("%d networks were left, %v", n, err)
 	}
 }
 
@@ -224,7 +230,7 @@ func mailTheirs(t *testing.T, f *fixture) {
 			t.Errorf("dropped %t, %v", dropped, err)
 		}
 	}
-	f.clock.add(slow.Wait()) // which is less than their lease
+	f.clock.add(slow.Wait()) // less than their lease
 	if got := f.claim(t, f, 10); len(got) != 0 {
 		t.Errorf("the lease was cut short: %+v", got)
 	}
@@ -287,15 +293,15 @@ func mailClaimRace(t *testing.T, f *fixture) {
 			work = append(work, func() { claim(stores[i%2]) })
 		}
 		atOnce(work...)
-		for claim(f) > 0 { // one may have passed over what another did not get to in the end
+		for claim(f) > 0 { // a mail that one skipped may be one that another did not claim
 		}
 		for id, n := range given {
 			if n != 1 {
-				t.Errorf("round %d: mail %d was given %d times", round, id, n)
+				t.Errorf("round %d: mail %d was claimed %d times", round, id, n)
 			}
 		}
 		if len(given) != mails {
-			t.Errorf("round %d: %d of %d mails were given", round, len(given), mails)
+			t.Errorf("round %d: %d of %d mails were claimed", round, len(given), mails)
 		}
 	}
 }
@@ -303,13 +309,15 @@ func mailClaimRace(t *testing.T, f *fixture) {
 func mailRestart(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
 	st := f.reopen(t)
-	if err := st.QueueMails(t.Context(), store.Mail{UserID: ana.ID, Kind: store.MailReset, To: "a"}); err != nil {
+	if err := st.QueueMails(t.Context(),
+		store.Mail{UserID: ana.ID, Kind: store.MailReset, To: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.claim(t, f.another(t), 10); len(got) != 1 || got[0].To != "a" || got[0].Kind != store.MailReset {
+	if got := f.claim(t, f.another(t), 10); len(got) != 1 || got[0].To != "a" ||
+		got[0].Kind != store.MailReset {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -9,18 +9,18 @@ import (
 	"clientes/store"
 )
 
-func addressChecks() []check {
+func networkChecks() []check {
 	return []check{
-		{"an address is known for so long after each login", addressKnown},
-		{"a clock that goes back does not make an address older", addressClockBack},
-		{"mails of a new address are queued, those of a known one are not", addressMails},
-		{"the address of an unknown user is ErrNotFound", addressUnknown},
-		{"of logins at once from a new address one is told that it is new", addressRace},
-		{"addresses are removed when they are too old", addressRemoved},
+		{"a network is known for NetworkTTL after each login", networkKnown},
+		{"a clock that goes back does not make a network older", networkClockBack},
+		{"mails of a new network are queued, those of a known one are not", networkMails},
+		{"a network of an unknown user is ErrNotFound", networkUnknown},
+		{"of logins at once from a new network one is told that it is new", networkRace},
+		{"networks are removed when they are too old", networkRemoved},
 	}
 }
 
-// see notes a login and reports an answer that is not the one that was promised.
+// see notes a login and reports an unexpected answer.
 func (f *fixture) see(t *testing.T, u store.User, prefix string, want bool) {
 	t.Helper()
 	if known, err := f.SeeNetwork(t.Context(), u.ID, prefix); err != nil || known != want {
@@ -28,7 +28,7 @@ func (f *fixture) see(t *testing.T, u store.User, prefix string, want bool) {
 	}
 }
 
-func addressKnown(t *testing.T, f *fixture) {
+func networkKnown(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
 	for _, prefix := range texts() { // "" among them
 		f.see(t, ana, prefix, false)
@@ -36,7 +36,7 @@ func addressKnown(t *testing.T, f *fixture) {
 		f.see(t, bia, prefix, false)
 	}
 	f.see(t, ana, "192.0.2.1", false)
-	for range 3 { // each login counts anew
+	for range 3 { // each login starts the time again
 		f.clock.add(store.NetworkTTL)
 		f.see(t, ana, "192.0.2.1", true)
 	}
@@ -45,7 +45,7 @@ func addressKnown(t *testing.T, f *fixture) {
 	f.see(t, ana, "192.0.2.1", true)
 }
 
-func addressClockBack(t *testing.T, f *fixture) {
+func networkClockBack(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
 	f.see(t, ana, "a", false)
 	f.clock.add(-24 * time.Hour)
@@ -54,21 +54,23 @@ func addressClockBack(t *testing.T, f *fixture) {
 	f.see(t, ana, "a", true)
 }
 
-func addressMails(t *testing.T, f *fixture) {
+func networkMails(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
-	mail := store.Mail{UserID: bia.ID, Kind: store.MailNewNetwork, To: "ana@example.com", Detail: "from afar"}
+	mail := store.Mail{UserID: bia.ID, Kind: store.MailNewNetwork, To: "ana@example.com",
+		Detail: "from afar"}
 	for range 2 {
 		if _, err := f.SeeNetwork(t.Context(), ana.ID, "a", mail); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got := f.claim(t, f, 10)
-	if len(got) != 1 || got[0].UserID != ana.ID || got[0].Kind != mail.Kind || got[0].To != mail.To || got[0].Detail != mail.Detail {
+	if len(got) != 1 || got[0].UserID != ana.ID || got[0].Kind != mail.Kind ||
+		got[0].To != mail.To || got[0].Detail != mail.Detail {
 		t.Errorf("got %+v", got)
 	}
 }
 
-func addressUnknown(t *testing.T, f *fixture) {
+func networkUnknown(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
 	for _, id := range []int64{ana.ID + 1, 0, -1} {
 		_, err := f.SeeNetwork(t.Context(), id, "a", store.Mail{})
@@ -80,7 +82,7 @@ func addressUnknown(t *testing.T, f *fixture) {
 	}
 }
 
-func addressRace(t *testing.T, f *fixture) {
+func networkRace(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
 	ana := f.user(t, "ana", store.Viewer)
 	for round := range 10 {
@@ -89,7 +91,8 @@ func addressRace(t *testing.T, f *fixture) {
 		var logins []func()
 		for i := range 8 {
 			logins = append(logins, func() {
-				known, err := stores[i%2].SeeNetwork(t.Context(), ana.ID, fmt.Sprint(round), store.Mail{})
+				known, err := stores[i%2].SeeNetwork(t.Context(), ana.ID, fmt.Sprint(round),
+					store.Mail{})
 				if err != nil {
 					t.Error(err)
 				}
@@ -107,7 +110,7 @@ func addressRace(t *testing.T, f *fixture) {
 	}
 }
 
-func addressRemoved(t *testing.T, f *fixture) {
+func networkRemoved(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
 	for i := range 4 {
 		f.see(t, ana, fmt.Sprint(i), false)

@@ -14,13 +14,18 @@ import (
 	"clientes/store"
 )
 
-// Customers generates n records as a business may have them, the same ones each time, that are numbered from first. One in
-// twenty is a Silva; one in 100,000 is called Xylophon, and no other name has these letters in a row.
+// Customers generates n records as a business may have them, numbered from first, and the same ones
+// each time. One in twenty is a Silva. One in 100,000 is called Xylophon, and no other name has
+// these letters in a row.
 func Customers(first, n int) iter.Seq2[store.Cliente, error] {
-	given := strings.Fields("Ana Bruno Çelik Dara Eri Flora Gil Helena Ícaro João Karen Luís Márcia Natália Otávio Paula Quitéria Rita Sérgio Tânia Ulisses Vera Wagner Yara Zoë")
-	family := strings.Fields("Souza Lima Öztürk O’Neill Yamada Dias Moraes Santos Oliveira Pereira Costa Rodrigues Almeida Nascimento Araújo Ribeiro Barbosa Gomes Silva")
-	trade := strings.Fields("Padaria Farmácia Oficina Livraria Mercearia Papelaria Relojoaria Sapataria Açougue Floricultura")
-	street := strings.Fields("Flores Laranjeiras Palmeiras Acácias Jacarandás Ipês Mangueiras Figueiras")
+	given := strings.Fields("Ana Bruno Çelik Dara Eri Flora Gil Helena Ícaro João Karen Luís " +
+		"Márcia Natália Otávio Paula Quitéria Rita Sérgio Tânia Ulisses Vera Wagner Yara Zoë")
+	family := strings.Fields("Souza Lima Öztürk O’Neill Yamada Dias Moraes Santos Oliveira " +
+		"Pereira Costa Rodrigues Almeida Nascimento Araújo Ribeiro Barbosa Gomes Silva")
+	trade := strings.Fields("Padaria Farmácia Oficina Livraria Mercearia Papelaria Relojoaria " +
+		"Sapataria Açougue Floricultura")
+	street := strings.Fields(
+		"Flores Laranjeiras Palmeiras Acácias Jacarandás Ipês Mangueiras Figueiras")
 	return func(yield func(store.Cliente, error) bool) {
 		for i := first; i < first+n; i++ {
 			r := rand.New(rand.NewPCG(uint64(i), 7))
@@ -33,9 +38,11 @@ func Customers(first, n int) iter.Seq2[store.Cliente, error] {
 				name += " Silva"
 			}
 			c := store.Cliente{
-				Name:    name,
-				Phone:   fmt.Sprintf("+55 %d %d-%04d", 11+r.IntN(80), 90000+r.IntN(9999), r.IntN(10000)),
-				Address: fmt.Sprintf("Rua das %s %d, apto. %d", pick(street), r.IntN(3000), r.IntN(200)),
+				Name: name,
+				Phone: fmt.Sprintf("+55 %d %d-%04d", 11+r.IntN(80), 90000+r.IntN(9999),
+					r.IntN(10000)),
+				Address: fmt.Sprintf("Rua das %s %d, apto. %d", pick(street), r.IntN(3000),
+					r.IntN(200)),
 			}
 			if i%10 > 0 {
 				c.Email = fmt.Sprintf("c%d.%x@example.com", i, r.Uint32())
@@ -44,7 +51,7 @@ func Customers(first, n int) iter.Seq2[store.Cliente, error] {
 				c.Company = pick(trade) + " " + pick(family)
 			}
 			if i%7 == 0 {
-				c.Notes = "Pays by the month.\nPrefers to be called after " + strconv.Itoa(8+r.IntN(10)) + "."
+				c.Notes = fmt.Sprintf("Pays by the month.\nPrefers to be called after %d.", 8+r.IntN(10))
 			}
 			if !yield(c, nil) {
 				return
@@ -53,7 +60,8 @@ func Customers(first, n int) iter.Seq2[store.Cliente, error] {
 	}
 }
 
-// Rows is how many records a benchmark is about: BENCH_ROWS of the environment, or as many as take seconds.
+// Rows returns the number of records for a benchmark: BENCH_ROWS of the environment, or so many
+// that it takes seconds.
 func Rows(b *testing.B) int {
 	text := os.Getenv("BENCH_ROWS")
 	if text == "" {
@@ -66,24 +74,26 @@ func Rows(b *testing.B) int {
 	return n
 }
 
-// Fill imports the first n of Customers.
+// Fill imports the first n of [Customers].
 func Fill(b *testing.B, st store.Store, n int) {
 	const most = 500_000
 	for first := 0; first < n; first += most {
-		if _, err := st.ImportClientes(b.Context(), 0, Customers(first, min(most, n-first))); err != nil {
+		if _, err := st.ImportClientes(b.Context(), 0,
+			Customers(first, min(most, n-first))); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// BenchmarkScale measures reads of a large store against the same reads of one that has 10,000 records, one after the
-// other in turns, so that whatever else the machine does at a moment slows both. It tells the 50th and the 99th percentile
-// of each in microseconds, and the ratios.
+// BenchmarkScale compares reads of a large store with the same reads of one that has 10,000
+// records. It takes them in turns, so that any other load on the machine slows both. It reports the
+// 50th and the 99th percentile of each in microseconds, and the ratios.
 func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 	const few = 10_000
 	type op func(st store.Store, rows int, r *rand.Rand) error
-	// page reads a page: the first, if start is nil, else the one after a record that start gives.
-	page := func(sel store.Selection, start func(store.Store, int, *rand.Rand) (store.Cliente, error)) op {
+	// page reads a page: the first, or the one after the record that start returns.
+	page := func(sel store.Selection, start func(store.Store, int, *rand.Rand) (
+		store.Cliente, error)) op {
 		return func(st store.Store, rows int, r *rand.Rand) error {
 			var after store.Position
 			if start != nil {
@@ -97,7 +107,7 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 			return err
 		}
 	}
-	// far reads a page near the end of the order: after one of those that have between 100 and 400 behind them.
+	// far reads a page near the end of the order: after a record with 100 to 400 behind it.
 	far := func(sel store.Selection) op {
 		last := make(map[store.Store][]store.Cliente)
 		back := sel
@@ -130,7 +140,8 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 		{"any page by name", page(store.Selection{Sort: store.ByName}, anyone)},
 		{"first page by created_at", page(store.Selection{Sort: store.ByCreated}, nil)},
 		{"far page by created_at", far(store.Selection{Sort: store.ByCreated})},
-		{"first page by -updated_at", page(store.Selection{Sort: store.ByUpdated, Descending: true}, nil)},
+		{"first page by -updated_at",
+			page(store.Selection{Sort: store.ByUpdated, Descending: true}, nil)},
 		{"far page by -updated_at", far(store.Selection{Sort: store.ByUpdated, Descending: true})},
 		{"by id", func(st store.Store, rows int, r *rand.Rand) error {
 			_, err := anyone(st, rows, r)
@@ -139,7 +150,8 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 		{"by email", func(st store.Store, rows int, r *rand.Rand) error {
 			i := r.IntN(rows/10)*10 + 1
 			for c := range Customers(i, 1) {
-				found, err := st.Clientes(b.Context(), store.Selection{Filter: store.Filter{Email: c.Email}}, store.Position{}, 2)
+				found, err := st.Clientes(b.Context(),
+					store.Selection{Filter: store.Filter{Email: c.Email}}, store.Position{}, 2)
 				if err != nil || len(found) != 1 {
 					return fmt.Errorf("%d records with the email of %d: %w", len(found), i, err)
 				}

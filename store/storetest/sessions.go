@@ -20,14 +20,14 @@ func sessionChecks() []check {
 		{"a session of an absent, disabled or changed user is ErrUserChanged", sessionUserChanged},
 		{"the end of a session is kept, and the first one stays", sessionEnd},
 		{"of many who end a session at once all see the same end", sessionEndRace},
-		{"the feed gives every end whose tokens may live, and nothing that lives", feedGivesEnds},
+		{"the feed has every end whose tokens may live, and nothing that lives", feedHasEnds},
 		{"the feed leaves out what no token can name any more", feedAlive},
-		{"the feed goes on from a mark, for ends by another store too", feedFromMark},
+		{"the feed goes on from a watermark, for ends by another store too", feedFromWatermark},
 		{"the feed misses no end beside many enders", feedBusy},
 		{"the sessions of a user that live come most recently used first", sessionsOfUser},
 		{"of more sessions than a user may have those least recently used end", sessionLimit},
-		{"a session changes as its function says, and its end is for good", sessionUpdate},
-		{"of many changes of a session none is lost", sessionUpdateRace},
+		{"a session is updated as its function says, and its end is for good", sessionUpdate},
+		{"of many updates of a session none is lost", sessionUpdateRace},
 		{"all sessions of a user end in one step", sessionsEndTogether},
 		{"sessions are removed when nothing can need them", sessionsRemoved},
 		{"no session survives a login that races the end of all sessions", loginRace},
@@ -59,7 +59,8 @@ func sessionIsKept(t *testing.T, f *fixture) {
 			continue
 		}
 		want := in
-		for _, p := range []*time.Time{&want.RotatedAt, &want.CreatedAt, &want.LastUsedAt, &want.ExpiresAt, &want.TokenExp} {
+		for _, p := range []*time.Time{&want.RotatedAt, &want.CreatedAt, &want.LastUsedAt,
+			&want.ExpiresAt, &want.TokenExp} {
 			*p = store.Instant(*p)
 		}
 		got, err := f.Session(t.Context(), in.ID)
@@ -167,7 +168,7 @@ func sessionEnd(t *testing.T, f *fixture) {
 	}
 	f.session(t, "next", ana)
 
-	// What ends all sessions ends those that live, not again those that have ended.
+	// Ending all sessions ends those that live, and not those that have ended again.
 	_, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash = "new"
 		return u, nil
@@ -206,19 +207,19 @@ func sessionEndRace(t *testing.T, f *fixture) {
 	}
 }
 
-// follower asks the feed as a process does, and remembers what it heard of.
+// follower reads the feed as a process does, and remembers what it saw.
 type follower struct {
-	mark store.Watermark
-	seen map[string]time.Time
+	watermark store.Watermark
+	seen      map[string]time.Time
 }
 
 func (w *follower) ask(t *testing.T, st store.Store, alive time.Time) {
 	t.Helper()
-	ended, mark, err := st.EndedSessions(t.Context(), w.mark, alive)
+	ended, watermark, err := st.EndedSessions(t.Context(), w.watermark, alive)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.mark = mark
+	w.watermark = watermark
 	if w.seen == nil {
 		w.seen = make(map[string]time.Time)
 	}
@@ -231,19 +232,20 @@ func (w *follower) want(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
 		if _, ok := w.seen[id]; !ok {
-			t.Errorf("the feed did not give the end of %q", id)
+			t.Errorf("the feed lacks the end of %q", id)
 		}
 	}
 	if len(w.seen) > len(ids) {
-		t.Errorf("the feed gave %v, not only %q", w.seen, ids)
+		t.Errorf("the feed has %v, not only %q", w.seen, ids)
 	}
 }
 
-func feedGivesEnds(t *testing.T, f *fixture) {
+func feedHasEnds(t *testing.T, f *fixture) {
 	alive := f.now()
 	new(follower).ask(t, f, alive) // an empty store has an empty feed
 
-	ana, bia, caio := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer), f.user(t, "caio", store.Viewer)
+	ana, bia, caio := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer),
+		f.user(t, "caio", store.Viewer)
 	for i, u := range []store.User{ana, ana, bia, bia, caio} {
 		f.session(t, u.Name+strconv.Itoa(i), u)
 	}
@@ -273,7 +275,7 @@ func feedGivesEnds(t *testing.T, f *fixture) {
 	nothing.ask(t, f, alive)
 	nothing.want(t, "ana0", "bia2", "bia3", "caio4")
 
-	// What ended is there for a process that starts later, and to one that reads through another store.
+	// A process that starts later sees the ends, and so does one that reads through another store.
 	var later follower
 	later.ask(t, f.another(t), alive)
 	later.want(t, "ana0", "bia2", "bia3", "caio4")
@@ -305,7 +307,7 @@ func feedAlive(t *testing.T, f *fixture) {
 	w.want(t)
 }
 
-func feedFromMark(t *testing.T, f *fixture) {
+func feedFromWatermark(t *testing.T, f *fixture) {
 	other := f.another(t)
 	ana := f.user(t, "ana", store.Viewer)
 	alive := f.now()
@@ -346,7 +348,8 @@ func feedBusy(t *testing.T, f *fixture) {
 	for e := range enders {
 		ending.Go(func() {
 			for i := range each - 5 {
-				if _, err := stores[e%2].EndSession(t.Context(), fmt.Sprintf("%d/%d", e, i)); err != nil {
+				if _, err := stores[e%2].EndSession(t.Context(),
+					fmt.Sprintf("%d/%d", e, i)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -365,7 +368,7 @@ func feedBusy(t *testing.T, f *fixture) {
 	for busy := true; busy; {
 		select {
 		case <-done:
-			busy = false // one round more, in which everything is committed
+			busy = false // one more round, with everything committed
 		default:
 		}
 		for i := range followers {
@@ -389,14 +392,14 @@ func loginRace(t *testing.T, f *fixture) {
 			return err
 		},
 	}
-	for what, change := range map[string]func(*store.User){
+	for what, update := range map[string]func(*store.User){
 		"disable":  func(u *store.User) { u.Disabled = true },
 		"password": func(u *store.User) { u.PasswordHash = "new" },
 		"role":     func(u *store.User) { u.Role = store.Editor },
 	} {
 		ends[what] = func(st store.Store, u store.User) error {
 			_, _, err := st.UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
-				change(&u)
+				update(&u)
 				return u, nil
 			})
 			return err
@@ -417,7 +420,8 @@ func loginRace(t *testing.T, f *fixture) {
 			for i := range logins {
 				ids[i] = fmt.Sprintf("%s/%d/%d", what, round, i)
 				racers = append(racers, func() {
-					_, errs[i] = stores[i%2].CreateSession(t.Context(), f.newSession(ids[i], u), u.Generation)
+					_, errs[i] = stores[i%2].CreateSession(t.Context(), f.newSession(ids[i], u),
+						u.Generation)
 				})
 			}
 			atOnce(racers...)
@@ -429,7 +433,8 @@ func loginRace(t *testing.T, f *fixture) {
 				case errors.Is(err, store.ErrUserChanged) && errors.Is(readErr, store.ErrNotFound):
 					refused++
 				default:
-					t.Fatalf("%s, round %d: the login got %v and left %+v, %v", what, round, err, n, readErr)
+					t.Fatalf("%s, round %d: the login got %v and left %+v, %v", what, round, err, n,
+						readErr)
 				}
 			}
 		}
@@ -437,8 +442,9 @@ func loginRace(t *testing.T, f *fixture) {
 	t.Logf("%d logins came before the end and %d after it", before, refused)
 }
 
-// living makes a session of u that lives by the store's clock, last used so long before now.
-func (f *fixture) living(t *testing.T, id string, u store.User, before time.Duration) store.Session {
+// living creates a session of u that lives by the store's clock, last used so long ago.
+func (f *fixture) living(t *testing.T, id string, u store.User,
+	before time.Duration) store.Session {
 	t.Helper()
 	now := f.clock.now()
 	n := f.newSession(id, u)
@@ -479,8 +485,9 @@ func sessionLimit(t *testing.T, f *fixture) {
 	for i := range store.MaxSessions {
 		f.living(t, fmt.Sprint("s", i), ana, time.Duration(i)*time.Second)
 	}
-	// A login that is refused ends nothing.
-	if _, err := f.CreateSession(t.Context(), f.newSession("refused", ana), ana.Generation+1); !errors.Is(err, store.ErrUserChanged) {
+	// A refused login ends nothing.
+	if _, err := f.CreateSession(t.Context(), f.newSession("refused", ana),
+		ana.Generation+1); !errors.Is(err, store.ErrUserChanged) {
 		t.Errorf("got %v", err)
 	}
 	wantLives(t, f, fmt.Sprint("s", store.MaxSessions-1))
@@ -495,7 +502,7 @@ func sessionLimit(t *testing.T, f *fixture) {
 	if err != nil || len(list) != store.MaxSessions || list[0].ID != "one more" {
 		t.Errorf("%d sessions live, %v", len(list), err)
 	}
-	// Many at once are not more.
+	// The limit also holds for many logins at once.
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -507,7 +514,8 @@ func sessionLimit(t *testing.T, f *fixture) {
 		})
 	}
 	wg.Wait()
-	if list, err := f.UserSessions(t.Context(), ana.ID, f.clock.now()); err != nil || len(list) != store.MaxSessions {
+	if list, err := f.UserSessions(t.Context(), ana.ID, f.clock.now()); err != nil ||
+		len(list) != store.MaxSessions {
 		t.Errorf("%d sessions live, %v", len(list), err)
 	}
 }
@@ -525,14 +533,16 @@ func sessionUpdate(t *testing.T, f *fixture) {
 		n.Counter = 99
 		return n, refusal
 	})
-	if err != refusal { //nolint:errorlint // unwrapped is the promise
+	if err != refusal { // not errors.Is: the promise is unwrapped
 		t.Errorf("got %v", err)
 	}
 	at := f.clock.now().Add(time.Minute)
 	got, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
 		return store.Session{
-			ID: "x", UserID: n.UserID + 1, Counter: n.Counter + 1, Parent: n.Counter, IP: "x", UserAgent: "x", CreatedAt: at,
-			RotatedAt: at, LastUsedAt: at.Add(time.Second), ExpiresAt: at.Add(time.Hour), TokenExp: at.Add(time.Minute),
+			ID: "x", UserID: n.UserID + 1, Counter: n.Counter + 1, Parent: n.Counter, IP: "x",
+			UserAgent: "x", CreatedAt: at,
+			RotatedAt: at, LastUsedAt: at.Add(time.Second), ExpiresAt: at.Add(time.Hour),
+			TokenExp: at.Add(time.Minute),
 		}, nil
 	})
 	if err != nil {
@@ -540,18 +550,21 @@ func sessionUpdate(t *testing.T, f *fixture) {
 	}
 	want := old
 	want.Parent, want.Counter = old.Counter, old.Counter+1
-	want.RotatedAt, want.LastUsedAt, want.ExpiresAt, want.TokenExp = at, at.Add(time.Second), at.Add(time.Hour), at.Add(time.Minute)
+	want.RotatedAt, want.LastUsedAt, want.ExpiresAt, want.TokenExp = at, at.Add(time.Second),
+		at.Add(time.Hour), at.Add(time.Minute)
 	want = old.Apply(want)
 	kept, err := f.Session(t.Context(), "s")
 	if err != nil || kept != got {
-		t.Errorf("gave %+v, kept %+v, %v", got, kept, err)
+		t.Errorf("returned %+v, kept %+v, %v", got, kept, err)
 	}
-	if got.ID != "s" || got.UserID != ana.ID || got.Counter != want.Counter || got.Parent != want.Parent ||
-		!got.LastUsedAt.Equal(want.LastUsedAt) || !got.ExpiresAt.Equal(want.ExpiresAt) || !got.EndedAt.IsZero() || got.IP != kept.IP {
+	if got.ID != "s" || got.UserID != ana.ID || got.Counter != want.Counter ||
+		got.Parent != want.Parent ||
+		!got.LastUsedAt.Equal(want.LastUsedAt) || !got.ExpiresAt.Equal(want.ExpiresAt) ||
+		!got.EndedAt.IsZero() || got.IP != kept.IP {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	// An end by update is an end like any other: in the feed, and for good.
-	_, mark, err := f.EndedSessions(t.Context(), 0, time.Time{})
+	// An end by UpdateSession is like any other: in the feed, and for good.
+	_, watermark, err := f.EndedSessions(t.Context(), 0, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -562,9 +575,9 @@ func sessionUpdate(t *testing.T, f *fixture) {
 	if err != nil || !ended.EndedAt.Equal(store.Instant(at)) {
 		t.Errorf("ended %+v, %v", ended, err)
 	}
-	feed, _, err := f.EndedSessions(t.Context(), mark, time.Time{})
+	feed, _, err := f.EndedSessions(t.Context(), watermark, time.Time{})
 	if err != nil || len(feed) != 1 || feed[0].ID != "s" {
-		t.Errorf("the feed gives %v, %v", feed, err)
+		t.Errorf("the feed has %v, %v", feed, err)
 	}
 	again, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
 		n.EndedAt = time.Time{}
@@ -586,7 +599,8 @@ func sessionUpdateRace(t *testing.T, f *fixture) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			_, err := stores[i%2].UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+			_, err := stores[i%2].UpdateSession(t.Context(), "s", func(n store.Session) (
+				store.Session, error) {
 				n.Counter++
 				return n, nil
 			})
@@ -597,7 +611,8 @@ func sessionUpdateRace(t *testing.T, f *fixture) {
 	}
 	wg.Wait()
 	if after, err := f.Session(t.Context(), "s"); err != nil || after.Counter != before.Counter+40 {
-		t.Errorf("40 updates took the counter from %d to %d, %v", before.Counter, after.Counter, err)
+		t.Errorf("40 updates took the counter from %d to %d, %v", before.Counter, after.Counter,
+			err)
 	}
 }
 
@@ -610,7 +625,7 @@ func sessionsEndTogether(t *testing.T, f *fixture) {
 	if _, err := f.EndSession(t.Context(), "ended before"); err != nil {
 		t.Fatal(err)
 	}
-	_, mark, err := f.EndedSessions(t.Context(), 0, time.Time{})
+	_, watermark, err := f.EndedSessions(t.Context(), 0, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -619,13 +634,14 @@ func sessionsEndTogether(t *testing.T, f *fixture) {
 		t.Errorf("ended %v, %v", ended, err)
 	}
 	wantLives(t, f, "bia")
-	feed, _, err := f.EndedSessions(t.Context(), mark, time.Time{})
+	feed, _, err := f.EndedSessions(t.Context(), watermark, time.Time{})
 	if err != nil || len(feed) < 2 {
-		t.Errorf("the feed gives %v, %v", feed, err)
+		t.Errorf("the feed has %v, %v", feed, err)
 	}
-	// A login that began before is refused, and the user's next one is not.
-	if _, err := f.CreateSession(t.Context(), f.newSession("late", ana), ana.Generation); !errors.Is(err, store.ErrUserChanged) {
-		t.Errorf("a login that began before gives %v", err)
+	// A login that began before is refused; the user's next one is not.
+	if _, err := f.CreateSession(t.Context(), f.newSession("late", ana),
+		ana.Generation); !errors.Is(err, store.ErrUserChanged) {
+		t.Errorf("a login that began before: %v", err)
 	}
 	now, err := f.User(t.Context(), ana.ID)
 	if err != nil || now.Generation != ana.Generation+1 {
@@ -651,11 +667,13 @@ func sessionsRemoved(t *testing.T, f *fixture) {
 		}
 	}
 	for _, want := range []int{1, 1, 0} {
-		if n, err := f.DeleteSessions(t.Context(), now.Add(-time.Hour), 1); err != nil || n != want {
+		if n, err := f.DeleteSessions(t.Context(), now.Add(-time.Hour), 1); err != nil ||
+			n != want {
 			t.Errorf("removed %d, %v, want %d", n, err, want)
 		}
 	}
-	for id, want := range map[string]error{"dead": store.ErrNotFound, "dead, too": store.ErrNotFound, "its token lives": nil, "it lives": nil} {
+	for id, want := range map[string]error{"dead": store.ErrNotFound,
+		"dead, too": store.ErrNotFound, "its token lives": nil, "it lives": nil} {
 		if _, err := f.Session(t.Context(), id); !errors.Is(err, want) {
 			t.Errorf("%s: %v", id, err)
 		}

@@ -1,6 +1,6 @@
-// Package storetest is the contract of package store as a suite of tests: an engine is finished when it
-// passes, and not before. Every check starts on a database of its own and says in its name what it holds
-// the engine to.
+// Package storetest is the contract of package store as a suite of tests: an engine is finished
+// when it passes. Every check starts on a database of its own, and its name is the promise that it
+// checks.
 package storetest
 
 import (
@@ -14,23 +14,23 @@ import (
 	"clientes/store"
 )
 
-// Engine is what the suite must be able to do with an engine.
+// Engine is what the suite needs of an engine.
 type Engine struct {
-	// Empty gives the URL of a new database that nobody migrated, which lives until t ends.
+	// Empty returns the URL of a new database that nobody migrated. It lasts until t ends.
 	Empty func(t *testing.T) string
 
-	// Migrated gives the URL of a new database as Migrate leaves it, which lives until t ends. It may be a
-	// copy of one that was migrated before, where that is quicker.
+	// Migrated returns the URL of a new database as Migrate leaves it. It lasts until t ends. It
+	// may be a copy of one that was migrated before, if that is quicker.
 	Migrated func(t *testing.T) string
 
-	// Migrate, Migrations and Open are the functions of the engine's package. Open may be called many
-	// times with the same URL.
+	// Migrate, Migrations and Open are the functions of the engine's package. Open may be called
+	// many times with the same URL.
 	Migrate    func(ctx context.Context, url string) error
 	Migrations func(ctx context.Context, url string) ([]store.Migration, error)
 	Open       func(ctx context.Context, url string, now func() time.Time) (store.Store, error)
 }
 
-// Run holds an engine to the contract.
+// Run checks an engine against the contract.
 func Run(t *testing.T, e Engine) {
 	for _, g := range contract() {
 		t.Run(g.name, func(t *testing.T) {
@@ -51,7 +51,7 @@ type group struct {
 	checks []check
 }
 
-// check is one promise, in a sentence, and what it takes to see it kept.
+// check is one promise and the test of it.
 type check struct {
 	name string
 	run  func(t *testing.T, f *fixture)
@@ -68,9 +68,9 @@ func contract() []group {
 		{"users", userChecks()},
 		{"user imports", userImportChecks()},
 		{"sessions", sessionChecks()},
-		{"attempts", attemptChecks()},
+		{"buckets", bucketChecks()},
 		{"mails", mailChecks()},
-		{"addresses", addressChecks()},
+		{"networks", networkChecks()},
 		{"audit", auditChecks()},
 		{"engine", engineChecks()},
 	}
@@ -102,7 +102,7 @@ func (f *fixture) another(t *testing.T) store.Store {
 	return st
 }
 
-// reopen is another, but whoever asks closes it.
+// reopen is another, but the caller closes the store.
 func (f *fixture) reopen(t *testing.T) store.Store {
 	t.Helper()
 	st, err := f.engine.Open(t.Context(), f.url, f.clock.now)
@@ -112,10 +112,10 @@ func (f *fixture) reopen(t *testing.T) store.Store {
 	return st
 }
 
-// now is the instant that the store should give to what it writes.
+// now returns the instant that the store should write.
 func (f *fixture) now() time.Time { return store.Instant(f.clock.now()) }
 
-// cliente keeps a record that has only a name and an email.
+// cliente creates a record that has only a name and an email.
 func (f *fixture) cliente(t *testing.T, name, email string) store.Cliente {
 	t.Helper()
 	c, err := f.CreateCliente(t.Context(), 0, store.Cliente{Name: name, Email: email})
@@ -125,17 +125,27 @@ func (f *fixture) cliente(t *testing.T, name, email string) store.Cliente {
 	return c
 }
 
-// user keeps an enabled account without an email.
+// drop deletes a record.
+func (f *fixture) drop(t *testing.T, id int64) {
+	t.Helper()
+	err := f.DeleteCliente(t.Context(), 0, id, func(store.Cliente) error { return nil })
+	if err != nil {
+		t.Fatalf("delete cliente %d: %v", id, err)
+	}
+}
+
+// user creates an enabled account without an email.
 func (f *fixture) user(t *testing.T, name string, role store.Role) store.User {
 	t.Helper()
-	u, err := f.CreateUser(t.Context(), store.User{Name: name, Role: role, PasswordHash: "hash of " + name})
+	u, err := f.CreateUser(t.Context(),
+		store.User{Name: name, Role: role, PasswordHash: "hash of " + name})
 	if err != nil {
 		t.Fatalf("create user %q: %v", name, err)
 	}
 	return u
 }
 
-// session keeps a login of the user.
+// session creates a session of the user.
 func (f *fixture) session(t *testing.T, id string, u store.User) store.Session {
 	t.Helper()
 	n := f.newSession(id, u)
@@ -145,7 +155,7 @@ func (f *fixture) session(t *testing.T, id string, u store.User) store.Session {
 	return n
 }
 
-// newSession is a login of the user that no store has kept yet.
+// newSession returns a session of the user that no store has kept yet.
 func (f *fixture) newSession(id string, u store.User) store.Session {
 	now := f.now()
 	return store.Session{
@@ -161,7 +171,7 @@ func (f *fixture) newSession(id string, u store.User) store.Session {
 	}
 }
 
-// wantErr reports an error that is not the one that was promised.
+// wantErr reports an error other than the expected one.
 func wantErr(t *testing.T, got, want error) {
 	t.Helper()
 	if !errors.Is(got, want) {
@@ -169,7 +179,7 @@ func wantErr(t *testing.T, got, want error) {
 	}
 }
 
-// wantConflict reports an error that is not a conflict on the field.
+// wantConflict reports an error other than a conflict on the field.
 func wantConflict(t *testing.T, got error, field string) {
 	t.Helper()
 	var conflict *store.ConflictError
@@ -178,7 +188,7 @@ func wantConflict(t *testing.T, got error, field string) {
 	}
 }
 
-// wantSame reports a difference between two values, and says of which thing.
+// wantSame reports a difference between two values.
 func wantSame[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -186,7 +196,7 @@ func wantSame[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// clip keeps the longest texts from filling the screen.
+// clip shortens texts that would fill the screen.
 func clip(v any) string {
 	s := fmt.Sprintf("%+v", v)
 	if len(s) > 600 {
@@ -195,7 +205,7 @@ func clip(v any) string {
 	return s
 }
 
-// atOnce starts the functions at the same moment, as near as that goes, and waits for them.
+// atOnce starts the functions at the same moment, as nearly as possible, and waits for them.
 func atOnce(fs ...func()) {
 	start := make(chan struct{})
 	var running sync.WaitGroup
@@ -215,8 +225,8 @@ type clock struct {
 	t  time.Time
 }
 
-// newClock starts in another zone and between two milliseconds, so that an engine which keeps either as it
-// came is found out.
+// newClock starts in another zone and between two milliseconds, so that an engine fails if it keeps
+// either.
 func newClock() *clock {
 	zone := time.FixedZone("", -3*60*60)
 	return &clock{t: time.Date(2026, 11, 22, 18, 0, 0, 123_456_789, zone)}

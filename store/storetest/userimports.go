@@ -17,10 +17,11 @@ func userImportChecks() []check {
 	return []check{
 		{"many users are made in their order, each as it would be alone", usersMade},
 		{"nobody is many too", usersNobody},
-		{"names and emails that are taken are told by row and nothing is kept", usersTaken},
+		{"names and emails that are taken are reported by row and nothing is kept", usersTaken},
 		{"a check does not look at what is empty", usersEmpty},
 		{"many users whose context ends are not made", usersCancelled},
-		{"of many who make the same users at once one succeeds, and the others are told the rows", usersAtOnce},
+		{"of many who create the same users at once one succeeds, and the others get the rows",
+			usersAtOnce},
 		{"many users are there at once or not at all", usersWhole},
 	}
 }
@@ -30,20 +31,23 @@ func usersMade(t *testing.T, f *fixture) {
 	var users []store.User
 	for _, s := range texts() {
 		name := fmt.Sprint("User", len(users))
-		users = append(users, store.User{Name: name, Email: s, PendingEmail: s, Role: store.Viewer, PasswordHash: s})
+		users = append(users,
+			store.User{Name: name, Email: s, PendingEmail: s, Role: store.Viewer, PasswordHash: s})
 	}
-	for i := range 1200 { // more than are sent at once
-		users = append(users, store.User{Name: "many" + strconv.Itoa(i), Role: store.Editor, PasswordHash: "hash"})
+	for i := range 1200 { // more than one batch
+		users = append(users,
+			store.User{Name: "many" + strconv.Itoa(i), Role: store.Editor, PasswordHash: "hash"})
 	}
 	users = append(users, store.User{
-		ID: before.ID, Name: "last", Email: "Last@example.com", Role: store.Admin, Disabled: true, PasswordHash: "hash",
-		Generation: 7, LinkGeneration: 8, DeviceGeneration: 9, CreatedAt: f.now().AddDate(-1, 0, 0),
+		ID: before.ID, Name: "last", Email: "Last@example.com", Role: store.Admin, Disabled: true,
+		PasswordHash: "hash",
+		Generation:   7, LinkGeneration: 8, DeviceGeneration: 9, CreatedAt: f.now().AddDate(-1, 0, 0),
 	})
 	given := slices.Clone(users)
 	var told []store.User
 	made, err := f.CreateUsers(t.Context(), users, func(old, now store.User) store.Effects {
 		if old != (store.User{}) {
-			t.Errorf("told of a change from %s", clip(old))
+			t.Errorf("called for a change from %s", clip(old))
 		}
 		told = append(told, now)
 		if now.Name != "last" {
@@ -61,7 +65,7 @@ func usersMade(t *testing.T, f *fixture) {
 		t.Error("the caller's users were changed")
 	}
 	if !slices.Equal(told, made) {
-		t.Error("what is told is not what was made")
+		t.Error("the effects are not of what was created")
 	}
 	all, err := f.Users(t.Context(), before.ID, len(users)+1)
 	if err != nil || len(all) != len(users) {
@@ -104,18 +108,21 @@ func usersNobody(t *testing.T, f *fixture) {
 }
 
 func usersTaken(t *testing.T, f *fixture) {
-	if _, err := f.CreateUser(t.Context(), store.User{Name: "Ana", Email: "Ana@example.com", PendingEmail: "pending@example.com",
-		Role: store.Viewer}); err != nil {
+	if _, err := f.CreateUser(t.Context(),
+		store.User{Name: "Ana", Email: "Ana@example.com", PendingEmail: "pending@example.com",
+			Role: store.Viewer}); err != nil {
 		t.Fatal(err)
 	}
 	users := []store.User{
-		{Name: "one", Email: "pending@example.com"},              // 1: pending ones are nobody's yet
-		{Name: "ANA", Email: "ana@EXAMPLE.com"},                  // 2: both
-		{Name: "two"},                                            // 3
-		{Name: "TWO", Email: "two@example.com"},                  // 4: the name
-		{Name: "three"},                                          // 5
-		{Name: "four", Email: "Two@Example.com"},                 // 6: the email
-		{Name: "Ana@example.com", Email: "pending2@b.example"},   // 7: a name that is somebody's email
+		{Name: "one", Email: "pending@example.com"},
+		// 1: a pending email belongs to nobody yet
+		{Name: "ANA", Email: "ana@EXAMPLE.com"},  // 2: both
+		{Name: "two"},                            // 3
+		{Name: "TWO", Email: "two@example.com"},  // 4: the name
+		{Name: "three"},                          // 5
+		{Name: "four", Email: "Two@Example.com"}, // 6: the email
+		{Name: "Ana@example.com", Email: "pending2@b.example"},
+		// 7: a name that is another user's email
 		{Name: "five", PendingEmail: "ana@example.com"},          // 8
 		{Name: "six", PendingEmail: "ana@example.com"},           // 9
 		{Name: "seven", Email: strings.Repeat("é", 50) + "@b.c"}, // 10
@@ -155,7 +162,8 @@ func usersTaken(t *testing.T, f *fixture) {
 		if all, err := f.Users(t.Context(), 0, 10); err != nil || len(all) != 1 {
 			t.Errorf("%s: %d users are there, %v", what, len(all), err)
 		}
-		if events, err := f.Events(t.Context(), store.EventFilter{}, 0, 10); err != nil || len(events) != 0 {
+		if events, err := f.Events(t.Context(), store.EventFilter{}, 0, 10); err != nil ||
+			len(events) != 0 {
 			t.Errorf("%s: events %v, %v", what, events, err)
 		}
 	}
@@ -175,8 +183,10 @@ func usersEmpty(t *testing.T, f *fixture) {
 		t.Error(err)
 	}
 	var faults *store.RowsError
-	err := f.CheckUsers(t.Context(), append(users, store.User{Email: "bia@example.com"}, store.User{Name: "Ana"}))
-	if !errors.As(err, &faults) || faults.Count != 2 || faults.Rows[0].Row != 6 || faults.Rows[1].Row != 7 {
+	err := f.CheckUsers(t.Context(),
+		append(users, store.User{Email: "bia@example.com"}, store.User{Name: "Ana"}))
+	if !errors.As(err, &faults) || faults.Count != 2 || faults.Rows[0].Row != 6 ||
+		faults.Rows[1].Row != 7 {
 		t.Errorf("got %v", err)
 	}
 }
@@ -213,13 +223,14 @@ func usersAtOnce(t *testing.T, f *fixture) {
 				var users []store.User
 				for j := range 20 {
 					users = append(users, store.User{
-						Name: fmt.Sprintf("same%d-%d", round, j), Email: fmt.Sprintf("%d-%d@example.com", round, j), Role: store.Viewer,
+						Name:  fmt.Sprintf("same%d-%d", round, j),
+						Email: fmt.Sprintf("%d-%d@example.com", round, j), Role: store.Viewer,
 					})
 				}
 				if i%2 == 0 {
-					slices.Reverse(users) // so that they also meet from both ends
+					slices.Reverse(users) // so that imports also meet from both ends
 				}
-				if i == 5 { // and one makes only one of them
+				if i == 5 { // one creates only one of them
 					_, err := stores[1].CreateUser(t.Context(), users[10])
 					if err != nil {
 						wantConflict(t, err, "user")

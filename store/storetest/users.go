@@ -29,23 +29,25 @@ func userChecks() []check {
 		{"a page holds at most its limit, by ascending id", userPage},
 		{"an update keeps what it must not touch", userUpdate},
 		{"an update that changes nothing writes nothing", userNoChange},
-		{"the error of a change comes back as it is and nothing is written", userChangeError},
-		{"a panic in a change reaches the caller and the store goes on", userPanic},
+		{"the error of an update comes back as it is and nothing is written", userChangeError},
+		{"a panic in an update reaches the caller and the store goes on", userPanic},
 		{"a clock that goes back does not take updated_at along", userClockBack},
 		{"many updaters at once lose no update", userUpdaters},
-		{"a change ends sessions and cancels links exactly when User says so", userEndsSessions},
-		{"generations of links and marks rise by one when a change asks for it", userGenerations},
+		{"an update ends sessions and cancels links exactly when User says so", userEndsSessions},
+		{"generations of links and device tokens rise by one when an update alters them",
+			userGenerations},
 		{"a code of a second factor is used once, however many try at once", userCodeOnce},
 		{"what a second factor uses up is no change of the account", userFactorUsed},
-		{"a refused change ends no session", userRefusedEndsNone},
-		{"a password hash is replaced only if it is the old one, and no session ends", userReplaceHash},
+		{"a refused update ends no session", userRefusedEndsNone},
+		{"a password hash is replaced only if it is the old one, and no session ends",
+			userReplaceHash},
 		{"a user without a password gets none by a rehash", userNoPassword},
 		{"a rehash beside a password change never brings the old password back", userRehashRace},
-		{"what is told of a change is kept with it, or not at all", userTold},
+		{"effects are kept with the change, or not at all", userEffects},
 		{"a deleted user's sessions are ended and stay", userDelete},
-		{"a deleted user's mails and addresses go, and the audit stays", userDeleteRest},
+		{"a deleted user's mails and networks go, and the audit stays", userDeleteRest},
 		{"an id is never used twice", userIDOnce},
-		{"the last active admin can not be deleted, disabled or demoted", userLastAdmin},
+		{"the last active admin cannot be deleted, disabled or demoted", userLastAdmin},
 		{"an admin can go while another is active", userOtherAdmin},
 		{"admins who go at the same instant leave one", userAdminRace},
 	}
@@ -75,12 +77,14 @@ func userIsNew(t *testing.T, f *fixture) {
 	if got.ID < 1 || got.ID == in.ID {
 		t.Errorf("the id is %d", got.ID)
 	}
-	if got.Generation == in.Generation || got.LinkGeneration == in.LinkGeneration || got.DeviceGeneration == in.DeviceGeneration {
+	if got.Generation == in.Generation || got.LinkGeneration == in.LinkGeneration ||
+		got.DeviceGeneration == in.DeviceGeneration {
 		t.Errorf("a generation is the caller's: %+v", got)
 	}
 	want := in
 	want.ID, want.CreatedAt, want.UpdatedAt = got.ID, f.now(), f.now()
-	want.Generation, want.LinkGeneration, want.DeviceGeneration = got.Generation, got.LinkGeneration, got.DeviceGeneration
+	want.Generation, want.LinkGeneration, want.DeviceGeneration = got.Generation,
+		got.LinkGeneration, got.DeviceGeneration
 	wantSame(t, "created", got, want)
 
 	read, err := f.User(t.Context(), got.ID)
@@ -108,8 +112,9 @@ func userText(t *testing.T, f *fixture) {
 	for what, s := range texts() {
 		i++
 		in := store.User{
-			Name: "user" + strconv.Itoa(i), Email: s, PendingEmail: s, Role: store.Viewer, PasswordHash: s,
-			MFA: store.MFA{Secret: s, Recovery: s},
+			Name: "user" + strconv.Itoa(i), Email: s, PendingEmail: s, Role: store.Viewer,
+			PasswordHash: s,
+			MFA:          store.MFA{Secret: s, Recovery: s},
 		}
 		got, err := f.CreateUser(t.Context(), in)
 		if err != nil {
@@ -117,7 +122,8 @@ func userText(t *testing.T, f *fixture) {
 			continue
 		}
 		read, err := f.User(t.Context(), got.ID)
-		if err != nil || read.Email != s || read.PendingEmail != s || read.PasswordHash != s || read.MFA != in.MFA {
+		if err != nil || read.Email != s || read.PendingEmail != s || read.PasswordHash != s ||
+			read.MFA != in.MFA {
 			t.Errorf("%s: read %s, %v", what, clip(read), err)
 		}
 	}
@@ -134,7 +140,7 @@ func userUnknown(t *testing.T, f *fixture) {
 		_, err := f.User(t.Context(), id)
 		wantErr(t, err, store.ErrNotFound)
 		_, _, err = f.UpdateUser(t.Context(), id, func(u store.User) (store.User, error) {
-			t.Errorf("change was called for id %d", id)
+			t.Errorf("update was called for id %d", id)
 			return u, nil
 		})
 		wantErr(t, err, store.ErrNotFound)
@@ -153,7 +159,8 @@ func userByName(t *testing.T, f *fixture) {
 			t.Errorf("%q: %+v, %v", name, u, err)
 		}
 	}
-	for _, name := range []string{"", "ana", "Ana.Maria@xy", "Ana_Maria@x", "%", "ana.maria@x ", "' OR '1'='1",
+	for _, name := range []string{"", "ana", "Ana.Maria@xy", "Ana_Maria@x", "%", "ana.maria@x ",
+		"' OR '1'='1",
 		strings.Repeat("a", 100_000)} {
 		_, err := f.UserByName(t.Context(), name)
 		wantErr(t, err, store.ErrNotFound)
@@ -161,8 +168,9 @@ func userByName(t *testing.T, f *fixture) {
 }
 
 func userByEmail(t *testing.T, f *fixture) {
-	f.user(t, "nobody", store.Viewer) // who has none is not found by none
-	pending, err := f.CreateUser(t.Context(), store.User{Name: "pending", PendingEmail: "ana@example.com", Role: store.Viewer})
+	f.user(t, "nobody", store.Viewer) // has no email, and is not found by ""
+	pending, err := f.CreateUser(t.Context(),
+		store.User{Name: "pending", PendingEmail: "ana@example.com", Role: store.Viewer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,12 +181,14 @@ func userByEmail(t *testing.T, f *fixture) {
 	i := 0
 	for a, b := range sameEmails() {
 		i++
-		u, err := f.CreateUser(t.Context(), store.User{Name: fmt.Sprint("user", i), Email: a, Role: store.Viewer})
+		u, err := f.CreateUser(t.Context(),
+			store.User{Name: fmt.Sprint("user", i), Email: a, Role: store.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, email := range []string{a, b} {
-			if got, err := f.UserByEmail(t.Context(), email); err != nil || got != u || got.ID == pending.ID {
+			if got, err := f.UserByEmail(t.Context(), email); err != nil || got != u ||
+				got.ID == pending.ID {
 				t.Errorf("%q: %+v, %v", email, got, err)
 			}
 		}
@@ -191,14 +201,16 @@ func userByEmail(t *testing.T, f *fixture) {
 func userNameConflict(t *testing.T, f *fixture) {
 	f.user(t, "Ana", store.Viewer)
 	for _, name := range []string{"Ana", "ana", "ANA", "aNa"} {
-		_, err := f.CreateUser(t.Context(), store.User{Name: name, Email: name + "@example.com", Role: store.Viewer})
+		_, err := f.CreateUser(t.Context(),
+			store.User{Name: name, Email: name + "@example.com", Role: store.Viewer})
 		wantConflict(t, err, "user")
 	}
 	if page, err := f.Users(t.Context(), 0, 10); err != nil || len(page) != 1 {
 		t.Errorf("there are %+v, %v", page, err)
 	}
-	// A refused create leaves nothing behind that would be in the way of the next.
-	if _, err := f.CreateUser(t.Context(), store.User{Name: "b", Email: "ana@example.com", Role: store.Viewer}); err != nil {
+	// A refused create leaves nothing behind that would make the next one fail.
+	if _, err := f.CreateUser(t.Context(),
+		store.User{Name: "b", Email: "ana@example.com", Role: store.Viewer}); err != nil {
 		t.Error(err)
 	}
 }
@@ -208,13 +220,15 @@ func userEmailConflict(t *testing.T, f *fixture) {
 	for a, b := range sameEmails() {
 		i++
 		name := func(s string) string { return s + strconv.Itoa(i) }
-		first, err := f.CreateUser(t.Context(), store.User{Name: name("first"), Email: a, Role: store.Viewer})
+		first, err := f.CreateUser(t.Context(),
+			store.User{Name: name("first"), Email: a, Role: store.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
 		other := f.user(t, name("other"), store.Viewer)
 
-		_, err = f.CreateUser(t.Context(), store.User{Name: name("second"), Email: b, Role: store.Viewer})
+		_, err = f.CreateUser(t.Context(),
+			store.User{Name: name("second"), Email: b, Role: store.Viewer})
 		wantConflict(t, err, "email")
 		_, _, err = f.UpdateUser(t.Context(), other.ID, func(u store.User) (store.User, error) {
 			u.Email = b
@@ -229,7 +243,7 @@ func userEmailConflict(t *testing.T, f *fixture) {
 			t.Errorf("%q to %q: got %+v, %v", a, b, got, err)
 		}
 	}
-	// Customers and users are apart.
+	// Emails of customers and users are separate.
 	f.cliente(t, "Ana", "ana@example.com")
 }
 
@@ -245,7 +259,8 @@ func userOneWins(t *testing.T, f *fixture) {
 				if i%3 == 0 {
 					name = strings.ToUpper(name)
 				}
-				_, err := stores[i%2].CreateUser(t.Context(), store.User{Name: name, Role: store.Viewer})
+				_, err := stores[i%2].CreateUser(t.Context(),
+					store.User{Name: name, Role: store.Viewer})
 				if err != nil {
 					wantConflict(t, err, "user")
 					return
@@ -265,7 +280,8 @@ func userOneWins(t *testing.T, f *fixture) {
 func userNoEmail(t *testing.T, f *fixture) {
 	f.user(t, "a", store.Viewer)
 	f.user(t, "b", store.Viewer)
-	c, err := f.CreateUser(t.Context(), store.User{Name: "c", Email: "c@example.com", Role: store.Viewer})
+	c, err := f.CreateUser(t.Context(),
+		store.User{Name: "c", Email: "c@example.com", Role: store.Viewer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +321,8 @@ func userPending(t *testing.T, f *fixture) {
 	var confirms []func()
 	for i, u := range waiting {
 		confirms = append(confirms, func() {
-			got, _, err := stores[i%2].UpdateUser(t.Context(), u.ID, func(u store.User) (store.User, error) {
+			got, _, err := stores[i%2].UpdateUser(t.Context(), u.ID, func(u store.User) (
+				store.User, error) {
 				u.Email = u.PendingEmail
 				return u, nil
 			})
@@ -314,7 +331,8 @@ func userPending(t *testing.T, f *fixture) {
 				return
 			}
 			confirmed[i] = true
-			if got.Email != u.PendingEmail || got.PendingEmail != "" || got.LinkGeneration != u.LinkGeneration+1 || got.Generation != u.Generation {
+			if got.Email != u.PendingEmail || got.PendingEmail != "" ||
+				got.LinkGeneration != u.LinkGeneration+1 || got.Generation != u.Generation {
 				t.Errorf("%+v became %+v", u, got)
 			}
 		})
@@ -339,7 +357,7 @@ func userPending(t *testing.T, f *fixture) {
 
 func userPage(t *testing.T, f *fixture) {
 	if page, err := f.Users(t.Context(), 0, 10); err != nil || page == nil || len(page) != 0 {
-		t.Errorf("an empty store gave %#v, %v", page, err)
+		t.Errorf("an empty store has %#v, %v", page, err)
 	}
 	var all []store.User
 	for i := range 5 {
@@ -369,7 +387,7 @@ func userUpdate(t *testing.T, f *fixture) {
 	old := f.user(t, "Ana", store.Viewer)
 	f.clock.add(time.Minute)
 	got, _, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
-		wantSame(t, "what change is handed", u, old)
+		wantSame(t, "what update is called with", u, old)
 		return store.User{
 			ID:           u.ID + 1,
 			Name:         "other",
@@ -419,13 +437,14 @@ func userNoChange(t *testing.T, f *fixture) {
 	f.session(t, "s", old)
 	f.clock.add(time.Hour)
 	got, _, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
-		u.ID, u.Name, u.Generation, u.CreatedAt, u.UpdatedAt = 99, "other", 99, time.Time{}, time.Time{}
+		u.ID, u.Name, u.Generation, u.CreatedAt, u.UpdatedAt = 99, "other", 99, time.Time{},
+			time.Time{}
 		return u, nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantSame(t, "given back", got, old)
+	wantSame(t, "returned", got, old)
 	read, err := f.User(t.Context(), old.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -441,7 +460,7 @@ func userChangeError(t *testing.T, f *fixture) {
 		u.Role = store.Admin
 		return u, refusal
 	})
-	if err != refusal { // not errors.Is: it is promised unwrapped
+	if err != refusal { // not errors.Is: the promise is unwrapped
 		t.Errorf("got %v", err)
 	}
 	if read, err := f.User(t.Context(), old.ID); err != nil || read != old {
@@ -458,7 +477,8 @@ func userPanic(t *testing.T, f *fixture) {
 					t.Error("the panic did not come through")
 				}
 			}()
-			f.UpdateUser(t.Context(), ana.ID, func(store.User) (store.User, error) { panic("boom") })
+			f.UpdateUser(t.Context(), ana.ID,
+				func(store.User) (store.User, error) { panic("boom") })
 		}()
 	}
 	if read, err := f.User(t.Context(), ana.ID); err != nil || read != ana {
@@ -480,7 +500,8 @@ func userClockBack(t *testing.T, f *fixture) {
 	if err := f.ReplacePasswordHash(t.Context(), old.ID, old.PasswordHash, "new"); err != nil {
 		t.Error(err)
 	}
-	if read, err := f.User(t.Context(), old.ID); err != nil || read.UpdatedAt.Before(old.UpdatedAt) {
+	if read, err := f.User(t.Context(), old.ID); err != nil ||
+		read.UpdatedAt.Before(old.UpdatedAt) {
 		t.Errorf("read %+v, %v", read, err)
 	}
 }
@@ -492,7 +513,8 @@ func userUpdaters(t *testing.T, f *fixture) {
 	var updates []func()
 	for i := range updaters {
 		updates = append(updates, func() {
-			_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+			_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (
+				store.User, error) {
 				u.PasswordHash += "x"
 				return u, nil
 			})
@@ -510,17 +532,18 @@ func userUpdaters(t *testing.T, f *fixture) {
 }
 
 func userEndsSessions(t *testing.T, f *fixture) {
-	f.user(t, "root", store.Admin) // so that no change meets the last admin
+	f.user(t, "root", store.Admin) // so that no update meets the last admin
 	bystander := f.user(t, "bystander", store.Editor)
 	f.session(t, "bystander", bystander)
 
-	// Every change that the fields allow, not only those that one would think of.
+	// Every change that the fields allow, not only the obvious ones.
 	states := []store.User{}
 	for _, role := range store.Roles() {
 		for _, disabled := range []bool{false, true} {
 			for _, hash := range []string{"one", "two"} {
 				for _, email := range []string{"", "ana@example.com"} {
-					states = append(states, store.User{Role: role, Disabled: disabled, PasswordHash: hash, Email: email})
+					states = append(states, store.User{Role: role, Disabled: disabled,
+						PasswordHash: hash, Email: email})
 				}
 			}
 		}
@@ -529,7 +552,8 @@ func userEndsSessions(t *testing.T, f *fixture) {
 	set := func(v store.User) (store.User, []store.Ended) {
 		t.Helper()
 		u, ended, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
-			u.Role, u.Disabled, u.PasswordHash, u.Email = v.Role, v.Disabled, v.PasswordHash, v.Email
+			u.Role, u.Disabled, u.PasswordHash, u.Email = v.Role, v.Disabled, v.PasswordHash,
+				v.Email
 			return u, nil
 		})
 		if err != nil {
@@ -548,7 +572,8 @@ func userEndsSessions(t *testing.T, f *fixture) {
 			got, ended := set(to)
 			ends := from.EndsSessions(to)
 			want := old
-			want.Role, want.Disabled, want.PasswordHash, want.Email = to.Role, to.Disabled, to.PasswordHash, to.Email
+			want.Role, want.Disabled, want.PasswordHash, want.Email = to.Role, to.Disabled,
+				to.PasswordHash, to.Email
 			if ends {
 				want.Generation++
 			}
@@ -560,8 +585,9 @@ func userEndsSessions(t *testing.T, f *fixture) {
 			}
 			wantSame(t, id, got, want)
 			this := func(e store.Ended) bool { return e.ID == id }
-			if slices.ContainsFunc(ended, this) != (ends && !from.Disabled) || !ends && len(ended) > 0 {
-				t.Errorf("%s: it gave the ended sessions %v", id, ended)
+			if slices.ContainsFunc(ended, this) != (ends && !from.Disabled) || !ends &&
+				len(ended) > 0 {
+				t.Errorf("%s: the ended sessions are %v", id, ended)
 			}
 			switch {
 			case from.Disabled: // no session could begin
@@ -586,8 +612,8 @@ func userGenerations(t *testing.T, f *fixture) {
 		func(u *store.User) { u.DeviceGeneration++ },
 		func(u *store.User) { u.DeviceGeneration = -7 },
 		func(u *store.User) { u.LinkGeneration, u.DeviceGeneration = 7, 7 },
-		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" }, // twice a reason, raised once
-		func(u *store.User) { u.Generation = 7 },                                 // what the store alone raises
+		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" }, // raised once
+		func(u *store.User) { u.Generation = 7 },                                 // only the store raises it
 	} {
 		f.clock.add(time.Second)
 		asked := u
@@ -629,7 +655,8 @@ func userCodeOnce(t *testing.T, f *fixture) {
 		var tries []func()
 		for i := range 8 {
 			tries = append(tries, func() {
-				_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+				_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (
+					store.User, error) {
 					if u.MFA.LastStep >= step {
 						return u, used
 					}
@@ -654,7 +681,8 @@ func userCodeOnce(t *testing.T, f *fixture) {
 
 func userFactorUsed(t *testing.T, f *fixture) {
 	u, err := f.CreateUser(t.Context(), store.User{
-		Name: "ana", Role: store.Viewer, MFA: store.MFA{Secret: "sealed", On: true, Recovery: "one two"},
+		Name: "ana", Role: store.Viewer,
+		MFA: store.MFA{Secret: "sealed", On: true, Recovery: "one two"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -690,7 +718,7 @@ func userFactorUsed(t *testing.T, f *fixture) {
 	wantLives(t, f, "s")
 }
 
-// wantLives reports a session that is not there or has ended.
+// wantLives reports a session that is missing or has ended.
 func wantLives(t *testing.T, st store.Store, id string) {
 	t.Helper()
 	if n, err := st.Session(t.Context(), id); err != nil || !n.EndedAt.IsZero() {
@@ -698,7 +726,7 @@ func wantLives(t *testing.T, st store.Store, id string) {
 	}
 }
 
-// wantEnded reports a session that is not there or did not end at that instant.
+// wantEnded reports a session that is missing or did not end at that instant.
 func wantEnded(t *testing.T, st store.Store, id string, at time.Time) {
 	t.Helper()
 	if n, err := st.Session(t.Context(), id); err != nil || n.EndedAt != at {
@@ -707,7 +735,8 @@ func wantEnded(t *testing.T, st store.Store, id string, at time.Time) {
 }
 
 func userRefusedEndsNone(t *testing.T, f *fixture) {
-	taken, err := f.CreateUser(t.Context(), store.User{Name: "taken", Email: "taken@example.com", Role: store.Viewer})
+	taken, err := f.CreateUser(t.Context(),
+		store.User{Name: "taken", Email: "taken@example.com", Role: store.Viewer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -729,7 +758,7 @@ func userRefusedEndsNone(t *testing.T, f *fixture) {
 	if read, err := f.User(t.Context(), admin.ID); err != nil || read != admin {
 		t.Errorf("left %+v, %v", read, err)
 	}
-	f.session(t, "next", admin) // the generation is still good
+	f.session(t, "next", admin) // the generation is still valid
 }
 
 func userReplaceHash(t *testing.T, f *fixture) {
@@ -782,7 +811,8 @@ func userRehashRace(t *testing.T, f *fixture) {
 		changed := "new password " + strconv.Itoa(round)
 		atOnce(
 			func() {
-				_, _, err := stores[round%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+				_, _, err := stores[round%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (
+					store.User, error) {
 					u.PasswordHash = changed
 					return u, nil
 				})
@@ -791,7 +821,8 @@ func userRehashRace(t *testing.T, f *fixture) {
 				}
 			},
 			func() {
-				if err := f.ReplacePasswordHash(t.Context(), ana.ID, old.PasswordHash, "old password"); err != nil {
+				if err := f.ReplacePasswordHash(t.Context(), ana.ID, old.PasswordHash,
+					"old password"); err != nil {
 					t.Error(err)
 				}
 			},
@@ -803,7 +834,8 @@ func userRehashRace(t *testing.T, f *fixture) {
 }
 
 func userDelete(t *testing.T, f *fixture) {
-	ana, err := f.CreateUser(t.Context(), store.User{Name: "Ana", Email: "ana@example.com", Role: store.Viewer})
+	ana, err := f.CreateUser(t.Context(),
+		store.User{Name: "Ana", Email: "ana@example.com", Role: store.Viewer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -818,7 +850,7 @@ func userDelete(t *testing.T, f *fixture) {
 	f.clock.add(time.Minute)
 	ended, err := f.DeleteUser(t.Context(), ana.ID)
 	if err != nil || len(ended) != 1 || ended[0].ID != "alive" {
-		t.Fatalf("it gave the ended sessions %v, %v", ended, err)
+		t.Fatalf("the ended sessions are %v, %v", ended, err)
 	}
 	_, err = f.User(t.Context(), ana.ID)
 	wantErr(t, err, store.ErrNotFound)
@@ -830,13 +862,14 @@ func userDelete(t *testing.T, f *fixture) {
 	wantEnded(t, f, "alive", f.now())
 	wantLives(t, f, "of bia")
 
-	again, err := f.CreateUser(t.Context(), store.User{Name: "ANA", Email: "ANA@example.com", Role: store.Viewer})
+	again, err := f.CreateUser(t.Context(),
+		store.User{Name: "ANA", Email: "ANA@example.com", Role: store.Viewer})
 	if err != nil || again.ID <= bia.ID {
 		t.Errorf("name and email are not free again: %+v, %v", again, err)
 	}
 }
 
-// trail gives the mails that are due and the events, as text.
+// trail returns the mails that are due and the events, as text.
 func (f *fixture) trail(t *testing.T) string {
 	t.Helper()
 	mails, err := f.ClaimMails(t.Context(), 0, 1000)
@@ -857,8 +890,9 @@ func (f *fixture) trail(t *testing.T) string {
 	return s
 }
 
-func userTold(t *testing.T, f *fixture) {
-	bia, err := f.CreateUser(t.Context(), store.User{Name: "bia", Email: "bia@example.com", Role: store.Viewer})
+func userEffects(t *testing.T, f *fixture) {
+	bia, err := f.CreateUser(t.Context(),
+		store.User{Name: "bia", Email: "bia@example.com", Role: store.Viewer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -867,8 +901,9 @@ func userTold(t *testing.T, f *fixture) {
 		return func(old, now store.User) store.Effects {
 			olds, news = append(olds, old), append(news, now)
 			return store.Effects{
-				Mails:  []store.Mail{{UserID: bia.ID, Kind: mail, To: "x@example.com"}},
-				Events: []store.Event{{UserID: bia.ID, ActorID: 5, Kind: event, Detail: fmt.Sprint(now.LinkGeneration)}},
+				Mails: []store.Mail{{UserID: bia.ID, Kind: mail, To: "x@example.com"}},
+				Events: []store.Event{{UserID: bia.ID, ActorID: 5, Kind: event,
+					Detail: fmt.Sprint(now.LinkGeneration)}},
 			}
 		}
 	}
@@ -876,7 +911,8 @@ func userTold(t *testing.T, f *fixture) {
 	told := func(what string, old, now store.User) {
 		t.Helper()
 		if len(olds) == 0 || olds[len(olds)-1] != old || news[len(news)-1] != now {
-			t.Errorf("%s: it was told of %+v to %+v, want %+v to %+v", what, olds, news, old, now)
+			t.Errorf("%s: it was called with %+v to %+v, want %+v to %+v", what, olds, news, old,
+				now)
 		}
 		if got := f.trail(t); got != want {
 			t.Errorf("%s: there is\n%swant\n%s", what, got, want)
@@ -887,10 +923,12 @@ func userTold(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = fmt.Sprintf("mail invitation to %d at generation 0\nevent user_created of %d by 5: 0\n", ana.ID, ana.ID)
+	want = fmt.Sprintf("mail invitation to %d at generation 0\nevent user_created of %d by 5: 0\n",
+		ana.ID, ana.ID)
 	told("created", store.User{}, ana)
 
-	refuse := func(what string, change func(store.User) (store.User, error), tell ...store.EffectsFunc) (err error) {
+	refuse := func(what string, update func(store.User) (
+		store.User, error), tell ...store.EffectsFunc) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("panic: %v", v)
@@ -902,7 +940,7 @@ func userTold(t *testing.T, f *fixture) {
 				t.Errorf("%s: the user is %+v, %v", what, u, err)
 			}
 		}()
-		_, _, err = f.UpdateUser(t.Context(), ana.ID, change, tell...)
+		_, _, err = f.UpdateUser(t.Context(), ana.ID, update, tell...)
 		return err
 	}
 	tells := tell(store.MailEmailChanged, store.EventEmailChanged)
@@ -918,7 +956,8 @@ func userTold(t *testing.T, f *fixture) {
 	if err := refuse("panic", func(u store.User) (store.User, error) {
 		u.Email = "ana@example.com"
 		return u, nil
-	}, tells, func(_, _ store.User) store.Effects { panic("boom") }); err == nil || err.Error() != "panic: boom" {
+	}, tells, func(_, _ store.User) store.Effects { panic("boom") }); err == nil ||
+		err.Error() != "panic: boom" {
 		t.Errorf("the panic did not come through: %v", err)
 	}
 	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, tells)
@@ -930,7 +969,8 @@ func userTold(t *testing.T, f *fixture) {
 	now, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash = "new"
 		return u, nil
-	}, tell(store.MailPasswordChanged, store.EventPasswordChanged), tell(store.MailNewNetwork, store.EventPasswordReset))
+	}, tell(store.MailPasswordChanged, store.EventPasswordChanged),
+		tell(store.MailNewNetwork, store.EventPasswordReset))
 	if err != nil || now.LinkGeneration != 1 {
 		t.Fatalf("got %+v, %v", now, err)
 	}
@@ -943,29 +983,36 @@ event user_created of %[1]d by 5: 0
 `, ana.ID)
 	told("updated", ana, now)
 
-	// Of a change that alters nothing, too.
-	if _, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) { return u, nil },
+	// Effects are kept even if the update alters nothing.
+	if _, _, err := f.UpdateUser(t.Context(), ana.ID,
+		func(u store.User) (store.User, error) { return u, nil },
 		tell(store.MailConfirm, store.EventEmailRequested)); err != nil {
 		t.Fatal(err)
 	}
-	want = strings.Replace(want, "event", fmt.Sprintf("mail confirm to %[1]d at generation 1\nevent email_requested of %[1]d by 5: 1\nevent", ana.ID), 1)
+	want = strings.Replace(want, "event", fmt.Sprintf(`mail confirm to %[1]d at generation 1
+event email_requested of %[1]d by 5: 1
+event`, ana.ID), 1)
 	told("the same", now, now)
 }
 
 func userDeleteRest(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
 	for _, u := range []store.User{ana, bia} {
-		if err := f.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailReset}); err != nil {
+		if err := f.QueueMails(t.Context(),
+			store.Mail{UserID: u.ID, Kind: store.MailReset}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.SeeNetwork(t.Context(), u.ID, "192.0.2.1", store.Mail{Kind: store.MailNewNetwork}); err != nil {
+		if _, err := f.SeeNetwork(t.Context(), u.ID, "192.0.2.1",
+			store.Mail{Kind: store.MailNewNetwork}); err != nil {
 			t.Fatal(err)
 		}
-		if err := f.RecordEvents(t.Context(), store.Event{UserID: u.ID, Kind: store.EventLogin}); err != nil {
+		if err := f.RecordEvents(t.Context(),
+			store.Event{UserID: u.ID, Kind: store.EventLogin}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.DeleteUser(t.Context(), ana.ID, store.Event{UserID: 99, ActorID: bia.ID, Kind: store.EventUserDeleted}); err != nil {
+	if _, err := f.DeleteUser(t.Context(), ana.ID,
+		store.Event{UserID: 99, ActorID: bia.ID, Kind: store.EventUserDeleted}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := f.DeleteUser(t.Context(), ana.ID, store.Event{Kind: store.EventUserDeleted})
@@ -980,7 +1027,7 @@ event login of %[1]d by 0:
 		t.Errorf("there is\n%swant\n%s", got, want)
 	}
 	if n, err := f.DeleteNetworks(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {
-		t.Errorf("%d addresses were left, %v", n, err)
+		t.Errorf("%d networks were left, %v", n, err)
 	}
 }
 
@@ -999,12 +1046,12 @@ func userIDOnce(t *testing.T, f *fixture) {
 	}
 }
 
-// departures are the ways in which an admin ceases to be one.
+// departures are the ways in which an admin stops being one.
 func departures() map[string]func(t *testing.T, st store.Store, id int64) error {
-	update := func(change func(*store.User)) func(t *testing.T, st store.Store, id int64) error {
+	by := func(update func(*store.User)) func(t *testing.T, st store.Store, id int64) error {
 		return func(t *testing.T, st store.Store, id int64) error {
 			_, _, err := st.UpdateUser(t.Context(), id, func(u store.User) (store.User, error) {
-				change(&u)
+				update(&u)
 				return u, nil
 			})
 			return err
@@ -1015,11 +1062,11 @@ func departures() map[string]func(t *testing.T, st store.Store, id int64) error 
 			_, err := st.DeleteUser(t.Context(), id)
 			return err
 		},
-		"disabled": update(func(u *store.User) { u.Disabled = true }),
-		"an editor with an email": update(func(u *store.User) {
+		"disabled": by(func(u *store.User) { u.Disabled = true }),
+		"an editor with an email": by(func(u *store.User) {
 			u.Role, u.Email = store.Editor, "x@example.com"
 		}),
-		"a viewer": update(func(u *store.User) { u.Role = store.Viewer }),
+		"a viewer": by(func(u *store.User) { u.Role = store.Viewer }),
 	}
 }
 
@@ -1045,7 +1092,7 @@ func userLastAdmin(t *testing.T, f *fixture) {
 	}
 	wantLives(t, f, "s")
 
-	// Whatever else may happen to the last admin, and to one who is disabled anyway.
+	// Anything else may happen to the last admin, and everything to a disabled one.
 	_, _, err = f.UpdateUser(t.Context(), admin.ID, func(u store.User) (store.User, error) {
 		u.Email, u.PasswordHash = "admin@example.com", "new"
 		return u, nil
@@ -1105,7 +1152,7 @@ func userAdminRace(t *testing.T, f *fixture) {
 					t.Fatalf("one %s, one %s: the one left is %+v, %v", howA, howB, u, err)
 				}
 				if _, err := f.DeleteUser(t.Context(), gone.ID); how != "deleted" && err != nil {
-					t.Fatal(err) // its email would be in the next one's way
+					t.Fatal(err) // its email would conflict with the next one
 				}
 			}
 		}
