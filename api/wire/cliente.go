@@ -106,8 +106,9 @@ var clientePrefixes = func() (prefixes [store.ClienteTexts]string) {
 func AppendCliente(b []byte, c *store.Cliente) []byte {
 	b = append(b, `{"id":`...)
 	b = strconv.AppendInt(b, c.ID, 10)
-	for i, t := range c.Texts() {
-		b = appendText(append(b, clientePrefixes[i]...), *t.Value)
+	texts := c.Texts()
+	for i := range texts {
+		b = appendText(append(b, clientePrefixes[i]...), *texts[i].Value)
 	}
 	b = append(b, `,"version":`...)
 	b = strconv.AppendInt(b, c.Version, 10)

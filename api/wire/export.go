@@ -77,8 +77,9 @@ func appendCSVHeader(b []byte) []byte {
 // end in CRLF.
 func appendCSV(b []byte, c *store.Cliente) []byte {
 	b = strconv.AppendInt(b, c.ID, 10)
-	for _, t := range c.Texts() {
-		b = appendCell(append(b, ','), *t.Value)
+	texts := c.Texts()
+	for i := range texts {
+		b = appendCell(append(b, ','), *texts[i].Value)
 	}
 	b = strconv.AppendInt(append(b, ','), c.Version, 10)
 	for _, t := range [...]time.Time{c.CreatedAt, c.UpdatedAt} {
