@@ -334,7 +334,7 @@ func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 	})
 }
 
-// TestARouteSaysWhoMayCallIt holds that a route can not be mounted without.
+// TestARouteSaysWhoMayCallIt holds that a route cannot be mounted without.
 func TestARouteSaysWhoMayCallIt(t *testing.T) {
 	defer func() {
 		if recover() == nil {

@@ -124,7 +124,7 @@ func TestTheDeviceInACookie(t *testing.T) {
 	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 || !strings.HasPrefix(set[0], "clientes_refresh=;") {
 		t.Errorf("a logout answered %d and set %q", a.status, set)
 	}
-	// Pages that may not use the cookies can not spend its attempts.
+	// Pages that may not use the cookies cannot spend its attempts.
 	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", mark, "Origin", "https://evil.example"), 403, "cross_origin")
 
 	over := newFixture(t, engines()[0].open(t), func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })

@@ -114,7 +114,7 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 		f.wantToken(c.Token, 401, "token_revoked")
 		f.wantToken(other.Token, 200, "")
 
-		// Whatever type the client names, and beside what can not be done.
+		// Whatever type the client names, and beside what cannot be done.
 		for body, media := range map[string]string{
 			refreshBody("%s"): "text/plain;charset=UTF-8", "refresh_token=%s": mediaForm,
 		} {

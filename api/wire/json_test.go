@@ -20,8 +20,8 @@ func TestAppendTime(t *testing.T) {
 	}
 }
 
-// Any body becomes a customer that is valid and comes back as it was, or is refused with an error that
-// names what is wrong.
+// Any body becomes a customer that is valid and comes back as it was, or is refused with an error
+// that names what is wrong.
 func FuzzClienteBody(f *testing.F) {
 	f.Add([]byte(`{"name":"Ana","email":"ana@example.com","id":1}`))
 	f.Add([]byte(`{"name":null,"x":[{}]}`))

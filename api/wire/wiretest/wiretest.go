@@ -1,5 +1,5 @@
-// Package wiretest has files of customers that package wire has to read, or has to refuse, for its own
-// tests and those of the API.
+// Package wiretest has files of customers that package wire has to read, or has to refuse, for its
+// own tests and those of the API.
 package wiretest
 
 import (
@@ -173,7 +173,8 @@ func BadNDJSON() []BadFile {
 	}
 }
 
-// NaughtyTexts are texts that are easily spoilt on their way: quoted, escaped, cut, run, trimmed or normalized.
+// NaughtyTexts are texts that are easily spoilt on their way: quoted, escaped, cut, run, trimmed or
+// normalized.
 func NaughtyTexts() []string {
 	return []string{
 		"=1+1", "+1", "-1", "@SUM(A1)", "|cmd", "'", `"`, `""`, `"a`, `a"b`, `","`, ",", ";", ",,,", "\\", `\.`, `\N`, `\n`, "NULL", "null", "undefined",
@@ -184,7 +185,8 @@ func NaughtyTexts() []string {
 	}
 }
 
-// NaughtyClientes have such texts, and letters of every script of Unicode, in every field; in the notes on several lines.
+// NaughtyClientes have such texts, and letters of every script of Unicode, in every field; in the
+// notes on several lines.
 func NaughtyClientes(t testing.TB) (list []store.Cliente) {
 	t.Helper()
 	all := NaughtyTexts()
