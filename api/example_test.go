@@ -22,8 +22,8 @@ import (
 	"clientes/store/sqlite"
 )
 
-// A server needs a store and an [auth.Auth] over the same store. Here an editor logs in and creates a
-// customer, as any client would.
+// A server needs a store and an [auth.Auth] over the same store. Here an editor logs in and creates
+// a customer, as any client would.
 func Example() {
 	ctx := context.Background()
 
@@ -76,7 +76,8 @@ func Example() {
 	_, body := post(server.URL+"/login", "", `{"user": "bia", "password": "`+password+`"}`)
 	check(json.Unmarshal(body, &login))
 
-	status, body := post(server.URL+"/clientes", login.Token, `{"name": "Ana", "email": "ana@example.com"}`)
+	status, body := post(server.URL+"/clientes", login.Token,
+		`{"name": "Ana", "email": "ana@example.com"}`)
 	var made struct {
 		ID      int64  `json:"id"`
 		Name    string `json:"name"`
