@@ -49,7 +49,8 @@ func (in *inbox) take(kind mail.Kind, to string) (token string) {
 	in.f.eventually(fmt.Sprintf("a mail of kind %s to %s", kind, to), func() bool {
 		in.mu.Lock()
 		defer in.mu.Unlock()
-		i := slices.IndexFunc(in.mails, func(m mail.Message) bool { return m.Kind == kind && m.To == to })
+		i := slices.IndexFunc(in.mails,
+			func(m mail.Message) bool { return m.Kind == kind && m.To == to })
 		if i < 0 {
 			return false
 		}
@@ -102,22 +103,29 @@ const (
 	betterPassword = "six grumpy violets sing"
 )
 
-// TestAnAccountOfOnesOwn goes the way of somebody who signs up, confirms an email, forgets the password and sets another.
+// TestAnAccountOfOnesOwn goes the way of somebody who signs up, confirms an email, forgets the
+// password and sets another.
 func TestAnAccountOfOnesOwn(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, e.open(t), openSignup)
 			in := f.inbox()
-			a := f.call("POST", "/signup", `{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
+			a := f.call("POST", "/signup",
+				`{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
 			f.want(a, 201, "")
-			if u := userOf(t, a); u.User != "ana" || u.Role != "viewer" || u.Email != "" || u.PendingEmail != "ana@example.com" || u.Disabled {
+			if u := userOf(t, a); u.User != "ana" || u.Role != "viewer" || u.Email != "" ||
+				u.PendingEmail != "ana@example.com" || u.Disabled {
 				t.Errorf("signed up: %s", a.body)
 			}
-			f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`), 409, "conflict")
-			f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "") // goes nowhere yet
+			f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`),
+				409, "conflict")
+			// goes nowhere yet
+			f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
 			confirm := in.take(mail.Confirm, "ana@example.com")
-			f.want(f.call("POST", "/password/reset", `{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
+			f.want(f.call("POST", "/password/reset",
+				`{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422,
+				"reset_invalid")
 			f.want(f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`), 204, "")
 			a = f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`)
 			if f.want(a, 422, "reset_invalid"); a.faults() != "token:invalid_link" {
@@ -125,7 +133,10 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			}
 			token := f.loginAs("ana", goodPassword)
 			in.take(mail.NewAddress, "ana@example.com")
-			me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
+			me := func(method,
+				body string) answer {
+				return f.call(method, "/me", body, "x-access-token", token)
+			}
 			if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
 				t.Errorf("confirmed: %+v", u)
 			}
@@ -141,13 +152,16 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			}
 			a = me("PATCH", `{"email":"new@example.com","current":"five grumpy violets"}`)
 			f.want(a, 200, "")
-			if u := userOf(t, a); u.Email != "ana@example.com" || u.PendingEmail != "new@example.com" {
+			if u := userOf(t, a); u.Email != "ana@example.com" ||
+				u.PendingEmail != "new@example.com" {
 				t.Errorf("patched: %s", a.body)
 			}
 			in.take(mail.EmailChanged, "ana@example.com")
-			f.want(f.call("POST", "/email/confirm", `{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`), 204, "")
+			f.want(f.call("POST", "/email/confirm",
+				`{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`), 204, "")
 			in.take(mail.EmailChanged, "ana@example.com")
-			if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" || u.PendingEmail != "" {
+			if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" ||
+				u.PendingEmail != "" {
 				t.Errorf("now: %+v", u)
 			}
 
@@ -155,32 +169,43 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
 			reset := in.take(mail.Reset, "new@example.com")
 			f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
-			a = f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"new@example.com"}`)
+			a = f.call("POST", "/password/reset",
+				`{"token":"`+reset+`","password":"new@example.com"}`)
 			if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
 				t.Errorf("faults %s", a.faults())
 			}
-			f.want(f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"six grumpy violets sing"}`), 204, "")
+			f.want(f.call("POST", "/password/reset",
+				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 204, "")
 			f.want(me("GET", ""), 401, "token_revoked")
-			f.want(f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
+			f.want(f.call("POST", "/password/reset",
+				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
 			in.take(mail.PasswordChanged, "new@example.com")
 
 			// Another password.
 			token = f.loginAs("ana", betterPassword)
 			other := f.loginAs("ana", betterPassword)
-			a = f.call("POST", "/password", `{"current":"five grumpy violets","password":"seven grumpy violets"}`, "x-access-token", token)
+			a = f.call("POST", "/password",
+				`{"current":"five grumpy violets","password":"seven grumpy violets"}`,
+				"x-access-token", token)
 			if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
 				t.Errorf("faults %s", a.faults())
 			}
-			f.want(f.call("POST", "/password", `{"current":"six grumpy violets sing","password":"seven grumpy violets"}`, "x-access-token", token), 204, "")
+			f.want(f.call("POST", "/password",
+				`{"current":"six grumpy violets sing","password":"seven grumpy violets"}`,
+				"x-access-token", token), 204, "")
 			for _, ended := range []string{token, other} {
 				f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
 			}
 			in.take(mail.PasswordChanged, "new@example.com")
 			token = f.loginAs("ana", "seven grumpy violets")
 			for range 5 {
-				f.want(f.call("POST", "/password", `{"current":"wrong","password":"six grumpy violets sing"}`, "x-access-token", token), 422, "validation_failed")
+				f.want(f.call("POST", "/password",
+					`{"current":"wrong","password":"six grumpy violets sing"}`, "x-access-token",
+					token), 422, "validation_failed")
 			}
-			a = f.call("POST", "/password", `{"current":"seven grumpy violets","password":"six grumpy violets sing"}`, "x-access-token", token)
+			a = f.call("POST", "/password",
+				`{"current":"seven grumpy violets","password":"six grumpy violets sing"}`,
+				"x-access-token", token)
 			if f.want(a, 429, "too_many_attempts"); a.header.Get("Retry-After") == "" {
 				t.Error("no Retry-After")
 			}
@@ -198,7 +223,8 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 
 func TestSignupIsClosed(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
-	for _, body := range []string{`{"user":"ana","password":"five grumpy violets"}`, `{`, `{"x":1}`} {
+	for _, body := range []string{`{"user":"ana","password":"five grumpy violets"}`, `{`,
+		`{"x":1}`} {
 		f.want(f.call("POST", "/signup", body), 403, "signup_closed")
 	}
 	if _, err := f.store.UserByName(t.Context(), "ana"); err == nil {
@@ -210,22 +236,28 @@ func TestSignupIsClosed(t *testing.T) {
 func TestUsers(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		in := f.inbox()
-		a := f.as(store.Admin, "POST", "/users", `{"user":"ana","email":"ana@example.com","role":"editor"}`)
+		a := f.as(store.Admin, "POST", "/users",
+			`{"user":"ana","email":"ana@example.com","role":"editor"}`)
 		f.want(a, 201, "")
 		u := userOf(t, a)
 		place := fmt.Sprint("/users/", u.ID)
-		if u.User != "ana" || u.Email != "ana@example.com" || u.Role != "editor" || u.Disabled || a.header.Get("Location") != place {
+		if u.User != "ana" || u.Email != "ana@example.com" || u.Role != "editor" || u.Disabled ||
+			a.header.Get("Location") != place {
 			t.Errorf("made %s at %s", a.body, a.header.Get("Location"))
 		}
 		if got := f.as(store.Admin, "GET", place, ""); got.body != a.body {
 			t.Errorf("made %s, got %s", a.body, got.body)
 		}
-		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401, "invalid_login")
-		f.want(f.call("POST", "/password/reset", `{"token":"`+in.take(mail.Invitation, "ana@example.com")+`","password":"five grumpy violets"}`), 204, "")
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
+			"invalid_login")
+		f.want(f.call("POST", "/password/reset",
+			`{"token":"`+in.take(mail.Invitation,
+				"ana@example.com")+`","password":"five grumpy violets"}`), 204, "")
 		token := f.loginAs("ana", goodPassword)
 
 		// What GET gave can be sent back, and changes nothing.
-		got := f.as(store.Admin, "GET", place, "").body // another instant than before: she has set a password
+		// another instant than before: she has set a password
+		got := f.as(store.Admin, "GET", place, "").body
 		if same := f.as(store.Admin, "PATCH", place, got); same.body != got {
 			t.Errorf("PATCH of %s gave %s", got, same.body)
 		}
@@ -244,7 +276,8 @@ func TestUsers(t *testing.T) {
 			}
 		}
 		f.want(f.as(store.Admin, "PATCH", place, `{"disabled":"yes"}`), 400, "malformed_body")
-		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`), 422, "validation_failed")
+		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`), 422,
+			"validation_failed")
 		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"editor"}`), 404, "not_found")
 
 		// A token alone does not make an admin's own account somebody else's.
@@ -269,7 +302,8 @@ func TestUsers(t *testing.T) {
 		}
 		in.take(mail.EmailChanged, "ana@example.com")
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
-		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401, "invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
+			"invalid_login")
 		a = f.as(store.Admin, "PATCH", place, `{"disabled":null,"email":null}`)
 		if f.want(a, 200, ""); userOf(t, a).Disabled || userOf(t, a).Email != "" {
 			t.Errorf("patched: %s", a.body)
@@ -290,7 +324,8 @@ func TestUsers(t *testing.T) {
 
 		// The last admin stays, whoever asks.
 		admin := fmt.Sprint("/users/", f.users[store.Admin].ID)
-		for body, field := range map[string]string{`{"role":"editor"}`: "role", `{"disabled":true}`: "disabled"} {
+		for body, field := range map[string]string{`{"role":"editor"}`: "role",
+			`{"disabled":true}`: "disabled"} {
 			a := f.as(store.Admin, "PATCH", admin, body)
 			if f.want(a, 409, "conflict"); a.faults() != field+":last_admin" {
 				t.Errorf("%s: faults %s", body, a.faults())
@@ -303,7 +338,8 @@ func TestUsers(t *testing.T) {
 
 func TestNewUserBodies(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t), openSignup)
-	_, err := f.store.CreateUser(t.Context(), store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer})
+	_, err := f.store.CreateUser(t.Context(),
+		store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer})
 	must(t, err)
 	for _, c := range []struct {
 		path, body   string
@@ -311,25 +347,37 @@ func TestNewUserBodies(t *testing.T) {
 		code, faults string
 	}{
 		{"/users", `{"user":"b1","password":"five grumpy violets","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
-		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`, 201, "", ""},
+		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`, 201,
+			"", ""},
 		{"/users", `{"user":"b3"}`, 422, "validation_failed", "email:required"},
-		{"/users", `{"user":"b3","password":null,"email":""}`, 422, "validation_failed", "email:required"},
-		{"/users", `{"user":"b3","password":"short"}`, 422, "validation_failed", "password:too_short"},
-		{"/users", `{"user":"b 3","role":"root","email":"x"}`, 422, "validation_failed", "user:invalid_user email:invalid_email role:invalid_role"},
-		{"/users", `{"user":"b3","password":"five grumpy violets","disabled":true}`, 422, "validation_failed", "disabled:unknown_member"},
-		{"/users", `{"password":"five grumpy violets"}`, 422, "validation_failed", "user:invalid_user"},
-		{"/users", `{"user":"ANA","password":"five grumpy violets"}`, 409, "conflict", "user:taken"},
+		{"/users", `{"user":"b3","password":null,"email":""}`, 422, "validation_failed",
+			"email:required"},
+		{"/users", `{"user":"b3","password":"short"}`, 422, "validation_failed",
+			"password:too_short"},
+		{"/users", `{"user":"b 3","role":"root","email":"x"}`, 422, "validation_failed",
+			"user:invalid_user email:invalid_email role:invalid_role"},
+		{"/users", `{"user":"b3","password":"five grumpy violets","disabled":true}`, 422,
+			"validation_failed", "disabled:unknown_member"},
+		{"/users", `{"password":"five grumpy violets"}`, 422, "validation_failed",
+			"user:invalid_user"},
+		{"/users", `{"user":"ANA","password":"five grumpy violets"}`, 409, "conflict",
+			"user:taken"},
 		{"/users", `{"user":"b3","email":"ANA@example.com"}`, 409, "conflict", "email:taken"},
 		{"/users", `{"user":1}`, 400, "malformed_body", ""},
 		{"/users", `[]`, 400, "malformed_body", ""},
 
 		{"/signup", `{"user":"c1","password":"five grumpy violets","id":9}`, 201, "", ""},
-		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`, 201, "", ""}, // tells nobody whose it is
-		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`, 422, "validation_failed", "role:unknown_member"},
-		{"/signup", `{"user":"c 3","password":"short","email":"x","role":"admin"}`, 422, "validation_failed",
+		// tells nobody whose it is
+		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`, 201,
+			"", ""},
+		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`, 422,
+			"validation_failed", "role:unknown_member"},
+		{"/signup", `{"user":"c 3","password":"short","email":"x","role":"admin"}`, 422,
+			"validation_failed",
 			"role:unknown_member user:invalid_user email:invalid_email password:too_short"},
 		{"/signup", `{"user":"c3"}`, 422, "validation_failed", "password:too_short"},
-		{"/signup", `{"user":"clarissa99","password":"clarissa99"}`, 422, "validation_failed", "password:too_guessable"},
+		{"/signup", `{"user":"clarissa99","password":"clarissa99"}`, 422, "validation_failed",
+			"password:too_guessable"},
 		{"/signup", `{"user":"c3","password":["five grumpy violets"]}`, 400, "malformed_body", ""},
 
 		{"/password/forgot", `{"user":"nobody"}`, 202, "", ""},
@@ -337,18 +385,25 @@ func TestNewUserBodies(t *testing.T) {
 		{"/password/forgot", `{"email":"\u0000"}`, 202, "", ""},
 		{"/password/forgot", `{"user":"ana"}`, 202, "", ""},
 		{"/password/forgot", `{}`, 422, "validation_failed", "email:required"},
-		{"/password/forgot", `{"user":"ana","email":"ana@example.com"}`, 422, "validation_failed", "email:required"},
-		{"/password/forgot", `{"usr":"ana"}`, 422, "validation_failed", "usr:unknown_member email:required"},
+		{"/password/forgot", `{"user":"ana","email":"ana@example.com"}`, 422, "validation_failed",
+			"email:required"},
+		{"/password/forgot", `{"usr":"ana"}`, 422, "validation_failed",
+			"usr:unknown_member email:required"},
 
 		{"/password/reset", `{}`, 422, "validation_failed", "token:required password:too_short"},
-		{"/password/reset", `{"token":"reset.1.99999999999.AAAA","password":"five grumpy violets"}`, 422, "reset_invalid", "token:invalid_link"},
-		{"/password/reset", `{"token":"reset.999.99999999999.AAAA","password":"five grumpy violets"}`, 422, "reset_invalid", "token:invalid_link"},
-		{"/password/reset", `{"token":"\u0000","password":"five grumpy violets"}`, 422, "reset_invalid", "token:invalid_link"},
+		{"/password/reset", `{"token":"reset.1.99999999999.AAAA","password":"five grumpy violets"}`,
+			422, "reset_invalid", "token:invalid_link"},
+		{"/password/reset",
+			`{"token":"reset.999.99999999999.AAAA","password":"five grumpy violets"}`, 422,
+			"reset_invalid", "token:invalid_link"},
+		{"/password/reset", `{"token":"\u0000","password":"five grumpy violets"}`, 422,
+			"reset_invalid", "token:invalid_link"},
 		{"/email/confirm", `{}`, 422, "validation_failed", "token:required"},
 		{"/email/confirm", `{"token":"x"}`, 422, "reset_invalid", "token:invalid_link"},
 
 		{"/password", `{}`, 422, "validation_failed", "current:required password:too_short"},
-		{"/password", `{"curent":"x"}`, 422, "validation_failed", "curent:unknown_member current:required password:too_short"},
+		{"/password", `{"curent":"x"}`, 422, "validation_failed",
+			"curent:unknown_member current:required password:too_short"},
 	} {
 		a := f.as(store.Admin, "POST", c.path, c.body)
 		if f.want(a, c.status, c.code); a.faults() != c.faults {
@@ -376,7 +431,8 @@ func TestNewUserBodies(t *testing.T) {
 func TestPagesOfUsers(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i := range 20 {
-			_, err := f.store.CreateUser(t.Context(), store.User{Name: fmt.Sprint("u", i), Role: store.Viewer, PasswordHash: testHash})
+			_, err := f.store.CreateUser(t.Context(),
+				store.User{Name: fmt.Sprint("u", i), Role: store.Viewer, PasswordHash: testHash})
 			must(t, err)
 		}
 		next := regexp.MustCompile(`^<([^>]*)>; rel="next"$`)

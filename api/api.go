@@ -1,7 +1,12 @@
-// Package api is the only room that speaks HTTP, JSON and Gin. It turns a request into a call of a plain
-// function and what that gives into a response: one table of routes, one decoder, one table of errors.
+// Package api serves clientes over HTTP.
 //
-// It does not know which engine is below, nor how a token is made.
+// A request becomes a call of a plain function, and what the function returns becomes the answer.
+// The routes, with who may call each, stand in one table ([Server] in this file). The adapter that
+// decodes, calls and answers is in serve.go. Errors become answers by one table in errors.go. Each
+// noun has a file with its inputs, its functions and its views. A list is a page (page.go).
+//
+// Only the adapter, the middleware and the two streams (import and export) know Gin. The package
+// does not know which engine stores the records, or how a token is made.
 package api
 
 import (
@@ -33,13 +38,14 @@ type Config struct {
 	// PublicURL is where browsers find the server: its own origin for cookies.
 	PublicURL *url.URL
 
-	// CORSOrigins are the other origins whose pages may use the API, exact; none: no CORS headers at all.
+	// CORSOrigins are the other origins whose pages may use the API, compared exactly. If there are
+	// none, no answer has CORS headers.
 	CORSOrigins []string
 
-	// TrustedProxies are the networks whose X-Forwarded-For is believed; nobody else's is.
+	// TrustedProxies are the only networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
-	// SignupOpen lets strangers make themselves an account.
+	// SignupOpen lets strangers create their own account.
 	SignupOpen bool
 
 	// RequireIfMatch refuses to write over a record without If-Match (428).
@@ -80,14 +86,14 @@ func (cfg *Config) check() error {
 type Server struct {
 	cfg      Config
 	engine   *gin.Engine
-	bodies   *semaphore.Weighted // large bodies on their way, in bytes
-	decoding *semaphore.Weighted // larger bodies that are decoded at this moment
+	bodies   *semaphore.Weighted // large bodies that arrive, in bytes
+	decoding *semaphore.Weighted // larger bodies that are being decoded
 	imports  *semaphore.Weighted // under way
 	exports  *semaphore.Weighted // under way
 	draining atomic.Bool
 }
 
-// route is one line of the table of routes: who may call it, which query parameters it takes, what answers.
+// route is one line of the table of routes. A query parameter that is not in query is refused.
 type route struct {
 	method string
 	path   string
@@ -96,8 +102,8 @@ type route struct {
 	answer gin.HandlerFunc
 }
 
-// access says who may call a route: anybody, or a user of a role or above. A route without one can not be
-// mounted.
+// access is who may call a route: anybody, or a user of a role or above. A route without one cannot
+// be mounted.
 type access string
 
 const (
@@ -153,7 +159,8 @@ func (s *Server) routes() []route {
 	}
 }
 
-// New returns a Server. It returns an error for a configuration with which some request would panic.
+// New returns a Server. It returns an error for a configuration with which some request would
+// panic.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -205,11 +212,12 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// checkMethod refuses methods that a path does not take, although a pattern that covers it does: "GET /clientes/import"
-// would else be the customer of the id "import".
+// checkMethod refuses methods that a path does not take although a pattern that covers it does.
+// Without it, "GET /clientes/import" would be the customer with the id "import".
 func (s *Server) checkMethod(allow map[string][]string) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if methods, ok := allow[c.Request.URL.EscapedPath()]; ok && !slices.Contains(methods, c.Request.Method) {
+		methods, ok := allow[c.Request.URL.EscapedPath()]
+		if ok && !slices.Contains(methods, c.Request.Method) {
 			c.Header("Allow", strings.Join(methods, ", "))
 			s.fail(c, errMethodNotAllowed)
 		}
@@ -236,8 +244,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.engine.ServeHTTP(w, r)
 }
 
-// Drain tells the world that this server is about to stop: /readyz answers 503, and every answer asks its
-// client to open another connection next time, somewhere else.
+// Drain announces that this server is about to stop. From now on /readyz answers 503, and every
+// answer asks its client to open its next connection elsewhere.
 func (s *Server) Drain() {
 	s.draining.Store(true)
 }

@@ -24,7 +24,10 @@ import (
 func TestConventions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana"})
-		for _, path := range []string{"/nothing", "/clientes/", "/clientes/1/", "/clientes/1/histories", "/clientes/1/history/", "/clientes/9/history", "/clientes/x/history", "/clientes/import/", "/login/", "//", "/healthz/", "/docs/nothing", "/.env"} {
+		for _, path := range []string{"/nothing", "/clientes/", "/clientes/1/",
+			"/clientes/1/histories", "/clientes/1/history/", "/clientes/9/history",
+			"/clientes/x/history", "/clientes/import/", "/login/", "//", "/healthz/",
+			"/docs/nothing", "/.env"} {
 			f.want(f.as(store.Admin, "GET", path, ""), 404, "not_found")
 		}
 		for path, allow := range map[string]string{
@@ -46,20 +49,23 @@ func TestConventions(t *testing.T) {
 				}
 			}
 			a := f.call("OPTIONS", path, "")
-			if got := sortedList(a.header.Get("Allow")); a.status != 204 || a.body != "" || got != allow {
+			if got := sortedList(a.header.Get("Allow")); a.status != 204 || a.body != "" ||
+				got != allow {
 				t.Errorf("OPTIONS %s answered %d, Allow: %s", path, a.status, got)
 			}
 			if strings.Contains(allow, "HEAD") {
 				get := f.as(store.Viewer, "GET", path, "")
 				head := f.as(store.Viewer, "HEAD", path, "")
-				if head.status != get.status || head.body != "" || head.header.Get("Content-Length") != fmt.Sprint(len(get.body)) ||
+				if head.status != get.status || head.body != "" ||
+					head.header.Get("Content-Length") != fmt.Sprint(len(get.body)) ||
 					head.header.Get("ETag") != get.header.Get("ETag") {
 					t.Errorf("HEAD %s answered %d %v", path, head.status, head.header)
 				}
 			}
 		}
 		for _, id := range []string{"a", "A.b_c-9", strings.Repeat("x", 64)} {
-			if got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id"); got != id {
+			if got := f.call("GET", "/", "", "X-Request-Id",
+				id).header.Get("X-Request-Id"); got != id {
 				t.Errorf("X-Request-Id %q became %q", id, got)
 			}
 			if !strings.Contains(f.log.String(), `"request_id":"`+id+`"`) {
@@ -67,19 +73,23 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"a b", "é", strings.Repeat("x", 65), `"`} {
-			if got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id"); got == id || got == "" {
+			if got := f.call("GET", "/", "", "X-Request-Id",
+				id).header.Get("X-Request-Id"); got == id || got == "" {
 				t.Errorf("X-Request-Id %q became %q", id, got)
 			}
 		}
 		for _, path := range []string{"/", "/clientes", "/clientes/1", "/nothing", "/readyz"} {
 			h := f.as(store.Viewer, "GET", path, "").header
-			if h.Get("Cache-Control") != "no-store" || h.Get("X-Content-Type-Options") != "nosniff" {
+			if h.Get("Cache-Control") != "no-store" ||
+				h.Get("X-Content-Type-Options") != "nosniff" {
 				t.Errorf("GET %s: %v", path, h)
 			}
 		}
 		page := f.call("GET", "/docs", "").header
-		if policy := page.Get("Content-Security-Policy"); !strings.Contains(policy, "frame-ancestors 'none'") ||
-			strings.Contains(policy, "unsafe") || page.Get("Referrer-Policy") != "no-referrer" || page.Get("X-Content-Type-Options") != "nosniff" {
+		if policy := page.Get("Content-Security-Policy"); !strings.Contains(policy,
+			"frame-ancestors 'none'") ||
+			strings.Contains(policy, "unsafe") || page.Get("Referrer-Policy") != "no-referrer" ||
+			page.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("GET /docs: %v", page)
 		}
 	})
@@ -110,7 +120,8 @@ func TestHealth(t *testing.T) {
 	})
 }
 
-// TestAFailingStore holds that what went wrong inside is in the log, under the id, and not in the answer.
+// TestAFailingStore holds that what went wrong inside is in the log, under the id, and not in the
+// answer.
 func TestAFailingStore(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -139,10 +150,12 @@ func TestAFailingStore(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, engines()[0].open(t), func(cfg *Config) { cfg.Store = c.store(cfg.Store) })
+			f := newFixture(t, engines()[0].open(t),
+				func(cfg *Config) { cfg.Store = c.store(cfg.Store) })
 			a := f.as(store.Viewer, "GET", "/clientes/1", "", "X-Request-Id", "the-one")
 			f.want(a, c.status, c.code)
-			for _, inner := range []string{"internal.example", "SELECT", "inside", ".go", "goroutine"} {
+			for _, inner := range []string{"internal.example", "SELECT", "inside", ".go",
+				"goroutine"} {
 				if strings.Contains(a.body, inner) {
 					t.Errorf("the answer tells of %q: %s", inner, a.body)
 				}
@@ -151,10 +164,13 @@ func TestAFailingStore(t *testing.T) {
 				t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
 			}
 			line := f.logLine("the-one")
-			if !strings.Contains(line, `"level":"ERROR"`) || c.name != "in panic" && !strings.Contains(line, c.logged) {
+			if !strings.Contains(line, `"level":"ERROR"`) || c.name != "in panic" &&
+				!strings.Contains(line, c.logged) {
 				t.Errorf("the log says %s", line)
 			}
-			if c.name == "in panic" && (!strings.Contains(line, "the inside of it") || !strings.Contains(line, "cliente.go")) {
+			if c.name == "in panic" &&
+				(!strings.Contains(line, "the inside of it") ||
+					!strings.Contains(line, "cliente.go")) {
 				t.Errorf("the log does not say where the panic was: %s", line)
 			}
 			if c.code == "store_unavailable" {
@@ -164,7 +180,8 @@ func TestAFailingStore(t *testing.T) {
 	}
 }
 
-// TestAPanicInTheMiddleOfAnAnswer holds that the client sees a broken answer, and the log what broke it.
+// TestAPanicInTheMiddleOfAnAnswer holds that the client sees a broken answer, and the log what
+// broke it.
 func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.server.engine.GET("/half", func(c *gin.Context) {
@@ -180,8 +197,10 @@ func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("half an answer looks like a whole one")
 	}
-	f.eventually("the panic is logged", func() bool { return strings.Contains(f.log.String(), `"request_id":"the-half"`) })
-	if line := f.logLine("the-half"); !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "the inside of it") {
+	f.eventually("the panic is logged",
+		func() bool { return strings.Contains(f.log.String(), `"request_id":"the-half"`) })
+	if line := f.logLine("the-half"); !strings.Contains(line, `"level":"ERROR"`) ||
+		!strings.Contains(line, "the inside of it") {
 		t.Errorf("the log says %s", line)
 	}
 }
@@ -190,7 +209,8 @@ func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 func TestBodiesWithoutALength(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	send := func(body io.Reader) int {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes", struct{ io.Reader }{body})
+		req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes",
+			struct{ io.Reader }{body})
 		must(t, err)
 		req.Header.Set("Content-Type", mediaJSON)
 		req.Header.Set("x-access-token", f.tokens[store.Editor])
@@ -203,15 +223,18 @@ func TestBodiesWithoutALength(t *testing.T) {
 		return resp.StatusCode
 	}
 	blanks := func(n int) io.Reader { return strings.NewReader(strings.Repeat(" ", n)) }
-	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-12))); status != 201 {
+	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`),
+		blanks(maxBody-12))); status != 201 {
 		t.Errorf("1 MiB answered %d", status)
 	}
-	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-11))); status != 413 {
+	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`),
+		blanks(maxBody-11))); status != 413 {
 		t.Errorf("1 MiB and a byte answered %d", status)
 	}
 }
 
-// TestLargeBodiesAtOnce holds back the end of as many large bodies as are let in, and sees the next one refused.
+// TestLargeBodiesAtOnce holds back the end of as many large bodies as are let in, and sees the next
+// one refused.
 func TestLargeBodiesAtOnce(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	var held []net.Conn
@@ -219,7 +242,8 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 		must(t, err)
 		held = append(held, conn)
-		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
+		_, err = fmt.Fprintf(conn,
+			"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
 		must(t, err)
 	}
 	defer func() {
@@ -235,14 +259,16 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 		if f.call("POST", "/login", large).code() == "overloaded" {
 			return true
 		}
-		hold() // in the place of one that came while our own large body was let in, and was refused for it
+		// in the place of one that came while our own large body was let in, and was refused for it
+		hold()
 		return false
 	})
 	f.want(f.call("POST", "/login", viewerLogin), 200, "") // small ones are not
 	for _, conn := range held {
 		conn.Close()
 	}
-	f.eventually("large bodies are let in again", func() bool { return f.call("POST", "/login", large).code() == "invalid_login" })
+	f.eventually("large bodies are let in again",
+		func() bool { return f.call("POST", "/login", large).code() == "invalid_login" })
 }
 
 func TestAFullGate(t *testing.T) {
@@ -251,18 +277,24 @@ func TestAFullGate(t *testing.T) {
 	f := newFixture(t, st)
 	full, err := auth.New(auth.Config{
 		Store: st, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 300e9, SessionIdle: 1800e9, SessionMax: 1800e9, Now: f.server.cfg.Now, Log: f.server.cfg.Log,
+		TokenTTL: 300e9, SessionIdle: 1800e9, SessionMax: 1800e9, Now: f.server.cfg.Now,
+		Log: f.server.cfg.Log,
 	})
 	must(t, err)
 	f.server.cfg.Auth = full
 	entered, leave := make(chan bool), make(chan bool)
-	go func() { _ = gate.Do(t.Context(), func(auth.Hasher) error { entered <- true; <-leave; return nil }) }()
+	go func() {
+		_ = gate.Do(t.Context(),
+			func(auth.Hasher) error { entered <- true; <-leave; return nil })
+	}()
 	<-entered
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`), 503, "overloaded") // who costs the same
+	// who costs the same
+	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`), 503,
+		"overloaded")
 	leave <- true
 }
 
@@ -274,9 +306,12 @@ func TestTrustedProxies(t *testing.T) {
 		headers []string
 		want    string
 	}{
-		{"nobody is believed", nil, []string{"X-Forwarded-For", "192.0.2.1", "X-Real-IP", "192.0.2.2"}, "127.0.0.1"},
-		{"a proxy is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []string{"X-Forwarded-For", "192.0.2.1"}, "192.0.2.1"},
-		{"what stands before the proxy's own word is not", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"nobody is believed", nil,
+			[]string{"X-Forwarded-For", "192.0.2.1", "X-Real-IP", "192.0.2.2"}, "127.0.0.1"},
+		{"a proxy is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			[]string{"X-Forwarded-For", "192.0.2.1"}, "192.0.2.1"},
+		{"what stands before the proxy's own word is not",
+			[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			[]string{"X-Forwarded-For", "198.51.100.7, 192.0.2.1"}, "192.0.2.1"},
 		{"some write the port", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			[]string{"X-Forwarded-For", "198.51.100.7:80,192.0.2.1:49152"}, "192.0.2.1"},
@@ -284,11 +319,14 @@ func TestTrustedProxies(t *testing.T) {
 			[]string{"X-Forwarded-For", "[2001:db8::1]:49152"}, "2001:db8::1"},
 		{"and some brackets alone", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 			[]string{"X-Forwarded-For", "[2001:db8::1]"}, "2001:db8::1"},
-		{"no other header is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, []string{"X-Real-IP", "192.0.2.1"}, "127.0.0.1"},
+		{"no other header is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+			[]string{"X-Real-IP", "192.0.2.1"}, "127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, engines()[0].open(t), func(cfg *Config) { cfg.TrustedProxies = c.trusted })
-			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...), 200, "")
+			f := newFixture(t, engines()[0].open(t),
+				func(cfg *Config) { cfg.TrustedProxies = c.trusted })
+			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...), 200,
+				"")
 			line := f.logLine("it")
 			if !strings.Contains(line, `"ip":"`+c.want+`"`) {
 				t.Errorf("logged %s", line)
@@ -299,9 +337,14 @@ func TestTrustedProxies(t *testing.T) {
 
 // An address of IPv6 that is good within one network alone comes with a zone.
 func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("fe80::2/128")} })
+	f := newFixture(t, engines()[0].open(t),
+		func(cfg *Config) {
+			cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(
+				"fe80::2/128")}
+		})
 	for remote, want := range map[string]string{
-		"[fe80::1%eth0]:49152": "fe80::1", "[fe80::2%eth0]:49152": "203.0.113.9", "192.0.2.1:49152": "192.0.2.1", "[2001:db8::1]:49152": "2001:db8::1", "@": "",
+		"[fe80::1%eth0]:49152": "fe80::1", "[fe80::2%eth0]:49152": "203.0.113.9",
+		"192.0.2.1:49152": "192.0.2.1", "[2001:db8::1]:49152": "2001:db8::1", "@": "",
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = remote
@@ -322,7 +365,9 @@ func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 		must(t, err)
 		defer conn.Close()
 		body := `{"user":"the-viewer","password":"correct horse"}`
-		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nUser-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		_,
+			err = fmt.Fprintf(conn,
+			"POST /login HTTP/1.1\r\nHost: x\r\nUser-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			strings.Repeat("é", 400), len(body), body)
 		must(t, err)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -334,7 +379,7 @@ func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 	})
 }
 
-// TestARouteSaysWhoMayCallIt holds that a route can not be mounted without.
+// TestARouteSaysWhoMayCallIt holds that a route cannot be mounted without.
 func TestARouteSaysWhoMayCallIt(t *testing.T) {
 	defer func() {
 		if recover() == nil {
@@ -348,7 +393,8 @@ func TestARouteSaysWhoMayCallIt(t *testing.T) {
 func TestNewNeedsItsConfiguration(t *testing.T) {
 	whole := func() Config {
 		return Config{
-			Store: brokenStore{}, Auth: new(auth.Auth), Log: slog.New(slog.DiscardHandler), Now: time.Now, PublicURL: new(url.URL),
+			Store: brokenStore{}, Auth: new(auth.Auth), Log: slog.New(slog.DiscardHandler),
+			Now: time.Now, PublicURL: new(url.URL),
 		}
 	}
 	if _, err := New(whole()); err != nil {

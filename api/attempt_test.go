@@ -29,7 +29,8 @@ func TestTooManyAttempts(t *testing.T) {
 		mark := device(t, f.call("POST", "/login", right))
 		for _, name := range []string{"the-viewer", "nobody"} {
 			for range 5 {
-				f.want(f.call("POST", "/login", `{"user":"`+name+`","password":"wrong"}`), 401, "invalid_login")
+				f.want(f.call("POST", "/login", `{"user":"`+name+`","password":"wrong"}`), 401,
+					"invalid_login")
 			}
 			for _, password := range []string{"wrong", "correct horse"} {
 				a := f.call("POST", "/login", `{"user":"`+name+`","password":"`+password+`"}`)
@@ -40,7 +41,8 @@ func TestTooManyAttempts(t *testing.T) {
 			}
 		}
 		// A client that is known does not wait.
-		a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","device":"`+mark+`"}`)
+		a := f.call("POST", "/login",
+			`{"user":"the-viewer","password":"correct horse","device":"`+mark+`"}`)
 		f.want(a, 200, "")
 		if device(t, a) == "" {
 			t.Error("a login with a mark gives none")
@@ -49,14 +51,18 @@ func TestTooManyAttempts(t *testing.T) {
 			"user": {"the-viewer"}, "password": {"correct horse"}, "device": {mark},
 		}.Encode(), "Content-Type", mediaForm), 200, "")
 		// Nor does who has the mark of another.
-		f.want(f.call("POST", "/login", `{"user":"nobody","password":"wrong","device":"`+mark+`"}`), 429, "too_many_attempts")
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong","device":"`+mark+`"}`), 401, "invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"nobody","password":"wrong","device":"`+mark+`"}`),
+			429, "too_many_attempts")
+		f.want(f.call("POST", "/login",
+			`{"user":"the-viewer","password":"wrong","device":"`+mark+`"}`), 401, "invalid_login")
 		for _, c := range []struct{ members, faults string }{
 			{`"device":1`, "device:invalid_type"}, {`"code":123456`, "code:invalid_type"},
-			{`"code":{},"device":[],"cookie":"x"`, "code:invalid_type device:invalid_type cookie:invalid_type"},
+			{`"code":{},"device":[],"cookie":"x"`,
+				"code:invalid_type device:invalid_type cookie:invalid_type"},
 			{`"device":null,"code":null`, ""},
 		} {
-			a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse",`+c.members+`}`)
+			a := f.call("POST", "/login",
+				`{"user":"the-viewer","password":"correct horse",`+c.members+`}`)
 			if a.faults() != c.faults {
 				t.Errorf("%s is at fault with %q", c.members, a.faults())
 			}
@@ -64,7 +70,8 @@ func TestTooManyAttempts(t *testing.T) {
 	}, stopTheClock)
 }
 
-// Section 5 of the contract: a wrong current password counts as a failed login, whichever route asks for it.
+// Section 5 of the contract: a wrong current password counts as a failed login, whichever route
+// asks for it.
 func TestAWrongCurrentPasswordCountsAsAFailedLogin(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i, r := range [][3]string{
@@ -80,9 +87,12 @@ func TestAWrongCurrentPasswordCountsAsAFailedLogin(t *testing.T) {
 				t.Errorf("%d: %s %s is at fault with %q", i, r[0], r[1], a.faults())
 			}
 		}
-		f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`), 429, "too_many_attempts")
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 429, "too_many_attempts")
-		f.want(f.call("POST", "/login", `{"user":"the-editor","password":"correct horse"}`), 200, "")
+		f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`), 429,
+			"too_many_attempts")
+		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 429,
+			"too_many_attempts")
+		f.want(f.call("POST", "/login", `{"user":"the-editor","password":"correct horse"}`), 200,
+			"")
 	}, stopTheClock)
 }
 
@@ -92,17 +102,20 @@ func TestTheDeviceInACookie(t *testing.T) {
 	const login = `{"user":"the-viewer","password":"correct horse","cookie":true}`
 	a := f.call("POST", "/login", login, "Origin", own)
 	cookies := a.header.Values("Set-Cookie")
-	if device(t, a) != "" || len(cookies) != 2 || !strings.HasPrefix(cookies[1], "clientes_device=") {
+	if device(t, a) != "" || len(cookies) != 2 ||
+		!strings.HasPrefix(cookies[1], "clientes_device=") {
 		t.Fatalf("answered %s and set %q", a.body, cookies)
 	}
-	for _, part := range []string{"; Path=/;", "; HttpOnly", "; SameSite=Strict", "; Max-Age=" + strconv.Itoa(90*24*60*60)} {
+	for _, part := range []string{"; Path=/;", "; HttpOnly", "; SameSite=Strict", "; Max-Age=" +
+		strconv.Itoa(90*24*60*60)} {
 		if !strings.Contains(cookies[1], part) {
 			t.Errorf("%s is not in %s", part, cookies[1])
 		}
 	}
 	mark, _, _ := strings.Cut(cookies[1], ";")
 	for range 5 {
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`), 401, "invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`), 401,
+			"invalid_login")
 	}
 	f.want(f.call("POST", "/login", login, "Origin", own), 429, "too_many_attempts")
 	a = f.call("POST", "/login", login, "Origin", own, "Cookie", mark)
@@ -111,35 +124,45 @@ func TestTheDeviceInACookie(t *testing.T) {
 	if id := func(s string) string { return strings.Split(s, ".")[1] }; id(again) != id(mark) {
 		t.Errorf("another device: %s, then %s", mark, again)
 	}
-	// What asks for the password once more is counted on the device, too, or without a mark on the session.
+	// What asks for the password once more is counted on the device, too, or without a mark on the
+	// session.
 	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`), 200, "")
-	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`, "Cookie", mark), 200, "")
+	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`, "Cookie", mark),
+		200, "")
 	// A refresh leaves it alone, and so does a logout.
 	refresh, _, _ := strings.Cut(a.header.Values("Set-Cookie")[0], ";")
 	a = f.call("POST", "/refresh", "", "Origin", own, "Cookie", refresh+"; "+mark)
-	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 || device(t, a) != "" {
+	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 ||
+		device(t, a) != "" {
 		t.Errorf("a refresh answered %d and set %q", a.status, set)
 	}
 	a = f.call("POST", "/logout", "", "Origin", own, "Cookie", refresh+"; "+mark)
-	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 || !strings.HasPrefix(set[0], "clientes_refresh=;") {
+	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 ||
+		!strings.HasPrefix(set[0], "clientes_refresh=;") {
 		t.Errorf("a logout answered %d and set %q", a.status, set)
 	}
-	// Pages that may not use the cookies can not spend its attempts.
-	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", mark, "Origin", "https://evil.example"), 403, "cross_origin")
+	// Pages that may not use the cookies cannot spend its attempts.
+	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", mark,
+		"Origin", "https://evil.example"), 403, "cross_origin")
 
-	over := newFixture(t, engines()[0].open(t), func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
-	cookies = over.call("POST", "/login", login, "Origin", "https://"+ownHost).header.Values("Set-Cookie")
-	if len(cookies) != 2 || !strings.HasPrefix(cookies[1], "__Host-clientes_device=") || !strings.Contains(cookies[1], "; Secure") {
+	over := newFixture(t, engines()[0].open(t),
+		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
+	cookies = over.call("POST", "/login", login, "Origin",
+		"https://"+ownHost).header.Values("Set-Cookie")
+	if len(cookies) != 2 || !strings.HasPrefix(cookies[1], "__Host-clientes_device=") ||
+		!strings.Contains(cookies[1], "; Secure") {
 		t.Errorf("over https it sets %q", cookies)
 	}
 }
 
 // One address is the one that the proxy says, if it is trusted, and a /64 of IPv6.
 func TestOneAddressIsSlowed(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	f := newFixture(t, engines()[0].open(t),
+		func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 	refused := 0
 	for i := range 60 {
-		a := f.call("POST", "/login", fmt.Sprintf(`{"user":"user%d","password":"wrong"}`, i), "X-Forwarded-For", fmt.Sprintf("2001:db8::%x", i+1))
+		a := f.call("POST", "/login", fmt.Sprintf(`{"user":"user%d","password":"wrong"}`, i),
+			"X-Forwarded-For", fmt.Sprintf("2001:db8::%x", i+1))
 		if a.code() == "too_many_attempts" {
 			refused++
 		}
@@ -147,5 +170,6 @@ func TestOneAddressIsSlowed(t *testing.T) {
 	if refused < 8 || refused > 10 {
 		t.Errorf("%d of 60 were refused", refused)
 	}
-	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`, "X-Forwarded-For", "2001:db8:0:1::1"), 200, "")
+	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`,
+		"X-Forwarded-For", "2001:db8:0:1::1"), 200, "")
 }

@@ -9,12 +9,12 @@ import (
 	"clientes/store"
 )
 
-// eventView is what happened to the security of an account, or many times the same.
+// eventView is a security event, or several of one kind that share a row.
 type eventView struct {
 	ID        int64           `json:"id"`
 	Event     store.EventKind `json:"event"`
-	UserID    *int64          `json:"user_id"`  // whose account, null when nobody's
-	ActorID   *int64          `json:"actor_id"` // who did it, null when a stranger or the command line
+	UserID    *int64          `json:"user_id"`  // of the account; null if it is nobody's
+	ActorID   *int64          `json:"actor_id"` // null for a stranger and the command line
 	IP        string          `json:"ip"`
 	UserAgent string          `json:"user_agent"`
 	RequestID string          `json:"request_id"`
@@ -44,7 +44,7 @@ func eventFilters() []string { return []string{"user_id", "event", "since"} }
 
 func auditQuery() []string { return append(eventFilters(), pageQuery()...) }
 
-// auditInput is which events an admin wants.
+// auditInput selects events.
 type auditInput struct {
 	pageInput
 	filter store.EventFilter

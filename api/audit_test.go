@@ -42,19 +42,24 @@ func TestAudit(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		viewer, admin := f.users[store.Viewer].ID, f.users[store.Admin].ID
 		const typed = "hunter2-in-the-wrong-field"
-		f.call("POST", "/login", `{"user":"`+typed+`","password":"x"}`, "X-Request-Id", "r1", "User-Agent", "tester")
-		f.auditPage("/audit") // what strangers do is written a moment later, and when somebody looks
+		f.call("POST", "/login", `{"user":"`+typed+`","password":"x"}`, "X-Request-Id", "r1",
+			"User-Agent", "tester")
+		// what strangers do is written a moment later, and when somebody looks
+		f.auditPage("/audit")
 		for range 2 {
-			f.call("POST", "/login", `{"user":"the-viewer","password":"`+typed+`"}`, "X-Request-Id", "r2")
+			f.call("POST", "/login", `{"user":"the-viewer","password":"`+typed+`"}`, "X-Request-Id",
+				"r2")
 		}
 		f.auditPage("/audit")
-		f.want(f.as(store.Admin, "DELETE", fmt.Sprintf("/users/%d/sessions", viewer), "", "X-Request-Id", "r3"), 204, "")
+		f.want(f.as(store.Admin, "DELETE", fmt.Sprintf("/users/%d/sessions", viewer), "",
+			"X-Request-Id", "r3"), 204, "")
 		before := store.Instant(time.Now())
 		since := before
 		for !since.After(before) { // what has happened is of another millisecond
 			since = store.Instant(time.Now())
 		}
-		f.want(f.as(store.Admin, "PATCH", fmt.Sprintf("/users/%d", viewer), `{"role":"editor"}`, "X-Request-Id", "r4"), 200, "")
+		f.want(f.as(store.Admin, "PATCH", fmt.Sprintf("/users/%d", viewer), `{"role":"editor"}`,
+			"X-Request-Id", "r4"), 200, "")
 
 		events, next := f.auditPage("/audit?limit=4")
 		var said []string
@@ -70,9 +75,12 @@ func TestAudit(t *testing.T) {
 				}
 				return "?"
 			}
-			said = append(said, fmt.Sprint(e.Event, " ", who(e.UserID), " ", who(e.ActorID), " ", e.RequestID, " ", e.Count))
+			said = append(said,
+				fmt.Sprint(e.Event, " ", who(e.UserID), " ", who(e.ActorID), " ", e.RequestID, " ",
+					e.Count))
 		}
-		if got := strings.Join(said, "\n"); got != "role_changed viewer admin r4 1\nlogout_everywhere viewer admin r3 1\n"+
+		if got := strings.Join(said,
+			"\n"); got != "role_changed viewer admin r4 1\nlogout_everywhere viewer admin r3 1\n"+
 			"login_failed viewer - r2 2\nlogin_failed - - r1 1" {
 			t.Errorf("the audit says\n%s", got)
 		}
@@ -93,7 +101,9 @@ func TestAudit(t *testing.T) {
 		}
 
 		// A walk sees each once, newest first, with every filter.
-		for _, filter := range []string{"", "event=login_failed&", fmt.Sprintf("user_id=%d&", viewer), "since=" + since.UTC().Format("2006-01-02T15:04:05.000Z") + "&"} {
+		for _, filter := range []string{"", "event=login_failed&",
+			fmt.Sprintf("user_id=%d&", viewer), "since=" +
+				since.UTC().Format("2006-01-02T15:04:05.000Z") + "&"} {
 			all, last := f.auditPage("/audit?" + filter + "limit=1000")
 			var walked []eventRow
 			for next := "/audit?" + filter + "limit=1"; next != ""; {
@@ -124,8 +134,10 @@ func TestAudit(t *testing.T) {
 		f.want(f.as(store.Admin, "GET", "/audit?event=login&"+cursor, ""), 400, "invalid_parameter")
 		f.want(f.as(store.Admin, "GET", "/audit?limit=2&"+cursor, ""), 200, "")
 		for _, query := range []string{
-			"cursor=", "cursor=NDI", cursor + "A", cursor[:len(cursor)-1], "limit=0", "limit=1001", "limit=x", "user_id=0", "user_id=-1", "user_id=x", "user_id=",
-			"event=", "event=Login", "event=nothing", "since=", "since=yesterday", "since=2026-11-22", "q=x", "event=login&event=login",
+			"cursor=", "cursor=NDI", cursor + "A", cursor[:len(cursor)-1], "limit=0", "limit=1001",
+			"limit=x", "user_id=0", "user_id=-1", "user_id=x", "user_id=",
+			"event=", "event=Login", "event=nothing", "since=", "since=yesterday",
+			"since=2026-11-22", "q=x", "event=login&event=login",
 		} {
 			f.want(f.as(store.Admin, "GET", "/audit?"+query, ""), 400, "invalid_parameter")
 		}

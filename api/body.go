@@ -22,8 +22,8 @@ const (
 	mediaForm       = "application/x-www-form-urlencoded"
 )
 
-// body reads a body of one of the media types. An empty body is of type "" and no error, whatever type the client
-// names for nothing: the decoder of a body that must be there refuses it.
+// body reads a body of one of the media types. An empty body has the type "" and is no error,
+// whatever type the client names for it. A decoder that needs a body refuses the empty one.
 func (r *request) body(types ...string) (media string, body []byte, err error) {
 	media, wrong := r.media(types)
 	switch length := r.ContentLength; {
@@ -42,7 +42,7 @@ func (r *request) body(types ...string) (media string, body []byte, err error) {
 	return media, body, wrong
 }
 
-// media gives the media type of the body, or what is wrong with it.
+// media returns the media type of the body if it is one of types.
 func (r *request) media(types []string) (string, error) {
 	h := r.Header
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
@@ -50,29 +50,30 @@ func (r *request) media(types []string) (string, error) {
 	encoding := h.Get("Content-Encoding")
 	switch {
 	case err != nil || !slices.Contains(types, media):
-		return "", &requestError{errUnsupportedMediaType, "Send a body with the Content-Type " + strings.Join(types, " or ") + "."}
+		return "", unsupported(
+			"Send a body with the Content-Type " + strings.Join(types, " or ") + ".")
 	case hasCharset && !strings.EqualFold(charset, "utf-8"):
-		return "", &requestError{errUnsupportedMediaType, "Send the body in UTF-8."}
+		return "", unsupported("Send the body in UTF-8.")
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		return "", &requestError{errUnsupportedMediaType, "Send the body without a Content-Encoding."}
+		return "", unsupported("Send the body without a Content-Encoding.")
 	}
 	return media, nil
 }
 
 const (
-	// smallBody is what any number of requests may send at once, in bytes.
+	// smallBody is the largest body that any number of requests may send at once, in bytes.
 	smallBody = 64 << 10
 
-	// maxBodies is what the larger ones may come to together until they are decoded, in bytes: strangers who hold
-	// back the end of theirs must not take memory without bound.
+	// maxBodies is how many bytes larger bodies may have together until they are decoded. Without
+	// it, strangers who hold back the end of their bodies could take all memory.
 	maxBodies = 64 << 20
 )
 
-// read reads the body, if it is not too large and not too many large ones are on their way.
+// read reads the body. It refuses one that is too large, or that would be one large body too many.
 func (r *request) read() ([]byte, error) {
 	length := r.ContentLength
 	if length < 0 {
-		length = maxBody // sent in chunks: it may become this
+		length = maxBody // a body in chunks may become that large
 	}
 	if length > smallBody {
 		if !r.server.bodies.TryAcquire(length) {
@@ -91,11 +92,12 @@ func (r *request) read() ([]byte, error) {
 	return body, nil
 }
 
-// smallJSON is what any number of requests may decode at once, in bytes.
+// smallJSON is the largest body that any number of requests may decode at once, in bytes.
 const smallJSON = 8 << 10
 
-// unmarshal is the function of that name for the body of a request. The larger ones take turns: a body of 1 MiB that
-// is all short names takes a quarter of a second and twenty times its size to decode.
+// unmarshal reads a JSON object strictly, see [wire.Unmarshal]. Larger bodies wait for each other,
+// because a body of 1 MiB with nothing but short names takes a quarter of a second and twenty times
+// its size to decode.
 func (r *request) unmarshal(body []byte, v any) error {
 	if len(body) > smallJSON {
 		ctx := r.Context()

@@ -18,8 +18,8 @@ func (r *request) decodeCliente() (c store.Cliente, err error) {
 	return body.Cliente()
 }
 
-// createInput is a new record, the user who makes it, and the key under which the request may be sent
-// again.
+// createInput is a new record, the user who makes it, and the key under which the request may be
+// sent again.
 type createInput struct {
 	cliente store.Cliente
 	by      int64
@@ -89,8 +89,8 @@ func (in *writeInput) allows(c store.Cliente, required bool) error {
 	return nil
 }
 
-// updateInput is a change of a record. It was validated before a store is asked for anything, because
-// that takes its time and a store may apply the change inside a transaction.
+// updateInput is a change of a record. It is validated before the store opens a transaction,
+// because that takes its time and a store may apply the change inside a transaction.
 type updateInput struct {
 	writeInput
 	patch wire.ClientePatch

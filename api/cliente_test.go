@@ -14,11 +14,13 @@ import (
 
 func TestClientes(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		a := f.as(store.Editor, "POST", "/clientes", `{"name":" Ana ","email":"Ana@example.com","phone":"+55 11 99999-0000"}`)
+		a := f.as(store.Editor, "POST", "/clientes",
+			`{"name":" Ana ","email":"Ana@example.com","phone":"+55 11 99999-0000"}`)
 		f.want(a, 201, "")
 		var c store.Cliente
 		unmarshalCliente(t, a.body, &c)
-		if c.ID != 1 || c.Name != "Ana" || c.Email != "Ana@example.com" || c.Version != 1 || c.Company != "" || c.Notes != "" {
+		if c.ID != 1 || c.Name != "Ana" || c.Email != "Ana@example.com" || c.Version != 1 ||
+			c.Company != "" || c.Notes != "" {
 			t.Errorf("created %s", a.body)
 		}
 		if got := a.header.Get("Location"); got != "/clientes/1" {
@@ -27,7 +29,8 @@ func TestClientes(t *testing.T) {
 		if got := a.header.Get("ETag"); got != `"1"` {
 			t.Errorf("ETag: %s", got)
 		}
-		if got := f.as(store.Viewer, "GET", "/clientes/1", ""); got.body != a.body || got.header.Get("ETag") != `"1"` {
+		if got := f.as(store.Viewer, "GET", "/clientes/1", ""); got.body != a.body ||
+			got.header.Get("ETag") != `"1"` {
 			t.Errorf("created %s, got %s", a.body, got.body)
 		}
 
@@ -40,10 +43,12 @@ func TestClientes(t *testing.T) {
 			t.Errorf("an empty PATCH gave %s", a.header.Get("ETag"))
 		}
 
-		a = f.as(store.Editor, "PATCH", "/clientes/1", `{"phone":null,"notes":"a\r\nb"}`, "Content-Type", mediaMergePatch)
+		a = f.as(store.Editor, "PATCH", "/clientes/1", `{"phone":null,"notes":"a\r\nb"}`,
+			"Content-Type", mediaMergePatch)
 		f.want(a, 200, "")
 		unmarshalCliente(t, a.body, &c)
-		if c.Phone != "" || c.Notes != "a\nb" || c.Name != "Ana" || c.Version != 2 || a.header.Get("ETag") != `"2"` {
+		if c.Phone != "" || c.Notes != "a\nb" || c.Name != "Ana" || c.Version != 2 ||
+			a.header.Get("ETag") != `"2"` {
 			t.Errorf("patched to %s", a.body)
 		}
 		a = f.as(store.Editor, "PUT", "/clientes/1", `{"name":"Bia"}`)
@@ -93,10 +98,12 @@ func unmarshalCliente(t testing.TB, body string, c *store.Cliente) {
 func TestTextComesBackAsItWas(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for _, text := range []string{
-			`=1+1`, `"quoted" \ /`, `'; DROP TABLE clientes; --`, `%_*`, `<script>alert(1)</script>`, "😀 ß ﷺ \u202e \u2028",
+			`=1+1`, `"quoted" \ /`, `'; DROP TABLE clientes; --`, `%_*`,
+			`<script>alert(1)</script>`, "😀 ß ﷺ \u202e \u2028",
 			"日本語", "المغرب", "á", strings.Repeat("😀", 200),
 		} {
-			body, err := json.Marshal(map[string]string{"name": "x", "company": text, "notes": text + "\n\t" + text})
+			body, err := json.Marshal(
+				map[string]string{"name": "x", "company": text, "notes": text + "\n\t" + text})
 			must(t, err)
 			a := f.as(store.Editor, "POST", "/clientes", string(body))
 			f.want(a, 201, "")
@@ -123,12 +130,18 @@ func TestClienteBodies(t *testing.T) {
 	}{
 		{"no name", `{}`, 422, "validation_failed", "name:required"},
 		{"a name of null", `{"name":null}`, 422, "validation_failed", "name:required"},
-		{"every fault at once", `{"email":"x","phone":"\u0000","nome":"Ana"}`, 422, "validation_failed",
+		{"every fault at once", `{"email":"x","phone":"\u0000","nome":"Ana"}`, 422,
+			"validation_failed",
 			"nome:unknown_member name:required email:invalid_email phone:invalid_characters"},
-		{"Name for name", `{"Name":"Ana"}`, 422, "validation_failed", "Name:unknown_member name:required"},
-		{"what the server sets", `{"name":"B","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
-		{"null for optional text", `{"name":"B","email":null,"phone":null,"company":null,"address":null,"notes":null}`, 201, "", ""},
-		{"an email that another has", `{"name":"B","email":"ANA@EXAMPLE.COM"}`, 409, "conflict", "email:taken"},
+		{"Name for name", `{"Name":"Ana"}`, 422, "validation_failed",
+			"Name:unknown_member name:required"},
+		{"what the server sets",
+			`{"name":"B","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
+		{"null for optional text",
+			`{"name":"B","email":null,"phone":null,"company":null,"address":null,"notes":null}`,
+			201, "", ""},
+		{"an email that another has", `{"name":"B","email":"ANA@EXAMPLE.COM"}`, 409, "conflict",
+			"email:taken"},
 		{"a number for a name", `{"name":1}`, 400, "malformed_body", ""},
 		{"an object for a name", `{"name":{"first":"Ana"}}`, 400, "malformed_body", ""},
 		{"an array", `[{"name":"Ana"}]`, 400, "malformed_body", ""},
@@ -142,8 +155,10 @@ func TestClienteBodies(t *testing.T) {
 		{"a lone surrogate in a name", `{"\ud800":1,"name":"x"}`, 400, "malformed_body", ""},
 		{"broken UTF-8", "{\"name\":\"\xc3\x28\"}", 400, "malformed_body", ""},
 		{"a byte order mark", "\ufeff{\"name\":\"x\"}", 400, "malformed_body", ""},
-		{"deep nesting", `{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`, 400, "malformed_body", ""},
-		{"deep nesting in an unknown member", `{"x":` + strings.Repeat(`{"a":`, 100_000), 400, "malformed_body", ""},
+		{"deep nesting", `{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) +
+			`}`, 400, "malformed_body", ""},
+		{"deep nesting in an unknown member", `{"x":` + strings.Repeat(`{"a":`, 100_000), 400,
+			"malformed_body", ""},
 		{"too large", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "body_too_large", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -154,22 +169,27 @@ func TestClienteBodies(t *testing.T) {
 			}
 		})
 	}
-	if a := f.as(store.Editor, "POST", "/clientes", "{"+strings.Join(many, ",")+"}"); strings.Count(a.faults(), ":") != 100 {
+	if a := f.as(store.Editor, "POST", "/clientes",
+		"{"+strings.Join(many, ",")+"}"); strings.Count(a.faults(), ":") != 100 {
 		t.Errorf("%d faults are told", strings.Count(a.faults(), ":"))
 	}
-	if a := f.as(store.Editor, "POST", "/clientes", `{"name":7}`); !strings.Contains(a.body, "name") {
+	if a := f.as(store.Editor, "POST", "/clientes", `{"name":7}`); !strings.Contains(a.body,
+		"name") {
 		t.Errorf("the message does not name the place: %s", a.body)
 	}
 	for media, status := range map[string]int{
 		"": 415, "text/plain": 415, mediaForm: 415, mediaMergePatch: 415, "application/xml": 415,
 		"nonsense;;": 415, "application/json;charset=utf-8": 201, "APPLICATION/JSON": 201,
 	} {
-		if a := f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Type", media); a.status != status {
+		if a := f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Type",
+			media); a.status != status {
 			t.Errorf("%q answered %d", media, a.status)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Encoding", "gzip"), 415, "unsupported_media_type")
-	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "Content-Type", "application/json-patch+json"), 415, "unsupported_media_type")
+	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Encoding", "gzip"), 415,
+		"unsupported_media_type")
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "Content-Type",
+		"application/json-patch+json"), 415, "unsupported_media_type")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `"x"`), 400, "malformed_body")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":null}`), 422, "validation_failed")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"nome":"x"}`), 422, "validation_failed")
@@ -177,7 +197,8 @@ func TestClienteBodies(t *testing.T) {
 
 func TestMergePatch(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		whole := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c", Address: "a", Notes: "n"}
+		whole := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c",
+			Address: "a", Notes: "n"}
 		for i, c := range []struct {
 			patch string
 			want  func(*store.Cliente)
@@ -190,8 +211,13 @@ func TestMergePatch(t *testing.T) {
 			{`{"address":null}`, func(c *store.Cliente) { c.Address = "" }},
 			{`{"notes":null}`, func(c *store.Cliente) { c.Notes = "" }},
 			{`{"notes":""}`, func(c *store.Cliente) { c.Notes = "" }},
-			{`{"email":null,"phone":"2","company":null,"notes":"a\r\nb"}`, func(c *store.Cliente) { c.Email, c.Phone, c.Company, c.Notes = "", "2", "", "a\nb" }},
-			{`{"email":"NEW@example.com","id":99,"version":7,"created_at":"x","updated_at":null}`, func(c *store.Cliente) { c.Email = "NEW@example.com" }},
+			{`{"email":null,"phone":"2","company":null,"notes":"a\r\nb"}`,
+				func(c *store.Cliente) {
+					c.Email, c.Phone, c.Company, c.Notes = "", "2", "",
+						"a\nb"
+				}},
+			{`{"email":"NEW@example.com","id":99,"version":7,"created_at":"x","updated_at":null}`,
+				func(c *store.Cliente) { c.Email = "NEW@example.com" }},
 		} {
 			before := f.add(whole)
 			want := before
@@ -207,7 +233,8 @@ func TestMergePatch(t *testing.T) {
 			if got != want || a.header.Get("ETag") != versionTag(want.Version) {
 				t.Errorf("%s led to %+v, want %+v", c.patch, got, want)
 			}
-			if again := f.as(store.Viewer, "GET", clientePath(before.ID), ""); again.body != a.body {
+			if again := f.as(store.Viewer, "GET", clientePath(before.ID),
+				""); again.body != a.body {
 				t.Errorf("%s answered %s, and there is %s", c.patch, a.body, again.body)
 			}
 			f.want(f.as(store.Editor, "DELETE", clientePath(before.ID), ""), 204, "")
@@ -248,23 +275,29 @@ func TestConditionalRequests(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		for tag, status := range map[string]int{
-			`"1"`: 304, `W/"1"`: 304, `*`: 304, `"0", "1"`: 304, `"2"`: 200, `1`: 200, `""`: 200, `"11"`: 200,
+			`"1"`: 304, `W/"1"`: 304, `*`: 304, `"0", "1"`: 304, `"2"`: 200, `1`: 200, `""`: 200,
+			`"11"`: 200,
 		} {
 			a := f.as(store.Viewer, "GET", path, "", "If-None-Match", tag)
-			if a.status != status || (status == 304) != (a.body == "") || a.header.Get("ETag") != `"1"` {
+			if a.status != status || (status == 304) != (a.body == "") ||
+				a.header.Get("ETag") != `"1"` {
 				t.Errorf("If-None-Match: %s answered %d %s", tag, a.status, a.body)
 			}
 		}
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
 			for _, tag := range []string{`"2"`, `W/"1"`, `1`, `"`, `"1`} {
-				f.want(f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag), 412, "version_mismatch")
+				f.want(f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag), 412,
+					"version_mismatch")
 			}
 		}
 		f.want(f.as(store.Editor, "PUT", path, `{"name":"Bia"}`, "If-Match", `"1"`), 200, "")
-		f.want(f.as(store.Editor, "PUT", path, `{"name":"Carla"}`, "If-Match", `"1"`), 412, "version_mismatch")
-		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Dora"}`, "If-Match", `"1", "2"`), 200, "")
+		f.want(f.as(store.Editor, "PUT", path, `{"name":"Carla"}`, "If-Match", `"1"`), 412,
+			"version_mismatch")
+		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Dora"}`, "If-Match", `"1", "2"`), 200,
+			"")
 		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Eva"}`, "If-Match", `*`), 200, "")
-		f.want(f.as(store.Editor, "PUT", "/clientes/999", `{"name":"x"}`, "If-Match", `*`), 404, "not_found")
+		f.want(f.as(store.Editor, "PUT", "/clientes/999", `{"name":"x"}`, "If-Match", `*`), 404,
+			"not_found")
 		f.want(f.as(store.Editor, "DELETE", path, "", "If-Match", `"4"`), 204, "")
 	})
 }
@@ -283,7 +316,8 @@ func TestIDsInPaths(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.add(store.Cliente{Name: "Ana"})
 	for _, id := range []string{
-		"0", "-1", "+1", "01", "1.0", "1e0", "x", "%31", "1%2F", "1%00", "99999999999999999999", "1%2Fhistory", "１", "9223372036854775807",
+		"0", "-1", "+1", "01", "1.0", "1e0", "x", "%31", "1%2F", "1%00", "99999999999999999999",
+		"1%2Fhistory", "１", "9223372036854775807",
 	} {
 		f.want(f.as(store.Viewer, "GET", "/clientes/"+id, ""), 404, "not_found")
 	}

@@ -11,11 +11,12 @@ import (
 	"clientes/auth"
 )
 
-// preflightAge is for how long browsers may keep the answer to a preflight.
+// preflightAge is how long browsers may keep the answer to a preflight.
 const preflightAge = 2 * time.Hour
 
-// The cookies of a login: the refresh token, and the mark of the client. The prefix, which cookieName puts before them,
-// makes browsers refuse one unless it came over https, for this host alone (RFC 6265bis section 4.1.3.2).
+// The cookies of a login: the refresh token and the device token. With the prefix that cookieName
+// adds, browsers refuse a cookie unless it came over https and for this host alone (RFC 6265bis
+// section 4.1.3.2).
 const (
 	refreshCookieName = "clientes_refresh"
 	deviceCookieName  = "clientes_device"
@@ -30,14 +31,16 @@ func (s *Server) cookieName(name string) string {
 
 func (s *Server) secure() bool { return s.cfg.PublicURL.Scheme == "https" }
 
-// cookieTokens gives the refresh tokens that are in cookies, nil if there are none. Several come where servers
-// share a host, as on a developer's machine.
-func (s *Server) cookieTokens(r *http.Request) []string { return s.cookieValues(r, refreshCookieName) }
+// cookieTokens returns the refresh tokens that are in cookies, nil if there are none. There are
+// several where servers share a host, as on a developer's machine.
+func (s *Server) cookieTokens(r *http.Request) []string {
+	return s.cookieValues(r, refreshCookieName)
+}
 
-// deviceMark gives the mark of the client that is in a cookie, "" if there is none.
-func (s *Server) deviceMark(r *http.Request) string {
-	if marks := s.cookieValues(r, deviceCookieName); marks != nil {
-		return marks[0]
+// deviceToken returns the device token that is in a cookie, "" if there is none.
+func (s *Server) deviceToken(r *http.Request) string {
+	if tokens := s.cookieValues(r, deviceCookieName); tokens != nil {
+		return tokens[0]
 	}
 	return ""
 }
@@ -55,21 +58,22 @@ func (s *Server) cookieValues(r *http.Request, name string) []string {
 	return values
 }
 
-// refreshCookie makes the cookie for a refresh token that is good for so long; for none it clears the cookie.
+// refreshCookie returns the cookie for a refresh token, or one that clears it if the token is "".
 func (s *Server) refreshCookie(token string, goodFor time.Duration) *http.Cookie {
 	return s.newCookie(refreshCookieName, token, goodFor)
 }
 
-// deviceCookie makes the cookie for the mark of a client. A logout leaves it: it lets nobody in.
-func (s *Server) deviceCookie(mark string) *http.Cookie {
-	return s.newCookie(deviceCookieName, mark, auth.DeviceTokenTTL)
+// deviceCookie returns the cookie for a device token. A logout leaves it, because it lets nobody
+// in.
+func (s *Server) deviceCookie(token string) *http.Cookie {
+	return s.newCookie(deviceCookieName, token, auth.DeviceTokenTTL)
 }
 
 func (s *Server) newCookie(name, value string, goodFor time.Duration) *http.Cookie {
 	c := &http.Cookie{
 		Name: s.cookieName(name), Value: value, Path: "/",
 		HttpOnly: true, Secure: s.secure(), SameSite: http.SameSiteStrictMode,
-		MaxAge: max(1, int(goodFor/time.Second)), // 0 would be a cookie without an end
+		MaxAge: max(1, int(goodFor/time.Second)), // with 0 net/http would leave the end out
 	}
 	if value == "" {
 		c.MaxAge = -1
@@ -85,14 +89,15 @@ func setCookies(h http.Header, cookies ...*http.Cookie) {
 	}
 }
 
-// checkOrigin refuses a request that bears a cookie of ours and may change something, unless a page of our own sent it
-// or one whose origin may use the API. SameSite alone would let in every other origin of the same site.
+// checkOrigin refuses a request that has a cookie of ours and may change something, unless it was
+// sent by a page of our own or of an origin that may use the API. SameSite alone would let in every
+// other origin of the same site.
 func (s *Server) checkOrigin(c *gin.Context) {
 	switch c.Request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return
 	}
-	if s.cookieTokens(c.Request) == nil && s.deviceMark(c.Request) == "" {
+	if s.cookieTokens(c.Request) == nil && s.deviceToken(c.Request) == "" {
 		return
 	}
 	if err := s.ownOrigin(c.Request.Header); err != nil {
@@ -100,12 +105,13 @@ func (s *Server) checkOrigin(c *gin.Context) {
 	}
 }
 
-// ownOrigin gives errCrossOrigin if a browser sent this from a page that may not use the cookie. What is no browser
-// says neither Origin nor Sec-Fetch-Site, and has no cookie but its own. (http.CrossOriginProtection would take
-// http for https.)
+// ownOrigin returns errCrossOrigin if a browser sent the request from a page that may not use the
+// cookie. Other clients send neither Origin nor Sec-Fetch-Site, and have no cookies but their own.
+// http.CrossOriginProtection does not do here: it takes http and https for the same.
 func (s *Server) ownOrigin(h http.Header) error {
+	own := s.cfg.PublicURL.Scheme + "://" + s.cfg.PublicURL.Host
 	switch origin := h.Get("Origin"); {
-	case origin == s.cfg.PublicURL.Scheme+"://"+s.cfg.PublicURL.Host, slices.Contains(s.cfg.CORSOrigins, origin):
+	case origin == own, slices.Contains(s.cfg.CORSOrigins, origin):
 		return nil
 	case origin != "":
 		return errCrossOrigin
@@ -117,23 +123,30 @@ func (s *Server) ownOrigin(h http.Header) error {
 	return errCrossOrigin
 }
 
-// allowOrigins says to browsers that the pages of the configured origins may use the API (the Fetch standard's
-// CORS protocol). Where there are none it says nothing at all.
+// allowOrigins tells browsers that the pages of the configured origins may use the API (the CORS
+// protocol of the Fetch standard). If there are none, it adds no headers at all.
 func (s *Server) allowOrigins() gin.HandlerFunc {
 	if len(s.cfg.CORSOrigins) == 0 {
 		return func(*gin.Context) {}
 	}
 	policy := cors.New(cors.Options{
-		AllowedOrigins:   s.cfg.CORSOrigins,
-		AllowedMethods:   []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-		AllowedHeaders:   []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Access-Token", "X-Request-Id"},
-		ExposedHeaders:   []string{"Link", "ETag", "Location", "Retry-After", "X-Request-Id", "X-Total-Count", "Idempotency-Replayed"},
+		AllowedOrigins: s.cfg.CORSOrigins,
+		AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+		AllowedHeaders: []string{
+			"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match",
+			"X-Access-Token", "X-Request-Id",
+		},
+		ExposedHeaders: []string{
+			"Link", "ETag", "Location", "Retry-After", "X-Request-Id", "X-Total-Count",
+			"Idempotency-Replayed",
+		},
 		AllowCredentials: true, // for the cookie of pages on the same site
 		MaxAge:           int(preflightAge / time.Second),
 	})
 	return func(c *gin.Context) {
 		policy.HandlerFunc(c.Writer, c.Request)
-		if c.Request.Method == http.MethodOptions && c.Request.Header.Get("Access-Control-Request-Method") != "" {
+		asked := c.Request.Header.Get("Access-Control-Request-Method")
+		if c.Request.Method == http.MethodOptions && asked != "" {
 			c.AbortWithStatus(http.StatusNoContent)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"clientes/store"
 )
 
-// The errors that are born here. What a client did wrong is told in more words by a requestError.
+// The errors of this package. A requestError tells the client more about what it did wrong.
 var (
 	errNoRoute              = errors.New("no such path")
 	errMethodNotAllowed     = errors.New("method not allowed")
@@ -38,7 +38,7 @@ var (
 	errDraining             = errors.New("the server is stopping")
 )
 
-// requestError is one of the errors above with a sentence for the client that made it.
+// requestError is one of the errors above, with a sentence for the client that caused it.
 type requestError struct {
 	kind    error
 	message string
@@ -53,6 +53,10 @@ func malformed(format string, args ...any) error {
 
 func invalidParameter(format string, args ...any) error {
 	return &requestError{kind: errInvalidParameter, message: fmt.Sprintf(format, args...)}
+}
+
+func unsupported(message string) error {
+	return &requestError{kind: errUnsupportedMediaType, message: message}
 }
 
 // reply is what a client is told of an error.
@@ -98,17 +102,22 @@ const (
 	badLink   = "This link is not good, or not any more; ask for another."
 )
 
-// replies is where errors become answers: the first line that matches wins. An error without a line is
-// an "internal" 500. No error's own text reaches a client, unless it was written for one.
+// replies is where errors become answers: the first line that matches wins. An error without a line
+// is an "internal" 500. No error's own text reaches a client, unless it was written for one.
 var replies = []struct {
 	matches func(error) bool
 	reply
 }{
-	{as[*store.InvalidError], tell(422, "validation_failed", "Some fields are not valid.").and(listFields)},
-	{as[*store.RowsError], tell(422, "validation_failed", "Some rows are not valid; none was imported.").and(listRows)},
-	{as[*store.ConflictError], tell(409, "conflict", "Another record has the same value.").and(nameConflict)},
-	{as[*wire.MalformedError], tell(400, "malformed_body", "The body could not be read.").and(nameMalformed)},
-	{is(auth.ErrMFAOn), tell(409, "conflict", "There is a second factor already; switch it off first.").
+	{as[*store.InvalidError], tell(422, "validation_failed",
+		"Some fields are not valid.").and(listFields)},
+	{as[*store.RowsError], tell(422, "validation_failed",
+		"Some rows are not valid; none was imported.").and(listRows)},
+	{as[*store.ConflictError], tell(409, "conflict",
+		"Another record has the same value.").and(nameConflict)},
+	{as[*wire.MalformedError], tell(400, "malformed_body",
+		"The body could not be read.").and(nameMalformed)},
+	{is(auth.ErrMFAOn), tell(409, "conflict",
+		"There is a second factor already; switch it off first.").
 		about("mfa", "taken", "It is on.")},
 	{is(errNoRoute), tell(404, "not_found", "There is no such path.")},
 	{is(errMethodNotAllowed), tell(405, "method_not_allowed",
@@ -135,13 +144,16 @@ var replies = []struct {
 	{is(errCrossOrigin), tell(403, "cross_origin", "Pages of this origin may not use the cookie.")},
 	{is(errForbidden), tell(403, "forbidden", "Your role does not allow this.")},
 	{is(errOwnMFA), tell(403, "forbidden",
-		"Switch off your own second factor with DELETE /me/mfa, which asks for your password and a code.")},
+		"Switch off your own second factor with DELETE /me/mfa, "+
+			"which asks for your password and a code.")},
 	{is(errSignupClosed), tell(403, "signup_closed",
 		"Nobody can sign up here; ask an admin for an account.")},
 	{is(auth.ErrMFAOff), tell(404, "not_found", "There is no second factor.")},
 	{is(store.ErrNotFound), tell(404, "not_found", "There is no such record.")},
-	{is(errLastAdminDisabled), tell(409, "conflict", lastAdmin).about("disabled", "last_admin", lastAdmin)},
-	{is(store.ErrLastAdmin), tell(409, "conflict", lastAdmin).about("role", "last_admin", lastAdmin)},
+	{is(errLastAdminDisabled), tell(409, "conflict",
+		lastAdmin).about("disabled", "last_admin", lastAdmin)},
+	{is(store.ErrLastAdmin), tell(409, "conflict",
+		lastAdmin).about("role", "last_admin", lastAdmin)},
 	{is(errVersionMismatch), tell(412, "version_mismatch",
 		"The record has changed since; read it again.")},
 	{is(errPreconditionRequired), tell(428, "precondition_required",
@@ -150,7 +162,8 @@ var replies = []struct {
 		"This Idempotency-Key was used for another customer; make up a new one.")},
 	{is(store.ErrKeyInProgress), tell(409, "idempotency_in_progress",
 		"The first request with this Idempotency-Key is still at work; try again shortly.")},
-	{is(auth.ErrLinkInvalid), tell(422, "reset_invalid", badLink).about("token", "invalid_link", badLink)},
+	{is(auth.ErrLinkInvalid), tell(422, "reset_invalid",
+		badLink).about("token", "invalid_link", badLink)},
 	{is(auth.ErrTooManyAttempts), tell(429, "too_many_attempts",
 		"Too many attempts have failed; wait before the next one.").and(sayHowLong)},
 	{is(auth.ErrOverloaded), tell(503, "overloaded",
@@ -167,14 +180,14 @@ var replies = []struct {
 		"The migrations are not in, or are of another version.")},
 	{is(store.ErrUnavailable), tell(503, "store_unavailable",
 		"The store does not answer; try again shortly.")},
-	// The client hung up, or its request took longer than it may: whoever still reads this may try again.
+	// The client hung up, or its request took longer than it may.
 	{is(context.Canceled), tell(503, "overloaded",
 		"The request took too long; try again shortly.")},
 	{is(context.DeadlineExceeded), tell(503, "overloaded",
 		"The request took too long; try again shortly.")},
 }
 
-// retryAfter is what 429 and 503 say in Retry-After, in seconds.
+// retryAfter returns the value of Retry-After for a 429 or 503, in seconds.
 func retryAfter(err error) string {
 	var many *auth.TooManyError
 	if errors.As(err, &many) {
@@ -190,13 +203,13 @@ func seconds(n int64) string {
 	return strconv.FormatInt(n, 10) + " seconds"
 }
 
-// problem is the one shape of every error.
+// problem is the shape of every answer to an error.
 type problem struct {
-	Auth       *bool        `json:"auth,omitzero"` // false in answers about authentication, else absent
+	Auth       *bool        `json:"auth,omitzero"` // false if it is about authentication
 	Message    string       `json:"message"`
 	Code       string       `json:"code"`
 	Errors     []fieldError `json:"errors,omitempty"`
-	ErrorCount int64        `json:"error_count,omitzero"` // of an import, whose Errors are the first of them
+	ErrorCount int64        `json:"error_count,omitzero"` // of an import; Errors has the first
 	RequestID  string       `json:"request_id"`
 }
 
@@ -247,7 +260,8 @@ func listRows(err error, p *problem) {
 	errors.As(err, &rows)
 	p.ErrorCount = rows.Count
 	for _, f := range rows.Rows {
-		p.Errors = append(p.Errors, fieldError{Row: &f.Row, Field: f.Field, Message: f.Message, Code: f.Code})
+		fault := fieldError{Row: &f.Row, Field: f.Field, Message: f.Message, Code: f.Code}
+		p.Errors = append(p.Errors, fault)
 	}
 }
 
@@ -255,7 +269,9 @@ func nameConflict(err error, p *problem) {
 	var conflict *store.ConflictError
 	errors.As(err, &conflict)
 	p.Message = "Another record has the same " + conflict.Field + "."
-	p.Errors = []fieldError{{Field: conflict.Field, Message: "Another record has this value.", Code: "taken"}}
+	p.Errors = []fieldError{
+		{Field: conflict.Field, Message: "Another record has this value.", Code: "taken"},
+	}
 }
 
 func nameMalformed(err error, p *problem) {
@@ -264,16 +280,18 @@ func nameMalformed(err error, p *problem) {
 	p.Message = malformed.Message
 }
 
-// sayHowLong is for attempts that failed, and for requests that no password or code was part of.
+// sayHowLong names the wait. A limit on requests that nothing was wrong with is no failed
+// authentication.
 func sayHowLong(err error, p *problem) {
-	var many *auth.TooManyError
-	switch {
-	case !errors.As(err, &many):
-	case many.Asked:
-		p.Message = "This was asked for too often; wait " + seconds(many.Seconds()) + " before you ask again."
-		return
-	default:
-		p.Message = "Too many attempts have failed; wait " + seconds(many.Seconds()) + " before the next one."
-	}
 	p.Auth = new(bool)
+	var many *auth.TooManyError
+	if !errors.As(err, &many) {
+		return
+	}
+	wait := "wait " + seconds(many.Seconds()) + " before "
+	p.Message = "Too many attempts have failed; " + wait + "the next one."
+	if many.Asked {
+		p.Message = "This was asked for too often; " + wait + "you ask again."
+		p.Auth = nil
+	}
 }

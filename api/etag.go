@@ -5,18 +5,19 @@ import (
 	"strings"
 )
 
-// versionTag is the entity tag of a record's version.
+// versionTag returns the entity tag of a record's version.
 func versionTag(version int64) string {
 	return `"` + strconv.FormatInt(version, 10) + `"`
 }
 
-// matchesStrongly says whether the values of If-Match name this tag (RFC 9110 section 13.1.1). What is no
-// entity tag matches nothing.
+// matchesStrongly reports whether the values of If-Match name this tag (RFC 9110 section 13.1.1).
+// Anything that is no entity tag matches nothing.
 func matchesStrongly(values []string, tag string) bool {
 	return matches(values, tag, false)
 }
 
-// matchesWeakly says whether the values of If-None-Match name this tag, weak or not (RFC 9110 section 13.1.2).
+// matchesWeakly reports whether the values of If-None-Match name this tag, weak or not (RFC 9110
+// section 13.1.2).
 func matchesWeakly(values []string, tag string) bool {
 	return matches(values, tag, true)
 }

@@ -15,10 +15,10 @@ import (
 	"clientes/api/wire"
 )
 
-// maxDownload is how long an export may take: as long as every engine lets it.
+// maxDownload is how long an export may take. No engine allows less.
 const maxDownload = time.Hour
 
-// exportClientes streams everything that the filters select.
+// exportClientes streams all customers that the query selects.
 func (s *Server) exportClientes(c *gin.Context) {
 	var in selectionInput
 	if err := in.decode(s.request(c)); err != nil {
@@ -30,7 +30,9 @@ func (s *Server) exportClientes(c *gin.Context) {
 		s.fail(c, errNotAcceptable)
 		return
 	}
-	to := &download{to: c.Writer, connection: http.NewResponseController(c.Writer), now: s.cfg.Now, format: f}
+	to := &download{
+		to: c.Writer, connection: http.NewResponseController(c.Writer), now: s.cfg.Now, format: f,
+	}
 	if c.Request.Method == http.MethodHead {
 		to.begin()
 		return
@@ -50,19 +52,20 @@ func (s *Server) exportClientes(c *gin.Context) {
 		x.err, x.cut = err, to.err == nil && c.Request.Context().Err() == nil
 		panic(http.ErrAbortHandler) // half an export must not look like a whole one
 	default:
-		_ = to.connection.SetWriteDeadline(s.cfg.Now().Add(stall)) // the store may have thought for longer than the server has
+		// The store may have taken longer than the server allows for an answer.
+		_ = to.connection.SetWriteDeadline(s.cfg.Now().Add(stall))
 		s.fail(c, err)
 	}
 }
 
-// download is the body of an export, which may take its time as long as something is taken.
+// download is the answer with an export. It may take long as long as it does not stall.
 type download struct {
 	to         http.ResponseWriter
 	connection *http.ResponseController
 	now        func() time.Time
 	format     wire.Format
 	begun      bool
-	err        error // the client's
+	err        error // of writing to the client
 }
 
 // begin sends the status and the headers.
@@ -77,7 +80,7 @@ func (d *download) begin() {
 	d.to.WriteHeader(http.StatusOK)
 }
 
-// Write keeps the promise of io.Writer.
+// Write implements [io.Writer].
 func (d *download) Write(p []byte) (int, error) {
 	if !d.begun {
 		d.begin()
@@ -90,7 +93,8 @@ func (d *download) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// acceptedFormat gives the format that Accept asks for (RFC 9110 section 12.5.1), CSV where both are as welcome.
+// acceptedFormat returns the format that Accept prefers (RFC 9110 section 12.5.1), CSV if it
+// prefers neither.
 func acceptedFormat(accept []string) (f wire.Format, ok bool) {
 	if len(accept) == 0 {
 		return wire.CSV, true
@@ -105,7 +109,8 @@ func acceptedFormat(accept []string) (f wire.Format, ok bool) {
 	return wire.CSV, true
 }
 
-// acceptance says how welcome a media type is, from 0 to 1: what the range says that names it most closely.
+// acceptance returns the quality of a media type, from 0 to 1: that of the range that names it most
+// closely.
 func acceptance(accept []string, media string) float64 {
 	kind, _, _ := strings.Cut(media, "/")
 	ranges := map[string]int{"*/*": 1, kind + "/*": 2, media: 3}

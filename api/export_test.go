@@ -35,12 +35,15 @@ func TestExport(t *testing.T) {
 		if a := f.exported(wire.CSV, ""); a.status != 200 || a.body != header {
 			t.Errorf("without customers it answered %d %q", a.status, a.body)
 		}
-		if a := f.exported(wire.NDJSON, ""); a.status != 200 || a.body != "" || a.header.Get("Content-Type") != string(wire.NDJSON) {
+		if a := f.exported(wire.NDJSON, ""); a.status != 200 || a.body != "" ||
+			a.header.Get("Content-Type") != string(wire.NDJSON) {
 			t.Errorf("without customers it answered %d %v %q", a.status, a.header, a.body)
 		}
 		made := wireTime(c.now())
-		f.add(store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "+55 11", Company: "=1+1", Address: "@SUM(A1)", Notes: "-1"})
-		f.add(store.Cliente{Name: `A "B", C`, Phone: ` "`, Company: "a;b", Address: " lead", Notes: "l1\nl2\n\t\"x\"\n"})
+		f.add(store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "+55 11", Company: "=1+1",
+			Address: "@SUM(A1)", Notes: "-1"})
+		f.add(store.Cliente{Name: `A "B", C`, Phone: ` "`, Company: "a;b", Address: " lead",
+			Notes: "l1\nl2\n\t\"x\"\n"})
 		f.add(store.Cliente{Name: "José 😀"})
 		c.add(time.Millisecond)
 		f.want(f.as(store.Editor, "PATCH", "/clientes/3", `{"notes":"="}`), 200, "")
@@ -50,12 +53,14 @@ func TestExport(t *testing.T) {
 		a := f.exported(wire.CSV, "")
 		want := header +
 			"1,Ana,ana@example.org,+55 11,=1+1,@SUM(A1),-1,2," + made + "," + changed + "\r\n" +
-			`2,"A ""B"", C",," """,a;b, lead,"l1` + "\nl2\n\t" + `""x""` + "\n\",1," + made + "," + made + "\r\n" +
+			`2,"A ""B"", C",," """,a;b, lead,"l1` + "\nl2\n\t" + `""x""` + "\n\",1," + made + "," +
+			made + "\r\n" +
 			"3,José 😀,,,,,=,2," + made + "," + changed + "\r\n"
 		if a.body != want {
 			t.Errorf("exported\n%q, want\n%q", a.body, want)
 		}
-		if h := a.header; h.Get("Content-Type") != "text/csv; charset=utf-8; header=present" || h.Get("Content-Disposition") != `attachment; filename="clientes.csv"` {
+		if h := a.header; h.Get("Content-Type") != "text/csv; charset=utf-8; header=present" ||
+			h.Get("Content-Disposition") != `attachment; filename="clientes.csv"` {
 			t.Errorf("CSV comes with %v", h)
 		}
 
@@ -67,11 +72,13 @@ func TestExport(t *testing.T) {
 		if a.body != want {
 			t.Errorf("exported\n%s, want\n%s", a.body, want)
 		}
-		if h := a.header; h.Get("Content-Type") != "application/x-ndjson" || h.Get("Content-Disposition") != `attachment; filename="clientes.ndjson"` {
+		if h := a.header; h.Get("Content-Type") != "application/x-ndjson" ||
+			h.Get("Content-Disposition") != `attachment; filename="clientes.ndjson"` {
 			t.Errorf("NDJSON comes with %v", h)
 		}
 		for _, format := range []wire.Format{wire.CSV, wire.NDJSON} {
-			get, head := f.exported(format, ""), f.as(store.Viewer, "HEAD", "/clientes/export", "", "Accept", string(format))
+			get, head := f.exported(format, ""),
+				f.as(store.Viewer, "HEAD", "/clientes/export", "", "Accept", string(format))
 			if head.status != 200 || head.body != "" || head.header.Get("Content-Length") != "" ||
 				head.header.Get("Content-Type") != get.header.Get("Content-Type") ||
 				head.header.Get("Content-Disposition") != get.header.Get("Content-Disposition") {
@@ -157,10 +164,12 @@ func TestAcceptOfAnExport(t *testing.T) {
 	if f, ok := acceptedFormat([]string{""}); ok {
 		t.Errorf("an Accept of nothing accepts %s", f)
 	}
-	f.want(f.as(store.Viewer, "GET", "/clientes/export?sort=x", "", "Accept", "text/html"), 400, "invalid_parameter")
+	f.want(f.as(store.Viewer, "GET", "/clientes/export?sort=x", "", "Accept", "text/html"), 400,
+		"invalid_parameter")
 }
 
-// FuzzAcceptedFormat holds that any Accept leads to one of the formats or to none, however it is cut into lines.
+// FuzzAcceptedFormat holds that any Accept leads to one of the formats or to none, however it is
+// cut into lines.
 func FuzzAcceptedFormat(f *testing.F) {
 	for accept := range acceptCases() {
 		f.Add(strings.ReplaceAll(accept, "\n", ","))
@@ -178,7 +187,8 @@ func FuzzAcceptedFormat(f *testing.F) {
 		}
 		for _, media := range []wire.Format{wire.CSV, wire.NDJSON} {
 			q := acceptance([]string{accept}, string(media))
-			if math.IsNaN(q) || q < 0 || q > 1 || ok && q > acceptance([]string{accept}, string(format)) {
+			if math.IsNaN(q) || q < 0 || q > 1 || ok &&
+				q > acceptance([]string{accept}, string(format)) {
 				t.Errorf("%q welcomes %s with %v, and %s is chosen", accept, media, q, format)
 			}
 		}
@@ -188,22 +198,28 @@ func FuzzAcceptedFormat(f *testing.F) {
 func TestExportOfASelection(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
 		var since time.Time
-		for i, name := range []string{"Zeta", "álvaro", "Ana", "ana maria", "Bia", "ÁNA", "_", "100%"} {
+		for i, name := range []string{"Zeta", "álvaro", "Ana", "ana maria", "Bia", "ÁNA", "_",
+			"100%"} {
 			if c.add(time.Millisecond); i == 4 {
 				since = c.now()
 			}
 			f.add(store.Cliente{Name: name, Email: fmt.Sprintf("e%d@example.com", i)})
 		}
 		for _, query := range []url.Values{
-			{}, {"sort": {"name"}}, {"sort": {"-name"}}, {"sort": {"-id"}}, {"sort": {"-created_at"}}, {"q": {"ana"}}, {"q": {"ANA"}, "sort": {"-name"}},
-			{"q": {"%"}}, {"q": {"0%\""}}, {"email": {"E3@example.com"}}, {"updated_since": {since.Format(time.RFC3339Nano)}},
-			{"q": {"ana"}, "updated_since": {since.Format(time.RFC3339Nano)}, "sort": {"updated_at"}}, {"q": {"ana"}, "email": {"e3@example.com"}},
+			{}, {"sort": {"name"}}, {"sort": {"-name"}}, {"sort": {"-id"}},
+			{"sort": {"-created_at"}}, {"q": {"ana"}}, {"q": {"ANA"}, "sort": {"-name"}},
+			{"q": {"%"}}, {"q": {"0%\""}}, {"email": {"E3@example.com"}},
+			{"updated_since": {since.Format(time.RFC3339Nano)}},
+			{"q": {"ana"}, "updated_since": {since.Format(time.RFC3339Nano)},
+				"sort": {"updated_at"}},
+			{"q": {"ana"}, "email": {"e3@example.com"}},
 		} {
 			var want string
 			for _, id := range f.walk(query) {
 				want += f.as(store.Viewer, "GET", clientePath(id), "").body + "\n"
 			}
-			if got := f.exported(wire.NDJSON, "?"+query.Encode()); got.status != 200 || got.body != want {
+			if got := f.exported(wire.NDJSON, "?"+query.Encode()); got.status != 200 ||
+				got.body != want {
 				t.Errorf("%s exports\n%s, want\n%s", query.Encode(), got.body, want)
 			}
 			got := f.exported(wire.CSV, "?"+query.Encode())
@@ -221,9 +237,11 @@ func TestALargeExport(t *testing.T) {
 		file := new(strings.Builder)
 		file.WriteString("name,email,notes\r\n")
 		for i := range rows {
-			fmt.Fprintf(file, "customer %d,c%d@example.com,%s\r\n", i, i, strings.Repeat("x", i%300))
+			fmt.Fprintf(file, "customer %d,c%d@example.com,%s\r\n", i, i,
+				strings.Repeat("x", i%300))
 		}
-		if a := f.imported(wire.CSV, file.String()); a.body != fmt.Sprintf(`{"imported":%d}`, rows) {
+		if a := f.imported(wire.CSV, file.String()); a.body != fmt.Sprintf(`{"imported":%d}`,
+			rows) {
 			t.Fatalf("answered %d %s", a.status, a.body)
 		}
 		req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/clientes/export", nil)
@@ -258,14 +276,16 @@ type stubExports struct {
 	each func(ctx context.Context, each func(store.Cliente) error) error
 }
 
-func (s *stubExports) EachCliente(ctx context.Context, _ store.Selection, each func(store.Cliente) error) error {
+func (s *stubExports) EachCliente(ctx context.Context, _ store.Selection,
+	each func(store.Cliente) error) error {
 	return s.each(ctx, each)
 }
 
 // bulky gives n customers of 10 kB, more than is sent at once when n is 7.
 func bulky(n int, each func(store.Cliente) error) error {
 	for i := range n {
-		err := each(store.Cliente{ID: int64(i + 1), Name: "Ana", Notes: strings.Repeat("x", store.MaxNotes), Version: 1})
+		err := each(store.Cliente{ID: int64(i + 1), Name: "Ana",
+			Notes: strings.Repeat("x", store.MaxNotes), Version: 1})
 		if err != nil {
 			return err
 		}
@@ -298,17 +318,18 @@ func (f *fixture) startExport(id string) *http.Response {
 // TestAnExportIsSentOnItsWay holds that rows leave before the last of them is there.
 func TestAnExportIsSentOnItsWay(t *testing.T) {
 	goOn := make(chan bool)
-	st := &stubExports{Store: engines()[0].open(t), each: func(_ context.Context, each func(store.Cliente) error) error {
-		if err := bulky(20, each); err != nil {
-			return err
-		}
-		select {
-		case <-goOn:
-			return bulky(20, each)
-		case <-time.After(10 * time.Second):
-			return errors.New("nothing of it has arrived")
-		}
-	}}
+	st := &stubExports{Store: engines()[0].open(t),
+		each: func(_ context.Context, each func(store.Cliente) error) error {
+			if err := bulky(20, each); err != nil {
+				return err
+			}
+			select {
+			case <-goOn:
+				return bulky(20, each)
+			case <-time.After(10 * time.Second):
+				return errors.New("nothing of it has arrived")
+			}
+		}}
 	f := newFixture(t, st)
 	resp := f.startExport("x")
 	_, err := io.ReadFull(resp.Body, make([]byte, 2*exportBuffer))
@@ -327,7 +348,8 @@ type failingExports struct {
 	fail func() error
 }
 
-func (s *failingExports) EachCliente(ctx context.Context, sel store.Selection, each func(store.Cliente) error) error {
+func (s *failingExports) EachCliente(ctx context.Context, sel store.Selection,
+	each func(store.Cliente) error) error {
 	n := 0
 	return s.Store.EachCliente(ctx, sel, func(c store.Cliente) error {
 		if n++; n > s.rows {
@@ -337,8 +359,8 @@ func (s *failingExports) EachCliente(ctx context.Context, sel store.Selection, e
 	})
 }
 
-// TestAnExportThatFails holds that half an export does not look like a whole one, and that one that has not begun is an
-// error like any other.
+// TestAnExportThatFails holds that half an export does not look like a whole one, and that one that
+// has not begun is an error like any other.
 func TestAnExportThatFails(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -355,31 +377,45 @@ func TestAnExportThatFails(t *testing.T) {
 				code string
 			}{
 				{"fails", func() error { return errInside }, "internal"},
-				{"is away", func() error { return fmt.Errorf("%w: %w", store.ErrUnavailable, errInside) }, "store_unavailable"},
+				{"is away", func() error {
+					return fmt.Errorf("%w: %w", store.ErrUnavailable,
+						errInside)
+				}, "store_unavailable"},
 				{"panics", func() error { panic(errInside) }, "internal"},
 			} {
 				failing.fail = c.fail
 				failing.rows = 3 // nothing was sent yet
-				a := f.as(store.Viewer, "GET", "/clientes/export", "", "Accept", string(wire.NDJSON), "X-Request-Id", "early-"+c.code+c.name[:1])
-				if f.want(a, map[string]int{"internal": 500, "store_unavailable": 503}[c.code], c.code); a.header.Get("Content-Disposition") != "" {
+				a := f.as(store.Viewer, "GET", "/clientes/export", "", "Accept",
+					string(wire.NDJSON), "X-Request-Id", "early-"+c.code+c.name[:1])
+				if f.want(a, map[string]int{"internal": 500, "store_unavailable": 503}[c.code],
+					c.code); a.header.Get("Content-Disposition") != "" {
 					t.Errorf("a store that %s: %v", c.name, a.header)
 				}
 				failing.rows = 20
 				id := "late-" + c.code + c.name[:1]
 				resp := f.startExport(id)
 				body, err := io.ReadAll(resp.Body)
-				if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) || len(body) < exportBuffer || strings.Contains(string(body), "inside") {
-					t.Errorf("a store that %s: answered %d, %d bytes, %v", c.name, resp.StatusCode, len(body), err)
+				if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) ||
+					len(body) < exportBuffer || strings.Contains(string(body), "inside") {
+					t.Errorf("a store that %s: answered %d, %d bytes, %v", c.name, resp.StatusCode,
+						len(body), err)
 				}
-				f.eventually("it is logged", func() bool { return strings.Contains(f.log.String(), `"request_id":"`+id+`"`) })
-				if line := f.logLine(id); !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "internal.example") || !strings.Contains(line, c.code) {
+				f.eventually("it is logged",
+					func() bool {
+						return strings.Contains(f.log.String(),
+							`"request_id":"`+id+`"`)
+					})
+				if line := f.logLine(id); !strings.Contains(line, `"level":"ERROR"`) ||
+					!strings.Contains(line, "internal.example") || !strings.Contains(line, c.code) {
 					t.Errorf("a store that %s is logged as %s", c.name, line)
 				}
 				f.eventually("the place is free", func() bool { return free(f.server.exports) })
 			}
 			failing.rows = 1000
-			if a := f.exported(wire.NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 30 {
-				t.Errorf("in the end it answered %d with %d rows", a.status, strings.Count(a.body, "\n"))
+			if a := f.exported(wire.NDJSON, ""); a.status != 200 ||
+				strings.Count(a.body, "\n") != 30 {
+				t.Errorf("in the end it answered %d with %d rows", a.status,
+					strings.Count(a.body, "\n"))
 			}
 		})
 	}
@@ -387,14 +423,15 @@ func TestAnExportThatFails(t *testing.T) {
 
 func TestTooManyExportsAtOnce(t *testing.T) {
 	began, goOn := make(chan bool), make(chan bool)
-	st := &stubExports{Store: engines()[0].open(t), each: func(ctx context.Context, each func(store.Cliente) error) error {
-		select {
-		case began <- true:
-		case <-goOn: // those that come after the test let go
-		}
-		<-goOn
-		return bulky(1, each)
-	}}
+	st := &stubExports{Store: engines()[0].open(t),
+		each: func(ctx context.Context, each func(store.Cliente) error) error {
+			select {
+			case began <- true:
+			case <-goOn: // those that come after the test let go
+			}
+			<-goOn
+			return bulky(1, each)
+		}}
 	f := newFixture(t, st)
 	var under sync.WaitGroup
 	for range maxTransfers {
@@ -426,14 +463,15 @@ func TestTooManyExportsAtOnce(t *testing.T) {
 // TestWhoHangsUpInAnExport holds that the store is let go, and that it is no fault of ours.
 func TestWhoHangsUpInAnExport(t *testing.T) {
 	ended := make(chan error, 1)
-	st := &stubExports{Store: engines()[0].open(t), each: func(ctx context.Context, each func(store.Cliente) error) error {
-		if _, limited := ctx.Deadline(); !limited {
-			t.Error("who reads slowly enough holds the store for ever")
-		}
-		err := endlessly(each)
-		ended <- err
-		return err
-	}}
+	st := &stubExports{Store: engines()[0].open(t),
+		each: func(ctx context.Context, each func(store.Cliente) error) error {
+			if _, limited := ctx.Deadline(); !limited {
+				t.Error("who reads slowly enough holds the store for ever")
+			}
+			err := endlessly(each)
+			ended <- err
+			return err
+		}}
 	f := newFixture(t, st)
 	resp := f.startExport("the-one")
 	_, err := io.ReadFull(resp.Body, make([]byte, 3*exportBuffer))
@@ -452,11 +490,12 @@ func TestWhoHangsUpInAnExport(t *testing.T) {
 // TestWhoStopsReadingIsLetGo holds that a place is not held by who takes nothing any more.
 func TestWhoStopsReadingIsLetGo(t *testing.T) {
 	ended := make(chan error, 1)
-	st := &stubExports{Store: engines()[0].open(t), each: func(_ context.Context, each func(store.Cliente) error) error {
-		err := endlessly(each)
-		ended <- err
-		return err
-	}}
+	st := &stubExports{Store: engines()[0].open(t),
+		each: func(_ context.Context, each func(store.Cliente) error) error {
+			err := endlessly(each)
+			ended <- err
+			return err
+		}}
 	f := newFixture(t, st)
 	f.serveWith(func(s *http.Server) {
 		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -476,38 +515,42 @@ func TestWhoStopsReadingIsLetGo(t *testing.T) {
 	}
 }
 
-// TestAnExportMayTakeItsTime has a store think for longer than the server's own timeouts, before and between the rows.
+// TestAnExportMayTakeItsTime has a store think for longer than the server's own timeouts, before
+// and between the rows.
 func TestAnExportMayTakeItsTime(t *testing.T) {
 	var rounds int
 	var fail error
-	st := &stubExports{Store: engines()[0].open(t), each: func(ctx context.Context, each func(store.Cliente) error) error {
-		for range rounds {
-			select {
-			case <-ctx.Done():
-				t.Error("a deadline passed, and the client seems to have hung up")
-			case <-time.After(3 * tinyTimeouts):
+	st := &stubExports{Store: engines()[0].open(t),
+		each: func(ctx context.Context, each func(store.Cliente) error) error {
+			for range rounds {
+				select {
+				case <-ctx.Done():
+					t.Error("a deadline passed, and the client seems to have hung up")
+				case <-time.After(3 * tinyTimeouts):
+				}
+				if fail != nil {
+					return fail
+				}
+				if err := bulky(10, each); err != nil {
+					t.Errorf("a deadline passed, and the client seems not to read: %v", err)
+					return err
+				}
 			}
-			if fail != nil {
-				return fail
-			}
-			if err := bulky(10, each); err != nil {
-				t.Errorf("a deadline passed, and the client seems not to read: %v", err)
-				return err
-			}
-		}
-		return nil
-	}}
+			return nil
+		}}
 	f := newFixture(t, st)
 	f.serveWith(setTinyTimeouts)
 	rounds = 4
-	if a := f.exported(wire.NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 10*rounds {
+	if a := f.exported(wire.NDJSON, ""); a.status != 200 ||
+		strings.Count(a.body, "\n") != 10*rounds {
 		t.Errorf("answered %d with %d rows", a.status, strings.Count(a.body, "\n"))
 	}
 	fail = store.ErrUnavailable
 	f.want(f.exported(wire.NDJSON, ""), 503, "store_unavailable")
 }
 
-// TestRoundTrip exports from each engine and imports into the other, and what is exported there is the same.
+// TestRoundTrip exports from each engine and imports into the other, and what is exported there is
+// the same.
 func TestRoundTrip(t *testing.T) {
 	for i, e := range engines() {
 		t.Run("from "+e.name, func(t *testing.T) {
@@ -520,7 +563,8 @@ func TestRoundTrip(t *testing.T) {
 			for _, format := range []wire.Format{wire.CSV, wire.NDJSON} {
 				to := newFixture(t, engines()[1-i].open(t))
 				first := from.exported(format, "")
-				if a := to.imported(format, first.body); a.body != fmt.Sprintf(`{"imported":%d}`, len(want)) {
+				if a := to.imported(format, first.body); a.body != fmt.Sprintf(`{"imported":%d}`,
+					len(want)) {
 					t.Fatalf("%s: answered %d %.2000s", format, a.status, a.body)
 				}
 				second := to.exported(format, "")
@@ -530,7 +574,8 @@ func TestRoundTrip(t *testing.T) {
 				}
 				for i, c := range want {
 					if !was[i].SameText(c) || !is[i].SameText(c) {
-						t.Errorf("%s: %#v was exported as\n%#v, and then as\n%#v", format, c, was[i], is[i])
+						t.Errorf("%s: %#v was exported as\n%#v, and then as\n%#v", format, c,
+							was[i], is[i])
 					}
 				}
 			}
@@ -552,7 +597,9 @@ func writable(t *testing.T, f wire.Format, export string) (list []store.Cliente)
 	records, err := csv.NewReader(strings.NewReader(export)).ReadAll()
 	must(t, err)
 	for _, r := range records[1:] {
-		list = append(list, store.Cliente{Name: r[1], Email: r[2], Phone: r[3], Company: r[4], Address: r[5], Notes: r[6]})
+		list = append(list,
+			store.Cliente{Name: r[1], Email: r[2], Phone: r[3], Company: r[4], Address: r[5],
+				Notes: r[6]})
 	}
 	return list
 }

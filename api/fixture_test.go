@@ -120,7 +120,8 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// stopTheClock is a change to a server for which no time goes by: a wait does not end while a test is slow.
+// stopTheClock is a change to a server for which no time goes by: a wait does not end while a test
+// is slow.
 func stopTheClock(cfg *Config) {
 	now := time.Now().Round(0)
 	cfg.Now = func() time.Time { return now }
@@ -146,16 +147,19 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		users: make(map[store.Role]store.User), tokens: make(map[store.Role]string),
 	}
 	cfg := Config{
-		Store: st, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Now: time.Now, PublicURL: &url.URL{Scheme: "http", Host: ownHost},
+		Store: st, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Now: time.Now,
+		PublicURL: &url.URL{Scheme: "http", Host: ownHost},
 	}
 	for _, change := range changes {
 		change(&cfg)
 	}
 	var err error
 	f.auth, err = auth.New(auth.Config{
-		Store: st, Gate: auth.NewGate(hasherFor(t), 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
-		Now: cfg.Now, Log: cfg.Log,
+		Store: st, Gate: auth.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
+		Issuer: "clientes", Audience: "clientes",
+		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
+		RefreshGrace: 30 * time.Second,
+		Now:          cfg.Now, Log: cfg.Log,
 	})
 	must(t, err)
 	cfg.Auth = f.auth
@@ -174,7 +178,8 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		f.checkLog()
 	})
 	for _, role := range store.Roles() {
-		f.users[role], err = st.CreateUser(t.Context(), store.User{Name: "the-" + string(role), Role: role, PasswordHash: testHash})
+		f.users[role], err = st.CreateUser(t.Context(),
+			store.User{Name: "the-" + string(role), Role: role, PasswordHash: testHash})
 		must(t, err)
 		f.tokens[role] = f.login(role)
 	}
@@ -184,7 +189,8 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 // login gives a new token for the user of a role.
 func (f *fixture) login(role store.Role) string {
 	f.t.Helper()
-	g, err := f.auth.Login(f.t.Context(), auth.LoginRequest{User: "the-" + string(role), Password: testPassword})
+	g, err := f.auth.Login(f.t.Context(),
+		auth.LoginRequest{User: "the-" + string(role), Password: testPassword})
 	must(f.t, err)
 	return g.Token
 }
@@ -206,7 +212,8 @@ func (f *fixture) logLine(requestID string) string {
 	f.t.Helper()
 	var lines []string
 	for l := range strings.Lines(f.log.String()) {
-		if strings.Contains(l, `"msg":"request"`) && strings.Contains(l, `"request_id":"`+requestID+`"`) {
+		if strings.Contains(l, `"msg":"request"`) &&
+			strings.Contains(l, `"request_id":"`+requestID+`"`) {
 			lines = append(lines, l)
 		}
 	}
@@ -271,8 +278,8 @@ func (a answer) faults() string {
 	return strings.Join(s, " ")
 }
 
-// call asks the server, and holds its answer to the OpenAPI document. Headers come as name, value, name,
-// value…; a body without a Content-Type is JSON.
+// call asks the server, and holds its answer to the OpenAPI document. Headers come as name, value,
+// name, value…; a body without a Content-Type is JSON.
 func (f *fixture) call(method, path, body string, headers ...string) answer {
 	f.t.Helper()
 	a, err := f.try(method, path, body, headers...)
@@ -348,13 +355,15 @@ func (w *rawConn) send(text string) {
 	must(w.f.t, err)
 }
 
-// begin sends the head of a request with the token of a role, and what of the body is there already.
+// begin sends the head of a request with the token of a role, and what of the body is there
+// already.
 func (w *rawConn) begin(role store.Role, method, path string, headers []string, body string) {
 	w.f.t.Helper()
 	var err error
 	w.req, err = http.NewRequestWithContext(w.f.t.Context(), method, w.f.url+path, nil)
 	must(w.f.t, err)
-	head := method + " " + path + " HTTP/1.1\r\nHost: x\r\nx-access-token: " + w.f.tokens[role] + "\r\n"
+	head := method + " " + path + " HTTP/1.1\r\nHost: x\r\nx-access-token: " + w.f.tokens[role] +
+		"\r\n"
 	for _, h := range headers {
 		head += h + "\r\n"
 	}

@@ -21,15 +21,15 @@ type healthView struct {
 	Status string `json:"status"`
 }
 
-// healthz says that the process lives, whatever the state of anything else.
+// healthz answers as long as the process lives, whatever the state of anything else.
 func (s *Server) healthz(context.Context, nothing) (healthView, error) {
 	return healthView{Status: "ok"}, nil
 }
 
-// readyTimeout is shorter than the second or two that load balancers wait.
+// readyTimeout is no longer than the second or two that load balancers wait.
 const readyTimeout = time.Second
 
-// readyz says whether requests should be sent here.
+// readyz reports whether this server should get requests.
 func (s *Server) readyz(ctx context.Context, _ nothing) (healthView, error) {
 	if s.draining.Load() {
 		return healthView{}, errDraining

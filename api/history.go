@@ -29,7 +29,9 @@ func (s *Server) clienteHistory(ctx context.Context, in historyInput) (page[stor
 		},
 		position: func(c *store.Change) string { return formatID(c.Version) },
 		parse:    parseID,
-		view:     func(b []byte, c *store.Change) ([]byte, error) { return wire.AppendChange(b, c), nil },
-		size:     func(c *store.Change) int { return c.Record.Size() },
+		view: func(b []byte, c *store.Change) ([]byte, error) {
+			return wire.AppendChange(b, c), nil
+		},
+		size: func(c *store.Change) int { return c.Record.Size() },
 	})
 }

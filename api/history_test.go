@@ -43,7 +43,9 @@ func (f *fixture) history(path string) (all []change) {
 		u, err := url.Parse(path)
 		must(f.t, err)
 		limit := u.Query().Get("limit")
-		if path = nextPage(a); path != "" && (!strings.HasPrefix(path, home+"?limit="+limit) || limit != "" && fmt.Sprint(len(page)) != limit) {
+		if path = nextPage(a); path != "" &&
+			(!strings.HasPrefix(path, home+"?limit="+limit) || limit != "" &&
+				fmt.Sprint(len(page)) != limit) {
 			f.t.Errorf("after %d changes comes %s", len(page), path)
 		}
 	}
@@ -70,23 +72,29 @@ func TestHistory(t *testing.T) {
 			want = append(want, step{action, role, a.body, c.now()})
 			return a
 		}
-		write("created", store.Editor, "POST", "/clientes", `{"name":"Ana","email":"ana@example.com","phone":"1","company":"c","address":"a","notes":"n\n\"€\""}`)
+		write("created", store.Editor, "POST", "/clientes",
+			`{"name":"Ana","email":"ana@example.com","phone":"1","company":"c","address":"a","notes":"n\n\"€\""}`)
 		write("updated", store.Admin, "PATCH", "/clientes/1", `{"notes":null,"phone":"2"}`)
-		last := write("updated", store.Editor, "PUT", "/clientes/1", `{"name":"Bia","company":"=1+1"}`)
+		last := write("updated", store.Editor, "PUT", "/clientes/1",
+			`{"name":"Bia","company":"=1+1"}`)
 		// What changes nothing, or is refused, leaves no trace.
 		f.add(store.Cliente{Name: "x", Email: "taken@example.com"})
 		f.want(f.as(store.Editor, "PUT", "/clientes/1", last.body), 200, "")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`), 200, "")
-		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"taken@example.com"}`), 409, "conflict")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"taken@example.com"}`), 409,
+			"conflict")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":""}`), 422, "validation_failed")
-		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "If-Match", `"2"`), 412, "version_mismatch")
-		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`), 412, "version_mismatch")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "If-Match", `"2"`), 412,
+			"version_mismatch")
+		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`), 412,
+			"version_mismatch")
 		f.want(f.as(store.Viewer, "PATCH", "/clientes/1", `{"name":"x"}`), 403, "forbidden")
 		c.add(time.Second)
-		byCommand, err := f.store.UpdateCliente(t.Context(), 0, 1, func(c store.Cliente) (store.Cliente, error) {
-			c.Name = "Carla"
-			return c, nil
-		})
+		byCommand, err := f.store.UpdateCliente(t.Context(), 0, 1,
+			func(c store.Cliente) (store.Cliente, error) {
+				c.Name = "Carla"
+				return c, nil
+			})
 		must(t, err)
 		want = append(want, step{"updated", "", clienteJSON(byCommand), c.now()})
 		before := f.as(store.Viewer, "GET", "/clientes/1", "").body
@@ -94,7 +102,8 @@ func TestHistory(t *testing.T) {
 		want[len(want)-1].record = before // as it stood
 
 		f.want(f.as(store.Viewer, "GET", "/clientes/1", ""), 404, "not_found")
-		_, err = f.store.DeleteUser(t.Context(), f.users[store.Editor].ID) // who is named all the same
+		// who is named all the same
+		_, err = f.store.DeleteUser(t.Context(), f.users[store.Editor].ID)
 		must(t, err)
 		for _, limit := range []string{"", "?limit=1", "?limit=2", "?limit=5"} {
 			got := f.history("/clientes/1/history" + limit)
@@ -104,46 +113,56 @@ func TestHistory(t *testing.T) {
 			for i, g := range got {
 				version := len(want) - i
 				w := want[version-1]
-				if int(g.Version) != version || g.Action != w.action || g.At != wireTime(w.at) || string(g.Record) != w.record {
+				if int(g.Version) != version || g.Action != w.action || g.At != wireTime(w.at) ||
+					string(g.Record) != w.record {
 					t.Errorf("%s: change %d is %+v, want %+v", limit, version, g, w)
 				}
 				switch {
 				case w.role == "" && (g.UserID != nil || g.User != ""):
 					t.Errorf("the command line is %+v", g)
-				case w.role != "" && (g.UserID == nil || *g.UserID != f.users[w.role].ID || g.User != "the-"+string(w.role)):
+				case w.role != "" &&
+					(g.UserID == nil || *g.UserID != f.users[w.role].ID ||
+						g.User != "the-"+string(w.role)):
 					t.Errorf("change %d of the %s is of %+v", version, w.role, g)
 				}
 			}
 		}
-		if a := f.as(store.Viewer, "GET", "/clientes/1/history", ""); strings.Count(a.body, `"user_id":null`) != 1 || a.header.Get("ETag") != "" {
+		if a := f.as(store.Viewer, "GET", "/clientes/1/history", ""); strings.Count(a.body,
+			`"user_id":null`) != 1 || a.header.Get("ETag") != "" {
 			t.Errorf("answered %v %s", a.header, a.body)
 		}
-		for _, path := range []string{"/clientes/3/history", "/clientes/0/history", "/clientes/-1/history", "/clientes/x/history", "/clientes/99999999999999999999/history"} {
+		for _, path := range []string{"/clientes/3/history", "/clientes/0/history",
+			"/clientes/-1/history", "/clientes/x/history",
+			"/clientes/99999999999999999999/history"} {
 			f.want(f.as(store.Viewer, "GET", path, ""), 404, "not_found")
 		}
 		f.want(f.call("GET", "/clientes/1/history", ""), 401, "token_missing")
 	})
 }
 
-// TestAHistoryOfLongNotesIsShorter holds that a page is bounded in bytes too, and that Link goes on.
+// TestAHistoryOfLongNotesIsShorter holds that a page is bounded in bytes too, and that Link goes
+// on.
 func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	notes := strings.Repeat("😀", store.MaxNotes-10)
 	f.add(store.Cliente{Name: "Ana"})
 	changes := maxPage/len(notes) + 3
 	for i := range changes - 1 {
-		_, err := f.store.UpdateCliente(t.Context(), 0, 1, func(c store.Cliente) (store.Cliente, error) {
-			c.Notes = fmt.Sprint(i, notes)
-			return c, nil
-		})
+		_, err := f.store.UpdateCliente(t.Context(), 0, 1,
+			func(c store.Cliente) (store.Cliente, error) {
+				c.Notes = fmt.Sprint(i, notes)
+				return c, nil
+			})
 		must(t, err)
 	}
 	first := f.as(store.Viewer, "GET", "/clientes/1/history?limit=1000", "")
-	if n := strings.Count(first.body, `"action"`); n >= changes || n < 100 || len(first.body) > maxPage+1<<16 {
+	if n := strings.Count(first.body, `"action"`); n >= changes || n < 100 ||
+		len(first.body) > maxPage+1<<16 {
 		t.Errorf("the first page has %d changes, %d bytes", n, len(first.body))
 	}
 	second := f.as(store.Viewer, "GET", nextPage(first), "")
-	if n := strings.Count(first.body+second.body, `"action"`); n != changes || nextPage(second) != "" {
+	if n := strings.Count(first.body+second.body, `"action"`); n != changes ||
+		nextPage(second) != "" {
 		t.Errorf("two pages have %d of %d changes", n, changes)
 	}
 }
@@ -158,7 +177,8 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 			for i := range answers {
 				wg.Go(func() {
 					method := []string{"PUT", "PATCH"}[i%2]
-					answers[i], _ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
+					answers[i],
+						_ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
 						"If-Match", tag, "x-access-token", f.tokens[store.Editor])
 				})
 			}
@@ -172,7 +192,8 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 					t.Errorf("answered %d %s", a.status, a.body)
 				}
 			}
-			if got := f.as(store.Viewer, "GET", path, ""); got.body != won || got.header.Get("ETag") != versionTag(int64(round+2)) {
+			if got := f.as(store.Viewer, "GET", path, ""); got.body != won ||
+				got.header.Get("ETag") != versionTag(int64(round+2)) {
 				t.Errorf("who won wrote %s, and there is %s", won, got.body)
 			}
 		}
@@ -190,7 +211,8 @@ func TestUnconditionalWritesAreAllKept(t *testing.T) {
 		answers := make([]answer, 30)
 		for i := range answers {
 			wg.Go(func() {
-				answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i), "x-access-token", f.tokens[store.Editor])
+				answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i),
+					"x-access-token", f.tokens[store.Editor])
 			})
 		}
 		wg.Wait()

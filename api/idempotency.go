@@ -8,39 +8,46 @@ import (
 	"clientes/store"
 )
 
-// idempotencyKey gives the key by which the request can be sent again, "" if it has none.
+// idempotencyKey returns the key under which the request may be sent again, "" if it has none.
 func (r *request) idempotencyKey() (string, error) {
 	values, given := r.Header["Idempotency-Key"]
 	if !given {
 		return "", nil
 	}
-	printable := func(c rune) bool { return ' ' <= c && c <= '~' }
+	const limit = store.MaxIdempotencyKey
 	key := values[0]
-	if len(values) > 1 || key == "" || len(key) > store.MaxIdempotencyKey ||
-		strings.ContainsFunc(key, func(c rune) bool { return !printable(c) }) {
-		return "", invalidParameter("The header Idempotency-Key has 1 to %d printable ASCII characters, once.", store.MaxIdempotencyKey)
+	if len(values) > 1 || !isPrintableASCII(key) || len(key) < 1 || len(key) > limit {
+		return "", invalidParameter(
+			"The header Idempotency-Key has 1 to %d printable ASCII characters, once.", limit)
 	}
 	return key, nil
 }
 
+func isPrintableASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || '~' < c })
+}
+
 const (
-	// cleanEvery is how often idempotency keys are removed that have had their day.
+	// cleanEvery is how often expired idempotency keys are removed.
 	cleanEvery = time.Minute
 
-	// cleanBatch is how many are removed at once, so that nobody waits long for the store.
+	// cleanBatch is how many are removed at once. It is small, so that nobody waits long for the
+	// store.
 	cleanBatch = 500
 )
 
-// Run removes old idempotency keys, in small batches, until the context ends.
+// Run removes expired idempotency keys, in small batches, until the context ends.
 func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
 	for {
 		for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {
+			before := s.cfg.Now().Add(-store.IdempotencyTTL)
 			var err error
-			removed, err = s.cfg.Store.DeleteIdempotencyKeys(ctx, s.cfg.Now().Add(-store.IdempotencyTTL), cleanBatch)
+			removed, err = s.cfg.Store.DeleteIdempotencyKeys(ctx, before, cleanBatch)
 			if err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("can not remove old idempotency keys; trying again in a minute", "error", err)
+				s.cfg.Log.Warn("cannot remove old idempotency keys; trying again in a minute",
+					"error", err)
 			}
 		}
 		select {

@@ -17,9 +17,12 @@ import (
 // wantReplay fails the test unless an answer is the first one again.
 func wantReplay(t *testing.T, first, again answer) {
 	t.Helper()
-	if again.status != 201 || again.body != first.body || again.header.Get("Idempotency-Replayed") != "true" ||
-		again.header.Get("Location") != first.header.Get("Location") || again.header.Get("ETag") != first.header.Get("ETag") {
-		t.Errorf("answered %d %v %s, the first time %v %s", again.status, again.header, again.body, first.header, first.body)
+	if again.status != 201 || again.body != first.body ||
+		again.header.Get("Idempotency-Replayed") != "true" ||
+		again.header.Get("Location") != first.header.Get("Location") ||
+		again.header.Get("ETag") != first.header.Get("ETag") {
+		t.Errorf("answered %d %v %s, the first time %v %s", again.status, again.header, again.body,
+			first.header, first.body)
 	}
 }
 
@@ -28,8 +31,10 @@ func TestIdempotencyKey(t *testing.T) {
 		create := func(role store.Role, key, body string) answer {
 			return f.as(role, "POST", "/clientes", body, "Idempotency-Key", key)
 		}
-		first := create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\r\nb"}`)
-		if f.want(first, 201, ""); first.header.Get("Idempotency-Replayed") != "" || first.header.Get("Location") != "/clientes/1" || first.header.Get("ETag") != `"1"` {
+		first := create(store.Editor, "k",
+			`{"name":"Ana","email":"ana@example.com","notes":"a\r\nb"}`)
+		if f.want(first, 201, ""); first.header.Get("Idempotency-Replayed") != "" ||
+			first.header.Get("Location") != "/clientes/1" || first.header.Get("ETag") != `"1"` {
 			t.Errorf("the first answered %v", first.header)
 		}
 		// The same customer, however it is written.
@@ -40,13 +45,17 @@ func TestIdempotencyKey(t *testing.T) {
 			wantReplay(t, first, create(store.Editor, "k", body))
 		}
 		// The answer is the first one, whatever became of the customer.
-		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia","email":"bia@example.com"}`), 200, "")
-		wantReplay(t, first, create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1",
+			`{"name":"Bia","email":"bia@example.com"}`), 200, "")
+		wantReplay(t, first,
+			create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
 		f.want(f.as(store.Editor, "DELETE", "/clientes/1", ""), 204, "")
-		wantReplay(t, first, create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
+		wantReplay(t, first,
+			create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
 
 		for _, body := range []string{
-			`{"name":"ana","email":"ana@example.com","notes":"a\nb"}`, `{"name":"Ana","email":"ana@example.com"}`, `{"name":"Bia"}`,
+			`{"name":"ana","email":"ana@example.com","notes":"a\nb"}`,
+			`{"name":"Ana","email":"ana@example.com"}`, `{"name":"Bia"}`,
 		} {
 			f.want(create(store.Editor, "k", body), 422, "idempotency_mismatch")
 		}
@@ -55,11 +64,13 @@ func TestIdempotencyKey(t *testing.T) {
 		f.want(create(store.Editor, "k", `{`), 400, "malformed_body")
 		f.want(create(store.Viewer, "k", `{"name":"Ana"}`), 403, "forbidden")
 
-		// A key belongs to its user and is compared exactly, and without one each create is another.
+		// A key belongs to its user and is compared exactly, and without one each create is
+		// another.
 		for _, c := range []struct {
 			role store.Role
 			key  string
-		}{{store.Admin, "k"}, {store.Editor, "K"}, {store.Editor, "k k"}, {store.Editor, ""}, {store.Editor, ""}} {
+		}{{store.Admin, "k"}, {store.Editor, "K"}, {store.Editor, "k k"}, {store.Editor, ""},
+			{store.Editor, ""}} {
 			a := create(c.role, c.key, `{"name":"Ana"}`)
 			if f.want(a, 201, ""); a.header.Get("Idempotency-Replayed") != "" {
 				t.Errorf("the key %q of the %s is a replay", c.key, c.role)
@@ -78,7 +89,8 @@ func TestAFailedCreateLeavesItsKeyFree(t *testing.T) {
 			return f.as(store.Editor, "POST", "/clientes", body, "Idempotency-Key", "k")
 		}
 		f.want(create(`{"name":"Ana","email":"Taken@example.com"}`), 409, "conflict")
-		f.want(create(`{"name":"Ana","email":"Taken@example.com"}`), 409, "conflict") // no replay of that
+		// no replay of that
+		f.want(create(`{"name":"Ana","email":"Taken@example.com"}`), 409, "conflict")
 		f.want(create(`{"email":"x"}`), 422, "validation_failed")
 		first := create(`{"name":"Ana","email":"free@example.com"}`)
 		if f.want(first, 201, ""); first.header.Get("Idempotency-Replayed") != "" {
@@ -95,7 +107,8 @@ func TestFiftyCreatesWithOneKey(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range answers {
 			wg.Go(func() {
-				answers[i], _ = f.try("POST", "/clientes", `{"name":"Ana","email":"ana@example.com"}`,
+				answers[i],
+					_ = f.try("POST", "/clientes", `{"name":"Ana","email":"ana@example.com"}`,
 					"Idempotency-Key", "k", "x-access-token", f.tokens[store.Editor])
 			})
 		}

@@ -18,11 +18,11 @@ const (
 	// maxImport is the largest file of an import, in bytes.
 	maxImport = 256 << 20
 
-	// maxTransfers is how many imports, and how many exports, are under way at once: each holds a connection to the
-	// store for as long as it takes, and an import room for its file.
+	// maxTransfers is how many imports may run at once, and how many exports. Each of them occupies
+	// a connection to the store until it ends, and an import also room for its file.
 	maxTransfers = 2
 
-	// stall is how long a sender or a receiver may let nothing through.
+	// stall is how long a sender may send nothing, and a receiver may take nothing.
 	stall = 30 * time.Second
 
 	// maxUpload is how long a file may take to arrive: 256 MiB at 300 kB a second.
@@ -33,10 +33,10 @@ type importedView struct {
 	Imported int64 `json:"imported"`
 }
 
-// importClientes takes a file of customers: all of them or none.
+// importClientes adds all customers of a file, or none.
 func (s *Server) importClientes(c *gin.Context) {
 	v, err := s.importFile(c.Request.Context(), s.request(c))
-	// Sending the file and keeping it may have taken longer than the server has for an answer.
+	// The file may have taken longer than the server allows for an answer.
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(s.cfg.Now().Add(stall))
 	if err != nil {
 		s.fail(c, err)
@@ -73,13 +73,13 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 		case errors.Is(err, syscall.ENOSPC):
 			err = fmt.Errorf("%w: %w", errNoRoom, err)
 		}
-		// Many clients read no answer before they have sent everything.
+		// Many clients read no answer before they have sent all of the body.
 		_, _ = io.Copy(io.Discard, body)
 		return v, err
 	}
 	defer spool.Close()
-	// The file is here. What it takes from now on is the store's time, and a deadline of the connection that passes
-	// would look as if the client had hung up.
+	// The file has arrived. What follows takes as long as the store needs. A deadline of the
+	// connection would pass meanwhile, and look as if the client had hung up.
 	if err := connection.SetReadDeadline(time.Time{}); err != nil {
 		return v, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
@@ -87,16 +87,16 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	return v, err
 }
 
-// upload is the body of a request that may take its time as long as something comes.
+// upload is the body of a request that may take long as long as it does not stall.
 type upload struct {
 	from       io.Reader
 	connection *http.ResponseController
 	now        func() time.Time
 	end        time.Time
-	err        error // why it did not arrive whole
+	err        error // of from, if it did not arrive whole
 }
 
-// Read keeps the promise of io.Reader.
+// Read implements [io.Reader].
 func (u *upload) Read(p []byte) (int, error) {
 	deadline := u.now().Add(stall)
 	if deadline.After(u.end) {

@@ -46,11 +46,13 @@ func rowFaults(a answer) (faults string, count int64) {
 
 func TestImport(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		for format, files := range map[wire.Format][]wiretest.GoodFile{wire.CSV: wiretest.GoodCSV(), wire.NDJSON: wiretest.GoodNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.GoodFile{wire.CSV: wiretest.GoodCSV(),
+			wire.NDJSON: wiretest.GoodNDJSON()} {
 			for _, c := range files {
 				before := len(f.all())
 				a := f.imported(format, c.File)
-				if want := fmt.Sprintf(`{"imported":%d}`, len(c.Want)); a.status != 200 || a.body != want {
+				if want := fmt.Sprintf(`{"imported":%d}`, len(c.Want)); a.status != 200 ||
+					a.body != want {
 					t.Errorf("%s, %s: answered %d %s", format, c.Name, a.status, a.body)
 					continue
 				}
@@ -61,7 +63,8 @@ func TestImport(t *testing.T) {
 				for _, c := range added {
 					path := clientePath(c.ID)
 					h := f.history(path + "/history")
-					if len(h) != 1 || h[0].Action != "created" || h[0].User != "the-editor" || string(h[0].Record) != clienteJSON(c) || c.Version != 1 {
+					if len(h) != 1 || h[0].Action != "created" || h[0].User != "the-editor" ||
+						string(h[0].Record) != clienteJSON(c) || c.Version != 1 {
 						t.Errorf("%s has the history %+v", path, h)
 					}
 				}
@@ -73,20 +76,23 @@ func TestImport(t *testing.T) {
 func TestImportOfBadFiles(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana", Email: "taken@example.com"})
-		for format, files := range map[wire.Format][]wiretest.BadFile{wire.CSV: wiretest.BadCSV(), wire.NDJSON: wiretest.BadNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.BadFile{wire.CSV: wiretest.BadCSV(),
+			wire.NDJSON: wiretest.BadNDJSON()} {
 			for _, c := range files {
 				a := f.imported(format, c.File)
 				f.want(a, 422, "validation_failed")
 				faults, count := rowFaults(a)
 				if faults != c.Faults || count != int64(strings.Count(c.Faults, " ")+1) {
-					t.Errorf("%s, %s: %d faults %q, want %q", format, c.Name, count, faults, c.Faults)
+					t.Errorf("%s, %s: %d faults %q, want %q", format, c.Name, count, faults,
+						c.Faults)
 				}
 			}
 		}
 		if all := f.all(); len(all) != 1 {
 			t.Errorf("there are %d records", len(all))
 		}
-		f.want(f.imported(wire.CSV, "name,email\nBia,free@example.com\n"), 200, "") // no fault has taken it
+		// no fault has taken it
+		f.want(f.imported(wire.CSV, "name,email\nBia,free@example.com\n"), 200, "")
 	})
 }
 
@@ -100,10 +106,13 @@ func TestTheFirstHundredFaults(t *testing.T) {
 			first  int    // the row that it begins with
 			count  int64
 		}{
-			"CSV":      {wire.CSV, "name,email\n" + strings.Repeat("Ana,\n", 5) + strings.Repeat(",x\n", 151), "name:required email:invalid_email", 6, 302},
-			"NDJSON":   {wire.NDJSON, strings.Repeat("{}\n", 120), "name:required", 1, 120},
-			"emails":   {wire.CSV, "name,email\n" + strings.Repeat("Ana,ana@example.com\n", 160), "email:taken", 2, 159},
-			"the most": {wire.NDJSON, strings.Repeat("{}\n", store.MaxRowErrors), "name:required", 1, store.MaxRowErrors},
+			"CSV": {wire.CSV, "name,email\n" + strings.Repeat("Ana,\n", 5) +
+				strings.Repeat(",x\n", 151), "name:required email:invalid_email", 6, 302},
+			"NDJSON": {wire.NDJSON, strings.Repeat("{}\n", 120), "name:required", 1, 120},
+			"emails": {wire.CSV, "name,email\n" + strings.Repeat("Ana,ana@example.com\n", 160),
+				"email:taken", 2, 159},
+			"the most": {wire.NDJSON, strings.Repeat("{}\n", store.MaxRowErrors), "name:required",
+				1, store.MaxRowErrors},
 		} {
 			var want []string
 			for row := c.first; len(want) < store.MaxRowErrors; row++ {
@@ -113,7 +122,8 @@ func TestTheFirstHundredFaults(t *testing.T) {
 			}
 			a := f.imported(c.format, c.file)
 			f.want(a, 422, "validation_failed")
-			if faults, count := rowFaults(a); faults != strings.Join(want, " ") || count != c.count {
+			if faults, count := rowFaults(a); faults != strings.Join(want, " ") ||
+				count != c.count {
 				t.Errorf("%s: %d faults: %s", name, count, faults)
 			}
 		}
@@ -127,34 +137,45 @@ func TestImportOnTheWire(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	const file = "name\nAna\n"
 	for media, status := range map[string]int{
-		"text/csv": 200, "Text/CSV": 200, "text/csv;charset=utf-8": 200, `text/csv; charset="UTF-8"; header=present`: 200,
-		"": 415, "text/plain": 415, "application/json": 415, "application/csv": 415, "multipart/form-data; boundary=x": 415, "application/x-www-form-urlencoded": 415,
-		"application/vnd.ms-excel": 415, "text/csv; charset=iso-8859-1": 415, "text/csv; charset=utf-16": 415, "text/csv;;": 415, "text": 415, "*/*": 415,
+		"text/csv": 200, "Text/CSV": 200, "text/csv;charset=utf-8": 200,
+		`text/csv; charset="UTF-8"; header=present`: 200,
+		"": 415, "text/plain": 415, "application/json": 415, "application/csv": 415,
+		"multipart/form-data; boundary=x": 415, "application/x-www-form-urlencoded": 415,
+		"application/vnd.ms-excel": 415, "text/csv; charset=iso-8859-1": 415,
+		"text/csv; charset=utf-16": 415, "text/csv;;": 415, "text": 415, "*/*": 415,
 		"text/csv, text/csv": 415,
 	} {
-		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", media); a.status != status {
+		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type",
+			media); a.status != status {
 			t.Errorf("%q answered %d %s", media, a.status, a.body)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes/import", `{"name":"Ana"}`, "Content-Type", "APPLICATION/X-NDJSON; charset=utf-8"), 200, "")
-	for encoding, status := range map[string]int{"identity": 200, "gzip": 415, "br": 415, "identity, gzip": 415} {
-		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", "text/csv", "Content-Encoding", encoding); a.status != status {
+	f.want(f.as(store.Editor, "POST", "/clientes/import", `{"name":"Ana"}`, "Content-Type",
+		"APPLICATION/X-NDJSON; charset=utf-8"), 200, "")
+	for encoding, status := range map[string]int{"identity": 200, "gzip": 415, "br": 415,
+		"identity, gzip": 415} {
+		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", "text/csv",
+			"Content-Encoding", encoding); a.status != status {
 			t.Errorf("Content-Encoding: %s answered %d %s", encoding, a.status, a.body)
 		}
 	}
 	f.want(f.as(store.Admin, "POST", "/clientes/import", file, "Content-Type", "text/csv"), 200, "")
-	f.want(f.as(store.Viewer, "POST", "/clientes/import", file, "Content-Type", "text/csv"), 403, "forbidden")
-	f.want(f.call("POST", "/clientes/import", file, "Content-Type", "text/csv"), 401, "token_missing")
+	f.want(f.as(store.Viewer, "POST", "/clientes/import", file, "Content-Type", "text/csv"), 403,
+		"forbidden")
+	f.want(f.call("POST", "/clientes/import", file, "Content-Type", "text/csv"), 401,
+		"token_missing")
 }
 
-// TestMethodsOfImportAndExport holds that they are no customers: a pattern of another route covers their paths.
+// TestMethodsOfImportAndExport holds that they are no customers: a pattern of another route covers
+// their paths.
 func TestMethodsOfImportAndExport(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	for path, allow := range map[string][]string{
 		"/clientes/import": {"OPTIONS", "POST"},
 		"/clientes/export": {"GET", "HEAD", "OPTIONS"},
 	} {
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "OPTIONS"} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE",
+			"PROPFIND", "OPTIONS"} {
 			if slices.Contains(allow, method) && method != "OPTIONS" {
 				continue
 			}
@@ -163,7 +184,9 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 				body = `{"name":"Ana"}`
 			}
 			// Also for who may not call them, and for who asks for one of them.
-			for _, a := range []answer{f.as(store.Admin, method, path, body), f.call(method, path, body), f.as(store.Viewer, method, path, body, "If-Match", "*")} {
+			for _, a := range []answer{f.as(store.Admin, method, path, body),
+				f.call(method, path, body),
+				f.as(store.Viewer, method, path, body, "If-Match", "*")} {
 				switch got := sortedList(a.header.Get("Allow")); {
 				case got != strings.Join(allow, ", "):
 					t.Errorf("%s %s: Allow: %q", method, path, got)
@@ -175,7 +198,8 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 			}
 		}
 		// Another spelling is another path, and no way around.
-		for _, other := range []string{path + "/", path + "/history", strings.ReplaceAll(path, "port", "%70ort"), strings.ToUpper(path)} {
+		for _, other := range []string{path + "/", path + "/history",
+			strings.ReplaceAll(path, "port", "%70ort"), strings.ToUpper(path)} {
 			f.want(f.as(store.Admin, "GET", other, ""), 404, "not_found")
 		}
 	}
@@ -198,12 +222,13 @@ func (e *endless) Read(p []byte) (n int, err error) {
 	return n, nil
 }
 
-// TestAnImportThatIsTooLarge holds that one byte more than may be is refused, whether it is announced or not, and that
-// nothing of a file is held in memory.
+// TestAnImportThatIsTooLarge holds that one byte more than may be is refused, whether it is
+// announced or not, and that nothing of a file is held in memory.
 func TestAnImportThatIsTooLarge(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	w := f.dial()
-	w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", maxImport+1)}, "")
+	w.begin(store.Editor, "POST", "/clientes/import",
+		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", maxImport+1)}, "")
 	f.want(w.answer(), 413, "body_too_large") // nothing of it was sent
 	w = f.dial()
 	w.beginImport(fmt.Sprint("Content-Length: ", maxImport)) // just what may be
@@ -213,7 +238,8 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	blanks := &endless{text: strings.Repeat(" ", 32<<10-1) + "\n"}
-	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes/import", io.LimitReader(blanks, maxImport+1))
+	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes/import",
+		io.LimitReader(blanks, maxImport+1))
 	must(t, err)
 	req.Header.Set("Content-Type", string(wire.NDJSON))
 	req.Header.Set("x-access-token", f.tokens[store.Editor])
@@ -230,7 +256,8 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	// A client that reads no answer before it has sent everything gets it, too.
 	w = f.dial()
 	const more = 64 << 20 // than any socket holds
-	w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", more)}, "")
+	w.begin(store.Editor, "POST", "/clientes/import",
+		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", more)}, "")
 	_, err = io.CopyN(w, &endless{text: "\x00"}, more)
 	must(t, err)
 	a = w.answer()
@@ -252,7 +279,8 @@ func free(places *semaphore.Weighted) bool {
 // beginImport sends the head of an import and waits until the server has let it in.
 func (w *rawConn) beginImport(headers ...string) {
 	w.f.t.Helper()
-	w.begin(store.Editor, "POST", "/clientes/import", append(headers, "Content-Type: text/csv", "Expect: 100-continue"), "")
+	w.begin(store.Editor, "POST", "/clientes/import",
+		append(headers, "Content-Type: text/csv", "Expect: 100-continue"), "")
 	resp, err := http.ReadResponse(w.in, nil)
 	must(w.f.t, err)
 	if resp.StatusCode != http.StatusContinue {
@@ -274,7 +302,8 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	f.want(f.as(store.Viewer, "GET", "/clientes/export", ""), 200, "") // which has places of its own
+	// which has places of its own
+	f.want(f.as(store.Viewer, "GET", "/clientes/export", ""), 200, "")
 	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"Bia"}`), 201, "")
 	for i, w := range under {
 		w.send(fmt.Sprintf("%d@example.com\n\n", i))
@@ -286,7 +315,8 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnImportLeavesNoFile looks at the folder of temporary files and at what this process holds open of it.
+// TestAnImportLeavesNoFile looks at the folder of temporary files and at what this process holds
+// open of it.
 func TestAnImportLeavesNoFile(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -299,7 +329,8 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 				links, err := filepath.Glob("/proc/self/fd/*")
 				must(t, err)
 				for _, link := range links {
-					if to, _ := os.Readlink(link); strings.Contains(to, filepath.Join(folder, name)) {
+					if to, _ := os.Readlink(link); strings.Contains(to,
+						filepath.Join(folder, name)) {
 						n++
 					}
 				}
@@ -311,7 +342,8 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 			if runtime.GOOS == "linux" {
 				f.eventually("the file is there", func() bool { return held() == 1 })
 			}
-			if left, err := os.ReadDir(folder); err != nil || runtime.GOOS != "windows" && len(left) != 0 {
+			if left, err := os.ReadDir(folder); err != nil || runtime.GOOS != "windows" &&
+				len(left) != 0 {
 				t.Errorf("it has a name: %v, %v", left, err)
 			}
 			must(t, w.Close()) // the client hangs up half-way
@@ -321,7 +353,8 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 			}
 			f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "")
 			f.want(f.imported(wire.CSV, "name\n\"\n"), 422, "validation_failed")
-			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"), 422, "validation_failed")
+			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"), 422,
+				"validation_failed")
 			left, err := os.ReadDir(folder)
 			if n := held(); n != 0 || err != nil || len(left) != 0 || !free(f.server.imports) {
 				t.Errorf("%d files are held, left: %v, %v", n, left, err)
@@ -339,7 +372,8 @@ type watchedImports struct {
 	before func(ctx context.Context, row int)
 }
 
-func (s *watchedImports) ImportClientes(ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error]) (int64, error) {
+func (s *watchedImports) ImportClientes(ctx context.Context, by int64,
+	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return s.Store.ImportClientes(ctx, by, func(yield func(store.Cliente, error) bool) {
 		row := 0
 		for c, err := range rows {
@@ -368,14 +402,16 @@ func TestWhoHangsUpWhileRowsAreKept(t *testing.T) {
 			w := f.dial()
 			file := "name\n" + strings.Repeat("Ana\n", 5)
 			w.begin(store.Editor, "POST", "/clientes/import",
-				[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file)), "X-Request-Id: the-one"}, file)
+				[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file)),
+					"X-Request-Id: the-one"}, file)
 			soon(t, hangUp)
 			must(t, w.Close())
 			f.eventually("the place is free", func() bool { return free(f.server.imports) })
 			if all := f.all(); len(all) != 0 {
 				t.Errorf("there are %d records", len(all))
 			}
-			f.eventually("it is logged", func() bool { return strings.Contains(f.log.String(), "the-one") })
+			f.eventually("it is logged",
+				func() bool { return strings.Contains(f.log.String(), "the-one") })
 			if line := f.logLine("the-one"); strings.Contains(line, `"level":"ERROR"`) {
 				t.Errorf("it is logged as a fault of ours: %s", line)
 			}
@@ -383,7 +419,8 @@ func TestWhoHangsUpWhileRowsAreKept(t *testing.T) {
 	}
 }
 
-// hasty serves with less patience than stall: what is taken off each deadline that a handler sets on its connection.
+// hasty serves with less patience than stall: what is taken off each deadline that a handler sets
+// on its connection.
 type hasty struct {
 	http.ResponseWriter
 	read, write time.Duration
@@ -423,7 +460,8 @@ func setTinyTimeouts(s *http.Server) {
 	s.ReadTimeout, s.WriteTimeout = tinyTimeouts, tinyTimeouts
 }
 
-// TestASlowSenderIsHeardOut sends files for longer than the server's own timeouts, and each answer arrives.
+// TestASlowSenderIsHeardOut sends files for longer than the server's own timeouts, and each answer
+// arrives.
 func TestASlowSenderIsHeardOut(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.serveWith(setTinyTimeouts)
@@ -437,7 +475,8 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 		{"an email that is taken", "name,email\nAna,a@b\nBia,a@b\n", 422, "validation_failed"},
 	} {
 		w := f.dial()
-		w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(c.file))}, "")
+		w.begin(store.Editor, "POST", "/clientes/import",
+			[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(c.file))}, "")
 		for i := range len(c.file) {
 			if i%7 == 0 {
 				time.Sleep(tinyTimeouts) // the longer, the surer
@@ -448,7 +487,8 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 	}
 	// So is one that breaks off.
 	w := f.dial()
-	w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", "Transfer-Encoding: chunked"}, "")
+	w.begin(store.Editor, "POST", "/clientes/import",
+		[]string{"Content-Type: text/csv", "Transfer-Encoding: chunked"}, "")
 	time.Sleep(2 * tinyTimeouts)
 	w.send("5\r\nname\n\r\nz\r\n")
 	f.want(w.answer(), 400, "malformed_body")
@@ -457,7 +497,8 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 	}
 }
 
-// TestAStoreMayTakeItsTime keeps rows for longer than the server's own timeouts, and than a sender may be silent.
+// TestAStoreMayTakeItsTime keeps rows for longer than the server's own timeouts, and than a sender
+// may be silent.
 func TestAStoreMayTakeItsTime(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -484,7 +525,9 @@ func TestAStoreMayTakeItsTime(t *testing.T) {
 			file := "name\n" + strings.Repeat("Ana\n", 5) // all of it comes with the head
 			w := f.dial()
 			for round := range 2 { // on one connection, which is as good as before
-				w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file))}, file)
+				w.begin(store.Editor, "POST", "/clientes/import",
+					[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file))},
+					file)
 				a := w.answer()
 				if f.want(a, 200, ""); a.body != `{"imported":5}` || len(f.all()) != 5*(round+1) {
 					t.Errorf("answered %s, and there are %d", a.body, len(f.all()))
@@ -504,11 +547,13 @@ func TestASilentSenderIsLetGo(t *testing.T) {
 	})
 	for _, sent := range []string{"", "name", "name\nAna\n", "name\n\"An", "name\n,\n"} {
 		w := f.dial()
-		w.begin(store.Editor, "POST", "/clientes/import", []string{"Content-Type: text/csv", "Content-Length: 1000"}, sent)
+		w.begin(store.Editor, "POST", "/clientes/import",
+			[]string{"Content-Type: text/csv", "Content-Length: 1000"}, sent)
 		a := w.answer()
 		f.want(a, 400, "malformed_body")
 		if !a.last || !free(f.server.imports) {
-			t.Errorf("after %q the connection stays: %t, the place is free: %t", sent, !a.last, free(f.server.imports))
+			t.Errorf("after %q the connection stays: %t, the place is free: %t", sent, !a.last,
+				free(f.server.imports))
 		}
 	}
 	if all := f.all(); len(all) != 0 {
@@ -529,8 +574,10 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return ni
 func TestDeadlinesOfTransfers(t *testing.T) {
 	c := &clock{at: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)}
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
-	up := &upload{from: &endless{text: "x"}, connection: http.NewResponseController(conn), now: c.now, end: c.now().Add(maxUpload)}
-	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now, format: wire.CSV}
+	up := &upload{from: &endless{text: "x"}, connection: http.NewResponseController(conn),
+		now: c.now, end: c.now().Add(maxUpload)}
+	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now,
+		format: wire.CSV}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))
 		must(t, err)

@@ -35,14 +35,14 @@ func (in *selectionInput) decode(r *request) (err error) {
 		by, descending := strings.CutPrefix(s, "-")
 		in.selection.Sort, in.selection.Descending = store.Sort(by), descending
 		if !slices.Contains(store.Sorts(), in.selection.Sort) {
-			return invalidParameter("The parameter \"sort\" is id, name, created_at or updated_at, " +
-				"with a - before it for descending.")
+			return invalidParameter("The parameter \"sort\" is id, name, created_at or " +
+				"updated_at, with a - before it for descending.")
 		}
 	}
 	if s := in.said.Get("q"); s != "" {
 		if !isLine(s, maxText) {
-			return invalidParameter(
-				"The parameter \"q\" is at most %d characters of text without control characters.", maxText)
+			return invalidParameter("The parameter \"q\" is at most %d characters of text "+
+				"without control characters.", maxText)
 		}
 		in.selection.Text = s
 	}
@@ -58,7 +58,8 @@ func (in *selectionInput) decode(r *request) (err error) {
 
 // isLine reports whether s is valid text of one line, of at most limit characters.
 func isLine(s string, limit int) bool {
-	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= limit && !strings.ContainsFunc(s, unicode.IsControl)
+	return utf8.ValidString(s) && utf8.RuneCountInString(s) <= limit &&
+		!strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // cursors names the list for its cursors. The order of the parameters is always the same.
@@ -131,7 +132,7 @@ func (s *Server) listClientes(ctx context.Context, in listInput) (page[store.Cli
 	}
 	if in.count {
 		l.said = maps.Clone(in.said)
-		l.said.Set("count", "exact") // which changes nothing about the order, so cursors do not have it
+		l.said.Set("count", "exact") // but not in cursors, which are the same without it
 		l.count = func(ctx context.Context) (int64, error) {
 			return s.cfg.Store.CountClientes(ctx, in.selection.Filter)
 		}

@@ -36,8 +36,8 @@ func idsOf(t testing.TB, body string) []int64 {
 	return ids
 }
 
-// walk follows Link from the first page of a list to its last and gives the ids of all of them. Each Link has to be
-// relative to the host, and to keep every parameter.
+// walk follows Link from the first page of a list to its last and gives the ids of all of them.
+// Each Link has to be relative to the host, and to keep every parameter.
 func (f *fixture) walk(query url.Values) (ids []int64) {
 	f.t.Helper()
 	limit := defaultLimit
@@ -67,7 +67,8 @@ func (f *fixture) walk(query url.Values) (ids []int64) {
 		must(f.t, err)
 		q := u.Query()
 		q.Del("cursor")
-		if len(page) != limit || !strings.HasPrefix(path, "/clientes?") || q.Encode() != kept.Encode() {
+		if len(page) != limit || !strings.HasPrefix(path, "/clientes?") ||
+			q.Encode() != kept.Encode() {
 			f.t.Errorf("%s has a page of %d, and then %s", query.Encode(), len(page), path)
 		}
 	}
@@ -149,7 +150,8 @@ func TestADefaultPageHasAHundred(t *testing.T) {
 	}
 }
 
-// TestAPageOfLongNotesIsShorter holds that a page is bounded in bytes too, and that the walk goes on.
+// TestAPageOfLongNotesIsShorter holds that a page is bounded in bytes too, and that the walk goes
+// on.
 func TestAPageOfLongNotesIsShorter(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	notes := strings.Repeat("😀", store.MaxNotes)
@@ -175,7 +177,8 @@ func TestAPageOfLongNotesIsShorter(t *testing.T) {
 func TestSorts(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
 		// Alike in pairs by creation, and by name in more than pairs.
-		for i, name := range []string{"Zeta", "ÁNA", "álvaro", "Ana", "_under", "日本", "ana", "Éva", "ßtraße", "bia 2", "Bia"} {
+		for i, name := range []string{"Zeta", "ÁNA", "álvaro", "Ana", "_under", "日本", "ana", "Éva",
+			"ßtraße", "bia 2", "Bia"} {
 			f.add(store.Cliente{Name: name})
 			c.add(time.Duration(i%2) * time.Millisecond)
 		}
@@ -188,14 +191,16 @@ func TestSorts(t *testing.T) {
 		for _, id := range f.walk(url.Values{"sort": {"name"}, "limit": {"4"}}) {
 			names = append(names, all[id-1].Name)
 		}
-		if want := "_under álvaro ÁNA Ana ana Bia bia 2 Éva ßtraße Zeta 日本"; strings.Join(names, " ") != want {
+		if want := "_under álvaro ÁNA Ana ana Bia bia 2 Éva ßtraße Zeta 日本"; strings.Join(names,
+			" ") != want {
 			t.Errorf("by name: %q", names)
 		}
 		for _, by := range []string{"id", "name", "created_at", "updated_at"} {
 			for _, sort := range []string{by, "-" + by} {
 				want := order(all, sort)
 				for _, limit := range []string{"1", "3", "11"} {
-					if got := f.walk(url.Values{"sort": {sort}, "limit": {limit}}); !slices.Equal(got, want) {
+					if got := f.walk(url.Values{"sort": {sort},
+						"limit": {limit}}); !slices.Equal(got, want) {
 						t.Errorf("sort %s by %s walks\n%v, want\n%v", sort, limit, got, want)
 					}
 				}
@@ -212,11 +217,13 @@ func TestFiltersTogether(t *testing.T) {
 			if c.add(time.Millisecond); i == 6 {
 				middle = c.now()
 			}
-			f.add(store.Cliente{Name: fmt.Sprintf("Ána %d", i%5), Email: fmt.Sprintf("Ana%d@example.com", i), Company: fmt.Sprint("Nº", i%3)})
+			f.add(store.Cliente{Name: fmt.Sprintf("Ána %d", i%5),
+				Email: fmt.Sprintf("Ana%d@example.com", i), Company: fmt.Sprint("Nº", i%3)})
 		}
 		all := f.all()
 		parameters := []struct{ name, value string }{
-			{"q", "na 1"}, {"q", "nº2"}, {"email", "ANA7@example.com"}, {"updated_since", middle.Format(time.RFC3339Nano)}, {"count", "exact"},
+			{"q", "na 1"}, {"q", "nº2"}, {"email", "ANA7@example.com"},
+			{"updated_since", middle.Format(time.RFC3339Nano)}, {"count", "exact"},
 		}
 		for subset := range 1 << len(parameters) {
 			query := make(url.Values)
@@ -240,7 +247,8 @@ func TestFiltersTogether(t *testing.T) {
 				}
 			}
 		}
-		if total := f.as(store.Viewer, "HEAD", "/clientes?count=exact&q=ana", "").header.Get("X-Total-Count"); total != "12" {
+		if total := f.as(store.Viewer, "HEAD", "/clientes?count=exact&q=ana",
+			"").header.Get("X-Total-Count"); total != "12" {
 			t.Errorf("HEAD counts %q", total)
 		}
 	})
@@ -268,16 +276,23 @@ func TestSearch(t *testing.T) {
 		for q, want := range map[string]string{
 			"": "[1 2 3 4 5 6 7 8 9 10 11 12 13]",
 			// Wildcards, quotes and operators are text.
-			"100%": "[2]", "0% r": "[2]", "%": "[]", "%%%": "[]", "l_c": "[2]", "l-c": "[]", "_": "[]", "___": "[]", "1_0": "[]",
-			"o'b": "[3]", `"bob"`: "[3]", `n "b`: "[3]", `'`: "[]", `"`: "[]", `""`: "[]", `"""`: "[]", `' OR '1'='1`: "[]",
-			`k\s`: "[4]", `\sl`: "[4]", `\\s`: "[]", `\`: "[]", "*star*": "[4]", "sta*": "[]", "***": "[]", "(par": "[4]", "en)": "[4]",
-			"{x}": "[4]", "x}:y": "[4]", "y^z": "[4]", "^bac": "[]", "-jose": "[]", "+jose": "[]", "name:jose": "[]", "search:jose": "[]",
-			"near and": "[5]", "AND OR": "[5]", "jose OR jota": "[]", "jose NOT xyz": "[]", "NEAR(jose angel)": "[]", "jose jota": "[]",
+			"100%": "[2]", "0% r": "[2]", "%": "[]", "%%%": "[]", "l_c": "[2]", "l-c": "[]",
+			"_": "[]", "___": "[]", "1_0": "[]",
+			"o'b": "[3]", `"bob"`: "[3]", `n "b`: "[3]", `'`: "[]", `"`: "[]", `""`: "[]",
+			`"""`: "[]", `' OR '1'='1`: "[]",
+			`k\s`: "[4]", `\sl`: "[4]", `\\s`: "[]", `\`: "[]", "*star*": "[4]", "sta*": "[]",
+			"***": "[]", "(par": "[4]", "en)": "[4]",
+			"{x}": "[4]", "x}:y": "[4]", "y^z": "[4]", "^bac": "[]", "-jose": "[]", "+jose": "[]",
+			"name:jose": "[]", "search:jose": "[]",
+			"near and": "[5]", "AND OR": "[5]", "jose OR jota": "[]", "jose NOT xyz": "[]",
+			"NEAR(jose angel)": "[]", "jose jota": "[]",
 			// Neither case nor accents make a difference.
-			"jose": "[1]", "JOSÉ": "[1]", "sé áng": "[1]", "jose\u0301": "[1]", "strasse": "[6]", "STRASSE MU": "[6]", "aße": "[6]", "ΣΊΣ": "[7]",
+			"jose": "[1]", "JOSÉ": "[1]", "sé áng": "[1]", "jose\u0301": "[1]", "strasse": "[6]",
+			"STRASSE MU": "[6]", "aße": "[6]", "ΣΊΣ": "[7]",
 			"ΦΟΣ": "[7]", "uni@exa": "[13]", "dž one": "[13]", "FIR": "[13]", "ﬁr": "[13]",
 			// Of one or two characters it is the beginning of a name, email or company.
-			"j": "[1 9 10]", "JO": "[1 9 10]", "jó": "[1 9 10]", "os": "[]", "李": "[8]", "雷": "[]", "李雷": "[8]", "u": "[13]", "ﬁ": "[13]", "ß": "[]",
+			"j": "[1 9 10]", "JO": "[1 9 10]", "jó": "[1 9 10]", "os": "[]", "李": "[8]", "雷": "[]",
+			"李雷": "[8]", "u": "[13]", "ﬁ": "[13]", "ß": "[]",
 			"+": "[]", "+5": "[]", "o'": "[3]", " ": "[]", "1": "[2]",
 			// The phone is looked through, address and notes are not.
 			"+55 11": "[11]", "99-0": "[11]", "treasure": "[]",
@@ -287,7 +302,8 @@ func TestSearch(t *testing.T) {
 			if got := fmt.Sprint(f.walk(url.Values{"q": {q}, "limit": {"5"}})); got != want {
 				t.Errorf("%q finds %s, want %s", q, got, want)
 			}
-			if got := f.walk(url.Values{"q": {q}, "sort": {"-name"}, "count": {"exact"}}); len(got) != strings.Count(want, " ")+min(len(want)-2, 1) {
+			if got := f.walk(url.Values{"q": {q}, "sort": {"-name"},
+				"count": {"exact"}}); len(got) != strings.Count(want, " ")+min(len(want)-2, 1) {
 				t.Errorf("%q by name finds %v, want %s", q, got, want)
 			}
 		}
@@ -300,8 +316,10 @@ func TestEmailFilter(t *testing.T) {
 		f.add(store.Cliente{Name: "2", Email: "ana@example.com"})
 		f.add(store.Cliente{Name: "3"})
 		for email, want := range map[string]string{
-			"ana@example.com": "[2]", "ANA@EXAMPLE.COM": "[2]", "ána@example.com": "[1]", "A\u0301NA@example.com": "[1]",
-			"ana@example": "[]", "na@example.com": "[]", "%": "[]", "ana": "[]", "' OR ''='": "[]", " ana@example.com": "[]",
+			"ana@example.com": "[2]", "ANA@EXAMPLE.COM": "[2]", "ána@example.com": "[1]",
+			"A\u0301NA@example.com": "[1]",
+			"ana@example":           "[]", "na@example.com": "[]", "%": "[]", "ana": "[]", "' OR ''='": "[]",
+			" ana@example.com": "[]",
 		} {
 			if got := fmt.Sprint(f.walk(url.Values{"email": {email}})); got != want {
 				t.Errorf("%q finds %s, want %s", email, got, want)
@@ -339,7 +357,8 @@ func TestUpdatedSince(t *testing.T) {
 	})
 }
 
-// TestParameters holds that each parameter is read strictly and named when it is not right, on every route that takes it.
+// TestParameters holds that each parameter is read strictly and named when it is not right, on
+// every route that takes it.
 func TestParameters(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.add(store.Cliente{Name: "Ana"})
@@ -352,18 +371,24 @@ func TestParameters(t *testing.T) {
 	}{
 		{
 			"limit", []string{list, history}, []string{"1", "100", "1000"},
-			[]string{"", "0", "1001", "-1", "+1", " 1", "1 ", "x", "1.5", "1e2", "0x10", "1_0", "99999999999999999999", "1\x00", "１"},
+			[]string{"", "0", "1001", "-1", "+1", " 1", "1 ", "x", "1.5", "1e2", "0x10", "1_0",
+				"99999999999999999999", "1\x00", "１"},
 		},
 		{
 			"cursor", []string{list, history}, nil,
-			[]string{"", "x", "0", "aWQ6MQ", "1", strings.Repeat("A", 30), strings.Repeat("A", 5000), "é", "\x00"},
+			[]string{"", "x", "0", "aWQ6MQ", "1", strings.Repeat("A", 30),
+				strings.Repeat("A", 5000), "é", "\x00"},
 		},
 		{
-			"sort", []string{list, export}, []string{"id", "-id", "name", "-name", "created_at", "-created_at", "updated_at", "-updated_at"},
-			[]string{"", "-", "Name", "nome", "email", "--name", "+name", " name", "name,id", "name desc", "name;", "search", "id\x00"},
+			"sort", []string{list, export},
+			[]string{"id", "-id", "name", "-name", "created_at", "-created_at", "updated_at",
+				"-updated_at"},
+			[]string{"", "-", "Name", "nome", "email", "--name", "+name", " name", "name,id",
+				"name desc", "name;", "search", "id\x00"},
 		},
 		{
-			"q", []string{list, export}, []string{"", "a", strings.Repeat("é", maxText), "%", "a\u2028b"},
+			"q", []string{list, export},
+			[]string{"", "a", strings.Repeat("é", maxText), "%", "a\u2028b"},
 			[]string{strings.Repeat("é", maxText+1), "\x00", "a\nb", "a\tb", "\xff", "a\u0085"},
 		},
 		{
@@ -371,18 +396,27 @@ func TestParameters(t *testing.T) {
 			[]string{"", "a\x00@b", "\xff@b", strings.Repeat("a", store.MaxEmail+1), "a@b\n"},
 		},
 		{
-			"updated_since", []string{list, export}, []string{"2026-11-22T18:00:00Z", "2026-11-22T18:00:00.123456789+01:00", "2024-02-29T00:00:00Z"},
+			"updated_since", []string{list, export},
+			[]string{"2026-11-22T18:00:00Z", "2026-11-22T18:00:00.123456789+01:00",
+				"2024-02-29T00:00:00Z"},
 			[]string{
-				"", "yesterday", "1700000000", "2026-11-22", "2026-11-22T18:00:00", "2026-11-22 18:00:00Z", "2026-11-22T18:00:00 01:00",
-				"2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-22T24:00:00Z", "2026-11-22T18:60:00Z", "2026-11-22T18:00:00,5Z",
-				"2026-11-22T8:00:00Z", "2026-11-22T18:00:00+25:00", "2026-11-22T18:00Z", "20261122T180000Z", "-001-11-22T18:00:00Z",
+				"", "yesterday", "1700000000", "2026-11-22", "2026-11-22T18:00:00",
+				"2026-11-22 18:00:00Z", "2026-11-22T18:00:00 01:00",
+				"2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-11-22T24:00:00Z",
+				"2026-11-22T18:60:00Z", "2026-11-22T18:00:00,5Z",
+				"2026-11-22T8:00:00Z", "2026-11-22T18:00:00+25:00", "2026-11-22T18:00Z",
+				"20261122T180000Z", "-001-11-22T18:00:00Z",
 				"12026-11-22T18:00:00Z", "2026-11-22T18:00:00Z\x00",
 			},
 		},
-		{"count", []string{list}, []string{"exact"}, []string{"", "1", "true", "EXACT", "exact ", "estimated"}},
+		{"count", []string{list}, []string{"exact"},
+			[]string{"", "1", "true", "EXACT", "exact ", "estimated"}},
 	} {
 		for _, path := range []string{list, export, history, "/clientes/1"} {
-			ask := func(query string) answer { return f.as(store.Viewer, "GET", path+"?"+query, "") }
+			ask := func(query string) answer {
+				return f.as(store.Viewer, "GET", path+"?"+query,
+					"")
+			}
 			if !slices.Contains(c.paths, path) {
 				f.want(ask(c.name+"=1"), 400, "invalid_parameter")
 				continue
@@ -394,11 +428,13 @@ func TestParameters(t *testing.T) {
 			}
 			for _, v := range c.values {
 				a := ask(url.Values{c.name: {v}}.Encode())
-				if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, `\"`+c.name+`\"`) {
+				if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body,
+					`\"`+c.name+`\"`) {
 					t.Errorf("GET %s with %s=%q does not name it: %s", path, c.name, v, a.body)
 				}
 			}
-			for _, query := range []string{c.name + "=1&" + c.name + "=1", strings.ToUpper(c.name) + "=1", "x=1"} {
+			for _, query := range []string{c.name + "=1&" + c.name + "=1", strings.ToUpper(c.name) +
+				"=1", "x=1"} {
 				name, _, _ := strings.Cut(query, "=")
 				a := ask(query)
 				if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, `\"`+name+`\"`) {
@@ -407,16 +443,21 @@ func TestParameters(t *testing.T) {
 			}
 		}
 	}
-	for _, query := range []string{"%zz", "limit=1;cursor=x", "limit=%", "=1", "offset=1", "page=1", "limit", "x"} {
+	for _, query := range []string{"%zz", "limit=1;cursor=x", "limit=%", "=1", "offset=1", "page=1",
+		"limit", "x"} {
 		f.want(f.as(store.Viewer, "GET", "/clientes?"+query, ""), 400, "invalid_parameter")
 	}
-	for place, status := range map[string]int{"1": 200, "4611686018427387904": 200, "0": 400, "-1": 400, "": 400} {
-		if a := f.as(store.Viewer, "GET", "/clientes?cursor="+f.auth.SignCursor("/clientes?", place), ""); a.status != status {
+	for place, status := range map[string]int{"1": 200, "4611686018427387904": 200, "0": 400,
+		"-1": 400, "": 400} {
+		if a := f.as(store.Viewer, "GET",
+			"/clientes?cursor="+f.auth.SignCursor("/clientes?", place), ""); a.status != status {
 			t.Errorf("the signed place %q answered %d", place, a.status)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes?limit=1", `{"name":"x"}`), 400, "invalid_parameter")
-	f.want(f.as(store.Editor, "POST", "/clientes/import?sort=id", "name\n", "Content-Type", "text/csv"), 400, "invalid_parameter")
+	f.want(f.as(store.Editor, "POST", "/clientes?limit=1", `{"name":"x"}`), 400,
+		"invalid_parameter")
+	f.want(f.as(store.Editor, "POST", "/clientes/import?sort=id", "name\n", "Content-Type",
+		"text/csv"), 400, "invalid_parameter")
 }
 
 // cursorOf gives the cursor of the second page of a list that has one.
@@ -439,10 +480,14 @@ func TestACursorBelongsToItsList(t *testing.T) {
 			f.want(f.as(store.Editor, "PATCH", path, `{"name":"Ána"}`), 200, "")
 		}
 		lists := []string{
-			"/clientes?limit=1", "/clientes?limit=1&sort=id", "/clientes?limit=1&sort=-id", "/clientes?limit=1&sort=name", "/clientes?limit=1&sort=-name",
-			"/clientes?limit=1&sort=created_at", "/clientes?limit=1&sort=-created_at", "/clientes?limit=1&sort=updated_at",
-			"/clientes?limit=1&q=ana", "/clientes?limit=1&q=an", "/clientes?limit=1&q=", "/clientes?limit=1&q=ana&sort=name",
-			"/clientes?limit=1&updated_since=2020-01-01T00:00:00Z", "/clientes?limit=1&updated_since=2020-01-01T00:00:01Z",
+			"/clientes?limit=1", "/clientes?limit=1&sort=id", "/clientes?limit=1&sort=-id",
+			"/clientes?limit=1&sort=name", "/clientes?limit=1&sort=-name",
+			"/clientes?limit=1&sort=created_at", "/clientes?limit=1&sort=-created_at",
+			"/clientes?limit=1&sort=updated_at",
+			"/clientes?limit=1&q=ana", "/clientes?limit=1&q=an", "/clientes?limit=1&q=",
+			"/clientes?limit=1&q=ana&sort=name",
+			"/clientes?limit=1&updated_since=2020-01-01T00:00:00Z",
+			"/clientes?limit=1&updated_since=2020-01-01T00:00:01Z",
 			"/clientes/1/history?limit=1", "/clientes/2/history?limit=1",
 		}
 		for _, from := range lists {
@@ -452,17 +497,22 @@ func TestACursorBelongsToItsList(t *testing.T) {
 				switch {
 				case from == to:
 					f.want(a, 200, "")
-				case a.status != 400 || a.code() != "invalid_parameter" || !strings.Contains(a.body, `\"cursor\"`):
+				case a.status != 400 || a.code() != "invalid_parameter" ||
+					!strings.Contains(a.body, `\"cursor\"`):
 					t.Errorf("the cursor of %s at %s: %d %s", from, to, a.status, a.body)
 				}
 			}
 		}
 		// Neither the size of a page nor the count is of the list.
-		a := f.as(store.Viewer, "GET", "/clientes?count=exact&limit=7&cursor="+f.cursorOf(lists[0]), "")
-		if f.want(a, 200, ""); fmt.Sprint(idsOf(t, a.body)) != "[2 3]" || a.header.Get("X-Total-Count") != "3" {
+		a := f.as(store.Viewer, "GET", "/clientes?count=exact&limit=7&cursor="+f.cursorOf(lists[0]),
+			"")
+		if f.want(a, 200, ""); fmt.Sprint(idsOf(t, a.body)) != "[2 3]" ||
+			a.header.Get("X-Total-Count") != "3" {
 			t.Errorf("counted %s of %s", a.header.Get("X-Total-Count"), a.body)
 		}
-		f.want(f.as(store.Viewer, "GET", "/clientes?email=ana@example.com&limit=1&cursor="+f.cursorOf(lists[0]), ""), 400, "invalid_parameter")
+		f.want(f.as(store.Viewer, "GET",
+			"/clientes?email=ana@example.com&limit=1&cursor="+f.cursorOf(lists[0]), ""), 400,
+			"invalid_parameter")
 	})
 }
 
@@ -474,7 +524,8 @@ func TestATamperedCursor(t *testing.T) {
 		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Ána"}`), 200, "")
 	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	for _, list := range []string{"/clientes?limit=1", "/clientes?limit=1&sort=-name", "/clientes/1/history?limit=1"} {
+	for _, list := range []string{"/clientes?limit=1", "/clientes?limit=1&sort=-name",
+		"/clientes/1/history?limit=1"} {
 		cursor := f.cursorOf(list)
 		refused := func(tampered string) {
 			t.Helper()
@@ -482,7 +533,8 @@ func TestATamperedCursor(t *testing.T) {
 				return
 			}
 			a := f.as(store.Viewer, "GET", list+"&cursor="+url.QueryEscape(tampered), "")
-			if a.status != 400 || a.code() != "invalid_parameter" || !strings.Contains(a.body, `\"cursor\"`) {
+			if a.status != 400 || a.code() != "invalid_parameter" ||
+				!strings.Contains(a.body, `\"cursor\"`) {
 				t.Errorf("%q in the place of %q: %d %s", tampered, cursor, a.status, a.body)
 			}
 		}
@@ -517,7 +569,8 @@ func TestCursorsAndSecrets(t *testing.T) {
 	serveWith := func(secret string, previous ...string) {
 		t.Helper()
 		a, err := auth.New(auth.Config{
-			Store: f.store, Gate: auth.NewGate(quickHasher, 2, 64), Secret: secret, Previous: previous, Issuer: "clientes", Audience: "clientes",
+			Store: f.store, Gate: auth.NewGate(quickHasher, 2, 64), Secret: secret,
+			Previous: previous, Issuer: "clientes", Audience: "clientes",
 			TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
 			Now: time.Now, Log: f.server.cfg.Log,
 		})
@@ -551,7 +604,8 @@ func TestAWalkSkipsNobody(t *testing.T) {
 			a := f.as(store.Viewer, "GET", path, "")
 			page := idsOf(t, a.body)
 			got = append(got, page...)
-			f.want(f.as(store.Editor, "DELETE", clientePath(page[len(page)-1]), ""), 204, "") // the very place of the cursor
+			// the very place of the cursor
+			f.want(f.as(store.Editor, "DELETE", clientePath(page[len(page)-1]), ""), 204, "")
 			f.want(f.as(store.Editor, "PATCH", clientePath(page[0]), `{"notes":"x"}`), 200, "")
 			f.add(store.Cliente{Name: "new"})
 			path = nextPage(a)
@@ -562,22 +616,26 @@ func TestAWalkSkipsNobody(t *testing.T) {
 	})
 }
 
-// FuzzCursor holds that only what was signed is taken, in one spelling alone, and that a place comes back as it was.
+// FuzzCursor holds that only what was signed is taken, in one spelling alone, and that a place
+// comes back as it was.
 func FuzzCursor(f *testing.F) {
 	a, err := auth.New(auth.Config{Secret: testSecret, Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute, Now: time.Now})
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add("", a.SignCursor("/clientes?", "1"), "ana", int64(1), int64(0))
-	f.Add("sort=name", a.SignCursor("/clientes?sort=name", "7 ana maria"), " ", int64(1)<<62, int64(1_700_000_000_123))
-	f.Add("sort=-updated_at", a.SignCursor("/clientes?sort=-updated_at", "7 -1"), "", int64(9), int64(-1))
+	f.Add("sort=name", a.SignCursor("/clientes?sort=name", "7 ana maria"), " ", int64(1)<<62,
+		int64(1_700_000_000_123))
+	f.Add("sort=-updated_at", a.SignCursor("/clientes?sort=-updated_at", "7 -1"), "", int64(9),
+		int64(-1))
 	f.Fuzz(func(t *testing.T, query, cursor, name string, id, ms int64) {
 		said, err := url.ParseQuery(query)
 		if err != nil {
 			return
 		}
 		in := selectionInput{said: said}
-		if text, ok := a.ParseCursor(in.cursors(), cursor); ok && a.SignCursor(in.cursors(), text) != cursor {
+		if text, ok := a.ParseCursor(in.cursors(), cursor); ok &&
+			a.SignCursor(in.cursors(), text) != cursor {
 			t.Errorf("%q is another spelling of %q", cursor, a.SignCursor(in.cursors(), text))
 		}
 		for _, sort := range store.Sorts() {
@@ -590,8 +648,11 @@ func FuzzCursor(f *testing.F) {
 			if id < 1 || strings.Contains(name, "\x00") {
 				continue
 			}
-			place := sort.Position(store.Cliente{ID: id, Name: name, CreatedAt: time.UnixMilli(ms).UTC(), UpdatedAt: time.UnixMilli(ms).UTC()})
-			text, ok := a.ParseCursor(in.cursors(), a.SignCursor(in.cursors(), in.positionText(place)))
+			place := sort.Position(
+				store.Cliente{ID: id, Name: name, CreatedAt: time.UnixMilli(ms).UTC(),
+					UpdatedAt: time.UnixMilli(ms).UTC()})
+			text, ok := a.ParseCursor(in.cursors(),
+				a.SignCursor(in.cursors(), in.positionText(place)))
 			if got, whole := in.parsePosition(text); !ok || !whole || got != place {
 				t.Errorf("%+v came back as %+v", place, got)
 			}
@@ -602,22 +663,27 @@ func FuzzCursor(f *testing.F) {
 // Every time in a query is read by the same rules.
 func TestTimesInQueries(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
-	for _, list := range []string{"/clientes?updated_since=", "/clientes/export?updated_since=", "/audit?since="} {
+	for _, list := range []string{"/clientes?updated_since=", "/clientes/export?updated_since=",
+		"/audit?since="} {
 		for _, good := range []string{
-			"2026-11-22T18:00:00Z", "2026-11-22T18:00:00.5Z", "2026-11-22T18:00:00.123456789-03:00", "2026-11-22T00:00:00%2B14:00",
+			"2026-11-22T18:00:00Z", "2026-11-22T18:00:00.5Z", "2026-11-22T18:00:00.123456789-03:00",
+			"2026-11-22T00:00:00%2B14:00",
 			"0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B05:00", "9999-12-31T23:59:59.999Z",
 		} {
 			f.want(f.as(store.Admin, "GET", list+good, ""), 200, "")
 		}
 		for _, bad := range []string{
-			"", "yesterday", "2026-11-22", "2026-11-22T8:00:00Z", "2026-11-22T18:00:00,5Z", "2026-11-22T18:00:00", "2026-11-22 18:00:00Z",
-			"2026-11-22T18:00Z", "2026-11-22T24:00:00Z", "2026-02-30T18:00:00Z", "2026-11-22T18:00:00+00:00", "10000-01-01T00:00:00Z",
+			"", "yesterday", "2026-11-22", "2026-11-22T8:00:00Z", "2026-11-22T18:00:00,5Z",
+			"2026-11-22T18:00:00", "2026-11-22 18:00:00Z",
+			"2026-11-22T18:00Z", "2026-11-22T24:00:00Z", "2026-02-30T18:00:00Z",
+			"2026-11-22T18:00:00+00:00", "10000-01-01T00:00:00Z",
 		} {
 			a := f.as(store.Admin, "GET", list+url.QueryEscape(bad), "")
 			if strings.HasSuffix(bad, "+00:00") {
 				a = f.as(store.Admin, "GET", list+bad, "") // a + that is a space
 			}
-			if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, "2026-11-22T18:00:00.000Z") {
+			if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body,
+				"2026-11-22T18:00:00.000Z") {
 				t.Errorf("%s%s: the message shows no good one: %s", list, bad, a.body)
 			}
 		}
@@ -635,7 +701,8 @@ func TestLinkIsSafe(t *testing.T) {
 		t.Errorf("walked %v", got)
 	}
 	a := f.as(store.Viewer, "GET", "/clientes?limit=1&"+url.Values{"q": {name}}.Encode(), "")
-	if link := a.header.Get("Link"); strings.Count(link, "<") != 1 || strings.Count(link, ">") != 1 || strings.Count(link, "rel=") != 1 {
+	if link := a.header.Get("Link"); strings.Count(link, "<") != 1 ||
+		strings.Count(link, ">") != 1 || strings.Count(link, "rel=") != 1 {
 		t.Errorf("Link: %s", link)
 	}
 	if a.header.Get("X-Total-Count") != "" || a.status != http.StatusOK {

@@ -19,12 +19,12 @@ import (
 // maxUserAgent is how many bytes of a User-Agent a session keeps.
 const maxUserAgent = 256
 
-// loginInput is a user and a password, as JSON or as the tutorial's form.
+// loginInput is a user with a password, as JSON or as the tutorial's form.
 type loginInput struct {
 	auth.LoginRequest
-	cookie bool // the refresh token and the mark go into cookies
+	cookie bool // the refresh token and the device token go into cookies
 
-	strange []store.FieldError // members of another type
+	mistyped []store.FieldError // members of another type
 }
 
 func (in *loginInput) decode(r *request) error {
@@ -46,12 +46,13 @@ func (in *loginInput) decode(r *request) error {
 		}
 	}
 	if in.Device == "" {
-		in.Device = r.server.deviceMark(r.Request)
+		in.Device = r.server.deviceToken(r.Request)
 	}
 	return in.validate()
 }
 
-// decodeJSON leaves a member that is no string empty, for that is the same fault as a missing one.
+// decodeJSON leaves a user or password that is no string empty: it is the same fault as a missing
+// one.
 func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	var members struct {
 		User     jsontext.Value `json:"user"`
@@ -79,7 +80,8 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 		{"cookie", "tfn", "The cookie is true or false.", members.Cookie},
 	} {
 		if m.value != nil && !strings.ContainsRune(m.kinds, rune(m.value.Kind())) {
-			in.strange = append(in.strange, store.FieldError{Field: m.field, Code: "invalid_type", Message: m.message})
+			fault := store.FieldError{Field: m.field, Code: "invalid_type", Message: m.message}
+			in.mistyped = append(in.mistyped, fault)
 		}
 	}
 	return nil
@@ -96,7 +98,7 @@ func stringOf(v jsontext.Value) string {
 	return string(s)
 }
 
-// decodeForm leaves a field that is there twice empty, for that is no one string.
+// decodeForm leaves a field empty that is there twice: nobody can know which one counts.
 func (in *loginInput) decodeForm(body []byte) error {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -108,13 +110,14 @@ func (in *loginInput) decodeForm(body []byte) error {
 		}
 		return form[name][0]
 	}
-	in.User, in.Password, in.Code, in.Device = one("user"), one("password"), one("code"), one("device")
+	in.User, in.Password = one("user"), one("password")
+	in.Code, in.Device = one("code"), one("device")
 	if form["user"] == nil {
 		in.User = one("username")
 	}
 	if form.Get("cookie") == "true" {
-		// A form can come from any page; what it could set is a session that the visitor did not ask for.
-		return &requestError{errUnsupportedMediaType, "A login that sets the cookie comes as " + mediaJSON + "."}
+		// A form can come from any page, and would log its visitor in as somebody else.
+		return unsupported("A login that sets the cookie comes as " + mediaJSON + ".")
 	}
 	if !utf8.ValidString(in.User) || !utf8.ValidString(in.Password) || !utf8.ValidString(in.Code) {
 		return malformed("The form is not valid UTF-8.")
@@ -126,27 +129,28 @@ func (in *loginInput) validate() error {
 	var e store.InvalidError
 	need := func(field, value string) {
 		if value == "" {
-			e.Fields = append(e.Fields, store.FieldError{
-				Field: field, Code: "required", Message: "A " + field + " is required, as a string.",
-			})
+			message := "A " + field + " is required, as a string."
+			fault := store.FieldError{Field: field, Code: "required", Message: message}
+			e.Fields = append(e.Fields, fault)
 		}
 	}
 	need("user", in.User)
 	need("password", in.Password)
-	e.Fields = append(e.Fields, in.strange...)
+	e.Fields = append(e.Fields, in.mistyped...)
 	if e.Fields != nil {
 		return &e
 	}
 	return nil
 }
 
-// keepable makes a header's text fit for every store: valid UTF-8 without NUL, at most limit bytes.
+// keepable makes the text of a header fit for every store: valid UTF-8 without NUL, at most limit
+// bytes.
 func keepable(s string, limit int) string {
 	s = strings.ReplaceAll(s, "\x00", "")
 	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }
 
-// loginView is what a login or a refresh answers.
+// loginView is the answer to a login or a refresh.
 type loginView struct {
 	Auth             bool          `json:"auth"`
 	Token            string        `json:"token"`
@@ -154,7 +158,7 @@ type loginView struct {
 	ExpiresIn        int64         `json:"expires_in"`              // seconds
 	RefreshToken     string        `json:"refresh_token,omitempty"` // unless it is in the cookie
 	RefreshExpiresIn int64         `json:"refresh_expires_in"`      // seconds
-	Device           string        `json:"device,omitempty"`        // of a login, unless it is in the cookie
+	Device           string        `json:"device,omitempty"`        // of a login, or in the cookie
 	User             loginUserView `json:"user"`
 	cookies          []*http.Cookie
 }
@@ -196,7 +200,7 @@ func (s *Server) loginView(g auth.Grant, cookie bool) loginView {
 	return v
 }
 
-// refreshInput is a refresh token, in the body or in the cookie.
+// refreshInput is a refresh token, from the body or from the cookie.
 type refreshInput struct {
 	token  string
 	cookie bool
@@ -234,13 +238,13 @@ func (s *Server) refresh(ctx context.Context, in refreshInput) (loginView, error
 	return s.loginView(g, in.cookie), nil
 }
 
-// logoutInput is every token that the request bears.
+// logoutInput is every token of the request.
 type logoutInput struct {
 	access     []string
 	refresh    []string
 	everywhere bool
-	cookie     *http.Cookie // clears the one that came, if one did
-	fault      error        // why the body can not be read; what the headers bear is ended all the same
+	cookie     *http.Cookie // clears the one that came; nil if none did
+	fault      error        // of the body; the sessions of the tokens in headers end all the same
 }
 
 func (in *logoutInput) decode(r *request) error {
@@ -260,14 +264,15 @@ func (in *logoutInput) decode(r *request) error {
 	case len(body) == 0 || string(body) == "null":
 	case media == mediaForm:
 		if form, err := url.ParseQuery(string(body)); err == nil {
-			members.RefreshToken.Value, members.Everywhere = form.Get("refresh_token"), form.Get("everywhere") == "true"
+			members.RefreshToken.Value = form.Get("refresh_token")
+			members.Everywhere = form.Get("everywhere") == "true"
 		}
 	case media == mediaJSON:
 		in.fault = r.unmarshal(body, &members)
 	case r.Header.Get("Content-Encoding") != "":
-		in.fault = wrong // it may name a token
+		in.fault = wrong // the body may have a token that nobody has read
 	default:
-		// fetch says text/plain of every string. What is no JSON names no token.
+		// A browser's fetch labels every string text/plain. A body that is no JSON has no token.
 		if r.unmarshal(body, &members) != nil {
 			members.RefreshToken.Value, members.Everywhere = "", false
 		}
@@ -276,8 +281,8 @@ func (in *logoutInput) decode(r *request) error {
 		in.refresh = append(in.refresh, members.RefreshToken.Value)
 	}
 	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
-		// It needs one good token, as any protected route does. Without, nothing is ended: who may refresh and ask
-		// again must still be able to.
+		// It needs one good token, as any protected route does. Without one no session ends, so
+		// that the client can still refresh and ask again.
 		_, err = bearerToken(r.Header)
 		return err
 	}
@@ -293,7 +298,7 @@ type logoutView struct {
 
 func (v logoutView) header(h http.Header) { setCookies(h, v.cookie) }
 
-// logout ends the session of each token that was given; that one can not be ended does not spare the others.
+// logout ends the session of each token. It goes on when one of them cannot be ended.
 func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error) {
 	var errs []error
 	if in.everywhere {

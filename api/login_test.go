@@ -16,7 +16,8 @@ import (
 // TestTutorial is a client of the tutorial: what it sends and reads, and nothing more.
 func TestTutorial(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		if a := f.call("GET", "/", ""); a.status != 200 || a.body != `{"message":"Everything is okay!"}` {
+		if a := f.call("GET", "/", ""); a.status != 200 ||
+			a.body != `{"message":"Everything is okay!"}` {
 			t.Errorf("GET / answered %d %s", a.status, a.body)
 		}
 
@@ -44,7 +45,8 @@ func TestTutorial(t *testing.T) {
 
 		a = f.call("GET", "/clientes", "")
 		f.want(a, 401, "token_missing")
-		if !strings.Contains(a.body, `"message":"No token provided."`) || !strings.Contains(a.body, `"auth":false`) {
+		if !strings.Contains(a.body, `"message":"No token provided."`) ||
+			!strings.Contains(a.body, `"auth":false`) {
 			t.Errorf("no token answered %s", a.body)
 		}
 		a = f.call("GET", "/clientes", "", "x-access-token", "undefined")
@@ -53,15 +55,18 @@ func TestTutorial(t *testing.T) {
 			t.Errorf("a bad token answered %s", a.body)
 		}
 
-		if a := f.call("GET", "/clientes", "", "x-access-token", login.Token); a.status != 200 || a.body != "[]" {
+		if a := f.call("GET", "/clientes", "", "x-access-token", login.Token); a.status != 200 ||
+			a.body != "[]" {
 			t.Errorf("no customers are %d %s", a.status, a.body)
 		}
 		c := f.add(store.Cliente{Name: "Ana"})
-		if a := f.call("GET", "/clientes", "", "x-access-token", login.Token); a.body != "["+clienteJSON(c)+"]" {
+		if a := f.call("GET", "/clientes", "", "x-access-token",
+			login.Token); a.body != "["+clienteJSON(c)+"]" {
 			t.Errorf("the list is %s", a.body)
 		}
 
-		if a := f.call("POST", "/logout", "", "x-access-token", login.Token); a.status != 200 || a.body != `{"auth":false,"token":null}` {
+		if a := f.call("POST", "/logout", "", "x-access-token", login.Token); a.status != 200 ||
+			a.body != `{"auth":false,"token":null}` {
 			t.Errorf("logout answered %d %s", a.status, a.body)
 		}
 		f.want(f.call("GET", "/clientes", "", "x-access-token", login.Token), 401, "token_revoked")
@@ -83,29 +88,47 @@ func TestLoginBodies(t *testing.T) {
 		code, faults      string
 	}{
 		{"JSON", "", `{"user":"the-viewer","password":"correct horse"}`, 200, "", ""},
-		{"the name in capitals", "", `{"user":"THE-Viewer","password":"correct horse"}`, 200, "", ""},
+		{"the name in capitals", "", `{"user":"THE-Viewer","password":"correct horse"}`, 200, "",
+			""},
 		{"username", "", `{"username":"the-viewer","password":"correct horse"}`, 200, "", ""},
-		{"unknown members", "", `{"user":"the-viewer","password":"correct horse","remember":true}`, 200, "", ""},
-		{"a charset", "application/json; charset=UTF-8", `{"user":"the-viewer","password":"correct horse"}`, 200, "", ""},
-		{"the form", mediaForm, form("user", "the-viewer", "password", "correct horse"), 200, "", ""},
-		{"the form with username", mediaForm, form("username", "the-viewer", "password", "correct horse"), 200, "", ""},
+		{"unknown members", "", `{"user":"the-viewer","password":"correct horse","remember":true}`,
+			200, "", ""},
+		{"a charset", "application/json; charset=UTF-8",
+			`{"user":"the-viewer","password":"correct horse"}`, 200, "", ""},
+		{"the form", mediaForm, form("user", "the-viewer", "password", "correct horse"), 200, "",
+			""},
+		{"the form with username", mediaForm,
+			form("username", "the-viewer", "password", "correct horse"), 200, "", ""},
 
-		{"a password with blanks", "", `{"user":"the-viewer","password":"correct horse "}`, 401, "invalid_login", ""},
-		{"a password in capitals", "", `{"user":"the-viewer","password":"Correct horse"}`, 401, "invalid_login", ""},
+		{"a password with blanks", "", `{"user":"the-viewer","password":"correct horse "}`, 401,
+			"invalid_login", ""},
+		{"a password in capitals", "", `{"user":"the-viewer","password":"Correct horse"}`, 401,
+			"invalid_login", ""},
 		{"nobody", "", `{"user":"nobody","password":"correct horse"}`, 401, "invalid_login", ""},
-		{"nobody's kind of name", "", `{"user":"a\u0000b'; --","password":"correct horse"}`, 401, "invalid_login", ""},
-		{"a very long password", "", `{"user":"the-viewer","password":"` + strings.Repeat("x", 1<<19) + `"}`, 401, "invalid_login", ""},
+		{"nobody's kind of name", "", `{"user":"a\u0000b'; --","password":"correct horse"}`, 401,
+			"invalid_login", ""},
+		{"a very long password", "", `{"user":"the-viewer","password":"` +
+			strings.Repeat("x", 1<<19) + `"}`, 401, "invalid_login", ""},
 
 		{"nothing", "", `{}`, 422, "validation_failed", "user:required password:required"},
-		{"empty", "", `{"user":"","password":""}`, 422, "validation_failed", "user:required password:required"},
-		{"null", "", `{"user":null,"password":null}`, 422, "validation_failed", "user:required password:required"},
-		{"numbers", "", `{"user":1,"password":2}`, 422, "validation_failed", "user:required password:required"},
-		{"objects", "", `{"user":{"$ne":""},"password":{"$gt":""}}`, 422, "validation_failed", "user:required password:required"},
-		{"a cookie that is no boolean", "", `{"user":"the-viewer","password":"correct horse","cookie":"true"}`, 422, "validation_failed", "cookie:invalid_type"},
-		{"no cookie", "", `{"user":"the-viewer","password":"correct horse","cookie":null}`, 200, "", ""},
+		{"empty", "", `{"user":"","password":""}`, 422, "validation_failed",
+			"user:required password:required"},
+		{"null", "", `{"user":null,"password":null}`, 422, "validation_failed",
+			"user:required password:required"},
+		{"numbers", "", `{"user":1,"password":2}`, 422, "validation_failed",
+			"user:required password:required"},
+		{"objects", "", `{"user":{"$ne":""},"password":{"$gt":""}}`, 422, "validation_failed",
+			"user:required password:required"},
+		{"a cookie that is no boolean", "",
+			`{"user":"the-viewer","password":"correct horse","cookie":"true"}`, 422,
+			"validation_failed", "cookie:invalid_type"},
+		{"no cookie", "", `{"user":"the-viewer","password":"correct horse","cookie":null}`, 200, "",
+			""},
 		{"no password", "", `{"user":"the-viewer"}`, 422, "validation_failed", "password:required"},
-		{"USER for user", "", `{"USER":"the-viewer","password":"x"}`, 422, "validation_failed", "user:required"},
-		{"a form with two users", mediaForm, form("user", "a", "user", "b", "password", "x"), 422, "validation_failed", "user:required"},
+		{"USER for user", "", `{"USER":"the-viewer","password":"x"}`, 422, "validation_failed",
+			"user:required"},
+		{"a form with two users", mediaForm, form("user", "a", "user", "b", "password", "x"), 422,
+			"validation_failed", "user:required"},
 
 		{"an array", "", `[]`, 400, "malformed_body", ""},
 		{"text", "", `"abc"`, 400, "malformed_body", ""},
@@ -118,8 +141,10 @@ func TestLoginBodies(t *testing.T) {
 		{"a form of broken UTF-8", mediaForm, "user=%ff&password=x", 400, "malformed_body", ""},
 		{"no body", "", "", 400, "malformed_body", ""},
 		{"null for all", "", `null`, 400, "malformed_body", ""},
-		{"text/plain", "text/plain", `{"user":"a","password":"b"}`, 415, "unsupported_media_type", ""},
-		{"another charset", "application/json; charset=latin1", `{"user":"a","password":"b"}`, 415, "unsupported_media_type", ""},
+		{"text/plain", "text/plain", `{"user":"a","password":"b"}`, 415, "unsupported_media_type",
+			""},
+		{"another charset", "application/json; charset=latin1", `{"user":"a","password":"b"}`, 415,
+			"unsupported_media_type", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var headers []string
@@ -142,10 +167,12 @@ func TestABcryptHashIsReplacedAtLogin(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		hash, err := bcrypt.GenerateFromPassword([]byte("old password"), bcrypt.MinCost)
 		must(t, err)
-		u, err := f.store.CreateUser(t.Context(), store.User{Name: "old", Role: store.Viewer, PasswordHash: string(hash)})
+		u, err := f.store.CreateUser(t.Context(),
+			store.User{Name: "old", Role: store.Viewer, PasswordHash: string(hash)})
 		must(t, err)
 		for range 2 {
-			if a := f.call("POST", "/login", `{"user":"old","password":"old password"}`); a.status != 200 {
+			if a := f.call("POST", "/login",
+				`{"user":"old","password":"old password"}`); a.status != 200 {
 				t.Fatalf("login answered %d", a.status)
 			}
 			now, err := f.store.User(t.Context(), u.ID)
@@ -161,12 +188,14 @@ func TestADisabledUserIsNobody(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		accounts := auth.NewAccounts(f.store)
 		must(t, accounts.Disable(t.Context(), "the-viewer"))
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 401, "invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 401,
+			"invalid_login")
 		f.eventually("the token of a disabled user is refused", func() bool {
 			return f.as(store.Viewer, "GET", "/clientes", "").code() == "token_revoked"
 		})
 		must(t, accounts.Enable(t.Context(), "the-viewer"))
-		if a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`); a.status != 200 {
+		if a := f.call("POST", "/login",
+			`{"user":"the-viewer","password":"correct horse"}`); a.status != 200 {
 			t.Errorf("an enabled user's login answered %d", a.status)
 		}
 		f.want(f.as(store.Viewer, "GET", "/clientes", ""), 401, "token_revoked")
@@ -195,13 +224,17 @@ func TestTokenHeaders(t *testing.T) {
 		{"bearer", []string{"Authorization", "Bearer " + good}, ""},
 		{"bearer in any case", []string{"Authorization", "bEARER  " + good}, ""},
 		{"both, the same", []string{"x-access-token", good, "Authorization", "Bearer " + good}, ""},
-		{"another scheme beside it", []string{"x-access-token", good, "Authorization", "Basic YTpi"}, ""},
-		{"both, another", []string{"x-access-token", good, "Authorization", "Bearer " + other}, "token_invalid"},
-		{"two x-access-token", []string{"x-access-token", good, "X-Access-Token", other}, "token_invalid"},
+		{"another scheme beside it",
+			[]string{"x-access-token", good, "Authorization", "Basic YTpi"}, ""},
+		{"both, another", []string{"x-access-token", good, "Authorization", "Bearer " + other},
+			"token_invalid"},
+		{"two x-access-token", []string{"x-access-token", good, "X-Access-Token", other},
+			"token_invalid"},
 		{"none", nil, "token_missing"},
 		{"another scheme", []string{"Authorization", "Basic YTpi"}, "token_missing"},
 		{"the scheme alone", []string{"Authorization", "Bearer"}, "token_missing"},
-		{"the scheme in x-access-token", []string{"x-access-token", "Bearer " + good}, "token_invalid"},
+		{"the scheme in x-access-token", []string{"x-access-token", "Bearer " + good},
+			"token_invalid"},
 		{"a cookie", []string{"Cookie", "x-access-token=" + good}, "token_missing"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -218,7 +251,8 @@ func TestTokenHeaders(t *testing.T) {
 		})
 	}
 	f.want(f.call("GET", "/clientes?x-access-token="+good, ""), 401, "token_missing")
-	f.want(f.call("GET", "/clientes?token="+good, "", "x-access-token", good), 400, "invalid_parameter")
+	f.want(f.call("GET", "/clientes?token="+good, "", "x-access-token", good), 400,
+		"invalid_parameter")
 }
 
 func TestLogout(t *testing.T) {
@@ -239,7 +273,8 @@ func TestLogout(t *testing.T) {
 			} else if name == "an empty JSON" {
 				body = "{}"
 			}
-			if got := f.call("POST", "/logout", body, headers...); got.status != 200 || got.body != done {
+			if got := f.call("POST", "/logout", body, headers...); got.status != 200 ||
+				got.body != done {
 				t.Errorf("%s: %d %s", name, got.status, got.body)
 			}
 		}
@@ -247,10 +282,12 @@ func TestLogout(t *testing.T) {
 			f.want(f.call("GET", "/clientes", "", "x-access-token", token), 200, "")
 		}
 		// Two different tokens each end their own.
-		f.want(f.call("POST", "/logout", "", "x-access-token", a, "Authorization", "Bearer "+b), 200, "")
+		f.want(f.call("POST", "/logout", "", "x-access-token", a, "Authorization", "Bearer "+b),
+			200, "")
 		for range 2 {
 			for _, token := range []string{a, b} {
-				f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401, "token_revoked")
+				f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401,
+					"token_revoked")
 				f.want(f.call("POST", "/logout", "", "x-access-token", token), 200, "")
 			}
 		}
@@ -261,13 +298,17 @@ func TestLogout(t *testing.T) {
 			body, media string
 			status      int
 		}{
-			{"null", mediaJSON, 200}, {"a=b", mediaForm, 200}, {"x", "text/plain;charset=UTF-8", 200}, {"", "text/plain", 200},
+			{"null", mediaJSON, 200}, {"a=b", mediaForm, 200},
+			{"x", "text/plain;charset=UTF-8", 200}, {"", "text/plain", 200},
 			{"", mediaJSON, 200}, {"x", "multipart/form-data; boundary=x", 200},
-			{`{"x":`, mediaJSON, 400}, {`"x"`, mediaJSON, 400}, {`{"everywhere":"yes"}`, mediaJSON, 400},
-			{strings.Repeat(" ", maxBody+1), mediaJSON, 413}, {`{"refresh_token":`, "text/plain", 200},
+			{`{"x":`, mediaJSON, 400}, {`"x"`, mediaJSON, 400},
+			{`{"everywhere":"yes"}`, mediaJSON, 400},
+			{strings.Repeat(" ", maxBody+1), mediaJSON, 413},
+			{`{"refresh_token":`, "text/plain", 200},
 		} {
 			token := f.login(store.Viewer)
-			if a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token", token); a.status != c.status {
+			if a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token",
+				token); a.status != c.status {
 				t.Errorf("%.9q as %s answered %d", c.body, c.media, a.status)
 			}
 			f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401, "token_revoked")

@@ -13,12 +13,12 @@ import (
 // meView is a user as they see themselves.
 type meView struct {
 	wire.UserView
-	PendingEmail string `json:"pending_email"` // counts as soon as its link was followed
+	PendingEmail string `json:"pending_email"` // until its link was followed
 }
 
 func viewMe(u store.User) meView { return meView{wire.ViewUser(u), u.PendingEmail} }
 
-// signupInput is what a stranger says who wants to be a user.
+// signupInput is a stranger who wants to be a user.
 type signupInput struct {
 	User     wire.Text `json:"user"`
 	Email    wire.Text `json:"email"`
@@ -35,10 +35,11 @@ func (in *signupInput) decode(r *request) error {
 	}
 	fault := wire.UnknownMembers(in.Unknown)
 	if fault == nil {
-		return nil // the others are found when the user is made
+		return nil // auth finds the others when it creates the user
 	}
 	_, err := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}.Validate()
-	return store.JoinInvalid(store.JoinInvalid(fault, err), auth.CheckNewPassword(in.Password.Value))
+	fault = store.JoinInvalid(fault, err)
+	return store.JoinInvalid(fault, auth.CheckNewPassword(in.Password.Value))
 }
 
 func (s *Server) signup(ctx context.Context, in signupInput) (meView, error) {
@@ -51,7 +52,7 @@ func (s *Server) getMe(ctx context.Context, in callerInput) (meView, error) {
 	return viewMe(u), err
 }
 
-// patchMeInput is what users change of themselves.
+// patchMeInput is what users change about themselves.
 type patchMeInput struct {
 	callerInput
 	body struct {

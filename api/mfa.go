@@ -10,14 +10,14 @@ import (
 	"clientes/store"
 )
 
-// mfaMembers is what somebody says about their second factor: each route takes some of it.
+// mfaMembers are the members of the routes about a second factor. Each route takes some of them.
 type mfaMembers struct {
 	Current wire.Text      `json:"current"` // the password
 	Code    wire.Text      `json:"code"`
 	Unknown jsontext.Value `json:",embed"`
 }
 
-// readMFA reads a body of these members, each of which is needed.
+// readMFA reads a body with the members that it needs, and no others.
 func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
 	if err := r.object(&m, mediaJSON); err != nil {
 		return m, err
@@ -31,7 +31,8 @@ func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
 		case needed:
 			fault = store.JoinInvalid(fault, required(member.name, member.value))
 		case member.value.Given:
-			fault = store.JoinInvalid(fault, store.Invalid(member.name, "unknown_member", "There is no such member."))
+			unknown := store.Invalid(member.name, "unknown_member", "There is no such member.")
+			fault = store.JoinInvalid(fault, unknown)
 		}
 	}
 	return m, fault
@@ -48,7 +49,7 @@ func (in *beginMFAInput) decode(r *request) error {
 	return err
 }
 
-// enrolmentView is what an authenticator app has to know.
+// enrolmentView is what an authenticator app needs.
 type enrolmentView struct {
 	Secret string `json:"secret"`
 	URI    string `json:"uri"`
@@ -70,7 +71,7 @@ func (in *confirmMFAInput) decode(r *request) error {
 	return err
 }
 
-// recoveryView is shown once: what is kept of the codes can not be read.
+// recoveryView is shown once: only hashes of the codes are stored.
 type recoveryView struct {
 	RecoveryCodes []string `json:"recovery_codes"`
 }
@@ -95,7 +96,8 @@ func (s *Server) endMFA(ctx context.Context, in endMFAInput) (nothing, error) {
 	return nothing{}, s.cfg.Auth.EndMFA(ctx, in.caller, in.current, in.code)
 }
 
-// dropMFA is for the second factor of somebody else: whoever has stolen an admin's token must not get rid of the admin's own.
+// dropMFA removes the second factor of another user. An admin's own is refused, so that a thief of
+// an admin's token cannot get rid of it.
 func (s *Server) dropMFA(ctx context.Context, in userInput) (nothing, error) {
 	if in.id == in.by {
 		return nothing{}, errOwnMFA

@@ -20,26 +20,26 @@ import (
 	"clientes/store"
 )
 
-// exchange is what is known of the request under way, from the middleware that learns it to the log line.
+// exchange is what the middleware has learnt of a request. The log line tells some of it.
 type exchange struct {
 	id     string
 	caller auth.Caller // after verifyJWT
 	query  url.Values  // after checkQuery
-	err    error       // what was answered with an error
-	cut    bool        // the answer had begun when the error came
+	err    error       // that became the answer
+	cut    bool        // whether the answer had begun when the error came
 }
 
 const exchangeKey = "exchange"
 
 func exchangeOf(c *gin.Context) *exchange { return c.MustGet(exchangeKey).(*exchange) }
 
-// Values that every answer carries; net/http does not change them.
+// Values of headers that every answer has. net/http does not change them.
 var (
 	nosniff = []string{"nosniff"}
 	noStore = []string{"no-store"}
 )
 
-// begin gives the request its id and every answer its common headers, and writes the one log line.
+// begin sets the id of the request and the headers that every answer has, and writes the log line.
 func (s *Server) begin(c *gin.Context) {
 	start := s.cfg.Now()
 	x := &exchange{id: c.Request.Header.Get("X-Request-Id")}
@@ -50,25 +50,29 @@ func (s *Server) begin(c *gin.Context) {
 	h := c.Writer.Header()
 	h["X-Request-Id"] = []string{x.id}
 	h["X-Content-Type-Options"] = nosniff
-	h["Cache-Control"] = noStore // a page that may be kept says so itself
+	h["Cache-Control"] = noStore // static files set their own
 	if s.draining.Load() {
 		h.Set("Connection", "close")
 	}
 
-	// Gin can not read an address with a zone, which IPv6 has within one network, and would take it for none.
-	if from, err := netip.ParseAddrPort(c.Request.RemoteAddr); err == nil && from.Addr().Zone() != "" {
-		c.Request.RemoteAddr = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port()).String()
+	// Gin cannot read an IPv6 address with a zone, and would take the request for one without an
+	// address.
+	from, err := netip.ParseAddrPort(c.Request.RemoteAddr)
+	if err == nil && from.Addr().Zone() != "" {
+		from = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port())
+		c.Request.RemoteAddr = from.String()
 	}
 	if c.Request.Header["X-Forwarded-For"] != nil && len(s.cfg.TrustedProxies) > 0 {
 		forwardedWithoutPorts(c.Request.Header)
 	}
 
-	defer s.logRequest(c, x, start) // also when a panic goes through here
+	defer s.logRequest(c, x, start) // also when a panic comes through
 	c.Next()
 }
 
-// forwardedWithoutPorts leaves of each address in X-Forwarded-For what Gin can read: some proxies write the port beside it,
-// and everybody behind one of these would else be taken for the proxy, and slowed for what any of them did.
+// forwardedWithoutPorts removes the ports from X-Forwarded-For, which some proxies write there and
+// Gin cannot read. Otherwise all clients of such a proxy would be one, and be slowed together for
+// what one of them did.
 func forwardedWithoutPorts(h http.Header) {
 	const name = "X-Forwarded-For"
 	for i, line := range h[name] {
@@ -84,7 +88,7 @@ func forwardedWithoutPorts(h http.Header) {
 	}
 }
 
-// logRequest writes the one line of a request.
+// logRequest writes the log line of a request.
 func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	level := slog.LevelInfo
 	failed := x.err != nil && (x.cut || c.Writer.Status() >= 500 && !expected(x.err))
@@ -95,7 +99,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	case theft:
 		level = slog.LevelWarn
 	}
-	ctx := context.Background() // the request's may have ended, and that is no reason to say nothing
+	ctx := context.Background() // the request's own may have ended
 	if !s.cfg.Log.Enabled(ctx, level) {
 		return
 	}
@@ -103,14 +107,15 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	attrs = append(attrs,
 		slog.String("request_id", x.id),
 		slog.String("method", c.Request.Method),
-		slog.String("path", c.Request.URL.Path), // never the query, which strangers put secrets in
+		slog.String("path", c.Request.URL.Path), // never the query: clients put secrets there
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(c.Writer.Size(), 0)),
 		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
 		slog.String("ip", c.ClientIP()),
 	)
 	if x.caller.UserID != 0 {
-		attrs = append(attrs, slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))
+		attrs = append(attrs,
+			slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))
 	}
 	if x.err != nil {
 		_, p := problemFor(x.err)
@@ -122,10 +127,13 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
 }
 
-// expected says whether a 5xx is how the server defends itself, and no fault that somebody has to look into.
+// expected reports whether a 5xx is a defence of the server, and not a fault that somebody has to
+// find.
 func expected(err error) bool {
-	for _, e := range []error{auth.ErrOverloaded, errTooManyBodies, errTooManyTransfers, errDraining, context.Canceled} {
-		if errors.Is(err, e) {
+	for _, defence := range []error{
+		auth.ErrOverloaded, errTooManyBodies, errTooManyTransfers, errDraining, context.Canceled,
+	} {
+		if errors.Is(err, defence) {
 			return true
 		}
 	}
@@ -138,7 +146,8 @@ func isRequestID(s string) bool {
 	}
 	for i := range len(s) {
 		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '_', c == '-':
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '.', c == '_', c == '-':
 		default:
 			return false
 		}
@@ -152,7 +161,7 @@ func newRequestID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// recover turns a panic into a 500 whose cause is in the log only.
+// recover turns a panic into a 500. Its cause is in the log only.
 func (s *Server) recover(c *gin.Context) {
 	defer func() {
 		p := recover()
@@ -173,14 +182,14 @@ func (s *Server) recover(c *gin.Context) {
 	c.Next()
 }
 
-// verifyJWT lets a request pass whose token is good for somebody who may do this.
+// verifyJWT refuses a request without a good token of a user who may call the route.
 func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 	if may == anybody {
 		return func(*gin.Context) {}
 	}
 	need := store.Role(may)
 	if !need.Valid() {
-		panic("api: a route does not say who may call it")
+		panic("api: a route without access")
 	}
 	return func(c *gin.Context) {
 		token, err := bearerToken(c.Request.Header)
@@ -200,8 +209,8 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 	}
 }
 
-// bearerToken gives the one token of a request. Several must be the same, so that no two parts of a system
-// can take the request for two people's.
+// bearerToken returns the token of a request. If there are several, they must be the same, so that
+// no two parts of a system take the request for two people's.
 func bearerToken(h http.Header) (string, error) {
 	tokens := givenTokens(h)
 	if len(tokens) == 0 {
@@ -215,8 +224,8 @@ func bearerToken(h http.Header) (string, error) {
 	return tokens[0], nil
 }
 
-// givenTokens gives every token of a request: x-access-token bare, Authorization after its scheme (RFC 6750
-// section 2.1).
+// givenTokens returns every token of a request: of x-access-token as it is, of Authorization after
+// the scheme (RFC 6750 section 2.1).
 func givenTokens(h http.Header) []string {
 	var tokens []string
 	for _, v := range h["X-Access-Token"] {

@@ -35,7 +35,8 @@ var loadDocument = sync.OnceValues(func() (*openapi3.T, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range []wire.Format{wire.CSV, wire.NDJSON} { // their answers are one text to the validator
+	// their answers are one text to the validator
+	for _, f := range []wire.Format{wire.CSV, wire.NDJSON} {
 		openapi3filter.RegisterBodyDecoder(string(f), openapi3filter.PlainBodyDecoder)
 	}
 	return openapi3.NewLoader().LoadFromData(b)
@@ -54,7 +55,8 @@ func document(t testing.TB) *openapi3.T {
 func bareServer(t *testing.T) *Server {
 	t.Helper()
 	s, err := New(Config{
-		Store: brokenStore{}, Auth: new(auth.Auth), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Store: brokenStore{}, Auth: new(auth.Auth), Log: slog.New(slog.DiscardHandler),
+		Now:       time.Now,
 		PublicURL: &url.URL{Scheme: "http", Host: ownHost},
 	})
 	if err != nil {
@@ -63,9 +65,10 @@ func bareServer(t *testing.T) *Server {
 	return s
 }
 
-// validateResponse fails the test unless the answer is one that openapi.yaml promises for the request: its
-// status, each of its headers, its media type and its body. Paths and methods that the document does not
-// have must be answered as its description says. The body is what was read from resp.
+// validateResponse fails the test unless the answer is one that openapi.yaml promises for the
+// request: its status, each of its headers, its media type and its body. Paths and methods that the
+// document does not have must be answered as its description says. The body is what was read from
+// resp.
 func validateResponse(t testing.TB, req *http.Request, resp *http.Response, body []byte) {
 	t.Helper()
 	if err := checkResponse(document(t), req, resp, body); err != nil {
@@ -87,10 +90,11 @@ func checkResponse(doc *openapi3.T, req *http.Request, resp *http.Response, body
 	if bodyless && len(body) > 0 {
 		errs = append(errs, errors.New("there is a body where none may be"))
 	}
-	// The library looks at no answer to HEAD and at no 304, so the answer is shown to it as a 200 to GET, of
-	// an operation that promises just this.
+	// The library looks at no answer to HEAD and at no 304, so the answer is shown to it as a 200
+	// to GET, of an operation that promises just this.
 	operation := &openapi3.Operation{
-		Responses: openapi3.NewResponses(openapi3.WithStatus(http.StatusOK, &openapi3.ResponseRef{Value: want})),
+		Responses: openapi3.NewResponses(
+			openapi3.WithStatus(http.StatusOK, &openapi3.ResponseRef{Value: want})),
 	}
 	errs = append(errs, openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{
@@ -109,8 +113,10 @@ func checkResponse(doc *openapi3.T, req *http.Request, resp *http.Response, body
 	return errors.Join(errs...)
 }
 
-// promised gives the response that the document has for a request and status, and the methods of its path.
-func promised(doc *openapi3.T, req *http.Request, status int) (want *openapi3.Response, allow []string, err error) {
+// promised gives the response that the document has for a request and status, and the methods of
+// its path.
+func promised(doc *openapi3.T, req *http.Request, status int) (want *openapi3.Response,
+	allow []string, err error) {
 	item := pathItem(doc, req.URL.EscapedPath())
 	component := func(name string, only int) (*openapi3.Response, []string, error) {
 		if status != only {
@@ -161,16 +167,19 @@ func pathItem(doc *openapi3.T, escaped string) *openapi3.PathItem {
 var placeholder = regexp.MustCompile(`\\\{[a-z]+\\\}`)
 
 func pathPattern(template string) *regexp.Regexp {
-	return regexp.MustCompile("^" + placeholder.ReplaceAllString(regexp.QuoteMeta(template), "[^/]+") + "$")
+	return regexp.MustCompile("^" +
+		placeholder.ReplaceAllString(regexp.QuoteMeta(template), "[^/]+") + "$")
 }
 
-// expand gives one path for each value of a path parameter that has an enum, and the others as they are.
+// expand gives one path for each value of a path parameter that has an enum, and the others as they
+// are.
 func expand(template string, item *openapi3.PathItem) []string {
 	for _, p := range item.Parameters {
 		if p.Value.In == "path" && len(p.Value.Schema.Value.Enum) > 0 {
 			var paths []string
 			for _, v := range p.Value.Schema.Value.Enum {
-				paths = append(paths, strings.Replace(template, "{"+p.Value.Name+"}", v.(string), 1))
+				paths = append(paths,
+					strings.Replace(template, "{"+p.Value.Name+"}", v.(string), 1))
 			}
 			return paths
 		}
@@ -178,12 +187,14 @@ func expand(template string, item *openapi3.PathItem) []string {
 	return []string{template}
 }
 
-// checkHeaders refuses headers that the document does not promise. Those it does promise are the library's
-// to check.
+// checkHeaders refuses headers that the document does not promise. Those it does promise are the
+// library's to check.
 func checkHeaders(want *openapi3.Response, allow []string, req *http.Request, h http.Header) error {
 	var errs []error
-	// What net/http adds for the connection's sake, and what every answer says by the document's description.
-	known := []string{"Content-Type", "Content-Length", "Date", "Connection", "X-Content-Type-Options"}
+	// What net/http adds for the connection's sake, and what every answer says by the document's
+	// description.
+	known := []string{"Content-Type", "Content-Length", "Date", "Connection",
+		"X-Content-Type-Options"}
 	for name := range want.Headers {
 		known = append(known, http.CanonicalHeaderKey(name))
 	}
@@ -306,9 +317,11 @@ func TestValidateResponseRefuses(t *testing.T) {
 	doc := document(t)
 	check := func(a *sample) error {
 		req := &http.Request{
-			Method: a.method, URL: &url.URL{Path: a.path}, Header: http.Header{"X-Request-Id": {"r1"}},
+			Method: a.method, URL: &url.URL{Path: a.path},
+			Header: http.Header{"X-Request-Id": {"r1"}},
 		}
-		return checkResponse(doc, req, &http.Response{StatusCode: a.status, Header: a.header}, []byte(a.body))
+		return checkResponse(doc, req, &http.Response{StatusCode: a.status, Header: a.header},
+			[]byte(a.body))
 	}
 	set := func(name, value string) func(*sample) { return func(a *sample) { a.header.Set(name, value) } }
 	drop := func(name string) func(*sample) { return func(a *sample) { a.header.Del(name) } }
@@ -345,16 +358,20 @@ func TestValidateResponseRefuses(t *testing.T) {
 		{"a code of another status", goodNotFound, edit("not_found", "forbidden")},
 		{"auth where it does not belong", goodNotFound, edit(`{`, `{"auth":false,`)},
 		{"another request_id", goodNotFound, edit(`"r1"`, `"r2"`)},
-		{"an unknown path that is found", goodUnknownPath, func(a *sample) { *a = *goodAnswer(); a.path = "/x" }},
+		{"an unknown path that is found", goodUnknownPath,
+			func(a *sample) { *a = *goodAnswer(); a.path = "/x" }},
 		{"an unknown path with another error", goodUnknownPath, status(405)},
 		{"503 without Retry-After", goodUnavailable, drop("Retry-After")},
 		{"401 without WWW-Authenticate", goodUnauthorized, drop("WWW-Authenticate")},
 		{"401 without auth", goodUnauthorized, edit(`"auth":false,`, ``)},
 		{"405 without Allow", goodMethodNotAllowed, drop("Allow")},
-		{"405 with too few methods", goodMethodNotAllowed, set("Allow", "GET, HEAD, OPTIONS, PATCH, PUT")},
-		{"405 as 404", goodMethodNotAllowed, func(a *sample) { *a = *goodNotFound(); a.method = "POST" }},
+		{"405 with too few methods", goodMethodNotAllowed,
+			set("Allow", "GET, HEAD, OPTIONS, PATCH, PUT")},
+		{"405 as 404", goodMethodNotAllowed,
+			func(a *sample) { *a = *goodNotFound(); a.method = "POST" }},
 		{"OPTIONS with a body", goodOptions, body("{}")},
-		{"OPTIONS with too few methods", goodOptions, set("Allow", "GET, HEAD, OPTIONS, PATCH, PUT")},
+		{"OPTIONS with too few methods", goodOptions,
+			set("Allow", "GET, HEAD, OPTIONS, PATCH, PUT")},
 		{"HEAD with a body", goodHead, body(goodRecord)},
 		{"HEAD without a header of GET", goodHead, drop("Etag")},
 		{"304 without ETag", goodNotModified, drop("Etag")},
@@ -376,7 +393,8 @@ func TestValidateResponseRefuses(t *testing.T) {
 
 func TestDocumentIsValid(t *testing.T) {
 	doc := document(t)
-	if err := doc.Validate(t.Context(), openapi3.EnableMultiError(), openapi3.EnableSchemaFormatValidation()); err != nil {
+	if err := doc.Validate(t.Context(), openapi3.EnableMultiError(),
+		openapi3.EnableSchemaFormatValidation()); err != nil {
 		t.Error(err)
 	}
 	if !doc.IsOpenAPI31OrLater() {
@@ -384,8 +402,8 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
-// The library checks the examples of parameters, bodies and responses when it validates the document; those
-// of headers and schemas are left to us.
+// The library checks the examples of parameters, bodies and responses when it validates the
+// document; those of headers and schemas are left to us.
 func TestExamplesAreValid(t *testing.T) {
 	doc := document(t)
 	seen := 0
@@ -494,8 +512,10 @@ func TestAccessAndParametersAgree(t *testing.T) {
 		if role := cmp.Or(op.Extensions["x-role"], any(string(anybody))); role != string(r.may) {
 			t.Errorf("%s is for %s, by the document for %v", name, r.may, role)
 		}
-		if open := op.Security != nil && !mustAuthenticate(*op.Security); open != (r.may == anybody) {
-			t.Errorf("%s is for %s, by the document's security it needs no token: %t", name, r.may, open)
+		if open := op.Security != nil &&
+			!mustAuthenticate(*op.Security); open != (r.may == anybody) {
+			t.Errorf("%s is for %s, by the document's security it needs no token: %t", name, r.may,
+				open)
 		}
 		var query []string
 		for _, p := range op.Parameters {
@@ -518,7 +538,8 @@ func isScheme(r openapi3.SecurityRequirement, name string) bool {
 // mustAuthenticate says whether each of the alternatives asks for something.
 func mustAuthenticate(alternatives openapi3.SecurityRequirements) bool {
 	return len(alternatives) > 0 &&
-		!slices.ContainsFunc(alternatives, func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
+		!slices.ContainsFunc(alternatives,
+			func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 }
 
 // The codes that a status may have are those of the table of errors, no more and no less.
@@ -537,7 +558,8 @@ func TestCodesAgree(t *testing.T) {
 			collect(status, ref.Value)
 		}
 	}
-	collect(strconv.Itoa(http.StatusMethodNotAllowed), doc.Components.Responses["MethodNotAllowed"].Value)
+	collect(strconv.Itoa(http.StatusMethodNotAllowed),
+		doc.Components.Responses["MethodNotAllowed"].Value)
 
 	coded := make(map[string]bool)
 	status, p := problemFor(errors.New("any other"))

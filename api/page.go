@@ -12,8 +12,8 @@ const (
 	defaultLimit = 100 // a tutorial client that never pages sees the first hundred
 	maxLimit     = 1000
 
-	// maxPage ends a page early, in bytes: a thousand customers with the longest notes have 40 MB, and
-	// a few clients that do not read would hold that many times over.
+	// maxPage ends a page early, in bytes: a thousand customers with the longest notes have 40 MB,
+	// and a few clients that do not read would hold that many times over.
 	maxPage = 4 << 20
 )
 
@@ -44,26 +44,27 @@ func (in *pageInput) decode(r *request) error {
 }
 
 func errInvalidCursor() error {
-	return invalidParameter("The parameter \"cursor\" is not one that a Link header gave for these parameters.")
+	return invalidParameter(
+		"The parameter \"cursor\" is not one that a Link header gave for these parameters.")
 }
 
-// list describes a list of records of type T to [readPage]. P is a position in it: what a page begins
-// after. The zero P is before the first record.
+// list describes a list of records of type T to [readPage]. P is a position in it: what a page
+// begins after. The zero P is before the first record.
 type list[T, P any] struct {
 	path string     // of the route
 	said url.Values // the query parameters that select and sort, which the Link header repeats
 
-	// cursors names the list for its cursors: the path and all else that changes which records come in
-	// which order. A cursor of another list is refused. The name must not change from one release to
-	// the next, or clients could not go on.
+	// cursors names the list for its cursors: the path and all else that changes which records come
+	// in which order. A cursor of another list is refused. The name must not change from one
+	// release to the next, or clients could not go on.
 	cursors string
 
 	read     func(ctx context.Context, after P, limit int) ([]T, error)
-	position func(*T) string                      // the position behind a record, as text
-	parse    func(text string) (P, bool)          // reads what position returned
-	view     func([]byte, *T) ([]byte, error)     // appends a record as JSON
-	size     func(*T) int                         // of a record in bytes, for maxPage; nil if all are small
-	count    func(context.Context) (int64, error) // the number of all records; nil if nobody asked
+	position func(*T) string             // the position behind a record, as text
+	parse    func(text string) (P, bool) // reads what position returned
+	view     func([]byte, *T) ([]byte, error)
+	size     func(*T) int                         // in bytes, for maxPage; nil for small records
+	count    func(context.Context) (int64, error) // of all records; nil if nobody asked
 }
 
 // page is a part of a list: a bare array, as in the tutorial.
@@ -75,7 +76,9 @@ type page[T any] struct {
 }
 
 // readPage returns the page of a list that a client asked for.
-func readPage[T, P any](ctx context.Context, s *Server, in pageInput, l list[T, P]) (p page[T], err error) {
+func readPage[T, P any](
+	ctx context.Context, s *Server, in pageInput, l list[T, P],
+) (p page[T], err error) {
 	var after P
 	if in.cursor != "" {
 		text, ok := s.cfg.Auth.ParseCursor(l.cursors, in.cursor)

@@ -10,7 +10,7 @@ import (
 	"clientes/store"
 )
 
-// passwordInput is another password, and the one before as a proof of who asks.
+// passwordInput is a new password, and the current one as a proof.
 type passwordInput struct {
 	callerInput
 	body struct {
@@ -27,12 +27,14 @@ func (in *passwordInput) decode(r *request) error {
 	if err := r.object(&in.body, mediaJSON); err != nil {
 		return err
 	}
-	fault := store.JoinInvalid(wire.UnknownMembers(in.body.Unknown), required("current", in.body.Current))
+	unknown := wire.UnknownMembers(in.body.Unknown)
+	fault := store.JoinInvalid(unknown, required("current", in.body.Current))
 	return store.JoinInvalid(fault, auth.CheckNewPassword(in.body.Password.Value))
 }
 
 func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing, error) {
-	return nothing{}, s.cfg.Auth.ChangePassword(ctx, in.caller, in.body.Current.Value, in.body.Password.Value)
+	current, password := in.body.Current.Value, in.body.Password.Value
+	return nothing{}, s.cfg.Auth.ChangePassword(ctx, in.caller, current, password)
 }
 
 // forgotInput names a user in one of two ways.
@@ -48,18 +50,21 @@ func (in *forgotInput) decode(r *request) error {
 	}
 	fault := wire.UnknownMembers(in.Unknown)
 	if (in.User.Value == "") == (in.Email.Value == "") {
-		fault = store.JoinInvalid(fault, store.Invalid("email", "required", "Either an email or a user is required."))
+		missing := store.Invalid("email", "required", "Either an email or a user is required.")
+		fault = store.JoinInvalid(fault, missing)
 	}
 	return fault
 }
 
-// forgotPassword answers the same, whoever is asked for.
+// forgotPassword answers the same whether or not there is such a user.
 func (s *Server) forgotPassword(ctx context.Context, in forgotInput) (messageView, error) {
 	err := s.cfg.Auth.ForgotPassword(ctx, in.User.Value, in.Email.Value)
-	return messageView{Message: "If there is such a user with an email, a link to set another password is on its way."}, err
+	const message = "If there is such a user with an email, " +
+		"a link to set another password is on its way."
+	return messageView{Message: message}, err
 }
 
-// resetInput is the token of a link in a mail, and the password to be set by it.
+// resetInput is the token of a link in a mail, and the password to set.
 type resetInput struct {
 	Token    wire.Text      `json:"token"`
 	Password wire.Text      `json:"password"`

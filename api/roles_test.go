@@ -9,11 +9,13 @@ import (
 	"clientes/store"
 )
 
-// TestRolesOfEveryOperation calls every operation of the document without a token and as each role: who may call it is let through to
-// whatever the operation says of an empty body or of a record that is not there, and nobody else.
+// TestRolesOfEveryOperation calls every operation of the document without a token and as each role:
+// who may call it is let through to whatever the operation says of an empty body or of a record
+// that is not there, and nobody else.
 func TestRolesOfEveryOperation(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
-	values := map[string]string{"sessions": "c2Vzc2lvbiBvZiAxNiBieQ"} // by the noun before it; else the id of no record
+	// by the noun before it; else the id of no record
+	values := map[string]string{"sessions": "c2Vzc2lvbiBvZiAxNiBieQ"}
 	parameter := regexp.MustCompile(`/([a-z]+)/\{id\}`)
 	let := 0
 	for name, op := range documentedOperations(document(t)) {
@@ -41,7 +43,8 @@ func TestRolesOfEveryOperation(t *testing.T) {
 		for _, who := range append([]store.Role{""}, store.Roles()...) {
 			var headers []string
 			if who != "" {
-				headers = []string{"x-access-token", f.login(who)} // a new one: the operation may end it
+				// a new one: the operation may end it
+				headers = []string{"x-access-token", f.login(who)}
 			}
 			a := f.call(method, path, body, headers...)
 			want := "passes"
@@ -60,7 +63,8 @@ func TestRolesOfEveryOperation(t *testing.T) {
 			}
 			status := map[string]int{"token_missing": 401, "forbidden": 403}[want]
 			if got != want || status != 0 && a.status != status {
-				t.Errorf("%s as %q is answered %d %q, want that it %s", name, who, a.status, a.code(), want)
+				t.Errorf("%s as %q is answered %d %q, want that it %s", name, who, a.status,
+					a.code(), want)
 			}
 		}
 	}

@@ -18,8 +18,8 @@ import (
 	"clientes/store"
 )
 
-// serve makes a route of a plain function, so that what answers never meets Gin. P is *In, whose
-// decode says what In takes from the request.
+// serve makes a route of a plain function, which never meets Gin. P is *In. Its decode method takes
+// what In needs from the request.
 func serve[In, Out any, P interface {
 	*In
 	decode(*request) error
@@ -32,8 +32,8 @@ func serve[In, Out any, P interface {
 		}
 		// Not Gin's own context, which does not end when the client hangs up.
 		ctx := c.Request.Context()
-		if c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead { // which leave nothing in the audit
-			ctx = auth.WithOrigin(ctx, s.origin(c))
+		if c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead {
+			ctx = auth.WithOrigin(ctx, s.origin(c)) // for the audit, in which a GET leaves nothing
 		}
 		out, err := f(ctx, in)
 		if err != nil {
@@ -44,30 +44,32 @@ func serve[In, Out any, P interface {
 	}
 }
 
-// origin says where a request comes from.
+// origin returns where a request comes from.
 func (s *Server) origin(c *gin.Context) auth.Origin {
 	x := exchangeOf(c)
 	return auth.Origin{
 		IP: c.ClientIP(), UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
-		ActorID: x.caller.UserID, Device: s.deviceMark(c.Request),
+		ActorID: x.caller.UserID, Device: s.deviceToken(c.Request),
 	}
 }
 
-// decode takes an input from the request, and gives back what its body was reserved.
+// decode fills an input from the request. The bytes that were reserved for its body are free after
+// it.
 func (s *Server) decode(c *gin.Context, in interface{ decode(*request) error }) error {
 	r := s.request(c)
 	defer func() { s.bodies.Release(r.reserved) }()
 	return in.decode(r)
 }
 
-// nothing is the input of a route that takes none, and the output of one that answers without a body.
+// nothing is the input of a route that takes none, and the output of a route that answers without a
+// body.
 type nothing struct{}
 
 func (*nothing) decode(*request) error { return nil }
 
-// reply writes what a function gave: buffered first, so that a fault can still become an error, then the
-// status. A view may have a header method for the headers it owes, a status of its own, and an appendJSON
-// that is quicker than reflection.
+// reply writes what a function returned. It encodes into a buffer before it sends the status, so
+// that a fault can still become an error. A view may have three methods: header for headers of its
+// own, status for a status of its own, and appendJSON if that is faster than reflection.
 func (s *Server) reply(c *gin.Context, status int, out any) {
 	h := c.Writer.Header()
 	if v, ok := out.(interface{ header(http.Header) }); ok {
@@ -102,15 +104,15 @@ func (s *Server) reply(c *gin.Context, status int, out any) {
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
 	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(*buf) // the client hung up: nobody is left to tell
+	_, _ = c.Writer.Write(*buf) // an error means that the client hung up
 }
 
 var jsonType = []string{"application/json; charset=utf-8"}
 
-// maxBuffer is the largest buffer that is kept for the next answer, in bytes.
+// maxBuffer is the largest buffer that is kept for another answer, in bytes.
 const maxBuffer = 256 << 10
 
-// buffers are reused because a list of a hundred customers is some thirty kilobytes.
+// buffers are reused because a list of a hundred customers has some thirty kilobytes.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func appendReflected(b []byte, v any) ([]byte, error) {
@@ -118,7 +120,7 @@ func appendReflected(b []byte, v any) ([]byte, error) {
 	return append(b, j...), err
 }
 
-// fail answers with an error, in the one shape, and leaves it for the log.
+// fail answers with an error in the one shape that all errors have, and keeps it for the log.
 func (s *Server) fail(c *gin.Context, err error) {
 	status, p := problemFor(err)
 	x := exchangeOf(c)
@@ -137,7 +139,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // a problem is text and numbers
+		panic(err) // a problem has nothing but text and numbers
 	}
 	h["Content-Type"] = jsonType
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -146,10 +148,13 @@ func (s *Server) fail(c *gin.Context, err error) {
 	_, _ = c.Writer.Write(body)
 }
 
-// aboutNoToken says whether a 401 is about something else than a token that was given.
+// aboutNoToken reports whether a 401 has another reason than a token that was sent.
 func aboutNoToken(err error) bool {
-	for _, e := range []error{errTokenMissing, errRefreshMissing, auth.ErrInvalidLogin, auth.ErrMFARequired, auth.ErrMFAInvalid} {
-		if errors.Is(err, e) {
+	for _, other := range []error{
+		errTokenMissing, errRefreshMissing,
+		auth.ErrInvalidLogin, auth.ErrMFARequired, auth.ErrMFAInvalid,
+	} {
+		if errors.Is(err, other) {
 			return true
 		}
 	}
@@ -175,7 +180,7 @@ func (s *Server) request(c *gin.Context) *request {
 // caller returns the verified caller of a route that is not for anybody.
 func (r *request) caller() auth.Caller { return r.exchange.caller }
 
-// callerInput is of a route that needs to know who calls, and nothing else.
+// callerInput is the input of a route that needs nothing but its caller.
 type callerInput struct {
 	caller auth.Caller
 }
@@ -185,7 +190,8 @@ func (in *callerInput) decode(r *request) error {
 	return nil
 }
 
-// id gives the record's id in the path. What is not a positive integer names no record.
+// id returns the id of the record in the path. Anything but a positive integer is the id of no
+// record.
 func (r *request) id() (int64, error) {
 	id, ok := parseID(r.params.ByName("id"))
 	if !ok {
@@ -199,8 +205,8 @@ func parseID(s string) (id int64, ok bool) {
 	return id, err == nil && id >= 1 && s[0] != '+' && s[0] != '0'
 }
 
-// query returns a query parameter that the route takes. checkQuery has made sure that it is there once
-// at most.
+// query returns a query parameter that the route takes. checkQuery has refused any that is there
+// twice.
 func (r *request) query(name string) (value string, given bool) {
 	values := r.exchange.query[name]
 	if len(values) == 0 {
@@ -218,15 +224,15 @@ func (r *request) timeQuery(name string) (time.Time, error) {
 	t, ok := wire.ParseTime(s)
 	switch {
 	case !ok:
-		return t, invalidParameter(
-			"The parameter %q is a time like 2026-11-22T18:00:00.000Z (a + in it is written %%2B).", name)
+		return t, invalidParameter("The parameter %q is a time like 2026-11-22T18:00:00.000Z "+
+			"(a + in it is written %%2B).", name)
 	case t.Year() < 1:
 		return time.Time{}, nil // before everything, and no store can compare with it
 	}
 	return t, nil
 }
 
-// checkQuery refuses query parameters that a route does not take, or that are given twice.
+// checkQuery refuses query parameters that a route does not take, or that are there twice.
 func (s *Server) checkQuery(takes []string) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		if c.Request.URL.RawQuery == "" {

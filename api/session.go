@@ -13,10 +13,10 @@ type sessionView struct {
 	ID         string       `json:"id"`
 	CreatedAt  wire.Instant `json:"created_at"`
 	LastUsedAt wire.Instant `json:"last_used_at"`
-	ExpiresAt  wire.Instant `json:"expires_at"` // if it is not used again
+	ExpiresAt  wire.Instant `json:"expires_at"` // unless it is used again
 	IP         string       `json:"ip"`
 	UserAgent  string       `json:"user_agent"`
-	Current    bool         `json:"current"` // the one that asks
+	Current    bool         `json:"current"` // whether it is the session of this request
 }
 
 func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionView, error) {
@@ -24,8 +24,13 @@ func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionVie
 	views := make([]sessionView, len(list))
 	for i, n := range list {
 		views[i] = sessionView{
-			ID: n.ID, CreatedAt: wire.Instant(n.CreatedAt), LastUsedAt: wire.Instant(n.LastUsedAt), ExpiresAt: wire.Instant(n.ExpiresAt),
-			IP: n.IP, UserAgent: n.UserAgent, Current: n.ID == in.caller.SessionID,
+			ID:         n.ID,
+			CreatedAt:  wire.Instant(n.CreatedAt),
+			LastUsedAt: wire.Instant(n.LastUsedAt),
+			ExpiresAt:  wire.Instant(n.ExpiresAt),
+			IP:         n.IP,
+			UserAgent:  n.UserAgent,
+			Current:    n.ID == in.caller.SessionID,
 		}
 	}
 	return views, err
@@ -39,7 +44,7 @@ type sessionInput struct {
 func (in *sessionInput) decode(r *request) error {
 	in.caller, in.id = r.caller(), r.params.ByName("id")
 	if !auth.ValidSessionID(in.id) {
-		return store.ErrNotFound // which no store need look for
+		return store.ErrNotFound // without asking a store
 	}
 	return nil
 }

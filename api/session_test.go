@@ -55,7 +55,9 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("refresh gave %+v", second)
 		}
 		// The answer was lost: the same again.
-		if again := granted(t, f.call("POST", "/refresh", refreshBody(first.RefreshToken))); again.RefreshToken != second.RefreshToken {
+		if again := granted(t,
+			f.call("POST", "/refresh",
+				refreshBody(first.RefreshToken))); again.RefreshToken != second.RefreshToken {
 			t.Error("a repeated refresh gave another successor")
 		}
 		third := granted(t, f.call("POST", "/refresh", refreshBody(second.RefreshToken)))
@@ -75,25 +77,34 @@ func TestRefreshBodies(t *testing.T) {
 	id, rest, _ := strings.Cut(good, ".")
 	_, mac, _ := strings.Cut(rest, ".")
 	for name, token := range map[string]string{
-		"of no form": "x", "no counter": id + "." + mac, "another counter": id + ".1." + mac, "a counter with a sign": id + ".+0." + mac,
-		"another session": "AAECAwQFBgcICQoLDA0ODw.0." + mac, "no MAC": id + ".0.", "half a MAC": good[:len(good)-9], "padded": good + "=",
-		"with a blank": good + " ", "too long": strings.Repeat("x", 300), "an access token": f.tokens[store.Viewer],
+		"of no form": "x", "no counter": id + "." + mac, "another counter": id + ".1." + mac,
+		"a counter with a sign": id + ".+0." + mac,
+		"another session":       "AAECAwQFBgcICQoLDA0ODw.0." + mac, "no MAC": id + ".0.",
+		"half a MAC": good[:len(good)-9], "padded": good + "=",
+		"with a blank": good + " ", "too long": strings.Repeat("x", 300),
+		"an access token": f.tokens[store.Viewer],
 	} {
 		a := f.call("POST", "/refresh", refreshBody(token))
-		if a.status != 401 || a.code() != "refresh_invalid" || !strings.Contains(a.header.Get("WWW-Authenticate"), "invalid_token") {
+		if a.status != 401 || a.code() != "refresh_invalid" ||
+			!strings.Contains(a.header.Get("WWW-Authenticate"), "invalid_token") {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
 	for body, want := range map[string]string{
-		"": "refresh_invalid", "{}": "refresh_invalid", `{"refresh_token":""}`: "refresh_invalid", `{"refresh_token":null}`: "refresh_invalid",
-		`{"refresh_token":1}`: "malformed_body", `[]`: "malformed_body", `{"refresh_token":"x"`: "malformed_body",
+		"": "refresh_invalid", "{}": "refresh_invalid", `{"refresh_token":""}`: "refresh_invalid",
+		`{"refresh_token":null}`: "refresh_invalid",
+		`{"refresh_token":1}`:    "malformed_body", `[]`: "malformed_body",
+		`{"refresh_token":"x"`: "malformed_body",
 	} {
-		if a := f.call("POST", "/refresh", body); a.code() != want || strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
+		if a := f.call("POST", "/refresh", body); a.code() != want ||
+			strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
 			t.Errorf("%s: %d %s, %s", body, a.status, a.body, a.header.Get("WWW-Authenticate"))
 		}
 	}
-	f.want(f.call("POST", "/refresh", "refresh_token=x", "Content-Type", mediaForm), 415, "unsupported_media_type")
-	f.want(f.call("POST", "/refresh", fmt.Sprintf(`{"refresh_token":%q,"device":"x"}`, good)), 200, "")
+	f.want(f.call("POST", "/refresh", "refresh_token=x", "Content-Type", mediaForm), 415,
+		"unsupported_media_type")
+	f.want(f.call("POST", "/refresh", fmt.Sprintf(`{"refresh_token":%q,"device":"x"}`, good)), 200,
+		"")
 	// A refresh token is no access token.
 	f.wantToken(good, 401, "token_invalid")
 }
@@ -102,7 +113,8 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		login := func() grant { return granted(t, f.call("POST", "/login", viewerLogin)) }
 		a, b, c, other := login(), login(), login(), login()
-		f.want(f.call("POST", "/logout", refreshBody(a.RefreshToken), "x-access-token", b.Token), 200, "")
+		f.want(f.call("POST", "/logout", refreshBody(a.RefreshToken), "x-access-token", b.Token),
+			200, "")
 		for _, g := range []grant{a, b} {
 			f.wantToken(g.Token, 401, "token_revoked")
 			f.want(f.call("POST", "/refresh", refreshBody(g.RefreshToken)), 401, "refresh_invalid")
@@ -114,7 +126,7 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 		f.wantToken(c.Token, 401, "token_revoked")
 		f.wantToken(other.Token, 200, "")
 
-		// Whatever type the client names, and beside what can not be done.
+		// Whatever type the client names, and beside what cannot be done.
 		for body, media := range map[string]string{
 			refreshBody("%s"): "text/plain;charset=UTF-8", "refresh_token=%s": mediaForm,
 		} {
@@ -123,14 +135,20 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 			f.wantToken(g.Token, 401, "token_revoked")
 		}
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`), 401, "token_missing")
-		f.want(f.call("POST", "/logout", fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)), 401, "token_missing")
+		f.want(f.call("POST", "/logout",
+			fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)), 401,
+			"token_missing")
 		f.wantToken(other.Token, 200, "") // to refresh with and ask again
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", a.Token), 401, "token_revoked")
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", "undefined"), 401, "token_invalid")
-		f.want(f.call("POST", "/logout", `{"everywhere":1}`, "x-access-token", login().Token), 400, "malformed_body")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", a.Token), 401,
+			"token_revoked")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", "undefined"), 401,
+			"token_invalid")
+		f.want(f.call("POST", "/logout", `{"everywhere":1}`, "x-access-token", login().Token), 400,
+			"malformed_body")
 		f.wantToken(other.Token, 200, "")
 		one, two, editor := login(), login(), f.login(store.Editor)
-		f.want(f.call("POST", "/logout", "everywhere=true", "Content-Type", mediaForm, "x-access-token", one.Token), 200, "")
+		f.want(f.call("POST", "/logout", "everywhere=true", "Content-Type", mediaForm,
+			"x-access-token", one.Token), 200, "")
 		for _, g := range []grant{one, two, other} {
 			f.wantToken(g.Token, 401, "token_revoked")
 			f.want(f.call("POST", "/refresh", refreshBody(g.RefreshToken)), 401, "refresh_invalid")
@@ -142,7 +160,8 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 
 func TestSessions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", f.tokens[store.Viewer]), 200, "")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token",
+			f.tokens[store.Viewer]), 200, "")
 		mine := granted(t, f.call("POST", "/login", viewerLogin, "User-Agent", "the phone"))
 		other := granted(t, f.call("POST", "/login", viewerLogin, "User-Agent", "the laptop"))
 		list := func(token string) []sessionJSON {
@@ -153,16 +172,19 @@ func TestSessions(t *testing.T) {
 			return s
 		}
 		l := list(mine.Token)
-		if len(l) != 2 || l[0].UserAgent != "the laptop" || l[0].Current || l[1].UserAgent != "the phone" || !l[1].Current || l[1].IP != "127.0.0.1" {
+		if len(l) != 2 || l[0].UserAgent != "the laptop" || l[0].Current ||
+			l[1].UserAgent != "the phone" || !l[1].Current || l[1].IP != "127.0.0.1" {
 			t.Fatalf("sessions %+v", l)
 		}
 		// Somebody else's session is none, not even an admin's to see.
 		f.want(f.as(store.Admin, "DELETE", "/sessions/"+l[0].ID, ""), 404, "not_found")
 		for _, id := range []string{"x", "AAECAwQFBgcICQoLDA0ODw", "1", "%00"} {
-			f.want(f.call("DELETE", "/sessions/"+id, "", "x-access-token", mine.Token), 404, "not_found")
+			f.want(f.call("DELETE", "/sessions/"+id, "", "x-access-token", mine.Token), 404,
+				"not_found")
 		}
 		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token), 204, "")
-		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token), 404, "not_found")
+		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token), 404,
+			"not_found")
 		f.wantToken(other.Token, 401, "token_revoked")
 		f.wantToken(mine.Token, 200, "")
 		if l := list(mine.Token); len(l) != 1 {
@@ -218,8 +240,10 @@ func TestCookies(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.CORSOrigins = []string{listed} })
 	cookieLogin := `{"user":"the-viewer","password":"correct horse","cookie":true}`
 	a := f.call("POST", "/login", cookieLogin, "Origin", own)
-	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "clientes_refresh=") || strings.Contains(got, "Secure") ||
-		!strings.Contains(got, "HttpOnly") || !strings.Contains(got, "SameSite=Strict") || !strings.Contains(got, "Path=/;") {
+	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "clientes_refresh=") ||
+		strings.Contains(got, "Secure") ||
+		!strings.Contains(got, "HttpOnly") || !strings.Contains(got, "SameSite=Strict") ||
+		!strings.Contains(got, "Path=/;") {
 		t.Errorf("Set-Cookie: %s", got)
 	}
 	first := granted(t, a)
@@ -237,30 +261,41 @@ func TestCookies(t *testing.T) {
 		origin, site string
 		good         bool
 	}{
-		{own, "", true}, {own, "same-origin", true}, {"", "", true}, {"", "none", true}, {"", "same-origin", true},
-		{"https://" + ownHost, "", false}, {own + ":81", "", false}, {"null", "", false}, {"https://evil.example", "cross-site", false},
-		{"", "same-site", false}, {"", "cross-site", false}, {"http://sub." + ownHost, "same-site", false}, {strings.ToUpper(own), "", false},
+		{own, "", true}, {own, "same-origin", true}, {"", "", true}, {"", "none", true},
+		{"", "same-origin", true},
+		{"https://" + ownHost, "", false}, {own + ":81", "", false}, {"null", "", false},
+		{"https://evil.example", "cross-site", false},
+		{"", "same-site", false}, {"", "cross-site", false},
+		{"http://sub." + ownHost, "same-site", false}, {strings.ToUpper(own), "", false},
 	} {
-		for _, r := range [][2]string{{"/refresh", ""}, {"/logout", ""}, {"/login", viewerLogin}, {"/login", cookieLogin}} {
+		for _, r := range [][2]string{{"/refresh", ""}, {"/logout", ""}, {"/login", viewerLogin},
+			{"/login", cookieLogin}} {
 			cookie := "clientes_refresh=nothing"
 			if r[1] == cookieLogin {
 				cookie = ""
 			}
-			a := f.call("POST", r[0], r[1], "Cookie", cookie, "Origin", c.origin, "Sec-Fetch-Site", c.site)
-			if refused := a.code() == "cross_origin"; refused == c.good || refused && a.status != 403 {
+			a := f.call("POST", r[0], r[1], "Cookie", cookie, "Origin", c.origin, "Sec-Fetch-Site",
+				c.site)
+			if refused := a.code() == "cross_origin"; refused == c.good || refused &&
+				a.status != 403 {
 				t.Errorf("%s from %q %q answered %d %s", r[0], c.origin, c.site, a.status, a.code())
 			}
 		}
 	}
 	// Without the cookie any page may ask, and reading is not in question.
 	f.want(f.call("POST", "/login", viewerLogin, "Origin", "https://evil.example"), 200, "")
-	f.want(f.as(store.Viewer, "GET", "/clientes", "", "Cookie", second.cookie, "Origin", "https://evil.example"), 200, "")
-	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Cookie", second.cookie, "Origin", "https://evil.example"), 403, "cross_origin")
-	form := url.Values{"user": {"the-viewer"}, "password": {"correct horse"}, "cookie": {"true"}}.Encode()
-	f.want(f.call("POST", "/login", form, "Content-Type", mediaForm, "Origin", own), 415, "unsupported_media_type")
+	f.want(f.as(store.Viewer, "GET", "/clientes", "", "Cookie", second.cookie, "Origin",
+		"https://evil.example"), 200, "")
+	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Cookie", second.cookie,
+		"Origin", "https://evil.example"), 403, "cross_origin")
+	form := url.Values{"user": {"the-viewer"}, "password": {"correct horse"},
+		"cookie": {"true"}}.Encode()
+	f.want(f.call("POST", "/login", form, "Content-Type", mediaForm, "Origin", own), 415,
+		"unsupported_media_type")
 
 	a = f.call("POST", "/logout", "", "Cookie", second.cookie, "Origin", own)
-	if got := a.header.Get("Set-Cookie"); a.status != 200 || !strings.HasPrefix(got, "clientes_refresh=;") || !strings.Contains(got, "Max-Age=0") {
+	if got := a.header.Get("Set-Cookie"); a.status != 200 ||
+		!strings.HasPrefix(got, "clientes_refresh=;") || !strings.Contains(got, "Max-Age=0") {
 		t.Errorf("logout answered %d, Set-Cookie: %s", a.status, got)
 	}
 	f.wantToken(second.Token, 401, "token_revoked")
@@ -269,28 +304,35 @@ func TestCookies(t *testing.T) {
 
 func TestManyCookiesOfOneName(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
-	first, second := granted(t, f.call("POST", "/login", viewerLogin)), granted(t, f.call("POST", "/login", viewerLogin))
-	f.want(f.call("POST", "/logout", "", "Cookie", "clientes_refresh="+first.RefreshToken+"; clientes_refresh="+second.RefreshToken), 200, "")
+	first, second := granted(t, f.call("POST", "/login", viewerLogin)),
+		granted(t, f.call("POST", "/login", viewerLogin))
+	f.want(f.call("POST", "/logout", "", "Cookie",
+		"clientes_refresh="+first.RefreshToken+"; clientes_refresh="+second.RefreshToken), 200, "")
 	f.wantToken(first.Token, 401, "token_revoked")
 	f.wantToken(second.Token, 401, "token_revoked")
 }
 
 func TestCookiesOverHTTPS(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
-	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","cookie":true}`, "Origin", "https://"+ownHost)
-	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "__Host-clientes_refresh=") || !strings.Contains(got, "; Secure") {
+	f := newFixture(t, engines()[0].open(t),
+		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
+	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","cookie":true}`,
+		"Origin", "https://"+ownHost)
+	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "__Host-clientes_refresh=") ||
+		!strings.Contains(got, "; Secure") {
 		t.Errorf("Set-Cookie: %s", got)
 	}
 	g := granted(t, a)
 	granted(t, f.call("POST", "/refresh", "", "Cookie", g.cookie))
 	// The name of plain http is nobody's here.
-	f.want(f.call("POST", "/refresh", "", "Cookie", strings.TrimPrefix(g.cookie, "__Host-")), 401, "refresh_invalid")
+	f.want(f.call("POST", "/refresh", "", "Cookie", strings.TrimPrefix(g.cookie, "__Host-")), 401,
+		"refresh_invalid")
 }
 
 func TestCORS(t *testing.T) {
 	const listed = "https://app.example"
 	none := newFixture(t, engines()[0].open(t))
-	some := newFixture(t, engines()[0].open(t), func(c *Config) { c.CORSOrigins = []string{listed, "http://localhost:5173"} })
+	some := newFixture(t, engines()[0].open(t),
+		func(c *Config) { c.CORSOrigins = []string{listed, "http://localhost:5173"} })
 	ask := func(f *fixture, method, origin string, headers ...string) http.Header {
 		req, err := http.NewRequestWithContext(t.Context(), method, f.url+"/clientes", nil)
 		must(t, err)
@@ -306,8 +348,10 @@ func TestCORS(t *testing.T) {
 		}
 		return resp.Header
 	}
-	preflight := []string{"Access-Control-Request-Method", "PATCH", "Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token"}
-	for _, h := range []http.Header{ask(none, "GET", listed), ask(none, "OPTIONS", listed, preflight...)} {
+	preflight := []string{"Access-Control-Request-Method", "PATCH",
+		"Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token"}
+	for _, h := range []http.Header{ask(none, "GET", listed),
+		ask(none, "OPTIONS", listed, preflight...)} {
 		for name := range h {
 			if strings.HasPrefix(name, "Access-Control-") {
 				t.Errorf("without origins configured there is %s", name)
@@ -316,18 +360,25 @@ func TestCORS(t *testing.T) {
 	}
 	for _, origin := range []string{listed, "http://localhost:5173"} {
 		h := ask(some, "GET", origin)
-		if h.Get("Access-Control-Allow-Origin") != origin || h.Get("Access-Control-Allow-Credentials") != "true" || !strings.Contains(h.Get("Vary"), "Origin") ||
-			!strings.Contains(strings.ToLower(h.Get("Access-Control-Expose-Headers")), "x-request-id") {
+		if h.Get("Access-Control-Allow-Origin") != origin ||
+			h.Get("Access-Control-Allow-Credentials") != "true" ||
+			!strings.Contains(h.Get("Vary"), "Origin") ||
+			!strings.Contains(strings.ToLower(h.Get("Access-Control-Expose-Headers")),
+				"x-request-id") {
 			t.Errorf("GET from %s: %v", origin, h)
 		}
 		h = ask(some, "OPTIONS", origin, preflight...)
-		if h.Get("Access-Control-Allow-Origin") != origin || !strings.Contains(h.Get("Access-Control-Allow-Methods"), "PATCH") ||
-			!strings.Contains(h.Get("Access-Control-Allow-Headers"), "x-access-token") || h.Get("Access-Control-Max-Age") != "7200" {
+		if h.Get("Access-Control-Allow-Origin") != origin ||
+			!strings.Contains(h.Get("Access-Control-Allow-Methods"), "PATCH") ||
+			!strings.Contains(h.Get("Access-Control-Allow-Headers"), "x-access-token") ||
+			h.Get("Access-Control-Max-Age") != "7200" {
 			t.Errorf("preflight from %s: %v", origin, h)
 		}
 	}
-	for _, origin := range []string{"https://evil.example", "http://app.example", listed + ".evil.example", "null"} {
-		for _, h := range []http.Header{ask(some, "GET", origin), ask(some, "OPTIONS", origin, preflight...)} {
+	for _, origin := range []string{"https://evil.example", "http://app.example", listed +
+		".evil.example", "null"} {
+		for _, h := range []http.Header{ask(some, "GET", origin),
+			ask(some, "OPTIONS", origin, preflight...)} {
 			if h.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s is allowed: %v", origin, h)
 			}

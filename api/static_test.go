@@ -16,7 +16,8 @@ import (
 )
 
 // ask sends a request to a server, holds the answer to the document and gives it back.
-func ask(t *testing.T, server *httptest.Server, method, path string, header http.Header) (*http.Response, []byte) {
+func ask(t *testing.T, server *httptest.Server, method, path string,
+	header http.Header) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequest(method, server.URL+path, nil)
 	if err != nil {
@@ -78,8 +79,10 @@ func TestStaticFiles(t *testing.T) {
 				`"another", W/` + tag: http.StatusNotModified,
 				`"another"`:           http.StatusOK,
 			} {
-				if resp, _ := ask(t, server, "GET", p.path, http.Header{"If-None-Match": {value}}); resp.StatusCode != status {
-					t.Errorf("If-None-Match: %s is answered with %d, not %d", value, resp.StatusCode, status)
+				if resp, _ := ask(t, server, "GET", p.path,
+					http.Header{"If-None-Match": {value}}); resp.StatusCode != status {
+					t.Errorf("If-None-Match: %s is answered with %d, not %d", value,
+						resp.StatusCode, status)
 				}
 			}
 		})
@@ -90,7 +93,8 @@ func TestStaticFiles(t *testing.T) {
 func TestStaticFilesHaveNoSecondAddress(t *testing.T) {
 	server := staticServer(t)
 	for _, path := range []string{
-		"/docs/", "/docs/index.html", "/docs/swagger-ui.css.gz", "/docs/../openapi.yaml", "/docs/%2e%2e/openapi.yaml",
+		"/docs/", "/docs/index.html", "/docs/swagger-ui.css.gz", "/docs/../openapi.yaml",
+		"/docs/%2e%2e/openapi.yaml",
 		"/docs/swagger-ui.js", "/openapi.yml", "/openapi.yaml/", "/Docs", "//docs",
 	} {
 		if resp, _ := ask(t, server, "GET", path, nil); resp.StatusCode != http.StatusNotFound {
@@ -163,12 +167,14 @@ func TestDocsPageKeepsItsPolicy(t *testing.T) {
 			t.Errorf("the policy allows %s", forbidden)
 		}
 	}
-	for _, needed := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} {
+	for _, needed := range []string{"default-src 'none'", "frame-ancestors 'none'",
+		"base-uri 'none'", "form-action 'none'"} {
 		if !strings.Contains(policy, needed) {
 			t.Errorf("the policy lacks %s", needed)
 		}
 	}
-	inline := regexp.MustCompile(`(?i)<style|<script(?:\s+[^>]*)?>\s*[^<\s]|\s(style|on[a-z]+)\s*=|javascript:`)
+	inline := regexp.MustCompile(
+		`(?i)<style|<script(?:\s+[^>]*)?>\s*[^<\s]|\s(style|on[a-z]+)\s*=|javascript:`)
 	if found := inline.Find(html); found != nil {
 		t.Errorf("the page has %q in it, which the policy forbids", found)
 	}

@@ -15,19 +15,26 @@ import (
 	"clientes/store"
 )
 
-// BenchmarkForgot asks for the passwords of 2,000 users who exist and of 2,000 who do not, in turns and each once, while
-// the mail goes out. It is to be run by hand, with -benchtime=1x: the medians, and by how many standard deviations the
-// ranks of the ones differ from those of the others (Mann-Whitney), which by chance is beyond 2 in one of twenty runs. If
-// they differed by a write to the disk it would be beyond 20.
+// BenchmarkForgot asks for the passwords of 2,000 users who exist and of 2,000 who do not, in turns
+// and each once, while the mail goes out. It is to be run by hand, with -benchtime=1x: the medians,
+// and by how many standard deviations the ranks of the ones differ from those of the others
+// (Mann-Whitney), which by chance is beyond 2 in one of twenty runs. If they differed by a write to
+// the disk it would be beyond 20.
 func BenchmarkForgot(b *testing.B) {
 	const n, warm = 2000, 200
 	for _, e := range engines() {
 		b.Run(e.name, func(b *testing.B) {
-			f := newFixture(b, e.open(b), func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+			f := newFixture(b, e.open(b),
+				func(cfg *Config) {
+					cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(
+						"127.0.0.0/8")}
+				})
 			users := make([]store.User, n+warm)
 			for i := range users {
 				users[i] = store.User{
-					Name: fmt.Sprintf("user-%05d", i), Email: fmt.Sprintf("user-%05d@example.com", i), Role: store.Viewer, PasswordHash: testHash,
+					Name:  fmt.Sprintf("user-%05d", i),
+					Email: fmt.Sprintf("user-%05d@example.com", i), Role: store.Viewer,
+					PasswordHash: testHash,
 				}
 			}
 			_, err := f.store.CreateUsers(b.Context(), users)
@@ -43,7 +50,9 @@ func BenchmarkForgot(b *testing.B) {
 					names := []string{fmt.Sprintf("user-%05d", i), fmt.Sprintf("none-%05d", i)}
 					for _, which := range rand.Perm(2) {
 						body := fmt.Sprintf(`{"user":%q}`, names[which])
-						ip := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), byte(rand.IntN(256))}).String() // or one would ask too often
+						// or one would ask too often
+						ip := netip.AddrFrom4(
+							[4]byte{10, byte(i >> 8), byte(i), byte(rand.IntN(256))}).String()
 						start := time.Now()
 						a, err := f.try("POST", "/password/forgot", body, "X-Forwarded-For", ip)
 						took := float64(time.Since(start).Nanoseconds()) / 1000
@@ -77,8 +86,8 @@ func median(x []float64) float64 {
 	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
 }
 
-// rankDifference is the standardized U of Mann and Whitney: about normal with a deviation of 1 if both samples are of the
-// same distribution, negative if a is less than b.
+// rankDifference is the standardized U of Mann and Whitney: about normal with a deviation of 1 if
+// both samples are of the same distribution, negative if a is less than b.
 func rankDifference(a, b []float64) float64 {
 	type one struct {
 		value float64
@@ -123,7 +132,8 @@ func TestRankDifference(t *testing.T) {
 	var a, b, c []float64
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
-		a, b, c = append(a, r.NormFloat64()), append(b, r.NormFloat64()), append(c, r.NormFloat64()+0.2)
+		a, b, c = append(a, r.NormFloat64()), append(b, r.NormFloat64()),
+			append(c, r.NormFloat64()+0.2)
 	}
 	if z := rankDifference(a, b); math.Abs(z) > 3 {
 		t.Errorf("of the same distribution: %f", z)

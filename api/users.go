@@ -10,12 +10,12 @@ import (
 	"clientes/store"
 )
 
-// createdUser is a user who has just been made, and says where they are.
+// createdUser is a user that this request has made.
 type createdUser struct{ wire.UserView }
 
 func (v createdUser) header(h http.Header) { h.Set("Location", "/users/"+formatID(v.ID)) }
 
-// newUserInput is the body of a new user, of whom an admin says more than a stranger of themselves.
+// newUserInput is the body of a new user. An admin may set more than a stranger who signs up.
 type newUserInput struct {
 	User     wire.Text `json:"user"`
 	Email    wire.Text `json:"email"`
@@ -33,7 +33,7 @@ func (in *newUserInput) decode(r *request) error {
 	}
 	fault := wire.UnknownMembers(in.Unknown)
 	if fault == nil {
-		return nil // the others are found when the user is made
+		return nil // auth finds the others when it creates the user
 	}
 	return store.JoinInvalid(fault, auth.CheckNewUser(in.user(), in.Password.Value))
 }
@@ -47,9 +47,9 @@ func (s *Server) createUser(ctx context.Context, in newUserInput) (createdUser, 
 	return createdUser{wire.ViewUser(u)}, err
 }
 
-// userInput is of a route about one user.
+// userInput names a user, and the admin who asks.
 type userInput struct {
-	by int64 // the admin who asks
+	by int64
 	id int64
 }
 
@@ -64,7 +64,7 @@ func (s *Server) getUser(ctx context.Context, in userInput) (wire.UserView, erro
 	return wire.ViewUser(u), err
 }
 
-// patchUserInput is what an admin changes of a user.
+// patchUserInput is what an admin changes about a user.
 type patchUserInput struct {
 	userInput
 	body struct {
@@ -74,7 +74,7 @@ type patchUserInput struct {
 		Disabled wire.Bool `json:"disabled"`
 		wire.ServerMembers
 	}
-	fault error // what is wrong with the body, whoever it is about
+	fault error // what is wrong with the body, whichever user it is for
 }
 
 func (in *patchUserInput) decode(r *request) error {
@@ -84,7 +84,7 @@ func (in *patchUserInput) decode(r *request) error {
 	if err := r.object(&in.body, mediaMergePatch, mediaJSON); err != nil {
 		return err
 	}
-	// What is changed is valid by itself: no member depends on another.
+	// No member depends on another, so the patch can be checked without the user.
 	_, err := in.patch(store.User{Name: "any", Role: store.Viewer}).Validate()
 	in.fault = store.JoinInvalid(wire.UnknownMembers(in.body.Unknown), err)
 	return nil
@@ -107,16 +107,18 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
 		fault := in.fault
 		if in.body.User.Given && in.body.User.Value != u.Name {
-			fault = store.JoinInvalid(fault, store.Invalid("user", "unchangeable", "The name of a user can not be changed."))
+			fault = store.JoinInvalid(fault, store.Invalid(
+				"user", "unchangeable", "The name of a user cannot be changed."))
 		}
 		if in.id == in.by && in.body.Email.Given && in.body.Email.Value != u.Email {
-			// Whoever has stolen an admin's token must not make the account theirs.
-			fault = store.JoinInvalid(fault, store.Invalid("email", "your_own", "Change your own email with PATCH /me, which asks for your password."))
+			// A thief of an admin's token must not be able to make the account theirs.
+			fault = store.JoinInvalid(fault, store.Invalid("email", "your_own",
+				"Change your own email with PATCH /me, which asks for your password."))
 		}
 		return in.patch(u), fault
 	})
 	if errors.Is(err, store.ErrNotFound) && in.fault != nil {
-		err = in.fault // as of every other body
+		err = in.fault // a bad body is refused before an id that is not there, as on other routes
 	}
 	if errors.Is(err, store.ErrLastAdmin) && in.body.Disabled.Value {
 		err = errLastAdminDisabled

@@ -96,8 +96,8 @@ type ServerMembers struct {
 // serverMembers are the names of the members that the server sets, in the order of an export.
 func serverMembers() []string { return []string{"id", "version", "created_at", "updated_at"} }
 
-// UnknownMembers returns a [*store.InvalidError] that lists the members of an object, or nil if there
-// are none. The object is what an embedded [jsontext.Value] has collected.
+// UnknownMembers returns a [*store.InvalidError] that lists the members of an object, or nil if
+// there are none. The object is what an embedded [jsontext.Value] has collected.
 func UnknownMembers(collected jsontext.Value) error {
 	if len(collected) == 0 {
 		return nil
@@ -166,7 +166,9 @@ func (o *object) readMember(dec *jsontext.Decoder, name []byte) error {
 	}
 	if !slices.Contains(o.ignored, string(name)) && len(o.unknown) < MaxFieldErrors {
 		o.unknown = append(o.unknown, store.FieldError{
-			Field: Excerpt(string(name)), Code: "unknown_member", Message: "There is no such member.",
+			Field:   Excerpt(string(name)),
+			Code:    "unknown_member",
+			Message: "There is no such member.",
 		})
 	}
 	return dec.SkipValue()

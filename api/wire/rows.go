@@ -142,8 +142,8 @@ func (n *Noun[T]) csvRows(from io.Reader) iter.Seq2[T, error] {
 // fromRecord reads a record of a CSV file into the row that the cells are in.
 func (n *Noun[T]) fromRecord(record []string, row *T, cells []*string) (T, error) {
 	if len(record) != len(cells) {
-		message := fmt.Sprintf("The row has %d columns, and the header %d.", len(record), len(cells))
-		return *new(T), store.Invalid("", "wrong_columns", message)
+		return *new(T), store.Invalid("", "wrong_columns", fmt.Sprintf(
+			"The row has %d columns, and the header %d.", len(record), len(cells)))
 	}
 	for i, text := range cells {
 		if text != nil {
@@ -153,8 +153,8 @@ func (n *Noun[T]) fromRecord(record []string, row *T, cells []*string) (T, error
 	return n.checked(*row, nil)
 }
 
-// header reads the header of a CSV file. It returns where each column goes in the row, nil for those
-// that are ignored, or a [*store.RowsError].
+// header reads the header of a CSV file. It returns where each column goes in the row, nil for
+// those that are ignored, or a [*store.RowsError].
 func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
 	var faults store.RowsError
 	add := func(field, code, message string) {
@@ -201,7 +201,9 @@ func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
 
 // unknownColumn returns the fault of a column with a name that is not known. Where the header was
 // forgotten, the name is the cell of a row.
-func (n *Noun[T]) unknownColumn(i int, name string, members []member) (field, code, message string) {
+func (n *Noun[T]) unknownColumn(
+	i int, name string, members []member,
+) (field, code, message string) {
 	if !n.secret {
 		return Excerpt(name), "unknown_member", "There is no such column."
 	}
@@ -215,8 +217,8 @@ func (n *Noun[T]) unknownColumn(i int, name string, members []member) (field, co
 
 var errRowTooLong = errors.New("the row is too long")
 
-// csvReader reads the rows of a CSV file, none of them longer than maxRow. Without that limit a quote
-// that is never closed would make it hold the rest of the file.
+// csvReader reads the rows of a CSV file, none of them longer than maxRow. Without that limit a
+// quote that is never closed would make it hold the rest of the file.
 type csvReader struct {
 	csv  *csv.Reader
 	from *bufio.Reader
@@ -260,16 +262,19 @@ func (in *csvReader) next() ([]string, error) {
 	return record, nil
 }
 
-// faultOfCSV returns a [*store.InvalidError] for a row that is not CSV, and any other error as it is.
+// faultOfCSV returns a [*store.InvalidError] for a row that is not CSV, and any other error as it
+// is.
 func faultOfCSV(err error) error {
 	var parse *csv.ParseError
 	switch {
 	case errors.Is(err, errRowTooLong):
 		return store.Invalid("", "too_long", fmt.Sprintf(
-			"The row has more than %d bytes; a quote may be missing before. Nothing after it was looked at.", maxRow))
+			"The row has more than %d bytes; a quote may be missing before. "+
+				"Nothing after it was looked at.", maxRow))
 	case errors.As(err, &parse):
 		return store.Invalid("", "malformed", fmt.Sprintf(
-			"The row is not CSV, at line %d: %s. Nothing after it was looked at.", parse.Line, parse.Err))
+			"The row is not CSV, at line %d: %s. Nothing after it was looked at.",
+			parse.Line, parse.Err))
 	}
 	return err
 }

@@ -70,7 +70,8 @@ func TestAFileThatCanNotBeRead(t *testing.T) {
 		NDJSON: "\ufeff{\"name\":\"Ana\"}\r\n\n{\"name\":\"Bia\",\"notes\":\"x\"}\n",
 	} {
 		for cut := range len(file) {
-			_, err := NewSpool(io.MultiReader(strings.NewReader(file[:cut]), iotest.ErrReader(broken)), format)
+			_, err := NewSpool(
+				io.MultiReader(strings.NewReader(file[:cut]), iotest.ErrReader(broken)), format)
 			if !errors.Is(err, broken) {
 				t.Errorf("%s after %q: %v", format, file[:cut], err)
 			}
@@ -112,12 +113,14 @@ func spooled(t interface{ Fatal(...any) }, s *Spool) (list []store.Cliente) {
 
 // TestASpoolGivesWhatItWasGiven does so as often as it is asked, and for any text.
 func TestASpoolGivesWhatItWasGiven(t *testing.T) {
-	text := rapid.OneOf(rapid.String(), rapid.StringN(0, 300, -1), rapid.SampledFrom(wiretest.NaughtyTexts()))
+	text := rapid.OneOf(rapid.String(), rapid.StringN(0, 300, -1),
+		rapid.SampledFrom(wiretest.NaughtyTexts()))
 	rapid.Check(t, func(t *rapid.T) {
 		var list []store.Cliente
 		for range rapid.IntRange(0, 20).Draw(t, "rows") {
 			c := store.Cliente{
-				Name: text.Draw(t, "name"), Phone: text.Draw(t, "phone"), Company: text.Draw(t, "company"),
+				Name: text.Draw(t, "name"), Phone: text.Draw(t, "phone"),
+				Company: text.Draw(t, "company"),
 				Address: text.Draw(t, "address"), Notes: text.Draw(t, "notes"),
 			}
 			if c, err := c.Validate(); err == nil {
@@ -129,7 +132,8 @@ func TestASpoolGivesWhatItWasGiven(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v", f, err)
 			}
-			if s.Len() != int64(len(list)) || !slices.Equal(spooled(t, s), list) || !slices.Equal(spooled(t, s), list) {
+			if s.Len() != int64(len(list)) || !slices.Equal(spooled(t, s), list) ||
+				!slices.Equal(spooled(t, s), list) {
 				t.Errorf("%s: %+v became %+v", f, list, spooled(t, s))
 			}
 			for c, err := range s.Rows() { // some of them, and then all again
@@ -183,7 +187,8 @@ func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults
 }
 
 func TestGoodFiles(t *testing.T) {
-	for format, files := range map[Format][]wiretest.GoodFile{CSV: wiretest.GoodCSV(), NDJSON: wiretest.GoodNDJSON()} {
+	for format, files := range map[Format][]wiretest.GoodFile{CSV: wiretest.GoodCSV(),
+		NDJSON: wiretest.GoodNDJSON()} {
 		for _, c := range files {
 			valid, faults := readAll(t, format, []byte(c.File))
 			if !slices.Equal(valid, c.Want) || faults != nil {
@@ -194,11 +199,13 @@ func TestGoodFiles(t *testing.T) {
 }
 
 func TestBadFiles(t *testing.T) {
-	for format, files := range map[Format][]wiretest.BadFile{CSV: wiretest.BadCSV(), NDJSON: wiretest.BadNDJSON()} {
+	for format, files := range map[Format][]wiretest.BadFile{CSV: wiretest.BadCSV(),
+		NDJSON: wiretest.BadNDJSON()} {
 		for _, c := range files {
 			_, faults := readAll(t, format, []byte(c.File))
 			// Only a store knows which emails are taken.
-			if want := c.Faults; !strings.Contains(want, ":taken") && strings.Join(faults, " ") != want {
+			if want := c.Faults; !strings.Contains(want, ":taken") &&
+				strings.Join(faults, " ") != want {
 				t.Errorf("%s, %s: faults %q, want %q", format, c.Name, faults, want)
 			}
 		}
@@ -209,7 +216,8 @@ func TestBadFiles(t *testing.T) {
 func fuzzRows(t *testing.T, f Format, file []byte) {
 	valid, faults := readAll(t, f, file)
 	s, err := NewSpool(bytes.NewReader(file), f)
-	if rows := new(store.RowsError); (faults != nil) != errors.As(err, &rows) || faults == nil && err != nil {
+	if rows := new(store.RowsError); (faults != nil) != errors.As(err, &rows) || faults == nil &&
+		err != nil {
 		t.Fatalf("the spool of %q: %v", file, err)
 	}
 	if err == nil {
@@ -219,7 +227,8 @@ func fuzzRows(t *testing.T, f Format, file []byte) {
 		s.Close()
 	}
 	// What is valid is the same after it was written and read.
-	if again, faults := readAll(t, f, writeFile(f, valid)); faults != nil || !slices.Equal(again, valid) {
+	if again, faults := readAll(t, f, writeFile(f, valid)); faults != nil ||
+		!slices.Equal(again, valid) {
 		t.Errorf("%+v of %q was written and read as %+v, %q", valid, file, again, faults)
 	}
 }

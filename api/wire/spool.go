@@ -13,16 +13,16 @@ import (
 )
 
 // Spool holds customers on their way into a store, in a temporary file. They have been read and
-// checked before a store is asked for anything, so a slow sender keeps nobody waiting for a lock, and
-// a file of any size takes little memory.
+// checked before a store is asked for anything, so a slow sender keeps nobody waiting for a lock,
+// and a file of any size takes little memory.
 type Spool struct {
 	file *os.File
 	n    int64
 }
 
-// NewSpool reads customers until r ends. Faults of rows are a [*store.RowsError] for the whole file. An
-// error of r is returned unwrapped. Where the system allows it, the temporary file has no name any
-// more, so that it is gone with the process however that ends.
+// NewSpool reads customers until r ends. Faults of rows are a [*store.RowsError] for the whole
+// file. An error of r is returned unwrapped. Where the system allows it, the temporary file has no
+// name any more, so that it is gone with the process however that ends.
 func NewSpool(r io.Reader, f Format) (_ *Spool, err error) {
 	file, err := os.CreateTemp("", "clientes-import-")
 	if err != nil {

@@ -43,7 +43,8 @@ func appendDigits(b []byte, n, width int) []byte {
 	return b
 }
 
-// ParseTime reads a time of RFC 3339, with or without a fraction of a second, and returns it in UTC.
+// ParseTime reads a time of RFC 3339, with or without a fraction of a second, and returns it in
+// UTC.
 func ParseTime(s string) (t time.Time, ok bool) {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	// Package time also takes an hour of one digit, and a comma before the fraction.

@@ -24,15 +24,16 @@ func (p *program) exportCommand() *cobra.Command {
 	export := &cobra.Command{
 		Use:   "export [FILE]",
 		Short: "Write all customers as CSV or NDJSON",
-		Long: `Write all customers, as they stand at one moment, to FILE, or to standard output if it is not given or -. FILE gets
-its name when it is whole: whatever happens before, what is there stays. A new one is for your eyes only (mode 0600).
+		Long: `Write all customers, as they stand at one moment, to FILE. Without FILE, or if it is
+-, write to standard output. FILE gets its name when it is complete; until then an older file stays
+as it is. Only you can read a new file (mode 0600).
 
-The format is what --format says, else what the name says (.csv, .ndjson, .jsonl); to standard output it is CSV unless
---format says otherwise.
+The format is that of --format, else that of the name (.csv, .ndjson, .jsonl). To standard output it
+is CSV unless --format names another.
 
-Texts are written as they are stored. A spreadsheet runs a cell that begins with = or + or - or @ as a formula,
-whoever may have written it: --spreadsheet-safe puts an apostrophe before those. Such a file is for spreadsheets; do not
-import it again.`,
+Texts are written as they are stored. A spreadsheet runs a cell that begins with = or + or - or @ as
+a formula, no matter who wrote it. --spreadsheet-safe puts an apostrophe before such texts. That
+file is for spreadsheets; do not import it again.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return &usageError{"give one file, or none to write to standard output"}
@@ -51,10 +52,13 @@ import it again.`,
 			case f == "" && name == stdStream:
 				f = wire.CSV
 			case f == "":
-				return &usageError{"the name of the file does not say its format; end it in .csv or .ndjson, or give --format csv or --format ndjson"}
+				return &usageError{"the name of the file does not say its format; " +
+					"end it in .csv or .ndjson, or give --format csv or --format ndjson"}
 			}
 			if safe && f != wire.CSV {
-				return &usageError{"--spreadsheet-safe is for CSV: what reads NDJSON runs no formulas"}
+				return &usageError{
+					"--spreadsheet-safe is for CSV: what reads NDJSON runs no formulas",
+				}
 			}
 			c, err := p.configure()
 			if err != nil {
@@ -64,11 +68,14 @@ import it again.`,
 		},
 	}
 	export.Flags().StringVar(&format, "format", "", formatUsage)
-	export.Flags().BoolVar(&safe, "spreadsheet-safe", false, "put an apostrophe before what a spreadsheet would run (CSV only)")
+	export.Flags().BoolVar(&safe, "spreadsheet-safe", false,
+		"put an apostrophe before what a spreadsheet would run (CSV only)")
 	return export
 }
 
-func (p *program) export(ctx context.Context, c config.Config, name string, f wire.Format, safe bool) error {
+func (p *program) export(
+	ctx context.Context, c config.Config, name string, f wire.Format, safe bool,
+) error {
 	st, err := openToRead(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
@@ -76,13 +83,13 @@ func (p *program) export(ctx context.Context, c config.Config, name string, f wi
 	defer st.Close()
 	progress := p.progress()
 	if name == stdStream && isTerminal(p.stdout) {
-		progress.terminal = nil // what is written goes by there already
+		progress.terminal = nil // the export itself goes there
 	}
 	defer progress.end()
 	if progress.shows() {
 		total, err := st.CountClientes(ctx, store.Filter{})
 		if err != nil {
-			total = noTotal // it takes too long perhaps; what matters comes now
+			total = noTotal // counting may take too long; the export can do without
 		}
 		progress.rows("exporting", total)
 	}
@@ -107,8 +114,8 @@ func (p *program) export(ctx context.Context, c config.Config, name string, f wi
 	return err
 }
 
-// replaceFile makes a file of what write writes, which gets the name when it is whole and on the disk. Until then,
-// and for good when write fails, whatever has the name keeps it.
+// replaceFile writes a file, which gets its name when it is complete and on the disk. Until then an
+// older file of that name stays, and for good if write fails.
 func replaceFile(name string, write func(io.Writer) error) (err error) {
 	mode := fs.FileMode(0o600)
 	switch info, err := os.Stat(name); {
@@ -118,10 +125,10 @@ func replaceFile(name string, write func(io.Writer) error) (err error) {
 	case info.IsDir():
 		return fmt.Errorf("%s is a folder; give the name of a file", name)
 	case !info.Mode().IsRegular():
-		return writeTo(name, write) // a pipe or a device, which must stay what it is
+		return writeTo(name, write) // a pipe or a device must stay what it is
 	default:
 		mode = info.Mode().Perm()
-		// Where the name is a link, it is the file that is replaced.
+		// If the name is a link, replace the file that it points to.
 		if name, err = filepath.EvalSymlinks(name); err != nil {
 			return err
 		}
@@ -151,7 +158,7 @@ func replaceFile(name string, write func(io.Writer) error) (err error) {
 	return os.Rename(f.Name(), name)
 }
 
-// writeTo writes to what is no file that could be half-written.
+// writeTo writes to a pipe or a device.
 func writeTo(name string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(name, os.O_WRONLY, 0)
 	if err != nil {

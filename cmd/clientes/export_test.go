@@ -16,7 +16,8 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// naughty are customers whose texts are hard on formats, in the columns of an export that can be written.
+// naughty are customers whose texts are hard on formats, in the columns of an export that can be
+// written.
 const naughty = "name,email,phone,company,address,notes\r\n" +
 	"\"Ana \"\"A\"\" Souza\",ana@example.com,+55 11 99999-0000,\"Souza, Lima & Co; Ltd\",O’Neill's ,\"two\nlines\tand a tab\"\r\n" +
 	"=1+1,,@x,-2+3,\\n,'already\r\n" +
@@ -32,11 +33,14 @@ func TestExport(t *testing.T) {
 			want = strings.Replace(want, begin, "\r\n"+string(rune('1'+i))+","+begin[2:], 1)
 		}
 		want = strings.Replace(want, ",1,TIME,TIME", ",version,created_at,updated_at", 1)
-		if got := call(t, vars, "", "export"); got.status != 0 || steady(got.stdout) != steady(want) || got.stderr != "" {
-			t.Fatalf("status %d, stderr %q, stdout\n%q\nwant\n%q", got.status, got.stderr, steady(got.stdout), steady(want))
+		if got := call(t, vars, "", "export"); got.status != 0 ||
+			steady(got.stdout) != steady(want) || got.stderr != "" {
+			t.Fatalf("status %d, stderr %q, stdout\n%q\nwant\n%q", got.status, got.stderr,
+				steady(got.stdout), steady(want))
 		}
 		lines := call(t, vars, "", "export", "-", "--format", "ndjson").stdout
-		if first, _, _ := strings.Cut(lines, "\n"); steady(first) != `{"id":1,"name":"Ana \"A\" Souza","email":"ana@example.com",`+
+		if first, _, _ := strings.Cut(lines,
+			"\n"); steady(first) != `{"id":1,"name":"Ana \"A\" Souza","email":"ana@example.com",`+
 			`"phone":"+55 11 99999-0000","company":"Souza, Lima & Co; Ltd","address":"O’Neill's ",`+
 			`"notes":"two\nlines\tand a tab","version":1,"created_at":"TIME","updated_at":"TIME"}` {
 			t.Errorf("as NDJSON the first is\n%s", first)
@@ -50,7 +54,8 @@ func TestExport(t *testing.T) {
 			if test.flag != "" {
 				args = append(args, "--format", test.flag)
 			}
-			if r := call(t, vars, "", args...); r != (result{0, "exported 3 customers to " + test.file + "\n", ""}) {
+			if r := call(t, vars, "",
+				args...); r != (result{0, "exported 3 customers to " + test.file + "\n", ""}) {
 				t.Fatalf("%v: %+v", args, r)
 			}
 			if got := contentOf(t, test.file); steady(got) != steady(test.want) {
@@ -73,9 +78,12 @@ func TestExportForSpreadsheets(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, naughty, "import", "-").want(t, 0, "", "")
 	call(t, nil, "", "export").want(t, 0, "\r\n2,=1+1,,@x,-2+3,\\n,'already,1,", "")
-	call(t, nil, "", "export", "--spreadsheet-safe").want(t, 0, "\r\n2,'=1+1,,'@x,'-2+3,\\n,'already,1,", "")
-	call(t, nil, "", "export", "safe.csv", "--spreadsheet-safe").want(t, 0, "exported 3 customers to safe.csv\n", "")
-	if got := contentOf(t, "safe.csv"); !strings.Contains(got, ",ana@example.com,'+55 11 99999-0000,\"Souza") {
+	call(t, nil, "", "export", "--spreadsheet-safe").want(t, 0,
+		"\r\n2,'=1+1,,'@x,'-2+3,\\n,'already,1,", "")
+	call(t, nil, "", "export", "safe.csv", "--spreadsheet-safe").want(t, 0,
+		"exported 3 customers to safe.csv\n", "")
+	if got := contentOf(t, "safe.csv"); !strings.Contains(got,
+		",ana@example.com,'+55 11 99999-0000,\"Souza") {
 		t.Errorf("the file has\n%s", got)
 	}
 }
@@ -103,7 +111,8 @@ func TestReplaceFile(t *testing.T) {
 	}
 	want := func(names ...string) {
 		t.Helper()
-		if got := append(namesIn(t, "."), namesIn(t, "folder")...); strings.Join(got, " ") != strings.Join(names, " ") {
+		if got := append(namesIn(t, "."), namesIn(t, "folder")...); strings.Join(got,
+			" ") != strings.Join(names, " ") {
 			t.Errorf("there are %q, not %q", got, names)
 		}
 	}
@@ -121,7 +130,8 @@ func TestReplaceFile(t *testing.T) {
 		t.Error("what was there is lost")
 	}
 
-	for name, mode := range map[string]fs.FileMode{"old": 0o644, "new": 0o600, "folder/link": 0o600} {
+	for name, mode := range map[string]fs.FileMode{"old": 0o644, "new": 0o600,
+		"folder/link": 0o600} {
 		if err := replaceFile(name, func(w io.Writer) error {
 			if before, err := os.ReadFile(name); err == nil && string(before) != "old" {
 				t.Errorf("while %s is written it has %q", name, before)
@@ -131,7 +141,8 @@ func TestReplaceFile(t *testing.T) {
 		}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if info, err := os.Stat(name); err != nil || info.Mode() != mode || contentOf(t, name) != "whole" {
+		if info, err := os.Stat(name); err != nil || info.Mode() != mode ||
+			contentOf(t, name) != "whole" {
 			t.Errorf("%s: %v, %v", name, info.Mode(), err)
 		}
 	}
@@ -168,7 +179,8 @@ func TestExportToWhereItCanNot(t *testing.T) {
 	if err := os.Mkdir("a.csv", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	call(t, nil, "", "export", "a.csv").want(t, 1, "", "clientes: a.csv is a folder; give the name of a file\n")
+	call(t, nil, "", "export", "a.csv").want(t, 1, "",
+		"clientes: a.csv is a folder; give the name of a file\n")
 	call(t, nil, "", "export", "absent/b.csv").want(t, 1, "", "clientes: open absent/")
 }
 
@@ -207,7 +219,8 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	quiet := status.Signaled() && status.Signal() == syscall.SIGPIPE && stderr.String() == ""
 	// Whose parent ignores the signal, as some runners of tests do, gets an error like any other.
-	told := status.ExitStatus() == 1 && stderr.String() == "clientes: write /dev/stdout: broken pipe\n"
+	told := status.ExitStatus() == 1 &&
+		stderr.String() == "clientes: write /dev/stdout: broken pipe\n"
 	if err == nil || !quiet && !told {
 		t.Errorf("%v, stderr %q", err, stderr.String())
 	}

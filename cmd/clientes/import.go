@@ -19,7 +19,7 @@ import (
 	"clientes/store"
 )
 
-// stdStream is the name of standard input or output where a command takes the name of a file.
+// stdStream stands for standard input or output where a command takes the name of a file.
 const stdStream = "-"
 
 func (p *program) importCommand() *cobra.Command {
@@ -30,17 +30,19 @@ func (p *program) importCommand() *cobra.Command {
 	imp := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Add the customers of a CSV or NDJSON file, all or none",
-		Long: `Add a customer for each row of FILE, all of them or none; - is standard input. What is wrong is told by row and
-field: the first hundred faults, and how many there are.
+		Long: `Add a customer for each row of FILE, all of them or none; - is standard input.
+Faults are listed by row and field: the first hundred, and how many there are.
 
-CSV is as in RFC 4180, in UTF-8, with commas or semicolons. The first line names the columns, in any order: name,
-and any of email, phone, company, address, notes. NDJSON is a JSON object a line. The columns that an export also has
-(id, version, created_at, updated_at) are ignored: the customers get new ones.
+CSV is as in RFC 4180, in UTF-8, with commas or semicolons. The first line names the columns, in any
+order: name, and any of email, phone, company, address, notes. NDJSON is one JSON object a line. The
+other columns of an export (id, version, created_at, updated_at) are ignored: the customers get new
+ones.
 
-The format is what --format says, else what the name says (.csv, .ndjson, .jsonl), else NDJSON if the file
-begins with a brace, and CSV if it does not.
+The format is that of --format, else that of the name (.csv, .ndjson, .jsonl). Else it is NDJSON if
+the file begins with a brace, and CSV if it does not.
 
-While a large file is stored in an SQLite database, whoever else writes, a login too, waits or is told to try again.`,
+While a large file goes into an SQLite database, others who write, even by a login, wait or have to
+try again.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := formatOf(format, args[0])
@@ -55,7 +57,7 @@ While a large file is stored in an SQLite database, whoever else writes, a login
 		},
 	}
 	imp.Flags().StringVar(&format, "format", "", formatUsage)
-	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether the file could be imported")
+	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only check whether the file could be imported")
 	return imp
 }
 
@@ -85,8 +87,8 @@ func formatByName(name string) wire.Format {
 	return ""
 }
 
-// formatByContent returns the format of a file that begins so. No header of a CSV file begins with a
-// brace or a bracket.
+// formatByContent returns the format of a file that begins so. No header of a CSV file begins with
+// a brace or a bracket.
 func formatByContent(start []byte) wire.Format {
 	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
 	if len(start) > 0 && (start[0] == '{' || start[0] == '[') {
@@ -95,24 +97,29 @@ func formatByContent(start []byte) wire.Format {
 	return wire.CSV
 }
 
-func (p *program) importFile(ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool) error {
+func (p *program) importFile(
+	ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool,
+) error {
 	progress := p.progress()
 	n, err := p.importRows(ctx, c, name, f, dryRun, progress)
-	progress.end() // before anything else is said
+	progress.end() // before anything else is printed
 	switch {
 	case err != nil:
 		return p.tellFaults(err)
 	case dryRun:
-		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n", customersText(n))
+		_, err = fmt.Fprintf(p.stdout,
+			"%s can be imported; nothing was changed\n", customersText(n))
 	default:
 		_, err = fmt.Fprintf(p.stdout, "imported %s\n", customersText(n))
 	}
 	return err
 }
 
-// importRows reads the whole file before it opens the store: a slow sender keeps nobody waiting, and a file with faults
-// makes no database.
-func (p *program) importRows(ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool, progress *progress) (int64, error) {
+// importRows reads the whole file before it opens the store. So a slow sender keeps nobody waiting,
+// and a file with faults creates no database.
+func (p *program) importRows(
+	ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool, progress *progress,
+) (int64, error) {
 	spool, err := p.spool(ctx, name, f, progress)
 	if err != nil {
 		return 0, err
@@ -135,7 +142,9 @@ func (p *program) importRows(ctx context.Context, c config.Config, name string, 
 }
 
 // spool reads the customers of a file.
-func (p *program) spool(ctx context.Context, name string, f wire.Format, progress *progress) (*wire.Spool, error) {
+func (p *program) spool(
+	ctx context.Context, name string, f wire.Format, progress *progress,
+) (*wire.Spool, error) {
 	from := p.stdin
 	if name != stdStream {
 		file, err := os.Open(name)
@@ -162,8 +171,8 @@ func (p *program) spool(ctx context.Context, name string, f wire.Format, progres
 	return wire.NewSpool(file, f)
 }
 
-// readUntil returns a reader of what r returns. When the context ends, so does the reader, even while r
-// waits for more. A caller that does not read to the end calls stop.
+// readUntil returns a reader of what r returns. When the context ends, so does the reader, even
+// while r waits for more. A caller that does not read to the end calls stop.
 func readUntil(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
 	out, in := io.Pipe()
 	end := context.AfterFunc(ctx, func() { in.CloseWithError(context.Cause(ctx)) })
@@ -177,8 +186,8 @@ func readUntil(ctx context.Context, r io.Reader) (_ io.Reader, stop func()) {
 	}
 }
 
-// followed gives the rows, and shows how many of them the store has taken. What it then does with them all can take as
-// long again.
+// followed returns the rows, and shows how many of them the store has taken. What a store does
+// after the last one can take as long again.
 func followed(spool *wire.Spool, progress *progress, what string) iter.Seq2[store.Cliente, error] {
 	return func(yield func(store.Cliente, error) bool) {
 		progress.rows(what, spool.Len())
@@ -192,7 +201,8 @@ func followed(spool *wire.Spool, progress *progress, what string) iter.Seq2[stor
 	}
 }
 
-// tellFaults tells the faults of rows, a line each, if that is what the error is, and gives an error that says the rest.
+// tellFaults prints the faults of rows, one a line, and returns an error that counts them. It
+// returns any other error as it is.
 func (p *program) tellFaults(err error) error {
 	var faults *store.RowsError
 	if !errors.As(err, &faults) {
@@ -205,7 +215,8 @@ func (p *program) tellFaults(err error) error {
 			where = "the header"
 		}
 		if f.Field != "" {
-			where += ", " + strings.Join(strings.Fields(withoutControls(f.Field)), " ") // a stranger's column has any name
+			// The name of a column in a stranger's file may be anything.
+			where += ", " + strings.Join(strings.Fields(withoutControls(f.Field)), " ")
 		}
 		fmt.Fprintf(&b, "%s: %s\n", where, f.Message)
 	}
@@ -214,7 +225,8 @@ func (p *program) tellFaults(err error) error {
 	}
 	switch told := int64(len(faults.Rows)); {
 	case faults.Count > told:
-		return fmt.Errorf("the file has %d faults, of which these are the first %d; nothing was imported", faults.Count, told)
+		return fmt.Errorf("the file has %d faults, of which these are the first %d; "+
+			"nothing was imported", faults.Count, told)
 	case faults.Count > 1:
 		return fmt.Errorf("the file has %d faults; nothing was imported", faults.Count)
 	}

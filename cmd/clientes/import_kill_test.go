@@ -14,8 +14,8 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// Whoever kills the server in the middle of an import finds none of it, and a store that works. TEST_ROUNDS=n makes it
-// n times 30,000 rows.
+// Whoever kills the server in the middle of an import finds none of it, and a store that works.
+// TEST_ROUNDS=n makes it n times 30,000 rows.
 func TestAKilledImportLeavesNothing(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "many.ndjson")
@@ -24,7 +24,8 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 		"sqlite": func(t *testing.T) (string, func() bool) {
 			path := filepath.Join(t.TempDir(), "clientes.db")
 			return "sqlite:" + path, func() bool {
-				log, err := os.Stat(path + "-wal") // what does not fit into the cache goes there before the commit
+				// what does not fit into the cache goes there before the commit
+				log, err := os.Stat(path + "-wal")
 				return err == nil && log.Size() > 1<<20
 			}
 		},
@@ -67,7 +68,8 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 					return
 				}
 				defer body.Close()
-				resp, err := f.send(s, "POST", "/clientes/import", "application/x-ndjson", token, body)
+				resp, err := f.send(s, "POST", "/clientes/import", "application/x-ndjson", token,
+					body)
 				if err == nil {
 					answer, _ := io.ReadAll(resp.Body)
 					resp.Body.Close()
@@ -85,9 +87,11 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 			s = f.begin(t, url)
 			s.wantListening(t)
 			token = s.login(t, goodPassword)
-			// With an email of the file. Postgres may still be at work, and finds out only then that nobody waits for it.
+			// With an email of the file. Postgres may still be at work, and finds out only then
+			// that nobody waits for it.
 			eventually(t, "a create goes on", func() bool {
-				resp, err := f.send(s, "POST", "/clientes", "application/json", token, strings.NewReader(`{"name":"Ana","email":"c0@example.com"}`))
+				resp, err := f.send(s, "POST", "/clientes", "application/json", token,
+					strings.NewReader(`{"name":"Ana","email":"c0@example.com"}`))
 				if err != nil {
 					t.Error(err)
 					return true
@@ -108,7 +112,8 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 }
 
 // send asks one of the processes with a token.
-func (f *fleet) send(s *server, method, path, media, token string, body io.Reader) (*http.Response, error) {
+func (f *fleet) send(s *server, method, path, media, token string, body io.Reader) (*http.Response,
+	error) {
 	req, err := http.NewRequest(method, s.url(path), body)
 	if err != nil {
 		return nil, err

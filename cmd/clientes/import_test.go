@@ -83,15 +83,18 @@ func fileOf(t *testing.T, name, text string) {
 	}
 }
 
-// A fresh database is made, whatever way the format is told: by the flag, by the name, by the beginning.
+// A fresh database is made, whatever way the format is told: by the flag, by the name, by the
+// beginning.
 func TestImport(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		temporary := folderForTemporaryFiles(t)
 		for _, test := range []struct{ file, flag, text, imported string }{
-			{"a.csv", "", "\ufeffemail;name;notes\r\nana@example.com;Ana;\"a\nb\"\r\n;Bruno;\r\n", "2 customers"},
+			{"a.csv", "", "\ufeffemail;name;notes\r\nana@example.com;Ana;\"a\nb\"\r\n;Bruno;\r\n",
+				"2 customers"},
 			{"b.CSV", "", "id,name,email,version\n7,=1+1,,3\n", "1 customer"},
 			{"c.ndjson", "", `{"name":"Çelik","email":"c@example.com"}`, "1 customer"},
-			{"d.jsonl", "", "\n" + `{"id":1,"name":"Dara","email":"d@example.com","version":3}` + "\n", "1 customer"},
+			{"d.jsonl", "", "\n" + `{"id":1,"name":"Dara","email":"d@example.com","version":3}` +
+				"\n", "1 customer"},
 			{"e.csv", "ndjson", `{"name":"Eri"}`, "1 customer"},
 			{"f.txt", "csv", "name\nFlora\n", "1 customer"},
 			{"g.txt", "", "name\nGil\n", "1 customer"},
@@ -108,7 +111,8 @@ func TestImport(t *testing.T) {
 			if test.flag != "" {
 				args = append(args, "--format", test.flag)
 			}
-			if r := call(t, vars, stdin, args...); r != (result{0, "imported " + test.imported + "\n", ""}) {
+			if r := call(t, vars, stdin,
+				args...); r != (result{0, "imported " + test.imported + "\n", ""}) {
 				t.Errorf("%v: %+v", args, r)
 			}
 		}
@@ -116,14 +120,18 @@ func TestImport(t *testing.T) {
 		var names []string
 		for i, c := range all {
 			names = append(names, c.Name)
-			if h := changes[i]; len(h) != 1 || h[0].UserID != 0 || h[0].User != "" || h[0].Record != c {
+			if h := changes[i]; len(h) != 1 || h[0].UserID != 0 || h[0].User != "" ||
+				h[0].Record != c {
 				t.Errorf("the history of %q is %+v", c.Name, h)
 			}
 		}
-		if !slices.Equal(names, []string{"Ana", "Bruno", "=1+1", "Çelik", "Dara", "Eri", "Flora", "Gil", "Hana", "Ivo", "Jô", "Kei"}) {
+		if !slices.Equal(names,
+			[]string{"Ana", "Bruno", "=1+1", "Çelik", "Dara", "Eri", "Flora", "Gil", "Hana", "Ivo",
+				"Jô", "Kei"}) {
 			t.Fatalf("the names are %q", names)
 		}
-		if all[0].Notes != "a\nb" || all[0].Email != "ana@example.com" || all[2].Version != 1 || all[2].ID != 3 {
+		if all[0].Notes != "a\nb" || all[0].Email != "ana@example.com" || all[2].Version != 1 ||
+			all[2].ID != 3 {
 			t.Errorf("%+v, %+v", all[0], all[2])
 		}
 		if left := temporary(); left != nil {
@@ -135,7 +143,8 @@ func TestImport(t *testing.T) {
 // What is wrong is told by row and field, and nothing is kept: not even a database is made.
 func TestImportFaults(t *testing.T) {
 	for _, test := range []struct{ name, format, text, stderr string }{
-		{"one", "csv", "name\n \n", "row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
+		{"one", "csv", "name\n \n",
+			"row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
 		{"several", "csv", "name,email\nAna,\n,x\nBruno\n", `row 2, name: A name is required.
 row 2, email: This is not an email address.
 row 3: The row has 1 columns, and the header 2.
@@ -146,8 +155,9 @@ the header, e` + "\ufffd" + `[31m: There is no such column.
 the header, name: This column is required.
 clientes: the file has 3 faults; nothing was imported
 `},
-		{"no file", "csv", "", "the header, name: The file is empty: its first line has to name the columns.\n" +
-			"clientes: the file has a fault; nothing was imported\n"},
+		{"no file", "csv", "",
+			"the header, name: The file is empty: its first line has to name the columns.\n" +
+				"clientes: the file has a fault; nothing was imported\n"},
 		{"JSON", "ndjson", `{"name":"Ana"}` + "\n" + `[1]` + "\n" + `{"name":"Bruno","e\nmail":1}`, `row 2: The line is a JSON array; give one object a line.
 row 3, e mail: There is no such member.
 clientes: the file has 2 faults; nothing was imported
@@ -157,9 +167,11 @@ clientes: the file has 2 faults; nothing was imported
 			inFolder(t, nil)
 			temporary := folderForTemporaryFiles(t)
 			for _, args := range [][]string{{}, {"--dry-run"}} {
-				r := call(t, nil, test.text, append([]string{"import", "-", "--format", test.format}, args...)...)
+				r := call(t, nil, test.text,
+					append([]string{"import", "-", "--format", test.format}, args...)...)
 				if r != (result{1, "", test.stderr}) {
-					t.Errorf("status %d, stdout %q, stderr\n%swant\n%s", r.status, r.stdout, r.stderr, test.stderr)
+					t.Errorf("status %d, stdout %q, stderr\n%swant\n%s", r.status, r.stdout,
+						r.stderr, test.stderr)
 				}
 			}
 			if made := append(namesIn(t, "."), temporary()...); made != nil {
@@ -173,13 +185,15 @@ func TestTheFirstHundredFaultsAreTold(t *testing.T) {
 	inFolder(t, nil)
 	r := call(t, nil, "name\n"+strings.Repeat("\"\"\n", 250), "import", "-")
 	lines := strings.Split(r.stderr, "\n")
-	if r.status != 1 || len(lines) != 102 || lines[0] != "row 1, name: A name is required." || lines[99] != "row 100, name: A name is required." ||
+	if r.status != 1 || len(lines) != 102 || lines[0] != "row 1, name: A name is required." ||
+		lines[99] != "row 100, name: A name is required." ||
 		lines[100] != "clientes: the file has 250 faults, of which these are the first 100; nothing was imported" {
 		t.Errorf("status %d, stderr\n%s", r.status, r.stderr)
 	}
 }
 
-// What only the database knows is told in the same way. A dry run finds the same, and keeps nothing.
+// What only the database knows is told in the same way. A dry run finds the same, and keeps
+// nothing.
 func TestImportOfTakenEmails(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		call(t, vars, "name,email\nAna,ana@example.com\n", "import", "-", "--dry-run").
@@ -217,7 +231,8 @@ func TestImportOfNothing(t *testing.T) {
 	for _, name := range []string{"header.csv", "empty.ndjson"} {
 		call(t, nil, "", "import", name).want(t, 0, "imported 0 customers\n", "")
 	}
-	call(t, nil, "", "import", "absent.csv").want(t, 1, "", "clientes: open absent.csv: no such file or directory\n")
+	call(t, nil, "", "import", "absent.csv").want(t, 1, "",
+		"clientes: open absent.csv: no such file or directory\n")
 	call(t, nil, "", "import", ".").want(t, 1, "", "clientes: read .: is a directory\n")
 }
 
@@ -268,13 +283,15 @@ func TestInterruptedWhileReading(t *testing.T) {
 	}
 }
 
-// An interrupt while the rows are being stored keeps none, not even when the server gets to them afterwards.
+// An interrupt while the rows are being stored keeps none, not even when the server gets to them
+// afterwards.
 func TestInterruptedWhileStoring(t *testing.T) {
 	inFolder(t, nil)
 	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
 	call(t, vars, "", "migrate").want(t, 0, "", "")
 	l := lock(t, vars["DATABASE_URL"], anotherAna)
-	i := start(t, vars, strings.NewReader("name,email\nAna,ana@example.com\nBruno,\n"), "import", "-")
+	i := start(t, vars, strings.NewReader("name,email\nAna,ana@example.com\nBruno,\n"), "import",
+		"-")
 	l.waitForWaiter(t)
 	i.wantInterrupted(t)
 	l.unlock(t)
@@ -309,8 +326,8 @@ type locker struct {
 	holder, watcher *pgx.Conn
 }
 
-// anotherAna is a customer who is not there yet, so that another one with the same email has to wait for what becomes of
-// her, in the middle of the INSERT.
+// anotherAna is a customer who is not there yet, so that another one with the same email has to
+// wait for what becomes of her, in the middle of the INSERT.
 const anotherAna = `
 	INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version, created_at, updated_at)
 	VALUES ('Ana', 'ana@example.com', 'ana@example.com', '', '', '', '', 1, now(), now())`
@@ -340,7 +357,8 @@ func (l *locker) waitForWaiter(t *testing.T) {
 	l.waitFor(t, "wait_event_type = 'Lock'", 1)
 }
 
-// unlock lets go of the lock and waits until the server has done what it had begun for those who have left.
+// unlock lets go of the lock and waits until the server has done what it had begun for those who
+// have left.
 func (l *locker) unlock(t *testing.T) {
 	t.Helper()
 	if _, err := l.holder.Exec(t.Context(), "ROLLBACK"); err != nil {
@@ -352,15 +370,16 @@ func (l *locker) unlock(t *testing.T) {
 // waitFor waits until the database has so many other connections of a kind.
 func (l *locker) waitFor(t *testing.T, condition string, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("the database has %d connections with %s", n, condition), func() bool {
-		var others int
-		if err := l.watcher.QueryRow(t.Context(), `
+	eventually(t, fmt.Sprintf("the database has %d connections with %s", n, condition),
+		func() bool {
+			var others int
+			if err := l.watcher.QueryRow(t.Context(), `
 			SELECT count(*)
 			FROM pg_stat_activity
 			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> ALL ($1) AND `+condition,
-			[]uint32{l.holder.PgConn().PID(), l.watcher.PgConn().PID()}).Scan(&others); err != nil {
-			t.Fatal(err)
-		}
-		return others == n
-	})
+				[]uint32{l.holder.PgConn().PID(), l.watcher.PgConn().PID()}).Scan(&others); err != nil {
+				t.Fatal(err)
+			}
+			return others == n
+		})
 }

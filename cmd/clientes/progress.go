@@ -7,11 +7,11 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// noTotal is the total of a step that nobody can tell before.
+// noTotal is the total of a step whose length is not known.
 const noTotal = -1
 
-// progress shows a person how far a command is, one step after the other, and takes the line away at the end. Where no
-// terminal is, it shows nothing.
+// progress shows how far a command is, one step after the other, and removes its line at the end.
+// Without a terminal it shows nothing.
 type progress struct {
 	terminal io.Writer // nil if there is none
 	bar      *progressbar.ProgressBar
@@ -24,10 +24,10 @@ func (p *program) progress() *progress {
 	return &progress{terminal: p.stderr}
 }
 
-// shows says whether anybody can see it.
+// shows reports whether anybody can see it.
 func (p *progress) shows() bool { return p.terminal != nil }
 
-// begin ends the step before and begins one of so many bytes or rows.
+// begin ends the step before, and begins one of total bytes or rows.
 func (p *progress) begin(what string, total int64, options ...progressbar.Option) {
 	p.end()
 	if !p.shows() || total == 0 {
@@ -49,10 +49,11 @@ func (p *progress) bytes(what string, total int64) {
 
 // rows begins a step that is measured by row.
 func (p *progress) rows(what string, total int64) {
-	p.begin(what, total, progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("rows"))
+	p.begin(what, total, progressbar.OptionShowCount(),
+		progressbar.OptionShowIts(), progressbar.OptionSetItsString("rows"))
 }
 
-// wait begins a step that can not be measured.
+// wait begins a step that cannot be measured.
 func (p *progress) wait(what string) { p.begin(what, noTotal) }
 
 // Write counts bytes, for an io.TeeReader.
@@ -63,14 +64,14 @@ func (p *progress) Write(b []byte) (int, error) {
 
 func (p *progress) row() { p.add(1) }
 
-// add never fails: a file that grows while it is read has more than its total, and that is all right.
+// add ignores errors: a file that grows while it is read has more than its total.
 func (p *progress) add(n int) {
 	if p.bar != nil {
 		_ = p.bar.Add(n)
 	}
 }
 
-// end takes the line away.
+// end removes the line.
 func (p *progress) end() {
 	if p.bar != nil {
 		_ = p.bar.Finish()

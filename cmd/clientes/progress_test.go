@@ -10,13 +10,15 @@ import (
 	"testing"
 )
 
-// watched runs the program with a terminal for its standard error, and for its standard output if that is nil, and gives
-// all that was shown there.
-func watched(t *testing.T, vars map[string]string, stdin io.Reader, stdout io.Writer, args ...string) (status int, shown string) {
+// watched runs the program with a terminal for its standard error, and for its standard output if
+// that is nil, and gives all that was shown there.
+func watched(t *testing.T, vars map[string]string, stdin io.Reader, stdout io.Writer,
+	args ...string) (status int, shown string) {
 	t.Helper()
 	person, terminal := newTerminal(t)
 	seen := make(chan string)
-	go func() { b, _ := io.ReadAll(person); seen <- string(b) }() // ends with an error, for nobody has the other end
+	// ends with an error, for nobody has the other end
+	go func() { b, _ := io.ReadAll(person); seen <- string(b) }()
 	if stdout == nil {
 		stdout = terminal
 	}
@@ -25,8 +27,8 @@ func watched(t *testing.T, vars map[string]string, stdin io.Reader, stdout io.Wr
 	return status, <-seen
 }
 
-// left gives what is on the screen at the end: a carriage return goes to the start of the line, and what is written then
-// goes over what is there.
+// left gives what is on the screen at the end: a carriage return goes to the start of the line, and
+// what is written then goes over what is there.
 func left(shown string) string {
 	var lines []string
 	for line := range strings.SplitSeq(shown, "\n") {
@@ -58,13 +60,19 @@ func TestProgress(t *testing.T) {
 			left   string
 		}{
 			{[]string{"import", "all.csv"}, nil, nil,
-				[]string{"reading   0% |", "/15 B)", "storing   0% |", "(0/2, ", "finishing"}, "imported 2 customers\n"},
-			{[]string{"import", "-"}, file, nil, []string{"reading   0% |", "/15 B)", "storing", "finishing"}, "imported 2 customers\n"},
+				[]string{"reading   0% |", "/15 B)", "storing   0% |", "(0/2, ", "finishing"},
+				"imported 2 customers\n"},
+			{[]string{"import", "-"}, file, nil,
+				[]string{"reading   0% |", "/15 B)", "storing", "finishing"},
+				"imported 2 customers\n"},
 			{[]string{"import", "-", "--dry-run"}, strings.NewReader("name\nCelik\n"), nil,
-				[]string{"reading ", "checking   0% |", "(0/1, ", "finishing"}, "1 customer can be imported; nothing was changed\n"},
+				[]string{"reading ", "checking   0% |", "(0/1, ", "finishing"},
+				"1 customer can be imported; nothing was changed\n"},
 			{[]string{"import", "-"}, strings.NewReader("name\n\"\"\n"), nil,
-				[]string{"reading "}, "row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
-			{[]string{"export", "out.csv"}, nil, nil, []string{"exporting   0% |", "(0/4, "}, "exported 4 customers to out.csv\n"},
+				[]string{"reading "},
+				"row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
+			{[]string{"export", "out.csv"}, nil, nil, []string{"exporting   0% |", "(0/4, "},
+				"exported 4 customers to out.csv\n"},
 			{[]string{"export"}, nil, &piped, []string{"exporting   0% |"}, ""},
 		} {
 			stdin := test.stdin
@@ -79,7 +87,8 @@ func TestProgress(t *testing.T) {
 			for _, step := range test.steps {
 				_, after, found := strings.Cut(rest, step)
 				if !found {
-					t.Errorf("%v does not show %q after what came before:\n%q", test.args, step, shown)
+					t.Errorf("%v does not show %q after what came before:\n%q", test.args, step,
+						shown)
 				}
 				rest = after
 			}
@@ -87,11 +96,13 @@ func TestProgress(t *testing.T) {
 				t.Errorf("%v leaves %q on the screen of\n%q", test.args, got, shown)
 			}
 		}
-		if got := piped.String(); !strings.HasPrefix(got, "id,name,") || strings.Count(got, "\r\n") != 5 {
+		if got := piped.String(); !strings.HasPrefix(got, "id,name,") ||
+			strings.Count(got, "\r\n") != 5 {
 			t.Errorf("standard output has\n%s", got)
 		}
 		// No bar runs across what is itself written to the terminal.
-		if status, shown := watched(t, vars, strings.NewReader(""), nil, "export"); status != 0 || strings.Contains(shown, "exporting") ||
+		if status, shown := watched(t, vars, strings.NewReader(""), nil, "export"); status != 0 ||
+			strings.Contains(shown, "exporting") ||
 			!strings.HasPrefix(shown, "id,name,") {
 			t.Errorf("status %d, shown\n%s", status, shown)
 		}
@@ -101,8 +112,10 @@ func TestProgress(t *testing.T) {
 // A copy shows what goes over, and what is read for comparing on both sides.
 func TestProgressOfACopy(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
-		call(t, map[string]string{"DATABASE_URL": "sqlite:from.db"}, "name\nAna\nBruno\n", "import", "-", "--format", "csv").want(t, 0, "", "")
-		status, shown := watched(t, nil, strings.NewReader(""), nil, "copy", "--from", "sqlite:from.db", "--to", vars["DATABASE_URL"])
+		call(t, map[string]string{"DATABASE_URL": "sqlite:from.db"}, "name\nAna\nBruno\n", "import",
+			"-", "--format", "csv").want(t, 0, "", "")
+		status, shown := watched(t, nil, strings.NewReader(""), nil, "copy", "--from",
+			"sqlite:from.db", "--to", vars["DATABASE_URL"])
 		rest := shown
 		for _, step := range []string{"copying   0% |", "(0/4, ", "comparing   0% |", "(0/8, "} {
 			_, after, found := strings.Cut(rest, step)
@@ -111,7 +124,8 @@ func TestProgressOfACopy(t *testing.T) {
 			}
 			rest = after
 		}
-		if got := left(shown); status != 0 || !strings.HasPrefix(got, "TABLE ") || strings.Contains(got, "%") {
+		if got := left(shown); status != 0 || !strings.HasPrefix(got, "TABLE ") ||
+			strings.Contains(got, "%") {
 			t.Errorf("status %d, and on the screen of\n%q\nit leaves\n%s", status, shown, got)
 		}
 	})

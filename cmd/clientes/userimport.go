@@ -15,7 +15,8 @@ import (
 	"clientes/store"
 )
 
-// A file of users is held in memory, and so are its users: a quarter of a gigabyte at most.
+// The limits of a file of users. The file and its users are held in memory: with these limits that
+// is a quarter of a gigabyte at most.
 const (
 	maxUserFile = 32 << 20 // bytes
 	maxUserRows = 200_000
@@ -26,27 +27,28 @@ func (p *program) userImportCommand() *cobra.Command {
 	imp := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Add the users of a CSV or NDJSON file, all or none",
-		Long: `Add a user for each row of FILE, all of them or none; - is standard input. What is wrong is told by row and field:
-the first hundred faults, and how many there are.
+		Long: `Add a user for each row of FILE, all of them or none; - is standard input. Faults
+are listed by row and field: the first hundred, and how many there are.
 
-CSV is in UTF-8, with commas or semicolons. The first line names the columns, in any order: user and password_hash, and
-perhaps email, which counts as confirmed, and role, which is viewer where it is empty. NDJSON is a JSON object a line
-with the same members. The hashes are of the kinds that cmd/clientes/README.md lists; each is
-replaced at the user's first login.
+CSV is in UTF-8, with commas or semicolons. The first line names the columns, in any order: user and
+password_hash, and perhaps email, which counts as confirmed, and role, which is viewer where it is
+empty. NDJSON is one JSON object a line with the same members. cmd/clientes/README.md lists the
+kinds of hashes;
+each hash is replaced at the user's first login.
 
-The format is what the name says (.csv, .ndjson, .jsonl), else JSON if the file begins like that, and CSV if it
-does not. A file has 32 MiB and 200,000 users at most.`,
+The format is that of the name (.csv, .ndjson, .jsonl), else NDJSON if the file begins with a brace,
+and CSV if it does not. A file has 32 MiB and 200,000 users at most.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.tellFaults(p.importUsers(cmd.Context(), args[0], dryRun))
 		},
 	}
-	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only say whether the file could be imported")
+	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only check whether the file could be imported")
 	return imp
 }
 
-// importUsers reads the whole file before it opens the store: who is slow to send it holds no connection, and who gives
-// up leaves no database.
+// importUsers reads the whole file before it opens the store. So a slow sender holds no connection,
+// and one that gives up leaves no database.
 func (p *program) importUsers(ctx context.Context, name string, dryRun bool) error {
 	c, err := p.configure()
 	if err != nil {
@@ -117,7 +119,8 @@ func userRows(name string, data []byte) iter.Seq2[store.User, error] {
 		n := 0
 		for u, err := range wire.Rows(bytes.NewReader(data), format, wire.Users()) {
 			if n++; n > maxUserRows {
-				yield(store.User{}, fmt.Errorf("the file has more than %d users; import it in parts", maxUserRows))
+				yield(store.User{}, fmt.Errorf(
+					"the file has more than %d users; import it in parts", maxUserRows))
 				return
 			}
 			if err == nil && u.Role == "" {

@@ -27,23 +27,29 @@ const goodUsers = `password_hash,user,email,role
 func TestUserImport(t *testing.T) {
 	inFolder(t, map[string]string{
 		"users.csv": goodUsers,
-		"more":      `{"user": "eva", "password_hash": "` + bcryptHash + `"}` + "\n \n" + `{"role": "viewer", "email": null, "user": "fabio", "password_hash": "` + djangoHash + `"}`,
+		"more": `{"user": "eva", "password_hash": "` + bcryptHash + `"}` + "\n \n" +
+			`{"role": "viewer", "email": null, "user": "fabio", "password_hash": "` + djangoHash +
+			`"}`,
 		"excel.csv": "\ufeff USER ;Password_Hash\r\ngil;" + bcryptHash + "\r\n",
 	})
-	call(t, nil, "", "user", "import", "--dry-run", "users.csv").want(t, 1, "", "clientes: there is nothing in the database yet")
+	call(t, nil, "", "user", "import", "--dry-run", "users.csv").want(t, 1, "",
+		"clientes: there is nothing in the database yet")
 	call(t, nil, "", "user", "import", "absent.csv").want(t, 1, "", "clientes: open absent.csv: ")
 	call(t, nil, "", "user", "import", ".").want(t, 1, "", "clientes: read .: ")
 	if files, _ := os.ReadDir("."); len(files) != 3 {
 		t.Fatalf("what failed left %v", files)
 	}
 	call(t, nil, "", "migrate").want(t, 0, "", "")
-	call(t, nil, "", "user", "import", "users.csv", "--dry-run").want(t, 0, "3 users can be imported; nothing was changed\n", "")
+	call(t, nil, "", "user", "import", "users.csv", "--dry-run").want(t, 0,
+		"3 users can be imported; nothing was changed\n", "")
 	call(t, nil, "", "user", "list", "--json").want(t, 0, "[]\n", "")
 	call(t, nil, "", "user", "import", "users.csv").want(t, 0, "imported 3 users\n", "")
 	call(t, nil, "", "user", "import", "more").want(t, 0, "imported 2 users\n", "")
 	call(t, nil, "", "user", "import", "excel.csv").want(t, 0, "imported 1 user\n", "")
-	call(t, nil, "user,password_hash\nhugo,"+bcryptHash+"\n", "user", "import", "-").want(t, 0, "imported 1 user\n", "")
-	call(t, nil, `{"user":"ines","password_hash":"`+bcryptHash+`"}`, "user", "import", "-").want(t, 0, "imported 1 user\n", "")
+	call(t, nil, "user,password_hash\nhugo,"+bcryptHash+"\n", "user", "import", "-").want(t, 0,
+		"imported 1 user\n", "")
+	call(t, nil, `{"user":"ines","password_hash":"`+bcryptHash+`"}`, "user", "import", "-").want(t,
+		0, "imported 1 user\n", "")
 	call(t, nil, "user,password_hash\n", "user", "import", "-").want(t, 0, "imported 0 users\n", "")
 
 	r := call(t, nil, "", "user", "list")
@@ -64,7 +70,8 @@ func TestImportedUsersLogIn(t *testing.T) {
 	s := launch(t, nil, "serve")
 	for _, user := range []string{"bia", "caio", "dora"} {
 		for range 2 { // by the hash that was brought along, and by the one in its place
-			resp, err := http.Post(s.url("/login"), "application/json", strings.NewReader(`{"user":"`+user+`","password":"`+goodPassword+`"}`))
+			resp, err := http.Post(s.url("/login"), "application/json",
+				strings.NewReader(`{"user":"`+user+`","password":"`+goodPassword+`"}`))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,13 +90,19 @@ func TestUserImportThatIsRefused(t *testing.T) {
 	const csvHead = "user,email,role,password_hash\n"
 	row := func(fields ...string) string { return strings.Join(fields, ",") + "\n" }
 	for name, c := range map[string]struct{ file, want string }{
-		"nothing":                {"", "the header, user: The file is empty: its first line has to name the columns.\nclientes: the file has a fault; nothing was imported\n"},
-		"no header":              {row("ana", "a@example.com", "viewer", bcryptHash), "the header: Column 1 is none of user, email, role, password_hash.\nthe header: Column 2 is none of"},
-		"a column that is wrong": {"user,hash\nana," + bcryptHash + "\n", "the header: Column 2 is none of user, email, role, password_hash.\nthe header, password_hash: This column is required.\nclientes: the file has 2 faults; nothing was imported\n"},
-		"a column twice":         {"user,user,password_hash\n", "the header, user: The column is there twice.\n"},
-		"no rows but a quote":    {"user,\"password_hash\n", "the header: The first line does not name"},
+		"nothing": {"",
+			"the header, user: The file is empty: its first line has to name the columns.\nclientes: the file has a fault; nothing was imported\n"},
+		"no header": {row("ana", "a@example.com", "viewer", bcryptHash),
+			"the header: Column 1 is none of user, email, role, password_hash.\nthe header: Column 2 is none of"},
+		"a column that is wrong": {"user,hash\nana," + bcryptHash + "\n",
+			"the header: Column 2 is none of user, email, role, password_hash.\nthe header, password_hash: This column is required.\nclientes: the file has 2 faults; nothing was imported\n"},
+		"a column twice": {"user,user,password_hash\n",
+			"the header, user: The column is there twice.\n"},
+		"no rows but a quote": {"user,\"password_hash\n",
+			"the header: The first line does not name"},
 		"a row of every fault": {
-			csvHead + row("ana", "", "", bcryptHash) + row("a b", "x", "root", "plain") + row("bob", "", "") + row("", "", "", ""),
+			csvHead + row("ana", "", "", bcryptHash) + row("a b", "x", "root", "plain") +
+				row("bob", "", "") + row("", "", "", ""),
 			"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\nrow 2, email: This is not an email address.\n" +
 				"row 2, role: The role is viewer, editor or admin.\nrow 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
 		},
@@ -100,7 +113,8 @@ func TestUserImportThatIsRefused(t *testing.T) {
 				"clientes: the file has 4 faults; nothing was imported\n",
 		},
 		"who is there already": {
-			csvHead + row("ana", "", "", bcryptHash) + row("BIA", "", "", bcryptHash) + row("bob", "Bia@Example.com", "", bcryptHash) + row("Ana", "", "", bcryptHash),
+			csvHead + row("ana", "", "", bcryptHash) + row("BIA", "", "", bcryptHash) +
+				row("bob", "Bia@Example.com", "", bcryptHash) + row("Ana", "", "", bcryptHash),
 			"row 2, user: Another user has this name.\nrow 3, email: Another record has this email.\nrow 4, user: Another user has this name.\n" +
 				"clientes: the file has 3 faults; nothing was imported\n",
 		},
@@ -108,31 +122,40 @@ func TestUserImportThatIsRefused(t *testing.T) {
 			csvHead + row("ana", "", "", strings.Replace(bcryptHash, "$04$", "$15$", 1)),
 			"row 1, password_hash: A bcrypt hash may have the cost 14 at most.\nclientes: the file has a fault; nothing was imported\n",
 		},
-		"a quote that does not end": {csvHead + row("ana", "", "", bcryptHash) + "\"bob,,,\n", "row 2: The row is not CSV, at line 3: "},
-		"no UTF-8":                  {csvHead + row("an\xff", "a\xff@example.com", "view\xff", "\xff"), "row 1, user: A user name has"},
+		"a quote that does not end": {csvHead + row("ana", "", "", bcryptHash) + "\"bob,,,\n",
+			"row 2: The row is not CSV, at line 3: "},
+		"no UTF-8": {csvHead +
+			row("an\xff", "a\xff@example.com", "view\xff", "\xff"), "row 1, user: A user name has"},
 		"JSON of every fault": {
-			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{\n" + `{"user": "ana", "user": "bob"}` + "\n" + `{"user": "ana"} {}` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
+			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{\n" + `{"user": "ana", "user": "bob"}` +
+				"\n" + `{"user": "ana"} {}` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
 			"row 1: The member \"user\" has the wrong type, at byte 9.\nrow 2, name: There is no such member.\n" +
 				"row 3: The line is not valid JSON, at byte 1.\nrow 4: The member \"user\" is there twice.\nrow 5: The line is not valid JSON, at byte 16.\n" +
 				"row 6: The line is a JSON array; give one object a line.\nrow 7: The line is not a JSON object.\n" +
 				"row 8: The member \"role\" has the wrong type, at byte 9.\n" +
 				"clientes: the file has 8 faults; nothing was imported\n",
 		},
-		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n", "row 1: The line is a JSON array; give one object a line.\nrow 2, password_hash: "},
+		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",
+			"row 1: The line is a JSON array; give one object a line.\nrow 2, password_hash: "},
 		"more faults than are told": {
 			csvHead + strings.Repeat(row("a b", "", "", bcryptHash), 101),
 			"row 100, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
 				"clientes: the file has 101 faults, of which these are the first 100; nothing was imported\n",
 		},
-		"too many users":   {"user\n" + strings.Repeat("a\n", maxUserRows+1), "the header, password_hash: This column is required."},
-		"far too many":     {"user,password_hash\n" + strings.Repeat("a,\n", maxUserRows+1), "clientes: the file has more than 200000 users; import it in parts\n"},
-		"too large a file": {strings.Repeat("a", maxUserFile+1), "clientes: standard input has more than 32 MiB; import it in parts\n"},
+		"too many users": {"user\n" + strings.Repeat("a\n", maxUserRows+1),
+			"the header, password_hash: This column is required."},
+		"far too many": {"user,password_hash\n" + strings.Repeat("a,\n", maxUserRows+1),
+			"clientes: the file has more than 200000 users; import it in parts\n"},
+		"too large a file": {strings.Repeat("a", maxUserFile+1),
+			"clientes: standard input has more than 32 MiB; import it in parts\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, args := range [][]string{{"user", "import", "--dry-run", "-"}, {"user", "import", "-"}} {
+			for _, args := range [][]string{{"user", "import", "--dry-run", "-"},
+				{"user", "import", "-"}} {
 				r := call(t, nil, c.file, args...)
 				r.want(t, 1, "", c.want)
-				if r.stdout != "" || strings.Contains(r.stderr, bcryptHash[10:]) || strings.Contains(r.stderr, "plain\n") {
+				if r.stdout != "" || strings.Contains(r.stderr, bcryptHash[10:]) ||
+					strings.Contains(r.stderr, "plain\n") {
 					t.Errorf("stdout %q, stderr %s", r.stdout, r.stderr)
 				}
 			}
@@ -151,8 +174,10 @@ func TestTheFormatOfAUserFile(t *testing.T) {
 		good bool
 	}{
 		"a.csv": {csv, true}, "b.csv": {json, false}, "c.CSV": {json, false},
-		"a.ndjson": {json, true}, "b.ndjson": {csv, false}, "a.jsonl": {json, true}, "b.jsonl": {csv, false},
-		"a.txt": {csv, true}, "b.txt": {"\n\t " + json, true}, "-": {json, true}, "c.txt": {"[" + json + "]", false},
+		"a.ndjson": {json, true}, "b.ndjson": {csv, false}, "a.jsonl": {json, true},
+		"b.jsonl": {csv, false},
+		"a.txt":   {csv, true}, "b.txt": {"\n\t " + json, true}, "-": {json, true},
+		"c.txt": {"[" + json + "]", false},
 	} {
 		for u, err := range userRows(name, []byte(c.data)) {
 			if (err == nil) != c.good || c.good && u.Name != "ana" {
@@ -162,16 +187,18 @@ func TestTheFormatOfAUserFile(t *testing.T) {
 	}
 }
 
-// Whatever a file has is a user or a fault of ours, which repeats nothing of the file but the name of a
-// member of JSON.
+// Whatever a file has is a user or a fault of ours, which repeats nothing of the file but the name
+// of a member of JSON.
 func FuzzUserRows(f *testing.F) {
 	for _, name := range []string{"a.csv", "a.ndjson", "-"} {
 		f.Add(name, []byte(goodUsers))
-		f.Add(name, []byte(`{"user":"eva","email":null,"role":"admin","password_hash":"`+bcryptHash+`"}`+"\n{}\n{\"x\":1}\n"))
+		f.Add(name, []byte(
+			`{"user":"eva","email":null,"role":"admin","password_hash":"`+bcryptHash+`"}`+"\n{}\n{\"x\":1}\n"))
 		f.Add(name, []byte("\ufeffuser;password_hash\r\n\"a\"\"b\";\r\n\"\n"))
 		f.Add(name, []byte("user,SECRET\n"))
 		f.Add(name, []byte("user,password_hash\na,b,SECRET\nSECRET,\"SECRET\"SECRET\n"))
-		f.Add(name, []byte(`{"user":["SECRET"]}`+"\n"+`{"user":"SECRET" SECRET}`+"\n"+`{"SECRET":1}`+"\nSECRET"))
+		f.Add(name, []byte(
+			`{"user":["SECRET"]}`+"\n"+`{"user":"SECRET" SECRET}`+"\n"+`{"SECRET":1}`+"\nSECRET"))
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		n, ended := 0, false
@@ -196,8 +223,11 @@ func FuzzUserRows(f *testing.F) {
 			}
 			var parse *csv.ParseError
 			told := fmt.Sprint(err)
-			ofMember := strings.Contains(told, "The member") || strings.Contains(told, "There is no such member.")
-			if err != nil && (u != store.User{} || errors.As(err, &parse) || strings.Contains(told, "SECRET") && !ofMember) {
+			ofMember := strings.Contains(told, "The member") ||
+				strings.Contains(told, "There is no such member.")
+			if err != nil &&
+				(u != store.User{} || errors.As(err, &parse) || strings.Contains(told, "SECRET") &&
+					!ofMember) {
 				t.Errorf("row %d: %+v, %v", n, u, err)
 			}
 			n++

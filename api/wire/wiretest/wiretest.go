@@ -1,5 +1,5 @@
-// Package wiretest has files of customers that package wire has to read, or has to refuse, for its own
-// tests and those of the API.
+// Package wiretest has files of customers that package wire has to read, or has to refuse, for its
+// own tests and those of the API.
 package wiretest
 
 import (
@@ -28,31 +28,51 @@ func GoodCSV() []GoodFile {
 	return []GoodFile{
 		{"a column is enough", "name\nAna\nBia\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
 		{"the last row has no end", "name\nAna", []store.Cliente{{Name: "Ana"}}},
-		{"rows end in CRLF", "name,phone\r\nAna,1\r\nBia,\r\n", []store.Cliente{{Name: "Ana", Phone: "1"}, {Name: "Bia"}}},
+		{"rows end in CRLF", "name,phone\r\nAna,1\r\nBia,\r\n",
+			[]store.Cliente{{Name: "Ana", Phone: "1"}, {Name: "Bia"}}},
 		{
-			"columns in any order and case, with blanks", " NOTES ,Address,EMAIL ,\tName,company\nn,a,a1@example.com,Ana,c\n",
-			[]store.Cliente{{Name: "Ana", Email: "a1@example.com", Company: "c", Address: "a", Notes: "n"}},
+			"columns in any order and case, with blanks",
+			" NOTES ,Address,EMAIL ,\tName,company\nn,a,a1@example.com,Ana,c\n",
+			[]store.Cliente{{Name: "Ana", Email: "a1@example.com", Company: "c", Address: "a",
+				Notes: "n"}},
 		},
-		{"a byte order mark", "\ufeffname,phone\nAna,1\n", []store.Cliente{{Name: "Ana", Phone: "1"}}},
-		{"a byte order mark before a quote", "\ufeff\"name\",\"phone\"\n\"Ana\",\"1\"\n", []store.Cliente{{Name: "Ana", Phone: "1"}}},
-		{"semicolons", "name;company\nAna;a,b\nBia;\"c;d\"\n", []store.Cliente{{Name: "Ana", Company: "a,b"}, {Name: "Bia", Company: "c;d"}}},
-		{"semicolons after a byte order mark", "\ufeffname;phone\r\nAna;1\r\n", []store.Cliente{{Name: "Ana", Phone: "1"}}},
-		{"semicolons in cells alone", "name,company\nAna,a;b\n", []store.Cliente{{Name: "Ana", Company: "a;b"}}},
-		{"semicolons where there is one column", "name\nAna;Bia\n", []store.Cliente{{Name: "Ana;Bia"}}},
+		{"a byte order mark", "\ufeffname,phone\nAna,1\n",
+			[]store.Cliente{{Name: "Ana", Phone: "1"}}},
+		{"a byte order mark before a quote", "\ufeff\"name\",\"phone\"\n\"Ana\",\"1\"\n",
+			[]store.Cliente{{Name: "Ana", Phone: "1"}}},
+		{"semicolons", "name;company\nAna;a,b\nBia;\"c;d\"\n",
+			[]store.Cliente{{Name: "Ana", Company: "a,b"}, {Name: "Bia", Company: "c;d"}}},
+		{"semicolons after a byte order mark", "\ufeffname;phone\r\nAna;1\r\n",
+			[]store.Cliente{{Name: "Ana", Phone: "1"}}},
+		{"semicolons in cells alone", "name,company\nAna,a;b\n",
+			[]store.Cliente{{Name: "Ana", Company: "a;b"}}},
+		{"semicolons where there is one column", "name\nAna;Bia\n",
+			[]store.Cliente{{Name: "Ana;Bia"}}},
 		{
-			"line breaks and quotes in quotes", "name,notes,phone\n\"A \"\"B\"\", C\",\"l1\r\nl2\nl3\n\n\",\"\"\n\"\"\"\",\"\"\"\"\"\",1\n",
-			[]store.Cliente{{Name: `A "B", C`, Notes: "l1\nl2\nl3\n\n"}, {Name: `"`, Notes: `""`, Phone: "1"}},
+			"line breaks and quotes in quotes",
+			"name,notes,phone\n\"A \"\"B\"\", C\",\"l1\r\nl2\nl3\n\n\",\"\"\n\"\"\"\",\"\"\"\"\"\",1\n",
+			[]store.Cliente{{Name: `A "B", C`, Notes: "l1\nl2\nl3\n\n"},
+				{Name: `"`, Notes: `""`, Phone: "1"}},
 		},
-		{"empty lines", "\r\n\nname;phone\n\n\r\nAna;1\n\n\n\nBia;2\r\n\n", []store.Cliente{{Name: "Ana", Phone: "1"}, {Name: "Bia", Phone: "2"}}},
-		{"the server's own columns", "id,name,version,created_at,updated_at\n7,Ana,x,y,z\n,Bia,,,\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
-		{"names are trimmed and other text is not", "name,phone\n  Ana\t, 1 \n", []store.Cliente{{Name: "Ana", Phone: " 1 "}}},
+		{"empty lines", "\r\n\nname;phone\n\n\r\nAna;1\n\n\n\nBia;2\r\n\n",
+			[]store.Cliente{{Name: "Ana", Phone: "1"}, {Name: "Bia", Phone: "2"}}},
+		{"the server's own columns",
+			"id,name,version,created_at,updated_at\n7,Ana,x,y,z\n,Bia,,,\n",
+			[]store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
+		{"names are trimmed and other text is not", "name,phone\n  Ana\t, 1 \n",
+			[]store.Cliente{{Name: "Ana", Phone: " 1 "}}},
 		{"text becomes NFC", "name\nJose\u0301\n", []store.Cliente{{Name: "José"}}},
-		{"formulas are text", "name,phone,notes\n=1+1,+55,\"@x\t-1\"\n", []store.Cliente{{Name: "=1+1", Phone: "+55", Notes: "@x\t-1"}}},
+		{"formulas are text", "name,phone,notes\n=1+1,+55,\"@x\t-1\"\n",
+			[]store.Cliente{{Name: "=1+1", Phone: "+55", Notes: "@x\t-1"}}},
 		{
-			"the longest texts", "name,phone,company,address,notes\n" + long("é", 200) + "," + long("1", 40) + "," + long("日", 200) + "," + long("a", 500) + "," + long("😀", 10_000),
-			[]store.Cliente{{Name: long("é", 200), Phone: long("1", 40), Company: long("日", 200), Address: long("a", 500), Notes: long("😀", 10_000)}},
+			"the longest texts",
+			"name,phone,company,address,notes\n" + long("é", 200) + "," + long("1", 40) + "," +
+				long("日", 200) + "," + long("a", 500) + "," + long("😀", 10_000),
+			[]store.Cliente{{Name: long("é", 200), Phone: long("1", 40), Company: long("日", 200),
+				Address: long("a", 500), Notes: long("😀", 10_000)}},
 		},
-		{"the longest row", "name\n" + long(" ", MaxRow-3) + "Ana\nBia\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
+		{"the longest row", "name\n" + long(" ", MaxRow-3) + "Ana\nBia\n",
+			[]store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
 		{"a header alone", "name,email\r\n", nil},
 		{"a header alone, without an end", "name", nil},
 	}
@@ -60,19 +80,30 @@ func GoodCSV() []GoodFile {
 
 func GoodNDJSON() []GoodFile {
 	return []GoodFile{
-		{"a member is enough", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"}\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
+		{"a member is enough", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"}\n",
+			[]store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
 		{"the last line has no end", `{"name":"Ana"}`, []store.Cliente{{Name: "Ana"}}},
-		{"lines end in CRLF", "{\"name\":\"Ana\"}\r\n{\"name\":\"Bia\"}\r\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
+		{"lines end in CRLF", "{\"name\":\"Ana\"}\r\n{\"name\":\"Bia\"}\r\n",
+			[]store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
 		{"a byte order mark", "\ufeff{\"name\":\"Ana\"}\n", []store.Cliente{{Name: "Ana"}}},
-		{"blank lines", "\n \t\r\n{\"name\":\"Ana\"}\n\n\n  {\"name\":\"Bia\"}  \n\t\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
+		{"blank lines", "\n \t\r\n{\"name\":\"Ana\"}\n\n\n  {\"name\":\"Bia\"}  \n\t\n",
+			[]store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
 		{
-			"every member", `{"notes":"l1\r\nl2\t\"é\"","email":"b1@example.com","address":"a","company":"c","phone":"1","name":" Ana "}`,
-			[]store.Cliente{{Name: "Ana", Email: "b1@example.com", Phone: "1", Company: "c", Address: "a", Notes: "l1\nl2\t\"é\""}},
+			"every member",
+			`{"notes":"l1\r\nl2\t\"é\"","email":"b1@example.com","address":"a","company":"c","phone":"1","name":" Ana "}`,
+			[]store.Cliente{{Name: "Ana", Email: "b1@example.com", Phone: "1", Company: "c",
+				Address: "a", Notes: "l1\nl2\t\"é\""}},
 		},
-		{"null is nothing", `{"name":"Ana","email":null,"phone":null,"company":null,"address":null,"notes":null}`, []store.Cliente{{Name: "Ana"}}},
-		{"the server's own members", `{"id":7,"name":"Ana","version":"x","created_at":null,"updated_at":[{}]}`, []store.Cliente{{Name: "Ana"}}},
-		{"escapes and NFC", `{"n\u0061me":"Jose\u0301 \ud83d\ude00"}`, []store.Cliente{{Name: "José 😀"}}},
-		{"the longest line", `{"name":"` + strings.Repeat(" ", MaxRow-14) + "Ana\"}\r\n{\"name\":\"Bia\"}\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
+		{"null is nothing",
+			`{"name":"Ana","email":null,"phone":null,"company":null,"address":null,"notes":null}`,
+			[]store.Cliente{{Name: "Ana"}}},
+		{"the server's own members",
+			`{"id":7,"name":"Ana","version":"x","created_at":null,"updated_at":[{}]}`,
+			[]store.Cliente{{Name: "Ana"}}},
+		{"escapes and NFC", `{"n\u0061me":"Jose\u0301 \ud83d\ude00"}`,
+			[]store.Cliente{{Name: "José 😀"}}},
+		{"the longest line", `{"name":"` + strings.Repeat(" ", MaxRow-14) +
+			"Ana\"}\r\n{\"name\":\"Bia\"}\n", []store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
 		{"an empty file", "", nil},
 		{"white space alone", "\ufeff\n \n\t\n", nil},
 	}
@@ -105,13 +136,17 @@ func BadCSV() []BadFile {
 		{"a byte order mark alone", "\ufeff", "0:name:required"},
 		{"empty lines alone", "\n\r\n\n", "0:name:required"},
 		{"no column of names", "email\nfree@example.com\n", "0:name:required"},
-		{"no header", "Ana,ana@example.com\n", "0:ana:unknown_member 0:ana@example.com:unknown_member 0:name:required"},
+		{"no header", "Ana,ana@example.com\n",
+			"0:ana:unknown_member 0:ana@example.com:unknown_member 0:name:required"},
 		{"an unknown column", "name,nome\nAna,x\n", "0:nome:unknown_member"},
 		{"a column without a name", "name,\nAna,\n", "0::unknown_member"},
-		{"a column twice", "name,phone,Name, PHONE\nAna,1,Bia,2\n", "0:name:duplicate 0:phone:duplicate"},
+		{"a column twice", "name,phone,Name, PHONE\nAna,1,Bia,2\n",
+			"0:name:duplicate 0:phone:duplicate"},
 		{"a column of the server twice", "id,name,id\n1,Ana,1\n", "0:id:duplicate"},
-		{"tabs for commas", "name\temail\nAna\tx\n", "0:name\temail:unknown_member 0:name:required"},
-		{"wrong numbers of columns", "name,phone\nAna\nBia,1,2\nCarla,3\n\"Dora,4\"\n", "1::wrong_columns 2::wrong_columns 4::wrong_columns"},
+		{"tabs for commas", "name\temail\nAna\tx\n",
+			"0:name\temail:unknown_member 0:name:required"},
+		{"wrong numbers of columns", "name,phone\nAna\nBia,1,2\nCarla,3\n\"Dora,4\"\n",
+			"1::wrong_columns 2::wrong_columns 4::wrong_columns"},
 		{"a bare quote", "name\nAna\nBi\"a\nCarla\n", "2::malformed"},
 		{"text after a quote", "name,phone\n\"Ana\"x,1\n", "1::malformed"},
 		{"a quote in quotes", "name\n\"A\"n\"a\"\n", "1::malformed"},
@@ -119,72 +154,104 @@ func BadCSV() []BadFile {
 		{"a quote alone at the end", "name\nAna\n\"", "2::malformed"},
 		{"a bare quote in the header", "na\"me\nAna\n", "0::malformed"},
 		{"a quote that never closes in the header", "\"name\nAna\n", "0::malformed"},
-		{"a row that is too long", "name\nAna\n" + long("x", MaxRow+8192+1) + "\nBia\n", "2::too_long"},
-		{"a quote that makes a row too long", "name\nAna\n\"Bia\n" + long("Carla\n", MaxRow/4), "2::too_long"},
+		{"a row that is too long", "name\nAna\n" + long("x", MaxRow+8192+1) + "\nBia\n",
+			"2::too_long"},
+		{"a quote that makes a row too long", "name\nAna\n\"Bia\n" + long("Carla\n", MaxRow/4),
+			"2::too_long"},
 		{"a header that is too long", "name" + long(" ", MaxRow+8192) + "\nAna\n", "0::malformed"},
-		{"Latin-1", "name,phone\nAna,1\nJos\xe9,1\xa02\n", "2:name:invalid_text 2:phone:invalid_text"},
+		{"Latin-1", "name,phone\nAna,1\nJos\xe9,1\xa02\n",
+			"2:name:invalid_text 2:phone:invalid_text"},
 		{"Latin-1 in the header", "name,endere\xe7o\n", "0::invalid_text"},
 		{"UTF-16", "\xff\xfe" + utf16("name\r\nAna\r\n", false), "0::invalid_text"},
-		{"UTF-16, the other way around", "\xfe\xff" + utf16("name\r\nAna\r\n", true), "0::invalid_text"},
-		{"UTF-16 without a mark", utf16("name", false), "0:n\x00a\x00m\x00e\x00:unknown_member 0:name:required"},
+		{"UTF-16, the other way around", "\xfe\xff" + utf16("name\r\nAna\r\n", true),
+			"0::invalid_text"},
+		{"UTF-16 without a mark", utf16("name", false),
+			"0:n\x00a\x00m\x00e\x00:unknown_member 0:name:required"},
 		{"a picture", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "0::invalid_text"},
-		{"NUL", "name,notes\nA\x00na,\nBia,\x00\n", "1:name:invalid_characters 2:notes:invalid_characters"},
+		{"NUL", "name,notes\nA\x00na,\nBia,\x00\n",
+			"1:name:invalid_characters 2:notes:invalid_characters"},
 		{
-			"control characters", "name,phone,notes\nA\tna,\x7f,a\x1bb\n\"A\nna\",\"1\r2\",a\rb\nAna,\u0085,ok\n",
+			"control characters",
+			"name,phone,notes\nA\tna,\x7f,a\x1bb\n\"A\nna\",\"1\r2\",a\rb\nAna,\u0085,ok\n",
 			"1:name:invalid_characters 1:phone:invalid_characters 1:notes:invalid_characters " +
 				"2:name:invalid_characters 2:phone:invalid_characters 2:notes:invalid_characters 3:phone:invalid_characters",
 		},
 		{"no name", "name,phone\n,1\n \t,2\n", "1:name:required 2:name:required"},
 		{
-			"every fault of a row", "name,email,phone,company,address,notes\n,x," + long("1", 41) + "," + long("c", 201) + "," + long("a", 501) + "," + long("n", 10_001) + "\n",
+			"every fault of a row",
+			"name,email,phone,company,address,notes\n,x," + long("1", 41) + "," + long("c", 201) +
+				"," + long("a", 501) + "," + long("n", 10_001) + "\n",
 			"1:name:required 1:email:invalid_email 1:phone:too_long 1:company:too_long 1:address:too_long 1:notes:too_long",
 		},
-		{"an email twice", "name,email\nAna,x@example.com\nBia,\nCarla,X@EXAMPLE.com\nDora,\n", "3:email:taken"},
-		{"an email that a record has", "name,email\nAna,free@example.com\nBia,Taken@example.com\n", "2:email:taken"},
+		{"an email twice", "name,email\nAna,x@example.com\nBia,\nCarla,X@EXAMPLE.com\nDora,\n",
+			"3:email:taken"},
+		{"an email that a record has", "name,email\nAna,free@example.com\nBia,Taken@example.com\n",
+			"2:email:taken"},
 		// The store is not asked about what is not valid.
-		{"an email twice, and another that is none", "name,email\nAna,x@example.com\nBia,X@example.com\nCarla,x\n", "3:email:invalid_email"},
+		{"an email twice, and another that is none",
+			"name,email\nAna,x@example.com\nBia,X@example.com\nCarla,x\n", "3:email:invalid_email"},
 	}
 }
 
 func BadNDJSON() []BadFile {
 	return []BadFile{
-		{"half an object", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"\n{\"name\":\"Carla\"}\n", "2::malformed"},
+		{"half an object", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"\n{\"name\":\"Carla\"}\n",
+			"2::malformed"},
 		{"two objects in a line", `{"name":"Ana"} {"name":"Bia"}`, "1::malformed"},
-		{"an object over several lines", "{\n\"name\":\"Ana\"\n}\n", "1::malformed 2::malformed 3::malformed"},
+		{"an object over several lines", "{\n\"name\":\"Ana\"\n}\n",
+			"1::malformed 2::malformed 3::malformed"},
 		{"an array", `[{"name":"Ana"}]`, "1::malformed"},
-		{"other values", "\"Ana\"\n7\nnull\ntrue\nAna\n", "1::malformed 2::malformed 3::malformed 4::malformed 5::malformed"},
+		{"other values", "\"Ana\"\n7\nnull\ntrue\nAna\n",
+			"1::malformed 2::malformed 3::malformed 4::malformed 5::malformed"},
 		{"CSV", "name\nAna\n", "1::malformed 2::malformed"},
-		{"rows are counted without blank lines", "\n\n{\"name\":\"Ana\"}\n\n  \n{}\n", "2:name:required"},
+		{"rows are counted without blank lines", "\n\n{\"name\":\"Ana\"}\n\n  \n{}\n",
+			"2:name:required"},
 		{"a member twice", `{"name":"Ana","name":"Bia"}`, "1::malformed"},
 		{"a member of the server twice", `{"name":"Ana","id":1,"id":1}`, "1::malformed"},
-		{"unknown members", `{"nome":"Ana","name":"Bia","x":{"y":[]}}`, "1:nome:unknown_member 1:x:unknown_member"},
+		{"unknown members", `{"nome":"Ana","name":"Bia","x":{"y":[]}}`,
+			"1:nome:unknown_member 1:x:unknown_member"},
 		{"a member in another case", `{"Name":"Ana"}`, "1:Name:unknown_member 1:name:required"},
-		{"a member of another type", "{\"name\":1}\n{\"name\":[\"Ana\"]}\n{\"name\":\"Ana\",\"phone\":5}\n", "1::malformed 2::malformed 3::malformed"},
+		{"a member of another type",
+			"{\"name\":1}\n{\"name\":[\"Ana\"]}\n{\"name\":\"Ana\",\"phone\":5}\n",
+			"1::malformed 2::malformed 3::malformed"},
 		{"lone surrogates", `{"name":"\ud800"}`, "1::malformed"},
 		{"Latin-1", "{\"name\":\"Jos\xe9\"}", "1::malformed"},
 		{"UTF-16", "\xff\xfe" + utf16(`{"name":"Ana"}`, false), "1::malformed"},
-		{"NUL", "{\"name\":\"A\x00\"}\n\x00\n{\"name\":\"A\\u0000\"}\n", "1::malformed 2::malformed 3:name:invalid_characters"},
-		{"a byte order mark on another line", "{\"name\":\"Ana\"}\n\ufeff{\"name\":\"Bia\"}\n", "2::malformed"},
-		{"a line that is too long", "{\"name\":\"Ana\"}\n{\"name\":\"" + strings.Repeat(" ", MaxRow) + "Bia\"}\n{}\n", "2::too_long"},
+		{"NUL", "{\"name\":\"A\x00\"}\n\x00\n{\"name\":\"A\\u0000\"}\n",
+			"1::malformed 2::malformed 3:name:invalid_characters"},
+		{"a byte order mark on another line", "{\"name\":\"Ana\"}\n\ufeff{\"name\":\"Bia\"}\n",
+			"2::malformed"},
+		{"a line that is too long", "{\"name\":\"Ana\"}\n{\"name\":\"" +
+			strings.Repeat(" ", MaxRow) + "Bia\"}\n{}\n", "2::too_long"},
 		{"white space that is too long", strings.Repeat(" ", MaxRow+3) + "\n{}\n", "1::too_long"},
-		{"every fault of a row", `{"email":"x","phone":"\u0000","nome":""}`, "1:nome:unknown_member 1:name:required 1:email:invalid_email 1:phone:invalid_characters"},
-		{"an email twice", "{\"name\":\"Ana\",\"email\":\"ß@example.com\"}\n{\"name\":\"Bia\",\"email\":\"SS@EXAMPLE.com\"}\n", "2:email:taken"},
-		{"an email that a record has", `{"name":"Ana","email":"TAKEN@example.com"}`, "1:email:taken"},
+		{"every fault of a row", `{"email":"x","phone":"\u0000","nome":""}`,
+			"1:nome:unknown_member 1:name:required 1:email:invalid_email 1:phone:invalid_characters"},
+		{"an email twice",
+			"{\"name\":\"Ana\",\"email\":\"ß@example.com\"}\n{\"name\":\"Bia\",\"email\":\"SS@EXAMPLE.com\"}\n", "2:email:taken"},
+		{"an email that a record has", `{"name":"Ana","email":"TAKEN@example.com"}`,
+			"1:email:taken"},
 	}
 }
 
-// NaughtyTexts are texts that are easily spoilt on their way: quoted, escaped, cut, run, trimmed or normalized.
+// NaughtyTexts are texts that are easily spoilt on their way: quoted, escaped, cut, run, trimmed or
+// normalized.
 func NaughtyTexts() []string {
 	return []string{
-		"=1+1", "+1", "-1", "@SUM(A1)", "|cmd", "'", `"`, `""`, `"a`, `a"b`, `","`, ",", ";", ",,,", "\\", `\.`, `\N`, `\n`, "NULL", "null", "undefined",
-		"true", "0", "00", "1e3", "1,5", "--", "#", "#comment", "//", "/*", "<b>", "&amp;", "%00", "%s%n", "$1", "${x}", "{}", "[]", "`", "~",
-		" lead", "trail ", "  ", "\u00a0", "\u3000", "a  b", "\u200b", "\ufeff", "\ufeffx", "\u2028", "\u2029", "\u202e", "\u061c", "\ufffd", "\uffff", "\U0010ffff",
-		"e\u0301\u0323", "á", "Å", "ﬁ", "ﷺ", "ß", "ẞ", "İı", "Ǆǅǆ", "ﻼ", "한국어", "각", "日本語", "𠮷野家", "العربية", "עברית", "ไทย", "हिन्दी",
-		"😀", "👩‍👩‍👧‍👦", "🇧🇷", "👍🏽", "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢", "\U000e0001", "'; DROP TABLE clientes; --", "<script>alert(1)</script>",
+		"=1+1", "+1", "-1", "@SUM(A1)", "|cmd", "'", `"`, `""`, `"a`, `a"b`, `","`, ",", ";", ",,,",
+		"\\", `\.`, `\N`, `\n`, "NULL", "null", "undefined",
+		"true", "0", "00", "1e3", "1,5", "--", "#", "#comment", "//", "/*", "<b>", "&amp;", "%00",
+		"%s%n", "$1", "${x}", "{}", "[]", "`", "~",
+		" lead", "trail ", "  ", "\u00a0", "\u3000", "a  b", "\u200b", "\ufeff", "\ufeffx",
+		"\u2028", "\u2029", "\u202e", "\u061c", "\ufffd", "\uffff", "\U0010ffff",
+		"e\u0301\u0323", "á", "Å", "ﬁ", "ﷺ", "ß", "ẞ", "İı", "Ǆǅǆ", "ﻼ", "한국어", "각", "日本語", "𠮷野家",
+		"العربية", "עברית", "ไทย", "हिन्दी",
+		"😀", "👩‍👩‍👧‍👦", "🇧🇷", "👍🏽", "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢", "\U000e0001",
+		"'; DROP TABLE clientes; --", "<script>alert(1)</script>",
 	}
 }
 
-// NaughtyClientes have such texts, and letters of every script of Unicode, in every field; in the notes on several lines.
+// NaughtyClientes have such texts, and letters of every script of Unicode, in every field; in the
+// notes on several lines.
 func NaughtyClientes(t testing.TB) (list []store.Cliente) {
 	t.Helper()
 	all := NaughtyTexts()
@@ -192,12 +259,14 @@ func NaughtyClientes(t testing.TB) (list []store.Cliente) {
 		all = append(all, lettersOf(unicode.Scripts[name]))
 	}
 	for i, text := range all {
-		c := store.Cliente{Phone: text, Company: text, Address: text, Notes: text + "\n\t" + text + "\n\n" + text + "\n"}
+		c := store.Cliente{Phone: text, Company: text, Address: text, Notes: text + "\n\t" + text +
+			"\n\n" + text + "\n"}
 		c.Name = fmt.Sprint("n", text, "m")
 		if strings.TrimSpace(text) == text {
 			c.Name = text
 		}
-		for _, email := range []string{fmt.Sprintf("%s.%d@example.com", text, i), fmt.Sprintf("n%d@example.com", i)} {
+		for _, email := range []string{fmt.Sprintf("%s.%d@example.com", text, i),
+			fmt.Sprintf("n%d@example.com", i)} {
 			c.Email = email
 			if _, err := c.Validate(); err == nil {
 				break // it may stand in an address
