@@ -15,6 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -244,7 +245,7 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 
 func TestAFullGate(t *testing.T) {
 	st := engines()[0].open(t)
-	gate := auth.NewGate(auth.LocalHasher{}, 1, 0)
+	gate := password.NewGate(password.Local{}, 1, 0)
 	f := newFixture(t, st)
 	full, err := auth.New(auth.Config{
 		Store: st, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
@@ -253,7 +254,7 @@ func TestAFullGate(t *testing.T) {
 	must(t, err)
 	f.server.cfg.Auth = full
 	entered, leave := make(chan bool), make(chan bool)
-	go func() { _ = gate.Do(t.Context(), func(auth.Hasher) error { entered <- true; <-leave; return nil }) }()
+	go func() { _ = gate.Do(t.Context(), func(password.Hasher) error { entered <- true; <-leave; return nil }) }()
 	<-entered
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {

@@ -24,6 +24,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
@@ -144,7 +145,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	}
 	var err error
 	f.auth, err = auth.New(auth.Config{
-		Store: st, Gate: auth.NewGate(auth.LocalHasher{}, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		Store: st, Gate: password.NewGate(password.Local{}, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: cfg.Now, Log: cfg.Log,
 	})

@@ -5,7 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -37,7 +37,7 @@ func (in *signupInput) decode(r *request) error {
 		return nil // the others are found when the user is made
 	}
 	_, err := store.User{Name: in.User.text, Email: in.Email.text, Role: store.Viewer}.Validate()
-	return store.JoinInvalid(store.JoinInvalid(fault, err), auth.CheckNewPassword(in.Password.text))
+	return store.JoinInvalid(store.JoinInvalid(fault, err), password.CheckNew(in.Password.text))
 }
 
 func (s *Server) signup(ctx context.Context, in signupInput) (meView, error) {

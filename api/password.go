@@ -5,7 +5,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -27,7 +27,7 @@ func (in *passwordInput) decode(r *request) error {
 		return err
 	}
 	fault := store.JoinInvalid(unknownMembers(in.body.Unknown), required("current", in.body.Current))
-	return store.JoinInvalid(fault, auth.CheckNewPassword(in.body.Password.text))
+	return store.JoinInvalid(fault, password.CheckNew(in.body.Password.text))
 }
 
 func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing, error) {
@@ -70,7 +70,7 @@ func (in *resetInput) decode(r *request) error {
 		return err
 	}
 	fault := store.JoinInvalid(unknownMembers(in.Unknown), required("token", in.Token))
-	return store.JoinInvalid(fault, auth.CheckNewPassword(in.Password.text))
+	return store.JoinInvalid(fault, password.CheckNew(in.Password.text))
 }
 
 func (s *Server) resetPassword(ctx context.Context, in resetInput) (nothing, error) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
 )
@@ -31,36 +32,18 @@ func (m *mailing) mailsTo(t testing.TB) map[string]string {
 }
 
 // links gives the tokens of the links in the queue by kind and recipient, and empties it.
-func (m *mailing) links(t testing.TB) map[string]string {
+func (m *mailing) takeLinks(t testing.TB) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	for _, one := range queued(t, m.store) {
 		u, err := m.store.User(t.Context(), one.UserID)
 		must(t, err)
 		if linkFor(one.Kind) > 0 && one.To != "" && one.LinkGeneration == u.LinkGeneration {
-			all[string(one.Kind)+" "+one.To] = m.tokens.keys[0].linkToken(one.Kind, u, m.cfg.Now().Add(linkFor(one.Kind)))
+			all[string(one.Kind)+" "+one.To] = m.links.sign(one.Kind, u, m.cfg.Now().Add(linkFor(one.Kind)))
 		}
 		must(t, m.store.DeleteMail(t.Context(), one.ID))
 	}
 	return all
-}
-
-func (m *mailing) callerOf(t testing.TB, name, password string) (Caller, string) {
-	t.Helper()
-	g, err := m.Login(t.Context(), LoginRequest{User: name, Password: password})
-	must(t, err)
-	c, err := m.Authenticate(t.Context(), g.Token)
-	must(t, err)
-	return c, g.Token
-}
-
-// newCaller makes a user who has logged in.
-func (m *mailing) newCaller(t testing.TB, name string) (store.User, Caller) {
-	t.Helper()
-	u, err := m.accounts.Add(t.Context(), store.User{Name: name, Role: store.Viewer}, password)
-	must(t, err)
-	c, _ := m.callerOf(t, name, password)
-	return u, c
 }
 
 func wantMails(t testing.TB, what string, got, want map[string]string) {
@@ -71,20 +54,20 @@ func wantMails(t testing.TB, what string, got, want map[string]string) {
 }
 
 func TestSignUp(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx, store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin}, password)
+		_, err := a.accounts.Add(ctx, store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin}, goodPassword)
 		must(t, err)
 		// Whether the email is somebody's makes no difference, but to who reads its mail.
 		for _, name := range []string{"bia", "carla"} {
-			u, err := a.SignUp(ctx, name, "Ana@example.com", password)
+			u, err := a.SignUp(ctx, name, "Ana@example.com", goodPassword)
 			must(t, err)
-			if u.Role != store.Viewer || u.Email != "" || u.PendingEmail != "Ana@example.com" || u.Disabled || !verifyPassword(u.PasswordHash, password) {
+			if u.Role != store.Viewer || u.Email != "" || u.PendingEmail != "Ana@example.com" || u.Disabled || !matches(u.PasswordHash, goodPassword) {
 				t.Errorf("signed up %+v", u)
 			}
 		}
-		links := a.links(t)
+		links := a.takeLinks(t)
 		if len(links) != 1 { // of two, to one address
 			t.Fatalf("links %v", links)
 		}
@@ -92,7 +75,7 @@ func TestSignUp(t *testing.T) {
 		if err := a.ConfirmEmail(ctx, links["confirm Ana@example.com"]); !errors.As(err, &conflict) || conflict.Field != "email" {
 			t.Errorf("an email that is somebody's is confirmed: %v", err)
 		}
-		if _, err := a.SignUp(ctx, "BIA", "new@example.com", password); !errors.As(err, &conflict) || conflict.Field != "user" {
+		if _, err := a.SignUp(ctx, "BIA", "new@example.com", goodPassword); !errors.As(err, &conflict) || conflict.Field != "user" {
 			t.Errorf("a name twice: %v", err)
 		}
 		var invalid *store.InvalidError
@@ -103,7 +86,7 @@ func TestSignUp(t *testing.T) {
 			t.Errorf("the own email as the password: %v", err)
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
-		u, err := a.SignUp(ctx, "dora", "", password)
+		u, err := a.SignUp(ctx, "dora", "", goodPassword)
 		must(t, err)
 		wantMails(t, "no email", a.mailsTo(t), nil)
 		events, err := a.Events(ctx, store.EventFilter{UserID: u.ID}, 0, 10)
@@ -114,7 +97,7 @@ func TestSignUp(t *testing.T) {
 
 		// Strangers can not have an address filled with mail.
 		for i := range 5 {
-			_, err := a.SignUp(ctx, fmt.Sprint("eve", i), "victim@example.com", password)
+			_, err := a.SignUp(ctx, fmt.Sprint("eve", i), "victim@example.com", goodPassword)
 			must(t, err)
 		}
 		wantMails(t, "many to one address", a.mailsTo(t), map[string]string{"victim@example.com": "confirm confirm confirm"})
@@ -122,29 +105,29 @@ func TestSignUp(t *testing.T) {
 }
 
 func TestChangeEmail(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		ana, me := a.newCaller(t, "ana")
 		var invalid *store.InvalidError
-		for _, current := range []string{"", "wrong " + password} {
+		for _, current := range []string{"", "wrong " + goodPassword} {
 			if _, err := a.ChangeEmail(ctx, me, "ana@example.com", current); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
-				t.Errorf("with the password %q: %v", current, err)
+				t.Errorf("with the goodPassword %q: %v", current, err)
 			}
 		}
-		if _, err := a.ChangeEmail(ctx, me, "ana", password); !errors.As(err, &invalid) || invalid.Fields[0].Field != "email" {
+		if _, err := a.ChangeEmail(ctx, me, "ana", goodPassword); !errors.As(err, &invalid) || invalid.Fields[0].Field != "email" {
 			t.Errorf("no address: %v", err)
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
 
 		// The first has no old one that could be told.
-		u, err := a.ChangeEmail(ctx, me, "ana@example.com", password)
+		u, err := a.ChangeEmail(ctx, me, "ana@example.com", goodPassword)
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "ana@example.com" {
 			t.Errorf("%+v", u)
 		}
-		links := a.links(t)
+		links := a.takeLinks(t)
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.com"]))
 		wantMails(t, "the first is confirmed", a.mailsTo(t), nil)
 		if err := a.ConfirmEmail(ctx, links["confirm ana@example.com"]); !errors.Is(err, ErrLinkInvalid) {
@@ -152,28 +135,28 @@ func TestChangeEmail(t *testing.T) {
 		}
 
 		// Another: the old one hears of it, when it is asked for and when it is done.
-		_, err = a.ChangeEmail(ctx, me, "ana@example.org", password)
+		_, err = a.ChangeEmail(ctx, me, "ana@example.org", goodPassword)
 		must(t, err)
 		old := queued(t, a.store)
-		links = a.links(t)
+		links = a.takeLinks(t)
 		if len(old) != 2 || !slices.ContainsFunc(old, func(m store.Mail) bool {
 			return m.Kind == store.MailEmailChanged && m.To == "ana@example.com"
 		}) {
 			t.Errorf("mails %+v", old)
 		}
 		// What has another address now, or is for something else, does not confirm it.
-		_, err = a.ChangeEmail(ctx, me, "ana@example.net", password)
+		_, err = a.ChangeEmail(ctx, me, "ana@example.net", goodPassword)
 		must(t, err)
 		if err := a.ConfirmEmail(ctx, links["confirm ana@example.org"]); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("the link to an address that is pending no more: %v", err)
 		}
-		links = a.links(t)
-		if err := a.ResetPassword(ctx, links["confirm ana@example.net"], "another "+password); !errors.Is(err, ErrLinkInvalid) {
+		links = a.takeLinks(t)
+		if err := a.ResetPassword(ctx, links["confirm ana@example.net"], "another "+goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link to confirm resets the password: %v", err)
 		}
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.net"]))
 		wantMails(t, "confirmed", a.mailsTo(t), map[string]string{"ana@example.com": "email_changed"})
-		if _, err := a.ChangeEmail(ctx, me, "fourth@example.com", password); !errors.Is(err, ErrTooManyAttempts) {
+		if _, err := a.ChangeEmail(ctx, me, "fourth@example.com", goodPassword); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("a fourth new address within an hour: %v", err)
 		}
 		must(t, a.says(t, me))
@@ -185,34 +168,27 @@ func TestChangeEmail(t *testing.T) {
 			t.Errorf("%+v", u)
 		}
 		wantMails(t, "the same again", a.mailsTo(t), nil)
-		c.advance(2 * time.Hour)
-		me, _ = a.callerOf(t, "ana", password)
-		_, err = a.ChangeEmail(ctx, me, "last@example.com", password)
+		c.Advance(2 * time.Hour)
+		me, _ = a.callerOf(t, "ana", goodPassword)
+		_, err = a.ChangeEmail(ctx, me, "last@example.com", goodPassword)
 		must(t, err)
-		links = a.links(t)
-		c.advance(joinFor - time.Second)
-		if err := a.check(links["confirm last@example.com"], a.user(t, ana.ID), store.MailConfirm); err != nil {
+		links = a.takeLinks(t)
+		c.Advance(joinFor - time.Second)
+		if err := a.links.checkToken(links["confirm last@example.com"], a.user(t, ana.ID), store.MailConfirm); err != nil {
 			t.Errorf("within its time: %v", err)
 		}
-		c.advance(2 * time.Second)
+		c.Advance(2 * time.Second)
 		if err := a.ConfirmEmail(ctx, links["confirm last@example.com"]); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("beyond its time: %v", err)
 		}
-		me, _ = a.callerOf(t, "ana", password)
-		u, err = a.ChangeEmail(ctx, me, "", password)
+		me, _ = a.callerOf(t, "ana", goodPassword)
+		u, err = a.ChangeEmail(ctx, me, "", goodPassword)
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
 		}
 		wantMails(t, "taken away", a.mailsTo(t), map[string]string{"ana@example.net": "email_changed"})
 	})
-}
-
-func (m *mailing) user(t testing.TB, id int64) store.User {
-	t.Helper()
-	u, err := m.store.User(t.Context(), id)
-	must(t, err)
-	return u
 }
 
 // says gives what is said of a caller's session.
@@ -227,56 +203,56 @@ func (m *mailing) says(t testing.TB, c Caller) error {
 }
 
 func TestChangePassword(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx, store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, password)
+		_, err := a.accounts.Add(ctx, store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
 		const better = "another horse battery"
-		me, token := a.callerOf(t, "ana", password)
-		_, other := a.callerOf(t, "ana", password)
+		me, token := a.callerOf(t, "ana", goodPassword)
+		_, other := a.callerOf(t, "ana", goodPassword)
 		must(t, a.ForgotPassword(ctx, "ana", ""))
-		link := a.links(t)["reset ana@example.com"]
+		link := a.takeLinks(t)["reset ana@example.com"]
 		var invalid *store.InvalidError
-		if err := a.ChangePassword(ctx, me, "wrong "+password, better); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+		if err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
 			t.Errorf("a wrong password: %v", err)
 		}
 		for _, bad := range []string{"short", "password1", "ana@example.com"} {
-			if err := a.ChangePassword(ctx, me, password, bad); !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" {
+			if err := a.ChangePassword(ctx, me, goodPassword, bad); !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" {
 				t.Errorf("%q as another: %v", bad, err)
 			}
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
-		must(t, a.ChangePassword(ctx, me, password, better))
+		must(t, a.ChangePassword(ctx, me, goodPassword, better))
 		now := time.Now()
-		a.ended.asOf.Store(&now) // it asks nobody
+		a.denied.asOf.Store(&now) // it asks nobody
 		for _, token := range []string{token, other} {
 			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("at once, a session of before: %v", err)
 			}
 		}
 		wantMails(t, "changed", a.mailsTo(t), map[string]string{"ana@example.com": "password_changed"})
-		if err := a.ResetPassword(ctx, link, password); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ResetPassword(ctx, link, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link of before: %v", err)
 		}
-		if err := a.ChangePassword(ctx, me, better, password); err != nil {
+		if err := a.ChangePassword(ctx, me, better, goodPassword); err != nil {
 			t.Errorf("who asks is known to the routes: %v", err)
 		}
 
 		// A wrong one counts as a failed login, and so a right one has to wait some time.
-		me, _ = a.callerOf(t, "ana", password)
+		me, _ = a.callerOf(t, "ana", goodPassword)
 		for range 5 {
-			if err := a.ChangePassword(ctx, me, "wrong "+password, better); !errors.As(err, &invalid) {
+			if err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better); !errors.As(err, &invalid) {
 				t.Errorf("a wrong password: %v", err)
 			}
 		}
-		if err := a.ChangePassword(ctx, me, password, better); !errors.Is(err, ErrTooManyAttempts) {
+		if err := a.ChangePassword(ctx, me, goodPassword, better); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("after five wrong ones: %v", err)
 		}
-		if _, err := a.ChangeEmail(ctx, me, "new@example.com", password); !errors.Is(err, ErrTooManyAttempts) {
+		if _, err := a.ChangeEmail(ctx, me, "new@example.com", goodPassword); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("after five wrong ones, another email: %v", err)
 		}
-		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: password}); !errors.Is(err, ErrTooManyAttempts) {
+		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: goodPassword}); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("after five wrong ones, a login: %v", err)
 		}
 	})
@@ -284,21 +260,27 @@ func TestChangePassword(t *testing.T) {
 
 // TestAChangeThatBeganBeforeTheEndDoesNotComeAfter ends all sessions between the check of the current password and the change.
 func TestAChangeThatBeganBeforeTheEndDoesNotComeAfter(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
+		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, goodPassword)
 		must(t, err)
+		late := a.over(t, lateStore{a.cfg.Store, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }})
 		for name, change := range map[string]func(Caller) error{
-			"password":      func(c Caller) error { return a.ChangePassword(ctx, c, password, "another "+password) },
-			"email":         func(c Caller) error { _, err := a.ChangeEmail(ctx, c, "ana@example.com", password); return err },
-			"second factor": func(c Caller) error { _, err := a.BeginMFA(ctx, c, password); return err },
+			"password": func(c Caller) error {
+				return late.ChangePassword(ctx, c, goodPassword, "another "+goodPassword)
+			},
+			"email": func(c Caller) error {
+				_, err := late.ChangeEmail(ctx, c, "ana@example.com", goodPassword)
+				return err
+			},
+			"second factor": func(c Caller) error {
+				_, err := late.BeginMFA(ctx, c, goodPassword)
+				return err
+			},
 		} {
-			me, _ := a.callerOf(t, "ana", password)
-			plain := a.cfg.Store
-			a.cfg.Store = lateStore{plain, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }}
+			me, _ := a.callerOf(t, "ana", goodPassword)
 			err := change(me)
-			a.cfg.Store = plain
 			if !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("another %s: %v", name, err)
 			}
@@ -311,7 +293,7 @@ func TestAChangeThatBeganBeforeTheEndDoesNotComeAfter(t *testing.T) {
 
 // lateStore does something before each change of a user.
 type lateStore struct {
-	store.Store
+	Store
 	before func()
 }
 
@@ -323,7 +305,7 @@ func (s lateStore) UpdateUser(ctx context.Context, id int64, change func(store.U
 
 // writingStore notes which of its methods are called, and what they write.
 type writingStore struct {
-	store.Store
+	Store
 	calls *[]string
 }
 
@@ -374,12 +356,12 @@ func (s writingStore) RecordEvents(ctx context.Context, events ...store.Event) e
 // TestForgotDoesTheSameForEverybody asks for users who exist and who do not: the store is asked the same, and writes the same, so
 // that the time tells nothing either (BenchmarkForgot).
 func TestForgotDoesTheSameForEverybody(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := WithOrigin(t.Context(), Origin{IP: "192.0.2.1", RequestID: "r1"})
 		add := func(u store.User) {
-			u.Role, u.PasswordHash = store.Viewer, nobodysHash
+			u.Role, u.PasswordHash = store.Viewer, someHash
 			_, err := a.store.CreateUser(ctx, u)
 			must(t, err)
 		}
@@ -387,7 +369,6 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 		add(store.User{Name: "ana", Email: "ana@example.com"})
 		add(store.User{Name: "no-email", PendingEmail: "pending@example.com"})
 		add(store.User{Name: "disabled", Email: "disabled@example.com", Disabled: true})
-		plain := a.cfg.Store
 		var want []string
 		for i, by := range [][2]string{
 			{"ana", ""}, {"nobody", ""}, {"", "ana@example.com"}, {"", "nobody@example.com"}, {"no-email", ""}, {"disabled", ""},
@@ -395,11 +376,9 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 			{"", "nobody@example.com"}, {"nobody", ""}, {"nobody", ""},
 		} {
 			var calls []string
-			c.advance(10 * time.Millisecond)
-			a.cfg.Store = writingStore{plain, &calls}
-			err := a.ForgotPassword(ctx, by[0], by[1])
-			a.cfg.Store = plain
-			must(t, err)
+			c.Advance(10 * time.Millisecond)
+			noted := a.over(t, writingStore{a.cfg.Store, &calls})
+			must(t, noted.ForgotPassword(ctx, by[0], by[1]))
 			if want == nil {
 				want = calls
 			}
@@ -418,7 +397,7 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 
 		// To nobody goes nothing.
 		must(t, a.ForgotPassword(ctx, "nobody", ""))
-		a.sendDue(t, refusingPost{t})
+		a.sendDue(t, refusingSender{t})
 		// What can be no name and no address is nobody's.
 		for _, by := range [][2]string{{"\x00", ""}, {strings.Repeat("a", 1000), ""}, {"", "\x00"}, {"", "a@"}, {"", strings.Repeat("a", 1000) + "@b"}} {
 			must(t, a.ForgotPassword(ctx, by[0], by[1]))
@@ -426,7 +405,7 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 		// Nor does anybody get a fourth within an hour, whenever they were asked for.
 		a.mailsTo(t)
 		for _, after := range []time.Duration{time.Hour, 59 * time.Minute, 59 * time.Minute, time.Minute, 58 * time.Minute, 2 * time.Minute} {
-			c.advance(after)
+			c.Advance(after)
 			must(t, a.ForgotPassword(ctx, "ana", ""))
 		}
 		wantMails(t, "in three hours", map[string]string{"": a.mailsTo(t)["ana@example.com"]}, map[string]string{"": "reset reset reset reset"})
@@ -435,10 +414,10 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 
 // TestForgotOfOneAddress asks for many made-up users: what is queued and counted for it has an end.
 func TestForgotOfOneAddress(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
-		_, err := a.store.CreateUser(t.Context(), store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer, PasswordHash: nobodysHash})
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
+		_, err := a.store.CreateUser(t.Context(), store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer, PasswordHash: someHash})
 		must(t, err)
 		from := func(ip string) context.Context { return WithOrigin(t.Context(), Origin{IP: ip}) }
 		for i := range 200 {
@@ -449,30 +428,30 @@ func TestForgotOfOneAddress(t *testing.T) {
 		}
 		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
 		must(t, a.ForgotPassword(from("192.0.2.1"), "ana", ""))
-		c.advance(15 * time.Minute)
+		c.Advance(15 * time.Minute)
 		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
 		wantMails(t, "one from each", map[string]string{"": a.mailsTo(t)["ana@example.com"]}, map[string]string{"": "reset reset"})
 	})
 }
 
-// refusingPost fails the test if anything is sent.
-type refusingPost struct{ t testing.TB }
+// refusingSender fails the test if anything is sent.
+type refusingSender struct{ t testing.TB }
 
-func (p refusingPost) Send(_ context.Context, m mail.Message) error {
+func (p refusingSender) Send(_ context.Context, m mail.Message) error {
 	p.t.Errorf("sent %+v", m)
 	return nil
 }
 
 // TestALinkWorksOnceOverReplicas follows one link many times at once, in two processes.
 func TestALinkWorksOnceOverReplicas(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := startMailing(t, e, url, time.Now, nil), startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, password)
+		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		must(t, a.ForgotPassword(ctx, "ana", ""))
-		token := a.links(t)["reset ana@example.com"]
+		token := a.takeLinks(t)["reset ana@example.com"]
 		var worked atomic.Int64
 		var all sync.WaitGroup
 		for i := range 8 {
@@ -498,19 +477,19 @@ func TestALinkWorksOnceOverReplicas(t *testing.T) {
 }
 
 func TestReset(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		u, err := a.store.CreateUser(ctx, store.User{
-			Name: "ana", Email: "ana@example.com", Role: store.Editor, PasswordHash: nobodysHash, MFA: store.MFA{Secret: "sealed", On: true, Recovery: "x"},
+			Name: "ana", Email: "ana@example.com", Role: store.Editor, PasswordHash: someHash, MFA: store.MFA{Secret: "sealed", On: true, Recovery: "x"},
 		})
 		must(t, err)
 		link := func() string {
 			t.Helper()
-			c.advance(2 * time.Hour)
+			c.Advance(2 * time.Hour)
 			must(t, a.ForgotPassword(ctx, "ana", ""))
-			return a.links(t)["reset ana@example.com"]
+			return a.takeLinks(t)["reset ana@example.com"]
 		}
 		token := link()
 		var invalid *store.InvalidError
@@ -520,7 +499,7 @@ func TestReset(t *testing.T) {
 		if err := a.ConfirmEmail(ctx, token); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link to reset confirms an email: %v", err)
 		}
-		must(t, a.ResetPassword(ctx, token, "another "+password)) // still good
+		must(t, a.ResetPassword(ctx, token, "another "+goodPassword)) // still good
 		now := a.user(t, u.ID)
 		if now.MFA != u.MFA || now.Role != u.Role || now.Email != u.Email || now.Generation != u.Generation+1 {
 			t.Errorf("from %+v to %+v", u, now)
@@ -531,19 +510,19 @@ func TestReset(t *testing.T) {
 			t.Errorf("events %+v", events)
 		}
 		token = link()
-		c.advance(resetFor)
-		if err := a.ResetPassword(ctx, token, password); !errors.Is(err, ErrLinkInvalid) {
+		c.Advance(resetFor)
+		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("after half an hour: %v", err)
 		}
 		token = link()
 		must(t, a.accounts.Disable(ctx, "ana"))
 		must(t, a.accounts.Enable(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, password); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("after the user was disabled: %v", err)
 		}
 		token = link()
 		must(t, a.accounts.Delete(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, password); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("after the user was deleted: %v", err)
 		}
 	})
@@ -551,15 +530,15 @@ func TestReset(t *testing.T) {
 
 // TestUsersOfAdmins makes and changes users as admins do.
 func TestUsersOfAdmins(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		var invalid *store.InvalidError
 		if _, err := a.AddUser(ctx, store.User{Name: "a b", Role: "root"}, ""); !errors.As(err, &invalid) || len(invalid.Fields) != 3 {
-			t.Errorf("neither a password nor an email, and more: %v", err)
+			t.Errorf("neither a goodPassword nor an email, and more: %v", err)
 		}
-		_, err := a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, password)
+		_, err := a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, goodPassword)
 		must(t, err)
 		wantMails(t, "with a password", a.mailsTo(t), nil)
 
@@ -568,24 +547,24 @@ func TestUsersOfAdmins(t *testing.T) {
 		if ana.Email != "typo@example.com" || ana.PasswordHash != "" {
 			t.Errorf("invited %+v", ana)
 		}
-		first := a.links(t)["invitation typo@example.com"]
+		first := a.takeLinks(t)["invitation typo@example.com"]
 		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: ""}); !errors.Is(err, ErrInvalidLogin) {
-			t.Errorf("who has no password yet logs in: %v", err)
+			t.Errorf("who has no goodPassword yet logs in: %v", err)
 		}
 		edit := func(f func(*store.User)) (store.User, error) {
 			return a.ChangeUser(ctx, ana.ID, func(u store.User) (store.User, error) { f(&u); return u, nil })
 		}
 		_, err = edit(func(u *store.User) { u.Email = "ana@example.com" })
 		must(t, err)
-		links := a.links(t)
-		if err := a.ResetPassword(ctx, first, password); !errors.Is(err, ErrLinkInvalid) {
+		links := a.takeLinks(t)
+		if err := a.ResetPassword(ctx, first, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("the invitation to another address: %v", err)
 		}
-		c.advance(joinFor - 10*time.Minute) // a hash can take its time
+		c.Advance(joinFor - 10*time.Minute) // a hash can take its time
 		second := links["invitation ana@example.com"]
-		must(t, a.ResetPassword(ctx, second, password))
+		must(t, a.ResetPassword(ctx, second, goodPassword))
 		wantMails(t, "a first password", a.mailsTo(t), nil)
-		if err := a.ResetPassword(ctx, second, password); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ResetPassword(ctx, second, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("an invitation twice: %v", err)
 		}
 		for what, f := range map[string]func(*store.User){
@@ -623,12 +602,12 @@ func TestUsersOfAdmins(t *testing.T) {
 			},
 			"deleted": func(id int64) error { return a.DeleteUser(ctx, id) },
 		} {
-			u, err := a.AddUser(ctx, store.User{Name: "of-" + what, Role: store.Viewer}, password)
+			u, err := a.AddUser(ctx, store.User{Name: "of-" + what, Role: store.Viewer}, goodPassword)
 			must(t, err)
-			_, token := a.callerOf(t, u.Name, password)
+			_, token := a.callerOf(t, u.Name, goodPassword)
 			must(t, end(u.ID))
-			now := c.now()
-			a.ended.asOf.Store(&now) // it is sure to know all that has ended, and so asks nobody
+			now := c.Now()
+			a.denied.asOf.Store(&now) // it is sure to know all that has ended, and so asks nobody
 			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -638,7 +617,7 @@ func TestUsersOfAdmins(t *testing.T) {
 
 // TestStrangersDoNotKeepTheOwnerFromAChange blocks a name from elsewhere, and has who is logged in change the password.
 func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
 		_, me := a.newCaller(t, "ana")
@@ -648,31 +627,31 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 				t.Errorf("a stranger: %v", err)
 			}
 		}
-		if _, err := a.Login(stranger, LoginRequest{User: "ana", Password: password}); !errors.Is(err, ErrTooManyAttempts) {
+		if _, err := a.Login(stranger, LoginRequest{User: "ana", Password: goodPassword}); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("the name is not blocked: %v", err)
 		}
-		must(t, a.ChangePassword(ctx, me, password, "another "+password))
+		must(t, a.ChangePassword(ctx, me, goodPassword, "another "+goodPassword))
 	})
 }
 
 // TestSignUpsOfOneAddress holds that one address can not sign up without end, whatever it sends.
 func TestSignUpsOfOneAddress(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
-		from := func(ip, password string) error {
-			_, err := a.SignUp(WithOrigin(t.Context(), Origin{IP: ip}), "ana", "", password)
+		from := func(ip, goodPassword string) error {
+			_, err := a.SignUp(WithOrigin(t.Context(), Origin{IP: ip}), "ana", "", goodPassword)
 			return err
 		}
 		var invalid *store.InvalidError
-		for range askedLimit.free {
+		for range askedLimit.Free {
 			if err := from("198.51.100.7", "short"); !errors.As(err, &invalid) {
 				t.Errorf("too short a password: %v", err)
 			}
 		}
 		var many *TooManyError
-		if err := from("198.51.100.7", password); !errors.As(err, &many) || !many.Asked || many.Wait <= 0 {
+		if err := from("198.51.100.7", goodPassword); !errors.As(err, &many) || !many.Asked || many.Wait <= 0 {
 			t.Errorf("one more: %v", err)
 		}
-		must(t, from("203.0.113.9", password))
+		must(t, from("203.0.113.9", goodPassword))
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -28,14 +29,14 @@ func rowsOf(rows ...importRow) iter.Seq2[store.User, error] {
 }
 
 func TestImport(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin}, password)
+		_, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin}, goodPassword)
 		must(t, err)
 		good := []importRow{
 			{user: store.User{Name: "bia", Email: "Bia@example.com", Role: store.Editor,
 				PasswordHash: "$2b$04$/DMVRkg8FjbJ2Kp9zooAGOwg0pq.JTSehiS7cYWKEaO8JUHxGfqQy"}},
-			{user: store.User{Name: "caio", Role: store.Viewer, PasswordHash: nobodysHash}},
+			{user: store.User{Name: "caio", Role: store.Viewer, PasswordHash: someHash}},
 		}
 		n, err := p.accounts.CheckImport(t.Context(), rowsOf(good...))
 		must(t, err)
@@ -47,7 +48,7 @@ func TestImport(t *testing.T) {
 		}
 		made, err := p.accounts.Import(t.Context(), rowsOf(good...))
 		must(t, err)
-		if len(made) != 2 || made[0].Name != "bia" || made[0].ID == 0 || made[1].PasswordHash != nobodysHash {
+		if len(made) != 2 || made[0].Name != "bia" || made[0].ID == 0 || made[1].PasswordHash != someHash {
 			t.Errorf("made %+v", made)
 		}
 		if u, err := p.store.UserByEmail(t.Context(), "bia@example.com"); err != nil || u != made[0] {
@@ -59,7 +60,7 @@ func TestImport(t *testing.T) {
 				t.Errorf("the audit has %+v, %v", events, err)
 			}
 		}
-		_, err = p.Login(t.Context(), LoginRequest{User: "BIA", Password: testPassword})
+		_, err = p.Login(t.Context(), LoginRequest{User: "BIA", Password: "correct hörse Ж"})
 		must(t, err)
 
 		fault := func(fields ...string) (err error) {
@@ -68,7 +69,7 @@ func TestImport(t *testing.T) {
 			}
 			return err
 		}
-		hash := nobodysHash
+		hash := someHash
 		bad := []importRow{
 			{user: store.User{Name: "ANA", Email: "ANA@example.com", Role: "root", PasswordHash: "plain"}}, // 1: two in itself, two taken
 			{user: store.User{Name: "dora", Role: store.Viewer, PasswordHash: hash}},                       // 2

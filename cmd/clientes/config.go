@@ -22,8 +22,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"clientes/auth"
 	"clientes/auth/mail"
+	"clientes/auth/token"
 )
 
 // config is every setting. Its tags are the one list of their names and defaults: env names the variable,
@@ -315,13 +315,13 @@ func parseFrom(s string) (any, error) {
 // check looks for values that can be read but not used.
 func (c *config) check(bad faults) {
 	if c.Secret != "" {
-		if err := auth.CheckSecret(c.Secret); err != nil {
+		if err := token.CheckSecret(c.Secret); err != nil {
 			bad.add("SECRET", "can not be used: %v; %s", err, makeSecret)
 		}
 		c.warnOfSpace("SECRET", c.Secret)
 	}
 	for i, s := range c.SecretPrevious {
-		if err := auth.CheckSecret(s); err != nil {
+		if err := token.CheckSecret(s); err != nil {
 			bad.add("SECRET_PREVIOUS", "can not be used, its secret number %d: %v; commas separate them", i+1, err)
 		}
 		c.warnOfSpace("SECRET_PREVIOUS", s)

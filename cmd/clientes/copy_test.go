@@ -20,6 +20,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 	"clientes/store/postgres/postgrestest"
 )
@@ -148,7 +149,7 @@ func TestCopy(t *testing.T) {
 
 			// Who looks into memory alone for what ended has learned it from the mark zero on.
 			a, err := auth.New(auth.Config{
-				Store: rowless{target}, Gate: auth.NewGate(auth.LocalHasher{}, 1, 1), Now: time.Now, Log: slog.New(slog.DiscardHandler), Secret: goodSecret,
+				Store: rowless{target}, Gate: password.NewGate(password.Local{}, 1, 1), Now: time.Now, Log: slog.New(slog.DiscardHandler), Secret: goodSecret,
 				Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute, SessionIdle: time.Hour, SessionMax: time.Hour,
 			})
 			if err != nil {

@@ -19,6 +19,7 @@ import (
 	"clientes/api"
 	"clientes/auth"
 	"clientes/auth/mail"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -107,24 +108,16 @@ const (
 	leastDelay = 250 * time.Millisecond
 )
 
-// newGate lets as many passwords be hashed at once as there are processors for it. A hash takes some 30 ms, so the last of
-// those who wait has to do it for about a second.
-func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.processors) }
-
 // serve answers requests until ctx ends, then finishes those that are under way. It closes the listener.
 func serve(ctx context.Context, c config, st store.Store, listener net.Listener, log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
-	file, err := ownFile()
+	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err
 	}
-	hashing, err := startHasher(file, log)
-	if err != nil {
-		return err
-	}
-	defer hashing.close()
-	a, err := newAuth(c, st, newGate(hashing), log)
+	defer hashing.Close()
+	a, err := newAuth(c, st, hashing.Gate(), log)
 	if err != nil {
 		return err
 	}
@@ -148,7 +141,7 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 	group.Go(func() { handler.Run(following) })
 	// Mail that is queued from now on is for the other replicas to send, or for the next start.
 	sending, stopSending := context.WithCancel(ctx)
-	group.Go(func() { a.SendMail(sending, newPost(c, public, log), c.ShutdownTimeout) })
+	group.Go(func() { a.SendMail(sending, newSender(c, public, log), c.ShutdownTimeout) })
 	defer group.Wait()
 	defer stopFollowing()
 	defer stopSending()
@@ -202,16 +195,16 @@ func serve(ctx context.Context, c config, st store.Store, listener net.Listener,
 // mailTimeout bounds the sending of one mail. A mail that takes longer has met a server that is out of order.
 const mailTimeout = 30 * time.Second
 
-// newPost is what carries mail away. Without a server for it a developer finds it in the log, whose server nobody else can
-// reach.
-func newPost(c config, public *url.URL, log *slog.Logger) auth.Post {
+// newSender returns what sends mail. Without a mail server, a developer finds mail in the log of a
+// server that nobody else can reach.
+func newSender(c config, public *url.URL, log *slog.Logger) auth.Sender {
 	if c.SMTP == (mail.Server{}) {
 		return mail.NewLog(log, public, c.loopback())
 	}
 	return mail.NewSMTP(mail.Config{Server: c.SMTP, From: c.MailFrom, PublicURL: public, Timeout: mailTimeout, Now: time.Now})
 }
 
-func newAuth(c config, st store.Store, gate *auth.Gate, log *slog.Logger) (*auth.Auth, error) {
+func newAuth(c config, st store.Store, gate *password.Gate, log *slog.Logger) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: gate, Now: time.Now, Log: log,
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,

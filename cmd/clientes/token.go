@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
+	"clientes/auth/password"
+	"clientes/auth/token"
 	"clientes/store"
 )
 
@@ -42,18 +44,18 @@ good, and 1 if it is not or could not be checked.`,
 			if err != nil {
 				return err
 			}
-			token, err := p.token(args)
+			given, err := p.token(args)
 			if err != nil {
 				return err
 			}
-			in, err := auth.Inspect(token)
+			in, err := token.Inspect(given)
 			if err != nil {
 				return fmt.Errorf("this is not an access token: %w", err)
 			}
 			if _, err := fmt.Fprintf(p.stdout, "header %s\nclaims %s\n", printable(in.Header), printable(in.Claims)); err != nil {
 				return err
 			}
-			switch err := checkToken(cmd.Context(), c, token); {
+			switch err := checkToken(cmd.Context(), c, given); {
 			case errors.Is(err, auth.ErrTokenInvalid):
 				return fmt.Errorf("the token is not good: %s", whyInvalid(in, c, time.Now()))
 			case err != nil:
@@ -91,7 +93,7 @@ func checkToken(ctx context.Context, c config, token string) error {
 		return fmt.Errorf("whether the session was ended is not known: %w", err)
 	}
 	defer st.Close()
-	a, err := newAuth(c, st, auth.NewGate(auth.LocalHasher{}, 1, 0), slog.New(slog.DiscardHandler))
+	a, err := newAuth(c, st, password.NewGate(password.Local{}, 1, 0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -107,7 +109,7 @@ func checkToken(ctx context.Context, c config, token string) error {
 
 // whyInvalid names the difference between what the token says of itself and what a server of this
 // configuration wants to hear. Where there is none it can only be something that auth does not tell.
-func whyInvalid(in auth.Inspection, c config, now time.Time) string {
+func whyInvalid(in token.Inspection, c config, now time.Time) string {
 	var header, claims map[string]any
 	if json.Unmarshal([]byte(in.Header), &header) != nil || json.Unmarshal([]byte(in.Claims), &claims) != nil {
 		return "its header or its claims are not one JSON object each, with every name once"
