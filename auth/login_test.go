@@ -97,13 +97,13 @@ func TestAttemptsAtOnceAreCountedOneByOne(t *testing.T) {
 		c := authtest.StoppedAt(someDay)
 		p, q := start(t, e, url, atClock(c)), start(t, e, url, atClock(c))
 		p.addCheap(t, "ana")
-		atOnce := func(n int, goodPassword string, processes ...*process) map[string]int {
+		atOnce := func(n int, given string, processes ...*process) map[string]int {
 			ends := make(map[string]int)
 			var mu sync.Mutex
 			var all sync.WaitGroup
 			for i := range n {
 				all.Go(func() {
-					_, end := processes[i%len(processes)].try(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword})
+					_, end := processes[i%len(processes)].try(t, "192.0.2.1", LoginRequest{User: "ana", Password: given})
 					mu.Lock()
 					defer mu.Unlock()
 					ends[end]++

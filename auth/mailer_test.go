@@ -104,8 +104,8 @@ func (s *officeSession) Logout() error            { return nil }
 func (s *officeSession) AuthMechanisms() []string { return []string{sasl.Plain} }
 
 func (s *officeSession) Auth(string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, user, goodPassword string) error {
-		if s.user = s.secured && user == "postbox" && goodPassword == "letmein"; !s.user {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if s.user = s.secured && user == "postbox" && password == "letmein"; !s.user {
 			return errors.New("no")
 		}
 		return nil
@@ -194,7 +194,7 @@ func TestMail(t *testing.T) {
 		must(t, a.ForgotPassword(t.Context(), "", "Ana@Example.com"))
 		authtest.Eventually(t, "it has tried in vain", func() bool { return strings.Count(a.log.String(), "trying again later") >= 2 })
 		if log := a.log.String(); strings.Contains(log, "example.com") || strings.Contains(log, "letmein") {
-			t.Errorf("the log has an address or a goodPassword in it:\n%s", log)
+			t.Errorf("the log has an address or a password in it:\n%s", log)
 		}
 		a.end()
 
@@ -209,7 +209,7 @@ func TestMail(t *testing.T) {
 			t.Fatalf("%d mails: %q", len(mails), mails)
 		}
 		all := strings.Join(mails, "\n")
-		if !strings.Contains(all, "Subject: Your goodPassword was changed") || strings.Count(all, "ana@example.com: ") != 2 {
+		if !strings.Contains(all, "Subject: Your password was changed") || strings.Count(all, "ana@example.com: ") != 2 {
 			t.Errorf("%s", all)
 		}
 		token := linkInMail.FindStringSubmatch(all)

@@ -113,7 +113,7 @@ func TestChangeEmail(t *testing.T) {
 		var invalid *store.InvalidError
 		for _, current := range []string{"", "wrong " + goodPassword} {
 			if _, err := a.ChangeEmail(ctx, me, "ana@example.com", current); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
-				t.Errorf("with the goodPassword %q: %v", current, err)
+				t.Errorf("with the password %q: %v", current, err)
 			}
 		}
 		if _, err := a.ChangeEmail(ctx, me, "ana", goodPassword); !errors.As(err, &invalid) || invalid.Fields[0].Field != "email" {
@@ -536,7 +536,7 @@ func TestUsersOfAdmins(t *testing.T) {
 		ctx := t.Context()
 		var invalid *store.InvalidError
 		if _, err := a.AddUser(ctx, store.User{Name: "a b", Role: "root"}, ""); !errors.As(err, &invalid) || len(invalid.Fields) != 3 {
-			t.Errorf("neither a goodPassword nor an email, and more: %v", err)
+			t.Errorf("neither a password nor an email, and more: %v", err)
 		}
 		_, err := a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, goodPassword)
 		must(t, err)
@@ -549,7 +549,7 @@ func TestUsersOfAdmins(t *testing.T) {
 		}
 		first := a.takeLinks(t)["invitation typo@example.com"]
 		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: ""}); !errors.Is(err, ErrInvalidLogin) {
-			t.Errorf("who has no goodPassword yet logs in: %v", err)
+			t.Errorf("who has no password yet logs in: %v", err)
 		}
 		edit := func(f func(*store.User)) (store.User, error) {
 			return a.ChangeUser(ctx, ana.ID, func(u store.User) (store.User, error) { f(&u); return u, nil })
@@ -638,8 +638,8 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 func TestSignUpsOfOneAddress(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
-		from := func(ip, goodPassword string) error {
-			_, err := a.SignUp(WithOrigin(t.Context(), Origin{IP: ip}), "ana", "", goodPassword)
+		from := func(ip, given string) error {
+			_, err := a.SignUp(WithOrigin(t.Context(), Origin{IP: ip}), "ana", "", given)
 			return err
 		}
 		var invalid *store.InvalidError

@@ -71,7 +71,7 @@ func TestSecondFactor(t *testing.T) {
 		}
 		var invalid *store.InvalidError
 		if _, err := p.BeginMFA(ctx, caller, "wrong"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
-			t.Errorf("a wrong goodPassword gives %v", err)
+			t.Errorf("a wrong password gives %v", err)
 		}
 		first, err := p.BeginMFA(ctx, caller, goodPassword)
 		must(t, err)
@@ -127,7 +127,7 @@ func TestSecondFactor(t *testing.T) {
 
 		c.Advance(time.Hour)
 		if err := p.EndMFA(ctx, caller, "wrong", app.code(c.Now())); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
-			t.Errorf("to switch it off with a wrong goodPassword gives %v", err)
+			t.Errorf("to switch it off with a wrong password gives %v", err)
 		}
 		if err := p.EndMFA(ctx, caller, goodPassword, "000000"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "code" {
 			t.Errorf("to switch it off with a wrong code gives %v", err)

@@ -221,23 +221,23 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("no such role gives %v", err)
 		}
 		if err := a.SetPassword(ctx, "ana", "short"); !errors.As(err, &invalid) {
-			t.Errorf("a short goodPassword gives %v", err)
+			t.Errorf("a short password gives %v", err)
 		}
 		for name, err := range map[string]error{
 			"another's name": a.SetPassword(ctx, "ana", "zoltrix99"), "a good one": a.SetPassword(ctx, "ana", goodPassword),
 		} {
 			if err != nil {
-				t.Errorf("%s as a goodPassword gives %v", name, err)
+				t.Errorf("%s as a password gives %v", name, err)
 			}
 		}
 		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, "zoltrix99")
 		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" || invalid.Fields[0].Code != "too_guessable" {
-			t.Errorf("the own email as the first goodPassword gives %v", err)
+			t.Errorf("the own email as the first password gives %v", err)
 		}
 		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
 		if err := a.SetPassword(ctx, "bia", "zoltrix99"); !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
-			t.Errorf("the own email as another goodPassword gives %v", err)
+			t.Errorf("the own email as another password gives %v", err)
 		}
 		must(t, a.SetRole(ctx, "Ana", store.Admin))
 		for name, err := range map[string]error{
