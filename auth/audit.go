@@ -48,8 +48,8 @@ func strangersEvent(
 }
 
 const (
-	// recordTimeout bounds the keeping of an event, which goes on when its request has ended: nobody
-	// stays out of the audit by hanging up. The store's own timeout is shorter.
+	// recordTimeout bounds the keeping of an event, which goes on when its request has ended:
+	// nobody stays out of the audit by hanging up. The store's own timeout is shorter.
 	recordTimeout = 10 * time.Second
 
 	// flushEvery is how long an event of strangers waits to be kept. If the process is killed, the

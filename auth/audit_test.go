@@ -31,12 +31,20 @@ func TestTheAuditOfALogin(t *testing.T) {
 		check := func(kind store.EventKind, userID, actorID, count int64) {
 			t.Helper()
 			got := latest()
-			if got.Kind != kind || got.UserID != userID || got.ActorID != actorID || got.Count != count ||
-				got.IP != "192.0.2.1" || got.UserAgent != "test" || got.RequestID != "r1" {
+			if got.Kind != kind || got.UserID != userID || got.ActorID != actorID ||
+				got.Count != count ||
+				got.IP != "192.0.2.1" ||
+				got.UserAgent != "test" ||
+				got.RequestID != "r1" {
 				t.Errorf("the audit has %+v, want %s of %d", got, kind, userID)
 			}
 			line := log.Take()
-			want := []string{`"msg":"audit"`, `"event":"` + string(kind) + `"`, `"ip":"192.0.2.1"`, `"request_id":"r1"`}
+			want := []string{
+				`"msg":"audit"`,
+				`"event":"` + string(kind) + `"`,
+				`"ip":"192.0.2.1"`,
+				`"request_id":"r1"`,
+			}
 			if userID != 0 {
 				want = append(want, fmt.Sprintf(`"user_id":%d`, userID))
 			}
@@ -68,7 +76,16 @@ func TestTheAuditOfALogin(t *testing.T) {
 		c.Advance(time.Second)
 		g = p.wantTry(t, "192.0.2.1", right, "in")
 		log.Take()
-		must(t, p.LogoutEverywhere(WithOrigin(ctx, Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7}), ana.ID))
+		must(
+			t,
+			p.LogoutEverywhere(
+				WithOrigin(
+					ctx,
+					Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7},
+				),
+				ana.ID,
+			),
+		)
 		check(store.EventLogoutEverywhere, ana.ID, 7, 1)
 		g = p.wantTry(t, "192.0.2.1", right, "in")
 		for range 2 {
@@ -89,14 +106,23 @@ func TestTheAuditOfALogin(t *testing.T) {
 			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
 			p.audit.recordStrangers(ctx, store.EventLoginFailed, 0, "")
 		}
-		if n := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed}) - before; n < 2 || n > nobodysRows {
+		if n := countEvents(
+			t,
+			p,
+			store.EventFilter{Kind: store.EventLoginFailed},
+		) - before; n < 2 ||
+			n > nobodysRows {
 			t.Errorf("forty addresses are %d rows", n)
 		}
 
 		// None of it says what was typed.
 		events, err := p.Events(t.Context(), store.EventFilter{}, 0, 100)
 		must(t, err)
-		if all := fmt.Sprintf("%+v", events); strings.Contains(all, "hunter") || strings.Contains(all, g.RefreshToken) {
+		if all := fmt.Sprintf(
+			"%+v",
+			events,
+		); strings.Contains(all, "hunter") ||
+			strings.Contains(all, g.RefreshToken) {
 			t.Errorf("the audit has %s", all)
 		}
 	})
@@ -109,14 +135,19 @@ func TestAnEventThatCanNotBeKept(t *testing.T) {
 	p := start(t, e, e.Migrated(t), loggingTo(log))
 	p.addCheap(t, "ana")
 	a := p.over(t, noAudit{p.cfg.Store})
-	_, err := a.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: goodPassword})
+	_, err := a.Login(
+		from(t.Context(), "192.0.2.1"),
+		LoginRequest{User: "ana", Password: goodPassword},
+	)
 	must(t, err)
-	if s := log.Take(); !strings.Contains(s, `"level":"ERROR"`) || !strings.Contains(s, `"event":"login"`) {
+	if s := log.Take(); !strings.Contains(s, `"level":"ERROR"`) ||
+		!strings.Contains(s, `"event":"login"`) {
 		t.Errorf("the log says %s", s)
 	}
 }
 
-// What strangers do waits, and is kept: within a moment, when the store is back, and when the process ends.
+// What strangers do waits, and is kept: within a moment, when the store is back, and when the
+// process ends.
 func TestWhatStrangersDoIsKept(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay.Truncate(store.AuditWindow))
@@ -129,7 +160,16 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			must(t, err)
 			var all []string
 			for _, e := range events {
-				all = append(all, fmt.Sprintf("%d of %d from +%v to +%v", e.Count, e.UserID, e.At.Sub(someDay), e.LastAt.Sub(someDay)))
+				all = append(
+					all,
+					fmt.Sprintf(
+						"%d of %d from +%v to +%v",
+						e.Count,
+						e.UserID,
+						e.At.Sub(someDay),
+						e.LastAt.Sub(someDay),
+					),
+				)
 			}
 			slices.Sort(all)
 			return strings.Join(all, ", ")
@@ -144,7 +184,13 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		if err := a.audit.flush(ctx); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a store that is away gives %v", err)
 		}
-		if events, err := a.Events(ctx, store.EventFilter{}, 0, 10); err != nil || len(events) != 0 {
+		if events, err := a.Events(
+			ctx,
+			store.EventFilter{},
+			0,
+			10,
+		); err != nil ||
+			len(events) != 0 {
 			t.Errorf("a store that can only be read gives %v, %v", events, err)
 		}
 		c.Advance(time.Second)
@@ -171,16 +217,22 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		a.audit.store = duringRecord{there, sync.OnceFunc(func() { fail(4); stop() })}
 		fail(3)
 		a.audit.run(running)
-		if got := kept(); !strings.Contains(got, "2 of 3 from") || !strings.Contains(got, "1 of 4 from") {
+		if got := kept(); !strings.Contains(got, "2 of 3 from") ||
+			!strings.Contains(got, "1 of 4 from") {
 			t.Errorf("at the end of a busy one, kept is %s", got)
 		}
 
 		// One that could not be kept is still the first of its row.
-		a.audit.store = duringRecord{noAudit{there}, sync.OnceFunc(func() { c.Advance(time.Second); fail(5) })}
+		a.audit.store = duringRecord{
+			noAudit{there},
+			sync.OnceFunc(func() { c.Advance(time.Second); fail(5) }),
+		}
 		fail(5)
 		first := c.Now()
 		a.audit.flush(ctx)
-		if got := a.audit.waiting.take(); len(got) != 1 || got[0].Count != 2 || !got[0].At.Equal(first) || !got[0].LastAt.Equal(first.Add(time.Second)) {
+		if got := a.audit.waiting.take(); len(got) != 1 || got[0].Count != 2 ||
+			!got[0].At.Equal(first) ||
+			!got[0].LastAt.Equal(first.Add(time.Second)) {
 			t.Errorf("back in the queue are %+v", got)
 		}
 
@@ -229,10 +281,14 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
 		ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
-		_, _, err := p.store.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
-			u.Email = "ana@example.com"
-			return u, nil
-		})
+		_, _, err := p.store.UpdateUser(
+			t.Context(),
+			ana.ID,
+			func(u store.User) (store.User, error) {
+				u.Email = "ana@example.com"
+				return u, nil
+			},
+		)
 		must(t, err)
 		_, _, err = p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
 			u.PendingEmail = "bia@example.com"
@@ -249,7 +305,9 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 				t.Errorf("%s from %s queues %d mails, want %d", name, ip, len(queued), mails)
 			}
 			for _, m := range queued {
-				if m.Kind != store.MailNewNetwork || m.To != "ana@example.com" || m.UserID != ana.ID || m.Detail != ip+" test" {
+				if m.Kind != store.MailNewNetwork || m.To != "ana@example.com" ||
+					m.UserID != ana.ID ||
+					m.Detail != ip+" test" {
 					t.Errorf("queued is %+v", m)
 				}
 			}
@@ -272,19 +330,30 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 	})
 }
 
-// A session that is open is answered as one, whatever fails after it; and where none was opened nobody is told of one.
+// A session that is open is answered as one, whatever fails after it; and where none was opened
+// nobody is told of one.
 func TestALoginOfWhichNobodyCanBeTold(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		log := new(authtest.Log)
 		p := start(t, e, url, loggingTo(log))
 		ana := p.addCheap(t, "ana")
-		_, _, err := p.store.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
-			u.Email = "ana@example.com"
-			return u, nil
-		})
+		_, _, err := p.store.UpdateUser(
+			t.Context(),
+			ana.ID,
+			func(u store.User) (store.User, error) {
+				u.Email = "ana@example.com"
+				return u, nil
+			},
+		)
 		must(t, err)
 		a := p.over(t, noSessions{p.cfg.Store})
-		ctx, right := from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: goodPassword}
+		ctx, right := from(
+			t.Context(),
+			"192.0.2.1",
+		), LoginRequest{
+			User:     "ana",
+			Password: goodPassword,
+		}
 		if _, err := a.Login(ctx, right); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("without a session a login gives %v", err)
 		}

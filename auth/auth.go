@@ -1,7 +1,7 @@
-// Package auth decides who is asking, and what they may do about their own account.
+// Package auth authenticates callers and manages their accounts.
 //
 // An [Auth] is made of a [Config]. [Auth.Login] opens a session for whoever knows a password and
-// has the second factor. [Auth.Authenticate] says for whom an access token speaks, and
+// has the second factor. [Auth.Authenticate] returns whom an access token speaks for, and
 // [Auth.Refresh] replaces the token before it expires. The rest changes accounts: the caller's own
 // ([Auth.ChangePassword]), one reached by a link in a mail ([Auth.ResetPassword]), and any for an
 // admin ([Auth.ChangeUser]). [Accounts] does the same for the command line, by name.
@@ -18,7 +18,8 @@
 // The package promises two things. Whatever an Auth remembers in memory can be rebuilt from the
 // store, except for what strangers did in the last moment, which is on its way there: so any number
 // of processes may serve the same users. And if it cannot know whether a session was ended
-// elsewhere, it asks the store. If the store does not answer, it returns an error and never guesses.
+// elsewhere, it asks the store. If the store does not answer, it returns an error and never
+// guesses.
 //
 // It knows nothing of HTTP or SQL.
 package auth
@@ -86,7 +87,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Auth answers who is asking. It is safe for concurrent use.
+// Auth authenticates callers and manages their accounts. It is safe for concurrent use.
 type Auth struct {
 	cfg      Config
 	keys     *token.Keyring

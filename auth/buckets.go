@@ -11,8 +11,8 @@ import (
 )
 
 // How often something may fail, or be asked for. Many people may share a network, so its bucket
-// empties sooner than a name's: after a quiet time as long as its window. (Whoever stays below 50 in
-// 15 minutes is not slowed at all, so a longer memory would stop only honest people.)
+// empties sooner than a name's: after a quiet time as long as its window. (Whoever stays below 50
+// in 15 minutes is not slowed at all, so a longer memory would stop only honest people.)
 var (
 	nameLimit = throttle.Limit{
 		Free: 5, Window: 24 * time.Hour, InARow: true, Slowed: true,
@@ -29,8 +29,8 @@ var (
 	// mailsLimit is for links that anybody may have sent to a user.
 	mailsLimit = throttle.Limit{Free: 3, Window: time.Hour, InARow: true}
 
-	// askedLimit is for links and new accounts that one network asks for. It is as high as for failed
-	// logins, because the network may be many people's.
+	// askedLimit is for links and new accounts that one network asks for. It is as high as for
+	// failed logins, because the network may be many people's.
 	askedLimit = throttle.Limit{Free: networkLimit.Free, Window: networkLimit.Window}
 )
 
@@ -41,9 +41,8 @@ var errDevicesUsed = errors.New("too many have failed with a device token of thi
 // nameBucket counts attempts on a user name, whoever tries it, and whether or not it is a user's.
 // People type their password there, so the key has a MAC of the name.
 func nameBucket(keys *token.Keyring, name string) throttle.Bucket {
-	return throttle.Bucket{
-		Key: "name " + keys.MAC(token.Throttle, store.NameKey(name)), Limit: nameLimit, Cleared: true,
-	}
+	mac := keys.MAC(token.Throttle, store.NameKey(name))
+	return throttle.Bucket{Key: "name " + mac, Limit: nameLimit, Cleared: true}
 }
 
 // loginBuckets are what a stranger's login counts against.
@@ -90,8 +89,8 @@ func mailsBucket(userID int64) throttle.Bucket {
 }
 
 // noMailsBucket counts where there is nothing to send, as if there were. Nothing follows from the
-// count, so many names share a bucket. Otherwise there would be as many rows as somebody can make up
-// names.
+// count, so many names share a bucket. Otherwise there would be as many rows as somebody can make
+// up names.
 func noMailsBucket(keys *token.Keyring, name, email string) throttle.Bucket {
 	mac := keys.MAC(token.Throttle, store.NameKey(name)+" "+store.EmailKey(email))
 	return throttle.Bucket{Key: "mails nobody " + mac[:3], Limit: mailsLimit}

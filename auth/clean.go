@@ -17,8 +17,8 @@ const (
 	cleanBatch = 500
 
 	// keepDead is how long the row of a session stays after the last moment when something could
-	// have needed it: for the clocks of other machines, and for people who look into the database to
-	// see what happened.
+	// have needed it: for the clocks of other machines, and for people who look into the database
+	// to see what happened.
 	keepDead = time.Hour
 )
 

@@ -17,11 +17,12 @@ const (
 	// here after at most this and the time of one answer.
 	askEvery = 200 * time.Millisecond
 
-	// trustFor is how long an answer is enough to know that a session lives. It is below one second,
-	// because ends elsewhere must be honoured within a second.
+	// trustFor is how long an answer is enough to know that a session lives. It is below one
+	// second, because ends elsewhere must be honoured within a second.
 	trustFor = 900 * time.Millisecond
 
-	// askTimeout bounds one question, so that a connection that swallows it does not delay the next.
+	// askTimeout bounds one question, so that a connection that swallows it does not delay the
+	// next.
 	askTimeout = time.Second
 
 	// forgetEvery is how often sessions that no living token can name are dropped from memory.
@@ -52,8 +53,8 @@ func newDenyList(s endStore, now func() time.Time, log *slog.Logger) *denyList {
 // check returns nil if the session lives, ErrTokenRevoked if it has ended, and store.ErrUnavailable
 // if neither can be known. Both id and name name the session.
 func (d *denyList) check(ctx context.Context, id token.SessionID, name string) error {
-	// Ask whether the list is current before looking into it: an answer that arrives between the two
-	// can only add to the list.
+	// Ask whether the list is current before looking into it: an answer that arrives between the
+	// two can only add to the list.
 	current := d.current()
 	if d.ended.has(id) {
 		return ErrTokenRevoked

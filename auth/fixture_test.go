@@ -59,8 +59,8 @@ type process struct {
 	away     *atomic.Bool // its store does not answer
 }
 
-// start opens the database of url as a server does. Each change may alter the configuration, but not
-// the store.
+// start opens the database of url as a server does. Each change may alter the configuration, but
+// not the store.
 func start(t testing.TB, e authtest.Engine, url string, changes ...func(*Config)) *process {
 	t.Helper()
 	cfg := Config{
@@ -143,7 +143,10 @@ func from(ctx context.Context, ip string) context.Context {
 // login logs in with goodPassword and returns the access token.
 func (p *process) login(t testing.TB, name string) string {
 	t.Helper()
-	g, err := p.Login(from(t.Context(), "127.0.0.1"), LoginRequest{User: name, Password: goodPassword})
+	g, err := p.Login(
+		from(t.Context(), "127.0.0.1"),
+		LoginRequest{User: name, Password: goodPassword},
+	)
 	must(t, err)
 	return g.Token
 }

@@ -36,8 +36,8 @@ type attempt struct {
 
 // checkPassword lets pass who knows the password of an enabled user, and counts everybody. For the
 // zero User, who has no ID, it returns ErrInvalidLogin after the same work as for a wrong password
-// and a disabled user. If it lets pass, the caller decides how the attempt ends. The attempt is made
-// by reserve.
+// and a disabled user. If it lets pass, the caller decides how the attempt ends. The attempt is
+// made by reserve.
 func (g *guard) checkPassword(
 	ctx context.Context, u store.User, given string, reserve func() (*attempt, error),
 ) (*attempt, error) {
@@ -84,8 +84,9 @@ func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
 }
 
 // reserveLogin counts an attempt to log in. With a good device token of this user it counts in the
-// bucket of the device, as long as not too many attempts of all their devices have failed. Otherwise
-// it counts in the buckets of strangers. A forged token is refused without a question to the store.
+// bucket of the device, as long as not too many attempts of all their devices have failed.
+// Otherwise it counts in the buckets of strangers. A forged token is refused without a question to
+// the store.
 func (g *guard) reserveLogin(
 	ctx context.Context, u store.User, name, deviceToken string,
 ) (*attempt, error) {
@@ -111,7 +112,7 @@ func (g *guard) reserveDevice(ctx context.Context, userID int64, device string) 
 	return &attempt{Reservation: r, device: device}, nil
 }
 
-// reserveCurrent counts an attempt of somebody who is logged in. A client without a device token is
+// reserveCurrent counts an attempt of a user with a session. A client without a device token is
 // known by its session, which is no stranger's either. So nobody else can keep the user from
 // changing the password.
 func (g *guard) reserveCurrent(
@@ -127,7 +128,7 @@ func (g *guard) reserveCurrent(
 	return g.reserveLogin(ctx, u, u.Name, "")
 }
 
-// checkCurrent returns nil if current is the password of u, who is the caller. A session alone does
+// checkCurrent returns nil if current is the password of u, the caller. A session alone does
 // not allow everything. A wrong password is a *store.InvalidError on "current" and counts as a
 // failed login. A *TooManyError or ErrOverloaded may also refuse it.
 func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, current string) error {
@@ -155,9 +156,9 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 	return try.Succeed(ctx)
 }
 
-// checkCode lets a login pass that has a code of the user's second factor, and uses the code up. The
-// password was right: without a code the attempt has neither failed nor succeeded, and with a wrong
-// one it has failed.
+// checkCode lets a login pass that has a code of the user's second factor, and uses the code up.
+// The password was right: without a code the attempt has neither failed nor succeeded, and with a
+// wrong one it has failed.
 func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
 	if code == "" {
 		return errors.Join(ErrMFARequired, try.Release(ctx))
@@ -176,8 +177,8 @@ func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *a
 }
 
 // spendCode updates a user for whoever has a code of their second factor, in one step with the use
-// of the code. A wrong code is ErrMFAInvalid and counts. After too many wrong ones no code is looked
-// at, and the error is a *TooManyError.
+// of the code. A wrong code is ErrMFAInvalid and counts. After too many wrong ones no code is
+// looked at, and the error is a *TooManyError.
 func (g *guard) spendCode(
 	ctx context.Context, userID int64, code string, knownDevice bool,
 	update func(store.User) (store.User, error),
@@ -227,8 +228,8 @@ func (g *guard) knownDevice(ctx context.Context, u store.User) bool {
 	return ok && d.good(u, g.now())
 }
 
-// askFromNetwork counts one request for something that anybody may ask for, and returns how long the
-// network of ctx has to wait for the next.
+// askFromNetwork counts one request for something that anybody may ask for, and returns how long
+// the network of ctx has to wait for the next.
 func (g *guard) askFromNetwork(ctx context.Context, what string) (wait time.Duration, err error) {
 	network := throttle.NetworkOf(originOf(ctx).IP)
 	if network == "" {

@@ -44,10 +44,10 @@ func linkEmail(kind store.MailKind, u store.User) string {
 // links signs, checks and uses the tokens of links in mail.
 //
 // The text of a link is "<kind>.<user id>.<expiry>": the kind of the mail that brings it, and the
-// expiry in seconds since 1970. Its MAC is also bound to the user's row: to the generation of links,
-// and to the email that the mail goes to. So links need no storage. A link works once, since using
-// it raises the generation. That cancels all other links of the user, too. And a link is worth
-// nothing if the user has another email by now, or another one waits to be confirmed.
+// expiry in seconds since 1970. Its MAC is also bound to the user's row: to the generation of
+// links, and to the email that the mail goes to. So links need no storage. A link works once, since
+// using it raises the generation. That cancels all other links of the user, too. And a link is
+// worth nothing if the user has another email by now, or another one waits to be confirmed.
 type links struct {
 	users interface {
 		User(ctx context.Context, id int64) (store.User, error)
@@ -78,8 +78,8 @@ func linkBound(kind store.MailKind, u store.User) []string {
 	return []string{strconv.FormatInt(u.LinkGeneration, 10), linkEmail(kind, u)}
 }
 
-// parse reads the token of a link of one of these kinds. Only check can verify its MAC, because that
-// is bound to the user's row.
+// parse reads the token of a link of one of these kinds. Only check can verify its MAC, because
+// that is bound to the user's row.
 func (l *links) parse(linkToken string, kinds ...store.MailKind) (link, error) {
 	text, ok := l.keys.Unverified(token.Link, linkToken)
 	if !ok {
@@ -101,7 +101,8 @@ func (l *links) parse(linkToken string, kinds ...store.MailKind) (link, error) {
 	return link{}, ErrLinkInvalid
 }
 
-// check returns nil if the link is one of ours and good for the user as they are, or ErrLinkInvalid.
+// check returns nil if the link is one of ours and good for the user as they are, or
+// ErrLinkInvalid.
 func (l *links) check(k link, u store.User) error {
 	usable := u.ID == k.userID && !u.Disabled && linkEmail(k.kind, u) != ""
 	if !usable || !l.now().Before(k.expires) {

@@ -30,7 +30,14 @@ func (l *links) checkToken(linkToken string, u store.User, kinds ...store.MailKi
 }
 
 func TestLinks(t *testing.T) {
-	ana := store.User{ID: 7, Name: "ana", Email: "ana@example.com", PendingEmail: "new@example.com", Role: store.Viewer, LinkGeneration: 3}
+	ana := store.User{
+		ID:             7,
+		Name:           "ana",
+		Email:          "ana@example.com",
+		PendingEmail:   "new@example.com",
+		Role:           store.Viewer,
+		LinkGeneration: 3,
+	}
 	a := linksAt(t, noon, testSecret)
 	for _, kind := range linkKinds() {
 		token := a.sign(kind, ana, noon.Add(linkFor(kind)))
@@ -46,7 +53,10 @@ func TestLinks(t *testing.T) {
 			}
 			// Nor can its kind be written over.
 			_, rest, _ := strings.Cut(token, ".")
-			if err := a.checkToken(string(other)+"."+rest, ana, linkKinds()...); (err == nil) != (kind == other) {
+			if err := a.checkToken(
+				string(other)+"."+rest,
+				ana,
+				linkKinds()...); (err == nil) != (kind == other) {
 				t.Errorf("a link of kind %s rewritten to %s: %v", kind, other, err)
 			}
 		}
@@ -69,14 +79,30 @@ func TestLinks(t *testing.T) {
 		for after, good := range map[time.Duration]bool{
 			-time.Hour: true, linkFor(kind) - time.Second: true, linkFor(kind): false, linkFor(kind) + 1000*time.Hour: false,
 		} {
-			if err := linksAt(t, noon.Add(after), testSecret).checkToken(token, ana, kind); (err == nil) != good {
+			if err := linksAt(
+				t,
+				noon.Add(after),
+				testSecret,
+			).checkToken(token, ana, kind); (err == nil) != good {
 				t.Errorf("%s: after %s: %v", kind, after, err)
 			}
 		}
-		if err := linksAt(t, noon, otherSecret, testSecret).checkToken(token, ana, kind); err != nil {
+		if err := linksAt(
+			t,
+			noon,
+			otherSecret,
+			testSecret,
+		).checkToken(token, ana, kind); err != nil {
 			t.Errorf("%s: after a rotation: %v", kind, err)
 		}
-		if err := linksAt(t, noon, otherSecret).checkToken(token, ana, kind); !errors.Is(err, ErrLinkInvalid) {
+		if err := linksAt(
+			t,
+			noon,
+			otherSecret,
+		).checkToken(token, ana, kind); !errors.Is(
+			err,
+			ErrLinkInvalid,
+		) {
 			t.Errorf("%s: of a secret that is gone: %v", kind, err)
 		}
 		// No byte of it can be another.
@@ -87,7 +113,13 @@ func TestLinks(t *testing.T) {
 					continue
 				}
 				forged[i] = c
-				if err := a.checkToken(string(forged), ana, linkKinds()...); !errors.Is(err, ErrLinkInvalid) {
+				if err := a.checkToken(
+					string(forged),
+					ana,
+					linkKinds()...); !errors.Is(
+					err,
+					ErrLinkInvalid,
+				) {
 					t.Errorf("%q is good", forged)
 				}
 			}
@@ -107,7 +139,9 @@ func TestLinks(t *testing.T) {
 // A kind of mail has a link if the page behind it does something with one.
 func TestLinksLast(t *testing.T) {
 	want := map[store.MailKind]time.Duration{
-		store.MailReset: 30 * time.Minute, store.MailInvitation: 72 * time.Hour, store.MailConfirm: 72 * time.Hour,
+		store.MailReset:      30 * time.Minute,
+		store.MailInvitation: 72 * time.Hour,
+		store.MailConfirm:    72 * time.Hour,
 	}
 	for _, kind := range append(linkKinds(), store.MailPasswordChanged, store.MailEmailChanged, store.MailNewNetwork) {
 		if got := linkFor(kind); got != want[kind] {

@@ -22,10 +22,14 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 		p, q := start(t, e, url, atClock(c)), start(t, e, url, atClock(c))
 		p.addCheap(t, "ana")
 		off := p.addCheap(t, "off")
-		_, _, err := p.store.UpdateUser(t.Context(), off.ID, func(u store.User) (store.User, error) {
-			u.Disabled = true
-			return u, nil
-		})
+		_, _, err := p.store.UpdateUser(
+			t.Context(),
+			off.ID,
+			func(u store.User) (store.User, error) {
+				u.Disabled = true
+				return u, nil
+			},
+		)
 		must(t, err)
 		for i, name := range []string{"ana", "off", "nobody", "\x00 no name"} {
 			ip := fmt.Sprint("192.0.2.", i)
@@ -44,7 +48,12 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 				for range 7 {
 					p.wantTry(t, ip, wrong, fmt.Sprint("wait ", int(wait)))
 				}
-				q.wantTry(t, "198.51.100.1", LoginRequest{User: name, Password: goodPassword}, fmt.Sprint("wait ", int(wait)))
+				q.wantTry(
+					t,
+					"198.51.100.1",
+					LoginRequest{User: name, Password: goodPassword},
+					fmt.Sprint("wait ", int(wait)),
+				)
 				c.Advance(wait*time.Second - time.Millisecond)
 				p.wantTry(t, ip, wrong, "wait 1")
 				c.Advance(time.Millisecond)
@@ -103,7 +112,11 @@ func TestAttemptsAtOnceAreCountedOneByOne(t *testing.T) {
 			var all sync.WaitGroup
 			for i := range n {
 				all.Go(func() {
-					_, end := processes[i%len(processes)].try(t, "192.0.2.1", LoginRequest{User: "ana", Password: given})
+					_, end := processes[i%len(processes)].try(
+						t,
+						"192.0.2.1",
+						LoginRequest{User: "ana", Password: given},
+					)
 					mu.Lock()
 					defer mu.Unlock()
 					ends[end]++
@@ -130,7 +143,12 @@ func TestOneAddressAgainstManyNames(t *testing.T) {
 		fail := func(ip string, n int) (let int) {
 			for i := range n {
 				name := fmt.Sprint("user", i%10) // of which none comes to five
-				try, err := p.guard.reserveLogin(from(t.Context(), ip), store.User{}, fmt.Sprint(name, "-", c.Now().Unix(), "-", i/40, "-", ip), "")
+				try, err := p.guard.reserveLogin(
+					from(t.Context(), ip),
+					store.User{},
+					fmt.Sprint(name, "-", c.Now().Unix(), "-", i/40, "-", ip),
+					"",
+				)
 				if errors.Is(err, ErrTooManyAttempts) {
 					continue
 				}
@@ -148,7 +166,12 @@ func TestOneAddressAgainstManyNames(t *testing.T) {
 		if let := fail("2001:db8:1:2:ffff::1", 100); let != 1 {
 			t.Fatalf("%d more were let through from the same /64", let)
 		}
-		p.wantTry(t, "2001:db8:1:2::3", LoginRequest{User: "mallory", Password: goodPassword}, "wait 1")
+		p.wantTry(
+			t,
+			"2001:db8:1:2::3",
+			LoginRequest{User: "mallory", Password: goodPassword},
+			"wait 1",
+		)
 		p.wantTry(t, "2001:db8:1:3::1", LoginRequest{User: "mallory", Password: goodPassword}, "in")
 		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
 			c.Advance(wait*time.Second - time.Millisecond)
@@ -195,7 +218,13 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		for range 3 {
 			busy(func() {
 				for range 10 {
-					if _, err := p.Login(from(t.Context(), "192.0.2.1"), wrong); !errors.Is(err, ErrOverloaded) {
+					if _, err := p.Login(
+						from(t.Context(), "192.0.2.1"),
+						wrong,
+					); !errors.Is(
+						err,
+						ErrOverloaded,
+					) {
 						t.Fatalf("behind a gate that is full: %v", err)
 					}
 				}
@@ -205,7 +234,13 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		p.wantTry(t, "192.0.2.1", wrong, "wait 1")
 		c.Advance(time.Second)
 		busy(func() {
-			if _, err := p.Login(from(t.Context(), "192.0.2.1"), wrong); !errors.Is(err, ErrOverloaded) {
+			if _, err := p.Login(
+				from(t.Context(), "192.0.2.1"),
+				wrong,
+			); !errors.Is(
+				err,
+				ErrOverloaded,
+			) {
 				t.Fatalf("behind a gate that is full: %v", err)
 			}
 		})
@@ -233,7 +268,13 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		c.Advance(4 * time.Second)
 		broken := behind(password.NewGate(brokenHasher{}, 1, 0))
 		for range 10 {
-			if _, err := broken.Login(from(t.Context(), "192.0.2.1"), wrong); !errors.Is(err, errBroken) {
+			if _, err := broken.Login(
+				from(t.Context(), "192.0.2.1"),
+				wrong,
+			); !errors.Is(
+				err,
+				errBroken,
+			) {
 				t.Fatalf("with a hasher that is out of order: %v", err)
 			}
 		}
@@ -247,8 +288,14 @@ type brokenHasher struct{}
 
 var errBroken = errors.New("out of order")
 
-func (brokenHasher) Verify(string, string, bool) (bool, string, error) { return true, "", errBroken }
-func (brokenHasher) Hash(string, []string) (string, error)             { return "hash", errBroken }
+func (brokenHasher) Verify(
+	string,
+	string,
+	bool,
+) (bool, string, error) {
+	return true, "", errBroken
+}
+func (brokenHasher) Hash(string, []string) (string, error) { return "hash", errBroken }
 
 // memoryBuckets keeps the counts of one attempt at a time.
 type memoryBuckets map[string]store.Bucket
@@ -319,8 +366,8 @@ func TestAYearOfGuesses(t *testing.T) {
 	}
 }
 
-// TestGuessing has a stranger guess a password for days, from as many addresses as they like and many at once, while the
-// owner goes on logging in on a device that they have used.
+// TestGuessing has a stranger guess a password for days, from as many addresses as they like and
+// many at once, while the owner goes on logging in on a device that they have used.
 func TestGuessing(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
@@ -337,7 +384,11 @@ func TestGuessing(t *testing.T) {
 			ends := make(chan string, 4)
 			for i := range cap(ends) {
 				go func() {
-					_, end := []*process{p, q}[i%2].try(t, ip, LoginRequest{User: "ana", Password: "guess", Device: known.Device + "x"})
+					_, end := []*process{p, q}[i%2].try(
+						t,
+						ip,
+						LoginRequest{User: "ana", Password: "guess", Device: known.Device + "x"},
+					)
 					ends <- end
 				}()
 			}
@@ -350,7 +401,12 @@ func TestGuessing(t *testing.T) {
 				fmt.Sscanf(end, "wait %d", &wait)
 			}
 			if !c.Now().Before(next) {
-				known = p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword, Device: known.Device}, "in")
+				known = p.wantTry(
+					t,
+					"192.0.2.1",
+					LoginRequest{User: "ana", Password: goodPassword, Device: known.Device},
+					"in",
+				)
 				p.cheapen(t, ana)
 				logins++
 				next = next.Add(8 * time.Hour)
@@ -367,14 +423,22 @@ func TestGuessing(t *testing.T) {
 		for range 20 {
 			p.try(t, "203.0.113.1", LoginRequest{User: "ana", Password: "guess"})
 		}
-		if _, end := p.try(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword}); !strings.HasPrefix(end, "wait") {
+		if _, end := p.try(
+			t,
+			"192.0.2.1",
+			LoginRequest{User: "ana", Password: goodPassword},
+		); !strings.HasPrefix(
+			end,
+			"wait",
+		) {
 			t.Errorf("without the mark it ends in %q", end)
 		}
 	})
 }
 
-// TestASprayLeavesFewRows tries made-up names for four days, each from an address of its own, as fast as a processor can
-// check passwords that take 17 seconds; and then as fast as it can from one address.
+// TestASprayLeavesFewRows tries made-up names for four days, each from an address of its own, as
+// fast as a processor can check passwords that take 17 seconds; and then as fast as it can from one
+// address.
 func TestASprayLeavesFewRows(t *testing.T) {
 	names := 20_000
 	if testing.Short() {
@@ -400,7 +464,9 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	for i := 0; i < names; i += workers {
 		var all sync.WaitGroup
 		for n := i; n < min(i+workers, names); n++ {
-			all.Go(func() { spray(fmt.Sprint("made-up-", n), fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)) })
+			all.Go(
+				func() { spray(fmt.Sprint("made-up-", n), fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)) },
+			)
 		}
 		all.Wait()
 		c.Advance(workers * step)
@@ -437,7 +503,8 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	}
 }
 
-// TestAPanicEndsTheAttempt holds that a name is not shut out for good when something goes wrong under it.
+// TestAPanicEndsTheAttempt holds that a name is not shut out for good when something goes wrong
+// under it.
 func TestAPanicEndsTheAttempt(t *testing.T) {
 	e := authtest.SQLite()
 	p := start(t, e, e.Migrated(t))
@@ -452,7 +519,10 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 					t.Errorf("%s: no panic", name)
 				}
 			}()
-			a.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: goodPassword})
+			a.Login(
+				from(t.Context(), "192.0.2.1"),
+				LoginRequest{User: "ana", Password: goodPassword},
+			)
 		}()
 		odd.hash, odd.buckets = false, false
 		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Minute)
@@ -516,12 +586,21 @@ func (s *calls) User(ctx context.Context, id int64) (store.User, error) {
 	return s.Store.User(ctx, id)
 }
 
-func (s *calls) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error), tell ...store.EffectsFunc) (store.User, []store.Ended, error) {
+func (s *calls) UpdateUser(
+	ctx context.Context,
+	id int64,
+	change func(store.User) (store.User, error),
+	tell ...store.EffectsFunc,
+) (store.User, []store.Ended, error) {
 	s.note("UpdateUser")
 	return s.Store.UpdateUser(ctx, id, change, tell...)
 }
 
-func (s *calls) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
+func (s *calls) UpdateBuckets(
+	ctx context.Context,
+	keys []string,
+	change func([]store.Bucket) error,
+) error {
 	s.note(fmt.Sprint("UpdateBuckets of ", len(keys)))
 	return s.Store.UpdateBuckets(ctx, keys, change)
 }
@@ -531,17 +610,27 @@ func (s *calls) RecordEvents(ctx context.Context, events ...store.Event) error {
 	return s.Store.RecordEvents(ctx, events...)
 }
 
-func (s *calls) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
+func (s *calls) Events(
+	ctx context.Context,
+	filter store.EventFilter,
+	before int64,
+	limit int,
+) ([]store.Event, error) {
 	s.note("Events")
 	return s.Store.Events(ctx, filter, before, limit)
 }
 
-func (s *calls) CreateSession(ctx context.Context, n store.Session, generation int64) ([]store.Ended, error) {
+func (s *calls) CreateSession(
+	ctx context.Context,
+	n store.Session,
+	generation int64,
+) ([]store.Ended, error) {
 	s.note("CreateSession")
 	return s.Store.CreateSession(ctx, n, generation)
 }
 
-// Unknown, wrong and disabled are told apart by nothing that the store has to do; nor does a made-up mark cost anything.
+// Unknown, wrong and disabled are told apart by nothing that the store has to do; nor does a
+// made-up mark cost anything.
 func TestRefusalsAskTheStoreTheSame(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
@@ -549,10 +638,14 @@ func TestRefusalsAskTheStoreTheSame(t *testing.T) {
 		p.addCheap(t, "ana")
 		p.addCheap(t, "bob")
 		off := p.addCheap(t, "off")
-		_, _, err := p.store.UpdateUser(t.Context(), off.ID, func(u store.User) (store.User, error) {
-			u.Disabled = true
-			return u, nil
-		})
+		_, _, err := p.store.UpdateUser(
+			t.Context(),
+			off.ID,
+			func(u store.User) (store.User, error) {
+				u.Disabled = true
+				return u, nil
+			},
+		)
 		must(t, err)
 		bob := p.wantTry(t, "192.0.2.9", LoginRequest{User: "bob", Password: goodPassword}, "in")
 		noted := &calls{Store: p.cfg.Store}
@@ -619,8 +712,8 @@ func TestCleaning(t *testing.T) {
 	})
 }
 
-// TestAHashFromElsewhereIsReplacedAtTheFirstLogin logs in with one hash of each family. All are of the
-// same password and were made by other software.
+// TestAHashFromElsewhereIsReplacedAtTheFirstLogin logs in with one hash of each family. All are of
+// the same password and were made by other software.
 func TestAHashFromElsewhereIsReplacedAtTheFirstLogin(t *testing.T) {
 	const given = "correct hörse Ж"
 	current := func(hash string) bool { return strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") }

@@ -27,16 +27,17 @@ const (
 	// client.
 	mailsAtOnce = 4
 
-	// mailLease is how long nobody else takes a mail that is being sent. It is longer than any Sender
-	// takes for one. Otherwise the mail would be sent twice.
+	// mailLease is how long nobody else takes a mail that is being sent. It is longer than any
+	// Sender takes for one. Otherwise the mail would be sent twice.
 	mailLease = 5 * time.Minute
 
-	// mailNote bounds the noting of what became of a mail, which goes on when everything else has to
-	// end.
+	// mailNote bounds the noting of what became of a mail, which goes on when everything else has
+	// to end.
 	mailNote = 10 * time.Second
 )
 
-// mailStore is what a mailer needs of a store. [store.Mails] and [store.Users] document its methods.
+// mailStore is what a mailer needs of a store. [store.Mails] and [store.Users] document its
+// methods.
 type mailStore interface {
 	ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error)
 	DeleteMail(ctx context.Context, id int64) error
@@ -54,8 +55,8 @@ type mailer struct {
 }
 
 // SendMail sends the mails of the queue until ctx ends. Mails that are being sent then may take the
-// grace to finish, and when SendMail returns none is on its way. Any number of processes may do this
-// at once: each mail is taken by one of them.
+// grace to finish, and when SendMail returns none is on its way. Any number of processes may do
+// this at once: each mail is taken by one of them.
 func (a *Auth) SendMail(ctx context.Context, sender Sender, grace time.Duration) {
 	newMailer(a, sender).run(ctx, grace)
 }
@@ -94,8 +95,8 @@ func (m *mailer) run(ctx context.Context, grace time.Duration) {
 	}
 }
 
-// sendOne sends a mail that was claimed, and notes in the queue what became of it. If that cannot be
-// noted, the lease ends and another process tries again.
+// sendOne sends a mail that was claimed, and notes in the queue what became of it. If that cannot
+// be noted, the lease ends and another process tries again.
 func (m *mailer) sendOne(ctx context.Context, one store.Mail) {
 	err := m.send(ctx, one)
 	log := m.log.With("kind", string(one.Kind), "user_id", one.UserID, "mail", one.ID)

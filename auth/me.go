@@ -8,13 +8,13 @@ import (
 	"clientes/store"
 )
 
-// SignUp makes a user for a stranger: a viewer. Their email waits until its link is followed, so the
-// stranger does not learn whether it is somebody's. It returns a *[store.InvalidError] that lists
-// every field at fault, or a *[store.ConflictError] on "user". A network from which too many sign up
-// gets a *[TooManyError].
+// SignUp makes a user for a stranger: a viewer. Their email waits until its link is followed, so
+// the stranger does not learn whether it is somebody's. It returns a *[store.InvalidError] that
+// lists every field at fault, or a *[store.ConflictError] on "user". A network from which too many
+// sign up gets a *[TooManyError].
 func (a *Auth) SignUp(ctx context.Context, name, email, newPassword string) (store.User, error) {
-	// A network may sign up as often as it may ask for links: each costs a hash, and may send a mail
-	// to a stranger.
+	// A network may sign up as often as it may ask for links: each costs a hash, and may send a
+	// mail to a stranger.
 	wait, err := a.guard.askFromNetwork(ctx, "signup")
 	switch {
 	case err != nil:

@@ -4,15 +4,15 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/url"
-	"strconv"
 
 	"clientes/store"
 )
 
 var (
-	// ErrMFARequired refuses a login with the right password: the user has a second factor, and there
-	// was no code.
+	// ErrMFARequired refuses a login with the right password: the user has a second factor, and
+	// there was no code.
 	ErrMFARequired = errors.New("a code of the second factor is required")
 
 	// ErrMFAInvalid refuses a login with the right password and a code that is wrong or was used.
@@ -32,8 +32,9 @@ type Enrolment struct {
 }
 
 // BeginMFA makes the secret of a second factor for a caller who knows their password. It counts
-// once [Auth.ConfirmMFA] has got a code of it, and replaces one that still waits for that. [ErrMFAOn],
-// [ErrTokenRevoked], a *[store.InvalidError] on "current" and a *[TooManyError] refuse it.
+// once [Auth.ConfirmMFA] has got a code of it, and replaces one that still waits for that.
+// [ErrMFAOn], [ErrTokenRevoked], a *[store.InvalidError] on "current" and a *[TooManyError] refuse
+// it.
 func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolment, error) {
 	u, err := a.Me(ctx, c)
 	if err != nil {
@@ -54,17 +55,21 @@ func (a *Auth) BeginMFA(ctx context.Context, c Caller, current string) (Enrolmen
 	if err != nil {
 		return Enrolment{}, err
 	}
-	text := base32Text.EncodeToString(secret)
-	uri := url.URL{
-		Scheme: "otpauth", Host: "totp", Path: "/" + a.cfg.Issuer + ":" + u.Name,
-		RawQuery: "secret=" + text + "&issuer=" + url.PathEscape(a.cfg.Issuer) +
-			"&algorithm=SHA1&digits=" + strconv.Itoa(codeDigits) + "&period=" + strconv.Itoa(codePeriod),
-	}
-	return Enrolment{Secret: text, URI: uri.String()}, nil
+	return newEnrolment(a.cfg.Issuer, u.Name, secret), nil
 }
 
-// ConfirmMFA switches on the second factor that [Auth.BeginMFA] made, for a caller who has a code of
-// it, and returns the recovery codes, which nobody can read again. A wrong code is a
+func newEnrolment(issuer, name string, secret []byte) Enrolment {
+	text := base32Text.EncodeToString(secret)
+	uri := url.URL{
+		Scheme: "otpauth", Host: "totp", Path: "/" + issuer + ":" + name,
+		RawQuery: fmt.Sprintf("secret=%s&issuer=%s&algorithm=SHA1&digits=%d&period=%d",
+			text, url.PathEscape(issuer), codeDigits, codePeriod),
+	}
+	return Enrolment{Secret: text, URI: uri.String()}
+}
+
+// ConfirmMFA switches on the second factor that [Auth.BeginMFA] made, for a caller who has a code
+// of it, and returns the recovery codes, which nobody can read again. A wrong code is a
 // *[store.InvalidError] on "code" and counts like one at a login. [ErrMFAOn], [ErrMFAOff],
 // [ErrTokenRevoked] and a *[TooManyError] refuse it.
 func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string, error) {
@@ -108,8 +113,8 @@ func (a *Auth) confirmedMFA(u store.User, code, recovery string) (store.MFA, err
 	}, nil
 }
 
-// EndMFA switches off the second factor of a caller who knows their password and has a code. A wrong
-// code is a *[store.InvalidError] on "code" and counts like one at a login. [ErrMFAOff],
+// EndMFA switches off the second factor of a caller who knows their password and has a code. A
+// wrong code is a *[store.InvalidError] on "code" and counts like one at a login. [ErrMFAOff],
 // [ErrTokenRevoked], a *[store.InvalidError] on "current" and a *[TooManyError] refuse it.
 func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error {
 	u, err := a.Me(ctx, c)
@@ -133,8 +138,8 @@ func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error
 	return codeFault(err)
 }
 
-// DropMFA switches off the second factor of a user who has lost it, for an admin. It does nothing to
-// a user who has none. An unknown user is [store.ErrNotFound].
+// DropMFA switches off the second factor of a user who has lost it, for an admin. It does nothing
+// to a user who has none. An unknown user is [store.ErrNotFound].
 func (a *Auth) DropMFA(ctx context.Context, userID int64) error {
 	drop := func(u store.User) (store.User, error) {
 		u.MFA = store.MFA{}

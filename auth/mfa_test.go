@@ -30,7 +30,8 @@ type authenticator struct{ secret []byte }
 
 func (a authenticator) code(at time.Time) string { return totp(a.secret, stepAt(at)) }
 
-// enrol sets up a second factor and gives the app and the recovery codes. The code that it takes is used up.
+// enrol sets up a second factor and gives the app and the recovery codes. The code that it takes is
+// used up.
 func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator, []string) {
 	t.Helper()
 	ctx := from(t.Context(), "192.0.2.1")
@@ -39,7 +40,9 @@ func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator
 	uri, err := url.Parse(e.URI)
 	must(t, err)
 	q := uri.Query()
-	if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/clientes:"+u.Name || q.Get("secret") != e.Secret || q.Get("issuer") != "clientes" {
+	if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/clientes:"+u.Name ||
+		q.Get("secret") != e.Secret ||
+		q.Get("issuer") != "clientes" {
 		t.Errorf("the URI is %s", e.URI)
 	}
 	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(q.Get("secret"))
@@ -70,18 +73,31 @@ func TestSecondFactor(t *testing.T) {
 			t.Errorf("to switch nothing off gives %v", err)
 		}
 		var invalid *store.InvalidError
-		if _, err := p.BeginMFA(ctx, caller, "wrong"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+		if _, err := p.BeginMFA(
+			ctx,
+			caller,
+			"wrong",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "current" {
 			t.Errorf("a wrong password gives %v", err)
 		}
 		first, err := p.BeginMFA(ctx, caller, goodPassword)
 		must(t, err)
-		if _, err := p.ConfirmMFA(ctx, caller, "12345a"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "code" {
+		if _, err := p.ConfirmMFA(
+			ctx,
+			caller,
+			"12345a",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "code" {
 			t.Errorf("a wrong code gives %v", err)
 		}
 		right := LoginRequest{User: "ana", Password: goodPassword}
 		p.wantTry(t, "192.0.2.1", right, "in") // not before it is confirmed
 		app, recovery := p.enrol(t, ana, c.Now())
-		if kept, err := base32Text.DecodeString(first.Secret); err != nil || string(kept) == string(app.secret) {
+		if kept, err := base32Text.DecodeString(
+			first.Secret,
+		); err != nil ||
+			string(kept) == string(app.secret) {
 			t.Error("asking again gives the same secret")
 		}
 		if _, err := p.BeginMFA(ctx, caller, goodPassword); !errors.Is(err, ErrMFAOn) {
@@ -120,16 +136,30 @@ func TestSecondFactor(t *testing.T) {
 		kept, err := p.store.User(t.Context(), ana.ID)
 		must(t, err)
 		all := fmt.Sprintf("%+v", kept)
-		if strings.Contains(all, base32Text.EncodeToString(app.secret)) || strings.Contains(all, string(app.secret)) ||
-			strings.Contains(all, plainCode(recovery[0])) || len(recoveryHashes(kept.MFA)) != 8 {
+		if strings.Contains(all, base32Text.EncodeToString(app.secret)) ||
+			strings.Contains(all, string(app.secret)) ||
+			strings.Contains(all, plainCode(recovery[0])) ||
+			len(recoveryHashes(kept.MFA)) != 8 {
 			t.Errorf("kept is %s", all)
 		}
 
 		c.Advance(time.Hour)
-		if err := p.EndMFA(ctx, caller, "wrong", app.code(c.Now())); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+		if err := p.EndMFA(
+			ctx,
+			caller,
+			"wrong",
+			app.code(c.Now()),
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "current" {
 			t.Errorf("to switch it off with a wrong password gives %v", err)
 		}
-		if err := p.EndMFA(ctx, caller, goodPassword, "000000"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "code" {
+		if err := p.EndMFA(
+			ctx,
+			caller,
+			goodPassword,
+			"000000",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "code" {
 			t.Errorf("to switch it off with a wrong code gives %v", err)
 		}
 		must(t, p.EndMFA(ctx, caller, goodPassword, app.code(c.Now())))
@@ -150,10 +180,19 @@ func TestSecondFactor(t *testing.T) {
 				kinds = append(kinds, string(e.Kind))
 			}
 		}
-		if got := strings.Join(kinds, " "); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
+		if got := strings.Join(
+			kinds,
+			" ",
+		); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
 			t.Errorf("the audit says %s", got)
 		}
-		if events, err := p.Events(t.Context(), store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed}, 0, 100); err != nil || len(events) == 0 {
+		if events, err := p.Events(
+			t.Context(),
+			store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed},
+			0,
+			100,
+		); err != nil ||
+			len(events) == 0 {
 			t.Errorf("of wrong codes the audit says %v, %v", events, err)
 		}
 	})
@@ -172,7 +211,11 @@ func TestACodeWorksOnceOverReplicas(t *testing.T) {
 			var all sync.WaitGroup
 			for i := range 4 {
 				all.Go(func() {
-					_, end := replicas[i%2].try(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword, Code: code})
+					_, end := replicas[i%2].try(
+						t,
+						"192.0.2.1",
+						LoginRequest{User: "ana", Password: goodPassword, Code: code},
+					)
 					mu.Lock()
 					defer mu.Unlock()
 					ends[end]++
@@ -187,7 +230,8 @@ func TestACodeWorksOnceOverReplicas(t *testing.T) {
 	})
 }
 
-// TestGuessingCodes has a thief of the password guess codes for days, while the owner logs in on a device of theirs.
+// TestGuessingCodes has a thief of the password guess codes for days, while the owner logs in on a
+// device of theirs.
 func TestGuessingCodes(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
@@ -195,13 +239,22 @@ func TestGuessingCodes(t *testing.T) {
 		ana := p.addCheap(t, "ana")
 		app, _ := p.enrol(t, ana, c.Now())
 		c.Advance(time.Minute)
-		known := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())}, "in")
+		known := p.wantTry(
+			t,
+			"192.0.2.1",
+			LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())},
+			"in",
+		)
 		p.cheapen(t, ana)
 		const days = 2
 		looked, logins := 0, 0
 		for end, next := c.Now().Add(days*24*time.Hour), c.Now(); c.Now().Before(end); {
 			wait := 1
-			_, last := p.try(t, "203.0.113.1", LoginRequest{User: "ana", Password: goodPassword, Code: "99999x"})
+			_, last := p.try(
+				t,
+				"203.0.113.1",
+				LoginRequest{User: "ana", Password: goodPassword, Code: "99999x"},
+			)
 			if last == "wrong code" {
 				looked++
 			} else if _, err := fmt.Sscanf(last, "wait %d", &wait); err != nil {
@@ -210,7 +263,17 @@ func TestGuessingCodes(t *testing.T) {
 			p.cheapen(t, ana)
 			if !c.Now().Before(next) {
 				c.Advance(time.Minute) // for the next code
-				known = p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now()), Device: known.Device}, "in")
+				known = p.wantTry(
+					t,
+					"192.0.2.1",
+					LoginRequest{
+						User:     "ana",
+						Password: goodPassword,
+						Code:     app.code(c.Now()),
+						Device:   known.Device,
+					},
+					"in",
+				)
 				p.cheapen(t, ana)
 				logins++
 				next = next.Add(6 * time.Hour)
@@ -257,7 +320,13 @@ func TestSealedSecrets(t *testing.T) {
 	url := e.Migrated(t)
 	const newSecret = "another secret of thirty-two bytes"
 	p := start(t, e, url, atClock(c))
-	rotated := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} })
+	rotated := start(
+		t,
+		e,
+		url,
+		atClock(c),
+		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} },
+	)
 	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
 	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
 	app, recovery := p.enrol(t, ana, c.Now())
@@ -271,7 +340,10 @@ func TestSealedSecrets(t *testing.T) {
 	})
 	must(t, err)
 	for _, code := range []string{app.code(c.Now()), recovery[0]} {
-		if _, err := p.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "bia", Password: goodPassword, Code: code}); err == nil {
+		if _, err := p.Login(
+			from(t.Context(), "192.0.2.1"),
+			LoginRequest{User: "bia", Password: goodPassword, Code: code},
+		); err == nil {
 			t.Error("the second factor of another lets in")
 		}
 	}
@@ -284,10 +356,19 @@ func TestSealedSecrets(t *testing.T) {
 		return u, err
 	})
 	must(t, err)
-	p.wantTry(t, "192.0.2.1", LoginRequest{User: "bia", Password: goodPassword, Code: recovery[0]}, "wrong code")
+	p.wantTry(
+		t,
+		"192.0.2.1",
+		LoginRequest{User: "bia", Password: goodPassword, Code: recovery[0]},
+		"wrong code",
+	)
 
 	login := LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())}
-	if _, err := dropped.Login(from(t.Context(), "192.0.2.1"), login); err == nil || errors.Is(err, ErrMFAInvalid) {
+	if _, err := dropped.Login(
+		from(t.Context(), "192.0.2.1"),
+		login,
+	); err == nil ||
+		errors.Is(err, ErrMFAInvalid) {
 		t.Errorf("under another secret it ends in %v", err)
 	}
 	before, err := p.store.User(t.Context(), ana.ID)
@@ -301,7 +382,11 @@ func TestSealedSecrets(t *testing.T) {
 	c.Advance(time.Minute)
 	login.Code = app.code(c.Now())
 	dropped.wantTry(t, "192.0.2.1", login, "in")
-	if again, err := p.store.User(t.Context(), ana.ID); err != nil || again.MFA.Secret != after.MFA.Secret {
+	if again, err := p.store.User(
+		t.Context(),
+		ana.ID,
+	); err != nil ||
+		again.MFA.Secret != after.MFA.Secret {
 		t.Errorf("each use encrypts anew (%v)", err)
 	}
 }

@@ -57,11 +57,11 @@ const (
 // rotate is the rule of rotation. It returns the session after somebody came with token n.
 //
 // The newest token may always be used. The one that it was made from may be used until the newest
-// is, because the answer that brought the newest may have been lost. At once it gets the same answer
-// again, so that tabs that refresh together all go on. Later it gets another one, and the newest,
-// which nobody claimed, is dead. So thief and victim cannot both go on: outside the grace, the first
-// of them to come has a token that is neither of the two when coming again, and that ends the
-// session for both.
+// is, because the answer that brought the newest may have been lost. At once it gets the same
+// answer again, so that tabs that refresh together all go on. Later it gets another one, and the
+// newest, which nobody claimed, is dead. So thief and victim cannot both go on: outside the grace,
+// the first of them to come has a token that is neither of the two when coming again, and that ends
+// the session for both.
 func rotate(
 	s store.Session, n int64, now time.Time, grace, idle, longest time.Duration,
 ) (store.Session, rotation) {
@@ -95,8 +95,8 @@ func rotate(
 	return s, how
 }
 
-// Refresh uses up a refresh token and grants what a login does. It refuses with [ErrRefreshInvalid].
-// A token that somebody else must have used ends its session.
+// Refresh uses up a refresh token and grants what a login does. It refuses with
+// [ErrRefreshInvalid]. A token that somebody else must have used ends its session.
 func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) {
 	id, n, ok := parseRefreshToken(a.keys, refreshToken)
 	if !ok {

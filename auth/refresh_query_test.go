@@ -16,8 +16,8 @@ import (
 	"clientes/store"
 )
 
-// countingStore counts what a refresh or a logout asks of a store. Without a store below it every other call is
-// a panic: nothing can be asked unseen.
+// countingStore counts what a refresh or a logout asks of a store. Without a store below it every
+// other call is a panic: nothing can be asked unseen.
 type countingStore struct {
 	Store
 	asked atomic.Int64
@@ -49,10 +49,18 @@ func newCounting(t *testing.T, below Store) (*Auth, *countingStore) {
 	t.Helper()
 	counted := &countingStore{Store: below}
 	a, err := New(Config{
-		Store: counted, Gate: password.NewGate(password.Local{}, 1, 1),
-		Secret: testSecret, Previous: []string{strings.Repeat("previous", 4)}, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
-		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Store:        counted,
+		Gate:         password.NewGate(password.Local{}, 1, 1),
+		Secret:       testSecret,
+		Previous:     []string{strings.Repeat("previous", 4)},
+		Issuer:       "clientes",
+		Audience:     "clientes",
+		TokenTTL:     5 * time.Minute,
+		SessionIdle:  30 * time.Minute,
+		SessionMax:   720 * time.Hour,
+		RefreshGrace: 30 * time.Second,
+		Now:          time.Now,
+		Log:          slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
 	return a, counted
@@ -73,11 +81,32 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 	counter, mac, _ := strings.Cut(rest, ".")
 
 	forged := []string{
-		"", ".", "..", id, id + ".", id + "." + counter, id + "." + counter + ".", "." + counter + "." + mac, id + ".." + mac,
-		id + "." + counter + "." + mac + ".", id + "." + counter + "." + mac + "." + mac, "." + good, good + "=",
-		" " + good, good + "\n", id + ".1." + mac, id + ".00." + mac, id + ".-1." + mac, id + ".+0." + mac,
-		token.NewID() + "." + counter + "." + mac, mac + "." + counter + "." + id, id + counter + "." + mac, strings.ToUpper(good),
-		g.Token, strings.Repeat("A", 257), good + strings.Repeat("A", 256),
+		"",
+		".",
+		"..",
+		id,
+		id + ".",
+		id + "." + counter,
+		id + "." + counter + ".",
+		"." + counter + "." + mac,
+		id + ".." + mac,
+		id + "." + counter + "." + mac + ".",
+		id + "." + counter + "." + mac + "." + mac,
+		"." + good,
+		good + "=",
+		" " + good,
+		good + "\n",
+		id + ".1." + mac,
+		id + ".00." + mac,
+		id + ".-1." + mac,
+		id + ".+0." + mac,
+		token.NewID() + "." + counter + "." + mac,
+		mac + "." + counter + "." + id,
+		id + counter + "." + mac,
+		strings.ToUpper(good),
+		g.Token,
+		strings.Repeat("A", 257),
+		good + strings.Repeat("A", 256),
 	}
 	// One character other, everywhere; in the last of a MAC also the bits that stand for nothing.
 	for i := range good {
@@ -102,7 +131,10 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 	// A MAC of another purpose under the right secret.
 	forged = append(forged, testKeys(t, testSecret).Sign(token.Link, id+".0"))
 	for range 10_000 {
-		forged = append(forged, token.NewID()+"."+strconv.Itoa(len(forged))+"."+token.NewID()+token.NewID()[:21])
+		forged = append(
+			forged,
+			token.NewID()+"."+strconv.Itoa(len(forged))+"."+token.NewID()+token.NewID()[:21],
+		)
 	}
 
 	a, counted := newCounting(t, nil)
@@ -124,8 +156,19 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 		t.Errorf("a good token: %v, and the store was asked %d times", err, counted.asked.Load())
 	}
 	previous := testKeys(t, strings.Repeat("previous", 4))
-	if err := a.LogoutRefresh(t.Context(), signRefreshToken(previous, id, 0)); err != nil || counted.asked.Load() != 3 {
-		t.Errorf("a token of a previous secret: %v, and the store was asked %d times", err, counted.asked.Load())
+	if err := a.LogoutRefresh(
+		t.Context(),
+		signRefreshToken(previous, id, 0),
+	); err != nil ||
+		counted.asked.Load() != 3 {
+		t.Errorf(
+			"a token of a previous secret: %v, and the store was asked %d times",
+			err,
+			counted.asked.Load(),
+		)
 	}
-	t.Logf("%d forged tokens, each for a refresh and a logout: 0 calls of the store; a good one: 2", len(forged))
+	t.Logf(
+		"%d forged tokens, each for a refresh and a logout: 0 calls of the store; a good one: 2",
+		len(forged),
+	)
 }

@@ -30,7 +30,15 @@ type walk struct {
 }
 
 func newWalk() walk {
-	return walk{store.Session{CreatedAt: noon, RotatedAt: noon, LastUsedAt: noon, ExpiresAt: noon.Add(testIdle)}, noon}
+	return walk{
+		store.Session{
+			CreatedAt:  noon,
+			RotatedAt:  noon,
+			LastUsedAt: noon,
+			ExpiresAt:  noon.Add(testIdle),
+		},
+		noon,
+	}
 }
 
 // use presents a token. It gives the successor, and whether there was one.
@@ -61,8 +69,9 @@ func everyOrder[S any](steps []S, length int, try func([]S)) {
 	fill(0)
 }
 
-// TestNobodyIsLoggedOutByHisOwnRetries walks through every order of what happens to an honest client: answers that
-// arrive, answers that are lost, two tabs that refresh together, short waits and long ones.
+// TestNobodyIsLoggedOutByHisOwnRetries walks through every order of what happens to an honest
+// client: answers that arrive, answers that are lost, two tabs that refresh together, short waits
+// and long ones.
 func TestNobodyIsLoggedOutByHisOwnRetries(t *testing.T) {
 	type step struct {
 		name string
@@ -107,9 +116,9 @@ func TestNobodyIsLoggedOutByHisOwnRetries(t *testing.T) {
 	}
 }
 
-// TestThiefAndVictimDoNotBothGoOn walks through every order in which a thief, who has a copy of the token, and its
-// owner come, outside the grace: of the two the first to come is out at its second time at the latest, and with it
-// the session.
+// TestThiefAndVictimDoNotBothGoOn walks through every order in which a thief, who has a copy of the
+// token, and its owner come, outside the grace: of the two the first to come is out at its second
+// time at the latest, and with it the session.
 func TestThiefAndVictimDoNotBothGoOn(t *testing.T) {
 	for before := range 3 { // refreshes before the theft
 		for _, lost := range []bool{false, true} { // whether the owner's last answer before it was lost
@@ -230,13 +239,25 @@ func TestRefreshTokens(t *testing.T) {
 func TestTheRowsOfOldSessionsGo(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
+		u, err := p.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		now := time.Now()
 		for i := range cleanBatch + 1 {
 			old := now.Add(-2 * keepDead)
 			_, err := p.store.CreateSession(t.Context(), store.Session{
-				ID: fmt.Sprint(i), UserID: u.ID, CreatedAt: old, LastUsedAt: old, RotatedAt: old, ExpiresAt: old, TokenExp: old,
+				ID: fmt.Sprint(
+					i,
+				),
+				UserID:     u.ID,
+				CreatedAt:  old,
+				LastUsedAt: old,
+				RotatedAt:  old,
+				ExpiresAt:  old,
+				TokenExp:   old,
 			}, u.Generation)
 			must(t, err)
 		}
@@ -254,12 +275,15 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 	})
 }
 
-// BenchmarkDenyList tells what a million ended sessions cost: bytes an entry, the time of a look-up, and the time of
-// checking a token with them beside that without.
+// BenchmarkDenyList tells what a million ended sessions cost: bytes an entry, the time of a
+// look-up, and the time of checking a token with them beside that without.
 func BenchmarkDenyList(b *testing.B) {
 	const entries = 1_000_000
 	id := func(i int) (s token.SessionID) {
-		binary.LittleEndian.PutUint64(s[:], uint64(i)*0x9E3779B97F4A7C15) // spread as random ids are
+		binary.LittleEndian.PutUint64(
+			s[:],
+			uint64(i)*0x9E3779B97F4A7C15,
+		) // spread as random ids are
 		binary.LittleEndian.PutUint64(s[8:], uint64(i))
 		return s
 	}

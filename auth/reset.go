@@ -9,13 +9,13 @@ import (
 )
 
 // ForgotPassword queues a mail with a link to set another password. The mail goes to the user of
-// that name, or if name is "" to the one of that confirmed email, if there is such a user, they have
-// an email, and no more than three were sent within an hour.
+// that name, or if name is "" to the one of that confirmed email, if there is such a user, they
+// have an email, and no more than three were sent within an hour.
 //
-// Neither the result nor the time that it takes tells whether the user exists. Whoever is asked for,
-// the store is asked the same questions and writes the same. Where nothing is to be sent, that is a
-// mail to nobody, which [Auth.SendMail] drops. So that nobody can fill the queue with these, nothing
-// at all is done for a network that asks too often, whoever it asks for.
+// Neither the result nor the time that it takes shows whether the user exists: the store gets the
+// same questions and writes the same. Where nothing is to be sent, it writes a mail to nobody, which
+// [Auth.SendMail] drops. So that nobody can fill the queue with these, nothing at all is done for a
+// network that asks too often.
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	wait, err := a.guard.askFromNetwork(ctx, "forgot")
 	if err != nil || wait > 0 {
@@ -77,8 +77,8 @@ func (a *Auth) findUser(ctx context.Context, name, email string) (u store.User, 
 }
 
 // ResetPassword sets another password for the user who got the link with this token, and ends all
-// their sessions. It returns [ErrLinkInvalid], or a *[store.InvalidError] on "password", after which
-// the link is still good.
+// their sessions. It returns [ErrLinkInvalid], or a *[store.InvalidError] on "password", after
+// which the link is still good.
 func (a *Auth) ResetPassword(ctx context.Context, linkToken, newPassword string) error {
 	k, u, err := a.links.follow(ctx, linkToken, store.MailReset, store.MailInvitation)
 	if err != nil {

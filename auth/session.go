@@ -24,9 +24,10 @@ type Grant struct {
 	Device string
 }
 
-// openSession opens a session for u, who has proven who they are. Every kind of login ends here. The
-// caller has looked up u before it verified the proof, and reserved the attempt that succeeds now.
-// If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt fails.
+// openSession opens a session for u, who has proven who they are. Every kind of login ends here.
+// The caller has looked up u before it verified the proof, and reserved the attempt that succeeds
+// now. If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt
+// fails.
 func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
 	s := a.newSession(ctx, u.ID)
 	// The generation is the one that u had when the proof was verified.

@@ -16,9 +16,16 @@ import (
 func TestLoginAndWhoIsAsking(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Role: store.Editor}, goodPassword)
+		u, err := p.accounts.Add(
+			t.Context(),
+			store.User{Name: "Ana", Role: store.Editor},
+			goodPassword,
+		)
 		must(t, err)
-		g, err := p.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ANA", Password: goodPassword})
+		g, err := p.Login(
+			from(t.Context(), "192.0.2.1"),
+			LoginRequest{User: "ANA", Password: goodPassword},
+		)
 		must(t, err)
 		if g.ExpiresIn != 5*time.Minute || g.User.ID != u.ID || g.User.Name != "Ana" {
 			t.Errorf("granted %v to %v", g.ExpiresIn, g.User.ID)
@@ -30,8 +37,10 @@ func TestLoginAndWhoIsAsking(t *testing.T) {
 		}
 		s, err := p.store.Session(t.Context(), c.SessionID)
 		must(t, err)
-		if s.UserID != u.ID || s.IP != "192.0.2.1" || s.UserAgent != "test" || !s.EndedAt.IsZero() ||
-			!s.ExpiresAt.Equal(s.CreatedAt.Add(30*time.Minute)) || !s.TokenExp.After(s.CreatedAt) {
+		if s.UserID != u.ID || s.IP != "192.0.2.1" || s.UserAgent != "test" ||
+			!s.EndedAt.IsZero() ||
+			!s.ExpiresAt.Equal(s.CreatedAt.Add(30*time.Minute)) ||
+			!s.TokenExp.After(s.CreatedAt) {
 			t.Errorf("session %+v", s)
 		}
 		for name, r := range map[string]LoginRequest{
@@ -63,7 +72,11 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 			{"deleting", func(name, _ string) error { return a.accounts.Delete(t.Context(), name) }, false},
 		} {
 			name := fmt.Sprint("user", i)
-			_, err := a.accounts.Add(t.Context(), store.User{Name: name, Role: store.Viewer}, goodPassword)
+			_, err := a.accounts.Add(
+				t.Context(),
+				store.User{Name: name, Role: store.Viewer},
+				goodPassword,
+			)
 			must(t, err)
 			token, other := a.login(t, name), b.login(t, name)
 			for _, p := range []*process{a, b} {
@@ -75,13 +88,21 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 				t.Errorf("%s: where it happened the token gives %v", end.name, err)
 			}
 			for _, p := range []*process{a, b} {
-				authtest.Eventually(t, end.name+" is known", func() bool { return errors.Is(p.verdict(t, token), ErrTokenRevoked) })
+				authtest.Eventually(
+					t,
+					end.name+" is known",
+					func() bool { return errors.Is(p.verdict(t, token), ErrTokenRevoked) },
+				)
 			}
 			if err := b.verdict(t, other); end.name == "logout" && err != nil {
 				t.Errorf("%s ended another session: %v", end.name, err)
 			}
 			if end.name != "logout" {
-				authtest.Eventually(t, end.name+" is known of every session", func() bool { return errors.Is(b.verdict(t, other), ErrTokenRevoked) })
+				authtest.Eventually(
+					t,
+					end.name+" is known of every session",
+					func() bool { return errors.Is(b.verdict(t, other), ErrTokenRevoked) },
+				)
 			}
 			must(t, b.Logout(t.Context(), token)) // again, elsewhere
 		}
@@ -92,7 +113,11 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := start(t, e, url)
-		_, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
+		_, err := a.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		ended, alive := a.login(t, "ana"), a.login(t, "ana")
 		must(t, a.Logout(t.Context(), ended))
@@ -115,14 +140,26 @@ func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
 func TestWhoCanNotKnowDoesNotSayYes(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := start(t, e, url), start(t, e, url)
-		_, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
+		_, err := a.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		known, ended, alive := a.login(t, "ana"), a.login(t, "ana"), a.login(t, "ana")
 		must(t, a.Logout(t.Context(), known))
-		authtest.Eventually(t, "b knows", func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) })
+		authtest.Eventually(
+			t,
+			"b knows",
+			func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) },
+		)
 
 		b.away.Store(true)
-		authtest.Eventually(t, "b knows that it does not know", func() bool { return !b.denied.current() })
+		authtest.Eventually(
+			t,
+			"b knows that it does not know",
+			func() bool { return !b.denied.current() },
+		)
 		must(t, a.Logout(t.Context(), ended))
 		if err := b.verdict(t, known); !errors.Is(err, ErrTokenRevoked) {
 			t.Errorf("what it knows gives %v", err)
@@ -152,12 +189,16 @@ func TestWhoCanNotKnowDoesNotSayYes(t *testing.T) {
 	})
 }
 
-// TestALoginThatBeganBeforeDoesNotOutliveTheEnd disables a user between the check of the password and the
-// insert of the session.
+// TestALoginThatBeganBeforeDoesNotOutliveTheEnd disables a user between the check of the password
+// and the insert of the session.
 func TestALoginThatBeganBeforeDoesNotOutliveTheEnd(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
+		_, err := p.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		for name, end := range map[string]func(ctx context.Context) error{
 			"a new password": func(ctx context.Context) error { return p.accounts.SetPassword(ctx, "ana", goodPassword) },
@@ -167,7 +208,11 @@ func TestALoginThatBeganBeforeDoesNotOutliveTheEnd(t *testing.T) {
 		} {
 			u, err := p.store.UserByName(t.Context(), "ana")
 			if errors.Is(err, store.ErrNotFound) {
-				u, err = p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
+				u, err = p.accounts.Add(
+					t.Context(),
+					store.User{Name: "ana", Role: store.Viewer},
+					goodPassword,
+				)
 			}
 			must(t, err)
 			if u.Disabled {
@@ -188,7 +233,11 @@ type endingStore struct {
 	end func(context.Context) error
 }
 
-func (s endingStore) CreateSession(ctx context.Context, x store.Session, generation int64) ([]store.Ended, error) {
+func (s endingStore) CreateSession(
+	ctx context.Context,
+	x store.Session,
+	generation int64,
+) ([]store.Ended, error) {
 	if err := s.end(ctx); err != nil {
 		return nil, err
 	}
@@ -209,12 +258,21 @@ func TestAccounts(t *testing.T) {
 		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" {
 			t.Errorf("a hash of no kind gives %v", err)
 		}
-		u, err := a.Add(ctx, store.User{Name: "ana", Role: store.Viewer, PasswordHash: someHash}, "")
+		u, err := a.Add(
+			ctx,
+			store.User{Name: "ana", Role: store.Viewer, PasswordHash: someHash},
+			"",
+		)
 		must(t, err)
 		if u.PasswordHash != someHash {
 			t.Error("the hash was changed")
 		}
-		if _, err = a.Add(ctx, store.User{Name: "ANA", Role: store.Viewer}, goodPassword); !errors.As(err, &conflict) || conflict.Field != "user" {
+		if _, err = a.Add(
+			ctx,
+			store.User{Name: "ANA", Role: store.Viewer},
+			goodPassword,
+		); !errors.As(err, &conflict) ||
+			conflict.Field != "user" {
 			t.Errorf("a name twice gives %v", err)
 		}
 		if err := a.SetRole(ctx, "ana", "root"); !errors.As(err, &invalid) {
@@ -230,13 +288,27 @@ func TestAccounts(t *testing.T) {
 				t.Errorf("%s as a password gives %v", name, err)
 			}
 		}
-		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, "zoltrix99")
-		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" || invalid.Fields[0].Code != "too_guessable" {
+		_, err = a.Add(
+			ctx,
+			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer},
+			"zoltrix99",
+		)
+		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" ||
+			invalid.Fields[0].Code != "too_guessable" {
 			t.Errorf("the own email as the first password gives %v", err)
 		}
-		_, err = a.Add(ctx, store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, goodPassword)
+		_, err = a.Add(
+			ctx,
+			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
-		if err := a.SetPassword(ctx, "bia", "zoltrix99"); !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
+		if err := a.SetPassword(
+			ctx,
+			"bia",
+			"zoltrix99",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Code != "too_guessable" {
 			t.Errorf("the own email as another password gives %v", err)
 		}
 		must(t, a.SetRole(ctx, "Ana", store.Admin))
@@ -278,7 +350,11 @@ func TestTheDenyListForgetsWhatNoTokenCanName(t *testing.T) {
 func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
+		_, err := p.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		accessToken := p.login(t, "ana")
 		real := p.access
@@ -301,13 +377,23 @@ func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
 func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
+		u, err := p.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		oldest := p.login(t, "ana")
 		now := time.Now().Add(time.Second)
 		for range store.MaxSessions - 1 {
 			_, err := p.store.CreateSession(t.Context(), store.Session{
-				ID: token.NewID(), UserID: u.ID, CreatedAt: now, LastUsedAt: now, RotatedAt: now, ExpiresAt: now.Add(time.Hour), TokenExp: now,
+				ID:         token.NewID(),
+				UserID:     u.ID,
+				CreatedAt:  now,
+				LastUsedAt: now,
+				RotatedAt:  now,
+				ExpiresAt:  now.Add(time.Hour),
+				TokenExp:   now,
 			}, u.Generation)
 			must(t, err)
 		}
@@ -319,8 +405,9 @@ func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-// TestTheSecond holds that a session which ended elsewhere is refused within the second that the contract promises: no
-// answer of the store is trusted for longer, and the next one is asked for in time.
+// TestTheSecond holds that a session which ended elsewhere is refused within the second that the
+// contract promises: no answer of the store is trusted for longer, and the next one is asked for in
+// time.
 func TestTheSecond(t *testing.T) {
 	if trustFor >= time.Second {
 		t.Errorf("an answer is trusted for %s", trustFor)

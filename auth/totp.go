@@ -79,8 +79,8 @@ func newRecoveryCodes(userID int64) (codes []string, kept string) {
 	return codes, strings.Join(hashes, " ")
 }
 
-// recoveryHash returns what is kept of a recovery code. It includes the user's id: copied to the row
-// of another user it is worth nothing.
+// recoveryHash returns what is kept of a recovery code. It includes the user's id: copied to the
+// row of another user it is worth nothing.
 func recoveryHash(userID int64, plain string) string {
 	h := sha256.Sum256([]byte(decimal(userID) + " " + plain))
 	return base64.RawURLEncoding.EncodeToString(h[:])
@@ -102,8 +102,8 @@ func openSecret(
 ) (secret []byte, newest bool, err error) {
 	secret, newest, err = keys.Open(sealed, "user "+decimal(userID))
 	if err != nil {
-		return nil, false, fmt.Errorf("open the second factor of user %d: %w; add the old secret to "+
-			"SECRET_PREVIOUS, or switch the second factor off", userID, err)
+		return nil, false, fmt.Errorf("open the second factor of user %d: %w; add the old secret "+
+			"to SECRET_PREVIOUS, or switch the second factor off", userID, err)
 	}
 	return secret, newest, nil
 }

@@ -11,10 +11,11 @@ import (
 	"clientes/store"
 )
 
-// Import makes users of rows that were brought from elsewhere, each with the hash of their password,
-// and returns them as they were made. It makes all of them, or none if anything is wrong with any.
-// Their emails count as confirmed. A row may come as a *[store.InvalidError] instead. Any other error
-// among the rows ends the import and is returned as it is. Faults are a *[store.RowsError].
+// Import makes users of rows that were brought from elsewhere, each with the hash of their
+// password, and returns them as they were made. It makes all of them, or none if anything is wrong
+// with any. Their emails count as confirmed. A row may come as a *[store.InvalidError] instead. Any
+// other error among the rows ends the import and is returned as it is. Faults are a
+// *[store.RowsError].
 func (a *Accounts) Import(
 	ctx context.Context, rows iter.Seq2[store.User, error],
 ) ([]store.User, error) {
@@ -63,8 +64,8 @@ func (a *Accounts) checkRows(
 	return users, faults.Err()
 }
 
-// readRows returns the users of the rows, and what is wrong with each by itself. A field at fault is
-// "" in its user, so that it is nobody else's.
+// readRows returns the users of the rows, and what is wrong with each by itself. A field at fault
+// is "" in its user, so that it is nobody else's.
 func readRows(rows iter.Seq2[store.User, error]) (
 	users []store.User, faults store.RowsError, err error,
 ) {

@@ -37,8 +37,8 @@ func parseArgon2(kind string, fields []string) (passwordHash, error) {
 	}
 	n, ok := numbers(fields[1], "m", "t", "p")
 	if !ok {
-		return nil, malformedHash("An Argon2 hash has the parameters m, t and p, each a whole number, " +
-			"as in m=65536,t=3,p=4.")
+		return nil, malformedHash("An Argon2 hash has the parameters m, t and p, each a whole " +
+			"number, as in m=65536,t=3,p=4.")
 	}
 	m, t, p := n[0], n[1], n[2]
 	switch {
@@ -46,8 +46,8 @@ func parseArgon2(kind string, fields []string) (passwordHash, error) {
 		return nil, malformedHash("An Argon2 hash has a t and a p of 1 or more, " +
 			"and an m of 8 times p or more.")
 	case m > maxMemory/1024 || m*t > maxWork/1024 || p > maxParallel:
-		return nil, costlyHash(fmt.Sprintf("An Argon2 hash may cost m=%d, m times t %d, and p=%d at most.",
-			maxMemory/1024, maxWork/1024, maxParallel))
+		return nil, costlyHash(fmt.Sprintf("An Argon2 hash may cost m=%d, m times t %d, "+
+			"and p=%d at most.", maxMemory/1024, maxWork/1024, maxParallel))
 	}
 	cost := argon2Params{memory: uint32(m), passes: uint32(t), threads: uint8(p)}
 	h := argon2Hash{kind: kind, argon2Params: cost}

@@ -13,7 +13,7 @@ import (
 // bcryptHash is bcrypt as crypt(3) writes it.
 type bcryptHash struct {
 	text     string
-	digested bool // of the password's SHA-256 in hex, which is how Django avoids the limit of 72 bytes
+	digested bool // of the password's SHA-256 in hex: so Django avoids the limit of 72 bytes
 }
 
 // matches looks only at the first 72 bytes of a password, as every bcrypt does.

@@ -22,8 +22,8 @@ func saltAndWant(
 	}
 	w, err = readWant(want)
 	if err != nil || len(w) < minWant || len(w) > most {
-		return nil, nil, malformedHash(fmt.Sprintf("What follows the salt is not encoded as it should "+
-			"be, or not of %d to %d bytes.", minWant, most))
+		return nil, nil, malformedHash(fmt.Sprintf("What follows the salt is not encoded as it "+
+			"should be, or not of %d to %d bytes.", minWant, most))
 	}
 	return s, w, nil
 }

@@ -29,7 +29,7 @@ func NewGate(hasher Hasher, running, waiting int) *Gate {
 	}
 }
 
-// Do calls f when its turn comes, and returns the error of f. It returns [ErrOverloaded] at once
+// Do calls f when a slot is free, and returns the error of f. It returns [ErrOverloaded] at once
 // if too many wait already, and the context's error if the context ends first. In both cases f is
 // not called.
 func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
@@ -65,7 +65,9 @@ func (g *Gate) Verify(
 // HashNew returns the hash of a new password of u. A password that [CheckNew] refuses, or that is
 // easy to guess for somebody who knows the name and the emails of u, is a *[store.InvalidError] on
 // "password". Other errors come from the gate or its hasher.
-func (g *Gate) HashNew(ctx context.Context, u store.User, password string) (hash string, err error) {
+func (g *Gate) HashNew(
+	ctx context.Context, u store.User, password string,
+) (hash string, err error) {
 	if err := CheckNew(password); err != nil {
 		return "", err
 	}

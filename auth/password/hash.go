@@ -42,7 +42,7 @@ const (
 	minWant        = 16
 	maxWant        = 64
 	maxPBKDF2Want  = 512
-	maxScryptBlock = 32 // scrypt's r, which is 8 everywhere; the memory beside N blocks grows with it
+	maxScryptBlock = 32 // scrypt's r, 8 everywhere: the memory beside N blocks grows with it
 )
 
 // nobodysHash has the cost of a real hash, and no password matches it. The password of an unknown

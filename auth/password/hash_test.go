@@ -13,7 +13,8 @@ import (
 	"clientes/store"
 )
 
-// hashesFromElsewhere gives what other software made, so that both ends of ours can not share one mistake.
+// hashesFromElsewhere gives what other software made, so that both ends of ours can not share one
+// mistake.
 func hashesFromElsewhere(t testing.TB) (hashes []foreignHash) {
 	f, err := os.Open("testdata/hashes.txt")
 	if err != nil {
@@ -59,7 +60,8 @@ func TestHashesFromElsewhere(t *testing.T) {
 
 func TestOurHashes(t *testing.T) {
 	ours := hashPassword("correct horse")
-	if !isCurrentHash(ours) || !verifyPassword(ours, "correct horse") || verifyPassword(ours, "Correct horse") {
+	if !isCurrentHash(ours) || !verifyPassword(ours, "correct horse") ||
+		verifyPassword(ours, "Correct horse") {
 		t.Errorf("%s is not as it should be", ours)
 	}
 	for name, other := range map[string]string{
@@ -181,7 +183,8 @@ func TestHashesThatAreRefused(t *testing.T) {
 	} {
 		h, err := parseHash(c.hash)
 		var invalid *store.InvalidError
-		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" || invalid.Fields[0].Code != c.code {
+		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" ||
+			invalid.Fields[0].Code != c.code {
 			t.Errorf("%s: %.200q gives %+v, %v; want %s", c.name, c.hash, h, err, c.code)
 		}
 		if isCurrentHash(c.hash) {
@@ -220,8 +223,8 @@ func mostExpensiveHashes() map[string]string {
 	}
 }
 
-// FuzzParseHash holds that whatever somebody brings along is refused with one of our reasons, which do not
-// repeat it, or costs no more than is allowed.
+// FuzzParseHash holds that whatever somebody brings along is refused with one of our reasons, which
+// do not repeat it, or costs no more than is allowed.
 func FuzzParseHash(f *testing.F) {
 	for _, h := range hashesFromElsewhere(f) {
 		f.Add(h.text)
@@ -235,7 +238,8 @@ func FuzzParseHash(f *testing.F) {
 		var invalid *store.InvalidError
 		switch {
 		case errors.As(err, &invalid):
-			if f := invalid.Fields[0]; len(invalid.Fields) != 1 || len(text) > 40 && strings.Contains(f.Message, text) {
+			if f := invalid.Fields[0]; len(invalid.Fields) != 1 ||
+				len(text) > 40 && strings.Contains(f.Message, text) {
 				t.Errorf("%q is refused with %v", text, err)
 			}
 			return
@@ -285,14 +289,19 @@ func BenchmarkTheMostExpensiveHashes(b *testing.B) {
 	}
 }
 
-// TestALongPasswordKeepsItsBcrypt holds that what bcrypt has not looked at becomes no part of a password.
+// TestALongPasswordKeepsItsBcrypt holds that what bcrypt has not looked at becomes no part of a
+// password.
 func TestALongPasswordKeepsItsBcrypt(t *testing.T) {
 	long := strings.Repeat("ж", maxBcryptLen/2)
 	hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
 	must(t, err)
 	for password, want := range map[string]bool{long: true, long + " and a slip": false} {
 		if !verifyPassword(string(hash), password) || replaceable(string(hash), password) != want {
-			t.Errorf("a password of %d bytes: %t", len(password), replaceable(string(hash), password))
+			t.Errorf(
+				"a password of %d bytes: %t",
+				len(password),
+				replaceable(string(hash), password),
+			)
 		}
 	}
 	if replaceable(hashPassword(long), long) {

@@ -12,8 +12,9 @@
 // flood of logins takes bounded memory. No password is trimmed or normalized: it is verified as it
 // was received.
 //
-// New hashes are Argon2id. bcrypt, Argon2, scrypt and PBKDF2 from elsewhere match, too, in the forms
-// of PHC, Django and passport-local-mongoose (see [CheckHash]), and are replaced at the first login.
+// New hashes are Argon2id. bcrypt, Argon2, scrypt and PBKDF2 from elsewhere match, too, in the
+// forms of PHC, Django and passport-local-mongoose (see [CheckHash]), and are replaced at the first
+// login.
 //
 // The package knows nothing of logins, sessions, or how often somebody may try.
 package password

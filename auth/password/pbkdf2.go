@@ -78,21 +78,22 @@ func parseDjangoPBKDF2(digest string, fields []string) (passwordHash, error) {
 // unless somebody chose others.
 func parsePassport(fields []string) (passwordHash, error) {
 	if len(fields) != 4 {
-		return nil, malformedHash("A hash of passport-local-mongoose has digest, iterations, salt and hash, " +
-			"as in passport-local-mongoose$sha256$25000$salt$hash.")
+		return nil, malformedHash("A hash of passport-local-mongoose has digest, iterations, salt " +
+			"and hash, as in passport-local-mongoose$sha256$25000$salt$hash.")
 	}
 	if !slices.Contains([]string{"sha1", "sha256", "sha512"}, fields[0]) {
-		return nil, malformedHash("The digest of a hash of passport-local-mongoose is sha1, sha256 " +
-			"or sha512.")
+		return nil, malformedHash("The digest of a hash of passport-local-mongoose is sha1, " +
+			"sha256 or sha512.")
 	}
 	n, ok := number(fields[1])
 	if !ok {
-		return nil, malformedHash("The iterations of a hash of passport-local-mongoose are a whole " +
-			"number.")
+		return nil, malformedHash("The iterations of a hash of passport-local-mongoose are a " +
+			"whole number.")
 	}
 	h, err := newPBKDF2(fields[0], n)
 	if err == nil {
-		h.salt, h.want, err = saltAndWant(fields[2], asText, fields[3], hex.DecodeString, maxPBKDF2Want)
+		h.salt, h.want, err = saltAndWant(
+			fields[2], asText, fields[3], hex.DecodeString, maxPBKDF2Want)
 	}
 	return h, err
 }

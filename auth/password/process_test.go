@@ -88,12 +88,22 @@ func TestProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if good, rehashed, err := p.Verify(string(foreign), odd, false); !good || rehashed != "" || err != nil {
+	if good, rehashed, err := p.Verify(
+		string(foreign),
+		odd,
+		false,
+	); !good || rehashed != "" ||
+		err != nil {
 		t.Errorf("a hash from elsewhere gives %t, %q, %v", good, rehashed, err)
 	}
 	good, rehashed, err := p.Verify(string(foreign), odd, true)
 	if !good || rehashed == "" || err != nil {
-		t.Fatalf("a hash from elsewhere that is to be replaced gives %t, %q, %v", good, rehashed, err)
+		t.Fatalf(
+			"a hash from elsewhere that is to be replaced gives %t, %q, %v",
+			good,
+			rehashed,
+			err,
+		)
 	}
 	if good, again, err := p.Verify(rehashed, odd, true); !good || again != "" || err != nil {
 		t.Errorf("the hash in its place gives %t, %q, %v", good, again, err)
@@ -101,13 +111,17 @@ func TestProcess(t *testing.T) {
 	if p.Close(); log.String() != "" {
 		t.Errorf("an end that was wanted says %s", log)
 	}
-	if _, err := p.Hash(goodPassword, nil); err == nil || !strings.Contains(err.Error(), "the server ends") {
+	if _, err := p.Hash(
+		goodPassword,
+		nil,
+	); err == nil ||
+		!strings.Contains(err.Error(), "the server ends") {
 		t.Errorf("after its end it gives %v", err)
 	}
 }
 
-// TestAnotherProcessStarts checks that what waits when the process ends, and what it was busy with, is
-// done by the next.
+// TestAnotherProcessStarts checks that what waits when the process ends, and what it was busy with,
+// is done by the next.
 func TestAnotherProcessStarts(t *testing.T) {
 	p, log := aProcess(t)
 	gate := p.Gate()
@@ -135,7 +149,13 @@ func TestAnotherProcessStarts(t *testing.T) {
 	authtest.Eventually(t, "some were verified", func() bool { return done.Load() > 2 })
 	send(t, first, syscall.SIGKILL)
 	logins.Wait()
-	if want := fmt.Sprintf(`the next password starts another" pid=%d error="`, first); !strings.Contains(log.String(), want) {
+	if want := fmt.Sprintf(
+		`the next password starts another" pid=%d error="`,
+		first,
+	); !strings.Contains(
+		log.String(),
+		want,
+	) {
 		t.Errorf("the log has no %s:\n%s", want, log)
 	}
 
@@ -148,14 +168,22 @@ func TestAnotherProcessStarts(t *testing.T) {
 		t.Error("a process that says odd things goes on")
 	}
 
-	// A process that hangs is ended, even if it does not read what is more than a pipe holds. The time
-	// is too short for the next one, too.
+	// A process that hangs is ended, even if it does not read what is more than a pipe holds. The
+	// time is too short for the next one, too.
 	send(t, p.pid(), syscall.SIGSTOP)
 	p.timeout = time.Millisecond
-	if _, _, err := p.Verify(hash, strings.Repeat("x", 1<<20), false); err == nil || !strings.Contains(err.Error(), "gave no answer") {
+	if _, _, err := p.Verify(
+		hash,
+		strings.Repeat("x", 1<<20),
+		false,
+	); err == nil ||
+		!strings.Contains(err.Error(), "gave no answer") {
 		t.Errorf("with a process that hangs it gives %v", err)
 	}
-	if want := `error="no answer within 1ms: signal: killed"`; strings.Count(log.String(), want) != 2 {
+	if want := `error="no answer within 1ms: signal: killed"`; strings.Count(
+		log.String(),
+		want,
+	) != 2 {
 		t.Errorf("the log does not say twice %s:\n%s", want, log)
 	}
 	p.timeout = hashTimeout
@@ -165,7 +193,8 @@ func TestAnotherProcessStarts(t *testing.T) {
 func TestAProcessOutlivesSignalsButNotItsServer(t *testing.T) {
 	p, _ := aProcess(t)
 	wantHashes(t, p)
-	// A terminal and timeout(1) send these to the server and to its process, perhaps more than once.
+	// A terminal and timeout(1) send these to the server and to its process, perhaps more than
+	// once.
 	var ignored uint64
 	for line := range strings.Lines(proc(t, p.pid(), "status")) {
 		if mask, ok := strings.CutPrefix(line, "SigIgn:"); ok {
@@ -222,7 +251,8 @@ func TestAPanicEndsNoOtherLogin(t *testing.T) {
 		err1 := client.Call(serviceName+".Verify", VerifyArgs{}, new(VerifyReply))
 		err2 := client.Call(serviceName+".Hash", HashArgs{}, new(string))
 		for _, err := range []error{err1, err2} {
-			if err == nil || !strings.Contains(err.Error(), "panic: odd\n") || !strings.Contains(err.Error(), "process_test.go") {
+			if err == nil || !strings.Contains(err.Error(), "panic: odd\n") ||
+				!strings.Contains(err.Error(), "process_test.go") {
 				t.Errorf("a panic gives %v", err)
 			}
 		}

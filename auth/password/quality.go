@@ -55,7 +55,8 @@ const (
 )
 
 // guessable reports whether the password is among the first that somebody who knows the user would
-// try. It can take as long as a hash (BenchmarkTheSlowestGuesses), and so waits at the gate like one.
+// try. It can take as long as a hash (BenchmarkTheSlowestGuesses), and so waits at the gate like
+// one.
 func guessable(password string, known []string) bool {
 	plain := plainLetters(password)
 	for _, form := range slices.Compact([]string{plain, unleet(plain, "i"), unleet(plain, "l")}) {
@@ -137,8 +138,8 @@ func plainLetters(s string) string {
 	return plain.String()
 }
 
-// digit returns the ASCII digit of a decimal digit of another script. Unicode has the digits of each
-// script in a row from 0 to 9.
+// digit returns the ASCII digit of a decimal digit of another script. Unicode has the digits of
+// each script in a row from 0 to 9.
 func digit(r rune) byte {
 	for _, in := range unicode.Nd.R16 {
 		if rune(in.Lo) <= r && r <= rune(in.Hi) {

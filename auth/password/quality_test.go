@@ -36,7 +36,11 @@ func TestNewPasswords(t *testing.T) {
 // guesses returns a user, and for each password whether it is easy to guess for somebody who knows
 // the user.
 func guesses() (u store.User, easy map[string]bool) {
-	u = store.User{Name: "ana.souza", Email: "anninha@padaria-sãojoão.example", PendingEmail: "pending_иванов@mail.example"}
+	u = store.User{
+		Name:         "ana.souza",
+		Email:        "anninha@padaria-sãojoão.example",
+		PendingEmail: "pending_иванов@mail.example",
+	}
 	easy = make(map[string]bool)
 	for _, password := range []string{
 		// well known
@@ -124,10 +128,12 @@ func slowGuesses() map[string]string {
 	return map[string]string{
 		"every sign that looks like a letter": long("4@8({[<3691!|70$5+%2"),
 		"rows of keys":                        long("qwerfdsazxcvbnm"),
-		"dates":                               long("0/8.-25101/0-10307.4898/631112-26552848198709126364.62008347474875000151"),
-		"words":                               long("password"),
-		"one letter":                          long("a"),
-		"letters of four bytes":               strings.Repeat("😀🐢🚲", 85),
+		"dates": long(
+			"0/8.-25101/0-10307.4898/631112-26552848198709126364.62008347474875000151",
+		),
+		"words":                 long("password"),
+		"one letter":            long("a"),
+		"letters of four bytes": strings.Repeat("😀🐢🚲", 85),
 	}
 }
 
@@ -146,7 +152,10 @@ func FuzzGuessable(f *testing.F) {
 		if !utf8.ValidString(password) || len(runes) <= guessedPrefix {
 			return
 		}
-		if guessable(string(runes[:guessedPrefix]), knownWords(store.User{Name: name, Email: email})) != got {
+		if guessable(
+			string(runes[:guessedPrefix]),
+			knownWords(store.User{Name: name, Email: email}),
+		) != got {
 			t.Errorf("%q: what comes after the prefix counts", password)
 		}
 	})

@@ -16,8 +16,8 @@ func ServeProcess(stdout io.Writer) error {
 	// A terminal or a service manager sends these to the server and to this process. The server
 	// still has passwords to check, and ends this process when it has none.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
-	// Linux calls the process "exe", since it was started as /proc/self/exe. The name is a courtesy,
-	// so an error does not matter.
+	// Linux calls the process "exe", since it was started as /proc/self/exe. The name is a
+	// courtesy, so an error does not matter.
 	_ = os.WriteFile("/proc/self/comm", []byte(processName), 0)
 	// A read of a blocking pipe keeps a processor, and this process may have only one.
 	if err := syscall.SetNonblock(syscall.Stdin, true); err != nil {

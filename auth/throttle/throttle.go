@@ -69,8 +69,8 @@ func NewLimiter(st Store, now func() time.Time) *Limiter {
 	return &Limiter{store: st, now: now}
 }
 
-// Reservation is an attempt that was let through and counted before it is known how it ends. It ends
-// in one of Fail, Release and Succeed. Calls after the first do nothing.
+// Reservation is an attempt that was let through and counted before it is known how it ends. It
+// ends in one of Fail, Release and Succeed. Calls after the first do nothing.
 type Reservation struct {
 	limiter *Limiter
 	buckets []Bucket
@@ -82,10 +82,10 @@ type Reservation struct {
 // Reserve lets an attempt through and counts it as failed in each bucket, or refuses it with a
 // *[TooManyError] or the Refuse error of a limit and counts nothing.
 //
-// The attempt is counted before anybody knows how it ends, and in one atomic step, so that a hundred
-// at once are no more than a hundred in a row. Attempts of this process with the same first bucket
-// also wait for each other's end. Otherwise many at once with the right password would be refused
-// because of those before them.
+// The attempt is counted before anybody knows how it ends, and in one atomic step, so that a
+// hundred at once are no more than a hundred in a row. Attempts of this process with the same first
+// bucket also wait for each other's end. Otherwise many at once with the right password would be
+// refused because of those before them.
 func (l *Limiter) Reserve(ctx context.Context, buckets ...Bucket) (*Reservation, error) {
 	unlock, err := l.firsts.lock(ctx, buckets[0].Key)
 	if err != nil {

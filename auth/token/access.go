@@ -117,7 +117,8 @@ func (i *Issuer) Verify(token string) (Access, error) {
 }
 
 func (i *Issuer) verifyNew(token string) (Access, error) {
-	// The MAC comes first: nothing that a stranger wrote is decoded, and a forgery is cheap to refuse.
+	// The MAC comes first: nothing that a stranger wrote is decoded, and a forgery is cheap to
+	// refuse.
 	k, header, err := i.cfg.Keys.signer(token)
 	if err != nil {
 		return Access{}, err
@@ -126,7 +127,8 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 		return Access{}, err
 	}
 	var c claims
-	_, err = i.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return k.secret, nil })
+	signedWith := func(*jwt.Token) (any, error) { return k.secret, nil }
+	_, err = i.parser.ParseWithClaims(token, &c, signedWith)
 	switch {
 	case err == nil:
 	case !onlyTimes(err):

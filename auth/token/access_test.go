@@ -16,7 +16,9 @@ func TestMintedTokensAreGood(t *testing.T) {
 	issuer := testIssuer(t)
 	u := store.User{ID: 7, Role: store.Editor}
 	s := store.Session{
-		ID: testSession, LastUsedAt: noon.Add(400 * time.Millisecond), ExpiresAt: noon.Add(time.Hour),
+		ID:         testSession,
+		LastUsedAt: noon.Add(400 * time.Millisecond),
+		ExpiresAt:  noon.Add(time.Hour),
 	}
 	minted, err := issuer.Mint(u, s)
 	must(t, err)
@@ -26,7 +28,8 @@ func TestMintedTokensAreGood(t *testing.T) {
 	for range 2 { // new, and from the cache
 		a, err := issuer.Verify(minted)
 		must(t, err)
-		if a.UserID != 7 || a.Role != store.Editor || a.SessionID != testSession || a.TokenID == "" {
+		if a.UserID != 7 || a.Role != store.Editor || a.SessionID != testSession ||
+			a.TokenID == "" {
 			t.Errorf("it says %+v", a)
 		}
 	}
@@ -46,7 +49,9 @@ func TestMintedTokensAreGood(t *testing.T) {
 
 func TestATokenEndsWithItsSession(t *testing.T) {
 	s := store.Session{
-		ID: testSession, LastUsedAt: noon, ExpiresAt: noon.Add(10*time.Second + 900*time.Millisecond),
+		ID:         testSession,
+		LastUsedAt: noon,
+		ExpiresAt:  noon.Add(10*time.Second + 900*time.Millisecond),
 	}
 	if exp, want := testIssuer(t).Expiry(s), noon.Add(10*time.Second); !exp.Equal(want) {
 		t.Errorf("exp %v, want %v", exp, want)

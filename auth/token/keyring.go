@@ -63,8 +63,8 @@ func forms() [purposes]form {
 		Refresh: {label: "clientes refresh token", size: sha256.Size, max: maxText},
 		Link:    {label: "clientes link", size: sha256.Size, max: maxText},
 		Device:  {label: "clientes device mark", size: sha256.Size, max: maxText},
-		// Half a MAC keeps cursors short. A forged cursor shows no more than the next page of a list
-		// that its forger may read anyway.
+		// Half a MAC keeps cursors short. A forged cursor shows no more than the next page of a
+		// list that its forger may read anyway.
 		Cursor:   {label: "clientes cursor", size: sha256.Size / 2, packed: true},
 		Throttle: {label: "clientes attempts", size: sha256.Size / 2},
 	}
@@ -217,7 +217,8 @@ func (r *Keyring) mac(k *key, p Purpose, text string, bound []string) []byte {
 // Seal encrypts and authenticates a text under the newest secret. It can be opened only with the
 // same bound value, so it is worth nothing in the row of another user.
 func (r *Keyring) Seal(text []byte, bound string) string {
-	return base64.RawURLEncoding.EncodeToString(r.keys[0].sealer.Seal(nil, nil, text, []byte(bound)))
+	sealed := r.keys[0].sealer.Seal(nil, nil, text, []byte(bound))
+	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
 // ErrSealed means that a sealed text cannot be opened: it is damaged, bound to something else, or

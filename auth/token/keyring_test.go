@@ -82,7 +82,8 @@ func TestReleasedValues(t *testing.T) {
 			}
 		case "sealed":
 			text, newest, err := rotated.Open(r.signed, r.rest[1])
-			if err != nil || hex.EncodeToString(text) != r.rest[0] || newest != (r.secret == "newest") {
+			if err != nil || hex.EncodeToString(text) != r.rest[0] ||
+				newest != (r.secret == "newest") {
 				t.Errorf("%s opens to %x, %t, %v", r.signed, text, newest, err)
 			}
 		case "access":
