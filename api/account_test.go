@@ -22,7 +22,7 @@ type inbox struct {
 	mails []mail.Message
 }
 
-// Send keeps the promise of auth.Post.
+// Send keeps the promise of auth.Sender.
 func (in *inbox) Send(_ context.Context, m mail.Message) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -18,6 +18,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -273,7 +274,7 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 
 func TestAFullGate(t *testing.T) {
 	st := engines()[0].open(t)
-	gate := auth.NewGate(auth.LocalHasher{}, 1, 0)
+	gate := password.NewGate(password.Local{}, 1, 0)
 	f := newFixture(t, st)
 	full, err := auth.New(auth.Config{
 		Store: st, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
@@ -285,7 +286,7 @@ func TestAFullGate(t *testing.T) {
 	entered, leave := make(chan bool), make(chan bool)
 	go func() {
 		_ = gate.Do(t.Context(),
-			func(auth.Hasher) error { entered <- true; <-leave; return nil })
+			func(password.Hasher) error { entered <- true; <-leave; return nil })
 	}()
 	<-entered
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)

@@ -18,6 +18,7 @@ import (
 
 	"clientes/api"
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 	"clientes/store/sqlite"
 )
@@ -38,14 +39,14 @@ func Example() {
 	defer st.Close()
 
 	// A user to log in with, as `clientes user add` makes one.
-	const password = "staple battery horse"
-	_, err = auth.NewAccounts(st).Add(ctx, store.User{Name: "bia", Role: store.Editor}, password)
+	const secret = "staple battery horse"
+	_, err = auth.NewAccounts(st).Add(ctx, store.User{Name: "bia", Role: store.Editor}, secret)
 	check(err)
 
 	quiet := slog.New(slog.DiscardHandler)
 	a, err := auth.New(auth.Config{
 		Store:        st,
-		Gate:         auth.NewGate(auth.LocalHasher{}, 2, 64),
+		Gate:         password.NewGate(password.Local{}, 2, 64),
 		Secret:       strings.Repeat("a secret of 32 bytes or more ", 2),
 		Issuer:       "clientes",
 		Audience:     "clientes",
@@ -73,7 +74,7 @@ func Example() {
 	var login struct {
 		Token string `json:"token"`
 	}
-	_, body := post(server.URL+"/login", "", `{"user": "bia", "password": "`+password+`"}`)
+	_, body := post(server.URL+"/login", "", `{"user": "bia", "password": "`+secret+`"}`)
 	check(json.Unmarshal(body, &login))
 
 	status, body := post(server.URL+"/clientes", login.Token,

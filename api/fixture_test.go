@@ -22,6 +22,7 @@ import (
 	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/auth/authtest"
+	"clientes/auth/password"
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
@@ -38,12 +39,12 @@ const (
 )
 
 // quickHasher is for tests that are not about the work of hashing.
-var quickHasher = authtest.Remember(auth.LocalHasher{})
+var quickHasher = authtest.Remember(password.Local{})
 
 // hasherFor returns quickHasher to a test, and to a benchmark one that does the work.
-func hasherFor(t testing.TB) auth.Hasher {
+func hasherFor(t testing.TB) password.Hasher {
 	if _, is := t.(*testing.B); is {
-		return auth.LocalHasher{}
+		return password.Local{}
 	}
 	return quickHasher
 }
@@ -155,7 +156,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	}
 	var err error
 	f.auth, err = auth.New(auth.Config{
-		Store: st, Gate: auth.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
+		Store: st, Gate: password.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
 		RefreshGrace: 30 * time.Second,

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -569,7 +570,7 @@ func TestCursorsAndSecrets(t *testing.T) {
 	serveWith := func(secret string, previous ...string) {
 		t.Helper()
 		a, err := auth.New(auth.Config{
-			Store: f.store, Gate: auth.NewGate(quickHasher, 2, 64), Secret: secret,
+			Store: f.store, Gate: password.NewGate(quickHasher, 2, 64), Secret: secret,
 			Previous: previous, Issuer: "clientes", Audience: "clientes",
 			TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
 			Now: time.Now, Log: f.server.cfg.Log,

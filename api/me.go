@@ -6,7 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"clientes/api/wire"
-	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -39,7 +39,7 @@ func (in *signupInput) decode(r *request) error {
 	}
 	_, err := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}.Validate()
 	fault = store.JoinInvalid(fault, err)
-	return store.JoinInvalid(fault, auth.CheckNewPassword(in.Password.Value))
+	return store.JoinInvalid(fault, password.CheckNew(in.Password.Value))
 }
 
 func (s *Server) signup(ctx context.Context, in signupInput) (meView, error) {

@@ -6,7 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"clientes/api/wire"
-	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -29,7 +29,7 @@ func (in *passwordInput) decode(r *request) error {
 	}
 	unknown := wire.UnknownMembers(in.body.Unknown)
 	fault := store.JoinInvalid(unknown, required("current", in.body.Current))
-	return store.JoinInvalid(fault, auth.CheckNewPassword(in.body.Password.Value))
+	return store.JoinInvalid(fault, password.CheckNew(in.body.Password.Value))
 }
 
 func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing, error) {
@@ -76,7 +76,7 @@ func (in *resetInput) decode(r *request) error {
 		return err
 	}
 	fault := store.JoinInvalid(wire.UnknownMembers(in.Unknown), required("token", in.Token))
-	return store.JoinInvalid(fault, auth.CheckNewPassword(in.Password.Value))
+	return store.JoinInvalid(fault, password.CheckNew(in.Password.Value))
 }
 
 func (s *Server) resetPassword(ctx context.Context, in resetInput) (nothing, error) {

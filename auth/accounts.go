@@ -5,100 +5,112 @@ import (
 	"fmt"
 	"log/slog"
 
+	"clientes/auth/password"
 	"clientes/store"
 )
 
-// Accounts makes and changes users by their names, as whoever has the database does.
+// Accounts makes and changes users by name, for whoever has the database.
 type Accounts struct {
 	users store.Users
-	gate  *Gate
-	ended func([]store.Ended) // is told which sessions a change has ended
+	gate  *password.Gate
+	ended func([]store.Ended) // receives the sessions that an update ended
 	log   *slog.Logger
 }
 
-// NewAccounts keeps users in that store and hashes their passwords here, for one caller at a time: another gets
-// ErrOverloaded. Servers on the same database learn by themselves which sessions end.
+// NewAccounts returns Accounts that keep users in that store. It hashes passwords in this process,
+// for one caller at a time: another gets [ErrOverloaded]. Servers on the same database learn by
+// themselves which sessions end.
 func NewAccounts(users store.Users) *Accounts {
-	return &Accounts{users: users, gate: NewGate(LocalHasher{}, 1, 0), ended: func([]store.Ended) {}, log: slog.New(slog.DiscardHandler)}
+	return &Accounts{
+		users: users,
+		gate:  password.NewGate(password.Local{}, 1, 0),
+		ended: func([]store.Ended) {},
+		log:   slog.New(slog.DiscardHandler),
+	}
 }
 
-// Add makes a user. Either password is the new user's, or it is empty and u.PasswordHash a hash brought from
-// elsewhere, of a kind that parseHash reads. It gives a *store.InvalidError that lists every field at fault, or
-// a *store.ConflictError.
-func (a *Accounts) Add(ctx context.Context, u store.User, password string) (store.User, error) {
-	if password == "" && u.PasswordHash != "" {
-		_, fault := parseHash(u.PasswordHash)
-		return a.create(ctx, changing(ctx), u, fault)
+// Add makes a user. Either password is the new user's, or it is empty and u.PasswordHash is a hash
+// brought from elsewhere that [password.CheckHash] accepts. Add returns a *[store.InvalidError]
+// that lists every field at fault, or a *[store.ConflictError].
+func (a *Accounts) Add(
+	ctx context.Context, u store.User, newPassword string,
+) (store.User, error) {
+	if newPassword == "" && u.PasswordHash != "" {
+		return a.create(ctx, newEffects(ctx), u, password.CheckHash(u.PasswordHash))
 	}
-	return a.add(ctx, changing(ctx), u, password)
+	return a.add(ctx, newEffects(ctx), u, newPassword)
 }
 
 // add makes a user who has a password.
-func (a *Accounts) add(ctx context.Context, how *change, u store.User, password string) (store.User, error) {
+func (a *Accounts) add(
+	ctx context.Context, fx *effects, u store.User, newPassword string,
+) (store.User, error) {
 	var fault error
-	u.PasswordHash, fault = a.newHash(ctx, u, password)
-	return a.create(ctx, how, u, fault)
+	u.PasswordHash, fault = a.gate.HashNew(ctx, u, newPassword)
+	return a.create(ctx, fx, u, fault)
 }
 
-// create makes a user unless their password has a fault, or another field.
-func (a *Accounts) create(ctx context.Context, how *change, u store.User, fault error) (store.User, error) {
+// create makes a user unless their password has a fault, or another field has one.
+func (a *Accounts) create(
+	ctx context.Context, fx *effects, u store.User, fault error,
+) (store.User, error) {
 	u, err := u.Validate()
 	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
 	}
-	u, err = a.users.CreateUser(ctx, u, how.tell)
+	u, err = a.users.CreateUser(ctx, u, fx.of)
 	if err != nil {
 		return store.User{}, fmt.Errorf("add user: %w", err)
 	}
-	how.log(a.log)
+	fx.log(a.log)
 	return u, nil
 }
 
-// SetPassword gives the user of that name another password and ends all their sessions. It gives
-// store.ErrNotFound or a *store.InvalidError.
-func (a *Accounts) SetPassword(ctx context.Context, name, password string) error {
+// SetPassword sets another password for the user of that name, and ends all their sessions. It
+// returns [store.ErrNotFound] or a *[store.InvalidError].
+func (a *Accounts) SetPassword(ctx context.Context, name, newPassword string) error {
 	u, err := a.users.UserByName(ctx, name)
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	hash, err := a.newHash(ctx, u, password)
+	hash, err := a.gate.HashNew(ctx, u, newPassword)
 	if err != nil {
 		return err
 	}
-	return a.update(ctx, name, func(u store.User) (store.User, error) {
+	return a.updateByName(ctx, name, func(u store.User) (store.User, error) {
 		u.PasswordHash = hash
 		return u, nil
 	})
 }
 
-// SetRole gives the user of that name another role and, if it is another, ends all their sessions. It gives
-// store.ErrNotFound, store.ErrLastAdmin or a *store.InvalidError.
+// SetRole sets the role of the user of that name. If it is another role, all their sessions end. It
+// returns [store.ErrNotFound], [store.ErrLastAdmin] or a *[store.InvalidError].
 func (a *Accounts) SetRole(ctx context.Context, name string, role store.Role) error {
-	return a.update(ctx, name, func(u store.User) (store.User, error) {
+	return a.updateByName(ctx, name, func(u store.User) (store.User, error) {
 		u.Role = role
 		return u.Validate()
 	})
 }
 
-// Disable keeps the user of that name out and ends all their sessions. It gives store.ErrNotFound or
-// store.ErrLastAdmin.
+// Disable keeps the user of that name out and ends all their sessions. It returns
+// [store.ErrNotFound] or [store.ErrLastAdmin].
 func (a *Accounts) Disable(ctx context.Context, name string) error {
-	return a.update(ctx, name, func(u store.User) (store.User, error) {
+	return a.updateByName(ctx, name, func(u store.User) (store.User, error) {
 		u.Disabled = true
 		return u, nil
 	})
 }
 
-// Enable lets the user of that name in again. It gives store.ErrNotFound.
+// Enable lets the user of that name in again. It returns [store.ErrNotFound].
 func (a *Accounts) Enable(ctx context.Context, name string) error {
-	return a.update(ctx, name, func(u store.User) (store.User, error) {
+	return a.updateByName(ctx, name, func(u store.User) (store.User, error) {
 		u.Disabled = false
 		return u, nil
 	})
 }
 
-// Delete removes the user of that name and ends all their sessions. It gives store.ErrNotFound or
-// store.ErrLastAdmin.
+// Delete removes the user of that name and ends all their sessions. It returns [store.ErrNotFound]
+// or [store.ErrLastAdmin].
 func (a *Accounts) Delete(ctx context.Context, name string) error {
 	u, err := a.users.UserByName(ctx, name)
 	if err != nil {
@@ -107,30 +119,35 @@ func (a *Accounts) Delete(ctx context.Context, name string) error {
 	return a.delete(ctx, u.ID)
 }
 
-func (a *Accounts) update(ctx context.Context, name string, edit func(store.User) (store.User, error)) error {
+func (a *Accounts) updateByName(
+	ctx context.Context, name string, update func(store.User) (store.User, error),
+) error {
 	u, err := a.users.UserByName(ctx, name)
 	if err != nil {
 		return fmt.Errorf("look up user: %w", err)
 	}
-	_, err = a.change(ctx, changing(ctx), u.ID, edit)
+	_, err = a.update(ctx, newEffects(ctx), u.ID, update)
 	return err
 }
 
-// change is the one way in which a user is changed: who has to be told is told, and the sessions that end have ended
-// when it returns.
-func (a *Accounts) change(ctx context.Context, how *change, id int64, edit func(store.User) (store.User, error)) (store.User, error) {
+// update is the only way in which a user is changed. The effects are kept together with the update,
+// and the sessions that it ends have ended when update returns.
+func (a *Accounts) update(
+	ctx context.Context, fx *effects, id int64, update func(store.User) (store.User, error),
+) (store.User, error) {
 	u, ended, err := a.users.UpdateUser(ctx, id, func(u store.User) (store.User, error) {
-		now, err := edit(u)
+		now, err := update(u)
 		if !u.Disabled && now.Disabled {
-			now.DeviceGeneration++ // whoever has made this necessary may have a mark
+			// Whoever made it necessary to disable the account may have a device token.
+			now.DeviceGeneration++
 		}
 		return now, err
-	}, how.tell)
+	}, fx.of)
 	if err != nil {
 		return store.User{}, fmt.Errorf("change user: %w", err)
 	}
 	a.ended(ended)
-	how.log(a.log)
+	fx.log(a.log)
 	return u, nil
 }
 
@@ -143,23 +160,4 @@ func (a *Accounts) delete(ctx context.Context, id int64) error {
 	a.ended(ended)
 	logEvents(a.log, []store.Event{event})
 	return nil
-}
-
-// newHash gives the hash of a new password of the user, of whom the name and the emails are looked at. It gives a
-// *store.InvalidError on "password" if they may not take it, or an error of the gate or its Hasher.
-func (a *Accounts) newHash(ctx context.Context, u store.User, password string) (hash string, err error) {
-	if err := CheckNewPassword(password); err != nil {
-		return "", err
-	}
-	err = a.gate.Do(ctx, func(h Hasher) (err error) {
-		hash, err = h.Hash(password, knownWords(u))
-		return err
-	})
-	switch {
-	case err != nil:
-		return "", fmt.Errorf("hash password: %w", err)
-	case hash == "":
-		return "", tooGuessable()
-	}
-	return hash, nil
 }

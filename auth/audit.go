@@ -12,33 +12,11 @@ import (
 	"sync"
 	"time"
 
+	"clientes/auth/throttle"
 	"clientes/store"
 )
 
-// Origin is where a request comes from, as the audit keeps it. The zero Origin is that of the command line.
-type Origin struct {
-	IP        string
-	UserAgent string
-	RequestID string
-	ActorID   int64  // the verified caller, 0 if there is none
-	Device    string // a mark in a cookie, see device.go; not looked at yet
-}
-
-type originKey struct{}
-
-// WithOrigin gives a context whose events come from there. The origin travels in the context, for every function that
-// may leave something in the audit would have to hand it on, and none decides anything by it but Login and those that
-// ask for the password once more.
-func WithOrigin(ctx context.Context, o Origin) context.Context {
-	return context.WithValue(ctx, originKey{}, o)
-}
-
-func originOf(ctx context.Context) Origin {
-	o, _ := ctx.Value(originKey{}).(Origin)
-	return o
-}
-
-// newEvent is an event of the request of ctx.
+// newEvent returns an event of the request of ctx.
 func newEvent(ctx context.Context, kind store.EventKind, userID int64, detail string) store.Event {
 	o := originOf(ctx)
 	return store.Event{
@@ -47,67 +25,154 @@ func newEvent(ctx context.Context, kind store.EventKind, userID int64, detail st
 	}
 }
 
-// nobodysRows is how many rows there are at most in one window of what strangers have done under names that are no user's.
-// Each address has one of them, so that some of the addresses can be seen: all would be as many as a stranger has.
+// nobodysRows is the most rows within one window of what strangers did under names of no user. Each
+// network has one of these rows, so that some networks can be seen: one row each would be as many
+// as a stranger has networks.
 const nobodysRows = 16
 
-// strangersEvent is an event that strangers can cause at will. Those of one kind and user are one row a window; and those
-// of no user are few rows, whatever the names and addresses: else whoever likes could fill the table.
-func strangersEvent(ctx context.Context, kind store.EventKind, userID int64, detail string) store.Event {
+// strangersEvent returns an event that strangers can cause at will. Events of one kind and user
+// become one row a window. Those of no user become few rows, whatever the names and networks.
+// Otherwise anybody could fill the table.
+func strangersEvent(
+	ctx context.Context, kind store.EventKind, userID int64, detail string,
+) store.Event {
 	e := newEvent(ctx, kind, userID, detail)
 	e.Key = string(kind) + " of " + strconv.FormatInt(userID, 10)
 	if userID == 0 {
 		h := fnv.New32a()
-		h.Write([]byte(addressPrefix(e.IP)))
-		e.Key = string(kind) + " of nobody " + strconv.FormatUint(uint64(h.Sum32()%nobodysRows), 10)
+		h.Write([]byte(throttle.NetworkOf(e.IP)))
+		row := uint64(h.Sum32() % nobodysRows)
+		e.Key = string(kind) + " of nobody " + strconv.FormatUint(row, 10)
 	}
 	return e
 }
 
-// recordTimeout bounds the keeping of an event, which goes on when its request has ended: nobody stays out of the audit by
-// hanging up. The store's own patience ends before it.
-const recordTimeout = 10 * time.Second
+const (
+	// recordTimeout bounds the keeping of an event, which goes on when its request has ended:
+	// nobody stays out of the audit by hanging up. The store's own timeout is shorter.
+	recordTimeout = 10 * time.Second
 
-// record writes the line of an event that comes with no change of a user, and keeps it, after those that wait if they can be
-// kept. What it tells of has happened: that it can not be kept is for the log to say, and no reason to tell the client that
-// it did not happen.
-func (a *Auth) record(ctx context.Context, e store.Event) {
-	logEvents(a.cfg.Log, []store.Event{e})
-	_ = a.keepWaiting(ctx) // if they can not be kept now they come later, which keepEvents tells of
+	// flushEvery is how long an event of strangers waits to be kept. If the process is killed, the
+	// events that wait are lost to the table but not to the log.
+	flushEvery = time.Second / 4
+
+	// flushTimeout bounds one try to keep the events that wait, because others wait for its end:
+	// readers of the audit, and the end of the process.
+	flushTimeout = time.Second
+
+	// maxWaiting bounds how many rows wait if the store is away for long: some hundred bytes each.
+	// Events beyond them are only in the log.
+	maxWaiting = 10_000
+
+	// flushBatch is how many events are kept at once, so that nobody waits long for the store.
+	flushBatch = 100
+)
+
+// eventStore is what a recorder needs of a store. [store.Audit] documents its method.
+type eventStore interface {
+	RecordEvents(ctx context.Context, events ...store.Event) error
+}
+
+// recorder writes events to the log and keeps them in the store.
+type recorder struct {
+	store    eventStore
+	now      func() time.Time
+	log      *slog.Logger
+	waiting  waitingEvents
+	flushing chan struct{} // holds a value while somebody flushes
+}
+
+func newRecorder(s eventStore, now func() time.Time, log *slog.Logger) *recorder {
+	return &recorder{store: s, now: now, log: log, flushing: make(chan struct{}, 1)}
+}
+
+// record logs an event that comes with no update of a user, and keeps it after those that wait, if
+// they can be kept. The event has happened. So an error of the store goes to the log, and the
+// client is not told that nothing happened.
+func (r *recorder) record(ctx context.Context, e store.Event) {
+	logEvents(r.log, []store.Event{e})
+	_ = r.flush(ctx) // if it fails now, run tries again and logs the error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
-	if err := a.cfg.Store.RecordEvents(ctx, e); err != nil {
-		a.cfg.Log.Error("an event could not be kept: it stands in the log alone", "event", string(e.Kind), "error", err)
+	if err := r.store.RecordEvents(ctx, e); err != nil {
+		r.log.Error("an event could not be kept: it stands in the log alone",
+			"event", string(e.Kind), "error", err)
 	}
 }
 
-// recordStrangers writes the line of a strangersEvent. It is kept a moment later, with others, so that neither does a flood
-// make the store write for each attempt, nor does a refusal take longer for a user who exists.
-func (a *Auth) recordStrangers(ctx context.Context, kind store.EventKind, userID int64, detail string) {
-	e := strangersEvent(ctx, kind, userID, detail).Settled(a.cfg.Now())
-	logEvents(a.cfg.Log, []store.Event{e})
-	a.waiting.add(e)
+// recordStrangers logs a strangersEvent. It is kept a moment later, with others. So a flood does
+// not make the store write for each attempt, and a refusal takes no longer for a user who exists.
+func (r *recorder) recordStrangers(
+	ctx context.Context, kind store.EventKind, userID int64, detail string,
+) {
+	e := strangersEvent(ctx, kind, userID, detail).Settled(r.now())
+	logEvents(r.log, []store.Event{e})
+	r.waiting.add(e)
 }
 
-const (
-	// keepEvery is how long an event of strangers waits to be kept. One that waits is lost to the table, and not to the
-	// log, if the process is killed.
-	keepEvery = time.Second / 4
+// run keeps the events that wait until ctx ends, and then the last of them.
+func (r *recorder) run(ctx context.Context) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	away := false // whether the last try failed
+	for last := false; !last; {
+		select {
+		case <-ctx.Done():
+			last = true
+		case <-tick.C:
+		}
+		err := r.flush(ctx)
+		switch {
+		case err != nil && last:
+			r.log.Error("the last events could not be kept: they stand in the log alone",
+				"rows", len(r.waiting.take()), "error", err)
+		case err != nil && !away:
+			r.log.Warn("events cannot be kept; trying again every moment", "error", err)
+		case err == nil && away:
+			r.log.Info("events are kept again")
+		}
+		away = err != nil
+	}
+}
 
-	// keepTimeout bounds one try to keep those that wait, for others wait for its end: who reads the audit, and the end of
-	// the process.
-	keepTimeout = time.Second
+// flush keeps the events that wait. Only one call does so at a time, so when it returns, none is on
+// its way. If it fails, the events wait on. They may be counted twice if it is not known whether
+// they were kept.
+func (r *recorder) flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(
+		context.WithoutCancel(ctx), flushTimeout, store.ErrUnavailable)
+	defer cancel()
+	select {
+	case r.flushing <- struct{}{}:
+		defer func() { <-r.flushing }()
+	case <-ctx.Done():
+		return fmt.Errorf("keep events: %w", context.Cause(ctx))
+	}
+	events := r.waiting.take() // none, mostly
+	for len(events) > 0 {
+		n := min(len(events), flushBatch)
+		if err := r.store.RecordEvents(ctx, events[:n]...); err != nil {
+			r.waiting.add(events...)
+			return fmt.Errorf("keep events: %w", err)
+		}
+		events = events[n:]
+	}
+	return nil
+}
 
-	// maxWaiting bounds how many rows wait: some hundred bytes each, should the store be away for long. What comes beyond
-	// them stands in the log alone.
-	maxWaiting = 10_000
+// Events returns events as [store.Audit] does, including those that this process has still to keep.
+// If these cannot be kept now, they are missing.
+func (a *Auth) Events(
+	ctx context.Context, filter store.EventFilter, before int64, limit int,
+) ([]store.Event, error) {
+	if err := a.audit.flush(ctx); err != nil {
+		a.cfg.Log.Warn("the audit is read without the last events", "error", err)
+	}
+	return a.cfg.Store.Events(ctx, filter, before, limit)
+}
 
-	// keepBatch is how many are kept at once, so that nobody waits long for the store.
-	keepBatch = 100
-)
-
-// waitingEvents are the events of strangers that are to be kept, a row and a count for those of one key and window. The zero
-// value has none.
+// waitingEvents are events of strangers that are still to be kept: one row with a count for the
+// events of one key and window. The zero value has none.
 type waitingEvents struct {
 	mu   sync.Mutex
 	rows map[waitingRow]store.Event
@@ -142,73 +207,28 @@ func (w *waitingEvents) add(events ...store.Event) {
 	}
 }
 
-// take gives what waits, by key: processes that count on the same rows do so in the same order, and none waits for another
-// that waits for it.
+// take removes and returns the events that wait, by key. Processes that count on the same rows thus
+// do so in the same order, and cannot wait for each other.
 func (w *waitingEvents) take() []store.Event {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	events := slices.Collect(maps.Values(w.rows))
 	w.rows = nil
-	slices.SortFunc(events, func(x, y store.Event) int { return cmp.Or(cmp.Compare(x.Key, y.Key), x.At.Compare(y.At)) })
+	slices.SortFunc(events, func(x, y store.Event) int {
+		return cmp.Or(cmp.Compare(x.Key, y.Key), x.At.Compare(y.At))
+	})
 	return events
 }
 
-// keepEvents keeps the events that wait until ctx ends, and then the last of them.
-func (a *Auth) keepEvents(ctx context.Context) {
-	tick := time.NewTicker(keepEvery)
-	defer tick.Stop()
-	away := false // the store, at the last try
-	for last := false; !last; {
-		select {
-		case <-ctx.Done():
-			last = true
-		case <-tick.C:
-		}
-		err := a.keepWaiting(ctx)
-		switch {
-		case err != nil && last:
-			a.cfg.Log.Error("the last events could not be kept: they stand in the log alone", "rows", len(a.waiting.take()), "error", err)
-		case err != nil && !away:
-			a.cfg.Log.Warn("events can not be kept; trying again every moment", "error", err)
-		case err == nil && away:
-			a.cfg.Log.Info("events are kept again")
-		}
-		away = err != nil
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
 	}
+	return b
 }
 
-// keepWaiting keeps the events that wait, or lets them wait on. One at a time does so: when it returns, none is on its way. If
-// it is not known whether they were kept they wait on, and may be counted twice.
-func (a *Auth) keepWaiting(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), keepTimeout, store.ErrUnavailable)
-	defer cancel()
-	leave, err := a.turns.take(ctx, "events")
-	if err != nil {
-		return fmt.Errorf("keep events: %w", err)
-	}
-	defer leave()
-	events := a.waiting.take() // none, mostly
-	for len(events) > 0 {
-		n := min(len(events), keepBatch)
-		if err := a.cfg.Store.RecordEvents(ctx, events[:n]...); err != nil {
-			a.waiting.add(events...)
-			return fmt.Errorf("keep events: %w", err)
-		}
-		events = events[n:]
-	}
-	return nil
-}
-
-// Events gives the trail as store.Audit does, after what this process has still to keep; if that can not be kept now, without it.
-func (a *Auth) Events(ctx context.Context, filter store.EventFilter, before int64, limit int) ([]store.Event, error) {
-	if err := a.keepWaiting(ctx); err != nil {
-		a.cfg.Log.Warn("the audit is read without the last events", "error", err)
-	}
-	return a.cfg.Store.Events(ctx, filter, before, limit)
-}
-
-// logEvents writes the line of each event. What a stranger caused stands alone in the log: only the table
-// has one row for many.
+// logEvents writes one line for each event. Each of them has a line of its own, even where the
+// table has one row for many.
 func logEvents(log *slog.Logger, events []store.Event) {
 	for _, e := range events {
 		attrs := make([]slog.Attr, 0, 6)
@@ -219,7 +239,9 @@ func logEvents(log *slog.Logger, events []store.Event) {
 		if e.ActorID != 0 {
 			attrs = append(attrs, slog.Int64("actor_id", e.ActorID))
 		}
-		for _, text := range []struct{ name, value string }{{"ip", e.IP}, {"request_id", e.RequestID}, {"detail", e.Detail}} {
+		for _, text := range []struct{ name, value string }{
+			{"ip", e.IP}, {"request_id", e.RequestID}, {"detail", e.Detail},
+		} {
 			if text.value != "" {
 				attrs = append(attrs, slog.String(text.name, text.value))
 			}

@@ -1,46 +1,24 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
-// auditLog is a log that a test can read while it is written.
-type auditLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *auditLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// take gives the lines since the last call.
-func (l *auditLog) take() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.b.String()
-	l.b.Reset()
-	return s
-}
-
 func TestTheAuditOfALogin(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay.Truncate(store.AuditWindow))
-		log := new(auditLog)
-		p := start(t, e, url, c.set, func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay.Truncate(store.AuditWindow))
+		log := new(authtest.Log)
+		p := start(t, e, url, atClock(c), loggingTo(log))
 		ana := p.addCheap(t, "ana")
 		latest := func() store.Event {
 			events, err := p.Events(t.Context(), store.EventFilter{}, 0, 1)
@@ -53,12 +31,20 @@ func TestTheAuditOfALogin(t *testing.T) {
 		check := func(kind store.EventKind, userID, actorID, count int64) {
 			t.Helper()
 			got := latest()
-			if got.Kind != kind || got.UserID != userID || got.ActorID != actorID || got.Count != count ||
-				got.IP != "192.0.2.1" || got.UserAgent != "test" || got.RequestID != "r1" {
+			if got.Kind != kind || got.UserID != userID || got.ActorID != actorID ||
+				got.Count != count ||
+				got.IP != "192.0.2.1" ||
+				got.UserAgent != "test" ||
+				got.RequestID != "r1" {
 				t.Errorf("the audit has %+v, want %s of %d", got, kind, userID)
 			}
-			line := log.take()
-			want := []string{`"msg":"audit"`, `"event":"` + string(kind) + `"`, `"ip":"192.0.2.1"`, `"request_id":"r1"`}
+			line := log.Take()
+			want := []string{
+				`"msg":"audit"`,
+				`"event":"` + string(kind) + `"`,
+				`"ip":"192.0.2.1"`,
+				`"request_id":"r1"`,
+			}
 			if userID != 0 {
 				want = append(want, fmt.Sprintf(`"user_id":%d`, userID))
 			}
@@ -68,8 +54,8 @@ func TestTheAuditOfALogin(t *testing.T) {
 				}
 			}
 		}
-		log.take()
-		right := LoginRequest{User: "ana", Password: password}
+		log.Take()
+		right := LoginRequest{User: "ana", Password: goodPassword}
 		g := p.wantTry(t, "192.0.2.1", right, "in")
 		check(store.EventLogin, ana.ID, ana.ID, 1)
 		for n := range int64(5) {
@@ -87,19 +73,28 @@ func TestTheAuditOfALogin(t *testing.T) {
 		check(store.EventLogout, ana.ID, ana.ID, 1)
 		must(t, p.Logout(ctx, g.Token))
 		check(store.EventLogout, ana.ID, ana.ID, 2)
-		c.advance(time.Second)
+		c.Advance(time.Second)
 		g = p.wantTry(t, "192.0.2.1", right, "in")
-		log.take()
-		must(t, p.LogoutEverywhere(WithOrigin(ctx, Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7}), ana.ID))
+		log.Take()
+		must(
+			t,
+			p.LogoutEverywhere(
+				WithOrigin(
+					ctx,
+					Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7},
+				),
+				ana.ID,
+			),
+		)
 		check(store.EventLogoutEverywhere, ana.ID, 7, 1)
 		g = p.wantTry(t, "192.0.2.1", right, "in")
 		for range 2 {
 			_, err := p.Refresh(ctx, g.RefreshToken)
 			must(t, err)
-			c.advance(time.Minute)
+			c.Advance(time.Minute)
 		}
-		log.take()
-		_, err := p.Refresh(ctx, p.tokens.keys[0].refreshToken(strings.Split(g.RefreshToken, ".")[0], 1))
+		log.Take()
+		_, err := p.Refresh(ctx, signRefreshToken(p.keys, strings.Split(g.RefreshToken, ".")[0], 1))
 		if err == nil {
 			t.Error("a token that was never given is taken")
 		}
@@ -109,16 +104,25 @@ func TestTheAuditOfALogin(t *testing.T) {
 		before := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed})
 		for i := range 40 {
 			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
-			p.recordStrangers(ctx, store.EventLoginFailed, 0, "")
+			p.audit.recordStrangers(ctx, store.EventLoginFailed, 0, "")
 		}
-		if n := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed}) - before; n < 2 || n > nobodysRows {
+		if n := countEvents(
+			t,
+			p,
+			store.EventFilter{Kind: store.EventLoginFailed},
+		) - before; n < 2 ||
+			n > nobodysRows {
 			t.Errorf("forty addresses are %d rows", n)
 		}
 
 		// None of it says what was typed.
 		events, err := p.Events(t.Context(), store.EventFilter{}, 0, 100)
 		must(t, err)
-		if all := fmt.Sprintf("%+v", events); strings.Contains(all, "hunter") || strings.Contains(all, g.RefreshToken) {
+		if all := fmt.Sprintf(
+			"%+v",
+			events,
+		); strings.Contains(all, "hunter") ||
+			strings.Contains(all, g.RefreshToken) {
 			t.Errorf("the audit has %s", all)
 		}
 	})
@@ -126,64 +130,80 @@ func TestTheAuditOfALogin(t *testing.T) {
 
 // A store that keeps no event is told of in the log, and keeps nobody in or out.
 func TestAnEventThatCanNotBeKept(t *testing.T) {
-	e := engines()[0]
-	log := new(auditLog)
-	p := start(t, e, e.migrated(t), func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+	e := authtest.SQLite()
+	log := new(authtest.Log)
+	p := start(t, e, e.Migrated(t), loggingTo(log))
 	p.addCheap(t, "ana")
-	cfg := p.cfg
-	cfg.Store = noAudit{p.cfg.Store}
-	a, err := New(cfg)
+	a := p.over(t, noAudit{p.cfg.Store})
+	_, err := a.Login(
+		from(t.Context(), "192.0.2.1"),
+		LoginRequest{User: "ana", Password: goodPassword},
+	)
 	must(t, err)
-	_, err = a.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: password})
-	must(t, err)
-	if s := log.take(); !strings.Contains(s, `"level":"ERROR"`) || !strings.Contains(s, `"event":"login"`) {
+	if s := log.Take(); !strings.Contains(s, `"level":"ERROR"`) ||
+		!strings.Contains(s, `"event":"login"`) {
 		t.Errorf("the log says %s", s)
 	}
 }
 
-// What strangers do waits, and is kept: within a moment, when the store is back, and when the process ends.
+// What strangers do waits, and is kept: within a moment, when the store is back, and when the
+// process ends.
 func TestWhatStrangersDoIsKept(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay.Truncate(store.AuditWindow))
-		log := new(auditLog)
-		p := start(t, e, url, c.set, func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay.Truncate(store.AuditWindow))
+		log := new(authtest.Log)
+		p := start(t, e, url, atClock(c), loggingTo(log))
 		there := p.cfg.Store
-		a, err := New(p.cfg) // of which nothing runs yet
-		must(t, err)
+		a := p.over(t, there) // nothing of it runs yet
 		kept := func() string {
 			events, err := there.Events(t.Context(), store.EventFilter{}, 0, 10)
 			must(t, err)
 			var all []string
 			for _, e := range events {
-				all = append(all, fmt.Sprintf("%d of %d from +%v to +%v", e.Count, e.UserID, e.At.Sub(someDay), e.LastAt.Sub(someDay)))
+				all = append(
+					all,
+					fmt.Sprintf(
+						"%d of %d from +%v to +%v",
+						e.Count,
+						e.UserID,
+						e.At.Sub(someDay),
+						e.LastAt.Sub(someDay),
+					),
+				)
 			}
 			slices.Sort(all)
 			return strings.Join(all, ", ")
 		}
 		ctx := from(t.Context(), "192.0.2.1")
-		fail := func(userID int64) { a.recordStrangers(ctx, store.EventLoginFailed, userID, "") }
+		fail := func(userID int64) { a.audit.recordStrangers(ctx, store.EventLoginFailed, userID, "") }
 		fail(1)
-		c.advance(time.Second)
+		c.Advance(time.Second)
 		fail(1)
 		fail(2)
-		a.cfg.Store = noAudit{there}
-		if err := a.keepWaiting(ctx); !errors.Is(err, store.ErrUnavailable) {
+		a.audit.store = noAudit{there}
+		if err := a.audit.flush(ctx); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a store that is away gives %v", err)
 		}
-		if events, err := a.Events(ctx, store.EventFilter{}, 0, 10); err != nil || len(events) != 0 {
+		if events, err := a.Events(
+			ctx,
+			store.EventFilter{},
+			0,
+			10,
+		); err != nil ||
+			len(events) != 0 {
 			t.Errorf("a store that can only be read gives %v, %v", events, err)
 		}
-		c.advance(time.Second)
+		c.Advance(time.Second)
 		fail(1)
-		a.cfg.Store = there
+		a.audit.store = there
 		running, stop := context.WithCancel(ctx)
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			a.keepEvents(running)
+			a.audit.run(running)
 		}()
 		want := "1 of 2 from +1s to +1s, 3 of 1 from +0s to +2s"
-		eventually(t, want+" is kept", func() bool { return kept() == want })
+		authtest.Eventually(t, want+" is kept", func() bool { return kept() == want })
 		fail(3)
 		stop()
 		<-ended
@@ -194,32 +214,38 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		// What happens while others are being kept is not lost at the end either.
 		running, stop = context.WithCancel(ctx)
 		defer stop()
-		a.cfg.Store = duringRecord{there, sync.OnceFunc(func() { fail(4); stop() })}
+		a.audit.store = duringRecord{there, sync.OnceFunc(func() { fail(4); stop() })}
 		fail(3)
-		a.keepEvents(running)
-		if got := kept(); !strings.Contains(got, "2 of 3 from") || !strings.Contains(got, "1 of 4 from") {
+		a.audit.run(running)
+		if got := kept(); !strings.Contains(got, "2 of 3 from") ||
+			!strings.Contains(got, "1 of 4 from") {
 			t.Errorf("at the end of a busy one, kept is %s", got)
 		}
 
 		// One that could not be kept is still the first of its row.
-		a.cfg.Store = duringRecord{noAudit{there}, sync.OnceFunc(func() { c.advance(time.Second); fail(5) })}
+		a.audit.store = duringRecord{
+			noAudit{there},
+			sync.OnceFunc(func() { c.Advance(time.Second); fail(5) }),
+		}
 		fail(5)
-		first := c.now()
-		a.keepWaiting(ctx)
-		if got := a.waiting.take(); len(got) != 1 || got[0].Count != 2 || !got[0].At.Equal(first) || !got[0].LastAt.Equal(first.Add(time.Second)) {
+		first := c.Now()
+		a.audit.flush(ctx)
+		if got := a.audit.waiting.take(); len(got) != 1 || got[0].Count != 2 ||
+			!got[0].At.Equal(first) ||
+			!got[0].LastAt.Equal(first.Add(time.Second)) {
 			t.Errorf("back in the queue are %+v", got)
 		}
 
 		// While the store is away they take no memory without bound, and each stands in the log.
-		log.take()
-		a.cfg.Store = noAudit{there}
+		log.Take()
+		a.audit.store = noAudit{there}
 		for i := range int64(maxWaiting + 10) {
 			fail(i)
 		}
-		if n := len(a.waiting.take()); n != maxWaiting {
+		if n := len(a.audit.waiting.take()); n != maxWaiting {
 			t.Errorf("%d events wait", n)
 		}
-		if n := strings.Count(log.take(), `"event":"login_failed"`); n != maxWaiting+10 {
+		if n := strings.Count(log.Take(), `"event":"login_failed"`); n != maxWaiting+10 {
 			t.Errorf("the log has %d lines", n)
 		}
 	})
@@ -227,15 +253,13 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 
 // What can not be kept of strangers keeps no other event out.
 func TestAnEventDoesNotNeedThoseThatWait(t *testing.T) {
-	e := engines()[0]
-	p := start(t, e, e.migrated(t))
+	e := authtest.SQLite()
+	p := start(t, e, e.Migrated(t))
 	p.addCheap(t, "ana")
-	a, err := New(p.cfg)
-	must(t, err)
-	a.cfg.Store = noStrangers{p.cfg.Store}
+	a := p.over(t, noStrangers{p.cfg.Store})
 	ctx := from(t.Context(), "192.0.2.1")
-	a.recordStrangers(ctx, store.EventLoginFailed, 0, "")
-	_, err = a.Login(ctx, LoginRequest{User: "ana", Password: password})
+	a.audit.recordStrangers(ctx, store.EventLoginFailed, 0, "")
+	_, err := a.Login(ctx, LoginRequest{User: "ana", Password: goodPassword})
 	must(t, err)
 	if n := countEvents(t, p, store.EventFilter{Kind: store.EventLogin}); n != 1 {
 		t.Errorf("%d events of the login are kept", n)
@@ -243,7 +267,7 @@ func TestAnEventDoesNotNeedThoseThatWait(t *testing.T) {
 }
 
 // noStrangers is a store that keeps no event with a key.
-type noStrangers struct{ store.Store }
+type noStrangers struct{ Store }
 
 func (s noStrangers) RecordEvents(ctx context.Context, events ...store.Event) error {
 	if events[0].Key != "" {
@@ -253,14 +277,18 @@ func (s noStrangers) RecordEvents(ctx context.Context, events ...store.Event) er
 }
 
 func TestALoginFromANewAddressIsTold(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		p := start(t, e, url, c.set)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
 		ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
-		_, _, err := p.store.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
-			u.Email = "ana@example.com"
-			return u, nil
-		})
+		_, _, err := p.store.UpdateUser(
+			t.Context(),
+			ana.ID,
+			func(u store.User) (store.User, error) {
+				u.Email = "ana@example.com"
+				return u, nil
+			},
+		)
 		must(t, err)
 		_, _, err = p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
 			u.PendingEmail = "bia@example.com"
@@ -269,15 +297,17 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 		must(t, err)
 		login := func(name, ip string, mails int) {
 			t.Helper()
-			p.wantTry(t, ip, LoginRequest{User: name, Password: password}, "in")
-			c.advance(time.Second)
+			p.wantTry(t, ip, LoginRequest{User: name, Password: goodPassword}, "in")
+			c.Advance(time.Second)
 			queued, err := p.store.ClaimMails(t.Context(), 1000*24*time.Hour, 10)
 			must(t, err)
 			if len(queued) != mails {
 				t.Errorf("%s from %s queues %d mails, want %d", name, ip, len(queued), mails)
 			}
 			for _, m := range queued {
-				if m.Kind != store.MailNewNetwork || m.To != "ana@example.com" || m.UserID != ana.ID || m.Detail != ip+" test" {
+				if m.Kind != store.MailNewNetwork || m.To != "ana@example.com" ||
+					m.UserID != ana.ID ||
+					m.Detail != ip+" test" {
 					t.Errorf("queued is %+v", m)
 				}
 			}
@@ -292,37 +322,46 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 		login("bia", "192.0.2.1", 0)
 		login("bia", "192.0.2.2", 0)
 		p.wantTry(t, "192.0.2.9", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
-		c.advance(store.NetworkTTL - time.Minute)
+		c.Advance(store.NetworkTTL - time.Minute)
 		login("ana", "192.0.2.2", 0)
-		c.advance(2 * time.Minute)
+		c.Advance(2 * time.Minute)
 		login("ana", "192.0.2.2", 0) // seen again a moment ago
 		login("ana", "192.0.2.1", 1)
 	})
 }
 
-// A session that is open is answered as one, whatever fails after it; and where none was opened nobody is told of one.
+// A session that is open is answered as one, whatever fails after it; and where none was opened
+// nobody is told of one.
 func TestALoginOfWhichNobodyCanBeTold(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		log := new(auditLog)
-		p := start(t, e, url, func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) })
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		log := new(authtest.Log)
+		p := start(t, e, url, loggingTo(log))
 		ana := p.addCheap(t, "ana")
-		_, _, err := p.store.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
-			u.Email = "ana@example.com"
-			return u, nil
-		})
+		_, _, err := p.store.UpdateUser(
+			t.Context(),
+			ana.ID,
+			func(u store.User) (store.User, error) {
+				u.Email = "ana@example.com"
+				return u, nil
+			},
+		)
 		must(t, err)
-		a, err := New(p.cfg)
-		must(t, err)
-		a.cfg.Store = noSessions{p.cfg.Store}
-		ctx, right := from(t.Context(), "192.0.2.1"), LoginRequest{User: "ana", Password: password}
+		a := p.over(t, noSessions{p.cfg.Store})
+		ctx, right := from(
+			t.Context(),
+			"192.0.2.1",
+		), LoginRequest{
+			User:     "ana",
+			Password: goodPassword,
+		}
 		if _, err := a.Login(ctx, right); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("without a session a login gives %v", err)
 		}
-		a.cfg.Store = noAddresses{p.cfg.Store}
+		a = p.over(t, noNetworks{p.cfg.Store})
 		if g, err := a.Login(ctx, right); err != nil || g.Token == "" || g.Device == "" {
-			t.Errorf("where the address can not be noted a login gives %+v, %v", g, err)
+			t.Errorf("where the network cannot be noted a login gives %+v, %v", g, err)
 		}
-		if s := log.take(); !strings.Contains(s, "the address of a login could not be noted") {
+		if s := log.Take(); !strings.Contains(s, "the network of a login could not be noted") {
 			t.Errorf("the log says %s", s)
 		}
 		queued := func() int {
@@ -340,26 +379,26 @@ func TestALoginOfWhichNobodyCanBeTold(t *testing.T) {
 	})
 }
 
-type noSessions struct{ store.Store }
+type noSessions struct{ Store }
 
 func (noSessions) CreateSession(context.Context, store.Session, int64) ([]store.Ended, error) {
 	return nil, store.ErrUnavailable
 }
 
-type noAddresses struct{ store.Store }
+type noNetworks struct{ Store }
 
-func (noAddresses) SeeNetwork(context.Context, int64, string, ...store.Mail) (bool, error) {
+func (noNetworks) SeeNetwork(context.Context, int64, string, ...store.Mail) (bool, error) {
 	return false, store.ErrUnavailable
 }
 
 // noAudit is a store that can keep no event.
-type noAudit struct{ store.Store }
+type noAudit struct{ Store }
 
 func (noAudit) RecordEvents(context.Context, ...store.Event) error { return store.ErrUnavailable }
 
 // duringRecord is a store in which something happens just before an event is kept.
 type duringRecord struct {
-	store.Store
+	Store
 	before func()
 }
 

@@ -1,11 +1,27 @@
-// Package auth decides who is asking: it checks passwords and second factors, and how often they may be tried; it issues
-// and verifies access tokens, and knows which sessions have ended. What happens to the security of an account it leaves
-// in the audit.
+// Package auth authenticates callers and manages their accounts.
 //
-// What an Auth remembers in memory it can rebuild from the store, but for what strangers did in the last moment, which is
-// on its way there; so any number of processes may serve the same users. When it can not know whether a session was ended
-// somewhere else it asks the store, and if that does not answer it says so with an error: never yes by guess. It knows
-// nothing of HTTP or SQL.
+// An [Auth] is made of a [Config]. [Auth.Login] opens a session for whoever knows a password and
+// has the second factor. [Auth.Authenticate] returns whom an access token speaks for, and
+// [Auth.Refresh] replaces the token before it expires. The rest changes accounts: the caller's own
+// ([Auth.ChangePassword]), one reached by a link in a mail ([Auth.ResetPassword]), and any for an
+// admin ([Auth.ChangeUser]). [Accounts] does the same for the command line, by name.
+//
+// The work is done in four rooms: [clientes/auth/password] hashes and judges passwords,
+// [clientes/auth/token] signs and verifies, [clientes/auth/throttle] counts attempts, and
+// [clientes/auth/mail] writes mail. What remains here is what joins them:
+//
+//   - guard.go lets somebody pass who has a password or a code, and counts everybody.
+//   - session.go opens a session after that, whatever the proof was. See openSession.
+//   - accounts.go makes and changes users, effects.go decides which mails and events that causes.
+//   - denylist.go knows which sessions have ended, audit.go keeps the events.
+//
+// The package promises two things. Whatever an Auth remembers in memory can be rebuilt from the
+// store, except for what strangers did in the last moment, which is on its way there: so any number
+// of processes may serve the same users. And if it cannot know whether a session was ended
+// elsewhere, it asks the store. If the store does not answer, it returns an error and never
+// guesses.
+//
+// It knows nothing of HTTP or SQL.
 package auth
 
 import (
@@ -15,34 +31,47 @@ import (
 	"sync"
 	"time"
 
+	"clientes/auth/password"
+	"clientes/auth/throttle"
+	"clientes/auth/token"
 	"clientes/store"
 )
 
+// ErrInvalidLogin refuses a login: wrong password, unknown user or disabled one. The caller cannot
+// tell them apart (OWASP ASVS 5.0, 6.3.8).
+var ErrInvalidLogin = errors.New("wrong user or password")
+
+// ErrTokenRevoked refuses an access token whose session was ended.
+var ErrTokenRevoked = errors.New("the session of the token was ended")
+
+// The errors and the type of the rooms that callers of an [Auth] have to tell apart, so that they
+// need not import each room.
 var (
-	// ErrInvalidLogin refuses a login: wrong password, unknown user or disabled one, which are the same to
-	// the caller (OWASP ASVS 5.0, 6.3.8).
-	ErrInvalidLogin = errors.New("wrong user or password")
-
-	// ErrTokenInvalid refuses a token that was not signed with a secret of ours, or does not say all that
-	// an access token must say.
-	ErrTokenInvalid = errors.New("the token is not a valid access token")
-
-	// ErrTokenExpired refuses a token whose only fault is its age.
-	ErrTokenExpired = errors.New("the token has expired")
-
-	// ErrTokenRevoked refuses a token whose session was ended.
-	ErrTokenRevoked = errors.New("the session of the token was ended")
-
-	// ErrOverloaded means that too many passwords are waiting to be hashed.
-	ErrOverloaded = errors.New("too many passwords are waiting to be checked")
+	ErrTokenInvalid    = token.ErrInvalid
+	ErrTokenExpired    = token.ErrExpired
+	ErrOverloaded      = password.ErrOverloaded
+	ErrTooManyAttempts = throttle.ErrTooManyAttempts
 )
 
-// Config is what an Auth is made of. Every field is needed.
-type Config struct {
-	Store store.Store
-	Gate  *Gate // what every hash of a password waits at
+// TooManyError is an [ErrTooManyAttempts] with the time to wait.
+type TooManyError = throttle.TooManyError
 
-	Secret   string   // signs and verifies, see CheckSecret
+// Store is what an [Auth] needs of a store.
+type Store interface {
+	store.Users
+	store.Sessions
+	store.Buckets
+	store.Mails
+	store.Networks
+	store.Audit
+}
+
+// Config is what an [Auth] is made of. Every field is needed.
+type Config struct {
+	Store Store
+	Gate  *password.Gate // every hash of a password waits at it
+
+	Secret   string   // signs and verifies, see [token.CheckSecret]
 	Previous []string // verify only
 	Issuer   string   // the iss claim
 	Audience string   // the aud claim
@@ -51,23 +80,26 @@ type Config struct {
 	SessionIdle time.Duration // how long a session lives after its last use
 	SessionMax  time.Duration // how long a session lives after its login
 
-	// RefreshGrace is for how long a refresh token that was used gets the same answer again.
+	// RefreshGrace is how long a used refresh token returns the same answer again.
 	RefreshGrace time.Duration
 
-	Now func() time.Time // time.Now, but for tests
+	Now func() time.Time // time.Now, except in tests
 	Log *slog.Logger
 }
 
-// Auth answers who is asking. Its methods may be called from many goroutines at once.
+// Auth authenticates callers and manages their accounts. It is safe for concurrent use.
 type Auth struct {
-	cfg     Config
-	tokens  *tokens
-	ended   *endedSessions
-	turns   turns
-	waiting waitingEvents
+	cfg      Config
+	keys     *token.Keyring
+	access   *token.Issuer
+	denied   *denyList
+	audit    *recorder
+	accounts *Accounts
+	guard    *guard
+	links    *links
 }
 
-// Caller is who a good access token speaks for.
+// Caller is whom a good access token speaks for.
 type Caller struct {
 	UserID    int64
 	Role      store.Role
@@ -75,35 +107,64 @@ type Caller struct {
 	TokenID   string // the jti, for logs
 }
 
-// New makes an Auth. It knows nothing of ended sessions, and so asks the store about every token, until Run
-// has begun.
+// New returns an Auth. Until [Auth.Run] has begun it knows of no ended session, and so asks the
+// store about every token.
 func New(cfg Config) (*Auth, error) {
-	t, err := newTokens(cfg.Secret, cfg.Previous, cfg.Issuer, cfg.Audience, cfg.Now)
+	keys, err := token.NewKeyring(cfg.Secret, cfg.Previous...)
 	if err != nil {
 		return nil, err
 	}
-	return &Auth{cfg: cfg, tokens: t, ended: newEndedSessions(cfg.Store, cfg.Now, cfg.Log)}, nil
+	access := token.NewIssuer(token.IssuerConfig{
+		Keys: keys, Issuer: cfg.Issuer, Audience: cfg.Audience, TTL: cfg.TokenTTL, Now: cfg.Now,
+	})
+	denied := newDenyList(cfg.Store, cfg.Now, cfg.Log)
+	accounts := &Accounts{users: cfg.Store, gate: cfg.Gate, ended: denied.addAll, log: cfg.Log}
+	audit := newRecorder(cfg.Store, cfg.Now, cfg.Log)
+	return &Auth{
+		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
+		guard: &guard{
+			hashes: cfg.Store, gate: cfg.Gate, limiter: throttle.NewLimiter(cfg.Store, cfg.Now),
+			keys: keys, accounts: accounts, audit: audit, now: cfg.Now, log: cfg.Log,
+		},
+		links: &links{users: cfg.Store, keys: keys, accounts: accounts, now: cfg.Now},
+	}, nil
 }
 
-// Run learns which sessions other processes end, keeps the events that wait to be kept, and removes rows that nothing can
-// need any more, until the context ends.
+// Run learns which sessions other processes end, keeps the events that wait to be kept, and removes
+// rows that nothing can need any more, until ctx ends.
 func (a *Auth) Run(ctx context.Context) {
 	var others sync.WaitGroup
-	others.Go(func() { a.clean(ctx) })
-	others.Go(func() { a.keepEvents(ctx) })
-	a.ended.follow(ctx)
+	others.Go(func() { newCleaner(a.cfg).run(ctx) })
+	others.Go(func() { a.audit.run(ctx) })
+	a.denied.run(ctx)
 	others.Wait()
 }
 
-// Authenticate says who the token speaks for. It refuses with ErrTokenInvalid, ErrTokenExpired or
-// ErrTokenRevoked, and with store.ErrUnavailable if it can not know whether the session was ended.
-func (a *Auth) Authenticate(ctx context.Context, token string) (Caller, error) {
-	c, err := a.tokens.verify(token)
+// Authenticate returns whom an access token speaks for. It refuses with [ErrTokenInvalid],
+// [ErrTokenExpired] or [ErrTokenRevoked], and with [store.ErrUnavailable] if it cannot know whether
+// the session was ended.
+func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, error) {
+	t, err := a.access.Verify(accessToken)
 	if err != nil {
 		return Caller{}, err
 	}
-	if err := a.ended.check(ctx, c.session, c.caller.SessionID); err != nil {
+	if err := a.denied.check(ctx, t.Session, t.SessionID); err != nil {
 		return Caller{}, err
 	}
-	return c.caller, nil
+	return Caller{
+		UserID: t.UserID, Role: t.Role, SessionID: t.SessionID, TokenID: t.TokenID,
+	}, nil
+}
+
+// SignCursor returns an opaque text in base64url for a position in a list. The name of the list
+// holds all that a cursor of another list must not be taken for: what is listed, its order and its
+// filters. Neither may hold a NUL.
+func (a *Auth) SignCursor(list, position string) string {
+	return a.keys.Sign(token.Cursor, position, list)
+}
+
+// ParseCursor returns the position of a cursor that [Auth.SignCursor] made for the same list, under
+// any of the secrets.
+func (a *Auth) ParseCursor(list, cursor string) (position string, ok bool) {
+	return a.keys.Verify(token.Cursor, cursor, list)
 }

@@ -2,29 +2,55 @@ package auth
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
+	"clientes/auth/token"
 	"clientes/store"
 )
 
 const (
-	// cleanEvery is how often old rows of sessions, attempts, addresses and events are removed.
+	// cleanEvery is how often old rows of sessions, buckets, networks and events are removed.
 	cleanEvery = time.Minute
 
-	// cleanBatch is how many are removed at once, so that nobody waits long for the store.
+	// cleanBatch is how many rows are removed at once, so that nobody waits long for the store.
 	cleanBatch = 500
 
-	// keepDead is how long the row of a session stays after the last moment when something could have needed it: for the
-	// clocks of other machines, and for whoever looks into the database to see what happened.
+	// keepDead is how long the row of a session stays after the last moment when something could
+	// have needed it: for the clocks of other machines, and for people who look into the database
+	// to see what happened.
 	keepDead = time.Hour
 )
 
-// clean removes rows that nothing can need, in small batches, until the context ends.
-func (a *Auth) clean(ctx context.Context) {
+// cleaner removes rows that nothing can need.
+type cleaner struct {
+	now  func() time.Time
+	log  *slog.Logger
+	jobs []cleaning
+}
+
+// cleaning is how the rows of one table go.
+type cleaning struct {
+	rows   string
+	remove func(ctx context.Context, before time.Time, limit int) (int, error)
+	kept   time.Duration
+}
+
+func newCleaner(cfg Config) cleaner {
+	return cleaner{now: cfg.Now, log: cfg.Log, jobs: []cleaning{
+		{"sessions", cfg.Store.DeleteSessions, keepDead},
+		{"attempts", cfg.Store.DeleteBuckets, token.Leeway},
+		{"addresses", cfg.Store.DeleteNetworks, store.NetworkTTL},
+		{"events", cfg.Store.DeleteEvents, store.AuditKept},
+	}}
+}
+
+// run removes old rows, in small batches, until ctx ends.
+func (c cleaner) run(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
 	for {
-		a.cleanOnce(ctx)
+		c.once(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -33,22 +59,14 @@ func (a *Auth) clean(ctx context.Context) {
 	}
 }
 
-func (a *Auth) cleanOnce(ctx context.Context) {
-	for _, old := range []struct {
-		rows   string
-		remove func(ctx context.Context, before time.Time, limit int) (int, error)
-		kept   time.Duration
-	}{
-		{"sessions", a.cfg.Store.DeleteSessions, keepDead},
-		{"attempts", a.cfg.Store.DeleteBuckets, leeway},
-		{"addresses", a.cfg.Store.DeleteNetworks, store.NetworkTTL},
-		{"events", a.cfg.Store.DeleteEvents, store.AuditKept},
-	} {
+func (c cleaner) once(ctx context.Context) {
+	for _, job := range c.jobs {
 		for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {
 			var err error
-			removed, err = old.remove(ctx, a.cfg.Now().Add(-old.kept), cleanBatch)
+			removed, err = job.remove(ctx, c.now().Add(-job.kept), cleanBatch)
 			if err != nil && ctx.Err() == nil {
-				a.cfg.Log.Warn("can not remove old rows; trying again in a minute", "rows", old.rows, "error", err)
+				c.log.Warn("cannot remove old rows; trying again in a minute",
+					"rows", job.rows, "error", err)
 			}
 		}
 	}

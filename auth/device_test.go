@@ -6,16 +6,24 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
+	"clientes/auth/token"
 	"clientes/store"
 )
 
 func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		p := start(t, e, url, c.set)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
 		ana := p.addCheap(t, "ana")
 		const home, cafe = "192.0.2.1", "203.0.113.1"
-		right, wrong := LoginRequest{User: "ana", Password: password}, LoginRequest{User: "ana", Password: "wrong"}
+		right, wrong := LoginRequest{
+			User:     "ana",
+			Password: goodPassword,
+		}, LoginRequest{
+			User:     "ana",
+			Password: "wrong",
+		}
 		marked := func(r LoginRequest, mark string) LoginRequest {
 			r.Device = mark
 			return r
@@ -31,7 +39,7 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 		}
 		p.wantTry(t, home, right, "wait 1")
 		again := p.wantTry(t, cafe, marked(right, laptop), "in").Device
-		if again == laptop && c.now() != someDay {
+		if again == laptop && c.Now() != someDay {
 			t.Error("the mark was not renewed")
 		}
 		p.cheapen(t, ana)
@@ -45,10 +53,10 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 		p.wantTry(t, cafe, marked(right, laptop), "wait 1")
 		p.wantTry(t, home, marked(right, phone), "in")
 		p.cheapen(t, ana)
-		c.advance(time.Second)
+		c.Advance(time.Second)
 		p.wantTry(t, home, marked(wrong, laptop), "wrong")
 		p.wantTry(t, home, marked(wrong, laptop), "wait 2")
-		c.advance(2 * time.Second)
+		c.Advance(2 * time.Second)
 		p.wantTry(t, home, marked(right, laptop), "in")
 		p.cheapen(t, ana)
 		for range 5 {
@@ -60,54 +68,94 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 
 // Whoever had the account when it was disabled may have a mark.
 func TestDisablingCancelsMarks(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		p := start(t, e, url, c.set)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
 		p.addCheap(t, "ana")
-		mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password}, "in").Device
+		mark := p.wantTry(
+			t,
+			"192.0.2.1",
+			LoginRequest{User: "ana", Password: goodPassword},
+			"in",
+		).Device
 		must(t, p.accounts.Disable(t.Context(), "ana"))
 		must(t, p.accounts.Enable(t.Context(), "ana"))
 		for range 5 {
 			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
 		}
-		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Device: mark}, "wait 1")
+		p.wantTry(
+			t,
+			"192.0.2.1",
+			LoginRequest{User: "ana", Password: goodPassword, Device: mark},
+			"wait 1",
+		)
 	})
 }
 
 // A mark also is not held up by its address, and does not count against it.
 func TestAKnownDeviceOnAnAddressThatIsSlowed(t *testing.T) {
-	e := engines()[0]
-	c := stoppedAt(someDay)
-	p := start(t, e, e.migrated(t), c.set)
+	e := authtest.SQLite()
+	c := authtest.StoppedAt(someDay)
+	p := start(t, e, e.Migrated(t), atClock(c))
 	ana := p.addCheap(t, "ana")
 	p.addCheap(t, "bia")
-	mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password}, "in").Device
+	mark := p.wantTry(
+		t,
+		"192.0.2.1",
+		LoginRequest{User: "ana", Password: goodPassword},
+		"in",
+	).Device
 	p.cheapen(t, ana)
 	for i := range 45 {
-		try, err := p.reserveLogin(from(t.Context(), "192.0.2.1"), store.User{}, fmt.Sprint("user", i), "")
+		try, err := p.guard.reserveLogin(
+			from(t.Context(), "192.0.2.1"),
+			store.User{},
+			fmt.Sprint("user", i),
+			"",
+		)
 		must(t, err)
-		must(t, try.failed(t.Context()))
+		must(t, try.Fail(t.Context()))
 	}
 	for range 5 {
-		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong", Device: mark}, "wrong")
+		p.wantTry(
+			t,
+			"192.0.2.1",
+			LoginRequest{User: "ana", Password: "wrong", Device: mark},
+			"wrong",
+		)
 	}
 	for range 5 {
 		p.wantTry(t, "192.0.2.1", LoginRequest{User: "bia", Password: "wrong"}, "wrong")
 	}
 	p.wantTry(t, "192.0.2.1", LoginRequest{User: "caio", Password: "wrong"}, "wait 1")
-	c.advance(100 * time.Millisecond)
-	p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Device: mark}, "wait 1") // its own
-	other := p.wantTry(t, "192.0.2.2", LoginRequest{User: "ana", Password: password}, "in").Device
-	p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Device: other}, "in")
+	c.Advance(100 * time.Millisecond)
+	p.wantTry(
+		t,
+		"192.0.2.1",
+		LoginRequest{User: "ana", Password: goodPassword, Device: mark},
+		"wait 1",
+	) // its own
+	other := p.wantTry(
+		t,
+		"192.0.2.2",
+		LoginRequest{User: "ana", Password: goodPassword},
+		"in",
+	).Device
+	p.wantTry(
+		t,
+		"192.0.2.1",
+		LoginRequest{User: "ana", Password: goodPassword, Device: other},
+		"in",
+	)
 }
 
 func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		p := start(t, e, url, c.set)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
 		ana := p.addCheap(t, "ana")
 		wrong := LoginRequest{User: "ana", Password: "wrong"}
-		fresh := func() string { return p.tokens.newMark(ana, randomID()) } // as if a thief had gathered many
+		fresh := func() string { return signDeviceToken(p.keys, ana, token.NewID(), c.Now()) } // as if a thief had gathered many
 		for i := range 50 {
 			if i%5 == 0 {
 				wrong.Device = fresh()
@@ -121,17 +169,17 @@ func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
 		}
 		wrong.Device = fresh()
 		p.wantTry(t, "192.0.2.1", wrong, "wait 1")
-		right := LoginRequest{User: "ana", Password: password, Device: fresh()}
+		right := LoginRequest{User: "ana", Password: goodPassword, Device: fresh()}
 		p.wantTry(t, "192.0.2.1", right, "wait 1")
-		c.advance(time.Second)
+		c.Advance(time.Second)
 		p.wantTry(t, "192.0.2.1", right, "in")
 		p.cheapen(t, ana)
-		c.advance(24*time.Hour - 2*time.Second)
+		c.Advance(24*time.Hour - 2*time.Second)
 		for range 5 {
 			p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		}
 		p.wantTry(t, "192.0.2.1", wrong, "wait 1")
-		c.advance(time.Second)
+		c.Advance(time.Second)
 		wrong.Device = fresh() // another day
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
@@ -139,21 +187,32 @@ func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
 }
 
 func TestWhichMarksAreGood(t *testing.T) {
-	e := engines()[0]
-	c := stoppedAt(someDay)
-	url := e.migrated(t)
+	e := authtest.SQLite()
+	c := authtest.StoppedAt(someDay)
+	url := e.Migrated(t)
 	const newSecret = "another secret of thirty-two bytes"
-	p := start(t, e, url, c.set)
-	rotated := start(t, e, url, c.set, func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} })
-	dropped := start(t, e, url, c.set, func(cfg *Config) { cfg.Secret = newSecret })
+	p := start(t, e, url, atClock(c))
+	rotated := start(
+		t,
+		e,
+		url,
+		atClock(c),
+		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} },
+	)
+	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
 	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
-	mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password}, "in").Device
-	if len(mark) > MaxDeviceToken || !isTokenText(mark) {
+	mark := p.wantTry(
+		t,
+		"192.0.2.1",
+		LoginRequest{User: "ana", Password: goodPassword},
+		"in",
+	).Device
+	if len(mark) > 100 {
 		t.Errorf("the mark is %q", mark)
 	}
 	good := func(p *process, mark string, u store.User) bool {
-		m, ok := p.tokens.parseMark(mark)
-		return ok && m.good(u, c.now())
+		m, ok := parseDeviceToken(p.keys, mark)
+		return ok && m.good(u, c.Now())
 	}
 	changed := ana
 	changed.DeviceGeneration++
@@ -171,27 +230,32 @@ func TestWhichMarksAreGood(t *testing.T) {
 		"under a previous secret":    {good(rotated, mark, ana), true},
 		"under a secret that is not": {good(dropped, mark, ana), false},
 		"another user's id":          {good(p, forge(0, fmt.Sprint(bia.ID)), bia), false},
-		"another device":             {good(p, forge(1, randomID()), ana), false},
+		"another device":             {good(p, forge(1, token.NewID()), ana), false},
 		"another generation":         {good(p, forge(2, "1"), changed), false},
 		"another time":               {good(p, forge(3, "1895384956"), ana), false},
 		"half of the MAC":            {good(p, mark[:len(mark)-20], ana), false},
 		"something behind it":        {good(p, mark+".x", ana), false},
 		"nothing":                    {good(p, "", ana), false},
 		"dots":                       {good(p, "....", ana), false},
-		"too long":                   {good(p, strings.Repeat("a", MaxDeviceToken+1), ana), false},
-		"a refresh token":            {good(p, p.tokens.keys[0].refreshToken(parts[1], 0), ana), false},
+		"too long":                   {good(p, strings.Repeat("a", 300), ana), false},
+		"a refresh token":            {good(p, signRefreshToken(p.keys, parts[1], 0), ana), false},
 	} {
 		if is[0] != is[1] {
 			t.Errorf("%s is good: %t", name, is[0])
 		}
 	}
-	c.advance(DeviceTokenTTL - time.Millisecond)
+	c.Advance(DeviceTokenTTL - time.Millisecond)
 	if !good(p, mark, ana) {
 		t.Error("the mark is not good for 90 days")
 	}
 	p.cheapen(t, ana)
-	renewed := rotated.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Device: mark}, "in").Device
-	c.advance(time.Millisecond)
+	renewed := rotated.wantTry(
+		t,
+		"192.0.2.1",
+		LoginRequest{User: "ana", Password: goodPassword, Device: mark},
+		"in",
+	).Device
+	c.Advance(time.Millisecond)
 	if good(p, mark, ana) {
 		t.Error("the mark is good for more than 90 days")
 	}

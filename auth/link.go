@@ -1,34 +1,28 @@
 package auth
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
+	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	"clientes/auth/token"
 	"clientes/store"
 )
 
-// ErrLinkInvalid refuses the token of a link in mail: it is not one of ours or for something else, or it has expired,
-// or was used or cancelled. Which of these, nobody is told.
+// ErrLinkInvalid refuses the token of a link in mail. It is not one of ours, or for something else,
+// or it has expired, or was used or cancelled. Nobody is told which.
 var ErrLinkInvalid = errors.New("the link is not good, or not any more")
 
-// A link's token is "<kind>.<user id>.<expiry>.<MAC>", the kind being that of the mail that brings it, the expiry in
-// seconds since 1970. The MAC, under a key that is derived from the secret, also covers what the user's row has: the
-// generation of links, and the address that the mail goes to. So nothing need be kept of a link: it works once, since
-// what it does raises the generation; all of a user's are cancelled at once; and it is worth nothing when the address
-// is the user's no more, or that which waits to be confirmed is another.
-
-// How long links are good from the moment on in which their mail is sent.
+// How long links are good after their mail is sent.
 const (
 	resetFor = 30 * time.Minute
-	joinFor  = 72 * time.Hour // an invitation, or a new address: nobody may be waiting for it
+	joinFor  = 72 * time.Hour // an invitation, or a new email: the recipient may not expect it
 )
 
-// linkFor says for how long the link of a kind of mail is good: 0 if it has none.
+// linkFor returns how long the link of a kind of mail is good: 0 if the mail has none.
 func linkFor(kind store.MailKind) time.Duration {
 	switch kind {
 	case store.MailReset:
@@ -39,50 +33,56 @@ func linkFor(kind store.MailKind) time.Duration {
 	return 0
 }
 
-// linkAddress is the address that a kind of link goes to, "" if the user has none.
-func linkAddress(kind store.MailKind, u store.User) string {
+// linkEmail returns the email that a kind of link goes to, "" if the user has none.
+func linkEmail(kind store.MailKind, u store.User) string {
 	if kind == store.MailConfirm {
 		return u.PendingEmail
 	}
 	return u.Email
 }
 
+// links signs, checks and uses the tokens of links in mail.
+//
+// The text of a link is "<kind>.<user id>.<expiry>": the kind of the mail that brings it, and the
+// expiry in seconds since 1970. Its MAC is also bound to the user's row: to the generation of
+// links, and to the email that the mail goes to. So links need no storage. A link works once, since
+// using it raises the generation. That cancels all other links of the user, too. And a link is
+// worth nothing if the user has another email by now, or another one waits to be confirmed.
+type links struct {
+	users interface {
+		User(ctx context.Context, id int64) (store.User, error)
+	}
+	keys     *token.Keyring
+	accounts *Accounts
+	now      func() time.Time
+}
+
 // link is what the token of a link says.
 type link struct {
+	token   string
 	kind    store.MailKind
 	userID  int64
 	expires time.Time
-	text    string // all before the MAC
-	mac     []byte
 }
 
-// linkToken makes the token of a link for a user as they are.
-func (k key) linkToken(kind store.MailKind, u store.User, expires time.Time) string {
-	text := string(kind) + "." + strconv.FormatInt(u.ID, 10) + "." + strconv.FormatInt(expires.Unix(), 10)
-	return text + "." + base64.RawURLEncoding.EncodeToString(k.linkMAC(text, u.LinkGeneration, linkAddress(kind, u)))
+// sign returns the token of a link for a user as they are.
+func (l *links) sign(kind store.MailKind, u store.User, expires time.Time) string {
+	text := strings.Join([]string{
+		string(kind), strconv.FormatInt(u.ID, 10), strconv.FormatInt(expires.Unix(), 10),
+	}, ".")
+	return l.keys.Sign(token.Link, text, linkBound(kind, u)...)
 }
 
-func (k key) linkMAC(text string, generation int64, address string) []byte {
-	h := hmac.New(sha256.New, k.link)
-	for _, part := range []string{text, strconv.FormatInt(generation, 10), address} {
-		h.Write([]byte(part))
-		h.Write([]byte{0}) // none holds one
-	}
-	return h.Sum(nil)
+// linkBound returns what the MAC of a link is bound to.
+func linkBound(kind store.MailKind, u store.User) []string {
+	return []string{strconv.FormatInt(u.LinkGeneration, 10), linkEmail(kind, u)}
 }
 
-// maxLink is the longest token of a link that is looked at, in bytes.
-const maxLink = 256
-
-// parseLink reads the token of a link of one of these kinds. Whether it is one of ours is for checkLink to say, which
-// needs the user.
-func parseLink(token string, kinds ...store.MailKind) (link, error) {
-	if len(token) > maxLink || !isTokenText(token) {
-		return link{}, ErrLinkInvalid
-	}
-	text, sum, _ := cutLast(token, ".")
-	mac, err := strictBase64.DecodeString(sum)
-	if err != nil {
+// parse reads the token of a link of one of these kinds. Only check can verify its MAC, because
+// that is bound to the user's row.
+func (l *links) parse(linkToken string, kinds ...store.MailKind) (link, error) {
+	text, ok := l.keys.Unverified(token.Link, linkToken)
+	if !ok {
 		return link{}, ErrLinkInvalid
 	}
 	for _, kind := range kinds {
@@ -90,29 +90,61 @@ func parseLink(token string, kinds ...store.MailKind) (link, error) {
 		if !ok {
 			continue
 		}
-		id, expires, _ := strings.Cut(rest, ".")
-		l := link{kind: kind, text: text, mac: mac}
-		l.userID, err = strconv.ParseInt(id, 10, 64)
-		seconds, err2 := strconv.ParseInt(expires, 10, 64)
+		idText, expiresText, _ := strings.Cut(rest, ".")
+		id, err := strconv.ParseInt(idText, 10, 64)
+		expires, err2 := strconv.ParseInt(expiresText, 10, 64)
 		if err != nil || err2 != nil {
 			return link{}, ErrLinkInvalid
 		}
-		l.expires = time.Unix(seconds, 0)
-		return l, nil
+		return link{token: linkToken, kind: kind, userID: id, expires: time.Unix(expires, 0)}, nil
 	}
 	return link{}, ErrLinkInvalid
 }
 
-// checkLink says whether the link is one of ours and good for the user as they are: nil or ErrLinkInvalid.
-func (a *Auth) checkLink(l link, u store.User) error {
-	address := linkAddress(l.kind, u)
-	if u.ID != l.userID || u.Disabled || address == "" || !a.cfg.Now().Before(l.expires) {
+// check returns nil if the link is one of ours and good for the user as they are, or
+// ErrLinkInvalid.
+func (l *links) check(k link, u store.User) error {
+	usable := u.ID == k.userID && !u.Disabled && linkEmail(k.kind, u) != ""
+	if !usable || !l.now().Before(k.expires) {
 		return ErrLinkInvalid
 	}
-	for _, k := range a.tokens.keys {
-		if hmac.Equal(k.linkMAC(l.text, u.LinkGeneration, address), l.mac) {
-			return nil
-		}
+	if _, ok := l.keys.Verify(token.Link, k.token, linkBound(k.kind, u)...); !ok {
+		return ErrLinkInvalid
 	}
-	return ErrLinkInvalid
+	return nil
+}
+
+// follow returns a link of one of these kinds and its user, if the link is good.
+func (l *links) follow(
+	ctx context.Context, linkToken string, kinds ...store.MailKind,
+) (link, store.User, error) {
+	k, err := l.parse(linkToken, kinds...)
+	if err != nil {
+		return link{}, store.User{}, err
+	}
+	u, err := l.users.User(ctx, k.userID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return link{}, store.User{}, ErrLinkInvalid
+	case err != nil:
+		return link{}, store.User{}, fmt.Errorf("look up user: %w", err)
+	}
+	return k, u, l.check(k, u)
+}
+
+// use updates the user as the link allows, and uses the link up: the update must cancel the user's
+// links. The link is checked once more within the update, so that of many uses at once, in whatever
+// process, one succeeds.
+func (l *links) use(ctx context.Context, fx *effects, k link, update func(*store.User)) error {
+	_, err := l.accounts.update(ctx, fx, k.userID, func(u store.User) (store.User, error) {
+		if err := l.check(k, u); err != nil {
+			return u, err
+		}
+		update(&u)
+		return u, nil
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrLinkInvalid
+	}
+	return err
 }

@@ -2,7 +2,6 @@ package auth
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,45 +9,54 @@ import (
 	"clientes/store"
 )
 
-// linkAuth is an Auth that only checks links, at noon.
-func linkAuth(t testing.TB, now time.Time, secret string, previous ...string) *Auth {
+// linksAt returns links that are checked at an instant.
+func linksAt(t testing.TB, now time.Time, secret string, previous ...string) *links {
 	t.Helper()
-	tokens, err := newTokens(secret, previous, "clientes", "clientes", func() time.Time { return now })
-	must(t, err)
-	return &Auth{cfg: Config{Now: func() time.Time { return now }}, tokens: tokens}
+	keys := testKeys(t, secret, previous...)
+	return &links{keys: keys, now: func() time.Time { return now }}
 }
 
 func linkKinds() []store.MailKind {
 	return []store.MailKind{store.MailReset, store.MailInvitation, store.MailConfirm}
 }
 
-// check says what becomes of a token that comes as a link of these kinds for a user.
-func (a *Auth) check(token string, u store.User, kinds ...store.MailKind) error {
-	l, err := parseLink(token, kinds...)
+// checkToken returns what becomes of a token that comes as a link of these kinds for a user.
+func (l *links) checkToken(linkToken string, u store.User, kinds ...store.MailKind) error {
+	k, err := l.parse(linkToken, kinds...)
 	if err != nil {
 		return err
 	}
-	return a.checkLink(l, u)
+	return l.check(k, u)
 }
 
 func TestLinks(t *testing.T) {
-	ana := store.User{ID: 7, Name: "ana", Email: "ana@example.com", PendingEmail: "new@example.com", Role: store.Viewer, LinkGeneration: 3}
-	a := linkAuth(t, noon, testSecret)
+	ana := store.User{
+		ID:             7,
+		Name:           "ana",
+		Email:          "ana@example.com",
+		PendingEmail:   "new@example.com",
+		Role:           store.Viewer,
+		LinkGeneration: 3,
+	}
+	a := linksAt(t, noon, testSecret)
 	for _, kind := range linkKinds() {
-		token := a.tokens.keys[0].linkToken(kind, ana, noon.Add(linkFor(kind)))
-		if !isTokenText(token) || len(token) > 100 {
+		token := a.sign(kind, ana, noon.Add(linkFor(kind)))
+		if len(token) > 100 {
 			t.Errorf("%s: %s", kind, token)
 		}
-		if err := a.check(token, ana, kind); err != nil {
+		if err := a.checkToken(token, ana, kind); err != nil {
 			t.Errorf("%s: it is not good: %v", kind, err)
 		}
 		for _, other := range linkKinds() {
-			if err := a.check(token, ana, other); (err == nil) != (kind == other) {
+			if err := a.checkToken(token, ana, other); (err == nil) != (kind == other) {
 				t.Errorf("a link of kind %s as one of %s: %v", kind, other, err)
 			}
 			// Nor can its kind be written over.
 			_, rest, _ := strings.Cut(token, ".")
-			if err := a.check(string(other)+"."+rest, ana, linkKinds()...); (err == nil) != (kind == other) {
+			if err := a.checkToken(
+				string(other)+"."+rest,
+				ana,
+				linkKinds()...); (err == nil) != (kind == other) {
 				t.Errorf("a link of kind %s rewritten to %s: %v", kind, other, err)
 			}
 		}
@@ -64,21 +72,37 @@ func TestLinks(t *testing.T) {
 		} {
 			u := ana
 			alter(&u)
-			if err := a.check(token, u, kind); !errors.Is(err, ErrLinkInvalid) {
+			if err := a.checkToken(token, u, kind); !errors.Is(err, ErrLinkInvalid) {
 				t.Errorf("%s: %s: %v", kind, name, err)
 			}
 		}
 		for after, good := range map[time.Duration]bool{
 			-time.Hour: true, linkFor(kind) - time.Second: true, linkFor(kind): false, linkFor(kind) + 1000*time.Hour: false,
 		} {
-			if err := linkAuth(t, noon.Add(after), testSecret).check(token, ana, kind); (err == nil) != good {
+			if err := linksAt(
+				t,
+				noon.Add(after),
+				testSecret,
+			).checkToken(token, ana, kind); (err == nil) != good {
 				t.Errorf("%s: after %s: %v", kind, after, err)
 			}
 		}
-		if err := linkAuth(t, noon, otherSecret, testSecret).check(token, ana, kind); err != nil {
+		if err := linksAt(
+			t,
+			noon,
+			otherSecret,
+			testSecret,
+		).checkToken(token, ana, kind); err != nil {
 			t.Errorf("%s: after a rotation: %v", kind, err)
 		}
-		if err := linkAuth(t, noon, otherSecret).check(token, ana, kind); !errors.Is(err, ErrLinkInvalid) {
+		if err := linksAt(
+			t,
+			noon,
+			otherSecret,
+		).checkToken(token, ana, kind); !errors.Is(
+			err,
+			ErrLinkInvalid,
+		) {
 			t.Errorf("%s: of a secret that is gone: %v", kind, err)
 		}
 		// No byte of it can be another.
@@ -89,7 +113,13 @@ func TestLinks(t *testing.T) {
 					continue
 				}
 				forged[i] = c
-				if err := a.check(string(forged), ana, linkKinds()...); !errors.Is(err, ErrLinkInvalid) {
+				if err := a.checkToken(
+					string(forged),
+					ana,
+					linkKinds()...); !errors.Is(
+					err,
+					ErrLinkInvalid,
+				) {
 					t.Errorf("%q is good", forged)
 				}
 			}
@@ -100,7 +130,7 @@ func TestLinks(t *testing.T) {
 		"reset.-7.99999999999.AAAA", "reset.99999999999999999999.1.AAAA", "reset.7.99999999999999999999.AAAA",
 		strings.Repeat("reset.", 1000), "password_changed.7.99999999999.AAAA",
 	} {
-		if err := a.check(token, ana, linkKinds()...); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.checkToken(token, ana, linkKinds()...); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("%q: %v", token, err)
 		}
 	}
@@ -109,22 +139,13 @@ func TestLinks(t *testing.T) {
 // A kind of mail has a link if the page behind it does something with one.
 func TestLinksLast(t *testing.T) {
 	want := map[store.MailKind]time.Duration{
-		store.MailReset: 30 * time.Minute, store.MailInvitation: 72 * time.Hour, store.MailConfirm: 72 * time.Hour,
+		store.MailReset:      30 * time.Minute,
+		store.MailInvitation: 72 * time.Hour,
+		store.MailConfirm:    72 * time.Hour,
 	}
 	for _, kind := range append(linkKinds(), store.MailPasswordChanged, store.MailEmailChanged, store.MailNewNetwork) {
 		if got := linkFor(kind); got != want[kind] {
 			t.Errorf("%s: %s", kind, got)
 		}
-	}
-}
-
-// The keys that are derived of one secret are all different.
-func TestDerivedKeysDiffer(t *testing.T) {
-	k, err := newKey(testSecret)
-	must(t, err)
-	keys := []string{string(k.secret), string(k.refresh), string(k.link), string(k.cursor), string(k.attempt), string(k.device), string(k.seal)}
-	slices.Sort(keys)
-	if n := len(slices.Compact(keys)); n != 7 {
-		t.Errorf("%d keys", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -12,8 +13,9 @@ import (
 	"clientes/store"
 )
 
-// Post carries one mail away. An error that is mail.ErrUndeliverable says that trying again is of no use.
-type Post interface {
+// Sender sends one mail. An error that is [mail.ErrUndeliverable] means that trying again is of no
+// use.
+type Sender interface {
 	Send(ctx context.Context, m mail.Message) error
 }
 
@@ -21,35 +23,66 @@ const (
 	// lookForMail is how often the queue is looked at: nobody waits for a mail by the second.
 	lookForMail = time.Second
 
-	// mailsAtOnce is how many mails a process has under way. Servers take few connections of one client.
+	// mailsAtOnce is how many mails a process sends at once. Servers take few connections of one
+	// client.
 	mailsAtOnce = 4
 
-	// mailLease is for how long nobody else takes a mail that is under way: longer than any Post takes for one, or it
-	// would be sent twice.
+	// mailLease is how long nobody else takes a mail that is being sent. It is longer than any
+	// Sender takes for one. Otherwise the mail would be sent twice.
 	mailLease = 5 * time.Minute
 
-	// mailNote bounds the writing down of what became of a mail, which goes on when everything else has to end.
+	// mailNote bounds the noting of what became of a mail, which goes on when everything else has
+	// to end.
 	mailNote = 10 * time.Second
 )
 
-// SendMail sends the mails of the queue by post until ctx ends. Those that are under way then may still take the grace,
-// and when it returns none is. Any number of processes may do this at once: each mail is taken by one of them.
-func (a *Auth) SendMail(ctx context.Context, post Post, grace time.Duration) {
+// mailStore is what a mailer needs of a store. [store.Mails] and [store.Users] document its
+// methods.
+type mailStore interface {
+	ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error)
+	DeleteMail(ctx context.Context, id int64) error
+	RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error)
+	User(ctx context.Context, id int64) (store.User, error)
+}
+
+// mailer sends the mails of the queue.
+type mailer struct {
+	store  mailStore
+	links  *links
+	now    func() time.Time
+	log    *slog.Logger
+	sender Sender
+}
+
+// SendMail sends the mails of the queue until ctx ends. Mails that are being sent then may take the
+// grace to finish, and when SendMail returns none is on its way. Any number of processes may do
+// this at once: each mail is taken by one of them.
+func (a *Auth) SendMail(ctx context.Context, sender Sender, grace time.Duration) {
+	newMailer(a, sender).run(ctx, grace)
+}
+
+func newMailer(a *Auth, sender Sender) *mailer {
+	return &mailer{
+		store: a.cfg.Store, links: a.links, now: a.cfg.Now, log: a.cfg.Log, sender: sender,
+	}
+}
+
+func (m *mailer) run(ctx context.Context, grace time.Duration) {
 	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cut) })()
 	tick := time.NewTicker(lookForMail)
 	defer tick.Stop()
-	var away bool // the store, at the last look
+	var away bool // whether the store did not answer at the last look
 	for ctx.Err() == nil {
-		mails, err := a.cfg.Store.ClaimMails(ctx, mailLease, mailsAtOnce)
+		mails, err := m.store.ClaimMails(ctx, mailLease, mailsAtOnce)
 		if err != nil && ctx.Err() == nil && !away {
-			a.cfg.Log.Warn("can not look for mail that is to be sent; trying again every second", "error", err)
+			m.log.Warn("cannot look for mail to send; trying again every second", "error", err)
 		}
 		away = err != nil
 		var all sync.WaitGroup
-		for _, m := range mails {
-			all.Go(func() { a.sendOne(sending, post, m) })
+		for _, one := range mails {
+			all.Go(func() { m.sendOne(sending, one) })
 		}
 		all.Wait()
 		if len(mails) == mailsAtOnce {
@@ -62,56 +95,65 @@ func (a *Auth) SendMail(ctx context.Context, post Post, grace time.Duration) {
 	}
 }
 
-// sendOne sends a mail that was claimed, and notes in the queue what became of it. If that can not be noted, the lease
-// ends and somebody tries again.
-func (a *Auth) sendOne(ctx context.Context, post Post, m store.Mail) {
-	err := a.post(ctx, post, m)
-	log := a.cfg.Log.With("kind", string(m.Kind), "user_id", m.UserID, "mail", m.ID)
+// sendOne sends a mail that was claimed, and notes in the queue what became of it. If that cannot
+// be noted, the lease ends and another process tries again.
+func (m *mailer) sendOne(ctx context.Context, one store.Mail) {
+	err := m.send(ctx, one)
+	log := m.log.With("kind", string(one.Kind), "user_id", one.UserID, "mail", one.ID)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mailNote)
 	defer cancel()
 	switch {
 	case err == nil:
-		err = a.cfg.Store.DeleteMail(ctx, m.ID)
+		err = m.store.DeleteMail(ctx, one.ID)
 	case errors.Is(err, mail.ErrUndeliverable):
-		log.Warn("a mail can not be delivered and is dropped", "error", err)
-		err = a.cfg.Store.DeleteMail(ctx, m.ID)
+		log.Warn("a mail cannot be delivered and is dropped", "error", err)
+		err = m.store.DeleteMail(ctx, one.ID)
 	default:
 		why := err
 		var dropped bool
-		if dropped, err = a.cfg.Store.RetryMail(ctx, m); dropped {
-			log.Error("a mail could not be sent and is given up", "tries", m.Tries, "error", why)
+		if dropped, err = m.store.RetryMail(ctx, one); dropped {
+			log.Error("a mail could not be sent and is given up", "tries", one.Tries, "error", why)
 		} else {
-			log.Warn("a mail could not be sent; trying again later", "tries", m.Tries, "wait", m.Wait().String(), "error", why)
+			log.Warn("a mail could not be sent; trying again later",
+				"tries", one.Tries, "wait", one.Wait().String(), "error", why)
 		}
 	}
 	if err != nil {
-		log.Warn("can not note what became of a mail: it may be sent again", "error", err)
+		log.Warn("cannot note what became of a mail: it may be sent again", "error", err)
 	}
 }
 
-// post sends a mail, unless what it is about was cancelled while it waited: that is no error.
-func (a *Auth) post(ctx context.Context, post Post, m store.Mail) error {
-	u, err := a.cfg.Store.User(ctx, m.UserID)
+// send sends a mail, unless its subject was cancelled while it waited, which is no error.
+func (m *mailer) send(ctx context.Context, one store.Mail) error {
+	u, err := m.store.User(ctx, one.UserID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil
 	case err != nil:
 		return fmt.Errorf("look up user: %w", err)
 	}
-	msg := mail.Message{Kind: mail.Kind(m.Kind), To: m.To, User: u.Name, At: m.CreatedAt}
-	if msg.ValidFor = linkFor(m.Kind); msg.ValidFor > 0 {
-		if m.To == "" || m.To != linkAddress(m.Kind, u) || m.LinkGeneration != u.LinkGeneration || u.Disabled {
+	msg := mail.Message{Kind: mail.Kind(one.Kind), To: one.To, User: u.Name, At: one.CreatedAt}
+	if msg.ValidFor = linkFor(one.Kind); msg.ValidFor > 0 {
+		if !linkWanted(one, u) {
 			return nil
 		}
-		msg.Token = a.tokens.keys[0].linkToken(m.Kind, u, a.cfg.Now().Add(msg.ValidFor))
+		msg.Token = m.links.sign(one.Kind, u, m.now().Add(msg.ValidFor))
 	}
-	if m.Kind == store.MailNewNetwork {
-		msg.IP, msg.UserAgent, _ = strings.Cut(m.Detail, " ")
+	if one.Kind == store.MailNewNetwork {
+		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")
 	}
-	return post.Send(ctx, msg)
+	return m.sender.Send(ctx, msg)
 }
 
-// newAddressMail tells a user of a login from an address that is new.
-func newAddressMail(u store.User, ip, userAgent string) store.Mail {
-	return store.Mail{UserID: u.ID, Kind: store.MailNewNetwork, To: u.Email, Detail: ip + " " + userAgent}
+// linkWanted reports whether the link of a mail would still be good for the user as they are.
+func linkWanted(m store.Mail, u store.User) bool {
+	return m.To != "" && m.To == linkEmail(m.Kind, u) && m.LinkGeneration == u.LinkGeneration &&
+		!u.Disabled
+}
+
+// newNetworkMail returns the mail about a login from a new network.
+func newNetworkMail(u store.User, ip, userAgent string) store.Mail {
+	return store.Mail{
+		UserID: u.ID, Kind: store.MailNewNetwork, To: u.Email, Detail: ip + " " + userAgent,
+	}
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -20,17 +19,16 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
+	"clientes/auth/authtest"
 	"clientes/auth/mail"
+	"clientes/auth/password"
 	"clientes/store"
-	"clientes/store/postgres"
-	"clientes/store/sqlite"
 )
 
 // office is a real SMTP server with STARTTLS, which takes no mail in clear or without the password.
@@ -47,13 +45,20 @@ func newOffice(t *testing.T) *office {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(
+			1,
+		),
+		NotBefore:   time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}, &x509.Certificate{}, key.Public(), key)
 	must(t, err)
 	leaf, err := x509.ParseCertificate(der)
 	must(t, err)
-	o := &office{addr: "127.0.0.1:0", certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}
+	o := &office{
+		addr:        "127.0.0.1:0",
+		certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf},
+	}
 	o.open(t)
 	t.Cleanup(o.close)
 	return o
@@ -76,16 +81,23 @@ func (o *office) open(t *testing.T) {
 
 func (o *office) close() { o.server.Close() }
 
-// post sends by this server.
-func (o *office) post(t *testing.T) Post {
+// sender sends by this server.
+func (o *office) sender(t *testing.T) Sender {
 	t.Helper()
 	server, err := mail.ParseServer("smtp://postbox:letmein@" + o.addr)
 	must(t, err)
 	roots := x509.NewCertPool()
 	roots.AddCert(o.certificate.Leaf)
 	return mail.NewSMTP(mail.Config{
-		Server: server, From: netmail.Address{Address: "clientes@example.com"},
-		PublicURL: &url.URL{Scheme: "https", Host: "api.example.com"}, Timeout: 20 * time.Second, RootCAs: roots, Now: time.Now,
+		Server: server,
+		From:   netmail.Address{Address: "clientes@example.com"},
+		PublicURL: &url.URL{
+			Scheme: "https",
+			Host:   "api.example.com",
+		},
+		Timeout: 20 * time.Second,
+		RootCAs: roots,
+		Now:     time.Now,
 	})
 }
 
@@ -137,72 +149,37 @@ func (s *officeSession) Data(r io.Reader) error {
 	return err
 }
 
-// clock is one that can be put forward.
-type clock struct{ ahead atomic.Int64 }
-
-func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
-func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
-func (e engine) openAt(t testing.TB, url string, now func() time.Time) store.Store {
-	t.Helper()
-	var st store.Store
-	var err error
-	if e.name == "postgres" {
-		st, err = postgres.Open(t.Context(), url, now)
-	} else {
-		st, err = sqlite.Open(t.Context(), url, now)
-	}
-	must(t, err)
-	return st
-}
-
-// lockedBuffer is a log that a test reads while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // mailing is a process that sends mail, or will.
 type mailing struct {
-	*Auth
-	accounts *Accounts
-	store    store.Store
-	log      *lockedBuffer
-	end      func() // stops it and closes its store
+	*process
+	log *authtest.Log
+	end func() // stops it and closes its store
 }
 
-// startMailing opens the database as a server does; without a post it sends nothing.
-func startMailing(t testing.TB, e engine, url string, now func() time.Time, post Post) *mailing {
+// startMailing opens the database as a server does, but only sends mail. Without a sender it sends
+// nothing.
+func startMailing(
+	t testing.TB, e authtest.Engine, url string, now func() time.Time, sender Sender,
+) *mailing {
 	t.Helper()
-	m := &mailing{store: e.openAt(t, url, now), log: new(lockedBuffer)}
-	var err error
-	m.Auth, err = New(Config{
-		Store: m.store, Gate: NewGate(quickHasher, 2, 64), Secret: testSecret, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
-		Now: now, Log: slog.New(slog.NewTextHandler(m.log, nil)),
+	st, log := e.Open(t, url, now), new(authtest.Log)
+	a, err := New(Config{
+		Store: st, Gate: password.NewGate(quickHasher, 2, 64), Secret: testSecret,
+		Issuer: "clientes", Audience: "clientes", TokenTTL: 5 * time.Minute,
+		SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
+		Now: now, Log: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	must(t, err)
-	m.accounts = m.Auth.accounts()
+	m := &mailing{process: &process{Auth: a, accounts: a.accounts, store: st}, log: log}
 	ctx, stop := context.WithCancel(context.Background())
 	var sending sync.WaitGroup
-	if post != nil {
-		sending.Go(func() { m.SendMail(ctx, post, 10*time.Second) })
+	if sender != nil {
+		sending.Go(func() { m.SendMail(ctx, sender, 10*time.Second) })
 	}
 	m.end = sync.OnceFunc(func() {
 		stop()
 		sending.Wait()
-		must(t, m.store.Close())
+		must(t, st.Close())
 	})
 	t.Cleanup(m.end)
 	return m
@@ -216,37 +193,61 @@ func queued(t testing.TB, st store.Store) []store.Mail {
 	return mails
 }
 
-var linkInMail = regexp.MustCompile(`https://api\.example\.com/app/#(?:reset|confirm)=3D([A-Za-z0-9._-]+)`)
+var linkInMail = regexp.MustCompile(
+	`https://api\.example\.com/app/#(?:reset|confirm)=3D([A-Za-z0-9._-]+)`,
+)
 
-// TestMail follows a forgotten password through a real server: away for a while, the process ended and started again.
+// TestMail follows a forgotten password through a real server: away for a while, the process ended
+// and started again.
 func TestMail(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		o, c := newOffice(t), new(clock)
-		a := startMailing(t, e, url, c.now, o.post(t))
-		u, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, password)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		o, c := newOffice(t), authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, o.sender(t))
+		u, err := a.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		o.close()
 		must(t, a.ForgotPassword(t.Context(), "ANA", ""))
-		must(t, a.accounts.SetPassword(t.Context(), "ana", "another "+password)) // cancels the link and tells of it
+		must(
+			t,
+			a.accounts.SetPassword(t.Context(), "ana", "another "+goodPassword),
+		) // cancels the link and tells of it
 		must(t, a.ForgotPassword(t.Context(), "", "Ana@Example.com"))
-		eventually(t, "it has tried in vain", func() bool { return strings.Count(a.log.String(), "trying again later") >= 2 })
-		if log := a.log.String(); strings.Contains(log, "example.com") || strings.Contains(log, "letmein") {
+		authtest.Eventually(
+			t,
+			"it has tried in vain",
+			func() bool { return strings.Count(a.log.String(), "trying again later") >= 2 },
+		)
+		if log := a.log.String(); strings.Contains(log, "example.com") ||
+			strings.Contains(log, "letmein") {
 			t.Errorf("the log has an address or a password in it:\n%s", log)
 		}
 		a.end()
 
 		o.open(t)
-		c.advance(20 * time.Second) // the wait after the first try
-		b := startMailing(t, e, url, c.now, o.post(t))
-		eventually(t, "both mails have arrived", func() bool { return len(o.mails()) >= 2 })
-		eventually(t, "the queue is empty", func() bool { return len(queued(t, b.store)) == 0 })
+		c.Advance(20 * time.Second) // the wait after the first try
+		b := startMailing(t, e, url, c.Now, o.sender(t))
+		authtest.Eventually(
+			t,
+			"both mails have arrived",
+			func() bool { return len(o.mails()) >= 2 },
+		)
+		authtest.Eventually(
+			t,
+			"the queue is empty",
+			func() bool { return len(queued(t, b.store)) == 0 },
+		)
 		b.end()
 		mails := o.mails()
 		if len(mails) != 2 {
 			t.Fatalf("%d mails: %q", len(mails), mails)
 		}
 		all := strings.Join(mails, "\n")
-		if !strings.Contains(all, "Subject: Your password was changed") || strings.Count(all, "ana@example.com: ") != 2 {
+		if !strings.Contains(all, "Subject: Your password was changed") ||
+			strings.Count(all, "ana@example.com: ") != 2 {
 			t.Errorf("%s", all)
 		}
 		token := linkInMail.FindStringSubmatch(all)
@@ -254,17 +255,25 @@ func TestMail(t *testing.T) {
 			t.Fatalf("there is not one link in %s", all)
 		}
 
-		d := startMailing(t, e, url, c.now, nil)
+		d := startMailing(t, e, url, c.Now, nil)
 		before, err := d.store.User(t.Context(), u.ID)
 		must(t, err)
-		must(t, d.ResetPassword(t.Context(), token[1], "yet another "+password))
-		if err := d.ResetPassword(t.Context(), token[1], "yet another "+password); !errors.Is(err, ErrLinkInvalid) {
+		must(t, d.ResetPassword(t.Context(), token[1], "yet another "+goodPassword))
+		if err := d.ResetPassword(
+			t.Context(),
+			token[1],
+			"yet another "+goodPassword,
+		); !errors.Is(
+			err,
+			ErrLinkInvalid,
+		) {
 			t.Errorf("the link works twice: %v", err)
 		}
 		after, err := d.store.User(t.Context(), u.ID)
 		must(t, err)
-		if after.Generation != before.Generation+1 || after.LinkGeneration != before.LinkGeneration+1 ||
-			!verifyPassword(after.PasswordHash, "yet another "+password) {
+		if after.Generation != before.Generation+1 ||
+			after.LinkGeneration != before.LinkGeneration+1 ||
+			!matches(after.PasswordHash, "yet another "+goodPassword) {
 			t.Errorf("from %+v to %+v", before, after)
 		}
 	})
@@ -272,20 +281,38 @@ func TestMail(t *testing.T) {
 
 // TestReplicasSendEachMailOnce has two processes at one queue.
 func TestReplicasSendEachMailOnce(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		const n = 60
 		o := newOffice(t)
 		idle := startMailing(t, e, url, time.Now, nil)
-		u, err := idle.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		u, err := idle.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		for i := range n {
-			must(t, idle.store.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: fmt.Sprintf("a%d@example.com", i)}))
+			must(
+				t,
+				idle.store.QueueMails(
+					t.Context(),
+					store.Mail{
+						UserID: u.ID,
+						Kind:   store.MailPasswordChanged,
+						To:     fmt.Sprintf("a%d@example.com", i),
+					},
+				),
+			)
 		}
 		for range 2 {
-			startMailing(t, e, url, time.Now, o.post(t))
+			startMailing(t, e, url, time.Now, o.sender(t))
 		}
-		eventually(t, "all have arrived", func() bool { return len(o.mails()) >= n })
-		eventually(t, "the queue is empty", func() bool { return len(queued(t, idle.store)) == 0 })
+		authtest.Eventually(t, "all have arrived", func() bool { return len(o.mails()) >= n })
+		authtest.Eventually(
+			t,
+			"the queue is empty",
+			func() bool { return len(queued(t, idle.store)) == 0 },
+		)
 		got := make(map[string]int)
 		for _, m := range o.mails() {
 			to, _, _ := strings.Cut(m, ": ")
@@ -302,24 +329,25 @@ func TestReplicasSendEachMailOnce(t *testing.T) {
 	})
 }
 
-// postFunc is a Post that does whatever a test wants.
-type postFunc func(ctx context.Context, m mail.Message) error
+// senderFunc is a Sender that does whatever a test wants.
+type senderFunc func(ctx context.Context, m mail.Message) error
 
-func (f postFunc) Send(ctx context.Context, m mail.Message) error { return f(ctx, m) }
+func (f senderFunc) Send(ctx context.Context, m mail.Message) error { return f(ctx, m) }
 
 // sendDue sends what is due, as SendMail does, one after the other.
-func (m *mailing) sendDue(t testing.TB, post Post) {
+func (m *mailing) sendDue(t testing.TB, sender Sender) {
 	t.Helper()
 	mails, err := m.store.ClaimMails(t.Context(), mailLease, 1000)
 	must(t, err)
 	for _, one := range mails {
-		m.sendOne(t.Context(), post, one)
+		newMailer(m.Auth, sender).sendOne(t.Context(), one)
 	}
 }
 
-// TestMailThatIsCancelled holds that no link is sent that was cancelled while its mail waited, and all else is.
+// TestMailThatIsCancelled holds that no link is sent that was cancelled while its mail waited, and
+// all else is.
 func TestMailThatIsCancelled(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
 		for name, cancels := range map[string][]func(*store.User){
@@ -333,15 +361,40 @@ func TestMailThatIsCancelled(t *testing.T) {
 			"pending":  {func(u *store.User) { u.PendingEmail = "third@example.com" }},
 		} {
 			u, err := a.store.CreateUser(ctx, store.User{
-				Name: name, Email: name + "@example.com", PendingEmail: "new-" + name + "@example.com", Role: store.Viewer, PasswordHash: nobodysHash,
+				Name:         name,
+				Email:        name + "@example.com",
+				PendingEmail: "new-" + name + "@example.com",
+				Role:         store.Viewer,
+				PasswordHash: someHash,
 			})
 			must(t, err)
-			must(t, a.store.QueueMails(ctx,
-				store.Mail{UserID: u.ID, Kind: store.MailReset, To: u.Email}, store.Mail{UserID: u.ID, Kind: store.MailInvitation, To: u.Email},
-				store.Mail{UserID: u.ID, Kind: store.MailConfirm, To: u.PendingEmail}, store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: u.Email},
-				store.Mail{UserID: u.ID, Kind: store.MailEmailChanged, To: u.Email}, newAddressMail(u, "192.0.2.1", "curl/8.5.0 (x y)")))
+			must(t, a.store.QueueMails(
+				ctx,
+				store.Mail{
+					UserID: u.ID,
+					Kind:   store.MailReset,
+					To:     u.Email,
+				},
+				store.Mail{UserID: u.ID, Kind: store.MailInvitation, To: u.Email},
+				store.Mail{
+					UserID: u.ID,
+					Kind:   store.MailConfirm,
+					To:     u.PendingEmail,
+				},
+				store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: u.Email},
+				store.Mail{
+					UserID: u.ID,
+					Kind:   store.MailEmailChanged,
+					To:     u.Email,
+				},
+				newNetworkMail(u, "192.0.2.1", "curl/8.5.0 (x y)"),
+			))
 			for _, cancel := range cancels {
-				_, _, err := a.store.UpdateUser(ctx, u.ID, func(u store.User) (store.User, error) { cancel(&u); return u, nil })
+				_, _, err := a.store.UpdateUser(
+					ctx,
+					u.ID,
+					func(u store.User) (store.User, error) { cancel(&u); return u, nil },
+				)
 				must(t, err)
 			}
 			now, err := a.store.User(ctx, u.ID)
@@ -354,7 +407,7 @@ func TestMailThatIsCancelled(t *testing.T) {
 				want = "reset invitation " + want
 			}
 			var sent []string
-			a.sendDue(t, postFunc(func(_ context.Context, m mail.Message) error {
+			a.sendDue(t, senderFunc(func(_ context.Context, m mail.Message) error {
 				sent = append(sent, string(m.Kind))
 				if m.User != name || m.At.IsZero() || (m.Token != "") != (m.ValidFor > 0) {
 					t.Errorf("%s: %+v", name, m)
@@ -363,9 +416,10 @@ func TestMailThatIsCancelled(t *testing.T) {
 					if m.ValidFor != linkFor(store.MailKind(m.Kind)) {
 						t.Errorf("%s: good for %s", m.Kind, m.ValidFor)
 					}
-					must(t, a.check(m.Token, now, store.MailKind(m.Kind)))
+					must(t, a.links.checkToken(m.Token, now, store.MailKind(m.Kind)))
 				}
-				if m.Kind == mail.NewAddress && (m.IP != "192.0.2.1" || m.UserAgent != "curl/8.5.0 (x y)") {
+				if m.Kind == mail.NewAddress &&
+					(m.IP != "192.0.2.1" || m.UserAgent != "curl/8.5.0 (x y)") {
 					t.Errorf("from %q, %q", m.IP, m.UserAgent)
 				}
 				return nil
@@ -380,48 +434,87 @@ func TestMailThatIsCancelled(t *testing.T) {
 	})
 }
 
-// TestMailThatCanNotBeSent drops what no server will take, and gives up on what none has taken for too long.
+// TestMailThatCanNotBeSent drops what no server will take, and gives up on what none has taken for
+// too long.
 func TestMailThatCanNotBeSent(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
-		u, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
+		u, err := a.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		queue := func() {
-			must(t, a.store.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: "ana@example.com"}))
+			must(
+				t,
+				a.store.QueueMails(
+					t.Context(),
+					store.Mail{
+						UserID: u.ID,
+						Kind:   store.MailPasswordChanged,
+						To:     "ana@example.com",
+					},
+				),
+			)
 		}
 		queue()
-		a.sendDue(t, postFunc(func(context.Context, mail.Message) error {
+		a.sendDue(t, senderFunc(func(context.Context, mail.Message) error {
 			return fmt.Errorf("%w: no such mailbox", mail.ErrUndeliverable)
 		}))
-		if log := a.log.String(); len(queued(t, a.store)) > 0 || !strings.Contains(log, "dropped") || !strings.Contains(log, "no such mailbox") {
+		if log := a.log.String(); len(queued(t, a.store)) > 0 ||
+			!strings.Contains(log, "dropped") ||
+			!strings.Contains(log, "no such mailbox") {
 			t.Errorf("what is refused for good is kept, or not told of:\n%s", log)
 		}
 
 		queue()
 		tries := 0
 		for range store.MaxMailTries + 2 {
-			a.sendDue(t, postFunc(func(context.Context, mail.Message) error { tries++; return errors.New("nobody is there") }))
-			c.advance(4 * time.Hour)
+			a.sendDue(
+				t,
+				senderFunc(
+					func(context.Context, mail.Message) error { tries++; return errors.New("nobody is there") },
+				),
+			)
+			c.Advance(4 * time.Hour)
 		}
 		log := a.log.String()
 		if tries != store.MaxMailTries || len(queued(t, a.store)) > 0 ||
-			strings.Count(log, "trying again later") != store.MaxMailTries-1 || strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "given up") {
+			strings.Count(
+				log,
+				"trying again later",
+			) != store.MaxMailTries-1 || strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "given up") {
 			t.Errorf("%d tries:\n%s", tries, log)
 		}
 	})
 }
 
-// TestTheEndOfAProcessFinishesMailUnderWay stops a process whose mail server is slow: within the grace the mail goes out, and what
-// takes longer is for another to send.
+// TestTheEndOfAProcessFinishesMailUnderWay stops a process whose mail server is slow: within the
+// grace the mail goes out, and what takes longer is for another to send.
 func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
-		u, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
+		u, err := a.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		for _, cut := range []bool{false, true} {
-			must(t, a.store.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: "ana@example.com"}))
+			must(
+				t,
+				a.store.QueueMails(
+					t.Context(),
+					store.Mail{
+						UserID: u.ID,
+						Kind:   store.MailPasswordChanged,
+						To:     "ana@example.com",
+					},
+				),
+			)
 			ctx, stop := context.WithCancel(t.Context())
 			begun, goOn := make(chan struct{}), make(chan struct{})
 			returned := make(chan struct{})
@@ -430,7 +523,7 @@ func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
 				grace = 0
 			}
 			go func() {
-				a.SendMail(ctx, postFunc(func(ctx context.Context, _ mail.Message) error {
+				a.SendMail(ctx, senderFunc(func(ctx context.Context, _ mail.Message) error {
 					close(begun)
 					select {
 					case <-goOn:
@@ -456,7 +549,7 @@ func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
 			if cut {
 				after = 20 * time.Second // that it was not sent is noted, although everything has to end
 			}
-			c.advance(after)
+			c.Advance(after)
 			if left := queued(t, a.store); (len(left) == 1) != cut {
 				t.Errorf("cut: %t, and %d are left", cut, len(left))
 			}

@@ -8,49 +8,57 @@ import (
 	"clientes/store"
 )
 
-// SignUp makes a user as a stranger says: a viewer. Their email waits until its link is followed, and so does not tell
-// the stranger whether it is somebody's. It gives a *store.InvalidError that lists every field at fault, or a
-// *store.ConflictError on "user"; and to an address from which too many sign up a *TooManyError.
-func (a *Auth) SignUp(ctx context.Context, name, email, password string) (store.User, error) {
-	u := store.User{Name: name, PendingEmail: email, Role: store.Viewer}
-	if prefix := addressPrefix(originOf(ctx).IP); prefix != "" {
-		// As often as it may ask for links: each costs a hash and may send a mail to a stranger.
-		wait, err := a.countOne(ctx, askedTally("signup", prefix))
-		switch {
-		case err != nil:
-			return store.User{}, err
-		case wait > 0:
-			return store.User{}, &TooManyError{Wait: wait, Asked: true}
-		}
+// SignUp makes a user for a stranger: a viewer. Their email waits until its link is followed, so
+// the stranger does not learn whether it is somebody's. It returns a *[store.InvalidError] that
+// lists every field at fault, or a *[store.ConflictError] on "user". A network from which too many
+// sign up gets a *[TooManyError].
+func (a *Auth) SignUp(ctx context.Context, name, email, newPassword string) (store.User, error) {
+	// A network may sign up as often as it may ask for links: each costs a hash, and may send a
+	// mail to a stranger.
+	wait, err := a.guard.askFromNetwork(ctx, "signup")
+	switch {
+	case err != nil:
+		return store.User{}, err
+	case wait > 0:
+		return store.User{}, &TooManyError{Wait: wait, Asked: true}
 	}
+	u := store.User{Name: name, PendingEmail: email, Role: store.Viewer}
 	var fault error
-	u.PasswordHash, fault = a.accounts().newHash(ctx, u, password)
-	u, err := u.Validate()
+	u.PasswordHash, fault = a.cfg.Gate.HashNew(ctx, u, newPassword)
+	u, err = u.Validate()
 	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
 	}
 	switch _, err := a.cfg.Store.UserByName(ctx, u.Name); {
-	case err == nil: // before a mail is counted that would not be sent
+	case err == nil: // look before a mail is counted that would not be sent
 		return store.User{}, &store.ConflictError{Field: "user"}
 	case !errors.Is(err, store.ErrNotFound):
 		return store.User{}, fmt.Errorf("look up user: %w", err)
 	}
-	how := changing(ctx)
-	how.created = store.EventSignup
+	fx := newEffects(ctx)
+	fx.created = store.EventSignup
 	if u.PendingEmail != "" {
-		wait, err := a.countOne(ctx, a.addressMailsTally(u.PendingEmail))
-		if err != nil {
+		if fx.confirm, err = a.mayConfirm(ctx, u.PendingEmail); err != nil {
 			return store.User{}, err
 		}
-		how.confirm = wait == 0
 	}
-	return a.accounts().create(ctx, how, u, nil)
+	return a.accounts.create(ctx, fx, u, nil)
 }
 
-// ChangeEmail has the caller say which email is theirs: "" for none. It counts once its link was followed. Another one than
-// they have needs the current password. It gives a *store.InvalidError, ErrTokenRevoked if the caller's sessions were ended
-// meanwhile, or a *TooManyError.
-func (a *Auth) ChangeEmail(ctx context.Context, c Caller, email, current string) (store.User, error) {
+// mayConfirm counts a mail that asks whether an email is the user's, and reports whether it may be
+// sent. If others have asked too often it may not. Neither they nor the user learn of each other.
+func (a *Auth) mayConfirm(ctx context.Context, email string) (bool, error) {
+	wait, err := a.guard.limiter.Ask(ctx, confirmsToBucket(a.keys, email))
+	return wait == 0, err
+}
+
+// ChangeEmail sets the caller's email, "" for none. It counts once its link was followed. Another
+// email than the present one requires the current password. ChangeEmail returns a
+// *[store.InvalidError], [ErrTokenRevoked] if the caller's sessions were ended meanwhile, or a
+// *[TooManyError].
+func (a *Auth) ChangeEmail(
+	ctx context.Context, c Caller, email, current string,
+) (store.User, error) {
 	u, err := a.Me(ctx, c)
 	if err != nil {
 		return store.User{}, err
@@ -60,71 +68,60 @@ func (a *Auth) ChangeEmail(ctx context.Context, c Caller, email, current string)
 		return store.User{}, err
 	}
 	email = valid.Email
-	how := changing(ctx)
+	fx := newEffects(ctx)
 	if email == u.Email {
-		return a.changeMe(ctx, how, u, func(u store.User) (store.User, error) {
-			u.PendingEmail = ""
-			return u, nil
-		})
+		return a.updateMe(ctx, fx, u, func(u *store.User) { u.PendingEmail = "" })
 	}
-	if err := a.checkCurrent(ctx, c, u, current); err != nil {
+	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
 		return store.User{}, err
 	}
 	if email == "" {
-		return a.changeMe(ctx, how, u, func(u store.User) (store.User, error) {
-			u.Email, u.PendingEmail = "", ""
-			return u, nil
-		})
+		return a.updateMe(ctx, fx, u, func(u *store.User) { u.Email, u.PendingEmail = "", "" })
 	}
-	wait, err := a.countOne(ctx, confirmsTally(u.ID))
+	wait, err := a.guard.limiter.Ask(ctx, confirmsBucket(u.ID))
 	switch {
 	case err != nil:
 		return store.User{}, err
 	case wait > 0:
 		return store.User{}, &TooManyError{Wait: wait, Asked: true}
 	}
-	if wait, err = a.countOne(ctx, a.addressMailsTally(email)); err != nil {
+	if fx.confirm, err = a.mayConfirm(ctx, email); err != nil {
 		return store.User{}, err
 	}
-	how.confirm = wait == 0 // else, others have asked: they, too, are told nothing of each other
-	return a.changeMe(ctx, how, u, func(u store.User) (store.User, error) {
-		u.PendingEmail = email
-		return u, nil
-	})
+	return a.updateMe(ctx, fx, u, func(u *store.User) { u.PendingEmail = email })
 }
 
-// ConfirmEmail makes the pending email of a user theirs, to which the link with this token went. It gives ErrLinkInvalid,
-// or a *store.ConflictError on "email" if it has become somebody else's.
-func (a *Auth) ConfirmEmail(ctx context.Context, token string) error {
-	l, _, err := a.followLink(ctx, token, store.MailConfirm)
+// ConfirmEmail makes the pending email the user's own, for whoever got the link with this token. It
+// returns [ErrLinkInvalid], or a *[store.ConflictError] on "email" if the email has become somebody
+// else's.
+func (a *Auth) ConfirmEmail(ctx context.Context, linkToken string) error {
+	k, _, err := a.links.follow(ctx, linkToken, store.MailConfirm)
 	if err != nil {
 		return err
 	}
-	return a.useLink(ctx, changing(ctx), l, func(u *store.User) { u.Email = u.PendingEmail })
+	return a.links.use(ctx, newEffects(ctx), k, func(u *store.User) { u.Email = u.PendingEmail })
 }
 
-// ChangePassword gives the caller another password and ends all their sessions. It gives a *store.InvalidError,
-// ErrTokenRevoked if the caller's sessions were ended meanwhile, or a *TooManyError.
-func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, password string) error {
+// ChangePassword sets another password for the caller and ends all their sessions. It returns a
+// *[store.InvalidError], [ErrTokenRevoked] if the caller's sessions were ended meanwhile, or a
+// *[TooManyError].
+func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, newPassword string) error {
 	u, err := a.Me(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := a.checkCurrent(ctx, c, u, current); err != nil {
+	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
 		return err
 	}
-	hash, err := a.accounts().newHash(ctx, u, password)
+	hash, err := a.cfg.Gate.HashNew(ctx, u, newPassword)
 	if err != nil {
 		return err
 	}
-	_, err = a.changeMe(ctx, changing(ctx), u, func(u store.User) (store.User, error) {
-		u.PasswordHash = hash
-		return u, nil
-	})
+	_, err = a.updateMe(ctx, newEffects(ctx), u, func(u *store.User) { u.PasswordHash = hash })
 	return err
 }
 
-// Me gives the caller, or ErrTokenRevoked if they are gone.
+// Me returns the caller, or [ErrTokenRevoked] if they are gone.
 func (a *Auth) Me(ctx context.Context, c Caller) (store.User, error) {
 	u, err := a.cfg.Store.User(ctx, c.UserID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -133,14 +130,24 @@ func (a *Auth) Me(ctx context.Context, c Caller) (store.User, error) {
 	return u, err
 }
 
-// changeMe changes the caller, who was u when they proved that they may: if all their sessions were ended since, that
-// of this request was, too.
-func (a *Auth) changeMe(ctx context.Context, how *change, u store.User, edit func(store.User) (store.User, error)) (store.User, error) {
-	u, err := a.accounts().change(ctx, how, u.ID, func(now store.User) (store.User, error) {
+// updateMe updates the caller, who was u when they proved that they may. If all their sessions were
+// ended since, that of this request was, too.
+func (a *Auth) updateMe(
+	ctx context.Context, fx *effects, u store.User, update func(*store.User),
+) (store.User, error) {
+	return a.tryUpdateMe(ctx, fx, u, func(u *store.User) error { update(u); return nil })
+}
+
+// tryUpdateMe is updateMe for an update that may refuse.
+func (a *Auth) tryUpdateMe(
+	ctx context.Context, fx *effects, u store.User, update func(*store.User) error,
+) (store.User, error) {
+	u, err := a.accounts.update(ctx, fx, u.ID, func(now store.User) (store.User, error) {
 		if err := stillMe(u, now); err != nil {
 			return now, err
 		}
-		return edit(now)
+		err := update(&now)
+		return now, err
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		err = ErrTokenRevoked
@@ -148,7 +155,8 @@ func (a *Auth) changeMe(ctx context.Context, how *change, u store.User, edit fun
 	return u, err
 }
 
-// stillMe gives ErrTokenRevoked if all sessions of the caller, who was u when they proved that they may, were ended since.
+// stillMe returns ErrTokenRevoked if all sessions of the caller, who was u when they proved that
+// they may, were ended since.
 func stillMe(u, now store.User) error {
 	if now.Generation != u.Generation || now.Disabled {
 		return ErrTokenRevoked

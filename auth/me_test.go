@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
 )
@@ -31,36 +32,22 @@ func (m *mailing) mailsTo(t testing.TB) map[string]string {
 }
 
 // links gives the tokens of the links in the queue by kind and recipient, and empties it.
-func (m *mailing) links(t testing.TB) map[string]string {
+func (m *mailing) takeLinks(t testing.TB) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
 	for _, one := range queued(t, m.store) {
 		u, err := m.store.User(t.Context(), one.UserID)
 		must(t, err)
 		if linkFor(one.Kind) > 0 && one.To != "" && one.LinkGeneration == u.LinkGeneration {
-			all[string(one.Kind)+" "+one.To] = m.tokens.keys[0].linkToken(one.Kind, u, m.cfg.Now().Add(linkFor(one.Kind)))
+			all[string(one.Kind)+" "+one.To] = m.links.sign(
+				one.Kind,
+				u,
+				m.cfg.Now().Add(linkFor(one.Kind)),
+			)
 		}
 		must(t, m.store.DeleteMail(t.Context(), one.ID))
 	}
 	return all
-}
-
-func (m *mailing) callerOf(t testing.TB, name, password string) (Caller, string) {
-	t.Helper()
-	g, err := m.Login(t.Context(), LoginRequest{User: name, Password: password})
-	must(t, err)
-	c, err := m.Authenticate(t.Context(), g.Token)
-	must(t, err)
-	return c, g.Token
-}
-
-// newCaller makes a user who has logged in.
-func (m *mailing) newCaller(t testing.TB, name string) (store.User, Caller) {
-	t.Helper()
-	u, err := m.accounts.Add(t.Context(), store.User{Name: name, Role: store.Viewer}, password)
-	must(t, err)
-	c, _ := m.callerOf(t, name, password)
-	return u, c
 }
 
 func wantMails(t testing.TB, what string, got, want map[string]string) {
@@ -71,39 +58,67 @@ func wantMails(t testing.TB, what string, got, want map[string]string) {
 }
 
 func TestSignUp(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx, store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin}, password)
+		_, err := a.accounts.Add(
+			ctx,
+			store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin},
+			goodPassword,
+		)
 		must(t, err)
 		// Whether the email is somebody's makes no difference, but to who reads its mail.
 		for _, name := range []string{"bia", "carla"} {
-			u, err := a.SignUp(ctx, name, "Ana@example.com", password)
+			u, err := a.SignUp(ctx, name, "Ana@example.com", goodPassword)
 			must(t, err)
-			if u.Role != store.Viewer || u.Email != "" || u.PendingEmail != "Ana@example.com" || u.Disabled || !verifyPassword(u.PasswordHash, password) {
+			if u.Role != store.Viewer || u.Email != "" || u.PendingEmail != "Ana@example.com" ||
+				u.Disabled ||
+				!matches(u.PasswordHash, goodPassword) {
 				t.Errorf("signed up %+v", u)
 			}
 		}
-		links := a.links(t)
+		links := a.takeLinks(t)
 		if len(links) != 1 { // of two, to one address
 			t.Fatalf("links %v", links)
 		}
 		var conflict *store.ConflictError
-		if err := a.ConfirmEmail(ctx, links["confirm Ana@example.com"]); !errors.As(err, &conflict) || conflict.Field != "email" {
+		if err := a.ConfirmEmail(
+			ctx,
+			links["confirm Ana@example.com"],
+		); !errors.As(err, &conflict) ||
+			conflict.Field != "email" {
 			t.Errorf("an email that is somebody's is confirmed: %v", err)
 		}
-		if _, err := a.SignUp(ctx, "BIA", "new@example.com", password); !errors.As(err, &conflict) || conflict.Field != "user" {
+		if _, err := a.SignUp(
+			ctx,
+			"BIA",
+			"new@example.com",
+			goodPassword,
+		); !errors.As(err, &conflict) ||
+			conflict.Field != "user" {
 			t.Errorf("a name twice: %v", err)
 		}
 		var invalid *store.InvalidError
-		if _, err := a.SignUp(ctx, "b b", "x", "short"); !errors.As(err, &invalid) || len(invalid.Fields) != 3 {
+		if _, err := a.SignUp(
+			ctx,
+			"b b",
+			"x",
+			"short",
+		); !errors.As(err, &invalid) ||
+			len(invalid.Fields) != 3 {
 			t.Errorf("every fault at once: %v", err)
 		}
-		if _, err := a.SignUp(ctx, "dora", "zoltrix@example.com", "zoltrix99"); !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
+		if _, err := a.SignUp(
+			ctx,
+			"dora",
+			"zoltrix@example.com",
+			"zoltrix99",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Code != "too_guessable" {
 			t.Errorf("the own email as the password: %v", err)
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
-		u, err := a.SignUp(ctx, "dora", "", password)
+		u, err := a.SignUp(ctx, "dora", "", goodPassword)
 		must(t, err)
 		wantMails(t, "no email", a.mailsTo(t), nil)
 		events, err := a.Events(ctx, store.EventFilter{UserID: u.ID}, 0, 10)
@@ -114,66 +129,115 @@ func TestSignUp(t *testing.T) {
 
 		// Strangers can not have an address filled with mail.
 		for i := range 5 {
-			_, err := a.SignUp(ctx, fmt.Sprint("eve", i), "victim@example.com", password)
+			_, err := a.SignUp(ctx, fmt.Sprint("eve", i), "victim@example.com", goodPassword)
 			must(t, err)
 		}
-		wantMails(t, "many to one address", a.mailsTo(t), map[string]string{"victim@example.com": "confirm confirm confirm"})
+		wantMails(
+			t,
+			"many to one address",
+			a.mailsTo(t),
+			map[string]string{"victim@example.com": "confirm confirm confirm"},
+		)
 	})
 }
 
 func TestChangeEmail(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		ana, me := a.newCaller(t, "ana")
 		var invalid *store.InvalidError
-		for _, current := range []string{"", "wrong " + password} {
-			if _, err := a.ChangeEmail(ctx, me, "ana@example.com", current); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+		for _, current := range []string{"", "wrong " + goodPassword} {
+			if _, err := a.ChangeEmail(
+				ctx,
+				me,
+				"ana@example.com",
+				current,
+			); !errors.As(err, &invalid) ||
+				invalid.Fields[0].Field != "current" {
 				t.Errorf("with the password %q: %v", current, err)
 			}
 		}
-		if _, err := a.ChangeEmail(ctx, me, "ana", password); !errors.As(err, &invalid) || invalid.Fields[0].Field != "email" {
+		if _, err := a.ChangeEmail(
+			ctx,
+			me,
+			"ana",
+			goodPassword,
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "email" {
 			t.Errorf("no address: %v", err)
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
 
 		// The first has no old one that could be told.
-		u, err := a.ChangeEmail(ctx, me, "ana@example.com", password)
+		u, err := a.ChangeEmail(ctx, me, "ana@example.com", goodPassword)
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "ana@example.com" {
 			t.Errorf("%+v", u)
 		}
-		links := a.links(t)
+		links := a.takeLinks(t)
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.com"]))
 		wantMails(t, "the first is confirmed", a.mailsTo(t), nil)
-		if err := a.ConfirmEmail(ctx, links["confirm ana@example.com"]); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ConfirmEmail(
+			ctx,
+			links["confirm ana@example.com"],
+		); !errors.Is(
+			err,
+			ErrLinkInvalid,
+		) {
 			t.Errorf("the link works twice: %v", err)
 		}
 
 		// Another: the old one hears of it, when it is asked for and when it is done.
-		_, err = a.ChangeEmail(ctx, me, "ana@example.org", password)
+		_, err = a.ChangeEmail(ctx, me, "ana@example.org", goodPassword)
 		must(t, err)
 		old := queued(t, a.store)
-		links = a.links(t)
+		links = a.takeLinks(t)
 		if len(old) != 2 || !slices.ContainsFunc(old, func(m store.Mail) bool {
 			return m.Kind == store.MailEmailChanged && m.To == "ana@example.com"
 		}) {
 			t.Errorf("mails %+v", old)
 		}
 		// What has another address now, or is for something else, does not confirm it.
-		_, err = a.ChangeEmail(ctx, me, "ana@example.net", password)
+		_, err = a.ChangeEmail(ctx, me, "ana@example.net", goodPassword)
 		must(t, err)
-		if err := a.ConfirmEmail(ctx, links["confirm ana@example.org"]); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ConfirmEmail(
+			ctx,
+			links["confirm ana@example.org"],
+		); !errors.Is(
+			err,
+			ErrLinkInvalid,
+		) {
 			t.Errorf("the link to an address that is pending no more: %v", err)
 		}
-		links = a.links(t)
-		if err := a.ResetPassword(ctx, links["confirm ana@example.net"], "another "+password); !errors.Is(err, ErrLinkInvalid) {
+		links = a.takeLinks(t)
+		if err := a.ResetPassword(
+			ctx,
+			links["confirm ana@example.net"],
+			"another "+goodPassword,
+		); !errors.Is(
+			err,
+			ErrLinkInvalid,
+		) {
 			t.Errorf("a link to confirm resets the password: %v", err)
 		}
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.net"]))
-		wantMails(t, "confirmed", a.mailsTo(t), map[string]string{"ana@example.com": "email_changed"})
-		if _, err := a.ChangeEmail(ctx, me, "fourth@example.com", password); !errors.Is(err, ErrTooManyAttempts) {
+		wantMails(
+			t,
+			"confirmed",
+			a.mailsTo(t),
+			map[string]string{"ana@example.com": "email_changed"},
+		)
+		if _, err := a.ChangeEmail(
+			ctx,
+			me,
+			"fourth@example.com",
+			goodPassword,
+		); !errors.Is(
+			err,
+			ErrTooManyAttempts,
+		) {
 			t.Errorf("a fourth new address within an hour: %v", err)
 		}
 		must(t, a.says(t, me))
@@ -185,34 +249,42 @@ func TestChangeEmail(t *testing.T) {
 			t.Errorf("%+v", u)
 		}
 		wantMails(t, "the same again", a.mailsTo(t), nil)
-		c.advance(2 * time.Hour)
-		me, _ = a.callerOf(t, "ana", password)
-		_, err = a.ChangeEmail(ctx, me, "last@example.com", password)
+		c.Advance(2 * time.Hour)
+		me, _ = a.callerOf(t, "ana", goodPassword)
+		_, err = a.ChangeEmail(ctx, me, "last@example.com", goodPassword)
 		must(t, err)
-		links = a.links(t)
-		c.advance(joinFor - time.Second)
-		if err := a.check(links["confirm last@example.com"], a.user(t, ana.ID), store.MailConfirm); err != nil {
+		links = a.takeLinks(t)
+		c.Advance(joinFor - time.Second)
+		if err := a.links.checkToken(
+			links["confirm last@example.com"],
+			a.user(t, ana.ID),
+			store.MailConfirm,
+		); err != nil {
 			t.Errorf("within its time: %v", err)
 		}
-		c.advance(2 * time.Second)
-		if err := a.ConfirmEmail(ctx, links["confirm last@example.com"]); !errors.Is(err, ErrLinkInvalid) {
+		c.Advance(2 * time.Second)
+		if err := a.ConfirmEmail(
+			ctx,
+			links["confirm last@example.com"],
+		); !errors.Is(
+			err,
+			ErrLinkInvalid,
+		) {
 			t.Errorf("beyond its time: %v", err)
 		}
-		me, _ = a.callerOf(t, "ana", password)
-		u, err = a.ChangeEmail(ctx, me, "", password)
+		me, _ = a.callerOf(t, "ana", goodPassword)
+		u, err = a.ChangeEmail(ctx, me, "", goodPassword)
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
 		}
-		wantMails(t, "taken away", a.mailsTo(t), map[string]string{"ana@example.net": "email_changed"})
+		wantMails(
+			t,
+			"taken away",
+			a.mailsTo(t),
+			map[string]string{"ana@example.net": "email_changed"},
+		)
 	})
-}
-
-func (m *mailing) user(t testing.TB, id int64) store.User {
-	t.Helper()
-	u, err := m.store.User(t.Context(), id)
-	must(t, err)
-	return u
 }
 
 // says gives what is said of a caller's session.
@@ -227,82 +299,144 @@ func (m *mailing) says(t testing.TB, c Caller) error {
 }
 
 func TestChangePassword(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx, store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, password)
+		_, err := a.accounts.Add(
+			ctx,
+			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		const better = "another horse battery"
-		me, token := a.callerOf(t, "ana", password)
-		_, other := a.callerOf(t, "ana", password)
+		me, token := a.callerOf(t, "ana", goodPassword)
+		_, other := a.callerOf(t, "ana", goodPassword)
 		must(t, a.ForgotPassword(ctx, "ana", ""))
-		link := a.links(t)["reset ana@example.com"]
+		link := a.takeLinks(t)["reset ana@example.com"]
 		var invalid *store.InvalidError
-		if err := a.ChangePassword(ctx, me, "wrong "+password, better); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+		if err := a.ChangePassword(
+			ctx,
+			me,
+			"wrong "+goodPassword,
+			better,
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "current" {
 			t.Errorf("a wrong password: %v", err)
 		}
 		for _, bad := range []string{"short", "password1", "ana@example.com"} {
-			if err := a.ChangePassword(ctx, me, password, bad); !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" {
+			if err := a.ChangePassword(
+				ctx,
+				me,
+				goodPassword,
+				bad,
+			); !errors.As(err, &invalid) ||
+				invalid.Fields[0].Field != "password" {
 				t.Errorf("%q as another: %v", bad, err)
 			}
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
-		must(t, a.ChangePassword(ctx, me, password, better))
+		must(t, a.ChangePassword(ctx, me, goodPassword, better))
 		now := time.Now()
-		a.ended.asOf.Store(&now) // it asks nobody
+		a.denied.asOf.Store(&now) // it asks nobody
 		for _, token := range []string{token, other} {
 			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("at once, a session of before: %v", err)
 			}
 		}
-		wantMails(t, "changed", a.mailsTo(t), map[string]string{"ana@example.com": "password_changed"})
-		if err := a.ResetPassword(ctx, link, password); !errors.Is(err, ErrLinkInvalid) {
+		wantMails(
+			t,
+			"changed",
+			a.mailsTo(t),
+			map[string]string{"ana@example.com": "password_changed"},
+		)
+		if err := a.ResetPassword(ctx, link, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link of before: %v", err)
 		}
-		if err := a.ChangePassword(ctx, me, better, password); err != nil {
+		if err := a.ChangePassword(ctx, me, better, goodPassword); err != nil {
 			t.Errorf("who asks is known to the routes: %v", err)
 		}
 
 		// A wrong one counts as a failed login, and so a right one has to wait some time.
-		me, _ = a.callerOf(t, "ana", password)
+		me, _ = a.callerOf(t, "ana", goodPassword)
 		for range 5 {
-			if err := a.ChangePassword(ctx, me, "wrong "+password, better); !errors.As(err, &invalid) {
+			if err := a.ChangePassword(
+				ctx,
+				me,
+				"wrong "+goodPassword,
+				better,
+			); !errors.As(
+				err,
+				&invalid,
+			) {
 				t.Errorf("a wrong password: %v", err)
 			}
 		}
-		if err := a.ChangePassword(ctx, me, password, better); !errors.Is(err, ErrTooManyAttempts) {
+		if err := a.ChangePassword(
+			ctx,
+			me,
+			goodPassword,
+			better,
+		); !errors.Is(
+			err,
+			ErrTooManyAttempts,
+		) {
 			t.Errorf("after five wrong ones: %v", err)
 		}
-		if _, err := a.ChangeEmail(ctx, me, "new@example.com", password); !errors.Is(err, ErrTooManyAttempts) {
+		if _, err := a.ChangeEmail(
+			ctx,
+			me,
+			"new@example.com",
+			goodPassword,
+		); !errors.Is(
+			err,
+			ErrTooManyAttempts,
+		) {
 			t.Errorf("after five wrong ones, another email: %v", err)
 		}
-		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: password}); !errors.Is(err, ErrTooManyAttempts) {
+		if _, err := a.Login(
+			ctx,
+			LoginRequest{User: "ana", Password: goodPassword},
+		); !errors.Is(
+			err,
+			ErrTooManyAttempts,
+		) {
 			t.Errorf("after five wrong ones, a login: %v", err)
 		}
 	})
 }
 
-// TestAChangeThatBeganBeforeTheEndDoesNotComeAfter ends all sessions between the check of the current password and the change.
+// TestAChangeThatBeganBeforeTheEndDoesNotComeAfter ends all sessions between the check of the
+// current password and the change.
 func TestAChangeThatBeganBeforeTheEndDoesNotComeAfter(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, password)
+		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, goodPassword)
 		must(t, err)
+		late := a.over(t, lateStore{a.cfg.Store, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }})
 		for name, change := range map[string]func(Caller) error{
-			"password":      func(c Caller) error { return a.ChangePassword(ctx, c, password, "another "+password) },
-			"email":         func(c Caller) error { _, err := a.ChangeEmail(ctx, c, "ana@example.com", password); return err },
-			"second factor": func(c Caller) error { _, err := a.BeginMFA(ctx, c, password); return err },
+			"password": func(c Caller) error {
+				return late.ChangePassword(ctx, c, goodPassword, "another "+goodPassword)
+			},
+			"email": func(c Caller) error {
+				_, err := late.ChangeEmail(ctx, c, "ana@example.com", goodPassword)
+				return err
+			},
+			"second factor": func(c Caller) error {
+				_, err := late.BeginMFA(ctx, c, goodPassword)
+				return err
+			},
 		} {
-			me, _ := a.callerOf(t, "ana", password)
-			plain := a.cfg.Store
-			a.cfg.Store = lateStore{plain, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }}
+			me, _ := a.callerOf(t, "ana", goodPassword)
 			err := change(me)
-			a.cfg.Store = plain
 			if !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("another %s: %v", name, err)
 			}
-			if now := a.user(t, u.ID); now.PasswordHash != u.PasswordHash || now.PendingEmail != "" {
+			if now := a.user(
+				t,
+				u.ID,
+			); now.PasswordHash != u.PasswordHash ||
+				now.PendingEmail != "" {
 				t.Errorf("another %s was kept", name)
 			}
 		}
@@ -311,19 +445,23 @@ func TestAChangeThatBeganBeforeTheEndDoesNotComeAfter(t *testing.T) {
 
 // lateStore does something before each change of a user.
 type lateStore struct {
-	store.Store
+	Store
 	before func()
 }
 
-func (s lateStore) UpdateUser(ctx context.Context, id int64, change func(store.User) (store.User, error),
-	tell ...store.EffectsFunc) (store.User, []store.Ended, error) {
+func (s lateStore) UpdateUser(
+	ctx context.Context,
+	id int64,
+	change func(store.User) (store.User, error),
+	tell ...store.EffectsFunc,
+) (store.User, []store.Ended, error) {
 	s.before()
 	return s.Store.UpdateUser(ctx, id, change, tell...)
 }
 
 // writingStore notes which of its methods are called, and what they write.
 type writingStore struct {
-	store.Store
+	Store
 	calls *[]string
 }
 
@@ -351,18 +489,32 @@ func (s writingStore) Users(ctx context.Context, after int64, limit int) ([]stor
 	return s.Store.Users(ctx, after, limit)
 }
 
-func (s writingStore) UpdateBuckets(ctx context.Context, keys []string, change func([]store.Bucket) error) error {
+func (s writingStore) UpdateBuckets(
+	ctx context.Context,
+	keys []string,
+	change func([]store.Bucket) error,
+) error {
 	return s.Store.UpdateBuckets(ctx, keys, func(counts []store.Bucket) error {
 		before := append([]store.Bucket(nil), counts...)
 		err := change(counts)
-		s.note("%d attempts, another row: %t, %v", len(keys), counts[0] != before[0] && counts[0].Count > 0, err)
+		s.note(
+			"%d attempts, another row: %t, %v",
+			len(keys),
+			counts[0] != before[0] && counts[0].Count > 0,
+			err,
+		)
 		return err
 	})
 }
 
 func (s writingStore) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := s.Store.User(ctx, mails[0].UserID)
-	s.note("%d mails of kind %s to somebody who is there: %t", len(mails), mails[0].Kind, err == nil)
+	s.note(
+		"%d mails of kind %s to somebody who is there: %t",
+		len(mails),
+		mails[0].Kind,
+		err == nil,
+	)
 	return s.Store.QueueMails(ctx, mails...)
 }
 
@@ -371,15 +523,15 @@ func (s writingStore) RecordEvents(ctx context.Context, events ...store.Event) e
 	return s.Store.RecordEvents(ctx, events...)
 }
 
-// TestForgotDoesTheSameForEverybody asks for users who exist and who do not: the store is asked the same, and writes the same, so
-// that the time tells nothing either (BenchmarkForgot).
+// TestForgotDoesTheSameForEverybody asks for users who exist and who do not: the store is asked the
+// same, and writes the same, so that the time tells nothing either (BenchmarkForgot).
 func TestForgotDoesTheSameForEverybody(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := WithOrigin(t.Context(), Origin{IP: "192.0.2.1", RequestID: "r1"})
 		add := func(u store.User) {
-			u.Role, u.PasswordHash = store.Viewer, nobodysHash
+			u.Role, u.PasswordHash = store.Viewer, someHash
 			_, err := a.store.CreateUser(ctx, u)
 			must(t, err)
 		}
@@ -387,7 +539,6 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 		add(store.User{Name: "ana", Email: "ana@example.com"})
 		add(store.User{Name: "no-email", PendingEmail: "pending@example.com"})
 		add(store.User{Name: "disabled", Email: "disabled@example.com", Disabled: true})
-		plain := a.cfg.Store
 		var want []string
 		for i, by := range [][2]string{
 			{"ana", ""}, {"nobody", ""}, {"", "ana@example.com"}, {"", "nobody@example.com"}, {"no-email", ""}, {"disabled", ""},
@@ -395,30 +546,39 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 			{"", "nobody@example.com"}, {"nobody", ""}, {"nobody", ""},
 		} {
 			var calls []string
-			c.advance(10 * time.Millisecond)
-			a.cfg.Store = writingStore{plain, &calls}
-			err := a.ForgotPassword(ctx, by[0], by[1])
-			a.cfg.Store = plain
-			must(t, err)
+			c.Advance(10 * time.Millisecond)
+			noted := a.over(t, writingStore{a.cfg.Store, &calls})
+			must(t, noted.ForgotPassword(ctx, by[0], by[1]))
 			if want == nil {
 				want = calls
 			}
 			if !slices.Equal(calls, want) {
-				t.Errorf("%d: %q has the store do\n%s, and the first\n%s", i, by, strings.Join(calls, "\n"), strings.Join(want, "\n"))
+				t.Errorf(
+					"%d: %q has the store do\n%s, and the first\n%s",
+					i,
+					by,
+					strings.Join(calls, "\n"),
+					strings.Join(want, "\n"),
+				)
 			}
 		}
 		if len(want) != 5 || strings.Contains(strings.Join(want, " "), "false") {
 			t.Errorf("the store does %q", want)
 		}
 		mails := a.mailsTo(t)
-		wantMails(t, "in an hour", map[string]string{"ana@example.com": mails["ana@example.com"]}, map[string]string{"ana@example.com": "reset reset reset"})
+		wantMails(
+			t,
+			"in an hour",
+			map[string]string{"ana@example.com": mails["ana@example.com"]},
+			map[string]string{"ana@example.com": "reset reset reset"},
+		)
 		delete(mails, "ana@example.com")
 		delete(mails, "")
 		wantMails(t, "to others", mails, nil)
 
 		// To nobody goes nothing.
 		must(t, a.ForgotPassword(ctx, "nobody", ""))
-		a.sendDue(t, refusingPost{t})
+		a.sendDue(t, refusingSender{t})
 		// What can be no name and no address is nobody's.
 		for _, by := range [][2]string{{"\x00", ""}, {strings.Repeat("a", 1000), ""}, {"", "\x00"}, {"", "a@"}, {"", strings.Repeat("a", 1000) + "@b"}} {
 			must(t, a.ForgotPassword(ctx, by[0], by[1]))
@@ -426,53 +586,82 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 		// Nor does anybody get a fourth within an hour, whenever they were asked for.
 		a.mailsTo(t)
 		for _, after := range []time.Duration{time.Hour, 59 * time.Minute, 59 * time.Minute, time.Minute, 58 * time.Minute, 2 * time.Minute} {
-			c.advance(after)
+			c.Advance(after)
 			must(t, a.ForgotPassword(ctx, "ana", ""))
 		}
-		wantMails(t, "in three hours", map[string]string{"": a.mailsTo(t)["ana@example.com"]}, map[string]string{"": "reset reset reset reset"})
+		wantMails(
+			t,
+			"in three hours",
+			map[string]string{"": a.mailsTo(t)["ana@example.com"]},
+			map[string]string{"": "reset reset reset reset"},
+		)
 	})
 }
 
 // TestForgotOfOneAddress asks for many made-up users: what is queued and counted for it has an end.
 func TestForgotOfOneAddress(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
-		_, err := a.store.CreateUser(t.Context(), store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer, PasswordHash: nobodysHash})
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
+		_, err := a.store.CreateUser(
+			t.Context(),
+			store.User{
+				Name:         "ana",
+				Email:        "ana@example.com",
+				Role:         store.Viewer,
+				PasswordHash: someHash,
+			},
+		)
 		must(t, err)
 		from := func(ip string) context.Context { return WithOrigin(t.Context(), Origin{IP: ip}) }
 		for i := range 200 {
-			must(t, a.ForgotPassword(from(fmt.Sprintf("2001:db8:1:2::%d", i)), fmt.Sprint("nobody", i), ""))
+			must(
+				t,
+				a.ForgotPassword(
+					from(fmt.Sprintf("2001:db8:1:2::%d", i)),
+					fmt.Sprint("nobody", i),
+					"",
+				),
+			)
 		}
 		if mails := queued(t, a.store); len(mails) != 50 {
 			t.Errorf("%d mails", len(mails))
 		}
 		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
 		must(t, a.ForgotPassword(from("192.0.2.1"), "ana", ""))
-		c.advance(15 * time.Minute)
+		c.Advance(15 * time.Minute)
 		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
-		wantMails(t, "one from each", map[string]string{"": a.mailsTo(t)["ana@example.com"]}, map[string]string{"": "reset reset"})
+		wantMails(
+			t,
+			"one from each",
+			map[string]string{"": a.mailsTo(t)["ana@example.com"]},
+			map[string]string{"": "reset reset"},
+		)
 	})
 }
 
-// refusingPost fails the test if anything is sent.
-type refusingPost struct{ t testing.TB }
+// refusingSender fails the test if anything is sent.
+type refusingSender struct{ t testing.TB }
 
-func (p refusingPost) Send(_ context.Context, m mail.Message) error {
+func (p refusingSender) Send(_ context.Context, m mail.Message) error {
 	p.t.Errorf("sent %+v", m)
 	return nil
 }
 
 // TestALinkWorksOnceOverReplicas follows one link many times at once, in two processes.
 func TestALinkWorksOnceOverReplicas(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := startMailing(t, e, url, time.Now, nil), startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, password)
+		u, err := a.accounts.Add(
+			ctx,
+			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		must(t, a.ForgotPassword(ctx, "ana", ""))
-		token := a.links(t)["reset ana@example.com"]
+		token := a.takeLinks(t)["reset ana@example.com"]
 		var worked atomic.Int64
 		var all sync.WaitGroup
 		for i := range 8 {
@@ -493,57 +682,77 @@ func TestALinkWorksOnceOverReplicas(t *testing.T) {
 		if now := a.user(t, u.ID); now.LinkGeneration != u.LinkGeneration+1 {
 			t.Errorf("the generation went from %d to %d", u.LinkGeneration, now.LinkGeneration)
 		}
-		wantMails(t, "reset", a.mailsTo(t), map[string]string{"ana@example.com": "password_changed"})
+		wantMails(
+			t,
+			"reset",
+			a.mailsTo(t),
+			map[string]string{"ana@example.com": "password_changed"},
+		)
 	})
 }
 
 func TestReset(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		u, err := a.store.CreateUser(ctx, store.User{
-			Name: "ana", Email: "ana@example.com", Role: store.Editor, PasswordHash: nobodysHash, MFA: store.MFA{Secret: "sealed", On: true, Recovery: "x"},
+			Name:         "ana",
+			Email:        "ana@example.com",
+			Role:         store.Editor,
+			PasswordHash: someHash,
+			MFA:          store.MFA{Secret: "sealed", On: true, Recovery: "x"},
 		})
 		must(t, err)
 		link := func() string {
 			t.Helper()
-			c.advance(2 * time.Hour)
+			c.Advance(2 * time.Hour)
 			must(t, a.ForgotPassword(ctx, "ana", ""))
-			return a.links(t)["reset ana@example.com"]
+			return a.takeLinks(t)["reset ana@example.com"]
 		}
 		token := link()
 		var invalid *store.InvalidError
-		if err := a.ResetPassword(ctx, token, "ana@example.com"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" {
+		if err := a.ResetPassword(
+			ctx,
+			token,
+			"ana@example.com",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "password" {
 			t.Errorf("a bad password: %v", err)
 		}
 		if err := a.ConfirmEmail(ctx, token); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link to reset confirms an email: %v", err)
 		}
-		must(t, a.ResetPassword(ctx, token, "another "+password)) // still good
+		must(t, a.ResetPassword(ctx, token, "another "+goodPassword)) // still good
 		now := a.user(t, u.ID)
-		if now.MFA != u.MFA || now.Role != u.Role || now.Email != u.Email || now.Generation != u.Generation+1 {
+		if now.MFA != u.MFA || now.Role != u.Role || now.Email != u.Email ||
+			now.Generation != u.Generation+1 {
 			t.Errorf("from %+v to %+v", u, now)
 		}
-		events, err := a.Events(ctx, store.EventFilter{UserID: u.ID, Kind: store.EventPasswordReset}, 0, 10)
+		events, err := a.Events(
+			ctx,
+			store.EventFilter{UserID: u.ID, Kind: store.EventPasswordReset},
+			0,
+			10,
+		)
 		must(t, err)
 		if len(events) != 1 {
 			t.Errorf("events %+v", events)
 		}
 		token = link()
-		c.advance(resetFor)
-		if err := a.ResetPassword(ctx, token, password); !errors.Is(err, ErrLinkInvalid) {
+		c.Advance(resetFor)
+		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("after half an hour: %v", err)
 		}
 		token = link()
 		must(t, a.accounts.Disable(ctx, "ana"))
 		must(t, a.accounts.Enable(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, password); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("after the user was disabled: %v", err)
 		}
 		token = link()
 		must(t, a.accounts.Delete(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, password); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("after the user was deleted: %v", err)
 		}
 	})
@@ -551,41 +760,60 @@ func TestReset(t *testing.T) {
 
 // TestUsersOfAdmins makes and changes users as admins do.
 func TestUsersOfAdmins(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := new(clock)
-		a := startMailing(t, e, url, c.now, nil)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		var invalid *store.InvalidError
-		if _, err := a.AddUser(ctx, store.User{Name: "a b", Role: "root"}, ""); !errors.As(err, &invalid) || len(invalid.Fields) != 3 {
+		if _, err := a.AddUser(
+			ctx,
+			store.User{Name: "a b", Role: "root"},
+			"",
+		); !errors.As(err, &invalid) ||
+			len(invalid.Fields) != 3 {
 			t.Errorf("neither a password nor an email, and more: %v", err)
 		}
-		_, err := a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, password)
+		_, err := a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, goodPassword)
 		must(t, err)
 		wantMails(t, "with a password", a.mailsTo(t), nil)
 
-		ana, err := a.AddUser(ctx, store.User{Name: "ana", Email: "typo@example.com", Role: store.Admin}, "")
+		ana, err := a.AddUser(
+			ctx,
+			store.User{Name: "ana", Email: "typo@example.com", Role: store.Admin},
+			"",
+		)
 		must(t, err)
 		if ana.Email != "typo@example.com" || ana.PasswordHash != "" {
 			t.Errorf("invited %+v", ana)
 		}
-		first := a.links(t)["invitation typo@example.com"]
-		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: ""}); !errors.Is(err, ErrInvalidLogin) {
+		first := a.takeLinks(t)["invitation typo@example.com"]
+		if _, err := a.Login(
+			ctx,
+			LoginRequest{User: "ana", Password: ""},
+		); !errors.Is(
+			err,
+			ErrInvalidLogin,
+		) {
 			t.Errorf("who has no password yet logs in: %v", err)
 		}
 		edit := func(f func(*store.User)) (store.User, error) {
-			return a.ChangeUser(ctx, ana.ID, func(u store.User) (store.User, error) { f(&u); return u, nil })
+			return a.ChangeUser(
+				ctx,
+				ana.ID,
+				func(u store.User) (store.User, error) { f(&u); return u, nil },
+			)
 		}
 		_, err = edit(func(u *store.User) { u.Email = "ana@example.com" })
 		must(t, err)
-		links := a.links(t)
-		if err := a.ResetPassword(ctx, first, password); !errors.Is(err, ErrLinkInvalid) {
+		links := a.takeLinks(t)
+		if err := a.ResetPassword(ctx, first, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("the invitation to another address: %v", err)
 		}
-		c.advance(joinFor - 10*time.Minute) // a hash can take its time
+		c.Advance(joinFor - 10*time.Minute) // a hash can take its time
 		second := links["invitation ana@example.com"]
-		must(t, a.ResetPassword(ctx, second, password))
+		must(t, a.ResetPassword(ctx, second, goodPassword))
 		wantMails(t, "a first password", a.mailsTo(t), nil)
-		if err := a.ResetPassword(ctx, second, password); !errors.Is(err, ErrLinkInvalid) {
+		if err := a.ResetPassword(ctx, second, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("an invitation twice: %v", err)
 		}
 		for what, f := range map[string]func(*store.User){
@@ -602,14 +830,23 @@ func TestUsersOfAdmins(t *testing.T) {
 			t.Errorf("no email: %v", err)
 		}
 		// What an admin sets is confirmed, and cancels what waits.
-		_, _, err = a.store.UpdateUser(ctx, ana.ID, func(u store.User) (store.User, error) { u.PendingEmail = "new@example.com"; return u, nil })
+		_, _, err = a.store.UpdateUser(
+			ctx,
+			ana.ID,
+			func(u store.User) (store.User, error) { u.PendingEmail = "new@example.com"; return u, nil },
+		)
 		must(t, err)
 		u, err := edit(func(u *store.User) { u.Email = "ana@example.org" })
 		must(t, err)
 		if u.Email != "ana@example.org" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
 		}
-		wantMails(t, "another email", a.mailsTo(t), map[string]string{"ana@example.com": "email_changed"})
+		wantMails(
+			t,
+			"another email",
+			a.mailsTo(t),
+			map[string]string{"ana@example.com": "email_changed"},
+		)
 
 		// Sessions end where it happens before it returns.
 		for what, end := range map[string]func(id int64) error{
@@ -623,12 +860,16 @@ func TestUsersOfAdmins(t *testing.T) {
 			},
 			"deleted": func(id int64) error { return a.DeleteUser(ctx, id) },
 		} {
-			u, err := a.AddUser(ctx, store.User{Name: "of-" + what, Role: store.Viewer}, password)
+			u, err := a.AddUser(
+				ctx,
+				store.User{Name: "of-" + what, Role: store.Viewer},
+				goodPassword,
+			)
 			must(t, err)
-			_, token := a.callerOf(t, u.Name, password)
+			_, token := a.callerOf(t, u.Name, goodPassword)
 			must(t, end(u.ID))
-			now := c.now()
-			a.ended.asOf.Store(&now) // it is sure to know all that has ended, and so asks nobody
+			now := c.Now()
+			a.denied.asOf.Store(&now) // it is sure to know all that has ended, and so asks nobody
 			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -636,43 +877,60 @@ func TestUsersOfAdmins(t *testing.T) {
 	})
 }
 
-// TestStrangersDoNotKeepTheOwnerFromAChange blocks a name from elsewhere, and has who is logged in change the password.
+// TestStrangersDoNotKeepTheOwnerFromAChange blocks a name from elsewhere, and has who is logged in
+// change the password.
 func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
 		_, me := a.newCaller(t, "ana")
 		stranger := WithOrigin(ctx, Origin{IP: "198.51.100.7"})
 		for range 5 {
-			if _, err := a.Login(stranger, LoginRequest{User: "ana", Password: "wrong"}); !errors.Is(err, ErrInvalidLogin) {
+			if _, err := a.Login(
+				stranger,
+				LoginRequest{User: "ana", Password: "wrong"},
+			); !errors.Is(
+				err,
+				ErrInvalidLogin,
+			) {
 				t.Errorf("a stranger: %v", err)
 			}
 		}
-		if _, err := a.Login(stranger, LoginRequest{User: "ana", Password: password}); !errors.Is(err, ErrTooManyAttempts) {
+		if _, err := a.Login(
+			stranger,
+			LoginRequest{User: "ana", Password: goodPassword},
+		); !errors.Is(
+			err,
+			ErrTooManyAttempts,
+		) {
 			t.Errorf("the name is not blocked: %v", err)
 		}
-		must(t, a.ChangePassword(ctx, me, password, "another "+password))
+		must(t, a.ChangePassword(ctx, me, goodPassword, "another "+goodPassword))
 	})
 }
 
 // TestSignUpsOfOneAddress holds that one address can not sign up without end, whatever it sends.
 func TestSignUpsOfOneAddress(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
-		from := func(ip, password string) error {
-			_, err := a.SignUp(WithOrigin(t.Context(), Origin{IP: ip}), "ana", "", password)
+		from := func(ip, given string) error {
+			_, err := a.SignUp(WithOrigin(t.Context(), Origin{IP: ip}), "ana", "", given)
 			return err
 		}
 		var invalid *store.InvalidError
-		for range askedLimit.free {
+		for range askedLimit.Free {
 			if err := from("198.51.100.7", "short"); !errors.As(err, &invalid) {
 				t.Errorf("too short a password: %v", err)
 			}
 		}
 		var many *TooManyError
-		if err := from("198.51.100.7", password); !errors.As(err, &many) || !many.Asked || many.Wait <= 0 {
+		if err := from(
+			"198.51.100.7",
+			goodPassword,
+		); !errors.As(err, &many) || !many.Asked ||
+			many.Wait <= 0 {
 			t.Errorf("one more: %v", err)
 		}
-		must(t, from("203.0.113.9", password))
+		must(t, from("203.0.113.9", goodPassword))
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -29,16 +30,19 @@ type authenticator struct{ secret []byte }
 
 func (a authenticator) code(at time.Time) string { return totp(a.secret, stepAt(at)) }
 
-// enrol sets up a second factor and gives the app and the recovery codes. The code that it takes is used up.
+// enrol sets up a second factor and gives the app and the recovery codes. The code that it takes is
+// used up.
 func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator, []string) {
 	t.Helper()
 	ctx := from(t.Context(), "192.0.2.1")
-	e, err := p.BeginMFA(ctx, Caller{UserID: u.ID}, password)
+	e, err := p.BeginMFA(ctx, Caller{UserID: u.ID}, goodPassword)
 	must(t, err)
 	uri, err := url.Parse(e.URI)
 	must(t, err)
 	q := uri.Query()
-	if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/clientes:"+u.Name || q.Get("secret") != e.Secret || q.Get("issuer") != "clientes" {
+	if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/clientes:"+u.Name ||
+		q.Get("secret") != e.Secret ||
+		q.Get("issuer") != "clientes" {
 		t.Errorf("the URI is %s", e.URI)
 	}
 	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(q.Get("secret"))
@@ -56,37 +60,50 @@ func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator
 }
 
 func TestSecondFactor(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		p := start(t, e, url, c.set)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
 		ana := p.addCheap(t, "ana")
 		caller := Caller{UserID: ana.ID}
 		ctx := from(t.Context(), "192.0.2.1")
 		if _, err := p.ConfirmMFA(ctx, caller, "123456"); !errors.Is(err, ErrMFAOff) {
 			t.Errorf("to confirm nothing gives %v", err)
 		}
-		if err := p.EndMFA(ctx, caller, password, "123456"); !errors.Is(err, ErrMFAOff) {
+		if err := p.EndMFA(ctx, caller, goodPassword, "123456"); !errors.Is(err, ErrMFAOff) {
 			t.Errorf("to switch nothing off gives %v", err)
 		}
 		var invalid *store.InvalidError
-		if _, err := p.BeginMFA(ctx, caller, "wrong"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+		if _, err := p.BeginMFA(
+			ctx,
+			caller,
+			"wrong",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "current" {
 			t.Errorf("a wrong password gives %v", err)
 		}
-		first, err := p.BeginMFA(ctx, caller, password)
+		first, err := p.BeginMFA(ctx, caller, goodPassword)
 		must(t, err)
-		if _, err := p.ConfirmMFA(ctx, caller, "12345a"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "code" {
+		if _, err := p.ConfirmMFA(
+			ctx,
+			caller,
+			"12345a",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "code" {
 			t.Errorf("a wrong code gives %v", err)
 		}
-		right := LoginRequest{User: "ana", Password: password}
+		right := LoginRequest{User: "ana", Password: goodPassword}
 		p.wantTry(t, "192.0.2.1", right, "in") // not before it is confirmed
-		app, recovery := p.enrol(t, ana, c.now())
-		if kept, err := base32Text.DecodeString(first.Secret); err != nil || string(kept) == string(app.secret) {
+		app, recovery := p.enrol(t, ana, c.Now())
+		if kept, err := base32Text.DecodeString(
+			first.Secret,
+		); err != nil ||
+			string(kept) == string(app.secret) {
 			t.Error("asking again gives the same secret")
 		}
-		if _, err := p.BeginMFA(ctx, caller, password); !errors.Is(err, ErrMFAOn) {
+		if _, err := p.BeginMFA(ctx, caller, goodPassword); !errors.Is(err, ErrMFAOn) {
 			t.Errorf("another beside it gives %v", err)
 		}
-		if _, err := p.ConfirmMFA(ctx, caller, app.code(c.now())); !errors.Is(err, ErrMFAOn) {
+		if _, err := p.ConfirmMFA(ctx, caller, app.code(c.Now())); !errors.Is(err, ErrMFAOn) {
 			t.Errorf("confirming twice gives %v", err)
 		}
 
@@ -96,16 +113,16 @@ func TestSecondFactor(t *testing.T) {
 			return r
 		}
 		p.wantTry(t, "192.0.2.1", right, "code?")
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now())), "wrong code") // it was used to confirm
-		c.advance(90 * time.Second)
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(-60*time.Second))), "wrong code")
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(60*time.Second))), "wrong code")
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(-30*time.Second))), "in")
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now())[:3]+" "+app.code(c.now())[3:]), "in")
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now())), "wrong code")
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now().Add(30*time.Second))), "in")
-		p.wantTry(t, "192.0.2.1", with(app.code(c.now())), "wrong code") // older than the last one
-		wrongToo := with(app.code(c.now().Add(time.Hour)))
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now())), "wrong code") // it was used to confirm
+		c.Advance(90 * time.Second)
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now().Add(-60*time.Second))), "wrong code")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now().Add(60*time.Second))), "wrong code")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now().Add(-30*time.Second))), "in")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now())[:3]+" "+app.code(c.Now())[3:]), "in")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now())), "wrong code")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now().Add(30*time.Second))), "in")
+		p.wantTry(t, "192.0.2.1", with(app.code(c.Now())), "wrong code") // older than the last one
+		wrongToo := with(app.code(c.Now().Add(time.Hour)))
 		wrongToo.Password = "wrong"
 		p.wantTry(t, "192.0.2.1", wrongToo, "wrong")
 
@@ -119,21 +136,35 @@ func TestSecondFactor(t *testing.T) {
 		kept, err := p.store.User(t.Context(), ana.ID)
 		must(t, err)
 		all := fmt.Sprintf("%+v", kept)
-		if strings.Contains(all, base32Text.EncodeToString(app.secret)) || strings.Contains(all, string(app.secret)) ||
-			strings.Contains(all, plainCode(recovery[0])) || len(recoveryHashes(kept.MFA)) != 8 {
+		if strings.Contains(all, base32Text.EncodeToString(app.secret)) ||
+			strings.Contains(all, string(app.secret)) ||
+			strings.Contains(all, plainCode(recovery[0])) ||
+			len(recoveryHashes(kept.MFA)) != 8 {
 			t.Errorf("kept is %s", all)
 		}
 
-		c.advance(time.Hour)
-		if err := p.EndMFA(ctx, caller, "wrong", app.code(c.now())); !errors.As(err, &invalid) || invalid.Fields[0].Field != "current" {
+		c.Advance(time.Hour)
+		if err := p.EndMFA(
+			ctx,
+			caller,
+			"wrong",
+			app.code(c.Now()),
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "current" {
 			t.Errorf("to switch it off with a wrong password gives %v", err)
 		}
-		if err := p.EndMFA(ctx, caller, password, "000000"); !errors.As(err, &invalid) || invalid.Fields[0].Field != "code" {
+		if err := p.EndMFA(
+			ctx,
+			caller,
+			goodPassword,
+			"000000",
+		); !errors.As(err, &invalid) ||
+			invalid.Fields[0].Field != "code" {
 			t.Errorf("to switch it off with a wrong code gives %v", err)
 		}
-		must(t, p.EndMFA(ctx, caller, password, app.code(c.now())))
+		must(t, p.EndMFA(ctx, caller, goodPassword, app.code(c.Now())))
 		p.wantTry(t, "192.0.2.1", right, "in")
-		p.enrol(t, ana, c.now())
+		p.enrol(t, ana, c.Now())
 		p.wantTry(t, "192.0.2.1", right, "code?")
 		must(t, p.DropMFA(ctx, ana.ID))
 		must(t, p.DropMFA(ctx, ana.ID))
@@ -149,29 +180,42 @@ func TestSecondFactor(t *testing.T) {
 				kinds = append(kinds, string(e.Kind))
 			}
 		}
-		if got := strings.Join(kinds, " "); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
+		if got := strings.Join(
+			kinds,
+			" ",
+		); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
 			t.Errorf("the audit says %s", got)
 		}
-		if events, err := p.Events(t.Context(), store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed}, 0, 100); err != nil || len(events) == 0 {
+		if events, err := p.Events(
+			t.Context(),
+			store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed},
+			0,
+			100,
+		); err != nil ||
+			len(events) == 0 {
 			t.Errorf("of wrong codes the audit says %v, %v", events, err)
 		}
 	})
 }
 
 func TestACodeWorksOnceOverReplicas(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		replicas := []*process{start(t, e, url, c.set), start(t, e, url, c.set)}
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		replicas := []*process{start(t, e, url, atClock(c)), start(t, e, url, atClock(c))}
 		ana := replicas[0].addCheap(t, "ana")
-		app, recovery := replicas[0].enrol(t, ana, c.now())
-		c.advance(time.Minute)
-		for _, code := range []string{app.code(c.now()), recovery[0]} {
+		app, recovery := replicas[0].enrol(t, ana, c.Now())
+		c.Advance(time.Minute)
+		for _, code := range []string{app.code(c.Now()), recovery[0]} {
 			ends := make(map[string]int)
 			var mu sync.Mutex
 			var all sync.WaitGroup
 			for i := range 4 {
 				all.Go(func() {
-					_, end := replicas[i%2].try(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Code: code})
+					_, end := replicas[i%2].try(
+						t,
+						"192.0.2.1",
+						LoginRequest{User: "ana", Password: goodPassword, Code: code},
+					)
 					mu.Lock()
 					defer mu.Unlock()
 					ends[end]++
@@ -181,37 +225,60 @@ func TestACodeWorksOnceOverReplicas(t *testing.T) {
 			if ends["in"] != 1 || ends["wrong code"] != 3 {
 				t.Errorf("four logins with one code end in %v", ends)
 			}
-			c.advance(24 * time.Hour)
+			c.Advance(24 * time.Hour)
 		}
 	})
 }
 
-// TestGuessingCodes has a thief of the password guess codes for days, while the owner logs in on a device of theirs.
+// TestGuessingCodes has a thief of the password guess codes for days, while the owner logs in on a
+// device of theirs.
 func TestGuessingCodes(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		p := start(t, e, url, c.set)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
 		ana := p.addCheap(t, "ana")
-		app, _ := p.enrol(t, ana, c.now())
-		c.advance(time.Minute)
-		known := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Code: app.code(c.now())}, "in")
+		app, _ := p.enrol(t, ana, c.Now())
+		c.Advance(time.Minute)
+		known := p.wantTry(
+			t,
+			"192.0.2.1",
+			LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())},
+			"in",
+		)
+		p.cheapen(t, ana)
 		const days = 2
 		looked, logins := 0, 0
-		for end, next := c.now().Add(days*24*time.Hour), c.now(); c.now().Before(end); {
+		for end, next := c.Now().Add(days*24*time.Hour), c.Now(); c.Now().Before(end); {
 			wait := 1
-			_, last := p.try(t, "203.0.113.1", LoginRequest{User: "ana", Password: password, Code: "99999x"})
+			_, last := p.try(
+				t,
+				"203.0.113.1",
+				LoginRequest{User: "ana", Password: goodPassword, Code: "99999x"},
+			)
 			if last == "wrong code" {
 				looked++
 			} else if _, err := fmt.Sscanf(last, "wait %d", &wait); err != nil {
 				t.Fatalf("a guess ends in %q", last)
 			}
-			if !c.now().Before(next) {
-				c.advance(time.Minute) // for the next code
-				known = p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: password, Code: app.code(c.now()), Device: known.Device}, "in")
+			p.cheapen(t, ana)
+			if !c.Now().Before(next) {
+				c.Advance(time.Minute) // for the next code
+				known = p.wantTry(
+					t,
+					"192.0.2.1",
+					LoginRequest{
+						User:     "ana",
+						Password: goodPassword,
+						Code:     app.code(c.Now()),
+						Device:   known.Device,
+					},
+					"in",
+				)
+				p.cheapen(t, ana)
 				logins++
 				next = next.Add(6 * time.Hour)
 			}
-			c.advance(time.Duration(min(wait, 3600)) * time.Second)
+			c.Advance(time.Duration(min(wait, 3600)) * time.Second)
 		}
 		if looked > 20*days || looked < 20 {
 			t.Errorf("%d codes in %d days were looked at", looked, days)
@@ -224,13 +291,13 @@ func TestGuessingCodes(t *testing.T) {
 
 // A right password without a code is no success: it clears nothing, and counts nothing either.
 func TestACodeThatIsMissingIsNoSuccess(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
-		c := stoppedAt(someDay)
-		p := start(t, e, url, c.set)
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
 		ana := p.addCheap(t, "ana")
-		app, _ := p.enrol(t, ana, c.now())
-		c.advance(time.Minute)
-		right := LoginRequest{User: "ana", Password: password}
+		app, _ := p.enrol(t, ana, c.Now())
+		c.Advance(time.Minute)
+		right := LoginRequest{User: "ana", Password: goodPassword}
 		for range 4 {
 			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
 			p.wantTry(t, "192.0.2.1", right, "code?")
@@ -240,24 +307,30 @@ func TestACodeThatIsMissingIsNoSuccess(t *testing.T) {
 		wrong.Code = "99999x"
 		p.wantTry(t, "192.0.2.1", wrong, "wrong code") // the fifth
 		p.wantTry(t, "192.0.2.1", right, "wait 1")
-		c.advance(time.Second)
+		c.Advance(time.Second)
 		p.wantTry(t, "192.0.2.1", right, "code?")
-		right.Code = app.code(c.now())
+		right.Code = app.code(c.Now())
 		p.wantTry(t, "192.0.2.1", right, "in")
 	})
 }
 
 func TestSealedSecrets(t *testing.T) {
-	e := engines()[0]
-	c := stoppedAt(someDay)
-	url := e.migrated(t)
+	e := authtest.SQLite()
+	c := authtest.StoppedAt(someDay)
+	url := e.Migrated(t)
 	const newSecret = "another secret of thirty-two bytes"
-	p := start(t, e, url, c.set)
-	rotated := start(t, e, url, c.set, func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} })
-	dropped := start(t, e, url, c.set, func(cfg *Config) { cfg.Secret = newSecret })
+	p := start(t, e, url, atClock(c))
+	rotated := start(
+		t,
+		e,
+		url,
+		atClock(c),
+		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} },
+	)
+	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
 	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
-	app, recovery := p.enrol(t, ana, c.now())
-	c.advance(time.Minute)
+	app, recovery := p.enrol(t, ana, c.Now())
+	c.Advance(time.Minute)
 
 	// Copied to another's row, neither the secret nor the recovery codes are worth anything.
 	_, _, err := p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
@@ -266,24 +339,36 @@ func TestSealedSecrets(t *testing.T) {
 		return u, err
 	})
 	must(t, err)
-	for _, code := range []string{app.code(c.now()), recovery[0]} {
-		if _, err := p.Login(from(t.Context(), "192.0.2.1"), LoginRequest{User: "bia", Password: password, Code: code}); err == nil {
+	for _, code := range []string{app.code(c.Now()), recovery[0]} {
+		if _, err := p.Login(
+			from(t.Context(), "192.0.2.1"),
+			LoginRequest{User: "bia", Password: goodPassword, Code: code},
+		); err == nil {
 			t.Error("the second factor of another lets in")
 		}
 	}
 
 	must(t, p.DropMFA(t.Context(), bia.ID))
-	p.enrol(t, bia, c.now())
+	p.enrol(t, bia, c.Now())
 	_, _, err = p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
 		a, err := p.store.User(t.Context(), ana.ID)
 		u.MFA.Recovery = a.MFA.Recovery
 		return u, err
 	})
 	must(t, err)
-	p.wantTry(t, "192.0.2.1", LoginRequest{User: "bia", Password: password, Code: recovery[0]}, "wrong code")
+	p.wantTry(
+		t,
+		"192.0.2.1",
+		LoginRequest{User: "bia", Password: goodPassword, Code: recovery[0]},
+		"wrong code",
+	)
 
-	login := LoginRequest{User: "ana", Password: password, Code: app.code(c.now())}
-	if _, err := dropped.Login(from(t.Context(), "192.0.2.1"), login); err == nil || errors.Is(err, ErrMFAInvalid) {
+	login := LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())}
+	if _, err := dropped.Login(
+		from(t.Context(), "192.0.2.1"),
+		login,
+	); err == nil ||
+		errors.Is(err, ErrMFAInvalid) {
 		t.Errorf("under another secret it ends in %v", err)
 	}
 	before, err := p.store.User(t.Context(), ana.ID)
@@ -294,24 +379,28 @@ func TestSealedSecrets(t *testing.T) {
 	if before.MFA.Secret == after.MFA.Secret {
 		t.Error("the first use after a rotation did not encrypt anew")
 	}
-	c.advance(time.Minute)
-	login.Code = app.code(c.now())
+	c.Advance(time.Minute)
+	login.Code = app.code(c.Now())
 	dropped.wantTry(t, "192.0.2.1", login, "in")
-	if again, err := p.store.User(t.Context(), ana.ID); err != nil || again.MFA.Secret != after.MFA.Secret {
+	if again, err := p.store.User(
+		t.Context(),
+		ana.ID,
+	); err != nil ||
+		again.MFA.Secret != after.MFA.Secret {
 		t.Errorf("each use encrypts anew (%v)", err)
 	}
 }
 
 // TestCodesThatConfirmCount holds that a second factor can not be set up by trying all codes.
 func TestCodesThatConfirmCount(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
 		_, me := a.newCaller(t, "ana")
-		_, err := a.BeginMFA(ctx, me, password)
+		_, err := a.BeginMFA(ctx, me, goodPassword)
 		must(t, err)
 		var invalid *store.InvalidError
-		for range codesLimit.free {
+		for range codesLimit.Free {
 			if _, err := a.ConfirmMFA(ctx, me, "no code"); !errors.As(err, &invalid) {
 				t.Errorf("a wrong code: %v", err)
 			}

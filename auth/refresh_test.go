@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
+	"clientes/auth/token"
 	"clientes/store"
 )
 
@@ -29,7 +30,15 @@ type walk struct {
 }
 
 func newWalk() walk {
-	return walk{store.Session{CreatedAt: noon, RotatedAt: noon, LastUsedAt: noon, ExpiresAt: noon.Add(testIdle)}, noon}
+	return walk{
+		store.Session{
+			CreatedAt:  noon,
+			RotatedAt:  noon,
+			LastUsedAt: noon,
+			ExpiresAt:  noon.Add(testIdle),
+		},
+		noon,
+	}
 }
 
 // use presents a token. It gives the successor, and whether there was one.
@@ -60,8 +69,9 @@ func everyOrder[S any](steps []S, length int, try func([]S)) {
 	fill(0)
 }
 
-// TestNobodyIsLoggedOutByHisOwnRetries walks through every order of what happens to an honest client: answers that
-// arrive, answers that are lost, two tabs that refresh together, short waits and long ones.
+// TestNobodyIsLoggedOutByHisOwnRetries walks through every order of what happens to an honest
+// client: answers that arrive, answers that are lost, two tabs that refresh together, short waits
+// and long ones.
 func TestNobodyIsLoggedOutByHisOwnRetries(t *testing.T) {
 	type step struct {
 		name string
@@ -106,9 +116,9 @@ func TestNobodyIsLoggedOutByHisOwnRetries(t *testing.T) {
 	}
 }
 
-// TestThiefAndVictimDoNotBothGoOn walks through every order in which a thief, who has a copy of the token, and its
-// owner come, outside the grace: of the two the first to come is out at its second time at the latest, and with it
-// the session.
+// TestThiefAndVictimDoNotBothGoOn walks through every order in which a thief, who has a copy of the
+// token, and its owner come, outside the grace: of the two the first to come is out at its second
+// time at the latest, and with it the session.
 func TestThiefAndVictimDoNotBothGoOn(t *testing.T) {
 	for before := range 3 { // refreshes before the theft
 		for _, lost := range []bool{false, true} { // whether the owner's last answer before it was lost
@@ -204,86 +214,76 @@ func TestATokenThatTheStoreHasLostIsNoTheft(t *testing.T) {
 	}
 }
 
-func TestRefreshTokensFollowTheSecret(t *testing.T) {
-	old, err := newKey(testSecret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	token := old.refreshToken(testSession, 7)
-	if len(token) > MaxRefreshToken || !isTokenText(token) {
-		t.Errorf("the token is %q", token)
-	}
-	of := func(secret string, previous ...string) *tokens {
-		tk, err := newTokens(secret, previous, "clientes", "clientes", time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return tk
-	}
-	for _, tk := range []*tokens{of(testSecret), of(otherSecret, testSecret), of(testSecret, otherSecret)} {
-		if id, n, ok := tk.parseRefresh(token); id != testSession || n != 7 || !ok {
+func TestRefreshTokens(t *testing.T) {
+	old := testKeys(t, testSecret)
+	refreshToken := signRefreshToken(old, testSession, 7)
+	for _, keys := range []*token.Keyring{
+		old, testKeys(t, otherSecret, testSecret), testKeys(t, testSecret, otherSecret),
+	} {
+		id, n, ok := parseRefreshToken(keys, refreshToken)
+		if id != testSession || n != 7 || !ok {
 			t.Errorf("read as %q, %d, %t", id, n, ok)
 		}
 	}
-	if _, _, ok := of(otherSecret).parseRefresh(token); ok {
-		t.Error("a secret that is no longer configured is taken")
+	if _, _, ok := parseRefreshToken(testKeys(t, otherSecret), refreshToken); ok {
+		t.Error("a secret that is no longer configured is accepted")
 	}
-	if strings.Contains(token, testSecret) || string(old.refresh) == testSecret {
-		t.Error("the secret itself signs")
-	}
-	// What signs access tokens does not sign refresh tokens.
-	text := testSession + ".7"
-	if _, _, ok := of(testSecret).parseRefresh(text + "." + sign(sha256.New, testSecret, text)); ok {
-		t.Error("a token under the secret itself is taken")
-	}
-}
-
-func FuzzParseRefresh(f *testing.F) {
-	tk := testTokens(f)
-	f.Add(tk.keys[0].refreshToken(testSession, 1))
-	f.Add(testSession + ".1.AAAA")
-	f.Fuzz(func(t *testing.T, token string) {
-		id, n, ok := tk.parseRefresh(token)
-		if ok && tk.keys[0].refreshToken(id, n) != token {
-			t.Errorf("%q is taken for %q, %d", token, id, n)
+	for _, text := range []string{"", testSession, testSession + ".", testSession + ".a"} {
+		if _, _, ok := parseRefreshToken(old, old.Sign(token.Refresh, text)); ok {
+			t.Errorf("%q is accepted", text)
 		}
-	})
+	}
 }
 
 // TestTheRowsOfOldSessionsGo runs the cleaning over a real store.
 func TestTheRowsOfOldSessionsGo(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, password)
+		u, err := p.accounts.Add(
+			t.Context(),
+			store.User{Name: "ana", Role: store.Viewer},
+			goodPassword,
+		)
 		must(t, err)
 		now := time.Now()
 		for i := range cleanBatch + 1 {
 			old := now.Add(-2 * keepDead)
 			_, err := p.store.CreateSession(t.Context(), store.Session{
-				ID: fmt.Sprint(i), UserID: u.ID, CreatedAt: old, LastUsedAt: old, RotatedAt: old, ExpiresAt: old, TokenExp: old,
+				ID: fmt.Sprint(
+					i,
+				),
+				UserID:     u.ID,
+				CreatedAt:  old,
+				LastUsedAt: old,
+				RotatedAt:  old,
+				ExpiresAt:  old,
+				TokenExp:   old,
 			}, u.Generation)
 			must(t, err)
 		}
-		g, err := p.Login(t.Context(), LoginRequest{User: "ana", Password: password})
+		g, err := p.Login(t.Context(), LoginRequest{User: "ana", Password: goodPassword})
 		must(t, err)
 		again := start(t, e, url) // cleans at its start
-		eventually(t, "the old rows are gone", func() bool {
+		authtest.Eventually(t, "the old rows are gone", func() bool {
 			_, first := p.store.Session(t.Context(), "0")
 			_, last := p.store.Session(t.Context(), fmt.Sprint(cleanBatch))
 			return errors.Is(first, store.ErrNotFound) && errors.Is(last, store.ErrNotFound)
 		})
-		must(t, again.says(t, g.Token))
+		must(t, again.verdict(t, g.Token))
 		_, err = again.Refresh(t.Context(), g.RefreshToken)
 		must(t, err)
 	})
 }
 
-// BenchmarkDenyList tells what a million ended sessions cost: bytes an entry, the time of a look-up, and the time of
-// checking a token with them beside that without.
+// BenchmarkDenyList tells what a million ended sessions cost: bytes an entry, the time of a
+// look-up, and the time of checking a token with them beside that without.
 func BenchmarkDenyList(b *testing.B) {
 	const entries = 1_000_000
-	id := func(i int) (s sessionID) {
-		binary.LittleEndian.PutUint64(s[:], uint64(i)*0x9E3779B97F4A7C15) // spread as random ids are
+	id := func(i int) (s token.SessionID) {
+		binary.LittleEndian.PutUint64(
+			s[:],
+			uint64(i)*0x9E3779B97F4A7C15,
+		) // spread as random ids are
 		binary.LittleEndian.PutUint64(s[8:], uint64(i))
 		return s
 	}
@@ -294,7 +294,7 @@ func BenchmarkDenyList(b *testing.B) {
 		return m.HeapAlloc
 	}
 	before := memory()
-	var full denyList
+	var full sessionSet
 	for i := range entries {
 		full.add(id(i), noon)
 	}
@@ -308,14 +308,20 @@ func BenchmarkDenyList(b *testing.B) {
 		}
 		b.ReportMetric(bytes, "B/entry")
 	})
-	check := func(list *denyList) func(b *testing.B) {
-		tk := testTokens(b)
-		token := forge(testSecret, plainHeader, payload())
+	check := func(list *sessionSet) func(b *testing.B) {
+		issuer := token.NewIssuer(token.IssuerConfig{
+			Keys: testKeys(b, testSecret), Issuer: "clientes", Audience: "clientes",
+			TTL: time.Minute, Now: func() time.Time { return noon },
+		})
+		minted, err := issuer.Mint(store.User{ID: 7, Role: store.Editor}, store.Session{
+			ID: testSession, LastUsedAt: noon, ExpiresAt: noon.Add(time.Hour),
+		})
+		must(b, err)
 		return func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				v, err := tk.verify(token)
-				if err != nil || list != nil && list.has(v.session) {
+				a, err := issuer.Verify(minted)
+				if err != nil || list != nil && list.has(a.Session) {
 					b.Fatal(err)
 				}
 			}

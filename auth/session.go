@@ -4,24 +4,150 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"clientes/auth/throttle"
+	"clientes/auth/token"
 	"clientes/store"
 )
 
-// Logout ends the session of an access token that we signed, be it expired or from a clock that is ahead of ours. A
-// token that is not ours names nothing to end: no error. When it returns without one, Authenticate refuses every token
-// of the session here at once, and elsewhere within a second.
-func (a *Auth) Logout(ctx context.Context, token string) error {
-	c, _ := a.tokens.verify(token) // what it says is there whenever we signed it
-	if c.caller.SessionID == "" {
-		return nil
-	}
-	return a.endSession(ctx, c.caller.SessionID)
+// Grant is what a login or a refresh yields.
+type Grant struct {
+	Token            string // the access token
+	ExpiresIn        time.Duration
+	RefreshToken     string
+	RefreshExpiresIn time.Duration // until the session's end, if it is not used again
+	User             store.User
+
+	// Device is the device token of the client, to be sent with its next login. A refresh leaves it
+	// empty. See [DeviceTokenTTL].
+	Device string
 }
 
-// LogoutRefresh is Logout for a refresh token, used up or not.
-func (a *Auth) LogoutRefresh(ctx context.Context, token string) error {
-	id, _, ok := a.tokens.parseRefresh(token)
+// openSession opens a session for u, who has proven who they are. Every kind of login ends here.
+// The caller has looked up u before it verified the proof, and reserved the attempt that succeeds
+// now. If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt
+// fails.
+func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
+	s := a.newSession(ctx, u.ID)
+	// The generation is the one that u had when the proof was verified.
+	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
+	switch {
+	case errors.Is(err, store.ErrUserChanged):
+		a.audit.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
+		return Grant{}, errors.Join(ErrInvalidLogin, try.Fail(ctx))
+	case err != nil:
+		return Grant{}, fmt.Errorf("open session: %w", err)
+	}
+	a.denied.addAll(ended)
+	// The session exists now. Log later store errors instead of returning them, or the client would
+	// never learn that it is open.
+	if err := try.Succeed(ctx); err != nil {
+		a.cfg.Log.Error("a login could not clear the count of those that failed before it",
+			"user_id", u.ID, "error", err)
+	}
+	event := newEvent(ctx, store.EventLogin, u.ID, "")
+	event.ActorID = u.ID
+	if event.Detail, err = a.noteNetwork(ctx, u); err != nil {
+		a.cfg.Log.Error("the network of a login could not be noted: "+
+			"if it is new, the user is not told", "user_id", u.ID, "error", err)
+	}
+	a.audit.record(ctx, event)
+	g, err := a.grant(u, s)
+	if err != nil {
+		return Grant{}, err
+	}
+	device := try.device
+	if device == "" {
+		device = token.NewID()
+	}
+	g.Device = signDeviceToken(a.keys, u, device, a.cfg.Now())
+	return g, nil
+}
+
+// newSession returns a session that begins now.
+func (a *Auth) newSession(ctx context.Context, userID int64) store.Session {
+	origin := originOf(ctx)
+	now := store.Instant(a.cfg.Now())
+	s := store.Session{
+		ID:         token.NewID(),
+		UserID:     userID,
+		RotatedAt:  now,
+		CreatedAt:  now,
+		LastUsedAt: now,
+		ExpiresAt:  sessionEnd(now, now, a.cfg.SessionIdle, a.cfg.SessionMax),
+		IP:         origin.IP,
+		UserAgent:  origin.UserAgent,
+	}
+	s.TokenExp = a.access.Expiry(s)
+	return s
+}
+
+// sessionEnd returns when a session ends that is not used again.
+func sessionEnd(created, used time.Time, idle, longest time.Duration) time.Time {
+	end := used.Add(idle)
+	if last := created.Add(longest); last.Before(end) {
+		return last
+	}
+	return end
+}
+
+// noteNetwork notes the network that a user logs in from. If it is new, as at the first login, it
+// queues a mail to the user and returns the detail of the login's event.
+func (a *Auth) noteNetwork(ctx context.Context, u store.User) (detail string, err error) {
+	origin := originOf(ctx)
+	network := throttle.NetworkOf(origin.IP)
+	if network == "" {
+		return "", nil
+	}
+	var mails []store.Mail
+	if u.Email != "" {
+		mails = append(mails, newNetworkMail(u, origin.IP, origin.UserAgent))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	known, err := a.cfg.Store.SeeNetwork(ctx, u.ID, network, mails...)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // the user was deleted meanwhile
+		return "", nil
+	case err != nil:
+		return "", err
+	case known:
+		return "", nil
+	}
+	return "new address", nil
+}
+
+// grant makes the tokens of a session that has just been used.
+func (a *Auth) grant(u store.User, s store.Session) (Grant, error) {
+	accessToken, err := a.access.Mint(u, s)
+	if err != nil {
+		return Grant{}, err
+	}
+	return Grant{
+		Token:            accessToken,
+		ExpiresIn:        a.access.Expiry(s).Sub(s.LastUsedAt.Truncate(time.Second)),
+		RefreshToken:     signRefreshToken(a.keys, s.ID, s.Counter),
+		RefreshExpiresIn: s.ExpiresAt.Sub(s.LastUsedAt),
+		User:             u,
+	}, nil
+}
+
+// Logout ends the session of an access token that we signed, even if the token has expired or comes
+// from a clock ahead of ours. A token that is not ours names no session, which is no error. When
+// Logout returns without an error, Authenticate refuses every token of the session, here at once
+// and elsewhere within a second.
+func (a *Auth) Logout(ctx context.Context, accessToken string) error {
+	t, _ := a.access.Verify(accessToken) // what it says is there whenever we signed it
+	if t.SessionID == "" {
+		return nil
+	}
+	return a.endSession(ctx, t.SessionID)
+}
+
+// LogoutRefresh is [Auth.Logout] for a refresh token, used up or not.
+func (a *Auth) LogoutRefresh(ctx context.Context, refreshToken string) error {
+	id, _, ok := parseRefreshToken(a.keys, refreshToken)
 	if !ok {
 		return nil
 	}
@@ -32,37 +158,37 @@ func (a *Auth) endSession(ctx context.Context, id string) error {
 	s, err := a.cfg.Store.EndSession(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil // its row went when nothing could need it any more
+		return nil // its row was removed when nothing could need it any more
 	case err != nil:
 		return fmt.Errorf("end session: %w", err)
 	}
-	a.ended.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
+	a.denied.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
 	event := newEvent(ctx, store.EventLogout, s.UserID, "")
 	event.ActorID = s.UserID
 	event.Key = "logout of " + s.ID // an old token may come again and again
-	a.record(ctx, event)
+	a.audit.record(ctx, event)
 	return nil
 }
 
-// LogoutEverywhere ends all sessions of a user, as Logout ends one, and every login and refresh under way. An
-// unknown user is store.ErrNotFound.
+// LogoutEverywhere ends all sessions of a user, as [Auth.Logout] ends one, and every login and
+// refresh under way. An unknown user is [store.ErrNotFound].
 func (a *Auth) LogoutEverywhere(ctx context.Context, userID int64) error {
 	ended, err := a.cfg.Store.EndSessions(ctx, userID)
 	if err != nil {
 		return fmt.Errorf("end sessions: %w", err)
 	}
-	a.ended.addAll(ended)
-	a.record(ctx, newEvent(ctx, store.EventLogoutEverywhere, userID, ""))
+	a.denied.addAll(ended)
+	a.audit.record(ctx, newEvent(ctx, store.EventLogoutEverywhere, userID, ""))
 	return nil
 }
 
-// Sessions gives the caller's own sessions that live, the most recently used first.
+// Sessions returns the caller's own sessions that live, the most recently used first.
 func (a *Auth) Sessions(ctx context.Context, c Caller) ([]store.Session, error) {
 	return a.cfg.Store.UserSessions(ctx, c.UserID, a.cfg.Now())
 }
 
-// EndSession ends one of the caller's own sessions. Anybody else's, and one that has ended, are
-// store.ErrNotFound.
+// EndSession ends one of the caller's own sessions. The session of somebody else, and one that has
+// ended, are [store.ErrNotFound].
 func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
 	s, err := a.cfg.Store.Session(ctx, id)
 	switch {
@@ -72,4 +198,10 @@ func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
 		return store.ErrNotFound
 	}
 	return a.endSession(ctx, id)
+}
+
+// ValidSessionID reports whether a session could have this id.
+func ValidSessionID(id string) bool {
+	_, ok := token.ParseSessionID(id)
+	return ok
 }

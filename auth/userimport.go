@@ -7,40 +7,72 @@ import (
 	"iter"
 	"slices"
 
+	"clientes/auth/password"
 	"clientes/store"
 )
 
-// Import makes the users of rows that were brought along from elsewhere, each with the hash of their password, and gives
-// them as they were made: all, or none if anything is wrong with any. Their emails count as confirmed. A row may come
-// as a *store.InvalidError instead; any other error among them ends it and is given back as it is. Faults are a
-// *store.RowsError.
-func (a *Accounts) Import(ctx context.Context, rows iter.Seq2[store.User, error]) ([]store.User, error) {
+// Import makes users of rows that were brought from elsewhere, each with the hash of their
+// password, and returns them as they were made. It makes all of them, or none if anything is wrong
+// with any. Their emails count as confirmed. A row may come as a *[store.InvalidError] instead. Any
+// other error among the rows ends the import and is returned as it is. Faults are a
+// *[store.RowsError].
+func (a *Accounts) Import(
+	ctx context.Context, rows iter.Seq2[store.User, error],
+) ([]store.User, error) {
 	users, err := a.checkRows(ctx, rows)
 	if err != nil {
 		return nil, err
 	}
-	users, err = a.users.CreateUsers(ctx, users, changing(ctx).tell) // no line in a log: it is the command line's alone
+	// Nothing is logged: only the command line imports users.
+	users, err = a.users.CreateUsers(ctx, users, newEffects(ctx).of)
 	if err != nil {
 		return nil, fmt.Errorf("import users: %w", err)
 	}
 	return users, nil
 }
 
-// CheckImport says how many users Import would make, or what it would refuse, and changes nothing.
-func (a *Accounts) CheckImport(ctx context.Context, rows iter.Seq2[store.User, error]) (int, error) {
+// CheckImport returns how many users [Accounts.Import] would make, or the error it would return. It
+// changes nothing.
+func (a *Accounts) CheckImport(
+	ctx context.Context, rows iter.Seq2[store.User, error],
+) (int, error) {
 	users, err := a.checkRows(ctx, rows)
 	return len(users), err
 }
 
-// checkRows gives the users of the rows, or the faults of all rows in their order: what is wrong with each in itself,
-// and names and emails that are taken.
-func (a *Accounts) checkRows(ctx context.Context, rows iter.Seq2[store.User, error]) ([]store.User, error) {
-	var users []store.User // what is at fault is "" in them, which is nobody's
-	var faults store.RowsError
+// checkRows returns the users of the rows, or the faults of all rows in their order: what is wrong
+// with each by itself, and names and emails that are taken.
+func (a *Accounts) checkRows(
+	ctx context.Context, rows iter.Seq2[store.User, error],
+) ([]store.User, error) {
+	users, faults, err := readRows(rows)
+	if err != nil {
+		return nil, err
+	}
+	var taken *store.RowsError
+	switch err := a.users.CheckUsers(ctx, users); {
+	case errors.As(err, &taken):
+		faults.Count += taken.Count
+		faults.Rows = append(faults.Rows, taken.Rows...)
+		slices.SortStableFunc(faults.Rows, func(x, y store.RowError) int {
+			return int(x.Row - y.Row)
+		})
+		faults.Rows = faults.Rows[:min(len(faults.Rows), store.MaxRowErrors)]
+	case err != nil:
+		return nil, fmt.Errorf("check users: %w", err)
+	}
+	return users, faults.Err()
+}
+
+// readRows returns the users of the rows, and what is wrong with each by itself. A field at fault
+// is "" in its user, so that it is nobody else's.
+func readRows(rows iter.Seq2[store.User, error]) (
+	users []store.User, faults store.RowsError, err error,
+) {
 	for u, err := range rows {
 		if err == nil {
 			u, err = u.Validate()
-			err = store.JoinInvalid(err, importedHashFault(u.PasswordHash))
+			err = store.JoinInvalid(err, password.CheckHash(u.PasswordHash))
 		} else {
 			u = store.User{}
 		}
@@ -57,27 +89,9 @@ func (a *Accounts) checkRows(ctx context.Context, rows iter.Seq2[store.User, err
 				}
 			}
 		case err != nil:
-			return nil, err
+			return nil, faults, err
 		}
 		users = append(users, u)
 	}
-	var taken *store.RowsError
-	switch err := a.users.CheckUsers(ctx, users); {
-	case errors.As(err, &taken):
-		faults.Count += taken.Count
-		faults.Rows = append(faults.Rows, taken.Rows...)
-		slices.SortStableFunc(faults.Rows, func(x, y store.RowError) int { return int(x.Row - y.Row) })
-		faults.Rows = faults.Rows[:min(len(faults.Rows), store.MaxRowErrors)]
-	case err != nil:
-		return nil, fmt.Errorf("check users: %w", err)
-	}
-	return users, faults.Err()
-}
-
-func importedHashFault(hash string) error {
-	if hash == "" {
-		return hashFault("required", "A hash of the password is required.")
-	}
-	_, err := parseHash(hash)
-	return err
+	return users, faults, nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -28,14 +29,18 @@ func rowsOf(rows ...importRow) iter.Seq2[store.User, error] {
 }
 
 func TestImport(t *testing.T) {
-	onEachStore(t, func(t *testing.T, e engine, url string) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin}, password)
+		_, err := p.accounts.Add(
+			t.Context(),
+			store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin},
+			goodPassword,
+		)
 		must(t, err)
 		good := []importRow{
 			{user: store.User{Name: "bia", Email: "Bia@example.com", Role: store.Editor,
 				PasswordHash: "$2b$04$/DMVRkg8FjbJ2Kp9zooAGOwg0pq.JTSehiS7cYWKEaO8JUHxGfqQy"}},
-			{user: store.User{Name: "caio", Role: store.Viewer, PasswordHash: nobodysHash}},
+			{user: store.User{Name: "caio", Role: store.Viewer, PasswordHash: someHash}},
 		}
 		n, err := p.accounts.CheckImport(t.Context(), rowsOf(good...))
 		must(t, err)
@@ -47,10 +52,15 @@ func TestImport(t *testing.T) {
 		}
 		made, err := p.accounts.Import(t.Context(), rowsOf(good...))
 		must(t, err)
-		if len(made) != 2 || made[0].Name != "bia" || made[0].ID == 0 || made[1].PasswordHash != nobodysHash {
+		if len(made) != 2 || made[0].Name != "bia" || made[0].ID == 0 ||
+			made[1].PasswordHash != someHash {
 			t.Errorf("made %+v", made)
 		}
-		if u, err := p.store.UserByEmail(t.Context(), "bia@example.com"); err != nil || u != made[0] {
+		if u, err := p.store.UserByEmail(
+			t.Context(),
+			"bia@example.com",
+		); err != nil ||
+			u != made[0] {
 			t.Errorf("by email: %+v, %v", u, err)
 		}
 		for _, u := range made {
@@ -59,24 +69,54 @@ func TestImport(t *testing.T) {
 				t.Errorf("the audit has %+v, %v", events, err)
 			}
 		}
-		_, err = p.Login(t.Context(), LoginRequest{User: "BIA", Password: testPassword})
+		_, err = p.Login(t.Context(), LoginRequest{User: "BIA", Password: "correct hörse Ж"})
 		must(t, err)
 
 		fault := func(fields ...string) (err error) {
 			for _, f := range fields {
-				err = store.JoinInvalid(err, &store.InvalidError{Fields: []store.FieldError{{Field: f, Code: "x", Message: "X."}}})
+				err = store.JoinInvalid(
+					err,
+					&store.InvalidError{
+						Fields: []store.FieldError{{Field: f, Code: "x", Message: "X."}},
+					},
+				)
 			}
 			return err
 		}
-		hash := nobodysHash
+		hash := someHash
 		bad := []importRow{
-			{user: store.User{Name: "ANA", Email: "ANA@example.com", Role: "root", PasswordHash: "plain"}}, // 1: two in itself, two taken
-			{user: store.User{Name: "dora", Role: store.Viewer, PasswordHash: hash}},                       // 2
+			{
+				user: store.User{
+					Name:         "ANA",
+					Email:        "ANA@example.com",
+					Role:         "root",
+					PasswordHash: "plain",
+				},
+			}, // 1: two in itself, two taken
+			{
+				user: store.User{Name: "dora", Role: store.Viewer, PasswordHash: hash},
+			}, // 2
 			{err: fault("", "email")},                            // 3
 			{user: store.User{Name: "Dora", Role: store.Viewer}}, // 4: taken by 2, no hash
-			{user: store.User{Name: "a b", Email: "bia@example.com", Role: store.Viewer, PasswordHash: hash}},    // 5
-			{user: store.User{Name: "a b", Email: "x", Role: store.Viewer, PasswordHash: hash}},                  // 6: nobody has these
-			{user: store.User{Name: "\x00", Email: "x", Role: store.Viewer, PasswordHash: "$2b$15$" + hash[7:]}}, // 7
+			{
+				user: store.User{
+					Name:         "a b",
+					Email:        "bia@example.com",
+					Role:         store.Viewer,
+					PasswordHash: hash,
+				},
+			}, // 5
+			{
+				user: store.User{Name: "a b", Email: "x", Role: store.Viewer, PasswordHash: hash},
+			}, // 6: nobody has these
+			{
+				user: store.User{
+					Name:         "\x00",
+					Email:        "x",
+					Role:         store.Viewer,
+					PasswordHash: "$2b$15$" + hash[7:],
+				},
+			}, // 7
 		}
 		want := []string{
 			"1 role invalid_role", "1 password_hash unknown_hash", "1 user taken", "1 email taken",
@@ -87,7 +127,12 @@ func TestImport(t *testing.T) {
 			"7 user invalid_user", "7 email invalid_email", "7 password_hash malformed_hash",
 		}
 		for i := range 120 {
-			bad = append(bad, importRow{user: store.User{Name: fmt.Sprint("n", i/2), Role: "none", PasswordHash: hash}})
+			bad = append(
+				bad,
+				importRow{
+					user: store.User{Name: fmt.Sprint("n", i/2), Role: "none", PasswordHash: hash},
+				},
+			)
 			want = append(want, fmt.Sprintf("%d role invalid_role", len(bad)))
 			if i%2 == 1 {
 				want = append(want, fmt.Sprintf("%d user taken", len(bad)))
@@ -110,15 +155,30 @@ func TestImport(t *testing.T) {
 				}
 			}
 			if int(faults.Count) != len(want) || !slices.Equal(got, want[:store.MaxRowErrors]) {
-				t.Errorf("%s: %d faults, want %d; the first are\n%s\nwant\n%s", what, faults.Count, len(want),
-					strings.Join(got, "\n"), strings.Join(want[:store.MaxRowErrors], "\n"))
+				t.Errorf(
+					"%s: %d faults, want %d; the first are\n%s\nwant\n%s",
+					what,
+					faults.Count,
+					len(want),
+					strings.Join(got, "\n"),
+					strings.Join(want[:store.MaxRowErrors], "\n"),
+				)
 			}
-			if _, err := p.store.UserByName(t.Context(), "dora"); !errors.Is(err, store.ErrNotFound) {
+			if _, err := p.store.UserByName(
+				t.Context(),
+				"dora",
+			); !errors.Is(
+				err,
+				store.ErrNotFound,
+			) {
 				t.Errorf("%s made a user: %v", what, err)
 			}
 		}
 		broken := errors.New("broken")
-		if _, err := p.accounts.Import(t.Context(), rowsOf(good[0], importRow{err: broken})); err != broken {
+		if _, err := p.accounts.Import(
+			t.Context(),
+			rowsOf(good[0], importRow{err: broken}),
+		); err != broken {
 			t.Errorf("an error of the rows gives %v", err)
 		}
 	})

@@ -1,11 +1,9 @@
-// Package authtest has what tests of package auth share with tests of what is built upon it.
-//
-// It does not import auth, so that auth's own tests can use it.
 package authtest
 
 import "sync"
 
-// Hasher is auth.Hasher.
+// Hasher is the interface of package password, which this package does not import so that the
+// tests of that one can use it.
 type Hasher interface {
 	Verify(hash, password string, rehash bool) (good bool, rehashed string, err error)
 	Hash(password string, known []string) (hash string, err error)

@@ -1,9 +1,11 @@
-// Package mail writes the mails that the owner of an account gets, and hands them to an SMTP server.
+// Package mail writes the mails that the owner of an account gets, and hands them to an SMTP
+// server.
 //
-// What they say stands in mails.txt. A mail is plain text and, made of the same words, HTML: without images, without
-// anything from elsewhere, and without markup of a user's making. The token of a link stands in its fragment, which
-// no server's log sees. This room knows neither the store nor HTTP, and remembers nothing: when a mail is sent, and
-// whether again, is for the caller to say.
+// What they say stands in mails.txt. A mail is plain text and, made of the same words, HTML:
+// without images, without anything from elsewhere, and without markup of a user's making. The token
+// of a link stands in its fragment, which no server's log sees. This room knows neither the store
+// nor HTTP, and remembers nothing: when a mail is sent, and whether again, is for the caller to
+// say.
 package mail
 
 import (
@@ -19,9 +21,10 @@ import (
 	"unicode"
 )
 
-// ErrUndeliverable means that this mail will not reach this address however often it is tried: the server has refused
-// it for good (5xx), or it can not be written. Any other error may be gone at the next try: the server is away or busy
-// (4xx), or somebody has to mend it or its settings (TLS, password, sender).
+// ErrUndeliverable means that this mail will not reach this address however often it is tried: the
+// server has refused it for good (5xx), or it can not be written. Any other error may be gone at
+// the next try: the server is away or busy (4xx), or somebody has to mend it or its settings (TLS,
+// password, sender).
 var ErrUndeliverable = errors.New("the mail can not be delivered")
 
 // Kind says what a mail is about.
@@ -37,7 +40,8 @@ const (
 	NewAddress      Kind = "new_address"      // somebody has logged in from a network address that is new
 )
 
-// fragment is what the page behind a link of this kind finds before the token, "" if there is no link.
+// fragment is what the page behind a link of this kind finds before the token, "" if there is no
+// link.
 func (k Kind) fragment() string {
 	switch k {
 	case Reset, Invitation:
@@ -121,7 +125,8 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d minutes", int(d.Minutes()))
 }
 
-// line makes one line, not too long, of what a user may have chosen: else it could pass for a paragraph of ours.
+// line makes one line, not too long, of what a user may have chosen: else it could pass for a
+// paragraph of ours.
 func line(s string) string {
 	const most = 200 // characters: real programs call themselves by less
 	s = strings.Map(func(r rune) rune {
@@ -139,8 +144,8 @@ func line(s string) string {
 	return s
 }
 
-// unlinked breaks what a mail program would make a link of: a stranger who has the password can also write to the
-// user here, in our name.
+// unlinked breaks what a mail program would make a link of: a stranger who has the password can
+// also write to the user here, in our name.
 func unlinked(s string) string {
 	s = strings.ReplaceAll(s, "://", ": //")
 	return regexp.MustCompile(`([.。．｡])(\pL|\d+[:/])`).ReplaceAllString(s, "$1 $2")

@@ -19,8 +19,22 @@ func kinds() []Kind {
 // whole is a message of a kind with everything that it may need.
 func whole(kind Kind) Message {
 	m := Message{
-		Kind: kind, To: "ana@example.com", User: "ana-123", ValidFor: 72 * time.Hour,
-		At: time.Date(2026, 11, 22, 15, 4, 5, 0, time.FixedZone("", -3*3600)), IP: "2001:db8::1", UserAgent: "Firefox/128.0 (Linux)",
+		Kind:     kind,
+		To:       "ana@example.com",
+		User:     "ana-123",
+		ValidFor: 72 * time.Hour,
+		At: time.Date(
+			2026,
+			11,
+			22,
+			15,
+			4,
+			5,
+			0,
+			time.FixedZone("", -3*3600),
+		),
+		IP:        "2001:db8::1",
+		UserAgent: "Firefox/128.0 (Linux)",
 	}
 	if kind.fragment() != "" {
 		m.Token = "t0ken.1_-"
@@ -74,7 +88,17 @@ func TestHTML(t *testing.T) {
 		_, body, _ := strings.Cut(got.html, "<body>")
 		words := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, "\n")
 		words = strings.NewReplacer("&#34;", `"`, "&#43;", "+").Replace(words)
-		if a, b := strings.Fields(words), strings.Fields(got.text); strings.Join(a, " ") != strings.Join(b, " ") {
+		if a, b := strings.Fields(
+			words,
+		), strings.Fields(
+			got.text,
+		); strings.Join(
+			a,
+			" ",
+		) != strings.Join(
+			b,
+			" ",
+		) {
 			t.Errorf("%s: the HTML says\n%q\nand the text\n%q", kind, a, b)
 		}
 		var links []string
@@ -89,7 +113,10 @@ func TestHTML(t *testing.T) {
 			t.Errorf("%s: links %q, want %q", kind, links, want)
 		}
 		for _, tag := range tags(got.html) {
-			if !strings.Contains(" !DOCTYPE html head meta title body p a ", " "+strings.TrimPrefix(tag, "/")+" ") {
+			if !strings.Contains(
+				" !DOCTYPE html head meta title body p a ",
+				" "+strings.TrimPrefix(tag, "/")+" ",
+			) {
 				t.Errorf("%s: an element %s", kind, tag)
 			}
 		}
@@ -138,7 +165,8 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// Without a server a developer finds the link in the log, and nobody else's log holds anything of a mail.
+// Without a server a developer finds the link in the log, and nobody else's log holds anything of a
+// mail.
 func TestLog(t *testing.T) {
 	for _, shown := range []bool{true, false} {
 		var out bytes.Buffer
@@ -150,7 +178,9 @@ func TestLog(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := out.String()
-			if strings.Count(got, "\n") != 1 || !strings.Contains(got, "kind="+string(kind)+" ") && !strings.Contains(got, "kind="+string(kind)+"\n") {
+			if strings.Count(got, "\n") != 1 ||
+				!strings.Contains(got, "kind="+string(kind)+" ") &&
+					!strings.Contains(got, "kind="+string(kind)+"\n") {
 				t.Errorf("%s", got)
 			}
 			for _, private := range []string{"ana", "example", "127.0.0.1", "#", "2001", "Firefox"} {
@@ -158,11 +188,14 @@ func TestLog(t *testing.T) {
 					t.Errorf("%s is in %s", private, got)
 				}
 			}
-			if shown && (!strings.Contains(got, "level=INFO") || !strings.Contains(got, "to=ana@example.com") || !strings.Contains(got, "If it was not you")) &&
+			if shown &&
+				(!strings.Contains(got, "level=INFO") || !strings.Contains(got, "to=ana@example.com") || !strings.Contains(got, "If it was not you")) &&
 				kind != Invitation {
 				t.Errorf("%s", got)
 			}
-			if link := `link="http://127.0.0.1:3000/app/#reset=t0ken.1_-"`; shown && kind == Reset && !strings.Contains(got, link) {
+			if link := `link="http://127.0.0.1:3000/app/#reset=t0ken.1_-"`; shown &&
+				kind == Reset &&
+				!strings.Contains(got, link) {
 				t.Errorf("%s does not hold %s", got, link)
 			}
 			if !shown && !strings.Contains(got, "level=WARN") {

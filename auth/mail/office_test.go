@@ -193,7 +193,11 @@ func certificate(t *testing.T, ip string) tls.Certificate {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(
+			1,
+		),
+		NotBefore:   time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.ParseIP(ip)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)

@@ -24,9 +24,9 @@ type Server struct {
 	implicitTLS    bool   // from the first byte; else by STARTTLS
 }
 
-// ParseServer reads smtp://host or smtps://host, with user:password@ before the host and :port behind it where
-// they are needed. Its errors repeat nothing of the URL, which may be malformed in such a way that no one can tell
-// what of it is the password.
+// ParseServer reads smtp://host or smtps://host, with user:password@ before the host and :port
+// behind it where they are needed. Its errors repeat nothing of the URL, which may be malformed in
+// such a way that no one can tell what of it is the password.
 func ParseServer(smtpURL string) (Server, error) {
 	u, err := url.Parse(smtpURL)
 	scheme, rest, _ := strings.Cut(smtpURL, "://")
@@ -65,7 +65,8 @@ func ParseServer(smtpURL string) (Server, error) {
 	return s, nil
 }
 
-// String gives the URL as it may be read by anybody: some services take one and the same secret as user and password.
+// String gives the URL as it may be read by anybody: some services take one and the same secret as
+// user and password.
 func (s Server) String() string {
 	scheme, secret := "smtp", ""
 	if s.implicitTLS {
@@ -79,15 +80,15 @@ func (s Server) String() string {
 
 func (s Server) address() string { return net.JoinHostPort(s.host, strconv.Itoa(int(s.port))) }
 
-// mayBeClear says whether mail may go there without TLS: nothing listens on the way to a relay on this machine, which
-// seldom has a certificate for it. A password goes nowhere in clear.
+// mayBeClear says whether mail may go there without TLS: nothing listens on the way to a relay on
+// this machine, which seldom has a certificate for it. A password goes nowhere in clear.
 func (s Server) mayBeClear() bool {
 	ip, err := netip.ParseAddr(s.host)
 	return s.password == "" && (strings.EqualFold(s.host, "localhost") || err == nil && ip.IsLoopback())
 }
 
-// ParseFrom reads whom mail is from: an address, or Name <address>. Before the @ it has to be ASCII: few servers would
-// take the mail otherwise.
+// ParseFrom reads whom mail is from: an address, or Name <address>. Before the @ it has to be
+// ASCII: few servers would take the mail otherwise.
 func ParseFrom(s string) (netmail.Address, error) {
 	a, err := netmail.ParseAddress(s)
 	if err == nil {

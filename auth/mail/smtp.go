@@ -40,9 +40,9 @@ func NewSMTP(cfg Config) *SMTP {
 	return &SMTP{cfg: cfg, writer: newWriter(cfg.PublicURL), domain: cfg.From.Address[at+1:]}
 }
 
-// Send hands one mail to the server, over a connection of its own. Without an error the server has answered for it;
-// ErrUndeliverable says that it never will. With any other error it may be tried again, which in rare cases (the
-// server's last answer was lost) sends it twice.
+// Send hands one mail to the server, over a connection of its own. Without an error the server has
+// answered for it; ErrUndeliverable says that it never will. With any other error it may be tried
+// again, which in rare cases (the server's last answer was lost) sends it twice.
 func (s *SMTP) Send(ctx context.Context, m Message) error {
 	to, err := address(m.To)
 	if err != nil {
@@ -101,7 +101,8 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 	err = client.SendWithSMTPClient(session, msg)
 	var refused *gomail.SendError
 	if errors.As(err, &refused) && refused.ErrorCode() >= 500 && refused.Reason != gomail.ErrSMTPMailFrom {
-		// Of this recipient or this text. That it does not take our sender is for the operator to mend.
+		// Of this recipient or this text. That it does not take our sender is for the operator to
+		// mend.
 		err = fmt.Errorf("%w: %w", ErrUndeliverable, err)
 	}
 	if err == nil || refused != nil && refused.ErrorCode() != 0 {
@@ -110,8 +111,9 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 	return err
 }
 
-// options are how go-mail is to speak with the server. Left to itself it would watch ctx only until it is connected,
-// leave the connection open when the greeting fails, and call a mail failed whose RSET or QUIT did.
+// options are how go-mail is to speak with the server. Left to itself it would watch ctx only until
+// it is connected, leave the connection open when the greeting fails, and call a mail failed whose
+// RSET or QUIT did.
 func (s *SMTP) options(ctx context.Context, international bool) []gomail.Option {
 	server := s.cfg.Server
 	config := &tls.Config{ServerName: server.host, RootCAs: s.cfg.RootCAs, MinVersion: tls.VersionTLS12}
@@ -126,7 +128,8 @@ func (s *SMTP) options(ctx context.Context, international bool) []gomail.Option 
 		gomail.WithTLSPolicy(startTLS),
 		gomail.WithoutNoop(),
 		gomail.WithoutRset(),
-		// It is given its own context, which ends as soon as there is a session, and an address without brackets.
+		// It is given its own context, which ends as soon as there is a session, and an address
+		// without brackets.
 		gomail.WithDialContextFunc(func(_ context.Context, network, _ string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, server.address())
 			if err != nil {

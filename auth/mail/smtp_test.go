@@ -38,17 +38,26 @@ func TestSend(t *testing.T) {
 		{"implicit TLS and PLAIN", &office{implicitTLS: true, mechanisms: []string{"PLAIN"}}, true},
 		{"implicit TLS and LOGIN", &office{implicitTLS: true, mechanisms: []string{"LOGIN"}}, true},
 		{"a relay on this machine", &office{noTLS: true}, false},
-		{"a relay on this machine whose certificate nobody knows", &office{certificate: certificate(t, "192.0.2.1")}, false},
+		{
+			"a relay on this machine whose certificate nobody knows",
+			&office{certificate: certificate(t, "192.0.2.1")},
+			false,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.office.open(t)
-			if err := test.office.sender(t, test.withUser).Send(t.Context(), reset("bruno@example.com")); err != nil {
+			if err := test.office.sender(t, test.withUser).
+				Send(t.Context(), reset("bruno@example.com")); err != nil {
 				t.Fatal(err)
 			}
 			got := test.office.deliveries()
-			want := delivery{helo: "example.com", from: "clientes@example.com", to: "bruno@example.com",
-				tls: test.withUser || test.office.implicitTLS}
+			want := delivery{
+				helo: "example.com",
+				from: "clientes@example.com",
+				to:   "bruno@example.com",
+				tls:  test.withUser || test.office.implicitTLS,
+			}
 			if test.withUser {
 				want.user = user
 			}
@@ -68,7 +77,9 @@ func TestSend(t *testing.T) {
 }
 
 func sameDelivery(a, b delivery) bool {
-	return a.helo == b.helo && a.user == b.user && a.from == b.from && a.to == b.to && a.tls == b.tls && a.utf8 == b.utf8
+	return a.helo == b.helo && a.user == b.user && a.from == b.from && a.to == b.to &&
+		a.tls == b.tls &&
+		a.utf8 == b.utf8
 }
 
 // parsed is a mail as its reader's program sees it.
@@ -121,7 +132,16 @@ func deliver(t *testing.T, m Message) parsed {
 }
 
 // wantHeaders are all that a mail has: nothing tells of this machine or of the program.
-var wantHeaders = []string{"Auto-Submitted", "Content-Type", "Date", "From", "Message-Id", "Mime-Version", "Subject", "To"}
+var wantHeaders = []string{
+	"Auto-Submitted",
+	"Content-Type",
+	"Date",
+	"From",
+	"Message-Id",
+	"Mime-Version",
+	"Subject",
+	"To",
+}
 
 func TestHeaders(t *testing.T) {
 	got := deliver(t, reset("bruno@example.com"))
@@ -136,7 +156,10 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got.header.Get(name), want)
 		}
 	}
-	if id := got.header.Get("Message-Id"); !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).MatchString(id) {
+	if id := got.header.Get(
+		"Message-Id",
+	); !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).
+		MatchString(id) {
 		t.Errorf("Message-ID %s", id)
 	}
 	if names := headerNames(got); !slices.Equal(names, wantHeaders) {
@@ -153,7 +176,8 @@ func headerNames(p parsed) []string {
 	return names
 }
 
-// Whatever stands where a user may have written something, it adds no header, no recipient, no paragraph and no link.
+// Whatever stands where a user may have written something, it adds no header, no recipient, no
+// paragraph and no link.
 func TestNothingOfAUsersBecomesMoreThanText(t *testing.T) {
 	for _, hostile := range []string{
 		"x\r\nBcc: eve@example.com\r\n\r\n<b>hello</b>",
@@ -176,7 +200,10 @@ func TestNothingOfAUsersBecomesMoreThanText(t *testing.T) {
 				plain.Token = "t"
 			}
 			got, want := deliver(t, m), deliver(t, plain)
-			if names := headerNames(got); !slices.Equal(names, wantHeaders) || got.header.Get("Subject") != want.header.Get("Subject") {
+			if names := headerNames(
+				got,
+			); !slices.Equal(names, wantHeaders) ||
+				got.header.Get("Subject") != want.header.Get("Subject") {
 				t.Errorf("%.40q: headers %q, subject %q", hostile, names, got.header.Get("Subject"))
 			}
 			if a, b := tags(got.html), tags(want.html); !slices.Equal(a, b) {
@@ -185,18 +212,26 @@ func TestNothingOfAUsersBecomesMoreThanText(t *testing.T) {
 			if a, b := strings.Count(got.text, "\n\n"), strings.Count(want.text, "\n\n"); a != b {
 				t.Errorf("%.40q: %d paragraphs, want %d:\n%s", hostile, a, b, got.text)
 			}
-			if strings.ContainsAny(got.text, "\x00\x1b\u202e\u2028\r") || m.Token == "t" && len(got.text) > 2000 {
+			if strings.ContainsAny(got.text, "\x00\x1b\u202e\u2028\r") ||
+				m.Token == "t" && len(got.text) > 2000 {
 				t.Errorf("%.40q: %.2000q", hostile, got.text)
 			}
 		}
 	}
 }
 
-// The program of a login may be called anything by whoever knows the password: the user is led nowhere by it.
+// The program of a login may be called anything by whoever knows the password: the user is led
+// nowhere by it.
 func TestTheNameOfAProgramIsNoLink(t *testing.T) {
 	m := whole(NewAddress)
 	m.UserAgent = "call https://evil.example/ or help@evil.example"
-	if got := deliver(t, m); !strings.Contains(got.text, "\n\nProgram: call https: //evil. example/ or help@evil. example\n\n") {
+	if got := deliver(
+		t,
+		m,
+	); !strings.Contains(
+		got.text,
+		"\n\nProgram: call https: //evil. example/ or help@evil. example\n\n",
+	) {
 		t.Errorf("%s", got.text)
 	}
 }
@@ -282,8 +317,10 @@ func TestRefusals(t *testing.T) {
 			test.office.mechanisms = []string{"PLAIN"}
 			test.office.open(t)
 			err := test.office.sender(t, true).Send(t.Context(), reset("bruno@example.com"))
-			if errors.Is(err, ErrUndeliverable) != test.undeliverable || !regexp.MustCompile(test.want).MatchString(err.Error()) ||
-				strings.Contains(err.Error(), password) || len(test.office.deliveries()) != 0 {
+			if errors.Is(err, ErrUndeliverable) != test.undeliverable ||
+				!regexp.MustCompile(test.want).MatchString(err.Error()) ||
+				strings.Contains(err.Error(), password) ||
+				len(test.office.deliveries()) != 0 {
 				t.Errorf("%v", err)
 			}
 		})
@@ -302,8 +339,18 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 	}{
 		{"STARTTLS with an unknown certificate", &office{}, stranger, "certificate"},
 		{"TLS with an unknown certificate", &office{implicitTLS: true}, stranger, "certificate"},
-		{"STARTTLS with another's certificate", &office{certificate: elsewhere}, elsewhere, "certificate"},
-		{"TLS with another's certificate", &office{implicitTLS: true, certificate: elsewhere}, elsewhere, "certificate"},
+		{
+			"STARTTLS with another's certificate",
+			&office{certificate: elsewhere},
+			elsewhere,
+			"certificate",
+		},
+		{
+			"TLS with another's certificate",
+			&office{implicitTLS: true, certificate: elsewhere},
+			elsewhere,
+			"certificate",
+		},
 		{"no STARTTLS", &office{noTLS: true}, stranger, "does not support STARTTLS"},
 	}
 	for _, test := range tests {
@@ -314,10 +361,15 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 			s.cfg.RootCAs = x509.NewCertPool()
 			s.cfg.RootCAs.AddCert(test.trust.Leaf)
 			err := s.Send(t.Context(), reset("bruno@example.com"))
-			if err == nil || errors.Is(err, ErrUndeliverable) || !strings.Contains(err.Error(), test.want) {
+			if err == nil || errors.Is(err, ErrUndeliverable) ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %s", err, test.want)
 			}
-			if taken, refused := test.office.deliveries(), test.office.refused(); len(taken)+len(refused) > 0 {
+			if taken, refused := test.office.deliveries(), test.office.refused(); len(
+				taken,
+			)+len(
+				refused,
+			) > 0 {
 				t.Errorf("it got %+v, %q", taken, refused)
 			}
 		})
@@ -331,7 +383,8 @@ func TestAWrongPasswordIsForTheOperatorToMend(t *testing.T) {
 		s := o.sender(t, true)
 		s.cfg.Server.password = "wrong-password"
 		err := s.Send(t.Context(), reset("bruno@example.com"))
-		if err == nil || errors.Is(err, ErrUndeliverable) || strings.Contains(err.Error(), "wrong-password") {
+		if err == nil || errors.Is(err, ErrUndeliverable) ||
+			strings.Contains(err.Error(), "wrong-password") {
 			t.Errorf("%v", err)
 		}
 		if got := o.refused(); !slices.Equal(got, []string{user + ":wrong-password"}) {
@@ -340,7 +393,9 @@ func TestAWrongPasswordIsForTheOperatorToMend(t *testing.T) {
 	}
 	o := &office{}
 	o.open(t)
-	if err := o.sender(t, true).Send(t.Context(), reset("bruno@example.com")); err == nil || len(o.deliveries()) > 0 {
+	if err := o.sender(t, true).
+		Send(t.Context(), reset("bruno@example.com")); err == nil ||
+		len(o.deliveries()) > 0 {
 		t.Errorf("a server that asks for no password gets mail that was to go with one: %v", err)
 	}
 }
@@ -353,7 +408,11 @@ func TestAServerThatIsAwayForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.server.Close()
-	if err := s.Send(t.Context(), reset("2@example.com")); err == nil || errors.Is(err, ErrUndeliverable) {
+	if err := s.Send(
+		t.Context(),
+		reset("2@example.com"),
+	); err == nil ||
+		errors.Is(err, ErrUndeliverable) {
 		t.Fatalf("sent to nobody: %v", err)
 	}
 	o.open(t)
@@ -409,8 +468,8 @@ func TestTheContextEndsASending(t *testing.T) {
 	}
 }
 
-// scripted is an SMTP server that says one thing after the other, a line each, each but the first after a line of the
-// client's. Then it is silent, and tells when the client has hung up.
+// scripted is an SMTP server that says one thing after the other, a line each, each but the first
+// after a line of the client's. Then it is silent, and tells when the client has hung up.
 func scripted(t *testing.T, replies ...string) (addr string, hungUp <-chan struct{}) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -453,7 +512,9 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 			s.cfg.Timeout = 200 * time.Millisecond
 			err := s.Send(t.Context(), reset("bruno@example.com"))
 			// To one who expects TLS a greeting in clear is an error at once.
-			if !errors.Is(err, context.DeadlineExceeded) && (scheme == "smtp://" || replies == nil) || errors.Is(err, ErrUndeliverable) {
+			if !errors.Is(err, context.DeadlineExceeded) &&
+				(scheme == "smtp://" || replies == nil) ||
+				errors.Is(err, ErrUndeliverable) {
 				t.Errorf("%s, %s: %v", name, scheme, err)
 			}
 			if err == nil {
@@ -464,7 +525,8 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, no connection stays open; and what the server has answered for counts, whatever follows.
+// Whatever goes wrong, no connection stays open; and what the server has answered for counts,
+// whatever follows.
 func TestTheConnectionIsClosed(t *testing.T) {
 	accepted := []string{"220 hello", "250 hello", "250 yes", "250 yes", "354 go on", "250 taken"}
 	for name, test := range map[string]struct {

@@ -20,6 +20,7 @@ import (
 	"zombiezen.com/go/sqlite/sqlitex"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 	"clientes/store/postgres/postgrestest"
 )
@@ -150,7 +151,7 @@ func TestCopy(t *testing.T) {
 			// This store has no session, so auth knows only what it learns from the list of ended
 			// ones.
 			a, err := auth.New(auth.Config{
-				Store: rowless{target}, Gate: auth.NewGate(auth.LocalHasher{}, 1, 1), Now: time.Now, Log: slog.New(slog.DiscardHandler), Secret: goodSecret,
+				Store: rowless{target}, Gate: password.NewGate(password.Local{}, 1, 1), Now: time.Now, Log: slog.New(slog.DiscardHandler), Secret: goodSecret,
 				Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute, SessionIdle: time.Hour, SessionMax: time.Hour,
 			})
 			if err != nil {

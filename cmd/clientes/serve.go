@@ -15,6 +15,7 @@ import (
 	"clientes/api"
 	"clientes/auth"
 	"clientes/auth/mail"
+	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
@@ -56,16 +57,12 @@ func serve(ctx context.Context, c config.Config, st store.Store, listener net.Li
 	log *slog.Logger) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
-	file, err := ownFile()
+	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err
 	}
-	hashing, err := startHasher(file, log)
-	if err != nil {
-		return err
-	}
-	defer hashing.close()
-	a, err := newAuth(c, st, newGate(hashing), log)
+	defer hashing.Close()
+	a, err := newAuth(c, st, hashing.Gate(), log)
 	if err != nil {
 		return err
 	}
@@ -92,13 +89,13 @@ func serve(ctx context.Context, c config.Config, st store.Store, listener net.Li
 	defer stopSending()
 	group.Go(func() { a.Run(upkeep) })
 	group.Go(func() { handler.Run(upkeep) })
-	group.Go(func() { a.SendMail(sending, newPost(c, public, log), c.ShutdownTimeout) })
+	group.Go(func() { a.SendMail(sending, newSender(c, public, log), c.ShutdownTimeout) })
 
 	warnOfExposure(c, public, log)
 	return newHTTPServer(c, handler, log).serve(ctx, listener)
 }
 
-func newAuth(c config.Config, st store.Store, gate *auth.Gate,
+func newAuth(c config.Config, st store.Store, gate *password.Gate,
 	log *slog.Logger) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: gate, Now: time.Now, Log: log,
@@ -108,16 +105,12 @@ func newAuth(c config.Config, st store.Store, gate *auth.Gate,
 	})
 }
 
-// newGate returns a gate that hashes as many passwords at once as there are processors for it. A
-// hash takes some 30 ms, so the last of those who wait has to do it for about a second.
-func newGate(h *hasher) *auth.Gate { return auth.NewGate(h, h.processors, 32*h.processors) }
-
 // mailTimeout bounds the sending of one mail: a server that takes longer is out of order.
 const mailTimeout = 30 * time.Second
 
-// newPost returns what carries mail away. Without a mail server it goes to the log, where a
+// newSender returns what sends mail. Without a mail server it goes to the log, where a
 // developer finds its links; the log of a server that others can reach does not have them.
-func newPost(c config.Config, public *url.URL, log *slog.Logger) auth.Post {
+func newSender(c config.Config, public *url.URL, log *slog.Logger) auth.Sender {
 	if c.SMTP == (mail.Server{}) {
 		return mail.NewLog(log, public, c.IsLoopback())
 	}

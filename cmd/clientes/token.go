@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
+	"clientes/auth/password"
+	"clientes/auth/token"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
@@ -44,11 +46,11 @@ status is 0 if the token is good, and 1 if it is not or could not be checked.`,
 			if err != nil {
 				return err
 			}
-			token, err := p.token(args)
+			given, err := p.token(args)
 			if err != nil {
 				return err
 			}
-			in, err := auth.Inspect(token)
+			in, err := token.Inspect(given)
 			if err != nil {
 				return fmt.Errorf("this is not an access token: %w", err)
 			}
@@ -57,7 +59,7 @@ status is 0 if the token is good, and 1 if it is not or could not be checked.`,
 			if err != nil {
 				return err
 			}
-			switch err := checkToken(cmd.Context(), c, token); {
+			switch err := checkToken(cmd.Context(), c, given); {
 			case errors.Is(err, auth.ErrTokenInvalid):
 				return fmt.Errorf("the token is not good: %s", whyInvalid(in, c, time.Now()))
 			case err != nil:
@@ -96,7 +98,7 @@ func checkToken(ctx context.Context, c config.Config, token string) error {
 		return fmt.Errorf("whether the session was ended is not known: %w", err)
 	}
 	defer st.Close()
-	a, err := newAuth(c, st, auth.NewGate(auth.LocalHasher{}, 1, 0), slog.New(slog.DiscardHandler))
+	a, err := newAuth(c, st, password.NewGate(password.Local{}, 1, 0), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ func checkToken(ctx context.Context, c config.Config, token string) error {
 // whyInvalid names the first difference between the token and what a server with this configuration
 // accepts. If there is none it can only be the signature or the value of a claim: auth does not
 // tell which.
-func whyInvalid(in auth.Inspection, c config.Config, now time.Time) string {
+func whyInvalid(in token.Inspection, c config.Config, now time.Time) string {
 	var header, claims map[string]any
 	if json.Unmarshal([]byte(in.Header), &header) != nil ||
 		json.Unmarshal([]byte(in.Claims), &claims) != nil {

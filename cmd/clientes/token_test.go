@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"clientes/auth"
+	"clientes/auth/token"
 	"clientes/cmd/clientes/config"
 )
 
@@ -80,7 +80,7 @@ func TestWhyInvalid(t *testing.T) {
 		{`{"alg":"HS256"}`, `{` + good + `}`, "it was not signed with SECRET"},
 	}
 	for _, test := range tests {
-		in := auth.Inspection{Header: test.header, Claims: test.claims}
+		in := token.Inspection{Header: test.header, Claims: test.claims}
 		if got := whyInvalid(in, config.Config{Issuer: "clientes", Audience: "clientes"},
 			now); !strings.Contains(got, test.want) {
 			t.Errorf("%s %s: %q, want %q", test.header, test.claims, got, test.want)

@@ -10,8 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"clientes/auth"
 	"clientes/auth/mail"
+	"clientes/auth/token"
 	"clientes/store/postgres"
 	"clientes/store/sqlite"
 )
@@ -70,13 +70,13 @@ func (c *Config) check(bad faults) {
 
 func (c *Config) checkSecrets(bad faults) {
 	if c.Secret != "" {
-		if err := auth.CheckSecret(c.Secret); err != nil {
+		if err := token.CheckSecret(c.Secret); err != nil {
 			bad.add("SECRET", "cannot be used: %v; %s", err, makeSecret)
 		}
 		c.warnOfSpace("SECRET", c.Secret)
 	}
 	for i, s := range c.SecretPrevious {
-		if err := auth.CheckSecret(s); err != nil {
+		if err := token.CheckSecret(s); err != nil {
 			bad.add("SECRET_PREVIOUS",
 				"cannot be used, its secret number %d: %v; commas separate them",
 				i+1, err)

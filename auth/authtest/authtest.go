@@ -1,0 +1,83 @@
+// Package authtest has what the tests of auth and its rooms share: a clock, a log, and two ways to
+// wait or fail. It imports none of them.
+package authtest
+
+import (
+	"bytes"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Must ends the test if err is not nil.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Eventually waits for what another process or goroutine brings about. It ends the test if that
+// takes more than twenty seconds.
+func Eventually(t testing.TB, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not after twenty seconds: %s", what)
+		}
+	}
+}
+
+// Clock is a clock that a test can advance. It is safe for concurrent use.
+type Clock struct {
+	start time.Time // the zero time if the clock runs
+	ahead atomic.Int64
+}
+
+// NewClock returns a clock that runs.
+func NewClock() *Clock { return new(Clock) }
+
+// StoppedAt returns a clock that stands still until it is advanced.
+func StoppedAt(t time.Time) *Clock { return &Clock{start: t} }
+
+// Now returns the time of the clock.
+func (c *Clock) Now() time.Time {
+	ahead := time.Duration(c.ahead.Load())
+	if c.start.IsZero() {
+		return time.Now().Add(ahead)
+	}
+	return c.start.Add(ahead)
+}
+
+// Advance moves the clock, backwards if d is negative.
+func (c *Clock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// Log is a log that a test reads while it is written.
+type Log struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// String returns what was written since the last call of Take.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Take returns what was written since the last call of Take, and removes it.
+func (l *Log) Take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.b.String()
+	l.b.Reset()
+	return s
+}

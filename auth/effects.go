@@ -1,0 +1,99 @@
+package auth
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"strconv"
+
+	"clientes/store"
+)
+
+// effects decides what is kept beside an update of a user: the mails to them and the events of the
+// audit. Both follow from what the update alters, whoever caused it. So there is no way to change a
+// password without a mail to its owner.
+type effects struct {
+	ctx     context.Context // of the request that causes the update
+	confirm bool            // send a link to the pending email, even if it has got one before
+
+	// created and password are the kinds of event of a new account and of another password. ""
+	// stands for EventUserCreated and EventPasswordChanged.
+	created, password store.EventKind
+
+	events []store.Event // of the last call of of
+}
+
+// newEffects returns the effects of an update by the request of ctx.
+func newEffects(ctx context.Context) *effects { return &effects{ctx: ctx} }
+
+// of is a [store.EffectsFunc]. The store may call it again, and the last call counts.
+func (fx *effects) of(old, now store.User) store.Effects {
+	fx.events = fx.eventsOf(old, now)
+	return store.Effects{Events: fx.events, Mails: fx.mailsOf(old, now)}
+}
+
+// log writes the log lines of an update that was kept.
+func (fx *effects) log(log *slog.Logger) { logEvents(log, fx.events) }
+
+func (fx *effects) mailsOf(old, now store.User) (mails []store.Mail) {
+	mail := func(kind store.MailKind, to string) {
+		if to != "" {
+			mails = append(mails, store.Mail{Kind: kind, To: to})
+		}
+	}
+	if fx.confirm {
+		mail(store.MailConfirm, now.PendingEmail)
+	}
+	// A first password is no news to its owner, who has just chosen it.
+	if old.PasswordHash != now.PasswordHash && old.PasswordHash != "" {
+		mail(store.MailPasswordChanged, now.Email)
+	}
+	if old.PendingEmail != now.PendingEmail && now.PendingEmail != "" {
+		mail(store.MailEmailChanged, old.Email) // while the owner can still do something about it
+	}
+	if old.Email != now.Email {
+		mail(store.MailEmailChanged, old.Email)
+		if now.PasswordHash == "" {
+			mail(store.MailInvitation, now.Email) // an invitation to the old email is cancelled
+		}
+	}
+	return mails
+}
+
+func (fx *effects) eventsOf(old, now store.User) (events []store.Event) {
+	add := func(kind store.EventKind, detail string) {
+		events = append(events, newEvent(fx.ctx, kind, now.ID, detail))
+	}
+	if old.ID == 0 {
+		add(cmp.Or(fx.created, store.EventUserCreated), string(now.Role))
+		return events
+	}
+	if old.Role != now.Role {
+		add(store.EventRoleChanged, string(old.Role)+" to "+string(now.Role))
+	}
+	if old.PasswordHash != now.PasswordHash {
+		add(cmp.Or(fx.password, store.EventPasswordChanged), "")
+	}
+	if old.Email != now.Email {
+		add(store.EventEmailChanged, "")
+	}
+	if old.PendingEmail != now.PendingEmail && now.PendingEmail != "" {
+		add(store.EventEmailRequested, "")
+	}
+	switch {
+	case !old.Disabled && now.Disabled:
+		add(store.EventUserDisabled, "")
+	case old.Disabled && !now.Disabled:
+		add(store.EventUserEnabled, "")
+	}
+	left := len(recoveryHashes(now.MFA))
+	switch {
+	case !old.MFA.On && now.MFA.On:
+		add(store.EventMFAOn, "")
+	case old.MFA.On && !now.MFA.On:
+		add(store.EventMFAOff, "")
+	case left < len(recoveryHashes(old.MFA)):
+		add(store.EventRecoveryUsed, strconv.Itoa(left)+" left")
+	}
+	return events
+}

@@ -1,0 +1,239 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"clientes/auth/password"
+	"clientes/auth/throttle"
+	"clientes/auth/token"
+	"clientes/store"
+)
+
+// guard lets somebody pass who knows a password or has a code of a second factor, and counts
+// everybody who tries.
+type guard struct {
+	hashes interface {
+		ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error
+	}
+	gate     *password.Gate
+	limiter  *throttle.Limiter
+	keys     *token.Keyring
+	accounts *Accounts
+	audit    *recorder
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// attempt is a reservation of somebody who tries to prove who they are.
+type attempt struct {
+	*throttle.Reservation
+	device string // the id of the known device that it came from, "" for a stranger's
+}
+
+// checkPassword lets pass who knows the password of an enabled user, and counts everybody. For the
+// zero User, who has no ID, it returns ErrInvalidLogin after the same work as for a wrong password
+// and a disabled user. If it lets pass, the caller decides how the attempt ends. The attempt is
+// made by reserve.
+func (g *guard) checkPassword(
+	ctx context.Context, u store.User, given string, reserve func() (*attempt, error),
+) (*attempt, error) {
+	try, err := reserve()
+	switch {
+	case errors.Is(err, ErrTooManyAttempts):
+		g.audit.recordStrangers(ctx, store.EventLoginRefused, u.ID, "")
+		return nil, err
+	case err != nil:
+		return nil, err
+	}
+	passed := false
+	defer func() { // also after a panic, or the name would stay locked
+		if !passed {
+			g.release(ctx, try, u)
+		}
+	}()
+	active := u.ID != 0 && !u.Disabled
+	good, rehashed, err := g.gate.Verify(ctx, u.PasswordHash, given, active)
+	switch {
+	case err != nil:
+		return nil, err
+	case !active || !good:
+		g.audit.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
+		if err := try.Fail(ctx); err != nil {
+			return nil, err
+		}
+		return nil, ErrInvalidLogin
+	case rehashed != "":
+		err := g.hashes.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, rehashed)
+		if err != nil {
+			return nil, fmt.Errorf("replace password hash: %w", err)
+		}
+	}
+	passed = true
+	return try, nil
+}
+
+// release uncounts an attempt that nobody looked at. It does nothing if the attempt has failed.
+func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
+	if err := try.Release(ctx); err != nil {
+		g.log.Error("an attempt that nobody looked at stays counted", "user_id", u.ID, "error", err)
+	}
+}
+
+// reserveLogin counts an attempt to log in. With a good device token of this user it counts in the
+// bucket of the device, as long as not too many attempts of all their devices have failed.
+// Otherwise it counts in the buckets of strangers. A forged token is refused without a question to
+// the store.
+func (g *guard) reserveLogin(
+	ctx context.Context, u store.User, name, deviceToken string,
+) (*attempt, error) {
+	if d, ok := parseDeviceToken(g.keys, deviceToken); ok && d.good(u, g.now()) {
+		if try, err := g.reserveDevice(ctx, u.ID, d.device); !errors.Is(err, errDevicesUsed) {
+			return try, err
+		}
+	}
+	r, err := g.limiter.Reserve(ctx, loginBuckets(g.keys, name, originOf(ctx).IP)...)
+	if err != nil {
+		return nil, err
+	}
+	return &attempt{Reservation: r}, nil
+}
+
+// reserveDevice counts an attempt in the bucket of a device of the user, and in that of all their
+// devices together.
+func (g *guard) reserveDevice(ctx context.Context, userID int64, device string) (*attempt, error) {
+	r, err := g.limiter.Reserve(ctx, deviceBucket(userID, device), devicesBucket(userID))
+	if err != nil {
+		return nil, err
+	}
+	return &attempt{Reservation: r, device: device}, nil
+}
+
+// reserveCurrent counts an attempt of a user with a session. A client without a device token is
+// known by its session, which is no stranger's either. So nobody else can keep the user from
+// changing the password.
+func (g *guard) reserveCurrent(
+	ctx context.Context, u store.User, session string,
+) (*attempt, error) {
+	device := originOf(ctx).Device
+	if _, ours := parseDeviceToken(g.keys, device); ours {
+		return g.reserveLogin(ctx, u, u.Name, device)
+	}
+	if try, err := g.reserveDevice(ctx, u.ID, session); !errors.Is(err, errDevicesUsed) {
+		return try, err
+	}
+	return g.reserveLogin(ctx, u, u.Name, "")
+}
+
+// checkCurrent returns nil if current is the password of u, the caller. A session alone does
+// not allow everything. A wrong password is a *store.InvalidError on "current" and counts as a
+// failed login. A *TooManyError or ErrOverloaded may also refuse it.
+func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, current string) error {
+	if current == "" {
+		return store.Invalid("current", "required", "Your current password is required.")
+	}
+	own := "session " + c.SessionID
+	bySession := false
+	try, err := g.checkPassword(ctx, u, current, func() (*attempt, error) {
+		try, err := g.reserveCurrent(ctx, u, own)
+		bySession = err == nil && try.device == own
+		return try, err
+	})
+	switch {
+	case errors.Is(err, ErrInvalidLogin):
+		if bySession { // it was not reserved as a failed login, but counts as one
+			if _, err := g.limiter.Ask(ctx, nameBucket(g.keys, u.Name)); err != nil {
+				return err
+			}
+		}
+		return store.Invalid("current", "wrong_password", "This is not your current password.")
+	case err != nil:
+		return err
+	}
+	return try.Succeed(ctx)
+}
+
+// checkCode lets a login pass that has a code of the user's second factor, and uses the code up.
+// The password was right: without a code the attempt has neither failed nor succeeded, and with a
+// wrong one it has failed.
+func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
+	if code == "" {
+		return errors.Join(ErrMFARequired, try.Release(ctx))
+	}
+	same := func(u store.User) (store.User, error) { return u, nil }
+	err := g.spendCode(ctx, u.ID, code, try.device != "", same)
+	switch {
+	case errors.Is(err, ErrMFAOff):
+		return nil // an admin has switched it off meanwhile
+	case errors.Is(err, store.ErrNotFound):
+		return ErrInvalidLogin // deleted meanwhile
+	case errors.Is(err, ErrMFAInvalid):
+		return errors.Join(err, try.Fail(ctx))
+	}
+	return err
+}
+
+// spendCode updates a user for whoever has a code of their second factor, in one step with the use
+// of the code. A wrong code is ErrMFAInvalid and counts. After too many wrong ones no code is
+// looked at, and the error is a *TooManyError.
+func (g *guard) spendCode(
+	ctx context.Context, userID int64, code string, knownDevice bool,
+	update func(store.User) (store.User, error),
+) error {
+	return g.tryCode(ctx, userID, knownDevice, func() error {
+		_, err := g.accounts.update(ctx, newEffects(ctx), userID,
+			func(u store.User) (_ store.User, err error) {
+				if !u.MFA.On {
+					return u, ErrMFAOff
+				}
+				if u.MFA, err = useCode(g.keys, userID, u.MFA, code, g.now()); err != nil {
+					return u, err
+				}
+				return update(u)
+			})
+		return err
+	})
+}
+
+// tryCode calls check, which looks at a code, and counts it as a wrong one if the error is
+// ErrMFAInvalid. After too many wrong ones it does not call check and returns a *TooManyError.
+func (g *guard) tryCode(
+	ctx context.Context, userID int64, knownDevice bool, check func() error,
+) error {
+	try, err := g.limiter.Reserve(ctx, codesBucket(userID, knownDevice))
+	if errors.Is(err, ErrTooManyAttempts) {
+		g.audit.recordStrangers(ctx, store.EventLoginRefused, userID, "codes")
+	}
+	if err != nil {
+		return err
+	}
+	defer try.Release(ctx) // unless it ends otherwise
+	err = check()
+	switch {
+	case errors.Is(err, ErrMFAInvalid):
+		g.audit.recordStrangers(ctx, store.EventMFAFailed, userID, "")
+		return errors.Join(err, try.Fail(ctx))
+	case err != nil:
+		return err
+	}
+	return try.Succeed(ctx)
+}
+
+// knownDevice reports whether the request of ctx comes from a known device of u.
+func (g *guard) knownDevice(ctx context.Context, u store.User) bool {
+	d, ok := parseDeviceToken(g.keys, originOf(ctx).Device)
+	return ok && d.good(u, g.now())
+}
+
+// askFromNetwork counts one request for something that anybody may ask for, and returns how long
+// the network of ctx has to wait for the next.
+func (g *guard) askFromNetwork(ctx context.Context, what string) (wait time.Duration, err error) {
+	network := throttle.NetworkOf(originOf(ctx).IP)
+	if network == "" {
+		return 0, nil
+	}
+	return g.limiter.Ask(ctx, askedBucket(what, network))
+}

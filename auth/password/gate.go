@@ -1,0 +1,85 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"clientes/store"
+)
+
+// ErrOverloaded means that too many passwords are waiting to be hashed.
+var ErrOverloaded = errors.New("too many passwords are waiting to be checked")
+
+// Gate lets few passwords be hashed at once and few wait, because each takes a core and 19 MiB. A
+// flood of logins must neither slow everything else nor take memory without bound. A Gate is safe
+// for concurrent use.
+type Gate struct {
+	hasher Hasher
+	slots  chan struct{}
+	places chan struct{} // running and waiting
+}
+
+// NewGate returns a gate before a hasher. That many hashes run at once, and that many more wait.
+func NewGate(hasher Hasher, running, waiting int) *Gate {
+	return &Gate{
+		hasher: hasher,
+		slots:  make(chan struct{}, running),
+		places: make(chan struct{}, running+waiting),
+	}
+}
+
+// Do calls f when a slot is free, and returns the error of f. It returns [ErrOverloaded] at once
+// if too many wait already, and the context's error if the context ends first. In both cases f is
+// not called.
+func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
+	select {
+	case g.places <- struct{}{}:
+		defer func() { <-g.places }()
+	default:
+		return ErrOverloaded
+	}
+	select {
+	case g.slots <- struct{}{}:
+		defer func() { <-g.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return f(g.hasher)
+}
+
+// Verify is the hasher's [Hasher.Verify] behind the gate.
+func (g *Gate) Verify(
+	ctx context.Context, hash, password string, rehash bool,
+) (good bool, rehashed string, err error) {
+	err = g.Do(ctx, func(h Hasher) (err error) {
+		good, rehashed, err = h.Verify(hash, password, rehash)
+		return err
+	})
+	if err != nil {
+		return false, "", fmt.Errorf("verify password: %w", err)
+	}
+	return good, rehashed, nil
+}
+
+// HashNew returns the hash of a new password of u. A password that [CheckNew] refuses, or that is
+// easy to guess for somebody who knows the name and the emails of u, is a *[store.InvalidError] on
+// "password". Other errors come from the gate or its hasher.
+func (g *Gate) HashNew(
+	ctx context.Context, u store.User, password string,
+) (hash string, err error) {
+	if err := CheckNew(password); err != nil {
+		return "", err
+	}
+	err = g.Do(ctx, func(h Hasher) (err error) {
+		hash, err = h.Hash(password, knownWords(u))
+		return err
+	})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("hash password: %w", err)
+	case hash == "":
+		return "", tooGuessable()
+	}
+	return hash, nil
+}

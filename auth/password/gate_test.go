@@ -1,0 +1,116 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"testing"
+
+	"clientes/store"
+)
+
+func TestTheGateLetsFewInAndFewWait(t *testing.T) {
+	g := NewGate(Local{}, 2, 1)
+	inside, leave, done := make(chan int), make(chan bool), make(chan error)
+	enter := func() {
+		done <- g.Do(t.Context(), func(Hasher) error { inside <- 1; <-leave; return nil })
+	}
+	for range 3 {
+		go enter()
+	}
+	<-inside
+	<-inside
+	for len(g.places) < 3 { // until the third waits
+		runtime.Gosched()
+	}
+	fourth := func(Hasher) error { return errors.New("a fourth came in") }
+	if err := g.Do(t.Context(), fourth); !errors.Is(err, ErrOverloaded) {
+		t.Errorf("a fourth gets %v", err)
+	}
+	select {
+	case <-inside:
+		t.Error("three are inside")
+	default:
+	}
+	leave <- true
+	<-inside // now the third
+	leave <- true
+	leave <- true
+	for range 3 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := g.Do(t.Context(), func(Hasher) error { return nil }); err != nil {
+		t.Errorf("the gate stays shut: %v", err)
+	}
+}
+
+func TestGivingUpTheWaitFreesThePlace(t *testing.T) {
+	g := NewGate(Local{}, 1, 1)
+	inside, leave, done := make(chan bool), make(chan bool), make(chan error)
+	go func() {
+		done <- g.Do(t.Context(), func(Hasher) error { inside <- true; <-leave; return nil })
+	}()
+	<-inside
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		called := func(Hasher) error { return errors.New("called") }
+		if err := g.Do(ctx, called); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	}
+	leave <- true
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAPanicLeavesTheGate checks that a panic reaches the caller and frees the place.
+func TestAPanicLeavesTheGate(t *testing.T) {
+	g := NewGate(Local{}, 1, 0)
+	for range 2 {
+		func() {
+			defer func() {
+				if p := recover(); p != "odd" {
+					t.Errorf("recovered %v", p)
+				}
+			}()
+			g.Do(t.Context(), func(Hasher) error { panic("odd") })
+			t.Error("no panic")
+		}()
+	}
+}
+
+// TestNewPasswordsWaitAtTheGate checks that a guess, which takes as long as a hash, does not begin
+// while too many wait.
+func TestNewPasswordsWaitAtTheGate(t *testing.T) {
+	g := NewGate(Local{}, 1, 0)
+	must(t, g.Do(t.Context(), func(Hasher) error {
+		_, err := g.HashNew(t.Context(), store.User{}, "password")
+		if !errors.Is(err, ErrOverloaded) {
+			t.Errorf("a new password at a full gate: %v", err)
+		}
+		var invalid *store.InvalidError
+		if _, err := g.HashNew(t.Context(), store.User{}, "short"); !errors.As(err, &invalid) {
+			t.Errorf("one that is too short at a full gate: %v", err)
+		}
+		return nil
+	}))
+	hash, err := g.HashNew(t.Context(), store.User{}, "correct horse battery")
+	must(t, err)
+	if !isCurrentHash(hash) {
+		t.Errorf("the hash is %s", hash)
+	}
+	for user, want := range map[string]string{"zoltrix": "too_guessable", "ana": ""} {
+		_, err := g.HashNew(t.Context(), store.User{Name: user}, "zoltrix99")
+		var invalid *store.InvalidError
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("a good password of %s: %v", user, err)
+		case want != "" && (!errors.As(err, &invalid) || invalid.Fields[0].Code != want):
+			t.Errorf("the own name as a password: %v", err)
+		}
+	}
+}

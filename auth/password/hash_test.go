@@ -1,0 +1,310 @@
+package password
+
+import (
+	"bufio"
+	"encoding/base64"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"clientes/store"
+)
+
+// hashesFromElsewhere gives what other software made, so that both ends of ours can not share one
+// mistake.
+func hashesFromElsewhere(t testing.TB) (hashes []foreignHash) {
+	f, err := os.Open("testdata/hashes.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "#") {
+			continue
+		}
+		fields := strings.Split(lines.Text(), "\t")
+		if len(fields) != 3 {
+			t.Fatalf("a line has %d fields", len(fields))
+		}
+		hashes = append(hashes, foreignHash{fields[0], fields[1], fields[2]})
+	}
+	if len(hashes) < 20 {
+		t.Fatalf("only %d hashes", len(hashes))
+	}
+	return hashes
+}
+
+type foreignHash struct{ maker, password, text string }
+
+func TestHashesFromElsewhere(t *testing.T) {
+	for _, h := range hashesFromElsewhere(t) {
+		if _, err := parseHash(h.text); err != nil {
+			t.Errorf("%s: %s: %v", h.maker, h.text, err)
+		}
+		if isCurrentHash(h.text) {
+			t.Errorf("%s: %s would never be replaced", h.maker, h.text)
+		}
+		if !verifyPassword(h.text, h.password) {
+			t.Errorf("%s: %s does not match", h.maker, h.text)
+		}
+		for _, wrong := range []string{"", strings.ToUpper(h.password), h.password + " ", h.password[1:]} {
+			if verifyPassword(h.text, wrong) {
+				t.Errorf("%s: %s matches %q", h.maker, h.text, wrong)
+			}
+		}
+	}
+}
+
+func TestOurHashes(t *testing.T) {
+	ours := hashPassword("correct horse")
+	if !isCurrentHash(ours) || !verifyPassword(ours, "correct horse") ||
+		verifyPassword(ours, "Correct horse") {
+		t.Errorf("%s is not as it should be", ours)
+	}
+	for name, other := range map[string]string{
+		"more passes":    strings.Replace(ours, "t=2", "t=3", 1),
+		"less memory":    strings.Replace(ours, "m=19456", "m=19448", 1),
+		"another kind":   strings.Replace(ours, "argon2id", "argon2i", 1),
+		"a shorter salt": "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAA" + ours[strings.LastIndex(ours, "$"):],
+		"a shorter hash": ours[:strings.LastIndex(ours, "$")] + "$AAAAAAAAAAAAAAAAAAAAAA",
+	} {
+		if _, err := parseHash(other); err != nil || isCurrentHash(other) {
+			t.Errorf("%s: %s: %v", name, other, err)
+		}
+	}
+}
+
+func TestNobodysHashCostsWhatARealOneCosts(t *testing.T) {
+	if !isCurrentHash(nobodysHash) {
+		t.Error("it is not of today's kind and cost")
+	}
+}
+
+func TestHashesThatAreRefused(t *testing.T) {
+	crypted, err := bcrypt.GenerateFromPassword([]byte("correct horse"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		argon2  = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA"
+		scrypt  = "$scrypt$ln=4,r=8,p=1$c2FsdA$AAAAAAAAAAAAAAAAAAAAAA"
+		pbkdf2  = "$pbkdf2-sha256$i=1,l=16$c2FsdA$AAAAAAAAAAAAAAAAAAAAAA"
+		djangoS = "scrypt$16$salt$8$1$AAAAAAAAAAAAAAAAAAAAAA=="
+		djangoP = "pbkdf2_sha1$1$salt$AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+		pass    = "passport-local-mongoose$sha1$1$salt$00000000000000000000000000000000"
+	)
+	bcrypt2b := "$2b" + string(crypted[3:])
+	for _, good := range []string{argon2, scrypt, pbkdf2, djangoS, djangoP, pass, bcrypt2b, "bcrypt$" + bcrypt2b, "argon2" + argon2} {
+		if _, err := parseHash(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	with := strings.Replace
+	for _, c := range []struct{ name, hash, code string }{
+		{"nothing", "", "unknown_hash"},
+		{"plain text", "correcthorse", "unknown_hash"},
+		{"a dollar", "$", "unknown_hash"},
+		{"crypt(3) with MD5", "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", "unknown_hash"},
+		{"crypt(3) with SHA-512", "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJu", "unknown_hash"},
+		{"Django's for no password", "!Hk3CYYYTXzbRVgYMPbTHSJJmgxzPQxxdVs1nXEqn", "unknown_hash"},
+		{"Django's MD5", "md5$salt$d653ea7ea31e77b41041e7e3d32e3e4a", "unknown_hash"},
+		{"Argon2d", with(argon2, "argon2id", "argon2d", 1), "unknown_hash"},
+		{"Argon2d from Django", "argon2" + with(argon2, "argon2id", "argon2d", 1), "unknown_hash"},
+		{"bcrypt 2x, whose hashes are broken", with(bcrypt2b, "2b", "2x", 1), "unknown_hash"},
+		{"bcrypt 2", with(bcrypt2b, "2b", "2", 1), "unknown_hash"},
+		{"bcrypt 2x from Django", "bcrypt$" + with(bcrypt2b, "2b", "2x", 1), "unknown_hash"},
+		{"Argon2 after Django's name of bcrypt", "bcrypt$" + argon2, "unknown_hash"},
+		{"capitals", strings.ToUpper(pbkdf2), "unknown_hash"},
+
+		{"a line break at the end", argon2 + "\n", "malformed_hash"},
+		{"a line break in base64", with(argon2, "$AAAA", "$AA\nAA", 1), "malformed_hash"},
+		{"a space before it", " " + argon2, "malformed_hash"},
+		{"NUL", with(djangoP, "salt", "sa\x00t", 1), "malformed_hash"},
+		{"no text", with(djangoP, "salt", "sa\xfft", 1), "malformed_hash"},
+		{"a megabyte", strings.Repeat("a", 1<<20), "malformed_hash"},
+
+		{"bcrypt that is cut", bcrypt2b[:59], "malformed_hash"},
+		{"bcrypt and more", bcrypt2b + "A", "malformed_hash"},
+		{"bcrypt with another alphabet", bcrypt2b[:59] + "+", "malformed_hash"},
+		{"bcrypt of no cost", with(bcrypt2b, "$04$", "$03$", 1), "malformed_hash"},
+		{"bcrypt with a sign in the cost", with(bcrypt2b, "$04$", "$+4$", 1), "malformed_hash"},
+		{"bcrypt of a cost beyond all", with(bcrypt2b, "$04$", "$32$", 1), "malformed_hash"},
+		{"Argon2id of an older version", with(argon2, "v=19", "v=16", 1), "malformed_hash"},
+		{"Argon2id without a version", with(argon2, "v=19$", "", 1), "malformed_hash"},
+		{"no threads", with(argon2, "p=1", "p=0", 1), "malformed_hash"},
+		{"no passes", with(argon2, "t=1", "t=0", 1), "malformed_hash"},
+		{"less memory than threads need", with(argon2, "m=8", "m=7", 1), "malformed_hash"},
+		{"a parameter more", with(argon2, "p=1", "p=1,x=1", 1), "malformed_hash"},
+		{"a parameter twice", with(argon2, "p=1", "p=1,p=1", 1), "malformed_hash"},
+		{"a parameter less", with(argon2, ",p=1", "", 1), "malformed_hash"},
+		{"a sign in a parameter", with(argon2, "t=1", "t=+1", 1), "malformed_hash"},
+		{"a zero before a parameter", with(argon2, "t=1", "t=01", 1), "malformed_hash"},
+		{"a parameter beyond 32 bits", with(argon2, "t=1", "t=4294967297", 1), "malformed_hash"},
+		{"a short salt", with(argon2, "c2FsdHNhbHQ", "c2FsdHNhbA", 1), "malformed_hash"},
+		{"a short hash", with(argon2, "$AA", "$", 1), "malformed_hash"},
+		{"padded base64", argon2 + "==", "malformed_hash"},
+		{"base64 loose in its last bits", argon2[:len(argon2)-1] + "B", "malformed_hash"},
+		{"a field more", argon2 + "$", "malformed_hash"},
+		{"scrypt without a salt", with(scrypt, "c2FsdA", "", 1), "malformed_hash"},
+		{"scrypt of N = 1", with(scrypt, "ln=4", "ln=0", 1), "malformed_hash"},
+		{"scrypt with N for its logarithm", with(scrypt, "ln=4", "n=16", 1), "malformed_hash"},
+		{"Django's scrypt, with an N that is no power of two", with(djangoS, "$16$", "$17$", 1), "malformed_hash"},
+		{"Django's scrypt, without padding", with(djangoS, "==", "", 1), "malformed_hash"},
+		{"Django's scrypt, in another order", "scrypt$salt$16$8$1$AAAAAAAAAAAAAAAAAAAAAA==", "malformed_hash"},
+		{"a length that is not the hash's", with(pbkdf2, "l=16", "l=32", 1), "malformed_hash"},
+		{"passlib's PBKDF2", with(pbkdf2, "i=1,l=16", "1", 1), "malformed_hash"},
+		{"no iterations", with(pbkdf2, "i=1", "i=0", 1), "malformed_hash"},
+		{"Django's, of another length than its digest", with(djangoP, "sha1", "sha256", 1), "malformed_hash"},
+		{"Django's, without a salt", with(djangoP, "salt", "", 1), "malformed_hash"},
+		{"a digest that nobody uses", with(pass, "sha1", "md5", 1), "malformed_hash"},
+		{"hex of half a byte", pass + "0", "malformed_hash"},
+		{"no hex", pass + "xx", "malformed_hash"},
+		{"more hex than any has", pass + strings.Repeat("00", 500), "malformed_hash"},
+
+		{"bcrypt of cost 15", with(bcrypt2b, "$04$", "$15$", 1), "costly_hash"},
+		{"Django's bcrypt of cost 31", "bcrypt_sha256$" + with(bcrypt2b, "$04$", "$31$", 1), "costly_hash"},
+		{"Argon2 with too much memory", with(argon2, "m=8", "m=262145", 1), "costly_hash"},
+		{"Argon2 with all memory", with(argon2, "m=8", "m=4294967295", 1), "costly_hash"},
+		{"Argon2 with too many passes", with(argon2, "m=8,t=1", "m=262144,t=5", 1), "costly_hash"},
+		{"Argon2 with all passes", with(argon2, "t=1", "t=4294967295", 1), "costly_hash"},
+		{"Argon2 with too many threads", with(argon2, "m=8,t=1,p=1", "m=1024,t=1,p=17", 1), "costly_hash"},
+		{"scrypt with too much memory", with(scrypt, "ln=4", "ln=19", 1), "costly_hash"},
+		{"scrypt with all memory", with(scrypt, "ln=4", "ln=4294967295", 1), "costly_hash"},
+		{"scrypt with large blocks", with(scrypt, "r=8", "r=33", 1), "costly_hash"},
+		{"scrypt with too many of the largest", with(scrypt, "ln=4,r=8,p=1", "ln=18,r=8,p=5", 1), "costly_hash"},
+		{"scrypt with too much at once", with(scrypt, "p=1", "p=17", 1), "costly_hash"},
+		{"Django's scrypt with all of everything", "scrypt$2147483648$salt$4294967295$4294967295$AAAAAAAAAAAAAAAAAAAAAA==", "costly_hash"},
+		{"PBKDF2 with too many iterations", with(pbkdf2, "i=1", "i=5000001", 1), "costly_hash"},
+		{"Django's with all iterations", with(djangoP, "$1$", "$4294967295$", 1), "costly_hash"},
+		{"passport's with too many iterations", with(pass, "$1$", "$5000001$", 1), "costly_hash"},
+	} {
+		h, err := parseHash(c.hash)
+		var invalid *store.InvalidError
+		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" ||
+			invalid.Fields[0].Code != c.code {
+			t.Errorf("%s: %.200q gives %+v, %v; want %s", c.name, c.hash, h, err, c.code)
+		}
+		if isCurrentHash(c.hash) {
+			t.Errorf("%s: %.200q is said to be one of ours", c.name, c.hash)
+		}
+	}
+	if verifyPassword("", "") || verifyPassword("correct horse", "correct horse") {
+		t.Error("what is no hash matches")
+	}
+}
+
+// The costs that are allowed are allowed to the last.
+func TestTheMostExpensiveHashesAreTaken(t *testing.T) {
+	for name, hash := range mostExpensiveHashes() {
+		if _, err := parseHash(hash); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// mostExpensiveHashes are as expensive as one of each kind may be.
+func mostExpensiveHashes() map[string]string {
+	const salt, want = "$c2FsdHNhbHQ$", "AAAAAAAAAAAAAAAAAAAAAA"
+	full := base64.RawStdEncoding.EncodeToString(make([]byte, maxWant))
+	return map[string]string{
+		"Argon2id of much memory":  "$argon2id$v=19$m=262144,t=4,p=1" + salt + want,
+		"Argon2id of many threads": "$argon2id$v=19$m=262144,t=4,p=16" + salt + want,
+		"Argon2id of many passes":  "$argon2id$v=19$m=8,t=131072,p=1" + salt + want,
+		"scrypt of much memory":    "$scrypt$ln=18,r=8,p=4" + salt + full,
+		"scrypt of large blocks":   "$scrypt$ln=14,r=32,p=16" + salt + full,
+		"PBKDF2 with SHA-1":        "$pbkdf2-sha1$i=5000000" + salt + want,
+		"PBKDF2 with SHA-256":      "$pbkdf2-sha256$i=5000000" + salt + want,
+		"PBKDF2 with SHA-512": "passport-local-mongoose$sha512$5000000$salt$" +
+			strings.Repeat("00", maxPBKDF2Want),
+		"bcrypt": "$2b$14$" + strings.Repeat("a", 53),
+	}
+}
+
+// FuzzParseHash holds that whatever somebody brings along is refused with one of our reasons, which
+// do not repeat it, or costs no more than is allowed.
+func FuzzParseHash(f *testing.F) {
+	for _, h := range hashesFromElsewhere(f) {
+		f.Add(h.text)
+	}
+	for _, hash := range mostExpensiveHashes() {
+		f.Add(hash)
+	}
+	f.Add(nobodysHash)
+	f.Fuzz(func(t *testing.T, text string) {
+		h, err := parseHash(text)
+		var invalid *store.InvalidError
+		switch {
+		case errors.As(err, &invalid):
+			if f := invalid.Fields[0]; len(invalid.Fields) != 1 ||
+				len(text) > 40 && strings.Contains(f.Message, text) {
+				t.Errorf("%q is refused with %v", text, err)
+			}
+			return
+		case err != nil:
+			t.Fatalf("%q is refused with %v", text, err)
+		}
+		memory, work, want := 0, 0, 0
+		switch h := h.(type) {
+		case argon2Hash:
+			memory, want = int(h.memory)<<10, len(h.want)
+			work = memory * int(h.passes)
+		case scryptHash:
+			memory, want = 128*h.r*(h.n+h.p), len(h.want)
+			work = 128 * h.r * h.n * h.p
+		case pbkdf2Hash:
+			want = len(h.want)
+			if h.iterations > maxIterations {
+				t.Errorf("%q costs %d iterations", text, h.iterations)
+			}
+		case bcryptHash:
+			want = minWant
+			if cost, err := bcrypt.Cost([]byte(h.text)); err != nil || cost > maxBcryptCost {
+				t.Errorf("%q costs %d, %v", text, cost, err)
+			}
+		}
+		if memory > maxMemory+1<<20 || work > maxWork || want < minWant {
+			t.Errorf("%q takes %d bytes, %d in all, and gives %d", text, memory, work, want)
+		}
+	})
+}
+
+func BenchmarkHashPassword(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		hashPassword("correct horse battery staple")
+	}
+}
+
+func BenchmarkTheMostExpensiveHashes(b *testing.B) {
+	for name, hash := range mostExpensiveHashes() {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				verifyPassword(hash, "correct horse battery staple")
+			}
+		})
+	}
+}
+
+// TestALongPasswordKeepsItsBcrypt holds that what bcrypt has not looked at becomes no part of a
+// password.
+func TestALongPasswordKeepsItsBcrypt(t *testing.T) {
+	long := strings.Repeat("ж", maxBcryptLen/2)
+	hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)
+	must(t, err)
+	for password, want := range map[string]bool{long: true, long + " and a slip": false} {
+		if !verifyPassword(string(hash), password) || replaceable(string(hash), password) != want {
+			t.Errorf(
+				"a password of %d bytes: %t",
+				len(password),
+				replaceable(string(hash), password),
+			)
+		}
+	}
+	if replaceable(hashPassword(long), long) {
+		t.Error("a hash of today is replaced")
+	}
+}

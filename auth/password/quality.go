@@ -1,0 +1,163 @@
+package password
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/ccojocar/zxcvbn-go/matching"
+	"github.com/ccojocar/zxcvbn-go/scoring"
+	"golang.org/x/text/unicode/norm"
+
+	"clientes/store"
+)
+
+// The length of a password in characters. NIST SP 800-63B section 3.1.1.2 requires at least 8, and
+// that 64 or more are accepted.
+const (
+	minLength = 8
+	maxLength = 256
+)
+
+// CheckNew returns a *[store.InvalidError] on "password" if something is plainly wrong with a new
+// password, so that a caller can report it beside other faults. Whether the password is easy to
+// guess is only known when it is hashed ([Gate.HashNew]).
+func CheckNew(password string) error {
+	switch n := utf8.RuneCountInString(password); {
+	case !utf8.ValidString(password):
+		return store.Invalid("password", "invalid_text", "The password is not valid UTF-8.")
+	case n < minLength:
+		return store.Invalid("password", "too_short",
+			fmt.Sprintf("A password has at least %d characters.", minLength))
+	case n > maxLength:
+		return store.Invalid("password", "too_long",
+			fmt.Sprintf("A password has at most %d characters.", maxLength))
+	}
+	return nil
+}
+
+func tooGuessable() error {
+	return store.Invalid("password", "too_guessable", "This password is too easy to guess. "+
+		"Choose a longer one: a few words that do not belong together, say, without names, dates, "+
+		"rows of keys, or anything of your own name and email.")
+}
+
+const (
+	// minStrength is the lowest zxcvbn score that is accepted. 2 means more than a hundred million
+	// guesses by somebody who knows how people choose passwords.
+	minStrength = 2
+
+	// guessedPrefix is how many characters of a password are looked at. The time grows with their
+	// square, and nobody chooses a password that is still easy to guess after so many.
+	guessedPrefix = 72
+)
+
+// guessable reports whether the password is among the first that somebody who knows the user would
+// try. It can take as long as a hash (BenchmarkTheSlowestGuesses), and so waits at the gate like
+// one.
+func guessable(password string, known []string) bool {
+	plain := plainLetters(password)
+	for _, form := range slices.Compact([]string{plain, unleet(plain, "i"), unleet(plain, "l")}) {
+		if strength(form, known) < minStrength {
+			return true
+		}
+	}
+	return false
+}
+
+// strength is zxcvbn.PasswordStrength with two differences. For "p4ssw0rd", zxcvbn tries every
+// reading of every sign, which took 0.8 seconds for 72 signs: unleet leaves it few. And it counts
+// the end of a date one character too far, so that it saw no date at the end of a password.
+func strength(password string, known []string) int {
+	matches := matching.Omnimatch(password, known, matching.FilterL33tMatcher)
+	for i := range matches {
+		if matches[i].DictionaryName == "date_match" {
+			matches[i].J--
+		}
+	}
+	return scoring.MinimumEntropyMatchSequence(password, matches).Score
+}
+
+// knownWords returns what comes to mind first to somebody who guesses a password of the user: the
+// product, the word for password in languages that zxcvbn has no list of, rows of other keyboards,
+// and all parts of the user's name and emails.
+func knownWords(u store.User) []string {
+	words := []string{
+		"clientes", "senha", "contrasena", "motdepasse", "passwort", "parola", "wachtwoord",
+	}
+	for _, word := range []string{
+		"пароль", "привет", "любовь", "йцукен", "йцукенг", "йцукенгшщзхъ", "фывапр",
+		"фывапролджэ", "ячсмить", "ячсмитьбю", "йфяцыч", "κωδικος", "סיסמה", "كلمةالسر",
+		"رمزعبور", "पासवर्ड", "รหัสผ่าน", "密码", "密碼", "我爱你", "パスワード", "비밀번호", "사랑해",
+	} {
+		words = append(words, plainLetters(word))
+	}
+	apart := func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+	for _, text := range []string{u.Name, u.Email, u.PendingEmail} {
+		if len(text) > store.MaxEmail { // not valid: the user is refused anyway
+			continue
+		}
+		for _, word := range append(strings.FieldsFunc(text, apart), text) {
+			if word = plainLetters(word); len(word) > 2 {
+				words = append(words, word)
+			}
+		}
+	}
+	return words
+}
+
+// plainLetters returns a text in a form that zxcvbn can read: zxcvbn takes each byte for a
+// character and knows the letters and digits of English. Accents are dropped, digits of other
+// scripts become those of ASCII, and any other character beyond ASCII becomes one of 26 signs that
+// are in no word.
+func plainLetters(s string) string {
+	var plain strings.Builder
+	n := 0
+	for _, r := range s {
+		if n++; n > guessedPrefix {
+			break
+		}
+		plain.WriteRune(r)
+	}
+	s = norm.NFKD.String(plain.String())
+	plain.Reset()
+	for _, r := range s {
+		switch {
+		case plain.Len() == guessedPrefix:
+			return plain.String()
+		case r < utf8.RuneSelf:
+			plain.WriteByte(byte(r))
+		case unicode.IsDigit(r):
+			plain.WriteByte(digit(r))
+		case r < 0x0300 || r > 0x036f: // not a combining accent
+			plain.WriteByte(byte(1 + unicode.ToLower(r)%26))
+		}
+	}
+	return plain.String()
+}
+
+// digit returns the ASCII digit of a decimal digit of another script. Unicode has the digits of
+// each script in a row from 0 to 9.
+func digit(r rune) byte {
+	for _, in := range unicode.Nd.R16 {
+		if rune(in.Lo) <= r && r <= rune(in.Hi) {
+			return '0' + byte((r-rune(in.Lo))%10)
+		}
+	}
+	for _, in := range unicode.Nd.R32 {
+		if rune(in.Lo) <= r && r <= rune(in.Hi) {
+			return '0' + byte((r-rune(in.Lo))%10)
+		}
+	}
+	return '0'
+}
+
+// unleet replaces signs by the letters that they look like. A sign that looks like either of two
+// letters becomes one.
+func unleet(s, one string) string {
+	return strings.NewReplacer("4", "a", "@", "a", "8", "b", "(", "c", "{", "c", "[", "c", "<", "c",
+		"3", "e", "6", "g", "9", "g", "1", one, "|", one, "!", "i", "0", "o", "$", "s", "5", "s",
+		"+", "t", "7", "t", "%", "x", "2", "z").Replace(s)
+}

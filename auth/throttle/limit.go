@@ -1,0 +1,100 @@
+package throttle
+
+import (
+	"net/netip"
+	"time"
+
+	"clientes/store"
+)
+
+// Bucket is one thing that an attempt counts against: a user name, a network, a device.
+type Bucket struct {
+	// Key names the bucket in the store. It must hold nothing that has to stay secret.
+	Key   string
+	Limit Limit
+
+	// Cleared means that a success empties the bucket. Otherwise a success only does not count.
+	Cleared bool
+}
+
+// Limit is how often something may fail, or be asked for.
+type Limit struct {
+	// Free is how many are let through without a wait, within Window from the first of them on.
+	Free   int64
+	Window time.Duration
+
+	// InARow makes Window begin with the last of them.
+	InARow bool
+
+	// Slowed makes each attempt beyond Free wait, longer and longer. Otherwise none is let through
+	// until Window is over.
+	Slowed bool
+
+	// Refuse is the error that refuses attempts beyond Free, if it is not a *[TooManyError].
+	Refuse error
+}
+
+const (
+	firstWait   = time.Second
+	longestWait = 15 * time.Minute
+)
+
+// wait returns how long the next attempt after that many failures has to wait.
+func (l Limit) wait(failures int64) time.Duration {
+	over := failures - l.Free
+	if over < 0 {
+		return 0
+	}
+	if over > 20 { // or the shift would overflow
+		return longestWait
+	}
+	return min(firstWait<<over, longestWait)
+}
+
+// count counts an attempt that is let through now.
+func (l Limit) count(b *store.Bucket, now time.Time) {
+	if b.Count == 0 {
+		b.Since = now
+	}
+	b.Count++
+	b.LastAt = now
+	l.settle(b)
+}
+
+// settle sets until when a bucket blocks others, and from when on nothing needs its row.
+func (l Limit) settle(b *store.Bucket) {
+	b.BlockedUntil = time.Time{}
+	b.ForgetAt = b.Since.Add(l.Window)
+	if l.InARow {
+		b.ForgetAt = b.LastAt.Add(l.Window)
+	}
+	switch {
+	case b.Count < l.Free:
+	case l.Slowed:
+		b.BlockedUntil = b.LastAt.Add(l.wait(b.Count))
+		if last := b.BlockedUntil.Add(longestWait); last.After(b.ForgetAt) {
+			b.ForgetAt = last
+		}
+	default:
+		b.BlockedUntil = b.ForgetAt
+	}
+}
+
+// NetworkOf returns the network of an address that counts as one sender: a single IPv4 address, or
+// the /64 of IPv6 that one subscriber has. It returns "" if ip is no address, as behind a Unix
+// socket.
+func NetworkOf(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return ""
+	}
+	addr = addr.Unmap()
+	if addr.Is4() {
+		return addr.String()
+	}
+	prefix, err := addr.Prefix(64)
+	if err != nil {
+		return ""
+	}
+	return prefix.String()
+}

@@ -1,0 +1,243 @@
+// Package throttle counts attempts and lets too many wait.
+//
+// A [Bucket] is a key and a [Limit]: how often something may fail before the next attempt has to
+// wait. A [Limiter] reserves an attempt on one or several buckets before anybody knows how it ends.
+// The [Reservation] then ends in one of three ways:
+//
+//	r, err := limiter.Reserve(ctx, byName, byNetwork)
+//	if err != nil {
+//		return err // a *TooManyError, or the store is unavailable
+//	}
+//	defer r.Release(ctx) // unless it ends otherwise
+//	if !rightPassword {
+//		return r.Fail(ctx)
+//	}
+//	return r.Succeed(ctx)
+//
+// The package promises that a hundred attempts at once are counted as a hundred in a row, on
+// however many replicas: the counts are in the store, and one atomic step counts an attempt.
+//
+// It knows nothing of users, passwords or mail. Package auth decides what is counted, and how
+// often is too often.
+package throttle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"clientes/store"
+)
+
+// ErrTooManyAttempts refuses an attempt because too many have failed before, whether or not this
+// one would fail.
+var ErrTooManyAttempts = errors.New("too many attempts have failed")
+
+// TooManyError is an [ErrTooManyAttempts] with the time to wait.
+type TooManyError struct {
+	Wait  time.Duration // until the next attempt is let through
+	Asked bool          // none has failed, but something was asked for too often
+}
+
+func (e *TooManyError) Error() string {
+	return fmt.Sprintf("%v: wait %v", ErrTooManyAttempts, e.Wait)
+}
+
+// Unwrap returns [ErrTooManyAttempts].
+func (e *TooManyError) Unwrap() error { return ErrTooManyAttempts }
+
+// Seconds returns the wait in whole seconds, at least one.
+func (e *TooManyError) Seconds() int64 { return max(1, int64(math.Ceil(e.Wait.Seconds()))) }
+
+// Store keeps the counts. [store.Buckets] documents its method.
+type Store interface {
+	UpdateBuckets(ctx context.Context, keys []string, update func([]store.Bucket) error) error
+}
+
+// Limiter counts attempts in a store. It is safe for concurrent use.
+type Limiter struct {
+	store  Store
+	now    func() time.Time
+	firsts keyedMutex // by the key of the first bucket of an attempt
+}
+
+// NewLimiter returns a Limiter that counts in st.
+func NewLimiter(st Store, now func() time.Time) *Limiter {
+	return &Limiter{store: st, now: now}
+}
+
+// Reservation is an attempt that was let through and counted before it is known how it ends. It
+// ends in one of Fail, Release and Succeed. Calls after the first do nothing.
+type Reservation struct {
+	limiter *Limiter
+	buckets []Bucket
+	before  []store.Bucket // the counts without the attempt
+	after   []store.Bucket // and with it
+	unlock  func()         // nil once the attempt has ended
+}
+
+// Reserve lets an attempt through and counts it as failed in each bucket, or refuses it with a
+// *[TooManyError] or the Refuse error of a limit and counts nothing.
+//
+// The attempt is counted before anybody knows how it ends, and in one atomic step, so that a
+// hundred at once are no more than a hundred in a row. Attempts of this process with the same first
+// bucket also wait for each other's end. Otherwise many at once with the right password would be
+// refused because of those before them.
+func (l *Limiter) Reserve(ctx context.Context, buckets ...Bucket) (*Reservation, error) {
+	unlock, err := l.firsts.lock(ctx, buckets[0].Key)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reservation{limiter: l, buckets: buckets, unlock: unlock}
+	reserved := false
+	defer func() { // also if the store panics, or the key would stay locked
+		if !reserved {
+			unlock()
+		}
+	}()
+	if err := r.update(ctx, r.reserve); err != nil {
+		return nil, err
+	}
+	reserved = true
+	return r, nil
+}
+
+// reserve counts the attempt, or returns the error that refuses it.
+func (r *Reservation) reserve(counts []store.Bucket) error {
+	now := store.Instant(r.limiter.now())
+	var refused TooManyError
+	for i, c := range counts {
+		wait := c.BlockedUntil.Sub(now)
+		switch {
+		case !now.Before(c.ForgetAt):
+			counts[i] = store.Bucket{Key: c.Key}
+		case wait > 0 && r.buckets[i].Limit.Refuse != nil:
+			return r.buckets[i].Limit.Refuse
+		}
+		refused.Wait = max(refused.Wait, wait)
+	}
+	if refused.Wait > 0 {
+		return &refused
+	}
+	r.before = slices.Clone(counts)
+	for i, b := range r.buckets {
+		b.Limit.count(&counts[i], now)
+	}
+	r.after = slices.Clone(counts)
+	return nil
+}
+
+// update changes the counts of the attempt. An error of edit is returned as it is.
+func (r *Reservation) update(ctx context.Context, edit func([]store.Bucket) error) error {
+	keys := make([]string, len(r.buckets))
+	for i, b := range r.buckets {
+		keys[i] = b.Key
+	}
+	var refused error
+	err := r.limiter.store.UpdateBuckets(ctx, keys, func(counts []store.Bucket) error {
+		refused = edit(counts)
+		return refused
+	})
+	if err == nil || refused != nil && errors.Is(err, refused) {
+		return err
+	}
+	return fmt.Errorf("count attempts: %w", err)
+}
+
+// Fail leaves the attempt counted. The wait that it causes begins now and not before the hash.
+// Otherwise the wait would be over before the answer when many passwords are in the queue.
+func (r *Reservation) Fail(ctx context.Context) error {
+	slows := func(i int) bool {
+		return r.buckets[i].Limit.Slowed && r.after[i].BlockedUntil.After(r.after[i].LastAt)
+	}
+	return r.end(ctx, slows, func(i int, count *store.Bucket) {
+		if now := store.Instant(r.limiter.now()); now.After(count.LastAt) {
+			count.LastAt = now
+		}
+		r.buckets[i].Limit.settle(count)
+	})
+}
+
+// Release uncounts the attempt, because nobody looked at what it was about.
+func (r *Reservation) Release(ctx context.Context) error {
+	return r.end(ctx, func(int) bool { return true }, r.uncount)
+}
+
+// Succeed uncounts the attempt, and empties the buckets that a success clears.
+func (r *Reservation) Succeed(ctx context.Context) error {
+	return r.end(ctx, func(int) bool { return true }, func(i int, count *store.Bucket) {
+		if r.buckets[i].Cleared {
+			count.Count = 0
+		} else {
+			r.uncount(i, count)
+		}
+	})
+}
+
+func (r *Reservation) uncount(i int, count *store.Bucket) {
+	after := r.after[i]
+	if count.Count == after.Count && count.LastAt.Equal(after.LastAt) { // nobody has counted since
+		*count = r.before[i]
+		return
+	}
+	count.Count--
+	r.buckets[i].Limit.settle(count)
+}
+
+// endTimeout bounds the end of an attempt whose request has already ended. The store's own timeout
+// is shorter.
+const endTimeout = 10 * time.Second
+
+// end changes the counts to which edit applies, except those that were cleared meanwhile, and
+// unlocks the first bucket. It does so even if ctx has ended, which may be the reason for the end.
+func (r *Reservation) end(
+	ctx context.Context, applies func(i int) bool, edit func(i int, count *store.Bucket),
+) error {
+	if r.unlock == nil {
+		return nil
+	}
+	defer func() { r.unlock(); r.unlock = nil }()
+	some := false
+	for i := range r.buckets {
+		some = some || applies(i)
+	}
+	if !some {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	defer cancel()
+	return r.update(ctx, func(counts []store.Bucket) error {
+		for i, c := range counts {
+			if applies(i) && c.Count > 0 && c.Since.Equal(r.after[i].Since) {
+				edit(i, &counts[i])
+			}
+		}
+		return nil
+	})
+}
+
+// Ask counts one request in a bucket, unless so many were made that the next one has to wait. Then
+// it returns how long, and counts nothing. It takes the same time either way, because a stranger
+// may measure it.
+func (l *Limiter) Ask(ctx context.Context, b Bucket) (wait time.Duration, err error) {
+	now := store.Instant(l.now())
+	err = l.store.UpdateBuckets(ctx, []string{b.Key}, func(counts []store.Bucket) error {
+		c := &counts[0]
+		if !now.Before(c.ForgetAt) {
+			*c = store.Bucket{Key: c.Key}
+		}
+		if wait = max(0, c.BlockedUntil.Sub(now)); wait > 0 {
+			c.LastAt = now // so that something is written here, too
+			return nil
+		}
+		b.Limit.count(c, now)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count what was asked for: %w", err)
+	}
+	return wait, nil
+}
