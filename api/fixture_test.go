@@ -327,6 +327,21 @@ func (f *fixture) read(resp *http.Response) (answer, error) {
 	return answer{resp.StatusCode, resp.Header, string(b), resp.Close}, nil
 }
 
+// atOnce calls do with 0 to n-1 and waits. No more than a crowd run at once: where each has its turn
+// at one row, the last of many would wait on a slow machine for longer than a call may take.
+func atOnce(n int, do func(i int)) {
+	places := make(chan struct{}, 12)
+	var running sync.WaitGroup
+	for i := range n {
+		running.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			do(i)
+		})
+	}
+	running.Wait()
+}
+
 // wire is a connection on which a test sends what it wants, when it wants.
 type wire struct {
 	net.Conn

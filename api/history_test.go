@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -153,16 +152,12 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
 		for round := range 3 {
 			tag := versionTag(int64(round + 1))
-			var wg sync.WaitGroup
 			answers := make([]answer, 50)
-			for i := range answers {
-				wg.Go(func() {
-					method := []string{"PUT", "PATCH"}[i%2]
-					answers[i], _ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
-						"If-Match", tag, "x-access-token", f.tokens[store.Editor])
-				})
-			}
-			wg.Wait()
+			atOnce(len(answers), func(i int) {
+				method := []string{"PUT", "PATCH"}[i%2]
+				answers[i], _ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
+					"If-Match", tag, "x-access-token", f.tokens[store.Editor])
+			})
 			won := ""
 			for _, a := range answers {
 				switch {
@@ -186,14 +181,10 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 func TestUnconditionalWritesAreAllKept(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		path := clienteLocation(f.add(store.Cliente{Name: "Ana"}).ID)
-		var wg sync.WaitGroup
 		answers := make([]answer, 30)
-		for i := range answers {
-			wg.Go(func() {
-				answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i), "x-access-token", f.tokens[store.Editor])
-			})
-		}
-		wg.Wait()
+		atOnce(len(answers), func(i int) {
+			answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i), "x-access-token", f.tokens[store.Editor])
+		})
 		var told, kept []string
 		for _, a := range answers {
 			f.want(a, 200, "")

@@ -92,14 +92,10 @@ func TestAFailedCreateLeavesItsKeyFree(t *testing.T) {
 func TestFiftyCreatesWithOneKey(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		answers := make([]answer, 50)
-		var wg sync.WaitGroup
-		for i := range answers {
-			wg.Go(func() {
-				answers[i], _ = f.try("POST", "/clientes", `{"name":"Ana","email":"ana@example.com"}`,
-					"Idempotency-Key", "k", "x-access-token", f.tokens[store.Editor])
-			})
-		}
-		wg.Wait()
+		atOnce(len(answers), func(i int) {
+			answers[i], _ = f.try("POST", "/clientes", `{"name":"Ana","email":"ana@example.com"}`,
+				"Idempotency-Key", "k", "x-access-token", f.tokens[store.Editor])
+		})
 		var first answer
 		made := 0
 		for _, a := range answers {

@@ -162,8 +162,11 @@ func TestAttemptsAtOnceAreCountedOneByOne(t *testing.T) {
 			ends := make(map[string]int)
 			var mu sync.Mutex
 			var all sync.WaitGroup
+			places := make(chan struct{}, 12) // or on a slow machine the last would wait too long for its turn
 			for i := range n {
 				all.Go(func() {
+					places <- struct{}{}
+					defer func() { <-places }()
 					_, end := processes[i%len(processes)].try(t, "192.0.2.1", LoginRequest{User: "ana", Password: password})
 					mu.Lock()
 					defer mu.Unlock()
