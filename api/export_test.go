@@ -326,7 +326,7 @@ func TestAnExportIsSentOnItsWay(t *testing.T) {
 			select {
 			case <-goOn:
 				return bulky(20, each)
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				return errors.New("nothing of it has arrived")
 			}
 		}}

@@ -5,13 +5,13 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -172,17 +172,12 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		for round := range 3 {
 			tag := versionTag(int64(round + 1))
-			var wg sync.WaitGroup
 			answers := make([]answer, 50)
-			for i := range answers {
-				wg.Go(func() {
-					method := []string{"PUT", "PATCH"}[i%2]
-					answers[i],
-						_ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
-						"If-Match", tag, "x-access-token", f.tokens[store.Editor])
-				})
-			}
-			wg.Wait()
+			authtest.AtOnce(len(answers), func(i int) {
+				method := []string{"PUT", "PATCH"}[i%2]
+				answers[i], _ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
+					"If-Match", tag, "x-access-token", f.tokens[store.Editor])
+			})
 			won := ""
 			for _, a := range answers {
 				switch {
@@ -207,15 +202,10 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 func TestUnconditionalWritesAreAllKept(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
-		var wg sync.WaitGroup
 		answers := make([]answer, 30)
-		for i := range answers {
-			wg.Go(func() {
-				answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i),
-					"x-access-token", f.tokens[store.Editor])
-			})
-		}
-		wg.Wait()
+		authtest.AtOnce(len(answers), func(i int) {
+			answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i), "x-access-token", f.tokens[store.Editor])
+		})
 		var told, kept []string
 		for _, a := range answers {
 			f.want(a, 200, "")

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
@@ -104,15 +105,10 @@ func TestAFailedCreateLeavesItsKeyFree(t *testing.T) {
 func TestFiftyCreatesWithOneKey(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		answers := make([]answer, 50)
-		var wg sync.WaitGroup
-		for i := range answers {
-			wg.Go(func() {
-				answers[i],
-					_ = f.try("POST", "/clientes", `{"name":"Ana","email":"ana@example.com"}`,
-					"Idempotency-Key", "k", "x-access-token", f.tokens[store.Editor])
-			})
-		}
-		wg.Wait()
+		authtest.AtOnce(len(answers), func(i int) {
+			answers[i], _ = f.try("POST", "/clientes", `{"name":"Ana","email":"ana@example.com"}`,
+				"Idempotency-Key", "k", "x-access-token", f.tokens[store.Editor])
+		})
 		var first answer
 		made := 0
 		for _, a := range answers {

@@ -5,11 +5,11 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -212,19 +212,15 @@ func TestFiftyTabsRefreshAtOnce(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		token := granted(t, f.call("POST", "/login", viewerLogin)).RefreshToken
 		for range 3 {
-			var wg sync.WaitGroup
 			successors := make([]string, 50)
-			for i := range successors {
-				wg.Go(func() {
-					a, err := f.try("POST", "/refresh", refreshBody(token))
-					if err != nil || a.status != 200 {
-						t.Errorf("%d %s %v", a.status, a.body, err)
-						return
-					}
-					successors[i] = granted(t, a).RefreshToken
-				})
-			}
-			wg.Wait()
+			authtest.AtOnce(len(successors), func(i int) {
+				a, err := f.try("POST", "/refresh", refreshBody(token))
+				if err != nil || a.status != 200 {
+					t.Errorf("%d %s %v", a.status, a.body, err)
+					return
+				}
+				successors[i] = granted(t, a).RefreshToken
+			})
 			for _, s := range successors {
 				if s != successors[0] {
 					t.Fatal("two successors of one token")

@@ -109,20 +109,13 @@ func TestAttemptsAtOnceAreCountedOneByOne(t *testing.T) {
 		atOnce := func(n int, given string, processes ...*process) map[string]int {
 			ends := make(map[string]int)
 			var mu sync.Mutex
-			var all sync.WaitGroup
-			for i := range n {
-				all.Go(func() {
-					_, end := processes[i%len(processes)].try(
-						t,
-						"192.0.2.1",
-						LoginRequest{User: "ana", Password: given},
-					)
-					mu.Lock()
-					defer mu.Unlock()
-					ends[end]++
-				})
-			}
-			all.Wait()
+			authtest.AtOnce(n, func(i int) {
+				login := LoginRequest{User: "ana", Password: given}
+				_, end := processes[i%len(processes)].try(t, "192.0.2.1", login)
+				mu.Lock()
+				defer mu.Unlock()
+				ends[end]++
+			})
 			return ends
 		}
 		if ends := atOnce(100, "wrong", p, q); ends["wrong"] != 5 || ends["wait 1"] != 95 {
@@ -437,13 +430,10 @@ func TestGuessing(t *testing.T) {
 }
 
 // TestASprayLeavesFewRows tries made-up names for four days, each from an address of its own, as
-// fast as a processor can check passwords that take 17 seconds; and then as fast as it can from one
+// fast as a processor can check passwords that take half a minute; and then as fast as it can from one
 // address.
 func TestASprayLeavesFewRows(t *testing.T) {
-	names := 20_000
-	if testing.Short() {
-		names = 2000
-	}
+	const names = 10_000 // more than the rows that the audit may have of nobody
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
 	p := start(t, e, e.Migrated(t), atClock(c))

@@ -1,5 +1,5 @@
-// Package authtest has what the tests of auth and its rooms share: a clock, a log, and two ways to
-// wait or fail. It imports none of them.
+// Package authtest has what the tests of auth and its rooms share: a clock, a log, and ways to wait,
+// to fail and to do many things at once. It imports none of them.
 package authtest
 
 import (
@@ -19,14 +19,31 @@ func Must(t testing.TB, err error) {
 }
 
 // Eventually waits for what another process or goroutine brings about. It ends the test if that
-// takes more than twenty seconds.
+// takes more than a minute.
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not after twenty seconds: %s", what)
+			t.Fatalf("not after a minute: %s", what)
 		}
 	}
+}
+
+// AtOnce calls do with 0 to n-1 and waits for all of them. No more than a crowd run at once: where
+// each has its turn at one row, the last of many would wait on a slow machine for longer than a
+// call may take.
+func AtOnce(n int, do func(i int)) {
+	const crowd = 12
+	places := make(chan struct{}, crowd)
+	var running sync.WaitGroup
+	for i := range n {
+		running.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			do(i)
+		})
+	}
+	running.Wait()
 }
 
 // Clock is a clock that a test can advance. It is safe for concurrent use.

@@ -31,10 +31,9 @@ func TestAStatementThatTakesTooLongCostsNoConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const limit = 1200 * time.Millisecond
-	_, err = callFor(t.Context(), s, limit, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		held.Release() // from now on there is an idle one beside this
-		b := beginLong(limit)
+	_, err = callFor(t.Context(), s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		held.Release()                          // from now on there is an idle one beside this
+		b := beginLong(1200 * time.Millisecond) // of which the server takes 200
 		b.Queue("SELECT pg_sleep(60)")
 		return struct{}{}, send(ctx, conn, b)
 	})

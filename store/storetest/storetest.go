@@ -205,13 +205,18 @@ func clip(v any) string {
 	return s
 }
 
-// atOnce starts the functions at the same moment, as nearly as possible, and waits for them.
+// atOnce starts the functions at the same moment, as near as that goes, and waits for them. No more
+// than crowd of them run at once: what they ask for has its turn one by one, and on a slow machine
+// the last of many would have waited longer than a call may take.
 func atOnce(fs ...func()) {
-	start := make(chan struct{})
+	const crowd = 12
+	start, places := make(chan struct{}), make(chan struct{}, crowd)
 	var running sync.WaitGroup
 	for _, f := range fs {
 		running.Go(func() {
 			<-start
+			places <- struct{}{}
+			defer func() { <-places }()
 			f()
 		})
 	}
