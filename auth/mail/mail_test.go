@@ -13,10 +13,10 @@ import (
 )
 
 func kinds() []Kind {
-	return []Kind{Reset, Invitation, Confirm, PasswordChanged, EmailChanged, NewAddress}
+	return []Kind{Reset, Invitation, Confirm, PasswordChanged, EmailChanged, NewNetwork}
 }
 
-// whole is a message of a kind with everything that it may need.
+// whole returns a message of a kind with everything that it may need.
 func whole(kind Kind) Message {
 	m := Message{
 		Kind:     kind,
@@ -56,7 +56,7 @@ func TestWords(t *testing.T) {
 				Confirm:         {"https://api.example.com/app/#confirm=t0ken.1_-\n", "72 hours"},
 				PasswordChanged: {"ana-123", "22 November 2026, 18:04 UTC", "https://api.example.com/app/"},
 				EmailChanged:    {"ana-123", "22 November 2026, 18:04 UTC", "https://api.example.com/app/"},
-				NewAddress: {"ana-123", "Time: 22 November 2026, 18:04 UTC\n", "Address: 2001:db8::1\n",
+				NewNetwork: {"ana-123", "Time: 22 November 2026, 18:04 UTC\n", "Address: 2001:db8::1\n",
 					"Program: Firefox/128.0 (Linux)\n", "https://api.example.com/app/"},
 			}[kind]
 			want = append(want, "api.example.com", "\n\nIf ")
@@ -73,7 +73,7 @@ func TestWords(t *testing.T) {
 					t.Errorf("a long line: %s", line)
 				}
 			}
-			// A stranger may have it sent to anybody, so it does not say what they chose.
+			// A stranger may have it sent to anybody, so it must not contain what they chose.
 			if kind == Confirm && strings.Contains(got.text, "ana") {
 				t.Errorf("it names the account:\n%s", got.text)
 			}
@@ -81,7 +81,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// The HTML says what the text says, loads nothing, and leads to nowhere but to the link.
+// TestHTML checks that the HTML has the words of the text, loads nothing, and leads only to the
+// link.
 func TestHTML(t *testing.T) {
 	for _, kind := range kinds() {
 		got := deliver(t, whole(kind))
@@ -123,8 +124,8 @@ func TestHTML(t *testing.T) {
 	}
 }
 
-func TestMessagesThatCanNotBeWritten(t *testing.T) {
-	missing, needless := whole(Reset), whole(NewAddress)
+func TestMessagesThatCannotBeWritten(t *testing.T) {
+	missing, needless := whole(Reset), whole(NewNetwork)
 	missing.Token, needless.Token = "", "t"
 	for _, m := range []Message{{Kind: "spam", To: "ana@example.com"}, {To: "ana@example.com"}, missing, needless} {
 		err := sender(t, "smtp://127.0.0.1:1").Send(t.Context(), m)
@@ -165,8 +166,8 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// Without a server a developer finds the link in the log, and nobody else's log holds anything of a
-// mail.
+// TestLog checks that without a server a developer finds the link in the log, and that no other log
+// has anything of a mail.
 func TestLog(t *testing.T) {
 	for _, shown := range []bool{true, false} {
 		var out bytes.Buffer

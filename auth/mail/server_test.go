@@ -13,62 +13,17 @@ func TestParseServer(t *testing.T) {
 		want  Server
 		shown string
 	}{
-		{
-			"smtp://mail.example.com",
-			Server{host: "mail.example.com", port: 587},
-			"smtp://mail.example.com:587",
-		},
-		{
-			"smtps://mail.example.com/",
-			Server{host: "mail.example.com", port: 465, implicitTLS: true},
-			"smtps://mail.example.com:465",
-		},
-		{
-			"SMTP://mail.example.com:25",
-			Server{host: "mail.example.com", port: 25},
-			"smtp://mail.example.com:25",
-		},
-		{
-			"smtp://mail.example.com:",
-			Server{host: "mail.example.com", port: 587},
-			"smtp://mail.example.com:587",
-		},
-		{
-			"smtps://[::1]:2465",
-			Server{host: "::1", port: 2465, implicitTLS: true},
-			"smtps://[::1]:2465",
-		},
-		{
-			"smtp://u:hunter2@192.0.2.1",
-			Server{host: "192.0.2.1", port: 587, user: "u", password: "hunter2"},
-			"smtp://***:***@192.0.2.1:587",
-		},
-		{
-			"smtps://ana%40example.com:p%40%2F%3A%3F%23%25%20%C3%A9@h",
-			Server{
-				host:        "h",
-				port:        465,
-				user:        "ana@example.com",
-				password:    "p@/:?#% é",
-				implicitTLS: true,
-			},
-			"smtps://***:***@h:465",
-		},
-		{
-			"smtp://u:a+b@h",
-			Server{host: "h", port: 587, user: "u", password: "a+b"},
-			"smtp://***:***@h:587",
-		},
-		{
-			"smtp://u:a:b@h",
-			Server{host: "h", port: 587, user: "u", password: "a:b"},
-			"smtp://***:***@h:587",
-		},
-		{
-			"smtp://u:a@b@h",
-			Server{host: "h", port: 587, user: "u", password: "a@b"},
-			"smtp://***:***@h:587",
-		},
+		{"smtp://mail.example.com", Server{host: "mail.example.com", port: 587}, "smtp://mail.example.com:587"},
+		{"smtps://mail.example.com/", Server{host: "mail.example.com", port: 465, implicitTLS: true}, "smtps://mail.example.com:465"},
+		{"SMTP://mail.example.com:25", Server{host: "mail.example.com", port: 25}, "smtp://mail.example.com:25"},
+		{"smtp://mail.example.com:", Server{host: "mail.example.com", port: 587}, "smtp://mail.example.com:587"},
+		{"smtps://[::1]:2465", Server{host: "::1", port: 2465, implicitTLS: true}, "smtps://[::1]:2465"},
+		{"smtp://u:hunter2@192.0.2.1", Server{host: "192.0.2.1", port: 587, user: "u", password: "hunter2"}, "smtp://***:***@192.0.2.1:587"},
+		{"smtps://ana%40example.com:p%40%2F%3A%3F%23%25%20%C3%A9@h",
+			Server{host: "h", port: 465, user: "ana@example.com", password: "p@/:?#% é", implicitTLS: true}, "smtps://***:***@h:465"},
+		{"smtp://u:a+b@h", Server{host: "h", port: 587, user: "u", password: "a+b"}, "smtp://***:***@h:587"},
+		{"smtp://u:a:b@h", Server{host: "h", port: 587, user: "u", password: "a:b"}, "smtp://***:***@h:587"},
+		{"smtp://u:a@b@h", Server{host: "h", port: 587, user: "u", password: "a@b"}, "smtp://***:***@h:587"},
 	}
 	for _, test := range tests {
 		got, err := ParseServer(test.url)
@@ -137,7 +92,8 @@ func TestParseServerRefuses(t *testing.T) {
 	}
 }
 
-// Beyond this machine nothing goes without TLS, and a password nowhere.
+// TestMayBeClear checks that mail leaves this machine only with TLS, and that a password always
+// needs it.
 func TestMayBeClear(t *testing.T) {
 	for smtpURL, want := range map[string]bool{
 		"smtp://localhost":           true,
@@ -184,8 +140,8 @@ func TestParseFrom(t *testing.T) {
 	}
 }
 
-// FuzzParseServer looks for a URL that panics, whose password gets into what is shown or said of
-// it, or that is something else when it is written as it was understood.
+// FuzzParseServer looks for a URL that panics, whose password gets into its text or an error, or
+// that means something else when it is written as it was understood.
 func FuzzParseServer(f *testing.F) {
 	const secret = "hunter2"
 	for _, seed := range [][2]string{
@@ -203,8 +159,7 @@ func FuzzParseServer(f *testing.F) {
 			}
 			return
 		}
-		if strings.Contains(s.String(), secret) &&
-			!strings.Contains(strings.ToLower(s.host), secret) {
+		if strings.Contains(s.String(), secret) && !strings.Contains(strings.ToLower(s.host), secret) {
 			t.Fatalf("shown as %s", s)
 		}
 		u := url.URL{Scheme: "smtp", Host: s.address()}
