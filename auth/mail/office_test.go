@@ -24,7 +24,7 @@ import (
 // office is a real SMTP server that keeps what it gets. Its fields are set before it opens.
 type office struct {
 	implicitTLS, noTLS, utf8 bool
-	mechanisms               []string // "PLAIN", "LOGIN"; with any of them it accepts only the password
+	mechanisms               []string // "PLAIN", "LOGIN"; with any, it requires the password
 	certificate              tls.Certificate
 	mail, rcpt, data         func() error // the answer; nil for yes
 

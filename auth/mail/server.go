@@ -37,11 +37,12 @@ func ParseServer(smtpURL string) (Server, error) {
 			"as in smtps://user:password@mail.example.com")
 	case err != nil || u.Path != "" && u.Path != "/" || strings.ContainsAny(rest, "?#"):
 		// An unencoded / ? or # turns the rest of a password into the path or what follows it.
-		return Server{}, errors.New("behind smtp:// it may have user:password@, has a host, may have " +
-			":port, and no more; in user and password all but A-Z, a-z, 0-9 and - . _ ~ has to be " +
-			"percent-encoded")
+		return Server{}, errors.New("behind smtp:// it may have user:password@, has a host, may " +
+			"have :port, and no more; in user and password all but A-Z, a-z, 0-9 and - . _ ~ has " +
+			"to be percent-encoded")
 	case !validHost(u):
-		return Server{}, errors.New("its host has to be a name in ASCII or an address, IPv6 in square brackets")
+		return Server{}, errors.New("its host has to be a name in ASCII or an address, " +
+			"IPv6 in square brackets")
 	}
 	s := Server{host: u.Hostname(), port: 587, implicitTLS: scheme == "smtps"}
 	if s.implicitTLS {
@@ -59,8 +60,8 @@ func ParseServer(smtpURL string) (Server, error) {
 		s.password, _ = u.User.Password()
 		switch {
 		case s.user == "" || s.password == "":
-			return Server{}, errors.New("user and password go together: smtp://user:password@host, " +
-				"or smtp://host without both")
+			return Server{}, errors.New("user and password go together: " +
+				"smtp://user:password@host, or smtp://host without both")
 		case strings.ContainsFunc(s.user+s.password, unicode.IsControl):
 			return Server{}, errors.New("no control character may stand in user and password, " +
 				"percent-encoded or not")

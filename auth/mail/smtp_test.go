@@ -189,7 +189,10 @@ func TestTextsOfUsersStayText(t *testing.T) {
 		strings.Repeat("é", 20_000),
 	} {
 		for _, m := range []Message{
-			{Kind: NewNetwork, To: "ana@example.com", User: hostile, IP: hostile, UserAgent: hostile},
+			{
+				Kind: NewNetwork, To: "ana@example.com",
+				User: hostile, IP: hostile, UserAgent: hostile,
+			},
 			{Kind: Reset, To: "ana@example.com", User: hostile, Token: "t"},
 			{Kind: Reset, To: "ana@example.com", User: "ana", Token: hostile},
 			{Kind: Confirm, To: "ana@example.com", User: hostile, Token: "t"},
@@ -491,7 +494,8 @@ func scripted(t *testing.T, replies ...string) (addr string, hungUp <-chan struc
 			if i > 0 && !lines.Scan() {
 				return
 			}
-			for data := i > 0 && strings.HasPrefix(replies[i-1], "354"); data && lines.Text() != "." && lines.Scan(); {
+			inData := i > 0 && strings.HasPrefix(replies[i-1], "354")
+			for inData && lines.Text() != "." && lines.Scan() {
 			}
 			_, _ = io.WriteString(conn, reply+"\r\n")
 		}
@@ -534,10 +538,12 @@ func TestTheConnectionIsClosed(t *testing.T) {
 		replies []string
 		sent    bool
 	}{
-		"it does not want to talk":          {[]string{"554 go away"}, false},
-		"it does not know EHLO nor HELO":    {[]string{"220 hello", "502 what", "502 what"}, false},
-		"it speaks something else":          {[]string{"+OK POP3 ready"}, false},
-		"it refuses the sender":             {[]string{"220 hello", "250 hello", "550 no", "250 reset", "221 bye"}, false},
+		"it does not want to talk":       {[]string{"554 go away"}, false},
+		"it does not know EHLO nor HELO": {[]string{"220 hello", "502 what", "502 what"}, false},
+		"it speaks something else":       {[]string{"+OK POP3 ready"}, false},
+		"it refuses the sender": {
+			[]string{"220 hello", "250 hello", "550 no", "250 reset", "221 bye"}, false,
+		},
 		"it refuses QUIT":                   {append(accepted[:6:6], "500 no"), true},
 		"it says goodbye":                   {append(accepted[:6:6], "221 bye"), true},
 		"it is silent when it has the mail": {accepted, true},
