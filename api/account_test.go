@@ -132,11 +132,8 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 				t.Errorf("faults %s", a.faults())
 			}
 			token := f.loginAs("ana", goodPassword)
-			in.take(mail.NewAddress, "ana@example.com")
-			me := func(method,
-				body string) answer {
-				return f.call(method, "/me", body, "x-access-token", token)
-			}
+			in.take(mail.NewNetwork, "ana@example.com")
+			me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
 			if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
 				t.Errorf("confirmed: %+v", u)
 			}

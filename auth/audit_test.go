@@ -100,7 +100,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 		}
 		check(store.EventRefreshTheft, ana.ID, 0, 1)
 
-		// Of many addresses some can be seen.
+		// Of many networks some can be seen.
 		before := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed})
 		for i := range 40 {
 			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
@@ -115,7 +115,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 			t.Errorf("forty addresses are %d rows", n)
 		}
 
-		// None of it says what was typed.
+		// No event holds what was typed.
 		events, err := p.Events(t.Context(), store.EventFilter{}, 0, 100)
 		must(t, err)
 		if all := fmt.Sprintf(
@@ -128,8 +128,8 @@ func TestTheAuditOfALogin(t *testing.T) {
 	})
 }
 
-// A store that keeps no event is told of in the log, and keeps nobody in or out.
-func TestAnEventThatCanNotBeKept(t *testing.T) {
+// TestAnEventThatCannotBeKept checks that the log reports it, and that the login succeeds.
+func TestAnEventThatCannotBeKept(t *testing.T) {
 	e := authtest.SQLite()
 	log := new(authtest.Log)
 	p := start(t, e, e.Migrated(t), loggingTo(log))
@@ -146,8 +146,8 @@ func TestAnEventThatCanNotBeKept(t *testing.T) {
 	}
 }
 
-// What strangers do waits, and is kept: within a moment, when the store is back, and when the
-// process ends.
+// TestWhatStrangersDoIsKept checks that events of strangers wait, and are kept within a moment,
+// when the store is back, and when the process ends.
 func TestWhatStrangersDoIsKept(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay.Truncate(store.AuditWindow))
@@ -175,14 +175,16 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			return strings.Join(all, ", ")
 		}
 		ctx := from(t.Context(), "192.0.2.1")
-		fail := func(userID int64) { a.audit.recordStrangers(ctx, store.EventLoginFailed, userID, "") }
+		fail := func(userID int64) {
+			a.audit.recordStrangers(ctx, store.EventLoginFailed, userID, "")
+		}
 		fail(1)
 		c.Advance(time.Second)
 		fail(1)
 		fail(2)
 		a.audit.store = noAudit{there}
 		if err := a.audit.flush(ctx); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("a store that is away gives %v", err)
+			t.Errorf("a store that is away: %v", err)
 		}
 		if events, err := a.Events(
 			ctx,
@@ -191,7 +193,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			10,
 		); err != nil ||
 			len(events) != 0 {
-			t.Errorf("a store that can only be read gives %v, %v", events, err)
+			t.Errorf("a store that can only be read: %v, %v", events, err)
 		}
 		c.Advance(time.Second)
 		fail(1)
@@ -207,11 +209,12 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		fail(3)
 		stop()
 		<-ended
-		if got := kept(); got != "1 of 2 from +1s to +1s, 1 of 3 from +2s to +2s, 3 of 1 from +0s to +2s" {
+		want = "1 of 2 from +1s to +1s, 1 of 3 from +2s to +2s, 3 of 1 from +0s to +2s"
+		if got := kept(); got != want {
 			t.Errorf("at the end, kept is %s", got)
 		}
 
-		// What happens while others are being kept is not lost at the end either.
+		// Events that happen while others are being kept are not lost at the end either.
 		running, stop = context.WithCancel(ctx)
 		defer stop()
 		a.audit.store = duringRecord{there, sync.OnceFunc(func() { fail(4); stop() })}
@@ -222,7 +225,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			t.Errorf("at the end of a busy one, kept is %s", got)
 		}
 
-		// One that could not be kept is still the first of its row.
+		// An event that could not be kept is still the first of its row.
 		a.audit.store = duringRecord{
 			noAudit{there},
 			sync.OnceFunc(func() { c.Advance(time.Second); fail(5) }),
@@ -236,7 +239,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			t.Errorf("back in the queue are %+v", got)
 		}
 
-		// While the store is away they take no memory without bound, and each stands in the log.
+		// While the store is away, memory is bounded, and each event is in the log.
 		log.Take()
 		a.audit.store = noAudit{there}
 		for i := range int64(maxWaiting + 10) {
@@ -251,7 +254,8 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 	})
 }
 
-// What can not be kept of strangers keeps no other event out.
+// TestAnEventDoesNotNeedThoseThatWait checks that events of strangers which cannot be kept do not
+// keep another one out.
 func TestAnEventDoesNotNeedThoseThatWait(t *testing.T) {
 	e := authtest.SQLite()
 	p := start(t, e, e.Migrated(t))
@@ -266,7 +270,7 @@ func TestAnEventDoesNotNeedThoseThatWait(t *testing.T) {
 	}
 }
 
-// noStrangers is a store that keeps no event with a key.
+// noStrangers is a store that cannot keep an event with a key.
 type noStrangers struct{ Store }
 
 func (s noStrangers) RecordEvents(ctx context.Context, events ...store.Event) error {
@@ -276,7 +280,7 @@ func (s noStrangers) RecordEvents(ctx context.Context, events ...store.Event) er
 	return s.Store.RecordEvents(ctx, events...)
 }
 
-func TestALoginFromANewAddressIsTold(t *testing.T) {
+func TestALoginFromANewNetworkIsReported(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
@@ -312,7 +316,7 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 				}
 			}
 		}
-		login("ana", "192.0.2.1", 1) // the first of all is from a new address, too
+		login("ana", "192.0.2.1", 1) // the first network is new, too
 		login("ana", "192.0.2.1", 0)
 		login("ana", "192.0.2.2", 1)
 		login("ana", "192.0.2.2", 0)
@@ -330,9 +334,9 @@ func TestALoginFromANewAddressIsTold(t *testing.T) {
 	})
 }
 
-// A session that is open is answered as one, whatever fails after it; and where none was opened
-// nobody is told of one.
-func TestALoginOfWhichNobodyCanBeTold(t *testing.T) {
+// TestALoginThatCannotBeReported checks that an open session is answered as one, whatever fails
+// after it. If none was opened, no mail reports one.
+func TestALoginThatCannotBeReported(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		log := new(authtest.Log)
 		p := start(t, e, url, loggingTo(log))
@@ -355,11 +359,11 @@ func TestALoginOfWhichNobodyCanBeTold(t *testing.T) {
 			Password: goodPassword,
 		}
 		if _, err := a.Login(ctx, right); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("without a session a login gives %v", err)
+			t.Errorf("without a session a login: %v", err)
 		}
 		a = p.over(t, noNetworks{p.cfg.Store})
 		if g, err := a.Login(ctx, right); err != nil || g.Token == "" || g.Device == "" {
-			t.Errorf("where the network cannot be noted a login gives %+v, %v", g, err)
+			t.Errorf("where the network cannot be noted a login: %+v, %v", g, err)
 		}
 		if s := log.Take(); !strings.Contains(s, "the network of a login could not be noted") {
 			t.Errorf("the log says %s", s)
@@ -372,7 +376,7 @@ func TestALoginOfWhichNobodyCanBeTold(t *testing.T) {
 		if n := queued(); n != 0 {
 			t.Errorf("%d mails tell of it", n)
 		}
-		p.wantTry(t, "192.0.2.1", right, "in") // the address is still new
+		p.wantTry(t, "192.0.2.1", right, "in") // the network is still new
 		if n := queued(); n != 1 {
 			t.Errorf("%d mails tell of the next one", n)
 		}
@@ -391,7 +395,7 @@ func (noNetworks) SeeNetwork(context.Context, int64, string, ...store.Mail) (boo
 	return false, store.ErrUnavailable
 }
 
-// noAudit is a store that can keep no event.
+// noAudit is a store that cannot keep an event.
 type noAudit struct{ Store }
 
 func (noAudit) RecordEvents(context.Context, ...store.Event) error { return store.ErrUnavailable }

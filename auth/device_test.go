@@ -43,10 +43,10 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 			t.Error("the mark was not renewed")
 		}
 		p.cheapen(t, ana)
-		// It clears nothing of what strangers have failed.
+		// It does not clear the failures of strangers.
 		p.wantTry(t, home, right, "wait 1")
 
-		// A device has a count of its own, and clears it.
+		// A device has a bucket of its own, and clears it.
 		for range 5 {
 			p.wantTry(t, home, marked(wrong, laptop), "wrong")
 		}
@@ -66,8 +66,8 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 	})
 }
 
-// Whoever had the account when it was disabled may have a mark.
-func TestDisablingCancelsMarks(t *testing.T) {
+// TestDisablingCancelsDeviceTokens is for accounts that somebody else had when they were disabled.
+func TestDisablingCancelsDeviceTokens(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
@@ -92,8 +92,9 @@ func TestDisablingCancelsMarks(t *testing.T) {
 	})
 }
 
-// A mark also is not held up by its address, and does not count against it.
-func TestAKnownDeviceOnAnAddressThatIsSlowed(t *testing.T) {
+// TestAKnownDeviceOnASlowedNetwork checks that a known device does not wait for its network, and
+// does not count against it.
+func TestAKnownDeviceOnASlowedNetwork(t *testing.T) {
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
 	p := start(t, e, e.Migrated(t), atClock(c))
@@ -155,14 +156,16 @@ func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
 		p := start(t, e, url, atClock(c))
 		ana := p.addCheap(t, "ana")
 		wrong := LoginRequest{User: "ana", Password: "wrong"}
-		fresh := func() string { return signDeviceToken(p.keys, ana, token.NewID(), c.Now()) } // as if a thief had gathered many
+		fresh := func() string { // as if a thief had collected many
+			return signDeviceToken(p.keys, ana, token.NewID(), c.Now())
+		}
 		for i := range 50 {
 			if i%5 == 0 {
 				wrong.Device = fresh()
 			}
 			p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		}
-		// From now on a mark is worth nothing: they are strangers.
+		// From now on a device token is worth nothing: its client is a stranger.
 		for range 5 {
 			wrong.Device = fresh()
 			p.wantTry(t, "192.0.2.1", wrong, "wrong")
@@ -186,7 +189,7 @@ func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
 	})
 }
 
-func TestWhichMarksAreGood(t *testing.T) {
+func TestWhichDeviceTokensAreGood(t *testing.T) {
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
 	url := e.Migrated(t)

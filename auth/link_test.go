@@ -51,7 +51,7 @@ func TestLinks(t *testing.T) {
 			if err := a.checkToken(token, ana, other); (err == nil) != (kind == other) {
 				t.Errorf("a link of kind %s as one of %s: %v", kind, other, err)
 			}
-			// Nor can its kind be written over.
+			// Its kind cannot be overwritten either.
 			_, rest, _ := strings.Cut(token, ".")
 			if err := a.checkToken(
 				string(other)+"."+rest,
@@ -61,14 +61,20 @@ func TestLinks(t *testing.T) {
 			}
 		}
 		for name, alter := range map[string]func(*store.User){
-			"another user":            func(u *store.User) { u.ID = 8 },
-			"another generation":      func(u *store.User) { u.LinkGeneration++ },
-			"an earlier generation":   func(u *store.User) { u.LinkGeneration-- },
-			"a disabled user":         func(u *store.User) { u.Disabled = true },
-			"another address":         func(u *store.User) { u.Email, u.PendingEmail = "bia@example.com", "bia2@example.com" },
-			"an address in capitals":  func(u *store.User) { u.Email, u.PendingEmail = "Ana@example.com", "New@example.com" },
-			"no address":              func(u *store.User) { u.Email, u.PendingEmail = "", "" },
-			"the two addresses moved": func(u *store.User) { u.Email, u.PendingEmail = u.PendingEmail, u.Email },
+			"another user":          func(u *store.User) { u.ID = 8 },
+			"another generation":    func(u *store.User) { u.LinkGeneration++ },
+			"an earlier generation": func(u *store.User) { u.LinkGeneration-- },
+			"a disabled user":       func(u *store.User) { u.Disabled = true },
+			"another email": func(u *store.User) {
+				u.Email, u.PendingEmail = "bia@example.com", "bia2@example.com"
+			},
+			"an email in capitals": func(u *store.User) {
+				u.Email, u.PendingEmail = "Ana@example.com", "New@example.com"
+			},
+			"no email": func(u *store.User) { u.Email, u.PendingEmail = "", "" },
+			"the two emails exchanged": func(u *store.User) {
+				u.Email, u.PendingEmail = u.PendingEmail, u.Email
+			},
 		} {
 			u := ana
 			alter(&u)
@@ -77,7 +83,10 @@ func TestLinks(t *testing.T) {
 			}
 		}
 		for after, good := range map[time.Duration]bool{
-			-time.Hour: true, linkFor(kind) - time.Second: true, linkFor(kind): false, linkFor(kind) + 1000*time.Hour: false,
+			-time.Hour:                     true,
+			linkFor(kind) - time.Second:    true,
+			linkFor(kind):                  false,
+			linkFor(kind) + 1000*time.Hour: false,
 		} {
 			if err := linksAt(
 				t,
@@ -105,7 +114,7 @@ func TestLinks(t *testing.T) {
 		) {
 			t.Errorf("%s: of a secret that is gone: %v", kind, err)
 		}
-		// No byte of it can be another.
+		// No byte of it can be changed.
 		for i := range token {
 			for _, c := range []byte{'0', '9', 'A', 'a', '.', '-', '\n', '=', ' ', 0} {
 				forged := []byte(token)
@@ -126,8 +135,9 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	for _, token := range []string{
-		"", ".", "...", "reset", "reset.7", "reset.7.1", "reset.7.99999999999.", "reset.7.99999999999.AAAA",
-		"reset.-7.99999999999.AAAA", "reset.99999999999999999999.1.AAAA", "reset.7.99999999999999999999.AAAA",
+		"", ".", "...", "reset", "reset.7", "reset.7.1", "reset.7.99999999999.",
+		"reset.7.99999999999.AAAA", "reset.-7.99999999999.AAAA",
+		"reset.99999999999999999999.1.AAAA", "reset.7.99999999999999999999.AAAA",
 		strings.Repeat("reset.", 1000), "password_changed.7.99999999999.AAAA",
 	} {
 		if err := a.checkToken(token, ana, linkKinds()...); !errors.Is(err, ErrLinkInvalid) {
@@ -136,14 +146,17 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// A kind of mail has a link if the page behind it does something with one.
+// TestLinksLast checks which kinds of mail have a link, and how long it is good.
 func TestLinksLast(t *testing.T) {
 	want := map[store.MailKind]time.Duration{
 		store.MailReset:      30 * time.Minute,
 		store.MailInvitation: 72 * time.Hour,
 		store.MailConfirm:    72 * time.Hour,
 	}
-	for _, kind := range append(linkKinds(), store.MailPasswordChanged, store.MailEmailChanged, store.MailNewNetwork) {
+	others := []store.MailKind{
+		store.MailPasswordChanged, store.MailEmailChanged, store.MailNewNetwork,
+	}
+	for _, kind := range append(linkKinds(), others...) {
 		if got := linkFor(kind); got != want[kind] {
 			t.Errorf("%s: %s", kind, got)
 		}

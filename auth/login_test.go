@@ -39,12 +39,12 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 				if n%2 == 1 {
 					r.User = strings.ToUpper(name)
 				}
-				[]*process{p, q}[n%2].wantTry(t, ip, r, "wrong") // two replicas, one count
+				[]*process{p, q}[n%2].wantTry(t, ip, r, "wrong") // two replicas, one bucket
 				c.Advance(time.Minute)
 			}
 			c.Advance(-time.Minute)
 			for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
-				// What is refused is not counted, and the right password is refused as well.
+				// A refused attempt is not counted, and the right password is refused as well.
 				for range 7 {
 					p.wantTry(t, ip, wrong, fmt.Sprint("wait ", int(wait)))
 				}
@@ -80,7 +80,7 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 	})
 }
 
-// A slow hash must not use up the wait that it is followed by.
+// TestTheWaitBeginsWithTheAnswer checks that a slow hash does not use up the wait after it.
 func TestTheWaitBeginsWithTheAnswer(t *testing.T) {
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
@@ -97,7 +97,7 @@ func TestTheWaitBeginsWithTheAnswer(t *testing.T) {
 	_, err := reserve()
 	var many *TooManyError
 	if !errors.As(err, &many) || many.Wait != time.Second {
-		t.Errorf("the sixth gives %v", err)
+		t.Errorf("the sixth: %v", err)
 	}
 }
 
@@ -128,14 +128,14 @@ func TestAttemptsAtOnceAreCountedOneByOne(t *testing.T) {
 	})
 }
 
-func TestOneAddressAgainstManyNames(t *testing.T) {
+func TestOneNetworkAgainstManyNames(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
 		p.addCheap(t, "mallory")
 		fail := func(ip string, n int) (let int) {
 			for i := range n {
-				name := fmt.Sprint("user", i%10) // of which none comes to five
+				name := fmt.Sprint("user", i%10) // none of them reaches five
 				try, err := p.guard.reserveLogin(
 					from(t.Context(), ip),
 					store.User{},
@@ -154,7 +154,7 @@ func TestOneAddressAgainstManyNames(t *testing.T) {
 		if let := fail("2001:db8:1:2::1", 49); let != 49 {
 			t.Fatalf("%d of 49 were let through", let)
 		}
-		// To have an account of one's own clears nothing.
+		// An account of one's own clears nothing.
 		p.wantTry(t, "2001:db8:1:2::1", LoginRequest{User: "mallory", Password: goodPassword}, "in")
 		if let := fail("2001:db8:1:2:ffff::1", 100); let != 1 {
 			t.Fatalf("%d more were let through from the same /64", let)
@@ -176,19 +176,19 @@ func TestOneAddressAgainstManyNames(t *testing.T) {
 				t.Errorf("%d were let through after %v", let, wait)
 			}
 		}
-		// As long a quiet as its window, and it starts anew.
+		// After a quiet time as long as its window it starts anew.
 		c.Advance(30 * time.Minute)
 		if let := fail("2001:db8:1:2::1", 100); let != 50 {
 			t.Errorf("%d were let through after a quiet while", let)
 		}
-		// Who stays below 50 in 15 minutes is not slowed.
+		// A network that stays below 50 in 15 minutes is not slowed.
 		for range 5 {
 			if let := fail("192.0.2.1", 49); let != 49 {
 				t.Errorf("%d of 49 were let through", let)
 			}
 			c.Advance(15 * time.Minute)
 		}
-		// An IPv4 address is the same one in IPv6's clothes.
+		// An IPv4 address counts as the same one in the form of IPv6.
 		if let := fail("::ffff:192.0.2.1", 49) + fail("192.0.2.1", 49); let != 50 {
 			t.Errorf("%d of 98 were let through", let)
 		}
@@ -237,10 +237,10 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 				t.Fatalf("behind a gate that is full: %v", err)
 			}
 		})
-		// Nor does the one that was given back make the next wait once more.
+		// A released attempt does not make the next one wait again either.
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		p.wantTry(t, "192.0.2.1", wrong, "wait 2")
-		// Who hangs up in the queue was not looked at either.
+		// A client that hangs up in the queue is not counted either.
 		c.Advance(2 * time.Second)
 		waiting := password.NewGate(password.Local{}, 1, 1)
 		behind := func(gate *password.Gate) *process {
@@ -251,13 +251,13 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 			ctx, cancel := context.WithCancel(from(t.Context(), "192.0.2.1"))
 			cancel()
 			if _, err := hasty.Login(ctx, wrong); !errors.Is(err, context.Canceled) {
-				t.Errorf("who hangs up gets %v", err)
+				t.Errorf("a client that hangs up gets %v", err)
 			}
 			return nil
 		}))
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		p.wantTry(t, "192.0.2.1", wrong, "wait 4")
-		// Nor does it count that a hasher is out of order.
+		// Neither is one that meets a hasher out of order.
 		c.Advance(4 * time.Second)
 		broken := behind(password.NewGate(brokenHasher{}, 1, 0))
 		for range 10 {
@@ -276,7 +276,7 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 	})
 }
 
-// brokenHasher is one that fails, and says what would let everybody in.
+// brokenHasher is a Hasher that fails. Its results would let everybody in.
 type brokenHasher struct{}
 
 var errBroken = errors.New("out of order")
@@ -412,7 +412,7 @@ func TestGuessing(t *testing.T) {
 		if logins < days*3 {
 			t.Errorf("the owner logged in %d times", logins)
 		}
-		// On a client that they have not used they wait, like everybody.
+		// On a client that they have not used they wait like everybody.
 		for range 20 {
 			p.try(t, "203.0.113.1", LoginRequest{User: "ana", Password: "guess"})
 		}
@@ -424,14 +424,13 @@ func TestGuessing(t *testing.T) {
 			end,
 			"wait",
 		) {
-			t.Errorf("without the mark it ends in %q", end)
+			t.Errorf("without the device token it ends in %q", end)
 		}
 	})
 }
 
-// TestASprayLeavesFewRows tries made-up names for four days, each from an address of its own, as
-// fast as a processor can check passwords that take half a minute; and then as fast as it can from one
-// address.
+// TestASprayLeavesFewRows tries made-up names for four days, each from a network of its own, as if
+// a password took half a minute to verify. Then it tries more as fast as it can from one network.
 func TestASprayLeavesFewRows(t *testing.T) {
 	const names = 10_000 // more than the rows that the audit may have of nobody
 	e := authtest.SQLite()
@@ -450,12 +449,15 @@ func TestASprayLeavesFewRows(t *testing.T) {
 		return true
 	}
 	next := c.Now()
-	const workers = 64 // which share commits
+	const workers = 64 // they share commits
 	for i := 0; i < names; i += workers {
 		var all sync.WaitGroup
 		for n := i; n < min(i+workers, names); n++ {
 			all.Go(
-				func() { spray(fmt.Sprint("made-up-", n), fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)) },
+				func() {
+					ip := fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)
+					spray(fmt.Sprint("made-up-", n), ip)
+				},
 			)
 		}
 		all.Wait()
@@ -471,7 +473,7 @@ func TestASprayLeavesFewRows(t *testing.T) {
 		must(t, err)
 		return n
 	}
-	// A day's names, and the addresses of the last quarter of an hour.
+	// The names of a day, and the networks of the last quarter of an hour.
 	if n, most := rows(), names/4+names/4/96+3*workers; n > most || n < names/8 {
 		t.Errorf("%d rows are left of %d names, want at most %d", n, names, most)
 	}
@@ -493,8 +495,7 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	}
 }
 
-// TestAPanicEndsTheAttempt holds that a name is not shut out for good when something goes wrong
-// under it.
+// TestAPanicEndsTheAttempt checks that a panic does not keep a name locked.
 func TestAPanicEndsTheAttempt(t *testing.T) {
 	e := authtest.SQLite()
 	p := start(t, e, e.Migrated(t))
@@ -517,7 +518,7 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 		odd.hash, odd.buckets = false, false
 		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Minute)
 		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: goodPassword}); err != nil {
-			t.Errorf("%s: after a panic a login gives %v", name, err)
+			t.Errorf("%s: after a panic a login: %v", name, err)
 		}
 		cancel()
 	}
@@ -596,7 +597,7 @@ func (s *calls) UpdateBuckets(
 }
 
 func (s *calls) RecordEvents(ctx context.Context, events ...store.Event) error {
-	s.note(fmt.Sprint("RecordEvents of ", len(events))) // which none waits for
+	s.note(fmt.Sprint("RecordEvents of ", len(events))) // no client waits for it
 	return s.Store.RecordEvents(ctx, events...)
 }
 
@@ -619,8 +620,8 @@ func (s *calls) CreateSession(
 	return s.Store.CreateSession(ctx, n, generation)
 }
 
-// Unknown, wrong and disabled are told apart by nothing that the store has to do; nor does a
-// made-up mark cost anything.
+// TestRefusalsAskTheStoreTheSame checks that the store does the same work for an unknown user, a
+// wrong password and a disabled user, and that a forged device token costs nothing.
 func TestRefusalsAskTheStoreTheSame(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
@@ -691,7 +692,9 @@ func TestCleaning(t *testing.T) {
 			t.Errorf("%d events are left", n)
 		}
 		for rows, remove := range map[string]func(context.Context, time.Time, int) (int, error){
-			"attempts": p.store.DeleteBuckets, "addresses": p.store.DeleteNetworks, "sessions": p.store.DeleteSessions,
+			"buckets":  p.store.DeleteBuckets,
+			"networks": p.store.DeleteNetworks,
+			"sessions": p.store.DeleteSessions,
 		} {
 			n, err := remove(t.Context(), c.Now().Add(10*365*24*time.Hour), 100)
 			must(t, err)
@@ -706,7 +709,9 @@ func TestCleaning(t *testing.T) {
 // the same password and were made by other software.
 func TestAHashFromElsewhereIsReplacedAtTheFirstLogin(t *testing.T) {
 	const given = "correct hörse Ж"
-	current := func(hash string) bool { return strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") }
+	current := func(hash string) bool {
+		return strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$")
+	}
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
 		for i, hash := range []string{

@@ -31,9 +31,10 @@ import (
 	"clientes/store"
 )
 
-// office is a real SMTP server with STARTTLS, which takes no mail in clear or without the password.
+// office is a real SMTP server with STARTTLS. It refuses mail in clear, and mail without the
+// password.
 type office struct {
-	addr        string // the same again when it opens again
+	addr        string // stays the same when it opens again
 	certificate tls.Certificate
 	server      *smtp.Server
 	mu          sync.Mutex
@@ -81,7 +82,7 @@ func (o *office) open(t *testing.T) {
 
 func (o *office) close() { o.server.Close() }
 
-// sender sends by this server.
+// sender returns a Sender that sends by this server.
 func (o *office) sender(t *testing.T) Sender {
 	t.Helper()
 	server, err := mail.ParseServer("smtp://postbox:letmein@" + o.addr)
@@ -185,7 +186,7 @@ func startMailing(
 	return m
 }
 
-// queued gives what is in the queue, by claiming all of it for no time.
+// queued returns the mails in the queue, by claiming all of them for no time.
 func queued(t testing.TB, st store.Store) []store.Mail {
 	t.Helper()
 	mails, err := st.ClaimMails(t.Context(), 0, 1000)
@@ -197,8 +198,8 @@ var linkInMail = regexp.MustCompile(
 	`https://api\.example\.com/app/#(?:reset|confirm)=3D([A-Za-z0-9._-]+)`,
 )
 
-// TestMail follows a forgotten password through a real server: away for a while, the process ended
-// and started again.
+// TestMail follows a forgotten password through a real mail server. The server is away for a while,
+// and the process ends and starts again.
 func TestMail(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		o, c := newOffice(t), authtest.NewClock()
@@ -214,7 +215,7 @@ func TestMail(t *testing.T) {
 		must(
 			t,
 			a.accounts.SetPassword(t.Context(), "ana", "another "+goodPassword),
-		) // cancels the link and tells of it
+		) // cancels the link and sends a mail about it
 		must(t, a.ForgotPassword(t.Context(), "", "Ana@Example.com"))
 		authtest.Eventually(
 			t,
@@ -279,7 +280,7 @@ func TestMail(t *testing.T) {
 	})
 }
 
-// TestReplicasSendEachMailOnce has two processes at one queue.
+// TestReplicasSendEachMailOnce has two processes send the mails of one queue.
 func TestReplicasSendEachMailOnce(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		const n = 60
@@ -329,7 +330,7 @@ func TestReplicasSendEachMailOnce(t *testing.T) {
 	})
 }
 
-// senderFunc is a Sender that does whatever a test wants.
+// senderFunc is a Sender that calls itself.
 type senderFunc func(ctx context.Context, m mail.Message) error
 
 func (f senderFunc) Send(ctx context.Context, m mail.Message) error { return f(ctx, m) }
@@ -344,8 +345,8 @@ func (m *mailing) sendDue(t testing.TB, sender Sender) {
 	}
 }
 
-// TestMailThatIsCancelled holds that no link is sent that was cancelled while its mail waited, and
-// all else is.
+// TestMailThatIsCancelled checks that a link that was cancelled while its mail waited is not sent,
+// and that all other mails are.
 func TestMailThatIsCancelled(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
@@ -355,10 +356,13 @@ func TestMailThatIsCancelled(t *testing.T) {
 			"email":    {func(u *store.User) { u.Email = "other@example.com" }},
 			"no-email": {func(u *store.User) { u.Email, u.PendingEmail = "", "" }},
 			"disabled": {func(u *store.User) { u.Disabled = true }},
-			"enabled":  {func(u *store.User) { u.Disabled = true }, func(u *store.User) { u.Disabled = false }},
-			"links":    {func(u *store.User) { u.LinkGeneration++ }},
-			"role":     {func(u *store.User) { u.Role = store.Editor }},
-			"pending":  {func(u *store.User) { u.PendingEmail = "third@example.com" }},
+			"enabled": {
+				func(u *store.User) { u.Disabled = true },
+				func(u *store.User) { u.Disabled = false },
+			},
+			"links":   {func(u *store.User) { u.LinkGeneration++ }},
+			"role":    {func(u *store.User) { u.Role = store.Editor }},
+			"pending": {func(u *store.User) { u.PendingEmail = "third@example.com" }},
 		} {
 			u, err := a.store.CreateUser(ctx, store.User{
 				Name:         name,
@@ -418,7 +422,7 @@ func TestMailThatIsCancelled(t *testing.T) {
 					}
 					must(t, a.links.checkToken(m.Token, now, store.MailKind(m.Kind)))
 				}
-				if m.Kind == mail.NewAddress &&
+				if m.Kind == mail.NewNetwork &&
 					(m.IP != "192.0.2.1" || m.UserAgent != "curl/8.5.0 (x y)") {
 					t.Errorf("from %q, %q", m.IP, m.UserAgent)
 				}
@@ -434,9 +438,9 @@ func TestMailThatIsCancelled(t *testing.T) {
 	})
 }
 
-// TestMailThatCanNotBeSent drops what no server will take, and gives up on what none has taken for
-// too long.
-func TestMailThatCanNotBeSent(t *testing.T) {
+// TestMailThatCannotBeSent checks that a mail is dropped if the server refuses it for good, or
+// after too many tries.
+func TestMailThatCannotBeSent(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
@@ -475,24 +479,25 @@ func TestMailThatCanNotBeSent(t *testing.T) {
 			a.sendDue(
 				t,
 				senderFunc(
-					func(context.Context, mail.Message) error { tries++; return errors.New("nobody is there") },
+					func(context.Context, mail.Message) error {
+						tries++
+						return errors.New("nobody is there")
+					},
 				),
 			)
 			c.Advance(4 * time.Hour)
 		}
 		log := a.log.String()
+		again, failed := strings.Count(log, "trying again later"), strings.Count(log, "level=ERROR")
 		if tries != store.MaxMailTries || len(queued(t, a.store)) > 0 ||
-			strings.Count(
-				log,
-				"trying again later",
-			) != store.MaxMailTries-1 || strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "given up") {
+			again != tries-1 || failed != 1 || !strings.Contains(log, "given up") {
 			t.Errorf("%d tries:\n%s", tries, log)
 		}
 	})
 }
 
-// TestTheEndOfAProcessFinishesMailUnderWay stops a process whose mail server is slow: within the
-// grace the mail goes out, and what takes longer is for another to send.
+// TestTheEndOfAProcessFinishesMailUnderWay stops a process whose mail server is slow. Within the
+// grace the mail is sent. What takes longer is left to another process.
 func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
@@ -547,7 +552,7 @@ func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
 			<-returned
 			after := mailLease
 			if cut {
-				after = 20 * time.Second // that it was not sent is noted, although everything has to end
+				after = 20 * time.Second // that it was not sent is noted all the same
 			}
 			c.Advance(after)
 			if left := queued(t, a.store); (len(left) == 1) != cut {

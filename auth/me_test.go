@@ -16,7 +16,7 @@ import (
 	"clientes/store"
 )
 
-// mailsTo gives the kinds of the mails in the queue by their recipients, and empties it.
+// mailsTo returns the kinds of the mails in the queue by their recipients, and empties the queue.
 func (m *mailing) mailsTo(t testing.TB) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -31,7 +31,8 @@ func (m *mailing) mailsTo(t testing.TB) map[string]string {
 	return all
 }
 
-// links gives the tokens of the links in the queue by kind and recipient, and empties it.
+// takeLinks returns the tokens of the links in the queue by kind and recipient, and empties the
+// queue.
 func (m *mailing) takeLinks(t testing.TB) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -67,7 +68,7 @@ func TestSignUp(t *testing.T) {
 			goodPassword,
 		)
 		must(t, err)
-		// Whether the email is somebody's makes no difference, but to who reads its mail.
+		// Whether the email is somebody's makes no difference, except to its owner.
 		for _, name := range []string{"bia", "carla"} {
 			u, err := a.SignUp(ctx, name, "Ana@example.com", goodPassword)
 			must(t, err)
@@ -78,7 +79,7 @@ func TestSignUp(t *testing.T) {
 			}
 		}
 		links := a.takeLinks(t)
-		if len(links) != 1 { // of two, to one address
+		if len(links) != 1 { // of two to one email
 			t.Fatalf("links %v", links)
 		}
 		var conflict *store.ConflictError
@@ -127,7 +128,7 @@ func TestSignUp(t *testing.T) {
 			t.Errorf("events %+v", events)
 		}
 
-		// Strangers can not have an address filled with mail.
+		// Strangers cannot fill somebody's mailbox.
 		for i := range 5 {
 			_, err := a.SignUp(ctx, fmt.Sprint("eve", i), "victim@example.com", goodPassword)
 			must(t, err)
@@ -170,7 +171,7 @@ func TestChangeEmail(t *testing.T) {
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
 
-		// The first has no old one that could be told.
+		// There is no old email yet that could get a mail.
 		u, err := a.ChangeEmail(ctx, me, "ana@example.com", goodPassword)
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "ana@example.com" {
@@ -189,7 +190,7 @@ func TestChangeEmail(t *testing.T) {
 			t.Errorf("the link works twice: %v", err)
 		}
 
-		// Another: the old one hears of it, when it is asked for and when it is done.
+		// The old email gets a mail when another one is requested, and when it is confirmed.
 		_, err = a.ChangeEmail(ctx, me, "ana@example.org", goodPassword)
 		must(t, err)
 		old := queued(t, a.store)
@@ -199,7 +200,7 @@ func TestChangeEmail(t *testing.T) {
 		}) {
 			t.Errorf("mails %+v", old)
 		}
-		// What has another address now, or is for something else, does not confirm it.
+		// A link to another email, or for something else, does not confirm it.
 		_, err = a.ChangeEmail(ctx, me, "ana@example.net", goodPassword)
 		must(t, err)
 		if err := a.ConfirmEmail(
@@ -242,7 +243,7 @@ func TestChangeEmail(t *testing.T) {
 		}
 		must(t, a.says(t, me))
 
-		// The same asks for nothing, and a mail too much is not sent.
+		// The same email needs no password, and a mail too many is not sent.
 		u, err = a.ChangeEmail(ctx, me, "ana@example.net", "")
 		must(t, err)
 		if u.Email != "ana@example.net" || u.PendingEmail != "" {
@@ -287,7 +288,7 @@ func TestChangeEmail(t *testing.T) {
 	})
 }
 
-// says gives what is said of a caller's session.
+// says returns whether the caller's session lives.
 func (m *mailing) says(t testing.TB, c Caller) error {
 	t.Helper()
 	s, err := m.store.Session(t.Context(), c.SessionID)
@@ -337,7 +338,7 @@ func TestChangePassword(t *testing.T) {
 		wantMails(t, "refused", a.mailsTo(t), nil)
 		must(t, a.ChangePassword(ctx, me, goodPassword, better))
 		now := time.Now()
-		a.denied.asOf.Store(&now) // it asks nobody
+		a.denied.asOf.Store(&now) // it asks no store
 		for _, token := range []string{token, other} {
 			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("at once, a session of before: %v", err)
@@ -356,7 +357,7 @@ func TestChangePassword(t *testing.T) {
 			t.Errorf("who asks is known to the routes: %v", err)
 		}
 
-		// A wrong one counts as a failed login, and so a right one has to wait some time.
+		// A wrong password counts as a failed login, so a right one has to wait some time.
 		me, _ = a.callerOf(t, "ana", goodPassword)
 		for range 5 {
 			if err := a.ChangePassword(
@@ -405,9 +406,9 @@ func TestChangePassword(t *testing.T) {
 	})
 }
 
-// TestAChangeThatBeganBeforeTheEndDoesNotComeAfter ends all sessions between the check of the
-// current password and the change.
-func TestAChangeThatBeganBeforeTheEndDoesNotComeAfter(t *testing.T) {
+// TestAnUpdateDoesNotOutliveTheSessions ends all sessions between the check of the current password
+// and the update.
+func TestAnUpdateDoesNotOutliveTheSessions(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
@@ -443,7 +444,7 @@ func TestAChangeThatBeganBeforeTheEndDoesNotComeAfter(t *testing.T) {
 	})
 }
 
-// lateStore does something before each change of a user.
+// lateStore does something before each update of a user.
 type lateStore struct {
 	Store
 	before func()
@@ -519,12 +520,12 @@ func (s writingStore) QueueMails(ctx context.Context, mails ...store.Mail) error
 }
 
 func (s writingStore) RecordEvents(ctx context.Context, events ...store.Event) error {
-	s.note("%d events", len(events)) // which none waits for
+	s.note("%d events", len(events)) // no client waits for it
 	return s.Store.RecordEvents(ctx, events...)
 }
 
-// TestForgotDoesTheSameForEverybody asks for users who exist and who do not: the store is asked the
-// same, and writes the same, so that the time tells nothing either (BenchmarkForgot).
+// TestForgotDoesTheSameForEverybody asks for users who exist and for others. The store gets the
+// same calls and writes the same, so that the time tells nothing either (BenchmarkForgot).
 func TestForgotDoesTheSameForEverybody(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
@@ -541,8 +542,10 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 		add(store.User{Name: "disabled", Email: "disabled@example.com", Disabled: true})
 		var want []string
 		for i, by := range [][2]string{
-			{"ana", ""}, {"nobody", ""}, {"", "ana@example.com"}, {"", "nobody@example.com"}, {"no-email", ""}, {"disabled", ""},
-			{"", "pending@example.com"}, {"", "DISABLED@example.com"}, {"ana", ""}, {"nobody", ""}, {"ANA", ""}, {"", "Ana@Example.com"},
+			{"ana", ""}, {"nobody", ""}, {"", "ana@example.com"}, {"", "nobody@example.com"},
+			{"no-email", ""}, {"disabled", ""}, {"", "pending@example.com"},
+			{"", "DISABLED@example.com"}, {"ana", ""}, {"nobody", ""}, {"ANA", ""},
+			{"", "Ana@Example.com"},
 			{"", "nobody@example.com"}, {"nobody", ""}, {"nobody", ""},
 		} {
 			var calls []string
@@ -576,17 +579,20 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 		delete(mails, "")
 		wantMails(t, "to others", mails, nil)
 
-		// To nobody goes nothing.
+		// A mail to nobody is not sent.
 		must(t, a.ForgotPassword(ctx, "nobody", ""))
 		a.sendDue(t, refusingSender{t})
-		// What can be no name and no address is nobody's.
-		for _, by := range [][2]string{{"\x00", ""}, {strings.Repeat("a", 1000), ""}, {"", "\x00"}, {"", "a@"}, {"", strings.Repeat("a", 1000) + "@b"}} {
+		// A text that can be neither a name nor an email is nobody's.
+		long := strings.Repeat("a", 1000)
+		for _, by := range [][2]string{
+			{"\x00", ""}, {long, ""}, {"", "\x00"}, {"", "a@"}, {"", long + "@b"},
+		} {
 			must(t, a.ForgotPassword(ctx, by[0], by[1]))
 		}
-		// Nor does anybody get a fourth within an hour, whenever they were asked for.
+		// Nobody gets a fourth mail within an hour, whenever the first three were sent.
 		a.mailsTo(t)
-		for _, after := range []time.Duration{time.Hour, 59 * time.Minute, 59 * time.Minute, time.Minute, 58 * time.Minute, 2 * time.Minute} {
-			c.Advance(after)
+		for _, minutes := range []time.Duration{60, 59, 59, 1, 58, 2} {
+			c.Advance(minutes * time.Minute)
 			must(t, a.ForgotPassword(ctx, "ana", ""))
 		}
 		wantMails(
@@ -598,8 +604,8 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 	})
 }
 
-// TestForgotOfOneAddress asks for many made-up users: what is queued and counted for it has an end.
-func TestForgotOfOneAddress(t *testing.T) {
+// TestForgotOfOneNetwork asks for many made-up users: what is queued and counted is bounded.
+func TestForgotOfOneNetwork(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
@@ -648,7 +654,7 @@ func (p refusingSender) Send(_ context.Context, m mail.Message) error {
 	return nil
 }
 
-// TestALinkWorksOnceOverReplicas follows one link many times at once, in two processes.
+// TestALinkWorksOnceOverReplicas uses one link many times at once, in two processes.
 func TestALinkWorksOnceOverReplicas(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := startMailing(t, e, url, time.Now, nil), startMailing(t, e, url, time.Now, nil)
@@ -667,7 +673,8 @@ func TestALinkWorksOnceOverReplicas(t *testing.T) {
 		for i := range 8 {
 			m := []*mailing{a, b}[i%2]
 			all.Go(func() {
-				switch err := m.ResetPassword(ctx, token, fmt.Sprintf("%d horse battery staple", i)); {
+				another := fmt.Sprintf("%d horse battery staple", i)
+				switch err := m.ResetPassword(ctx, token, another); {
 				case err == nil:
 					worked.Add(1)
 				case !errors.Is(err, ErrLinkInvalid):
@@ -723,7 +730,7 @@ func TestReset(t *testing.T) {
 		if err := a.ConfirmEmail(ctx, token); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link to reset confirms an email: %v", err)
 		}
-		must(t, a.ResetPassword(ctx, token, "another "+goodPassword)) // still good
+		must(t, a.ResetPassword(ctx, token, "another "+goodPassword)) // the link is still good
 		now := a.user(t, u.ID)
 		if now.MFA != u.MFA || now.Role != u.Role || now.Email != u.Email ||
 			now.Generation != u.Generation+1 {
@@ -758,7 +765,7 @@ func TestReset(t *testing.T) {
 	})
 }
 
-// TestUsersOfAdmins makes and changes users as admins do.
+// TestUsersOfAdmins makes and changes users as an admin does.
 func TestUsersOfAdmins(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
@@ -809,7 +816,7 @@ func TestUsersOfAdmins(t *testing.T) {
 		if err := a.ResetPassword(ctx, first, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("the invitation to another address: %v", err)
 		}
-		c.Advance(joinFor - 10*time.Minute) // a hash can take its time
+		c.Advance(joinFor - 10*time.Minute) // a hash takes some time
 		second := links["invitation ana@example.com"]
 		must(t, a.ResetPassword(ctx, second, goodPassword))
 		wantMails(t, "a first password", a.mailsTo(t), nil)
@@ -817,7 +824,8 @@ func TestUsersOfAdmins(t *testing.T) {
 			t.Errorf("an invitation twice: %v", err)
 		}
 		for what, f := range map[string]func(*store.User){
-			"demoted": func(u *store.User) { u.Role = store.Viewer }, "disabled": func(u *store.User) { u.Disabled = true },
+			"demoted":  func(u *store.User) { u.Role = store.Viewer },
+			"disabled": func(u *store.User) { u.Disabled = true },
 		} {
 			if _, err := edit(f); !errors.Is(err, store.ErrLastAdmin) {
 				t.Errorf("the last admin is %s: %v", what, err)
@@ -829,11 +837,14 @@ func TestUsersOfAdmins(t *testing.T) {
 		if _, err := edit(func(u *store.User) { u.Email = "x" }); !errors.As(err, &invalid) {
 			t.Errorf("no email: %v", err)
 		}
-		// What an admin sets is confirmed, and cancels what waits.
+		// An email that an admin sets is confirmed, and cancels a pending one.
 		_, _, err = a.store.UpdateUser(
 			ctx,
 			ana.ID,
-			func(u store.User) (store.User, error) { u.PendingEmail = "new@example.com"; return u, nil },
+			func(u store.User) (store.User, error) {
+				u.PendingEmail = "new@example.com"
+				return u, nil
+			},
 		)
 		must(t, err)
 		u, err := edit(func(u *store.User) { u.Email = "ana@example.org" })
@@ -848,15 +859,20 @@ func TestUsersOfAdmins(t *testing.T) {
 			map[string]string{"ana@example.com": "email_changed"},
 		)
 
-		// Sessions end where it happens before it returns.
+		// In this process sessions have ended when the call returns.
+		change := func(id int64, update func(*store.User)) error {
+			_, err := a.ChangeUser(ctx, id, func(u store.User) (store.User, error) {
+				update(&u)
+				return u, nil
+			})
+			return err
+		}
 		for what, end := range map[string]func(id int64) error{
 			"role": func(id int64) error {
-				_, err := a.ChangeUser(ctx, id, func(u store.User) (store.User, error) { u.Role = store.Editor; return u, nil })
-				return err
+				return change(id, func(u *store.User) { u.Role = store.Editor })
 			},
 			"disabled": func(id int64) error {
-				_, err := a.ChangeUser(ctx, id, func(u store.User) (store.User, error) { u.Disabled = true; return u, nil })
-				return err
+				return change(id, func(u *store.User) { u.Disabled = true })
 			},
 			"deleted": func(id int64) error { return a.DeleteUser(ctx, id) },
 		} {
@@ -869,7 +885,7 @@ func TestUsersOfAdmins(t *testing.T) {
 			_, token := a.callerOf(t, u.Name, goodPassword)
 			must(t, end(u.ID))
 			now := c.Now()
-			a.denied.asOf.Store(&now) // it is sure to know all that has ended, and so asks nobody
+			a.denied.asOf.Store(&now) // it trusts its list, and asks no store
 			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -877,8 +893,8 @@ func TestUsersOfAdmins(t *testing.T) {
 	})
 }
 
-// TestStrangersDoNotKeepTheOwnerFromAChange blocks a name from elsewhere, and has who is logged in
-// change the password.
+// TestStrangersDoNotKeepTheOwnerFromAChange blocks a name from elsewhere. Its owner, who has a
+// session, changes the password.
 func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
@@ -909,8 +925,8 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 	})
 }
 
-// TestSignUpsOfOneAddress holds that one address can not sign up without end, whatever it sends.
-func TestSignUpsOfOneAddress(t *testing.T) {
+// TestSignUpsOfOneNetwork checks that one network cannot sign up without end, whatever it sends.
+func TestSignUpsOfOneNetwork(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		from := func(ip, given string) error {

@@ -14,10 +14,11 @@ import (
 	"clientes/store"
 )
 
-// The vectors of RFC 6238, appendix B, for SHA-1: their last six digits.
+// TestTOTPVectors uses the vectors of RFC 6238, appendix B, for SHA-1: their last six digits.
 func TestTOTPVectors(t *testing.T) {
 	for at, want := range map[int64]string{
-		59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924", 2000000000: "279037", 20000000000: "353130",
+		59: "287082", 1111111109: "081804", 1111111111: "050471", 1234567890: "005924",
+		2000000000: "279037", 20000000000: "353130",
 	} {
 		if got := totp([]byte("12345678901234567890"), stepAt(time.Unix(at, 0))); got != want {
 			t.Errorf("at %d the code is %s, want %s", at, got, want)
@@ -30,8 +31,7 @@ type authenticator struct{ secret []byte }
 
 func (a authenticator) code(at time.Time) string { return totp(a.secret, stepAt(at)) }
 
-// enrol sets up a second factor and gives the app and the recovery codes. The code that it takes is
-// used up.
+// enrol sets up a second factor and returns the app and the recovery codes. It uses up one code.
 func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator, []string) {
 	t.Helper()
 	ctx := from(t.Context(), "192.0.2.1")
@@ -67,10 +67,10 @@ func TestSecondFactor(t *testing.T) {
 		caller := Caller{UserID: ana.ID}
 		ctx := from(t.Context(), "192.0.2.1")
 		if _, err := p.ConfirmMFA(ctx, caller, "123456"); !errors.Is(err, ErrMFAOff) {
-			t.Errorf("to confirm nothing gives %v", err)
+			t.Errorf("to confirm nothing: %v", err)
 		}
 		if err := p.EndMFA(ctx, caller, goodPassword, "123456"); !errors.Is(err, ErrMFAOff) {
-			t.Errorf("to switch nothing off gives %v", err)
+			t.Errorf("to switch nothing off: %v", err)
 		}
 		var invalid *store.InvalidError
 		if _, err := p.BeginMFA(
@@ -79,7 +79,7 @@ func TestSecondFactor(t *testing.T) {
 			"wrong",
 		); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "current" {
-			t.Errorf("a wrong password gives %v", err)
+			t.Errorf("a wrong password: %v", err)
 		}
 		first, err := p.BeginMFA(ctx, caller, goodPassword)
 		must(t, err)
@@ -89,7 +89,7 @@ func TestSecondFactor(t *testing.T) {
 			"12345a",
 		); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "code" {
-			t.Errorf("a wrong code gives %v", err)
+			t.Errorf("a wrong code: %v", err)
 		}
 		right := LoginRequest{User: "ana", Password: goodPassword}
 		p.wantTry(t, "192.0.2.1", right, "in") // not before it is confirmed
@@ -101,10 +101,10 @@ func TestSecondFactor(t *testing.T) {
 			t.Error("asking again gives the same secret")
 		}
 		if _, err := p.BeginMFA(ctx, caller, goodPassword); !errors.Is(err, ErrMFAOn) {
-			t.Errorf("another beside it gives %v", err)
+			t.Errorf("another beside it: %v", err)
 		}
 		if _, err := p.ConfirmMFA(ctx, caller, app.code(c.Now())); !errors.Is(err, ErrMFAOn) {
-			t.Errorf("confirming twice gives %v", err)
+			t.Errorf("confirming twice: %v", err)
 		}
 
 		with := func(code string) LoginRequest {
@@ -132,7 +132,7 @@ func TestSecondFactor(t *testing.T) {
 		p.wantTry(t, "192.0.2.1", with("aaaa-aaaa-aaaa-aaaa"), "wrong code")
 		p.wantTry(t, "192.0.2.1", with("--"), "wrong code")
 
-		// What is kept shows neither.
+		// The store holds neither the secret nor the codes.
 		kept, err := p.store.User(t.Context(), ana.ID)
 		must(t, err)
 		all := fmt.Sprintf("%+v", kept)
@@ -151,7 +151,7 @@ func TestSecondFactor(t *testing.T) {
 			app.code(c.Now()),
 		); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "current" {
-			t.Errorf("to switch it off with a wrong password gives %v", err)
+			t.Errorf("to switch it off with a wrong password: %v", err)
 		}
 		if err := p.EndMFA(
 			ctx,
@@ -160,7 +160,7 @@ func TestSecondFactor(t *testing.T) {
 			"000000",
 		); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "code" {
-			t.Errorf("to switch it off with a wrong code gives %v", err)
+			t.Errorf("to switch it off with a wrong code: %v", err)
 		}
 		must(t, p.EndMFA(ctx, caller, goodPassword, app.code(c.Now())))
 		p.wantTry(t, "192.0.2.1", right, "in")
@@ -170,7 +170,7 @@ func TestSecondFactor(t *testing.T) {
 		must(t, p.DropMFA(ctx, ana.ID))
 		p.wantTry(t, "192.0.2.1", right, "in")
 		if err := p.DropMFA(ctx, 999); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("of nobody gives %v", err)
+			t.Errorf("of nobody: %v", err)
 		}
 		var kinds []string
 		events, err := p.Events(t.Context(), store.EventFilter{UserID: ana.ID}, 0, 100)
@@ -231,7 +231,7 @@ func TestACodeWorksOnceOverReplicas(t *testing.T) {
 }
 
 // TestGuessingCodes has a thief of the password guess codes for days, while the owner logs in on a
-// device of theirs.
+// known device.
 func TestGuessingCodes(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
@@ -289,7 +289,8 @@ func TestGuessingCodes(t *testing.T) {
 	})
 }
 
-// A right password without a code is no success: it clears nothing, and counts nothing either.
+// TestACodeThatIsMissingIsNoSuccess checks that a right password without a code clears nothing, and
+// counts nothing either.
 func TestACodeThatIsMissingIsNoSuccess(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
@@ -391,7 +392,7 @@ func TestSealedSecrets(t *testing.T) {
 	}
 }
 
-// TestCodesThatConfirmCount holds that a second factor can not be set up by trying all codes.
+// TestCodesThatConfirmCount checks that nobody can set up a second factor by trying all codes.
 func TestCodesThatConfirmCount(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)

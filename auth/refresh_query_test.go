@@ -17,7 +17,7 @@ import (
 )
 
 // countingStore counts what a refresh or a logout asks of a store. Without a store below it every
-// other call is a panic: nothing can be asked unseen.
+// other call panics, so that no call goes unseen.
 type countingStore struct {
 	Store
 	asked atomic.Int64
@@ -66,7 +66,8 @@ func newCounting(t *testing.T, below Store) (*Auth, *countingStore) {
 	return a, counted
 }
 
-// What a stranger makes up is refused by its MAC: a flood of it never reaches the database.
+// TestAForgedRefreshTokenAsksTheStoreNothing checks that a forged token is refused by its MAC, so
+// that a flood of them never reaches the database.
 func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	e := authtest.SQLite()
@@ -108,7 +109,7 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 		strings.Repeat("A", 257),
 		good + strings.Repeat("A", 256),
 	}
-	// One character other, everywhere; in the last of a MAC also the bits that stand for nothing.
+	// One character changed, everywhere. The last of a MAC also has bits that stand for nothing.
 	for i := range good {
 		for _, c := range []byte{alphabet[i%64], alphabet[(i+1)%64], good[i] ^ 1, good[i] ^ 0x20} {
 			if c != good[i] {
@@ -121,8 +122,10 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 			forged = append(forged, other)
 		}
 	}
-	// Whoever has the database has ids and counters, and no secret of ours.
-	for _, secret := range []string{strings.Repeat("a", 32), strings.Repeat("\x00", 32), testSecret + "x"} {
+	// A thief of the database has ids and counters, but no secret of ours.
+	for _, secret := range []string{
+		strings.Repeat("a", 32), strings.Repeat("\x00", 32), testSecret + "x",
+	} {
 		keys := testKeys(t, secret)
 		for n := range int64(10) {
 			forged = append(forged, signRefreshToken(keys, id, n))
@@ -150,7 +153,7 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 		t.Errorf("%d forged tokens asked the store %d times", len(forged), n)
 	}
 
-	// The same count tells a token of ours, be it of a previous secret.
+	// The same count shows a token of ours, even one of a previous secret.
 	a, counted = newCounting(t, p.store)
 	if _, err := a.Refresh(t.Context(), good); err != nil || counted.asked.Load() != 2 {
 		t.Errorf("a good token: %v, and the store was asked %d times", err, counted.asked.Load())

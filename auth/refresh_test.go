@@ -23,7 +23,7 @@ const (
 // holder is somebody who has a refresh token of the one session of a walk.
 type holder struct{ token int64 }
 
-// walk is a session, and how late it is.
+// walk is a session at an instant.
 type walk struct {
 	session store.Session
 	now     time.Time
@@ -41,7 +41,7 @@ func newWalk() walk {
 	}
 }
 
-// use presents a token. It gives the successor, and whether there was one.
+// use presents a token. It returns the newest counter, and what became of the token.
 func (w *walk) use(token int64) (int64, rotation) {
 	var how rotation
 	w.session, how = rotate(w.session, token, w.now, testGrace, testIdle, testMax)
@@ -52,7 +52,7 @@ func (w *walk) later(d time.Duration) { w.now = w.now.Add(d) }
 
 func good(how rotation) bool { return how == rotated || how == again || how == renewed }
 
-// everyOrder calls try with every sequence of these steps of that length.
+// everyOrder calls try with every sequence of the steps that has this length.
 func everyOrder[S any](steps []S, length int, try func([]S)) {
 	order := make([]S, length)
 	var fill func(int)
@@ -69,10 +69,10 @@ func everyOrder[S any](steps []S, length int, try func([]S)) {
 	fill(0)
 }
 
-// TestNobodyIsLoggedOutByHisOwnRetries walks through every order of what happens to an honest
+// TestRetriesLogNobodyOut walks through every order of what happens to an honest
 // client: answers that arrive, answers that are lost, two tabs that refresh together, short waits
 // and long ones.
-func TestNobodyIsLoggedOutByHisOwnRetries(t *testing.T) {
+func TestRetriesLogNobodyOut(t *testing.T) {
 	type step struct {
 		name string
 		do   func(*walk, *holder) bool
@@ -116,12 +116,12 @@ func TestNobodyIsLoggedOutByHisOwnRetries(t *testing.T) {
 	}
 }
 
-// TestThiefAndVictimDoNotBothGoOn walks through every order in which a thief, who has a copy of the
-// token, and its owner come, outside the grace: of the two the first to come is out at its second
-// time at the latest, and with it the session.
+// TestThiefAndVictimDoNotBothGoOn walks through every order in which the owner of a token, and a
+// thief with a copy, come outside the grace. The first of them to come ends the session when coming
+// again, at the latest.
 func TestThiefAndVictimDoNotBothGoOn(t *testing.T) {
 	for before := range 3 { // refreshes before the theft
-		for _, lost := range []bool{false, true} { // whether the owner's last answer before it was lost
+		for _, lost := range []bool{false, true} { // whether the owner's last answer was lost
 			everyOrder([]int{0, 1}, 9, func(order []int) {
 				w := newWalk()
 				var people [2]holder
@@ -235,7 +235,7 @@ func TestRefreshTokens(t *testing.T) {
 	}
 }
 
-// TestTheRowsOfOldSessionsGo runs the cleaning over a real store.
+// TestTheRowsOfOldSessionsGo cleans a real store.
 func TestTheRowsOfOldSessionsGo(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
@@ -275,15 +275,15 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 	})
 }
 
-// BenchmarkDenyList tells what a million ended sessions cost: bytes an entry, the time of a
-// look-up, and the time of checking a token with them beside that without.
+// BenchmarkDenyList measures what a million ended sessions cost: bytes an entry, the time of a
+// look-up, and the time to check a token with and without them.
 func BenchmarkDenyList(b *testing.B) {
 	const entries = 1_000_000
 	id := func(i int) (s token.SessionID) {
 		binary.LittleEndian.PutUint64(
 			s[:],
 			uint64(i)*0x9E3779B97F4A7C15,
-		) // spread as random ids are
+		) // spread like random ids
 		binary.LittleEndian.PutUint64(s[8:], uint64(i))
 		return s
 	}

@@ -13,9 +13,9 @@ import (
 // have an email, and no more than three were sent within an hour.
 //
 // Neither the result nor the time that it takes shows whether the user exists: the store gets the
-// same questions and writes the same. Where nothing is to be sent, it writes a mail to nobody, which
-// [Auth.SendMail] drops. So that nobody can fill the queue with these, nothing at all is done for a
-// network that asks too often.
+// same questions and writes the same. Where nothing is to be sent, it writes a mail to nobody,
+// which [Auth.SendMail] drops. So that nobody can fill the queue with these, nothing at all is done
+// for a network that asks too often.
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	wait, err := a.guard.askFromNetwork(ctx, "forgot")
 	if err != nil || wait > 0 {

@@ -139,8 +139,14 @@ func TestImport(t *testing.T) {
 			}
 		}
 		for what, do := range map[string]func() error{
-			"check":  func() error { _, err := p.accounts.CheckImport(t.Context(), rowsOf(bad...)); return err },
-			"import": func() error { _, err := p.accounts.Import(t.Context(), rowsOf(bad...)); return err },
+			"check": func() error {
+				_, err := p.accounts.CheckImport(t.Context(), rowsOf(bad...))
+				return err
+			},
+			"import": func() error {
+				_, err := p.accounts.Import(t.Context(), rowsOf(bad...))
+				return err
+			},
 		} {
 			err := do()
 			var faults *store.RowsError
@@ -179,7 +185,7 @@ func TestImport(t *testing.T) {
 			t.Context(),
 			rowsOf(good[0], importRow{err: broken}),
 		); err != broken {
-			t.Errorf("an error of the rows gives %v", err)
+			t.Errorf("an error of the rows: %v", err)
 		}
 	})
 }

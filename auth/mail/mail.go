@@ -1,11 +1,15 @@
-// Package mail writes the mails that the owner of an account gets, and hands them to an SMTP
-// server.
+// Package mail writes the mails to owners of accounts, and sends them by an SMTP server.
 //
-// What they say stands in mails.txt. A mail is plain text and, made of the same words, HTML:
-// without images, without anything from elsewhere, and without markup of a user's making. The token
-// of a link stands in its fragment, which no server's log sees. This room knows neither the store
-// nor HTTP, and remembers nothing: when a mail is sent, and whether again, is for the caller to
-// say.
+// An [SMTP] sends a [Message] by the [Server] of its [Config]. A [Log] takes its place where no
+// server is set. The words of each [Kind] of mail are in mails.txt.
+//
+// The package promises three things. A mail is plain text and HTML of the same words: without
+// images, without anything from elsewhere, and without markup of a user's making. The token of a
+// link is in its fragment, which no server's log sees. And if a mail will never arrive, the error
+// is [ErrUndeliverable].
+//
+// It knows neither the store nor HTTP, and remembers nothing. The caller decides when a mail is
+// sent, and whether again.
 package mail
 
 import (
@@ -21,27 +25,25 @@ import (
 	"unicode"
 )
 
-// ErrUndeliverable means that this mail will not reach this address however often it is tried: the
-// server has refused it for good (5xx), or it can not be written. Any other error may be gone at
-// the next try: the server is away or busy (4xx), or somebody has to mend it or its settings (TLS,
-// password, sender).
-var ErrUndeliverable = errors.New("the mail can not be delivered")
+// ErrUndeliverable means that this mail will never reach this email: the server has refused it for
+// good (5xx), or it cannot be written. After any other error the next try may succeed: the server
+// is away or busy (4xx), or somebody has to fix it or its settings (TLS, password, sender).
+var ErrUndeliverable = errors.New("the mail cannot be delivered")
 
-// Kind says what a mail is about.
+// Kind is what a mail is about.
 type Kind string
 
 // The kinds of mail. The first three carry a link.
 const (
 	Reset           Kind = "reset"            // choose another password
 	Invitation      Kind = "invitation"       // choose a first password
-	Confirm         Kind = "confirm"          // confirm an address: to that address
-	PasswordChanged Kind = "password_changed" // the password is another
-	EmailChanged    Kind = "email_changed"    // the address is or will be another: to the old one
-	NewAddress      Kind = "new_address"      // somebody has logged in from a network address that is new
+	Confirm         Kind = "confirm"          // confirm an email: to that email
+	PasswordChanged Kind = "password_changed" // the password was changed
+	EmailChanged    Kind = "email_changed"    // the email was or will be changed: to the old one
+	NewNetwork      Kind = "new_address"      // somebody has logged in from a new network
 )
 
-// fragment is what the page behind a link of this kind finds before the token, "" if there is no
-// link.
+// fragment returns what precedes the token in a link of this kind, "" if the mail has no link.
 func (k Kind) fragment() string {
 	switch k {
 	case Reset, Invitation:
@@ -52,19 +54,20 @@ func (k Kind) fragment() string {
 	return ""
 }
 
-// Message is one mail. Kind and To are always needed; each kind says which of the others it uses.
+// Message is one mail. Kind and To are always needed. The comments name the kinds that need the
+// other fields.
 type Message struct {
 	Kind      Kind
-	To        string        // the address, as package store keeps it
-	User      string        // the name of the account: all but Confirm
+	To        string        // the email, as package store keeps it
+	User      string        // the name of the account: all except Confirm
 	Token     string        // what the link carries: Reset, Invitation, Confirm
-	ValidFor  time.Duration // how long the token is good from now on: Reset, Invitation, Confirm
-	At        time.Time     // when it happened: PasswordChanged, EmailChanged, NewAddress
-	IP        string        // where the login came from: NewAddress
-	UserAgent string        // and from which program, in its own words: NewAddress
+	ValidFor  time.Duration // how long the token is good: Reset, Invitation, Confirm
+	At        time.Time     // when it happened: PasswordChanged, EmailChanged, NewNetwork
+	IP        string        // where the login came from: NewNetwork
+	UserAgent string        // and from which program, in its own words: NewNetwork
 }
 
-// letter is a mail in words.
+// letter is the words of a mail.
 type letter struct {
 	Subject    string
 	Paragraphs []string
@@ -93,7 +96,8 @@ func (w writer) write(m Message) (letter, error) {
 	words := w.text.Lookup(string(m.Kind))
 	fragment := m.Kind.fragment()
 	if words == nil || (fragment == "") != (m.Token == "") {
-		return letter{}, fmt.Errorf("%w: no mail of kind %q can be written like this", ErrUndeliverable, m.Kind)
+		return letter{}, fmt.Errorf("%w: no mail of kind %q can be written like this",
+			ErrUndeliverable, m.Kind)
 	}
 	app := w.site.JoinPath("app/")
 	var l letter
@@ -104,8 +108,9 @@ func (w writer) write(m Message) (letter, error) {
 	}
 	var text strings.Builder
 	if err := words.Execute(&text, map[string]string{
-		"User": line(m.User), "Site": w.site.Host, "App": app.String(), "Link": l.Link, "ValidFor": span(m.ValidFor),
-		"At": m.At.UTC().Format("2 January 2006, 15:04 UTC"), "IP": line(m.IP), "UserAgent": unlinked(line(m.UserAgent)),
+		"User": line(m.User), "Site": w.site.Host, "App": app.String(), "Link": l.Link,
+		"ValidFor": span(m.ValidFor), "At": m.At.UTC().Format("2 January 2006, 15:04 UTC"),
+		"IP": line(m.IP), "UserAgent": unlinked(line(m.UserAgent)),
 	}); err != nil {
 		return letter{}, fmt.Errorf("write a mail of kind %s: %w", m.Kind, err)
 	}
@@ -114,10 +119,10 @@ func (w writer) write(m Message) (letter, error) {
 	return l, nil
 }
 
-// plain is the letter's text.
+// plain returns the letter as plain text.
 func (l letter) plain() string { return strings.Join(l.Paragraphs, "\n\n") + "\n" }
 
-// span says how long a link works.
+// span returns a time in words.
 func span(d time.Duration) string {
 	if d >= 2*time.Hour {
 		return fmt.Sprintf("%d hours", int(d.Hours()))
@@ -125,10 +130,10 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d minutes", int(d.Minutes()))
 }
 
-// line makes one line, not too long, of what a user may have chosen: else it could pass for a
+// line returns a text of a user's as one line, not too long. Otherwise it could pass for a
 // paragraph of ours.
 func line(s string) string {
-	const most = 200 // characters: real programs call themselves by less
+	const most = 200 // characters: the names of real programs are shorter
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '
@@ -144,8 +149,8 @@ func line(s string) string {
 	return s
 }
 
-// unlinked breaks what a mail program would make a link of: a stranger who has the password can
-// also write to the user here, in our name.
+// unlinked breaks what a mail program would turn into a link. Otherwise a stranger who has the
+// password could send the user a link in our name.
 func unlinked(s string) string {
 	s = strings.ReplaceAll(s, "://", ": //")
 	return regexp.MustCompile(`([.。．｡])(\pL|\d+[:/])`).ReplaceAllString(s, "$1 $2")

@@ -13,10 +13,10 @@ import (
 )
 
 func kinds() []Kind {
-	return []Kind{Reset, Invitation, Confirm, PasswordChanged, EmailChanged, NewAddress}
+	return []Kind{Reset, Invitation, Confirm, PasswordChanged, EmailChanged, NewNetwork}
 }
 
-// whole is a message of a kind with everything that it may need.
+// whole returns a message of a kind with everything that it may need.
 func whole(kind Kind) Message {
 	m := Message{
 		Kind:     kind,
@@ -50,14 +50,17 @@ func TestWords(t *testing.T) {
 			if subject == "" || len(subject) > 60 || strings.ContainsAny(subject, "<{") {
 				t.Errorf("subject %q", subject)
 			}
+			const app, at = "https://api.example.com/app/", "22 November 2026, 18:04 UTC"
 			want := map[Kind][]string{
-				Reset:           {"ana-123", "https://api.example.com/app/#reset=t0ken.1_-\n", "72 hours", "once"},
-				Invitation:      {"ana-123", "https://api.example.com/app/#reset=t0ken.1_-\n", "72 hours", "once"},
-				Confirm:         {"https://api.example.com/app/#confirm=t0ken.1_-\n", "72 hours"},
-				PasswordChanged: {"ana-123", "22 November 2026, 18:04 UTC", "https://api.example.com/app/"},
-				EmailChanged:    {"ana-123", "22 November 2026, 18:04 UTC", "https://api.example.com/app/"},
-				NewAddress: {"ana-123", "Time: 22 November 2026, 18:04 UTC\n", "Address: 2001:db8::1\n",
-					"Program: Firefox/128.0 (Linux)\n", "https://api.example.com/app/"},
+				Reset:           {"ana-123", app + "#reset=t0ken.1_-\n", "72 hours", "once"},
+				Invitation:      {"ana-123", app + "#reset=t0ken.1_-\n", "72 hours", "once"},
+				Confirm:         {app + "#confirm=t0ken.1_-\n", "72 hours"},
+				PasswordChanged: {"ana-123", at, app},
+				EmailChanged:    {"ana-123", at, app},
+				NewNetwork: {
+					"ana-123", "Time: " + at + "\n", "Address: 2001:db8::1\n",
+					"Program: Firefox/128.0 (Linux)\n", app,
+				},
 			}[kind]
 			want = append(want, "api.example.com", "\n\nIf ")
 			for _, text := range want {
@@ -73,7 +76,7 @@ func TestWords(t *testing.T) {
 					t.Errorf("a long line: %s", line)
 				}
 			}
-			// A stranger may have it sent to anybody, so it does not say what they chose.
+			// A stranger may have it sent to anybody, so it must not contain what they chose.
 			if kind == Confirm && strings.Contains(got.text, "ana") {
 				t.Errorf("it names the account:\n%s", got.text)
 			}
@@ -81,7 +84,8 @@ func TestWords(t *testing.T) {
 	}
 }
 
-// The HTML says what the text says, loads nothing, and leads to nowhere but to the link.
+// TestHTML checks that the HTML has the words of the text, loads nothing, and leads only to the
+// link.
 func TestHTML(t *testing.T) {
 	for _, kind := range kinds() {
 		got := deliver(t, whole(kind))
@@ -102,12 +106,14 @@ func TestHTML(t *testing.T) {
 			t.Errorf("%s: the HTML says\n%q\nand the text\n%q", kind, a, b)
 		}
 		var links []string
-		for _, m := range regexp.MustCompile(`(?i)(?:href|src|url|action|style|on\w+)\s*=\s*"([^"]*)"`).FindAllStringSubmatch(got.html, -1) {
+		loads := regexp.MustCompile(`(?i)(?:href|src|url|action|style|on\w+)\s*=\s*"([^"]*)"`)
+		for _, m := range loads.FindAllStringSubmatch(got.html, -1) {
 			links = append(links, m[1])
 		}
 		want := map[Kind]string{
-			Reset: "https://api.example.com/app/#reset=t0ken.1_-", Invitation: "https://api.example.com/app/#reset=t0ken.1_-",
-			Confirm: "https://api.example.com/app/#confirm=t0ken.1_-",
+			Reset:      "https://api.example.com/app/#reset=t0ken.1_-",
+			Invitation: "https://api.example.com/app/#reset=t0ken.1_-",
+			Confirm:    "https://api.example.com/app/#confirm=t0ken.1_-",
 		}[kind]
 		if strings.Join(links, " ") != want {
 			t.Errorf("%s: links %q, want %q", kind, links, want)
@@ -123,10 +129,12 @@ func TestHTML(t *testing.T) {
 	}
 }
 
-func TestMessagesThatCanNotBeWritten(t *testing.T) {
-	missing, needless := whole(Reset), whole(NewAddress)
+func TestMessagesThatCannotBeWritten(t *testing.T) {
+	missing, needless := whole(Reset), whole(NewNetwork)
 	missing.Token, needless.Token = "", "t"
-	for _, m := range []Message{{Kind: "spam", To: "ana@example.com"}, {To: "ana@example.com"}, missing, needless} {
+	for _, m := range []Message{
+		{Kind: "spam", To: "ana@example.com"}, {To: "ana@example.com"}, missing, needless,
+	} {
 		err := sender(t, "smtp://127.0.0.1:1").Send(t.Context(), m)
 		if !errors.Is(err, ErrUndeliverable) {
 			t.Errorf("%+v: %v", m, err)
@@ -135,8 +143,9 @@ func TestMessagesThatCanNotBeWritten(t *testing.T) {
 }
 
 func TestLine(t *testing.T) {
+	const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 	for in, want := range map[string]string{
-		"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+		firefox:                           firefox,
 		"okhttp/4.9.1":                    "okhttp/4.9.1",
 		"":                                "unknown",
 		" \t\r\n\u2028":                   "unknown",
@@ -150,14 +159,17 @@ func TestLine(t *testing.T) {
 		strings.Repeat("é", 201):          strings.Repeat("é", 200) + "…",
 	} {
 		if got := unlinked(line(in)); got != want {
-			t.Errorf("%q gives %q, want %q", in, got, want)
+			t.Errorf("%q: %q, want %q", in, got, want)
 		}
 	}
 }
 
 func TestSpan(t *testing.T) {
 	for in, want := range map[time.Duration]string{
-		30 * time.Minute: "30 minutes", time.Hour: "60 minutes", 2 * time.Hour: "2 hours", 72 * time.Hour: "72 hours",
+		30 * time.Minute: "30 minutes",
+		time.Hour:        "60 minutes",
+		2 * time.Hour:    "2 hours",
+		72 * time.Hour:   "72 hours",
 	} {
 		if got := span(in); got != want {
 			t.Errorf("%s is %q, want %q", in, got, want)
@@ -165,8 +177,8 @@ func TestSpan(t *testing.T) {
 	}
 }
 
-// Without a server a developer finds the link in the log, and nobody else's log holds anything of a
-// mail.
+// TestLog checks that without a server a developer finds the link in the log, and that no other log
+// has anything of a mail.
 func TestLog(t *testing.T) {
 	for _, shown := range []bool{true, false} {
 		var out bytes.Buffer
@@ -183,14 +195,17 @@ func TestLog(t *testing.T) {
 					!strings.Contains(got, "kind="+string(kind)+"\n") {
 				t.Errorf("%s", got)
 			}
-			for _, private := range []string{"ana", "example", "127.0.0.1", "#", "2001", "Firefox"} {
+			for _, private := range []string{
+				"ana", "example", "127.0.0.1", "#", "2001", "Firefox",
+			} {
 				if !shown && strings.Contains(got, private) {
 					t.Errorf("%s is in %s", private, got)
 				}
 			}
-			if shown &&
-				(!strings.Contains(got, "level=INFO") || !strings.Contains(got, "to=ana@example.com") || !strings.Contains(got, "If it was not you")) &&
-				kind != Invitation {
+			whole := strings.Contains(got, "level=INFO") &&
+				strings.Contains(got, "to=ana@example.com") &&
+				strings.Contains(got, "If it was not you")
+			if shown && !whole && kind != Invitation {
 				t.Errorf("%s", got)
 			}
 			if link := `link="http://127.0.0.1:3000/app/#reset=t0ken.1_-"`; shown &&

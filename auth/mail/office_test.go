@@ -21,12 +21,12 @@ import (
 	"github.com/emersion/go-smtp"
 )
 
-// office is a real SMTP server that keeps what it was given. Its fields are set before it opens.
+// office is a real SMTP server that keeps what it gets. Its fields are set before it opens.
 type office struct {
 	implicitTLS, noTLS, utf8 bool
-	mechanisms               []string // "PLAIN", "LOGIN"; with any of them it takes the password only
+	mechanisms               []string // "PLAIN", "LOGIN"; with any, it requires the password
 	certificate              tls.Certificate
-	mail, rcpt, data         func() error // what is answered; nil for yes
+	mail, rcpt, data         func() error // the answer; nil for yes
 
 	addr     string // "127.0.0.1:0" or where it was before
 	server   *smtp.Server
@@ -73,14 +73,14 @@ func (o *office) open(t *testing.T) {
 	go func() { served <- o.server.Serve(listener) }()
 	t.Cleanup(func() {
 		o.server.Close()
-		listener.Close() // which Serve may not have told the server of yet
+		listener.Close() // Serve may not have passed it to the server yet
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
 }
 
-// url is its SMTP_URL, with a user or not.
+// url returns its SMTP_URL, with a user or not.
 func (o *office) url(withUser bool) string {
 	u := url.URL{Scheme: "smtp", Host: o.addr}
 	if o.implicitTLS {
@@ -98,7 +98,7 @@ func (o *office) deliveries() []delivery {
 	return append([]delivery(nil), o.taken...)
 }
 
-// refused are the users and passwords that it did not take.
+// refused returns the users and passwords that it did not accept.
 func (o *office) refused() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -185,7 +185,7 @@ func (l *loginServer) Next(response []byte) (challenge []byte, done bool, err er
 	return nil, true, l.check(*l.user, string(response))
 }
 
-// certificate makes a certificate for an address, signed by itself.
+// certificate returns a self-signed certificate for an address.
 func certificate(t *testing.T, ip string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -211,7 +211,7 @@ func certificate(t *testing.T, ip string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// sender makes an SMTP that trusts the office's certificate.
+// sender returns an SMTP that trusts the office's certificate.
 func (o *office) sender(t *testing.T, withUser bool) *SMTP {
 	t.Helper()
 	s := sender(t, o.url(withUser))

@@ -17,32 +17,32 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// Config is what an SMTP is made of. Every field but RootCAs is needed.
+// Config is what an [SMTP] is made of. Every field except RootCAs is needed.
 type Config struct {
 	Server    Server
 	From      netmail.Address // see ParseFrom
 	PublicURL *url.URL        // where links lead: scheme and host
 	Timeout   time.Duration   // for one mail, from the first packet to the last
-	RootCAs   *x509.CertPool  // who may vouch for the server; nil for those whom this machine trusts
+	RootCAs   *x509.CertPool  // may vouch for the server; nil for those that this machine trusts
 	Now       func() time.Time
 }
 
-// SMTP sends mail by a server. Its method may be called from many goroutines at once.
+// SMTP sends mail by a server. It is safe for concurrent use.
 type SMTP struct {
 	cfg    Config
 	writer writer
-	domain string // the sender's: the name of the machine is nobody's business
+	domain string // the sender's: it hides the name of this machine
 }
 
-// NewSMTP sends by the server of cfg. It does not ask whether it is there.
+// NewSMTP returns an SMTP for the server of cfg. It does not connect to it.
 func NewSMTP(cfg Config) *SMTP {
 	at := strings.LastIndexByte(cfg.From.Address, '@')
 	return &SMTP{cfg: cfg, writer: newWriter(cfg.PublicURL), domain: cfg.From.Address[at+1:]}
 }
 
-// Send hands one mail to the server, over a connection of its own. Without an error the server has
-// answered for it; ErrUndeliverable says that it never will. With any other error it may be tried
-// again, which in rare cases (the server's last answer was lost) sends it twice.
+// Send sends one mail over a connection of its own. Without an error the server has accepted it.
+// [ErrUndeliverable] means that it never will. After any other error the mail may be tried again.
+// In rare cases (the server's last answer was lost) that sends it twice.
 func (s *SMTP) Send(ctx context.Context, m Message) error {
 	to, err := address(m.To)
 	if err != nil {
@@ -79,13 +79,13 @@ func (s *SMTP) compose(to string, m Message) (*gomail.Msg, error) {
 	msg.Subject(l.Subject)
 	msg.SetDateWithValue(s.cfg.Now())
 	msg.SetMessageIDWithValue(rand.Text() + "@" + s.domain)
-	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no answer from whoever is on holiday
+	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no out-of-office replies
 	msg.SetBodyString(gomail.TypeTextPlain, l.plain())
 	msg.AddAlternativeString(gomail.TypeTextHTML, html.String())
 	return msg, nil
 }
 
-// deliver speaks with the server until ctx ends.
+// deliver talks to the server until ctx ends.
 func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool) error {
 	client, err := gomail.NewClient(s.cfg.Server.host, s.options(ctx, international)...)
 	if err != nil {
@@ -96,39 +96,42 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 		return err
 	}
 	if able, _ := session.Extension("SMTPUTF8"); international && !able {
-		return fmt.Errorf("%w: the server does not take addresses beyond ASCII (SMTPUTF8)", ErrUndeliverable)
+		return fmt.Errorf("%w: the server does not take addresses beyond ASCII (SMTPUTF8)",
+			ErrUndeliverable)
 	}
 	err = client.SendWithSMTPClient(session, msg)
 	var refused *gomail.SendError
-	if errors.As(err, &refused) && refused.ErrorCode() >= 500 && refused.Reason != gomail.ErrSMTPMailFrom {
-		// Of this recipient or this text. That it does not take our sender is for the operator to
-		// mend.
+	isRefused := errors.As(err, &refused) && refused.ErrorCode() >= 500
+	if isRefused && refused.Reason != gomail.ErrSMTPMailFrom {
+		// It refuses this recipient or this text. A refused sender is for the operator to fix.
 		err = fmt.Errorf("%w: %w", ErrUndeliverable, err)
 	}
 	if err == nil || refused != nil && refused.ErrorCode() != 0 {
-		_ = client.CloseWithSMTPClient(session) // QUIT: what is delivered stays delivered, whatever becomes of it
+		_ = client.CloseWithSMTPClient(session) // QUIT: the mail stays delivered if this fails
 	}
 	return err
 }
 
-// options are how go-mail is to speak with the server. Left to itself it would watch ctx only until
-// it is connected, leave the connection open when the greeting fails, and call a mail failed whose
-// RSET or QUIT did.
+// options returns how go-mail has to talk to the server. By default it would watch ctx only until
+// it is connected, leave the connection open when the greeting fails, and report a mail as failed
+// if RSET or QUIT failed.
 func (s *SMTP) options(ctx context.Context, international bool) []gomail.Option {
 	server := s.cfg.Server
-	config := &tls.Config{ServerName: server.host, RootCAs: s.cfg.RootCAs, MinVersion: tls.VersionTLS12}
-	startTLS := gomail.TLSMandatory // without it nothing but the greeting is said
+	config := &tls.Config{
+		ServerName: server.host, RootCAs: s.cfg.RootCAs, MinVersion: tls.VersionTLS12,
+	}
+	startTLS := gomail.TLSMandatory // without it only the greeting is sent
 	if server.implicitTLS || server.mayBeClear() {
 		startTLS = gomail.NoTLS
 	}
 	options := []gomail.Option{
 		gomail.WithHELO(s.domain),
-		gomail.WithTimeout(2 * s.cfg.Timeout), // ctx ends before, and says why
+		gomail.WithTimeout(2 * s.cfg.Timeout), // ctx ends before, with a reason
 		gomail.WithTLSConfig(config),
 		gomail.WithTLSPolicy(startTLS),
 		gomail.WithoutNoop(),
 		gomail.WithoutRset(),
-		// It is given its own context, which ends as soon as there is a session, and an address
+		// go-mail passes its own context, which ends as soon as there is a session, and an address
 		// without brackets.
 		gomail.WithDialContextFunc(func(_ context.Context, network, _ string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, server.address())
@@ -144,11 +147,13 @@ func (s *SMTP) options(ctx context.Context, international bool) []gomail.Option 
 		}),
 	}
 	if server.user != "" {
-		options = append(options, gomail.WithUsername(server.user), gomail.WithPassword(server.password),
-			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthPlain, gomail.SMTPAuthLogin)) // or what else there is
+		options = append(options,
+			gomail.WithUsername(server.user), gomail.WithPassword(server.password),
+			// The others that the server offers come after these.
+			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthPlain, gomail.SMTPAuthLogin))
 	}
 	if !international {
-		// A server that was told SMTPUTF8 may not find another that takes the mail.
+		// A server that gets SMTPUTF8 may not find another one that accepts the mail.
 		options = append(options, gomail.WithoutSMTPUTF8())
 	}
 	return options

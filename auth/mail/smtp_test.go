@@ -82,7 +82,7 @@ func sameDelivery(a, b delivery) bool {
 		a.utf8 == b.utf8
 }
 
-// parsed is a mail as its reader's program sees it.
+// parsed is a mail as a mail program sees it.
 type parsed struct {
 	header     netmail.Header
 	text, html string
@@ -120,7 +120,7 @@ func parse(t *testing.T, raw []byte) parsed {
 	return p
 }
 
-// deliver sends m by a relay on this machine and gives back what arrived.
+// deliver sends m by a relay on this machine and returns what arrived.
 func deliver(t *testing.T, m Message) parsed {
 	t.Helper()
 	o := &office{noTLS: true}
@@ -131,7 +131,7 @@ func deliver(t *testing.T, m Message) parsed {
 	return parse(t, o.deliveries()[0].text)
 }
 
-// wantHeaders are all that a mail has: nothing tells of this machine or of the program.
+// wantHeaders are all headers of a mail: none describes this machine or the program.
 var wantHeaders = []string{
 	"Auto-Submitted",
 	"Content-Type",
@@ -176,9 +176,9 @@ func headerNames(p parsed) []string {
 	return names
 }
 
-// Whatever stands where a user may have written something, it adds no header, no recipient, no
+// TestTextsOfUsersStayText checks that a text of a user's adds no header, no recipient, no
 // paragraph and no link.
-func TestNothingOfAUsersBecomesMoreThanText(t *testing.T) {
+func TestTextsOfUsersStayText(t *testing.T) {
 	for _, hostile := range []string{
 		"x\r\nBcc: eve@example.com\r\n\r\n<b>hello</b>",
 		"x\n\nhttps://api.example.com/app/#reset=stolen\n\n",
@@ -189,7 +189,10 @@ func TestNothingOfAUsersBecomesMoreThanText(t *testing.T) {
 		strings.Repeat("é", 20_000),
 	} {
 		for _, m := range []Message{
-			{Kind: NewAddress, To: "ana@example.com", User: hostile, IP: hostile, UserAgent: hostile},
+			{
+				Kind: NewNetwork, To: "ana@example.com",
+				User: hostile, IP: hostile, UserAgent: hostile,
+			},
 			{Kind: Reset, To: "ana@example.com", User: hostile, Token: "t"},
 			{Kind: Reset, To: "ana@example.com", User: "ana", Token: hostile},
 			{Kind: Confirm, To: "ana@example.com", User: hostile, Token: "t"},
@@ -220,10 +223,10 @@ func TestNothingOfAUsersBecomesMoreThanText(t *testing.T) {
 	}
 }
 
-// The program of a login may be called anything by whoever knows the password: the user is led
-// nowhere by it.
+// TestTheNameOfAProgramIsNoLink is for thieves of a password, who may choose any name for the
+// program of a login.
 func TestTheNameOfAProgramIsNoLink(t *testing.T) {
-	m := whole(NewAddress)
+	m := whole(NewNetwork)
 	m.UserAgent = "call https://evil.example/ or help@evil.example"
 	if got := deliver(
 		t,
@@ -236,7 +239,7 @@ func TestTheNameOfAProgramIsNoLink(t *testing.T) {
 	}
 }
 
-// tags are the names of the elements of a page, in their order.
+// tags returns the names of the elements of a page, in their order.
 func tags(html string) []string {
 	var names []string
 	for _, m := range regexp.MustCompile(`<([^\s>]+)`).FindAllStringSubmatch(html, -1) {
@@ -294,7 +297,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// What can not be delivered to this address is told from what may be mended meanwhile.
+// TestRefusals tells what will never arrive from what may be fixed meanwhile.
 func TestRefusals(t *testing.T) {
 	reply := func(code int) func() error {
 		return func() error { return &smtp.SMTPError{Code: code, Message: "because"} }
@@ -327,7 +330,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Nothing is said to a server that is not surely the right one, and the password to none in clear.
+// TestServersThatAreNotTrusted checks that nothing is sent to a server that may be the wrong one,
+// and that no server gets the password in clear.
 func TestServersThatAreNotTrusted(t *testing.T) {
 	stranger := certificate(t, "127.0.0.1")
 	elsewhere := certificate(t, "192.0.2.1")
@@ -376,7 +380,7 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 	}
 }
 
-func TestAWrongPasswordIsForTheOperatorToMend(t *testing.T) {
+func TestAWrongPasswordIsNotUndeliverable(t *testing.T) {
 	for _, mechanism := range []string{"PLAIN", "LOGIN"} {
 		o := &office{mechanisms: []string{mechanism}}
 		o.open(t)
@@ -446,7 +450,7 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
-// Wherever the server stops answering, the end of the context ends the sending.
+// TestTheContextEndsASending lets the server stop answering at every step.
 func TestTheContextEndsASending(t *testing.T) {
 	for _, at := range []string{"mail", "rcpt", "data"} {
 		t.Run(at, func(t *testing.T) {
@@ -468,8 +472,8 @@ func TestTheContextEndsASending(t *testing.T) {
 	}
 }
 
-// scripted is an SMTP server that says one thing after the other, a line each, each but the first
-// after a line of the client's. Then it is silent, and tells when the client has hung up.
+// scripted starts an SMTP server that sends one line after the other, each except the first after a
+// line of the client's. Then it is silent. hungUp is closed when the client has hung up.
 func scripted(t *testing.T, replies ...string) (addr string, hungUp <-chan struct{}) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -490,7 +494,8 @@ func scripted(t *testing.T, replies ...string) (addr string, hungUp <-chan struc
 			if i > 0 && !lines.Scan() {
 				return
 			}
-			for data := i > 0 && strings.HasPrefix(replies[i-1], "354"); data && lines.Text() != "." && lines.Scan(); {
+			inData := i > 0 && strings.HasPrefix(replies[i-1], "354")
+			for inData && lines.Text() != "." && lines.Scan() {
 			}
 			_, _ = io.WriteString(conn, reply+"\r\n")
 		}
@@ -511,7 +516,7 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 			s := sender(t, scheme+addr)
 			s.cfg.Timeout = 200 * time.Millisecond
 			err := s.Send(t.Context(), reset("bruno@example.com"))
-			// To one who expects TLS a greeting in clear is an error at once.
+			// A client that expects TLS fails at once at a greeting in clear.
 			if !errors.Is(err, context.DeadlineExceeded) &&
 				(scheme == "smtp://" || replies == nil) ||
 				errors.Is(err, ErrUndeliverable) {
@@ -525,18 +530,20 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong, no connection stays open; and what the server has answered for counts,
-// whatever follows.
+// TestTheConnectionIsClosed checks that no connection stays open, whatever goes wrong, and that a
+// mail which the server has accepted counts as sent, whatever follows.
 func TestTheConnectionIsClosed(t *testing.T) {
 	accepted := []string{"220 hello", "250 hello", "250 yes", "250 yes", "354 go on", "250 taken"}
 	for name, test := range map[string]struct {
 		replies []string
 		sent    bool
 	}{
-		"it does not want to talk":          {[]string{"554 go away"}, false},
-		"it does not know EHLO nor HELO":    {[]string{"220 hello", "502 what", "502 what"}, false},
-		"it speaks something else":          {[]string{"+OK POP3 ready"}, false},
-		"it refuses the sender":             {[]string{"220 hello", "250 hello", "550 no", "250 reset", "221 bye"}, false},
+		"it does not want to talk":       {[]string{"554 go away"}, false},
+		"it does not know EHLO nor HELO": {[]string{"220 hello", "502 what", "502 what"}, false},
+		"it speaks something else":       {[]string{"+OK POP3 ready"}, false},
+		"it refuses the sender": {
+			[]string{"220 hello", "250 hello", "550 no", "250 reset", "221 bye"}, false,
+		},
 		"it refuses QUIT":                   {append(accepted[:6:6], "500 no"), true},
 		"it says goodbye":                   {append(accepted[:6:6], "221 bye"), true},
 		"it is silent when it has the mail": {accepted, true},

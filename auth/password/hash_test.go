@@ -13,8 +13,8 @@ import (
 	"clientes/store"
 )
 
-// hashesFromElsewhere gives what other software made, so that both ends of ours can not share one
-// mistake.
+// hashesFromElsewhere returns hashes that other software made, so that hashing and verifying cannot
+// share one mistake.
 func hashesFromElsewhere(t testing.TB) (hashes []foreignHash) {
 	f, err := os.Open("testdata/hashes.txt")
 	if err != nil {
@@ -50,7 +50,9 @@ func TestHashesFromElsewhere(t *testing.T) {
 		if !verifyPassword(h.text, h.password) {
 			t.Errorf("%s: %s does not match", h.maker, h.text)
 		}
-		for _, wrong := range []string{"", strings.ToUpper(h.password), h.password + " ", h.password[1:]} {
+		for _, wrong := range []string{
+			"", strings.ToUpper(h.password), h.password + " ", h.password[1:],
+		} {
 			if verifyPassword(h.text, wrong) {
 				t.Errorf("%s: %s matches %q", h.maker, h.text, wrong)
 			}
@@ -65,10 +67,11 @@ func TestOurHashes(t *testing.T) {
 		t.Errorf("%s is not as it should be", ours)
 	}
 	for name, other := range map[string]string{
-		"more passes":    strings.Replace(ours, "t=2", "t=3", 1),
-		"less memory":    strings.Replace(ours, "m=19456", "m=19448", 1),
-		"another kind":   strings.Replace(ours, "argon2id", "argon2i", 1),
-		"a shorter salt": "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAA" + ours[strings.LastIndex(ours, "$"):],
+		"more passes":  strings.Replace(ours, "t=2", "t=3", 1),
+		"less memory":  strings.Replace(ours, "m=19456", "m=19448", 1),
+		"another kind": strings.Replace(ours, "argon2id", "argon2i", 1),
+		"a shorter salt": "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAA" +
+			ours[strings.LastIndex(ours, "$"):],
 		"a shorter hash": ours[:strings.LastIndex(ours, "$")] + "$AAAAAAAAAAAAAAAAAAAAAA",
 	} {
 		if _, err := parseHash(other); err != nil || isCurrentHash(other) {
@@ -97,7 +100,10 @@ func TestHashesThatAreRefused(t *testing.T) {
 		pass    = "passport-local-mongoose$sha1$1$salt$00000000000000000000000000000000"
 	)
 	bcrypt2b := "$2b" + string(crypted[3:])
-	for _, good := range []string{argon2, scrypt, pbkdf2, djangoS, djangoP, pass, bcrypt2b, "bcrypt$" + bcrypt2b, "argon2" + argon2} {
+	for _, good := range []string{
+		argon2, scrypt, pbkdf2, djangoS, djangoP, pass, bcrypt2b, "bcrypt$" + bcrypt2b,
+		"argon2" + argon2,
+	} {
 		if _, err := parseHash(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
@@ -108,7 +114,8 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"plain text", "correcthorse", "unknown_hash"},
 		{"a dollar", "$", "unknown_hash"},
 		{"crypt(3) with MD5", "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", "unknown_hash"},
-		{"crypt(3) with SHA-512", "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJu", "unknown_hash"},
+		{"crypt(3) with SHA-512",
+			"$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJu", "unknown_hash"},
 		{"Django's for no password", "!Hk3CYYYTXzbRVgYMPbTHSJJmgxzPQxxdVs1nXEqn", "unknown_hash"},
 		{"Django's MD5", "md5$salt$d653ea7ea31e77b41041e7e3d32e3e4a", "unknown_hash"},
 		{"Argon2d", with(argon2, "argon2id", "argon2d", 1), "unknown_hash"},
@@ -151,13 +158,16 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"scrypt without a salt", with(scrypt, "c2FsdA", "", 1), "malformed_hash"},
 		{"scrypt of N = 1", with(scrypt, "ln=4", "ln=0", 1), "malformed_hash"},
 		{"scrypt with N for its logarithm", with(scrypt, "ln=4", "n=16", 1), "malformed_hash"},
-		{"Django's scrypt, with an N that is no power of two", with(djangoS, "$16$", "$17$", 1), "malformed_hash"},
+		{"Django's scrypt, with an N that is no power of two",
+			with(djangoS, "$16$", "$17$", 1), "malformed_hash"},
 		{"Django's scrypt, without padding", with(djangoS, "==", "", 1), "malformed_hash"},
-		{"Django's scrypt, in another order", "scrypt$salt$16$8$1$AAAAAAAAAAAAAAAAAAAAAA==", "malformed_hash"},
+		{"Django's scrypt, in another order",
+			"scrypt$salt$16$8$1$AAAAAAAAAAAAAAAAAAAAAA==", "malformed_hash"},
 		{"a length that is not the hash's", with(pbkdf2, "l=16", "l=32", 1), "malformed_hash"},
 		{"passlib's PBKDF2", with(pbkdf2, "i=1,l=16", "1", 1), "malformed_hash"},
 		{"no iterations", with(pbkdf2, "i=1", "i=0", 1), "malformed_hash"},
-		{"Django's, of another length than its digest", with(djangoP, "sha1", "sha256", 1), "malformed_hash"},
+		{"Django's, of another length than its digest",
+			with(djangoP, "sha1", "sha256", 1), "malformed_hash"},
 		{"Django's, without a salt", with(djangoP, "salt", "", 1), "malformed_hash"},
 		{"a digest that nobody uses", with(pass, "sha1", "md5", 1), "malformed_hash"},
 		{"hex of half a byte", pass + "0", "malformed_hash"},
@@ -165,18 +175,22 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"more hex than any has", pass + strings.Repeat("00", 500), "malformed_hash"},
 
 		{"bcrypt of cost 15", with(bcrypt2b, "$04$", "$15$", 1), "costly_hash"},
-		{"Django's bcrypt of cost 31", "bcrypt_sha256$" + with(bcrypt2b, "$04$", "$31$", 1), "costly_hash"},
+		{"Django's bcrypt of cost 31",
+			"bcrypt_sha256$" + with(bcrypt2b, "$04$", "$31$", 1), "costly_hash"},
 		{"Argon2 with too much memory", with(argon2, "m=8", "m=262145", 1), "costly_hash"},
 		{"Argon2 with all memory", with(argon2, "m=8", "m=4294967295", 1), "costly_hash"},
 		{"Argon2 with too many passes", with(argon2, "m=8,t=1", "m=262144,t=5", 1), "costly_hash"},
 		{"Argon2 with all passes", with(argon2, "t=1", "t=4294967295", 1), "costly_hash"},
-		{"Argon2 with too many threads", with(argon2, "m=8,t=1,p=1", "m=1024,t=1,p=17", 1), "costly_hash"},
+		{"Argon2 with too many threads",
+			with(argon2, "m=8,t=1,p=1", "m=1024,t=1,p=17", 1), "costly_hash"},
 		{"scrypt with too much memory", with(scrypt, "ln=4", "ln=19", 1), "costly_hash"},
 		{"scrypt with all memory", with(scrypt, "ln=4", "ln=4294967295", 1), "costly_hash"},
 		{"scrypt with large blocks", with(scrypt, "r=8", "r=33", 1), "costly_hash"},
-		{"scrypt with too many of the largest", with(scrypt, "ln=4,r=8,p=1", "ln=18,r=8,p=5", 1), "costly_hash"},
+		{"scrypt with too many of the largest",
+			with(scrypt, "ln=4,r=8,p=1", "ln=18,r=8,p=5", 1), "costly_hash"},
 		{"scrypt with too much at once", with(scrypt, "p=1", "p=17", 1), "costly_hash"},
-		{"Django's scrypt with all of everything", "scrypt$2147483648$salt$4294967295$4294967295$AAAAAAAAAAAAAAAAAAAAAA==", "costly_hash"},
+		{"Django's scrypt with all of everything",
+			"scrypt$2147483648$salt$4294967295$4294967295$AAAAAAAAAAAAAAAAAAAAAA==", "costly_hash"},
 		{"PBKDF2 with too many iterations", with(pbkdf2, "i=1", "i=5000001", 1), "costly_hash"},
 		{"Django's with all iterations", with(djangoP, "$1$", "$4294967295$", 1), "costly_hash"},
 		{"passport's with too many iterations", with(pass, "$1$", "$5000001$", 1), "costly_hash"},
@@ -185,7 +199,7 @@ func TestHashesThatAreRefused(t *testing.T) {
 		var invalid *store.InvalidError
 		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" ||
 			invalid.Fields[0].Code != c.code {
-			t.Errorf("%s: %.200q gives %+v, %v; want %s", c.name, c.hash, h, err, c.code)
+			t.Errorf("%s: %.200q: %+v, %v; want %s", c.name, c.hash, h, err, c.code)
 		}
 		if isCurrentHash(c.hash) {
 			t.Errorf("%s: %.200q is said to be one of ours", c.name, c.hash)
@@ -196,7 +210,7 @@ func TestHashesThatAreRefused(t *testing.T) {
 	}
 }
 
-// The costs that are allowed are allowed to the last.
+// TestTheMostExpensiveHashesAreTaken checks that each limit itself is still allowed.
 func TestTheMostExpensiveHashesAreTaken(t *testing.T) {
 	for name, hash := range mostExpensiveHashes() {
 		if _, err := parseHash(hash); err != nil {
@@ -205,7 +219,7 @@ func TestTheMostExpensiveHashesAreTaken(t *testing.T) {
 	}
 }
 
-// mostExpensiveHashes are as expensive as one of each kind may be.
+// mostExpensiveHashes returns the most expensive hash of each kind that is allowed.
 func mostExpensiveHashes() map[string]string {
 	const salt, want = "$c2FsdHNhbHQ$", "AAAAAAAAAAAAAAAAAAAAAA"
 	full := base64.RawStdEncoding.EncodeToString(make([]byte, maxWant))
@@ -223,8 +237,8 @@ func mostExpensiveHashes() map[string]string {
 	}
 }
 
-// FuzzParseHash holds that whatever somebody brings along is refused with one of our reasons, which
-// do not repeat it, or costs no more than is allowed.
+// FuzzParseHash checks that any text is refused with an error that does not repeat it, or costs no
+// more than is allowed.
 func FuzzParseHash(f *testing.F) {
 	for _, h := range hashesFromElsewhere(f) {
 		f.Add(h.text)
@@ -289,8 +303,8 @@ func BenchmarkTheMostExpensiveHashes(b *testing.B) {
 	}
 }
 
-// TestALongPasswordKeepsItsBcrypt holds that what bcrypt has not looked at becomes no part of a
-// password.
+// TestALongPasswordKeepsItsBcrypt checks that what bcrypt has not looked at does not become part of
+// a password.
 func TestALongPasswordKeepsItsBcrypt(t *testing.T) {
 	long := strings.Repeat("ж", maxBcryptLen/2)
 	hash, err := bcrypt.GenerateFromPassword([]byte(long), bcrypt.MinCost)

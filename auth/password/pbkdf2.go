@@ -78,8 +78,8 @@ func parseDjangoPBKDF2(digest string, fields []string) (passwordHash, error) {
 // unless somebody chose others.
 func parsePassport(fields []string) (passwordHash, error) {
 	if len(fields) != 4 {
-		return nil, malformedHash("A hash of passport-local-mongoose has digest, iterations, salt " +
-			"and hash, as in passport-local-mongoose$sha256$25000$salt$hash.")
+		return nil, malformedHash("A hash of passport-local-mongoose has digest, iterations, " +
+			"salt and hash, as in passport-local-mongoose$sha256$25000$salt$hash.")
 	}
 	if !slices.Contains([]string{"sha1", "sha256", "sha512"}, fields[0]) {
 		return nil, malformedHash("The digest of a hash of passport-local-mongoose is sha1, " +

@@ -94,19 +94,19 @@ func TestProcess(t *testing.T) {
 		false,
 	); !good || rehashed != "" ||
 		err != nil {
-		t.Errorf("a hash from elsewhere gives %t, %q, %v", good, rehashed, err)
+		t.Errorf("a hash from elsewhere: %t, %q, %v", good, rehashed, err)
 	}
 	good, rehashed, err := p.Verify(string(foreign), odd, true)
 	if !good || rehashed == "" || err != nil {
 		t.Fatalf(
-			"a hash from elsewhere that is to be replaced gives %t, %q, %v",
+			"a hash from elsewhere that is to be replaced: %t, %q, %v",
 			good,
 			rehashed,
 			err,
 		)
 	}
 	if good, again, err := p.Verify(rehashed, odd, true); !good || again != "" || err != nil {
-		t.Errorf("the hash in its place gives %t, %q, %v", good, again, err)
+		t.Errorf("the hash in its place: %t, %q, %v", good, again, err)
 	}
 	if p.Close(); log.String() != "" {
 		t.Errorf("an end that was wanted says %s", log)
@@ -116,7 +116,7 @@ func TestProcess(t *testing.T) {
 		nil,
 	); err == nil ||
 		!strings.Contains(err.Error(), "the server ends") {
-		t.Errorf("after its end it gives %v", err)
+		t.Errorf("after its end it: %v", err)
 	}
 }
 
@@ -178,7 +178,7 @@ func TestAnotherProcessStarts(t *testing.T) {
 		false,
 	); err == nil ||
 		!strings.Contains(err.Error(), "gave no answer") {
-		t.Errorf("with a process that hangs it gives %v", err)
+		t.Errorf("with a process that hangs it: %v", err)
 	}
 	if want := `error="no answer within 1ms: signal: killed"`; strings.Count(
 		log.String(),
@@ -226,12 +226,13 @@ func TestAProcessOutlivesSignalsButNotItsServer(t *testing.T) {
 
 func TestAProcessThatCannotStart(t *testing.T) {
 	for file, want := range map[string]string{
-		"/nonexistent": "start a process that hashes passwords: fork/exec /nonexistent: no such file or directory; the system has to",
-		"/bin/false":   "two processes that hash passwords gave no answer: ",
+		"/nonexistent": "start a process that hashes passwords: fork/exec /nonexistent: " +
+			"no such file or directory; the system has to",
+		"/bin/false": "two processes that hash passwords gave no answer: ",
 	} {
 		_, err := startProcess(file, hashPasswords, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s gives %v, without %q", file, err, want)
+			t.Errorf("%s: %v, without %q", file, err, want)
 		}
 	}
 }
@@ -253,7 +254,7 @@ func TestAPanicEndsNoOtherLogin(t *testing.T) {
 		for _, err := range []error{err1, err2} {
 			if err == nil || !strings.Contains(err.Error(), "panic: odd\n") ||
 				!strings.Contains(err.Error(), "process_test.go") {
-				t.Errorf("a panic gives %v", err)
+				t.Errorf("a panic: %v", err)
 			}
 		}
 	}

@@ -27,7 +27,8 @@ func TestNewPasswords(t *testing.T) {
 		switch {
 		case want == "" && err != nil:
 			t.Errorf("%q: %v", password, err)
-		case want != "" && (!errors.As(err, &invalid) || invalid.Fields[0].Code != want || invalid.Fields[0].Field != "password"):
+		case want != "" && (!errors.As(err, &invalid) ||
+			invalid.Fields[0].Code != want || invalid.Fields[0].Field != "password"):
 			t.Errorf("%q: %v, want %s", password, err, want)
 		}
 	}
@@ -44,25 +45,33 @@ func guesses() (u store.User, easy map[string]bool) {
 	easy = make(map[string]bool)
 	for _, password := range []string{
 		// well known
-		"password", "Password1", "P@ssw0rd", "passw0rd123", "12345678", "123456789012", "qwertyui", "qwerty123", "1q2w3e4r", "asdfghjkl",
-		"iloveyou", "letmein1", "football", "admin123", "sunshine", "monkey12", "trustno1", "ILOVEYOU", "1L0V3Y0U", "1i1yf10wer",
+		"password", "Password1", "P@ssw0rd", "passw0rd123", "12345678", "123456789012",
+		"qwertyui", "qwerty123", "1q2w3e4r", "asdfghjkl",
+		"iloveyou", "letmein1", "football", "admin123", "sunshine", "monkey12", "trustno1",
+		"ILOVEYOU", "1L0V3Y0U", "1i1yf10wer",
 		"correct horse", "bluetrain7",
-		"пароль12", "Пароль2024", "привет123", "йцукенгш", "фывапролд", "密码密码密码密码", "パスワード123", "비밀번호1234", "كلمةالسر1", "١٢٣٤٥٦٧٨", "१२३४५६७८९", "１２３４５６７８",
+		"пароль12", "Пароль2024", "привет123", "йцукенгш", "фывапролд", "密码密码密码密码", "パスワード123",
+		"비밀번호1234", "كلمةالسر1", "١٢٣٤٥٦٧٨", "१२३४५६७८९", "１２３４５６７８",
 		"senha123", "Senha2024", "contraseña", "motdepasse", "passwort1", "pässwörd", "ｐａｓｓｗｏｒｄ",
 		// trivial
-		"aaaaaaaa", "        ", "abcdefgh", "zyxwvuts", "11111111", "00000000000000", "abcabcabc"[:8], "22111990", "1990-11-22", "22/11/1990", "аааааааа",
+		"aaaaaaaa", "        ", "abcdefgh", "zyxwvuts", "11111111", "00000000000000",
+		"abcabcabc"[:8], "22111990", "1990-11-22", "22/11/1990", "аааааааа",
 		strings.Repeat("😀", 8), strings.Repeat("😀", 256), strings.Repeat("é", 20),
 		// the product's
-		"clientes", "Clientes", "CLIENTES1", "clientes123", "cl1entes", "Clientes2024", "clientesclientes",
+		"clientes", "Clientes", "CLIENTES1", "clientes123", "cl1entes", "Clientes2024",
+		"clientesclientes",
 		// the user's
-		"ana.souza", "ANASOUZA", "ana22111990", "ana22/11/1990", "anasouza1", "souzaana", "4n4.50uz4", "Ana.Souza!", "anninha1", "anninha@padaria-sãojoão.example", "padaria1",
+		"ana.souza", "ANASOUZA", "ana22111990", "ana22/11/1990", "anasouza1", "souzaana",
+		"4n4.50uz4", "Ana.Souza!", "anninha1", "anninha@padaria-sãojoão.example", "padaria1",
 		"padaria-saojoao", "saojoao1", "pending_иванов@mail.example", "pending1", "иванов99",
 	} {
 		easy[password] = true
 	}
 	for _, password := range []string{
-		"correct horse battery", "bluetrain77x", "tr0ub4dor&3x", "5tVq!m2z", "gostodepaodequeijo", "tres tigres tristes", "h7Gd-3kQp", "zvxqpwmk",
-		"пароль-неожиданный", "山田さんの秘密の言葉", "кошкаLampe", "🐢🚲🌵🎻🧊🪁🧵🪐", "नमस्ते दुनिया", "anasouza gosta de figos",
+		"correct horse battery", "bluetrain77x", "tr0ub4dor&3x", "5tVq!m2z",
+		"gostodepaodequeijo", "tres tigres tristes", "h7Gd-3kQp", "zvxqpwmk",
+		"пароль-неожиданный", "山田さんの秘密の言葉", "кошкаLampe", "🐢🚲🌵🎻🧊🪁🧵🪐", "नमस्ते दुनिया",
+		"anasouza gosta de figos",
 		"clientes satisfeitos voltam", strings.Repeat("a", 40) + "7bQ!x9Lm",
 		"JBSWY3DPEHPK3PXPJBSWY3DPEH", // like quickstart's
 		"q3B7mX0pRk2+VdL9sTzY8wAe",   // like openssl's
@@ -117,7 +126,7 @@ func TestPlainLetters(t *testing.T) {
 			want = got // it is enough that it is bounded
 		}
 		if got != want || len(got) > guessedPrefix {
-			t.Errorf("%q gives %q, want %q", s, got, want)
+			t.Errorf("%q: %q, want %q", s, got, want)
 		}
 	}
 }
