@@ -265,17 +265,7 @@ func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range applied {
-		m.Applied, m.At = true, store.Instant(m.At)
-		i, found := slices.BinarySearchFunc(has, m, store.Migration.Compare)
-		if found {
-			m.Name = has[i].Name
-			has[i] = m
-		} else {
-			has = slices.Insert(has, i, m)
-		}
-	}
-	return has, nil
+	return store.MergeMigrations(has, applied), nil
 }
 
 func toMigration(m *store.Migration) []any { return []any{&m.Version, &m.At} }

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +15,7 @@ import (
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
+	"clientes/store/storetest"
 )
 
 func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
@@ -226,16 +224,7 @@ func TestMigrateWaitsNoLongerThanItsContext(t *testing.T) {
 func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
-	files, err := filepath.Glob("migrations/0001*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for _, file := range slices.Backward(files) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, down, _ := strings.Cut(string(text), "-- +goose Down")
+	for _, down := range storetest.Downs(t, 10) {
 		execute(t, url, down)
 	}
 	execute(t, url, "DELETE FROM goose_db_version WHERE version_id >= 10")
@@ -250,21 +239,7 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	if err := postgres.Migrate(soon(t), url); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, url)
-	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-	want := []store.User{
-		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash",
-			Generation: 3,
-			CreatedAt:  at(1000), UpdatedAt: at(2000)},
-		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
-			CreatedAt: at(3000), UpdatedAt: at(3000)},
-	}
-	if got, err := s.Users(t.Context(), 0, 10); err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	if got, err := s.UserByEmail(t.Context(), "ANA@example.com"); err != nil || got != want[0] {
-		t.Errorf("by email: %+v, %v", got, err)
-	}
+	storetest.WantOldUsers(t, open(t, url))
 }
 
 func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {

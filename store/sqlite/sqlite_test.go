@@ -264,18 +264,9 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
 	conn := beside(t, url)
-	files, err := filepath.Glob("migrations/0001*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for _, file := range slices.Backward(files) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, down, _ := strings.Cut(string(text), "-- +goose Down")
+	for _, down := range storetest.Downs(t, 10) {
 		if err := sqlitex.ExecuteScript(conn, down, nil); err != nil {
-			t.Fatalf("%s: %v", file, err)
+			t.Fatalf("%s: %v", down, err)
 		}
 	}
 	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id >= 10`)
@@ -289,21 +280,7 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, url)
-	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-	want := []store.User{
-		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash",
-			Generation: 3,
-			CreatedAt:  at(1000), UpdatedAt: at(2000)},
-		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
-			CreatedAt: at(3000), UpdatedAt: at(3000)},
-	}
-	if got, err := s.Users(t.Context(), 0, 10); err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	if got, err := s.UserByEmail(t.Context(), "ANA@example.com"); err != nil || got != want[0] {
-		t.Errorf("by email: %+v, %v", got, err)
-	}
+	storetest.WantOldUsers(t, open(t, url))
 }
 
 // While another process writes, for longer than a caller would wait, writes are refused and reads go on.
