@@ -149,8 +149,8 @@ func TestRolesIncludeTheOnesBelow(t *testing.T) {
 	}
 }
 
-// FuzzClienteValidate holds that what is kept is valid, and that validating it again changes nothing: what a
-// GET gave can be PUT back.
+// FuzzClienteValidate checks that a validated record is valid, and that validating it again changes
+// nothing: the reply to a GET can be PUT back.
 func FuzzClienteValidate(f *testing.F) {
 	f.Add("Ana", "ana@example.com", "a\r\nb")
 	f.Add(" e\u0301 ", "É@x", "\r\r\n")
@@ -174,7 +174,7 @@ func FuzzClienteValidate(f *testing.F) {
 	})
 }
 
-// faultsOf gives "field:code" of each fault. Any other error fails the test.
+// faultsOf returns "field:code" of each fault. Any other error fails the test.
 func faultsOf(t *testing.T, err error) string {
 	t.Helper()
 	if err == nil {

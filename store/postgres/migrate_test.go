@@ -44,7 +44,7 @@ func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
 		t.Parallel()
 		race(t, func(t *testing.T) string { return postgrestest.Database(t) })
 	})
-	// With two connections for all of them: the lock of one and its work.
+	// With two connections for all of them: one for the lock and one for the work.
 	t.Run("through a pooler", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
@@ -55,7 +55,7 @@ func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
 	})
 }
 
-// wantReady reports a database that the store does not call ready, or whose migrations were noted twice.
+// wantReady reports a database that is not ready, or whose migrations were noted twice.
 func wantReady(t *testing.T, url string) {
 	t.Helper()
 	if err := open(t, url).Ready(t.Context()); err != nil {
@@ -97,8 +97,8 @@ func TestMigrateLeavesNoConnectionOpen(t *testing.T) {
 	})
 }
 
-// blockMigration makes the first migration wait until release is called, by a table of the same name that
-// nobody has committed.
+// blockMigration makes the first migration wait until release is called: an uncommitted transaction
+// has created a table of the same name.
 func blockMigration(t *testing.T, url string) (release func()) {
 	t.Helper()
 	conn := beside(t, url)
@@ -113,7 +113,7 @@ func blockMigration(t *testing.T, url string) (release func()) {
 	}
 }
 
-// waiting is how many backends of this database wait for a lock.
+// waiting returns how many backends of this database wait for a lock.
 func waiting(t *testing.T, conn *pgx.Conn) int {
 	t.Helper()
 	return ask[int](t, conn, `
@@ -135,7 +135,7 @@ func TestTheLockOfAKilledMigratorIsFreeAtOnce(t *testing.T) {
 	killed.Process.Kill()
 	killed.Wait()
 
-	// The next one gets as far as the first, whose statement the server has yet to notice to be nobody's.
+	// The second gets as far as the first, whose client the server has not yet missed.
 	done := make(chan error)
 	go func() { done <- postgres.Migrate(soon(t), url) }()
 	until(t, "the second migrator is at work", func() bool { return waiting(t, watch) == 2 })
@@ -146,7 +146,7 @@ func TestTheLockOfAKilledMigratorIsFreeAtOnce(t *testing.T) {
 	wantReady(t, url)
 }
 
-// holders is the number of migrators who hold the lock for longer than so many seconds.
+// holders returns how many migrators have held the lock for longer than so many seconds.
 func holders(t *testing.T, conn *pgx.Conn, seconds int) int {
 	t.Helper()
 	return ask[int](t, conn, `
@@ -166,7 +166,7 @@ func TestALongMigrationKeepsTheLock(t *testing.T) {
 	go func() { done <- postgres.Migrate(soon(t), url) }()
 	watch := beside(t, url)
 	until(t, "the migrator is at work", func() bool { return waiting(t, watch) == 1 })
-	// Longer than the server bears with one that is silent.
+	// Longer than the server tolerates a silent migrator.
 	until(t, "the lock is kept", func() bool { return holders(t, watch, 12) == 1 })
 	release()
 	if err := <-done; err != nil {
@@ -220,7 +220,7 @@ func TestMigrateWaitsNoLongerThanItsContext(t *testing.T) {
 	}
 }
 
-// A database of before there was more to an account than name, email and password.
+// The database is of a time when an account had only a name, an email and a password.
 func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -269,7 +269,7 @@ func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
 func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	execute(t, url, "CREATE TABLE sessions (somebody int)") // else's
+	execute(t, url, "CREATE TABLE sessions (other int)") // of another program
 	if err := postgres.Migrate(soon(t), url); err == nil || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
@@ -288,7 +288,10 @@ func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"); err != nil {
+	_, err = conn.Exec(t.Context(), `
+		CREATE DATABASE latin
+		TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`)
+	if err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(cluster.URL)

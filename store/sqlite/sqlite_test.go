@@ -25,8 +25,8 @@ import (
 	"clientes/store/storetest"
 )
 
-// children are the programs that this test binary is when it starts itself again, to see what several
-// processes do to one file.
+// children are the programs that this test binary runs when it starts itself again, to see what
+// several processes do to one file.
 func children() map[string]func(url string) error {
 	return map[string]func(url string) error{
 		"migrate": migrateAndOpen,
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// startChild makes the command that runs a child on the database.
+// startChild returns the command that runs a child on the database.
 func startChild(t *testing.T, name, url string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "SQLITE_TEST_CHILD="+name, "SQLITE_TEST_URL="+url)
@@ -64,8 +64,8 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// emptyURL names a file that does not exist, in a folder with a name that must not be taken for part of a
-// URL, a query or an escape.
+// emptyURL names a file that does not exist. Its folder has a name that must not be taken for part
+// of a URL, a query or an escape.
 func emptyURL(t *testing.T) string {
 	folder := filepath.Join(t.TempDir(), "dados #1 100%41 é")
 	if err := os.Mkdir(folder, 0o755); err != nil {
@@ -92,7 +92,7 @@ func open(t *testing.T, url string) *sqlite.Store {
 	return s
 }
 
-// beside opens the file as a program that is not ours would.
+// beside opens the file as another program would.
 func beside(t *testing.T, url string) *engine.Conn {
 	t.Helper()
 	conn, err := engine.OpenConn(strings.TrimPrefix(url, "sqlite:"), engine.OpenReadWrite)
@@ -206,7 +206,8 @@ func TestEveryTableIsStrict(t *testing.T) {
 	err := sqlitex.ExecuteTransient(beside(t, migratedURL(t)), `
 		SELECT name
 		FROM pragma_table_list
-		WHERE NOT strict AND schema = 'main' AND name NOT LIKE 'sqlite%' AND name <> 'goose_db_version'
+		WHERE NOT strict AND schema = 'main'
+			AND name NOT LIKE 'sqlite%' AND name <> 'goose_db_version'
 			AND name NOT LIKE 'clientes_search%'`, // whose tables are FTS5's own
 		&sqlitex.ExecOptions{ResultFunc: func(stmt *engine.Stmt) error {
 			loose += stmt.ColumnText(0) + " "
@@ -259,7 +260,7 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	}
 }
 
-// A database of before there was more to an account than name, email and password.
+// The database is of a time when an account had only a name, an email and a password.
 func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
@@ -283,7 +284,7 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	storetest.WantOldUsers(t, open(t, url))
 }
 
-// While another process writes, for longer than a caller would wait, writes are refused and reads go on.
+// While another process writes for longer than a caller waits, writes are refused and reads go on.
 func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
@@ -346,7 +347,7 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 	}
 }
 
-// migrateAndOpen is what a server does when it starts.
+// migrateAndOpen does what a server does when it starts.
 func migrateAndOpen(url string) error {
 	ctx := context.Background()
 	if err := sqlite.Migrate(ctx, url); err != nil {
@@ -359,14 +360,14 @@ func migrateAndOpen(url string) error {
 	if err := s.Ready(ctx); err != nil {
 		return err
 	}
-	// On a crowded machine the others may keep it waiting for longer than a caller would.
+	// On a busy machine the others may delay it for longer than a caller waits.
 	for err = store.ErrUnavailable; errors.Is(err, store.ErrUnavailable); {
 		_, err = s.CreateCliente(ctx, 0, store.Cliente{Name: "Ana"})
 	}
 	return errors.Join(err, s.Close())
 }
 
-// A power cut can not be tried here; a process that is killed in the midst of its writes can.
+// A power cut cannot be tested here. A process that is killed while it writes can.
 func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
@@ -424,7 +425,8 @@ func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
 	}
 }
 
-// createForEver writes from many goroutines and prints what was answered, until it is killed.
+// createForEver writes from many goroutines and prints each write that returned, until it is
+// killed.
 func createForEver(url string) error {
 	s, err := sqlite.Open(context.Background(), url, time.Now)
 	if err != nil {
@@ -447,7 +449,8 @@ func createForEver(url string) error {
 	return <-errs
 }
 
-// TestAFileThatIsGoneIsNotWrittenTo removes the database under the store, which SQLite itself would not notice.
+// TestAFileThatIsGoneIsNotWrittenTo removes the database under the store, which SQLite itself would
+// not notice.
 func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "clientes.db")
@@ -482,7 +485,7 @@ func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoDatabaseIsLeftAlone holds that a wrong path costs nothing but an error.
+// TestWhatIsNoDatabaseIsLeftAlone checks that a wrong path costs nothing but an error.
 func TestWhatIsNoDatabaseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
