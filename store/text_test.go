@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -189,15 +188,4 @@ func faultsOf(t *testing.T, err error) string {
 		s = append(s, f.Field+":"+f.Code)
 	}
 	return strings.Join(s, " ")
-}
-
-func ExampleCliente_Validate() {
-	c, err := store.Cliente{Name: "  Ana ", Email: "ana@example.com"}.Validate()
-	fmt.Printf("%q %v\n", c.Name, err)
-
-	_, err = store.Cliente{Email: "ana at example.com"}.Validate()
-	fmt.Println(err)
-	// Output:
-	// "Ana" <nil>
-	// name: A name is required.; email: This is not an email address.
 }
