@@ -77,8 +77,8 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 //
 // goose offers two locks, and neither fits. Its advisory lock belongs to a session, which behind a
 // pooler in transaction mode is not ours alone. Its table of locks has leases, so a crash bars the
-// next start for half a minute; it is polled every five seconds; and the table itself is created
-// without a lock.
+// next start for half a minute. It is polled only every five seconds, and the table itself is
+// created without a lock.
 //
 // This lock is an advisory one of a transaction that stays open meanwhile, on a connection of its
 // own. Every pooler must leave that connection to us, and the server frees the lock when the

@@ -32,7 +32,7 @@ func copyChecks() []check {
 }
 
 // Copied compares [store.Tables] with the columns of an engine's schema. Each column is "TABLE.NAME
-// TYPE", with " key PLACE" behind it if it is part of the primary key, and " given" if the engine
+// TYPE". Behind it stands " key PLACE" if it is part of the primary key, and " given" if the engine
 // assigns its values. The types are those of the kinds.
 func Copied(t *testing.T, columns []string, types map[store.Kind]string) {
 	t.Helper()

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- AUTOINCREMENT: with a plain rowid a new row gets the id of the highest one if that was deleted,
--- and a token or a log line would then name another user. STRICT: SQLite otherwise keeps any type
+-- AUTOINCREMENT, because a plain rowid is used again once the row with the highest id is deleted. A
+-- token or a log line would then name another user. STRICT, because SQLite otherwise keeps any type
 -- in any column. Times are Unix milliseconds.
 CREATE TABLE users (
 	id            INTEGER PRIMARY KEY AUTOINCREMENT,
