@@ -91,6 +91,27 @@ func locked(ctx context.Context, config *pgx.ConnConfig,
 		return err
 	}
 	defer disconnect(ctx, conn)
+	if err := takeLock(ctx, conn); err != nil {
+		return err
+	}
+	doing, stop := context.WithCancelCause(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		if err := keepLock(ctx, conn, doing.Done()); err != nil {
+			stop(err)
+		}
+	})
+	err = do(doing, config)
+	if err != nil && ctx.Err() == nil && doing.Err() != nil {
+		err = context.Cause(doing)
+	}
+	stop(nil)
+	beating.Wait()
+	return err
+}
+
+// takeLock waits for the lock. It leaves the transaction open that holds it.
+func takeLock(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		got := false
 		b := new(pgx.Batch)
@@ -102,7 +123,7 @@ func locked(ctx context.Context, config *pgx.ConnConfig,
 			return fmt.Errorf("lock the migrations: %w", err)
 		}
 		if got {
-			break
+			return nil
 		}
 		if _, err := exec(ctx, conn, "ROLLBACK"); err != nil {
 			return fmt.Errorf("lock the migrations: %w", err)
@@ -113,33 +134,26 @@ func locked(ctx context.Context, config *pgx.ConnConfig,
 			return fmt.Errorf("wait for another migrator: %w", ctx.Err())
 		}
 	}
+}
 
-	doing, stop := context.WithCancelCause(ctx)
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		for {
-			select {
-			case <-time.After(lockBeat):
-			case <-doing.Done():
-				return
-			}
-			// On a network that drops everything it would hang for longer than the server keeps the
-			// lock.
-			beat, cancel := context.WithTimeout(ctx, lockLease-lockBeat)
-			err := conn.Ping(beat)
-			cancel()
-			if err != nil {
-				stop(fmt.Errorf("the lock was lost: %w", engineError(ctx, conn, err)))
-			}
+// keepLock shows the server every lockBeat that this process lives, until done. It returns an error
+// if the lock was lost.
+func keepLock(ctx context.Context, conn *pgx.Conn, done <-chan struct{}) error {
+	for {
+		select {
+		case <-time.After(lockBeat):
+		case <-done:
+			return nil
 		}
-	})
-	err = do(doing, config)
-	if err != nil && ctx.Err() == nil && doing.Err() != nil {
-		err = context.Cause(doing)
+		// On a network that drops everything it would hang for longer than the server keeps the
+		// lock.
+		beat, cancel := context.WithTimeout(ctx, lockLease-lockBeat)
+		err := conn.Ping(beat)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("the lock was lost: %w", engineError(ctx, conn, err))
+		}
 	}
-	stop(nil)
-	beating.Wait()
-	return err
 }
 
 // migrate does the work of Migrate for the holder of the lock.
