@@ -14,7 +14,7 @@ import (
 
 // Downs returns what undoes the migrations from a version on, the newest first. It reads them from
 // the folder migrations of the engine under test.
-func Downs(t *testing.T, from int) []string {
+func Downs(t *testing.T, from int64) []string {
 	t.Helper()
 	files, err := filepath.Glob("migrations/*.sql")
 	if err != nil {
