@@ -105,9 +105,9 @@ type Audit interface {
 	// change: see [EffectsFunc].
 	RecordEvents(ctx context.Context, events ...Event) error
 
-	// Events returns up to limit events of the filter by descending ID, those with an ID below
-	// before, or from the newest on if before is 0. If there are none, the slice is empty, not nil.
-	// A row that stands for many events has the details of the first and the LastAt of the last.
+	// Events returns up to limit events of the filter, by descending ID. It begins below the ID
+	// before, or at the newest if before is 0. If there are none, the slice is empty, not nil. A
+	// row that stands for many events has the details of the first and the LastAt of the last.
 	Events(ctx context.Context, filter EventFilter, before int64, limit int) ([]Event, error)
 
 	// DeleteEvents removes up to limit events whose LastAt is before the given time, and returns

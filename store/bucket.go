@@ -9,9 +9,9 @@ import (
 // a code, or to have mail sent.
 //
 // There is one small row per key, and none where nothing counts. Two rules bound the number of
-// rows: each has a time to be forgotten, and only an attempt that was let through writes one. So a
-// million made-up names cost as many rows as the processor could check passwords for while the rows
-// are kept, less those that the bucket of the sender's network refused.
+// rows: each has a time to be forgotten, and only an attempt that was let through writes one. So an
+// attacker who makes up a million names gets no more rows than the processor can check passwords in
+// that time. The bucket of the sender's network refuses many of these attempts before.
 type Bucket struct {
 	Key          string    // who tried what, chosen by package auth: short, and no secret
 	Count        int64     // how many attempts count against the key; with 0 the row is removed

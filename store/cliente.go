@@ -100,7 +100,7 @@ type Clientes interface {
 	// included, wait meanwhile or give up with ErrUnavailable.
 	ImportClientes(ctx context.Context, by int64, rows iter.Seq2[Cliente, error]) (int64, error)
 
-	// CheckImport returns what ImportClientes would return, but keeps nothing and lets nobody wait.
+	// CheckImport returns what ImportClientes would return, but keeps nothing and delays nobody.
 	CheckImport(ctx context.Context, rows iter.Seq2[Cliente, error]) (int64, error)
 }
 

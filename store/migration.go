@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,23 @@ type Migration struct {
 
 // Compare orders migrations by version.
 func (m Migration) Compare(n Migration) int { return cmp.Compare(m.Version, n.Version) }
+
+// MergeMigrations returns the migrations that a program knows and those that a database holds, by
+// version. Both must be in this order. A migration that only the database holds has no Name.
+func MergeMigrations(known, applied []Migration) []Migration {
+	all := slices.Clone(known)
+	for _, m := range applied {
+		m.Applied, m.At = true, Instant(m.At)
+		i, found := slices.BinarySearchFunc(all, m, Migration.Compare)
+		if found {
+			m.Name = all[i].Name
+			all[i] = m
+		} else {
+			all = slices.Insert(all, i, m)
+		}
+	}
+	return all
+}
 
 // CheckKnown returns [ErrSchema] if a database holds a migration that this program does not know.
 func CheckKnown(has []Migration) error {

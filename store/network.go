@@ -14,7 +14,7 @@ type Networks interface {
 	// SeeNetwork notes that the user logs in now from a network, named by a prefix that package
 	// auth chooses. It reports whether the user has also done so within the last NetworkTTL. If
 	// not, it queues the mails, to this user whatever their UserID is. The call is one atomic step:
-	// of concurrent logins from a new network, one is told that it is new. It returns [ErrNotFound]
+	// of concurrent logins from a new network, exactly one returns false. It returns [ErrNotFound]
 	// for an unknown user.
 	SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...Mail) (
 		known bool, err error)

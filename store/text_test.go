@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -149,8 +148,8 @@ func TestRolesIncludeTheOnesBelow(t *testing.T) {
 	}
 }
 
-// FuzzClienteValidate holds that what is kept is valid, and that validating it again changes nothing: what a
-// GET gave can be PUT back.
+// FuzzClienteValidate checks that a validated record is valid, and that validating it again changes
+// nothing: the reply to a GET can be PUT back.
 func FuzzClienteValidate(f *testing.F) {
 	f.Add("Ana", "ana@example.com", "a\r\nb")
 	f.Add(" e\u0301 ", "É@x", "\r\r\n")
@@ -174,7 +173,7 @@ func FuzzClienteValidate(f *testing.F) {
 	})
 }
 
-// faultsOf gives "field:code" of each fault. Any other error fails the test.
+// faultsOf returns "field:code" of each fault. Any other error fails the test.
 func faultsOf(t *testing.T, err error) string {
 	t.Helper()
 	if err == nil {
@@ -189,15 +188,4 @@ func faultsOf(t *testing.T, err error) string {
 		s = append(s, f.Field+":"+f.Code)
 	}
 	return strings.Join(s, " ")
-}
-
-func ExampleCliente_Validate() {
-	c, err := store.Cliente{Name: "  Ana ", Email: "ana@example.com"}.Validate()
-	fmt.Printf("%q %v\n", c.Name, err)
-
-	_, err = store.Cliente{Email: "ana at example.com"}.Validate()
-	fmt.Println(err)
-	// Output:
-	// "Ana" <nil>
-	// name: A name is required.; email: This is not an email address.
 }

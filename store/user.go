@@ -95,8 +95,8 @@ type Users interface {
 	// it was.
 	//
 	// An error of update is returned unwrapped, and nothing is kept. The store may call update and
-	// effects again. It returns ErrNotFound for an unknown id, a *ConflictError on "email" if
-	// another user has the email, and [ErrLastAdmin] if no enabled admin would be left.
+	// effects again. It returns ErrNotFound for an unknown id, and a *ConflictError on "email" if
+	// another user has the email. It returns [ErrLastAdmin] if no enabled admin would be left.
 	//
 	// Checks belong into update. A pending email is confirmed by an update that moves it to Email
 	// if it is still the one in question. A one-time code is used by an update that raises
@@ -115,10 +115,10 @@ type Users interface {
 	// ErrNotFound for an unknown id, or ErrLastAdmin.
 	DeleteUser(ctx context.Context, id int64, events ...Event) ([]Ended, error)
 
-	// CreateUsers is CreateUser for many: it keeps all of them, in their order, or none. If two of
-	// them have the same name or email, or one of them and another user, it returns a [*RowsError],
-	// which counts them from 1. The call may take a minute. On SQLite other writers wait meanwhile,
-	// or give up with [ErrUnavailable].
+	// CreateUsers is CreateUser for many: it keeps all of them, in their order, or none. If a name
+	// or email belongs to two of them or to another user, it returns a [*RowsError], which counts
+	// them from 1. The call may take a minute. On SQLite other writers wait meanwhile, or give up
+	// with [ErrUnavailable].
 	CreateUsers(ctx context.Context, users []User, effects ...EffectsFunc) ([]User, error)
 
 	// CheckUsers returns the *RowsError that CreateUsers would return, and changes nothing. It

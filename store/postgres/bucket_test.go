@@ -12,7 +12,8 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// Deadlocks would be resolved after a second and tried again, so that the suite of all engines may not notice.
+// Postgres resolves a deadlock after a second and the call is retried, so the contract suite may
+// not notice it.
 func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -22,7 +23,7 @@ func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 	}
 	for round := range 20 {
 		keys := []string{"old"}
-		for i := range 30 { // many, so that those who go through them at once meet
+		for i := range 30 { // many, so that concurrent calls meet
 			keys = append(keys, fmt.Sprint(round, " ", i)) // has no row at first
 		}
 		backward := slices.Clone(keys)
@@ -49,7 +50,8 @@ func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 		close(start)
 		counting.Wait()
 	}
-	if err := s.Close(); err != nil { // so that the server adds up what it has noted of its connections
+	// The server adds up its statistics of a connection when it closes.
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	watch := beside(t, url)

@@ -70,7 +70,7 @@ func (s *Store) newCliente(c store.Cliente) store.Cliente {
 	return c
 }
 
-// insertCliente returns a statement that inserts a record and the first step of its history, and
+// insertCliente returns a statement that inserts a record and the first step of its history. It
 // ends in rest, which reads the new row from made. $1 is the user, $2 the instant, and the rowArgs
 // begin at $first. The parameters in between belong to rest.
 func insertCliente(first int, rest string) string {

@@ -14,8 +14,9 @@ import (
 	"clientes/store/storetest"
 )
 
-// What store.Tables does not know would be lost in a copy without a word. Not copied are what goose notes, which database
-// it is, and the order of ends. The texts of a key are in the order of their bytes, in which they are read.
+// TestEveryColumnIsCopied compares [store.Tables] with the schema: a copy would silently lose any
+// column missing there. The query leaves out what goose notes, the identity, and the order of ends.
+// Texts in a key must be in byte order, because ReadRows reads them in that order.
 func TestEveryColumnIsCopied(t *testing.T) {
 	t.Parallel()
 	rows, _ := beside(t, postgrestest.Migrated(t, postgres.Migrate)).Query(t.Context(), `
@@ -23,7 +24,9 @@ func TestEveryColumnIsCopied(t *testing.T) {
 			|| CASE is_nullable WHEN 'YES' THEN ' NULL' ELSE '' END
 			|| coalesce(' key ' || key.ordinal_position, '')
 			|| CASE is_identity WHEN 'YES' THEN ' given' ELSE '' END
-			|| CASE WHEN key.ordinal_position > 0 AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'
+			|| CASE
+				WHEN key.ordinal_position > 0 AND data_type = 'text'
+					AND collation_name IS DISTINCT FROM 'C'
 				THEN ' not in the order of bytes' ELSE '' END
 		FROM information_schema.columns c
 		LEFT JOIN (
@@ -49,7 +52,7 @@ func TestEveryColumnIsCopied(t *testing.T) {
 	})
 }
 
-// Who goes on with a copy waits for what its dead process may still have under way at the server.
+// A resumed copy waits for what its dead process may still have under way at the server.
 func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -65,7 +68,8 @@ func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
 	for _, sql := range []string{
 		"BEGIN",
 		"SELECT copying FROM identity FOR UPDATE",
-		"INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at) VALUES (1, 'key', '', 1, now())",
+		`INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
+			VALUES (1, 'key', '', 1, now())`,
 	} {
 		if _, err := dead.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)
@@ -89,7 +93,7 @@ func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
 	}
 }
 
-// What somebody wrote by hand is read as every store keeps it, or refused.
+// Times that somebody wrote by hand are cut as every store cuts them, or refused.
 func TestTimesThatNoStoreKeeps(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"cache_statement", "exec"} {
@@ -101,7 +105,9 @@ func TestTimesThatNoStoreKeeps(t *testing.T) {
 		t.Cleanup(func() { s.Close() })
 		keys := store.Tables()[slices.IndexFunc(store.Tables(),
 			func(t store.Table) bool { return t.Name == "idempotency_keys" })]
-		const insert = "INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at) VALUES (1, $1::text, '', 1, $1::text::timestamptz)"
+		const insert = `
+			INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
+			VALUES (1, $1::text, '', 1, $1::text::timestamptz)`
 		execute(t, url, insert, "2026-11-22 18:00:00.123456-03")
 		rows, err := s.ReadRows(t.Context(), keys, nil, 10)
 		want := time.Date(2026, 11, 22, 21, 0, 0, 123_000_000, time.UTC)

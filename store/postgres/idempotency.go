@@ -28,26 +28,9 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	c, err := callFor(ctx, s, 2*callTimeout, func(ctx context.Context, conn *pgx.Conn) (
 		store.Cliente, error) {
 		replayed = false
-		now := store.Instant(s.now())
-		took := false
-		take := begin()
-		take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", callTimeout.Milliseconds()))
-		take.Queue(`
-			INSERT INTO idempotency_keys AS k (user_id, key, fingerprint, cliente_id, used_at)
-			VALUES ($1, $2, $3, 0, $4)
-			ON CONFLICT (user_id, key) DO UPDATE
-			SET fingerprint = excluded.fingerprint, used_at = excluded.used_at
-			WHERE k.used_at <= $5`,
-			by, key, c.Fingerprint(), now,
-			now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
-			took = tag.RowsAffected() == 1
-			return nil
-		})
-		if err := send(ctx, conn, take); err != nil {
-			if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "55P03" {
-				err = store.ErrKeyInProgress
-			}
-			return store.Cliente{}, fmt.Errorf("take idempotency key: %w", err)
+		took, err := s.takeKey(ctx, conn, by, key, c.Fingerprint())
+		if err != nil {
+			return store.Cliente{}, err
 		}
 		if !took {
 			replayed = true
@@ -64,6 +47,33 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 		return c, nil
 	})
 	return c, replayed && err == nil, err
+}
+
+// takeKey begins a transaction and takes the key in it. It reports false if the key stands for a
+// record already.
+func (s *Store) takeKey(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint string) (
+	took bool, err error) {
+	now := store.Instant(s.now())
+	take := begin()
+	take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", callTimeout.Milliseconds()))
+	take.Queue(`
+		INSERT INTO idempotency_keys AS k (user_id, key, fingerprint, cliente_id, used_at)
+		VALUES ($1, $2, $3, 0, $4)
+		ON CONFLICT (user_id, key) DO UPDATE
+		SET fingerprint = excluded.fingerprint, used_at = excluded.used_at
+		WHERE k.used_at <= $5`,
+		by, key, fingerprint, now,
+		now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
+		took = tag.RowsAffected() == 1
+		return nil
+	})
+	if err := send(ctx, conn, take); err != nil {
+		if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "55P03" {
+			err = store.ErrKeyInProgress
+		}
+		return false, fmt.Errorf("take idempotency key: %w", err)
+	}
+	return took, nil
 }
 
 // answered returns the record that a key stands for as it was created, whatever became of it.

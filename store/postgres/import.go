@@ -68,7 +68,7 @@ func (s *Store) importClientes(ctx context.Context, by int64,
 func (s *Store) CheckImport(ctx context.Context,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		return stage(ctx, conn, `0`, rows) // an id that was given would be missing for ever
+		return stage(ctx, conn, `0`, rows) // a used id would be missing forever
 	})
 }
 

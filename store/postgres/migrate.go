@@ -77,8 +77,8 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 //
 // goose offers two locks, and neither fits. Its advisory lock belongs to a session, which behind a
 // pooler in transaction mode is not ours alone. Its table of locks has leases, so a crash bars the
-// next start for half a minute; it is polled every five seconds; and the table itself is created
-// without a lock.
+// next start for half a minute. It is polled only every five seconds, and the table itself is
+// created without a lock.
 //
 // This lock is an advisory one of a transaction that stays open meanwhile, on a connection of its
 // own. Every pooler must leave that connection to us, and the server frees the lock when the
@@ -91,6 +91,27 @@ func locked(ctx context.Context, config *pgx.ConnConfig,
 		return err
 	}
 	defer disconnect(ctx, conn)
+	if err := takeLock(ctx, conn); err != nil {
+		return err
+	}
+	doing, stop := context.WithCancelCause(ctx)
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		if err := keepLock(ctx, conn, doing.Done()); err != nil {
+			stop(err)
+		}
+	})
+	err = do(doing, config)
+	if err != nil && ctx.Err() == nil && doing.Err() != nil {
+		err = context.Cause(doing)
+	}
+	stop(nil)
+	beating.Wait()
+	return err
+}
+
+// takeLock waits for the lock. It leaves the transaction open that holds it.
+func takeLock(ctx context.Context, conn *pgx.Conn) error {
 	for {
 		got := false
 		b := new(pgx.Batch)
@@ -102,7 +123,7 @@ func locked(ctx context.Context, config *pgx.ConnConfig,
 			return fmt.Errorf("lock the migrations: %w", err)
 		}
 		if got {
-			break
+			return nil
 		}
 		if _, err := exec(ctx, conn, "ROLLBACK"); err != nil {
 			return fmt.Errorf("lock the migrations: %w", err)
@@ -113,33 +134,26 @@ func locked(ctx context.Context, config *pgx.ConnConfig,
 			return fmt.Errorf("wait for another migrator: %w", ctx.Err())
 		}
 	}
+}
 
-	doing, stop := context.WithCancelCause(ctx)
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		for {
-			select {
-			case <-time.After(lockBeat):
-			case <-doing.Done():
-				return
-			}
-			// On a network that drops everything it would hang for longer than the server keeps the
-			// lock.
-			beat, cancel := context.WithTimeout(ctx, lockLease-lockBeat)
-			err := conn.Ping(beat)
-			cancel()
-			if err != nil {
-				stop(fmt.Errorf("the lock was lost: %w", engineError(ctx, conn, err)))
-			}
+// keepLock shows the server every lockBeat that this process lives, until done. It returns an error
+// if the lock was lost.
+func keepLock(ctx context.Context, conn *pgx.Conn, done <-chan struct{}) error {
+	for {
+		select {
+		case <-time.After(lockBeat):
+		case <-done:
+			return nil
 		}
-	})
-	err = do(doing, config)
-	if err != nil && ctx.Err() == nil && doing.Err() != nil {
-		err = context.Cause(doing)
+		// On a network that drops everything it would hang for longer than the server keeps the
+		// lock.
+		beat, cancel := context.WithTimeout(ctx, lockLease-lockBeat)
+		err := conn.Ping(beat)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("the lock was lost: %w", engineError(ctx, conn, err))
+		}
 	}
-	stop(nil)
-	beating.Wait()
-	return err
 }
 
 // migrate does the work of Migrate for the holder of the lock.
@@ -265,17 +279,7 @@ func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range applied {
-		m.Applied, m.At = true, store.Instant(m.At)
-		i, found := slices.BinarySearchFunc(has, m, store.Migration.Compare)
-		if found {
-			m.Name = has[i].Name
-			has[i] = m
-		} else {
-			has = slices.Insert(has, i, m)
-		}
-	}
-	return has, nil
+	return store.MergeMigrations(has, applied), nil
 }
 
 func toMigration(m *store.Migration) []any { return []any{&m.Version, &m.At} }

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +15,7 @@ import (
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
+	"clientes/store/storetest"
 )
 
 func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
@@ -46,7 +44,7 @@ func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
 		t.Parallel()
 		race(t, func(t *testing.T) string { return postgrestest.Database(t) })
 	})
-	// With two connections for all of them: the lock of one and its work.
+	// With two connections for all of them: one for the lock and one for the work.
 	t.Run("through a pooler", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
@@ -57,7 +55,7 @@ func TestProcessesThatStartAtOnceMigrateOnce(t *testing.T) {
 	})
 }
 
-// wantReady reports a database that the store does not call ready, or whose migrations were noted twice.
+// wantReady reports a database that is not ready, or whose migrations were noted twice.
 func wantReady(t *testing.T, url string) {
 	t.Helper()
 	if err := open(t, url).Ready(t.Context()); err != nil {
@@ -99,8 +97,8 @@ func TestMigrateLeavesNoConnectionOpen(t *testing.T) {
 	})
 }
 
-// blockMigration makes the first migration wait until release is called, by a table of the same name that
-// nobody has committed.
+// blockMigration makes the first migration wait until release is called: an uncommitted transaction
+// has created a table of the same name.
 func blockMigration(t *testing.T, url string) (release func()) {
 	t.Helper()
 	conn := beside(t, url)
@@ -115,7 +113,7 @@ func blockMigration(t *testing.T, url string) (release func()) {
 	}
 }
 
-// waiting is how many backends of this database wait for a lock.
+// waiting returns how many backends of this database wait for a lock.
 func waiting(t *testing.T, conn *pgx.Conn) int {
 	t.Helper()
 	return ask[int](t, conn, `
@@ -137,7 +135,7 @@ func TestTheLockOfAKilledMigratorIsFreeAtOnce(t *testing.T) {
 	killed.Process.Kill()
 	killed.Wait()
 
-	// The next one gets as far as the first, whose statement the server has yet to notice to be nobody's.
+	// The second gets as far as the first, whose client the server has not yet missed.
 	done := make(chan error)
 	go func() { done <- postgres.Migrate(soon(t), url) }()
 	until(t, "the second migrator is at work", func() bool { return waiting(t, watch) == 2 })
@@ -148,7 +146,7 @@ func TestTheLockOfAKilledMigratorIsFreeAtOnce(t *testing.T) {
 	wantReady(t, url)
 }
 
-// holders is the number of migrators who hold the lock for longer than so many seconds.
+// holders returns how many migrators have held the lock for longer than so many seconds.
 func holders(t *testing.T, conn *pgx.Conn, seconds int) int {
 	t.Helper()
 	return ask[int](t, conn, `
@@ -168,7 +166,7 @@ func TestALongMigrationKeepsTheLock(t *testing.T) {
 	go func() { done <- postgres.Migrate(soon(t), url) }()
 	watch := beside(t, url)
 	until(t, "the migrator is at work", func() bool { return waiting(t, watch) == 1 })
-	// Longer than the server bears with one that is silent.
+	// Longer than the server tolerates a silent migrator.
 	until(t, "the lock is kept", func() bool { return holders(t, watch, 12) == 1 })
 	release()
 	if err := <-done; err != nil {
@@ -222,20 +220,11 @@ func TestMigrateWaitsNoLongerThanItsContext(t *testing.T) {
 	}
 }
 
-// A database of before there was more to an account than name, email and password.
+// The database is of a time when an account had only a name, an email and a password.
 func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
-	files, err := filepath.Glob("migrations/0001*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for _, file := range slices.Backward(files) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, down, _ := strings.Cut(string(text), "-- +goose Down")
+	for _, down := range storetest.Downs(t, 10) {
 		execute(t, url, down)
 	}
 	execute(t, url, "DELETE FROM goose_db_version WHERE version_id >= 10")
@@ -250,21 +239,7 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	if err := postgres.Migrate(soon(t), url); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, url)
-	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-	want := []store.User{
-		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash",
-			Generation: 3,
-			CreatedAt:  at(1000), UpdatedAt: at(2000)},
-		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
-			CreatedAt: at(3000), UpdatedAt: at(3000)},
-	}
-	if got, err := s.Users(t.Context(), 0, 10); err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	if got, err := s.UserByEmail(t.Context(), "ANA@example.com"); err != nil || got != want[0] {
-		t.Errorf("by email: %+v, %v", got, err)
-	}
+	storetest.WantOldUsers(t, open(t, url))
 }
 
 func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
@@ -294,7 +269,7 @@ func TestADatabaseOfANewerProgramIsLeftAlone(t *testing.T) {
 func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Database(t)
-	execute(t, url, "CREATE TABLE sessions (somebody int)") // else's
+	execute(t, url, "CREATE TABLE sessions (other int)") // of another program
 	if err := postgres.Migrate(soon(t), url); err == nil || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
@@ -313,7 +288,10 @@ func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"); err != nil {
+	_, err = conn.Exec(t.Context(), `
+		CREATE DATABASE latin
+		TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`)
+	if err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(cluster.URL)

@@ -23,7 +23,7 @@ func TestAStoppedMigratorLosesTheLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the first migrator is at work", func() bool { return waiting(t, watch) == 1 })
-	// As a machine that lost its network does, it goes on to hold its connections and says nothing more.
+	// Like a machine that lost its network, it keeps its connections and falls silent.
 	if err := stopped.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

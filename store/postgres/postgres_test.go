@@ -18,8 +18,8 @@ import (
 	"clientes/store/storetest"
 )
 
-// TestMain is also the program that migrates, when this test binary starts itself again to see what several
-// processes do to one database.
+// TestMain also migrates, when this test binary starts itself again to see what several processes
+// do to one database.
 func TestMain(m *testing.M) {
 	if url := os.Getenv("POSTGRES_TEST_MIGRATE"); url != "" {
 		if err := postgres.Migrate(context.Background(), url); err != nil {
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// migrator makes the command that migrates the database in a process of its own.
+// migrator returns the command that migrates the database in a process of its own.
 func migrator(t *testing.T, url string) *exec.Cmd {
 	cmd := exec.CommandContext(soon(t), os.Args[0])
 	cmd.Env = append(os.Environ(), "POSTGRES_TEST_MIGRATE="+url)
@@ -40,7 +40,7 @@ func migrator(t *testing.T, url string) *exec.Cmd {
 
 func TestContract(t *testing.T) {
 	t.Parallel()
-	// Statements that the server prepares, as pgx does by itself.
+	// pgx prepares its statements, as it does by default.
 	t.Run("prepared", func(t *testing.T) {
 		t.Parallel()
 		storetest.Run(t, engine(
@@ -48,8 +48,9 @@ func TestContract(t *testing.T) {
 			func(t *testing.T) string { return postgrestest.Migrated(t, postgres.Migrate) },
 		))
 	})
-	// Statements with their arguments in the text, where the server knows less of types, for a user who may
-	// do nothing but make tables, in a database whose administrator prefers other defaults than ours.
+	// The arguments are in the text of the statements, where the server knows less about types. The
+	// user may only create tables, and the database's administrator prefers other defaults than
+	// ours.
 	t.Run("simple, as an ordinary user", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t,
@@ -89,7 +90,7 @@ func TestContract(t *testing.T) {
 		}
 		storetest.Run(t, engine(empty, migrated))
 	})
-	// Where every transaction may be on another connection.
+	// Every transaction may be on another connection.
 	t.Run("through a pooler in transaction mode", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
@@ -170,7 +171,7 @@ func with(t *testing.T, text string, options ...string) string {
 	return u.String()
 }
 
-// beside connects to the database as a program that is not ours would.
+// beside connects to the database as another program would.
 func beside(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
 	conn, err := postgrestest.Connect(t.Context(), url)
@@ -181,7 +182,7 @@ func beside(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-// execute runs a statement over a connection of its own.
+// execute runs a statement on a connection of its own.
 func execute(t testing.TB, url, sql string, args ...any) {
 	t.Helper()
 	conn, err := postgrestest.Connect(t.Context(), url)
@@ -194,7 +195,7 @@ func execute(t testing.TB, url, sql string, args ...any) {
 	}
 }
 
-// ask gives the one value that a query gives.
+// ask returns the one value of a query.
 func ask[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) (v T) {
 	t.Helper()
 	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
@@ -203,7 +204,8 @@ func ask[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) (v T) {
 	return v
 }
 
-// soon is a context for what must end by itself, so that a test of waiting fails rather than waits.
+// soon returns a context for calls that must end by themselves. A test of waiting then fails
+// instead of waiting.
 func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)

@@ -11,7 +11,8 @@ import (
 
 // BenchmarkScale takes minutes to fill ten million records, and some 15 GB of disk:
 //
-//	BENCH_ROWS=10000000 go test ./store/postgres -run '^$' -bench Scale -benchtime 500x -timeout 3h
+//	BENCH_ROWS=10000000 go test ./store/postgres -run '^$' -bench Scale \
+//		-benchtime 500x -timeout 3h
 func BenchmarkScale(b *testing.B) {
 	rows := storetest.Rows(b)
 	cluster := postgrestest.Start(b, "shared_buffers = 8GB", "maintenance_work_mem = 1GB",
@@ -30,9 +31,12 @@ func BenchmarkScale(b *testing.B) {
 		storetest.Fill(b, s, rows)
 		b.Logf("%d rows in %s", rows, time.Since(start))
 		execute(b, url, "VACUUM ANALYZE")
-		// A server for so many has the memory for them.
+		// A server for so many records has the memory for them.
 		execute(b, url, "CREATE EXTENSION pg_prewarm")
-		execute(b, url, "SELECT pg_prewarm(oid) FROM pg_class WHERE relname LIKE 'clientes%' AND relkind IN ('r', 'i')")
+		execute(b, url, `
+			SELECT pg_prewarm(oid)
+			FROM pg_class
+			WHERE relname LIKE 'clientes%' AND relkind IN ('r', 'i')`)
 		return s
 	}
 	small, large := open(10_000), open(rows)

@@ -15,26 +15,26 @@ import (
 func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.Position,
 	limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	where, order, args := selected(sel, after)
-	query := `
+	q := selected(sel, after)
+	sql := `
 		SELECT ` + clienteColumns + `
 		FROM clientes
-		WHERE ` + where + `
-		ORDER BY ` + order + `
+		WHERE ` + q.where + `
+		ORDER BY ` + q.order + `
 		LIMIT ` + strconv.Itoa(limit)
 	page := make([]store.Cliente, 0, min(limit, usualPage))
 	var err error
 	if sel.Filter == (store.Filter{}) {
 		page, err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
 			[]store.Cliente, error) {
-			return list(ctx, conn, page, toCliente, query, args...)
+			return list(ctx, conn, page, toCliente, sql, q.args...)
 		})
 	} else {
 		page, err = callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
 			[]store.Cliente, error) {
 			found := page
 			b := beginLong(scanTimeout)
-			b.Queue(query, args...).Query(func(rows pgx.Rows) (err error) {
+			b.Queue(sql, q.args...).Query(func(rows pgx.Rows) (err error) {
 				found, err = pgx.AppendRows(found, rows, func(row pgx.CollectableRow) (
 					c store.Cliente, err error) {
 					return c, row.Scan(toCliente(&c)...)
@@ -55,13 +55,13 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
 		n int64, err error) {
-		where, _, args := selected(store.Selection{Filter: f}, store.Position{})
+		q := selected(store.Selection{Filter: f}, store.Position{})
 		b := beginLong(scanTimeout)
 		b.Queue(`
 			SELECT count(*)
 			FROM clientes
-			WHERE `+where,
-			args...).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+			WHERE `+q.where,
+			q.args...).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
 		b.Queue("COMMIT")
 		if err := send(ctx, conn, b); err != nil {
 			return 0, fmt.Errorf("count clientes: %w", err)
@@ -79,13 +79,13 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 		if err := send(ctx, conn, beginLong(bulkTimeout)); err != nil {
 			return struct{}{}, fmt.Errorf("list clientes: %w", err)
 		}
-		where, order, args := selected(sel, store.Position{})
+		q := selected(sel, store.Position{})
 		rows, _ := conn.Query(ctx, `
 			SELECT `+clienteColumns+`
 			FROM clientes
-			WHERE `+where+`
-			ORDER BY `+order,
-			args...) // its error is also rows.Err
+			WHERE `+q.where+`
+			ORDER BY `+q.order,
+			q.args...) // its error is also rows.Err
 		defer rows.Close()
 		var c store.Cliente
 		to := toCliente(&c)
@@ -117,51 +117,82 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 	return err
 }
 
-// selected returns the parts of a statement that reads the records of a selection after a position.
-func selected(sel store.Selection, after store.Position) (where, order string, args []any) {
-	conditions := make([]string, 1, 5)
-	conditions[0] = `true`
-	arg := func(v any) string {
-		args = append(args, v)
-		return `$` + strconv.Itoa(len(args))
+// query is the parts of a statement that reads records.
+type query struct {
+	where string
+	order string
+	args  []any
+}
+
+// and adds a condition.
+func (q *query) and(condition string) { q.where += ` AND ` + condition }
+
+// arg adds an argument and returns its parameter.
+func (q *query) arg(v any) string {
+	q.args = append(q.args, v)
+	return `$` + strconv.Itoa(len(q.args))
+}
+
+// selected returns the query for the records of a selection after a position.
+func selected(sel store.Selection, after store.Position) query {
+	q := query{where: `true`}
+	q.search(sel)
+	q.filter(sel.Filter)
+	q.page(sel, after)
+	return q
+}
+
+// search adds the condition for the text of a selection.
+func (q *query) search(sel store.Selection) {
+	needle := sel.Needle()
+	if needle == "" {
+		return
 	}
-	if needle := sel.Needle(); needle != "" {
-		pattern := `%` + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(needle) + `%`
-		conditions = append(conditions, `search LIKE `+arg(pattern))
+	escaped := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(needle)
+	q.and(`search LIKE ` + q.arg(`%`+escaped+`%`))
+}
+
+// filter adds the other conditions of a filter.
+func (q *query) filter(f store.Filter) {
+	if f.Email != "" {
+		// The second condition is the one of the partial index, which Postgres uses only if the query
+		// has it.
+		q.and(`email_key = ` + q.arg(store.EmailKey(f.Email)) + ` AND email_key <> ''`)
 	}
-	if sel.Email != "" {
-		// The second condition is the one of the partial index, which Postgres uses only if the
-		// query has it.
-		conditions = append(conditions,
-			`email_key = `+arg(store.EmailKey(sel.Email))+` AND email_key <> ''`)
+	if !f.UpdatedSince.IsZero() {
+		q.and(`updated_at >= ` + q.arg(f.Since()))
 	}
-	if !sel.UpdatedSince.IsZero() {
-		conditions = append(conditions, `updated_at >= `+arg(sel.Since()))
-	}
+}
+
+// page adds the order of a selection, and the condition for the records after a position.
+func (q *query) page(sel store.Selection, after store.Position) {
 	than, direction := ` > `, ``
 	if sel.Descending {
 		than, direction = ` < `, ` DESC`
 	}
-	var key string
-	var at any
-	switch sel.Sort {
-	case store.ByName:
-		key, at = `name_key`, after.Name
-	case store.ByCreated:
-		key, at = `created_at`, after.At
-	case store.ByUpdated:
-		key, at = `updated_at`, after.At
-	}
+	key, at := sortColumn(sel.Sort, after)
 	if key == "" {
-		order = `id` + direction
+		q.order = `id` + direction
 		if after.ID != 0 {
-			conditions = append(conditions, `id`+than+arg(after.ID))
+			q.and(`id` + than + q.arg(after.ID))
 		}
-	} else {
-		order = key + direction + `, id` + direction
-		if after.ID != 0 {
-			conditions = append(conditions, `(`+key+`, id)`+than+`(`+arg(at)+`, `+arg(after.ID)+`)`)
-		}
+		return
 	}
-	return strings.Join(conditions, ` AND `), order, args
+	q.order = key + direction + `, id` + direction
+	if after.ID != 0 {
+		q.and(`(` + key + `, id)` + than + `(` + q.arg(at) + `, ` + q.arg(after.ID) + `)`)
+	}
+}
+
+// sortColumn returns the column of an order and its value in a position, or "" for the id alone.
+func sortColumn(s store.Sort, p store.Position) (column string, value any) {
+	switch s {
+	case store.ByName:
+		return `name_key`, p.Name
+	case store.ByCreated:
+		return `created_at`, p.At
+	case store.ByUpdated:
+		return `updated_at`, p.At
+	}
+	return "", nil
 }

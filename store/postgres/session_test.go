@@ -9,7 +9,7 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// newSession begins a session of the user whose tokens live for an hour.
+// newSession creates a session of the user whose tokens live for an hour.
 func newSession(t *testing.T, s *postgres.Store, id string, u store.User) {
 	t.Helper()
 	now := time.Now()
@@ -36,7 +36,7 @@ func newUser(t *testing.T, s *postgres.Store, name string) store.User {
 	return u
 }
 
-// poller follows the ends as a process does: from the last watermark.
+// poller follows the ends as a process does: from the last watermark on.
 type poller struct {
 	s         *postgres.Store
 	watermark store.Watermark
@@ -55,7 +55,7 @@ func (p *poller) poll(t *testing.T) {
 	}
 }
 
-// The order of ends is decided when they are written; they become visible in another order.
+// Ends are ordered when they are written, but become visible in another order.
 func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -79,8 +79,8 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 	end("1")
 	early.poll(t)
 
-	// The update ends the user's sessions and then waits for whoever took the email and has not committed.
-	// Meanwhile it holds its place in the order.
+	// The update ends the user's sessions and then waits for another transaction, which has taken
+	// the email and not committed. Meanwhile it holds its place in the order.
 	conn, watch := beside(t, url), beside(t, url)
 	_, err := conn.Exec(t.Context(), `
 		BEGIN;
@@ -132,7 +132,8 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 		}
 	}
 
-	// Transactions of others on the server hold the watermark back too; it moves on when they have ended.
+	// Transactions of others on the server hold the watermark back too. It moves on when they have
+	// ended.
 	until(t, "nothing comes again", func() bool {
 		before := early.seen["late"]
 		early.poll(t)
@@ -140,8 +141,8 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 	})
 }
 
-// A standby that takes over may have given fewer ids than the server that was lost.
-func TestAMarkOfAServerThatWasLostStartsAgain(t *testing.T) {
+// A standby that takes over may have used fewer transaction ids than the server that was lost.
+func TestAWatermarkOfAServerThatWasLostStartsAgain(t *testing.T) {
 	t.Parallel()
 	s := open(t, postgrestest.Migrated(t, postgres.Migrate))
 	ana := newUser(t, s, "ana")

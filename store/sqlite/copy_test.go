@@ -10,8 +10,9 @@ import (
 	"clientes/store/storetest"
 )
 
-// What store.Tables does not know would be lost in a copy without a word. Not copied are what goose notes, which database
-// it is, what the triggers fill, and the order of ends.
+// TestEveryColumnIsCopied compares [store.Tables] with the schema: a copy would silently lose any
+// column missing there. The query leaves out what goose notes, the identity, what triggers fill,
+// and the order of ends.
 func TestEveryColumnIsCopied(t *testing.T) {
 	t.Parallel()
 	var columns []string

@@ -182,20 +182,11 @@ func status(ctx context.Context, conn *sqlite.Conn) ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, m := range applied {
-		i, found := slices.BinarySearchFunc(has, m, store.Migration.Compare)
-		if found {
-			m.Name = has[i].Name
-			has[i] = m
-		} else {
-			has = slices.Insert(has, i, m)
-		}
-	}
-	return has, nil
+	return store.MergeMigrations(has, applied), nil
 }
 
 func scanMigration(stmt *sqlite.Stmt) store.Migration {
-	return store.Migration{Version: stmt.ColumnInt64(0), Applied: true, At: instant(stmt, 1)}
+	return store.Migration{Version: stmt.ColumnInt64(0), At: instant(stmt, 1)}
 }
 
 // known returns the migrations of this program, none of them applied.

@@ -15,8 +15,9 @@ import (
 //
 //	BENCH_ROWS=1000000 go test ./store/sqlite -run '^$' -bench Scale -benchtime 1000x -timeout 1h
 //
-// What is quicker than a read of the disk is measured best with -bench 'Scale/(first|far|any|by_)', -benchtime 50000x, and
-// TMPDIR in memory: where the system takes back the pages that it has cached, a read in a hundred goes to the disk.
+// For reads that are faster than the disk use -bench 'Scale/(first|far|any|by_)' -benchtime 50000x,
+// and a TMPDIR in memory. Otherwise the system may drop cached pages, and one read in a hundred
+// waits for the disk.
 func BenchmarkScale(b *testing.B) {
 	rows := storetest.Rows(b)
 	open := func(rows int) *sqlite.Store {
@@ -25,7 +26,7 @@ func BenchmarkScale(b *testing.B) {
 		start := time.Now()
 		storetest.Fill(b, s, rows)
 		b.Logf("%d rows in %s", rows, time.Since(start))
-		// A machine for so many has the memory for them.
+		// A machine for so many records has the memory for them.
 		f, err := os.Open(path)
 		if err == nil {
 			_, err = io.Copy(io.Discard, f)

@@ -15,18 +15,18 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	limit int) ([]store.Cliente, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
 	page := func(ctx context.Context, conn *sqlite.Conn) ([]store.Cliente, error) {
-		from, where, order, args, err := selected(conn, sel, after)
+		q, err := selected(conn, sel, after)
 		if err != nil {
 			return nil, err
 		}
 		rows := make([]store.Cliente, 0, min(limit, usualPage))
 		rows, err = list(ctx, conn, rows, scanCliente, `
 			SELECT `+clienteColumns+`
-			FROM `+from+`
-			WHERE `+where+`
-			ORDER BY `+order+`
+			FROM `+q.from+`
+			WHERE `+q.where+`
+			ORDER BY `+q.order+`
 			LIMIT +?`,
-			append(args, int64(limit))...)
+			append(q.args, int64(limit))...)
 		if err != nil {
 			return nil, fmt.Errorf("list clientes after %d: %w", after.ID, err)
 		}
@@ -42,15 +42,15 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 // CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
 	return readLong(ctx, s, func(_ context.Context, conn *sqlite.Conn) (int64, error) {
-		from, where, _, args, err := selected(conn, store.Selection{Filter: f}, store.Position{})
+		q, err := selected(conn, store.Selection{Filter: f}, store.Position{})
 		if err != nil {
 			return 0, err
 		}
 		n, err := one(conn, scanInteger, `
 			SELECT count(*)
-			FROM `+from+`
-			WHERE `+where,
-			args...)
+			FROM `+q.from+`
+			WHERE `+q.where,
+			q.args...)
 		if err != nil {
 			return 0, fmt.Errorf("count clientes: %w", err)
 		}
@@ -64,16 +64,16 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 	each func(store.Cliente) error) error {
 	var refused error
 	_, err := readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (struct{}, error) {
-		from, where, order, args, err := selected(conn, sel, store.Position{})
+		q, err := selected(conn, sel, store.Position{})
 		if err != nil {
 			return struct{}{}, err
 		}
 		stmt, err := prepare(conn, `
 			SELECT `+clienteColumns+`
-			FROM `+from+`
-			WHERE `+where+`
-			ORDER BY `+order,
-			args)
+			FROM `+q.from+`
+			WHERE `+q.where+`
+			ORDER BY `+q.order,
+			q.args)
 		if err != nil {
 			return struct{}{}, fmt.Errorf("list clientes: %w", err)
 		}
@@ -117,65 +117,98 @@ func fewHave(conn *sqlite.Conn, phrase string) (bool, error) {
 	return n <= fewMatches, nil
 }
 
-// selected returns the parts of a statement that reads the records of a selection after a position.
-func selected(conn *sqlite.Conn, sel store.Selection,
-	after store.Position) (from, where, order string, args []any, err error) {
-	var key string
-	var at any
-	switch sel.Sort {
-	case store.ByName:
-		key, at = `name_key`, after.Name
-	case store.ByCreated:
-		key, at = `created_at`, after.At
-	case store.ByUpdated:
-		key, at = `updated_at`, after.At
+// query is the parts of a statement that reads records.
+type query struct {
+	from  string
+	id    string // the column that holds the id
+	where string
+	order string
+	args  []any
+}
+
+// and adds a condition with its arguments.
+func (q *query) and(condition string, args ...any) {
+	q.where += ` AND ` + condition
+	q.args = append(q.args, args...)
+}
+
+// selected returns the query for the records of a selection after a position.
+func selected(conn *sqlite.Conn, sel store.Selection, after store.Position) (query, error) {
+	q := query{from: `clientes`, id: `id`, where: `true`}
+	if err := q.search(conn, sel); err != nil {
+		return query{}, err
 	}
-	from, id := `clientes`, `id`
-	conditions := make([]string, 1, 5)
-	conditions[0] = `true`
-	if needle := sel.Needle(); needle != "" {
-		phrase := `"` + strings.ReplaceAll(needle, `"`, `""`) + `"`
-		few := true
-		if key == "" {
-			id = `clientes_search.rowid` // the order of the index
-		} else if few, err = fewHave(conn, phrase); err != nil {
-			return "", "", "", nil, err
-		}
-		if few {
-			// CROSS makes SQLite read the index first.
-			from = `clientes_search CROSS JOIN clientes ON clientes.id = clientes_search.rowid`
-			conditions, args = append(conditions, `clientes_search MATCH ?`), append(args, phrase)
-		}
-		// The index takes these three for the same character.
-		if !few || strings.ContainsAny(needle, "\ufffd\ufffe\uffff") {
-			conditions, args = append(conditions, `instr(clientes.search, ?) > 0`),
-				append(args, needle)
-		}
+	q.filter(sel.Filter)
+	q.page(sel, after)
+	return q, nil
+}
+
+// search adds the condition for the text of a selection.
+func (q *query) search(conn *sqlite.Conn, sel store.Selection) (err error) {
+	needle := sel.Needle()
+	if needle == "" {
+		return nil
 	}
-	if sel.Email != "" {
+	phrase := `"` + strings.ReplaceAll(needle, `"`, `""`) + `"`
+	few := true
+	if column, _ := sortColumn(sel.Sort, store.Position{}); column == "" {
+		q.id = `clientes_search.rowid` // the order of the index
+	} else if few, err = fewHave(conn, phrase); err != nil {
+		return err
+	}
+	if few {
+		// CROSS makes SQLite read the index first.
+		q.from = `clientes_search CROSS JOIN clientes ON clientes.id = clientes_search.rowid`
+		q.and(`clientes_search MATCH ?`, phrase)
+	}
+	// The index takes these three for the same character.
+	if !few || strings.ContainsAny(needle, "\ufffd\ufffe\uffff") {
+		q.and(`instr(clientes.search, ?) > 0`, needle)
+	}
+	return nil
+}
+
+// filter adds the other conditions of a filter.
+func (q *query) filter(f store.Filter) {
+	if f.Email != "" {
 		// The second condition is the one of the partial index, which SQLite uses only if the query
 		// has it.
-		conditions, args = append(conditions, `email_key = ? AND email_key <> ''`),
-			append(args, store.EmailKey(sel.Email))
+		q.and(`email_key = ? AND email_key <> ''`, store.EmailKey(f.Email))
 	}
-	if !sel.UpdatedSince.IsZero() {
-		conditions, args = append(conditions, `updated_at >= ?`), append(args, sel.Since())
+	if !f.UpdatedSince.IsZero() {
+		q.and(`updated_at >= ?`, f.Since())
 	}
+}
+
+// page adds the order of a selection, and the condition for the records after a position.
+func (q *query) page(sel store.Selection, after store.Position) {
 	than, direction := ` > `, ``
 	if sel.Descending {
 		than, direction = ` < `, ` DESC`
 	}
+	key, at := sortColumn(sel.Sort, after)
 	if key == "" {
-		order = id + direction
+		q.order = q.id + direction
 		if after.ID != 0 {
-			conditions, args = append(conditions, id+than+`?`), append(args, after.ID)
+			q.and(q.id+than+`?`, after.ID)
 		}
-	} else {
-		order = key + direction + `, ` + id + direction
-		if after.ID != 0 {
-			conditions, args = append(conditions, `(`+key+`, `+id+`)`+than+`(?, ?)`),
-				append(args, at, after.ID)
-		}
+		return
 	}
-	return from, strings.Join(conditions, ` AND `), order, args, nil
+	q.order = key + direction + `, ` + q.id + direction
+	if after.ID != 0 {
+		q.and(`(`+key+`, `+q.id+`)`+than+`(?, ?)`, at, after.ID)
+	}
+}
+
+// sortColumn returns the column of an order and its value in a position, or "" for the id alone.
+func sortColumn(s store.Sort, p store.Position) (column string, value any) {
+	switch s {
+	case store.ByName:
+		return `name_key`, p.Name
+	case store.ByCreated:
+		return `created_at`, p.At
+	case store.ByUpdated:
+		return `updated_at`, p.At
+	}
+	return "", nil
 }

@@ -25,8 +25,8 @@ import (
 	"clientes/store/storetest"
 )
 
-// children are the programs that this test binary is when it starts itself again, to see what several
-// processes do to one file.
+// children are the programs that this test binary runs when it starts itself again, to see what
+// several processes do to one file.
 func children() map[string]func(url string) error {
 	return map[string]func(url string) error{
 		"migrate": migrateAndOpen,
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// startChild makes the command that runs a child on the database.
+// startChild returns the command that runs a child on the database.
 func startChild(t *testing.T, name, url string) *exec.Cmd {
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), "SQLITE_TEST_CHILD="+name, "SQLITE_TEST_URL="+url)
@@ -64,8 +64,8 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// emptyURL names a file that does not exist, in a folder with a name that must not be taken for part of a
-// URL, a query or an escape.
+// emptyURL names a file that does not exist. Its folder has a name that must not be taken for part
+// of a URL, a query or an escape.
 func emptyURL(t *testing.T) string {
 	folder := filepath.Join(t.TempDir(), "dados #1 100%41 é")
 	if err := os.Mkdir(folder, 0o755); err != nil {
@@ -92,7 +92,7 @@ func open(t *testing.T, url string) *sqlite.Store {
 	return s
 }
 
-// beside opens the file as a program that is not ours would.
+// beside opens the file as another program would.
 func beside(t *testing.T, url string) *engine.Conn {
 	t.Helper()
 	conn, err := engine.OpenConn(strings.TrimPrefix(url, "sqlite:"), engine.OpenReadWrite)
@@ -206,7 +206,8 @@ func TestEveryTableIsStrict(t *testing.T) {
 	err := sqlitex.ExecuteTransient(beside(t, migratedURL(t)), `
 		SELECT name
 		FROM pragma_table_list
-		WHERE NOT strict AND schema = 'main' AND name NOT LIKE 'sqlite%' AND name <> 'goose_db_version'
+		WHERE NOT strict AND schema = 'main'
+			AND name NOT LIKE 'sqlite%' AND name <> 'goose_db_version'
 			AND name NOT LIKE 'clientes_search%'`, // whose tables are FTS5's own
 		&sqlitex.ExecOptions{ResultFunc: func(stmt *engine.Stmt) error {
 			loose += stmt.ColumnText(0) + " "
@@ -244,11 +245,18 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
 	s := open(t, url)
+	has, err := sqlite.Migrations(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := has[len(has)-1]
 	conn := beside(t, url)
-	execute(t, conn, `DROP TABLE audit`)
-	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id = 14`)
+	if err := sqlitex.ExecuteScript(conn, storetest.Downs(t, last.Version)[0], nil); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, conn, fmt.Sprint(`DELETE FROM goose_db_version WHERE version_id = `, last.Version))
 	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) ||
-		!strings.Contains(err.Error(), "00014_audit.sql") {
+		!strings.Contains(err.Error(), last.Name) {
 		t.Errorf("ready: %v", err)
 	}
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
@@ -259,23 +267,14 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	}
 }
 
-// A database of before there was more to an account than name, email and password.
+// The database is of a time when an account had only a name, an email and a password.
 func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
 	conn := beside(t, url)
-	files, err := filepath.Glob("migrations/0001*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%v, %v", files, err)
-	}
-	for _, file := range slices.Backward(files) {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, down, _ := strings.Cut(string(text), "-- +goose Down")
+	for _, down := range storetest.Downs(t, 10) {
 		if err := sqlitex.ExecuteScript(conn, down, nil); err != nil {
-			t.Fatalf("%s: %v", file, err)
+			t.Fatalf("%s: %v", down, err)
 		}
 	}
 	execute(t, conn, `DELETE FROM goose_db_version WHERE version_id >= 10`)
@@ -289,24 +288,10 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, url)
-	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-	want := []store.User{
-		{ID: 1, Name: "Ana", Email: "Ana@example.com", Role: store.Admin, PasswordHash: "hash",
-			Generation: 3,
-			CreatedAt:  at(1000), UpdatedAt: at(2000)},
-		{ID: 2, Name: "bia", Role: store.Viewer, Disabled: true, PasswordHash: "hash of bia",
-			CreatedAt: at(3000), UpdatedAt: at(3000)},
-	}
-	if got, err := s.Users(t.Context(), 0, 10); err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	if got, err := s.UserByEmail(t.Context(), "ANA@example.com"); err != nil || got != want[0] {
-		t.Errorf("by email: %+v, %v", got, err)
-	}
+	storetest.WantOldUsers(t, open(t, url))
 }
 
-// While another process writes, for longer than a caller would wait, writes are refused and reads go on.
+// While another process writes for longer than a caller waits, writes are refused and reads go on.
 func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
@@ -369,7 +354,7 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 	}
 }
 
-// migrateAndOpen is what a server does when it starts.
+// migrateAndOpen does what a server does when it starts.
 func migrateAndOpen(url string) error {
 	ctx := context.Background()
 	if err := sqlite.Migrate(ctx, url); err != nil {
@@ -382,14 +367,14 @@ func migrateAndOpen(url string) error {
 	if err := s.Ready(ctx); err != nil {
 		return err
 	}
-	// On a crowded machine the others may keep it waiting for longer than a caller would.
+	// On a busy machine the others may delay it for longer than a caller waits.
 	for err = store.ErrUnavailable; errors.Is(err, store.ErrUnavailable); {
 		_, err = s.CreateCliente(ctx, 0, store.Cliente{Name: "Ana"})
 	}
 	return errors.Join(err, s.Close())
 }
 
-// A power cut can not be tried here; a process that is killed in the midst of its writes can.
+// A power cut cannot be tested here. A process that is killed while it writes can.
 func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
@@ -447,7 +432,8 @@ func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
 	}
 }
 
-// createForEver writes from many goroutines and prints what was answered, until it is killed.
+// createForEver writes from many goroutines and prints each write that returned, until it is
+// killed.
 func createForEver(url string) error {
 	s, err := sqlite.Open(context.Background(), url, time.Now)
 	if err != nil {
@@ -470,7 +456,8 @@ func createForEver(url string) error {
 	return <-errs
 }
 
-// TestAFileThatIsGoneIsNotWrittenTo removes the database under the store, which SQLite itself would not notice.
+// TestAFileThatIsGoneIsNotWrittenTo removes the database under the store, which SQLite itself would
+// not notice.
 func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "clientes.db")
@@ -505,7 +492,7 @@ func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 	}
 }
 
-// TestWhatIsNoDatabaseIsLeftAlone holds that a wrong path costs nothing but an error.
+// TestWhatIsNoDatabaseIsLeftAlone checks that a wrong path costs nothing but an error.
 func TestWhatIsNoDatabaseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()

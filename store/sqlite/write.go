@@ -114,32 +114,38 @@ func (s *Store) finish(w *writer, b *batch) error {
 	return err
 }
 
-// begin joins the open batch or opens a new one, for which it may have to wait for the write of
-// another process.
+// begin joins the open batch or opens a new one.
 func (w *writer) begin(ctx context.Context) (*batch, error) {
 	if w.open == nil {
 		if err := w.inPlace(); err != nil {
 			return nil, err
 		}
-		deadline := time.Now().Add(callTimeout)
-		for {
-			err := exec(w.conn, `BEGIN IMMEDIATE`)
-			if err == nil {
-				break
-			}
-			if sqlite.ErrCode(err).ToPrimary() != sqlite.ResultBusy || time.Now().After(deadline) {
-				return nil, fmt.Errorf("begin: %w", err)
-			}
-			select {
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			case <-time.After(time.Millisecond):
-			}
+		if err := w.beginTransaction(ctx); err != nil {
+			return nil, err
 		}
 		w.open = &batch{done: make(chan struct{})}
 	}
 	w.open.size++
 	return w.open, nil
+}
+
+// beginTransaction waits while another process writes, until ctx ends, but at most for callTimeout.
+func (w *writer) beginTransaction(ctx context.Context) error {
+	deadline := time.Now().Add(callTimeout)
+	for {
+		err := exec(w.conn, `BEGIN IMMEDIATE`)
+		if err == nil {
+			return nil
+		}
+		if sqlite.ErrCode(err).ToPrimary() != sqlite.ResultBusy || time.Now().After(deadline) {
+			return fmt.Errorf("begin: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Millisecond):
+		}
+	}
 }
 
 // savepoint runs do, and undoes what it wrote unless do returns nil.

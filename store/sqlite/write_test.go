@@ -66,8 +66,8 @@ func names(t *testing.T, s *Store) string {
 	return strings.Join(names, " ")
 }
 
-// Two writers of one batch, step by step as write takes them: neither is kept before the commit, and the
-// second waits for no commit of its own.
+// TestWritersShareACommit takes two writers of one batch through the steps of write. Neither is
+// kept before the commit, and the second needs no commit of its own.
 func TestWritersShareACommit(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
@@ -110,7 +110,8 @@ func TestWritersShareACommit(t *testing.T) {
 	}
 }
 
-// A deferred constraint is broken by one writer and noticed by the commit, which is then nobody's.
+// One writer breaks a deferred constraint. The commit notices it, and then nothing of the batch is
+// kept.
 func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
@@ -149,7 +150,7 @@ func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 	}
 }
 
-// SQLite may end the whole transaction by itself when something goes wrong in one writer's part of it.
+// SQLite may end the whole transaction by itself when one writer's statement fails.
 func TestATransactionThatSQLiteEndsFailsTheWholeBatch(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
@@ -206,7 +207,7 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("after %d got %v", kept, err)
 	}
-	// Small ones beside large ones, which fail: whoever is told that it was kept finds it there.
+	// Small writes beside large ones that fail: a write that returned nil must be there.
 	var mu sync.Mutex
 	var writers sync.WaitGroup
 	for i := range 20 {
@@ -234,7 +235,7 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	}
 }
 
-// More writers than a batch holds, all of them in line before the first commit.
+// More writers than one batch holds, all of them in line before the first commit.
 func TestMoreWritersThanABatchHolds(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
@@ -260,7 +261,7 @@ func TestMoreWritersThanABatchHolds(t *testing.T) {
 	}
 }
 
-// Close may come between a writer's work and his turn to commit it.
+// Close may come between a writer's work and its turn to commit.
 func TestCloseCommitsWhatIsUnderWay(t *testing.T) {
 	t.Parallel()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "clientes.db")
@@ -295,7 +296,7 @@ func TestCloseCommitsWhatIsUnderWay(t *testing.T) {
 	}
 }
 
-// A copy made by VACUUM INTO, say, is not in WAL mode when it is put back.
+// A restored copy, for example one made by VACUUM INTO, is not in WAL mode.
 func TestOpenSetsWhatDurabilityNeeds(t *testing.T) {
 	t.Parallel()
 	url := "sqlite:" + filepath.Join(t.TempDir(), "clientes.db")
@@ -362,7 +363,8 @@ func TestNoConnectionForTooLongIsUnavailable(t *testing.T) {
 	}
 }
 
-// A list is not interrupted by its context but looks at it; nothing else stops a long one.
+// The context does not interrupt a list; list looks at it with each row. Nothing else stops a long
+// one.
 func TestAListEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)

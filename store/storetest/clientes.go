@@ -40,18 +40,8 @@ func clienteChecks() []check {
 }
 
 func clienteIsNew(t *testing.T, f *fixture) {
-	in := store.Cliente{
-		ID:        77,
-		Name:      "Ana",
-		Email:     "Ana@Example.com",
-		Phone:     "+55 11 99999-0000",
-		Company:   "Padaria",
-		Address:   "Rua A, 1",
-		Notes:     "first\nsecond",
-		Version:   9,
-		CreatedAt: time.Unix(0, 0),
-		UpdatedAt: time.Unix(0, 0),
-	}
+	in := everyText()
+	in.ID, in.Version, in.CreatedAt, in.UpdatedAt = 77, 9, time.Unix(0, 0), time.Unix(0, 0)
 	got, err := f.CreateCliente(t.Context(), 0, in)
 	if err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func copyChecks() []check {
 }
 
 // Copied compares [store.Tables] with the columns of an engine's schema. Each column is "TABLE.NAME
-// TYPE", with " key PLACE" behind it if it is part of the primary key, and " given" if the engine
+// TYPE". Behind it stands " key PLACE" if it is part of the primary key, and " given" if the engine
 // assigns its values. The types are those of the kinds.
 func Copied(t *testing.T, columns []string, types map[store.Kind]string) {
 	t.Helper()
@@ -244,7 +244,18 @@ func copyRows(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := f.cliente(t, "Ána", "Ana@Example.com")
+	c, err := f.CreateCliente(t.Context(), 0, everyText())
+	if err != nil {
+		t.Fatal(err)
+	}
+	clientes := map[string]any{
+		"id": c.ID, "name_key": store.SortKey(c.Name), "email_key": store.EmailKey(c.Email),
+		"search":  c.SearchText(),
+		"version": int64(1), "created_at": c.CreatedAt, "updated_at": c.UpdatedAt,
+	}
+	for _, text := range c.Texts() {
+		clientes[text.Name] = *text.Value
+	}
 	for table, want := range map[string][]map[string]any{
 		"users": {{
 			"id": u.ID, "name": u.Name, "name_key": store.NameKey(u.Name), "email": "",
@@ -256,11 +267,7 @@ func copyRows(t *testing.T, f *fixture) {
 			{"id": "ends", "user_id": u.ID, "token_exp": ended.TokenExp, "ended_at": ended.EndedAt},
 			{"id": "lives", "user_id": u.ID, "token_exp": lives.TokenExp, "ended_at": nil},
 		},
-		"clientes": {{
-			"id": c.ID, "name": c.Name, "name_key": store.SortKey(c.Name),
-			"email_key": store.EmailKey(c.Email), "search": c.SearchText(),
-			"version": int64(1), "created_at": c.CreatedAt, "updated_at": c.UpdatedAt,
-		}},
+		"clientes": {clientes},
 	} {
 		table := tableNamed(table)
 		rows := rowsIn(t, f, table, 10)

@@ -125,6 +125,15 @@ func (f *fixture) cliente(t *testing.T, name, email string) store.Cliente {
 	return c
 }
 
+// everyText is a record whose texts all differ.
+func everyText() store.Cliente {
+	var c store.Cliente
+	for _, text := range c.Texts() {
+		*text.Value = "Ána's " + text.Name
+	}
+	return c
+}
+
 // drop deletes a record.
 func (f *fixture) drop(t *testing.T, id int64) {
 	t.Helper()

@@ -1,8 +1,8 @@
 -- +goose Up
 
--- GENERATED ALWAYS, so that no statement can give an id of its own and with it one that was used before.
--- The keys are folded by Go and compared byte by byte (COLLATE "C"): this is what Go means by equal, and an
--- index in that order stays right when the system's own collations change under it.
+-- GENERATED ALWAYS, so that no statement can choose an id, which might have been used before. The
+-- keys are folded by Go and compared byte by byte (COLLATE "C"), as Go compares them. An index in
+-- that order also stays correct when the collations of the system change.
 CREATE TABLE users (
 	id            bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	name          text        NOT NULL,

@@ -12,7 +12,8 @@ CREATE TABLE sessions (
 	expires_at   timestamptz NOT NULL,
 	token_exp    timestamptz NOT NULL, -- the latest exp of the access tokens minted for it
 	ended_at     timestamptz,          -- NULL while it lives
-	ended_order  bigint,               -- the id of the transaction that ended it, NULL while it lives
+	-- The id of the transaction that ended it, NULL while it lives.
+	ended_order  bigint,
 	ip           text        NOT NULL,
 	user_agent   text        NOT NULL
 );
@@ -20,8 +21,8 @@ CREATE TABLE sessions (
 -- For ending all sessions of a user.
 CREATE INDEX sessions_user_id ON sessions (user_id) WHERE ended_at IS NULL;
 
--- For what ended since a mark, which every process asks a few times a second. token_exp lets it pass over
--- the ends that no longer matter without reading their rows.
+-- For the ends since a watermark, which every process reads a few times a second. With token_exp it
+-- skips the ends that no longer matter without reading their rows.
 CREATE INDEX sessions_ended_order ON sessions (ended_order, token_exp) WHERE ended_order IS NOT NULL;
 
 -- For removing rows that nothing can need any more.

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Every change of a customer, in the order of the record's versions. No foreign key to clientes or users: it outlives both.
--- What was changed before this migration is not in it.
+-- Every change of a customer, in the order of the record's versions. No foreign key to clientes or
+-- users: the history outlives both. Changes before this migration are missing.
 CREATE TABLE cliente_history (
 	cliente_id bigint      NOT NULL,
 	version    bigint      NOT NULL, -- the one that the change led to
@@ -9,7 +9,8 @@ CREATE TABLE cliente_history (
 	user_id    bigint      NOT NULL, -- 0: the command line
 	user_name  text        NOT NULL, -- as it was then
 	at         timestamptz NOT NULL,
-	name       text        NOT NULL, -- from here on the record after the change; for a delete, before it
+	-- From here on the record after the change; for a delete, before it.
+	name       text        NOT NULL,
 	email      text        NOT NULL,
 	phone      text        NOT NULL,
 	company    text        NOT NULL,

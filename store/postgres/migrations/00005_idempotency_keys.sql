@@ -1,10 +1,10 @@
 -- +goose Up
 
--- The creates that may be asked for again. What was answered is version 1 in the history.
+-- The creates that a client may repeat. The answer is version 1 in the history.
 CREATE TABLE idempotency_keys (
 	user_id     bigint      NOT NULL,
 	key         text        NOT NULL COLLATE "C",
-	fingerprint text        NOT NULL, -- of the record that was asked for
+	fingerprint text        NOT NULL, -- of the record in the request
 	cliente_id  bigint      NOT NULL,
 	used_at     timestamptz NOT NULL,
 	PRIMARY KEY (user_id, key)

@@ -1,12 +1,13 @@
 -- +goose Up
 
--- One index for each order that customers can be listed in.
+-- One index for each order of a list.
 CREATE INDEX clientes_name_key ON clientes (name_key, id);
 CREATE INDEX clientes_created_at ON clientes (created_at, id);
 CREATE INDEX clientes_updated_at ON clientes (updated_at, id);
 
--- For substrings: pg_trgm, wherever in the database it is, else where we may put it. Without it a search reads all
--- records. Who gets the extension later makes the index by hand; the README says how.
+-- For substrings: pg_trgm, in whatever schema it is, or else where we may create it. Without it a
+-- search reads all records. If the extension comes later, the index must be created by hand: see
+-- the README.
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -16,7 +17,7 @@ BEGIN
 		CREATE EXTENSION IF NOT EXISTS pg_trgm;
 	EXCEPTION
 		WHEN insufficient_privilege OR undefined_file OR feature_not_supported THEN
-			NULL; -- we may not, or the server has none
+			NULL; -- no right to create it, or the server has none
 	END;
 	SELECT nspname
 	INTO place

@@ -2,8 +2,8 @@
 
 -- Which database this is, in one row.
 CREATE TABLE identity (
-	id      text NOT NULL, -- tells it from every other, so that a copy that was interrupted goes on from the same one only
-	copying text NOT NULL  -- the id of the one of which a copy into this one is not finished; '' when this one is whole
+	id      text NOT NULL, -- unique, so that a copy resumes only from its own source
+	copying text NOT NULL  -- the id of the source of an unfinished copy; '' if complete
 );
 
 INSERT INTO identity (id, copying) VALUES (replace(gen_random_uuid()::text, '-', ''), '');

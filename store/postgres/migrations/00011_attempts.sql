@@ -1,7 +1,7 @@
 -- +goose Up
 
--- No key of another table: what is counted here may be of somebody who does not exist. The keys are in byte
--- order (COLLATE "C"), in which they are locked.
+-- No foreign key: a name that is counted here may belong to no user. The keys are in byte order
+-- (COLLATE "C"), in which they are locked.
 CREATE TABLE attempts (
 	key           text        PRIMARY KEY COLLATE "C",
 	count         bigint      NOT NULL,

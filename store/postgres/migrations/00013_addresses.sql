@@ -1,6 +1,6 @@
 -- +goose Up
 
--- Where users have logged in from. The addresses of a user go with the user.
+-- The networks from which users have logged in. They are deleted with the user.
 CREATE TABLE addresses (
 	user_id   bigint      NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	prefix    text        NOT NULL COLLATE "C",

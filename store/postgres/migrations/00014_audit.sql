@@ -2,10 +2,11 @@
 
 -- No foreign keys to users: the trail outlives them.
 CREATE TABLE audit (
-	id         bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY, -- never used twice, so that a page goes on where it stood
+	-- Never used twice, so that pages stay stable.
+	id         bigint      PRIMARY KEY GENERATED ALWAYS AS IDENTITY,
 	kind       text        NOT NULL COLLATE "C",
-	user_id    bigint      NOT NULL, -- whose account it is about, 0 when nobody's
-	actor_id   bigint      NOT NULL, -- who did it, 0 when no user did
+	user_id    bigint      NOT NULL, -- whose account it is about, 0 if nobody's
+	actor_id   bigint      NOT NULL, -- who did it, 0 if no user did
 	ip         text        NOT NULL,
 	user_agent text        NOT NULL,
 	request_id text        NOT NULL,
@@ -17,14 +18,14 @@ CREATE TABLE audit (
 	last_at    timestamptz NOT NULL  -- the last of them
 );
 
--- What makes one row of many events.
+-- Merges many events into one row.
 CREATE UNIQUE INDEX audit_key ON audit (key, window_at) WHERE key <> '';
 
 -- For pages of one user's events and of one kind, newest first.
 CREATE INDEX audit_user_id ON audit (user_id, id);
 CREATE INDEX audit_kind ON audit (kind, id);
 
--- For what happened since, and for removing what is too old.
+-- For events since an instant, and for removing old ones.
 CREATE INDEX audit_last_at ON audit (last_at);
 
 -- +goose Down

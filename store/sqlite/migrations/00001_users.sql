@@ -1,12 +1,12 @@
 -- +goose Up
 
--- AUTOINCREMENT, because a plain rowid gives the id of the highest row that was deleted to the next one,
--- and a token or a log line would then name somebody else. STRICT, because SQLite otherwise keeps any
--- type in any column. Times are Unix milliseconds.
+-- AUTOINCREMENT, because a plain rowid is used again once the row with the highest id is deleted. A
+-- token or a log line would then name another user. STRICT, because SQLite otherwise keeps any type
+-- in any column. Times are Unix milliseconds.
 CREATE TABLE users (
 	id            INTEGER PRIMARY KEY AUTOINCREMENT,
 	name          TEXT    NOT NULL,
-	name_key      TEXT    NOT NULL, -- the name folded by Go: SQLite itself folds ASCII alone
+	name_key      TEXT    NOT NULL, -- the name folded by Go: SQLite itself folds only ASCII
 	email         TEXT    NOT NULL, -- '' when there is none
 	email_key     TEXT    NOT NULL, -- the email folded by Go
 	role          TEXT    NOT NULL CHECK (role IN ('viewer', 'editor', 'admin')),

@@ -12,7 +12,7 @@ CREATE TABLE sessions (
 	expires_at   INTEGER NOT NULL,
 	token_exp    INTEGER NOT NULL, -- the latest exp of the access tokens minted for it
 	ended_at     INTEGER,          -- NULL while it lives
-	ended_order  INTEGER,          -- its place in the order of ends, NULL while it lives
+	ended_order  INTEGER,          -- its position in the order of ends, NULL while it lives
 	ip           TEXT    NOT NULL,
 	user_agent   TEXT    NOT NULL
 ) STRICT;
@@ -20,16 +20,16 @@ CREATE TABLE sessions (
 -- For ending all sessions of a user.
 CREATE INDEX sessions_user_id ON sessions (user_id) WHERE ended_at IS NULL;
 
--- For what ended since a mark, which every process asks a few times a second. token_exp lets it pass over
--- the ends that no longer matter without reading their rows.
+-- For the ends since a watermark, which every process reads a few times a second. With token_exp it
+-- skips the ends that no longer matter without reading their rows.
 CREATE INDEX sessions_ended_order ON sessions (ended_order, token_exp) WHERE ended_order IS NOT NULL;
 
 -- For removing rows that nothing can need any more.
 CREATE INDEX sessions_expires_at ON sessions (expires_at);
 
--- The last number given in the order of ends, in one row. It is a table of its own, not the highest
--- ended_order, because that falls back when old sessions are removed, and a number given twice is an end
--- that a process with a newer mark never hears of.
+-- The last number in the order of ends, in one row. The highest ended_order would not do: it falls
+-- when old sessions are removed. A process with a newer watermark would never see an end whose
+-- number was used before.
 CREATE TABLE session_ends (
 	last INTEGER NOT NULL
 ) STRICT;

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- Every change of a customer, in the order of the record's versions. No foreign key to clientes or users: it outlives both.
--- What was changed before this migration is not in it.
+-- Every change of a customer, in the order of the record's versions. No foreign key to clientes or
+-- users: the history outlives both. Changes before this migration are missing.
 CREATE TABLE cliente_history (
 	cliente_id INTEGER NOT NULL,
 	version    INTEGER NOT NULL, -- the one that the change led to
@@ -9,7 +9,8 @@ CREATE TABLE cliente_history (
 	user_id    INTEGER NOT NULL, -- 0: the command line
 	user_name  TEXT    NOT NULL, -- as it was then
 	at         INTEGER NOT NULL,
-	name       TEXT    NOT NULL, -- from here on the record after the change; for a delete, before it
+	-- From here on the record after the change; for a delete, before it.
+	name       TEXT    NOT NULL,
 	email      TEXT    NOT NULL,
 	phone      TEXT    NOT NULL,
 	company    TEXT    NOT NULL,

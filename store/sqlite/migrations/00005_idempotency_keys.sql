@@ -1,10 +1,10 @@
 -- +goose Up
 
--- The creates that may be asked for again. What was answered is version 1 in the history.
+-- The creates that a client may repeat. The answer is version 1 in the history.
 CREATE TABLE idempotency_keys (
 	user_id     INTEGER NOT NULL,
 	key         TEXT    NOT NULL,
-	fingerprint TEXT    NOT NULL, -- of the record that was asked for
+	fingerprint TEXT    NOT NULL, -- of the record in the request
 	cliente_id  INTEGER NOT NULL,
 	used_at     INTEGER NOT NULL,
 	PRIMARY KEY (user_id, key)

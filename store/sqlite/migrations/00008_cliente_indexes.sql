@@ -1,12 +1,12 @@
 -- +goose Up
 
--- One index for each order that customers can be listed in, each ending in the id, which an index of SQLite always has.
+-- One index for each order of a list. Each ends in the id, as every index of SQLite does.
 CREATE INDEX clientes_name_key ON clientes (name_key);
 CREATE INDEX clientes_created_at ON clientes (created_at);
 CREATE INDEX clientes_updated_at ON clientes (updated_at);
 
--- For substrings. The text stays in clientes; the index holds the places of all sequences of three characters. Case is
--- folded already.
+-- For substrings. The text stays in clientes; the index holds the positions of all sequences of
+-- three characters. Case is already folded.
 CREATE VIRTUAL TABLE clientes_search USING fts5(
 	search,
 	content = 'clientes',

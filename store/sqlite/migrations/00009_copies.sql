@@ -2,8 +2,8 @@
 
 -- Which database this is, in one row.
 CREATE TABLE identity (
-	id      TEXT NOT NULL, -- tells it from every other, so that a copy that was interrupted goes on from the same one only
-	copying TEXT NOT NULL  -- the id of the one of which a copy into this one is not finished; '' when this one is whole
+	id      TEXT NOT NULL, -- unique, so that a copy resumes only from its own source
+	copying TEXT NOT NULL  -- the id of the source of an unfinished copy; '' if complete
 ) STRICT;
 
 INSERT INTO identity (id, copying) VALUES (lower(hex(randomblob(16))), '');

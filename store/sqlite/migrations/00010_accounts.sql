@@ -1,14 +1,20 @@
 -- +goose Up
 
--- The emails that are there were set by an admin, and so are confirmed. The defaults are for the rows that are
--- there, and as good as what a new account begins with.
-ALTER TABLE users ADD COLUMN pending_email TEXT NOT NULL DEFAULT ''; -- '' when none waits to be confirmed
-ALTER TABLE users ADD COLUMN link_generation INTEGER NOT NULL DEFAULT 0; -- raised whenever all links in mail are cancelled
-ALTER TABLE users ADD COLUMN mark_generation INTEGER NOT NULL DEFAULT 0; -- raised whenever all marks of devices are cancelled
+-- Existing emails were set by an admin, and so are confirmed. The defaults are for existing rows,
+-- and are what a new account begins with.
+
+-- Empty when none waits to be confirmed.
+ALTER TABLE users ADD COLUMN pending_email TEXT NOT NULL DEFAULT '';
+-- Raised when all links in mail are cancelled.
+ALTER TABLE users ADD COLUMN link_generation INTEGER NOT NULL DEFAULT 0;
+-- Raised when all device tokens are cancelled.
+ALTER TABLE users ADD COLUMN mark_generation INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE users ADD COLUMN mfa_secret TEXT NOT NULL DEFAULT ''; -- sealed, '' when there is none
 ALTER TABLE users ADD COLUMN mfa_on INTEGER NOT NULL DEFAULT 0 CHECK (mfa_on IN (0, 1));
-ALTER TABLE users ADD COLUMN mfa_last_step INTEGER NOT NULL DEFAULT 0; -- of the last code that was taken
-ALTER TABLE users ADD COLUMN mfa_recovery TEXT NOT NULL DEFAULT ''; -- the hashes of the codes that are left
+-- Of the last code that was used.
+ALTER TABLE users ADD COLUMN mfa_last_step INTEGER NOT NULL DEFAULT 0;
+-- The hashes of the unused codes.
+ALTER TABLE users ADD COLUMN mfa_recovery TEXT NOT NULL DEFAULT '';
 
 -- +goose Down
 ALTER TABLE users DROP COLUMN mfa_recovery;

@@ -1,6 +1,6 @@
 -- +goose Up
 
--- No key of another table: what is counted here may be of somebody who does not exist.
+-- No foreign key: a name that is counted here may belong to no user.
 CREATE TABLE attempts (
 	key           TEXT    PRIMARY KEY,
 	count         INTEGER NOT NULL,

@@ -1,14 +1,14 @@
 -- +goose Up
 
--- What is to be sent. The mails of a user go with the user. No id is used twice, or one who was slow to send
--- would remove another mail.
+-- The queue of mail. A user's mails are deleted with the user. No id is used twice: a slow sender
+-- would otherwise remove another mail.
 CREATE TABLE mails (
 	id              INTEGER PRIMARY KEY AUTOINCREMENT,
 	user_id         INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
 	kind            TEXT    NOT NULL,
 	address         TEXT    NOT NULL,
 	detail          TEXT    NOT NULL, -- what else the text says; no link, no token
-	link_generation INTEGER NOT NULL, -- the user's when the mail was written
+	link_generation INTEGER NOT NULL, -- the user's at the time of writing
 	created_at      INTEGER NOT NULL,
 	next_try        INTEGER NOT NULL, -- due from then on
 	tries           INTEGER NOT NULL  -- how often it was claimed

@@ -1,0 +1,130 @@
+package storetest
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"clientes/store"
+)
+
+// BenchRows is how many records the benchmarks of reads need: see [FillBench].
+const BenchRows = 20_000
+
+// FillBench creates so many records, from many goroutines.
+func FillBench(b *testing.B, st store.Store, rows int) {
+	b.Helper()
+	var workers sync.WaitGroup
+	for w := range 64 {
+		workers.Go(func() {
+			for i := w; i < rows; i += 64 {
+				if _, err := st.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	workers.Wait()
+}
+
+func benchCliente(i int) store.Cliente {
+	return store.Cliente{
+		Name:    fmt.Sprintf("Cliente número %d", i),
+		Email:   fmt.Sprintf("cliente%d@example.com", i),
+		Phone:   "+55 11 99999-0000",
+		Company: "Padaria Central",
+		Address: "Rua das Laranjeiras, 100, São Paulo",
+	}
+}
+
+// BenchCliente measures a read of one of [BenchRows] records.
+func BenchCliente(b *testing.B, st store.Store) {
+	b.ReportAllocs()
+	id := int64(0)
+	for b.Loop() {
+		id = id%BenchRows + 1
+		if _, err := st.Cliente(b.Context(), id); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchClienteParallel is [BenchCliente] on every processor.
+func BenchClienteParallel(b *testing.B, st store.Store) {
+	b.ReportAllocs()
+	b.ResetTimer() // unlike Loop, RunParallel counts what came before
+	b.RunParallel(func(pb *testing.PB) {
+		for id := int64(0); pb.Next(); {
+			id = id%BenchRows + 1
+			if _, err := st.Cliente(b.Context(), id); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// BenchClientes20 measures a page of 20, at the beginning and at the end of [BenchRows] records.
+func BenchClientes20(b *testing.B, st store.Store) {
+	for _, page := range []struct {
+		name  string
+		after int64
+	}{{"first", 0}, {"far", BenchRows - 40}} {
+		b.Run(page.name, func(b *testing.B) {
+			b.ReportAllocs()
+			after := store.Position{ID: page.after}
+			for b.Loop() {
+				got, err := st.Clientes(b.Context(), store.Selection{}, after, 20)
+				if err != nil || len(got) != 20 {
+					b.Fatal(len(got), err)
+				}
+			}
+		})
+	}
+}
+
+// BenchCreateCliente measures creates, one after the other.
+func BenchCreateCliente(b *testing.B, st store.Store) {
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		if _, err := st.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchCreateAtOnce measures creates of at least n callers at once.
+func BenchCreateAtOnce(b *testing.B, st store.Store, n int) {
+	b.ReportAllocs()
+	var last atomic.Int64
+	b.ResetTimer()
+	b.SetParallelism(max(1, n/runtime.GOMAXPROCS(0))) // times the processors
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			c := benchCliente(int(last.Add(1)))
+			if _, err := st.CreateCliente(b.Context(), 0, c); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// BenchUpdateCliente measures updates of one record, one after the other.
+func BenchUpdateCliente(b *testing.B, st store.Store) {
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := st.UpdateCliente(b.Context(), 0, 1, func(c store.Cliente) (store.Cliente, error) {
+			c.Notes = fmt.Sprint(c.Version)
+			return c, nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
