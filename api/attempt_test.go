@@ -13,7 +13,7 @@ import (
 	"clientes/store"
 )
 
-// device gives the mark of a login's answer.
+// device returns the device token in the answer to a login.
 func device(t testing.TB, a answer) string {
 	t.Helper()
 	var in struct {
@@ -40,7 +40,7 @@ func TestTooManyAttempts(t *testing.T) {
 				}
 			}
 		}
-		// A client that is known does not wait.
+		// A known device does not wait.
 		a := f.call("POST", "/login",
 			`{"user":"the-viewer","password":"correct horse","device":"`+mark+`"}`)
 		f.want(a, 200, "")
@@ -50,7 +50,7 @@ func TestTooManyAttempts(t *testing.T) {
 		f.want(f.call("POST", "/login", url.Values{
 			"user": {"the-viewer"}, "password": {"correct horse"}, "device": {mark},
 		}.Encode(), "Content-Type", mediaForm), 200, "")
-		// Nor does who has the mark of another.
+		// A device token of another user does not help.
 		f.want(f.call("POST", "/login", `{"user":"nobody","password":"wrong","device":"`+mark+`"}`),
 			429, "too_many_attempts")
 		f.want(f.call("POST", "/login",
@@ -70,8 +70,7 @@ func TestTooManyAttempts(t *testing.T) {
 	}, stopTheClock)
 }
 
-// Section 5 of the contract: a wrong current password counts as a failed login, whichever route
-// asks for it.
+// A wrong current password counts as a failed login on every route that requires it.
 func TestAWrongCurrentPasswordCountsAsAFailedLogin(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i, r := range [][3]string{
@@ -124,12 +123,11 @@ func TestTheDeviceInACookie(t *testing.T) {
 	if id := func(s string) string { return strings.Split(s, ".")[1] }; id(again) != id(mark) {
 		t.Errorf("another device: %s, then %s", mark, again)
 	}
-	// What asks for the password once more is counted on the device, too, or without a mark on the
-	// session.
+	// A wrong current password counts for the device, or without a device token for the session.
 	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`), 200, "")
 	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`, "Cookie", mark),
 		200, "")
-	// A refresh leaves it alone, and so does a logout.
+	// Neither a refresh nor a logout changes it.
 	refresh, _, _ := strings.Cut(a.header.Values("Set-Cookie")[0], ";")
 	a = f.call("POST", "/refresh", "", "Origin", own, "Cookie", refresh+"; "+mark)
 	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 ||
@@ -141,7 +139,7 @@ func TestTheDeviceInACookie(t *testing.T) {
 		!strings.HasPrefix(set[0], "clientes_refresh=;") {
 		t.Errorf("a logout answered %d and set %q", a.status, set)
 	}
-	// Pages that may not use the cookies cannot spend its attempts.
+	// A page that may not use the cookies cannot spend the attempts of the device.
 	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", mark,
 		"Origin", "https://evil.example"), 403, "cross_origin")
 
@@ -155,7 +153,7 @@ func TestTheDeviceInACookie(t *testing.T) {
 	}
 }
 
-// One address is the one that the proxy says, if it is trusted, and a /64 of IPv6.
+// A client's network is what a trusted proxy names; of IPv6 it is a /64.
 func TestOneAddressIsSlowed(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t),
 		func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })

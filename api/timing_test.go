@@ -15,11 +15,10 @@ import (
 	"clientes/store"
 )
 
-// BenchmarkForgot asks for the passwords of 2,000 users who exist and of 2,000 who do not, in turns
-// and each once, while the mail goes out. It is to be run by hand, with -benchtime=1x: the medians,
-// and by how many standard deviations the ranks of the ones differ from those of the others
-// (Mann-Whitney), which by chance is beyond 2 in one of twenty runs. If they differed by a write to
-// the disk it would be beyond 20.
+// BenchmarkForgot requests links for 2,000 users who exist and 2,000 who do not, in turns and each
+// once, while mail goes out. Run it by hand, with -benchtime=1x. It reports the medians, and by how
+// many standard deviations the ranks of the two differ (Mann-Whitney). By chance that is beyond 2
+// in one of twenty runs. A difference of one write to the disk would be beyond 20.
 func BenchmarkForgot(b *testing.B) {
 	const n, warm = 2000, 200
 	for _, e := range engines() {
@@ -50,7 +49,7 @@ func BenchmarkForgot(b *testing.B) {
 					names := []string{fmt.Sprintf("user-%05d", i), fmt.Sprintf("none-%05d", i)}
 					for _, which := range rand.Perm(2) {
 						body := fmt.Sprintf(`{"user":%q}`, names[which])
-						// or one would ask too often
+						// Another network each time, or the limit on requests would be reached.
 						ip := netip.AddrFrom4(
 							[4]byte{10, byte(i >> 8), byte(i), byte(rand.IntN(256))}).String()
 						start := time.Now()
@@ -76,7 +75,7 @@ func BenchmarkForgot(b *testing.B) {
 	}
 }
 
-// nowhere is a Post that loses all mail.
+// nowhere is an auth.Post that loses all mail.
 type nowhere struct{}
 
 func (nowhere) Send(context.Context, mail.Message) error { return nil }
@@ -86,8 +85,8 @@ func median(x []float64) float64 {
 	return (x[(len(x)-1)/2] + x[len(x)/2]) / 2
 }
 
-// rankDifference is the standardized U of Mann and Whitney: about normal with a deviation of 1 if
-// both samples are of the same distribution, negative if a is less than b.
+// rankDifference returns the standardized U of Mann and Whitney. It is about normal with a
+// deviation of 1 if both samples have the same distribution, and negative if a is less than b.
 func rankDifference(a, b []float64) float64 {
 	type one struct {
 		value float64
@@ -127,7 +126,7 @@ func rankDifference(a, b []float64) float64 {
 	return (u - na*nb/2) / math.Sqrt(na*nb*(na+nb+1)/12)
 }
 
-// A statistic that sees no difference where there is one would be worse than none.
+// A statistic that misses a difference would be worse than none.
 func TestRankDifference(t *testing.T) {
 	var a, b, c []float64
 	r := rand.New(rand.NewPCG(1, 2))

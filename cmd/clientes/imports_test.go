@@ -16,45 +16,52 @@ import (
 type room struct {
 	path string
 	ours []string // the rooms of this module
-	// libraries that belong to this room alone
+	// libraries are for this room alone.
 	libraries []string
 	tests     []string // the rooms that only its tests may import
 }
 
-// The plan of the house: cmd → api → auth → store, and the engines beside it.
+// rooms returns the plan: cmd → api → auth → store, and the engines beside it.
 func rooms() []room {
 	engines := []string{"store/sqlite", "store/postgres", "store/storetest"}
 	return []room{
 		{
 			path: "cmd",
-			ours: []string{"api", "api/wire", "auth", "auth/mail", "store", "store/sqlite", "store/postgres"},
+			ours: []string{"api", "api/wire", "auth", "auth/mail", "store", "store/sqlite",
+				"store/postgres"},
 			libraries: []string{
-				"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv", "golang.org/x/term",
+				"github.com/spf13/cobra", "github.com/caarlos0/env", "github.com/joho/godotenv",
+				"golang.org/x/term",
 				"github.com/schollz/progressbar",
 			},
 			tests: []string{"store/storetest"},
 		},
 		{
-			path:      "api",
-			ours:      []string{"api/wire", "auth", "store"},
-			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest"},
-			tests:     append([]string{"auth/mail"}, engines...),
+			path: "api",
+			ours: []string{"api/wire", "auth", "store"},
+			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib",
+				"github.com/swaggest"},
+			tests: append([]string{"auth/mail"}, engines...),
 		},
 		{path: "api/wire", ours: []string{"store"}},
 		{
-			path:      "auth",
-			ours:      []string{"auth/mail", "store"},
-			libraries: []string{"github.com/golang-jwt", "golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go"},
-			tests:     engines,
+			path: "auth",
+			ours: []string{"auth/mail", "store"},
+			libraries: []string{"github.com/golang-jwt", "golang.org/x/crypto",
+				"github.com/ccojocar/zxcvbn-go"},
+			tests: engines,
 		},
-		{path: "auth/mail", libraries: []string{"github.com/wneessen/go-mail", "golang.org/x/net/idna", "html/template"}},
+		{path: "auth/mail",
+			libraries: []string{"github.com/wneessen/go-mail", "golang.org/x/net/idna",
+				"html/template"}},
 		{path: "store"},
 		{path: "store/storetest", ours: []string{"store"}},
 		{
-			path:      "store/sqlite",
-			ours:      []string{"store"},
-			libraries: []string{"zombiezen.com/go/sqlite", "modernc.org/sqlite", "database/sql", "github.com/pressly/goose"},
-			tests:     []string{"store/storetest"},
+			path: "store/sqlite",
+			ours: []string{"store"},
+			libraries: []string{"zombiezen.com/go/sqlite", "modernc.org/sqlite", "database/sql",
+				"github.com/pressly/goose"},
+			tests: []string{"store/storetest"},
 		},
 		{
 			path:      "store/postgres",
@@ -65,7 +72,7 @@ func rooms() []room {
 	}
 }
 
-// Imports point one way, and what a room is for stays in it.
+// Imports point one way, and each library is used in its own room only.
 func TestImports(t *testing.T) {
 	root := filepath.Join("..", "..")
 	files := 0
@@ -73,7 +80,8 @@ func TestImports(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (entry.Name() == "testdata" || len(entry.Name()) > 2 && entry.Name()[0] == '.'):
+		case entry.IsDir() &&
+			(entry.Name() == "testdata" || len(entry.Name()) > 2 && entry.Name()[0] == '.'):
 			return filepath.SkipDir // not part of any build
 		case entry.IsDir() || filepath.Ext(path) != ".go":
 			return nil
@@ -100,7 +108,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// importFaults says which imports of a file are against the plan.
+// importFaults returns the imports of a file that are against the plan.
 func importFaults(name string, src []byte) (faults []string) {
 	f, err := parser.ParseFile(token.NewFileSet(), name, src, parser.ImportsOnly)
 	if err != nil {
@@ -110,7 +118,8 @@ func importFaults(name string, src []byte) (faults []string) {
 	dir = strings.TrimSuffix(dir, "/")
 	here := roomOf(dir)
 	if here == nil {
-		return []string{name + " is in no room of the plan; say in this test what may be imported there"}
+		return []string{name +
+			" is in no room of the plan; say in this test what may be imported there"}
 	}
 	test := strings.HasSuffix(name, "_test.go")
 	for _, spec := range f.Imports {
@@ -142,16 +151,18 @@ func importFaults(name string, src []byte) (faults []string) {
 		// config.go asks the driver whether it can read its URL.
 		asksDriver := here.path == "cmd" && within(path, "github.com/jackc/pgx")
 		if len(owners) > 0 && !slices.Contains(owners, here.path) && !asksDriver {
-			faults = append(faults, name+" imports "+path+", which is for "+strings.Join(owners, " and "))
+			faults = append(faults,
+				name+" imports "+path+", which is for "+strings.Join(owners, " and "))
 		}
-		if here.path == "store" && strings.Contains(path, ".") && !within(path, "golang.org/x/text") {
+		if here.path == "store" && strings.Contains(path, ".") &&
+			!within(path, "golang.org/x/text") {
 			faults = append(faults, name+" imports "+path+", but the vocabulary needs no library")
 		}
 	}
 	return faults
 }
 
-// roomOf gives the innermost room that a folder is in, nil if there is none.
+// roomOf returns the innermost room that a folder is in, nil if there is none.
 func roomOf(dir string) *room {
 	var in *room
 	for _, r := range rooms() {
@@ -162,7 +173,7 @@ func roomOf(dir string) *room {
 	return in
 }
 
-// within says whether path is dir or lies in it.
+// within reports whether path is dir or lies in it.
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
 }
