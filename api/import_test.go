@@ -207,20 +207,6 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 	}
 }
 
-// endless repeats a text without an end, and counts the bytes that were read.
-type endless struct {
-	text string
-	read int64
-}
-
-func (e *endless) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		n += copy(p[n:], e.text[(e.read+int64(n))%int64(len(e.text)):])
-	}
-	e.read += int64(n)
-	return n, nil
-}
-
 // One byte too many is refused, announced or not, and no file is held in memory.
 func TestAnImportThatIsTooLarge(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
@@ -235,7 +221,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	// The length of a body in chunks is not known before. Blank lines take the least time to read.
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	blanks := &endless{text: strings.Repeat(" ", 32<<10-1) + "\n"}
+	blanks := &wiretest.Endless{Text: strings.Repeat(" ", 32<<10-1) + "\n"}
 	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes/import",
 		io.LimitReader(blanks, maxImport+1))
 	must(t, err)
@@ -256,7 +242,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	const more = 64 << 20 // than any socket holds
 	w.begin(store.Editor, "POST", "/clientes/import",
 		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", more)}, "")
-	_, err = io.CopyN(w, &endless{text: "\x00"}, more)
+	_, err = io.CopyN(w, &wiretest.Endless{Text: "\x00"}, more)
 	must(t, err)
 	a = w.answer()
 	if faults, _ := rowFaults(a); a.status != 422 || faults != "0::malformed" {
@@ -568,7 +554,7 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return ni
 func TestDeadlinesOfTransfers(t *testing.T) {
 	c := &clock{at: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)}
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
-	up := &upload{from: &endless{text: "x"}, connection: http.NewResponseController(conn),
+	up := &upload{from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
 		now: c.now, end: c.now().Add(maxUpload)}
 	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now,
 		format: wire.CSV}

@@ -16,20 +16,6 @@ import (
 	"clientes/store"
 )
 
-// endless repeats a text without an end, and counts the bytes that were read.
-type endless struct {
-	text string
-	read int64
-}
-
-func (e *endless) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		n += copy(p[n:], e.text[(e.read+int64(n))%int64(len(e.text)):])
-	}
-	e.read += int64(n)
-	return n, nil
-}
-
 // Little is read, and so held in memory, of a row that never ends.
 func TestARowWithoutAnEndIsGivenUp(t *testing.T) {
 	for _, c := range []struct {
@@ -50,14 +36,14 @@ func TestARowWithoutAnEndIsGivenUp(t *testing.T) {
 		{NDJSON, "{\"name\":\"Ana\"}\n", " ", 2},
 		{NDJSON, "", "\x00", 1},
 	} {
-		rest := &endless{text: c.rest}
+		rest := &wiretest.Endless{Text: c.rest}
 		_, err := NewSpool(io.MultiReader(strings.NewReader(c.start), rest), c.format)
 		var faults *store.RowsError
 		if !errors.As(err, &faults) || faults.Count != 1 || faults.Rows[0].Row != c.row {
 			t.Errorf("%s of %q and then %q: %v", c.format, c.start, c.rest, err)
 		}
-		if rest.read > maxRow+128<<10 {
-			t.Errorf("%s of %q and then %q: read %d bytes", c.format, c.start, c.rest, rest.read)
+		if rest.N > maxRow+128<<10 {
+			t.Errorf("%s of %q and then %q: read %d bytes", c.format, c.start, c.rest, rest.N)
 		}
 	}
 }

@@ -233,6 +233,21 @@ func BadNDJSON() []BadFile {
 	}
 }
 
+// Endless is a reader that repeats a text without an end.
+type Endless struct {
+	Text string
+	N    int64 // the bytes that were read
+}
+
+// Read implements [io.Reader].
+func (e *Endless) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		n += copy(p[n:], e.Text[(e.N+int64(n))%int64(len(e.Text)):])
+	}
+	e.N += int64(n)
+	return n, nil
+}
+
 // NaughtyTexts returns texts that programs easily spoil by quoting, escaping, cutting, running,
 // trimming or normalizing them.
 func NaughtyTexts() []string {
