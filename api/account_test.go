@@ -22,7 +22,7 @@ type inbox struct {
 	mails []mail.Message
 }
 
-// Send keeps the promise of auth.Sender.
+// Send implements [auth.Sender].
 func (in *inbox) Send(_ context.Context, m mail.Message) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -43,7 +43,7 @@ func (f *fixture) inbox() *inbox {
 	return in
 }
 
-// take waits for a mail of a kind to an address, takes it out and gives its token.
+// take waits for a mail of a kind to an address, removes it and returns its token.
 func (in *inbox) take(kind mail.Kind, to string) (token string) {
 	in.f.t.Helper()
 	in.f.eventually(fmt.Sprintf("a mail of kind %s to %s", kind, to), func() bool {
@@ -61,7 +61,7 @@ func (in *inbox) take(kind mail.Kind, to string) (token string) {
 	return token
 }
 
-// left gives what nobody has taken.
+// left returns the mails that nobody has taken.
 func (in *inbox) left() []mail.Message {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -86,7 +86,7 @@ func userOf(t testing.TB, a answer) (u struct {
 	return u
 }
 
-// loginAs gives a token by the password.
+// loginAs returns a token of a user, by the password.
 func (f *fixture) loginAs(user, password string) string {
 	f.t.Helper()
 	a := f.call("POST", "/login", fmt.Sprintf(`{"user":%q,"password":%q}`, user, password))
@@ -103,7 +103,7 @@ const (
 	betterPassword = "six grumpy violets sing"
 )
 
-// TestAnAccountOfOnesOwn goes the way of somebody who signs up, confirms an email, forgets the
+// A user signs up, confirms an email, forgets the
 // password and sets another.
 func TestAnAccountOfOnesOwn(t *testing.T) {
 	for _, e := range engines() {
@@ -120,7 +120,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			}
 			f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`),
 				409, "conflict")
-			// goes nowhere yet
+			// The new address gets no other mail yet.
 			f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
 			confirm := in.take(mail.Confirm, "ana@example.com")
 			f.want(f.call("POST", "/password/reset",
@@ -138,7 +138,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 				t.Errorf("confirmed: %+v", u)
 			}
 
-			// Another email.
+			// The user changes the email.
 			a = me("PATCH", `{"email":"new@example.com"}`)
 			if f.want(a, 422, "validation_failed"); a.faults() != "current:required" {
 				t.Errorf("faults %s", a.faults())
@@ -162,7 +162,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 				t.Errorf("now: %+v", u)
 			}
 
-			// A forgotten password.
+			// The user forgets the password.
 			f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
 			reset := in.take(mail.Reset, "new@example.com")
 			f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
@@ -178,7 +178,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
 			in.take(mail.PasswordChanged, "new@example.com")
 
-			// Another password.
+			// The user changes the password.
 			token = f.loginAs("ana", betterPassword)
 			other := f.loginAs("ana", betterPassword)
 			a = f.call("POST", "/password",
@@ -229,7 +229,7 @@ func TestSignupIsClosed(t *testing.T) {
 	}
 }
 
-// TestUsers does what admins do with users.
+// Admins create, change and delete users.
 func TestUsers(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		in := f.inbox()
@@ -252,8 +252,8 @@ func TestUsers(t *testing.T) {
 				"ana@example.com")+`","password":"five grumpy violets"}`), 204, "")
 		token := f.loginAs("ana", goodPassword)
 
-		// What GET gave can be sent back, and changes nothing.
-		// another instant than before: she has set a password
+		// The answer to a GET can be sent back, and changes nothing.
+		// She has set a password meanwhile.
 		got := f.as(store.Admin, "GET", place, "").body
 		if same := f.as(store.Admin, "PATCH", place, got); same.body != got {
 			t.Errorf("PATCH of %s gave %s", got, same.body)
@@ -277,7 +277,7 @@ func TestUsers(t *testing.T) {
 			"validation_failed")
 		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"editor"}`), 404, "not_found")
 
-		// A token alone does not make an admin's own account somebody else's.
+		// A stolen token is not enough to take an admin's account over.
 		own := fmt.Sprint("/users/", f.users[store.Admin].ID)
 		a = f.as(store.Admin, "PATCH", own, `{"email":"thief@example.com"}`)
 		if f.want(a, 422, "validation_failed"); a.faults() != "email:your_own" {
@@ -319,7 +319,7 @@ func TestUsers(t *testing.T) {
 			f.want(f.as(store.Admin, method, place, body), 404, "not_found")
 		}
 
-		// The last admin stays, whoever asks.
+		// The last admin stays, whoever tries.
 		admin := fmt.Sprint("/users/", f.users[store.Admin].ID)
 		for body, field := range map[string]string{`{"role":"editor"}`: "role",
 			`{"disabled":true}`: "disabled"} {
@@ -364,7 +364,7 @@ func TestNewUserBodies(t *testing.T) {
 		{"/users", `[]`, 400, "malformed_body", ""},
 
 		{"/signup", `{"user":"c1","password":"five grumpy violets","id":9}`, 201, "", ""},
-		// tells nobody whose it is
+		// The answer tells nobody whose email it is.
 		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`, 201,
 			"", ""},
 		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`, 422,
@@ -424,7 +424,7 @@ func TestNewUserBodies(t *testing.T) {
 	}
 }
 
-// TestPagesOfUsers walks through all users by the links.
+// The links lead through all users.
 func TestPagesOfUsers(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i := range 20 {

@@ -121,8 +121,7 @@ func TestHealth(t *testing.T) {
 	})
 }
 
-// TestAFailingStore holds that what went wrong inside is in the log, under the id, and not in the
-// answer.
+// The log has what went wrong inside, under the request's id. The answer does not.
 func TestAFailingStore(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -181,8 +180,8 @@ func TestAFailingStore(t *testing.T) {
 	}
 }
 
-// TestAPanicInTheMiddleOfAnAnswer holds that the client sees a broken answer, and the log what
-// broke it.
+// After a panic in the middle of an answer the client sees a broken answer, and the log has the
+// panic.
 func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.server.engine.GET("/half", func(c *gin.Context) {
@@ -206,7 +205,7 @@ func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	}
 }
 
-// TestBodiesWithoutALength sends chunks until the server has enough.
+// A body in chunks is refused as soon as it is too large.
 func TestBodiesWithoutALength(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	send := func(body io.Reader) int {
@@ -234,8 +233,7 @@ func TestBodiesWithoutALength(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesAtOnce holds back the end of as many large bodies as are let in, and sees the next
-// one refused.
+// While as many large bodies arrive as may, the next one is refused.
 func TestLargeBodiesAtOnce(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	var held []net.Conn
@@ -260,7 +258,7 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 		if f.call("POST", "/login", large).code() == "overloaded" {
 			return true
 		}
-		// in the place of one that came while our own large body was let in, and was refused for it
+		// It replaces a body that was refused while our own large one arrived.
 		hold()
 		return false
 	})
@@ -293,7 +291,7 @@ func TestAFullGate(t *testing.T) {
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	// who costs the same
+	// An unknown user costs the same.
 	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`), 503,
 		"overloaded")
 	leave <- true
@@ -336,7 +334,7 @@ func TestTrustedProxies(t *testing.T) {
 	}
 }
 
-// An address of IPv6 that is good within one network alone comes with a zone.
+// A link-local IPv6 address comes with a zone.
 func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t),
 		func(cfg *Config) {
@@ -359,7 +357,7 @@ func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
 	}
 }
 
-// TestHeadersThatNoStoreCanKeep sends what net/http's own client would not.
+// The client of net/http would refuse to send these headers.
 func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
@@ -380,7 +378,7 @@ func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 	})
 }
 
-// TestARouteSaysWhoMayCallIt holds that a route cannot be mounted without.
+// A route without access cannot be mounted.
 func TestARouteSaysWhoMayCallIt(t *testing.T) {
 	defer func() {
 		if recover() == nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -13,7 +12,7 @@ import (
 	"clientes/store"
 )
 
-// device gives the mark of a login's answer.
+// device returns the device token in the answer to a login.
 func device(t testing.TB, a answer) string {
 	t.Helper()
 	var in struct {
@@ -26,7 +25,7 @@ func device(t testing.TB, a answer) string {
 func TestTooManyAttempts(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		const right = `{"user":"the-viewer","password":"correct horse"}`
-		mark := device(t, f.call("POST", "/login", right))
+		known := device(t, f.call("POST", "/login", right))
 		for _, name := range []string{"the-viewer", "nobody"} {
 			for range 5 {
 				f.want(f.call("POST", "/login", `{"user":"`+name+`","password":"wrong"}`), 401,
@@ -40,21 +39,21 @@ func TestTooManyAttempts(t *testing.T) {
 				}
 			}
 		}
-		// A client that is known does not wait.
+		// A known device does not wait.
 		a := f.call("POST", "/login",
-			`{"user":"the-viewer","password":"correct horse","device":"`+mark+`"}`)
+			`{"user":"the-viewer","password":"correct horse","device":"`+known+`"}`)
 		f.want(a, 200, "")
 		if device(t, a) == "" {
-			t.Error("a login with a mark gives none")
+			t.Error("a login with a device token returns none")
 		}
 		f.want(f.call("POST", "/login", url.Values{
-			"user": {"the-viewer"}, "password": {"correct horse"}, "device": {mark},
+			"user": {"the-viewer"}, "password": {"correct horse"}, "device": {known},
 		}.Encode(), "Content-Type", mediaForm), 200, "")
-		// Nor does who has the mark of another.
-		f.want(f.call("POST", "/login", `{"user":"nobody","password":"wrong","device":"`+mark+`"}`),
+		// A device token of another user does not help.
+		f.want(f.call("POST", "/login", `{"user":"nobody","password":"wrong","device":"`+known+`"}`),
 			429, "too_many_attempts")
 		f.want(f.call("POST", "/login",
-			`{"user":"the-viewer","password":"wrong","device":"`+mark+`"}`), 401, "invalid_login")
+			`{"user":"the-viewer","password":"wrong","device":"`+known+`"}`), 401, "invalid_login")
 		for _, c := range []struct{ members, faults string }{
 			{`"device":1`, "device:invalid_type"}, {`"code":123456`, "code:invalid_type"},
 			{`"code":{},"device":[],"cookie":"x"`,
@@ -70,8 +69,7 @@ func TestTooManyAttempts(t *testing.T) {
 	}, stopTheClock)
 }
 
-// Section 5 of the contract: a wrong current password counts as a failed login, whichever route
-// asks for it.
+// A wrong current password counts as a failed login on every route that requires it.
 func TestAWrongCurrentPasswordCountsAsAFailedLogin(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i, r := range [][3]string{
@@ -112,37 +110,36 @@ func TestTheDeviceInACookie(t *testing.T) {
 			t.Errorf("%s is not in %s", part, cookies[1])
 		}
 	}
-	mark, _, _ := strings.Cut(cookies[1], ";")
+	known, _, _ := strings.Cut(cookies[1], ";")
 	for range 5 {
 		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`), 401,
 			"invalid_login")
 	}
 	f.want(f.call("POST", "/login", login, "Origin", own), 429, "too_many_attempts")
-	a = f.call("POST", "/login", login, "Origin", own, "Cookie", mark)
+	a = f.call("POST", "/login", login, "Origin", own, "Cookie", known)
 	f.want(a, 200, "")
 	again, _, _ := strings.Cut(a.header.Values("Set-Cookie")[1], ";")
-	if id := func(s string) string { return strings.Split(s, ".")[1] }; id(again) != id(mark) {
-		t.Errorf("another device: %s, then %s", mark, again)
+	if id := func(s string) string { return strings.Split(s, ".")[1] }; id(again) != id(known) {
+		t.Errorf("another device: %s, then %s", known, again)
 	}
-	// What asks for the password once more is counted on the device, too, or without a mark on the
-	// session.
+	// A wrong current password counts for the device, or without a device token for the session.
 	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`), 200, "")
-	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`, "Cookie", mark),
+	f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`, "Cookie", known),
 		200, "")
-	// A refresh leaves it alone, and so does a logout.
+	// Neither a refresh nor a logout changes it.
 	refresh, _, _ := strings.Cut(a.header.Values("Set-Cookie")[0], ";")
-	a = f.call("POST", "/refresh", "", "Origin", own, "Cookie", refresh+"; "+mark)
+	a = f.call("POST", "/refresh", "", "Origin", own, "Cookie", refresh+"; "+known)
 	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 ||
 		device(t, a) != "" {
 		t.Errorf("a refresh answered %d and set %q", a.status, set)
 	}
-	a = f.call("POST", "/logout", "", "Origin", own, "Cookie", refresh+"; "+mark)
+	a = f.call("POST", "/logout", "", "Origin", own, "Cookie", refresh+"; "+known)
 	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 ||
 		!strings.HasPrefix(set[0], "clientes_refresh=;") {
 		t.Errorf("a logout answered %d and set %q", a.status, set)
 	}
-	// Pages that may not use the cookies cannot spend its attempts.
-	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", mark,
+	// A page that may not use the cookies cannot spend the attempts of the device.
+	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", known,
 		"Origin", "https://evil.example"), 403, "cross_origin")
 
 	over := newFixture(t, engines()[0].open(t),
@@ -155,10 +152,9 @@ func TestTheDeviceInACookie(t *testing.T) {
 	}
 }
 
-// One address is the one that the proxy says, if it is trusted, and a /64 of IPv6.
-func TestOneAddressIsSlowed(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t),
-		func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+// A client's network is what a trusted proxy names; of IPv6 it is a /64.
+func TestOneNetworkIsSlowed(t *testing.T) {
+	f := newFixture(t, engines()[0].open(t), trustLoopback)
 	refused := 0
 	for i := range 60 {
 		a := f.call("POST", "/login", fmt.Sprintf(`{"user":"user%d","password":"wrong"}`, i),

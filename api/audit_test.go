@@ -11,7 +11,7 @@ import (
 	"clientes/store"
 )
 
-// auditPage asks for events and gives them with the path of the next page.
+// auditPage returns a page of events, and the path of the next one.
 func (f *fixture) auditPage(path string) (events []eventRow, next string) {
 	f.t.Helper()
 	a := f.as(store.Admin, "GET", path, "")
@@ -44,7 +44,7 @@ func TestAudit(t *testing.T) {
 		const typed = "hunter2-in-the-wrong-field"
 		f.call("POST", "/login", `{"user":"`+typed+`","password":"x"}`, "X-Request-Id", "r1",
 			"User-Agent", "tester")
-		// what strangers do is written a moment later, and when somebody looks
+		// What strangers do is written a moment later, or when somebody reads the audit.
 		f.auditPage("/audit")
 		for range 2 {
 			f.call("POST", "/login", `{"user":"the-viewer","password":"`+typed+`"}`, "X-Request-Id",
@@ -100,7 +100,7 @@ func TestAudit(t *testing.T) {
 			}
 		}
 
-		// A walk sees each once, newest first, with every filter.
+		// With every filter, a walk sees each event once, the newest first.
 		for _, filter := range []string{"", "event=login_failed&",
 			fmt.Sprintf("user_id=%d&", viewer), "since=" +
 				since.UTC().Format("2006-01-02T15:04:05.000Z") + "&"} {
@@ -129,7 +129,7 @@ func TestAudit(t *testing.T) {
 			}
 		}
 
-		// A cursor is good for the filters that it came with, and nobody makes one.
+		// A cursor is good for its own filters only, and nobody can forge one.
 		cursor := next[strings.Index(next, "cursor="):]
 		f.want(f.as(store.Admin, "GET", "/audit?event=login&"+cursor, ""), 400, "invalid_parameter")
 		f.want(f.as(store.Admin, "GET", "/audit?limit=2&"+cursor, ""), 200, "")
@@ -153,7 +153,7 @@ func ids(events []eventRow) (list []int64) {
 	return list
 }
 
-// The document names every kind of event, and no other.
+// openapi.yaml lists every kind of event, and no other.
 func TestEventKindsAgree(t *testing.T) {
 	var documented []string
 	for _, kind := range document(t).Components.Schemas["EventKind"].Value.Enum {

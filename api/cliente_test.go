@@ -34,7 +34,7 @@ func TestClientes(t *testing.T) {
 			t.Errorf("created %s, got %s", a.body, got.body)
 		}
 
-		// What GET gave can be PUT back, and changes nothing.
+		// The answer to a GET can be PUT back, and changes nothing.
 		same := f.as(store.Editor, "PUT", "/clientes/1", a.body)
 		if f.want(same, 200, ""); same.body != a.body {
 			t.Errorf("PUT of the same gave %s", same.body)
@@ -242,7 +242,7 @@ func TestMergePatch(t *testing.T) {
 	})
 }
 
-// TestWhatGETGaveCanBePUTBack does so for records that are hard to write.
+// The answer to a GET can be PUT back even if its texts are hard to write.
 func TestWhatGETGaveCanBePUTBack(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i, c := range wiretest.NaughtyClientes(t) {

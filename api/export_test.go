@@ -89,7 +89,7 @@ func TestExport(t *testing.T) {
 	})
 }
 
-// acceptCases are values of Accept, a line each, and the format that they ask for, "" for none.
+// acceptCases are values of Accept, one a line, and the format that they prefer, "" for none.
 func acceptCases() map[string]wire.Format {
 	return map[string]wire.Format{
 		"":                           wire.CSV,
@@ -126,7 +126,7 @@ func acceptCases() map[string]wire.Format {
 		"text/csv;charset=utf-8;q=0.5,application/x-ndjson;q=0.6": wire.NDJSON,
 		" ,, text/csv ,,": wire.CSV,
 
-		// A weight that is none is no welcome.
+		// A quality that is no number counts as 0.
 		"text/csv;q=NaN":                       "",
 		"text/csv;q=-1":                        "",
 		"text/csv;q=1.1":                       "",
@@ -168,8 +168,7 @@ func TestAcceptOfAnExport(t *testing.T) {
 		"invalid_parameter")
 }
 
-// FuzzAcceptedFormat holds that any Accept leads to one of the formats or to none, however it is
-// cut into lines.
+// Any Accept leads to one of the formats or to none, no matter how it is split into lines.
 func FuzzAcceptedFormat(f *testing.F) {
 	for accept := range acceptCases() {
 		f.Add(strings.ReplaceAll(accept, "\n", ","))
@@ -230,7 +229,7 @@ func TestExportOfASelection(t *testing.T) {
 	})
 }
 
-// TestALargeExport streams thousands of rows.
+// An export streams thousands of rows.
 func TestALargeExport(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		const rows = 2000
@@ -270,7 +269,7 @@ func TestALargeExport(t *testing.T) {
 	})
 }
 
-// stubExports is a store whose customers are made on the way.
+// stubExports is a store whose customers are made up during an export.
 type stubExports struct {
 	store.Store
 	each func(ctx context.Context, each func(store.Cliente) error) error
@@ -281,7 +280,7 @@ func (s *stubExports) EachCliente(ctx context.Context, _ store.Selection,
 	return s.each(ctx, each)
 }
 
-// bulky gives n customers of 10 kB, more than is sent at once when n is 7.
+// bulky returns n customers of 10 kB each: with 7 of them, more than is sent at once.
 func bulky(n int, each func(store.Cliente) error) error {
 	for i := range n {
 		err := each(store.Cliente{ID: int64(i + 1), Name: "Ana",
@@ -293,7 +292,7 @@ func bulky(n int, each func(store.Cliente) error) error {
 	return nil
 }
 
-// endlessly gives customers until somebody refuses one.
+// endlessly returns customers until the caller refuses one.
 func endlessly(each func(store.Cliente) error) error {
 	for {
 		if err := bulky(100, each); err != nil {
@@ -302,7 +301,7 @@ func endlessly(each func(store.Cliente) error) error {
 	}
 }
 
-// startExport begins an export and gives its answer, whose body was not read.
+// startExport starts an export and returns its answer, with the body unread.
 func (f *fixture) startExport(id string) *http.Response {
 	f.t.Helper()
 	req, err := http.NewRequestWithContext(f.t.Context(), "GET", f.url+"/clientes/export", nil)
@@ -315,7 +314,7 @@ func (f *fixture) startExport(id string) *http.Response {
 	return resp
 }
 
-// TestAnExportIsSentOnItsWay holds that rows leave before the last of them is there.
+// The first rows of an export are sent before the last ones are read.
 func TestAnExportIsSentOnItsWay(t *testing.T) {
 	goOn := make(chan bool)
 	st := &stubExports{Store: engines()[0].open(t),
@@ -359,8 +358,8 @@ func (s *failingExports) EachCliente(ctx context.Context, sel store.Selection,
 	})
 }
 
-// TestAnExportThatFails holds that half an export does not look like a whole one, and that one that
-// has not begun is an error like any other.
+// Half an export does not look like a complete one. An export that fails before it begins is an
+// error like any other.
 func TestAnExportThatFails(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -460,7 +459,7 @@ func TestTooManyExportsAtOnce(t *testing.T) {
 	}
 }
 
-// TestWhoHangsUpInAnExport holds that the store is let go, and that it is no fault of ours.
+// A client that hangs up ends the export, and the log has no error.
 func TestWhoHangsUpInAnExport(t *testing.T) {
 	ended := make(chan error, 1)
 	st := &stubExports{Store: engines()[0].open(t),
@@ -487,7 +486,7 @@ func TestWhoHangsUpInAnExport(t *testing.T) {
 	}
 }
 
-// TestWhoStopsReadingIsLetGo holds that a place is not held by who takes nothing any more.
+// A client that stops reading loses its place.
 func TestWhoStopsReadingIsLetGo(t *testing.T) {
 	ended := make(chan error, 1)
 	st := &stubExports{Store: engines()[0].open(t),
@@ -515,8 +514,7 @@ func TestWhoStopsReadingIsLetGo(t *testing.T) {
 	}
 }
 
-// TestAnExportMayTakeItsTime has a store think for longer than the server's own timeouts, before
-// and between the rows.
+// A store may take longer than the timeouts of the server, before the first row and between rows.
 func TestAnExportMayTakeItsTime(t *testing.T) {
 	var rounds int
 	var fail error
@@ -549,8 +547,7 @@ func TestAnExportMayTakeItsTime(t *testing.T) {
 	f.want(f.exported(wire.NDJSON, ""), 503, "store_unavailable")
 }
 
-// TestRoundTrip exports from each engine and imports into the other, and what is exported there is
-// the same.
+// An export of one engine, imported into the other, is exported there as the same.
 func TestRoundTrip(t *testing.T) {
 	for i, e := range engines() {
 		t.Run("from "+e.name, func(t *testing.T) {
@@ -583,7 +580,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// writable reads the writable columns of an export with a reader that is not ours.
+// writable reads the writable columns of an export with the readers of other libraries.
 func writable(t *testing.T, f wire.Format, export string) (list []store.Cliente) {
 	t.Helper()
 	if f == wire.NDJSON {

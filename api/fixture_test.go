@@ -34,7 +34,7 @@ const (
 	testPassword = "correct horse"
 	ownHost      = "clientes.test"
 
-	// testHash is of testPassword, of today's kind and cost, so that no login replaces it.
+	// testHash is a hash of testPassword of the current kind and cost, so no login replaces it.
 	testHash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIDE2IQ$HBrtvCKevMXJFIg8QpATBuuxxiXMc2gjQwL+yHXhvUQ"
 )
 
@@ -55,7 +55,7 @@ type engine struct {
 	openAt func(t testing.TB, now func() time.Time) store.Store
 }
 
-// open is openAt the time that it is.
+// open is openAt with the real time.
 func (e engine) open(t testing.TB) store.Store { return e.openAt(t, time.Now) }
 
 func engines() []engine {
@@ -92,7 +92,7 @@ func onEachStore(t *testing.T, test func(t *testing.T, f *fixture), changes ...f
 	}
 }
 
-// onEachClock is onEachStore with stores whose clock the test moves.
+// onEachClock is onEachStore with a clock that the test moves.
 func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *clock)) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// stopTheClock is a change to a server for which no time goes by: a wait does not end while a test
+// stopTheClock stops the clock of a server, so that no wait ends while a test
 // is slow.
 func stopTheClock(cfg *Config) {
 	now := time.Now().Round(0)
@@ -187,7 +187,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	return f
 }
 
-// login gives a new token for the user of a role.
+// login returns a new token for the user of a role.
 func (f *fixture) login(role store.Role) string {
 	f.t.Helper()
 	g, err := f.auth.Login(f.t.Context(),
@@ -208,7 +208,7 @@ func (f *fixture) checkLog() {
 	}
 }
 
-// logLine gives the one line of a request.
+// logLine returns the log line of a request.
 func (f *fixture) logLine(requestID string) string {
 	f.t.Helper()
 	var lines []string
@@ -224,7 +224,7 @@ func (f *fixture) logLine(requestID string) string {
 	return lines[0]
 }
 
-// soon gives what comes through a channel, and fails the test when nothing does.
+// soon returns the next value of a channel. It fails the test if none comes.
 func soon[T any](t testing.TB, from <-chan T) (v T) {
 	t.Helper()
 	select {
@@ -253,7 +253,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// answer is what a server said.
+// answer is the answer of a server.
 type answer struct {
 	status int
 	header http.Header
@@ -261,14 +261,14 @@ type answer struct {
 	last   bool // the server closes the connection
 }
 
-// code gives the code of an error.
+// code returns the code of an error.
 func (a answer) code() string {
 	var p problem
 	_ = json.Unmarshal([]byte(a.body), &p)
 	return p.Code
 }
 
-// faults gives "field:code" of each entry of errors.
+// faults returns "field:code" of each entry of errors.
 func (a answer) faults() string {
 	var p problem
 	_ = json.Unmarshal([]byte(a.body), &p)
@@ -279,7 +279,7 @@ func (a answer) faults() string {
 	return strings.Join(s, " ")
 }
 
-// call asks the server, and holds its answer to the OpenAPI document. Headers come as name, value,
+// call sends a request and checks the answer against openapi.yaml. Headers come as name, value,
 // name, value…; a body without a Content-Type is JSON.
 func (f *fixture) call(method, path, body string, headers ...string) answer {
 	f.t.Helper()
@@ -321,7 +321,7 @@ func (f *fixture) try(method, path, body string, headers ...string) (answer, err
 	return f.read(resp)
 }
 
-// read takes the answer to a request, to its end.
+// read reads an answer to its end.
 func (f *fixture) read(resp *http.Response) (answer, error) {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
@@ -332,7 +332,7 @@ func (f *fixture) read(resp *http.Response) (answer, error) {
 	return answer{resp.StatusCode, resp.Header, string(b), resp.Close}, nil
 }
 
-// rawConn is a connection on which a test sends what it wants, when it wants.
+// rawConn is a connection on which a test may send anything at any time.
 type rawConn struct {
 	net.Conn
 	f   *fixture
@@ -340,7 +340,7 @@ type rawConn struct {
 	req *http.Request
 }
 
-// dial opens a connection to the server, which the test's end closes.
+// dial opens a connection to the server. The end of the test closes it.
 func (f *fixture) dial() *rawConn {
 	f.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
@@ -356,8 +356,7 @@ func (w *rawConn) send(text string) {
 	must(w.f.t, err)
 }
 
-// begin sends the head of a request with the token of a role, and what of the body is there
-// already.
+// begin sends the head of a request with the token of a role, and the beginning of its body.
 func (w *rawConn) begin(role store.Role, method, path string, headers []string, body string) {
 	w.f.t.Helper()
 	var err error
@@ -371,7 +370,7 @@ func (w *rawConn) begin(role store.Role, method, path string, headers []string, 
 	w.send(head + "\r\n" + body)
 }
 
-// answer reads the answer, to its end.
+// answer reads the answer to its end.
 func (w *rawConn) answer() answer {
 	w.f.t.Helper()
 	resp, err := http.ReadResponse(w.in, w.req)
@@ -381,7 +380,7 @@ func (w *rawConn) answer() answer {
 	return a
 }
 
-// add keeps a customer without going through HTTP.
+// add creates a customer without HTTP.
 func (f *fixture) add(c store.Cliente) store.Cliente {
 	f.t.Helper()
 	c, err := f.store.CreateCliente(f.t.Context(), 0, c)
@@ -397,7 +396,7 @@ func (f *fixture) want(a answer, status int, code string) {
 	}
 }
 
-// brokenStore fails at everything that customers need, as a store does that is away.
+// brokenStore fails like a store that cannot be reached.
 type brokenStore struct {
 	Store
 	err error

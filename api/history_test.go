@@ -25,7 +25,7 @@ type change struct {
 	Record  jsontext.Value `json:"record"`
 }
 
-// history follows Link through the history of a record.
+// history follows the links through the history of a record.
 func (f *fixture) history(path string) (all []change) {
 	f.t.Helper()
 	home, _, _ := strings.Cut(path, "?")
@@ -54,7 +54,7 @@ func (f *fixture) history(path string) (all []change) {
 
 func TestHistory(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
-		// Each change, and what a client was answered to it.
+		// Each change, and what its client was answered.
 		type step struct {
 			action string
 			role   store.Role // "" for the command line
@@ -77,7 +77,7 @@ func TestHistory(t *testing.T) {
 		write("updated", store.Admin, "PATCH", "/clientes/1", `{"notes":null,"phone":"2"}`)
 		last := write("updated", store.Editor, "PUT", "/clientes/1",
 			`{"name":"Bia","company":"=1+1"}`)
-		// What changes nothing, or is refused, leaves no trace.
+		// A request that changes nothing, or that is refused, leaves no trace.
 		f.add(store.Cliente{Name: "x", Email: "taken@example.com"})
 		f.want(f.as(store.Editor, "PUT", "/clientes/1", last.body), 200, "")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`), 200, "")
@@ -102,7 +102,7 @@ func TestHistory(t *testing.T) {
 		want[len(want)-1].record = before // as it stood
 
 		f.want(f.as(store.Viewer, "GET", "/clientes/1", ""), 404, "not_found")
-		// who is named all the same
+		// The history still has the name of the user.
 		_, err = f.store.DeleteUser(t.Context(), f.users[store.Editor].ID)
 		must(t, err)
 		for _, limit := range []string{"", "?limit=1", "?limit=2", "?limit=5"} {
@@ -140,8 +140,7 @@ func TestHistory(t *testing.T) {
 	})
 }
 
-// TestAHistoryOfLongNotesIsShorter holds that a page is bounded in bytes too, and that Link goes
-// on.
+// A page of a history is bounded in bytes too, and its Link goes on after the last record.
 func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	notes := strings.Repeat("😀", store.MaxNotes-10)
@@ -198,7 +197,7 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 	})
 }
 
-// TestUnconditionalWritesAreAllKept holds that the last write wins, and the history has the others.
+// The last of several writes without If-Match wins, and the history has the others.
 func TestUnconditionalWritesAreAllKept(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)

@@ -15,7 +15,7 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// wantReplay fails the test unless an answer is the first one again.
+// wantReplay fails the test unless an answer repeats the first one.
 func wantReplay(t *testing.T, first, again answer) {
 	t.Helper()
 	if again.status != 201 || again.body != first.body ||
@@ -38,14 +38,14 @@ func TestIdempotencyKey(t *testing.T) {
 			first.header.Get("Location") != "/clientes/1" || first.header.Get("ETag") != `"1"` {
 			t.Errorf("the first answered %v", first.header)
 		}
-		// The same customer, however it is written.
+		// The same customer, written differently.
 		for _, body := range []string{
 			`{"name":"Ana","email":"ana@example.com","notes":"a\r\nb"}`,
 			`{ "notes":"a\nb", "email":"ana@example.com", "name":" Ana ", "phone":"", "company":null, "id":7 }`,
 		} {
 			wantReplay(t, first, create(store.Editor, "k", body))
 		}
-		// The answer is the first one, whatever became of the customer.
+		// The answer is the first one, no matter what became of the customer.
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1",
 			`{"name":"Bia","email":"bia@example.com"}`), 200, "")
 		wantReplay(t, first,
@@ -60,13 +60,13 @@ func TestIdempotencyKey(t *testing.T) {
 		} {
 			f.want(create(store.Editor, "k", body), 422, "idempotency_mismatch")
 		}
-		// What is not valid is told before the key is looked at, and so is who may not create.
+		// The body and the role are checked before the key.
 		f.want(create(store.Editor, "k", `{"name":""}`), 422, "validation_failed")
 		f.want(create(store.Editor, "k", `{`), 400, "malformed_body")
 		f.want(create(store.Viewer, "k", `{"name":"Ana"}`), 403, "forbidden")
 
-		// A key belongs to its user and is compared exactly, and without one each create is
-		// another.
+		// A key belongs to its user and is compared exactly. Without a key each request creates a
+		// record.
 		for _, c := range []struct {
 			role store.Role
 			key  string
@@ -90,7 +90,7 @@ func TestAFailedCreateLeavesItsKeyFree(t *testing.T) {
 			return f.as(store.Editor, "POST", "/clientes", body, "Idempotency-Key", "k")
 		}
 		f.want(create(`{"name":"Ana","email":"Taken@example.com"}`), 409, "conflict")
-		// no replay of that
+		// A failed request is not replayed.
 		f.want(create(`{"name":"Ana","email":"Taken@example.com"}`), 409, "conflict")
 		f.want(create(`{"email":"x"}`), 422, "validation_failed")
 		first := create(`{"name":"Ana","email":"free@example.com"}`)
@@ -133,7 +133,7 @@ func TestFiftyCreatesWithOneKey(t *testing.T) {
 
 func TestIdempotencyKeysOnTheWire(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
-	// net/http's own client would refuse some of them, and leave out others.
+	// The client of net/http would refuse some of these keys, and drop others.
 	send := func(keys ...string) answer {
 		t.Helper()
 		headers := []string{"Content-Type: application/json", "Content-Length: 14"}
@@ -145,14 +145,16 @@ func TestIdempotencyKeysOnTheWire(t *testing.T) {
 		return w.answer()
 	}
 	longest := strings.Repeat("k", store.MaxIdempotencyKey)
-	for _, key := range []string{"k", "~!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}", "a b", longest, "7c1b0f0e-6b0a-4f0e-9d52-0e5d5f1f2b11"} {
+	for _, key := range []string{"k", "~!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}", "a b", longest,
+		"7c1b0f0e-6b0a-4f0e-9d52-0e5d5f1f2b11"} {
 		f.want(send(" "+key+" "), 201, "") // the white space around is not of the value
 		if a := send(key); a.header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%q is no replay: %d %s", key, a.status, a.body)
 		}
 	}
 	before := len(f.all())
-	for _, keys := range [][]string{{""}, {"  "}, {longest + "k"}, {"é"}, {"a\tb"}, {"\xff"}, {"a\u00a0b"}, {"k", "k"}, {"k", "l"}, {"", "k"}} {
+	for _, keys := range [][]string{{""}, {"  "}, {longest + "k"}, {"é"}, {"a\tb"}, {"\xff"},
+		{"a\u00a0b"}, {"k", "k"}, {"k", "l"}, {"", "k"}} {
 		a := send(keys...)
 		if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, "Idempotency-Key") {
 			t.Errorf("%q: the message does not name the header: %s", keys, a.body)
@@ -161,8 +163,9 @@ func TestIdempotencyKeysOnTheWire(t *testing.T) {
 	if after := len(f.all()); after != before {
 		t.Errorf("malformed keys made %d records", after-before)
 	}
-	// It is of creates alone.
-	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`, "Idempotency-Key", longest+"k"), 200, "")
+	// Only a create has a key.
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`, "Idempotency-Key",
+		longest+"k"), 200, "")
 }
 
 func TestAKeyIsForgottenAfterADay(t *testing.T) {
@@ -176,15 +179,15 @@ func TestAKeyIsForgottenAfterADay(t *testing.T) {
 		f.want(create(`{"name":"Bia"}`), 422, "idempotency_mismatch")
 		c.add(time.Millisecond)
 		second := create(`{"name":"Bia"}`)
-		if f.want(second, 201, ""); second.header.Get("Idempotency-Replayed") != "" || second.header.Get("Location") != "/clientes/2" {
+		if f.want(second, 201, ""); second.header.Get("Idempotency-Replayed") != "" ||
+			second.header.Get("Location") != "/clientes/2" {
 			t.Errorf("after a day it answered %v", second.header)
 		}
 		wantReplay(t, second, create(`{"name":"Bia"}`)) // and the day begins again
 	})
 }
 
-// TestAKeyAtWork holds the row of a key in a transaction of another process, which neither ends nor goes on. It takes the
-// five seconds that a client may have to wait.
+// While a transaction of another process holds a key, a request with it is refused after five seconds.
 func TestAKeyAtWork(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -206,10 +209,12 @@ func TestAKeyAtWork(t *testing.T) {
 		return f.as(store.Editor, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", key)
 	}
 	f.want(create("free"), 201, "")
-	f.want(f.as(store.Admin, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", "held"), 201, "") // another's of the same name
+	// another's of the same name
+	f.want(f.as(store.Admin, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", "held"), 201,
+		"")
 	f.want(create("held"), 409, "idempotency_in_progress")
 
-	// Who waits gets its turn when the other gives up.
+	// A request that waits gets its turn when the other one ends.
 	waiting := make(chan answer)
 	go func() { waiting <- create("given up") }()
 	f.eventually("somebody waits for the key", func() bool {
@@ -229,14 +234,15 @@ func TestAKeyAtWork(t *testing.T) {
 	}
 }
 
-// cleanedStore tells what each removal of keys came to.
+// cleanedStore reports what each removal of keys returned.
 type cleanedStore struct {
 	store.Store
 	removed chan int
 	fail    error // of the first one
 }
 
-func (s *cleanedStore) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
+func (s *cleanedStore) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int,
+	error) {
 	if err := s.fail; err != nil {
 		s.fail = nil
 		s.removed <- -1
@@ -275,15 +281,17 @@ func TestOldKeysAreRemoved(t *testing.T) {
 	})
 }
 
-func TestKeysThatCanNotBeRemovedAreLogged(t *testing.T) {
+func TestKeysThatCannotBeRemovedAreLogged(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
-	broken := &cleanedStore{Store: f.store, removed: make(chan int), fail: errors.New("the disk is on fire")}
+	broken := &cleanedStore{Store: f.store, removed: make(chan int),
+		fail: errors.New("the disk is on fire")}
 	f.server.cfg.Store = broken
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.server.Run(ctx) })
 	soon(t, broken.removed)
-	f.eventually("it is logged", func() bool { return strings.Contains(f.log.String(), "the disk is on fire") })
+	f.eventually("it is logged",
+		func() bool { return strings.Contains(f.log.String(), "the disk is on fire") })
 	stop()
 	running.Wait()
 }

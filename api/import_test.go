@@ -23,13 +23,13 @@ import (
 	"clientes/store"
 )
 
-// imported asks the server to import a file.
+// imported imports a file.
 func (f *fixture) imported(format wire.Format, file string) answer {
 	f.t.Helper()
 	return f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", string(format))
 }
 
-// rowFaults gives "row:field:code" of each entry of errors, and how many there are in all.
+// rowFaults returns "row:field:code" of each entry of errors, and the number of all faults.
 func rowFaults(a answer) (faults string, count int64) {
 	var p problem
 	_ = json.Unmarshal([]byte(a.body), &p)
@@ -91,12 +91,12 @@ func TestImportOfBadFiles(t *testing.T) {
 		if all := f.all(); len(all) != 1 {
 			t.Errorf("there are %d records", len(all))
 		}
-		// no fault has taken it
+		// No refused file has taken the email.
 		f.want(f.imported(wire.CSV, "name,email\nBia,free@example.com\n"), 200, "")
 	})
 }
 
-// TestTheFirstHundredFaults holds that the first are told and all are counted, whoever finds them.
+// The first hundred faults are listed and all are counted, no matter who finds them.
 func TestTheFirstHundredFaults(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for name, c := range map[string]struct {
@@ -166,8 +166,7 @@ func TestImportOnTheWire(t *testing.T) {
 		"token_missing")
 }
 
-// TestMethodsOfImportAndExport holds that they are no customers: a pattern of another route covers
-// their paths.
+// Import and export are no customers, although the pattern of another route covers their paths.
 func TestMethodsOfImportAndExport(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	for path, allow := range map[string][]string{
@@ -183,7 +182,7 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 			if method[0] == 'P' {
 				body = `{"name":"Ana"}`
 			}
-			// Also for who may not call them, and for who asks for one of them.
+			// Also for users who may not call them, and with a precondition.
 			for _, a := range []answer{f.as(store.Admin, method, path, body),
 				f.call(method, path, body),
 				f.as(store.Viewer, method, path, body, "If-Match", "*")} {
@@ -197,7 +196,7 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 				}
 			}
 		}
-		// Another spelling is another path, and no way around.
+		// Another spelling is another path.
 		for _, other := range []string{path + "/", path + "/history",
 			strings.ReplaceAll(path, "port", "%70ort"), strings.ToUpper(path)} {
 			f.want(f.as(store.Admin, "GET", other, ""), 404, "not_found")
@@ -208,22 +207,7 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 	}
 }
 
-// endless is a reader of a text again and again, which knows how much was read.
-type endless struct {
-	text string
-	read int64
-}
-
-func (e *endless) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		n += copy(p[n:], e.text[(e.read+int64(n))%int64(len(e.text)):])
-	}
-	e.read += int64(n)
-	return n, nil
-}
-
-// TestAnImportThatIsTooLarge holds that one byte more than may be is refused, whether it is
-// announced or not, and that nothing of a file is held in memory.
+// One byte too many is refused, announced or not, and no file is held in memory.
 func TestAnImportThatIsTooLarge(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	w := f.dial()
@@ -234,10 +218,10 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	w.beginImport(fmt.Sprint("Content-Length: ", maxImport)) // just what may be
 	must(t, w.Close())
 
-	// In chunks nobody knows before. Blank lines take the least time to read.
+	// The length of a body in chunks is not known before. Blank lines take the least time to read.
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	blanks := &endless{text: strings.Repeat(" ", 32<<10-1) + "\n"}
+	blanks := &wiretest.Endless{Text: strings.Repeat(" ", 32<<10-1) + "\n"}
 	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes/import",
 		io.LimitReader(blanks, maxImport+1))
 	must(t, err)
@@ -253,12 +237,12 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 		t.Errorf("%d bytes were allocated on its way", grown)
 	}
 
-	// A client that reads no answer before it has sent everything gets it, too.
+	// A client that sends everything before it reads gets the answer, too.
 	w = f.dial()
 	const more = 64 << 20 // than any socket holds
 	w.begin(store.Editor, "POST", "/clientes/import",
 		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", more)}, "")
-	_, err = io.CopyN(w, &endless{text: "\x00"}, more)
+	_, err = io.CopyN(w, &wiretest.Endless{Text: "\x00"}, more)
 	must(t, err)
 	a = w.answer()
 	if faults, _ := rowFaults(a); a.status != 422 || faults != "0::malformed" {
@@ -267,7 +251,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "")
 }
 
-// free says whether all places of import, or of export, are.
+// free reports whether all places for imports, or for exports, are free.
 func free(places *semaphore.Weighted) bool {
 	if !places.TryAcquire(maxTransfers) {
 		return false
@@ -276,7 +260,7 @@ func free(places *semaphore.Weighted) bool {
 	return true
 }
 
-// beginImport sends the head of an import and waits until the server has let it in.
+// beginImport sends the head of an import and waits until the server has accepted it.
 func (w *rawConn) beginImport(headers ...string) {
 	w.f.t.Helper()
 	w.begin(store.Editor, "POST", "/clientes/import",
@@ -302,7 +286,7 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	// which has places of its own
+	// Exports have places of their own.
 	f.want(f.as(store.Viewer, "GET", "/clientes/export", ""), 200, "")
 	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"Bia"}`), 201, "")
 	for i, w := range under {
@@ -315,8 +299,7 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 	}
 }
 
-// TestAnImportLeavesNoFile looks at the folder of temporary files and at what this process holds
-// open of it.
+// An import leaves no temporary file, neither in the folder nor open.
 func TestAnImportLeavesNoFile(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -366,7 +349,7 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 	}
 }
 
-// watchedImports is a store whose imports do something before each row.
+// watchedImports is a store that calls before for each row of an import.
 type watchedImports struct {
 	store.Store
 	before func(ctx context.Context, row int)
@@ -385,7 +368,7 @@ func (s *watchedImports) ImportClientes(ctx context.Context, by int64,
 	})
 }
 
-// TestWhoHangsUpWhileRowsAreKept holds that none of them is.
+// If the client hangs up while rows are stored, none is kept.
 func TestWhoHangsUpWhileRowsAreKept(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -419,8 +402,7 @@ func TestWhoHangsUpWhileRowsAreKept(t *testing.T) {
 	}
 }
 
-// hasty serves with less patience than stall: what is taken off each deadline that a handler sets
-// on its connection.
+// hasty makes each deadline that a handler sets for its connection earlier by a duration.
 type hasty struct {
 	http.ResponseWriter
 	read, write time.Duration
@@ -442,7 +424,7 @@ func (h hasty) SetWriteDeadline(t time.Time) error {
 	return http.NewResponseController(h.ResponseWriter).SetWriteDeadline(t)
 }
 
-// serveWith has the fixture's requests answered by another http.Server.
+// serveWith makes another http.Server answer the requests of the fixture.
 func (f *fixture) serveWith(change func(*http.Server)) {
 	f.t.Helper()
 	other := httptest.NewUnstartedServer(f.server)
@@ -452,7 +434,7 @@ func (f *fixture) serveWith(change func(*http.Server)) {
 	f.url = other.URL
 }
 
-// tinyTimeouts are over long before anything is done.
+// tinyTimeouts pass long before a request is done.
 const tinyTimeouts = 50 * time.Millisecond
 
 func setTinyTimeouts(s *http.Server) {
@@ -460,8 +442,7 @@ func setTinyTimeouts(s *http.Server) {
 	s.ReadTimeout, s.WriteTimeout = tinyTimeouts, tinyTimeouts
 }
 
-// TestASlowSenderIsHeardOut sends files for longer than the server's own timeouts, and each answer
-// arrives.
+// A file may take longer to arrive than the timeouts of the server.
 func TestASlowSenderIsHeardOut(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.serveWith(setTinyTimeouts)
@@ -485,7 +466,7 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 		}
 		f.want(w.answer(), c.status, c.code)
 	}
-	// So is one that breaks off.
+	// A file that breaks off is answered, too.
 	w := f.dial()
 	w.begin(store.Editor, "POST", "/clientes/import",
 		[]string{"Content-Type: text/csv", "Transfer-Encoding: chunked"}, "")
@@ -497,8 +478,7 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 	}
 }
 
-// TestAStoreMayTakeItsTime keeps rows for longer than the server's own timeouts, and than a sender
-// may be silent.
+// A store may take longer than the timeouts of the server, and longer than a sender may stall.
 func TestAStoreMayTakeItsTime(t *testing.T) {
 	for _, e := range engines() {
 		t.Run(e.name, func(t *testing.T) {
@@ -537,7 +517,7 @@ func TestAStoreMayTakeItsTime(t *testing.T) {
 	}
 }
 
-// TestASilentSenderIsLetGo holds that a place is not held by who has stopped sending.
+// A client that stops sending loses its place.
 func TestASilentSenderIsLetGo(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.serveWith(func(s *http.Server) {
@@ -561,7 +541,7 @@ func TestASilentSenderIsLetGo(t *testing.T) {
 	}
 }
 
-// deadlines is a connection that remembers until when it may be read and written.
+// deadlines is a connection that remembers its deadlines.
 type deadlines struct {
 	http.ResponseWriter
 	read, write time.Time
@@ -570,11 +550,11 @@ type deadlines struct {
 func (d *deadlines) SetReadDeadline(t time.Time) error  { d.read = t; return nil }
 func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
 
-// TestDeadlinesOfTransfers holds that each step has its time anew, and an upload an end.
+// Each step of a transfer has a new deadline, and an upload has an end.
 func TestDeadlinesOfTransfers(t *testing.T) {
 	c := &clock{at: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)}
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
-	up := &upload{from: &endless{text: "x"}, connection: http.NewResponseController(conn),
+	up := &upload{from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
 		now: c.now, end: c.now().Add(maxUpload)}
 	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now,
 		format: wire.CSV}

@@ -18,7 +18,7 @@ import (
 	"clientes/store"
 )
 
-// nextPage gives where Link says that the next page is.
+// nextPage returns the path of the next page, from the Link header.
 func nextPage(a answer) string {
 	path, _ := strings.CutSuffix(a.header.Get("Link"), `>; rel="next"`)
 	return strings.TrimPrefix(path, "<")
@@ -37,8 +37,8 @@ func idsOf(t testing.TB, body string) []int64 {
 	return ids
 }
 
-// walk follows Link from the first page of a list to its last and gives the ids of all of them.
-// Each Link has to be relative to the host, and to keep every parameter.
+// walk follows the links from the first page of a list to the last and returns the ids of all
+// pages. It checks that each Link is relative to the host and keeps every parameter.
 func (f *fixture) walk(query url.Values) (ids []int64) {
 	f.t.Helper()
 	limit := defaultLimit
@@ -83,7 +83,7 @@ func (f *fixture) walk(query url.Values) (ids []int64) {
 	return ids
 }
 
-// all gives every record, by id.
+// all returns every record, by id.
 func (f *fixture) all() (all []store.Cliente) {
 	f.t.Helper()
 	must(f.t, f.store.EachCliente(f.t.Context(), store.Selection{}, func(c store.Cliente) error {
@@ -93,7 +93,7 @@ func (f *fixture) all() (all []store.Cliente) {
 	return all
 }
 
-// order gives the ids of records in the order that a sort names, "-name" for example.
+// order returns the ids of records in the order of a sort parameter, such as "-name".
 func order(all []store.Cliente, sort string) []int64 {
 	by, descending := strings.CutPrefix(sort, "-")
 	all = slices.Clone(all)
@@ -151,8 +151,7 @@ func TestADefaultPageHasAHundred(t *testing.T) {
 	}
 }
 
-// TestAPageOfLongNotesIsShorter holds that a page is bounded in bytes too, and that the walk goes
-// on.
+// A page is bounded in bytes too, and the walk goes on after it.
 func TestAPageOfLongNotesIsShorter(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	notes := strings.Repeat("😀", store.MaxNotes)
@@ -177,7 +176,7 @@ func TestAPageOfLongNotesIsShorter(t *testing.T) {
 
 func TestSorts(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
-		// Alike in pairs by creation, and by name in more than pairs.
+		// Pairs are created at the same instant, and more than two have the same name.
 		for i, name := range []string{"Zeta", "ÁNA", "álvaro", "Ana", "_under", "日本", "ana", "Éva",
 			"ßtraße", "bia 2", "Bia"} {
 			f.add(store.Cliente{Name: name})
@@ -210,7 +209,7 @@ func TestSorts(t *testing.T) {
 	})
 }
 
-// TestFiltersTogether walks through every combination of the filters in several orders.
+// Filters work together, in several orders.
 func TestFiltersTogether(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
 		var middle time.Time
@@ -291,13 +290,13 @@ func TestSearch(t *testing.T) {
 			"jose": "[1]", "JOSÉ": "[1]", "sé áng": "[1]", "jose\u0301": "[1]", "strasse": "[6]",
 			"STRASSE MU": "[6]", "aße": "[6]", "ΣΊΣ": "[7]",
 			"ΦΟΣ": "[7]", "uni@exa": "[13]", "dž one": "[13]", "FIR": "[13]", "ﬁr": "[13]",
-			// Of one or two characters it is the beginning of a name, email or company.
+			// A text of one or two characters is the beginning of a name, email or company.
 			"j": "[1 9 10]", "JO": "[1 9 10]", "jó": "[1 9 10]", "os": "[]", "李": "[8]", "雷": "[]",
 			"李雷": "[8]", "u": "[13]", "ﬁ": "[13]", "ß": "[]",
 			"+": "[]", "+5": "[]", "o'": "[3]", " ": "[]", "1": "[2]",
-			// The phone is looked through, address and notes are not.
+			// The phone is searched; address and notes are not.
 			"+55 11": "[11]", "99-0": "[11]", "treasure": "[]",
-			// What is looked through is one text to the engines, and not to their users.
+			// The engines search one text, but no match may reach from one field into the next.
 			"gel jose": "[]", "angeljose": "[]", "com+55": "[]",
 		} {
 			if got := fmt.Sprint(f.walk(url.Values{"q": {q}, "limit": {"5"}})); got != want {
@@ -319,7 +318,8 @@ func TestEmailFilter(t *testing.T) {
 		for email, want := range map[string]string{
 			"ana@example.com": "[2]", "ANA@EXAMPLE.COM": "[2]", "ána@example.com": "[1]",
 			"A\u0301NA@example.com": "[1]",
-			"ana@example":           "[]", "na@example.com": "[]", "%": "[]", "ana": "[]", "' OR ''='": "[]",
+			"ana@example":           "[]", "na@example.com": "[]", "%": "[]", "ana": "[]",
+			"' OR ''='":        "[]",
 			" ana@example.com": "[]",
 		} {
 			if got := fmt.Sprint(f.walk(url.Values{"email": {email}})); got != want {
@@ -358,8 +358,7 @@ func TestUpdatedSince(t *testing.T) {
 	})
 }
 
-// TestParameters holds that each parameter is read strictly and named when it is not right, on
-// every route that takes it.
+// Each parameter is read strictly, on every route that takes it, and a refusal names it.
 func TestParameters(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
 	f.add(store.Cliente{Name: "Ana"})
@@ -461,7 +460,7 @@ func TestParameters(t *testing.T) {
 		"text/csv"), 400, "invalid_parameter")
 }
 
-// cursorOf gives the cursor of the second page of a list that has one.
+// cursorOf returns the cursor of the second page of a list.
 func (f *fixture) cursorOf(path string) string {
 	f.t.Helper()
 	u, err := url.Parse(nextPage(f.as(store.Viewer, "GET", path, "")))
@@ -473,7 +472,7 @@ func (f *fixture) cursorOf(path string) string {
 	return cursor
 }
 
-// TestACursorBelongsToItsList takes the cursor of each list to all the others.
+// The cursor of a list is refused by all other lists.
 func TestACursorBelongsToItsList(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for range 3 {

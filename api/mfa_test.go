@@ -15,7 +15,7 @@ import (
 	"clientes/store"
 )
 
-// oneTime gives the code of a secret at a time, as an authenticator app does.
+// oneTime returns the code of a secret at a time, as an authenticator app does.
 func oneTime(t testing.TB, secret string, at time.Time) string {
 	t.Helper()
 	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
@@ -67,7 +67,7 @@ func TestSecondFactor(t *testing.T) {
 			t.Errorf("WWW-Authenticate: %s, %s", got, a.body)
 		}
 		f.want(f.call("POST", "/login", fmt.Sprintf(login, `,"code":""`)), 401, "mfa_required")
-		// used
+		// The code was used.
 		f.want(f.call("POST", "/login",
 			fmt.Sprintf(login, `,"code":"`+oneTime(t, enrolment.Secret, now)+`"`)), 401,
 			"mfa_invalid")
@@ -101,7 +101,7 @@ func TestSecondFactor(t *testing.T) {
 			`{"current":"correct horse","code":"`+recovery.Codes[1]+`"}`), 204, "")
 		f.want(f.call("POST", "/login", fmt.Sprintf(login, "")), 200, "")
 
-		// Who has lost it asks an admin.
+		// An admin helps a user who has lost the device.
 		a = f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
 		must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
 		f.want(f.as(store.Viewer, "POST", "/me/mfa/confirm",

@@ -29,13 +29,13 @@ import (
 	"clientes/store"
 )
 
-// loadDocument reads openapi.yaml once for all tests, none of which changes it.
+// loadDocument reads openapi.yaml once for all tests. None of them changes it.
 var loadDocument = sync.OnceValues(func() (*openapi3.T, error) {
 	b, err := assets.ReadFile("openapi.yaml")
 	if err != nil {
 		return nil, err
 	}
-	// their answers are one text to the validator
+	// To the validator, a file is one text.
 	for _, f := range []wire.Format{wire.CSV, wire.NDJSON} {
 		openapi3filter.RegisterBodyDecoder(string(f), openapi3filter.PlainBodyDecoder)
 	}
@@ -51,7 +51,7 @@ func document(t testing.TB) *openapi3.T {
 	return doc
 }
 
-// bareServer is a Server that can say which routes it has, and no more.
+// bareServer returns a Server that has routes, and nothing behind them.
 func bareServer(t *testing.T) *Server {
 	t.Helper()
 	s, err := New(Config{
@@ -90,8 +90,8 @@ func checkResponse(doc *openapi3.T, req *http.Request, resp *http.Response, body
 	if bodyless && len(body) > 0 {
 		errs = append(errs, errors.New("there is a body where none may be"))
 	}
-	// The library looks at no answer to HEAD and at no 304, so the answer is shown to it as a 200
-	// to GET, of an operation that promises just this.
+	// The library ignores answers to HEAD and 304s, so it gets the answer as a 200 to a GET of an
+	// operation that promises just this.
 	operation := &openapi3.Operation{
 		Responses: openapi3.NewResponses(
 			openapi3.WithStatus(http.StatusOK, &openapi3.ResponseRef{Value: want})),
@@ -113,7 +113,7 @@ func checkResponse(doc *openapi3.T, req *http.Request, resp *http.Response, body
 	return errors.Join(errs...)
 }
 
-// promised gives the response that the document has for a request and status, and the methods of
+// promised returns the response that the document has for a request and status, and the methods of
 // its path.
 func promised(doc *openapi3.T, req *http.Request, status int) (want *openapi3.Response,
 	allow []string, err error) {
@@ -151,7 +151,7 @@ func promised(doc *openapi3.T, req *http.Request, status int) (want *openapi3.Re
 	return ref.Value, allow, nil
 }
 
-// pathItem gives what the document has for an escaped path, or nil.
+// pathItem returns what the document has for an escaped path, or nil.
 func pathItem(doc *openapi3.T, escaped string) *openapi3.PathItem {
 	for _, template := range doc.Paths.InMatchingOrder() { // the literal ones first
 		item := doc.Paths.Value(template)
@@ -171,7 +171,7 @@ func pathPattern(template string) *regexp.Regexp {
 		placeholder.ReplaceAllString(regexp.QuoteMeta(template), "[^/]+") + "$")
 }
 
-// expand gives one path for each value of a path parameter that has an enum, and the others as they
+// expand returns one path for each value of a path parameter with an enum, and other paths as they
 // are.
 func expand(template string, item *openapi3.PathItem) []string {
 	for _, p := range item.Parameters {
@@ -187,19 +187,18 @@ func expand(template string, item *openapi3.PathItem) []string {
 	return []string{template}
 }
 
-// checkHeaders refuses headers that the document does not promise. Those it does promise are the
-// library's to check.
+// checkHeaders refuses headers that the document does not promise. The library checks the others.
 func checkHeaders(want *openapi3.Response, allow []string, req *http.Request, h http.Header) error {
 	var errs []error
-	// What net/http adds for the connection's sake, and what every answer says by the document's
-	// description.
+	// net/http adds some for the connection, and the description of the document promises some for
+	// every answer.
 	known := []string{"Content-Type", "Content-Length", "Date", "Connection",
 		"X-Content-Type-Options"}
 	for name := range want.Headers {
 		known = append(known, http.CanonicalHeaderKey(name))
 	}
 	for name, values := range h {
-		// Those of CORS depend on the configuration; the description tells of them.
+		// The headers of CORS depend on the configuration.
 		cors := name == "Vary" || strings.HasPrefix(name, "Access-Control-")
 		if !slices.Contains(known, name) && !cors {
 			errs = append(errs, fmt.Errorf("the header %s is not documented", name))
@@ -227,7 +226,7 @@ func checkHeaders(want *openapi3.Response, allow []string, req *http.Request, h 
 	return errors.Join(errs...)
 }
 
-// checkRequestID holds an error's request_id to the header.
+// checkRequestID compares the request_id of an error with the header.
 func checkRequestID(h http.Header, body []byte) error {
 	var e struct {
 		RequestID string `json:"request_id"`
@@ -239,7 +238,7 @@ func checkRequestID(h http.Header, body []byte) error {
 	return nil
 }
 
-// sample is an answer that a server might give, for the test of the check itself.
+// sample is a possible answer, for the test of the check itself.
 type sample struct {
 	method, path string
 	status       int
@@ -312,7 +311,7 @@ func goodUnknownPath() *sample {
 	return a
 }
 
-// A check that lets everything pass would be worse than none.
+// A check that accepts everything would be worse than none.
 func TestValidateResponseRefuses(t *testing.T) {
 	doc := document(t)
 	check := func(a *sample) error {
@@ -402,8 +401,8 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
-// The library checks the examples of parameters, bodies and responses when it validates the
-// document; those of headers and schemas are left to us.
+// When the library validates the document it checks the examples of parameters, bodies and
+// responses. This test checks those of headers and schemas.
 func TestExamplesAreValid(t *testing.T) {
 	doc := document(t)
 	seen := 0
@@ -439,7 +438,7 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 }
 
-// documentedOperations gives every operation by its method and path, "GET /clientes/{id}".
+// documentedOperations returns every operation by its method and path, "GET /clientes/{id}".
 func documentedOperations(doc *openapi3.T) map[string]*openapi3.Operation {
 	all := make(map[string]*openapi3.Operation)
 	for template, item := range doc.Paths.Map() {
@@ -454,7 +453,7 @@ func documentedOperations(doc *openapi3.T) map[string]*openapi3.Operation {
 
 var ginParameter = regexp.MustCompile(`:([a-z]+)`)
 
-// documentedName is how the document names a route of the router.
+// documentedName returns the name that the document has for a route of the router.
 func documentedName(method, path string) string {
 	return method + " " + ginParameter.ReplaceAllString(path, "{$1}")
 }
@@ -493,8 +492,7 @@ func TestRoutesAndDocumentAgree(t *testing.T) {
 	}
 }
 
-// What the table of routes says of a route, its operation says too: who may call it and which query
-// parameters it takes.
+// For each route, the document has the same access and query parameters as the table of routes.
 func TestAccessAndParametersAgree(t *testing.T) {
 	doc := document(t)
 	table := make(map[string]route)
@@ -535,14 +533,14 @@ func isScheme(r openapi3.SecurityRequirement, name string) bool {
 	return ok && len(r) == 1
 }
 
-// mustAuthenticate says whether each of the alternatives asks for something.
+// mustAuthenticate reports whether every alternative requires something.
 func mustAuthenticate(alternatives openapi3.SecurityRequirements) bool {
 	return len(alternatives) > 0 &&
 		!slices.ContainsFunc(alternatives,
 			func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
 }
 
-// The codes that a status may have are those of the table of errors, no more and no less.
+// The document has the codes of the table of errors for each status, no more and no less.
 func TestCodesAgree(t *testing.T) {
 	doc := document(t)
 	documented := make(map[string]bool)
@@ -579,7 +577,7 @@ func TestCodesAgree(t *testing.T) {
 	}
 }
 
-// codes gives the values that a schema allows for the member "code".
+// codes returns the values that a schema allows for the member "code".
 func codes(schema *openapi3.SchemaRef) []string {
 	var list []string
 	if code := schema.Value.Properties["code"]; code != nil {

@@ -9,12 +9,11 @@ import (
 	"clientes/store"
 )
 
-// TestRolesOfEveryOperation calls every operation of the document without a token and as each role:
-// who may call it is let through to whatever the operation says of an empty body or of a record
-// that is not there, and nobody else.
+// Only users with the role of an operation reach it. The test calls every operation of the document
+// without a token and as each role, with an empty body or for a record that is not there.
 func TestRolesOfEveryOperation(t *testing.T) {
 	f := newFixture(t, engines()[0].open(t))
-	// by the noun before it; else the id of no record
+	// The ids of records that are not there, by the noun before them in the path.
 	values := map[string]string{"sessions": "c2Vzc2lvbiBvZiAxNiBieQ"}
 	parameter := regexp.MustCompile(`/([a-z]+)/\{id\}`)
 	let := 0
@@ -43,7 +42,7 @@ func TestRolesOfEveryOperation(t *testing.T) {
 		for _, who := range append([]store.Role{""}, store.Roles()...) {
 			var headers []string
 			if who != "" {
-				// a new one: the operation may end it
+				// A new token each time, because the operation may revoke it.
 				headers = []string{"x-access-token", f.login(who)}
 			}
 			a := f.call(method, path, body, headers...)

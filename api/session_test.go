@@ -21,7 +21,7 @@ type grant struct {
 	cookie           string // as it is sent back: name=value
 }
 
-// granted reads a login or a refresh that was let in.
+// granted reads the answer to a login or a refresh that succeeded.
 func granted(t testing.TB, a answer) grant {
 	t.Helper()
 	if a.status != http.StatusOK {
@@ -54,14 +54,14 @@ func TestRefresh(t *testing.T) {
 		if second.RefreshToken == first.RefreshToken || second.RefreshExpiresIn != 1800 {
 			t.Errorf("refresh gave %+v", second)
 		}
-		// The answer was lost: the same again.
+		// The answer was lost, so the client asks again and gets the same.
 		if again := granted(t,
 			f.call("POST", "/refresh",
 				refreshBody(first.RefreshToken))); again.RefreshToken != second.RefreshToken {
 			t.Error("a repeated refresh gave another successor")
 		}
 		third := granted(t, f.call("POST", "/refresh", refreshBody(second.RefreshToken)))
-		// The first is now neither the newest nor the one before: somebody else has it.
+		// The first token is now neither the newest nor the one before: a thief has it.
 		f.want(f.call("POST", "/refresh", refreshBody(first.RefreshToken)), 401, "refresh_invalid")
 		f.want(f.call("POST", "/refresh", refreshBody(third.RefreshToken)), 401, "refresh_invalid")
 		f.wantToken(third.Token, 401, "token_revoked")
@@ -120,13 +120,13 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 			f.want(f.call("POST", "/refresh", refreshBody(g.RefreshToken)), 401, "refresh_invalid")
 		}
 		f.wantToken(c.Token, 200, "")
-		// A refresh token that was used up still says which session it is.
+		// A refresh token that was used still names its session.
 		granted(t, f.call("POST", "/refresh", refreshBody(c.RefreshToken)))
 		f.want(f.call("POST", "/logout", refreshBody(c.RefreshToken)), 200, "")
 		f.wantToken(c.Token, 401, "token_revoked")
 		f.wantToken(other.Token, 200, "")
 
-		// Whatever type the client names, and beside what cannot be done.
+		// With any media type, and beside a token that is no good.
 		for body, media := range map[string]string{
 			refreshBody("%s"): "text/plain;charset=UTF-8", "refresh_token=%s": mediaForm,
 		} {
@@ -176,7 +176,7 @@ func TestSessions(t *testing.T) {
 			l[1].UserAgent != "the phone" || !l[1].Current || l[1].IP != "127.0.0.1" {
 			t.Fatalf("sessions %+v", l)
 		}
-		// Somebody else's session is none, not even an admin's to see.
+		// Nobody sees the session of another user, not even an admin.
 		f.want(f.as(store.Admin, "DELETE", "/sessions/"+l[0].ID, ""), 404, "not_found")
 		for _, id := range []string{"x", "AAECAwQFBgcICQoLDA0ODw", "1", "%00"} {
 			f.want(f.call("DELETE", "/sessions/"+id, "", "x-access-token", mine.Token), 404,
@@ -252,7 +252,7 @@ func TestCookies(t *testing.T) {
 	}
 	f.wantToken(second.Token, 200, "")
 
-	// Whose pages may use it.
+	// The origins whose pages may use the cookie.
 	for _, c := range []struct {
 		origin, site string
 		good         bool
@@ -278,7 +278,7 @@ func TestCookies(t *testing.T) {
 			}
 		}
 	}
-	// Without the cookie any page may ask, and reading is not in question.
+	// Any page may ask without the cookie, or read.
 	f.want(f.call("POST", "/login", viewerLogin, "Origin", "https://evil.example"), 200, "")
 	f.want(f.as(store.Viewer, "GET", "/clientes", "", "Cookie", second.cookie, "Origin",
 		"https://evil.example"), 200, "")
@@ -319,7 +319,7 @@ func TestCookiesOverHTTPS(t *testing.T) {
 	}
 	g := granted(t, a)
 	granted(t, f.call("POST", "/refresh", "", "Cookie", g.cookie))
-	// The name of plain http is nobody's here.
+	// Over https the name of the cookie for http means nothing.
 	f.want(f.call("POST", "/refresh", "", "Cookie", strings.TrimPrefix(g.cookie, "__Host-")), 401,
 		"refresh_invalid")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// ask sends a request to a server, holds the answer to the document and gives it back.
+// ask sends a request to a server, checks the answer against openapi.yaml and returns it.
 func ask(t *testing.T, server *httptest.Server, method, path string,
 	header http.Header) (*http.Response, []byte) {
 	t.Helper()
@@ -89,7 +89,7 @@ func TestStaticFiles(t *testing.T) {
 	}
 }
 
-// Another spelling of a page's path is no page.
+// Another spelling of a path is no file.
 func TestStaticFilesHaveNoSecondAddress(t *testing.T) {
 	server := staticServer(t)
 	for _, path := range []string{
@@ -103,7 +103,7 @@ func TestStaticFilesHaveNoSecondAddress(t *testing.T) {
 	}
 }
 
-// The JSON says the same as the YAML, in the same order, so that people find their way in either.
+// The JSON has the same content as the YAML, in the same order.
 func TestDocumentInBothForms(t *testing.T) {
 	server := staticServer(t)
 	_, asYAML := ask(t, server, "GET", "/openapi.yaml", nil)
@@ -116,7 +116,7 @@ func TestDocumentInBothForms(t *testing.T) {
 	if err := json.Unmarshal(asJSON, &fromJSON); err != nil { // refuses a name given twice
 		t.Fatal(err)
 	}
-	// Once more through JSON, for the two libraries read numbers as different types.
+	// Both go through JSON once more, because the two libraries read numbers as different types.
 	again, err := json.Marshal(fromYAML)
 	if err != nil {
 		t.Fatal(err)

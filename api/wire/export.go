@@ -80,9 +80,8 @@ func appendCSVHeader(b []byte) []byte {
 // its rows end in CRLF.
 func appendCSV(b []byte, c *store.Cliente) []byte {
 	b = strconv.AppendInt(b, c.ID, 10)
-	texts := c.Texts()
-	for i := range texts {
-		b = appendCell(append(b, ','), *texts[i].Value)
+	for _, text := range textsOf(c) {
+		b = appendCell(append(b, ','), *text)
 	}
 	b = strconv.AppendInt(append(b, ','), c.Version, 10)
 	for _, t := range [...]time.Time{c.CreatedAt, c.UpdatedAt} {

@@ -16,21 +16,7 @@ import (
 	"clientes/store"
 )
 
-// endless is a reader of a text again and again, which knows how much was read.
-type endless struct {
-	text string
-	read int64
-}
-
-func (e *endless) Read(p []byte) (n int, err error) {
-	for n < len(p) {
-		n += copy(p[n:], e.text[(e.read+int64(n))%int64(len(e.text)):])
-	}
-	e.read += int64(n)
-	return n, nil
-}
-
-// TestARowWithoutAnEndIsGivenUp holds that little is read, and so held, of what never ends.
+// Little is read, and so held in memory, of a row that never ends.
 func TestARowWithoutAnEndIsGivenUp(t *testing.T) {
 	for _, c := range []struct {
 		format Format
@@ -50,20 +36,20 @@ func TestARowWithoutAnEndIsGivenUp(t *testing.T) {
 		{NDJSON, "{\"name\":\"Ana\"}\n", " ", 2},
 		{NDJSON, "", "\x00", 1},
 	} {
-		rest := &endless{text: c.rest}
+		rest := &wiretest.Endless{Text: c.rest}
 		_, err := NewSpool(io.MultiReader(strings.NewReader(c.start), rest), c.format)
 		var faults *store.RowsError
 		if !errors.As(err, &faults) || faults.Count != 1 || faults.Rows[0].Row != c.row {
 			t.Errorf("%s of %q and then %q: %v", c.format, c.start, c.rest, err)
 		}
-		if rest.read > maxRow+128<<10 {
-			t.Errorf("%s of %q and then %q: read %d bytes", c.format, c.start, c.rest, rest.read)
+		if rest.N > maxRow+128<<10 {
+			t.Errorf("%s of %q and then %q: read %d bytes", c.format, c.start, c.rest, rest.N)
 		}
 	}
 }
 
-// TestAFileThatCanNotBeRead holds that the error of the reader is what is told, wherever it comes.
-func TestAFileThatCanNotBeRead(t *testing.T) {
+// The error of the reader is returned, wherever it comes.
+func TestAFileThatCannotBeRead(t *testing.T) {
 	broken := errors.New("the line is cut")
 	for format, file := range map[Format]string{
 		CSV:    "\ufeffname,notes\r\n\"A \"\"B\"\"\",\"l1\nl2\"\r\n\r\nBia,\r\n",
@@ -100,7 +86,7 @@ func writeFile(f Format, list []store.Cliente) []byte {
 	return b
 }
 
-// spooled gives what a spool holds.
+// spooled returns what a spool holds.
 func spooled(t interface{ Fatal(...any) }, s *Spool) (list []store.Cliente) {
 	for c, err := range s.Rows() {
 		if err != nil {
@@ -111,7 +97,7 @@ func spooled(t interface{ Fatal(...any) }, s *Spool) (list []store.Cliente) {
 	return list
 }
 
-// TestASpoolGivesWhatItWasGiven does so as often as it is asked, and for any text.
+// A spool returns what it read, as often as it is asked, and for any text.
 func TestASpoolGivesWhatItWasGiven(t *testing.T) {
 	text := rapid.OneOf(rapid.String(), rapid.StringN(0, 300, -1),
 		rapid.SampledFrom(wiretest.NaughtyTexts()))
@@ -212,7 +198,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-// fuzzRows checks what Rows and a Spool make of any file.
+// fuzzRows checks what Rows and NewSpool make of a file.
 func fuzzRows(t *testing.T, f Format, file []byte) {
 	valid, faults := readAll(t, f, file)
 	s, err := NewSpool(bytes.NewReader(file), f)
@@ -233,7 +219,7 @@ func fuzzRows(t *testing.T, f Format, file []byte) {
 	}
 }
 
-// addFiles adds the files that are short: the long ones would take the fuzzer all its time.
+// addFiles adds the short files. The long ones would take all the time of the fuzzer.
 func addFiles(f *testing.F, good []wiretest.GoodFile, bad []wiretest.BadFile) {
 	add := func(file string) {
 		if len(file) < 1<<10 {

@@ -16,14 +16,13 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// naughty are customers whose texts are hard on formats, in the columns of an export that can be
-// written.
+// naughty are customers with texts that are hard on formats, in the writable columns of an export.
 const naughty = "name,email,phone,company,address,notes\r\n" +
 	"\"Ana \"\"A\"\" Souza\",ana@example.com,+55 11 99999-0000,\"Souza, Lima & Co; Ltd\",O’Neill's ,\"two\nlines\tand a tab\"\r\n" +
 	"=1+1,,@x,-2+3,\\n,'already\r\n" +
 	"山田 👩‍👩‍👧,ü@例え.jp,,\u200fعربى,null,\r\n"
 
-// What is exported can be imported, and is then the same again.
+// An export can be imported, and an export of that is the same.
 func TestExport(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		call(t, vars, "", "export").want(t, 1, "", "clientes: there is nothing in the database yet")
@@ -73,7 +72,7 @@ func TestExport(t *testing.T) {
 	})
 }
 
-// A text that a spreadsheet would run is exported as it is, unless asked otherwise.
+// A text that a spreadsheet would run is exported as it is, without --spreadsheet-safe.
 func TestExportForSpreadsheets(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, naughty, "import", "-").want(t, 0, "", "")
@@ -97,7 +96,7 @@ func contentOf(t *testing.T, name string) string {
 	return string(b)
 }
 
-// A file is replaced by a whole one or not at all, and nothing else is left.
+// A file is replaced by a complete one or not at all, and no other file is left.
 func TestReplaceFile(t *testing.T) {
 	inFolder(t, map[string]string{"old": "old", "target": "old"})
 	if err := os.Chmod("old", 0o644); err != nil {
@@ -152,7 +151,7 @@ func TestReplaceFile(t *testing.T) {
 	}
 }
 
-// What is no file stays what it is: who writes to a pipe means its reader.
+// A pipe stays a pipe: its reader gets the export.
 func TestExportIntoANamedPipe(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "name\nAna\n", "import", "-").want(t, 0, "", "")
@@ -202,7 +201,7 @@ func TestInterruptedExport(t *testing.T) {
 	}
 }
 
-// Whoever reads only the beginning, as head does, ends the command without further ado.
+// A reader of only the beginning, such as head, ends the command quietly.
 func TestExportIntoAClosedPipe(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "name\nAna\n", "import", "-").want(t, 0, "", "")
@@ -218,7 +217,7 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	err = cmd.Run()
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	quiet := status.Signaled() && status.Signal() == syscall.SIGPIPE && stderr.String() == ""
-	// Whose parent ignores the signal, as some runners of tests do, gets an error like any other.
+	// If the parent ignores the signal, as some test runners do, it is an error like any other.
 	told := status.ExitStatus() == 1 &&
 		stderr.String() == "clientes: write /dev/stdout: broken pipe\n"
 	if err == nil || !quiet && !told {

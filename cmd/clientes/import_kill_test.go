@@ -14,7 +14,7 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// Whoever kills the server in the middle of an import finds none of it, and a store that works.
+// A server that is killed in the middle of an import keeps none of it, and the store works.
 // TEST_ROUNDS=n makes it n times 30,000 rows.
 func TestAKilledImportLeavesNothing(t *testing.T) {
 	t.Parallel()
@@ -24,7 +24,7 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 		"sqlite": func(t *testing.T) (string, func() bool) {
 			path := filepath.Join(t.TempDir(), "clientes.db")
 			return "sqlite:" + path, func() bool {
-				// what does not fit into the cache goes there before the commit
+				// A transaction larger than the cache spills to the WAL before it commits.
 				log, err := os.Stat(path + "-wal")
 				return err == nil && log.Size() > 1<<20
 			}
@@ -87,8 +87,8 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 			s = f.begin(t, url)
 			s.wantListening(t)
 			token = s.login(t, goodPassword)
-			// With an email of the file. Postgres may still be at work, and finds out only then
-			// that nobody waits for it.
+			// It has an email of the file. Postgres may still be at work, and notices only then
+			// that the client is gone.
 			eventually(t, "a create goes on", func() bool {
 				resp, err := f.send(s, "POST", "/clientes", "application/json", token,
 					strings.NewReader(`{"name":"Ana","email":"c0@example.com"}`))
@@ -111,7 +111,7 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 	}
 }
 
-// send asks one of the processes with a token.
+// send sends a request with a token to one of the processes.
 func (f *fleet) send(s *server, method, path, media, token string, body io.Reader) (*http.Response,
 	error) {
 	req, err := http.NewRequest(method, s.url(path), body)

@@ -31,7 +31,7 @@ func onEachEngine(t *testing.T, test func(t *testing.T, vars map[string]string))
 	}
 }
 
-// stored gives all customers of the database, and the history of each.
+// stored returns all customers of the database, and the history of each.
 func stored(t *testing.T, vars map[string]string) (all []store.Cliente, changes [][]store.Change) {
 	t.Helper()
 	url := vars["DATABASE_URL"]
@@ -56,7 +56,7 @@ func stored(t *testing.T, vars map[string]string) (all []store.Cliente, changes 
 	return all, changes
 }
 
-// folderForTemporaryFiles makes a folder for temporary files, and says what is in it.
+// folderForTemporaryFiles makes a folder for temporary files, and returns a function that lists it.
 func folderForTemporaryFiles(t *testing.T) (names func() []string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -83,8 +83,8 @@ func fileOf(t *testing.T, name, text string) {
 	}
 }
 
-// A fresh database is made, whatever way the format is told: by the flag, by the name, by the
-// beginning.
+// An import creates the database, no matter where the format comes from: the flag, the name or the
+// content.
 func TestImport(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		temporary := folderForTemporaryFiles(t)
@@ -140,7 +140,7 @@ func TestImport(t *testing.T) {
 	})
 }
 
-// What is wrong is told by row and field, and nothing is kept: not even a database is made.
+// Faults are listed by row and field, and nothing is kept: not even a database is created.
 func TestImportFaults(t *testing.T) {
 	for _, test := range []struct{ name, format, text, stderr string }{
 		{"one", "csv", "name\n \n",
@@ -192,8 +192,8 @@ func TestTheFirstHundredFaultsAreTold(t *testing.T) {
 	}
 }
 
-// What only the database knows is told in the same way. A dry run finds the same, and keeps
-// nothing.
+// Faults that only the database knows are listed in the same way. A dry run finds the same, and
+// keeps nothing.
 func TestImportOfTakenEmails(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		call(t, vars, "name,email\nAna,ana@example.com\n", "import", "-", "--dry-run").
@@ -267,7 +267,7 @@ func (i *interruptible) wantInterrupted(t *testing.T) {
 	}
 }
 
-// An interrupt ends a command that waits for its input, before it has touched the database.
+// An interrupt ends a command that waits for input, before it has touched the database.
 func TestInterruptedWhileReading(t *testing.T) {
 	inFolder(t, nil)
 	temporary := folderForTemporaryFiles(t)
@@ -283,8 +283,7 @@ func TestInterruptedWhileReading(t *testing.T) {
 	}
 }
 
-// An interrupt while the rows are being stored keeps none, not even when the server gets to them
-// afterwards.
+// An interrupt while rows are stored keeps none of them, not even if the server reads them later.
 func TestInterruptedWhileStoring(t *testing.T) {
 	inFolder(t, nil)
 	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
@@ -300,7 +299,7 @@ func TestInterruptedWhileStoring(t *testing.T) {
 	}
 }
 
-// Nor does a kill: a server that notices it late has not been told to commit.
+// A kill keeps none either: the server was never told to commit.
 func TestKilledWhileStoring(t *testing.T) {
 	inFolder(t, map[string]string{"new.csv": "name,email\nAna,ana@example.com\nBruno,\n"})
 	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
@@ -326,13 +325,13 @@ type locker struct {
 	holder, watcher *pgx.Conn
 }
 
-// anotherAna is a customer who is not there yet, so that another one with the same email has to
-// wait for what becomes of her, in the middle of the INSERT.
+// anotherAna inserts a customer without a commit. An INSERT with the same email has to wait for
+// her.
 const anotherAna = `
 	INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version, created_at, updated_at)
 	VALUES ('Ana', 'ana@example.com', 'ana@example.com', '', '', '', '', 1, now(), now())`
 
-// lock gives a lock that is taken by a statement.
+// lock returns a lock that a statement takes.
 func lock(t *testing.T, databaseURL, statement string) *locker {
 	t.Helper()
 	l := new(locker)
@@ -357,8 +356,7 @@ func (l *locker) waitForWaiter(t *testing.T) {
 	l.waitFor(t, "wait_event_type = 'Lock'", 1)
 }
 
-// unlock lets go of the lock and waits until the server has done what it had begun for those who
-// have left.
+// unlock releases the lock and waits until the server has ended the work of clients that are gone.
 func (l *locker) unlock(t *testing.T) {
 	t.Helper()
 	if _, err := l.holder.Exec(t.Context(), "ROLLBACK"); err != nil {
@@ -377,7 +375,8 @@ func (l *locker) waitFor(t *testing.T, condition string, n int) {
 			SELECT count(*)
 			FROM pg_stat_activity
 			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> ALL ($1) AND `+condition,
-				[]uint32{l.holder.PgConn().PID(), l.watcher.PgConn().PID()}).Scan(&others); err != nil {
+				[]uint32{l.holder.PgConn().PID(), l.watcher.PgConn().PID()}).Scan(
+				&others); err != nil {
 				t.Fatal(err)
 			}
 			return others == n

@@ -103,7 +103,7 @@ func rooms() []room {
 	}
 }
 
-// Imports point one way, and what a room is for stays in it.
+// Imports point one way, and each library is used in its own room only.
 func TestImports(t *testing.T) {
 	files := 0
 	eachSource(t, func(name string, src []byte) {

@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// watched runs the program with a terminal for its standard error, and for its standard output if
-// that is nil, and gives all that was shown there.
+// watched runs the program with a terminal for standard error, and for standard output if that is
+// nil. It returns all that was shown.
 func watched(t *testing.T, vars map[string]string, stdin io.Reader, stdout io.Writer,
 	args ...string) (status int, shown string) {
 	t.Helper()
 	person, terminal := newTerminal(t)
 	seen := make(chan string)
-	// ends with an error, for nobody has the other end
+	// It ends with an error when the other end is closed.
 	go func() { b, _ := io.ReadAll(person); seen <- string(b) }()
 	if stdout == nil {
 		stdout = terminal
@@ -27,8 +27,8 @@ func watched(t *testing.T, vars map[string]string, stdin io.Reader, stdout io.Wr
 	return status, <-seen
 }
 
-// left gives what is on the screen at the end: a carriage return goes to the start of the line, and
-// what is written then goes over what is there.
+// left returns what is on the screen at the end. A carriage return goes to the start of the line,
+// and the next text overwrites it.
 func left(shown string) string {
 	var lines []string
 	for line := range strings.SplitSeq(shown, "\n") {
@@ -42,7 +42,7 @@ func left(shown string) string {
 	return strings.Join(lines, "\n")
 }
 
-// A person sees each step, and in the end only what came of it.
+// A person sees each step, and at the end only the result.
 func TestProgress(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		fileOf(t, "all.csv", "name\nAna\nBruno\n")
@@ -100,7 +100,7 @@ func TestProgress(t *testing.T) {
 			strings.Count(got, "\r\n") != 5 {
 			t.Errorf("standard output has\n%s", got)
 		}
-		// No bar runs across what is itself written to the terminal.
+		// No bar is drawn across an export to the terminal.
 		if status, shown := watched(t, vars, strings.NewReader(""), nil, "export"); status != 0 ||
 			strings.Contains(shown, "exporting") ||
 			!strings.HasPrefix(shown, "id,name,") {
@@ -109,7 +109,7 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// A copy shows what goes over, and what is read for comparing on both sides.
+// A copy shows what it copies, and what it reads on both sides to compare.
 func TestProgressOfACopy(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		call(t, map[string]string{"DATABASE_URL": "sqlite:from.db"}, "name\nAna\nBruno\n", "import",

@@ -12,7 +12,7 @@ import (
 	"clientes/store"
 )
 
-// Hashes of goodPassword from other systems, made by Node's bcryptjs and by Python's hashlib.
+// Hashes of goodPassword, made by Node's bcryptjs and by Python's hashlib.
 const (
 	bcryptHash = "$2b$04$8eSOIyKrwS1iCDVf79556uR1flz.bBjQSQk4e48kPs.hdhteaO5Wy"
 	djangoHash = "pbkdf2_sha256$1000$seasalt2seasalt2seasal$jmGDCYiSkzBmqesAEiPRsIeDHIgGsEJOoUGu4rQ6o+A="
@@ -166,7 +166,7 @@ func TestUserImportThatIsRefused(t *testing.T) {
 	}
 }
 
-// What the name says goes before what the file begins with.
+// The name of a file decides its format before its content does.
 func TestTheFormatOfAUserFile(t *testing.T) {
 	const json, csv = `{"user": "ana", "password_hash": "x"}`, "user,password_hash\nana,x\n"
 	for name, c := range map[string]struct {

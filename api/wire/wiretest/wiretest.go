@@ -1,5 +1,5 @@
-// Package wiretest has files of customers that package wire has to read, or has to refuse, for its
-// own tests and those of the API.
+// Package wiretest has files of customers for tests: files that package wire has to read, and files
+// that it has to refuse.
 package wiretest
 
 import (
@@ -16,7 +16,7 @@ import (
 // MaxRow is the longest row of a file in bytes.
 const MaxRow = 1 << 20
 
-// GoodFile is a file and what has to come of it.
+// GoodFile is a file that can be imported.
 type GoodFile struct {
 	Name string
 	File string
@@ -109,14 +109,14 @@ func GoodNDJSON() []GoodFile {
 	}
 }
 
-// BadFile is a file and what has to be said of it.
+// BadFile is a file that is refused.
 type BadFile struct {
 	Name   string
 	File   string
 	Faults string // "row:field:code" of each, in order
 }
 
-// utf16 writes ASCII as two bytes a character.
+// utf16 returns ASCII as two bytes a character.
 func utf16(s string, bigEndian bool) string {
 	var b []byte
 	for i := range len(s) {
@@ -187,7 +187,7 @@ func BadCSV() []BadFile {
 			"3:email:taken"},
 		{"an email that a record has", "name,email\nAna,free@example.com\nBia,Taken@example.com\n",
 			"2:email:taken"},
-		// The store is not asked about what is not valid.
+		// A store is not asked about rows that are not valid.
 		{"an email twice, and another that is none",
 			"name,email\nAna,x@example.com\nBia,X@example.com\nCarla,x\n", "3:email:invalid_email"},
 	}
@@ -233,8 +233,23 @@ func BadNDJSON() []BadFile {
 	}
 }
 
-// NaughtyTexts are texts that are easily spoilt on their way: quoted, escaped, cut, run, trimmed or
-// normalized.
+// Endless is a reader that repeats a text without an end.
+type Endless struct {
+	Text string
+	N    int64 // the bytes that were read
+}
+
+// Read implements [io.Reader].
+func (e *Endless) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		n += copy(p[n:], e.Text[(e.N+int64(n))%int64(len(e.Text)):])
+	}
+	e.N += int64(n)
+	return n, nil
+}
+
+// NaughtyTexts returns texts that programs easily spoil by quoting, escaping, cutting, running,
+// trimming or normalizing them.
 func NaughtyTexts() []string {
 	return []string{
 		"=1+1", "+1", "-1", "@SUM(A1)", "|cmd", "'", `"`, `""`, `"a`, `a"b`, `","`, ",", ";", ",,,",
@@ -250,8 +265,8 @@ func NaughtyTexts() []string {
 	}
 }
 
-// NaughtyClientes have such texts, and letters of every script of Unicode, in every field; in the
-// notes on several lines.
+// NaughtyClientes returns customers with such texts, and with letters of every script of Unicode,
+// in every field. Their notes have several lines.
 func NaughtyClientes(t testing.TB) (list []store.Cliente) {
 	t.Helper()
 	all := NaughtyTexts()
@@ -281,7 +296,7 @@ func NaughtyClientes(t testing.TB) (list []store.Cliente) {
 	return list
 }
 
-// lettersOf gives a few characters of a script: its first, its last and some between.
+// lettersOf returns a few characters of a script: its first, its last and some between.
 func lettersOf(script *unicode.RangeTable) string {
 	var all []rune
 	add := func(lo, hi, stride rune) {
