@@ -24,8 +24,8 @@ type room struct {
 
 // rooms is the plan of the house. Imports point one way:
 //
-//	cmd/clientes → api → auth → auth/{password, token, throttle, mail} → store ← store/{sqlite, postgres}
-//	      config   wire
+//	cmd/clientes → api → auth → auth/{password, token, throttle, mail} → store
+//	      config   wire                            store/{sqlite, postgres} ↗
 //
 // A room may look past its neighbour towards store, and never back. Only cmd and tests name an
 // engine.
