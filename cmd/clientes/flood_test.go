@@ -26,8 +26,8 @@ import (
 //
 //	quiet-p99-µs, flood-p99-µs  how long GET /clientes/{id} takes at most in 99 of 100 cases
 //	x-quiet                     the one as a multiple of the other
-//	x-hash-limit                logins a second, as a part of what the processors left to them could hash
-//	peak-MB                     the most memory that the server and its hasher ever held (Linux only)
+//	x-hash-limit                logins a second, as a part of what their processors could hash
+//	peak-MB                     the most memory that server and hasher ever held (Linux only)
 func BenchmarkLoginFlood(b *testing.B) {
 	folder := b.TempDir()
 	program := build(b, folder, ".")

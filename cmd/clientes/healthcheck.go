@@ -57,9 +57,11 @@ func askReady(ctx context.Context, base string) error {
 	resp, err := client.Do(req)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the server at %s did not answer within %s; look into its log", base, healthTimeout)
+		return fmt.Errorf("the server at %s did not answer within %s; look into its log",
+			base, healthTimeout)
 	case err != nil:
-		return fmt.Errorf("no server answers at %s; is it running with this HOST and PORT? (%w)", base, err)
+		return fmt.Errorf("no server answers at %s; is it running with this HOST and PORT? (%w)",
+			base, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusOK {
@@ -70,7 +72,8 @@ func askReady(ctx context.Context, base string) error {
 	}
 	// Without the server's JSON there is no message, and the status says enough.
 	_ = json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &problem)
-	return fmt.Errorf("the server at %s is not ready: status %d, %q", base, resp.StatusCode, problem.Message)
+	return fmt.Errorf("the server at %s is not ready: status %d, %q",
+		base, resp.StatusCode, problem.Message)
 }
 
 // baseURL returns the URL of a server that listens on this host and port, for a client on the same
@@ -82,6 +85,7 @@ func baseURL(host string, port int) string {
 			host = "::1"
 		}
 	}
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port))} // escapes an IPv6 zone
+	// url.URL escapes an IPv6 zone.
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port))}
 	return u.String()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -24,8 +25,8 @@ type room struct {
 
 // rooms is the plan of the house. Imports point one way:
 //
-//	cmd/clientes → api → auth → auth/{password, token, throttle, mail} → store ← store/{sqlite, postgres}
-//	      config   wire
+//	cmd/clientes → api → auth → auth/{password, token, throttle, mail} → store
+//	      config   wire                            store/{sqlite, postgres} ↗
 //
 // A room may look past its neighbour towards store, and never back. Only cmd and tests name an
 // engine.
@@ -232,6 +233,29 @@ func roomOf(dir string) *room {
 // within reports whether path is dir or lies in it.
 func within(path, dir string) bool {
 	return path == dir || strings.HasPrefix(path, dir+"/")
+}
+
+// serve.go only wires: HTTP, with its timeouts and its end, is the business of server.go, and a
+// reader has all of serve on one page.
+func TestServeOnlyWires(t *testing.T) {
+	const onePage = 60 // lines
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, "serve.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range f.Imports {
+		if spec.Path.Value == `"net/http"` {
+			t.Error("serve.go imports net/http; move what it is for to server.go")
+		}
+	}
+	for _, decl := range f.Decls {
+		if fn, ok := decl.(*ast.FuncDecl); ok {
+			if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > onePage {
+				t.Errorf("%s in serve.go has %d lines, more than a page of %d", fn.Name.Name, n, onePage)
+			}
+		}
+	}
 }
 
 func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {

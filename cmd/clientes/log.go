@@ -14,8 +14,8 @@ import (
 // log. Warnings and errors are written at once, with all that came before them.
 const logDelay = 100 * time.Millisecond
 
-// logBuffer writes lines in batches. A write for each would take 15 µs, a third of what the cheapest
-// request takes in all (BenchmarkHTTP, "get one"). It is safe for concurrent use.
+// logBuffer writes lines in batches. A write for each would take 15 µs, a third of what the
+// cheapest request takes in all (BenchmarkHTTP, "get one"). It is safe for concurrent use.
 type logBuffer struct {
 	mu    sync.Mutex
 	to    io.Writer

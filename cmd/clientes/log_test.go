@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -35,5 +36,21 @@ func TestTheLogIsWrittenInBatches(t *testing.T) {
 	}
 	if n := out.writes() - writes; n > 1000 {
 		t.Errorf("2000 lines took %d writes", n)
+	}
+}
+
+// Only on a terminal is the log text for people.
+func TestLogFormat(t *testing.T) {
+	for format, want := range map[string]string{"": `{"time":`,
+		"json": `{"time":`, "text": "time="} {
+		var stderr bytes.Buffer
+		p := &program{stderr: &stderr}
+		log, _ := p.logger(config.Config{LogLevel: "warn", LogFormat: format})
+		log.Info("too low")
+		log.Warn("high enough")
+		if got := stderr.String(); !strings.HasPrefix(got, want) ||
+			strings.Contains(got, "too low") {
+			t.Errorf("%q: %s", format, got)
+		}
 	}
 }

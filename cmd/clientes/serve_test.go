@@ -19,8 +19,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-
-	"clientes/cmd/clientes/config"
 )
 
 // server is a process that serves.
@@ -361,47 +359,4 @@ func TestASignalSentTwiceIsOne(t *testing.T) {
 		return
 	}
 	t.Error("this machine cannot send two signals at one moment")
-}
-
-func TestHealthcheck(t *testing.T) {
-	secretIn(t)
-	s := launch(t, []string{"HOST=0.0.0.0", "SHUTDOWN_DELAY=1h"}, "serve")
-	host, port, err := net.SplitHostPort(s.addr)
-	if err != nil || host != "0.0.0.0" {
-		t.Fatalf("it listens on %s: %v", s.addr, err)
-	}
-	vars := map[string]string{"HOST": "0.0.0.0", "PORT": port}
-	call(t, vars, "", "healthcheck").want(t, 0, "ready\n", "")
-	s.signal(t)
-	for call(t, vars, "", "healthcheck").status == 0 {
-	}
-	call(t, vars, "", "healthcheck").want(t, 1, "", "is not ready: status 503, \"The server is stopping.\"\n")
-	s.end(t)
-	call(t, vars, "", "healthcheck").want(t, 1, "", "clientes: no server answers at http://127.0.0.1:"+port)
-	call(t, map[string]string{"PORT": "0"}, "", "healthcheck").want(t, 1, "", "clientes: with PORT=0 nobody knows")
-}
-
-func TestBaseURL(t *testing.T) {
-	for host, want := range map[string]string{
-		"127.0.0.1": "http://127.0.0.1:3000", "0.0.0.0": "http://127.0.0.1:3000", "::": "http://[::1]:3000",
-		"192.0.2.1": "http://192.0.2.1:3000", "localhost": "http://localhost:3000", "fe80::1%eth0": "http://[fe80::1%25eth0]:3000",
-	} {
-		if got := baseURL(host, 3000); got != want {
-			t.Errorf("%s: %s, want %s", host, got, want)
-		}
-	}
-}
-
-// Only on a terminal is the log text for people.
-func TestLogFormat(t *testing.T) {
-	for format, want := range map[string]string{"": `{"time":`, "json": `{"time":`, "text": "time="} {
-		var stderr bytes.Buffer
-		p := &program{stderr: &stderr}
-		log, _ := p.logger(config.Config{LogLevel: "warn", LogFormat: format})
-		log.Info("too low")
-		log.Warn("high enough")
-		if got := stderr.String(); !strings.HasPrefix(got, want) || strings.Contains(got, "too low") {
-			t.Errorf("%q: %s", format, got)
-		}
-	}
 }

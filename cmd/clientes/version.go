@@ -26,8 +26,8 @@ func (p *program) versionCommand() *cobra.Command {
 	}
 }
 
-// buildOf returns the version and the commit of the program: what the linker was told, else what the
-// go command recorded.
+// buildOf returns the version and the commit of the program: what the linker was told, else what
+// the go command recorded.
 func buildOf(info *debug.BuildInfo, ok bool) (v, c string) {
 	v, c = version, commit
 	if ok {

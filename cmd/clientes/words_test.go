@@ -18,6 +18,10 @@ const (
 	maxColumns = 100
 	tabColumns = 4
 
+	// wideLiteral is how wide a string literal is that stays whole on a line that is too wide. In
+	// pieces nobody would find it by its text.
+	wideLiteral = 60
+
 	// maxSentence is how many words a sentence of a comment may have. The aim is 25: beyond this
 	// limit nobody reads it in one go.
 	maxSentence = 35
@@ -191,18 +195,19 @@ type passage struct {
 func (p passage) lineOf(offset int) int { return p.line + strings.Count(p.text[:offset], "\n") }
 
 // mayBeWide reports whether a line cannot well be broken: it is a line of a raw string, or has a
-// word without a space or a string literal that would not fit on a line of its own.
+// string literal of wideLiteral columns, or a word such as a URL that is as wide as a line.
 func (f fileWords) mayBeWide(number int, line string) bool {
 	if f.raw[number] {
 		return true
 	}
-	indent := columns(line[:len(line)-len(strings.TrimLeft(line, "\t "))])
-	for _, part := range slices.Concat(strings.Fields(line), f.literals[number]) {
-		if indent+columns(part) > maxColumns-tabColumns {
-			return true
-		}
+	if slices.ContainsFunc(f.literals[number],
+		func(l string) bool { return columns(l) >= wideLiteral }) {
+		return true
 	}
-	return false
+	indent := columns(line[:len(line)-len(strings.TrimLeft(line, "\t "))])
+	return slices.ContainsFunc(strings.Fields(line), func(word string) bool {
+		return indent+columns(word) > maxColumns-tabColumns
+	})
 }
 
 // readGo takes a Go file apart.

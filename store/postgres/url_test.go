@@ -11,33 +11,37 @@ import (
 func TestMaskURL(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
+		"postgresql://u:hunter2@h:5432,h2:5433/d?pool_max_conns=3": "" +
+			"postgresql://u:***@h:5432,h2:5433/d?pool_max_conns=3",
+
 		"postgres://h/d":                                    "postgres://h/d",
 		"postgres://hunter2:hunter2x@h/d":                   "postgres://hunter2:***@h/d",
 		"postgresql://u:hunter2@h:5432,h2:5433/d?sslmode=x": "(hidden)",
-		"postgresql://u:hunter2@h:5432,h2:5433/d?pool_max_conns=3": "" +
-			"postgresql://u:***@h:5432,h2:5433/d?pool_max_conns=3",
-		"postgres://u:hunt%40er2@h":                              "postgres://u:***@h",
-		"postgres://u:?hunter2@h/d":                              "postgres://u:***@h/d",
-		"postgres://u@h/d":                                       "postgres://u@h/d",
-		"postgres://h/d?user=u&password=hunter2":                 "postgres://h/d?user=u&password=***",
-		"postgres://h/d?p%61ssword=hunter2":                      "postgres://h/d?p%61ssword=***",
-		"postgres://u:hunt@er2@h/d":                              "(hidden)",
-		"postgres://u:/hunter2@h/d":                              "(hidden)",
-		"postgres://u:12/hunter2@h/d":                            "(hidden)",
-		"postgres://u:hunter2%zz@h/d":                            "(hidden)",
-		"postgres://u:hunter2\x00@h/d":                           "(hidden)",
-		"postgres://u:hunter2@h:port/d":                          "(hidden)",
-		"postgres://u:hunter2@h/d?pool_max_conns=x":              "(hidden)",
+		"postgres://u:hunt%40er2@h":                         "postgres://u:***@h",
+		"postgres://u:?hunter2@h/d":                         "postgres://u:***@h/d",
+		"postgres://u@h/d":                                  "postgres://u@h/d",
+		"postgres://h/d?user=u&password=hunter2":            "postgres://h/d?user=u&password=***",
+		"postgres://h/d?p%61ssword=hunter2":                 "postgres://h/d?p%61ssword=***",
+		"postgres://u:hunt@er2@h/d":                         "(hidden)",
+		"postgres://u:/hunter2@h/d":                         "(hidden)",
+		"postgres://u:12/hunter2@h/d":                       "(hidden)",
+		"postgres://u:hunter2%zz@h/d":                       "(hidden)",
+		"postgres://u:hunter2\x00@h/d":                      "(hidden)",
+		"postgres://u:hunter2@h:port/d":                     "(hidden)",
+		"postgres://u:hunter2@h/d?pool_max_conns=x":         "(hidden)",
+
 		"postgres://u:hunter2@h/d?sslmode=x&sslpassword=hunter2": "(hidden)",
-		"mysql://u:hunter2@h/d":                                  "(hidden)",
-		"postgres//u:hunter2@h/d":                                "(hidden)",
-		"host=h user=u password=hunter2":                         "(hidden)",
+
+		"mysql://u:hunter2@h/d":          "(hidden)",
+		"postgres//u:hunter2@h/d":        "(hidden)",
+		"host=h user=u password=hunter2": "(hidden)",
 	} {
 		if got := postgres.MaskURL(url); got != want {
 			t.Errorf("%s is shown as %s, want %s", url, got, want)
 		}
 		err := postgres.CheckURL(url)
-		if err != nil && (strings.Contains(err.Error(), "hunt") || strings.Contains(err.Error(), "er2")) {
+		if err != nil && (strings.Contains(err.Error(), "hunt") ||
+			strings.Contains(err.Error(), "er2")) {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
@@ -49,7 +53,7 @@ func TestCheckURL(t *testing.T) {
 		"postgres://h/d":                         "",
 		"postgresql://u:p@h1,h2:5433/d":          "",
 		"postgres://h/d?user=u@example.com":      "", // the name of a role in some clouds
-		"mysql://h/d":                            "has to be of the form postgres://USER:PASSWORD@HOST",
+		"mysql://h/d":                            "has to be of the form postgres://",
 		"postgres://h/d?pool_max_conns=0":        "driver takes: pool_max_conns too small",
 		"postgresql://h/d?sslmode=perhaps":       "driver takes: failed to configure TLS",
 		"postgres://u:hunt@er2@h/d":              "has to be percent-encoded",
@@ -58,7 +62,8 @@ func TestCheckURL(t *testing.T) {
 		"postgres://u:p%zz@h/d?pool_max_conns=0": "driver takes: pool_max_conns too small",
 	} {
 		err := postgres.CheckURL(url)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if want == "" && err != nil || want != "" &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %s", url, err, want)
 		}
 	}

@@ -37,7 +37,8 @@ func TestCheckURL(t *testing.T) {
 		"postgres://u:hunter2@h/clientes": "has to be of the form sqlite:PATH",
 	} {
 		err := sqlite.CheckURL(url)
-		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+		if want == "" && err != nil || want != "" &&
+			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %s", url, err, want)
 		}
 	}

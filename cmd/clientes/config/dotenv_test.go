@@ -102,8 +102,8 @@ func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 }
 
 // FuzzDotenv looks for a file whose SECRET is read as something else than stands there. A value
-// without a $ has to stand in the file. Before it, back to its sign, only a quote or space may stand.
-// Behind it, up to the end of its line, only a quote, space, or a comment after a quote.
+// without a $ has to stand in the file. Before it, back to its sign, only a quote or space may
+// stand. Behind it, up to the end of its line, only a quote, space, or a comment after a quote.
 func FuzzDotenv(f *testing.F) {
 	for _, file := range []string{
 		"SECRET=abc", "SECRET='a #b'", "SECRET=\"a\\nb\" # c", "export SECRET: a$B",
