@@ -15,10 +15,10 @@
 //   - accounts.go makes and changes users, effects.go decides which mails and events that causes.
 //   - denylist.go knows which sessions have ended, audit.go keeps the events.
 //
-// The package promises two things. Whatever an Auth remembers in memory can be rebuilt from the
-// store, except for what strangers did in the last moment, which is on its way there: so any number
-// of processes may serve the same users. And if it cannot know whether a session was ended
-// elsewhere, it asks the store. If the store does not answer, it returns an error and never
+// The package promises two things. What an Auth remembers in memory can be rebuilt from the store,
+// so any number of processes may serve the same users. The exception is what strangers did in the
+// last moment, which is on its way to the store. And if an Auth cannot know whether a session was
+// ended elsewhere, it asks the store. If the store does not answer, it returns an error and never
 // guesses.
 //
 // It knows nothing of HTTP or SQL.
@@ -130,8 +130,8 @@ func New(cfg Config) (*Auth, error) {
 	}, nil
 }
 
-// Run learns which sessions other processes end, keeps the events that wait to be kept, and removes
-// rows that nothing can need any more, until ctx ends.
+// Run works in the background until ctx ends. It learns which sessions other processes end, keeps the
+// events that wait to be kept, and removes rows that nothing can need any more.
 func (a *Auth) Run(ctx context.Context) {
 	var others sync.WaitGroup
 	others.Go(func() { newCleaner(a.cfg).run(ctx) })

@@ -305,6 +305,10 @@ func (m memoryBuckets) UpdateBuckets(
 		return err
 	}
 	for _, c := range counts {
+		if c.Count == 0 { // the store removes such a row
+			delete(m, c.Key)
+			continue
+		}
 		m[c.Key] = c
 	}
 	return nil

@@ -25,6 +25,10 @@ func (c counts) UpdateBuckets(
 		return err
 	}
 	for _, b := range buckets {
+		if b.Count == 0 { // the store removes such a row
+			delete(c, b.Key)
+			continue
+		}
 		c[b.Key] = b
 	}
 	return nil
