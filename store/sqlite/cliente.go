@@ -32,8 +32,9 @@ func scanClienteAt(stmt *sqlite.Stmt, column int) store.Cliente {
 		CreatedAt: instant(stmt, column+2),
 		UpdatedAt: instant(stmt, column+3),
 	}
-	for i, t := range c.Texts() {
-		*t.Value = stmt.ColumnText(column + 4 + i)
+	texts := c.Texts()
+	for i := range texts { // without a copy of each Text, which a page of customers would notice
+		*texts[i].Value = stmt.ColumnText(column + 4 + i)
 	}
 	return c
 }
