@@ -107,27 +107,42 @@ type Clientes interface {
 // ClienteTexts is the number of writable texts of a [Cliente].
 const ClienteTexts = 6
 
-// Text is one writable text of a [Cliente] and the rules that it must keep.
+// Text is one writable text of a [Cliente].
 type Text struct {
-	Name  string  // the member's name on the wire, in CSV files and in the databases
-	Value *string // the text itself, which may be set
-	Max   int     // the longest text after normalization: in code points, an email in bytes
+	*TextRule
+	Value *string // may be set
+}
+
+// TextRule is what a text is called and what it must keep to. It never changes. A [Text] points to
+// its rule because a page of customers copies hundreds of texts.
+type TextRule struct {
+	Name string // the member's name on the wire, in CSV files and in the databases
+	Max  int    // the longest text after normalization: in code points, an email in bytes
 
 	validate func(v *invalid, field, s string, limit int) string
 	searched int // how Cliente.Matches looks at the text: unsearched, fromBeginning or anywhere
 }
+
+var (
+	nameRule    = &TextRule{"name", MaxName, (*invalid).name, fromBeginning}
+	emailRule   = &TextRule{"email", MaxEmail, (*invalid).email, fromBeginning}
+	phoneRule   = &TextRule{"phone", MaxPhone, (*invalid).line, anywhere}
+	companyRule = &TextRule{"company", MaxCompany, (*invalid).line, fromBeginning}
+	addressRule = &TextRule{"address", MaxAddress, (*invalid).line, unsearched}
+	notesRule   = &TextRule{"notes", MaxNotes, (*invalid).notes, unsearched}
+)
 
 // Texts returns the writable texts of c, in the order in which they are shown. Validation,
 // comparison, the fingerprint, search, the engines' statements, JSON, CSV and merge patches all go
 // by this one table.
 func (c *Cliente) Texts() [ClienteTexts]Text {
 	return [...]Text{
-		{"name", &c.Name, MaxName, (*invalid).name, fromBeginning},
-		{"email", &c.Email, MaxEmail, (*invalid).email, fromBeginning},
-		{"phone", &c.Phone, MaxPhone, (*invalid).line, anywhere},
-		{"company", &c.Company, MaxCompany, (*invalid).line, fromBeginning},
-		{"address", &c.Address, MaxAddress, (*invalid).line, unsearched},
-		{"notes", &c.Notes, MaxNotes, (*invalid).notes, unsearched},
+		{nameRule, &c.Name},
+		{emailRule, &c.Email},
+		{phoneRule, &c.Phone},
+		{companyRule, &c.Company},
+		{addressRule, &c.Address},
+		{notesRule, &c.Notes},
 	}
 }
 

@@ -93,14 +93,6 @@ func clienteMembers(c *store.Cliente) []member {
 	return members
 }
 
-// textsOf returns the texts of c in the order of [store.Cliente.Texts], without their names and rules.
-// Building those would make an export a third slower.
-func textsOf(c *store.Cliente) [store.ClienteTexts]*string {
-	return [store.ClienteTexts]*string{
-		&c.Name, &c.Email, &c.Phone, &c.Company, &c.Address, &c.Notes,
-	}
-}
-
 // clientePrefixes are what stands before each text in JSON: `,"name":`.
 var clientePrefixes = func() (prefixes [store.ClienteTexts]string) {
 	for i, t := range new(store.Cliente).Texts() {
@@ -114,8 +106,8 @@ var clientePrefixes = func() (prefixes [store.ClienteTexts]string) {
 func AppendCliente(b []byte, c *store.Cliente) []byte {
 	b = append(b, `{"id":`...)
 	b = strconv.AppendInt(b, c.ID, 10)
-	for i, text := range textsOf(c) {
-		b = appendText(append(b, clientePrefixes[i]...), *text)
+	for i, t := range c.Texts() {
+		b = appendText(append(b, clientePrefixes[i]...), *t.Value)
 	}
 	b = append(b, `,"version":`...)
 	b = strconv.AppendInt(b, c.Version, 10)

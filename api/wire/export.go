@@ -80,8 +80,8 @@ func appendCSVHeader(b []byte) []byte {
 // its rows end in CRLF.
 func appendCSV(b []byte, c *store.Cliente) []byte {
 	b = strconv.AppendInt(b, c.ID, 10)
-	for _, text := range textsOf(c) {
-		b = appendCell(append(b, ','), *text)
+	for _, t := range c.Texts() {
+		b = appendCell(append(b, ','), *t.Value)
 	}
 	b = strconv.AppendInt(append(b, ','), c.Version, 10)
 	for _, t := range [...]time.Time{c.CreatedAt, c.UpdatedAt} {

@@ -21,17 +21,6 @@ func TestAppendTime(t *testing.T) {
 	}
 }
 
-// The two lists of a customer's texts are the same.
-func TestTextsOf(t *testing.T) {
-	var c store.Cliente
-	texts := textsOf(&c)
-	for i, text := range c.Texts() {
-		if texts[i] != text.Value {
-			t.Errorf("text %d is not the %s", i, text.Name)
-		}
-	}
-}
-
 // Any body becomes a customer that is valid and comes back as it was, or is refused with an error
 // that names what is wrong.
 func FuzzClienteBody(f *testing.F) {

@@ -109,12 +109,12 @@ func (s *Spool) Close() {
 
 // appendRow writes a row of the file: the lengths of the texts, and then the texts.
 func appendRow(b []byte, c *store.Cliente) []byte {
-	texts := textsOf(c)
-	for _, text := range texts {
-		b = binary.AppendUvarint(b, uint64(len(*text)))
+	texts := c.Texts()
+	for _, t := range texts {
+		b = binary.AppendUvarint(b, uint64(len(*t.Value)))
 	}
-	for _, text := range texts {
-		b = append(b, *text...)
+	for _, t := range texts {
+		b = append(b, *t.Value...)
 	}
 	return b
 }
@@ -137,8 +137,8 @@ func readRow(in *bufio.Reader, buf *[]byte) (c store.Cliente, err error) {
 		return c, err
 	}
 	whole := string((*buf)[:size]) // one string for all texts
-	for i, text := range textsOf(&c) {
-		*text, whole = whole[:lengths[i]], whole[lengths[i]:]
+	for i, t := range c.Texts() {
+		*t.Value, whole = whole[:lengths[i]], whole[lengths[i]:]
 	}
 	return c, nil
 }

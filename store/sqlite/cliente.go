@@ -32,9 +32,8 @@ func scanClienteAt(stmt *sqlite.Stmt, column int) store.Cliente {
 		CreatedAt: instant(stmt, column+2),
 		UpdatedAt: instant(stmt, column+3),
 	}
-	texts := c.Texts()
-	for i := range texts { // without a copy of each Text, which a page of customers would notice
-		*texts[i].Value = stmt.ColumnText(column + 4 + i)
+	for i, t := range c.Texts() {
+		*t.Value = stmt.ColumnText(column + 4 + i)
 	}
 	return c
 }
