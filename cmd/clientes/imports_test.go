@@ -5,10 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,57 +26,67 @@ type room struct {
 //	      config   wire                            store/{sqlite, postgres} ↗
 //
 // A room may look past its neighbour towards store, and never back. Only cmd and tests name an
-// engine.
+// engine. A room whose name ends in test has what several tests share, and no program imports it.
 func rooms() []room {
-	engines := []string{"store/sqlite", "store/postgres", "store/storetest"}
+	engines := []string{
+		"store/sqlite", "store/postgres", "store/postgres/postgrestest", "store/storetest",
+	}
+	fixtures := append([]string{"auth/authtest"}, engines...)
 	return []room{
 		{
 			path: "cmd",
 			ours: []string{
-				"cmd/clientes/config", "api", "api/wire", "auth", "auth/password", "auth/token",
-				"auth/mail",
+				"cmd/clientes/config", "api", "api/wire",
+				"auth", "auth/password", "auth/token", "auth/mail",
 				"store", "store/sqlite", "store/postgres",
 			},
-			tests: []string{"store/storetest"},
+			tests: []string{"auth/authtest", "store/postgres/postgrestest", "store/storetest"},
 			libraries: []string{
 				"github.com/spf13/cobra", "golang.org/x/term", "github.com/schollz/progressbar",
 			},
 		},
 		{
-			path: "cmd/clientes/config",
-			ours: []string{
-				"auth", "auth/password", "auth/token", "auth/mail", "store/sqlite",
-				"store/postgres",
-			},
+			path:      "cmd/clientes/config",
+			ours:      []string{"auth/token", "auth/mail", "store/sqlite", "store/postgres"},
 			libraries: []string{"github.com/caarlos0/env", "github.com/joho/godotenv"},
 		},
 		{
-			path: "api",
-			ours: []string{"api/wire", "auth", "auth/password", "auth/token", "auth/throttle",
-				"store"},
-			tests: append([]string{"auth/mail"}, engines...),
-			libraries: []string{"github.com/gin-gonic", "github.com/gin-contrib",
-				"github.com/swaggest"},
+			path:  "api",
+			ours:  []string{"api/wire", "auth", "auth/password", "store"},
+			tests: append([]string{"api/wire/wiretest", "auth/mail"}, fixtures...),
+			libraries: []string{
+				"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest",
+			},
 		},
-		{path: "api/wire", ours: []string{"store"}},
+		{path: "api/wire", ours: []string{"store"}, tests: []string{"api/wire/wiretest"}},
+		{path: "api/wire/wiretest", ours: []string{"store"}},
 		{
 			path:  "auth",
 			ours:  []string{"auth/password", "auth/token", "auth/throttle", "auth/mail", "store"},
-			tests: engines,
-			libraries: []string{
-				"github.com/golang-jwt", "golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go",
+			tests: fixtures,
+		},
+		{
+			path: "auth/authtest",
+			ours: []string{
+				"store", "store/sqlite", "store/postgres", "store/postgres/postgrestest",
 			},
 		},
-		{path: "api/wire", ours: []string{"store"}},
 		{
 			path:      "auth/password",
 			ours:      []string{"store"},
+			tests:     []string{"auth/authtest"},
 			libraries: []string{"golang.org/x/crypto", "github.com/ccojocar/zxcvbn-go"},
 		},
-		{path: "auth/token", ours: []string{"store"}, libraries: []string{"github.com/golang-jwt"}},
-		{path: "auth/throttle", ours: []string{"store"}, tests: engines},
 		{
-			path: "auth/mail",
+			path:      "auth/token",
+			ours:      []string{"store"},
+			tests:     []string{"auth/authtest"},
+			libraries: []string{"github.com/golang-jwt"},
+		},
+		{path: "auth/throttle", ours: []string{"store"}, tests: fixtures},
+		{
+			path:  "auth/mail",
+			tests: []string{"auth/authtest"},
 			libraries: []string{
 				"github.com/wneessen/go-mail", "golang.org/x/net/idna", "html/template",
 			},
@@ -98,9 +105,10 @@ func rooms() []room {
 		{
 			path:      "store/postgres",
 			ours:      []string{"store"},
-			tests:     []string{"store/storetest"},
+			tests:     []string{"store/storetest", "store/postgres/postgrestest"},
 			libraries: []string{"github.com/jackc", "database/sql", "github.com/pressly/goose"},
 		},
+		{path: "store/postgres/postgrestest", libraries: []string{"github.com/jackc"}},
 	}
 }
 
@@ -108,8 +116,8 @@ func rooms() []room {
 func TestImports(t *testing.T) {
 	files := 0
 	eachSource(t, func(name string, src []byte) {
-		if filepath.Ext(name) != ".go" {
-			return
+		if path.Ext(name) != ".go" || strings.Contains(name, "/testdata/") {
+			return // no part of a build of ours
 		}
 		files++
 		for _, fault := range importFaults(name, src) {
@@ -121,34 +129,11 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// eachSource calls f with every Go and SQL file of the module that a build may use. The name is its
-// path in the module.
+// eachSource calls f with every Go and SQL file of the module. The name is its path in the module.
 func eachSource(t *testing.T, f func(name string, src []byte)) {
 	t.Helper()
-	root := filepath.Join("..", "..")
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case entry.IsDir() && (entry.Name() == "testdata" ||
-			len(entry.Name()) > 2 && entry.Name()[0] == '.'):
-			return filepath.SkipDir // not part of any build
-		case entry.IsDir() || filepath.Ext(path) != ".go" && filepath.Ext(path) != ".sql":
-			return nil
-		}
-		src, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
-		}
-		f(filepath.ToSlash(name), src)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range append(filesOf(t, ".go"), filesOf(t, ".sql")...) {
+		f(name, []byte(readProjectFile(t, name)))
 	}
 }
 
@@ -160,8 +145,7 @@ func importFaults(name string, src []byte) (faults []string) {
 	}
 	here := roomOf(path.Dir(name))
 	if here == nil {
-		return []string{name +
-			" is in no room of the plan; add its folder to rooms, with what it may import"}
+		return []string{name + " is in no room of the plan; add its folder to rooms"}
 	}
 	test := strings.HasSuffix(name, "_test.go")
 	for _, spec := range f.Imports {
@@ -250,10 +234,13 @@ func TestServeOnlyWires(t *testing.T) {
 		}
 	}
 	for _, decl := range f.Decls {
-		if fn, ok := decl.(*ast.FuncDecl); ok {
-			if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line + 1; n > onePage {
-				t.Errorf("%s in serve.go has %d lines, more than a page of %d", fn.Name.Name, n, onePage)
-			}
+		fn, ok := decl.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		first, last := fset.Position(fn.Pos()).Line, fset.Position(fn.End()).Line
+		if n := last - first + 1; n > onePage {
+			t.Errorf("%s in serve.go has %d lines, more than a page of %d", fn.Name.Name, n, onePage)
 		}
 	}
 }
@@ -264,64 +251,86 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		fault      bool
 	}{
 		{"cmd/clientes/a.go", "clientes/store/sqlite", false},
-		{"cmd/clientes/a.go", "github.com/jackc/pgx/v5/pgxpool", true},
-		{"cmd/clientes/a.go", "clientes/cmd/clientes/config", false},
-		{"cmd/clientes/a.go", "clientes/api/wire", false},
+		{"cmd/clientes/a.go", "clientes/store/storetest", true},
+		{"cmd/clientes/a.go", "clientes/auth/mail", false},
 		{"cmd/clientes/a.go", "clientes/auth/throttle", true},
+		{"cmd/clientes/a.go", "clientes/auth/authtest", true},
+		{"cmd/clientes/a_test.go", "clientes/auth/authtest", false},
+		{"cmd/clientes/a_test.go", "clientes/store/postgres/postgrestest", false},
+		{"cmd/clientes/a.go", "clientes/api/wire", false},
+		{"cmd/clientes/a.go", "clientes/cmd/clientes/config", false},
+		{"cmd/clientes/a.go", "github.com/golang-jwt/jwt/v5", true},
+		{"cmd/clientes/a.go", "github.com/jackc/pgx/v5/pgxpool", true},
 		{"cmd/clientes/a.go", "github.com/joho/godotenv", true},
-		{"cmd/clientes/config/a.go", "github.com/joho/godotenv", false},
 		{"cmd/clientes/config/a.go", "clientes/store/postgres", false},
+		{"cmd/clientes/config/a.go", "clientes/auth", true},
 		{"cmd/clientes/config/a.go", "clientes/api", true},
 		{"cmd/clientes/config/a.go", "clientes/cmd/clientes", true},
-		{"api/a.go", "clientes/cmd/clientes/config", true},
+		{"cmd/clientes/config/a.go", "github.com/joho/godotenv", false},
 		{"api/a.go", "clientes/api/wire", false},
+		{"api/a.go", "clientes/api/wire/wiretest", true},
+		{"api/a_test.go", "clientes/api/wire/wiretest", false},
+		{"api/a.go", "clientes/auth", false},
+		{"api/a.go", "clientes/auth/mail", true},
+		{"api/a_test.go", "clientes/auth/mail", false},
+		{"api/a.go", "clientes/auth/authtest", true},
+		{"api/a_test.go", "clientes/auth/authtest", false},
+		{"api/a.go", "clientes/cmd/clientes", true},
+		{"api/a.go", "clientes/cmd/clientes/config", true},
+		{"api/a.go", "clientes/store/sqlite", true},
+		{"api/a_test.go", "clientes/store/sqlite", false},
+		{"api/a.go", "github.com/ccojocar/zxcvbn-go/scoring", true},
+		{"api/a.go", "github.com/jackc/pgx/v5", true},
+		{"api/a.go", "github.com/schollz/progressbar/v3", true},
+		{"api/console/a.go", "clientes/auth", false},
 		{"api/wire/a.go", "clientes/store", false},
 		{"api/wire/a.go", "clientes/api", true},
+		{"api/wire/a.go", "clientes/api/wire/wiretest", true},
 		{"api/wire/a.go", "clientes/auth", true},
 		{"api/wire/a.go", "github.com/gin-gonic/gin", true},
 		{"auth/a.go", "clientes/auth/throttle", false},
-		{"auth/password/a.go", "golang.org/x/crypto/argon2", false},
-		{"auth/password/a.go", "github.com/golang-jwt/jwt/v5", true},
-		{"auth/password/a.go", "clientes/auth", true},
-		{"auth/token/a.go", "github.com/golang-jwt/jwt/v5", false},
-		{"auth/token/a.go", "clientes/auth/password", true},
-		{"auth/throttle/a.go", "clientes/store", false},
-		{"auth/throttle/a_test.go", "clientes/store/sqlite", false},
-		{"cmd/clientes/a.go", "github.com/golang-jwt/jwt/v5", true},
-		{"cmd/clientes/a.go", "clientes/store/storetest", true},
-		{"api/a.go", "clientes/auth", false},
-		{"api/console/a.go", "clientes/auth", false},
-		{"api/a.go", "clientes/cmd/clientes", true},
-		{"api/a.go", "clientes/store/sqlite", true},
-		{"api/wire/a.go", "clientes/api", true},
-		{"api/wire/a.go", "clientes/auth", true},
-		{"api/wire/a.go", "github.com/gin-gonic/gin", true},
-		{"cmd/clientes/a.go", "clientes/api/wire", false},
-		{"api/a.go", "github.com/jackc/pgx/v5", true},
-		{"api/a.go", "github.com/schollz/progressbar/v3", true},
-		{"api/a_test.go", "clientes/store/sqlite", false},
+		{"auth/a.go", "clientes/auth/mail", false},
+		{"auth/a.go", "clientes/auth/authtest", true},
+		{"auth/a_test.go", "clientes/auth/authtest", false},
 		{"auth/a.go", "clientes/api", true},
 		{"auth/a_test.go", "clientes/api", true},
+		{"auth/a.go", "clientes/store/sqlite", true},
+		{"auth/a.go", "github.com/ccojocar/zxcvbn-go", true},
 		{"auth/a.go", "github.com/gin-gonic/gin", true},
+		{"auth/a.go", "github.com/golang-jwt/jwt/v5", true},
 		{"auth/a.go", "github.com/joho/godotenv", true},
-		{"api/a.go", "github.com/ccojocar/zxcvbn-go/scoring", true},
-		{"auth/a.go", "clientes/auth/mail", false},
 		{"auth/a.go", "github.com/wneessen/go-mail", true},
-		{"auth/mail/a.go", "github.com/wneessen/go-mail", false},
+		{"auth/a.go", "golang.org/x/crypto/argon2", true},
+		{"auth/authtest/a.go", "clientes/store/postgres/postgrestest", false},
+		{"auth/authtest/a.go", "clientes/store/sqlite", false},
+		{"auth/authtest/a.go", "clientes/auth", true},
+		{"auth/authtest/a.go", "clientes/auth/password", true},
+		{"auth/password/a.go", "clientes/auth", true},
+		{"auth/password/a_test.go", "clientes/auth/authtest", false},
+		{"auth/password/a.go", "github.com/golang-jwt/jwt/v5", true},
+		{"auth/password/a.go", "golang.org/x/crypto/argon2", false},
+		{"auth/token/a.go", "clientes/auth/password", true},
+		{"auth/token/a.go", "clientes/auth/authtest", true},
+		{"auth/token/a.go", "github.com/golang-jwt/jwt/v5", false},
+		{"auth/throttle/a.go", "clientes/store", false},
+		{"auth/throttle/a.go", "clientes/store/sqlite", true},
+		{"auth/throttle/a_test.go", "clientes/store/sqlite", false},
 		{"auth/mail/a.go", "clientes/auth", true},
 		{"auth/mail/a.go", "clientes/store", true},
 		{"auth/mail/a_test.go", "clientes/store", true},
-		{"api/a.go", "clientes/auth/mail", true},
-		{"cmd/clientes/a.go", "clientes/auth/mail", false},
+		{"auth/mail/a.go", "github.com/wneessen/go-mail", false},
 		{"store/a.go", "clientes/auth", true},
-		{"store/a.go", "golang.org/x/text/cases", false},
 		{"store/a.go", "github.com/google/uuid", true},
+		{"store/a.go", "golang.org/x/text/cases", false},
 		{"store/sqlite/a.go", "clientes/store", false},
 		{"store/sqlite/a.go", "clientes/store/postgres", true},
-		{"store/sqlite/a_test.go", "clientes/store/storetest", false},
 		{"store/sqlite/a.go", "clientes/store/storetest", true},
+		{"store/sqlite/a_test.go", "clientes/store/storetest", false},
+		{"store/sqlite/a_test.go", "clientes/auth/authtest", true},
 		{"store/storetest/a.go", "clientes/store/sqlite", true},
-		{"store/postgres/postgrestest/a.go", "clientes/store/postgres", false},
+		{"store/postgres/a.go", "clientes/store/postgres/postgrestest", true},
+		{"store/postgres/a_test.go", "clientes/store/postgres/postgrestest", false},
+		{"store/postgres/postgrestest/a.go", "clientes/store/postgres", true},
 		{"util/a.go", "fmt", true},
 		{"a.go", "fmt", true},
 	} {

@@ -1,10 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"go/ast"
-	"go/parser"
-	"go/token"
 	"io/fs"
 	"os"
 	"path"
@@ -60,13 +56,19 @@ func TestBrokenLinks(t *testing.T) {
 
 // TestCommentsReferToPagesOfThisRepository checks that a reader can open what comments refer to.
 func TestCommentsReferToPagesOfThisRepository(t *testing.T) {
-	for _, file := range append(filesOf(t, ".go"), filesOf(t, ".sql")...) {
-		for _, c := range commentsOf(t, file) {
-			for _, fault := range foreignPages(t, file, c.text) {
+	comments := 0
+	eachSource(t, func(name string, src []byte) {
+		for _, c := range wordsOf(name, src).comments {
+			comments++
+			text := strings.Join(strings.Fields(c.text), " ")
+			for _, fault := range foreignPages(t, name, text) {
 				t.Errorf("%s:%d: a comment refers to %s, which is not in the repository",
-					file, c.line, fault)
+					name, c.line, fault)
 			}
 		}
+	})
+	if comments < 1000 {
+		t.Errorf("only %d comments were looked at", comments)
 	}
 }
 
@@ -177,7 +179,7 @@ func brokenLinks(t *testing.T, page, text string) (faults []string) {
 	return faults
 }
 
-// hasHeading reports whether a page has a heading that GitHub gives this anchor.
+// hasHeading reports whether a page has a heading for which GitHub makes this anchor.
 func hasHeading(text, anchor string) bool {
 	for _, m := range heading.FindAllStringSubmatch(text, -1) {
 		slug := strings.Map(func(r rune) rune {
@@ -194,49 +196,6 @@ func hasHeading(text, anchor string) bool {
 		}
 	}
 	return false
-}
-
-// comment is one comment, with its lines joined by spaces.
-type comment struct {
-	line int
-	text string
-}
-
-func commentsOf(t *testing.T, file string) (comments []comment) {
-	t.Helper()
-	source := readProjectFile(t, file)
-	if path.Ext(file) == ".sql" {
-		lines := bufio.NewScanner(strings.NewReader(source))
-		last := comment{}
-		for n := 1; lines.Scan(); n++ {
-			_, text, found := strings.Cut(lines.Text(), "--")
-			switch {
-			case found && last.text != "":
-				last.text += text
-			case found:
-				last = comment{n, text}
-			case last.text != "":
-				comments, last = append(comments, last), comment{}
-			}
-		}
-		if last.text != "" {
-			comments = append(comments, last)
-		}
-		return comments
-	}
-	files := token.NewFileSet()
-	parsed, err := parser.ParseFile(files, file, source, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, group := range parsed.Comments {
-		comments = append(comments, comment{files.Position(group.Pos()).Line, plain(group)})
-	}
-	return comments
-}
-
-func plain(group *ast.CommentGroup) string {
-	return strings.Join(strings.Fields(group.Text()), " ")
 }
 
 var (
