@@ -35,7 +35,7 @@ func tour() []string {
 func isShown(script string) bool {
 	for _, prefix := range []string{
 		"go test -shuffle=on ./...\n", "go test -race ", "go test ./store/postgres ",
-		".ci/run", "make ", "docker ", "apt-get ",
+		"TEST_ROUNDS=", ".ci/run", "make ", "docker ", "apt-get ",
 	} {
 		if strings.HasPrefix(script, prefix) {
 			return true
