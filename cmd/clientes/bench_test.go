@@ -19,6 +19,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
 
@@ -97,9 +98,7 @@ func (to *target) connect(b *testing.B) {
 	b.Helper()
 	for range benchClients {
 		c, err := net.Dial("tcp", to.addr)
-		if err != nil {
-			b.Fatal(err)
-		}
+		authtest.Must(b, err)
 		b.Cleanup(func() { c.Close() })
 		to.conns = append(to.conns, c)
 	}
@@ -217,9 +216,7 @@ func startServer(b *testing.B, program, url string) *target {
 		b.Fatalf("%v: %s", err, out)
 	}
 	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	b.Cleanup(func() { log.Close() })
 	cmd := exec.Command(program, "serve")
 	cmd.Env, cmd.Dir, cmd.Stderr = env, b.TempDir(), log
@@ -228,16 +225,12 @@ func startServer(b *testing.B, program, url string) *target {
 
 	resp, err := http.Post("http://"+to.addr+"/login", "application/json",
 		strings.NewReader(`{"user":"bench","password":"`+goodPassword+`"}`))
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	defer resp.Body.Close()
 	var login struct {
 		Token string `json:"token"`
 	}
-	if err := json.UnmarshalRead(resp.Body, &login); err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, json.UnmarshalRead(resp.Body, &login))
 	to.headers = "x-access-token: " + login.Token + "\r\n"
 	for i := range benchRecords {
 		req, _ := http.NewRequest("POST", "http://"+to.addr+"/clientes",
@@ -245,9 +238,7 @@ func startServer(b *testing.B, program, url string) *target {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("x-access-token", login.Token)
 		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			b.Fatal(err)
-		}
+		authtest.Must(b, err)
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusCreated {
@@ -266,11 +257,9 @@ func benchCliente(n int64) string {
 func listening(b *testing.B, log string) string {
 	b.Helper()
 	addr := ""
-	eventually(b, "the server listens", func() bool {
+	authtest.Eventually(b, "the server listens", func() bool {
 		text, err := os.ReadFile(log)
-		if err != nil {
-			b.Fatal(err)
-		}
+		authtest.Must(b, err)
 		for line := range bytes.Lines(text) {
 			var entry struct {
 				Message string `json:"msg"`
@@ -290,22 +279,16 @@ func startFloor(b *testing.B, program, url string) *target {
 	cmd := exec.Command(program, url)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	startProcess(b, cmd)
 	addr, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	return &target{addr: strings.TrimSpace(addr), pid: cmd.Process.Pid}
 }
 
 func startProcess(b *testing.B, cmd *exec.Cmd) {
 	b.Helper()
-	if err := cmd.Start(); err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, cmd.Start())
 	b.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 	"clientes/store/postgres/postgrestest"
 	"clientes/store/storetest"
@@ -34,9 +35,7 @@ import (
 func BenchmarkBulk(b *testing.B) {
 	rows := storetest.Rows(b)
 	folder := b.TempDir()
-	if err := os.Chmod(folder, 0o755); err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, os.Chmod(folder, 0o755))
 	program := build(b, folder, ".")
 	file := filepath.Join(folder, "clientes.csv")
 	writeCSV(b, file, rows)
@@ -173,27 +172,21 @@ func psql(b *testing.B, url string, commands ...string) {
 func (to *target) ask(b *testing.B, method, path, media string, body io.Reader) *http.Response {
 	b.Helper()
 	req, err := http.NewRequest(method, "http://"+to.addr+path, body)
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	name, value, _ := strings.Cut(strings.TrimSpace(to.headers), ": ")
 	req.Header.Set(name, value)
 	if media != "" {
 		req.Header.Set("Content-Type", media)
 	}
 	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	return resp
 }
 
 func (to *target) upload(b *testing.B, path string) {
 	b.Helper()
 	file, err := os.Open(path)
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	defer file.Close()
 	resp := to.ask(b, "POST", "/clientes/import", "text/csv", file)
 	defer resp.Body.Close()
@@ -213,9 +206,7 @@ func (to *target) download(b *testing.B, rows int) {
 		if err == io.EOF {
 			break
 		}
-		if err != nil {
-			b.Fatal(err)
-		}
+		authtest.Must(b, err)
 	}
 	if resp.StatusCode != http.StatusOK || lines != rows+1 {
 		b.Fatalf("export answered %d, %d lines", resp.StatusCode, lines)
@@ -234,9 +225,7 @@ func writeFile(b *testing.B, path string, rows int, header []string,
 	record func(id int, c store.Cliente) []string) {
 	b.Helper()
 	file, err := os.Create(path)
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	buf := bufio.NewWriter(file)
 	w := csv.NewWriter(buf)
 	if header != nil {
@@ -249,9 +238,7 @@ func writeFile(b *testing.B, path string, rows int, header []string,
 	}
 	w.Flush()
 	for _, err := range []error{w.Error(), buf.Flush(), file.Close()} {
-		if err != nil {
-			b.Fatal(err)
-		}
+		authtest.Must(b, err)
 	}
 }
 

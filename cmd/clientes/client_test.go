@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"clientes/auth/authtest"
 )
 
 // TestClient runs the wrapper that api/README.md offers to front-end developers in Node, as the tabs of
@@ -13,9 +15,7 @@ import (
 func TestClient(t *testing.T) {
 	needs(t, "node")
 	script, err := filepath.Abs("testdata/client/test.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	secretIn(t)
 	for _, name := range []string{"ana", "bob"} {
 		call(t, nil, goodPassword, "user", "add", name, "--role", "editor", "--password-stdin").
@@ -33,9 +33,7 @@ func TestClient(t *testing.T) {
 // TestPageShowsTheClient holds the text in api/README.md to the file that TestClient runs.
 func TestPageShowsTheClient(t *testing.T) {
 	client, err := os.ReadFile("testdata/client/clientes.mjs")
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	for _, b := range fencedBlocks(readProjectFile(t, "api/README.md")) {
 		if b.lang == "js" && b.text == string(client) {
 			return

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
 
@@ -90,24 +91,16 @@ func TestExportForSpreadsheets(t *testing.T) {
 func contentOf(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return string(b)
 }
 
 // A file is replaced by a complete one or not at all, and no other file is left.
 func TestReplaceFile(t *testing.T) {
 	inFolder(t, map[string]string{"old": "old", "target": "old"})
-	if err := os.Chmod("old", 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir("folder", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("../target", "folder/link"); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, os.Chmod("old", 0o644))
+	authtest.Must(t, os.Mkdir("folder", 0o700))
+	authtest.Must(t, os.Symlink("../target", "folder/link"))
 	want := func(names ...string) {
 		t.Helper()
 		if got := append(namesIn(t, "."), namesIn(t, "folder")...); strings.Join(got,
@@ -155,13 +148,9 @@ func TestReplaceFile(t *testing.T) {
 func TestExportIntoANamedPipe(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "name\nAna\n", "import", "-").want(t, 0, "", "")
-	if err := syscall.Mkfifo("pipe.csv", 0o600); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, syscall.Mkfifo("pipe.csv", 0o600))
 	reader, err := os.OpenFile("pipe.csv", os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer reader.Close()
 	call(t, nil, "", "export", "pipe.csv").want(t, 0, "exported 1 customer to pipe.csv\n", "")
 	if b, err := io.ReadAll(reader); err != nil || !strings.Contains(string(b), "\r\n1,Ana,") {
@@ -175,9 +164,7 @@ func TestExportIntoANamedPipe(t *testing.T) {
 func TestExportToWhereItCanNot(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "", "migrate").want(t, 0, "", "")
-	if err := os.Mkdir("a.csv", 0o700); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, os.Mkdir("a.csv", 0o700))
 	call(t, nil, "", "export", "a.csv").want(t, 1, "",
 		"clientes: a.csv is a folder; give the name of a file\n")
 	call(t, nil, "", "export", "absent/b.csv").want(t, 1, "", "clientes: open absent/")
@@ -206,9 +193,7 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "name\nAna\n", "import", "-").want(t, 0, "", "")
 	reader, stdout, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer stdout.Close()
 	reader.Close()
 	cmd := command(t, nil, "export")

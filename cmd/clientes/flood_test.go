@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
 
@@ -73,9 +74,7 @@ func BenchmarkLoginFlood(b *testing.B) {
 func (to *target) p99(b *testing.B, during time.Duration) time.Duration {
 	b.Helper()
 	c, err := net.Dial("tcp", to.addr)
-	if err != nil {
-		b.Fatal(err)
-	}
+	authtest.Must(b, err)
 	defer c.Close()
 	r := bufio.NewReader(c)
 	var took []time.Duration

@@ -9,15 +9,15 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"clientes/auth/authtest"
 )
 
 // proc reads what Linux reports of a process.
 func proc(t *testing.T, pid int, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return string(b)
 }
 
@@ -34,7 +34,9 @@ func TestServeHashesInAProcessOfItsOwn(t *testing.T) {
 		}
 		return of[0]
 	}
-	login := func() int { return s.post(t, "/login", `{"user":"ana","password":"`+goodPassword+`"}`) }
+	login := func() int {
+		return s.post(t, "/login", `{"user":"ana","password":"`+goodPassword+`"}`)
+	}
 	if status := login(); status != http.StatusOK {
 		t.Fatalf("a login has status %d", status)
 	}
@@ -45,12 +47,15 @@ func TestServeHashesInAProcessOfItsOwn(t *testing.T) {
 	if got := proc(t, pid, "comm"); got != "clientes\n" {
 		t.Errorf("the process is called %q", got)
 	}
-	if got := proc(t, pid, "environ"); !strings.HasPrefix(got, "GOMAXPROCS=") || strings.Count(got, "\x00") != 1 {
-		t.Errorf("its environment is %q", got)
+	environ := proc(t, pid, "environ")
+	if !strings.HasPrefix(environ, "GOMAXPROCS=") || strings.Count(environ, "\x00") != 1 {
+		t.Errorf("its environment is %q", environ)
 	}
 	var flags int
-	if _, err := fmt.Sscanf(proc(t, pid, "fdinfo/0"), "pos: 0\nflags: %o", &flags); err != nil || flags&syscall.O_NONBLOCK == 0 {
-		t.Errorf("it waits for passwords in a system call, and keeps a processor: flags %o, %v", flags, err)
+	_, err := fmt.Sscanf(proc(t, pid, "fdinfo/0"), "pos: 0\nflags: %o", &flags)
+	if err != nil || flags&syscall.O_NONBLOCK == 0 {
+		t.Errorf("it waits for passwords in a system call, and keeps a processor: flags %o, %v",
+			flags, err)
 	}
 
 	// The server has another when it needs one.

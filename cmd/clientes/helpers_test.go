@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"testing"
+
+	"clientes/auth/authtest"
 )
 
 const (
@@ -23,8 +25,6 @@ func inFolder(t *testing.T, files map[string]string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for name, text := range files {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, os.WriteFile(name, []byte(text), 0o600))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
 
@@ -32,9 +33,7 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 		"postgres": func(t *testing.T) (string, func() bool) {
 			url := postgrestest.Database(t)
 			conn, err := postgrestest.Connect(t.Context(), url)
-			if err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
 			t.Cleanup(func() { conn.Close(context.Background()) })
 			return url, func() bool {
 				var n int
@@ -77,10 +76,8 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 				}
 				ended <- err
 			}()
-			eventually(t, "the import is under way", begun)
-			if err := s.cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
+			authtest.Eventually(t, "the import is under way", begun)
+			authtest.Must(t, s.cmd.Process.Kill())
 			s.wait()
 			<-ended
 
@@ -89,7 +86,7 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 			token = s.login(t, goodPassword)
 			// It has an email of the file. Postgres may still be at work, and notices only then
 			// that the client is gone.
-			eventually(t, "a create goes on", func() bool {
+			authtest.Eventually(t, "a create goes on", func() bool {
 				resp, err := f.send(s, "POST", "/clientes", "application/json", token,
 					strings.NewReader(`{"name":"Ana","email":"c0@example.com"}`))
 				if err != nil {
@@ -100,9 +97,7 @@ func TestAKilledImportLeavesNothing(t *testing.T) {
 				return resp.StatusCode == http.StatusCreated
 			})
 			resp, err := f.send(s, "GET", "/clientes?count=exact", "", token, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
 			defer resp.Body.Close()
 			if body, _ := io.ReadAll(resp.Body); resp.Header.Get("X-Total-Count") != "1" {
 				t.Errorf("%s customers are there: %.300s", resp.Header.Get("X-Total-Count"), body)
@@ -128,16 +123,12 @@ func (f *fleet) send(s *server, method, path, media, token string, body io.Reade
 func writeMany(t *testing.T, path string, rows int) {
 	t.Helper()
 	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	w := bufio.NewWriter(file)
 	for i := range rows {
 		fmt.Fprintf(w, `{"name":"Customer %d","email":"c%d@example.com","notes":"Pays by the month."}`+"\n", i, i)
 	}
 	for _, err := range []error{w.Flush(), file.Close()} {
-		if err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, err)
 	}
 }

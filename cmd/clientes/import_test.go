@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 	"clientes/store/postgres/postgrestest"
 )
@@ -36,9 +37,7 @@ func stored(t *testing.T, vars map[string]string) (all []store.Cliente, changes 
 	t.Helper()
 	url := vars["DATABASE_URL"]
 	st, err := engineOf(url).open(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer st.Close()
 	if err := st.EachCliente(t.Context(), store.Selection{}, func(c store.Cliente) error {
 		all = append(all, c)
@@ -48,9 +47,7 @@ func stored(t *testing.T, vars map[string]string) (all []store.Cliente, changes 
 	}
 	for _, c := range all {
 		h, err := st.ClienteHistory(t.Context(), c.ID, 0, 10)
-		if err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, err)
 		changes = append(changes, h)
 	}
 	return all, changes
@@ -67,9 +64,7 @@ func folderForTemporaryFiles(t *testing.T) (names func() []string) {
 func namesIn(t *testing.T, folder string) (names []string) {
 	t.Helper()
 	files, err := os.ReadDir(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	for _, f := range files {
 		names = append(names, f.Name())
 	}
@@ -78,9 +73,7 @@ func namesIn(t *testing.T, folder string) (names []string) {
 
 func fileOf(t *testing.T, name, text string) {
 	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, os.WriteFile(name, []byte(text), 0o600))
 }
 
 // An import creates the database, no matter where the format comes from: the flag, the name or the
@@ -306,13 +299,9 @@ func TestKilledWhileStoring(t *testing.T) {
 	call(t, vars, "", "migrate").want(t, 0, "", "")
 	l := lock(t, vars["DATABASE_URL"], anotherAna)
 	cmd := command(t, []string{"DATABASE_URL=" + vars["DATABASE_URL"]}, "import", "new.csv")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, cmd.Start())
 	l.waitForWaiter(t)
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, cmd.Process.Kill())
 	cmd.Wait()
 	l.unlock(t)
 	if all, _ := stored(t, vars); len(all) != 0 {
@@ -368,7 +357,7 @@ func (l *locker) unlock(t *testing.T) {
 // waitFor waits until the database has so many other connections of a kind.
 func (l *locker) waitFor(t *testing.T, condition string, n int) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("the database has %d connections with %s", n, condition),
+	authtest.Eventually(t, fmt.Sprintf("the database has %d connections with %s", n, condition),
 		func() bool {
 			var others int
 			if err := l.watcher.QueryRow(t.Context(), `

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"clientes/auth/authtest"
 )
 
 // room is a folder of the module, and the folders within it that are no rooms themselves.
@@ -225,9 +227,7 @@ func TestServeOnlyWires(t *testing.T) {
 	const onePage = 60 // lines
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, "serve.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	for _, spec := range f.Imports {
 		if spec.Path.Value == `"net/http"` {
 			t.Error("serve.go imports net/http; move what it is for to server.go")

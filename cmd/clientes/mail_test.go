@@ -28,6 +28,7 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
+	"clientes/auth/authtest"
 	"clientes/cmd/clientes/config"
 )
 
@@ -43,18 +44,14 @@ type mailServer struct {
 func newMailServer(t *testing.T) *mailServer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(time.Hour),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}, &x509.Certificate{}, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	m := &mailServer{
 		addr: "127.0.0.1:0", roots: filepath.Join(t.TempDir(), "roots.pem"),
 		config: &tls.Config{Certificates: []tls.Certificate{
@@ -73,9 +70,7 @@ func newMailServer(t *testing.T) *mailServer {
 func (m *mailServer) open(t *testing.T) {
 	t.Helper()
 	listener, err := net.Listen("tcp", m.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	m.addr = listener.Addr().String()
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
 		return &mailSession{m: m}, nil
@@ -96,7 +91,7 @@ func (m *mailServer) environ() []string {
 func (m *mailServer) wait(t *testing.T, n int) []string {
 	t.Helper()
 	var mails []string
-	eventually(t, fmt.Sprintf("there are %d mails", n), func() bool {
+	authtest.Eventually(t, fmt.Sprintf("there are %d mails", n), func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		mails = slices.Clone(m.mails)
@@ -143,9 +138,7 @@ func (s *mailSession) Data(r io.Reader) error {
 func (s *server) post(t *testing.T, path, body string) int {
 	t.Helper()
 	resp, err := http.Post(s.url(path), "application/json", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer resp.Body.Close()
 	return resp.StatusCode
 }
@@ -222,23 +215,15 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			vars := map[string]string{"PORT": "0"}
 			maps.Copy(vars, test.vars)
 			c, err := config.Load(environment(vars), "SECRET")
-			if err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
 			st, err := openMigrated(t.Context(), c.DatabaseURL)
-			if err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
 			defer st.Close()
 			listener, err := listen(t.Context(), c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
 			_, port, err := net.SplitHostPort(listener.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			out := new(lockedOutput)
+			authtest.Must(t, err)
+			out := new(authtest.Log)
 			ctx, stop := context.WithCancel(t.Context())
 			others := children(t, os.Getpid())
 			ended := make(chan error, 1)
@@ -259,7 +244,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 				t.Errorf("status %d of a sign-up, want %d", status, want)
 			}
 			for _, text := range test.says {
-				eventually(t, "it says "+text,
+				authtest.Eventually(t, "it says "+text,
 					func() bool { return strings.Contains(out.String(), text) })
 			}
 			stop()

@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
+
+	"clientes/auth/authtest"
 )
 
 // TestMain lets the test binary be the program itself, for tests that need a process of its own.
@@ -29,9 +30,7 @@ const runAsProgram = "CLIENTES_TEST_RUNS_THE_PROGRAM"
 func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	cmd := exec.CommandContext(t.Context(), self, args...)
 	cmd.Env = append([]string{runAsProgram + "=1"}, environ...)
 	return cmd
@@ -55,16 +54,12 @@ func needs(t *testing.T, programs ...string) {
 func children(tb testing.TB, pid int) (of []int) {
 	tb.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		tb.Fatal(err)
-	}
+	authtest.Must(tb, err)
 	for _, file := range files {
 		text, _ := os.ReadFile(file) // or the thread has ended
 		for _, field := range strings.Fields(string(text)) {
 			child, err := strconv.Atoi(field)
-			if err != nil {
-				tb.Fatal(err)
-			}
+			authtest.Must(tb, err)
 			of = append(of, child)
 		}
 	}
@@ -80,8 +75,15 @@ type result struct {
 // call runs the program within the test.
 func call(t *testing.T, vars map[string]string, stdin string, args ...string) result {
 	t.Helper()
+	return callWithin(t.Context(), vars, stdin, args...)
+}
+
+// callWithin is call with a context that may end before the program does.
+func callWithin(
+	ctx context.Context, vars map[string]string, stdin string, args ...string,
+) result {
 	var stdout, stderr bytes.Buffer
-	status := run(t.Context(), args, environment(vars), strings.NewReader(stdin), &stdout, &stderr)
+	status := run(ctx, args, environment(vars), strings.NewReader(stdin), &stdout, &stderr)
 	return result{status, stdout.String(), stderr.String()}
 }
 
@@ -249,35 +251,5 @@ func TestACommandThatIsInterruptedSaysSo(t *testing.T) {
 	inFolder(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var stdout, stderr bytes.Buffer
-	status := run(ctx, []string{"migrate"}, environment(nil), strings.NewReader(""),
-		&stdout, &stderr)
-	result{status, stdout.String(), stderr.String()}.want(t, 1, "",
-		"clientes: interrupted before it was done\n")
-}
-
-// lockedOutput is a buffer that a test reads while something still writes to it.
-type lockedOutput struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-	n  int // writes
-}
-
-func (l *lockedOutput) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.n++
-	return l.b.Write(p)
-}
-
-func (l *lockedOutput) writes() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.n
-}
-
-func (l *lockedOutput) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	callWithin(ctx, nil, "", "migrate").want(t, 1, "", "clientes: interrupted before it was done\n")
 }

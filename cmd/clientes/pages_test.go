@@ -10,6 +10,8 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"clientes/auth/authtest"
 )
 
 // TestPages checks what can be counted in the pages of the project: their lines and their links.
@@ -112,18 +114,14 @@ func filesOf(t *testing.T, ext string) []string {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return files
 }
 
 func readProjectFile(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(projectRoot, name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return string(b)
 }
 

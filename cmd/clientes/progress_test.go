@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"clientes/auth/authtest"
 )
 
 // watched runs the program with a terminal for standard error, and for standard output if that is
@@ -47,9 +49,7 @@ func TestProgress(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		fileOf(t, "all.csv", "name\nAna\nBruno\n")
 		file, err := os.Open("all.csv")
-		if err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, err)
 		defer file.Close()
 		var piped bytes.Buffer
 		for _, test := range []struct {

@@ -13,20 +13,18 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"clientes/auth/authtest"
 )
 
 // newTerminal returns the two ends of a pseudo-terminal: that of a person and that of a program.
 func newTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
 	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	t.Cleanup(func() { person.Close() })
 	raw, err := person.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	var number int
 	if ctl := raw.Control(func(fd uintptr) {
 		if err = unix.IoctlSetPointerInt(int(fd), unix.TIOCSPTLCK, 0); err == nil {
@@ -36,9 +34,7 @@ func newTerminal(t *testing.T) (person, program *os.File) {
 		t.Fatal(ctl, err)
 	}
 	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return person, program // whose last reader closes it
 }
 
@@ -46,9 +42,7 @@ func newTerminal(t *testing.T) (person, program *os.File) {
 func shows(t *testing.T, terminal *os.File) bool {
 	t.Helper()
 	state, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return state.Lflag&unix.ECHO != 0
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 	"clientes/store/sqlite"
 )
@@ -29,10 +30,9 @@ func passwordIn(printed string) string {
 // login returns an access token of the admin.
 func (s *server) login(t *testing.T, password string) string {
 	t.Helper()
-	resp, err := http.Post(s.url("/login"), "application/json", strings.NewReader(`{"user":"abc","password":"`+password+`"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
+	resp, err := http.Post(s.url("/login"), "application/json",
+		strings.NewReader(`{"user":"abc","password":"`+password+`"}`))
+	authtest.Must(t, err)
 	defer resp.Body.Close()
 	var login struct {
 		Token string `json:"token"`
@@ -47,14 +47,10 @@ func (s *server) login(t *testing.T, password string) string {
 func customers(t *testing.T) []string {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer st.Close()
 	all, err := st.Clientes(t.Context(), store.Selection{}, store.Position{}, 100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	var names []string
 	for _, c := range all {
 		names = append(names, c.Name)
@@ -72,10 +68,9 @@ func TestQuickstart(t *testing.T) {
 		t.Fatalf("the password is not there, and in the line that logs in:\n%s", printed)
 	}
 	dotenv, err := os.ReadFile(".env")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !regexp.MustCompile(`(?m)^SECRET=[0-9a-f]{64}$`).Match(dotenv) || strings.Contains(printed, string(dotenv)) {
+	authtest.Must(t, err)
+	secret := regexp.MustCompile(`(?m)^SECRET=[0-9a-f]{64}$`)
+	if !secret.Match(dotenv) || strings.Contains(printed, string(dotenv)) {
 		t.Errorf(".env is\n%s", dotenv)
 	}
 	if info, err := os.Stat(".env"); err != nil || info.Mode() != 0o600 {
@@ -92,7 +87,10 @@ func TestQuickstart(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 		answers := strings.Split(strings.TrimSpace(string(out)), "\n")
-		for i, want := range []string{`[{"id":1,"name":"Ana Souza"`, `{"id":6,"name":"Flora Dias"`, `{"id":1,"name":"Ana Souza"`, `{"auth":false,"token":null}`} {
+		for i, want := range []string{
+			`[{"id":1,"name":"Ana Souza"`, `{"id":6,"name":"Flora Dias"`,
+			`{"id":1,"name":"Ana Souza"`, `{"auth":false,"token":null}`,
+		} {
 			if i >= len(answers) || !strings.HasPrefix(answers[i], want) {
 				t.Errorf("the lines\n%s\nanswer\n%s\nwant, in line %d, %s", paste, out, i+1, want)
 			}
@@ -110,7 +108,8 @@ func TestQuickstart(t *testing.T) {
 
 	s = launch(t, nil, "quickstart")
 	printed = s.printed(t)
-	if passwordIn(printed) != "" || !strings.Contains(printed, "Everything is set up already; serving at http://127.0.0.1:") {
+	const again = "Everything is set up already; serving at http://127.0.0.1:"
+	if passwordIn(printed) != "" || !strings.Contains(printed, again) {
 		t.Errorf("the second time it prints\n%s", printed)
 	}
 	s.login(t, password)
@@ -126,12 +125,11 @@ func TestQuickstart(t *testing.T) {
 func TestQuickstartOnABusyPort(t *testing.T) {
 	inFolder(t, nil)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer busy.Close()
 	port := strconv.Itoa(busy.Addr().(*net.TCPAddr).Port)
-	call(t, map[string]string{"PORT": port}, "", "quickstart").want(t, 1, "", "clientes: cannot listen on 127.0.0.1:"+port)
+	call(t, map[string]string{"PORT": port}, "", "quickstart").
+		want(t, 1, "", "clientes: cannot listen on 127.0.0.1:"+port)
 	if files, _ := os.ReadDir("."); len(files) > 0 {
 		t.Errorf("it made files: %v", files)
 	}
@@ -164,20 +162,14 @@ func TestQuickstartGoesOn(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			inFolder(t, nil)
 			if test.dotenv != "" {
-				if err := os.WriteFile(".env", []byte(test.dotenv), 0o600); err != nil {
-					t.Fatal(err)
-				}
+				authtest.Must(t, os.WriteFile(".env", []byte(test.dotenv), 0o600))
 			}
 			if test.fill != nil {
 				call(t, nil, "", "migrate").want(t, 0, "", "")
 				st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
-				if err != nil {
-					t.Fatal(err)
-				}
+				authtest.Must(t, err)
 				test.fill(t, st)
-				if err := st.Close(); err != nil {
-					t.Fatal(err)
-				}
+				authtest.Must(t, st.Close())
 			}
 			s := launch(t, nil, "quickstart")
 			s.login(t, passwordIn(s.printed(t)))
@@ -193,15 +185,11 @@ func TestQuickstartKeepsWhatIsThere(t *testing.T) {
 		inFolder(t, nil)
 		call(t, nil, "", "migrate").want(t, 0, "", "")
 		st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, err)
 		if _, err := st.CreateCliente(t.Context(), 0, store.Cliente{Name: "Mine"}); err != nil {
 			t.Fatal(err)
 		}
-		if err := st.Close(); err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, st.Close())
 		s := launch(t, nil, "quickstart")
 		s.login(t, passwordIn(s.printed(t)))
 		if got := customers(t); len(got) != 1 {
@@ -223,11 +211,10 @@ func TestQuickstartKeepsWhatIsThere(t *testing.T) {
 		inFolder(t, nil)
 		// As a copy of .env.example, open to others and without a line end.
 		const before = "SECRET=\nISSUER=me"
-		if err := os.WriteFile(".env", []byte(before), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, os.WriteFile(".env", []byte(before), 0o644))
 		s := launch(t, nil, "quickstart")
-		if printed := s.printed(t); !strings.HasPrefix(printed, "added a new SECRET to .env, which only you can read.\n") {
+		const added = "added a new SECRET to .env, which only you can read.\n"
+		if printed := s.printed(t); !strings.HasPrefix(printed, added) {
 			t.Errorf("it does not say what it did:\n%s", printed)
 		}
 		after, err := os.ReadFile(".env")

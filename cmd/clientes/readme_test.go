@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/cmd/clientes/config"
 	"clientes/store/postgres/postgrestest"
 )
@@ -186,7 +187,7 @@ func (u *newUser) run(t *testing.T, script string) string {
 // foreground is a command that goes on until it is told to stop.
 type foreground struct {
 	cmd    *exec.Cmd
-	output lockedOutput
+	output authtest.Log
 	ended  chan error
 }
 
@@ -194,9 +195,7 @@ func (u *newUser) start(t *testing.T, script string) *foreground {
 	t.Helper()
 	s := &foreground{cmd: u.command(t, script), ended: make(chan error, 1)}
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, s.cmd.Start())
 	go func() { s.ended <- s.cmd.Wait() }()
 	t.Cleanup(func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
 	return s
@@ -271,18 +270,14 @@ func copyOfProject(t *testing.T) string {
 		}
 		return os.WriteFile(filepath.Join(to, path), b, 0o644)
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return to
 }
 
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer l.Close()
 	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }

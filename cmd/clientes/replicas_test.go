@@ -20,6 +20,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
 
@@ -44,16 +45,6 @@ func roundsOr(t *testing.T, few int) int {
 // eventuallySoon bounds every wait here. A machine full of other tests needs far less.
 const eventuallySoon = time.Minute
 
-// eventually waits until another process has brought something about.
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(eventuallySoon); !is(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not after %s: %s", eventuallySoon, what)
-		}
-	}
-}
-
 // durations are measurements of one kind. They are safe for concurrent use.
 type durations struct {
 	mu  sync.Mutex
@@ -74,7 +65,9 @@ func (d *durations) String() string {
 	}
 	slices.Sort(d.all)
 	// The nearest rank: of few measurements p99 is the worst.
-	rank := func(p int) time.Duration { return d.all[(len(d.all)*p+99)/100-1].Round(time.Millisecond / 10) }
+	rank := func(p int) time.Duration {
+		return d.all[(len(d.all)*p+99)/100-1].Round(time.Millisecond / 10)
+	}
 	return fmt.Sprintf("p50 %v, p99 %v, worst %v of %d", rank(50), rank(99), rank(100), len(d.all))
 }
 
@@ -94,7 +87,10 @@ func newFleet(t *testing.T, n int, databaseURL string, settings ...string) *flee
 	f := &fleet{
 		databaseURL: databaseURL,
 		secret:      []string{"SECRET=" + goodSecret},
-		client:      &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}, Timeout: eventuallySoon},
+		client: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: 128},
+			Timeout:   eventuallySoon,
+		},
 	}
 	t.Cleanup(f.client.CloseIdleConnections)
 	for range n {
@@ -111,8 +107,8 @@ const endsAtOnce = "GORACE=atexit_sleep_ms=0"
 
 func (f *fleet) begin(t *testing.T, databaseURL string, settings ...string) *server {
 	t.Helper()
-	environ := slices.Concat([]string{"DATABASE_URL=" + databaseURL, endsAtOnce}, f.secret, settings)
-	return begin(t, environ, "serve")
+	environ := []string{"DATABASE_URL=" + databaseURL, endsAtOnce}
+	return begin(t, slices.Concat(environ, f.secret, settings), "serve")
 }
 
 // on returns one of the processes, in turn.
@@ -191,7 +187,7 @@ func (f *fleet) do(ctx context.Context, method, url, token string, body any) (an
 	return a, err
 }
 
-// insist is do as a good client does it: what a process can not do now (503) it is asked again.
+// insist is do as a good client does it: it tries again what a process cannot do now (503).
 func (f *fleet) insist(ctx context.Context, method, url, token string, body any) (answer, error) {
 	for deadline := time.Now().Add(eventuallySoon); ; time.Sleep(20 * time.Millisecond) {
 		a, err := f.do(ctx, method, url, token, body)
@@ -231,6 +227,25 @@ func (f *fleet) logout(t *testing.T, s *server, token string) {
 	}
 }
 
+// refresh sends a refresh token to a process, once.
+func (f *fleet) refresh(t *testing.T, s *server, token string) (answer, error) {
+	return f.do(t.Context(), "POST", s.url("/refresh"), "", refreshBody{token})
+}
+
+// insistOnRefresh sends a refresh token to a process until it can do it.
+func (f *fleet) insistOnRefresh(t *testing.T, s *server, token string) (answer, error) {
+	return f.insist(t.Context(), "POST", s.url("/refresh"), "", refreshBody{token})
+}
+
+// wantRefused fails the test unless a process answers 401 with that code.
+func (f *fleet) wantRefused(t *testing.T, s *server, path string, body any, code string) {
+	t.Helper()
+	a, err := f.do(t.Context(), "POST", s.url(path), "", body)
+	if err != nil || !a.is(401, code) {
+		t.Errorf("%s with %v: %v, %v; want %s", path, body, a, err, code)
+	}
+}
+
 // verdict is what a process says of an access token.
 type verdict string
 
@@ -258,12 +273,13 @@ func (f *fleet) ask(ctx context.Context, s *server, token string) (verdict, erro
 	return "", fmt.Errorf("the token check answered %v", a)
 }
 
-// want holds that a process says yes or no to a token. One that is too busy may first say that it can not know.
+// want fails the test unless a process says yes or no to a token, whichever is wanted. One that is
+// too busy may first say that it cannot know.
 func (f *fleet) want(t *testing.T, s *server, token string, want verdict) {
 	t.Helper()
 	var got verdict
 	var err error
-	eventually(t, "a process knows", func() bool {
+	authtest.Eventually(t, "a process knows", func() bool {
 		got, err = f.ask(t.Context(), s, token)
 		return got != unknown
 	})
@@ -338,7 +354,7 @@ func (w *watch) said(t *testing.T, v verdict, after time.Time) (n int) {
 func (w *watch) settled(t *testing.T, v verdict, after time.Time) (since time.Time) {
 	t.Helper()
 	const aWhile = 50
-	eventually(t, "a process always says "+string(v), func() bool {
+	authtest.Eventually(t, "a process always says "+string(v), func() bool {
 		n := 0
 		for _, s := range w.all(t) {
 			switch {
@@ -374,10 +390,52 @@ func (w *watch) neverYesAgain(t *testing.T, gone, until time.Time) {
 	}
 }
 
+// wantKnownAsEnded fails the test if a process ever said anything but no.
+func (w *watch) wantKnownAsEnded(t *testing.T, when string) {
+	t.Helper()
+	for _, s := range w.all(t) {
+		if s.verdict != no {
+			t.Errorf("%s, of a session known to have ended it was said: %s", when, s.verdict)
+			return
+		}
+	}
+}
+
+// firstNo returns when the process said no for the first time.
+func (w *watch) firstNo(t *testing.T) time.Time {
+	t.Helper()
+	all := w.all(t)
+	return all[slices.IndexFunc(all, func(s saying) bool { return s.verdict == no })].given
+}
+
+// lastYes returns when the process said yes for the last time before a moment, or otherwise if it
+// did not.
+func (w *watch) lastYes(t *testing.T, before, otherwise time.Time) time.Time {
+	t.Helper()
+	last := otherwise
+	for _, s := range w.all(t) {
+		if s.verdict == yes && s.given.Before(before) {
+			last = s.given
+		}
+	}
+	return last
+}
+
+// engineURLs returns what makes a fresh database, by the name of its engine.
 func engineURLs(t *testing.T) map[string]func(t *testing.T) string {
 	return map[string]func(t *testing.T) string{
-		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "clientes.db") },
+		"sqlite": func(t *testing.T) string {
+			return "sqlite:" + filepath.Join(t.TempDir(), "clientes.db")
+		},
 		"postgres": func(t *testing.T) string { return postgrestest.Database(t) },
+	}
+}
+
+// isRefused returns a condition: that a process says no to a token.
+func (f *fleet) isRefused(t *testing.T, s *server, token string) func() bool {
+	return func() bool {
+		v, err := f.ask(t.Context(), s, token)
+		return err == nil && v == no
 	}
 }
 
@@ -396,8 +454,12 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 			for kind, end := range map[string]func(n int, token string){
 				"logout":  func(n int, token string) { f.logout(t, f.on(n), token) },
 				"disable": func(int, string) { f.command(t, "", "user", "disable", "ana") },
-				"role":    func(n int, _ string) { f.command(t, "", "user", "role", "ana", roles[n%2]) },
-				"passwd":  func(int, string) { f.command(t, goodPassword, "user", "passwd", "ana", "--password-stdin") },
+				"role": func(n int, _ string) {
+					f.command(t, "", "user", "role", "ana", roles[n%2])
+				},
+				"passwd": func(int, string) {
+					f.command(t, goodPassword, "user", "passwd", "ana", "--password-stdin")
+				},
 			} {
 				var sinceTold, sinceDone durations
 				for n := range rounds {
@@ -414,7 +476,9 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 						f.want(t, f.on(n), token, no)
 					}
 					for i, w := range watches {
-						eventually(t, "a process refuses the token", func() bool { return w.said(t, no, told) > 0 })
+						authtest.Eventually(t, "a process refuses the token", func() bool {
+							return w.said(t, no, told) > 0
+						})
 						w.end()
 						w.neverYesAgain(t, time.Now(), time.Now())
 						f.want(t, f.servers[i], token, no)
@@ -422,8 +486,7 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 							continue // it knew before it answered
 						}
 						// The first refusal: the end was written between told and done.
-						all := w.all(t)
-						refused := all[slices.IndexFunc(all, func(s saying) bool { return s.verdict == no })].given
+						refused := w.firstNo(t)
 						sinceTold.add(refused.Sub(told))
 						sinceDone.add(max(0, refused.Sub(done)))
 					}
@@ -431,7 +494,8 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 						f.command(t, "", "user", "enable", "ana")
 					}
 				}
-				t.Logf("%s: refused elsewhere after it was done: %v; after it was told to begin: %v", kind, &sinceDone, &sinceTold)
+				t.Logf("%s: refused elsewhere after it was done: %v; after it was told to begin: %v",
+					kind, &sinceDone, &sinceTold)
 			}
 		})
 	}
@@ -452,10 +516,7 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 			var ofLive, ofEnded []*watch
 			for _, s := range f.servers {
 				f.want(t, s, live.Token, yes)
-				eventually(t, "the logout is known", func() bool {
-					v, err := f.ask(t.Context(), s, ended.Token)
-					return err == nil && v == no
-				})
+				authtest.Eventually(t, "the logout is known", f.isRefused(t, s, ended.Token))
 				ofLive = append(ofLive, f.watch(t, s, live.Token))
 				ofEnded = append(ofEnded, f.watch(t, s, ended.Token))
 			}
@@ -464,16 +525,19 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 			stop()
 			gone := time.Now()
 			for i, s := range f.servers {
-				eventually(t, "it does not know", func() bool { return ofLive[i].said(t, unknown, before) >= 20 })
+				authtest.Eventually(t, "it does not know", func() bool {
+					return ofLive[i].said(t, unknown, before) >= 20
+				})
 				forged := live.Refresh[:len(live.Refresh)-2] + "AA"
 				for refresh, want := range map[string]answer{
 					forged:        {status: 401, Code: "refresh_invalid"}, // the store is not even asked
 					live.Refresh:  {status: 503, Code: "store_unavailable"},
 					ended.Refresh: {status: 503, Code: "store_unavailable"},
 				} {
-					a, err := f.do(t.Context(), "POST", s.url("/refresh"), "", refreshBody{refresh})
+					a, err := f.refresh(t, s, refresh)
 					if err != nil || !a.is(want.status, want.Code) {
-						t.Errorf("a refresh while the database is %s: %v, want %v, %v", way, a, want, err)
+						t.Errorf("a refresh while the database is %s: %v, want %v, %v",
+							way, a, want, err)
 					}
 				}
 				for _, body := range []any{nil, everywhereBody{true}} {
@@ -492,27 +556,17 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 				w.end()
 				ofEnded[i].end()
 				w.neverYesAgain(t, gone, starting)
-				last := before
-				for _, s := range w.all(t) {
-					if s.verdict == yes && s.given.Before(starting) {
-						last = s.given
-					}
-				}
-				lastYes.add(last.Sub(before))
-				for _, s := range ofEnded[i].all(t) {
-					if s.verdict != no {
-						t.Errorf("while the database was %s, of a session known to have ended it was said: %s", way, s.verdict)
-						break
-					}
-				}
+				lastYes.add(w.lastYes(t, starting, before).Sub(before))
+				ofEnded[i].wantKnownAsEnded(t, "while the database was "+way)
 			}
 			// The refresh token that was refused meanwhile has not been used up.
-			a, err := f.do(t.Context(), "POST", f.on(n).url("/refresh"), "", refreshBody{live.Refresh})
+			a, err := f.refresh(t, f.on(n), live.Refresh)
 			if err != nil || a.status != 200 {
 				t.Errorf("a refresh after the database was %s: %v, %v", way, a, err)
 			}
 		}
-		t.Logf("%s: the last yes after it began to stop: %v; all well after it was back: %v", way, &lastYes, &recovered)
+		t.Logf("%s: the last yes after it began to stop: %v; all well after it was back: %v",
+			way, &lastYes, &recovered)
 	}
 }
 
@@ -550,7 +604,8 @@ func TestProcessesAreCutOff(t *testing.T) {
 	}
 	var lastYes, recovered, learnt [2]durations
 	for n := range roundsOr(t, 1) {
-		live, victim, ended := f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana")
+		live, victim := f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana")
+		ended := f.login(t, f.on(n), "ana")
 		f.logout(t, f.on(n), ended.Token)
 		cut := make([]time.Time, len(hows))
 		var ofLive, ofVictim, ofEnded, crowd []*watch
@@ -558,10 +613,7 @@ func TestProcessesAreCutOff(t *testing.T) {
 			s := f.servers[1+i]
 			f.want(t, s, live.Token, yes)
 			f.want(t, s, victim.Token, yes)
-			eventually(t, "the logout is known", func() bool {
-				v, err := f.ask(t.Context(), s, ended.Token)
-				return err == nil && v == no
-			})
+			authtest.Eventually(t, "the logout is known", f.isRefused(t, s, ended.Token))
 			ofLive = append(ofLive, f.watch(t, s, live.Token))
 			ofVictim = append(ofVictim, f.watch(t, s, victim.Token))
 			ofEnded = append(ofEnded, f.watch(t, s, ended.Token))
@@ -569,7 +621,9 @@ func TestProcessesAreCutOff(t *testing.T) {
 			cut[i] = time.Now()
 		}
 		for i := range hows {
-			eventually(t, "it does not know", func() bool { return ofVictim[i].said(t, unknown, cut[i]) > 0 })
+			authtest.Eventually(t, "it does not know", func() bool {
+				return ofVictim[i].said(t, unknown, cut[i]) > 0
+			})
 			// More at once than the process has connections.
 			for range 20 {
 				crowd = append(crowd, f.watch(t, f.servers[1+i], live.Token))
@@ -580,39 +634,33 @@ func TestProcessesAreCutOff(t *testing.T) {
 		f.want(t, f.servers[0], victim.Token, no)
 		logout := time.Now()
 		for i := range hows {
-			eventually(t, "it still does not know", func() bool { return ofVictim[i].said(t, unknown, logout) >= 3 })
+			authtest.Eventually(t, "it still does not know", func() bool {
+				return ofVictim[i].said(t, unknown, logout) >= 3
+			})
 		}
 		f.want(t, f.servers[0], live.Token, yes)
 		for i := range hows {
 			joinedAt := time.Now()
 			cables[i].Join()
 			// The others may be waiting for an answer still.
-			crowd = append(crowd, f.watch(t, f.servers[1+i], victim.Token), f.watch(t, f.servers[1+i], live.Token))
-			learnt[i].add(crowd[len(crowd)-2].settled(t, no, joinedAt).Sub(joinedAt))
-			recovered[i].add(crowd[len(crowd)-1].settled(t, yes, joinedAt).Sub(joinedAt))
+			freshVictim := f.watch(t, f.servers[1+i], victim.Token)
+			freshLive := f.watch(t, f.servers[1+i], live.Token)
+			crowd = append(crowd, freshVictim, freshLive)
+			learnt[i].add(freshVictim.settled(t, no, joinedAt).Sub(joinedAt))
+			recovered[i].add(freshLive.settled(t, yes, joinedAt).Sub(joinedAt))
 			ofVictim[i].neverYesAgain(t, cut[i], time.Now())
 			ofLive[i].neverYesAgain(t, cut[i], joinedAt)
-			last := cut[i]
-			for _, s := range ofLive[i].all(t) {
-				if s.verdict == yes && s.given.Before(joinedAt) {
-					last = s.given
-				}
-			}
-			lastYes[i].add(last.Sub(cut[i]))
-			for _, s := range ofEnded[i].all(t) {
-				if s.verdict != no {
-					t.Errorf("%s: of a session known to have ended it was said: %s", hows[i], s.verdict)
-					break
-				}
-			}
+			lastYes[i].add(ofLive[i].lastYes(t, joinedAt, cut[i]).Sub(cut[i]))
+			ofEnded[i].wantKnownAsEnded(t, "while it was "+string(hows[i]))
 		}
 		for _, w := range slices.Concat(ofLive, ofVictim, ofEnded, crowd) {
 			w.end()
 		}
 	}
 	for i, how := range hows {
-		t.Logf("%s: the last yes after the cut: %v; after it was joined, the logout is honoured: %v; all well: %v",
-			how, &lastYes[i], &learnt[i], &recovered[i])
+		t.Logf("%s: the last yes after the cut: %v", how, &lastYes[i])
+		t.Logf("%s: after it was joined, the logout is honoured: %v; all well: %v",
+			how, &learnt[i], &recovered[i])
 	}
 }
 
@@ -641,7 +689,9 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 			c.Cut(how)
 			told := time.Now()
 			f.logout(t, f.on(0), token)
-			eventually(t, "it says yes no more", func() bool { return w.said(t, unknown, told) > 0 })
+			authtest.Eventually(t, "it says yes no more", func() bool {
+				return w.said(t, unknown, told) > 0
+			})
 			joinedAt := time.Now()
 			c.Join()
 			fresh := f.watch(t, s, token) // the other may be waiting for an answer still
@@ -649,17 +699,12 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 			fresh.end()
 			w.end()
 			w.neverYesAgain(t, told, time.Now())
-			last := told
-			for _, s := range w.all(t) {
-				if s.verdict == yes {
-					last = s.given
-				}
-			}
-			delays[i].add(last.Sub(told))
+			delays[i].add(w.lastYes(t, time.Now(), told).Sub(told))
 		}
 	}
 	for i, how := range hows {
-		t.Logf("%s: the last yes after the logout was sent: %v; all well after it was joined: %v", how, &delays[i], &recovered[i])
+		t.Logf("%s: the last yes after the logout was sent: %v; all well after it was joined: %v",
+			how, &delays[i], &recovered[i])
 	}
 }
 
@@ -672,18 +717,14 @@ func TestAnEndHeldOpenIsMissedByNobody(t *testing.T) {
 	f.addUser(t, "ana")
 	f.addUser(t, "bob")
 	conn, err := postgrestest.Connect(t.Context(), databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer conn.Close(context.Background())
 	var late, meanwhile durations
 	held := 0
 	for n := range roundsOr(t, 1) {
 		token := f.login(t, f.on(n), "ana").Token
 		tx, err := conn.Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, err)
 		tag, err := tx.Exec(t.Context(), `
 			UPDATE sessions
 			SET ended_at = now(), ended_order = pg_current_xact_id()::text::bigint
@@ -696,27 +737,20 @@ func TestAnEndHeldOpenIsMissedByNobody(t *testing.T) {
 			f.logout(t, f.on(held), other)
 			done := time.Now()
 			for _, s := range f.servers {
-				eventually(t, "an end beside it is honoured", func() bool {
-					v, err := f.ask(t.Context(), s, other)
-					return err == nil && v == no
-				})
+				authtest.Eventually(t, "an end beside it is honoured", f.isRefused(t, s, other))
 				meanwhile.add(time.Since(done))
 				f.want(t, s, token, yes)
 			}
 		}
-		if err := tx.Commit(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, tx.Commit(t.Context()))
 		done := time.Now()
 		for _, s := range f.servers {
-			eventually(t, "the late end is honoured", func() bool {
-				v, err := f.ask(t.Context(), s, token)
-				return err == nil && v == no
-			})
+			authtest.Eventually(t, "the late end is honoured", f.isRefused(t, s, token))
 			late.add(time.Since(done))
 		}
 	}
-	t.Logf("held open for 5 s: refused after the commit: %v; the %d ends meanwhile: %v", &late, held, &meanwhile)
+	t.Logf("held open for 5 s: refused after the commit: %v; the %d ends meanwhile: %v",
+		&late, held, &meanwhile)
 }
 
 // tab is a client that never stops: if one process does not answer it asks another.
@@ -751,7 +785,8 @@ func (c *tab) run(ctx context.Context) error {
 	for n := 0; ctx.Err() == nil; n++ {
 		for range 4 {
 			time.Sleep(5 * time.Millisecond) // leaves the processors to the processes
-			if a, err := c.do(ctx, "GET", "/clientes", c.access, nil); ctx.Err() == nil && (err != nil || a.status != 200) {
+			a, err := c.do(ctx, "GET", "/clientes", c.access, nil)
+			if ctx.Err() == nil && (err != nil || a.status != 200) {
 				return fmt.Errorf("a list: %v, %v", a, err)
 			}
 		}
@@ -795,7 +830,9 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	goOn := func() {
 		for _, c := range tabs {
 			from := c.refreshes.Load()
-			eventually(t, "the clients go on", func() bool { return ctx.Err() != nil || c.refreshes.Load() >= from+2 })
+			authtest.Eventually(t, "the clients go on", func() bool {
+				return ctx.Err() != nil || c.refreshes.Load() >= from+2
+			})
 		}
 	}
 	old, next := goodSecret, otherSecret
@@ -827,7 +864,7 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 		if err != nil || !a.is(401, "token_invalid") {
 			t.Errorf("a token of the old secret: %v, %v", a, err)
 		}
-		a, err = f.insist(t.Context(), "POST", f.on(0).url("/refresh"), "", refreshBody{first.Refresh})
+		a, err = f.insistOnRefresh(t, f.on(0), first.Refresh)
 		if err != nil || !a.is(401, "refresh_invalid") {
 			t.Errorf("a refresh token of the old secret: %v, %v", a, err)
 		}
@@ -837,10 +874,12 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	running.Wait()
 	requests, refreshes, retries := 0, int64(0), 0
 	for _, c := range tabs {
-		requests, refreshes, retries = requests+c.requests, refreshes+c.refreshes.Load(), retries+c.retries
+		requests += c.requests
+		refreshes += c.refreshes.Load()
+		retries += c.retries
 	}
-	t.Logf("%d restarts under %d answered requests, %d of them refreshes that were kept, %d tried again elsewhere",
-		restarts, requests, refreshes, retries)
+	t.Logf("%d restarts under %d answered requests: %d refreshes that were kept, "+
+		"%d tried again elsewhere", restarts, requests, refreshes, retries)
 }
 
 // Fifty clients refresh at once with one token. All get the same successor, and go on.
@@ -859,21 +898,13 @@ func TestFiftyRefreshesAtOnceHaveOneSuccessor(t *testing.T) {
 				const tabs = 50
 				var answers [tabs]answer
 				var errs [tabs]error
-				var refreshing sync.WaitGroup
-				start, places := make(chan struct{}), make(chan struct{}, 16) // on a slow machine each has its turn in time
-				for i := range tabs {
-					refreshing.Go(func() {
-						<-start
-						places <- struct{}{}
-						defer func() { <-places }()
-						answers[i], errs[i] = f.insist(t.Context(), "POST", f.on(i).url("/refresh"), "", refreshBody{token})
-					})
-				}
-				close(start)
-				refreshing.Wait()
+				authtest.AtOnce(tabs, func(i int) {
+					answers[i], errs[i] = f.insistOnRefresh(t, f.on(i), token)
+				})
 				for i, a := range answers {
-					if errs[i] != nil || a.status != 200 || a.Refresh == token || a.Refresh != answers[0].Refresh {
-						t.Fatalf("round %d: %v, %v, the same successor %v", n, a, errs[i], a.Refresh == answers[0].Refresh)
+					same := a.Refresh == answers[0].Refresh
+					if errs[i] != nil || a.status != 200 || a.Refresh == token || !same {
+						t.Fatalf("round %d: %v, %v, the same successor %v", n, a, errs[i], same)
 					}
 				}
 				for i := range f.servers {
@@ -881,7 +912,8 @@ func TestFiftyRefreshesAtOnceHaveOneSuccessor(t *testing.T) {
 				}
 				token = answers[0].Refresh
 			}
-			t.Logf("%d rounds of 50: one successor each, no 401, in %v", rounds, time.Since(began).Round(time.Millisecond))
+			t.Logf("%d rounds of 50: one successor each, no 401, in %v",
+				rounds, time.Since(began).Round(time.Millisecond))
 		})
 	}
 }
@@ -895,7 +927,8 @@ func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
 	for engine, newURL := range engineURLs(t) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			f := newFleet(t, processes[engine], newURL(t), "TOKEN_TTL=20m") // so that none expires before the last round
+			// No token expires before the last round.
+			f := newFleet(t, processes[engine], newURL(t), "TOKEN_TTL=20m")
 			f.addUser(t, "ana")
 			type left struct {
 				s     *server
@@ -905,17 +938,14 @@ func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
 			rounds, won, lost := roundsOr(t, 10), 0, 0
 			for n := range rounds {
 				session := f.login(t, f.on(n), "ana")
-				logouts := []func(s *server) (answer, error){
-					func(s *server) (answer, error) {
-						return f.insist(t.Context(), "POST", s.url("/logout"), session.Token, nil)
-					},
-					func(s *server) (answer, error) {
-						return f.insist(t.Context(), "POST", s.url("/logout"), "", refreshBody{session.Refresh})
-					},
-					func(s *server) (answer, error) {
-						return f.insist(t.Context(), "POST", s.url("/logout"), session.Token, everywhereBody{true})
-					},
-				}
+				logout := []struct {
+					token string
+					body  any
+				}{
+					{session.Token, nil},
+					{"", refreshBody{session.Refresh}},
+					{session.Token, everywhereBody{true}},
+				}[n%3]
 				const tabs = 4
 				var answers [tabs]answer
 				var errs [tabs + 1]error
@@ -925,12 +955,13 @@ func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
 				for i := range tabs {
 					both.Go(func() {
 						<-start
-						answers[i], errs[i] = f.insist(t.Context(), "POST", f.on(i).url("/refresh"), "", refreshBody{session.Refresh})
+						answers[i], errs[i] = f.insistOnRefresh(t, f.on(i), session.Refresh)
 					})
 				}
 				both.Go(func() {
 					<-start
-					out, errs[tabs] = logouts[n%3](f.on(n + 1))
+					url := f.on(n + 1).url("/logout")
+					out, errs[tabs] = f.insist(t.Context(), "POST", url, logout.token, logout.body)
 				})
 				close(start)
 				both.Wait()
@@ -955,7 +986,7 @@ func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
 				}
 				for _, refresh := range refreshes {
 					for i := range f.servers {
-						a, err := f.insist(t.Context(), "POST", f.on(i).url("/refresh"), "", refreshBody{refresh})
+						a, err := f.insistOnRefresh(t, f.on(i), refresh)
 						if err != nil || !a.is(401, "refresh_invalid") {
 							t.Fatalf("round %d: a refresh after the logout: %v, %v", n, a, err)
 						}
@@ -963,12 +994,10 @@ func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
 				}
 			}
 			for _, l := range lefts {
-				eventually(t, "the other process refuses it", func() bool {
-					v, err := f.ask(t.Context(), l.s, l.token)
-					return err == nil && v == no
-				})
+				authtest.Eventually(t, "the other process refuses it", f.isRefused(t, l.s, l.token))
 			}
-			t.Logf("%d rounds: %d refreshes came before the logout, %d after; no token of theirs works", rounds, won, lost)
+			t.Logf("%d rounds: %d refreshes came before the logout, %d after; no token of theirs works",
+				rounds, won, lost)
 		})
 	}
 }

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"clientes/auth/authtest"
 )
 
 // server is a process that serves.
@@ -35,9 +37,7 @@ type server struct {
 func (s *server) printed(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(s.stdout.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return string(b)
 }
 
@@ -58,18 +58,12 @@ func begin(t *testing.T, environ []string, args ...string) *server {
 		finished:  make(chan struct{}),
 	}
 	stdout, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer stdout.Close()
 	s.stdout, s.cmd.Stdout = stdout, stdout
 	stderr, err := s.cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
+	authtest.Must(t, s.cmd.Start())
 	t.Cleanup(func() {
 		s.cmd.Process.Kill()
 		s.wait()
@@ -126,9 +120,7 @@ func TestServe(t *testing.T) {
 	secretIn(t)
 	s := launch(t, nil, "serve")
 	resp, err := http.Get(s.url("/readyz"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	resp.Body.Close()
 	if resp.StatusCode != 200 {
 		t.Errorf("status %d right after it was listening", resp.StatusCode)
@@ -136,9 +128,7 @@ func TestServe(t *testing.T) {
 
 	// A request that net/http would answer by itself.
 	conn, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer conn.Close()
 	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
 	resp, err = http.ReadResponse(bufio.NewReader(conn), nil)
@@ -160,9 +150,7 @@ func TestServeRefusesToStart(t *testing.T) {
 	}
 
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer busy.Close()
 	_, port, _ := net.SplitHostPort(busy.Addr().String())
 	vars := map[string]string{"SECRET": goodSecret, "PORT": port}
@@ -219,9 +207,7 @@ func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 	slow := &rawClient{addr: s.addr}
 	const body = `{"user":"abc","password":"wrong"}`
 	conn, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	slow.conn, slow.in = conn, bufio.NewReader(conn)
 	fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
 	if resp, err := http.ReadResponse(slow.in, nil); err != nil || resp.StatusCode != 100 {
@@ -286,9 +272,7 @@ func TestDraining(t *testing.T) {
 	c := &rawClient{addr: s.addr}
 	for {
 		resp, err := c.get("/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, err)
 		if resp.StatusCode == 503 {
 			break
 		}
@@ -323,9 +307,7 @@ func TestShutdownTimeout(t *testing.T) {
 	secretIn(t)
 	s := launch(t, []string{"SHUTDOWN_TIMEOUT=0s"}, "serve")
 	conn, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer conn.Close()
 	fmt.Fprint(conn, "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
 	in := bufio.NewReader(conn)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/cmd/clientes/config"
 )
 
@@ -44,9 +45,7 @@ func TestHTTPServerStops(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := config.Config{Host: "127.0.0.1", ShutdownTimeout: test.timeout}
 			listener, err := listen(t.Context(), c)
-			if err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
 			h := newSlowHandler()
 			ctx, stop := context.WithCancel(t.Context())
 			served := make(chan error, 1)
@@ -92,9 +91,7 @@ func TestHTTPServerStops(t *testing.T) {
 func TestHTTPServerCannotServe(t *testing.T) {
 	c := config.Config{Host: "127.0.0.1"}
 	listener, err := listen(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	listener.Close()
 	err = newHTTPServer(c, newSlowHandler(), slog.New(slog.DiscardHandler)).
 		serve(t.Context(), listener)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/auth/token"
 	"clientes/cmd/clientes/config"
 )
@@ -16,9 +17,7 @@ func TestTokenInspect(t *testing.T) {
 	s := launch(t, []string{"TOKEN_TTL=1h", "SESSION_IDLE=1h"}, "quickstart")
 	token := s.login(t, passwordIn(s.printed(t)))
 	dotenv, err := os.ReadFile(".env")
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 
 	r := call(t, nil, "", "token", "inspect", token)
 	r.want(t, 0, "The token is good.\n", "")
@@ -48,14 +47,10 @@ func TestTokenInspect(t *testing.T) {
 		"clientes: whether the session was ended is not known: there is nothing in the database")
 
 	// Without SECRET the token can be read, but not checked, and the command says so.
-	if err := os.Rename(".env", "elsewhere"); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, os.Rename(".env", "elsewhere"))
 	r = call(t, nil, "", "token", "inspect", token)
 	r.want(t, 1, `"role": "admin"`, "clientes: the signature was not checked")
-	if err := os.WriteFile(".env", dotenv, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, os.WriteFile(".env", dotenv, 0o600))
 
 	// A session that another process has ended is known to the command.
 	call(t, nil, goodPassword, "user", "passwd", "abc", "--password-stdin").want(t, 0, "", "")

@@ -12,6 +12,7 @@ import (
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -57,9 +58,7 @@ func TestUserCommands(t *testing.T) {
 		"admin", "--password-stdin").
 		want(t, 0, "user \"Bob\" is added with the role admin\n", "")
 	hash, err := bcrypt.GenerateFromPassword([]byte(goodPassword), bcrypt.MinCost)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	call(t, nil, "", "user", "add", "eve", "--password-hash", string(hash)).
 		want(t, 0, "user \"eve\" is added with the role viewer\n", "")
 
@@ -175,15 +174,9 @@ func TestADatabaseOfAnotherSchema(t *testing.T) {
 			secretIn(t)
 			call(t, nil, "", "migrate").want(t, 0, "", "")
 			conn, err := sqlite.OpenConn("clientes.db", sqlite.OpenReadWrite)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := sqlitex.ExecuteScript(conn, test.change, nil); err != nil {
-				t.Fatal(err)
-			}
-			if err := conn.Close(); err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
+			authtest.Must(t, sqlitex.ExecuteScript(conn, test.change, nil))
+			authtest.Must(t, conn.Close())
 			const want = "; `clientes migrate` applies what is missing, and only a newer clientes knows what is too much\n"
 			call(t, nil, "", "user", "list").want(t, 1, "", want)
 			call(t, nil, goodPassword, "user", "add", "bob", "--password-stdin").

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -72,9 +73,7 @@ func TestImportedUsersLogIn(t *testing.T) {
 		for range 2 { // by the hash that was brought along, and by the one in its place
 			resp, err := http.Post(s.url("/login"), "application/json",
 				strings.NewReader(`{"user":"`+user+`","password":"`+goodPassword+`"}`))
-			if err != nil {
-				t.Fatal(err)
-			}
+			authtest.Must(t, err)
 			resp.Body.Close()
 			if resp.StatusCode != http.StatusOK {
 				t.Errorf("%s is answered %s", user, resp.Status)
