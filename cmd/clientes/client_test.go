@@ -9,9 +9,9 @@ import (
 	"clientes/auth/authtest"
 )
 
-// TestClient runs the wrapper that api/README.md offers to front-end developers in Node, as the tabs of
-// two browsers would, against a server of its own. What it has to do is in
-// testdata/client/test.mjs.
+// TestClient runs the wrapper that api/README.md offers to front-end developers. It runs in Node, as
+// the tabs of two browsers, against a server of its own. testdata/client/test.mjs says what it has
+// to do.
 func TestClient(t *testing.T) {
 	needs(t, "node")
 	script, err := filepath.Abs("testdata/client/test.mjs")
@@ -23,8 +23,8 @@ func TestClient(t *testing.T) {
 	}
 	s := launch(t, nil, "serve")
 	cmd := exec.CommandContext(t.Context(), "node", script)
-	cmd.Env = append(os.Environ(), "SERVER="+s.url(""), "SECRET="+goodSecret, "USER1=ana",
-		"USER2=bob", "PASSWORD="+goodPassword)
+	cmd.Env = append(os.Environ(), "SERVER="+s.url(""), "SECRET="+goodSecret,
+		"USER1=ana", "USER2=bob", "PASSWORD="+goodPassword)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

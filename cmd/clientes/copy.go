@@ -247,8 +247,9 @@ type tableSum struct {
 }
 
 // sum reads all rows of a table.
-func (c *databaseCopy) sum(ctx context.Context, flag string, from store.Copying,
-	t store.Table) (s tableSum, err error) {
+func (c *databaseCopy) sum(
+	ctx context.Context, flag string, from store.Copying, t store.Table,
+) (s tableSum, err error) {
 	hash := sha256.New()
 	var text []byte
 	err = eachBatch(ctx, from, t, nil, func(batch [][]any) error {

@@ -254,7 +254,8 @@ func TestCopyRefuses(t *testing.T) {
 		t.Helper()
 		copies(t, from, to).want(t, status, "", "clientes: "+want)
 	}
-	refused("sqlite:a.db", "mysql://u:sekret@h/d", 2, "--to has to begin with sqlite: or postgres://")
+	refused("sqlite:a.db", "mysql://u:sekret@h/d", 2,
+		"--to has to begin with sqlite: or postgres://")
 	refused("postgres://u:sek/ret@h/d", "sqlite:b.db", 2,
 		"--from is not a URL that PostgreSQL's driver takes")
 	refused("sqlite:a.db", "sqlite:b.db", 1,
@@ -333,7 +334,8 @@ func TestAnUnfinishedCopyIsNotUsed(t *testing.T) {
 		for _, args := range []string{
 			"serve", "quickstart", "user list", "user add a --password-stdin",
 			"user passwd a --password-stdin", "user role a admin", "user disable a",
-			"user enable a", "user delete a", "import one.csv", "import --dry-run one.csv", "export",
+			"user enable a", "user delete a", "import one.csv", "import --dry-run one.csv",
+			"export",
 		} {
 			// Or a server that does not refuse would serve for ever.
 			ctx, cancel := context.WithTimeout(t.Context(), eventuallySoon)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,16 +34,16 @@ func TestExport(t *testing.T) {
 			want = strings.Replace(want, begin, "\r\n"+string(rune('1'+i))+","+begin[2:], 1)
 		}
 		want = strings.Replace(want, ",1,TIME,TIME", ",version,created_at,updated_at", 1)
-		if got := call(t, vars, "", "export"); got.status != 0 ||
-			steady(got.stdout) != steady(want) || got.stderr != "" {
-			t.Fatalf("status %d, stderr %q, stdout\n%q\nwant\n%q", got.status, got.stderr,
-				steady(got.stdout), steady(want))
+		csv := call(t, vars, "", "export")
+		if csv.status != 0 || steady(csv.stdout) != steady(want) || csv.stderr != "" {
+			t.Fatalf("status %d, stderr %q, stdout\n%q\nwant\n%q", csv.status, csv.stderr,
+				steady(csv.stdout), steady(want))
 		}
 		lines := call(t, vars, "", "export", "-", "--format", "ndjson").stdout
-		if first, _, _ := strings.Cut(lines,
-			"\n"); steady(first) != `{"id":1,"name":"Ana \"A\" Souza","email":"ana@example.com",`+
-			`"phone":"+55 11 99999-0000","company":"Souza, Lima & Co; Ltd","address":"O’Neill's ",`+
-			`"notes":"two\nlines\tand a tab","version":1,"created_at":"TIME","updated_at":"TIME"}` {
+		const ana = `{"id":1,"name":"Ana \"A\" Souza","email":"ana@example.com",` +
+			`"phone":"+55 11 99999-0000","company":"Souza, Lima & Co; Ltd","address":"O’Neill's ",` +
+			`"notes":"two\nlines\tand a tab","version":1,"created_at":"TIME","updated_at":"TIME"}`
+		if first, _, _ := strings.Cut(lines, "\n"); steady(first) != ana {
 			t.Errorf("as NDJSON the first is\n%s", first)
 		}
 
@@ -54,8 +55,8 @@ func TestExport(t *testing.T) {
 			if test.flag != "" {
 				args = append(args, "--format", test.flag)
 			}
-			if r := call(t, vars, "",
-				args...); r != (result{0, "exported 3 customers to " + test.file + "\n", ""}) {
+			done := result{0, "exported 3 customers to " + test.file + "\n", ""}
+			if r := call(t, vars, "", args...); r != done {
 				t.Fatalf("%v: %+v", args, r)
 			}
 			if got := contentOf(t, test.file); steady(got) != steady(test.want) {
@@ -64,7 +65,7 @@ func TestExport(t *testing.T) {
 			if test.flag != "" {
 				continue
 			}
-			second := map[string]string{"DATABASE_URL": "sqlite:" + test.file + ".db"}
+			second := at("sqlite:" + test.file + ".db")
 			call(t, second, "", "import", test.file).want(t, 0, "imported 3 customers\n", "")
 			if again := call(t, second, "", "export").stdout; steady(again) != steady(want) {
 				t.Errorf("%s exported again is\n%s", test.file, again)
@@ -78,12 +79,12 @@ func TestExportForSpreadsheets(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, naughty, "import", "-").want(t, 0, "", "")
 	call(t, nil, "", "export").want(t, 0, "\r\n2,=1+1,,@x,-2+3,\\n,'already,1,", "")
-	call(t, nil, "", "export", "--spreadsheet-safe").want(t, 0,
-		"\r\n2,'=1+1,,'@x,'-2+3,\\n,'already,1,", "")
-	call(t, nil, "", "export", "safe.csv", "--spreadsheet-safe").want(t, 0,
-		"exported 3 customers to safe.csv\n", "")
-	if got := contentOf(t, "safe.csv"); !strings.Contains(got,
-		",ana@example.com,'+55 11 99999-0000,\"Souza") {
+	call(t, nil, "", "export", "--spreadsheet-safe").
+		want(t, 0, "\r\n2,'=1+1,,'@x,'-2+3,\\n,'already,1,", "")
+	call(t, nil, "", "export", "safe.csv", "--spreadsheet-safe").
+		want(t, 0, "exported 3 customers to safe.csv\n", "")
+	const safe = ",ana@example.com,'+55 11 99999-0000,\"Souza"
+	if got := contentOf(t, "safe.csv"); !strings.Contains(got, safe) {
 		t.Errorf("the file has\n%s", got)
 	}
 }
@@ -103,17 +104,17 @@ func TestReplaceFile(t *testing.T) {
 	authtest.Must(t, os.Symlink("../target", "folder/link"))
 	want := func(names ...string) {
 		t.Helper()
-		if got := append(namesIn(t, "."), namesIn(t, "folder")...); strings.Join(got,
-			" ") != strings.Join(names, " ") {
+		if got := append(namesIn(t, "."), namesIn(t, "folder")...); !slices.Equal(got, names) {
 			t.Errorf("there are %q, not %q", got, names)
 		}
 	}
 	broken := errors.New("broken")
 	for _, name := range []string{"old", "new", "folder/link"} {
-		if err := replaceFile(name, func(w io.Writer) error {
+		half := func(w io.Writer) error {
 			io.WriteString(w, "half")
 			return broken
-		}); err != broken {
+		}
+		if err := replaceFile(name, half); err != broken {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -122,20 +123,23 @@ func TestReplaceFile(t *testing.T) {
 		t.Error("what was there is lost")
 	}
 
-	for name, mode := range map[string]fs.FileMode{"old": 0o644, "new": 0o600,
-		"folder/link": 0o600} {
-		if err := replaceFile(name, func(w io.Writer) error {
+	for name, mode := range map[string]fs.FileMode{
+		"old": 0o644, "new": 0o600, "folder/link": 0o600,
+	} {
+		whole := func(w io.Writer) error {
 			if before, err := os.ReadFile(name); err == nil && string(before) != "old" {
 				t.Errorf("while %s is written it has %q", name, before)
 			}
 			_, err := io.WriteString(w, "whole")
 			return err
-		}); err != nil {
+		}
+		if err := replaceFile(name, whole); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if info, err := os.Stat(name); err != nil || info.Mode() != mode ||
-			contentOf(t, name) != "whole" {
-			t.Errorf("%s: %v, %v", name, info.Mode(), err)
+		info, err := os.Stat(name)
+		authtest.Must(t, err)
+		if info.Mode() != mode || contentOf(t, name) != "whole" {
+			t.Errorf("%s: %v, %q", name, info.Mode(), contentOf(t, name))
 		}
 	}
 	want("folder", "new", "old", "target", "link")
@@ -161,7 +165,7 @@ func TestExportIntoANamedPipe(t *testing.T) {
 	}
 }
 
-func TestExportToWhereItCanNot(t *testing.T) {
+func TestExportToWhereItCannot(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "", "migrate").want(t, 0, "", "")
 	authtest.Must(t, os.Mkdir("a.csv", 0o700))
@@ -203,8 +207,8 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	quiet := status.Signaled() && status.Signal() == syscall.SIGPIPE && stderr.String() == ""
 	// If the parent ignores the signal, as some test runners do, it is an error like any other.
-	told := status.ExitStatus() == 1 &&
-		stderr.String() == "clientes: write /dev/stdout: broken pipe\n"
+	const brokenPipe = "clientes: write /dev/stdout: broken pipe\n"
+	told := status.ExitStatus() == 1 && stderr.String() == brokenPipe
 	if err == nil || !quiet && !told {
 		t.Errorf("%v, stderr %q", err, stderr.String())
 	}

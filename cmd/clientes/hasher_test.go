@@ -21,8 +21,8 @@ func proc(t *testing.T, pid int, name string) string {
 	return string(b)
 }
 
-// TestServeHashesInAProcessOfItsOwn checks that a server hashes nothing itself, and that its secrets
-// are not in the environment of the process that does.
+// TestServeHashesInAProcessOfItsOwn checks that a server hashes nothing itself. Its secrets are not
+// in the environment of the process that does.
 func TestServeHashesInAProcessOfItsOwn(t *testing.T) {
 	secretIn(t)
 	call(t, nil, goodPassword, "user", "add", "ana", "--password-stdin").want(t, 0, "", "")

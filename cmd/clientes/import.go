@@ -118,7 +118,8 @@ func (p *program) importFile(
 // importRows reads the whole file before it opens the store. So a slow sender keeps nobody waiting,
 // and a file with faults creates no database.
 func (p *program) importRows(
-	ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool, progress *progress,
+	ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool,
+	progress *progress,
 ) (int64, error) {
 	spool, err := p.spool(ctx, name, f, progress)
 	if err != nil {

@@ -104,8 +104,8 @@ func TestImport(t *testing.T) {
 			if test.flag != "" {
 				args = append(args, "--format", test.flag)
 			}
-			if r := call(t, vars, stdin,
-				args...); r != (result{0, "imported " + test.imported + "\n", ""}) {
+			done := result{0, "imported " + test.imported + "\n", ""}
+			if r := call(t, vars, stdin, args...); r != done {
 				t.Errorf("%v: %+v", args, r)
 			}
 		}
@@ -113,14 +113,15 @@ func TestImport(t *testing.T) {
 		var names []string
 		for i, c := range all {
 			names = append(names, c.Name)
-			if h := changes[i]; len(h) != 1 || h[0].UserID != 0 || h[0].User != "" ||
-				h[0].Record != c {
+			h := changes[i]
+			if len(h) != 1 || h[0].UserID != 0 || h[0].User != "" || h[0].Record != c {
 				t.Errorf("the history of %q is %+v", c.Name, h)
 			}
 		}
-		if !slices.Equal(names,
-			[]string{"Ana", "Bruno", "=1+1", "Çelik", "Dara", "Eri", "Flora", "Gil", "Hana", "Ivo",
-				"Jô", "Kei"}) {
+		if !slices.Equal(names, []string{
+			"Ana", "Bruno", "=1+1", "Çelik", "Dara", "Eri",
+			"Flora", "Gil", "Hana", "Ivo", "Jô", "Kei",
+		}) {
 			t.Fatalf("the names are %q", names)
 		}
 		if all[0].Notes != "a\nb" || all[0].Email != "ana@example.com" || all[2].Version != 1 ||
@@ -177,10 +178,13 @@ clientes: the file has 2 faults; nothing was imported
 func TestTheFirstHundredFaultsAreTold(t *testing.T) {
 	inFolder(t, nil)
 	r := call(t, nil, "name\n"+strings.Repeat("\"\"\n", 250), "import", "-")
-	lines := strings.Split(r.stderr, "\n")
-	if r.status != 1 || len(lines) != 102 || lines[0] != "row 1, name: A name is required." ||
-		lines[99] != "row 100, name: A name is required." ||
-		lines[100] != "clientes: the file has 250 faults, of which these are the first 100; nothing was imported" {
+	var want strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&want, "row %d, name: A name is required.\n", i+1)
+	}
+	want.WriteString("clientes: the file has 250 faults, of which these are the first 100; " +
+		"nothing was imported\n")
+	if r != (result{1, "", want.String()}) {
 		t.Errorf("status %d, stderr\n%s", r.status, r.stderr)
 	}
 }
@@ -224,8 +228,8 @@ func TestImportOfNothing(t *testing.T) {
 	for _, name := range []string{"header.csv", "empty.ndjson"} {
 		call(t, nil, "", "import", name).want(t, 0, "imported 0 customers\n", "")
 	}
-	call(t, nil, "", "import", "absent.csv").want(t, 1, "",
-		"clientes: open absent.csv: no such file or directory\n")
+	call(t, nil, "", "import", "absent.csv").
+		want(t, 1, "", "clientes: open absent.csv: no such file or directory\n")
 	call(t, nil, "", "import", ".").want(t, 1, "", "clientes: read .: is a directory\n")
 }
 
@@ -282,8 +286,8 @@ func TestInterruptedWhileStoring(t *testing.T) {
 	vars := map[string]string{"DATABASE_URL": postgrestest.Database(t)}
 	call(t, vars, "", "migrate").want(t, 0, "", "")
 	l := lock(t, vars["DATABASE_URL"], anotherAna)
-	i := start(t, vars, strings.NewReader("name,email\nAna,ana@example.com\nBruno,\n"), "import",
-		"-")
+	rows := strings.NewReader("name,email\nAna,ana@example.com\nBruno,\n")
+	i := start(t, vars, rows, "import", "-")
 	l.waitForWaiter(t)
 	i.wantInterrupted(t)
 	l.unlock(t)
@@ -357,17 +361,15 @@ func (l *locker) unlock(t *testing.T) {
 // waitFor waits until the database has so many other connections of a kind.
 func (l *locker) waitFor(t *testing.T, condition string, n int) {
 	t.Helper()
-	authtest.Eventually(t, fmt.Sprintf("the database has %d connections with %s", n, condition),
-		func() bool {
-			var others int
-			if err := l.watcher.QueryRow(t.Context(), `
+	what := fmt.Sprintf("the database has %d connections with %s", n, condition)
+	ours := []uint32{l.holder.PgConn().PID(), l.watcher.PgConn().PID()}
+	authtest.Eventually(t, what, func() bool {
+		var others int
+		authtest.Must(t, l.watcher.QueryRow(t.Context(), `
 			SELECT count(*)
 			FROM pg_stat_activity
-			WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> ALL ($1) AND `+condition,
-				[]uint32{l.holder.PgConn().PID(), l.watcher.PgConn().PID()}).Scan(
-				&others); err != nil {
-				t.Fatal(err)
-			}
-			return others == n
-		})
+			WHERE datname = current_database() AND backend_type = 'client backend'
+				AND pid <> ALL ($1) AND `+condition, ours).Scan(&others))
+		return others == n
+	})
 }

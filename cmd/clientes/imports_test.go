@@ -240,7 +240,8 @@ func TestServeOnlyWires(t *testing.T) {
 		}
 		first, last := fset.Position(fn.Pos()).Line, fset.Position(fn.End()).Line
 		if n := last - first + 1; n > onePage {
-			t.Errorf("%s in serve.go has %d lines, more than a page of %d", fn.Name.Name, n, onePage)
+			t.Errorf("%s in serve.go has %d lines, more than a page of %d",
+				fn.Name.Name, n, onePage)
 		}
 	}
 }

@@ -58,10 +58,8 @@ func newMailServer(t *testing.T) *mailServer {
 			{Certificate: [][]byte{der}, PrivateKey: key},
 		}},
 	}
-	if err := os.WriteFile(m.roots, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		0o600); err != nil {
-		t.Fatal(err)
-	}
+	roots := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	authtest.Must(t, os.WriteFile(m.roots, roots, 0o600))
 	m.open(t)
 	t.Cleanup(func() { m.server.Close() })
 	return m
@@ -83,8 +81,11 @@ func (m *mailServer) open(t *testing.T) {
 
 // environ returns the settings of a server that sends its mail here.
 func (m *mailServer) environ() []string {
-	return []string{"SMTP_URL=smtp://postbox:letmein@" + m.addr, "MAIL_FROM=clientes@example.com",
-		"SSL_CERT_FILE=" + m.roots}
+	return []string{
+		"SMTP_URL=smtp://postbox:letmein@" + m.addr,
+		"MAIL_FROM=clientes@example.com",
+		"SSL_CERT_FILE=" + m.roots,
+	}
 }
 
 // wait waits for n mails and returns them.
@@ -166,21 +167,22 @@ func TestServeSendsMail(t *testing.T) {
 	if token == nil {
 		t.Fatalf("no link in %s", mails)
 	}
+	const newPassword = "yet another " + goodPassword
+	reset := `{"token":"` + token[1] + `","password":"` + newPassword + `"}`
 	for _, want := range []int{204, 422} {
-		if status := s.post(t, "/password/reset",
-			`{"token":"`+token[1]+`","password":"yet another `+goodPassword+`"}`); status != want {
+		if status := s.post(t, "/password/reset", reset); status != want {
 			t.Errorf("status %d, want %d", status, want)
 		}
 	}
-	if status := s.post(t, "/login",
-		`{"user":"ana","password":"yet another `+goodPassword+`"}`); status != 200 {
+	login := `{"user":"ana","password":"` + newPassword + `"}`
+	if status := s.post(t, "/login", login); status != 200 {
 		t.Errorf("status %d", status)
 	}
 	m.wait(t, 3) // it was changed again
 	s.signal(t)
-	if status := s.wait(); status != 0 || strings.Contains(s.stderr.String(), "letmein") ||
-		strings.Contains(s.stderr.String(), token[1]) {
-		t.Errorf("status %d, log %s", status, s.stderr.String())
+	status, log := s.wait(), s.stderr.String()
+	if status != 0 || strings.Contains(log, "letmein") || strings.Contains(log, token[1]) {
+		t.Errorf("status %d, log %s", status, log)
 	}
 }
 
@@ -197,16 +199,27 @@ func TestServeWithoutAMailServer(t *testing.T) {
 		vars           map[string]string
 		says, saysNone []string
 	}{
-		"loopback": {nil, []string{link}, []string{warning, notSent}},
-		"loopback, open": {map[string]string{"SIGNUP": "open"},
-			[]string{warning, link}, []string{notSent}},
-		"everywhere": {map[string]string{"HOST": "0.0.0.0"}, []string{notSent},
-			[]string{warning, link, "ana@"}},
-		"everywhere, open": {map[string]string{"SIGNUP": "open", "HOST": "0.0.0.0"},
-			[]string{warning, notSent}, []string{link, "ana@"}},
-		"open, with a server": {map[string]string{"SIGNUP": "open",
-			"SMTP_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "c@example.com"},
-			[]string{later}, []string{warning, link, "ana@"}},
+		"loopback": {
+			says: []string{link}, saysNone: []string{warning, notSent},
+		},
+		"loopback, open": {
+			vars: map[string]string{"SIGNUP": "open"},
+			says: []string{warning, link}, saysNone: []string{notSent},
+		},
+		"everywhere": {
+			vars: map[string]string{"HOST": "0.0.0.0"},
+			says: []string{notSent}, saysNone: []string{warning, link, "ana@"},
+		},
+		"everywhere, open": {
+			vars: map[string]string{"SIGNUP": "open", "HOST": "0.0.0.0"},
+			says: []string{warning, notSent}, saysNone: []string{link, "ana@"},
+		},
+		"open, with a server": {
+			vars: map[string]string{
+				"SIGNUP": "open", "SMTP_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "c@example.com",
+			},
+			says: []string{later}, saysNone: []string{warning, link, "ana@"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secretIn(t)
@@ -227,10 +240,8 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			others := children(t, os.Getpid())
 			ended := make(chan error, 1)
-			go func() {
-				ended <- serve(ctx, c, st, listener,
-					slog.New(slog.NewTextHandler(out, nil)))
-			}()
+			log := slog.New(slog.NewTextHandler(out, nil))
+			go func() { ended <- serve(ctx, c, st, listener, log) }()
 			s := &server{addr: "127.0.0.1:" + port}
 			if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
 				t.Errorf("status %d", status)
@@ -239,13 +250,14 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			if test.vars["SIGNUP"] == "open" {
 				want = 201
 			}
-			if status := s.post(t, "/signup",
-				`{"user":"bia","password":"`+goodPassword+`"}`); status != want {
+			signup := `{"user":"bia","password":"` + goodPassword + `"}`
+			if status := s.post(t, "/signup", signup); status != want {
 				t.Errorf("status %d of a sign-up, want %d", status, want)
 			}
 			for _, text := range test.says {
-				authtest.Eventually(t, "it says "+text,
-					func() bool { return strings.Contains(out.String(), text) })
+				authtest.Eventually(t, "it says "+text, func() bool {
+					return strings.Contains(out.String(), text)
+				})
 			}
 			stop()
 			if err := <-ended; err != nil {

@@ -58,8 +58,10 @@ func (e *usageError) Error() string { return e.message }
 
 // run executes the command that the arguments name and returns the exit status: 0 done, 1 failed, 2
 // wrong usage. An error goes to stderr in one sentence.
-func run(ctx context.Context, args []string, lookupEnv func(string) (string, bool),
-	stdin io.Reader, stdout, stderr io.Writer) int {
+func run(
+	ctx context.Context, args []string, lookupEnv func(string) (string, bool),
+	stdin io.Reader, stdout, stderr io.Writer,
+) int {
 	p := &program{lookupEnv: lookupEnv, stdin: stdin, stdout: stdout, stderr: stderr}
 	root := p.root()
 	root.SetArgs(append([]string{}, args...)) // never nil, which would be os.Args

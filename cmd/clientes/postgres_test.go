@@ -24,13 +24,13 @@ func TestCommandsOnPostgres(t *testing.T) {
 	call(t, vars, "", "user", "delete", "bob").
 		want(t, 1, "", "clientes: "+store.ErrLastAdmin.Error())
 	call(t, vars, "", "user", "list").want(t, 0, "bob   admin", "")
-	if r := call(t, vars, "", "migrate", "status"); r.status != 0 ||
-		strings.Contains(r.stdout, " no\n") {
+	r := call(t, vars, "", "migrate", "status")
+	if r.status != 0 || strings.Contains(r.stdout, " no\n") {
 		t.Errorf("something is missing: %s%s", r.stdout, r.stderr)
 	}
 
-	gone := map[string]string{"DATABASE_URL": "postgres://u:hunter2@127.0.0.1:1/d",
-		"SECRET": goodSecret}
+	gone := at("postgres://u:hunter2@127.0.0.1:1/d")
+	gone["SECRET"] = goodSecret
 	for _, args := range []string{"migrate", "serve", "user list", "user disable bob"} {
 		r := call(t, gone, "", strings.Fields(args)...)
 		r.want(t, 1, "", "check that the database runs and that DATABASE_URL leads to it\n")

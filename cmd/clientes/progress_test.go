@@ -96,14 +96,14 @@ func TestProgress(t *testing.T) {
 				t.Errorf("%v leaves %q on the screen of\n%q", test.args, got, shown)
 			}
 		}
-		if got := piped.String(); !strings.HasPrefix(got, "id,name,") ||
-			strings.Count(got, "\r\n") != 5 {
+		got := piped.String()
+		if !strings.HasPrefix(got, "id,name,") || strings.Count(got, "\r\n") != 5 {
 			t.Errorf("standard output has\n%s", got)
 		}
 		// No bar is drawn across an export to the terminal.
-		if status, shown := watched(t, vars, strings.NewReader(""), nil, "export"); status != 0 ||
-			strings.Contains(shown, "exporting") ||
-			!strings.HasPrefix(shown, "id,name,") {
+		status, shown := watched(t, vars, strings.NewReader(""), nil, "export")
+		drawn := strings.Contains(shown, "exporting")
+		if status != 0 || drawn || !strings.HasPrefix(shown, "id,name,") {
 			t.Errorf("status %d, shown\n%s", status, shown)
 		}
 	})
@@ -112,10 +112,10 @@ func TestProgress(t *testing.T) {
 // A copy shows what it copies, and what it reads on both sides to compare.
 func TestProgressOfACopy(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
-		call(t, map[string]string{"DATABASE_URL": "sqlite:from.db"}, "name\nAna\nBruno\n", "import",
-			"-", "--format", "csv").want(t, 0, "", "")
-		status, shown := watched(t, nil, strings.NewReader(""), nil, "copy", "--from",
-			"sqlite:from.db", "--to", vars["DATABASE_URL"])
+		call(t, at("sqlite:from.db"), "name\nAna\nBruno\n", "import", "-", "--format", "csv").
+			want(t, 0, "", "")
+		status, shown := watched(t, nil, strings.NewReader(""), nil,
+			"copy", "--from", "sqlite:from.db", "--to", vars["DATABASE_URL"])
 		rest := shown
 		for _, step := range []string{"copying   0% |", "(0/4, ", "comparing   0% |", "(0/8, "} {
 			_, after, found := strings.Cut(rest, step)
@@ -124,8 +124,8 @@ func TestProgressOfACopy(t *testing.T) {
 			}
 			rest = after
 		}
-		if got := left(shown); status != 0 || !strings.HasPrefix(got, "TABLE ") ||
-			strings.Contains(got, "%") {
+		got := left(shown)
+		if status != 0 || !strings.HasPrefix(got, "TABLE ") || strings.Contains(got, "%") {
 			t.Errorf("status %d, and on the screen of\n%q\nit leaves\n%s", status, shown, got)
 		}
 	})

@@ -93,8 +93,8 @@ func TestThePasswordIsAskedForTwice(t *testing.T) {
 			terminal, io.Discard, p)
 		p.typing.Wait()
 		if status != test.status || !strings.Contains(p.said.String(), test.said) {
-			t.Errorf("%q, %q: status %d, stderr %q", test.first, test.second,
-				status, p.said.String())
+			t.Errorf("%q, %q: status %d, stderr %q",
+				test.first, test.second, status, p.said.String())
 		}
 		if !shows(t, terminal) {
 			t.Error("the terminal does not show what is typed any more")
@@ -118,8 +118,8 @@ func TestInterruptedPrompt(t *testing.T) {
 	p := &prompts{t: t, person: person, program: terminal, answers: []func(){cancel}}
 	status := run(ctx, []string{"user", "add", "bob"}, environment(nil), terminal, io.Discard, p)
 	p.typing.Wait()
-	if status != 1 || !strings.HasSuffix(p.said.String(),
-		"clientes: interrupted before it was done\n") {
+	const interrupted = "clientes: interrupted before it was done\n"
+	if status != 1 || !strings.HasSuffix(p.said.String(), interrupted) {
 		t.Errorf("status %d, stderr %q", status, p.said.String())
 	}
 	if !shows(t, terminal) {

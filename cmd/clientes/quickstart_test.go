@@ -238,8 +238,8 @@ func TestQuickstartKeepsWhatIsThere(t *testing.T) {
 func TestQuickstartWithASecretThatIsHidden(t *testing.T) {
 	for _, name := range []string{"SECRET", "SECRET_FILE"} {
 		inFolder(t, nil)
-		call(t, map[string]string{name: ""}, "", "quickstart").
-			want(t, 1, "", "clientes: the environment sets "+name+" to nothing, which hides what .env says")
+		want := "clientes: the environment sets " + name + " to nothing, which hides what .env says"
+		call(t, map[string]string{name: ""}, "", "quickstart").want(t, 1, "", want)
 		if files, _ := os.ReadDir("."); len(files) > 0 {
 			t.Errorf("it made files: %v", files)
 		}

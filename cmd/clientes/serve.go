@@ -53,8 +53,9 @@ second signal ends it at once.`,
 
 // serve builds auth and the API upon a store, and answers requests until ctx ends. Then it closes
 // what it built, in the opposite order, and the listener.
-func serve(ctx context.Context, c config.Config, st store.Store, listener net.Listener,
-	log *slog.Logger) error {
+func serve(
+	ctx context.Context, c config.Config, st store.Store, listener net.Listener, log *slog.Logger,
+) error {
 	defer listener.Close()
 	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
 	hashing, err := password.StartProcess(hashPasswords, log)
@@ -95,8 +96,9 @@ func serve(ctx context.Context, c config.Config, st store.Store, listener net.Li
 	return newHTTPServer(c, handler, log).serve(ctx, listener)
 }
 
-func newAuth(c config.Config, st store.Store, gate *password.Gate,
-	log *slog.Logger) (*auth.Auth, error) {
+func newAuth(
+	c config.Config, st store.Store, gate *password.Gate, log *slog.Logger,
+) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: gate, Now: time.Now, Log: log,
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
@@ -108,8 +110,8 @@ func newAuth(c config.Config, st store.Store, gate *password.Gate,
 // mailTimeout bounds the sending of one mail: a server that takes longer is out of order.
 const mailTimeout = 30 * time.Second
 
-// newSender returns what sends mail. Without a mail server it goes to the log, where a
-// developer finds its links; the log of a server that others can reach does not have them.
+// newSender returns what sends mail. Without a mail server, mail goes to the log, where a developer
+// finds its links. The log of a server that others can reach does not have them.
 func newSender(c config.Config, public *url.URL, log *slog.Logger) auth.Sender {
 	if c.SMTP == (mail.Server{}) {
 		return mail.NewLog(log, public, c.IsLoopback())

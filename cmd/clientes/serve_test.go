@@ -97,7 +97,8 @@ func (s *server) wantListening(t *testing.T) {
 
 func (s *server) signal(t *testing.T) {
 	t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	err := s.cmd.Process.Signal(syscall.SIGTERM)
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
 }
@@ -143,8 +144,10 @@ func TestServe(t *testing.T) {
 
 func TestServeRefusesToStart(t *testing.T) {
 	inFolder(t, nil)
-	call(t, nil, "", "serve").want(t, 1, "", "SECRET is missing; `openssl rand -hex 32` makes a good one")
-	call(t, map[string]string{"SECRET": "weak"}, "", "serve").want(t, 1, "", "SECRET cannot be used")
+	call(t, nil, "", "serve").
+		want(t, 1, "", "SECRET is missing; `openssl rand -hex 32` makes a good one")
+	call(t, map[string]string{"SECRET": "weak"}, "", "serve").
+		want(t, 1, "", "SECRET cannot be used")
 	if files, _ := os.ReadDir("."); len(files) > 0 {
 		t.Errorf("a start that failed made files: %v", files)
 	}
@@ -176,7 +179,8 @@ func (c *rawClient) get(path string) (*http.Response, error) {
 		}
 		c.conn, c.in = conn, bufio.NewReader(conn)
 	}
-	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: clientes\r\n\r\n", path); err != nil {
+	_, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: clientes\r\n\r\n", path)
+	if err != nil {
 		return nil, err
 	}
 	return c.answer()
@@ -197,22 +201,30 @@ func (c *rawClient) answer() (*http.Response, error) {
 	return resp, nil
 }
 
+// halfALogin returns a client that has sent the header of a login. The server has asked for its
+// body of so many bytes, so the request is under way until the client sends that.
+func halfALogin(t *testing.T, addr string, body int) *rawClient {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	authtest.Must(t, err)
+	t.Cleanup(func() { conn.Close() })
+	fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"+
+		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n", body)
+	c := &rawClient{addr: addr, conn: conn, in: bufio.NewReader(conn)}
+	if resp, err := http.ReadResponse(c.in, nil); err != nil || resp.StatusCode != 100 {
+		t.Fatal(resp, err)
+	}
+	return c
+}
+
 // When SIGTERM comes, eight clients send requests on their own connections and one is in the middle
 // of a login. The server answers all that was sent before the signal.
 func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 	secretIn(t)
 	s := launch(t, nil, "serve")
 
-	// The server has asked for the body of the login, so the request is under way until we send it.
-	slow := &rawClient{addr: s.addr}
 	const body = `{"user":"abc","password":"wrong"}`
-	conn, err := net.Dial("tcp", s.addr)
-	authtest.Must(t, err)
-	slow.conn, slow.in = conn, bufio.NewReader(conn)
-	fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
-	if resp, err := http.ReadResponse(slow.in, nil); err != nil || resp.StatusCode != 100 {
-		t.Fatal(resp, err)
-	}
+	slow := halfALogin(t, s.addr, len(body))
 
 	var (
 		signalled atomic.Bool
@@ -228,7 +240,8 @@ func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 				if n == 20 {
 					warm.Done()
 				}
-				before := !signalled.Load() // the request goes out before the signal, or at worst beside it
+				// The request goes out before the signal, or at worst beside it.
+				before := !signalled.Load()
 				resp, err := c.get("/clientes")
 				switch {
 				case err != nil && before && !(errors.Is(err, errNoConnection) && signalled.Load()):
@@ -249,9 +262,8 @@ func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 	s.signal(t)
 	clients.Wait() // they all saw that nobody listens any more: Shutdown has begun
 
-	if _, err := io.WriteString(conn, body); err != nil {
-		t.Fatal(err)
-	}
+	_, err := io.WriteString(slow.conn, body)
+	authtest.Must(t, err)
 	resp, err := slow.answer()
 	if err != nil || resp.StatusCode != 401 || !resp.Close {
 		t.Errorf("the login that was under way: %+v, %v", resp, err)
@@ -277,7 +289,9 @@ func TestDraining(t *testing.T) {
 			break
 		}
 	}
-	for path, want := range map[string]int{"/": 200, "/healthz": 200, "/readyz": 503, "/clientes": 401, "/nowhere": 404} {
+	for path, want := range map[string]int{
+		"/": 200, "/healthz": 200, "/readyz": 503, "/clientes": 401, "/nowhere": 404,
+	} {
 		resp, err := c.get(path)
 		if err != nil || resp.StatusCode != want || !resp.Close {
 			t.Errorf("%s while draining: %+v, %v", path, resp, err)
@@ -292,8 +306,8 @@ func (s *server) end(t *testing.T) {
 	for {
 		select {
 		case <-s.finished:
-			if status := s.wait(); status == 0 {
-				t.Errorf("the second signal did not end it at once: status %d, log %s", status, s.stderr.String())
+			if s.wait() == 0 {
+				t.Errorf("the second signal did not end it at once: status 0, log %s", s.stderr.String())
 			}
 			return
 		case <-time.After(20 * time.Millisecond):
@@ -306,17 +320,10 @@ func (s *server) end(t *testing.T) {
 func TestShutdownTimeout(t *testing.T) {
 	secretIn(t)
 	s := launch(t, []string{"SHUTDOWN_TIMEOUT=0s"}, "serve")
-	conn, err := net.Dial("tcp", s.addr)
-	authtest.Must(t, err)
-	defer conn.Close()
-	fmt.Fprint(conn, "POST /login HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
-	in := bufio.NewReader(conn)
-	if resp, err := http.ReadResponse(in, nil); err != nil || resp.StatusCode != 100 {
-		t.Fatal(resp, err)
-	}
+	halfALogin(t, s.addr, 9)
 	s.signal(t)
-	if status := s.wait(); status != 1 ||
-		!strings.Contains(s.stderr.String(), "clientes: stopped, but requests that took longer than SHUTDOWN_TIMEOUT (0s) were cut") {
+	const cut = "clientes: stopped, but requests that took longer than SHUTDOWN_TIMEOUT (0s) were cut"
+	if status := s.wait(); status != 1 || !strings.Contains(s.stderr.String(), cut) {
 		t.Errorf("status %d, log %s", status, s.stderr.String())
 	}
 }

@@ -98,7 +98,8 @@ func checkToken(ctx context.Context, c config.Config, token string) error {
 		return fmt.Errorf("whether the session was ended is not known: %w", err)
 	}
 	defer st.Close()
-	a, err := newAuth(c, st, password.NewGate(password.Local{}, 1, 0), slog.New(slog.DiscardHandler))
+	gate := password.NewGate(password.Local{}, 1, 0)
+	a, err := newAuth(c, st, gate, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

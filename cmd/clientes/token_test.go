@@ -21,8 +21,9 @@ func TestTokenInspect(t *testing.T) {
 
 	r := call(t, nil, "", "token", "inspect", token)
 	r.want(t, 0, "The token is good.\n", "")
-	for _, text := range []string{`"alg": "HS256"`, `"role": "admin"`,
-		`"iss": "clientes"`, `"exp": `} {
+	for _, text := range []string{
+		`"alg": "HS256"`, `"role": "admin"`, `"iss": "clientes"`, `"exp": `,
+	} {
 		r.want(t, 0, text, "")
 	}
 	call(t, nil, " "+token+"\n", "token", "inspect").want(t, 0, "The token is good.\n", "")
@@ -76,8 +77,8 @@ func TestWhyInvalid(t *testing.T) {
 	}
 	for _, test := range tests {
 		in := token.Inspection{Header: test.header, Claims: test.claims}
-		if got := whyInvalid(in, config.Config{Issuer: "clientes", Audience: "clientes"},
-			now); !strings.Contains(got, test.want) {
+		c := config.Config{Issuer: "clientes", Audience: "clientes"}
+		if got := whyInvalid(in, c, now); !strings.Contains(got, test.want) {
 			t.Errorf("%s %s: %q, want %q", test.header, test.claims, got, test.want)
 		}
 	}

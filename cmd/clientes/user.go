@@ -28,8 +28,9 @@ func (p *program) userCommand() *cobra.Command {
 }
 
 // userUpdateCommand returns a command that needs nothing but the name of a user.
-func (p *program) userUpdateCommand(use, short, done string,
-	update func(*auth.Accounts, context.Context, string) error) *cobra.Command {
+func (p *program) userUpdateCommand(
+	use, short, done string, update func(*auth.Accounts, context.Context, string) error,
+) *cobra.Command {
 	return &cobra.Command{
 		Use:   use,
 		Short: short,
@@ -50,8 +51,10 @@ func (p *program) userUpdateCommand(use, short, done string,
 
 // updateAccounts calls update with the accounts of the configured store, and with the password that
 // read returns. A nil read means that no password is needed.
-func (p *program) updateAccounts(ctx context.Context, read func(context.Context) (string, error),
-	update func(context.Context, *auth.Accounts, string) error) error {
+func (p *program) updateAccounts(
+	ctx context.Context, read func(context.Context) (string, error),
+	update func(context.Context, *auth.Accounts, string) error,
+) error {
 	c, err := p.configure()
 	if err != nil {
 		return err

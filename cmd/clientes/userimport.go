@@ -119,8 +119,9 @@ func userRows(name string, data []byte) iter.Seq2[store.User, error] {
 		n := 0
 		for u, err := range wire.Rows(bytes.NewReader(data), format, wire.Users()) {
 			if n++; n > maxUserRows {
-				yield(store.User{}, fmt.Errorf(
-					"the file has more than %d users; import it in parts", maxUserRows))
+				tooMany := fmt.Errorf("the file has more than %d users; import it in parts",
+					maxUserRows)
+				yield(store.User{}, tooMany)
 				return
 			}
 			if err == nil && u.Role == "" {

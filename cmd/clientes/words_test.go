@@ -207,9 +207,10 @@ func (f fileWords) mayBeWide(number int, line string) bool {
 	if f.raw[number] {
 		return true
 	}
-	if slices.ContainsFunc(f.literals[number],
-		func(l string) bool { return columns(l) >= wideLiteral }) {
-		return true
+	for _, l := range f.literals[number] {
+		if columns(l) >= wideLiteral {
+			return true
+		}
 	}
 	indent := columns(line[:len(line)-len(strings.TrimLeft(line, "\t "))])
 	return slices.ContainsFunc(strings.Fields(line), func(word string) bool {

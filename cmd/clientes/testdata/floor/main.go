@@ -1,6 +1,6 @@
-// Floor is what clientes is measured against: the same queries over the same drivers, by a bare net/http
-// handler that checks no token, writes no log, validates nothing and appends its JSON by hand. It takes the
-// URL of a database that clientes has migrated, and prints where it listens.
+// Floor is what clientes is measured against: the same queries over the same drivers, by a bare
+// net/http handler. It checks no token, writes no log, validates nothing and appends its JSON by
+// hand. It takes the URL of a database that clientes has migrated, and prints where it listens.
 package main
 
 import (
@@ -118,7 +118,10 @@ func (c *cliente) append(b []byte) []byte {
 
 func open(url string) (queries, error) {
 	if path, ok := strings.CutPrefix(url, "sqlite:"); ok {
-		q := lite{readers: make(chan *sqlite.Conn, runtime.GOMAXPROCS(0)), writer: make(chan *sqlite.Conn, 1)}
+		q := lite{
+			readers: make(chan *sqlite.Conn, runtime.GOMAXPROCS(0)),
+			writer:  make(chan *sqlite.Conn, 1),
+		}
 		for i := range cap(q.readers) + 1 {
 			c, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenWAL)
 			if err != nil {
@@ -150,11 +153,19 @@ func open(url string) (queries, error) {
 
 type lite struct{ readers, writer chan *sqlite.Conn }
 
-const columns = "id, name, email, phone, company, address, notes, version, created_at, updated_at"
+const (
+	columns = "id, name, email, phone, company, address, notes, version, created_at, updated_at"
+
+	selectClientes = "SELECT " + columns + " FROM clientes "
+	firstPage      = "WHERE id > 0 ORDER BY id LIMIT 20"
+	insertCliente  = "INSERT INTO clientes (name, email, email_key, phone, company, address, notes, " +
+		"version, created_at, updated_at) "
+)
 
 func scanLite(s *sqlite.Stmt) cliente {
 	return cliente{
-		s.ColumnInt64(0), s.ColumnText(1), s.ColumnText(2), s.ColumnText(3), s.ColumnText(4), s.ColumnText(5), s.ColumnText(6),
+		s.ColumnInt64(0), s.ColumnText(1), s.ColumnText(2), s.ColumnText(3),
+		s.ColumnText(4), s.ColumnText(5), s.ColumnText(6),
 		s.ColumnInt64(7), time.UnixMilli(s.ColumnInt64(8)), time.UnixMilli(s.ColumnInt64(9)),
 	}
 }
@@ -162,7 +173,7 @@ func scanLite(s *sqlite.Stmt) cliente {
 func (q lite) get(_ context.Context, id int64) (c cliente, err error) {
 	conn := <-q.readers
 	defer func() { q.readers <- conn }()
-	s, err := conn.Prepare("SELECT " + columns + " FROM clientes WHERE id = ?")
+	s, err := conn.Prepare(selectClientes + "WHERE id = ?")
 	if err != nil {
 		return c, err
 	}
@@ -177,7 +188,7 @@ func (q lite) get(_ context.Context, id int64) (c cliente, err error) {
 func (q lite) list(context.Context) ([]cliente, error) {
 	conn := <-q.readers
 	defer func() { q.readers <- conn }()
-	s, err := conn.Prepare("SELECT " + columns + " FROM clientes WHERE id > 0 ORDER BY id LIMIT 20")
+	s, err := conn.Prepare(selectClientes + firstPage)
 	if err != nil {
 		return nil, err
 	}
@@ -195,15 +206,16 @@ func (q lite) list(context.Context) ([]cliente, error) {
 func (q lite) create(_ context.Context, c *cliente) error {
 	conn := <-q.writer
 	defer func() { q.writer <- conn }()
-	s, err := conn.Prepare("INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version, created_at, updated_at) " +
-		"VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)")
+	s, err := conn.Prepare(insertCliente + "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)")
 	if err != nil {
 		return err
 	}
 	defer s.Reset()
 	c.version, c.created = 1, time.Now()
 	c.updated = c.created
-	for i, v := range []string{c.Name, c.Email, strings.ToLower(c.Email), c.Phone, c.Company, c.Address, c.Notes} {
+	for i, v := range []string{
+		c.Name, c.Email, strings.ToLower(c.Email), c.Phone, c.Company, c.Address, c.Notes,
+	} {
 		s.BindText(i+1, v)
 	}
 	s.BindInt64(8, c.created.UnixMilli())
@@ -216,16 +228,19 @@ func (q lite) create(_ context.Context, c *cliente) error {
 type postgres struct{ pool *pgxpool.Pool }
 
 func (c *cliente) fields() []any {
-	return []any{&c.ID, &c.Name, &c.Email, &c.Phone, &c.Company, &c.Address, &c.Notes, &c.version, &c.created, &c.updated}
+	return []any{
+		&c.ID, &c.Name, &c.Email, &c.Phone, &c.Company, &c.Address, &c.Notes,
+		&c.version, &c.created, &c.updated,
+	}
 }
 
 func (q postgres) get(ctx context.Context, id int64) (c cliente, err error) {
-	err = q.pool.QueryRow(ctx, "SELECT "+columns+" FROM clientes WHERE id = $1", id).Scan(c.fields()...)
+	err = q.pool.QueryRow(ctx, selectClientes+"WHERE id = $1", id).Scan(c.fields()...)
 	return c, err
 }
 
 func (q postgres) list(ctx context.Context) ([]cliente, error) {
-	rows, err := q.pool.Query(ctx, "SELECT "+columns+" FROM clientes WHERE id > 0 ORDER BY id LIMIT 20")
+	rows, err := q.pool.Query(ctx, selectClientes+firstPage)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +257,9 @@ func (q postgres) list(ctx context.Context) ([]cliente, error) {
 }
 
 func (q postgres) create(ctx context.Context, c *cliente) error {
-	return q.pool.QueryRow(ctx, "INSERT INTO clientes (name, email, email_key, phone, company, address, notes, version, created_at, updated_at) "+
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) RETURNING "+columns,
-		c.Name, c.Email, strings.ToLower(c.Email), c.Phone, c.Company, c.Address, c.Notes, time.Now()).Scan(c.fields()...)
+	return q.pool.QueryRow(ctx,
+		insertCliente+"VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) RETURNING "+columns,
+		c.Name, c.Email, strings.ToLower(c.Email), c.Phone, c.Company, c.Address, c.Notes,
+		time.Now(),
+	).Scan(c.fields()...)
 }
