@@ -9,8 +9,8 @@ import (
 	"clientes/auth/authtest"
 )
 
-// TestClient runs the wrapper that api/README.md offers to front-end developers. It runs in Node, as
-// the tabs of two browsers, against a server of its own. testdata/client/test.mjs says what it has
+// TestClient runs the wrapper that api/README.md offers to front-end developers, against a server
+// of its own. In Node it is as the tabs of two browsers. testdata/client/test.mjs says what it has
 // to do.
 func TestClient(t *testing.T) {
 	needs(t, "node")

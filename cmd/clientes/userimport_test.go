@@ -46,12 +46,12 @@ func TestUserImport(t *testing.T) {
 	call(t, nil, "", "user", "import", "users.csv").want(t, 0, "imported 3 users\n", "")
 	call(t, nil, "", "user", "import", "more").want(t, 0, "imported 2 users\n", "")
 	call(t, nil, "", "user", "import", "excel.csv").want(t, 0, "imported 1 user\n", "")
-	for stdin, want := range map[string]string{
-		"user,password_hash\nhugo," + bcryptHash + "\n":        "imported 1 user\n",
-		`{"user":"ines","password_hash":"` + bcryptHash + `"}`: "imported 1 user\n",
-		"user,password_hash\n":                                 "imported 0 users\n",
+	for _, test := range []struct{ stdin, want string }{
+		{"user,password_hash\nhugo," + bcryptHash + "\n", "imported 1 user\n"},
+		{`{"user":"ines","password_hash":"` + bcryptHash + `"}`, "imported 1 user\n"},
+		{"user,password_hash\n", "imported 0 users\n"},
 	} {
-		call(t, nil, stdin, "user", "import", "-").want(t, 0, want, "")
+		call(t, nil, test.stdin, "user", "import", "-").want(t, 0, test.want, "")
 	}
 
 	r := call(t, nil, "", "user", "list")
@@ -59,8 +59,8 @@ func TestUserImport(t *testing.T) {
 	for _, line := range strings.Split(strings.TrimSpace(squeeze(r.stdout)), "\n")[1:] {
 		got = append(got, strings.Join(strings.Fields(line)[1:4], " "))
 	}
-	want := "bia editor enabled, Caio viewer enabled, dora admin enabled, eva viewer enabled, fabio viewer enabled, " +
-		"gil viewer enabled, hugo viewer enabled, ines viewer enabled"
+	want := "bia editor enabled, Caio viewer enabled, dora admin enabled, eva viewer enabled, " +
+		"fabio viewer enabled, gil viewer enabled, hugo viewer enabled, ines viewer enabled"
 	if strings.Join(got, ", ") != want || !strings.Contains(r.stdout, "bia@example.com") {
 		t.Errorf("the list is\n%s", r.stdout)
 	}

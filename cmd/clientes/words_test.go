@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"go/scanner"
@@ -39,24 +40,26 @@ type phrase struct {
 }
 
 // phrases are the words that readers stumbled over, most of them used in a sense of our own.
-func phrases() []phrase {
-	comments := func(pattern, instead string) phrase {
-		return phrase{regexp.MustCompile(`(?i)\b(?:` + pattern + `)\b`), instead, false}
-	}
-	everywhere := func(pattern, instead string) phrase {
-		return phrase{regexp.MustCompile(`(?i)\b(?:` + pattern + `)\b`), instead, true}
-	}
-	return []phrase{
-		everywhere(`can\s+not`, `"cannot"`),
-		everywhere(`(?:contract|design|style)\.md`,
-			"the rule itself: this page is not in the repository"),
-		comments(`gives?\s+back|given\s+back|gave\s+back`, `"returns"`),
-		comments(`gives|gave`, `"returns", or what is done`),
-		comments(`(?:say|tell)s?\s+whether`, `"reports whether"`),
-		comments(`keeps?\s+the\s+promises?`, `"implements [store.X]"`),
-		comments(`(?:is|are|was|were|be)\s+asked\s+for`, "who requests, reads or wants it"),
-		comments(`(?:for|of|by|with|from|to)\s+who`, `"whoever", "whom", or the person`),
-	}
+var phrases = []phrase{
+	everywhere(`can\s+not`, `"cannot"`),
+	everywhere(`(?:contract|design|style)\.md`,
+		"the rule itself: this page is not in the repository"),
+	inComments(`gives?\s+back|given\s+back|gave\s+back`, `"returns"`),
+	inComments(`gives|gave`, `"returns", or what is done`),
+	inComments(`(?:say|tell)s?\s+whether`, `"reports whether"`),
+	inComments(`keeps?\s+the\s+promises?`, `"implements [store.X]"`),
+	inComments(`(?:is|are|was|were|be)\s+asked\s+for`, "who requests, reads or wants it"),
+	inComments(`(?:for|of|by|with|from|to)\s+who`, `"whoever", "whom", or the person`),
+}
+
+func inComments(words, instead string) phrase {
+	return phrase{regexp.MustCompile(`(?i)\b(?:` + words + `)\b`), instead, false}
+}
+
+func everywhere(words, instead string) phrase {
+	p := inComments(words, instead)
+	p.messages = true
+	return p
 }
 
 // allowed are uses of a phrase that mean something else.
@@ -112,7 +115,7 @@ func wordFaults(name string, src []byte) []fault {
 		faults = append(faults, fault{name, line, fmt.Sprintf(format, args...)})
 	}
 	for _, c := range f.comments {
-		for _, p := range phrases() {
+		for _, p := range phrases {
 			for _, m := range matches(p.pattern, c.text) {
 				add(c.lineOf(m[0]), "a comment says %q; write %s", c.text[m[0]:m[1]], p.instead)
 			}
@@ -125,7 +128,7 @@ func wordFaults(name string, src []byte) []fault {
 		}
 	}
 	for _, m := range f.messages {
-		for _, p := range phrases() {
+		for _, p := range phrases {
 			if !p.messages {
 				continue
 			}
@@ -260,8 +263,8 @@ func readGo(src []byte) fileWords {
 
 // isFirst reports whether nothing but white space stands before the offset on its line.
 func isFirst(src []byte, offset int) bool {
-	start := strings.LastIndexByte(string(src[:offset]), '\n') + 1
-	return strings.TrimSpace(string(src[start:offset])) == ""
+	start := bytes.LastIndexByte(src[:offset], '\n') + 1
+	return len(bytes.TrimSpace(src[start:offset])) == 0
 }
 
 // plainComment returns the text of a comment without its signs.
