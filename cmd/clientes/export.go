@@ -24,9 +24,9 @@ func (p *program) exportCommand() *cobra.Command {
 	export := &cobra.Command{
 		Use:   "export [FILE]",
 		Short: "Write all customers as CSV or NDJSON",
-		Long: `Write all customers, as they stand at one moment, to FILE. Without FILE, or if it is
--, write to standard output. FILE gets its name when it is complete; until then an older file stays
-as it is. Only you can read a new file (mode 0600).
+		Long: `Write all customers, as they stand at one moment, to FILE. Without FILE, or if it is -, write to
+standard output. FILE gets its name when it is complete; until then an older file stays as it is.
+Only you can read a new file (mode 0600).
 
 The format is that of --format, else that of the name (.csv, .ndjson, .jsonl). To standard output it
 is CSV unless --format names another.

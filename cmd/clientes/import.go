@@ -30,8 +30,8 @@ func (p *program) importCommand() *cobra.Command {
 	imp := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Add the customers of a CSV or NDJSON file, all or none",
-		Long: `Add a customer for each row of FILE, all of them or none; - is standard input.
-Faults are listed by row and field: the first hundred, and how many there are.
+		Long: `Add a customer for each row of FILE, all of them or none; - is standard input. Faults are listed by
+row and field: the first hundred, and how many there are.
 
 CSV is as in RFC 4180, in UTF-8, with commas or semicolons. The first line names the columns, in any
 order: name, and any of email, phone, company, address, notes. NDJSON is one JSON object a line. The

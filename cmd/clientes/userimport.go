@@ -27,14 +27,13 @@ func (p *program) userImportCommand() *cobra.Command {
 	imp := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Add the users of a CSV or NDJSON file, all or none",
-		Long: `Add a user for each row of FILE, all of them or none; - is standard input. Faults
-are listed by row and field: the first hundred, and how many there are.
+		Long: `Add a user for each row of FILE, all of them or none; - is standard input. Faults are listed by row
+and field: the first hundred, and how many there are.
 
 CSV is in UTF-8, with commas or semicolons. The first line names the columns, in any order: user and
 password_hash, and perhaps email, which counts as confirmed, and role, which is viewer where it is
 empty. NDJSON is one JSON object a line with the same members. cmd/clientes/README.md lists the
-kinds of hashes;
-each hash is replaced at the user's first login.
+kinds of hashes; each hash is replaced at the user's first login.
 
 The format is that of the name (.csv, .ndjson, .jsonl), else NDJSON if the file begins with a brace,
 and CSV if it does not. A file has 32 MiB and 200,000 users at most.`,

@@ -91,11 +91,15 @@ func TestUserImportThatIsRefused(t *testing.T) {
 	row := func(fields ...string) string { return strings.Join(fields, ",") + "\n" }
 	for name, c := range map[string]struct{ file, want string }{
 		"nothing": {"",
-			"the header, user: The file is empty: its first line has to name the columns.\nclientes: the file has a fault; nothing was imported\n"},
+			"the header, user: The file is empty: its first line has to name the columns.\n" +
+				"clientes: the file has a fault; nothing was imported\n"},
 		"no header": {row("ana", "a@example.com", "viewer", bcryptHash),
-			"the header: Column 1 is none of user, email, role, password_hash.\nthe header: Column 2 is none of"},
+			"the header: Column 1 is none of user, email, role, password_hash.\n" +
+				"the header: Column 2 is none of"},
 		"a column that is wrong": {"user,hash\nana," + bcryptHash + "\n",
-			"the header: Column 2 is none of user, email, role, password_hash.\nthe header, password_hash: This column is required.\nclientes: the file has 2 faults; nothing was imported\n"},
+			"the header: Column 2 is none of user, email, role, password_hash.\n" +
+				"the header, password_hash: This column is required.\n" +
+				"clientes: the file has 2 faults; nothing was imported\n"},
 		"a column twice": {"user,user,password_hash\n",
 			"the header, user: The column is there twice.\n"},
 		"no rows but a quote": {"user,\"password_hash\n",
@@ -103,40 +107,52 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"a row of every fault": {
 			csvHead + row("ana", "", "", bcryptHash) + row("a b", "x", "root", "plain") +
 				row("bob", "", "") + row("", "", "", ""),
-			"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\nrow 2, email: This is not an email address.\n" +
-				"row 2, role: The role is viewer, editor or admin.\nrow 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
+			"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
+				"row 2, email: This is not an email address.\n" +
+				"row 2, role: The role is viewer, editor or admin.\n" +
+				"row 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
 		},
 		"other rows": {
 			csvHead + row("bob", "", "") + row("", "", "", "") + row("bob", "", "", bcryptHash, ""),
-			"row 1: The row has 3 columns, and the header 4.\nrow 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
-				"row 2, password_hash: A hash of the password is required.\nrow 3: The row has 5 columns, and the header 4.\n" +
+			"row 1: The row has 3 columns, and the header 4.\n" +
+				"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
+				"row 2, password_hash: A hash of the password is required.\n" +
+				"row 3: The row has 5 columns, and the header 4.\n" +
 				"clientes: the file has 4 faults; nothing was imported\n",
 		},
 		"who is there already": {
 			csvHead + row("ana", "", "", bcryptHash) + row("BIA", "", "", bcryptHash) +
 				row("bob", "Bia@Example.com", "", bcryptHash) + row("Ana", "", "", bcryptHash),
-			"row 2, user: Another user has this name.\nrow 3, email: Another record has this email.\nrow 4, user: Another user has this name.\n" +
+			"row 2, user: Another user has this name.\n" +
+				"row 3, email: Another record has this email.\n" +
+				"row 4, user: Another user has this name.\n" +
 				"clientes: the file has 3 faults; nothing was imported\n",
 		},
 		"a hash that costs too much": {
 			csvHead + row("ana", "", "", strings.Replace(bcryptHash, "$04$", "$15$", 1)),
-			"row 1, password_hash: A bcrypt hash may have the cost 14 at most.\nclientes: the file has a fault; nothing was imported\n",
+			"row 1, password_hash: A bcrypt hash may have the cost 14 at most.\n" +
+				"clientes: the file has a fault; nothing was imported\n",
 		},
 		"a quote that does not end": {csvHead + row("ana", "", "", bcryptHash) + "\"bob,,,\n",
 			"row 2: The row is not CSV, at line 3: "},
-		"no UTF-8": {csvHead +
-			row("an\xff", "a\xff@example.com", "view\xff", "\xff"), "row 1, user: A user name has"},
+		"no UTF-8": {csvHead + row("an\xff", "a\xff@example.com", "view\xff", "\xff"),
+			"row 1, user: A user name has"},
 		"JSON of every fault": {
 			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{\n" + `{"user": "ana", "user": "bob"}` +
 				"\n" + `{"user": "ana"} {}` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
-			"row 1: The member \"user\" has the wrong type, at byte 9.\nrow 2, name: There is no such member.\n" +
-				"row 3: The line is not valid JSON, at byte 1.\nrow 4: The member \"user\" is there twice.\nrow 5: The line is not valid JSON, at byte 16.\n" +
-				"row 6: The line is a JSON array; give one object a line.\nrow 7: The line is not a JSON object.\n" +
+			"row 1: The member \"user\" has the wrong type, at byte 9.\n" +
+				"row 2, name: There is no such member.\n" +
+				"row 3: The line is not valid JSON, at byte 1.\n" +
+				"row 4: The member \"user\" is there twice.\n" +
+				"row 5: The line is not valid JSON, at byte 16.\n" +
+				"row 6: The line is a JSON array; give one object a line.\n" +
+				"row 7: The line is not a JSON object.\n" +
 				"row 8: The member \"role\" has the wrong type, at byte 9.\n" +
 				"clientes: the file has 8 faults; nothing was imported\n",
 		},
 		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",
-			"row 1: The line is a JSON array; give one object a line.\nrow 2, password_hash: "},
+			"row 1: The line is a JSON array; give one object a line.\n" +
+				"row 2, password_hash: "},
 		"more faults than are told": {
 			csvHead + strings.Repeat(row("a b", "", "", bcryptHash), 101),
 			"row 100, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
@@ -150,8 +166,9 @@ func TestUserImportThatIsRefused(t *testing.T) {
 			"clientes: standard input has more than 32 MiB; import it in parts\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, args := range [][]string{{"user", "import", "--dry-run", "-"},
-				{"user", "import", "-"}} {
+			for _, args := range [][]string{
+				{"user", "import", "--dry-run", "-"}, {"user", "import", "-"},
+			} {
 				r := call(t, nil, c.file, args...)
 				r.want(t, 1, "", c.want)
 				if r.stdout != "" || strings.Contains(r.stderr, bcryptHash[10:]) ||
