@@ -32,9 +32,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 			t.Helper()
 			got := latest()
 			if got.Kind != kind || got.UserID != userID || got.ActorID != actorID ||
-				got.Count != count ||
-				got.IP != "192.0.2.1" ||
-				got.UserAgent != "test" ||
+				got.Count != count || got.IP != "192.0.2.1" || got.UserAgent != "test" ||
 				got.RequestID != "r1" {
 				t.Errorf("the audit has %+v, want %s of %d", got, kind, userID)
 			}
@@ -79,10 +77,8 @@ func TestTheAuditOfALogin(t *testing.T) {
 		must(
 			t,
 			p.LogoutEverywhere(
-				WithOrigin(
-					ctx,
-					Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7},
-				),
+				WithOrigin(ctx,
+					Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7}),
 				ana.ID,
 			),
 		)
@@ -107,10 +103,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 			p.audit.recordStrangers(ctx, store.EventLoginFailed, 0, "")
 		}
 		if n := countEvents(
-			t,
-			p,
-			store.EventFilter{Kind: store.EventLoginFailed},
-		) - before; n < 2 ||
+			t, p, store.EventFilter{Kind: store.EventLoginFailed}) - before; n < 2 ||
 			n > nobodysRows {
 			t.Errorf("forty addresses are %d rows", n)
 		}
@@ -118,10 +111,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 		// No event holds what was typed.
 		events, err := p.Events(t.Context(), store.EventFilter{}, 0, 100)
 		must(t, err)
-		if all := fmt.Sprintf(
-			"%+v",
-			events,
-		); strings.Contains(all, "hunter") ||
+		if all := fmt.Sprintf("%+v", events); strings.Contains(all, "hunter") ||
 			strings.Contains(all, g.RefreshToken) {
 			t.Errorf("the audit has %s", all)
 		}
@@ -135,10 +125,8 @@ func TestAnEventThatCannotBeKept(t *testing.T) {
 	p := start(t, e, e.Migrated(t), loggingTo(log))
 	p.addCheap(t, "ana")
 	a := p.over(t, noAudit{p.cfg.Store})
-	_, err := a.Login(
-		from(t.Context(), "192.0.2.1"),
-		LoginRequest{User: "ana", Password: goodPassword},
-	)
+	_, err := a.Login(from(t.Context(), "192.0.2.1"),
+		LoginRequest{User: "ana", Password: goodPassword})
 	must(t, err)
 	if s := log.Take(); !strings.Contains(s, `"level":"ERROR"`) ||
 		!strings.Contains(s, `"event":"login"`) {
@@ -162,13 +150,8 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			for _, e := range events {
 				all = append(
 					all,
-					fmt.Sprintf(
-						"%d of %d from +%v to +%v",
-						e.Count,
-						e.UserID,
-						e.At.Sub(someDay),
-						e.LastAt.Sub(someDay),
-					),
+					fmt.Sprintf("%d of %d from +%v to +%v", e.Count, e.UserID, e.At.Sub(someDay),
+						e.LastAt.Sub(someDay)),
 				)
 			}
 			slices.Sort(all)
@@ -186,12 +169,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		if err := a.audit.flush(ctx); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a store that is away: %v", err)
 		}
-		if events, err := a.Events(
-			ctx,
-			store.EventFilter{},
-			0,
-			10,
-		); err != nil ||
+		if events, err := a.Events(ctx, store.EventFilter{}, 0, 10); err != nil ||
 			len(events) != 0 {
 			t.Errorf("a store that can only be read: %v, %v", events, err)
 		}
@@ -234,8 +212,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		first := c.Now()
 		a.audit.flush(ctx)
 		if got := a.audit.waiting.take(); len(got) != 1 || got[0].Count != 2 ||
-			!got[0].At.Equal(first) ||
-			!got[0].LastAt.Equal(first.Add(time.Second)) {
+			!got[0].At.Equal(first) || !got[0].LastAt.Equal(first.Add(time.Second)) {
 			t.Errorf("back in the queue are %+v", got)
 		}
 
@@ -310,8 +287,7 @@ func TestALoginFromANewNetworkIsReported(t *testing.T) {
 			}
 			for _, m := range queued {
 				if m.Kind != store.MailNewNetwork || m.To != "ana@example.com" ||
-					m.UserID != ana.ID ||
-					m.Detail != ip+" test" {
+					m.UserID != ana.ID || m.Detail != ip+" test" {
 					t.Errorf("queued is %+v", m)
 				}
 			}
@@ -351,13 +327,8 @@ func TestALoginThatCannotBeReported(t *testing.T) {
 		)
 		must(t, err)
 		a := p.over(t, noSessions{p.cfg.Store})
-		ctx, right := from(
-			t.Context(),
-			"192.0.2.1",
-		), LoginRequest{
-			User:     "ana",
-			Password: goodPassword,
-		}
+		ctx, right := from(t.Context(),
+			"192.0.2.1"), LoginRequest{User: "ana", Password: goodPassword}
 		if _, err := a.Login(ctx, right); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("without a session a login: %v", err)
 		}

@@ -17,10 +17,7 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 		p := start(t, e, url, atClock(c))
 		ana := p.addCheap(t, "ana")
 		const home, cafe = "192.0.2.1", "203.0.113.1"
-		right, wrong := LoginRequest{
-			User:     "ana",
-			Password: goodPassword,
-		}, LoginRequest{
+		right, wrong := LoginRequest{User: "ana", Password: goodPassword}, LoginRequest{
 			User:     "ana",
 			Password: "wrong",
 		}
@@ -72,23 +69,15 @@ func TestDisablingCancelsDeviceTokens(t *testing.T) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
 		p.addCheap(t, "ana")
-		mark := p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword},
-			"in",
-		).Device
+		mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword},
+			"in").Device
 		must(t, p.accounts.Disable(t.Context(), "ana"))
 		must(t, p.accounts.Enable(t.Context(), "ana"))
 		for range 5 {
 			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
 		}
-		p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword, Device: mark},
-			"wait 1",
-		)
+		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword, Device: mark},
+			"wait 1")
 	})
 }
 
@@ -100,54 +89,30 @@ func TestAKnownDeviceOnASlowedNetwork(t *testing.T) {
 	p := start(t, e, e.Migrated(t), atClock(c))
 	ana := p.addCheap(t, "ana")
 	p.addCheap(t, "bia")
-	mark := p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword},
-		"in",
-	).Device
+	mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword},
+		"in").Device
 	p.cheapen(t, ana)
 	for i := range 45 {
-		try, err := p.guard.reserveLogin(
-			from(t.Context(), "192.0.2.1"),
-			store.User{},
-			fmt.Sprint("user", i),
-			"",
-		)
+		try, err := p.guard.reserveLogin(from(t.Context(), "192.0.2.1"), store.User{},
+			fmt.Sprint("user", i), "")
 		must(t, err)
 		must(t, try.Fail(t.Context()))
 	}
 	for range 5 {
-		p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: "wrong", Device: mark},
-			"wrong",
-		)
+		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong", Device: mark},
+			"wrong")
 	}
 	for range 5 {
 		p.wantTry(t, "192.0.2.1", LoginRequest{User: "bia", Password: "wrong"}, "wrong")
 	}
 	p.wantTry(t, "192.0.2.1", LoginRequest{User: "caio", Password: "wrong"}, "wait 1")
 	c.Advance(100 * time.Millisecond)
-	p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword, Device: mark},
-		"wait 1",
-	) // its own
-	other := p.wantTry(
-		t,
-		"192.0.2.2",
-		LoginRequest{User: "ana", Password: goodPassword},
-		"in",
-	).Device
-	p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword, Device: other},
-		"in",
-	)
+	p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword, Device: mark},
+		"wait 1") // its own
+	other := p.wantTry(t, "192.0.2.2", LoginRequest{User: "ana", Password: goodPassword},
+		"in").Device
+	p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword, Device: other},
+		"in")
 }
 
 func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
@@ -195,21 +160,12 @@ func TestWhichDeviceTokensAreGood(t *testing.T) {
 	url := e.Migrated(t)
 	const newSecret = "another secret of thirty-two bytes"
 	p := start(t, e, url, atClock(c))
-	rotated := start(
-		t,
-		e,
-		url,
-		atClock(c),
-		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} },
-	)
+	rotated := start(t, e, url, atClock(c),
+		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} })
 	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
 	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
-	mark := p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword},
-		"in",
-	).Device
+	mark := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword},
+		"in").Device
 	if len(mark) > 100 {
 		t.Errorf("the mark is %q", mark)
 	}
@@ -252,12 +208,8 @@ func TestWhichDeviceTokensAreGood(t *testing.T) {
 		t.Error("the mark is not good for 90 days")
 	}
 	p.cheapen(t, ana)
-	renewed := rotated.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword, Device: mark},
-		"in",
-	).Device
+	renewed := rotated.wantTry(t, "192.0.2.1",
+		LoginRequest{User: "ana", Password: goodPassword, Device: mark}, "in").Device
 	c.Advance(time.Millisecond)
 	if good(p, mark, ana) {
 		t.Error("the mark is good for more than 90 days")

@@ -146,10 +146,8 @@ func from(ctx context.Context, ip string) context.Context {
 // login logs in with goodPassword and returns the access token.
 func (p *process) login(t testing.TB, name string) string {
 	t.Helper()
-	g, err := p.Login(
-		from(t.Context(), "127.0.0.1"),
-		LoginRequest{User: name, Password: goodPassword},
-	)
+	g, err := p.Login(from(t.Context(), "127.0.0.1"),
+		LoginRequest{User: name, Password: goodPassword})
 	must(t, err)
 	return g.Token
 }

@@ -48,12 +48,8 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 				for range 7 {
 					p.wantTry(t, ip, wrong, fmt.Sprint("wait ", int(wait)))
 				}
-				q.wantTry(
-					t,
-					"198.51.100.1",
-					LoginRequest{User: name, Password: goodPassword},
-					fmt.Sprint("wait ", int(wait)),
-				)
+				q.wantTry(t, "198.51.100.1", LoginRequest{User: name, Password: goodPassword},
+					fmt.Sprint("wait ", int(wait)))
 				c.Advance(wait*time.Second - time.Millisecond)
 				p.wantTry(t, ip, wrong, "wait 1")
 				c.Advance(time.Millisecond)
@@ -136,12 +132,8 @@ func TestOneNetworkAgainstManyNames(t *testing.T) {
 		fail := func(ip string, n int) (let int) {
 			for i := range n {
 				name := fmt.Sprint("user", i%10) // none of them reaches five
-				try, err := p.guard.reserveLogin(
-					from(t.Context(), ip),
-					store.User{},
-					fmt.Sprint(name, "-", c.Now().Unix(), "-", i/40, "-", ip),
-					"",
-				)
+				try, err := p.guard.reserveLogin(from(t.Context(), ip), store.User{},
+					fmt.Sprint(name, "-", c.Now().Unix(), "-", i/40, "-", ip), "")
 				if errors.Is(err, ErrTooManyAttempts) {
 					continue
 				}
@@ -159,12 +151,8 @@ func TestOneNetworkAgainstManyNames(t *testing.T) {
 		if let := fail("2001:db8:1:2:ffff::1", 100); let != 1 {
 			t.Fatalf("%d more were let through from the same /64", let)
 		}
-		p.wantTry(
-			t,
-			"2001:db8:1:2::3",
-			LoginRequest{User: "mallory", Password: goodPassword},
-			"wait 1",
-		)
+		p.wantTry(t, "2001:db8:1:2::3", LoginRequest{User: "mallory", Password: goodPassword},
+			"wait 1")
 		p.wantTry(t, "2001:db8:1:3::1", LoginRequest{User: "mallory", Password: goodPassword}, "in")
 		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
 			c.Advance(wait*time.Second - time.Millisecond)
@@ -212,12 +200,7 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 			busy(func() {
 				for range 10 {
 					if _, err := p.Login(
-						from(t.Context(), "192.0.2.1"),
-						wrong,
-					); !errors.Is(
-						err,
-						ErrOverloaded,
-					) {
+						from(t.Context(), "192.0.2.1"), wrong); !errors.Is(err, ErrOverloaded) {
 						t.Fatalf("behind a gate that is full: %v", err)
 					}
 				}
@@ -228,12 +211,7 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		c.Advance(time.Second)
 		busy(func() {
 			if _, err := p.Login(
-				from(t.Context(), "192.0.2.1"),
-				wrong,
-			); !errors.Is(
-				err,
-				ErrOverloaded,
-			) {
+				from(t.Context(), "192.0.2.1"), wrong); !errors.Is(err, ErrOverloaded) {
 				t.Fatalf("behind a gate that is full: %v", err)
 			}
 		})
@@ -262,12 +240,7 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		broken := behind(password.NewGate(brokenHasher{}, 1, 0))
 		for range 10 {
 			if _, err := broken.Login(
-				from(t.Context(), "192.0.2.1"),
-				wrong,
-			); !errors.Is(
-				err,
-				errBroken,
-			) {
+				from(t.Context(), "192.0.2.1"), wrong); !errors.Is(err, errBroken) {
 				t.Fatalf("with a hasher that is out of order: %v", err)
 			}
 		}
@@ -281,11 +254,7 @@ type brokenHasher struct{}
 
 var errBroken = errors.New("out of order")
 
-func (brokenHasher) Verify(
-	string,
-	string,
-	bool,
-) (bool, string, error) {
+func (brokenHasher) Verify(string, string, bool) (bool, string, error) {
 	return true, "", errBroken
 }
 func (brokenHasher) Hash(string, []string) (string, error) { return "hash", errBroken }
@@ -381,11 +350,8 @@ func TestGuessing(t *testing.T) {
 			ends := make(chan string, 4)
 			for i := range cap(ends) {
 				go func() {
-					_, end := []*process{p, q}[i%2].try(
-						t,
-						ip,
-						LoginRequest{User: "ana", Password: "guess", Device: known.Device + "x"},
-					)
+					_, end := []*process{p, q}[i%2].try(t, ip,
+						LoginRequest{User: "ana", Password: "guess", Device: known.Device + "x"})
 					ends <- end
 				}()
 			}
@@ -398,12 +364,8 @@ func TestGuessing(t *testing.T) {
 				fmt.Sscanf(end, "wait %d", &wait)
 			}
 			if !c.Now().Before(next) {
-				known = p.wantTry(
-					t,
-					"192.0.2.1",
-					LoginRequest{User: "ana", Password: goodPassword, Device: known.Device},
-					"in",
-				)
+				known = p.wantTry(t, "192.0.2.1",
+					LoginRequest{User: "ana", Password: goodPassword, Device: known.Device}, "in")
 				p.cheapen(t, ana)
 				logins++
 				next = next.Add(8 * time.Hour)
@@ -421,13 +383,8 @@ func TestGuessing(t *testing.T) {
 			p.try(t, "203.0.113.1", LoginRequest{User: "ana", Password: "guess"})
 		}
 		if _, end := p.try(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword},
-		); !strings.HasPrefix(
-			end,
-			"wait",
-		) {
+			t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword},
+		); !strings.HasPrefix(end, "wait") {
 			t.Errorf("without the device token it ends in %q", end)
 		}
 	})
@@ -457,12 +414,10 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	for i := 0; i < names; i += workers {
 		var all sync.WaitGroup
 		for n := i; n < min(i+workers, names); n++ {
-			all.Go(
-				func() {
-					ip := fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)
-					spray(fmt.Sprint("made-up-", n), ip)
-				},
-			)
+			all.Go(func() {
+				ip := fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)
+				spray(fmt.Sprint("made-up-", n), ip)
+			})
 		}
 		all.Wait()
 		c.Advance(workers * step)
@@ -514,10 +469,8 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 					t.Errorf("%s: no panic", name)
 				}
 			}()
-			a.Login(
-				from(t.Context(), "192.0.2.1"),
-				LoginRequest{User: "ana", Password: goodPassword},
-			)
+			a.Login(from(t.Context(), "192.0.2.1"),
+				LoginRequest{User: "ana", Password: goodPassword})
 		}()
 		odd.hash, odd.buckets = false, false
 		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Minute)
@@ -582,9 +535,7 @@ func (s *calls) User(ctx context.Context, id int64) (store.User, error) {
 }
 
 func (s *calls) UpdateUser(
-	ctx context.Context,
-	id int64,
-	change func(store.User) (store.User, error),
+	ctx context.Context, id int64, change func(store.User) (store.User, error),
 	tell ...store.EffectsFunc,
 ) (store.User, []store.Ended, error) {
 	s.note("UpdateUser")
@@ -592,9 +543,7 @@ func (s *calls) UpdateUser(
 }
 
 func (s *calls) UpdateBuckets(
-	ctx context.Context,
-	keys []string,
-	change func([]store.Bucket) error,
+	ctx context.Context, keys []string, change func([]store.Bucket) error,
 ) error {
 	s.note(fmt.Sprint("UpdateBuckets of ", len(keys)))
 	return s.Store.UpdateBuckets(ctx, keys, change)
@@ -606,19 +555,14 @@ func (s *calls) RecordEvents(ctx context.Context, events ...store.Event) error {
 }
 
 func (s *calls) Events(
-	ctx context.Context,
-	filter store.EventFilter,
-	before int64,
-	limit int,
+	ctx context.Context, filter store.EventFilter, before int64, limit int,
 ) ([]store.Event, error) {
 	s.note("Events")
 	return s.Store.Events(ctx, filter, before, limit)
 }
 
 func (s *calls) CreateSession(
-	ctx context.Context,
-	n store.Session,
-	generation int64,
+	ctx context.Context, n store.Session, generation int64,
 ) ([]store.Ended, error) {
 	s.note("CreateSession")
 	return s.Store.CreateSession(ctx, n, generation)

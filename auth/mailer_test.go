@@ -46,12 +46,10 @@ func newOffice(t *testing.T) *office {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(
-			1,
-		),
-		NotBefore:   time.Now().Add(-time.Hour),
-		NotAfter:    time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(1),
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}, &x509.Certificate{}, key.Public(), key)
 	must(t, err)
 	leaf, err := x509.ParseCertificate(der)
@@ -90,15 +88,12 @@ func (o *office) sender(t *testing.T) Sender {
 	roots := x509.NewCertPool()
 	roots.AddCert(o.certificate.Leaf)
 	return mail.NewSMTP(mail.Config{
-		Server: server,
-		From:   netmail.Address{Address: "clientes@example.com"},
-		PublicURL: &url.URL{
-			Scheme: "https",
-			Host:   "api.example.com",
-		},
-		Timeout: 20 * time.Second,
-		RootCAs: roots,
-		Now:     time.Now,
+		Server:    server,
+		From:      netmail.Address{Address: "clientes@example.com"},
+		PublicURL: &url.URL{Scheme: "https", Host: "api.example.com"},
+		Timeout:   20 * time.Second,
+		RootCAs:   roots,
+		Now:       time.Now,
 	})
 }
 
@@ -204,11 +199,8 @@ func TestMail(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		o, c := newOffice(t), authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, o.sender(t))
-		u, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
-			goodPassword,
-		)
+		u, err := a.accounts.Add(t.Context(),
+			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
 		o.close()
 		must(t, a.ForgotPassword(t.Context(), "ANA", ""))
@@ -217,11 +209,8 @@ func TestMail(t *testing.T) {
 			a.accounts.SetPassword(t.Context(), "ana", "another "+goodPassword),
 		) // cancels the link and sends a mail about it
 		must(t, a.ForgotPassword(t.Context(), "", "Ana@Example.com"))
-		authtest.Eventually(
-			t,
-			"it has tried in vain",
-			func() bool { return strings.Count(a.log.String(), "trying again later") >= 2 },
-		)
+		authtest.Eventually(t, "it has tried in vain",
+			func() bool { return strings.Count(a.log.String(), "trying again later") >= 2 })
 		if log := a.log.String(); strings.Contains(log, "example.com") ||
 			strings.Contains(log, "letmein") {
 			t.Errorf("the log has an address or a password in it:\n%s", log)
@@ -231,16 +220,10 @@ func TestMail(t *testing.T) {
 		o.open(t)
 		c.Advance(20 * time.Second) // the wait after the first try
 		b := startMailing(t, e, url, c.Now, o.sender(t))
-		authtest.Eventually(
-			t,
-			"both mails have arrived",
-			func() bool { return len(o.mails()) >= 2 },
-		)
-		authtest.Eventually(
-			t,
-			"the queue is empty",
-			func() bool { return len(queued(t, b.store)) == 0 },
-		)
+		authtest.Eventually(t, "both mails have arrived",
+			func() bool { return len(o.mails()) >= 2 })
+		authtest.Eventually(t, "the queue is empty",
+			func() bool { return len(queued(t, b.store)) == 0 })
 		b.end()
 		mails := o.mails()
 		if len(mails) != 2 {
@@ -261,13 +244,7 @@ func TestMail(t *testing.T) {
 		must(t, err)
 		must(t, d.ResetPassword(t.Context(), token[1], "yet another "+goodPassword))
 		if err := d.ResetPassword(
-			t.Context(),
-			token[1],
-			"yet another "+goodPassword,
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
+			t.Context(), token[1], "yet another "+goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("the link works twice: %v", err)
 		}
 		after, err := d.store.User(t.Context(), u.ID)
@@ -286,34 +263,22 @@ func TestReplicasSendEachMailOnce(t *testing.T) {
 		const n = 60
 		o := newOffice(t)
 		idle := startMailing(t, e, url, time.Now, nil)
-		u, err := idle.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		u, err := idle.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		for i := range n {
-			must(
-				t,
-				idle.store.QueueMails(
-					t.Context(),
-					store.Mail{
-						UserID: u.ID,
-						Kind:   store.MailPasswordChanged,
-						To:     fmt.Sprintf("a%d@example.com", i),
-					},
-				),
-			)
+			must(t, idle.store.QueueMails(t.Context(), store.Mail{
+				UserID: u.ID,
+				Kind:   store.MailPasswordChanged,
+				To:     fmt.Sprintf("a%d@example.com", i),
+			}))
 		}
 		for range 2 {
 			startMailing(t, e, url, time.Now, o.sender(t))
 		}
 		authtest.Eventually(t, "all have arrived", func() bool { return len(o.mails()) >= n })
-		authtest.Eventually(
-			t,
-			"the queue is empty",
-			func() bool { return len(queued(t, idle.store)) == 0 },
-		)
+		authtest.Eventually(t, "the queue is empty",
+			func() bool { return len(queued(t, idle.store)) == 0 })
 		got := make(map[string]int)
 		for _, m := range o.mails() {
 			to, _, _ := strings.Cut(m, ": ")
@@ -374,31 +339,16 @@ func TestMailThatIsCancelled(t *testing.T) {
 			must(t, err)
 			must(t, a.store.QueueMails(
 				ctx,
-				store.Mail{
-					UserID: u.ID,
-					Kind:   store.MailReset,
-					To:     u.Email,
-				},
+				store.Mail{UserID: u.ID, Kind: store.MailReset, To: u.Email},
 				store.Mail{UserID: u.ID, Kind: store.MailInvitation, To: u.Email},
-				store.Mail{
-					UserID: u.ID,
-					Kind:   store.MailConfirm,
-					To:     u.PendingEmail,
-				},
+				store.Mail{UserID: u.ID, Kind: store.MailConfirm, To: u.PendingEmail},
 				store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: u.Email},
-				store.Mail{
-					UserID: u.ID,
-					Kind:   store.MailEmailChanged,
-					To:     u.Email,
-				},
+				store.Mail{UserID: u.ID, Kind: store.MailEmailChanged, To: u.Email},
 				newNetworkMail(u, "192.0.2.1", "curl/8.5.0 (x y)"),
 			))
 			for _, cancel := range cancels {
-				_, _, err := a.store.UpdateUser(
-					ctx,
-					u.ID,
-					func(u store.User) (store.User, error) { cancel(&u); return u, nil },
-				)
+				_, _, err := a.store.UpdateUser(ctx, u.ID,
+					func(u store.User) (store.User, error) { cancel(&u); return u, nil })
 				must(t, err)
 			}
 			now, err := a.store.User(ctx, u.ID)
@@ -444,47 +394,32 @@ func TestMailThatCannotBeSent(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
-		u, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		u, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		queue := func() {
-			must(
-				t,
-				a.store.QueueMails(
-					t.Context(),
-					store.Mail{
-						UserID: u.ID,
-						Kind:   store.MailPasswordChanged,
-						To:     "ana@example.com",
-					},
-				),
-			)
+			must(t, a.store.QueueMails(t.Context(), store.Mail{
+				UserID: u.ID,
+				Kind:   store.MailPasswordChanged,
+				To:     "ana@example.com",
+			}))
 		}
 		queue()
 		a.sendDue(t, senderFunc(func(context.Context, mail.Message) error {
 			return fmt.Errorf("%w: no such mailbox", mail.ErrUndeliverable)
 		}))
 		if log := a.log.String(); len(queued(t, a.store)) > 0 ||
-			!strings.Contains(log, "dropped") ||
-			!strings.Contains(log, "no such mailbox") {
+			!strings.Contains(log, "dropped") || !strings.Contains(log, "no such mailbox") {
 			t.Errorf("what is refused for good is kept, or not told of:\n%s", log)
 		}
 
 		queue()
 		tries := 0
 		for range store.MaxMailTries + 2 {
-			a.sendDue(
-				t,
-				senderFunc(
-					func(context.Context, mail.Message) error {
-						tries++
-						return errors.New("nobody is there")
-					},
-				),
-			)
+			a.sendDue(t, senderFunc(func(context.Context, mail.Message) error {
+				tries++
+				return errors.New("nobody is there")
+			}))
 			c.Advance(4 * time.Hour)
 		}
 		log := a.log.String()
@@ -502,24 +437,15 @@ func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
-		u, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		u, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		for _, cut := range []bool{false, true} {
-			must(
-				t,
-				a.store.QueueMails(
-					t.Context(),
-					store.Mail{
-						UserID: u.ID,
-						Kind:   store.MailPasswordChanged,
-						To:     "ana@example.com",
-					},
-				),
-			)
+			must(t, a.store.QueueMails(t.Context(), store.Mail{
+				UserID: u.ID,
+				Kind:   store.MailPasswordChanged,
+				To:     "ana@example.com",
+			}))
 			ctx, stop := context.WithCancel(t.Context())
 			begun, goOn := make(chan struct{}), make(chan struct{})
 			returned := make(chan struct{})

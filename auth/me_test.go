@@ -40,11 +40,8 @@ func (m *mailing) takeLinks(t testing.TB) map[string]string {
 		u, err := m.store.User(t.Context(), one.UserID)
 		must(t, err)
 		if linkFor(one.Kind) > 0 && one.To != "" && one.LinkGeneration == u.LinkGeneration {
-			all[string(one.Kind)+" "+one.To] = m.links.sign(
-				one.Kind,
-				u,
-				m.cfg.Now().Add(linkFor(one.Kind)),
-			)
+			all[string(one.Kind)+" "+one.To] = m.links.sign(one.Kind, u,
+				m.cfg.Now().Add(linkFor(one.Kind)))
 		}
 		must(t, m.store.DeleteMail(t.Context(), one.ID))
 	}
@@ -62,19 +59,15 @@ func TestSignUp(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(
-			ctx,
-			store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin},
-			goodPassword,
-		)
+		_, err := a.accounts.Add(ctx,
+			store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin}, goodPassword)
 		must(t, err)
 		// Whether the email is somebody's makes no difference, except to its owner.
 		for _, name := range []string{"bia", "carla"} {
 			u, err := a.SignUp(ctx, name, "Ana@example.com", goodPassword)
 			must(t, err)
 			if u.Role != store.Viewer || u.Email != "" || u.PendingEmail != "Ana@example.com" ||
-				u.Disabled ||
-				!matches(u.PasswordHash, goodPassword) {
+				u.Disabled || !matches(u.PasswordHash, goodPassword) {
 				t.Errorf("signed up %+v", u)
 			}
 		}
@@ -84,37 +77,22 @@ func TestSignUp(t *testing.T) {
 		}
 		var conflict *store.ConflictError
 		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm Ana@example.com"],
-		); !errors.As(err, &conflict) ||
+			ctx, links["confirm Ana@example.com"]); !errors.As(err, &conflict) ||
 			conflict.Field != "email" {
 			t.Errorf("an email that is somebody's is confirmed: %v", err)
 		}
 		if _, err := a.SignUp(
-			ctx,
-			"BIA",
-			"new@example.com",
-			goodPassword,
-		); !errors.As(err, &conflict) ||
+			ctx, "BIA", "new@example.com", goodPassword); !errors.As(err, &conflict) ||
 			conflict.Field != "user" {
 			t.Errorf("a name twice: %v", err)
 		}
 		var invalid *store.InvalidError
-		if _, err := a.SignUp(
-			ctx,
-			"b b",
-			"x",
-			"short",
-		); !errors.As(err, &invalid) ||
+		if _, err := a.SignUp(ctx, "b b", "x", "short"); !errors.As(err, &invalid) ||
 			len(invalid.Fields) != 3 {
 			t.Errorf("every fault at once: %v", err)
 		}
 		if _, err := a.SignUp(
-			ctx,
-			"dora",
-			"zoltrix@example.com",
-			"zoltrix99",
-		); !errors.As(err, &invalid) ||
+			ctx, "dora", "zoltrix@example.com", "zoltrix99"); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Code != "too_guessable" {
 			t.Errorf("the own email as the password: %v", err)
 		}
@@ -133,12 +111,8 @@ func TestSignUp(t *testing.T) {
 			_, err := a.SignUp(ctx, fmt.Sprint("eve", i), "victim@example.com", goodPassword)
 			must(t, err)
 		}
-		wantMails(
-			t,
-			"many to one address",
-			a.mailsTo(t),
-			map[string]string{"victim@example.com": "confirm confirm confirm"},
-		)
+		wantMails(t, "many to one address", a.mailsTo(t),
+			map[string]string{"victim@example.com": "confirm confirm confirm"})
 	})
 }
 
@@ -151,21 +125,12 @@ func TestChangeEmail(t *testing.T) {
 		var invalid *store.InvalidError
 		for _, current := range []string{"", "wrong " + goodPassword} {
 			if _, err := a.ChangeEmail(
-				ctx,
-				me,
-				"ana@example.com",
-				current,
-			); !errors.As(err, &invalid) ||
+				ctx, me, "ana@example.com", current); !errors.As(err, &invalid) ||
 				invalid.Fields[0].Field != "current" {
 				t.Errorf("with the password %q: %v", current, err)
 			}
 		}
-		if _, err := a.ChangeEmail(
-			ctx,
-			me,
-			"ana",
-			goodPassword,
-		); !errors.As(err, &invalid) ||
+		if _, err := a.ChangeEmail(ctx, me, "ana", goodPassword); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "email" {
 			t.Errorf("no address: %v", err)
 		}
@@ -181,12 +146,7 @@ func TestChangeEmail(t *testing.T) {
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.com"]))
 		wantMails(t, "the first is confirmed", a.mailsTo(t), nil)
 		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm ana@example.com"],
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
+			ctx, links["confirm ana@example.com"]); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("the link works twice: %v", err)
 		}
 
@@ -204,41 +164,20 @@ func TestChangeEmail(t *testing.T) {
 		_, err = a.ChangeEmail(ctx, me, "ana@example.net", goodPassword)
 		must(t, err)
 		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm ana@example.org"],
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
+			ctx, links["confirm ana@example.org"]); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("the link to an address that is pending no more: %v", err)
 		}
 		links = a.takeLinks(t)
 		if err := a.ResetPassword(
-			ctx,
-			links["confirm ana@example.net"],
-			"another "+goodPassword,
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
+			ctx, links["confirm ana@example.net"], "another "+goodPassword,
+		); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link to confirm resets the password: %v", err)
 		}
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.net"]))
-		wantMails(
-			t,
-			"confirmed",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "email_changed"},
-		)
+		wantMails(t, "confirmed", a.mailsTo(t),
+			map[string]string{"ana@example.com": "email_changed"})
 		if _, err := a.ChangeEmail(
-			ctx,
-			me,
-			"fourth@example.com",
-			goodPassword,
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
+			ctx, me, "fourth@example.com", goodPassword); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("a fourth new address within an hour: %v", err)
 		}
 		must(t, a.says(t, me))
@@ -257,20 +196,12 @@ func TestChangeEmail(t *testing.T) {
 		links = a.takeLinks(t)
 		c.Advance(joinFor - time.Second)
 		if err := a.links.checkToken(
-			links["confirm last@example.com"],
-			a.user(t, ana.ID),
-			store.MailConfirm,
-		); err != nil {
+			links["confirm last@example.com"], a.user(t, ana.ID), store.MailConfirm); err != nil {
 			t.Errorf("within its time: %v", err)
 		}
 		c.Advance(2 * time.Second)
 		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm last@example.com"],
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
+			ctx, links["confirm last@example.com"]); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("beyond its time: %v", err)
 		}
 		me, _ = a.callerOf(t, "ana", goodPassword)
@@ -279,12 +210,8 @@ func TestChangeEmail(t *testing.T) {
 		if u.Email != "" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
 		}
-		wantMails(
-			t,
-			"taken away",
-			a.mailsTo(t),
-			map[string]string{"ana@example.net": "email_changed"},
-		)
+		wantMails(t, "taken away", a.mailsTo(t),
+			map[string]string{"ana@example.net": "email_changed"})
 	})
 }
 
@@ -303,11 +230,8 @@ func TestChangePassword(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(
-			ctx,
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
-			goodPassword,
-		)
+		_, err := a.accounts.Add(ctx,
+			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
 		const better = "another horse battery"
 		me, token := a.callerOf(t, "ana", goodPassword)
@@ -316,21 +240,12 @@ func TestChangePassword(t *testing.T) {
 		link := a.takeLinks(t)["reset ana@example.com"]
 		var invalid *store.InvalidError
 		if err := a.ChangePassword(
-			ctx,
-			me,
-			"wrong "+goodPassword,
-			better,
-		); !errors.As(err, &invalid) ||
+			ctx, me, "wrong "+goodPassword, better); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "current" {
 			t.Errorf("a wrong password: %v", err)
 		}
 		for _, bad := range []string{"short", "password1", "ana@example.com"} {
-			if err := a.ChangePassword(
-				ctx,
-				me,
-				goodPassword,
-				bad,
-			); !errors.As(err, &invalid) ||
+			if err := a.ChangePassword(ctx, me, goodPassword, bad); !errors.As(err, &invalid) ||
 				invalid.Fields[0].Field != "password" {
 				t.Errorf("%q as another: %v", bad, err)
 			}
@@ -344,12 +259,8 @@ func TestChangePassword(t *testing.T) {
 				t.Errorf("at once, a session of before: %v", err)
 			}
 		}
-		wantMails(
-			t,
-			"changed",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "password_changed"},
-		)
+		wantMails(t, "changed", a.mailsTo(t),
+			map[string]string{"ana@example.com": "password_changed"})
 		if err := a.ResetPassword(ctx, link, goodPassword); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("a link of before: %v", err)
 		}
@@ -361,46 +272,21 @@ func TestChangePassword(t *testing.T) {
 		me, _ = a.callerOf(t, "ana", goodPassword)
 		for range 5 {
 			if err := a.ChangePassword(
-				ctx,
-				me,
-				"wrong "+goodPassword,
-				better,
-			); !errors.As(
-				err,
-				&invalid,
-			) {
+				ctx, me, "wrong "+goodPassword, better); !errors.As(err, &invalid) {
 				t.Errorf("a wrong password: %v", err)
 			}
 		}
 		if err := a.ChangePassword(
-			ctx,
-			me,
-			goodPassword,
-			better,
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
+			ctx, me, goodPassword, better); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("after five wrong ones: %v", err)
 		}
 		if _, err := a.ChangeEmail(
-			ctx,
-			me,
-			"new@example.com",
-			goodPassword,
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
+			ctx, me, "new@example.com", goodPassword); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("after five wrong ones, another email: %v", err)
 		}
 		if _, err := a.Login(
-			ctx,
-			LoginRequest{User: "ana", Password: goodPassword},
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
+			ctx, LoginRequest{User: "ana", Password: goodPassword},
+		); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("after five wrong ones, a login: %v", err)
 		}
 	})
@@ -433,10 +319,7 @@ func TestAnUpdateDoesNotOutliveTheSessions(t *testing.T) {
 			if !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("another %s: %v", name, err)
 			}
-			if now := a.user(
-				t,
-				u.ID,
-			); now.PasswordHash != u.PasswordHash ||
+			if now := a.user(t, u.ID); now.PasswordHash != u.PasswordHash ||
 				now.PendingEmail != "" {
 				t.Errorf("another %s was kept", name)
 			}
@@ -451,9 +334,7 @@ type lateStore struct {
 }
 
 func (s lateStore) UpdateUser(
-	ctx context.Context,
-	id int64,
-	change func(store.User) (store.User, error),
+	ctx context.Context, id int64, change func(store.User) (store.User, error),
 	tell ...store.EffectsFunc,
 ) (store.User, []store.Ended, error) {
 	s.before()
@@ -491,31 +372,21 @@ func (s writingStore) Users(ctx context.Context, after int64, limit int) ([]stor
 }
 
 func (s writingStore) UpdateBuckets(
-	ctx context.Context,
-	keys []string,
-	change func([]store.Bucket) error,
+	ctx context.Context, keys []string, change func([]store.Bucket) error,
 ) error {
 	return s.Store.UpdateBuckets(ctx, keys, func(counts []store.Bucket) error {
 		before := append([]store.Bucket(nil), counts...)
 		err := change(counts)
-		s.note(
-			"%d attempts, another row: %t, %v",
-			len(keys),
-			counts[0] != before[0] && counts[0].Count > 0,
-			err,
-		)
+		s.note("%d attempts, another row: %t, %v", len(keys),
+			counts[0] != before[0] && counts[0].Count > 0, err)
 		return err
 	})
 }
 
 func (s writingStore) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := s.Store.User(ctx, mails[0].UserID)
-	s.note(
-		"%d mails of kind %s to somebody who is there: %t",
-		len(mails),
-		mails[0].Kind,
-		err == nil,
-	)
+	s.note("%d mails of kind %s to somebody who is there: %t", len(mails), mails[0].Kind,
+		err == nil)
 	return s.Store.QueueMails(ctx, mails...)
 }
 
@@ -556,25 +427,16 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 				want = calls
 			}
 			if !slices.Equal(calls, want) {
-				t.Errorf(
-					"%d: %q has the store do\n%s, and the first\n%s",
-					i,
-					by,
-					strings.Join(calls, "\n"),
-					strings.Join(want, "\n"),
-				)
+				t.Errorf("%d: %q has the store do\n%s, and the first\n%s", i, by,
+					strings.Join(calls, "\n"), strings.Join(want, "\n"))
 			}
 		}
 		if len(want) != 5 || strings.Contains(strings.Join(want, " "), "false") {
 			t.Errorf("the store does %q", want)
 		}
 		mails := a.mailsTo(t)
-		wantMails(
-			t,
-			"in an hour",
-			map[string]string{"ana@example.com": mails["ana@example.com"]},
-			map[string]string{"ana@example.com": "reset reset reset"},
-		)
+		wantMails(t, "in an hour", map[string]string{"ana@example.com": mails["ana@example.com"]},
+			map[string]string{"ana@example.com": "reset reset reset"})
 		delete(mails, "ana@example.com")
 		delete(mails, "")
 		wantMails(t, "to others", mails, nil)
@@ -595,12 +457,8 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 			c.Advance(minutes * time.Minute)
 			must(t, a.ForgotPassword(ctx, "ana", ""))
 		}
-		wantMails(
-			t,
-			"in three hours",
-			map[string]string{"": a.mailsTo(t)["ana@example.com"]},
-			map[string]string{"": "reset reset reset reset"},
-		)
+		wantMails(t, "in three hours", map[string]string{"": a.mailsTo(t)["ana@example.com"]},
+			map[string]string{"": "reset reset reset reset"})
 	})
 }
 
@@ -609,25 +467,19 @@ func TestForgotOfOneNetwork(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
-		_, err := a.store.CreateUser(
-			t.Context(),
-			store.User{
-				Name:         "ana",
-				Email:        "ana@example.com",
-				Role:         store.Viewer,
-				PasswordHash: someHash,
-			},
-		)
+		_, err := a.store.CreateUser(t.Context(), store.User{
+			Name:         "ana",
+			Email:        "ana@example.com",
+			Role:         store.Viewer,
+			PasswordHash: someHash,
+		})
 		must(t, err)
 		from := func(ip string) context.Context { return WithOrigin(t.Context(), Origin{IP: ip}) }
 		for i := range 200 {
 			must(
 				t,
-				a.ForgotPassword(
-					from(fmt.Sprintf("2001:db8:1:2::%d", i)),
-					fmt.Sprint("nobody", i),
-					"",
-				),
+				a.ForgotPassword(from(fmt.Sprintf("2001:db8:1:2::%d", i)), fmt.Sprint("nobody", i),
+					""),
 			)
 		}
 		if mails := queued(t, a.store); len(mails) != 50 {
@@ -637,12 +489,8 @@ func TestForgotOfOneNetwork(t *testing.T) {
 		must(t, a.ForgotPassword(from("192.0.2.1"), "ana", ""))
 		c.Advance(15 * time.Minute)
 		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
-		wantMails(
-			t,
-			"one from each",
-			map[string]string{"": a.mailsTo(t)["ana@example.com"]},
-			map[string]string{"": "reset reset"},
-		)
+		wantMails(t, "one from each", map[string]string{"": a.mailsTo(t)["ana@example.com"]},
+			map[string]string{"": "reset reset"})
 	})
 }
 
@@ -659,11 +507,8 @@ func TestALinkWorksOnceOverReplicas(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := startMailing(t, e, url, time.Now, nil), startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(
-			ctx,
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
-			goodPassword,
-		)
+		u, err := a.accounts.Add(ctx,
+			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		must(t, a.ForgotPassword(ctx, "ana", ""))
@@ -689,12 +534,8 @@ func TestALinkWorksOnceOverReplicas(t *testing.T) {
 		if now := a.user(t, u.ID); now.LinkGeneration != u.LinkGeneration+1 {
 			t.Errorf("the generation went from %d to %d", u.LinkGeneration, now.LinkGeneration)
 		}
-		wantMails(
-			t,
-			"reset",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "password_changed"},
-		)
+		wantMails(t, "reset", a.mailsTo(t),
+			map[string]string{"ana@example.com": "password_changed"})
 	})
 }
 
@@ -719,11 +560,7 @@ func TestReset(t *testing.T) {
 		}
 		token := link()
 		var invalid *store.InvalidError
-		if err := a.ResetPassword(
-			ctx,
-			token,
-			"ana@example.com",
-		); !errors.As(err, &invalid) ||
+		if err := a.ResetPassword(ctx, token, "ana@example.com"); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "password" {
 			t.Errorf("a bad password: %v", err)
 		}
@@ -736,12 +573,8 @@ func TestReset(t *testing.T) {
 			now.Generation != u.Generation+1 {
 			t.Errorf("from %+v to %+v", u, now)
 		}
-		events, err := a.Events(
-			ctx,
-			store.EventFilter{UserID: u.ID, Kind: store.EventPasswordReset},
-			0,
-			10,
-		)
+		events, err := a.Events(ctx,
+			store.EventFilter{UserID: u.ID, Kind: store.EventPasswordReset}, 0, 10)
 		must(t, err)
 		if len(events) != 1 {
 			t.Errorf("events %+v", events)
@@ -773,10 +606,7 @@ func TestUsersOfAdmins(t *testing.T) {
 		ctx := t.Context()
 		var invalid *store.InvalidError
 		if _, err := a.AddUser(
-			ctx,
-			store.User{Name: "a b", Role: "root"},
-			"",
-		); !errors.As(err, &invalid) ||
+			ctx, store.User{Name: "a b", Role: "root"}, ""); !errors.As(err, &invalid) ||
 			len(invalid.Fields) != 3 {
 			t.Errorf("neither a password nor an email, and more: %v", err)
 		}
@@ -784,31 +614,20 @@ func TestUsersOfAdmins(t *testing.T) {
 		must(t, err)
 		wantMails(t, "with a password", a.mailsTo(t), nil)
 
-		ana, err := a.AddUser(
-			ctx,
-			store.User{Name: "ana", Email: "typo@example.com", Role: store.Admin},
-			"",
-		)
+		ana, err := a.AddUser(ctx,
+			store.User{Name: "ana", Email: "typo@example.com", Role: store.Admin}, "")
 		must(t, err)
 		if ana.Email != "typo@example.com" || ana.PasswordHash != "" {
 			t.Errorf("invited %+v", ana)
 		}
 		first := a.takeLinks(t)["invitation typo@example.com"]
 		if _, err := a.Login(
-			ctx,
-			LoginRequest{User: "ana", Password: ""},
-		); !errors.Is(
-			err,
-			ErrInvalidLogin,
-		) {
+			ctx, LoginRequest{User: "ana", Password: ""}); !errors.Is(err, ErrInvalidLogin) {
 			t.Errorf("who has no password yet logs in: %v", err)
 		}
 		edit := func(f func(*store.User)) (store.User, error) {
-			return a.ChangeUser(
-				ctx,
-				ana.ID,
-				func(u store.User) (store.User, error) { f(&u); return u, nil },
-			)
+			return a.ChangeUser(ctx, ana.ID,
+				func(u store.User) (store.User, error) { f(&u); return u, nil })
 		}
 		_, err = edit(func(u *store.User) { u.Email = "ana@example.com" })
 		must(t, err)
@@ -838,26 +657,18 @@ func TestUsersOfAdmins(t *testing.T) {
 			t.Errorf("no email: %v", err)
 		}
 		// An email that an admin sets is confirmed, and cancels a pending one.
-		_, _, err = a.store.UpdateUser(
-			ctx,
-			ana.ID,
-			func(u store.User) (store.User, error) {
-				u.PendingEmail = "new@example.com"
-				return u, nil
-			},
-		)
+		_, _, err = a.store.UpdateUser(ctx, ana.ID, func(u store.User) (store.User, error) {
+			u.PendingEmail = "new@example.com"
+			return u, nil
+		})
 		must(t, err)
 		u, err := edit(func(u *store.User) { u.Email = "ana@example.org" })
 		must(t, err)
 		if u.Email != "ana@example.org" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
 		}
-		wantMails(
-			t,
-			"another email",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "email_changed"},
-		)
+		wantMails(t, "another email", a.mailsTo(t),
+			map[string]string{"ana@example.com": "email_changed"})
 
 		// In this process sessions have ended when the call returns.
 		change := func(id int64, update func(*store.User)) error {
@@ -876,11 +687,8 @@ func TestUsersOfAdmins(t *testing.T) {
 			},
 			"deleted": func(id int64) error { return a.DeleteUser(ctx, id) },
 		} {
-			u, err := a.AddUser(
-				ctx,
-				store.User{Name: "of-" + what, Role: store.Viewer},
-				goodPassword,
-			)
+			u, err := a.AddUser(ctx, store.User{Name: "of-" + what, Role: store.Viewer},
+				goodPassword)
 			must(t, err)
 			_, token := a.callerOf(t, u.Name, goodPassword)
 			must(t, end(u.ID))
@@ -903,22 +711,14 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 		stranger := WithOrigin(ctx, Origin{IP: "198.51.100.7"})
 		for range 5 {
 			if _, err := a.Login(
-				stranger,
-				LoginRequest{User: "ana", Password: "wrong"},
-			); !errors.Is(
-				err,
-				ErrInvalidLogin,
-			) {
+				stranger, LoginRequest{User: "ana", Password: "wrong"},
+			); !errors.Is(err, ErrInvalidLogin) {
 				t.Errorf("a stranger: %v", err)
 			}
 		}
 		if _, err := a.Login(
-			stranger,
-			LoginRequest{User: "ana", Password: goodPassword},
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
+			stranger, LoginRequest{User: "ana", Password: goodPassword},
+		); !errors.Is(err, ErrTooManyAttempts) {
 			t.Errorf("the name is not blocked: %v", err)
 		}
 		must(t, a.ChangePassword(ctx, me, goodPassword, "another "+goodPassword))
@@ -940,10 +740,7 @@ func TestSignUpsOfOneNetwork(t *testing.T) {
 			}
 		}
 		var many *TooManyError
-		if err := from(
-			"198.51.100.7",
-			goodPassword,
-		); !errors.As(err, &many) || !many.Asked ||
+		if err := from("198.51.100.7", goodPassword); !errors.As(err, &many) || !many.Asked ||
 			many.Wait <= 0 {
 			t.Errorf("one more: %v", err)
 		}

@@ -41,8 +41,7 @@ func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator
 	must(t, err)
 	q := uri.Query()
 	if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/clientes:"+u.Name ||
-		q.Get("secret") != e.Secret ||
-		q.Get("issuer") != "clientes" {
+		q.Get("secret") != e.Secret || q.Get("issuer") != "clientes" {
 		t.Errorf("the URI is %s", e.URI)
 	}
 	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(q.Get("secret"))
@@ -73,30 +72,20 @@ func TestSecondFactor(t *testing.T) {
 			t.Errorf("to switch nothing off: %v", err)
 		}
 		var invalid *store.InvalidError
-		if _, err := p.BeginMFA(
-			ctx,
-			caller,
-			"wrong",
-		); !errors.As(err, &invalid) ||
+		if _, err := p.BeginMFA(ctx, caller, "wrong"); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "current" {
 			t.Errorf("a wrong password: %v", err)
 		}
 		first, err := p.BeginMFA(ctx, caller, goodPassword)
 		must(t, err)
-		if _, err := p.ConfirmMFA(
-			ctx,
-			caller,
-			"12345a",
-		); !errors.As(err, &invalid) ||
+		if _, err := p.ConfirmMFA(ctx, caller, "12345a"); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "code" {
 			t.Errorf("a wrong code: %v", err)
 		}
 		right := LoginRequest{User: "ana", Password: goodPassword}
 		p.wantTry(t, "192.0.2.1", right, "in") // not before it is confirmed
 		app, recovery := p.enrol(t, ana, c.Now())
-		if kept, err := base32Text.DecodeString(
-			first.Secret,
-		); err != nil ||
+		if kept, err := base32Text.DecodeString(first.Secret); err != nil ||
 			string(kept) == string(app.secret) {
 			t.Error("asking again gives the same secret")
 		}
@@ -138,27 +127,16 @@ func TestSecondFactor(t *testing.T) {
 		all := fmt.Sprintf("%+v", kept)
 		if strings.Contains(all, base32Text.EncodeToString(app.secret)) ||
 			strings.Contains(all, string(app.secret)) ||
-			strings.Contains(all, plainCode(recovery[0])) ||
-			len(recoveryHashes(kept.MFA)) != 8 {
+			strings.Contains(all, plainCode(recovery[0])) || len(recoveryHashes(kept.MFA)) != 8 {
 			t.Errorf("kept is %s", all)
 		}
 
 		c.Advance(time.Hour)
-		if err := p.EndMFA(
-			ctx,
-			caller,
-			"wrong",
-			app.code(c.Now()),
-		); !errors.As(err, &invalid) ||
+		if err := p.EndMFA(ctx, caller, "wrong", app.code(c.Now())); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "current" {
 			t.Errorf("to switch it off with a wrong password: %v", err)
 		}
-		if err := p.EndMFA(
-			ctx,
-			caller,
-			goodPassword,
-			"000000",
-		); !errors.As(err, &invalid) ||
+		if err := p.EndMFA(ctx, caller, goodPassword, "000000"); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Field != "code" {
 			t.Errorf("to switch it off with a wrong code: %v", err)
 		}
@@ -181,18 +159,12 @@ func TestSecondFactor(t *testing.T) {
 			}
 		}
 		if got := strings.Join(
-			kinds,
-			" ",
-		); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
+			kinds, " "); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
 			t.Errorf("the audit says %s", got)
 		}
 		if events, err := p.Events(
-			t.Context(),
-			store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed},
-			0,
-			100,
-		); err != nil ||
-			len(events) == 0 {
+			t.Context(), store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed}, 0, 100,
+		); err != nil || len(events) == 0 {
 			t.Errorf("of wrong codes the audit says %v, %v", events, err)
 		}
 	})
@@ -211,11 +183,8 @@ func TestACodeWorksOnceOverReplicas(t *testing.T) {
 			var all sync.WaitGroup
 			for i := range 4 {
 				all.Go(func() {
-					_, end := replicas[i%2].try(
-						t,
-						"192.0.2.1",
-						LoginRequest{User: "ana", Password: goodPassword, Code: code},
-					)
+					_, end := replicas[i%2].try(t, "192.0.2.1",
+						LoginRequest{User: "ana", Password: goodPassword, Code: code})
 					mu.Lock()
 					defer mu.Unlock()
 					ends[end]++
@@ -239,22 +208,15 @@ func TestGuessingCodes(t *testing.T) {
 		ana := p.addCheap(t, "ana")
 		app, _ := p.enrol(t, ana, c.Now())
 		c.Advance(time.Minute)
-		known := p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())},
-			"in",
-		)
+		known := p.wantTry(t, "192.0.2.1",
+			LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())}, "in")
 		p.cheapen(t, ana)
 		const days = 2
 		looked, logins := 0, 0
 		for end, next := c.Now().Add(days*24*time.Hour), c.Now(); c.Now().Before(end); {
 			wait := 1
-			_, last := p.try(
-				t,
-				"203.0.113.1",
-				LoginRequest{User: "ana", Password: goodPassword, Code: "99999x"},
-			)
+			_, last := p.try(t, "203.0.113.1",
+				LoginRequest{User: "ana", Password: goodPassword, Code: "99999x"})
 			if last == "wrong code" {
 				looked++
 			} else if _, err := fmt.Sscanf(last, "wait %d", &wait); err != nil {
@@ -321,13 +283,8 @@ func TestSealedSecrets(t *testing.T) {
 	url := e.Migrated(t)
 	const newSecret = "another secret of thirty-two bytes"
 	p := start(t, e, url, atClock(c))
-	rotated := start(
-		t,
-		e,
-		url,
-		atClock(c),
-		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} },
-	)
+	rotated := start(t, e, url, atClock(c),
+		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} })
 	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
 	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
 	app, recovery := p.enrol(t, ana, c.Now())
@@ -343,8 +300,7 @@ func TestSealedSecrets(t *testing.T) {
 	for _, code := range []string{app.code(c.Now()), recovery[0]} {
 		if _, err := p.Login(
 			from(t.Context(), "192.0.2.1"),
-			LoginRequest{User: "bia", Password: goodPassword, Code: code},
-		); err == nil {
+			LoginRequest{User: "bia", Password: goodPassword, Code: code}); err == nil {
 			t.Error("the second factor of another lets in")
 		}
 	}
@@ -357,18 +313,11 @@ func TestSealedSecrets(t *testing.T) {
 		return u, err
 	})
 	must(t, err)
-	p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "bia", Password: goodPassword, Code: recovery[0]},
-		"wrong code",
-	)
+	p.wantTry(t, "192.0.2.1", LoginRequest{User: "bia", Password: goodPassword, Code: recovery[0]},
+		"wrong code")
 
 	login := LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())}
-	if _, err := dropped.Login(
-		from(t.Context(), "192.0.2.1"),
-		login,
-	); err == nil ||
+	if _, err := dropped.Login(from(t.Context(), "192.0.2.1"), login); err == nil ||
 		errors.Is(err, ErrMFAInvalid) {
 		t.Errorf("under another secret it ends in %v", err)
 	}
@@ -383,10 +332,7 @@ func TestSealedSecrets(t *testing.T) {
 	c.Advance(time.Minute)
 	login.Code = app.code(c.Now())
 	dropped.wantTry(t, "192.0.2.1", login, "in")
-	if again, err := p.store.User(
-		t.Context(),
-		ana.ID,
-	); err != nil ||
+	if again, err := p.store.User(t.Context(), ana.ID); err != nil ||
 		again.MFA.Secret != after.MFA.Secret {
 		t.Errorf("each use encrypts anew (%v)", err)
 	}

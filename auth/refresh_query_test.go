@@ -134,10 +134,8 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 	// A MAC of another purpose under the right secret.
 	forged = append(forged, testKeys(t, testSecret).Sign(token.Link, id+".0"))
 	for range 10_000 {
-		forged = append(
-			forged,
-			token.NewID()+"."+strconv.Itoa(len(forged))+"."+token.NewID()+token.NewID()[:21],
-		)
+		forged = append(forged,
+			token.NewID()+"."+strconv.Itoa(len(forged))+"."+token.NewID()+token.NewID()[:21])
 	}
 
 	a, counted := newCounting(t, nil)
@@ -159,19 +157,11 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 		t.Errorf("a good token: %v, and the store was asked %d times", err, counted.asked.Load())
 	}
 	previous := testKeys(t, strings.Repeat("previous", 4))
-	if err := a.LogoutRefresh(
-		t.Context(),
-		signRefreshToken(previous, id, 0),
-	); err != nil ||
+	if err := a.LogoutRefresh(t.Context(), signRefreshToken(previous, id, 0)); err != nil ||
 		counted.asked.Load() != 3 {
-		t.Errorf(
-			"a token of a previous secret: %v, and the store was asked %d times",
-			err,
-			counted.asked.Load(),
-		)
+		t.Errorf("a token of a previous secret: %v, and the store was asked %d times", err,
+			counted.asked.Load())
 	}
-	t.Logf(
-		"%d forged tokens, each for a refresh and a logout: 0 calls of the store; a good one: 2",
-		len(forged),
-	)
+	t.Logf("%d forged tokens, each for a refresh and a logout: 0 calls of the store; a good one: 2",
+		len(forged))
 }

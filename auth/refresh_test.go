@@ -239,19 +239,14 @@ func TestRefreshTokens(t *testing.T) {
 func TestTheRowsOfOldSessionsGo(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		now := time.Now()
 		for i := range cleanBatch + 1 {
 			old := now.Add(-2 * keepDead)
 			_, err := p.store.CreateSession(t.Context(), store.Session{
-				ID: fmt.Sprint(
-					i,
-				),
+				ID:         fmt.Sprint(i),
 				UserID:     u.ID,
 				CreatedAt:  old,
 				LastUsedAt: old,
@@ -280,10 +275,7 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 func BenchmarkDenyList(b *testing.B) {
 	const entries = 1_000_000
 	id := func(i int) (s token.SessionID) {
-		binary.LittleEndian.PutUint64(
-			s[:],
-			uint64(i)*0x9E3779B97F4A7C15,
-		) // spread like random ids
+		binary.LittleEndian.PutUint64(s[:], uint64(i)*0x9E3779B97F4A7C15) // spread like random ids
 		binary.LittleEndian.PutUint64(s[8:], uint64(i))
 		return s
 	}

@@ -16,16 +16,11 @@ import (
 func TestLoginAndWhoIsAsking(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "Ana", Role: store.Editor},
-			goodPassword,
-		)
+		u, err := p.accounts.Add(t.Context(), store.User{Name: "Ana", Role: store.Editor},
+			goodPassword)
 		must(t, err)
-		g, err := p.Login(
-			from(t.Context(), "192.0.2.1"),
-			LoginRequest{User: "ANA", Password: goodPassword},
-		)
+		g, err := p.Login(from(t.Context(), "192.0.2.1"),
+			LoginRequest{User: "ANA", Password: goodPassword})
 		must(t, err)
 		if g.ExpiresIn != 5*time.Minute || g.User.ID != u.ID || g.User.Name != "Ana" {
 			t.Errorf("granted %v to %v", g.ExpiresIn, g.User.ID)
@@ -38,8 +33,7 @@ func TestLoginAndWhoIsAsking(t *testing.T) {
 		s, err := p.store.Session(t.Context(), c.SessionID)
 		must(t, err)
 		if s.UserID != u.ID || s.IP != "192.0.2.1" || s.UserAgent != "test" ||
-			!s.EndedAt.IsZero() ||
-			!s.ExpiresAt.Equal(s.CreatedAt.Add(30*time.Minute)) ||
+			!s.EndedAt.IsZero() || !s.ExpiresAt.Equal(s.CreatedAt.Add(30*time.Minute)) ||
 			!s.TokenExp.After(s.CreatedAt) {
 			t.Errorf("session %+v", s)
 		}
@@ -80,11 +74,8 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 			}, false},
 		} {
 			name := fmt.Sprint("user", i)
-			_, err := a.accounts.Add(
-				t.Context(),
-				store.User{Name: name, Role: store.Viewer},
-				goodPassword,
-			)
+			_, err := a.accounts.Add(t.Context(), store.User{Name: name, Role: store.Viewer},
+				goodPassword)
 			must(t, err)
 			token, other := a.login(t, name), b.login(t, name)
 			for _, p := range []*process{a, b} {
@@ -96,21 +87,15 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 				t.Errorf("%s: where it happened the token: %v", end.name, err)
 			}
 			for _, p := range []*process{a, b} {
-				authtest.Eventually(
-					t,
-					end.name+" is known",
-					func() bool { return errors.Is(p.verdict(t, token), ErrTokenRevoked) },
-				)
+				authtest.Eventually(t, end.name+" is known",
+					func() bool { return errors.Is(p.verdict(t, token), ErrTokenRevoked) })
 			}
 			if err := b.verdict(t, other); end.name == "logout" && err != nil {
 				t.Errorf("%s ended another session: %v", end.name, err)
 			}
 			if end.name != "logout" {
-				authtest.Eventually(
-					t,
-					end.name+" is known of every session",
-					func() bool { return errors.Is(b.verdict(t, other), ErrTokenRevoked) },
-				)
+				authtest.Eventually(t, end.name+" is known of every session",
+					func() bool { return errors.Is(b.verdict(t, other), ErrTokenRevoked) })
 			}
 			must(t, b.Logout(t.Context(), token)) // again, elsewhere
 		}
@@ -121,11 +106,8 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := start(t, e, url)
-		_, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		_, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		ended, alive := a.login(t, "ana"), a.login(t, "ana")
 		must(t, a.Logout(t.Context(), ended))
@@ -148,26 +130,17 @@ func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
 func TestNoGuessWithoutAStore(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := start(t, e, url), start(t, e, url)
-		_, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		_, err := a.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		known, ended, alive := a.login(t, "ana"), a.login(t, "ana"), a.login(t, "ana")
 		must(t, a.Logout(t.Context(), known))
-		authtest.Eventually(
-			t,
-			"b knows",
-			func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) },
-		)
+		authtest.Eventually(t, "b knows",
+			func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) })
 
 		b.away.Store(true)
-		authtest.Eventually(
-			t,
-			"b knows that it does not know",
-			func() bool { return !b.denied.current() },
-		)
+		authtest.Eventually(t, "b knows that it does not know",
+			func() bool { return !b.denied.current() })
 		must(t, a.Logout(t.Context(), ended))
 		if err := b.verdict(t, known); !errors.Is(err, ErrTokenRevoked) {
 			t.Errorf("what it knows: %v", err)
@@ -202,11 +175,8 @@ func TestNoGuessWithoutAStore(t *testing.T) {
 func TestALoginDoesNotOutliveTheSessions(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		for name, end := range map[string]func(ctx context.Context) error{
 			"a new password": func(ctx context.Context) error {
@@ -220,11 +190,8 @@ func TestALoginDoesNotOutliveTheSessions(t *testing.T) {
 		} {
 			u, err := p.store.UserByName(t.Context(), "ana")
 			if errors.Is(err, store.ErrNotFound) {
-				u, err = p.accounts.Add(
-					t.Context(),
-					store.User{Name: "ana", Role: store.Viewer},
-					goodPassword,
-				)
+				u, err = p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+					goodPassword)
 			}
 			must(t, err)
 			if u.Disabled {
@@ -246,9 +213,7 @@ type endingStore struct {
 }
 
 func (s endingStore) CreateSession(
-	ctx context.Context,
-	x store.Session,
-	generation int64,
+	ctx context.Context, x store.Session, generation int64,
 ) ([]store.Ended, error) {
 	if err := s.end(ctx); err != nil {
 		return nil, err
@@ -270,21 +235,15 @@ func TestAccounts(t *testing.T) {
 		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" {
 			t.Errorf("a hash of no kind: %v", err)
 		}
-		u, err := a.Add(
-			ctx,
-			store.User{Name: "ana", Role: store.Viewer, PasswordHash: someHash},
-			"",
-		)
+		u, err := a.Add(ctx, store.User{Name: "ana", Role: store.Viewer, PasswordHash: someHash},
+			"")
 		must(t, err)
 		if u.PasswordHash != someHash {
 			t.Error("the hash was changed")
 		}
 		if _, err = a.Add(
-			ctx,
-			store.User{Name: "ANA", Role: store.Viewer},
-			goodPassword,
-		); !errors.As(err, &conflict) ||
-			conflict.Field != "user" {
+			ctx, store.User{Name: "ANA", Role: store.Viewer}, goodPassword,
+		); !errors.As(err, &conflict) || conflict.Field != "user" {
 			t.Errorf("a name twice: %v", err)
 		}
 		if err := a.SetRole(ctx, "ana", "root"); !errors.As(err, &invalid) {
@@ -301,26 +260,16 @@ func TestAccounts(t *testing.T) {
 				t.Errorf("%s as a password: %v", name, err)
 			}
 		}
-		_, err = a.Add(
-			ctx,
-			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer},
-			"zoltrix99",
-		)
+		_, err = a.Add(ctx,
+			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, "zoltrix99")
 		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" ||
 			invalid.Fields[0].Code != "too_guessable" {
 			t.Errorf("the own email as the first password: %v", err)
 		}
-		_, err = a.Add(
-			ctx,
-			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer},
-			goodPassword,
-		)
+		_, err = a.Add(ctx,
+			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
-		if err := a.SetPassword(
-			ctx,
-			"bia",
-			"zoltrix99",
-		); !errors.As(err, &invalid) ||
+		if err := a.SetPassword(ctx, "bia", "zoltrix99"); !errors.As(err, &invalid) ||
 			invalid.Fields[0].Code != "too_guessable" {
 			t.Errorf("the own email as another password: %v", err)
 		}
@@ -368,11 +317,8 @@ func TestTheDenyListForgetsWhatNoTokenCanName(t *testing.T) {
 func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		accessToken := p.login(t, "ana")
 		real := p.access
@@ -395,11 +341,8 @@ func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
 func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
+		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+			goodPassword)
 		must(t, err)
 		oldest := p.login(t, "ana")
 		now := time.Now().Add(time.Second)

@@ -31,11 +31,8 @@ func rowsOf(rows ...importRow) iter.Seq2[store.User, error] {
 func TestImport(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin},
-			goodPassword,
-		)
+		_, err := p.accounts.Add(t.Context(),
+			store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin}, goodPassword)
 		must(t, err)
 		good := []importRow{
 			{user: store.User{Name: "bia", Email: "Bia@example.com", Role: store.Editor,
@@ -56,10 +53,7 @@ func TestImport(t *testing.T) {
 			made[1].PasswordHash != someHash {
 			t.Errorf("made %+v", made)
 		}
-		if u, err := p.store.UserByEmail(
-			t.Context(),
-			"bia@example.com",
-		); err != nil ||
+		if u, err := p.store.UserByEmail(t.Context(), "bia@example.com"); err != nil ||
 			u != made[0] {
 			t.Errorf("by email: %+v, %v", u, err)
 		}
@@ -74,12 +68,9 @@ func TestImport(t *testing.T) {
 
 		fault := func(fields ...string) (err error) {
 			for _, f := range fields {
-				err = store.JoinInvalid(
-					err,
-					&store.InvalidError{
-						Fields: []store.FieldError{{Field: f, Code: "x", Message: "X."}},
-					},
-				)
+				err = store.JoinInvalid(err, &store.InvalidError{
+					Fields: []store.FieldError{{Field: f, Code: "x", Message: "X."}},
+				})
 			}
 			return err
 		}
@@ -127,12 +118,9 @@ func TestImport(t *testing.T) {
 			"7 user invalid_user", "7 email invalid_email", "7 password_hash malformed_hash",
 		}
 		for i := range 120 {
-			bad = append(
-				bad,
-				importRow{
-					user: store.User{Name: fmt.Sprint("n", i/2), Role: "none", PasswordHash: hash},
-				},
-			)
+			bad = append(bad, importRow{
+				user: store.User{Name: fmt.Sprint("n", i/2), Role: "none", PasswordHash: hash},
+			})
 			want = append(want, fmt.Sprintf("%d role invalid_role", len(bad)))
 			if i%2 == 1 {
 				want = append(want, fmt.Sprintf("%d user taken", len(bad)))
@@ -161,30 +149,18 @@ func TestImport(t *testing.T) {
 				}
 			}
 			if int(faults.Count) != len(want) || !slices.Equal(got, want[:store.MaxRowErrors]) {
-				t.Errorf(
-					"%s: %d faults, want %d; the first are\n%s\nwant\n%s",
-					what,
-					faults.Count,
-					len(want),
-					strings.Join(got, "\n"),
-					strings.Join(want[:store.MaxRowErrors], "\n"),
-				)
+				t.Errorf("%s: %d faults, want %d; the first are\n%s\nwant\n%s", what, faults.Count,
+					len(want), strings.Join(got, "\n"),
+					strings.Join(want[:store.MaxRowErrors], "\n"))
 			}
 			if _, err := p.store.UserByName(
-				t.Context(),
-				"dora",
-			); !errors.Is(
-				err,
-				store.ErrNotFound,
-			) {
+				t.Context(), "dora"); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("%s made a user: %v", what, err)
 			}
 		}
 		broken := errors.New("broken")
 		if _, err := p.accounts.Import(
-			t.Context(),
-			rowsOf(good[0], importRow{err: broken}),
-		); err != broken {
+			t.Context(), rowsOf(good[0], importRow{err: broken})); err != broken {
 			t.Errorf("an error of the rows: %v", err)
 		}
 	})

@@ -157,8 +157,7 @@ func TestHeaders(t *testing.T) {
 		}
 	}
 	if id := got.header.Get(
-		"Message-Id",
-	); !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).
+		"Message-Id"); !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).
 		MatchString(id) {
 		t.Errorf("Message-ID %s", id)
 	}
@@ -203,9 +202,7 @@ func TestTextsOfUsersStayText(t *testing.T) {
 				plain.Token = "t"
 			}
 			got, want := deliver(t, m), deliver(t, plain)
-			if names := headerNames(
-				got,
-			); !slices.Equal(names, wantHeaders) ||
+			if names := headerNames(got); !slices.Equal(names, wantHeaders) ||
 				got.header.Get("Subject") != want.header.Get("Subject") {
 				t.Errorf("%.40q: headers %q, subject %q", hostile, names, got.header.Get("Subject"))
 			}
@@ -228,13 +225,8 @@ func TestTextsOfUsersStayText(t *testing.T) {
 func TestTheNameOfAProgramIsNoLink(t *testing.T) {
 	m := whole(NewNetwork)
 	m.UserAgent = "call https://evil.example/ or help@evil.example"
-	if got := deliver(
-		t,
-		m,
-	); !strings.Contains(
-		got.text,
-		"\n\nProgram: call https: //evil. example/ or help@evil. example\n\n",
-	) {
+	if got := deliver(t, m); !strings.Contains(
+		got.text, "\n\nProgram: call https: //evil. example/ or help@evil. example\n\n") {
 		t.Errorf("%s", got.text)
 	}
 }
@@ -322,8 +314,7 @@ func TestRefusals(t *testing.T) {
 			err := test.office.sender(t, true).Send(t.Context(), reset("bruno@example.com"))
 			if errors.Is(err, ErrUndeliverable) != test.undeliverable ||
 				!regexp.MustCompile(test.want).MatchString(err.Error()) ||
-				strings.Contains(err.Error(), password) ||
-				len(test.office.deliveries()) != 0 {
+				strings.Contains(err.Error(), password) || len(test.office.deliveries()) != 0 {
 				t.Errorf("%v", err)
 			}
 		})
@@ -370,10 +361,7 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 				t.Errorf("%v, want %s", err, test.want)
 			}
 			if taken, refused := test.office.deliveries(), test.office.refused(); len(
-				taken,
-			)+len(
-				refused,
-			) > 0 {
+				taken)+len(refused) > 0 {
 				t.Errorf("it got %+v, %q", taken, refused)
 			}
 		})
@@ -398,8 +386,7 @@ func TestAWrongPasswordIsNotUndeliverable(t *testing.T) {
 	o := &office{}
 	o.open(t)
 	if err := o.sender(t, true).
-		Send(t.Context(), reset("bruno@example.com")); err == nil ||
-		len(o.deliveries()) > 0 {
+		Send(t.Context(), reset("bruno@example.com")); err == nil || len(o.deliveries()) > 0 {
 		t.Errorf("a server that asks for no password gets mail that was to go with one: %v", err)
 	}
 }
@@ -412,10 +399,7 @@ func TestAServerThatIsAwayForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.server.Close()
-	if err := s.Send(
-		t.Context(),
-		reset("2@example.com"),
-	); err == nil ||
+	if err := s.Send(t.Context(), reset("2@example.com")); err == nil ||
 		errors.Is(err, ErrUndeliverable) {
 		t.Fatalf("sent to nobody: %v", err)
 	}
@@ -518,8 +502,7 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 			err := s.Send(t.Context(), reset("bruno@example.com"))
 			// A client that expects TLS fails at once at a greeting in clear.
 			if !errors.Is(err, context.DeadlineExceeded) &&
-				(scheme == "smtp://" || replies == nil) ||
-				errors.Is(err, ErrUndeliverable) {
+				(scheme == "smtp://" || replies == nil) || errors.Is(err, ErrUndeliverable) {
 				t.Errorf("%s, %s: %v", name, scheme, err)
 			}
 			if err == nil {

@@ -137,12 +137,10 @@ func slowGuesses() map[string]string {
 	return map[string]string{
 		"every sign that looks like a letter": long("4@8({[<3691!|70$5+%2"),
 		"rows of keys":                        long("qwerfdsazxcvbnm"),
-		"dates": long(
-			"0/8.-25101/0-10307.4898/631112-26552848198709126364.62008347474875000151",
-		),
-		"words":                 long("password"),
-		"one letter":            long("a"),
-		"letters of four bytes": strings.Repeat("😀🐢🚲", 85),
+		"dates":                               long("0/8.-25101/0-10307.4898/631112-26552848198709126364.62008347474875000151"),
+		"words":                               long("password"),
+		"one letter":                          long("a"),
+		"letters of four bytes":               strings.Repeat("😀🐢🚲", 85),
 	}
 }
 
@@ -162,8 +160,7 @@ func FuzzGuessable(f *testing.F) {
 			return
 		}
 		if guessable(
-			string(runes[:guessedPrefix]),
-			knownWords(store.User{Name: name, Email: email}),
+			string(runes[:guessedPrefix]), knownWords(store.User{Name: name, Email: email}),
 		) != got {
 			t.Errorf("%q: what comes after the prefix counts", password)
 		}
