@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"clientes/auth/authtest"
-	"clientes/auth/mail"
 	"clientes/store"
 )
 
@@ -59,9 +58,7 @@ func TestSignUp(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx,
-			store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin}, goodPassword)
-		must(t, err)
+		a.add(t, store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin})
 		// Whether the email is somebody's makes no difference, except to its owner.
 		for _, name := range []string{"bia", "carla"} {
 			u, err := a.SignUp(ctx, name, "Ana@example.com", goodPassword)
@@ -76,14 +73,12 @@ func TestSignUp(t *testing.T) {
 			t.Fatalf("links %v", links)
 		}
 		var conflict *store.ConflictError
-		if err := a.ConfirmEmail(
-			ctx, links["confirm Ana@example.com"]); !errors.As(err, &conflict) ||
-			conflict.Field != "email" {
+		err := a.ConfirmEmail(ctx, links["confirm Ana@example.com"])
+		if !errors.As(err, &conflict) || conflict.Field != "email" {
 			t.Errorf("an email that is somebody's is confirmed: %v", err)
 		}
-		if _, err := a.SignUp(
-			ctx, "BIA", "new@example.com", goodPassword); !errors.As(err, &conflict) ||
-			conflict.Field != "user" {
+		_, err = a.SignUp(ctx, "BIA", "new@example.com", goodPassword)
+		if !errors.As(err, &conflict) || conflict.Field != "user" {
 			t.Errorf("a name twice: %v", err)
 		}
 		var invalid *store.InvalidError
@@ -91,10 +86,9 @@ func TestSignUp(t *testing.T) {
 			len(invalid.Fields) != 3 {
 			t.Errorf("every fault at once: %v", err)
 		}
-		if _, err := a.SignUp(
-			ctx, "dora", "zoltrix@example.com", "zoltrix99"); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Code != "too_guessable" {
-			t.Errorf("the own email as the password: %v", err)
+		_, err = a.SignUp(ctx, "dora", "zoltrix@example.com", "zoltrix99")
+		if !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
+			t.Errorf("the user's email as the password: %v", err)
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
 		u, err := a.SignUp(ctx, "dora", "", goodPassword)
@@ -122,18 +116,12 @@ func TestChangeEmail(t *testing.T) {
 		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		ana, me := a.newCaller(t, "ana")
-		var invalid *store.InvalidError
 		for _, current := range []string{"", "wrong " + goodPassword} {
-			if _, err := a.ChangeEmail(
-				ctx, me, "ana@example.com", current); !errors.As(err, &invalid) ||
-				invalid.Fields[0].Field != "current" {
-				t.Errorf("with the password %q: %v", current, err)
-			}
+			_, err := a.ChangeEmail(ctx, me, "ana@example.com", current)
+			wantFault(t, fmt.Sprintf("with the password %q", current), err, "current")
 		}
-		if _, err := a.ChangeEmail(ctx, me, "ana", goodPassword); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "email" {
-			t.Errorf("no address: %v", err)
-		}
+		_, err := a.ChangeEmail(ctx, me, "ana", goodPassword)
+		wantFault(t, "no address", err, "email")
 		wantMails(t, "refused", a.mailsTo(t), nil)
 
 		// There is no old email yet that could get a mail.
@@ -145,10 +133,8 @@ func TestChangeEmail(t *testing.T) {
 		links := a.takeLinks(t)
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.com"]))
 		wantMails(t, "the first is confirmed", a.mailsTo(t), nil)
-		if err := a.ConfirmEmail(
-			ctx, links["confirm ana@example.com"]); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("the link works twice: %v", err)
-		}
+		err = a.ConfirmEmail(ctx, links["confirm ana@example.com"])
+		wantError(t, "the link works twice", err, ErrLinkInvalid)
 
 		// The old email gets a mail when another one is requested, and when it is confirmed.
 		_, err = a.ChangeEmail(ctx, me, "ana@example.org", goodPassword)
@@ -163,23 +149,16 @@ func TestChangeEmail(t *testing.T) {
 		// A link to another email, or for something else, does not confirm it.
 		_, err = a.ChangeEmail(ctx, me, "ana@example.net", goodPassword)
 		must(t, err)
-		if err := a.ConfirmEmail(
-			ctx, links["confirm ana@example.org"]); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("the link to an address that is pending no more: %v", err)
-		}
+		err = a.ConfirmEmail(ctx, links["confirm ana@example.org"])
+		wantError(t, "the link to an address that is pending no more", err, ErrLinkInvalid)
 		links = a.takeLinks(t)
-		if err := a.ResetPassword(
-			ctx, links["confirm ana@example.net"], "another "+goodPassword,
-		); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("a link to confirm resets the password: %v", err)
-		}
+		err = a.ResetPassword(ctx, links["confirm ana@example.net"], "another "+goodPassword)
+		wantError(t, "a link to confirm resets the password", err, ErrLinkInvalid)
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.net"]))
 		wantMails(t, "confirmed", a.mailsTo(t),
 			map[string]string{"ana@example.com": "email_changed"})
-		if _, err := a.ChangeEmail(
-			ctx, me, "fourth@example.com", goodPassword); !errors.Is(err, ErrTooManyAttempts) {
-			t.Errorf("a fourth new address within an hour: %v", err)
-		}
+		_, err = a.ChangeEmail(ctx, me, "fourth@example.com", goodPassword)
+		wantError(t, "a fourth new address within an hour", err, ErrTooManyAttempts)
 		must(t, a.says(t, me))
 
 		// The same email needs no password, and a mail too many is not sent.
@@ -195,15 +174,13 @@ func TestChangeEmail(t *testing.T) {
 		must(t, err)
 		links = a.takeLinks(t)
 		c.Advance(joinFor - time.Second)
-		if err := a.links.checkToken(
-			links["confirm last@example.com"], a.user(t, ana.ID), store.MailConfirm); err != nil {
+		last := links["confirm last@example.com"]
+		if err := a.links.checkToken(last, a.user(t, ana.ID), store.MailConfirm); err != nil {
 			t.Errorf("within its time: %v", err)
 		}
 		c.Advance(2 * time.Second)
-		if err := a.ConfirmEmail(
-			ctx, links["confirm last@example.com"]); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("beyond its time: %v", err)
-		}
+		err = a.ConfirmEmail(ctx, links["confirm last@example.com"])
+		wantError(t, "beyond its time", err, ErrLinkInvalid)
 		me, _ = a.callerOf(t, "ana", goodPassword)
 		u, err = a.ChangeEmail(ctx, me, "", goodPassword)
 		must(t, err)
@@ -230,20 +207,15 @@ func TestChangePassword(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(ctx,
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, goodPassword)
-		must(t, err)
+		a.add(t, store.User{Name: "ana", Email: "ana@example.com"})
 		const better = "another horse battery"
 		me, token := a.callerOf(t, "ana", goodPassword)
 		_, other := a.callerOf(t, "ana", goodPassword)
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		link := a.takeLinks(t)["reset ana@example.com"]
 		var invalid *store.InvalidError
-		if err := a.ChangePassword(
-			ctx, me, "wrong "+goodPassword, better); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "current" {
-			t.Errorf("a wrong password: %v", err)
-		}
+		err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better)
+		wantFault(t, "a wrong password", err, "current")
 		for _, bad := range []string{"short", "password1", "ana@example.com"} {
 			if err := a.ChangePassword(ctx, me, goodPassword, bad); !errors.As(err, &invalid) ||
 				invalid.Fields[0].Field != "password" {
@@ -255,15 +227,12 @@ func TestChangePassword(t *testing.T) {
 		now := time.Now()
 		a.denied.asOf.Store(&now) // it asks no store
 		for _, token := range []string{token, other} {
-			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
-				t.Errorf("at once, a session of before: %v", err)
-			}
+			_, err = a.Authenticate(ctx, token)
+			wantError(t, "at once, a session of before", err, ErrTokenRevoked)
 		}
 		wantMails(t, "changed", a.mailsTo(t),
 			map[string]string{"ana@example.com": "password_changed"})
-		if err := a.ResetPassword(ctx, link, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("a link of before: %v", err)
-		}
+		wantError(t, "a link of before", a.ResetPassword(ctx, link, goodPassword), ErrLinkInvalid)
 		if err := a.ChangePassword(ctx, me, better, goodPassword); err != nil {
 			t.Errorf("who asks is known to the routes: %v", err)
 		}
@@ -271,24 +240,15 @@ func TestChangePassword(t *testing.T) {
 		// A wrong password counts as a failed login, so a right one has to wait some time.
 		me, _ = a.callerOf(t, "ana", goodPassword)
 		for range 5 {
-			if err := a.ChangePassword(
-				ctx, me, "wrong "+goodPassword, better); !errors.As(err, &invalid) {
-				t.Errorf("a wrong password: %v", err)
-			}
+			err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better)
+			wantFault(t, "a wrong password", err, "current")
 		}
-		if err := a.ChangePassword(
-			ctx, me, goodPassword, better); !errors.Is(err, ErrTooManyAttempts) {
-			t.Errorf("after five wrong ones: %v", err)
-		}
-		if _, err := a.ChangeEmail(
-			ctx, me, "new@example.com", goodPassword); !errors.Is(err, ErrTooManyAttempts) {
-			t.Errorf("after five wrong ones, another email: %v", err)
-		}
-		if _, err := a.Login(
-			ctx, LoginRequest{User: "ana", Password: goodPassword},
-		); !errors.Is(err, ErrTooManyAttempts) {
-			t.Errorf("after five wrong ones, a login: %v", err)
-		}
+		err = a.ChangePassword(ctx, me, goodPassword, better)
+		wantError(t, "after five wrong ones", err, ErrTooManyAttempts)
+		_, err = a.ChangeEmail(ctx, me, "new@example.com", goodPassword)
+		wantError(t, "after five wrong ones, another email", err, ErrTooManyAttempts)
+		_, err = a.Login(ctx, goodLogin("ana"))
+		wantError(t, "after five wrong ones, a login", err, ErrTooManyAttempts)
 	})
 }
 
@@ -298,8 +258,7 @@ func TestAnUpdateDoesNotOutliveTheSessions(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, goodPassword)
-		must(t, err)
+		u := a.add(t, store.User{Name: "ana"})
 		late := a.over(t, lateStore{a.cfg.Store, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }})
 		for name, change := range map[string]func(Caller) error{
 			"password": func(c Caller) error {
@@ -443,7 +402,11 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 
 		// A mail to nobody is not sent.
 		must(t, a.ForgotPassword(ctx, "nobody", ""))
-		a.sendDue(t, refusingSender{t})
+		var out authtest.Outbox
+		a.sendDue(t, &out)
+		if sent := out.Left(); len(sent) > 0 {
+			t.Errorf("sent %+v", sent)
+		}
 		// A text that can be neither a name nor an email is nobody's.
 		long := strings.Repeat("a", 1000)
 		for _, by := range [][2]string{
@@ -476,11 +439,8 @@ func TestForgotOfOneNetwork(t *testing.T) {
 		must(t, err)
 		from := func(ip string) context.Context { return WithOrigin(t.Context(), Origin{IP: ip}) }
 		for i := range 200 {
-			must(
-				t,
-				a.ForgotPassword(from(fmt.Sprintf("2001:db8:1:2::%d", i)), fmt.Sprint("nobody", i),
-					""),
-			)
+			ctx := from(fmt.Sprintf("2001:db8:1:2::%d", i))
+			must(t, a.ForgotPassword(ctx, fmt.Sprint("nobody", i), ""))
 		}
 		if mails := queued(t, a.store); len(mails) != 50 {
 			t.Errorf("%d mails", len(mails))
@@ -494,22 +454,12 @@ func TestForgotOfOneNetwork(t *testing.T) {
 	})
 }
 
-// refusingSender fails the test if anything is sent.
-type refusingSender struct{ t testing.TB }
-
-func (p refusingSender) Send(_ context.Context, m mail.Message) error {
-	p.t.Errorf("sent %+v", m)
-	return nil
-}
-
 // TestALinkWorksOnceOverReplicas uses one link many times at once, in two processes.
 func TestALinkWorksOnceOverReplicas(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := startMailing(t, e, url, time.Now, nil), startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(ctx,
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer}, goodPassword)
-		must(t, err)
+		u := a.add(t, store.User{Name: "ana", Email: "ana@example.com"})
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		token := a.takeLinks(t)["reset ana@example.com"]
@@ -559,14 +509,9 @@ func TestReset(t *testing.T) {
 			return a.takeLinks(t)["reset ana@example.com"]
 		}
 		token := link()
-		var invalid *store.InvalidError
-		if err := a.ResetPassword(ctx, token, "ana@example.com"); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "password" {
-			t.Errorf("a bad password: %v", err)
-		}
-		if err := a.ConfirmEmail(ctx, token); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("a link to reset confirms an email: %v", err)
-		}
+		wantFault(t, "a bad password", a.ResetPassword(ctx, token, "ana@example.com"), "password")
+		err = a.ConfirmEmail(ctx, token)
+		wantError(t, "a link to reset confirms an email", err, ErrLinkInvalid)
 		must(t, a.ResetPassword(ctx, token, "another "+goodPassword)) // the link is still good
 		now := a.user(t, u.ID)
 		if now.MFA != u.MFA || now.Role != u.Role || now.Email != u.Email ||
@@ -581,20 +526,17 @@ func TestReset(t *testing.T) {
 		}
 		token = link()
 		c.Advance(resetFor)
-		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("after half an hour: %v", err)
-		}
+		err = a.ResetPassword(ctx, token, goodPassword)
+		wantError(t, "after half an hour", err, ErrLinkInvalid)
 		token = link()
 		must(t, a.accounts.Disable(ctx, "ana"))
 		must(t, a.accounts.Enable(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("after the user was disabled: %v", err)
-		}
+		err = a.ResetPassword(ctx, token, goodPassword)
+		wantError(t, "after the user was disabled", err, ErrLinkInvalid)
 		token = link()
 		must(t, a.accounts.Delete(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("after the user was deleted: %v", err)
-		}
+		err = a.ResetPassword(ctx, token, goodPassword)
+		wantError(t, "after the user was deleted", err, ErrLinkInvalid)
 	})
 }
 
@@ -605,12 +547,11 @@ func TestUsersOfAdmins(t *testing.T) {
 		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		var invalid *store.InvalidError
-		if _, err := a.AddUser(
-			ctx, store.User{Name: "a b", Role: "root"}, ""); !errors.As(err, &invalid) ||
-			len(invalid.Fields) != 3 {
+		_, err := a.AddUser(ctx, store.User{Name: "a b", Role: "root"}, "")
+		if !errors.As(err, &invalid) || len(invalid.Fields) != 3 {
 			t.Errorf("neither a password nor an email, and more: %v", err)
 		}
-		_, err := a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, goodPassword)
+		_, err = a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, goodPassword)
 		must(t, err)
 		wantMails(t, "with a password", a.mailsTo(t), nil)
 
@@ -621,10 +562,8 @@ func TestUsersOfAdmins(t *testing.T) {
 			t.Errorf("invited %+v", ana)
 		}
 		first := a.takeLinks(t)["invitation typo@example.com"]
-		if _, err := a.Login(
-			ctx, LoginRequest{User: "ana", Password: ""}); !errors.Is(err, ErrInvalidLogin) {
-			t.Errorf("who has no password yet logs in: %v", err)
-		}
+		_, err = a.Login(ctx, LoginRequest{User: "ana", Password: ""})
+		wantError(t, "who has no password yet logs in", err, ErrInvalidLogin)
 		edit := func(f func(*store.User)) (store.User, error) {
 			return a.ChangeUser(ctx, ana.ID,
 				func(u store.User) (store.User, error) { f(&u); return u, nil })
@@ -632,16 +571,14 @@ func TestUsersOfAdmins(t *testing.T) {
 		_, err = edit(func(u *store.User) { u.Email = "ana@example.com" })
 		must(t, err)
 		links := a.takeLinks(t)
-		if err := a.ResetPassword(ctx, first, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("the invitation to another address: %v", err)
-		}
+		err = a.ResetPassword(ctx, first, goodPassword)
+		wantError(t, "the invitation to another address", err, ErrLinkInvalid)
 		c.Advance(joinFor - 10*time.Minute) // a hash takes some time
 		second := links["invitation ana@example.com"]
 		must(t, a.ResetPassword(ctx, second, goodPassword))
 		wantMails(t, "a first password", a.mailsTo(t), nil)
-		if err := a.ResetPassword(ctx, second, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("an invitation twice: %v", err)
-		}
+		err = a.ResetPassword(ctx, second, goodPassword)
+		wantError(t, "an invitation twice", err, ErrLinkInvalid)
 		for what, f := range map[string]func(*store.User){
 			"demoted":  func(u *store.User) { u.Role = store.Viewer },
 			"disabled": func(u *store.User) { u.Disabled = true },
@@ -650,18 +587,12 @@ func TestUsersOfAdmins(t *testing.T) {
 				t.Errorf("the last admin is %s: %v", what, err)
 			}
 		}
-		if err := a.DeleteUser(ctx, ana.ID); !errors.Is(err, store.ErrLastAdmin) {
-			t.Errorf("the last admin is deleted: %v", err)
-		}
+		wantError(t, "the last admin is deleted", a.DeleteUser(ctx, ana.ID), store.ErrLastAdmin)
 		if _, err := edit(func(u *store.User) { u.Email = "x" }); !errors.As(err, &invalid) {
 			t.Errorf("no email: %v", err)
 		}
 		// An email that an admin sets is confirmed, and cancels a pending one.
-		_, _, err = a.store.UpdateUser(ctx, ana.ID, func(u store.User) (store.User, error) {
-			u.PendingEmail = "new@example.com"
-			return u, nil
-		})
-		must(t, err)
+		a.change(t, ana, func(u *store.User) { u.PendingEmail = "new@example.com" })
 		u, err := edit(func(u *store.User) { u.Email = "ana@example.org" })
 		must(t, err)
 		if u.Email != "ana@example.org" || u.PendingEmail != "" {
@@ -710,17 +641,11 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 		_, me := a.newCaller(t, "ana")
 		stranger := WithOrigin(ctx, Origin{IP: "198.51.100.7"})
 		for range 5 {
-			if _, err := a.Login(
-				stranger, LoginRequest{User: "ana", Password: "wrong"},
-			); !errors.Is(err, ErrInvalidLogin) {
-				t.Errorf("a stranger: %v", err)
-			}
+			_, err := a.Login(stranger, LoginRequest{User: "ana", Password: "wrong"})
+			wantError(t, "a stranger", err, ErrInvalidLogin)
 		}
-		if _, err := a.Login(
-			stranger, LoginRequest{User: "ana", Password: goodPassword},
-		); !errors.Is(err, ErrTooManyAttempts) {
-			t.Errorf("the name is not blocked: %v", err)
-		}
+		_, err := a.Login(stranger, goodLogin("ana"))
+		wantError(t, "the name is not blocked", err, ErrTooManyAttempts)
 		must(t, a.ChangePassword(ctx, me, goodPassword, "another "+goodPassword))
 	})
 }

@@ -239,9 +239,7 @@ func TestRefreshTokens(t *testing.T) {
 func TestTheRowsOfOldSessionsGo(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
-			goodPassword)
-		must(t, err)
+		u := p.add(t, store.User{Name: "ana"})
 		now := time.Now()
 		for i := range cleanBatch + 1 {
 			old := now.Add(-2 * keepDead)
@@ -256,7 +254,7 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 			}, u.Generation)
 			must(t, err)
 		}
-		g, err := p.Login(t.Context(), LoginRequest{User: "ana", Password: goodPassword})
+		g, err := p.Login(t.Context(), goodLogin("ana"))
 		must(t, err)
 		again := start(t, e, url) // cleans at its start
 		authtest.Eventually(t, "the old rows are gone", func() bool {

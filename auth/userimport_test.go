@@ -31,9 +31,7 @@ func rowsOf(rows ...importRow) iter.Seq2[store.User, error] {
 func TestImport(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(t.Context(),
-			store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin}, goodPassword)
-		must(t, err)
+		p.add(t, store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin})
 		good := []importRow{
 			{user: store.User{Name: "bia", Email: "Bia@example.com", Role: store.Editor,
 				PasswordHash: "$2b$04$/DMVRkg8FjbJ2Kp9zooAGOwg0pq.JTSehiS7cYWKEaO8JUHxGfqQy"}},
@@ -44,9 +42,8 @@ func TestImport(t *testing.T) {
 		if n != 2 {
 			t.Errorf("%d users can be made", n)
 		}
-		if _, err := p.store.UserByName(t.Context(), "bia"); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("a check made a user: %v", err)
-		}
+		_, err = p.store.UserByName(t.Context(), "bia")
+		wantError(t, "a check made a user", err, store.ErrNotFound)
 		made, err := p.accounts.Import(t.Context(), rowsOf(good...))
 		must(t, err)
 		if len(made) != 2 || made[0].Name != "bia" || made[0].ID == 0 ||

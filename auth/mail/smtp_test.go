@@ -156,9 +156,8 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got.header.Get(name), want)
 		}
 	}
-	if id := got.header.Get(
-		"Message-Id"); !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).
-		MatchString(id) {
+	id := got.header.Get("Message-Id")
+	if !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).MatchString(id) {
 		t.Errorf("Message-ID %s", id)
 	}
 	if names := headerNames(got); !slices.Equal(names, wantHeaders) {
@@ -225,8 +224,8 @@ func TestTextsOfUsersStayText(t *testing.T) {
 func TestTheNameOfAProgramIsNoLink(t *testing.T) {
 	m := whole(NewNetwork)
 	m.UserAgent = "call https://evil.example/ or help@evil.example"
-	if got := deliver(t, m); !strings.Contains(
-		got.text, "\n\nProgram: call https: //evil. example/ or help@evil. example\n\n") {
+	const want = "\n\nProgram: call https: //evil. example/ or help@evil. example\n\n"
+	if got := deliver(t, m); !strings.Contains(got.text, want) {
 		t.Errorf("%s", got.text)
 	}
 }
@@ -360,8 +359,8 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %s", err, test.want)
 			}
-			if taken, refused := test.office.deliveries(), test.office.refused(); len(
-				taken)+len(refused) > 0 {
+			taken, refused := test.office.deliveries(), test.office.refused()
+			if len(taken)+len(refused) > 0 {
 				t.Errorf("it got %+v, %q", taken, refused)
 			}
 		})

@@ -137,9 +137,8 @@ func TestAnotherProcessStarts(t *testing.T) {
 	authtest.Eventually(t, "some were verified", func() bool { return done.Load() > 2 })
 	send(t, first, syscall.SIGKILL)
 	logins.Wait()
-	if want := fmt.Sprintf(
-		`the next password starts another" pid=%d error="`, first,
-	); !strings.Contains(log.String(), want) {
+	want := fmt.Sprintf(`the next password starts another" pid=%d error="`, first)
+	if !strings.Contains(log.String(), want) {
 		t.Errorf("the log has no %s:\n%s", want, log)
 	}
 
@@ -160,8 +159,8 @@ func TestAnotherProcessStarts(t *testing.T) {
 		!strings.Contains(err.Error(), "gave no answer") {
 		t.Errorf("with a process that hangs it: %v", err)
 	}
-	if want := `error="no answer within 1ms: signal: killed"`; strings.Count(
-		log.String(), want) != 2 {
+	want = `error="no answer within 1ms: signal: killed"`
+	if strings.Count(log.String(), want) != 2 {
 		t.Errorf("the log does not say twice %s:\n%s", want, log)
 	}
 	p.timeout = hashTimeout
