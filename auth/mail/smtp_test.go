@@ -47,8 +47,8 @@ func TestSend(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.office.open(t)
-			if err := test.office.sender(t, test.withUser).
-				Send(t.Context(), reset("bruno@example.com")); err != nil {
+			s := test.office.sender(t, test.withUser)
+			if err := s.Send(t.Context(), reset("bruno@example.com")); err != nil {
 				t.Fatal(err)
 			}
 			got := test.office.deliveries()
@@ -78,8 +78,7 @@ func TestSend(t *testing.T) {
 
 func sameDelivery(a, b delivery) bool {
 	return a.helo == b.helo && a.user == b.user && a.from == b.from && a.to == b.to &&
-		a.tls == b.tls &&
-		a.utf8 == b.utf8
+		a.tls == b.tls && a.utf8 == b.utf8
 }
 
 // parsed is a mail as a mail program sees it.
