@@ -16,8 +16,8 @@ var (
 	deviceLimit = nameLimit
 
 	// networkLimit has a short window, because many people may share a network: its bucket empties
-	// after 15 quiet minutes. Whoever stays below 50 in 15 minutes is not slowed at all, so a longer
-	// memory would stop only honest people.
+	// after 15 quiet minutes. Whoever stays below 50 in 15 minutes is not slowed at all, so a
+	// longer memory would stop only honest people.
 	networkLimit = throttle.Limit{Free: 50, Window: 15 * time.Minute, Slowed: true}
 
 	// devicesLimit is for all devices of a user together.

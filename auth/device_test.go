@@ -139,11 +139,9 @@ func TestWhichDeviceTokensAreGood(t *testing.T) {
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
 	url := e.Migrated(t)
-	const newSecret = "another secret of thirty-two bytes"
 	p := start(t, e, url, atClock(c))
-	rotated := start(t, e, url, atClock(c),
-		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} })
-	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
+	rotated := start(t, e, url, atClock(c), withSecrets(otherSecret, testSecret))
+	dropped := start(t, e, url, atClock(c), withSecrets(otherSecret))
 	ana, bia := p.add(t, store.User{Name: "ana"}), p.add(t, store.User{Name: "bia"})
 	laptop := p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in").Device
 	if len(laptop) > 100 {

@@ -67,6 +67,11 @@ func atClock(c *authtest.Clock) func(*Config) {
 	return func(cfg *Config) { cfg.Now = c.Now }
 }
 
+// withSecrets makes a process sign with a secret, and verify with previous ones as well.
+func withSecrets(secret string, previous ...string) func(*Config) {
+	return func(cfg *Config) { cfg.Secret, cfg.Previous = secret, previous }
+}
+
 // loggingTo makes a process log to a log.
 func loggingTo(log *authtest.Log) func(*Config) {
 	return func(cfg *Config) { cfg.Log = slog.New(slog.NewJSONHandler(log, nil)) }

@@ -244,37 +244,13 @@ func (brokenHasher) Verify(string, string, bool) (bool, string, error) {
 
 func (brokenHasher) Hash(string, []string) (string, error) { return "hash", errBroken }
 
-// memoryBuckets keeps the counts of one attempt at a time.
-type memoryBuckets map[string]store.Bucket
-
-func (m memoryBuckets) UpdateBuckets(
-	_ context.Context, keys []string, update func([]store.Bucket) error,
-) error {
-	counts := make([]store.Bucket, len(keys))
-	for i, key := range keys {
-		counts[i] = m[key]
-		counts[i].Key = key
-	}
-	if err := update(counts); err != nil {
-		return err
-	}
-	for _, c := range counts {
-		if c.Count == 0 { // the store removes such a row
-			delete(m, c.Key)
-			continue
-		}
-		m[c.Key] = c
-	}
-	return nil
-}
-
 // TestAYearOfGuesses tries the best strategies against one password for a year: as fast as it goes,
 // and with quiet days in between. TestGuessing goes the full way of an attempt.
 func TestAYearOfGuesses(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	guess := func(limit throttle.Limit, pause func(n int) time.Duration) (guesses int) {
 		c := authtest.StoppedAt(someDay)
-		limiter := throttle.NewLimiter(memoryBuckets{}, c.Now)
+		limiter := throttle.NewLimiter(authtest.Buckets{}, c.Now)
 		for c.Now().Before(someDay.Add(year)) {
 			r, err := limiter.Reserve(t.Context(), throttle.Bucket{Key: "ana", Limit: limit})
 			var many *TooManyError
@@ -432,24 +408,6 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	if n := rows(); n > let+1 {
 		t.Errorf("%d rows are left of %d attempts", n, let)
 	}
-}
-
-// TestALoginReplacesAForeignHash checks that a hash that was brought from elsewhere is replaced at
-// the first login, and that later logins leave the new one alone.
-func TestALoginReplacesAForeignHash(t *testing.T) {
-	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
-		p := start(t, e, url)
-		ana := p.addForeign(t, "ana")
-		p.login(t, "ana")
-		first := p.user(t, ana.ID)
-		if first.PasswordHash == ana.PasswordHash || !matches(first.PasswordHash, goodPassword) {
-			t.Errorf("after a login the hash is %s", first.PasswordHash)
-		}
-		p.login(t, "ana")
-		if again := p.user(t, ana.ID); again.PasswordHash != first.PasswordHash {
-			t.Errorf("after another login the hash is %s", again.PasswordHash)
-		}
-	})
 }
 
 // TestAPanicEndsTheAttempt checks that a panic does not keep a name locked.

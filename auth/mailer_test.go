@@ -69,6 +69,13 @@ func startMailing(
 	return m
 }
 
+// queue queues a mail that has no link.
+func (m *mailing) queue(t testing.TB, u store.User, to string) {
+	t.Helper()
+	mail := store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: to}
+	must(t, m.store.QueueMails(t.Context(), mail))
+}
+
 // queued returns the mails in the queue, by claiming all of them for no time.
 func queued(t testing.TB, st store.Store) []store.Mail {
 	t.Helper()
@@ -147,11 +154,7 @@ func TestReplicasSendEachMailOnce(t *testing.T) {
 		idle := startMailing(t, e, url, time.Now, nil)
 		u := idle.add(t, store.User{Name: "ana"})
 		for i := range n {
-			must(t, idle.store.QueueMails(t.Context(), store.Mail{
-				UserID: u.ID,
-				Kind:   store.MailPasswordChanged,
-				To:     fmt.Sprintf("a%d@example.com", i),
-			}))
+			idle.queue(t, u, fmt.Sprintf("a%d@example.com", i))
 		}
 		for range 2 {
 			startMailing(t, e, url, time.Now, smtpTo(t, server))
@@ -276,14 +279,7 @@ func TestMailThatCannotBeSent(t *testing.T) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
 		u := a.add(t, store.User{Name: "ana"})
-		queue := func() {
-			must(t, a.store.QueueMails(t.Context(), store.Mail{
-				UserID: u.ID,
-				Kind:   store.MailPasswordChanged,
-				To:     "ana@example.com",
-			}))
-		}
-		queue()
+		a.queue(t, u, "ana@example.com")
 		a.sendDue(t, senderFunc(func(context.Context, mail.Message) error {
 			return fmt.Errorf("%w: no such mailbox", mail.ErrUndeliverable)
 		}))
@@ -292,7 +288,7 @@ func TestMailThatCannotBeSent(t *testing.T) {
 			t.Errorf("what is refused for good is kept, or not told of:\n%s", log)
 		}
 
-		queue()
+		a.queue(t, u, "ana@example.com")
 		tries := 0
 		for range store.MaxMailTries + 2 {
 			a.sendDue(t, senderFunc(func(context.Context, mail.Message) error {
@@ -318,11 +314,7 @@ func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
 		a := startMailing(t, e, url, c.Now, nil)
 		u := a.add(t, store.User{Name: "ana"})
 		for _, cut := range []bool{false, true} {
-			must(t, a.store.QueueMails(t.Context(), store.Mail{
-				UserID: u.ID,
-				Kind:   store.MailPasswordChanged,
-				To:     "ana@example.com",
-			}))
+			a.queue(t, u, "ana@example.com")
 			ctx, stop := context.WithCancel(t.Context())
 			begun, goOn := make(chan struct{}), make(chan struct{})
 			returned := make(chan struct{})
