@@ -11,61 +11,22 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
 )
 
-// inbox is where all mail of a server arrives.
-type inbox struct {
-	f     *fixture
-	mu    sync.Mutex
-	mails []mail.Message
-}
-
-// Send implements [auth.Sender].
-func (in *inbox) Send(_ context.Context, m mail.Message) error {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	in.mails = append(in.mails, m)
-	return nil
-}
-
-// inbox has the server send its mail until the test ends.
-func (f *fixture) inbox() *inbox {
-	in := &inbox{f: f}
+// outbox has the server send its mail until the test ends.
+func (f *fixture) outbox() *authtest.Outbox {
+	out := new(authtest.Outbox)
 	ctx, stop := context.WithCancel(context.Background())
 	var sending sync.WaitGroup
-	sending.Go(func() { f.auth.SendMail(ctx, in, 0) })
+	sending.Go(func() { f.auth.SendMail(ctx, out, 0) })
 	f.t.Cleanup(func() {
 		stop()
 		sending.Wait()
 	})
-	return in
-}
-
-// take waits for a mail of a kind to an address, removes it and returns its token.
-func (in *inbox) take(kind mail.Kind, to string) (token string) {
-	in.f.t.Helper()
-	in.f.eventually(fmt.Sprintf("a mail of kind %s to %s", kind, to), func() bool {
-		in.mu.Lock()
-		defer in.mu.Unlock()
-		i := slices.IndexFunc(in.mails,
-			func(m mail.Message) bool { return m.Kind == kind && m.To == to })
-		if i < 0 {
-			return false
-		}
-		token = in.mails[i].Token
-		in.mails = slices.Delete(in.mails, i, i+1)
-		return true
-	})
-	return token
-}
-
-// left returns the mails that nobody has taken.
-func (in *inbox) left() []mail.Message {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	return in.mails
+	return out
 }
 
 func openSignup(cfg *Config) { cfg.SignupOpen = true }
@@ -110,7 +71,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		t.Run(e.name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, e.open(t), openSignup)
-			in := f.inbox()
+			out := f.outbox()
 			a := f.call("POST", "/signup",
 				`{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
 			f.want(a, 201, "")
@@ -122,7 +83,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 				409, "conflict")
 			// The new address gets no other mail yet.
 			f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
-			confirm := in.take(mail.Confirm, "ana@example.com")
+			confirm := out.Take(t, mail.Confirm, "ana@example.com").Token
 			f.want(f.call("POST", "/password/reset",
 				`{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422,
 				"reset_invalid")
@@ -132,7 +93,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 				t.Errorf("faults %s", a.faults())
 			}
 			token := f.loginAs("ana", goodPassword)
-			in.take(mail.NewNetwork, "ana@example.com")
+			out.Take(t, mail.NewNetwork, "ana@example.com")
 			me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
 			if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
 				t.Errorf("confirmed: %+v", u)
@@ -153,10 +114,10 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 				u.PendingEmail != "new@example.com" {
 				t.Errorf("patched: %s", a.body)
 			}
-			in.take(mail.EmailChanged, "ana@example.com")
+			out.Take(t, mail.EmailChanged, "ana@example.com")
 			f.want(f.call("POST", "/email/confirm",
-				`{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`), 204, "")
-			in.take(mail.EmailChanged, "ana@example.com")
+				`{"token":"`+out.Take(t, mail.Confirm, "new@example.com").Token+`"}`), 204, "")
+			out.Take(t, mail.EmailChanged, "ana@example.com")
 			if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" ||
 				u.PendingEmail != "" {
 				t.Errorf("now: %+v", u)
@@ -164,7 +125,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 
 			// The user forgets the password.
 			f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
-			reset := in.take(mail.Reset, "new@example.com")
+			reset := out.Take(t, mail.Reset, "new@example.com").Token
 			f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
 			a = f.call("POST", "/password/reset",
 				`{"token":"`+reset+`","password":"new@example.com"}`)
@@ -176,7 +137,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			f.want(me("GET", ""), 401, "token_revoked")
 			f.want(f.call("POST", "/password/reset",
 				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
-			in.take(mail.PasswordChanged, "new@example.com")
+			out.Take(t, mail.PasswordChanged, "new@example.com")
 
 			// The user changes the password.
 			token = f.loginAs("ana", betterPassword)
@@ -193,7 +154,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			for _, ended := range []string{token, other} {
 				f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
 			}
-			in.take(mail.PasswordChanged, "new@example.com")
+			out.Take(t, mail.PasswordChanged, "new@example.com")
 			token = f.loginAs("ana", "seven grumpy violets")
 			for range 5 {
 				f.want(f.call("POST", "/password",
@@ -206,7 +167,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			if f.want(a, 429, "too_many_attempts"); a.header.Get("Retry-After") == "" {
 				t.Error("no Retry-After")
 			}
-			if left := in.left(); len(left) > 0 {
+			if left := out.Left(); len(left) > 0 {
 				t.Errorf("nobody has taken %+v", left)
 			}
 			for _, secret := range []string{goodPassword, betterPassword, confirm, reset} {
@@ -232,7 +193,7 @@ func TestSignupIsClosed(t *testing.T) {
 // Admins create, change and delete users.
 func TestUsers(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		in := f.inbox()
+		out := f.outbox()
 		a := f.as(store.Admin, "POST", "/users",
 			`{"user":"ana","email":"ana@example.com","role":"editor"}`)
 		f.want(a, 201, "")
@@ -247,9 +208,9 @@ func TestUsers(t *testing.T) {
 		}
 		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
 			"invalid_login")
+		invitation := out.Take(t, mail.Invitation, "ana@example.com").Token
 		f.want(f.call("POST", "/password/reset",
-			`{"token":"`+in.take(mail.Invitation,
-				"ana@example.com")+`","password":"five grumpy violets"}`), 204, "")
+			`{"token":"`+invitation+`","password":"five grumpy violets"}`), 204, "")
 		token := f.loginAs("ana", goodPassword)
 
 		// The answer to a GET can be sent back, and changes nothing.
@@ -297,7 +258,7 @@ func TestUsers(t *testing.T) {
 		if f.want(a, 200, ""); !userOf(t, a).Disabled || userOf(t, a).Email != "ana@example.org" {
 			t.Errorf("patched: %s", a.body)
 		}
-		in.take(mail.EmailChanged, "ana@example.com")
+		out.Take(t, mail.EmailChanged, "ana@example.com")
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
 		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
 			"invalid_login")

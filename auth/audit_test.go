@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 		c := authtest.StoppedAt(someDay.Truncate(store.AuditWindow))
 		log := new(authtest.Log)
 		p := start(t, e, url, atClock(c), loggingTo(log))
-		ana := p.addCheap(t, "ana")
+		ana := p.add(t, store.User{Name: "ana"})
 		latest := func() store.Event {
 			events, err := p.Events(t.Context(), store.EventFilter{}, 0, 1)
 			must(t, err)
@@ -32,9 +31,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 			t.Helper()
 			got := latest()
 			if got.Kind != kind || got.UserID != userID || got.ActorID != actorID ||
-				got.Count != count ||
-				got.IP != "192.0.2.1" ||
-				got.UserAgent != "test" ||
+				got.Count != count || got.IP != "192.0.2.1" || got.UserAgent != "test" ||
 				got.RequestID != "r1" {
 				t.Errorf("the audit has %+v, want %s of %d", got, kind, userID)
 			}
@@ -55,7 +52,7 @@ func TestTheAuditOfALogin(t *testing.T) {
 			}
 		}
 		log.Take()
-		right := LoginRequest{User: "ana", Password: goodPassword}
+		right := goodLogin("ana")
 		g := p.wantTry(t, "192.0.2.1", right, "in")
 		check(store.EventLogin, ana.ID, ana.ID, 1)
 		for n := range int64(5) {
@@ -76,16 +73,9 @@ func TestTheAuditOfALogin(t *testing.T) {
 		c.Advance(time.Second)
 		g = p.wantTry(t, "192.0.2.1", right, "in")
 		log.Take()
-		must(
-			t,
-			p.LogoutEverywhere(
-				WithOrigin(
-					ctx,
-					Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7},
-				),
-				ana.ID,
-			),
-		)
+		byAdmin := WithOrigin(ctx,
+			Origin{IP: "192.0.2.1", UserAgent: "test", RequestID: "r1", ActorID: 7})
+		must(t, p.LogoutEverywhere(byAdmin, ana.ID))
 		check(store.EventLogoutEverywhere, ana.ID, 7, 1)
 		g = p.wantTry(t, "192.0.2.1", right, "in")
 		for range 2 {
@@ -101,27 +91,20 @@ func TestTheAuditOfALogin(t *testing.T) {
 		check(store.EventRefreshTheft, ana.ID, 0, 1)
 
 		// Of many networks some can be seen.
-		before := countEvents(t, p, store.EventFilter{Kind: store.EventLoginFailed})
+		failed := store.EventFilter{Kind: store.EventLoginFailed}
+		before := countEvents(t, p, failed)
 		for i := range 40 {
 			ctx := from(t.Context(), fmt.Sprint("198.51.100.", i))
 			p.audit.recordStrangers(ctx, store.EventLoginFailed, 0, "")
 		}
-		if n := countEvents(
-			t,
-			p,
-			store.EventFilter{Kind: store.EventLoginFailed},
-		) - before; n < 2 ||
-			n > nobodysRows {
+		if n := countEvents(t, p, failed) - before; n < 2 || n > nobodysRows {
 			t.Errorf("forty addresses are %d rows", n)
 		}
 
 		// No event holds what was typed.
 		events, err := p.Events(t.Context(), store.EventFilter{}, 0, 100)
 		must(t, err)
-		if all := fmt.Sprintf(
-			"%+v",
-			events,
-		); strings.Contains(all, "hunter") ||
+		if all := fmt.Sprintf("%+v", events); strings.Contains(all, "hunter") ||
 			strings.Contains(all, g.RefreshToken) {
 			t.Errorf("the audit has %s", all)
 		}
@@ -133,12 +116,9 @@ func TestAnEventThatCannotBeKept(t *testing.T) {
 	e := authtest.SQLite()
 	log := new(authtest.Log)
 	p := start(t, e, e.Migrated(t), loggingTo(log))
-	p.addCheap(t, "ana")
+	p.add(t, store.User{Name: "ana"})
 	a := p.over(t, noAudit{p.cfg.Store})
-	_, err := a.Login(
-		from(t.Context(), "192.0.2.1"),
-		LoginRequest{User: "ana", Password: goodPassword},
-	)
+	_, err := a.Login(from(t.Context(), "192.0.2.1"), goodLogin("ana"))
 	must(t, err)
 	if s := log.Take(); !strings.Contains(s, `"level":"ERROR"`) ||
 		!strings.Contains(s, `"event":"login"`) {
@@ -160,16 +140,8 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 			must(t, err)
 			var all []string
 			for _, e := range events {
-				all = append(
-					all,
-					fmt.Sprintf(
-						"%d of %d from +%v to +%v",
-						e.Count,
-						e.UserID,
-						e.At.Sub(someDay),
-						e.LastAt.Sub(someDay),
-					),
-				)
+				all = append(all, fmt.Sprintf("%d of %d from +%v to +%v",
+					e.Count, e.UserID, e.At.Sub(someDay), e.LastAt.Sub(someDay)))
 			}
 			slices.Sort(all)
 			return strings.Join(all, ", ")
@@ -183,15 +155,8 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		fail(1)
 		fail(2)
 		a.audit.store = noAudit{there}
-		if err := a.audit.flush(ctx); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("a store that is away: %v", err)
-		}
-		if events, err := a.Events(
-			ctx,
-			store.EventFilter{},
-			0,
-			10,
-		); err != nil ||
+		wantError(t, "a store that is away", a.audit.flush(ctx), store.ErrUnavailable)
+		if events, err := a.Events(ctx, store.EventFilter{}, 0, 10); err != nil ||
 			len(events) != 0 {
 			t.Errorf("a store that can only be read: %v, %v", events, err)
 		}
@@ -234,8 +199,7 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 		first := c.Now()
 		a.audit.flush(ctx)
 		if got := a.audit.waiting.take(); len(got) != 1 || got[0].Count != 2 ||
-			!got[0].At.Equal(first) ||
-			!got[0].LastAt.Equal(first.Add(time.Second)) {
+			!got[0].At.Equal(first) || !got[0].LastAt.Equal(first.Add(time.Second)) {
 			t.Errorf("back in the queue are %+v", got)
 		}
 
@@ -259,11 +223,11 @@ func TestWhatStrangersDoIsKept(t *testing.T) {
 func TestAnEventDoesNotNeedThoseThatWait(t *testing.T) {
 	e := authtest.SQLite()
 	p := start(t, e, e.Migrated(t))
-	p.addCheap(t, "ana")
+	p.add(t, store.User{Name: "ana"})
 	a := p.over(t, noStrangers{p.cfg.Store})
 	ctx := from(t.Context(), "192.0.2.1")
 	a.audit.recordStrangers(ctx, store.EventLoginFailed, 0, "")
-	_, err := a.Login(ctx, LoginRequest{User: "ana", Password: goodPassword})
+	_, err := a.Login(ctx, goodLogin("ana"))
 	must(t, err)
 	if n := countEvents(t, p, store.EventFilter{Kind: store.EventLogin}); n != 1 {
 		t.Errorf("%d events of the login are kept", n)
@@ -284,24 +248,12 @@ func TestALoginFromANewNetworkIsReported(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
-		_, _, err := p.store.UpdateUser(
-			t.Context(),
-			ana.ID,
-			func(u store.User) (store.User, error) {
-				u.Email = "ana@example.com"
-				return u, nil
-			},
-		)
-		must(t, err)
-		_, _, err = p.store.UpdateUser(t.Context(), bia.ID, func(u store.User) (store.User, error) {
-			u.PendingEmail = "bia@example.com"
-			return u, nil
-		})
-		must(t, err)
+		ana, bia := p.add(t, store.User{Name: "ana"}), p.add(t, store.User{Name: "bia"})
+		p.change(t, ana, func(u *store.User) { u.Email = "ana@example.com" })
+		p.change(t, bia, func(u *store.User) { u.PendingEmail = "bia@example.com" })
 		login := func(name, ip string, mails int) {
 			t.Helper()
-			p.wantTry(t, ip, LoginRequest{User: name, Password: goodPassword}, "in")
+			p.wantTry(t, ip, goodLogin(name), "in")
 			c.Advance(time.Second)
 			queued, err := p.store.ClaimMails(t.Context(), 1000*24*time.Hour, 10)
 			must(t, err)
@@ -310,8 +262,7 @@ func TestALoginFromANewNetworkIsReported(t *testing.T) {
 			}
 			for _, m := range queued {
 				if m.Kind != store.MailNewNetwork || m.To != "ana@example.com" ||
-					m.UserID != ana.ID ||
-					m.Detail != ip+" test" {
+					m.UserID != ana.ID || m.Detail != ip+" test" {
 					t.Errorf("queued is %+v", m)
 				}
 			}
@@ -340,27 +291,12 @@ func TestALoginThatCannotBeReported(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		log := new(authtest.Log)
 		p := start(t, e, url, loggingTo(log))
-		ana := p.addCheap(t, "ana")
-		_, _, err := p.store.UpdateUser(
-			t.Context(),
-			ana.ID,
-			func(u store.User) (store.User, error) {
-				u.Email = "ana@example.com"
-				return u, nil
-			},
-		)
-		must(t, err)
+		ana := p.add(t, store.User{Name: "ana"})
+		p.change(t, ana, func(u *store.User) { u.Email = "ana@example.com" })
 		a := p.over(t, noSessions{p.cfg.Store})
-		ctx, right := from(
-			t.Context(),
-			"192.0.2.1",
-		), LoginRequest{
-			User:     "ana",
-			Password: goodPassword,
-		}
-		if _, err := a.Login(ctx, right); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("without a session a login: %v", err)
-		}
+		ctx, right := from(t.Context(), "192.0.2.1"), goodLogin("ana")
+		_, err := a.Login(ctx, right)
+		wantError(t, "without a session a login", err, store.ErrUnavailable)
 		a = p.over(t, noNetworks{p.cfg.Store})
 		if g, err := a.Login(ctx, right); err != nil || g.Token == "" || g.Device == "" {
 			t.Errorf("where the network cannot be noted a login: %+v, %v", g, err)

@@ -44,8 +44,9 @@ var ErrInvalidLogin = errors.New("wrong user or password")
 // ErrTokenRevoked refuses an access token whose session was ended.
 var ErrTokenRevoked = errors.New("the session of the token was ended")
 
-// The errors and the type of the rooms that callers of an [Auth] have to tell apart, so that they
-// need not import each room.
+// Errors of the rooms that methods of [Auth] return. They have a name here because callers tell
+// them apart from errors of this package, such as [ErrTokenRevoked]. They thus need not know which
+// room refuses.
 var (
 	ErrTokenInvalid    = token.ErrInvalid
 	ErrTokenExpired    = token.ErrExpired
@@ -130,8 +131,8 @@ func New(cfg Config) (*Auth, error) {
 	}, nil
 }
 
-// Run works in the background until ctx ends. It learns which sessions other processes end, keeps the
-// events that wait to be kept, and removes rows that nothing can need any more.
+// Run works in the background until ctx ends. It learns which sessions other processes end, keeps
+// the events that wait to be kept, and removes rows that nothing can need any more.
 func (a *Auth) Run(ctx context.Context) {
 	var others sync.WaitGroup
 	others.Go(func() { newCleaner(a.cfg).run(ctx) })

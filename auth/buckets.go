@@ -10,14 +10,14 @@ import (
 	"clientes/store"
 )
 
-// How often something may fail, or be asked for. Many people may share a network, so its bucket
-// empties sooner than a name's: after a quiet time as long as its window. (Whoever stays below 50
-// in 15 minutes is not slowed at all, so a longer memory would stop only honest people.)
+// How often somebody may fail, or request something.
 var (
-	nameLimit = throttle.Limit{
-		Free: 5, Window: 24 * time.Hour, InARow: true, Slowed: true,
-	}
-	deviceLimit  = nameLimit
+	nameLimit   = throttle.Limit{Free: 5, Window: 24 * time.Hour, InARow: true, Slowed: true}
+	deviceLimit = nameLimit
+
+	// networkLimit has a short window, because many people may share a network: its bucket empties
+	// after 15 quiet minutes. Whoever stays below 50 in 15 minutes is not slowed at all, so a
+	// longer memory would stop only honest people.
 	networkLimit = throttle.Limit{Free: 50, Window: 15 * time.Minute, Slowed: true}
 
 	// devicesLimit is for all devices of a user together.
@@ -29,7 +29,7 @@ var (
 	// mailsLimit is for links that anybody may have sent to a user.
 	mailsLimit = throttle.Limit{Free: 3, Window: time.Hour, InARow: true}
 
-	// askedLimit is for links and new accounts that one network asks for. It is as high as for
+	// askedLimit is for links and new accounts that one network requests. It is as high as for
 	// failed logins, because the network may be many people's.
 	askedLimit = throttle.Limit{Free: networkLimit.Free, Window: networkLimit.Window}
 )
@@ -96,7 +96,7 @@ func noMailsBucket(keys *token.Keyring, name, email string) throttle.Bucket {
 	return throttle.Bucket{Key: "mails nobody " + mac[:3], Limit: mailsLimit}
 }
 
-// askedBucket counts what a network asks for.
+// askedBucket counts what a network requests.
 func askedBucket(what, network string) throttle.Bucket {
 	return throttle.Bucket{Key: what + " by " + network, Limit: askedLimit}
 }

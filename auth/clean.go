@@ -16,9 +16,8 @@ const (
 	// cleanBatch is how many rows are removed at once, so that nobody waits long for the store.
 	cleanBatch = 500
 
-	// keepDead is how long the row of a session stays after the last moment when something could
-	// have needed it: for the clocks of other machines, and for people who look into the database
-	// to see what happened.
+	// keepDead is how long the row of a session stays when nothing can need it any more. Clocks of
+	// other machines may differ, and people look into the database to see what happened.
 	keepDead = time.Hour
 )
 

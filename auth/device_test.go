@@ -15,54 +15,40 @@ func TestStrangersDoNotKeepOutAKnownDevice(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		ana := p.addCheap(t, "ana")
+		p.add(t, store.User{Name: "ana"})
 		const home, cafe = "192.0.2.1", "203.0.113.1"
-		right, wrong := LoginRequest{
-			User:     "ana",
-			Password: goodPassword,
-		}, LoginRequest{
-			User:     "ana",
-			Password: "wrong",
-		}
-		marked := func(r LoginRequest, mark string) LoginRequest {
-			r.Device = mark
-			return r
-		}
+		right, wrong := goodLogin("ana"), LoginRequest{User: "ana", Password: "wrong"}
 		laptop := p.wantTry(t, home, right, "in").Device
 		phone := p.wantTry(t, home, right, "in").Device
 		if laptop == phone || laptop == "" {
-			t.Fatalf("the marks are %q and %q", laptop, phone)
+			t.Fatalf("the device tokens are %q and %q", laptop, phone)
 		}
-		p.cheapen(t, ana)
 		for range 5 {
 			p.wantTry(t, cafe, wrong, "wrong")
 		}
 		p.wantTry(t, home, right, "wait 1")
-		again := p.wantTry(t, cafe, marked(right, laptop), "in").Device
+		again := p.wantTry(t, cafe, right.withDevice(laptop), "in").Device
 		if again == laptop && c.Now() != someDay {
-			t.Error("the mark was not renewed")
+			t.Error("the device token was not renewed")
 		}
-		p.cheapen(t, ana)
 		// It does not clear the failures of strangers.
 		p.wantTry(t, home, right, "wait 1")
 
 		// A device has a bucket of its own, and clears it.
 		for range 5 {
-			p.wantTry(t, home, marked(wrong, laptop), "wrong")
+			p.wantTry(t, home, wrong.withDevice(laptop), "wrong")
 		}
-		p.wantTry(t, cafe, marked(right, laptop), "wait 1")
-		p.wantTry(t, home, marked(right, phone), "in")
-		p.cheapen(t, ana)
+		p.wantTry(t, cafe, right.withDevice(laptop), "wait 1")
+		p.wantTry(t, home, right.withDevice(phone), "in")
 		c.Advance(time.Second)
-		p.wantTry(t, home, marked(wrong, laptop), "wrong")
-		p.wantTry(t, home, marked(wrong, laptop), "wait 2")
+		p.wantTry(t, home, wrong.withDevice(laptop), "wrong")
+		p.wantTry(t, home, wrong.withDevice(laptop), "wait 2")
 		c.Advance(2 * time.Second)
-		p.wantTry(t, home, marked(right, laptop), "in")
-		p.cheapen(t, ana)
+		p.wantTry(t, home, right.withDevice(laptop), "in")
 		for range 5 {
-			p.wantTry(t, home, marked(wrong, laptop), "wrong")
+			p.wantTry(t, home, wrong.withDevice(laptop), "wrong")
 		}
-		p.wantTry(t, home, marked(right, laptop), "wait 1")
+		p.wantTry(t, home, right.withDevice(laptop), "wait 1")
 	})
 }
 
@@ -71,24 +57,14 @@ func TestDisablingCancelsDeviceTokens(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		p.addCheap(t, "ana")
-		mark := p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword},
-			"in",
-		).Device
+		p.add(t, store.User{Name: "ana"})
+		laptop := p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in").Device
 		must(t, p.accounts.Disable(t.Context(), "ana"))
 		must(t, p.accounts.Enable(t.Context(), "ana"))
 		for range 5 {
 			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
 		}
-		p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword, Device: mark},
-			"wait 1",
-		)
+		p.wantTry(t, "192.0.2.1", goodLogin("ana").withDevice(laptop), "wait 1")
 	})
 }
 
@@ -98,63 +74,34 @@ func TestAKnownDeviceOnASlowedNetwork(t *testing.T) {
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
 	p := start(t, e, e.Migrated(t), atClock(c))
-	ana := p.addCheap(t, "ana")
-	p.addCheap(t, "bia")
-	mark := p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword},
-		"in",
-	).Device
-	p.cheapen(t, ana)
+	p.add(t, store.User{Name: "ana"})
+	p.add(t, store.User{Name: "bia"})
+	laptop := p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in").Device
 	for i := range 45 {
-		try, err := p.guard.reserveLogin(
-			from(t.Context(), "192.0.2.1"),
-			store.User{},
-			fmt.Sprint("user", i),
-			"",
-		)
+		try, err := p.guard.reserveLogin(from(t.Context(), "192.0.2.1"), store.User{},
+			fmt.Sprint("user", i), "")
 		must(t, err)
 		must(t, try.Fail(t.Context()))
 	}
 	for range 5 {
-		p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: "wrong", Device: mark},
-			"wrong",
-		)
+		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}.withDevice(laptop),
+			"wrong")
 	}
 	for range 5 {
 		p.wantTry(t, "192.0.2.1", LoginRequest{User: "bia", Password: "wrong"}, "wrong")
 	}
 	p.wantTry(t, "192.0.2.1", LoginRequest{User: "caio", Password: "wrong"}, "wait 1")
 	c.Advance(100 * time.Millisecond)
-	p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword, Device: mark},
-		"wait 1",
-	) // its own
-	other := p.wantTry(
-		t,
-		"192.0.2.2",
-		LoginRequest{User: "ana", Password: goodPassword},
-		"in",
-	).Device
-	p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword, Device: other},
-		"in",
-	)
+	p.wantTry(t, "192.0.2.1", goodLogin("ana").withDevice(laptop), "wait 1") // its own
+	other := p.wantTry(t, "192.0.2.2", goodLogin("ana"), "in").Device
+	p.wantTry(t, "192.0.2.1", goodLogin("ana").withDevice(other), "in")
 }
 
 func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		ana := p.addCheap(t, "ana")
+		ana := p.add(t, store.User{Name: "ana"})
 		wrong := LoginRequest{User: "ana", Password: "wrong"}
 		fresh := func() string { // as if a thief had collected many
 			return signDeviceToken(p.keys, ana, token.NewID(), c.Now())
@@ -172,11 +119,10 @@ func TestAllDevicesHaveFiftyFailuresADay(t *testing.T) {
 		}
 		wrong.Device = fresh()
 		p.wantTry(t, "192.0.2.1", wrong, "wait 1")
-		right := LoginRequest{User: "ana", Password: goodPassword, Device: fresh()}
+		right := goodLogin("ana").withDevice(fresh())
 		p.wantTry(t, "192.0.2.1", right, "wait 1")
 		c.Advance(time.Second)
 		p.wantTry(t, "192.0.2.1", right, "in")
-		p.cheapen(t, ana)
 		c.Advance(24*time.Hour - 2*time.Second)
 		for range 5 {
 			p.wantTry(t, "192.0.2.1", wrong, "wrong")
@@ -193,51 +139,39 @@ func TestWhichDeviceTokensAreGood(t *testing.T) {
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
 	url := e.Migrated(t)
-	const newSecret = "another secret of thirty-two bytes"
 	p := start(t, e, url, atClock(c))
-	rotated := start(
-		t,
-		e,
-		url,
-		atClock(c),
-		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} },
-	)
-	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
-	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
-	mark := p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword},
-		"in",
-	).Device
-	if len(mark) > 100 {
-		t.Errorf("the mark is %q", mark)
+	rotated := start(t, e, url, atClock(c), withSecrets(otherSecret, testSecret))
+	dropped := start(t, e, url, atClock(c), withSecrets(otherSecret))
+	ana, bia := p.add(t, store.User{Name: "ana"}), p.add(t, store.User{Name: "bia"})
+	laptop := p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in").Device
+	if len(laptop) > 100 {
+		t.Errorf("the device token is %q", laptop)
 	}
-	good := func(p *process, mark string, u store.User) bool {
-		m, ok := parseDeviceToken(p.keys, mark)
-		return ok && m.good(u, c.Now())
+	good := func(p *process, deviceToken string, u store.User) bool {
+		d, ok := parseDeviceToken(p.keys, deviceToken)
+		return ok && d.good(u, c.Now())
 	}
 	changed := ana
 	changed.DeviceGeneration++
-	parts := strings.Split(mark, ".")
+	parts := strings.Split(laptop, ".")
 	forge := func(i int, text string) string {
 		other := append([]string{}, parts...)
 		other[i] = text
 		return strings.Join(other, ".")
 	}
 	for name, is := range map[string][2]bool{
-		"the mark":                   {good(p, mark, ana), true},
-		"another user":               {good(p, mark, bia), false},
-		"nobody":                     {good(p, mark, store.User{}), false},
-		"all marks cancelled":        {good(p, mark, changed), false},
-		"under a previous secret":    {good(rotated, mark, ana), true},
-		"under a secret that is not": {good(dropped, mark, ana), false},
+		"the token itself":           {good(p, laptop, ana), true},
+		"another user":               {good(p, laptop, bia), false},
+		"nobody":                     {good(p, laptop, store.User{}), false},
+		"all tokens cancelled":       {good(p, laptop, changed), false},
+		"under a previous secret":    {good(rotated, laptop, ana), true},
+		"under a secret that is not": {good(dropped, laptop, ana), false},
 		"another user's id":          {good(p, forge(0, fmt.Sprint(bia.ID)), bia), false},
 		"another device":             {good(p, forge(1, token.NewID()), ana), false},
 		"another generation":         {good(p, forge(2, "1"), changed), false},
 		"another time":               {good(p, forge(3, "1895384956"), ana), false},
-		"half of the MAC":            {good(p, mark[:len(mark)-20], ana), false},
-		"something behind it":        {good(p, mark+".x", ana), false},
+		"half of the MAC":            {good(p, laptop[:len(laptop)-20], ana), false},
+		"something behind it":        {good(p, laptop+".x", ana), false},
 		"nothing":                    {good(p, "", ana), false},
 		"dots":                       {good(p, "....", ana), false},
 		"too long":                   {good(p, strings.Repeat("a", 300), ana), false},
@@ -248,21 +182,15 @@ func TestWhichDeviceTokensAreGood(t *testing.T) {
 		}
 	}
 	c.Advance(DeviceTokenTTL - time.Millisecond)
-	if !good(p, mark, ana) {
-		t.Error("the mark is not good for 90 days")
+	if !good(p, laptop, ana) {
+		t.Error("the device token is not good for 90 days")
 	}
-	p.cheapen(t, ana)
-	renewed := rotated.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "ana", Password: goodPassword, Device: mark},
-		"in",
-	).Device
+	renewed := rotated.wantTry(t, "192.0.2.1", goodLogin("ana").withDevice(laptop), "in").Device
 	c.Advance(time.Millisecond)
-	if good(p, mark, ana) {
-		t.Error("the mark is good for more than 90 days")
+	if good(p, laptop, ana) {
+		t.Error("the device token is good for more than 90 days")
 	}
 	if !good(dropped, renewed, ana) || strings.Split(renewed, ".")[1] != parts[1] {
-		t.Errorf("the mark was not renewed under the new secret for the same device: %s", renewed)
+		t.Errorf("the device token was not renewed under the new secret for the same device: %s", renewed)
 	}
 }

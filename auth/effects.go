@@ -20,7 +20,7 @@ type effects struct {
 	// stands for EventUserCreated and EventPasswordChanged.
 	created, password store.EventKind
 
-	events []store.Event // of the last call of of
+	events []store.Event // what the last call of method of returned
 }
 
 // newEffects returns the effects of an update by the request of ctx.
@@ -35,6 +35,7 @@ func (fx *effects) of(old, now store.User) store.Effects {
 // log writes the log lines of an update that was kept.
 func (fx *effects) log(log *slog.Logger) { logEvents(log, fx.events) }
 
+// mailsOf returns the mails that an update from old to now causes.
 func (fx *effects) mailsOf(old, now store.User) (mails []store.Mail) {
 	mail := func(kind store.MailKind, to string) {
 		if to != "" {
@@ -60,6 +61,7 @@ func (fx *effects) mailsOf(old, now store.User) (mails []store.Mail) {
 	return mails
 }
 
+// eventsOf returns the events that an update from old to now causes. For a new user, old is zero.
 func (fx *effects) eventsOf(old, now store.User) (events []store.Event) {
 	add := func(kind store.EventKind, detail string) {
 		events = append(events, newEvent(fx.ctx, kind, now.ID, detail))
@@ -80,20 +82,28 @@ func (fx *effects) eventsOf(old, now store.User) (events []store.Event) {
 	if old.PendingEmail != now.PendingEmail && now.PendingEmail != "" {
 		add(store.EventEmailRequested, "")
 	}
-	switch {
-	case !old.Disabled && now.Disabled:
+	if !old.Disabled && now.Disabled {
 		add(store.EventUserDisabled, "")
-	case old.Disabled && !now.Disabled:
+	}
+	if old.Disabled && !now.Disabled {
 		add(store.EventUserEnabled, "")
 	}
-	left := len(recoveryHashes(now.MFA))
-	switch {
-	case !old.MFA.On && now.MFA.On:
-		add(store.EventMFAOn, "")
-	case old.MFA.On && !now.MFA.On:
-		add(store.EventMFAOff, "")
-	case left < len(recoveryHashes(old.MFA)):
-		add(store.EventRecoveryUsed, strconv.Itoa(left)+" left")
+	if kind, detail := mfaEvent(old.MFA, now.MFA); kind != "" {
+		add(kind, detail)
 	}
 	return events
+}
+
+// mfaEvent returns the event of an update of the second factor, "" for none.
+func mfaEvent(old, now store.MFA) (kind store.EventKind, detail string) {
+	left := len(recoveryHashes(now))
+	switch {
+	case !old.On && now.On:
+		return store.EventMFAOn, ""
+	case old.On && !now.On:
+		return store.EventMFAOff, ""
+	case left < len(recoveryHashes(old)):
+		return store.EventRecoveryUsed, strconv.Itoa(left) + " left"
+	}
+	return "", ""
 }

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,9 +45,31 @@ var quickHasher = authtest.Remember(password.Local{})
 // must ends a test at an error.
 var must = authtest.Must
 
+// wantError reports an error that is not the wanted one.
+func wantError(t testing.TB, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+// wantFault reports an error that finds no fault with a field, or that names another field first.
+func wantFault(t testing.TB, what string, err error, field string) {
+	t.Helper()
+	var invalid *store.InvalidError
+	if !errors.As(err, &invalid) || invalid.Fields[0].Field != field {
+		t.Errorf("%s: %v, want a fault of %q", what, err, field)
+	}
+}
+
 // atClock makes a process use a clock.
 func atClock(c *authtest.Clock) func(*Config) {
 	return func(cfg *Config) { cfg.Now = c.Now }
+}
+
+// withSecrets makes a process sign with a secret, and verify with previous ones as well.
+func withSecrets(secret string, previous ...string) func(*Config) {
+	return func(cfg *Config) { cfg.Secret, cfg.Previous = secret, previous }
 }
 
 // loggingTo makes a process log to a log.
@@ -62,16 +85,21 @@ type process struct {
 	away     *atomic.Bool // its store does not answer
 }
 
-// start opens the database of url as a server does. Each change may alter the configuration, but
-// not the store.
-func start(t testing.TB, e authtest.Engine, url string, changes ...func(*Config)) *process {
-	t.Helper()
-	cfg := Config{
+// testConfig returns the configuration of a process that logs nothing. It has no store yet.
+func testConfig() Config {
+	return Config{
 		Gate: password.NewGate(quickHasher, 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes", TokenTTL: 5 * time.Minute,
 		SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}
+}
+
+// start opens the database of url as a server does. Each change may alter the configuration, but
+// not the store.
+func start(t testing.TB, e authtest.Engine, url string, changes ...func(*Config)) *process {
+	t.Helper()
+	cfg := testConfig()
 	for _, change := range changes {
 		change(&cfg)
 	}
@@ -146,10 +174,7 @@ func from(ctx context.Context, ip string) context.Context {
 // login logs in with goodPassword and returns the access token.
 func (p *process) login(t testing.TB, name string) string {
 	t.Helper()
-	g, err := p.Login(
-		from(t.Context(), "127.0.0.1"),
-		LoginRequest{User: name, Password: goodPassword},
-	)
+	g, err := p.Login(from(t.Context(), "127.0.0.1"), goodLogin(name))
 	must(t, err)
 	return g.Token
 }
@@ -170,11 +195,26 @@ func (p *process) callerOf(t testing.TB, name, password string) (Caller, string)
 	return c, g.Token
 }
 
+// goodHash returns a hash of goodPassword. All users of the tests have the same one, so that
+// quickHasher verifies it once.
+var goodHash = sync.OnceValue(func() string {
+	hash, _ := password.Local{}.Hash(goodPassword, nil) // never fails
+	return hash
+})
+
+// add makes a user who has goodPassword. The role is Viewer unless u has another.
+func (p *process) add(t testing.TB, u store.User) store.User {
+	t.Helper()
+	u.Role, u.PasswordHash = cmp.Or(u.Role, store.Viewer), goodHash()
+	u, err := p.accounts.Add(t.Context(), u, "")
+	must(t, err)
+	return u
+}
+
 // newCaller makes a user who has logged in.
 func (p *process) newCaller(t testing.TB, name string) (store.User, Caller) {
 	t.Helper()
-	u, err := p.accounts.Add(t.Context(), store.User{Name: name, Role: store.Viewer}, goodPassword)
-	must(t, err)
+	u := p.add(t, store.User{Name: name})
 	c, _ := p.callerOf(t, name, goodPassword)
 	return u, c
 }
@@ -186,24 +226,15 @@ func (p *process) user(t testing.TB, id int64) store.User {
 	return u
 }
 
-// addCheap makes a user whose password a login can verify in a millisecond, until the first good
-// login replaces the hash.
-func (p *process) addCheap(t testing.TB, name string) store.User {
+// addForeign makes a user with a hash of goodPassword that a login replaces.
+func (p *process) addForeign(t testing.TB, name string) store.User {
 	t.Helper()
 	hash, err := bcrypt.GenerateFromPassword([]byte(goodPassword), bcrypt.MinCost)
 	must(t, err)
-	u, err := p.store.CreateUser(t.Context(), store.User{
-		Name: name, Role: store.Viewer, PasswordHash: string(hash),
-	})
+	u := store.User{Name: name, Role: store.Viewer, PasswordHash: string(hash)}
+	u, err = p.accounts.Add(t.Context(), u, "")
 	must(t, err)
 	return u
-}
-
-// cheapen restores the hash that addCheap made: the first login has replaced it.
-func (p *process) cheapen(t testing.TB, u store.User) {
-	t.Helper()
-	now := p.user(t, u.ID)
-	must(t, p.store.ReplacePasswordHash(t.Context(), u.ID, now.PasswordHash, u.PasswordHash))
 }
 
 // change updates a user behind the back of auth.
@@ -214,6 +245,21 @@ func (p *process) change(t testing.TB, u store.User, update func(*store.User)) {
 		return u, nil
 	})
 	must(t, err)
+}
+
+// goodLogin asks to log in with goodPassword.
+func goodLogin(name string) LoginRequest {
+	return LoginRequest{User: name, Password: goodPassword}
+}
+
+func (r LoginRequest) withDevice(deviceToken string) LoginRequest {
+	r.Device = deviceToken
+	return r
+}
+
+func (r LoginRequest) withCode(code string) LoginRequest {
+	r.Code = code
+	return r
 }
 
 // try logs in from an address and returns how it ended, with the seconds to wait after

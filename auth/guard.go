@@ -84,8 +84,8 @@ func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
 }
 
 // reserveLogin counts an attempt to log in. With a good device token of this user it counts in the
-// bucket of the device. Without one, or after too many failures from all their devices, it counts in
-// the buckets of strangers. A forged token is refused without a question to the store.
+// bucket of the device. Without one, or after too many failures from all their devices, it counts
+// in the buckets of strangers. A forged token is refused without a question to the store.
 func (g *guard) reserveLogin(
 	ctx context.Context, u store.User, name, deviceToken string,
 ) (*attempt, error) {

@@ -53,10 +53,8 @@ func TestLinks(t *testing.T) {
 			}
 			// Its kind cannot be overwritten either.
 			_, rest, _ := strings.Cut(token, ".")
-			if err := a.checkToken(
-				string(other)+"."+rest,
-				ana,
-				linkKinds()...); (err == nil) != (kind == other) {
+			err := a.checkToken(string(other)+"."+rest, ana, linkKinds()...)
+			if (err == nil) != (kind == other) {
 				t.Errorf("a link of kind %s rewritten to %s: %v", kind, other, err)
 			}
 		}
@@ -88,30 +86,17 @@ func TestLinks(t *testing.T) {
 			linkFor(kind):                  false,
 			linkFor(kind) + 1000*time.Hour: false,
 		} {
-			if err := linksAt(
-				t,
-				noon.Add(after),
-				testSecret,
-			).checkToken(token, ana, kind); (err == nil) != good {
+			then := linksAt(t, noon.Add(after), testSecret)
+			if err := then.checkToken(token, ana, kind); (err == nil) != good {
 				t.Errorf("%s: after %s: %v", kind, after, err)
 			}
 		}
-		if err := linksAt(
-			t,
-			noon,
-			otherSecret,
-			testSecret,
-		).checkToken(token, ana, kind); err != nil {
+		rotated := linksAt(t, noon, otherSecret, testSecret)
+		if err := rotated.checkToken(token, ana, kind); err != nil {
 			t.Errorf("%s: after a rotation: %v", kind, err)
 		}
-		if err := linksAt(
-			t,
-			noon,
-			otherSecret,
-		).checkToken(token, ana, kind); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
+		dropped := linksAt(t, noon, otherSecret)
+		if err := dropped.checkToken(token, ana, kind); !errors.Is(err, ErrLinkInvalid) {
 			t.Errorf("%s: of a secret that is gone: %v", kind, err)
 		}
 		// No byte of it can be changed.
@@ -122,13 +107,8 @@ func TestLinks(t *testing.T) {
 					continue
 				}
 				forged[i] = c
-				if err := a.checkToken(
-					string(forged),
-					ana,
-					linkKinds()...); !errors.Is(
-					err,
-					ErrLinkInvalid,
-				) {
+				err := a.checkToken(string(forged), ana, linkKinds()...)
+				if !errors.Is(err, ErrLinkInvalid) {
 					t.Errorf("%q is good", forged)
 				}
 			}

@@ -20,17 +20,9 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p, q := start(t, e, url, atClock(c)), start(t, e, url, atClock(c))
-		p.addCheap(t, "ana")
-		off := p.addCheap(t, "off")
-		_, _, err := p.store.UpdateUser(
-			t.Context(),
-			off.ID,
-			func(u store.User) (store.User, error) {
-				u.Disabled = true
-				return u, nil
-			},
-		)
-		must(t, err)
+		p.add(t, store.User{Name: "ana"})
+		off := p.add(t, store.User{Name: "off"})
+		p.change(t, off, func(u *store.User) { u.Disabled = true })
 		for i, name := range []string{"ana", "off", "nobody", "\x00 no name"} {
 			ip := fmt.Sprint("192.0.2.", i)
 			wrong := LoginRequest{User: name, Password: "wrong"}
@@ -48,12 +40,7 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 				for range 7 {
 					p.wantTry(t, ip, wrong, fmt.Sprint("wait ", int(wait)))
 				}
-				q.wantTry(
-					t,
-					"198.51.100.1",
-					LoginRequest{User: name, Password: goodPassword},
-					fmt.Sprint("wait ", int(wait)),
-				)
+				q.wantTry(t, "198.51.100.1", goodLogin(name), fmt.Sprint("wait ", int(wait)))
 				c.Advance(wait*time.Second - time.Millisecond)
 				p.wantTry(t, ip, wrong, "wait 1")
 				c.Advance(time.Millisecond)
@@ -69,7 +56,7 @@ func TestFiveFailuresMakeTheSixthWait(t *testing.T) {
 			p.wantTry(t, ip, wrong, "wait 1")
 			if name == "ana" {
 				c.Advance(time.Second)
-				p.wantTry(t, ip, LoginRequest{User: name, Password: goodPassword}, "in")
+				p.wantTry(t, ip, goodLogin(name), "in")
 				for range 5 {
 					p.wantTry(t, ip, wrong, "wrong")
 				}
@@ -105,7 +92,7 @@ func TestAttemptsAtOnceAreCountedOneByOne(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p, q := start(t, e, url, atClock(c)), start(t, e, url, atClock(c))
-		p.addCheap(t, "ana")
+		p.add(t, store.User{Name: "ana"})
 		atOnce := func(n int, given string, processes ...*process) map[string]int {
 			ends := make(map[string]int)
 			var mu sync.Mutex
@@ -132,16 +119,12 @@ func TestOneNetworkAgainstManyNames(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		p.addCheap(t, "mallory")
+		p.add(t, store.User{Name: "mallory"})
 		fail := func(ip string, n int) (let int) {
 			for i := range n {
 				name := fmt.Sprint("user", i%10) // none of them reaches five
-				try, err := p.guard.reserveLogin(
-					from(t.Context(), ip),
-					store.User{},
-					fmt.Sprint(name, "-", c.Now().Unix(), "-", i/40, "-", ip),
-					"",
-				)
+				try, err := p.guard.reserveLogin(from(t.Context(), ip), store.User{},
+					fmt.Sprint(name, "-", c.Now().Unix(), "-", i/40, "-", ip), "")
 				if errors.Is(err, ErrTooManyAttempts) {
 					continue
 				}
@@ -155,17 +138,12 @@ func TestOneNetworkAgainstManyNames(t *testing.T) {
 			t.Fatalf("%d of 49 were let through", let)
 		}
 		// An account of one's own clears nothing.
-		p.wantTry(t, "2001:db8:1:2::1", LoginRequest{User: "mallory", Password: goodPassword}, "in")
+		p.wantTry(t, "2001:db8:1:2::1", goodLogin("mallory"), "in")
 		if let := fail("2001:db8:1:2:ffff::1", 100); let != 1 {
 			t.Fatalf("%d more were let through from the same /64", let)
 		}
-		p.wantTry(
-			t,
-			"2001:db8:1:2::3",
-			LoginRequest{User: "mallory", Password: goodPassword},
-			"wait 1",
-		)
-		p.wantTry(t, "2001:db8:1:3::1", LoginRequest{User: "mallory", Password: goodPassword}, "in")
+		p.wantTry(t, "2001:db8:1:2::3", goodLogin("mallory"), "wait 1")
+		p.wantTry(t, "2001:db8:1:3::1", goodLogin("mallory"), "in")
 		for _, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900} {
 			c.Advance(wait*time.Second - time.Millisecond)
 			if let := fail("2001:db8:1:2::4", 1); let != 0 {
@@ -198,9 +176,9 @@ func TestOneNetworkAgainstManyNames(t *testing.T) {
 func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
-		gate := password.NewGate(password.Local{}, 1, 0)
+		gate := password.NewGate(quickHasher, 1, 0)
 		p := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Gate = gate })
-		p.addCheap(t, "ana")
+		p.add(t, store.User{Name: "ana"})
 		wrong := LoginRequest{User: "ana", Password: "wrong"}
 		busy := func(during func()) {
 			must(t, gate.Do(t.Context(), func(password.Hasher) error { during(); return nil }))
@@ -211,15 +189,8 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		for range 3 {
 			busy(func() {
 				for range 10 {
-					if _, err := p.Login(
-						from(t.Context(), "192.0.2.1"),
-						wrong,
-					); !errors.Is(
-						err,
-						ErrOverloaded,
-					) {
-						t.Fatalf("behind a gate that is full: %v", err)
-					}
+					_, err := p.Login(from(t.Context(), "192.0.2.1"), wrong)
+					wantError(t, "behind a gate that is full", err, ErrOverloaded)
 				}
 			})
 		}
@@ -227,22 +198,15 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		p.wantTry(t, "192.0.2.1", wrong, "wait 1")
 		c.Advance(time.Second)
 		busy(func() {
-			if _, err := p.Login(
-				from(t.Context(), "192.0.2.1"),
-				wrong,
-			); !errors.Is(
-				err,
-				ErrOverloaded,
-			) {
-				t.Fatalf("behind a gate that is full: %v", err)
-			}
+			_, err := p.Login(from(t.Context(), "192.0.2.1"), wrong)
+			wantError(t, "behind a gate that is full", err, ErrOverloaded)
 		})
 		// A released attempt does not make the next one wait again either.
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		p.wantTry(t, "192.0.2.1", wrong, "wait 2")
 		// A client that hangs up in the queue is not counted either.
 		c.Advance(2 * time.Second)
-		waiting := password.NewGate(password.Local{}, 1, 1)
+		waiting := password.NewGate(quickHasher, 1, 1)
 		behind := func(gate *password.Gate) *process {
 			return p.with(t, func(cfg *Config) { cfg.Gate = gate })
 		}
@@ -261,15 +225,8 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		c.Advance(4 * time.Second)
 		broken := behind(password.NewGate(brokenHasher{}, 1, 0))
 		for range 10 {
-			if _, err := broken.Login(
-				from(t.Context(), "192.0.2.1"),
-				wrong,
-			); !errors.Is(
-				err,
-				errBroken,
-			) {
-				t.Fatalf("with a hasher that is out of order: %v", err)
-			}
+			_, err := broken.Login(from(t.Context(), "192.0.2.1"), wrong)
+			wantError(t, "with a hasher that is out of order", err, errBroken)
 		}
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		p.wantTry(t, "192.0.2.1", wrong, "wait 8")
@@ -281,38 +238,11 @@ type brokenHasher struct{}
 
 var errBroken = errors.New("out of order")
 
-func (brokenHasher) Verify(
-	string,
-	string,
-	bool,
-) (bool, string, error) {
+func (brokenHasher) Verify(string, string, bool) (bool, string, error) {
 	return true, "", errBroken
 }
+
 func (brokenHasher) Hash(string, []string) (string, error) { return "hash", errBroken }
-
-// memoryBuckets keeps the counts of one attempt at a time.
-type memoryBuckets map[string]store.Bucket
-
-func (m memoryBuckets) UpdateBuckets(
-	_ context.Context, keys []string, update func([]store.Bucket) error,
-) error {
-	counts := make([]store.Bucket, len(keys))
-	for i, key := range keys {
-		counts[i] = m[key]
-		counts[i].Key = key
-	}
-	if err := update(counts); err != nil {
-		return err
-	}
-	for _, c := range counts {
-		if c.Count == 0 { // the store removes such a row
-			delete(m, c.Key)
-			continue
-		}
-		m[c.Key] = c
-	}
-	return nil
-}
 
 // TestAYearOfGuesses tries the best strategies against one password for a year: as fast as it goes,
 // and with quiet days in between. TestGuessing goes the full way of an attempt.
@@ -320,7 +250,7 @@ func TestAYearOfGuesses(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	guess := func(limit throttle.Limit, pause func(n int) time.Duration) (guesses int) {
 		c := authtest.StoppedAt(someDay)
-		limiter := throttle.NewLimiter(memoryBuckets{}, c.Now)
+		limiter := throttle.NewLimiter(authtest.Buckets{}, c.Now)
 		for c.Now().Before(someDay.Add(year)) {
 			r, err := limiter.Reserve(t.Context(), throttle.Bucket{Key: "ana", Limit: limit})
 			var many *TooManyError
@@ -369,9 +299,8 @@ func TestGuessing(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p, q := start(t, e, url, atClock(c)), start(t, e, url, atClock(c))
-		ana := p.addCheap(t, "ana")
-		known := p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword}, "in")
-		p.cheapen(t, ana)
+		p.add(t, store.User{Name: "ana"})
+		known := p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in")
 		const days = 3
 		guesses, address := 0, 0
 		var logins int
@@ -381,11 +310,8 @@ func TestGuessing(t *testing.T) {
 			ends := make(chan string, 4)
 			for i := range cap(ends) {
 				go func() {
-					_, end := []*process{p, q}[i%2].try(
-						t,
-						ip,
-						LoginRequest{User: "ana", Password: "guess", Device: known.Device + "x"},
-					)
+					_, end := []*process{p, q}[i%2].try(t, ip,
+						LoginRequest{User: "ana", Password: "guess", Device: known.Device + "x"})
 					ends <- end
 				}()
 			}
@@ -398,13 +324,7 @@ func TestGuessing(t *testing.T) {
 				fmt.Sscanf(end, "wait %d", &wait)
 			}
 			if !c.Now().Before(next) {
-				known = p.wantTry(
-					t,
-					"192.0.2.1",
-					LoginRequest{User: "ana", Password: goodPassword, Device: known.Device},
-					"in",
-				)
-				p.cheapen(t, ana)
+				known = p.wantTry(t, "192.0.2.1", goodLogin("ana").withDevice(known.Device), "in")
 				logins++
 				next = next.Add(8 * time.Hour)
 			}
@@ -420,14 +340,7 @@ func TestGuessing(t *testing.T) {
 		for range 20 {
 			p.try(t, "203.0.113.1", LoginRequest{User: "ana", Password: "guess"})
 		}
-		if _, end := p.try(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword},
-		); !strings.HasPrefix(
-			end,
-			"wait",
-		) {
+		if _, end := p.try(t, "192.0.2.1", goodLogin("ana")); !strings.HasPrefix(end, "wait") {
 			t.Errorf("without the device token it ends in %q", end)
 		}
 	})
@@ -457,12 +370,10 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	for i := 0; i < names; i += workers {
 		var all sync.WaitGroup
 		for n := i; n < min(i+workers, names); n++ {
-			all.Go(
-				func() {
-					ip := fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)
-					spray(fmt.Sprint("made-up-", n), ip)
-				},
-			)
+			all.Go(func() {
+				ip := fmt.Sprintf("2001:db8:%x:%x::1", n>>16, n&0xffff)
+				spray(fmt.Sprint("made-up-", n), ip)
+			})
 		}
 		all.Wait()
 		c.Advance(workers * step)
@@ -503,10 +414,10 @@ func TestASprayLeavesFewRows(t *testing.T) {
 func TestAPanicEndsTheAttempt(t *testing.T) {
 	e := authtest.SQLite()
 	p := start(t, e, e.Migrated(t))
-	p.addCheap(t, "ana")
 	for name, odd := range map[string]*oddStore{
 		"hash": {Store: p.cfg.Store, hash: true}, "buckets": {Store: p.cfg.Store, buckets: true},
 	} {
+		p.addForeign(t, name) // so that the login replaces the hash
 		a := p.over(t, odd)
 		func() {
 			defer func() {
@@ -514,14 +425,11 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 					t.Errorf("%s: no panic", name)
 				}
 			}()
-			a.Login(
-				from(t.Context(), "192.0.2.1"),
-				LoginRequest{User: "ana", Password: goodPassword},
-			)
+			a.Login(from(t.Context(), "192.0.2.1"), goodLogin(name))
 		}()
 		odd.hash, odd.buckets = false, false
 		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Minute)
-		if _, err := a.Login(ctx, LoginRequest{User: "ana", Password: goodPassword}); err != nil {
+		if _, err := a.Login(ctx, goodLogin(name)); err != nil {
 			t.Errorf("%s: after a panic a login: %v", name, err)
 		}
 		cancel()
@@ -582,9 +490,7 @@ func (s *calls) User(ctx context.Context, id int64) (store.User, error) {
 }
 
 func (s *calls) UpdateUser(
-	ctx context.Context,
-	id int64,
-	change func(store.User) (store.User, error),
+	ctx context.Context, id int64, change func(store.User) (store.User, error),
 	tell ...store.EffectsFunc,
 ) (store.User, []store.Ended, error) {
 	s.note("UpdateUser")
@@ -592,9 +498,7 @@ func (s *calls) UpdateUser(
 }
 
 func (s *calls) UpdateBuckets(
-	ctx context.Context,
-	keys []string,
-	change func([]store.Bucket) error,
+	ctx context.Context, keys []string, change func([]store.Bucket) error,
 ) error {
 	s.note(fmt.Sprint("UpdateBuckets of ", len(keys)))
 	return s.Store.UpdateBuckets(ctx, keys, change)
@@ -606,19 +510,14 @@ func (s *calls) RecordEvents(ctx context.Context, events ...store.Event) error {
 }
 
 func (s *calls) Events(
-	ctx context.Context,
-	filter store.EventFilter,
-	before int64,
-	limit int,
+	ctx context.Context, filter store.EventFilter, before int64, limit int,
 ) ([]store.Event, error) {
 	s.note("Events")
 	return s.Store.Events(ctx, filter, before, limit)
 }
 
 func (s *calls) CreateSession(
-	ctx context.Context,
-	n store.Session,
-	generation int64,
+	ctx context.Context, n store.Session, generation int64,
 ) ([]store.Ended, error) {
 	s.note("CreateSession")
 	return s.Store.CreateSession(ctx, n, generation)
@@ -630,19 +529,11 @@ func TestRefusalsAskTheStoreTheSame(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		p.addCheap(t, "ana")
-		p.addCheap(t, "bob")
-		off := p.addCheap(t, "off")
-		_, _, err := p.store.UpdateUser(
-			t.Context(),
-			off.ID,
-			func(u store.User) (store.User, error) {
-				u.Disabled = true
-				return u, nil
-			},
-		)
-		must(t, err)
-		bob := p.wantTry(t, "192.0.2.9", LoginRequest{User: "bob", Password: goodPassword}, "in")
+		p.add(t, store.User{Name: "ana"})
+		p.add(t, store.User{Name: "bob"})
+		off := p.add(t, store.User{Name: "off"})
+		p.change(t, off, func(u *store.User) { u.Disabled = true })
+		bob := p.wantTry(t, "192.0.2.9", goodLogin("bob"), "in")
 		noted := &calls{Store: p.cfg.Store}
 		q := p.over(t, noted)
 		var first []string
@@ -673,10 +564,10 @@ func TestCleaning(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		p.addCheap(t, "ana")
-		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: goodPassword}, "in")
+		p.add(t, store.User{Name: "ana"})
+		p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in")
 		p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
-		if n := countEvents(t, p, store.EventFilter{}); n != 2 {
+		if n := countEvents(t, p, store.EventFilter{}); n != 3 { // the user, a login and a failure
 			t.Fatalf("%d events", n)
 		}
 		c.Advance(23 * time.Hour)

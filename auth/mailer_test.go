@@ -2,18 +2,10 @@ package auth
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
-	"math/big"
-	"net"
 	netmail "net/mail"
 	"net/url"
 	"regexp"
@@ -22,132 +14,26 @@ import (
 	"testing"
 	"time"
 
-	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
-
 	"clientes/auth/authtest"
 	"clientes/auth/mail"
-	"clientes/auth/password"
 	"clientes/store"
 )
 
-// office is a real SMTP server with STARTTLS. It refuses mail in clear, and mail without the
-// password.
-type office struct {
-	addr        string // stays the same when it opens again
-	certificate tls.Certificate
-	server      *smtp.Server
-	mu          sync.Mutex
-	taken       []string // "recipient: text"
-}
-
-func newOffice(t *testing.T) *office {
+// smtpTo returns a Sender that sends by a server.
+func smtpTo(t testing.TB, s *authtest.MailServer) Sender {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(
-			1,
-		),
-		NotBefore:   time.Now().Add(-time.Hour),
-		NotAfter:    time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, &x509.Certificate{}, key.Public(), key)
-	must(t, err)
-	leaf, err := x509.ParseCertificate(der)
-	must(t, err)
-	o := &office{
-		addr:        "127.0.0.1:0",
-		certificate: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf},
-	}
-	o.open(t)
-	t.Cleanup(o.close)
-	return o
-}
-
-func (o *office) open(t *testing.T) {
-	t.Helper()
-	listener, err := net.Listen("tcp", o.addr)
-	must(t, err)
-	o.addr = listener.Addr().String()
-	o.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
-		_, secured := c.TLSConnectionState()
-		return &officeSession{o: o, secured: secured}, nil
-	}))
-	o.server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{o.certificate}}
-	o.server.ErrorLog = log.New(io.Discard, "", 0)
-	server := o.server
-	go server.Serve(listener)
-}
-
-func (o *office) close() { o.server.Close() }
-
-// sender returns a Sender that sends by this server.
-func (o *office) sender(t *testing.T) Sender {
-	t.Helper()
-	server, err := mail.ParseServer("smtp://postbox:letmein@" + o.addr)
+	server, err := mail.ParseServer(s.URL())
 	must(t, err)
 	roots := x509.NewCertPool()
-	roots.AddCert(o.certificate.Leaf)
+	roots.AppendCertsFromPEM(s.Certificate())
 	return mail.NewSMTP(mail.Config{
-		Server: server,
-		From:   netmail.Address{Address: "clientes@example.com"},
-		PublicURL: &url.URL{
-			Scheme: "https",
-			Host:   "api.example.com",
-		},
-		Timeout: 20 * time.Second,
-		RootCAs: roots,
-		Now:     time.Now,
+		Server:    server,
+		From:      netmail.Address{Address: "clientes@example.com"},
+		PublicURL: &url.URL{Scheme: "https", Host: "api.example.com"},
+		Timeout:   20 * time.Second,
+		RootCAs:   roots,
+		Now:       time.Now,
 	})
-}
-
-func (o *office) mails() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return append([]string(nil), o.taken...)
-}
-
-type officeSession struct {
-	o             *office
-	secured, user bool
-	to            string
-}
-
-func (s *officeSession) Reset()                   {}
-func (s *officeSession) Logout() error            { return nil }
-func (s *officeSession) AuthMechanisms() []string { return []string{sasl.Plain} }
-
-func (s *officeSession) Auth(string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, user, password string) error {
-		if s.user = s.secured && user == "postbox" && password == "letmein"; !s.user {
-			return errors.New("no")
-		}
-		return nil
-	}), nil
-}
-
-func (s *officeSession) Mail(string, *smtp.MailOptions) error {
-	if !s.user {
-		return smtp.ErrAuthRequired
-	}
-	return nil
-}
-
-func (s *officeSession) Rcpt(to string, _ *smtp.RcptOptions) error {
-	if strings.HasPrefix(to, "nobody@") {
-		return &smtp.SMTPError{Code: 550, Message: "no such mailbox"}
-	}
-	s.to = to
-	return nil
-}
-
-func (s *officeSession) Data(r io.Reader) error {
-	b, err := io.ReadAll(r)
-	s.o.mu.Lock()
-	defer s.o.mu.Unlock()
-	s.o.taken = append(s.o.taken, s.to+": "+strings.ReplaceAll(string(b), "=\r\n", ""))
-	return err
 }
 
 // mailing is a process that sends mail, or will.
@@ -164,12 +50,9 @@ func startMailing(
 ) *mailing {
 	t.Helper()
 	st, log := e.Open(t, url, now), new(authtest.Log)
-	a, err := New(Config{
-		Store: st, Gate: password.NewGate(quickHasher, 2, 64), Secret: testSecret,
-		Issuer: "clientes", Audience: "clientes", TokenTTL: 5 * time.Minute,
-		SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
-		Now: now, Log: slog.New(slog.NewTextHandler(log, nil)),
-	})
+	cfg := testConfig()
+	cfg.Store, cfg.Now, cfg.Log = st, now, slog.New(slog.NewTextHandler(log, nil))
+	a, err := New(cfg)
 	must(t, err)
 	m := &mailing{process: &process{Auth: a, accounts: a.accounts, store: st}, log: log}
 	ctx, stop := context.WithCancel(context.Background())
@@ -184,6 +67,13 @@ func startMailing(
 	})
 	t.Cleanup(m.end)
 	return m
+}
+
+// queue queues a mail that has no link.
+func (m *mailing) queue(t testing.TB, u store.User, to string) {
+	t.Helper()
+	mail := store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: to}
+	must(t, m.store.QueueMails(t.Context(), mail))
 }
 
 // queued returns the mails in the queue, by claiming all of them for no time.
@@ -202,53 +92,37 @@ var linkInMail = regexp.MustCompile(
 // and the process ends and starts again.
 func TestMail(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
-		o, c := newOffice(t), authtest.NewClock()
-		a := startMailing(t, e, url, c.Now, o.sender(t))
-		u, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
-		o.close()
+		server, c := authtest.NewMailServer(t), authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, smtpTo(t, server))
+		u := a.add(t, store.User{Name: "ana", Email: "ana@example.com"})
+		server.Close()
 		must(t, a.ForgotPassword(t.Context(), "ANA", ""))
-		must(
-			t,
-			a.accounts.SetPassword(t.Context(), "ana", "another "+goodPassword),
-		) // cancels the link and sends a mail about it
+		// Another password cancels the link, and causes a mail of its own.
+		must(t, a.accounts.SetPassword(t.Context(), "ana", "another "+goodPassword))
 		must(t, a.ForgotPassword(t.Context(), "", "Ana@Example.com"))
-		authtest.Eventually(
-			t,
-			"it has tried in vain",
-			func() bool { return strings.Count(a.log.String(), "trying again later") >= 2 },
-		)
+		authtest.Eventually(t, "it has tried in vain",
+			func() bool { return strings.Count(a.log.String(), "trying again later") >= 2 })
 		if log := a.log.String(); strings.Contains(log, "example.com") ||
 			strings.Contains(log, "letmein") {
 			t.Errorf("the log has an address or a password in it:\n%s", log)
 		}
 		a.end()
 
-		o.open(t)
+		server.Open(t)
 		c.Advance(20 * time.Second) // the wait after the first try
-		b := startMailing(t, e, url, c.Now, o.sender(t))
-		authtest.Eventually(
-			t,
-			"both mails have arrived",
-			func() bool { return len(o.mails()) >= 2 },
-		)
-		authtest.Eventually(
-			t,
-			"the queue is empty",
-			func() bool { return len(queued(t, b.store)) == 0 },
-		)
+		b := startMailing(t, e, url, c.Now, smtpTo(t, server))
+		authtest.Eventually(t, "both mails have arrived",
+			func() bool { return len(server.Mails()) >= 2 })
+		authtest.Eventually(t, "the queue is empty",
+			func() bool { return len(queued(t, b.store)) == 0 })
 		b.end()
-		mails := o.mails()
+		mails := server.Mails()
 		if len(mails) != 2 {
 			t.Fatalf("%d mails: %q", len(mails), mails)
 		}
 		all := strings.Join(mails, "\n")
 		if !strings.Contains(all, "Subject: Your password was changed") ||
-			strings.Count(all, "ana@example.com: ") != 2 {
+			strings.Count(all, "To: ana@example.com\n") != 2 {
 			t.Errorf("%s", all)
 		}
 		token := linkInMail.FindStringSubmatch(all)
@@ -260,16 +134,8 @@ func TestMail(t *testing.T) {
 		before, err := d.store.User(t.Context(), u.ID)
 		must(t, err)
 		must(t, d.ResetPassword(t.Context(), token[1], "yet another "+goodPassword))
-		if err := d.ResetPassword(
-			t.Context(),
-			token[1],
-			"yet another "+goodPassword,
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
-			t.Errorf("the link works twice: %v", err)
-		}
+		err = d.ResetPassword(t.Context(), token[1], "yet another "+goodPassword)
+		wantError(t, "the link works twice", err, ErrLinkInvalid)
 		after, err := d.store.User(t.Context(), u.ID)
 		must(t, err)
 		if after.Generation != before.Generation+1 ||
@@ -284,39 +150,21 @@ func TestMail(t *testing.T) {
 func TestReplicasSendEachMailOnce(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		const n = 60
-		o := newOffice(t)
+		server := authtest.NewMailServer(t)
 		idle := startMailing(t, e, url, time.Now, nil)
-		u, err := idle.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		u := idle.add(t, store.User{Name: "ana"})
 		for i := range n {
-			must(
-				t,
-				idle.store.QueueMails(
-					t.Context(),
-					store.Mail{
-						UserID: u.ID,
-						Kind:   store.MailPasswordChanged,
-						To:     fmt.Sprintf("a%d@example.com", i),
-					},
-				),
-			)
+			idle.queue(t, u, fmt.Sprintf("a%d@example.com", i))
 		}
 		for range 2 {
-			startMailing(t, e, url, time.Now, o.sender(t))
+			startMailing(t, e, url, time.Now, smtpTo(t, server))
 		}
-		authtest.Eventually(t, "all have arrived", func() bool { return len(o.mails()) >= n })
-		authtest.Eventually(
-			t,
-			"the queue is empty",
-			func() bool { return len(queued(t, idle.store)) == 0 },
-		)
+		authtest.Eventually(t, "all have arrived", func() bool { return len(server.Mails()) >= n })
+		authtest.Eventually(t, "the queue is empty",
+			func() bool { return len(queued(t, idle.store)) == 0 })
 		got := make(map[string]int)
-		for _, m := range o.mails() {
-			to, _, _ := strings.Cut(m, ": ")
+		for _, m := range server.Mails() {
+			to, _, _ := strings.Cut(m, "\n")
 			got[to]++
 		}
 		for to, times := range got {
@@ -374,31 +222,16 @@ func TestMailThatIsCancelled(t *testing.T) {
 			must(t, err)
 			must(t, a.store.QueueMails(
 				ctx,
-				store.Mail{
-					UserID: u.ID,
-					Kind:   store.MailReset,
-					To:     u.Email,
-				},
+				store.Mail{UserID: u.ID, Kind: store.MailReset, To: u.Email},
 				store.Mail{UserID: u.ID, Kind: store.MailInvitation, To: u.Email},
-				store.Mail{
-					UserID: u.ID,
-					Kind:   store.MailConfirm,
-					To:     u.PendingEmail,
-				},
+				store.Mail{UserID: u.ID, Kind: store.MailConfirm, To: u.PendingEmail},
 				store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: u.Email},
-				store.Mail{
-					UserID: u.ID,
-					Kind:   store.MailEmailChanged,
-					To:     u.Email,
-				},
+				store.Mail{UserID: u.ID, Kind: store.MailEmailChanged, To: u.Email},
 				newNetworkMail(u, "192.0.2.1", "curl/8.5.0 (x y)"),
 			))
 			for _, cancel := range cancels {
-				_, _, err := a.store.UpdateUser(
-					ctx,
-					u.ID,
-					func(u store.User) (store.User, error) { cancel(&u); return u, nil },
-				)
+				_, _, err := a.store.UpdateUser(ctx, u.ID,
+					func(u store.User) (store.User, error) { cancel(&u); return u, nil })
 				must(t, err)
 			}
 			now, err := a.store.User(ctx, u.ID)
@@ -411,7 +244,9 @@ func TestMailThatIsCancelled(t *testing.T) {
 				want = "reset invitation " + want
 			}
 			var sent []string
-			a.sendDue(t, senderFunc(func(_ context.Context, m mail.Message) error {
+			var out authtest.Outbox
+			a.sendDue(t, &out)
+			for _, m := range out.Left() {
 				sent = append(sent, string(m.Kind))
 				if m.User != name || m.At.IsZero() || (m.Token != "") != (m.ValidFor > 0) {
 					t.Errorf("%s: %+v", name, m)
@@ -426,8 +261,7 @@ func TestMailThatIsCancelled(t *testing.T) {
 					(m.IP != "192.0.2.1" || m.UserAgent != "curl/8.5.0 (x y)") {
 					t.Errorf("from %q, %q", m.IP, m.UserAgent)
 				}
-				return nil
-			}))
+			}
 			if got := strings.Join(sent, " "); got != want {
 				t.Errorf("%s: sent %s", name, got)
 			}
@@ -444,47 +278,23 @@ func TestMailThatCannotBeSent(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
-		u, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
-		queue := func() {
-			must(
-				t,
-				a.store.QueueMails(
-					t.Context(),
-					store.Mail{
-						UserID: u.ID,
-						Kind:   store.MailPasswordChanged,
-						To:     "ana@example.com",
-					},
-				),
-			)
-		}
-		queue()
+		u := a.add(t, store.User{Name: "ana"})
+		a.queue(t, u, "ana@example.com")
 		a.sendDue(t, senderFunc(func(context.Context, mail.Message) error {
 			return fmt.Errorf("%w: no such mailbox", mail.ErrUndeliverable)
 		}))
 		if log := a.log.String(); len(queued(t, a.store)) > 0 ||
-			!strings.Contains(log, "dropped") ||
-			!strings.Contains(log, "no such mailbox") {
+			!strings.Contains(log, "dropped") || !strings.Contains(log, "no such mailbox") {
 			t.Errorf("what is refused for good is kept, or not told of:\n%s", log)
 		}
 
-		queue()
+		a.queue(t, u, "ana@example.com")
 		tries := 0
 		for range store.MaxMailTries + 2 {
-			a.sendDue(
-				t,
-				senderFunc(
-					func(context.Context, mail.Message) error {
-						tries++
-						return errors.New("nobody is there")
-					},
-				),
-			)
+			a.sendDue(t, senderFunc(func(context.Context, mail.Message) error {
+				tries++
+				return errors.New("nobody is there")
+			}))
 			c.Advance(4 * time.Hour)
 		}
 		log := a.log.String()
@@ -502,24 +312,9 @@ func TestTheEndOfAProcessFinishesMailUnderWay(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
-		u, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		u := a.add(t, store.User{Name: "ana"})
 		for _, cut := range []bool{false, true} {
-			must(
-				t,
-				a.store.QueueMails(
-					t.Context(),
-					store.Mail{
-						UserID: u.ID,
-						Kind:   store.MailPasswordChanged,
-						To:     "ana@example.com",
-					},
-				),
-			)
+			a.queue(t, u, "ana@example.com")
 			ctx, stop := context.WithCancel(t.Context())
 			begun, goOn := make(chan struct{}), make(chan struct{})
 			returned := make(chan struct{})

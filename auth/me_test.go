@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"clientes/auth/authtest"
-	"clientes/auth/mail"
 	"clientes/store"
 )
 
@@ -40,11 +39,8 @@ func (m *mailing) takeLinks(t testing.TB) map[string]string {
 		u, err := m.store.User(t.Context(), one.UserID)
 		must(t, err)
 		if linkFor(one.Kind) > 0 && one.To != "" && one.LinkGeneration == u.LinkGeneration {
-			all[string(one.Kind)+" "+one.To] = m.links.sign(
-				one.Kind,
-				u,
-				m.cfg.Now().Add(linkFor(one.Kind)),
-			)
+			all[string(one.Kind)+" "+one.To] = m.links.sign(one.Kind, u,
+				m.cfg.Now().Add(linkFor(one.Kind)))
 		}
 		must(t, m.store.DeleteMail(t.Context(), one.ID))
 	}
@@ -62,19 +58,13 @@ func TestSignUp(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(
-			ctx,
-			store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin},
-			goodPassword,
-		)
-		must(t, err)
+		a.add(t, store.User{Name: "owner", Email: "ana@example.com", Role: store.Admin})
 		// Whether the email is somebody's makes no difference, except to its owner.
 		for _, name := range []string{"bia", "carla"} {
 			u, err := a.SignUp(ctx, name, "Ana@example.com", goodPassword)
 			must(t, err)
 			if u.Role != store.Viewer || u.Email != "" || u.PendingEmail != "Ana@example.com" ||
-				u.Disabled ||
-				!matches(u.PasswordHash, goodPassword) {
+				u.Disabled || !matches(u.PasswordHash, goodPassword) {
 				t.Errorf("signed up %+v", u)
 			}
 		}
@@ -83,40 +73,22 @@ func TestSignUp(t *testing.T) {
 			t.Fatalf("links %v", links)
 		}
 		var conflict *store.ConflictError
-		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm Ana@example.com"],
-		); !errors.As(err, &conflict) ||
-			conflict.Field != "email" {
+		err := a.ConfirmEmail(ctx, links["confirm Ana@example.com"])
+		if !errors.As(err, &conflict) || conflict.Field != "email" {
 			t.Errorf("an email that is somebody's is confirmed: %v", err)
 		}
-		if _, err := a.SignUp(
-			ctx,
-			"BIA",
-			"new@example.com",
-			goodPassword,
-		); !errors.As(err, &conflict) ||
-			conflict.Field != "user" {
+		_, err = a.SignUp(ctx, "BIA", "new@example.com", goodPassword)
+		if !errors.As(err, &conflict) || conflict.Field != "user" {
 			t.Errorf("a name twice: %v", err)
 		}
 		var invalid *store.InvalidError
-		if _, err := a.SignUp(
-			ctx,
-			"b b",
-			"x",
-			"short",
-		); !errors.As(err, &invalid) ||
+		if _, err := a.SignUp(ctx, "b b", "x", "short"); !errors.As(err, &invalid) ||
 			len(invalid.Fields) != 3 {
 			t.Errorf("every fault at once: %v", err)
 		}
-		if _, err := a.SignUp(
-			ctx,
-			"dora",
-			"zoltrix@example.com",
-			"zoltrix99",
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Code != "too_guessable" {
-			t.Errorf("the own email as the password: %v", err)
+		_, err = a.SignUp(ctx, "dora", "zoltrix@example.com", "zoltrix99")
+		if !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
+			t.Errorf("the user's email as the password: %v", err)
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
 		u, err := a.SignUp(ctx, "dora", "", goodPassword)
@@ -133,12 +105,8 @@ func TestSignUp(t *testing.T) {
 			_, err := a.SignUp(ctx, fmt.Sprint("eve", i), "victim@example.com", goodPassword)
 			must(t, err)
 		}
-		wantMails(
-			t,
-			"many to one address",
-			a.mailsTo(t),
-			map[string]string{"victim@example.com": "confirm confirm confirm"},
-		)
+		wantMails(t, "many to one address", a.mailsTo(t),
+			map[string]string{"victim@example.com": "confirm confirm confirm"})
 	})
 }
 
@@ -148,27 +116,12 @@ func TestChangeEmail(t *testing.T) {
 		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		ana, me := a.newCaller(t, "ana")
-		var invalid *store.InvalidError
 		for _, current := range []string{"", "wrong " + goodPassword} {
-			if _, err := a.ChangeEmail(
-				ctx,
-				me,
-				"ana@example.com",
-				current,
-			); !errors.As(err, &invalid) ||
-				invalid.Fields[0].Field != "current" {
-				t.Errorf("with the password %q: %v", current, err)
-			}
+			_, err := a.ChangeEmail(ctx, me, "ana@example.com", current)
+			wantFault(t, fmt.Sprintf("with the password %q", current), err, "current")
 		}
-		if _, err := a.ChangeEmail(
-			ctx,
-			me,
-			"ana",
-			goodPassword,
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "email" {
-			t.Errorf("no address: %v", err)
-		}
+		_, err := a.ChangeEmail(ctx, me, "ana", goodPassword)
+		wantFault(t, "no address", err, "email")
 		wantMails(t, "refused", a.mailsTo(t), nil)
 
 		// There is no old email yet that could get a mail.
@@ -180,15 +133,8 @@ func TestChangeEmail(t *testing.T) {
 		links := a.takeLinks(t)
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.com"]))
 		wantMails(t, "the first is confirmed", a.mailsTo(t), nil)
-		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm ana@example.com"],
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
-			t.Errorf("the link works twice: %v", err)
-		}
+		err = a.ConfirmEmail(ctx, links["confirm ana@example.com"])
+		wantError(t, "the link works twice", err, ErrLinkInvalid)
 
 		// The old email gets a mail when another one is requested, and when it is confirmed.
 		_, err = a.ChangeEmail(ctx, me, "ana@example.org", goodPassword)
@@ -203,44 +149,16 @@ func TestChangeEmail(t *testing.T) {
 		// A link to another email, or for something else, does not confirm it.
 		_, err = a.ChangeEmail(ctx, me, "ana@example.net", goodPassword)
 		must(t, err)
-		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm ana@example.org"],
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
-			t.Errorf("the link to an address that is pending no more: %v", err)
-		}
+		err = a.ConfirmEmail(ctx, links["confirm ana@example.org"])
+		wantError(t, "the link to an address that is pending no more", err, ErrLinkInvalid)
 		links = a.takeLinks(t)
-		if err := a.ResetPassword(
-			ctx,
-			links["confirm ana@example.net"],
-			"another "+goodPassword,
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
-			t.Errorf("a link to confirm resets the password: %v", err)
-		}
+		err = a.ResetPassword(ctx, links["confirm ana@example.net"], "another "+goodPassword)
+		wantError(t, "a link to confirm resets the password", err, ErrLinkInvalid)
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.net"]))
-		wantMails(
-			t,
-			"confirmed",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "email_changed"},
-		)
-		if _, err := a.ChangeEmail(
-			ctx,
-			me,
-			"fourth@example.com",
-			goodPassword,
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
-			t.Errorf("a fourth new address within an hour: %v", err)
-		}
+		wantMails(t, "confirmed", a.mailsTo(t),
+			map[string]string{"ana@example.com": "email_changed"})
+		_, err = a.ChangeEmail(ctx, me, "fourth@example.com", goodPassword)
+		wantError(t, "a fourth new address within an hour", err, ErrTooManyAttempts)
 		must(t, a.says(t, me))
 
 		// The same email needs no password, and a mail too many is not sent.
@@ -256,35 +174,21 @@ func TestChangeEmail(t *testing.T) {
 		must(t, err)
 		links = a.takeLinks(t)
 		c.Advance(joinFor - time.Second)
-		if err := a.links.checkToken(
-			links["confirm last@example.com"],
-			a.user(t, ana.ID),
-			store.MailConfirm,
-		); err != nil {
+		last := links["confirm last@example.com"]
+		if err := a.links.checkToken(last, a.user(t, ana.ID), store.MailConfirm); err != nil {
 			t.Errorf("within its time: %v", err)
 		}
 		c.Advance(2 * time.Second)
-		if err := a.ConfirmEmail(
-			ctx,
-			links["confirm last@example.com"],
-		); !errors.Is(
-			err,
-			ErrLinkInvalid,
-		) {
-			t.Errorf("beyond its time: %v", err)
-		}
+		err = a.ConfirmEmail(ctx, links["confirm last@example.com"])
+		wantError(t, "beyond its time", err, ErrLinkInvalid)
 		me, _ = a.callerOf(t, "ana", goodPassword)
 		u, err = a.ChangeEmail(ctx, me, "", goodPassword)
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
 		}
-		wantMails(
-			t,
-			"taken away",
-			a.mailsTo(t),
-			map[string]string{"ana@example.net": "email_changed"},
-		)
+		wantMails(t, "taken away", a.mailsTo(t),
+			map[string]string{"ana@example.net": "email_changed"})
 	})
 }
 
@@ -303,34 +207,17 @@ func TestChangePassword(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		_, err := a.accounts.Add(
-			ctx,
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		a.add(t, store.User{Name: "ana", Email: "ana@example.com"})
 		const better = "another horse battery"
 		me, token := a.callerOf(t, "ana", goodPassword)
 		_, other := a.callerOf(t, "ana", goodPassword)
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		link := a.takeLinks(t)["reset ana@example.com"]
 		var invalid *store.InvalidError
-		if err := a.ChangePassword(
-			ctx,
-			me,
-			"wrong "+goodPassword,
-			better,
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "current" {
-			t.Errorf("a wrong password: %v", err)
-		}
+		err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better)
+		wantFault(t, "a wrong password", err, "current")
 		for _, bad := range []string{"short", "password1", "ana@example.com"} {
-			if err := a.ChangePassword(
-				ctx,
-				me,
-				goodPassword,
-				bad,
-			); !errors.As(err, &invalid) ||
+			if err := a.ChangePassword(ctx, me, goodPassword, bad); !errors.As(err, &invalid) ||
 				invalid.Fields[0].Field != "password" {
 				t.Errorf("%q as another: %v", bad, err)
 			}
@@ -340,19 +227,12 @@ func TestChangePassword(t *testing.T) {
 		now := time.Now()
 		a.denied.asOf.Store(&now) // it asks no store
 		for _, token := range []string{token, other} {
-			if _, err := a.Authenticate(ctx, token); !errors.Is(err, ErrTokenRevoked) {
-				t.Errorf("at once, a session of before: %v", err)
-			}
+			_, err = a.Authenticate(ctx, token)
+			wantError(t, "at once, a session of before", err, ErrTokenRevoked)
 		}
-		wantMails(
-			t,
-			"changed",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "password_changed"},
-		)
-		if err := a.ResetPassword(ctx, link, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("a link of before: %v", err)
-		}
+		wantMails(t, "changed", a.mailsTo(t),
+			map[string]string{"ana@example.com": "password_changed"})
+		wantError(t, "a link of before", a.ResetPassword(ctx, link, goodPassword), ErrLinkInvalid)
 		if err := a.ChangePassword(ctx, me, better, goodPassword); err != nil {
 			t.Errorf("who asks is known to the routes: %v", err)
 		}
@@ -360,49 +240,15 @@ func TestChangePassword(t *testing.T) {
 		// A wrong password counts as a failed login, so a right one has to wait some time.
 		me, _ = a.callerOf(t, "ana", goodPassword)
 		for range 5 {
-			if err := a.ChangePassword(
-				ctx,
-				me,
-				"wrong "+goodPassword,
-				better,
-			); !errors.As(
-				err,
-				&invalid,
-			) {
-				t.Errorf("a wrong password: %v", err)
-			}
+			err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better)
+			wantFault(t, "a wrong password", err, "current")
 		}
-		if err := a.ChangePassword(
-			ctx,
-			me,
-			goodPassword,
-			better,
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
-			t.Errorf("after five wrong ones: %v", err)
-		}
-		if _, err := a.ChangeEmail(
-			ctx,
-			me,
-			"new@example.com",
-			goodPassword,
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
-			t.Errorf("after five wrong ones, another email: %v", err)
-		}
-		if _, err := a.Login(
-			ctx,
-			LoginRequest{User: "ana", Password: goodPassword},
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
-			t.Errorf("after five wrong ones, a login: %v", err)
-		}
+		err = a.ChangePassword(ctx, me, goodPassword, better)
+		wantError(t, "after five wrong ones", err, ErrTooManyAttempts)
+		_, err = a.ChangeEmail(ctx, me, "new@example.com", goodPassword)
+		wantError(t, "after five wrong ones, another email", err, ErrTooManyAttempts)
+		_, err = a.Login(ctx, goodLogin("ana"))
+		wantError(t, "after five wrong ones, a login", err, ErrTooManyAttempts)
 	})
 }
 
@@ -412,8 +258,7 @@ func TestAnUpdateDoesNotOutliveTheSessions(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(ctx, store.User{Name: "ana", Role: store.Viewer}, goodPassword)
-		must(t, err)
+		u := a.add(t, store.User{Name: "ana"})
 		late := a.over(t, lateStore{a.cfg.Store, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }})
 		for name, change := range map[string]func(Caller) error{
 			"password": func(c Caller) error {
@@ -433,10 +278,7 @@ func TestAnUpdateDoesNotOutliveTheSessions(t *testing.T) {
 			if !errors.Is(err, ErrTokenRevoked) {
 				t.Errorf("another %s: %v", name, err)
 			}
-			if now := a.user(
-				t,
-				u.ID,
-			); now.PasswordHash != u.PasswordHash ||
+			if now := a.user(t, u.ID); now.PasswordHash != u.PasswordHash ||
 				now.PendingEmail != "" {
 				t.Errorf("another %s was kept", name)
 			}
@@ -451,9 +293,7 @@ type lateStore struct {
 }
 
 func (s lateStore) UpdateUser(
-	ctx context.Context,
-	id int64,
-	change func(store.User) (store.User, error),
+	ctx context.Context, id int64, change func(store.User) (store.User, error),
 	tell ...store.EffectsFunc,
 ) (store.User, []store.Ended, error) {
 	s.before()
@@ -491,31 +331,21 @@ func (s writingStore) Users(ctx context.Context, after int64, limit int) ([]stor
 }
 
 func (s writingStore) UpdateBuckets(
-	ctx context.Context,
-	keys []string,
-	change func([]store.Bucket) error,
+	ctx context.Context, keys []string, change func([]store.Bucket) error,
 ) error {
 	return s.Store.UpdateBuckets(ctx, keys, func(counts []store.Bucket) error {
 		before := append([]store.Bucket(nil), counts...)
 		err := change(counts)
-		s.note(
-			"%d attempts, another row: %t, %v",
-			len(keys),
-			counts[0] != before[0] && counts[0].Count > 0,
-			err,
-		)
+		s.note("%d attempts, another row: %t, %v", len(keys),
+			counts[0] != before[0] && counts[0].Count > 0, err)
 		return err
 	})
 }
 
 func (s writingStore) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	_, err := s.Store.User(ctx, mails[0].UserID)
-	s.note(
-		"%d mails of kind %s to somebody who is there: %t",
-		len(mails),
-		mails[0].Kind,
-		err == nil,
-	)
+	s.note("%d mails of kind %s to somebody who is there: %t", len(mails), mails[0].Kind,
+		err == nil)
 	return s.Store.QueueMails(ctx, mails...)
 }
 
@@ -556,32 +386,27 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 				want = calls
 			}
 			if !slices.Equal(calls, want) {
-				t.Errorf(
-					"%d: %q has the store do\n%s, and the first\n%s",
-					i,
-					by,
-					strings.Join(calls, "\n"),
-					strings.Join(want, "\n"),
-				)
+				t.Errorf("%d: %q has the store do\n%s, and the first\n%s", i, by,
+					strings.Join(calls, "\n"), strings.Join(want, "\n"))
 			}
 		}
 		if len(want) != 5 || strings.Contains(strings.Join(want, " "), "false") {
 			t.Errorf("the store does %q", want)
 		}
 		mails := a.mailsTo(t)
-		wantMails(
-			t,
-			"in an hour",
-			map[string]string{"ana@example.com": mails["ana@example.com"]},
-			map[string]string{"ana@example.com": "reset reset reset"},
-		)
+		wantMails(t, "in an hour", map[string]string{"ana@example.com": mails["ana@example.com"]},
+			map[string]string{"ana@example.com": "reset reset reset"})
 		delete(mails, "ana@example.com")
 		delete(mails, "")
 		wantMails(t, "to others", mails, nil)
 
 		// A mail to nobody is not sent.
 		must(t, a.ForgotPassword(ctx, "nobody", ""))
-		a.sendDue(t, refusingSender{t})
+		var out authtest.Outbox
+		a.sendDue(t, &out)
+		if sent := out.Left(); len(sent) > 0 {
+			t.Errorf("sent %+v", sent)
+		}
 		// A text that can be neither a name nor an email is nobody's.
 		long := strings.Repeat("a", 1000)
 		for _, by := range [][2]string{
@@ -595,12 +420,8 @@ func TestForgotDoesTheSameForEverybody(t *testing.T) {
 			c.Advance(minutes * time.Minute)
 			must(t, a.ForgotPassword(ctx, "ana", ""))
 		}
-		wantMails(
-			t,
-			"in three hours",
-			map[string]string{"": a.mailsTo(t)["ana@example.com"]},
-			map[string]string{"": "reset reset reset reset"},
-		)
+		wantMails(t, "in three hours", map[string]string{"": a.mailsTo(t)["ana@example.com"]},
+			map[string]string{"": "reset reset reset reset"})
 	})
 }
 
@@ -609,26 +430,17 @@ func TestForgotOfOneNetwork(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.NewClock()
 		a := startMailing(t, e, url, c.Now, nil)
-		_, err := a.store.CreateUser(
-			t.Context(),
-			store.User{
-				Name:         "ana",
-				Email:        "ana@example.com",
-				Role:         store.Viewer,
-				PasswordHash: someHash,
-			},
-		)
+		_, err := a.store.CreateUser(t.Context(), store.User{
+			Name:         "ana",
+			Email:        "ana@example.com",
+			Role:         store.Viewer,
+			PasswordHash: someHash,
+		})
 		must(t, err)
 		from := func(ip string) context.Context { return WithOrigin(t.Context(), Origin{IP: ip}) }
 		for i := range 200 {
-			must(
-				t,
-				a.ForgotPassword(
-					from(fmt.Sprintf("2001:db8:1:2::%d", i)),
-					fmt.Sprint("nobody", i),
-					"",
-				),
-			)
+			ctx := from(fmt.Sprintf("2001:db8:1:2::%d", i))
+			must(t, a.ForgotPassword(ctx, fmt.Sprint("nobody", i), ""))
 		}
 		if mails := queued(t, a.store); len(mails) != 50 {
 			t.Errorf("%d mails", len(mails))
@@ -637,21 +449,9 @@ func TestForgotOfOneNetwork(t *testing.T) {
 		must(t, a.ForgotPassword(from("192.0.2.1"), "ana", ""))
 		c.Advance(15 * time.Minute)
 		must(t, a.ForgotPassword(from("2001:db8:1:2::1"), "ana", ""))
-		wantMails(
-			t,
-			"one from each",
-			map[string]string{"": a.mailsTo(t)["ana@example.com"]},
-			map[string]string{"": "reset reset"},
-		)
+		wantMails(t, "one from each", map[string]string{"": a.mailsTo(t)["ana@example.com"]},
+			map[string]string{"": "reset reset"})
 	})
-}
-
-// refusingSender fails the test if anything is sent.
-type refusingSender struct{ t testing.TB }
-
-func (p refusingSender) Send(_ context.Context, m mail.Message) error {
-	p.t.Errorf("sent %+v", m)
-	return nil
 }
 
 // TestALinkWorksOnceOverReplicas uses one link many times at once, in two processes.
@@ -659,12 +459,7 @@ func TestALinkWorksOnceOverReplicas(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := startMailing(t, e, url, time.Now, nil), startMailing(t, e, url, time.Now, nil)
 		ctx := t.Context()
-		u, err := a.accounts.Add(
-			ctx,
-			store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		u := a.add(t, store.User{Name: "ana", Email: "ana@example.com"})
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		token := a.takeLinks(t)["reset ana@example.com"]
@@ -689,12 +484,8 @@ func TestALinkWorksOnceOverReplicas(t *testing.T) {
 		if now := a.user(t, u.ID); now.LinkGeneration != u.LinkGeneration+1 {
 			t.Errorf("the generation went from %d to %d", u.LinkGeneration, now.LinkGeneration)
 		}
-		wantMails(
-			t,
-			"reset",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "password_changed"},
-		)
+		wantMails(t, "reset", a.mailsTo(t),
+			map[string]string{"ana@example.com": "password_changed"})
 	})
 }
 
@@ -718,50 +509,34 @@ func TestReset(t *testing.T) {
 			return a.takeLinks(t)["reset ana@example.com"]
 		}
 		token := link()
-		var invalid *store.InvalidError
-		if err := a.ResetPassword(
-			ctx,
-			token,
-			"ana@example.com",
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "password" {
-			t.Errorf("a bad password: %v", err)
-		}
-		if err := a.ConfirmEmail(ctx, token); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("a link to reset confirms an email: %v", err)
-		}
+		wantFault(t, "a bad password", a.ResetPassword(ctx, token, "ana@example.com"), "password")
+		err = a.ConfirmEmail(ctx, token)
+		wantError(t, "a link to reset confirms an email", err, ErrLinkInvalid)
 		must(t, a.ResetPassword(ctx, token, "another "+goodPassword)) // the link is still good
 		now := a.user(t, u.ID)
 		if now.MFA != u.MFA || now.Role != u.Role || now.Email != u.Email ||
 			now.Generation != u.Generation+1 {
 			t.Errorf("from %+v to %+v", u, now)
 		}
-		events, err := a.Events(
-			ctx,
-			store.EventFilter{UserID: u.ID, Kind: store.EventPasswordReset},
-			0,
-			10,
-		)
+		events, err := a.Events(ctx,
+			store.EventFilter{UserID: u.ID, Kind: store.EventPasswordReset}, 0, 10)
 		must(t, err)
 		if len(events) != 1 {
 			t.Errorf("events %+v", events)
 		}
 		token = link()
 		c.Advance(resetFor)
-		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("after half an hour: %v", err)
-		}
+		err = a.ResetPassword(ctx, token, goodPassword)
+		wantError(t, "after half an hour", err, ErrLinkInvalid)
 		token = link()
 		must(t, a.accounts.Disable(ctx, "ana"))
 		must(t, a.accounts.Enable(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("after the user was disabled: %v", err)
-		}
+		err = a.ResetPassword(ctx, token, goodPassword)
+		wantError(t, "after the user was disabled", err, ErrLinkInvalid)
 		token = link()
 		must(t, a.accounts.Delete(ctx, "ana"))
-		if err := a.ResetPassword(ctx, token, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("after the user was deleted: %v", err)
-		}
+		err = a.ResetPassword(ctx, token, goodPassword)
+		wantError(t, "after the user was deleted", err, ErrLinkInvalid)
 	})
 }
 
@@ -772,57 +547,38 @@ func TestUsersOfAdmins(t *testing.T) {
 		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		var invalid *store.InvalidError
-		if _, err := a.AddUser(
-			ctx,
-			store.User{Name: "a b", Role: "root"},
-			"",
-		); !errors.As(err, &invalid) ||
-			len(invalid.Fields) != 3 {
+		_, err := a.AddUser(ctx, store.User{Name: "a b", Role: "root"}, "")
+		if !errors.As(err, &invalid) || len(invalid.Fields) != 3 {
 			t.Errorf("neither a password nor an email, and more: %v", err)
 		}
-		_, err := a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, goodPassword)
+		_, err = a.AddUser(ctx, store.User{Name: "bia", Role: store.Editor}, goodPassword)
 		must(t, err)
 		wantMails(t, "with a password", a.mailsTo(t), nil)
 
-		ana, err := a.AddUser(
-			ctx,
-			store.User{Name: "ana", Email: "typo@example.com", Role: store.Admin},
-			"",
-		)
+		ana, err := a.AddUser(ctx,
+			store.User{Name: "ana", Email: "typo@example.com", Role: store.Admin}, "")
 		must(t, err)
 		if ana.Email != "typo@example.com" || ana.PasswordHash != "" {
 			t.Errorf("invited %+v", ana)
 		}
 		first := a.takeLinks(t)["invitation typo@example.com"]
-		if _, err := a.Login(
-			ctx,
-			LoginRequest{User: "ana", Password: ""},
-		); !errors.Is(
-			err,
-			ErrInvalidLogin,
-		) {
-			t.Errorf("who has no password yet logs in: %v", err)
-		}
+		_, err = a.Login(ctx, LoginRequest{User: "ana", Password: ""})
+		wantError(t, "who has no password yet logs in", err, ErrInvalidLogin)
 		edit := func(f func(*store.User)) (store.User, error) {
-			return a.ChangeUser(
-				ctx,
-				ana.ID,
-				func(u store.User) (store.User, error) { f(&u); return u, nil },
-			)
+			return a.ChangeUser(ctx, ana.ID,
+				func(u store.User) (store.User, error) { f(&u); return u, nil })
 		}
 		_, err = edit(func(u *store.User) { u.Email = "ana@example.com" })
 		must(t, err)
 		links := a.takeLinks(t)
-		if err := a.ResetPassword(ctx, first, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("the invitation to another address: %v", err)
-		}
+		err = a.ResetPassword(ctx, first, goodPassword)
+		wantError(t, "the invitation to another address", err, ErrLinkInvalid)
 		c.Advance(joinFor - 10*time.Minute) // a hash takes some time
 		second := links["invitation ana@example.com"]
 		must(t, a.ResetPassword(ctx, second, goodPassword))
 		wantMails(t, "a first password", a.mailsTo(t), nil)
-		if err := a.ResetPassword(ctx, second, goodPassword); !errors.Is(err, ErrLinkInvalid) {
-			t.Errorf("an invitation twice: %v", err)
-		}
+		err = a.ResetPassword(ctx, second, goodPassword)
+		wantError(t, "an invitation twice", err, ErrLinkInvalid)
 		for what, f := range map[string]func(*store.User){
 			"demoted":  func(u *store.User) { u.Role = store.Viewer },
 			"disabled": func(u *store.User) { u.Disabled = true },
@@ -831,33 +587,19 @@ func TestUsersOfAdmins(t *testing.T) {
 				t.Errorf("the last admin is %s: %v", what, err)
 			}
 		}
-		if err := a.DeleteUser(ctx, ana.ID); !errors.Is(err, store.ErrLastAdmin) {
-			t.Errorf("the last admin is deleted: %v", err)
-		}
+		wantError(t, "the last admin is deleted", a.DeleteUser(ctx, ana.ID), store.ErrLastAdmin)
 		if _, err := edit(func(u *store.User) { u.Email = "x" }); !errors.As(err, &invalid) {
 			t.Errorf("no email: %v", err)
 		}
 		// An email that an admin sets is confirmed, and cancels a pending one.
-		_, _, err = a.store.UpdateUser(
-			ctx,
-			ana.ID,
-			func(u store.User) (store.User, error) {
-				u.PendingEmail = "new@example.com"
-				return u, nil
-			},
-		)
-		must(t, err)
+		a.change(t, ana, func(u *store.User) { u.PendingEmail = "new@example.com" })
 		u, err := edit(func(u *store.User) { u.Email = "ana@example.org" })
 		must(t, err)
 		if u.Email != "ana@example.org" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
 		}
-		wantMails(
-			t,
-			"another email",
-			a.mailsTo(t),
-			map[string]string{"ana@example.com": "email_changed"},
-		)
+		wantMails(t, "another email", a.mailsTo(t),
+			map[string]string{"ana@example.com": "email_changed"})
 
 		// In this process sessions have ended when the call returns.
 		change := func(id int64, update func(*store.User)) error {
@@ -876,11 +618,8 @@ func TestUsersOfAdmins(t *testing.T) {
 			},
 			"deleted": func(id int64) error { return a.DeleteUser(ctx, id) },
 		} {
-			u, err := a.AddUser(
-				ctx,
-				store.User{Name: "of-" + what, Role: store.Viewer},
-				goodPassword,
-			)
+			u, err := a.AddUser(ctx, store.User{Name: "of-" + what, Role: store.Viewer},
+				goodPassword)
 			must(t, err)
 			_, token := a.callerOf(t, u.Name, goodPassword)
 			must(t, end(u.ID))
@@ -902,25 +641,11 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 		_, me := a.newCaller(t, "ana")
 		stranger := WithOrigin(ctx, Origin{IP: "198.51.100.7"})
 		for range 5 {
-			if _, err := a.Login(
-				stranger,
-				LoginRequest{User: "ana", Password: "wrong"},
-			); !errors.Is(
-				err,
-				ErrInvalidLogin,
-			) {
-				t.Errorf("a stranger: %v", err)
-			}
+			_, err := a.Login(stranger, LoginRequest{User: "ana", Password: "wrong"})
+			wantError(t, "a stranger", err, ErrInvalidLogin)
 		}
-		if _, err := a.Login(
-			stranger,
-			LoginRequest{User: "ana", Password: goodPassword},
-		); !errors.Is(
-			err,
-			ErrTooManyAttempts,
-		) {
-			t.Errorf("the name is not blocked: %v", err)
-		}
+		_, err := a.Login(stranger, goodLogin("ana"))
+		wantError(t, "the name is not blocked", err, ErrTooManyAttempts)
 		must(t, a.ChangePassword(ctx, me, goodPassword, "another "+goodPassword))
 	})
 }
@@ -940,10 +665,7 @@ func TestSignUpsOfOneNetwork(t *testing.T) {
 			}
 		}
 		var many *TooManyError
-		if err := from(
-			"198.51.100.7",
-			goodPassword,
-		); !errors.As(err, &many) || !many.Asked ||
+		if err := from("198.51.100.7", goodPassword); !errors.As(err, &many) || !many.Asked ||
 			many.Wait <= 0 {
 			t.Errorf("one more: %v", err)
 		}

@@ -41,8 +41,7 @@ func (p *process) enrol(t testing.TB, u store.User, at time.Time) (authenticator
 	must(t, err)
 	q := uri.Query()
 	if uri.Scheme != "otpauth" || uri.Host != "totp" || uri.Path != "/clientes:"+u.Name ||
-		q.Get("secret") != e.Secret ||
-		q.Get("issuer") != "clientes" {
+		q.Get("secret") != e.Secret || q.Get("issuer") != "clientes" {
 		t.Errorf("the URI is %s", e.URI)
 	}
 	secret, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(q.Get("secret"))
@@ -63,49 +62,30 @@ func TestSecondFactor(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		ana := p.addCheap(t, "ana")
+		ana := p.add(t, store.User{Name: "ana"})
 		caller := Caller{UserID: ana.ID}
 		ctx := from(t.Context(), "192.0.2.1")
-		if _, err := p.ConfirmMFA(ctx, caller, "123456"); !errors.Is(err, ErrMFAOff) {
-			t.Errorf("to confirm nothing: %v", err)
-		}
-		if err := p.EndMFA(ctx, caller, goodPassword, "123456"); !errors.Is(err, ErrMFAOff) {
-			t.Errorf("to switch nothing off: %v", err)
-		}
-		var invalid *store.InvalidError
-		if _, err := p.BeginMFA(
-			ctx,
-			caller,
-			"wrong",
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "current" {
-			t.Errorf("a wrong password: %v", err)
-		}
+		_, err := p.ConfirmMFA(ctx, caller, "123456")
+		wantError(t, "to confirm nothing", err, ErrMFAOff)
+		err = p.EndMFA(ctx, caller, goodPassword, "123456")
+		wantError(t, "to switch nothing off", err, ErrMFAOff)
+		_, err = p.BeginMFA(ctx, caller, "wrong")
+		wantFault(t, "a wrong password", err, "current")
 		first, err := p.BeginMFA(ctx, caller, goodPassword)
 		must(t, err)
-		if _, err := p.ConfirmMFA(
-			ctx,
-			caller,
-			"12345a",
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "code" {
-			t.Errorf("a wrong code: %v", err)
-		}
-		right := LoginRequest{User: "ana", Password: goodPassword}
+		_, err = p.ConfirmMFA(ctx, caller, "12345a")
+		wantFault(t, "a wrong code", err, "code")
+		right := goodLogin("ana")
 		p.wantTry(t, "192.0.2.1", right, "in") // not before it is confirmed
 		app, recovery := p.enrol(t, ana, c.Now())
-		if kept, err := base32Text.DecodeString(
-			first.Secret,
-		); err != nil ||
+		if kept, err := base32Text.DecodeString(first.Secret); err != nil ||
 			string(kept) == string(app.secret) {
 			t.Error("asking again gives the same secret")
 		}
-		if _, err := p.BeginMFA(ctx, caller, goodPassword); !errors.Is(err, ErrMFAOn) {
-			t.Errorf("another beside it: %v", err)
-		}
-		if _, err := p.ConfirmMFA(ctx, caller, app.code(c.Now())); !errors.Is(err, ErrMFAOn) {
-			t.Errorf("confirming twice: %v", err)
-		}
+		_, err = p.BeginMFA(ctx, caller, goodPassword)
+		wantError(t, "another beside it", err, ErrMFAOn)
+		_, err = p.ConfirmMFA(ctx, caller, app.code(c.Now()))
+		wantError(t, "confirming twice", err, ErrMFAOn)
 
 		with := func(code string) LoginRequest {
 			r := right
@@ -138,30 +118,15 @@ func TestSecondFactor(t *testing.T) {
 		all := fmt.Sprintf("%+v", kept)
 		if strings.Contains(all, base32Text.EncodeToString(app.secret)) ||
 			strings.Contains(all, string(app.secret)) ||
-			strings.Contains(all, plainCode(recovery[0])) ||
-			len(recoveryHashes(kept.MFA)) != 8 {
+			strings.Contains(all, plainCode(recovery[0])) || len(recoveryHashes(kept.MFA)) != 8 {
 			t.Errorf("kept is %s", all)
 		}
 
 		c.Advance(time.Hour)
-		if err := p.EndMFA(
-			ctx,
-			caller,
-			"wrong",
-			app.code(c.Now()),
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "current" {
-			t.Errorf("to switch it off with a wrong password: %v", err)
-		}
-		if err := p.EndMFA(
-			ctx,
-			caller,
-			goodPassword,
-			"000000",
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Field != "code" {
-			t.Errorf("to switch it off with a wrong code: %v", err)
-		}
+		err = p.EndMFA(ctx, caller, "wrong", app.code(c.Now()))
+		wantFault(t, "to switch it off with a wrong password", err, "current")
+		err = p.EndMFA(ctx, caller, goodPassword, "000000")
+		wantFault(t, "to switch it off with a wrong code", err, "code")
 		must(t, p.EndMFA(ctx, caller, goodPassword, app.code(c.Now())))
 		p.wantTry(t, "192.0.2.1", right, "in")
 		p.enrol(t, ana, c.Now())
@@ -169,9 +134,7 @@ func TestSecondFactor(t *testing.T) {
 		must(t, p.DropMFA(ctx, ana.ID))
 		must(t, p.DropMFA(ctx, ana.ID))
 		p.wantTry(t, "192.0.2.1", right, "in")
-		if err := p.DropMFA(ctx, 999); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("of nobody: %v", err)
-		}
+		wantError(t, "of nobody", p.DropMFA(ctx, 999), store.ErrNotFound)
 		var kinds []string
 		events, err := p.Events(t.Context(), store.EventFilter{UserID: ana.ID}, 0, 100)
 		must(t, err)
@@ -180,20 +143,12 @@ func TestSecondFactor(t *testing.T) {
 				kinds = append(kinds, string(e.Kind))
 			}
 		}
-		if got := strings.Join(
-			kinds,
-			" ",
-		); got != "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on" {
-			t.Errorf("the audit says %s", got)
+		want := "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on"
+		if got := strings.Join(kinds, " "); got != want {
+			t.Errorf("the audit says %s, want %s", got, want)
 		}
-		if events, err := p.Events(
-			t.Context(),
-			store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed},
-			0,
-			100,
-		); err != nil ||
-			len(events) == 0 {
-			t.Errorf("of wrong codes the audit says %v, %v", events, err)
+		if countEvents(t, p, store.EventFilter{UserID: ana.ID, Kind: store.EventMFAFailed}) == 0 {
+			t.Error("the audit says nothing of wrong codes")
 		}
 	})
 }
@@ -202,7 +157,7 @@ func TestACodeWorksOnceOverReplicas(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		replicas := []*process{start(t, e, url, atClock(c)), start(t, e, url, atClock(c))}
-		ana := replicas[0].addCheap(t, "ana")
+		ana := replicas[0].add(t, store.User{Name: "ana"})
 		app, recovery := replicas[0].enrol(t, ana, c.Now())
 		c.Advance(time.Minute)
 		for _, code := range []string{app.code(c.Now()), recovery[0]} {
@@ -211,11 +166,7 @@ func TestACodeWorksOnceOverReplicas(t *testing.T) {
 			var all sync.WaitGroup
 			for i := range 4 {
 				all.Go(func() {
-					_, end := replicas[i%2].try(
-						t,
-						"192.0.2.1",
-						LoginRequest{User: "ana", Password: goodPassword, Code: code},
-					)
+					_, end := replicas[i%2].try(t, "192.0.2.1", goodLogin("ana").withCode(code))
 					mu.Lock()
 					defer mu.Unlock()
 					ends[end]++
@@ -236,45 +187,24 @@ func TestGuessingCodes(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		ana := p.addCheap(t, "ana")
+		ana := p.add(t, store.User{Name: "ana"})
 		app, _ := p.enrol(t, ana, c.Now())
 		c.Advance(time.Minute)
-		known := p.wantTry(
-			t,
-			"192.0.2.1",
-			LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())},
-			"in",
-		)
-		p.cheapen(t, ana)
+		known := p.wantTry(t, "192.0.2.1", goodLogin("ana").withCode(app.code(c.Now())), "in")
 		const days = 2
 		looked, logins := 0, 0
 		for end, next := c.Now().Add(days*24*time.Hour), c.Now(); c.Now().Before(end); {
 			wait := 1
-			_, last := p.try(
-				t,
-				"203.0.113.1",
-				LoginRequest{User: "ana", Password: goodPassword, Code: "99999x"},
-			)
+			_, last := p.try(t, "203.0.113.1", goodLogin("ana").withCode("99999x"))
 			if last == "wrong code" {
 				looked++
 			} else if _, err := fmt.Sscanf(last, "wait %d", &wait); err != nil {
 				t.Fatalf("a guess ends in %q", last)
 			}
-			p.cheapen(t, ana)
 			if !c.Now().Before(next) {
 				c.Advance(time.Minute) // for the next code
-				known = p.wantTry(
-					t,
-					"192.0.2.1",
-					LoginRequest{
-						User:     "ana",
-						Password: goodPassword,
-						Code:     app.code(c.Now()),
-						Device:   known.Device,
-					},
-					"in",
-				)
-				p.cheapen(t, ana)
+				known = p.wantTry(t, "192.0.2.1",
+					goodLogin("ana").withCode(app.code(c.Now())).withDevice(known.Device), "in")
 				logins++
 				next = next.Add(6 * time.Hour)
 			}
@@ -295,10 +225,10 @@ func TestACodeThatIsMissingIsNoSuccess(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
 		p := start(t, e, url, atClock(c))
-		ana := p.addCheap(t, "ana")
+		ana := p.add(t, store.User{Name: "ana"})
 		app, _ := p.enrol(t, ana, c.Now())
 		c.Advance(time.Minute)
-		right := LoginRequest{User: "ana", Password: goodPassword}
+		right := goodLogin("ana")
 		for range 4 {
 			p.wantTry(t, "192.0.2.1", LoginRequest{User: "ana", Password: "wrong"}, "wrong")
 			p.wantTry(t, "192.0.2.1", right, "code?")
@@ -319,17 +249,10 @@ func TestSealedSecrets(t *testing.T) {
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(someDay)
 	url := e.Migrated(t)
-	const newSecret = "another secret of thirty-two bytes"
 	p := start(t, e, url, atClock(c))
-	rotated := start(
-		t,
-		e,
-		url,
-		atClock(c),
-		func(cfg *Config) { cfg.Secret, cfg.Previous = newSecret, []string{testSecret} },
-	)
-	dropped := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Secret = newSecret })
-	ana, bia := p.addCheap(t, "ana"), p.addCheap(t, "bia")
+	rotated := start(t, e, url, atClock(c), withSecrets(otherSecret, testSecret))
+	dropped := start(t, e, url, atClock(c), withSecrets(otherSecret))
+	ana, bia := p.add(t, store.User{Name: "ana"}), p.add(t, store.User{Name: "bia"})
 	app, recovery := p.enrol(t, ana, c.Now())
 	c.Advance(time.Minute)
 
@@ -341,10 +264,8 @@ func TestSealedSecrets(t *testing.T) {
 	})
 	must(t, err)
 	for _, code := range []string{app.code(c.Now()), recovery[0]} {
-		if _, err := p.Login(
-			from(t.Context(), "192.0.2.1"),
-			LoginRequest{User: "bia", Password: goodPassword, Code: code},
-		); err == nil {
+		_, err := p.Login(from(t.Context(), "192.0.2.1"), goodLogin("bia").withCode(code))
+		if err == nil {
 			t.Error("the second factor of another lets in")
 		}
 	}
@@ -357,18 +278,10 @@ func TestSealedSecrets(t *testing.T) {
 		return u, err
 	})
 	must(t, err)
-	p.wantTry(
-		t,
-		"192.0.2.1",
-		LoginRequest{User: "bia", Password: goodPassword, Code: recovery[0]},
-		"wrong code",
-	)
+	p.wantTry(t, "192.0.2.1", goodLogin("bia").withCode(recovery[0]), "wrong code")
 
-	login := LoginRequest{User: "ana", Password: goodPassword, Code: app.code(c.Now())}
-	if _, err := dropped.Login(
-		from(t.Context(), "192.0.2.1"),
-		login,
-	); err == nil ||
+	login := goodLogin("ana").withCode(app.code(c.Now()))
+	if _, err := dropped.Login(from(t.Context(), "192.0.2.1"), login); err == nil ||
 		errors.Is(err, ErrMFAInvalid) {
 		t.Errorf("under another secret it ends in %v", err)
 	}
@@ -383,10 +296,7 @@ func TestSealedSecrets(t *testing.T) {
 	c.Advance(time.Minute)
 	login.Code = app.code(c.Now())
 	dropped.wantTry(t, "192.0.2.1", login, "in")
-	if again, err := p.store.User(
-		t.Context(),
-		ana.ID,
-	); err != nil ||
+	if again, err := p.store.User(t.Context(), ana.ID); err != nil ||
 		again.MFA.Secret != after.MFA.Secret {
 		t.Errorf("each use encrypts anew (%v)", err)
 	}
@@ -406,8 +316,7 @@ func TestCodesThatConfirmCount(t *testing.T) {
 				t.Errorf("a wrong code: %v", err)
 			}
 		}
-		if _, err := a.ConfirmMFA(ctx, me, "no code"); !errors.Is(err, ErrTooManyAttempts) {
-			t.Errorf("one more: %v", err)
-		}
+		_, err = a.ConfirmMFA(ctx, me, "no code")
+		wantError(t, "one more", err, ErrTooManyAttempts)
 	})
 }

@@ -56,12 +56,14 @@ const (
 
 // rotate is the rule of rotation. It returns the session after somebody came with token n.
 //
-// The newest token may always be used. The one that it was made from may be used until the newest
-// is, because the answer that brought the newest may have been lost. At once it gets the same
-// answer again, so that tabs that refresh together all go on. Later it gets another one, and the
-// newest, which nobody claimed, is dead. So thief and victim cannot both go on: outside the grace,
-// the first of them to come has a token that is neither of the two when coming again, and that ends
-// the session for both.
+// The newest token may always be used. Its parent may be used until the newest is, because the
+// answer that brought the newest may have been lost. Within the grace the parent gets the same
+// successor again, so that tabs that refresh together all go on. Later it gets another one, and the
+// newest, which nobody claimed, is dead.
+//
+// So thief and victim cannot both go on. Outside the grace, the second of them makes the token of
+// the first neither the newest nor its parent. When the first comes again, the session ends for
+// both.
 func rotate(
 	s store.Session, n int64, now time.Time, grace, idle, longest time.Duration,
 ) (store.Session, rotation) {

@@ -3,15 +3,12 @@ package auth
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"clientes/auth/authtest"
-	"clientes/auth/password"
 	"clientes/auth/token"
 	"clientes/store"
 )
@@ -48,20 +45,9 @@ func (s *countingStore) User(ctx context.Context, id int64) (store.User, error) 
 func newCounting(t *testing.T, below Store) (*Auth, *countingStore) {
 	t.Helper()
 	counted := &countingStore{Store: below}
-	a, err := New(Config{
-		Store:        counted,
-		Gate:         password.NewGate(password.Local{}, 1, 1),
-		Secret:       testSecret,
-		Previous:     []string{strings.Repeat("previous", 4)},
-		Issuer:       "clientes",
-		Audience:     "clientes",
-		TokenTTL:     5 * time.Minute,
-		SessionIdle:  30 * time.Minute,
-		SessionMax:   720 * time.Hour,
-		RefreshGrace: 30 * time.Second,
-		Now:          time.Now,
-		Log:          slog.New(slog.DiscardHandler),
-	})
+	cfg := testConfig()
+	cfg.Store, cfg.Previous = counted, []string{strings.Repeat("previous", 4)}
+	a, err := New(cfg)
 	must(t, err)
 	return a, counted
 }
@@ -73,9 +59,8 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 	e := authtest.SQLite()
 	url := e.Migrated(t)
 	p := start(t, e, url)
-	_, err := p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer}, goodPassword)
-	must(t, err)
-	g, err := p.Login(t.Context(), LoginRequest{User: "ana", Password: goodPassword})
+	p.add(t, store.User{Name: "ana"})
+	g, err := p.Login(t.Context(), goodLogin("ana"))
 	must(t, err)
 	good := g.RefreshToken
 	id, rest, _ := strings.Cut(good, ".")
@@ -134,10 +119,8 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 	// A MAC of another purpose under the right secret.
 	forged = append(forged, testKeys(t, testSecret).Sign(token.Link, id+".0"))
 	for range 10_000 {
-		forged = append(
-			forged,
-			token.NewID()+"."+strconv.Itoa(len(forged))+"."+token.NewID()+token.NewID()[:21],
-		)
+		forged = append(forged,
+			token.NewID()+"."+strconv.Itoa(len(forged))+"."+token.NewID()+token.NewID()[:21])
 	}
 
 	a, counted := newCounting(t, nil)
@@ -159,19 +142,11 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 		t.Errorf("a good token: %v, and the store was asked %d times", err, counted.asked.Load())
 	}
 	previous := testKeys(t, strings.Repeat("previous", 4))
-	if err := a.LogoutRefresh(
-		t.Context(),
-		signRefreshToken(previous, id, 0),
-	); err != nil ||
+	if err := a.LogoutRefresh(t.Context(), signRefreshToken(previous, id, 0)); err != nil ||
 		counted.asked.Load() != 3 {
-		t.Errorf(
-			"a token of a previous secret: %v, and the store was asked %d times",
-			err,
-			counted.asked.Load(),
-		)
+		t.Errorf("a token of a previous secret: %v, and the store was asked %d times", err,
+			counted.asked.Load())
 	}
-	t.Logf(
-		"%d forged tokens, each for a refresh and a logout: 0 calls of the store; a good one: 2",
-		len(forged),
-	)
+	t.Logf("%d forged tokens, each for a refresh and a logout: 0 calls of the store; a good one: 2",
+		len(forged))
 }

@@ -239,19 +239,12 @@ func TestRefreshTokens(t *testing.T) {
 func TestTheRowsOfOldSessionsGo(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		u := p.add(t, store.User{Name: "ana"})
 		now := time.Now()
 		for i := range cleanBatch + 1 {
 			old := now.Add(-2 * keepDead)
 			_, err := p.store.CreateSession(t.Context(), store.Session{
-				ID: fmt.Sprint(
-					i,
-				),
+				ID:         fmt.Sprint(i),
 				UserID:     u.ID,
 				CreatedAt:  old,
 				LastUsedAt: old,
@@ -261,7 +254,7 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 			}, u.Generation)
 			must(t, err)
 		}
-		g, err := p.Login(t.Context(), LoginRequest{User: "ana", Password: goodPassword})
+		g, err := p.Login(t.Context(), goodLogin("ana"))
 		must(t, err)
 		again := start(t, e, url) // cleans at its start
 		authtest.Eventually(t, "the old rows are gone", func() bool {
@@ -280,10 +273,7 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 func BenchmarkDenyList(b *testing.B) {
 	const entries = 1_000_000
 	id := func(i int) (s token.SessionID) {
-		binary.LittleEndian.PutUint64(
-			s[:],
-			uint64(i)*0x9E3779B97F4A7C15,
-		) // spread like random ids
+		binary.LittleEndian.PutUint64(s[:], uint64(i)*0x9E3779B97F4A7C15) // spread like random ids
 		binary.LittleEndian.PutUint64(s[8:], uint64(i))
 		return s
 	}

@@ -8,9 +8,9 @@ import (
 	"clientes/store"
 )
 
-// ForgotPassword queues a mail with a link to set another password. The mail goes to the user of
-// that name, or if name is "" to the one of that confirmed email, if there is such a user, they
-// have an email, and no more than three were sent within an hour.
+// ForgotPassword queues a mail with a link to set another password. It goes to the user of that
+// name, or if name is "" to the user of that confirmed email. Nobody gets more than three within an
+// hour.
 //
 // Neither the result nor the time that it takes shows whether the user exists: the store gets the
 // same questions and writes the same. Where nothing is to be sent, it writes a mail to nobody,

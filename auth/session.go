@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,29 +41,31 @@ func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Gra
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
 	a.denied.addAll(ended)
-	// The session exists now. Log later store errors instead of returning them, or the client would
-	// never learn that it is open.
-	if err := try.Succeed(ctx); err != nil {
-		a.cfg.Log.Error("a login could not clear the count of those that failed before it",
-			"user_id", u.ID, "error", err)
-	}
-	event := newEvent(ctx, store.EventLogin, u.ID, "")
-	event.ActorID = u.ID
-	if event.Detail, err = a.noteNetwork(ctx, u); err != nil {
-		a.cfg.Log.Error("the network of a login could not be noted: "+
-			"if it is new, the user is not told", "user_id", u.ID, "error", err)
-	}
-	a.audit.record(ctx, event)
+	a.noteLogin(ctx, u, try)
 	g, err := a.grant(u, s)
 	if err != nil {
 		return Grant{}, err
 	}
-	device := try.device
-	if device == "" {
-		device = token.NewID()
-	}
-	g.Device = signDeviceToken(a.keys, u, device, a.cfg.Now())
+	g.Device = signDeviceToken(a.keys, u, cmp.Or(try.device, token.NewID()), a.cfg.Now())
 	return g, nil
+}
+
+// noteLogin ends the attempt, and keeps the event of the login and the mail about a new network.
+// The session exists by now, so errors of the store go to the log: if they were returned, the
+// client would never learn that it is open.
+func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
+	if err := try.Succeed(ctx); err != nil {
+		a.cfg.Log.Error("a login could not clear the count of those that failed before it",
+			"user_id", u.ID, "error", err)
+	}
+	detail, err := a.noteNetwork(ctx, u)
+	if err != nil {
+		a.cfg.Log.Error("the network of a login could not be noted: "+
+			"if it is new, the user is not told", "user_id", u.ID, "error", err)
+	}
+	event := newEvent(ctx, store.EventLogin, u.ID, detail)
+	event.ActorID = u.ID
+	a.audit.record(ctx, event)
 }
 
 // newSession returns a session that begins now.

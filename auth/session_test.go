@@ -16,16 +16,8 @@ import (
 func TestLoginAndWhoIsAsking(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "Ana", Role: store.Editor},
-			goodPassword,
-		)
-		must(t, err)
-		g, err := p.Login(
-			from(t.Context(), "192.0.2.1"),
-			LoginRequest{User: "ANA", Password: goodPassword},
-		)
+		u := p.add(t, store.User{Name: "Ana", Role: store.Editor})
+		g, err := p.Login(from(t.Context(), "192.0.2.1"), goodLogin("ANA"))
 		must(t, err)
 		if g.ExpiresIn != 5*time.Minute || g.User.ID != u.ID || g.User.Name != "Ana" {
 			t.Errorf("granted %v to %v", g.ExpiresIn, g.User.ID)
@@ -38,8 +30,7 @@ func TestLoginAndWhoIsAsking(t *testing.T) {
 		s, err := p.store.Session(t.Context(), c.SessionID)
 		must(t, err)
 		if s.UserID != u.ID || s.IP != "192.0.2.1" || s.UserAgent != "test" ||
-			!s.EndedAt.IsZero() ||
-			!s.ExpiresAt.Equal(s.CreatedAt.Add(30*time.Minute)) ||
+			!s.EndedAt.IsZero() || !s.ExpiresAt.Equal(s.CreatedAt.Add(30*time.Minute)) ||
 			!s.TokenExp.After(s.CreatedAt) {
 			t.Errorf("session %+v", s)
 		}
@@ -80,12 +71,7 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 			}, false},
 		} {
 			name := fmt.Sprint("user", i)
-			_, err := a.accounts.Add(
-				t.Context(),
-				store.User{Name: name, Role: store.Viewer},
-				goodPassword,
-			)
-			must(t, err)
+			a.add(t, store.User{Name: name})
 			token, other := a.login(t, name), b.login(t, name)
 			for _, p := range []*process{a, b} {
 				must(t, p.verdict(t, token))
@@ -96,21 +82,15 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 				t.Errorf("%s: where it happened the token: %v", end.name, err)
 			}
 			for _, p := range []*process{a, b} {
-				authtest.Eventually(
-					t,
-					end.name+" is known",
-					func() bool { return errors.Is(p.verdict(t, token), ErrTokenRevoked) },
-				)
+				authtest.Eventually(t, end.name+" is known",
+					func() bool { return errors.Is(p.verdict(t, token), ErrTokenRevoked) })
 			}
 			if err := b.verdict(t, other); end.name == "logout" && err != nil {
 				t.Errorf("%s ended another session: %v", end.name, err)
 			}
 			if end.name != "logout" {
-				authtest.Eventually(
-					t,
-					end.name+" is known of every session",
-					func() bool { return errors.Is(b.verdict(t, other), ErrTokenRevoked) },
-				)
+				authtest.Eventually(t, end.name+" is known of every session",
+					func() bool { return errors.Is(b.verdict(t, other), ErrTokenRevoked) })
 			}
 			must(t, b.Logout(t.Context(), token)) // again, elsewhere
 		}
@@ -121,26 +101,17 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a := start(t, e, url)
-		_, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		a.add(t, store.User{Name: "ana"})
 		ended, alive := a.login(t, "ana"), a.login(t, "ana")
 		must(t, a.Logout(t.Context(), ended))
 		b := start(t, e, url)
 		// From the first moment on, before and after the first answer of the store.
 		for range 100 {
-			if err := b.verdict(t, ended); !errors.Is(err, ErrTokenRevoked) {
-				t.Fatalf("the ended session: %v", err)
-			}
+			wantError(t, "the ended session", b.verdict(t, ended), ErrTokenRevoked)
 			must(t, b.verdict(t, alive))
 		}
 		authtest.Eventually(t, "the list is current", b.denied.current)
-		if err := b.verdict(t, ended); !errors.Is(err, ErrTokenRevoked) {
-			t.Errorf("the ended session: %v", err)
-		}
+		wantError(t, "the ended session", b.verdict(t, ended), ErrTokenRevoked)
 	})
 }
 
@@ -148,51 +119,29 @@ func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
 func TestNoGuessWithoutAStore(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := start(t, e, url), start(t, e, url)
-		_, err := a.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		a.add(t, store.User{Name: "ana"})
 		known, ended, alive := a.login(t, "ana"), a.login(t, "ana"), a.login(t, "ana")
 		must(t, a.Logout(t.Context(), known))
-		authtest.Eventually(
-			t,
-			"b knows",
-			func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) },
-		)
+		authtest.Eventually(t, "b knows",
+			func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) })
 
 		b.away.Store(true)
-		authtest.Eventually(
-			t,
-			"b knows that it does not know",
-			func() bool { return !b.denied.current() },
-		)
+		authtest.Eventually(t, "b knows that it does not know",
+			func() bool { return !b.denied.current() })
 		must(t, a.Logout(t.Context(), ended))
-		if err := b.verdict(t, known); !errors.Is(err, ErrTokenRevoked) {
-			t.Errorf("what it knows: %v", err)
-		}
+		wantError(t, "what it knows", b.verdict(t, known), ErrTokenRevoked)
 		for _, token := range []string{ended, alive} {
-			if err := b.verdict(t, token); !errors.Is(err, store.ErrUnavailable) {
-				t.Errorf("what it cannot know: %v", err)
-			}
-			if err := b.Logout(t.Context(), token); !errors.Is(err, store.ErrUnavailable) {
-				t.Errorf("a logout that cannot be kept: %v", err)
-			}
+			wantError(t, "what it cannot know", b.verdict(t, token), store.ErrUnavailable)
+			err := b.Logout(t.Context(), token)
+			wantError(t, "a logout that cannot be kept", err, store.ErrUnavailable)
 		}
-		if err := b.verdict(t, "undefined"); !errors.Is(err, ErrTokenInvalid) {
-			t.Errorf("a bad token: %v", err)
-		}
+		wantError(t, "a bad token", b.verdict(t, "undefined"), ErrTokenInvalid)
 
 		b.away.Store(false)
-		if err := b.verdict(t, ended); !errors.Is(err, ErrTokenRevoked) {
-			t.Errorf("asked about the row, it: %v", err)
-		}
+		wantError(t, "asked about the row, it", b.verdict(t, ended), ErrTokenRevoked)
 		must(t, b.verdict(t, alive))
 		authtest.Eventually(t, "b is current again", b.denied.current)
-		if err := b.verdict(t, ended); !errors.Is(err, ErrTokenRevoked) {
-			t.Errorf("current again, it: %v", err)
-		}
+		wantError(t, "current again, it", b.verdict(t, ended), ErrTokenRevoked)
 		must(t, b.verdict(t, alive))
 	})
 }
@@ -202,12 +151,7 @@ func TestNoGuessWithoutAStore(t *testing.T) {
 func TestALoginDoesNotOutliveTheSessions(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		p.add(t, store.User{Name: "ana"})
 		for name, end := range map[string]func(ctx context.Context) error{
 			"a new password": func(ctx context.Context) error {
 				return p.accounts.SetPassword(ctx, "ana", goodPassword)
@@ -220,18 +164,15 @@ func TestALoginDoesNotOutliveTheSessions(t *testing.T) {
 		} {
 			u, err := p.store.UserByName(t.Context(), "ana")
 			if errors.Is(err, store.ErrNotFound) {
-				u, err = p.accounts.Add(
-					t.Context(),
-					store.User{Name: "ana", Role: store.Viewer},
-					goodPassword,
-				)
+				u, err = p.accounts.Add(t.Context(), store.User{Name: "ana", Role: store.Viewer},
+					goodPassword)
 			}
 			must(t, err)
 			if u.Disabled {
 				must(t, p.accounts.Enable(t.Context(), "ana"))
 			}
 			another := p.over(t, endingStore{p.store, end})
-			_, err = another.Login(t.Context(), LoginRequest{User: "ana", Password: goodPassword})
+			_, err = another.Login(t.Context(), goodLogin("ana"))
 			if !errors.Is(err, ErrInvalidLogin) {
 				t.Errorf("%s while the login was under way: %v", name, err)
 			}
@@ -246,9 +187,7 @@ type endingStore struct {
 }
 
 func (s endingStore) CreateSession(
-	ctx context.Context,
-	x store.Session,
-	generation int64,
+	ctx context.Context, x store.Session, generation int64,
 ) ([]store.Ended, error) {
 	if err := s.end(ctx); err != nil {
 		return nil, err
@@ -270,21 +209,14 @@ func TestAccounts(t *testing.T) {
 		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password_hash" {
 			t.Errorf("a hash of no kind: %v", err)
 		}
-		u, err := a.Add(
-			ctx,
-			store.User{Name: "ana", Role: store.Viewer, PasswordHash: someHash},
-			"",
-		)
+		u, err := a.Add(ctx, store.User{Name: "ana", Role: store.Viewer, PasswordHash: someHash},
+			"")
 		must(t, err)
 		if u.PasswordHash != someHash {
 			t.Error("the hash was changed")
 		}
-		if _, err = a.Add(
-			ctx,
-			store.User{Name: "ANA", Role: store.Viewer},
-			goodPassword,
-		); !errors.As(err, &conflict) ||
-			conflict.Field != "user" {
+		_, err = a.Add(ctx, store.User{Name: "ANA", Role: store.Viewer}, goodPassword)
+		if !errors.As(err, &conflict) || conflict.Field != "user" {
 			t.Errorf("a name twice: %v", err)
 		}
 		if err := a.SetRole(ctx, "ana", "root"); !errors.As(err, &invalid) {
@@ -301,28 +233,18 @@ func TestAccounts(t *testing.T) {
 				t.Errorf("%s as a password: %v", name, err)
 			}
 		}
-		_, err = a.Add(
-			ctx,
-			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer},
-			"zoltrix99",
-		)
+		_, err = a.Add(ctx,
+			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, "zoltrix99")
 		if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" ||
 			invalid.Fields[0].Code != "too_guessable" {
 			t.Errorf("the own email as the first password: %v", err)
 		}
-		_, err = a.Add(
-			ctx,
-			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer},
-			goodPassword,
-		)
+		_, err = a.Add(ctx,
+			store.User{Name: "bia", Email: "zoltrix@example.com", Role: store.Viewer}, goodPassword)
 		must(t, err)
-		if err := a.SetPassword(
-			ctx,
-			"bia",
-			"zoltrix99",
-		); !errors.As(err, &invalid) ||
-			invalid.Fields[0].Code != "too_guessable" {
-			t.Errorf("the own email as another password: %v", err)
+		err = a.SetPassword(ctx, "bia", "zoltrix99")
+		if !errors.As(err, &invalid) || invalid.Fields[0].Code != "too_guessable" {
+			t.Errorf("the user's email as another password: %v", err)
 		}
 		must(t, a.SetRole(ctx, "Ana", store.Admin))
 		for name, err := range map[string]error{
@@ -368,26 +290,17 @@ func TestTheDenyListForgetsWhatNoTokenCanName(t *testing.T) {
 func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		p.add(t, store.User{Name: "ana"})
 		accessToken := p.login(t, "ana")
 		real := p.access
 		p.access = token.NewIssuer(token.IssuerConfig{
 			Keys: p.keys, Issuer: "clientes", Audience: "clientes", TTL: time.Minute,
 			Now: func() time.Time { return time.Now().Add(-time.Minute) }, // its clock is behind
 		})
-		if err := p.verdict(t, accessToken); !errors.Is(err, ErrTokenInvalid) {
-			t.Errorf("a token from the future: %v", err)
-		}
+		wantError(t, "a token from the future", p.verdict(t, accessToken), ErrTokenInvalid)
 		must(t, p.Logout(t.Context(), accessToken))
 		p.access = real
-		if err := p.verdict(t, accessToken); !errors.Is(err, ErrTokenRevoked) {
-			t.Errorf("after the logout it: %v", err)
-		}
+		wantError(t, "after the logout it", p.verdict(t, accessToken), ErrTokenRevoked)
 	})
 }
 
@@ -395,12 +308,7 @@ func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
 func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		u, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "ana", Role: store.Viewer},
-			goodPassword,
-		)
-		must(t, err)
+		u := p.add(t, store.User{Name: "ana"})
 		oldest := p.login(t, "ana")
 		now := time.Now().Add(time.Second)
 		for range store.MaxSessions - 1 {
@@ -417,9 +325,7 @@ func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 		}
 		must(t, p.verdict(t, oldest))
 		p.login(t, "ana")
-		if err := p.verdict(t, oldest); !errors.Is(err, ErrTokenRevoked) {
-			t.Errorf("it: %v", err)
-		}
+		wantError(t, "it", p.verdict(t, oldest), ErrTokenRevoked)
 	})
 }
 

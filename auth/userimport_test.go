@@ -31,12 +31,7 @@ func rowsOf(rows ...importRow) iter.Seq2[store.User, error] {
 func TestImport(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		p := start(t, e, url)
-		_, err := p.accounts.Add(
-			t.Context(),
-			store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin},
-			goodPassword,
-		)
-		must(t, err)
+		p.add(t, store.User{Name: "Ana", Email: "ana@example.com", Role: store.Admin})
 		good := []importRow{
 			{user: store.User{Name: "bia", Email: "Bia@example.com", Role: store.Editor,
 				PasswordHash: "$2b$04$/DMVRkg8FjbJ2Kp9zooAGOwg0pq.JTSehiS7cYWKEaO8JUHxGfqQy"}},
@@ -47,20 +42,16 @@ func TestImport(t *testing.T) {
 		if n != 2 {
 			t.Errorf("%d users can be made", n)
 		}
-		if _, err := p.store.UserByName(t.Context(), "bia"); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("a check made a user: %v", err)
-		}
+		_, err = p.store.UserByName(t.Context(), "bia")
+		wantError(t, "a check made a user", err, store.ErrNotFound)
 		made, err := p.accounts.Import(t.Context(), rowsOf(good...))
 		must(t, err)
 		if len(made) != 2 || made[0].Name != "bia" || made[0].ID == 0 ||
 			made[1].PasswordHash != someHash {
 			t.Errorf("made %+v", made)
 		}
-		if u, err := p.store.UserByEmail(
-			t.Context(),
-			"bia@example.com",
-		); err != nil ||
-			u != made[0] {
+		u, err := p.store.UserByEmail(t.Context(), "bia@example.com")
+		if err != nil || u != made[0] {
 			t.Errorf("by email: %+v, %v", u, err)
 		}
 		for _, u := range made {
@@ -74,49 +65,26 @@ func TestImport(t *testing.T) {
 
 		fault := func(fields ...string) (err error) {
 			for _, f := range fields {
-				err = store.JoinInvalid(
-					err,
-					&store.InvalidError{
-						Fields: []store.FieldError{{Field: f, Code: "x", Message: "X."}},
-					},
-				)
+				err = store.JoinInvalid(err, &store.InvalidError{
+					Fields: []store.FieldError{{Field: f, Code: "x", Message: "X."}},
+				})
 			}
 			return err
 		}
-		hash := someHash
+		row := func(name, email string, role store.Role, hash string) importRow {
+			return importRow{user: store.User{
+				Name: name, Email: email, Role: role, PasswordHash: hash,
+			}}
+		}
 		bad := []importRow{
-			{
-				user: store.User{
-					Name:         "ANA",
-					Email:        "ANA@example.com",
-					Role:         "root",
-					PasswordHash: "plain",
-				},
-			}, // 1: two in itself, two taken
-			{
-				user: store.User{Name: "dora", Role: store.Viewer, PasswordHash: hash},
-			}, // 2
-			{err: fault("", "email")},                            // 3
-			{user: store.User{Name: "Dora", Role: store.Viewer}}, // 4: taken by 2, no hash
-			{
-				user: store.User{
-					Name:         "a b",
-					Email:        "bia@example.com",
-					Role:         store.Viewer,
-					PasswordHash: hash,
-				},
-			}, // 5
-			{
-				user: store.User{Name: "a b", Email: "x", Role: store.Viewer, PasswordHash: hash},
-			}, // 6: nobody has these
-			{
-				user: store.User{
-					Name:         "\x00",
-					Email:        "x",
-					Role:         store.Viewer,
-					PasswordHash: "$2b$15$" + hash[7:],
-				},
-			}, // 7
+			// 1: two faults in itself, and both its name and its email are taken
+			row("ANA", "ANA@example.com", "root", "plain"),
+			row("dora", "", store.Viewer, someHash),                // 2
+			{err: fault("", "email")},                              // 3
+			row("Dora", "", store.Viewer, ""),                      // 4: taken by 2, no hash
+			row("a b", "bia@example.com", store.Viewer, someHash),  // 5
+			row("a b", "x", store.Viewer, someHash),                // 6: nobody has these
+			row("\x00", "x", store.Viewer, "$2b$15$"+someHash[7:]), // 7
 		}
 		want := []string{
 			"1 role invalid_role", "1 password_hash unknown_hash", "1 user taken", "1 email taken",
@@ -127,12 +95,7 @@ func TestImport(t *testing.T) {
 			"7 user invalid_user", "7 email invalid_email", "7 password_hash malformed_hash",
 		}
 		for i := range 120 {
-			bad = append(
-				bad,
-				importRow{
-					user: store.User{Name: fmt.Sprint("n", i/2), Role: "none", PasswordHash: hash},
-				},
-			)
+			bad = append(bad, row(fmt.Sprint("n", i/2), "", "none", someHash))
 			want = append(want, fmt.Sprintf("%d role invalid_role", len(bad)))
 			if i%2 == 1 {
 				want = append(want, fmt.Sprintf("%d user taken", len(bad)))
@@ -161,30 +124,16 @@ func TestImport(t *testing.T) {
 				}
 			}
 			if int(faults.Count) != len(want) || !slices.Equal(got, want[:store.MaxRowErrors]) {
-				t.Errorf(
-					"%s: %d faults, want %d; the first are\n%s\nwant\n%s",
-					what,
-					faults.Count,
-					len(want),
-					strings.Join(got, "\n"),
-					strings.Join(want[:store.MaxRowErrors], "\n"),
-				)
+				t.Errorf("%s: %d faults, want %d; the first are\n%s\nwant\n%s", what, faults.Count,
+					len(want), strings.Join(got, "\n"),
+					strings.Join(want[:store.MaxRowErrors], "\n"))
 			}
-			if _, err := p.store.UserByName(
-				t.Context(),
-				"dora",
-			); !errors.Is(
-				err,
-				store.ErrNotFound,
-			) {
-				t.Errorf("%s made a user: %v", what, err)
-			}
+			_, err = p.store.UserByName(t.Context(), "dora")
+			wantError(t, what+" made a user", err, store.ErrNotFound)
 		}
 		broken := errors.New("broken")
-		if _, err := p.accounts.Import(
-			t.Context(),
-			rowsOf(good[0], importRow{err: broken}),
-		); err != broken {
+		_, err = p.accounts.Import(t.Context(), rowsOf(good[0], importRow{err: broken}))
+		if err != broken {
 			t.Errorf("an error of the rows: %v", err)
 		}
 	})

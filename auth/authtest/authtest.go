@@ -1,5 +1,7 @@
-// Package authtest has what the tests of auth and its rooms share: a clock, a log, and ways to wait,
-// to fail and to do many things at once. It imports none of them.
+// Package authtest has what the tests of auth, its rooms and their callers share: a clock, a log,
+// empty databases, places where mail arrives, and ways to wait and to do many things at once.
+//
+// It imports neither auth nor its rooms, except mail, so that their tests can use it.
 package authtest
 
 import (

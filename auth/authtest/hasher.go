@@ -27,7 +27,9 @@ type question struct {
 	rehash         bool
 }
 
-func (m *memory) Verify(hash, password string, rehash bool) (good bool, rehashed string, err error) {
+func (m *memory) Verify(
+	hash, password string, rehash bool,
+) (good bool, rehashed string, err error) {
 	q := question{hash, password, rehash}
 	m.mu.Lock()
 	good, ok := m.answers[q]

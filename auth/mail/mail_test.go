@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,20 +20,11 @@ func kinds() []Kind {
 // whole returns a message of a kind with everything that it may need.
 func whole(kind Kind) Message {
 	m := Message{
-		Kind:     kind,
-		To:       "ana@example.com",
-		User:     "ana-123",
-		ValidFor: 72 * time.Hour,
-		At: time.Date(
-			2026,
-			11,
-			22,
-			15,
-			4,
-			5,
-			0,
-			time.FixedZone("", -3*3600),
-		),
+		Kind:      kind,
+		To:        "ana@example.com",
+		User:      "ana-123",
+		ValidFor:  72 * time.Hour,
+		At:        time.Date(2026, 11, 22, 15, 4, 5, 0, time.FixedZone("", -3*3600)),
 		IP:        "2001:db8::1",
 		UserAgent: "Firefox/128.0 (Linux)",
 	}
@@ -92,17 +84,7 @@ func TestHTML(t *testing.T) {
 		_, body, _ := strings.Cut(got.html, "<body>")
 		words := regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, "\n")
 		words = strings.NewReplacer("&#34;", `"`, "&#43;", "+").Replace(words)
-		if a, b := strings.Fields(
-			words,
-		), strings.Fields(
-			got.text,
-		); strings.Join(
-			a,
-			" ",
-		) != strings.Join(
-			b,
-			" ",
-		) {
+		if a, b := strings.Fields(words), strings.Fields(got.text); !slices.Equal(a, b) {
 			t.Errorf("%s: the HTML says\n%q\nand the text\n%q", kind, a, b)
 		}
 		var links []string
@@ -118,11 +100,9 @@ func TestHTML(t *testing.T) {
 		if strings.Join(links, " ") != want {
 			t.Errorf("%s: links %q, want %q", kind, links, want)
 		}
+		elements := strings.Fields("!DOCTYPE html head meta title body p a")
 		for _, tag := range tags(got.html) {
-			if !strings.Contains(
-				" !DOCTYPE html head meta title body p a ",
-				" "+strings.TrimPrefix(tag, "/")+" ",
-			) {
+			if !slices.Contains(elements, strings.TrimPrefix(tag, "/")) {
 				t.Errorf("%s: an element %s", kind, tag)
 			}
 		}
@@ -190,9 +170,8 @@ func TestLog(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := out.String()
-			if strings.Count(got, "\n") != 1 ||
-				!strings.Contains(got, "kind="+string(kind)+" ") &&
-					!strings.Contains(got, "kind="+string(kind)+"\n") {
+			if strings.Count(got, "\n") != 1 || !strings.Contains(got, "kind="+string(kind)+" ") &&
+				!strings.Contains(got, "kind="+string(kind)+"\n") {
 				t.Errorf("%s", got)
 			}
 			for _, private := range []string{
@@ -209,8 +188,7 @@ func TestLog(t *testing.T) {
 				t.Errorf("%s", got)
 			}
 			if link := `link="http://127.0.0.1:3000/app/#reset=t0ken.1_-"`; shown &&
-				kind == Reset &&
-				!strings.Contains(got, link) {
+				kind == Reset && !strings.Contains(got, link) {
 				t.Errorf("%s does not hold %s", got, link)
 			}
 			if !shown && !strings.Contains(got, "level=WARN") {

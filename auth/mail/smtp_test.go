@@ -47,8 +47,8 @@ func TestSend(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			test.office.open(t)
-			if err := test.office.sender(t, test.withUser).
-				Send(t.Context(), reset("bruno@example.com")); err != nil {
+			s := test.office.sender(t, test.withUser)
+			if err := s.Send(t.Context(), reset("bruno@example.com")); err != nil {
 				t.Fatal(err)
 			}
 			got := test.office.deliveries()
@@ -78,8 +78,7 @@ func TestSend(t *testing.T) {
 
 func sameDelivery(a, b delivery) bool {
 	return a.helo == b.helo && a.user == b.user && a.from == b.from && a.to == b.to &&
-		a.tls == b.tls &&
-		a.utf8 == b.utf8
+		a.tls == b.tls && a.utf8 == b.utf8
 }
 
 // parsed is a mail as a mail program sees it.
@@ -156,10 +155,8 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, got.header.Get(name), want)
 		}
 	}
-	if id := got.header.Get(
-		"Message-Id",
-	); !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).
-		MatchString(id) {
+	id := got.header.Get("Message-Id")
+	if !regexp.MustCompile(`^<[A-Z2-7]{26}@example\.com>$`).MatchString(id) {
 		t.Errorf("Message-ID %s", id)
 	}
 	if names := headerNames(got); !slices.Equal(names, wantHeaders) {
@@ -203,9 +200,7 @@ func TestTextsOfUsersStayText(t *testing.T) {
 				plain.Token = "t"
 			}
 			got, want := deliver(t, m), deliver(t, plain)
-			if names := headerNames(
-				got,
-			); !slices.Equal(names, wantHeaders) ||
+			if names := headerNames(got); !slices.Equal(names, wantHeaders) ||
 				got.header.Get("Subject") != want.header.Get("Subject") {
 				t.Errorf("%.40q: headers %q, subject %q", hostile, names, got.header.Get("Subject"))
 			}
@@ -228,13 +223,8 @@ func TestTextsOfUsersStayText(t *testing.T) {
 func TestTheNameOfAProgramIsNoLink(t *testing.T) {
 	m := whole(NewNetwork)
 	m.UserAgent = "call https://evil.example/ or help@evil.example"
-	if got := deliver(
-		t,
-		m,
-	); !strings.Contains(
-		got.text,
-		"\n\nProgram: call https: //evil. example/ or help@evil. example\n\n",
-	) {
+	const want = "\n\nProgram: call https: //evil. example/ or help@evil. example\n\n"
+	if got := deliver(t, m); !strings.Contains(got.text, want) {
 		t.Errorf("%s", got.text)
 	}
 }
@@ -322,8 +312,7 @@ func TestRefusals(t *testing.T) {
 			err := test.office.sender(t, true).Send(t.Context(), reset("bruno@example.com"))
 			if errors.Is(err, ErrUndeliverable) != test.undeliverable ||
 				!regexp.MustCompile(test.want).MatchString(err.Error()) ||
-				strings.Contains(err.Error(), password) ||
-				len(test.office.deliveries()) != 0 {
+				strings.Contains(err.Error(), password) || len(test.office.deliveries()) != 0 {
 				t.Errorf("%v", err)
 			}
 		})
@@ -369,11 +358,8 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("%v, want %s", err, test.want)
 			}
-			if taken, refused := test.office.deliveries(), test.office.refused(); len(
-				taken,
-			)+len(
-				refused,
-			) > 0 {
+			taken, refused := test.office.deliveries(), test.office.refused()
+			if len(taken)+len(refused) > 0 {
 				t.Errorf("it got %+v, %q", taken, refused)
 			}
 		})
@@ -398,8 +384,7 @@ func TestAWrongPasswordIsNotUndeliverable(t *testing.T) {
 	o := &office{}
 	o.open(t)
 	if err := o.sender(t, true).
-		Send(t.Context(), reset("bruno@example.com")); err == nil ||
-		len(o.deliveries()) > 0 {
+		Send(t.Context(), reset("bruno@example.com")); err == nil || len(o.deliveries()) > 0 {
 		t.Errorf("a server that asks for no password gets mail that was to go with one: %v", err)
 	}
 }
@@ -412,10 +397,7 @@ func TestAServerThatIsAwayForAWhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.server.Close()
-	if err := s.Send(
-		t.Context(),
-		reset("2@example.com"),
-	); err == nil ||
+	if err := s.Send(t.Context(), reset("2@example.com")); err == nil ||
 		errors.Is(err, ErrUndeliverable) {
 		t.Fatalf("sent to nobody: %v", err)
 	}
@@ -518,8 +500,7 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 			err := s.Send(t.Context(), reset("bruno@example.com"))
 			// A client that expects TLS fails at once at a greeting in clear.
 			if !errors.Is(err, context.DeadlineExceeded) &&
-				(scheme == "smtp://" || replies == nil) ||
-				errors.Is(err, ErrUndeliverable) {
+				(scheme == "smtp://" || replies == nil) || errors.Is(err, ErrUndeliverable) {
 				t.Errorf("%s, %s: %v", name, scheme, err)
 			}
 			if err == nil {

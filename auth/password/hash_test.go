@@ -311,11 +311,8 @@ func TestALongPasswordKeepsItsBcrypt(t *testing.T) {
 	must(t, err)
 	for password, want := range map[string]bool{long: true, long + " and a slip": false} {
 		if !verifyPassword(string(hash), password) || replaceable(string(hash), password) != want {
-			t.Errorf(
-				"a password of %d bytes: %t",
-				len(password),
-				replaceable(string(hash), password),
-			)
+			t.Errorf("a password of %d bytes: %t", len(password),
+				replaceable(string(hash), password))
 		}
 	}
 	if replaceable(hashPassword(long), long) {

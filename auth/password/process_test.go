@@ -88,22 +88,13 @@ func TestProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if good, rehashed, err := p.Verify(
-		string(foreign),
-		odd,
-		false,
-	); !good || rehashed != "" ||
+	if good, rehashed, err := p.Verify(string(foreign), odd, false); !good || rehashed != "" ||
 		err != nil {
 		t.Errorf("a hash from elsewhere: %t, %q, %v", good, rehashed, err)
 	}
 	good, rehashed, err := p.Verify(string(foreign), odd, true)
 	if !good || rehashed == "" || err != nil {
-		t.Fatalf(
-			"a hash from elsewhere that is to be replaced: %t, %q, %v",
-			good,
-			rehashed,
-			err,
-		)
+		t.Fatalf("a hash from elsewhere that is to be replaced: %t, %q, %v", good, rehashed, err)
 	}
 	if good, again, err := p.Verify(rehashed, odd, true); !good || again != "" || err != nil {
 		t.Errorf("the hash in its place: %t, %q, %v", good, again, err)
@@ -111,10 +102,7 @@ func TestProcess(t *testing.T) {
 	if p.Close(); log.String() != "" {
 		t.Errorf("an end that was wanted says %s", log)
 	}
-	if _, err := p.Hash(
-		goodPassword,
-		nil,
-	); err == nil ||
+	if _, err := p.Hash(goodPassword, nil); err == nil ||
 		!strings.Contains(err.Error(), "the server ends") {
 		t.Errorf("after its end it: %v", err)
 	}
@@ -149,13 +137,8 @@ func TestAnotherProcessStarts(t *testing.T) {
 	authtest.Eventually(t, "some were verified", func() bool { return done.Load() > 2 })
 	send(t, first, syscall.SIGKILL)
 	logins.Wait()
-	if want := fmt.Sprintf(
-		`the next password starts another" pid=%d error="`,
-		first,
-	); !strings.Contains(
-		log.String(),
-		want,
-	) {
+	want := fmt.Sprintf(`the next password starts another" pid=%d error="`, first)
+	if !strings.Contains(log.String(), want) {
 		t.Errorf("the log has no %s:\n%s", want, log)
 	}
 
@@ -172,18 +155,12 @@ func TestAnotherProcessStarts(t *testing.T) {
 	// time is too short for the next one, too.
 	send(t, p.pid(), syscall.SIGSTOP)
 	p.timeout = time.Millisecond
-	if _, _, err := p.Verify(
-		hash,
-		strings.Repeat("x", 1<<20),
-		false,
-	); err == nil ||
+	if _, _, err := p.Verify(hash, strings.Repeat("x", 1<<20), false); err == nil ||
 		!strings.Contains(err.Error(), "gave no answer") {
 		t.Errorf("with a process that hangs it: %v", err)
 	}
-	if want := `error="no answer within 1ms: signal: killed"`; strings.Count(
-		log.String(),
-		want,
-	) != 2 {
+	want = `error="no answer within 1ms: signal: killed"`
+	if strings.Count(log.String(), want) != 2 {
 		t.Errorf("the log does not say twice %s:\n%s", want, log)
 	}
 	p.timeout = hashTimeout

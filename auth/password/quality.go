@@ -80,9 +80,9 @@ func strength(password string, known []string) int {
 	return scoring.MinimumEntropyMatchSequence(password, matches).Score
 }
 
-// knownWords returns what comes to mind first to somebody who guesses a password of the user: the
-// product, the word for password in languages that zxcvbn has no list of, rows of other keyboards,
-// and all parts of the user's name and emails.
+// knownWords returns what somebody who guesses a password of the user would try first. That is the
+// product, all parts of the user's name and emails, and words that zxcvbn has no list of: the word
+// for password in other languages, and rows of other keyboards.
 func knownWords(u store.User) []string {
 	words := []string{
 		"clientes", "senha", "contrasena", "motdepasse", "passwort", "parola", "wachtwoord",

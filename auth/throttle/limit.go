@@ -17,7 +17,7 @@ type Bucket struct {
 	Cleared bool
 }
 
-// Limit is how often something may fail, or be asked for.
+// Limit is how often somebody may fail, or request something.
 type Limit struct {
 	// Free is how many are let through without a wait, within Window from the first of them on.
 	Free   int64

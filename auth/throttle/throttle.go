@@ -39,7 +39,7 @@ var ErrTooManyAttempts = errors.New("too many attempts have failed")
 // TooManyError is an [ErrTooManyAttempts] with the time to wait.
 type TooManyError struct {
 	Wait  time.Duration // until the next attempt is let through
-	Asked bool          // none has failed, but something was asked for too often
+	Asked bool          // none has failed, but there were too many requests
 }
 
 func (e *TooManyError) Error() string {

@@ -69,30 +69,6 @@ func TestReleaseKeepsWhatOthersHaveCounted(t *testing.T) {
 	})
 }
 
-// memory keeps the counts of one attempt at a time.
-type memory map[string]store.Bucket
-
-func (m memory) UpdateBuckets(
-	_ context.Context, keys []string, update func([]store.Bucket) error,
-) error {
-	counts := make([]store.Bucket, len(keys))
-	for i, key := range keys {
-		counts[i] = m[key]
-		counts[i].Key = key
-	}
-	if err := update(counts); err != nil {
-		return err
-	}
-	for _, c := range counts {
-		if c.Count == 0 { // the store removes such a row
-			delete(m, c.Key)
-			continue
-		}
-		m[c.Key] = c
-	}
-	return nil
-}
-
 // TestLimits fails as fast as it may, and checks how long each attempt has to wait.
 func TestLimits(t *testing.T) {
 	refuse := errors.New("no more")
@@ -110,7 +86,7 @@ func TestLimits(t *testing.T) {
 		"refused": {Limit{Free: 1, Window: time.Hour, Refuse: refuse}, []time.Duration{0, -1, -1}},
 	} {
 		clock := authtest.StoppedAt(someDay)
-		l := NewLimiter(memory{}, clock.Now)
+		l := NewLimiter(authtest.Buckets{}, clock.Now)
 		for i, want := range c.waits {
 			got := time.Duration(0)
 			r, err := l.Reserve(t.Context(), Bucket{Key: "x", Limit: c.limit})

@@ -2,137 +2,48 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/emersion/go-sasl"
-	"github.com/emersion/go-smtp"
 
 	"clientes/auth/authtest"
 	"clientes/cmd/clientes/config"
 )
 
-// mailServer is a real SMTP server that accepts mail only after STARTTLS and with a password.
+// mailServer is where the mail of a server arrives.
 type mailServer struct {
-	addr, roots string // where it listens, and the file with its certificate
-	config      *tls.Config
-	server      *smtp.Server
-	mu          sync.Mutex
-	mails       []string
+	*authtest.MailServer
+	roots string // the file with its certificate
 }
 
 func newMailServer(t *testing.T) *mailServer {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	authtest.Must(t, err)
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}, &x509.Certificate{}, key.Public(), key)
-	authtest.Must(t, err)
-	m := &mailServer{
-		addr: "127.0.0.1:0", roots: filepath.Join(t.TempDir(), "roots.pem"),
-		config: &tls.Config{Certificates: []tls.Certificate{
-			{Certificate: [][]byte{der}, PrivateKey: key},
-		}},
-	}
-	roots := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	authtest.Must(t, os.WriteFile(m.roots, roots, 0o600))
-	m.open(t)
-	t.Cleanup(func() { m.server.Close() })
+	m := &mailServer{authtest.NewMailServer(t), filepath.Join(t.TempDir(), "roots.pem")}
+	authtest.Must(t, os.WriteFile(m.roots, m.Certificate(), 0o600))
 	return m
-}
-
-func (m *mailServer) open(t *testing.T) {
-	t.Helper()
-	listener, err := net.Listen("tcp", m.addr)
-	authtest.Must(t, err)
-	m.addr = listener.Addr().String()
-	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) {
-		return &mailSession{m: m}, nil
-	}))
-	server.TLSConfig = m.config
-	server.ErrorLog = log.New(io.Discard, "", 0)
-	m.server = server
-	go server.Serve(listener)
 }
 
 // environ returns the settings of a server that sends its mail here.
 func (m *mailServer) environ() []string {
-	return []string{
-		"SMTP_URL=smtp://postbox:letmein@" + m.addr,
-		"MAIL_FROM=clientes@example.com",
-		"SSL_CERT_FILE=" + m.roots,
-	}
+	return []string{"SMTP_URL=" + m.URL(), "MAIL_FROM=clientes@example.com",
+		"SSL_CERT_FILE=" + m.roots}
 }
 
 // wait waits for n mails and returns them.
-func (m *mailServer) wait(t *testing.T, n int) []string {
+func (m *mailServer) wait(t *testing.T, n int) (mails []string) {
 	t.Helper()
-	var mails []string
 	authtest.Eventually(t, fmt.Sprintf("there are %d mails", n), func() bool {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		mails = slices.Clone(m.mails)
+		mails = m.Mails()
 		return len(mails) >= n
 	})
 	return mails
-}
-
-type mailSession struct {
-	m    *mailServer
-	user bool
-	to   string
-}
-
-func (s *mailSession) Reset()                                    {}
-func (s *mailSession) Logout() error                             { return nil }
-func (s *mailSession) AuthMechanisms() []string                  { return []string{sasl.Plain} }
-func (s *mailSession) Rcpt(to string, _ *smtp.RcptOptions) error { s.to = to; return nil }
-func (s *mailSession) Mail(from string, _ *smtp.MailOptions) error {
-	if !s.user {
-		return smtp.ErrAuthRequired
-	}
-	return nil
-}
-
-func (s *mailSession) Auth(string) (sasl.Server, error) {
-	return sasl.NewPlainServer(func(_, user, password string) error {
-		if s.user = user == "postbox" && password == "letmein"; !s.user {
-			return smtp.ErrAuthFailed
-		}
-		return nil
-	}), nil
-}
-
-func (s *mailSession) Data(r io.Reader) error {
-	b, err := io.ReadAll(r)
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
-	s.m.mails = append(s.m.mails, "To: "+s.to+"\n"+strings.ReplaceAll(string(b), "=\r\n", ""))
-	return err
 }
 
 // post sends JSON and returns the status.
