@@ -490,18 +490,18 @@ func (s *calls) User(ctx context.Context, id int64) (store.User, error) {
 }
 
 func (s *calls) UpdateUser(
-	ctx context.Context, id int64, change func(store.User) (store.User, error),
-	tell ...store.EffectsFunc,
+	ctx context.Context, id int64, update func(store.User) (store.User, error),
+	effects ...store.EffectsFunc,
 ) (store.User, []store.Ended, error) {
 	s.note("UpdateUser")
-	return s.Store.UpdateUser(ctx, id, change, tell...)
+	return s.Store.UpdateUser(ctx, id, update, effects...)
 }
 
 func (s *calls) UpdateBuckets(
-	ctx context.Context, keys []string, change func([]store.Bucket) error,
+	ctx context.Context, keys []string, update func([]store.Bucket) error,
 ) error {
 	s.note(fmt.Sprint("UpdateBuckets of ", len(keys)))
-	return s.Store.UpdateBuckets(ctx, keys, change)
+	return s.Store.UpdateBuckets(ctx, keys, update)
 }
 
 func (s *calls) RecordEvents(ctx context.Context, events ...store.Event) error {

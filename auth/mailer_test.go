@@ -72,8 +72,8 @@ func startMailing(
 // queue queues a mail that has no link.
 func (m *mailing) queue(t testing.TB, u store.User, to string) {
 	t.Helper()
-	mail := store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: to}
-	must(t, m.store.QueueMails(t.Context(), mail))
+	one := store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: to}
+	must(t, m.store.QueueMails(t.Context(), one))
 }
 
 // queued returns the mails in the queue, by claiming all of them for no time.

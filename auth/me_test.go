@@ -293,11 +293,11 @@ type lateStore struct {
 }
 
 func (s lateStore) UpdateUser(
-	ctx context.Context, id int64, change func(store.User) (store.User, error),
-	tell ...store.EffectsFunc,
+	ctx context.Context, id int64, update func(store.User) (store.User, error),
+	effects ...store.EffectsFunc,
 ) (store.User, []store.Ended, error) {
 	s.before()
-	return s.Store.UpdateUser(ctx, id, change, tell...)
+	return s.Store.UpdateUser(ctx, id, update, effects...)
 }
 
 // writingStore notes which of its methods are called, and what they write.
@@ -331,11 +331,11 @@ func (s writingStore) Users(ctx context.Context, after int64, limit int) ([]stor
 }
 
 func (s writingStore) UpdateBuckets(
-	ctx context.Context, keys []string, change func([]store.Bucket) error,
+	ctx context.Context, keys []string, update func([]store.Bucket) error,
 ) error {
 	return s.Store.UpdateBuckets(ctx, keys, func(counts []store.Bucket) error {
 		before := append([]store.Bucket(nil), counts...)
-		err := change(counts)
+		err := update(counts)
 		s.note("%d attempts, another row: %t, %v", len(keys),
 			counts[0] != before[0] && counts[0].Count > 0, err)
 		return err

@@ -118,7 +118,7 @@ func ParseFrom(s string) (netmail.Address, error) {
 func address(s string) (string, error) {
 	a, err := netmail.ParseAddress(s)
 	if err != nil || a.Address != s || strings.ContainsFunc(s, unicode.IsControl) {
-		return "", errors.New("it is none")
+		return "", errors.New("it is not an email")
 	}
 	at := strings.LastIndexByte(s, '@')
 	local, domain := s[:at], s[at+1:]
