@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
 )
@@ -82,7 +83,7 @@ func userOf(t testing.TB, a answer) (u struct {
 	UpdatedAt    string `json:"updated_at"`
 }) {
 	t.Helper()
-	must(t, json.Unmarshal([]byte(a.body), &u, json.RejectUnknownMembers(true)))
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &u, json.RejectUnknownMembers(true)))
 	return u
 }
 
@@ -94,7 +95,7 @@ func (f *fixture) loginAs(user, password string) string {
 	var v struct {
 		Token string `json:"token"`
 	}
-	must(f.t, json.Unmarshal([]byte(a.body), &v))
+	authtest.Must(f.t, json.Unmarshal([]byte(a.body), &v))
 	return v.Token
 }
 
@@ -106,120 +107,116 @@ const (
 // A user signs up, confirms an email, forgets the
 // password and sets another.
 func TestAnAccountOfOnesOwn(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, e.open(t), openSignup)
-			in := f.inbox()
-			a := f.call("POST", "/signup",
-				`{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
-			f.want(a, 201, "")
-			if u := userOf(t, a); u.User != "ana" || u.Role != "viewer" || u.Email != "" ||
-				u.PendingEmail != "ana@example.com" || u.Disabled {
-				t.Errorf("signed up: %s", a.body)
-			}
-			f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`),
-				409, "conflict")
-			// The new address gets no other mail yet.
-			f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
-			confirm := in.take(mail.Confirm, "ana@example.com")
-			f.want(f.call("POST", "/password/reset",
-				`{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422,
-				"reset_invalid")
-			f.want(f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`), 204, "")
-			a = f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`)
-			if f.want(a, 422, "reset_invalid"); a.faults() != "token:invalid_link" {
-				t.Errorf("faults %s", a.faults())
-			}
-			token := f.loginAs("ana", goodPassword)
-			in.take(mail.NewNetwork, "ana@example.com")
-			me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
-			if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
-				t.Errorf("confirmed: %+v", u)
-			}
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		in := f.inbox()
+		a := f.call("POST", "/signup",
+			`{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
+		f.want(a, 201, "")
+		if u := userOf(t, a); u.User != "ana" || u.Role != "viewer" || u.Email != "" ||
+			u.PendingEmail != "ana@example.com" || u.Disabled {
+			t.Errorf("signed up: %s", a.body)
+		}
+		f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`),
+			409, "conflict")
+		// The new address gets no other mail yet.
+		f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
+		confirm := in.take(mail.Confirm, "ana@example.com")
+		f.want(f.call("POST", "/password/reset",
+			`{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422,
+			"reset_invalid")
+		f.want(f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`), 204, "")
+		a = f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`)
+		if f.want(a, 422, "reset_invalid"); a.faults() != "token:invalid_link" {
+			t.Errorf("faults %s", a.faults())
+		}
+		token := f.loginAs("ana", goodPassword)
+		in.take(mail.NewNetwork, "ana@example.com")
+		me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
+		if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
+			t.Errorf("confirmed: %+v", u)
+		}
 
-			// The user changes the email.
-			a = me("PATCH", `{"email":"new@example.com"}`)
-			if f.want(a, 422, "validation_failed"); a.faults() != "current:required" {
-				t.Errorf("faults %s", a.faults())
-			}
-			a = me("PATCH", `{"email":"new@example.com","current":"wrong"}`)
-			if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
-				t.Errorf("faults %s", a.faults())
-			}
-			a = me("PATCH", `{"email":"new@example.com","current":"five grumpy violets"}`)
-			f.want(a, 200, "")
-			if u := userOf(t, a); u.Email != "ana@example.com" ||
-				u.PendingEmail != "new@example.com" {
-				t.Errorf("patched: %s", a.body)
-			}
-			in.take(mail.EmailChanged, "ana@example.com")
-			f.want(f.call("POST", "/email/confirm",
-				`{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`), 204, "")
-			in.take(mail.EmailChanged, "ana@example.com")
-			if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" ||
-				u.PendingEmail != "" {
-				t.Errorf("now: %+v", u)
-			}
+		// The user changes the email.
+		a = me("PATCH", `{"email":"new@example.com"}`)
+		if f.want(a, 422, "validation_failed"); a.faults() != "current:required" {
+			t.Errorf("faults %s", a.faults())
+		}
+		a = me("PATCH", `{"email":"new@example.com","current":"wrong"}`)
+		if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
+			t.Errorf("faults %s", a.faults())
+		}
+		a = me("PATCH", `{"email":"new@example.com","current":"five grumpy violets"}`)
+		f.want(a, 200, "")
+		if u := userOf(t, a); u.Email != "ana@example.com" ||
+			u.PendingEmail != "new@example.com" {
+			t.Errorf("patched: %s", a.body)
+		}
+		in.take(mail.EmailChanged, "ana@example.com")
+		f.want(f.call("POST", "/email/confirm",
+			`{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`), 204, "")
+		in.take(mail.EmailChanged, "ana@example.com")
+		if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" ||
+			u.PendingEmail != "" {
+			t.Errorf("now: %+v", u)
+		}
 
-			// The user forgets the password.
-			f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
-			reset := in.take(mail.Reset, "new@example.com")
-			f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
-			a = f.call("POST", "/password/reset",
-				`{"token":"`+reset+`","password":"new@example.com"}`)
-			if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
-				t.Errorf("faults %s", a.faults())
-			}
-			f.want(f.call("POST", "/password/reset",
-				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 204, "")
-			f.want(me("GET", ""), 401, "token_revoked")
-			f.want(f.call("POST", "/password/reset",
-				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
-			in.take(mail.PasswordChanged, "new@example.com")
+		// The user forgets the password.
+		f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
+		reset := in.take(mail.Reset, "new@example.com")
+		f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
+		a = f.call("POST", "/password/reset",
+			`{"token":"`+reset+`","password":"new@example.com"}`)
+		if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
+			t.Errorf("faults %s", a.faults())
+		}
+		f.want(f.call("POST", "/password/reset",
+			`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 204, "")
+		f.want(me("GET", ""), 401, "token_revoked")
+		f.want(f.call("POST", "/password/reset",
+			`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
+		in.take(mail.PasswordChanged, "new@example.com")
 
-			// The user changes the password.
-			token = f.loginAs("ana", betterPassword)
-			other := f.loginAs("ana", betterPassword)
-			a = f.call("POST", "/password",
-				`{"current":"five grumpy violets","password":"seven grumpy violets"}`,
-				"x-access-token", token)
-			if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
-				t.Errorf("faults %s", a.faults())
-			}
+		// The user changes the password.
+		token = f.loginAs("ana", betterPassword)
+		other := f.loginAs("ana", betterPassword)
+		a = f.call("POST", "/password",
+			`{"current":"five grumpy violets","password":"seven grumpy violets"}`,
+			"x-access-token", token)
+		if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
+			t.Errorf("faults %s", a.faults())
+		}
+		f.want(f.call("POST", "/password",
+			`{"current":"six grumpy violets sing","password":"seven grumpy violets"}`,
+			"x-access-token", token), 204, "")
+		for _, ended := range []string{token, other} {
+			f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
+		}
+		in.take(mail.PasswordChanged, "new@example.com")
+		token = f.loginAs("ana", "seven grumpy violets")
+		for range 5 {
 			f.want(f.call("POST", "/password",
-				`{"current":"six grumpy violets sing","password":"seven grumpy violets"}`,
-				"x-access-token", token), 204, "")
-			for _, ended := range []string{token, other} {
-				f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
+				`{"current":"wrong","password":"six grumpy violets sing"}`, "x-access-token",
+				token), 422, "validation_failed")
+		}
+		a = f.call("POST", "/password",
+			`{"current":"seven grumpy violets","password":"six grumpy violets sing"}`,
+			"x-access-token", token)
+		if f.want(a, 429, "too_many_attempts"); a.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		if left := in.left(); len(left) > 0 {
+			t.Errorf("nobody has taken %+v", left)
+		}
+		for _, secret := range []string{goodPassword, betterPassword, confirm, reset} {
+			if strings.Contains(f.log.String(), secret) {
+				t.Errorf("%s is in the log", secret)
 			}
-			in.take(mail.PasswordChanged, "new@example.com")
-			token = f.loginAs("ana", "seven grumpy violets")
-			for range 5 {
-				f.want(f.call("POST", "/password",
-					`{"current":"wrong","password":"six grumpy violets sing"}`, "x-access-token",
-					token), 422, "validation_failed")
-			}
-			a = f.call("POST", "/password",
-				`{"current":"seven grumpy violets","password":"six grumpy violets sing"}`,
-				"x-access-token", token)
-			if f.want(a, 429, "too_many_attempts"); a.header.Get("Retry-After") == "" {
-				t.Error("no Retry-After")
-			}
-			if left := in.left(); len(left) > 0 {
-				t.Errorf("nobody has taken %+v", left)
-			}
-			for _, secret := range []string{goodPassword, betterPassword, confirm, reset} {
-				if strings.Contains(f.log.String(), secret) {
-					t.Errorf("%s is in the log", secret)
-				}
-			}
-		})
-	}
+		}
+	}, openSignup)
 }
 
 func TestSignupIsClosed(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	for _, body := range []string{`{"user":"ana","password":"five grumpy violets"}`, `{`,
 		`{"x":1}`} {
 		f.want(f.call("POST", "/signup", body), 403, "signup_closed")
@@ -334,10 +331,10 @@ func TestUsers(t *testing.T) {
 }
 
 func TestNewUserBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), openSignup)
+	f := onSQLite(t, openSignup)
 	_, err := f.store.CreateUser(t.Context(),
 		store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer})
-	must(t, err)
+	authtest.Must(t, err)
 	for _, c := range []struct {
 		path, body   string
 		status       int
@@ -430,7 +427,7 @@ func TestPagesOfUsers(t *testing.T) {
 		for i := range 20 {
 			_, err := f.store.CreateUser(t.Context(),
 				store.User{Name: fmt.Sprint("u", i), Role: store.Viewer, PasswordHash: testHash})
-			must(t, err)
+			authtest.Must(t, err)
 		}
 		next := regexp.MustCompile(`^<([^>]*)>; rel="next"$`)
 		for _, limit := range []int{1, 7, 22, 23, 24, 1000} {
@@ -444,7 +441,7 @@ func TestPagesOfUsers(t *testing.T) {
 				var page []struct {
 					ID int64 `json:"id"`
 				}
-				must(t, json.Unmarshal([]byte(a.body), &page))
+				authtest.Must(t, json.Unmarshal([]byte(a.body), &page))
 				if len(page) > limit {
 					t.Errorf("%d users on a page of %d", len(page), limit)
 				}

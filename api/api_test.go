@@ -18,6 +18,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"clientes/auth"
+	"clientes/auth/authtest"
 	"clientes/auth/password"
 	"clientes/store"
 )
@@ -150,7 +151,7 @@ func TestAFailingStore(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, engines()[0].open(t),
+			f := onSQLite(t,
 				func(cfg *Config) { cfg.Store = c.store(cfg.Store) })
 			a := f.as(store.Viewer, "GET", "/clientes/1", "", "X-Request-Id", "the-one")
 			f.want(a, c.status, c.code)
@@ -183,16 +184,16 @@ func TestAFailingStore(t *testing.T) {
 // After a panic in the middle of an answer the client sees a broken answer, and the log has the
 // panic.
 func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.server.engine.GET("/half", func(c *gin.Context) {
 		c.String(http.StatusOK, strings.Repeat("half ", 10_000))
 		panic("the inside of it")
 	})
 	req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/half", nil)
-	must(t, err)
+	authtest.Must(t, err)
 	req.Header.Set("X-Request-Id", "the-half")
 	resp, err := http.DefaultTransport.RoundTrip(req)
-	must(t, err)
+	authtest.Must(t, err)
 	defer resp.Body.Close()
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("half an answer looks like a whole one")
@@ -207,18 +208,18 @@ func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 
 // A body in chunks is refused as soon as it is too large.
 func TestBodiesWithoutALength(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	send := func(body io.Reader) int {
 		req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes",
 			struct{ io.Reader }{body})
-		must(t, err)
+		authtest.Must(t, err)
 		req.Header.Set("Content-Type", mediaJSON)
 		req.Header.Set("x-access-token", f.tokens[store.Editor])
 		resp, err := http.DefaultTransport.RoundTrip(req)
-		must(t, err)
+		authtest.Must(t, err)
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)
-		must(t, err)
+		authtest.Must(t, err)
 		validateResponse(t, req, resp, b)
 		return resp.StatusCode
 	}
@@ -235,15 +236,15 @@ func TestBodiesWithoutALength(t *testing.T) {
 
 // While as many large bodies arrive as may, the next one is refused.
 func TestLargeBodiesAtOnce(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	var held []net.Conn
 	hold := func() {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-		must(t, err)
+		authtest.Must(t, err)
 		held = append(held, conn)
 		_, err = fmt.Fprintf(conn,
 			"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
-		must(t, err)
+		authtest.Must(t, err)
 	}
 	defer func() {
 		for _, conn := range held {
@@ -271,7 +272,7 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 }
 
 func TestAFullGate(t *testing.T) {
-	st := engines()[0].open(t)
+	st := emptyStore(t, authtest.SQLite())
 	gate := password.NewGate(password.Local{}, 1, 0)
 	f := newFixture(t, st)
 	full, err := auth.New(auth.Config{
@@ -279,7 +280,7 @@ func TestAFullGate(t *testing.T) {
 		TokenTTL: 300e9, SessionIdle: 1800e9, SessionMax: 1800e9, Now: f.server.cfg.Now,
 		Log: f.server.cfg.Log,
 	})
-	must(t, err)
+	authtest.Must(t, err)
 	f.server.cfg.Auth = full
 	entered, leave := make(chan bool), make(chan bool)
 	go func() {
@@ -322,7 +323,7 @@ func TestTrustedProxies(t *testing.T) {
 			[]string{"X-Real-IP", "192.0.2.1"}, "127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, engines()[0].open(t),
+			f := onSQLite(t,
 				func(cfg *Config) { cfg.TrustedProxies = c.trusted })
 			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...), 200,
 				"")
@@ -336,7 +337,7 @@ func TestTrustedProxies(t *testing.T) {
 
 // A link-local IPv6 address comes with a zone.
 func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t),
+	f := onSQLite(t,
 		func(cfg *Config) {
 			cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(
 				"fe80::2/128")}
@@ -361,16 +362,16 @@ func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
 func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-		must(t, err)
+		authtest.Must(t, err)
 		defer conn.Close()
 		body := `{"user":"the-viewer","password":"correct horse"}`
 		_,
 			err = fmt.Fprintf(conn,
 			"POST /login HTTP/1.1\r\nHost: x\r\nUser-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			strings.Repeat("é", 400), len(body), body)
-		must(t, err)
+		authtest.Must(t, err)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		must(t, err)
+		authtest.Must(t, err)
 		defer resp.Body.Close()
 		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
 			t.Errorf("answered %d %s", resp.StatusCode, b)

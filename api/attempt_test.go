@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -18,7 +19,7 @@ func device(t testing.TB, a answer) string {
 	var in struct {
 		Device string `json:"device"`
 	}
-	must(t, json.Unmarshal([]byte(a.body), &in))
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &in))
 	return in.Device
 }
 
@@ -96,7 +97,7 @@ func TestAWrongCurrentPasswordCountsAsAFailedLogin(t *testing.T) {
 
 func TestTheDeviceInACookie(t *testing.T) {
 	const own = "http://" + ownHost
-	f := newFixture(t, engines()[0].open(t), stopTheClock)
+	f := onSQLite(t, stopTheClock)
 	const login = `{"user":"the-viewer","password":"correct horse","cookie":true}`
 	a := f.call("POST", "/login", login, "Origin", own)
 	cookies := a.header.Values("Set-Cookie")
@@ -142,7 +143,7 @@ func TestTheDeviceInACookie(t *testing.T) {
 	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", known,
 		"Origin", "https://evil.example"), 403, "cross_origin")
 
-	over := newFixture(t, engines()[0].open(t),
+	over := onSQLite(t,
 		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
 	cookies = over.call("POST", "/login", login, "Origin",
 		"https://"+ownHost).header.Values("Set-Cookie")
@@ -154,7 +155,7 @@ func TestTheDeviceInACookie(t *testing.T) {
 
 // A client's network is what a trusted proxy names; of IPv6 it is a /64.
 func TestOneNetworkIsSlowed(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), trustLoopback)
+	f := onSQLite(t, trustLoopback)
 	refused := 0
 	for i := range 60 {
 		a := f.call("POST", "/login", fmt.Sprintf(`{"user":"user%d","password":"wrong"}`, i),

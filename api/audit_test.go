@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -18,7 +19,7 @@ func (f *fixture) auditPage(path string) (events []eventRow, next string) {
 	if a.status != 200 {
 		f.t.Fatalf("%s answered %d %s", path, a.status, a.body)
 	}
-	must(f.t, json.Unmarshal([]byte(a.body), &events))
+	authtest.Must(f.t, json.Unmarshal([]byte(a.body), &events))
 	if link, ok := strings.CutSuffix(a.header.Get("Link"), `>; rel="next"`); ok {
 		next = link[1:]
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"clientes/api/wire/wiretest"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -91,7 +92,7 @@ func unmarshalCliente(t testing.TB, body string, c *store.Cliente) {
 		CreatedAt time.Time `json:"created_at"`
 		UpdatedAt time.Time `json:"updated_at"`
 	}
-	must(t, json.Unmarshal([]byte(body), &v, json.RejectUnknownMembers(true)))
+	authtest.Must(t, json.Unmarshal([]byte(body), &v, json.RejectUnknownMembers(true)))
 	*c = store.Cliente(v)
 }
 
@@ -104,7 +105,7 @@ func TestTextComesBackAsItWas(t *testing.T) {
 		} {
 			body, err := json.Marshal(
 				map[string]string{"name": "x", "company": text, "notes": text + "\n\t" + text})
-			must(t, err)
+			authtest.Must(t, err)
 			a := f.as(store.Editor, "POST", "/clientes", string(body))
 			f.want(a, 201, "")
 			var c store.Cliente
@@ -117,7 +118,7 @@ func TestTextComesBackAsItWas(t *testing.T) {
 }
 
 func TestClienteBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.add(store.Cliente{Name: "Ana", Email: "ana@example.com"})
 	many := make([]string, 150)
 	for i := range many {
@@ -303,7 +304,7 @@ func TestConditionalRequests(t *testing.T) {
 }
 
 func TestRequireIfMatch(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.RequireIfMatch = true })
+	f := onSQLite(t, func(c *Config) { c.RequireIfMatch = true })
 	path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 	f.want(f.as(store.Editor, "PUT", path, `{"name":"x"}`), 428, "precondition_required")
 	f.want(f.as(store.Editor, "PATCH", path, `{"name":"x"}`), 428, "precondition_required")
@@ -313,7 +314,7 @@ func TestRequireIfMatch(t *testing.T) {
 }
 
 func TestIDsInPaths(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.add(store.Cliente{Name: "Ana"})
 	for _, id := range []string{
 		"0", "-1", "+1", "01", "1.0", "1e0", "x", "%31", "1%2F", "1%00", "99999999999999999999",

@@ -17,6 +17,7 @@ import (
 
 	"clientes/api/wire"
 	"clientes/api/wire/wiretest"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -30,7 +31,7 @@ func (f *fixture) exported(format wire.Format, query string) answer {
 }
 
 func TestExport(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		const header = "id,name,email,phone,company,address,notes,version,created_at,updated_at\r\n"
 		if a := f.exported(wire.CSV, ""); a.status != 200 || a.body != header {
 			t.Errorf("without customers it answered %d %q", a.status, a.body)
@@ -39,16 +40,16 @@ func TestExport(t *testing.T) {
 			a.header.Get("Content-Type") != string(wire.NDJSON) {
 			t.Errorf("without customers it answered %d %v %q", a.status, a.header, a.body)
 		}
-		made := wireTime(c.now())
+		made := wireTime(c.Now())
 		f.add(store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "+55 11", Company: "=1+1",
 			Address: "@SUM(A1)", Notes: "-1"})
 		f.add(store.Cliente{Name: `A "B", C`, Phone: ` "`, Company: "a;b", Address: " lead",
 			Notes: "l1\nl2\n\t\"x\"\n"})
 		f.add(store.Cliente{Name: "José 😀"})
-		c.add(time.Millisecond)
+		c.Advance(time.Millisecond)
 		f.want(f.as(store.Editor, "PATCH", "/clientes/3", `{"notes":"="}`), 200, "")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"ana@example.org"}`), 200, "")
-		changed := wireTime(c.now())
+		changed := wireTime(c.Now())
 
 		a := f.exported(wire.CSV, "")
 		want := header +
@@ -143,7 +144,7 @@ func acceptCases() map[string]wire.Format {
 }
 
 func TestAcceptOfAnExport(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.add(store.Cliente{Name: "Ana"})
 	for accept, want := range acceptCases() {
 		for _, method := range []string{"GET", "HEAD"} {
@@ -195,12 +196,12 @@ func FuzzAcceptedFormat(f *testing.F) {
 }
 
 func TestExportOfASelection(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		var since time.Time
 		for i, name := range []string{"Zeta", "álvaro", "Ana", "ana maria", "Bia", "ÁNA", "_",
 			"100%"} {
-			if c.add(time.Millisecond); i == 4 {
-				since = c.now()
+			if c.Advance(time.Millisecond); i == 4 {
+				since = c.Now()
 			}
 			f.add(store.Cliente{Name: name, Email: fmt.Sprintf("e%d@example.com", i)})
 		}
@@ -244,17 +245,17 @@ func TestALargeExport(t *testing.T) {
 			t.Fatalf("answered %d %s", a.status, a.body)
 		}
 		req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/clientes/export", nil)
-		must(t, err)
+		authtest.Must(t, err)
 		req.Header.Set("x-access-token", f.tokens[store.Viewer])
 		resp, err := http.DefaultTransport.RoundTrip(req)
-		must(t, err)
+		authtest.Must(t, err)
 		if !slices.Equal(resp.TransferEncoding, []string{"chunked"}) || resp.ContentLength != -1 {
 			t.Errorf("it came as %v with a length of %d", resp.TransferEncoding, resp.ContentLength)
 		}
 		a, err := f.read(resp)
-		must(t, err)
+		authtest.Must(t, err)
 		records, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
-		must(t, err)
+		authtest.Must(t, err)
 		if len(records) != 1+rows {
 			t.Fatalf("exported %d rows", len(records)-1)
 		}
@@ -305,11 +306,11 @@ func endlessly(each func(store.Cliente) error) error {
 func (f *fixture) startExport(id string) *http.Response {
 	f.t.Helper()
 	req, err := http.NewRequestWithContext(f.t.Context(), "GET", f.url+"/clientes/export", nil)
-	must(f.t, err)
+	authtest.Must(f.t, err)
 	req.Header.Set("x-access-token", f.tokens[store.Viewer])
 	req.Header.Set("X-Request-Id", id)
 	resp, err := http.DefaultTransport.RoundTrip(req)
-	must(f.t, err)
+	authtest.Must(f.t, err)
 	f.t.Cleanup(func() { resp.Body.Close() })
 	return resp
 }
@@ -317,7 +318,7 @@ func (f *fixture) startExport(id string) *http.Response {
 // The first rows of an export are sent before the last ones are read.
 func TestAnExportIsSentOnItsWay(t *testing.T) {
 	goOn := make(chan bool)
-	st := &stubExports{Store: engines()[0].open(t),
+	st := &stubExports{Store: emptyStore(t, authtest.SQLite()),
 		each: func(_ context.Context, each func(store.Cliente) error) error {
 			if err := bulky(20, each); err != nil {
 				return err
@@ -332,7 +333,7 @@ func TestAnExportIsSentOnItsWay(t *testing.T) {
 	f := newFixture(t, st)
 	resp := f.startExport("x")
 	_, err := io.ReadFull(resp.Body, make([]byte, 2*exportBuffer))
-	must(t, err)
+	authtest.Must(t, err)
 	close(goOn)
 	rest, err := io.ReadAll(resp.Body)
 	if lines := strings.Count(string(rest), "\r\n"); err != nil || lines < 20 {
@@ -361,68 +362,64 @@ func (s *failingExports) EachCliente(ctx context.Context, sel store.Selection,
 // Half an export does not look like a complete one. An export that fails before it begins is an
 // error like any other.
 func TestAnExportThatFails(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			st := e.open(t)
-			failing := &failingExports{Store: st}
-			f := newFixture(t, st, func(c *Config) { c.Store = failing })
-			for range 30 {
-				f.add(store.Cliente{Name: "Ana", Notes: strings.Repeat("x", store.MaxNotes)})
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		failing := &failingExports{Store: f.store}
+		f.server.cfg.Store = failing
+		for range 30 {
+			f.add(store.Cliente{Name: "Ana", Notes: strings.Repeat("x", store.MaxNotes)})
+		}
+		for _, c := range []struct {
+			name string
+			fail func() error
+			code string
+		}{
+			{"fails", func() error { return errInside }, "internal"},
+			{"is away", func() error {
+				return fmt.Errorf("%w: %w", store.ErrUnavailable,
+					errInside)
+			}, "store_unavailable"},
+			{"panics", func() error { panic(errInside) }, "internal"},
+		} {
+			failing.fail = c.fail
+			failing.rows = 3 // nothing was sent yet
+			a := f.as(store.Viewer, "GET", "/clientes/export", "", "Accept",
+				string(wire.NDJSON), "X-Request-Id", "early-"+c.code+c.name[:1])
+			if f.want(a, map[string]int{"internal": 500, "store_unavailable": 503}[c.code],
+				c.code); a.header.Get("Content-Disposition") != "" {
+				t.Errorf("a store that %s: %v", c.name, a.header)
 			}
-			for _, c := range []struct {
-				name string
-				fail func() error
-				code string
-			}{
-				{"fails", func() error { return errInside }, "internal"},
-				{"is away", func() error {
-					return fmt.Errorf("%w: %w", store.ErrUnavailable,
-						errInside)
-				}, "store_unavailable"},
-				{"panics", func() error { panic(errInside) }, "internal"},
-			} {
-				failing.fail = c.fail
-				failing.rows = 3 // nothing was sent yet
-				a := f.as(store.Viewer, "GET", "/clientes/export", "", "Accept",
-					string(wire.NDJSON), "X-Request-Id", "early-"+c.code+c.name[:1])
-				if f.want(a, map[string]int{"internal": 500, "store_unavailable": 503}[c.code],
-					c.code); a.header.Get("Content-Disposition") != "" {
-					t.Errorf("a store that %s: %v", c.name, a.header)
-				}
-				failing.rows = 20
-				id := "late-" + c.code + c.name[:1]
-				resp := f.startExport(id)
-				body, err := io.ReadAll(resp.Body)
-				if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) ||
-					len(body) < exportBuffer || strings.Contains(string(body), "inside") {
-					t.Errorf("a store that %s: answered %d, %d bytes, %v", c.name, resp.StatusCode,
-						len(body), err)
-				}
-				f.eventually("it is logged",
-					func() bool {
-						return strings.Contains(f.log.String(),
-							`"request_id":"`+id+`"`)
-					})
-				if line := f.logLine(id); !strings.Contains(line, `"level":"ERROR"`) ||
-					!strings.Contains(line, "internal.example") || !strings.Contains(line, c.code) {
-					t.Errorf("a store that %s is logged as %s", c.name, line)
-				}
-				f.eventually("the place is free", func() bool { return free(f.server.exports) })
+			failing.rows = 20
+			id := "late-" + c.code + c.name[:1]
+			resp := f.startExport(id)
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != 200 || !errors.Is(err, io.ErrUnexpectedEOF) ||
+				len(body) < exportBuffer || strings.Contains(string(body), "inside") {
+				t.Errorf("a store that %s: answered %d, %d bytes, %v", c.name, resp.StatusCode,
+					len(body), err)
 			}
-			failing.rows = 1000
-			if a := f.exported(wire.NDJSON, ""); a.status != 200 ||
-				strings.Count(a.body, "\n") != 30 {
-				t.Errorf("in the end it answered %d with %d rows", a.status,
-					strings.Count(a.body, "\n"))
+			f.eventually("it is logged",
+				func() bool {
+					return strings.Contains(f.log.String(),
+						`"request_id":"`+id+`"`)
+				})
+			if line := f.logLine(id); !strings.Contains(line, `"level":"ERROR"`) ||
+				!strings.Contains(line, "internal.example") || !strings.Contains(line, c.code) {
+				t.Errorf("a store that %s is logged as %s", c.name, line)
 			}
-		})
-	}
+			f.eventually("the place is free", func() bool { return free(f.server.exports) })
+		}
+		failing.rows = 1000
+		if a := f.exported(wire.NDJSON, ""); a.status != 200 ||
+			strings.Count(a.body, "\n") != 30 {
+			t.Errorf("in the end it answered %d with %d rows", a.status,
+				strings.Count(a.body, "\n"))
+		}
+	})
 }
 
 func TestTooManyExportsAtOnce(t *testing.T) {
 	began, goOn := make(chan bool), make(chan bool)
-	st := &stubExports{Store: engines()[0].open(t),
+	st := &stubExports{Store: emptyStore(t, authtest.SQLite()),
 		each: func(ctx context.Context, each func(store.Cliente) error) error {
 			select {
 			case began <- true:
@@ -462,7 +459,7 @@ func TestTooManyExportsAtOnce(t *testing.T) {
 // A client that hangs up ends the export, and the log has no error.
 func TestWhoHangsUpInAnExport(t *testing.T) {
 	ended := make(chan error, 1)
-	st := &stubExports{Store: engines()[0].open(t),
+	st := &stubExports{Store: emptyStore(t, authtest.SQLite()),
 		each: func(ctx context.Context, each func(store.Cliente) error) error {
 			if _, limited := ctx.Deadline(); !limited {
 				t.Error("who reads slowly enough holds the store for ever")
@@ -474,7 +471,7 @@ func TestWhoHangsUpInAnExport(t *testing.T) {
 	f := newFixture(t, st)
 	resp := f.startExport("the-one")
 	_, err := io.ReadFull(resp.Body, make([]byte, 3*exportBuffer))
-	must(t, err)
+	authtest.Must(t, err)
 	resp.Body.Close()
 	if err := soon(t, ended); err == nil {
 		t.Error("somebody has taken it all")
@@ -489,7 +486,7 @@ func TestWhoHangsUpInAnExport(t *testing.T) {
 // A client that stops reading loses its place.
 func TestWhoStopsReadingIsLetGo(t *testing.T) {
 	ended := make(chan error, 1)
-	st := &stubExports{Store: engines()[0].open(t),
+	st := &stubExports{Store: emptyStore(t, authtest.SQLite()),
 		each: func(_ context.Context, each func(store.Cliente) error) error {
 			err := endlessly(each)
 			ended <- err
@@ -518,7 +515,7 @@ func TestWhoStopsReadingIsLetGo(t *testing.T) {
 func TestAnExportMayTakeItsTime(t *testing.T) {
 	var rounds int
 	var fail error
-	st := &stubExports{Store: engines()[0].open(t),
+	st := &stubExports{Store: emptyStore(t, authtest.SQLite()),
 		each: func(ctx context.Context, each func(store.Cliente) error) error {
 			for range rounds {
 				select {
@@ -550,15 +547,15 @@ func TestAnExportMayTakeItsTime(t *testing.T) {
 // An export of one engine, imported into the other, is exported there as the same.
 func TestRoundTrip(t *testing.T) {
 	for i, e := range engines() {
-		t.Run("from "+e.name, func(t *testing.T) {
+		t.Run("from "+e.Name, func(t *testing.T) {
 			t.Parallel()
 			want := wiretest.NaughtyClientes(t)
-			from := newFixture(t, e.open(t))
+			from := newFixture(t, emptyStore(t, e))
 			for _, c := range want {
 				from.add(c)
 			}
 			for _, format := range []wire.Format{wire.CSV, wire.NDJSON} {
-				to := newFixture(t, engines()[1-i].open(t))
+				to := newFixture(t, emptyStore(t, engines()[1-i]))
 				first := from.exported(format, "")
 				if a := to.imported(format, first.body); a.body != fmt.Sprintf(`{"imported":%d}`,
 					len(want)) {
@@ -592,7 +589,7 @@ func writable(t *testing.T, f wire.Format, export string) (list []store.Cliente)
 		return list
 	}
 	records, err := csv.NewReader(strings.NewReader(export)).ReadAll()
-	must(t, err)
+	authtest.Must(t, err)
 	for _, r := range records[1:] {
 		list = append(list,
 			store.Cliente{Name: r[1], Email: r[2], Phone: r[3], Company: r[4], Address: r[5],

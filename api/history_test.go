@@ -38,10 +38,10 @@ func (f *fixture) history(path string) (all []change) {
 			return nil
 		}
 		var page []change
-		must(f.t, json.Unmarshal([]byte(a.body), &page, json.RejectUnknownMembers(true)))
+		authtest.Must(f.t, json.Unmarshal([]byte(a.body), &page, json.RejectUnknownMembers(true)))
 		all = append(all, page...)
 		u, err := url.Parse(path)
-		must(f.t, err)
+		authtest.Must(f.t, err)
 		limit := u.Query().Get("limit")
 		if path = nextPage(a); path != "" &&
 			(!strings.HasPrefix(path, home+"?limit="+limit) || limit != "" &&
@@ -53,7 +53,7 @@ func (f *fixture) history(path string) (all []change) {
 }
 
 func TestHistory(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		// Each change, and what its client was answered.
 		type step struct {
 			action string
@@ -64,12 +64,12 @@ func TestHistory(t *testing.T) {
 		var want []step
 		write := func(action string, role store.Role, method, path, body string) answer {
 			t.Helper()
-			c.add(time.Second)
+			c.Advance(time.Second)
 			a := f.as(role, method, path, body)
 			if a.status >= 300 {
 				t.Fatalf("%s answered %d %s", method, a.status, a.body)
 			}
-			want = append(want, step{action, role, a.body, c.now()})
+			want = append(want, step{action, role, a.body, c.Now()})
 			return a
 		}
 		write("created", store.Editor, "POST", "/clientes",
@@ -89,14 +89,14 @@ func TestHistory(t *testing.T) {
 		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`), 412,
 			"version_mismatch")
 		f.want(f.as(store.Viewer, "PATCH", "/clientes/1", `{"name":"x"}`), 403, "forbidden")
-		c.add(time.Second)
+		c.Advance(time.Second)
 		byCommand, err := f.store.UpdateCliente(t.Context(), 0, 1,
 			func(c store.Cliente) (store.Cliente, error) {
 				c.Name = "Carla"
 				return c, nil
 			})
-		must(t, err)
-		want = append(want, step{"updated", "", clienteJSON(byCommand), c.now()})
+		authtest.Must(t, err)
+		want = append(want, step{"updated", "", clienteJSON(byCommand), c.Now()})
 		before := f.as(store.Viewer, "GET", "/clientes/1", "").body
 		write("deleted", store.Editor, "DELETE", "/clientes/1", "")
 		want[len(want)-1].record = before // as it stood
@@ -104,7 +104,7 @@ func TestHistory(t *testing.T) {
 		f.want(f.as(store.Viewer, "GET", "/clientes/1", ""), 404, "not_found")
 		// The history still has the name of the user.
 		_, err = f.store.DeleteUser(t.Context(), f.users[store.Editor].ID)
-		must(t, err)
+		authtest.Must(t, err)
 		for _, limit := range []string{"", "?limit=1", "?limit=2", "?limit=5"} {
 			got := f.history("/clientes/1/history" + limit)
 			if len(got) != len(want) {
@@ -142,7 +142,7 @@ func TestHistory(t *testing.T) {
 
 // A page of a history is bounded in bytes too, and its Link goes on after the last record.
 func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	notes := strings.Repeat("😀", store.MaxNotes-10)
 	f.add(store.Cliente{Name: "Ana"})
 	changes := maxPage/len(notes) + 3
@@ -152,7 +152,7 @@ func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
 				c.Notes = fmt.Sprint(i, notes)
 				return c, nil
 			})
-		must(t, err)
+		authtest.Must(t, err)
 	}
 	first := f.as(store.Viewer, "GET", "/clientes/1/history?limit=1000", "")
 	if n := strings.Count(first.body, `"action"`); n >= changes || n < 100 ||

@@ -132,7 +132,7 @@ func TestFiftyCreatesWithOneKey(t *testing.T) {
 }
 
 func TestIdempotencyKeysOnTheWire(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	// The client of net/http would refuse some of these keys, and drop others.
 	send := func(keys ...string) answer {
 		t.Helper()
@@ -169,15 +169,15 @@ func TestIdempotencyKeysOnTheWire(t *testing.T) {
 }
 
 func TestAKeyIsForgottenAfterADay(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		create := func(body string) answer {
 			return f.as(store.Editor, "POST", "/clientes", body, "Idempotency-Key", "k")
 		}
 		first := create(`{"name":"Ana"}`)
-		c.add(store.IdempotencyTTL - time.Millisecond)
+		c.Advance(store.IdempotencyTTL - time.Millisecond)
 		wantReplay(t, first, create(`{"name":"Ana"}`))
 		f.want(create(`{"name":"Bia"}`), 422, "idempotency_mismatch")
-		c.add(time.Millisecond)
+		c.Advance(time.Millisecond)
 		second := create(`{"name":"Bia"}`)
 		if f.want(second, 201, ""); second.header.Get("Idempotency-Replayed") != "" ||
 			second.header.Get("Location") != "/clientes/2" {
@@ -192,18 +192,18 @@ func TestAKeyAtWork(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
 	st, err := postgres.Open(t.Context(), url, time.Now)
-	must(t, err)
+	authtest.Must(t, err)
 	f := newFixture(t, st)
 	other, err := postgrestest.Connect(t.Context(), url)
-	must(t, err)
+	authtest.Must(t, err)
 	defer other.Close(context.WithoutCancel(t.Context()))
 	tx, err := other.Begin(t.Context())
-	must(t, err)
+	authtest.Must(t, err)
 	for _, key := range []string{"held", "given up"} {
 		_, err = tx.Exec(t.Context(), `
 			INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
 			VALUES ($1, $2, '', 0, now())`, f.users[store.Editor].ID, key)
-		must(t, err)
+		authtest.Must(t, err)
 	}
 	create := func(key string) answer {
 		return f.as(store.Editor, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", key)
@@ -219,11 +219,11 @@ func TestAKeyAtWork(t *testing.T) {
 	go func() { waiting <- create("given up") }()
 	f.eventually("somebody waits for the key", func() bool {
 		var waits bool
-		must(t, tx.QueryRow(t.Context(), `
+		authtest.Must(t, tx.QueryRow(t.Context(), `
 			SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`).Scan(&waits))
 		return waits
 	})
-	must(t, tx.Rollback(t.Context()))
+	authtest.Must(t, tx.Rollback(t.Context()))
 	a := soon(t, waiting)
 	if f.want(a, 201, ""); a.header.Get("Idempotency-Replayed") != "" {
 		t.Error("what somebody else gave up is replayed")
@@ -254,20 +254,20 @@ func (s *cleanedStore) DeleteIdempotencyKeys(ctx context.Context, before time.Ti
 }
 
 func TestOldKeysAreRemoved(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		keep := func(n int) {
 			for i := range n {
 				in := store.Cliente{Name: "Ana"}
 				_, _, err := f.store.CreateClienteOnce(t.Context(), 1, in, fmt.Sprint(i))
-				must(t, err)
+				authtest.Must(t, err)
 			}
 		}
 		keep(cleanBatch + 3)
-		c.add(store.IdempotencyTTL + time.Millisecond)
+		c.Advance(store.IdempotencyTTL + time.Millisecond)
 		keep(2) // two of them young again
-		c.add(time.Hour)
+		c.Advance(time.Hour)
 		cleaned := &cleanedStore{Store: f.store, removed: make(chan int)}
-		f.server.cfg.Store, f.server.cfg.Now = cleaned, c.now
+		f.server.cfg.Store, f.server.cfg.Now = cleaned, c.Now
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { f.server.Run(ctx) })
@@ -282,7 +282,7 @@ func TestOldKeysAreRemoved(t *testing.T) {
 }
 
 func TestKeysThatCannotBeRemovedAreLogged(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	broken := &cleanedStore{Store: f.store, removed: make(chan int),
 		fail: errors.New("the disk is on fire")}
 	f.server.cfg.Store = broken

@@ -20,6 +20,7 @@ import (
 
 	"clientes/api/wire"
 	"clientes/api/wire/wiretest"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -134,7 +135,7 @@ func TestTheFirstHundredFaults(t *testing.T) {
 }
 
 func TestImportOnTheWire(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	const file = "name\nAna\n"
 	for media, status := range map[string]int{
 		"text/csv": 200, "Text/CSV": 200, "text/csv;charset=utf-8": 200,
@@ -168,7 +169,7 @@ func TestImportOnTheWire(t *testing.T) {
 
 // Import and export are no customers, although the pattern of another route covers their paths.
 func TestMethodsOfImportAndExport(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	for path, allow := range map[string][]string{
 		"/clientes/import": {"OPTIONS", "POST"},
 		"/clientes/export": {"GET", "HEAD", "OPTIONS"},
@@ -209,14 +210,14 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 
 // One byte too many is refused, announced or not, and no file is held in memory.
 func TestAnImportThatIsTooLarge(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	w := f.dial()
 	w.begin(store.Editor, "POST", "/clientes/import",
 		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", maxImport+1)}, "")
 	f.want(w.answer(), 413, "body_too_large") // nothing of it was sent
 	w = f.dial()
 	w.beginImport(fmt.Sprint("Content-Length: ", maxImport)) // just what may be
-	must(t, w.Close())
+	authtest.Must(t, w.Close())
 
 	// The length of a body in chunks is not known before. Blank lines take the least time to read.
 	var before, after runtime.MemStats
@@ -224,13 +225,13 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	blanks := &wiretest.Endless{Text: strings.Repeat(" ", 32<<10-1) + "\n"}
 	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes/import",
 		io.LimitReader(blanks, maxImport+1))
-	must(t, err)
+	authtest.Must(t, err)
 	req.Header.Set("Content-Type", string(wire.NDJSON))
 	req.Header.Set("x-access-token", f.tokens[store.Editor])
 	resp, err := http.DefaultTransport.RoundTrip(req)
-	must(t, err)
+	authtest.Must(t, err)
 	a, err := f.read(resp)
-	must(t, err)
+	authtest.Must(t, err)
 	f.want(a, 413, "body_too_large")
 	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > maxImport/8 {
@@ -243,7 +244,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	w.begin(store.Editor, "POST", "/clientes/import",
 		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", more)}, "")
 	_, err = io.CopyN(w, &wiretest.Endless{Text: "\x00"}, more)
-	must(t, err)
+	authtest.Must(t, err)
 	a = w.answer()
 	if faults, _ := rowFaults(a); a.status != 422 || faults != "0::malformed" {
 		t.Errorf("answered %d %s", a.status, a.body)
@@ -266,14 +267,14 @@ func (w *rawConn) beginImport(headers ...string) {
 	w.begin(store.Editor, "POST", "/clientes/import",
 		append(headers, "Content-Type: text/csv", "Expect: 100-continue"), "")
 	resp, err := http.ReadResponse(w.in, nil)
-	must(w.f.t, err)
+	authtest.Must(w.f.t, err)
 	if resp.StatusCode != http.StatusContinue {
 		w.f.t.Fatalf("answered %s", resp.Status)
 	}
 }
 
 func TestTooManyImportsAtOnce(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	const file = "name,email\nAna,"
 	var under []*rawConn
 	for range maxTransfers {
@@ -302,15 +303,15 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 // An import leaves no temporary file, neither in the folder nor open.
 func TestAnImportLeavesNoFile(t *testing.T) {
 	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			st := e.open(t) // which has temporary files of its own
+		t.Run(e.Name, func(t *testing.T) {
+			st := emptyStore(t, e) // which has temporary files of its own
 			folder := t.TempDir()
 			t.Setenv("TMPDIR", folder)
 			f := newFixture(t, st)
 			const name = "clientes-import-"
 			held := func() (n int) {
 				links, err := filepath.Glob("/proc/self/fd/*")
-				must(t, err)
+				authtest.Must(t, err)
 				for _, link := range links {
 					if to, _ := os.Readlink(link); strings.Contains(to,
 						filepath.Join(folder, name)) {
@@ -329,7 +330,7 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 				len(left) != 0 {
 				t.Errorf("it has a name: %v, %v", left, err)
 			}
-			must(t, w.Close()) // the client hangs up half-way
+			authtest.Must(t, w.Close()) // the client hangs up half-way
 			f.eventually("the place is free", func() bool { return free(f.server.imports) })
 			if n := held(); n != 0 {
 				t.Errorf("%d files are still held", n)
@@ -370,36 +371,32 @@ func (s *watchedImports) ImportClientes(ctx context.Context, by int64,
 
 // If the client hangs up while rows are stored, none is kept.
 func TestWhoHangsUpWhileRowsAreKept(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			st := e.open(t)
-			hangUp := make(chan bool)
-			watched := &watchedImports{Store: st, before: func(ctx context.Context, row int) {
-				if row == 3 {
-					hangUp <- true
-					<-ctx.Done()
-				}
-			}}
-			f := newFixture(t, st, func(c *Config) { c.Store = watched })
-			w := f.dial()
-			file := "name\n" + strings.Repeat("Ana\n", 5)
-			w.begin(store.Editor, "POST", "/clientes/import",
-				[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file)),
-					"X-Request-Id: the-one"}, file)
-			soon(t, hangUp)
-			must(t, w.Close())
-			f.eventually("the place is free", func() bool { return free(f.server.imports) })
-			if all := f.all(); len(all) != 0 {
-				t.Errorf("there are %d records", len(all))
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		hangUp := make(chan bool)
+		watch := func(ctx context.Context, row int) {
+			if row == 3 {
+				hangUp <- true
+				<-ctx.Done()
 			}
-			f.eventually("it is logged",
-				func() bool { return strings.Contains(f.log.String(), "the-one") })
-			if line := f.logLine("the-one"); strings.Contains(line, `"level":"ERROR"`) {
-				t.Errorf("it is logged as a fault of ours: %s", line)
-			}
-		})
-	}
+		}
+		f.server.cfg.Store = &watchedImports{f.store, watch}
+		w := f.dial()
+		file := "name\n" + strings.Repeat("Ana\n", 5)
+		w.begin(store.Editor, "POST", "/clientes/import",
+			[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file)),
+				"X-Request-Id: the-one"}, file)
+		soon(t, hangUp)
+		authtest.Must(t, w.Close())
+		f.eventually("the place is free", func() bool { return free(f.server.imports) })
+		if all := f.all(); len(all) != 0 {
+			t.Errorf("there are %d records", len(all))
+		}
+		f.eventually("it is logged",
+			func() bool { return strings.Contains(f.log.String(), "the-one") })
+		if line := f.logLine("the-one"); strings.Contains(line, `"level":"ERROR"`) {
+			t.Errorf("it is logged as a fault of ours: %s", line)
+		}
+	})
 }
 
 // hasty makes each deadline that a handler sets for its connection earlier by a duration.
@@ -444,7 +441,7 @@ func setTinyTimeouts(s *http.Server) {
 
 // A file may take longer to arrive than the timeouts of the server.
 func TestASlowSenderIsHeardOut(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.serveWith(setTinyTimeouts)
 	for _, c := range []struct {
 		name, file string
@@ -480,46 +477,42 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 
 // A store may take longer than the timeouts of the server, and longer than a sender may stall.
 func TestAStoreMayTakeItsTime(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			st := e.open(t)
-			const silence = 200 * time.Millisecond
-			slow := &watchedImports{Store: st, before: func(ctx context.Context, row int) {
-				if row > 1 {
-					return
-				}
-				select {
-				case <-ctx.Done():
-					t.Error("a deadline passed, and the client seems to have hung up")
-				case <-time.After(2 * silence):
-				}
-			}}
-			f := newFixture(t, st, func(c *Config) { c.Store = slow })
-			f.serveWith(func(s *http.Server) {
-				setTinyTimeouts(s)
-				s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					f.server.ServeHTTP(hasty{w, stall - silence, 0}, r)
-				})
-			})
-			file := "name\n" + strings.Repeat("Ana\n", 5) // all of it comes with the head
-			w := f.dial()
-			for round := range 2 { // on one connection, which is as good as before
-				w.begin(store.Editor, "POST", "/clientes/import",
-					[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file))},
-					file)
-				a := w.answer()
-				if f.want(a, 200, ""); a.body != `{"imported":5}` || len(f.all()) != 5*(round+1) {
-					t.Errorf("answered %s, and there are %d", a.body, len(f.all()))
-				}
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		const silence = 200 * time.Millisecond
+		wait := func(ctx context.Context, row int) {
+			if row > 1 {
+				return
 			}
+			select {
+			case <-ctx.Done():
+				t.Error("a deadline passed, and the client seems to have hung up")
+			case <-time.After(2 * silence):
+			}
+		}
+		f.server.cfg.Store = &watchedImports{f.store, wait}
+		f.serveWith(func(s *http.Server) {
+			setTinyTimeouts(s)
+			s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				f.server.ServeHTTP(hasty{w, stall - silence, 0}, r)
+			})
 		})
-	}
+		file := "name\n" + strings.Repeat("Ana\n", 5) // all of it comes with the head
+		w := f.dial()
+		for round := range 2 { // on one connection, which is as good as before
+			w.begin(store.Editor, "POST", "/clientes/import",
+				[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file))},
+				file)
+			a := w.answer()
+			if f.want(a, 200, ""); a.body != `{"imported":5}` || len(f.all()) != 5*(round+1) {
+				t.Errorf("answered %s, and there are %d", a.body, len(f.all()))
+			}
+		}
+	})
 }
 
 // A client that stops sending loses its place.
 func TestASilentSenderIsLetGo(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.serveWith(func(s *http.Server) {
 		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			f.server.ServeHTTP(hasty{w, stall - tinyTimeouts, 0}, r)
@@ -552,18 +545,18 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return ni
 
 // Each step of a transfer has a new deadline, and an upload has an end.
 func TestDeadlinesOfTransfers(t *testing.T) {
-	c := &clock{at: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)}
+	c := authtest.StoppedAt(time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC))
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	up := &upload{from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
-		now: c.now, end: c.now().Add(maxUpload)}
-	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now,
+		now: c.Now, end: c.Now().Add(maxUpload)}
+	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.Now,
 		format: wire.CSV}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))
-		must(t, err)
+		authtest.Must(t, err)
 		_, err = down.Write([]byte("x"))
-		must(t, err)
-		want := c.now().Add(stall)
+		authtest.Must(t, err)
+		want := c.Now().Add(stall)
 		if !conn.write.Equal(want) {
 			t.Errorf("after %s it may be written until %s", passed, conn.write)
 		}
@@ -573,6 +566,6 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 		if !conn.read.Equal(want) {
 			t.Errorf("after %s it may be read until %s", passed, conn.read)
 		}
-		c.add(10 * time.Second)
+		c.Advance(10 * time.Second)
 	}
 }

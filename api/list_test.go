@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"clientes/auth"
+	"clientes/auth/authtest"
 	"clientes/auth/password"
 	"clientes/store"
 )
@@ -29,7 +30,7 @@ func idsOf(t testing.TB, body string) []int64 {
 	var list []struct {
 		ID int64 `json:"id"`
 	}
-	must(t, json.Unmarshal([]byte(body), &list))
+	authtest.Must(t, json.Unmarshal([]byte(body), &list))
 	ids := []int64{}
 	for _, c := range list {
 		ids = append(ids, c.ID)
@@ -65,7 +66,7 @@ func (f *fixture) walk(query url.Values) (ids []int64) {
 			break
 		}
 		u, err := url.Parse(path)
-		must(f.t, err)
+		authtest.Must(f.t, err)
 		q := u.Query()
 		q.Del("cursor")
 		if len(page) != limit || !strings.HasPrefix(path, "/clientes?") ||
@@ -86,7 +87,7 @@ func (f *fixture) walk(query url.Values) (ids []int64) {
 // all returns every record, by id.
 func (f *fixture) all() (all []store.Cliente) {
 	f.t.Helper()
-	must(f.t, f.store.EachCliente(f.t.Context(), store.Selection{}, func(c store.Cliente) error {
+	authtest.Must(f.t, f.store.EachCliente(f.t.Context(), store.Selection{}, func(c store.Cliente) error {
 		all = append(all, c)
 		return nil
 	}))
@@ -141,7 +142,7 @@ func TestPaging(t *testing.T) {
 }
 
 func TestADefaultPageHasAHundred(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	for i := range 101 {
 		f.add(store.Cliente{Name: fmt.Sprint(i)})
 	}
@@ -153,7 +154,7 @@ func TestADefaultPageHasAHundred(t *testing.T) {
 
 // A page is bounded in bytes too, and the walk goes on after it.
 func TestAPageOfLongNotesIsShorter(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	notes := strings.Repeat("😀", store.MaxNotes)
 	var want []int64
 	for i := range 2*maxPage/len(notes) + 1 {
@@ -175,15 +176,15 @@ func TestAPageOfLongNotesIsShorter(t *testing.T) {
 }
 
 func TestSorts(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		// Pairs are created at the same instant, and more than two have the same name.
 		for i, name := range []string{"Zeta", "ÁNA", "álvaro", "Ana", "_under", "日本", "ana", "Éva",
 			"ßtraße", "bia 2", "Bia"} {
 			f.add(store.Cliente{Name: name})
-			c.add(time.Duration(i%2) * time.Millisecond)
+			c.Advance(time.Duration(i%2) * time.Millisecond)
 		}
 		for i, id := range []int64{7, 2, 9, 4} {
-			c.add(time.Duration(i%2) * time.Millisecond)
+			c.Advance(time.Duration(i%2) * time.Millisecond)
 			f.want(f.as(store.Editor, "PATCH", clientePath(id), `{"notes":"x"}`), 200, "")
 		}
 		all := f.all()
@@ -211,11 +212,11 @@ func TestSorts(t *testing.T) {
 
 // Filters work together, in several orders.
 func TestFiltersTogether(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		var middle time.Time
 		for i := range 12 {
-			if c.add(time.Millisecond); i == 6 {
-				middle = c.now()
+			if c.Advance(time.Millisecond); i == 6 {
+				middle = c.Now()
 			}
 			f.add(store.Cliente{Name: fmt.Sprintf("Ána %d", i%5),
 				Email: fmt.Sprintf("Ana%d@example.com", i), Company: fmt.Sprint("Nº", i%3)})
@@ -330,12 +331,12 @@ func TestEmailFilter(t *testing.T) {
 }
 
 func TestUpdatedSince(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		f.add(store.Cliente{Name: "1"})
 		f.add(store.Cliente{Name: "2"})
-		c.add(time.Millisecond)
+		c.Advance(time.Millisecond)
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"notes":"x"}`), 200, "")
-		at := c.now()
+		at := c.Now()
 		west := at.In(time.FixedZone("", -(3*60+30)*60))
 		for since, want := range map[string]string{
 			at.Format(time.RFC3339Nano):                                "[1]", // inclusive
@@ -360,7 +361,7 @@ func TestUpdatedSince(t *testing.T) {
 
 // Each parameter is read strictly, on every route that takes it, and a refusal names it.
 func TestParameters(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.add(store.Cliente{Name: "Ana"})
 	const list, export, history = "/clientes", "/clientes/export", "/clientes/1/history"
 	for _, c := range []struct {
@@ -464,7 +465,7 @@ func TestParameters(t *testing.T) {
 func (f *fixture) cursorOf(path string) string {
 	f.t.Helper()
 	u, err := url.Parse(nextPage(f.as(store.Viewer, "GET", path, "")))
-	must(f.t, err)
+	authtest.Must(f.t, err)
 	cursor := u.Query().Get("cursor")
 	if cursor == "" {
 		f.t.Fatalf("%s has no second page", path)
@@ -518,7 +519,7 @@ func TestACursorBelongsToItsList(t *testing.T) {
 
 // TestATamperedCursor changes every byte of one.
 func TestATamperedCursor(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	for range 2 {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Ána"}`), 200, "")
@@ -560,7 +561,7 @@ func TestATamperedCursor(t *testing.T) {
 
 // TestCursorsAndSecrets holds that cursors follow the rotation of the secret.
 func TestCursorsAndSecrets(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	for range 3 {
 		f.add(store.Cliente{Name: "Ana"})
 	}
@@ -574,7 +575,7 @@ func TestCursorsAndSecrets(t *testing.T) {
 			TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
 			Now: time.Now, Log: f.server.cfg.Log,
 		})
-		must(t, err)
+		authtest.Must(t, err)
 		f.auth, f.server.cfg.Auth = a, a
 		f.tokens[store.Viewer] = f.login(store.Viewer)
 	}
@@ -662,7 +663,7 @@ func FuzzCursor(f *testing.F) {
 
 // Every time in a query is read by the same rules.
 func TestTimesInQueries(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	for _, list := range []string{"/clientes?updated_since=", "/clientes/export?updated_since=",
 		"/audit?since="} {
 		for _, good := range []string{
@@ -692,7 +693,7 @@ func TestTimesInQueries(t *testing.T) {
 
 // TestLinkIsSafe holds that nothing of a parameter can break out of the header.
 func TestLinkIsSafe(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	const name = `a>; rel="prev", </x?y=z&limit=9>`
 	for range 2 {
 		f.add(store.Cliente{Name: name})

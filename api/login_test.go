@@ -4,12 +4,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/crypto/bcrypt"
 
 	"clientes/auth"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -27,7 +27,7 @@ func TestTutorial(t *testing.T) {
 			Auth    *bool  `json:"auth"`
 			Message string `json:"message"`
 		}
-		must(t, json.Unmarshal([]byte(a.body), &refused))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &refused))
 		if refused.Auth == nil || *refused.Auth || refused.Message != "Invalid Login!" {
 			t.Errorf("a wrong login answered %s", a.body)
 		}
@@ -38,7 +38,7 @@ func TestTutorial(t *testing.T) {
 			Token     string `json:"token"`
 			ExpiresIn int    `json:"expires_in"`
 		}
-		must(t, json.Unmarshal([]byte(a.body), &login))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &login))
 		if a.status != 200 || !login.Auth || login.Token == "" || login.ExpiresIn != 300 {
 			t.Fatalf("login answered %d", a.status)
 		}
@@ -74,7 +74,7 @@ func TestTutorial(t *testing.T) {
 }
 
 func TestLoginBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	form := func(pairs ...string) string {
 		v := url.Values{}
 		for i := 0; i < len(pairs); i += 2 {
@@ -166,17 +166,17 @@ func TestLoginBodies(t *testing.T) {
 func TestABcryptHashIsReplacedAtLogin(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		hash, err := bcrypt.GenerateFromPassword([]byte("old password"), bcrypt.MinCost)
-		must(t, err)
+		authtest.Must(t, err)
 		u, err := f.store.CreateUser(t.Context(),
 			store.User{Name: "old", Role: store.Viewer, PasswordHash: string(hash)})
-		must(t, err)
+		authtest.Must(t, err)
 		for range 2 {
 			if a := f.call("POST", "/login",
 				`{"user":"old","password":"old password"}`); a.status != 200 {
 				t.Fatalf("login answered %d", a.status)
 			}
 			now, err := f.store.User(t.Context(), u.ID)
-			must(t, err)
+			authtest.Must(t, err)
 			if !strings.HasPrefix(now.PasswordHash, "$argon2id$") {
 				t.Errorf("the hash is still %.4s", now.PasswordHash)
 			}
@@ -187,13 +187,13 @@ func TestABcryptHashIsReplacedAtLogin(t *testing.T) {
 func TestADisabledUserIsNobody(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		accounts := auth.NewAccounts(f.store)
-		must(t, accounts.Disable(t.Context(), "the-viewer"))
+		authtest.Must(t, accounts.Disable(t.Context(), "the-viewer"))
 		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 401,
 			"invalid_login")
 		f.eventually("the token of a disabled user is refused", func() bool {
 			return f.as(store.Viewer, "GET", "/clientes", "").code() == "token_revoked"
 		})
-		must(t, accounts.Enable(t.Context(), "the-viewer"))
+		authtest.Must(t, accounts.Enable(t.Context(), "the-viewer"))
 		if a := f.call("POST", "/login",
 			`{"user":"the-viewer","password":"correct horse"}`); a.status != 200 {
 			t.Errorf("an enabled user's login answered %d", a.status)
@@ -202,18 +202,8 @@ func TestADisabledUserIsNobody(t *testing.T) {
 	})
 }
 
-// eventually waits until something is so that another process, or a turn of the clock, makes so.
-func (f *fixture) eventually(what string, is func() bool) {
-	f.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			f.t.Fatalf("not after a minute: %s", what)
-		}
-	}
-}
-
 func TestTokenHeaders(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	good, other := f.tokens[store.Viewer], f.tokens[store.Editor]
 	for _, c := range []struct {
 		name    string
@@ -317,7 +307,7 @@ func TestLogout(t *testing.T) {
 }
 
 func TestRoles(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	id := f.add(store.Cliente{Name: "Ana"}).ID
 	path := clientePath(id)
 	for _, role := range store.Roles() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -19,9 +20,9 @@ import (
 func oneTime(t testing.TB, secret string, at time.Time) string {
 	t.Helper()
 	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(secret)
-	must(t, err)
+	authtest.Must(t, err)
 	h := hmac.New(sha1.New, key)
-	must(t, binary.Write(h, binary.BigEndian, at.Unix()/30))
+	authtest.Must(t, binary.Write(h, binary.BigEndian, at.Unix()/30))
 	sum := h.Sum(nil)
 	return fmt.Sprintf("%06d", binary.BigEndian.Uint32(sum[sum[19]&15:])&0x7fffffff%1_000_000)
 }
@@ -34,7 +35,7 @@ func TestSecondFactor(t *testing.T) {
 		a := f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
 		f.want(a, 200, "")
 		var enrolment struct{ Secret, URI string }
-		must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
 		if !strings.HasPrefix(enrolment.URI,
 			"otpauth://totp/clientes:the-viewer?secret="+enrolment.Secret+"&issuer=clientes&") {
 			t.Errorf("the URI is %s", enrolment.URI)
@@ -51,7 +52,7 @@ func TestSecondFactor(t *testing.T) {
 		var recovery struct {
 			Codes []string `json:"recovery_codes"`
 		}
-		must(t, json.Unmarshal([]byte(a.body), &recovery))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &recovery))
 		a = f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
 		f.want(a, 409, "conflict")
 		if a.faults() != "mfa:taken" {
@@ -103,7 +104,7 @@ func TestSecondFactor(t *testing.T) {
 
 		// An admin helps a user who has lost the device.
 		a = f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
-		must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
 		f.want(f.as(store.Viewer, "POST", "/me/mfa/confirm",
 			`{"code":"`+oneTime(t, enrolment.Secret, now)+`"}`), 200, "")
 		f.want(f.call("POST", "/login", fmt.Sprintf(login, "")), 401, "mfa_required")

@@ -28,7 +28,7 @@ func granted(t testing.TB, a answer) grant {
 		t.Fatalf("answered %d %s", a.status, a.body)
 	}
 	var g grant
-	must(t, json.Unmarshal([]byte(a.body), &g))
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &g))
 	g.cookie, _, _ = strings.Cut(a.header.Get("Set-Cookie"), ";")
 	return g
 }
@@ -72,7 +72,7 @@ func TestRefresh(t *testing.T) {
 }
 
 func TestRefreshBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	good := granted(t, f.call("POST", "/login", viewerLogin)).RefreshToken
 	id, rest, _ := strings.Cut(good, ".")
 	_, mac, _ := strings.Cut(rest, ".")
@@ -168,7 +168,7 @@ func TestSessions(t *testing.T) {
 			a := f.call("GET", "/sessions", "", "x-access-token", token)
 			f.want(a, 200, "")
 			var s []sessionJSON
-			must(t, json.Unmarshal([]byte(a.body), &s))
+			authtest.Must(t, json.Unmarshal([]byte(a.body), &s))
 			return s
 		}
 		l := list(mine.Token)
@@ -233,7 +233,7 @@ func TestFiftyTabsRefreshAtOnce(t *testing.T) {
 
 func TestCookies(t *testing.T) {
 	const own, listed = "http://" + ownHost, "https://app.example"
-	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.CORSOrigins = []string{listed} })
+	f := onSQLite(t, func(c *Config) { c.CORSOrigins = []string{listed} })
 	cookieLogin := `{"user":"the-viewer","password":"correct horse","cookie":true}`
 	a := f.call("POST", "/login", cookieLogin, "Origin", own)
 	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "clientes_refresh=") ||
@@ -299,7 +299,7 @@ func TestCookies(t *testing.T) {
 }
 
 func TestManyCookiesOfOneName(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	first, second := granted(t, f.call("POST", "/login", viewerLogin)),
 		granted(t, f.call("POST", "/login", viewerLogin))
 	f.want(f.call("POST", "/logout", "", "Cookie",
@@ -309,7 +309,7 @@ func TestManyCookiesOfOneName(t *testing.T) {
 }
 
 func TestCookiesOverHTTPS(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t),
+	f := onSQLite(t,
 		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","cookie":true}`,
 		"Origin", "https://"+ownHost)
@@ -326,18 +326,18 @@ func TestCookiesOverHTTPS(t *testing.T) {
 
 func TestCORS(t *testing.T) {
 	const listed = "https://app.example"
-	none := newFixture(t, engines()[0].open(t))
-	some := newFixture(t, engines()[0].open(t),
+	none := onSQLite(t)
+	some := onSQLite(t,
 		func(c *Config) { c.CORSOrigins = []string{listed, "http://localhost:5173"} })
 	ask := func(f *fixture, method, origin string, headers ...string) http.Header {
 		req, err := http.NewRequestWithContext(t.Context(), method, f.url+"/clientes", nil)
-		must(t, err)
+		authtest.Must(t, err)
 		req.Header.Set("Origin", origin)
 		for i := 0; i < len(headers); i += 2 {
 			req.Header.Set(headers[i], headers[i+1])
 		}
 		resp, err := http.DefaultTransport.RoundTrip(req)
-		must(t, err)
+		authtest.Must(t, err)
 		resp.Body.Close()
 		if resp.Header.Get("X-Request-Id") == "" || method == "OPTIONS" && resp.StatusCode != 204 {
 			t.Errorf("%s from %s answered %d %v", method, origin, resp.StatusCode, resp.Header)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
 )
@@ -22,8 +23,8 @@ import (
 func BenchmarkForgot(b *testing.B) {
 	const n, warm = 2000, 200
 	for _, e := range engines() {
-		b.Run(e.name, func(b *testing.B) {
-			f := newFixture(b, e.open(b), trustLoopback)
+		b.Run(e.Name, func(b *testing.B) {
+			f := newFixture(b, emptyStore(b, e), trustLoopback)
 			f.addUsers(n+warm, func(i int) store.User {
 				return store.User{Email: fmt.Sprintf("user-%05d@example.com", i)}
 			})
@@ -59,7 +60,7 @@ func (f *fixture) addUsers(n int, base func(i int) store.User) {
 		users[i].PasswordHash = testHash
 	}
 	_, err := f.store.CreateUsers(f.t.Context(), users)
-	must(f.t, err)
+	authtest.Must(f.t, err)
 }
 
 // compareTimes asks about users who exist (which is 0) and names that nobody has (1), in random
