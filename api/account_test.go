@@ -112,7 +112,8 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		a := f.call("POST", "/signup",
 			`{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
 		f.want(a, 201, "")
-		if u := userOf(t, a); u.User != "ana" || u.Role != "viewer" || u.Email != "" ||
+		u := userOf(t, a)
+		if u.User != "ana" || u.Role != "viewer" || u.Email != "" ||
 			u.PendingEmail != "ana@example.com" || u.Disabled {
 			t.Errorf("signed up: %s", a.body)
 		}
@@ -122,8 +123,8 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
 		confirm := in.take(mail.Confirm, "ana@example.com")
 		f.want(f.call("POST", "/password/reset",
-			`{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422,
-			"reset_invalid")
+			`{"token":"`+confirm+`","password":"six grumpy violets sing"}`),
+			422, "reset_invalid")
 		f.want(f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`), 204, "")
 		a = f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`)
 		if f.want(a, 422, "reset_invalid"); a.faults() != "token:invalid_link" {
@@ -147,16 +148,15 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		}
 		a = me("PATCH", `{"email":"new@example.com","current":"five grumpy violets"}`)
 		f.want(a, 200, "")
-		if u := userOf(t, a); u.Email != "ana@example.com" ||
-			u.PendingEmail != "new@example.com" {
+		if u := userOf(t, a); u.Email != "ana@example.com" || u.PendingEmail != "new@example.com" {
 			t.Errorf("patched: %s", a.body)
 		}
 		in.take(mail.EmailChanged, "ana@example.com")
 		f.want(f.call("POST", "/email/confirm",
-			`{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`), 204, "")
+			`{"token":"`+in.take(mail.Confirm, "new@example.com")+`"}`),
+			204, "")
 		in.take(mail.EmailChanged, "ana@example.com")
-		if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" ||
-			u.PendingEmail != "" {
+		if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" || u.PendingEmail != "" {
 			t.Errorf("now: %+v", u)
 		}
 
@@ -170,10 +170,12 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 			t.Errorf("faults %s", a.faults())
 		}
 		f.want(f.call("POST", "/password/reset",
-			`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 204, "")
+			`{"token":"`+reset+`","password":"six grumpy violets sing"}`),
+			204, "")
 		f.want(me("GET", ""), 401, "token_revoked")
 		f.want(f.call("POST", "/password/reset",
-			`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
+			`{"token":"`+reset+`","password":"six grumpy violets sing"}`),
+			422, "reset_invalid")
 		in.take(mail.PasswordChanged, "new@example.com")
 
 		// The user changes the password.
@@ -187,7 +189,8 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		}
 		f.want(f.call("POST", "/password",
 			`{"current":"six grumpy violets sing","password":"seven grumpy violets"}`,
-			"x-access-token", token), 204, "")
+			"x-access-token", token),
+			204, "")
 		for _, ended := range []string{token, other} {
 			f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
 		}
@@ -195,8 +198,9 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		token = f.loginAs("ana", "seven grumpy violets")
 		for range 5 {
 			f.want(f.call("POST", "/password",
-				`{"current":"wrong","password":"six grumpy violets sing"}`, "x-access-token",
-				token), 422, "validation_failed")
+				`{"current":"wrong","password":"six grumpy violets sing"}`,
+				"x-access-token", token),
+				422, "validation_failed")
 		}
 		a = f.call("POST", "/password",
 			`{"current":"seven grumpy violets","password":"six grumpy violets sing"}`,
@@ -217,8 +221,9 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 
 func TestSignupIsClosed(t *testing.T) {
 	f := onSQLite(t)
-	for _, body := range []string{`{"user":"ana","password":"five grumpy violets"}`, `{`,
-		`{"x":1}`} {
+	for _, body := range []string{
+		`{"user":"ana","password":"five grumpy violets"}`, `{`, `{"x":1}`,
+	} {
 		f.want(f.call("POST", "/signup", body), 403, "signup_closed")
 	}
 	if _, err := f.store.UserByName(t.Context(), "ana"); err == nil {
@@ -242,8 +247,8 @@ func TestUsers(t *testing.T) {
 		if got := f.as(store.Admin, "GET", place, ""); got.body != a.body {
 			t.Errorf("made %s, got %s", a.body, got.body)
 		}
-		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
-			"invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`),
+			401, "invalid_login")
 		f.want(f.call("POST", "/password/reset",
 			`{"token":"`+in.take(mail.Invitation,
 				"ana@example.com")+`","password":"five grumpy violets"}`), 204, "")
@@ -270,8 +275,8 @@ func TestUsers(t *testing.T) {
 			}
 		}
 		f.want(f.as(store.Admin, "PATCH", place, `{"disabled":"yes"}`), 400, "malformed_body")
-		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`), 422,
-			"validation_failed")
+		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`),
+			422, "validation_failed")
 		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"editor"}`), 404, "not_found")
 
 		// A stolen token is not enough to take an admin's account over.
@@ -296,8 +301,8 @@ func TestUsers(t *testing.T) {
 		}
 		in.take(mail.EmailChanged, "ana@example.com")
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
-		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
-			"invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`),
+			401, "invalid_login")
 		a = f.as(store.Admin, "PATCH", place, `{"disabled":null,"email":null}`)
 		if f.want(a, 200, ""); userOf(t, a).Disabled || userOf(t, a).Email != "" {
 			t.Errorf("patched: %s", a.body)
@@ -318,8 +323,9 @@ func TestUsers(t *testing.T) {
 
 		// The last admin stays, whoever tries.
 		admin := fmt.Sprint("/users/", f.users[store.Admin].ID)
-		for body, field := range map[string]string{`{"role":"editor"}`: "role",
-			`{"disabled":true}`: "disabled"} {
+		for body, field := range map[string]string{
+			`{"role":"editor"}`: "role", `{"disabled":true}`: "disabled",
+		} {
 			a := f.as(store.Admin, "PATCH", admin, body)
 			if f.want(a, 409, "conflict"); a.faults() != field+":last_admin" {
 				t.Errorf("%s: faults %s", body, a.faults())

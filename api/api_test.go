@@ -26,10 +26,11 @@ import (
 func TestConventions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana"})
-		for _, path := range []string{"/nothing", "/clientes/", "/clientes/1/",
-			"/clientes/1/histories", "/clientes/1/history/", "/clientes/9/history",
-			"/clientes/x/history", "/clientes/import/", "/login/", "//", "/healthz/",
-			"/docs/nothing", "/.env"} {
+		for _, path := range []string{
+			"/nothing", "/clientes/", "/clientes/1/", "/clientes/1/histories",
+			"/clientes/1/history/", "/clientes/9/history", "/clientes/x/history",
+			"/clientes/import/", "/login/", "//", "/healthz/", "/docs/nothing", "/.env",
+		} {
 			f.want(f.as(store.Admin, "GET", path, ""), 404, "not_found")
 		}
 		for path, allow := range map[string]string{
@@ -51,8 +52,8 @@ func TestConventions(t *testing.T) {
 				}
 			}
 			a := f.call("OPTIONS", path, "")
-			if got := sortedList(a.header.Get("Allow")); a.status != 204 || a.body != "" ||
-				got != allow {
+			got := sortedList(a.header.Get("Allow"))
+			if a.status != 204 || a.body != "" || got != allow {
 				t.Errorf("OPTIONS %s answered %d, Allow: %s", path, a.status, got)
 			}
 			if strings.Contains(allow, "HEAD") {
@@ -66,8 +67,8 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"a", "A.b_c-9", strings.Repeat("x", 64)} {
-			if got := f.call("GET", "/", "", "X-Request-Id",
-				id).header.Get("X-Request-Id"); got != id {
+			got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id")
+			if got != id {
 				t.Errorf("X-Request-Id %q became %q", id, got)
 			}
 			if !strings.Contains(f.log.String(), `"request_id":"`+id+`"`) {
@@ -75,8 +76,8 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"a b", "é", strings.Repeat("x", 65), `"`} {
-			if got := f.call("GET", "/", "", "X-Request-Id",
-				id).header.Get("X-Request-Id"); got == id || got == "" {
+			got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id")
+			if got == id || got == "" {
 				t.Errorf("X-Request-Id %q became %q", id, got)
 			}
 		}
@@ -88,8 +89,8 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		page := f.call("GET", "/docs", "").header
-		if policy := page.Get("Content-Security-Policy"); !strings.Contains(policy,
-			"frame-ancestors 'none'") ||
+		policy := page.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "frame-ancestors 'none'") ||
 			strings.Contains(policy, "unsafe") || page.Get("Referrer-Policy") != "no-referrer" ||
 			page.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("GET /docs: %v", page)
@@ -155,8 +156,9 @@ func TestAFailingStore(t *testing.T) {
 				func(cfg *Config) { cfg.Store = c.store(cfg.Store) })
 			a := f.as(store.Viewer, "GET", "/clientes/1", "", "X-Request-Id", "the-one")
 			f.want(a, c.status, c.code)
-			for _, inner := range []string{"internal.example", "SELECT", "inside", ".go",
-				"goroutine"} {
+			for _, inner := range []string{
+				"internal.example", "SELECT", "inside", ".go", "goroutine",
+			} {
 				if strings.Contains(a.body, inner) {
 					t.Errorf("the answer tells of %q: %s", inner, a.body)
 				}
@@ -165,8 +167,8 @@ func TestAFailingStore(t *testing.T) {
 				t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
 			}
 			line := f.logLine("the-one")
-			if !strings.Contains(line, `"level":"ERROR"`) || c.name != "in panic" &&
-				!strings.Contains(line, c.logged) {
+			if !strings.Contains(line, `"level":"ERROR"`) ||
+				c.name != "in panic" && !strings.Contains(line, c.logged) {
 				t.Errorf("the log says %s", line)
 			}
 			if c.name == "in panic" &&
@@ -200,8 +202,8 @@ func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	}
 	f.eventually("the panic is logged",
 		func() bool { return strings.Contains(f.log.String(), `"request_id":"the-half"`) })
-	if line := f.logLine("the-half"); !strings.Contains(line, `"level":"ERROR"`) ||
-		!strings.Contains(line, "the inside of it") {
+	line := f.logLine("the-half")
+	if !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "the inside of it") {
 		t.Errorf("the log says %s", line)
 	}
 }
@@ -224,12 +226,12 @@ func TestBodiesWithoutALength(t *testing.T) {
 		return resp.StatusCode
 	}
 	blanks := func(n int) io.Reader { return strings.NewReader(strings.Repeat(" ", n)) }
-	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`),
-		blanks(maxBody-12))); status != 201 {
+	status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-12)))
+	if status != 201 {
 		t.Errorf("1 MiB answered %d", status)
 	}
-	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`),
-		blanks(maxBody-11))); status != 413 {
+	status = send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-11)))
+	if status != 413 {
 		t.Errorf("1 MiB and a byte answered %d", status)
 	}
 }
@@ -288,13 +290,13 @@ func TestAFullGate(t *testing.T) {
 			func(password.Hasher) error { entered <- true; <-leave; return nil })
 	}()
 	<-entered
-	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
+	a := f.call("POST", "/login", viewerLogin)
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	// An unknown user costs the same.
-	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`), 503,
-		"overloaded")
+	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`),
+		503, "overloaded")
 	leave <- true
 }
 
@@ -325,8 +327,8 @@ func TestTrustedProxies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := onSQLite(t,
 				func(cfg *Config) { cfg.TrustedProxies = c.trusted })
-			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...), 200,
-				"")
+			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...),
+				200, "")
 			line := f.logLine("it")
 			if !strings.Contains(line, `"ip":"`+c.want+`"`) {
 				t.Errorf("logged %s", line)

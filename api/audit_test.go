@@ -53,14 +53,16 @@ func TestAudit(t *testing.T) {
 		}
 		f.auditPage("/audit")
 		f.want(f.as(store.Admin, "DELETE", fmt.Sprintf("/users/%d/sessions", viewer), "",
-			"X-Request-Id", "r3"), 204, "")
+			"X-Request-Id", "r3"),
+			204, "")
 		before := store.Instant(time.Now())
 		since := before
 		for !since.After(before) { // what has happened is of another millisecond
 			since = store.Instant(time.Now())
 		}
 		f.want(f.as(store.Admin, "PATCH", fmt.Sprintf("/users/%d", viewer), `{"role":"editor"}`,
-			"X-Request-Id", "r4"), 200, "")
+			"X-Request-Id", "r4"),
+			200, "")
 
 		events, next := f.auditPage("/audit?limit=4")
 		var said []string
@@ -102,9 +104,10 @@ func TestAudit(t *testing.T) {
 		}
 
 		// With every filter, a walk sees each event once, the newest first.
-		for _, filter := range []string{"", "event=login_failed&",
-			fmt.Sprintf("user_id=%d&", viewer), "since=" +
-				since.UTC().Format("2006-01-02T15:04:05.000Z") + "&"} {
+		for _, filter := range []string{
+			"", "event=login_failed&", fmt.Sprintf("user_id=%d&", viewer),
+			"since=" + since.UTC().Format("2006-01-02T15:04:05.000Z") + "&",
+		} {
 			all, last := f.auditPage("/audit?" + filter + "limit=1000")
 			var walked []eventRow
 			for next := "/audit?" + filter + "limit=1"; next != ""; {

@@ -30,8 +30,8 @@ func TestClientes(t *testing.T) {
 		if got := a.header.Get("ETag"); got != `"1"` {
 			t.Errorf("ETag: %s", got)
 		}
-		if got := f.as(store.Viewer, "GET", "/clientes/1", ""); got.body != a.body ||
-			got.header.Get("ETag") != `"1"` {
+		got := f.as(store.Viewer, "GET", "/clientes/1", "")
+		if got.body != a.body || got.header.Get("ETag") != `"1"` {
 			t.Errorf("created %s, got %s", a.body, got.body)
 		}
 
@@ -170,27 +170,28 @@ func TestClienteBodies(t *testing.T) {
 			}
 		})
 	}
-	if a := f.as(store.Editor, "POST", "/clientes",
-		"{"+strings.Join(many, ",")+"}"); strings.Count(a.faults(), ":") != 100 {
+	a := f.as(store.Editor, "POST", "/clientes", "{"+strings.Join(many, ",")+"}")
+	if strings.Count(a.faults(), ":") != 100 {
 		t.Errorf("%d faults are told", strings.Count(a.faults(), ":"))
 	}
-	if a := f.as(store.Editor, "POST", "/clientes", `{"name":7}`); !strings.Contains(a.body,
-		"name") {
+	a = f.as(store.Editor, "POST", "/clientes", `{"name":7}`)
+	if !strings.Contains(a.body, "name") {
 		t.Errorf("the message does not name the place: %s", a.body)
 	}
 	for media, status := range map[string]int{
 		"": 415, "text/plain": 415, mediaForm: 415, mediaMergePatch: 415, "application/xml": 415,
 		"nonsense;;": 415, "application/json;charset=utf-8": 201, "APPLICATION/JSON": 201,
 	} {
-		if a := f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Type",
-			media); a.status != status {
+		a := f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Type", media)
+		if a.status != status {
 			t.Errorf("%q answered %d", media, a.status)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Encoding", "gzip"), 415,
-		"unsupported_media_type")
-	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "Content-Type",
-		"application/json-patch+json"), 415, "unsupported_media_type")
+	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Encoding", "gzip"),
+		415, "unsupported_media_type")
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`,
+		"Content-Type", "application/json-patch+json"),
+		415, "unsupported_media_type")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `"x"`), 400, "malformed_body")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":null}`), 422, "validation_failed")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"nome":"x"}`), 422, "validation_failed")
@@ -234,8 +235,8 @@ func TestMergePatch(t *testing.T) {
 			if got != want || a.header.Get("ETag") != versionTag(want.Version) {
 				t.Errorf("%s led to %+v, want %+v", c.patch, got, want)
 			}
-			if again := f.as(store.Viewer, "GET", clientePath(before.ID),
-				""); again.body != a.body {
+			again := f.as(store.Viewer, "GET", clientePath(before.ID), "")
+			if again.body != a.body {
 				t.Errorf("%s answered %s, and there is %s", c.patch, a.body, again.body)
 			}
 			f.want(f.as(store.Editor, "DELETE", clientePath(before.ID), ""), 204, "")
@@ -287,18 +288,18 @@ func TestConditionalRequests(t *testing.T) {
 		}
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
 			for _, tag := range []string{`"2"`, `W/"1"`, `1`, `"`, `"1`} {
-				f.want(f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag), 412,
-					"version_mismatch")
+				f.want(f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag),
+					412, "version_mismatch")
 			}
 		}
 		f.want(f.as(store.Editor, "PUT", path, `{"name":"Bia"}`, "If-Match", `"1"`), 200, "")
-		f.want(f.as(store.Editor, "PUT", path, `{"name":"Carla"}`, "If-Match", `"1"`), 412,
-			"version_mismatch")
-		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Dora"}`, "If-Match", `"1", "2"`), 200,
-			"")
+		f.want(f.as(store.Editor, "PUT", path, `{"name":"Carla"}`, "If-Match", `"1"`),
+			412, "version_mismatch")
+		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Dora"}`, "If-Match", `"1", "2"`),
+			200, "")
 		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Eva"}`, "If-Match", `*`), 200, "")
-		f.want(f.as(store.Editor, "PUT", "/clientes/999", `{"name":"x"}`, "If-Match", `*`), 404,
-			"not_found")
+		f.want(f.as(store.Editor, "PUT", "/clientes/999", `{"name":"x"}`, "If-Match", `*`),
+			404, "not_found")
 		f.want(f.as(store.Editor, "DELETE", path, "", "If-Match", `"4"`), 204, "")
 	})
 }

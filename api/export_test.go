@@ -36,8 +36,8 @@ func TestExport(t *testing.T) {
 		if a := f.exported(wire.CSV, ""); a.status != 200 || a.body != header {
 			t.Errorf("without customers it answered %d %q", a.status, a.body)
 		}
-		if a := f.exported(wire.NDJSON, ""); a.status != 200 || a.body != "" ||
-			a.header.Get("Content-Type") != string(wire.NDJSON) {
+		a := f.exported(wire.NDJSON, "")
+		if a.status != 200 || a.body != "" || a.header.Get("Content-Type") != string(wire.NDJSON) {
 			t.Errorf("without customers it answered %d %v %q", a.status, a.header, a.body)
 		}
 		made := wireTime(c.Now())
@@ -51,7 +51,7 @@ func TestExport(t *testing.T) {
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"ana@example.org"}`), 200, "")
 		changed := wireTime(c.Now())
 
-		a := f.exported(wire.CSV, "")
+		a = f.exported(wire.CSV, "")
 		want := header +
 			"1,Ana,ana@example.org,+55 11,=1+1,@SUM(A1),-1,2," + made + "," + changed + "\r\n" +
 			`2,"A ""B"", C",," """,a;b, lead,"l1` + "\nl2\n\t" + `""x""` + "\n\",1," + made + "," +
@@ -60,7 +60,8 @@ func TestExport(t *testing.T) {
 		if a.body != want {
 			t.Errorf("exported\n%q, want\n%q", a.body, want)
 		}
-		if h := a.header; h.Get("Content-Type") != "text/csv; charset=utf-8; header=present" ||
+		h := a.header
+		if h.Get("Content-Type") != "text/csv; charset=utf-8; header=present" ||
 			h.Get("Content-Disposition") != `attachment; filename="clientes.csv"` {
 			t.Errorf("CSV comes with %v", h)
 		}
@@ -73,7 +74,8 @@ func TestExport(t *testing.T) {
 		if a.body != want {
 			t.Errorf("exported\n%s, want\n%s", a.body, want)
 		}
-		if h := a.header; h.Get("Content-Type") != "application/x-ndjson" ||
+		h = a.header
+		if h.Get("Content-Type") != "application/x-ndjson" ||
 			h.Get("Content-Disposition") != `attachment; filename="clientes.ndjson"` {
 			t.Errorf("NDJSON comes with %v", h)
 		}
@@ -165,8 +167,8 @@ func TestAcceptOfAnExport(t *testing.T) {
 	if f, ok := acceptedFormat([]string{""}); ok {
 		t.Errorf("an Accept of nothing accepts %s", f)
 	}
-	f.want(f.as(store.Viewer, "GET", "/clientes/export?sort=x", "", "Accept", "text/html"), 400,
-		"invalid_parameter")
+	f.want(f.as(store.Viewer, "GET", "/clientes/export?sort=x", "", "Accept", "text/html"),
+		400, "invalid_parameter")
 }
 
 // Any Accept leads to one of the formats or to none, no matter how it is split into lines.
@@ -187,8 +189,8 @@ func FuzzAcceptedFormat(f *testing.F) {
 		}
 		for _, media := range []wire.Format{wire.CSV, wire.NDJSON} {
 			q := acceptance([]string{accept}, string(media))
-			if math.IsNaN(q) || q < 0 || q > 1 || ok &&
-				q > acceptance([]string{accept}, string(format)) {
+			if math.IsNaN(q) || q < 0 || q > 1 ||
+				ok && q > acceptance([]string{accept}, string(format)) {
 				t.Errorf("%q welcomes %s with %v, and %s is chosen", accept, media, q, format)
 			}
 		}
@@ -198,8 +200,9 @@ func FuzzAcceptedFormat(f *testing.F) {
 func TestExportOfASelection(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		var since time.Time
-		for i, name := range []string{"Zeta", "álvaro", "Ana", "ana maria", "Bia", "ÁNA", "_",
-			"100%"} {
+		for i, name := range []string{
+			"Zeta", "álvaro", "Ana", "ana maria", "Bia", "ÁNA", "_", "100%",
+		} {
 			if c.Advance(time.Millisecond); i == 4 {
 				since = c.Now()
 			}
@@ -218,11 +221,11 @@ func TestExportOfASelection(t *testing.T) {
 			for _, id := range f.walk(query) {
 				want += f.as(store.Viewer, "GET", clientePath(id), "").body + "\n"
 			}
-			if got := f.exported(wire.NDJSON, "?"+query.Encode()); got.status != 200 ||
-				got.body != want {
+			got := f.exported(wire.NDJSON, "?"+query.Encode())
+			if got.status != 200 || got.body != want {
 				t.Errorf("%s exports\n%s, want\n%s", query.Encode(), got.body, want)
 			}
-			got := f.exported(wire.CSV, "?"+query.Encode())
+			got = f.exported(wire.CSV, "?"+query.Encode())
 			if lines := strings.Count(got.body, "\r\n"); lines != 1+strings.Count(want, "\n") {
 				t.Errorf("%s exports %d lines of CSV", query.Encode(), lines)
 			}
@@ -240,8 +243,8 @@ func TestALargeExport(t *testing.T) {
 			fmt.Fprintf(file, "customer %d,c%d@example.com,%s\r\n", i, i,
 				strings.Repeat("x", i%300))
 		}
-		if a := f.imported(wire.CSV, file.String()); a.body != fmt.Sprintf(`{"imported":%d}`,
-			rows) {
+		a := f.imported(wire.CSV, file.String())
+		if a.body != fmt.Sprintf(`{"imported":%d}`, rows) {
 			t.Fatalf("answered %d %s", a.status, a.body)
 		}
 		req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/clientes/export", nil)
@@ -252,7 +255,7 @@ func TestALargeExport(t *testing.T) {
 		if !slices.Equal(resp.TransferEncoding, []string{"chunked"}) || resp.ContentLength != -1 {
 			t.Errorf("it came as %v with a length of %d", resp.TransferEncoding, resp.ContentLength)
 		}
-		a, err := f.read(resp)
+		a, err = f.read(resp)
 		authtest.Must(t, err)
 		records, err := csv.NewReader(strings.NewReader(a.body)).ReadAll()
 		authtest.Must(t, err)
@@ -402,15 +405,15 @@ func TestAnExportThatFails(t *testing.T) {
 					return strings.Contains(f.log.String(),
 						`"request_id":"`+id+`"`)
 				})
-			if line := f.logLine(id); !strings.Contains(line, `"level":"ERROR"`) ||
+			line := f.logLine(id)
+			if !strings.Contains(line, `"level":"ERROR"`) ||
 				!strings.Contains(line, "internal.example") || !strings.Contains(line, c.code) {
 				t.Errorf("a store that %s is logged as %s", c.name, line)
 			}
 			f.eventually("the place is free", func() bool { return free(f.server.exports) })
 		}
 		failing.rows = 1000
-		if a := f.exported(wire.NDJSON, ""); a.status != 200 ||
-			strings.Count(a.body, "\n") != 30 {
+		if a := f.exported(wire.NDJSON, ""); a.status != 200 || strings.Count(a.body, "\n") != 30 {
 			t.Errorf("in the end it answered %d with %d rows", a.status,
 				strings.Count(a.body, "\n"))
 		}
@@ -536,8 +539,8 @@ func TestAnExportMayTakeItsTime(t *testing.T) {
 	f := newFixture(t, st)
 	f.serveWith(setTinyTimeouts)
 	rounds = 4
-	if a := f.exported(wire.NDJSON, ""); a.status != 200 ||
-		strings.Count(a.body, "\n") != 10*rounds {
+	a := f.exported(wire.NDJSON, "")
+	if a.status != 200 || strings.Count(a.body, "\n") != 10*rounds {
 		t.Errorf("answered %d with %d rows", a.status, strings.Count(a.body, "\n"))
 	}
 	fail = store.ErrUnavailable
@@ -557,8 +560,8 @@ func TestRoundTrip(t *testing.T) {
 			for _, format := range []wire.Format{wire.CSV, wire.NDJSON} {
 				to := newFixture(t, emptyStore(t, engines()[1-i]))
 				first := from.exported(format, "")
-				if a := to.imported(format, first.body); a.body != fmt.Sprintf(`{"imported":%d}`,
-					len(want)) {
+				a := to.imported(format, first.body)
+				if a.body != fmt.Sprintf(`{"imported":%d}`, len(want)) {
 					t.Fatalf("%s: answered %d %.2000s", format, a.status, a.body)
 				}
 				second := to.exported(format, "")

@@ -81,13 +81,13 @@ func TestHistory(t *testing.T) {
 		f.add(store.Cliente{Name: "x", Email: "taken@example.com"})
 		f.want(f.as(store.Editor, "PUT", "/clientes/1", last.body), 200, "")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`), 200, "")
-		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"taken@example.com"}`), 409,
-			"conflict")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"taken@example.com"}`),
+			409, "conflict")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":""}`), 422, "validation_failed")
-		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "If-Match", `"2"`), 412,
-			"version_mismatch")
-		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`), 412,
-			"version_mismatch")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "If-Match", `"2"`),
+			412, "version_mismatch")
+		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`),
+			412, "version_mismatch")
 		f.want(f.as(store.Viewer, "PATCH", "/clientes/1", `{"name":"x"}`), 403, "forbidden")
 		c.Advance(time.Second)
 		byCommand, err := f.store.UpdateCliente(t.Context(), 0, 1,
@@ -127,13 +127,14 @@ func TestHistory(t *testing.T) {
 				}
 			}
 		}
-		if a := f.as(store.Viewer, "GET", "/clientes/1/history", ""); strings.Count(a.body,
-			`"user_id":null`) != 1 || a.header.Get("ETag") != "" {
+		a := f.as(store.Viewer, "GET", "/clientes/1/history", "")
+		if strings.Count(a.body, `"user_id":null`) != 1 || a.header.Get("ETag") != "" {
 			t.Errorf("answered %v %s", a.header, a.body)
 		}
-		for _, path := range []string{"/clientes/3/history", "/clientes/0/history",
-			"/clientes/-1/history", "/clientes/x/history",
-			"/clientes/99999999999999999999/history"} {
+		for _, path := range []string{
+			"/clientes/3/history", "/clientes/0/history", "/clientes/-1/history",
+			"/clientes/x/history", "/clientes/99999999999999999999/history",
+		} {
 			f.want(f.as(store.Viewer, "GET", path, ""), 404, "not_found")
 		}
 		f.want(f.call("GET", "/clientes/1/history", ""), 401, "token_missing")
@@ -155,13 +156,13 @@ func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
 		authtest.Must(t, err)
 	}
 	first := f.as(store.Viewer, "GET", "/clientes/1/history?limit=1000", "")
-	if n := strings.Count(first.body, `"action"`); n >= changes || n < 100 ||
-		len(first.body) > maxPage+1<<16 {
+	n := strings.Count(first.body, `"action"`)
+	if n >= changes || n < 100 || len(first.body) > maxPage+1<<16 {
 		t.Errorf("the first page has %d changes, %d bytes", n, len(first.body))
 	}
 	second := f.as(store.Viewer, "GET", nextPage(first), "")
-	if n := strings.Count(first.body+second.body, `"action"`); n != changes ||
-		nextPage(second) != "" {
+	n = strings.Count(first.body+second.body, `"action"`)
+	if n != changes || nextPage(second) != "" {
 		t.Errorf("two pages have %d of %d changes", n, changes)
 	}
 }
@@ -186,8 +187,8 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 					t.Errorf("answered %d %s", a.status, a.body)
 				}
 			}
-			if got := f.as(store.Viewer, "GET", path, ""); got.body != won ||
-				got.header.Get("ETag") != versionTag(int64(round+2)) {
+			got := f.as(store.Viewer, "GET", path, "")
+			if got.body != won || got.header.Get("ETag") != versionTag(int64(round+2)) {
 				t.Errorf("who won wrote %s, and there is %s", won, got.body)
 			}
 		}

@@ -47,7 +47,8 @@ func TestIdempotencyKey(t *testing.T) {
 		}
 		// The answer is the first one, no matter what became of the customer.
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1",
-			`{"name":"Bia","email":"bia@example.com"}`), 200, "")
+			`{"name":"Bia","email":"bia@example.com"}`),
+			200, "")
 		wantReplay(t, first,
 			create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
 		f.want(f.as(store.Editor, "DELETE", "/clientes/1", ""), 204, "")
@@ -145,16 +146,20 @@ func TestIdempotencyKeysOnTheWire(t *testing.T) {
 		return w.answer()
 	}
 	longest := strings.Repeat("k", store.MaxIdempotencyKey)
-	for _, key := range []string{"k", "~!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}", "a b", longest,
-		"7c1b0f0e-6b0a-4f0e-9d52-0e5d5f1f2b11"} {
+	for _, key := range []string{
+		"k", "~!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}", "a b", longest,
+		"7c1b0f0e-6b0a-4f0e-9d52-0e5d5f1f2b11",
+	} {
 		f.want(send(" "+key+" "), 201, "") // the white space around is not of the value
 		if a := send(key); a.header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%q is no replay: %d %s", key, a.status, a.body)
 		}
 	}
 	before := len(f.all())
-	for _, keys := range [][]string{{""}, {"  "}, {longest + "k"}, {"é"}, {"a\tb"}, {"\xff"},
-		{"a\u00a0b"}, {"k", "k"}, {"k", "l"}, {"", "k"}} {
+	for _, keys := range [][]string{
+		{""}, {"  "}, {longest + "k"}, {"é"}, {"a\tb"}, {"\xff"}, {"a\u00a0b"}, {"k", "k"},
+		{"k", "l"}, {"", "k"},
+	} {
 		a := send(keys...)
 		if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, "Idempotency-Key") {
 			t.Errorf("%q: the message does not name the header: %s", keys, a.body)
@@ -164,8 +169,9 @@ func TestIdempotencyKeysOnTheWire(t *testing.T) {
 		t.Errorf("malformed keys made %d records", after-before)
 	}
 	// Only a create has a key.
-	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`, "Idempotency-Key",
-		longest+"k"), 200, "")
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`,
+		"Idempotency-Key", longest+"k"),
+		200, "")
 }
 
 func TestAKeyIsForgottenAfterADay(t *testing.T) {
@@ -210,8 +216,8 @@ func TestAKeyAtWork(t *testing.T) {
 	}
 	f.want(create("free"), 201, "")
 	// another's of the same name
-	f.want(f.as(store.Admin, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", "held"), 201,
-		"")
+	f.want(f.as(store.Admin, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", "held"),
+		201, "")
 	f.want(create("held"), 409, "idempotency_in_progress")
 
 	// A request that waits gets its turn when the other one ends.

@@ -47,13 +47,14 @@ func rowFaults(a answer) (faults string, count int64) {
 
 func TestImport(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		for format, files := range map[wire.Format][]wiretest.GoodFile{wire.CSV: wiretest.GoodCSV(),
-			wire.NDJSON: wiretest.GoodNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.GoodFile{
+			wire.CSV: wiretest.GoodCSV(), wire.NDJSON: wiretest.GoodNDJSON(),
+		} {
 			for _, c := range files {
 				before := len(f.all())
 				a := f.imported(format, c.File)
-				if want := fmt.Sprintf(`{"imported":%d}`, len(c.Want)); a.status != 200 ||
-					a.body != want {
+				want := fmt.Sprintf(`{"imported":%d}`, len(c.Want))
+				if a.status != 200 || a.body != want {
 					t.Errorf("%s, %s: answered %d %s", format, c.Name, a.status, a.body)
 					continue
 				}
@@ -77,8 +78,9 @@ func TestImport(t *testing.T) {
 func TestImportOfBadFiles(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana", Email: "taken@example.com"})
-		for format, files := range map[wire.Format][]wiretest.BadFile{wire.CSV: wiretest.BadCSV(),
-			wire.NDJSON: wiretest.BadNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.BadFile{
+			wire.CSV: wiretest.BadCSV(), wire.NDJSON: wiretest.BadNDJSON(),
+		} {
 			for _, c := range files {
 				a := f.imported(format, c.File)
 				f.want(a, 422, "validation_failed")
@@ -123,8 +125,8 @@ func TestTheFirstHundredFaults(t *testing.T) {
 			}
 			a := f.imported(c.format, c.file)
 			f.want(a, 422, "validation_failed")
-			if faults, count := rowFaults(a); faults != strings.Join(want, " ") ||
-				count != c.count {
+			faults, count := rowFaults(a)
+			if faults != strings.Join(want, " ") || count != c.count {
 				t.Errorf("%s: %d faults: %s", name, count, faults)
 			}
 		}
@@ -146,25 +148,27 @@ func TestImportOnTheWire(t *testing.T) {
 		"text/csv; charset=utf-16": 415, "text/csv;;": 415, "text": 415, "*/*": 415,
 		"text/csv, text/csv": 415,
 	} {
-		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type",
-			media); a.status != status {
+		a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", media)
+		if a.status != status {
 			t.Errorf("%q answered %d %s", media, a.status, a.body)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes/import", `{"name":"Ana"}`, "Content-Type",
-		"APPLICATION/X-NDJSON; charset=utf-8"), 200, "")
-	for encoding, status := range map[string]int{"identity": 200, "gzip": 415, "br": 415,
-		"identity, gzip": 415} {
+	f.want(f.as(store.Editor, "POST", "/clientes/import", `{"name":"Ana"}`,
+		"Content-Type", "APPLICATION/X-NDJSON; charset=utf-8"),
+		200, "")
+	for encoding, status := range map[string]int{
+		"identity": 200, "gzip": 415, "br": 415, "identity, gzip": 415,
+	} {
 		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", "text/csv",
 			"Content-Encoding", encoding); a.status != status {
 			t.Errorf("Content-Encoding: %s answered %d %s", encoding, a.status, a.body)
 		}
 	}
 	f.want(f.as(store.Admin, "POST", "/clientes/import", file, "Content-Type", "text/csv"), 200, "")
-	f.want(f.as(store.Viewer, "POST", "/clientes/import", file, "Content-Type", "text/csv"), 403,
-		"forbidden")
-	f.want(f.call("POST", "/clientes/import", file, "Content-Type", "text/csv"), 401,
-		"token_missing")
+	f.want(f.as(store.Viewer, "POST", "/clientes/import", file, "Content-Type", "text/csv"),
+		403, "forbidden")
+	f.want(f.call("POST", "/clientes/import", file, "Content-Type", "text/csv"),
+		401, "token_missing")
 }
 
 // Import and export are no customers, although the pattern of another route covers their paths.
@@ -174,8 +178,9 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 		"/clientes/import": {"OPTIONS", "POST"},
 		"/clientes/export": {"GET", "HEAD", "OPTIONS"},
 	} {
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE",
-			"PROPFIND", "OPTIONS"} {
+		for _, method := range []string{
+			"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "OPTIONS",
+		} {
 			if slices.Contains(allow, method) && method != "OPTIONS" {
 				continue
 			}
@@ -184,9 +189,10 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 				body = `{"name":"Ana"}`
 			}
 			// Also for users who may not call them, and with a precondition.
-			for _, a := range []answer{f.as(store.Admin, method, path, body),
-				f.call(method, path, body),
-				f.as(store.Viewer, method, path, body, "If-Match", "*")} {
+			for _, a := range []answer{
+				f.as(store.Admin, method, path, body), f.call(method, path, body),
+				f.as(store.Viewer, method, path, body, "If-Match", "*"),
+			} {
 				switch got := sortedList(a.header.Get("Allow")); {
 				case got != strings.Join(allow, ", "):
 					t.Errorf("%s %s: Allow: %q", method, path, got)
@@ -198,8 +204,10 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 			}
 		}
 		// Another spelling is another path.
-		for _, other := range []string{path + "/", path + "/history",
-			strings.ReplaceAll(path, "port", "%70ort"), strings.ToUpper(path)} {
+		for _, other := range []string{
+			path + "/", path + "/history", strings.ReplaceAll(path, "port", "%70ort"),
+			strings.ToUpper(path),
+		} {
 			f.want(f.as(store.Admin, "GET", other, ""), 404, "not_found")
 		}
 	}
@@ -313,8 +321,8 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 				links, err := filepath.Glob("/proc/self/fd/*")
 				authtest.Must(t, err)
 				for _, link := range links {
-					if to, _ := os.Readlink(link); strings.Contains(to,
-						filepath.Join(folder, name)) {
+					to, _ := os.Readlink(link)
+					if strings.Contains(to, filepath.Join(folder, name)) {
 						n++
 					}
 				}
@@ -326,8 +334,8 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 			if runtime.GOOS == "linux" {
 				f.eventually("the file is there", func() bool { return held() == 1 })
 			}
-			if left, err := os.ReadDir(folder); err != nil || runtime.GOOS != "windows" &&
-				len(left) != 0 {
+			left, err := os.ReadDir(folder)
+			if err != nil || runtime.GOOS != "windows" && len(left) != 0 {
 				t.Errorf("it has a name: %v, %v", left, err)
 			}
 			authtest.Must(t, w.Close()) // the client hangs up half-way
@@ -337,9 +345,9 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 			}
 			f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "")
 			f.want(f.imported(wire.CSV, "name\n\"\n"), 422, "validation_failed")
-			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"), 422,
-				"validation_failed")
-			left, err := os.ReadDir(folder)
+			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"),
+				422, "validation_failed")
+			left, err = os.ReadDir(folder)
 			if n := held(); n != 0 || err != nil || len(left) != 0 || !free(f.server.imports) {
 				t.Errorf("%d files are held, left: %v, %v", n, left, err)
 			}

@@ -178,8 +178,9 @@ func TestAPageOfLongNotesIsShorter(t *testing.T) {
 func TestSorts(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		// Pairs are created at the same instant, and more than two have the same name.
-		for i, name := range []string{"Zeta", "ÁNA", "álvaro", "Ana", "_under", "日本", "ana", "Éva",
-			"ßtraße", "bia 2", "Bia"} {
+		for i, name := range []string{
+			"Zeta", "ÁNA", "álvaro", "Ana", "_under", "日本", "ana", "Éva", "ßtraße", "bia 2", "Bia",
+		} {
 			f.add(store.Cliente{Name: name})
 			c.Advance(time.Duration(i%2) * time.Millisecond)
 		}
@@ -192,16 +193,16 @@ func TestSorts(t *testing.T) {
 		for _, id := range f.walk(url.Values{"sort": {"name"}, "limit": {"4"}}) {
 			names = append(names, all[id-1].Name)
 		}
-		if want := "_under álvaro ÁNA Ana ana Bia bia 2 Éva ßtraße Zeta 日本"; strings.Join(names,
-			" ") != want {
+		want := "_under álvaro ÁNA Ana ana Bia bia 2 Éva ßtraße Zeta 日本"
+		if strings.Join(names, " ") != want {
 			t.Errorf("by name: %q", names)
 		}
 		for _, by := range []string{"id", "name", "created_at", "updated_at"} {
 			for _, sort := range []string{by, "-" + by} {
 				want := order(all, sort)
 				for _, limit := range []string{"1", "3", "11"} {
-					if got := f.walk(url.Values{"sort": {sort},
-						"limit": {limit}}); !slices.Equal(got, want) {
+					got := f.walk(url.Values{"sort": {sort}, "limit": {limit}})
+					if !slices.Equal(got, want) {
 						t.Errorf("sort %s by %s walks\n%v, want\n%v", sort, limit, got, want)
 					}
 				}
@@ -303,8 +304,8 @@ func TestSearch(t *testing.T) {
 			if got := fmt.Sprint(f.walk(url.Values{"q": {q}, "limit": {"5"}})); got != want {
 				t.Errorf("%q finds %s, want %s", q, got, want)
 			}
-			if got := f.walk(url.Values{"q": {q}, "sort": {"-name"},
-				"count": {"exact"}}); len(got) != strings.Count(want, " ")+min(len(want)-2, 1) {
+			got := f.walk(url.Values{"q": {q}, "sort": {"-name"}, "count": {"exact"}})
+			if len(got) != strings.Count(want, " ")+min(len(want)-2, 1) {
 				t.Errorf("%q by name finds %v, want %s", q, got, want)
 			}
 		}
@@ -434,8 +435,9 @@ func TestParameters(t *testing.T) {
 					t.Errorf("GET %s with %s=%q does not name it: %s", path, c.name, v, a.body)
 				}
 			}
-			for _, query := range []string{c.name + "=1&" + c.name + "=1", strings.ToUpper(c.name) +
-				"=1", "x=1"} {
+			for _, query := range []string{
+				c.name + "=1&" + c.name + "=1", strings.ToUpper(c.name) + "=1", "x=1",
+			} {
 				name, _, _ := strings.Cut(query, "=")
 				a := ask(query)
 				if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, `\"`+name+`\"`) {
@@ -444,21 +446,24 @@ func TestParameters(t *testing.T) {
 			}
 		}
 	}
-	for _, query := range []string{"%zz", "limit=1;cursor=x", "limit=%", "=1", "offset=1", "page=1",
-		"limit", "x"} {
+	for _, query := range []string{
+		"%zz", "limit=1;cursor=x", "limit=%", "=1", "offset=1", "page=1", "limit", "x",
+	} {
 		f.want(f.as(store.Viewer, "GET", "/clientes?"+query, ""), 400, "invalid_parameter")
 	}
-	for place, status := range map[string]int{"1": 200, "4611686018427387904": 200, "0": 400,
-		"-1": 400, "": 400} {
+	for place, status := range map[string]int{
+		"1": 200, "4611686018427387904": 200, "0": 400, "-1": 400, "": 400,
+	} {
 		if a := f.as(store.Viewer, "GET",
 			"/clientes?cursor="+f.auth.SignCursor("/clientes?", place), ""); a.status != status {
 			t.Errorf("the signed place %q answered %d", place, a.status)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes?limit=1", `{"name":"x"}`), 400,
-		"invalid_parameter")
-	f.want(f.as(store.Editor, "POST", "/clientes/import?sort=id", "name\n", "Content-Type",
-		"text/csv"), 400, "invalid_parameter")
+	f.want(f.as(store.Editor, "POST", "/clientes?limit=1", `{"name":"x"}`),
+		400, "invalid_parameter")
+	f.want(f.as(store.Editor, "POST", "/clientes/import?sort=id", "name\n",
+		"Content-Type", "text/csv"),
+		400, "invalid_parameter")
 }
 
 // cursorOf returns the cursor of the second page of a list.
@@ -512,8 +517,8 @@ func TestACursorBelongsToItsList(t *testing.T) {
 			t.Errorf("counted %s of %s", a.header.Get("X-Total-Count"), a.body)
 		}
 		f.want(f.as(store.Viewer, "GET",
-			"/clientes?email=ana@example.com&limit=1&cursor="+f.cursorOf(lists[0]), ""), 400,
-			"invalid_parameter")
+			"/clientes?email=ana@example.com&limit=1&cursor="+f.cursorOf(lists[0]), ""),
+			400, "invalid_parameter")
 	})
 }
 
@@ -525,8 +530,9 @@ func TestATamperedCursor(t *testing.T) {
 		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Ána"}`), 200, "")
 	}
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	for _, list := range []string{"/clientes?limit=1", "/clientes?limit=1&sort=-name",
-		"/clientes/1/history?limit=1"} {
+	for _, list := range []string{
+		"/clientes?limit=1", "/clientes?limit=1&sort=-name", "/clientes/1/history?limit=1",
+	} {
 		cursor := f.cursorOf(list)
 		refused := func(tampered string) {
 			t.Helper()
@@ -635,8 +641,8 @@ func FuzzCursor(f *testing.F) {
 			return
 		}
 		in := selectionInput{said: said}
-		if text, ok := a.ParseCursor(in.cursors(), cursor); ok &&
-			a.SignCursor(in.cursors(), text) != cursor {
+		text, ok := a.ParseCursor(in.cursors(), cursor)
+		if ok && a.SignCursor(in.cursors(), text) != cursor {
 			t.Errorf("%q is another spelling of %q", cursor, a.SignCursor(in.cursors(), text))
 		}
 		for _, sort := range store.Sorts() {
@@ -664,8 +670,9 @@ func FuzzCursor(f *testing.F) {
 // Every time in a query is read by the same rules.
 func TestTimesInQueries(t *testing.T) {
 	f := onSQLite(t)
-	for _, list := range []string{"/clientes?updated_since=", "/clientes/export?updated_since=",
-		"/audit?since="} {
+	for _, list := range []string{
+		"/clientes?updated_since=", "/clientes/export?updated_since=", "/audit?since=",
+	} {
 		for _, good := range []string{
 			"2026-11-22T18:00:00Z", "2026-11-22T18:00:00.5Z", "2026-11-22T18:00:00.123456789-03:00",
 			"2026-11-22T00:00:00%2B14:00",
@@ -702,8 +709,9 @@ func TestLinkIsSafe(t *testing.T) {
 		t.Errorf("walked %v", got)
 	}
 	a := f.as(store.Viewer, "GET", "/clientes?limit=1&"+url.Values{"q": {name}}.Encode(), "")
-	if link := a.header.Get("Link"); strings.Count(link, "<") != 1 ||
-		strings.Count(link, ">") != 1 || strings.Count(link, "rel=") != 1 {
+	link := a.header.Get("Link")
+	if strings.Count(link, "<") != 1 || strings.Count(link, ">") != 1 ||
+		strings.Count(link, "rel=") != 1 {
 		t.Errorf("Link: %s", link)
 	}
 	if a.header.Get("X-Total-Count") != "" || a.status != http.StatusOK {

@@ -16,12 +16,12 @@ import (
 // TestTutorial is a client of the tutorial: what it sends and reads, and nothing more.
 func TestTutorial(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		if a := f.call("GET", "/", ""); a.status != 200 ||
-			a.body != `{"message":"Everything is okay!"}` {
+		a := f.call("GET", "/", "")
+		if a.status != 200 || a.body != `{"message":"Everything is okay!"}` {
 			t.Errorf("GET / answered %d %s", a.status, a.body)
 		}
 
-		a := f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`)
+		a = f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`)
 		f.want(a, 401, "invalid_login")
 		var refused struct {
 			Auth    *bool  `json:"auth"`
@@ -32,7 +32,7 @@ func TestTutorial(t *testing.T) {
 			t.Errorf("a wrong login answered %s", a.body)
 		}
 
-		a = f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
+		a = f.call("POST", "/login", viewerLogin)
 		var login struct {
 			Auth      bool   `json:"auth"`
 			Token     string `json:"token"`
@@ -55,18 +55,18 @@ func TestTutorial(t *testing.T) {
 			t.Errorf("a bad token answered %s", a.body)
 		}
 
-		if a := f.call("GET", "/clientes", "", "x-access-token", login.Token); a.status != 200 ||
-			a.body != "[]" {
+		a = f.call("GET", "/clientes", "", "x-access-token", login.Token)
+		if a.status != 200 || a.body != "[]" {
 			t.Errorf("no customers are %d %s", a.status, a.body)
 		}
 		c := f.add(store.Cliente{Name: "Ana"})
-		if a := f.call("GET", "/clientes", "", "x-access-token",
-			login.Token); a.body != "["+clienteJSON(c)+"]" {
+		a = f.call("GET", "/clientes", "", "x-access-token", login.Token)
+		if a.body != "["+clienteJSON(c)+"]" {
 			t.Errorf("the list is %s", a.body)
 		}
 
-		if a := f.call("POST", "/logout", "", "x-access-token", login.Token); a.status != 200 ||
-			a.body != `{"auth":false,"token":null}` {
+		a = f.call("POST", "/logout", "", "x-access-token", login.Token)
+		if a.status != 200 || a.body != `{"auth":false,"token":null}` {
 			t.Errorf("logout answered %d %s", a.status, a.body)
 		}
 		f.want(f.call("GET", "/clientes", "", "x-access-token", login.Token), 401, "token_revoked")
@@ -171,8 +171,8 @@ func TestABcryptHashIsReplacedAtLogin(t *testing.T) {
 			store.User{Name: "old", Role: store.Viewer, PasswordHash: string(hash)})
 		authtest.Must(t, err)
 		for range 2 {
-			if a := f.call("POST", "/login",
-				`{"user":"old","password":"old password"}`); a.status != 200 {
+			a := f.call("POST", "/login", `{"user":"old","password":"old password"}`)
+			if a.status != 200 {
 				t.Fatalf("login answered %d", a.status)
 			}
 			now, err := f.store.User(t.Context(), u.ID)
@@ -188,14 +188,13 @@ func TestADisabledUserIsNobody(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		accounts := auth.NewAccounts(f.store)
 		authtest.Must(t, accounts.Disable(t.Context(), "the-viewer"))
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 401,
-			"invalid_login")
+		f.want(f.call("POST", "/login", viewerLogin), 401, "invalid_login")
 		f.eventually("the token of a disabled user is refused", func() bool {
 			return f.as(store.Viewer, "GET", "/clientes", "").code() == "token_revoked"
 		})
 		authtest.Must(t, accounts.Enable(t.Context(), "the-viewer"))
-		if a := f.call("POST", "/login",
-			`{"user":"the-viewer","password":"correct horse"}`); a.status != 200 {
+		a := f.call("POST", "/login", viewerLogin)
+		if a.status != 200 {
 			t.Errorf("an enabled user's login answered %d", a.status)
 		}
 		f.want(f.as(store.Viewer, "GET", "/clientes", ""), 401, "token_revoked")
@@ -241,8 +240,8 @@ func TestTokenHeaders(t *testing.T) {
 		})
 	}
 	f.want(f.call("GET", "/clientes?x-access-token="+good, ""), 401, "token_missing")
-	f.want(f.call("GET", "/clientes?token="+good, "", "x-access-token", good), 400,
-		"invalid_parameter")
+	f.want(f.call("GET", "/clientes?token="+good, "", "x-access-token", good),
+		400, "invalid_parameter")
 }
 
 func TestLogout(t *testing.T) {
@@ -263,8 +262,8 @@ func TestLogout(t *testing.T) {
 			} else if name == "an empty JSON" {
 				body = "{}"
 			}
-			if got := f.call("POST", "/logout", body, headers...); got.status != 200 ||
-				got.body != done {
+			got := f.call("POST", "/logout", body, headers...)
+			if got.status != 200 || got.body != done {
 				t.Errorf("%s: %d %s", name, got.status, got.body)
 			}
 		}
@@ -276,8 +275,8 @@ func TestLogout(t *testing.T) {
 			200, "")
 		for range 2 {
 			for _, token := range []string{a, b} {
-				f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401,
-					"token_revoked")
+				f.want(f.call("GET", "/clientes", "", "x-access-token", token),
+					401, "token_revoked")
 				f.want(f.call("POST", "/logout", "", "x-access-token", token), 200, "")
 			}
 		}
@@ -297,8 +296,8 @@ func TestLogout(t *testing.T) {
 			{`{"refresh_token":`, "text/plain", 200},
 		} {
 			token := f.login(store.Viewer)
-			if a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token",
-				token); a.status != c.status {
+			a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token", token)
+			if a.status != c.status {
 				t.Errorf("%.9q as %s answered %d", c.body, c.media, a.status)
 			}
 			f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401, "token_revoked")

@@ -510,8 +510,8 @@ func TestAccessAndParametersAgree(t *testing.T) {
 		if role := cmp.Or(op.Extensions["x-role"], any(string(anybody))); role != string(r.may) {
 			t.Errorf("%s is for %s, by the document for %v", name, r.may, role)
 		}
-		if open := op.Security != nil &&
-			!mustAuthenticate(*op.Security); open != (r.may == anybody) {
+		open := op.Security != nil && !mustAuthenticate(*op.Security)
+		if open != (r.may == anybody) {
 			t.Errorf("%s is for %s, by the document's security it needs no token: %t", name, r.may,
 				open)
 		}

@@ -55,9 +55,8 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("refresh gave %+v", second)
 		}
 		// The answer was lost, so the client asks again and gets the same.
-		if again := granted(t,
-			f.call("POST", "/refresh",
-				refreshBody(first.RefreshToken))); again.RefreshToken != second.RefreshToken {
+		again := granted(t, f.call("POST", "/refresh", refreshBody(first.RefreshToken)))
+		if again.RefreshToken != second.RefreshToken {
 			t.Error("a repeated refresh gave another successor")
 		}
 		third := granted(t, f.call("POST", "/refresh", refreshBody(second.RefreshToken)))
@@ -96,15 +95,15 @@ func TestRefreshBodies(t *testing.T) {
 		`{"refresh_token":1}`:    "malformed_body", `[]`: "malformed_body",
 		`{"refresh_token":"x"`: "malformed_body",
 	} {
-		if a := f.call("POST", "/refresh", body); a.code() != want ||
-			strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
+		a := f.call("POST", "/refresh", body)
+		if a.code() != want || strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
 			t.Errorf("%s: %d %s, %s", body, a.status, a.body, a.header.Get("WWW-Authenticate"))
 		}
 	}
-	f.want(f.call("POST", "/refresh", "refresh_token=x", "Content-Type", mediaForm), 415,
-		"unsupported_media_type")
-	f.want(f.call("POST", "/refresh", fmt.Sprintf(`{"refresh_token":%q,"device":"x"}`, good)), 200,
-		"")
+	f.want(f.call("POST", "/refresh", "refresh_token=x", "Content-Type", mediaForm),
+		415, "unsupported_media_type")
+	f.want(f.call("POST", "/refresh", fmt.Sprintf(`{"refresh_token":%q,"device":"x"}`, good)),
+		200, "")
 	// A refresh token is no access token.
 	f.wantToken(good, 401, "token_invalid")
 }
@@ -136,19 +135,20 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 		}
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`), 401, "token_missing")
 		f.want(f.call("POST", "/logout",
-			fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)), 401,
-			"token_missing")
+			fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)),
+			401, "token_missing")
 		f.wantToken(other.Token, 200, "") // to refresh with and ask again
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", a.Token), 401,
-			"token_revoked")
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", "undefined"), 401,
-			"token_invalid")
-		f.want(f.call("POST", "/logout", `{"everywhere":1}`, "x-access-token", login().Token), 400,
-			"malformed_body")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", a.Token),
+			401, "token_revoked")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", "undefined"),
+			401, "token_invalid")
+		f.want(f.call("POST", "/logout", `{"everywhere":1}`, "x-access-token", login().Token),
+			400, "malformed_body")
 		f.wantToken(other.Token, 200, "")
 		one, two, editor := login(), login(), f.login(store.Editor)
 		f.want(f.call("POST", "/logout", "everywhere=true", "Content-Type", mediaForm,
-			"x-access-token", one.Token), 200, "")
+			"x-access-token", one.Token),
+			200, "")
 		for _, g := range []grant{one, two, other} {
 			f.wantToken(g.Token, 401, "token_revoked")
 			f.want(f.call("POST", "/refresh", refreshBody(g.RefreshToken)), 401, "refresh_invalid")
@@ -160,8 +160,9 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 
 func TestSessions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token",
-			f.tokens[store.Viewer]), 200, "")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`,
+			"x-access-token", f.tokens[store.Viewer]),
+			200, "")
 		mine := granted(t, f.call("POST", "/login", viewerLogin, "User-Agent", "the phone"))
 		other := granted(t, f.call("POST", "/login", viewerLogin, "User-Agent", "the laptop"))
 		list := func(token string) []sessionJSON {
@@ -179,12 +180,12 @@ func TestSessions(t *testing.T) {
 		// Nobody sees the session of another user, not even an admin.
 		f.want(f.as(store.Admin, "DELETE", "/sessions/"+l[0].ID, ""), 404, "not_found")
 		for _, id := range []string{"x", "AAECAwQFBgcICQoLDA0ODw", "1", "%00"} {
-			f.want(f.call("DELETE", "/sessions/"+id, "", "x-access-token", mine.Token), 404,
-				"not_found")
+			f.want(f.call("DELETE", "/sessions/"+id, "", "x-access-token", mine.Token),
+				404, "not_found")
 		}
 		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token), 204, "")
-		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token), 404,
-			"not_found")
+		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token),
+			404, "not_found")
 		f.wantToken(other.Token, 401, "token_revoked")
 		f.wantToken(mine.Token, 200, "")
 		if l := list(mine.Token); len(l) != 1 {
@@ -236,8 +237,8 @@ func TestCookies(t *testing.T) {
 	f := onSQLite(t, func(c *Config) { c.CORSOrigins = []string{listed} })
 	cookieLogin := `{"user":"the-viewer","password":"correct horse","cookie":true}`
 	a := f.call("POST", "/login", cookieLogin, "Origin", own)
-	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "clientes_refresh=") ||
-		strings.Contains(got, "Secure") ||
+	got := a.header.Get("Set-Cookie")
+	if !strings.HasPrefix(got, "clientes_refresh=") || strings.Contains(got, "Secure") ||
 		!strings.Contains(got, "HttpOnly") || !strings.Contains(got, "SameSite=Strict") ||
 		!strings.Contains(got, "Path=/;") {
 		t.Errorf("Set-Cookie: %s", got)
@@ -264,34 +265,38 @@ func TestCookies(t *testing.T) {
 		{"", "same-site", false}, {"", "cross-site", false},
 		{"http://sub." + ownHost, "same-site", false}, {strings.ToUpper(own), "", false},
 	} {
-		for _, r := range [][2]string{{"/refresh", ""}, {"/logout", ""}, {"/login", viewerLogin},
-			{"/login", cookieLogin}} {
+		for _, r := range [][2]string{
+			{"/refresh", ""}, {"/logout", ""}, {"/login", viewerLogin}, {"/login", cookieLogin},
+		} {
 			cookie := "clientes_refresh=nothing"
 			if r[1] == cookieLogin {
 				cookie = ""
 			}
 			a := f.call("POST", r[0], r[1], "Cookie", cookie, "Origin", c.origin, "Sec-Fetch-Site",
 				c.site)
-			if refused := a.code() == "cross_origin"; refused == c.good || refused &&
-				a.status != 403 {
+			refused := a.code() == "cross_origin"
+			if refused == c.good || refused && a.status != 403 {
 				t.Errorf("%s from %q %q answered %d %s", r[0], c.origin, c.site, a.status, a.code())
 			}
 		}
 	}
 	// Any page may ask without the cookie, or read.
 	f.want(f.call("POST", "/login", viewerLogin, "Origin", "https://evil.example"), 200, "")
-	f.want(f.as(store.Viewer, "GET", "/clientes", "", "Cookie", second.cookie, "Origin",
-		"https://evil.example"), 200, "")
+	f.want(f.as(store.Viewer, "GET", "/clientes", "", "Cookie", second.cookie,
+		"Origin", "https://evil.example"),
+		200, "")
 	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Cookie", second.cookie,
-		"Origin", "https://evil.example"), 403, "cross_origin")
+		"Origin", "https://evil.example"),
+		403, "cross_origin")
 	form := url.Values{"user": {"the-viewer"}, "password": {"correct horse"},
 		"cookie": {"true"}}.Encode()
-	f.want(f.call("POST", "/login", form, "Content-Type", mediaForm, "Origin", own), 415,
-		"unsupported_media_type")
+	f.want(f.call("POST", "/login", form, "Content-Type", mediaForm, "Origin", own),
+		415, "unsupported_media_type")
 
 	a = f.call("POST", "/logout", "", "Cookie", second.cookie, "Origin", own)
-	if got := a.header.Get("Set-Cookie"); a.status != 200 ||
-		!strings.HasPrefix(got, "clientes_refresh=;") || !strings.Contains(got, "Max-Age=0") {
+	got = a.header.Get("Set-Cookie")
+	if a.status != 200 || !strings.HasPrefix(got, "clientes_refresh=;") ||
+		!strings.Contains(got, "Max-Age=0") {
 		t.Errorf("logout answered %d, Set-Cookie: %s", a.status, got)
 	}
 	f.wantToken(second.Token, 401, "token_revoked")
@@ -302,8 +307,9 @@ func TestManyCookiesOfOneName(t *testing.T) {
 	f := onSQLite(t)
 	first, second := granted(t, f.call("POST", "/login", viewerLogin)),
 		granted(t, f.call("POST", "/login", viewerLogin))
-	f.want(f.call("POST", "/logout", "", "Cookie",
-		"clientes_refresh="+first.RefreshToken+"; clientes_refresh="+second.RefreshToken), 200, "")
+	f.want(f.call("POST", "/logout", "",
+		"Cookie", "clientes_refresh="+first.RefreshToken+"; clientes_refresh="+second.RefreshToken),
+		200, "")
 	f.wantToken(first.Token, 401, "token_revoked")
 	f.wantToken(second.Token, 401, "token_revoked")
 }
@@ -313,15 +319,15 @@ func TestCookiesOverHTTPS(t *testing.T) {
 		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","cookie":true}`,
 		"Origin", "https://"+ownHost)
-	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "__Host-clientes_refresh=") ||
-		!strings.Contains(got, "; Secure") {
+	got := a.header.Get("Set-Cookie")
+	if !strings.HasPrefix(got, "__Host-clientes_refresh=") || !strings.Contains(got, "; Secure") {
 		t.Errorf("Set-Cookie: %s", got)
 	}
 	g := granted(t, a)
 	granted(t, f.call("POST", "/refresh", "", "Cookie", g.cookie))
 	// Over https the name of the cookie for http means nothing.
-	f.want(f.call("POST", "/refresh", "", "Cookie", strings.TrimPrefix(g.cookie, "__Host-")), 401,
-		"refresh_invalid")
+	f.want(f.call("POST", "/refresh", "", "Cookie", strings.TrimPrefix(g.cookie, "__Host-")),
+		401, "refresh_invalid")
 }
 
 func TestCORS(t *testing.T) {
@@ -346,8 +352,9 @@ func TestCORS(t *testing.T) {
 	}
 	preflight := []string{"Access-Control-Request-Method", "PATCH",
 		"Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token"}
-	for _, h := range []http.Header{ask(none, "GET", listed),
-		ask(none, "OPTIONS", listed, preflight...)} {
+	for _, h := range []http.Header{
+		ask(none, "GET", listed), ask(none, "OPTIONS", listed, preflight...),
+	} {
 		for name := range h {
 			if strings.HasPrefix(name, "Access-Control-") {
 				t.Errorf("without origins configured there is %s", name)
@@ -371,10 +378,12 @@ func TestCORS(t *testing.T) {
 			t.Errorf("preflight from %s: %v", origin, h)
 		}
 	}
-	for _, origin := range []string{"https://evil.example", "http://app.example", listed +
-		".evil.example", "null"} {
-		for _, h := range []http.Header{ask(some, "GET", origin),
-			ask(some, "OPTIONS", origin, preflight...)} {
+	for _, origin := range []string{
+		"https://evil.example", "http://app.example", listed + ".evil.example", "null",
+	} {
+		for _, h := range []http.Header{
+			ask(some, "GET", origin), ask(some, "OPTIONS", origin, preflight...),
+		} {
 			if h.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s is allowed: %v", origin, h)
 			}

@@ -79,8 +79,8 @@ func TestStaticFiles(t *testing.T) {
 				`"another", W/` + tag: http.StatusNotModified,
 				`"another"`:           http.StatusOK,
 			} {
-				if resp, _ := ask(t, server, "GET", p.path,
-					http.Header{"If-None-Match": {value}}); resp.StatusCode != status {
+				resp, _ := ask(t, server, "GET", p.path, http.Header{"If-None-Match": {value}})
+				if resp.StatusCode != status {
 					t.Errorf("If-None-Match: %s is answered with %d, not %d", value,
 						resp.StatusCode, status)
 				}
@@ -167,8 +167,9 @@ func TestDocsPageKeepsItsPolicy(t *testing.T) {
 			t.Errorf("the policy allows %s", forbidden)
 		}
 	}
-	for _, needed := range []string{"default-src 'none'", "frame-ancestors 'none'",
-		"base-uri 'none'", "form-action 'none'"} {
+	for _, needed := range []string{
+		"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'",
+	} {
 		if !strings.Contains(policy, needed) {
 			t.Errorf("the policy lacks %s", needed)
 		}

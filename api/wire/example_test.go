@@ -35,8 +35,8 @@ func ExampleRows() {
 // A merge patch changes what it names, and null makes a text empty.
 func ExampleClienteBody_Patch() {
 	var body wire.ClienteBody
-	if err := wire.Unmarshal("body", []byte(`{"phone": null, "notes": "Prefers email."}`),
-		&body); err != nil {
+	err := wire.Unmarshal("body", []byte(`{"phone": null, "notes": "Prefers email."}`), &body)
+	if err != nil {
 		fmt.Println(err)
 	}
 	patch, err := body.Patch()

@@ -173,8 +173,9 @@ func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults
 }
 
 func TestGoodFiles(t *testing.T) {
-	for format, files := range map[Format][]wiretest.GoodFile{CSV: wiretest.GoodCSV(),
-		NDJSON: wiretest.GoodNDJSON()} {
+	for format, files := range map[Format][]wiretest.GoodFile{
+		CSV: wiretest.GoodCSV(), NDJSON: wiretest.GoodNDJSON(),
+	} {
 		for _, c := range files {
 			valid, faults := readAll(t, format, []byte(c.File))
 			if !slices.Equal(valid, c.Want) || faults != nil {
@@ -185,13 +186,14 @@ func TestGoodFiles(t *testing.T) {
 }
 
 func TestBadFiles(t *testing.T) {
-	for format, files := range map[Format][]wiretest.BadFile{CSV: wiretest.BadCSV(),
-		NDJSON: wiretest.BadNDJSON()} {
+	for format, files := range map[Format][]wiretest.BadFile{
+		CSV: wiretest.BadCSV(), NDJSON: wiretest.BadNDJSON(),
+	} {
 		for _, c := range files {
 			_, faults := readAll(t, format, []byte(c.File))
 			// Only a store knows which emails are taken.
-			if want := c.Faults; !strings.Contains(want, ":taken") &&
-				strings.Join(faults, " ") != want {
+			want := c.Faults
+			if !strings.Contains(want, ":taken") && strings.Join(faults, " ") != want {
 				t.Errorf("%s, %s: faults %q, want %q", format, c.Name, faults, want)
 			}
 		}
@@ -202,8 +204,8 @@ func TestBadFiles(t *testing.T) {
 func fuzzRows(t *testing.T, f Format, file []byte) {
 	valid, faults := readAll(t, f, file)
 	s, err := NewSpool(bytes.NewReader(file), f)
-	if rows := new(store.RowsError); (faults != nil) != errors.As(err, &rows) || faults == nil &&
-		err != nil {
+	rows := new(store.RowsError)
+	if (faults != nil) != errors.As(err, &rows) || faults == nil && err != nil {
 		t.Fatalf("the spool of %q: %v", file, err)
 	}
 	if err == nil {
@@ -213,8 +215,8 @@ func fuzzRows(t *testing.T, f Format, file []byte) {
 		s.Close()
 	}
 	// What is valid is the same after it was written and read.
-	if again, faults := readAll(t, f, writeFile(f, valid)); faults != nil ||
-		!slices.Equal(again, valid) {
+	again, faults := readAll(t, f, writeFile(f, valid))
+	if faults != nil || !slices.Equal(again, valid) {
 		t.Errorf("%+v of %q was written and read as %+v, %q", valid, file, again, faults)
 	}
 }
