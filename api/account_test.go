@@ -104,8 +104,7 @@ const (
 	betterPassword = "six grumpy violets sing"
 )
 
-// A user signs up, confirms an email, forgets the
-// password and sets another.
+// A user signs up, confirms an email, forgets the password and sets another.
 func TestAnAccountOfOnesOwn(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		in := f.inbox()
@@ -132,7 +131,9 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		}
 		token := f.loginAs("ana", goodPassword)
 		in.take(mail.NewNetwork, "ana@example.com")
-		me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
+		me := func(method, body string) answer {
+			return f.call(method, "/me", body, "x-access-token", token)
+		}
 		if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
 			t.Errorf("confirmed: %+v", u)
 		}
@@ -164,8 +165,7 @@ func TestAnAccountOfOnesOwn(t *testing.T) {
 		f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
 		reset := in.take(mail.Reset, "new@example.com")
 		f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
-		a = f.call("POST", "/password/reset",
-			`{"token":"`+reset+`","password":"new@example.com"}`)
+		a = f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"new@example.com"}`)
 		if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
 			t.Errorf("faults %s", a.faults())
 		}
@@ -239,25 +239,25 @@ func TestUsers(t *testing.T) {
 			`{"user":"ana","email":"ana@example.com","role":"editor"}`)
 		f.want(a, 201, "")
 		u := userOf(t, a)
-		place := fmt.Sprint("/users/", u.ID)
+		path := fmt.Sprint("/users/", u.ID)
 		if u.User != "ana" || u.Email != "ana@example.com" || u.Role != "editor" || u.Disabled ||
-			a.header.Get("Location") != place {
+			a.header.Get("Location") != path {
 			t.Errorf("made %s at %s", a.body, a.header.Get("Location"))
 		}
-		if got := f.as(store.Admin, "GET", place, ""); got.body != a.body {
+		if got := f.as(store.Admin, "GET", path, ""); got.body != a.body {
 			t.Errorf("made %s, got %s", a.body, got.body)
 		}
 		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`),
 			401, "invalid_login")
+		invitation := in.take(mail.Invitation, "ana@example.com")
 		f.want(f.call("POST", "/password/reset",
-			`{"token":"`+in.take(mail.Invitation,
-				"ana@example.com")+`","password":"five grumpy violets"}`), 204, "")
+			`{"token":"`+invitation+`","password":"five grumpy violets"}`),
+			204, "")
 		token := f.loginAs("ana", goodPassword)
 
-		// The answer to a GET can be sent back, and changes nothing.
-		// She has set a password meanwhile.
-		got := f.as(store.Admin, "GET", place, "").body
-		if same := f.as(store.Admin, "PATCH", place, got); same.body != got {
+		// The answer to a GET can be sent back. It changes nothing, so the session does not end.
+		got := f.as(store.Admin, "GET", path, "").body
+		if same := f.as(store.Admin, "PATCH", path, got); same.body != got {
 			t.Errorf("PATCH of %s gave %s", got, same.body)
 		}
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 200, "")
@@ -269,12 +269,12 @@ func TestUsers(t *testing.T) {
 			`{"email":"x","role":"root","nome":"Ana"}`: "nome:unknown_member email:invalid_email role:invalid_role",
 			`{"user":"bia","role":"root","nome":1}`:    "nome:unknown_member role:invalid_role user:unchangeable",
 		} {
-			a := f.as(store.Admin, "PATCH", place, body)
+			a := f.as(store.Admin, "PATCH", path, body)
 			if f.want(a, 422, "validation_failed"); a.faults() != faults {
 				t.Errorf("%s: faults %s", body, a.faults())
 			}
 		}
-		f.want(f.as(store.Admin, "PATCH", place, `{"disabled":"yes"}`), 400, "malformed_body")
+		f.want(f.as(store.Admin, "PATCH", path, `{"disabled":"yes"}`), 400, "malformed_body")
 		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`),
 			422, "validation_failed")
 		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"editor"}`), 404, "not_found")
@@ -287,15 +287,15 @@ func TestUsers(t *testing.T) {
 		}
 		f.want(f.as(store.Admin, "PATCH", own, f.as(store.Admin, "GET", own, "").body), 200, "")
 		f.want(f.as(store.Admin, "DELETE", own+"/mfa", ""), 403, "forbidden")
-		f.want(f.as(store.Admin, "DELETE", place+"/mfa", ""), 204, "")
+		f.want(f.as(store.Admin, "DELETE", path+"/mfa", ""), 204, "")
 
-		a = f.as(store.Admin, "PATCH", place, `{"role":"viewer"}`, "Content-Type", mediaMergePatch)
+		a = f.as(store.Admin, "PATCH", path, `{"role":"viewer"}`, "Content-Type", mediaMergePatch)
 		if f.want(a, 200, ""); userOf(t, a).Role != "viewer" {
 			t.Errorf("patched: %s", a.body)
 		}
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
 		token = f.loginAs("ana", goodPassword)
-		a = f.as(store.Admin, "PATCH", place, `{"disabled":true,"email":"ana@example.org"}`)
+		a = f.as(store.Admin, "PATCH", path, `{"disabled":true,"email":"ana@example.org"}`)
 		if f.want(a, 200, ""); !userOf(t, a).Disabled || userOf(t, a).Email != "ana@example.org" {
 			t.Errorf("patched: %s", a.body)
 		}
@@ -303,12 +303,12 @@ func TestUsers(t *testing.T) {
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
 		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`),
 			401, "invalid_login")
-		a = f.as(store.Admin, "PATCH", place, `{"disabled":null,"email":null}`)
+		a = f.as(store.Admin, "PATCH", path, `{"disabled":null,"email":null}`)
 		if f.want(a, 200, ""); userOf(t, a).Disabled || userOf(t, a).Email != "" {
 			t.Errorf("patched: %s", a.body)
 		}
 		token = f.loginAs("ana", goodPassword)
-		a = f.as(store.Admin, "DELETE", place, "")
+		a = f.as(store.Admin, "DELETE", path, "")
 		if f.want(a, 204, ""); a.body != "" {
 			t.Errorf("DELETE answered %s", a.body)
 		}
@@ -318,7 +318,7 @@ func TestUsers(t *testing.T) {
 			if method == "PATCH" {
 				body = `{}`
 			}
-			f.want(f.as(store.Admin, method, place, body), 404, "not_found")
+			f.want(f.as(store.Admin, method, path, body), 404, "not_found")
 		}
 
 		// The last admin stays, whoever tries.
@@ -347,37 +347,37 @@ func TestNewUserBodies(t *testing.T) {
 		code, faults string
 	}{
 		{"/users", `{"user":"b1","password":"five grumpy violets","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
-		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`, 201,
-			"", ""},
+		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`,
+			201, "", ""},
 		{"/users", `{"user":"b3"}`, 422, "validation_failed", "email:required"},
-		{"/users", `{"user":"b3","password":null,"email":""}`, 422, "validation_failed",
-			"email:required"},
-		{"/users", `{"user":"b3","password":"short"}`, 422, "validation_failed",
-			"password:too_short"},
-		{"/users", `{"user":"b 3","role":"root","email":"x"}`, 422, "validation_failed",
-			"user:invalid_user email:invalid_email role:invalid_role"},
-		{"/users", `{"user":"b3","password":"five grumpy violets","disabled":true}`, 422,
-			"validation_failed", "disabled:unknown_member"},
-		{"/users", `{"password":"five grumpy violets"}`, 422, "validation_failed",
-			"user:invalid_user"},
-		{"/users", `{"user":"ANA","password":"five grumpy violets"}`, 409, "conflict",
-			"user:taken"},
+		{"/users", `{"user":"b3","password":null,"email":""}`,
+			422, "validation_failed", "email:required"},
+		{"/users", `{"user":"b3","password":"short"}`,
+			422, "validation_failed", "password:too_short"},
+		{"/users", `{"user":"b 3","role":"root","email":"x"}`,
+			422, "validation_failed", "user:invalid_user email:invalid_email role:invalid_role"},
+		{"/users", `{"user":"b3","password":"five grumpy violets","disabled":true}`,
+			422, "validation_failed", "disabled:unknown_member"},
+		{"/users", `{"password":"five grumpy violets"}`,
+			422, "validation_failed", "user:invalid_user"},
+		{"/users", `{"user":"ANA","password":"five grumpy violets"}`,
+			409, "conflict", "user:taken"},
 		{"/users", `{"user":"b3","email":"ANA@example.com"}`, 409, "conflict", "email:taken"},
 		{"/users", `{"user":1}`, 400, "malformed_body", ""},
 		{"/users", `[]`, 400, "malformed_body", ""},
 
 		{"/signup", `{"user":"c1","password":"five grumpy violets","id":9}`, 201, "", ""},
 		// The answer tells nobody whose email it is.
-		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`, 201,
-			"", ""},
-		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`, 422,
-			"validation_failed", "role:unknown_member"},
+		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`,
+			201, "", ""},
+		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`,
+			422, "validation_failed", "role:unknown_member"},
 		{"/signup", `{"user":"c 3","password":"short","email":"x","role":"admin"}`, 422,
 			"validation_failed",
 			"role:unknown_member user:invalid_user email:invalid_email password:too_short"},
 		{"/signup", `{"user":"c3"}`, 422, "validation_failed", "password:too_short"},
-		{"/signup", `{"user":"clarissa99","password":"clarissa99"}`, 422, "validation_failed",
-			"password:too_guessable"},
+		{"/signup", `{"user":"clarissa99","password":"clarissa99"}`,
+			422, "validation_failed", "password:too_guessable"},
 		{"/signup", `{"user":"c3","password":["five grumpy violets"]}`, 400, "malformed_body", ""},
 
 		{"/password/forgot", `{"user":"nobody"}`, 202, "", ""},
@@ -385,10 +385,10 @@ func TestNewUserBodies(t *testing.T) {
 		{"/password/forgot", `{"email":"\u0000"}`, 202, "", ""},
 		{"/password/forgot", `{"user":"ana"}`, 202, "", ""},
 		{"/password/forgot", `{}`, 422, "validation_failed", "email:required"},
-		{"/password/forgot", `{"user":"ana","email":"ana@example.com"}`, 422, "validation_failed",
-			"email:required"},
-		{"/password/forgot", `{"usr":"ana"}`, 422, "validation_failed",
-			"usr:unknown_member email:required"},
+		{"/password/forgot", `{"user":"ana","email":"ana@example.com"}`,
+			422, "validation_failed", "email:required"},
+		{"/password/forgot", `{"usr":"ana"}`,
+			422, "validation_failed", "usr:unknown_member email:required"},
 
 		{"/password/reset", `{}`, 422, "validation_failed", "token:required password:too_short"},
 		{"/password/reset", `{"token":"reset.1.99999999999.AAAA","password":"five grumpy violets"}`,
@@ -396,14 +396,14 @@ func TestNewUserBodies(t *testing.T) {
 		{"/password/reset",
 			`{"token":"reset.999.99999999999.AAAA","password":"five grumpy violets"}`, 422,
 			"reset_invalid", "token:invalid_link"},
-		{"/password/reset", `{"token":"\u0000","password":"five grumpy violets"}`, 422,
-			"reset_invalid", "token:invalid_link"},
+		{"/password/reset", `{"token":"\u0000","password":"five grumpy violets"}`,
+			422, "reset_invalid", "token:invalid_link"},
 		{"/email/confirm", `{}`, 422, "validation_failed", "token:required"},
 		{"/email/confirm", `{"token":"x"}`, 422, "reset_invalid", "token:invalid_link"},
 
 		{"/password", `{}`, 422, "validation_failed", "current:required password:too_short"},
-		{"/password", `{"curent":"x"}`, 422, "validation_failed",
-			"curent:unknown_member current:required password:too_short"},
+		{"/password", `{"curent":"x"}`,
+			422, "validation_failed", "curent:unknown_member current:required password:too_short"},
 	} {
 		a := f.as(store.Admin, "POST", c.path, c.body)
 		if f.want(a, c.status, c.code); a.faults() != c.faults {

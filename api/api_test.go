@@ -125,35 +125,21 @@ func TestHealth(t *testing.T) {
 
 // The log has what went wrong inside, under the request's id. The answer does not.
 func TestAFailingStore(t *testing.T) {
+	away := fmt.Errorf("%w: %w", store.ErrUnavailable, errInside)
 	for _, c := range []struct {
 		name   string
-		store  func(Store) Store
+		store  Store
 		status int
 		code   string
 		logged string
 	}{
-		{
-			"away", func(s Store) Store {
-				return brokenStore{s, fmt.Errorf("%w: %w", store.ErrUnavailable, errInside)}
-			},
-			503, "store_unavailable", "db.internal.example",
-		},
-		{
-			"not migrated", func(s Store) Store { return brokenStore{s, store.ErrSchema} },
-			503, "store_unavailable", "schema",
-		},
-		{
-			"at a loss", func(s Store) Store { return brokenStore{s, errInside} },
-			500, "internal", "db.internal.example",
-		},
-		{
-			"in panic", func(s Store) Store { return panickingStore{s} },
-			500, "internal", "the inside of it",
-		},
+		{"away", brokenStore{err: away}, 503, "store_unavailable", "db.internal.example"},
+		{"not migrated", brokenStore{err: store.ErrSchema}, 503, "store_unavailable", "schema"},
+		{"at a loss", brokenStore{err: errInside}, 500, "internal", "db.internal.example"},
+		{"in panic", panickingStore{}, 500, "internal", "the inside of it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := onSQLite(t,
-				func(cfg *Config) { cfg.Store = c.store(cfg.Store) })
+			f := onSQLite(t, func(cfg *Config) { cfg.Store = c.store })
 			a := f.as(store.Viewer, "GET", "/clientes/1", "", "X-Request-Id", "the-one")
 			f.want(a, c.status, c.code)
 			for _, inner := range []string{
@@ -167,13 +153,10 @@ func TestAFailingStore(t *testing.T) {
 				t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
 			}
 			line := f.logLine("the-one")
-			if !strings.Contains(line, `"level":"ERROR"`) ||
-				c.name != "in panic" && !strings.Contains(line, c.logged) {
+			if !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, c.logged) {
 				t.Errorf("the log says %s", line)
 			}
-			if c.name == "in panic" &&
-				(!strings.Contains(line, "the inside of it") ||
-					!strings.Contains(line, "cliente.go")) {
+			if c.name == "in panic" && !strings.Contains(line, "cliente.go") {
 				t.Errorf("the log does not say where the panic was: %s", line)
 			}
 			if c.code == "store_unavailable" {
@@ -200,8 +183,6 @@ func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("half an answer looks like a whole one")
 	}
-	f.eventually("the panic is logged",
-		func() bool { return strings.Contains(f.log.String(), `"request_id":"the-half"`) })
 	line := f.logLine("the-half")
 	if !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "the inside of it") {
 		t.Errorf("the log says %s", line)
@@ -225,13 +206,15 @@ func TestBodiesWithoutALength(t *testing.T) {
 		validateResponse(t, req, resp, b)
 		return resp.StatusCode
 	}
-	blanks := func(n int) io.Reader { return strings.NewReader(strings.Repeat(" ", n)) }
-	status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-12)))
-	if status != 201 {
+	const record = `{"name":"x"}`
+	padded := func(size int) io.Reader {
+		blanks := strings.Repeat(" ", size-len(record))
+		return io.MultiReader(strings.NewReader(record), strings.NewReader(blanks))
+	}
+	if status := send(padded(maxBody)); status != 201 {
 		t.Errorf("1 MiB answered %d", status)
 	}
-	status = send(io.MultiReader(strings.NewReader(`{"name":"x"}`), blanks(maxBody-11)))
-	if status != 413 {
+	if status := send(padded(maxBody + 1)); status != 413 {
 		t.Errorf("1 MiB and a byte answered %d", status)
 	}
 }
@@ -244,8 +227,8 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 		authtest.Must(t, err)
 		held = append(held, conn)
-		_, err = fmt.Fprintf(conn,
-			"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
+		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\n"+
+			"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
 		authtest.Must(t, err)
 	}
 	defer func() {
@@ -269,25 +252,28 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 	for _, conn := range held {
 		conn.Close()
 	}
-	f.eventually("large bodies are let in again",
-		func() bool { return f.call("POST", "/login", large).code() == "invalid_login" })
+	f.eventually("large bodies are let in again", func() bool {
+		return f.call("POST", "/login", large).code() == "invalid_login"
+	})
 }
 
 func TestAFullGate(t *testing.T) {
-	st := emptyStore(t, authtest.SQLite())
 	gate := password.NewGate(password.Local{}, 1, 0)
-	f := newFixture(t, st)
+	f := onSQLite(t)
 	full, err := auth.New(auth.Config{
-		Store: st, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 300e9, SessionIdle: 1800e9, SessionMax: 1800e9, Now: f.server.cfg.Now,
-		Log: f.server.cfg.Log,
+		Store: f.store, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * time.Minute,
+		Now: f.server.cfg.Now, Log: f.server.cfg.Log,
 	})
 	authtest.Must(t, err)
 	f.server.cfg.Auth = full
 	entered, leave := make(chan bool), make(chan bool)
 	go func() {
-		_ = gate.Do(t.Context(),
-			func(password.Hasher) error { entered <- true; <-leave; return nil })
+		_ = gate.Do(t.Context(), func(password.Hasher) error {
+			entered <- true
+			<-leave
+			return nil
+		})
 	}()
 	<-entered
 	a := f.call("POST", "/login", viewerLogin)
@@ -301,7 +287,7 @@ func TestAFullGate(t *testing.T) {
 }
 
 func TestTrustedProxies(t *testing.T) {
-	login := `{"user":"the-viewer","password":"correct horse"}`
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	for _, c := range []struct {
 		name    string
 		trusted []netip.Prefix
@@ -310,25 +296,23 @@ func TestTrustedProxies(t *testing.T) {
 	}{
 		{"nobody is believed", nil,
 			[]string{"X-Forwarded-For", "192.0.2.1", "X-Real-IP", "192.0.2.2"}, "127.0.0.1"},
-		{"a proxy is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"a proxy is", loopback,
 			[]string{"X-Forwarded-For", "192.0.2.1"}, "192.0.2.1"},
-		{"what stands before the proxy's own word is not",
-			[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"what stands before the proxy's own word is not", loopback,
 			[]string{"X-Forwarded-For", "198.51.100.7, 192.0.2.1"}, "192.0.2.1"},
-		{"some write the port", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"some write the port", loopback,
 			[]string{"X-Forwarded-For", "198.51.100.7:80,192.0.2.1:49152"}, "192.0.2.1"},
-		{"of IPv6, too", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"of IPv6, too", loopback,
 			[]string{"X-Forwarded-For", "[2001:db8::1]:49152"}, "2001:db8::1"},
-		{"and some brackets alone", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"and some brackets alone", loopback,
 			[]string{"X-Forwarded-For", "[2001:db8::1]"}, "2001:db8::1"},
-		{"no other header is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"no other header is", loopback,
 			[]string{"X-Real-IP", "192.0.2.1"}, "127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := onSQLite(t,
-				func(cfg *Config) { cfg.TrustedProxies = c.trusted })
-			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...),
-				200, "")
+			f := onSQLite(t, func(cfg *Config) { cfg.TrustedProxies = c.trusted })
+			headers := append(c.headers, "X-Request-Id", "it")
+			f.want(f.call("POST", "/login", viewerLogin, headers...), 200, "")
 			line := f.logLine("it")
 			if !strings.Contains(line, `"ip":"`+c.want+`"`) {
 				t.Errorf("logged %s", line)
@@ -339,11 +323,8 @@ func TestTrustedProxies(t *testing.T) {
 
 // A link-local IPv6 address comes with a zone.
 func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
-	f := onSQLite(t,
-		func(cfg *Config) {
-			cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(
-				"fe80::2/128")}
-		})
+	proxy := netip.MustParsePrefix("fe80::2/128")
+	f := onSQLite(t, func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{proxy} })
 	for remote, want := range map[string]string{
 		"[fe80::1%eth0]:49152": "fe80::1", "[fe80::2%eth0]:49152": "203.0.113.9",
 		"192.0.2.1:49152": "192.0.2.1", "[2001:db8::1]:49152": "2001:db8::1", "@": "",
@@ -366,11 +347,10 @@ func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
 		authtest.Must(t, err)
 		defer conn.Close()
-		body := `{"user":"the-viewer","password":"correct horse"}`
-		_,
-			err = fmt.Fprintf(conn,
-			"POST /login HTTP/1.1\r\nHost: x\r\nUser-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-			strings.Repeat("é", 400), len(body), body)
+		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\n"+
+			"User-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\n"+
+			"Content-Length: %d\r\n\r\n%s",
+			strings.Repeat("é", 400), len(viewerLogin), viewerLogin)
 		authtest.Must(t, err)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		authtest.Must(t, err)

@@ -25,8 +25,7 @@ func device(t testing.TB, a answer) string {
 
 func TestTooManyAttempts(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		const right = `{"user":"the-viewer","password":"correct horse"}`
-		known := device(t, f.call("POST", "/login", right))
+		known := device(t, f.call("POST", "/login", viewerLogin))
 		for _, name := range []string{"the-viewer", "nobody"} {
 			for range 5 {
 				f.want(f.call("POST", "/login", `{"user":"`+name+`","password":"wrong"}`),
@@ -47,9 +46,10 @@ func TestTooManyAttempts(t *testing.T) {
 		if device(t, a) == "" {
 			t.Error("a login with a device token returns none")
 		}
-		f.want(f.call("POST", "/login", url.Values{
+		form := url.Values{
 			"user": {"the-viewer"}, "password": {"correct horse"}, "device": {known},
-		}.Encode(), "Content-Type", mediaForm), 200, "")
+		}
+		f.want(f.call("POST", "/login", form.Encode(), "Content-Type", mediaForm), 200, "")
 		// A device token of another user does not help.
 		f.want(f.call("POST", "/login",
 			`{"user":"nobody","password":"wrong","device":"`+known+`"}`),
@@ -146,10 +146,9 @@ func TestTheDeviceInACookie(t *testing.T) {
 		"Origin", "https://evil.example"),
 		403, "cross_origin")
 
-	over := onSQLite(t,
-		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
-	cookies = over.call("POST", "/login", login, "Origin",
-		"https://"+ownHost).header.Values("Set-Cookie")
+	over := onSQLite(t, overHTTPS)
+	a = over.call("POST", "/login", login, "Origin", "https://"+ownHost)
+	cookies = a.header.Values("Set-Cookie")
 	if len(cookies) != 2 || !strings.HasPrefix(cookies[1], "__Host-clientes_device=") ||
 		!strings.Contains(cookies[1], "; Secure") {
 		t.Errorf("over https it sets %q", cookies)

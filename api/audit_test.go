@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,13 +44,13 @@ func TestAudit(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		viewer, admin := f.users[store.Viewer].ID, f.users[store.Admin].ID
 		const typed = "hunter2-in-the-wrong-field"
-		f.call("POST", "/login", `{"user":"`+typed+`","password":"x"}`, "X-Request-Id", "r1",
-			"User-Agent", "tester")
+		f.call("POST", "/login", `{"user":"`+typed+`","password":"x"}`,
+			"X-Request-Id", "r1", "User-Agent", "tester")
 		// What strangers do is written a moment later, or when somebody reads the audit.
 		f.auditPage("/audit")
 		for range 2 {
-			f.call("POST", "/login", `{"user":"the-viewer","password":"`+typed+`"}`, "X-Request-Id",
-				"r2")
+			f.call("POST", "/login", `{"user":"the-viewer","password":"`+typed+`"}`,
+				"X-Request-Id", "r2")
 		}
 		f.auditPage("/audit")
 		f.want(f.as(store.Admin, "DELETE", fmt.Sprintf("/users/%d/sessions", viewer), "",
@@ -78,14 +79,15 @@ func TestAudit(t *testing.T) {
 				}
 				return "?"
 			}
-			said = append(said,
-				fmt.Sprint(e.Event, " ", who(e.UserID), " ", who(e.ActorID), " ", e.RequestID, " ",
-					e.Count))
+			said = append(said, fmt.Sprintf("%s %s %s %s %d",
+				e.Event, who(e.UserID), who(e.ActorID), e.RequestID, e.Count))
 		}
-		if got := strings.Join(said,
-			"\n"); got != "role_changed viewer admin r4 1\nlogout_everywhere viewer admin r3 1\n"+
-			"login_failed viewer - r2 2\nlogin_failed - - r1 1" {
-			t.Errorf("the audit says\n%s", got)
+		want := []string{
+			"role_changed viewer admin r4 1", "logout_everywhere viewer admin r3 1",
+			"login_failed viewer - r2 2", "login_failed - - r1 1",
+		}
+		if !slices.Equal(said, want) {
+			t.Errorf("the audit says %q", said)
 		}
 		if e := events[3]; e.UserAgent != "tester" || e.IP != "127.0.0.1" {
 			t.Errorf("the login came from %+v", e)

@@ -103,14 +103,14 @@ func TestTextComesBackAsItWas(t *testing.T) {
 			`<script>alert(1)</script>`, "😀 ß ﷺ \u202e \u2028",
 			"日本語", "المغرب", "á", strings.Repeat("😀", 200),
 		} {
-			body, err := json.Marshal(
-				map[string]string{"name": "x", "company": text, "notes": text + "\n\t" + text})
+			notes := text + "\n\t" + text
+			body, err := json.Marshal(map[string]string{"name": "x", "company": text, "notes": notes})
 			authtest.Must(t, err)
 			a := f.as(store.Editor, "POST", "/clientes", string(body))
 			f.want(a, 201, "")
 			var c store.Cliente
 			unmarshalCliente(t, f.as(store.Viewer, "GET", a.header.Get("Location"), "").body, &c)
-			if c.Company != text || c.Notes != text+"\n\t"+text {
+			if c.Company != text || c.Notes != notes {
 				t.Errorf("%q came back as %q, %q", text, c.Company, c.Notes)
 			}
 		}
@@ -134,15 +134,15 @@ func TestClienteBodies(t *testing.T) {
 		{"every fault at once", `{"email":"x","phone":"\u0000","nome":"Ana"}`, 422,
 			"validation_failed",
 			"nome:unknown_member name:required email:invalid_email phone:invalid_characters"},
-		{"Name for name", `{"Name":"Ana"}`, 422, "validation_failed",
-			"Name:unknown_member name:required"},
+		{"Name for name", `{"Name":"Ana"}`,
+			422, "validation_failed", "Name:unknown_member name:required"},
 		{"what the server sets",
 			`{"name":"B","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
 		{"null for optional text",
 			`{"name":"B","email":null,"phone":null,"company":null,"address":null,"notes":null}`,
 			201, "", ""},
-		{"an email that another has", `{"name":"B","email":"ANA@EXAMPLE.COM"}`, 409, "conflict",
-			"email:taken"},
+		{"an email that another has", `{"name":"B","email":"ANA@EXAMPLE.COM"}`,
+			409, "conflict", "email:taken"},
 		{"a number for a name", `{"name":1}`, 400, "malformed_body", ""},
 		{"an object for a name", `{"name":{"first":"Ana"}}`, 400, "malformed_body", ""},
 		{"an array", `[{"name":"Ana"}]`, 400, "malformed_body", ""},
@@ -156,10 +156,11 @@ func TestClienteBodies(t *testing.T) {
 		{"a lone surrogate in a name", `{"\ud800":1,"name":"x"}`, 400, "malformed_body", ""},
 		{"broken UTF-8", "{\"name\":\"\xc3\x28\"}", 400, "malformed_body", ""},
 		{"a byte order mark", "\ufeff{\"name\":\"x\"}", 400, "malformed_body", ""},
-		{"deep nesting", `{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) +
-			`}`, 400, "malformed_body", ""},
-		{"deep nesting in an unknown member", `{"x":` + strings.Repeat(`{"a":`, 100_000), 400,
-			"malformed_body", ""},
+		{"deep nesting",
+			`{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`,
+			400, "malformed_body", ""},
+		{"deep nesting in an unknown member", `{"x":` + strings.Repeat(`{"a":`, 100_000),
+			400, "malformed_body", ""},
 		{"too large", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "body_too_large", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -172,7 +173,7 @@ func TestClienteBodies(t *testing.T) {
 	}
 	a := f.as(store.Editor, "POST", "/clientes", "{"+strings.Join(many, ",")+"}")
 	if strings.Count(a.faults(), ":") != 100 {
-		t.Errorf("%d faults are told", strings.Count(a.faults(), ":"))
+		t.Errorf("%d faults are listed", strings.Count(a.faults(), ":"))
 	}
 	a = f.as(store.Editor, "POST", "/clientes", `{"name":7}`)
 	if !strings.Contains(a.body, "name") {
@@ -199,8 +200,9 @@ func TestClienteBodies(t *testing.T) {
 
 func TestMergePatch(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		whole := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c",
-			Address: "a", Notes: "n"}
+		whole := store.Cliente{
+			Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c", Address: "a", Notes: "n",
+		}
 		for i, c := range []struct {
 			patch string
 			want  func(*store.Cliente)
@@ -215,8 +217,7 @@ func TestMergePatch(t *testing.T) {
 			{`{"notes":""}`, func(c *store.Cliente) { c.Notes = "" }},
 			{`{"email":null,"phone":"2","company":null,"notes":"a\r\nb"}`,
 				func(c *store.Cliente) {
-					c.Email, c.Phone, c.Company, c.Notes = "", "2", "",
-						"a\nb"
+					c.Email, c.Phone, c.Company, c.Notes = "", "2", "", "a\nb"
 				}},
 			{`{"email":"NEW@example.com","id":99,"version":7,"created_at":"x","updated_at":null}`,
 				func(c *store.Cliente) { c.Email = "NEW@example.com" }},
@@ -245,7 +246,7 @@ func TestMergePatch(t *testing.T) {
 }
 
 // The answer to a GET can be PUT back even if its texts are hard to write.
-func TestWhatGETGaveCanBePUTBack(t *testing.T) {
+func TestAnAnswerToGETCanBePUTBack(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i, c := range wiretest.NaughtyClientes(t) {
 			if i%8 != 0 {

@@ -78,6 +78,9 @@ func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *authtest.C
 // stopTheClock stops the clock of a server, so that no wait ends while a test is slow.
 func stopTheClock(cfg *Config) { cfg.Now = authtest.StoppedAt(time.Now().Round(0)).Now }
 
+// overHTTPS makes browsers reach a server over https.
+func overHTTPS(cfg *Config) { cfg.PublicURL = &url.URL{Scheme: "https", Host: ownHost} }
+
 // fixture is a server that listens, with a user of each role.
 type fixture struct {
 	t      testing.TB
@@ -109,8 +112,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		Store: st, Gate: password.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
-		RefreshGrace: 30 * time.Second,
-		Now:          cfg.Now, Log: cfg.Log,
+		RefreshGrace: 30 * time.Second, Now: cfg.Now, Log: cfg.Log,
 	})
 	authtest.Must(t, err)
 	cfg.Auth = f.auth
@@ -158,16 +160,20 @@ func (f *fixture) checkLog() {
 	}
 }
 
-// logLine returns the log line of a request.
+// logLine waits for the log line of a request and returns it. A client may have a long answer, or
+// hang up, before the line is written.
 func (f *fixture) logLine(requestID string) string {
 	f.t.Helper()
 	var lines []string
-	for l := range strings.Lines(f.log.String()) {
-		if strings.Contains(l, `"msg":"request"`) &&
-			strings.Contains(l, `"request_id":"`+requestID+`"`) {
-			lines = append(lines, l)
+	f.eventually(requestID+" is logged", func() bool {
+		for l := range strings.Lines(f.log.String()) {
+			if strings.Contains(l, `"msg":"request"`) &&
+				strings.Contains(l, `"request_id":"`+requestID+`"`) {
+				lines = append(lines, l)
+			}
 		}
-	}
+		return lines != nil
+	})
 	if len(lines) != 1 {
 		f.t.Fatalf("%d lines of %s: %s", len(lines), requestID, lines)
 	}
@@ -300,9 +306,8 @@ func (w *rawConn) begin(role store.Role, method, path string, headers []string, 
 	var err error
 	w.req, err = http.NewRequestWithContext(w.f.t.Context(), method, w.f.url+path, nil)
 	authtest.Must(w.f.t, err)
-	head := method + " " + path + " HTTP/1.1\r\nHost: x\r\nx-access-token: " + w.f.tokens[role] +
-		"\r\n"
-	for _, h := range headers {
+	head := method + " " + path + " HTTP/1.1\r\n"
+	for _, h := range append(headers, "Host: x", "x-access-token: "+w.f.tokens[role]) {
 		head += h + "\r\n"
 	}
 	w.send(head + "\r\n" + body)

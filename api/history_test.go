@@ -43,9 +43,9 @@ func (f *fixture) history(path string) (all []change) {
 		u, err := url.Parse(path)
 		authtest.Must(f.t, err)
 		limit := u.Query().Get("limit")
-		if path = nextPage(a); path != "" &&
-			(!strings.HasPrefix(path, home+"?limit="+limit) || limit != "" &&
-				fmt.Sprint(len(page)) != limit) {
+		path = nextPage(a)
+		whole := limit == "" || fmt.Sprint(len(page)) == limit
+		if path != "" && (!whole || !strings.HasPrefix(path, home+"?limit="+limit)) {
 			f.t.Errorf("after %d changes comes %s", len(page), path)
 		}
 	}
@@ -120,9 +120,9 @@ func TestHistory(t *testing.T) {
 				switch {
 				case w.role == "" && (g.UserID != nil || g.User != ""):
 					t.Errorf("the command line is %+v", g)
-				case w.role != "" &&
-					(g.UserID == nil || *g.UserID != f.users[w.role].ID ||
-						g.User != "the-"+string(w.role)):
+				case w.role == "":
+				case g.UserID == nil, *g.UserID != f.users[w.role].ID,
+					g.User != "the-"+string(w.role):
 					t.Errorf("change %d of the %s is of %+v", version, w.role, g)
 				}
 			}
@@ -175,7 +175,8 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 			answers := make([]answer, 50)
 			authtest.AtOnce(len(answers), func(i int) {
 				method := []string{"PUT", "PATCH"}[i%2]
-				answers[i], _ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
+				body := fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round)
+				answers[i], _ = f.try(method, path, body,
 					"If-Match", tag, "x-access-token", f.tokens[store.Editor])
 			})
 			won := ""
@@ -189,7 +190,7 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 			}
 			got := f.as(store.Viewer, "GET", path, "")
 			if got.body != won || got.header.Get("ETag") != versionTag(int64(round+2)) {
-				t.Errorf("who won wrote %s, and there is %s", won, got.body)
+				t.Errorf("the winner wrote %s, and there is %s", won, got.body)
 			}
 		}
 		if h := f.history(path + "/history"); len(h) != 4 {
@@ -204,7 +205,8 @@ func TestUnconditionalWritesAreAllKept(t *testing.T) {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		answers := make([]answer, 30)
 		authtest.AtOnce(len(answers), func(i int) {
-			answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i), "x-access-token", f.tokens[store.Editor])
+			body := fmt.Sprintf(`{"name":"writer %d"}`, i)
+			answers[i], _ = f.try("PATCH", path, body, "x-access-token", f.tokens[store.Editor])
 		})
 		var told, kept []string
 		for _, a := range answers {

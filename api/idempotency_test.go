@@ -32,6 +32,7 @@ func TestIdempotencyKey(t *testing.T) {
 		create := func(role store.Role, key, body string) answer {
 			return f.as(role, "POST", "/clientes", body, "Idempotency-Key", key)
 		}
+		const ana = `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`
 		first := create(store.Editor, "k",
 			`{"name":"Ana","email":"ana@example.com","notes":"a\r\nb"}`)
 		if f.want(first, 201, ""); first.header.Get("Idempotency-Replayed") != "" ||
@@ -49,11 +50,9 @@ func TestIdempotencyKey(t *testing.T) {
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1",
 			`{"name":"Bia","email":"bia@example.com"}`),
 			200, "")
-		wantReplay(t, first,
-			create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
+		wantReplay(t, first, create(store.Editor, "k", ana))
 		f.want(f.as(store.Editor, "DELETE", "/clientes/1", ""), 204, "")
-		wantReplay(t, first,
-			create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
+		wantReplay(t, first, create(store.Editor, "k", ana))
 
 		for _, body := range []string{
 			`{"name":"ana","email":"ana@example.com","notes":"a\nb"}`,
@@ -71,8 +70,10 @@ func TestIdempotencyKey(t *testing.T) {
 		for _, c := range []struct {
 			role store.Role
 			key  string
-		}{{store.Admin, "k"}, {store.Editor, "K"}, {store.Editor, "k k"}, {store.Editor, ""},
-			{store.Editor, ""}} {
+		}{
+			{store.Admin, "k"}, {store.Editor, "K"}, {store.Editor, "k k"}, {store.Editor, ""},
+			{store.Editor, ""},
+		} {
 			a := create(c.role, c.key, `{"name":"Ana"}`)
 			if f.want(a, 201, ""); a.header.Get("Idempotency-Replayed") != "" {
 				t.Errorf("the key %q of the %s is a replay", c.key, c.role)
@@ -193,7 +194,8 @@ func TestAKeyIsForgottenAfterADay(t *testing.T) {
 	})
 }
 
-// While a transaction of another process holds a key, a request with it is refused after five seconds.
+// While a transaction of another process holds a key, a request with it is refused after five
+// seconds.
 func TestAKeyAtWork(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -215,7 +217,7 @@ func TestAKeyAtWork(t *testing.T) {
 		return f.as(store.Editor, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", key)
 	}
 	f.want(create("free"), 201, "")
-	// another's of the same name
+	// Another user's key of the same name is another key.
 	f.want(f.as(store.Admin, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", "held"),
 		201, "")
 	f.want(create("held"), 409, "idempotency_in_progress")
@@ -225,8 +227,11 @@ func TestAKeyAtWork(t *testing.T) {
 	go func() { waiting <- create("given up") }()
 	f.eventually("somebody waits for the key", func() bool {
 		var waits bool
-		authtest.Must(t, tx.QueryRow(t.Context(), `
-			SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`).Scan(&waits))
+		row := tx.QueryRow(t.Context(), `
+			SELECT EXISTS (
+				SELECT FROM pg_locks
+				WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`)
+		authtest.Must(t, row.Scan(&waits))
 		return waits
 	})
 	authtest.Must(t, tx.Rollback(t.Context()))
@@ -247,8 +252,9 @@ type cleanedStore struct {
 	fail    error // of the first one
 }
 
-func (s *cleanedStore) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int,
-	error) {
+func (s *cleanedStore) DeleteIdempotencyKeys(
+	ctx context.Context, before time.Time, limit int,
+) (int, error) {
 	if err := s.fail; err != nil {
 		s.fail = nil
 		s.removed <- -1
@@ -289,15 +295,16 @@ func TestOldKeysAreRemoved(t *testing.T) {
 
 func TestKeysThatCannotBeRemovedAreLogged(t *testing.T) {
 	f := onSQLite(t)
-	broken := &cleanedStore{Store: f.store, removed: make(chan int),
-		fail: errors.New("the disk is on fire")}
+	fire := errors.New("the disk is on fire")
+	broken := &cleanedStore{Store: f.store, removed: make(chan int), fail: fire}
 	f.server.cfg.Store = broken
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.server.Run(ctx) })
 	soon(t, broken.removed)
-	f.eventually("it is logged",
-		func() bool { return strings.Contains(f.log.String(), "the disk is on fire") })
+	f.eventually("it is logged", func() bool {
+		return strings.Contains(f.log.String(), fire.Error())
+	})
 	stop()
 	running.Wait()
 }

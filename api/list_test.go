@@ -219,8 +219,11 @@ func TestFiltersTogether(t *testing.T) {
 			if c.Advance(time.Millisecond); i == 6 {
 				middle = c.Now()
 			}
-			f.add(store.Cliente{Name: fmt.Sprintf("Ána %d", i%5),
-				Email: fmt.Sprintf("Ana%d@example.com", i), Company: fmt.Sprint("Nº", i%3)})
+			f.add(store.Cliente{
+				Name:    fmt.Sprintf("Ána %d", i%5),
+				Email:   fmt.Sprintf("Ana%d@example.com", i),
+				Company: fmt.Sprint("Nº", i%3),
+			})
 		}
 		all := f.all()
 		parameters := []struct{ name, value string }{
@@ -249,8 +252,8 @@ func TestFiltersTogether(t *testing.T) {
 				}
 			}
 		}
-		if total := f.as(store.Viewer, "HEAD", "/clientes?count=exact&q=ana",
-			"").header.Get("X-Total-Count"); total != "12" {
+		a := f.as(store.Viewer, "HEAD", "/clientes?count=exact&q=ana", "")
+		if total := a.header.Get("X-Total-Count"); total != "12" {
 			t.Errorf("HEAD counts %q", total)
 		}
 	})
@@ -416,8 +419,7 @@ func TestParameters(t *testing.T) {
 	} {
 		for _, path := range []string{list, export, history, "/clientes/1"} {
 			ask := func(query string) answer {
-				return f.as(store.Viewer, "GET", path+"?"+query,
-					"")
+				return f.as(store.Viewer, "GET", path+"?"+query, "")
 			}
 			if !slices.Contains(c.paths, path) {
 				f.want(ask(c.name+"=1"), 400, "invalid_parameter")
@@ -430,8 +432,8 @@ func TestParameters(t *testing.T) {
 			}
 			for _, v := range c.values {
 				a := ask(url.Values{c.name: {v}}.Encode())
-				if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body,
-					`\"`+c.name+`\"`) {
+				f.want(a, 400, "invalid_parameter")
+				if !strings.Contains(a.body, `\"`+c.name+`\"`) {
 					t.Errorf("GET %s with %s=%q does not name it: %s", path, c.name, v, a.body)
 				}
 			}
@@ -451,12 +453,13 @@ func TestParameters(t *testing.T) {
 	} {
 		f.want(f.as(store.Viewer, "GET", "/clientes?"+query, ""), 400, "invalid_parameter")
 	}
-	for place, status := range map[string]int{
+	for text, status := range map[string]int{
 		"1": 200, "4611686018427387904": 200, "0": 400, "-1": 400, "": 400,
 	} {
-		if a := f.as(store.Viewer, "GET",
-			"/clientes?cursor="+f.auth.SignCursor("/clientes?", place), ""); a.status != status {
-			t.Errorf("the signed place %q answered %d", place, a.status)
+		cursor := f.auth.SignCursor("/clientes?", text)
+		a := f.as(store.Viewer, "GET", "/clientes?cursor="+cursor, "")
+		if a.status != status {
+			t.Errorf("the signed position %q answered %d", text, a.status)
 		}
 	}
 	f.want(f.as(store.Editor, "POST", "/clientes?limit=1", `{"name":"x"}`),
@@ -510,19 +513,18 @@ func TestACursorBelongsToItsList(t *testing.T) {
 			}
 		}
 		// Neither the size of a page nor the count is of the list.
-		a := f.as(store.Viewer, "GET", "/clientes?count=exact&limit=7&cursor="+f.cursorOf(lists[0]),
-			"")
+		cursor := f.cursorOf(lists[0])
+		a := f.as(store.Viewer, "GET", "/clientes?count=exact&limit=7&cursor="+cursor, "")
 		if f.want(a, 200, ""); fmt.Sprint(idsOf(t, a.body)) != "[2 3]" ||
 			a.header.Get("X-Total-Count") != "3" {
 			t.Errorf("counted %s of %s", a.header.Get("X-Total-Count"), a.body)
 		}
-		f.want(f.as(store.Viewer, "GET",
-			"/clientes?email=ana@example.com&limit=1&cursor="+f.cursorOf(lists[0]), ""),
-			400, "invalid_parameter")
+		a = f.as(store.Viewer, "GET", "/clientes?email=ana@example.com&limit=1&cursor="+cursor, "")
+		f.want(a, 400, "invalid_parameter")
 	})
 }
 
-// TestATamperedCursor changes every byte of one.
+// Whatever byte of a cursor is changed, it is refused.
 func TestATamperedCursor(t *testing.T) {
 	f := onSQLite(t)
 	for range 2 {
@@ -565,7 +567,7 @@ func TestATamperedCursor(t *testing.T) {
 	}
 }
 
-// TestCursorsAndSecrets holds that cursors follow the rotation of the secret.
+// Cursors follow the rotation of the secret.
 func TestCursorsAndSecrets(t *testing.T) {
 	f := onSQLite(t)
 	for range 3 {
@@ -600,7 +602,7 @@ func TestCursorsAndSecrets(t *testing.T) {
 	f.want(f.as(store.Viewer, "GET", list+"&cursor="+old, ""), 200, "")
 }
 
-// TestAWalkSkipsNobody changes and deletes the records of the pages before, and adds some.
+// A walk sees every record that was there, whatever happens to the pages that it has left.
 func TestAWalkSkipsNobody(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i := range 10 {
@@ -611,7 +613,7 @@ func TestAWalkSkipsNobody(t *testing.T) {
 			a := f.as(store.Viewer, "GET", path, "")
 			page := idsOf(t, a.body)
 			got = append(got, page...)
-			// the very place of the cursor
+			// The next page begins after this record, which no longer exists.
 			f.want(f.as(store.Editor, "DELETE", clientePath(page[len(page)-1]), ""), 204, "")
 			f.want(f.as(store.Editor, "PATCH", clientePath(page[0]), `{"notes":"x"}`), 200, "")
 			f.add(store.Cliente{Name: "new"})
@@ -623,13 +625,14 @@ func TestAWalkSkipsNobody(t *testing.T) {
 	})
 }
 
-// FuzzCursor holds that only what was signed is taken, in one spelling alone, and that a place
-// comes back as it was.
+// A cursor is accepted only if it was signed, in one spelling, and its position comes back as it
+// was.
 func FuzzCursor(f *testing.F) {
-	a, err := auth.New(auth.Config{Secret: testSecret, Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute, Now: time.Now})
-	if err != nil {
-		f.Fatal(err)
-	}
+	a, err := auth.New(auth.Config{
+		Secret: testSecret, Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute,
+		Now: time.Now,
+	})
+	authtest.Must(f, err)
 	f.Add("", a.SignCursor("/clientes?", "1"), "ana", int64(1), int64(0))
 	f.Add("sort=name", a.SignCursor("/clientes?sort=name", "7 ana maria"), " ", int64(1)<<62,
 		int64(1_700_000_000_123))
@@ -655,13 +658,12 @@ func FuzzCursor(f *testing.F) {
 			if id < 1 || strings.Contains(name, "\x00") {
 				continue
 			}
-			place := sort.Position(
-				store.Cliente{ID: id, Name: name, CreatedAt: time.UnixMilli(ms).UTC(),
-					UpdatedAt: time.UnixMilli(ms).UTC()})
-			text, ok := a.ParseCursor(in.cursors(),
-				a.SignCursor(in.cursors(), in.positionText(place)))
-			if got, whole := in.parsePosition(text); !ok || !whole || got != place {
-				t.Errorf("%+v came back as %+v", place, got)
+			at := time.UnixMilli(ms).UTC()
+			want := sort.Position(store.Cliente{ID: id, Name: name, CreatedAt: at, UpdatedAt: at})
+			signed := a.SignCursor(in.cursors(), in.positionText(want))
+			text, ok := a.ParseCursor(in.cursors(), signed)
+			if got, whole := in.parsePosition(text); !ok || !whole || got != want {
+				t.Errorf("%+v came back as %+v", want, got)
 			}
 		}
 	})
@@ -690,15 +692,15 @@ func TestTimesInQueries(t *testing.T) {
 			if strings.HasSuffix(bad, "+00:00") {
 				a = f.as(store.Admin, "GET", list+bad, "") // a + that is a space
 			}
-			if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body,
-				"2026-11-22T18:00:00.000Z") {
+			f.want(a, 400, "invalid_parameter")
+			if !strings.Contains(a.body, "2026-11-22T18:00:00.000Z") {
 				t.Errorf("%s%s: the message shows no good one: %s", list, bad, a.body)
 			}
 		}
 	}
 }
 
-// TestLinkIsSafe holds that nothing of a parameter can break out of the header.
+// Nothing in a parameter can break out of the header.
 func TestLinkIsSafe(t *testing.T) {
 	f := onSQLite(t)
 	const name = `a>; rel="prev", </x?y=z&limit=9>`

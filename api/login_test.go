@@ -13,7 +13,7 @@ import (
 	"clientes/store"
 )
 
-// TestTutorial is a client of the tutorial: what it sends and reads, and nothing more.
+// A client of the tutorial sends and reads this, and nothing more.
 func TestTutorial(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		a := f.call("GET", "/", "")
@@ -88,47 +88,47 @@ func TestLoginBodies(t *testing.T) {
 		code, faults      string
 	}{
 		{"JSON", "", `{"user":"the-viewer","password":"correct horse"}`, 200, "", ""},
-		{"the name in capitals", "", `{"user":"THE-Viewer","password":"correct horse"}`, 200, "",
-			""},
+		{"the name in capitals", "", `{"user":"THE-Viewer","password":"correct horse"}`,
+			200, "", ""},
 		{"username", "", `{"username":"the-viewer","password":"correct horse"}`, 200, "", ""},
 		{"unknown members", "", `{"user":"the-viewer","password":"correct horse","remember":true}`,
 			200, "", ""},
 		{"a charset", "application/json; charset=UTF-8",
 			`{"user":"the-viewer","password":"correct horse"}`, 200, "", ""},
-		{"the form", mediaForm, form("user", "the-viewer", "password", "correct horse"), 200, "",
-			""},
+		{"the form", mediaForm, form("user", "the-viewer", "password", "correct horse"),
+			200, "", ""},
 		{"the form with username", mediaForm,
 			form("username", "the-viewer", "password", "correct horse"), 200, "", ""},
 
-		{"a password with blanks", "", `{"user":"the-viewer","password":"correct horse "}`, 401,
-			"invalid_login", ""},
-		{"a password in capitals", "", `{"user":"the-viewer","password":"Correct horse"}`, 401,
-			"invalid_login", ""},
+		{"a password with blanks", "", `{"user":"the-viewer","password":"correct horse "}`,
+			401, "invalid_login", ""},
+		{"a password in capitals", "", `{"user":"the-viewer","password":"Correct horse"}`,
+			401, "invalid_login", ""},
 		{"nobody", "", `{"user":"nobody","password":"correct horse"}`, 401, "invalid_login", ""},
-		{"nobody's kind of name", "", `{"user":"a\u0000b'; --","password":"correct horse"}`, 401,
-			"invalid_login", ""},
+		{"nobody's kind of name", "", `{"user":"a\u0000b'; --","password":"correct horse"}`,
+			401, "invalid_login", ""},
 		{"a very long password", "", `{"user":"the-viewer","password":"` +
 			strings.Repeat("x", 1<<19) + `"}`, 401, "invalid_login", ""},
 
 		{"nothing", "", `{}`, 422, "validation_failed", "user:required password:required"},
-		{"empty", "", `{"user":"","password":""}`, 422, "validation_failed",
-			"user:required password:required"},
-		{"null", "", `{"user":null,"password":null}`, 422, "validation_failed",
-			"user:required password:required"},
-		{"numbers", "", `{"user":1,"password":2}`, 422, "validation_failed",
-			"user:required password:required"},
-		{"objects", "", `{"user":{"$ne":""},"password":{"$gt":""}}`, 422, "validation_failed",
-			"user:required password:required"},
+		{"empty", "", `{"user":"","password":""}`,
+			422, "validation_failed", "user:required password:required"},
+		{"null", "", `{"user":null,"password":null}`,
+			422, "validation_failed", "user:required password:required"},
+		{"numbers", "", `{"user":1,"password":2}`,
+			422, "validation_failed", "user:required password:required"},
+		{"objects", "", `{"user":{"$ne":""},"password":{"$gt":""}}`,
+			422, "validation_failed", "user:required password:required"},
 		{"a cookie that is no boolean", "",
 			`{"user":"the-viewer","password":"correct horse","cookie":"true"}`, 422,
 			"validation_failed", "cookie:invalid_type"},
-		{"no cookie", "", `{"user":"the-viewer","password":"correct horse","cookie":null}`, 200, "",
-			""},
+		{"no cookie", "", `{"user":"the-viewer","password":"correct horse","cookie":null}`,
+			200, "", ""},
 		{"no password", "", `{"user":"the-viewer"}`, 422, "validation_failed", "password:required"},
-		{"USER for user", "", `{"USER":"the-viewer","password":"x"}`, 422, "validation_failed",
-			"user:required"},
-		{"a form with two users", mediaForm, form("user", "a", "user", "b", "password", "x"), 422,
-			"validation_failed", "user:required"},
+		{"USER for user", "", `{"USER":"the-viewer","password":"x"}`,
+			422, "validation_failed", "user:required"},
+		{"a form with two users", mediaForm, form("user", "a", "user", "b", "password", "x"),
+			422, "validation_failed", "user:required"},
 
 		{"an array", "", `[]`, 400, "malformed_body", ""},
 		{"text", "", `"abc"`, 400, "malformed_body", ""},
@@ -141,10 +141,10 @@ func TestLoginBodies(t *testing.T) {
 		{"a form of broken UTF-8", mediaForm, "user=%ff&password=x", 400, "malformed_body", ""},
 		{"no body", "", "", 400, "malformed_body", ""},
 		{"null for all", "", `null`, 400, "malformed_body", ""},
-		{"text/plain", "text/plain", `{"user":"a","password":"b"}`, 415, "unsupported_media_type",
-			""},
-		{"another charset", "application/json; charset=latin1", `{"user":"a","password":"b"}`, 415,
-			"unsupported_media_type", ""},
+		{"text/plain", "text/plain", `{"user":"a","password":"b"}`,
+			415, "unsupported_media_type", ""},
+		{"another charset", "application/json; charset=latin1", `{"user":"a","password":"b"}`,
+			415, "unsupported_media_type", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var headers []string
@@ -256,12 +256,7 @@ func TestLogout(t *testing.T) {
 			"an empty JSON": {"Content-Type", mediaJSON},
 			"no JSON":       {"Content-Type", mediaJSON},
 		} {
-			body := ""
-			if name == "a form" {
-				body = "a=b"
-			} else if name == "an empty JSON" {
-				body = "{}"
-			}
+			body := map[string]string{"a form": "a=b", "an empty JSON": "{}"}[name]
 			got := f.call("POST", "/logout", body, headers...)
 			if got.status != 200 || got.body != done {
 				t.Errorf("%s: %d %s", name, got.status, got.body)

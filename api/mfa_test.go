@@ -37,8 +37,8 @@ func TestSecondFactor(t *testing.T) {
 		f.want(a, 200, "")
 		var enrolment struct{ Secret, URI string }
 		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
-		if !strings.HasPrefix(enrolment.URI,
-			"otpauth://totp/clientes:the-viewer?secret="+enrolment.Secret+"&issuer=clientes&") {
+		uri := "otpauth://totp/clientes:the-viewer?secret=" + enrolment.Secret + "&issuer=clientes&"
+		if !strings.HasPrefix(enrolment.URI, uri) {
 			t.Errorf("the URI is %s", enrolment.URI)
 		}
 		a = f.as(store.Viewer, "POST", "/me/mfa/confirm", `{"code":"abcdef"}`)
@@ -76,9 +76,8 @@ func TestSecondFactor(t *testing.T) {
 		f.want(f.call("POST", "/login",
 			`{"user":"the-viewer","password":"wrong","code":"`+recovery.Codes[0]+`"}`),
 			401, "invalid_login")
-		f.want(f.call("POST", "/login",
-			fmt.Sprintf(login,
-				`,"code":"`+oneTime(t, enrolment.Secret, now.Add(30*time.Second))+`"`)), 200, "")
+		next := oneTime(t, enrolment.Secret, now.Add(30*time.Second))
+		f.want(f.call("POST", "/login", fmt.Sprintf(login, `,"code":"`+next+`"`)), 200, "")
 		f.want(f.call("POST", "/login",
 			"user=the-viewer&password=correct+horse&code="+recovery.Codes[0],
 			"Content-Type", mediaForm),
@@ -87,7 +86,9 @@ func TestSecondFactor(t *testing.T) {
 			401, "mfa_invalid")
 
 		for body, faults := range map[string]string{
-			`{}`: "current:required code:required", `{"current":"correct horse"}`: "code:required",
+			`{}`:                          "current:required code:required",
+			`{"current":"correct horse"}`: "code:required",
+
 			`{"current":"correct horse","code":"x"}`:      "code:wrong_code",
 			`{"current":"correct horse","code":"","x":1}`: "x:unknown_member code:required",
 		} {

@@ -76,12 +76,17 @@ func TestRefreshBodies(t *testing.T) {
 	id, rest, _ := strings.Cut(good, ".")
 	_, mac, _ := strings.Cut(rest, ".")
 	for name, token := range map[string]string{
-		"of no form": "x", "no counter": id + "." + mac, "another counter": id + ".1." + mac,
+		"of no form":            "x",
+		"no counter":            id + "." + mac,
+		"another counter":       id + ".1." + mac,
 		"a counter with a sign": id + ".+0." + mac,
-		"another session":       "AAECAwQFBgcICQoLDA0ODw.0." + mac, "no MAC": id + ".0.",
-		"half a MAC": good[:len(good)-9], "padded": good + "=",
-		"with a blank": good + " ", "too long": strings.Repeat("x", 300),
-		"an access token": f.tokens[store.Viewer],
+		"another session":       "AAECAwQFBgcICQoLDA0ODw.0." + mac,
+		"no MAC":                id + ".0.",
+		"half a MAC":            good[:len(good)-9],
+		"padded":                good + "=",
+		"with a blank":          good + " ",
+		"too long":              strings.Repeat("x", 300),
+		"an access token":       f.tokens[store.Viewer],
 	} {
 		a := f.call("POST", "/refresh", refreshBody(token))
 		if a.status != 401 || a.code() != "refresh_invalid" ||
@@ -90,10 +95,13 @@ func TestRefreshBodies(t *testing.T) {
 		}
 	}
 	for body, want := range map[string]string{
-		"": "refresh_invalid", "{}": "refresh_invalid", `{"refresh_token":""}`: "refresh_invalid",
+		"":                       "refresh_invalid",
+		"{}":                     "refresh_invalid",
+		`{"refresh_token":""}`:   "refresh_invalid",
 		`{"refresh_token":null}`: "refresh_invalid",
-		`{"refresh_token":1}`:    "malformed_body", `[]`: "malformed_body",
-		`{"refresh_token":"x"`: "malformed_body",
+		`{"refresh_token":1}`:    "malformed_body",
+		`[]`:                     "malformed_body",
+		`{"refresh_token":"x"`:   "malformed_body",
 	} {
 		a := f.call("POST", "/refresh", body)
 		if a.code() != want || strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
@@ -272,8 +280,8 @@ func TestCookies(t *testing.T) {
 			if r[1] == cookieLogin {
 				cookie = ""
 			}
-			a := f.call("POST", r[0], r[1], "Cookie", cookie, "Origin", c.origin, "Sec-Fetch-Site",
-				c.site)
+			a := f.call("POST", r[0], r[1],
+				"Cookie", cookie, "Origin", c.origin, "Sec-Fetch-Site", c.site)
 			refused := a.code() == "cross_origin"
 			if refused == c.good || refused && a.status != 403 {
 				t.Errorf("%s from %q %q answered %d %s", r[0], c.origin, c.site, a.status, a.code())
@@ -288,9 +296,10 @@ func TestCookies(t *testing.T) {
 	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Cookie", second.cookie,
 		"Origin", "https://evil.example"),
 		403, "cross_origin")
-	form := url.Values{"user": {"the-viewer"}, "password": {"correct horse"},
-		"cookie": {"true"}}.Encode()
-	f.want(f.call("POST", "/login", form, "Content-Type", mediaForm, "Origin", own),
+	form := url.Values{
+		"user": {"the-viewer"}, "password": {"correct horse"}, "cookie": {"true"},
+	}
+	f.want(f.call("POST", "/login", form.Encode(), "Content-Type", mediaForm, "Origin", own),
 		415, "unsupported_media_type")
 
 	a = f.call("POST", "/logout", "", "Cookie", second.cookie, "Origin", own)
@@ -305,8 +314,8 @@ func TestCookies(t *testing.T) {
 
 func TestManyCookiesOfOneName(t *testing.T) {
 	f := onSQLite(t)
-	first, second := granted(t, f.call("POST", "/login", viewerLogin)),
-		granted(t, f.call("POST", "/login", viewerLogin))
+	first := granted(t, f.call("POST", "/login", viewerLogin))
+	second := granted(t, f.call("POST", "/login", viewerLogin))
 	f.want(f.call("POST", "/logout", "",
 		"Cookie", "clientes_refresh="+first.RefreshToken+"; clientes_refresh="+second.RefreshToken),
 		200, "")
@@ -315,8 +324,7 @@ func TestManyCookiesOfOneName(t *testing.T) {
 }
 
 func TestCookiesOverHTTPS(t *testing.T) {
-	f := onSQLite(t,
-		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
+	f := onSQLite(t, overHTTPS)
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","cookie":true}`,
 		"Origin", "https://"+ownHost)
 	got := a.header.Get("Set-Cookie")
@@ -333,8 +341,8 @@ func TestCookiesOverHTTPS(t *testing.T) {
 func TestCORS(t *testing.T) {
 	const listed = "https://app.example"
 	none := onSQLite(t)
-	some := onSQLite(t,
-		func(c *Config) { c.CORSOrigins = []string{listed, "http://localhost:5173"} })
+	origins := []string{listed, "http://localhost:5173"}
+	some := onSQLite(t, func(c *Config) { c.CORSOrigins = origins })
 	ask := func(f *fixture, method, origin string, headers ...string) http.Header {
 		req, err := http.NewRequestWithContext(t.Context(), method, f.url+"/clientes", nil)
 		authtest.Must(t, err)
@@ -350,8 +358,10 @@ func TestCORS(t *testing.T) {
 		}
 		return resp.Header
 	}
-	preflight := []string{"Access-Control-Request-Method", "PATCH",
-		"Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token"}
+	preflight := []string{
+		"Access-Control-Request-Method", "PATCH",
+		"Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token",
+	}
 	for _, h := range []http.Header{
 		ask(none, "GET", listed), ask(none, "OPTIONS", listed, preflight...),
 	} {
@@ -361,7 +371,7 @@ func TestCORS(t *testing.T) {
 			}
 		}
 	}
-	for _, origin := range []string{listed, "http://localhost:5173"} {
+	for _, origin := range origins {
 		h := ask(some, "GET", origin)
 		if h.Get("Access-Control-Allow-Origin") != origin ||
 			h.Get("Access-Control-Allow-Credentials") != "true" ||

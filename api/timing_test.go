@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -89,7 +90,7 @@ func compareTimes(
 	b.ReportMetric(rankDifference(times[0], times[1]), "sd")
 }
 
-// nowhere is an auth.Post that loses all mail.
+// nowhere is an [auth.Sender] that loses all mail.
 type nowhere struct{}
 
 func (nowhere) Send(context.Context, mail.Message) error { return nil }
@@ -113,15 +114,7 @@ func rankDifference(a, b []float64) float64 {
 	for _, v := range b {
 		all = append(all, one{v, false})
 	}
-	slices.SortFunc(all, func(x, y one) int {
-		switch {
-		case x.value < y.value:
-			return -1
-		case x.value > y.value:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(x, y one) int { return cmp.Compare(x.value, y.value) })
 	ranks := 0.0
 	for i := 0; i < len(all); {
 		j := i
@@ -145,8 +138,9 @@ func TestRankDifference(t *testing.T) {
 	var a, b, c []float64
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
-		a, b, c = append(a, r.NormFloat64()), append(b, r.NormFloat64()),
-			append(c, r.NormFloat64()+0.2)
+		a = append(a, r.NormFloat64())
+		b = append(b, r.NormFloat64())
+		c = append(c, r.NormFloat64()+0.2)
 	}
 	if z := rankDifference(a, b); math.Abs(z) > 3 {
 		t.Errorf("of the same distribution: %f", z)

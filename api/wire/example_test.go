@@ -63,8 +63,9 @@ func ExampleExport() {
 // customers stand in for a store.
 type customers []store.Cliente
 
-func (list customers) EachCliente(_ context.Context, _ store.Selection,
-	each func(store.Cliente) error) error {
+func (list customers) EachCliente(
+	_ context.Context, _ store.Selection, each func(store.Cliente) error,
+) error {
 	for _, c := range list {
 		if err := each(c); err != nil {
 			return err
