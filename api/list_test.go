@@ -639,11 +639,11 @@ func FuzzCursor(f *testing.F) {
 	f.Add("sort=-updated_at", a.SignCursor("/clientes?sort=-updated_at", "7 -1"), "", int64(9),
 		int64(-1))
 	f.Fuzz(func(t *testing.T, query, cursor, name string, id, ms int64) {
-		said, err := url.ParseQuery(query)
+		given, err := url.ParseQuery(query)
 		if err != nil {
 			return
 		}
-		in := selectionInput{said: said}
+		in := selectionInput{given: given}
 		text, ok := a.ParseCursor(in.cursors(), cursor)
 		if ok && a.SignCursor(in.cursors(), text) != cursor {
 			t.Errorf("%q is another spelling of %q", cursor, a.SignCursor(in.cursors(), text))
