@@ -262,16 +262,18 @@ func TestUsers(t *testing.T) {
 		}
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 200, "")
 
-		for body, faults := range map[string]string{
-			`{"user":"bia"}`:                           "user:unchangeable",
-			`{"password":"five grumpy violets"}`:       "password:unknown_member",
-			`{"role":null}`:                            "role:invalid_role",
-			`{"email":"x","role":"root","nome":"Ana"}`: "nome:unknown_member email:invalid_email role:invalid_role",
-			`{"user":"bia","role":"root","nome":1}`:    "nome:unknown_member role:invalid_role user:unchangeable",
+		for _, c := range []struct{ body, faults string }{
+			{`{"user":"bia"}`, "user:unchangeable"},
+			{`{"password":"five grumpy violets"}`, "password:unknown_member"},
+			{`{"role":null}`, "role:invalid_role"},
+			{`{"email":"x","role":"root","nome":"Ana"}`,
+				"nome:unknown_member email:invalid_email role:invalid_role"},
+			{`{"user":"bia","role":"root","nome":1}`,
+				"nome:unknown_member role:invalid_role user:unchangeable"},
 		} {
-			a := f.as(store.Admin, "PATCH", path, body)
-			if f.want(a, 422, "validation_failed"); a.faults() != faults {
-				t.Errorf("%s: faults %s", body, a.faults())
+			a := f.as(store.Admin, "PATCH", path, c.body)
+			if f.want(a, 422, "validation_failed"); a.faults() != c.faults {
+				t.Errorf("%s: faults %s", c.body, a.faults())
 			}
 		}
 		f.want(f.as(store.Admin, "PATCH", path, `{"disabled":"yes"}`), 400, "malformed_body")
@@ -346,7 +348,8 @@ func TestNewUserBodies(t *testing.T) {
 		status       int
 		code, faults string
 	}{
-		{"/users", `{"user":"b1","password":"five grumpy violets","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
+		{"/users", `{"user":"b1","password":"five grumpy violets",` +
+			`"id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
 		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`,
 			201, "", ""},
 		{"/users", `{"user":"b3"}`, 422, "validation_failed", "email:required"},

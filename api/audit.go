@@ -75,7 +75,7 @@ func (in *auditInput) decode(r *request) error {
 	}
 	in.filter.Since = store.Instant(since)
 	if in.filter.Since.Before(since) {
-		// Stored instants are whole milliseconds: the first one that is not before since is the next.
+		// Stored instants are whole milliseconds: the next one is the first not before since.
 		in.filter.Since = in.filter.Since.Add(time.Millisecond)
 	}
 	return nil

@@ -104,7 +104,8 @@ func TestTextComesBackAsItWas(t *testing.T) {
 			"日本語", "المغرب", "á", strings.Repeat("😀", 200),
 		} {
 			notes := text + "\n\t" + text
-			body, err := json.Marshal(map[string]string{"name": "x", "company": text, "notes": notes})
+			record := map[string]string{"name": "x", "company": text, "notes": notes}
+			body, err := json.Marshal(record)
 			authtest.Must(t, err)
 			a := f.as(store.Editor, "POST", "/clientes", string(body))
 			f.want(a, 201, "")
@@ -201,7 +202,8 @@ func TestClienteBodies(t *testing.T) {
 func TestMergePatch(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		whole := store.Cliente{
-			Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c", Address: "a", Notes: "n",
+			Name: "Ana", Email: "ana@example.com", Phone: "1",
+			Company: "c", Address: "a", Notes: "n",
 		}
 		for i, c := range []struct {
 			patch string

@@ -111,7 +111,8 @@ var replies = []struct {
 	{as[*store.InvalidError],
 		tell(422, "validation_failed", "Some fields are not valid.").and(listFields)},
 	{as[*store.RowsError],
-		tell(422, "validation_failed", "Some rows are not valid; none was imported.").and(listRows)},
+		tell(422, "validation_failed", "Some rows are not valid; none was imported.").
+			and(listRows)},
 	{as[*store.ConflictError],
 		tell(409, "conflict", "Another record has the same value.").and(nameConflict)},
 	{as[*wire.MalformedError],
@@ -281,7 +282,7 @@ func nameMalformed(err error, p *problem) {
 	p.Message = malformed.Message
 }
 
-// sayHowLong names the wait. Where requests were too many, and none of them failed, the answer is not
+// sayHowLong names the wait. If there were too many requests, but no failures, the answer is not
 // about authentication.
 func sayHowLong(err error, p *problem) {
 	p.Auth = new(bool)

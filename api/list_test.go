@@ -87,10 +87,11 @@ func (f *fixture) walk(query url.Values) (ids []int64) {
 // all returns every record, by id.
 func (f *fixture) all() (all []store.Cliente) {
 	f.t.Helper()
-	authtest.Must(f.t, f.store.EachCliente(f.t.Context(), store.Selection{}, func(c store.Cliente) error {
+	collect := func(c store.Cliente) error {
 		all = append(all, c)
 		return nil
-	}))
+	}
+	authtest.Must(f.t, f.store.EachCliente(f.t.Context(), store.Selection{}, collect))
 	return all
 }
 

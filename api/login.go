@@ -51,8 +51,8 @@ func (in *loginInput) decode(r *request) error {
 	return in.validate()
 }
 
-// decodeJSON reads a user or password that is no string as an empty one: the fault is the same as if
-// it were missing.
+// decodeJSON reads a user or password that is no string as an empty one. The fault is the same as
+// that of a missing one.
 func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	var members struct {
 		User     jsontext.Value `json:"user"`

@@ -35,8 +35,11 @@ func TestSecondFactor(t *testing.T) {
 			404, "not_found")
 		a := f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
 		f.want(a, 200, "")
-		var enrolment struct{ Secret, URI string }
-		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
+		var enrolment struct {
+			Secret string `json:"secret"`
+			URI    string `json:"uri"`
+		}
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment))
 		uri := "otpauth://totp/clientes:the-viewer?secret=" + enrolment.Secret + "&issuer=clientes&"
 		if !strings.HasPrefix(enrolment.URI, uri) {
 			t.Errorf("the URI is %s", enrolment.URI)
@@ -108,7 +111,7 @@ func TestSecondFactor(t *testing.T) {
 
 		// An admin helps a user who has lost the device.
 		a = f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
-		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment, json.MatchCaseInsensitiveNames(true)))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment))
 		f.want(f.as(store.Viewer, "POST", "/me/mfa/confirm",
 			`{"code":"`+oneTime(t, enrolment.Secret, now)+`"}`),
 			200, "")

@@ -209,8 +209,8 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 	}
 }
 
-// bearerToken returns the token of a request. If there are several, they must be the same. Otherwise
-// two parts of a system could take the request for those of two people.
+// bearerToken returns the token of a request. If there are several, they must be the same.
+// Otherwise two parts of a system could take the request for that of different people.
 func bearerToken(h http.Header) (string, error) {
 	tokens := givenTokens(h)
 	if len(tokens) == 0 {

@@ -184,14 +184,16 @@ func BadCSV() []BadFile {
 			"control characters",
 			"name,phone,notes\nA\tna,\x7f,a\x1bb\n\"A\nna\",\"1\r2\",a\rb\nAna,\u0085,ok\n",
 			"1:name:invalid_characters 1:phone:invalid_characters 1:notes:invalid_characters " +
-				"2:name:invalid_characters 2:phone:invalid_characters 2:notes:invalid_characters 3:phone:invalid_characters",
+				"2:name:invalid_characters 2:phone:invalid_characters " +
+				"2:notes:invalid_characters 3:phone:invalid_characters",
 		},
 		{"no name", "name,phone\n,1\n \t,2\n", "1:name:required 2:name:required"},
 		{
 			"every fault of a row",
 			"name,email,phone,company,address,notes\n,x," + long("1", 41) + "," + long("c", 201) +
 				"," + long("a", 501) + "," + long("n", 10_001) + "\n",
-			"1:name:required 1:email:invalid_email 1:phone:too_long 1:company:too_long 1:address:too_long 1:notes:too_long",
+			"1:name:required 1:email:invalid_email 1:phone:too_long 1:company:too_long " +
+				"1:address:too_long 1:notes:too_long",
 		},
 		{"an email twice", "name,email\nAna,x@example.com\nBia,\nCarla,X@EXAMPLE.com\nDora,\n",
 			"3:email:taken"},
@@ -238,7 +240,8 @@ func BadNDJSON() []BadFile {
 		{"every fault of a row", `{"email":"x","phone":"\u0000","nome":""}`,
 			"1:nome:unknown_member 1:name:required 1:email:invalid_email 1:phone:invalid_characters"},
 		{"an email twice",
-			"{\"name\":\"Ana\",\"email\":\"ß@example.com\"}\n{\"name\":\"Bia\",\"email\":\"SS@EXAMPLE.com\"}\n", "2:email:taken"},
+			"{\"name\":\"Ana\",\"email\":\"ß@example.com\"}\n" +
+				"{\"name\":\"Bia\",\"email\":\"SS@EXAMPLE.com\"}\n", "2:email:taken"},
 		{"an email that a record has", `{"name":"Ana","email":"TAKEN@example.com"}`,
 			"1:email:taken"},
 	}
