@@ -43,7 +43,7 @@ func userOf(t testing.TB, a answer) (u struct {
 	UpdatedAt    string `json:"updated_at"`
 }) {
 	t.Helper()
-	must(t, json.Unmarshal([]byte(a.body), &u, json.RejectUnknownMembers(true)))
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &u, json.RejectUnknownMembers(true)))
 	return u
 }
 
@@ -55,7 +55,7 @@ func (f *fixture) loginAs(user, password string) string {
 	var v struct {
 		Token string `json:"token"`
 	}
-	must(f.t, json.Unmarshal([]byte(a.body), &v))
+	authtest.Must(f.t, json.Unmarshal([]byte(a.body), &v))
 	return v.Token
 }
 
@@ -64,125 +64,126 @@ const (
 	betterPassword = "six grumpy violets sing"
 )
 
-// A user signs up, confirms an email, forgets the
-// password and sets another.
+// A user signs up, confirms an email, forgets the password and sets another.
 func TestAnAccountOfOnesOwn(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			f := newFixture(t, e.open(t), openSignup)
-			out := f.outbox()
-			a := f.call("POST", "/signup",
-				`{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
-			f.want(a, 201, "")
-			if u := userOf(t, a); u.User != "ana" || u.Role != "viewer" || u.Email != "" ||
-				u.PendingEmail != "ana@example.com" || u.Disabled {
-				t.Errorf("signed up: %s", a.body)
-			}
-			f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`),
-				409, "conflict")
-			// The new address gets no other mail yet.
-			f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
-			confirm := out.Take(t, mail.Confirm, "ana@example.com").Token
-			f.want(f.call("POST", "/password/reset",
-				`{"token":"`+confirm+`","password":"six grumpy violets sing"}`), 422,
-				"reset_invalid")
-			f.want(f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`), 204, "")
-			a = f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`)
-			if f.want(a, 422, "reset_invalid"); a.faults() != "token:invalid_link" {
-				t.Errorf("faults %s", a.faults())
-			}
-			token := f.loginAs("ana", goodPassword)
-			out.Take(t, mail.NewNetwork, "ana@example.com")
-			me := func(method, body string) answer { return f.call(method, "/me", body, "x-access-token", token) }
-			if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
-				t.Errorf("confirmed: %+v", u)
-			}
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		out := f.outbox()
+		a := f.call("POST", "/signup",
+			`{"user":"ana","password":"five grumpy violets","email":"ana@example.com"}`)
+		f.want(a, 201, "")
+		u := userOf(t, a)
+		if u.User != "ana" || u.Role != "viewer" || u.Email != "" ||
+			u.PendingEmail != "ana@example.com" || u.Disabled {
+			t.Errorf("signed up: %s", a.body)
+		}
+		f.want(f.call("POST", "/signup", `{"user":"ANA","password":"five grumpy violets"}`),
+			409, "conflict")
+		// The new address gets no other mail yet.
+		f.want(f.call("POST", "/password/forgot", `{"user":"ana"}`), 202, "")
+		confirm := out.Take(t, mail.Confirm, "ana@example.com").Token
+		f.want(f.call("POST", "/password/reset",
+			`{"token":"`+confirm+`","password":"six grumpy violets sing"}`),
+			422, "reset_invalid")
+		f.want(f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`), 204, "")
+		a = f.call("POST", "/email/confirm", `{"token":"`+confirm+`"}`)
+		if f.want(a, 422, "reset_invalid"); a.faults() != "token:invalid_link" {
+			t.Errorf("faults %s", a.faults())
+		}
+		token := f.loginAs("ana", goodPassword)
+		out.Take(t, mail.NewNetwork, "ana@example.com")
+		me := func(method, body string) answer {
+			return f.call(method, "/me", body, "x-access-token", token)
+		}
+		if u := userOf(t, me("GET", "")); u.Email != "ana@example.com" || u.PendingEmail != "" {
+			t.Errorf("confirmed: %+v", u)
+		}
 
-			// The user changes the email.
-			a = me("PATCH", `{"email":"new@example.com"}`)
-			if f.want(a, 422, "validation_failed"); a.faults() != "current:required" {
-				t.Errorf("faults %s", a.faults())
-			}
-			a = me("PATCH", `{"email":"new@example.com","current":"wrong"}`)
-			if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
-				t.Errorf("faults %s", a.faults())
-			}
-			a = me("PATCH", `{"email":"new@example.com","current":"five grumpy violets"}`)
-			f.want(a, 200, "")
-			if u := userOf(t, a); u.Email != "ana@example.com" ||
-				u.PendingEmail != "new@example.com" {
-				t.Errorf("patched: %s", a.body)
-			}
-			out.Take(t, mail.EmailChanged, "ana@example.com")
-			f.want(f.call("POST", "/email/confirm",
-				`{"token":"`+out.Take(t, mail.Confirm, "new@example.com").Token+`"}`), 204, "")
-			out.Take(t, mail.EmailChanged, "ana@example.com")
-			if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" ||
-				u.PendingEmail != "" {
-				t.Errorf("now: %+v", u)
-			}
+		// The user changes the email.
+		a = me("PATCH", `{"email":"new@example.com"}`)
+		if f.want(a, 422, "validation_failed"); a.faults() != "current:required" {
+			t.Errorf("faults %s", a.faults())
+		}
+		a = me("PATCH", `{"email":"new@example.com","current":"wrong"}`)
+		if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
+			t.Errorf("faults %s", a.faults())
+		}
+		a = me("PATCH", `{"email":"new@example.com","current":"five grumpy violets"}`)
+		f.want(a, 200, "")
+		if u := userOf(t, a); u.Email != "ana@example.com" || u.PendingEmail != "new@example.com" {
+			t.Errorf("patched: %s", a.body)
+		}
+		out.Take(t, mail.EmailChanged, "ana@example.com")
+		f.want(f.call("POST", "/email/confirm",
+			`{"token":"`+out.Take(t, mail.Confirm, "new@example.com").Token+`"}`),
+			204, "")
+		out.Take(t, mail.EmailChanged, "ana@example.com")
+		if u := userOf(t, me("PATCH", `{}`)); u.Email != "new@example.com" || u.PendingEmail != "" {
+			t.Errorf("now: %+v", u)
+		}
 
-			// The user forgets the password.
-			f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
-			reset := out.Take(t, mail.Reset, "new@example.com").Token
-			f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
-			a = f.call("POST", "/password/reset",
-				`{"token":"`+reset+`","password":"new@example.com"}`)
-			if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
-				t.Errorf("faults %s", a.faults())
-			}
-			f.want(f.call("POST", "/password/reset",
-				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 204, "")
-			f.want(me("GET", ""), 401, "token_revoked")
-			f.want(f.call("POST", "/password/reset",
-				`{"token":"`+reset+`","password":"six grumpy violets sing"}`), 422, "reset_invalid")
-			out.Take(t, mail.PasswordChanged, "new@example.com")
+		// The user forgets the password.
+		f.want(f.call("POST", "/password/forgot", `{"email":"NEW@example.com"}`), 202, "")
+		reset := out.Take(t, mail.Reset, "new@example.com").Token
+		f.want(f.call("POST", "/email/confirm", `{"token":"`+reset+`"}`), 422, "reset_invalid")
+		a = f.call("POST", "/password/reset", `{"token":"`+reset+`","password":"new@example.com"}`)
+		if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
+			t.Errorf("faults %s", a.faults())
+		}
+		f.want(f.call("POST", "/password/reset",
+			`{"token":"`+reset+`","password":"six grumpy violets sing"}`),
+			204, "")
+		f.want(me("GET", ""), 401, "token_revoked")
+		f.want(f.call("POST", "/password/reset",
+			`{"token":"`+reset+`","password":"six grumpy violets sing"}`),
+			422, "reset_invalid")
+		out.Take(t, mail.PasswordChanged, "new@example.com")
 
-			// The user changes the password.
-			token = f.loginAs("ana", betterPassword)
-			other := f.loginAs("ana", betterPassword)
-			a = f.call("POST", "/password",
-				`{"current":"five grumpy violets","password":"seven grumpy violets"}`,
-				"x-access-token", token)
-			if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
-				t.Errorf("faults %s", a.faults())
-			}
+		// The user changes the password.
+		token = f.loginAs("ana", betterPassword)
+		other := f.loginAs("ana", betterPassword)
+		a = f.call("POST", "/password",
+			`{"current":"five grumpy violets","password":"seven grumpy violets"}`,
+			"x-access-token", token)
+		if f.want(a, 422, "validation_failed"); !strings.HasPrefix(a.faults(), "current:") {
+			t.Errorf("faults %s", a.faults())
+		}
+		f.want(f.call("POST", "/password",
+			`{"current":"six grumpy violets sing","password":"seven grumpy violets"}`,
+			"x-access-token", token),
+			204, "")
+		for _, ended := range []string{token, other} {
+			f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
+		}
+		out.Take(t, mail.PasswordChanged, "new@example.com")
+		token = f.loginAs("ana", "seven grumpy violets")
+		for range 5 {
 			f.want(f.call("POST", "/password",
-				`{"current":"six grumpy violets sing","password":"seven grumpy violets"}`,
-				"x-access-token", token), 204, "")
-			for _, ended := range []string{token, other} {
-				f.want(f.call("GET", "/me", "", "x-access-token", ended), 401, "token_revoked")
+				`{"current":"wrong","password":"six grumpy violets sing"}`,
+				"x-access-token", token),
+				422, "validation_failed")
+		}
+		a = f.call("POST", "/password",
+			`{"current":"seven grumpy violets","password":"six grumpy violets sing"}`,
+			"x-access-token", token)
+		if f.want(a, 429, "too_many_attempts"); a.header.Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+		if left := out.Left(); len(left) > 0 {
+			t.Errorf("nobody has taken %+v", left)
+		}
+		for _, secret := range []string{goodPassword, betterPassword, confirm, reset} {
+			if strings.Contains(f.log.String(), secret) {
+				t.Errorf("%s is in the log", secret)
 			}
-			out.Take(t, mail.PasswordChanged, "new@example.com")
-			token = f.loginAs("ana", "seven grumpy violets")
-			for range 5 {
-				f.want(f.call("POST", "/password",
-					`{"current":"wrong","password":"six grumpy violets sing"}`, "x-access-token",
-					token), 422, "validation_failed")
-			}
-			a = f.call("POST", "/password",
-				`{"current":"seven grumpy violets","password":"six grumpy violets sing"}`,
-				"x-access-token", token)
-			if f.want(a, 429, "too_many_attempts"); a.header.Get("Retry-After") == "" {
-				t.Error("no Retry-After")
-			}
-			if left := out.Left(); len(left) > 0 {
-				t.Errorf("nobody has taken %+v", left)
-			}
-			for _, secret := range []string{goodPassword, betterPassword, confirm, reset} {
-				if strings.Contains(f.log.String(), secret) {
-					t.Errorf("%s is in the log", secret)
-				}
-			}
-		})
-	}
+		}
+	}, openSignup)
 }
 
 func TestSignupIsClosed(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
-	for _, body := range []string{`{"user":"ana","password":"five grumpy violets"}`, `{`,
-		`{"x":1}`} {
+	f := onSQLite(t)
+	for _, body := range []string{
+		`{"user":"ana","password":"five grumpy violets"}`, `{`, `{"x":1}`,
+	} {
 		f.want(f.call("POST", "/signup", body), 403, "signup_closed")
 	}
 	if _, err := f.store.UserByName(t.Context(), "ana"); err == nil {
@@ -198,44 +199,46 @@ func TestUsers(t *testing.T) {
 			`{"user":"ana","email":"ana@example.com","role":"editor"}`)
 		f.want(a, 201, "")
 		u := userOf(t, a)
-		place := fmt.Sprint("/users/", u.ID)
+		path := fmt.Sprint("/users/", u.ID)
 		if u.User != "ana" || u.Email != "ana@example.com" || u.Role != "editor" || u.Disabled ||
-			a.header.Get("Location") != place {
+			a.header.Get("Location") != path {
 			t.Errorf("made %s at %s", a.body, a.header.Get("Location"))
 		}
-		if got := f.as(store.Admin, "GET", place, ""); got.body != a.body {
+		if got := f.as(store.Admin, "GET", path, ""); got.body != a.body {
 			t.Errorf("made %s, got %s", a.body, got.body)
 		}
-		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
-			"invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`),
+			401, "invalid_login")
 		invitation := out.Take(t, mail.Invitation, "ana@example.com").Token
 		f.want(f.call("POST", "/password/reset",
-			`{"token":"`+invitation+`","password":"five grumpy violets"}`), 204, "")
+			`{"token":"`+invitation+`","password":"five grumpy violets"}`),
+			204, "")
 		token := f.loginAs("ana", goodPassword)
 
-		// The answer to a GET can be sent back, and changes nothing.
-		// She has set a password meanwhile.
-		got := f.as(store.Admin, "GET", place, "").body
-		if same := f.as(store.Admin, "PATCH", place, got); same.body != got {
+		// The answer to a GET can be sent back. It changes nothing, so the session does not end.
+		got := f.as(store.Admin, "GET", path, "").body
+		if same := f.as(store.Admin, "PATCH", path, got); same.body != got {
 			t.Errorf("PATCH of %s gave %s", got, same.body)
 		}
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 200, "")
 
-		for body, faults := range map[string]string{
-			`{"user":"bia"}`:                           "user:unchangeable",
-			`{"password":"five grumpy violets"}`:       "password:unknown_member",
-			`{"role":null}`:                            "role:invalid_role",
-			`{"email":"x","role":"root","nome":"Ana"}`: "nome:unknown_member email:invalid_email role:invalid_role",
-			`{"user":"bia","role":"root","nome":1}`:    "nome:unknown_member role:invalid_role user:unchangeable",
+		for _, c := range []struct{ body, faults string }{
+			{`{"user":"bia"}`, "user:unchangeable"},
+			{`{"password":"five grumpy violets"}`, "password:unknown_member"},
+			{`{"role":null}`, "role:invalid_role"},
+			{`{"email":"x","role":"root","nome":"Ana"}`,
+				"nome:unknown_member email:invalid_email role:invalid_role"},
+			{`{"user":"bia","role":"root","nome":1}`,
+				"nome:unknown_member role:invalid_role user:unchangeable"},
 		} {
-			a := f.as(store.Admin, "PATCH", place, body)
-			if f.want(a, 422, "validation_failed"); a.faults() != faults {
-				t.Errorf("%s: faults %s", body, a.faults())
+			a := f.as(store.Admin, "PATCH", path, c.body)
+			if f.want(a, 422, "validation_failed"); a.faults() != c.faults {
+				t.Errorf("%s: faults %s", c.body, a.faults())
 			}
 		}
-		f.want(f.as(store.Admin, "PATCH", place, `{"disabled":"yes"}`), 400, "malformed_body")
-		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`), 422,
-			"validation_failed")
+		f.want(f.as(store.Admin, "PATCH", path, `{"disabled":"yes"}`), 400, "malformed_body")
+		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"root"}`),
+			422, "validation_failed")
 		f.want(f.as(store.Admin, "PATCH", "/users/999999", `{"role":"editor"}`), 404, "not_found")
 
 		// A stolen token is not enough to take an admin's account over.
@@ -246,28 +249,28 @@ func TestUsers(t *testing.T) {
 		}
 		f.want(f.as(store.Admin, "PATCH", own, f.as(store.Admin, "GET", own, "").body), 200, "")
 		f.want(f.as(store.Admin, "DELETE", own+"/mfa", ""), 403, "forbidden")
-		f.want(f.as(store.Admin, "DELETE", place+"/mfa", ""), 204, "")
+		f.want(f.as(store.Admin, "DELETE", path+"/mfa", ""), 204, "")
 
-		a = f.as(store.Admin, "PATCH", place, `{"role":"viewer"}`, "Content-Type", mediaMergePatch)
+		a = f.as(store.Admin, "PATCH", path, `{"role":"viewer"}`, "Content-Type", mediaMergePatch)
 		if f.want(a, 200, ""); userOf(t, a).Role != "viewer" {
 			t.Errorf("patched: %s", a.body)
 		}
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
 		token = f.loginAs("ana", goodPassword)
-		a = f.as(store.Admin, "PATCH", place, `{"disabled":true,"email":"ana@example.org"}`)
+		a = f.as(store.Admin, "PATCH", path, `{"disabled":true,"email":"ana@example.org"}`)
 		if f.want(a, 200, ""); !userOf(t, a).Disabled || userOf(t, a).Email != "ana@example.org" {
 			t.Errorf("patched: %s", a.body)
 		}
 		out.Take(t, mail.EmailChanged, "ana@example.com")
 		f.want(f.call("GET", "/me", "", "x-access-token", token), 401, "token_revoked")
-		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 401,
-			"invalid_login")
-		a = f.as(store.Admin, "PATCH", place, `{"disabled":null,"email":null}`)
+		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`),
+			401, "invalid_login")
+		a = f.as(store.Admin, "PATCH", path, `{"disabled":null,"email":null}`)
 		if f.want(a, 200, ""); userOf(t, a).Disabled || userOf(t, a).Email != "" {
 			t.Errorf("patched: %s", a.body)
 		}
 		token = f.loginAs("ana", goodPassword)
-		a = f.as(store.Admin, "DELETE", place, "")
+		a = f.as(store.Admin, "DELETE", path, "")
 		if f.want(a, 204, ""); a.body != "" {
 			t.Errorf("DELETE answered %s", a.body)
 		}
@@ -277,13 +280,14 @@ func TestUsers(t *testing.T) {
 			if method == "PATCH" {
 				body = `{}`
 			}
-			f.want(f.as(store.Admin, method, place, body), 404, "not_found")
+			f.want(f.as(store.Admin, method, path, body), 404, "not_found")
 		}
 
 		// The last admin stays, whoever tries.
 		admin := fmt.Sprint("/users/", f.users[store.Admin].ID)
-		for body, field := range map[string]string{`{"role":"editor"}`: "role",
-			`{"disabled":true}`: "disabled"} {
+		for body, field := range map[string]string{
+			`{"role":"editor"}`: "role", `{"disabled":true}`: "disabled",
+		} {
 			a := f.as(store.Admin, "PATCH", admin, body)
 			if f.want(a, 409, "conflict"); a.faults() != field+":last_admin" {
 				t.Errorf("%s: faults %s", body, a.faults())
@@ -295,47 +299,48 @@ func TestUsers(t *testing.T) {
 }
 
 func TestNewUserBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), openSignup)
+	f := onSQLite(t, openSignup)
 	_, err := f.store.CreateUser(t.Context(),
 		store.User{Name: "ana", Email: "ana@example.com", Role: store.Viewer})
-	must(t, err)
+	authtest.Must(t, err)
 	for _, c := range []struct {
 		path, body   string
 		status       int
 		code, faults string
 	}{
-		{"/users", `{"user":"b1","password":"five grumpy violets","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
-		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`, 201,
-			"", ""},
+		{"/users", `{"user":"b1","password":"five grumpy violets",` +
+			`"id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
+		{"/users", `{"user":"b2","password":"five grumpy violets","email":null,"role":null}`,
+			201, "", ""},
 		{"/users", `{"user":"b3"}`, 422, "validation_failed", "email:required"},
-		{"/users", `{"user":"b3","password":null,"email":""}`, 422, "validation_failed",
-			"email:required"},
-		{"/users", `{"user":"b3","password":"short"}`, 422, "validation_failed",
-			"password:too_short"},
-		{"/users", `{"user":"b 3","role":"root","email":"x"}`, 422, "validation_failed",
-			"user:invalid_user email:invalid_email role:invalid_role"},
-		{"/users", `{"user":"b3","password":"five grumpy violets","disabled":true}`, 422,
-			"validation_failed", "disabled:unknown_member"},
-		{"/users", `{"password":"five grumpy violets"}`, 422, "validation_failed",
-			"user:invalid_user"},
-		{"/users", `{"user":"ANA","password":"five grumpy violets"}`, 409, "conflict",
-			"user:taken"},
+		{"/users", `{"user":"b3","password":null,"email":""}`,
+			422, "validation_failed", "email:required"},
+		{"/users", `{"user":"b3","password":"short"}`,
+			422, "validation_failed", "password:too_short"},
+		{"/users", `{"user":"b 3","role":"root","email":"x"}`,
+			422, "validation_failed", "user:invalid_user email:invalid_email role:invalid_role"},
+		{"/users", `{"user":"b3","password":"five grumpy violets","disabled":true}`,
+			422, "validation_failed", "disabled:unknown_member"},
+		{"/users", `{"password":"five grumpy violets"}`,
+			422, "validation_failed", "user:invalid_user"},
+		{"/users", `{"user":"ANA","password":"five grumpy violets"}`,
+			409, "conflict", "user:taken"},
 		{"/users", `{"user":"b3","email":"ANA@example.com"}`, 409, "conflict", "email:taken"},
 		{"/users", `{"user":1}`, 400, "malformed_body", ""},
 		{"/users", `[]`, 400, "malformed_body", ""},
 
 		{"/signup", `{"user":"c1","password":"five grumpy violets","id":9}`, 201, "", ""},
 		// The answer tells nobody whose email it is.
-		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`, 201,
-			"", ""},
-		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`, 422,
-			"validation_failed", "role:unknown_member"},
+		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`,
+			201, "", ""},
+		{"/signup", `{"user":"c3","password":"five grumpy violets","role":"admin"}`,
+			422, "validation_failed", "role:unknown_member"},
 		{"/signup", `{"user":"c 3","password":"short","email":"x","role":"admin"}`, 422,
 			"validation_failed",
 			"role:unknown_member user:invalid_user email:invalid_email password:too_short"},
 		{"/signup", `{"user":"c3"}`, 422, "validation_failed", "password:too_short"},
-		{"/signup", `{"user":"clarissa99","password":"clarissa99"}`, 422, "validation_failed",
-			"password:too_guessable"},
+		{"/signup", `{"user":"clarissa99","password":"clarissa99"}`,
+			422, "validation_failed", "password:too_guessable"},
 		{"/signup", `{"user":"c3","password":["five grumpy violets"]}`, 400, "malformed_body", ""},
 
 		{"/password/forgot", `{"user":"nobody"}`, 202, "", ""},
@@ -343,10 +348,10 @@ func TestNewUserBodies(t *testing.T) {
 		{"/password/forgot", `{"email":"\u0000"}`, 202, "", ""},
 		{"/password/forgot", `{"user":"ana"}`, 202, "", ""},
 		{"/password/forgot", `{}`, 422, "validation_failed", "email:required"},
-		{"/password/forgot", `{"user":"ana","email":"ana@example.com"}`, 422, "validation_failed",
-			"email:required"},
-		{"/password/forgot", `{"usr":"ana"}`, 422, "validation_failed",
-			"usr:unknown_member email:required"},
+		{"/password/forgot", `{"user":"ana","email":"ana@example.com"}`,
+			422, "validation_failed", "email:required"},
+		{"/password/forgot", `{"usr":"ana"}`,
+			422, "validation_failed", "usr:unknown_member email:required"},
 
 		{"/password/reset", `{}`, 422, "validation_failed", "token:required password:too_short"},
 		{"/password/reset", `{"token":"reset.1.99999999999.AAAA","password":"five grumpy violets"}`,
@@ -354,14 +359,14 @@ func TestNewUserBodies(t *testing.T) {
 		{"/password/reset",
 			`{"token":"reset.999.99999999999.AAAA","password":"five grumpy violets"}`, 422,
 			"reset_invalid", "token:invalid_link"},
-		{"/password/reset", `{"token":"\u0000","password":"five grumpy violets"}`, 422,
-			"reset_invalid", "token:invalid_link"},
+		{"/password/reset", `{"token":"\u0000","password":"five grumpy violets"}`,
+			422, "reset_invalid", "token:invalid_link"},
 		{"/email/confirm", `{}`, 422, "validation_failed", "token:required"},
 		{"/email/confirm", `{"token":"x"}`, 422, "reset_invalid", "token:invalid_link"},
 
 		{"/password", `{}`, 422, "validation_failed", "current:required password:too_short"},
-		{"/password", `{"curent":"x"}`, 422, "validation_failed",
-			"curent:unknown_member current:required password:too_short"},
+		{"/password", `{"curent":"x"}`,
+			422, "validation_failed", "curent:unknown_member current:required password:too_short"},
 	} {
 		a := f.as(store.Admin, "POST", c.path, c.body)
 		if f.want(a, c.status, c.code); a.faults() != c.faults {
@@ -391,7 +396,7 @@ func TestPagesOfUsers(t *testing.T) {
 		for i := range 20 {
 			_, err := f.store.CreateUser(t.Context(),
 				store.User{Name: fmt.Sprint("u", i), Role: store.Viewer, PasswordHash: testHash})
-			must(t, err)
+			authtest.Must(t, err)
 		}
 		next := regexp.MustCompile(`^<([^>]*)>; rel="next"$`)
 		for _, limit := range []int{1, 7, 22, 23, 24, 1000} {
@@ -405,7 +410,7 @@ func TestPagesOfUsers(t *testing.T) {
 				var page []struct {
 					ID int64 `json:"id"`
 				}
-				must(t, json.Unmarshal([]byte(a.body), &page))
+				authtest.Must(t, json.Unmarshal([]byte(a.body), &page))
 				if len(page) > limit {
 					t.Errorf("%d users on a page of %d", len(page), limit)
 				}

@@ -1,9 +1,10 @@
 // Package api serves clientes over HTTP.
 //
 // A request becomes a call of a plain function, and what the function returns becomes the answer.
-// The routes, with who may call each, stand in one table ([Server] in this file). The adapter that
-// decodes, calls and answers is in serve.go. Errors become answers by one table in errors.go. Each
-// noun has a file with its inputs, its functions and its views. A list is a page (page.go).
+// The table of routes in api.go has a line for each route, with the role that may call it. The
+// adapter that decodes, calls and answers is in serve.go. Errors become answers by one table in
+// errors.go. Each noun has a file with its inputs, its functions and its views. A list is a page
+// (page.go).
 //
 // Only the adapter, the middleware and the two streams (import and export) know Gin. The package
 // does not know which engine stores the records, or how a token is made.
@@ -165,38 +166,53 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	gin.SetMode(gin.ReleaseMode) // or it prints to standard output
-	s := &Server{
-		cfg: cfg, engine: gin.New(),
-		bodies: semaphore.NewWeighted(maxBodies), decoding: semaphore.NewWeighted(2),
-		imports: semaphore.NewWeighted(maxTransfers), exports: semaphore.NewWeighted(maxTransfers),
+	engine, err := newEngine(cfg.TrustedProxies)
+	if err != nil {
+		return nil, err
 	}
-	e := s.engine
-	e.RedirectTrailingSlash = false
-	e.HandleMethodNotAllowed = true
-	e.UseRawPath = true // or /clientes/5%2Fhistory would be /clientes/5/history
-	e.UnescapePathValues = false
-	e.RemoteIPHeaders = []string{"X-Forwarded-For"}
-	trusted := make([]string, len(cfg.TrustedProxies))
-	for i, p := range cfg.TrustedProxies {
-		trusted[i] = p.String()
-	}
-	if err := e.SetTrustedProxies(trusted); err != nil {
-		return nil, fmt.Errorf("trusted proxies: %w", err)
-	}
-
-	allow := make(map[string][]string) // the methods of each pattern
-	e.Use(s.begin, s.recover, s.checkMethod(allow), s.allowOrigins(), s.checkOrigin)
-	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
-	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethodNotAllowed) })
 	published, err := staticFiles()
 	if err != nil {
 		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, engine: engine,
+		bodies: semaphore.NewWeighted(maxBodies), decoding: semaphore.NewWeighted(2),
+		imports: semaphore.NewWeighted(maxTransfers), exports: semaphore.NewWeighted(maxTransfers),
 	}
 	routes := s.routes()
 	for _, p := range published {
 		routes = append(routes, route{"GET", p.path, anybody, nil, gin.WrapH(p)})
 	}
+	s.mount(routes)
+	return s, nil
+}
+
+// newEngine returns an engine without routes, which takes each path as it is written.
+func newEngine(trustedProxies []netip.Prefix) (*gin.Engine, error) {
+	gin.SetMode(gin.ReleaseMode) // or it prints to standard output
+	e := gin.New()
+	e.RedirectTrailingSlash = false
+	e.HandleMethodNotAllowed = true
+	e.UseRawPath = true // or /clientes/5%2Fhistory would be /clientes/5/history
+	e.UnescapePathValues = false
+	e.RemoteIPHeaders = []string{"X-Forwarded-For"}
+	trusted := make([]string, len(trustedProxies))
+	for i, p := range trustedProxies {
+		trusted[i] = p.String()
+	}
+	if err := e.SetTrustedProxies(trusted); err != nil {
+		return nil, fmt.Errorf("trusted proxies: %w", err)
+	}
+	return e, nil
+}
+
+// mount has the engine serve routes, HEAD where there is GET, and OPTIONS.
+func (s *Server) mount(routes []route) {
+	e := s.engine
+	allow := make(map[string][]string) // the methods of each pattern
+	e.Use(s.begin, s.recover, s.checkMethod(allow), s.allowOrigins(), s.checkOrigin)
+	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
+	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethodNotAllowed) })
 	for _, r := range routes {
 		for _, method := range withHead(r.method) {
 			e.Handle(method, r.path, s.verifyJWT(r.may), s.checkQuery(r.query), r.answer)
@@ -209,7 +225,6 @@ func New(cfg Config) (*Server, error) {
 		allow[path] = methods
 		e.OPTIONS(path, serveOptions(strings.Join(methods, ", ")))
 	}
-	return s, nil
 }
 
 // checkMethod refuses methods that a path does not take although a pattern that covers it does.

@@ -18,6 +18,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"clientes/auth"
+	"clientes/auth/authtest"
 	"clientes/auth/password"
 	"clientes/store"
 )
@@ -25,10 +26,11 @@ import (
 func TestConventions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana"})
-		for _, path := range []string{"/nothing", "/clientes/", "/clientes/1/",
-			"/clientes/1/histories", "/clientes/1/history/", "/clientes/9/history",
-			"/clientes/x/history", "/clientes/import/", "/login/", "//", "/healthz/",
-			"/docs/nothing", "/.env"} {
+		for _, path := range []string{
+			"/nothing", "/clientes/", "/clientes/1/", "/clientes/1/histories",
+			"/clientes/1/history/", "/clientes/9/history", "/clientes/x/history",
+			"/clientes/import/", "/login/", "//", "/healthz/", "/docs/nothing", "/.env",
+		} {
 			f.want(f.as(store.Admin, "GET", path, ""), 404, "not_found")
 		}
 		for path, allow := range map[string]string{
@@ -50,8 +52,8 @@ func TestConventions(t *testing.T) {
 				}
 			}
 			a := f.call("OPTIONS", path, "")
-			if got := sortedList(a.header.Get("Allow")); a.status != 204 || a.body != "" ||
-				got != allow {
+			got := sortedList(a.header.Get("Allow"))
+			if a.status != 204 || a.body != "" || got != allow {
 				t.Errorf("OPTIONS %s answered %d, Allow: %s", path, a.status, got)
 			}
 			if strings.Contains(allow, "HEAD") {
@@ -65,8 +67,8 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"a", "A.b_c-9", strings.Repeat("x", 64)} {
-			if got := f.call("GET", "/", "", "X-Request-Id",
-				id).header.Get("X-Request-Id"); got != id {
+			got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id")
+			if got != id {
 				t.Errorf("X-Request-Id %q became %q", id, got)
 			}
 			if !strings.Contains(f.log.String(), `"request_id":"`+id+`"`) {
@@ -74,8 +76,8 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"a b", "é", strings.Repeat("x", 65), `"`} {
-			if got := f.call("GET", "/", "", "X-Request-Id",
-				id).header.Get("X-Request-Id"); got == id || got == "" {
+			got := f.call("GET", "/", "", "X-Request-Id", id).header.Get("X-Request-Id")
+			if got == id || got == "" {
 				t.Errorf("X-Request-Id %q became %q", id, got)
 			}
 		}
@@ -87,8 +89,8 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		page := f.call("GET", "/docs", "").header
-		if policy := page.Get("Content-Security-Policy"); !strings.Contains(policy,
-			"frame-ancestors 'none'") ||
+		policy := page.Get("Content-Security-Policy")
+		if !strings.Contains(policy, "frame-ancestors 'none'") ||
 			strings.Contains(policy, "unsafe") || page.Get("Referrer-Policy") != "no-referrer" ||
 			page.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("GET /docs: %v", page)
@@ -123,39 +125,26 @@ func TestHealth(t *testing.T) {
 
 // The log has what went wrong inside, under the request's id. The answer does not.
 func TestAFailingStore(t *testing.T) {
+	away := fmt.Errorf("%w: %w", store.ErrUnavailable, errInside)
 	for _, c := range []struct {
 		name   string
-		store  func(Store) Store
+		store  Store
 		status int
 		code   string
 		logged string
 	}{
-		{
-			"away", func(s Store) Store {
-				return brokenStore{s, fmt.Errorf("%w: %w", store.ErrUnavailable, errInside)}
-			},
-			503, "store_unavailable", "db.internal.example",
-		},
-		{
-			"not migrated", func(s Store) Store { return brokenStore{s, store.ErrSchema} },
-			503, "store_unavailable", "schema",
-		},
-		{
-			"at a loss", func(s Store) Store { return brokenStore{s, errInside} },
-			500, "internal", "db.internal.example",
-		},
-		{
-			"in panic", func(s Store) Store { return panickingStore{s} },
-			500, "internal", "the inside of it",
-		},
+		{"away", brokenStore{err: away}, 503, "store_unavailable", "db.internal.example"},
+		{"not migrated", brokenStore{err: store.ErrSchema}, 503, "store_unavailable", "schema"},
+		{"at a loss", brokenStore{err: errInside}, 500, "internal", "db.internal.example"},
+		{"in panic", panickingStore{}, 500, "internal", "the inside of it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, engines()[0].open(t),
-				func(cfg *Config) { cfg.Store = c.store(cfg.Store) })
+			f := onSQLite(t, func(cfg *Config) { cfg.Store = c.store })
 			a := f.as(store.Viewer, "GET", "/clientes/1", "", "X-Request-Id", "the-one")
 			f.want(a, c.status, c.code)
-			for _, inner := range []string{"internal.example", "SELECT", "inside", ".go",
-				"goroutine"} {
+			for _, inner := range []string{
+				"internal.example", "SELECT", "inside", ".go", "goroutine",
+			} {
 				if strings.Contains(a.body, inner) {
 					t.Errorf("the answer tells of %q: %s", inner, a.body)
 				}
@@ -164,13 +153,10 @@ func TestAFailingStore(t *testing.T) {
 				t.Errorf("Retry-After: %q", a.header.Get("Retry-After"))
 			}
 			line := f.logLine("the-one")
-			if !strings.Contains(line, `"level":"ERROR"`) || c.name != "in panic" &&
-				!strings.Contains(line, c.logged) {
+			if !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, c.logged) {
 				t.Errorf("the log says %s", line)
 			}
-			if c.name == "in panic" &&
-				(!strings.Contains(line, "the inside of it") ||
-					!strings.Contains(line, "cliente.go")) {
+			if c.name == "in panic" && !strings.Contains(line, "cliente.go") {
 				t.Errorf("the log does not say where the panic was: %s", line)
 			}
 			if c.code == "store_unavailable" {
@@ -183,67 +169,67 @@ func TestAFailingStore(t *testing.T) {
 // After a panic in the middle of an answer the client sees a broken answer, and the log has the
 // panic.
 func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.server.engine.GET("/half", func(c *gin.Context) {
 		c.String(http.StatusOK, strings.Repeat("half ", 10_000))
 		panic("the inside of it")
 	})
 	req, err := http.NewRequestWithContext(t.Context(), "GET", f.url+"/half", nil)
-	must(t, err)
+	authtest.Must(t, err)
 	req.Header.Set("X-Request-Id", "the-half")
 	resp, err := http.DefaultTransport.RoundTrip(req)
-	must(t, err)
+	authtest.Must(t, err)
 	defer resp.Body.Close()
 	if _, err := io.ReadAll(resp.Body); err == nil {
 		t.Error("half an answer looks like a whole one")
 	}
-	f.eventually("the panic is logged",
-		func() bool { return strings.Contains(f.log.String(), `"request_id":"the-half"`) })
-	if line := f.logLine("the-half"); !strings.Contains(line, `"level":"ERROR"`) ||
-		!strings.Contains(line, "the inside of it") {
+	line := f.logLine("the-half")
+	if !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "the inside of it") {
 		t.Errorf("the log says %s", line)
 	}
 }
 
 // A body in chunks is refused as soon as it is too large.
 func TestBodiesWithoutALength(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	send := func(body io.Reader) int {
 		req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes",
 			struct{ io.Reader }{body})
-		must(t, err)
+		authtest.Must(t, err)
 		req.Header.Set("Content-Type", mediaJSON)
 		req.Header.Set("x-access-token", f.tokens[store.Editor])
 		resp, err := http.DefaultTransport.RoundTrip(req)
-		must(t, err)
+		authtest.Must(t, err)
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)
-		must(t, err)
+		authtest.Must(t, err)
 		validateResponse(t, req, resp, b)
 		return resp.StatusCode
 	}
-	blanks := func(n int) io.Reader { return strings.NewReader(strings.Repeat(" ", n)) }
-	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`),
-		blanks(maxBody-12))); status != 201 {
+	const record = `{"name":"x"}`
+	padded := func(size int) io.Reader {
+		blanks := strings.Repeat(" ", size-len(record))
+		return io.MultiReader(strings.NewReader(record), strings.NewReader(blanks))
+	}
+	if status := send(padded(maxBody)); status != 201 {
 		t.Errorf("1 MiB answered %d", status)
 	}
-	if status := send(io.MultiReader(strings.NewReader(`{"name":"x"}`),
-		blanks(maxBody-11))); status != 413 {
+	if status := send(padded(maxBody + 1)); status != 413 {
 		t.Errorf("1 MiB and a byte answered %d", status)
 	}
 }
 
 // While as many large bodies arrive as may, the next one is refused.
 func TestLargeBodiesAtOnce(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	var held []net.Conn
 	hold := func() {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-		must(t, err)
+		authtest.Must(t, err)
 		held = append(held, conn)
-		_, err = fmt.Fprintf(conn,
-			"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
-		must(t, err)
+		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\n"+
+			"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n{", maxBody)
+		authtest.Must(t, err)
 	}
 	defer func() {
 		for _, conn := range held {
@@ -266,39 +252,42 @@ func TestLargeBodiesAtOnce(t *testing.T) {
 	for _, conn := range held {
 		conn.Close()
 	}
-	f.eventually("large bodies are let in again",
-		func() bool { return f.call("POST", "/login", large).code() == "invalid_login" })
+	f.eventually("large bodies are let in again", func() bool {
+		return f.call("POST", "/login", large).code() == "invalid_login"
+	})
 }
 
 func TestAFullGate(t *testing.T) {
-	st := engines()[0].open(t)
 	gate := password.NewGate(password.Local{}, 1, 0)
-	f := newFixture(t, st)
+	f := onSQLite(t)
 	full, err := auth.New(auth.Config{
-		Store: st, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
-		TokenTTL: 300e9, SessionIdle: 1800e9, SessionMax: 1800e9, Now: f.server.cfg.Now,
-		Log: f.server.cfg.Log,
+		Store: f.store, Gate: gate, Secret: testSecret, Issuer: "clientes", Audience: "clientes",
+		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * time.Minute,
+		Now: f.server.cfg.Now, Log: f.server.cfg.Log,
 	})
-	must(t, err)
+	authtest.Must(t, err)
 	f.server.cfg.Auth = full
 	entered, leave := make(chan bool), make(chan bool)
 	go func() {
-		_ = gate.Do(t.Context(),
-			func(password.Hasher) error { entered <- true; <-leave; return nil })
+		_ = gate.Do(t.Context(), func(password.Hasher) error {
+			entered <- true
+			<-leave
+			return nil
+		})
 	}()
 	<-entered
-	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
+	a := f.call("POST", "/login", viewerLogin)
 	if f.want(a, 503, "overloaded"); a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	// An unknown user costs the same.
-	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`), 503,
-		"overloaded")
+	f.want(f.call("POST", "/login", `{"user":"nobody","password":"correct horse"}`),
+		503, "overloaded")
 	leave <- true
 }
 
 func TestTrustedProxies(t *testing.T) {
-	login := `{"user":"the-viewer","password":"correct horse"}`
+	loopback := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	for _, c := range []struct {
 		name    string
 		trusted []netip.Prefix
@@ -307,25 +296,23 @@ func TestTrustedProxies(t *testing.T) {
 	}{
 		{"nobody is believed", nil,
 			[]string{"X-Forwarded-For", "192.0.2.1", "X-Real-IP", "192.0.2.2"}, "127.0.0.1"},
-		{"a proxy is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"a proxy is", loopback,
 			[]string{"X-Forwarded-For", "192.0.2.1"}, "192.0.2.1"},
-		{"what stands before the proxy's own word is not",
-			[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"what stands before the proxy's own word is not", loopback,
 			[]string{"X-Forwarded-For", "198.51.100.7, 192.0.2.1"}, "192.0.2.1"},
-		{"some write the port", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"some write the port", loopback,
 			[]string{"X-Forwarded-For", "198.51.100.7:80,192.0.2.1:49152"}, "192.0.2.1"},
-		{"of IPv6, too", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"of IPv6, too", loopback,
 			[]string{"X-Forwarded-For", "[2001:db8::1]:49152"}, "2001:db8::1"},
-		{"and some brackets alone", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"and some brackets alone", loopback,
 			[]string{"X-Forwarded-For", "[2001:db8::1]"}, "2001:db8::1"},
-		{"no other header is", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		{"no other header is", loopback,
 			[]string{"X-Real-IP", "192.0.2.1"}, "127.0.0.1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, engines()[0].open(t),
-				func(cfg *Config) { cfg.TrustedProxies = c.trusted })
-			f.want(f.call("POST", "/login", login, append(c.headers, "X-Request-Id", "it")...), 200,
-				"")
+			f := onSQLite(t, func(cfg *Config) { cfg.TrustedProxies = c.trusted })
+			headers := append(c.headers, "X-Request-Id", "it")
+			f.want(f.call("POST", "/login", viewerLogin, headers...), 200, "")
 			line := f.logLine("it")
 			if !strings.Contains(line, `"ip":"`+c.want+`"`) {
 				t.Errorf("logged %s", line)
@@ -336,11 +323,8 @@ func TestTrustedProxies(t *testing.T) {
 
 // A link-local IPv6 address comes with a zone.
 func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t),
-		func(cfg *Config) {
-			cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(
-				"fe80::2/128")}
-		})
+	proxy := netip.MustParsePrefix("fe80::2/128")
+	f := onSQLite(t, func(cfg *Config) { cfg.TrustedProxies = []netip.Prefix{proxy} })
 	for remote, want := range map[string]string{
 		"[fe80::1%eth0]:49152": "fe80::1", "[fe80::2%eth0]:49152": "203.0.113.9",
 		"192.0.2.1:49152": "192.0.2.1", "[2001:db8::1]:49152": "2001:db8::1", "@": "",
@@ -361,16 +345,15 @@ func TestAClientOfTheSameNetworkHasAnAddress(t *testing.T) {
 func TestHeadersThatNoStoreCanKeep(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-		must(t, err)
+		authtest.Must(t, err)
 		defer conn.Close()
-		body := `{"user":"the-viewer","password":"correct horse"}`
-		_,
-			err = fmt.Fprintf(conn,
-			"POST /login HTTP/1.1\r\nHost: x\r\nUser-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
-			strings.Repeat("é", 400), len(body), body)
-		must(t, err)
+		_, err = fmt.Fprintf(conn, "POST /login HTTP/1.1\r\nHost: x\r\n"+
+			"User-Agent: \xff\xfe%s\r\nContent-Type: application/json\r\n"+
+			"Content-Length: %d\r\n\r\n%s",
+			strings.Repeat("é", 400), len(viewerLogin), viewerLogin)
+		authtest.Must(t, err)
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		must(t, err)
+		authtest.Must(t, err)
 		defer resp.Body.Close()
 		if b, _ := io.ReadAll(resp.Body); resp.StatusCode != 200 {
 			t.Errorf("answered %d %s", resp.StatusCode, b)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -18,18 +19,17 @@ func device(t testing.TB, a answer) string {
 	var in struct {
 		Device string `json:"device"`
 	}
-	must(t, json.Unmarshal([]byte(a.body), &in))
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &in))
 	return in.Device
 }
 
 func TestTooManyAttempts(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		const right = `{"user":"the-viewer","password":"correct horse"}`
-		known := device(t, f.call("POST", "/login", right))
+		known := device(t, f.call("POST", "/login", viewerLogin))
 		for _, name := range []string{"the-viewer", "nobody"} {
 			for range 5 {
-				f.want(f.call("POST", "/login", `{"user":"`+name+`","password":"wrong"}`), 401,
-					"invalid_login")
+				f.want(f.call("POST", "/login", `{"user":"`+name+`","password":"wrong"}`),
+					401, "invalid_login")
 			}
 			for _, password := range []string{"wrong", "correct horse"} {
 				a := f.call("POST", "/login", `{"user":"`+name+`","password":"`+password+`"}`)
@@ -46,14 +46,17 @@ func TestTooManyAttempts(t *testing.T) {
 		if device(t, a) == "" {
 			t.Error("a login with a device token returns none")
 		}
-		f.want(f.call("POST", "/login", url.Values{
+		form := url.Values{
 			"user": {"the-viewer"}, "password": {"correct horse"}, "device": {known},
-		}.Encode(), "Content-Type", mediaForm), 200, "")
+		}
+		f.want(f.call("POST", "/login", form.Encode(), "Content-Type", mediaForm), 200, "")
 		// A device token of another user does not help.
-		f.want(f.call("POST", "/login", `{"user":"nobody","password":"wrong","device":"`+known+`"}`),
+		f.want(f.call("POST", "/login",
+			`{"user":"nobody","password":"wrong","device":"`+known+`"}`),
 			429, "too_many_attempts")
 		f.want(f.call("POST", "/login",
-			`{"user":"the-viewer","password":"wrong","device":"`+known+`"}`), 401, "invalid_login")
+			`{"user":"the-viewer","password":"wrong","device":"`+known+`"}`),
+			401, "invalid_login")
 		for _, c := range []struct{ members, faults string }{
 			{`"device":1`, "device:invalid_type"}, {`"code":123456`, "code:invalid_type"},
 			{`"code":{},"device":[],"cookie":"x"`,
@@ -85,18 +88,17 @@ func TestAWrongCurrentPasswordCountsAsAFailedLogin(t *testing.T) {
 				t.Errorf("%d: %s %s is at fault with %q", i, r[0], r[1], a.faults())
 			}
 		}
-		f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`), 429,
-			"too_many_attempts")
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 429,
-			"too_many_attempts")
-		f.want(f.call("POST", "/login", `{"user":"the-editor","password":"correct horse"}`), 200,
-			"")
+		f.want(f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`),
+			429, "too_many_attempts")
+		f.want(f.call("POST", "/login", viewerLogin), 429, "too_many_attempts")
+		f.want(f.call("POST", "/login", `{"user":"the-editor","password":"correct horse"}`),
+			200, "")
 	}, stopTheClock)
 }
 
 func TestTheDeviceInACookie(t *testing.T) {
 	const own = "http://" + ownHost
-	f := newFixture(t, engines()[0].open(t), stopTheClock)
+	f := onSQLite(t, stopTheClock)
 	const login = `{"user":"the-viewer","password":"correct horse","cookie":true}`
 	a := f.call("POST", "/login", login, "Origin", own)
 	cookies := a.header.Values("Set-Cookie")
@@ -104,16 +106,17 @@ func TestTheDeviceInACookie(t *testing.T) {
 		!strings.HasPrefix(cookies[1], "clientes_device=") {
 		t.Fatalf("answered %s and set %q", a.body, cookies)
 	}
-	for _, part := range []string{"; Path=/;", "; HttpOnly", "; SameSite=Strict", "; Max-Age=" +
-		strconv.Itoa(90*24*60*60)} {
+	for _, part := range []string{
+		"; Path=/;", "; HttpOnly", "; SameSite=Strict", "; Max-Age=" + strconv.Itoa(90*24*60*60),
+	} {
 		if !strings.Contains(cookies[1], part) {
 			t.Errorf("%s is not in %s", part, cookies[1])
 		}
 	}
 	known, _, _ := strings.Cut(cookies[1], ";")
 	for range 5 {
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`), 401,
-			"invalid_login")
+		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`),
+			401, "invalid_login")
 	}
 	f.want(f.call("POST", "/login", login, "Origin", own), 429, "too_many_attempts")
 	a = f.call("POST", "/login", login, "Origin", own, "Cookie", known)
@@ -129,23 +132,23 @@ func TestTheDeviceInACookie(t *testing.T) {
 	// Neither a refresh nor a logout changes it.
 	refresh, _, _ := strings.Cut(a.header.Values("Set-Cookie")[0], ";")
 	a = f.call("POST", "/refresh", "", "Origin", own, "Cookie", refresh+"; "+known)
-	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 ||
-		device(t, a) != "" {
+	set := a.header.Values("Set-Cookie")
+	if a.status != 200 || len(set) != 1 || device(t, a) != "" {
 		t.Errorf("a refresh answered %d and set %q", a.status, set)
 	}
 	a = f.call("POST", "/logout", "", "Origin", own, "Cookie", refresh+"; "+known)
-	if set := a.header.Values("Set-Cookie"); a.status != 200 || len(set) != 1 ||
-		!strings.HasPrefix(set[0], "clientes_refresh=;") {
+	set = a.header.Values("Set-Cookie")
+	if a.status != 200 || len(set) != 1 || !strings.HasPrefix(set[0], "clientes_refresh=;") {
 		t.Errorf("a logout answered %d and set %q", a.status, set)
 	}
 	// A page that may not use the cookies cannot spend the attempts of the device.
 	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`, "Cookie", known,
-		"Origin", "https://evil.example"), 403, "cross_origin")
+		"Origin", "https://evil.example"),
+		403, "cross_origin")
 
-	over := newFixture(t, engines()[0].open(t),
-		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
-	cookies = over.call("POST", "/login", login, "Origin",
-		"https://"+ownHost).header.Values("Set-Cookie")
+	over := onSQLite(t, overHTTPS)
+	a = over.call("POST", "/login", login, "Origin", "https://"+ownHost)
+	cookies = a.header.Values("Set-Cookie")
 	if len(cookies) != 2 || !strings.HasPrefix(cookies[1], "__Host-clientes_device=") ||
 		!strings.Contains(cookies[1], "; Secure") {
 		t.Errorf("over https it sets %q", cookies)
@@ -154,7 +157,7 @@ func TestTheDeviceInACookie(t *testing.T) {
 
 // A client's network is what a trusted proxy names; of IPv6 it is a /64.
 func TestOneNetworkIsSlowed(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), trustLoopback)
+	f := onSQLite(t, trustLoopback)
 	refused := 0
 	for i := range 60 {
 		a := f.call("POST", "/login", fmt.Sprintf(`{"user":"user%d","password":"wrong"}`, i),
@@ -166,6 +169,5 @@ func TestOneNetworkIsSlowed(t *testing.T) {
 	if refused < 8 || refused > 10 {
 		t.Errorf("%d of 60 were refused", refused)
 	}
-	f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`,
-		"X-Forwarded-For", "2001:db8:0:1::1"), 200, "")
+	f.want(f.call("POST", "/login", viewerLogin, "X-Forwarded-For", "2001:db8:0:1::1"), 200, "")
 }

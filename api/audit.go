@@ -48,40 +48,44 @@ func auditQuery() []string { return append(eventFilters(), pageQuery()...) }
 type auditInput struct {
 	pageInput
 	filter store.EventFilter
-	said   url.Values // the parameters that say so
+	given  url.Values // the parameters that select
 }
 
 func (in *auditInput) decode(r *request) error {
 	if err := in.pageInput.decode(r); err != nil {
 		return err
 	}
-	in.said = r.said(eventFilters()...)
-	if s := in.said.Get("user_id"); in.said.Has("user_id") {
+	in.given = r.given(eventFilters()...)
+	if s := in.given.Get("user_id"); in.given.Has("user_id") {
 		id, ok := parseID(s)
 		if !ok {
 			return invalidParameter("The parameter \"user_id\" is a user's id.")
 		}
 		in.filter.UserID = id
 	}
-	if in.said.Has("event") {
-		in.filter.Kind = store.EventKind(in.said.Get("event"))
+	if in.given.Has("event") {
+		in.filter.Kind = store.EventKind(in.given.Get("event"))
 		if !in.filter.Kind.Valid() {
 			return invalidParameter("The parameter \"event\" is not the name of an event.")
 		}
 	}
 	since, err := r.timeQuery("since")
-	// Up to the next millisecond, because the instants that are stored were cut to one.
-	if in.filter.Since = store.Instant(since); in.filter.Since.Before(since) {
+	if err != nil {
+		return err
+	}
+	in.filter.Since = store.Instant(since)
+	if in.filter.Since.Before(since) {
+		// Stored instants are whole milliseconds: the next one is the first not before since.
 		in.filter.Since = in.filter.Since.Add(time.Millisecond)
 	}
-	return err
+	return nil
 }
 
 func (s *Server) listEvents(ctx context.Context, in auditInput) (page[store.Event], error) {
 	return readPage(ctx, s, in.pageInput, list[store.Event, int64]{
 		path:    "/audit",
-		said:    in.said,
-		cursors: "/audit?" + in.said.Encode(),
+		given:   in.given,
+		cursors: "/audit?" + in.given.Encode(),
 		read: func(ctx context.Context, before int64, limit int) ([]store.Event, error) {
 			return s.cfg.Auth.Events(ctx, in.filter, before, limit)
 		},

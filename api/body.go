@@ -50,8 +50,8 @@ func (r *request) media(types []string) (string, error) {
 	encoding := h.Get("Content-Encoding")
 	switch {
 	case err != nil || !slices.Contains(types, media):
-		return "", unsupported(
-			"Send a body with the Content-Type " + strings.Join(types, " or ") + ".")
+		allowed := strings.Join(types, " or ")
+		return "", unsupported("Send a body with the Content-Type " + allowed + ".")
 	case hasCharset && !strings.EqualFold(charset, "utf-8"):
 		return "", unsupported("Send the body in UTF-8.")
 	case encoding != "" && !strings.EqualFold(encoding, "identity"):

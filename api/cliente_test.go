@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"clientes/api/wire/wiretest"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -29,8 +30,8 @@ func TestClientes(t *testing.T) {
 		if got := a.header.Get("ETag"); got != `"1"` {
 			t.Errorf("ETag: %s", got)
 		}
-		if got := f.as(store.Viewer, "GET", "/clientes/1", ""); got.body != a.body ||
-			got.header.Get("ETag") != `"1"` {
+		got := f.as(store.Viewer, "GET", "/clientes/1", "")
+		if got.body != a.body || got.header.Get("ETag") != `"1"` {
 			t.Errorf("created %s, got %s", a.body, got.body)
 		}
 
@@ -91,7 +92,7 @@ func unmarshalCliente(t testing.TB, body string, c *store.Cliente) {
 		CreatedAt time.Time `json:"created_at"`
 		UpdatedAt time.Time `json:"updated_at"`
 	}
-	must(t, json.Unmarshal([]byte(body), &v, json.RejectUnknownMembers(true)))
+	authtest.Must(t, json.Unmarshal([]byte(body), &v, json.RejectUnknownMembers(true)))
 	*c = store.Cliente(v)
 }
 
@@ -102,14 +103,15 @@ func TestTextComesBackAsItWas(t *testing.T) {
 			`<script>alert(1)</script>`, "😀 ß ﷺ \u202e \u2028",
 			"日本語", "المغرب", "á", strings.Repeat("😀", 200),
 		} {
-			body, err := json.Marshal(
-				map[string]string{"name": "x", "company": text, "notes": text + "\n\t" + text})
-			must(t, err)
+			notes := text + "\n\t" + text
+			record := map[string]string{"name": "x", "company": text, "notes": notes}
+			body, err := json.Marshal(record)
+			authtest.Must(t, err)
 			a := f.as(store.Editor, "POST", "/clientes", string(body))
 			f.want(a, 201, "")
 			var c store.Cliente
 			unmarshalCliente(t, f.as(store.Viewer, "GET", a.header.Get("Location"), "").body, &c)
-			if c.Company != text || c.Notes != text+"\n\t"+text {
+			if c.Company != text || c.Notes != notes {
 				t.Errorf("%q came back as %q, %q", text, c.Company, c.Notes)
 			}
 		}
@@ -117,7 +119,7 @@ func TestTextComesBackAsItWas(t *testing.T) {
 }
 
 func TestClienteBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.add(store.Cliente{Name: "Ana", Email: "ana@example.com"})
 	many := make([]string, 150)
 	for i := range many {
@@ -133,15 +135,15 @@ func TestClienteBodies(t *testing.T) {
 		{"every fault at once", `{"email":"x","phone":"\u0000","nome":"Ana"}`, 422,
 			"validation_failed",
 			"nome:unknown_member name:required email:invalid_email phone:invalid_characters"},
-		{"Name for name", `{"Name":"Ana"}`, 422, "validation_failed",
-			"Name:unknown_member name:required"},
+		{"Name for name", `{"Name":"Ana"}`,
+			422, "validation_failed", "Name:unknown_member name:required"},
 		{"what the server sets",
 			`{"name":"B","id":9,"version":"x","created_at":null,"updated_at":[]}`, 201, "", ""},
 		{"null for optional text",
 			`{"name":"B","email":null,"phone":null,"company":null,"address":null,"notes":null}`,
 			201, "", ""},
-		{"an email that another has", `{"name":"B","email":"ANA@EXAMPLE.COM"}`, 409, "conflict",
-			"email:taken"},
+		{"an email that another has", `{"name":"B","email":"ANA@EXAMPLE.COM"}`,
+			409, "conflict", "email:taken"},
 		{"a number for a name", `{"name":1}`, 400, "malformed_body", ""},
 		{"an object for a name", `{"name":{"first":"Ana"}}`, 400, "malformed_body", ""},
 		{"an array", `[{"name":"Ana"}]`, 400, "malformed_body", ""},
@@ -155,10 +157,11 @@ func TestClienteBodies(t *testing.T) {
 		{"a lone surrogate in a name", `{"\ud800":1,"name":"x"}`, 400, "malformed_body", ""},
 		{"broken UTF-8", "{\"name\":\"\xc3\x28\"}", 400, "malformed_body", ""},
 		{"a byte order mark", "\ufeff{\"name\":\"x\"}", 400, "malformed_body", ""},
-		{"deep nesting", `{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) +
-			`}`, 400, "malformed_body", ""},
-		{"deep nesting in an unknown member", `{"x":` + strings.Repeat(`{"a":`, 100_000), 400,
-			"malformed_body", ""},
+		{"deep nesting",
+			`{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`,
+			400, "malformed_body", ""},
+		{"deep nesting in an unknown member", `{"x":` + strings.Repeat(`{"a":`, 100_000),
+			400, "malformed_body", ""},
 		{"too large", `{"name":"` + strings.Repeat("x", 1<<20) + `"}`, 413, "body_too_large", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -169,27 +172,28 @@ func TestClienteBodies(t *testing.T) {
 			}
 		})
 	}
-	if a := f.as(store.Editor, "POST", "/clientes",
-		"{"+strings.Join(many, ",")+"}"); strings.Count(a.faults(), ":") != 100 {
-		t.Errorf("%d faults are told", strings.Count(a.faults(), ":"))
+	a := f.as(store.Editor, "POST", "/clientes", "{"+strings.Join(many, ",")+"}")
+	if strings.Count(a.faults(), ":") != 100 {
+		t.Errorf("%d faults are listed", strings.Count(a.faults(), ":"))
 	}
-	if a := f.as(store.Editor, "POST", "/clientes", `{"name":7}`); !strings.Contains(a.body,
-		"name") {
+	a = f.as(store.Editor, "POST", "/clientes", `{"name":7}`)
+	if !strings.Contains(a.body, "name") {
 		t.Errorf("the message does not name the place: %s", a.body)
 	}
 	for media, status := range map[string]int{
 		"": 415, "text/plain": 415, mediaForm: 415, mediaMergePatch: 415, "application/xml": 415,
 		"nonsense;;": 415, "application/json;charset=utf-8": 201, "APPLICATION/JSON": 201,
 	} {
-		if a := f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Type",
-			media); a.status != status {
+		a := f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Type", media)
+		if a.status != status {
 			t.Errorf("%q answered %d", media, a.status)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Encoding", "gzip"), 415,
-		"unsupported_media_type")
-	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "Content-Type",
-		"application/json-patch+json"), 415, "unsupported_media_type")
+	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Encoding", "gzip"),
+		415, "unsupported_media_type")
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`,
+		"Content-Type", "application/json-patch+json"),
+		415, "unsupported_media_type")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `"x"`), 400, "malformed_body")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":null}`), 422, "validation_failed")
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"nome":"x"}`), 422, "validation_failed")
@@ -197,8 +201,10 @@ func TestClienteBodies(t *testing.T) {
 
 func TestMergePatch(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		whole := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c",
-			Address: "a", Notes: "n"}
+		whole := store.Cliente{
+			Name: "Ana", Email: "ana@example.com", Phone: "1",
+			Company: "c", Address: "a", Notes: "n",
+		}
 		for i, c := range []struct {
 			patch string
 			want  func(*store.Cliente)
@@ -213,8 +219,7 @@ func TestMergePatch(t *testing.T) {
 			{`{"notes":""}`, func(c *store.Cliente) { c.Notes = "" }},
 			{`{"email":null,"phone":"2","company":null,"notes":"a\r\nb"}`,
 				func(c *store.Cliente) {
-					c.Email, c.Phone, c.Company, c.Notes = "", "2", "",
-						"a\nb"
+					c.Email, c.Phone, c.Company, c.Notes = "", "2", "", "a\nb"
 				}},
 			{`{"email":"NEW@example.com","id":99,"version":7,"created_at":"x","updated_at":null}`,
 				func(c *store.Cliente) { c.Email = "NEW@example.com" }},
@@ -233,8 +238,8 @@ func TestMergePatch(t *testing.T) {
 			if got != want || a.header.Get("ETag") != versionTag(want.Version) {
 				t.Errorf("%s led to %+v, want %+v", c.patch, got, want)
 			}
-			if again := f.as(store.Viewer, "GET", clientePath(before.ID),
-				""); again.body != a.body {
+			again := f.as(store.Viewer, "GET", clientePath(before.ID), "")
+			if again.body != a.body {
 				t.Errorf("%s answered %s, and there is %s", c.patch, a.body, again.body)
 			}
 			f.want(f.as(store.Editor, "DELETE", clientePath(before.ID), ""), 204, "")
@@ -243,7 +248,7 @@ func TestMergePatch(t *testing.T) {
 }
 
 // The answer to a GET can be PUT back even if its texts are hard to write.
-func TestWhatGETGaveCanBePUTBack(t *testing.T) {
+func TestAnAnswerToGETCanBePUTBack(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for i, c := range wiretest.NaughtyClientes(t) {
 			if i%8 != 0 {
@@ -286,24 +291,24 @@ func TestConditionalRequests(t *testing.T) {
 		}
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
 			for _, tag := range []string{`"2"`, `W/"1"`, `1`, `"`, `"1`} {
-				f.want(f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag), 412,
-					"version_mismatch")
+				f.want(f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag),
+					412, "version_mismatch")
 			}
 		}
 		f.want(f.as(store.Editor, "PUT", path, `{"name":"Bia"}`, "If-Match", `"1"`), 200, "")
-		f.want(f.as(store.Editor, "PUT", path, `{"name":"Carla"}`, "If-Match", `"1"`), 412,
-			"version_mismatch")
-		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Dora"}`, "If-Match", `"1", "2"`), 200,
-			"")
+		f.want(f.as(store.Editor, "PUT", path, `{"name":"Carla"}`, "If-Match", `"1"`),
+			412, "version_mismatch")
+		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Dora"}`, "If-Match", `"1", "2"`),
+			200, "")
 		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Eva"}`, "If-Match", `*`), 200, "")
-		f.want(f.as(store.Editor, "PUT", "/clientes/999", `{"name":"x"}`, "If-Match", `*`), 404,
-			"not_found")
+		f.want(f.as(store.Editor, "PUT", "/clientes/999", `{"name":"x"}`, "If-Match", `*`),
+			404, "not_found")
 		f.want(f.as(store.Editor, "DELETE", path, "", "If-Match", `"4"`), 204, "")
 	})
 }
 
 func TestRequireIfMatch(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.RequireIfMatch = true })
+	f := onSQLite(t, func(c *Config) { c.RequireIfMatch = true })
 	path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 	f.want(f.as(store.Editor, "PUT", path, `{"name":"x"}`), 428, "precondition_required")
 	f.want(f.as(store.Editor, "PATCH", path, `{"name":"x"}`), 428, "precondition_required")
@@ -313,7 +318,7 @@ func TestRequireIfMatch(t *testing.T) {
 }
 
 func TestIDsInPaths(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.add(store.Cliente{Name: "Ana"})
 	for _, id := range []string{
 		"0", "-1", "+1", "01", "1.0", "1e0", "x", "%31", "1%2F", "1%00", "99999999999999999999",

@@ -107,7 +107,7 @@ func (s *Server) checkOrigin(c *gin.Context) {
 
 // ownOrigin returns errCrossOrigin if a browser sent the request from a page that may not use the
 // cookie. Other clients send neither Origin nor Sec-Fetch-Site, and have no cookies but their own.
-// http.CrossOriginProtection does not do here: it takes http and https for the same.
+// http.CrossOriginProtection would not do: it treats http and https as one origin.
 func (s *Server) ownOrigin(h http.Header) error {
 	own := s.cfg.PublicURL.Scheme + "://" + s.cfg.PublicURL.Host
 	switch origin := h.Get("Origin"); {

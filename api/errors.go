@@ -108,17 +108,18 @@ var replies = []struct {
 	matches func(error) bool
 	reply
 }{
-	{as[*store.InvalidError], tell(422, "validation_failed",
-		"Some fields are not valid.").and(listFields)},
-	{as[*store.RowsError], tell(422, "validation_failed",
-		"Some rows are not valid; none was imported.").and(listRows)},
-	{as[*store.ConflictError], tell(409, "conflict",
-		"Another record has the same value.").and(nameConflict)},
-	{as[*wire.MalformedError], tell(400, "malformed_body",
-		"The body could not be read.").and(nameMalformed)},
-	{is(auth.ErrMFAOn), tell(409, "conflict",
-		"There is a second factor already; switch it off first.").
-		about("mfa", "taken", "It is on.")},
+	{as[*store.InvalidError],
+		tell(422, "validation_failed", "Some fields are not valid.").and(listFields)},
+	{as[*store.RowsError],
+		tell(422, "validation_failed", "Some rows are not valid; none was imported.").
+			and(listRows)},
+	{as[*store.ConflictError],
+		tell(409, "conflict", "Another record has the same value.").and(nameConflict)},
+	{as[*wire.MalformedError],
+		tell(400, "malformed_body", "The body could not be read.").and(nameMalformed)},
+	{is(auth.ErrMFAOn),
+		tell(409, "conflict", "There is a second factor already; switch it off first.").
+			about("mfa", "taken", "It is on.")},
 	{is(errNoRoute), tell(404, "not_found", "There is no such path.")},
 	{is(errMethodNotAllowed), tell(405, "method_not_allowed",
 		"This path does not take this method; see the Allow header.")},
@@ -150,10 +151,10 @@ var replies = []struct {
 		"Nobody can sign up here; ask an admin for an account.")},
 	{is(auth.ErrMFAOff), tell(404, "not_found", "There is no second factor.")},
 	{is(store.ErrNotFound), tell(404, "not_found", "There is no such record.")},
-	{is(errLastAdminDisabled), tell(409, "conflict",
-		lastAdmin).about("disabled", "last_admin", lastAdmin)},
-	{is(store.ErrLastAdmin), tell(409, "conflict",
-		lastAdmin).about("role", "last_admin", lastAdmin)},
+	{is(errLastAdminDisabled),
+		tell(409, "conflict", lastAdmin).about("disabled", "last_admin", lastAdmin)},
+	{is(store.ErrLastAdmin),
+		tell(409, "conflict", lastAdmin).about("role", "last_admin", lastAdmin)},
 	{is(errVersionMismatch), tell(412, "version_mismatch",
 		"The record has changed since; read it again.")},
 	{is(errPreconditionRequired), tell(428, "precondition_required",
@@ -162,10 +163,11 @@ var replies = []struct {
 		"This Idempotency-Key was used for another customer; make up a new one.")},
 	{is(store.ErrKeyInProgress), tell(409, "idempotency_in_progress",
 		"The first request with this Idempotency-Key is still at work; try again shortly.")},
-	{is(auth.ErrLinkInvalid), tell(422, "reset_invalid",
-		badLink).about("token", "invalid_link", badLink)},
-	{is(auth.ErrTooManyAttempts), tell(429, "too_many_attempts",
-		"Too many attempts have failed; wait before the next one.").and(sayHowLong)},
+	{is(auth.ErrLinkInvalid),
+		tell(422, "reset_invalid", badLink).about("token", "invalid_link", badLink)},
+	{is(auth.ErrTooManyAttempts),
+		tell(429, "too_many_attempts", "Too many attempts have failed; wait before the next one.").
+			and(sayHowLong)},
 	{is(auth.ErrOverloaded), tell(503, "overloaded",
 		"Too many logins at once; try again shortly.")},
 	{is(errTooManyBodies), tell(503, "overloaded",
@@ -280,8 +282,8 @@ func nameMalformed(err error, p *problem) {
 	p.Message = malformed.Message
 }
 
-// sayHowLong names the wait. A limit on requests that nothing was wrong with is no failed
-// authentication.
+// sayHowLong names the wait. If there were too many requests, but no failures, the answer is not
+// about authentication.
 func sayHowLong(err error, p *problem) {
 	p.Auth = new(bool)
 	var many *auth.TooManyError

@@ -58,7 +58,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 	}
 }
 
-// download is the answer with an export. It may take long as long as it does not stall.
+// download is the answer with an export. It may take long, but it may not stall.
 type download struct {
 	to         http.ResponseWriter
 	connection *http.ResponseController

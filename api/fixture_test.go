@@ -2,7 +2,6 @@ package api
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -24,9 +22,6 @@ import (
 	"clientes/auth/authtest"
 	"clientes/auth/password"
 	"clientes/store"
-	"clientes/store/postgres"
-	"clientes/store/postgres/postgrestest"
-	"clientes/store/sqlite"
 )
 
 const (
@@ -49,84 +44,42 @@ func hasherFor(t testing.TB) password.Hasher {
 	return quickHasher
 }
 
-// engine opens an empty, migrated store of one kind, on a clock.
-type engine struct {
-	name   string
-	openAt func(t testing.TB, now func() time.Time) store.Store
+func engines() []authtest.Engine {
+	return []authtest.Engine{authtest.SQLite(), authtest.Postgres()}
 }
 
-// open is openAt with the real time.
-func (e engine) open(t testing.TB) store.Store { return e.openAt(t, time.Now) }
-
-func engines() []engine {
-	return []engine{
-		{"sqlite", func(t testing.TB, now func() time.Time) store.Store {
-			url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
-			must(t, sqlite.Migrate(t.Context(), url))
-			st, err := sqlite.Open(t.Context(), url, now)
-			must(t, err)
-			return st
-		}},
-		{"postgres", func(t testing.TB, now func() time.Time) store.Store {
-			st, err := postgres.Open(t.Context(), postgrestest.Migrated(t, postgres.Migrate), now)
-			must(t, err)
-			return st
-		}},
-	}
-}
-
-func must(t testing.TB, err error) {
+// emptyStore returns a store without records. [newFixture] closes it.
+func emptyStore(t testing.TB, e authtest.Engine) store.Store {
 	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+	return e.Open(t, e.Migrated(t), time.Now)
 }
 
-// onEachStore runs a test with a server over every engine. Each change may alter its configuration.
+// onSQLite serves an empty store, for a test to which the engine makes no difference.
+func onSQLite(t testing.TB, changes ...func(*Config)) *fixture {
+	t.Helper()
+	return newFixture(t, emptyStore(t, authtest.SQLite()), changes...)
+}
+
+// onEachStore runs a test with a server over an empty store of each engine, in parallel.
 func onEachStore(t *testing.T, test func(t *testing.T, f *fixture), changes ...func(*Config)) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			test(t, newFixture(t, e.open(t), changes...))
-		})
-	}
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		test(t, newFixture(t, e.Open(t, url, time.Now), changes...))
+	})
 }
 
-// onEachClock is onEachStore with a clock that the test moves.
-func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *clock)) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			c := &clock{at: store.Instant(time.Now())}
-			test(t, newFixture(t, e.openAt(t, c.now)), c)
-		})
-	}
+// onEachClock is onEachStore with a store on a clock that stands still until the test advances it.
+func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *authtest.Clock)) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(store.Instant(time.Now()))
+		test(t, newFixture(t, e.Open(t, url, c.Now)), c)
+	})
 }
 
-// clock is a time that moves only when a test moves it.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
+// stopTheClock stops the clock of a server, so that no wait ends while a test is slow.
+func stopTheClock(cfg *Config) { cfg.Now = authtest.StoppedAt(time.Now().Round(0)).Now }
 
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-// stopTheClock stops the clock of a server, so that no wait ends while a test
-// is slow.
-func stopTheClock(cfg *Config) {
-	now := time.Now().Round(0)
-	cfg.Now = func() time.Time { return now }
-}
+// overHTTPS makes browsers reach a server over https.
+func overHTTPS(cfg *Config) { cfg.PublicURL = &url.URL{Scheme: "https", Host: ownHost} }
 
 // fixture is a server that listens, with a user of each role.
 type fixture struct {
@@ -135,7 +88,7 @@ type fixture struct {
 	auth   *auth.Auth
 	server *Server
 	url    string
-	log    *lockedBuffer
+	log    *authtest.Log
 	users  map[store.Role]store.User
 	tokens map[store.Role]string
 }
@@ -144,7 +97,7 @@ type fixture struct {
 func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{
-		t: t, store: st, log: new(lockedBuffer),
+		t: t, store: st, log: new(authtest.Log),
 		users: make(map[store.Role]store.User), tokens: make(map[store.Role]string),
 	}
 	cfg := Config{
@@ -159,13 +112,12 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		Store: st, Gate: password.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
-		RefreshGrace: 30 * time.Second,
-		Now:          cfg.Now, Log: cfg.Log,
+		RefreshGrace: 30 * time.Second, Now: cfg.Now, Log: cfg.Log,
 	})
-	must(t, err)
+	authtest.Must(t, err)
 	cfg.Auth = f.auth
 	f.server, err = New(cfg)
-	must(t, err)
+	authtest.Must(t, err)
 	listening := httptest.NewServer(f.server)
 	f.url = listening.URL
 	ctx, stop := context.WithCancel(context.Background())
@@ -175,13 +127,13 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		listening.Close()
 		stop()
 		following.Wait()
-		must(t, st.Close())
+		authtest.Must(t, st.Close())
 		f.checkLog()
 	})
 	for _, role := range store.Roles() {
 		f.users[role], err = st.CreateUser(t.Context(),
 			store.User{Name: "the-" + string(role), Role: role, PasswordHash: testHash})
-		must(t, err)
+		authtest.Must(t, err)
 		f.tokens[role] = f.login(role)
 	}
 	return f
@@ -192,7 +144,7 @@ func (f *fixture) login(role store.Role) string {
 	f.t.Helper()
 	g, err := f.auth.Login(f.t.Context(),
 		auth.LoginRequest{User: "the-" + string(role), Password: testPassword})
-	must(f.t, err)
+	authtest.Must(f.t, err)
 	return g.Token
 }
 
@@ -208,20 +160,30 @@ func (f *fixture) checkLog() {
 	}
 }
 
-// logLine returns the log line of a request.
+// logLine waits for the log line of a request and returns it. A client may have a long answer, or
+// hang up, before the line is written.
 func (f *fixture) logLine(requestID string) string {
 	f.t.Helper()
 	var lines []string
-	for l := range strings.Lines(f.log.String()) {
-		if strings.Contains(l, `"msg":"request"`) &&
-			strings.Contains(l, `"request_id":"`+requestID+`"`) {
-			lines = append(lines, l)
+	f.eventually(requestID+" is logged", func() bool {
+		for l := range strings.Lines(f.log.String()) {
+			if strings.Contains(l, `"msg":"request"`) &&
+				strings.Contains(l, `"request_id":"`+requestID+`"`) {
+				lines = append(lines, l)
+			}
 		}
-	}
+		return lines != nil
+	})
 	if len(lines) != 1 {
 		f.t.Fatalf("%d lines of %s: %s", len(lines), requestID, lines)
 	}
 	return lines[0]
+}
+
+// eventually waits for what another process or goroutine brings about.
+func (f *fixture) eventually(what string, is func() bool) {
+	f.t.Helper()
+	authtest.Eventually(f.t, what, is)
 }
 
 // soon returns the next value of a channel. It fails the test if none comes.
@@ -233,24 +195,6 @@ func soon[T any](t testing.TB, from <-chan T) (v T) {
 		t.Fatal("nothing came in a minute")
 	}
 	return v
-}
-
-// lockedBuffer is a log that tests can read while a server writes it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // answer is the answer of a server.
@@ -284,7 +228,7 @@ func (a answer) faults() string {
 func (f *fixture) call(method, path, body string, headers ...string) answer {
 	f.t.Helper()
 	a, err := f.try(method, path, body, headers...)
-	must(f.t, err)
+	authtest.Must(f.t, err)
 	return a
 }
 
@@ -344,7 +288,7 @@ type rawConn struct {
 func (f *fixture) dial() *rawConn {
 	f.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.url, "http://"))
-	must(f.t, err)
+	authtest.Must(f.t, err)
 	f.t.Cleanup(func() { conn.Close() })
 	return &rawConn{Conn: conn, f: f, in: bufio.NewReader(conn)}
 }
@@ -353,7 +297,7 @@ func (f *fixture) dial() *rawConn {
 func (w *rawConn) send(text string) {
 	w.f.t.Helper()
 	_, err := io.WriteString(w, text)
-	must(w.f.t, err)
+	authtest.Must(w.f.t, err)
 }
 
 // begin sends the head of a request with the token of a role, and the beginning of its body.
@@ -361,10 +305,9 @@ func (w *rawConn) begin(role store.Role, method, path string, headers []string, 
 	w.f.t.Helper()
 	var err error
 	w.req, err = http.NewRequestWithContext(w.f.t.Context(), method, w.f.url+path, nil)
-	must(w.f.t, err)
-	head := method + " " + path + " HTTP/1.1\r\nHost: x\r\nx-access-token: " + w.f.tokens[role] +
-		"\r\n"
-	for _, h := range headers {
+	authtest.Must(w.f.t, err)
+	head := method + " " + path + " HTTP/1.1\r\n"
+	for _, h := range append(headers, "Host: x", "x-access-token: "+w.f.tokens[role]) {
 		head += h + "\r\n"
 	}
 	w.send(head + "\r\n" + body)
@@ -374,9 +317,9 @@ func (w *rawConn) begin(role store.Role, method, path string, headers []string, 
 func (w *rawConn) answer() answer {
 	w.f.t.Helper()
 	resp, err := http.ReadResponse(w.in, w.req)
-	must(w.f.t, err)
+	authtest.Must(w.f.t, err)
 	a, err := w.f.read(resp)
-	must(w.f.t, err)
+	authtest.Must(w.f.t, err)
 	return a
 }
 
@@ -384,7 +327,7 @@ func (w *rawConn) answer() answer {
 func (f *fixture) add(c store.Cliente) store.Cliente {
 	f.t.Helper()
 	c, err := f.store.CreateCliente(f.t.Context(), 0, c)
-	must(f.t, err)
+	authtest.Must(f.t, err)
 	return c
 }
 

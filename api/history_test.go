@@ -38,14 +38,14 @@ func (f *fixture) history(path string) (all []change) {
 			return nil
 		}
 		var page []change
-		must(f.t, json.Unmarshal([]byte(a.body), &page, json.RejectUnknownMembers(true)))
+		authtest.Must(f.t, json.Unmarshal([]byte(a.body), &page, json.RejectUnknownMembers(true)))
 		all = append(all, page...)
 		u, err := url.Parse(path)
-		must(f.t, err)
+		authtest.Must(f.t, err)
 		limit := u.Query().Get("limit")
-		if path = nextPage(a); path != "" &&
-			(!strings.HasPrefix(path, home+"?limit="+limit) || limit != "" &&
-				fmt.Sprint(len(page)) != limit) {
+		path = nextPage(a)
+		whole := limit == "" || fmt.Sprint(len(page)) == limit
+		if path != "" && (!whole || !strings.HasPrefix(path, home+"?limit="+limit)) {
 			f.t.Errorf("after %d changes comes %s", len(page), path)
 		}
 	}
@@ -53,7 +53,7 @@ func (f *fixture) history(path string) (all []change) {
 }
 
 func TestHistory(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		// Each change, and what its client was answered.
 		type step struct {
 			action string
@@ -64,12 +64,12 @@ func TestHistory(t *testing.T) {
 		var want []step
 		write := func(action string, role store.Role, method, path, body string) answer {
 			t.Helper()
-			c.add(time.Second)
+			c.Advance(time.Second)
 			a := f.as(role, method, path, body)
 			if a.status >= 300 {
 				t.Fatalf("%s answered %d %s", method, a.status, a.body)
 			}
-			want = append(want, step{action, role, a.body, c.now()})
+			want = append(want, step{action, role, a.body, c.Now()})
 			return a
 		}
 		write("created", store.Editor, "POST", "/clientes",
@@ -81,22 +81,22 @@ func TestHistory(t *testing.T) {
 		f.add(store.Cliente{Name: "x", Email: "taken@example.com"})
 		f.want(f.as(store.Editor, "PUT", "/clientes/1", last.body), 200, "")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`), 200, "")
-		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"taken@example.com"}`), 409,
-			"conflict")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"email":"taken@example.com"}`),
+			409, "conflict")
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":""}`), 422, "validation_failed")
-		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "If-Match", `"2"`), 412,
-			"version_mismatch")
-		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`), 412,
-			"version_mismatch")
+		f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`, "If-Match", `"2"`),
+			412, "version_mismatch")
+		f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"2"`),
+			412, "version_mismatch")
 		f.want(f.as(store.Viewer, "PATCH", "/clientes/1", `{"name":"x"}`), 403, "forbidden")
-		c.add(time.Second)
+		c.Advance(time.Second)
 		byCommand, err := f.store.UpdateCliente(t.Context(), 0, 1,
 			func(c store.Cliente) (store.Cliente, error) {
 				c.Name = "Carla"
 				return c, nil
 			})
-		must(t, err)
-		want = append(want, step{"updated", "", clienteJSON(byCommand), c.now()})
+		authtest.Must(t, err)
+		want = append(want, step{"updated", "", clienteJSON(byCommand), c.Now()})
 		before := f.as(store.Viewer, "GET", "/clientes/1", "").body
 		write("deleted", store.Editor, "DELETE", "/clientes/1", "")
 		want[len(want)-1].record = before // as it stood
@@ -104,7 +104,7 @@ func TestHistory(t *testing.T) {
 		f.want(f.as(store.Viewer, "GET", "/clientes/1", ""), 404, "not_found")
 		// The history still has the name of the user.
 		_, err = f.store.DeleteUser(t.Context(), f.users[store.Editor].ID)
-		must(t, err)
+		authtest.Must(t, err)
 		for _, limit := range []string{"", "?limit=1", "?limit=2", "?limit=5"} {
 			got := f.history("/clientes/1/history" + limit)
 			if len(got) != len(want) {
@@ -120,20 +120,21 @@ func TestHistory(t *testing.T) {
 				switch {
 				case w.role == "" && (g.UserID != nil || g.User != ""):
 					t.Errorf("the command line is %+v", g)
-				case w.role != "" &&
-					(g.UserID == nil || *g.UserID != f.users[w.role].ID ||
-						g.User != "the-"+string(w.role)):
+				case w.role == "":
+				case g.UserID == nil, *g.UserID != f.users[w.role].ID,
+					g.User != "the-"+string(w.role):
 					t.Errorf("change %d of the %s is of %+v", version, w.role, g)
 				}
 			}
 		}
-		if a := f.as(store.Viewer, "GET", "/clientes/1/history", ""); strings.Count(a.body,
-			`"user_id":null`) != 1 || a.header.Get("ETag") != "" {
+		a := f.as(store.Viewer, "GET", "/clientes/1/history", "")
+		if strings.Count(a.body, `"user_id":null`) != 1 || a.header.Get("ETag") != "" {
 			t.Errorf("answered %v %s", a.header, a.body)
 		}
-		for _, path := range []string{"/clientes/3/history", "/clientes/0/history",
-			"/clientes/-1/history", "/clientes/x/history",
-			"/clientes/99999999999999999999/history"} {
+		for _, path := range []string{
+			"/clientes/3/history", "/clientes/0/history", "/clientes/-1/history",
+			"/clientes/x/history", "/clientes/99999999999999999999/history",
+		} {
 			f.want(f.as(store.Viewer, "GET", path, ""), 404, "not_found")
 		}
 		f.want(f.call("GET", "/clientes/1/history", ""), 401, "token_missing")
@@ -142,7 +143,7 @@ func TestHistory(t *testing.T) {
 
 // A page of a history is bounded in bytes too, and its Link goes on after the last record.
 func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	notes := strings.Repeat("😀", store.MaxNotes-10)
 	f.add(store.Cliente{Name: "Ana"})
 	changes := maxPage/len(notes) + 3
@@ -152,16 +153,16 @@ func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
 				c.Notes = fmt.Sprint(i, notes)
 				return c, nil
 			})
-		must(t, err)
+		authtest.Must(t, err)
 	}
 	first := f.as(store.Viewer, "GET", "/clientes/1/history?limit=1000", "")
-	if n := strings.Count(first.body, `"action"`); n >= changes || n < 100 ||
-		len(first.body) > maxPage+1<<16 {
+	n := strings.Count(first.body, `"action"`)
+	if n >= changes || n < 100 || len(first.body) > maxPage+1<<16 {
 		t.Errorf("the first page has %d changes, %d bytes", n, len(first.body))
 	}
 	second := f.as(store.Viewer, "GET", nextPage(first), "")
-	if n := strings.Count(first.body+second.body, `"action"`); n != changes ||
-		nextPage(second) != "" {
+	n = strings.Count(first.body+second.body, `"action"`)
+	if n != changes || nextPage(second) != "" {
 		t.Errorf("two pages have %d of %d changes", n, changes)
 	}
 }
@@ -174,7 +175,8 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 			answers := make([]answer, 50)
 			authtest.AtOnce(len(answers), func(i int) {
 				method := []string{"PUT", "PATCH"}[i%2]
-				answers[i], _ = f.try(method, path, fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round),
+				body := fmt.Sprintf(`{"name":"writer %d of %d"}`, i, round)
+				answers[i], _ = f.try(method, path, body,
 					"If-Match", tag, "x-access-token", f.tokens[store.Editor])
 			})
 			won := ""
@@ -186,9 +188,9 @@ func TestOneOfManyConditionalWritesWins(t *testing.T) {
 					t.Errorf("answered %d %s", a.status, a.body)
 				}
 			}
-			if got := f.as(store.Viewer, "GET", path, ""); got.body != won ||
-				got.header.Get("ETag") != versionTag(int64(round+2)) {
-				t.Errorf("who won wrote %s, and there is %s", won, got.body)
+			got := f.as(store.Viewer, "GET", path, "")
+			if got.body != won || got.header.Get("ETag") != versionTag(int64(round+2)) {
+				t.Errorf("the winner wrote %s, and there is %s", won, got.body)
 			}
 		}
 		if h := f.history(path + "/history"); len(h) != 4 {
@@ -203,7 +205,8 @@ func TestUnconditionalWritesAreAllKept(t *testing.T) {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		answers := make([]answer, 30)
 		authtest.AtOnce(len(answers), func(i int) {
-			answers[i], _ = f.try("PATCH", path, fmt.Sprintf(`{"name":"writer %d"}`, i), "x-access-token", f.tokens[store.Editor])
+			body := fmt.Sprintf(`{"name":"writer %d"}`, i)
+			answers[i], _ = f.try("PATCH", path, body, "x-access-token", f.tokens[store.Editor])
 		})
 		var told, kept []string
 		for _, a := range answers {

@@ -32,6 +32,7 @@ func TestIdempotencyKey(t *testing.T) {
 		create := func(role store.Role, key, body string) answer {
 			return f.as(role, "POST", "/clientes", body, "Idempotency-Key", key)
 		}
+		const ana = `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`
 		first := create(store.Editor, "k",
 			`{"name":"Ana","email":"ana@example.com","notes":"a\r\nb"}`)
 		if f.want(first, 201, ""); first.header.Get("Idempotency-Replayed") != "" ||
@@ -47,12 +48,11 @@ func TestIdempotencyKey(t *testing.T) {
 		}
 		// The answer is the first one, no matter what became of the customer.
 		f.want(f.as(store.Editor, "PATCH", "/clientes/1",
-			`{"name":"Bia","email":"bia@example.com"}`), 200, "")
-		wantReplay(t, first,
-			create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
+			`{"name":"Bia","email":"bia@example.com"}`),
+			200, "")
+		wantReplay(t, first, create(store.Editor, "k", ana))
 		f.want(f.as(store.Editor, "DELETE", "/clientes/1", ""), 204, "")
-		wantReplay(t, first,
-			create(store.Editor, "k", `{"name":"Ana","email":"ana@example.com","notes":"a\nb"}`))
+		wantReplay(t, first, create(store.Editor, "k", ana))
 
 		for _, body := range []string{
 			`{"name":"ana","email":"ana@example.com","notes":"a\nb"}`,
@@ -70,8 +70,10 @@ func TestIdempotencyKey(t *testing.T) {
 		for _, c := range []struct {
 			role store.Role
 			key  string
-		}{{store.Admin, "k"}, {store.Editor, "K"}, {store.Editor, "k k"}, {store.Editor, ""},
-			{store.Editor, ""}} {
+		}{
+			{store.Admin, "k"}, {store.Editor, "K"}, {store.Editor, "k k"}, {store.Editor, ""},
+			{store.Editor, ""},
+		} {
 			a := create(c.role, c.key, `{"name":"Ana"}`)
 			if f.want(a, 201, ""); a.header.Get("Idempotency-Replayed") != "" {
 				t.Errorf("the key %q of the %s is a replay", c.key, c.role)
@@ -132,7 +134,7 @@ func TestFiftyCreatesWithOneKey(t *testing.T) {
 }
 
 func TestIdempotencyKeysOnTheWire(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	// The client of net/http would refuse some of these keys, and drop others.
 	send := func(keys ...string) answer {
 		t.Helper()
@@ -145,16 +147,20 @@ func TestIdempotencyKeysOnTheWire(t *testing.T) {
 		return w.answer()
 	}
 	longest := strings.Repeat("k", store.MaxIdempotencyKey)
-	for _, key := range []string{"k", "~!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}", "a b", longest,
-		"7c1b0f0e-6b0a-4f0e-9d52-0e5d5f1f2b11"} {
+	for _, key := range []string{
+		"k", "~!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}", "a b", longest,
+		"7c1b0f0e-6b0a-4f0e-9d52-0e5d5f1f2b11",
+	} {
 		f.want(send(" "+key+" "), 201, "") // the white space around is not of the value
 		if a := send(key); a.header.Get("Idempotency-Replayed") != "true" {
 			t.Errorf("%q is no replay: %d %s", key, a.status, a.body)
 		}
 	}
 	before := len(f.all())
-	for _, keys := range [][]string{{""}, {"  "}, {longest + "k"}, {"é"}, {"a\tb"}, {"\xff"},
-		{"a\u00a0b"}, {"k", "k"}, {"k", "l"}, {"", "k"}} {
+	for _, keys := range [][]string{
+		{""}, {"  "}, {longest + "k"}, {"é"}, {"a\tb"}, {"\xff"}, {"a\u00a0b"}, {"k", "k"},
+		{"k", "l"}, {"", "k"},
+	} {
 		a := send(keys...)
 		if f.want(a, 400, "invalid_parameter"); !strings.Contains(a.body, "Idempotency-Key") {
 			t.Errorf("%q: the message does not name the header: %s", keys, a.body)
@@ -164,20 +170,21 @@ func TestIdempotencyKeysOnTheWire(t *testing.T) {
 		t.Errorf("malformed keys made %d records", after-before)
 	}
 	// Only a create has a key.
-	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`, "Idempotency-Key",
-		longest+"k"), 200, "")
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"Bia"}`,
+		"Idempotency-Key", longest+"k"),
+		200, "")
 }
 
 func TestAKeyIsForgottenAfterADay(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		create := func(body string) answer {
 			return f.as(store.Editor, "POST", "/clientes", body, "Idempotency-Key", "k")
 		}
 		first := create(`{"name":"Ana"}`)
-		c.add(store.IdempotencyTTL - time.Millisecond)
+		c.Advance(store.IdempotencyTTL - time.Millisecond)
 		wantReplay(t, first, create(`{"name":"Ana"}`))
 		f.want(create(`{"name":"Bia"}`), 422, "idempotency_mismatch")
-		c.add(time.Millisecond)
+		c.Advance(time.Millisecond)
 		second := create(`{"name":"Bia"}`)
 		if f.want(second, 201, ""); second.header.Get("Idempotency-Replayed") != "" ||
 			second.header.Get("Location") != "/clientes/2" {
@@ -187,31 +194,32 @@ func TestAKeyIsForgottenAfterADay(t *testing.T) {
 	})
 }
 
-// While a transaction of another process holds a key, a request with it is refused after five seconds.
+// While a transaction of another process holds a key, a request with it is refused after five
+// seconds.
 func TestAKeyAtWork(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
 	st, err := postgres.Open(t.Context(), url, time.Now)
-	must(t, err)
+	authtest.Must(t, err)
 	f := newFixture(t, st)
 	other, err := postgrestest.Connect(t.Context(), url)
-	must(t, err)
+	authtest.Must(t, err)
 	defer other.Close(context.WithoutCancel(t.Context()))
 	tx, err := other.Begin(t.Context())
-	must(t, err)
+	authtest.Must(t, err)
 	for _, key := range []string{"held", "given up"} {
 		_, err = tx.Exec(t.Context(), `
 			INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
 			VALUES ($1, $2, '', 0, now())`, f.users[store.Editor].ID, key)
-		must(t, err)
+		authtest.Must(t, err)
 	}
 	create := func(key string) answer {
 		return f.as(store.Editor, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", key)
 	}
 	f.want(create("free"), 201, "")
-	// another's of the same name
-	f.want(f.as(store.Admin, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", "held"), 201,
-		"")
+	// Another user's key of the same name is another key.
+	f.want(f.as(store.Admin, "POST", "/clientes", `{"name":"Ana"}`, "Idempotency-Key", "held"),
+		201, "")
 	f.want(create("held"), 409, "idempotency_in_progress")
 
 	// A request that waits gets its turn when the other one ends.
@@ -219,11 +227,14 @@ func TestAKeyAtWork(t *testing.T) {
 	go func() { waiting <- create("given up") }()
 	f.eventually("somebody waits for the key", func() bool {
 		var waits bool
-		must(t, tx.QueryRow(t.Context(), `
-			SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`).Scan(&waits))
+		row := tx.QueryRow(t.Context(), `
+			SELECT EXISTS (
+				SELECT FROM pg_locks
+				WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))`)
+		authtest.Must(t, row.Scan(&waits))
 		return waits
 	})
-	must(t, tx.Rollback(t.Context()))
+	authtest.Must(t, tx.Rollback(t.Context()))
 	a := soon(t, waiting)
 	if f.want(a, 201, ""); a.header.Get("Idempotency-Replayed") != "" {
 		t.Error("what somebody else gave up is replayed")
@@ -241,8 +252,9 @@ type cleanedStore struct {
 	fail    error // of the first one
 }
 
-func (s *cleanedStore) DeleteIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int,
-	error) {
+func (s *cleanedStore) DeleteIdempotencyKeys(
+	ctx context.Context, before time.Time, limit int,
+) (int, error) {
 	if err := s.fail; err != nil {
 		s.fail = nil
 		s.removed <- -1
@@ -254,20 +266,20 @@ func (s *cleanedStore) DeleteIdempotencyKeys(ctx context.Context, before time.Ti
 }
 
 func TestOldKeysAreRemoved(t *testing.T) {
-	onEachClock(t, func(t *testing.T, f *fixture, c *clock) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
 		keep := func(n int) {
 			for i := range n {
 				in := store.Cliente{Name: "Ana"}
 				_, _, err := f.store.CreateClienteOnce(t.Context(), 1, in, fmt.Sprint(i))
-				must(t, err)
+				authtest.Must(t, err)
 			}
 		}
 		keep(cleanBatch + 3)
-		c.add(store.IdempotencyTTL + time.Millisecond)
+		c.Advance(store.IdempotencyTTL + time.Millisecond)
 		keep(2) // two of them young again
-		c.add(time.Hour)
+		c.Advance(time.Hour)
 		cleaned := &cleanedStore{Store: f.store, removed: make(chan int)}
-		f.server.cfg.Store, f.server.cfg.Now = cleaned, c.now
+		f.server.cfg.Store, f.server.cfg.Now = cleaned, c.Now
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { f.server.Run(ctx) })
@@ -282,16 +294,17 @@ func TestOldKeysAreRemoved(t *testing.T) {
 }
 
 func TestKeysThatCannotBeRemovedAreLogged(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
-	broken := &cleanedStore{Store: f.store, removed: make(chan int),
-		fail: errors.New("the disk is on fire")}
+	f := onSQLite(t)
+	fire := errors.New("the disk is on fire")
+	broken := &cleanedStore{Store: f.store, removed: make(chan int), fail: fire}
 	f.server.cfg.Store = broken
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.server.Run(ctx) })
 	soon(t, broken.removed)
-	f.eventually("it is logged",
-		func() bool { return strings.Contains(f.log.String(), "the disk is on fire") })
+	f.eventually("it is logged", func() bool {
+		return strings.Contains(f.log.String(), fire.Error())
+	})
 	stop()
 	running.Wait()
 }

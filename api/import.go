@@ -87,7 +87,7 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	return v, err
 }
 
-// upload is the body of a request that may take long as long as it does not stall.
+// upload is the body of an import. It may take long, but it may not stall.
 type upload struct {
 	from       io.Reader
 	connection *http.ResponseController

@@ -20,6 +20,7 @@ import (
 
 	"clientes/api/wire"
 	"clientes/api/wire/wiretest"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -46,13 +47,14 @@ func rowFaults(a answer) (faults string, count int64) {
 
 func TestImport(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		for format, files := range map[wire.Format][]wiretest.GoodFile{wire.CSV: wiretest.GoodCSV(),
-			wire.NDJSON: wiretest.GoodNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.GoodFile{
+			wire.CSV: wiretest.GoodCSV(), wire.NDJSON: wiretest.GoodNDJSON(),
+		} {
 			for _, c := range files {
 				before := len(f.all())
 				a := f.imported(format, c.File)
-				if want := fmt.Sprintf(`{"imported":%d}`, len(c.Want)); a.status != 200 ||
-					a.body != want {
+				want := fmt.Sprintf(`{"imported":%d}`, len(c.Want))
+				if a.status != 200 || a.body != want {
 					t.Errorf("%s, %s: answered %d %s", format, c.Name, a.status, a.body)
 					continue
 				}
@@ -76,8 +78,9 @@ func TestImport(t *testing.T) {
 func TestImportOfBadFiles(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana", Email: "taken@example.com"})
-		for format, files := range map[wire.Format][]wiretest.BadFile{wire.CSV: wiretest.BadCSV(),
-			wire.NDJSON: wiretest.BadNDJSON()} {
+		for format, files := range map[wire.Format][]wiretest.BadFile{
+			wire.CSV: wiretest.BadCSV(), wire.NDJSON: wiretest.BadNDJSON(),
+		} {
 			for _, c := range files {
 				a := f.imported(format, c.File)
 				f.want(a, 422, "validation_failed")
@@ -106,13 +109,20 @@ func TestTheFirstHundredFaults(t *testing.T) {
 			first  int    // the row that it begins with
 			count  int64
 		}{
-			"CSV": {wire.CSV, "name,email\n" + strings.Repeat("Ana,\n", 5) +
-				strings.Repeat(",x\n", 151), "name:required email:invalid_email", 6, 302},
+			"CSV": {
+				wire.CSV,
+				"name,email\n" + strings.Repeat("Ana,\n", 5) + strings.Repeat(",x\n", 151),
+				"name:required email:invalid_email", 6, 302,
+			},
 			"NDJSON": {wire.NDJSON, strings.Repeat("{}\n", 120), "name:required", 1, 120},
-			"emails": {wire.CSV, "name,email\n" + strings.Repeat("Ana,ana@example.com\n", 160),
-				"email:taken", 2, 159},
-			"the most": {wire.NDJSON, strings.Repeat("{}\n", store.MaxRowErrors), "name:required",
-				1, store.MaxRowErrors},
+			"emails": {
+				wire.CSV, "name,email\n" + strings.Repeat("Ana,ana@example.com\n", 160),
+				"email:taken", 2, 159,
+			},
+			"the most": {
+				wire.NDJSON, strings.Repeat("{}\n", store.MaxRowErrors),
+				"name:required", 1, store.MaxRowErrors,
+			},
 		} {
 			var want []string
 			for row := c.first; len(want) < store.MaxRowErrors; row++ {
@@ -122,8 +132,8 @@ func TestTheFirstHundredFaults(t *testing.T) {
 			}
 			a := f.imported(c.format, c.file)
 			f.want(a, 422, "validation_failed")
-			if faults, count := rowFaults(a); faults != strings.Join(want, " ") ||
-				count != c.count {
+			faults, count := rowFaults(a)
+			if faults != strings.Join(want, " ") || count != c.count {
 				t.Errorf("%s: %d faults: %s", name, count, faults)
 			}
 		}
@@ -134,7 +144,7 @@ func TestTheFirstHundredFaults(t *testing.T) {
 }
 
 func TestImportOnTheWire(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	const file = "name\nAna\n"
 	for media, status := range map[string]int{
 		"text/csv": 200, "Text/CSV": 200, "text/csv;charset=utf-8": 200,
@@ -145,36 +155,40 @@ func TestImportOnTheWire(t *testing.T) {
 		"text/csv; charset=utf-16": 415, "text/csv;;": 415, "text": 415, "*/*": 415,
 		"text/csv, text/csv": 415,
 	} {
-		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type",
-			media); a.status != status {
+		a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", media)
+		if a.status != status {
 			t.Errorf("%q answered %d %s", media, a.status, a.body)
 		}
 	}
-	f.want(f.as(store.Editor, "POST", "/clientes/import", `{"name":"Ana"}`, "Content-Type",
-		"APPLICATION/X-NDJSON; charset=utf-8"), 200, "")
-	for encoding, status := range map[string]int{"identity": 200, "gzip": 415, "br": 415,
-		"identity, gzip": 415} {
-		if a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", "text/csv",
-			"Content-Encoding", encoding); a.status != status {
+	f.want(f.as(store.Editor, "POST", "/clientes/import", `{"name":"Ana"}`,
+		"Content-Type", "APPLICATION/X-NDJSON; charset=utf-8"),
+		200, "")
+	for encoding, status := range map[string]int{
+		"identity": 200, "gzip": 415, "br": 415, "identity, gzip": 415,
+	} {
+		a := f.as(store.Editor, "POST", "/clientes/import", file,
+			"Content-Type", "text/csv", "Content-Encoding", encoding)
+		if a.status != status {
 			t.Errorf("Content-Encoding: %s answered %d %s", encoding, a.status, a.body)
 		}
 	}
 	f.want(f.as(store.Admin, "POST", "/clientes/import", file, "Content-Type", "text/csv"), 200, "")
-	f.want(f.as(store.Viewer, "POST", "/clientes/import", file, "Content-Type", "text/csv"), 403,
-		"forbidden")
-	f.want(f.call("POST", "/clientes/import", file, "Content-Type", "text/csv"), 401,
-		"token_missing")
+	f.want(f.as(store.Viewer, "POST", "/clientes/import", file, "Content-Type", "text/csv"),
+		403, "forbidden")
+	f.want(f.call("POST", "/clientes/import", file, "Content-Type", "text/csv"),
+		401, "token_missing")
 }
 
 // Import and export are no customers, although the pattern of another route covers their paths.
 func TestMethodsOfImportAndExport(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	for path, allow := range map[string][]string{
 		"/clientes/import": {"OPTIONS", "POST"},
 		"/clientes/export": {"GET", "HEAD", "OPTIONS"},
 	} {
-		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE",
-			"PROPFIND", "OPTIONS"} {
+		for _, method := range []string{
+			"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "OPTIONS",
+		} {
 			if slices.Contains(allow, method) && method != "OPTIONS" {
 				continue
 			}
@@ -183,9 +197,10 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 				body = `{"name":"Ana"}`
 			}
 			// Also for users who may not call them, and with a precondition.
-			for _, a := range []answer{f.as(store.Admin, method, path, body),
-				f.call(method, path, body),
-				f.as(store.Viewer, method, path, body, "If-Match", "*")} {
+			for _, a := range []answer{
+				f.as(store.Admin, method, path, body), f.call(method, path, body),
+				f.as(store.Viewer, method, path, body, "If-Match", "*"),
+			} {
 				switch got := sortedList(a.header.Get("Allow")); {
 				case got != strings.Join(allow, ", "):
 					t.Errorf("%s %s: Allow: %q", method, path, got)
@@ -197,8 +212,10 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 			}
 		}
 		// Another spelling is another path.
-		for _, other := range []string{path + "/", path + "/history",
-			strings.ReplaceAll(path, "port", "%70ort"), strings.ToUpper(path)} {
+		for _, other := range []string{
+			path + "/", path + "/history", strings.ReplaceAll(path, "port", "%70ort"),
+			strings.ToUpper(path),
+		} {
 			f.want(f.as(store.Admin, "GET", other, ""), 404, "not_found")
 		}
 	}
@@ -209,14 +226,13 @@ func TestMethodsOfImportAndExport(t *testing.T) {
 
 // One byte too many is refused, announced or not, and no file is held in memory.
 func TestAnImportThatIsTooLarge(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	w := f.dial()
-	w.begin(store.Editor, "POST", "/clientes/import",
-		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", maxImport+1)}, "")
+	w.beginCSV(maxImport+1, "")
 	f.want(w.answer(), 413, "body_too_large") // nothing of it was sent
 	w = f.dial()
 	w.beginImport(fmt.Sprint("Content-Length: ", maxImport)) // just what may be
-	must(t, w.Close())
+	authtest.Must(t, w.Close())
 
 	// The length of a body in chunks is not known before. Blank lines take the least time to read.
 	var before, after runtime.MemStats
@@ -224,13 +240,13 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	blanks := &wiretest.Endless{Text: strings.Repeat(" ", 32<<10-1) + "\n"}
 	req, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/clientes/import",
 		io.LimitReader(blanks, maxImport+1))
-	must(t, err)
+	authtest.Must(t, err)
 	req.Header.Set("Content-Type", string(wire.NDJSON))
 	req.Header.Set("x-access-token", f.tokens[store.Editor])
 	resp, err := http.DefaultTransport.RoundTrip(req)
-	must(t, err)
+	authtest.Must(t, err)
 	a, err := f.read(resp)
-	must(t, err)
+	authtest.Must(t, err)
 	f.want(a, 413, "body_too_large")
 	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > maxImport/8 {
@@ -240,10 +256,9 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	// A client that sends everything before it reads gets the answer, too.
 	w = f.dial()
 	const more = 64 << 20 // than any socket holds
-	w.begin(store.Editor, "POST", "/clientes/import",
-		[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", more)}, "")
+	w.beginCSV(more, "")
 	_, err = io.CopyN(w, &wiretest.Endless{Text: "\x00"}, more)
-	must(t, err)
+	authtest.Must(t, err)
 	a = w.answer()
 	if faults, _ := rowFaults(a); a.status != 422 || faults != "0::malformed" {
 		t.Errorf("answered %d %s", a.status, a.body)
@@ -260,20 +275,27 @@ func free(places *semaphore.Weighted) bool {
 	return true
 }
 
+// beginCSV begins an import of a CSV file of this size.
+func (w *rawConn) beginCSV(size int, file string, headers ...string) {
+	w.f.t.Helper()
+	headers = append(headers, "Content-Type: text/csv", fmt.Sprint("Content-Length: ", size))
+	w.begin(store.Editor, "POST", "/clientes/import", headers, file)
+}
+
 // beginImport sends the head of an import and waits until the server has accepted it.
 func (w *rawConn) beginImport(headers ...string) {
 	w.f.t.Helper()
 	w.begin(store.Editor, "POST", "/clientes/import",
 		append(headers, "Content-Type: text/csv", "Expect: 100-continue"), "")
 	resp, err := http.ReadResponse(w.in, nil)
-	must(w.f.t, err)
+	authtest.Must(w.f.t, err)
 	if resp.StatusCode != http.StatusContinue {
 		w.f.t.Fatalf("answered %s", resp.Status)
 	}
 }
 
 func TestTooManyImportsAtOnce(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	const file = "name,email\nAna,"
 	var under []*rawConn
 	for range maxTransfers {
@@ -302,18 +324,18 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 // An import leaves no temporary file, neither in the folder nor open.
 func TestAnImportLeavesNoFile(t *testing.T) {
 	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			st := e.open(t) // which has temporary files of its own
+		t.Run(e.Name, func(t *testing.T) {
+			st := emptyStore(t, e) // which has temporary files of its own
 			folder := t.TempDir()
 			t.Setenv("TMPDIR", folder)
 			f := newFixture(t, st)
 			const name = "clientes-import-"
 			held := func() (n int) {
 				links, err := filepath.Glob("/proc/self/fd/*")
-				must(t, err)
+				authtest.Must(t, err)
 				for _, link := range links {
-					if to, _ := os.Readlink(link); strings.Contains(to,
-						filepath.Join(folder, name)) {
+					to, _ := os.Readlink(link)
+					if strings.Contains(to, filepath.Join(folder, name)) {
 						n++
 					}
 				}
@@ -325,20 +347,20 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 			if runtime.GOOS == "linux" {
 				f.eventually("the file is there", func() bool { return held() == 1 })
 			}
-			if left, err := os.ReadDir(folder); err != nil || runtime.GOOS != "windows" &&
-				len(left) != 0 {
+			left, err := os.ReadDir(folder)
+			if err != nil || runtime.GOOS != "windows" && len(left) != 0 {
 				t.Errorf("it has a name: %v, %v", left, err)
 			}
-			must(t, w.Close()) // the client hangs up half-way
+			authtest.Must(t, w.Close()) // the client hangs up half-way
 			f.eventually("the place is free", func() bool { return free(f.server.imports) })
 			if n := held(); n != 0 {
 				t.Errorf("%d files are still held", n)
 			}
 			f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "")
 			f.want(f.imported(wire.CSV, "name\n\"\n"), 422, "validation_failed")
-			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"), 422,
-				"validation_failed")
-			left, err := os.ReadDir(folder)
+			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"),
+				422, "validation_failed")
+			left, err = os.ReadDir(folder)
 			if n := held(); n != 0 || err != nil || len(left) != 0 || !free(f.server.imports) {
 				t.Errorf("%d files are held, left: %v, %v", n, left, err)
 			}
@@ -355,8 +377,9 @@ type watchedImports struct {
 	before func(ctx context.Context, row int)
 }
 
-func (s *watchedImports) ImportClientes(ctx context.Context, by int64,
-	rows iter.Seq2[store.Cliente, error]) (int64, error) {
+func (s *watchedImports) ImportClientes(
+	ctx context.Context, by int64, rows iter.Seq2[store.Cliente, error],
+) (int64, error) {
 	return s.Store.ImportClientes(ctx, by, func(yield func(store.Cliente, error) bool) {
 		row := 0
 		for c, err := range rows {
@@ -370,36 +393,28 @@ func (s *watchedImports) ImportClientes(ctx context.Context, by int64,
 
 // If the client hangs up while rows are stored, none is kept.
 func TestWhoHangsUpWhileRowsAreKept(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			st := e.open(t)
-			hangUp := make(chan bool)
-			watched := &watchedImports{Store: st, before: func(ctx context.Context, row int) {
-				if row == 3 {
-					hangUp <- true
-					<-ctx.Done()
-				}
-			}}
-			f := newFixture(t, st, func(c *Config) { c.Store = watched })
-			w := f.dial()
-			file := "name\n" + strings.Repeat("Ana\n", 5)
-			w.begin(store.Editor, "POST", "/clientes/import",
-				[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file)),
-					"X-Request-Id: the-one"}, file)
-			soon(t, hangUp)
-			must(t, w.Close())
-			f.eventually("the place is free", func() bool { return free(f.server.imports) })
-			if all := f.all(); len(all) != 0 {
-				t.Errorf("there are %d records", len(all))
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		hangUp := make(chan bool)
+		watch := func(ctx context.Context, row int) {
+			if row == 3 {
+				hangUp <- true
+				<-ctx.Done()
 			}
-			f.eventually("it is logged",
-				func() bool { return strings.Contains(f.log.String(), "the-one") })
-			if line := f.logLine("the-one"); strings.Contains(line, `"level":"ERROR"`) {
-				t.Errorf("it is logged as a fault of ours: %s", line)
-			}
-		})
-	}
+		}
+		f.server.cfg.Store = &watchedImports{f.store, watch}
+		w := f.dial()
+		file := "name\n" + strings.Repeat("Ana\n", 5)
+		w.beginCSV(len(file), file, "X-Request-Id: the-one")
+		soon(t, hangUp)
+		authtest.Must(t, w.Close())
+		f.eventually("the place is free", func() bool { return free(f.server.imports) })
+		if all := f.all(); len(all) != 0 {
+			t.Errorf("there are %d records", len(all))
+		}
+		if line := f.logLine("the-one"); strings.Contains(line, `"level":"ERROR"`) {
+			t.Errorf("it is logged as a fault of ours: %s", line)
+		}
+	})
 }
 
 // hasty makes each deadline that a handler sets for its connection earlier by a duration.
@@ -444,7 +459,7 @@ func setTinyTimeouts(s *http.Server) {
 
 // A file may take longer to arrive than the timeouts of the server.
 func TestASlowSenderIsHeardOut(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.serveWith(setTinyTimeouts)
 	for _, c := range []struct {
 		name, file string
@@ -456,8 +471,7 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 		{"an email that is taken", "name,email\nAna,a@b\nBia,a@b\n", 422, "validation_failed"},
 	} {
 		w := f.dial()
-		w.begin(store.Editor, "POST", "/clientes/import",
-			[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(c.file))}, "")
+		w.beginCSV(len(c.file), "")
 		for i := range len(c.file) {
 			if i%7 == 0 {
 				time.Sleep(tinyTimeouts) // the longer, the surer
@@ -480,46 +494,40 @@ func TestASlowSenderIsHeardOut(t *testing.T) {
 
 // A store may take longer than the timeouts of the server, and longer than a sender may stall.
 func TestAStoreMayTakeItsTime(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
-			t.Parallel()
-			st := e.open(t)
-			const silence = 200 * time.Millisecond
-			slow := &watchedImports{Store: st, before: func(ctx context.Context, row int) {
-				if row > 1 {
-					return
-				}
-				select {
-				case <-ctx.Done():
-					t.Error("a deadline passed, and the client seems to have hung up")
-				case <-time.After(2 * silence):
-				}
-			}}
-			f := newFixture(t, st, func(c *Config) { c.Store = slow })
-			f.serveWith(func(s *http.Server) {
-				setTinyTimeouts(s)
-				s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					f.server.ServeHTTP(hasty{w, stall - silence, 0}, r)
-				})
-			})
-			file := "name\n" + strings.Repeat("Ana\n", 5) // all of it comes with the head
-			w := f.dial()
-			for round := range 2 { // on one connection, which is as good as before
-				w.begin(store.Editor, "POST", "/clientes/import",
-					[]string{"Content-Type: text/csv", fmt.Sprint("Content-Length: ", len(file))},
-					file)
-				a := w.answer()
-				if f.want(a, 200, ""); a.body != `{"imported":5}` || len(f.all()) != 5*(round+1) {
-					t.Errorf("answered %s, and there are %d", a.body, len(f.all()))
-				}
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		const silence = 200 * time.Millisecond
+		wait := func(ctx context.Context, row int) {
+			if row > 1 {
+				return
 			}
+			select {
+			case <-ctx.Done():
+				t.Error("a deadline passed, and the client seems to have hung up")
+			case <-time.After(2 * silence):
+			}
+		}
+		f.server.cfg.Store = &watchedImports{f.store, wait}
+		f.serveWith(func(s *http.Server) {
+			setTinyTimeouts(s)
+			s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				f.server.ServeHTTP(hasty{w, stall - silence, 0}, r)
+			})
 		})
-	}
+		file := "name\n" + strings.Repeat("Ana\n", 5) // all of it comes with the head
+		w := f.dial()
+		for round := range 2 { // on one connection, which is as good as before
+			w.beginCSV(len(file), file)
+			a := w.answer()
+			if f.want(a, 200, ""); a.body != `{"imported":5}` || len(f.all()) != 5*(round+1) {
+				t.Errorf("answered %s, and there are %d", a.body, len(f.all()))
+			}
+		}
+	})
 }
 
 // A client that stops sending loses its place.
 func TestASilentSenderIsLetGo(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	f.serveWith(func(s *http.Server) {
 		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			f.server.ServeHTTP(hasty{w, stall - tinyTimeouts, 0}, r)
@@ -527,8 +535,7 @@ func TestASilentSenderIsLetGo(t *testing.T) {
 	})
 	for _, sent := range []string{"", "name", "name\nAna\n", "name\n\"An", "name\n,\n"} {
 		w := f.dial()
-		w.begin(store.Editor, "POST", "/clientes/import",
-			[]string{"Content-Type: text/csv", "Content-Length: 1000"}, sent)
+		w.beginCSV(1000, sent)
 		a := w.answer()
 		f.want(a, 400, "malformed_body")
 		if !a.last || !free(f.server.imports) {
@@ -552,18 +559,21 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return ni
 
 // Each step of a transfer has a new deadline, and an upload has an end.
 func TestDeadlinesOfTransfers(t *testing.T) {
-	c := &clock{at: time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)}
+	c := authtest.StoppedAt(time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC))
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
-	up := &upload{from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
-		now: c.now, end: c.now().Add(maxUpload)}
-	down := &download{to: conn, connection: http.NewResponseController(conn), now: c.now,
-		format: wire.CSV}
+	up := &upload{
+		from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
+		now: c.Now, end: c.Now().Add(maxUpload),
+	}
+	down := &download{
+		to: conn, connection: http.NewResponseController(conn), now: c.Now, format: wire.CSV,
+	}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))
-		must(t, err)
+		authtest.Must(t, err)
 		_, err = down.Write([]byte("x"))
-		must(t, err)
-		want := c.now().Add(stall)
+		authtest.Must(t, err)
+		want := c.Now().Add(stall)
 		if !conn.write.Equal(want) {
 			t.Errorf("after %s it may be written until %s", passed, conn.write)
 		}
@@ -573,6 +583,6 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 		if !conn.read.Equal(want) {
 			t.Errorf("after %s it may be read until %s", passed, conn.read)
 		}
-		c.add(10 * time.Second)
+		c.Advance(10 * time.Second)
 	}
 }

@@ -23,15 +23,15 @@ func selectionQuery() []string { return []string{"sort", "q", "email", "updated_
 // selectionInput is which customers a client wants, in what order.
 type selectionInput struct {
 	selection store.Selection
-	said      url.Values // the parameters that say so
+	given     url.Values // the parameters that select
 }
 
 func (in *selectionInput) decode(r *request) (err error) {
 	if r.URL.RawQuery == "" {
 		return nil
 	}
-	in.said = r.said(selectionQuery()...)
-	if s := in.said.Get("sort"); in.said.Has("sort") {
+	in.given = r.given(selectionQuery()...)
+	if s := in.given.Get("sort"); in.given.Has("sort") {
 		by, descending := strings.CutPrefix(s, "-")
 		in.selection.Sort, in.selection.Descending = store.Sort(by), descending
 		if !slices.Contains(store.Sorts(), in.selection.Sort) {
@@ -39,14 +39,14 @@ func (in *selectionInput) decode(r *request) (err error) {
 				"updated_at, with a - before it for descending.")
 		}
 	}
-	if s := in.said.Get("q"); s != "" {
+	if s := in.given.Get("q"); s != "" {
 		if !isLine(s, maxText) {
 			return invalidParameter("The parameter \"q\" is at most %d characters of text "+
 				"without control characters.", maxText)
 		}
 		in.selection.Text = s
 	}
-	if s := in.said.Get("email"); in.said.Has("email") {
+	if s := in.given.Get("email"); in.given.Has("email") {
 		if s == "" || !isLine(s, store.MaxEmail) {
 			return invalidParameter("The parameter \"email\" is an address.")
 		}
@@ -63,7 +63,7 @@ func isLine(s string, limit int) bool {
 }
 
 // cursors names the list for its cursors. The order of the parameters is always the same.
-func (in *selectionInput) cursors() string { return "/clientes?" + in.said.Encode() }
+func (in *selectionInput) cursors() string { return "/clientes?" + in.given.Encode() }
 
 // parsePosition reads what positionText returned.
 func (in *selectionInput) parsePosition(s string) (p store.Position, ok bool) {
@@ -118,7 +118,7 @@ func (in *listInput) decode(r *request) error {
 func (s *Server) listClientes(ctx context.Context, in listInput) (page[store.Cliente], error) {
 	l := list[store.Cliente, store.Position]{
 		path:    "/clientes",
-		said:    in.said,
+		given:   in.given,
 		cursors: in.cursors(),
 		read: func(ctx context.Context, after store.Position, limit int) ([]store.Cliente, error) {
 			return s.cfg.Store.Clientes(ctx, in.selection, after, limit)
@@ -131,8 +131,8 @@ func (s *Server) listClientes(ctx context.Context, in listInput) (page[store.Cli
 		size:  (*store.Cliente).Size,
 	}
 	if in.count {
-		l.said = maps.Clone(in.said)
-		l.said.Set("count", "exact") // but not in cursors, which are the same without it
+		l.given = maps.Clone(in.given)
+		l.given.Set("count", "exact") // but not in cursors, which are the same without it
 		l.count = func(ctx context.Context) (int64, error) {
 			return s.cfg.Store.CountClientes(ctx, in.selection.Filter)
 		}

@@ -51,8 +51,8 @@ func (in *loginInput) decode(r *request) error {
 	return in.validate()
 }
 
-// decodeJSON leaves a user or password that is no string empty: it is the same fault as a missing
-// one.
+// decodeJSON reads a user or password that is no string as an empty one. The fault is the same as
+// that of a missing one.
 func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	var members struct {
 		User     jsontext.Value `json:"user"`
@@ -98,7 +98,7 @@ func stringOf(v jsontext.Value) string {
 	return string(s)
 }
 
-// decodeForm leaves a field empty that is there twice: nobody can know which one counts.
+// decodeForm reads a field that is there twice as an empty one: nobody can know which one counts.
 func (in *loginInput) decodeForm(body []byte) error {
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -187,9 +187,9 @@ func (s *Server) loginView(g auth.Grant, cookie bool) loginView {
 		ExpiresIn:        int64(g.ExpiresIn / time.Second),
 		RefreshToken:     g.RefreshToken,
 		RefreshExpiresIn: int64(g.RefreshExpiresIn / time.Second),
+		Device:           g.Device,
 		User:             loginUserView{ID: g.User.ID, User: g.User.Name, Role: g.User.Role},
 	}
-	v.Device = g.Device
 	if cookie {
 		v.RefreshToken, v.Device = "", ""
 		v.cookies = append(v.cookies, s.refreshCookie(g.RefreshToken, g.RefreshExpiresIn))
@@ -270,7 +270,7 @@ func (in *logoutInput) decode(r *request) error {
 	case media == mediaJSON:
 		in.fault = r.unmarshal(body, &members)
 	case r.Header.Get("Content-Encoding") != "":
-		in.fault = wrong // the body may have a token that nobody has read
+		in.fault = wrong // a token in the body cannot be read
 	default:
 		// A browser's fetch labels every string text/plain. A body that is no JSON has no token.
 		if r.unmarshal(body, &members) != nil {
@@ -282,7 +282,7 @@ func (in *logoutInput) decode(r *request) error {
 	}
 	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
 		// It needs one good token, as any protected route does. Without one no session ends, so
-		// that the client can still refresh and ask again.
+		// that the client can still refresh and try again.
 		_, err = bearerToken(r.Header)
 		return err
 	}

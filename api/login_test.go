@@ -4,41 +4,41 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/crypto/bcrypt"
 
 	"clientes/auth"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
-// TestTutorial is a client of the tutorial: what it sends and reads, and nothing more.
+// A client of the tutorial sends and reads this, and nothing more.
 func TestTutorial(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		if a := f.call("GET", "/", ""); a.status != 200 ||
-			a.body != `{"message":"Everything is okay!"}` {
+		a := f.call("GET", "/", "")
+		if a.status != 200 || a.body != `{"message":"Everything is okay!"}` {
 			t.Errorf("GET / answered %d %s", a.status, a.body)
 		}
 
-		a := f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`)
+		a = f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`)
 		f.want(a, 401, "invalid_login")
 		var refused struct {
 			Auth    *bool  `json:"auth"`
 			Message string `json:"message"`
 		}
-		must(t, json.Unmarshal([]byte(a.body), &refused))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &refused))
 		if refused.Auth == nil || *refused.Auth || refused.Message != "Invalid Login!" {
 			t.Errorf("a wrong login answered %s", a.body)
 		}
 
-		a = f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`)
+		a = f.call("POST", "/login", viewerLogin)
 		var login struct {
 			Auth      bool   `json:"auth"`
 			Token     string `json:"token"`
 			ExpiresIn int    `json:"expires_in"`
 		}
-		must(t, json.Unmarshal([]byte(a.body), &login))
+		authtest.Must(t, json.Unmarshal([]byte(a.body), &login))
 		if a.status != 200 || !login.Auth || login.Token == "" || login.ExpiresIn != 300 {
 			t.Fatalf("login answered %d", a.status)
 		}
@@ -55,18 +55,18 @@ func TestTutorial(t *testing.T) {
 			t.Errorf("a bad token answered %s", a.body)
 		}
 
-		if a := f.call("GET", "/clientes", "", "x-access-token", login.Token); a.status != 200 ||
-			a.body != "[]" {
+		a = f.call("GET", "/clientes", "", "x-access-token", login.Token)
+		if a.status != 200 || a.body != "[]" {
 			t.Errorf("no customers are %d %s", a.status, a.body)
 		}
 		c := f.add(store.Cliente{Name: "Ana"})
-		if a := f.call("GET", "/clientes", "", "x-access-token",
-			login.Token); a.body != "["+clienteJSON(c)+"]" {
+		a = f.call("GET", "/clientes", "", "x-access-token", login.Token)
+		if a.body != "["+clienteJSON(c)+"]" {
 			t.Errorf("the list is %s", a.body)
 		}
 
-		if a := f.call("POST", "/logout", "", "x-access-token", login.Token); a.status != 200 ||
-			a.body != `{"auth":false,"token":null}` {
+		a = f.call("POST", "/logout", "", "x-access-token", login.Token)
+		if a.status != 200 || a.body != `{"auth":false,"token":null}` {
 			t.Errorf("logout answered %d %s", a.status, a.body)
 		}
 		f.want(f.call("GET", "/clientes", "", "x-access-token", login.Token), 401, "token_revoked")
@@ -74,7 +74,7 @@ func TestTutorial(t *testing.T) {
 }
 
 func TestLoginBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	form := func(pairs ...string) string {
 		v := url.Values{}
 		for i := 0; i < len(pairs); i += 2 {
@@ -88,47 +88,47 @@ func TestLoginBodies(t *testing.T) {
 		code, faults      string
 	}{
 		{"JSON", "", `{"user":"the-viewer","password":"correct horse"}`, 200, "", ""},
-		{"the name in capitals", "", `{"user":"THE-Viewer","password":"correct horse"}`, 200, "",
-			""},
+		{"the name in capitals", "", `{"user":"THE-Viewer","password":"correct horse"}`,
+			200, "", ""},
 		{"username", "", `{"username":"the-viewer","password":"correct horse"}`, 200, "", ""},
 		{"unknown members", "", `{"user":"the-viewer","password":"correct horse","remember":true}`,
 			200, "", ""},
 		{"a charset", "application/json; charset=UTF-8",
 			`{"user":"the-viewer","password":"correct horse"}`, 200, "", ""},
-		{"the form", mediaForm, form("user", "the-viewer", "password", "correct horse"), 200, "",
-			""},
+		{"the form", mediaForm, form("user", "the-viewer", "password", "correct horse"),
+			200, "", ""},
 		{"the form with username", mediaForm,
 			form("username", "the-viewer", "password", "correct horse"), 200, "", ""},
 
-		{"a password with blanks", "", `{"user":"the-viewer","password":"correct horse "}`, 401,
-			"invalid_login", ""},
-		{"a password in capitals", "", `{"user":"the-viewer","password":"Correct horse"}`, 401,
-			"invalid_login", ""},
+		{"a password with blanks", "", `{"user":"the-viewer","password":"correct horse "}`,
+			401, "invalid_login", ""},
+		{"a password in capitals", "", `{"user":"the-viewer","password":"Correct horse"}`,
+			401, "invalid_login", ""},
 		{"nobody", "", `{"user":"nobody","password":"correct horse"}`, 401, "invalid_login", ""},
-		{"nobody's kind of name", "", `{"user":"a\u0000b'; --","password":"correct horse"}`, 401,
-			"invalid_login", ""},
+		{"nobody's kind of name", "", `{"user":"a\u0000b'; --","password":"correct horse"}`,
+			401, "invalid_login", ""},
 		{"a very long password", "", `{"user":"the-viewer","password":"` +
 			strings.Repeat("x", 1<<19) + `"}`, 401, "invalid_login", ""},
 
 		{"nothing", "", `{}`, 422, "validation_failed", "user:required password:required"},
-		{"empty", "", `{"user":"","password":""}`, 422, "validation_failed",
-			"user:required password:required"},
-		{"null", "", `{"user":null,"password":null}`, 422, "validation_failed",
-			"user:required password:required"},
-		{"numbers", "", `{"user":1,"password":2}`, 422, "validation_failed",
-			"user:required password:required"},
-		{"objects", "", `{"user":{"$ne":""},"password":{"$gt":""}}`, 422, "validation_failed",
-			"user:required password:required"},
+		{"empty", "", `{"user":"","password":""}`,
+			422, "validation_failed", "user:required password:required"},
+		{"null", "", `{"user":null,"password":null}`,
+			422, "validation_failed", "user:required password:required"},
+		{"numbers", "", `{"user":1,"password":2}`,
+			422, "validation_failed", "user:required password:required"},
+		{"objects", "", `{"user":{"$ne":""},"password":{"$gt":""}}`,
+			422, "validation_failed", "user:required password:required"},
 		{"a cookie that is no boolean", "",
 			`{"user":"the-viewer","password":"correct horse","cookie":"true"}`, 422,
 			"validation_failed", "cookie:invalid_type"},
-		{"no cookie", "", `{"user":"the-viewer","password":"correct horse","cookie":null}`, 200, "",
-			""},
+		{"no cookie", "", `{"user":"the-viewer","password":"correct horse","cookie":null}`,
+			200, "", ""},
 		{"no password", "", `{"user":"the-viewer"}`, 422, "validation_failed", "password:required"},
-		{"USER for user", "", `{"USER":"the-viewer","password":"x"}`, 422, "validation_failed",
-			"user:required"},
-		{"a form with two users", mediaForm, form("user", "a", "user", "b", "password", "x"), 422,
-			"validation_failed", "user:required"},
+		{"USER for user", "", `{"USER":"the-viewer","password":"x"}`,
+			422, "validation_failed", "user:required"},
+		{"a form with two users", mediaForm, form("user", "a", "user", "b", "password", "x"),
+			422, "validation_failed", "user:required"},
 
 		{"an array", "", `[]`, 400, "malformed_body", ""},
 		{"text", "", `"abc"`, 400, "malformed_body", ""},
@@ -141,10 +141,10 @@ func TestLoginBodies(t *testing.T) {
 		{"a form of broken UTF-8", mediaForm, "user=%ff&password=x", 400, "malformed_body", ""},
 		{"no body", "", "", 400, "malformed_body", ""},
 		{"null for all", "", `null`, 400, "malformed_body", ""},
-		{"text/plain", "text/plain", `{"user":"a","password":"b"}`, 415, "unsupported_media_type",
-			""},
-		{"another charset", "application/json; charset=latin1", `{"user":"a","password":"b"}`, 415,
-			"unsupported_media_type", ""},
+		{"text/plain", "text/plain", `{"user":"a","password":"b"}`,
+			415, "unsupported_media_type", ""},
+		{"another charset", "application/json; charset=latin1", `{"user":"a","password":"b"}`,
+			415, "unsupported_media_type", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var headers []string
@@ -166,17 +166,17 @@ func TestLoginBodies(t *testing.T) {
 func TestABcryptHashIsReplacedAtLogin(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		hash, err := bcrypt.GenerateFromPassword([]byte("old password"), bcrypt.MinCost)
-		must(t, err)
+		authtest.Must(t, err)
 		u, err := f.store.CreateUser(t.Context(),
 			store.User{Name: "old", Role: store.Viewer, PasswordHash: string(hash)})
-		must(t, err)
+		authtest.Must(t, err)
 		for range 2 {
-			if a := f.call("POST", "/login",
-				`{"user":"old","password":"old password"}`); a.status != 200 {
+			a := f.call("POST", "/login", `{"user":"old","password":"old password"}`)
+			if a.status != 200 {
 				t.Fatalf("login answered %d", a.status)
 			}
 			now, err := f.store.User(t.Context(), u.ID)
-			must(t, err)
+			authtest.Must(t, err)
 			if !strings.HasPrefix(now.PasswordHash, "$argon2id$") {
 				t.Errorf("the hash is still %.4s", now.PasswordHash)
 			}
@@ -187,33 +187,22 @@ func TestABcryptHashIsReplacedAtLogin(t *testing.T) {
 func TestADisabledUserIsNobody(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		accounts := auth.NewAccounts(f.store)
-		must(t, accounts.Disable(t.Context(), "the-viewer"))
-		f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse"}`), 401,
-			"invalid_login")
+		authtest.Must(t, accounts.Disable(t.Context(), "the-viewer"))
+		f.want(f.call("POST", "/login", viewerLogin), 401, "invalid_login")
 		f.eventually("the token of a disabled user is refused", func() bool {
 			return f.as(store.Viewer, "GET", "/clientes", "").code() == "token_revoked"
 		})
-		must(t, accounts.Enable(t.Context(), "the-viewer"))
-		if a := f.call("POST", "/login",
-			`{"user":"the-viewer","password":"correct horse"}`); a.status != 200 {
+		authtest.Must(t, accounts.Enable(t.Context(), "the-viewer"))
+		a := f.call("POST", "/login", viewerLogin)
+		if a.status != 200 {
 			t.Errorf("an enabled user's login answered %d", a.status)
 		}
 		f.want(f.as(store.Viewer, "GET", "/clientes", ""), 401, "token_revoked")
 	})
 }
 
-// eventually waits until something is so that another process, or a turn of the clock, makes so.
-func (f *fixture) eventually(what string, is func() bool) {
-	f.t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			f.t.Fatalf("not after a minute: %s", what)
-		}
-	}
-}
-
 func TestTokenHeaders(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	good, other := f.tokens[store.Viewer], f.tokens[store.Editor]
 	for _, c := range []struct {
 		name    string
@@ -251,8 +240,8 @@ func TestTokenHeaders(t *testing.T) {
 		})
 	}
 	f.want(f.call("GET", "/clientes?x-access-token="+good, ""), 401, "token_missing")
-	f.want(f.call("GET", "/clientes?token="+good, "", "x-access-token", good), 400,
-		"invalid_parameter")
+	f.want(f.call("GET", "/clientes?token="+good, "", "x-access-token", good),
+		400, "invalid_parameter")
 }
 
 func TestLogout(t *testing.T) {
@@ -267,14 +256,9 @@ func TestLogout(t *testing.T) {
 			"an empty JSON": {"Content-Type", mediaJSON},
 			"no JSON":       {"Content-Type", mediaJSON},
 		} {
-			body := ""
-			if name == "a form" {
-				body = "a=b"
-			} else if name == "an empty JSON" {
-				body = "{}"
-			}
-			if got := f.call("POST", "/logout", body, headers...); got.status != 200 ||
-				got.body != done {
+			body := map[string]string{"a form": "a=b", "an empty JSON": "{}"}[name]
+			got := f.call("POST", "/logout", body, headers...)
+			if got.status != 200 || got.body != done {
 				t.Errorf("%s: %d %s", name, got.status, got.body)
 			}
 		}
@@ -286,8 +270,8 @@ func TestLogout(t *testing.T) {
 			200, "")
 		for range 2 {
 			for _, token := range []string{a, b} {
-				f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401,
-					"token_revoked")
+				f.want(f.call("GET", "/clientes", "", "x-access-token", token),
+					401, "token_revoked")
 				f.want(f.call("POST", "/logout", "", "x-access-token", token), 200, "")
 			}
 		}
@@ -307,8 +291,8 @@ func TestLogout(t *testing.T) {
 			{`{"refresh_token":`, "text/plain", 200},
 		} {
 			token := f.login(store.Viewer)
-			if a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token",
-				token); a.status != c.status {
+			a := f.call("POST", "/logout", c.body, "Content-Type", c.media, "x-access-token", token)
+			if a.status != c.status {
 				t.Errorf("%.9q as %s answered %d", c.body, c.media, a.status)
 			}
 			f.want(f.call("GET", "/clientes", "", "x-access-token", token), 401, "token_revoked")
@@ -317,7 +301,7 @@ func TestLogout(t *testing.T) {
 }
 
 func TestRoles(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	id := f.add(store.Cliente{Name: "Ana"}).ID
 	path := clientePath(id)
 	for _, role := range store.Roles() {

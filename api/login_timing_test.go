@@ -13,8 +13,8 @@ import (
 func BenchmarkRefusedLogins(b *testing.B) {
 	const n, warm = 2000, 100
 	for _, e := range engines() {
-		b.Run(e.name, func(b *testing.B) {
-			f := newFixture(b, e.open(b), trustLoopback)
+		b.Run(e.Name, func(b *testing.B) {
+			f := newFixture(b, emptyStore(b, e), trustLoopback)
 			f.addUsers(n+warm, func(i int) store.User { return store.User{} })
 			for b.Loop() {
 				compareTimes(b, n, warm, func(name string, i, which int) (answer, error) {

@@ -20,13 +20,13 @@ import (
 	"clientes/store"
 )
 
-// exchange is what the middleware has learnt of a request. The log line tells some of it.
+// exchange is what the middleware knows about a request. The log line has some of it.
 type exchange struct {
 	id     string
 	caller auth.Caller // after verifyJWT
 	query  url.Values  // after checkQuery
-	err    error       // that became the answer
-	cut    bool        // whether the answer had begun when the error came
+	err    error       // became the answer
+	cut    bool        // whether the answer had begun before the error
 }
 
 const exchangeKey = "exchange"
@@ -209,8 +209,8 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 	}
 }
 
-// bearerToken returns the token of a request. If there are several, they must be the same, so that
-// no two parts of a system take the request for two people's.
+// bearerToken returns the token of a request. If there are several, they must be the same.
+// Otherwise two parts of a system could take the request for that of different people.
 func bearerToken(h http.Header) (string, error) {
 	tokens := givenTokens(h)
 	if len(tokens) == 0 {

@@ -26,6 +26,7 @@ import (
 
 	"clientes/api/wire"
 	"clientes/auth"
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -56,12 +57,9 @@ func bareServer(t *testing.T) *Server {
 	t.Helper()
 	s, err := New(Config{
 		Store: brokenStore{}, Auth: new(auth.Auth), Log: slog.New(slog.DiscardHandler),
-		Now:       time.Now,
-		PublicURL: &url.URL{Scheme: "http", Host: ownHost},
+		Now: time.Now, PublicURL: &url.URL{Scheme: "http", Host: ownHost},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	return s
 }
 
@@ -92,11 +90,9 @@ func checkResponse(doc *openapi3.T, req *http.Request, resp *http.Response, body
 	}
 	// The library ignores answers to HEAD and 304s, so it gets the answer as a 200 to a GET of an
 	// operation that promises just this.
-	operation := &openapi3.Operation{
-		Responses: openapi3.NewResponses(
-			openapi3.WithStatus(http.StatusOK, &openapi3.ResponseRef{Value: want})),
-	}
-	errs = append(errs, openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
+	ok := openapi3.WithStatus(http.StatusOK, &openapi3.ResponseRef{Value: want})
+	operation := &openapi3.Operation{Responses: openapi3.NewResponses(ok)}
+	input := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{
 			Request: &http.Request{Method: http.MethodGet},
 			Route:   &routers.Route{Spec: doc, Operation: operation},
@@ -109,14 +105,16 @@ func checkResponse(doc *openapi3.T, req *http.Request, resp *http.Response, body
 			ExcludeResponseBody:   bodyless,
 			MultiError:            true,
 		},
-	}))
+	}
+	errs = append(errs, openapi3filter.ValidateResponse(context.Background(), input))
 	return errors.Join(errs...)
 }
 
 // promised returns the response that the document has for a request and status, and the methods of
 // its path.
-func promised(doc *openapi3.T, req *http.Request, status int) (want *openapi3.Response,
-	allow []string, err error) {
+func promised(
+	doc *openapi3.T, req *http.Request, status int,
+) (want *openapi3.Response, allow []string, err error) {
 	item := pathItem(doc, req.URL.EscapedPath())
 	component := func(name string, only int) (*openapi3.Response, []string, error) {
 		if status != only {
@@ -167,8 +165,8 @@ func pathItem(doc *openapi3.T, escaped string) *openapi3.PathItem {
 var placeholder = regexp.MustCompile(`\\\{[a-z]+\\\}`)
 
 func pathPattern(template string) *regexp.Regexp {
-	return regexp.MustCompile("^" +
-		placeholder.ReplaceAllString(regexp.QuoteMeta(template), "[^/]+") + "$")
+	pattern := placeholder.ReplaceAllString(regexp.QuoteMeta(template), "[^/]+")
+	return regexp.MustCompile("^" + pattern + "$")
 }
 
 // expand returns one path for each value of a path parameter with an enum, and other paths as they
@@ -178,8 +176,8 @@ func expand(template string, item *openapi3.PathItem) []string {
 		if p.Value.In == "path" && len(p.Value.Schema.Value.Enum) > 0 {
 			var paths []string
 			for _, v := range p.Value.Schema.Value.Enum {
-				paths = append(paths,
-					strings.Replace(template, "{"+p.Value.Name+"}", v.(string), 1))
+				path := strings.Replace(template, "{"+p.Value.Name+"}", v.(string), 1)
+				paths = append(paths, path)
 			}
 			return paths
 		}
@@ -192,8 +190,9 @@ func checkHeaders(want *openapi3.Response, allow []string, req *http.Request, h 
 	var errs []error
 	// net/http adds some for the connection, and the description of the document promises some for
 	// every answer.
-	known := []string{"Content-Type", "Content-Length", "Date", "Connection",
-		"X-Content-Type-Options"}
+	known := []string{
+		"Content-Type", "Content-Length", "Date", "Connection", "X-Content-Type-Options",
+	}
 	for name := range want.Headers {
 		known = append(known, http.CanonicalHeaderKey(name))
 	}
@@ -319,10 +318,12 @@ func TestValidateResponseRefuses(t *testing.T) {
 			Method: a.method, URL: &url.URL{Path: a.path},
 			Header: http.Header{"X-Request-Id": {"r1"}},
 		}
-		return checkResponse(doc, req, &http.Response{StatusCode: a.status, Header: a.header},
-			[]byte(a.body))
+		resp := &http.Response{StatusCode: a.status, Header: a.header}
+		return checkResponse(doc, req, resp, []byte(a.body))
 	}
-	set := func(name, value string) func(*sample) { return func(a *sample) { a.header.Set(name, value) } }
+	set := func(name, value string) func(*sample) {
+		return func(a *sample) { a.header.Set(name, value) }
+	}
 	drop := func(name string) func(*sample) { return func(a *sample) { a.header.Del(name) } }
 	body := func(text string) func(*sample) { return func(a *sample) { a.body = text } }
 	edit := func(from, to string) func(*sample) {
@@ -392,8 +393,9 @@ func TestValidateResponseRefuses(t *testing.T) {
 
 func TestDocumentIsValid(t *testing.T) {
 	doc := document(t)
-	if err := doc.Validate(t.Context(), openapi3.EnableMultiError(),
-		openapi3.EnableSchemaFormatValidation()); err != nil {
+	err := doc.Validate(t.Context(),
+		openapi3.EnableMultiError(), openapi3.EnableSchemaFormatValidation())
+	if err != nil {
 		t.Error(err)
 	}
 	if !doc.IsOpenAPI31OrLater() {
@@ -510,8 +512,8 @@ func TestAccessAndParametersAgree(t *testing.T) {
 		if role := cmp.Or(op.Extensions["x-role"], any(string(anybody))); role != string(r.may) {
 			t.Errorf("%s is for %s, by the document for %v", name, r.may, role)
 		}
-		if open := op.Security != nil &&
-			!mustAuthenticate(*op.Security); open != (r.may == anybody) {
+		open := op.Security != nil && !mustAuthenticate(*op.Security)
+		if open != (r.may == anybody) {
 			t.Errorf("%s is for %s, by the document's security it needs no token: %t", name, r.may,
 				open)
 		}
@@ -535,9 +537,8 @@ func isScheme(r openapi3.SecurityRequirement, name string) bool {
 
 // mustAuthenticate reports whether every alternative requires something.
 func mustAuthenticate(alternatives openapi3.SecurityRequirements) bool {
-	return len(alternatives) > 0 &&
-		!slices.ContainsFunc(alternatives,
-			func(r openapi3.SecurityRequirement) bool { return len(r) == 0 })
+	nothing := func(r openapi3.SecurityRequirement) bool { return len(r) == 0 }
+	return len(alternatives) > 0 && !slices.ContainsFunc(alternatives, nothing)
 }
 
 // The document has the codes of the table of errors for each status, no more and no less.

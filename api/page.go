@@ -51,8 +51,8 @@ func errInvalidCursor() error {
 // list describes a list of records of type T to [readPage]. P is a position in it: what a page
 // begins after. The zero P is before the first record.
 type list[T, P any] struct {
-	path string     // of the route
-	said url.Values // the query parameters that select and sort, which the Link header repeats
+	path  string     // of the route
+	given url.Values // the query parameters that select and sort; the Link header repeats them
 
 	// cursors names the list for its cursors: the path and all else that changes which records come
 	// in which order. A cursor of another list is refused. The name must not change from one
@@ -75,7 +75,7 @@ type page[T any] struct {
 	total   *int64 // of all pages; nil if nobody asked
 }
 
-// readPage returns the page of a list that a client asked for.
+// readPage returns the page of a list that a client requests.
 func readPage[T, P any](
 	ctx context.Context, s *Server, in pageInput, l list[T, P],
 ) (p page[T], err error) {
@@ -89,7 +89,7 @@ func readPage[T, P any](
 			return p, errInvalidCursor()
 		}
 	}
-	// One record more tells whether there is a next page.
+	// One record more, because it shows that there is a next page.
 	records, err := l.read(ctx, after, in.limit+1)
 	if err != nil {
 		return p, err
@@ -98,7 +98,7 @@ func readPage[T, P any](
 	p.records, p.view = records[:n], l.view
 	if n < len(records) {
 		position := l.position(&records[n-1])
-		p.next = in.nextLink(l.path, l.said, s.cfg.Auth.SignCursor(l.cursors, position))
+		p.next = in.nextLink(l.path, l.given, s.cfg.Auth.SignCursor(l.cursors, position))
 	}
 	if l.count != nil {
 		total, err := l.count(ctx)
@@ -125,11 +125,11 @@ func fitting[T any](records []T, size func(*T) int) int {
 	return len(records)
 }
 
-// nextLink returns the address of the page that a cursor begins.
-func (in *pageInput) nextLink(path string, said url.Values, cursor string) string {
+// nextLink returns the path and the query of the page that a cursor begins.
+func (in *pageInput) nextLink(path string, given url.Values, cursor string) string {
 	link := path + "?limit=" + strconv.Itoa(in.limit)
-	if len(said) > 0 {
-		link += "&" + said.Encode()
+	if len(given) > 0 {
+		link += "&" + given.Encode()
 	}
 	return link + "&cursor=" + cursor
 }
@@ -164,13 +164,13 @@ func reflected[T, V any](view func(T) V) func([]byte, *T) ([]byte, error) {
 // formatID writes a position that is an id, or a version. parseID reads it.
 func formatID(id int64) string { return strconv.FormatInt(id, 10) }
 
-// said returns those of the query parameters that a request has.
-func (r *request) said(names ...string) url.Values {
-	said := make(url.Values)
+// given returns those of the query parameters that a request has.
+func (r *request) given(names ...string) url.Values {
+	given := make(url.Values)
 	for _, name := range names {
 		if s, ok := r.query(name); ok {
-			said.Set(name, s)
+			given.Set(name, s)
 		}
 	}
-	return said
+	return given
 }

@@ -20,17 +20,17 @@ type sessionView struct {
 }
 
 func (s *Server) listSessions(ctx context.Context, in callerInput) ([]sessionView, error) {
-	list, err := s.cfg.Auth.Sessions(ctx, in.caller)
-	views := make([]sessionView, len(list))
-	for i, n := range list {
+	sessions, err := s.cfg.Auth.Sessions(ctx, in.caller)
+	views := make([]sessionView, len(sessions))
+	for i, session := range sessions {
 		views[i] = sessionView{
-			ID:         n.ID,
-			CreatedAt:  wire.Instant(n.CreatedAt),
-			LastUsedAt: wire.Instant(n.LastUsedAt),
-			ExpiresAt:  wire.Instant(n.ExpiresAt),
-			IP:         n.IP,
-			UserAgent:  n.UserAgent,
-			Current:    n.ID == in.caller.SessionID,
+			ID:         session.ID,
+			CreatedAt:  wire.Instant(session.CreatedAt),
+			LastUsedAt: wire.Instant(session.LastUsedAt),
+			ExpiresAt:  wire.Instant(session.ExpiresAt),
+			IP:         session.IP,
+			UserAgent:  session.UserAgent,
+			Current:    session.ID == in.caller.SessionID,
 		}
 	}
 	return views, err

@@ -28,7 +28,7 @@ func granted(t testing.TB, a answer) grant {
 		t.Fatalf("answered %d %s", a.status, a.body)
 	}
 	var g grant
-	must(t, json.Unmarshal([]byte(a.body), &g))
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &g))
 	g.cookie, _, _ = strings.Cut(a.header.Get("Set-Cookie"), ";")
 	return g
 }
@@ -55,9 +55,8 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("refresh gave %+v", second)
 		}
 		// The answer was lost, so the client asks again and gets the same.
-		if again := granted(t,
-			f.call("POST", "/refresh",
-				refreshBody(first.RefreshToken))); again.RefreshToken != second.RefreshToken {
+		again := granted(t, f.call("POST", "/refresh", refreshBody(first.RefreshToken)))
+		if again.RefreshToken != second.RefreshToken {
 			t.Error("a repeated refresh gave another successor")
 		}
 		third := granted(t, f.call("POST", "/refresh", refreshBody(second.RefreshToken)))
@@ -72,17 +71,22 @@ func TestRefresh(t *testing.T) {
 }
 
 func TestRefreshBodies(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
+	f := onSQLite(t)
 	good := granted(t, f.call("POST", "/login", viewerLogin)).RefreshToken
 	id, rest, _ := strings.Cut(good, ".")
 	_, mac, _ := strings.Cut(rest, ".")
 	for name, token := range map[string]string{
-		"of no form": "x", "no counter": id + "." + mac, "another counter": id + ".1." + mac,
+		"of no form":            "x",
+		"no counter":            id + "." + mac,
+		"another counter":       id + ".1." + mac,
 		"a counter with a sign": id + ".+0." + mac,
-		"another session":       "AAECAwQFBgcICQoLDA0ODw.0." + mac, "no MAC": id + ".0.",
-		"half a MAC": good[:len(good)-9], "padded": good + "=",
-		"with a blank": good + " ", "too long": strings.Repeat("x", 300),
-		"an access token": f.tokens[store.Viewer],
+		"another session":       "AAECAwQFBgcICQoLDA0ODw.0." + mac,
+		"no MAC":                id + ".0.",
+		"half a MAC":            good[:len(good)-9],
+		"padded":                good + "=",
+		"with a blank":          good + " ",
+		"too long":              strings.Repeat("x", 300),
+		"an access token":       f.tokens[store.Viewer],
 	} {
 		a := f.call("POST", "/refresh", refreshBody(token))
 		if a.status != 401 || a.code() != "refresh_invalid" ||
@@ -91,20 +95,23 @@ func TestRefreshBodies(t *testing.T) {
 		}
 	}
 	for body, want := range map[string]string{
-		"": "refresh_invalid", "{}": "refresh_invalid", `{"refresh_token":""}`: "refresh_invalid",
+		"":                       "refresh_invalid",
+		"{}":                     "refresh_invalid",
+		`{"refresh_token":""}`:   "refresh_invalid",
 		`{"refresh_token":null}`: "refresh_invalid",
-		`{"refresh_token":1}`:    "malformed_body", `[]`: "malformed_body",
-		`{"refresh_token":"x"`: "malformed_body",
+		`{"refresh_token":1}`:    "malformed_body",
+		`[]`:                     "malformed_body",
+		`{"refresh_token":"x"`:   "malformed_body",
 	} {
-		if a := f.call("POST", "/refresh", body); a.code() != want ||
-			strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
+		a := f.call("POST", "/refresh", body)
+		if a.code() != want || strings.Contains(a.header.Get("WWW-Authenticate"), "error") {
 			t.Errorf("%s: %d %s, %s", body, a.status, a.body, a.header.Get("WWW-Authenticate"))
 		}
 	}
-	f.want(f.call("POST", "/refresh", "refresh_token=x", "Content-Type", mediaForm), 415,
-		"unsupported_media_type")
-	f.want(f.call("POST", "/refresh", fmt.Sprintf(`{"refresh_token":%q,"device":"x"}`, good)), 200,
-		"")
+	f.want(f.call("POST", "/refresh", "refresh_token=x", "Content-Type", mediaForm),
+		415, "unsupported_media_type")
+	f.want(f.call("POST", "/refresh", fmt.Sprintf(`{"refresh_token":%q,"device":"x"}`, good)),
+		200, "")
 	// A refresh token is no access token.
 	f.wantToken(good, 401, "token_invalid")
 }
@@ -136,19 +143,20 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 		}
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`), 401, "token_missing")
 		f.want(f.call("POST", "/logout",
-			fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)), 401,
-			"token_missing")
+			fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)),
+			401, "token_missing")
 		f.wantToken(other.Token, 200, "") // to refresh with and ask again
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", a.Token), 401,
-			"token_revoked")
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", "undefined"), 401,
-			"token_invalid")
-		f.want(f.call("POST", "/logout", `{"everywhere":1}`, "x-access-token", login().Token), 400,
-			"malformed_body")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", a.Token),
+			401, "token_revoked")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", "undefined"),
+			401, "token_invalid")
+		f.want(f.call("POST", "/logout", `{"everywhere":1}`, "x-access-token", login().Token),
+			400, "malformed_body")
 		f.wantToken(other.Token, 200, "")
 		one, two, editor := login(), login(), f.login(store.Editor)
 		f.want(f.call("POST", "/logout", "everywhere=true", "Content-Type", mediaForm,
-			"x-access-token", one.Token), 200, "")
+			"x-access-token", one.Token),
+			200, "")
 		for _, g := range []grant{one, two, other} {
 			f.wantToken(g.Token, 401, "token_revoked")
 			f.want(f.call("POST", "/refresh", refreshBody(g.RefreshToken)), 401, "refresh_invalid")
@@ -160,15 +168,16 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 
 func TestSessions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
-		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token",
-			f.tokens[store.Viewer]), 200, "")
+		f.want(f.call("POST", "/logout", `{"everywhere":true}`,
+			"x-access-token", f.tokens[store.Viewer]),
+			200, "")
 		mine := granted(t, f.call("POST", "/login", viewerLogin, "User-Agent", "the phone"))
 		other := granted(t, f.call("POST", "/login", viewerLogin, "User-Agent", "the laptop"))
 		list := func(token string) []sessionJSON {
 			a := f.call("GET", "/sessions", "", "x-access-token", token)
 			f.want(a, 200, "")
 			var s []sessionJSON
-			must(t, json.Unmarshal([]byte(a.body), &s))
+			authtest.Must(t, json.Unmarshal([]byte(a.body), &s))
 			return s
 		}
 		l := list(mine.Token)
@@ -179,12 +188,12 @@ func TestSessions(t *testing.T) {
 		// Nobody sees the session of another user, not even an admin.
 		f.want(f.as(store.Admin, "DELETE", "/sessions/"+l[0].ID, ""), 404, "not_found")
 		for _, id := range []string{"x", "AAECAwQFBgcICQoLDA0ODw", "1", "%00"} {
-			f.want(f.call("DELETE", "/sessions/"+id, "", "x-access-token", mine.Token), 404,
-				"not_found")
+			f.want(f.call("DELETE", "/sessions/"+id, "", "x-access-token", mine.Token),
+				404, "not_found")
 		}
 		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token), 204, "")
-		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token), 404,
-			"not_found")
+		f.want(f.call("DELETE", "/sessions/"+l[0].ID, "", "x-access-token", mine.Token),
+			404, "not_found")
 		f.wantToken(other.Token, 401, "token_revoked")
 		f.wantToken(mine.Token, 200, "")
 		if l := list(mine.Token); len(l) != 1 {
@@ -233,11 +242,11 @@ func TestFiftyTabsRefreshAtOnce(t *testing.T) {
 
 func TestCookies(t *testing.T) {
 	const own, listed = "http://" + ownHost, "https://app.example"
-	f := newFixture(t, engines()[0].open(t), func(c *Config) { c.CORSOrigins = []string{listed} })
+	f := onSQLite(t, func(c *Config) { c.CORSOrigins = []string{listed} })
 	cookieLogin := `{"user":"the-viewer","password":"correct horse","cookie":true}`
 	a := f.call("POST", "/login", cookieLogin, "Origin", own)
-	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "clientes_refresh=") ||
-		strings.Contains(got, "Secure") ||
+	got := a.header.Get("Set-Cookie")
+	if !strings.HasPrefix(got, "clientes_refresh=") || strings.Contains(got, "Secure") ||
 		!strings.Contains(got, "HttpOnly") || !strings.Contains(got, "SameSite=Strict") ||
 		!strings.Contains(got, "Path=/;") {
 		t.Errorf("Set-Cookie: %s", got)
@@ -264,34 +273,39 @@ func TestCookies(t *testing.T) {
 		{"", "same-site", false}, {"", "cross-site", false},
 		{"http://sub." + ownHost, "same-site", false}, {strings.ToUpper(own), "", false},
 	} {
-		for _, r := range [][2]string{{"/refresh", ""}, {"/logout", ""}, {"/login", viewerLogin},
-			{"/login", cookieLogin}} {
+		for _, r := range [][2]string{
+			{"/refresh", ""}, {"/logout", ""}, {"/login", viewerLogin}, {"/login", cookieLogin},
+		} {
 			cookie := "clientes_refresh=nothing"
 			if r[1] == cookieLogin {
 				cookie = ""
 			}
-			a := f.call("POST", r[0], r[1], "Cookie", cookie, "Origin", c.origin, "Sec-Fetch-Site",
-				c.site)
-			if refused := a.code() == "cross_origin"; refused == c.good || refused &&
-				a.status != 403 {
+			a := f.call("POST", r[0], r[1],
+				"Cookie", cookie, "Origin", c.origin, "Sec-Fetch-Site", c.site)
+			refused := a.code() == "cross_origin"
+			if refused == c.good || refused && a.status != 403 {
 				t.Errorf("%s from %q %q answered %d %s", r[0], c.origin, c.site, a.status, a.code())
 			}
 		}
 	}
 	// Any page may ask without the cookie, or read.
 	f.want(f.call("POST", "/login", viewerLogin, "Origin", "https://evil.example"), 200, "")
-	f.want(f.as(store.Viewer, "GET", "/clientes", "", "Cookie", second.cookie, "Origin",
-		"https://evil.example"), 200, "")
+	f.want(f.as(store.Viewer, "GET", "/clientes", "", "Cookie", second.cookie,
+		"Origin", "https://evil.example"),
+		200, "")
 	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Cookie", second.cookie,
-		"Origin", "https://evil.example"), 403, "cross_origin")
-	form := url.Values{"user": {"the-viewer"}, "password": {"correct horse"},
-		"cookie": {"true"}}.Encode()
-	f.want(f.call("POST", "/login", form, "Content-Type", mediaForm, "Origin", own), 415,
-		"unsupported_media_type")
+		"Origin", "https://evil.example"),
+		403, "cross_origin")
+	form := url.Values{
+		"user": {"the-viewer"}, "password": {"correct horse"}, "cookie": {"true"},
+	}
+	f.want(f.call("POST", "/login", form.Encode(), "Content-Type", mediaForm, "Origin", own),
+		415, "unsupported_media_type")
 
 	a = f.call("POST", "/logout", "", "Cookie", second.cookie, "Origin", own)
-	if got := a.header.Get("Set-Cookie"); a.status != 200 ||
-		!strings.HasPrefix(got, "clientes_refresh=;") || !strings.Contains(got, "Max-Age=0") {
+	got = a.header.Get("Set-Cookie")
+	if a.status != 200 || !strings.HasPrefix(got, "clientes_refresh=;") ||
+		!strings.Contains(got, "Max-Age=0") {
 		t.Errorf("logout answered %d, Set-Cookie: %s", a.status, got)
 	}
 	f.wantToken(second.Token, 401, "token_revoked")
@@ -299,62 +313,65 @@ func TestCookies(t *testing.T) {
 }
 
 func TestManyCookiesOfOneName(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t))
-	first, second := granted(t, f.call("POST", "/login", viewerLogin)),
-		granted(t, f.call("POST", "/login", viewerLogin))
-	f.want(f.call("POST", "/logout", "", "Cookie",
-		"clientes_refresh="+first.RefreshToken+"; clientes_refresh="+second.RefreshToken), 200, "")
+	f := onSQLite(t)
+	first := granted(t, f.call("POST", "/login", viewerLogin))
+	second := granted(t, f.call("POST", "/login", viewerLogin))
+	f.want(f.call("POST", "/logout", "",
+		"Cookie", "clientes_refresh="+first.RefreshToken+"; clientes_refresh="+second.RefreshToken),
+		200, "")
 	f.wantToken(first.Token, 401, "token_revoked")
 	f.wantToken(second.Token, 401, "token_revoked")
 }
 
 func TestCookiesOverHTTPS(t *testing.T) {
-	f := newFixture(t, engines()[0].open(t),
-		func(c *Config) { c.PublicURL = &url.URL{Scheme: "https", Host: ownHost} })
+	f := onSQLite(t, overHTTPS)
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","cookie":true}`,
 		"Origin", "https://"+ownHost)
-	if got := a.header.Get("Set-Cookie"); !strings.HasPrefix(got, "__Host-clientes_refresh=") ||
-		!strings.Contains(got, "; Secure") {
+	got := a.header.Get("Set-Cookie")
+	if !strings.HasPrefix(got, "__Host-clientes_refresh=") || !strings.Contains(got, "; Secure") {
 		t.Errorf("Set-Cookie: %s", got)
 	}
 	g := granted(t, a)
 	granted(t, f.call("POST", "/refresh", "", "Cookie", g.cookie))
 	// Over https the name of the cookie for http means nothing.
-	f.want(f.call("POST", "/refresh", "", "Cookie", strings.TrimPrefix(g.cookie, "__Host-")), 401,
-		"refresh_invalid")
+	f.want(f.call("POST", "/refresh", "", "Cookie", strings.TrimPrefix(g.cookie, "__Host-")),
+		401, "refresh_invalid")
 }
 
 func TestCORS(t *testing.T) {
 	const listed = "https://app.example"
-	none := newFixture(t, engines()[0].open(t))
-	some := newFixture(t, engines()[0].open(t),
-		func(c *Config) { c.CORSOrigins = []string{listed, "http://localhost:5173"} })
+	none := onSQLite(t)
+	origins := []string{listed, "http://localhost:5173"}
+	some := onSQLite(t, func(c *Config) { c.CORSOrigins = origins })
 	ask := func(f *fixture, method, origin string, headers ...string) http.Header {
 		req, err := http.NewRequestWithContext(t.Context(), method, f.url+"/clientes", nil)
-		must(t, err)
+		authtest.Must(t, err)
 		req.Header.Set("Origin", origin)
 		for i := 0; i < len(headers); i += 2 {
 			req.Header.Set(headers[i], headers[i+1])
 		}
 		resp, err := http.DefaultTransport.RoundTrip(req)
-		must(t, err)
+		authtest.Must(t, err)
 		resp.Body.Close()
 		if resp.Header.Get("X-Request-Id") == "" || method == "OPTIONS" && resp.StatusCode != 204 {
 			t.Errorf("%s from %s answered %d %v", method, origin, resp.StatusCode, resp.Header)
 		}
 		return resp.Header
 	}
-	preflight := []string{"Access-Control-Request-Method", "PATCH",
-		"Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token"}
-	for _, h := range []http.Header{ask(none, "GET", listed),
-		ask(none, "OPTIONS", listed, preflight...)} {
+	preflight := []string{
+		"Access-Control-Request-Method", "PATCH",
+		"Access-Control-Request-Headers", "content-type,idempotency-key,if-match,x-access-token",
+	}
+	for _, h := range []http.Header{
+		ask(none, "GET", listed), ask(none, "OPTIONS", listed, preflight...),
+	} {
 		for name := range h {
 			if strings.HasPrefix(name, "Access-Control-") {
 				t.Errorf("without origins configured there is %s", name)
 			}
 		}
 	}
-	for _, origin := range []string{listed, "http://localhost:5173"} {
+	for _, origin := range origins {
 		h := ask(some, "GET", origin)
 		if h.Get("Access-Control-Allow-Origin") != origin ||
 			h.Get("Access-Control-Allow-Credentials") != "true" ||
@@ -371,10 +388,12 @@ func TestCORS(t *testing.T) {
 			t.Errorf("preflight from %s: %v", origin, h)
 		}
 	}
-	for _, origin := range []string{"https://evil.example", "http://app.example", listed +
-		".evil.example", "null"} {
-		for _, h := range []http.Header{ask(some, "GET", origin),
-			ask(some, "OPTIONS", origin, preflight...)} {
+	for _, origin := range []string{
+		"https://evil.example", "http://app.example", listed + ".evil.example", "null",
+	} {
+		for _, h := range []http.Header{
+			ask(some, "GET", origin), ask(some, "OPTIONS", origin, preflight...),
+		} {
 			if h.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("%s is allowed: %v", origin, h)
 			}

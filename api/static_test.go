@@ -13,28 +13,25 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goccy/go-yaml"
+
+	"clientes/auth/authtest"
 )
 
 // ask sends a request to a server, checks the answer against openapi.yaml and returns it.
-func ask(t *testing.T, server *httptest.Server, method, path string,
-	header http.Header) (*http.Response, []byte) {
+func ask(
+	t *testing.T, server *httptest.Server, method, path string, header http.Header,
+) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequest(method, server.URL+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	for name, values := range header {
 		req.Header[name] = values
 	}
 	resp, err := server.Client().Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	validateResponse(t, req, resp, body)
 	return resp, body
 }
@@ -49,9 +46,7 @@ func staticServer(t *testing.T) *httptest.Server {
 func TestStaticFiles(t *testing.T) {
 	server := staticServer(t)
 	list, err := staticFiles()
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	for _, p := range list {
 		t.Run(p.path, func(t *testing.T) {
 			resp, body := ask(t, server, "GET", p.path, nil)
@@ -79,8 +74,8 @@ func TestStaticFiles(t *testing.T) {
 				`"another", W/` + tag: http.StatusNotModified,
 				`"another"`:           http.StatusOK,
 			} {
-				if resp, _ := ask(t, server, "GET", p.path,
-					http.Header{"If-None-Match": {value}}); resp.StatusCode != status {
+				resp, _ := ask(t, server, "GET", p.path, http.Header{"If-None-Match": {value}})
+				if resp.StatusCode != status {
 					t.Errorf("If-None-Match: %s is answered with %d, not %d", value,
 						resp.StatusCode, status)
 				}
@@ -94,8 +89,8 @@ func TestStaticFilesHaveNoSecondAddress(t *testing.T) {
 	server := staticServer(t)
 	for _, path := range []string{
 		"/docs/", "/docs/index.html", "/docs/swagger-ui.css.gz", "/docs/../openapi.yaml",
-		"/docs/%2e%2e/openapi.yaml",
-		"/docs/swagger-ui.js", "/openapi.yml", "/openapi.yaml/", "/Docs", "//docs",
+		"/docs/%2e%2e/openapi.yaml", "/docs/swagger-ui.js",
+		"/openapi.yml", "/openapi.yaml/", "/Docs", "//docs",
 	} {
 		if resp, _ := ask(t, server, "GET", path, nil); resp.StatusCode != http.StatusNotFound {
 			t.Errorf("%s is answered with %d", path, resp.StatusCode)
@@ -110,21 +105,13 @@ func TestDocumentInBothForms(t *testing.T) {
 	_, asJSON := ask(t, server, "GET", "/openapi.json", nil)
 
 	var fromYAML, fromJSON any
-	if err := yaml.Unmarshal(asYAML, &fromYAML); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(asJSON, &fromJSON); err != nil { // refuses a name given twice
-		t.Fatal(err)
-	}
+	authtest.Must(t, yaml.Unmarshal(asYAML, &fromYAML))
+	authtest.Must(t, json.Unmarshal(asJSON, &fromJSON)) // refuses a name given twice
 	// Both go through JSON once more, because the two libraries read numbers as different types.
 	again, err := json.Marshal(fromYAML)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, err)
 	fromYAML = nil
-	if err := json.Unmarshal(again, &fromYAML); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, json.Unmarshal(again, &fromYAML))
 	if !reflect.DeepEqual(fromYAML, fromJSON) {
 		t.Error("the two forms differ")
 	}
@@ -132,9 +119,7 @@ func TestDocumentInBothForms(t *testing.T) {
 	var ordered struct {
 		Paths jsontext.Value `json:"paths"`
 	}
-	if err := json.Unmarshal(asJSON, &ordered); err != nil {
-		t.Fatal(err)
-	}
+	authtest.Must(t, json.Unmarshal(asJSON, &ordered))
 	var inYAML, inJSON []string
 	for _, m := range regexp.MustCompile(`(?m)^  (/\S*):$`).FindAllSubmatch(asYAML, -1) {
 		inYAML = append(inYAML, string(m[1]))
@@ -142,9 +127,7 @@ func TestDocumentInBothForms(t *testing.T) {
 	dec := jsontext.NewDecoder(bytes.NewReader(ordered.Paths))
 	for dec.PeekKind() != '}' {
 		token, err := dec.ReadToken()
-		if err != nil {
-			t.Fatal(err)
-		}
+		authtest.Must(t, err)
 		if token.Kind() == '"' {
 			inJSON = append(inJSON, token.String())
 			if err := dec.SkipValue(); err != nil {
@@ -167,8 +150,9 @@ func TestDocsPageKeepsItsPolicy(t *testing.T) {
 			t.Errorf("the policy allows %s", forbidden)
 		}
 	}
-	for _, needed := range []string{"default-src 'none'", "frame-ancestors 'none'",
-		"base-uri 'none'", "form-action 'none'"} {
+	for _, needed := range []string{
+		"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'",
+	} {
 		if !strings.Contains(policy, needed) {
 			t.Errorf("the policy lacks %s", needed)
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
 )
@@ -22,8 +24,8 @@ import (
 func BenchmarkForgot(b *testing.B) {
 	const n, warm = 2000, 200
 	for _, e := range engines() {
-		b.Run(e.name, func(b *testing.B) {
-			f := newFixture(b, e.open(b), trustLoopback)
+		b.Run(e.Name, func(b *testing.B) {
+			f := newFixture(b, emptyStore(b, e), trustLoopback)
 			f.addUsers(n+warm, func(i int) store.User {
 				return store.User{Email: fmt.Sprintf("user-%05d@example.com", i)}
 			})
@@ -59,7 +61,7 @@ func (f *fixture) addUsers(n int, base func(i int) store.User) {
 		users[i].PasswordHash = testHash
 	}
 	_, err := f.store.CreateUsers(f.t.Context(), users)
-	must(f.t, err)
+	authtest.Must(f.t, err)
 }
 
 // compareTimes asks about users who exist (which is 0) and names that nobody has (1), in random
@@ -88,7 +90,7 @@ func compareTimes(
 	b.ReportMetric(rankDifference(times[0], times[1]), "sd")
 }
 
-// nowhere is an auth.Post that loses all mail.
+// nowhere is an [auth.Sender] that loses all mail.
 type nowhere struct{}
 
 func (nowhere) Send(context.Context, mail.Message) error { return nil }
@@ -112,15 +114,7 @@ func rankDifference(a, b []float64) float64 {
 	for _, v := range b {
 		all = append(all, one{v, false})
 	}
-	slices.SortFunc(all, func(x, y one) int {
-		switch {
-		case x.value < y.value:
-			return -1
-		case x.value > y.value:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(all, func(x, y one) int { return cmp.Compare(x.value, y.value) })
 	ranks := 0.0
 	for i := 0; i < len(all); {
 		j := i
@@ -144,8 +138,9 @@ func TestRankDifference(t *testing.T) {
 	var a, b, c []float64
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
-		a, b, c = append(a, r.NormFloat64()), append(b, r.NormFloat64()),
-			append(c, r.NormFloat64()+0.2)
+		a = append(a, r.NormFloat64())
+		b = append(b, r.NormFloat64())
+		c = append(c, r.NormFloat64()+0.2)
 	}
 	if z := rankDifference(a, b); math.Abs(z) > 3 {
 		t.Errorf("of the same distribution: %f", z)

@@ -47,9 +47,9 @@ func (s *Server) createUser(ctx context.Context, in newUserInput) (createdUser, 
 	return createdUser{wire.ViewUser(u)}, err
 }
 
-// userInput names a user, and the admin who asks.
+// userInput names a user, and the admin who calls.
 type userInput struct {
-	by int64
+	by int64 // the admin
 	id int64
 }
 
@@ -107,13 +107,14 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
 		fault := in.fault
 		if in.body.User.Given && in.body.User.Value != u.Name {
-			fault = store.JoinInvalid(fault, store.Invalid(
-				"user", "unchangeable", "The name of a user cannot be changed."))
+			other := store.Invalid("user", "unchangeable", "The name of a user cannot be changed.")
+			fault = store.JoinInvalid(fault, other)
 		}
 		if in.id == in.by && in.body.Email.Given && in.body.Email.Value != u.Email {
 			// A thief of an admin's token must not be able to make the account theirs.
-			fault = store.JoinInvalid(fault, store.Invalid("email", "your_own",
-				"Change your own email with PATCH /me, which asks for your password."))
+			own := store.Invalid("email", "your_own",
+				"Change your own email with PATCH /me, which asks for your password.")
+			fault = store.JoinInvalid(fault, own)
 		}
 		return in.patch(u), fault
 	})

@@ -20,8 +20,9 @@ func BenchmarkExport(b *testing.B) {
 		Address: "Rua das Laranjeiras 100, São Paulo", Notes: "Pays by the month.\nPrefers email.",
 		Version: 1,
 	}
-	for name, write := range map[string]func([]byte, *store.Cliente) []byte{"csv": appendCSV,
-		"ndjson": appendNDJSON} {
+	for name, write := range map[string]func([]byte, *store.Cliente) []byte{
+		"csv": appendCSV, "ndjson": appendNDJSON,
+	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			var buf []byte
@@ -50,8 +51,8 @@ func BenchmarkClientesJSON(b *testing.B) {
 	for i := range list {
 		list[i] = store.Cliente{
 			ID: int64(i + 1), Name: "Ana Beatriz Conceição", Email: "ana@example.com",
-			Phone:   "+55 11 99999-0000",
-			Company: "Exemplo Ltda.", Version: 1, CreatedAt: at, UpdatedAt: at,
+			Phone: "+55 11 99999-0000", Company: "Exemplo Ltda.", Version: 1,
+			CreatedAt: at, UpdatedAt: at,
 		}
 	}
 	type view struct {

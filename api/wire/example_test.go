@@ -35,8 +35,8 @@ func ExampleRows() {
 // A merge patch changes what it names, and null makes a text empty.
 func ExampleClienteBody_Patch() {
 	var body wire.ClienteBody
-	if err := wire.Unmarshal("body", []byte(`{"phone": null, "notes": "Prefers email."}`),
-		&body); err != nil {
+	err := wire.Unmarshal("body", []byte(`{"phone": null, "notes": "Prefers email."}`), &body)
+	if err != nil {
 		fmt.Println(err)
 	}
 	patch, err := body.Patch()
@@ -63,8 +63,9 @@ func ExampleExport() {
 // customers stand in for a store.
 type customers []store.Cliente
 
-func (list customers) EachCliente(_ context.Context, _ store.Selection,
-	each func(store.Cliente) error) error {
+func (list customers) EachCliente(
+	_ context.Context, _ store.Selection, each func(store.Cliente) error,
+) error {
 	for _, c := range list {
 		if err := each(c); err != nil {
 			return err

@@ -23,8 +23,8 @@ type MalformedError struct {
 func (e *MalformedError) Error() string { return e.Message }
 
 // Unmarshal reads one JSON object strictly: each name once and in its exact case, valid Unicode,
-// nothing after the object. Any error is a [*MalformedError] that speaks of the data as the what,
-// "body" or "line".
+// nothing after the object. Any error is a [*MalformedError]. Its message calls the data by the
+// name what: "body" or "line".
 func Unmarshal(what string, data []byte, v any) error {
 	err := json.Unmarshal(data, v)
 	var (

@@ -11,8 +11,10 @@ import (
 
 func TestAppendTime(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, ms := range []int64{0, 1, 999, 1_700_000_000_000, 253402300799999, r.Int64N(4e12),
-		r.Int64N(4e12), r.Int64N(4e12)} {
+	for _, ms := range []int64{
+		0, 1, 999, 1_700_000_000_000, 253402300799999,
+		r.Int64N(4e12), r.Int64N(4e12), r.Int64N(4e12),
+	} {
 		at := time.UnixMilli(ms)
 		want := at.UTC().Format(`"2006-01-02T15:04:05.000Z"`)
 		if got := string(appendTime(nil, at)); got != want {

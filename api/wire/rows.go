@@ -262,8 +262,8 @@ func (in *csvReader) next() ([]string, error) {
 	return record, nil
 }
 
-// faultOfCSV returns a [*store.InvalidError] for a row that is not CSV, and any other error as it
-// is.
+// faultOfCSV returns a [*store.InvalidError] for a row that is not CSV or is too long. It returns
+// any other error as it is.
 func faultOfCSV(err error) error {
 	var parse *csv.ParseError
 	switch {

@@ -56,8 +56,8 @@ func TestAFileThatCannotBeRead(t *testing.T) {
 		NDJSON: "\ufeff{\"name\":\"Ana\"}\r\n\n{\"name\":\"Bia\",\"notes\":\"x\"}\n",
 	} {
 		for cut := range len(file) {
-			_, err := NewSpool(
-				io.MultiReader(strings.NewReader(file[:cut]), iotest.ErrReader(broken)), format)
+			r := io.MultiReader(strings.NewReader(file[:cut]), iotest.ErrReader(broken))
+			_, err := NewSpool(r, format)
 			if !errors.Is(err, broken) {
 				t.Errorf("%s after %q: %v", format, file[:cut], err)
 			}
@@ -97,17 +97,19 @@ func spooled(t interface{ Fatal(...any) }, s *Spool) (list []store.Cliente) {
 	return list
 }
 
-// A spool returns what it read, as often as it is asked, and for any text.
-func TestASpoolGivesWhatItWasGiven(t *testing.T) {
-	text := rapid.OneOf(rapid.String(), rapid.StringN(0, 300, -1),
-		rapid.SampledFrom(wiretest.NaughtyTexts()))
+// A spool returns what it read each time, whatever the text.
+func TestASpoolReturnsWhatItRead(t *testing.T) {
+	naughty := rapid.SampledFrom(wiretest.NaughtyTexts())
+	text := rapid.OneOf(rapid.String(), rapid.StringN(0, 300, -1), naughty)
 	rapid.Check(t, func(t *rapid.T) {
 		var list []store.Cliente
 		for range rapid.IntRange(0, 20).Draw(t, "rows") {
 			c := store.Cliente{
-				Name: text.Draw(t, "name"), Phone: text.Draw(t, "phone"),
+				Name:    text.Draw(t, "name"),
+				Phone:   text.Draw(t, "phone"),
 				Company: text.Draw(t, "company"),
-				Address: text.Draw(t, "address"), Notes: text.Draw(t, "notes"),
+				Address: text.Draw(t, "address"),
+				Notes:   text.Draw(t, "notes"),
 			}
 			if c, err := c.Validate(); err == nil {
 				list = append(list, c)
@@ -173,8 +175,9 @@ func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults
 }
 
 func TestGoodFiles(t *testing.T) {
-	for format, files := range map[Format][]wiretest.GoodFile{CSV: wiretest.GoodCSV(),
-		NDJSON: wiretest.GoodNDJSON()} {
+	for format, files := range map[Format][]wiretest.GoodFile{
+		CSV: wiretest.GoodCSV(), NDJSON: wiretest.GoodNDJSON(),
+	} {
 		for _, c := range files {
 			valid, faults := readAll(t, format, []byte(c.File))
 			if !slices.Equal(valid, c.Want) || faults != nil {
@@ -185,13 +188,14 @@ func TestGoodFiles(t *testing.T) {
 }
 
 func TestBadFiles(t *testing.T) {
-	for format, files := range map[Format][]wiretest.BadFile{CSV: wiretest.BadCSV(),
-		NDJSON: wiretest.BadNDJSON()} {
+	for format, files := range map[Format][]wiretest.BadFile{
+		CSV: wiretest.BadCSV(), NDJSON: wiretest.BadNDJSON(),
+	} {
 		for _, c := range files {
 			_, faults := readAll(t, format, []byte(c.File))
 			// Only a store knows which emails are taken.
-			if want := c.Faults; !strings.Contains(want, ":taken") &&
-				strings.Join(faults, " ") != want {
+			want := c.Faults
+			if !strings.Contains(want, ":taken") && strings.Join(faults, " ") != want {
 				t.Errorf("%s, %s: faults %q, want %q", format, c.Name, faults, want)
 			}
 		}
@@ -202,8 +206,8 @@ func TestBadFiles(t *testing.T) {
 func fuzzRows(t *testing.T, f Format, file []byte) {
 	valid, faults := readAll(t, f, file)
 	s, err := NewSpool(bytes.NewReader(file), f)
-	if rows := new(store.RowsError); (faults != nil) != errors.As(err, &rows) || faults == nil &&
-		err != nil {
+	rows := new(store.RowsError)
+	if (faults != nil) != errors.As(err, &rows) || faults == nil && err != nil {
 		t.Fatalf("the spool of %q: %v", file, err)
 	}
 	if err == nil {
@@ -213,8 +217,8 @@ func fuzzRows(t *testing.T, f Format, file []byte) {
 		s.Close()
 	}
 	// What is valid is the same after it was written and read.
-	if again, faults := readAll(t, f, writeFile(f, valid)); faults != nil ||
-		!slices.Equal(again, valid) {
+	again, faults := readAll(t, f, writeFile(f, valid))
+	if faults != nil || !slices.Equal(again, valid) {
 		t.Errorf("%+v of %q was written and read as %+v, %q", valid, file, again, faults)
 	}
 }

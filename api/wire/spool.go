@@ -12,9 +12,9 @@ import (
 	"clientes/store"
 )
 
-// Spool holds customers on their way into a store, in a temporary file. They have been read and
-// checked before a store is asked for anything, so a slow sender keeps nobody waiting for a lock,
-// and a file of any size takes little memory.
+// Spool holds customers on their way into a store, in a temporary file. All of them are read and
+// checked before the store is called, so nobody waits for a lock because of a slow sender. A file
+// of any size takes little memory.
 type Spool struct {
 	file *os.File
 	n    int64

@@ -45,7 +45,8 @@ func SQLite() Engine {
 	}
 }
 
-func postgresEngine() Engine {
+// Postgres is an engine on the server of package postgrestest.
+func Postgres() Engine {
 	return Engine{
 		Name: "postgres",
 		Migrated: func(t testing.TB) string {
@@ -59,7 +60,7 @@ func postgresEngine() Engine {
 
 // OnEachStore runs a test on an empty database of each engine, in parallel.
 func OnEachStore(t *testing.T, test func(t *testing.T, e Engine, url string)) {
-	for _, e := range []Engine{SQLite(), postgresEngine()} {
+	for _, e := range []Engine{SQLite(), Postgres()} {
 		t.Run(e.Name, func(t *testing.T) {
 			t.Parallel()
 			test(t, e, e.Migrated(t))

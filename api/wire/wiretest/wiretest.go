@@ -23,6 +23,7 @@ type GoodFile struct {
 	Want []store.Cliente
 }
 
+// GoodCSV returns CSV files that can be imported.
 func GoodCSV() []GoodFile {
 	long := strings.Repeat
 	return []GoodFile{
@@ -33,8 +34,9 @@ func GoodCSV() []GoodFile {
 		{
 			"columns in any order and case, with blanks",
 			" NOTES ,Address,EMAIL ,\tName,company\nn,a,a1@example.com,Ana,c\n",
-			[]store.Cliente{{Name: "Ana", Email: "a1@example.com", Company: "c", Address: "a",
-				Notes: "n"}},
+			[]store.Cliente{
+				{Name: "Ana", Email: "a1@example.com", Company: "c", Address: "a", Notes: "n"},
+			},
 		},
 		{"a byte order mark", "\ufeffname,phone\nAna,1\n",
 			[]store.Cliente{{Name: "Ana", Phone: "1"}}},
@@ -51,8 +53,9 @@ func GoodCSV() []GoodFile {
 		{
 			"line breaks and quotes in quotes",
 			"name,notes,phone\n\"A \"\"B\"\", C\",\"l1\r\nl2\nl3\n\n\",\"\"\n\"\"\"\",\"\"\"\"\"\",1\n",
-			[]store.Cliente{{Name: `A "B", C`, Notes: "l1\nl2\nl3\n\n"},
-				{Name: `"`, Notes: `""`, Phone: "1"}},
+			[]store.Cliente{
+				{Name: `A "B", C`, Notes: "l1\nl2\nl3\n\n"}, {Name: `"`, Notes: `""`, Phone: "1"},
+			},
 		},
 		{"empty lines", "\r\n\nname;phone\n\n\r\nAna;1\n\n\n\nBia;2\r\n\n",
 			[]store.Cliente{{Name: "Ana", Phone: "1"}, {Name: "Bia", Phone: "2"}}},
@@ -68,8 +71,10 @@ func GoodCSV() []GoodFile {
 			"the longest texts",
 			"name,phone,company,address,notes\n" + long("é", 200) + "," + long("1", 40) + "," +
 				long("日", 200) + "," + long("a", 500) + "," + long("😀", 10_000),
-			[]store.Cliente{{Name: long("é", 200), Phone: long("1", 40), Company: long("日", 200),
-				Address: long("a", 500), Notes: long("😀", 10_000)}},
+			[]store.Cliente{{
+				Name: long("é", 200), Phone: long("1", 40), Company: long("日", 200),
+				Address: long("a", 500), Notes: long("😀", 10_000),
+			}},
 		},
 		{"the longest row", "name\n" + long(" ", MaxRow-3) + "Ana\nBia\n",
 			[]store.Cliente{{Name: "Ana"}, {Name: "Bia"}}},
@@ -78,6 +83,7 @@ func GoodCSV() []GoodFile {
 	}
 }
 
+// GoodNDJSON returns NDJSON files that can be imported.
 func GoodNDJSON() []GoodFile {
 	return []GoodFile{
 		{"a member is enough", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"}\n",
@@ -91,8 +97,10 @@ func GoodNDJSON() []GoodFile {
 		{
 			"every member",
 			`{"notes":"l1\r\nl2\t\"é\"","email":"b1@example.com","address":"a","company":"c","phone":"1","name":" Ana "}`,
-			[]store.Cliente{{Name: "Ana", Email: "b1@example.com", Phone: "1", Company: "c",
-				Address: "a", Notes: "l1\nl2\t\"é\""}},
+			[]store.Cliente{{
+				Name: "Ana", Email: "b1@example.com", Phone: "1", Company: "c", Address: "a",
+				Notes: "l1\nl2\t\"é\"",
+			}},
 		},
 		{"null is nothing",
 			`{"name":"Ana","email":null,"phone":null,"company":null,"address":null,"notes":null}`,
@@ -129,6 +137,8 @@ func utf16(s string, bigEndian bool) string {
 	return string(b)
 }
 
+// BadCSV returns CSV files that are refused. Some of them are refused only by a store in which a
+// customer has the email taken@example.com.
 func BadCSV() []BadFile {
 	long := strings.Repeat
 	return []BadFile{
@@ -174,14 +184,16 @@ func BadCSV() []BadFile {
 			"control characters",
 			"name,phone,notes\nA\tna,\x7f,a\x1bb\n\"A\nna\",\"1\r2\",a\rb\nAna,\u0085,ok\n",
 			"1:name:invalid_characters 1:phone:invalid_characters 1:notes:invalid_characters " +
-				"2:name:invalid_characters 2:phone:invalid_characters 2:notes:invalid_characters 3:phone:invalid_characters",
+				"2:name:invalid_characters 2:phone:invalid_characters " +
+				"2:notes:invalid_characters 3:phone:invalid_characters",
 		},
 		{"no name", "name,phone\n,1\n \t,2\n", "1:name:required 2:name:required"},
 		{
 			"every fault of a row",
 			"name,email,phone,company,address,notes\n,x," + long("1", 41) + "," + long("c", 201) +
 				"," + long("a", 501) + "," + long("n", 10_001) + "\n",
-			"1:name:required 1:email:invalid_email 1:phone:too_long 1:company:too_long 1:address:too_long 1:notes:too_long",
+			"1:name:required 1:email:invalid_email 1:phone:too_long 1:company:too_long " +
+				"1:address:too_long 1:notes:too_long",
 		},
 		{"an email twice", "name,email\nAna,x@example.com\nBia,\nCarla,X@EXAMPLE.com\nDora,\n",
 			"3:email:taken"},
@@ -193,6 +205,7 @@ func BadCSV() []BadFile {
 	}
 }
 
+// BadNDJSON returns NDJSON files that are refused, with the same customer in the store as [BadCSV].
 func BadNDJSON() []BadFile {
 	return []BadFile{
 		{"half an object", "{\"name\":\"Ana\"}\n{\"name\":\"Bia\"\n{\"name\":\"Carla\"}\n",
@@ -227,7 +240,8 @@ func BadNDJSON() []BadFile {
 		{"every fault of a row", `{"email":"x","phone":"\u0000","nome":""}`,
 			"1:nome:unknown_member 1:name:required 1:email:invalid_email 1:phone:invalid_characters"},
 		{"an email twice",
-			"{\"name\":\"Ana\",\"email\":\"ß@example.com\"}\n{\"name\":\"Bia\",\"email\":\"SS@EXAMPLE.com\"}\n", "2:email:taken"},
+			"{\"name\":\"Ana\",\"email\":\"ß@example.com\"}\n" +
+				"{\"name\":\"Bia\",\"email\":\"SS@EXAMPLE.com\"}\n", "2:email:taken"},
 		{"an email that a record has", `{"name":"Ana","email":"TAKEN@example.com"}`,
 			"1:email:taken"},
 	}
@@ -274,14 +288,14 @@ func NaughtyClientes(t testing.TB) (list []store.Cliente) {
 		all = append(all, lettersOf(unicode.Scripts[name]))
 	}
 	for i, text := range all {
-		c := store.Cliente{Phone: text, Company: text, Address: text, Notes: text + "\n\t" + text +
-			"\n\n" + text + "\n"}
-		c.Name = fmt.Sprint("n", text, "m")
-		if strings.TrimSpace(text) == text {
-			c.Name = text
+		notes := text + "\n\t" + text + "\n\n" + text + "\n"
+		c := store.Cliente{Name: text, Phone: text, Company: text, Address: text, Notes: notes}
+		if strings.TrimSpace(text) != text {
+			c.Name = "n" + text + "m" // or the white space around it would be dropped
 		}
-		for _, email := range []string{fmt.Sprintf("%s.%d@example.com", text, i),
-			fmt.Sprintf("n%d@example.com", i)} {
+		for _, email := range []string{
+			fmt.Sprintf("%s.%d@example.com", text, i), fmt.Sprintf("n%d@example.com", i),
+		} {
 			c.Email = email
 			if _, err := c.Validate(); err == nil {
 				break // it may stand in an address
