@@ -20,14 +20,14 @@ func toBucket(a *store.Bucket) []any {
 // UpdateBuckets implements [store.Buckets].
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 	update func([]store.Bucket) error) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		old, err := lockBuckets(ctx, conn, keys)
 		if err != nil {
-			return struct{}{}, err
+			return err
 		}
 		buckets := append([]store.Bucket{}, old...)
 		if err := update(buckets); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		write := new(pgx.Batch)
 		for i, a := range buckets {
@@ -35,11 +35,10 @@ func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 		}
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
-			return struct{}{}, fmt.Errorf("write buckets: %w", err)
+			return fmt.Errorf("write buckets: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // DeleteBuckets implements [store.Buckets]. It skips rows that another process has locked.

@@ -89,12 +89,7 @@ func TestMigrateLeavesNoConnectionOpen(t *testing.T) {
 		}
 	}
 	watch := beside(t, url)
-	until(t, "nobody else is connected", func() bool {
-		return ask[int](t, watch, `
-			SELECT count(*)
-			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`) == 0
-	})
+	until(t, "nobody else is connected", func() bool { return others(t, watch) == 0 })
 }
 
 // blockMigration makes the first migration wait until release is called: an uncommitted transaction
@@ -111,6 +106,15 @@ func blockMigration(t *testing.T, url string) (release func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// others returns how many other connections this database has.
+func others(t *testing.T, conn *pgx.Conn) int {
+	t.Helper()
+	return ask[int](t, conn, `
+		SELECT count(*)
+		FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 }
 
 // waiting returns how many backends of this database wait for a lock.
@@ -283,24 +287,16 @@ func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
 func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	cluster := postgrestest.Start(t)
-	conn, err := postgrestest.Connect(t.Context(), cluster.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	_, err = conn.Exec(t.Context(), `
+	execute(t, cluster.URL, `
 		CREATE DATABASE latin
 		TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`)
-	if err != nil {
-		t.Fatal(err)
-	}
 	u, err := url.Parse(cluster.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.Path = "/latin"
-	if err := postgres.Migrate(t.Context(), u.String()); err == nil ||
-		!strings.Contains(err.Error(), "LATIN1") {
+	err = postgres.Migrate(t.Context(), u.String())
+	if err == nil || !strings.Contains(err.Error(), "LATIN1") {
 		t.Errorf("got %v", err)
 	}
 }

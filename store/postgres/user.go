@@ -150,7 +150,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := exec(ctx, conn, `
 			UPDATE users
 			SET password_hash = $1, updated_at = greatest(updated_at, $2)
@@ -158,11 +158,10 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 			hash, store.Instant(s.now()),
 			id, old)
 		if err != nil {
-			return struct{}{}, fmt.Errorf("replace password hash of user %d: %w", id, err)
+			return fmt.Errorf("replace password hash of user %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.

@@ -67,11 +67,9 @@ func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.U
 
 // CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
-	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		struct{}, error) {
-		return struct{}{}, checkUsers(ctx, conn, users)
+	return do(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+		return checkUsers(ctx, conn, users)
 	})
-	return err
 }
 
 // checkUsers returns a [*store.RowsError] if names or emails are taken. It is one query, so it sees

@@ -28,27 +28,26 @@ func scanBucket(stmt *sqlite.Stmt) store.Bucket {
 // UpdateBuckets implements [store.Buckets]. It is atomic because there is one writer.
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 	update func([]store.Bucket) error) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		old := make([]store.Bucket, len(keys))
 		for i, key := range keys {
 			a, err := bucketByKey(conn, key)
 			if err != nil {
-				return struct{}{}, err
+				return err
 			}
 			old[i] = a
 		}
 		buckets := append([]store.Bucket{}, old...)
 		if err := update(buckets); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		for i, a := range buckets {
 			if err := updateBucket(conn, old[i], old[i].Apply(a)); err != nil {
-				return struct{}{}, err
+				return err
 			}
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // DeleteBuckets implements [store.Buckets].

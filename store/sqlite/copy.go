@@ -88,15 +88,15 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
 
 // BeginCopy implements [store.Copying].
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		is, err := identity(conn)
 		switch {
 		case err != nil:
-			return struct{}{}, err
+			return err
 		case is.Copying == source && source != "":
-			return struct{}{}, nil
+			return nil
 		case is.Copying != "":
-			return struct{}{}, fmt.Errorf(
+			return fmt.Errorf(
 				"the copy of another database into it is not finished: %w", store.ErrNotEmpty)
 		}
 		for _, t := range store.Tables() {
@@ -106,17 +106,16 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 					FROM `+t.Name+`)`)
 			switch {
 			case err != nil:
-				return struct{}{}, fmt.Errorf("look for rows in %s: %w", t.Name, err)
+				return fmt.Errorf("look for rows in %s: %w", t.Name, err)
 			case has:
-				return struct{}{}, fmt.Errorf("there are rows in %s: %w", t.Name, store.ErrNotEmpty)
+				return fmt.Errorf("there are rows in %s: %w", t.Name, store.ErrNotEmpty)
 			}
 		}
 		if err := exec(conn, `UPDATE identity SET copying = ?`, source); err != nil {
-			return struct{}{}, fmt.Errorf("note the copy: %w", err)
+			return fmt.Errorf("note the copy: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // WriteRows implements [store.Copying]. Triggers of the tables fill the search index.
@@ -147,31 +146,30 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 
 // FinishCopy implements [store.Copying].
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		if err := mustCopy(conn, source); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		for _, t := range store.Tables() {
 			if err := raiseLastID(conn, t.Name, lastIDs[t.Name]); err != nil {
-				return struct{}{}, fmt.Errorf("set the last id of %s: %w", t.Name, err)
+				return fmt.Errorf("set the last id of %s: %w", t.Name, err)
 			}
 		}
 		if err := countEnd(conn); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		err := exec(conn, `
 			UPDATE sessions
 			SET ended_order = (SELECT last FROM session_ends)
 			WHERE ended_at IS NOT NULL`)
 		if err != nil {
-			return struct{}{}, fmt.Errorf("order the ends: %w", err)
+			return fmt.Errorf("order the ends: %w", err)
 		}
 		if err := exec(conn, `UPDATE identity SET copying = ''`); err != nil {
-			return struct{}{}, fmt.Errorf("note that the copy is finished: %w", err)
+			return fmt.Errorf("note that the copy is finished: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // raiseLastID makes sure that the table assigns no id up to last any more.

@@ -109,14 +109,13 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := s.inPlace(); err != nil {
 		return err
 	}
-	_, err := read(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
-		has, err := status(ctx, conn)
-		if err != nil {
-			return struct{}{}, fmt.Errorf("read the schema's version: %w", err)
-		}
-		return struct{}{}, store.CheckMigrations(has)
+	has, err := read(ctx, s, func(conn *sqlite.Conn) ([]store.Migration, error) {
+		return status(ctx, conn)
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	return store.CheckMigrations(has)
 }
 
 // inPlace returns [store.ErrUnavailable] if the file was moved or removed since it was opened.

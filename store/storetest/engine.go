@@ -423,7 +423,8 @@ func contextEnded(t *testing.T, f *fixture) {
 
 	before := picture()
 	for name, call := range methods {
-		// More often than there are connections, so that a connection that was not released is missed.
+		// More often than there are connections: then a later call misses one that was not
+		// released.
 		for range 20 {
 			if err := call(cancelled); !errors.Is(err, context.Canceled) ||
 				errors.Is(err, store.ErrUnavailable) {

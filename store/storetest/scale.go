@@ -51,7 +51,8 @@ func Customers(first, n int) iter.Seq2[store.Cliente, error] {
 				c.Company = pick(trade) + " " + pick(family)
 			}
 			if i%7 == 0 {
-				c.Notes = fmt.Sprintf("Pays by the month.\nPrefers to be called after %d.", 8+r.IntN(10))
+				c.Notes = fmt.Sprintf("Pays by the month.\nPrefers to be called after %d.",
+					8+r.IntN(10))
 			}
 			if !yield(c, nil) {
 				return

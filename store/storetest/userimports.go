@@ -40,8 +40,8 @@ func usersMade(t *testing.T, f *fixture) {
 	}
 	users = append(users, store.User{
 		ID: before.ID, Name: "last", Email: "Last@example.com", Role: store.Admin, Disabled: true,
-		PasswordHash: "hash",
-		Generation:   7, LinkGeneration: 8, DeviceGeneration: 9, CreatedAt: f.now().AddDate(-1, 0, 0),
+		PasswordHash: "hash", Generation: 7, LinkGeneration: 8, DeviceGeneration: 9,
+		CreatedAt: f.now().AddDate(-1, 0, 0),
 	})
 	given := slices.Clone(users)
 	var told []store.User

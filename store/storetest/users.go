@@ -612,8 +612,10 @@ func userGenerations(t *testing.T, f *fixture) {
 		func(u *store.User) { u.DeviceGeneration++ },
 		func(u *store.User) { u.DeviceGeneration = -7 },
 		func(u *store.User) { u.LinkGeneration, u.DeviceGeneration = 7, 7 },
-		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" }, // raised once
-		func(u *store.User) { u.Generation = 7 },                                 // only the store raises it
+		// Both the caller and the new email raise it: it rises by one all the same.
+		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" },
+		// Only the store raises it.
+		func(u *store.User) { u.Generation = 7 },
 	} {
 		f.clock.add(time.Second)
 		asked := u

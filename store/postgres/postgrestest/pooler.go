@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Pooler starts PgBouncer in transaction mode before the cluster until t ends, with size connections to each
-// database, and gives a function that leads the URL of a database through it.
+// Pooler starts PgBouncer in transaction mode before the cluster, with size connections to each
+// database. It runs until t ends. The function through returns the URL of a database that leads
+// through it.
 func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) string) {
 	t.Helper()
 	program, err := findPooler()
@@ -42,7 +43,8 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 		t.Fatal(err)
 	}
 
-	// The shell ends PgBouncer when its standard input ends, with the test or with our process.
+	// The shell ends PgBouncer when its own standard input ends: with the test, or with this
+	// process.
 	const script = `"$1" "$2" & cat >/dev/null; kill "$!"; wait "$!"`
 	cmd := c.command(context.Background(), "sh", "-c", script, "pooler", program, config)
 	lifeline, err := cmd.StdinPipe()
@@ -60,7 +62,7 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 	}
 	t.Cleanup(func() {
 		lifeline.Close()
-		cmd.Wait() // its status is that of a killed PgBouncer
+		cmd.Wait() // its error is of no interest: PgBouncer was killed
 	})
 
 	through = func(text string) string {
@@ -73,7 +75,7 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 		u.RawQuery = q.Encode()
 		return u.String()
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(20 * time.Millisecond) {
 		conn, err := Connect(t.Context(), through(c.URL))
 		if err == nil {
 			conn.Close(t.Context())
@@ -86,9 +88,13 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 	}
 }
 
-// findPooler gives the path of PgBouncer, which Debian keeps outside of the PATH of ordinary users.
+// findPooler returns the path of PgBouncer, which Debian keeps outside the PATH of ordinary users.
 func findPooler() (string, error) {
-	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer"} {
+	for _, name := range []string{
+		"pgbouncer",
+		"/usr/sbin/pgbouncer",
+		"/opt/homebrew/bin/pgbouncer",
+	} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}
