@@ -92,8 +92,8 @@ func TestEmails(t *testing.T) {
 		`"a b"@c`, `"ab"@c`, "Ana <a@b>", "<a@b>", "a@b (work)", "(x)a@b", "a@b, c@d", "a\x00@b",
 		"a\u00a0b@c", "a@b;",
 	} {
-		if _, err := (store.Cliente{Name: "A", Email: bad}).Validate(); faultsOf(t,
-			err) != "email:invalid_email" {
+		_, err := (store.Cliente{Name: "A", Email: bad}).Validate()
+		if faultsOf(t, err) != "email:invalid_email" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -123,8 +123,8 @@ func TestUserValidate(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", " ", "a b", "é", "a\x00", "a/b", strings.Repeat("x", 65)} {
-		if _, err := (store.User{Name: bad, Role: store.Viewer}).Validate(); faultsOf(t,
-			err) != "user:invalid_user" {
+		_, err := (store.User{Name: bad, Role: store.Viewer}).Validate()
+		if faultsOf(t, err) != "user:invalid_user" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -58,10 +58,10 @@ func TestUserApply(t *testing.T) {
 		n := old
 		c.update(&n)
 		want := n
-		want.ID, want.Name, want.CreatedAt, want.UpdatedAt = old.ID, old.Name, old.CreatedAt,
-			old.UpdatedAt
-		want.Generation, want.LinkGeneration, want.DeviceGeneration = old.Generation,
-			old.LinkGeneration, old.DeviceGeneration
+		want.ID, want.Name = old.ID, old.Name
+		want.CreatedAt, want.UpdatedAt = old.CreatedAt, old.UpdatedAt
+		want.Generation, want.LinkGeneration = old.Generation, old.LinkGeneration
+		want.DeviceGeneration = old.DeviceGeneration
 		for generation, raised := range map[*int64]bool{
 			&want.Generation: c.ends, &want.LinkGeneration: c.links,
 			&want.DeviceGeneration: c.devices,
@@ -89,8 +89,8 @@ func TestUserApply(t *testing.T) {
 	}
 	enabled := old
 	old.Disabled = true
-	if got := old.Apply(enabled, at); got.Generation != old.Generation ||
-		got.LinkGeneration != old.LinkGeneration {
+	got := old.Apply(enabled, at)
+	if got.Generation != old.Generation || got.LinkGeneration != old.LinkGeneration {
 		t.Errorf("enabled: %+v", got)
 	}
 }

@@ -19,8 +19,7 @@ const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, d
 
 func toEvent(e *store.Event) []any {
 	return []any{&e.ID, &e.Kind, &e.UserID, &e.ActorID, &e.IP, &e.UserAgent, &e.RequestID,
-		&e.Detail, &e.Key,
-		&e.Count, &e.At, &e.LastAt}
+		&e.Detail, &e.Key, &e.Count, &e.At, &e.LastAt}
 }
 
 // RecordEvents implements [store.Audit].

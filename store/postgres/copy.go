@@ -38,67 +38,67 @@ const lastID = `
 
 // Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		e store.Extent, _ error) {
-		key := t.Names()[:t.Key]
-		b := beginLong(bulkTimeout)
-		b.Queue(`
-			SELECT count(*)
-			FROM ` + t.Name).QueryRow(func(row pgx.Row) error { return row.Scan(&e.Rows) })
-		b.Queue(`
-			SELECT ` + strings.Join(key, `, `) + `
-			FROM ` + t.Name + `
-			ORDER BY ` + strings.Join(key, ` DESC, `) + ` DESC
-			LIMIT 1`).Query(func(rows pgx.Rows) (err error) {
-			if rows.Next() {
-				e.LastKey, err = rowOf(rows)
+	return callFor(ctx, s, bulkTimeout,
+		func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
+			key := t.Names()[:t.Key]
+			b := beginLong(bulkTimeout)
+			b.Queue(`
+				SELECT count(*)
+				FROM ` + t.Name).QueryRow(func(row pgx.Row) error { return row.Scan(&e.Rows) })
+			b.Queue(`
+				SELECT ` + strings.Join(key, `, `) + `
+				FROM ` + t.Name + `
+				ORDER BY ` + strings.Join(key, ` DESC, `) + ` DESC
+				LIMIT 1`).Query(func(rows pgx.Rows) (err error) {
+				if rows.Next() {
+					e.LastKey, err = rowOf(rows)
+				}
+				return err
+			})
+			if t.IDs {
+				b.Queue(`SELECT coalesce((`+lastID+`), 0)`, t.Name, key[0]).
+					QueryRow(func(row pgx.Row) error { return row.Scan(&e.LastID) })
 			}
-			return err
+			b.Queue("COMMIT")
+			if err := send(ctx, conn, b); err != nil {
+				return store.Extent{}, fmt.Errorf("measure %s: %w", t.Name, err)
+			}
+			return e, nil
 		})
-		if t.IDs {
-			b.Queue(`SELECT coalesce((`+lastID+`), 0)`, t.Name, key[0]).
-				QueryRow(func(row pgx.Row) error { return row.Scan(&e.LastID) })
-		}
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
-			return store.Extent{}, fmt.Errorf("measure %s: %w", t.Name, err)
-		}
-		return e, nil
-	})
 }
 
 // ReadRows implements [store.Copying].
 func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
 	limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		[][]any, error) {
-		key := strings.Join(t.Names()[:t.Key], `, `)
-		where := `true`
-		if after != nil {
-			where = `(` + key + `) > (` + parameters(1, t.Key) + `)`
-		}
-		answer, _ := conn.Query(ctx, `
-			SELECT `+strings.Join(t.Names(), `, `)+`
-			FROM `+t.Name+`
-			WHERE `+where+`
-			ORDER BY `+key+`
-			LIMIT `+strconv.Itoa(limit),
-			after...) // its error is also answer.Err
-		defer answer.Close()
-		rows := make([][]any, 0, min(limit, usualPage))
-		for answer.Next() {
-			row, err := rowOf(answer)
-			if err != nil {
+	return callFor(ctx, s, scanTimeout,
+		func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
+			key := strings.Join(t.Names()[:t.Key], `, `)
+			where := `true`
+			if after != nil {
+				where = `(` + key + `) > (` + parameters(1, t.Key) + `)`
+			}
+			answer, _ := conn.Query(ctx, `
+				SELECT `+strings.Join(t.Names(), `, `)+`
+				FROM `+t.Name+`
+				WHERE `+where+`
+				ORDER BY `+key+`
+				LIMIT `+strconv.Itoa(limit),
+				after...) // its error is also answer.Err
+			defer answer.Close()
+			rows := make([][]any, 0, min(limit, usualPage))
+			for answer.Next() {
+				row, err := rowOf(answer)
+				if err != nil {
+					return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
+				}
+				rows = append(rows, row)
+			}
+			if err := answer.Err(); err != nil {
 				return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
 			}
-			rows = append(rows, row)
-		}
-		if err := answer.Err(); err != nil {
-			return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
-		}
-		return rows, nil
-	})
+			return rows, nil
+		})
 }
 
 // BeginCopy implements [store.Copying].

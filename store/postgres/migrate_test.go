@@ -61,8 +61,9 @@ func wantReady(t *testing.T, url string) {
 	if err := open(t, url).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := ask[int](t, beside(t, url),
-		"SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version"); n != 0 {
+	n := ask[int](t, beside(t, url),
+		"SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version")
+	if n != 0 {
 		t.Errorf("%d migrations were noted twice", n)
 	}
 }
@@ -186,11 +187,12 @@ func TestAMigratorThatLosesTheLockStops(t *testing.T) {
 	go func() { done <- postgres.Migrate(soon(t), url) }()
 	watch := beside(t, url)
 	until(t, "the migrator is at work", func() bool { return waiting(t, watch) == 1 })
-	if n := ask[int](t, watch, `
+	n := ask[int](t, watch, `
 		SELECT count(pg_terminate_backend(pid))
 		FROM pg_locks
 		JOIN pg_stat_activity USING (pid)
-		WHERE datname = current_database() AND locktype = 'advisory'`); n != 1 {
+		WHERE datname = current_database() AND locktype = 'advisory'`)
+	if n != 1 {
 		t.Fatalf("%d held the lock", n)
 	}
 	if err := <-done; !errors.Is(err, store.ErrUnavailable) {

@@ -331,10 +331,11 @@ func TestAConnectionThatIsCutIsUnavailableOnce(t *testing.T) {
 	}
 	conn := beside(t, url)
 	_, err = s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
-		if n := ask[int](t, conn, `
+		n := ask[int](t, conn, `
 			SELECT count(pg_terminate_backend(pid))
 			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`); n != 1 {
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		if n != 1 {
 			t.Errorf("%d connections were cut", n)
 		}
 		c.Name = "Bia"

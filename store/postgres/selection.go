@@ -25,25 +25,25 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	page := make([]store.Cliente, 0, min(limit, usualPage))
 	var err error
 	if sel.Filter == (store.Filter{}) {
-		page, err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
-			[]store.Cliente, error) {
-			return list(ctx, conn, page, toCliente, sql, q.args...)
-		})
-	} else {
-		page, err = callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-			[]store.Cliente, error) {
-			found := page
-			b := beginLong(scanTimeout)
-			b.Queue(sql, q.args...).Query(func(rows pgx.Rows) (err error) {
-				found, err = pgx.AppendRows(found, rows, func(row pgx.CollectableRow) (
-					c store.Cliente, err error) {
-					return c, row.Scan(toCliente(&c)...)
-				})
-				return err
+		page, err = call(ctx, s,
+			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+				return list(ctx, conn, page, toCliente, sql, q.args...)
 			})
-			b.Queue("COMMIT")
-			return found, send(ctx, conn, b)
-		})
+	} else {
+		page, err = callFor(ctx, s, scanTimeout,
+			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+				found := page
+				b := beginLong(scanTimeout)
+				b.Queue(sql, q.args...).Query(func(rows pgx.Rows) (err error) {
+					found, err = pgx.AppendRows(found, rows,
+						func(row pgx.CollectableRow) (c store.Cliente, err error) {
+							return c, row.Scan(toCliente(&c)...)
+						})
+					return err
+				})
+				b.Queue("COMMIT")
+				return found, send(ctx, conn, b)
+			})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list clientes after %d: %w", after.ID, err)
@@ -53,8 +53,8 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 
 // CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
-	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		n int64, err error) {
+	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+		var n int64
 		q := selected(store.Selection{Filter: f}, store.Position{})
 		b := beginLong(scanTimeout)
 		b.Queue(`

@@ -30,35 +30,35 @@ func identity(conn *sqlite.Conn) (store.Identity, error) {
 
 // Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return readUntil(ctx, s, func(_ context.Context, conn *sqlite.Conn) (
-		e store.Extent, err error) {
-		e.Rows, err = one(conn, scanInteger, `
-			SELECT count(*)
-			FROM `+t.Name)
-		if err != nil {
-			return store.Extent{}, fmt.Errorf("count %s: %w", t.Name, err)
-		}
-		key := t.Names()[:t.Key]
-		e.LastKey, err = one(conn, rowScanner(t.Columns[:t.Key]), `
-			SELECT `+strings.Join(key, `, `)+`
-			FROM `+t.Name+`
-			ORDER BY `+strings.Join(key, ` DESC, `)+` DESC
-			LIMIT 1`)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return store.Extent{}, fmt.Errorf("read the last of %s: %w", t.Name, err)
-		}
-		if t.IDs {
-			e.LastID, err = one(conn, scanInteger, `
-				SELECT coalesce(max(seq), 0)
-				FROM sqlite_sequence
-				WHERE name = ?`,
-				t.Name)
+	return readUntil(ctx, s,
+		func(_ context.Context, conn *sqlite.Conn) (e store.Extent, err error) {
+			e.Rows, err = one(conn, scanInteger, `
+				SELECT count(*)
+				FROM `+t.Name)
 			if err != nil {
-				return store.Extent{}, fmt.Errorf("read the last id of %s: %w", t.Name, err)
+				return store.Extent{}, fmt.Errorf("count %s: %w", t.Name, err)
 			}
-		}
-		return e, nil
-	})
+			key := t.Names()[:t.Key]
+			e.LastKey, err = one(conn, rowScanner(t.Columns[:t.Key]), `
+				SELECT `+strings.Join(key, `, `)+`
+				FROM `+t.Name+`
+				ORDER BY `+strings.Join(key, ` DESC, `)+` DESC
+				LIMIT 1`)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return store.Extent{}, fmt.Errorf("read the last of %s: %w", t.Name, err)
+			}
+			if t.IDs {
+				e.LastID, err = one(conn, scanInteger, `
+					SELECT coalesce(max(seq), 0)
+					FROM sqlite_sequence
+					WHERE name = ?`,
+					t.Name)
+				if err != nil {
+					return store.Extent{}, fmt.Errorf("read the last id of %s: %w", t.Name, err)
+				}
+			}
+			return e, nil
+		})
 }
 
 // ReadRows implements [store.Copying].
@@ -71,8 +71,8 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
 		if after != nil {
 			where = `(` + key + `) > (` + parameters(t.Key) + `)`
 		}
-		rows, err := list(ctx, conn, make([][]any, 0, min(limit, usualPage)), rowScanner(t.Columns),
-			`
+		rows := make([][]any, 0, min(limit, usualPage))
+		rows, err := list(ctx, conn, rows, rowScanner(t.Columns), `
 			SELECT `+strings.Join(t.Names(), `, `)+`
 			FROM `+t.Name+`
 			WHERE `+where+`
@@ -172,6 +172,18 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 	})
 }
 
+// mustCopy returns [store.ErrCopyDisturbed] if no copy of the source is under way.
+func mustCopy(conn *sqlite.Conn, source string) error {
+	is, err := identity(conn)
+	switch {
+	case err != nil:
+		return err
+	case source == "" || is.Copying != source:
+		return fmt.Errorf("no copy of it is under way: %w", store.ErrCopyDisturbed)
+	}
+	return nil
+}
+
 // raiseLastID makes sure that the table assigns no id up to last any more.
 func raiseLastID(conn *sqlite.Conn, table string, last int64) error {
 	if last == 0 {
@@ -190,18 +202,6 @@ func raiseLastID(conn *sqlite.Conn, table string, last int64) error {
 		INSERT INTO sqlite_sequence (name, seq)
 		VALUES (?, ?)`,
 		table, last)
-}
-
-// mustCopy returns [store.ErrCopyDisturbed] if no copy of the source is under way.
-func mustCopy(conn *sqlite.Conn, source string) error {
-	is, err := identity(conn)
-	switch {
-	case err != nil:
-		return err
-	case source == "" || is.Copying != source:
-		return fmt.Errorf("no copy of it is under way: %w", store.ErrCopyDisturbed)
-	}
-	return nil
 }
 
 // rowScanner returns a function that reads all columns of a row.

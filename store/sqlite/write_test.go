@@ -46,8 +46,8 @@ func onWriter(t *testing.T, s *Store, queries ...string) {
 	w := <-s.writer
 	defer func() { s.writer <- w }()
 	for _, q := range queries {
-		if _, err := one(w.conn, func(*sqlite.Stmt) int { return 0 }, q); err != nil &&
-			!errors.Is(err, store.ErrNotFound) {
+		_, err := one(w.conn, func(*sqlite.Stmt) int { return 0 }, q)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			t.Fatal(err)
 		}
 	}

@@ -79,8 +79,8 @@ func Rows(b *testing.B) int {
 func Fill(b *testing.B, st store.Store, n int) {
 	const most = 500_000
 	for first := 0; first < n; first += most {
-		if _, err := st.ImportClientes(b.Context(), 0,
-			Customers(first, min(most, n-first))); err != nil {
+		_, err := st.ImportClientes(b.Context(), 0, Customers(first, min(most, n-first)))
+		if err != nil {
 			b.Fatal(err)
 		}
 	}
