@@ -160,14 +160,16 @@ func eventCount(t *testing.T, f *fixture) {
 	// Forward to the beginning of a window.
 	f.clock.add(f.clock.now().Truncate(store.AuditWindow).Add(store.AuditWindow).Sub(f.clock.now()))
 	start := f.now()
-	first := store.Event{Kind: store.EventLoginFailed, Key: "k", UserID: 1, IP: "192.0.2.1",
-		Detail: "first"}
+	first := store.Event{
+		Kind: store.EventLoginFailed, Key: "k", UserID: 1, IP: "192.0.2.1", Detail: "first",
+	}
 	f.record(t, first, first)
 	f.record(t, store.Event{Kind: store.EventLoginFailed, Key: "other"})
 	f.record(t, store.Event{Kind: store.EventLogin}, store.Event{Kind: store.EventLogin}) // no key
 	f.clock.add(store.AuditWindow - time.Millisecond)
-	f.record(t, store.Event{Kind: store.EventLoginRefused, Key: "k", UserID: 2, IP: "192.0.2.2",
-		Detail: "later"})
+	f.record(t, store.Event{
+		Kind: store.EventLoginRefused, Key: "k", UserID: 2, IP: "192.0.2.2", Detail: "later",
+	})
 	f.clock.add(time.Millisecond)
 	f.record(t, first)
 

@@ -196,20 +196,20 @@ func bucketsLimit(t *testing.T, f *fixture) {
 	for _, key := range []string{"a name", "another"} { // neither has a row yet
 		var mu sync.Mutex
 		passed := 0
-		var reserve []func()
+		reserve := func(buckets []store.Bucket) error {
+			if buckets[0].Count >= limit {
+				return refused
+			}
+			buckets[0].Count++
+			buckets[1].Count++
+			return nil
+		}
+		var work []func()
 		for i := range tries {
-			reserve = append(reserve, func() {
+			work = append(work, func() {
 				// A network of its own for each, as a botnet has.
 				keys := []string{key, fmt.Sprint("network ", i)}
-				err := stores[i%2].UpdateBuckets(t.Context(), keys, func(buckets []store.Bucket) error {
-					if buckets[0].Count >= limit {
-						return refused
-					}
-					buckets[0].Count++
-					buckets[1].Count++
-					return nil
-				})
-				if err != nil {
+				if err := stores[i%2].UpdateBuckets(t.Context(), keys, reserve); err != nil {
 					wantErr(t, err, refused)
 					return
 				}
@@ -218,7 +218,7 @@ func bucketsLimit(t *testing.T, f *fixture) {
 				passed++
 			})
 		}
-		atOnce(reserve...)
+		atOnce(work...)
 		if got := f.buckets(t, key); passed != limit || got[0].Count != limit {
 			t.Errorf("%d of %d passed, and %+v was counted", passed, tries, got)
 		}
@@ -257,25 +257,26 @@ func bucketsOrder(t *testing.T, f *fixture) {
 
 func bucketsReleased(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
+	step := func(by int64) func([]store.Bucket) error {
+		return func(buckets []store.Bucket) error {
+			for i := range buckets {
+				if buckets[i].Count += by; buckets[i].Count < 0 {
+					t.Errorf("%+v was released more often than reserved", buckets[i])
+				}
+			}
+			return nil
+		}
+	}
 	var work []func()
 	for i := range 8 {
 		work = append(work, func() {
+			keys := []string{"a", "b"}
+			if i%3 == 0 {
+				keys = []string{"b", "a"}
+			}
 			for range 10 {
-				for _, step := range []int64{1, -1} {
-					keys := []string{"a", "b"}
-					if i%3 == 0 {
-						keys = []string{"b", "a"}
-					}
-					err := stores[i%2].UpdateBuckets(t.Context(), keys,
-						func(buckets []store.Bucket) error {
-							for i := range buckets {
-								if buckets[i].Count += step; buckets[i].Count < 0 {
-									t.Errorf("%+v was released more often than reserved", buckets[i])
-								}
-							}
-							return nil
-						})
-					if err != nil {
+				for _, by := range []int64{1, -1} {
+					if err := stores[i%2].UpdateBuckets(t.Context(), keys, step(by)); err != nil {
 						t.Error(err)
 					}
 				}

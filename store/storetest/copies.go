@@ -81,8 +81,9 @@ func (f *fixture) fill(t *testing.T) {
 	admin := f.user(t, "admin", store.Admin)
 	gone, disabled := f.user(t, "gone", store.Viewer), f.user(t, "Disabled", store.Editor)
 	_, _, err := f.UpdateUser(ctx, admin.ID, func(u store.User) (store.User, error) {
-		u.Email, u.LinkGeneration, u.DeviceGeneration = "Ádmin@Example.com", u.LinkGeneration+1,
-			u.DeviceGeneration+1
+		u.Email = "Ádmin@Example.com"
+		u.LinkGeneration++
+		u.DeviceGeneration++
 		u.MFA = store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "hashes"}
 		return u, nil
 	})
@@ -93,8 +94,9 @@ func (f *fixture) fill(t *testing.T) {
 	})
 	must(err)
 	for i, s := range []string{"192.0.2.1", "2001:db8::"} {
-		must(f.QueueMails(ctx, store.Mail{UserID: admin.ID, Kind: store.MailReset,
-			To: "admin@example.com", Detail: s}))
+		must(f.QueueMails(ctx, store.Mail{
+			UserID: admin.ID, Kind: store.MailReset, To: "admin@example.com", Detail: s,
+		}))
 		_, err = f.SeeNetwork(ctx, admin.ID, s)
 		must(err)
 		must(f.RecordEvents(ctx, store.Event{

@@ -22,14 +22,16 @@ func historyChecks() []check {
 
 func historyOfALife(t *testing.T, f *fixture) {
 	ana, bob := f.user(t, "ana", store.Editor), f.user(t, "Bob", store.Admin)
-	full := store.Cliente{Name: "n", Email: "E@example.com", Phone: "p", Company: "c", Address: "a",
-		Notes: "1\n2"}
+	full := store.Cliente{
+		Name: "n", Email: "E@example.com", Phone: "p", Company: "c", Address: "a", Notes: "1\n2",
+	}
 	c, err := f.CreateCliente(t.Context(), ana.ID, full)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []store.Change{{Version: 1, Action: store.Created, UserID: ana.ID, User: "ana",
-		At: f.now(), Record: c}}
+	want := []store.Change{{
+		Version: 1, Action: store.Created, UserID: ana.ID, User: "ana", At: f.now(), Record: c,
+	}}
 	f.clock.add(time.Hour)
 	c, err = f.UpdateCliente(t.Context(), bob.ID, c.ID,
 		func(c store.Cliente) (store.Cliente, error) {
@@ -38,8 +40,9 @@ func historyOfALife(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = append(want, store.Change{Version: 2, Action: store.Updated, UserID: bob.ID, User: "Bob",
-		At: f.now(), Record: c})
+	want = append(want, store.Change{
+		Version: 2, Action: store.Updated, UserID: bob.ID, User: "Bob", At: f.now(), Record: c,
+	})
 	f.clock.add(time.Hour)
 	f.drop(t, c.ID)
 	want = append(want, store.Change{Version: 3, Action: store.Deleted, At: f.now(), Record: c})

@@ -23,8 +23,9 @@ func idempotencyChecks() []check {
 }
 
 func keyReplay(t *testing.T, f *fixture) {
-	in := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c",
-		Address: "a", Notes: "n"}
+	in := store.Cliente{
+		Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c", Address: "a", Notes: "n",
+	}
 	first, replayed, err := f.CreateClienteOnce(t.Context(), 7, in, "k")
 	if err != nil || replayed || first.Version != 1 || !first.SameText(in) ||
 		!first.CreatedAt.Equal(f.now()) {

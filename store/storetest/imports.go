@@ -72,7 +72,8 @@ func importAll(t *testing.T, f *fixture) {
 		}
 		h, err := f.ClienteHistory(t.Context(), c.ID, 0, 10)
 		created := store.Change{
-			Version: 1, Action: store.Created, UserID: user.ID, User: "ana", At: f.now(), Record: want,
+			Version: 1, Action: store.Created, UserID: user.ID, User: "ana",
+			At: f.now(), Record: want,
 		}
 		if err != nil || len(h) != 1 || h[0] != created {
 			t.Errorf("history %s, %v", clip(h), err)

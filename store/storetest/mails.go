@@ -63,11 +63,11 @@ func mailKept(t *testing.T, f *fixture) {
 	for what, s := range texts() {
 		m := store.Mail{UserID: ana.ID, Kind: store.MailKind(what), To: s, Detail: s}
 		full := m
-		full.ID, full.LinkGeneration, full.Tries, full.CreatedAt, full.NextTry = 99, 99, 99,
-			time.Unix(0, 0), time.Unix(1<<40, 0)
+		full.ID, full.LinkGeneration, full.Tries = 99, 99, 99
+		full.CreatedAt, full.NextTry = time.Unix(0, 0), time.Unix(1<<40, 0)
 		queue = append(queue, full)
-		m.LinkGeneration, m.Tries, m.CreatedAt, m.NextTry = ana.LinkGeneration, 1, f.now(),
-			store.Instant(f.clock.now().Add(time.Minute))
+		m.LinkGeneration, m.Tries = ana.LinkGeneration, 1
+		m.CreatedAt, m.NextTry = f.now(), store.Instant(f.clock.now().Add(time.Minute))
 		want = append(want, m)
 	}
 	if err := f.QueueMails(t.Context(), queue...); err != nil {

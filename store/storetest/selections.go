@@ -171,8 +171,14 @@ func selectionNames(t *testing.T, f *fixture) {
 func searched(t *testing.T, f *fixture) []store.Cliente {
 	var all []store.Cliente
 	for _, c := range []store.Cliente{
-		{Name: "José da Silva", Email: "Jose.Silva@Example.com", Phone: "+55 (11) 99999-0000",
-			Company: "Padaria São João", Address: "hidden street", Notes: "hidden note"},
+		{
+			Name:    "José da Silva",
+			Email:   "Jose.Silva@Example.com",
+			Phone:   "+55 (11) 99999-0000",
+			Company: "Padaria São João",
+			Address: "hidden street",
+			Notes:   "hidden note",
+		},
 		{Name: "Müller & Söhne", Email: "info@müller.example", Company: "Straßenbau GmbH"},
 		{Name: "100% wool_rug", Company: `back\slash "quoted" 'single'`},
 		{Name: "a*b -c ^d {e} (f) [g]", Company: "NEAR(x y) AND z OR NOT w"},
@@ -492,8 +498,12 @@ func selectionModel(t *testing.T, f *fixture) {
 	user := f.user(t, "ana", store.Editor)
 	rapid.Check(t, func(t *rapid.T) {
 		ctx := context.Background()
-		m := &model{f: f, by: user, records: make(map[int64]store.Cliente),
-			histories: make(map[int64][]store.Change)}
+		m := &model{
+			f:         f,
+			by:        user,
+			records:   make(map[int64]store.Cliente),
+			histories: make(map[int64][]store.Change),
+		}
 		var walks []*walk
 		defer m.clear(t, ctx)
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
@@ -581,8 +591,12 @@ func text(t *rapid.T, label string) string {
 
 // draw returns a valid record.
 func (m *model) draw(t *rapid.T) store.Cliente {
-	c := store.Cliente{Name: "n" + text(t, "name"), Company: text(t, "company"),
-		Phone: text(t, "phone"), Notes: text(t, "notes")}
+	c := store.Cliente{
+		Name:    "n" + text(t, "name"),
+		Company: text(t, "company"),
+		Phone:   text(t, "phone"),
+		Notes:   text(t, "notes"),
+	}
 	if rapid.Bool().Draw(t, "has email") {
 		c.Email = rapid.SampledFrom([]string{"a@example.com", "A@example.com", "b@example.com",
 			"ß@example.com", "SS@example.com"}).Draw(t, "email")

@@ -244,8 +244,9 @@ func feedHasEnds(t *testing.T, f *fixture) {
 	alive := f.now()
 	new(follower).ask(t, f, alive) // an empty store has an empty feed
 
-	ana, bia, caio := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer),
-		f.user(t, "caio", store.Viewer)
+	ana := f.user(t, "ana", store.Viewer)
+	bia := f.user(t, "bia", store.Viewer)
+	caio := f.user(t, "caio", store.Viewer)
 	for i, u := range []store.User{ana, ana, bia, bia, caio} {
 		f.session(t, u.Name+strconv.Itoa(i), u)
 	}

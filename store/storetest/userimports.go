@@ -109,8 +109,12 @@ func usersNobody(t *testing.T, f *fixture) {
 
 func usersTaken(t *testing.T, f *fixture) {
 	_, err := f.CreateUser(t.Context(),
-		store.User{Name: "Ana", Email: "Ana@example.com", PendingEmail: "pending@example.com",
-			Role: store.Viewer})
+		store.User{
+			Name:         "Ana",
+			Email:        "Ana@example.com",
+			PendingEmail: "pending@example.com",
+			Role:         store.Viewer,
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

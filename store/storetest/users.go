@@ -544,8 +544,9 @@ func userEndsSessions(t *testing.T, f *fixture) {
 		for _, disabled := range []bool{false, true} {
 			for _, hash := range []string{"one", "two"} {
 				for _, email := range []string{"", "ana@example.com"} {
-					states = append(states, store.User{Role: role, Disabled: disabled,
-						PasswordHash: hash, Email: email})
+					states = append(states, store.User{
+						Role: role, Disabled: disabled, PasswordHash: hash, Email: email,
+					})
 				}
 			}
 		}
@@ -906,8 +907,9 @@ func userEffects(t *testing.T, f *fixture) {
 			olds, news = append(olds, old), append(news, now)
 			return store.Effects{
 				Mails: []store.Mail{{UserID: bia.ID, Kind: mail, To: "x@example.com"}},
-				Events: []store.Event{{UserID: bia.ID, ActorID: 5, Kind: event,
-					Detail: fmt.Sprint(now.LinkGeneration)}},
+				Events: []store.Event{{
+					UserID: bia.ID, ActorID: 5, Kind: event, Detail: fmt.Sprint(now.LinkGeneration),
+				}},
 			}
 		}
 	}
