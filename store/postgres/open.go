@@ -282,8 +282,8 @@ func limitIdle(d time.Duration) string {
 // slower than needed for a common one, and the other way around.
 //
 // The server ends a statement a second before the call gives up: a call that gave up first would
-// close the connection, as if the line were dead. Where it can, the server also ends a statement
-// whose client has hung up.
+// close the connection, as if the network path were dead. Where it can, the server also ends a
+// statement whose client has hung up.
 func beginLong(limit time.Duration) *pgx.Batch {
 	b := begin()
 	b.Queue("SET LOCAL plan_cache_mode = force_custom_plan")

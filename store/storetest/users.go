@@ -902,7 +902,7 @@ func userEffects(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	var olds, news []store.User
-	tell := func(mail store.MailKind, event store.EventKind) store.EffectsFunc {
+	mailAndEvent := func(mail store.MailKind, event store.EventKind) store.EffectsFunc {
 		return func(old, now store.User) store.Effects {
 			olds, news = append(olds, old), append(news, now)
 			return store.Effects{
@@ -914,27 +914,27 @@ func userEffects(t *testing.T, f *fixture) {
 		}
 	}
 	want := ""
-	told := func(what string, old, now store.User) {
+	wantEffects := func(what string, old, now store.User) {
 		t.Helper()
 		if len(olds) == 0 || olds[len(olds)-1] != old || news[len(news)-1] != now {
-			t.Errorf("%s: it was called with %+v to %+v, want %+v to %+v", what, olds, news, old,
-				now)
+			t.Errorf("%s: it was called with %+v to %+v, want %+v to %+v",
+				what, olds, news, old, now)
 		}
 		if got := f.trail(t); got != want {
 			t.Errorf("%s: there is\n%swant\n%s", what, got, want)
 		}
 	}
 	ana, err := f.CreateUser(t.Context(), store.User{Name: "ana", Role: store.Viewer},
-		tell(store.MailInvitation, store.EventUserCreated))
+		mailAndEvent(store.MailInvitation, store.EventUserCreated))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = fmt.Sprintf("mail invitation to %d at generation 0\nevent user_created of %d by 5: 0\n",
 		ana.ID, ana.ID)
-	told("created", store.User{}, ana)
+	wantEffects("created", store.User{}, ana)
 
 	refuse := func(what string, update func(store.User) (store.User, error),
-		tell ...store.EffectsFunc) (err error) {
+		effects ...store.EffectsFunc) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("panic: %v", v)
@@ -946,27 +946,27 @@ func userEffects(t *testing.T, f *fixture) {
 				t.Errorf("%s: the user is %+v, %v", what, u, err)
 			}
 		}()
-		_, _, err = f.UpdateUser(t.Context(), ana.ID, update, tell...)
+		_, _, err = f.UpdateUser(t.Context(), ana.ID, update, effects...)
 		return err
 	}
-	tells := tell(store.MailEmailChanged, store.EventEmailChanged)
+	both := mailAndEvent(store.MailEmailChanged, store.EventEmailChanged)
 	refusal := errors.New("refused")
 	wantErr(t, refuse("refused", func(u store.User) (store.User, error) {
 		u.Email = "ana@example.com"
 		return u, refusal
-	}, tells), refusal)
+	}, both), refusal)
 	wantConflict(t, refuse("conflict", func(u store.User) (store.User, error) {
 		u.Email = bia.Email
 		return u, nil
-	}, tells), "email")
+	}, both), "email")
 	err = refuse("panic", func(u store.User) (store.User, error) {
 		u.Email = "ana@example.com"
 		return u, nil
-	}, tells, func(_, _ store.User) store.Effects { panic("boom") })
+	}, both, func(_, _ store.User) store.Effects { panic("boom") })
 	if err == nil || err.Error() != "panic: boom" {
 		t.Errorf("the panic did not come through: %v", err)
 	}
-	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, tells)
+	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, both)
 	wantConflict(t, err, "user")
 	if got := f.trail(t); got != want {
 		t.Errorf("a refused create: there is\n%s", got)
@@ -975,8 +975,8 @@ func userEffects(t *testing.T, f *fixture) {
 	now, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash = "new"
 		return u, nil
-	}, tell(store.MailPasswordChanged, store.EventPasswordChanged),
-		tell(store.MailNewNetwork, store.EventPasswordReset))
+	}, mailAndEvent(store.MailPasswordChanged, store.EventPasswordChanged),
+		mailAndEvent(store.MailNewNetwork, store.EventPasswordReset))
 	if err != nil || now.LinkGeneration != 1 {
 		t.Fatalf("got %+v, %v", now, err)
 	}
@@ -987,19 +987,19 @@ event password_reset of %[1]d by 5: 1
 event password_changed of %[1]d by 5: 1
 event user_created of %[1]d by 5: 0
 `, ana.ID)
-	told("updated", ana, now)
+	wantEffects("updated", ana, now)
 
 	// Effects are kept even if the update alters nothing.
 	_, _, err = f.UpdateUser(t.Context(), ana.ID,
 		func(u store.User) (store.User, error) { return u, nil },
-		tell(store.MailConfirm, store.EventEmailRequested))
+		mailAndEvent(store.MailConfirm, store.EventEmailRequested))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = strings.Replace(want, "event", fmt.Sprintf(`mail confirm to %[1]d at generation 1
 event email_requested of %[1]d by 5: 1
 event`, ana.ID), 1)
-	told("the same", now, now)
+	wantEffects("the same", now, now)
 }
 
 func userDeleteRest(t *testing.T, f *fixture) {

@@ -20,7 +20,37 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 	if err != nil {
 		stopTest(t, err)
 	}
-	config := filepath.Join(c.folder, "pgbouncer.ini")
+	config, err := c.configurePooler(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := c.startPooler(t, program, config)
+	through = func(text string) string {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		q.Set("port", "6432")
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	for deadline := time.Now().Add(timeout); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := Connect(t.Context(), through(c.URL))
+		if err == nil {
+			conn.Close(t.Context())
+			return through
+		}
+		if time.Now().After(deadline) {
+			said, _ := os.ReadFile(log)
+			t.Fatalf("PgBouncer: %v\n%s", err, said)
+		}
+	}
+}
+
+// configurePooler writes the files that PgBouncer reads, and returns the path of the main one.
+func (c *Cluster) configurePooler(size int) (config string, err error) {
+	config = filepath.Join(c.folder, "pgbouncer.ini")
 	users := filepath.Join(c.folder, "users")
 	err = os.WriteFile(config, fmt.Appendf(nil, `
 		[databases]
@@ -39,10 +69,12 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 	if err == nil {
 		err = os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	return config, err
+}
 
+// startPooler runs PgBouncer until t ends, and returns the path of its log.
+func (c *Cluster) startPooler(t testing.TB, program, config string) string {
+	t.Helper()
 	// The shell ends PgBouncer when its own standard input ends: with the test, or with this
 	// process.
 	const script = `"$1" "$2" & cat >/dev/null; kill "$!"; wait "$!"`
@@ -64,28 +96,7 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 		lifeline.Close()
 		cmd.Wait() // its error is of no interest: PgBouncer was killed
 	})
-
-	through = func(text string) string {
-		u, err := url.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q := u.Query()
-		q.Set("port", "6432")
-		u.RawQuery = q.Encode()
-		return u.String()
-	}
-	for deadline := time.Now().Add(timeout); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := Connect(t.Context(), through(c.URL))
-		if err == nil {
-			conn.Close(t.Context())
-			return through
-		}
-		if time.Now().After(deadline) {
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("PgBouncer: %v\n%s", err, said)
-		}
-	}
+	return log.Name()
 }
 
 // findPooler returns the path of PgBouncer, which Debian keeps outside the PATH of ordinary users.
