@@ -17,17 +17,32 @@ func TestClienteValidate(t *testing.T) {
 		want   store.Cliente
 		faults string // "field:code" of each, in order
 	}{
-		{name: "a name is enough", in: store.Cliente{Name: "Ana"},
-			want: store.Cliente{Name: "Ana"}},
+		{
+			name: "a name is enough",
+			in:   store.Cliente{Name: "Ana"},
+			want: store.Cliente{Name: "Ana"},
+		},
 		{name: "a name is needed", faults: "name:required"},
-		{name: "a name of blanks is none", in: store.Cliente{Name: " \t\u2003"},
-			faults: "name:required"},
-		{name: "the name is trimmed", in: store.Cliente{Name: "  Ana \n"},
-			want: store.Cliente{Name: "Ana"}},
-		{name: "other text is not", in: store.Cliente{Name: "A", Phone: " 1 "},
-			want: store.Cliente{Name: "A", Phone: " 1 "}},
-		{name: "text becomes NFC", in: store.Cliente{Name: "Jose\u0301"},
-			want: store.Cliente{Name: "José"}},
+		{
+			name:   "a name of blanks is none",
+			in:     store.Cliente{Name: " \t\u2003"},
+			faults: "name:required",
+		},
+		{
+			name: "the name is trimmed",
+			in:   store.Cliente{Name: "  Ana \n"},
+			want: store.Cliente{Name: "Ana"},
+		},
+		{
+			name: "other text is not",
+			in:   store.Cliente{Name: "A", Phone: " 1 "},
+			want: store.Cliente{Name: "A", Phone: " 1 "},
+		},
+		{
+			name: "text becomes NFC",
+			in:   store.Cliente{Name: "Jose\u0301"},
+			want: store.Cliente{Name: "José"},
+		},
 		{
 			name: "limits count code points after NFC",
 			in:   store.Cliente{Name: long("e\u0301", 200), Notes: long("😀", 10_000)},
@@ -55,15 +70,21 @@ func TestClienteValidate(t *testing.T) {
 			in:   store.Cliente{Name: "A", Notes: "a\r\n\tb\nc"},
 			want: store.Cliente{Name: "A", Notes: "a\n\tb\nc"},
 		},
-		{name: "NUL in notes is refused", in: store.Cliente{Name: "A", Notes: "\x00"},
-			faults: "notes:invalid_characters"},
+		{
+			name:   "NUL in notes is refused",
+			in:     store.Cliente{Name: "A", Notes: "\x00"},
+			faults: "notes:invalid_characters",
+		},
 		{
 			name:   "broken UTF-8 is refused",
 			in:     store.Cliente{Name: "\xff", Email: "\xff@b.cd"},
 			faults: "name:invalid_text email:invalid_text",
 		},
-		{name: "a formula is text", in: store.Cliente{Name: "=1+1"},
-			want: store.Cliente{Name: "=1+1"}},
+		{
+			name: "a formula is text",
+			in:   store.Cliente{Name: "=1+1"},
+			want: store.Cliente{Name: "=1+1"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := c.in.Validate()
@@ -92,8 +113,8 @@ func TestEmails(t *testing.T) {
 		`"a b"@c`, `"ab"@c`, "Ana <a@b>", "<a@b>", "a@b (work)", "(x)a@b", "a@b, c@d", "a\x00@b",
 		"a\u00a0b@c", "a@b;",
 	} {
-		if _, err := (store.Cliente{Name: "A", Email: bad}).Validate(); faultsOf(t,
-			err) != "email:invalid_email" {
+		_, err := (store.Cliente{Name: "A", Email: bad}).Validate()
+		if faultsOf(t, err) != "email:invalid_email" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -123,8 +144,8 @@ func TestUserValidate(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", " ", "a b", "é", "a\x00", "a/b", strings.Repeat("x", 65)} {
-		if _, err := (store.User{Name: bad, Role: store.Viewer}).Validate(); faultsOf(t,
-			err) != "user:invalid_user" {
+		_, err := (store.User{Name: bad, Role: store.Viewer}).Validate()
+		if faultsOf(t, err) != "user:invalid_user" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

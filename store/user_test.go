@@ -31,37 +31,54 @@ func TestUserApply(t *testing.T) {
 		{name: "what stays", update: func(u *store.User) {
 			u.ID, u.Name, u.Generation, u.CreatedAt, u.UpdatedAt = 9, "x", 9, at, at
 		}, quiet: true},
-		{name: "password", update: func(u *store.User) { u.PasswordHash = "x" }, ends: true,
-			links: true},
+		{
+			name:   "password",
+			update: func(u *store.User) { u.PasswordHash = "x" },
+			ends:   true,
+			links:  true,
+		},
 		{name: "role", update: func(u *store.User) { u.Role = store.Admin }, ends: true},
-		{name: "disabled", update: func(u *store.User) { u.Disabled = true }, ends: true,
-			links: true},
+		{
+			name:   "disabled",
+			update: func(u *store.User) { u.Disabled = true },
+			ends:   true,
+			links:  true,
+		},
 		{name: "email", update: func(u *store.User) { u.Email = "x@example.com" }, links: true},
 		{name: "no email", update: func(u *store.User) { u.Email = "" }, links: true},
-		{name: "email in another case", update: func(u *store.User) { u.Email = "Ana@example.com" },
-			links: true},
+		{
+			name:   "email in another case",
+			update: func(u *store.User) { u.Email = "Ana@example.com" },
+			links:  true,
+		},
 		{name: "pending email", update: func(u *store.User) { u.PendingEmail = "x@example.org" }},
 		{name: "another secret", update: func(u *store.User) { u.MFA.Secret = "x" }},
 		{name: "no second factor", update: func(u *store.User) { u.MFA = store.MFA{} }},
 		{name: "a code", update: func(u *store.User) { u.MFA.LastStep = 6 }, quiet: true},
-		{name: "a recovery code", update: func(u *store.User) { u.MFA.Recovery = "two" },
-			quiet: true},
+		{
+			name:   "a recovery code",
+			update: func(u *store.User) { u.MFA.Recovery = "two" },
+			quiet:  true,
+		},
 		{name: "links", update: func(u *store.User) { u.LinkGeneration = 99 }, links: true},
 		{name: "links, back", update: func(u *store.User) { u.LinkGeneration = 0 }, links: true},
 		{name: "links, and a password", update: func(u *store.User) {
 			u.LinkGeneration,
 				u.PasswordHash = 99, "x"
 		}, ends: true, links: true},
-		{name: "device tokens", update: func(u *store.User) { u.DeviceGeneration = 99 },
-			devices: true},
+		{
+			name:    "device tokens",
+			update:  func(u *store.User) { u.DeviceGeneration = 99 },
+			devices: true,
+		},
 	} {
 		n := old
 		c.update(&n)
 		want := n
-		want.ID, want.Name, want.CreatedAt, want.UpdatedAt = old.ID, old.Name, old.CreatedAt,
-			old.UpdatedAt
-		want.Generation, want.LinkGeneration, want.DeviceGeneration = old.Generation,
-			old.LinkGeneration, old.DeviceGeneration
+		want.ID, want.Name = old.ID, old.Name
+		want.CreatedAt, want.UpdatedAt = old.CreatedAt, old.UpdatedAt
+		want.Generation, want.LinkGeneration = old.Generation, old.LinkGeneration
+		want.DeviceGeneration = old.DeviceGeneration
 		for generation, raised := range map[*int64]bool{
 			&want.Generation: c.ends, &want.LinkGeneration: c.links,
 			&want.DeviceGeneration: c.devices,
@@ -89,8 +106,8 @@ func TestUserApply(t *testing.T) {
 	}
 	enabled := old
 	old.Disabled = true
-	if got := old.Apply(enabled, at); got.Generation != old.Generation ||
-		got.LinkGeneration != old.LinkGeneration {
+	got := old.Apply(enabled, at)
+	if got.Generation != old.Generation || got.LinkGeneration != old.LinkGeneration {
 		t.Errorf("enabled: %+v", got)
 	}
 }
@@ -98,8 +115,8 @@ func TestUserApply(t *testing.T) {
 func TestEffectsAreOfTheUser(t *testing.T) {
 	events := []store.Event{{UserID: 5, Kind: store.EventSignup}}
 	tell := func(old, now store.User) store.Effects {
-		return store.Effects{Mails: []store.Mail{{UserID: 5,
-			To: fmt.Sprint(old.Name, "+", now.Name)}}, Events: events}
+		mail := store.Mail{UserID: 5, To: fmt.Sprint(old.Name, "+", now.Name)}
+		return store.Effects{Mails: []store.Mail{mail}, Events: events}
 	}
 	got := store.EffectsOf(store.User{Name: "old"}, store.User{ID: 7, Name: "new"},
 		[]store.EffectsFunc{tell, tell})

@@ -37,8 +37,9 @@ func foldClientes(ctx context.Context, tx *sql.Tx) error {
 				return errors.Join(err, rows.Close())
 			}
 			last = c.ID
-			ids, keys, texts = append(ids, c.ID), append(keys, store.SortKey(c.Name)),
-				append(texts, c.SearchText())
+			ids = append(ids, c.ID)
+			keys = append(keys, store.SortKey(c.Name))
+			texts = append(texts, c.SearchText())
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
@@ -46,12 +47,13 @@ func foldClientes(ctx context.Context, tx *sql.Tx) error {
 		if len(ids) == 0 {
 			return nil
 		}
-		if _, err := tx.ExecContext(ctx, `
+		_, err = tx.ExecContext(ctx, `
 			UPDATE clientes
 			SET name_key = folded.name_key, search = folded.search
 			FROM unnest($1::bigint[], $2::text[], $3::text[]) AS folded (id, name_key, search)
 			WHERE clientes.id = folded.id`,
-			ids, keys, texts); err != nil {
+			ids, keys, texts)
+		if err != nil {
 			return err
 		}
 	}

@@ -19,22 +19,20 @@ const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, d
 
 func toEvent(e *store.Event) []any {
 	return []any{&e.ID, &e.Kind, &e.UserID, &e.ActorID, &e.IP, &e.UserAgent, &e.RequestID,
-		&e.Detail, &e.Key,
-		&e.Count, &e.At, &e.LastAt}
+		&e.Detail, &e.Key, &e.Count, &e.At, &e.LastAt}
 }
 
 // RecordEvents implements [store.Audit].
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		b := begin()
 		s.queueEffects(b, store.Effects{Events: events})
 		b.Queue("COMMIT")
 		if err := send(ctx, conn, b); err != nil {
-			return struct{}{}, fmt.Errorf("insert events: %w", err)
+			return fmt.Errorf("insert events: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // Events implements [store.Audit].

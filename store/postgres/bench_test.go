@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"testing"
-	"time"
 
 	"clientes/store/postgres"
 	"clientes/store/postgres/postgrestest"
@@ -17,11 +16,7 @@ func openBench(b *testing.B, rows int) *postgres.Store {
 	if err := postgres.Migrate(b.Context(), url); err != nil {
 		b.Fatal(err)
 	}
-	s, err := postgres.Open(b.Context(), url, time.Now)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { s.Close() })
+	s := open(b, url)
 	storetest.FillBench(b, s, rows)
 	return s
 }

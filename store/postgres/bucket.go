@@ -13,33 +13,32 @@ import (
 // bucketColumns are in the order of toBucket.
 const bucketColumns = `key, count, since, last_at, blocked_until, forget_at`
 
-func toBucket(a *store.Bucket) []any {
-	return []any{&a.Key, &a.Count, &a.Since, &a.LastAt, &a.BlockedUntil, &a.ForgetAt}
+func toBucket(b *store.Bucket) []any {
+	return []any{&b.Key, &b.Count, &b.Since, &b.LastAt, &b.BlockedUntil, &b.ForgetAt}
 }
 
 // UpdateBuckets implements [store.Buckets].
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 	update func([]store.Bucket) error) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		old, err := lockBuckets(ctx, conn, keys)
 		if err != nil {
-			return struct{}{}, err
+			return err
 		}
 		buckets := append([]store.Bucket{}, old...)
 		if err := update(buckets); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		write := new(pgx.Batch)
-		for i, a := range buckets {
-			queueBucket(write, old[i], old[i].Apply(a))
+		for i, b := range buckets {
+			queueBucket(write, old[i], old[i].Apply(b))
 		}
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
-			return struct{}{}, fmt.Errorf("write buckets: %w", err)
+			return fmt.Errorf("write buckets: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // DeleteBuckets implements [store.Buckets]. It skips rows that another process has locked.
@@ -71,35 +70,35 @@ func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) 
 func lockBuckets(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Bucket, error) {
 	for {
 		found := make(map[string]store.Bucket, len(keys))
-		b := begin()
-		b.Queue(`
+		lock := begin()
+		lock.Queue(`
 			INSERT INTO attempts (key, count, since, last_at, blocked_until, forget_at)
 			SELECT key, 0, $2::timestamptz, $2::timestamptz, $2::timestamptz, $2::timestamptz
 			FROM unnest($1::text[]) AS key
 			ORDER BY key COLLATE "C"
 			ON CONFLICT (key) DO NOTHING`,
 			keys, time.Time{})
-		b.Queue(`
+		lock.Queue(`
 			SELECT `+bucketColumns+`
 			FROM attempts
 			WHERE key = ANY ($1::text[])
 			ORDER BY key
 			FOR UPDATE`,
 			keys).Query(func(rows pgx.Rows) error {
-			var a store.Bucket
-			_, err := pgx.ForEachRow(rows, toBucket(&a), func() error {
-				found[a.Key] = a
+			var b store.Bucket
+			_, err := pgx.ForEachRow(rows, toBucket(&b), func() error {
+				found[b.Key] = b
 				return nil
 			})
 			return err
 		})
-		if err := send(ctx, conn, b); err != nil {
+		if err := send(ctx, conn, lock); err != nil {
 			return nil, fmt.Errorf("lock buckets: %w", err)
 		}
 		buckets := make([]store.Bucket, 0, len(keys))
 		for _, key := range keys {
-			if a, ok := found[key]; ok {
-				buckets = append(buckets, a)
+			if b, ok := found[key]; ok {
+				buckets = append(buckets, b)
 			}
 		}
 		if len(buckets) == len(keys) {
@@ -115,16 +114,16 @@ func lockBuckets(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Bu
 
 // queueBucket queues what changed in a bucket. An empty one is removed even if it did not change:
 // lockBuckets has inserted it.
-func queueBucket(b *pgx.Batch, old, a store.Bucket) {
+func queueBucket(write *pgx.Batch, old, b store.Bucket) {
 	switch {
-	case a.Count == 0:
-		b.Queue(`DELETE FROM attempts WHERE key = $1`, a.Key)
-	case a != old:
-		b.Queue(`
+	case b.Count == 0:
+		write.Queue(`DELETE FROM attempts WHERE key = $1`, b.Key)
+	case b != old:
+		write.Queue(`
 			UPDATE attempts
 			SET count = $1, since = $2, last_at = $3, blocked_until = $4, forget_at = $5
 			WHERE key = $6`,
-			a.Count, a.Since, a.LastAt, a.BlockedUntil, a.ForgetAt,
-			a.Key)
+			b.Count, b.Since, b.LastAt, b.BlockedUntil, b.ForgetAt,
+			b.Key)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"clientes/store"
 	"clientes/store/postgres"
@@ -17,10 +16,7 @@ import (
 func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
-	s, err := postgres.Open(t.Context(), url, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := open(t, url)
 	for round := range 20 {
 		keys := []string{"old"}
 		for i := range 30 { // many, so that concurrent calls meet
@@ -35,9 +31,9 @@ func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 				<-start
 				for j := range 3 {
 					order := [][]string{keys, backward}[(i+j)%2]
-					err := s.UpdateBuckets(t.Context(), order, func(as []store.Bucket) error {
-						for k := range as {
-							as[k].Count++
+					err := s.UpdateBuckets(t.Context(), order, func(buckets []store.Bucket) error {
+						for k := range buckets {
+							buckets[k].Count++
 						}
 						return nil
 					})
@@ -55,14 +51,12 @@ func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	watch := beside(t, url)
-	until(t, "nobody else is connected", func() bool {
-		return ask[int](t, watch, `
-			SELECT count(*)
-			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`) == 0
-	})
-	if n := ask[int](t, watch,
-		`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); n != 0 {
+	until(t, "nobody else is connected", func() bool { return others(t, watch) == 0 })
+	n := ask[int](t, watch, `
+		SELECT deadlocks
+		FROM pg_stat_database
+		WHERE datname = current_database()`)
+	if n != 0 {
 		t.Errorf("there were %d deadlocks", n)
 	}
 }

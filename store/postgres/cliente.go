@@ -143,13 +143,13 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 // DeleteCliente implements [store.Clientes].
 func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 	check func(store.Cliente) error) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		c, err := lockCliente(ctx, conn, id)
 		if err != nil {
-			return struct{}{}, err
+			return err
 		}
 		if err := check(c); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		at := store.Later(c.UpdatedAt, s.now())
 		write := new(pgx.Batch)
@@ -159,11 +159,10 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 		})
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
-			return struct{}{}, fmt.Errorf("delete cliente %d: %w", id, err)
+			return fmt.Errorf("delete cliente %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // lockCliente begins a transaction in which nobody else changes the record, and reads it.

@@ -38,81 +38,80 @@ const lastID = `
 
 // Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		e store.Extent, _ error) {
-		key := t.Names()[:t.Key]
-		b := beginLong(bulkTimeout)
-		b.Queue(`
-			SELECT count(*)
-			FROM ` + t.Name).QueryRow(func(row pgx.Row) error { return row.Scan(&e.Rows) })
-		b.Queue(`
-			SELECT ` + strings.Join(key, `, `) + `
-			FROM ` + t.Name + `
-			ORDER BY ` + strings.Join(key, ` DESC, `) + ` DESC
-			LIMIT 1`).Query(func(rows pgx.Rows) (err error) {
-			if rows.Next() {
-				e.LastKey, err = rowOf(rows)
+	return callFor(ctx, s, bulkTimeout,
+		func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
+			key := t.Names()[:t.Key]
+			b := beginLong(bulkTimeout)
+			b.Queue(`
+				SELECT count(*)
+				FROM ` + t.Name).QueryRow(func(row pgx.Row) error { return row.Scan(&e.Rows) })
+			b.Queue(`
+				SELECT ` + strings.Join(key, `, `) + `
+				FROM ` + t.Name + `
+				ORDER BY ` + strings.Join(key, ` DESC, `) + ` DESC
+				LIMIT 1`).Query(func(rows pgx.Rows) (err error) {
+				if rows.Next() {
+					e.LastKey, err = rowOf(rows)
+				}
+				return err
+			})
+			if t.IDs {
+				b.Queue(`SELECT coalesce((`+lastID+`), 0)`, t.Name, key[0]).
+					QueryRow(func(row pgx.Row) error { return row.Scan(&e.LastID) })
 			}
-			return err
+			b.Queue("COMMIT")
+			if err := send(ctx, conn, b); err != nil {
+				return store.Extent{}, fmt.Errorf("measure %s: %w", t.Name, err)
+			}
+			return e, nil
 		})
-		if t.IDs {
-			b.Queue(`SELECT coalesce((`+lastID+`), 0)`, t.Name, key[0]).
-				QueryRow(func(row pgx.Row) error { return row.Scan(&e.LastID) })
-		}
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
-			return store.Extent{}, fmt.Errorf("measure %s: %w", t.Name, err)
-		}
-		return e, nil
-	})
 }
 
 // ReadRows implements [store.Copying].
 func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
 	limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		[][]any, error) {
-		key := strings.Join(t.Names()[:t.Key], `, `)
-		where := `true`
-		if after != nil {
-			where = `(` + key + `) > (` + parameters(1, t.Key) + `)`
-		}
-		answer, _ := conn.Query(ctx, `
-			SELECT `+strings.Join(t.Names(), `, `)+`
-			FROM `+t.Name+`
-			WHERE `+where+`
-			ORDER BY `+key+`
-			LIMIT `+strconv.Itoa(limit),
-			after...) // its error is also answer.Err
-		defer answer.Close()
-		rows := make([][]any, 0, min(limit, usualPage))
-		for answer.Next() {
-			row, err := rowOf(answer)
-			if err != nil {
+	return callFor(ctx, s, scanTimeout,
+		func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
+			key := strings.Join(t.Names()[:t.Key], `, `)
+			where := `true`
+			if after != nil {
+				where = `(` + key + `) > (` + parameters(1, t.Key) + `)`
+			}
+			answer, _ := conn.Query(ctx, `
+				SELECT `+strings.Join(t.Names(), `, `)+`
+				FROM `+t.Name+`
+				WHERE `+where+`
+				ORDER BY `+key+`
+				LIMIT `+strconv.Itoa(limit),
+				after...) // its error is also answer.Err
+			defer answer.Close()
+			rows := make([][]any, 0, min(limit, usualPage))
+			for answer.Next() {
+				row, err := rowOf(answer)
+				if err != nil {
+					return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
+				}
+				rows = append(rows, row)
+			}
+			if err := answer.Err(); err != nil {
 				return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
 			}
-			rows = append(rows, row)
-		}
-		if err := answer.Err(); err != nil {
-			return nil, fmt.Errorf("read %s: %w", t.Name, engineError(ctx, conn, err))
-		}
-		return rows, nil
-	})
+			return rows, nil
+		})
 }
 
 // BeginCopy implements [store.Copying].
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
-	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		struct{}, error) {
+	return do(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		is, err := lockIdentity(ctx, conn)
 		switch {
 		case err != nil:
-			return struct{}{}, err
+			return err
 		case is.Copying == source && source != "":
-			return struct{}{}, nil
+			return nil
 		case is.Copying != "":
-			return struct{}{}, fmt.Errorf(
+			return fmt.Errorf(
 				"the copy of another database into it is not finished: %w", store.ErrNotEmpty)
 		}
 		for _, t := range store.Tables() {
@@ -122,53 +121,49 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 					FROM `+t.Name+`)`)
 			switch {
 			case err != nil:
-				return struct{}{}, fmt.Errorf("look for rows in %s: %w", t.Name, err)
+				return fmt.Errorf("look for rows in %s: %w", t.Name, err)
 			case has:
-				return struct{}{}, fmt.Errorf("there are rows in %s: %w", t.Name, store.ErrNotEmpty)
+				return fmt.Errorf("there are rows in %s: %w", t.Name, store.ErrNotEmpty)
 			}
 		}
 		note := new(pgx.Batch)
 		note.Queue(`UPDATE identity SET copying = $1`, source)
 		note.Queue("COMMIT")
 		if err := send(ctx, conn, note); err != nil {
-			return struct{}{}, fmt.Errorf("note the copy: %w", err)
+			return fmt.Errorf("note the copy: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // WriteRows implements [store.Copying]. COPY keeps the ids of the rows although they are GENERATED
 // ALWAYS.
 func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, rows [][]any) error {
-	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		struct{}, error) {
+	return do(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := mustCopy(ctx, conn, source); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		_, err := conn.CopyFrom(ctx, pgx.Identifier{t.Name}, t.Names(), pgx.CopyFromRows(rows))
 		pg := (*pgconn.PgError)(nil)
 		switch {
 		case errors.As(err, &pg) && strings.HasPrefix(pg.Code, "23"): // a constraint of any kind
-			return struct{}{}, fmt.Errorf("write %s: %w: %w", t.Name, store.ErrCopyDisturbed, err)
+			return fmt.Errorf("write %s: %w: %w", t.Name, store.ErrCopyDisturbed, err)
 		case err != nil:
-			return struct{}{}, fmt.Errorf("write %s: %w", t.Name, engineError(ctx, conn, err))
+			return fmt.Errorf("write %s: %w", t.Name, engineError(ctx, conn, err))
 		}
 		if _, err := exec(ctx, conn, "COMMIT"); err != nil {
-			return struct{}{}, fmt.Errorf("write %s: %w", t.Name, err)
+			return fmt.Errorf("write %s: %w", t.Name, err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
 // which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		struct{}, error) {
+	return do(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := mustCopy(ctx, conn, source); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		finish := new(pgx.Batch)
 		for _, t := range store.Tables() {
@@ -186,11 +181,10 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 		finish.Queue(`UPDATE identity SET copying = ''`)
 		finish.Queue("COMMIT")
 		if err := send(ctx, conn, finish); err != nil {
-			return struct{}{}, fmt.Errorf("finish the copy: %w", err)
+			return fmt.Errorf("finish the copy: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // mustCopy begins a transaction in which nobody else begins, writes or finishes a copy. It returns

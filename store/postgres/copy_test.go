@@ -56,11 +56,7 @@ func TestEveryColumnIsCopied(t *testing.T) {
 func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
-	s, err := postgres.Open(t.Context(), url, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
+	s := open(t, url)
 	if err := s.BeginCopy(t.Context(), "source"); err != nil {
 		t.Fatal(err)
 	}
@@ -77,14 +73,8 @@ func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
 	}
 	begun := make(chan error, 1)
 	go func() { begun <- s.BeginCopy(t.Context(), "source") }()
-	watcher := beside(t, url)
-	until(t, "it waits", func() bool {
-		return ask[bool](t, watcher, `
-			SELECT EXISTS (
-				SELECT
-				FROM pg_stat_activity
-				WHERE datname = current_database() AND wait_event_type = 'Lock')`)
-	})
+	watch := beside(t, url)
+	until(t, "it waits", func() bool { return waiting(t, watch) > 0 })
 	if _, err := dead.Exec(t.Context(), "COMMIT"); err != nil {
 		t.Fatal(err)
 	}
@@ -96,15 +86,11 @@ func TestACopyGoesOnAfterWhatIsStillUnderWay(t *testing.T) {
 // Times that somebody wrote by hand are cut as every store cuts them, or refused.
 func TestTimesThatNoStoreKeeps(t *testing.T) {
 	t.Parallel()
+	isKeys := func(t store.Table) bool { return t.Name == "idempotency_keys" }
+	keys := store.Tables()[slices.IndexFunc(store.Tables(), isKeys)]
 	for _, mode := range []string{"cache_statement", "exec"} {
 		url := with(t, postgrestest.Migrated(t, postgres.Migrate), "default_query_exec_mode", mode)
-		s, err := postgres.Open(t.Context(), url, time.Now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { s.Close() })
-		keys := store.Tables()[slices.IndexFunc(store.Tables(),
-			func(t store.Table) bool { return t.Name == "idempotency_keys" })]
+		s := open(t, url)
 		const insert = `
 			INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
 			VALUES (1, $1::text, '', 1, $1::text::timestamptz)`
@@ -115,8 +101,8 @@ func TestTimesThatNoStoreKeeps(t *testing.T) {
 			t.Errorf("%s: got %v, %v", mode, rows, err)
 		}
 		execute(t, url, insert, "infinity")
-		if rows, err := s.ReadRows(t.Context(), keys, nil, 10); err == nil ||
-			!strings.Contains(err.Error(), "used_at is infinity") {
+		rows, err = s.ReadRows(t.Context(), keys, nil, 10)
+		if err == nil || !strings.Contains(err.Error(), "used_at is infinity") {
 			t.Errorf("%s: got %v, %v", mode, rows, err)
 		}
 	}

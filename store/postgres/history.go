@@ -14,8 +14,8 @@ const (
 	historyColumns = `cliente_id, version, action, user_id, user_name,
 		at, created_at, updated_at, ` + textColumns
 
-	// changeColumns are in the order of toChange. The record has the version of the change, except
-	// for a delete: there it is the version before it.
+	// changeColumns are in the order of toChange. The record has the version of the change. Only
+	// for a delete it has the version before.
 	changeColumns = `version, action, user_id, user_name, at,
 		cliente_id, version - (action = 'deleted')::int, created_at, updated_at, ` + textColumns
 )

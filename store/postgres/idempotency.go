@@ -25,27 +25,27 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	key string) (store.Cliente, bool, error) {
 	replayed := false
 	// The time includes the wait for the first call.
-	c, err := callFor(ctx, s, 2*callTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		store.Cliente, error) {
-		replayed = false
-		took, err := s.takeKey(ctx, conn, by, key, c.Fingerprint())
-		if err != nil {
-			return store.Cliente{}, err
-		}
-		if !took {
-			replayed = true
-			return answered(ctx, conn, by, key, c.Fingerprint())
-		}
-		c := s.newCliente(c)
-		write := new(pgx.Batch)
-		write.Queue(createClienteOnce, rowArgs([]any{by, c.CreatedAt, key}, c)...).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
-		write.Queue("COMMIT")
-		if err := send(ctx, conn, write); err != nil {
-			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
-		}
-		return c, nil
-	})
+	c, err := callFor(ctx, s, 2*callTimeout,
+		func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+			replayed = false
+			took, err := s.takeKey(ctx, conn, by, key, c.Fingerprint())
+			if err != nil {
+				return store.Cliente{}, err
+			}
+			if !took {
+				replayed = true
+				return answered(ctx, conn, by, key, c.Fingerprint())
+			}
+			c := s.newCliente(c)
+			write := new(pgx.Batch)
+			write.Queue(createClienteOnce, rowArgs([]any{by, c.CreatedAt, key}, c)...).
+				QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
+			write.Queue("COMMIT")
+			if err := send(ctx, conn, write); err != nil {
+				return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
+			}
+			return c, nil
+		})
 	return c, replayed && err == nil, err
 }
 

@@ -23,16 +23,15 @@ func toMail(m *store.Mail) []any {
 
 // QueueMails implements [store.Mails].
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		b := begin()
 		s.queueEffects(b, store.Effects{Mails: mails})
 		b.Queue("COMMIT")
 		if err := send(ctx, conn, b); err != nil {
-			return struct{}{}, fmt.Errorf("insert mails: %w", err)
+			return fmt.Errorf("insert mails: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // ClaimMails implements [store.Mails]. It skips rows that another process has locked: that process
@@ -80,13 +79,12 @@ func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
 
 // DeleteMail implements [store.Mails].
 func (s *Store) DeleteMail(ctx context.Context, id int64) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := exec(ctx, conn, `DELETE FROM mails WHERE id = $1`, id); err != nil {
-			return struct{}{}, fmt.Errorf("delete mail %d: %w", id, err)
+			return fmt.Errorf("delete mail %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // RetryMail implements [store.Mails].

@@ -198,8 +198,8 @@ func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
 	}
 	defer disconnect(ctx, conn)
 	var encoding string
-	if err := conn.QueryRow(ctx,
-		"SELECT current_setting('server_encoding')").Scan(&encoding); err != nil {
+	err = conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding)
+	if err != nil {
 		return fmt.Errorf("read the encoding: %w", engineError(ctx, conn, err))
 	}
 	if encoding != "UTF8" {

@@ -61,8 +61,9 @@ func wantReady(t *testing.T, url string) {
 	if err := open(t, url).Ready(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := ask[int](t, beside(t, url),
-		"SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version"); n != 0 {
+	n := ask[int](t, beside(t, url),
+		"SELECT count(*) - count(DISTINCT version_id) FROM goose_db_version")
+	if n != 0 {
 		t.Errorf("%d migrations were noted twice", n)
 	}
 }
@@ -89,12 +90,7 @@ func TestMigrateLeavesNoConnectionOpen(t *testing.T) {
 		}
 	}
 	watch := beside(t, url)
-	until(t, "nobody else is connected", func() bool {
-		return ask[int](t, watch, `
-			SELECT count(*)
-			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`) == 0
-	})
+	until(t, "nobody else is connected", func() bool { return others(t, watch) == 0 })
 }
 
 // blockMigration makes the first migration wait until release is called: an uncommitted transaction
@@ -111,6 +107,15 @@ func blockMigration(t *testing.T, url string) (release func()) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// others returns how many other connections this database has.
+func others(t *testing.T, conn *pgx.Conn) int {
+	t.Helper()
+	return ask[int](t, conn, `
+		SELECT count(*)
+		FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 }
 
 // waiting returns how many backends of this database wait for a lock.
@@ -182,11 +187,12 @@ func TestAMigratorThatLosesTheLockStops(t *testing.T) {
 	go func() { done <- postgres.Migrate(soon(t), url) }()
 	watch := beside(t, url)
 	until(t, "the migrator is at work", func() bool { return waiting(t, watch) == 1 })
-	if n := ask[int](t, watch, `
+	n := ask[int](t, watch, `
 		SELECT count(pg_terminate_backend(pid))
 		FROM pg_locks
 		JOIN pg_stat_activity USING (pid)
-		WHERE datname = current_database() AND locktype = 'advisory'`); n != 1 {
+		WHERE datname = current_database() AND locktype = 'advisory'`)
+	if n != 1 {
 		t.Fatalf("%d held the lock", n)
 	}
 	if err := <-done; !errors.Is(err, store.ErrUnavailable) {
@@ -283,24 +289,16 @@ func TestAFailedMigrationLeavesNothingHalfDone(t *testing.T) {
 func TestADatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	cluster := postgrestest.Start(t)
-	conn, err := postgrestest.Connect(t.Context(), cluster.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(t.Context())
-	_, err = conn.Exec(t.Context(), `
+	execute(t, cluster.URL, `
 		CREATE DATABASE latin
 		TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'`)
-	if err != nil {
-		t.Fatal(err)
-	}
 	u, err := url.Parse(cluster.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	u.Path = "/latin"
-	if err := postgres.Migrate(t.Context(), u.String()); err == nil ||
-		!strings.Contains(err.Error(), "LATIN1") {
+	err = postgres.Migrate(t.Context(), u.String())
+	if err == nil || !strings.Contains(err.Error(), "LATIN1") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -1,13 +1,15 @@
-// Package postgres keeps the promises of package store on a Postgres server, which any number of processes
+// Package postgres implements [store.Store] on a PostgreSQL server, which any number of processes
 // may share.
 //
-// It speaks pgx's native protocol over a pool of connections. Nothing is kept on a connection between two
-// calls but prepared statements, and with default_query_exec_mode=exec in the URL not even these, so that a
-// pooler in transaction mode may stand in between. It needs no right beyond that of making tables in its
-// schema and, for an import, temporary ones (TEMPORARY on the database, which everybody has by default). It is tested on
-// version 15. With pg_trgm a search for a text need not read every record.
+// It speaks pgx's native protocol over a pool of connections. Between two calls a connection keeps
+// nothing but prepared statements. With default_query_exec_mode=exec in the URL it keeps not even
+// these, so a pooler in transaction mode may stand in between.
 //
-// The package knows neither the other engine nor why anyone asks.
+// The package needs no right but those to create tables in its schema and temporary tables for an
+// import (TEMPORARY on the database, which everybody has by default). It is tested on version 15.
+// With the extension pg_trgm a search for a text need not read every record.
+//
+// The package knows nothing of the other engine, nor of its callers.
 package postgres
 
 import (
@@ -29,11 +31,12 @@ import (
 
 // callTimeout bounds a call, from the wait for a connection to the last answer of the server. After
 // it the call ends in [store.ErrUnavailable]. A statement here takes milliseconds. One that takes
-// this long stands in a queue that no client will sit out, and would only make it longer.
+// this long waits in a queue that no client will sit out, and would only make it longer.
 //
-// It also bounds an attempt to connect where the URL does not (connect_timeout). A busy machine can
-// take seconds to start the server's process for a connection, and whoever waits has the time.
-// The attempt outlives its caller and holds a place in the pool, so it must end soon after.
+// It also bounds the time to connect where the URL does not (connect_timeout). A busy machine can
+// take seconds to start the server's process for a connection, and the caller has the time to wait.
+// Connecting goes on when its caller has given up and holds a place in the pool, so it must end
+// soon after.
 const callTimeout = 5 * time.Second
 
 // scanTimeout bounds a call that may have to look at every record, bulkTimeout one that reads or
@@ -46,30 +49,31 @@ const (
 // dialPause is the pause before a dial is tried again.
 const dialPause = 10 * time.Millisecond
 
-// usualConns is the size of the pool where the URL says none. More than pgx's own 4, which cost a third of
-// the creates on two processors, since a connection that waits for a commit is idle; and few enough for
-// half a dozen processes on a server with the default of 100.
+// usualConns is the size of the pool where the URL names none. pgx's own default of 4 cost a third
+// of the creates on two processors, because a connection that waits for a commit does no work. And
+// half a dozen processes may share a server that takes 100 connections, as is its default.
 const usualConns = 16
 
-// usualPage is how many rows a page has room for at first; larger ones grow.
+// usualPage is how many rows a new page has room for. A larger page grows.
 const usualPage = 100
 
-// maxTries is how often a call is tried when the server ends its transaction so that another may go on.
-// One of those that collide always gets through, so that a few tries are enough for all.
+// maxTries limits how often a call is made whose transaction the server ends so that another may go
+// on. One of those that collide always gets through, so a few tries are enough for all.
 const maxTries = 5
 
-// Store is a store.Store on a server. Make it with Open.
+// Store is a [store.Store] on a server. Use [Open] to get one.
 type Store struct {
 	now     func() time.Time
 	pool    *pgxpool.Pool
-	answers atomic.Uint64 // calls that the server answered, to tell a slow server from a silent line
+	answers atomic.Uint64 // calls that the server answered: see dropIdle
 }
 
 var _ store.Store = (*Store)(nil)
 
-// Open connects to the database that databaseURL names, "postgres://…" with pgx's own options, whose schema
-// Migrate has made; it does not look at the schema. A server that does not answer is store.ErrUnavailable.
-// Every instant that the store itself writes is read from now.
+// Open connects to the database that databaseURL names, "postgres://…" with pgx's own options.
+// [Migrate] must have created its schema, which Open does not look at. If the server does not
+// answer, Open returns [store.ErrUnavailable]. The store reads every instant that it writes from
+// now.
 func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store, error) {
 	config, err := configOf(databaseURL)
 	if err != nil {
@@ -80,16 +84,15 @@ func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	s := &Store{now: now, pool: pool}
-	_, err = call(ctx, s, func(context.Context, *pgx.Conn) (struct{}, error) { return struct{}{}, nil })
-	if err != nil {
+	connected := func(context.Context, *pgx.Conn) error { return nil }
+	if err := do(ctx, s, callTimeout, connected); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return s, nil
 }
 
-// Ready says whether the server answers and holds the schema of this program: nil, store.ErrUnavailable, or
-// store.ErrSchema.
+// Ready implements [store.Store].
 func (s *Store) Ready(ctx context.Context) error {
 	has, err := call(ctx, s, status)
 	if err != nil {
@@ -98,20 +101,22 @@ func (s *Store) Ready(ctx context.Context) error {
 	return store.CheckMigrations(has)
 }
 
-// Close waits for the calls under way and closes the connections. No other method may be called after it.
+// Close waits for the calls under way and closes the connections. No other method may be called
+// after it.
 func (s *Store) Close() error {
 	s.pool.Close()
 	return nil
 }
 
-// configOf reads the URL. It fills in what the URL leaves open and pgx leaves unbounded or too small.
+// configOf reads the URL. It sets what the URL leaves open, if pgx has no limit for it or one that
+// is too small.
 func configOf(databaseURL string) (*pgxpool.Config, error) {
 	config, err := parse(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of a Postgres database %w", err)
 	}
-	// The pool's parser does not tell whether the number is its own default; to the other one it is an
-	// option like any that it does not know.
+	// The pool's parser does not show if the number is its own default. The parser of a single
+	// connection does not know the option, and keeps it among those that it sends to the server.
 	if plain, err := pgx.ParseConfig(databaseURL); err == nil {
 		if _, ok := plain.RuntimeParams["pool_max_conns"]; !ok {
 			config.MaxConns = usualConns
@@ -133,8 +138,8 @@ func configOf(databaseURL string) (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// redial returns dial with another try whenever the server's queue of new connections is full, until
-// ctx ends. On a Unix socket the system says so at once, where on TCP it would wait.
+// redial returns a dial that tries again while the server's queue of new connections is full, until
+// ctx ends. A Unix socket reports a full queue at once, where TCP would wait.
 func redial(dial pgconn.DialFunc) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		for {
@@ -151,11 +156,11 @@ func redial(dial pgconn.DialFunc) pgconn.DialFunc {
 	}
 }
 
-// pinged is the key of a *bool in the context of an acquire: whether a connection was asked if it
-// still lives, which sends it over the wire.
+// pinged is the key of a *bool in the context of an acquire. It is true once a connection was
+// pinged, so that the acquire may have waited for the server and not only for the pool.
 type pinged struct{}
 
-// shouldPing reports whether the connection was idle for so long that its line may be gone.
+// shouldPing reports whether the connection was idle for so long that its line may be dead.
 func shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 	ping := params.IdleDuration > time.Second
 	if is, ok := ctx.Value(pinged{}).(*bool); ok && ping {
@@ -164,9 +169,10 @@ func shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 	return ping
 }
 
-// call lends a connection to do for at most callTimeout. It takes it back without any open
-// transaction. If the server ended the transaction in favour of another, do is called again.
-func call[T any](ctx context.Context, s *Store, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+// call lends a connection to do for at most callTimeout. Whatever transaction do leaves open is
+// rolled back. If the server ended the transaction so that another may go on, do is called again.
+func call[T any](ctx context.Context, s *Store,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
 	return callFor(ctx, s, callTimeout, do)
 }
 
@@ -184,8 +190,8 @@ func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	before := s.answers.Load()
 	defer func() {
 		switch closed := conn.Conn().IsClosed(); {
-		case closed: // where the time ran out on the wire, pgx closed it
-			s.distrust(ctx, before)
+		case closed: // pgx closes a connection on which it waited in vain
+			s.dropIdle(ctx, before)
 		case ctx.Err() == nil:
 			s.answers.Add(1)
 		}
@@ -202,36 +208,49 @@ func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	}
 }
 
+// do is callFor for a function that returns nothing but an error.
+func do(ctx context.Context, s *Store, limit time.Duration,
+	f func(context.Context, *pgx.Conn) error) error {
+	_, err := callFor(ctx, s, limit, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		return struct{}{}, f(ctx, conn)
+	})
+	return err
+}
+
 // acquire waits for a connection for at most callTimeout.
 func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, store.ErrUnavailable)
 	defer cancel()
-	before, wire := s.answers.Load(), false
-	conn, err := s.pool.Acquire(context.WithValue(ctx, pinged{}, &wire))
+	before, waitedForServer := s.answers.Load(), false
+	conn, err := s.pool.Acquire(context.WithValue(ctx, pinged{}, &waitedForServer))
 	if err != nil {
-		if wire {
-			s.distrust(ctx, before)
+		if waitedForServer {
+			s.dropIdle(ctx, before)
 		}
 		return nil, connectError(ctx, err)
 	}
 	return conn, nil
 }
 
-// distrust drops the idle connections if the line has gone silent, as when a firewall forgets it:
-// each of them would cost a caller as long to find out. It is for a call that waited on the wire of
-// a connection, since a count of answers. The line is silent if the time of the call ran out and no
-// other call had an answer meanwhile. A slow server, a lock, a full pool and a caller who hung up
-// are no reason: new connections would only add to the load.
-func (s *Store) distrust(ctx context.Context, before uint64) {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) && s.answers.Load() == before && s.pool.Stat().IdleConns() > 0 {
+// dropIdle closes idle connections after a timeout that was not pool exhaustion: the network path
+// is probably dead, for example because a firewall forgot it. Each of them would cost another
+// caller as long to find out.
+//
+// It keeps them if any other call got an answer since the counter of answers was before. Then the
+// server is slow or a lock is held, and new connections would only add to the load. It also keeps
+// them if the caller hung up.
+func (s *Store) dropIdle(ctx context.Context, before uint64) {
+	timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded)
+	if timedOut && s.answers.Load() == before && s.pool.Stat().IdleConns() > 0 {
 		s.pool.Reset()
 	}
 }
 
 // runOnce calls do and rolls back what it left open: do may fail, panic, end its goroutine or have
-// nothing to write. If the rollback fails, the pool throws the connection away, and with it the
+// nothing to write. If the rollback fails, the pool discards the connection, and with it the
 // transaction.
-func runOnce[T any](ctx context.Context, conn *pgx.Conn, do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+func runOnce[T any](ctx context.Context, conn *pgx.Conn,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
 	defer func() {
 		if conn.PgConn().TxStatus() != 'I' {
 			conn.Exec(ctx, "ROLLBACK")
@@ -240,9 +259,9 @@ func runOnce[T any](ctx context.Context, conn *pgx.Conn, do func(context.Context
 	return do(ctx, conn)
 }
 
-// begin gives the start of a transaction, to be sent together with its first statement. READ COMMITTED is
-// named because what waits for a lock here must then see what its holder wrote, whatever default the
-// database was given.
+// begin returns a batch that begins a transaction, for the caller to add its first statements. It
+// names READ COMMITTED, whatever default the database has: a statement that waited for a lock must
+// see what its holder wrote.
 func begin() *pgx.Batch {
 	b := new(pgx.Batch)
 	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
@@ -250,21 +269,26 @@ func begin() *pgx.Batch {
 	return b
 }
 
-// limitIdle gives the statement that has the server end this transaction, and its connection, when nothing
-// is asked in it for so long: the locks of a client that vanished without a word would else stay for hours.
+// limitIdle returns the statement that makes the server end this transaction, and its connection,
+// when no statement has come for d. Otherwise the locks of a client that vanished would stay for
+// hours.
 func limitIdle(d time.Duration) string {
 	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", d.Milliseconds())
 }
 
-// beginLong is begin for what can take long, up to the limit. Each statement is planned for its arguments: what is best for
-// a rare text is a hundred times too slow for a common one, and the other way around. The server ends it a little before the
-// call gives up, which would take the line for dead; and also when nobody waits for it any more: it would else work on for
-// those who hung up.
+// beginLong is begin for statements that can take long, up to the limit.
+//
+// Postgres plans each of them for its arguments. The best plan for a rare text is a hundred times
+// slower than needed for a common one, and the other way around.
+//
+// The server ends a statement a second before the call gives up: a call that gave up first would
+// close the connection, as if the network path were dead. Where it can, the server also ends a
+// statement whose client has hung up.
 func beginLong(limit time.Duration) *pgx.Batch {
 	b := begin()
 	b.Queue("SET LOCAL plan_cache_mode = force_custom_plan")
 	b.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", (limit - time.Second).Milliseconds()))
-	// Not every system that Postgres runs on can do this, and then it is an error.
+	// On systems where Postgres cannot notice that a client is gone, the setting is an error.
 	b.Queue(`
 		DO $$
 		BEGIN
@@ -277,19 +301,21 @@ func beginLong(limit time.Duration) *pgx.Batch {
 	return b
 }
 
-// send sends the statements in one go and gives the first error.
+// send sends the statements in one trip and returns the first error.
 func send(ctx context.Context, conn *pgx.Conn, b *pgx.Batch) error {
 	return engineError(ctx, conn, conn.SendBatch(ctx, b).Close())
 }
 
-// one gives the only row of a query, or store.ErrNotFound. Its columns go where columns of it points.
-func one[T any](ctx context.Context, conn *pgx.Conn, columns func(*T) []any, sql string, args ...any) (v T, err error) {
+// one returns the only row of a query, or [store.ErrNotFound]. The function columns returns where
+// in a T the columns of the row belong.
+func one[T any](ctx context.Context, conn *pgx.Conn, columns func(*T) []any,
+	sql string, args ...any) (v T, err error) {
 	err = conn.QueryRow(ctx, sql, args...).Scan(columns(&v)...)
 	return v, engineError(ctx, conn, err)
 }
 
-// list appends the rows of a query to rows. They pass through one variable, which costs less than half the
-// memory of pgx.CollectRows.
+// list appends the rows of a query to rows. All pass through one variable, which takes less than
+// half the memory of pgx.CollectRows.
 func list[T any](ctx context.Context, conn *pgx.Conn, rows []T, columns func(*T) []any,
 	sql string, args ...any) ([]T, error) {
 	answer, _ := conn.Query(ctx, sql, args...) // its error is also answer.Err
@@ -312,24 +338,25 @@ func toInteger(n *int64) []any { return []any{n} }
 
 func toBool(is *bool) []any { return []any{is} }
 
-// exec runs a statement that gives no rows and tells how many it changed.
+// exec runs a statement that returns no rows. It returns the number of rows that it changed.
 func exec(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (int64, error) {
 	tag, err := conn.Exec(ctx, sql, args...)
 	return tag.RowsAffected(), engineError(ctx, conn, err)
 }
 
-// orZero reads a column that may be NULL, which becomes the zero time.
+// orZero reads a column that may be NULL. NULL becomes the zero time.
 type orZero time.Time
 
-// ScanTimestamptz does so for pgx.
+// ScanTimestamptz implements [pgtype.TimestamptzScanner].
 func (t *orZero) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*t = orZero(v.Time)
 	return nil
 }
 
-// engineError makes a store error of pgx's: store.ErrNotFound, a *store.ConflictError, the error of the
-// caller's context if it is what ended, or one that also is store.ErrUnavailable if it says nothing of the
-// caller's data. Any other is given back as it is.
+// engineError turns an error of pgx into one of the store. It returns [store.ErrNotFound] for no
+// row, a [*store.ConflictError] for a value that another row has, and the context's error if the
+// caller's context ended. It adds [store.ErrUnavailable] to an error that has nothing to do with
+// the caller's data. It returns any other error as it is.
 func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	if err == nil {
 		return nil
@@ -351,14 +378,14 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isUnavailable(code) || conn != nil && conn.IsClosed():
-		// pgx closes a connection exactly when it can not go on with it.
+		// pgx closes a connection if, and only if, it cannot go on with it.
 		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
 	return err
 }
 
-// connectError is engineError for a connection that was not to be had: whatever the reason, nothing can be
-// asked of the engine.
+// connectError is engineError for a connection that could not be opened. Whatever the reason, the
+// engine is unavailable.
 func connectError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return engineError(ctx, nil, err)
@@ -366,10 +393,11 @@ func connectError(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 }
 
-// isUnavailable says whether a code of the server (PostgreSQL's Appendix A) means that it can not work now.
+// isUnavailable reports whether an error code of the server (PostgreSQL's Appendix A) means that it
+// cannot work now.
 func isUnavailable(code string) bool {
 	switch code {
-	case "25006", // read-only: a standby, or a primary no more
+	case "25006", // read-only: a standby, or a former primary
 		"55P03": // the server's own lock_timeout
 		return true
 	case "":
@@ -377,7 +405,7 @@ func isUnavailable(code string) bool {
 	}
 	switch code[:2] {
 	case "08", // connection exception
-		"40", // serialization failure, deadlock: still after every try
+		"40", // serialization failure or deadlock, even after maxTries
 		"53", // insufficient resources: connections, memory, disk
 		"57", // operator intervention: shutdown, start, the server's own statement_timeout
 		"58": // system error: files
@@ -386,8 +414,8 @@ func isUnavailable(code string) bool {
 	return false
 }
 
-// isCollision says whether the server ended a transaction so that another may go on: a serialization
-// failure or a deadlock.
+// isCollision reports whether the server ended a transaction so that another may go on, because of
+// a serialization failure or a deadlock.
 func isCollision(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")

@@ -15,21 +15,27 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// calls are one call of each method; none changes what another needs.
+// calls are one call of each method. None changes what another needs.
 func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
-	same := func(c store.Cliente) (store.Cliente, error) { return c, nil }
+	keep := func(c store.Cliente) (store.Cliente, error) { return c, nil }
+	rows := func(yield func(store.Cliente, error) bool) { yield(store.Cliente{Name: "x"}, nil) }
+	withText := store.Selection{Filter: store.Filter{Text: "abc"}}
+	table := store.Tables()[0]
 	return map[string]func(ctx context.Context) error{
 		"CreateCliente": func(ctx context.Context) error {
 			_, err := s.CreateCliente(ctx, 0, store.Cliente{Name: "x"})
 			return err
 		},
-		"Cliente": func(ctx context.Context) error { _, err := s.Cliente(ctx, 1); return err },
+		"Cliente": func(ctx context.Context) error {
+			_, err := s.Cliente(ctx, 1)
+			return err
+		},
 		"Clientes": func(ctx context.Context) error {
 			_, err := s.Clientes(ctx, store.Selection{}, store.Position{}, 10)
 			return err
 		},
 		"UpdateCliente": func(ctx context.Context) error {
-			_, err := s.UpdateCliente(ctx, 0, 1, same)
+			_, err := s.UpdateCliente(ctx, 0, 1, keep)
 			return err
 		},
 		"DeleteCliente": func(ctx context.Context) error {
@@ -44,25 +50,40 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			return err
 		},
 		"Clientes with a text": func(ctx context.Context) error {
-			_, err := s.Clientes(ctx, store.Selection{Filter: store.Filter{Text: "abc"}}, store.Position{}, 10)
+			_, err := s.Clientes(ctx, withText, store.Position{}, 10)
 			return err
 		},
-		"CountClientes": func(ctx context.Context) error { _, err := s.CountClientes(ctx, store.Filter{}); return err },
+		"CountClientes": func(ctx context.Context) error {
+			_, err := s.CountClientes(ctx, store.Filter{})
+			return err
+		},
 		"EachCliente": func(ctx context.Context) error {
 			return s.EachCliente(ctx, store.Selection{}, func(store.Cliente) error { return nil })
 		},
-		"ClienteHistory": func(ctx context.Context) error { _, err := s.ClienteHistory(ctx, 1, 0, 10); return err },
+		"ClienteHistory": func(ctx context.Context) error {
+			_, err := s.ClienteHistory(ctx, 1, 0, 10)
+			return err
+		},
 		"ImportClientes": func(ctx context.Context) error {
-			_, err := s.ImportClientes(ctx, 0, func(yield func(store.Cliente, error) bool) { yield(store.Cliente{Name: "x"}, nil) })
+			_, err := s.ImportClientes(ctx, 0, rows)
 			return err
 		},
 		"CheckImport": func(ctx context.Context) error {
-			_, err := s.CheckImport(ctx, func(yield func(store.Cliente, error) bool) { yield(store.Cliente{Name: "x"}, nil) })
+			_, err := s.CheckImport(ctx, rows)
 			return err
 		},
-		"Identity": func(ctx context.Context) error { _, err := s.Identity(ctx); return err },
-		"Extent":   func(ctx context.Context) error { _, err := s.Extent(ctx, store.Tables()[0]); return err },
-		"ReadRows": func(ctx context.Context) error { _, err := s.ReadRows(ctx, store.Tables()[0], nil, 1); return err },
+		"Identity": func(ctx context.Context) error {
+			_, err := s.Identity(ctx)
+			return err
+		},
+		"Extent": func(ctx context.Context) error {
+			_, err := s.Extent(ctx, table)
+			return err
+		},
+		"ReadRows": func(ctx context.Context) error {
+			_, err := s.ReadRows(ctx, table, nil, 1)
+			return err
+		},
 		"BeginCopy": func(ctx context.Context) error {
 			if err := s.BeginCopy(ctx, "source"); !errors.Is(err, store.ErrNotEmpty) {
 				return err
@@ -70,13 +91,15 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			return nil
 		},
 		"WriteRows": func(ctx context.Context) error {
-			if err := s.WriteRows(ctx, "source", store.Tables()[0], nil); !errors.Is(err, store.ErrCopyDisturbed) {
+			err := s.WriteRows(ctx, "source", table, nil)
+			if !errors.Is(err, store.ErrCopyDisturbed) {
 				return err
 			}
 			return nil
 		},
 		"FinishCopy": func(ctx context.Context) error {
-			if err := s.FinishCopy(ctx, "source", nil); !errors.Is(err, store.ErrCopyDisturbed) {
+			err := s.FinishCopy(ctx, "source", nil)
+			if !errors.Is(err, store.ErrCopyDisturbed) {
 				return err
 			}
 			return nil
@@ -85,15 +108,30 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			_, err := s.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
 			return err
 		},
-		"User":        func(ctx context.Context) error { _, err := s.User(ctx, 1); return err },
-		"UserByName":  func(ctx context.Context) error { _, err := s.UserByName(ctx, "x"); return err },
-		"UserByEmail": func(ctx context.Context) error { _, err := s.UserByEmail(ctx, "x"); return err },
-		"Users":       func(ctx context.Context) error { _, err := s.Users(ctx, 0, 10); return err },
-		"UpdateUser": func(ctx context.Context) error {
-			_, _, err := s.UpdateUser(ctx, 1, func(u store.User) (store.User, error) { return u, nil })
+		"User": func(ctx context.Context) error {
+			_, err := s.User(ctx, 1)
 			return err
 		},
-		"ReplacePasswordHash": func(ctx context.Context) error { return s.ReplacePasswordHash(ctx, 1, "a", "b") },
+		"UserByName": func(ctx context.Context) error {
+			_, err := s.UserByName(ctx, "x")
+			return err
+		},
+		"UserByEmail": func(ctx context.Context) error {
+			_, err := s.UserByEmail(ctx, "x")
+			return err
+		},
+		"Users": func(ctx context.Context) error {
+			_, err := s.Users(ctx, 0, 10)
+			return err
+		},
+		"UpdateUser": func(ctx context.Context) error {
+			keep := func(u store.User) (store.User, error) { return u, nil }
+			_, _, err := s.UpdateUser(ctx, 1, keep)
+			return err
+		},
+		"ReplacePasswordHash": func(ctx context.Context) error {
+			return s.ReplacePasswordHash(ctx, 1, "a", "b")
+		},
 		"DeleteUser": func(ctx context.Context) error {
 			_, err := s.DeleteUser(ctx, 1)
 			return err
@@ -102,18 +140,31 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 			_, err := s.CreateSession(ctx, store.Session{}, 0)
 			return err
 		},
-		"Session": func(ctx context.Context) error { _, err := s.Session(ctx, "x"); return err },
+		"Session": func(ctx context.Context) error {
+			_, err := s.Session(ctx, "x")
+			return err
+		},
 		"UserSessions": func(ctx context.Context) error {
 			_, err := s.UserSessions(ctx, 1, time.Now())
 			return err
 		},
 		"UpdateSession": func(ctx context.Context) error {
-			_, err := s.UpdateSession(ctx, "x", func(n store.Session) (store.Session, error) { return n, nil })
+			keep := func(n store.Session) (store.Session, error) { return n, nil }
+			_, err := s.UpdateSession(ctx, "x", keep)
 			return err
 		},
-		"EndSession":     func(ctx context.Context) error { _, err := s.EndSession(ctx, "x"); return err },
-		"EndSessions":    func(ctx context.Context) error { _, err := s.EndSessions(ctx, 1); return err },
-		"DeleteSessions": func(ctx context.Context) error { _, err := s.DeleteSessions(ctx, time.Now(), 1); return err },
+		"EndSession": func(ctx context.Context) error {
+			_, err := s.EndSession(ctx, "x")
+			return err
+		},
+		"EndSessions": func(ctx context.Context) error {
+			_, err := s.EndSessions(ctx, 1)
+			return err
+		},
+		"DeleteSessions": func(ctx context.Context) error {
+			_, err := s.DeleteSessions(ctx, time.Now(), 1)
+			return err
+		},
 		"EndedSessions": func(ctx context.Context) error {
 			_, _, err := s.EndedSessions(ctx, 0, time.Now())
 			return err
@@ -121,23 +172,44 @@ func calls(s *postgres.Store) map[string]func(ctx context.Context) error {
 		"UpdateBuckets": func(ctx context.Context) error {
 			return s.UpdateBuckets(ctx, []string{"x"}, func([]store.Bucket) error { return nil })
 		},
-		"DeleteBuckets": func(ctx context.Context) error { _, err := s.DeleteBuckets(ctx, time.Now(), 1); return err },
-		"QueueMails":    func(ctx context.Context) error { return s.QueueMails(ctx, store.Mail{}) },
-		"ClaimMails":    func(ctx context.Context) error { _, err := s.ClaimMails(ctx, time.Minute, 1); return err },
-		"DeleteMail":    func(ctx context.Context) error { return s.DeleteMail(ctx, 1) },
-		"RetryMail":     func(ctx context.Context) error { _, err := s.RetryMail(ctx, store.Mail{}); return err },
-		"SeeNetwork":    func(ctx context.Context) error { _, err := s.SeeNetwork(ctx, 1, "x"); return err },
+		"DeleteBuckets": func(ctx context.Context) error {
+			_, err := s.DeleteBuckets(ctx, time.Now(), 1)
+			return err
+		},
+		"QueueMails": func(ctx context.Context) error {
+			return s.QueueMails(ctx, store.Mail{})
+		},
+		"ClaimMails": func(ctx context.Context) error {
+			_, err := s.ClaimMails(ctx, time.Minute, 1)
+			return err
+		},
+		"DeleteMail": func(ctx context.Context) error {
+			return s.DeleteMail(ctx, 1)
+		},
+		"RetryMail": func(ctx context.Context) error {
+			_, err := s.RetryMail(ctx, store.Mail{})
+			return err
+		},
+		"SeeNetwork": func(ctx context.Context) error {
+			_, err := s.SeeNetwork(ctx, 1, "x")
+			return err
+		},
 		"DeleteNetworks": func(ctx context.Context) error {
 			_, err := s.DeleteNetworks(ctx, time.Now(), 1)
 			return err
 		},
-		"RecordEvents": func(ctx context.Context) error { return s.RecordEvents(ctx, store.Event{}) },
+		"RecordEvents": func(ctx context.Context) error {
+			return s.RecordEvents(ctx, store.Event{})
+		},
 		"Events": func(ctx context.Context) error {
 			_, err := s.Events(ctx, store.EventFilter{}, 0, 1)
 			return err
 		},
-		"DeleteEvents": func(ctx context.Context) error { _, err := s.DeleteEvents(ctx, time.Now(), 1); return err },
-		"Ready":        s.Ready,
+		"DeleteEvents": func(ctx context.Context) error {
+			_, err := s.DeleteEvents(ctx, time.Now(), 1)
+			return err
+		},
+		"Ready": s.Ready,
 	}
 }
 
@@ -151,7 +223,7 @@ func TestAnOutageIsUnavailableAndPasses(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, end := range map[string]func(){"stop": cluster.Stop, "kill": cluster.Kill} {
-		// Connections that lie idle in the pool when the server goes.
+		// Several connections are idle in the pool when the server goes.
 		var busy sync.WaitGroup
 		for range 8 {
 			busy.Go(func() { s.Ready(t.Context()) })
@@ -159,23 +231,24 @@ func TestAnOutageIsUnavailableAndPasses(t *testing.T) {
 		busy.Wait()
 
 		end()
-		for method, call := range calls(s) {
-			if err := call(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		wantUnavailable := func(method string, err error) {
+			t.Helper()
+			if !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("after %s %s: got %v", name, method, err)
 			}
-			if err := call(cancelled); !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
+		}
+		for method, call := range calls(s) {
+			wantUnavailable(method, call(t.Context()))
+			err := call(cancelled)
+			if !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("after %s %s, cancelled: got %v", name, method, err)
 			}
 		}
-		if err := postgres.Migrate(t.Context(), cluster.URL); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("after %s Migrate: got %v", name, err)
-		}
-		if _, err := postgres.Migrations(t.Context(), cluster.URL); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("after %s Migrations: got %v", name, err)
-		}
-		if _, err := postgres.Open(t.Context(), cluster.URL, time.Now); !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("after %s Open: got %v", name, err)
-		}
+		wantUnavailable("Migrate", postgres.Migrate(t.Context(), cluster.URL))
+		_, err := postgres.Migrations(t.Context(), cluster.URL)
+		wantUnavailable("Migrations", err)
+		_, err = postgres.Open(t.Context(), cluster.URL, time.Now)
+		wantUnavailable("Open", err)
 
 		cluster.Start()
 		if err := s.Ready(t.Context()); err != nil {
@@ -212,8 +285,9 @@ func TestACrashLosesNoAnsweredWrite(t *testing.T) {
 				}
 			})
 		}
+		watch := beside(t, cluster.URL)
 		until(t, "there was time to write", func() bool {
-			return ask[int](t, beside(t, cluster.URL), "SELECT count(*) FROM clientes") > 200*(round+1)
+			return ask[int](t, watch, "SELECT count(*) FROM clientes") > 200*(round+1)
 		})
 		cluster.Kill()
 		writing.Wait()
@@ -257,10 +331,11 @@ func TestAConnectionThatIsCutIsUnavailableOnce(t *testing.T) {
 	}
 	conn := beside(t, url)
 	_, err = s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
-		if n := ask[int](t, conn, `
+		n := ask[int](t, conn, `
 			SELECT count(pg_terminate_backend(pid))
 			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`); n != 1 {
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		if n != 1 {
 			t.Errorf("%d connections were cut", n)
 		}
 		c.Name = "Bia"
@@ -284,7 +359,8 @@ func TestTimeoutEnds(t *testing.T) {
 		held := hold(t, s)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if err := s.Ready(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
+		err := s.Ready(ctx)
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a caller with less time got %v", err)
 		}
 		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
@@ -308,22 +384,26 @@ func TestTimeoutEnds(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "BEGIN; SELECT FROM clientes FOR UPDATE"); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
-			t.Error("change was called")
+		update := func(c store.Cliente) (store.Cliente, error) {
+			t.Error("the update was called")
 			return c, nil
-		})
+		}
+		_, err = s.UpdateCliente(t.Context(), 0, c.ID, update)
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 		until(t, "no statement waits any more", func() bool { return waiting(t, watch) == 0 })
 	})
 
-	t.Run("when a change takes for ever its locks do not", func(t *testing.T) {
+	t.Run("when an update takes forever, its locks do not", func(t *testing.T) {
 		t.Parallel()
 		url := postgrestest.Migrated(t, postgres.Migrate)
 		s := open(t, url)
 		held := hold(t, s)
-		if n := ask[int](t, beside(t, url), "SELECT count(*) FROM (SELECT FROM clientes FOR UPDATE) AS locked"); n != 1 {
+		n := ask[int](t, beside(t, url), `
+			SELECT count(*)
+			FROM (SELECT FROM clientes FOR UPDATE) AS locked`)
+		if n != 1 {
 			t.Errorf("locked %d", n)
 		}
 		held()
@@ -338,14 +418,15 @@ func TestTimeoutEnds(t *testing.T) {
 		}
 		defer listener.Close()
 		url := with(t, "postgres:///x", "host", folder, "port", "5432")
-		if _, err := postgres.Open(t.Context(), url, time.Now); !errors.Is(err, store.ErrUnavailable) {
+		_, err = postgres.Open(t.Context(), url, time.Now)
+		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
-// hold takes a connection for a change that returns only when the function that it gives is called, which
-// reports a change that was kept after its time ended.
+// hold takes a connection for an update that ends when release is called. By then its time must
+// have run out: release reports an update that was kept.
 func hold(t *testing.T, s *postgres.Store) (release func()) {
 	t.Helper()
 	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "held"})
@@ -353,13 +434,14 @@ func hold(t *testing.T, s *postgres.Store) (release func()) {
 		t.Fatal(err)
 	}
 	entered, leave, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	update := func(c store.Cliente) (store.Cliente, error) {
+		close(entered)
+		<-leave
+		c.Name = "changed"
+		return c, nil
+	}
 	go func() {
-		_, err := s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) {
-			close(entered)
-			<-leave
-			c.Name = "changed"
-			return c, nil
-		})
+		_, err := s.UpdateCliente(t.Context(), 0, c.ID, update)
 		done <- err
 	}()
 	<-entered
@@ -367,7 +449,7 @@ func hold(t *testing.T, s *postgres.Store) (release func()) {
 		t.Helper()
 		close(leave)
 		if err := <-done; !errors.Is(err, store.ErrUnavailable) {
-			t.Errorf("the change that took its time: got %v", err)
+			t.Errorf("the update that took its time: got %v", err)
 		}
 		if got, err := s.Cliente(t.Context(), c.ID); err != nil || got != c {
 			t.Errorf("it left %+v, %v", got, err)
@@ -379,22 +461,30 @@ func TestTooManyConnectionsIsUnavailable(t *testing.T) {
 	t.Parallel()
 	cluster := postgrestest.Start(t, "max_connections = 5", "superuser_reserved_connections = 3")
 	execute(t, cluster.URL, "CREATE ROLE app LOGIN")
-	// The server may be slow to let go of the connection that made the role.
+	// The server may be slow to let go of the connection that created the role.
 	super := beside(t, cluster.URL)
-	for ask[int](t, super, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'") > 1 {
-		time.Sleep(10 * time.Millisecond)
-	}
+	until(t, "nobody else is connected", func() bool {
+		return ask[int](t, super, `
+			SELECT count(*)
+			FROM pg_stat_activity
+			WHERE backend_type = 'client backend'`) == 1
+	})
 	url := with(t, cluster.URL, "user", "app")
-	beside(t, url) // the other of two, for super has taken the first
-	if _, err := postgres.Open(t.Context(), url, time.Now); !errors.Is(err, store.ErrUnavailable) {
+	beside(t, url) // takes the second of two connections; super has the first
+	_, err := postgres.Open(t.Context(), url, time.Now)
+	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 }
 
-// Limits that the administrator set end a statement and leave the connection open.
+// Limits of the administrator end a statement and leave the connection open.
 func TestWhatTheServerWillNotDoNowIsUnavailable(t *testing.T) {
 	t.Parallel()
-	for _, setting := range []string{"statement_timeout = '50ms'", "lock_timeout = '50ms'", "default_transaction_read_only = on"} {
+	for _, setting := range []string{
+		"statement_timeout = '50ms'",
+		"lock_timeout = '50ms'",
+		"default_transaction_read_only = on",
+	} {
 		url := postgrestest.Migrated(t, postgres.Migrate)
 		c, err := open(t, url).CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 		if err != nil {
@@ -404,19 +494,21 @@ func TestWhatTheServerWillNotDoNowIsUnavailable(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "BEGIN; SELECT FROM clientes FOR UPDATE"); err != nil {
 			t.Fatal(err)
 		}
-		execute(t, url, "ALTER DATABASE "+ask[string](t, conn, "SELECT current_database()")+" SET "+setting)
+		name := ask[string](t, conn, "SELECT current_database()")
+		execute(t, url, "ALTER DATABASE "+name+" SET "+setting)
 		s := open(t, url)
-		_, err = s.UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (store.Cliente, error) { return c, nil })
+		keep := func(c store.Cliente) (store.Cliente, error) { return c, nil }
+		_, err = s.UpdateCliente(t.Context(), 0, c.ID, keep)
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: got %v", setting, err)
 		}
 		if got, err := s.Cliente(t.Context(), c.ID); err != nil || got != c {
-			t.Errorf("%s: reading on gave %+v, %v", setting, got, err)
+			t.Errorf("%s: then it reads %+v, %v", setting, got, err)
 		}
 	}
 }
 
-// A connection costs the server a process: what ends without a commit gives it back in order.
+// A connection costs the server a process, so a call that ends without a commit must not cost one.
 func TestWhatIsNotWrittenCostsNoConnection(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
@@ -434,21 +526,26 @@ func TestWhatIsNotWrittenCostsNoConnection(t *testing.T) {
 			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	}
 	before := backend()
-	update := func(id int64, change func(store.Cliente) (store.Cliente, error)) func() {
-		return func() { s.UpdateCliente(t.Context(), 0, id, change) }
+	update := func(id int64, fault error) func() {
+		return func() {
+			s.UpdateCliente(t.Context(), 0, id,
+				func(c store.Cliente) (store.Cliente, error) { return c, fault })
+		}
 	}
 	for what, call := range map[string]func(){
-		"an unknown id": update(c.ID+1, func(c store.Cliente) (store.Cliente, error) { return c, nil }),
-		"no change":     update(c.ID, func(c store.Cliente) (store.Cliente, error) { return c, nil }),
-		"a refusal":     update(c.ID, func(c store.Cliente) (store.Cliente, error) { return c, errors.New("no") }),
+		"an unknown id": update(c.ID+1, nil),
+		"no change":     update(c.ID, nil),
+		"a refusal":     update(c.ID, errors.New("no")),
 		"a conflict": func() {
-			if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Email: c.Email}); err == nil {
+			_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Email: c.Email})
+			if err == nil {
 				t.Error("the conflict was kept")
 			}
 		},
 		"a panic": func() {
 			defer func() { recover() }()
-			update(c.ID, func(c store.Cliente) (store.Cliente, error) { panic("boom") })()
+			s.UpdateCliente(t.Context(), 0, c.ID,
+				func(store.Cliente) (store.Cliente, error) { panic("boom") })
 		},
 	} {
 		call()
@@ -479,26 +576,24 @@ func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 		entered, leave := make(chan struct{}, len(ids)), make(chan struct{})
 		release := sync.OnceFunc(func() { close(leave) })
 		t.Cleanup(release)
+		wait := func(c store.Cliente) (store.Cliente, error) {
+			entered <- struct{}{}
+			<-leave
+			return c, nil
+		}
 		var holding sync.WaitGroup
 		for _, id := range ids {
 			holding.Go(func() {
-				_, err := s.UpdateCliente(t.Context(), 0, id, func(c store.Cliente) (store.Cliente, error) {
-					entered <- struct{}{}
-					<-leave
-					return c, nil
-				})
-				if err != nil {
+				if _, err := s.UpdateCliente(t.Context(), 0, id, wait); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		until(t, "the pool is in use", func() bool { return len(entered) >= want })
-		n := ask[int](t, beside(t, url), `
-			SELECT count(*)
-			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+		n := others(t, beside(t, url))
 		if n != want || len(entered) != want {
-			t.Errorf("with %q there are %d connections and %d calls, want %d", size, n, len(entered), want)
+			t.Errorf("with %q there are %d connections and %d calls, want %d",
+				size, n, len(entered), want)
 		}
 		release()
 		holding.Wait()

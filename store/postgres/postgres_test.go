@@ -85,7 +85,11 @@ func TestContract(t *testing.T) {
 				return postgres.Migrate(ctx, asApp(db))
 			}))
 		}
-		if ask[bool](t, beside(t, empty(t)), "SELECT rolsuper FROM pg_roles WHERE rolname = current_user") {
+		isSuper := ask[bool](t, beside(t, empty(t)), `
+			SELECT rolsuper
+			FROM pg_roles
+			WHERE rolname = current_user`)
+		if isSuper {
 			t.Fatal("the user is not an ordinary one")
 		}
 		storetest.Run(t, engine(empty, migrated))

@@ -17,16 +17,12 @@ func BenchmarkScale(b *testing.B) {
 	rows := storetest.Rows(b)
 	cluster := postgrestest.Start(b, "shared_buffers = 8GB", "maintenance_work_mem = 1GB",
 		"max_wal_size = 16GB")
-	open := func(rows int) *postgres.Store {
+	filled := func(rows int) *postgres.Store {
 		url := cluster.Database(b)
 		if err := postgres.Migrate(b.Context(), url); err != nil {
 			b.Fatal(err)
 		}
-		s, err := postgres.Open(b.Context(), url, time.Now)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Cleanup(func() { s.Close() })
+		s := open(b, url)
 		start := time.Now()
 		storetest.Fill(b, s, rows)
 		b.Logf("%d rows in %s", rows, time.Since(start))
@@ -39,6 +35,6 @@ func BenchmarkScale(b *testing.B) {
 			WHERE relname LIKE 'clientes%' AND relkind IN ('r', 'i')`)
 		return s
 	}
-	small, large := open(10_000), open(rows)
+	small, large := filled(10_000), filled(rows)
 	storetest.BenchmarkScale(b, small, large, rows)
 }

@@ -25,25 +25,25 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	page := make([]store.Cliente, 0, min(limit, usualPage))
 	var err error
 	if sel.Filter == (store.Filter{}) {
-		page, err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
-			[]store.Cliente, error) {
-			return list(ctx, conn, page, toCliente, sql, q.args...)
-		})
-	} else {
-		page, err = callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-			[]store.Cliente, error) {
-			found := page
-			b := beginLong(scanTimeout)
-			b.Queue(sql, q.args...).Query(func(rows pgx.Rows) (err error) {
-				found, err = pgx.AppendRows(found, rows, func(row pgx.CollectableRow) (
-					c store.Cliente, err error) {
-					return c, row.Scan(toCliente(&c)...)
-				})
-				return err
+		page, err = call(ctx, s,
+			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+				return list(ctx, conn, page, toCliente, sql, q.args...)
 			})
-			b.Queue("COMMIT")
-			return found, send(ctx, conn, b)
-		})
+	} else {
+		page, err = callFor(ctx, s, scanTimeout,
+			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+				found := page
+				b := beginLong(scanTimeout)
+				b.Queue(sql, q.args...).Query(func(rows pgx.Rows) (err error) {
+					found, err = pgx.AppendRows(found, rows,
+						func(row pgx.CollectableRow) (c store.Cliente, err error) {
+							return c, row.Scan(toCliente(&c)...)
+						})
+					return err
+				})
+				b.Queue("COMMIT")
+				return found, send(ctx, conn, b)
+			})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list clientes after %d: %w", after.ID, err)
@@ -53,8 +53,8 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 
 // CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
-	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		n int64, err error) {
+	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+		var n int64
 		q := selected(store.Selection{Filter: f}, store.Position{})
 		b := beginLong(scanTimeout)
 		b.Queue(`
@@ -74,10 +74,9 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 // arrive as fast as each takes them.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 	each func(store.Cliente) error) error {
-	_, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		struct{}, error) {
+	return do(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := send(ctx, conn, beginLong(bulkTimeout)); err != nil {
-			return struct{}{}, fmt.Errorf("list clientes: %w", err)
+			return fmt.Errorf("list clientes: %w", err)
 		}
 		q := selected(sel, store.Position{})
 		rows, _ := conn.Query(ctx, `
@@ -92,7 +91,7 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 		begun := false
 		for rows.Next() {
 			if err := rows.Scan(to...); err != nil {
-				return struct{}{}, fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
+				return fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
 			}
 			begun = true
 			err := each(c)
@@ -102,19 +101,18 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 			if err != nil {
 				// The connection could be used again only after the rest of the answer was read.
 				conn.Close(ctx)
-				return struct{}{}, err
+				return err
 			}
 		}
 		switch err := rows.Err(); {
 		case begun && isCollision(err):
 			// Not to be retried: each has already seen some of the rows.
-			return struct{}{}, fmt.Errorf("list clientes: %w: %v", store.ErrUnavailable, err)
+			return fmt.Errorf("list clientes: %w: %v", store.ErrUnavailable, err)
 		case err != nil:
-			return struct{}{}, fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
+			return fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // query is the parts of a statement that reads records.
@@ -155,8 +153,8 @@ func (q *query) search(sel store.Selection) {
 // filter adds the other conditions of a filter.
 func (q *query) filter(f store.Filter) {
 	if f.Email != "" {
-		// The second condition is the one of the partial index, which Postgres uses only if the query
-		// has it.
+		// The second condition is that of the partial index. Postgres uses the index only if the
+		// query has the condition.
 		q.and(`email_key = ` + q.arg(store.EmailKey(f.Email)) + ` AND email_key <> ''`)
 	}
 	if !f.UpdatedSince.IsZero() {

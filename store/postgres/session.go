@@ -18,9 +18,9 @@ const sessionColumns = `id, user_id, counter, parent,
 	ip, user_agent`
 
 func toSession(n *store.Session) []any {
-	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent, &n.RotatedAt, &n.CreatedAt, &n.LastUsedAt,
-		&n.ExpiresAt,
-		&n.TokenExp, (*orZero)(&n.EndedAt), &n.IP, &n.UserAgent}
+	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent,
+		&n.RotatedAt, &n.CreatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp, (*orZero)(&n.EndedAt),
+		&n.IP, &n.UserAgent}
 }
 
 // CreateSession implements [store.Sessions]. The lock excludes UpdateUser, EndSessions, DeleteUser
@@ -40,8 +40,8 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session,
 			)
 			INSERT INTO sessions (id, user_id, counter, parent,
 				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent)
-			SELECT $1::text, id, $2::bigint, $3::bigint, $4::timestamptz, $5::timestamptz,
-				$6::timestamptz,
+			SELECT $1::text, id, $2::bigint, $3::bigint,
+				$4::timestamptz, $5::timestamptz, $6::timestamptz,
 				$7::timestamptz, $8::timestamptz, $9::text, $10::text
 			FROM owner`,
 			n.ID, n.Counter, n.Parent, store.Instant(n.RotatedAt), store.Instant(n.CreatedAt),
@@ -263,11 +263,11 @@ func queueEnds(b *pgx.Batch, at time.Time, where string, args ...any) *[]store.E
 		WHERE ended_at IS NULL AND `+where+`
 		RETURNING id, token_exp`,
 		append([]any{store.Instant(at)}, args...)...).Query(func(rows pgx.Rows) (err error) {
-		*ended, err = pgx.AppendRows(*ended, rows, func(row pgx.CollectableRow) (
-			e store.Ended, err error) {
-			err = row.Scan(&e.ID, &e.TokenExp)
-			return e, err
-		})
+		*ended, err = pgx.AppendRows(*ended, rows,
+			func(row pgx.CollectableRow) (e store.Ended, err error) {
+				err = row.Scan(&e.ID, &e.TokenExp)
+				return e, err
+			})
 		return err
 	})
 	return ended

@@ -119,13 +119,15 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := ask[int64](t, watch, "SELECT ended_order FROM sessions WHERE id = 'late'")
-	if others := ask[int64](t, watch,
-		"SELECT min(ended_order) FROM sessions WHERE id IN ('2', '3')"); late >= others {
+	others := ask[int64](t, watch, "SELECT min(ended_order) FROM sessions WHERE id IN ('2', '3')")
+	if late >= others {
 		t.Fatalf("the late end has position %d behind %d: the test proves nothing", late, others)
 	}
 	end("4")
-	for name, p := range map[string]*poller{"one that polled before": early,
-		"one that began meanwhile": middle} {
+	for name, p := range map[string]*poller{
+		"one that polled before":   early,
+		"one that began meanwhile": middle,
+	} {
 		p.poll(t)
 		if p.seen["late"] == 0 || p.seen["4"] == 0 {
 			t.Errorf("%s saw only %v", name, p.seen)

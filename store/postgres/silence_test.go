@@ -38,16 +38,16 @@ func openThroughCable(t *testing.T, idle int) (*Store, *postgrestest.Cable) {
 	return s, cable
 }
 
-// ask has the server run a statement, for at most limit.
+// ask makes the server run a statement, in a call of at most limit.
 func ask(t *testing.T, s *Store, limit time.Duration, sql string) error {
 	t.Helper()
-	_, err := callFor(t.Context(), s, limit, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		return exec(ctx, conn, sql)
+	return do(t.Context(), s, limit, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := exec(ctx, conn, sql)
+		return err
 	})
-	return err
 }
 
-// Of many connections on a line that has gone silent, one caller finds out for all.
+// When the network path of many idle connections is dead, only one caller waits to find out.
 func TestASilentLineCostsOneCaller(t *testing.T) {
 	t.Parallel()
 	for what, since := range map[string]time.Duration{
@@ -59,7 +59,7 @@ func TestASilentLineCostsOneCaller(t *testing.T) {
 			s, cable := openThroughCable(t, 8)
 			time.Sleep(since)
 			cable.Cut(postgrestest.Silent)
-			cable.Join() // for new ones
+			cable.Join() // for new connections only
 			if err := ask(t, s, time.Second, "SELECT"); !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("over the silent line: %v", err)
 			}
@@ -69,13 +69,13 @@ func TestASilentLineCostsOneCaller(t *testing.T) {
 			if err := ask(t, s, callTimeout, "SELECT"); err != nil {
 				t.Errorf("the next: %v", err)
 			}
-			cable.Cut(postgrestest.Broken) // or closing them would wait for an answer
+			cable.Cut(postgrestest.Broken) // otherwise Close would wait for an answer
 		})
 	}
 }
 
-// Whoever waited in vain for a connection, or for a slow statement while the server answered others, has
-// learnt nothing of the line.
+// A call that waited in vain for a free connection says nothing of the network path. Nor does one
+// that waited for a slow statement while the server answered others.
 func TestWaitingCostsNoConnections(t *testing.T) {
 	t.Parallel()
 	const size = 4
@@ -96,20 +96,20 @@ func TestWaitingCostsNoConnections(t *testing.T) {
 			return err
 		},
 		"for a slow statement": func(t *testing.T, s *Store) error {
-			_, err := callFor(t.Context(), s, time.Second, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+			return do(t.Context(), s, time.Second, func(ctx context.Context, conn *pgx.Conn) error {
 				if err := s.Ready(t.Context()); err != nil {
 					t.Error(err)
 				}
-				return exec(ctx, conn, "SELECT pg_sleep(60)")
+				_, err := exec(ctx, conn, "SELECT pg_sleep(60)")
+				return err
 			})
-			return err
 		},
 		"for its own callback": func(t *testing.T, s *Store) error {
-			_, err := callFor(t.Context(), s, time.Second, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+			return do(t.Context(), s, time.Second, func(ctx context.Context, conn *pgx.Conn) error {
 				<-ctx.Done()
-				return exec(ctx, conn, "SELECT")
+				_, err := exec(ctx, conn, "SELECT")
+				return err
 			})
-			return err
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestWaitingCostsNoConnections(t *testing.T) {
 	}
 }
 
-// A busy machine takes longer than a second to answer a new connection.
+// A busy machine may need longer than a second to answer a new connection.
 func TestAConnectionMayComeLate(t *testing.T) {
 	t.Parallel()
 	cable, through := postgrestest.NewCable(t, postgrestest.Migrated(t, Migrate))
@@ -137,8 +137,8 @@ func TestAConnectionMayComeLate(t *testing.T) {
 	s.Close()
 }
 
-// Where the queue of new connections is full the next try finds room.
-func TestAFullQueueIsWaitedFor(t *testing.T) {
+// A dial that meets a full queue of new connections tries again until ctx ends.
+func TestADialWaitsWhileTheQueueIsFull(t *testing.T) {
 	t.Parallel()
 	ours, theirs := net.Pipe()
 	defer ours.Close()

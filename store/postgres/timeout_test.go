@@ -23,7 +23,7 @@ func openForTest(t *testing.T) *Store {
 	return s
 }
 
-// A statement that takes too long is the server's to end, and no reason to think that the line is dead.
+// The server ends a statement that takes too long, so it is no sign of a dead network path.
 func TestAStatementThatTakesTooLongCostsNoConnections(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
@@ -31,11 +31,11 @@ func TestAStatementThatTakesTooLongCostsNoConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = callFor(t.Context(), s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		held.Release()                          // from now on there is an idle one beside this
-		b := beginLong(1200 * time.Millisecond) // of which the server takes 200
+	err = do(t.Context(), s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+		held.Release()                          // the pool has an idle connection from now on
+		b := beginLong(1200 * time.Millisecond) // so the server allows 200
 		b.Queue("SELECT pg_sleep(60)")
-		return struct{}{}, send(ctx, conn, b)
+		return send(ctx, conn, b)
 	})
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
@@ -45,21 +45,23 @@ func TestAStatementThatTakesTooLongCostsNoConnections(t *testing.T) {
 	}
 }
 
-// What each has had it must not get again.
-func TestAReadingOfEverythingIsNotTriedAgain(t *testing.T) {
+// EachCliente is not retried, because a retry would pass the same records to each again.
+func TestEachClienteIsNotRetried(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	const rows = 2000
-	if _, err := s.ImportClientes(t.Context(), 0, func(yield func(store.Cliente, error) bool) {
+	_, err := s.ImportClientes(t.Context(), 0, func(yield func(store.Cliente, error) bool) {
 		for i := range rows {
 			if !yield(store.Cliente{Name: fmt.Sprint(i)}, nil) {
 				return
 			}
 		}
-	}); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	// Near the end the server reports what a standby does when it has to end a query for the primary's sake.
+	// Near the end the server reports what a standby reports when it cancels a query, because the
+	// primary removes rows that the query reads.
 	for _, sql := range []string{
 		`CREATE FUNCTION conflict(id bigint) RETURNS text STABLE LANGUAGE plpgsql AS $$
 		BEGIN
@@ -71,20 +73,20 @@ func TestAReadingOfEverythingIsNotTriedAgain(t *testing.T) {
 		$$`,
 		`ALTER TABLE clientes RENAME TO records`,
 		`CREATE VIEW clientes AS
-		SELECT id, name || conflict(id) AS name, email, phone, company, address, notes, version, created_at, updated_at
+		SELECT id, name || conflict(id) AS name, email, phone, company, address, notes,
+			version, created_at, updated_at
 		FROM records`,
-		// Or it would read all of them before it sorts them, and meet the fault before the first is sent.
+		// Otherwise the server may read and sort all records. It would meet the fault before it has
+		// sent any.
 		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET enable_seqscan = off', current_database()); END $$`,
 	} {
-		if _, err := call(t.Context(), s, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-			return exec(ctx, conn, sql)
-		}); err != nil {
+		if err := ask(t, s, callTimeout, sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.pool.Reset() // for the setting
+	s.pool.Reset() // new connections have the new setting
 	seen := 0
-	err := s.EachCliente(t.Context(), store.Selection{}, func(store.Cliente) error {
+	err = s.EachCliente(t.Context(), store.Selection{}, func(store.Cliente) error {
 		seen++
 		return nil
 	})

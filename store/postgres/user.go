@@ -150,7 +150,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
-	_, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := exec(ctx, conn, `
 			UPDATE users
 			SET password_hash = $1, updated_at = greatest(updated_at, $2)
@@ -158,11 +158,10 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 			hash, store.Instant(s.now()),
 			id, old)
 		if err != nil {
-			return struct{}{}, fmt.Errorf("replace password hash of user %d: %w", id, err)
+			return fmt.Errorf("replace password hash of user %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.
@@ -209,22 +208,6 @@ func lockUser(ctx context.Context, conn *pgx.Conn, id int64) (u store.User, err 
 	return u, nil
 }
 
-// queueUser queues the update of a user.
-func queueUser(b *pgx.Batch, u store.User) {
-	// A statement of its own, so that it sees what the last holder of the lock has done.
-	b.Queue(`
-		UPDATE users
-		SET email = $1, email_key = $2, pending_email = $3, role = $4, disabled = $5,
-			password_hash = $6,
-			mfa_secret = $7, mfa_on = $8, mfa_last_step = $9, mfa_recovery = $10,
-			generation = $11, link_generation = $12, mark_generation = $13, updated_at = $14
-		WHERE id = $15`,
-		u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
-		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
-		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.UpdatedAt,
-		u.ID)
-}
-
 // queueNewUser queues the insert of a new user, who has an ID once the batch was sent.
 func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
 	u.Generation, u.LinkGeneration, u.DeviceGeneration = 0, 0, 0
@@ -242,6 +225,22 @@ func (s *Store) queueNewUser(b *pgx.Batch, u *store.User) {
 		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
 		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.CreatedAt, u.UpdatedAt).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&u.ID) })
+}
+
+// queueUser queues the update of a user.
+func queueUser(b *pgx.Batch, u store.User) {
+	// A statement of its own, so that it sees what the last holder of the lock has done.
+	b.Queue(`
+		UPDATE users
+		SET email = $1, email_key = $2, pending_email = $3, role = $4, disabled = $5,
+			password_hash = $6,
+			mfa_secret = $7, mfa_on = $8, mfa_last_step = $9, mfa_recovery = $10,
+			generation = $11, link_generation = $12, mark_generation = $13, updated_at = $14
+		WHERE id = $15`,
+		u.Email, store.EmailKey(u.Email), u.PendingEmail, u.Role, u.Disabled, u.PasswordHash,
+		u.MFA.Secret, u.MFA.On, u.MFA.LastStep, u.MFA.Recovery,
+		u.Generation, u.LinkGeneration, u.DeviceGeneration, u.UpdatedAt,
+		u.ID)
 }
 
 // queueEffects queues the inserts of the effects of a change.

@@ -17,10 +17,10 @@ import (
 func (s *Store) CreateUsers(ctx context.Context, users []store.User,
 	effects ...store.EffectsFunc) ([]store.User, error) {
 	for try := 1; ; try++ {
-		made, err := callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (
-			[]store.User, error) {
-			return s.createUsers(ctx, conn, users, effects)
-		})
+		made, err := callFor(ctx, s, bulkTimeout,
+			func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
+				return s.createUsers(ctx, conn, users, effects)
+			})
 		var conflict *store.ConflictError
 		if !errors.As(err, &conflict) {
 			return made, err
@@ -67,11 +67,9 @@ func (s *Store) createUsers(ctx context.Context, conn *pgx.Conn, users []store.U
 
 // CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
-	_, err := callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
-		struct{}, error) {
-		return struct{}{}, checkUsers(ctx, conn, users)
+	return do(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+		return checkUsers(ctx, conn, users)
 	})
-	return err
 }
 
 // checkUsers returns a [*store.RowsError] if names or emails are taken. It is one query, so it sees
@@ -90,10 +88,11 @@ func checkUsers(ctx context.Context, conn *pgx.Conn, users []store.User) error {
 	if err != nil {
 		return fmt.Errorf("look for names and emails that are taken: %w", err)
 	}
-	takenNames, takenEmails := make(map[string]bool, len(others)),
-		make(map[string]bool, len(others))
+	takenNames := make(map[string]bool, len(others))
+	takenEmails := make(map[string]bool, len(others))
 	for _, k := range others {
-		takenNames[k.name], takenEmails[k.email] = true, true
+		takenNames[k.name] = true
+		takenEmails[k.email] = true
 	}
 	return store.TakenUsers(users, takenNames, takenEmails)
 }

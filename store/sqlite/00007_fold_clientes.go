@@ -44,8 +44,8 @@ func foldClientes(ctx context.Context, tx *sql.Tx) error {
 		case err != nil:
 			return err
 		}
-		if _, err := write.ExecContext(ctx, store.SortKey(c.Name), c.SearchText(),
-			c.ID); err != nil {
+		_, err = write.ExecContext(ctx, store.SortKey(c.Name), c.SearchText(), c.ID)
+		if err != nil {
 			return err
 		}
 	}

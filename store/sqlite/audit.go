@@ -35,10 +35,9 @@ func scanEvent(stmt *sqlite.Stmt) store.Event {
 
 // RecordEvents implements [store.Audit].
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
-		return struct{}{}, s.keepEffects(conn, store.Effects{Events: events})
+	return do(ctx, s, func(conn *sqlite.Conn) error {
+		return s.keepEffects(conn, store.Effects{Events: events})
 	})
-	return err
 }
 
 // Events implements [store.Audit].

@@ -28,27 +28,26 @@ func scanBucket(stmt *sqlite.Stmt) store.Bucket {
 // UpdateBuckets implements [store.Buckets]. It is atomic because there is one writer.
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 	update func([]store.Bucket) error) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		old := make([]store.Bucket, len(keys))
 		for i, key := range keys {
-			a, err := bucketByKey(conn, key)
+			b, err := bucketByKey(conn, key)
 			if err != nil {
-				return struct{}{}, err
+				return err
 			}
-			old[i] = a
+			old[i] = b
 		}
 		buckets := append([]store.Bucket{}, old...)
 		if err := update(buckets); err != nil {
-			return struct{}{}, err
+			return err
 		}
-		for i, a := range buckets {
-			if err := updateBucket(conn, old[i], old[i].Apply(a)); err != nil {
-				return struct{}{}, err
+		for i, b := range buckets {
+			if err := updateBucket(conn, old[i], old[i].Apply(b)); err != nil {
+				return err
 			}
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // DeleteBuckets implements [store.Buckets].
@@ -72,7 +71,7 @@ func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) 
 
 // bucketByKey returns the bucket of a key, an empty one if there is no row.
 func bucketByKey(conn *sqlite.Conn, key string) (store.Bucket, error) {
-	a, err := one(conn, scanBucket, `
+	b, err := one(conn, scanBucket, `
 		SELECT `+bucketColumns+`
 		FROM attempts
 		WHERE key = ?`,
@@ -83,15 +82,15 @@ func bucketByKey(conn *sqlite.Conn, key string) (store.Bucket, error) {
 	case err != nil:
 		return store.Bucket{}, fmt.Errorf("read buckets: %w", err)
 	}
-	return a, nil
+	return b, nil
 }
 
 // updateBucket writes what changed in a bucket.
-func updateBucket(conn *sqlite.Conn, old, a store.Bucket) (err error) {
+func updateBucket(conn *sqlite.Conn, old, b store.Bucket) (err error) {
 	switch {
-	case a == old:
-	case a.Count == 0:
-		err = exec(conn, `DELETE FROM attempts WHERE key = ?`, a.Key)
+	case b == old:
+	case b.Count == 0:
+		err = exec(conn, `DELETE FROM attempts WHERE key = ?`, b.Key)
 	default:
 		err = exec(conn, `
 			INSERT INTO attempts (key, count, since, last_at, blocked_until, forget_at)
@@ -99,7 +98,7 @@ func updateBucket(conn *sqlite.Conn, old, a store.Bucket) (err error) {
 			ON CONFLICT (key) DO UPDATE
 			SET count = excluded.count, since = excluded.since, last_at = excluded.last_at,
 				blocked_until = excluded.blocked_until, forget_at = excluded.forget_at`,
-			a.Key, a.Count, a.Since, a.LastAt, a.BlockedUntil, a.ForgetAt)
+			b.Key, b.Count, b.Since, b.LastAt, b.BlockedUntil, b.ForgetAt)
 	}
 	if err != nil {
 		return fmt.Errorf("write buckets: %w", err)

@@ -120,23 +120,22 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 // DeleteCliente implements [store.Clientes].
 func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 	check func(store.Cliente) error) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		c, err := clienteByID(conn, id)
 		if err != nil {
-			return struct{}{}, err
+			return err
 		}
 		if err := check(c); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		if err := exec(conn, `DELETE FROM clientes WHERE id = ?`, id); err != nil {
-			return struct{}{}, fmt.Errorf("delete cliente %d: %w", id, err)
+			return fmt.Errorf("delete cliente %d: %w", id, err)
 		}
 		at := store.Later(c.UpdatedAt, s.now())
-		return struct{}{}, keepChange(conn, store.Change{
+		return keepChange(conn, store.Change{
 			Version: c.Version + 1, Action: store.Deleted, UserID: by, At: at, Record: c,
 		})
 	})
-	return err
 }
 
 func clienteByID(conn *sqlite.Conn, id int64) (store.Cliente, error) {

@@ -30,35 +30,35 @@ func identity(conn *sqlite.Conn) (store.Identity, error) {
 
 // Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return readUntil(ctx, s, func(_ context.Context, conn *sqlite.Conn) (
-		e store.Extent, err error) {
-		e.Rows, err = one(conn, scanInteger, `
-			SELECT count(*)
-			FROM `+t.Name)
-		if err != nil {
-			return store.Extent{}, fmt.Errorf("count %s: %w", t.Name, err)
-		}
-		key := t.Names()[:t.Key]
-		e.LastKey, err = one(conn, rowScanner(t.Columns[:t.Key]), `
-			SELECT `+strings.Join(key, `, `)+`
-			FROM `+t.Name+`
-			ORDER BY `+strings.Join(key, ` DESC, `)+` DESC
-			LIMIT 1`)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return store.Extent{}, fmt.Errorf("read the last of %s: %w", t.Name, err)
-		}
-		if t.IDs {
-			e.LastID, err = one(conn, scanInteger, `
-				SELECT coalesce(max(seq), 0)
-				FROM sqlite_sequence
-				WHERE name = ?`,
-				t.Name)
+	return readUntil(ctx, s,
+		func(_ context.Context, conn *sqlite.Conn) (e store.Extent, err error) {
+			e.Rows, err = one(conn, scanInteger, `
+				SELECT count(*)
+				FROM `+t.Name)
 			if err != nil {
-				return store.Extent{}, fmt.Errorf("read the last id of %s: %w", t.Name, err)
+				return store.Extent{}, fmt.Errorf("count %s: %w", t.Name, err)
 			}
-		}
-		return e, nil
-	})
+			key := t.Names()[:t.Key]
+			e.LastKey, err = one(conn, rowScanner(t.Columns[:t.Key]), `
+				SELECT `+strings.Join(key, `, `)+`
+				FROM `+t.Name+`
+				ORDER BY `+strings.Join(key, ` DESC, `)+` DESC
+				LIMIT 1`)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return store.Extent{}, fmt.Errorf("read the last of %s: %w", t.Name, err)
+			}
+			if t.IDs {
+				e.LastID, err = one(conn, scanInteger, `
+					SELECT coalesce(max(seq), 0)
+					FROM sqlite_sequence
+					WHERE name = ?`,
+					t.Name)
+				if err != nil {
+					return store.Extent{}, fmt.Errorf("read the last id of %s: %w", t.Name, err)
+				}
+			}
+			return e, nil
+		})
 }
 
 // ReadRows implements [store.Copying].
@@ -71,8 +71,8 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
 		if after != nil {
 			where = `(` + key + `) > (` + parameters(t.Key) + `)`
 		}
-		rows, err := list(ctx, conn, make([][]any, 0, min(limit, usualPage)), rowScanner(t.Columns),
-			`
+		rows := make([][]any, 0, min(limit, usualPage))
+		rows, err := list(ctx, conn, rows, rowScanner(t.Columns), `
 			SELECT `+strings.Join(t.Names(), `, `)+`
 			FROM `+t.Name+`
 			WHERE `+where+`
@@ -88,15 +88,15 @@ func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
 
 // BeginCopy implements [store.Copying].
 func (s *Store) BeginCopy(ctx context.Context, source string) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		is, err := identity(conn)
 		switch {
 		case err != nil:
-			return struct{}{}, err
+			return err
 		case is.Copying == source && source != "":
-			return struct{}{}, nil
+			return nil
 		case is.Copying != "":
-			return struct{}{}, fmt.Errorf(
+			return fmt.Errorf(
 				"the copy of another database into it is not finished: %w", store.ErrNotEmpty)
 		}
 		for _, t := range store.Tables() {
@@ -106,17 +106,16 @@ func (s *Store) BeginCopy(ctx context.Context, source string) error {
 					FROM `+t.Name+`)`)
 			switch {
 			case err != nil:
-				return struct{}{}, fmt.Errorf("look for rows in %s: %w", t.Name, err)
+				return fmt.Errorf("look for rows in %s: %w", t.Name, err)
 			case has:
-				return struct{}{}, fmt.Errorf("there are rows in %s: %w", t.Name, store.ErrNotEmpty)
+				return fmt.Errorf("there are rows in %s: %w", t.Name, store.ErrNotEmpty)
 			}
 		}
 		if err := exec(conn, `UPDATE identity SET copying = ?`, source); err != nil {
-			return struct{}{}, fmt.Errorf("note the copy: %w", err)
+			return fmt.Errorf("note the copy: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // WriteRows implements [store.Copying]. Triggers of the tables fill the search index.
@@ -147,31 +146,42 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 
 // FinishCopy implements [store.Copying].
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		if err := mustCopy(conn, source); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		for _, t := range store.Tables() {
 			if err := raiseLastID(conn, t.Name, lastIDs[t.Name]); err != nil {
-				return struct{}{}, fmt.Errorf("set the last id of %s: %w", t.Name, err)
+				return fmt.Errorf("set the last id of %s: %w", t.Name, err)
 			}
 		}
 		if err := countEnd(conn); err != nil {
-			return struct{}{}, err
+			return err
 		}
 		err := exec(conn, `
 			UPDATE sessions
 			SET ended_order = (SELECT last FROM session_ends)
 			WHERE ended_at IS NOT NULL`)
 		if err != nil {
-			return struct{}{}, fmt.Errorf("order the ends: %w", err)
+			return fmt.Errorf("order the ends: %w", err)
 		}
 		if err := exec(conn, `UPDATE identity SET copying = ''`); err != nil {
-			return struct{}{}, fmt.Errorf("note that the copy is finished: %w", err)
+			return fmt.Errorf("note that the copy is finished: %w", err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
+}
+
+// mustCopy returns [store.ErrCopyDisturbed] if no copy of the source is under way.
+func mustCopy(conn *sqlite.Conn, source string) error {
+	is, err := identity(conn)
+	switch {
+	case err != nil:
+		return err
+	case source == "" || is.Copying != source:
+		return fmt.Errorf("no copy of it is under way: %w", store.ErrCopyDisturbed)
+	}
+	return nil
 }
 
 // raiseLastID makes sure that the table assigns no id up to last any more.
@@ -192,18 +202,6 @@ func raiseLastID(conn *sqlite.Conn, table string, last int64) error {
 		INSERT INTO sqlite_sequence (name, seq)
 		VALUES (?, ?)`,
 		table, last)
-}
-
-// mustCopy returns [store.ErrCopyDisturbed] if no copy of the source is under way.
-func mustCopy(conn *sqlite.Conn, source string) error {
-	is, err := identity(conn)
-	switch {
-	case err != nil:
-		return err
-	case source == "" || is.Copying != source:
-		return fmt.Errorf("no copy of it is under way: %w", store.ErrCopyDisturbed)
-	}
-	return nil
 }
 
 // rowScanner returns a function that reads all columns of a row.

@@ -56,7 +56,8 @@ func Example() {
 	fmt.Println(c.ID, c.Company, c.Version)
 
 	// Errors that a caller can act on have a name or a type.
-	_, err = st.CreateCliente(ctx, commandLine, store.Cliente{Name: "Bia", Email: "ANA@example.com"})
+	same := store.Cliente{Name: "Bia", Email: "ANA@example.com"}
+	_, err = st.CreateCliente(ctx, commandLine, same)
 	var conflict *store.ConflictError
 	fmt.Println(errors.As(err, &conflict), err)
 

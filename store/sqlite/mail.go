@@ -32,10 +32,9 @@ func scanMail(stmt *sqlite.Stmt) store.Mail {
 
 // QueueMails implements [store.Mails].
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
-		return struct{}{}, s.keepEffects(conn, store.Effects{Mails: mails})
+	return do(ctx, s, func(conn *sqlite.Conn) error {
+		return s.keepEffects(conn, store.Effects{Mails: mails})
 	})
-	return err
 }
 
 // ClaimMails implements [store.Mails].
@@ -67,13 +66,12 @@ func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
 
 // DeleteMail implements [store.Mails].
 func (s *Store) DeleteMail(ctx context.Context, id int64) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		if err := exec(conn, `DELETE FROM mails WHERE id = ?`, id); err != nil {
-			return struct{}{}, fmt.Errorf("delete mail %d: %w", id, err)
+			return fmt.Errorf("delete mail %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // RetryMail implements [store.Mails].

@@ -49,7 +49,7 @@ var _ store.Store = (*Store)(nil)
 // Open opens the database that url names, "sqlite:PATH". [Migrate] must have created it: if the
 // file is absent, Open returns [store.ErrSchema]. The store reads every instant that it writes from
 // now.
-func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err error) {
+func Open(ctx context.Context, url string, now func() time.Time) (*Store, error) {
 	path, err := pathOf(url)
 	if err != nil {
 		return nil, err
@@ -61,34 +61,10 @@ func Open(ctx context.Context, url string, now func() time.Time) (_ *Store, err 
 	case err != nil:
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-
-	var conns []*sqlite.Conn
-	defer func() {
-		if err != nil {
-			for _, c := range conns {
-				c.Close()
-			}
-		}
-	}()
-	// The first connection writes: only it may switch the file to WAL. Without fullfsync macOS
-	// answers before the data is on the disk; elsewhere it changes nothing.
-	pragmas := []string{
-		"journal_mode = WAL",
-		"synchronous = FULL",
-		"fullfsync = ON",
-		"checkpoint_fullfsync = ON",
-		"foreign_keys = ON",
-		"journal_size_limit = 67108864", // return the log of a large import to the disk
+	conns, err := connectAll(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	for range 1 + readers() {
-		conn, err := connect(ctx, path, pragmas...)
-		if err != nil {
-			return nil, fmt.Errorf("open %s: %w", path, err)
-		}
-		conns = append(conns, conn)
-		pragmas = []string{"query_only = ON"}
-	}
-
 	s := &Store{
 		now:     now,
 		path:    path,
@@ -109,14 +85,13 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := s.inPlace(); err != nil {
 		return err
 	}
-	_, err := read(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
-		has, err := status(ctx, conn)
-		if err != nil {
-			return struct{}{}, fmt.Errorf("read the schema's version: %w", err)
-		}
-		return struct{}{}, store.CheckMigrations(has)
+	has, err := read(ctx, s, func(conn *sqlite.Conn) ([]store.Migration, error) {
+		return status(ctx, conn)
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	return store.CheckMigrations(has)
 }
 
 // inPlace returns [store.ErrUnavailable] if the file was moved or removed since it was opened.
@@ -150,6 +125,36 @@ func (s *Store) Close() error {
 // readers returns the number of connections that read. A read costs processor time and hardly ever
 // waits, so a few more than there are processors are enough.
 func readers() int { return max(4, runtime.GOMAXPROCS(0)+1) }
+
+// connectAll opens the connections of a store. The first one is for the writer, the others read.
+func connectAll(ctx context.Context, path string) (conns []*sqlite.Conn, err error) {
+	defer func() {
+		if err != nil {
+			for _, c := range conns {
+				c.Close()
+			}
+		}
+	}()
+	// Only the writer may switch the file to WAL. Without fullfsync macOS answers before the data
+	// is on the disk; elsewhere it changes nothing.
+	pragmas := []string{
+		"journal_mode = WAL",
+		"synchronous = FULL",
+		"fullfsync = ON",
+		"checkpoint_fullfsync = ON",
+		"foreign_keys = ON",
+		"journal_size_limit = 67108864", // return the log of a large import to the disk
+	}
+	for range 1 + readers() {
+		conn, err := connect(ctx, path, pragmas...)
+		if err != nil {
+			return conns, err
+		}
+		conns = append(conns, conn)
+		pragmas = []string{"query_only = ON"}
+	}
+	return conns, nil
+}
 
 // connect opens the file, which must exist, and sets the pragmas.
 func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn, error) {

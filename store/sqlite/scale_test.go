@@ -20,7 +20,7 @@ import (
 // waits for the disk.
 func BenchmarkScale(b *testing.B) {
 	rows := storetest.Rows(b)
-	open := func(rows int) *sqlite.Store {
+	filled := func(rows int) *sqlite.Store {
 		path := filepath.Join(b.TempDir(), "scale.db")
 		s := openBenchAt(b, path, 0)
 		start := time.Now()
@@ -37,6 +37,6 @@ func BenchmarkScale(b *testing.B) {
 		}
 		return s
 	}
-	small, large := open(10_000), open(rows)
+	small, large := filled(10_000), filled(rows)
 	storetest.BenchmarkScale(b, small, large, rows)
 }

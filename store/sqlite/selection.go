@@ -171,8 +171,8 @@ func (q *query) search(conn *sqlite.Conn, sel store.Selection) (err error) {
 // filter adds the other conditions of a filter.
 func (q *query) filter(f store.Filter) {
 	if f.Email != "" {
-		// The second condition is the one of the partial index, which SQLite uses only if the query
-		// has it.
+		// The second condition is that of the partial index. SQLite uses the index only if the
+		// query has the condition.
 		q.and(`email_key = ? AND email_key <> ''`, store.EmailKey(f.Email))
 	}
 	if !f.UpdatedSince.IsZero() {

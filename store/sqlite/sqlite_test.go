@@ -255,8 +255,8 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, conn, fmt.Sprint(`DELETE FROM goose_db_version WHERE version_id = `, last.Version))
-	if err := s.Ready(t.Context()); !errors.Is(err, store.ErrSchema) ||
-		!strings.Contains(err.Error(), last.Name) {
+	err = s.Ready(t.Context())
+	if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), last.Name) {
 		t.Errorf("ready: %v", err)
 	}
 	if err := sqlite.Migrate(t.Context(), url); err != nil {
@@ -326,8 +326,8 @@ func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Caio"}); err != nil {
 		t.Errorf("create: %v", err)
 	}
-	if page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil ||
-		len(page) != 2 {
+	page, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 10)
+	if err != nil || len(page) != 2 {
 		t.Errorf("left: %+v, %v", page, err)
 	}
 }
@@ -339,8 +339,8 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 		var processes sync.WaitGroup
 		for range 8 {
 			processes.Go(func() {
-				if out, err := startChild(t, "migrate", url).CombinedOutput(); err != nil ||
-					len(out) > 0 {
+				out, err := startChild(t, "migrate", url).CombinedOutput()
+				if err != nil || len(out) > 0 {
 					t.Errorf("%v: %s", err, out)
 				}
 			})
@@ -476,8 +476,8 @@ func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("ready: %v", err)
 		}
-		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "lost"}); !errors.Is(err,
-			store.ErrUnavailable) {
+		_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "lost"})
+		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("create: %v", err)
 		}
 		if err := os.WriteFile(path, nil, 0o600); err != nil {
@@ -497,8 +497,8 @@ func TestWhatIsNoDatabaseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	text := filepath.Join(folder, "notes.txt")
-	if err := os.WriteFile(text, []byte("not a database, but some text of mine"),
-		0o600); err != nil {
+	note := []byte("not a database, but some text of mine")
+	if err := os.WriteFile(text, note, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{text, folder} {

@@ -132,7 +132,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
-	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	return do(ctx, s, func(conn *sqlite.Conn) error {
 		err := exec(conn, `
 			UPDATE users
 			SET password_hash = ?, updated_at = max(updated_at, ?)
@@ -140,11 +140,10 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 			hash, store.Instant(s.now()),
 			id, old)
 		if err != nil {
-			return struct{}{}, fmt.Errorf("replace password hash of user %d: %w", id, err)
+			return fmt.Errorf("replace password hash of user %d: %w", id, err)
 		}
-		return struct{}{}, nil
+		return nil
 	})
-	return err
 }
 
 // DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.

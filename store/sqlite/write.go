@@ -56,6 +56,14 @@ func write[T any](ctx context.Context, s *Store,
 	return writeWith(ctx, s, w, do)
 }
 
+// do is write for a function that returns nothing but an error.
+func do(ctx context.Context, s *Store, f func(*sqlite.Conn) error) error {
+	_, err := write(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+		return struct{}{}, f(conn)
+	})
+	return err
+}
+
 // writeAlone is write for a slow do. It shares its commit with nobody, so only those wait for it
 // who have not written yet.
 func writeAlone[T any](ctx context.Context, s *Store,

@@ -126,8 +126,8 @@ func eventPage(t *testing.T, f *fixture) {
 		before int64
 		limit  int
 	}{{0, 0}, {0, -1}, {all[11].ID, 5}, {-1, 5}, {math.MinInt64, 5}} {
-		if page, err := f.Events(t.Context(), store.EventFilter{}, c.before, c.limit); err != nil ||
-			page == nil || len(page) != 0 {
+		page, err := f.Events(t.Context(), store.EventFilter{}, c.before, c.limit)
+		if err != nil || page == nil || len(page) != 0 {
 			t.Errorf("%d before %d: got %+v, %v", c.limit, c.before, page, err)
 		}
 	}
@@ -160,14 +160,16 @@ func eventCount(t *testing.T, f *fixture) {
 	// Forward to the beginning of a window.
 	f.clock.add(f.clock.now().Truncate(store.AuditWindow).Add(store.AuditWindow).Sub(f.clock.now()))
 	start := f.now()
-	first := store.Event{Kind: store.EventLoginFailed, Key: "k", UserID: 1, IP: "192.0.2.1",
-		Detail: "first"}
+	first := store.Event{
+		Kind: store.EventLoginFailed, Key: "k", UserID: 1, IP: "192.0.2.1", Detail: "first",
+	}
 	f.record(t, first, first)
 	f.record(t, store.Event{Kind: store.EventLoginFailed, Key: "other"})
 	f.record(t, store.Event{Kind: store.EventLogin}, store.Event{Kind: store.EventLogin}) // no key
 	f.clock.add(store.AuditWindow - time.Millisecond)
-	f.record(t, store.Event{Kind: store.EventLoginRefused, Key: "k", UserID: 2, IP: "192.0.2.2",
-		Detail: "later"})
+	f.record(t, store.Event{
+		Kind: store.EventLoginRefused, Key: "k", UserID: 2, IP: "192.0.2.2", Detail: "later",
+	})
 	f.clock.add(time.Millisecond)
 	f.record(t, first)
 
@@ -193,17 +195,18 @@ func eventCount(t *testing.T, f *fixture) {
 	waited := first
 	waited.Count, waited.At, waited.LastAt = 4, start.Add(time.Second), start.Add(2*time.Second)
 	f.record(t, waited)
-	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 7 ||
-		got[0].Count != 1 ||
-		!got[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
-		t.Errorf("got %+v", got)
+	counted := f.events(t, store.EventFilter{UserID: 1})
+	if len(counted) != 2 || counted[1].Count != 7 || counted[0].Count != 1 ||
+		!counted[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
+		t.Errorf("got %+v", counted)
 	}
 	// A clock that is behind counts on its own window, and does not move LastAt back.
 	f.clock.add(-time.Minute)
 	f.record(t, first)
-	if got := f.events(t, store.EventFilter{UserID: 1}); len(got) != 2 || got[1].Count != 8 ||
-		!got[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
-		t.Errorf("got %+v", got)
+	counted = f.events(t, store.EventFilter{UserID: 1})
+	if len(counted) != 2 || counted[1].Count != 8 ||
+		!counted[1].LastAt.Equal(start.Add(store.AuditWindow-time.Millisecond)) {
+		t.Errorf("got %+v", counted)
 	}
 }
 
@@ -239,8 +242,8 @@ func eventRemoved(t *testing.T, f *fixture) {
 			t.Errorf("removed %d, %v, want %d", n, err, c.want)
 		}
 	}
-	if got := f.events(t, store.EventFilter{}); len(got) != 2 || got[0].UserID != 4 ||
-		got[1].UserID != 3 {
+	got := f.events(t, store.EventFilter{})
+	if len(got) != 2 || got[0].UserID != 4 || got[1].UserID != 3 {
 		t.Errorf("left %+v", got)
 	}
 }

@@ -31,8 +31,8 @@ func (f *fixture) buckets(t *testing.T, keys ...string) []store.Bucket {
 	t.Helper()
 	var found []store.Bucket
 	look := errors.New("only looking")
-	err := f.UpdateBuckets(t.Context(), keys, func(a []store.Bucket) error {
-		found = slices.Clone(a)
+	err := f.UpdateBuckets(t.Context(), keys, func(buckets []store.Bucket) error {
+		found = slices.Clone(buckets)
 		return look
 	})
 	if err != look {
@@ -44,10 +44,10 @@ func (f *fixture) buckets(t *testing.T, keys ...string) []store.Bucket {
 // count adds one attempt to each of the keys, to be forgotten after a day.
 func (f *fixture) count(t *testing.T, st store.Store, keys ...string) {
 	t.Helper()
-	err := st.UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
-		for i := range as {
-			as[i].Count++
-			as[i].ForgetAt = f.now().Add(24 * time.Hour)
+	err := st.UpdateBuckets(t.Context(), keys, func(buckets []store.Bucket) error {
+		for i := range buckets {
+			buckets[i].Count++
+			buckets[i].ForgetAt = f.now().Add(24 * time.Hour)
 		}
 		return nil
 	})
@@ -59,8 +59,8 @@ func (f *fixture) count(t *testing.T, st store.Store, keys ...string) {
 // wantRows removes all rows of buckets and reports another number of them than want.
 func (f *fixture) wantRows(t *testing.T, want int) {
 	t.Helper()
-	if n, err := f.DeleteBuckets(t.Context(), f.now().AddDate(1000, 0, 0), 1000); err != nil ||
-		n != want {
+	n, err := f.DeleteBuckets(t.Context(), f.now().AddDate(1000, 0, 0), 1000)
+	if err != nil || n != want {
 		t.Errorf("there were %d rows, %v, want %d", n, err, want)
 	}
 }
@@ -78,25 +78,24 @@ func bucketsKept(t *testing.T, f *fixture) {
 		}
 	}
 	want := make([]store.Bucket, len(keys))
-	err := f.UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
-		if len(as) != len(keys) {
-			t.Errorf("%d buckets for %d keys", len(as), len(keys))
+	err := f.UpdateBuckets(t.Context(), keys, func(buckets []store.Bucket) error {
+		if len(buckets) != len(keys) {
+			t.Errorf("%d buckets for %d keys", len(buckets), len(keys))
 		}
-		for i := range as {
-			as[i] = store.Bucket{
+		for i := range buckets {
+			buckets[i] = store.Bucket{
 				Key: "ignored", Count: int64(i + 1), Since: at(1), LastAt: at(2),
 				BlockedUntil: at(3), ForgetAt: at(4),
 			}
 			want[i] = store.Bucket{
-				Key: keys[i], Count: int64(i + 1), Since: store.Instant(at(1)),
-				LastAt:       store.Instant(at(2)),
+				Key: keys[i], Count: int64(i + 1),
+				Since: store.Instant(at(1)), LastAt: store.Instant(at(2)),
 				BlockedUntil: store.Instant(at(3)), ForgetAt: store.Instant(at(4)),
 			}
 		}
-		as[0].Since, as[0].LastAt, as[0].BlockedUntil, as[0].ForgetAt = time.Time{}, time.Time{},
-			time.Time{}, time.Time{}
-		want[0].Since, want[0].LastAt, want[0].BlockedUntil, want[0].ForgetAt = time.Time{},
-			time.Time{}, time.Time{}, time.Time{}
+		// One has no times.
+		buckets[0] = store.Bucket{Key: "ignored", Count: 1}
+		want[0] = store.Bucket{Key: keys[0], Count: 1}
 		return nil
 	})
 	if err != nil {
@@ -129,24 +128,27 @@ func bucketsNone(t *testing.T, f *fixture) {
 		f.wantRows(t, 0)
 	}
 	none()
-	if err := f.UpdateBuckets(t.Context(), nil, func(as []store.Bucket) error {
-		if len(as) != 0 {
-			t.Errorf("got %+v", as)
+	err := f.UpdateBuckets(t.Context(), nil, func(buckets []store.Bucket) error {
+		if len(buckets) != 0 {
+			t.Errorf("got %+v", buckets)
 		}
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		t.Error(err)
 	}
-	if err := f.UpdateBuckets(t.Context(), []string{"a", "b"},
-		func([]store.Bucket) error { return nil }); err != nil {
+	err = f.UpdateBuckets(t.Context(), []string{"a", "b"},
+		func([]store.Bucket) error { return nil })
+	if err != nil {
 		t.Error(err)
 	}
 	none()
 	f.count(t, f, "a", "b")
-	if err := f.UpdateBuckets(t.Context(), []string{"b", "a"}, func(as []store.Bucket) error {
-		as[0].Count, as[1].Count = 0, 0
+	err = f.UpdateBuckets(t.Context(), []string{"b", "a"}, func(buckets []store.Bucket) error {
+		buckets[0].Count, buckets[1].Count = 0, 0
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		t.Error(err)
 	}
 	none()
@@ -158,8 +160,8 @@ func bucketsNone(t *testing.T, f *fixture) {
 func bucketsChangeError(t *testing.T, f *fixture) {
 	f.count(t, f, "old")
 	refusal := errors.New("refused")
-	err := f.UpdateBuckets(t.Context(), []string{"new", "old"}, func(as []store.Bucket) error {
-		as[0].Count, as[1].Count = 7, 7
+	err := f.UpdateBuckets(t.Context(), []string{"new", "old"}, func(buckets []store.Bucket) error {
+		buckets[0].Count, buckets[1].Count = 7, 7
 		return refusal
 	})
 	if err != refusal { // not errors.Is: the promise is unwrapped
@@ -194,20 +196,20 @@ func bucketsLimit(t *testing.T, f *fixture) {
 	for _, key := range []string{"a name", "another"} { // neither has a row yet
 		var mu sync.Mutex
 		passed := 0
-		var reserve []func()
+		reserve := func(buckets []store.Bucket) error {
+			if buckets[0].Count >= limit {
+				return refused
+			}
+			buckets[0].Count++
+			buckets[1].Count++
+			return nil
+		}
+		var work []func()
 		for i := range tries {
-			reserve = append(reserve, func() {
+			work = append(work, func() {
 				// A network of its own for each, as a botnet has.
 				keys := []string{key, fmt.Sprint("network ", i)}
-				err := stores[i%2].UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
-					if as[0].Count >= limit {
-						return refused
-					}
-					as[0].Count++
-					as[1].Count++
-					return nil
-				})
-				if err != nil {
+				if err := stores[i%2].UpdateBuckets(t.Context(), keys, reserve); err != nil {
 					wantErr(t, err, refused)
 					return
 				}
@@ -216,7 +218,7 @@ func bucketsLimit(t *testing.T, f *fixture) {
 				passed++
 			})
 		}
-		atOnce(reserve...)
+		atOnce(work...)
 		if got := f.buckets(t, key); passed != limit || got[0].Count != limit {
 			t.Errorf("%d of %d passed, and %+v was counted", passed, tries, got)
 		}
@@ -246,34 +248,35 @@ func bucketsOrder(t *testing.T, f *fixture) {
 		})
 	}
 	atOnce(counts...)
-	for _, a := range f.buckets(t, "a", "b", "c") {
-		if a.Count != want[a.Key] {
-			t.Errorf("%+v, want %d", a, want[a.Key])
+	for _, b := range f.buckets(t, "a", "b", "c") {
+		if b.Count != want[b.Key] {
+			t.Errorf("%+v, want %d", b, want[b.Key])
 		}
 	}
 }
 
 func bucketsReleased(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
+	step := func(by int64) func([]store.Bucket) error {
+		return func(buckets []store.Bucket) error {
+			for i := range buckets {
+				if buckets[i].Count += by; buckets[i].Count < 0 {
+					t.Errorf("%+v was released more often than reserved", buckets[i])
+				}
+			}
+			return nil
+		}
+	}
 	var work []func()
 	for i := range 8 {
 		work = append(work, func() {
+			keys := []string{"a", "b"}
+			if i%3 == 0 {
+				keys = []string{"b", "a"}
+			}
 			for range 10 {
-				for _, step := range []int64{1, -1} {
-					keys := []string{"a", "b"}
-					if i%3 == 0 {
-						keys = []string{"b", "a"}
-					}
-					err := stores[i%2].UpdateBuckets(t.Context(), keys,
-						func(as []store.Bucket) error {
-							for i := range as {
-								if as[i].Count += step; as[i].Count < 0 {
-									t.Errorf("%+v was released more often than reserved", as[i])
-								}
-							}
-							return nil
-						})
-					if err != nil {
+				for _, by := range []int64{1, -1} {
+					if err := stores[i%2].UpdateBuckets(t.Context(), keys, step(by)); err != nil {
 						t.Error(err)
 					}
 				}
@@ -288,9 +291,9 @@ func bucketsRemoved(t *testing.T, f *fixture) {
 	now := f.now()
 	keys := []string{"old", "older", "now", "later"}
 	forget := []time.Time{now.Add(-time.Millisecond), now.Add(-time.Hour), now, now.Add(time.Hour)}
-	err := f.UpdateBuckets(t.Context(), keys, func(as []store.Bucket) error {
-		for i := range as {
-			as[i].Count, as[i].ForgetAt = 1, forget[i]
+	err := f.UpdateBuckets(t.Context(), keys, func(buckets []store.Bucket) error {
+		for i := range buckets {
+			buckets[i].Count, buckets[i].ForgetAt = 1, forget[i]
 		}
 		return nil
 	})
@@ -302,9 +305,9 @@ func bucketsRemoved(t *testing.T, f *fixture) {
 			t.Errorf("removed %d, %v, want %d", n, err, c.want)
 		}
 	}
-	for i, a := range f.buckets(t, keys...) {
-		if want := int64(i / 2); a.Count != want {
-			t.Errorf("left %+v, want a count of %d", a, want)
+	for i, b := range f.buckets(t, keys...) {
+		if want := int64(i / 2); b.Count != want {
+			t.Errorf("left %+v, want a count of %d", b, want)
 		}
 	}
 }
@@ -314,10 +317,11 @@ func bucketsRemovedBeside(t *testing.T, f *fixture) {
 	stores := []store.Store{f, f.another(t)}
 	for round := range 10 {
 		key := fmt.Sprint(round)
-		if err := f.UpdateBuckets(t.Context(), []string{key}, func(as []store.Bucket) error {
-			as[0].Count, as[0].ForgetAt = 100, f.now().Add(-time.Hour)
+		err := f.UpdateBuckets(t.Context(), []string{key}, func(buckets []store.Bucket) error {
+			buckets[0].Count, buckets[0].ForgetAt = 100, f.now().Add(-time.Hour)
 			return nil
-		}); err != nil {
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 		var work []func()

@@ -103,10 +103,10 @@ func clienteText(t *testing.T, f *fixture) {
 		if err != nil || !read.SameText(in) {
 			t.Errorf("%s: created\n%s\nread, %v\n%s", what, clip(in), err, clip(read))
 		}
-		blank, err := f.UpdateCliente(t.Context(), 0, got.ID, func(c store.Cliente) (
-			store.Cliente, error) {
-			return store.Cliente{Name: "x"}, nil
-		})
+		blank, err := f.UpdateCliente(t.Context(), 0, got.ID,
+			func(c store.Cliente) (store.Cliente, error) {
+				return store.Cliente{Name: "x"}, nil
+			})
 		if err != nil || !blank.SameText(store.Cliente{Name: "x"}) {
 			t.Errorf("%s: blanked to %s, %v", what, clip(blank), err)
 		}
@@ -228,22 +228,22 @@ func clienteConflict(t *testing.T, f *fixture) {
 
 		_, err := f.CreateCliente(t.Context(), 0, store.Cliente{Name: "second", Email: b})
 		wantConflict(t, err, "email")
-		_, err = f.UpdateCliente(t.Context(), 0, other.ID, func(c store.Cliente) (
-			store.Cliente, error) {
-			c.Name, c.Email = "changed", b
-			return c, nil
-		})
+		_, err = f.UpdateCliente(t.Context(), 0, other.ID,
+			func(c store.Cliente) (store.Cliente, error) {
+				c.Name, c.Email = "changed", b
+				return c, nil
+			})
 		wantConflict(t, err, "email")
 		if read, err := f.Cliente(t.Context(), other.ID); err != nil || read != other {
 			t.Errorf("the refused update left %+v, %v", read, err)
 		}
 
 		// Its own email in another case is no conflict, and is kept as written.
-		got, err := f.UpdateCliente(t.Context(), 0, first.ID, func(c store.Cliente) (
-			store.Cliente, error) {
-			c.Email = b
-			return c, nil
-		})
+		got, err := f.UpdateCliente(t.Context(), 0, first.ID,
+			func(c store.Cliente) (store.Cliente, error) {
+				c.Email = b
+				return c, nil
+			})
 		if err != nil || got.Email != b || got.Version != 2 {
 			t.Errorf("%q to %q: got %+v, %v", a, b, got, err)
 		}
@@ -304,18 +304,18 @@ func clienteOneWins(t *testing.T, f *fixture) {
 func clienteUpdate(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	f.clock.add(90 * time.Second)
-	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (
-		store.Cliente, error) {
-		wantSame(t, "what update is called with", c, old)
-		return store.Cliente{
-			ID:        c.ID + 1,
-			Name:      "Ana Maria",
-			Company:   "Padaria",
-			Version:   c.Version + 7,
-			CreatedAt: c.CreatedAt.Add(time.Hour),
-			UpdatedAt: c.UpdatedAt.Add(-time.Hour),
-		}, nil
-	})
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID,
+		func(c store.Cliente) (store.Cliente, error) {
+			wantSame(t, "what update is called with", c, old)
+			return store.Cliente{
+				ID:        c.ID + 1,
+				Name:      "Ana Maria",
+				Company:   "Padaria",
+				Version:   c.Version + 7,
+				CreatedAt: c.CreatedAt.Add(time.Hour),
+				UpdatedAt: c.UpdatedAt.Add(-time.Hour),
+			}, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,11 +338,11 @@ func clienteUpdate(t *testing.T, f *fixture) {
 func clienteNoChange(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	f.clock.add(time.Hour)
-	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (
-		store.Cliente, error) {
-		c.ID, c.Version, c.CreatedAt, c.UpdatedAt = 99, 99, time.Time{}, time.Time{}
-		return c, nil
-	})
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID,
+		func(c store.Cliente) (store.Cliente, error) {
+			c.ID, c.Version, c.CreatedAt, c.UpdatedAt = 99, 99, time.Time{}, time.Time{}
+			return c, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,8 +372,8 @@ func clienteChangeError(t *testing.T, f *fixture) {
 func clienteCheckError(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "ana@example.com")
 	refusal := errors.New("refused")
-	if err := f.DeleteCliente(t.Context(), 0, old.ID,
-		func(store.Cliente) error { return refusal }); err != refusal {
+	err := f.DeleteCliente(t.Context(), 0, old.ID, func(store.Cliente) error { return refusal })
+	if err != refusal {
 		t.Errorf("got %v", err)
 	}
 	if read, err := f.Cliente(t.Context(), old.ID); err != nil || read != old {
@@ -411,11 +411,11 @@ func clientePanic(t *testing.T, f *fixture) {
 func clienteClockBack(t *testing.T, f *fixture) {
 	old := f.cliente(t, "Ana", "")
 	f.clock.add(-24 * time.Hour)
-	got, err := f.UpdateCliente(t.Context(), 0, old.ID, func(c store.Cliente) (
-		store.Cliente, error) {
-		c.Name = "Bia"
-		return c, nil
-	})
+	got, err := f.UpdateCliente(t.Context(), 0, old.ID,
+		func(c store.Cliente) (store.Cliente, error) {
+			c.Name = "Bia"
+			return c, nil
+		})
 	if err != nil || got.Version != 2 || !got.UpdatedAt.Equal(old.UpdatedAt) {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -431,11 +431,11 @@ func clienteUpdaters(t *testing.T, f *fixture) {
 	var updates []func()
 	for i := range updaters {
 		updates = append(updates, func() {
-			_, err := stores[i%2].UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (
-				store.Cliente, error) {
-				c.Notes += "x"
-				return c, nil
-			})
+			_, err := stores[i%2].UpdateCliente(t.Context(), 0, ana.ID,
+				func(c store.Cliente) (store.Cliente, error) {
+					c.Notes += "x"
+					return c, nil
+				})
 			if err != nil {
 				t.Errorf("updater %d: %v", i, err)
 			}
@@ -449,8 +449,8 @@ func clienteUpdaters(t *testing.T, f *fixture) {
 }
 
 func clientePage(t *testing.T, f *fixture) {
-	if page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 10); err != nil ||
-		page == nil || len(page) != 0 {
+	page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 10)
+	if err != nil || page == nil || len(page) != 0 {
 		t.Errorf("an empty store has %#v, %v", page, err)
 	}
 	var all []store.Cliente
@@ -549,11 +549,11 @@ func clienteBusyWalk(t *testing.T, f *fixture) {
 						func(store.Cliente) error { return nil })
 				}
 				if err == nil {
-					_, err = f.UpdateCliente(t.Context(), 0, stay[0], func(c store.Cliente) (
-						store.Cliente, error) {
-						c.Phone = strconv.FormatInt(c.Version, 10)
-						return c, nil
-					})
+					_, err = f.UpdateCliente(t.Context(), 0, stay[0],
+						func(c store.Cliente) (store.Cliente, error) {
+							c.Phone = strconv.FormatInt(c.Version, 10)
+							return c, nil
+						})
 				}
 				if err != nil {
 					t.Error(err)

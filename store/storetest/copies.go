@@ -81,8 +81,9 @@ func (f *fixture) fill(t *testing.T) {
 	admin := f.user(t, "admin", store.Admin)
 	gone, disabled := f.user(t, "gone", store.Viewer), f.user(t, "Disabled", store.Editor)
 	_, _, err := f.UpdateUser(ctx, admin.ID, func(u store.User) (store.User, error) {
-		u.Email, u.LinkGeneration, u.DeviceGeneration = "Ádmin@Example.com", u.LinkGeneration+1,
-			u.DeviceGeneration+1
+		u.Email = "Ádmin@Example.com"
+		u.LinkGeneration++
+		u.DeviceGeneration++
 		u.MFA = store.MFA{Secret: "sealed", On: true, LastStep: 7, Recovery: "hashes"}
 		return u, nil
 	})
@@ -93,8 +94,9 @@ func (f *fixture) fill(t *testing.T) {
 	})
 	must(err)
 	for i, s := range []string{"192.0.2.1", "2001:db8::"} {
-		must(f.QueueMails(ctx, store.Mail{UserID: admin.ID, Kind: store.MailReset,
-			To: "admin@example.com", Detail: s}))
+		must(f.QueueMails(ctx, store.Mail{
+			UserID: admin.ID, Kind: store.MailReset, To: "admin@example.com", Detail: s,
+		}))
 		_, err = f.SeeNetwork(ctx, admin.ID, s)
 		must(err)
 		must(f.RecordEvents(ctx, store.Event{
@@ -286,8 +288,8 @@ func copyPages(t *testing.T, f *fixture) {
 	f.fill(t)
 	for _, table := range store.Tables() {
 		all := rowsIn(t, f, table, 1000)
-		if len(all) < 2 || !slices.IsSortedFunc(all,
-			func(a, b []any) int { return compareKeys(table.KeyOf(a), table.KeyOf(b)) }) {
+		byKey := func(a, b []any) int { return compareKeys(table.KeyOf(a), table.KeyOf(b)) }
+		if len(all) < 2 || !slices.IsSortedFunc(all, byKey) {
 			t.Errorf("%s: %d rows in the order %v", table.Name, len(all), all)
 		}
 		for _, limit := range []int{1, 2, 7, len(all)} {
@@ -296,8 +298,8 @@ func copyPages(t *testing.T, f *fixture) {
 			}
 		}
 		for _, limit := range []int{0, -1} {
-			if got, err := f.ReadRows(t.Context(), table, nil, limit); err != nil || got == nil ||
-				len(got) > 0 {
+			got, err := f.ReadRows(t.Context(), table, nil, limit)
+			if err != nil || got == nil || len(got) > 0 {
 				t.Errorf("%s: %d rows are %v, %v", table.Name, limit, got, err)
 			}
 		}
@@ -316,8 +318,8 @@ func compareKeys(a, b []any) int {
 
 func copyExtent(t *testing.T, f *fixture) {
 	for _, table := range store.Tables() {
-		if e, err := f.Extent(t.Context(), table); err != nil ||
-			!reflect.DeepEqual(e, store.Extent{}) {
+		e, err := f.Extent(t.Context(), table)
+		if err != nil || !reflect.DeepEqual(e, store.Extent{}) {
 			t.Errorf("%s, which is empty: %+v, %v", table.Name, e, err)
 		}
 	}
@@ -482,8 +484,8 @@ func copyNotEmpty(t *testing.T, f *fixture) {
 			needed = []store.Table{tableNamed("users"), table} // whose they are
 		}
 		for _, table := range needed {
-			if err := target.WriteRows(ctx, "other", table,
-				rowsIn(t, f, table, 1000)[:1]); err != nil {
+			err := target.WriteRows(ctx, "other", table, rowsIn(t, f, table, 1000)[:1])
+			if err != nil {
 				t.Fatalf("%s: %v", table.Name, err)
 			}
 		}
@@ -596,8 +598,8 @@ func copyAtOnce(t *testing.T, f *fixture) {
 	}
 	atOnce(copies...)
 	for _, table := range store.Tables() {
-		if got, want := rowsIn(t, target, table, 1000),
-			rowsIn(t, f, table, 1000); !reflect.DeepEqual(got, want) {
+		got, want := rowsIn(t, target, table, 1000), rowsIn(t, f, table, 1000)
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is\n%v, not\n%v", table.Name, got, want)
 		}
 	}
@@ -621,8 +623,8 @@ func copyTwoAtOnce(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		for i, err := range errs {
-			if begun := is.Copying == fmt.Sprint("source ", i); begun != (err == nil) ||
-				err != nil && !errors.Is(err, store.ErrNotEmpty) {
+			begun := is.Copying == fmt.Sprint("source ", i)
+			if begun != (err == nil) || err != nil && !errors.Is(err, store.ErrNotEmpty) {
 				t.Errorf("of %q it says %v, and copied is %q", fmt.Sprint("source ", i), err,
 					is.Copying)
 			}

@@ -41,9 +41,9 @@ func ready(t *testing.T, f *fixture) {
 	wantErr(t, f.Ready(ctx), context.Canceled)
 }
 
-// whether opens the database and returns the error of Open or Ready. An engine may notice a fault
+// openError opens the database and returns the error of Open or Ready. An engine may notice a fault
 // at either step.
-func whether(t *testing.T, f *fixture, url string) error {
+func openError(t *testing.T, f *fixture, url string) error {
 	t.Helper()
 	st, err := f.engine.Open(t.Context(), url, f.clock.now)
 	if err != nil {
@@ -59,11 +59,11 @@ func whether(t *testing.T, f *fixture, url string) error {
 
 func schemaMissing(t *testing.T, f *fixture) {
 	url := f.engine.Empty(t)
-	wantErr(t, whether(t, f, url), store.ErrSchema)
+	wantErr(t, openError(t, f, url), store.ErrSchema)
 	if err := f.engine.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	if err := whether(t, f, url); err != nil {
+	if err := openError(t, f, url); err != nil {
 		t.Error(err)
 	}
 }
@@ -90,7 +90,7 @@ func migrationsListed(t *testing.T, f *fixture) {
 	url := f.engine.Empty(t)
 	list(url, false)
 	list(url, false) // reading the list changes nothing
-	wantErr(t, whether(t, f, url), store.ErrSchema)
+	wantErr(t, openError(t, f, url), store.ErrSchema)
 
 	before := time.Now().Add(-2 * time.Second) // an engine may cut to the second
 	if err := f.engine.Migrate(t.Context(), url); err != nil {
@@ -133,7 +133,7 @@ func migrateAtOnce(t *testing.T, f *fixture) {
 				if err := f.engine.Migrate(t.Context(), url); err != nil {
 					t.Error(err)
 				}
-				if err := whether(t, f, url); err != nil {
+				if err := openError(t, f, url); err != nil {
 					t.Error(err)
 				}
 			})
@@ -148,11 +148,11 @@ func openTwice(t *testing.T, f *fixture) {
 	if got, err := other.Cliente(t.Context(), ana.ID); err != nil || got != ana {
 		t.Fatalf("got %+v, %v", got, err)
 	}
-	changed, err := other.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (
-		store.Cliente, error) {
-		c.Notes = "by the other"
-		return c, nil
-	})
+	changed, err := other.UpdateCliente(t.Context(), 0, ana.ID,
+		func(c store.Cliente) (store.Cliente, error) {
+			c.Notes = "by the other"
+			return c, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,13 +205,13 @@ func closeWaits(t *testing.T, f *fixture) {
 	var enter sync.Once
 	var calls sync.WaitGroup
 	calls.Go(func() {
-		_, err := st.UpdateCliente(t.Context(), 0, ana.ID, func(c store.Cliente) (
-			store.Cliente, error) {
-			enter.Do(func() { close(entered) })
-			<-leave
-			c.Name = "kept"
-			return c, nil
-		})
+		_, err := st.UpdateCliente(t.Context(), 0, ana.ID,
+			func(c store.Cliente) (store.Cliente, error) {
+				enter.Do(func() { close(entered) })
+				<-leave
+				c.Name = "kept"
+				return c, nil
+			})
 		if err != nil {
 			t.Errorf("the call that was under way: %v", err)
 		}
@@ -262,13 +262,7 @@ func contextEnded(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		_, err = f.Session(t.Context(), "new")
-		var attempts []store.Bucket
-		look := errors.New("only looking")
-		wantErr(t, f.UpdateBuckets(t.Context(), []string{"x"}, func(a []store.Bucket) error {
-			attempts = a
-			return look
-		}), look)
-		return fmt.Sprint(clientes, users, n, err, attempts, f.trail(t))
+		return fmt.Sprint(clientes, users, n, err, f.buckets(t, "x"), f.trail(t))
 	}
 	users := tableNamed("users")
 	methods := map[string]func(ctx context.Context) error{
@@ -374,8 +368,8 @@ func contextEnded(t *testing.T, f *fixture) {
 		},
 		"FinishCopy": func(ctx context.Context) error { return f.FinishCopy(ctx, "source", nil) },
 		"UpdateBuckets": func(ctx context.Context) error {
-			return f.UpdateBuckets(ctx, []string{"x"}, func(a []store.Bucket) error {
-				a[0].Count++
+			return f.UpdateBuckets(ctx, []string{"x"}, func(buckets []store.Bucket) error {
+				buckets[0].Count++
 				return nil
 			})
 		},
@@ -423,15 +417,16 @@ func contextEnded(t *testing.T, f *fixture) {
 
 	before := picture()
 	for name, call := range methods {
-		// More often than there are connections, so that a connection that was not released is missed.
+		// More often than there are connections: then a later call misses one that was not
+		// released.
 		for range 20 {
-			if err := call(cancelled); !errors.Is(err, context.Canceled) ||
-				errors.Is(err, store.ErrUnavailable) {
+			err := call(cancelled)
+			if !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("%s: got %v", name, err)
 			}
 		}
-		if err := call(late); !errors.Is(err, context.DeadlineExceeded) ||
-			errors.Is(err, store.ErrUnavailable) {
+		err := call(late)
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -482,8 +477,8 @@ func contextEndsWaiting(t *testing.T, f *fixture) {
 		}
 	}
 	release()
-	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "changed" ||
-		got.Notes != "" {
+	got, err := f.Cliente(t.Context(), ana.ID)
+	if err != nil || got.Name != "changed" || got.Notes != "" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, st := range []store.Store{f, other} { // both still work
@@ -500,8 +495,8 @@ func readBesideChange(t *testing.T, f *fixture) {
 		if got, err := st.Cliente(t.Context(), ana.ID); err != nil || got != ana {
 			t.Errorf("got %+v, %v", got, err)
 		}
-		if page, err := st.Clientes(t.Context(), store.Selection{}, store.Position{},
-			10); err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
+		page, err := st.Clientes(t.Context(), store.Selection{}, store.Position{}, 10)
+		if err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
 			t.Errorf("got %+v, %v", page, err)
 		}
 		if err := st.Ready(t.Context()); err != nil {
@@ -544,17 +539,17 @@ func failuresApart(t *testing.T, f *fixture) {
 					_, err = f.CreateCliente(ctx, 0, spoil(store.Cliente{Email: taken.Email}))
 					wantConflict(t, err, "email")
 				case 1:
-					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (
-						store.Cliente, error) {
-						c.Email = taken.Email
-						return spoil(c), nil
-					})
+					_, err = f.UpdateCliente(ctx, 0, c.ID,
+						func(c store.Cliente) (store.Cliente, error) {
+							c.Email = taken.Email
+							return spoil(c), nil
+						})
 					wantConflict(t, err, "email")
 				case 2:
-					_, err = f.UpdateCliente(ctx, 0, c.ID, func(c store.Cliente) (
-						store.Cliente, error) {
-						return spoil(c), refusal
-					})
+					_, err = f.UpdateCliente(ctx, 0, c.ID,
+						func(c store.Cliente) (store.Cliente, error) {
+							return spoil(c), refusal
+						})
 					wantErr(t, err, refusal)
 				case 3:
 					func() {

@@ -22,24 +22,27 @@ func historyChecks() []check {
 
 func historyOfALife(t *testing.T, f *fixture) {
 	ana, bob := f.user(t, "ana", store.Editor), f.user(t, "Bob", store.Admin)
-	full := store.Cliente{Name: "n", Email: "E@example.com", Phone: "p", Company: "c", Address: "a",
-		Notes: "1\n2"}
+	full := store.Cliente{
+		Name: "n", Email: "E@example.com", Phone: "p", Company: "c", Address: "a", Notes: "1\n2",
+	}
 	c, err := f.CreateCliente(t.Context(), ana.ID, full)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []store.Change{{Version: 1, Action: store.Created, UserID: ana.ID, User: "ana",
-		At: f.now(), Record: c}}
+	want := []store.Change{{
+		Version: 1, Action: store.Created, UserID: ana.ID, User: "ana", At: f.now(), Record: c,
+	}}
 	f.clock.add(time.Hour)
-	c, err = f.UpdateCliente(t.Context(), bob.ID, c.ID, func(c store.Cliente) (
-		store.Cliente, error) {
-		return store.Cliente{Name: "m"}, nil
-	})
+	c, err = f.UpdateCliente(t.Context(), bob.ID, c.ID,
+		func(c store.Cliente) (store.Cliente, error) {
+			return store.Cliente{Name: "m"}, nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = append(want, store.Change{Version: 2, Action: store.Updated, UserID: bob.ID, User: "Bob",
-		At: f.now(), Record: c})
+	want = append(want, store.Change{
+		Version: 2, Action: store.Updated, UserID: bob.ID, User: "Bob", At: f.now(), Record: c,
+	})
 	f.clock.add(time.Hour)
 	f.drop(t, c.ID)
 	want = append(want, store.Change{Version: 3, Action: store.Deleted, At: f.now(), Record: c})
@@ -95,11 +98,12 @@ func historyNames(t *testing.T, f *fixture) {
 	if _, err := f.DeleteUser(t.Context(), ana.ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.UpdateCliente(t.Context(), ana.ID, c.ID, func(c store.Cliente) (
-		store.Cliente, error) {
-		c.Name = "m" // by a token that has not ended everywhere yet
-		return c, nil
-	}); err != nil {
+	_, err = f.UpdateCliente(t.Context(), ana.ID, c.ID,
+		func(c store.Cliente) (store.Cliente, error) {
+			c.Name = "m" // by a token that has not ended everywhere yet
+			return c, nil
+		})
+	if err != nil {
 		t.Fatal(err)
 	}
 	got, err := f.ClienteHistory(t.Context(), c.ID, 0, 10)
@@ -124,11 +128,11 @@ func historyUpdaters(t *testing.T, f *fixture) {
 	var updates []func()
 	for i := range updaters {
 		updates = append(updates, func() {
-			_, err := stores[i%2].UpdateCliente(t.Context(), 0, c.ID, func(c store.Cliente) (
-				store.Cliente, error) {
-				c.Notes += "x"
-				return c, nil
-			})
+			_, err := stores[i%2].UpdateCliente(t.Context(), 0, c.ID,
+				func(c store.Cliente) (store.Cliente, error) {
+					c.Notes += "x"
+					return c, nil
+				})
 			if err != nil {
 				t.Error(err)
 			}

@@ -23,8 +23,9 @@ func idempotencyChecks() []check {
 }
 
 func keyReplay(t *testing.T, f *fixture) {
-	in := store.Cliente{Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c",
-		Address: "a", Notes: "n"}
+	in := store.Cliente{
+		Name: "Ana", Email: "ana@example.com", Phone: "1", Company: "c", Address: "a", Notes: "n",
+	}
 	first, replayed, err := f.CreateClienteOnce(t.Context(), 7, in, "k")
 	if err != nil || replayed || first.Version != 1 || !first.SameText(in) ||
 		!first.CreatedAt.Equal(f.now()) {
@@ -33,8 +34,8 @@ func keyReplay(t *testing.T, f *fixture) {
 	if read, err := f.Cliente(t.Context(), first.ID); err != nil || read != first {
 		t.Errorf("read %+v, %v", read, err)
 	}
-	if h, err := f.ClienteHistory(t.Context(), first.ID, 0, 10); err != nil || len(h) != 1 ||
-		h[0].UserID != 7 {
+	h, err := f.ClienteHistory(t.Context(), first.ID, 0, 10)
+	if err != nil || len(h) != 1 || h[0].UserID != 7 {
 		t.Errorf("history %+v, %v", h, err)
 	}
 	f.clock.add(time.Hour)
@@ -42,16 +43,17 @@ func keyReplay(t *testing.T, f *fixture) {
 	if err != nil || !replayed || again != first {
 		t.Errorf("%+v, %v, %v", again, replayed, err)
 	}
-	if _, err := f.UpdateCliente(t.Context(), 0, first.ID, func(c store.Cliente) (
-		store.Cliente, error) {
-		c.Name = "x"
-		return c, nil
-	}); err != nil {
+	_, err = f.UpdateCliente(t.Context(), 0, first.ID,
+		func(c store.Cliente) (store.Cliente, error) {
+			c.Name = "x"
+			return c, nil
+		})
+	if err != nil {
 		t.Fatal(err)
 	}
 	f.drop(t, first.ID)
-	if again, replayed, err = f.CreateClienteOnce(t.Context(), 7, in, "k"); err != nil ||
-		!replayed || again != first {
+	again, replayed, err = f.CreateClienteOnce(t.Context(), 7, in, "k")
+	if err != nil || !replayed || again != first {
 		t.Errorf("after it is gone: %+v, %v, %v", again, replayed, err)
 	}
 }
@@ -126,8 +128,8 @@ func keyExpiry(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	f.clock.add(store.IdempotencyTTL - time.Millisecond)
-	if again, replayed, err := f.CreateClienteOnce(t.Context(), 1, in, "k"); err != nil ||
-		!replayed || again != first {
+	again, replayed, err := f.CreateClienteOnce(t.Context(), 1, in, "k")
+	if err != nil || !replayed || again != first {
 		t.Errorf("within a day: %+v, %v, %v", again, replayed, err)
 	}
 	f.clock.add(time.Millisecond)
@@ -146,8 +148,8 @@ func keyExpiry(t *testing.T, f *fixture) {
 	}
 	f.clock.add(time.Millisecond)
 	for _, c := range []struct{ limit, want int }{{-1, 0}, {0, 0}, {4, 4}, {4, 2}, {4, 0}} {
-		if n, err := f.DeleteIdempotencyKeys(t.Context(), f.now(), c.limit); err != nil ||
-			n != c.want {
+		n, err := f.DeleteIdempotencyKeys(t.Context(), f.now(), c.limit)
+		if err != nil || n != c.want {
 			t.Errorf("removed %d of at most %d, want %d, %v", n, c.limit, c.want, err)
 		}
 	}

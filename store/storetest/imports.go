@@ -36,10 +36,11 @@ func rowsOf(clientes ...store.Cliente) iter.Seq2[store.Cliente, error] {
 func (f *fixture) all(t *testing.T) []store.Cliente {
 	t.Helper()
 	all := []store.Cliente{}
-	if err := f.EachCliente(t.Context(), store.Selection{}, func(c store.Cliente) error {
+	err := f.EachCliente(t.Context(), store.Selection{}, func(c store.Cliente) error {
 		all = append(all, c)
 		return nil
-	}); err != nil {
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return all
@@ -70,8 +71,11 @@ func importAll(t *testing.T, f *fixture) {
 			t.Errorf("read %s, %v", clip(read), err)
 		}
 		h, err := f.ClienteHistory(t.Context(), c.ID, 0, 10)
-		if err != nil || len(h) != 1 || h[0] != (store.Change{Version: 1, Action: store.Created,
-			UserID: user.ID, User: "ana", At: f.now(), Record: want}) {
+		created := store.Change{
+			Version: 1, Action: store.Created, UserID: user.ID, User: "ana",
+			At: f.now(), Record: want,
+		}
+		if err != nil || len(h) != 1 || h[0] != created {
 			t.Errorf("history %s, %v", clip(h), err)
 		}
 	}
@@ -177,8 +181,8 @@ func importRowError(t *testing.T, f *fixture) {
 }
 
 func importCancelled(t *testing.T, f *fixture) {
-	for what, do := range map[string]func(context.Context, iter.Seq2[store.Cliente, error]) (
-		int64, error){
+	type read func(context.Context, iter.Seq2[store.Cliente, error]) (int64, error)
+	for what, do := range map[string]read{
 		"import": func(ctx context.Context, rows iter.Seq2[store.Cliente, error]) (int64, error) {
 			return f.ImportClientes(ctx, 0, rows)
 		},
@@ -214,14 +218,14 @@ func importAtOnce(t *testing.T, f *fixture) {
 				rows = append(rows,
 					store.Cliente{Name: "imported", Email: fmt.Sprintf("%d-%d@example.com", i, j)})
 			}
-			if n, err := stores[i%2].ImportClientes(t.Context(), 0, rowsOf(rows...)); n != 60 ||
-				err != nil {
+			n, err := stores[i%2].ImportClientes(t.Context(), 0, rowsOf(rows...))
+			if n != 60 || err != nil {
 				t.Errorf("%d, %v", n, err)
 			}
 		}, func() {
 			for range 20 {
-				if _, err := stores[i%2].CreateCliente(t.Context(), 0,
-					store.Cliente{Name: "created"}); err != nil {
+				_, err := stores[i%2].CreateCliente(t.Context(), 0, store.Cliente{Name: "created"})
+				if err != nil {
 					t.Error(err)
 				}
 			}
@@ -248,8 +252,8 @@ func importAtOnce(t *testing.T, f *fixture) {
 		}
 	}
 	for _, c := range f.all(t) {
-		if err := f.DeleteCliente(t.Context(), 0, c.ID,
-			func(store.Cliente) error { return nil }); err != nil {
+		err := f.DeleteCliente(t.Context(), 0, c.ID, func(store.Cliente) error { return nil })
+		if err != nil {
 			t.Error(err)
 		}
 	}

@@ -63,11 +63,11 @@ func mailKept(t *testing.T, f *fixture) {
 	for what, s := range texts() {
 		m := store.Mail{UserID: ana.ID, Kind: store.MailKind(what), To: s, Detail: s}
 		full := m
-		full.ID, full.LinkGeneration, full.Tries, full.CreatedAt, full.NextTry = 99, 99, 99,
-			time.Unix(0, 0), time.Unix(1<<40, 0)
+		full.ID, full.LinkGeneration, full.Tries = 99, 99, 99
+		full.CreatedAt, full.NextTry = time.Unix(0, 0), time.Unix(1<<40, 0)
 		queue = append(queue, full)
-		m.LinkGeneration, m.Tries, m.CreatedAt, m.NextTry = ana.LinkGeneration, 1, f.now(),
-			store.Instant(f.clock.now().Add(time.Minute))
+		m.LinkGeneration, m.Tries = ana.LinkGeneration, 1
+		m.CreatedAt, m.NextTry = f.now(), store.Instant(f.clock.now().Add(time.Minute))
 		want = append(want, m)
 	}
 	if err := f.QueueMails(t.Context(), queue...); err != nil {
@@ -112,8 +112,8 @@ func mailDeleteRace(t *testing.T, f *fixture) {
 		}}
 		for i := range 3 {
 			racers = append(racers, func() {
-				if err := stores[i%2].QueueMails(t.Context(),
-					store.Mail{UserID: u.ID}); err != nil {
+				err := stores[i%2].QueueMails(t.Context(), store.Mail{UserID: u.ID})
+				if err != nil {
 					t.Errorf("queue: %v", err)
 				}
 			}, func() {
@@ -309,15 +309,15 @@ func mailClaimRace(t *testing.T, f *fixture) {
 func mailRestart(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
 	st := f.reopen(t)
-	if err := st.QueueMails(t.Context(),
-		store.Mail{UserID: ana.ID, Kind: store.MailReset, To: "a"}); err != nil {
+	err := st.QueueMails(t.Context(), store.Mail{UserID: ana.ID, Kind: store.MailReset, To: "a"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.claim(t, f.another(t), 10); len(got) != 1 || got[0].To != "a" ||
-		got[0].Kind != store.MailReset {
+	got := f.claim(t, f.another(t), 10)
+	if len(got) != 1 || got[0].To != "a" || got[0].Kind != store.MailReset {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -56,8 +56,9 @@ func networkClockBack(t *testing.T, f *fixture) {
 
 func networkMails(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
-	mail := store.Mail{UserID: bia.ID, Kind: store.MailNewNetwork, To: "ana@example.com",
-		Detail: "from afar"}
+	mail := store.Mail{
+		UserID: bia.ID, Kind: store.MailNewNetwork, To: "ana@example.com", Detail: "from afar",
+	}
 	for range 2 {
 		if _, err := f.SeeNetwork(t.Context(), ana.ID, "a", mail); err != nil {
 			t.Fatal(err)

@@ -51,7 +51,8 @@ func Customers(first, n int) iter.Seq2[store.Cliente, error] {
 				c.Company = pick(trade) + " " + pick(family)
 			}
 			if i%7 == 0 {
-				c.Notes = fmt.Sprintf("Pays by the month.\nPrefers to be called after %d.", 8+r.IntN(10))
+				c.Notes = fmt.Sprintf("Pays by the month.\nPrefers to be called after %d.",
+					8+r.IntN(10))
 			}
 			if !yield(c, nil) {
 				return
@@ -78,8 +79,8 @@ func Rows(b *testing.B) int {
 func Fill(b *testing.B, st store.Store, n int) {
 	const most = 500_000
 	for first := 0; first < n; first += most {
-		if _, err := st.ImportClientes(b.Context(), 0,
-			Customers(first, min(most, n-first))); err != nil {
+		_, err := st.ImportClientes(b.Context(), 0, Customers(first, min(most, n-first)))
+		if err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -244,8 +244,9 @@ func feedHasEnds(t *testing.T, f *fixture) {
 	alive := f.now()
 	new(follower).ask(t, f, alive) // an empty store has an empty feed
 
-	ana, bia, caio := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer),
-		f.user(t, "caio", store.Viewer)
+	ana := f.user(t, "ana", store.Viewer)
+	bia := f.user(t, "bia", store.Viewer)
+	caio := f.user(t, "caio", store.Viewer)
 	for i, u := range []store.User{ana, ana, bia, bia, caio} {
 		f.session(t, u.Name+strconv.Itoa(i), u)
 	}
@@ -348,8 +349,8 @@ func feedBusy(t *testing.T, f *fixture) {
 	for e := range enders {
 		ending.Go(func() {
 			for i := range each - 5 {
-				if _, err := stores[e%2].EndSession(t.Context(),
-					fmt.Sprintf("%d/%d", e, i)); err != nil {
+				_, err := stores[e%2].EndSession(t.Context(), fmt.Sprintf("%d/%d", e, i))
+				if err != nil {
 					t.Error(err)
 				}
 			}
@@ -486,8 +487,8 @@ func sessionLimit(t *testing.T, f *fixture) {
 		f.living(t, fmt.Sprint("s", i), ana, time.Duration(i)*time.Second)
 	}
 	// A refused login ends nothing.
-	if _, err := f.CreateSession(t.Context(), f.newSession("refused", ana),
-		ana.Generation+1); !errors.Is(err, store.ErrUserChanged) {
+	_, err := f.CreateSession(t.Context(), f.newSession("refused", ana), ana.Generation+1)
+	if !errors.Is(err, store.ErrUserChanged) {
 		t.Errorf("got %v", err)
 	}
 	wantLives(t, f, fmt.Sprint("s", store.MaxSessions-1))
@@ -514,8 +515,8 @@ func sessionLimit(t *testing.T, f *fixture) {
 		})
 	}
 	wg.Wait()
-	if list, err := f.UserSessions(t.Context(), ana.ID, f.clock.now()); err != nil ||
-		len(list) != store.MaxSessions {
+	list, err = f.UserSessions(t.Context(), ana.ID, f.clock.now())
+	if err != nil || len(list) != store.MaxSessions {
 		t.Errorf("%d sessions live, %v", len(list), err)
 	}
 }
@@ -550,8 +551,8 @@ func sessionUpdate(t *testing.T, f *fixture) {
 	}
 	want := old
 	want.Parent, want.Counter = old.Counter, old.Counter+1
-	want.RotatedAt, want.LastUsedAt, want.ExpiresAt, want.TokenExp = at, at.Add(time.Second),
-		at.Add(time.Hour), at.Add(time.Minute)
+	want.RotatedAt, want.LastUsedAt = at, at.Add(time.Second)
+	want.ExpiresAt, want.TokenExp = at.Add(time.Hour), at.Add(time.Minute)
 	want = old.Apply(want)
 	kept, err := f.Session(t.Context(), "s")
 	if err != nil || kept != got {
@@ -599,11 +600,11 @@ func sessionUpdateRace(t *testing.T, f *fixture) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			_, err := stores[i%2].UpdateSession(t.Context(), "s", func(n store.Session) (
-				store.Session, error) {
-				n.Counter++
-				return n, nil
-			})
+			_, err := stores[i%2].UpdateSession(t.Context(), "s",
+				func(n store.Session) (store.Session, error) {
+					n.Counter++
+					return n, nil
+				})
 			if err != nil {
 				t.Error(err)
 			}
@@ -639,8 +640,8 @@ func sessionsEndTogether(t *testing.T, f *fixture) {
 		t.Errorf("the feed has %v, %v", feed, err)
 	}
 	// A login that began before is refused; the user's next one is not.
-	if _, err := f.CreateSession(t.Context(), f.newSession("late", ana),
-		ana.Generation); !errors.Is(err, store.ErrUserChanged) {
+	_, err = f.CreateSession(t.Context(), f.newSession("late", ana), ana.Generation)
+	if !errors.Is(err, store.ErrUserChanged) {
 		t.Errorf("a login that began before: %v", err)
 	}
 	now, err := f.User(t.Context(), ana.ID)
@@ -667,13 +668,17 @@ func sessionsRemoved(t *testing.T, f *fixture) {
 		}
 	}
 	for _, want := range []int{1, 1, 0} {
-		if n, err := f.DeleteSessions(t.Context(), now.Add(-time.Hour), 1); err != nil ||
-			n != want {
+		n, err := f.DeleteSessions(t.Context(), now.Add(-time.Hour), 1)
+		if err != nil || n != want {
 			t.Errorf("removed %d, %v, want %d", n, err, want)
 		}
 	}
-	for id, want := range map[string]error{"dead": store.ErrNotFound,
-		"dead, too": store.ErrNotFound, "its token lives": nil, "it lives": nil} {
+	for id, want := range map[string]error{
+		"dead":            store.ErrNotFound,
+		"dead, too":       store.ErrNotFound,
+		"its token lives": nil,
+		"it lives":        nil,
+	} {
 		if _, err := f.Session(t.Context(), id); !errors.Is(err, want) {
 			t.Errorf("%s: %v", id, err)
 		}

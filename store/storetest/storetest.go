@@ -214,9 +214,10 @@ func clip(v any) string {
 	return s
 }
 
-// atOnce starts the functions at the same moment, as near as that goes, and waits for them. No more
-// than crowd of them run at once: what they ask for has its turn one by one, and on a slow machine
-// the last of many would have waited longer than a call may take.
+// atOnce starts the functions as nearly at the same moment as it can, and waits for them.
+//
+// No more than crowd of them run at once. They may all wait for one lock, and on a slow machine the
+// last of many would wait longer than a call may take.
 func atOnce(fs ...func()) {
 	const crowd = 12
 	start, places := make(chan struct{}), make(chan struct{}, crowd)

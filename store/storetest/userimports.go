@@ -40,8 +40,8 @@ func usersMade(t *testing.T, f *fixture) {
 	}
 	users = append(users, store.User{
 		ID: before.ID, Name: "last", Email: "Last@example.com", Role: store.Admin, Disabled: true,
-		PasswordHash: "hash",
-		Generation:   7, LinkGeneration: 8, DeviceGeneration: 9, CreatedAt: f.now().AddDate(-1, 0, 0),
+		PasswordHash: "hash", Generation: 7, LinkGeneration: 8, DeviceGeneration: 9,
+		CreatedAt: f.now().AddDate(-1, 0, 0),
 	})
 	given := slices.Clone(users)
 	var told []store.User
@@ -108,9 +108,14 @@ func usersNobody(t *testing.T, f *fixture) {
 }
 
 func usersTaken(t *testing.T, f *fixture) {
-	if _, err := f.CreateUser(t.Context(),
-		store.User{Name: "Ana", Email: "Ana@example.com", PendingEmail: "pending@example.com",
-			Role: store.Viewer}); err != nil {
+	_, err := f.CreateUser(t.Context(),
+		store.User{
+			Name:         "Ana",
+			Email:        "Ana@example.com",
+			PendingEmail: "pending@example.com",
+			Role:         store.Viewer,
+		})
+	if err != nil {
 		t.Fatal(err)
 	}
 	users := []store.User{
@@ -162,8 +167,8 @@ func usersTaken(t *testing.T, f *fixture) {
 		if all, err := f.Users(t.Context(), 0, 10); err != nil || len(all) != 1 {
 			t.Errorf("%s: %d users are there, %v", what, len(all), err)
 		}
-		if events, err := f.Events(t.Context(), store.EventFilter{}, 0, 10); err != nil ||
-			len(events) != 0 {
+		events, err := f.Events(t.Context(), store.EventFilter{}, 0, 10)
+		if err != nil || len(events) != 0 {
 			t.Errorf("%s: events %v, %v", what, events, err)
 		}
 	}

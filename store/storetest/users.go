@@ -83,8 +83,8 @@ func userIsNew(t *testing.T, f *fixture) {
 	}
 	want := in
 	want.ID, want.CreatedAt, want.UpdatedAt = got.ID, f.now(), f.now()
-	want.Generation, want.LinkGeneration, want.DeviceGeneration = got.Generation,
-		got.LinkGeneration, got.DeviceGeneration
+	want.Generation, want.LinkGeneration = got.Generation, got.LinkGeneration
+	want.DeviceGeneration = got.DeviceGeneration
 	wantSame(t, "created", got, want)
 
 	read, err := f.User(t.Context(), got.ID)
@@ -159,9 +159,10 @@ func userByName(t *testing.T, f *fixture) {
 			t.Errorf("%q: %+v, %v", name, u, err)
 		}
 	}
-	for _, name := range []string{"", "ana", "Ana.Maria@xy", "Ana_Maria@x", "%", "ana.maria@x ",
-		"' OR '1'='1",
-		strings.Repeat("a", 100_000)} {
+	for _, name := range []string{
+		"", "ana", "Ana.Maria@xy", "Ana_Maria@x", "%", "ana.maria@x ", "' OR '1'='1",
+		strings.Repeat("a", 100_000),
+	} {
 		_, err := f.UserByName(t.Context(), name)
 		wantErr(t, err, store.ErrNotFound)
 	}
@@ -187,8 +188,8 @@ func userByEmail(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		for _, email := range []string{a, b} {
-			if got, err := f.UserByEmail(t.Context(), email); err != nil || got != u ||
-				got.ID == pending.ID {
+			got, err := f.UserByEmail(t.Context(), email)
+			if err != nil || got != u || got.ID == pending.ID {
 				t.Errorf("%q: %+v, %v", email, got, err)
 			}
 		}
@@ -209,8 +210,9 @@ func userNameConflict(t *testing.T, f *fixture) {
 		t.Errorf("there are %+v, %v", page, err)
 	}
 	// A refused create leaves nothing behind that would make the next one fail.
-	if _, err := f.CreateUser(t.Context(),
-		store.User{Name: "b", Email: "ana@example.com", Role: store.Viewer}); err != nil {
+	_, err := f.CreateUser(t.Context(),
+		store.User{Name: "b", Email: "ana@example.com", Role: store.Viewer})
+	if err != nil {
 		t.Error(err)
 	}
 }
@@ -321,11 +323,11 @@ func userPending(t *testing.T, f *fixture) {
 	var confirms []func()
 	for i, u := range waiting {
 		confirms = append(confirms, func() {
-			got, _, err := stores[i%2].UpdateUser(t.Context(), u.ID, func(u store.User) (
-				store.User, error) {
-				u.Email = u.PendingEmail
-				return u, nil
-			})
+			got, _, err := stores[i%2].UpdateUser(t.Context(), u.ID,
+				func(u store.User) (store.User, error) {
+					u.Email = u.PendingEmail
+					return u, nil
+				})
 			if err != nil {
 				wantConflict(t, err, "email")
 				return
@@ -437,8 +439,8 @@ func userNoChange(t *testing.T, f *fixture) {
 	f.session(t, "s", old)
 	f.clock.add(time.Hour)
 	got, _, err := f.UpdateUser(t.Context(), old.ID, func(u store.User) (store.User, error) {
-		u.ID, u.Name, u.Generation, u.CreatedAt, u.UpdatedAt = 99, "other", 99, time.Time{},
-			time.Time{}
+		u.ID, u.Name, u.Generation = 99, "other", 99
+		u.CreatedAt, u.UpdatedAt = time.Time{}, time.Time{}
 		return u, nil
 	})
 	if err != nil {
@@ -500,8 +502,8 @@ func userClockBack(t *testing.T, f *fixture) {
 	if err := f.ReplacePasswordHash(t.Context(), old.ID, old.PasswordHash, "new"); err != nil {
 		t.Error(err)
 	}
-	if read, err := f.User(t.Context(), old.ID); err != nil ||
-		read.UpdatedAt.Before(old.UpdatedAt) {
+	read, err := f.User(t.Context(), old.ID)
+	if err != nil || read.UpdatedAt.Before(old.UpdatedAt) {
 		t.Errorf("read %+v, %v", read, err)
 	}
 }
@@ -513,11 +515,11 @@ func userUpdaters(t *testing.T, f *fixture) {
 	var updates []func()
 	for i := range updaters {
 		updates = append(updates, func() {
-			_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (
-				store.User, error) {
-				u.PasswordHash += "x"
-				return u, nil
-			})
+			_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID,
+				func(u store.User) (store.User, error) {
+					u.PasswordHash += "x"
+					return u, nil
+				})
 			if err != nil {
 				t.Errorf("updater %d: %v", i, err)
 			}
@@ -542,8 +544,9 @@ func userEndsSessions(t *testing.T, f *fixture) {
 		for _, disabled := range []bool{false, true} {
 			for _, hash := range []string{"one", "two"} {
 				for _, email := range []string{"", "ana@example.com"} {
-					states = append(states, store.User{Role: role, Disabled: disabled,
-						PasswordHash: hash, Email: email})
+					states = append(states, store.User{
+						Role: role, Disabled: disabled, PasswordHash: hash, Email: email,
+					})
 				}
 			}
 		}
@@ -552,8 +555,8 @@ func userEndsSessions(t *testing.T, f *fixture) {
 	set := func(v store.User) (store.User, []store.Ended) {
 		t.Helper()
 		u, ended, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
-			u.Role, u.Disabled, u.PasswordHash, u.Email = v.Role, v.Disabled, v.PasswordHash,
-				v.Email
+			u.Role, u.Disabled = v.Role, v.Disabled
+			u.PasswordHash, u.Email = v.PasswordHash, v.Email
 			return u, nil
 		})
 		if err != nil {
@@ -572,8 +575,8 @@ func userEndsSessions(t *testing.T, f *fixture) {
 			got, ended := set(to)
 			ends := from.EndsSessions(to)
 			want := old
-			want.Role, want.Disabled, want.PasswordHash, want.Email = to.Role, to.Disabled,
-				to.PasswordHash, to.Email
+			want.Role, want.Disabled = to.Role, to.Disabled
+			want.PasswordHash, want.Email = to.PasswordHash, to.Email
 			if ends {
 				want.Generation++
 			}
@@ -612,8 +615,10 @@ func userGenerations(t *testing.T, f *fixture) {
 		func(u *store.User) { u.DeviceGeneration++ },
 		func(u *store.User) { u.DeviceGeneration = -7 },
 		func(u *store.User) { u.LinkGeneration, u.DeviceGeneration = 7, 7 },
-		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" }, // raised once
-		func(u *store.User) { u.Generation = 7 },                                 // only the store raises it
+		// Both the caller and the new email raise it: it rises by one all the same.
+		func(u *store.User) { u.LinkGeneration, u.Email = 7, "ana@example.com" },
+		// Only the store raises it.
+		func(u *store.User) { u.Generation = 7 },
 	} {
 		f.clock.add(time.Second)
 		asked := u
@@ -655,14 +660,14 @@ func userCodeOnce(t *testing.T, f *fixture) {
 		var tries []func()
 		for i := range 8 {
 			tries = append(tries, func() {
-				_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (
-					store.User, error) {
-					if u.MFA.LastStep >= step {
-						return u, used
-					}
-					u.MFA.LastStep = step
-					return u, nil
-				})
+				_, _, err := stores[i%2].UpdateUser(t.Context(), ana.ID,
+					func(u store.User) (store.User, error) {
+						if u.MFA.LastStep >= step {
+							return u, used
+						}
+						u.MFA.LastStep = step
+						return u, nil
+					})
 				if err != nil {
 					wantErr(t, err, used)
 					return
@@ -811,18 +816,18 @@ func userRehashRace(t *testing.T, f *fixture) {
 		changed := "new password " + strconv.Itoa(round)
 		atOnce(
 			func() {
-				_, _, err := stores[round%2].UpdateUser(t.Context(), ana.ID, func(u store.User) (
-					store.User, error) {
-					u.PasswordHash = changed
-					return u, nil
-				})
+				_, _, err := stores[round%2].UpdateUser(t.Context(), ana.ID,
+					func(u store.User) (store.User, error) {
+						u.PasswordHash = changed
+						return u, nil
+					})
 				if err != nil {
 					t.Error(err)
 				}
 			},
 			func() {
-				if err := f.ReplacePasswordHash(t.Context(), ana.ID, old.PasswordHash,
-					"old password"); err != nil {
+				err := f.ReplacePasswordHash(t.Context(), ana.ID, old.PasswordHash, "old password")
+				if err != nil {
 					t.Error(err)
 				}
 			},
@@ -897,38 +902,39 @@ func userEffects(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	var olds, news []store.User
-	tell := func(mail store.MailKind, event store.EventKind) store.EffectsFunc {
+	mailAndEvent := func(mail store.MailKind, event store.EventKind) store.EffectsFunc {
 		return func(old, now store.User) store.Effects {
 			olds, news = append(olds, old), append(news, now)
 			return store.Effects{
 				Mails: []store.Mail{{UserID: bia.ID, Kind: mail, To: "x@example.com"}},
-				Events: []store.Event{{UserID: bia.ID, ActorID: 5, Kind: event,
-					Detail: fmt.Sprint(now.LinkGeneration)}},
+				Events: []store.Event{{
+					UserID: bia.ID, ActorID: 5, Kind: event, Detail: fmt.Sprint(now.LinkGeneration),
+				}},
 			}
 		}
 	}
 	want := ""
-	told := func(what string, old, now store.User) {
+	wantEffects := func(what string, old, now store.User) {
 		t.Helper()
 		if len(olds) == 0 || olds[len(olds)-1] != old || news[len(news)-1] != now {
-			t.Errorf("%s: it was called with %+v to %+v, want %+v to %+v", what, olds, news, old,
-				now)
+			t.Errorf("%s: it was called with %+v to %+v, want %+v to %+v",
+				what, olds, news, old, now)
 		}
 		if got := f.trail(t); got != want {
 			t.Errorf("%s: there is\n%swant\n%s", what, got, want)
 		}
 	}
 	ana, err := f.CreateUser(t.Context(), store.User{Name: "ana", Role: store.Viewer},
-		tell(store.MailInvitation, store.EventUserCreated))
+		mailAndEvent(store.MailInvitation, store.EventUserCreated))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = fmt.Sprintf("mail invitation to %d at generation 0\nevent user_created of %d by 5: 0\n",
 		ana.ID, ana.ID)
-	told("created", store.User{}, ana)
+	wantEffects("created", store.User{}, ana)
 
-	refuse := func(what string, update func(store.User) (
-		store.User, error), tell ...store.EffectsFunc) (err error) {
+	refuse := func(what string, update func(store.User) (store.User, error),
+		effects ...store.EffectsFunc) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("panic: %v", v)
@@ -940,27 +946,27 @@ func userEffects(t *testing.T, f *fixture) {
 				t.Errorf("%s: the user is %+v, %v", what, u, err)
 			}
 		}()
-		_, _, err = f.UpdateUser(t.Context(), ana.ID, update, tell...)
+		_, _, err = f.UpdateUser(t.Context(), ana.ID, update, effects...)
 		return err
 	}
-	tells := tell(store.MailEmailChanged, store.EventEmailChanged)
+	both := mailAndEvent(store.MailEmailChanged, store.EventEmailChanged)
 	refusal := errors.New("refused")
 	wantErr(t, refuse("refused", func(u store.User) (store.User, error) {
 		u.Email = "ana@example.com"
 		return u, refusal
-	}, tells), refusal)
+	}, both), refusal)
 	wantConflict(t, refuse("conflict", func(u store.User) (store.User, error) {
 		u.Email = bia.Email
 		return u, nil
-	}, tells), "email")
-	if err := refuse("panic", func(u store.User) (store.User, error) {
+	}, both), "email")
+	err = refuse("panic", func(u store.User) (store.User, error) {
 		u.Email = "ana@example.com"
 		return u, nil
-	}, tells, func(_, _ store.User) store.Effects { panic("boom") }); err == nil ||
-		err.Error() != "panic: boom" {
+	}, both, func(_, _ store.User) store.Effects { panic("boom") })
+	if err == nil || err.Error() != "panic: boom" {
 		t.Errorf("the panic did not come through: %v", err)
 	}
-	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, tells)
+	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, both)
 	wantConflict(t, err, "user")
 	if got := f.trail(t); got != want {
 		t.Errorf("a refused create: there is\n%s", got)
@@ -969,8 +975,8 @@ func userEffects(t *testing.T, f *fixture) {
 	now, _, err := f.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
 		u.PasswordHash = "new"
 		return u, nil
-	}, tell(store.MailPasswordChanged, store.EventPasswordChanged),
-		tell(store.MailNewNetwork, store.EventPasswordReset))
+	}, mailAndEvent(store.MailPasswordChanged, store.EventPasswordChanged),
+		mailAndEvent(store.MailNewNetwork, store.EventPasswordReset))
 	if err != nil || now.LinkGeneration != 1 {
 		t.Fatalf("got %+v, %v", now, err)
 	}
@@ -981,41 +987,44 @@ event password_reset of %[1]d by 5: 1
 event password_changed of %[1]d by 5: 1
 event user_created of %[1]d by 5: 0
 `, ana.ID)
-	told("updated", ana, now)
+	wantEffects("updated", ana, now)
 
 	// Effects are kept even if the update alters nothing.
-	if _, _, err := f.UpdateUser(t.Context(), ana.ID,
+	_, _, err = f.UpdateUser(t.Context(), ana.ID,
 		func(u store.User) (store.User, error) { return u, nil },
-		tell(store.MailConfirm, store.EventEmailRequested)); err != nil {
+		mailAndEvent(store.MailConfirm, store.EventEmailRequested))
+	if err != nil {
 		t.Fatal(err)
 	}
 	want = strings.Replace(want, "event", fmt.Sprintf(`mail confirm to %[1]d at generation 1
 event email_requested of %[1]d by 5: 1
 event`, ana.ID), 1)
-	told("the same", now, now)
+	wantEffects("the same", now, now)
 }
 
 func userDeleteRest(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
 	for _, u := range []store.User{ana, bia} {
-		if err := f.QueueMails(t.Context(),
-			store.Mail{UserID: u.ID, Kind: store.MailReset}); err != nil {
+		err := f.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailReset})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.SeeNetwork(t.Context(), u.ID, "192.0.2.1",
-			store.Mail{Kind: store.MailNewNetwork}); err != nil {
+		_, err = f.SeeNetwork(t.Context(), u.ID, "192.0.2.1",
+			store.Mail{Kind: store.MailNewNetwork})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.RecordEvents(t.Context(),
-			store.Event{UserID: u.ID, Kind: store.EventLogin}); err != nil {
+		err = f.RecordEvents(t.Context(), store.Event{UserID: u.ID, Kind: store.EventLogin})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.DeleteUser(t.Context(), ana.ID,
-		store.Event{UserID: 99, ActorID: bia.ID, Kind: store.EventUserDeleted}); err != nil {
+	_, err := f.DeleteUser(t.Context(), ana.ID,
+		store.Event{UserID: 99, ActorID: bia.ID, Kind: store.EventUserDeleted})
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.DeleteUser(t.Context(), ana.ID, store.Event{Kind: store.EventUserDeleted})
+	_, err = f.DeleteUser(t.Context(), ana.ID, store.Event{Kind: store.EventUserDeleted})
 	wantErr(t, err, store.ErrNotFound)
 	want := fmt.Sprintf(`mail reset to %[2]d at generation 0
 mail new_address to %[2]d at generation 0

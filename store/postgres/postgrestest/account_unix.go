@@ -12,9 +12,10 @@ import (
 	"syscall"
 )
 
-// account is who runs the server: we ourselves, but not root, as whom Postgres refuses to start.
+// account is the user who runs the server. It is the user of this process except for root, as whom
+// Postgres refuses to start.
 type account struct {
-	credential *syscall.Credential // nil: ourselves
+	credential *syscall.Credential // nil for the user of this process
 }
 
 func serverAccount() (*account, error) {
@@ -26,7 +27,8 @@ func serverAccount() (*account, error) {
 		u, err = user.Lookup("nobody")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find another user than root, as whom Postgres refuses to run: %w", err)
+		return nil, fmt.Errorf("find another user, because Postgres refuses to run as root: %w",
+			err)
 	}
 	uid, err := strconv.ParseUint(u.Uid, 10, 32)
 	if err != nil {
@@ -39,8 +41,8 @@ func serverAccount() (*account, error) {
 	return &account{&syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}, nil
 }
 
-// command makes a command of that account in a session of its own, so that the terminal's Ctrl-C does not
-// reach the watchdog before it has done its work.
+// command returns a command that runs as the account. It has a session of its own, so a Ctrl-C in
+// the terminal does not end the watchdog before it has removed the cluster.
 func (a *account) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: a.credential, Setsid: true}

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Cable is the line of one client to a database. A test can cut it and join it again.
+// Cable is the network between a client and a database. A test can cut it and join it again.
 type Cable struct {
 	listener net.Listener
 	network  string // of the server
@@ -23,11 +23,12 @@ type Cable struct {
 	pairs map[*cablePair]bool
 }
 
-// CableState says what a cable does to connections.
+// CableState is what a cable does to connections.
 type CableState string
 
-// A broken cable ends connections, those there are and new ones. A silent one lets nothing pass in them
-// any more, as a firewall that has forgotten them; whoever connects is accepted and hears nothing.
+// A broken cable closes every connection, and each new one at once. A silent one keeps connections
+// and accepts new ones, but nothing passes through them, as behind a firewall that has forgotten
+// them.
 const (
 	Joined CableState = "joined"
 	Broken CableState = "broken"
@@ -36,7 +37,7 @@ const (
 
 type cablePair struct {
 	near, far net.Conn // far is nil for one that was never connected
-	deaf      bool     // nothing passes any more
+	deaf      bool     // nothing passes anymore
 }
 
 func (p *cablePair) close() {
@@ -108,7 +109,7 @@ func (c *Cable) accept(near net.Conn, carrying *sync.WaitGroup) {
 	}
 }
 
-// carry moves what comes until either end closes. Nothing passes once Cut has returned.
+// carry moves data until either end closes. Nothing passes once Cut has returned.
 func (c *Cable) carry(p *cablePair, from, to net.Conn) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -144,14 +145,14 @@ func (c *Cable) Cut(how CableState) {
 	}
 }
 
-// Slow makes whatever passes take so long in each direction.
+// Slow delays what passes, in each direction.
 func (c *Cable) Slow(delay time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.delay = delay
 }
 
-// Join lets new connections through; those that were cut stay cut.
+// Join lets new connections through. Those that were cut stay cut.
 func (c *Cable) Join() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,26 +16,28 @@ import (
 	"testing"
 )
 
-// errNotInstalled means that there is no program to start a server from.
+// errNotInstalled means that the programs of a server are absent.
 var errNotInstalled = errors.New("it is not installed")
 
-// Cluster is a private Postgres server in a temporary folder, for tests that need to stop it. It listens on
-// a Unix socket alone, so it takes no port and nobody else on the machine can connect.
+// Cluster is a private Postgres server in a temporary folder, which a test may stop and start. It
+// listens only on a Unix socket there, so it needs no free port.
 type Cluster struct {
 	URL string // a database in it, empty at first
 
 	t        testing.TB // nil for the cluster that tests share
 	server   *server
 	binaries string   // the folder of initdb, pg_ctl and postgres
-	folder   string   // holds everything, is gone in the end
-	account  *account // who runs it
-	lifeline *os.File // closing it, as the end of our process does, ends the cluster
+	folder   string   // holds all files; the watchdog removes it
+	account  *account // runs the server
+	lifeline *os.File // the cluster ends when it is closed, at the latest with this process
 	watchdog *exec.Cmd
 }
 
-// Start starts a cluster that is stopped and removed when t ends. Settings are lines of postgresql.conf. As
-// a rule nothing is synced to the disk, and where there is room for it the cluster lives in memory. For a
-// test of durability, or a benchmark, "fsync = on" puts it on the disk.
+// Start starts a cluster that is stopped and removed when t ends. Settings are lines of
+// postgresql.conf.
+//
+// By default nothing is synced to the disk, and the cluster is in memory if there is room. For a
+// test of durability or a benchmark, the setting "fsync = on" puts it on the disk.
 func Start(t testing.TB, settings ...string) *Cluster {
 	t.Helper()
 	c, err := newCluster(settings...)
@@ -61,34 +63,36 @@ func (c *Cluster) Start() {
 	}
 }
 
-// Stop stops the server as an administrator would: it ends all connections, writes everything to its files
-// and returns when it is gone.
+// Stop stops the server as an administrator would: the server ends all connections and writes
+// everything to its files. Stop returns when the server is gone.
 func (c *Cluster) Stop() {
 	c.t.Helper()
 	c.stop("fast")
 }
 
-// Kill stops the server as a crash would: connections break off, nothing more is written, and the next start
-// recovers from the log. It returns when the server is gone.
+// Kill stops the server as a crash would: connections break, nothing more is written, and the next
+// start recovers from the log. Kill returns when the server is gone.
 func (c *Cluster) Kill() {
 	c.t.Helper()
 	c.stop("immediate")
 }
 
-// Database is the package's Database, in this cluster.
+// Database is [Database] in this cluster.
 func (c *Cluster) Database(t testing.TB) string {
 	t.Helper()
 	return c.server.database(t, "template0")
 }
 
-// Migrated is the package's Migrated, in this cluster.
-func (c *Cluster) Migrated(t testing.TB, migrate func(ctx context.Context, url string) error) string {
+// Migrated is [Migrated] in this cluster.
+func (c *Cluster) Migrated(t testing.TB,
+	migrate func(ctx context.Context, url string) error) string {
 	t.Helper()
 	return c.server.copied(t, migrate)
 }
 
 func (c *Cluster) start() error {
-	return c.run("pg_ctl", "-D", c.data(), "-l", c.log(), "-w", "-t", strconv.Itoa(int(patience.Seconds())), "start")
+	seconds := strconv.Itoa(int(timeout.Seconds()))
+	return c.run("pg_ctl", "-D", c.data(), "-l", c.log(), "-w", "-t", seconds, "start")
 }
 
 func (c *Cluster) stop(mode string) {
@@ -101,7 +105,8 @@ func (c *Cluster) stop(mode string) {
 func (c *Cluster) data() string { return filepath.Join(c.folder, "data") }
 func (c *Cluster) log() string  { return filepath.Join(c.folder, "log") }
 
-// newCluster makes the files of a cluster, and the watchdog that removes them in the end.
+// newCluster creates the files of a cluster, and starts the watchdog that will remove them. It does
+// not start the server.
 func newCluster(settings ...string) (*Cluster, error) {
 	binaries, err := findBinaries()
 	if err != nil {
@@ -119,7 +124,7 @@ func newCluster(settings ...string) (*Cluster, error) {
 	if c.folder, err = c.makeFolder(parents); err != nil {
 		return nil, err
 	}
-	// It says everything, so that no PG… variable of the environment can lead elsewhere.
+	// The URL sets every part, so no PG… variable of the environment can change where it leads.
 	base := url.URL{
 		Scheme:   "postgres",
 		User:     url.User("postgres"),
@@ -138,16 +143,18 @@ func newCluster(settings ...string) (*Cluster, error) {
 	return c, nil
 }
 
-// makeFolder makes the folder as the account that will run the server, which proves that it can be reached
-// and removed by it: as root, the temporary folder of the environment may be root's alone.
+// makeFolder creates the folder of the cluster in the first of the parents where it can. It does so
+// as the account that will run the server, because that account must be able to use and remove it.
+// If we are root, TMPDIR may be a folder that only root can enter.
 func (c *Cluster) makeFolder(parents []string) (string, error) {
 	var failed error
 	for _, parent := range parents {
-		// The name of a socket has room for about a hundred bytes, ours included.
+		// The path of a socket has about a hundred bytes at most, our part included.
 		if len(parent) > 64 {
 			continue
 		}
-		cmd := c.account.command(context.Background(), "mktemp", "-d", filepath.Join(parent, "clientes-postgres-XXXXXX"))
+		template := filepath.Join(parent, "clientes-postgres-XXXXXX")
+		cmd := c.account.command(context.Background(), "mktemp", "-d", template)
 		cmd.Dir = "/"
 		out, err := cmd.Output()
 		if err == nil {
@@ -158,9 +165,9 @@ func (c *Cluster) makeFolder(parents []string) (string, error) {
 	return "", fmt.Errorf("no folder for a Postgres cluster: %w", failed)
 }
 
-// watch starts the watchdog: a shell that outlives this process, however it ends, notices the end because
-// its standard input does, and stops the server and removes the folder. The loop is for an initdb that was
-// left behind half-way and may still be writing.
+// watch starts the watchdog, a shell that outlives this process. When this process ends, however it
+// does, the standard input of the shell ends. Then it stops the server and removes the folder. It
+// tries more than once, because an initdb that lost its parent may still write files.
 func (c *Cluster) watch() error {
 	const script = `
 		cat >/dev/null
@@ -177,7 +184,8 @@ func (c *Cluster) watch() error {
 	}
 	defer input.Close()
 	c.lifeline = lifeline
-	c.watchdog = c.command(context.Background(), "sh", "-c", script, "watchdog", c.binaries, c.folder)
+	c.watchdog = c.command(context.Background(),
+		"sh", "-c", script, "watchdog", c.binaries, c.folder)
 	c.watchdog.Stdin = input
 	if err := c.watchdog.Start(); err != nil {
 		os.RemoveAll(c.folder)
@@ -186,12 +194,13 @@ func (c *Cluster) watch() error {
 	return nil
 }
 
-// init makes the cluster's files. Its text is UTF-8 of no particular language; systems without that locale
-// (older macOS) have English in UTF-8.
+// init creates the files of the cluster. Its encoding is UTF-8. Its locale is C.UTF-8, or an
+// English one on systems without that (older macOS).
 func (c *Cluster) init(settings []string) error {
 	var err error
 	for _, locale := range []string{"C.UTF-8", "en_US.UTF-8"} {
-		err = c.run("initdb", "-D", c.data(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", locale, "--no-sync")
+		err = c.run("initdb", "-D", c.data(), "-U", "postgres", "-A", "trust",
+			"-E", "UTF8", "--locale", locale, "--no-sync")
 		if err == nil {
 			break
 		}
@@ -203,7 +212,7 @@ func (c *Cluster) init(settings []string) error {
 		"listen_addresses = ''",
 		"unix_socket_directories = '" + strings.ReplaceAll(c.folder, "'", "''") + "'",
 		"port = 5432",
-		// As many as parallel tests may want, each with a pool of its own.
+		// Enough for many parallel tests, each with a pool of its own.
 		"max_connections = 300",
 		// A test's data need not outlive the power.
 		"fsync = off",
@@ -218,9 +227,10 @@ func (c *Cluster) init(settings []string) error {
 	return errors.Join(err, conf.Close())
 }
 
-// run runs one of the cluster's programs to its end; an error shows what it and the server's log said.
+// run runs one of the cluster's programs to its end. An error holds the program's output and the
+// server's log.
 func (c *Cluster) run(program string, args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	out, err := c.command(ctx, filepath.Join(c.binaries, program), args...).CombinedOutput()
 	if err != nil {
@@ -230,8 +240,8 @@ func (c *Cluster) run(program string, args ...string) error {
 	return nil
 }
 
-// command makes a command that runs in the folder, as the server's account, without the PG… variables of
-// the environment.
+// command returns a command that runs in the folder, as the account of the server, and without the
+// PG… variables of the environment.
 func (c *Cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := c.account.command(ctx, name, args...)
 	cmd.Dir = c.folder
@@ -239,8 +249,8 @@ func (c *Cluster) command(ctx context.Context, name string, args ...string) *exe
 	return cmd
 }
 
-// findBinaries gives the folder of the server's programs: the one in PATH, else the newest of the places
-// where Debian, Red Hat, Homebrew and Postgres.app put them, mostly outside PATH.
+// findBinaries returns the folder of the server's programs. It prefers a folder in PATH, and then
+// the newest version where Debian, Red Hat, Homebrew and Postgres.app put them.
 func findBinaries() (string, error) {
 	var folders []string
 	for _, pattern := range []string{
@@ -253,15 +263,18 @@ func findBinaries() (string, error) {
 		found, _ := filepath.Glob(pattern) // the pattern is well-formed
 		folders = append(folders, found...)
 	}
-	slices.SortStableFunc(folders, func(a, b string) int { return cmp.Compare(version(b), version(a)) })
+	slices.SortStableFunc(folders, func(a, b string) int {
+		return cmp.Compare(version(b), version(a))
+	})
 	folders = append(filepath.SplitList(os.Getenv("PATH")), folders...)
 	for _, folder := range folders {
 		if hasBinaries(folder) {
 			return folder, nil
 		}
 	}
-	return "", fmt.Errorf("no PostgreSQL server programs (initdb, pg_ctl, postgres) were found in PATH, "+
-		"/usr/lib/postgresql or Homebrew's folders; install PostgreSQL or set TEST_DATABASE_URL: %w", errNotInstalled)
+	return "", fmt.Errorf("no PostgreSQL server programs (initdb, pg_ctl, postgres) were found "+
+		"in PATH, /usr/lib/postgresql or Homebrew's folders; "+
+		"install PostgreSQL or set TEST_DATABASE_URL: %w", errNotInstalled)
 }
 
 func hasBinaries(folder string) bool {
@@ -273,8 +286,8 @@ func hasBinaries(folder string) bool {
 	return true
 }
 
-// version reads the number in the name of a folder or of a version; one without (Homebrew's link to its
-// default) counts as the newest.
+// version returns the first number in the name of a folder or of a version. A name without a
+// number, such as Homebrew's link to its default version, counts as the newest.
 func version(name string) float64 {
 	digits := regexp.MustCompile(`[0-9]+(\.[0-9]+)?`).FindString(name)
 	v, err := strconv.ParseFloat(digits, 64)

@@ -10,10 +10,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// dial connects to a server. Where its queue of new connections is full, which a Unix socket says at once,
-// it waits for room.
+// dial connects to a server. While its queue of new connections is full, dial tries again: a Unix
+// socket reports a full queue at once, where TCP would wait.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	for {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
@@ -28,7 +28,8 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	}
 }
 
-// Connect opens a connection to a database, which waits where the server's queue is full.
+// Connect opens a connection to a database. It waits while the server's queue of new connections is
+// full.
 func Connect(ctx context.Context, databaseURL string) (*pgx.Conn, error) {
 	config, err := pgx.ParseConfig(databaseURL)
 	if err != nil {

@@ -2,8 +2,8 @@ package postgrestest
 
 import "syscall"
 
-// memoryFolder returns a folder that lives in memory and has room for clusters, or "". Making a
-// database there takes a tenth of the time: it is a copy of three hundred files.
+// memoryFolder returns a folder in memory that has room for clusters, or "". There it takes a tenth
+// of the time to create a database, which is a copy of three hundred files.
 func memoryFolder() string {
 	const folder, room = "/dev/shm", 1 << 30
 	var fs syscall.Statfs_t

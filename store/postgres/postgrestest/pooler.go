@@ -11,15 +11,46 @@ import (
 	"time"
 )
 
-// Pooler starts PgBouncer in transaction mode before the cluster until t ends, with size connections to each
-// database, and gives a function that leads the URL of a database through it.
+// Pooler starts PgBouncer in transaction mode before the cluster, with size connections to each
+// database. It runs until t ends. The function through returns the URL of a database that leads
+// through it.
 func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) string) {
 	t.Helper()
 	program, err := findPooler()
 	if err != nil {
 		stopTest(t, err)
 	}
-	config := filepath.Join(c.folder, "pgbouncer.ini")
+	config, err := c.configurePooler(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := c.startPooler(t, program, config)
+	through = func(text string) string {
+		u, err := url.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		q.Set("port", "6432")
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	for deadline := time.Now().Add(timeout); ; time.Sleep(20 * time.Millisecond) {
+		conn, err := Connect(t.Context(), through(c.URL))
+		if err == nil {
+			conn.Close(t.Context())
+			return through
+		}
+		if time.Now().After(deadline) {
+			said, _ := os.ReadFile(log)
+			t.Fatalf("PgBouncer: %v\n%s", err, said)
+		}
+	}
+}
+
+// configurePooler writes the files that PgBouncer reads, and returns the path of the main one.
+func (c *Cluster) configurePooler(size int) (config string, err error) {
+	config = filepath.Join(c.folder, "pgbouncer.ini")
 	users := filepath.Join(c.folder, "users")
 	err = os.WriteFile(config, fmt.Appendf(nil, `
 		[databases]
@@ -38,11 +69,14 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 	if err == nil {
 		err = os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	return config, err
+}
 
-	// The shell ends PgBouncer when its standard input ends, with the test or with our process.
+// startPooler runs PgBouncer until t ends, and returns the path of its log.
+func (c *Cluster) startPooler(t testing.TB, program, config string) string {
+	t.Helper()
+	// The shell ends PgBouncer when its own standard input ends: with the test, or with this
+	// process.
 	const script = `"$1" "$2" & cat >/dev/null; kill "$!"; wait "$!"`
 	cmd := c.command(context.Background(), "sh", "-c", script, "pooler", program, config)
 	lifeline, err := cmd.StdinPipe()
@@ -60,35 +94,18 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 	}
 	t.Cleanup(func() {
 		lifeline.Close()
-		cmd.Wait() // its status is that of a killed PgBouncer
+		cmd.Wait() // its error is of no interest: PgBouncer was killed
 	})
-
-	through = func(text string) string {
-		u, err := url.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q := u.Query()
-		q.Set("port", "6432")
-		u.RawQuery = q.Encode()
-		return u.String()
-	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := Connect(t.Context(), through(c.URL))
-		if err == nil {
-			conn.Close(t.Context())
-			return through
-		}
-		if time.Now().After(deadline) {
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("PgBouncer: %v\n%s", err, said)
-		}
-	}
+	return log.Name()
 }
 
-// findPooler gives the path of PgBouncer, which Debian keeps outside of the PATH of ordinary users.
+// findPooler returns the path of PgBouncer, which Debian keeps outside the PATH of ordinary users.
 func findPooler() (string, error) {
-	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer", "/opt/homebrew/bin/pgbouncer"} {
+	for _, name := range []string{
+		"pgbouncer",
+		"/usr/sbin/pgbouncer",
+		"/opt/homebrew/bin/pgbouncer",
+	} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path, nil
 		}

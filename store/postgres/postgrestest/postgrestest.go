@@ -1,10 +1,15 @@
-// Package postgrestest gives tests a real Postgres.
+// Package postgrestest runs a real Postgres for tests.
 //
-// Database and Migrated give a database of its own to each test, on the server that TEST_DATABASE_URL names
-// (its user needs the right to create databases), else on a private cluster that the first call starts from
-// the installed binaries and that ends with the test process. Start gives a cluster of one's own, which a
-// test may stop and start as it likes. Where no Postgres is installed the test is skipped; with CI=true it
-// fails, so that a green run there means that Postgres was tried.
+// [Database] and [Migrated] create a database for one test. It is on the server that
+// TEST_DATABASE_URL names, whose user needs the right to create databases. Without that variable it
+// is on a private cluster. The first call starts the cluster from the installed binaries, and it
+// ends with the test process.
+//
+// [Start] starts a cluster for one test, which the test may stop and start again. [NewCable] puts a
+// network that the test can cut before a database, and [Cluster.Pooler] a PgBouncer.
+//
+// Where no Postgres is installed, the test is skipped. With CI=true it fails instead, so a green
+// run there means that Postgres was tested.
 package postgrestest
 
 import (
@@ -21,23 +26,25 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// patience bounds whatever a fixture waits for, on a machine that is busy with other tests.
-const patience = 2 * time.Minute
+// timeout bounds whatever a fixture waits for. A machine that is busy with other tests is slow.
+const timeout = 2 * time.Minute
 
-// Database gives the URL of a fresh, empty database, which is dropped when t ends.
+// Database returns the URL of a new, empty database, which is dropped when t ends.
 func Database(t testing.TB) string {
 	t.Helper()
 	return sharedServer(t).database(t, "template0")
 }
 
-// Migrated gives the URL of a fresh database on which migrate has run, and drops it when t ends. On the
-// private cluster migrate runs once, and every database is a copy of the result: all tests of a process
-// must pass the same one, and it may leave no connection open, for Postgres copies no database in use.
+// Migrated returns the URL of a new database on which migrate has run. It is dropped when t ends.
+//
+// On the private cluster migrate runs once, and every database is a copy of the result. So all
+// tests of a process must pass the same migrate. It must not leave a connection open, because
+// Postgres copies no database that is in use.
 func Migrated(t testing.TB, migrate func(ctx context.Context, url string) error) string {
 	t.Helper()
 	s := sharedServer(t)
 	if s.cluster == nil {
-		// A template would be left behind there, for nothing tells when the last test is done.
+		// No template here: it would stay on the server, because no test knows that it is the last.
 		url := s.database(t, "template0")
 		if err := migrate(t.Context(), url); err != nil {
 			t.Fatalf("migrate the database: %v", err)
@@ -49,20 +56,21 @@ func Migrated(t testing.TB, migrate func(ctx context.Context, url string) error)
 
 // server is where databases are made.
 type server struct {
-	base    url.URL  // its path is replaced by a database's name
-	cluster *Cluster // nil when it is the server of TEST_DATABASE_URL, which outlives us
+	base    url.URL  // url replaces its path by the name of a database
+	cluster *Cluster // nil for the server of TEST_DATABASE_URL, which outlives this process
 
 	migrated   sync.Once
 	migrateErr error
 }
 
-// shared is one for the whole process, since starting a cluster takes a second: the only state that this
-// package keeps.
+// shared returns the one server of the process, because it takes a second to start a cluster. It is
+// the only state that this package keeps.
 var shared = sync.OnceValues(func() (*server, error) {
 	if text, ok := os.LookupEnv("TEST_DATABASE_URL"); ok && text != "" {
 		base, err := url.Parse(text)
 		if err != nil || base.Scheme != "postgres" && base.Scheme != "postgresql" {
-			return nil, errors.New("TEST_DATABASE_URL is not a postgres:// URL") // it may hold a password
+			// The URL stays out of the error: it may hold a password.
+			return nil, errors.New("TEST_DATABASE_URL is not a postgres:// URL")
 		}
 		return &server{base: *base}, nil
 	}
@@ -85,7 +93,8 @@ func sharedServer(t testing.TB) *server {
 	return s
 }
 
-// stopTest ends a test that can not have its server: quietly only where there is nothing to start.
+// stopTest ends a test that has no server. It skips the test if no server is installed, and fails
+// it if the server did not start.
 func stopTest(t testing.TB, err error) {
 	t.Helper()
 	if errors.Is(err, errNotInstalled) && os.Getenv("CI") != "true" {
@@ -94,32 +103,32 @@ func stopTest(t testing.TB, err error) {
 	t.Fatalf("this test needs a server: %v", err)
 }
 
-// database makes a database from a template. Its name is random, for a foreign server may serve other
-// processes too.
+// database creates a database from a template. Its name is random, because other processes may use
+// the server of TEST_DATABASE_URL too.
 func (s *server) database(t testing.TB, template string) string {
 	t.Helper()
 	name := "test_" + strings.ToLower(rand.Text())
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	if err := s.create(ctx, name, template); err != nil {
 		t.Fatalf("create a database: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
-		err := s.do(ctx, func(conn *pgx.Conn) string { return "DROP DATABASE " + name + " WITH (FORCE)" })
-		if err != nil {
+		drop := "DROP DATABASE " + name + " WITH (FORCE)"
+		if err := s.do(ctx, func(*pgx.Conn) string { return drop }); err != nil {
 			t.Errorf("drop the database of the test: %v", err)
 		}
 	})
 	return s.url(name)
 }
 
-// copied makes a copy of a database on which migrate has run once.
+// copied creates a copy of a database on which migrate has run once.
 func (s *server) copied(t testing.TB, migrate func(ctx context.Context, url string) error) string {
 	t.Helper()
 	s.migrated.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		s.migrateErr = s.create(ctx, "migrated", "template0")
 		if s.migrateErr == nil {
@@ -138,12 +147,13 @@ func (s *server) url(database string) string {
 	return u.String()
 }
 
-// create makes a database as a copy of template.
+// create creates a database as a copy of template.
 func (s *server) create(ctx context.Context, name, template string) error {
 	return s.do(ctx, func(conn *pgx.Conn) string {
 		sql := "CREATE DATABASE " + name + " TEMPLATE " + template
-		// Five times quicker than by the log, which is the default since version 15, where files are not
-		// synced; elsewhere it may be slower.
+		// Version 15 and later copy by way of the log. Where files are not synced, as in our
+		// clusters, a copy of the files takes a fifth of the time. On other servers it may take
+		// longer.
 		if s.cluster != nil && version(conn.PgConn().ParameterStatus("server_version")) >= 15 {
 			sql += " STRATEGY file_copy"
 		}

@@ -38,7 +38,7 @@ func TestDatabaseIsEmptyAndEndsWithTheTest(t *testing.T) {
 			t.Fatalf("a fresh database has %d tables, %v", n, err)
 		}
 		if again := Database(t); again == gone {
-			t.Fatal("the same database was given twice")
+			t.Fatal("two calls returned the same database")
 		}
 		if s, err := query[string](t, gone, "SELECT lower('ÀÉ')"); s != "àé" || err != nil {
 			t.Fatalf("the database does not know letters beyond ASCII: %q, %v", s, err)
@@ -49,7 +49,7 @@ func TestDatabaseIsEmptyAndEndsWithTheTest(t *testing.T) {
 	}
 	_, err := query[int](t, gone, tables)
 	if e := new(pgconn.PgError); !errors.As(err, &e) || e.Code != "3D000" {
-		t.Fatalf("after the test the database gave %v", err)
+		t.Fatalf("after the test a connection to the database got %v", err)
 	}
 }
 
@@ -66,7 +66,8 @@ func TestMigratedIsACopyOfOneMigration(t *testing.T) {
 		return err
 	}
 	for range 3 {
-		if n, err := query[int](t, Migrated(t, migrate), "SELECT n FROM migrated"); n != 7 || err != nil {
+		n, err := query[int](t, Migrated(t, migrate), "SELECT n FROM migrated")
+		if n != 7 || err != nil {
 			t.Fatalf("got %d, %v", n, err)
 		}
 	}
@@ -77,10 +78,15 @@ func TestMigratedIsACopyOfOneMigration(t *testing.T) {
 
 func TestClusterStopsAndStarts(t *testing.T) {
 	c := Start(t, "fsync = on", "application_name = 'it''s set'")
-	if s, err := query[string](t, c.URL, "SELECT current_setting('fsync') || reset_val FROM pg_settings WHERE name = 'application_name'"); s != "onit's set" || err != nil {
+	s, err := query[string](t, c.URL, `
+		SELECT current_setting('fsync') || reset_val
+		FROM pg_settings
+		WHERE name = 'application_name'`)
+	if s != "onit's set" || err != nil {
 		t.Fatalf("the settings are %q, %v", s, err)
 	}
-	if _, err := query[int](t, c.URL, "CREATE TABLE kept AS SELECT 1"); !errors.Is(err, pgx.ErrNoRows) {
+	_, err = query[int](t, c.URL, "CREATE TABLE kept AS SELECT 1")
+	if !errors.Is(err, pgx.ErrNoRows) {
 		t.Fatal(err)
 	}
 	for name, end := range map[string]func(){"Stop": c.Stop, "Kill": c.Kill} {
@@ -106,7 +112,8 @@ func TestPoolerInTransactionMode(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close(context.Background())
-		if err := conn.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&backends[i]); err != nil {
+		err = conn.QueryRow(t.Context(), "SELECT pg_backend_pid()").Scan(&backends[i])
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,7 +152,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(folder); errors.Is(err, os.ErrNotExist) {
 			return
 		}
