@@ -70,7 +70,7 @@ func rooms() []room {
 		{
 			path: "auth/authtest",
 			ours: []string{
-				"store", "store/sqlite", "store/postgres", "store/postgres/postgrestest",
+				"auth/mail", "store", "store/sqlite", "store/postgres", "store/postgres/postgrestest",
 			},
 		},
 		{

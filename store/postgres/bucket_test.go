@@ -11,8 +11,8 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// Postgres resolves a deadlock after a second and the call is retried, so the contract suite may
-// not notice it.
+// Postgres resolves a deadlock after a second and the call is retried, so storetest may not
+// notice it.
 func TestCountersOnTheSameKeysNeverDeadlock(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
