@@ -70,7 +70,8 @@ func rooms() []room {
 		{
 			path: "auth/authtest",
 			ours: []string{
-				"auth/mail", "store", "store/sqlite", "store/postgres", "store/postgres/postgrestest",
+				"auth/mail", "store", "store/sqlite", "store/postgres",
+				"store/postgres/postgrestest",
 			},
 		},
 		{
