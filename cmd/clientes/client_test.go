@@ -9,9 +9,9 @@ import (
 	"clientes/auth/authtest"
 )
 
-// TestClient runs the wrapper that api/README.md offers to front-end developers, against a server
-// of its own. In Node it is as the tabs of two browsers. testdata/client/test.mjs says what it has
-// to do.
+// TestClient runs testdata/client/clientes.mjs, which api/README.md offers to front-end developers,
+// against a server of its own. In Node it is as the tabs of two browsers. testdata/client/test.mjs
+// says what it has to do.
 func TestClient(t *testing.T) {
 	needs(t, "node")
 	script, err := filepath.Abs("testdata/client/test.mjs")
@@ -28,16 +28,4 @@ func TestClient(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-}
-
-// TestPageShowsTheClient holds the text in api/README.md to the file that TestClient runs.
-func TestPageShowsTheClient(t *testing.T) {
-	client, err := os.ReadFile("testdata/client/clientes.mjs")
-	authtest.Must(t, err)
-	for _, b := range fencedBlocks(readProjectFile(t, "api/README.md")) {
-		if b.lang == "js" && b.text == string(client) {
-			return
-		}
-	}
-	t.Error("api/README.md does not show testdata/client/clientes.mjs as it is")
 }

@@ -31,11 +31,12 @@ func tour() []string {
 	}
 }
 
-// isShown reports whether a command of the pages is only shown, because it takes too long or needs
-// more than Go, curl and openssl.
+// isShown reports whether a command of the pages is only shown, because it takes too long, or needs
+// hidden files of the project or more than Go, curl and openssl.
 func isShown(script string) bool {
 	for _, prefix := range []string{
 		"go test -shuffle=on ./...\n", "go test -race ", "go test ./store/postgres ",
+		"go test ./cmd/clientes -run ",
 		"TEST_ROUNDS=", ".ci/run", "make ", "docker ", "apt-get ",
 	} {
 		if strings.HasPrefix(script, prefix) {
