@@ -23,6 +23,7 @@ type Noun[T any] struct {
 	members  func(*T) []member  // the columns that are read, and where they go
 	ignored  []string           // columns that may be there
 	required []string           // columns that must be there
+	missing  string             // the message where one of them is not
 	check    func(T) (T, error) // returns the row in the form that is stored; nil if others do that
 	secret   bool               // whether a cell may hold a secret, so that no message repeats one
 }
@@ -33,6 +34,7 @@ func Clientes() Noun[store.Cliente] {
 		members:  clienteMembers,
 		ignored:  serverMembers(), // so that an export can be imported
 		required: []string{"name"},
+		missing:  "A column with the names is required.",
 		check:    store.Cliente.Validate,
 	}
 }
@@ -47,6 +49,7 @@ func Users() Noun[store.User] {
 			}
 		},
 		required: []string{"user", "password_hash"},
+		missing:  "This column is required.",
 		secret:   true,
 	}
 }
@@ -171,7 +174,7 @@ func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
 		return nil, faults.Err()
 	case err != nil:
 		return nil, err
-	case !utf8.ValidString(strings.Join(names, "")):
+	case slices.ContainsFunc(names, func(name string) bool { return !utf8.ValidString(name) }):
 		add("", "invalid_text", "The file is not UTF-8.")
 		return nil, faults.Err()
 	}
@@ -193,7 +196,7 @@ func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
 	}
 	for _, name := range n.required {
 		if !seen[name] {
-			add(name, "required", "This column is required.")
+			add(name, "required", n.missing)
 		}
 	}
 	return cells, faults.Err()

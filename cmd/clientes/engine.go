@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -94,7 +93,7 @@ func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	e := engineOf(databaseURL)
 	migrations, err := e.migrations(ctx, databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("read the migrations: %w", err)
+		return nil, err
 	}
 	if !slices.ContainsFunc(migrations, func(m store.Migration) bool { return m.Applied }) {
 		return nil, errNoTables

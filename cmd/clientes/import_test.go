@@ -146,7 +146,7 @@ clientes: the file has 3 faults; nothing was imported
 `},
 		{"the header", "csv", "nome,e\x1b[31m\nmail\n", `the header, nome: There is no such column.
 the header, e` + "\ufffd" + `[31m: There is no such column.
-the header, name: This column is required.
+the header, name: A column with the names is required.
 clientes: the file has 3 faults; nothing was imported
 `},
 		{"no file", "csv", "",

@@ -172,6 +172,7 @@ func BadCSV() []BadFile {
 		{"Latin-1", "name,phone\nAna,1\nJos\xe9,1\xa02\n",
 			"2:name:invalid_text 2:phone:invalid_text"},
 		{"Latin-1 in the header", "name,endere\xe7o\n", "0::invalid_text"},
+		{"a letter in two cells of the header", "name,\xc3,\xa9\nx,y,z\n", "0::invalid_text"},
 		{"UTF-16", "\xff\xfe" + utf16("name\r\nAna\r\n", false), "0::invalid_text"},
 		{"UTF-16, the other way around", "\xfe\xff" + utf16("name\r\nAna\r\n", true),
 			"0::invalid_text"},

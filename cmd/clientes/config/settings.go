@@ -106,7 +106,7 @@ func resolveFile(bad faults, name, path string) (value, origin string) {
 	if err != nil {
 		// Without the path, in which somebody may have put the value itself.
 		bad.add(name, "cannot be read from the file that %s_FILE names: %v", name, withoutPath(err))
-		return "", "file"
+		return DropNewline(text), "file"
 	}
 	value = DropNewline(text)
 	if value == "" {
