@@ -3,8 +3,8 @@
 // A request becomes a call of a plain function, and what the function returns becomes the answer.
 // The table of routes in api.go has a line for each route, with the role that may call it. The
 // adapter that decodes, calls and answers is in serve.go. Errors become answers by one table in
-// errors.go. Each noun has a file with its inputs, its functions and its views. A list is a page
-// (page.go).
+// errors.go. Each resource has a file with its inputs, its functions and its views. A list is a
+// page (page.go).
 //
 // Only the adapter, the middleware and the two streams (import and export) know Gin. The package
 // does not know which engine stores the records, or how a token is made.

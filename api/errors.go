@@ -68,8 +68,8 @@ type reply struct {
 	detail  func(error, *problem) // adds what an error itself has to say, if not nil
 }
 
-// tell returns a reply that is the same for every error of its kind.
-func tell(status int, code, message string) reply {
+// fixed returns a reply that is the same for every error of its kind.
+func fixed(status int, code, message string) reply {
 	return reply{status: status, code: code, message: message}
 }
 
@@ -109,83 +109,86 @@ var replies = []struct {
 	reply
 }{
 	{as[*store.InvalidError],
-		tell(422, "validation_failed", "Some fields are not valid.").and(listFields)},
+		fixed(422, "validation_failed", "Some fields are not valid.").and(listFields)},
 	{as[*store.RowsError],
-		tell(422, "validation_failed", "Some rows are not valid; none was imported.").
+		fixed(422, "validation_failed", "Some rows are not valid; none was imported.").
 			and(listRows)},
 	{as[*store.ConflictError],
-		tell(409, "conflict", "Another record has the same value.").and(nameConflict)},
+		fixed(409, "conflict", "Another record has the same value.").and(nameConflict)},
 	{as[*wire.MalformedError],
-		tell(400, "malformed_body", "The body could not be read.").and(nameMalformed)},
+		fixed(400, "malformed_body", "The body could not be read.").and(nameMalformed)},
 	{is(auth.ErrMFAOn),
-		tell(409, "conflict", "There is a second factor already; switch it off first.").
+		fixed(409, "conflict", "There is a second factor already; switch it off first.").
 			about("mfa", "taken", "It is on.")},
-	{is(errNoRoute), tell(404, "not_found", "There is no such path.")},
-	{is(errMethodNotAllowed), tell(405, "method_not_allowed",
+	{is(errNoRoute), fixed(404, "not_found", "There is no such path.")},
+	{is(errMethodNotAllowed), fixed(405, "method_not_allowed",
 		"This path does not take this method; see the Allow header.")},
-	{is(errMalformedBody), tell(400, "malformed_body", "The body could not be read.")},
-	{is(errInvalidParameter), tell(400, "invalid_parameter", "A query parameter is not right.")},
-	{is(errBodyTooLarge), tell(413, "body_too_large", "The body is larger than 1 MiB.")},
-	{is(errImportTooLarge), tell(413, "body_too_large",
+	{is(errMalformedBody), fixed(400, "malformed_body", "The body could not be read.")},
+	{is(errInvalidParameter), fixed(400, "invalid_parameter", "A query parameter is not right.")},
+	{is(errBodyTooLarge), fixed(413, "body_too_large", "The body is larger than 1 MiB.")},
+	{is(errImportTooLarge), fixed(413, "body_too_large",
 		"The file is larger than 256 MiB; import it in parts.")},
-	{is(errNotAcceptable), tell(406, "not_acceptable",
+	{is(errNotAcceptable), fixed(406, "not_acceptable",
 		"This comes as text/csv or application/x-ndjson; ask for one of them in Accept.")},
-	{is(errUnsupportedMediaType), tell(415, "unsupported_media_type",
+	{is(errUnsupportedMediaType), fixed(415, "unsupported_media_type",
 		"This path does not take this Content-Type.")},
-	{is(errTokenMissing), tell(401, "token_missing", "No token provided.")},
-	{is(auth.ErrTokenInvalid), tell(401, "token_invalid", "Failed to authenticate token.")},
-	{is(auth.ErrTokenExpired), tell(401, "token_expired", "Failed to authenticate token.")},
-	{is(auth.ErrTokenRevoked), tell(401, "token_revoked", "Failed to authenticate token.")},
-	{is(auth.ErrInvalidLogin), tell(401, "invalid_login", "Invalid Login!")},
-	{is(auth.ErrMFARequired), tell(401, "mfa_required",
+	{is(errTokenMissing), fixed(401, "token_missing", "No token provided.")},
+	{is(auth.ErrTokenInvalid), fixed(401, "token_invalid", "Failed to authenticate token.")},
+	{is(auth.ErrTokenExpired), fixed(401, "token_expired", "Failed to authenticate token.")},
+	{is(auth.ErrTokenRevoked), fixed(401, "token_revoked", "Failed to authenticate token.")},
+	{is(auth.ErrInvalidLogin), fixed(401, "invalid_login", "Invalid Login!")},
+	{is(auth.ErrMFARequired), fixed(401, "mfa_required",
 		"This user has a second factor; a code of it is required.")},
-	{is(auth.ErrMFAInvalid), tell(401, "mfa_invalid", "The code is wrong or was used.")},
-	{is(errRefreshMissing), tell(401, "refresh_invalid", "No refresh token provided.")},
-	{is(auth.ErrRefreshInvalid), tell(401, "refresh_invalid", "Failed to refresh; log in again.")},
-	{is(errCrossOrigin), tell(403, "cross_origin", "Pages of this origin may not use the cookie.")},
-	{is(errForbidden), tell(403, "forbidden", "Your role does not allow this.")},
-	{is(errOwnMFA), tell(403, "forbidden",
+	{is(auth.ErrMFAInvalid), fixed(401, "mfa_invalid", "The code is wrong or was used.")},
+	{is(errRefreshMissing), fixed(401, "refresh_invalid", "No refresh token provided.")},
+	{is(auth.ErrRefreshInvalid), fixed(401, "refresh_invalid",
+		"Failed to refresh; log in again.")},
+	{is(errCrossOrigin), fixed(403, "cross_origin",
+		"Pages of this origin may not use the cookie.")},
+	{is(errForbidden), fixed(403, "forbidden", "Your role does not allow this.")},
+	{is(errOwnMFA), fixed(403, "forbidden",
 		"Switch off your own second factor with DELETE /me/mfa, "+
 			"which asks for your password and a code.")},
-	{is(errSignupClosed), tell(403, "signup_closed",
+	{is(errSignupClosed), fixed(403, "signup_closed",
 		"Nobody can sign up here; ask an admin for an account.")},
-	{is(auth.ErrMFAOff), tell(404, "not_found", "There is no second factor.")},
-	{is(store.ErrNotFound), tell(404, "not_found", "There is no such record.")},
+	{is(auth.ErrMFAOff), fixed(404, "not_found", "There is no second factor.")},
+	{is(store.ErrNotFound), fixed(404, "not_found", "There is no such record.")},
 	{is(errLastAdminDisabled),
-		tell(409, "conflict", lastAdmin).about("disabled", "last_admin", lastAdmin)},
+		fixed(409, "conflict", lastAdmin).about("disabled", "last_admin", lastAdmin)},
 	{is(store.ErrLastAdmin),
-		tell(409, "conflict", lastAdmin).about("role", "last_admin", lastAdmin)},
-	{is(errVersionMismatch), tell(412, "version_mismatch",
+		fixed(409, "conflict", lastAdmin).about("role", "last_admin", lastAdmin)},
+	{is(errVersionMismatch), fixed(412, "version_mismatch",
 		"The record has changed since; read it again.")},
-	{is(errPreconditionRequired), tell(428, "precondition_required",
+	{is(errPreconditionRequired), fixed(428, "precondition_required",
 		"Say which version you mean with If-Match: the ETag of the record.")},
-	{is(store.ErrKeyReused), tell(422, "idempotency_mismatch",
+	{is(store.ErrKeyReused), fixed(422, "idempotency_mismatch",
 		"This Idempotency-Key was used for another customer; make up a new one.")},
-	{is(store.ErrKeyInProgress), tell(409, "idempotency_in_progress",
+	{is(store.ErrKeyInProgress), fixed(409, "idempotency_in_progress",
 		"The first request with this Idempotency-Key is still at work; try again shortly.")},
 	{is(auth.ErrLinkInvalid),
-		tell(422, "reset_invalid", badLink).about("token", "invalid_link", badLink)},
+		fixed(422, "reset_invalid", badLink).about("token", "invalid_link", badLink)},
 	{is(auth.ErrTooManyAttempts),
-		tell(429, "too_many_attempts", "Too many attempts have failed; wait before the next one.").
+		fixed(429, "too_many_attempts", "Too many attempts have failed; wait before the next one.").
 			and(sayHowLong)},
-	{is(auth.ErrOverloaded), tell(503, "overloaded",
+	{is(auth.ErrOverloaded), fixed(503, "overloaded",
 		"Too many logins at once; try again shortly.")},
-	{is(errTooManyBodies), tell(503, "overloaded",
+	{is(errTooManyBodies), fixed(503, "overloaded",
 		"Too many large bodies at once; try again shortly.")},
-	{is(errTooManyTransfers), tell(503, "overloaded",
+	{is(errTooManyTransfers), fixed(503, "overloaded",
 		"Too many imports or exports at once; try again when one of them is done.")},
-	{is(errNoRoom), tell(503, "overloaded", "There is no room for the file now; try again later.")},
-	{is(errHalfCopied), tell(503, "store_unavailable",
+	{is(errNoRoom), fixed(503, "overloaded",
+		"There is no room for the file now; try again later.")},
+	{is(errHalfCopied), fixed(503, "store_unavailable",
 		"A copy into the database is not finished.")},
-	{is(errDraining), tell(503, "overloaded", "The server is stopping.")},
-	{is(store.ErrSchema), tell(503, "store_unavailable",
+	{is(errDraining), fixed(503, "overloaded", "The server is stopping.")},
+	{is(store.ErrSchema), fixed(503, "store_unavailable",
 		"The migrations are not in, or are of another version.")},
-	{is(store.ErrUnavailable), tell(503, "store_unavailable",
+	{is(store.ErrUnavailable), fixed(503, "store_unavailable",
 		"The store does not answer; try again shortly.")},
 	// The client hung up, or its request took longer than it may.
-	{is(context.Canceled), tell(503, "overloaded",
+	{is(context.Canceled), fixed(503, "overloaded",
 		"The request took too long; try again shortly.")},
-	{is(context.DeadlineExceeded), tell(503, "overloaded",
+	{is(context.DeadlineExceeded), fixed(503, "overloaded",
 		"The request took too long; try again shortly.")},
 }
 
@@ -224,7 +227,7 @@ type fieldError struct {
 
 // problemFor returns the status and the answer for an error.
 func problemFor(err error) (int, problem) {
-	r := tell(http.StatusInternalServerError, "internal",
+	r := fixed(http.StatusInternalServerError, "internal",
 		"Something went wrong on our side; the log has it under the request_id.")
 	for _, line := range replies {
 		if line.matches(err) {

@@ -208,10 +208,10 @@ func TestUnconditionalWritesAreAllKept(t *testing.T) {
 			body := fmt.Sprintf(`{"name":"writer %d"}`, i)
 			answers[i], _ = f.try("PATCH", path, body, "x-access-token", f.tokens[store.Editor])
 		})
-		var told, kept []string
+		var answered, kept []string
 		for _, a := range answers {
 			f.want(a, 200, "")
-			told = append(told, a.body)
+			answered = append(answered, a.body)
 		}
 		for _, c := range f.history(path + "/history?limit=7")[:len(answers)] {
 			kept = append(kept, string(c.Record))
@@ -219,10 +219,10 @@ func TestUnconditionalWritesAreAllKept(t *testing.T) {
 		if last := f.as(store.Viewer, "GET", path, "").body; last != kept[0] {
 			t.Errorf("there is %s, and the last change led to %s", last, kept[0])
 		}
-		slices.Sort(told)
+		slices.Sort(answered)
 		slices.Sort(kept)
-		if !slices.Equal(told, kept) {
-			t.Errorf("the writers were told\n%s\nand the history has\n%s", told, kept)
+		if !slices.Equal(answered, kept) {
+			t.Errorf("the writers were told\n%s\nand the history has\n%s", answered, kept)
 		}
 	})
 }

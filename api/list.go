@@ -132,7 +132,7 @@ func (s *Server) listClientes(ctx context.Context, in listInput) (page[store.Cli
 	}
 	if in.count {
 		l.given = maps.Clone(in.given)
-		l.given.Set("count", "exact") // but not in cursors, which are the same without it
+		l.given.Set("count", "exact") // not in cursors: they are the same without it
 		l.count = func(ctx context.Context) (int64, error) {
 			return s.cfg.Store.CountClientes(ctx, in.selection.Filter)
 		}

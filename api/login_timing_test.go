@@ -8,8 +8,8 @@ import (
 )
 
 // BenchmarkRefusedLogins logs in with wrong passwords as 2,000 users who exist and 2,000 who do
-// not, in turns and each once. Every login has a network of its own, so that none has to wait. Run
-// it by hand, with -benchtime=1x, and read it as BenchmarkForgot.
+// not, alternately and each once. Every login has a network of its own, so that none has to wait.
+// Run it by hand, with -benchtime=1x, and read it as BenchmarkForgot.
 func BenchmarkRefusedLogins(b *testing.B) {
 	const n, warm = 2000, 100
 	for _, e := range engines() {

@@ -54,7 +54,7 @@ type list[T, P any] struct {
 	path  string     // of the route
 	given url.Values // the query parameters that select and sort; the Link header repeats them
 
-	// cursors names the list for its cursors: the path and all else that changes which records come
+	// cursors names the list within its cursors: the path, and whatever decides which records come
 	// in which order. A cursor of another list is refused. The name must not change from one
 	// release to the next, or clients could not go on.
 	cursors string
@@ -156,7 +156,7 @@ func (p page[T]) appendJSON(b []byte) (_ []byte, err error) {
 	return append(b, ']'), nil
 }
 
-// reflected returns the view of a list whose records nobody writes by hand.
+// reflected returns the view of a list whose records are encoded by reflection.
 func reflected[T, V any](view func(T) V) func([]byte, *T) ([]byte, error) {
 	return func(b []byte, record *T) ([]byte, error) { return appendReflected(b, view(*record)) }
 }

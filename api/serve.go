@@ -18,8 +18,8 @@ import (
 	"clientes/store"
 )
 
-// serve makes a route of a plain function, which never meets Gin. P is *In. Its decode method takes
-// what In needs from the request.
+// serve makes a route of a plain function, which knows nothing of Gin. P is *In. Its decode method
+// takes what In needs from the request.
 func serve[In, Out any, P interface {
 	*In
 	decode(*request) error
@@ -33,7 +33,7 @@ func serve[In, Out any, P interface {
 		// Not Gin's own context, which does not end when the client hangs up.
 		ctx := c.Request.Context()
 		if c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead {
-			ctx = auth.WithOrigin(ctx, s.origin(c)) // for the audit, in which a GET leaves nothing
+			ctx = auth.WithOrigin(ctx, s.origin(c)) // a GET writes no event
 		}
 		out, err := f(ctx, in)
 		if err != nil {
@@ -161,7 +161,7 @@ func aboutNoToken(err error) bool {
 	return false
 }
 
-// request is what a decode method reads from. Gin ends here.
+// request is what a decode method reads from. It keeps Gin out of the inputs.
 type request struct {
 	*http.Request
 	server   *Server

@@ -17,10 +17,10 @@ import (
 	"clientes/store"
 )
 
-// BenchmarkForgot requests links for 2,000 users who exist and 2,000 who do not, in turns and each
-// once, while mail goes out. Run it by hand, with -benchtime=1x. It reports the medians, and by how
-// many standard deviations the ranks of the two differ (Mann-Whitney). By chance that is beyond 2
-// in one of twenty runs. A difference of one write to the disk would be beyond 20.
+// BenchmarkForgot requests links for 2,000 users who exist and 2,000 who do not, alternately and
+// each once, while mail goes out. Run it by hand, with -benchtime=1x. It reports the medians, and
+// by how many standard deviations the ranks of the two differ (Mann-Whitney). By chance that is
+// beyond 2 in one of twenty runs. A difference of one write to the disk would be beyond 20.
 func BenchmarkForgot(b *testing.B) {
 	const n, warm = 2000, 200
 	for _, e := range engines() {

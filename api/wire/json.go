@@ -83,7 +83,8 @@ func readNullable(dec *jsontext.Decoder, v any) error {
 }
 
 // ServerMembers are embedded in the body of a record. They take the members that the server sets,
-// which are ignored so that the answer to a GET can be sent back, and those that no field takes.
+// and in Unknown those that no field takes. The former are ignored, so that a client may send back
+// the answer to a GET.
 type ServerMembers struct {
 	ID        jsontext.Value `json:"id"`
 	Version   jsontext.Value `json:"version"`
@@ -131,7 +132,7 @@ var errNotObject = errors.New("not an object")
 func (o *object) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	token, err := dec.ReadToken()
 	switch {
-	case err != nil || token.Kind() == 'n': // which Unmarshal refuses if nothing stands behind it
+	case err != nil || token.Kind() == 'n': // Unmarshal refuses a null that is the whole body
 		return err
 	case token.Kind() != '{':
 		return errNotObject
@@ -184,6 +185,6 @@ func (o *object) fault() error {
 
 // appendText writes a JSON string.
 func appendText(b []byte, s string) []byte {
-	b, _ = jsontext.AppendQuote(b, s) // an error tells of invalid UTF-8, which it has replaced
+	b, _ = jsontext.AppendQuote(b, s) // its error reports invalid UTF-8, which it has replaced
 	return b
 }

@@ -18,7 +18,7 @@ import (
 // maxRow is the longest row of a file in bytes, in either format.
 const maxRow = 1 << 20
 
-// Noun tells [Rows] what the rows of a file are.
+// Noun describes to [Rows] the kind of record that the rows of a file hold.
 type Noun[T any] struct {
 	members  func(*T) []member  // the columns that are read, and where they go
 	ignored  []string           // columns that may be there

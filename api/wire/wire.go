@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// Format is a form of files with many records, by its media type.
+// Format is a format of files with many records. Its text is the media type.
 type Format string
 
 // The formats of import and export.
