@@ -9,7 +9,7 @@ import (
 	"clientes/store"
 )
 
-// Accounts makes and changes users by name, for whoever has the database.
+// Accounts makes and changes users by name, for a command line with access to the database.
 type Accounts struct {
 	users store.Users
 	gate  *password.Gate

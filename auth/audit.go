@@ -25,9 +25,9 @@ func newEvent(ctx context.Context, kind store.EventKind, userID int64, detail st
 	}
 }
 
-// nobodysRows is the most rows within one window of what strangers did under names of no user. Each
-// network has one of these rows, so that some networks can be seen: one row each would be as many
-// as a stranger has networks.
+// nobodysRows is how many rows a kind of event has in one window, at most, for names of no user. A
+// stranger may have any number of networks, so they share these rows. With a single row only one
+// network would ever be seen.
 const nobodysRows = 16
 
 // strangersEvent returns an event that strangers can cause at will. Events of one kind and user
@@ -195,7 +195,7 @@ func (w *waitingEvents) add(events ...store.Event) {
 		switch {
 		case ok:
 			first := was
-			if e.At.Before(was.At) { // it comes back from a try to keep it
+			if e.At.Before(was.At) { // a failed try to keep it has returned it
 				first = e
 			}
 			first.Count = was.Count + e.Count

@@ -1,25 +1,25 @@
 // Package auth authenticates callers and manages their accounts.
 //
 // An [Auth] is made of a [Config]. [Auth.Login] opens a session for whoever knows a password and
-// has the second factor. [Auth.Authenticate] returns whom an access token speaks for, and
+// has the second factor. [Auth.Authenticate] returns the user of an access token, and
 // [Auth.Refresh] replaces the token before it expires. The rest changes accounts: the caller's own
 // ([Auth.ChangePassword]), one reached by a link in a mail ([Auth.ResetPassword]), and any for an
 // admin ([Auth.ChangeUser]). [Accounts] does the same for the command line, by name.
 //
-// The work is done in four rooms: [clientes/auth/password] hashes and judges passwords,
+// Four packages below it do the work: [clientes/auth/password] hashes and judges passwords,
 // [clientes/auth/token] signs and verifies, [clientes/auth/throttle] counts attempts, and
-// [clientes/auth/mail] writes mail. What remains here is what joins them:
+// [clientes/auth/mail] writes mail. This package joins them:
 //
-//   - guard.go lets somebody pass who has a password or a code, and counts everybody.
-//   - session.go opens a session after that, whatever the proof was. See openSession.
+//   - guard.go checks passwords and codes, and counts the attempts.
+//   - session.go opens a session after any kind of proof. See openSession.
 //   - accounts.go makes and changes users, effects.go decides which mails and events that causes.
 //   - denylist.go knows which sessions have ended, audit.go keeps the events.
 //
 // The package promises two things. What an Auth remembers in memory can be rebuilt from the store,
-// so any number of processes may serve the same users. The exception is what strangers did in the
-// last moment, which is on its way to the store. And if an Auth cannot know whether a session was
-// ended elsewhere, it asks the store. If the store does not answer, it returns an error and never
-// guesses.
+// so any number of processes may serve the same users. The exception is the events that strangers
+// cause: they wait a moment before they are written. And if an Auth cannot know whether a session
+// was ended elsewhere, it asks the store. If the store does not answer, it returns an error and
+// never guesses.
 //
 // It knows nothing of HTTP or SQL.
 package auth
@@ -44,9 +44,8 @@ var ErrInvalidLogin = errors.New("wrong user or password")
 // ErrTokenRevoked refuses an access token whose session was ended.
 var ErrTokenRevoked = errors.New("the session of the token was ended")
 
-// Errors of the rooms that methods of [Auth] return. They have a name here because callers tell
-// them apart from errors of this package, such as [ErrTokenRevoked]. They thus need not know which
-// room refuses.
+// Errors of the packages below that methods of [Auth] return. They have a name here so that callers
+// of Auth need not know which package refuses.
 var (
 	ErrTokenInvalid    = token.ErrInvalid
 	ErrTokenExpired    = token.ErrExpired
@@ -67,13 +66,13 @@ type Store interface {
 	store.Audit
 }
 
-// Config is what an [Auth] is made of. Every field is needed.
+// Config is what an [Auth] is made of. Every field except Previous is required.
 type Config struct {
 	Store Store
 	Gate  *password.Gate // every hash of a password waits at it
 
 	Secret   string   // signs and verifies, see [token.CheckSecret]
-	Previous []string // verify only
+	Previous []string // other secrets, which only verify
 	Issuer   string   // the iss claim
 	Audience string   // the aud claim
 
@@ -100,7 +99,7 @@ type Auth struct {
 	links    *links
 }
 
-// Caller is whom a good access token speaks for.
+// Caller is the user and the session of a valid access token.
 type Caller struct {
 	UserID    int64
 	Role      store.Role
@@ -141,9 +140,9 @@ func (a *Auth) Run(ctx context.Context) {
 	others.Wait()
 }
 
-// Authenticate returns whom an access token speaks for. It refuses with [ErrTokenInvalid],
-// [ErrTokenExpired] or [ErrTokenRevoked], and with [store.ErrUnavailable] if it cannot know whether
-// the session was ended.
+// Authenticate returns the user and the session of an access token. It refuses with
+// [ErrTokenInvalid], [ErrTokenExpired] or [ErrTokenRevoked], and with [store.ErrUnavailable] if it
+// cannot know whether the session was ended.
 func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, error) {
 	t, err := a.access.Verify(accessToken)
 	if err != nil {

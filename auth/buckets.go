@@ -67,7 +67,8 @@ func deviceBucket(userID int64, device string) throttle.Bucket {
 	}
 }
 
-// devicesBucket counts failed logins from all devices of a user.
+// devicesBucket counts failed logins from all devices of a user. "marks" is an old word for device
+// tokens. Another key would start the count anew after an update.
 func devicesBucket(userID int64) throttle.Bucket {
 	return throttle.Bucket{Key: "marks " + decimal(userID), Limit: devicesLimit}
 }

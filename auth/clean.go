@@ -28,7 +28,7 @@ type cleaner struct {
 	jobs []cleaning
 }
 
-// cleaning is how the rows of one table go.
+// cleaning is how the old rows of one table are removed.
 type cleaning struct {
 	rows   string
 	remove func(ctx context.Context, before time.Time, limit int) (int, error)

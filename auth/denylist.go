@@ -102,11 +102,11 @@ func (d *denyList) addAll(ended []store.Ended) {
 func (d *denyList) run(ctx context.Context) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
-	var mark store.Watermark
+	var since store.Watermark
 	var failing bool
 	forgotten := d.now()
 	for {
-		next, err := d.ask(ctx, mark)
+		next, err := d.ask(ctx, since)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -118,7 +118,7 @@ func (d *denyList) run(ctx context.Context) {
 		}
 		// After an error the next answer may come from another server, to which the watermark means
 		// nothing. ask has returned zero then.
-		mark, failing = next, err != nil
+		since, failing = next, err != nil
 		if now := d.now(); now.Sub(forgotten) >= forgetEvery {
 			d.ended.forget(now)
 			forgotten = now

@@ -13,8 +13,7 @@ import (
 	"clientes/store"
 )
 
-// guard lets somebody pass who knows a password or has a code of a second factor, and counts
-// everybody who tries.
+// guard checks passwords and codes of a second factor, and counts the attempts.
 type guard struct {
 	hashes interface {
 		ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error
@@ -34,10 +33,9 @@ type attempt struct {
 	device string // the id of the known device that it came from, "" for a stranger's
 }
 
-// checkPassword lets pass who knows the password of an enabled user, and counts everybody. For the
-// zero User, who has no ID, it returns ErrInvalidLogin after the same work as for a wrong password
-// and a disabled user. If it lets pass, the caller decides how the attempt ends. The attempt is
-// made by reserve.
+// checkPassword counts an attempt with reserve, and returns it if the password is that of an
+// enabled user. The caller then decides how the attempt ends. For a wrong password, a disabled user
+// and the zero User, who has no ID, it returns ErrInvalidLogin after the same work.
 func (g *guard) checkPassword(
 	ctx context.Context, u store.User, given string, reserve func() (*attempt, error),
 ) (*attempt, error) {
@@ -112,7 +110,7 @@ func (g *guard) reserveDevice(ctx context.Context, userID int64, device string) 
 }
 
 // reserveCurrent counts an attempt of a user with a session. A client without a device token is
-// known by its session, which is no stranger's either. So nobody else can keep the user from
+// known by its session instead. No stranger has either, so nobody else can keep the user from
 // changing the password.
 func (g *guard) reserveCurrent(
 	ctx context.Context, u store.User, session string,
@@ -143,7 +141,7 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 	})
 	switch {
 	case errors.Is(err, ErrInvalidLogin):
-		if bySession { // it was not reserved as a failed login, but counts as one
+		if bySession { // its reservation did not count on the name
 			if _, err := g.limiter.Ask(ctx, nameBucket(g.keys, u.Name)); err != nil {
 				return err
 			}
@@ -155,9 +153,9 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 	return try.Succeed(ctx)
 }
 
-// checkCode lets a login pass that has a code of the user's second factor, and uses the code up.
-// The password was right: without a code the attempt has neither failed nor succeeded, and with a
-// wrong one it has failed.
+// checkCode returns nil if a login has a code of the user's second factor, and uses the code up.
+// The password was right. So without a code the attempt has neither failed nor succeeded, and with
+// a wrong one it has failed.
 func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
 	if code == "" {
 		return errors.Join(ErrMFARequired, try.Release(ctx))

@@ -31,8 +31,8 @@ const (
 	// Sender takes for one. Otherwise the mail would be sent twice.
 	mailLease = 5 * time.Minute
 
-	// mailNote bounds the noting of what became of a mail, which goes on when everything else has
-	// to end.
+	// mailNote bounds the write of what became of a mail. It goes on when everything else has to
+	// end: otherwise a mail that was sent would be sent again.
 	mailNote = 10 * time.Second
 )
 
@@ -54,9 +54,9 @@ type mailer struct {
 	sender Sender
 }
 
-// SendMail sends the mails of the queue until ctx ends. Mails that are being sent then may take the
-// grace to finish, and when SendMail returns none is on its way. Any number of processes may do
-// this at once: each mail is taken by one of them.
+// SendMail sends the mails of the queue until ctx ends. Mails that are being sent at that moment
+// get the grace to finish. When SendMail returns, none is on its way. Any number of processes may
+// call it at once: one of them takes each mail.
 func (a *Auth) SendMail(ctx context.Context, sender Sender, grace time.Duration) {
 	newMailer(a, sender).run(ctx, grace)
 }

@@ -30,7 +30,7 @@ func (a *Auth) SignUp(ctx context.Context, name, email, newPassword string) (sto
 		return store.User{}, err
 	}
 	switch _, err := a.cfg.Store.UserByName(ctx, u.Name); {
-	case err == nil: // look before a mail is counted that would not be sent
+	case err == nil: // before mayConfirm counts a mail that would not go out
 		return store.User{}, &store.ConflictError{Field: "user"}
 	case !errors.Is(err, store.ErrNotFound):
 		return store.User{}, fmt.Errorf("look up user: %w", err)

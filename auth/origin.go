@@ -14,9 +14,9 @@ type Origin struct {
 
 type originKey struct{}
 
-// WithOrigin returns a context whose events come from there. The origin travels in the context
-// because every function that may cause an event would have to pass it on. Nothing is decided by
-// it, except in [Auth.Login] and in the functions that ask for the password or a code once more.
+// WithOrigin returns a context for a request that comes from o. It is in the context because
+// otherwise every function that may cause an event would have to pass it on. Only IP and Device
+// decide anything: the limits, and the mail about a new network.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	return context.WithValue(ctx, originKey{}, o)
 }

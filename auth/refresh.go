@@ -43,7 +43,7 @@ func parseRefreshToken(
 	return id, counter, err == nil
 }
 
-// rotation is what becomes of a refresh token that we made.
+// rotation is what a refresh token of ours leads to.
 type rotation int
 
 const (
@@ -83,7 +83,7 @@ func rotate(
 		s.Counter++
 		s.RotatedAt = now
 	case n > s.Counter:
-		// We made it, but the store has lost it: a restored backup, and nobody's theft.
+		// We signed a number that the row has not reached: a backup was restored. It is no theft.
 		return s, refused
 	default:
 		s.EndedAt = now

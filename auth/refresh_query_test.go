@@ -136,7 +136,8 @@ func TestAForgedRefreshTokenAsksTheStoreNothing(t *testing.T) {
 		t.Errorf("%d forged tokens asked the store %d times", len(forged), n)
 	}
 
-	// The same count shows a token of ours, even one of a previous secret.
+	// The same counter sees a token of ours, even under a previous secret. Otherwise zero would
+	// prove nothing.
 	a, counted = newCounting(t, p.store)
 	if _, err := a.Refresh(t.Context(), good); err != nil || counted.asked.Load() != 2 {
 		t.Errorf("a good token: %v, and the store was asked %d times", err, counted.asked.Load())

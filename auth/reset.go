@@ -12,10 +12,10 @@ import (
 // name, or if name is "" to the user of that confirmed email. Nobody gets more than three within an
 // hour.
 //
-// Neither the result nor the time that it takes shows whether the user exists: the store gets the
-// same questions and writes the same. Where nothing is to be sent, it writes a mail to nobody,
-// which [Auth.SendMail] drops. So that nobody can fill the queue with these, nothing at all is done
-// for a network that asks too often.
+// Neither the result nor the time that it takes shows whether the user exists: the store answers
+// the same queries and writes as much. Where nothing is to be sent, it queues a mail to nobody,
+// which [Auth.SendMail] drops. For a network that asks too often it does nothing at all, or anybody
+// could fill the queue with such mails.
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	wait, err := a.guard.askFromNetwork(ctx, "forgot")
 	if err != nil || wait > 0 {

@@ -41,7 +41,7 @@ func totp(secret []byte, step int64) string {
 func stepAt(t time.Time) int64 { return t.Unix() / codePeriod }
 
 // codeStep returns the time step whose code this is, among those later than the last one used. It
-// always looks at all of them, so that the time does not tell which one matches.
+// always looks at all of them, so that the time does not show which one matches.
 func codeStep(secret []byte, code string, now time.Time, last int64) (step int64, ok bool) {
 	for n := stepAt(now) - codeDrift; n <= stepAt(now)+codeDrift; n++ {
 		if subtle.ConstantTimeCompare([]byte(totp(secret, n)), []byte(code)) == 1 && n > last {

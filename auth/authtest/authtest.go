@@ -1,7 +1,8 @@
-// Package authtest has what the tests of auth, its rooms and their callers share: a clock, a log,
-// empty databases, places where mail arrives, and ways to wait and to do many things at once.
+// Package authtest has what the tests of auth, its subpackages and their callers share. That is a
+// clock, a log, empty databases, an outbox and a mail server, and ways to wait and to do many
+// things at once.
 //
-// It imports neither auth nor its rooms, except mail, so that their tests can use it.
+// It imports neither auth nor its subpackages, except mail, so that their tests can use it.
 package authtest
 
 import (
@@ -36,12 +37,12 @@ func Eventually(t testing.TB, what string, is func() bool) {
 // call may take.
 func AtOnce(n int, do func(i int)) {
 	const crowd = 12
-	places := make(chan struct{}, crowd)
+	slots := make(chan struct{}, crowd)
 	var running sync.WaitGroup
 	for i := range n {
 		running.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			do(i)
 		})
 	}

@@ -20,7 +20,7 @@ func NewLog(log *slog.Logger, publicURL *url.URL, whole bool) *Log {
 	return &Log{log: log, writer: newWriter(publicURL), whole: whole}
 }
 
-// Send fails only for a message that cannot be written. Trying again is never of use.
+// Send fails only for a message that cannot be written. Trying again never helps.
 func (l *Log) Send(ctx context.Context, m Message) error {
 	if !l.whole {
 		l.log.WarnContext(ctx, "a mail was not sent: SMTP_URL is not set", "kind", string(m.Kind))

@@ -64,7 +64,7 @@ type Message struct {
 	ValidFor  time.Duration // how long the token is good: Reset, Invitation, Confirm
 	At        time.Time     // when it happened: PasswordChanged, EmailChanged, NewNetwork
 	IP        string        // where the login came from: NewNetwork
-	UserAgent string        // and from which program, in its own words: NewNetwork
+	UserAgent string        // the User-Agent header of that login: NewNetwork
 }
 
 // letter is the words of a mail.

@@ -17,7 +17,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 )
 
-// Config is what an [SMTP] is made of. Every field except RootCAs is needed.
+// Config is what an [SMTP] is made of. Every field except RootCAs is required.
 type Config struct {
 	Server    Server
 	From      netmail.Address // see ParseFrom

@@ -26,7 +26,7 @@ func (h bcryptHash) matches(password string) bool {
 }
 
 // replaceable reports whether a hash that matched a password may be replaced by a hash of today's
-// kind. It may not if bcrypt looked only at the beginning: the rest may have been a slip.
+// kind. It may not if bcrypt looked only at the beginning: the rest may have been a typing error.
 func replaceable(hash, password string) bool {
 	h, err := parseHash(hash)
 	if b, ok := h.(bcryptHash); ok && !b.digested && len(password) > maxBcryptLen {

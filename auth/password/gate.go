@@ -15,17 +15,18 @@ var ErrOverloaded = errors.New("too many passwords are waiting to be checked")
 // flood of logins must neither slow everything else nor take memory without bound. A Gate is safe
 // for concurrent use.
 type Gate struct {
-	hasher Hasher
-	slots  chan struct{}
-	places chan struct{} // running and waiting
+	hasher   Hasher
+	slots    chan struct{}
+	admitted chan struct{} // running and waiting
 }
 
-// NewGate returns a gate before a hasher. That many hashes run at once, and that many more wait.
+// NewGate returns a gate before a hasher. running is how many hashes run at once, and waiting is
+// how many more may wait.
 func NewGate(hasher Hasher, running, waiting int) *Gate {
 	return &Gate{
-		hasher: hasher,
-		slots:  make(chan struct{}, running),
-		places: make(chan struct{}, running+waiting),
+		hasher:   hasher,
+		slots:    make(chan struct{}, running),
+		admitted: make(chan struct{}, running+waiting),
 	}
 }
 
@@ -34,8 +35,8 @@ func NewGate(hasher Hasher, running, waiting int) *Gate {
 // not called.
 func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
 	select {
-	case g.places <- struct{}{}:
-		defer func() { <-g.places }()
+	case g.admitted <- struct{}{}:
+		defer func() { <-g.admitted }()
 	default:
 		return ErrOverloaded
 	}

@@ -20,7 +20,7 @@ func TestTheGateLetsFewInAndFewWait(t *testing.T) {
 	}
 	<-inside
 	<-inside
-	for len(g.places) < 3 { // until the third waits
+	for len(g.admitted) < 3 { // until the third waits
 		runtime.Gosched()
 	}
 	fourth := func(Hasher) error { return errors.New("a fourth came in") }
@@ -46,7 +46,7 @@ func TestTheGateLetsFewInAndFewWait(t *testing.T) {
 	}
 }
 
-func TestGivingUpTheWaitFreesThePlace(t *testing.T) {
+func TestGivingUpTheWaitFreesTheSlot(t *testing.T) {
 	g := NewGate(Local{}, 1, 1)
 	inside, leave, done := make(chan bool), make(chan bool), make(chan error)
 	go func() {
@@ -67,7 +67,7 @@ func TestGivingUpTheWaitFreesThePlace(t *testing.T) {
 	}
 }
 
-// TestAPanicLeavesTheGate checks that a panic reaches the caller and frees the place.
+// TestAPanicLeavesTheGate checks that a panic reaches the caller and frees the slot.
 func TestAPanicLeavesTheGate(t *testing.T) {
 	g := NewGate(Local{}, 1, 0)
 	for range 2 {

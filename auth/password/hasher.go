@@ -21,7 +21,7 @@ package password
 
 // Hasher does all work with passwords that takes a core and memory for some 30 ms, and so waits at
 // a [Gate]. Its methods are safe for concurrent use. They fail only if another process does the
-// work and that process is out of order.
+// work and that process fails.
 type Hasher interface {
 	// Verify reports whether hash is a hash of the password. If it is, but is not of the kind and
 	// cost that new ones have, and rehash is set, it also returns a new hash. A hash of no known

@@ -13,7 +13,8 @@ type Bucket struct {
 	Key   string
 	Limit Limit
 
-	// Cleared means that a success empties the bucket. Otherwise a success only does not count.
+	// Cleared means that a success empties the bucket. Otherwise a success just does not count
+	// itself.
 	Cleared bool
 }
 
@@ -23,7 +24,7 @@ type Limit struct {
 	Free   int64
 	Window time.Duration
 
-	// InARow makes Window begin with the last of them.
+	// InARow makes Window begin anew with each of them.
 	InARow bool
 
 	// Slowed makes each attempt beyond Free wait, longer and longer. Otherwise none is let through

@@ -1,4 +1,4 @@
-// Package throttle counts attempts and lets too many wait.
+// Package throttle counts attempts, and makes further ones wait if too many have failed.
 //
 // A [Bucket] is a key and a [Limit]: how often something may fail before the next attempt has to
 // wait. A [Limiter] reserves an attempt on one or several buckets before anybody knows how it ends.
@@ -75,7 +75,7 @@ type Reservation struct {
 	limiter *Limiter
 	buckets []Bucket
 	before  []store.Bucket // the counts without the attempt
-	after   []store.Bucket // and with it
+	after   []store.Bucket // the counts with the attempt
 	unlock  func()         // nil once the attempt has ended
 }
 
@@ -161,7 +161,7 @@ func (r *Reservation) Fail(ctx context.Context) error {
 	})
 }
 
-// Release uncounts the attempt, because nobody looked at what it was about.
+// Release uncounts an attempt that has neither failed nor succeeded.
 func (r *Reservation) Release(ctx context.Context) error {
 	return r.end(ctx, func(int) bool { return true }, r.uncount)
 }

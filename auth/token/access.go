@@ -24,7 +24,7 @@ const (
 	Leeway = 5 * time.Second
 )
 
-// IssuerConfig is what an [Issuer] is made of. Every field is needed.
+// IssuerConfig is what an [Issuer] is made of. Every field is required.
 type IssuerConfig struct {
 	Keys     *Keyring
 	Issuer   string        // the iss claim
@@ -86,7 +86,7 @@ type Access struct {
 	UserID    int64
 	Role      store.Role
 	SessionID string
-	Session   SessionID // the same as SessionID
+	Session   SessionID // SessionID in binary
 	TokenID   string    // the jti
 
 	expires   time.Time // exp and the leeway

@@ -62,7 +62,8 @@ func forms() [purposes]form {
 	return [purposes]form{
 		Refresh: {label: "clientes refresh token", size: sha256.Size, max: maxText},
 		Link:    {label: "clientes link", size: sha256.Size, max: maxText},
-		Device:  {label: "clientes device mark", size: sha256.Size, max: maxText},
+		// "mark" is an old word for a device token.
+		Device: {label: "clientes device mark", size: sha256.Size, max: maxText},
 		// Half a MAC keeps cursors short. A forged cursor shows no more than the next page of a
 		// list that its forger may read anyway.
 		Cursor:   {label: "clientes cursor", size: sha256.Size / 2, packed: true},
@@ -158,15 +159,16 @@ func (r *Keyring) Verify(p Purpose, signed string, bound ...string) (text string
 	return "", false
 }
 
-// Unverified returns the text of a signed value without a look at its MAC. It is for values that
-// say themselves what they are bound to, such as the id of a user. [Keyring.Verify] comes after.
+// Unverified returns the text of a signed value without a look at its MAC. It is for a text that
+// names the record with the bound values, such as the id of a user. The caller reads the record,
+// and then calls [Keyring.Verify].
 func (r *Keyring) Unverified(p Purpose, signed string) (text string, ok bool) {
 	text, _, ok = r.cut(p, signed)
 	return text, ok
 }
 
-// MAC returns a text in base64url that stands for the given one, under the newest secret. It
-// cannot be turned back without the secret.
+// MAC returns a text in base64url that stands for the given one, under the newest secret. Without
+// the secret nobody can test a guess at the given text.
 func (r *Keyring) MAC(p Purpose, text string) string {
 	return base64.RawURLEncoding.EncodeToString(r.mac(r.keys[0], p, text, nil))
 }

@@ -1,4 +1,4 @@
-// Package token signs and verifies everything that bears a signature of the server.
+// Package token signs what the server hands out, and verifies it when it comes back.
 //
 // A [Keyring] holds the secrets. [Keyring.Sign] signs a short text for one [Purpose], and
 // [Keyring.Verify] returns the text if the signature is ours. So refresh tokens, links in mail,
@@ -13,7 +13,7 @@
 //
 // The package promises three things. The MAC is verified before anything that a stranger wrote is
 // decoded. A text that was signed for one purpose, or for other bound values, is refused. What one
-// released version signed, every later one accepts, and the other way round.
+// released version signed, every other one accepts, older or newer.
 //
 // It knows nothing of users' rows, of the store, or of which sessions have ended: whether a
 // token was revoked is for package auth to decide.
@@ -22,8 +22,8 @@ package token
 import "errors"
 
 var (
-	// ErrInvalid refuses an access token that no secret of ours has signed, or that does not make
-	// every statement that an access token must make.
+	// ErrInvalid refuses an access token that no secret of ours has signed, or whose claims are not
+	// all there and valid.
 	ErrInvalid = errors.New("the token is not a valid access token")
 
 	// ErrExpired refuses an access token whose only fault is its age.
