@@ -10,8 +10,8 @@ import (
 //
 // There is one small row per key, and none where nothing counts. Two rules bound the number of
 // rows: each has a time to be forgotten, and only an attempt that was let through writes one. So an
-// attacker who makes up a million names gets no more rows than the processor can check passwords in
-// that time. The bucket of the sender's network refuses many of these attempts before.
+// attacker who makes up a million names causes rows only for those whose password the server has
+// time to check. The bucket of the attacker's network refuses most of the attempts before that.
 type Bucket struct {
 	Key          string    // who tried what, chosen by package auth: short, and no secret
 	Count        int64     // how many attempts count against the key; with 0 the row is removed

@@ -113,8 +113,8 @@ type Text struct {
 	Value *string // may be set
 }
 
-// TextRule is what a text is called and what it must keep to. It never changes. A [Text] points to
-// its rule because a page of customers copies hundreds of texts.
+// TextRule is the name of a text and what makes one valid. It never changes. A [Text] points to its
+// rule because a page of customers copies hundreds of texts.
 type TextRule struct {
 	Name string // the member's name on the wire, in CSV files and in the databases
 	Max  int    // the longest text after normalization: in code points, an email in bytes

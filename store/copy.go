@@ -116,13 +116,13 @@ func columns(kind Kind, names []string) []Column {
 	return all
 }
 
-// Identity tells which database a store keeps everything in.
+// Identity names a database.
 type Identity struct {
 	ID      string // unique, unless the database was restored or cloned
 	Copying string // the source of an unfinished copy into this one; "" if there is none
 }
 
-// Extent tells how much a table holds.
+// Extent is how much a table holds.
 type Extent struct {
 	Rows    int64
 	LastKey []any // of the last row by ascending key, nil if there is no row

@@ -44,7 +44,7 @@ func (f Filter) Since() time.Time {
 // same direction.
 type Sort string
 
-// What customers can be ordered by.
+// The orders in which customers can be listed.
 const (
 	ByID      Sort = "id"
 	ByName    Sort = "name" // by SortKey
@@ -52,7 +52,7 @@ const (
 	ByUpdated Sort = "updated_at"
 )
 
-// Sorts returns all of them.
+// Sorts returns every [Sort].
 func Sorts() []Sort { return []Sort{ByID, ByName, ByCreated, ByUpdated} }
 
 // Position is a place in an order: right behind the record with these values. The zero Position is

@@ -53,7 +53,7 @@ type Ended struct {
 
 // Watermark is a position in the order in which sessions were ended. The zero Watermark is before
 // all of them. Others come from [Sessions.EndedSessions] and mean nothing to another store. After
-// an error of the engine start again from zero: it may be another server by then.
+// an error of the engine, start again from zero: another server may have taken its place.
 type Watermark int64
 
 // Sessions keeps the logins.

@@ -98,8 +98,8 @@ type Users interface {
 	// effects again. It returns ErrNotFound for an unknown id, and a *ConflictError on "email" if
 	// another user has the email. It returns [ErrLastAdmin] if no enabled admin would be left.
 	//
-	// Checks belong into update. A pending email is confirmed by an update that moves it to Email
-	// if it is still the one in question. A one-time code is used by an update that raises
+	// Checks belong in update. A pending email is confirmed by an update that moves it to Email if
+	// it is still the one in question. A one-time code is used by an update that raises
 	// MFA.LastStep, or refuses if it is that high already.
 	UpdateUser(ctx context.Context, id int64, update func(User) (User, error),
 		effects ...EffectsFunc) (User, []Ended, error)

@@ -114,12 +114,12 @@ func TestUserApply(t *testing.T) {
 
 func TestEffectsAreOfTheUser(t *testing.T) {
 	events := []store.Event{{UserID: 5, Kind: store.EventSignup}}
-	tell := func(old, now store.User) store.Effects {
+	effects := func(old, now store.User) store.Effects {
 		mail := store.Mail{UserID: 5, To: fmt.Sprint(old.Name, "+", now.Name)}
 		return store.Effects{Mails: []store.Mail{mail}, Events: events}
 	}
 	got := store.EffectsOf(store.User{Name: "old"}, store.User{ID: 7, Name: "new"},
-		[]store.EffectsFunc{tell, tell})
+		[]store.EffectsFunc{effects, effects})
 	want := store.Effects{
 		Mails: []store.Mail{{UserID: 7, To: "old+new"}, {UserID: 7, To: "old+new"}},
 		Events: []store.Event{{UserID: 7, Kind: store.EventSignup},

@@ -8,7 +8,7 @@ import (
 	"clientes/store/storetest"
 )
 
-// openBench opens a new store with so many records. Its server syncs every commit to the disk, as
+// openBench opens a new store with that many records. Its server syncs every commit to the disk, as
 // one in production does.
 func openBench(b *testing.B, rows int) *postgres.Store {
 	b.Helper()

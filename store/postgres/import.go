@@ -54,7 +54,8 @@ func (s *Store) importClientes(ctx context.Context, by int64,
 			by, now)
 		err = send(ctx, conn, write)
 		if err == nil {
-			// By itself: a caller who is gone by now has not sent it, and nothing is kept.
+			// In a trip of its own: if the caller is gone by now, it is not sent, and nothing is
+			// kept.
 			_, err = exec(ctx, conn, "COMMIT")
 		}
 		if err != nil {

@@ -113,8 +113,8 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 	})
 }
 
-// queueMail queues the insert of a mail, if its user exists. The lock on the user is the one that a
-// foreign key takes. It keeps the user there until the mail is.
+// queueMail queues the insert of a mail, if its user exists. It locks the user as a foreign key
+// does, so that nobody deletes the user before the mail is there.
 func (s *Store) queueMail(b *pgx.Batch, m store.Mail) {
 	b.Queue(`
 		WITH owner AS (

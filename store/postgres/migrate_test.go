@@ -151,7 +151,7 @@ func TestTheLockOfAKilledMigratorIsFreeAtOnce(t *testing.T) {
 	wantReady(t, url)
 }
 
-// holders returns how many migrators have held the lock for longer than so many seconds.
+// holders returns how many migrators have held the lock for longer than that many seconds.
 func holders(t *testing.T, conn *pgx.Conn, seconds int) int {
 	t.Helper()
 	return ask[int](t, conn, `

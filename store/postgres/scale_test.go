@@ -27,7 +27,7 @@ func BenchmarkScale(b *testing.B) {
 		storetest.Fill(b, s, rows)
 		b.Logf("%d rows in %s", rows, time.Since(start))
 		execute(b, url, "VACUUM ANALYZE")
-		// A server for so many records has the memory for them.
+		// A server for that many records has the memory for them.
 		execute(b, url, "CREATE EXTENSION pg_prewarm")
 		execute(b, url, `
 			SELECT pg_prewarm(oid)

@@ -95,7 +95,7 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 			}
 			begun = true
 			err := each(c)
-			if err == nil && ctx.Err() != nil { // what has come already would not tell
+			if err == nil && ctx.Err() != nil { // the rows that had arrived do not show it
 				err = engineError(ctx, conn, ctx.Err())
 			}
 			if err != nil {

@@ -15,7 +15,7 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// openThroughCable opens a store with so many idle connections over a cable.
+// openThroughCable opens a store with that many idle connections over a cable.
 func openThroughCable(t *testing.T, idle int) (*Store, *postgrestest.Cable) {
 	t.Helper()
 	cable, through := postgrestest.NewCable(t, postgrestest.Migrated(t, Migrate))

@@ -9,7 +9,7 @@ import (
 	"clientes/store/storetest"
 )
 
-// openBench opens a new store with so many records.
+// openBench opens a new store with that many records.
 func openBench(b *testing.B, rows int) *sqlite.Store {
 	b.Helper()
 	return openBenchAt(b, filepath.Join(b.TempDir(), "bench.db"), rows)

@@ -26,7 +26,7 @@ func BenchmarkScale(b *testing.B) {
 		start := time.Now()
 		storetest.Fill(b, s, rows)
 		b.Logf("%d rows in %s", rows, time.Since(start))
-		// A machine for so many records has the memory for them.
+		// A machine for that many records has the memory for them.
 		f, err := os.Open(path)
 		if err == nil {
 			_, err = io.Copy(io.Discard, f)

@@ -13,7 +13,7 @@ import (
 // BenchRows is how many records the benchmarks of reads need: see [FillBench].
 const BenchRows = 20_000
 
-// FillBench creates so many records, from many goroutines.
+// FillBench creates that many records, from many goroutines.
 func FillBench(b *testing.B, st store.Store, rows int) {
 	b.Helper()
 	var workers sync.WaitGroup

@@ -481,7 +481,7 @@ func copyNotEmpty(t *testing.T, f *fixture) {
 		}
 		needed := []store.Table{table}
 		if table.Name == "addresses" || table.Name == "mails" {
-			needed = []store.Table{tableNamed("users"), table} // whose they are
+			needed = []store.Table{tableNamed("users"), table} // the rows refer to users
 		}
 		for _, table := range needed {
 			err := target.WriteRows(ctx, "other", table, rowsIn(t, f, table, 1000)[:1])
@@ -572,7 +572,7 @@ func copyAtOnce(t *testing.T, f *fixture) {
 	f.fill(t)
 	target := f.target(t)
 	stores := []store.Store{target, target.another(t)}
-	var told atomic.Int64
+	var failed atomic.Int64
 	var copies []func()
 	for i := range 4 {
 		copies = append(copies, func() {
@@ -592,7 +592,7 @@ func copyAtOnce(t *testing.T, f *fixture) {
 				}
 			}
 			if disturbed {
-				told.Add(1)
+				failed.Add(1)
 			}
 		})
 	}
@@ -603,7 +603,7 @@ func copyAtOnce(t *testing.T, f *fixture) {
 			t.Errorf("%s is\n%v, not\n%v", table.Name, got, want)
 		}
 	}
-	if n := told.Load(); n < 3 {
+	if n := failed.Load(); n < 3 {
 		t.Errorf("only %d of four copies got an error", n)
 	}
 }

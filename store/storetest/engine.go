@@ -262,7 +262,7 @@ func contextEnded(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		_, err = f.Session(t.Context(), "new")
-		return fmt.Sprint(clientes, users, n, err, f.buckets(t, "x"), f.trail(t))
+		return fmt.Sprint(clientes, users, n, err, f.buckets(t, "x"), f.mailsAndEvents(t))
 	}
 	users := tableNamed("users")
 	methods := map[string]func(ctx context.Context) error{
@@ -417,8 +417,8 @@ func contextEnded(t *testing.T, f *fixture) {
 
 	before := picture()
 	for name, call := range methods {
-		// More often than there are connections: then a later call misses one that was not
-		// released.
+		// More calls than there are connections: if one call keeps its connection, a later one gets
+		// none.
 		for range 20 {
 			err := call(cancelled)
 			if !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {

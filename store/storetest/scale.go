@@ -87,8 +87,8 @@ func Fill(b *testing.B, st store.Store, n int) {
 }
 
 // BenchmarkScale compares reads of a large store with the same reads of one that has 10,000
-// records. It takes them in turns, so that any other load on the machine slows both. It reports the
-// 50th and the 99th percentile of each in microseconds, and the ratios.
+// records. It alternates between the two, so that any other load on the machine slows both. It
+// reports the 50th and the 99th percentile of each in microseconds, and the ratios.
 func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 	const few = 10_000
 	type op func(st store.Store, rows int, r *rand.Rand) error

@@ -220,13 +220,13 @@ func clip(v any) string {
 // last of many would wait longer than a call may take.
 func atOnce(fs ...func()) {
 	const crowd = 12
-	start, places := make(chan struct{}), make(chan struct{}, crowd)
+	start, slots := make(chan struct{}), make(chan struct{}, crowd)
 	var running sync.WaitGroup
 	for _, f := range fs {
 		running.Go(func() {
 			<-start
-			places <- struct{}{}
-			defer func() { <-places }()
+			slots <- struct{}{}
+			defer func() { <-slots }()
 			f()
 		})
 	}

@@ -44,12 +44,12 @@ func usersMade(t *testing.T, f *fixture) {
 		CreatedAt: f.now().AddDate(-1, 0, 0),
 	})
 	given := slices.Clone(users)
-	var told []store.User
+	var created []store.User
 	made, err := f.CreateUsers(t.Context(), users, func(old, now store.User) store.Effects {
 		if old != (store.User{}) {
 			t.Errorf("called for a change from %s", clip(old))
 		}
-		told = append(told, now)
+		created = append(created, now)
 		if now.Name != "last" {
 			return store.Effects{}
 		}
@@ -64,7 +64,7 @@ func usersMade(t *testing.T, f *fixture) {
 	if !slices.Equal(users, given) {
 		t.Error("the caller's users were changed")
 	}
-	if !slices.Equal(told, made) {
+	if !slices.Equal(created, made) {
 		t.Error("the effects are not of what was created")
 	}
 	all, err := f.Users(t.Context(), before.ID, len(users)+1)

@@ -874,8 +874,8 @@ func userDelete(t *testing.T, f *fixture) {
 	}
 }
 
-// trail returns the mails that are due and the events, as text.
-func (f *fixture) trail(t *testing.T) string {
+// mailsAndEvents returns the mails that are due and the events, as text.
+func (f *fixture) mailsAndEvents(t *testing.T) string {
 	t.Helper()
 	mails, err := f.ClaimMails(t.Context(), 0, 1000)
 	if err != nil {
@@ -920,7 +920,7 @@ func userEffects(t *testing.T, f *fixture) {
 			t.Errorf("%s: it was called with %+v to %+v, want %+v to %+v",
 				what, olds, news, old, now)
 		}
-		if got := f.trail(t); got != want {
+		if got := f.mailsAndEvents(t); got != want {
 			t.Errorf("%s: there is\n%swant\n%s", what, got, want)
 		}
 	}
@@ -939,7 +939,7 @@ func userEffects(t *testing.T, f *fixture) {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("panic: %v", v)
 			}
-			if got := f.trail(t); got != want {
+			if got := f.mailsAndEvents(t); got != want {
 				t.Errorf("%s: there is\n%s", what, got)
 			}
 			if u, err := f.User(t.Context(), ana.ID); err != nil || u != ana {
@@ -968,7 +968,7 @@ func userEffects(t *testing.T, f *fixture) {
 	}
 	_, err = f.CreateUser(t.Context(), store.User{Name: "Ana", Role: store.Viewer}, both)
 	wantConflict(t, err, "user")
-	if got := f.trail(t); got != want {
+	if got := f.mailsAndEvents(t); got != want {
 		t.Errorf("a refused create: there is\n%s", got)
 	}
 
@@ -1032,7 +1032,7 @@ event user_deleted of %[1]d by %[2]d:
 event login of %[2]d by 0: 
 event login of %[1]d by 0: 
 `, ana.ID, bia.ID)
-	if got := f.trail(t); got != want {
+	if got := f.mailsAndEvents(t); got != want {
 		t.Errorf("there is\n%swant\n%s", got, want)
 	}
 	if n, err := f.DeleteNetworks(t.Context(), f.now().Add(time.Hour), 10); err != nil || n != 1 {

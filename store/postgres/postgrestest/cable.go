@@ -36,7 +36,7 @@ const (
 )
 
 type cablePair struct {
-	near, far net.Conn // far is nil for one that was never connected
+	near, far net.Conn // far is nil if the pair never reached the server
 	deaf      bool     // nothing passes anymore
 }
 
