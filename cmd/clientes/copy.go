@@ -17,8 +17,8 @@ import (
 	"clientes/store"
 )
 
-// copyBatch is how many rows go over at once. A commit costs little beside so many, and so few fit
-// into memory even if each is as large as can be, some 45 KB.
+// copyBatch is how many rows go over at once. Beside that many a commit costs little. They fit into
+// memory even if each is as large as can be, some 45 KB.
 const copyBatch = 1000
 
 func (p *program) copyCommand() *cobra.Command {

@@ -61,7 +61,7 @@ func migrateAndOpen(ctx context.Context, databaseURL string) (store.Store, error
 }
 
 // openToWrite opens the store for a command that writes. It makes the tables of a fresh database.
-// An older one it leaves alone, since the servers that run on it may not know another schema.
+// It leaves an older one alone, since the servers that run on it may not know another schema.
 func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openToRead(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
@@ -108,8 +108,8 @@ func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	return st, nil
 }
 
-// whole passes on what an opening returned. A store into which a copy is unfinished it closes, and
-// returns errUnfinishedCopy.
+// whole returns what an opening returned. If a copy into the store is unfinished, it closes the
+// store and returns errUnfinishedCopy.
 func whole(ctx context.Context, st store.Store, err error) (store.Store, error) {
 	if err != nil {
 		return nil, err

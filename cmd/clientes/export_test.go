@@ -208,8 +208,8 @@ func TestExportIntoAClosedPipe(t *testing.T) {
 	quiet := status.Signaled() && status.Signal() == syscall.SIGPIPE && stderr.String() == ""
 	// If the parent ignores the signal, as some test runners do, it is an error like any other.
 	const brokenPipe = "clientes: write /dev/stdout: broken pipe\n"
-	told := status.ExitStatus() == 1 && stderr.String() == brokenPipe
-	if err == nil || !quiet && !told {
+	reported := status.ExitStatus() == 1 && stderr.String() == brokenPipe
+	if err == nil || !quiet && !reported {
 		t.Errorf("%v, stderr %q", err, stderr.String())
 	}
 }

@@ -87,8 +87,8 @@ func formatByName(name string) wire.Format {
 	return ""
 }
 
-// formatByContent returns the format of a file that begins so. No header of a CSV file begins with
-// a brace or a bracket.
+// formatByContent returns the format of a file that begins with start. No header of a CSV file
+// begins with a brace or a bracket.
 func formatByContent(start []byte) wire.Format {
 	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
 	if len(start) > 0 && (start[0] == '{' || start[0] == '[') {
@@ -105,7 +105,7 @@ func (p *program) importFile(
 	progress.end() // before anything else is printed
 	switch {
 	case err != nil:
-		return p.tellFaults(err)
+		return p.reportFaults(err)
 	case dryRun:
 		_, err = fmt.Fprintf(p.stdout,
 			"%s can be imported; nothing was changed\n", customersText(n))
@@ -202,9 +202,9 @@ func followed(spool *wire.Spool, progress *progress, what string) iter.Seq2[stor
 	}
 }
 
-// tellFaults prints the faults of rows, one a line, and returns an error that counts them. It
+// reportFaults prints the faults of rows, one a line, and returns an error that counts them. It
 // returns any other error as it is.
-func (p *program) tellFaults(err error) error {
+func (p *program) reportFaults(err error) error {
 	var faults *store.RowsError
 	if !errors.As(err, &faults) {
 		return err
@@ -224,10 +224,10 @@ func (p *program) tellFaults(err error) error {
 	if _, err := io.WriteString(p.stderr, b.String()); err != nil {
 		return err
 	}
-	switch told := int64(len(faults.Rows)); {
-	case faults.Count > told:
+	switch listed := int64(len(faults.Rows)); {
+	case faults.Count > listed:
 		return fmt.Errorf("the file has %d faults, of which these are the first %d; "+
-			"nothing was imported", faults.Count, told)
+			"nothing was imported", faults.Count, listed)
 	case faults.Count > 1:
 		return fmt.Errorf("the file has %d faults; nothing was imported", faults.Count)
 	}

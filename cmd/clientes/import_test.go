@@ -175,7 +175,7 @@ clientes: the file has 2 faults; nothing was imported
 	}
 }
 
-func TestTheFirstHundredFaultsAreTold(t *testing.T) {
+func TestTheFirstHundredFaultsAreListed(t *testing.T) {
 	inFolder(t, nil)
 	r := call(t, nil, "name\n"+strings.Repeat("\"\"\n", 250), "import", "-")
 	var want strings.Builder
@@ -358,7 +358,7 @@ func (l *locker) unlock(t *testing.T) {
 	l.waitFor(t, "true", 0)
 }
 
-// waitFor waits until the database has so many other connections of a kind.
+// waitFor waits until the database has that many other connections of a kind.
 func (l *locker) waitFor(t *testing.T, condition string, n int) {
 	t.Helper()
 	what := fmt.Sprintf("the database has %d connections with %s", n, condition)

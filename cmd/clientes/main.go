@@ -1,9 +1,9 @@
 // Command clientes is the whole product in one program: the server of the API and what an operator
 // needs beside it.
 //
-// It is the only place that knows every other. It reads the environment (package config), opens the
-// store that DATABASE_URL names (engine.go), builds auth and the API upon it (serve.go), and closes
-// them in the opposite order.
+// It is the only package that knows all others. It reads the environment (package config), opens
+// the store that DATABASE_URL names (engine.go), builds auth and the API upon it (serve.go), and
+// closes them in the opposite order.
 //
 // Each command has a file of its own and calls the same functions that the API calls. None knows
 // SQL. Two know what goes over the wire: "token inspect" compares the claims of a token with the

@@ -15,9 +15,10 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// These tests hold several processes on one database to what they promise each other. Each runs a
-// few rounds, TEST_ROUNDS=1000 makes them as many, and -v prints how long everything took. Nothing
-// but "eventually" is held against the clock: how fast this machine is proves nothing.
+// These tests run several processes on one database and check what they promise each other. Each
+// test runs a few rounds: TEST_ROUNDS=1000 makes it a thousand, and -v prints how long everything
+// took. No test fails because something was slow, unless it never comes: the speed of this machine
+// proves nothing.
 
 // A session that one process or a command ends is refused by all processes: by the one that ended
 // it before it answers, by the others soon.
@@ -41,7 +42,7 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 					f.command(t, goodPassword, "user", "passwd", "ana", "--password-stdin")
 				},
 			} {
-				var sinceTold, sinceDone durations
+				var sinceBegun, sinceDone durations
 				for n := range rounds {
 					token := f.login(t, f.on(n+1), "ana").Token
 					var watches []*watch
@@ -49,7 +50,7 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 						f.want(t, s, token, yes)
 						watches = append(watches, f.watch(t, s, token))
 					}
-					told := time.Now()
+					begun := time.Now()
 					end(n, token)
 					done := time.Now()
 					if kind == "logout" {
@@ -57,7 +58,7 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 					}
 					for i, w := range watches {
 						authtest.Eventually(t, "a process refuses the token", func() bool {
-							return w.said(t, no, told) > 0
+							return w.said(t, no, begun) > 0
 						})
 						w.end()
 						w.neverYesAgain(t, time.Now(), time.Now())
@@ -65,17 +66,17 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 						if kind == "logout" && i == n%len(watches) {
 							continue // it knew before it answered
 						}
-						// The first refusal: the end was written between told and done.
+						// The first refusal: the end was written between begun and done.
 						refused := w.firstNo(t)
-						sinceTold.add(refused.Sub(told))
+						sinceBegun.add(refused.Sub(begun))
 						sinceDone.add(max(0, refused.Sub(done)))
 					}
 					if kind == "disable" {
 						f.command(t, "", "user", "enable", "ana")
 					}
 				}
-				t.Logf("%s: refused elsewhere after it was done: %v; after it was told to begin: %v",
-					kind, &sinceDone, &sinceTold)
+				t.Logf("%s: refused elsewhere after it was done: %v; after it began: %v",
+					kind, &sinceDone, &sinceBegun)
 			}
 		})
 	}
@@ -268,10 +269,10 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 			w := f.watch(t, s, token)
 			w.settled(t, yes, time.Now())
 			c.Cut(how)
-			told := time.Now()
+			begun := time.Now()
 			f.logout(t, f.on(0), token)
 			authtest.Eventually(t, "it says yes no more", func() bool {
-				return w.said(t, unknown, told) > 0
+				return w.said(t, unknown, begun) > 0
 			})
 			joinedAt := time.Now()
 			c.Join()
@@ -279,8 +280,8 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 			recovered[i].add(fresh.settled(t, no, joinedAt).Sub(joinedAt))
 			fresh.end()
 			w.end()
-			w.neverYesAgain(t, told, time.Now())
-			delays[i].add(w.lastYes(t, time.Now(), told).Sub(told))
+			w.neverYesAgain(t, begun, time.Now())
+			delays[i].add(w.lastYes(t, time.Now(), begun).Sub(begun))
 		}
 	}
 	for i, how := range hows {

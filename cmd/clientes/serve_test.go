@@ -202,7 +202,7 @@ func (c *rawClient) answer() (*http.Response, error) {
 }
 
 // halfALogin returns a client that has sent the header of a login. The server has asked for its
-// body of so many bytes, so the request is under way until the client sends that.
+// body of that many bytes, so the request is under way until the client sends that.
 func halfALogin(t *testing.T, addr string, body int) *rawClient {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)

@@ -39,7 +39,7 @@ The format is that of the name (.csv, .ndjson, .jsonl), else NDJSON if the file 
 and CSV if it does not. A file has 32 MiB and 200,000 users at most.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.tellFaults(p.importUsers(cmd.Context(), args[0], dryRun))
+			return p.reportFaults(p.importUsers(cmd.Context(), args[0], dryRun))
 		},
 	}
 	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only check whether the file could be imported")

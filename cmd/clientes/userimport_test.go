@@ -153,7 +153,7 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",
 			"row 1: The line is a JSON array; give one object a line.\n" +
 				"row 2, password_hash: "},
-		"more faults than are told": {
+		"more faults than are listed": {
 			csvHead + strings.Repeat(row("a b", "", "", bcryptHash), 101),
 			"row 100, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
 				"clientes: the file has 101 faults, of which these are the first 100; nothing was imported\n",

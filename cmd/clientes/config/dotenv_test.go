@@ -86,7 +86,7 @@ func TestDotenvFaults(t *testing.T) {
 	}
 }
 
-// A .env that cannot be read may set SECRET, so that it is missing is no fault then.
+// If .env cannot be read, a missing SECRET is no second fault: .env may set it.
 func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 	inFolder(t, map[string]string{".env": "SECRET='x"})
 	if _, err := Load(environment(nil), "SECRET"); len(faultsOf(err)) != 1 {

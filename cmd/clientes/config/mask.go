@@ -11,10 +11,10 @@ import (
 
 const hidden = "(hidden)"
 
-// Row is a setting as anybody may read it.
+// Row is a setting to be shown, without what must stay secret.
 type Row struct {
 	Name  string
-	Value string // without passwords and secrets; "(none)" for an empty one
+	Value string // "(hidden)" or masked if it is secret, "(none)" if it is empty
 	From  string // "environment", ".env", "file PATH" or "default"
 }
 

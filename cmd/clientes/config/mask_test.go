@@ -49,8 +49,8 @@ func TestThePasswordOfAMailServerIsNotShown(t *testing.T) {
 			t.Errorf("%s is shown as %s, want %s", smtpURL, got, shown)
 		}
 		said := fmt.Sprint(err)
-		told := strings.Contains(said, "hunt") || strings.Contains(said, "er2")
-		if (err != nil) != (shown == "(hidden)") || told {
+		leaked := strings.Contains(said, "hunt") || strings.Contains(said, "er2")
+		if (err != nil) != (shown == "(hidden)") || leaked {
 			t.Errorf("%s: %v", smtpURL, err)
 		}
 		text := fmt.Sprintf("%v %+v %s", c.SMTP, c.SMTP, c.SMTP)

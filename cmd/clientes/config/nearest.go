@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// nearest returns the name that is closest to a misspelt one, by [distance]. Of a misspelt name
-// only the beginning counts.
+// nearest returns the name that is closest to a misspelt one, by [distance]. It looks only at the
+// beginning of a long one.
 func nearest(misspelt string, names []string) string {
 	misspelt = misspelt[:min(len(misspelt), 64)]
 	best, fewest := "", -1

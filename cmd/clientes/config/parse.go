@@ -15,7 +15,7 @@ import (
 	"clientes/auth/mail"
 )
 
-// parse makes the fields of the texts.
+// parse sets the fields of c from the texts of the settings.
 func (c *Config) parse(bad faults) {
 	err := env.ParseWithOptions(c, env.Options{
 		Environment: c.values,
