@@ -25,6 +25,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"clientes/api/wire"
+	"clientes/api/wire/wiretest"
 	"clientes/auth"
 	"clientes/auth/authtest"
 	"clientes/store"
@@ -245,8 +246,10 @@ type sample struct {
 	body         string
 }
 
-const goodRecord = `{"id":1,"name":"Ana","email":"","phone":"","company":"","address":"","notes":"","version":1,` +
-	`"created_at":"2026-11-22T18:00:00.000Z","updated_at":"2026-11-22T18:00:00.000Z"}`
+func goodRecord() string {
+	return `{"id":1,` + wiretest.Members(store.Cliente{Name: "Ana"}) + `,"version":1,` +
+		`"created_at":"2026-11-22T18:00:00.000Z","updated_at":"2026-11-22T18:00:00.000Z"}`
+}
 
 func goodAnswer() *sample {
 	return &sample{"GET", "/clientes/1", 200, http.Header{
@@ -256,7 +259,7 @@ func goodAnswer() *sample {
 		"Etag":                   {`"1"`},
 		"Content-Type":           {"application/json; charset=utf-8"},
 		"Date":                   {"Sun, 22 Nov 2026 18:00:00 GMT"},
-	}, goodRecord}
+	}, goodRecord()}
 }
 
 func goodHead() *sample {
@@ -372,10 +375,10 @@ func TestValidateResponseRefuses(t *testing.T) {
 		{"OPTIONS with a body", goodOptions, body("{}")},
 		{"OPTIONS with too few methods", goodOptions,
 			set("Allow", "GET, HEAD, OPTIONS, PATCH, PUT")},
-		{"HEAD with a body", goodHead, body(goodRecord)},
+		{"HEAD with a body", goodHead, body(goodRecord())},
 		{"HEAD without a header of GET", goodHead, drop("Etag")},
 		{"304 without ETag", goodNotModified, drop("Etag")},
-		{"304 with a body", goodNotModified, body(goodRecord)},
+		{"304 with a body", goodNotModified, body(goodRecord())},
 		{"304 with a media type", goodNotModified, set("Content-Type", "application/json")},
 	} {
 		t.Run(c.name, func(t *testing.T) {

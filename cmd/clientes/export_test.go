@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -14,35 +15,59 @@ import (
 	"syscall"
 	"testing"
 
+	"clientes/api/wire/wiretest"
 	"clientes/auth/authtest"
+	"clientes/store"
 	"clientes/store/postgres/postgrestest"
 )
 
-// naughty are customers with texts that are hard on formats, in the writable columns of an export.
-const naughty = "name,email,phone,company,address,notes\r\n" +
-	"\"Ana \"\"A\"\" Souza\",ana@example.com,+55 11 99999-0000,\"Souza, Lima & Co; Ltd\",O’Neill's ,\"two\nlines\tand a tab\"\r\n" +
-	"=1+1,,@x,-2+3,\\n,'already\r\n" +
-	"山田 👩‍👩‍👧,ü@例え.jp,,\u200fعربى,null,\r\n"
+// naughtyCells returns customers with texts that are hard on formats, as cells of a CSV file.
+func naughtyCells() []store.Cliente {
+	return []store.Cliente{
+		{
+			Name: `"Ana ""A"" Souza"`, Email: "ana@example.com", Phone: "+55 11 99999-0000",
+			Company: `"Souza, Lima & Co; Ltd"`, Address: "O’Neill's ",
+			Notes: "\"two\nlines\tand a tab\"",
+		},
+		{Name: "=1+1", Phone: "@x", Company: "-2+3", Address: `\n`, Notes: "'already"},
+		{Name: "山田 👩‍👩‍👧", Email: "ü@例え.jp", Company: "\u200fعربى", Address: "null"},
+	}
+}
+
+// naughty returns a file of these customers.
+func naughty() string {
+	file := strings.Join(wiretest.TextNames(), ",") + "\r\n"
+	for _, c := range naughtyCells() {
+		file += wiretest.Cells(c) + "\r\n"
+	}
+	return file
+}
+
+// naughtyExport returns an export of these customers, in which every time is TIME.
+func naughtyExport() string {
+	export := wiretest.Header()
+	for i, c := range naughtyCells() {
+		export += fmt.Sprintf("%d,%s,1,TIME,TIME\r\n", i+1, wiretest.Cells(c))
+	}
+	return export
+}
 
 // An export can be imported, and an export of that is the same.
 func TestExport(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
 		call(t, vars, "", "export").want(t, 1, "", "clientes: there is nothing in the database yet")
-		call(t, vars, naughty, "import", "-").want(t, 0, "imported 3 customers\n", "")
-		want := "id," + strings.ReplaceAll(naughty, "\r\n", ",1,TIME,TIME\r\n")
-		for i, begin := range []string{"\r\n\"Ana ", "\r\n=1", "\r\n山田"} {
-			want = strings.Replace(want, begin, "\r\n"+string(rune('1'+i))+","+begin[2:], 1)
-		}
-		want = strings.Replace(want, ",1,TIME,TIME", ",version,created_at,updated_at", 1)
+		call(t, vars, naughty(), "import", "-").want(t, 0, "imported 3 customers\n", "")
+		want := naughtyExport()
 		csv := call(t, vars, "", "export")
 		if csv.status != 0 || steady(csv.stdout) != steady(want) || csv.stderr != "" {
 			t.Fatalf("status %d, stderr %q, stdout\n%q\nwant\n%q", csv.status, csv.stderr,
 				steady(csv.stdout), steady(want))
 		}
 		lines := call(t, vars, "", "export", "-", "--format", "ndjson").stdout
-		const ana = `{"id":1,"name":"Ana \"A\" Souza","email":"ana@example.com",` +
-			`"phone":"+55 11 99999-0000","company":"Souza, Lima & Co; Ltd","address":"O’Neill's ",` +
-			`"notes":"two\nlines\tand a tab","version":1,"created_at":"TIME","updated_at":"TIME"}`
+		ana := `{"id":1,` + wiretest.Members(store.Cliente{
+			Name: `Ana \"A\" Souza`, Email: "ana@example.com", Phone: "+55 11 99999-0000",
+			Company: "Souza, Lima & Co; Ltd", Address: "O’Neill's ", Notes: `two\nlines\tand a tab`,
+		}) + `,"version":1,"created_at":"TIME","updated_at":"TIME"}`
 		if first, _, _ := strings.Cut(lines, "\n"); steady(first) != ana {
 			t.Errorf("as NDJSON the first is\n%s", first)
 		}
@@ -77,10 +102,12 @@ func TestExport(t *testing.T) {
 // A text that a spreadsheet would run is exported as it is, without --spreadsheet-safe.
 func TestExportForSpreadsheets(t *testing.T) {
 	inFolder(t, nil)
-	call(t, nil, naughty, "import", "-").want(t, 0, "", "")
-	call(t, nil, "", "export").want(t, 0, "\r\n2,=1+1,,@x,-2+3,\\n,'already,1,", "")
+	call(t, nil, naughty(), "import", "-").want(t, 0, "", "")
+	cells := naughtyCells()[1]
+	call(t, nil, "", "export").want(t, 0, "\r\n2,"+wiretest.Cells(cells)+",1,", "")
+	cells.Name, cells.Phone, cells.Company = "'=1+1", "'@x", "'-2+3"
 	call(t, nil, "", "export", "--spreadsheet-safe").
-		want(t, 0, "\r\n2,'=1+1,,'@x,'-2+3,\\n,'already,1,", "")
+		want(t, 0, "\r\n2,"+wiretest.Cells(cells)+",1,", "")
 	call(t, nil, "", "export", "safe.csv", "--spreadsheet-safe").
 		want(t, 0, "exported 3 customers to safe.csv\n", "")
 	const safe = ",ana@example.com,'+55 11 99999-0000,\"Souza"

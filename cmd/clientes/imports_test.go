@@ -42,7 +42,10 @@ func rooms() []room {
 				"auth", "auth/password", "auth/token", "auth/mail",
 				"store", "store/sqlite", "store/postgres",
 			},
-			tests: []string{"auth/authtest", "store/postgres/postgrestest", "store/storetest"},
+			tests: []string{
+				"api/wire/wiretest", "auth/authtest", "store/postgres/postgrestest",
+				"store/storetest",
+			},
 			libraries: []string{
 				"github.com/spf13/cobra", "golang.org/x/term", "github.com/schollz/progressbar",
 			},

@@ -6,7 +6,6 @@ import (
 	"math"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -86,6 +85,8 @@ func texts() map[string]string {
 		"lines":         "a\r\nb\nc\td",
 		"control":       "\x01\x1f\x7f\u0085",
 		"null":          "NULL",
+		"no value":      `\N`, // as a whole, it is NULL to COPY
+		"end of data":   `\.`, // and so is this to COPY
 		"number":        "0012.50e3",
 		"odd runes":     "\ufffd\uffff\U0010ffff\ufeff",
 		"escape":        `\N \. \x41 {"a":1}`,
@@ -120,17 +121,11 @@ func clienteText(t *testing.T, f *fixture) {
 		}
 	}
 	for what, s := range texts() {
-		check(what, store.Cliente{Name: s, Email: s, Phone: s, Company: s, Address: s, Notes: s})
+		c := withTexts(s)
+		c.Email = s
+		check(what, c)
 	}
-	long := func(limit int) string { return strings.Repeat("\U0001F600", limit) } // four bytes each
-	check("longest", store.Cliente{
-		Name:    long(store.MaxName),
-		Email:   strings.Repeat("a", store.MaxEmail-len("@example.com")) + "@example.com",
-		Phone:   long(store.MaxPhone),
-		Company: long(store.MaxCompany),
-		Address: long(store.MaxAddress),
-		Notes:   long(store.MaxNotes),
-	})
+	check("longest", longest())
 }
 
 func clienteUnknown(t *testing.T, f *fixture) {

@@ -238,8 +238,9 @@ func closeWaits(t *testing.T, f *fixture) {
 
 func contextEnded(t *testing.T, f *fixture) {
 	ana := f.cliente(t, "Ana", "")
-	admin, viewer := f.user(t, "admin", store.Admin), f.user(t, "viewer", store.Viewer)
-	f.session(t, "s", viewer)
+	f.user(t, "admin", store.Admin)
+	viewer := f.user(t, "viewer", store.Viewer)
+	session := f.session(t, "s", viewer)
 	mail := f.claimed(t, viewer, store.Mail{Kind: store.MailReset})
 	if _, err := f.SeeNetwork(t.Context(), viewer.ID, "192.0.2.1"); err != nil {
 		t.Fatal(err)
@@ -264,159 +265,13 @@ func contextEnded(t *testing.T, f *fixture) {
 		_, err = f.Session(t.Context(), "new")
 		return fmt.Sprint(clientes, users, n, err, f.buckets(t, "x"), f.mailsAndEvents(t))
 	}
-	users := tableNamed("users")
-	methods := map[string]func(ctx context.Context) error{
-		"CreateCliente": func(ctx context.Context) error {
-			_, err := f.CreateCliente(ctx, 0, store.Cliente{Name: "x"})
-			return err
-		},
-		"Cliente": func(ctx context.Context) error {
-			_, err := f.Cliente(ctx, ana.ID)
-			return err
-		},
-		"Cliente of an unknown id": func(ctx context.Context) error {
-			_, err := f.Cliente(ctx, 999)
-			return err
-		},
-		"Clientes": func(ctx context.Context) error {
-			_, err := f.Clientes(ctx, store.Selection{}, store.Position{}, 10)
-			return err
-		},
-		"ClienteHistory": func(ctx context.Context) error {
-			_, err := f.ClienteHistory(ctx, ana.ID, 0, 10)
-			return err
-		},
-		"DeleteIdempotencyKeys": func(ctx context.Context) error {
-			_, err := f.DeleteIdempotencyKeys(ctx, f.now(), 10)
-			return err
-		},
-		"UpdateCliente": func(ctx context.Context) error {
-			_, err := f.UpdateCliente(ctx, 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
-				c.Name = "x"
-				return c, nil
-			})
-			return err
-		},
-		"DeleteCliente": func(ctx context.Context) error {
-			return f.DeleteCliente(ctx, 0, ana.ID, func(store.Cliente) error { return nil })
-		},
-		"CreateUser": func(ctx context.Context) error {
-			_, err := f.CreateUser(ctx, store.User{Name: "x", Role: store.Viewer})
-			return err
-		},
-		"UserByEmail": func(ctx context.Context) error {
-			_, err := f.UserByEmail(ctx, "x@example.com")
-			return err
-		},
-		"User": func(ctx context.Context) error {
-			_, err := f.User(ctx, admin.ID)
-			return err
-		},
-		"UserByName": func(ctx context.Context) error {
-			_, err := f.UserByName(ctx, "admin")
-			return err
-		},
-		"Users": func(ctx context.Context) error {
-			_, err := f.Users(ctx, 0, 10)
-			return err
-		},
-		"UpdateUser": func(ctx context.Context) error {
-			_, _, err := f.UpdateUser(ctx, viewer.ID, func(u store.User) (store.User, error) {
-				u.Disabled = true
-				return u, nil
-			})
-			return err
-		},
-		"ReplacePasswordHash": func(ctx context.Context) error {
-			return f.ReplacePasswordHash(ctx, viewer.ID, viewer.PasswordHash, "x")
-		},
-		"DeleteUser": func(ctx context.Context) error {
-			_, err := f.DeleteUser(ctx, viewer.ID)
-			return err
-		},
-		"CreateSession": func(ctx context.Context) error {
-			_, err := f.CreateSession(ctx, f.newSession("new", viewer), viewer.Generation)
-			return err
-		},
-		"Session": func(ctx context.Context) error {
-			_, err := f.Session(ctx, "s")
-			return err
-		},
-		"EndSession": func(ctx context.Context) error {
-			_, err := f.EndSession(ctx, "s")
-			return err
-		},
-		"EndedSessions": func(ctx context.Context) error {
-			_, _, err := f.EndedSessions(ctx, 0, time.Time{})
-			return err
-		},
-		"Identity": func(ctx context.Context) error {
-			_, err := f.Identity(ctx)
-			return err
-		},
-		"Extent": func(ctx context.Context) error {
-			_, err := f.Extent(ctx, users)
-			return err
-		},
-		"ReadRows": func(ctx context.Context) error {
-			_, err := f.ReadRows(ctx, users, nil, 10)
-			return err
-		},
-		"BeginCopy": func(ctx context.Context) error { return f.BeginCopy(ctx, "source") },
-		"WriteRows": func(ctx context.Context) error {
-			return f.WriteRows(ctx, "source", users, nil)
-		},
-		"FinishCopy": func(ctx context.Context) error { return f.FinishCopy(ctx, "source", nil) },
-		"UpdateBuckets": func(ctx context.Context) error {
-			return f.UpdateBuckets(ctx, []string{"x"}, func(buckets []store.Bucket) error {
-				buckets[0].Count++
-				return nil
-			})
-		},
-		"DeleteBuckets": func(ctx context.Context) error {
-			_, err := f.DeleteBuckets(ctx, f.now(), 10)
-			return err
-		},
-		"QueueMails": func(ctx context.Context) error {
-			return f.QueueMails(ctx, store.Mail{UserID: viewer.ID, Kind: store.MailReset})
-		},
-		"ClaimMails": func(ctx context.Context) error {
-			_, err := f.ClaimMails(ctx, time.Minute, 10)
-			return err
-		},
-		"DeleteMail": func(ctx context.Context) error { return f.DeleteMail(ctx, mail.ID) },
-		"RetryMail": func(ctx context.Context) error {
-			_, err := f.RetryMail(ctx, mail)
-			return err
-		},
-		"SeeNetwork": func(ctx context.Context) error {
-			_, err := f.SeeNetwork(ctx, viewer.ID, "x", store.Mail{})
-			return err
-		},
-		"DeleteNetworks": func(ctx context.Context) error {
-			_, err := f.DeleteNetworks(ctx, f.now(), 10)
-			return err
-		},
-		"RecordEvents": func(ctx context.Context) error {
-			return f.RecordEvents(ctx, store.Event{Kind: store.EventLogin})
-		},
-		"Events": func(ctx context.Context) error {
-			_, err := f.Events(ctx, store.EventFilter{}, 0, 10)
-			return err
-		},
-		"DeleteEvents": func(ctx context.Context) error {
-			_, err := f.DeleteEvents(ctx, f.now().Add(time.Hour), 10)
-			return err
-		},
-		"Ready": f.Ready,
-	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 
 	before := picture()
-	for name, call := range methods {
+	for name, call := range Calls(t, f, Subjects{ana, viewer, session, mail}) {
 		// More calls than there are connections: if one call keeps its connection, a later one gets
 		// none.
 		for range 20 {

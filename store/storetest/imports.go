@@ -51,8 +51,9 @@ func importAll(t *testing.T, f *fixture) {
 	before := f.cliente(t, "before", "")
 	var rows []store.Cliente
 	for what, s := range texts() {
-		rows = append(rows,
-			store.Cliente{Name: what, Email: "", Phone: s, Company: s, Address: s, Notes: s})
+		c := withTexts(s)
+		c.Name = what
+		rows = append(rows, c)
 	}
 	rows = append(rows, store.Cliente{ID: 1, Name: "Zoë", Email: "Zoë@Example.com", Version: 9})
 	n, err := f.ImportClientes(t.Context(), user.ID, rowsOf(rows...))

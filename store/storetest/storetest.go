@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -131,6 +132,28 @@ func everyText() store.Cliente {
 	for _, text := range c.Texts() {
 		*text.Value = "Ána's " + text.Name
 	}
+	return c
+}
+
+// withTexts is a record that has s in every text but the email.
+func withTexts(s string) store.Cliente {
+	var c store.Cliente
+	for _, text := range c.Texts() {
+		if text.Name != "email" {
+			*text.Value = s
+		}
+	}
+	return c
+}
+
+// longest is a record whose texts are as long as they may be.
+func longest() store.Cliente {
+	var c store.Cliente
+	for _, text := range c.Texts() {
+		*text.Value = strings.Repeat("\U0001F600", text.Max) // four bytes each
+	}
+	const domain = "@example.com"
+	c.Email = strings.Repeat("a", store.MaxEmail-len(domain)) + domain
 	return c
 }
 

@@ -1,5 +1,6 @@
 // Package wiretest has files of customers for tests: files that package wire has to read, and files
-// that it has to refuse.
+// that it has to refuse. It also has parts of what package wire writes. They go by
+// [store.Cliente.Texts], whose names and order only the Example of wire.Export spells out.
 package wiretest
 
 import (
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"clientes/store"
 )
@@ -248,6 +250,39 @@ func BadNDJSON() []BadFile {
 	}
 }
 
+// TextNames returns the names of a customer's texts, in their order.
+func TextNames() (names []string) {
+	for _, t := range new(store.Cliente).Texts() {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// Header returns the first line of a CSV file of customers that was exported.
+func Header() string {
+	return "id," + strings.Join(TextNames(), ",") + ",version,created_at,updated_at\r\n"
+}
+
+// Cells returns the texts of c as they follow each other in a line of CSV. They must be quoted
+// already where CSV has to quote them.
+func Cells(c store.Cliente) string {
+	var cells []string
+	for _, t := range c.Texts() {
+		cells = append(cells, *t.Value)
+	}
+	return strings.Join(cells, ",")
+}
+
+// Members returns the texts of c as they follow each other in a JSON object. They must be escaped
+// already where JSON has to escape them.
+func Members(c store.Cliente) string {
+	var members []string
+	for _, t := range c.Texts() {
+		members = append(members, `"`+t.Name+`":"`+*t.Value+`"`)
+	}
+	return strings.Join(members, ",")
+}
+
 // Endless is a reader that repeats a text without an end.
 type Endless struct {
 	Text string
@@ -290,7 +325,13 @@ func NaughtyClientes(t testing.TB) (list []store.Cliente) {
 	}
 	for i, text := range all {
 		notes := text + "\n\t" + text + "\n\n" + text + "\n"
-		c := store.Cliente{Name: text, Phone: text, Company: text, Address: text, Notes: notes}
+		var c store.Cliente
+		for _, t := range c.Texts() {
+			if utf8.RuneCountInString(text) <= t.Max {
+				*t.Value = text
+			}
+		}
+		c.Notes = notes
 		if strings.TrimSpace(text) != text {
 			c.Name = "n" + text + "m" // or the white space around it would be dropped
 		}
