@@ -120,17 +120,18 @@ func clienteText(t *testing.T, f *fixture) {
 		}
 	}
 	for what, s := range texts() {
-		check(what, store.Cliente{Name: s, Email: s, Phone: s, Company: s, Address: s, Notes: s})
+		var c store.Cliente
+		for _, text := range c.Texts() {
+			*text.Value = s
+		}
+		check(what, c)
 	}
-	long := func(limit int) string { return strings.Repeat("\U0001F600", limit) } // four bytes each
-	check("longest", store.Cliente{
-		Name:    long(store.MaxName),
-		Email:   strings.Repeat("a", store.MaxEmail-len("@example.com")) + "@example.com",
-		Phone:   long(store.MaxPhone),
-		Company: long(store.MaxCompany),
-		Address: long(store.MaxAddress),
-		Notes:   long(store.MaxNotes),
-	})
+	var longest store.Cliente
+	for _, text := range longest.Texts() {
+		*text.Value = strings.Repeat("\U0001F600", text.Max) // four bytes each
+	}
+	longest.Email = strings.Repeat("a", store.MaxEmail-len("@example.com")) + "@example.com"
+	check("longest", longest)
 }
 
 func clienteUnknown(t *testing.T, f *fixture) {
