@@ -119,7 +119,7 @@ func (r *request) object(v any, types ...string) error {
 }
 
 // required returns a fault if a text is missing.
-func required(field string, t wire.Text) error {
+func required(field string, t wire.Member[string]) error {
 	if t.Value != "" {
 		return nil
 	}

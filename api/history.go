@@ -7,19 +7,9 @@ import (
 	"clientes/store"
 )
 
-type historyInput struct {
-	pageInput
-	id int64
-}
-
-func (in *historyInput) decode(r *request) (err error) {
-	if in.id, err = r.id(); err != nil {
-		return err
-	}
-	return in.pageInput.decode(r)
-}
-
-func (s *Server) clienteHistory(ctx context.Context, in historyInput) (page[store.Change], error) {
+func (s *Server) clienteHistory(
+	ctx context.Context, in childrenInput,
+) (page[store.Change], error) {
 	path := clientePath(in.id) + "/history"
 	return readPage(ctx, s, in.pageInput, list[store.Change, int64]{
 		path:    path,

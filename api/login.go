@@ -212,7 +212,7 @@ func (in *refreshInput) decode(r *request) error {
 		return err
 	}
 	var members struct {
-		RefreshToken wire.Text `json:"refresh_token"`
+		RefreshToken wire.Member[string] `json:"refresh_token"`
 	}
 	if len(body) > 0 {
 		if err := r.unmarshal(body, &members); err != nil {
@@ -253,8 +253,8 @@ func (in *logoutInput) decode(r *request) error {
 		in.cookie = r.server.refreshCookie("", 0)
 	}
 	var members struct {
-		RefreshToken wire.Text `json:"refresh_token"`
-		Everywhere   bool      `json:"everywhere"`
+		RefreshToken wire.Member[string] `json:"refresh_token"`
+		Everywhere   bool                `json:"everywhere"`
 	}
 	body, err := r.read()
 	media, wrong := r.media([]string{mediaJSON, mediaForm})

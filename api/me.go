@@ -20,9 +20,9 @@ func viewMe(u store.User) meView { return meView{wire.ViewUser(u), u.PendingEmai
 
 // signupInput is a stranger who wants to be a user.
 type signupInput struct {
-	User     wire.Text `json:"user"`
-	Email    wire.Text `json:"email"`
-	Password wire.Text `json:"password"`
+	User     wire.Member[string] `json:"user"`
+	Email    wire.Member[string] `json:"email"`
+	Password wire.Member[string] `json:"password"`
 	wire.ServerMembers
 }
 
@@ -56,8 +56,8 @@ func (s *Server) getMe(ctx context.Context, in callerInput) (meView, error) {
 type patchMeInput struct {
 	callerInput
 	body struct {
-		Email   wire.Text `json:"email"`
-		Current wire.Text `json:"current"` // the password
+		Email   wire.Member[string] `json:"email"`
+		Current wire.Member[string] `json:"current"` // the password
 		wire.ServerMembers
 	}
 }
@@ -83,8 +83,8 @@ func (s *Server) patchMe(ctx context.Context, in patchMeInput) (meView, error) {
 
 // confirmInput is the token of a link in a mail.
 type confirmInput struct {
-	Token   wire.Text      `json:"token"`
-	Unknown jsontext.Value `json:",embed"`
+	Token   wire.Member[string] `json:"token"`
+	Unknown jsontext.Value      `json:",embed"`
 }
 
 func (in *confirmInput) decode(r *request) error {

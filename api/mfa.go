@@ -12,9 +12,9 @@ import (
 
 // mfaMembers are the members of the routes about a second factor. Each route takes some of them.
 type mfaMembers struct {
-	Current wire.Text      `json:"current"` // the password
-	Code    wire.Text      `json:"code"`
-	Unknown jsontext.Value `json:",embed"`
+	Current wire.Member[string] `json:"current"` // the password
+	Code    wire.Member[string] `json:"code"`
+	Unknown jsontext.Value      `json:",embed"`
 }
 
 // readMFA reads a body with the members that it needs, and no others.
@@ -25,7 +25,7 @@ func readMFA(r *request, needs ...string) (m mfaMembers, err error) {
 	fault := wire.UnknownMembers(m.Unknown)
 	for _, member := range []struct {
 		name  string
-		value wire.Text
+		value wire.Member[string]
 	}{{"current", m.Current}, {"code", m.Code}} {
 		switch needed := slices.Contains(needs, member.name); {
 		case needed:

@@ -43,6 +43,19 @@ func (in *pageInput) decode(r *request) error {
 	return nil
 }
 
+// childrenInput is a page of what belongs to one record, such as the changes of a customer.
+type childrenInput struct {
+	pageInput
+	id int64 // of the record
+}
+
+func (in *childrenInput) decode(r *request) (err error) {
+	if in.id, err = r.id(); err != nil {
+		return err
+	}
+	return in.pageInput.decode(r)
+}
+
 func errInvalidCursor() error {
 	return invalidParameter(
 		"The parameter \"cursor\" is not one that a Link header gave for these parameters.")

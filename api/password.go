@@ -14,9 +14,9 @@ import (
 type passwordInput struct {
 	callerInput
 	body struct {
-		Current  wire.Text      `json:"current"`
-		Password wire.Text      `json:"password"`
-		Unknown  jsontext.Value `json:",embed"`
+		Current  wire.Member[string] `json:"current"`
+		Password wire.Member[string] `json:"password"`
+		Unknown  jsontext.Value      `json:",embed"`
 	}
 }
 
@@ -39,9 +39,9 @@ func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing,
 
 // forgotInput names a user in one of two ways.
 type forgotInput struct {
-	User    wire.Text      `json:"user"`
-	Email   wire.Text      `json:"email"`
-	Unknown jsontext.Value `json:",embed"`
+	User    wire.Member[string] `json:"user"`
+	Email   wire.Member[string] `json:"email"`
+	Unknown jsontext.Value      `json:",embed"`
 }
 
 func (in *forgotInput) decode(r *request) error {
@@ -66,9 +66,9 @@ func (s *Server) forgotPassword(ctx context.Context, in forgotInput) (messageVie
 
 // resetInput is the token of a link in a mail, and the password to set.
 type resetInput struct {
-	Token    wire.Text      `json:"token"`
-	Password wire.Text      `json:"password"`
-	Unknown  jsontext.Value `json:",embed"`
+	Token    wire.Member[string] `json:"token"`
+	Password wire.Member[string] `json:"password"`
+	Unknown  jsontext.Value      `json:",embed"`
 }
 
 func (in *resetInput) decode(r *request) error {

@@ -17,10 +17,10 @@ func (v createdUser) header(h http.Header) { h.Set("Location", "/users/"+formatI
 
 // newUserInput is the body of a new user. An admin may set more than a stranger who signs up.
 type newUserInput struct {
-	User     wire.Text `json:"user"`
-	Email    wire.Text `json:"email"`
-	Role     wire.Text `json:"role"`
-	Password wire.Text `json:"password"`
+	User     wire.Member[string] `json:"user"`
+	Email    wire.Member[string] `json:"email"`
+	Role     wire.Member[string] `json:"role"`
+	Password wire.Member[string] `json:"password"`
 	wire.ServerMembers
 }
 
@@ -68,10 +68,10 @@ func (s *Server) getUser(ctx context.Context, in userInput) (wire.UserView, erro
 type patchUserInput struct {
 	userInput
 	body struct {
-		User     wire.Text `json:"user"`
-		Email    wire.Text `json:"email"`
-		Role     wire.Text `json:"role"`
-		Disabled wire.Bool `json:"disabled"`
+		User     wire.Member[string] `json:"user"`
+		Email    wire.Member[string] `json:"email"`
+		Role     wire.Member[string] `json:"role"`
+		Disabled wire.Member[bool]   `json:"disabled"`
 		wire.ServerMembers
 	}
 	fault error // what is wrong with the body, whichever user it is for

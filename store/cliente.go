@@ -20,13 +20,10 @@ type Cliente struct {
 	UpdatedAt time.Time
 }
 
-// The longest texts of a Cliente, in code points after normalization.
+// The longest name and the longest notes of a Cliente, in code points after normalization.
 const (
-	MaxName    = 200
-	MaxPhone   = 40
-	MaxCompany = 200
-	MaxAddress = 500
-	MaxNotes   = 10_000
+	MaxName  = 200
+	MaxNotes = 10_000
 )
 
 // Clientes keeps the customer records and their histories. The argument by is the id of the user
@@ -104,9 +101,6 @@ type Clientes interface {
 	CheckImport(ctx context.Context, rows iter.Seq2[Cliente, error]) (int64, error)
 }
 
-// ClienteTexts is the number of writable texts of a [Cliente].
-const ClienteTexts = 6
-
 // Text is one writable text of a [Cliente].
 type Text struct {
 	*TextRule
@@ -123,27 +117,40 @@ type TextRule struct {
 	searched int // how Cliente.Matches looks at the text: unsearched, fromBeginning or anywhere
 }
 
-var (
-	nameRule    = &TextRule{"name", MaxName, (*invalid).name, fromBeginning}
-	emailRule   = &TextRule{"email", MaxEmail, (*invalid).email, fromBeginning}
-	phoneRule   = &TextRule{"phone", MaxPhone, (*invalid).line, anywhere}
-	companyRule = &TextRule{"company", MaxCompany, (*invalid).line, fromBeginning}
-	addressRule = &TextRule{"address", MaxAddress, (*invalid).line, unsearched}
-	notesRule   = &TextRule{"notes", MaxNotes, (*invalid).notes, unsearched}
-)
+// textRules are in the order in which the texts are shown.
+var textRules = [...]*TextRule{
+	{"name", MaxName, (*invalid).name, fromBeginning},
+	{"email", MaxEmail, (*invalid).email, fromBeginning},
+	{"phone", 40, (*invalid).line, anywhere},
+	{"company", 200, (*invalid).line, fromBeginning},
+	{"address", 500, (*invalid).line, unsearched},
+	{"notes", MaxNotes, (*invalid).notes, unsearched},
+}
 
-// Texts returns the writable texts of c, in the order in which they are shown. Validation,
-// comparison, the fingerprint, search, the engines' statements, JSON, CSV and merge patches all go
-// by this one table.
+// ClienteTexts is the number of writable texts of a [Cliente].
+const ClienteTexts = len(textRules)
+
+// Texts returns the writable texts of c, in the order of their rules. Validation, comparison, the
+// fingerprint, search, the engines' statements, JSON, CSV and merge patches all go by this one
+// table. If a text of the rules is missing here, the package does not compile.
 func (c *Cliente) Texts() [ClienteTexts]Text {
 	return [...]Text{
-		{nameRule, &c.Name},
-		{emailRule, &c.Email},
-		{phoneRule, &c.Phone},
-		{companyRule, &c.Company},
-		{addressRule, &c.Address},
-		{notesRule, &c.Notes},
+		{textRules[0], &c.Name},
+		{textRules[1], &c.Email},
+		{textRules[2], &c.Phone},
+		{textRules[3], &c.Company},
+		{textRules[4], &c.Address},
+		{textRules[5], &c.Notes},
 	}
+}
+
+// TextNames returns the names of the writable texts of a [Cliente], in the order of their rules.
+func TextNames() []string {
+	names := make([]string, ClienteTexts)
+	for i, rule := range textRules {
+		names[i] = rule.Name
+	}
+	return names
 }
 
 // SameText reports whether c and d have the same writable texts, so that writing d over c would

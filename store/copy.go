@@ -77,13 +77,13 @@ func Tables() []Table {
 			times("window_at", "at", "last_at"))},
 		{Name: "clientes", Key: 1, IDs: true, Columns: slices.Concat(
 			integers("id", "version"),
-			clienteTexts(),
+			texts(TextNames()...),
 			texts("name_key", "email_key", "search"),
 			times("created_at", "updated_at"))},
 		{Name: "cliente_history", Key: 2, Columns: slices.Concat(
 			integers("cliente_id", "version", "user_id"),
 			texts("action", "user_name"),
-			clienteTexts(),
+			texts(TextNames()...),
 			times("at", "created_at", "updated_at"))},
 		{Name: "idempotency_keys", Key: 2, Columns: slices.Concat(
 			integers("user_id"),
@@ -98,15 +98,6 @@ func texts(names ...string) []Column       { return columns(KindText, names) }
 func booleans(names ...string) []Column    { return columns(KindBoolean, names) }
 func times(names ...string) []Column       { return columns(KindTime, names) }
 func timesOrNull(names ...string) []Column { return columns(KindTimeOrNull, names) }
-
-// clienteTexts returns the columns of a customer's texts.
-func clienteTexts() []Column {
-	var names []string
-	for _, t := range new(Cliente).Texts() {
-		names = append(names, t.Name)
-	}
-	return texts(names...)
-}
 
 func columns(kind Kind, names []string) []Column {
 	all := make([]Column, len(names))

@@ -41,10 +41,16 @@ func isASCII(s string) bool {
 	return true
 }
 
-// name checks a required text of one line and trims the white space around it.
+// name checks the required text that says what a record is called.
 func (v *invalid) name(field, s string, limit int) string {
+	return v.required(field, s, limit, "A name is required.")
+}
+
+// required checks a text of one line that must not be empty, and trims the white space around it.
+// The message is for one that is empty.
+func (v *invalid) required(field, s string, limit int, message string) string {
 	if s = strings.TrimSpace(s); s == "" {
-		v.add(field, "required", "A name is required.")
+		v.add(field, "required", message)
 		return s
 	}
 	return v.line(field, s, limit)

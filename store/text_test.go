@@ -2,12 +2,34 @@ package store_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"clientes/store"
 )
+
+// Only their order says which rule a text has.
+func TestTextsHaveTheirOwnRules(t *testing.T) {
+	var c store.Cliente
+	for _, text := range c.Texts() {
+		*text.Value = text.Name
+	}
+	members := reflect.ValueOf(c)
+	for i := range members.NumField() {
+		name, value := members.Type().Field(i).Name, members.Field(i)
+		if value.Kind() == reflect.String &&
+			!strings.EqualFold(name, strings.ReplaceAll(value.String(), "_", "")) {
+			t.Errorf("%s has the rule of %q", name, value)
+		}
+	}
+	for i, text := range c.Texts() {
+		if name := store.TextNames()[i]; name != text.Name {
+			t.Errorf("the name of text %d is %q, and in its rule %q", i, name, text.Name)
+		}
+	}
+}
 
 func TestClienteValidate(t *testing.T) {
 	long := strings.Repeat

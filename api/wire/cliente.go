@@ -86,18 +86,18 @@ func (p *ClientePatch) Apply(c store.Cliente) store.Cliente {
 	return c
 }
 
-func clienteMembers(c *store.Cliente) []member {
-	members := make([]member, 0, store.ClienteTexts)
+func clienteMembers(c *store.Cliente) []textMember {
+	members := make([]textMember, 0, store.ClienteTexts)
 	for _, t := range c.Texts() {
-		members = append(members, member{t.Name, t.Value})
+		members = append(members, textMember{t.Name, t.Value})
 	}
 	return members
 }
 
 // clientePrefixes are what stands before each text in JSON: `,"name":`.
 var clientePrefixes = func() (prefixes [store.ClienteTexts]string) {
-	for i, t := range new(store.Cliente).Texts() {
-		prefixes[i] = `,"` + t.Name + `":`
+	for i, name := range store.TextNames() {
+		prefixes[i] = `,"` + name + `":`
 	}
 	return prefixes
 }()

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,12 +67,8 @@ func appendNDJSON(b []byte, c *store.Cliente) []byte {
 // appendCSVHeader writes the names of the columns. The id comes first, and what else the server
 // sets comes last.
 func appendCSVHeader(b []byte) []byte {
-	var c store.Cliente
-	names := serverMembers()[:1]
-	for _, t := range c.Texts() {
-		names = append(names, t.Name)
-	}
-	names = append(names, serverMembers()[1:]...)
+	server := serverMembers()
+	names := slices.Concat(server[:1], store.TextNames(), server[1:])
 	return append(append(b, strings.Join(names, ",")...), "\r\n"...)
 }
 

@@ -50,28 +50,16 @@ func Unmarshal(what string, data []byte, v any) error {
 	return malformed("The %s is not a JSON object.", what)
 }
 
-// Text is a member of an object that is a string. A member that is absent or null is "".
-type Text struct {
+// Member is one value of a JSON object. If it is absent or null, Value is the zero T.
+type Member[T any] struct {
 	Given bool // also if it is null
-	Value string
+	Value T
 }
 
-// UnmarshalJSONFrom reads a string or null.
-func (t *Text) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	t.Given = true
-	return readNullable(dec, &t.Value)
-}
-
-// Bool is a member of an object that is true or false. A member that is absent or null is false.
-type Bool struct {
-	Given bool // also if it is null
-	Value bool
-}
-
-// UnmarshalJSONFrom reads true, false or null.
-func (t *Bool) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	t.Given = true
-	return readNullable(dec, &t.Value)
+// UnmarshalJSONFrom reads a T or null.
+func (m *Member[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	m.Given = true
+	return readNullable(dec, &m.Value)
 }
 
 // readNullable reads a value, and leaves v alone if it is null.
@@ -112,15 +100,15 @@ func UnknownMembers(collected jsontext.Value) error {
 	return o.fault()
 }
 
-// member is a text of a record: a member of its JSON object and a column of its CSV file.
-type member struct {
+// textMember is a text of a record: a member of its JSON object and a column of its CSV file.
+type textMember struct {
 	name string
 	text *string
 }
 
 // object reads a JSON object into texts.
 type object struct {
-	members []member
+	members []textMember
 	given   []bool   // whether the object has a member; nil if nobody wants to know
 	ignored []string // members that are passed over
 	unknown []store.FieldError

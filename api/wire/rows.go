@@ -20,12 +20,12 @@ const maxRow = 1 << 20
 
 // Noun describes to [Rows] the kind of record that the rows of a file hold.
 type Noun[T any] struct {
-	members  func(*T) []member  // the columns that are read, and where they go
-	ignored  []string           // columns that may be there
-	required []string           // columns that must be there
-	missing  string             // the message where one of them is not
-	check    func(T) (T, error) // returns the row in the form that is stored; nil if others do that
-	secret   bool               // whether a cell may hold a secret, so that no message repeats one
+	members  func(*T) []textMember // the columns that are read, and where they go
+	ignored  []string              // columns that may be there
+	required []string              // columns that must be there
+	missing  string                // the message where one of them is not
+	check    func(T) (T, error)    // returns the row as stored; nil if others do that
+	secret   bool                  // whether a cell may hold a secret, so no message repeats one
 }
 
 // Clientes are customers. Their rows are valid and in the form that is stored.
@@ -42,8 +42,8 @@ func Clientes() Noun[store.Cliente] {
 // Users are users with the hashes of their passwords. Their rows are as they stand in the file.
 func Users() Noun[store.User] {
 	return Noun[store.User]{
-		members: func(u *store.User) []member {
-			return []member{
+		members: func(u *store.User) []textMember {
+			return []textMember{
 				{"user", &u.Name}, {"email", &u.Email}, {"role", (*string)(&u.Role)},
 				{"password_hash", &u.PasswordHash},
 			}
@@ -183,7 +183,7 @@ func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
 	seen := make(map[string]bool)
 	for i, name := range names {
 		name = strings.ToLower(strings.TrimSpace(name))
-		m := slices.IndexFunc(members, func(m member) bool { return m.name == name })
+		m := slices.IndexFunc(members, func(m textMember) bool { return m.name == name })
 		switch {
 		case m < 0 && !slices.Contains(n.ignored, name):
 			add(n.unknownColumn(i, name, members))
@@ -205,7 +205,7 @@ func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
 // unknownColumn returns the fault of a column with a name that is not known. Where the header was
 // forgotten, the name is the cell of a row.
 func (n *Noun[T]) unknownColumn(
-	i int, name string, members []member,
+	i int, name string, members []textMember,
 ) (field, code, message string) {
 	if !n.secret {
 		return Excerpt(name), "unknown_member", "There is no such column."

@@ -34,7 +34,8 @@ func (p *program) importCommand() *cobra.Command {
 row and field: the first hundred, and how many there are.
 
 CSV is as in RFC 4180, in UTF-8, with commas or semicolons. The first line names the columns, in any
-order: name, and any of email, phone, company, address, notes. NDJSON is one JSON object a line. The
+order: name, and any of ` + strings.Join(store.TextNames()[1:], ", ") +
+			`. NDJSON is one JSON object a line. The
 other columns of an export (id, version, created_at, updated_at) are ignored: the customers get new
 ones.
 

@@ -3,24 +3,29 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"clientes/store"
 )
 
-const (
+// These cannot be constants, as the store has the names of the texts. They never change. Statements
+// with them are variables, too: a call that put one together would allocate.
+var (
 	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike.
 	// They are in the order of [store.Cliente.Texts].
-	textColumns = `name, email, phone, company, address, notes`
+	textColumns = strings.Join(store.TextNames(), ", ")
 
 	// rowColumns are the texts and what Go makes of them for order, uniqueness and search.
-	rowColumns    = textColumns + `, name_key, email_key, search`
-	rowParameters = store.ClienteTexts + 3
+	rowColumns = textColumns + `, name_key, email_key, search`
 
 	// clienteColumns are in the order of toCliente.
 	clienteColumns = `id, version, created_at, updated_at, ` + textColumns
 )
+
+// rowParameters is the number of rowColumns.
+const rowParameters = store.ClienteTexts + 3
 
 func toCliente(c *store.Cliente) []any {
 	to := make([]any, 0, 4+store.ClienteTexts)
@@ -88,14 +93,15 @@ func insertCliente(first int, rest string) string {
 	)` + rest
 }
 
+var selectCliente = `
+	SELECT ` + clienteColumns + `
+	FROM clientes
+	WHERE id = $1`
+
 // Cliente implements [store.Clientes].
 func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
-		c, err := one(ctx, conn, toCliente, `
-			SELECT `+clienteColumns+`
-			FROM clientes
-			WHERE id = $1`,
-			id)
+		c, err := one(ctx, conn, toCliente, selectCliente, id)
 		if err != nil {
 			return store.Cliente{}, fmt.Errorf("read cliente %d: %w", id, err)
 		}
@@ -165,15 +171,14 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 	})
 }
 
+var selectClienteForUpdate = selectCliente + `
+	FOR UPDATE`
+
 // lockCliente begins a transaction in which nobody else changes the record, and reads it.
 func lockCliente(ctx context.Context, conn *pgx.Conn, id int64) (c store.Cliente, err error) {
 	b := begin()
-	b.Queue(`
-		SELECT `+clienteColumns+`
-		FROM clientes
-		WHERE id = $1
-		FOR UPDATE`,
-		id).QueryRow(func(row pgx.Row) error { return row.Scan(toCliente(&c)...) })
+	b.Queue(selectClienteForUpdate, id).
+		QueryRow(func(row pgx.Row) error { return row.Scan(toCliente(&c)...) })
 	if err := send(ctx, conn, b); err != nil {
 		return store.Cliente{}, fmt.Errorf("lock cliente %d: %w", id, err)
 	}

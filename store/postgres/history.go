@@ -9,7 +9,7 @@ import (
 	"clientes/store"
 )
 
-const (
+var (
 	// historyColumns are in the order of queueChange's arguments.
 	historyColumns = `cliente_id, version, action, user_id, user_name,
 		at, created_at, updated_at, ` + textColumns
@@ -24,17 +24,19 @@ func toChange(c *store.Change) []any {
 	return append([]any{&c.Version, &c.Action, &c.UserID, &c.User, &c.At}, toCliente(&c.Record)...)
 }
 
+var selectHistory = `
+	SELECT ` + changeColumns + `
+	FROM cliente_history
+	WHERE cliente_id = $1 AND (version < $2 OR $2 = 0)
+	ORDER BY version DESC
+	LIMIT $3`
+
 // ClienteHistory implements [store.Clientes].
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 	limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Change, error) {
-		changes, err := list(ctx, conn, []store.Change{}, toChange, `
-			SELECT `+changeColumns+`
-			FROM cliente_history
-			WHERE cliente_id = $1 AND (version < $2 OR $2 = 0)
-			ORDER BY version DESC
-			LIMIT $3`,
+		changes, err := list(ctx, conn, []store.Change{}, toChange, selectHistory,
 			id, below, limit)
 		if err != nil {
 			return nil, fmt.Errorf("list history of cliente %d: %w", id, err)

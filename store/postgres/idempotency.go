@@ -76,6 +76,15 @@ func (s *Store) takeKey(ctx context.Context, conn *pgx.Conn, by int64, key, fing
 	return took, nil
 }
 
+var selectAnswered = `
+	SELECT fingerprint, h.*
+	FROM idempotency_keys k
+	JOIN (
+		SELECT ` + changeColumns + `
+		FROM cliente_history
+	) h ON h.cliente_id = k.cliente_id AND h.version = 1
+	WHERE k.user_id = $1 AND k.key = $2`
+
 // answered returns the record that a key stands for as it was created, whatever became of it.
 func answered(ctx context.Context, conn *pgx.Conn, by int64, key,
 	fingerprint string) (store.Cliente, error) {
@@ -84,15 +93,8 @@ func answered(ctx context.Context, conn *pgx.Conn, by int64, key,
 		store.Change
 	}
 	first, err := one(ctx, conn,
-		func(u *use) []any { return append([]any{&u.fingerprint}, toChange(&u.Change)...) }, `
-		SELECT fingerprint, h.*
-		FROM idempotency_keys k
-		JOIN (
-			SELECT `+changeColumns+`
-			FROM cliente_history
-		) h ON h.cliente_id = k.cliente_id AND h.version = 1
-		WHERE k.user_id = $1 AND k.key = $2`,
-		by, key)
+		func(u *use) []any { return append([]any{&u.fingerprint}, toChange(&u.Change)...) },
+		selectAnswered, by, key)
 	switch {
 	case err != nil:
 		return store.Cliente{}, fmt.Errorf("look for idempotency key: %w", err)

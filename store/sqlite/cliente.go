@@ -3,24 +3,29 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"zombiezen.com/go/sqlite"
 
 	"clientes/store"
 )
 
-const (
+// These cannot be constants, as the store has the names of the texts. They never change. Statements
+// with them are variables, too: a call that put one together would allocate.
+var (
 	// textColumns are the columns of a customer's texts, in clientes and in cliente_history alike.
 	// They are in the order of [store.Cliente.Texts].
-	textColumns = `name, email, phone, company, address, notes`
+	textColumns = strings.Join(store.TextNames(), ", ")
 
 	// rowColumns are the texts and what Go makes of them for order, uniqueness and search.
-	rowColumns    = textColumns + `, name_key, email_key, search`
-	rowParameters = store.ClienteTexts + 3
+	rowColumns = textColumns + `, name_key, email_key, search`
 
 	// clienteColumns are in the order of scanCliente.
 	clienteColumns = `id, version, created_at, updated_at, ` + textColumns
 )
+
+// rowParameters is the number of rowColumns.
+const rowParameters = store.ClienteTexts + 3
 
 func scanCliente(stmt *sqlite.Stmt) store.Cliente { return scanClienteAt(stmt, 0) }
 
@@ -138,12 +143,13 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 	})
 }
 
+var selectCliente = `
+	SELECT ` + clienteColumns + `
+	FROM clientes
+	WHERE id = ?`
+
 func clienteByID(conn *sqlite.Conn, id int64) (store.Cliente, error) {
-	c, err := one(conn, scanCliente, `
-		SELECT `+clienteColumns+`
-		FROM clientes
-		WHERE id = ?`,
-		id)
+	c, err := one(conn, scanCliente, selectCliente, id)
 	if err != nil {
 		return store.Cliente{}, fmt.Errorf("read cliente %d: %w", id, err)
 	}

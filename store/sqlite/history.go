@@ -9,7 +9,7 @@ import (
 	"clientes/store"
 )
 
-const (
+var (
 	// historyColumns are in the order of keepChange's arguments.
 	historyColumns = `cliente_id, version, action, user_id, user_name,
 		at, created_at, updated_at, ` + textColumns
@@ -31,6 +31,13 @@ func scanChange(stmt *sqlite.Stmt) store.Change {
 	}
 }
 
+var selectHistory = `
+	SELECT ` + changeColumns + `
+	FROM cliente_history
+	WHERE cliente_id = ? AND (version < ? OR ? = 0)
+	ORDER BY version DESC
+	LIMIT +?`
+
 // ClienteHistory implements [store.Clientes].
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 	limit int) ([]store.Change, error) {
@@ -46,12 +53,7 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 		case !known:
 			return nil, store.ErrNotFound
 		}
-		changes, err := list(ctx, conn, []store.Change{}, scanChange, `
-			SELECT `+changeColumns+`
-			FROM cliente_history
-			WHERE cliente_id = ? AND (version < ? OR ? = 0)
-			ORDER BY version DESC
-			LIMIT +?`,
+		changes, err := list(ctx, conn, []store.Change{}, scanChange, selectHistory,
 			id, below, below, int64(limit))
 		if err != nil {
 			return nil, fmt.Errorf("list history of cliente %d: %w", id, err)

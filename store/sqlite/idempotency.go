@@ -53,13 +53,14 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	return c, replayed && err == nil, err
 }
 
+var selectCreated = `
+	SELECT ` + changeColumns + `
+	FROM cliente_history
+	WHERE cliente_id = ? AND version = 1`
+
 // createdCliente returns a record as it was created, whatever became of it.
 func createdCliente(conn *sqlite.Conn, id int64) (store.Cliente, error) {
-	change, err := one(conn, scanChange, `
-		SELECT `+changeColumns+`
-		FROM cliente_history
-		WHERE cliente_id = ? AND version = 1`,
-		id)
+	change, err := one(conn, scanChange, selectCreated, id)
 	if err != nil {
 		return store.Cliente{}, fmt.Errorf("read how cliente %d was made: %w", id, err)
 	}
