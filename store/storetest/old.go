@@ -29,7 +29,10 @@ func Downs(t *testing.T, from int64) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, down, _ := strings.Cut(string(text), "-- +goose Down")
+		_, down, ok := strings.Cut(string(text), "-- +goose Down")
+		if !ok {
+			t.Fatalf("%s has no part \"-- +goose Down\", by which these tests undo it", file)
+		}
 		downs = append(downs, down)
 	}
 	if len(downs) == 0 {
