@@ -163,7 +163,7 @@ func importFaults(name string, src []byte) (faults []string) {
 		if ours, ok := strings.CutPrefix(imported, "clientes/"); ok {
 			why = here.neighbourFault(ours, test)
 		} else if !test {
-			why = here.libraryFault(imported)
+			why = here.moduleFault(imported)
 		}
 		if why != "" {
 			faults = append(faults, name+" imports "+imported+", "+why)
@@ -191,8 +191,8 @@ func (here *room) neighbourFault(dir string, test bool) string {
 		strings.Join(may, ", "))
 }
 
-// libraryFault returns why the code of the room may not import a library, "" if it may.
-func (here *room) libraryFault(library string) string {
+// moduleFault returns why the code of the room may not import a library, "" if it may.
+func (here *room) moduleFault(library string) string {
 	var owners []string
 	for _, r := range rooms() {
 		if slices.ContainsFunc(r.libraries, func(l string) bool { return within(library, l) }) {
