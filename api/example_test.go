@@ -34,7 +34,7 @@ func Example() {
 	defer os.RemoveAll(folder)
 	database := "sqlite:" + filepath.Join(folder, "clientes.db")
 	check(sqlite.Migrate(ctx, database))
-	st, err := sqlite.Open(ctx, database, time.Now)
+	st, err := sqlite.Open(ctx, database, store.Options{})
 	check(err)
 	defer st.Close()
 

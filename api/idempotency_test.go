@@ -199,7 +199,7 @@ func TestAKeyIsForgottenAfterADay(t *testing.T) {
 func TestAKeyAtWork(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
-	st, err := postgres.Open(t.Context(), url, time.Now)
+	st, err := postgres.Open(t.Context(), url, store.Options{})
 	authtest.Must(t, err)
 	f := newFixture(t, st)
 	other, err := postgrestest.Connect(t.Context(), url)

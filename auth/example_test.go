@@ -26,7 +26,7 @@ func open(ctx context.Context) (*auth.Auth, func(), error) {
 	if err := sqlite.Migrate(ctx, url); err != nil {
 		return nil, remove, err
 	}
-	st, err := sqlite.Open(ctx, url, time.Now)
+	st, err := sqlite.Open(ctx, url, store.Options{})
 	if err != nil {
 		return nil, remove, err
 	}

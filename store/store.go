@@ -30,6 +30,10 @@ type Store interface {
 	Clientes
 	Copying
 
+	// Now returns the time that all who use the database go by: when a session ends, how long an
+	// attempt waits, which rows are old. It does not follow a clock that is wrong for a moment.
+	Now() time.Time
+
 	// Ready returns nil if the engine answers and holds the schema that this program was built for.
 	// Otherwise it returns ErrUnavailable or [ErrSchema].
 	Ready(ctx context.Context) error

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"clientes/store"
 	"clientes/store/postgres"
@@ -23,7 +22,7 @@ func engineOf(databaseURL string) engine {
 	if postgres.IsURL(databaseURL) {
 		return engine{
 			open: func(ctx context.Context, url string) (store.Store, error) {
-				return postgres.Open(ctx, url, time.Now)
+				return postgres.Open(ctx, url, store.Options{})
 			},
 			migrate:    postgres.Migrate,
 			migrations: postgres.Migrations,
@@ -31,7 +30,7 @@ func engineOf(databaseURL string) engine {
 	}
 	return engine{
 		open: func(ctx context.Context, url string) (store.Store, error) {
-			return sqlite.Open(ctx, url, time.Now)
+			return sqlite.Open(ctx, url, store.Options{})
 		},
 		migrate:    sqlite.Migrate,
 		migrations: sqlite.Migrations,

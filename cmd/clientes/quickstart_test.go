@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -46,7 +45,7 @@ func (s *server) login(t *testing.T, password string) string {
 // customers returns the names of all customers.
 func customers(t *testing.T) []string {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
+	st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", store.Options{})
 	authtest.Must(t, err)
 	defer st.Close()
 	all, err := st.Clientes(t.Context(), store.Selection{}, store.Position{}, 100)
@@ -166,7 +165,7 @@ func TestQuickstartGoesOn(t *testing.T) {
 			}
 			if test.fill != nil {
 				call(t, nil, "", "migrate").want(t, 0, "", "")
-				st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
+				st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", store.Options{})
 				authtest.Must(t, err)
 				test.fill(t, st)
 				authtest.Must(t, st.Close())
@@ -184,7 +183,7 @@ func TestQuickstartKeepsWhatIsThere(t *testing.T) {
 	t.Run("customers", func(t *testing.T) {
 		inFolder(t, nil)
 		call(t, nil, "", "migrate").want(t, 0, "", "")
-		st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", time.Now)
+		st, err := sqlite.Open(t.Context(), "sqlite:clientes.db", store.Options{})
 		authtest.Must(t, err)
 		if _, err := st.CreateCliente(t.Context(), 0, store.Cliente{Name: "Mine"}); err != nil {
 			t.Fatal(err)

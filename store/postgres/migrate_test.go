@@ -70,7 +70,7 @@ func wantReady(t *testing.T, url string) {
 
 func open(t testing.TB, url string) *postgres.Store {
 	t.Helper()
-	s, err := postgres.Open(t.Context(), url, time.Now)
+	s, err := postgres.Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

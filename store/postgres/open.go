@@ -13,6 +13,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,6 +65,8 @@ const maxTries = 5
 // Store is a [store.Store] on a server. Use [Open] to get one.
 type Store struct {
 	now     func() time.Time
+	clock   *store.Clock  // nil if a test has replaced now
+	timeout time.Duration // of a call, see callTimeout
 	pool    *pgxpool.Pool
 	answers atomic.Uint64 // calls that the server answered: see dropIdle
 }
@@ -72,9 +75,8 @@ var _ store.Store = (*Store)(nil)
 
 // Open connects to the database that databaseURL names, "postgres://…" with pgx's own options.
 // [Migrate] must have created its schema, which Open does not look at. If the server does not
-// answer, Open returns [store.ErrUnavailable]. The store reads every instant that it writes from
-// now.
-func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store, error) {
+// answer, Open returns [store.ErrUnavailable].
+func Open(ctx context.Context, databaseURL string, o store.Options) (*Store, error) {
 	config, err := configOf(databaseURL)
 	if err != nil {
 		return nil, err
@@ -83,13 +85,32 @@ func Open(ctx context.Context, databaseURL string, now func() time.Time) (*Store
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s := &Store{now: now, pool: pool}
-	connected := func(context.Context, *pgx.Conn) error { return nil }
-	if err := do(ctx, s, callTimeout, connected); err != nil {
+	s := &Store{now: o.Now, timeout: cmp.Or(o.CallTimeout, callTimeout), pool: pool}
+	if err := s.startClock(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return s, nil
+}
+
+// Now implements [store.Store]. It is the server's time: processes share a database, but not a
+// clock.
+func (s *Store) Now() time.Time { return s.now() }
+
+// startClock reads the server's clock for the first time, unless a test has replaced it.
+func (s *Store) startClock(ctx context.Context) error {
+	now, err := call(ctx, s, serverTime)
+	if err == nil && s.now == nil {
+		s.clock = store.NewClock(now)
+		s.now = s.clock.Now
+	}
+	return err
+}
+
+// serverTime returns what the server's clock shows.
+func serverTime(ctx context.Context, conn *pgx.Conn) (time.Time, error) {
+	return one(ctx, conn, func(t *time.Time) []any { return []any{t} }, `
+		SELECT clock_timestamp()`)
 }
 
 // Ready implements [store.Store].

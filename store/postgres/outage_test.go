@@ -50,7 +50,7 @@ func TestAnOutageIsUnavailableAndPasses(t *testing.T) {
 		wantUnavailable("Migrate", postgres.Migrate(t.Context(), cluster.URL))
 		_, err := postgres.Migrations(t.Context(), cluster.URL)
 		wantUnavailable("Migrations", err)
-		_, err = postgres.Open(t.Context(), cluster.URL, time.Now)
+		_, err = postgres.Open(t.Context(), cluster.URL, store.Options{})
 		wantUnavailable("Open", err)
 
 		cluster.Start()
@@ -221,7 +221,7 @@ func TestTimeoutEnds(t *testing.T) {
 		}
 		defer listener.Close()
 		url := with(t, "postgres:///x", "host", folder, "port", "5432")
-		_, err = postgres.Open(t.Context(), url, time.Now)
+		_, err = postgres.Open(t.Context(), url, store.Options{})
 		if !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
@@ -274,7 +274,7 @@ func TestTooManyConnectionsIsUnavailable(t *testing.T) {
 	})
 	url := with(t, cluster.URL, "user", "app")
 	beside(t, url) // takes the second of two connections; super has the first
-	_, err := postgres.Open(t.Context(), url, time.Now)
+	_, err := postgres.Open(t.Context(), url, store.Options{})
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}

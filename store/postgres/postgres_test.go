@@ -117,7 +117,7 @@ func engine(empty, migrated func(t *testing.T) string) storetest.Engine {
 		Migrate:    postgres.Migrate,
 		Migrations: postgres.Migrations,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
-			return postgres.Open(ctx, url, now)
+			return postgres.Open(ctx, url, store.Options{Now: now})
 		},
 	}
 }
@@ -149,7 +149,7 @@ func TestAURLAtFaultKeepsItsPassword(t *testing.T) {
 		"postgres://a:sekret@h/d?default_query_exec_mode=x": "default_query_exec_mode",
 		"postgres://a:sekret@127.0.0.1:1/d":                 "127.0.0.1:1",
 	} {
-		_, opened := postgres.Open(t.Context(), url, time.Now)
+		_, opened := postgres.Open(t.Context(), url, store.Options{})
 		_, listed := postgres.Migrations(t.Context(), url)
 		for _, err := range []error{opened, listed, postgres.Migrate(t.Context(), url)} {
 			if err == nil || !strings.Contains(err.Error(), says) ||

@@ -19,7 +19,7 @@ import (
 func openThroughCable(t *testing.T, idle int) (*Store, *postgrestest.Cable) {
 	t.Helper()
 	cable, through := postgrestest.NewCable(t, postgrestest.Migrated(t, Migrate))
-	s, err := Open(t.Context(), through, time.Now)
+	s, err := Open(t.Context(), through, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestAConnectionMayComeLate(t *testing.T) {
 	t.Parallel()
 	cable, through := postgrestest.NewCable(t, postgrestest.Migrated(t, Migrate))
 	cable.Slow(600 * time.Millisecond)
-	s, err := Open(t.Context(), through, time.Now)
+	s, err := Open(t.Context(), through, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

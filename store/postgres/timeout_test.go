@@ -16,7 +16,7 @@ import (
 
 func openForTest(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), postgrestest.Migrated(t, Migrate), time.Now)
+	s, err := Open(t.Context(), postgrestest.Migrated(t, Migrate), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,8 @@ package sqlite_test
 import (
 	"path/filepath"
 	"testing"
-	"time"
 
+	"clientes/store"
 	"clientes/store/sqlite"
 	"clientes/store/storetest"
 )
@@ -21,7 +21,7 @@ func openBenchAt(b *testing.B, path string, rows int) *sqlite.Store {
 	if err := sqlite.Migrate(b.Context(), url); err != nil {
 		b.Fatal(err)
 	}
-	s, err := sqlite.Open(b.Context(), url, time.Now)
+	s, err := sqlite.Open(b.Context(), url, store.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"time"
 
 	"clientes/store"
 	"clientes/store/sqlite"
@@ -29,7 +28,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	var st store.Store
-	if st, err = sqlite.Open(ctx, url, time.Now); err != nil {
+	if st, err = sqlite.Open(ctx, url, store.Options{}); err != nil {
 		log.Fatal(err)
 	}
 	defer st.Close()

@@ -10,6 +10,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ const usualPage = 100
 // Store is a [store.Store] on one file. Use [Open] to get one.
 type Store struct {
 	now     func() time.Time
+	timeout time.Duration // of a call, see callTimeout
 	path    string
 	file    os.FileInfo       // the file at path when it was opened
 	readers chan *sqlite.Conn // the free ones
@@ -47,9 +49,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens the database that url names, "sqlite:PATH". [Migrate] must have created it: if the
-// file is absent, Open returns [store.ErrSchema]. The store reads every instant that it writes from
-// now.
-func Open(ctx context.Context, url string, now func() time.Time) (*Store, error) {
+// file is absent, Open returns [store.ErrSchema].
+func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	path, err := pathOf(url)
 	if err != nil {
 		return nil, err
@@ -66,11 +67,16 @@ func Open(ctx context.Context, url string, now func() time.Time) (*Store, error)
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s := &Store{
-		now:     now,
+		now:     o.Now,
+		timeout: cmp.Or(o.CallTimeout, callTimeout),
 		path:    path,
 		file:    file,
 		readers: make(chan *sqlite.Conn, len(conns)-1),
 		writer:  make(chan *writer, 1),
+	}
+	if s.now == nil {
+		clock := store.NewClock(time.Now())
+		s.now = func() time.Time { return clock.Read(time.Now()) }
 	}
 	s.writer <- newWriter(conns[0], s.inPlace)
 	for _, c := range conns[1:] {
@@ -78,6 +84,9 @@ func Open(ctx context.Context, url string, now func() time.Time) (*Store, error)
 	}
 	return s, nil
 }
+
+// Now implements [store.Store].
+func (s *Store) Now() time.Time { return s.now() }
 
 // Ready implements [store.Store]. It also returns [store.ErrUnavailable] if the file was moved or
 // removed.

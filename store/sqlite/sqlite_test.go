@@ -59,7 +59,7 @@ func TestContract(t *testing.T) {
 		Migrate:    sqlite.Migrate,
 		Migrations: sqlite.Migrations,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
-			return sqlite.Open(ctx, url, now)
+			return sqlite.Open(ctx, url, store.Options{Now: now})
 		},
 	})
 }
@@ -84,7 +84,7 @@ func migratedURL(t *testing.T) string {
 
 func open(t *testing.T, url string) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), url, time.Now)
+	s, err := sqlite.Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestURLs(t *testing.T) {
 		if _, err := sqlite.Migrations(t.Context(), url); err == nil {
 			t.Errorf("%q has migrations", url)
 		}
-		if s, err := sqlite.Open(t.Context(), url, time.Now); err == nil {
+		if s, err := sqlite.Open(t.Context(), url, store.Options{}); err == nil {
 			t.Errorf("%q was opened", url)
 			s.Close()
 		}
@@ -149,7 +149,7 @@ func TestAnAbsentFileStaysAbsent(t *testing.T) {
 	if _, err := sqlite.Migrations(t.Context(), url); err != nil {
 		t.Error(err)
 	}
-	_, err := sqlite.Open(t.Context(), url, time.Now)
+	_, err := sqlite.Open(t.Context(), url, store.Options{})
 	if !errors.Is(err, store.ErrSchema) {
 		t.Errorf("open: %v", err)
 	}
@@ -169,7 +169,7 @@ func TestAFileThatIsNoDatabaseIsRefusedAndLeftAlone(t *testing.T) {
 	if err := sqlite.Migrate(t.Context(), url); err == nil {
 		t.Error("it was migrated")
 	}
-	if _, err := sqlite.Open(t.Context(), url, time.Now); err == nil {
+	if _, err := sqlite.Open(t.Context(), url, store.Options{}); err == nil {
 		t.Error("it was opened")
 	}
 	if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, text) {
@@ -360,7 +360,7 @@ func migrateAndOpen(url string) error {
 	if err := sqlite.Migrate(ctx, url); err != nil {
 		return err
 	}
-	s, err := sqlite.Open(ctx, url, time.Now)
+	s, err := sqlite.Open(ctx, url, store.Options{})
 	if err != nil {
 		return err
 	}
@@ -435,7 +435,7 @@ func TestWhatWasAnsweredSurvivesAKill(t *testing.T) {
 // createForEver writes from many goroutines and prints each write that returned, until it is
 // killed.
 func createForEver(url string) error {
-	s, err := sqlite.Open(context.Background(), url, time.Now)
+	s, err := sqlite.Open(context.Background(), url, store.Options{})
 	if err != nil {
 		return err
 	}
@@ -464,7 +464,7 @@ func TestAFileThatIsGoneIsNotWrittenTo(t *testing.T) {
 	if err := sqlite.Migrate(t.Context(), "sqlite:"+path); err != nil {
 		t.Fatal(err)
 	}
-	s, err := sqlite.Open(t.Context(), "sqlite:"+path, time.Now)
+	s, err := sqlite.Open(t.Context(), "sqlite:"+path, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ func openForTest(t *testing.T) *Store {
 	if err := Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), url, time.Now)
+	s, err := Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestCloseCommitsWhatIsUnderWay(t *testing.T) {
 	if err := Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), url, time.Now)
+	s, err := Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestCloseCommitsWhatIsUnderWay(t *testing.T) {
 	if w.open == b || b.err != nil {
 		t.Errorf("it is not committed: %v", b.err)
 	}
-	if s, err = Open(t.Context(), url, time.Now); err != nil {
+	if s, err = Open(t.Context(), url, store.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
@@ -311,7 +311,7 @@ func TestOpenSetsWhatDurabilityNeeds(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Open(t.Context(), url, time.Now)
+	s, err := Open(t.Context(), url, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
