@@ -203,7 +203,7 @@ func (here *room) moduleFault(library string) string {
 	case len(owners) > 0 && !slices.Contains(owners, here.path):
 		return "which is for " + strings.Join(owners, " and ")
 	case here.path == "store" && strings.Contains(library, ".") &&
-		!within(library, "golang.org/x/text"):
+		!within(library, "golang.org/x/text") && library != "golang.org/x/sys/unix":
 		return "but the vocabulary needs no library"
 	}
 	return ""

@@ -25,6 +25,7 @@ type Subjects struct {
 func uncalled() []string {
 	return []string{
 		"Close", // takes no context, and nothing may be called after it
+		"Now",   // takes no context
 	}
 }
 
