@@ -351,7 +351,7 @@ func TestAnExportIsSentOnItsWay(t *testing.T) {
 		select {
 		case <-goOn:
 			return bulky(20, each)
-		case <-time.After(time.Minute):
+		case <-time.After(authtest.Timeout):
 			return errors.New("nothing of it has arrived")
 		}
 	})

@@ -191,7 +191,7 @@ func soon[T any](t testing.TB, from <-chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-from:
-	case <-time.After(time.Minute):
+	case <-time.After(authtest.Timeout):
 		t.Fatal("nothing came in a minute")
 	}
 	return v

@@ -428,7 +428,7 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 			a.Login(from(t.Context(), "192.0.2.1"), goodLogin(name))
 		}()
 		odd.hash, odd.buckets = false, false
-		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Minute)
+		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), authtest.Timeout)
 		if _, err := a.Login(ctx, goodLogin(name)); err != nil {
 			t.Errorf("%s: after a panic a login: %v", name, err)
 		}

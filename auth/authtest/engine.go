@@ -40,7 +40,7 @@ func SQLite() Engine {
 			return url
 		},
 		open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
-			return sqlite.Open(ctx, url, store.Options{Now: now})
+			return sqlite.Open(ctx, url, store.Options{Now: now, CallTimeout: 5 * time.Minute})
 		},
 	}
 }
@@ -53,7 +53,7 @@ func Postgres() Engine {
 			return postgrestest.Migrated(t, postgres.Migrate)
 		},
 		open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
-			return postgres.Open(ctx, url, store.Options{Now: now})
+			return postgres.Open(ctx, url, store.Options{Now: now, CallTimeout: 5 * time.Minute})
 		},
 	}
 }

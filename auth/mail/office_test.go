@@ -228,7 +228,7 @@ func sender(t *testing.T, smtpURL string) *SMTP {
 	}
 	return NewSMTP(Config{
 		Server: server, From: netmail.Address{Name: "São João", Address: "clientes@example.com"},
-		PublicURL: &url.URL{Scheme: "https", Host: "api.example.com"}, Timeout: time.Minute,
+		PublicURL: &url.URL{Scheme: "https", Host: "api.example.com"}, Timeout: 20 * time.Minute,
 		Now: func() time.Time { return time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC) },
 	})
 }

@@ -37,7 +37,7 @@ func roundsOr(t *testing.T, few int) int {
 }
 
 // eventuallySoon bounds every wait here. A machine full of other tests needs far less.
-const eventuallySoon = time.Minute
+const eventuallySoon = authtest.Timeout
 
 // durations are measurements of one kind. They are safe for concurrent use.
 type durations struct {

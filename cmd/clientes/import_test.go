@@ -259,7 +259,7 @@ func (i *interruptible) wantInterrupted(t *testing.T) {
 		if r != (result{1, "", "clientes: interrupted before it was done\n"}) {
 			t.Errorf("%+v", r)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(authtest.Timeout):
 		t.Fatal("the interrupt does not end it")
 	}
 }

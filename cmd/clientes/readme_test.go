@@ -208,7 +208,7 @@ func (s *foreground) stop(t *testing.T) {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT)
 	select {
 	case <-s.ended:
-	case <-time.After(time.Minute):
+	case <-time.After(authtest.Timeout):
 		t.Fatalf("it does not stop: %s", s.output.String())
 	}
 	if !strings.Contains(s.output.String(), "stopped") {
@@ -219,7 +219,7 @@ func (s *foreground) stop(t *testing.T) {
 // waitFor waits until the server has printed a match, and returns its first group.
 func (s *foreground) waitFor(t *testing.T, what *regexp.Regexp) string {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Minute)
+	deadline := time.Now().Add(authtest.Timeout)
 	for ; time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if m := what.FindStringSubmatch(s.output.String()); m != nil {
 			return m[1]
@@ -236,7 +236,7 @@ func (s *foreground) waitFor(t *testing.T, what *regexp.Regexp) string {
 
 func (u *newUser) waitReady(t *testing.T) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(authtest.Timeout)
 	for ; time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if u.command(t, "curl -sf http://127.0.0.1:3000/readyz\n").Run() == nil {
 			return

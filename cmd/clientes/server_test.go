@@ -39,7 +39,7 @@ func TestHTTPServerStops(t *testing.T) {
 		timeout time.Duration
 		err     string // "" if all went well
 	}{
-		"with time":    {time.Minute, ""},
+		"with time":    {authtest.Timeout, ""},
 		"without time": {0, "requests that took longer than SHUTDOWN_TIMEOUT (0s) were cut"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,8 +112,8 @@ func TestAStoreThatHangsDoesNotKeepTheServer(t *testing.T) {
 	st := hangingStore{make(chan struct{})}
 	defer close(st.forever)
 	start := time.Now()
-	closeSoon(st)
-	if took := time.Since(start); took < closeTimeout || took > 20*closeTimeout {
+	closeSoon(st) // it returns, or this test never ends
+	if took := time.Since(start); took < closeTimeout {
 		t.Errorf("it took %s", took)
 	}
 }

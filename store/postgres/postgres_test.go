@@ -117,7 +117,7 @@ func engine(empty, migrated func(t *testing.T) string) storetest.Engine {
 		Migrate:    postgres.Migrate,
 		Migrations: postgres.Migrations,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
-			return postgres.Open(ctx, url, store.Options{Now: now})
+			return postgres.Open(ctx, url, store.Options{Now: now, CallTimeout: 5 * time.Minute})
 		},
 	}
 }
@@ -211,7 +211,7 @@ func ask[T any](t *testing.T, conn *pgx.Conn, sql string, args ...any) (v T) {
 // soon returns a context for calls that must end by themselves. A test of waiting then fails
 // instead of waiting.
 func soon(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -219,9 +219,10 @@ func soon(t *testing.T) context.Context {
 // until waits for something that must happen.
 func until(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !happened(); time.Sleep(5 * time.Millisecond) {
+	deadline := time.Now().Add(20 * time.Minute)
+	for ; !happened(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not so after a minute: %s", what)
+			t.Fatalf("not so after 20 minutes: %s", what)
 		}
 	}
 }

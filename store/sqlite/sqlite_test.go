@@ -59,7 +59,7 @@ func TestContract(t *testing.T) {
 		Migrate:    sqlite.Migrate,
 		Migrations: sqlite.Migrations,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
-			return sqlite.Open(ctx, url, store.Options{Now: now})
+			return sqlite.Open(ctx, url, store.Options{Now: now, CallTimeout: 5 * time.Minute})
 		},
 	})
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// timeout bounds whatever a fixture waits for. A machine that is busy with other tests is slow.
-const timeout = 2 * time.Minute
+// timeout bounds whatever a fixture waits for. A test may get a twentieth of a processor.
+const timeout = 20 * time.Minute
 
 // Database returns the URL of a new, empty database, which is dropped when t ends.
 func Database(t testing.TB) string {
