@@ -77,7 +77,7 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 // DeleteEvents implements [store.Audit]. It skips rows that another process has locked.
 func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
-		removed, err := exec(ctx, conn, `
+		removed, err := change(ctx, conn, `
 			DELETE FROM audit
 			WHERE id IN (
 				SELECT id

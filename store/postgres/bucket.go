@@ -44,7 +44,7 @@ func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 // DeleteBuckets implements [store.Buckets]. It skips rows that another process has locked.
 func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
-		removed, err := exec(ctx, conn, `
+		removed, err := change(ctx, conn, `
 			DELETE FROM attempts
 			WHERE key IN (
 				SELECT key

@@ -58,11 +58,13 @@ func (s *Store) CreateCliente(ctx context.Context, by int64,
 	c store.Cliente) (store.Cliente, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		c := s.newCliente(c)
-		id, err := one(ctx, conn, toInteger, createCliente, rowArgs([]any{by, c.CreatedAt}, c)...)
-		if err != nil {
+		b := begin()
+		b.Queue(createCliente, rowArgs([]any{by, c.CreatedAt}, c)...).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
+		b.Queue("COMMIT")
+		if err := send(ctx, conn, b); err != nil {
 			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
 		}
-		c.ID = id
 		return c, nil
 	})
 }

@@ -108,7 +108,7 @@ func answered(ctx context.Context, conn *pgx.Conn, by int64, key,
 func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time,
 	limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
-		removed, err := exec(ctx, conn, `
+		removed, err := change(ctx, conn, `
 			DELETE FROM idempotency_keys
 			WHERE (user_id, key) IN (
 				SELECT user_id, key

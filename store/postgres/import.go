@@ -33,7 +33,9 @@ func (s *Store) ImportClientes(ctx context.Context, by int64,
 func (s *Store) importClientes(ctx context.Context, by int64,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		n, err := stage(ctx, conn, newID, rows)
+		b := beginLong(bulkTimeout)
+		b.Queue(checkSchema)
+		n, err := stage(ctx, conn, b, newID, rows)
 		if err != nil {
 			return 0, err
 		}
@@ -69,16 +71,16 @@ func (s *Store) importClientes(ctx context.Context, by int64,
 func (s *Store) CheckImport(ctx context.Context,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		return stage(ctx, conn, `0`, rows) // a used id would be missing forever
+		b := beginLong(bulkTimeout)
+		return stage(ctx, conn, b, `0`, rows) // a used id would be missing forever
 	})
 }
 
-// stage begins a transaction and copies the rows into a temporary table named import, which lasts
-// as long as the transaction. Its columns are row, id and rowColumns. The expression id says where
-// a row gets its id. It returns a [*store.RowsError] if an email is taken.
-func stage(ctx context.Context, conn *pgx.Conn, id string,
+// stage begins a transaction with b and copies the rows into a temporary table named import, which
+// lasts as long as the transaction. Its columns are row, id and rowColumns. The expression id says
+// where a row gets its id. It returns a [*store.RowsError] if an email is taken.
+func stage(ctx context.Context, conn *pgx.Conn, b *pgx.Batch, id string,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	b := beginLong(bulkTimeout)
 	b.Queue(`
 		CREATE TEMPORARY TABLE import
 		ON COMMIT DROP

@@ -80,7 +80,7 @@ func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
 // DeleteMail implements [store.Mails].
 func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := exec(ctx, conn, `DELETE FROM mails WHERE id = $1`, id); err != nil {
+		if _, err := change(ctx, conn, `DELETE FROM mails WHERE id = $1`, id); err != nil {
 			return fmt.Errorf("delete mail %d: %w", id, err)
 		}
 		return nil
@@ -94,12 +94,12 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 		var altered int64
 		var err error
 		if last {
-			altered, err = exec(ctx, conn, `
+			altered, err = change(ctx, conn, `
 				DELETE FROM mails
 				WHERE id = $1 AND tries = $2`,
 				m.ID, m.Tries)
 		} else {
-			altered, err = exec(ctx, conn, `
+			altered, err = change(ctx, conn, `
 				UPDATE mails
 				SET next_try = $1
 				WHERE id = $2 AND tries = $3`,

@@ -31,6 +31,7 @@ const (
 	lockMigrations  int32 = 1
 	lockAdmins      int32 = 2
 	lockUserImports int32 = 3
+	// lockSchema is 10: see 00015_required_version.sql.
 )
 
 // A migrator shows every lockBeat that it lives, by a message on the lock's connection. After
@@ -46,14 +47,25 @@ const (
 const lockPause = 100 * time.Millisecond
 
 // Migrate applies the migrations that the database lacks, each in a transaction. Any number of
-// processes may call it at once: they take turns, and wait until ctx ends. If the database holds
-// migrations of a newer program, Migrate returns [store.ErrSchema] and changes nothing.
+// processes may call it at once: they take turns, and wait until ctx ends. It leaves migrations of a
+// newer program alone. If this program must not write beside one of them, Migrate returns a
+// [*store.NewerSchemaError] and changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
+	return MigrateReporting(ctx, databaseURL, func(store.MigrationProgress) {})
+}
+
+// MigrateReporting is [Migrate]. It calls report when a migration begins, and again with each part
+// of its rows that is done, where it counts them. The calls come one at a time.
+func MigrateReporting(ctx context.Context, databaseURL string,
+	report func(store.MigrationProgress)) error {
 	config, err := configOf(databaseURL)
 	if err != nil {
 		return err
 	}
-	if err := locked(ctx, config.ConnConfig, migrate); err != nil {
+	err = locked(ctx, config.ConnConfig, func(ctx context.Context, c *pgx.ConnConfig) error {
+		return migrate(ctx, c, report)
+	})
+	if err != nil {
 		return fmt.Errorf("migrate the database: %w", err)
 	}
 	return nil
@@ -66,11 +78,11 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 	if err != nil {
 		return nil, err
 	}
-	has, err := statusOf(ctx, config.ConnConfig)
+	schema, err := statusOf(ctx, config.ConnConfig)
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations of the database: %w", err)
 	}
-	return has, nil
+	return schema.Migrations, nil
 }
 
 // locked calls do while no other process is in locked on the same database.
@@ -156,13 +168,23 @@ func keepLock(ctx context.Context, conn *pgx.Conn, done <-chan struct{}) error {
 	}
 }
 
+// Programs that knew no migration after this one are not ready on a database whose table
+// goose_db_version holds another one, and they do not start. But they can live with additive
+// migrations. So what comes after is noted in a table that they do not read.
+const (
+	lastEarly  = 14
+	earlyTable = "goose_db_version"
+	lateTable  = "clientes_migrations"
+)
+
 // migrate does the work of Migrate for the holder of the lock.
-func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
-	has, err := statusOf(ctx, config)
+func migrate(ctx context.Context, config *pgx.ConnConfig,
+	report func(store.MigrationProgress)) (err error) {
+	schema, err := statusOf(ctx, config)
 	if err != nil {
 		return err
 	}
-	if err := store.CheckKnown(has); err != nil {
+	if err := schema.CheckRequired(); err != nil {
 		return err
 	}
 	if err := checkEncoding(ctx, config); err != nil {
@@ -174,19 +196,57 @@ func migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	config.RuntimeParams["timezone"] = "UTC"
 	db := sql.OpenDB(leased{stdlib.GetConnector(*config)})
 	defer func() { err = errors.Join(err, db.Close()) }()
+	early, err := provider(db, earlyTable, 1, lastEarly,
+		goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil))
+	if err != nil {
+		return err
+	}
+	// Without one transaction around it: see repairClientes.
+	repair := func(ctx context.Context, db *sql.DB) error {
+		return repairClientes(ctx, db, report)
+	}
+	late, err := provider(db, lateTable, lastEarly+1, store.SchemaVersion,
+		goose.NewGoMigration(repairVersion, &goose.GoFunc{RunDB: repair}, nil))
+	if err != nil {
+		return err
+	}
+	for _, m := range schema.Migrations {
+		if m.Applied {
+			continue
+		}
+		report(store.MigrationProgress{Name: m.Name})
+		p := early
+		if m.Version > lastEarly {
+			p = late
+		}
+		if _, err := p.UpByOne(ctx); err != nil {
+			return engineError(ctx, nil, err)
+		}
+	}
+	return nil
+}
+
+// provider returns what applies the migrations from first to last and notes them in the table.
+func provider(db *sql.DB, table string, first, last int64,
+	inGo ...*goose.Migration) (*goose.Provider, error) {
+	all, err := known()
+	if err != nil {
+		return nil, err
+	}
+	var others []int64
+	for _, m := range all {
+		if m.Version < first || m.Version > last {
+			others = append(others, m.Version)
+		}
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(
-			goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
-	if err != nil {
-		return err
-	}
-	_, err = provider.Up(ctx)
-	return engineError(ctx, nil, err)
+	return goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithTableName(table), goose.WithExcludeVersions(others),
+		goose.WithGoMigrations(inGo...),
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 }
 
 // checkEncoding refuses a database whose encoding is not UTF-8: it could not keep most text, and
@@ -253,33 +313,58 @@ func disconnect(ctx context.Context, conn *pgx.Conn) {
 }
 
 // statusOf is status on a connection of its own.
-func statusOf(ctx context.Context, config *pgx.ConnConfig) ([]store.Migration, error) {
+func statusOf(ctx context.Context, config *pgx.ConnConfig) (store.Schema, error) {
 	conn, err := connect(ctx, config)
 	if err != nil {
-		return nil, err
+		return store.Schema{}, err
 	}
 	defer disconnect(ctx, conn)
 	return status(ctx, conn)
 }
 
-// status merges the migrations of this program with those that goose has noted in the database.
-func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
-	has, err := known()
+// status merges the migrations of this program with those that are noted in the database.
+func status(ctx context.Context, conn *pgx.Conn) (schema store.Schema, err error) {
+	all, err := known()
 	if err != nil {
-		return nil, err
+		return store.Schema{}, err
 	}
-	applied, err := list(ctx, conn, nil, toMigration, `
-		SELECT version_id, tstamp AT TIME ZONE 'UTC'
-		FROM goose_db_version
-		WHERE version_id > 0 AND is_applied
+	withRequired := func(m *store.Migration) []any {
+		return append(toMigration(m), &schema.Required)
+	}
+	applied, err := list(ctx, conn, nil, withRequired, `
+		SELECT version_id, tstamp AT TIME ZONE 'UTC', (SELECT max(required_version) FROM identity)
+		FROM (
+			SELECT version_id, tstamp
+			FROM `+earlyTable+`
+			WHERE is_applied
+			UNION ALL
+			SELECT version_id, tstamp
+			FROM `+lateTable+`
+			WHERE is_applied
+		) AS noted
+		WHERE version_id > 0
 		ORDER BY version_id`)
-	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "42P01" {
-		return has, nil // no such table: nobody has migrated it
+	if isMissing(err) { // it was not migrated beyond lastEarly
+		applied, err = list(ctx, conn, nil, toMigration, `
+			SELECT version_id, tstamp AT TIME ZONE 'UTC'
+			FROM `+earlyTable+`
+			WHERE version_id > 0 AND is_applied
+			ORDER BY version_id`)
+	}
+	if isMissing(err) { // nobody has migrated it
+		err = nil
 	}
 	if err != nil {
-		return nil, err
+		return store.Schema{}, err
 	}
-	return store.MergeMigrations(has, applied), nil
+	schema.Migrations = store.MergeMigrations(all, applied)
+	return schema, nil
+}
+
+// isMissing reports whether there is no such table or column.
+func isMissing(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "42703")
 }
 
 func toMigration(m *store.Migration) []any { return []any{&m.Version, &m.At} }
@@ -290,7 +375,7 @@ func known() ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, foldName)
+	files = append(files, foldName, repairName)
 	has := make([]store.Migration, len(files))
 	for i, file := range files {
 		version, err := goose.NumericComponent(file)

@@ -66,7 +66,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string,
 // DeleteNetworks implements [store.Networks]. It skips rows that another process has locked.
 func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
-		removed, err := exec(ctx, conn, `
+		removed, err := change(ctx, conn, `
 			DELETE FROM addresses
 			WHERE (user_id, prefix) IN (
 				SELECT user_id, prefix

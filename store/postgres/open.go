@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -115,11 +116,11 @@ func serverTime(ctx context.Context, conn *pgx.Conn) (time.Time, error) {
 
 // Ready implements [store.Store].
 func (s *Store) Ready(ctx context.Context) error {
-	has, err := call(ctx, s, status)
+	schema, err := call(ctx, s, status)
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
-	return store.CheckMigrations(has)
+	return schema.Check()
 }
 
 // Close waits for the calls under way and closes the connections. No other method may be called
@@ -280,10 +281,24 @@ func runOnce[T any](ctx context.Context, conn *pgx.Conn,
 	return do(ctx, conn)
 }
 
-// begin returns a batch that begins a transaction, for the caller to add its first statements. It
-// names READ COMMITTED, whatever default the database has: a statement that waited for a lock must
-// see what its holder wrote.
+// checkSchema fails with codeNewerSchema if a newer program has changed the database so that this
+// one must not write to it. Otherwise no such migration begins before the end of the transaction.
+var checkSchema = fmt.Sprintf("SELECT clientes_check_schema(%d)", store.SchemaVersion)
+
+// codeNewerSchema is the error code of checkSchema. Its detail is the migration to know.
+const codeNewerSchema = "ZS001"
+
+// begin returns a batch that begins a transaction which writes, for the caller to add its first
+// statements. Everything that writes begins with it, a single statement too: see [change].
 func begin() *pgx.Batch {
+	b := beginReading()
+	b.Queue(checkSchema)
+	return b
+}
+
+// beginReading is begin for a transaction that does not write. It names READ COMMITTED, whatever
+// default the database has: a statement that waited for a lock must see what its holder wrote.
+func beginReading() *pgx.Batch {
 	b := new(pgx.Batch)
 	b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
 	b.Queue(limitIdle(callTimeout))
@@ -297,7 +312,7 @@ func limitIdle(d time.Duration) string {
 	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", d.Milliseconds())
 }
 
-// beginLong is begin for statements that can take long, up to the limit.
+// beginLong is beginReading for statements that can take long, up to the limit.
 //
 // Postgres plans each of them for its arguments. The best plan for a rare text is a hundred times
 // slower than needed for a common one, and the other way around.
@@ -306,7 +321,7 @@ func limitIdle(d time.Duration) string {
 // close the connection, as if the network path were dead. Where it can, the server also ends a
 // statement whose client has hung up.
 func beginLong(limit time.Duration) *pgx.Batch {
-	b := begin()
+	b := beginReading()
 	b.Queue("SET LOCAL plan_cache_mode = force_custom_plan")
 	b.Queue(fmt.Sprintf("SET LOCAL statement_timeout = %d", (limit - time.Second).Milliseconds()))
 	// On systems where Postgres cannot notice that a client is gone, the setting is an error.
@@ -355,14 +370,24 @@ func list[T any](ctx context.Context, conn *pgx.Conn, rows []T, columns func(*T)
 	return rows, nil
 }
 
-func toInteger(n *int64) []any { return []any{n} }
-
 func toBool(is *bool) []any { return []any{is} }
 
 // exec runs a statement that returns no rows. It returns the number of rows that it changed.
 func exec(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (int64, error) {
 	tag, err := conn.Exec(ctx, sql, args...)
 	return tag.RowsAffected(), engineError(ctx, conn, err)
+}
+
+// change runs one statement that writes, in a transaction of its own and in one trip. It returns
+// the number of rows that it changed.
+func change(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (rows int64, err error) {
+	b := begin()
+	b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+		rows = tag.RowsAffected()
+		return nil
+	})
+	b.Queue("COMMIT")
+	return rows, send(ctx, conn, b)
 }
 
 // orZero reads a column that may be NULL. NULL becomes the zero time.
@@ -385,11 +410,16 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
 		return store.ErrNotFound
 	}
-	code, constraint := "", ""
+	code, constraint, detail := "", "", ""
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
-		code, constraint = pg.Code, pg.ConstraintName
+		code, constraint, detail = pg.Code, pg.ConstraintName, pg.Detail
 	}
 	switch {
+	case code == codeNewerSchema:
+		required, _ := strconv.ParseInt(detail, 10, 64)
+		return &store.NewerSchemaError{Required: required}
+	case code == "42883": // no such function: the database is older than checkSchema
+		return fmt.Errorf("%w: %w", store.ErrSchema, err)
 	case code == "23505" && constraint == "users_name_key":
 		return &store.ConflictError{Field: "user"}
 	case code == "23505" && (constraint == "users_email_key" || constraint == "clientes_email_key"):

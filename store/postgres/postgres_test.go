@@ -119,6 +119,20 @@ func engine(empty, migrated func(t *testing.T) string) storetest.Engine {
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
 			return postgres.Open(ctx, url, store.Options{Now: now, CallTimeout: 5 * time.Minute})
 		},
+		MigrateReporting: postgres.MigrateReporting,
+		Execute: func(ctx context.Context, url, statements string) error {
+			conn, err := postgrestest.Connect(ctx, url)
+			if err != nil {
+				return err
+			}
+			defer conn.Close(ctx)
+			_, err = conn.PgConn().Exec(ctx, statements).ReadAll()
+			return err
+		},
+		Breaking: `
+			SELECT pg_advisory_xact_lock(1668049253, 10);
+			UPDATE identity SET required_version = 999;
+			INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, true)`,
 	}
 }
 

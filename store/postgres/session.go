@@ -190,7 +190,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 // DeleteSessions implements [store.Sessions]. It skips rows that another process has locked.
 func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
-		removed, err := exec(ctx, conn, `
+		removed, err := change(ctx, conn, `
 			DELETE FROM sessions
 			WHERE id IN (
 				SELECT id

@@ -151,7 +151,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
 	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := exec(ctx, conn, `
+		_, err := change(ctx, conn, `
 			UPDATE users
 			SET password_hash = $1, updated_at = greatest(updated_at, $2)
 			WHERE id = $3 AND password_hash = $4 AND password_hash <> ''`,

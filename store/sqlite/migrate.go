@@ -31,9 +31,16 @@ var migrations embed.FS
 // Migrate creates the file that the URL names, readable by its owner alone, and applies the
 // migrations that the database lacks. Any number of processes may call it at once: they take turns,
 // by a lock on a file beside it with the suffix ".lock". The system frees the lock when its holder
-// dies. If the database holds migrations of a newer program, Migrate returns [store.ErrSchema] and
-// changes nothing.
+// dies. It leaves migrations of a newer program alone. If this program must not write beside one of
+// them, Migrate returns a [*store.NewerSchemaError] and changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
+	return MigrateReporting(ctx, databaseURL, func(store.MigrationProgress) {})
+}
+
+// MigrateReporting is [Migrate]. It calls report when a migration begins, and again with each part
+// of its rows that is done, where it counts them. The calls come one at a time.
+func MigrateReporting(ctx context.Context, databaseURL string,
+	report func(store.MigrationProgress)) error {
 	path, err := pathOf(databaseURL)
 	if err != nil {
 		return err
@@ -47,7 +54,7 @@ func Migrate(ctx context.Context, databaseURL string) error {
 		return fmt.Errorf("migrate %s: wait for the lock: %w", path, err)
 	}
 	defer lock.Close()
-	if err := migrate(ctx, path); err != nil {
+	if err := migrate(ctx, path, report); err != nil {
 		return fmt.Errorf("migrate %s: %w", path, err)
 	}
 	return nil
@@ -63,11 +70,11 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return known()
 	}
-	has, err := statusOf(ctx, path)
+	schema, err := statusOf(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations of %s: %w", path, err)
 	}
-	return has, nil
+	return schema.Migrations, nil
 }
 
 // checkFile refuses a file that is no database, before anything is created beside it: a path that
@@ -97,8 +104,18 @@ func checkFile(path string) error {
 	return nil
 }
 
+// Programs that knew no migration after this one are not ready on a database whose table
+// goose_db_version holds another one, and they do not start. But they can live with additive
+// migrations. So what comes after is noted in a table that they do not read.
+const (
+	lastEarly  = 14
+	earlyTable = "goose_db_version"
+	lateTable  = "clientes_migrations"
+)
+
 // migrate does the work of Migrate for the holder of the lock.
-func migrate(ctx context.Context, path string) (err error) {
+func migrate(ctx context.Context, path string,
+	report func(store.MigrationProgress)) (err error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		// SQLite would create a file that everyone may read, password hashes included. The files
 		// that SQLite puts beside it get its mode.
@@ -108,11 +125,11 @@ func migrate(ctx context.Context, path string) (err error) {
 		}
 		file.Close()
 	}
-	has, err := statusOf(ctx, path)
+	schema, err := statusOf(ctx, path)
 	if err != nil {
 		return err
 	}
-	if err := store.CheckKnown(has); err != nil {
+	if err := schema.CheckRequired(); err != nil {
 		return err
 	}
 
@@ -122,19 +139,57 @@ func migrate(ctx context.Context, path string) (err error) {
 	}
 	db := sql.OpenDB(connector)
 	defer func() { err = errors.Join(err, db.Close()) }()
+	early, err := provider(db, earlyTable, 1, lastEarly,
+		goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil))
+	if err != nil {
+		return err
+	}
+	// Without one transaction around it: see repairClientes.
+	repair := func(ctx context.Context, db *sql.DB) error {
+		return repairClientes(ctx, db, report)
+	}
+	late, err := provider(db, lateTable, lastEarly+1, store.SchemaVersion,
+		goose.NewGoMigration(repairVersion, &goose.GoFunc{RunDB: repair}, nil))
+	if err != nil {
+		return err
+	}
+	for _, m := range schema.Migrations {
+		if m.Applied {
+			continue
+		}
+		report(store.MigrationProgress{Name: m.Name})
+		p := early
+		if m.Version > lastEarly {
+			p = late
+		}
+		if _, err := p.UpByOne(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// provider returns what applies the migrations from first to last and notes them in the table.
+func provider(db *sql.DB, table string, first, last int64,
+	inGo ...*goose.Migration) (*goose.Provider, error) {
+	all, err := known()
+	if err != nil {
+		return nil, err
+	}
+	var others []int64
+	for _, m := range all {
+		if m.Version < first || m.Version > last {
+			others = append(others, m.Version)
+		}
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
-		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true),
-		goose.WithGoMigrations(
-			goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil)))
-	if err != nil {
-		return err
-	}
-	_, err = provider.Up(ctx)
-	return err
+	return goose.NewProvider(goose.DialectSQLite3, db, files,
+		goose.WithTableName(table), goose.WithExcludeVersions(others),
+		goose.WithGoMigrations(inGo...),
+		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 }
 
 // dsn names the file for database/sql. Transactions take the write lock at once: one that asks for
@@ -151,38 +206,61 @@ func dsn(path string) string {
 }
 
 // statusOf is status on a connection of its own.
-func statusOf(ctx context.Context, path string) ([]store.Migration, error) {
+func statusOf(ctx context.Context, path string) (store.Schema, error) {
 	conn, err := connect(ctx, path, "query_only = ON")
 	if err != nil {
-		return nil, err
+		return store.Schema{}, err
 	}
 	defer conn.Close()
 	return status(ctx, conn)
 }
 
-// status merges the migrations of this program with those that goose has noted in the database.
-func status(ctx context.Context, conn *sqlite.Conn) ([]store.Migration, error) {
-	has, err := known()
+// status merges the migrations of this program with those that are noted in the database.
+func status(ctx context.Context, conn *sqlite.Conn) (store.Schema, error) {
+	all, err := known()
 	if err != nil {
-		return nil, err
+		return store.Schema{}, err
 	}
-	noted, err := one(conn, scanBool, `
+	var schema store.Schema
+	var applied []store.Migration
+	for _, table := range []string{earlyTable, lateTable} {
+		noted, err := one(conn, scanBool, `
+			SELECT EXISTS (
+				SELECT 1
+				FROM sqlite_schema
+				WHERE type = 'table' AND name = ?)`,
+			table)
+		if err != nil {
+			return store.Schema{}, err
+		}
+		if !noted {
+			break
+		}
+		applied, err = list(ctx, conn, applied, scanMigration, `
+			SELECT version_id, unixepoch(tstamp) * 1000
+			FROM `+table+`
+			WHERE version_id > 0 AND is_applied`)
+		if err != nil {
+			return store.Schema{}, err
+		}
+	}
+	schema.Migrations = store.MergeMigrations(all, applied)
+	required, err := one(conn, scanBool, `
 		SELECT EXISTS (
 			SELECT 1
-			FROM sqlite_schema
-			WHERE type = 'table' AND name = 'goose_db_version')`)
-	if err != nil || !noted {
-		return has, err
+			FROM pragma_table_info('identity')
+			WHERE name = 'required_version')`)
+	if err == nil && required {
+		schema.Required, err = requiredVersion(conn)
 	}
-	applied, err := list(ctx, conn, nil, scanMigration, `
-		SELECT version_id, unixepoch(tstamp) * 1000
-		FROM goose_db_version
-		WHERE version_id > 0 AND is_applied
-		ORDER BY version_id`)
-	if err != nil {
-		return nil, err
-	}
-	return store.MergeMigrations(has, applied), nil
+	return schema, err
+}
+
+// requiredVersion returns the [store.Schema.Required] of the database.
+func requiredVersion(conn *sqlite.Conn) (int64, error) {
+	return one(conn, scanInteger, `
+		SELECT max(required_version)
+		FROM identity`)
 }
 
 func scanMigration(stmt *sqlite.Stmt) store.Migration {
@@ -195,7 +273,7 @@ func known() ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, foldName)
+	files = append(files, foldName, repairName)
 	has := make([]store.Migration, len(files))
 	for i, file := range files {
 		version, err := goose.NumericComponent(file)

@@ -94,13 +94,13 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := s.inPlace(); err != nil {
 		return err
 	}
-	has, err := read(ctx, s, func(conn *sqlite.Conn) ([]store.Migration, error) {
+	schema, err := read(ctx, s, func(conn *sqlite.Conn) (store.Schema, error) {
 		return status(ctx, conn)
 	})
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
-	return store.CheckMigrations(has)
+	return schema.Check()
 }
 
 // inPlace returns [store.ErrUnavailable] if the file was moved or removed since it was opened.

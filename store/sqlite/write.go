@@ -138,12 +138,14 @@ func (w *writer) begin(ctx context.Context) (*batch, error) {
 }
 
 // beginTransaction waits while another process writes, until ctx ends, but at most for callTimeout.
+// It returns [store.ErrSchema] if this program must not write to the database. While the transaction
+// is open, no migration begins.
 func (w *writer) beginTransaction(ctx context.Context) error {
 	deadline := time.Now().Add(callTimeout)
 	for {
 		err := exec(w.conn, `BEGIN IMMEDIATE`)
 		if err == nil {
-			return nil
+			return w.checkSchema()
 		}
 		if sqlite.ErrCode(err).ToPrimary() != sqlite.ResultBusy || time.Now().After(deadline) {
 			return fmt.Errorf("begin: %w", err)
@@ -154,6 +156,21 @@ func (w *writer) beginTransaction(ctx context.Context) error {
 		case <-time.After(time.Millisecond):
 		}
 	}
+}
+
+// checkSchema ends the transaction again if it returns an error.
+func (w *writer) checkSchema() error {
+	version, err := requiredVersion(w.conn)
+	if sqlite.ErrCode(err) == sqlite.ResultError { // no such column
+		err = fmt.Errorf("%w: %w", store.ErrSchema, err)
+	}
+	if err == nil {
+		err = store.Schema{Required: version}.CheckRequired()
+	}
+	if err != nil {
+		w.rollback()
+	}
+	return err
 }
 
 // savepoint runs do, and undoes what it wrote unless do returns nil.

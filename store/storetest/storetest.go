@@ -29,6 +29,16 @@ type Engine struct {
 	Migrate    func(ctx context.Context, url string) error
 	Migrations func(ctx context.Context, url string) ([]store.Migration, error)
 	Open       func(ctx context.Context, url string, now func() time.Time) (store.Store, error)
+
+	// MigrateReporting is the function of the engine's package.
+	MigrateReporting func(ctx context.Context, url string,
+		report func(store.MigrationProgress)) error
+
+	// Execute runs statements in one transaction, as another program would.
+	Execute func(ctx context.Context, url, statements string) error
+
+	// Breaking is what a breaking migration with the number 999 begins with.
+	Breaking string
 }
 
 // Run checks an engine against the contract.
@@ -74,6 +84,7 @@ func contract() []group {
 		{"networks", networkChecks()},
 		{"audit", auditChecks()},
 		{"engine", engineChecks()},
+		{"schema", schemaChecks()},
 	}
 }
 
