@@ -14,8 +14,8 @@ var (
 	// caller may try again later. A write that ended so may have been kept.
 	ErrUnavailable = errors.New("the store is unavailable")
 
-	// ErrSchema means that migrations are missing from the database, or that it holds some that
-	// this program does not know.
+	// ErrSchema means that migrations are missing from the database. If it holds one that this
+	// program had to know, the error is a [*NewerSchemaError].
 	ErrSchema = errors.New("the schema is not the one this program needs")
 
 	// ErrKeyReused refuses an idempotency key that already stands for another record.

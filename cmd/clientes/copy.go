@@ -110,7 +110,10 @@ func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
 // notOpened adds to an error which of the two databases it is about. With %v, or sentence would add
 // the advice for DATABASE_URL.
 func notOpened(flag string, err error) error {
+	var newer *store.NewerSchemaError
 	switch {
+	case errors.As(err, &newer):
+		return fmt.Errorf("%s: %w", flag, err)
 	case errors.Is(err, errNoTables):
 		return fmt.Errorf("%s: there is nothing in the database; is it the right URL?", flag)
 	case errors.Is(err, store.ErrSchema):

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"slices"
 
 	"clientes/store"
@@ -13,7 +14,7 @@ import (
 // engine is one of the two kinds of database, chosen by the scheme of a URL.
 type engine struct {
 	open       func(ctx context.Context, url string) (store.Store, error)
-	migrate    func(ctx context.Context, url string) error
+	migrate    func(ctx context.Context, url string, report func(store.MigrationProgress)) error
 	migrations func(ctx context.Context, url string) ([]store.Migration, error)
 }
 
@@ -24,7 +25,7 @@ func engineOf(databaseURL string) engine {
 			open: func(ctx context.Context, url string) (store.Store, error) {
 				return postgres.Open(ctx, url, store.Options{})
 			},
-			migrate:    postgres.Migrate,
+			migrate:    postgres.MigrateReporting,
 			migrations: postgres.Migrations,
 		}
 	}
@@ -32,7 +33,7 @@ func engineOf(databaseURL string) engine {
 		open: func(ctx context.Context, url string) (store.Store, error) {
 			return sqlite.Open(ctx, url, store.Options{})
 		},
-		migrate:    sqlite.Migrate,
+		migrate:    sqlite.MigrateReporting,
 		migrations: sqlite.Migrations,
 	}
 }
@@ -46,14 +47,18 @@ var errUnfinishedCopy = errors.New("a copy into this database was begun and is n
 	"give the same `clientes copy` again and it goes on, or drop the database")
 
 // openMigrated opens the store after it applied the migrations that the database lacks.
-func openMigrated(ctx context.Context, databaseURL string) (store.Store, error) {
-	st, err := migrateAndOpen(ctx, databaseURL)
+func openMigrated(
+	ctx context.Context, databaseURL string, tell tellMigration,
+) (store.Store, error) {
+	st, err := migrateAndOpen(ctx, databaseURL, tell)
 	return whole(ctx, st, err)
 }
 
-func migrateAndOpen(ctx context.Context, databaseURL string) (store.Store, error) {
+func migrateAndOpen(
+	ctx context.Context, databaseURL string, tell tellMigration,
+) (store.Store, error) {
 	e := engineOf(databaseURL)
-	if err := e.migrate(ctx, databaseURL); err != nil {
+	if err := e.migrateTelling(ctx, databaseURL, tell); err != nil {
 		return nil, err
 	}
 	return e.open(ctx, databaseURL)
@@ -64,7 +69,7 @@ func migrateAndOpen(ctx context.Context, databaseURL string) (store.Store, error
 func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openToRead(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
-		return openMigrated(ctx, databaseURL)
+		return openMigrated(ctx, databaseURL, tellTo(io.Discard)) // a quick one
 	}
 	return st, err
 }
@@ -81,12 +86,12 @@ func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
 func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
-		return migrateAndOpen(ctx, databaseURL)
+		return migrateAndOpen(ctx, databaseURL, tellTo(io.Discard))
 	}
 	return st, err
 }
 
-// openReady opens the store if its schema is that of this program. A database without one is
+// openReady opens the store if this program can work with its schema. A database without one is
 // errNoTables.
 func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	e := engineOf(databaseURL)

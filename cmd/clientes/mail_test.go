@@ -140,7 +140,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			maps.Copy(vars, test.vars)
 			c, err := config.Load(environment(vars), "SECRET")
 			authtest.Must(t, err)
-			st, err := openMigrated(t.Context(), c.DatabaseURL)
+			st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(t.Output()))
 			authtest.Must(t, err)
 			defer st.Close()
 			listener, err := listen(t.Context(), c)

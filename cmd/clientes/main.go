@@ -169,6 +169,7 @@ func sentence(err error) string {
 		configuration *config.Error
 		conflict      *store.ConflictError
 		invalid       *store.InvalidError
+		newer         *store.NewerSchemaError
 	)
 	if errors.As(err, &configuration) {
 		return configuration.Error()
@@ -185,8 +186,10 @@ func sentence(err error) string {
 		text = fmt.Sprintf("another record has this %s; choose a different one", conflict.Field)
 	case errors.Is(err, store.ErrLastAdmin):
 		text = store.ErrLastAdmin.Error() + "; make another user an admin first"
+	case errors.As(err, &newer):
+		text += "; run the version that changed it, or a newer one"
 	case errors.Is(err, store.ErrSchema):
-		text += "; `clientes migrate` applies what is missing, and only a newer clientes knows what is too much"
+		text += "; `clientes migrate` applies what is missing"
 	case errors.Is(err, store.ErrUnavailable):
 		text += "; check that the database runs and that DATABASE_URL leads to it"
 	}

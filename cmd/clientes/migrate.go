@@ -1,11 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"clientes/store"
 )
 
 func (p *program) migrateCommand() *cobra.Command {
@@ -13,7 +19,9 @@ func (p *program) migrateCommand() *cobra.Command {
 		Use:   "migrate",
 		Short: "Bring the database to the schema of this program",
 		Long: `Apply the migrations that the database lacks, and make it if there is none. "clientes serve" does
-the same before it serves. Any number of processes may do it at once: they take turns.`,
+the same before it serves. Any number of processes may do it at once: they take turns. When one
+migration takes long, lines on standard error say how far it is. What a newer clientes has applied
+stays as it is.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args)
@@ -26,14 +34,19 @@ the same before it serves. Any number of processes may do it at once: they take 
 				return err
 			}
 			e := engineOf(c.DatabaseURL)
-			if err := e.migrate(cmd.Context(), c.DatabaseURL); err != nil {
+			if err := e.migrateTelling(cmd.Context(), c.DatabaseURL, tellTo(p.stderr)); err != nil {
 				return err
 			}
 			migrations, err := e.migrations(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.stdout, "the database has all %d migrations\n", len(migrations))
+			all, newer := store.SchemaVersion, ""
+			if more := len(migrations) - all; more > 0 {
+				newer = fmt.Sprintf(" and %d of a newer clientes, which this one can live with",
+					more)
+			}
+			_, err = fmt.Fprintf(p.stdout, "the database has all %d migrations%s\n", all, newer)
 			return err
 		},
 	}
@@ -66,4 +79,78 @@ the same before it serves. Any number of processes may do it at once: they take 
 		},
 	})
 	return migrate
+}
+
+// tellPause is how long a migration is silent before a line says how far it is, and then between
+// two lines.
+const tellPause = 5 * time.Second
+
+// tellMigration writes a line about a migration that is under way. A progress without a name means
+// that none has begun.
+type tellMigration func(progress store.MigrationProgress, begun time.Duration)
+
+// tellTo writes lines for people.
+func tellTo(w io.Writer) tellMigration {
+	return func(p store.MigrationProgress, begun time.Duration) {
+		line := "waiting for the database, or for another process that migrates it"
+		if p.Name != "" {
+			line = "migrating: " + p.Name
+		}
+		if p.Total > 0 {
+			line += fmt.Sprintf(", %d of %d rows", p.Done, p.Total)
+		}
+		fmt.Fprintf(w, "%s (%s)\n", line, begun)
+	}
+}
+
+// tellLog writes lines of a server's log.
+func tellLog(log *slog.Logger) tellMigration {
+	return func(p store.MigrationProgress, begun time.Duration) {
+		if p.Name == "" {
+			log.Info("waiting for the database, or for another process that migrates it",
+				"after", begun.String())
+			return
+		}
+		log.Info("migrating", "migration", p.Name, "rows", p.Done, "of", p.Total,
+			"after", begun.String())
+	}
+}
+
+// migrateTelling applies the migrations that the database lacks, and tells of those that take long.
+func (e engine) migrateTelling(ctx context.Context, databaseURL string, tell tellMigration) error {
+	var (
+		mu       sync.Mutex
+		progress store.MigrationProgress
+		begun    = time.Now()
+	)
+	done := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		ticker := time.NewTicker(tellPause)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			mu.Lock()
+			now, since := progress, begun
+			mu.Unlock()
+			// A migration that has just begun may be a quick one.
+			if after := time.Since(since).Round(time.Second); after >= tellPause {
+				tell(now, after)
+			}
+		}
+	})
+	defer telling.Wait()
+	defer close(done)
+	return e.migrate(ctx, databaseURL, func(p store.MigrationProgress) {
+		mu.Lock()
+		defer mu.Unlock()
+		if p.Name != progress.Name {
+			begun = time.Now()
+		}
+		progress = p
+	})
 }

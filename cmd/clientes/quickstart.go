@@ -61,7 +61,7 @@ func (p *program) quickstart(ctx context.Context) error {
 			return err
 		}
 	}
-	st, err := openMigrated(ctx, c.DatabaseURL)
+	st, err := openMigrated(ctx, c.DatabaseURL, tellTo(p.stderr))
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,9 @@ second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
-			st, err := openMigrated(ctx, c.DatabaseURL)
+			log, flush := p.logger(c)
+			defer flush()
+			st, err := openMigrated(ctx, c.DatabaseURL, tellLog(log))
 			if err != nil {
 				return err
 			}
@@ -44,8 +46,6 @@ second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
-			log, flush := p.logger(c)
-			defer flush()
 			return serve(ctx, c, st, listener, log)
 		},
 	}

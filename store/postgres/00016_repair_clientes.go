@@ -18,8 +18,8 @@ const (
 
 // repairClientes repairs what servers of an older version wrote after a newer one had migrated the
 // database. They left out or did not renew the folded columns, and kept no history. For a record
-// whose present version is missing from the history, it adds that version: by nobody, at the time of
-// the record's last change. What came before is lost.
+// whose present version is missing from the history, it adds that version: by nobody, at the time
+// of the record's last change. What came before is lost.
 //
 // It has no transaction around it, which would keep locks on what it repaired for as long as it
 // takes. It may begin again after an interruption. Servers write meanwhile; a record that they have

@@ -47,8 +47,8 @@ const (
 const lockPause = 100 * time.Millisecond
 
 // Migrate applies the migrations that the database lacks, each in a transaction. Any number of
-// processes may call it at once: they take turns, and wait until ctx ends. It leaves migrations of a
-// newer program alone. If this program must not write beside one of them, Migrate returns a
+// processes may call it at once: they take turns, and wait until ctx ends. It leaves migrations of
+// a newer program alone. If this program must not write beside one of them, Migrate returns a
 // [*store.NewerSchemaError] and changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
 	return MigrateReporting(ctx, databaseURL, func(store.MigrationProgress) {})

@@ -18,11 +18,11 @@ const (
 
 // repairClientes repairs what servers of an older version wrote after a newer one had migrated the
 // database. They left out or did not renew the folded columns, and kept no history. For a record
-// whose present version is missing from the history, it adds that version: by nobody, at the time of
-// the record's last change. What came before is lost.
+// whose present version is missing from the history, it adds that version: by nobody, at the time
+// of the record's last change. What came before is lost.
 //
-// It has no transaction around it, which would keep all others from writing for as long as it takes.
-// It may begin again after an interruption. Servers write meanwhile; a record that they have
+// It has no transaction around it, which would keep all others from writing for as long as it
+// takes. It may begin again after an interruption. Servers write meanwhile; a record that they have
 // changed since it was read is as it should be.
 //
 // It leaves an unfinished copy alone, because the rows must be those of its source.

@@ -227,7 +227,8 @@ func TestEveryTableIsStrict(t *testing.T) {
 		SELECT name
 		FROM pragma_table_list
 		WHERE NOT strict AND schema = 'main'
-			AND name NOT LIKE 'sqlite%' AND name NOT IN ('goose_db_version', 'clientes_migrations')
+			AND name NOT LIKE 'sqlite%'
+			AND name NOT IN ('goose_db_version', 'clientes_migrations')
 			AND name NOT LIKE 'clientes_search%'`, // whose tables are FTS5's own
 		&sqlitex.ExecOptions{ResultFunc: func(stmt *engine.Stmt) error {
 			loose += stmt.ColumnText(0) + " "

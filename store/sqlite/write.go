@@ -138,8 +138,8 @@ func (w *writer) begin(ctx context.Context) (*batch, error) {
 }
 
 // beginTransaction waits while another process writes, until ctx ends, but at most for callTimeout.
-// It returns [store.ErrSchema] if this program must not write to the database. While the transaction
-// is open, no migration begins.
+// It returns [store.ErrSchema] if this program must not write to the database. While the
+// transaction is open, no migration begins.
 func (w *writer) beginTransaction(ctx context.Context) error {
 	deadline := time.Now().Add(callTimeout)
 	for {
