@@ -249,7 +249,9 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	}
 	last := has[len(has)-1]
 	conn := beside(t, url)
-	execute(t, conn, fmt.Sprint(`DELETE FROM clientes_migrations WHERE version_id = `, last.Version))
+	execute(t, conn, fmt.Sprint(`
+		DELETE FROM clientes_migrations
+		WHERE version_id = `, last.Version))
 	err = s.Ready(t.Context())
 	if !errors.Is(err, store.ErrSchema) || !strings.Contains(err.Error(), last.Name) {
 		t.Errorf("ready: %v", err)
