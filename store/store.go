@@ -18,6 +18,9 @@ import (
 // [ErrUnavailable], wrapped, if the engine cannot be reached or is too busy to answer. After either
 // error a write may have been kept or not.
 //
+// A method that writes returns a [*NewerSchemaError] and changes nothing if a newer program has
+// changed the database so that this one must not write to it.
+//
 // Valid text is returned as it was given, byte for byte. The caller must refuse other text (NUL,
 // broken UTF-8) before it gets here: see [Cliente.Validate] and [User.Validate].
 type Store interface {
@@ -34,8 +37,8 @@ type Store interface {
 	// attempt waits, which rows are old. It does not follow a clock that is wrong for a moment.
 	Now() time.Time
 
-	// Ready returns nil if the engine answers and holds the schema that this program was built for.
-	// Otherwise it returns ErrUnavailable or [ErrSchema].
+	// Ready returns nil if the engine answers and holds all migrations that this program knows, and
+	// no other one that it must know. Otherwise it returns ErrUnavailable or [ErrSchema].
 	Ready(ctx context.Context) error
 
 	// Close waits for the calls under way and releases what the store holds. No method may be

@@ -5,9 +5,9 @@
 // nothing but prepared statements. With default_query_exec_mode=exec in the URL it keeps not even
 // these, so a pooler in transaction mode may stand in between.
 //
-// The package needs no right but those to create tables in its schema and temporary tables for an
-// import (TEMPORARY on the database, which everybody has by default). It is tested on version 15.
-// With the extension pg_trgm a search for a text need not read every record.
+// The package needs no right but those to create tables and a function in its schema and temporary
+// tables for an import (TEMPORARY on the database, which everybody has by default). It is tested on
+// version 15. With the extension pg_trgm a search for a text need not read every record.
 //
 // The package knows nothing of the other engine, nor of its callers.
 package postgres
