@@ -49,7 +49,7 @@ const lockPause = 100 * time.Millisecond
 // processes may call it at once: they take turns, and wait until ctx ends. If the database holds
 // migrations of a newer program, Migrate returns [store.ErrSchema] and changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
-	config, err := configOf(databaseURL)
+	config, err := configOf(databaseURL, callTimeout)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func Migrate(ctx context.Context, databaseURL string) error {
 // Migrations returns the migrations that the database holds and lacks, by version. One that this
 // program does not know has no Name. It changes nothing.
 func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
-	config, err := configOf(databaseURL)
+	config, err := configOf(databaseURL, callTimeout)
 	if err != nil {
 		return nil, err
 	}
