@@ -90,8 +90,11 @@ type Server struct {
 	bodies   *semaphore.Weighted // large bodies that arrive, in bytes
 	decoding *semaphore.Weighted // larger bodies that are being decoded
 	imports  *semaphore.Weighted // under way
-	exports  *semaphore.Weighted // under way
-	draining atomic.Bool
+	exports  *semaphore.Weighted // that the store still reads
+
+	// downloads are the exports that clients still read.
+	downloads *semaphore.Weighted
+	draining  atomic.Bool
 }
 
 // route is one line of the table of routes. A query parameter that is not in query is refused.
@@ -178,6 +181,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, engine: engine,
 		bodies: semaphore.NewWeighted(maxBodies), decoding: semaphore.NewWeighted(2),
 		imports: semaphore.NewWeighted(maxTransfers), exports: semaphore.NewWeighted(maxTransfers),
+		downloads: semaphore.NewWeighted(maxDownloads),
 	}
 	routes := s.routes()
 	for _, p := range published {

@@ -4,19 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gin-gonic/gin"
 
 	"clientes/api/wire"
+	"clientes/auth"
+	"clientes/store"
 )
 
 // maxDownload is how long an export may take. No engine allows less.
 const maxDownload = time.Hour
+
+// maxDownloads is how many clients may be sent an export at once. Each may hold a file of the
+// export's size.
+const maxDownloads = 16
+
+// sessionPart is how many bytes of an export are sent before the caller's session is looked at
+// again. A client that takes less than stallPart within stall has stopped reading.
+const (
+	sessionPart = 64 << 10
+	stallPart   = 8 << 10
+)
 
 // exportClientes streams all customers that the query selects.
 func (s *Server) exportClientes(c *gin.Context) {
@@ -37,14 +55,28 @@ func (s *Server) exportClientes(c *gin.Context) {
 		to.begin()
 		return
 	}
+	if !s.downloads.TryAcquire(1) {
+		s.fail(c, errTooManyTransfers)
+		return
+	}
+	defer s.downloads.Release(1)
 	if !s.exports.TryAcquire(1) {
 		s.fail(c, errTooManyTransfers)
 		return
 	}
-	defer s.exports.Release(1)
 	ctx, cancel := context.WithTimeout(c.Request.Context(), maxDownload)
 	defer cancel()
-	err := wire.Export(ctx, s.cfg.Store, in.selection, to, f, nil)
+	pipe := wire.NewPipe()
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer s.exports.Release(1)
+		pipe.End(s.readExport(ctx, in.selection, f, pipe))
+	})
+	err := s.send(ctx, pipe, to, exchangeOf(c).caller)
+	pipe.Leave(err)
+	cancel()
+	reading.Wait()
+	pipe.Close()
 	switch {
 	case err == nil:
 	case to.begun:
@@ -55,6 +87,48 @@ func (s *Server) exportClientes(c *gin.Context) {
 		// The store may have taken longer than the server allows for an answer.
 		_ = to.connection.SetWriteDeadline(s.cfg.Now().Add(stall))
 		s.fail(c, err)
+	}
+}
+
+// readExport reads an export from the store, as fast as the store is. The pipe holds it for the
+// client, so that a slow one keeps nothing in the store from others.
+func (s *Server) readExport(ctx context.Context, sel store.Selection, f wire.Format,
+	pipe *wire.Pipe) (err error) {
+	defer func() {
+		if p := recover(); p != nil { // nobody else would, in a goroutine of its own
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	err = wire.Export(ctx, s.cfg.Store, sel, pipe, f, nil)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: %w", errNoRoom, err)
+	}
+	return err
+}
+
+// send sends an export to the client. At each part it looks whether the caller's session has ended.
+func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
+	caller auth.Caller) error {
+	part := make([]byte, sessionPart)
+	for {
+		n, err := pipe.Read(part)
+		if n > 0 {
+			if err := s.cfg.Auth.CheckSession(ctx, caller); err != nil {
+				return err
+			}
+			for some := range slices.Chunk(part[:n], stallPart) {
+				if _, err := to.Write(some); err != nil {
+					return err
+				}
+			}
+		}
+		switch {
+		case err == io.EOF:
+			_, err = to.Write(nil) // there may have been nothing
+			return err
+		case err != nil:
+			return err
+		}
 	}
 }
 

@@ -523,6 +523,47 @@ func TestWhoStopsReadingIsLetGo(t *testing.T) {
 	}
 }
 
+// A client that reads slowly keeps nothing in the store from others.
+func TestASlowReaderHoldsNoPlaceInTheStore(t *testing.T) {
+	f := onSQLite(t)
+	f.stubExport(func(_ context.Context, each func(store.Cliente) error) error {
+		return bulky(5000, each) // more than the buffers between the two
+	})
+	var slow []*http.Response
+	for range maxTransfers + 1 {
+		slow = append(slow, f.startExport("x"))
+		f.eventually("the store is read", func() bool { return free(f.server.exports) })
+	}
+	for _, resp := range slow {
+		body, err := io.ReadAll(resp.Body)
+		if lines := strings.Count(string(body), "\r\n"); err != nil || lines != 5001 {
+			t.Errorf("then came %d rows, %v", lines, err)
+		}
+	}
+	f.eventually("the place is free", func() bool {
+		return f.server.downloads.TryAcquire(maxDownloads)
+	})
+}
+
+// A session that ends in the middle of an export ends the export, though all of it has been read.
+func TestASessionEndsInTheMiddleOfAnExport(t *testing.T) {
+	f := onSQLite(t)
+	f.stubExport(func(_ context.Context, each func(store.Cliente) error) error {
+		return bulky(5000, each)
+	})
+	resp := f.startExport("ended")
+	_, err := io.ReadFull(resp.Body, make([]byte, exportBuffer))
+	authtest.Must(t, err)
+	f.want(f.as(store.Viewer, "POST", "/logout", ""), 200, "")
+	_, err = io.Copy(io.Discard, resp.Body)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("it ended with %v", err)
+	}
+	if line := f.logLine("ended"); !strings.Contains(line, "token_revoked") {
+		t.Errorf("it is logged as %s", line)
+	}
+}
+
 // A store may take longer than the timeouts of the server, before the first row and between rows.
 func TestAnExportMayTakeItsTime(t *testing.T) {
 	f := onSQLite(t)

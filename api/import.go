@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"syscall"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"clientes/api/wire"
+	"clientes/auth"
+	"clientes/store"
 )
 
 const (
@@ -78,13 +81,33 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 		return v, err
 	}
 	defer spool.Close()
+	if err := s.cfg.Auth.CheckSession(ctx, r.caller()); err != nil {
+		return v, err // the file may have taken its time
+	}
 	// The file has arrived. What follows takes as long as the store needs. A deadline of the
 	// connection would pass meanwhile, and look as if the client had hung up.
 	if err := connection.SetReadDeadline(time.Time{}); err != nil {
 		return v, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
-	v.Imported, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, spool.Rows())
+	rows := s.whileItLives(ctx, r.caller(), spool.Rows())
+	v.Imported, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, rows)
 	return v, err
+}
+
+// whileItLives returns the rows, and an error after the last of them if the caller's session has
+// ended. Then the store keeps nothing.
+func (s *Server) whileItLives(ctx context.Context, caller auth.Caller,
+	rows iter.Seq2[store.Cliente, error]) iter.Seq2[store.Cliente, error] {
+	return func(yield func(store.Cliente, error) bool) {
+		for c, err := range rows {
+			if !yield(c, err) {
+				return
+			}
+		}
+		if err := s.cfg.Auth.CheckSession(ctx, caller); err != nil {
+			yield(store.Cliente{}, err)
+		}
+	}
 }
 
 // upload is the body of an import. It may take long, but it may not stall.

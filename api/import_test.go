@@ -586,3 +586,49 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 		c.Advance(10 * time.Second)
 	}
 }
+
+// A session that ends while a body arrives writes nothing.
+func TestASessionEndsWhileABodyArrives(t *testing.T) {
+	f := onSQLite(t)
+	body := `{"name":"Ana"}`
+	record := f.dial()
+	record.begin(store.Editor, "POST", "/clientes", []string{"Content-Type: application/json",
+		fmt.Sprint("Content-Length: ", len(body))}, body[:5])
+	file := "name\nAna\n"
+	upload := f.dial()
+	upload.beginCSV(len(file), file[:5])
+	f.want(f.as(store.Editor, "POST", "/logout", ""), 200, "")
+	record.send(body[5:])
+	f.want(record.answer(), 401, "token_revoked")
+	upload.send(file[5:])
+	f.want(upload.answer(), 401, "token_revoked")
+	if all := f.all(); len(all) != 0 {
+		t.Errorf("there are %d records", len(all))
+	}
+}
+
+// endsSession is a store in which the caller's session ends while the rows of an import are kept.
+type endsSession struct {
+	store.Store
+	end func()
+}
+
+func (s *endsSession) ImportClientes(ctx context.Context, by int64,
+	rows iter.Seq2[store.Cliente, error]) (int64, error) {
+	return s.Store.ImportClientes(ctx, by, func(yield func(store.Cliente, error) bool) {
+		s.end()
+		rows(yield)
+	})
+}
+
+func TestASessionEndsWhileRowsAreKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, emptyStore(t, authtest.Postgres())) // which writes beside an import
+	f.server.cfg.Store = &endsSession{f.store, func() {
+		f.want(f.as(store.Editor, "POST", "/logout", ""), 200, "")
+	}}
+	f.want(f.imported(wire.CSV, "name\nAna\n"), 401, "token_revoked")
+	if all := f.all(); len(all) != 0 {
+		t.Errorf("there are %d records", len(all))
+	}
+}

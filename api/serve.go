@@ -58,7 +58,13 @@ func (s *Server) origin(c *gin.Context) auth.Origin {
 func (s *Server) decode(c *gin.Context, in interface{ decode(*request) error }) error {
 	r := s.request(c)
 	defer func() { s.bodies.Release(r.reserved) }()
-	return in.decode(r)
+	if err := in.decode(r); err != nil {
+		return err
+	}
+	if caller := r.caller(); r.ContentLength != 0 && caller.UserID != 0 {
+		return s.cfg.Auth.CheckSession(r.Context(), caller) // the body may have taken its time
+	}
+	return nil
 }
 
 // nothing is the input of a route that takes none, and the output of a route that answers without a

@@ -156,6 +156,17 @@ func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, er
 	}, nil
 }
 
+// CheckSession returns nil if the session of a caller whom [Auth.Authenticate] returned has not
+// ended since, though the token may have expired. Otherwise it returns [ErrTokenRevoked], and
+// [store.ErrUnavailable] if it cannot know.
+func (a *Auth) CheckSession(ctx context.Context, c Caller) error {
+	id, ok := token.ParseSessionID(c.SessionID)
+	if !ok {
+		return ErrTokenInvalid
+	}
+	return a.denied.check(ctx, id, c.SessionID)
+}
+
 // SignCursor returns an opaque text in base64url for a position in a list. The name of the list
 // holds all that a cursor of another list must not be taken for: what is listed, its order and its
 // filters. Neither may hold a NUL.

@@ -24,7 +24,7 @@ func toEvent(e *store.Event) []any {
 
 // RecordEvents implements [store.Audit].
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
-	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
 		b := begin()
 		s.queueEffects(b, store.Effects{Events: events})
 		b.Queue("COMMIT")

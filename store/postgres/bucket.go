@@ -20,7 +20,7 @@ func toBucket(b *store.Bucket) []any {
 // UpdateBuckets implements [store.Buckets].
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 	update func([]store.Bucket) error) error {
-	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
 		old, err := lockBuckets(ctx, conn, keys)
 		if err != nil {
 			return err

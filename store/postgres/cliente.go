@@ -151,7 +151,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 // DeleteCliente implements [store.Clientes].
 func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 	check func(store.Cliente) error) error {
-	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
 		c, err := lockCliente(ctx, conn, id)
 		if err != nil {
 			return err

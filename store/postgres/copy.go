@@ -16,7 +16,7 @@ import (
 
 // Identity implements [store.Copying].
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Identity, error) {
+	return decide(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Identity, error) {
 		is, err := one(ctx, conn, toIdentity, `
 			SELECT id, copying
 			FROM identity`)
@@ -38,7 +38,7 @@ const lastID = `
 
 // Extent implements [store.Copying].
 func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error) {
-	return callFor(ctx, s, bulkTimeout,
+	return transfer(ctx, s,
 		func(ctx context.Context, conn *pgx.Conn) (e store.Extent, _ error) {
 			key := t.Names()[:t.Key]
 			b := beginLong(bulkTimeout)
@@ -161,7 +161,7 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 // FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
 // which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	return do(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return transferAll(ctx, s, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := mustCopy(ctx, conn, source); err != nil {
 			return err
 		}

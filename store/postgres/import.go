@@ -32,7 +32,7 @@ func (s *Store) ImportClientes(ctx context.Context, by int64,
 
 func (s *Store) importClientes(ctx context.Context, by int64,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	return transfer(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		b := beginLong(bulkTimeout)
 		b.Queue(checkSchema)
 		n, err := stage(ctx, conn, b, newID, rows)
@@ -70,7 +70,7 @@ func (s *Store) importClientes(ctx context.Context, by int64,
 // CheckImport implements [store.Clientes].
 func (s *Store) CheckImport(ctx context.Context,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
-	return callFor(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	return transfer(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		b := beginLong(bulkTimeout)
 		return stage(ctx, conn, b, `0`, rows) // a used id would be missing forever
 	})

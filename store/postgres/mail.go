@@ -23,7 +23,7 @@ func toMail(m *store.Mail) []any {
 
 // QueueMails implements [store.Mails].
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
-	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
 		b := begin()
 		s.queueEffects(b, store.Effects{Mails: mails})
 		b.Queue("COMMIT")
@@ -79,7 +79,7 @@ func byMailID(a, b store.Mail) int { return cmp.Compare(a.ID, b.ID) }
 
 // DeleteMail implements [store.Mails].
 func (s *Store) DeleteMail(ctx context.Context, id int64) error {
-	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := change(ctx, conn, `DELETE FROM mails WHERE id = $1`, id); err != nil {
 			return fmt.Errorf("delete mail %d: %w", id, err)
 		}

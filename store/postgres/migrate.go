@@ -58,7 +58,7 @@ func Migrate(ctx context.Context, databaseURL string) error {
 // of its rows that is done, where it counts them. The calls come one at a time.
 func MigrateReporting(ctx context.Context, databaseURL string,
 	report func(store.MigrationProgress)) error {
-	config, err := configOf(databaseURL)
+	config, err := configOf(databaseURL, callTimeout)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 // Migrations returns the migrations that the database holds and lacks, by version. One that this
 // program does not know has no Name. It changes nothing.
 func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
-	config, err := configOf(databaseURL)
+	config, err := configOf(databaseURL, callTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -17,10 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,45 +28,18 @@ import (
 	"clientes/store"
 )
 
-// callTimeout bounds a call, from the wait for a connection to the last answer of the server. After
-// it the call ends in [store.ErrUnavailable]. A statement here takes milliseconds. One that takes
-// this long waits in a queue that no client will sit out, and would only make it longer.
-//
-// It also bounds the time to connect where the URL does not (connect_timeout). A busy machine can
-// take seconds to start the server's process for a connection, and the caller has the time to wait.
-// Connecting goes on when its caller has given up and holds a place in the pool, so it must end
-// soon after.
-const callTimeout = 5 * time.Second
-
-// scanTimeout bounds a call that may have to look at every record, bulkTimeout one that reads or
-// writes them all. Neither waits for a connection longer than other calls do.
-const (
-	scanTimeout = 30 * time.Second
-	bulkTimeout = time.Hour
-)
-
-// dialPause is the pause before a dial is tried again.
-const dialPause = 10 * time.Millisecond
-
-// usualConns is the size of the pool where the URL names none. pgx's own default of 4 cost a third
-// of the creates on two processors, because a connection that waits for a commit does no work. And
-// half a dozen processes may share a server that takes 100 connections, as is its default.
-const usualConns = 16
-
 // usualPage is how many rows a new page has room for. A larger page grows.
 const usualPage = 100
 
-// maxTries limits how often a call is made whose transaction the server ends so that another may go
-// on. One of those that collide always gets through, so a few tries are enough for all.
-const maxTries = 5
-
 // Store is a [store.Store] on a server. Use [Open] to get one.
 type Store struct {
-	now     func() time.Time
-	clock   *store.Clock  // nil if a test has replaced now
-	timeout time.Duration // of a call, see callTimeout
-	pool    *pgxpool.Pool
-	answers atomic.Uint64 // calls that the server answered: see dropIdle
+	now       func() time.Time
+	clock     *store.Clock  // nil if a test has replaced now
+	timeout   time.Duration // of a call, see callTimeout
+	usual     pool
+	deciding  pool          // see decide
+	transfers chan struct{} // as full as transfers are under way
+	lines     *lines        // of both pools
 }
 
 var _ store.Store = (*Store)(nil)
@@ -78,17 +48,16 @@ var _ store.Store = (*Store)(nil)
 // [Migrate] must have created its schema, which Open does not look at. If the server does not
 // answer, Open returns [store.ErrUnavailable].
 func Open(ctx context.Context, databaseURL string, o store.Options) (*Store, error) {
-	config, err := configOf(databaseURL)
+	s := &Store{now: o.Now, timeout: cmp.Or(o.CallTimeout, callTimeout)}
+	config, err := configOf(databaseURL, s.timeout)
 	if err != nil {
 		return nil, err
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
-	if err != nil {
+	if err := s.openPools(ctx, config); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	s := &Store{now: o.Now, timeout: cmp.Or(o.CallTimeout, callTimeout), pool: pool}
 	if err := s.startClock(ctx); err != nil {
-		pool.Close()
+		s.closePools()
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	return s, nil
@@ -100,7 +69,7 @@ func (s *Store) Now() time.Time { return s.now() }
 
 // startClock reads the server's clock for the first time, unless a test has replaced it.
 func (s *Store) startClock(ctx context.Context) error {
-	now, err := call(ctx, s, serverTime)
+	now, err := decide(ctx, s, serverTime)
 	if err == nil && s.now == nil {
 		s.clock = store.NewClock(now)
 		s.now = s.clock.Now
@@ -116,7 +85,7 @@ func serverTime(ctx context.Context, conn *pgx.Conn) (time.Time, error) {
 
 // Ready implements [store.Store].
 func (s *Store) Ready(ctx context.Context) error {
-	schema, err := call(ctx, s, status)
+	schema, err := decide(ctx, s, status)
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
@@ -126,13 +95,13 @@ func (s *Store) Ready(ctx context.Context) error {
 // Close waits for the calls under way and closes the connections. No other method may be called
 // after it.
 func (s *Store) Close() error {
-	s.pool.Close()
+	s.closePools()
 	return nil
 }
 
 // configOf reads the URL. It sets what the URL leaves open, if pgx has no limit for it or one that
 // is too small.
-func configOf(databaseURL string) (*pgxpool.Config, error) {
+func configOf(databaseURL string, timeout time.Duration) (*pgxpool.Config, error) {
 	config, err := parse(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("the URL of a Postgres database %w", err)
@@ -145,140 +114,12 @@ func configOf(databaseURL string) (*pgxpool.Config, error) {
 		}
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
-		config.ConnConfig.ConnectTimeout = callTimeout
+		// To connect takes four or five trips. And a busy machine can take seconds to start the
+		// server's process for the connection.
+		config.ConnConfig.ConnectTimeout = 2 * timeout
 	}
 	config.ConnConfig.DialFunc = redial(config.ConnConfig.DialFunc)
-	config.ShouldPing = shouldPing
-	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
-		conn.TypeMap().RegisterType(&pgtype.Type{
-			Name:  "timestamptz",
-			OID:   pgtype.TimestamptzOID,
-			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
-		})
-		return nil
-	}
 	return config, nil
-}
-
-// redial returns a dial that tries again while the server's queue of new connections is full, until
-// ctx ends. A Unix socket reports a full queue at once, where TCP would wait.
-func redial(dial pgconn.DialFunc) pgconn.DialFunc {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		for {
-			conn, err := dial(ctx, network, address)
-			if !errors.Is(err, syscall.EAGAIN) {
-				return conn, err
-			}
-			select {
-			case <-time.After(dialPause):
-			case <-ctx.Done():
-				return nil, err
-			}
-		}
-	}
-}
-
-// pinged is the key of a *bool in the context of an acquire. It is true once a connection was
-// pinged, so that the acquire may have waited for the server and not only for the pool.
-type pinged struct{}
-
-// shouldPing reports whether the connection was idle for so long that its line may be dead.
-func shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
-	ping := params.IdleDuration > time.Second
-	if is, ok := ctx.Value(pinged{}).(*bool); ok && ping {
-		*is = true
-	}
-	return ping
-}
-
-// call lends a connection to do for at most callTimeout. Whatever transaction do leaves open is
-// rolled back. If the server ended the transaction so that another may go on, do is called again.
-func call[T any](ctx context.Context, s *Store,
-	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callFor(ctx, s, callTimeout, do)
-}
-
-// callFor is call with another timeout, of which at most callTimeout goes into the wait for a
-// connection.
-func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
-	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, store.ErrUnavailable)
-	defer cancel()
-	conn, err := s.acquire(ctx)
-	if err != nil {
-		return v, err
-	}
-	defer conn.Release()
-	before := s.answers.Load()
-	defer func() {
-		switch closed := conn.Conn().IsClosed(); {
-		case closed: // pgx closes a connection on which it waited in vain
-			s.dropIdle(ctx, before)
-		case ctx.Err() == nil:
-			s.answers.Add(1)
-		}
-	}()
-	for try := 1; ; try++ {
-		v, err = runOnce(ctx, conn.Conn(), do)
-		if err == nil {
-			return v, nil
-		}
-		if try == maxTries || !isCollision(err) {
-			var none T
-			return none, err
-		}
-	}
-}
-
-// do is callFor for a function that returns nothing but an error.
-func do(ctx context.Context, s *Store, limit time.Duration,
-	f func(context.Context, *pgx.Conn) error) error {
-	_, err := callFor(ctx, s, limit, func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		return struct{}{}, f(ctx, conn)
-	})
-	return err
-}
-
-// acquire waits for a connection for at most callTimeout.
-func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, store.ErrUnavailable)
-	defer cancel()
-	before, waitedForServer := s.answers.Load(), false
-	conn, err := s.pool.Acquire(context.WithValue(ctx, pinged{}, &waitedForServer))
-	if err != nil {
-		if waitedForServer {
-			s.dropIdle(ctx, before)
-		}
-		return nil, connectError(ctx, err)
-	}
-	return conn, nil
-}
-
-// dropIdle closes idle connections after a timeout that was not pool exhaustion: the network path
-// is probably dead, for example because a firewall forgot it. Each of them would cost another
-// caller as long to find out.
-//
-// It keeps them if any other call got an answer since the counter of answers was before. Then the
-// server is slow or a lock is held, and new connections would only add to the load. It also keeps
-// them if the caller hung up.
-func (s *Store) dropIdle(ctx context.Context, before uint64) {
-	timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded)
-	if timedOut && s.answers.Load() == before && s.pool.Stat().IdleConns() > 0 {
-		s.pool.Reset()
-	}
-}
-
-// runOnce calls do and rolls back what it left open: do may fail, panic, end its goroutine or have
-// nothing to write. If the rollback fails, the pool discards the connection, and with it the
-// transaction.
-func runOnce[T any](ctx context.Context, conn *pgx.Conn,
-	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	defer func() {
-		if conn.PgConn().TxStatus() != 'I' {
-			conn.Exec(ctx, "ROLLBACK")
-		}
-	}()
-	return do(ctx, conn)
 }
 
 // checkSchema fails with codeNewerSchema if a newer program has changed the database so that this
@@ -425,7 +266,8 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	case code == "23505" && (constraint == "users_email_key" || constraint == "clientes_email_key"):
 		return &store.ConflictError{Field: "email"}
 	case errors.Is(context.Cause(ctx), store.ErrUnavailable):
-		return fmt.Errorf("%w: no answer in time: %w", store.ErrUnavailable, err)
+		// Not %w: err can be the context's own, as if the caller had hung up.
+		return fmt.Errorf("%w: no answer in time: %v", store.ErrUnavailable, err)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case isUnavailable(code) || conn != nil && conn.IsClosed():

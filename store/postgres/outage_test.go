@@ -137,7 +137,7 @@ func TestAConnectionThatIsCutIsUnavailableOnce(t *testing.T) {
 		n := ask[int](t, conn, `
 			SELECT count(pg_terminate_backend(pid))
 			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			WHERE datname = current_database() AND state = 'idle in transaction'`)
 		if n != 1 {
 			t.Errorf("%d connections were cut", n)
 		}
@@ -162,15 +162,19 @@ func TestTimeoutEnds(t *testing.T) {
 		held := hold(t, s)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		err := s.Ready(ctx)
+		_, err := s.Session(ctx, "x")
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a caller with less time got %v", err)
 		}
-		if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+		// The questions that decide about everybody have a connection of their own.
+		if err := s.Ready(t.Context()); err != nil {
+			t.Errorf("readiness: %v", err)
+		}
+		if _, err := s.Session(t.Context(), "x"); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("got %v", err)
 		}
 		held()
-		if err := s.Ready(t.Context()); err != nil {
+		if _, err := s.Session(t.Context(), "x"); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("when one was free again: %v", err)
 		}
 	})
@@ -315,18 +319,20 @@ func TestWhatTheServerWillNotDoNowIsUnavailable(t *testing.T) {
 func TestWhatIsNotWrittenCostsNoConnection(t *testing.T) {
 	t.Parallel()
 	url := postgrestest.Migrated(t, postgres.Migrate)
+	watch := beside(t, url)
 	s := open(t, with(t, url, "pool_max_conns", "1"))
 	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana", Email: "ana@example.com"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	watch := beside(t, url)
 	backend := func() int {
 		t.Helper()
 		return ask[int](t, watch, `
-			SELECT min(pid)
+			SELECT pid
 			FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+			WHERE datname = current_database() AND pid <> pg_backend_pid()
+			ORDER BY backend_start DESC -- the first is that of Open
+			LIMIT 1`)
 	}
 	before := backend()
 	update := func(id int64, fault error) func() {
@@ -361,7 +367,15 @@ func TestWhatIsNotWrittenCostsNoConnection(t *testing.T) {
 
 func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[string]int{"": 16, "3": 3} {
+	for _, c := range []struct {
+		size       string
+		want, more int
+	}{
+		{"", 14, 2},
+		{"4", 2, 2},
+		{"3", 3, 1}, // too few to take some from
+	} {
+		size, want := c.size, c.want
 		url := postgrestest.Migrated(t, postgres.Migrate)
 		pooled := url
 		if size != "" {
@@ -394,9 +408,9 @@ func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 		}
 		until(t, "the pool is in use", func() bool { return len(entered) >= want })
 		n := others(t, beside(t, url))
-		if n != want || len(entered) != want {
-			t.Errorf("with %q there are %d connections and %d calls, want %d",
-				size, n, len(entered), want)
+		if n > want+c.more || len(entered) != want {
+			t.Errorf("with %q there are %d connections and %d calls, want %d and %d",
+				size, n, len(entered), want+c.more, want)
 		}
 		release()
 		holding.Wait()

@@ -74,7 +74,7 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 // arrive as fast as each takes them.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 	each func(store.Cliente) error) error {
-	return do(ctx, s, bulkTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return transferAll(ctx, s, func(ctx context.Context, conn *pgx.Conn) error {
 		if err := send(ctx, conn, beginLong(bulkTimeout)); err != nil {
 			return fmt.Errorf("list clientes: %w", err)
 		}

@@ -216,7 +216,7 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {
 	watermark := since
-	ended, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+	ended, err := decide(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		ended, next, err := endedSince(ctx, conn, since, alive)
 		if err == nil && next < since {
 			// Ids never fall on one server. This is another one, which took over before it had them

@@ -16,7 +16,8 @@ import (
 
 func openForTest(t *testing.T) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), postgrestest.Migrated(t, Migrate), store.Options{})
+	s, err := Open(t.Context(), postgrestest.Migrated(t, Migrate),
+		store.Options{CallTimeout: 5 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +29,7 @@ func openForTest(t *testing.T) *Store {
 func TestAStatementThatTakesTooLongCostsNoConnections(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
-	held, err := s.pool.Acquire(t.Context())
+	held, err := s.usual.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func TestAStatementThatTakesTooLongCostsNoConnections(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
-	if idle := s.pool.Stat().IdleConns(); idle != 2 {
+	if idle := s.usual.Stat().IdleConns(); idle != 2 {
 		t.Errorf("%d idle connections are left of 2", idle)
 	}
 }
@@ -81,11 +82,11 @@ func TestEachClienteIsNotRetried(t *testing.T) {
 		// sent any.
 		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET enable_seqscan = off', current_database()); END $$`,
 	} {
-		if err := ask(t, s, callTimeout, sql); err != nil {
+		if err := ask(t, s, sql); err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.pool.Reset() // new connections have the new setting
+	s.usual.Reset() // new connections have the new setting
 	seen := 0
 	err = s.EachCliente(t.Context(), store.Selection{}, func(store.Cliente) error {
 		seen++

@@ -150,7 +150,7 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
-	return do(ctx, s, callTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := change(ctx, conn, `
 			UPDATE users
 			SET password_hash = $1, updated_at = greatest(updated_at, $2)

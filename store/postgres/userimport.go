@@ -17,7 +17,7 @@ import (
 func (s *Store) CreateUsers(ctx context.Context, users []store.User,
 	effects ...store.EffectsFunc) ([]store.User, error) {
 	for try := 1; ; try++ {
-		made, err := callFor(ctx, s, bulkTimeout,
+		made, err := transfer(ctx, s,
 			func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
 				return s.createUsers(ctx, conn, users, effects)
 			})

@@ -116,6 +116,9 @@ func (c *Cable) carry(p *cablePair, from, to net.Conn) {
 		n, err := from.Read(buffer)
 		c.mu.Lock()
 		delay := c.delay
+		if to == p.far {
+			delay = 0
+		}
 		c.mu.Unlock()
 		time.Sleep(delay)
 		c.mu.Lock()
@@ -145,11 +148,24 @@ func (c *Cable) Cut(how CableState) {
 	}
 }
 
-// Slow delays what passes, in each direction.
+// Slow delays what the server answers.
 func (c *Cable) Slow(delay time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.delay = delay
+}
+
+// Lead makes new connections lead to another database, as after a failover. Only the server of its
+// URL counts.
+func (c *Cable) Lead(t testing.TB, databaseURL string) {
+	t.Helper()
+	config, err := pgconn.ParseConfig(databaseURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.network, c.address = pgconn.NetworkAddress(config.Host, config.Port)
 }
 
 // Join lets new connections through. Those that were cut stay cut.

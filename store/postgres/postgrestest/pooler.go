@@ -59,6 +59,7 @@ func (c *Cluster) configurePooler(size int) (config string, err error) {
 		listen_addr =
 		listen_port = 6432
 		unix_socket_dir = %[1]s
+		pidfile = %[1]s/pgbouncer.pid
 		auth_type = trust
 		auth_file = %[2]s
 		pool_mode = transaction

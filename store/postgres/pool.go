@@ -1,0 +1,267 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"clientes/store"
+)
+
+// callTimeout is how long the server may take for each answer to a call, and how long the call may
+// wait for a connection. After it the call ends in [store.ErrUnavailable]. A statement here takes
+// milliseconds. One that takes this long waits in a queue that no client will sit out, and would
+// only make it longer.
+//
+// It counts from the last sign of the server and not from the beginning of the call. Over a slow
+// line a call of several trips takes long although the server answers each at once. If such calls
+// were cut, their connections would be lost, and the next ones would take longer still.
+const callTimeout = 5 * time.Second
+
+// maxTrips bounds a call in all: it ends after as many times callTimeout.
+const maxTrips = 4
+
+// scanTimeout bounds a call that may have to look at every record, bulkTimeout one that reads or
+// writes them all. Neither waits for a connection longer than other calls do.
+const (
+	scanTimeout = 30 * time.Second
+	bulkTimeout = time.Hour
+)
+
+// usualConns is the number of connections where the URL names none. pgx's own default of 4 cost a
+// third of the creates on two processors, because a connection that waits for a commit does no
+// work. And half a dozen processes may share a server that takes 100 connections, as is its
+// default.
+const usualConns = 16
+
+// decidingConns is how many of the connections answer only the questions that decide about
+// everybody. With fewer than minShared in all, one more is opened for them instead.
+const (
+	decidingConns = 2
+	minShared     = 4
+)
+
+// maxWaiting is how many calls may wait for a connection. More would only wait for others who have
+// given up by the time that it is their turn.
+const maxWaiting = 1024
+
+// maxTries limits how often a call is made whose transaction the server ends so that another may go
+// on. One of those that collide always gets through, so a few tries are enough for all.
+const maxTries = 5
+
+// pool is a set of connections and those who wait for one of them.
+type pool struct {
+	*pgxpool.Pool
+	waiting atomic.Int64
+}
+
+// openPools makes the pools. They connect when they are first used.
+func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err error) {
+	s.lines = &lines{opened: time.Now(), connectSilence: s.timeout * 4 / 5}
+	config.ConnConfig.DialFunc = s.lines.dial(config.ConnConfig.DialFunc)
+	config.AfterConnect = afterConnect
+	config.ShouldPing = s.shouldPing
+	config.PingTimeout = s.pingTimeout()
+	usual, deciding := config, config.Copy()
+	deciding.MinConns, deciding.MinIdleConns, deciding.MaxConns = 0, 0, 1
+	if config.MaxConns >= minShared {
+		deciding.MaxConns = decidingConns
+		usual.MaxConns -= decidingConns
+	}
+	usual.MinConns = min(usual.MinConns, usual.MaxConns)
+	usual.MinIdleConns = min(usual.MinIdleConns, usual.MaxConns)
+	s.transfers = make(chan struct{}, max(1, usual.MaxConns-1))
+	if s.deciding.Pool, err = pgxpool.NewWithConfig(ctx, deciding); err != nil {
+		return err
+	}
+	if s.usual.Pool, err = pgxpool.NewWithConfig(ctx, usual); err != nil {
+		s.deciding.Close()
+	}
+	return err
+}
+
+func (s *Store) closePools() {
+	s.usual.Close()
+	s.deciding.Close()
+}
+
+// afterConnect prepares a new connection.
+func afterConnect(_ context.Context, conn *pgx.Conn) error {
+	conn.TypeMap().RegisterType(&pgtype.Type{
+		Name:  "timestamptz",
+		OID:   pgtype.TimestamptzOID,
+		Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	return lineOf(conn).connected()
+}
+
+// pingTimeout is how long a connection may take to answer a ping, which waits for no lock. Then the
+// network path is probably dead, for example because a firewall forgot it.
+func (s *Store) pingTimeout() time.Duration { return s.timeout * 2 / 5 }
+
+// shouldPing reports whether the connection was idle for so long that its line may be dead.
+func (s *Store) shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
+	if params.IdleDuration <= time.Second {
+		return false
+	}
+	if c := callOf(ctx); c != nil {
+		if c.ping.failed() {
+			s.dropIdle(c.ping.sent)
+		}
+		c.ping = ping{lineOf(params.Conn), s.lines.now()}
+	}
+	return true
+}
+
+// dropIdle closes the idle connections on which nothing was heard since then. It is called when the
+// network path is probably dead. Each of them would cost another caller as long to find out.
+func (s *Store) dropIdle(since time.Duration) {
+	ctx := context.Background() // closing does not wait for an answer
+	for _, p := range []*pool{&s.usual, &s.deciding} {
+		for _, conn := range p.AcquireAllIdle(ctx) {
+			if !lineOf(conn.Conn()).heardSince(since) {
+				conn.Conn().Close(ctx)
+			}
+			conn.Release()
+		}
+	}
+}
+
+// call lends a connection to do for as long as the server answers each trip within callTimeout.
+// Whatever transaction do leaves open is rolled back. If the server ended the transaction so that
+// another may go on, do is called again.
+func call[T any](ctx context.Context, s *Store,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	return callFor(ctx, s, s.timeout, do)
+}
+
+// decide is call for the questions that decide about everybody, on connections that no other call
+// takes. So neither a full pool nor a locked table stops them.
+func decide[T any](ctx context.Context, s *Store,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	return callOn(ctx, s, &s.deciding, s.timeout, do)
+}
+
+// callFor is call with another timeout for each answer, of which at most callTimeout goes into the
+// wait for a connection.
+func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	return callOn(ctx, s, &s.usual, limit, do)
+}
+
+// transfer is call for what reads or writes all records. Transfers never take the last connection
+// of the pool.
+func transfer[T any](ctx context.Context, s *Store,
+	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)
+	defer done()
+	select {
+	case s.transfers <- struct{}{}:
+		defer func() { <-s.transfers }()
+		return callFor(ctx, s, bulkTimeout, do)
+	case <-waiting.Done():
+		return v, engineError(waiting, nil, context.Cause(waiting))
+	}
+}
+
+// do is callFor for a function that returns nothing but an error.
+func do(ctx context.Context, s *Store, limit time.Duration,
+	f func(context.Context, *pgx.Conn) error) error {
+	_, err := callFor(ctx, s, limit, noResult(f))
+	return err
+}
+
+// transferAll is transfer for a function that returns nothing but an error.
+func transferAll(ctx context.Context, s *Store,
+	f func(context.Context, *pgx.Conn) error) error {
+	_, err := transfer(ctx, s, noResult(f))
+	return err
+}
+
+func noResult(
+	f func(context.Context, *pgx.Conn) error,
+) func(context.Context, *pgx.Conn) (struct{}, error) {
+	return func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		return struct{}{}, f(ctx, conn)
+	}
+}
+
+func callOn[T any](parent context.Context, s *Store, p *pool, limit time.Duration,
+	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	limit = max(limit, s.timeout)
+	ctx, done := newCall(parent, s.lines, s.timeout, max(limit, maxTrips*s.timeout))
+	defer done()
+	conn, err := s.acquire(ctx, p)
+	if err != nil {
+		return v, err
+	}
+	defer conn.Release()
+	line := lineOf(conn.Conn())
+	ctx.heard.Store(int64(s.lines.now()))
+	ctx.limit.Store(int64(limit))
+	line.call.Store(ctx)
+	defer func() {
+		line.call.Store(nil)
+		if conn.Conn().IsClosed() { // pgx closes a connection on which it waited in vain
+			s.suspect(ctx)
+		}
+	}()
+	for try := 1; ; try++ {
+		v, err = runOnce(ctx, conn.Conn(), do)
+		if err == nil {
+			return v, nil
+		}
+		if try == maxTries || !isCollision(err) {
+			var none T
+			return none, err
+		}
+	}
+}
+
+// acquire waits for a connection for at most callTimeout, or for as long as the server answers each
+// trip of a new one.
+func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
+	defer p.waiting.Add(-1)
+	if p.waiting.Add(1) > maxWaiting {
+		return nil, fmt.Errorf("%w: %d calls wait for a connection", store.ErrUnavailable,
+			maxWaiting)
+	}
+	conn, err := p.Acquire(ctx)
+	if ctx.ping.failed() {
+		s.dropIdle(ctx.ping.sent)
+	}
+	if err != nil {
+		return nil, connectError(ctx, err)
+	}
+	return conn, nil
+}
+
+// suspect looks at a call whose connection was lost. If it waited for the server for longer than a
+// ping may take, and nothing was heard on any other connection meanwhile, the network path is
+// probably dead. Otherwise the server is slow or a lock is held, and new connections would only add
+// to the load.
+func (s *Store) suspect(ctx *callContext) {
+	since := time.Duration(ctx.heard.Load())
+	silent := s.lines.heard.Load() <= int64(since)
+	if ctx.timedOut() && silent && s.lines.now()-since >= s.pingTimeout() {
+		s.dropIdle(since)
+	}
+}
+
+// runOnce calls do and rolls back what it left open: do may fail, panic, end its goroutine or have
+// nothing to write. If the rollback fails, the pool discards the connection, and with it the
+// transaction.
+func runOnce[T any](ctx context.Context, conn *pgx.Conn,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	defer func() {
+		if conn.PgConn().TxStatus() != 'I' {
+			conn.Exec(ctx, "ROLLBACK")
+		}
+	}()
+	return do(ctx, conn)
+}
