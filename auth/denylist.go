@@ -87,9 +87,7 @@ func (d *denyList) check(ctx context.Context, id token.SessionID, name string) e
 	}
 	next, underway := d.join(name)
 	if next == nil {
-		ctx, cancel := context.WithTimeout(ctx, askTimeout)
-		defer cancel()
-		ends, err := d.store.SessionEnds(ctx, "", []string{name})
+		ends, err := d.answer(ctx, "", []string{name})
 		return verdict(ends, unavailable(err), name)
 	}
 	if underway != nil {

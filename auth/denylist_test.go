@@ -129,6 +129,7 @@ func (f *fakeEnds) follow() *fakeProcess {
 		cancel()
 		running.Wait()
 	}
+	synctest.Wait() // until it has begun
 	return p
 }
 
