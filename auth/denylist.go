@@ -169,8 +169,8 @@ func (d *denyList) addAll(ended []store.Ended) {
 	}
 }
 
-// addLiving adds a session that the store has just opened or refreshed, unless the memory was
-// emptied since: the database may be another one. The era is the one from before the call.
+// addLiving adds a session that the store has just opened or refreshed, if the era lasts that was
+// before the call.
 func (d *denyList) addLiving(era uint64, s store.Session) {
 	if id, ok := token.ParseSessionID(s.ID); ok {
 		d.known.live(id, s.TokenExp.Add(token.Leeway), era)
@@ -278,6 +278,9 @@ func (d *denyList) ask(
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.underway, d.fault = nil, unavailable(err)
+	if ctx.Err() != nil {
+		d.fault = errNobodyAsks
+	}
 	q.ends, q.err = ends, d.fault
 	close(q.done)
 	return ends.Next, err
@@ -343,8 +346,8 @@ func (d *denyList) unlearn() {
 // sessionSet is a set of sessions, each with its state and the time when it can be forgotten. It is
 // split so that adding seldom waits for reading. An entry has 20 bytes of data (BenchmarkDenyList).
 //
-// Sessions live in an era: from one answer about all ends since that answer, to the first that does
-// not come. A session that lived before its beginning may have ended unseen.
+// Sessions live in an era. While it lasts, no answer of the store is missed and nothing is
+// forgotten. A session that lived before it began may have ended unseen.
 type sessionSet struct {
 	era    atomic.Uint64 // 0 between two of them
 	eras   uint64        // how many began
@@ -467,8 +470,12 @@ func (l *sessionSet) forgetLiving() {
 	}
 }
 
-// forget drops what no living token can name.
+// forget drops what no living token can name. What others are about to add as living may be dropped
+// here as ended, so that they are too late: another era begins.
 func (l *sessionSet) forget(now time.Time) {
+	if l.era.Load() != 0 {
+		l.begin()
+	}
 	l.keep(func(e entry) bool { return e.until() > now.Unix() })
 }
 

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/auth/token"
 	"clientes/store"
 )
@@ -116,13 +117,17 @@ func (f *fakeEnds) end(id string) {
 // fakeProcess is the deny list of a process.
 type fakeProcess struct {
 	*denyList
-	stop func()
+	clock *authtest.Clock
+	stop  func()
 }
 
 // follow starts a process that follows the store. It must be stopped.
 func (f *fakeEnds) follow() *fakeProcess {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &fakeProcess{denyList: newDenyList(f, time.Now, slog.New(slog.DiscardHandler))}
+	clock := authtest.NewClock()
+	p := &fakeProcess{
+		denyList: newDenyList(f, clock.Now, slog.New(slog.DiscardHandler)), clock: clock,
+	}
 	var running sync.WaitGroup
 	running.Go(func() { p.run(ctx) })
 	p.stop = func() {
@@ -537,25 +542,29 @@ func interleave(t *testing.T, seed uint64) {
 				refused[name] = time.Now()
 			}
 			mu.Unlock()
-		case what < 35: // its row is removed when it has ended, and the process forgets it
+		case what < 35: // its row is removed when it has ended
 			mu.Lock()
 			if _, ok := refused[name]; ok {
 				f.set(func() { delete(f.sessions, name) })
 			}
 			mu.Unlock()
-			p.known.forget(time.Now().Add(400 * 24 * time.Hour))
-		case what < 37: // the process is started again
+		case what < 36: // the clock of the process is wrong, so that it forgets everything
+			p.clock.Advance(400 * 24 * time.Hour)
+		case what < 37:
+			p.clock.Advance(-time.Until(p.clock.Now()).Round(time.Hour))
+		case what < 39: // the process is started again
 			i := slices.Index(processes, p)
+			trouble(func() {})
 			p.stop()
 			processes[i] = f.follow()
 			trouble(func() {})
-		case what < 39:
-			trouble(func() { f.delay = time.Duration(random.IntN(2500)) * time.Millisecond })
 		case what < 40:
+			trouble(func() { f.delay = time.Duration(random.IntN(2500)) * time.Millisecond })
+		case what < 41:
 			trouble(func() { f.fault = errors.New("broken") })
 		case what < 44:
 			trouble(func() { f.delay, f.fault = 0, nil })
-		case what < 45: // a standby takes over that lacks the last sessions, but no end
+		case what < 46: // a standby takes over that lacks the last sessions, but no end
 			trouble(func() {
 				f.server++
 				for _, n := range names[max(0, len(names)-3):] {
