@@ -13,7 +13,7 @@
 //   - guard.go checks passwords and codes, and counts the attempts.
 //   - session.go opens a session after any kind of proof. See openSession.
 //   - accounts.go makes and changes users, effects.go decides which mails and events that causes.
-//   - denylist.go knows which sessions have ended, audit.go keeps the events.
+//   - denylist.go knows which sessions live and which have ended, audit.go keeps the events.
 //
 // The package promises two things. What an Auth remembers in memory can be rebuilt from the store,
 // so any number of processes may serve the same users. The exception is the events that strangers
@@ -41,7 +41,8 @@ import (
 // tell them apart (OWASP ASVS 5.0, 6.3.8).
 var ErrInvalidLogin = errors.New("wrong user or password")
 
-// ErrTokenRevoked refuses an access token whose session was ended.
+// ErrTokenRevoked refuses an access token whose session was ended, or that the store does not know:
+// its database may be an older copy.
 var ErrTokenRevoked = errors.New("the session of the token was ended")
 
 // Errors of the packages below that methods of [Auth] return. They have a name here so that callers
@@ -107,8 +108,7 @@ type Caller struct {
 	TokenID   string // the jti, for logs
 }
 
-// New returns an Auth. Until [Auth.Run] has begun it knows of no ended session, and so asks the
-// store about every token.
+// New returns an Auth. Unless [Auth.Run] runs, it asks the store about every token.
 func New(cfg Config) (*Auth, error) {
 	keys, err := token.NewKeyring(cfg.Secret, cfg.Previous...)
 	if err != nil {
@@ -139,6 +139,11 @@ func (a *Auth) Run(ctx context.Context) {
 	a.denied.run(ctx)
 	others.Wait()
 }
+
+// EndsKnown returns nil if [Auth.Run] has lately learned from the store which sessions ended, so
+// that Authenticate can decide about tokens. Otherwise it returns [store.ErrUnavailable] with the
+// reason.
+func (a *Auth) EndsKnown() error { return a.denied.endsKnown() }
 
 // Authenticate returns the user and the session of an access token. It refuses with
 // [ErrTokenInvalid], [ErrTokenExpired] or [ErrTokenRevoked], and with [store.ErrUnavailable] if it

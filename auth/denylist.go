@@ -3,7 +3,10 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,173 +25,475 @@ const (
 	trustFor = 900 * time.Millisecond
 
 	// askTimeout bounds one question, so that a connection that swallows it does not delay the
-	// next.
-	askTimeout = time.Second
+	// next. An answer that took longer than trustFor is still good for those who waited for it.
+	askTimeout = 2 * time.Second
+
+	// askAgain is how many of the sessions that live each question names once more. It finds those
+	// whose rows were removed by hand, which ends nothing that the store could report.
+	askAgain = 100
 
 	// forgetEvery is how often sessions that no living token can name are dropped from memory.
 	forgetEvery = time.Minute
 )
 
-// endStore is what the deny list needs of a store. [store.Sessions] documents its methods.
+// endStore is what the deny list needs of a store. [store.Sessions] documents its method.
 type endStore interface {
-	Session(ctx context.Context, id string) (store.Session, error)
-	EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
-		[]store.Ended, store.Watermark, error)
+	SessionEnds(ctx context.Context, since store.Watermark, ids []string) (store.Ends, error)
 }
 
-// denyList knows the sessions that ended while an access token of theirs may live. While the store
-// has lately reported all ends, the list alone decides. Otherwise it asks for the session's row.
+// denyList remembers sessions of which tokens came or were granted here, and whether they have
+// ended. It accepts no token of a session that it does not remember: it asks the store first, which
+// must know the session. So neither a wrong clock nor a database that was restored or replaced
+// brings a token back.
+//
+// While run asks the store again and again which sessions ended, the memory alone decides about
+// sessions in it. Everybody else who wants to know waits for the next of these questions, which
+// names their sessions too. So many who wait at once share one question.
 type denyList struct {
 	store endStore
 	now   func() time.Time
 	log   *slog.Logger
+	known sessionSet
 	asOf  atomic.Pointer[time.Time] // when the last answered question was asked, nil if unknown
-	ended sessionSet
+	wake  chan struct{}             // has an element if somebody waits for next
+
+	mu       sync.Mutex
+	next     *question // nil if run does not run
+	underway *question // nil if none is
+	fault    error     // why run cannot learn of ends, nil if it can
 }
+
+// question is one question to the store, and its answer once done is closed.
+type question struct {
+	ids  []string
+	done chan struct{}
+	ends store.Ends
+	err  error
+}
+
+var errNobodyAsks = fmt.Errorf("%w: nobody asks which sessions ended", store.ErrUnavailable)
 
 func newDenyList(s endStore, now func() time.Time, log *slog.Logger) *denyList {
-	return &denyList{store: s, now: now, log: log}
+	return &denyList{
+		store: s, now: now, log: log, wake: make(chan struct{}, 1), fault: errNobodyAsks,
+	}
 }
 
-// check returns nil if the session lives, ErrTokenRevoked if it has ended, and store.ErrUnavailable
-// if neither can be known. Both id and name name the session.
+// check returns nil if the session lives, ErrTokenRevoked if it has ended or the store does not
+// know it, and store.ErrUnavailable if neither can be known. Both id and name name the session.
 func (d *denyList) check(ctx context.Context, id token.SessionID, name string) error {
-	// Ask whether the list is current before looking into it: an answer that arrives between the
-	// two can only add to the list.
-	current := d.current()
-	if d.ended.has(id) {
-		return ErrTokenRevoked
-	}
-	if current {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	switch s, err := d.store.Session(ctx, name); {
-	case errors.Is(err, store.ErrNotFound):
-		return ErrTokenRevoked
-	case errors.Is(err, context.DeadlineExceeded):
-		return errors.Join(store.ErrUnavailable, err)
-	case err != nil:
+	if err, sure := d.recall(id); sure {
 		return err
-	case !s.EndedAt.IsZero():
-		d.addAll([]store.Ended{{ID: name, TokenExp: s.TokenExp}})
+	}
+	next, underway := d.join(name)
+	if next == nil {
+		ends, err := d.answer(ctx, "", []string{name})
+		return verdict(ends, unavailable(err), name)
+	}
+	if underway != nil {
+		// It began before, but may be recent enough to decide.
+		select {
+		case <-underway.done:
+			if err, sure := d.recall(id); sure {
+				return err
+			}
+		case <-ctx.Done():
+		}
+	}
+	select {
+	case <-next.done:
+		return verdict(next.ends, next.err, name)
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	}
+}
+
+// recall returns what the memory says of a session, and whether that is sure.
+func (d *denyList) recall(id token.SessionID) (err error, sure bool) {
+	// Ask whether the memory is current before looking into it: an answer that arrives between the
+	// two can only make it newer.
+	current := d.current()
+	switch d.known.state(id) {
+	case ended:
+		return ErrTokenRevoked, true
+	case living:
+		return nil, current
+	}
+	return nil, false
+}
+
+// verdict returns what an answer of the store means for a session.
+func verdict(ends store.Ends, err error, name string) error {
+	if err != nil {
+		return err
+	}
+	if s, known := ends.Asked[name]; !known || s.Ended {
 		return ErrTokenRevoked
 	}
 	return nil
 }
 
-// current reports whether the list holds every session that ended more than trustFor ago. Both
-// clocks count: the monotonic one stands still while a machine sleeps, and the other may be set.
+// unavailable adds store.ErrUnavailable to an error: whatever the reason, nothing is known.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
+}
+
+// current reports whether the memory has every session in it that ended more than trustFor ago.
+// Both clocks count: the monotonic one stands still while a machine sleeps, and the other may be
+// set.
 func (d *denyList) current() bool {
 	asOf := d.asOf.Load()
 	if asOf == nil {
 		return false
 	}
 	now := d.now()
-	return now.Sub(*asOf) <= trustFor && now.Round(0).Sub(asOf.Round(0)) <= trustFor
+	age := now.Sub(*asOf)
+	return age >= 0 && age <= trustFor && now.Round(0).Sub(asOf.Round(0)) <= trustFor
 }
 
-// addAll adds sessions that ended while tokens of theirs may live.
+func (d *denyList) endsKnown() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fault
+}
+
+// addAll adds sessions that have ended.
 func (d *denyList) addAll(ended []store.Ended) {
 	for _, s := range ended {
 		if id, ok := token.ParseSessionID(s.ID); ok {
-			d.ended.add(id, s.TokenExp.Add(token.Leeway))
+			d.known.end(id, s.TokenExp.Add(token.Leeway))
 		}
 	}
 }
 
+// addLiving adds a session that the store has just opened or refreshed, if the era lasts that was
+// before the call.
+func (d *denyList) addLiving(era uint64, s store.Session) {
+	if id, ok := token.ParseSessionID(s.ID); ok {
+		d.known.live(id, s.TokenExp.Add(token.Leeway), era)
+	}
+}
+
+// join adds a session to the next question. It also returns the one under way. If nobody will ask
+// the next one, it returns nil.
+func (d *denyList) join(name string) (next, underway *question) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.next == nil {
+		return nil, nil
+	}
+	d.next.ids = append(d.next.ids, name)
+	select {
+	case d.wake <- struct{}{}:
+	default: // run knows already
+	}
+	return d.next, d.underway
+}
+
 // run asks the store again and again which sessions ended, until ctx ends.
 func (d *denyList) run(ctx context.Context) {
+	d.mu.Lock()
+	d.next = newQuestion()
+	d.mu.Unlock()
+	defer d.stop()
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	var since store.Watermark
 	var failing bool
 	forgotten := d.now()
 	for {
-		next, err := d.ask(ctx, since)
+		q := d.begin()
+		next, err := d.ask(ctx, since, q)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			d.log.Error("cannot learn which sessions ended; asking the store about every token",
-				"error", err)
+			d.log.Error("cannot learn which sessions ended; no token is accepted until the store "+
+				"answers", "error", err)
 		case err == nil && failing:
 			d.log.Info("learning again which sessions ended")
 		}
-		// After an error the next answer may come from another server, to which the watermark means
-		// nothing. ask has returned zero then.
 		since, failing = next, err != nil
-		if now := d.now(); now.Sub(forgotten) >= forgetEvery {
-			d.ended.forget(now)
+		if now := d.now(); now.Sub(forgotten).Abs() >= forgetEvery {
+			d.known.forget(now)
 			forgotten = now
+		}
+		wake := d.wake
+		if failing {
+			wake = nil // who waits would make it ask in vain without a pause
 		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-wake:
 		case <-tick.C:
 		}
 	}
 }
 
-// ask adds the sessions that ended since the watermark, and returns the next watermark: zero after
-// an error.
-func (d *denyList) ask(ctx context.Context, since store.Watermark) (store.Watermark, error) {
+func newQuestion() *question { return &question{done: make(chan struct{})} }
+
+// begin takes the next question, which is under way from then on.
+func (d *denyList) begin() *question {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.underway, d.next = d.next, newQuestion()
+	select {
+	case <-d.wake:
+	default:
+	}
+	q := d.underway
+	q.ids = append(q.ids, d.known.someLiving(askAgain)...)
+	slices.Sort(q.ids)
+	q.ids = slices.Compact(q.ids)
+	return q
+}
+
+// stop ends the wait of those for whom nobody will ask any more.
+func (d *denyList) stop() {
+	d.unlearn()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.next.err = errNobodyAsks
+	close(d.next.done)
+	d.next, d.fault = nil, errNobodyAsks
+}
+
+// ask asks a question with the ends since the watermark, and lets those who wait know the answer.
+// It returns the next watermark: none after an error.
+func (d *denyList) ask(
+	ctx context.Context, since store.Watermark, q *question,
+) (store.Watermark, error) {
+	asked := d.now()
+	ends, err := d.answer(ctx, since, q.ids)
+	if err == nil {
+		d.learn(since, q.ids, ends)
+		d.asOf.Store(&asked)
+	} else {
+		d.unlearn()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.underway, d.fault = nil, unavailable(err)
+	if ctx.Err() != nil {
+		d.fault = errNobodyAsks
+	}
+	q.ends, q.err = ends, d.fault
+	close(q.done)
+	return ends.Next, err
+}
+
+// answer returns the store's answer, if it comes in time. A store that does not even return when
+// ctx ends delays nobody for longer.
+func (d *denyList) answer(
+	ctx context.Context, since store.Watermark, ids []string,
+) (store.Ends, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	asked := d.now()
-	ended, next, err := d.store.EndedSessions(ctx, since, asked.Add(-token.Leeway))
-	if err != nil {
-		return 0, err
+	type answer struct {
+		ends store.Ends
+		err  error
 	}
-	d.addAll(ended)
-	d.asOf.Store(&asked)
-	return next, nil
+	answers := make(chan answer, 1)
+	go func() {
+		ends, err := d.store.SessionEnds(ctx, since, ids)
+		answers <- answer{ends, err}
+	}()
+	timeout := time.NewTimer(askTimeout)
+	defer timeout.Stop()
+	select {
+	case a := <-answers:
+		if a.err != nil {
+			return store.Ends{}, a.err
+		}
+		return a.ends, nil
+	case <-timeout.C:
+		return store.Ends{}, fmt.Errorf("no answer in %s: %w", askTimeout, store.ErrUnavailable)
+	}
 }
 
-// sessionSet is a set of sessions, each with the time when it can be forgotten. It is split so that
-// adding seldom waits for reading. An entry has 20 bytes of data (BenchmarkDenyList).
+// learn adds to the memory what the store answered about the ends since the watermark and about the
+// sessions in ids.
+func (d *denyList) learn(since store.Watermark, ids []string, ends store.Ends) {
+	era := d.known.era.Load()
+	if since == "" {
+		era = d.known.begin()
+	}
+	d.addAll(ends.Since)
+	for _, name := range ids {
+		id, _ := token.ParseSessionID(name)
+		switch s, known := ends.Asked[name]; {
+		case !known:
+			d.known.lose(id)
+		case s.Ended:
+			d.known.end(id, s.TokenExp.Add(token.Leeway))
+		default:
+			d.known.live(id, s.TokenExp.Add(token.Leeway), era)
+		}
+	}
+}
+
+// unlearn forgets which sessions live: ends may have been missed, and the next answer may come from
+// a database that never knew them. What has ended stays.
+func (d *denyList) unlearn() {
+	d.asOf.Store(nil)
+	d.known.forgetLiving()
+}
+
+// sessionSet is a set of sessions, each with its state and the time when it can be forgotten. It is
+// split so that adding seldom waits for reading. An entry has 20 bytes of data (BenchmarkDenyList).
+//
+// Sessions live in an era. While it lasts, no answer of the store is missed and nothing is
+// forgotten. A session that lived before it began may have ended unseen.
 type sessionSet struct {
-	shards [64]struct {
-		mu    sync.RWMutex
-		until map[token.SessionID]uint32 // in Unix seconds
-	}
+	era    atomic.Uint64 // 0 between two of them
+	eras   uint64        // how many began
+	turn   int           // the shard where someLiving goes on
+	shards [64]shard
 }
 
-func (l *sessionSet) has(id token.SessionID) bool {
-	s := &l.shards[id[0]%64]
+type shard struct {
+	mu      sync.RWMutex
+	entries map[token.SessionID]entry
+}
+
+// entry is when a session can be forgotten, in Unix seconds rounded up to an even number. It is one
+// more if the session has ended.
+type entry uint32
+
+type state int
+
+const (
+	unknown state = iota
+	living
+	ended
+)
+
+func newEntry(until time.Time) entry {
+	return entry(min(max(until.Unix()+2, 0), math.MaxUint32)) &^ 1
+}
+
+func (e entry) until() int64   { return int64(e &^ 1) }
+func (e entry) hasEnded() bool { return e&1 == 1 }
+
+func (l *sessionSet) shard(id token.SessionID) *shard { return &l.shards[id[0]%64] }
+
+func (l *sessionSet) state(id token.SessionID) state {
+	s := l.shard(id)
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, ok := s.until[id]
-	return ok
+	e, ok := s.entries[id]
+	s.mu.RUnlock()
+	switch {
+	case !ok:
+		return unknown
+	case e.hasEnded():
+		return ended
+	}
+	return living
 }
 
-func (l *sessionSet) add(id token.SessionID, until time.Time) {
-	s := &l.shards[id[0]%64]
+// end adds a session that has ended.
+func (l *sessionSet) end(id token.SessionID, until time.Time) {
+	s := l.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.until == nil {
-		s.until = make(map[token.SessionID]uint32)
-	}
-	s.until[id] = max(s.until[id], uint32(until.Unix()+1))
+	s.put(id, newEntry(until)|1)
 }
 
-// forget drops what no living token can name. It builds new maps, because a Go map never returns
-// memory.
+// live adds a session that lived at some time since its era began, if the era lasts. It changes
+// nothing about one that has ended.
+func (l *sessionSet) live(id token.SessionID, until time.Time, era uint64) {
+	s := l.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if era != 0 && era == l.era.Load() {
+		s.put(id, newEntry(until))
+	}
+}
+
+// put adds an entry. If there is one, the later time counts, and an end stays.
+func (s *shard) put(id token.SessionID, e entry) {
+	if s.entries == nil {
+		s.entries = make(map[token.SessionID]entry)
+	}
+	old := s.entries[id]
+	s.entries[id] = max(old&^1, e&^1) | (old|e)&1
+}
+
+// lose drops a session that the store does not know. An end of it stays: the store may have lost
+// the session, and has it again some day.
+func (l *sessionSet) lose(id token.SessionID) {
+	s := l.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.entries[id].hasEnded() {
+		delete(s.entries, id)
+	}
+}
+
+// someLiving returns up to n sessions that live, others at each call. It looks at ten times as many
+// entries at most, because most may have ended. Only one caller may call it.
+func (l *sessionSet) someLiving(n int) (names []string) {
+	looks := 10 * n
+	for range l.shards {
+		s := &l.shards[l.turn]
+		l.turn = (l.turn + 1) % len(l.shards)
+		s.mu.RLock()
+		for id, e := range s.entries {
+			if looks == 0 || len(names) == n {
+				break
+			}
+			looks--
+			if !e.hasEnded() {
+				names = append(names, id.String())
+			}
+		}
+		s.mu.RUnlock()
+	}
+	return names
+}
+
+// begin begins an era.
+func (l *sessionSet) begin() uint64 {
+	l.eras++
+	l.era.Store(l.eras)
+	return l.eras
+}
+
+// forgetLiving ends the era.
+func (l *sessionSet) forgetLiving() {
+	if l.era.Swap(0) != 0 { // first, so that none is added after
+		l.keep(entry.hasEnded)
+	}
+}
+
+// forget drops what no living token can name. What others are about to add as living may be dropped
+// here as ended, so that they are too late: another era begins.
 func (l *sessionSet) forget(now time.Time) {
+	if l.era.Load() != 0 {
+		l.begin()
+	}
+	l.keep(func(e entry) bool { return e.until() > now.Unix() })
+}
+
+// keep drops the other entries. It builds new maps, because a Go map never returns memory.
+func (l *sessionSet) keep(wanted func(entry) bool) {
 	for i := range l.shards {
 		s := &l.shards[i]
 		s.mu.Lock()
-		var keep map[token.SessionID]uint32
-		for id, until := range s.until {
-			if int64(until) > now.Unix() {
-				if keep == nil {
-					keep = make(map[token.SessionID]uint32)
+		var kept map[token.SessionID]entry
+		for id, e := range s.entries {
+			if wanted(e) {
+				if kept == nil {
+					kept = make(map[token.SessionID]entry)
 				}
-				keep[id] = until
+				kept[id] = e
 			}
 		}
-		s.until = keep
+		s.entries = kept
 		s.mu.Unlock()
 	}
 }

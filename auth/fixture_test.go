@@ -143,13 +143,13 @@ type switchedStore struct {
 	away *atomic.Bool
 }
 
-func (s switchedStore) EndedSessions(
-	ctx context.Context, since store.Watermark, alive time.Time,
-) ([]store.Ended, store.Watermark, error) {
+func (s switchedStore) SessionEnds(
+	ctx context.Context, since store.Watermark, ids []string,
+) (store.Ends, error) {
 	if s.away.Load() {
-		return nil, 0, store.ErrUnavailable
+		return store.Ends{}, store.ErrUnavailable
 	}
-	return s.Store.EndedSessions(ctx, since, alive)
+	return s.Store.SessionEnds(ctx, since, ids)
 }
 
 func (s switchedStore) Session(ctx context.Context, id string) (store.Session, error) {

@@ -104,6 +104,7 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) 
 	if !ok {
 		return Grant{}, ErrRefreshInvalid
 	}
+	era := a.denied.known.era.Load()
 	s, how, err := a.rotateSession(ctx, id, n)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -120,6 +121,7 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) 
 	case refused:
 		return Grant{}, ErrRefreshInvalid
 	}
+	a.denied.addLiving(era, s)
 	// A change of role ends the session. So while this one lives, the user is as at its login.
 	u, err := a.cfg.Store.User(ctx, s.UserID)
 	switch {

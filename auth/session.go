@@ -31,6 +31,7 @@ type Grant struct {
 // fails.
 func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
 	s := a.newSession(ctx, u.ID)
+	era := a.denied.known.era.Load()
 	// The generation is the one that u had when the proof was verified.
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
 	switch {
@@ -41,6 +42,7 @@ func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Gra
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
 	a.denied.addAll(ended)
+	a.denied.addLiving(era, s)
 	a.noteLogin(ctx, u, try)
 	g, err := a.grant(u, s)
 	if err != nil {
@@ -161,7 +163,10 @@ func (a *Auth) endSession(ctx context.Context, id string) error {
 	s, err := a.cfg.Store.EndSession(ctx, id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil // its row was removed when nothing could need it any more
+		// Its row was removed because nothing could need it, or is lost. The memory may have it.
+		gone := store.Ended{ID: id, TokenExp: a.cfg.Now().Add(a.cfg.TokenTTL)}
+		a.denied.addAll([]store.Ended{gone})
+		return nil
 	case err != nil:
 		return fmt.Errorf("end session: %w", err)
 	}

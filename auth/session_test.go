@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -94,55 +93,6 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 			}
 			must(t, b.Logout(t.Context(), token)) // again, elsewhere
 		}
-	})
-}
-
-// TestAProcessThatStartsLateKnowsWhatEnded checks that the deny list is rebuilt from the store.
-func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
-	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
-		a := start(t, e, url)
-		a.add(t, store.User{Name: "ana"})
-		ended, alive := a.login(t, "ana"), a.login(t, "ana")
-		must(t, a.Logout(t.Context(), ended))
-		b := start(t, e, url)
-		// From the first moment on, before and after the first answer of the store.
-		for range 100 {
-			wantError(t, "the ended session", b.verdict(t, ended), ErrTokenRevoked)
-			must(t, b.verdict(t, alive))
-		}
-		authtest.Eventually(t, "the list is current", b.denied.current)
-		wantError(t, "the ended session", b.verdict(t, ended), ErrTokenRevoked)
-	})
-}
-
-// TestNoGuessWithoutAStore cuts a process off from its store.
-func TestNoGuessWithoutAStore(t *testing.T) {
-	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
-		a, b := start(t, e, url), start(t, e, url)
-		a.add(t, store.User{Name: "ana"})
-		known, ended, alive := a.login(t, "ana"), a.login(t, "ana"), a.login(t, "ana")
-		must(t, a.Logout(t.Context(), known))
-		authtest.Eventually(t, "b knows",
-			func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) })
-
-		b.away.Store(true)
-		authtest.Eventually(t, "b knows that it does not know",
-			func() bool { return !b.denied.current() })
-		must(t, a.Logout(t.Context(), ended))
-		wantError(t, "what it knows", b.verdict(t, known), ErrTokenRevoked)
-		for _, token := range []string{ended, alive} {
-			wantError(t, "what it cannot know", b.verdict(t, token), store.ErrUnavailable)
-			err := b.Logout(t.Context(), token)
-			wantError(t, "a logout that cannot be kept", err, store.ErrUnavailable)
-		}
-		wantError(t, "a bad token", b.verdict(t, "undefined"), ErrTokenInvalid)
-
-		b.away.Store(false)
-		wantError(t, "asked about the row, it", b.verdict(t, ended), ErrTokenRevoked)
-		must(t, b.verdict(t, alive))
-		authtest.Eventually(t, "b is current again", b.denied.current)
-		wantError(t, "current again, it", b.verdict(t, ended), ErrTokenRevoked)
-		must(t, b.verdict(t, alive))
 	})
 }
 
@@ -270,22 +220,6 @@ func TestAccounts(t *testing.T) {
 	})
 }
 
-func TestTheDenyListForgetsWhatNoTokenCanName(t *testing.T) {
-	var l sessionSet
-	old, young := token.SessionID{1}, token.SessionID{2}
-	l.add(old, noon.Add(time.Second))
-	l.add(young, noon.Add(time.Minute))
-	l.add(young, noon) // an earlier end of the same session shortens nothing
-	l.forget(noon)
-	if !l.has(old) || !l.has(young) {
-		t.Error("forgot too early")
-	}
-	l.forget(noon.Add(3 * time.Second))
-	if l.has(old) || !l.has(young) {
-		t.Errorf("old %t, young %t", l.has(old), l.has(young))
-	}
-}
-
 // TestLogoutOfATokenFromAnotherClock ends what a process with a clock ahead of ours has signed.
 func TestLogoutOfATokenFromAnotherClock(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
@@ -327,30 +261,4 @@ func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 		p.login(t, "ana")
 		wantError(t, "it", p.verdict(t, oldest), ErrTokenRevoked)
 	})
-}
-
-// TestTheSecond checks that a session which ended elsewhere is refused within the promised second:
-// no answer of the store is trusted for longer, and the next question comes in time.
-func TestTheSecond(t *testing.T) {
-	if trustFor >= time.Second {
-		t.Errorf("an answer is trusted for %s", trustFor)
-	}
-	if askEvery*2 > trustFor {
-		t.Errorf("asking every %s leaves no room for a slow answer in %s", askEvery, trustFor)
-	}
-	now := noon
-	e := newDenyList(nil, func() time.Time { return now }, slog.New(slog.DiscardHandler))
-	if e.current() {
-		t.Error("nobody has asked, and it knows")
-	}
-	e.asOf.Store(&now)
-	for after, want := range map[time.Duration]bool{
-		0: true, trustFor: true, trustFor + 1: false, time.Hour: false,
-	} {
-		asked := noon.Add(-after)
-		e.asOf.Store(&asked)
-		if e.current() != want {
-			t.Errorf("after %s it is current: %t", after, !want)
-		}
-	}
 }

@@ -45,16 +45,28 @@ func (s Session) Apply(n Session) Session {
 	return n
 }
 
-// Ended names a session that was ended while an access token of it may still be valid.
+// Ended names a session that was ended. No access token of it is valid after TokenExp.
 type Ended struct {
 	ID       string
 	TokenExp time.Time
 }
 
-// Watermark is a position in the order in which sessions were ended. The zero Watermark is before
-// all of them. Others come from [Sessions.EndedSessions] and mean nothing to another store. After
-// an error of the engine, start again from zero: another server may have taken its place.
-type Watermark int64
+// Watermark is a position in the order in which the ends of sessions became visible. Others than
+// the empty one come from [Sessions.SessionEnds], and mean nothing to another database.
+type Watermark string
+
+// Ends is the answer of [Sessions.SessionEnds].
+type Ends struct {
+	Since []Ended                 // the ends since the watermark, in no order
+	Next  Watermark               // where the next question goes on
+	Asked map[string]SessionState // of each session asked about that the database knows
+}
+
+// SessionState is what matters of a session to the bearer of its access token.
+type SessionState struct {
+	Ended    bool
+	TokenExp time.Time
+}
 
 // Sessions keeps the logins.
 type Sessions interface {
@@ -93,10 +105,17 @@ type Sessions interface {
 	// TokenExp are both before the given time. It returns how many it removed.
 	DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error)
 
-	// EndedSessions returns every session whose end became visible since a Watermark and whose
-	// TokenExp is after alive. They are in no order, and some may have been returned before. It
-	// also returns the Watermark for the next call. An end that was written before a Watermark was
-	// taken, and committed after it, is in the next answer.
-	EndedSessions(ctx context.Context, since Watermark, alive time.Time) (
-		[]Ended, Watermark, error)
+	// SessionEnds returns every session whose end became visible since a Watermark, whatever its
+	// times. An end that was written before a Watermark was taken, and became visible after it, is
+	// in the next answer. With the empty Watermark there are no such sessions, only a Watermark to
+	// go on from.
+	//
+	// It also returns whether each of the sessions in ids has ended. That is not older than the
+	// Watermark, so later answers have every end that it misses. A session that is not in Asked is
+	// unknown: it never existed, or its row was removed or lost.
+	//
+	// It returns [ErrUnavailable] if the Watermark is not one of this database or of a later state
+	// of it, for example because another server has taken over. Then nothing that earlier answers
+	// said holds, and the caller starts again from the empty Watermark.
+	SessionEnds(ctx context.Context, since Watermark, ids []string) (Ends, error)
 }

@@ -17,9 +17,12 @@ func ParseSessionID(s string) (id SessionID, ok bool) {
 	return id, err == nil && n == len(id)
 }
 
+// String returns the text form.
+func (id SessionID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
 // NewID returns 128 random bits in base64url. Sessions, access tokens and devices have such an id.
 func NewID() string {
 	var b SessionID
 	rand.Read(b[:]) // never fails, see crypto/rand
-	return base64.RawURLEncoding.EncodeToString(b[:])
+	return b.String()
 }

@@ -55,7 +55,7 @@ func (s *Store) takeKey(ctx context.Context, conn *pgx.Conn, by int64, key, fing
 	took bool, err error) {
 	now := store.Instant(s.now())
 	take := begin()
-	take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", callTimeout.Milliseconds()))
+	take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", s.timeout.Milliseconds()))
 	take.Queue(`
 		INSERT INTO idempotency_keys AS k (user_id, key, fingerprint, cliente_id, used_at)
 		VALUES ($1, $2, $3, 0, $4)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -207,48 +208,131 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
-// EndedSessions implements [store.Sessions]. Ends are ordered by the ids of the transactions that
-// wrote them. The watermark is the lowest id still running: every end below it is in this answer or
-// an earlier one, and every later commit has this id or a higher one.
+// SessionEnds implements [store.Sessions]. Ends are ordered by the ids of the transactions that
+// wrote them. A watermark is a snapshot: it says of each transaction whether it was over. So an
+// answer has exactly the ends of those that were not over at the last one and are over now, however
+// long others stay open.
 //
-// A long transaction of anybody on the server holds the watermark back. Later answers then repeat
-// earlier ones, but nothing is missed.
-func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
-	[]store.Ended, store.Watermark, error) {
-	watermark := since
-	ended, err := decide(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
-		ended, next, err := endedSince(ctx, conn, since, alive)
-		if err == nil && next < since {
-			// Ids never fall on one server. This is another one, which took over before it had them
-			// all.
-			ended, next, err = endedSince(ctx, conn, 0, alive)
+// It refuses a standby, which learns of ends late.
+func (s *Store) SessionEnds(ctx context.Context, since store.Watermark, ids []string) (
+	store.Ends, error) {
+	return decide(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Ends, error) {
+		var state snapshot
+		ends := store.Ends{Asked: make(map[string]store.SessionState, len(ids))}
+		old := snapshotOf(since)
+		sent := time.Now()
+		ask := new(pgx.Batch)
+		if since == "" {
+			queueSnapshot(ask, &state)
+		} else {
+			queueEndsSince(ask, old, &state, &ends.Since)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("list ended sessions: %w", err)
+		if len(ids) > 0 {
+			// A statement of its own sees nothing older than the one before it.
+			queueStates(ask, ids, ends.Asked)
 		}
-		watermark = next
-		return ended, nil
+		if err := send(ctx, conn, ask); err != nil {
+			return store.Ends{}, fmt.Errorf("ask which sessions ended: %w", err)
+		}
+		trip := time.Since(sent)
+		switch {
+		case state.standby:
+			return store.Ends{}, fmt.Errorf("%w: the server is a standby, "+
+				"which learns late that sessions ended", store.ErrUnavailable)
+		case since != "" && (state.server != old.server || state.behind):
+			return store.Ends{}, fmt.Errorf("%w: another server has taken over, or this one was "+
+				"started again", store.ErrUnavailable)
+		}
+		s.readClock(state.time, trip)
+		ends.Next = state.watermark()
+		return ends, nil
 	})
-	return ended, watermark, err
 }
 
-// endedSince returns the watermark and the sessions of one statement, which sees one state of the
-// database.
-func endedSince(ctx context.Context, conn *pgx.Conn, since store.Watermark, alive time.Time) (
-	ended []store.Ended, watermark store.Watermark, err error) {
-	to := func(e *store.Ended) []any { return []any{&watermark, &e.ID, &e.TokenExp} }
-	ended, err = list(ctx, conn, []store.Ended{}, to, `
+// snapshot is what a server knows of its transactions at one moment.
+type snapshot struct {
+	server  string // when the server was started: another one has another time
+	text    string // of the type pg_snapshot
+	standby bool
+	behind  bool // the server has given out fewer ids than when the watermark was taken
+	time    time.Time
+}
+
+// snapshotColumns are in the order of snapshot.columns. They are NULL nowhere.
+const snapshotColumns = `extract(epoch FROM pg_postmaster_start_time())::text, state.now::text,
+	pg_is_in_recovery(), clock_timestamp()`
+
+func (n *snapshot) columns() []any { return []any{&n.server, &n.text, &n.standby, &n.time} }
+
+func (n *snapshot) watermark() store.Watermark { return store.Watermark(n.server + " " + n.text) }
+
+func snapshotOf(w store.Watermark) snapshot {
+	server, text, _ := strings.Cut(string(w), " ")
+	return snapshot{server: server, text: text}
+}
+
+// queueSnapshot queues the question for the present snapshot.
+func queueSnapshot(b *pgx.Batch, now *snapshot) {
+	b.Queue(`
+		SELECT ` + snapshotColumns + `
+		FROM (SELECT pg_current_snapshot() AS now) AS state`).QueryRow(func(row pgx.Row) error {
+		return row.Scan(now.columns()...)
+	})
+}
+
+// queueEndsSince queues the question for the present snapshot and the ends since an older one. It
+// is one statement, which sees one state of the database.
+//
+// Ids not below the present snapshot come from another server, with rows that were restored here.
+// They are no ends since the old one, and would be in every answer.
+func queueEndsSince(b *pgx.Batch, old snapshot, now *snapshot, ended *[]store.Ended) {
+	b.Queue(`
 		WITH state AS MATERIALIZED (
-			SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS watermark
+			SELECT pg_current_snapshot() AS now
 		)
-		SELECT state.watermark, coalesce(sessions.id, ''), coalesce(sessions.token_exp, 'epoch')
+		SELECT `+snapshotColumns+`,
+			pg_snapshot_xmax(state.now) < pg_snapshot_xmax($1::text::pg_snapshot),
+			coalesce(sessions.id, ''), coalesce(sessions.token_exp, 'epoch')
 		FROM state
-		LEFT JOIN sessions ON ended_order >= $1 AND token_exp > $2`,
-		int64(since), alive)
-	if len(ended) == 1 && ended[0].ID == "" {
-		ended = ended[:0] // if no session matches, one row carries the watermark
+		LEFT JOIN sessions ON ended_order >= pg_snapshot_xmin($1::text::pg_snapshot)::text::bigint
+			AND ended_order < pg_snapshot_xmax(state.now)::text::bigint
+			AND NOT pg_visible_in_snapshot(ended_order::text::xid8, $1::text::pg_snapshot)`,
+		old.text).Query(func(rows pgx.Rows) error {
+		var e store.Ended
+		_, err := pgx.ForEachRow(rows, append(now.columns(), &now.behind, &e.ID, &e.TokenExp),
+			func() error {
+				if e.ID != "" { // if no session matches, one row carries the snapshot
+					*ended = append(*ended, e)
+				}
+				return nil
+			})
+		return err
+	})
+}
+
+// queueStates queues the question for the state of those of the sessions that there are.
+func queueStates(b *pgx.Batch, ids []string, states map[string]store.SessionState) {
+	b.Queue(`
+		SELECT id, ended_at IS NOT NULL, token_exp
+		FROM sessions
+		WHERE id = ANY ($1::text[])`,
+		ids).Query(func(rows pgx.Rows) error {
+		var id string
+		var state store.SessionState
+		_, err := pgx.ForEachRow(rows, []any{&id, &state.Ended, &state.TokenExp}, func() error {
+			states[id] = state
+			return nil
+		})
+		return err
+	})
+}
+
+// readClock tells the store's clock what the server's clock showed in the middle of a trip. A slow
+// trip tells too little.
+func (s *Store) readClock(t time.Time, trip time.Duration) {
+	if s.clock != nil && trip <= time.Second {
+		s.clock.Read(t.Add(trip / 2))
 	}
-	return ended, watermark, err
 }
 
 // queueEnds queues the end of the sessions that match a condition and have not ended; $1 is the

@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,13 +47,29 @@ type poller struct {
 
 func (p *poller) poll(t *testing.T) {
 	t.Helper()
-	ended, watermark, err := p.s.EndedSessions(t.Context(), p.watermark, time.Now())
+	ends, err := p.s.SessionEnds(t.Context(), p.watermark, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.watermark = watermark
-	for _, e := range ended {
+	p.watermark = ends.Next
+	for _, e := range ends.Since {
 		p.seen[e.ID]++
+	}
+}
+
+// wantOnce polls a few times more, after which each session was seen once.
+func (p *poller) wantOnce(t *testing.T, ids ...string) {
+	t.Helper()
+	for range 3 {
+		p.poll(t)
+	}
+	for _, id := range ids {
+		if p.seen[id] != 1 {
+			t.Errorf("the end of %s was seen %d times", id, p.seen[id])
+		}
+	}
+	if len(p.seen) != len(ids) {
+		t.Errorf("saw %v, not only %q", p.seen, ids)
 	}
 }
 
@@ -100,13 +118,10 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 	}()
 	until(t, "the update waits", func() bool { return waiting(t, watch) == 1 })
 
-	for _, id := range []string{"2", "3"} {
-		end(id)
-		early.poll(t)
-		if early.seen[id] == 0 {
-			t.Errorf("the end of %s was not seen at once", id)
-		}
-	}
+	end("2")
+	early.wantOnce(t, "1", "2")
+	end("3")
+	early.wantOnce(t, "1", "2", "3")                // although the update holds its place since before
 	middle := &poller{s: s, seen: map[string]int{}} // a process that starts now
 	middle.poll(t)
 	if early.seen["late"] != 0 || middle.seen["late"] != 0 {
@@ -124,37 +139,136 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 		t.Fatalf("the late end has position %d behind %d: the test proves nothing", late, others)
 	}
 	end("4")
-	for name, p := range map[string]*poller{
-		"one that polled before":   early,
-		"one that began meanwhile": middle,
-	} {
-		p.poll(t)
-		if p.seen["late"] == 0 || p.seen["4"] == 0 {
-			t.Errorf("%s saw only %v", name, p.seen)
-		}
-	}
-
-	// Transactions of others on the server hold the watermark back too. It moves on when they have
-	// ended.
-	until(t, "nothing comes again", func() bool {
-		before := early.seen["late"]
-		early.poll(t)
-		return early.seen["late"] == before
-	})
+	early.wantOnce(t, "1", "2", "3", "4", "late")
+	middle.wantOnce(t, "4", "late")
 }
 
-// A standby that takes over may have used fewer transaction ids than the server that was lost.
-func TestAWatermarkOfAServerThatWasLostStartsAgain(t *testing.T) {
+// Anybody's transaction may last for hours, in any database of the server.
+func TestALongTransactionOfOthersRepeatsNoEnd(t *testing.T) {
 	t.Parallel()
-	s := open(t, postgrestest.Migrated(t, postgres.Migrate))
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s := open(t, url)
 	ana := newUser(t, s, "ana")
-	newSession(t, s, "s", ana)
-	if _, err := s.EndSession(t.Context(), "s"); err != nil {
+	for _, id := range []string{"1", "2", "3"} {
+		newSession(t, s, id, ana)
+	}
+	p := &poller{s: s, seen: map[string]int{}}
+	p.poll(t)
+	long := beside(t, url)
+	if _, err := long.Exec(t.Context(), "BEGIN"); err != nil {
 		t.Fatal(err)
 	}
-	p := &poller{s: s, seen: map[string]int{}, watermark: 1 << 60}
+	begun := ask[int64](t, long, "SELECT pg_current_xact_id()::text::bigint")
+	for i, id := range []string{"1", "2", "3"} {
+		if _, err := s.EndSession(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		p.wantOnce(t, []string{"1", "2", "3"}[:i+1]...)
+	}
+	watch := beside(t, url)
+	oldest := ask[int64](t, watch, "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+	if oldest > begun {
+		t.Fatalf("the oldest transaction is %d, begun after %d: the test holds none open", oldest,
+			begun)
+	}
+	if _, err := long.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	p.wantOnce(t, "1", "2", "3")
+}
+
+// A standby that takes over may have used fewer transaction ids than the server that was lost, or
+// as many for other transactions.
+func TestAWatermarkOfAnotherServerIsRefused(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s := open(t, url)
+	ends, err := s.SessionEnds(t.Context(), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, snapshot, ok := strings.Cut(string(ends.Next), " ")
+	if !ok {
+		t.Fatalf("the watermark is %q", ends.Next)
+	}
+	for what, watermark := range map[string]string{
+		"a server that was started before":     "1" + " " + snapshot,
+		"a server that has given out more ids": server + " 9000000000:9000000000:",
+	} {
+		_, err := s.SessionEnds(t.Context(), store.Watermark(watermark), nil)
+		if !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := s.SessionEnds(t.Context(), ends.Next, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// pg_restore writes ids that this server has not given out yet.
+func TestRowsThatWereRestoredFromAnotherServerAreNoNewEnds(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s := open(t, url)
+	ana := newUser(t, s, "ana")
+	newSession(t, s, "restored", ana)
+	newSession(t, s, "new", ana)
+	p := &poller{s: s, seen: map[string]int{}}
 	p.poll(t)
-	if p.seen["s"] != 1 || p.watermark >= 1<<60 {
-		t.Errorf("saw %v, and the watermark is %d", p.seen, p.watermark)
+	_, err := beside(t, url).Exec(t.Context(), `
+		UPDATE sessions
+		SET ended_at = now(), ended_order = 9000000000
+		WHERE id = 'restored'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.EndSession(t.Context(), "new"); err != nil {
+		t.Fatal(err)
+	}
+	p.wantOnce(t, "new")
+	ends, err := s.SessionEnds(t.Context(), p.watermark, []string{"restored"})
+	if err != nil || !ends.Asked["restored"].Ended {
+		t.Errorf("asked about, it is %+v, %v", ends.Asked, err)
+	}
+}
+
+// The question that is asked a few times a second must not read all sessions.
+func TestEndsAreFoundByTheirIndex(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	s := open(t, url)
+	conn := beside(t, url)
+	_, err := conn.Exec(t.Context(), `
+		INSERT INTO sessions (id, user_id, counter, parent, rotated_at, created_at, last_used_at,
+			expires_at, token_exp, ended_at, ended_order, ip, user_agent)
+		SELECT 's' || n, 1, 1, 0, now(), now(), now(), now(), now(), now(), 3, '', ''
+		FROM generate_series(1, 20000) AS n;
+		ANALYZE sessions`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &poller{s: s, seen: map[string]int{}}
+	for range 10 { // a prepared statement gets its general plan after five
+		ends, err := s.SessionEnds(t.Context(), p.watermark, []string{"s7", "unknown"})
+		if err != nil || !ends.Asked["s7"].Ended {
+			t.Fatalf("got %v, %v", ends, err)
+		}
+		p.watermark = ends.Next
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the store's connections have reported what they read", func() bool {
+		return ask[int64](t, conn, `
+			SELECT count(*)
+			FROM pg_stat_activity
+			WHERE datname = current_database()`) == 1
+	})
+	read := ask[int64](t, conn, `
+		SELECT seq_tup_read
+		FROM pg_stat_user_tables
+		WHERE relname = 'sessions'`)
+	if read > 0 {
+		t.Errorf("ten questions read %d rows in order", read)
 	}
 }

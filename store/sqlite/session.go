@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -170,31 +171,75 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
-// EndedSessions implements [store.Sessions]. The watermark is the last committed number in the
-// order of ends, read before the sessions. So an end that is committed in between is returned twice
+// SessionEnds implements [store.Sessions]. The watermark is the last committed number in the order
+// of ends, read before the sessions. So an end that is committed in between is returned twice
 // rather than never.
-func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
-	[]store.Ended, store.Watermark, error) {
-	watermark := since
-	ended, err := read(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
+func (s *Store) SessionEnds(ctx context.Context, since store.Watermark, ids []string) (
+	store.Ends, error) {
+	return read(ctx, s, func(conn *sqlite.Conn) (store.Ends, error) {
 		last, err := one(conn, scanInteger, `
 			SELECT last
 			FROM session_ends`)
 		if err != nil {
-			return nil, fmt.Errorf("read the last end: %w", err)
+			return store.Ends{}, fmt.Errorf("read the last end: %w", err)
 		}
-		ended, err := list(ctx, conn, []store.Ended{}, scanEnded, `
-			SELECT id, token_exp
-			FROM sessions
-			WHERE ended_order > ? AND token_exp > ?`,
-			int64(since), alive)
+		ends := store.Ends{Next: store.Watermark(strconv.FormatInt(last, 10))}
+		if since != "" {
+			if ends.Since, err = endsSince(ctx, conn, since, last); err != nil {
+				return store.Ends{}, fmt.Errorf("list ended sessions: %w", err)
+			}
+		}
+		ends.Asked, err = sessionStates(ctx, conn, ids)
 		if err != nil {
-			return nil, fmt.Errorf("list ended sessions: %w", err)
+			return store.Ends{}, fmt.Errorf("look up sessions: %w", err)
 		}
-		watermark = store.Watermark(last)
-		return ended, nil
+		return ends, nil
 	})
-	return ended, watermark, err
+}
+
+// endsSince returns the sessions that ended since a watermark. The last number is not below it,
+// unless the file was replaced by an older one.
+func endsSince(ctx context.Context, conn *sqlite.Conn, since store.Watermark,
+	last int64) ([]store.Ended, error) {
+	from, err := strconv.ParseInt(string(since), 10, 64)
+	switch {
+	case err != nil || from > last:
+		return nil, fmt.Errorf("%w: the watermark %q is of another database", store.ErrUnavailable,
+			since)
+	case from == last:
+		return nil, nil
+	}
+	return list(ctx, conn, []store.Ended(nil), scanEnded, `
+		SELECT id, token_exp
+		FROM sessions
+		WHERE ended_order > ?`,
+		from)
+}
+
+// sessionStates returns the state of those of the sessions that there are.
+func sessionStates(ctx context.Context, conn *sqlite.Conn, ids []string) (
+	map[string]store.SessionState, error) {
+	states := make(map[string]store.SessionState, len(ids))
+	scan := func(stmt *sqlite.Stmt) store.SessionState {
+		return store.SessionState{Ended: stmt.ColumnBool(0), TokenExp: instant(stmt, 1)}
+	}
+	for _, id := range ids {
+		state, err := one(conn, scan, `
+			SELECT ended_at IS NOT NULL, token_exp
+			FROM sessions
+			WHERE id = ?`,
+			id)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+		case err != nil:
+			return nil, err
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		default:
+			states[id] = state
+		}
+	}
+	return states, nil
 }
 
 func scanEnded(stmt *sqlite.Stmt) store.Ended {

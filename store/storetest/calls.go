@@ -210,8 +210,8 @@ func sessionCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 			_, err := st.DeleteSessions(ctx, farAhead(), 10)
 			return err
 		},
-		"EndedSessions": func(ctx context.Context) error {
-			_, _, err := st.EndedSessions(ctx, 0, time.Time{})
+		"SessionEnds": func(ctx context.Context) error {
+			_, err := st.SessionEnds(ctx, "", []string{on.Session.ID})
 			return err
 		},
 	}

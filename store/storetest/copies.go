@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"clientes/store"
 )
@@ -357,41 +356,40 @@ func copyEnds(t *testing.T, f *fixture) {
 	ctx := t.Context()
 	f.fill(t)
 	target := f.target(t)
-	alive := f.now().Add(-time.Hour)
-	ended := func(st store.Store, since store.Watermark) (map[store.Ended]bool, store.Watermark) {
-		t.Helper()
-		all, watermark, err := st.EndedSessions(ctx, since, alive)
-		if err != nil {
-			t.Fatal(err)
+	var ids []string // of all sessions, which as rows begin with their key
+	for _, table := range store.Tables() {
+		if table.Name == "sessions" {
+			for _, row := range rowsIn(t, f, table, 1000) {
+				ids = append(ids, row[0].(string))
+			}
 		}
-		set := make(map[store.Ended]bool)
-		for _, e := range all {
-			set[e] = true
+	}
+	want := sessionEnds(t, f, "", ids...).Asked
+	var ended []string
+	for id, s := range want {
+		if s.Ended {
+			ended = append(ended, id)
 		}
-		return set, watermark
 	}
-	want, _ := ended(f, 0)
-	if len(want) != 5 {
-		t.Fatalf("%d sessions have ended", len(want))
+	if len(ended) != 5 || len(want) == len(ended) {
+		t.Fatalf("of %d sessions %d have ended", len(want), len(ended))
 	}
-	_, early := ended(target, 0)
+	early := follow(t, target)
 	copyTables(t, f, target, "source")
-	_, late := ended(target, early)
+	late := follow(t, target)
 	finishCopy(t, f, target, "source")
-	for _, since := range []store.Watermark{0, early, late} {
-		got, watermark := ended(target, since)
-		if !maps.Equal(got, want) {
-			t.Errorf("since %d: got %v, want %v", since, got, want)
-		}
-		late = max(late, watermark)
+	for _, w := range []*follower{early, late} {
+		w.ask(t, target)
+		w.wantOnce(t, ended...)
 	}
-	lived, err := target.EndSession(ctx, "lived admin")
-	if err != nil {
+	if got := sessionEnds(t, target, "", ids...).Asked; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if _, err := target.EndSession(ctx, "lived admin"); err != nil {
 		t.Fatal(err)
 	}
-	if got, _ := ended(target, late); !got[store.Ended{ID: lived.ID, TokenExp: lived.TokenExp}] {
-		t.Errorf("a later end is not in %v", got)
-	}
+	late.ask(t, target)
+	late.wantOnce(t, append(ended, "lived admin")...)
 }
 
 func copyNotEmpty(t *testing.T, f *fixture) {

@@ -3,6 +3,8 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,10 +22,14 @@ func sessionChecks() []check {
 		{"a session of an absent, disabled or changed user is ErrUserChanged", sessionUserChanged},
 		{"the end of a session is kept, and the first one stays", sessionEnd},
 		{"of many who end a session at once all see the same end", sessionEndRace},
-		{"the feed has every end whose tokens may live, and nothing that lives", feedHasEnds},
-		{"the feed leaves out what no token can name any more", feedAlive},
+		{"the feed has every end once, and nothing that lives", feedHasEnds},
+		{"the feed has an end whatever its times are", feedWhateverTime},
+		{"the feed begins where it is first asked", feedBegins},
 		{"the feed goes on from a watermark, for ends by another store too", feedFromWatermark},
+		{"the feed has an end that was written before a watermark and kept after it", feedHeldOpen},
 		{"the feed misses no end beside many enders", feedBusy},
+		{"whoever asks for sessions learns which live, have ended and are unknown", feedAsked},
+		{"a watermark that the database has not reached is ErrUnavailable", feedAhead},
 		{"the sessions of a user that live come most recently used first", sessionsOfUser},
 		{"of more sessions than a user may have those least recently used end", sessionLimit},
 		{"a session is updated as its function says, and its end is for good", sessionUpdate},
@@ -207,31 +213,49 @@ func sessionEndRace(t *testing.T, f *fixture) {
 	}
 }
 
-// follower reads the feed as a process does, and remembers what it saw.
+// follower reads the feed as a process does, and counts what it saw.
 type follower struct {
 	watermark store.Watermark
-	seen      map[string]time.Time
+	seen      map[string]int
+	tokenExp  map[string]time.Time
 }
 
-func (w *follower) ask(t *testing.T, st store.Store, alive time.Time) {
+// follow returns a follower that begins now.
+func follow(t *testing.T, st store.Store) *follower {
 	t.Helper()
-	ended, watermark, err := st.EndedSessions(t.Context(), w.watermark, alive)
+	w := &follower{seen: make(map[string]int), tokenExp: make(map[string]time.Time)}
+	w.ask(t, st)
+	w.want(t)
+	return w
+}
+
+func (w *follower) ask(t *testing.T, st store.Store) {
+	t.Helper()
+	ends := sessionEnds(t, st, w.watermark)
+	w.watermark = ends.Next
+	for _, e := range ends.Since {
+		w.seen[e.ID]++
+		w.tokenExp[e.ID] = e.TokenExp
+	}
+}
+
+// sessionEnds asks a store, whose answer must have another watermark.
+func sessionEnds(t *testing.T, st store.Store, since store.Watermark, ids ...string) store.Ends {
+	t.Helper()
+	ends, err := st.SessionEnds(t.Context(), since, ids)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.watermark = watermark
-	if w.seen == nil {
-		w.seen = make(map[string]time.Time)
+	if ends.Next == "" {
+		t.Fatal("the answer has no watermark")
 	}
-	for _, e := range ended {
-		w.seen[e.ID] = e.TokenExp
-	}
+	return ends
 }
 
 func (w *follower) want(t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		if _, ok := w.seen[id]; !ok {
+		if w.seen[id] == 0 {
 			t.Errorf("the feed lacks the end of %q", id)
 		}
 	}
@@ -240,19 +264,27 @@ func (w *follower) want(t *testing.T, ids ...string) {
 	}
 }
 
-func feedHasEnds(t *testing.T, f *fixture) {
-	alive := f.now()
-	new(follower).ask(t, f, alive) // an empty store has an empty feed
+// wantOnce is want for what nobody ends while it is asked.
+func (w *follower) wantOnce(t *testing.T, ids ...string) {
+	t.Helper()
+	w.want(t, ids...)
+	for id, n := range w.seen {
+		if n > 1 {
+			t.Errorf("the feed has the end of %q %d times", id, n)
+		}
+	}
+}
 
+func feedHasEnds(t *testing.T, f *fixture) {
+	w := follow(t, f) // an empty store has an empty feed
 	ana := f.user(t, "ana", store.Viewer)
 	bia := f.user(t, "bia", store.Viewer)
 	caio := f.user(t, "caio", store.Viewer)
 	for i, u := range []store.User{ana, ana, bia, bia, caio} {
 		f.session(t, u.Name+strconv.Itoa(i), u)
 	}
-	var nothing follower
-	nothing.ask(t, f, alive)
-	nothing.want(t)
+	w.ask(t, f)
+	w.want(t)
 
 	if _, err := f.EndSession(t.Context(), "ana0"); err != nil {
 		t.Fatal(err)
@@ -267,52 +299,144 @@ func feedHasEnds(t *testing.T, f *fixture) {
 	if _, err := f.DeleteUser(t.Context(), caio.ID); err != nil {
 		t.Fatal(err)
 	}
-	var zero follower
-	zero.ask(t, f, alive)
-	zero.want(t, "ana0", "bia2", "bia3", "caio4")
-	if exp := zero.seen["ana0"]; exp != f.now().Add(5*time.Minute) {
+	if _, err := f.EndSession(t.Context(), "ana0"); err != nil { // it has ended before
+		t.Fatal(err)
+	}
+	for range 3 {
+		w.ask(t, f)
+		w.wantOnce(t, "ana0", "bia2", "bia3", "caio4")
+	}
+	if exp := w.tokenExp["ana0"]; exp != f.now().Add(5*time.Minute) {
 		t.Errorf("the feed says that the tokens live until %v", exp)
 	}
-	nothing.ask(t, f, alive)
-	nothing.want(t, "ana0", "bia2", "bia3", "caio4")
-
-	// A process that starts later sees the ends, and so does one that reads through another store.
-	var later follower
-	later.ask(t, f.another(t), alive)
-	later.want(t, "ana0", "bia2", "bia3", "caio4")
 }
 
-func feedAlive(t *testing.T, f *fixture) {
+func feedWhateverTime(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
-	alive := f.now()
-	for id, exp := range map[string]time.Time{
-		"before": alive.Add(-time.Millisecond),
-		"at":     alive,
-		"after":  alive.Add(time.Millisecond),
-		"long":   alive.Add(time.Hour),
-	} {
+	w := follow(t, f)
+	var ids []string
+	for i, at := range []time.Duration{-1, 0, time.Hour, -time.Hour, 400 * 24 * time.Hour} {
+		id := strconv.Itoa(i)
+		ids = append(ids, id)
 		n := f.newSession(id, ana)
-		n.TokenExp = exp
+		n.TokenExp = f.now().Add(at)
 		if _, err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
 			t.Fatal(err)
 		}
+		f.clock.add(-at) // and the clock that dates the end steps, too
 		if _, err := f.EndSession(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
+		w.ask(t, f)
+		w.wantOnce(t, ids...)
 	}
-	var w follower
-	w.ask(t, f, alive)
-	w.want(t, "after", "long")
-	w = follower{}
-	w.ask(t, f, alive.Add(time.Hour))
-	w.want(t)
+}
+
+func feedBegins(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	for _, id := range []string{"before", "after"} {
+		f.session(t, id, ana)
+	}
+	if _, err := f.EndSession(t.Context(), "before"); err != nil {
+		t.Fatal(err)
+	}
+	w := follow(t, f.another(t))
+	if _, err := f.EndSession(t.Context(), "after"); err != nil {
+		t.Fatal(err)
+	}
+	w.ask(t, f)
+	w.wantOnce(t, "after")
+}
+
+func feedHeldOpen(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	f.session(t, "s", ana)
+	other := f.another(t)
+	early := follow(t, other)
+	var late *follower
+	_, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+		early.ask(t, other)
+		early.want(t)
+		late = follow(t, other)
+		n.EndedAt = f.now()
+		return n, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*follower{early, late} {
+		for range 2 {
+			w.ask(t, other)
+			w.wantOnce(t, "s")
+		}
+	}
+}
+
+func feedAsked(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	lives := f.session(t, "lives", ana)
+	ended := f.session(t, "ended", ana)
+	f.session(t, "nobody asks", ana)
+	want := map[string]store.SessionState{
+		"lives": {TokenExp: lives.TokenExp},
+		"ended": {TokenExp: ended.TokenExp, Ended: true},
+	}
+	w := follow(t, f)
+	if _, err := f.EndSession(t.Context(), "ended"); err != nil {
+		t.Fatal(err)
+	}
+	for _, since := range []store.Watermark{"", w.watermark} {
+		ids := []string{"ended", "lives", "unknown", "", "Lives", "lives"}
+		ends := sessionEnds(t, f.another(t), since, ids...)
+		if !maps.Equal(ends.Asked, want) {
+			t.Errorf("since %q: got %v, want %v", since, ends.Asked, want)
+		}
+		ends = sessionEnds(t, f, since)
+		if len(ends.Asked) != 0 {
+			t.Errorf("since %q: got %v, asked for nothing", since, ends.Asked)
+		}
+	}
+	// A row that was removed is as unknown as one that never was, and many may be asked about.
+	f.clock.add(48 * time.Hour)
+	if _, err := f.DeleteSessions(t.Context(), f.now(), 10); err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{"lives"}
+	for i := range 2000 {
+		ids = append(ids, strconv.Itoa(i))
+	}
+	f.session(t, "1999", ana)
+	ends := sessionEnds(t, f, w.watermark, ids...)
+	if _, ok := ends.Asked["1999"]; !ok || len(ends.Asked) != 1 {
+		t.Errorf("got %v, want only the last one", ends.Asked)
+	}
+}
+
+func feedAhead(t *testing.T, f *fixture) {
+	old := sessionEnds(t, f, "").Next
+	ahead := aheadOf(t, old)
+	_, err := f.SessionEnds(t.Context(), ahead, nil)
+	wantErr(t, err, store.ErrUnavailable)
+	sessionEnds(t, f, old)
+}
+
+// aheadOf returns the watermark with every number in it higher.
+func aheadOf(t *testing.T, w store.Watermark) store.Watermark {
+	t.Helper()
+	return store.Watermark(regexp.MustCompile(`\b\d+\b`).ReplaceAllStringFunc(string(w),
+		func(number string) string {
+			n, err := strconv.ParseInt(number, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strconv.FormatInt(n+1<<20, 10)
+		}))
 }
 
 func feedFromWatermark(t *testing.T, f *fixture) {
 	other := f.another(t)
 	ana := f.user(t, "ana", store.Viewer)
-	alive := f.now()
-	var w follower
+	w := follow(t, f)
 	var ids []string
 	for i := range 10 {
 		id := strconv.Itoa(i)
@@ -323,18 +447,17 @@ func feedFromWatermark(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		if i%3 == 0 {
-			w.ask(t, f, alive)
-			w.want(t, ids...)
+			w.ask(t, f)
+			w.wantOnce(t, ids...)
 		}
 	}
-	w.ask(t, f, alive)
-	w.want(t, ids...)
+	w.ask(t, f)
+	w.wantOnce(t, ids...)
 }
 
 func feedBusy(t *testing.T, f *fixture) {
 	const enders, each = 8, 25
 	stores := []store.Store{f, f.another(t)}
-	alive := f.now()
 	var all []string
 	users := make([]store.User, enders)
 	for e := range enders {
@@ -345,6 +468,7 @@ func feedBusy(t *testing.T, f *fixture) {
 			all = append(all, id)
 		}
 	}
+	followers := []*follower{follow(t, stores[0]), follow(t, stores[1])}
 	var ending sync.WaitGroup
 	for e := range enders {
 		ending.Go(func() {
@@ -365,7 +489,6 @@ func feedBusy(t *testing.T, f *fixture) {
 		ending.Wait()
 		close(done)
 	}()
-	followers := make([]follower, 2)
 	for busy := true; busy; {
 		select {
 		case <-done:
@@ -373,7 +496,7 @@ func feedBusy(t *testing.T, f *fixture) {
 		default:
 		}
 		for i := range followers {
-			followers[i].ask(t, stores[i], alive)
+			followers[i].ask(t, stores[i])
 		}
 	}
 	for i := range followers {
@@ -565,10 +688,7 @@ func sessionUpdate(t *testing.T, f *fixture) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	// An end by UpdateSession is like any other: in the feed, and for good.
-	_, watermark, err := f.EndedSessions(t.Context(), 0, time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := follow(t, f)
 	ended, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
 		n.EndedAt = at
 		return n, nil
@@ -576,10 +696,8 @@ func sessionUpdate(t *testing.T, f *fixture) {
 	if err != nil || !ended.EndedAt.Equal(store.Instant(at)) {
 		t.Errorf("ended %+v, %v", ended, err)
 	}
-	feed, _, err := f.EndedSessions(t.Context(), watermark, time.Time{})
-	if err != nil || len(feed) != 1 || feed[0].ID != "s" {
-		t.Errorf("the feed has %v, %v", feed, err)
-	}
+	w.ask(t, f)
+	w.wantOnce(t, "s")
 	again, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
 		n.EndedAt = time.Time{}
 		return n, nil
@@ -626,19 +744,14 @@ func sessionsEndTogether(t *testing.T, f *fixture) {
 	if _, err := f.EndSession(t.Context(), "ended before"); err != nil {
 		t.Fatal(err)
 	}
-	_, watermark, err := f.EndedSessions(t.Context(), 0, time.Time{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := follow(t, f)
 	ended, err := f.EndSessions(t.Context(), ana.ID)
 	if err != nil || len(ended) != 2 {
 		t.Errorf("ended %v, %v", ended, err)
 	}
 	wantLives(t, f, "bia")
-	feed, _, err := f.EndedSessions(t.Context(), watermark, time.Time{})
-	if err != nil || len(feed) < 2 {
-		t.Errorf("the feed has %v, %v", feed, err)
-	}
+	w.ask(t, f)
+	w.wantOnce(t, "a", "b")
 	// A login that began before is refused; the user's next one is not.
 	_, err = f.CreateSession(t.Context(), f.newSession("late", ana), ana.Generation)
 	if !errors.Is(err, store.ErrUserChanged) {

@@ -1,0 +1,254 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"clientes/auth/authtest"
+	"clientes/store"
+)
+
+// TestAProcessThatStartsLateKnowsWhatEnded checks that the memory is rebuilt from the store.
+func TestAProcessThatStartsLateKnowsWhatEnded(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		a := start(t, e, url)
+		a.add(t, store.User{Name: "ana"})
+		ended, alive := a.login(t, "ana"), a.login(t, "ana")
+		must(t, a.Logout(t.Context(), ended))
+		b := start(t, e, url)
+		// From the first moment on, before and after the first answer of the store.
+		for range 100 {
+			wantError(t, "the ended session", b.verdict(t, ended), ErrTokenRevoked)
+			must(t, b.verdict(t, alive))
+		}
+		authtest.Eventually(t, "the list is current", b.denied.current)
+		wantError(t, "the ended session", b.verdict(t, ended), ErrTokenRevoked)
+	})
+}
+
+// TestNoGuessWithoutAStore cuts a process off from its store.
+func TestNoGuessWithoutAStore(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		a, b := start(t, e, url), start(t, e, url)
+		a.add(t, store.User{Name: "ana"})
+		known, ended, alive := a.login(t, "ana"), a.login(t, "ana"), a.login(t, "ana")
+		must(t, a.Logout(t.Context(), known))
+		authtest.Eventually(t, "b knows",
+			func() bool { return errors.Is(b.verdict(t, known), ErrTokenRevoked) })
+		authtest.Eventually(t, "b can decide", func() bool { return b.EndsKnown() == nil })
+
+		b.away.Store(true)
+		authtest.Eventually(t, "b knows that it does not know",
+			func() bool { return b.EndsKnown() != nil })
+		must(t, a.Logout(t.Context(), ended))
+		wantError(t, "what it knows", b.verdict(t, known), ErrTokenRevoked)
+		for _, token := range []string{ended, alive} {
+			wantError(t, "what it cannot know", b.verdict(t, token), store.ErrUnavailable)
+			err := b.Logout(t.Context(), token)
+			wantError(t, "a logout that cannot be kept", err, store.ErrUnavailable)
+		}
+		wantError(t, "a bad token", b.verdict(t, "undefined"), ErrTokenInvalid)
+
+		b.away.Store(false)
+		authtest.Eventually(t, "b can decide again", func() bool { return b.EndsKnown() == nil })
+		wantError(t, "it", b.verdict(t, ended), ErrTokenRevoked)
+		must(t, b.verdict(t, alive))
+	})
+}
+
+// TestNoClockBringsASessionBack ends sessions by a clock that is ahead, and cleans up by it. Then
+// the clock is right again.
+func TestNoClockBringsASessionBack(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{
+		"an hour": time.Hour, "400 days": 400 * 24 * time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+				clock := authtest.NewClock()
+				// TOKEN_TTL is long, so that no token expires while this test runs on a slow machine.
+				long := func(cfg *Config) { cfg.TokenTTL = 20 * time.Hour }
+				a, b := start(t, e, url, long, atClock(clock)), start(t, e, url, long)
+				for _, p := range []*process{a, b} {
+					p.cfg.SessionIdle, p.cfg.SessionMax = 20*time.Hour, 20*time.Hour
+				}
+				a.add(t, store.User{Name: "ana"})
+				tokens := make(map[string]string)
+				for _, what := range []string{
+					"ended here", "ended elsewhere", "ended before", "ended here and removed",
+					"alive",
+				} {
+					tokens[what] = a.login(t, "ana")
+					must(t, b.verdict(t, tokens[what]))
+				}
+				must(t, a.Logout(t.Context(), tokens["ended before"]))
+
+				clock.Advance(ahead)
+				must(t, a.Logout(t.Context(), tokens["ended here"]))
+				must(t, a.Logout(t.Context(), tokens["ended here and removed"]))
+				must(t, b.Logout(t.Context(), tokens["ended elsewhere"]))
+				authtest.Eventually(t, "a knows of the end elsewhere", func() bool {
+					return a.stateOf(t, tokens["ended elsewhere"]) == ended
+				})
+				a.denied.known.forget(clock.Now()) // as it does once a minute
+				gone := a.sessionOf(t, tokens["ended here and removed"])
+				_, err := a.store.DeleteSessions(t.Context(), clock.Now().Add(-keepDead), 1000)
+				must(t, err)
+				_, err = a.store.Session(t.Context(), gone)
+				if lost := errors.Is(err, store.ErrNotFound); lost != (ahead > 24*time.Hour) {
+					t.Fatalf("removed: %t, %v", lost, err)
+				}
+
+				clock.Advance(-ahead)
+				c := start(t, e, url, long)
+				for range 3 {
+					for what, token := range tokens {
+						for _, p := range []*process{a, b, c} {
+							err := p.verdict(t, token)
+							if what == "alive" && ahead < 24*time.Hour {
+								must(t, err)
+							} else if what != "alive" && !errors.Is(err, ErrTokenRevoked) {
+								t.Errorf("%s: %v", what, err)
+							}
+						}
+					}
+				}
+				// What lived is lost with its row, for everybody.
+				if ahead > 24*time.Hour {
+					for _, p := range []*process{a, b, c} {
+						authtest.Eventually(t, "the lost session is refused", func() bool {
+							return errors.Is(p.verdict(t, tokens["alive"]), ErrTokenRevoked)
+						})
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestASessionThatTheDatabaseLostIsRefused removes the row of a session that lives, as a database
+// does that was restored from a copy.
+func TestASessionThatTheDatabaseLostIsRefused(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		a := start(t, e, url)
+		a.add(t, store.User{Name: "ana"})
+		lost := a.login(t, "ana")
+		must(t, a.verdict(t, lost))
+		_, err := a.store.DeleteSessions(t.Context(), time.Now().Add(10_000*time.Hour), 1000)
+		must(t, err)
+		kept := a.login(t, "ana")
+
+		late := start(t, e, url)
+		wantError(t, "where it was never known, it", late.verdict(t, lost), ErrTokenRevoked)
+		command := a.with(t, func(*Config) {})
+		wantError(t, "a command finds it", command.verdict(t, lost), ErrTokenRevoked)
+		authtest.Eventually(t, "where it was known, it is refused", func() bool {
+			return errors.Is(a.verdict(t, lost), ErrTokenRevoked)
+		})
+		for _, p := range []*process{a, late, command} {
+			must(t, p.verdict(t, kept))
+		}
+	})
+}
+
+// TestALogoutOfALostSessionCountsHere logs out where the row is gone and the memory has it.
+func TestALogoutOfALostSessionCountsHere(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		a := start(t, e, url)
+		a.add(t, store.User{Name: "ana"})
+		for range 20 {
+			lost := a.login(t, "ana")
+			must(t, a.verdict(t, lost))
+			_, err := a.store.DeleteSessions(t.Context(), time.Now().Add(10_000*time.Hour), 1000)
+			must(t, err)
+			must(t, a.Logout(t.Context(), lost))
+			wantError(t, "it", a.verdict(t, lost), ErrTokenRevoked)
+		}
+	})
+}
+
+// TestManyUnknownSessionsMakeFewQuestions checks a thousand tokens in a process that has just
+// started.
+func TestManyUnknownSessionsMakeFewQuestions(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		a := start(t, e, url)
+		u := a.add(t, store.User{Name: "ana"})
+		var tokens []string
+		for i := range 1000 {
+			if i%store.MaxSessions == 0 {
+				u = a.add(t, store.User{Name: "ana" + string(rune('a'+i/store.MaxSessions))})
+			}
+			s := a.newSession(t.Context(), u.ID)
+			_, err := a.store.CreateSession(t.Context(), s, u.Generation)
+			must(t, err)
+			token, err := a.access.Mint(u, s)
+			must(t, err)
+			tokens = append(tokens, token)
+		}
+		st := &slowEnds{Store: a.store, calls: new(atomic.Int64), open: make(chan struct{})}
+		b := a.over(t, st)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { b.Run(ctx) })
+		defer running.Wait()
+		defer stop()
+		authtest.Eventually(t, "it has asked", func() bool { return st.calls.Load() == 1 })
+		// All of them wait while the first question is under way.
+		var checks sync.WaitGroup
+		for _, token := range tokens {
+			checks.Go(func() {
+				if err := b.verdict(t, token); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		authtest.Eventually(t, "all wait", func() bool {
+			b.denied.mu.Lock()
+			defer b.denied.mu.Unlock()
+			return len(b.denied.next.ids) == len(tokens)
+		})
+		close(st.open)
+		checks.Wait()
+		if n := st.named.Load(); n != 1000 {
+			t.Errorf("the second question named %d sessions", n)
+		}
+	})
+}
+
+// slowEnds is a store whose first question about ends waits. The timeout of a question ends on a
+// machine that is slow, so it does not count while it waits.
+type slowEnds struct {
+	Store
+	calls *atomic.Int64
+	named atomic.Int64 // how many sessions the second question named
+	open  chan struct{}
+}
+
+func (s *slowEnds) SessionEnds(
+	ctx context.Context, since store.Watermark, ids []string,
+) (store.Ends, error) {
+	switch s.calls.Add(1) {
+	case 1:
+		<-s.open
+	case 2:
+		s.named.Store(int64(len(ids)))
+	}
+	return s.Store.SessionEnds(context.WithoutCancel(ctx), since, ids)
+}
+
+// sessionOf returns the session of an access token.
+func (p *process) sessionOf(t testing.TB, accessToken string) string {
+	t.Helper()
+	a, _ := p.access.Verify(accessToken)
+	return a.SessionID
+}
+
+// stateOf returns what the memory of the process says of a token's session.
+func (p *process) stateOf(t testing.TB, accessToken string) state {
+	t.Helper()
+	a, _ := p.access.Verify(accessToken)
+	return p.denied.known.state(a.Session)
+}
