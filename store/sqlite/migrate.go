@@ -39,16 +39,16 @@ func Migrate(ctx context.Context, databaseURL string) error {
 		return err
 	}
 	if err := checkFile(path); err != nil {
-		return fmt.Errorf("migrate %s: %w", path, err)
+		return fmt.Errorf("migrate %s: %w", path, fileError(err))
 	}
 	// goose has no lock of its own for SQLite, and without one, concurrent starts fail.
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
-		return fmt.Errorf("migrate %s: wait for the lock: %w", path, err)
+		return fmt.Errorf("migrate %s: wait for the lock: %w", path, fileError(err))
 	}
 	defer lock.Close()
 	if err := migrate(ctx, path); err != nil {
-		return fmt.Errorf("migrate %s: %w", path, err)
+		return fmt.Errorf("migrate %s: %w", path, engineError(err))
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func dsn(path string) string {
 
 // statusOf is status on a connection of its own.
 func statusOf(ctx context.Context, path string) ([]store.Migration, error) {
-	conn, err := connect(ctx, path, "query_only = ON")
+	conn, err := connect(ctx, path, callTimeout, "query_only = ON")
 	if err != nil {
 		return nil, err
 	}
