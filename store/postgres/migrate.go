@@ -268,11 +268,7 @@ func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 	if err != nil {
 		return nil, err
 	}
-	applied, err := list(ctx, conn, nil, toMigration, `
-		SELECT version_id, tstamp AT TIME ZONE 'UTC'
-		FROM goose_db_version
-		WHERE version_id > 0 AND is_applied
-		ORDER BY version_id`)
+	applied, err := list(ctx, conn, nil, toMigration, selectApplied)
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "42P01" {
 		return has, nil // no such table: nobody has migrated it
 	}
@@ -281,6 +277,12 @@ func status(ctx context.Context, conn *pgx.Conn) ([]store.Migration, error) {
 	}
 	return store.MergeMigrations(has, applied), nil
 }
+
+const selectApplied = `
+	SELECT version_id, tstamp AT TIME ZONE 'UTC'
+	FROM goose_db_version
+	WHERE version_id > 0 AND is_applied
+	ORDER BY version_id`
 
 func toMigration(m *store.Migration) []any { return []any{&m.Version, &m.At} }
 
