@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -92,6 +93,8 @@ type Server struct {
 	imports  *semaphore.Weighted // under way
 	exports  *semaphore.Weighted // under way
 	draining atomic.Bool
+	readyMu  sync.Mutex
+	ready    *readiness // the latest, nil at first
 }
 
 // route is one line of the table of routes. A query parameter that is not in query is refused.

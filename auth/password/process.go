@@ -110,6 +110,22 @@ func (p *Process) Hash(password string, known []string) (hash string, err error)
 	return call[string](p, "Hash", HashArgs{Password: password, Known: known})
 }
 
+// Ready implements [Hasher]. If there is no process, it starts one. One that hangs does not answer,
+// and is replaced when the time for a hash is over.
+func (p *Process) Ready(ctx context.Context) error {
+	answer := make(chan error, 1)
+	go func() {
+		_, err := call[bool](p, "Ping", true)
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer of the process that hashes passwords: %w", ctx.Err())
+	}
+}
+
 // call calls a method of the service, and once more if the process ends without an answer.
 func call[Reply any](p *Process, method string, args any) (Reply, error) {
 	var none Reply

@@ -3,6 +3,7 @@
 package password
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -219,6 +220,7 @@ type panicking struct{}
 
 func (panicking) Verify(string, string, bool) (bool, string, error) { panic("odd") }
 func (panicking) Hash(string, []string) (string, error)             { panic("odd") }
+func (panicking) Ready(context.Context) error                       { panic("odd") }
 
 func TestAPanicEndsNoOtherLogin(t *testing.T) {
 	near, far := net.Pipe()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -55,10 +54,7 @@ func TestServersStartAtOnce(t *testing.T) {
 			}
 			for _, s := range servers {
 				s.wantListening(t)
-				resp, err := http.Get(s.url("/readyz"))
-				if err != nil || resp.StatusCode != 200 {
-					t.Errorf("%v, %v", resp, err)
-				}
+				s.wantReady(t)
 			}
 		})
 	}

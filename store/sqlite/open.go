@@ -141,16 +141,7 @@ func connectAll(ctx context.Context, path string, timeout time.Duration) (
 			}
 		}
 	}()
-	// Only the writer may switch the file to WAL. Without fullfsync macOS answers before the data
-	// is on the disk; elsewhere it changes nothing.
-	pragmas := []string{
-		"journal_mode = WAL",
-		"synchronous = FULL",
-		"fullfsync = ON",
-		"checkpoint_fullfsync = ON",
-		"foreign_keys = ON",
-		"journal_size_limit = 67108864", // return the log of a large import to the disk
-	}
+	pragmas := writerPragmas()
 	for range 2 + readers() {
 		conn, err := connect(ctx, path, timeout, pragmas...)
 		if err != nil {
@@ -160,6 +151,19 @@ func connectAll(ctx context.Context, path string, timeout time.Duration) (
 		pragmas = []string{"query_only = ON"}
 	}
 	return conns, nil
+}
+
+// writerPragmas returns what the writing connection sets. Only that one may switch the file to WAL.
+// Without fullfsync macOS answers before the data is on the disk; elsewhere it changes nothing.
+func writerPragmas() []string {
+	return []string{
+		"journal_mode = WAL",
+		"synchronous = FULL",
+		"fullfsync = ON",
+		"checkpoint_fullfsync = ON",
+		"foreign_keys = ON",
+		"journal_size_limit = 67108864", // return the log of a large import to the disk
+	}
 }
 
 // connect opens the file, which must exist, and sets the pragmas. The connection waits for the lock

@@ -40,7 +40,11 @@ func (s *Store) Ready(ctx context.Context) error {
 	if s.atWork.Load() && !s.learned.full.Load() {
 		return nil
 	}
-	return s.probe(ctx)
+	err = s.probe(ctx)
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultReadOnly && s.reopen(ctx) == nil {
+		err = s.probe(ctx)
+	}
+	return err
 }
 
 // probe writes a row that nobody reads. It waits for another process's lock for two seconds, and in
