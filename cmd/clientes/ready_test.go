@@ -261,12 +261,13 @@ func TestReadyMeansThatPostgresCanWrite(t *testing.T) {
 		if out, err := add.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
+		token := m.token(t)
 		ballast := filepath.Join(folder, "ballast")
 		m.wantFault(t, "store", "the server's disk is full (ERROR: ",
 			func() {
 				fill(t, ballast)
 				// A small write finds its place. It takes a large one to meet the end of the disk.
-				m.meetTheEnd(t)
+				m.meetTheEnd(t, token)
 			},
 			func() { authtest.Must(t, os.Remove(ballast)) })
 	})
@@ -312,8 +313,8 @@ func space(t *testing.T, folder, data string) string {
 	return space
 }
 
-// meetTheEnd makes large customers until one of them finds no room.
-func (m machine) meetTheEnd(t *testing.T) {
+// token returns a token of ana's.
+func (m machine) token(t *testing.T) string {
 	t.Helper()
 	resp, err := http.Post(m.server.url("/login"), "application/json",
 		strings.NewReader(`{"user": "ana", "password": "`+goodPassword+`"}`))
@@ -323,16 +324,28 @@ func (m machine) meetTheEnd(t *testing.T) {
 		Token string `json:"token"`
 	}
 	authtest.Must(t, json.UnmarshalRead(resp.Body, &login))
+	if login.Token == "" {
+		t.Fatalf("a login has status %d", resp.StatusCode)
+	}
+	return login.Token
+}
+
+// meetTheEnd makes large customers until one of them finds no room.
+func (m machine) meetTheEnd(t *testing.T, token string) {
+	t.Helper()
 	authtest.Eventually(t, "a customer finds no room", func() bool {
 		body := fmt.Sprintf(`{"name": "x", "notes": "%s"}`, strings.Repeat(rand.Text(), 380))
 		req, err := http.NewRequestWithContext(t.Context(), "POST", m.server.url("/clientes"),
 			strings.NewReader(body))
 		authtest.Must(t, err)
-		req.Header.Set("x-access-token", login.Token)
+		req.Header.Set("x-access-token", token)
 		req.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(req)
 		authtest.Must(t, err)
 		resp.Body.Close()
+		if resp.StatusCode != 201 && resp.StatusCode != 503 {
+			t.Fatalf("a customer is answered with %d", resp.StatusCode)
+		}
 		return resp.StatusCode == 503
 	})
 }
