@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -221,6 +222,10 @@ func (w *writer) undo(cause error) {
 		return
 	}
 	w.rollback()
+	if e := (*store.EngineError)(nil); errors.As(cause, &e) { // of the file, and so of all writers
+		w.end(fmt.Errorf("the transaction was lost: %w", e))
+		return
+	}
 	// Not the cause alone: what refused one writer, perhaps a conflict, is no answer to the others.
 	w.end(fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err,
 		cause))
