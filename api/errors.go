@@ -174,6 +174,8 @@ var replies = []struct {
 			and(sayHowLong)},
 	{is(auth.ErrOverloaded), fixed(503, "overloaded",
 		"Too many logins at once; try again shortly.")},
+	{is(auth.ErrNoHasher), fixed(503, "overloaded",
+		"Passwords cannot be checked now; try again shortly.")},
 	{is(errTooManyBodies), fixed(503, "overloaded",
 		"Too many large bodies at once; try again shortly.")},
 	{is(errTooManyTransfers), fixed(503, "overloaded",

@@ -50,6 +50,7 @@ var (
 	ErrTokenInvalid    = token.ErrInvalid
 	ErrTokenExpired    = token.ErrExpired
 	ErrOverloaded      = password.ErrOverloaded
+	ErrNoHasher        = password.ErrNoHasher
 	ErrTooManyAttempts = throttle.ErrTooManyAttempts
 )
 
