@@ -75,7 +75,10 @@ type notReadyError struct {
 	errs    []error
 }
 
-func (e *notReadyError) Error() string   { return fmt.Sprint("not ready: ", errors.Join(e.errs...)) }
+func (e *notReadyError) Error() string {
+	return fmt.Sprint("not ready: ", errors.Join(e.errs...))
+}
+
 func (e *notReadyError) Unwrap() []error { return e.errs }
 
 // readyz reports whether this server should get requests.

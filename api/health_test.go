@@ -97,7 +97,7 @@ func TestNotReady(t *testing.T) {
 			var a answer
 			f.eventually("the checks fail as they should", func() bool {
 				a = f.call("GET", "/readyz", "")
-				return strings.Contains(a.body, test.checks) // ends of sessions may be unknown at first
+				return strings.Contains(a.body, test.checks) // at first no ends may be known
 			})
 			f.want(a, 503, "store_unavailable")
 			if !strings.Contains(a.body, test.says) || strings.Contains(a.body, "vault") {

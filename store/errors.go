@@ -40,8 +40,8 @@ var (
 		"something else wrote to one of the databases while the copy was under way")
 )
 
-// EngineError is an [ErrUnavailable] whose cause an operator can remove. Its text is for the log and
-// the command line: it says what happened and what helps, and holds no SQL.
+// EngineError is an [ErrUnavailable] whose cause an operator can remove. Its text is for the log
+// and the command line: it says what happened and what helps, and holds no SQL.
 type EngineError struct {
 	What   string // what happened: "the disk is full"
 	Detail string // the engine's own word for it: "SQLITE_FULL"

@@ -169,7 +169,6 @@ func sentence(err error) string {
 		configuration *config.Error
 		conflict      *store.ConflictError
 		invalid       *store.InvalidError
-		engine        *store.EngineError
 	)
 	if errors.As(err, &configuration) {
 		return configuration.Error()
@@ -188,8 +187,7 @@ func sentence(err error) string {
 		text = store.ErrLastAdmin.Error() + "; make another user an admin first"
 	case errors.Is(err, store.ErrSchema):
 		text += "; `clientes migrate` applies what is missing, and only a newer clientes knows what is too much"
-	case errors.As(err, &engine): // says itself what to do
-	case errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, store.ErrUnavailable) && !isEngineError(err):
 		text += "; check that the database runs and that DATABASE_URL leads to it"
 	}
 	return strings.Join(strings.Fields(text), " ") // some drivers write a list

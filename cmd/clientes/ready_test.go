@@ -44,11 +44,18 @@ func (m machine) wantFault(t *testing.T, check, sentence string, fault, end func
 	m.wantReady(t)
 }
 
+// serveOn starts a server.
+func serveOn(t *testing.T, url string) machine {
+	t.Helper()
+	s := launch(t, []string{"DATABASE_URL=" + url, "SECRET=" + goodSecret}, "serve")
+	return machine{s, url}
+}
+
 // onSQLite starts a server on a new file in the folder.
 func onSQLite(t *testing.T, folder string) machine {
 	t.Helper()
 	url := "sqlite:" + filepath.Join(folder, "clientes.db")
-	return machine{launch(t, []string{"DATABASE_URL=" + url, "SECRET=" + goodSecret}, "serve"), url}
+	return serveOn(t, url)
 }
 
 func (m machine) path() string { return strings.TrimPrefix(m.url, "sqlite:") }
@@ -100,7 +107,7 @@ func TestReadyMeansThatSQLiteCanWrite(t *testing.T) {
 		if os.Getuid() == 0 {
 			t.Skip("root may write everything; TestAFileThatMayNotBeWritten mounts a folder")
 		}
-		m := machine{launch(t, []string{"DATABASE_URL=" + url, "SECRET=" + goodSecret}, "serve"), url}
+		m := serveOn(t, url)
 		m.wantReadyz(t, 503, `store":"failed"`)
 		authtest.Must(t, os.Chmod(m.path(), 0o600))
 		m.wantReady(t)
@@ -139,7 +146,7 @@ func TestReadyMeansThatSQLiteCanWrite(t *testing.T) {
 		for _, beside := range []string{"-wal", "-shm"} {
 			os.Remove(m.path() + beside)
 		}
-		machine{launch(t, []string{"DATABASE_URL=" + m.url, "SECRET=" + goodSecret}, "serve"), m.url}.wantReady(t)
+		serveOn(t, m.url).wantReady(t)
 	})
 }
 
@@ -206,10 +213,6 @@ func TestReadyMeansThatPostgresCanWrite(t *testing.T) {
 			authtest.Must(t, err)
 		}
 	}
-	on := func(t *testing.T, url string) machine {
-		t.Helper()
-		return machine{launch(t, []string{"DATABASE_URL=" + url, "SECRET=" + goodSecret}, "serve"), url}
-	}
 	t.Run("read-only by default", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
@@ -217,7 +220,7 @@ func TestReadyMeansThatPostgresCanWrite(t *testing.T) {
 			admin(t, c.URL, "ALTER SYSTEM SET default_transaction_read_only = "+to,
 				"SELECT pg_reload_conf()")
 		}
-		on(t, c.URL).wantFault(t, "store", "the database is read-only (ERROR: cannot execute",
+		serveOn(t, c.URL).wantFault(t, "store", "the database is read-only (ERROR: cannot execute",
 			func() { set("on") },
 			func() {
 				admin(t, c.URL, "SET default_transaction_read_only = off",
@@ -229,7 +232,7 @@ func TestReadyMeansThatPostgresCanWrite(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
 		data := dataOf(t, c.URL)
-		on(t, c.URL).wantFault(t, "store", "the database is read-only (ERROR: cannot execute",
+		serveOn(t, c.URL).wantFault(t, "store", "the database is read-only (ERROR: cannot execute",
 			func() {
 				c.Stop()
 				authtest.Must(t, os.WriteFile(filepath.Join(data, "standby.signal"), nil, 0o666))
@@ -243,7 +246,7 @@ func TestReadyMeansThatPostgresCanWrite(t *testing.T) {
 		c := postgrestest.Start(t)
 		admin(t, c.URL, "CREATE ROLE app LOGIN", "GRANT CREATE ON SCHEMA public TO app")
 		url := strings.Replace(c.URL, "postgres://postgres@", "postgres://app@", 1)
-		on(t, url).wantFault(t, "store", "the user of the database lacks a right",
+		serveOn(t, url).wantFault(t, "store", "the user of the database lacks a right",
 			func() { admin(t, c.URL, "REVOKE UPDATE ON probe FROM app") },
 			func() { admin(t, c.URL, "GRANT UPDATE ON probe TO app") })
 	})
@@ -254,7 +257,7 @@ func TestReadyMeansThatPostgresCanWrite(t *testing.T) {
 		admin(t, c.URL, fmt.Sprintf("CREATE TABLESPACE small LOCATION '%s'",
 			space(t, folder, dataOf(t, c.URL))),
 			"CREATE DATABASE small TABLESPACE small")
-		m := on(t, strings.Replace(c.URL, "/postgres?", "/small?", 1))
+		m := serveOn(t, strings.Replace(c.URL, "/postgres?", "/small?", 1))
 		add := command(t, []string{"DATABASE_URL=" + m.url}, "user", "add", "ana",
 			"--role", "editor", "--password-stdin")
 		add.Stdin = strings.NewReader(goodPassword)
@@ -274,13 +277,13 @@ func TestReadyMeansThatPostgresCanWrite(t *testing.T) {
 	t.Run("stopped", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
-		on(t, c.URL).wantFault(t, "store", "the server of the database cannot be reached",
+		serveOn(t, c.URL).wantFault(t, "store", "the server of the database cannot be reached",
 			c.Stop, c.Start)
 	})
 	t.Run("customers are locked, which the checks do not wait for", func(t *testing.T) {
 		t.Parallel()
 		c := postgrestest.Start(t)
-		m := on(t, c.URL)
+		m := serveOn(t, c.URL)
 		m.wantReady(t)
 		conn, err := pgx.Connect(t.Context(), c.URL)
 		authtest.Must(t, err)

@@ -58,7 +58,7 @@ func connectError(ctx context.Context, err error) error {
 	}
 	e := &store.EngineError{
 		What: "the server of the database cannot be reached", Detail: err.Error(),
-		Cure: "check that it runs and that DATABASE_URL leads to it",
+		Cure: "check that the database runs and that the URL leads to it",
 		Err:  err,
 	}
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
@@ -89,23 +89,23 @@ func faultOf(code string) (what, cure string) {
 		return "the server has no memory left", "give it more, or lower its settings"
 	case "53300":
 		return "the server takes no more connections",
-			"lower pool_max_conns in DATABASE_URL, or raise max_connections"
+			"lower pool_max_conns in the URL, or raise max_connections"
 	case "25006":
 		return "the database is read-only",
-			"lead DATABASE_URL to the primary, not to a standby (target_session_attrs=read-write " +
+			"lead the URL to the primary, not to a standby (target_session_attrs=read-write " +
 				"chooses among several hosts), or set default_transaction_read_only to off"
 	case "3D000":
-		return "there is no such database", "make it with CREATE DATABASE, or correct DATABASE_URL"
+		return "there is no such database", "make it with CREATE DATABASE, or correct the URL"
 	case "42501":
 		return "the user of the database lacks a right",
 			"grant it: the user has to own the tables, or to read and write them, " +
 				"and to make temporary ones"
 	case "42P01", "3F000":
-		return "a table is missing", "if no other schema was meant (search_path in DATABASE_URL), " +
+		return "a table is missing", "if no other schema was meant (search_path in the URL), " +
 			"restore a backup"
 	case "26000", "42P05":
 		return "a prepared statement was lost, as it is behind a pooler in transaction mode",
-			"add default_query_exec_mode=exec to DATABASE_URL"
+			"add default_query_exec_mode=exec to the URL"
 	case "55P03":
 		return "another transaction holds a lock for too long",
 			"find it in pg_stat_activity and end it"
@@ -124,7 +124,7 @@ func faultOf(code string) (what, cure string) {
 		return "the connection failed", "check the network and the pooler in between"
 	case "28":
 		return "the server refuses the user",
-			"check user and password in DATABASE_URL, and the server's pg_hba.conf"
+			"check user and password in the URL, and the server's pg_hba.conf"
 	case "40":
 		return "too many others change the same rows", "try again" // even after maxTries
 	case "53":

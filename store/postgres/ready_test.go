@@ -133,7 +133,7 @@ func TestWhatTheEngineSaysOfTheMachine(t *testing.T) {
 	file := as(t, c.URL, "CHECKPOINT",
 		"SELECT current_setting('data_directory') || '/' || pg_relation_filepath('identity')")
 	c.Stop()
-	wantOutage(t, opened(app), "cannot be reached", "check that it runs")
+	wantOutage(t, opened(app), "cannot be reached", "check that the database runs")
 	wantOutage(t, ready())
 	spoil(t, file)
 	c.Start()

@@ -39,7 +39,7 @@ func engineError(err error) error {
 		e.Cure = "stop the server, keep the file, and restore a backup; then check the disk"
 	case sqlite.ResultNotADB:
 		e.What = "the file is no SQLite database, or its beginning is damaged"
-		e.Cure = "stop the server, keep the file, and restore a backup, or correct DATABASE_URL"
+		e.Cure = "stop the server, keep the file, and restore a backup, or correct the URL"
 	case sqlite.ResultIOErr:
 		e.What = "the disk does not read or write"
 		e.Cure = "look into the system's log for the disk's errors; " +

@@ -255,7 +255,7 @@ func TestEngineErrors(t *testing.T) {
 	}
 }
 
-// Whoever mounts the volume writable again, or gives the right back, need not restart the server.
+// After the volume is mounted writable again, nobody has to restart the server.
 func TestAFileThatMayNotBeWritten(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("it mounts a folder as Linux does")
@@ -267,7 +267,8 @@ func TestAFileThatMayNotBeWritten(t *testing.T) {
 		return os.Chmod(s.path, map[bool]os.FileMode{true: 0o600, false: 0o400}[may])
 	}
 	if os.Getuid() == 0 { // who may write to every file
-		if out, err := programs.Command("mount", "--bind", folder, folder).CombinedOutput(); err != nil {
+		out, err := programs.Command("mount", "--bind", folder, folder).CombinedOutput()
+		if err != nil {
 			t.Skipf("cannot mount: %v: %s", err, out)
 		}
 		t.Cleanup(func() { programs.Command("umount", "-l", folder).Run() })
