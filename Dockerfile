@@ -31,6 +31,6 @@ ENV TMPDIR=/data
 # Within a container "beyond loopback" is what its publisher makes of it.
 ENV HOST=0.0.0.0
 EXPOSE 3000
-HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/clientes", "healthcheck"]
+HEALTHCHECK --interval=10s --timeout=8s --start-period=30s CMD ["/clientes", "healthcheck"]
 ENTRYPOINT ["/clientes"]
 CMD ["serve"]

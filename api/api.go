@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -95,6 +96,8 @@ type Server struct {
 	// downloads are the exports that clients still read.
 	downloads *semaphore.Weighted
 	draining  atomic.Bool
+	readyMu   sync.Mutex
+	ready     *readiness // the latest, nil at first
 }
 
 // route is one line of the table of routes. A query parameter that is not in query is refused.

@@ -108,6 +108,8 @@ var replies = []struct {
 	matches func(error) bool
 	reply
 }{
+	{as[*notReadyError],
+		fixed(503, "store_unavailable", "The server is not ready.").and(listChecks)},
 	{as[*store.InvalidError],
 		fixed(422, "validation_failed", "Some fields are not valid.").and(listFields)},
 	{as[*store.RowsError],
@@ -172,14 +174,14 @@ var replies = []struct {
 			and(sayHowLong)},
 	{is(auth.ErrOverloaded), fixed(503, "overloaded",
 		"Too many logins at once; try again shortly.")},
+	{is(auth.ErrNoHasher), fixed(503, "overloaded",
+		"Passwords cannot be checked now; try again shortly.")},
 	{is(errTooManyBodies), fixed(503, "overloaded",
 		"Too many large bodies at once; try again shortly.")},
 	{is(errTooManyTransfers), fixed(503, "overloaded",
 		"Too many imports or exports at once; try again when one of them is done.")},
 	{is(errNoRoom), fixed(503, "overloaded",
 		"There is no room for the file now; try again later.")},
-	{is(errHalfCopied), fixed(503, "store_unavailable",
-		"A copy into the database is not finished.")},
 	{is(errDraining), fixed(503, "overloaded", "The server is stopping.")},
 	{is(store.ErrSchema), fixed(503, "store_unavailable",
 		"The migrations are not in, or are of another version.")},
@@ -215,6 +217,7 @@ type problem struct {
 	Code       string       `json:"code"`
 	Errors     []fieldError `json:"errors,omitempty"`
 	ErrorCount int64        `json:"error_count,omitzero"` // of an import; Errors has the first
+	Checks     *checks      `json:"checks,omitempty"`     // of /readyz
 	RequestID  string       `json:"request_id"`
 }
 
@@ -250,6 +253,18 @@ func problemFor(err error) (int, problem) {
 		r.detail(err, &p)
 	}
 	return r.status, p
+}
+
+// listChecks names the checks that failed. If it was the hasher alone, the store is well.
+func listChecks(err error, p *problem) {
+	var bad *notReadyError
+	errors.As(err, &bad)
+	p.Message, p.Checks = bad.message, &bad.checks
+	c := bad.checks
+	c.Hasher = checkOK
+	if c == (checks{checkOK, checkOK, checkOK, checkOK}) {
+		p.Code = "overloaded"
+	}
 }
 
 func listFields(err error, p *problem) {

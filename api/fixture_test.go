@@ -331,6 +331,14 @@ func (f *fixture) add(c store.Cliente) store.Cliente {
 	return c
 }
 
+// waitReady waits until the server says that it is ready.
+func (f *fixture) waitReady() {
+	f.t.Helper()
+	f.eventually("readyz answers 200", func() bool {
+		return f.call("GET", "/readyz", "").status == 200
+	})
+}
+
 // want fails the test unless an answer has this status and code.
 func (f *fixture) want(a answer, status int, code string) {
 	f.t.Helper()

@@ -51,6 +51,7 @@ var (
 	ErrTokenInvalid    = token.ErrInvalid
 	ErrTokenExpired    = token.ErrExpired
 	ErrOverloaded      = password.ErrOverloaded
+	ErrNoHasher        = password.ErrNoHasher
 	ErrTooManyAttempts = throttle.ErrTooManyAttempts
 )
 

@@ -244,6 +244,8 @@ func (brokenHasher) Verify(string, string, bool) (bool, string, error) {
 
 func (brokenHasher) Hash(string, []string) (string, error) { return "hash", errBroken }
 
+func (brokenHasher) Ready(context.Context) error { return errBroken }
+
 // TestAYearOfGuesses tries the best strategies against one password for a year: as fast as it goes,
 // and with quiet days in between. TestGuessing goes the full way of an attempt.
 func TestAYearOfGuesses(t *testing.T) {

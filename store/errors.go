@@ -40,6 +40,22 @@ var (
 		"something else wrote to one of the databases while the copy was under way")
 )
 
+// EngineError is an [ErrUnavailable] whose cause an operator can remove. Its text is for the log
+// and the command line: it says what happened and what helps, and holds no SQL.
+type EngineError struct {
+	What   string // what happened: "the disk is full"
+	Detail string // the engine's own word for it: "SQLITE_FULL"
+	Cure   string // what to do: "make room on it"
+	Err    error  // of the engine; its text may hold SQL
+}
+
+func (e *EngineError) Error() string {
+	return fmt.Sprintf("%s (%s); %s", e.What, e.Detail, e.Cure)
+}
+
+// Unwrap returns [ErrUnavailable] and the engine's own error.
+func (e *EngineError) Unwrap() []error { return []error{ErrUnavailable, e.Err} }
+
 // ConflictError refuses a write because another record has the same value in a unique field.
 type ConflictError struct {
 	Field string // the field's name on the wire: "email", "user"

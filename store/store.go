@@ -37,8 +37,10 @@ type Store interface {
 	// attempt waits, which rows are old. It does not follow a clock that is wrong for a moment.
 	Now() time.Time
 
-	// Ready returns nil if the engine answers and holds all migrations that this program knows, and
-	// no other one that it must know. Otherwise it returns ErrUnavailable or [ErrSchema].
+	// Ready returns nil if the database holds all migrations that this program knows, and no other
+	// one that it must know, and if a write to it would be kept. To know that, it writes. Otherwise
+	// it returns ErrUnavailable or [ErrSchema]. A store whose own write is under way may be ready
+	// without another one.
 	Ready(ctx context.Context) error
 
 	// Close waits for the calls under way and releases what the store holds. No method may be

@@ -1,12 +1,16 @@
 package authtest
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
 // Hasher is the interface of package password, which this package does not import so that the
 // tests of that one can use it.
 type Hasher interface {
 	Verify(hash, password string, rehash bool) (good bool, rehashed string, err error)
 	Hash(password string, known []string) (hash string, err error)
+	Ready(ctx context.Context) error
 }
 
 // Remember returns h with a memory for what it verified: it says so again without the work, which

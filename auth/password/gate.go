@@ -49,6 +49,15 @@ func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
 	return f(g.hasher)
 }
 
+// Ready is the hasher's [Hasher.Ready]. It does not wait at the gate: a crowd there is no reason to
+// send everybody elsewhere.
+func (g *Gate) Ready(ctx context.Context) error {
+	if err := g.hasher.Ready(ctx); err != nil {
+		return fmt.Errorf("see whether passwords can be hashed: %w", err)
+	}
+	return nil
+}
+
 // Verify is the hasher's [Hasher.Verify] behind the gate.
 func (g *Gate) Verify(
 	ctx context.Context, hash, password string, rehash bool,

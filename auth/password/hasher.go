@@ -19,6 +19,8 @@
 // The package knows nothing of logins, sessions, or how often somebody may try.
 package password
 
+import "context"
+
 // Hasher does all work with passwords that takes a core and memory for some 30 ms, and so waits at
 // a [Gate]. Its methods are safe for concurrent use. They fail only if another process does the
 // work and that process fails.
@@ -31,6 +33,9 @@ type Hasher interface {
 	// Hash returns a hash of a new password, or "" if the password is easy to guess. The words in
 	// known are what somebody who knows the user would try first.
 	Hash(password string, known []string) (hash string, err error)
+
+	// Ready returns nil if the hasher answers, which costs no hash.
+	Ready(ctx context.Context) error
 }
 
 // Local hashes in this process, and never fails.
@@ -52,3 +57,6 @@ func (Local) Hash(password string, known []string) (hash string, err error) {
 	}
 	return hashPassword(password), nil
 }
+
+// Ready implements [Hasher].
+func (Local) Ready(context.Context) error { return nil }

@@ -18,6 +18,9 @@ import (
 // does (BenchmarkTheMostExpensiveHashes). One that takes longer is considered to hang.
 const hashTimeout = 30 * time.Second
 
+// ErrNoHasher means that the process that hashes passwords does not run or does not answer.
+var ErrNoHasher = errors.New("passwords cannot be hashed")
+
 // Process is a [Hasher] that hashes in a process of its own: this program again, on all processors
 // but one. x/crypto starts eight goroutines for each Argon2 hash. Within the server they move from
 // one processor to the other, and requests wait for milliseconds behind them (BenchmarkLoginFlood).
@@ -110,6 +113,23 @@ func (p *Process) Hash(password string, known []string) (hash string, err error)
 	return call[string](p, "Hash", HashArgs{Password: password, Known: known})
 }
 
+// Ready implements [Hasher]. If there is no process, it starts one. One that hangs does not answer,
+// and is replaced when the time for a hash is over.
+func (p *Process) Ready(ctx context.Context) error {
+	answer := make(chan error, 1)
+	go func() {
+		_, err := call[bool](p, "Ping", true)
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: no answer of the process that hashes passwords: %w", ErrNoHasher,
+			ctx.Err())
+	}
+}
+
 // call calls a method of the service, and once more if the process ends without an answer.
 func call[Reply any](p *Process, method string, args any) (Reply, error) {
 	var none Reply
@@ -136,8 +156,8 @@ func call[Reply any](p *Process, method string, args any) (Reply, error) {
 		c.kill(err) // if it still runs, it is of no use
 		<-c.ended
 	}
-	return none, fmt.Errorf("two processes that hash passwords gave no answer: %w; "+
-		"standard error or the log says why they ended", lost)
+	return none, fmt.Errorf("%w: two processes that hash passwords gave no answer: %w; "+
+		"standard error or the log says why they ended", ErrNoHasher, lost)
 }
 
 // child returns the process that runs, or starts one.
@@ -148,16 +168,16 @@ func (p *Process) child() (*child, error) {
 		return p.running, nil
 	}
 	if p.ctx.Err() != nil {
-		return nil, errors.New("no more passwords are hashed: the server ends")
+		return nil, fmt.Errorf("%w: the server ends", ErrNoHasher)
 	}
 	ctx, kill := context.WithCancelCause(p.ctx)
 	cmd := p.cmd(ctx)
 	client, err := startClient(cmd)
 	if err != nil {
 		kill(nil)
-		return nil, fmt.Errorf("start a process that hashes passwords: %w; the system has to let "+
-			"this program run its own file once more, which Linux looks for in /proc, and give it "+
-			"enough processes and open files", err)
+		return nil, fmt.Errorf("%w: start a process that hashes passwords: %w; the system has to "+
+			"let this program run its own file once more, which Linux looks for in /proc, and "+
+			"give it enough processes and open files", ErrNoHasher, err)
 	}
 	p.running = &child{
 		client: client, pid: cmd.Process.Pid, kill: kill, ended: make(chan struct{}),

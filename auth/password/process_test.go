@@ -3,6 +3,8 @@
 package password
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -108,6 +110,31 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// TestReadyAsksTheProcess stops the process, which is then no use to anybody, and ends it, after
+// which another one starts.
+func TestReadyAsksTheProcess(t *testing.T) {
+	p, _ := aProcess(t)
+	gate := p.Gate()
+	must(t, gate.Ready(t.Context()))
+	first := p.pid()
+	send(t, first, syscall.SIGSTOP)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := gate.Ready(ctx); !errors.Is(err, ErrNoHasher) {
+		t.Errorf("the process is stopped: %v", err)
+	}
+	send(t, first, syscall.SIGCONT)
+	must(t, gate.Ready(t.Context()))
+	send(t, first, syscall.SIGKILL)
+	authtest.Eventually(t, "another process answers", func() bool {
+		return gate.Ready(t.Context()) == nil && p.pid() != first
+	})
+	p.Close()
+	if err := gate.Ready(t.Context()); !errors.Is(err, ErrNoHasher) {
+		t.Errorf("the process was closed: %v", err)
+	}
+}
+
 // TestAnotherProcessStarts checks that what waits when the process ends, and what it was busy with,
 // is done by the next.
 func TestAnotherProcessStarts(t *testing.T) {
@@ -203,9 +230,9 @@ func TestAProcessOutlivesSignalsButNotItsServer(t *testing.T) {
 
 func TestAProcessThatCannotStart(t *testing.T) {
 	for file, want := range map[string]string{
-		"/nonexistent": "start a process that hashes passwords: fork/exec /nonexistent: " +
+		"/nonexistent": "passwords cannot be hashed: start a process that hashes passwords: fork/exec /nonexistent: " +
 			"no such file or directory; the system has to",
-		"/bin/false": "two processes that hash passwords gave no answer: ",
+		"/bin/false": "passwords cannot be hashed: two processes that hash passwords gave no answer: ",
 	} {
 		_, err := startProcess(file, hashPasswords, slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -219,6 +246,7 @@ type panicking struct{}
 
 func (panicking) Verify(string, string, bool) (bool, string, error) { panic("odd") }
 func (panicking) Hash(string, []string) (string, error)             { panic("odd") }
+func (panicking) Ready(context.Context) error                       { panic("odd") }
 
 func TestAPanicEndsNoOtherLogin(t *testing.T) {
 	near, far := net.Pipe()

@@ -83,6 +83,12 @@ func (s service) Hash(args HashArgs, hash *string) (err error) {
 	return err
 }
 
+// Ping answers whether the process lives.
+func (service) Ping(_ bool, alive *bool) error {
+	*alive = true
+	return nil
+}
+
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

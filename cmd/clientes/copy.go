@@ -119,11 +119,17 @@ func notOpened(flag string, err error) error {
 	case errors.Is(err, store.ErrSchema):
 		return fmt.Errorf("%s: %v; bring it to this program's schema with `clientes migrate`, "+
 			"its URL in DATABASE_URL", flag, err)
-	case errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, store.ErrUnavailable) && !isEngineError(err):
 		return fmt.Errorf("%s: %v; check that the database runs and that the URL leads to it",
 			flag, err)
 	}
 	return fmt.Errorf("%s: %w", flag, err)
+}
+
+// isEngineError reports whether an error says itself what to do.
+func isEngineError(err error) bool {
+	var e *store.EngineError
+	return errors.As(err, &e)
 }
 
 // databaseCopy is a copy that was begun.

@@ -102,14 +102,10 @@ func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	if !slices.ContainsFunc(migrations, func(m store.Migration) bool { return m.Applied }) {
 		return nil, errNoTables
 	}
-	st, err := e.open(ctx, databaseURL)
-	if err != nil {
+	if err := (store.Schema{Migrations: migrations}).Check(); err != nil {
 		return nil, err
 	}
-	if err := st.Ready(ctx); err != nil {
-		return nil, errors.Join(err, st.Close())
-	}
-	return st, nil
+	return e.open(ctx, databaseURL)
 }
 
 // whole returns what an opening returned. If a copy into the store is unfinished, it closes the

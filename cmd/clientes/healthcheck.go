@@ -16,8 +16,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// healthTimeout is how long a server has to answer. It waits one second for its store.
-const healthTimeout = 4 * time.Second
+// healthTimeout is how long a server has to answer. Its checks take four seconds at most.
+const healthTimeout = 6 * time.Second
 
 func (p *program) healthcheckCommand() *cobra.Command {
 	return &cobra.Command{

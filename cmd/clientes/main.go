@@ -190,7 +190,7 @@ func sentence(err error) string {
 		text += "; run the version that changed it, or a newer one"
 	case errors.Is(err, store.ErrSchema):
 		text += "; `clientes migrate` applies what is missing"
-	case errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, store.ErrUnavailable) && !isEngineError(err):
 		text += "; check that the database runs and that DATABASE_URL leads to it"
 	}
 	return strings.Join(strings.Fields(text), " ") // some drivers write a list

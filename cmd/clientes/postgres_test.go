@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 
@@ -33,7 +32,7 @@ func TestCommandsOnPostgres(t *testing.T) {
 	gone["SECRET"] = goodSecret
 	for _, args := range []string{"migrate", "serve", "user list", "user disable bob"} {
 		r := call(t, gone, "", strings.Fields(args)...)
-		r.want(t, 1, "", "check that the database runs and that DATABASE_URL leads to it\n")
+		r.want(t, 1, "", "check that the database runs and that the URL leads to it\n")
 		if strings.Contains(r.stderr, "hunter2") || strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%s: %s", args, r.stderr)
 		}
@@ -55,10 +54,7 @@ func TestServersStartAtOnce(t *testing.T) {
 			}
 			for _, s := range servers {
 				s.wantListening(t)
-				resp, err := http.Get(s.url("/readyz"))
-				if err != nil || resp.StatusCode != 200 {
-					t.Errorf("%v, %v", resp, err)
-				}
+				s.wantReady(t)
 			}
 		})
 	}

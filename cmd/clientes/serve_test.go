@@ -95,6 +95,32 @@ func (s *server) wantListening(t *testing.T) {
 	s.addr = addr
 }
 
+// wantReady waits until the server says that it is ready.
+func (s *server) wantReady(t *testing.T) {
+	t.Helper()
+	s.wantReadyz(t, 200, "")
+}
+
+// wantReadyz waits until /readyz has this status and names the check that failed.
+func (s *server) wantReadyz(t *testing.T, status int, check string) {
+	t.Helper()
+	var got string
+	authtest.Eventually(t, fmt.Sprintf("/readyz answers %d %q", status, check), func() bool {
+		resp, err := http.Get(s.url("/readyz"))
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		text, _, _ := strings.Cut(string(body), `"request_id"`)
+		if now := fmt.Sprintf("%d %s", resp.StatusCode, text); now != got {
+			got = now
+			t.Log(got)
+		}
+		return err == nil && resp.StatusCode == status && strings.Contains(text, check)
+	})
+}
+
 func (s *server) signal(t *testing.T) {
 	t.Helper()
 	err := s.cmd.Process.Signal(syscall.SIGTERM)
@@ -120,19 +146,14 @@ func secretIn(t *testing.T) {
 func TestServe(t *testing.T) {
 	secretIn(t)
 	s := launch(t, nil, "serve")
-	resp, err := http.Get(s.url("/readyz"))
-	authtest.Must(t, err)
-	resp.Body.Close()
-	if resp.StatusCode != 200 {
-		t.Errorf("status %d right after it was listening", resp.StatusCode)
-	}
+	s.wantReady(t)
 
 	// A request that net/http would answer by itself.
 	conn, err := net.Dial("tcp", s.addr)
 	authtest.Must(t, err)
 	defer conn.Close()
 	fmt.Fprint(conn, "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
-	resp, err = http.ReadResponse(bufio.NewReader(conn), nil)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || resp.StatusCode != 404 || resp.Header.Get("X-Request-Id") == "" {
 		t.Errorf("OPTIONS *: %+v, %v", resp, err)
 	}

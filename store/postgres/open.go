@@ -15,9 +15,8 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,6 +39,7 @@ type Store struct {
 	deciding  pool          // see decide
 	transfers chan struct{} // as full as transfers are under way
 	lines     *lines        // of both pools
+	full      atomic.Bool   // a write found the disk full, and none has found room since
 }
 
 var _ store.Store = (*Store)(nil)
@@ -81,15 +81,6 @@ func (s *Store) startClock(ctx context.Context) error {
 func serverTime(ctx context.Context, conn *pgx.Conn) (time.Time, error) {
 	return one(ctx, conn, func(t *time.Time) []any { return []any{t} }, `
 		SELECT clock_timestamp()`)
-}
-
-// Ready implements [store.Store].
-func (s *Store) Ready(ctx context.Context) error {
-	schema, err := decide(ctx, s, status)
-	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
-	}
-	return schema.Check()
 }
 
 // Close waits for the calls under way and closes the connections. No other method may be called
@@ -238,78 +229,4 @@ type orZero time.Time
 func (t *orZero) ScanTimestamptz(v pgtype.Timestamptz) error {
 	*t = orZero(v.Time)
 	return nil
-}
-
-// engineError turns an error of pgx into one of the store. It returns [store.ErrNotFound] for no
-// row, a [*store.ConflictError] for a value that another row has, and the context's error if the
-// caller's context ended. It adds [store.ErrUnavailable] to an error that has nothing to do with
-// the caller's data. It returns any other error as it is.
-func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return store.ErrNotFound
-	}
-	code, constraint, detail := "", "", ""
-	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
-		code, constraint, detail = pg.Code, pg.ConstraintName, pg.Detail
-	}
-	switch {
-	case code == codeNewerSchema:
-		required, _ := strconv.ParseInt(detail, 10, 64)
-		return &store.NewerSchemaError{Required: required}
-	case code == "42883": // no such function: the database is older than checkSchema
-		return fmt.Errorf("%w: %w", store.ErrSchema, err)
-	case code == "23505" && constraint == "users_name_key":
-		return &store.ConflictError{Field: "user"}
-	case code == "23505" && (constraint == "users_email_key" || constraint == "clientes_email_key"):
-		return &store.ConflictError{Field: "email"}
-	case errors.Is(context.Cause(ctx), store.ErrUnavailable):
-		// Not %w: err can be the context's own, as if the caller had hung up.
-		return fmt.Errorf("%w: no answer in time: %v", store.ErrUnavailable, err)
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case isUnavailable(code) || conn != nil && conn.IsClosed():
-		// pgx closes a connection if, and only if, it cannot go on with it.
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-	}
-	return err
-}
-
-// connectError is engineError for a connection that could not be opened. Whatever the reason, the
-// engine is unavailable.
-func connectError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return engineError(ctx, nil, err)
-	}
-	return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-}
-
-// isUnavailable reports whether an error code of the server (PostgreSQL's Appendix A) means that it
-// cannot work now.
-func isUnavailable(code string) bool {
-	switch code {
-	case "25006", // read-only: a standby, or a former primary
-		"55P03": // the server's own lock_timeout
-		return true
-	case "":
-		return false
-	}
-	switch code[:2] {
-	case "08", // connection exception
-		"40", // serialization failure or deadlock, even after maxTries
-		"53", // insufficient resources: connections, memory, disk
-		"57", // operator intervention: shutdown, start, the server's own statement_timeout
-		"58": // system error: files
-		return true
-	}
-	return false
-}
-
-// isCollision reports whether the server ended a transaction so that another may go on, because of
-// a serialization failure or a deadlock.
-func isCollision(err error) bool {
-	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }

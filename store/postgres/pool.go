@@ -218,7 +218,7 @@ func callOn[T any](parent context.Context, s *Store, p *pool, limit time.Duratio
 		}
 		if try == maxTries || !isCollision(err) {
 			var none T
-			return none, err
+			return none, s.outcome(err)
 		}
 	}
 }

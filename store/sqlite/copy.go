@@ -13,7 +13,7 @@ import (
 
 // Identity implements [store.Copying].
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
-	return read(ctx, s, identity)
+	return readFirst(ctx, s, identity)
 }
 
 func identity(conn *sqlite.Conn) (store.Identity, error) {

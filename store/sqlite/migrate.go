@@ -46,16 +46,16 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 		return err
 	}
 	if err := checkFile(path); err != nil {
-		return fmt.Errorf("migrate %s: %w", path, err)
+		return fmt.Errorf("migrate %s: %w", path, fileError(err))
 	}
 	// goose has no lock of its own for SQLite, and without one, concurrent starts fail.
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
-		return fmt.Errorf("migrate %s: wait for the lock: %w", path, err)
+		return fmt.Errorf("migrate %s: wait for the lock: %w", path, fileError(err))
 	}
 	defer lock.Close()
 	if err := migrate(ctx, path, report); err != nil {
-		return fmt.Errorf("migrate %s: %w", path, err)
+		return fmt.Errorf("migrate %s: %w", path, engineError(err))
 	}
 	return nil
 }
@@ -207,7 +207,7 @@ func dsn(path string) string {
 
 // statusOf is status on a connection of its own.
 func statusOf(ctx context.Context, path string) (store.Schema, error) {
-	conn, err := connect(ctx, path, "query_only = ON")
+	conn, err := connect(ctx, path, callTimeout, "query_only = ON")
 	if err != nil {
 		return store.Schema{}, err
 	}

@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -25,8 +26,8 @@ import (
 	"clientes/store"
 )
 
-// callTimeout is how long a call waits for a connection, and a connection for a lock that another
-// process holds, before the call returns [store.ErrUnavailable].
+// callTimeout is how long a call waits in all, for a connection and for a lock that another process
+// holds, before it returns [store.ErrUnavailable].
 const callTimeout = 5 * time.Second
 
 // scanTimeout is how long a call may take that may have to look at every record. A call that reads
@@ -43,7 +44,10 @@ type Store struct {
 	path    string
 	file    os.FileInfo       // the file at path when it was opened
 	readers chan *sqlite.Conn // the free ones
+	first   chan *sqlite.Conn // one more, for calls that others wait for: see readFirst
 	writer  chan *writer      // empty while somebody uses it
+	atWork  *atomic.Bool      // the writer's
+	learned condition
 }
 
 var _ store.Store = (*Store)(nil)
@@ -60,26 +64,31 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open %s: there is no such file: %w", path, store.ErrSchema)
 	case err != nil:
-		return nil, fmt.Errorf("open the database: %w", err)
+		return nil, fmt.Errorf("open %s: %w", path, fileError(err))
 	}
-	conns, err := connectAll(ctx, path)
+	timeout := cmp.Or(o.CallTimeout, callTimeout)
+	conns, err := connectAll(ctx, path, timeout)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s := &Store{
 		now:     o.Now,
-		timeout: cmp.Or(o.CallTimeout, callTimeout),
+		timeout: timeout,
 		path:    path,
 		file:    file,
-		readers: make(chan *sqlite.Conn, len(conns)-1),
+		readers: make(chan *sqlite.Conn, len(conns)-2),
+		first:   make(chan *sqlite.Conn, 1),
 		writer:  make(chan *writer, 1),
 	}
 	if s.now == nil {
 		clock := store.NewClock(time.Now())
 		s.now = func() time.Time { return clock.Read(time.Now()) }
 	}
-	s.writer <- newWriter(conns[0], s.inPlace)
-	for _, c := range conns[1:] {
+	w := newWriter(conns[0], s.inPlace)
+	s.atWork = &w.atWork
+	s.writer <- w
+	s.first <- conns[1]
+	for _, c := range conns[2:] {
 		s.readers <- c
 	}
 	return s, nil
@@ -87,21 +96,6 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 
 // Now implements [store.Store].
 func (s *Store) Now() time.Time { return s.now() }
-
-// Ready implements [store.Store]. It also returns [store.ErrUnavailable] if the file was moved or
-// removed.
-func (s *Store) Ready(ctx context.Context) error {
-	if err := s.inPlace(); err != nil {
-		return err
-	}
-	schema, err := read(ctx, s, func(conn *sqlite.Conn) (store.Schema, error) {
-		return status(ctx, conn)
-	})
-	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
-	}
-	return schema.Check()
-}
 
 // inPlace returns [store.ErrUnavailable] if the file was moved or removed since it was opened.
 // SQLite would go on writing to a file without a name, which is lost with the process.
@@ -123,10 +117,12 @@ func (s *Store) Close() error {
 		}
 		errs = append(errs, conn.Close())
 	}
+	errs = append(errs, (<-s.first).Close())
 	w := <-s.writer
 	w.commit() // for callers who have written and wait for their turn to commit
 	errs = append(errs, w.conn.Close())
 	close(s.readers)
+	close(s.first)
 	close(s.writer)
 	return errors.Join(errs...)
 }
@@ -136,7 +132,8 @@ func (s *Store) Close() error {
 func readers() int { return max(4, runtime.GOMAXPROCS(0)+1) }
 
 // connectAll opens the connections of a store. The first one is for the writer, the others read.
-func connectAll(ctx context.Context, path string) (conns []*sqlite.Conn, err error) {
+func connectAll(ctx context.Context, path string, timeout time.Duration) (
+	conns []*sqlite.Conn, err error) {
 	defer func() {
 		if err != nil {
 			for _, c := range conns {
@@ -144,18 +141,9 @@ func connectAll(ctx context.Context, path string) (conns []*sqlite.Conn, err err
 			}
 		}
 	}()
-	// Only the writer may switch the file to WAL. Without fullfsync macOS answers before the data
-	// is on the disk; elsewhere it changes nothing.
-	pragmas := []string{
-		"journal_mode = WAL",
-		"synchronous = FULL",
-		"fullfsync = ON",
-		"checkpoint_fullfsync = ON",
-		"foreign_keys = ON",
-		"journal_size_limit = 67108864", // return the log of a large import to the disk
-	}
-	for range 1 + readers() {
-		conn, err := connect(ctx, path, pragmas...)
+	pragmas := writerPragmas()
+	for range 2 + readers() {
+		conn, err := connect(ctx, path, timeout, pragmas...)
 		if err != nil {
 			return conns, err
 		}
@@ -165,8 +153,23 @@ func connectAll(ctx context.Context, path string) (conns []*sqlite.Conn, err err
 	return conns, nil
 }
 
-// connect opens the file, which must exist, and sets the pragmas.
-func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn, error) {
+// writerPragmas returns what the writing connection sets. Only that one may switch the file to WAL.
+// Without fullfsync macOS answers before the data is on the disk; elsewhere it changes nothing.
+func writerPragmas() []string {
+	return []string{
+		"journal_mode = WAL",
+		"synchronous = FULL",
+		"fullfsync = ON",
+		"checkpoint_fullfsync = ON",
+		"foreign_keys = ON",
+		"journal_size_limit = 67108864", // return the log of a large import to the disk
+	}
+}
+
+// connect opens the file, which must exist, and sets the pragmas. The connection waits for the lock
+// of another process until the timeout.
+func connect(ctx context.Context, path string, timeout time.Duration, pragmas ...string) (
+	*sqlite.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -174,7 +177,7 @@ func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn,
 	if err != nil {
 		return nil, engineError(err)
 	}
-	conn.SetBusyTimeout(callTimeout)
+	conn.SetBusyTimeout(timeout)
 	for _, p := range pragmas {
 		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+p, nil); err != nil {
 			conn.Close()
@@ -184,42 +187,64 @@ func connect(ctx context.Context, path string, pragmas ...string) (*sqlite.Conn,
 	return conn, nil
 }
 
-// take waits for something free until ctx ends, but at most for callTimeout.
-func take[C any](ctx context.Context, free <-chan C) (c C, err error) {
+// take waits for something free until ctx ends, but at most for the timeout.
+func take[C any](ctx context.Context, timeout time.Duration, free <-chan C) (C, error) {
+	var none C
 	if err := ctx.Err(); err != nil {
-		return c, err
+		return none, err
 	}
+	var c C
 	open := true
 	select {
 	case c, open = <-free:
 	default:
-		timer := time.NewTimer(callTimeout)
+		timer := time.NewTimer(timeout)
 		defer timer.Stop()
 		select {
 		case c, open = <-free:
 		case <-ctx.Done():
-			return c, context.Cause(ctx)
+			return none, context.Cause(ctx)
 		case <-timer.C:
-			return c, fmt.Errorf("no connection was free for %s: %w", callTimeout,
-				store.ErrUnavailable)
+			return none, &store.EngineError{
+				What: "no connection was free in time", Detail: timeout.String(),
+				Cure: "try again when the import or the long reads that are under way are done",
+				Err:  errNoneFree,
+			}
 		}
 	}
 	if !open {
-		return c, fmt.Errorf("the store is closed: %w", store.ErrUnavailable)
+		return none, fmt.Errorf("the store is closed: %w", store.ErrUnavailable)
 	}
 	return c, nil
 }
+
+// errNoneFree means that a call has waited for a connection in vain.
+var errNoneFree = errors.New("no connection was free")
 
 // read lends a connection to do, which must only read. The context does not interrupt it. For that
 // zombiezen starts a goroutine at each call, which doubles the cost of a record (BenchmarkCliente,
 // 4.7 to 8.5 µs). Instead list looks at the context with each row.
 func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	conn, err := take(ctx, s.readers)
+	conn, err := take(ctx, s.timeout, s.readers)
 	if err != nil {
-		return v, err
+		return v, s.outcome(err)
 	}
 	defer func() { s.readers <- conn }()
-	return do(conn)
+	v, err = do(conn)
+	return v, s.outcome(err)
+}
+
+// readFirst is read for questions that decide about every request: which sessions ended, whether
+// the store is ready. One connection is for them alone, so that they need not wait for exports.
+func readFirst[T any](ctx context.Context, s *Store,
+	do func(*sqlite.Conn) (T, error)) (v T, err error) {
+	conn, err := take(ctx, s.timeout, s.first)
+	if err != nil {
+		return v, s.outcome(err)
+	}
+	defer func() { s.first <- conn }()
+	v, err = do(conn)
+	return v, s.outcome(err)
 }
 
 // readLong is read for calls that can take long. It is interrupted when ctx ends, and after
@@ -343,23 +368,4 @@ func prepare(conn *sqlite.Conn, query string, args []any) (*sqlite.Stmt, error) 
 // instant reads a column of Unix milliseconds.
 func instant(stmt *sqlite.Stmt, column int) time.Time {
 	return time.UnixMilli(stmt.ColumnInt64(column)).UTC()
-}
-
-// engineError adds [store.ErrUnavailable] to an error that has nothing to do with the caller's
-// data: the file is busy, gone or unreadable, or the disk is full.
-func engineError(err error) error {
-	switch sqlite.ErrCode(err).ToPrimary() {
-	case sqlite.ResultFull:
-		return fmt.Errorf("%w: the disk is full: %w", store.ErrUnavailable, err)
-	case sqlite.ResultBusy, sqlite.ResultLocked, sqlite.ResultProtocol,
-		sqlite.ResultIOErr, sqlite.ResultCantOpen:
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, err)
-	}
-	return err
-}
-
-// isConflict reports whether the engine refused a value because another row has it in a unique
-// index.
-func isConflict(err error) bool {
-	return sqlite.ErrCode(err) == sqlite.ResultConstraintUnique
 }

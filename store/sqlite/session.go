@@ -69,7 +69,7 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session,
 
 // Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
-	return read(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
+	return readFirst(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		return sessionByID(conn, id)
 	})
 }
@@ -176,7 +176,7 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 // rather than never.
 func (s *Store) SessionEnds(ctx context.Context, since store.Watermark, ids []string) (
 	store.Ends, error) {
-	return read(ctx, s, func(conn *sqlite.Conn) (store.Ends, error) {
+	return readFirst(ctx, s, func(conn *sqlite.Conn) (store.Ends, error) {
 		last, err := one(conn, scanInteger, `
 			SELECT last
 			FROM session_ends`)

@@ -2,7 +2,9 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -26,6 +28,8 @@ const maxBatch = 128
 type writer struct {
 	conn    *sqlite.Conn
 	open    *batch       // the transaction that is open on conn, or nil
+	lost    bool         // whether the latest transaction was lost
+	atWork  atomic.Bool  // there is a transaction, and the one before it was kept: see Ready
 	inPlace func() error // fails if the file was moved or removed
 }
 
@@ -45,15 +49,22 @@ func newWriter(conn *sqlite.Conn, inPlace func() error) *writer {
 // and is on the disk. If do fails, panics or ends its goroutine, nothing of it is kept. An error of
 // do is returned unwrapped.
 //
-// The context counts until do begins. From then on the transaction belongs to others, too, and a
-// slow do keeps them all waiting.
+// The context and the timeout of a call count until do begins. From then on the transaction belongs
+// to others, too, and a slow do keeps them all waiting.
 func write[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	w, err := take(ctx, s.writer)
+	return writeWithin(ctx, s, s.timeout, do)
+}
+
+// writeWithin is write with another timeout.
+func writeWithin[T any](ctx context.Context, s *Store, timeout time.Duration,
+	do func(*sqlite.Conn) (T, error)) (v T, err error) {
+	deadline := time.Now().Add(timeout)
+	w, err := take(ctx, timeout, s.writer)
 	if err != nil {
-		return v, err
+		return v, s.outcome(err)
 	}
-	return writeWith(ctx, s, w, do)
+	return writeWith(ctx, s, w, deadline, do)
 }
 
 // do is write for a function that returns nothing but an error.
@@ -68,36 +79,37 @@ func do(ctx context.Context, s *Store, f func(*sqlite.Conn) error) error {
 // who have not written yet.
 func writeAlone[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	w, err := take(ctx, s.writer)
+	deadline := time.Now().Add(s.timeout)
+	w, err := take(ctx, s.timeout, s.writer)
 	if err != nil {
-		return v, err
+		return v, s.outcome(err)
 	}
 	w.commit()
-	return writeWith(ctx, s, w, func(conn *sqlite.Conn) (T, error) {
+	return writeWith(ctx, s, w, deadline, func(conn *sqlite.Conn) (T, error) {
 		w.open.size = maxBatch
 		return do(conn)
 	})
 }
 
 // writeWith does the work of write for the holder of the writer, and releases the writer.
-func writeWith[T any](ctx context.Context, s *Store, w *writer,
+func writeWith[T any](ctx context.Context, s *Store, w *writer, deadline time.Time,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	b, err := w.begin(ctx)
+	b, err := w.begin(ctx, deadline)
 	if err != nil {
 		s.writer <- w
-		return v, err
+		return v, s.outcome(err)
 	}
 	defer func() {
 		if failed := s.finish(w, b); failed != nil {
 			var none T
-			v, err = none, fmt.Errorf("commit: %w", failed)
+			v, err = none, s.outcome(fmt.Errorf("commit: %w", failed))
 		}
 	}()
 	err = w.savepoint(func() error {
 		v, err = do(w.conn)
 		return err
 	})
-	return v, err
+	return v, s.outcome(err)
 }
 
 // finish releases the writer and returns when b is committed.
@@ -123,25 +135,46 @@ func (s *Store) finish(w *writer, b *batch) error {
 }
 
 // begin joins the open batch or opens a new one.
-func (w *writer) begin(ctx context.Context) (*batch, error) {
+func (w *writer) begin(ctx context.Context, deadline time.Time) (*batch, error) {
 	if w.open == nil {
 		if err := w.inPlace(); err != nil {
 			return nil, err
 		}
-		if err := w.beginTransaction(ctx); err != nil {
+		if err := w.beginTransaction(ctx, deadline); err != nil {
 			return nil, err
 		}
 		w.open = &batch{done: make(chan struct{})}
+		w.atWork.Store(!w.lost)
 	}
 	w.open.size++
 	return w.open, nil
 }
 
-// beginTransaction waits while another process writes, until ctx ends, but at most for callTimeout.
-// It returns [store.ErrSchema] if this program must not write to the database. While the
-// transaction is open, no migration begins.
-func (w *writer) beginTransaction(ctx context.Context) error {
-	deadline := time.Now().Add(callTimeout)
+// reopen replaces the connection by a new one if SQLite opened it for reading alone, as it does
+// without an error where the file may not be written. That does not change with the file's mode.
+func (s *Store) reopen(ctx context.Context) error {
+	w, err := take(ctx, s.timeout, s.writer)
+	if err != nil {
+		return s.outcome(err)
+	}
+	defer func() { s.writer <- w }()
+	if w.open != nil {
+		return nil
+	}
+	conn, err := connect(ctx, s.path, s.timeout, writerPragmas()...)
+	if err != nil {
+		return s.outcome(err)
+	}
+	conn.SetBusyTimeout(0)
+	w.conn.Close()
+	w.conn = conn
+	return nil
+}
+
+// beginTransaction waits while another process writes, until ctx ends, but at most until the
+// deadline. It tries at least once. It returns [store.ErrSchema] if this program must not write to
+// the database. While the transaction is open, no migration begins.
+func (w *writer) beginTransaction(ctx context.Context, deadline time.Time) error {
 	for {
 		err := exec(w.conn, `BEGIN IMMEDIATE`)
 		if err == nil {
@@ -205,6 +238,10 @@ func (w *writer) undo(cause error) {
 		return
 	}
 	w.rollback()
+	if e := (*store.EngineError)(nil); errors.As(cause, &e) { // of the file, and so of all writers
+		w.end(fmt.Errorf("the transaction was lost: %w", e))
+		return
+	}
 	// Not the cause alone: what refused one writer, perhaps a conflict, is no answer to the others.
 	w.end(fmt.Errorf("%w: the transaction was lost: %w (after: %v)", store.ErrUnavailable, err,
 		cause))
@@ -225,8 +262,10 @@ func (w *writer) commit() {
 // end tells all writers of the open batch its outcome.
 func (w *writer) end(err error) {
 	w.open.err = err
+	w.lost = err != nil
 	close(w.open.done)
 	w.open = nil
+	w.atWork.Store(false)
 }
 
 // rollback ends the transaction, unless SQLite has already done so.

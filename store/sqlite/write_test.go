@@ -72,14 +72,14 @@ func TestWritersShareACommit(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	w := <-s.writer
-	first, err := w.begin(t.Context())
+	first, err := w.begin(t.Context(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.savepoint(func() error { return insert(w.conn, "first") }); err != nil {
 		t.Fatal(err)
 	}
-	second, err := w.begin(t.Context())
+	second, err := w.begin(t.Context(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,14 +119,14 @@ func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 		`CREATE TABLE parent (id INTEGER PRIMARY KEY)`,
 		`CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)`)
 	w := <-s.writer
-	b, err := w.begin(t.Context())
+	b, err := w.begin(t.Context(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.savepoint(func() error { return insert(w.conn, "innocent") }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.begin(t.Context()); err != nil {
+	if _, err := w.begin(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	err = w.savepoint(func() error {
@@ -155,14 +155,14 @@ func TestATransactionThatSQLiteEndsFailsTheWholeBatch(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	w := <-s.writer
-	b, err := w.begin(t.Context())
+	b, err := w.begin(t.Context(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := w.savepoint(func() error { return insert(w.conn, "innocent") }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.begin(t.Context()); err != nil {
+	if _, err := w.begin(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("the disk is on fire")
@@ -270,7 +270,7 @@ func TestCloseCommitsWhatIsUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := <-s.writer
-	b, err := w.begin(t.Context())
+	b, err := w.begin(t.Context(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func TestOpenSetsWhatDurabilityNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := connect(t.Context(), path, "journal_mode = DELETE")
+	conn, err := connect(t.Context(), path, callTimeout, "journal_mode = DELETE")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -354,9 +354,9 @@ func readBesideChange(t *testing.T, f *fixture) {
 		if err != nil || len(page) != 2 || page[0] != ana || page[1] != bia {
 			t.Errorf("got %+v, %v", page, err)
 		}
-		if err := st.Ready(t.Context()); err != nil {
-			t.Error(err)
-		}
+	}
+	if err := f.Ready(t.Context()); err != nil {
+		t.Errorf("while its own update is under way: %v", err)
 	}
 	release()
 	if got, err := f.Cliente(t.Context(), ana.ID); err != nil || got.Name != "changed" {
