@@ -1,7 +1,9 @@
 -- +goose Up
 
+-- Additive: older programs do not know the table.
+
 -- What servers write to see whether they can write, each into a row that no other one holds.
--- Nothing else uses it: servers that do not know the table can live with it.
+-- Nothing else uses it.
 CREATE TABLE probe (
 	id bigint      PRIMARY KEY,
 	at timestamptz NOT NULL

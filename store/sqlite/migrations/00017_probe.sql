@@ -1,7 +1,8 @@
 -- +goose Up
 
--- What a server writes to see whether it can write, in one row. Nothing else uses it: servers that
--- do not know the table can live with it.
+-- Additive: older programs do not know the table.
+
+-- What a server writes to see whether it can write, in one row. Nothing else uses it.
 CREATE TABLE probe (
 	id     INTEGER PRIMARY KEY CHECK (id = 1),
 	at     INTEGER NOT NULL,
