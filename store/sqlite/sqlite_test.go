@@ -249,6 +249,7 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	}
 	last := has[len(has)-1]
 	conn := beside(t, url)
+	execute(t, conn, storetest.Downs(t, last.Version)[0])
 	execute(t, conn, fmt.Sprint(`
 		DELETE FROM clientes_migrations
 		WHERE version_id = `, last.Version))

@@ -49,7 +49,7 @@ func readers() []string {
 	return []string{
 		"Cliente", "Clientes", "CountClientes", "EachCliente", "ClienteHistory", "CheckImport",
 		"User", "UserByName", "UserByEmail", "Users", "CheckUsers",
-		"Session", "UserSessions", "EndedSessions", "Events",
+		"Session", "UserSessions", "SessionEnds", "Events",
 		"Identity", "Extent", "ReadRows",
 	}
 }
@@ -120,9 +120,12 @@ func breakingWaits(t *testing.T, f *fixture) {
 	}
 }
 
-// forgetRepair makes the repair a migration that the database lacks.
-const forgetRepair = `
-	DELETE FROM clientes_migrations WHERE version_id = 16;`
+// forgetRepair undoes the repair and all later migrations.
+func forgetRepair(t *testing.T) string {
+	t.Helper()
+	return strings.Join(Downs(t, 17), "") + `
+		DELETE FROM clientes_migrations WHERE version_id >= 16;`
+}
 
 func repaired(t *testing.T, f *fixture) {
 	ctx := t.Context()
@@ -135,7 +138,7 @@ func repaired(t *testing.T, f *fixture) {
 	f.clock.add(time.Hour)
 	former := f.cliente(t, "Former", "f@example.com")
 	// As programs did that knew neither the folded columns nor the history.
-	f.execute(t, forgetRepair+fmt.Sprintf(`
+	f.execute(t, forgetRepair(t)+fmt.Sprintf(`
 		INSERT INTO clientes (name, email, email_key, phone, company, address, notes,
 			version, created_at, updated_at)
 		SELECT 'Éva', '', '', '', 'Ácme', '', 'note', 1, created_at, updated_at
@@ -209,7 +212,7 @@ func migrationTells(t *testing.T, f *fixture) {
 	}
 	_, err := f.ImportClientes(t.Context(), 0, rowsOf(clientes...))
 	must(t, err)
-	f.execute(t, forgetRepair+`
+	f.execute(t, forgetRepair(t)+`
 		UPDATE clientes SET name_key = '', search = '';
 		DELETE FROM cliente_history`)
 	var told []store.MigrationProgress
@@ -224,7 +227,7 @@ func migrationTells(t *testing.T, f *fixture) {
 		{Name: name, Done: 2000, Total: rows},
 		{Name: name, Done: rows, Total: rows},
 	}
-	if !slices.Equal(told, want) {
+	if len(told) < len(want) || !slices.Equal(told[:len(want)], want) { // then come later ones
 		t.Errorf("got %+v", told)
 	}
 	found, err := f.Clientes(t.Context(), store.Selection{
@@ -255,7 +258,7 @@ func migrationTells(t *testing.T, f *fixture) {
 
 func copyNotRepaired(t *testing.T, f *fixture) {
 	f.cliente(t, "Ana", "")
-	f.execute(t, forgetRepair+`
+	f.execute(t, forgetRepair(t)+`
 		UPDATE clientes SET search = '';
 		DELETE FROM cliente_history;
 		UPDATE identity SET copying = 'another'`)
