@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,9 +173,9 @@ func TestADatabaseOfAnotherSchema(t *testing.T) {
 				"`clientes migrate` applies what is missing\n", true},
 		"newer, and this one can live with it": {additive, "", true},
 		"newer": {additive + "UPDATE identity SET required_version = 1000;",
-			"a newer clientes has changed the database: it takes one that knows migration 1000, " +
-				"and this one knows 16 at most; run the version that changed it, or a newer one\n",
-			false},
+			fmt.Sprintf("a newer clientes has changed the database: it takes one that knows "+
+				"migration 1000, and this one knows %d at most; run the version that changed it, "+
+				"or a newer one\n", store.SchemaVersion), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			secretIn(t)
@@ -203,8 +204,8 @@ func TestADatabaseOfAnotherSchema(t *testing.T) {
 					want(t, 0, "1000     (of a newer clientes)", "")
 			}
 			if name == "newer, and this one can live with it" {
-				call(t, nil, "", "migrate").want(t, 0, "the database has all 16 migrations and "+
-					"1 of a newer clientes, which this one can live with\n", "")
+				call(t, nil, "", "migrate").want(t, 0,
+					" migrations and 1 of a newer clientes, which this one can live with\n", "")
 			}
 		})
 	}

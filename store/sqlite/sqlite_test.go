@@ -249,7 +249,12 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	}
 	last := has[len(has)-1]
 	conn := beside(t, url)
-	execute(t, conn, storetest.Downs(t, last.Version)[0])
+	if strings.HasSuffix(last.Name, ".sql") {
+		err := sqlitex.ExecuteScript(conn, storetest.Downs(t, last.Version)[0], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	execute(t, conn, fmt.Sprint(`
 		DELETE FROM clientes_migrations
 		WHERE version_id = `, last.Version))
