@@ -492,7 +492,8 @@ func interleave(t *testing.T, seed uint64) {
 			took := time.Since(began)
 			mu.Lock()
 			_, isRefused := refused[name]
-			stillWell := well && !isRefused && healthy.Before(began) && f.delay <= 1900*time.Millisecond && f.fault == nil
+			stillWell := well && !isRefused && healthy.Before(began) && f.fault == nil &&
+				f.delay <= 1900*time.Millisecond
 			mu.Unlock()
 			switch {
 			case must && err == nil:

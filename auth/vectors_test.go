@@ -24,7 +24,8 @@ func TestVectors(t *testing.T) {
 	now := func() time.Time { return noon }
 	revoked := []store.Ended{{ID: "EBESExQVFhcYGRobHB0eHw", TokenExp: noon.Add(time.Hour)}}
 	a, err := New(Config{
-		Store: everySession{}, Secret: testSecret, Previous: []string{otherSecret}, Issuer: "clientes",
+		Store: everySession{}, Secret: testSecret,
+		Previous: []string{otherSecret}, Issuer: "clientes",
 		Audience: "clientes", TokenTTL: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
