@@ -5,9 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os/signal"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +28,7 @@ second signal ends it at once.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
+			p.bufferStderr()
 			c, err := p.configure("SECRET")
 			if err != nil {
 				return err
@@ -44,9 +43,7 @@ second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
-			log, flush := p.logger(c)
-			defer flush()
-			return serve(ctx, c, st, listener, log)
+			return serve(ctx, c, st, listener, p.logger(c))
 		},
 	}
 }
@@ -57,7 +54,6 @@ func serve(
 	ctx context.Context, c config.Config, st store.Store, listener net.Listener, log *slog.Logger,
 ) error {
 	defer listener.Close()
-	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
 	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err

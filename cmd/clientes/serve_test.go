@@ -52,8 +52,15 @@ func launch(t *testing.T, environ []string, args ...string) *server {
 // begin starts the program with PORT=0. At its end the test kills it if it still runs.
 func begin(t *testing.T, environ []string, args ...string) *server {
 	t.Helper()
+	return beginCommand(t, command(t, environ, args...))
+}
+
+// beginCommand is begin for a command that was made already.
+func beginCommand(t *testing.T, cmd *exec.Cmd) *server {
+	t.Helper()
+	cmd.Env = append([]string{"PORT=0", "LOG_FORMAT=json"}, cmd.Env...)
 	s := &server{
-		cmd:       command(t, append([]string{"PORT=0", "LOG_FORMAT=json"}, environ...), args...),
+		cmd:       cmd,
 		listening: make(chan string, 1),
 		finished:  make(chan struct{}),
 	}
