@@ -34,6 +34,10 @@ type Store interface {
 	// attempt waits, which rows are old. It does not follow a clock that is wrong for a moment.
 	Now() time.Time
 
+	// Sizes returns how many users and customers there are. It stops counting at limit, so it takes
+	// no longer on a large database.
+	Sizes(ctx context.Context, limit int64) (Sizes, error)
+
 	// Ready returns nil if the engine answers and holds the schema that this program was built for.
 	// Otherwise it returns ErrUnavailable or [ErrSchema].
 	Ready(ctx context.Context) error
@@ -55,4 +59,9 @@ func Later(kept, now time.Time) time.Time {
 		return now
 	}
 	return kept
+}
+
+// Sizes are numbers of rows.
+type Sizes struct {
+	Users, Clientes int64
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"iter"
 	"slices"
 
 	"clientes/store"
@@ -15,6 +16,8 @@ type engine struct {
 	open       func(ctx context.Context, url string) (store.Store, error)
 	migrate    func(ctx context.Context, url string) error
 	migrations func(ctx context.Context, url string) ([]store.Migration, error)
+	shown      func(url string) string // without passwords
+	canMake    func(url string) error  // why no fresh database can be made there, if that is clear
 }
 
 // engineOf returns the engine of a URL in which [config.CheckDatabaseURL] found no fault.
@@ -26,6 +29,8 @@ func engineOf(databaseURL string) engine {
 			},
 			migrate:    postgres.Migrate,
 			migrations: postgres.Migrations,
+			shown:      postgres.MaskURL,
+			canMake:    func(string) error { return nil }, // only trying would tell
 		}
 	}
 	return engine{
@@ -34,6 +39,8 @@ func engineOf(databaseURL string) engine {
 		},
 		migrate:    sqlite.Migrate,
 		migrations: sqlite.Migrations,
+		shown:      sqlite.MaskURL,
+		canMake:    sqlite.CanMake,
 	}
 }
 
@@ -64,10 +71,38 @@ func migrateAndOpen(ctx context.Context, databaseURL string) (store.Store, error
 func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openToRead(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
+		if err := engineOf(databaseURL).canMake(databaseURL); err != nil {
+			return nil, err
+		}
 		return openMigrated(ctx, databaseURL)
 	}
 	return st, err
 }
+
+// openToCheck opens the store for a command that only says what [openToWrite] would lead to. For a
+// fresh database, which must not be made, it returns an empty store.
+func openToCheck(ctx context.Context, databaseURL string) (store.Store, error) {
+	st, err := openToRead(ctx, databaseURL)
+	if errors.Is(err, errNoTables) {
+		return emptyStore{}, engineOf(databaseURL).canMake(databaseURL)
+	}
+	return st, err
+}
+
+// emptyStore answers what dry runs want to know of a store, as one with nothing in it.
+type emptyStore struct{ store.Store }
+
+func (emptyStore) CheckImport(
+	ctx context.Context, rows iter.Seq2[store.Cliente, error],
+) (int64, error) {
+	return store.CheckEmails(ctx, rows, func(string) (bool, error) { return false, nil })
+}
+
+func (emptyStore) CheckUsers(_ context.Context, users []store.User) error {
+	return store.TakenUsers(users, make(map[string]bool), make(map[string]bool))
+}
+
+func (emptyStore) Close() error { return nil }
 
 // openToRead opens the store for a command that must not change it. A fresh database is
 // errNoTables.
@@ -86,18 +121,23 @@ func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error
 	return st, err
 }
 
+// isFresh reports whether a database was never migrated.
+func isFresh(ctx context.Context, databaseURL string) (bool, error) {
+	migrations, err := engineOf(databaseURL).migrations(ctx, databaseURL)
+	applied := func(m store.Migration) bool { return m.Applied }
+	return err == nil && !slices.ContainsFunc(migrations, applied), err
+}
+
 // openReady opens the store if its schema is that of this program. A database without one is
 // errNoTables.
 func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
-	e := engineOf(databaseURL)
-	migrations, err := e.migrations(ctx, databaseURL)
-	if err != nil {
+	switch fresh, err := isFresh(ctx, databaseURL); {
+	case err != nil:
 		return nil, err
-	}
-	if !slices.ContainsFunc(migrations, func(m store.Migration) bool { return m.Applied }) {
+	case fresh:
 		return nil, errNoTables
 	}
-	st, err := e.open(ctx, databaseURL)
+	st, err := engineOf(databaseURL).open(ctx, databaseURL)
 	if err != nil {
 		return nil, err
 	}

@@ -64,12 +64,12 @@ func (p *program) quickstart(ctx context.Context) error {
 			return err
 		}
 	}
-	st, err := openMigrated(ctx, c.DatabaseURL)
+	log := p.logger(c)
+	st, err := openToServe(ctx, c.DatabaseURL, log)
 	if err != nil {
 		return err
 	}
 	defer closeSoon(st)
-	log := p.logger(c)
 	url := baseURL(c.Host, listener.Addr().(*net.TCPAddr).Port)
 	users, err := st.Users(ctx, 0, 1)
 	switch {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"clientes/cmd/clientes/config"
@@ -119,6 +120,28 @@ func listen(ctx context.Context, c config.Config) (net.Listener, error) {
 			c.Address(), err)
 	}
 	return listener, nil
+}
+
+// endsAfter returns a context that ends some time after ctx has ended.
+func endsAfter(ctx context.Context, d time.Duration) context.Context {
+	later, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(d, end) })
+	return later
+}
+
+// waitUntil waits for the goroutines of a group until ctx ends. It reports whether all have ended.
+func waitUntil(ctx context.Context, group *sync.WaitGroup) bool {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		group.Wait()
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // closeSoon closes the store of a server that ends. A store that has stopped answering would keep
