@@ -158,8 +158,8 @@ func replaceFile(name string, write func(io.Writer) error) (err error) {
 	return f.rename(name)
 }
 
-// exportFile is a file that is not complete yet. Where the system allows it, it has no name, so that
-// a killed export leaves nothing.
+// exportFile is a file that is not complete yet. Where the system allows it, it has no name, so a
+// killed export leaves nothing.
 type exportFile struct {
 	*os.File
 	folder string
@@ -180,7 +180,7 @@ func newExportFile(folder string) (*exportFile, error) {
 	return &exportFile{File: f, folder: folder, name: f.Name()}, nil
 }
 
-// rename closes the file and gives it a name, in place of the file that has it.
+// rename closes the file and puts it in the place of the file of that name.
 func (f *exportFile) rename(name string) error {
 	if f.name == "" {
 		// A link does not replace a file. Another name comes first, for a moment.

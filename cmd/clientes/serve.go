@@ -25,9 +25,9 @@ func (p *program) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Migrate the database and serve the API",
-		Long: `Bring the database to the schema of this program and serve the API until SIGTERM or SIGINT. Then
-/readyz answers 503, what is under way is finished, and the server leaves within SHUTDOWN_TIMEOUT. A
-second signal ends it at once.`,
+		Long: `Bring the database to the schema of this program and serve the API until SIGTERM, SIGINT or
+SIGHUP. Then /readyz answers 503, what is under way is finished, and the server leaves within
+SHUTDOWN_TIMEOUT. A second signal ends it at once.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -168,7 +168,8 @@ func warnOfTemporaryFiles(log *slog.Logger) {
 	}
 	if err != nil {
 		log.Warn("no temporary file can be made, so imports and exports will fail; "+
-			"set TMPDIR to a folder with room that this user can write", "folder", os.TempDir(), "error", err)
+			"set TMPDIR to a folder with room that this user can write",
+			"folder", os.TempDir(), "error", err)
 	}
 }
 

@@ -20,7 +20,7 @@ func namelessFile(folder string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), folder), nil
 }
 
-// nameFile gives a nameless file a name that no other file has.
+// nameFile links a nameless file to a name that no other file has.
 func nameFile(f *os.File, name string) error {
 	// Without /proc only a privileged process could do it: see open(2).
 	from := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
