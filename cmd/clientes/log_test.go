@@ -102,7 +102,7 @@ func TestALogThatNobodyReads(t *testing.T) {
 		}
 	}
 	if missing, _ := strconv.Atoi(number[1]); len(written)-2+missing != lines {
-		t.Errorf("%d lines are there, %d are said to be missing, of %d", len(written)-2, missing, lines)
+		t.Errorf("of %d lines %d are there and %d are missing", lines, len(written)-2, missing)
 	}
 	if size := len(out.String()); size < logRoom || size > logRoom+2*logBatch {
 		t.Errorf("%d bytes are there", size)
