@@ -1,6 +1,10 @@
 package store
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"iter"
+)
 
 // MaxRowErrors is how many faults of an import are listed. Any further ones are only counted.
 const MaxRowErrors = 100
@@ -42,4 +46,39 @@ func (e *RowsError) Err() error {
 // TakenEmail returns the fault of a row whose email an earlier row or another record has.
 func TakenEmail() FieldError {
 	return FieldError{Field: "email", Code: "taken", Message: "Another record has this email."}
+}
+
+// CheckEmails returns the number of rows, or a [*RowsError] if an earlier row or another record has
+// an email of theirs. Taken reports whether a record has the email of that key. It is called once
+// for each key.
+func CheckEmails(ctx context.Context, rows iter.Seq2[Cliente, error],
+	taken func(key string) (bool, error)) (int64, error) {
+	var row int64
+	var faults RowsError
+	seen := make(map[string]bool)
+	for c, err := range rows {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return 0, err
+		}
+		row++
+		if c.Email == "" {
+			continue
+		}
+		key := EmailKey(c.Email)
+		is := seen[key]
+		seen[key] = true
+		if !is {
+			is, err = taken(key)
+		}
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("row %d: %w", row, err)
+		case is:
+			faults.Add(row, TakenEmail())
+		}
+	}
+	return row, faults.Err()
 }

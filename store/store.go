@@ -37,6 +37,10 @@ type Store interface {
 	// attempt waits, which rows are old. It does not follow a clock that is wrong for a moment.
 	Now() time.Time
 
+	// Sizes returns how many users and customers there are. It stops counting at limit, so it takes
+	// no longer on a large database.
+	Sizes(ctx context.Context, limit int64) (Sizes, error)
+
 	// Ready returns nil if the database holds all migrations that this program knows, and no other
 	// one that it must know, and if a write to it would be kept. To know that, it writes. Otherwise
 	// it returns ErrUnavailable or [ErrSchema]. A store whose own write is under way may be ready
@@ -60,4 +64,9 @@ func Later(kept, now time.Time) time.Time {
 		return now
 	}
 	return kept
+}
+
+// Sizes are numbers of rows.
+type Sizes struct {
+	Users, Clientes int64
 }

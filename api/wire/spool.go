@@ -26,7 +26,7 @@ type Spool struct {
 func NewSpool(r io.Reader, f Format) (_ *Spool, err error) {
 	file, err := os.CreateTemp("", "clientes-import-")
 	if err != nil {
-		return nil, fmt.Errorf("make a temporary file: %w", err)
+		return nil, fmt.Errorf("make a temporary file: %w; TMPDIR names the folder for it", err)
 	}
 	os.Remove(file.Name()) // where this fails, Close does it
 	s := &Spool{file: file}

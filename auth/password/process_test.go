@@ -208,7 +208,7 @@ func TestAProcessOutlivesSignalsButNotItsServer(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		if ignored&(1<<(s-1)) == 0 {
 			t.Errorf("%s is not ignored", s)
 		}

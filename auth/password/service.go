@@ -15,7 +15,7 @@ import (
 func ServeProcess(stdout io.Writer) error {
 	// A terminal or a service manager sends these to the server and to this process. The server
 	// still has passwords to check, and ends this process when it has none.
-	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	// Linux calls the process "exe", since it was started as /proc/self/exe. The name is a
 	// courtesy, so an error does not matter.
 	_ = os.WriteFile("/proc/self/comm", []byte(processName), 0)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"slices"
 
 	"clientes/store"
@@ -13,9 +14,11 @@ import (
 
 // engine is one of the two kinds of database, chosen by the scheme of a URL.
 type engine struct {
-	open       func(ctx context.Context, url string) (store.Store, error)
-	migrate    func(ctx context.Context, url string, report func(store.MigrationProgress)) error
-	migrations func(ctx context.Context, url string) ([]store.Migration, error)
+	open    func(ctx context.Context, url string) (store.Store, error)
+	migrate func(ctx context.Context, url string, report func(store.MigrationProgress)) error
+	schema  func(ctx context.Context, url string) (store.Schema, error)
+	shown   func(url string) string // without passwords
+	canMake func(url string) error  // why no fresh database can be made there, if that is clear
 }
 
 // engineOf returns the engine of a URL in which [config.CheckDatabaseURL] found no fault.
@@ -25,16 +28,20 @@ func engineOf(databaseURL string) engine {
 			open: func(ctx context.Context, url string) (store.Store, error) {
 				return postgres.Open(ctx, url, store.Options{})
 			},
-			migrate:    postgres.MigrateReporting,
-			migrations: postgres.Migrations,
+			migrate: postgres.MigrateReporting,
+			schema:  postgres.Schema,
+			shown:   postgres.MaskURL,
+			canMake: func(string) error { return nil }, // only trying would tell
 		}
 	}
 	return engine{
 		open: func(ctx context.Context, url string) (store.Store, error) {
 			return sqlite.Open(ctx, url, store.Options{})
 		},
-		migrate:    sqlite.MigrateReporting,
-		migrations: sqlite.Migrations,
+		migrate: sqlite.MigrateReporting,
+		schema:  sqlite.Schema,
+		shown:   sqlite.MaskURL,
+		canMake: sqlite.CanMake,
 	}
 }
 
@@ -69,10 +76,38 @@ func migrateAndOpen(
 func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openToRead(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
+		if err := engineOf(databaseURL).canMake(databaseURL); err != nil {
+			return nil, err
+		}
 		return openMigrated(ctx, databaseURL, tellTo(io.Discard)) // a quick one
 	}
 	return st, err
 }
+
+// openToCheck opens the store for a command that only says what [openToWrite] would lead to. For a
+// fresh database, which must not be made, it returns an empty store.
+func openToCheck(ctx context.Context, databaseURL string) (store.Store, error) {
+	st, err := openToRead(ctx, databaseURL)
+	if errors.Is(err, errNoTables) {
+		return emptyStore{}, engineOf(databaseURL).canMake(databaseURL)
+	}
+	return st, err
+}
+
+// emptyStore answers what dry runs want to know of a store, as one with nothing in it.
+type emptyStore struct{ store.Store }
+
+func (emptyStore) CheckImport(
+	ctx context.Context, rows iter.Seq2[store.Cliente, error],
+) (int64, error) {
+	return store.CheckEmails(ctx, rows, func(string) (bool, error) { return false, nil })
+}
+
+func (emptyStore) CheckUsers(_ context.Context, users []store.User) error {
+	return store.TakenUsers(users, make(map[string]bool), make(map[string]bool))
+}
+
+func (emptyStore) Close() error { return nil }
 
 // openToRead opens the store for a command that must not change it. A fresh database is
 // errNoTables.
@@ -91,18 +126,24 @@ func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error
 	return st, err
 }
 
+// isFresh reports whether a database with this schema was never migrated.
+func isFresh(schema store.Schema) bool {
+	applied := func(m store.Migration) bool { return m.Applied }
+	return !slices.ContainsFunc(schema.Migrations, applied)
+}
+
 // openReady opens the store if this program can work with its schema. A database without one is
-// errNoTables.
+// errNoTables. It does not ask [store.Store.Ready], which writes.
 func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	e := engineOf(databaseURL)
-	migrations, err := e.migrations(ctx, databaseURL)
-	if err != nil {
+	schema, err := e.schema(ctx, databaseURL)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !slices.ContainsFunc(migrations, func(m store.Migration) bool { return m.Applied }) {
+	case isFresh(schema):
 		return nil, errNoTables
 	}
-	if err := (store.Schema{Migrations: migrations}).Check(); err != nil {
+	if err := schema.Check(); err != nil {
 		return nil, err
 	}
 	return e.open(ctx, databaseURL)

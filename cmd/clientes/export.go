@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -133,14 +136,14 @@ func replaceFile(name string, write func(io.Writer) error) (err error) {
 			return err
 		}
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".clientes-export-")
+	removeAbandoned(filepath.Dir(name))
+	f, err := newExportFile(filepath.Dir(name))
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
+			f.remove()
 		}
 	}()
 	if err := f.Chmod(mode); err != nil {
@@ -152,10 +155,69 @@ func replaceFile(name string, write func(io.Writer) error) (err error) {
 	if err := f.Sync(); err != nil {
 		return err
 	}
+	return f.rename(name)
+}
+
+// exportFile is a file that is not complete yet. Where the system allows it, it has no name, so a
+// killed export leaves nothing.
+type exportFile struct {
+	*os.File
+	folder string
+	name   string // "" if it has none
+}
+
+// exportPrefix is what the names of incomplete files begin with.
+const exportPrefix = ".clientes-export-"
+
+func newExportFile(folder string) (*exportFile, error) {
+	if f, err := namelessFile(folder); err == nil {
+		return &exportFile{File: f, folder: folder}, nil
+	}
+	f, err := os.CreateTemp(folder, exportPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return &exportFile{File: f, folder: folder, name: f.Name()}, nil
+}
+
+// rename closes the file and puts it in the place of the file of that name.
+func (f *exportFile) rename(name string) error {
+	if f.name == "" {
+		// A link does not replace a file. Another name comes first, for a moment.
+		with := filepath.Join(f.folder, exportPrefix+rand.Text())
+		if err := nameFile(f.File, with); err != nil {
+			return err
+		}
+		f.name = with
+	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), name)
+	return os.Rename(f.name, name)
+}
+
+func (f *exportFile) remove() {
+	f.Close()
+	if f.name != "" {
+		os.Remove(f.name)
+	}
+}
+
+// abandoned is how old an incomplete file is that no running export still writes.
+const abandoned = 24 * time.Hour
+
+// removeAbandoned removes what killed exports have left in a folder, as far as it can.
+func removeAbandoned(folder string) {
+	files, _ := os.ReadDir(folder)
+	for _, file := range files {
+		if !strings.HasPrefix(file.Name(), exportPrefix) {
+			continue
+		}
+		info, err := file.Info()
+		if err == nil && info.Mode().IsRegular() && time.Since(info.ModTime()) > abandoned {
+			os.Remove(filepath.Join(folder, file.Name()))
+		}
+	}
 }
 
 // writeTo writes to a pipe or a device.

@@ -128,7 +128,7 @@ func (p *program) importRows(
 	}
 	defer spool.Close()
 	if dryRun {
-		st, err := openToRead(ctx, c.DatabaseURL)
+		st, err := openToCheck(ctx, c.DatabaseURL)
 		if err != nil {
 			return 0, err
 		}

@@ -193,9 +193,15 @@ func TestTheFirstHundredFaultsAreListed(t *testing.T) {
 // keeps nothing.
 func TestImportOfTakenEmails(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
-		call(t, vars, "name,email\nAna,ana@example.com\n", "import", "-", "--dry-run").
-			want(t, 1, "", "clientes: there is nothing in the database yet: `clientes migrate` makes its tables")
-		call(t, vars, "", "migrate").want(t, 0, "", "")
+		fresh := "name,email\nAna,ana@example.com\nBia,bia@example.com\nAna,ANA@example.com\n"
+		for _, args := range [][]string{{"import", "-", "--dry-run"}, {"import", "-"}} {
+			call(t, vars, fresh, args...).want(t, 1, "", `row 3, email: Another record has this email.
+clientes: the file has a fault; nothing was imported
+`)
+			if args[len(args)-1] == "--dry-run" {
+				wantFresh(t, vars)
+			}
+		}
 
 		good := "name,email\nAna,ana@example.com\nBruno,bruno@example.com\n"
 		r := call(t, vars, good, "import", "-", "--dry-run")
@@ -372,4 +378,41 @@ func (l *locker) waitFor(t *testing.T, condition string, n int) {
 				AND pid <> ALL ($1) AND `+condition, ours).Scan(&others))
 		return others == n
 	})
+}
+
+// wantFresh fails the test if anything has been made of the database.
+func wantFresh(t *testing.T, vars map[string]string) {
+	t.Helper()
+	call(t, vars, "", "export").want(t, 1, "", "clientes: there is nothing in the database yet")
+	if files := namesIn(t, "."); len(files) > 0 {
+		t.Errorf("there are %q", files)
+	}
+}
+
+// A dry run says what the real run would say, where no database can be made, too.
+func TestDryRunWhereNoDatabaseCanBeMade(t *testing.T) {
+	inFolder(t, nil)
+	authtest.Must(t, os.Mkdir("closed", 0o500))
+	for path, want := range map[string]string{
+		"absent/c.db": "no such file or directory; make its folder first",
+		"closed/c.db": "permission denied; let this user do so",
+	} {
+		if path == "closed/c.db" && os.Getuid() == 0 {
+			continue // may write everywhere
+		}
+		vars := map[string]string{"DATABASE_URL": "sqlite:" + path}
+		for what, file := range map[string]string{
+			"import": "name\nAna\n", "user import": "user,password_hash\nana," + bcryptHash + "\n",
+		} {
+			args := append(strings.Fields(what), "-")
+			trial := call(t, vars, file, append(args, "--dry-run")...)
+			trial.want(t, 1, "", want)
+			if real := call(t, vars, file, args...); real != trial {
+				t.Errorf("%s into %s: %+v, but the dry run %+v", what, path, real, trial)
+			}
+		}
+	}
+	if files := namesIn(t, "."); len(files) != 1 {
+		t.Errorf("there are %q", files)
+	}
 }

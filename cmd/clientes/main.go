@@ -34,10 +34,16 @@ import (
 const sameSignal = 250 * time.Millisecond
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	end := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) ignores it
+		end = append(end, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), end...)
 	context.AfterFunc(ctx, func() {
 		time.Sleep(sameSignal)
-		stop() // from now on a signal ends the process at once
+		// A terminal that closes sends this more than once, and nobody means anything by it.
+		signal.Ignore(syscall.SIGHUP)
+		stop() // from now on another signal ends the process at once
 	})
 	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
@@ -47,6 +53,7 @@ type program struct {
 	lookupEnv      func(string) (string, bool)
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	buffer         *logBuffer // of standard error; nil in a command that does not serve
 }
 
 // usageError is a mistake of whoever typed the command: the exit status is 2.
@@ -68,11 +75,12 @@ func run(
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	defer p.endStderr()
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "clientes: %s\n", sentence(err))
+	fmt.Fprintf(p.stderr, "clientes: %s\n", sentence(err))
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return 2

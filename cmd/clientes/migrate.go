@@ -37,12 +37,12 @@ stays as it is.`,
 			if err := e.migrateTelling(cmd.Context(), c.DatabaseURL, tellTo(p.stderr)); err != nil {
 				return err
 			}
-			migrations, err := e.migrations(cmd.Context(), c.DatabaseURL)
+			schema, err := e.schema(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
 			}
 			all, newer := store.SchemaVersion, ""
-			if more := len(migrations) - all; more > 0 {
+			if more := len(schema.Migrations) - all; more > 0 {
 				newer = fmt.Sprintf(" and %d of a newer clientes, which this one can live with",
 					more)
 			}
@@ -59,13 +59,13 @@ stays as it is.`,
 			if err != nil {
 				return err
 			}
-			migrations, err := engineOf(c.DatabaseURL).migrations(cmd.Context(), c.DatabaseURL)
+			schema, err := engineOf(c.DatabaseURL).schema(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
 			}
 			table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "VERSION\tNAME\tAPPLIED")
-			for _, m := range migrations {
+			for _, m := range schema.Migrations {
 				name, applied := m.Name, "no"
 				if name == "" {
 					name = "(of a newer clientes)"

@@ -6,10 +6,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,6 +40,7 @@ is. Run again, it only serves.`,
 // port comes first, so that one in use by another program does not cost the password, which is
 // shown once.
 func (p *program) quickstart(ctx context.Context) error {
+	p.bufferStderr()
 	c, err := p.configure()
 	if err != nil {
 		return err
@@ -61,7 +64,8 @@ func (p *program) quickstart(ctx context.Context) error {
 			return err
 		}
 	}
-	st, err := openMigrated(ctx, c.DatabaseURL, tellTo(p.stderr))
+	log := p.logger(c)
+	st, err := openToServe(ctx, c.DatabaseURL, log)
 	if err != nil {
 		return err
 	}
@@ -72,8 +76,8 @@ func (p *program) quickstart(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("look for users: %w", err)
 	case len(users) > 0:
-		fmt.Fprintf(p.stdout, "Everything is set up already; serving at %s.\n"+
-			"`clientes user passwd NAME` gives a user another password.\n", url)
+		_ = p.show(fmt.Sprintf("Everything is set up already; serving at %s.\n"+
+			"`clientes user passwd NAME` gives a user another password.\n", url))
 	default:
 		if err := addSamples(ctx, st); err != nil {
 			return err
@@ -83,14 +87,35 @@ func (p *program) quickstart(ctx context.Context) error {
 		if _, err := auth.NewAccounts(st).Add(ctx, admin, password); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprint(p.stdout, welcome(url, admin.Name, password)); err != nil {
+		switch err := p.show(welcome(url, admin.Name, password)); {
+		case errors.Is(err, errNoReader):
+			log.Warn("nobody reads standard output, where the password of the admin is; " +
+				"`clientes user passwd abc` sets another")
+		case err != nil:
 			return fmt.Errorf("the password could not be shown, `clientes user passwd %s` sets another: %w",
 				admin.Name, err)
 		}
 	}
-	log, flush := p.logger(c)
-	defer flush()
 	return serve(ctx, c, st, listener, log)
+}
+
+// errNoReader means that nobody has read yet what was written to standard output.
+var errNoReader = errors.New("nobody reads standard output")
+
+// show writes a text for people to standard output. If nobody reads it, show returns errNoReader
+// after a second, and the text stays there to be read later.
+func (p *program) show(text string) error {
+	shown := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(p.stdout, text)
+		shown <- err
+	}()
+	select {
+	case err := <-shown:
+		return err
+	case <-time.After(time.Second):
+		return errNoReader
+	}
 }
 
 // addSecret writes a new SECRET to .env: a new file if there is none, else lines at its end.
@@ -121,8 +146,10 @@ func (p *program) addSecret() error {
 	if err != nil {
 		return fmt.Errorf("write a SECRET to .env: %w", err)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s, which only you can read.\n", done)
-	return err
+	if err := p.show(done + ", which only you can read.\n"); !errors.Is(err, errNoReader) {
+		return err
+	}
+	return nil
 }
 
 // samples returns customers to look at. Their texts show what a record can hold.

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
-	"os/signal"
+	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,19 +25,19 @@ func (p *program) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Migrate the database and serve the API",
-		Long: `Bring the database to the schema of this program and serve the API until SIGTERM or SIGINT. Then
-/readyz answers 503, what is under way is finished, and the server leaves within SHUTDOWN_TIMEOUT. A
-second signal ends it at once.`,
+		Long: `Bring the database to the schema of this program and serve the API until SIGTERM, SIGINT or
+SIGHUP. Then /readyz answers 503, what is under way is finished, and the server leaves within
+SHUTDOWN_TIMEOUT. A second signal ends it at once.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
+			p.bufferStderr()
 			c, err := p.configure("SECRET")
 			if err != nil {
 				return err
 			}
-			log, flush := p.logger(c)
-			defer flush()
-			st, err := openMigrated(ctx, c.DatabaseURL, tellLog(log))
+			log := p.logger(c)
+			st, err := openToServe(ctx, c.DatabaseURL, log)
 			if err != nil {
 				return err
 			}
@@ -51,13 +52,43 @@ second signal ends it at once.`,
 	}
 }
 
+// countedRows is how far a start counts. Counting ten million customers would take seconds.
+const countedRows = 10_000
+
+// openToServe is [openMigrated] for a server. It logs which database it has opened and what is in
+// there, so that a wrong one is noticed at once.
+func openToServe(ctx context.Context, databaseURL string, log *slog.Logger) (store.Store, error) {
+	before, err := engineOf(databaseURL).schema(ctx, databaseURL)
+	if err != nil {
+		return nil, err
+	}
+	st, err := openMigrated(ctx, databaseURL, tellLog(log))
+	if err != nil {
+		return nil, err
+	}
+	has, err := st.Sizes(ctx, countedRows+1)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	log.Info("opened the database", "url", engineOf(databaseURL).shown(databaseURL), "made", isFresh(before),
+		"users", counted(has.Users), "clientes", counted(has.Clientes))
+	return st, nil
+}
+
+// counted returns a number of rows that were counted up to [countedRows] and one more.
+func counted(n int64) any {
+	if n > countedRows {
+		return fmt.Sprintf("more than %d", countedRows)
+	}
+	return n
+}
+
 // serve builds auth and the API upon a store, and answers requests until ctx ends. Then it closes
 // what it built, in the opposite order, and the listener.
 func serve(
 	ctx context.Context, c config.Config, st store.Store, listener net.Listener, log *slog.Logger,
 ) error {
 	defer listener.Close()
-	signal.Ignore(syscall.SIGPIPE) // or it would die with whoever reads its log
 	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err
@@ -85,14 +116,20 @@ func serve(
 	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
 	sending, stopSending := context.WithCancel(ctx)
 	var group sync.WaitGroup
-	defer group.Wait()
-	defer stopUpkeep()
-	defer stopSending()
+	leaving := endsAfter(ctx, c.ShutdownDelay+c.ShutdownTimeout+closeTimeout)
+	defer func() {
+		stopSending()
+		stopUpkeep()
+		if !waitUntil(leaving, &group) {
+			log.Warn("leaving before the work in the background has ended: the database does not answer")
+		}
+	}()
 	group.Go(func() { a.Run(upkeep) })
 	group.Go(func() { handler.Run(upkeep) })
 	group.Go(func() { a.SendMail(sending, newSender(c, public, log), c.ShutdownTimeout) })
 
 	warnOfExposure(c, public, log)
+	warnOfTemporaryFiles(log)
 	return newHTTPServer(c, handler, log).serve(ctx, listener)
 }
 
@@ -119,6 +156,21 @@ func newSender(c config.Config, public *url.URL, log *slog.Logger) auth.Sender {
 	return mail.NewSMTP(mail.Config{
 		Server: c.SMTP, From: c.MailFrom, PublicURL: public, Timeout: mailTimeout, Now: time.Now,
 	})
+}
+
+// warnOfTemporaryFiles logs that no temporary file can be made. That is no reason to refuse the
+// start, since only transfers in bulk need one.
+func warnOfTemporaryFiles(log *slog.Logger) {
+	f, err := os.CreateTemp("", "clientes-start-")
+	if err == nil {
+		_, err = f.Write(make([]byte, 4096)) // the disk may be full
+		err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	if err != nil {
+		log.Warn("no temporary file can be made, so imports and exports will fail; "+
+			"set TMPDIR to a folder with room that this user can write",
+			"folder", os.TempDir(), "error", err)
+	}
 }
 
 // warnOfExposure logs what an operator may not have meant.

@@ -52,8 +52,15 @@ func launch(t *testing.T, environ []string, args ...string) *server {
 // begin starts the program with PORT=0. At its end the test kills it if it still runs.
 func begin(t *testing.T, environ []string, args ...string) *server {
 	t.Helper()
+	return beginCommand(t, command(t, environ, args...))
+}
+
+// beginCommand is begin for a command that was made already.
+func beginCommand(t *testing.T, cmd *exec.Cmd) *server {
+	t.Helper()
+	cmd.Env = append([]string{"PORT=0", "LOG_FORMAT=json"}, cmd.Env...)
 	s := &server{
-		cmd:       command(t, append([]string{"PORT=0", "LOG_FORMAT=json"}, environ...), args...),
+		cmd:       cmd,
 		listening: make(chan string, 1),
 		finished:  make(chan struct{}),
 	}
@@ -369,4 +376,48 @@ func TestASignalSentTwiceIsOne(t *testing.T) {
 		return
 	}
 	t.Error("this machine cannot send two signals at one moment")
+}
+
+// Where no temporary file can be made, the start says so. The server serves all the same.
+func TestServeWithoutTemporaryFiles(t *testing.T) {
+	secretIn(t)
+	s := launch(t, []string{"TMPDIR=/nonexistent"}, "serve")
+	resp, err := http.Get(s.url("/readyz"))
+	authtest.Must(t, err)
+	resp.Body.Close()
+	s.signal(t)
+	const warning = `"level":"WARN","msg":"no temporary file can be made, so imports and exports will fail; ` +
+		`set TMPDIR to a folder with room that this user can write","folder":"/nonexistent"`
+	if status := s.wait(); status != 0 || !strings.Contains(s.stderr.String(), warning) {
+		t.Errorf("status %d, log %s", status, s.stderr.String())
+	}
+	vars := []string{"TMPDIR=/nonexistent"}
+	out, err := command(t, vars, "import", "/dev/null").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "TMPDIR names the folder for it") {
+		t.Errorf("import: %v, %s", err, out)
+	}
+}
+
+// The start says which database it has opened, and what is in there.
+func TestServeSaysWhatItServes(t *testing.T) {
+	secretIn(t)
+	for _, want := range []string{
+		`"url":"sqlite:clientes.db","made":true,"users":0,"clientes":0}`,
+		`"url":"sqlite:clientes.db","made":false,"users":1,"clientes":2}`,
+		`"url":"sqlite:clientes.db","made":false,"users":1,"clientes":"more than 10000"}`,
+	} {
+		s := launch(t, nil, "serve")
+		s.signal(t)
+		want = `"msg":"opened the database",` + want
+		if status := s.wait(); status != 0 || !strings.Contains(s.stderr.String(), want) {
+			t.Errorf("status %d, no %s in the log %s", status, want, s.stderr.String())
+		}
+		file := "name\nAna\nBia\n"
+		if strings.Contains(want, `"users":1`) {
+			file = "name\n" + strings.Repeat("Ana\n", countedRows)
+		} else {
+			call(t, nil, goodPassword, "user", "add", "ana", "--password-stdin").want(t, 0, "", "")
+		}
+		call(t, nil, file, "import", "-").want(t, 0, "", "")
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"clientes/cmd/clientes/config"
@@ -32,9 +33,10 @@ const (
 	// A token has at most 4 KiB and may come twice. net/http reads 4 KiB more than this.
 	maxHeaderBytes = 16 << 10
 
-	// minDelay is how long the server at least goes on accepting after it was told to stop.
-	// Shutdown closes the listener and idle connections at once. It would cut a request that is
-	// already in the queue of the one or on its way on the other.
+	// minDelay is how long the server at least goes on accepting after it was told to stop, and how
+	// long it then waits for requests on the connections that it has. Shutdown closes the listener
+	// and idle connections at once. It would cut a request that is already in the queue of the one
+	// or on its way on the other.
 	minDelay = 250 * time.Millisecond
 
 	// closeTimeout is how long the end of a server waits for its store.
@@ -46,6 +48,7 @@ type httpServer struct {
 	http           http.Server
 	drain          func()
 	delay, timeout time.Duration
+	settle         time.Duration // from the end of the listener to the beginning of Shutdown
 	log            *slog.Logger
 }
 
@@ -71,6 +74,7 @@ func newHTTPServer(c config.Config, handler drainer, log *slog.Logger) *httpServ
 		},
 		drain:   handler.Drain,
 		delay:   max(c.ShutdownDelay, minDelay),
+		settle:  minDelay,
 		timeout: c.ShutdownTimeout,
 		log:     log,
 	}
@@ -91,6 +95,10 @@ func (s *httpServer) serve(ctx context.Context, listener net.Listener) error {
 	s.log.Info("stopping", "delay", s.delay.String(), "timeout", s.timeout.String())
 	s.drain()
 	time.Sleep(s.delay)
+	// Shutdown begins only when the last connections have brought their requests. From then on
+	// net/http closes a connection on which it reads a request, without an answer.
+	listener.Close()
+	time.Sleep(s.settle)
 	// ctx has ended; the time to finish begins now.
 	finishing, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
 	defer cancel()
@@ -119,6 +127,28 @@ func listen(ctx context.Context, c config.Config) (net.Listener, error) {
 			c.Address(), err)
 	}
 	return listener, nil
+}
+
+// endsAfter returns a context that ends some time after ctx has ended.
+func endsAfter(ctx context.Context, d time.Duration) context.Context {
+	later, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(d, end) })
+	return later
+}
+
+// waitUntil waits for the goroutines of a group until ctx ends. It reports whether all have ended.
+func waitUntil(ctx context.Context, group *sync.WaitGroup) bool {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		group.Wait()
+	}()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // closeSoon closes the store of a server that ends. A store that has stopped answering would keep

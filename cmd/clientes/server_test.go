@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -85,6 +87,36 @@ func TestHTTPServerStops(t *testing.T) {
 				t.Error("the handler was not told")
 			}
 		})
+	}
+}
+
+// A connection that was accepted last brings its request when nobody else is accepted any more. A
+// proxy would answer 502 if that were dropped.
+func TestTheLastConnectionIsAnswered(t *testing.T) {
+	listener, err := listen(t.Context(), config.Config{Host: "127.0.0.1"})
+	authtest.Must(t, err)
+	addr := listener.Addr().String()
+	h := newSlowHandler()
+	close(h.release)
+	s := newHTTPServer(config.Config{}, h, slog.New(slog.DiscardHandler))
+	s.settle = authtest.Timeout // which the test does not wait for
+	ctx, stop := context.WithCancel(t.Context())
+	go s.serve(ctx, listener)
+	conn, err := net.Dial("tcp", addr)
+	authtest.Must(t, err)
+	defer conn.Close()
+	stop()
+	authtest.Eventually(t, "nobody else is accepted", func() bool {
+		other, err := net.Dial("tcp", addr)
+		if err == nil {
+			other.Close()
+		}
+		return err != nil
+	})
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 200 {
+		t.Errorf("%+v, %v", resp, err)
 	}
 }
 

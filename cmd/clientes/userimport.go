@@ -57,25 +57,25 @@ func (p *program) importUsers(ctx context.Context, name string, dryRun bool) err
 	if err != nil {
 		return err
 	}
-	open := openToWrite
 	if dryRun {
-		open = openToRead
-	}
-	st, err := open(ctx, c.DatabaseURL)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	accounts := auth.NewAccounts(st)
-	if dryRun {
-		n, err := accounts.CheckImport(ctx, userRows(name, data))
+		st, err := openToCheck(ctx, c.DatabaseURL)
+		if err != nil {
+			return err
+		}
+		defer st.Close()
+		n, err := auth.NewAccounts(st).CheckImport(ctx, userRows(name, data))
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n", usersText(n))
 		return err
 	}
-	users, err := accounts.Import(ctx, userRows(name, data))
+	st, err := openToWrite(ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	users, err := auth.NewAccounts(st).Import(ctx, userRows(name, data))
 	if err != nil {
 		return err
 	}

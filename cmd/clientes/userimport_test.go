@@ -33,7 +33,9 @@ func TestUserImport(t *testing.T) {
 		"excel.csv": "\ufeff USER ;Password_Hash\r\ngil;" + bcryptHash + "\r\n",
 	})
 	call(t, nil, "", "user", "import", "--dry-run", "users.csv").
-		want(t, 1, "", "clientes: there is nothing in the database yet")
+		want(t, 0, "3 users can be imported; nothing was changed\n", "")
+	twice := goodUsers + bcryptHash + ",BIA,,\n"
+	call(t, nil, twice, "user", "import", "--dry-run", "-").want(t, 1, "", "row 4, user: ")
 	call(t, nil, "", "user", "import", "absent.csv").want(t, 1, "", "clientes: open absent.csv: ")
 	call(t, nil, "", "user", "import", ".").want(t, 1, "", "clientes: read .: ")
 	if files, _ := os.ReadDir("."); len(files) != 3 {

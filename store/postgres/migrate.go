@@ -71,18 +71,17 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 	return nil
 }
 
-// Migrations returns the migrations that the database holds and lacks, by version. One that this
-// program does not know has no Name. It changes nothing.
-func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
+// Schema returns the state of the database's schema. It changes nothing.
+func Schema(ctx context.Context, databaseURL string) (store.Schema, error) {
 	config, err := configOf(databaseURL, callTimeout)
 	if err != nil {
-		return nil, err
+		return store.Schema{}, err
 	}
 	schema, err := statusOf(ctx, config.ConnConfig)
 	if err != nil {
-		return nil, fmt.Errorf("read the migrations of the database: %w", err)
+		return store.Schema{}, fmt.Errorf("read the migrations of the database: %w", err)
 	}
-	return schema.Migrations, nil
+	return schema, nil
 }
 
 // locked calls do while no other process is in locked on the same database.

@@ -86,7 +86,7 @@ func TestMigrateLeavesNoConnectionOpen(t *testing.T) {
 		if err := postgres.Migrate(soon(t), url); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := postgres.Migrations(t.Context(), url); err != nil {
+		if _, err := postgres.Schema(t.Context(), url); err != nil {
 			t.Fatal(err)
 		}
 	}

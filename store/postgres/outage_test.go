@@ -48,7 +48,7 @@ func TestAnOutageIsUnavailableAndPasses(t *testing.T) {
 			}
 		}
 		wantUnavailable("Migrate", postgres.Migrate(t.Context(), cluster.URL))
-		_, err := postgres.Migrations(t.Context(), cluster.URL)
+		_, err := postgres.Schema(t.Context(), cluster.URL)
 		wantUnavailable("Migrations", err)
 		_, err = postgres.Open(t.Context(), cluster.URL, store.Options{})
 		wantUnavailable("Open", err)

@@ -112,10 +112,10 @@ func TestContract(t *testing.T) {
 
 func engine(empty, migrated func(t *testing.T) string) storetest.Engine {
 	return storetest.Engine{
-		Empty:      empty,
-		Migrated:   migrated,
-		Migrate:    postgres.Migrate,
-		Migrations: postgres.Migrations,
+		Empty:    empty,
+		Migrated: migrated,
+		Migrate:  postgres.Migrate,
+		Schema:   postgres.Schema,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
 			return postgres.Open(ctx, url, store.Options{Now: now, CallTimeout: 5 * time.Minute})
 		},
@@ -164,7 +164,7 @@ func TestAURLAtFaultKeepsItsPassword(t *testing.T) {
 		"postgres://a:sekret@127.0.0.1:1/d":                 "127.0.0.1:1",
 	} {
 		_, opened := postgres.Open(t.Context(), url, store.Options{})
-		_, listed := postgres.Migrations(t.Context(), url)
+		_, listed := postgres.Schema(t.Context(), url)
 		for _, err := range []error{opened, listed, postgres.Migrate(t.Context(), url)} {
 			if err == nil || !strings.Contains(err.Error(), says) ||
 				strings.Contains(err.Error(), "sek") {

@@ -105,7 +105,7 @@ func TestWhatTheEngineSaysOfTheMachine(t *testing.T) {
 	nowhere := to(t, c.URL, "app", "nowhere")
 	wantOutage(t, opened(nowhere), "there is no such database", "database=nowhere")
 	wantOutage(t, Migrate(t.Context(), nowhere), "there is no such database")
-	_, err := Migrations(t.Context(), nowhere)
+	_, err := Schema(t.Context(), nowhere)
 	wantOutage(t, err, "there is no such database")
 	wantOutage(t, opened(to(t, c.URL, "nobody", "")), "the server refuses the user", "user=nobody")
 

@@ -43,38 +43,17 @@ func (s *Store) ImportClientes(ctx context.Context, by int64,
 func (s *Store) CheckImport(ctx context.Context,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) (int64, error) {
-		var row int64
-		var faults store.RowsError
-		seen := make(map[string]bool)
-		for c, err := range rows {
-			if err == nil {
-				err = ctx.Err()
-			}
+		return store.CheckEmails(ctx, rows, func(key string) (bool, error) {
+			taken, err := one(conn, scanBool, `
+				SELECT EXISTS (
+					SELECT 1
+					FROM clientes
+					WHERE email_key = ? AND email_key <> '')`,
+				key)
 			if err != nil {
-				return 0, err
+				return false, fmt.Errorf("look for an email: %w", err)
 			}
-			row++
-			if c.Email == "" {
-				continue
-			}
-			key := store.EmailKey(c.Email)
-			taken := seen[key]
-			seen[key] = true
-			if !taken {
-				taken, err = one(conn, scanBool, `
-					SELECT EXISTS (
-						SELECT 1
-						FROM clientes
-						WHERE email_key = ? AND email_key <> '')`,
-					key)
-			}
-			switch {
-			case err != nil:
-				return 0, fmt.Errorf("row %d: look for its email: %w", row, err)
-			case taken:
-				faults.Add(row, store.TakenEmail())
-			}
-		}
-		return row, faults.Err()
+			return taken, nil
+		})
 	})
 }

@@ -60,21 +60,22 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 	return nil
 }
 
-// Migrations returns the migrations that the database holds and lacks, by version. One that this
-// program does not know has no Name. An absent file lacks them all and stays absent.
-func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, error) {
+// Schema returns the state of the database's schema. An absent file lacks all migrations and stays
+// absent.
+func Schema(ctx context.Context, databaseURL string) (store.Schema, error) {
 	path, err := pathOf(databaseURL)
 	if err != nil {
-		return nil, err
+		return store.Schema{}, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return known()
+		all, err := known()
+		return store.Schema{Migrations: all}, err
 	}
 	schema, err := statusOf(ctx, path)
 	if err != nil {
-		return nil, fmt.Errorf("read the migrations of %s: %w", path, err)
+		return store.Schema{}, fmt.Errorf("read the migrations of %s: %w", path, err)
 	}
-	return schema.Migrations, nil
+	return schema, nil
 }
 
 // checkFile refuses a file that is no database, before anything is created beside it: a path that

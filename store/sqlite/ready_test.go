@@ -211,12 +211,12 @@ func TestWhatOpenAndMigrateSayOfTheMachine(t *testing.T) {
 	_, err := Open(t.Context(), "sqlite:"+noise, store.Options{})
 	wantOutage(t, err, noise, "is no SQLite database")
 	wantOutage(t, Migrate(t.Context(), "sqlite:"+noise), noise, "is no SQLite database")
-	_, err = Migrations(t.Context(), "sqlite:"+noise)
+	_, err = Schema(t.Context(), "sqlite:"+noise)
 	wantOutage(t, err, noise, "is no SQLite database")
 
 	_, err = Open(t.Context(), "sqlite:"+folder, store.Options{})
 	wantOutage(t, err, folder, "cannot be opened")
-	_, err = Migrations(t.Context(), "sqlite:"+folder)
+	_, err = Schema(t.Context(), "sqlite:"+folder)
 	wantOutage(t, err, folder, "cannot be opened")
 }
 

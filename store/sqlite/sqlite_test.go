@@ -54,10 +54,10 @@ func startChild(t *testing.T, name, url string) *exec.Cmd {
 
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Engine{
-		Empty:      emptyURL,
-		Migrated:   migratedURL,
-		Migrate:    sqlite.Migrate,
-		Migrations: sqlite.Migrations,
+		Empty:    emptyURL,
+		Migrated: migratedURL,
+		Migrate:  sqlite.Migrate,
+		Schema:   sqlite.Schema,
 		Open: func(ctx context.Context, url string, now func() time.Time) (store.Store, error) {
 			return sqlite.Open(ctx, url, store.Options{Now: now, CallTimeout: 5 * time.Minute})
 		},
@@ -140,7 +140,7 @@ func TestURLs(t *testing.T) {
 		if err := sqlite.Migrate(t.Context(), url); err == nil {
 			t.Errorf("%q was migrated", url)
 		}
-		if _, err := sqlite.Migrations(t.Context(), url); err == nil {
+		if _, err := sqlite.Schema(t.Context(), url); err == nil {
 			t.Errorf("%q has migrations", url)
 		}
 		if s, err := sqlite.Open(t.Context(), url, store.Options{}); err == nil {
@@ -166,7 +166,7 @@ func TestARelativePathIsOfTheWorkingFolder(t *testing.T) {
 func TestAnAbsentFileStaysAbsent(t *testing.T) {
 	t.Parallel()
 	url := emptyURL(t)
-	if _, err := sqlite.Migrations(t.Context(), url); err != nil {
+	if _, err := sqlite.Schema(t.Context(), url); err != nil {
 		t.Error(err)
 	}
 	_, err := sqlite.Open(t.Context(), url, store.Options{})
@@ -243,11 +243,11 @@ func TestADatabaseThatLacksAMigration(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
 	s := open(t, url)
-	has, err := sqlite.Migrations(t.Context(), url)
+	has, err := sqlite.Schema(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := has[len(has)-1]
+	last := has.Migrations[len(has.Migrations)-1]
 	conn := beside(t, url)
 	if strings.HasSuffix(last.Name, ".sql") {
 		err := sqlitex.ExecuteScript(conn, storetest.Downs(t, last.Version)[0], nil)
@@ -350,9 +350,9 @@ func TestManyProcessesMayMigrateAFreshFileAtOnce(t *testing.T) {
 			})
 		}
 		processes.Wait()
-		has, err := sqlite.Migrations(t.Context(), url)
+		has, err := sqlite.Schema(t.Context(), url)
 		lacking := func(m store.Migration) bool { return !m.Applied }
-		if err != nil || len(has) == 0 || slices.ContainsFunc(has, lacking) {
+		if err != nil || len(has.Migrations) == 0 || slices.ContainsFunc(has.Migrations, lacking) {
 			t.Errorf("migrations: %+v, %v", has, err)
 		}
 	}

@@ -261,6 +261,10 @@ func otherCalls(st store.Store, on Subjects) map[string]func(context.Context) er
 			_, err := st.DeleteEvents(ctx, farAhead(), 10)
 			return err
 		},
+		"Sizes": func(ctx context.Context) error {
+			_, err := st.Sizes(ctx, 1)
+			return err
+		},
 		"Ready": st.Ready,
 	}
 }

@@ -15,6 +15,7 @@ import (
 func engineChecks() []check {
 	return []check{
 		{"a migrated store is ready", ready},
+		{"users and clientes are counted up to a limit", sizes},
 		{"a database without migrations is ErrSchema until it is migrated", schemaMissing},
 		{"migrations are listed as missing before and as applied after", migrationsListed},
 		{"migrating again changes nothing", migrateAgain},
@@ -39,6 +40,24 @@ func ready(t *testing.T, f *fixture) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	wantErr(t, f.Ready(ctx), context.Canceled)
+}
+
+func sizes(t *testing.T, f *fixture) {
+	want := func(limit, users, clientes int64) {
+		t.Helper()
+		n, err := f.Sizes(t.Context(), limit)
+		if err != nil || n != (store.Sizes{Users: users, Clientes: clientes}) {
+			t.Errorf("up to %d: %+v, %v", limit, n, err)
+		}
+	}
+	want(10, 0, 0)
+	f.user(t, "ana", store.Viewer)
+	for _, name := range []string{"a", "b", "c"} {
+		f.cliente(t, name, "")
+	}
+	want(10, 1, 3)
+	want(3, 1, 3)
+	want(2, 1, 2)
 }
 
 // openError opens the database and returns the error of Open or Ready. An engine may notice a fault
@@ -71,7 +90,8 @@ func schemaMissing(t *testing.T, f *fixture) {
 func migrationsListed(t *testing.T, f *fixture) {
 	list := func(url string, applied bool) []store.Migration {
 		t.Helper()
-		got, err := f.engine.Migrations(t.Context(), url)
+		schema, err := f.engine.Schema(t.Context(), url)
+		got := schema.Migrations
 		if err != nil || len(got) == 0 {
 			t.Fatalf("got %+v, %v", got, err)
 		}
@@ -106,7 +126,7 @@ func migrationsListed(t *testing.T, f *fixture) {
 
 func migrateAgain(t *testing.T, f *fixture) {
 	ana := f.cliente(t, "Ana", "")
-	before, err := f.engine.Migrations(t.Context(), f.url)
+	before, err := f.engine.Schema(t.Context(), f.url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +135,7 @@ func migrateAgain(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 	}
-	after, err := f.engine.Migrations(t.Context(), f.url)
+	after, err := f.engine.Schema(t.Context(), f.url)
 	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("from\n%v to\n%v, %v", before, after, err)
 	}

@@ -24,11 +24,11 @@ type Engine struct {
 	// may be a copy of one that was migrated before, if that is quicker.
 	Migrated func(t *testing.T) string
 
-	// Migrate, Migrations and Open are the functions of the engine's package. Open may be called
+	// Migrate, Schema and Open are the functions of the engine's package. Open may be called
 	// many times with the same URL.
-	Migrate    func(ctx context.Context, url string) error
-	Migrations func(ctx context.Context, url string) ([]store.Migration, error)
-	Open       func(ctx context.Context, url string, now func() time.Time) (store.Store, error)
+	Migrate func(ctx context.Context, url string) error
+	Schema  func(ctx context.Context, url string) (store.Schema, error)
+	Open    func(ctx context.Context, url string, now func() time.Time) (store.Store, error)
 
 	// MigrateReporting is the function of the engine's package.
 	MigrateReporting func(ctx context.Context, url string,
