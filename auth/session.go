@@ -30,7 +30,7 @@ type Grant struct {
 // now. If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt
 // fails.
 func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
-	s := a.newSession(ctx, u.ID)
+	s, valid := a.newSession(ctx, u.ID)
 	// The generation is the one that u had when the proof was verified.
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
 	switch {
@@ -42,11 +42,11 @@ func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Gra
 	}
 	a.denied.addAll(ended)
 	a.noteLogin(ctx, u, try)
-	g, err := a.grant(u, s)
+	g, err := a.grant(u, s, valid)
 	if err != nil {
 		return Grant{}, err
 	}
-	g.Device = signDeviceToken(a.keys, u, cmp.Or(try.device, token.NewID()), a.cfg.Now())
+	g.Device = signDeviceToken(a.keys, u, cmp.Or(try.device, token.NewID()), a.cfg.Store.Now())
 	return g, nil
 }
 
@@ -68,10 +68,12 @@ func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
 	a.audit.record(ctx, event)
 }
 
-// newSession returns a session that begins now.
-func (a *Auth) newSession(ctx context.Context, userID int64) store.Session {
+// newSession returns a session that begins now, and the validity of its first access token.
+func (a *Auth) newSession(
+	ctx context.Context, userID int64,
+) (store.Session, token.Validity) {
 	origin := originOf(ctx)
-	now := store.Instant(a.cfg.Now())
+	now := store.Instant(a.cfg.Store.Now())
 	s := store.Session{
 		ID:         token.NewID(),
 		UserID:     userID,
@@ -82,8 +84,9 @@ func (a *Auth) newSession(ctx context.Context, userID int64) store.Session {
 		IP:         origin.IP,
 		UserAgent:  origin.UserAgent,
 	}
-	s.TokenExp = a.access.Expiry(s)
-	return s
+	valid := a.access.Validity(s.ExpiresAt.Sub(now))
+	s.TokenExp = valid.Expires
+	return s, valid
 }
 
 // sessionEnd returns when a session ends that is not used again.
@@ -121,15 +124,16 @@ func (a *Auth) noteNetwork(ctx context.Context, u store.User) (detail string, er
 	return "new address", nil
 }
 
-// grant makes the tokens of a session that has just been used.
-func (a *Auth) grant(u store.User, s store.Session) (Grant, error) {
-	accessToken, err := a.access.Mint(u, s)
+// grant makes the tokens of a session that has just been used. Its row must know of the validity
+// of the access token, or the end of the session would not end the token.
+func (a *Auth) grant(u store.User, s store.Session, valid token.Validity) (Grant, error) {
+	accessToken, err := a.access.Mint(u, s.ID, valid)
 	if err != nil {
 		return Grant{}, err
 	}
 	return Grant{
 		Token:            accessToken,
-		ExpiresIn:        a.access.Expiry(s).Sub(s.LastUsedAt.Truncate(time.Second)),
+		ExpiresIn:        valid.For(),
 		RefreshToken:     signRefreshToken(a.keys, s.ID, s.Counter),
 		RefreshExpiresIn: s.ExpiresAt.Sub(s.LastUsedAt),
 		User:             u,
@@ -187,7 +191,7 @@ func (a *Auth) LogoutEverywhere(ctx context.Context, userID int64) error {
 
 // Sessions returns the caller's own sessions that live, the most recently used first.
 func (a *Auth) Sessions(ctx context.Context, c Caller) ([]store.Session, error) {
-	return a.cfg.Store.UserSessions(ctx, c.UserID, a.cfg.Now())
+	return a.cfg.Store.UserSessions(ctx, c.UserID, a.cfg.Store.Now())
 }
 
 // EndSession ends one of the caller's own sessions. The session of somebody else, and one that has
@@ -197,7 +201,7 @@ func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("look up session: %w", err)
-	case s.UserID != c.UserID || !s.Lives(a.cfg.Now()):
+	case s.UserID != c.UserID || !s.Lives(a.cfg.Store.Now()):
 		return store.ErrNotFound
 	}
 	return a.endSession(ctx, id)

@@ -22,6 +22,7 @@ func TestVectors(t *testing.T) {
 	}
 	now := func() time.Time { return noon }
 	a, err := New(Config{
+		Store:  struct{ Store }{}, // nobody asks it
 		Secret: testSecret, Previous: []string{otherSecret}, Issuer: "clientes",
 		Audience: "clientes", TokenTTL: time.Minute, Now: now, Log: slog.New(slog.DiscardHandler),
 	})
