@@ -42,24 +42,26 @@ var errDevicesUsed = errors.New("too many have failed with a device token of thi
 //
 // People type their password where a name belongs. So a name is in no key, only its MAC. There is a
 // key for the MAC under each secret, because replicas may know different ones while a secret is
-// replaced. A user's count has another key, which no secret changes. Where there is no user,
-// another MAC takes its place: otherwise the time of the writes would show who is a user.
+// replaced. A user's count has one more key, which no secret changes.
 func nameBucket(keys *token.Keyring, userID int64, name string) throttle.Bucket {
-	macs := keys.MACs(token.Throttle, store.NameKey(name))
-	who := decimal(userID)
-	if userID == 0 {
-		who = "nobody " + macs[0]
+	b := throttle.Bucket{Limit: nameLimit, Cleared: true}
+	if userID != 0 {
+		b.Keys = append(b.Keys, "name of "+decimal(userID))
 	}
-	b := throttle.Bucket{Keys: []string{"name of " + who}, Limit: nameLimit, Cleared: true}
-	for _, mac := range macs {
+	for _, mac := range keys.MACs(token.Throttle, store.NameKey(name)) {
 		b.Keys = append(b.Keys, "name "+mac)
 	}
 	return b
 }
 
-// loginBuckets are what a stranger's login counts against.
+// loginBuckets are what a stranger's login counts against. For a name of no user, one of them is as
+// much work as the key that only a user has. Otherwise the time would show who is one.
 func loginBuckets(keys *token.Keyring, userID int64, name, ip string) []throttle.Bucket {
 	buckets := []throttle.Bucket{nameBucket(keys, userID, name)}
+	if userID == 0 {
+		key := "nobody " + keys.MACs(token.Throttle, store.NameKey(name))[0]
+		buckets = append(buckets, newBucket(key, throttle.Limit{}))
+	}
 	if network := throttle.NetworkOf(ip); network != "" {
 		buckets = append(buckets, networkBucket(network))
 	}

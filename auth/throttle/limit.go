@@ -22,7 +22,8 @@ type Bucket struct {
 
 // Limit is how often somebody may fail, or request something.
 type Limit struct {
-	// Free is how many are let through without a wait, within Window from the first of them on.
+	// Free is how many are let through without a wait, within Window from the first of them on. With
+	// 0 nothing is counted, and everything is let through.
 	Free   int64
 	Window time.Duration
 
@@ -78,7 +79,10 @@ func earliest(a, b time.Time) time.Time {
 
 // count counts an attempt that is let through now.
 func (l Limit) count(b *store.Bucket, now time.Time) {
-	if b.Count == 0 {
+	switch {
+	case l.Free == 0:
+		return
+	case b.Count == 0:
 		b.Since = now
 	}
 	b.Count++
