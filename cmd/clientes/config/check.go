@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"clientes/auth/mail"
 	"clientes/auth/token"
 	"clientes/store/postgres"
 	"clientes/store/sqlite"
@@ -32,7 +33,7 @@ func (c *Config) check(bad faults) {
 		bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: "+
 			"https://api.example.com", quoted(c.PublicURL, c.PublicURL))
 	}
-	if c.values["SMTP_URL"] != "" && c.MailFrom.Address == "" {
+	if c.SMTP != (mail.Server{}) && c.MailFrom.Address == "" {
 		bad.add("MAIL_FROM", "is missing; SMTP_URL needs it: "+
 			"clientes@example.com or Clientes <clientes@example.com>")
 	}
