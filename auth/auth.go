@@ -130,7 +130,8 @@ func New(cfg Config) (*Auth, error) {
 	return &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
 		guard: &guard{
-			hashes: cfg.Store, gate: cfg.Gate, limiter: throttle.NewLimiter(cfg.Store, cfg.Store.Now),
+			hashes: cfg.Store, gate: cfg.Gate,
+			limiter: throttle.NewLimiter(cfg.Store, cfg.Store.Now),
 			keys: keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
 		},
 		links: &links{users: cfg.Store, keys: keys, accounts: accounts},

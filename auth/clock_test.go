@@ -11,7 +11,7 @@ import (
 )
 
 // TestJumpsOfTheClock does what people do while the store's clock is wrong, and again when it is
-// right. Nobody waits longer than the contract says, and what has ended stays ended.
+// right. Nobody waits for longer than a quarter of an hour, and what has ended stays ended.
 func TestJumpsOfTheClock(t *testing.T) {
 	for _, jump := range []time.Duration{
 		time.Hour, -time.Hour, 400 * 24 * time.Hour, -24 * time.Hour,

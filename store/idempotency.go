@@ -12,8 +12,8 @@ const (
 	MaxIdempotencyKey = 255
 
 	// IdempotencyTTL is how long a key is remembered at least. It stands for its record until
-	// DeleteIdempotencyKeys removes it. If a call compared its age, a clock that is ahead would make
-	// a second record.
+	// DeleteIdempotencyKeys removes it. If a call compared its age, a clock that is ahead would
+	// make a second record.
 	IdempotencyTTL = 24 * time.Hour
 )
 

@@ -22,8 +22,8 @@ type Bucket struct {
 
 // Limit is how often somebody may fail, or request something.
 type Limit struct {
-	// Free is how many are let through without a wait, within Window from the first of them on. With
-	// 0 nothing is counted, and everything is let through.
+	// Free is how many are let through without a wait, within Window from the first of them on.
+	// With 0 nothing is counted, and everything is let through.
 	Free   int64
 	Window time.Duration
 

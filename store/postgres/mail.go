@@ -49,8 +49,9 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 				SELECT id
 				FROM mails
 				WHERE next_try <= $1
-					OR next_try > $3 AND next_try > $1::timestamptz + interval '1 millisecond' *
-						least($4::bigint << least(greatest(tries - 1, 0), 10)::int, $5::bigint)
+					OR next_try > $3
+						AND next_try > $1::timestamptz + interval '1 millisecond' * least(
+							$4::bigint << least(greatest(tries - 1, 0), 10)::int, $5::bigint)
 				ORDER BY next_try, id
 				LIMIT $2
 				FOR UPDATE SKIP LOCKED
