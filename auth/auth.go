@@ -132,7 +132,7 @@ func New(cfg Config) (*Auth, error) {
 		guard: &guard{
 			hashes: cfg.Store, gate: cfg.Gate,
 			limiter: throttle.NewLimiter(cfg.Store, cfg.Store.Now),
-			keys: keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
+			keys:    keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
 		},
 		links: &links{users: cfg.Store, keys: keys, accounts: accounts},
 	}, nil
