@@ -57,6 +57,7 @@ type Config struct {
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
 type Store interface {
 	store.Clientes
+	Now() time.Time
 	Ready(ctx context.Context) error
 	Identity(ctx context.Context) (store.Identity, error)
 }

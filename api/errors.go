@@ -300,10 +300,17 @@ func nameMalformed(err error, p *problem) {
 	p.Message = malformed.Message
 }
 
-// sayHowLong names the wait. If there were too many requests, but no failures, the answer is not
-// about authentication.
+// refusedLogin is an error that refuses a login, but not as a 401. The answer is about
+// authentication all the same.
+type refusedLogin struct{ error }
+
+func (e *refusedLogin) Unwrap() error { return e.error }
+
+// sayHowLong names the wait.
 func sayHowLong(err error, p *problem) {
-	p.Auth = new(bool)
+	if as[*refusedLogin](err) {
+		p.Auth = new(bool)
+	}
 	var many *auth.TooManyError
 	if !errors.As(err, &many) {
 		return
@@ -312,6 +319,5 @@ func sayHowLong(err error, p *problem) {
 	p.Message = "Too many attempts have failed; " + wait + "the next one."
 	if many.Asked {
 		p.Message = "This was asked for too often; " + wait + "you ask again."
-		p.Auth = nil
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"clientes/auth"
 	"clientes/store"
 )
 
@@ -36,24 +37,33 @@ const (
 	cleanBatch = 500
 )
 
-// Run removes expired idempotency keys, in small batches, until the context ends.
+// Run removes expired idempotency keys until the context ends. It begins when the store's clock has
+// been steady for [auth.CleanAfter].
 func (s *Server) Run(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
+	steady := store.NewSteady(s.cfg.Store.Now)
 	for {
-		for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {
-			before := s.cfg.Now().Add(-store.IdempotencyTTL)
-			var err error
-			removed, err = s.cfg.Store.DeleteIdempotencyKeys(ctx, before, cleanBatch)
-			if err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("cannot remove old idempotency keys; trying again in a minute",
-					"error", err)
-			}
+		if steady.For() >= auth.CleanAfter {
+			s.removeOldKeys(ctx)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+	}
+}
+
+// removeOldKeys removes expired idempotency keys, in small batches.
+func (s *Server) removeOldKeys(ctx context.Context) {
+	for removed := cleanBatch; removed == cleanBatch && ctx.Err() == nil; {
+		before := s.cfg.Store.Now().Add(-store.IdempotencyTTL)
+		var err error
+		removed, err = s.cfg.Store.DeleteIdempotencyKeys(ctx, before, cleanBatch)
+		if err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("cannot remove old idempotency keys; trying again in a minute",
+				"error", err)
 		}
 	}
 }

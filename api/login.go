@@ -174,7 +174,7 @@ type loginUserView struct {
 func (s *Server) login(ctx context.Context, in loginInput) (loginView, error) {
 	g, err := s.cfg.Auth.Login(ctx, in.LoginRequest)
 	if err != nil {
-		return loginView{}, err
+		return loginView{}, &refusedLogin{err}
 	}
 	return s.loginView(g, in.cookie), nil
 }

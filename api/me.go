@@ -6,7 +6,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"clientes/api/wire"
-	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -37,9 +36,10 @@ func (in *signupInput) decode(r *request) error {
 	if fault == nil {
 		return nil // auth finds the others when it creates the user
 	}
-	_, err := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}.Validate()
-	fault = store.JoinInvalid(fault, err)
-	return store.JoinInvalid(fault, password.CheckNew(in.Password.Value))
+	u := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}
+	_, err := u.Validate()
+	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckSignUp(r.Context(), u, in.Password.Value))
+	return store.JoinInvalid(fault, err)
 }
 
 func (s *Server) signup(ctx context.Context, in signupInput) (meView, error) {

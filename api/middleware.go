@@ -51,7 +51,10 @@ func (s *Server) begin(c *gin.Context) {
 	h["X-Request-Id"] = []string{x.id}
 	h["X-Content-Type-Options"] = nosniff
 	h["Cache-Control"] = noStore // static files set their own
-	if s.draining.Load() {
+	// A Content-Length beside Transfer-Encoding may be an attempt to smuggle a request past a proxy
+	// (RFC 9112 section 6.3). net/http drops that header before anybody sees it. So every chunked
+	// request is the last of its connection.
+	if s.draining.Load() || len(c.Request.TransferEncoding) > 0 {
 		h.Set("Connection", "close")
 	}
 

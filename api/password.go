@@ -29,7 +29,15 @@ func (in *passwordInput) decode(r *request) error {
 	}
 	unknown := wire.UnknownMembers(in.body.Unknown)
 	fault := store.JoinInvalid(unknown, required("current", in.body.Current))
-	return store.JoinInvalid(fault, password.CheckNew(in.body.Password.Value))
+	if fault == nil { // auth finds out whether it is easy to guess, when it changes it
+		return password.CheckNew(in.body.Password.Value)
+	}
+	u, err := r.server.cfg.Auth.User(r.Context(), in.caller.UserID)
+	if err != nil {
+		return err
+	}
+	err = r.server.cfg.Auth.CheckPassword(r.Context(), u, in.body.Password.Value)
+	return store.JoinInvalid(fault, err)
 }
 
 func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing, error) {

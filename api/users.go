@@ -35,7 +35,13 @@ func (in *newUserInput) decode(r *request) error {
 	if fault == nil {
 		return nil // auth finds the others when it creates the user
 	}
-	return store.JoinInvalid(fault, auth.CheckNewUser(in.user(), in.Password.Value))
+	u := in.user()
+	if in.Password.Value == "" { // it is set by a link
+		return store.JoinInvalid(fault, auth.CheckNewUser(u, ""))
+	}
+	_, err := u.Validate()
+	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckPassword(r.Context(), u, in.Password.Value))
+	return store.JoinInvalid(fault, err)
 }
 
 func (in *newUserInput) user() store.User {

@@ -68,22 +68,22 @@ const (
 	flushBatch = 100
 )
 
-// eventStore is what a recorder needs of a store. [store.Audit] documents its method.
+// eventStore is what a recorder needs of a store. [store.Store] documents its methods.
 type eventStore interface {
+	clock
 	RecordEvents(ctx context.Context, events ...store.Event) error
 }
 
 // recorder writes events to the log and keeps them in the store.
 type recorder struct {
 	store    eventStore
-	now      func() time.Time
 	log      *slog.Logger
 	waiting  waitingEvents
 	flushing chan struct{} // holds a value while somebody flushes
 }
 
-func newRecorder(s eventStore, now func() time.Time, log *slog.Logger) *recorder {
-	return &recorder{store: s, now: now, log: log, flushing: make(chan struct{}, 1)}
+func newRecorder(s eventStore, log *slog.Logger) *recorder {
+	return &recorder{store: s, log: log, flushing: make(chan struct{}, 1)}
 }
 
 // record logs an event that comes with no update of a user, and keeps it after those that wait, if
@@ -105,7 +105,7 @@ func (r *recorder) record(ctx context.Context, e store.Event) {
 func (r *recorder) recordStrangers(
 	ctx context.Context, kind store.EventKind, userID int64, detail string,
 ) {
-	e := strangersEvent(ctx, kind, userID, detail).Settled(r.now())
+	e := strangersEvent(ctx, kind, userID, detail).Settled(r.store.Now())
 	logEvents(r.log, []store.Event{e})
 	r.waiting.add(e)
 }

@@ -66,6 +66,13 @@ type Store interface {
 	store.Mails
 	store.Networks
 	store.Audit
+	clock
+}
+
+// clock is the part of a store that knows the time, which [store.Store] documents. All times that
+// the store keeps are compared with it.
+type clock interface {
+	Now() time.Time
 }
 
 // Config is what an [Auth] is made of. Every field except Previous is required.
@@ -85,7 +92,7 @@ type Config struct {
 	// RefreshGrace is how long a used refresh token returns the same answer again.
 	RefreshGrace time.Duration
 
-	Now func() time.Time // time.Now, except in tests
+	Now func() time.Time // time.Now, except in tests: only access tokens go by it
 	Log *slog.Logger
 }
 
@@ -120,14 +127,15 @@ func New(cfg Config) (*Auth, error) {
 	})
 	denied := newDenyList(cfg.Store, cfg.Now, cfg.Log)
 	accounts := &Accounts{users: cfg.Store, gate: cfg.Gate, ended: denied.addAll, log: cfg.Log}
-	audit := newRecorder(cfg.Store, cfg.Now, cfg.Log)
+	audit := newRecorder(cfg.Store, cfg.Log)
 	return &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
 		guard: &guard{
-			hashes: cfg.Store, gate: cfg.Gate, limiter: throttle.NewLimiter(cfg.Store, cfg.Now),
-			keys: keys, accounts: accounts, audit: audit, now: cfg.Now, log: cfg.Log,
+			hashes: cfg.Store, gate: cfg.Gate,
+			limiter: throttle.NewLimiter(cfg.Store, cfg.Store.Now),
+			keys:    keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
 		},
-		links: &links{users: cfg.Store, keys: keys, accounts: accounts, now: cfg.Now},
+		links: &links{users: cfg.Store, keys: keys, accounts: accounts},
 	}, nil
 }
 

@@ -39,15 +39,29 @@ var (
 var errDevicesUsed = errors.New("too many have failed with a device token of this user")
 
 // nameBucket counts attempts on a user name, whoever tries it, and whether or not it is a user's.
-// People type their password there, so the key has a MAC of the name.
-func nameBucket(keys *token.Keyring, name string) throttle.Bucket {
-	mac := keys.MAC(token.Throttle, store.NameKey(name))
-	return throttle.Bucket{Key: "name " + mac, Limit: nameLimit, Cleared: true}
+//
+// People type their password where a name belongs. So a name is in no key, only its MAC. There is a
+// key for the MAC under each secret, because replicas may know different ones while a secret is
+// replaced. A user's count has one more key, which no secret changes.
+func nameBucket(keys *token.Keyring, userID int64, name string) throttle.Bucket {
+	b := throttle.Bucket{Limit: nameLimit, Cleared: true}
+	if userID != 0 {
+		b.Keys = append(b.Keys, "name of "+decimal(userID))
+	}
+	for _, mac := range keys.MACs(token.Throttle, store.NameKey(name)) {
+		b.Keys = append(b.Keys, "name "+mac)
+	}
+	return b
 }
 
-// loginBuckets are what a stranger's login counts against.
-func loginBuckets(keys *token.Keyring, name, ip string) []throttle.Bucket {
-	buckets := []throttle.Bucket{nameBucket(keys, name)}
+// loginBuckets are what a stranger's login counts against. For a name of no user, one of them is as
+// much work as the key that only a user has. Otherwise the time would show who is one.
+func loginBuckets(keys *token.Keyring, userID int64, name, ip string) []throttle.Bucket {
+	buckets := []throttle.Bucket{nameBucket(keys, userID, name)}
+	if userID == 0 {
+		key := "nobody " + keys.MACs(token.Throttle, store.NameKey(name))[0]
+		buckets = append(buckets, newBucket(key, throttle.Limit{}))
+	}
 	if network := throttle.NetworkOf(ip); network != "" {
 		buckets = append(buckets, networkBucket(network))
 	}
@@ -57,20 +71,20 @@ func loginBuckets(keys *token.Keyring, name, ip string) []throttle.Bucket {
 // networkBucket counts failed logins from a network. A success clears nothing: otherwise anybody
 // with an account would start anew with each login to it.
 func networkBucket(network string) throttle.Bucket {
-	return throttle.Bucket{Key: "address " + network, Limit: networkLimit}
+	return newBucket("address "+network, networkLimit)
 }
 
 // deviceBucket counts failed logins from a device of a user.
 func deviceBucket(userID int64, device string) throttle.Bucket {
-	return throttle.Bucket{
-		Key: "device " + decimal(userID) + " " + device, Limit: deviceLimit, Cleared: true,
-	}
+	b := newBucket("device "+decimal(userID)+" "+device, deviceLimit)
+	b.Cleared = true
+	return b
 }
 
 // devicesBucket counts failed logins from all devices of a user. "marks" is an old word for device
 // tokens. Another key would start the count anew after an update.
 func devicesBucket(userID int64) throttle.Bucket {
-	return throttle.Bucket{Key: "marks " + decimal(userID), Limit: devicesLimit}
+	return newBucket("marks "+decimal(userID), devicesLimit)
 }
 
 // codesBucket counts wrong codes of a second factor. Those from a known device count apart, so
@@ -81,38 +95,45 @@ func codesBucket(userID int64, known bool) throttle.Bucket {
 	if known {
 		key += " marked"
 	}
-	return throttle.Bucket{Key: key, Limit: codesLimit}
+	return newBucket(key, codesLimit)
 }
 
 // mailsBucket counts mails that anybody may have sent to a user.
 func mailsBucket(userID int64) throttle.Bucket {
-	return throttle.Bucket{Key: "mails " + decimal(userID), Limit: mailsLimit}
+	return newBucket("mails "+decimal(userID), mailsLimit)
 }
 
 // noMailsBucket counts where there is nothing to send, as if there were. Nothing follows from the
 // count, so many names share a bucket. Otherwise there would be as many rows as somebody can make
 // up names.
 func noMailsBucket(keys *token.Keyring, name, email string) throttle.Bucket {
-	mac := keys.MAC(token.Throttle, store.NameKey(name)+" "+store.EmailKey(email))
-	return throttle.Bucket{Key: "mails nobody " + mac[:3], Limit: mailsLimit}
+	mac := keys.MACs(token.Throttle, store.NameKey(name)+" "+store.EmailKey(email))[0]
+	return newBucket("mails nobody "+mac[:3], mailsLimit)
 }
 
 // askedBucket counts what a network requests.
 func askedBucket(what, network string) throttle.Bucket {
-	return throttle.Bucket{Key: what + " by " + network, Limit: askedLimit}
+	return newBucket(what+" by "+network, askedLimit)
 }
 
 // confirmsBucket counts the new emails that a user asks to have confirmed.
 func confirmsBucket(userID int64) throttle.Bucket {
-	return throttle.Bucket{Key: "confirms " + decimal(userID), Limit: mailsLimit}
+	return newBucket("confirms "+decimal(userID), mailsLimit)
 }
 
 // confirmsToBucket counts the mails that ask whether an email is the user's. It may belong to
 // somebody who has nothing to do with any user.
 func confirmsToBucket(keys *token.Keyring, email string) throttle.Bucket {
-	return throttle.Bucket{
-		Key: "confirms of " + keys.MAC(token.Throttle, store.EmailKey(email)), Limit: mailsLimit,
+	b := throttle.Bucket{Limit: mailsLimit}
+	for _, mac := range keys.MACs(token.Throttle, store.EmailKey(email)) {
+		b.Keys = append(b.Keys, "confirms of "+mac)
 	}
+	return b
+}
+
+// newBucket returns a bucket with one key.
+func newBucket(key string, limit throttle.Limit) throttle.Bucket {
+	return throttle.Bucket{Keys: []string{key}, Limit: limit}
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }

@@ -21,9 +21,13 @@ const (
 	keepDead = time.Hour
 )
 
+// CleanAfter is how long the store's clock must have been steady before old rows are removed: see
+// [store.Steady].
+const CleanAfter = time.Hour
+
 // cleaner removes rows that nothing can need.
 type cleaner struct {
-	now  func() time.Time
+	now  func() time.Time // the store's
 	log  *slog.Logger
 	jobs []cleaning
 }
@@ -36,7 +40,7 @@ type cleaning struct {
 }
 
 func newCleaner(cfg Config) cleaner {
-	return cleaner{now: cfg.Now, log: cfg.Log, jobs: []cleaning{
+	return cleaner{now: cfg.Store.Now, log: cfg.Log, jobs: []cleaning{
 		{"sessions", cfg.Store.DeleteSessions, keepDead},
 		{"attempts", cfg.Store.DeleteBuckets, token.Leeway},
 		{"addresses", cfg.Store.DeleteNetworks, store.NetworkTTL},
@@ -44,12 +48,16 @@ func newCleaner(cfg Config) cleaner {
 	}}
 }
 
-// run removes old rows, in small batches, until ctx ends.
+// run removes old rows, in small batches, until ctx ends. It begins when the clock has been steady
+// for [CleanAfter].
 func (c cleaner) run(ctx context.Context) {
 	tick := time.NewTicker(cleanEvery)
 	defer tick.Stop()
+	steady := store.NewSteady(c.now)
 	for {
-		c.once(ctx)
+		if steady.For() >= CleanAfter {
+			c.once(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -30,10 +30,11 @@ type deviceToken struct {
 }
 
 // good reports whether it is a token of this user that was neither cancelled nor unused for too
-// long.
+// long. One whose last use lies ahead is from a clock that was wrong, and would be good for longer.
 func (d deviceToken) good(u store.User, now time.Time) bool {
+	unused := now.Sub(d.usedAt)
 	return u.ID != 0 && d.userID == u.ID && d.generation == u.DeviceGeneration &&
-		now.Before(d.usedAt.Add(DeviceTokenTTL))
+		-token.IssuedLeeway <= unused && unused < DeviceTokenTTL
 }
 
 // signDeviceToken returns the token of a user's device that is used now.

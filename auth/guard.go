@@ -23,7 +23,7 @@ type guard struct {
 	keys     *token.Keyring
 	accounts *Accounts
 	audit    *recorder
-	now      func() time.Time
+	clock    clock
 	log      *slog.Logger
 }
 
@@ -87,12 +87,12 @@ func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
 func (g *guard) reserveLogin(
 	ctx context.Context, u store.User, name, deviceToken string,
 ) (*attempt, error) {
-	if d, ok := parseDeviceToken(g.keys, deviceToken); ok && d.good(u, g.now()) {
+	if d, ok := parseDeviceToken(g.keys, deviceToken); ok && d.good(u, g.clock.Now()) {
 		if try, err := g.reserveDevice(ctx, u.ID, d.device); !errors.Is(err, errDevicesUsed) {
 			return try, err
 		}
 	}
-	r, err := g.limiter.Reserve(ctx, loginBuckets(g.keys, name, originOf(ctx).IP)...)
+	r, err := g.limiter.Reserve(ctx, loginBuckets(g.keys, u.ID, name, originOf(ctx).IP)...)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 	switch {
 	case errors.Is(err, ErrInvalidLogin):
 		if bySession { // its reservation did not count on the name
-			if _, err := g.limiter.Ask(ctx, nameBucket(g.keys, u.Name)); err != nil {
+			if _, err := g.limiter.Ask(ctx, nameBucket(g.keys, u.ID, u.Name)); err != nil {
 				return err
 			}
 		}
@@ -186,7 +186,7 @@ func (g *guard) spendCode(
 				if !u.MFA.On {
 					return u, ErrMFAOff
 				}
-				if u.MFA, err = useCode(g.keys, userID, u.MFA, code, g.now()); err != nil {
+				if u.MFA, err = useCode(g.keys, userID, u.MFA, code, g.clock.Now()); err != nil {
 					return u, err
 				}
 				return update(u)
@@ -222,7 +222,7 @@ func (g *guard) tryCode(
 // knownDevice reports whether the request of ctx comes from a known device of u.
 func (g *guard) knownDevice(ctx context.Context, u store.User) bool {
 	d, ok := parseDeviceToken(g.keys, originOf(ctx).Device)
-	return ok && d.good(u, g.now())
+	return ok && d.good(u, g.clock.Now())
 }
 
 // askFromNetwork counts one request for something that anybody may ask for, and returns how long

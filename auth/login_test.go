@@ -254,7 +254,7 @@ func TestAYearOfGuesses(t *testing.T) {
 		c := authtest.StoppedAt(someDay)
 		limiter := throttle.NewLimiter(authtest.Buckets{}, c.Now)
 		for c.Now().Before(someDay.Add(year)) {
-			r, err := limiter.Reserve(t.Context(), throttle.Bucket{Key: "ana", Limit: limit})
+			r, err := limiter.Reserve(t.Context(), newBucket("ana", limit))
 			var many *TooManyError
 			switch {
 			case errors.As(err, &many):

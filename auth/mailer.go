@@ -49,7 +49,6 @@ type mailStore interface {
 type mailer struct {
 	store  mailStore
 	links  *links
-	now    func() time.Time
 	log    *slog.Logger
 	sender Sender
 }
@@ -63,7 +62,7 @@ func (a *Auth) SendMail(ctx context.Context, sender Sender, grace time.Duration)
 
 func newMailer(a *Auth, sender Sender) *mailer {
 	return &mailer{
-		store: a.cfg.Store, links: a.links, now: a.cfg.Now, log: a.cfg.Log, sender: sender,
+		store: a.cfg.Store, links: a.links, log: a.cfg.Log, sender: sender,
 	}
 }
 
@@ -137,7 +136,7 @@ func (m *mailer) send(ctx context.Context, one store.Mail) error {
 		if !linkWanted(one, u) {
 			return nil
 		}
-		msg.Token = m.links.sign(one.Kind, u, m.now().Add(msg.ValidFor))
+		msg.Token = m.links.sign(one.Kind, u)
 	}
 	if one.Kind == store.MailNewNetwork {
 		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")

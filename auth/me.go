@@ -45,6 +45,26 @@ func (a *Auth) SignUp(ctx context.Context, name, email, newPassword string) (sto
 	return a.accounts.create(ctx, fx, u, nil)
 }
 
+// CheckSignUp returns what [Auth.SignUp] would find wrong with a stranger's password, for a body
+// with other faults. It counts like a sign-up, since it is as much work.
+func (a *Auth) CheckSignUp(ctx context.Context, u store.User, newPassword string) error {
+	wait, err := a.guard.askFromNetwork(ctx, "signup")
+	switch {
+	case err != nil:
+		return err
+	case wait > 0:
+		return &TooManyError{Wait: wait, Asked: true}
+	}
+	return a.CheckPassword(ctx, u, newPassword)
+}
+
+// CheckPassword returns a *[store.InvalidError] on "password" if u may not have this one. To know
+// whether it is easy to guess takes as long as a hash.
+func (a *Auth) CheckPassword(ctx context.Context, u store.User, newPassword string) error {
+	_, err := a.cfg.Gate.HashNew(ctx, u, newPassword)
+	return err
+}
+
 // mayConfirm counts a mail that asks whether an email is the user's, and reports whether it may be
 // sent. If others have asked too often it may not. Neither they nor the user learn of each other.
 func (a *Auth) mayConfirm(ctx context.Context, email string) (bool, error) {

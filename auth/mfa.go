@@ -104,7 +104,7 @@ func (a *Auth) confirmedMFA(u store.User, code, recovery string) (store.MFA, err
 	if err != nil {
 		return u.MFA, err
 	}
-	step, ok := codeStep(secret, plainCode(code), a.cfg.Now(), 0)
+	step, ok := codeStep(secret, plainCode(code), a.cfg.Store.Now(), 0)
 	if !ok {
 		return u.MFA, ErrMFAInvalid
 	}

@@ -47,12 +47,16 @@ func parseRefreshToken(
 type rotation int
 
 const (
-	refused rotation = iota // the session has ended
+	refused rotation = iota // the session has ended, before or just now
 	rotated                 // the newest token: it is used up, and replaced by the next
 	again                   // the one before, shortly after: its successor once more
 	renewed                 // the one before, later, its successor unclaimed: another successor
 	stolen                  // any other: two people have this session
 )
+
+// maxAhead is how far ahead the last use of a session may lie. A clock that was ahead has written
+// it. Up to here the session goes on; beyond it nobody knows how long it was unused.
+const maxAhead = 24 * time.Hour
 
 // rotate is the rule of rotation. It returns the session after somebody came with token n.
 //
@@ -69,14 +73,17 @@ func rotate(
 ) (store.Session, rotation) {
 	old, how := s, stolen
 	switch {
-	case !s.Lives(now):
+	case !s.EndedAt.IsZero():
+		return s, refused
+	case !s.Lives(now), s.LastUsedAt.Sub(now) > maxAhead:
+		s.EndedAt = now // or a clock that is set back would make it live again
 		return s, refused
 	case n == s.Counter:
 		how = rotated
 		s.Parent = n
 		s.Counter++
 		s.RotatedAt = now
-	case n == s.Parent && now.Sub(s.RotatedAt) < grace:
+	case n == s.Parent && now.Sub(s.RotatedAt).Abs() < grace: // a clock may have been ahead
 		how = again
 	case n == s.Parent:
 		how = renewed
@@ -91,8 +98,9 @@ func rotate(
 	}
 	s.LastUsedAt = now
 	s.ExpiresAt = sessionEnd(s.CreatedAt, now, idle, longest)
-	if !s.Lives(now) {
-		return old, refused // the limits are lower than at its last use
+	if !s.Lives(now) { // the limits are lower than at its last use
+		old.EndedAt = now
+		return old, refused
 	}
 	return s, how
 }
@@ -105,16 +113,18 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) 
 		return Grant{}, ErrRefreshInvalid
 	}
 	era := a.denied.known.era.Load()
-	s, how, err := a.rotateSession(ctx, id, n)
+	s, how, valid, err := a.rotateSession(ctx, id, n)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return Grant{}, ErrRefreshInvalid
 	case err != nil:
 		return Grant{}, fmt.Errorf("refresh session: %w", err)
 	}
+	if !s.EndedAt.IsZero() {
+		a.denied.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
+	}
 	switch how {
 	case stolen:
-		a.denied.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
 		a.audit.record(ctx, newEvent(ctx, store.EventRefreshTheft, s.UserID, ""))
 		return Grant{}, fmt.Errorf("%w: session %s of user %d was ended: %w",
 			ErrRefreshReused, s.ID, s.UserID, ErrRefreshInvalid)
@@ -130,20 +140,22 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) 
 	case err != nil:
 		return Grant{}, fmt.Errorf("look up user: %w", err)
 	}
-	return a.grant(u, s)
+	return a.grant(u, s, valid)
 }
 
-// rotateSession rotates the stored session for token n.
+// rotateSession rotates the stored session for token n. If that succeeds, it returns the validity
+// of the access token to mint.
 func (a *Auth) rotateSession(
 	ctx context.Context, id string, n int64,
-) (s store.Session, how rotation, err error) {
+) (s store.Session, how rotation, valid token.Validity, err error) {
 	s, err = a.cfg.Store.UpdateSession(ctx, id, func(s store.Session) (store.Session, error) {
-		now := store.Instant(a.cfg.Now())
+		now := store.Instant(a.cfg.Store.Now())
 		s, how = rotate(s, n, now, a.cfg.RefreshGrace, a.cfg.SessionIdle, a.cfg.SessionMax)
 		if how != refused && how != stolen {
-			s.TokenExp = latest(s.TokenExp, a.access.Expiry(s))
+			valid = a.access.Validity(s.ExpiresAt.Sub(now))
+			s.TokenExp = latest(s.TokenExp, valid.Expires)
 		}
 		return s, nil
 	})
-	return s, how, err
+	return s, how, valid, err
 }

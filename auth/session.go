@@ -30,7 +30,7 @@ type Grant struct {
 // now. If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt
 // fails.
 func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
-	s := a.newSession(ctx, u.ID)
+	s, valid := a.newSession(ctx, u.ID)
 	era := a.denied.known.era.Load()
 	// The generation is the one that u had when the proof was verified.
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
@@ -44,11 +44,11 @@ func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Gra
 	a.denied.addAll(ended)
 	a.denied.addLiving(era, s)
 	a.noteLogin(ctx, u, try)
-	g, err := a.grant(u, s)
+	g, err := a.grant(u, s, valid)
 	if err != nil {
 		return Grant{}, err
 	}
-	g.Device = signDeviceToken(a.keys, u, cmp.Or(try.device, token.NewID()), a.cfg.Now())
+	g.Device = signDeviceToken(a.keys, u, cmp.Or(try.device, token.NewID()), a.cfg.Store.Now())
 	return g, nil
 }
 
@@ -70,10 +70,12 @@ func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
 	a.audit.record(ctx, event)
 }
 
-// newSession returns a session that begins now.
-func (a *Auth) newSession(ctx context.Context, userID int64) store.Session {
+// newSession returns a session that begins now, and the validity of its first access token.
+func (a *Auth) newSession(
+	ctx context.Context, userID int64,
+) (store.Session, token.Validity) {
 	origin := originOf(ctx)
-	now := store.Instant(a.cfg.Now())
+	now := store.Instant(a.cfg.Store.Now())
 	s := store.Session{
 		ID:         token.NewID(),
 		UserID:     userID,
@@ -84,8 +86,9 @@ func (a *Auth) newSession(ctx context.Context, userID int64) store.Session {
 		IP:         origin.IP,
 		UserAgent:  origin.UserAgent,
 	}
-	s.TokenExp = a.access.Expiry(s)
-	return s
+	valid := a.access.Validity(s.ExpiresAt.Sub(now))
+	s.TokenExp = valid.Expires
+	return s, valid
 }
 
 // sessionEnd returns when a session ends that is not used again.
@@ -123,15 +126,16 @@ func (a *Auth) noteNetwork(ctx context.Context, u store.User) (detail string, er
 	return "new address", nil
 }
 
-// grant makes the tokens of a session that has just been used.
-func (a *Auth) grant(u store.User, s store.Session) (Grant, error) {
-	accessToken, err := a.access.Mint(u, s)
+// grant makes the tokens of a session that has just been used. Its row must know of the validity
+// of the access token, or the end of the session would not end the token.
+func (a *Auth) grant(u store.User, s store.Session, valid token.Validity) (Grant, error) {
+	accessToken, err := a.access.Mint(u, s.ID, valid)
 	if err != nil {
 		return Grant{}, err
 	}
 	return Grant{
 		Token:            accessToken,
-		ExpiresIn:        a.access.Expiry(s).Sub(s.LastUsedAt.Truncate(time.Second)),
+		ExpiresIn:        valid.For(),
 		RefreshToken:     signRefreshToken(a.keys, s.ID, s.Counter),
 		RefreshExpiresIn: s.ExpiresAt.Sub(s.LastUsedAt),
 		User:             u,
@@ -192,7 +196,7 @@ func (a *Auth) LogoutEverywhere(ctx context.Context, userID int64) error {
 
 // Sessions returns the caller's own sessions that live, the most recently used first.
 func (a *Auth) Sessions(ctx context.Context, c Caller) ([]store.Session, error) {
-	return a.cfg.Store.UserSessions(ctx, c.UserID, a.cfg.Now())
+	return a.cfg.Store.UserSessions(ctx, c.UserID, a.cfg.Store.Now())
 }
 
 // EndSession ends one of the caller's own sessions. The session of somebody else, and one that has
@@ -202,7 +206,7 @@ func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("look up session: %w", err)
-	case s.UserID != c.UserID || !s.Lives(a.cfg.Now()):
+	case s.UserID != c.UserID || !s.Lives(a.cfg.Store.Now()):
 		return store.ErrNotFound
 	}
 	return a.endSession(ctx, id)

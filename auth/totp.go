@@ -41,8 +41,12 @@ func totp(secret []byte, step int64) string {
 func stepAt(t time.Time) int64 { return t.Unix() / codePeriod }
 
 // codeStep returns the time step whose code this is, among those later than the last one used. It
-// always looks at all of them, so that the time does not show which one matches.
+// always looks at all of them, so that the time does not show which one matches. A last step beyond
+// them was used when a clock was ahead. It counts for nothing, or no code would be good for long.
 func codeStep(secret []byte, code string, now time.Time, last int64) (step int64, ok bool) {
+	if last > stepAt(now)+codeDrift {
+		last = 0
+	}
 	for n := stepAt(now) - codeDrift; n <= stepAt(now)+codeDrift; n++ {
 		if subtle.ConstantTimeCompare([]byte(totp(secret, n)), []byte(code)) == 1 && n > last {
 			step, ok = n, true

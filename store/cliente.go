@@ -37,7 +37,7 @@ type Clientes interface {
 	// CreateClienteOnce is CreateCliente with an idempotency key: concurrent or repeated calls of
 	// one user with one key create one record. The first call returns it, and the others return it
 	// as it was created, with replayed set. The key has at most [MaxIdempotencyKey] bytes and is
-	// kept together with the record, for [IdempotencyTTL].
+	// kept together with the record, for [IdempotencyTTL] at least.
 	//
 	// It returns [ErrKeyReused] if the key stands for another record, and [ErrKeyInProgress] if
 	// another call with the key takes longer than a caller waits. A call that fails leaves the key

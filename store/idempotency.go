@@ -11,7 +11,9 @@ const (
 	// MaxIdempotencyKey is the longest idempotency key, in bytes.
 	MaxIdempotencyKey = 255
 
-	// IdempotencyTTL is how long a key is remembered.
+	// IdempotencyTTL is how long a key is remembered at least. It stands for its record until
+	// DeleteIdempotencyKeys removes it. If a call compared its age, a clock that is ahead would
+	// make a second record.
 	IdempotencyTTL = 24 * time.Hour
 )
 

@@ -40,16 +40,21 @@ const (
 // takes some sixteen hours: a night in which nobody looks after the mail server.
 const MaxMailTries = 14
 
+// The waits of a mail that could not be sent: see [Mail.Wait].
+const (
+	FirstMailWait   = 15 * time.Second
+	LongestMailWait = 4 * time.Hour
+)
+
 // Wait returns how long a mail that could not be sent waits for its next try. It is 15 seconds
 // after the first try, because some links are valid for half an hour. It doubles after each further
 // try, up to four hours.
 func (m Mail) Wait() time.Duration {
-	const first, longest = 15 * time.Second, 4 * time.Hour
-	wait := first
-	for try := int64(1); try < m.Tries && wait < longest; try++ {
+	wait := FirstMailWait
+	for try := int64(1); try < m.Tries && wait < LongestMailWait; try++ {
 		wait *= 2
 	}
-	return min(wait, longest)
+	return min(wait, LongestMailWait)
 }
 
 // Mails is the queue of mail to send.
@@ -64,6 +69,9 @@ type Mails interface {
 	// that are due longest. In the same atomic step it counts a try and makes each due again after
 	// the lease, so that nobody else gets it until then. If there are none, the slice is empty, not
 	// nil.
+	//
+	// A mail is also due if it would wait for longer than its Wait and the lease. A clock that was
+	// ahead has written that.
 	//
 	// The caller must call DeleteMail or RetryMail for each. If it vanishes, the mail is claimed
 	// again after the lease. So a mail may be sent twice, but is never lost.

@@ -10,6 +10,9 @@ const NetworkTTL = 90 * 24 * time.Hour
 
 // Networks keeps the networks from which users have logged in, so that auth can report a login from
 // a new one.
+//
+// A row that was seen further ahead than NetworkTTL is from a clock that was wrong, and does not
+// count.
 type Networks interface {
 	// SeeNetwork notes that the user logs in now from a network, named by a prefix that package
 	// auth chooses. It reports whether the user has also done so within the last NetworkTTL. If
@@ -23,3 +26,6 @@ type Networks interface {
 	// returns how many it removed.
 	DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error)
 }
+
+// NetworkKnown reports whether a network that was last seen then is known now.
+func NetworkKnown(seen, now time.Time) bool { return now.Sub(seen).Abs() <= NetworkTTL }

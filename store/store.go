@@ -57,10 +57,15 @@ func Instant(t time.Time) time.Time {
 	return t.UTC().Truncate(time.Millisecond)
 }
 
+// maxAhead is how far ahead of now an instant may lie that is kept. Beyond it, it is no clock that
+// was set back a little: the clock was wrong when the instant was written.
+const maxAhead = 24 * time.Hour
+
 // Later returns the later one of an instant that was kept and now. With it, a clock that was set
-// back does not move a record's last change back.
+// back does not move a record's last change back. An instant of a clock that was more than a day
+// ahead does not count: otherwise changes would have that time until it comes.
 func Later(kept, now time.Time) time.Time {
-	if now = Instant(now); now.After(kept) {
+	if now = Instant(now); now.After(kept) || kept.Sub(now) > maxAhead {
 		return now
 	}
 	return kept

@@ -71,6 +71,7 @@ type MailServer struct {
 	certificate []byte // DER
 	config      *tls.Config
 	server      *smtp.Server
+	listener    net.Listener
 	mu          sync.Mutex
 	mails       []string
 }
@@ -112,12 +113,15 @@ func (s *MailServer) Open(t testing.TB) {
 	}))
 	server.TLSConfig = s.config
 	server.ErrorLog = log.New(io.Discard, "", 0)
-	s.server = server
+	s.server, s.listener = server, listener
 	go server.Serve(listener)
 }
 
 // Close closes the server.
-func (s *MailServer) Close() { s.server.Close() }
+func (s *MailServer) Close() {
+	s.server.Close()
+	s.listener.Close() // it is still open if Serve had not begun
+}
 
 // URL returns the SMTP_URL of the server.
 func (s *MailServer) URL() string { return "smtp://postbox:letmein@" + s.addr }

@@ -39,7 +39,7 @@ func ExampleLimiter_Reserve() {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	limiter := throttle.NewLimiter(counts{}, func() time.Time { return now })
 	door := throttle.Bucket{
-		Key:     "the door",
+		Keys:    []string{"the door"},
 		Limit:   throttle.Limit{Free: 2, Window: time.Hour, Slowed: true},
 		Cleared: true,
 	}

@@ -9,8 +9,10 @@ import (
 
 // Bucket is one thing that an attempt counts against: a user name, a network, a device.
 type Bucket struct {
-	// Key names the bucket in the store. It must hold nothing that has to stay secret.
-	Key   string
+	// Keys names the rows of the bucket in the store, at least one. They must hold nothing that has
+	// to stay secret. All rows have the same count. Where they differ, because another process
+	// knows only some of the keys, the highest counts.
+	Keys  []string
 	Limit Limit
 
 	// Cleared means that a success empties the bucket. Otherwise a success just does not count
@@ -21,6 +23,7 @@ type Bucket struct {
 // Limit is how often somebody may fail, or request something.
 type Limit struct {
 	// Free is how many are let through without a wait, within Window from the first of them on.
+	// With 0 nothing is counted, and everything is let through.
 	Free   int64
 	Window time.Duration
 
@@ -52,9 +55,34 @@ func (l Limit) wait(failures int64) time.Duration {
 	return min(firstWait<<over, longestWait)
 }
 
+// settled returns a bucket as it counts at now: empty if nothing needs it any more. A time that
+// lies ahead was written by a clock that was ahead. It is pulled back to now, so that nobody waits
+// for longer than the limit says.
+func (l Limit) settled(b store.Bucket, now time.Time) store.Bucket {
+	if !now.Before(b.ForgetAt) {
+		return store.Bucket{Key: b.Key}
+	}
+	b.Since, b.LastAt = earliest(b.Since, now), earliest(b.LastAt, now)
+	most := b
+	l.settle(&most)
+	b.BlockedUntil = earliest(b.BlockedUntil, most.BlockedUntil)
+	b.ForgetAt = earliest(b.ForgetAt, most.ForgetAt)
+	return b
+}
+
+func earliest(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // count counts an attempt that is let through now.
 func (l Limit) count(b *store.Bucket, now time.Time) {
-	if b.Count == 0 {
+	switch {
+	case l.Free == 0:
+		return
+	case b.Count == 0:
 		b.Since = now
 	}
 	b.Count++

@@ -22,6 +22,7 @@
 package throttle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ type Reservation struct {
 // bucket also wait for each other's end. Otherwise many at once with the right password would be
 // refused because of those before them.
 func (l *Limiter) Reserve(ctx context.Context, buckets ...Bucket) (*Reservation, error) {
-	unlock, err := l.firsts.lock(ctx, buckets[0].Key)
+	unlock, err := l.firsts.lock(ctx, buckets[0].Keys[0])
 	if err != nil {
 		return nil, err
 	}
@@ -98,24 +99,42 @@ func (l *Limiter) Reserve(ctx context.Context, buckets ...Bucket) (*Reservation,
 			unlock()
 		}
 	}()
-	if err := r.update(ctx, r.reserve); err != nil {
+	var refused error
+	err = r.update(ctx, func(counts []store.Bucket) error {
+		read := slices.Clone(counts)
+		if refused = r.reserve(counts); refused != nil && !ahead(read, counts) {
+			return refused
+		}
+		return nil // what was pulled back is kept, or the attempt would have to wait for ever
+	})
+	if err = cmp.Or(err, refused); err != nil {
 		return nil, err
 	}
 	reserved = true
 	return r, nil
 }
 
+// ahead reports whether a bucket that counts had a time that lay ahead.
+func ahead(read, settled []store.Bucket) bool {
+	for i, b := range settled {
+		if b.Count > 0 && b != read[i] {
+			return true
+		}
+	}
+	return false
+}
+
 // reserve counts the attempt, or returns the error that refuses it.
 func (r *Reservation) reserve(counts []store.Bucket) error {
 	now := store.Instant(r.limiter.now())
 	var refused TooManyError
-	for i, c := range counts {
-		wait := c.BlockedUntil.Sub(now)
-		switch {
-		case !now.Before(c.ForgetAt):
-			counts[i] = store.Bucket{Key: c.Key}
-		case wait > 0 && r.buckets[i].Limit.Refuse != nil:
-			return r.buckets[i].Limit.Refuse
+	for i, b := range r.buckets {
+		counts[i] = b.Limit.settled(counts[i], now)
+	}
+	for i, b := range r.buckets {
+		wait := counts[i].BlockedUntil.Sub(now)
+		if wait > 0 && b.Limit.Refuse != nil {
+			return b.Limit.Refuse
 		}
 		refused.Wait = max(refused.Wait, wait)
 	}
@@ -130,21 +149,59 @@ func (r *Reservation) reserve(counts []store.Bucket) error {
 	return nil
 }
 
-// update changes the counts of the attempt. An error of edit is returned as it is.
+// update changes the counts of the attempt, one for each bucket. An error of edit is returned as it
+// is.
 func (r *Reservation) update(ctx context.Context, edit func([]store.Bucket) error) error {
-	keys := make([]string, len(r.buckets))
-	for i, b := range r.buckets {
-		keys[i] = b.Key
+	return r.limiter.update(ctx, r.buckets, edit)
+}
+
+// update changes the counts of buckets. An error of edit is returned as it is.
+func (l *Limiter) update(
+	ctx context.Context, buckets []Bucket, edit func([]store.Bucket) error,
+) error {
+	var keys []string
+	for _, b := range buckets {
+		keys = append(keys, b.Keys...)
 	}
 	var refused error
-	err := r.limiter.store.UpdateBuckets(ctx, keys, func(counts []store.Bucket) error {
-		refused = edit(counts)
-		return refused
+	err := l.store.UpdateBuckets(ctx, keys, func(rows []store.Bucket) error {
+		now := store.Instant(l.now())
+		counts := make([]store.Bucket, 0, len(buckets))
+		for rest := rows; len(counts) < len(buckets); {
+			b := buckets[len(counts)]
+			counts = append(counts, b.merged(rest[:len(b.Keys)], now))
+			rest = rest[len(b.Keys):]
+		}
+		if refused = edit(counts); refused != nil {
+			return refused
+		}
+		for i, rest := 0, rows; i < len(buckets); i++ {
+			n := len(buckets[i].Keys)
+			for j, key := range buckets[i].Keys {
+				rest[j] = counts[i]
+				rest[j].Key = key
+			}
+			rest = rest[n:]
+		}
+		return nil
 	})
 	if err == nil || refused != nil && errors.Is(err, refused) {
 		return err
 	}
 	return fmt.Errorf("count attempts: %w", err)
+}
+
+// merged returns the count of a bucket with these rows: that of the row which counts most.
+func (b Bucket) merged(rows []store.Bucket, now time.Time) store.Bucket {
+	most := rows[0]
+	for _, row := range rows[1:] {
+		old := !now.Before(most.ForgetAt)
+		if now.Before(row.ForgetAt) && (old || row.Count > most.Count) {
+			most = row
+		}
+	}
+	most.Key = b.Keys[0]
+	return most
 }
 
 // Fail leaves the attempt counted. The wait that it causes begins now and not before the hash.
@@ -223,12 +280,10 @@ func (r *Reservation) end(
 // it returns how long, and counts nothing. It takes the same time either way, because a stranger
 // may measure it.
 func (l *Limiter) Ask(ctx context.Context, b Bucket) (wait time.Duration, err error) {
-	now := store.Instant(l.now())
-	err = l.store.UpdateBuckets(ctx, []string{b.Key}, func(counts []store.Bucket) error {
+	err = l.update(ctx, []Bucket{b}, func(counts []store.Bucket) error {
+		now := store.Instant(l.now())
 		c := &counts[0]
-		if !now.Before(c.ForgetAt) {
-			*c = store.Bucket{Key: c.Key}
-		}
+		*c = b.Limit.settled(*c, now)
 		if wait = max(0, c.BlockedUntil.Sub(now)); wait > 0 {
 			c.LastAt = now // so that something is written here, too
 			return nil
@@ -236,8 +291,5 @@ func (l *Limiter) Ask(ctx context.Context, b Bucket) (wait time.Duration, err er
 		b.Limit.count(c, now)
 		return nil
 	})
-	if err != nil {
-		return 0, fmt.Errorf("count what was asked for: %w", err)
-	}
-	return wait, nil
+	return wait, err
 }

@@ -18,7 +18,7 @@ var someDay = time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC)
 // ana is a bucket that a success clears.
 func ana() Bucket {
 	return Bucket{
-		Key:     "ana",
+		Keys:    []string{"ana"},
 		Limit:   Limit{Free: 5, Window: 24 * time.Hour, InARow: true, Slowed: true},
 		Cleared: true,
 	}
@@ -44,7 +44,7 @@ func TestReleaseKeepsWhatOthersHaveCounted(t *testing.T) {
 				}
 				return nil
 			}
-			must(t, st.UpdateBuckets(t.Context(), []string{ana().Key}, read))
+			must(t, st.UpdateBuckets(t.Context(), ana().Keys, read))
 		}
 		a := reserve(p)
 		c.Advance(time.Millisecond)
@@ -89,7 +89,7 @@ func TestLimits(t *testing.T) {
 		l := NewLimiter(authtest.Buckets{}, clock.Now)
 		for i, want := range c.waits {
 			got := time.Duration(0)
-			r, err := l.Reserve(t.Context(), Bucket{Key: "x", Limit: c.limit})
+			r, err := l.Reserve(t.Context(), Bucket{Keys: []string{"x"}, Limit: c.limit})
 			var many *TooManyError
 			switch {
 			case err == refuse: // as it is, not wrapped
@@ -97,7 +97,7 @@ func TestLimits(t *testing.T) {
 			case errors.As(err, &many):
 				got = many.Wait
 				clock.Advance(got)
-				r, err = l.Reserve(t.Context(), Bucket{Key: "x", Limit: c.limit})
+				r, err = l.Reserve(t.Context(), Bucket{Keys: []string{"x"}, Limit: c.limit})
 			}
 			if got != want {
 				t.Errorf("%s: attempt %d waits %v, want %v", name, i, got, want)

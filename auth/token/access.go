@@ -22,6 +22,10 @@ const (
 
 	// Leeway is how far apart the clocks of two machines may be.
 	Leeway = 5 * time.Second
+
+	// IssuedLeeway is how far ahead of ours the clock may be that issued something. It is longer,
+	// because a replica whose clock is ahead must not log people out at the others.
+	IssuedLeeway = time.Minute
 )
 
 // IssuerConfig is what an [Issuer] is made of. Every field is required.
@@ -46,7 +50,6 @@ func NewIssuer(cfg IssuerConfig) *Issuer {
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithStrictDecoding(),
 		jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(),
 		jwt.WithIssuer(cfg.Issuer),
 		jwt.WithAudience(cfg.Audience),
 		jwt.WithLeeway(Leeway),
@@ -54,23 +57,33 @@ func NewIssuer(cfg IssuerConfig) *Issuer {
 	)}
 }
 
-// Expiry returns the exp of an access token for a session that has just been used. It is a whole
-// second, and not beyond the session's end.
-func (i *Issuer) Expiry(s store.Session) time.Time {
-	exp := s.LastUsedAt.Truncate(time.Second).Add(i.cfg.TTL)
-	if s.ExpiresAt.Before(exp) {
-		return s.ExpiresAt.Truncate(time.Second)
-	}
-	return exp
+// Validity is when an access token was issued and when it expires, in whole seconds of the
+// process's own clock. Every other time of a session is one of the store's clock.
+type Validity struct {
+	IssuedAt, Expires time.Time
 }
 
-// Mint signs an access token for a session of u that has just been used.
-func (i *Issuer) Mint(u store.User, s store.Session) (string, error) {
+// For returns how long the token is valid.
+func (v Validity) For() time.Duration { return v.Expires.Sub(v.IssuedAt) }
+
+// Validity returns that of an access token that is minted now, for a session that ends after left.
+func (i *Issuer) Validity(left time.Duration) Validity {
+	now := i.cfg.Now()
+	v := Validity{IssuedAt: now.Truncate(time.Second)}
+	v.Expires = v.IssuedAt.Add(i.cfg.TTL)
+	if end := now.Add(left); end.Before(v.Expires) {
+		v.Expires = end.Truncate(time.Second)
+	}
+	return v
+}
+
+// Mint signs an access token for a session of u.
+func (i *Issuer) Mint(u store.User, sessionID string, v Validity) (string, error) {
 	j := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
 		ID: u.ID, Subject: strconv.FormatInt(u.ID, 10), Role: u.Role,
-		SessionID: s.ID, TokenID: NewID(),
+		SessionID: sessionID, TokenID: NewID(),
 		Issuer: i.cfg.Issuer, Audience: i.cfg.Audience,
-		IssuedAt: s.LastUsedAt.Unix(), Expires: i.Expiry(s).Unix(),
+		IssuedAt: v.IssuedAt.Unix(), Expires: v.Expires.Unix(),
 	})
 	newest := i.cfg.Keys.keys[0]
 	j.Header["kid"] = newest.id
@@ -90,7 +103,7 @@ type Access struct {
 	TokenID   string    // the jti
 
 	expires   time.Time // exp and the leeway
-	notBefore time.Time // the later of iat and nbf, less the leeway
+	notBefore time.Time // iat and nbf, each less its leeway: the later of them
 }
 
 // Verify returns what an access token says. It refuses the token with [ErrInvalid] or
@@ -130,23 +143,27 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 	signedWith := func(*jwt.Token) (any, error) { return k.secret, nil }
 	_, err = i.parser.ParseWithClaims(token, &c, signedWith)
 	switch {
-	case err == nil:
-	case !onlyTimes(err):
+	case err != nil && !onlyTimes(err):
 		return Access{}, ErrInvalid
-	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued), errors.Is(err, jwt.ErrTokenNotValidYet):
-		err = ErrInvalid
-	default:
+	case err != nil:
 		err = ErrExpired
 	}
 	session, ok := ParseSessionID(c.SessionID)
 	if !ok {
 		return Access{}, ErrInvalid
 	}
-	return Access{
+	a := Access{
 		UserID: c.ID, Role: c.Role, SessionID: c.SessionID, Session: session, TokenID: c.TokenID,
 		expires:   time.Unix(c.Expires, 0).Add(Leeway),
-		notBefore: time.Unix(max(c.IssuedAt, c.NotBefore), 0).Add(-Leeway),
-	}, err
+		notBefore: time.Unix(c.IssuedAt, 0).Add(-IssuedLeeway),
+	}
+	if nbf := time.Unix(c.NotBefore, 0).Add(-Leeway); nbf.After(a.notBefore) {
+		a.notBefore = nbf
+	}
+	if i.cfg.Now().Before(a.notBefore) {
+		err = ErrInvalid // golang-jwt would allow iat no more than the other times
+	}
+	return a, err
 }
 
 // signer returns the key that signed an access token, and the token's header.
@@ -205,7 +222,7 @@ func (k *key) checkHeader(header []byte) error {
 	return nil
 }
 
-// onlyTimes reports whether exp, iat and nbf are all that golang-jwt found wrong with a token.
+// onlyTimes reports whether exp and nbf are all that golang-jwt found wrong with a token.
 func onlyTimes(err error) bool {
 	for _, other := range []error{
 		jwt.ErrTokenMalformed, jwt.ErrTokenUnverifiable, jwt.ErrTokenSignatureInvalid,
@@ -215,6 +232,5 @@ func onlyTimes(err error) bool {
 			return false
 		}
 	}
-	return errors.Is(err, jwt.ErrTokenExpired) || errors.Is(err, jwt.ErrTokenUsedBeforeIssued) ||
-		errors.Is(err, jwt.ErrTokenNotValidYet)
+	return errors.Is(err, jwt.ErrTokenExpired) || errors.Is(err, jwt.ErrTokenNotValidYet)
 }

@@ -53,8 +53,8 @@ func ExampleIssuer() {
 		Keys: keys, Issuer: "clientes", Audience: "clientes", TTL: 5 * time.Minute,
 		Now: func() time.Time { return now },
 	})
-	session := store.Session{ID: token.NewID(), LastUsedAt: now, ExpiresAt: now.Add(time.Hour)}
-	minted, _ := issuer.Mint(store.User{ID: 7, Role: store.Editor}, session)
+	user := store.User{ID: 7, Role: store.Editor}
+	minted, _ := issuer.Mint(user, token.NewID(), issuer.Validity(time.Hour))
 
 	access, err := issuer.Verify(minted)
 	fmt.Println(access.UserID, access.Role, err)

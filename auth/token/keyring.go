@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -37,7 +38,7 @@ const (
 	Link                    // links in mail
 	Device                  // device tokens
 	Cursor                  // cursors of lists
-	Throttle                // keys of throttle buckets, see [Keyring.MAC]
+	Throttle                // keys of throttle buckets, see [Keyring.MACs]
 	purposes
 )
 
@@ -88,8 +89,8 @@ type key struct {
 	sealer cipher.AEAD // AES-256-GCM with a random nonce before the text
 }
 
-// NewKeyring returns the keyring of a secret, and of previous ones that only verify. It refuses
-// a secret that [CheckSecret] refuses.
+// NewKeyring returns the keyring of a secret, and of previous ones that only verify. A secret
+// that comes twice counts once. It refuses a secret that [CheckSecret] refuses.
 func NewKeyring(secret string, previous ...string) (*Keyring, error) {
 	r := &Keyring{forms: forms()}
 	for _, s := range append([]string{secret}, previous...) {
@@ -97,7 +98,10 @@ func NewKeyring(secret string, previous ...string) (*Keyring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("secret: %w", err)
 		}
-		r.keys = append(r.keys, k)
+		same := func(known *key) bool { return known.id == k.id }
+		if !slices.ContainsFunc(r.keys, same) {
+			r.keys = append(r.keys, k)
+		}
 	}
 	return r, nil
 }
@@ -167,10 +171,14 @@ func (r *Keyring) Unverified(p Purpose, signed string) (text string, ok bool) {
 	return text, ok
 }
 
-// MAC returns a text in base64url that stands for the given one, under the newest secret. Without
-// the secret nobody can test a guess at the given text.
-func (r *Keyring) MAC(p Purpose, text string) string {
-	return base64.RawURLEncoding.EncodeToString(r.mac(r.keys[0], p, text, nil))
+// MACs returns texts in base64url that stand for the given one, one under each secret, the newest
+// first. Without the secrets nobody can test a guess at the given text.
+func (r *Keyring) MACs(p Purpose, text string) []string {
+	macs := make([]string, len(r.keys))
+	for i, k := range r.keys {
+		macs[i] = base64.RawURLEncoding.EncodeToString(r.mac(k, p, text, nil))
+	}
+	return macs
 }
 
 // cut splits a signed value into its text and its MAC.

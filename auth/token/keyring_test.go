@@ -77,7 +77,7 @@ func TestReleasedValues(t *testing.T) {
 		signing := testKeys(t, secrets[r.secret])
 		switch r.what {
 		case "throttle":
-			if got := signing.MAC(Throttle, r.rest[0]); got != r.signed {
+			if got := signing.MACs(Throttle, r.rest[0])[0]; got != r.signed {
 				t.Errorf("the MAC of %q is %s, want %s", r.rest[0], got, r.signed)
 			}
 		case "sealed":
@@ -117,8 +117,8 @@ func checkReleasedAccess(t *testing.T, keys *Keyring, want string) {
 	if a, err := issuer.Verify(want); err != nil || a.UserID != 7 || a.SessionID != testSession {
 		t.Errorf("%s says %+v, %v", want, a, err)
 	}
-	s := store.Session{ID: testSession, LastUsedAt: noon, ExpiresAt: noon.Add(time.Hour)}
-	got, err := issuer.Mint(store.User{ID: 7, Role: store.Editor}, s)
+	u := store.User{ID: 7, Role: store.Editor}
+	got, err := issuer.Mint(u, testSession, issuer.Validity(time.Hour))
 	must(t, err)
 	plain := func(token string) string {
 		t.Helper()

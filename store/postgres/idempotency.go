@@ -53,17 +53,17 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 // record already.
 func (s *Store) takeKey(ctx context.Context, conn *pgx.Conn, by int64, key, fingerprint string) (
 	took bool, err error) {
-	now := store.Instant(s.now())
 	take := begin()
 	take.Queue(fmt.Sprintf("SET LOCAL lock_timeout = %d", s.timeout.Milliseconds()))
+	// If the key stands for a record, DO UPDATE alters nothing, but locks the row: DO NOTHING would
+	// let somebody remove it before it is read.
 	take.Queue(`
-		INSERT INTO idempotency_keys AS k (user_id, key, fingerprint, cliente_id, used_at)
+		INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
 		VALUES ($1, $2, $3, 0, $4)
 		ON CONFLICT (user_id, key) DO UPDATE
-		SET fingerprint = excluded.fingerprint, used_at = excluded.used_at
-		WHERE k.used_at <= $5`,
-		by, key, fingerprint, now,
-		now.Add(-store.IdempotencyTTL)).Exec(func(tag pgconn.CommandTag) error {
+		SET used_at = excluded.used_at
+		WHERE false`,
+		by, key, fingerprint, store.Instant(s.now())).Exec(func(tag pgconn.CommandTag) error {
 		took = tag.RowsAffected() == 1
 		return nil
 	})

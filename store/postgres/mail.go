@@ -49,6 +49,9 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 				SELECT id
 				FROM mails
 				WHERE next_try <= $1
+					OR next_try > $3
+						AND next_try > $1::timestamptz + interval '1 millisecond' * least(
+							$4::bigint << least(greatest(tries - 1, 0), 10)::int, $5::bigint)
 				ORDER BY next_try, id
 				LIMIT $2
 				FOR UPDATE SKIP LOCKED
@@ -58,7 +61,8 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 			WHERE id IN (SELECT id FROM due)
 			RETURNING `+mailColumns,
 			store.Instant(now), max(limit, 0),
-			store.Instant(now.Add(lease))).Query(func(rows pgx.Rows) error {
+			store.Instant(now.Add(lease)),
+			store.FirstMailWait.Milliseconds(), store.LongestMailWait.Milliseconds()).Query(func(rows pgx.Rows) error {
 			var m store.Mail
 			_, err := pgx.ForEachRow(rows, toMail(&m), func() error {
 				mails = append(mails, m)

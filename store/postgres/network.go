@@ -36,7 +36,7 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string,
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
-			known = err == nil && !seen.Before(now.Add(-store.NetworkTTL))
+			known = err == nil && store.NetworkKnown(seen, now)
 			return err
 		})
 		if err := send(ctx, conn, lock); err != nil {
@@ -47,8 +47,12 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string,
 			INSERT INTO addresses (user_id, prefix, last_seen)
 			VALUES ($1, $2, $3)
 			ON CONFLICT (user_id, prefix) DO UPDATE
-			SET last_seen = greatest(addresses.last_seen, excluded.last_seen)`,
-			userID, prefix, now)
+			SET last_seen = CASE
+				WHEN addresses.last_seen > $4 THEN excluded.last_seen
+				ELSE greatest(addresses.last_seen, excluded.last_seen)
+			END`,
+			userID, prefix, now,
+			now.Add(store.NetworkTTL))
 		if !known {
 			for _, m := range mails {
 				m.UserID = userID

@@ -17,7 +17,6 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	key string) (store.Cliente, bool, error) {
 	replayed := false
 	c, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
-		now := store.Instant(s.now())
 		type use struct {
 			fingerprint string
 			clienteID   int64
@@ -26,8 +25,8 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			func(stmt *sqlite.Stmt) use { return use{stmt.ColumnText(0), stmt.ColumnInt64(1)} }, `
 			SELECT fingerprint, cliente_id
 			FROM idempotency_keys
-			WHERE user_id = ? AND key = ? AND used_at > ?`,
-			by, key, now.Add(-store.IdempotencyTTL))
+			WHERE user_id = ? AND key = ?`,
+			by, key)
 		switch {
 		case err == nil && before.fingerprint != c.Fingerprint():
 			return store.Cliente{}, store.ErrKeyReused
@@ -42,9 +41,9 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 			return store.Cliente{}, err
 		}
 		err = exec(conn, `
-			INSERT OR REPLACE INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
+			INSERT INTO idempotency_keys (user_id, key, fingerprint, cliente_id, used_at)
 			VALUES (?, ?, ?, ?, ?)`,
-			by, key, c.Fingerprint(), made.ID, now)
+			by, key, c.Fingerprint(), made.ID, store.Instant(s.now()))
 		if err != nil {
 			return store.Cliente{}, fmt.Errorf("keep idempotency key: %w", err)
 		}

@@ -49,11 +49,15 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 				SELECT id
 				FROM mails
 				WHERE next_try <= ?
+					OR next_try > ? AND next_try > ? + min(? << min(max(tries - 1, 0), 10), ?)
 				ORDER BY next_try, id
 				LIMIT ?)
 			RETURNING `+mailColumns,
 			store.Instant(now.Add(lease)),
-			store.Instant(now), int64(max(limit, 0)))
+			store.Instant(now),
+			store.Instant(now.Add(lease)), store.Instant(now),
+			store.FirstMailWait.Milliseconds(), store.LongestMailWait.Milliseconds(),
+			int64(max(limit, 0)))
 		if err != nil {
 			return nil, fmt.Errorf("claim mails: %w", err)
 		}

@@ -28,13 +28,17 @@ func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string,
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return false, fmt.Errorf("read network of user %d: %w", userID, err)
 		}
-		known := err == nil && !seen.Before(now.Add(-store.NetworkTTL))
+		known := err == nil && store.NetworkKnown(seen, now)
 		err = exec(conn, `
 			INSERT INTO addresses (user_id, prefix, last_seen)
 			VALUES (?, ?, ?)
 			ON CONFLICT (user_id, prefix) DO UPDATE
-			SET last_seen = max(last_seen, excluded.last_seen)`,
-			userID, prefix, now)
+			SET last_seen = CASE
+				WHEN last_seen > ? THEN excluded.last_seen
+				ELSE max(last_seen, excluded.last_seen)
+			END`,
+			userID, prefix, now,
+			now.Add(store.NetworkTTL))
 		if err != nil {
 			return false, fmt.Errorf("write network of user %d: %w", userID, err)
 		}

@@ -19,6 +19,7 @@ func mailChecks() []check {
 		{"a mail that was claimed is claimed again only when the lease is over", mailLease},
 		{"a mail that could not be sent waits longer each time, and is dropped in the end",
 			mailRetry},
+		{"a mail that a clock ahead has written does not wait for it", mailAhead},
 		{"a mail that somebody else has claimed by now is theirs", mailTheirs},
 		{"a mail that was sent is gone", mailSent},
 		{"of many who claim at once one gets each mail", mailClaimRace},
@@ -86,6 +87,36 @@ func mailKept(t *testing.T, f *fixture) {
 		}
 		want[i].ID = got[i].ID
 		wantSame(t, string(want[i].Kind), got[i], want[i])
+	}
+}
+
+// mailAhead puts the clock ahead for a moment, in which a mail is queued or tried.
+func mailAhead(t *testing.T, f *fixture) {
+	for _, ahead := range []time.Duration{time.Hour, 400 * 24 * time.Hour} {
+		ana := f.user(t, fmt.Sprint("ana", int(ahead.Hours())), store.Viewer)
+		f.clock.add(ahead)
+		if err := f.QueueMails(t.Context(), store.Mail{UserID: ana.ID}); err != nil {
+			t.Fatal(err)
+		}
+		f.clock.add(-ahead)
+		for try := range int64(store.MaxMailTries) {
+			got := f.claim(t, f, 10)
+			if len(got) != 1 || got[0].Tries != try+1 {
+				t.Fatalf("%v ahead, try %d: got %+v", ahead, try, got)
+			}
+			f.clock.add(ahead)
+			if _, err := f.RetryMail(t.Context(), got[0]); err != nil {
+				t.Fatal(err)
+			}
+			f.clock.add(-ahead)
+			wait := got[0].Wait()
+			if f.clock.add(wait); ahead <= wait {
+				f.clock.add(ahead) // by so much it waits longer: its own wait could be as long
+			}
+		}
+		if got := f.claim(t, f, 10); len(got) != 0 {
+			t.Errorf("it was not dropped: %+v", got)
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ func networkChecks() []check {
 	return []check{
 		{"a network is known for NetworkTTL after each login", networkKnown},
 		{"a clock that goes back does not make a network older", networkClockBack},
+		{"a network that was seen far ahead is new", networkAhead},
 		{"mails of a new network are queued, those of a known one are not", networkMails},
 		{"a network of an unknown user is ErrNotFound", networkUnknown},
 		{"of logins at once from a new network one is told that it is new", networkRace},
@@ -52,6 +53,17 @@ func networkClockBack(t *testing.T, f *fixture) {
 	f.see(t, ana, "a", true)
 	f.clock.add(24*time.Hour + store.NetworkTTL)
 	f.see(t, ana, "a", true)
+}
+
+func networkAhead(t *testing.T, f *fixture) {
+	ana := f.user(t, "ana", store.Viewer)
+	f.clock.add(400 * 24 * time.Hour) // the clock is wrong
+	f.see(t, ana, "a", false)
+	f.clock.add(-400 * 24 * time.Hour)
+	f.see(t, ana, "a", false)
+	f.see(t, ana, "a", true)
+	f.clock.add(store.NetworkTTL + time.Millisecond)
+	f.see(t, ana, "a", false)
 }
 
 func networkMails(t *testing.T, f *fixture) {

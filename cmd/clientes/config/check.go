@@ -93,23 +93,28 @@ func (c *Config) warnOfSpace(name, secret string) {
 	}
 }
 
+// leastTokenTTL is the least value of TOKEN_TTL.
+const leastTokenTTL = 10 * time.Second
+
 func (c *Config) checkTimes(bad faults) {
+	least := leastTokenTTL // what the others are compared with, if TOKEN_TTL is at fault
 	if bad.none("TOKEN_TTL") {
 		switch {
-		case c.TokenTTL < 10*time.Second || c.TokenTTL > time.Hour:
+		case c.TokenTTL < leastTokenTTL || c.TokenTTL > time.Hour:
 			bad.add("TOKEN_TTL", "is %s, but has to be from 10s to 1h", c.TokenTTL)
 		case c.TokenTTL%time.Second != 0:
 			// RFC 7519 would allow a fraction in exp, but many readers of tokens do not.
 			bad.add("TOKEN_TTL", "is %s, but has to be of whole seconds", c.TokenTTL)
+		default:
+			least = c.TokenTTL
 		}
 	}
-	if bad.none("TOKEN_TTL", "SESSION_IDLE") && c.SessionIdle < c.TokenTTL {
-		bad.add("SESSION_IDLE", "is %s, but has to be TOKEN_TTL (%s) or more",
-			c.SessionIdle, c.TokenTTL)
-	}
-	if bad.none("TOKEN_TTL", "SESSION_MAX") && c.SessionMax < c.TokenTTL {
-		bad.add("SESSION_MAX", "is %s, but has to be TOKEN_TTL (%s) or more",
-			c.SessionMax, c.TokenTTL)
+	for name, span := range map[string]time.Duration{
+		"SESSION_IDLE": c.SessionIdle, "SESSION_MAX": c.SessionMax,
+	} {
+		if bad.none(name) && span < least {
+			bad.add(name, "is %s, but has to be TOKEN_TTL (%s) or more", span, least)
+		}
 	}
 	if bad.none("SESSION_IDLE", "SESSION_MAX") && c.SessionIdle > c.SessionMax {
 		bad.add("SESSION_IDLE", "is %s, but has to be SESSION_MAX (%s) or less",

@@ -248,13 +248,14 @@ func TestFaults(t *testing.T) {
 func TestAllFaultsAtOnce(t *testing.T) {
 	inFolder(t, map[string]string{".env": "PORT=x\nPROT=3000\n"})
 	c, err := Load(environment(map[string]string{
-		"TOKEN_TTL": "soon", "SESSION_IDLE": "1s", "HOST": "a b", "DATABASE_URL": "x",
-		"LOG_LEVEL": "x",
+		"TOKEN_TTL": "soon", "SESSION_IDLE": "1s", "SESSION_MAX": "-1h", "HOST": "a b",
+		"DATABASE_URL": "x", "LOG_LEVEL": "x",
 	}), "SECRET")
 	got := faultsOf(err)
-	// In the order of the settings; SESSION_IDLE cannot be compared with a TOKEN_TTL that nobody
-	// can read.
-	want := []string{"SECRET", "HOST", "PORT", "DATABASE_URL", "TOKEN_TTL", "LOG_LEVEL"}
+	// In the order of the settings. Nobody can read the TOKEN_TTL, but no session may be shorter
+	// than the least one.
+	want := []string{"SECRET", "HOST", "PORT", "DATABASE_URL", "TOKEN_TTL", "SESSION_IDLE",
+		"SESSION_MAX", "LOG_LEVEL"}
 	if len(got) != len(want) {
 		t.Fatalf("faults %q", got)
 	}
