@@ -56,6 +56,27 @@ func (p *progress) rows(what string, total int64) {
 // wait begins a step that cannot be measured.
 func (p *progress) wait(what string) { p.begin(what, noTotal) }
 
+// total returns a function that shows how many bytes of how many a step has done, and when it has
+// done all, that another step follows.
+func (p *progress) total(what, next string) func(done, total int64) {
+	var size int64
+	return func(done, total int64) {
+		if !p.shows() {
+			return
+		}
+		if total != size {
+			size = total
+			p.bytes(what, total)
+		}
+		if p.bar != nil {
+			_ = p.bar.Set64(done)
+		}
+		if done == total {
+			p.wait(next)
+		}
+	}
+}
+
 // Write counts bytes, for an io.TeeReader.
 func (p *progress) Write(b []byte) (int, error) {
 	p.add(len(b))

@@ -32,7 +32,7 @@ var migrations embed.FS
 // migrations that the database lacks. Any number of processes may call it at once: they take turns,
 // by a lock on a file beside it with the suffix ".lock". The system frees the lock when its holder
 // dies. If the database holds migrations of a newer program, Migrate returns [store.ErrSchema] and
-// changes nothing.
+// changes nothing. It also refuses a file that is damaged, or whose WAL is of another one.
 func Migrate(ctx context.Context, databaseURL string) error {
 	path, err := pathOf(databaseURL)
 	if err != nil {
@@ -47,10 +47,27 @@ func Migrate(ctx context.Context, databaseURL string) error {
 		return fmt.Errorf("migrate %s: wait for the lock: %w", path, err)
 	}
 	defer lock.Close()
+	if err := checkBeforeUse(ctx, path); err != nil {
+		return err
+	}
 	if err := migrate(ctx, path); err != nil {
 		return fmt.Errorf("migrate %s: %w", path, err)
 	}
-	return nil
+	return seedAt(ctx, path)
+}
+
+// checkBeforeUse returns why the file must not be served as it is.
+func checkBeforeUse(ctx context.Context, path string) error {
+	frames, err := checkPair(path)
+	if err != nil || isAbsent(path) {
+		return err
+	}
+	return checkDamage(ctx, path, frames)
+}
+
+func isAbsent(path string) bool {
+	info, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
 }
 
 // Migrations returns the migrations that the database holds and lacks, by version. One that this
@@ -62,6 +79,9 @@ func Migrations(ctx context.Context, databaseURL string) ([]store.Migration, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return known()
+	}
+	if _, err := checkPair(path); err != nil {
+		return nil, err
 	}
 	has, err := statusOf(ctx, path)
 	if err != nil {

@@ -41,7 +41,7 @@ type Store struct {
 	now     func() time.Time
 	timeout time.Duration // of a call, see callTimeout
 	path    string
-	file    os.FileInfo       // the file at path when it was opened
+	files   files
 	readers chan *sqlite.Conn // the free ones
 	writer  chan *writer      // empty while somebody uses it
 }
@@ -55,7 +55,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Stat(path)
+	_, err = os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open %s: there is no such file: %w", path, store.ErrSchema)
@@ -70,7 +70,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 		now:     o.Now,
 		timeout: cmp.Or(o.CallTimeout, callTimeout),
 		path:    path,
-		file:    file,
+		files:   files{path: path},
 		readers: make(chan *sqlite.Conn, len(conns)-1),
 		writer:  make(chan *writer, 1),
 	}
@@ -78,7 +78,13 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 		clock := store.NewClock(time.Now())
 		s.now = func() time.Time { return clock.Read(time.Now()) }
 	}
-	s.writer <- newWriter(conns[0], s.inPlace)
+	if err := s.files.remember(conns); err != nil {
+		for _, c := range conns {
+			c.Close()
+		}
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	s.writer <- newWriter(conns[0], s)
 	for _, c := range conns[1:] {
 		s.readers <- c
 	}
@@ -91,7 +97,7 @@ func (s *Store) Now() time.Time { return s.now() }
 // Ready implements [store.Store]. It also returns [store.ErrUnavailable] if the file was moved or
 // removed.
 func (s *Store) Ready(ctx context.Context) error {
-	if err := s.inPlace(); err != nil {
+	if err := s.look(ctx); err != nil {
 		return err
 	}
 	has, err := read(ctx, s, func(conn *sqlite.Conn) ([]store.Migration, error) {
@@ -103,29 +109,27 @@ func (s *Store) Ready(ctx context.Context) error {
 	return store.CheckMigrations(has)
 }
 
-// inPlace returns [store.ErrUnavailable] if the file was moved or removed since it was opened.
-// SQLite would go on writing to a file without a name, which is lost with the process.
-func (s *Store) inPlace() error {
-	if file, err := os.Stat(s.path); err != nil || !os.SameFile(file, s.file) {
-		return fmt.Errorf("%w: %s is no longer the file that was opened", store.ErrUnavailable,
-			s.path)
-	}
-	return nil
-}
-
 // Close waits for the calls under way and closes the file. No other method may be called after it.
+//
+// If the file has lost its place, the connections stay open until the process ends: the last one
+// would write to a file that somebody else has put there, and remove the WAL beside it.
 func (s *Store) Close() error {
+	lost := errors.Is(s.files.inPlace(), errLost)
 	var errs []error
 	for range cap(s.readers) {
 		conn, open := <-s.readers
 		if !open {
 			return nil
 		}
-		errs = append(errs, conn.Close())
+		if !lost {
+			errs = append(errs, conn.Close())
+		}
 	}
 	w := <-s.writer
 	w.commit() // for callers who have written and wait for their turn to commit
-	errs = append(errs, w.conn.Close())
+	if !lost {
+		errs = append(errs, w.conn.Close())
+	}
 	close(s.readers)
 	close(s.writer)
 	return errors.Join(errs...)

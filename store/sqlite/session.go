@@ -176,6 +176,9 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {
 	watermark := since
+	if err := s.look(ctx); err != nil {
+		return nil, since, err
+	}
 	ended, err := read(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		last, err := one(conn, scanInteger, `
 			SELECT last

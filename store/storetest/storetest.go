@@ -66,6 +66,7 @@ func contract() []group {
 		{"idempotency", idempotencyChecks()},
 		{"imports", importChecks()},
 		{"copies", copyChecks()},
+		{"restoring", restoringChecks()},
 		{"users", userChecks()},
 		{"user imports", userImportChecks()},
 		{"sessions", sessionChecks()},

@@ -1,0 +1,25 @@
+//go:build unix
+
+package sqlite
+
+import (
+	"io"
+	"os"
+	"syscall"
+)
+
+// inUse reports whether another process has the file open, by the lock that SQLite holds on it as
+// long as a connection is open: see "File Locking" in https://www.sqlite.org/src/file/src/os_unix.c.
+// It must not be called while this process has the file open.
+func inUse(path string) bool {
+	const pendingByte, sharedBytes = 0x40000000, 510
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart,
+		Start: pendingByte, Len: 2 + sharedBytes}
+	err = syscall.FcntlFlock(file.Fd(), syscall.F_GETLK, &lock)
+	return err == nil && lock.Type != syscall.F_UNLCK
+}
