@@ -14,8 +14,6 @@ import (
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
-
-	"clientes/store"
 )
 
 // SQLite does not notice that the WAL beside a file belongs to another file, for example because a
@@ -253,9 +251,6 @@ type badFileError struct {
 }
 
 func (e *badFileError) Error() string { return e.path + " " + e.fault + "; " + e.cure }
-
-// Unwrap makes it an error of the engine: no caller can help it.
-func (e *badFileError) Unwrap() error { return store.ErrUnavailable }
 
 // smallFile is the size up to which a file is checked at each start. It takes less than a second,
 // and finds a copy that was made with cp while the file was written.

@@ -126,7 +126,7 @@ func (s *Store) finish(w *writer, b *batch) error {
 // begin joins the open batch or opens a new one.
 func (w *writer) begin(ctx context.Context) (*batch, error) {
 	if w.open == nil {
-		if err := w.store.files.inPlace(); err != nil {
+		if err := w.store.kept(w.conn); err != nil {
 			return nil, err
 		}
 		if err := w.beginTransaction(ctx); err != nil {
