@@ -461,11 +461,23 @@ func TestAWALOfAnotherFileIsRefused(t *testing.T) {
 			if after, err := os.ReadFile(to); err != nil || !bytes.Equal(after, before) {
 				t.Errorf("it was written to: %v", err)
 			}
-			must(t, os.Remove(to+"-wal"))
-			os.Remove(to + "-shm")
-			if err := sqlite.Migrate(t.Context(), "sqlite:"+to); err != nil {
+			alone := filepath.Join(t.TempDir(), "clientes.db")
+			copyTo(t, to, alone)
+			if err := sqlite.Migrate(t.Context(), "sqlite:"+alone); err != nil {
 				t.Errorf("without the WAL: %v", err)
 			}
+			log, err := os.ReadFile(to + "-wal")
+			must(t, err)
+			r, err := sqlite.Restore(t.Context(), "sqlite:"+to, vacuumed, func(int64, int64) {})
+			if err != nil || r.Unreadable == nil || r.KnowsIDs {
+				t.Errorf("restore: %+v, %v", r, err)
+			}
+			for suffix, want := range map[string][]byte{"": before, "-wal": log} {
+				if got, err := os.ReadFile(r.Kept + suffix); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s was not kept as it was: %v", r.Kept+suffix, err)
+				}
+			}
+			must(t, sqlite.Migrate(t.Context(), "sqlite:"+to))
 		})
 	}
 	t.Run("none", func(t *testing.T) {

@@ -112,6 +112,10 @@ func foldOld(ctx context.Context, path string) (old oldDatabase, err error) {
 		return oldDatabase{}, nil
 	}
 	old.exists = true
+	// SQLite would remove the WAL of what is no database.
+	if old.fault = checkFile(path); old.fault != nil {
+		return old, nil
+	}
 	if _, old.fault = checkPair(path); old.fault != nil {
 		return old, nil
 	}
