@@ -60,19 +60,18 @@ func (p *progress) wait(what string) { p.begin(what, noTotal) }
 // done all, that another step follows.
 func (p *progress) total(what, next string) func(done, total int64) {
 	var size int64
+	ended := false
 	return func(done, total int64) {
-		if !p.shows() {
-			return
-		}
-		if total != size {
-			size = total
+		switch {
+		case !p.shows():
+		case total != size:
+			size, ended = total, false
 			p.bytes(what, total)
-		}
-		if p.bar != nil {
-			_ = p.bar.Set64(done)
-		}
-		if done == total {
+		case done == total && !ended:
+			ended = true
 			p.wait(next)
+		case p.bar != nil && !ended:
+			_ = p.bar.Set64(done)
 		}
 	}
 }

@@ -27,7 +27,7 @@ import (
 func tour() []string {
 	return []string{
 		"README.md", "api/README.md", "auth/README.md", "store/README.md", "cmd/clientes/README.md",
-		"CONTRIBUTING.md", "SECURITY.md",
+		"cmd/clientes/BACKUP.md", "CONTRIBUTING.md", "SECURITY.md",
 	}
 }
 

@@ -116,6 +116,9 @@ func writeBackup(ctx context.Context, path, to string,
 	if _, err := os.Stat(path); err != nil {
 		return Backup{}, fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 	}
+	if _, err := checkPair(path); err != nil {
+		return Backup{}, err
+	}
 	conn, err := connect(ctx, path)
 	if err != nil {
 		return Backup{}, fmt.Errorf("open %s: %w", path, err)

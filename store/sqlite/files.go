@@ -280,7 +280,10 @@ func (s *Store) rescue() {
 
 // save does the work of rescue, and returns what the operator must know.
 func (s *Store) save() string {
-	if info, err := os.Stat(s.path); err == nil && os.SameFile(info, s.files.opened[0]) {
+	s.files.mu.Lock()
+	opened := s.files.opened[0]
+	s.files.mu.Unlock()
+	if info, err := os.Stat(s.path); err == nil && os.SameFile(info, opened) {
 		return "stop the server and use `clientes restore BACKUP`"
 	}
 	to := besideName(s.path, "rescued")

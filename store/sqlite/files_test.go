@@ -617,3 +617,38 @@ func TestWhatABackupMayReplace(t *testing.T) {
 		t.Errorf("left: %v", files)
 	}
 }
+
+// TestARestoreTakesTheWALAlong restores what a killed server has left, and gives the files to the
+// owner of the folder.
+func TestARestoreTakesTheWALAlong(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	path := strings.TrimPrefix(url, "sqlite:")
+	answered := killed(t, url, 30, "serve")
+	if info, err := os.Stat(path + "-wal"); err != nil || info.Size() == 0 {
+		t.Fatalf("the server left no WAL: %v", err)
+	}
+	before, err := os.ReadFile(path)
+	must(t, err)
+	folder := t.TempDir()
+	to := filepath.Join(folder, "clientes.db")
+	if os.Geteuid() == 0 {
+		must(t, os.Chown(folder, 4711, 4712))
+	}
+	r, err := sqlite.Restore(t.Context(), "sqlite:"+to, path, func(int64, int64) {})
+	must(t, err)
+	if r.Clientes < int64(len(answered)) || r.KnowsIDs || r.Kept != "" {
+		t.Errorf("got %+v", r)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("what was restored from was changed: %v", err)
+	}
+	if os.Geteuid() == 0 {
+		info, err := os.Stat(to)
+		must(t, err)
+		if owner := fmt.Sprintf("%+v", info.Sys()); !strings.Contains(owner, "Uid:4711 Gid:4712") {
+			t.Errorf("the file belongs to %s", owner)
+		}
+	}
+	wantThere(t, "sqlite:"+to, answered)
+}

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 )
 
@@ -22,4 +23,29 @@ func inUse(path string) bool {
 		Start: pendingByte, Len: 2 + sharedBytes}
 	err = syscall.FcntlFlock(file.Fd(), syscall.F_GETLK, &lock)
 	return err == nil && lock.Type != syscall.F_UNLCK
+}
+
+// giveAway gives files to the owner of the database, or of its folder if there is none. Only root
+// can do that, and only files of root need it: the server could not open them.
+func giveAway(path string, files ...string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		info, err = os.Stat(filepath.Dir(path))
+	}
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	for _, file := range files {
+		if err := os.Chown(file, int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

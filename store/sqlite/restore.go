@@ -73,6 +73,9 @@ func Restore(ctx context.Context, databaseURL, from string,
 	if inUse(path) {
 		return Restored{}, fmt.Errorf("%s: %w", path, ErrInUse)
 	}
+	if err := giveAway(path, next, path+".lock"); err != nil {
+		return Restored{}, err
+	}
 	r.Kept, err = swap(path, next, old)
 	return r, err
 }
