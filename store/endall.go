@@ -46,6 +46,7 @@ func GenerationJump() int64 {
 
 // Event returns what the audit keeps of it.
 func (e EndedAll) Event() Event {
-	return Event{Kind: EventAllEnded, Detail: fmt.Sprintf("sessions %d, users %d, mails %d, keys %d",
-		e.Sessions, e.Users, e.Mails, e.Keys)}
+	detail := fmt.Sprintf("sessions %d, users %d, mails %d, keys %d",
+		e.Sessions, e.Users, e.Mails, e.Keys)
+	return Event{Kind: EventAllEnded, Detail: detail}
 }

@@ -180,8 +180,8 @@ func (s *Store) look(ctx context.Context) error {
 	return err
 }
 
-// kept returns nil if what conn has committed cannot get lost. If the WAL was removed, it moves what
-// is in there to the file. So writes go on until [Store.look] opens the files again.
+// kept returns nil if what conn has committed cannot get lost. If the WAL was removed, it moves
+// what is in there to the file. So writes go on until [Store.look] opens the files again.
 func (s *Store) kept(conn *sqlite.Conn) error {
 	err := s.files.inPlace()
 	if errors.Is(err, errLogLost) && checkpoint(conn) == nil {

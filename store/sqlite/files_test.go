@@ -618,7 +618,7 @@ func TestWhatABackupMayReplace(t *testing.T) {
 	}
 }
 
-// TestARestoreTakesTheWALAlong restores what a killed server has left, and gives the files to the
+// TestARestoreTakesTheWALAlong restores what a killed server has left. The files belong to the
 // owner of the folder.
 func TestARestoreTakesTheWALAlong(t *testing.T) {
 	t.Parallel()

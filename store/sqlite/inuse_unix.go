@@ -10,8 +10,8 @@ import (
 )
 
 // inUse reports whether another process has the file open, by the lock that SQLite holds on it as
-// long as a connection is open: see "File Locking" in https://www.sqlite.org/src/file/src/os_unix.c.
-// It must not be called while this process has the file open.
+// long as a connection is open: see https://www.sqlite.org/src/file/src/os_unix.c. It must not be
+// called while this process has the file open.
 func inUse(path string) bool {
 	const pendingByte, sharedBytes = 0x40000000, 510
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -25,8 +25,8 @@ func inUse(path string) bool {
 	return err == nil && lock.Type != syscall.F_UNLCK
 }
 
-// giveAway gives files to the owner of the database, or of its folder if there is none. Only root
-// can do that, and only files of root need it: the server could not open them.
+// giveAway makes files those of the owner of the database, or of its folder if there is none. Only
+// root can do that, and only files of root need it: the server could not open them.
 func giveAway(path string, files ...string) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -156,8 +156,8 @@ func setVersion(conn *sqlite.Conn, version int32) error {
 		"PRAGMA user_version = "+strconv.Itoa(int(version)), nil))
 }
 
-// seed gives a database its random number unless it has one. Two commits do that, because the first
-// of a WAL must follow the number that is in the file.
+// seed sets the random number of a database unless it has one. Two commits do that, because the
+// first of a WAL must follow the number that is in the file.
 func seed(conn *sqlite.Conn) error {
 	version, err := one(conn, scanInteger, `PRAGMA user_version`)
 	if err != nil || version != 0 {
@@ -166,7 +166,7 @@ func seed(conn *sqlite.Conn) error {
 	return reseed(conn)
 }
 
-// reseed gives a database a new random number, so that no WAL of an earlier state continues it.
+// reseed sets a new random number, so that no WAL of an earlier state continues it.
 func reseed(conn *sqlite.Conn) error {
 	if err := setVersion(conn, unseeded); err != nil {
 		return err
