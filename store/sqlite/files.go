@@ -44,6 +44,21 @@ var (
 	errLogLost = errors.New("its -wal or -shm was removed while it was open")
 )
 
+// connect opens the connections of a store and remembers which files they have open.
+func (f *files) connect(ctx context.Context) ([]*sqlite.Conn, error) {
+	conns, err := connectAll(ctx, f.path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.remember(conns); err != nil {
+		for _, conn := range conns {
+			conn.Close()
+		}
+		return nil, err
+	}
+	return conns, nil
+}
+
 // remember notes the files that the connections have open.
 func (f *files) remember(conns []*sqlite.Conn) error {
 	for _, conn := range conns { // the first read opens the WAL
@@ -225,36 +240,44 @@ func (s *Store) openAgain(ctx context.Context) error {
 	if err := s.files.inPlace(); !errors.Is(err, errLogLost) {
 		return err // somebody else has done it
 	}
-	if err := checkpoint(w.conn); err != nil {
-		return err
-	}
-	var readers []*sqlite.Conn
-	defer func() {
-		for _, conn := range readers {
-			s.readers <- conn
+	if w.conn != nil { // or an earlier call could not open the file
+		if err := checkpoint(w.conn); err != nil {
+			return err
 		}
-	}()
-	for len(readers) < cap(s.readers) {
-		conn, err := take(ctx, s.readers)
-		if err != nil {
+		if err := s.closeAll(ctx, w); err != nil {
 			return fmt.Errorf("open the database again: %w", err)
 		}
-		readers = append(readers, conn)
 	}
-	// All of them first: what is still open would go on with the old files.
-	for _, conn := range append(readers[:len(readers):len(readers)], w.conn) {
-		conn.Close()
-	}
-	conns, err := connectAll(ctx, s.path)
-	if err == nil {
-		err = s.files.remember(conns)
-	}
+	conns, err := s.files.connect(ctx)
 	if err != nil {
-		// Closed connections fail every call, and the next look comes here again.
 		return fmt.Errorf("open the database again: %w", err)
 	}
 	conns[0].SetBusyTimeout(0)
-	w.conn, readers = conns[0], conns[1:]
+	w.conn = conns[0]
+	for _, conn := range conns[1:] {
+		s.readers <- conn
+	}
+	return nil
+}
+
+// closeAll closes all connections for the holder of the writer, or none. They are closed before
+// another is opened: SQLite would share the old index among all connections of a process.
+func (s *Store) closeAll(ctx context.Context, w *writer) error {
+	var readers []*sqlite.Conn
+	for len(readers) < cap(s.readers) {
+		conn, err := take(ctx, s.readers)
+		if err != nil {
+			for _, conn := range readers {
+				s.readers <- conn
+			}
+			return err
+		}
+		readers = append(readers, conn)
+	}
+	for _, conn := range append(readers, w.conn) {
+		conn.Close()
+	}
+	w.conn = nil
 	return nil
 }
 

@@ -62,27 +62,21 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	case err != nil:
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	conns, err := connectAll(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
 	s := &Store{
 		now:     o.Now,
 		timeout: cmp.Or(o.CallTimeout, callTimeout),
 		path:    path,
 		files:   files{path: path},
-		readers: make(chan *sqlite.Conn, len(conns)-1),
-		writer:  make(chan *writer, 1),
 	}
+	conns, err := s.files.connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	s.readers = make(chan *sqlite.Conn, len(conns)-1)
+	s.writer = make(chan *writer, 1)
 	if s.now == nil {
 		clock := store.NewClock(time.Now())
 		s.now = func() time.Time { return clock.Read(time.Now()) }
-	}
-	if err := s.files.remember(conns); err != nil {
-		for _, c := range conns {
-			c.Close()
-		}
-		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	s.writer <- newWriter(conns[0], s)
 	for _, c := range conns[1:] {
@@ -127,7 +121,7 @@ func (s *Store) Close() error {
 	}
 	w := <-s.writer
 	w.commit() // for callers who have written and wait for their turn to commit
-	if !lost {
+	if !lost && w.conn != nil {
 		errs = append(errs, w.conn.Close())
 	}
 	close(s.readers)

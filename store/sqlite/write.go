@@ -24,9 +24,9 @@ const maxBatch = 128
 // writer is the one connection that writes. It belongs to whoever took it from the store's channel,
 // which serves callers in the order in which they came.
 type writer struct {
-	conn   *sqlite.Conn
-	open   *batch // the transaction that is open on conn, or nil
-	before int64  // total_changes when it began
+	conn   *sqlite.Conn // nil if it is lost: see [Store.openAgain]
+	open   *batch       // the transaction that is open on conn, or nil
+	before int64        // total_changes when it began
 	store  *Store
 }
 
@@ -126,6 +126,10 @@ func (s *Store) finish(w *writer, b *batch) error {
 // begin joins the open batch or opens a new one.
 func (w *writer) begin(ctx context.Context) (*batch, error) {
 	if w.open == nil {
+		if w.conn == nil {
+			return nil, fmt.Errorf("the database could not be opened again: %w",
+				store.ErrUnavailable)
+		}
 		if err := w.store.kept(w.conn); err != nil {
 			return nil, err
 		}
