@@ -91,6 +91,7 @@ func importForEver(url string) error {
 		if err != nil && !errors.Is(err, store.ErrUnavailable) {
 			return err
 		}
+		time.Sleep(50 * time.Millisecond) // the others want to write, too
 	}
 }
 
