@@ -81,8 +81,13 @@ func (f *files) remember(conns []*sqlite.Conn) error {
 
 // inPlace returns [store.ErrUnavailable] if a file was moved, removed or replaced since it was
 // opened, or if another file was copied over the database.
-func (f *files) inPlace() error {
-	err := f.compare()
+func (f *files) inPlace() error { return f.verdict(f.compare()) }
+
+// fileInPlace is inPlace for the file alone. It is enough before a commit, because inPlace follows.
+func (f *files) fileInPlace() error { return f.verdict(f.compareFile()) }
+
+// verdict says what an operator must know of an error of compare.
+func (f *files) verdict(err error) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -102,11 +107,30 @@ func (f *files) inPlace() error {
 
 // compare returns errLost or errLogLost.
 func (f *files) compare() error {
+	if err := f.compareFile(); err != nil {
+		return err
+	}
 	f.mu.Lock()
-	opened, modified := f.opened, f.modified
+	opened := f.opened
+	f.mu.Unlock()
+	for i, name := range f.names() {
+		if i == 0 {
+			continue
+		}
+		if info, err := os.Stat(name); err != nil || !os.SameFile(info, opened[i]) {
+			return errLogLost
+		}
+	}
+	return nil
+}
+
+// compareFile returns errLost.
+func (f *files) compareFile() error {
+	f.mu.Lock()
+	opened, modified := f.opened[0], f.modified
 	f.mu.Unlock()
 	now, err := os.Stat(f.path)
-	if err != nil || !os.SameFile(now, opened[0]) {
+	if err != nil || !os.SameFile(now, opened) {
 		return errLost
 	}
 	// Checkpoints write the file, and nothing else does.
@@ -117,11 +141,6 @@ func (f *files) compare() error {
 		f.mu.Lock()
 		f.modified = now.ModTime()
 		f.mu.Unlock()
-	}
-	for i, name := range f.names() {
-		if info, err := os.Stat(name); err != nil || !os.SameFile(info, opened[i]) {
-			return errLogLost
-		}
 	}
 	return nil
 }

@@ -130,7 +130,7 @@ func (w *writer) begin(ctx context.Context) (*batch, error) {
 			return nil, fmt.Errorf("the database could not be opened again: %w",
 				store.ErrUnavailable)
 		}
-		if err := w.store.kept(w.conn); err != nil {
+		if err := w.store.files.fileInPlace(); err != nil {
 			return nil, err
 		}
 		if err := w.beginTransaction(ctx); err != nil {
