@@ -64,6 +64,7 @@ const (
 	EventMFAOff            EventKind = "mfa_off"
 	EventMFAFailed         EventKind = "mfa_failed"
 	EventRecoveryUsed      EventKind = "recovery_used" // a code for a lost second factor
+	EventAllEnded          EventKind = "all_ended"     // see Restoring
 )
 
 // EventKinds returns all kinds of events.
@@ -74,7 +75,7 @@ func EventKinds() []EventKind {
 		EventSignup, EventUserCreated, EventUserDeleted, EventUserDisabled, EventUserEnabled,
 		EventRoleChanged, EventEmailRequested, EventEmailChanged,
 		EventPasswordChanged, EventPasswordForgotten, EventPasswordReset,
-		EventMFAOn, EventMFAOff, EventMFAFailed, EventRecoveryUsed,
+		EventMFAOn, EventMFAOff, EventMFAFailed, EventRecoveryUsed, EventAllEnded,
 	}
 }
 

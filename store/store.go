@@ -32,6 +32,7 @@ type Store interface {
 	Audit
 	Clientes
 	Copying
+	Restoring
 
 	// Now returns the time that all who use the database go by: when a session ends, how long an
 	// attempt waits, which rows are old. It does not follow a clock that is wrong for a moment.

@@ -56,6 +56,26 @@ func (p *progress) rows(what string, total int64) {
 // wait begins a step that cannot be measured.
 func (p *progress) wait(what string) { p.begin(what, noTotal) }
 
+// total returns a function that shows how many bytes of how many a step has done, and when it has
+// done all, that another step follows.
+func (p *progress) total(what, next string) func(done, total int64) {
+	var size int64
+	ended := false
+	return func(done, total int64) {
+		switch {
+		case !p.shows():
+		case total != size:
+			size, ended = total, false
+			p.bytes(what, total)
+		case done == total && !ended:
+			ended = true
+			p.wait(next)
+		case p.bar != nil && !ended:
+			_ = p.bar.Set64(done)
+		}
+	}
+}
+
 // Write counts bytes, for an io.TeeReader.
 func (p *progress) Write(b []byte) (int, error) {
 	p.add(len(b))

@@ -71,12 +71,12 @@ func openToServe(ctx context.Context, databaseURL string, log *slog.Logger) (sto
 		return nil, errors.Join(err, st.Close())
 	}
 	log.Info("opened the database", "url", engineOf(databaseURL).shown(databaseURL), "made", isFresh(before),
-		"users", counted(has.Users), "clientes", counted(has.Clientes))
+		"users", upTo(has.Users), "clientes", upTo(has.Clientes))
 	return st, nil
 }
 
-// counted returns a number of rows that were counted up to [countedRows] and one more.
-func counted(n int64) any {
+// upTo returns a number of rows that were counted up to [countedRows] and one more.
+func upTo(n int64) any {
 	if n > countedRows {
 		return fmt.Sprintf("more than %d", countedRows)
 	}

@@ -32,7 +32,8 @@ var migrations embed.FS
 // migrations that the database lacks. Any number of processes may call it at once: they take turns,
 // by a lock on a file beside it with the suffix ".lock". The system frees the lock when its holder
 // dies. It leaves migrations of a newer program alone. If this program must not write beside one of
-// them, Migrate returns a [*store.NewerSchemaError] and changes nothing.
+// them, Migrate returns a [*store.NewerSchemaError] and changes nothing. It also refuses a file that
+// is damaged, or whose WAL is of another one.
 func Migrate(ctx context.Context, databaseURL string) error {
 	return MigrateReporting(ctx, databaseURL, func(store.MigrationProgress) {})
 }
@@ -54,10 +55,27 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 		return fmt.Errorf("migrate %s: wait for the lock: %w", path, fileError(err))
 	}
 	defer lock.Close()
+	if err := checkBeforeUse(ctx, path); err != nil {
+		return err
+	}
 	if err := migrate(ctx, path, report); err != nil {
 		return fmt.Errorf("migrate %s: %w", path, engineError(err))
 	}
-	return nil
+	return seedAt(ctx, path)
+}
+
+// checkBeforeUse returns why the file must not be served as it is.
+func checkBeforeUse(ctx context.Context, path string) error {
+	frames, err := checkPair(path)
+	if err != nil || isAbsent(path) {
+		return err
+	}
+	return checkDamage(ctx, path, frames)
+}
+
+func isAbsent(path string) bool {
+	info, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
 }
 
 // Schema returns the state of the database's schema. An absent file lacks all migrations and stays
@@ -70,6 +88,9 @@ func Schema(ctx context.Context, databaseURL string) (store.Schema, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		all, err := known()
 		return store.Schema{Migrations: all}, err
+	}
+	if _, err := checkPair(path); err != nil {
+		return store.Schema{}, err
 	}
 	schema, err := statusOf(ctx, path)
 	if err != nil {

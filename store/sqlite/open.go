@@ -42,7 +42,7 @@ type Store struct {
 	now     func() time.Time
 	timeout time.Duration // of a call, see callTimeout
 	path    string
-	file    os.FileInfo       // the file at path when it was opened
+	files   files
 	readers chan *sqlite.Conn // the free ones
 	first   chan *sqlite.Conn // one more, for calls that others wait for: see readFirst
 	writer  chan *writer      // empty while somebody uses it
@@ -59,7 +59,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Stat(path)
+	_, err = os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open %s: there is no such file: %w", path, store.ErrSchema)
@@ -67,24 +67,24 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w", path, fileError(err))
 	}
 	timeout := cmp.Or(o.CallTimeout, callTimeout)
-	conns, err := connectAll(ctx, path, timeout)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
 	s := &Store{
 		now:     o.Now,
 		timeout: timeout,
 		path:    path,
-		file:    file,
-		readers: make(chan *sqlite.Conn, len(conns)-2),
-		first:   make(chan *sqlite.Conn, 1),
-		writer:  make(chan *writer, 1),
+		files:   files{path: path},
 	}
+	conns, err := s.files.connect(ctx, timeout)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	s.readers = make(chan *sqlite.Conn, len(conns)-2)
+	s.first = make(chan *sqlite.Conn, 1)
+	s.writer = make(chan *writer, 1)
 	if s.now == nil {
 		clock := store.NewClock(time.Now())
 		s.now = func() time.Time { return clock.Read(time.Now()) }
 	}
-	w := newWriter(conns[0], s.inPlace)
+	w := newWriter(conns[0], s)
 	s.atWork = &w.atWork
 	s.writer <- w
 	s.first <- conns[1]
@@ -97,30 +97,30 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 // Now implements [store.Store].
 func (s *Store) Now() time.Time { return s.now() }
 
-// inPlace returns [store.ErrUnavailable] if the file was moved or removed since it was opened.
-// SQLite would go on writing to a file without a name, which is lost with the process.
-func (s *Store) inPlace() error {
-	if file, err := os.Stat(s.path); err != nil || !os.SameFile(file, s.file) {
-		return fmt.Errorf("%w: %s is no longer the file that was opened", store.ErrUnavailable,
-			s.path)
-	}
-	return nil
-}
-
 // Close waits for the calls under way and closes the file. No other method may be called after it.
+//
+// If the file has lost its place, the connections stay open until the process ends: the last one
+// would write to a file that somebody else has put there, and remove the WAL beside it.
 func (s *Store) Close() error {
+	lost := errors.Is(s.files.inPlace(), errLost)
 	var errs []error
 	for range cap(s.readers) {
 		conn, open := <-s.readers
 		if !open {
 			return nil
 		}
+		if !lost {
+			errs = append(errs, conn.Close())
+		}
+	}
+	if conn := <-s.first; !lost {
 		errs = append(errs, conn.Close())
 	}
-	errs = append(errs, (<-s.first).Close())
 	w := <-s.writer
 	w.commit() // for callers who have written and wait for their turn to commit
-	errs = append(errs, w.conn.Close())
+	if !lost && w.conn != nil {
+		errs = append(errs, w.conn.Close())
+	}
 	close(s.readers)
 	close(s.first)
 	close(s.writer)

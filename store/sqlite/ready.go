@@ -19,8 +19,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := s.inPlace(); err != nil {
-		return err
+	if err := s.look(ctx); err != nil {
+		return s.outcome(err)
 	}
 	if damage := s.learned.damage.Load(); damage != nil {
 		return *damage

@@ -176,6 +176,9 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 // rather than never.
 func (s *Store) SessionEnds(ctx context.Context, since store.Watermark, ids []string) (
 	store.Ends, error) {
+	if err := s.look(ctx); err != nil {
+		return store.Ends{}, s.outcome(err)
+	}
 	return readFirst(ctx, s, func(conn *sqlite.Conn) (store.Ends, error) {
 		last, err := one(conn, scanInteger, `
 			SELECT last

@@ -31,6 +31,10 @@ func children() map[string]func(url string) error {
 	return map[string]func(url string) error{
 		"migrate": migrateAndOpen,
 		"create":  createForEver,
+
+		"serve":      serveForEver,
+		"checkpoint": checkpointForEver,
+		"import":     importForEver,
 	}
 }
 

@@ -26,11 +26,12 @@ const maxBatch = 128
 // writer is the one connection that writes. It belongs to whoever took it from the store's channel,
 // which serves callers in the order in which they came.
 type writer struct {
-	conn    *sqlite.Conn
-	open    *batch       // the transaction that is open on conn, or nil
-	lost    bool         // whether the latest transaction was lost
-	atWork  atomic.Bool  // there is a transaction, and the one before it was kept: see Ready
-	inPlace func() error // fails if the file was moved or removed
+	conn   *sqlite.Conn // nil if it is lost: see [Store.openAgain]
+	open   *batch       // the transaction that is open on conn, or nil
+	before int64        // total_changes when it began
+	lost   bool         // whether the latest transaction was lost
+	atWork atomic.Bool  // there is a transaction, and the one before it was kept: see Ready
+	store  *Store
 }
 
 // batch is the common outcome of the writers of one transaction.
@@ -40,9 +41,9 @@ type batch struct {
 	err  error         // of the commit
 }
 
-func newWriter(conn *sqlite.Conn, inPlace func() error) *writer {
+func newWriter(conn *sqlite.Conn, s *Store) *writer {
 	conn.SetBusyTimeout(0) // begin waits by itself, so that a context can end it
-	return &writer{conn: conn, inPlace: inPlace}
+	return &writer{conn: conn, store: s}
 }
 
 // write lends the writing connection to do. If write returns nil, the work of do is kept as a whole
@@ -137,12 +138,17 @@ func (s *Store) finish(w *writer, b *batch) error {
 // begin joins the open batch or opens a new one.
 func (w *writer) begin(ctx context.Context, deadline time.Time) (*batch, error) {
 	if w.open == nil {
-		if err := w.inPlace(); err != nil {
+		if w.conn == nil {
+			return nil, fmt.Errorf("the database could not be opened again: %w",
+				store.ErrUnavailable)
+		}
+		if err := w.store.files.fileInPlace(); err != nil {
 			return nil, err
 		}
 		if err := w.beginTransaction(ctx, deadline); err != nil {
 			return nil, err
 		}
+		w.before, _ = one(w.conn, scanInteger, totalChanges)
 		w.open = &batch{done: make(chan struct{})}
 		w.atWork.Store(!w.lost)
 	}
@@ -158,7 +164,7 @@ func (s *Store) reopen(ctx context.Context) error {
 		return s.outcome(err)
 	}
 	defer func() { s.writer <- w }()
-	if w.open != nil {
+	if w.open != nil || w.conn == nil {
 		return nil
 	}
 	conn, err := connect(ctx, s.path, s.timeout, writerPragmas()...)
@@ -252,12 +258,30 @@ func (w *writer) commit() {
 	if w.open == nil {
 		return
 	}
-	err := exec(w.conn, `COMMIT`)
-	if err != nil {
-		w.rollback()
-	}
-	w.end(err)
+	w.end(w.commitTransaction())
 }
+
+// commitTransaction returns nil if the transaction is on the disk, in files that have a name.
+func (w *writer) commitTransaction() error {
+	after, err := one(w.conn, scanInteger, totalChanges)
+	changed := after != w.before
+	if err == nil && changed {
+		err = countCommit(w.conn)
+	}
+	if err == nil {
+		err = exec(w.conn, `COMMIT`)
+	}
+	switch {
+	case err != nil:
+		w.rollback()
+		return err
+	case changed:
+		return w.store.kept(w.conn)
+	}
+	return nil
+}
+
+const totalChanges = `SELECT total_changes()`
 
 // end tells all writers of the open batch its outcome.
 func (w *writer) end(err error) {

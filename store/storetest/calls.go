@@ -272,6 +272,10 @@ func otherCalls(st store.Store, on Subjects) map[string]func(context.Context) er
 func copyCalls(st store.Store) map[string]func(context.Context) error {
 	users := tableNamed("users")
 	return map[string]func(context.Context) error{
+		"EndAll": func(ctx context.Context) error {
+			_, err := st.EndAll(ctx, nil)
+			return err
+		},
 		"Identity": func(ctx context.Context) error {
 			_, err := st.Identity(ctx)
 			return err

@@ -76,6 +76,7 @@ func contract() []group {
 		{"idempotency", idempotencyChecks()},
 		{"imports", importChecks()},
 		{"copies", copyChecks()},
+		{"restoring", restoringChecks()},
 		{"users", userChecks()},
 		{"user imports", userImportChecks()},
 		{"sessions", sessionChecks()},

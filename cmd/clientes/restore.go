@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"clientes/store/sqlite"
+)
+
+func (p *program) restoreCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Put a backup in the place of the embedded database",
+		Long: `Put a copy of FILE in the place of the embedded database. FILE is a backup of "clientes backup", or
+any other copy of the database, for example of Litestream, with its -wal beside it if it has one. It
+stays as it is. The database that was there is kept beside it, under a name with the time.
+
+Stop the servers first: a database that a process has open is not replaced. FILE is checked before
+anything is changed. If the command is stopped half-way, give it again.
+
+What a backup must not bring back is ended: all sessions, links in mail, device tokens, remembered
+answers and queued mail. Everybody has to log in again. Ids go on above every id that was given. If
+the database that was there does not tell which ones were, ids jump by a thousand million or more.
+Passwords, roles, second factors and recovery codes are those of the backup.`,
+		Args: arguments,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := p.configure()
+			if err != nil {
+				return err
+			}
+			if !sqlite.IsURL(c.DatabaseURL) {
+				return errors.New("DATABASE_URL is a Postgres; restore it with its own tools, " +
+					"pg_restore for example, and then give `clientes sessions end-all`")
+			}
+			progress := p.progress()
+			defer progress.end()
+			r, err := sqlite.Restore(cmd.Context(), c.DatabaseURL, args[0],
+				progress.total("copying", "checking"))
+			if errors.Is(err, sqlite.ErrInUse) {
+				return fmt.Errorf("%w; stop the servers and commands that use it, and try again",
+					err)
+			}
+			if err != nil {
+				return err
+			}
+			progress.end()
+			return writeRestored(p.stdout, args[0], r)
+		},
+	}
+}
+
+func writeRestored(w io.Writer, name string, r sqlite.Restored) error {
+	fmt.Fprintf(w, "restored %s and %s from %s\n",
+		customersText(r.Clientes), counted(r.Backup.Users, "user"), name)
+	if r.Kept != "" {
+		fmt.Fprintf(w, "kept the database that was there as %s\n", r.Kept)
+	}
+	if r.Unreadable != nil {
+		fmt.Fprintf(w, "which could not be read: %v\n", r.Unreadable)
+	}
+	if !r.KnowsIDs {
+		fmt.Fprintln(w, "which ids were given since is not known, so that ids jump ahead")
+	}
+	return writeEnded(w, r.EndedAll)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"clientes/store"
+)
+
+func (p *program) sessionsCommand() *cobra.Command {
+	endAll := &cobra.Command{
+		Use:   "end-all",
+		Short: "End every session and every link, after a database was restored",
+		Long: `End what a restored database must not bring back: all sessions, links in mail, device tokens,
+remembered answers and queued mail. Ids jump ahead, so that none that was given since the backup is
+given again. Give it once after a Postgres was restored, with pg_restore or to a point in time.
+"clientes restore" does the same by itself.
+
+Servers may run meanwhile and learn of it within a second. Everybody has to log in again. Passwords,
+roles, second factors and recovery codes are those of the backup.`,
+		Args: arguments,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			c, err := p.configure()
+			if err != nil {
+				return err
+			}
+			st, err := openToRead(cmd.Context(), c.DatabaseURL)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, st.Close()) }()
+			all, err := st.EndAll(cmd.Context(), nil)
+			if err != nil {
+				return err
+			}
+			return writeEnded(p.stdout, all)
+		},
+	}
+	return p.group("sessions", "End the sessions of all users", endAll)
+}
+
+// writeEnded prints what was ended.
+func writeEnded(w io.Writer, all store.EndedAll) error {
+	_, err := fmt.Fprintf(w, "ended %s, and the links and device tokens of %s; "+
+		"removed %s and %s\n",
+		counted(int64(all.Sessions), "session"), counted(int64(all.Users), "user"),
+		counted(int64(all.Mails), "queued mail"), counted(int64(all.Keys), "remembered answer"))
+	return err
+}
+
+// counted returns a number and its noun.
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
