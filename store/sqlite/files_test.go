@@ -440,7 +440,7 @@ func TestAWALOfAnotherFileIsRefused(t *testing.T) {
 	// Go on, so that the copies are older than the WAL.
 	killed(t, url, 2000, "serve", "checkpoint")
 	killed(t, url, 20, "serve")
-	if _, err := sqlite.Migrations(t.Context(), url); err != nil {
+	if _, err := sqlite.Schema(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
 	killed(t, url, 20, "serve")
@@ -457,7 +457,7 @@ func TestAWALOfAnotherFileIsRefused(t *testing.T) {
 			must(t, err)
 			for what, err := range map[string]error{
 				"migrate":    sqlite.Migrate(t.Context(), "sqlite:"+to),
-				"migrations": second(sqlite.Migrations(t.Context(), "sqlite:"+to)),
+				"migrations": second(sqlite.Schema(t.Context(), "sqlite:"+to)),
 			} {
 				if err == nil || !strings.Contains(err.Error(), "clientes restore") {
 					t.Errorf("%s: %v", what, err)
