@@ -215,8 +215,11 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 // earlier ones, but nothing is missed.
 func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive time.Time) (
 	[]store.Ended, store.Watermark, error) {
-	watermark := since
-	ended, err := decide(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+	type answer struct {
+		ended []store.Ended
+		next  store.Watermark
+	}
+	a, err := decide(ctx, s, func(ctx context.Context, conn *pgx.Conn) (answer, error) {
 		ended, next, err := endedSince(ctx, conn, since, alive)
 		if err == nil && next < since {
 			// Ids never fall on one server. This is another one, which took over before it had them
@@ -224,12 +227,11 @@ func (s *Store) EndedSessions(ctx context.Context, since store.Watermark, alive 
 			ended, next, err = endedSince(ctx, conn, 0, alive)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list ended sessions: %w", err)
+			return answer{next: since}, fmt.Errorf("list ended sessions: %w", err)
 		}
-		watermark = next
-		return ended, nil
+		return answer{ended, next}, nil
 	})
-	return ended, watermark, err
+	return a.ended, a.next, err
 }
 
 // endedSince returns the watermark and the sessions of one statement, which sees one state of the
