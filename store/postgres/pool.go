@@ -143,8 +143,8 @@ func call[T any](ctx context.Context, s *Store,
 // decide is call for the questions that decide about everybody, on connections that no other call
 // takes. So neither a full pool nor a locked table stops them.
 //
-// A caller who has less time than callTimeout leaves, and the call goes on. Otherwise its connection
-// would be lost. Over a slow line the next one would take longer still.
+// A caller who has less time than callTimeout leaves, and the call goes on. Otherwise its
+// connection would be lost. Over a slow line the next one would take longer still.
 func decide[T any](ctx context.Context, s *Store,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	if err := ctx.Err(); err != nil {
