@@ -30,30 +30,28 @@ func TestASlowDatabaseIsNotDown(t *testing.T) {
 			round := func() bool {
 				before := late.Load()
 				var running sync.WaitGroup
-				for range 1 {
-					for _, r := range []struct {
-						method, path string
-						body         any
-						want         int
-					}{
-						{"POST", "/clientes", map[string]string{"name": "Kei"}, 201},
-						{"GET", "/clientes", nil, 200},
-						{"GET", "/me", nil, 200},
-						{"GET", "/readyz", nil, 200},
-					} {
-						running.Go(func() {
-							a, err := f.do(t.Context(), r.method, s.url(r.path), token, r.body)
-							total.Add(1)
-							switch {
-							case err != nil:
-								t.Error(err)
-							case a.status == http.StatusServiceUnavailable:
-								late.Add(1)
-							case a.status != r.want:
-								t.Errorf("%s %s: %v", r.method, r.path, a)
-							}
-						})
-					}
+				for _, r := range []struct {
+					method, path string
+					body         any
+					want         int
+				}{
+					{"POST", "/clientes", map[string]string{"name": "Kei"}, 201},
+					{"GET", "/clientes", nil, 200},
+					{"GET", "/me", nil, 200},
+					{"GET", "/readyz", nil, 200},
+				} {
+					running.Go(func() {
+						a, err := f.do(t.Context(), r.method, s.url(r.path), token, r.body)
+						total.Add(1)
+						switch {
+						case err != nil:
+							t.Error(err)
+						case a.status == http.StatusServiceUnavailable:
+							late.Add(1)
+						case a.status != r.want:
+							t.Errorf("%s %s: %v", r.method, r.path, a)
+						}
+					})
 				}
 				running.Wait()
 				return late.Load() == before
