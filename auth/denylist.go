@@ -25,8 +25,9 @@ const (
 	trustFor = 900 * time.Millisecond
 
 	// askTimeout bounds one question, so that a connection that swallows it does not delay the
-	// next. An answer that took longer than trustFor is still good for those who waited for it.
-	askTimeout = 2 * time.Second
+	// next. An answer that took longer than trustFor is still good for those who waited for it. The
+	// first question on a new connection takes two trips, of which each may take 1.5 s.
+	askTimeout = 3500 * time.Millisecond
 
 	// askAgain is how many of the sessions that live each question names once more. It finds those
 	// whose rows were removed by hand, which ends nothing that the store could report.

@@ -142,9 +142,29 @@ func call[T any](ctx context.Context, s *Store,
 
 // decide is call for the questions that decide about everybody, on connections that no other call
 // takes. So neither a full pool nor a locked table stops them.
+//
+// A caller who has less time than callTimeout leaves, and the call goes on. Otherwise its
+// connection would be lost. Over a slow line the next one would take longer still.
 func decide[T any](ctx context.Context, s *Store,
-	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callOn(ctx, s, &s.deciding, s.timeout, do)
+	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	if err := ctx.Err(); err != nil {
+		return v, err
+	}
+	type answer struct {
+		v   T
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		v, err := callOn(context.WithoutCancel(ctx), s, &s.deciding, s.timeout, do)
+		answers <- answer{v, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.v, a.err
+	case <-ctx.Done():
+		return v, ctx.Err()
+	}
 }
 
 // callFor is call with another timeout for each answer, of which at most callTimeout goes into the
