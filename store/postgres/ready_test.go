@@ -130,15 +130,18 @@ func TestWhatTheEngineSaysOfTheMachine(t *testing.T) {
 	wantOutage(t, readOnly.Ready(t.Context()), "the database is read-only", "target_session_attrs")
 	as(t, c.URL, "ALTER ROLE app RESET default_transaction_read_only")
 
+	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"}); err != nil {
+		t.Fatal(err)
+	}
 	file := as(t, c.URL, "CHECKPOINT",
-		"SELECT current_setting('data_directory') || '/' || pg_relation_filepath('identity')")
+		"SELECT current_setting('data_directory') || '/' || pg_relation_filepath('clientes')")
 	c.Stop()
 	wantOutage(t, opened(app), "cannot be reached", "check that the database runs")
 	wantOutage(t, ready())
 	spoil(t, file)
 	c.Start()
 	eventually(t, "the damage is found", func() bool {
-		_, err = s.Identity(t.Context())
+		_, err = s.Cliente(t.Context(), 1)
 		return err == nil || strings.Contains(err.Error(), "XX001")
 	})
 	wantOutage(t, err, "the server's files are damaged", "restore a backup")

@@ -56,7 +56,7 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 	}
 	defer lock.Close()
 	if err := checkBeforeUse(ctx, path); err != nil {
-		return err
+		return fmt.Errorf("migrate %s: %w", path, engineError(err))
 	}
 	if err := migrate(ctx, path, report); err != nil {
 		return fmt.Errorf("migrate %s: %w", path, engineError(err))
@@ -89,7 +89,8 @@ func Schema(ctx context.Context, databaseURL string) (store.Schema, error) {
 		all, err := known()
 		return store.Schema{Migrations: all}, err
 	}
-	if _, err := checkPair(path); err != nil {
+	var bad *badFileError
+	if _, err := checkPair(path); errors.As(err, &bad) {
 		return store.Schema{}, err
 	}
 	schema, err := statusOf(ctx, path)

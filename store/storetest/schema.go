@@ -51,7 +51,7 @@ func readers() []string {
 		"Cliente", "Clientes", "CountClientes", "EachCliente", "ClienteHistory", "CheckImport",
 		"User", "UserByName", "UserByEmail", "Users", "CheckUsers",
 		"Session", "UserSessions", "SessionEnds", "Events",
-		"Identity", "Extent", "ReadRows",
+		"Identity", "Sizes", "Extent", "ReadRows",
 	}
 }
 
