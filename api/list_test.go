@@ -630,6 +630,7 @@ func TestAWalkSkipsNobody(t *testing.T) {
 // was.
 func FuzzCursor(f *testing.F) {
 	a, err := auth.New(auth.Config{
+		Store:  struct{ auth.Store }{}, // nobody asks it
 		Secret: testSecret, Issuer: "clientes", Audience: "clientes", TokenTTL: time.Minute,
 		Now: time.Now,
 	})

@@ -46,6 +46,10 @@ const (
 	LongestMailWait = 4 * time.Hour
 )
 
+// MailSlack is how much later than any wait a mail must be due to be taken for one that a wrong
+// clock has queued. Processes that claim at the same moment do not have quite the same time.
+const MailSlack = time.Minute
+
 // Wait returns how long a mail that could not be sent waits for its next try. It is 15 seconds
 // after the first try, because some links are valid for half an hour. It doubles after each further
 // try, up to four hours.

@@ -49,8 +49,8 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 				SELECT id
 				FROM mails
 				WHERE next_try <= $1
-					OR next_try > $3
-						AND next_try > $1::timestamptz + interval '1 millisecond' * least(
+					OR next_try > $3::timestamptz + $6::interval
+						AND next_try > $1::timestamptz + $6::interval + interval '1 millisecond' * least(
 							$4::bigint << least(greatest(tries - 1, 0), 10)::int, $5::bigint)
 				ORDER BY next_try, id
 				LIMIT $2
@@ -62,7 +62,8 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 			RETURNING `+mailColumns,
 			store.Instant(now), max(limit, 0),
 			store.Instant(now.Add(lease)),
-			store.FirstMailWait.Milliseconds(), store.LongestMailWait.Milliseconds()).Query(func(rows pgx.Rows) error {
+			store.FirstMailWait.Milliseconds(), store.LongestMailWait.Milliseconds(),
+			store.MailSlack).Query(func(rows pgx.Rows) error {
 			var m store.Mail
 			_, err := pgx.ForEachRow(rows, toMail(&m), func() error {
 				mails = append(mails, m)
