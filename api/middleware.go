@@ -39,6 +39,15 @@ var (
 	noStore = []string{"no-store"}
 )
 
+// closeIfDraining tells the client to use another connection for its next request if the server is
+// about to stop. It is called when a request begins and again when it is answered: the server may
+// have been told to stop in between.
+func (s *Server) closeIfDraining(h http.Header) {
+	if s.draining.Load() {
+		h.Set("Connection", "close")
+	}
+}
+
 // begin sets the id of the request and the headers that every answer has, and writes the log line.
 func (s *Server) begin(c *gin.Context) {
 	start := s.cfg.Now()
@@ -54,9 +63,10 @@ func (s *Server) begin(c *gin.Context) {
 	// A Content-Length beside Transfer-Encoding may be an attempt to smuggle a request past a proxy
 	// (RFC 9112 section 6.3). net/http drops that header before anybody sees it. So every chunked
 	// request is the last of its connection.
-	if s.draining.Load() || len(c.Request.TransferEncoding) > 0 {
+	if len(c.Request.TransferEncoding) > 0 {
 		h.Set("Connection", "close")
 	}
+	s.closeIfDraining(h)
 
 	// Gin cannot read an IPv6 address with a zone, and would take the request for one without an
 	// address.

@@ -78,6 +78,7 @@ func (*nothing) decode(*request) error { return nil }
 // own, status for a status of its own, and appendJSON if that is faster than reflection.
 func (s *Server) reply(c *gin.Context, status int, out any) {
 	h := c.Writer.Header()
+	s.closeIfDraining(h)
 	if v, ok := out.(interface{ header(http.Header) }); ok {
 		v.header(h)
 	}
@@ -133,6 +134,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	x.err = err
 	p.RequestID = x.id
 	h := c.Writer.Header()
+	s.closeIfDraining(h)
 	switch status {
 	case http.StatusUnauthorized:
 		challenge := `Bearer realm="clientes"`

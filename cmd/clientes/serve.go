@@ -70,8 +70,8 @@ func openToServe(ctx context.Context, databaseURL string, log *slog.Logger) (sto
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	log.Info("opened the database", "url", engineOf(databaseURL).shown(databaseURL), "made", isFresh(before),
-		"users", upTo(has.Users), "clientes", upTo(has.Clientes))
+	log.Info("opened the database", "url", engineOf(databaseURL).shown(databaseURL),
+		"made", isFresh(before), "users", upTo(has.Users), "clientes", upTo(has.Clientes))
 	return st, nil
 }
 

@@ -16,9 +16,13 @@ import (
 )
 
 // deafStore is a store in which looking for mail takes forever, even after its context has ended.
-type deafStore struct{ store.Store }
+type deafStore struct {
+	store.Store
+	asked chan struct{} // closed when it is asked
+}
 
-func (deafStore) ClaimMails(context.Context, time.Duration, int) ([]store.Mail, error) {
+func (s deafStore) ClaimMails(context.Context, time.Duration, int) ([]store.Mail, error) {
+	close(s.asked)
 	select {}
 }
 
@@ -37,10 +41,12 @@ func TestAServerWhoseUpkeepHangsStops(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(out, nil))
-	go func() { ended <- serve(ctx, c, deafStore{st}, listener, log) }()
+	deaf := deafStore{st, make(chan struct{})}
+	go func() { ended <- serve(ctx, c, deaf, listener, log) }()
 	authtest.Eventually(t, "it listens", func() bool {
 		return strings.Contains(out.String(), "listening")
 	})
+	<-deaf.asked
 	stop()
 	if err := <-ended; err != nil { // it ends, or this test never does
 		t.Error(err)

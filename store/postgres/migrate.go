@@ -330,19 +330,7 @@ func status(ctx context.Context, conn *pgx.Conn) (schema store.Schema, err error
 	withRequired := func(m *store.Migration) []any {
 		return append(toMigration(m), &schema.Required)
 	}
-	applied, err := list(ctx, conn, nil, withRequired, `
-		SELECT version_id, tstamp AT TIME ZONE 'UTC', (SELECT max(required_version) FROM identity)
-		FROM (
-			SELECT version_id, tstamp
-			FROM `+earlyTable+`
-			WHERE is_applied
-			UNION ALL
-			SELECT version_id, tstamp
-			FROM `+lateTable+`
-			WHERE is_applied
-		) AS noted
-		WHERE version_id > 0
-		ORDER BY version_id`)
+	applied, err := list(ctx, conn, nil, withRequired, selectSchema)
 	if isMissing(err) { // it was not migrated beyond lastEarly
 		applied, err = list(ctx, conn, nil, toMigration, `
 			SELECT version_id, tstamp AT TIME ZONE 'UTC'
@@ -359,6 +347,22 @@ func status(ctx context.Context, conn *pgx.Conn) (schema store.Schema, err error
 	schema.Migrations = store.MergeMigrations(all, applied)
 	return schema, nil
 }
+
+// selectSchema selects the migrations that the database holds, each with the last one that a program
+// must know in order to write.
+const selectSchema = `
+	SELECT version_id, tstamp AT TIME ZONE 'UTC', (SELECT max(required_version) FROM identity)
+	FROM (
+		SELECT version_id, tstamp
+		FROM ` + earlyTable + `
+		WHERE is_applied
+		UNION ALL
+		SELECT version_id, tstamp
+		FROM ` + lateTable + `
+		WHERE is_applied
+	) AS noted
+	WHERE version_id > 0
+	ORDER BY version_id`
 
 // isMissing reports whether there is no such table or column.
 func isMissing(err error) bool {

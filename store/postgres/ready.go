@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -17,22 +19,26 @@ func (s *Store) Ready(ctx context.Context) error {
 	return err
 }
 
-// probe checks the schema and writes a row that nobody reads.
+// probe checks the schema and writes a row that nobody reads, in one trip: a slow line takes long
+// for each.
 //
 // There are a few rows, and it takes one that no other process holds: what writes one and vanishes
 // would stop the others for as long as the server keeps its transaction. An update with no index to
 // change reuses the room of earlier ones in the same page, so the table does not grow.
 func (s *Store) probe(ctx context.Context, conn *pgx.Conn) error {
-	schema, err := status(ctx, conn)
-	if err != nil {
-		return fmt.Errorf("read the schema's version: %w", err)
-	}
-	if err := schema.Check(); err != nil {
-		return err
-	}
+	var schema store.Schema
+	var applied []store.Migration
 	written := int64(0)
 	b := begin()
 	b.Queue("SET LOCAL lock_timeout = 2000") // if somebody locks the table
+	b.Queue(selectSchema).Query(func(rows pgx.Rows) error {
+		var m store.Migration
+		_, err := pgx.ForEachRow(rows, append(toMigration(&m), &schema.Required), func() error {
+			applied = append(applied, m)
+			return nil
+		})
+		return err
+	})
 	b.Queue(`
 		UPDATE probe
 		SET at = clock_timestamp()
@@ -45,12 +51,25 @@ func (s *Store) probe(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	})
 	b.Queue("COMMIT")
-	switch err := send(ctx, conn, b); {
-	case err != nil:
+	err := send(ctx, conn, b)
+	if isMissing(err) || errors.Is(err, store.ErrSchema) {
+		return cmp.Or(s.schemaFault(ctx, conn), err)
+	}
+	if err != nil {
 		return fmt.Errorf("write to see whether it is kept: %w", err)
-	case written == 0:
+	}
+	all, err := known()
+	if err != nil {
+		return err
+	}
+	schema.Migrations = store.MergeMigrations(all, applied)
+	if err := schema.Check(); err != nil {
+		return err
+	}
+	if written == 0 {
 		return fmt.Errorf("no row of the table probe is free: %w", store.ErrUnavailable)
-	case !s.full.Load():
+	}
+	if !s.full.Load() {
 		return nil
 	}
 	if err := takeRoom(ctx, conn); err != nil {
@@ -58,6 +77,18 @@ func (s *Store) probe(ctx context.Context, conn *pgx.Conn) error {
 	}
 	s.full.Store(false)
 	return nil
+}
+
+// schemaFault says which migrations are missing, if it is that which made the probe fail.
+func (s *Store) schemaFault(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := exec(ctx, conn, "ROLLBACK"); err != nil {
+		return err
+	}
+	schema, err := status(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	return schema.Check()
 }
 
 // takeRoom returns an error if the server's disk has no room for some 64 kB more. A small write can

@@ -121,8 +121,9 @@ func TestAnEndThatCommitsLateIsMissedByNobody(t *testing.T) {
 	end("2")
 	early.wantOnce(t, "1", "2")
 	end("3")
-	early.wantOnce(t, "1", "2", "3")                // although the update holds its place since before
-	middle := &poller{s: s, seen: map[string]int{}} // a process that starts now
+	early.wantOnce(t, "1", "2", "3") // although the update holds its place since before
+	// A process that starts now.
+	middle := &poller{s: s, seen: map[string]int{}}
 	middle.poll(t)
 	if early.seen["late"] != 0 || middle.seen["late"] != 0 {
 		t.Fatal("an end was seen before it was committed: the test holds nothing open")

@@ -55,7 +55,8 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 			RETURNING `+mailColumns,
 			store.Instant(now.Add(lease)),
 			store.Instant(now),
-			store.Instant(now.Add(lease + store.MailSlack)), store.Instant(now.Add(store.MailSlack)),
+			store.Instant(now.Add(lease+store.MailSlack)),
+			store.Instant(now.Add(store.MailSlack)),
 			store.FirstMailWait.Milliseconds(), store.LongestMailWait.Milliseconds(),
 			int64(max(limit, 0)))
 		if err != nil {

@@ -32,8 +32,8 @@ var migrations embed.FS
 // migrations that the database lacks. Any number of processes may call it at once: they take turns,
 // by a lock on a file beside it with the suffix ".lock". The system frees the lock when its holder
 // dies. It leaves migrations of a newer program alone. If this program must not write beside one of
-// them, Migrate returns a [*store.NewerSchemaError] and changes nothing. It also refuses a file that
-// is damaged, or whose WAL is of another one.
+// them, Migrate returns a [*store.NewerSchemaError] and changes nothing. It also refuses a file
+// that is damaged, or whose WAL is of another one.
 func Migrate(ctx context.Context, databaseURL string) error {
 	return MigrateReporting(ctx, databaseURL, func(store.MigrationProgress) {})
 }

@@ -50,5 +50,13 @@ func pathOf(databaseURL string) (string, error) {
 	if err := CheckURL(databaseURL); err != nil {
 		return "", fmt.Errorf("the URL of an embedded database %w", err)
 	}
-	return filepath.Abs(strings.TrimPrefix(databaseURL, scheme))
+	path, err := filepath.Abs(strings.TrimPrefix(databaseURL, scheme))
+	if err != nil {
+		return "", err
+	}
+	// SQLite puts its other files beside the file that a link leads to.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real, nil
+	}
+	return path, nil
 }
