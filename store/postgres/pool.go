@@ -46,6 +46,9 @@ const (
 	minShared     = 4
 )
 
+// seldomUsed is how long a connection for these questions may be idle before it is pinged.
+const seldomUsed = 30 * time.Second
+
 // maxWaiting is how many calls may wait for a connection. More would only wait for others who have
 // given up by the time that it is their turn.
 const maxWaiting = 1024
@@ -69,6 +72,10 @@ func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err erro
 	config.PingTimeout = s.pingTimeout()
 	usual, deciding := config, config.Copy()
 	deciding.MinConns, deciding.MinIdleConns, deciding.MaxConns = 0, 0, 1
+	// The questions come every few seconds. Pings would double their time over a slow line.
+	deciding.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
+		return params.IdleDuration > seldomUsed && s.shouldPing(ctx, params)
+	}
 	if config.MaxConns >= minShared {
 		deciding.MaxConns = decidingConns
 		usual.MaxConns -= decidingConns
