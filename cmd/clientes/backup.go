@@ -30,7 +30,7 @@ To standard output it first goes to the folder of temporary files (TMPDIR), whic
 			}
 			if !sqlite.IsURL(c.DatabaseURL) {
 				return errors.New("DATABASE_URL is a Postgres; back it up with its own tools: " +
-					`pg_dump -Fc "$DATABASE_URL" > clientes.dump`)
+					`pg_dump -Fc --file=clientes.dump URL, where URL has none of the options of pgx`)
 			}
 			progress := p.progress()
 			defer progress.end()

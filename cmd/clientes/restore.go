@@ -35,6 +35,9 @@ Passwords, roles, second factors and recovery codes are those of the backup.`,
 				return errors.New("DATABASE_URL is a Postgres; restore it with its own tools, " +
 					"pg_restore for example, and then give `clientes sessions end-all`")
 			}
+			if args[0] == stdStream {
+				return &usageError{"a restore reads a file; save standard input to one and give its name"}
+			}
 			progress := p.progress()
 			defer progress.end()
 			r, err := sqlite.Restore(cmd.Context(), c.DatabaseURL, args[0],

@@ -15,7 +15,21 @@ import (
 // Ready implements [store.Store]. A damaged page that a call met does not count: it is the server's
 // to heal or to fail over, and the other pages can be read and written.
 func (s *Store) Ready(ctx context.Context) error {
-	_, err := decide(ctx, s, noResult(s.probe))
+	if _, err := decide(ctx, s, noResult(s.probe)); err != nil {
+		return err
+	}
+	return s.hasConnection(ctx)
+}
+
+// hasConnection returns an error if the pool of the usual calls has no connection and gets none.
+// The server may have no place for more, while the probe has kept its own.
+func (s *Store) hasConnection(ctx context.Context) error {
+	if stat := s.usual.Stat(); stat.AcquiredConns()+stat.IdleConns() > 0 {
+		return nil
+	}
+	_, err := call(ctx, s, func(context.Context, *pgx.Conn) (struct{}, error) {
+		return struct{}{}, nil
+	})
 	return err
 }
 

@@ -45,12 +45,16 @@ func WriteBackup(ctx context.Context, databaseURL, to string,
 	if to, err = filepath.Abs(to); err != nil {
 		return Backup{}, err
 	}
-	if err := mayReplace(to); err != nil {
+	if to, err = throughLinks(to); err != nil {
+		return Backup{}, err
+	}
+	if err := mayReplace(path, to); err != nil {
 		return Backup{}, err
 	}
 	temporary, err := os.CreateTemp(filepath.Dir(to), ".clientes-backup-")
 	if err != nil {
-		return Backup{}, err
+		return Backup{}, fmt.Errorf("%s cannot be written; its folder must exist, and this user "+
+			"must be allowed to write there: %w", to, errors.Unwrap(err))
 	}
 	temporary.Close()
 	defer os.Remove(temporary.Name()) // or it has its name by then
@@ -87,9 +91,31 @@ func CopyBackup(ctx context.Context, databaseURL string, to io.Writer,
 	return b, nil
 }
 
-// mayReplace returns an error if there is a file of that name that is no backup. The database has
-// no mark of one.
-func mayReplace(path string) error {
+// throughLinks returns the file that a symbolic link leads to, whether or not it exists. A backup
+// that replaced the link would be on another disk than was meant.
+func throughLinks(path string) (string, error) {
+	const most = 40 // as Linux follows
+	for range most {
+		to, err := os.Readlink(path)
+		if err != nil { // it is no link
+			return path, nil
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(path), to)
+		}
+		path = to
+	}
+	return "", fmt.Errorf("%s: too many symbolic links", path)
+}
+
+// mayReplace returns an error if path is a file beside the database that SQLite or this program
+// reads, or if there is a file of that name that is no backup. The database has no mark of one.
+func mayReplace(database, path string) error {
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ".lock", ".restoring"} {
+		if path == database+suffix {
+			return fmt.Errorf("%s is a name that the database itself uses; give another one", path)
+		}
+	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

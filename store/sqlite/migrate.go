@@ -66,11 +66,27 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 
 // checkBeforeUse returns why the file must not be served as it is.
 func checkBeforeUse(ctx context.Context, path string) error {
+	allowWriting(path)
 	frames, err := checkPair(path)
 	if err != nil || isAbsent(path) {
 		return err
 	}
 	return checkDamage(ctx, path, frames)
+}
+
+// allowWriting makes the files beside the database writable for their owner if the database is.
+// SQLite makes them with the mode of the database. So a database that was read-only once would stay
+// so, whatever its own mode is now. It opens none of them, which would cost this process its locks.
+func allowWriting(path string) {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode()&0o200 == 0 {
+		return
+	}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if beside, err := os.Stat(path + suffix); err == nil && beside.Mode()&0o200 == 0 {
+			os.Chmod(path+suffix, info.Mode().Perm()) // if it fails, the call that writes says why
+		}
+	}
 }
 
 func isAbsent(path string) bool {

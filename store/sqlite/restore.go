@@ -84,7 +84,8 @@ func Restore(ctx context.Context, databaseURL, from string,
 func mayRestore(path, from string) error {
 	info, err := os.Stat(from)
 	if err != nil {
-		return err
+		return fmt.Errorf("the backup %s cannot be read: %w; give the name of a file that exists",
+			from, errors.Unwrap(err))
 	}
 	if there, err := os.Stat(path); err == nil && os.SameFile(info, there) {
 		return fmt.Errorf("%s is the database itself; move it to another name and give that", from)

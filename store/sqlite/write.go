@@ -145,6 +145,10 @@ func (w *writer) begin(ctx context.Context, deadline time.Time) (*batch, error) 
 		if err := w.store.files.fileInPlace(); err != nil {
 			return nil, err
 		}
+		// What is written to a damaged file is lost with the backup that replaces it.
+		if damage := w.store.learned.damage.Load(); damage != nil {
+			return nil, *damage
+		}
 		if err := w.beginTransaction(ctx, deadline); err != nil {
 			return nil, err
 		}
@@ -167,6 +171,7 @@ func (s *Store) reopen(ctx context.Context) error {
 	if w.open != nil || w.conn == nil {
 		return nil
 	}
+	allowWriting(s.path)
 	conn, err := connect(ctx, s.path, s.timeout, writerPragmas()...)
 	if err != nil {
 		return s.outcome(err)
