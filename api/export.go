@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -12,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -100,7 +100,7 @@ func (s *Server) readExport(ctx context.Context, sel store.Selection, f wire.For
 		}
 	}()
 	err = wire.Export(ctx, s.cfg.Store, sel, pipe, f, nil)
-	if errors.Is(err, syscall.ENOSPC) {
+	if as[*fs.PathError](err) { // of the temporary file
 		err = fmt.Errorf("%w: %w", errNoRoom, err)
 	}
 	return err

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"net/http"
-	"syscall"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -73,7 +73,7 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 			return v, errImportTooLarge
 		case body.err != nil:
 			return v, malformed("The file did not arrive whole.")
-		case errors.Is(err, syscall.ENOSPC):
+		case as[*fs.PathError](err): // of the temporary file
 			err = fmt.Errorf("%w: %w", errNoRoom, err)
 		}
 		// Many clients read no answer before they have sent all of the body.

@@ -37,6 +37,7 @@ type Store struct {
 	timeout   time.Duration // of a call, see callTimeout
 	usual     pool
 	deciding  pool          // see decide
+	undecided atomic.Bool   // the latest question of decide had no answer
 	transfers chan struct{} // as full as transfers are under way
 	lines     *lines        // of both pools
 	full      atomic.Bool   // a write found the disk full, and none has found room since

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -72,9 +73,10 @@ func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err erro
 	config.PingTimeout = s.pingTimeout()
 	usual, deciding := config, config.Copy()
 	deciding.MinConns, deciding.MinIdleConns, deciding.MaxConns = 0, 0, 1
-	// The questions come every few seconds. Pings would double their time over a slow line.
+	// The questions come every few seconds, and over a slow line pings would double their time. But
+	// where one had no answer, the next must not wait in vain on another dead connection.
 	deciding.ShouldPing = func(ctx context.Context, params pgxpool.ShouldPingParams) bool {
-		return params.IdleDuration > seldomUsed && s.shouldPing(ctx, params)
+		return (s.undecided.Load() || params.IdleDuration > seldomUsed) && s.shouldPing(ctx, params)
 	}
 	if config.MaxConns >= minShared {
 		deciding.MaxConns = decidingConns
@@ -168,8 +170,10 @@ func decide[T any](ctx context.Context, s *Store,
 	}()
 	select {
 	case a := <-answers:
+		s.undecided.Store(a.err != nil)
 		return a.v, a.err
 	case <-ctx.Done():
+		s.undecided.Store(errors.Is(ctx.Err(), context.DeadlineExceeded))
 		return v, ctx.Err()
 	}
 }
