@@ -103,6 +103,20 @@ func (l *line) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// SetDeadline implements [net.Conn]. The only deadline that pgx sets ahead is that of a connection
+// it closes: for 15 seconds it waits for what the server has still to say, and the pool keeps the
+// place of the connection so long. A line on which nothing was heard lately has nothing to wait for.
+func (l *line) SetDeadline(t time.Time) error {
+	now := time.Now()
+	if limit := l.all.connectSilence; t.Sub(now) > limit {
+		t = now.Add(limit)
+		if !l.heardSince(l.all.now() - limit/2) {
+			t = now
+		}
+	}
+	return l.Conn.SetDeadline(t)
+}
+
 // connected ends the limit for a line that is being opened.
 func (l *line) connected() error {
 	l.call.Store(nil)

@@ -87,7 +87,12 @@ func mayRestore(path, from string) error {
 		return fmt.Errorf("the backup %s cannot be read: %w; give the name of a file that exists",
 			from, errors.Unwrap(err))
 	}
-	if there, err := os.Stat(path); err == nil && os.SameFile(info, there) {
+	there, err := os.Lstat(path) // pathOf has followed the links that lead anywhere
+	switch {
+	case err == nil && !there.Mode().IsRegular():
+		return fmt.Errorf("the database %s is not a file, and is left as it is; correct DATABASE_URL",
+			path)
+	case err == nil && os.SameFile(info, there):
 		return fmt.Errorf("%s is the database itself; move it to another name and give that", from)
 	}
 	if err := checkFile(from); err != nil {

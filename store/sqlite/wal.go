@@ -200,6 +200,10 @@ func checkPairOfBackup(path string) (frames int, err error) {
 }
 
 func comparePair(path string, refuseBackup bool) (frames int, err error) {
+	const waits = fs.ModeNamedPipe | fs.ModeSocket | fs.ModeDevice // to open one can take forever
+	if info, err := os.Stat(path); err == nil && info.Mode()&waits != 0 {
+		return 0, &badFileError{path, "is not a file", "correct DATABASE_URL"}
+	}
 	const tries = 20
 	for try := 1; ; try++ {
 		wal, err := readWAL(path)
