@@ -271,9 +271,14 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFakeEnds()
 				lives, unseen, ended := f.open(), f.open(), f.open()
+				many := make([]string, 5*askAgain) // more than the first question afterwards names
 				p := f.follow()
 				defer p.stop()
 				wantVerdicts(t, "before", p, map[string]error{lives: nil, ended: nil})
+				for i := range many {
+					many[i] = f.open()
+					wantVerdicts(t, "before", p, map[string]error{many[i]: nil})
+				}
 				f.end(ended)
 				time.Sleep(time.Second)
 				wantVerdicts(t, "before", p, map[string]error{ended: ErrTokenRevoked})
@@ -307,6 +312,9 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 
 				// It recovers by itself, and an end meanwhile was not missed.
 				f.end(lives)
+				for _, name := range many {
+					f.end(name)
+				}
 				f.set(func() {
 					if f.hang != nil {
 						close(f.hang)
@@ -318,6 +326,9 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 				wantVerdicts(t, "after", p, map[string]error{
 					lives: ErrTokenRevoked, unseen: nil, ended: ErrTokenRevoked,
 				})
+				for _, name := range many {
+					wantVerdicts(t, "after", p, map[string]error{name: ErrTokenRevoked})
+				}
 				if err := p.endsKnown(); err != nil {
 					t.Error(err)
 				}
