@@ -661,3 +661,25 @@ func TestTheSecond(t *testing.T) {
 		}
 	}
 }
+
+// TestNoLateAnswerRevivesWhatWasForgotten adds a session as living that ended, and was forgotten,
+// while its answer was under way.
+func TestNoLateAnswerRevivesWhatWasForgotten(t *testing.T) {
+	var set sessionSet
+	id, _ := token.ParseSessionID(token.NewID())
+	now := time.Now()
+	era := set.begin()
+	set.end(id, now.Add(-time.Minute))
+	set.forget(now)
+	if got := set.state(id); got != unknown {
+		t.Fatalf("it is not forgotten, but %v", got)
+	}
+	set.live(id, now.Add(time.Minute), era)
+	if got := set.state(id); got != unknown {
+		t.Errorf("it became %v", got)
+	}
+	set.live(id, now.Add(time.Minute), set.era.Load())
+	if got := set.state(id); got != living {
+		t.Errorf("in the new era it is %v, want living", got)
+	}
+}
