@@ -271,9 +271,14 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFakeEnds()
 				lives, unseen, ended := f.open(), f.open(), f.open()
+				many := make([]string, 5*askAgain) // more than the first question afterwards names
 				p := f.follow()
 				defer p.stop()
 				wantVerdicts(t, "before", p, map[string]error{lives: nil, ended: nil})
+				for i := range many {
+					many[i] = f.open()
+					wantVerdicts(t, "before", p, map[string]error{many[i]: nil})
+				}
 				f.end(ended)
 				time.Sleep(time.Second)
 				wantVerdicts(t, "before", p, map[string]error{ended: ErrTokenRevoked})
@@ -307,6 +312,9 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 
 				// It recovers by itself, and an end meanwhile was not missed.
 				f.end(lives)
+				for _, name := range many {
+					f.end(name)
+				}
 				f.set(func() {
 					if f.hang != nil {
 						close(f.hang)
@@ -318,6 +326,9 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 				wantVerdicts(t, "after", p, map[string]error{
 					lives: ErrTokenRevoked, unseen: nil, ended: ErrTokenRevoked,
 				})
+				for _, name := range many {
+					wantVerdicts(t, "after", p, map[string]error{name: ErrTokenRevoked})
+				}
 				if err := p.endsKnown(); err != nil {
 					t.Error(err)
 				}
@@ -648,5 +659,27 @@ func TestTheSecond(t *testing.T) {
 		if e.current() != want {
 			t.Errorf("after %s it is current: %t", after, !want)
 		}
+	}
+}
+
+// TestNoLateAnswerRevivesWhatWasForgotten adds a session as living that ended, and was forgotten,
+// while its answer was under way.
+func TestNoLateAnswerRevivesWhatWasForgotten(t *testing.T) {
+	var set sessionSet
+	id, _ := token.ParseSessionID(token.NewID())
+	now := time.Now()
+	era := set.begin()
+	set.end(id, now.Add(-time.Minute))
+	set.forget(now)
+	if got := set.state(id); got != unknown {
+		t.Fatalf("it is not forgotten, but %v", got)
+	}
+	set.live(id, now.Add(time.Minute), era)
+	if got := set.state(id); got != unknown {
+		t.Errorf("it became %v", got)
+	}
+	set.live(id, now.Add(time.Minute), set.era.Load())
+	if got := set.state(id); got != living {
+		t.Errorf("in the new era it is %v, want living", got)
 	}
 }

@@ -148,7 +148,7 @@ type Copying interface {
 
 	// FinishCopy makes the copied database complete. From then on no table assigns an id up to its
 	// entry in lastIDs; these are the LastID of the source's Extent. Sessions that had ended get
-	// the next place in this database's own order, so EndedSessions returns them for every earlier
+	// the next place in this database's own order, so SessionEnds returns them for every earlier
 	// Watermark. It returns ErrCopyDisturbed if no copy of the source is under way.
 	FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error
 }

@@ -9,7 +9,7 @@ import (
 // Restoring makes a database safe to serve after an older state of it was brought back.
 type Restoring interface {
 	// EndAll ends what an older state must not bring back, in one step, and records
-	// [EventAllEnded]. It ends all sessions, in the order that EndedSessions goes by. It raises all
+	// [EventAllEnded]. It ends all sessions, in the order that SessionEnds goes by. It raises all
 	// generations of all users to numbers that were never given. It removes idempotency keys and
 	// queued mails. Buckets stay, and so do passwords, roles and second factors.
 	//

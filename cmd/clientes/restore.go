@@ -65,7 +65,7 @@ func writeRestored(w io.Writer, name string, r sqlite.Restored) error {
 		fmt.Fprintf(w, "which could not be read: %v\n", r.Unreadable)
 	}
 	if !r.KnowsIDs {
-		fmt.Fprintln(w, "which ids were given since is not known, so that ids jump ahead")
+		fmt.Fprintln(w, "it is not known which ids were given since, so ids jump ahead")
 	}
 	return writeEnded(w, r.EndedAll)
 }

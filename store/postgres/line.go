@@ -179,7 +179,8 @@ func newCall(ctx context.Context, ls *lines, limit, total time.Duration) (*callC
 	}
 }
 
-// check ends the context if its time is up. Otherwise it looks again when it may be.
+// check ends the context if its time is up. Otherwise it looks again when it may be, and before
+// that every callTimeout: a timer of an hour would hold a call that is over for so long.
 func (c *callContext) check() {
 	if c.Err() != nil {
 		return
@@ -190,7 +191,7 @@ func (c *callContext) check() {
 		c.cancel(store.ErrUnavailable)
 		return
 	}
-	time.AfterFunc(left, c.check)
+	time.AfterFunc(min(left, callTimeout), c.check)
 }
 
 // timedOut reports whether the context ended because time was up, that of the call or that of the

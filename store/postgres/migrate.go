@@ -348,8 +348,8 @@ func status(ctx context.Context, conn *pgx.Conn) (schema store.Schema, err error
 	return schema, nil
 }
 
-// selectSchema selects the migrations that the database holds, each with the last one that a program
-// must know in order to write.
+// selectSchema selects the migrations that the database holds, each with the last one that a
+// program must know in order to write.
 const selectSchema = `
 	SELECT version_id, tstamp AT TIME ZONE 'UTC', (SELECT max(required_version) FROM identity)
 	FROM (

@@ -185,8 +185,8 @@ func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	return callOn(ctx, s, &s.usual, limit, do)
 }
 
-// transfer is call for what reads or writes all records. Transfers never take the last connection
-// of the pool.
+// transfer is call for what reads or writes all records. Transfers leave one connection of the pool
+// to the others, unless it has only one.
 func transfer[T any](ctx context.Context, s *Store,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)

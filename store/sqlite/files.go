@@ -208,7 +208,7 @@ func (s *Store) look(ctx context.Context) error {
 	case errors.Is(err, errLogLost):
 		return s.openAgain(ctx)
 	case errors.Is(err, errLost):
-		s.rescue()
+		s.rescue(ctx)
 		return s.files.inPlace()
 	}
 	return err
@@ -307,8 +307,9 @@ func (s *Store) closeAll(ctx context.Context, w *writer) error {
 }
 
 // rescue saves what was answered to a new file beside the database, whose own file has lost its
-// name. It does so once. What was overwritten cannot be saved.
-func (s *Store) rescue() {
+// name. It does so once, but tries again if no connection was free. What was overwritten cannot be
+// saved.
+func (s *Store) rescue(ctx context.Context) {
 	f := &s.files
 	if err := f.compare(); !errors.Is(err, errLost) {
 		return
@@ -320,14 +321,15 @@ func (s *Store) rescue() {
 	}
 	f.rescued = "what was answered is being saved beside it"
 	f.mu.Unlock()
-	said := s.save()
+	said := s.save(ctx)
 	f.mu.Lock()
 	f.rescued = said
 	f.mu.Unlock()
 }
 
-// save does the work of rescue, and returns what the operator must know.
-func (s *Store) save() string {
+// save does the work of rescue, and returns what the operator must know, or "" if no connection was
+// free.
+func (s *Store) save(ctx context.Context) string {
 	s.files.mu.Lock()
 	opened := s.files.opened[0]
 	s.files.mu.Unlock()
@@ -335,13 +337,12 @@ func (s *Store) save() string {
 		return "stop the server and use `clientes restore BACKUP`"
 	}
 	to := besideName(s.path, "rescued")
-	conn, open := <-s.readers
-	if !open {
-		return "the store is closed"
+	conn, err := take(ctx, s.timeout, s.readers)
+	if err != nil {
+		return ""
 	}
 	defer func() { s.readers <- conn }()
-	err := vacuumInto(conn, to)
-	if err != nil {
+	if err := vacuumInto(conn, to); err != nil {
 		os.Remove(to)
 		return fmt.Sprintf("what was answered could not be saved: %v", err)
 	}

@@ -310,6 +310,35 @@ func TestWhatWasAnsweredIsInTheFileAsSoonAsTheWALIsMissed(t *testing.T) {
 	wantThere(t, url, names)
 }
 
+// TestAStoreThatCannotOpenItsFilesAgainCanBeClosed puts a folder in the place of the WAL.
+func TestAStoreThatCannotOpenItsFilesAgainCanBeClosed(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	wal := strings.TrimPrefix(url, "sqlite:") + "-wal"
+	for _, restored := range []bool{true, false} {
+		s, err := sqlite.Open(t.Context(), url, store.Options{CallTimeout: 5 * time.Minute})
+		must(t, err)
+		_, err = s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x"})
+		must(t, err)
+		must(t, os.Remove(wal))
+		must(t, os.Mkdir(wal, 0o700))
+		for range 2 {
+			if err := s.Ready(t.Context()); !errors.Is(err, store.ErrUnavailable) {
+				t.Fatalf("with a folder as its WAL: %v", err)
+			}
+		}
+		if restored {
+			must(t, os.Remove(wal))
+			must(t, s.Ready(t.Context()))
+			_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "y"})
+			must(t, err)
+		}
+		must(t, s.Close())
+	}
+	must(t, os.Remove(wal))
+	wantThere(t, url, map[string]bool{"1x": true, "2y": true, "3x": true})
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

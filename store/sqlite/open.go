@@ -103,23 +103,23 @@ func (s *Store) Now() time.Time { return s.now() }
 // would write to a file that somebody else has put there, and remove the WAL beside it.
 func (s *Store) Close() error {
 	lost := errors.Is(s.files.inPlace(), errLost)
-	var errs []error
-	for range cap(s.readers) {
-		conn, open := <-s.readers
-		if !open {
-			return nil
+	w, open := <-s.writer // first, because an import that holds it also reads
+	if !open {
+		return nil
+	}
+	w.commit() // for callers who have written and wait for their turn to commit
+	var conns []*sqlite.Conn
+	if w.conn != nil { // or all are closed: see openAgain
+		for range cap(s.readers) {
+			conns = append(conns, <-s.readers)
 		}
+		conns = append(conns, <-s.first, w.conn)
+	}
+	var errs []error
+	for _, conn := range conns {
 		if !lost {
 			errs = append(errs, conn.Close())
 		}
-	}
-	if conn := <-s.first; !lost {
-		errs = append(errs, conn.Close())
-	}
-	w := <-s.writer
-	w.commit() // for callers who have written and wait for their turn to commit
-	if !lost && w.conn != nil {
-		errs = append(errs, w.conn.Close())
 	}
 	close(s.readers)
 	close(s.first)

@@ -261,7 +261,10 @@ func swap(path, next string, old oldDatabase) (kept string, err error) {
 		return "", err
 	}
 	if err := os.Rename(next, path); err != nil {
-		return "", err
+		if kept != "" {
+			err = fmt.Errorf("%w; the database that was there is %s", err, kept)
+		}
+		return kept, err
 	}
 	return kept, syncFolder(folder)
 }
