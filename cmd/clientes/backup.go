@@ -32,6 +32,13 @@ To standard output it first goes to the folder of temporary files (TMPDIR), whic
 				return errors.New("DATABASE_URL is a Postgres; back it up with its own tools: " +
 					`pg_dump -Fc --file=clientes.dump URL, where URL has none of the options of pgx`)
 			}
+			schema, err := sqlite.Schema(cmd.Context(), c.DatabaseURL)
+			switch {
+			case err != nil:
+				return err
+			case isFresh(schema):
+				return errNoTables
+			}
 			progress := p.progress()
 			defer progress.end()
 			report := progress.total("copying", "checking")

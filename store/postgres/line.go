@@ -104,8 +104,8 @@ func (l *line) Read(p []byte) (int, error) {
 }
 
 // SetDeadline implements [net.Conn]. The only deadline that pgx sets ahead is that of a connection
-// it closes: for 15 seconds it waits for what the server has still to say, and the pool keeps the
-// place of the connection so long. A line on which nothing was heard lately has nothing to wait for.
+// it closes. For 15 seconds it waits for what the server has still to say. The pool keeps the place
+// of the connection so long. If nothing was heard lately, there is nothing to wait for.
 func (l *line) SetDeadline(t time.Time) error {
 	now := time.Now()
 	if limit := l.all.connectSilence; t.Sub(now) > limit {
