@@ -267,6 +267,34 @@ func (s *Store) openAgain(ctx context.Context) error {
 			return fmt.Errorf("open the database again: %w", err)
 		}
 	}
+	return s.connectAgain(ctx, w)
+}
+
+// reopenToWrite opens all connections anew if the files may be written now. SQLite opens a file for
+// reading alone, without an error, where that is all that it may do, and stays with it.
+func (s *Store) reopenToWrite(ctx context.Context) error {
+	w, err := take(ctx, s.timeout, s.writer)
+	if err != nil {
+		return err
+	}
+	defer func() { s.writer <- w }()
+	if w.open != nil || w.conn == nil {
+		return nil
+	}
+	allowWriting(s.path)
+	for _, name := range s.files.names() {
+		if err := writableFile(name); err != nil {
+			return err
+		}
+	}
+	if err := s.closeAll(ctx, w); err != nil {
+		return fmt.Errorf("open the database to write: %w", err)
+	}
+	return s.connectAgain(ctx, w)
+}
+
+// connectAgain opens all connections for the holder of the writer, after closeAll.
+func (s *Store) connectAgain(ctx context.Context, w *writer) error {
 	conns, err := s.files.connect(ctx, s.timeout)
 	if err != nil {
 		return fmt.Errorf("open the database again: %w", err)

@@ -41,7 +41,7 @@ func (s *Store) Ready(ctx context.Context) error {
 		return nil
 	}
 	err = s.probe(ctx)
-	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultReadOnly && s.reopen(ctx) == nil {
+	if sqlite.ErrCode(err).ToPrimary() == sqlite.ResultReadOnly && s.reopenToWrite(ctx) == nil {
 		err = s.probe(ctx)
 	}
 	return err

@@ -160,28 +160,6 @@ func (w *writer) begin(ctx context.Context, deadline time.Time) (*batch, error) 
 	return w.open, nil
 }
 
-// reopen replaces the connection by a new one if SQLite opened it for reading alone, as it does
-// without an error where the file may not be written. That does not change with the file's mode.
-func (s *Store) reopen(ctx context.Context) error {
-	w, err := take(ctx, s.timeout, s.writer)
-	if err != nil {
-		return s.outcome(err)
-	}
-	defer func() { s.writer <- w }()
-	if w.open != nil || w.conn == nil {
-		return nil
-	}
-	allowWriting(s.path)
-	conn, err := connect(ctx, s.path, s.timeout, writerPragmas()...)
-	if err != nil {
-		return s.outcome(err)
-	}
-	conn.SetBusyTimeout(0)
-	w.conn.Close()
-	w.conn = conn
-	return nil
-}
-
 // beginTransaction waits while another process writes, until ctx ends, but at most until the
 // deadline. It tries at least once. It returns [store.ErrSchema] if this program must not write to
 // the database. While the transaction is open, no migration begins.
