@@ -167,7 +167,7 @@ func wantVerdicts(t *testing.T, what string, p *fakeProcess, want map[string]err
 }
 
 func TestASessionIsAskedForOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		f := newFakeEnds()
 		lives, ends := f.open(), f.open()
 		f.end(ends)
@@ -196,7 +196,7 @@ func TestASessionIsAskedForOnce(t *testing.T) {
 
 // TestManyWhoWaitShareAQuestion asks about many sessions that a process does not know.
 func TestManyWhoWaitShareAQuestion(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		f := newFakeEnds()
 		p := f.follow()
 		defer p.stop()
@@ -237,7 +237,7 @@ func TestSlowIsNotDown(t *testing.T) {
 		1900 * time.Millisecond: 3800 * time.Millisecond,
 	} {
 		t.Run(delay.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			authtest.InBubble(t, func(t *testing.T) {
 				f := newFakeEnds()
 				f.delay = delay
 				lives, ends := f.open(), f.open()
@@ -276,7 +276,7 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 		"it hangs, whatever it told": func(f *fakeEnds) { f.hang = make(chan struct{}) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			authtest.InBubble(t, func(t *testing.T) {
 				f := newFakeEnds()
 				lives, unseen, ended := f.open(), f.open(), f.open()
 				many := make([]string, 5*askAgain) // more than the first question afterwards names
@@ -348,7 +348,7 @@ func TestNoAnswerIsNoYes(t *testing.T) {
 
 // TestAWaitEndsWithItsContext asks a store that hangs.
 func TestAWaitEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		f := newFakeEnds()
 		f.hang = make(chan struct{})
 		name := f.open()
@@ -374,7 +374,7 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 
 // TestWithoutRunEachCheckAsks uses a deny list as a command does.
 func TestWithoutRunEachCheckAsks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		f := newFakeEnds()
 		lives, ended := f.open(), f.open()
 		f.end(ended)
@@ -400,7 +400,7 @@ func TestWithoutRunEachCheckAsks(t *testing.T) {
 
 // TestWhatTheDatabaseLost loses sessions and ends.
 func TestWhatTheDatabaseLost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		f := newFakeEnds()
 		p := f.follow()
 		defer p.stop()
@@ -443,7 +443,7 @@ func TestWhatTheDatabaseLost(t *testing.T) {
 // TestEverySessionIsAskedForAgain removes the rows of more sessions than one question names, beside
 // more that have ended.
 func TestEverySessionIsAskedForAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		f := newFakeEnds()
 		p := f.follow()
 		defer p.stop()
@@ -479,7 +479,7 @@ func TestEverySessionIsAskedForAgain(t *testing.T) {
 func TestNoInterleavingBringsASessionBack(t *testing.T) {
 	for seed := range uint64(200) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { interleave(t, seed) })
+			authtest.InBubble(t, func(t *testing.T) { interleave(t, seed) })
 		})
 	}
 }

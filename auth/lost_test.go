@@ -67,11 +67,11 @@ func TestNoClockBringsASessionBack(t *testing.T) {
 			authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 				clock := authtest.NewClock()
 				// No token expires while this test runs, on a slow machine either.
-				long := func(cfg *Config) { cfg.TokenTTL = 20 * time.Hour }
-				a, b := start(t, e, url, long, atClock(clock)), start(t, e, url, long)
-				for _, p := range []*process{a, b} {
-					p.cfg.SessionIdle, p.cfg.SessionMax = 20*time.Hour, 20*time.Hour
+				long := func(cfg *Config) {
+					cfg.TokenTTL, cfg.SessionIdle, cfg.SessionMax = 20*time.Hour, 20*time.Hour,
+						20*time.Hour
 				}
+				a, b := start(t, e, url, long, atClock(clock)), start(t, e, url, long)
 				a.add(t, store.User{Name: "ana"})
 				tokens := make(map[string]string)
 				for _, what := range []string{

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -104,4 +105,14 @@ func (l *Log) Take() string {
 	s := l.b.String()
 	l.b.Reset()
 	return s
+}
+
+// InBubble is [synctest.Test]. With the race detector it skips the test, see underRace. Tests with
+// real stores and real time run with it.
+func InBubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	if underRace {
+		t.Skip("the race detector crashes within a bubble; the test runs without it")
+	}
+	synctest.Test(t, f)
 }

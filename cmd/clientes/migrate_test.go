@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -34,7 +34,7 @@ func slowMigrations(err error) engine {
 }
 
 func TestALongMigrationTellsHowFarItIs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		var out bytes.Buffer
 		broken := errors.New("broken")
 		err := slowMigrations(broken).migrateTelling(t.Context(), "", tellTo(&out))
@@ -51,7 +51,7 @@ func TestALongMigrationTellsHowFarItIs(t *testing.T) {
 }
 
 func TestALongMigrationIsInTheLog(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	authtest.InBubble(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&out, nil))
 		if err := slowMigrations(nil).migrateTelling(t.Context(), "", tellLog(log)); err != nil {

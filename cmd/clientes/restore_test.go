@@ -367,7 +367,7 @@ func TestRestore(t *testing.T) {
 
 	// Without the database the ids jump.
 	authtest.Must(t, os.Rename("clientes.db", "elsewhere.db"))
-	call(t, vars, "", "restore", "b.db").want(t, 0, "so that ids jump ahead", "")
+	call(t, vars, "", "restore", "b.db").want(t, 0, "so ids jump ahead", "")
 	add("Eva")
 	all = call(t, vars, "", "export")
 	if !regexp.MustCompile(`\n\d{10,12},Eva`).MatchString(all.stdout) {

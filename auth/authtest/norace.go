@@ -1,0 +1,5 @@
+//go:build !race
+
+package authtest
+
+const underRace = false
