@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -28,9 +27,27 @@ type server struct {
 	cmd       *exec.Cmd
 	addr      string
 	stdout    *os.File
-	stderr    bytes.Buffer // complete after wait
+	stderr    record // complete after wait
 	listening chan string
 	finished  chan struct{} // closed when the process has closed its stderr, at its end
+}
+
+// record is what a process has written so far. Several goroutines may use it at once.
+type record struct {
+	mu   sync.Mutex
+	text strings.Builder // protected by mu
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
 }
 
 // printed returns what the process has written to standard output.
