@@ -110,15 +110,16 @@ type route struct {
 	answer gin.HandlerFunc
 }
 
-// access is who may call a route: anybody, or a user of a role or above. A route without one cannot
-// be mounted.
+// access is who may call a route: anybody, or a user of a role or above. Unfinished is every user,
+// even one who must have a second factor and has none yet. A route without one cannot be mounted.
 type access string
 
 const (
-	anybody access = "anybody"
-	viewers        = access(store.Viewer)
-	editors        = access(store.Editor)
-	admins         = access(store.Admin)
+	anybody    access = "anybody"
+	unfinished access = "unfinished"
+	viewers           = access(store.Viewer)
+	editors           = access(store.Editor)
+	admins            = access(store.Admin)
 )
 
 func (s *Server) routes() []route {
@@ -128,12 +129,12 @@ func (s *Server) routes() []route {
 		{"POST", "/refresh", anybody, nil, serve(s, 200, s.refresh)},
 		{"POST", "/logout", anybody, nil, serve(s, 200, s.logout)},
 
-		{"GET", "/sessions", viewers, nil, serve(s, 200, s.listSessions)},
-		{"DELETE", "/sessions/:id", viewers, nil, serve(s, 204, s.deleteSession)},
+		{"GET", "/sessions", unfinished, nil, serve(s, 200, s.listSessions)},
+		{"DELETE", "/sessions/:id", unfinished, nil, serve(s, 204, s.deleteSession)},
 
 		{"POST", "/signup", anybody, nil, serve(s, 201, s.signup)},
-		{"GET", "/me", viewers, nil, serve(s, 200, s.getMe)},
-		{"PATCH", "/me", viewers, nil, serve(s, 200, s.patchMe)},
+		{"GET", "/me", unfinished, nil, serve(s, 200, s.getMe)},
+		{"PATCH", "/me", unfinished, nil, serve(s, 200, s.patchMe)},
 		{"POST", "/email/confirm", anybody, nil, serve(s, 204, s.confirmEmail)},
 		{"POST", "/password", viewers, nil, serve(s, 204, s.changePassword)},
 		{"POST", "/password/forgot", anybody, nil, serve(s, 202, s.forgotPassword)},
@@ -146,9 +147,9 @@ func (s *Server) routes() []route {
 		{"DELETE", "/users/:id", admins, nil, serve(s, 204, s.deleteUser)},
 		{"DELETE", "/users/:id/sessions", admins, nil, serve(s, 204, s.deleteUserSessions)},
 
-		{"POST", "/me/mfa", viewers, nil, serve(s, 200, s.beginMFA)},
-		{"POST", "/me/mfa/confirm", viewers, nil, serve(s, 200, s.confirmMFA)},
-		{"DELETE", "/me/mfa", viewers, nil, serve(s, 204, s.endMFA)},
+		{"POST", "/me/mfa", unfinished, nil, serve(s, 200, s.beginMFA)},
+		{"POST", "/me/mfa/confirm", unfinished, nil, serve(s, 200, s.confirmMFA)},
+		{"DELETE", "/me/mfa", unfinished, nil, serve(s, 204, s.endMFA)},
 		{"DELETE", "/users/:id/mfa", admins, nil, serve(s, 204, s.dropMFA)},
 		{"GET", "/audit", admins, auditQuery(), serve(s, 200, s.listEvents)},
 

@@ -148,6 +148,16 @@ var replies = []struct {
 	{is(errCrossOrigin), fixed(403, "cross_origin",
 		"Pages of this origin may not use the cookie.")},
 	{is(errForbidden), fixed(403, "forbidden", "Your role does not allow this.")},
+	{is(auth.ErrStepUpRequired), fixed(403, "step_up_required",
+		"A token alone does not allow this: send your own password as \"current\" in the body "+
+			"(and a code of your second factor as \"code\", if you have one), "+
+			"or log in again and repeat this within five minutes.")},
+	{is(auth.ErrMFASetupRequired), fixed(403, "mfa_setup_required",
+		"You must have a second factor. Set one up with POST /me/mfa and POST /me/mfa/confirm, "+
+			"then POST /refresh; if you have one, log in again with a code of it.")},
+	{is(auth.ErrMFAMustStay), fixed(403, "forbidden",
+		"You must have a second factor, so you cannot switch it off. "+
+			"To replace it, ask an admin to switch it off for you.")},
 	{is(errOwnMFA), fixed(403, "forbidden",
 		"Switch off your own second factor with DELETE /me/mfa, "+
 			"which asks for your password and a code.")},

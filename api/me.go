@@ -56,8 +56,8 @@ func (s *Server) getMe(ctx context.Context, in callerInput) (meView, error) {
 type patchMeInput struct {
 	callerInput
 	body struct {
-		Email   wire.Member[string] `json:"email"`
-		Current wire.Member[string] `json:"current"` // the password
+		Email wire.Member[string] `json:"email"`
+		proofMembers
 		wire.ServerMembers
 	}
 }
@@ -77,7 +77,7 @@ func (s *Server) patchMe(ctx context.Context, in patchMeInput) (meView, error) {
 	if !in.body.Email.Given {
 		return s.getMe(ctx, in.callerInput)
 	}
-	u, err := s.cfg.Auth.ChangeEmail(ctx, in.caller, in.body.Email.Value, in.body.Current.Value)
+	u, err := s.cfg.Auth.ChangeEmail(ctx, in.caller, in.body.Email.Value, in.body.proof())
 	return viewMe(u), err
 }
 

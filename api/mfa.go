@@ -98,9 +98,12 @@ func (s *Server) endMFA(ctx context.Context, in endMFAInput) (nothing, error) {
 
 // dropMFA removes the second factor of another user. An admin's own is refused, so that a thief of
 // an admin's token cannot get rid of it.
-func (s *Server) dropMFA(ctx context.Context, in userInput) (nothing, error) {
-	if in.id == in.by {
+func (s *Server) dropMFA(ctx context.Context, in provenInput) (nothing, error) {
+	if in.id == in.by.UserID {
 		return nothing{}, errOwnMFA
+	}
+	if err := s.cfg.Auth.StepUp(ctx, in.by, in.proof); err != nil {
+		return nothing{}, err
 	}
 	return nothing{}, s.cfg.Auth.DropMFA(ctx, in.id)
 }

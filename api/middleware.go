@@ -201,6 +201,9 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 		return func(*gin.Context) {}
 	}
 	need := store.Role(may)
+	if may == unfinished {
+		need = store.Viewer
+	}
 	if !need.Valid() {
 		panic("api: a route without access")
 	}
@@ -216,8 +219,11 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 			return
 		}
 		exchangeOf(c).caller = caller
-		if !caller.Role.Allows(need) {
+		switch {
+		case !caller.Role.Allows(need):
 			s.fail(c, errForbidden)
+		case caller.LacksMFA && may != unfinished:
+			s.fail(c, auth.ErrMFASetupRequired)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 type passwordInput struct {
 	callerInput
 	body struct {
-		Current  wire.Member[string] `json:"current"`
+		proofMembers
 		Password wire.Member[string] `json:"password"`
 		Unknown  jsontext.Value      `json:",embed"`
 	}
@@ -41,8 +41,8 @@ func (in *passwordInput) decode(r *request) error {
 }
 
 func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing, error) {
-	current, password := in.body.Current.Value, in.body.Password.Value
-	return nothing{}, s.cfg.Auth.ChangePassword(ctx, in.caller, current, password)
+	password := in.body.Password.Value
+	return nothing{}, s.cfg.Auth.ChangePassword(ctx, in.caller, in.body.proof(), password)
 }
 
 // forgotInput names a user in one of two ways.

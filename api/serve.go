@@ -142,6 +142,10 @@ func (s *Server) fail(c *gin.Context, err error) {
 			challenge += `, error="invalid_token"`
 		}
 		h.Set("WWW-Authenticate", challenge)
+	case http.StatusForbidden:
+		if errors.Is(err, errForbidden) { // RFC 6750 section 3.1
+			h.Set("WWW-Authenticate", `Bearer realm="clientes", error="insufficient_scope"`)
+		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", retryAfter(err))
 	}

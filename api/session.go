@@ -53,6 +53,9 @@ func (s *Server) deleteSession(ctx context.Context, in sessionInput) (nothing, e
 	return nothing{}, s.cfg.Auth.EndSession(ctx, in.caller, in.id)
 }
 
-func (s *Server) deleteUserSessions(ctx context.Context, in userInput) (nothing, error) {
+func (s *Server) deleteUserSessions(ctx context.Context, in provenInput) (nothing, error) {
+	if err := s.cfg.Auth.StepUp(ctx, in.by, in.proof); err != nil {
+		return nothing{}, err
+	}
 	return nothing{}, s.cfg.Auth.LogoutEverywhere(ctx, in.id)
 }

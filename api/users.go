@@ -21,10 +21,14 @@ type newUserInput struct {
 	Email    wire.Member[string] `json:"email"`
 	Role     wire.Member[string] `json:"role"`
 	Password wire.Member[string] `json:"password"`
+	proofMembers
 	wire.ServerMembers
+
+	caller auth.Caller
 }
 
 func (in *newUserInput) decode(r *request) error {
+	in.caller = r.caller()
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
@@ -49,18 +53,28 @@ func (in *newUserInput) user() store.User {
 }
 
 func (s *Server) createUser(ctx context.Context, in newUserInput) (createdUser, error) {
-	u, err := s.cfg.Auth.AddUser(ctx, in.user(), in.Password.Value)
+	u, proof := in.user(), in.proof()
+	if u.Role == store.Admin || proof != (auth.Proof{}) {
+		// A code must not be used up for a user who cannot be.
+		if err := auth.CheckNewUser(u, in.Password.Value); err != nil {
+			return createdUser{}, err
+		}
+		if err := s.cfg.Auth.StepUp(ctx, in.caller, proof); err != nil {
+			return createdUser{}, err
+		}
+	}
+	u, err := s.cfg.Auth.AddUser(ctx, u, in.Password.Value)
 	return createdUser{wire.ViewUser(u)}, err
 }
 
 // userInput names a user, and the admin who calls.
 type userInput struct {
-	by int64 // the admin
+	by auth.Caller // the admin
 	id int64
 }
 
 func (in *userInput) decode(r *request) (err error) {
-	in.by = r.caller().UserID
+	in.by = r.caller()
 	in.id, err = r.id()
 	return err
 }
@@ -78,6 +92,7 @@ type patchUserInput struct {
 		Email    wire.Member[string] `json:"email"`
 		Role     wire.Member[string] `json:"role"`
 		Disabled wire.Member[bool]   `json:"disabled"`
+		proofMembers
 		wire.ServerMembers
 	}
 	fault error // what is wrong with the body, whichever user it is for
@@ -96,6 +111,12 @@ func (in *patchUserInput) decode(r *request) error {
 	return nil
 }
 
+// needsProof reports whether the patch changes what a stolen token must not change.
+func (in *patchUserInput) needsProof() bool {
+	return in.body.Email.Given || in.body.Role.Given || in.body.Disabled.Given ||
+		in.body.proof() != (auth.Proof{})
+}
+
 func (in *patchUserInput) patch(u store.User) store.User {
 	if in.body.Email.Given {
 		u.Email = in.body.Email.Value
@@ -110,13 +131,18 @@ func (in *patchUserInput) patch(u store.User) store.User {
 }
 
 func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserView, error) {
+	if in.fault == nil && in.needsProof() {
+		if err := s.cfg.Auth.StepUp(ctx, in.by, in.body.proof()); err != nil {
+			return wire.UserView{}, err
+		}
+	}
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
 		fault := in.fault
 		if in.body.User.Given && in.body.User.Value != u.Name {
 			other := store.Invalid("user", "unchangeable", "The name of a user cannot be changed.")
 			fault = store.JoinInvalid(fault, other)
 		}
-		if in.id == in.by && in.body.Email.Given && in.body.Email.Value != u.Email {
+		if in.id == in.by.UserID && in.body.Email.Given && in.body.Email.Value != u.Email {
 			// A thief of an admin's token must not be able to make the account theirs.
 			own := store.Invalid("email", "your_own",
 				"Change your own email with PATCH /me, which asks for your password.")
@@ -133,7 +159,10 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 	return wire.ViewUser(u), err
 }
 
-func (s *Server) deleteUser(ctx context.Context, in userInput) (nothing, error) {
+func (s *Server) deleteUser(ctx context.Context, in provenInput) (nothing, error) {
+	if err := s.cfg.Auth.StepUp(ctx, in.by, in.proof); err != nil {
+		return nothing{}, err
+	}
 	return nothing{}, s.cfg.Auth.DeleteUser(ctx, in.id)
 }
 

@@ -75,7 +75,8 @@ type clock interface {
 	Now() time.Time
 }
 
-// Config is what an [Auth] is made of. Every field except Previous is required.
+// Config is what an [Auth] is made of. Every field except Previous and RequireMFA is
+// required.
 type Config struct {
 	Store Store
 	Gate  *password.Gate // every hash of a password waits at it
@@ -88,6 +89,9 @@ type Config struct {
 	TokenTTL    time.Duration // how long an access token lives, whole seconds
 	SessionIdle time.Duration // how long a session lives after its last use
 	SessionMax  time.Duration // how long a session lives after its login
+
+	// RequireMFA is the least role whose users must have a second factor, "" if none must.
+	RequireMFA store.Role
 
 	// RefreshGrace is how long a used refresh token returns the same answer again.
 	RefreshGrace time.Duration
@@ -114,6 +118,16 @@ type Caller struct {
 	Role      store.Role
 	SessionID string
 	TokenID   string // the jti, for logs
+
+	// AuthTime is when the session's login was made, by the clock of the store. It is the zero time
+	// if the token does not say.
+	AuthTime time.Time
+
+	MFA bool // whether the session has used the second factor
+
+	// LacksMFA means that the user must have a second factor, and the session has used none. It may
+	// do nothing but set one up and end sessions.
+	LacksMFA bool
 }
 
 // New returns an Auth. Unless [Auth.Run] runs, it asks the store about every token.
@@ -167,6 +181,7 @@ func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, er
 	}
 	return Caller{
 		UserID: t.UserID, Role: t.Role, SessionID: t.SessionID, TokenID: t.TokenID,
+		AuthTime: t.AuthTime, MFA: t.MFA, LacksMFA: a.mustHaveMFA(t.Role) && !t.MFA,
 	}, nil
 }
 

@@ -153,24 +153,27 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 	return try.Succeed(ctx)
 }
 
-// checkCode returns nil if a login has a code of the user's second factor, and uses the code up.
+// checkCode returns no error if a login has a code of the user's second factor, and uses the code
+// up. It reports whether there was one to use: an admin may have switched the factor off meanwhile.
 // The password was right. So without a code the attempt has neither failed nor succeeded, and with
 // a wrong one it has failed.
-func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
+func (g *guard) checkCode(
+	ctx context.Context, u store.User, code string, try *attempt,
+) (used bool, err error) {
 	if code == "" {
-		return errors.Join(ErrMFARequired, try.Release(ctx))
+		return false, errors.Join(ErrMFARequired, try.Release(ctx))
 	}
 	same := func(u store.User) (store.User, error) { return u, nil }
-	err := g.spendCode(ctx, u.ID, code, try.device != "", same)
+	err = g.spendCode(ctx, u.ID, code, try.device != "", same)
 	switch {
 	case errors.Is(err, ErrMFAOff):
-		return nil // an admin has switched it off meanwhile
+		return false, nil
 	case errors.Is(err, store.ErrNotFound):
-		return ErrInvalidLogin // deleted meanwhile
+		return false, ErrInvalidLogin // deleted meanwhile
 	case errors.Is(err, ErrMFAInvalid):
-		return errors.Join(err, try.Fail(ctx))
+		return false, errors.Join(err, try.Fail(ctx))
 	}
-	return err
+	return err == nil, err
 }
 
 // spendCode updates a user for whoever has a code of their second factor, in one step with the use

@@ -35,10 +35,15 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		return Grant{}, err
 	}
 	defer try.Release(ctx) // unless it ends otherwise
+	amr := amrPassword
 	if u.MFA.On {
-		if err := a.guard.checkCode(ctx, u, r.Code, try); err != nil {
+		used, err := a.guard.checkCode(ctx, u, r.Code, try)
+		if err != nil {
 			return Grant{}, err
 		}
+		if used {
+			amr = amrBoth
+		}
 	}
-	return a.openSession(ctx, u, try)
+	return a.openSession(ctx, u, try, amr)
 }

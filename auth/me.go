@@ -73,11 +73,11 @@ func (a *Auth) mayConfirm(ctx context.Context, email string) (bool, error) {
 }
 
 // ChangeEmail sets the caller's email, "" for none. It counts once its link was followed. Another
-// email than the present one requires the current password. ChangeEmail returns a
+// email than the present one requires a proof of the caller. ChangeEmail returns a
 // *[store.InvalidError], [ErrTokenRevoked] if the caller's sessions were ended meanwhile, or a
 // *[TooManyError].
 func (a *Auth) ChangeEmail(
-	ctx context.Context, c Caller, email, current string,
+	ctx context.Context, c Caller, email string, p Proof,
 ) (store.User, error) {
 	u, err := a.Me(ctx, c)
 	if err != nil {
@@ -92,7 +92,7 @@ func (a *Auth) ChangeEmail(
 	if email == u.Email {
 		return a.updateMe(ctx, fx, u, func(u *store.User) { u.PendingEmail = "" })
 	}
-	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
+	if err := a.checkProof(ctx, c, u, p); err != nil {
 		return store.User{}, err
 	}
 	if email == "" {
@@ -122,22 +122,25 @@ func (a *Auth) ConfirmEmail(ctx context.Context, linkToken string) error {
 	return a.links.use(ctx, newEffects(ctx), k, func(u *store.User) { u.Email = u.PendingEmail })
 }
 
-// ChangePassword sets another password for the caller and ends all their sessions. It returns a
-// *[store.InvalidError], [ErrTokenRevoked] if the caller's sessions were ended meanwhile, or a
+// ChangePassword sets another password for a caller with a proof, and ends all their sessions. It
+// returns a *[store.InvalidError], [ErrTokenRevoked] if the caller's sessions were ended meanwhile, or a
 // *[TooManyError].
-func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, newPassword string) error {
+func (a *Auth) ChangePassword(ctx context.Context, c Caller, p Proof, newPassword string) error {
 	u, err := a.Me(ctx, c)
 	if err != nil {
 		return err
 	}
-	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
+	if err := a.checkCurrent(ctx, c, u, p); err != nil {
 		return err
 	}
 	hash, err := a.cfg.Gate.HashNew(ctx, u, newPassword)
 	if err != nil {
 		return err
 	}
-	_, err = a.updateMe(ctx, newEffects(ctx), u, func(u *store.User) { u.PasswordHash = hash })
+	_, err = a.updateOwner(ctx, newEffects(ctx), u, p.Code, func(u *store.User) error {
+		u.PasswordHash = hash
+		return nil
+	})
 	return err
 }
 

@@ -116,15 +116,15 @@ func TestChangeEmail(t *testing.T) {
 		ctx := t.Context()
 		ana, me := a.newCaller(t, "ana")
 		for _, current := range []string{"", "wrong " + goodPassword} {
-			_, err := a.ChangeEmail(ctx, me, "ana@example.com", current)
+			_, err := a.ChangeEmail(ctx, me, "ana@example.com", Proof{Current: current})
 			wantFault(t, fmt.Sprintf("with the password %q", current), err, "current")
 		}
-		_, err := a.ChangeEmail(ctx, me, "ana", goodPassword)
+		_, err := a.ChangeEmail(ctx, me, "ana", Proof{Current: goodPassword})
 		wantFault(t, "no address", err, "email")
 		wantMails(t, "refused", a.mailsTo(t), nil)
 
 		// There is no old email yet that could get a mail.
-		u, err := a.ChangeEmail(ctx, me, "ana@example.com", goodPassword)
+		u, err := a.ChangeEmail(ctx, me, "ana@example.com", Proof{Current: goodPassword})
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "ana@example.com" {
 			t.Errorf("%+v", u)
@@ -136,7 +136,7 @@ func TestChangeEmail(t *testing.T) {
 		wantError(t, "the link works twice", err, ErrLinkInvalid)
 
 		// The old email gets a mail when another one is requested, and when it is confirmed.
-		_, err = a.ChangeEmail(ctx, me, "ana@example.org", goodPassword)
+		_, err = a.ChangeEmail(ctx, me, "ana@example.org", Proof{Current: goodPassword})
 		must(t, err)
 		old := queued(t, a.store)
 		links = a.takeLinks(t)
@@ -146,7 +146,7 @@ func TestChangeEmail(t *testing.T) {
 			t.Errorf("mails %+v", old)
 		}
 		// A link to another email, or for something else, does not confirm it.
-		_, err = a.ChangeEmail(ctx, me, "ana@example.net", goodPassword)
+		_, err = a.ChangeEmail(ctx, me, "ana@example.net", Proof{Current: goodPassword})
 		must(t, err)
 		err = a.ConfirmEmail(ctx, links["confirm ana@example.org"])
 		wantError(t, "the link to an address that is pending no more", err, ErrLinkInvalid)
@@ -156,12 +156,12 @@ func TestChangeEmail(t *testing.T) {
 		must(t, a.ConfirmEmail(ctx, links["confirm ana@example.net"]))
 		wantMails(t, "confirmed", a.mailsTo(t),
 			map[string]string{"ana@example.com": "email_changed"})
-		_, err = a.ChangeEmail(ctx, me, "fourth@example.com", goodPassword)
+		_, err = a.ChangeEmail(ctx, me, "fourth@example.com", Proof{Current: goodPassword})
 		wantError(t, "a fourth new address within an hour", err, ErrTooManyAttempts)
 		must(t, a.says(t, me))
 
 		// The same email needs no password, and a mail too many is not sent.
-		u, err = a.ChangeEmail(ctx, me, "ana@example.net", "")
+		u, err = a.ChangeEmail(ctx, me, "ana@example.net", Proof{})
 		must(t, err)
 		if u.Email != "ana@example.net" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
@@ -169,7 +169,7 @@ func TestChangeEmail(t *testing.T) {
 		wantMails(t, "the same again", a.mailsTo(t), nil)
 		c.Advance(2 * time.Hour)
 		me, _ = a.callerOf(t, "ana", goodPassword)
-		_, err = a.ChangeEmail(ctx, me, "last@example.com", goodPassword)
+		_, err = a.ChangeEmail(ctx, me, "last@example.com", Proof{Current: goodPassword})
 		must(t, err)
 		links = a.takeLinks(t)
 		c.Advance(joinFor - time.Second)
@@ -181,7 +181,7 @@ func TestChangeEmail(t *testing.T) {
 		err = a.ConfirmEmail(ctx, links["confirm last@example.com"])
 		wantError(t, "beyond its time", err, ErrLinkInvalid)
 		me, _ = a.callerOf(t, "ana", goodPassword)
-		u, err = a.ChangeEmail(ctx, me, "", goodPassword)
+		u, err = a.ChangeEmail(ctx, me, "", Proof{Current: goodPassword})
 		must(t, err)
 		if u.Email != "" || u.PendingEmail != "" {
 			t.Errorf("%+v", u)
@@ -213,16 +213,17 @@ func TestChangePassword(t *testing.T) {
 		must(t, a.ForgotPassword(ctx, "ana", ""))
 		link := a.takeLinks(t)["reset ana@example.com"]
 		var invalid *store.InvalidError
-		err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better)
+		err := a.ChangePassword(ctx, me, Proof{Current: "wrong " + goodPassword}, better)
 		wantFault(t, "a wrong password", err, "current")
 		for _, bad := range []string{"short", "password1", "ana@example.com"} {
-			if err := a.ChangePassword(ctx, me, goodPassword, bad); !errors.As(err, &invalid) ||
+			err := a.ChangePassword(ctx, me, Proof{Current: goodPassword}, bad)
+			if !errors.As(err, &invalid) ||
 				invalid.Fields[0].Field != "password" {
 				t.Errorf("%q as another: %v", bad, err)
 			}
 		}
 		wantMails(t, "refused", a.mailsTo(t), nil)
-		must(t, a.ChangePassword(ctx, me, goodPassword, better))
+		must(t, a.ChangePassword(ctx, me, Proof{Current: goodPassword}, better))
 		for _, token := range []string{token, other} {
 			_, err = a.Authenticate(ctx, token)
 			wantError(t, "at once, a session of before", err, ErrTokenRevoked)
@@ -230,19 +231,19 @@ func TestChangePassword(t *testing.T) {
 		wantMails(t, "changed", a.mailsTo(t),
 			map[string]string{"ana@example.com": "password_changed"})
 		wantError(t, "a link of before", a.ResetPassword(ctx, link, goodPassword), ErrLinkInvalid)
-		if err := a.ChangePassword(ctx, me, better, goodPassword); err != nil {
+		if err := a.ChangePassword(ctx, me, Proof{Current: better}, goodPassword); err != nil {
 			t.Errorf("who asks is known to the routes: %v", err)
 		}
 
 		// A wrong password counts as a failed login, so a right one has to wait some time.
 		me, _ = a.callerOf(t, "ana", goodPassword)
 		for range 5 {
-			err := a.ChangePassword(ctx, me, "wrong "+goodPassword, better)
+			err := a.ChangePassword(ctx, me, Proof{Current: "wrong " + goodPassword}, better)
 			wantFault(t, "a wrong password", err, "current")
 		}
-		err = a.ChangePassword(ctx, me, goodPassword, better)
+		err = a.ChangePassword(ctx, me, Proof{Current: goodPassword}, better)
 		wantError(t, "after five wrong ones", err, ErrTooManyAttempts)
-		_, err = a.ChangeEmail(ctx, me, "new@example.com", goodPassword)
+		_, err = a.ChangeEmail(ctx, me, "new@example.com", Proof{Current: goodPassword})
 		wantError(t, "after five wrong ones, another email", err, ErrTooManyAttempts)
 		_, err = a.Login(ctx, goodLogin("ana"))
 		wantError(t, "after five wrong ones, a login", err, ErrTooManyAttempts)
@@ -259,10 +260,10 @@ func TestAnUpdateDoesNotOutliveTheSessions(t *testing.T) {
 		late := a.over(t, lateStore{a.cfg.Store, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }})
 		for name, change := range map[string]func(Caller) error{
 			"password": func(c Caller) error {
-				return late.ChangePassword(ctx, c, goodPassword, "another "+goodPassword)
+				return late.ChangePassword(ctx, c, Proof{Current: goodPassword}, "another "+goodPassword)
 			},
 			"email": func(c Caller) error {
-				_, err := late.ChangeEmail(ctx, c, "ana@example.com", goodPassword)
+				_, err := late.ChangeEmail(ctx, c, "ana@example.com", Proof{Current: goodPassword})
 				return err
 			},
 			"second factor": func(c Caller) error {
@@ -641,7 +642,7 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 		}
 		_, err := a.Login(stranger, goodLogin("ana"))
 		wantError(t, "the name is not blocked", err, ErrTooManyAttempts)
-		must(t, a.ChangePassword(ctx, me, goodPassword, "another "+goodPassword))
+		must(t, a.ChangePassword(ctx, me, Proof{Current: goodPassword}, "another "+goodPassword))
 	})
 }
 

@@ -23,6 +23,9 @@ var (
 
 	// ErrMFAOff means that there is no second factor to confirm or to switch off.
 	ErrMFAOff = errors.New("the user has no second factor")
+
+	// ErrMFAMustStay refuses to switch off a second factor that Config.RequireMFA requires.
+	ErrMFAMustStay = errors.New("the user must keep the second factor")
 )
 
 // Enrolment is a second factor that is to be set up in an authenticator app.
@@ -89,7 +92,23 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 	if err != nil {
 		return nil, codeFault(err)
 	}
+	a.noteMFA(ctx, c)
 	return codes, nil
+}
+
+// noteMFA notes that a session has used the second factor: its owner knew the password and had a
+// code. Tokens that it gets from now on say so. An error goes to the log, because the recovery codes
+// are shown only once; without the note the user logs in again.
+func (a *Auth) noteMFA(ctx context.Context, c Caller) {
+	_, err := a.cfg.Store.UpdateSession(ctx, c.SessionID,
+		func(s store.Session) (store.Session, error) {
+			s.AMR = amrBoth
+			return s, nil
+		})
+	if err != nil {
+		a.cfg.Log.Error("a session could not note that it has used the second factor",
+			"user_id", c.UserID, "error", err)
+	}
 }
 
 // confirmedMFA returns the second factor of u switched on, if the code is one of it.
@@ -115,8 +134,12 @@ func (a *Auth) confirmedMFA(u store.User, code, recovery string) (store.MFA, err
 
 // EndMFA switches off the second factor of a caller who knows their password and has a code. A
 // wrong code is a *[store.InvalidError] on "code" and counts like one at a login. [ErrMFAOff],
-// [ErrTokenRevoked], a *[store.InvalidError] on "current" and a *[TooManyError] refuse it.
+// [ErrMFAMustStay], [ErrTokenRevoked], a *[store.InvalidError] on "current" and a *[TooManyError]
+// refuse it.
 func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error {
+	if a.mustHaveMFA(c.Role) {
+		return ErrMFAMustStay
+	}
 	u, err := a.Me(ctx, c)
 	if err != nil {
 		return err

@@ -309,8 +309,9 @@ func BenchmarkDenyList(b *testing.B) {
 			Keys: testKeys(b, testSecret), Issuer: "clientes", Audience: "clientes",
 			TTL: time.Minute, Now: func() time.Time { return noon },
 		})
+		s := store.Session{ID: testSession, CreatedAt: noon, AMR: amrBoth}
 		minted, err := issuer.Mint(
-			store.User{ID: 7, Role: store.Editor}, testSession, issuer.Validity(time.Hour))
+			store.User{ID: 7, Role: store.Editor}, s, issuer.Validity(time.Hour))
 		must(b, err)
 		return func(b *testing.B) {
 			b.ReportAllocs()

@@ -28,9 +28,12 @@ type Grant struct {
 // openSession opens a session for u, who has proven who they are. Every kind of login ends here.
 // The caller has looked up u before it verified the proof, and reserved the attempt that succeeds
 // now. If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt
-// fails.
-func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
+// fails. The amr is by what they have proven it: amrPassword or amrBoth.
+func (a *Auth) openSession(
+	ctx context.Context, u store.User, try *attempt, amr string,
+) (Grant, error) {
 	s, valid := a.newSession(ctx, u.ID)
+	s.AMR = amr
 	era := a.denied.known.era.Load()
 	// The generation is the one that u had when the proof was verified.
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
@@ -128,8 +131,14 @@ func (a *Auth) noteNetwork(ctx context.Context, u store.User) (detail string, er
 
 // grant makes the tokens of a session that has just been used. Its row must know of the validity
 // of the access token, or the end of the session would not end the token.
+//
+// The token names no second factor that the user has no more. Otherwise the session of a factor
+// that was taken away would do where one is required.
 func (a *Auth) grant(u store.User, s store.Session, valid token.Validity) (Grant, error) {
-	accessToken, err := a.access.Mint(u, s.ID, valid)
+	if s.AMR == amrBoth && !u.MFA.On {
+		s.AMR = amrPassword
+	}
+	accessToken, err := a.access.Mint(u, s, valid)
 	if err != nil {
 		return Grant{}, err
 	}

@@ -55,7 +55,7 @@ func Tables() []Table {
 			booleans("disabled", "mfa_on"),
 			times("created_at", "updated_at"))},
 		{Name: "sessions", Key: 1, Columns: slices.Concat(
-			texts("id", "ip", "user_agent"),
+			texts("id", "ip", "user_agent", "amr"),
 			integers("user_id", "counter", "parent"),
 			times("rotated_at", "created_at", "last_used_at", "expires_at", "token_exp"),
 			timesOrNull("ended_at"))},

@@ -20,6 +20,11 @@ type Session struct {
 	EndedAt    time.Time // the zero time while it lives
 	IP         string
 	UserAgent  string
+
+	// AMR is by what the login was made, and what was proven since: values of the claim amr
+	// (RFC 8176) with spaces between them. It is "" if a program opened the session that did not
+	// know the field.
+	AMR string
 }
 
 // MaxSessions is how many sessions one user may have at once.

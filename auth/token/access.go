@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,13 +79,18 @@ func (i *Issuer) Validity(left time.Duration) Validity {
 }
 
 // Mint signs an access token for a session of u.
-func (i *Issuer) Mint(u store.User, sessionID string, v Validity) (string, error) {
-	j := jwt.NewWithClaims(jwt.SigningMethodHS256, &claims{
+func (i *Issuer) Mint(u store.User, s store.Session, v Validity) (string, error) {
+	c := &claims{
 		ID: u.ID, Subject: strconv.FormatInt(u.ID, 10), Role: u.Role,
-		SessionID: sessionID, TokenID: NewID(),
+		SessionID: s.ID, TokenID: NewID(),
 		Issuer: i.cfg.Issuer, Audience: i.cfg.Audience,
 		IssuedAt: v.IssuedAt.Unix(), Expires: v.Expires.Unix(),
-	})
+		AMR: strings.Fields(s.AMR),
+	}
+	if !s.CreatedAt.IsZero() {
+		c.AuthTime = s.CreatedAt.Unix()
+	}
+	j := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
 	newest := i.cfg.Keys.keys[0]
 	j.Header["kid"] = newest.id
 	token, err := j.SignedString(newest.secret)
@@ -101,6 +107,8 @@ type Access struct {
 	SessionID string
 	Session   SessionID // SessionID in binary
 	TokenID   string    // the jti
+	AuthTime  time.Time // when the session's login was made, the zero time if it does not say
+	MFA       bool      // whether the session has used a second factor
 
 	expires   time.Time // exp and the leeway
 	notBefore time.Time // iat and nbf, each less its leeway: the later of them
@@ -153,9 +161,13 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 		return Access{}, ErrInvalid
 	}
 	a := Access{
+		MFA:    slices.Contains(c.AMR, "mfa"),
 		UserID: c.ID, Role: c.Role, SessionID: c.SessionID, Session: session, TokenID: c.TokenID,
 		expires:   time.Unix(c.Expires, 0).Add(Leeway),
 		notBefore: time.Unix(c.IssuedAt, 0).Add(-IssuedLeeway),
+	}
+	if c.AuthTime != 0 {
+		a.AuthTime = time.Unix(c.AuthTime, 0)
 	}
 	if nbf := time.Unix(c.NotBefore, 0).Add(-Leeway); nbf.After(a.notBefore) {
 		a.notBefore = nbf

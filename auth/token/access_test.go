@@ -19,7 +19,7 @@ func TestMintedTokensAreGood(t *testing.T) {
 	if want := (Validity{noon, noon.Add(300 * time.Second)}); v != want {
 		t.Errorf("valid %v, want %v", v, want)
 	}
-	minted, err := issuer.Mint(u, testSession, v)
+	minted, err := issuer.Mint(u, store.Session{ID: testSession}, v)
 	must(t, err)
 	for range 2 { // new, and from the cache
 		a, err := issuer.Verify(minted)

@@ -20,7 +20,8 @@ const (
 	maxTime = 253402300799
 )
 
-// claims is the payload of an access token. All are required but nbf, which we never write.
+// claims is the payload of an access token. All are required but nbf, which we never write, and what
+// programs before migration 18 did not write: auth_time and amr.
 type claims struct {
 	ID        int64      `json:"id"`
 	Subject   string     `json:"sub"` // the id as text
@@ -32,22 +33,26 @@ type claims struct {
 	IssuedAt  int64      `json:"iat"`
 	Expires   int64      `json:"exp"`
 	NotBefore int64      `json:"nbf,omitempty"`
+	AuthTime  int64      `json:"auth_time,omitempty"` // of the session's login
+	AMR       []string   `json:"amr,omitempty"`       // by what it was made (RFC 8176)
 }
 
 // UnmarshalJSON reads a payload strictly: every claim must be there, of its own type, under its
 // exact name, once.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	var in struct {
-		ID        *int64      `json:"id"`
-		Subject   *string     `json:"sub"`
-		Role      *store.Role `json:"role"`
-		SessionID *string     `json:"sid"`
-		TokenID   *string     `json:"jti"`
-		Issuer    *string     `json:"iss"`
-		Audience  *string     `json:"aud"`
-		IssuedAt  *int64      `json:"iat"`
-		Expires   *int64      `json:"exp"`
-		NotBefore int64       `json:"nbf"`
+		ID        *int64           `json:"id"`
+		Subject   *string          `json:"sub"`
+		Role      *store.Role      `json:"role"`
+		SessionID *string          `json:"sid"`
+		TokenID   *string          `json:"jti"`
+		Issuer    *string          `json:"iss"`
+		Audience  *string          `json:"aud"`
+		IssuedAt  *int64           `json:"iat"`
+		Expires   *int64           `json:"exp"`
+		NotBefore int64            `json:"nbf"`
+		AuthTime  option[int64]    `json:"auth_time"`
+		AMR       option[[]string] `json:"amr"`
 	}
 	if err := json.Unmarshal(b, &in); err != nil {
 		return err
@@ -61,8 +66,20 @@ func (c *claims) UnmarshalJSON(b []byte) error {
 		ID: *in.ID, Subject: *in.Subject, Role: *in.Role, SessionID: *in.SessionID,
 		TokenID: *in.TokenID, Issuer: *in.Issuer, Audience: *in.Audience, IssuedAt: *in.IssuedAt,
 		Expires: *in.Expires, NotBefore: in.NotBefore,
+		AuthTime: in.AuthTime.value, AMR: in.AMR.value,
 	}
 	return c.check()
+}
+
+// option is a claim that may be absent, but not null.
+type option[T any] struct{ value T }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (o *option[T]) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		return errors.New("a claim is null")
+	}
+	return json.Unmarshal(b, &o.value)
 }
 
 // check reports a claim whose value no token of ours has.
@@ -71,7 +88,7 @@ func (c *claims) check() error {
 	case c.ID < 1 || c.ID > maxID || c.Subject != strconv.FormatInt(c.ID, 10):
 		return errors.New("id and sub differ")
 	case c.IssuedAt < 0 || c.IssuedAt > maxTime || c.Expires > maxTime ||
-		c.NotBefore < 0 || c.NotBefore > maxTime:
+		c.NotBefore < 0 || c.NotBefore > maxTime || c.AuthTime < 0 || c.AuthTime > maxTime:
 		return errors.New("a time is beyond the calendar")
 	case !c.Role.Valid():
 		return errors.New("no such role")

@@ -54,7 +54,8 @@ func ExampleIssuer() {
 		Now: func() time.Time { return now },
 	})
 	user := store.User{ID: 7, Role: store.Editor}
-	minted, _ := issuer.Mint(user, token.NewID(), issuer.Validity(time.Hour))
+	session := store.Session{ID: token.NewID(), CreatedAt: now, AMR: "pwd"}
+	minted, _ := issuer.Mint(user, session, issuer.Validity(time.Hour))
 
 	access, err := issuer.Verify(minted)
 	fmt.Println(access.UserID, access.Role, err)

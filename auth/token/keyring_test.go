@@ -118,7 +118,7 @@ func checkReleasedAccess(t *testing.T, keys *Keyring, want string) {
 		t.Errorf("%s says %+v, %v", want, a, err)
 	}
 	u := store.User{ID: 7, Role: store.Editor}
-	got, err := issuer.Mint(u, testSession, issuer.Validity(time.Hour))
+	got, err := issuer.Mint(u, store.Session{ID: testSession}, issuer.Validity(time.Hour))
 	must(t, err)
 	plain := func(token string) string {
 		t.Helper()

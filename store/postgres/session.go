@@ -16,12 +16,12 @@ import (
 // sessionColumns are in the order of toSession.
 const sessionColumns = `id, user_id, counter, parent,
 	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
-	ip, user_agent`
+	ip, user_agent, amr`
 
 func toSession(n *store.Session) []any {
 	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent,
 		&n.RotatedAt, &n.CreatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp, (*orZero)(&n.EndedAt),
-		&n.IP, &n.UserAgent}
+		&n.IP, &n.UserAgent, &n.AMR}
 }
 
 // CreateSession implements [store.Sessions]. The lock excludes UpdateUser, EndSessions, DeleteUser
@@ -36,18 +36,18 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session,
 			WITH owner AS (
 				SELECT id
 				FROM users
-				WHERE id = $11 AND generation = $12 AND NOT disabled
+				WHERE id = $12 AND generation = $13 AND NOT disabled
 				FOR NO KEY UPDATE
 			)
 			INSERT INTO sessions (id, user_id, counter, parent,
-				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent)
+				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr)
 			SELECT $1::text, id, $2::bigint, $3::bigint,
 				$4::timestamptz, $5::timestamptz, $6::timestamptz,
-				$7::timestamptz, $8::timestamptz, $9::text, $10::text
+				$7::timestamptz, $8::timestamptz, $9::text, $10::text, $11::text
 			FROM owner`,
 			n.ID, n.Counter, n.Parent, store.Instant(n.RotatedAt), store.Instant(n.CreatedAt),
 			store.Instant(n.LastUsedAt), store.Instant(n.ExpiresAt), store.Instant(n.TokenExp),
-			n.IP, n.UserAgent,
+			n.IP, n.UserAgent, n.AMR,
 			n.UserID, generation).Exec(func(tag pgconn.CommandTag) error {
 			created = tag.RowsAffected()
 			return nil
@@ -129,9 +129,9 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		write.Queue(`
 			UPDATE sessions
 			SET counter = $1, parent = $2, rotated_at = $3, last_used_at = $4, expires_at = $5,
-				token_exp = $6
-			WHERE id = $7`,
-			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp,
+				token_exp = $6, amr = $7
+			WHERE id = $8`,
+			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp, n.AMR,
 			id)
 		if old.EndedAt.IsZero() && !n.EndedAt.IsZero() {
 			queueEnds(write, n.EndedAt, `id = $2`, id)

@@ -15,7 +15,7 @@ import (
 // sessionColumns are in the order of scanSession.
 const sessionColumns = `id, user_id, counter, parent,
 	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
-	ip, user_agent`
+	ip, user_agent, amr`
 
 func scanSession(stmt *sqlite.Stmt) store.Session {
 	s := store.Session{
@@ -30,6 +30,7 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 		TokenExp:   instant(stmt, 8),
 		IP:         stmt.ColumnText(10),
 		UserAgent:  stmt.ColumnText(11),
+		AMR:        stmt.ColumnText(12),
 	}
 	if !stmt.ColumnIsNull(9) {
 		s.EndedAt = instant(stmt, 9)
@@ -44,12 +45,12 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session,
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		err := exec(conn, `
 			INSERT INTO sessions (id, user_id, counter, parent,
-				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent)
-			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?
+				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr)
+			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 			FROM users
 			WHERE id = ? AND generation = ? AND NOT disabled`,
 			n.ID, n.Counter, n.Parent, n.RotatedAt, n.CreatedAt, n.LastUsedAt,
-			n.ExpiresAt, n.TokenExp, n.IP, n.UserAgent,
+			n.ExpiresAt, n.TokenExp, n.IP, n.UserAgent, n.AMR,
 			n.UserID, generation)
 		switch {
 		case err != nil:
@@ -110,9 +111,9 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		err = exec(conn, `
 			UPDATE sessions
 			SET counter = ?, parent = ?, rotated_at = ?, last_used_at = ?, expires_at = ?,
-				token_exp = ?
+				token_exp = ?, amr = ?
 			WHERE id = ?`,
-			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp,
+			n.Counter, n.Parent, n.RotatedAt, n.LastUsedAt, n.ExpiresAt, n.TokenExp, n.AMR,
 			id)
 		if err != nil {
 			return store.Session{}, fmt.Errorf("update session: %w", err)

@@ -1,0 +1,43 @@
+package api
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"clientes/api/wire"
+	"clientes/auth"
+)
+
+// proofMembers are the members of a body with which callers prove who they are.
+type proofMembers struct {
+	Current wire.Member[string] `json:"current"` // the password
+	Code    wire.Member[string] `json:"code"`    // of the second factor
+}
+
+func (m proofMembers) proof() auth.Proof {
+	return auth.Proof{Current: m.Current.Value, Code: m.Code.Value}
+}
+
+// provenInput names a user, and the admin who calls with a proof. Without a body there is none.
+type provenInput struct {
+	userInput
+	proof auth.Proof
+}
+
+func (in *provenInput) decode(r *request) error {
+	if err := in.userInput.decode(r); err != nil {
+		return err
+	}
+	_, body, err := r.body(mediaJSON)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	var members struct {
+		proofMembers
+		Unknown jsontext.Value `json:",embed"`
+	}
+	if err := r.unmarshal(body, &members); err != nil {
+		return err
+	}
+	in.proof = members.proof()
+	return wire.UnknownMembers(members.Unknown)
+}
