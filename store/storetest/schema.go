@@ -269,12 +269,12 @@ func migrationTells(t *testing.T, f *fixture) {
 
 func copyNotRepaired(t *testing.T, f *fixture) {
 	f.cliente(t, "Ana", "")
-	f.forgetRepair(t)
 	f.execute(t, `
 		UPDATE clientes SET search = '';
 		DELETE FROM cliente_history;
 		UPDATE identity SET copying = 'another'`)
 	before := f.contents(t)
+	f.forgetRepair(t)
 	must(t, f.engine.Migrate(t.Context(), f.url))
 	wantSame(t, "what it holds", f.contents(t), before)
 }
