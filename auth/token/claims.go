@@ -2,6 +2,7 @@ package token
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -92,6 +93,8 @@ func (c *claims) check() error {
 		return errors.New("a time is beyond the calendar")
 	case !c.Role.Valid():
 		return errors.New("no such role")
+	case slices.Contains(c.AMR, ""): // null is read as ""
+		return errors.New("an amr is empty")
 	case c.TokenID == "":
 		return errors.New("the jti is empty")
 	}

@@ -225,6 +225,7 @@ ISSUER            clientes                      default
 AUDIENCE          clientes                      default
 REFRESH_GRACE     30s                           default
 SIGNUP            closed                        default
+REQUIRE_MFA       none                          default
 PUBLIC_URL        http://0.0.0.0:3001           default
 SMTP_URL          smtp://***:***@h:587          environment
 MAIL_FROM         Clientes <c@example.com>      environment

@@ -141,6 +141,7 @@ func newAuth(
 		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
 		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
 		RefreshGrace: c.RefreshGrace,
+		RequireMFA:   map[string]store.Role{"admin": store.Admin, "all": store.Viewer}[c.RequireMFA],
 	})
 }
 

@@ -55,6 +55,12 @@ func (c *Config) check(bad faults) {
 	default:
 		bad.add("SIGNUP", "is %s, but has to be closed or open", quoted(c.Signup, c.Signup))
 	}
+	switch c.RequireMFA {
+	case "none", "admin", "all":
+	default:
+		bad.add("REQUIRE_MFA", "is %s, but has to be none, admin or all",
+			quoted(c.RequireMFA, c.RequireMFA))
+	}
 	switch c.LogLevel {
 	case "debug", "info", "warn", "error":
 	default:

@@ -40,6 +40,7 @@ type Config struct {
 	Audience        string          `env:"AUDIENCE" envDefault:"clientes" text:"yes"`
 	RefreshGrace    time.Duration   `env:"REFRESH_GRACE" envDefault:"30s"`
 	Signup          string          `env:"SIGNUP" envDefault:"closed"`
+	RequireMFA      string          `env:"REQUIRE_MFA" envDefault:"none"`
 	PublicURL       string          `env:"PUBLIC_URL"` // "": http:// and where it listens
 	SMTP            mail.Server     `env:"SMTP_URL" file:"yes" text:"yes"`
 	MailFrom        netmail.Address `env:"MAIL_FROM" text:"yes"`

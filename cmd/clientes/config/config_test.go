@@ -67,7 +67,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Secret: goodSecret, Host: "127.0.0.1", Port: 3000, DatabaseURL: "sqlite:clientes.db",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * 24 * time.Hour,
-		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second, Signup: "closed",
+		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second, Signup: "closed", RequireMFA: "none",
 		LogLevel: "info", ShutdownTimeout: 20 * time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -90,6 +90,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"AUDIENCE":         "a",
 		"REFRESH_GRACE":    "0s",
 		"SIGNUP":           "open",
+		"REQUIRE_MFA":      "admin",
 		"SMTP_URL":         "smtps://u:p%40@mail.example.com:2465",
 		"MAIL_FROM":        "São João <c@exämple.com>",
 		"PUBLIC_URL":       "https://api.example.com/",
@@ -125,6 +126,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		Issuer:         "i",
 		Audience:       "a",
 		Signup:         "open",
+		RequireMFA:     "admin",
 		SMTP:           server,
 		MailFrom:       netmail.Address{Name: "São João", Address: "c@xn--exmple-cua.com"},
 		PublicURL:      "https://api.example.com/",
@@ -150,6 +152,7 @@ func TestFaults(t *testing.T) {
 		{"REFRESH_GRACE", "6m", "REFRESH_GRACE is 6m0s, but has to be from 0s to 5m"},
 		{"SIGNUP", "yes", `SIGNUP is "yes", but has to be closed or open`},
 		{"SIGNUP", "Open", `SIGNUP is "Open", but has to be closed or open`},
+		{"REQUIRE_MFA", "true", `REQUIRE_MFA is "true", but has to be none, admin or all`},
 		{"SMTP_URL", "mail.example.com:25",
 			"SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
 		{"SMTP_URL", "smtp://u:p/w@h",
