@@ -18,6 +18,9 @@ type guard struct {
 	hashes interface {
 		ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error
 	}
+	mails interface {
+		QueueMails(ctx context.Context, mails ...store.Mail) error
+	}
 	gate     *password.Gate
 	limiter  *throttle.Limiter
 	keys     *token.Keyring
@@ -30,7 +33,8 @@ type guard struct {
 // attempt is a reservation of somebody who tries to prove who they are.
 type attempt struct {
 	*throttle.Reservation
-	device string // the id of the known device that it came from, "" for a stranger's
+	device  string // the id of the known device that it came from, "" for a stranger's
+	factors string // that were right, as the event of a login says them
 }
 
 // checkPassword counts an attempt with reserve, and returns it if the password is that of an
@@ -70,7 +74,7 @@ func (g *guard) checkPassword(
 			return nil, fmt.Errorf("replace password hash: %w", err)
 		}
 	}
-	passed = true
+	passed, try.factors = true, "pwd"
 	return try, nil
 }
 
@@ -158,7 +162,10 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 // a wrong one it has failed.
 func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
 	if code == "" {
-		return errors.Join(ErrMFARequired, try.Release(ctx))
+		g.audit.recordStrangers(ctx, store.EventMFAMissing, u.ID, "")
+		err := errors.Join(ErrMFARequired, try.Release(ctx))
+		g.mailHalfLogin(ctx, u)
+		return err
 	}
 	same := func(u store.User) (store.User, error) { return u, nil }
 	err := g.spendCode(ctx, u.ID, code, try.device != "", same)
@@ -169,20 +176,25 @@ func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *a
 		return ErrInvalidLogin // deleted meanwhile
 	case errors.Is(err, ErrMFAInvalid):
 		return errors.Join(err, try.Fail(ctx))
+	case err != nil:
+		return err
 	}
-	return err
+	try.factors += " " + factorOf(code)
+	return nil
 }
 
-// spendCode updates a user for whoever has a code of their second factor, in one step with the use
-// of the code. A wrong code is ErrMFAInvalid and counts. After too many wrong ones no code is
-// looked at, and the error is a *TooManyError.
+// spendCode updates a user for whoever knows their password and has a code of their second factor,
+// in one step with the use of the code. A wrong code is ErrMFAInvalid and counts, and the user gets
+// mail. After too many wrong ones no code is looked at, and the error is a *TooManyError.
 func (g *guard) spendCode(
 	ctx context.Context, userID int64, code string, knownDevice bool,
 	update func(store.User) (store.User, error),
 ) error {
-	return g.tryCode(ctx, userID, knownDevice, func() error {
+	var seen store.User
+	err := g.tryCode(ctx, userID, knownDevice, func() error {
 		_, err := g.accounts.update(ctx, newEffects(ctx), userID,
 			func(u store.User) (_ store.User, err error) {
+				seen = u
 				if !u.MFA.On {
 					return u, ErrMFAOff
 				}
@@ -193,6 +205,31 @@ func (g *guard) spendCode(
 			})
 		return err
 	})
+	if errors.Is(err, ErrMFAInvalid) {
+		g.mailHalfLogin(ctx, seen)
+	}
+	return err
+}
+
+// mailHalfLogin queues the mail to a user whose password somebody knew, without a right code. The
+// mailer drops it if a login from the same network succeeds in the next minutes: most people send
+// the code a moment later. There is one mail in the queue for each network, and the mailer sends one
+// a day, because a thief of the password can cause them at will. Errors of the store go to the log:
+// they do not make the code a right one.
+func (g *guard) mailHalfLogin(ctx context.Context, u store.User) {
+	if u.Email == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	wait, err := g.limiter.Ask(ctx, halfLoginBucket(u.ID, throttle.NetworkOf(originOf(ctx).IP)))
+	if err == nil && wait == 0 {
+		err = g.mails.QueueMails(ctx, newOriginMail(ctx, store.MailHalfLogin, u))
+	}
+	if err != nil {
+		g.log.Error("a user cannot be told that somebody knows the password",
+			"user_id", u.ID, "error", err)
+	}
 }
 
 // tryCode calls check, which looks at a code, and counts it as a wrong one if the error is
@@ -213,6 +250,11 @@ func (g *guard) tryCode(
 	case errors.Is(err, ErrMFAInvalid):
 		g.audit.recordStrangers(ctx, store.EventMFAFailed, userID, "")
 		return errors.Join(err, try.Fail(ctx))
+	case errors.Is(err, ErrMFASealed):
+		g.log.Error("a second factor was sealed under a secret that is gone: only recovery codes "+
+			"let its user in; add that secret to SECRET_PREVIOUS or ROOT_SECRET_PREVIOUS, or take "+
+			"the second factor away with `clientes user mfa-off NAME`", "user_id", userID)
+		return err
 	case err != nil:
 		return err
 	}

@@ -133,7 +133,7 @@ func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error
 	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
 		return err
 	}
-	return a.updateMFA(ctx, u, code, store.MFA{})
+	return a.updateMFA(ctx, u, code, func(m *store.MFA) { *m = store.MFA{} })
 }
 
 // RenewRecovery makes new recovery codes for a caller who knows their password and has a code, and
@@ -149,25 +149,23 @@ func (a *Auth) RenewRecovery(
 		return nil, err
 	}
 	codes, kept := newRecoveryCodes(u.ID)
-	if err := a.updateMFA(ctx, u, code, store.MFA{Recovery: kept}); err != nil {
+	if err := a.updateMFA(ctx, u, code, func(m *store.MFA) { m.Recovery = kept }); err != nil {
 		return nil, err
 	}
 	return codes, nil
 }
 
-// updateMFA sets the second factor of the caller, who was u when they proved that they know the
-// password, in one step with the use of a code. If to has recovery codes, only these change.
-func (a *Auth) updateMFA(ctx context.Context, u store.User, code string, to store.MFA) error {
+// updateMFA updates the second factor of the caller, who was u when they proved that they know the
+// password, in one step with the use of a code.
+func (a *Auth) updateMFA(
+	ctx context.Context, u store.User, code string, update func(*store.MFA),
+) error {
 	known := a.guard.knownDevice(ctx, u)
-	_, err := a.guard.spendCode(ctx, u.ID, code, known, func(now store.User) (store.User, error) {
+	err := a.guard.spendCode(ctx, u.ID, code, known, func(now store.User) (store.User, error) {
 		if err := stillMe(u, now); err != nil {
 			return now, err
 		}
-		if to.Recovery != "" {
-			now.MFA.Recovery = to.Recovery
-		} else {
-			now.MFA = to
-		}
+		update(&now.MFA)
 		return now, nil
 	})
 	if errors.Is(err, store.ErrNotFound) {

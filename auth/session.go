@@ -60,8 +60,12 @@ func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
 		a.cfg.Log.Error("a login could not clear the count of those that failed before it",
 			"user_id", u.ID, "error", err)
 	}
-	detail, err := a.noteNetwork(ctx, u)
-	if err != nil {
+	detail := try.factors
+	isNew, err := a.noteNetwork(ctx, u)
+	switch {
+	case isNew:
+		detail += ", new address"
+	case err != nil:
 		a.cfg.Log.Error("the network of a login could not be noted: "+
 			"if it is new, the user is not told", "user_id", u.ID, "error", err)
 	}
@@ -101,29 +105,29 @@ func sessionEnd(created, used time.Time, idle, longest time.Duration) time.Time 
 }
 
 // noteNetwork notes the network that a user logs in from. If it is new, as at the first login, it
-// queues a mail to the user and returns the detail of the login's event.
-func (a *Auth) noteNetwork(ctx context.Context, u store.User) (detail string, err error) {
+// queues a mail to the user and reports so.
+func (a *Auth) noteNetwork(ctx context.Context, u store.User) (isNew bool, err error) {
 	origin := originOf(ctx)
 	network := throttle.NetworkOf(origin.IP)
 	if network == "" {
-		return "", nil
+		return false, nil
 	}
 	var mails []store.Mail
 	if u.Email != "" {
-		mails = append(mails, newNetworkMail(u, origin.IP, origin.UserAgent))
+		mails = append(mails, newOriginMail(ctx, store.MailNewNetwork, u))
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	known, err := a.cfg.Store.SeeNetwork(ctx, u.ID, network, mails...)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // the user was deleted meanwhile
-		return "", nil
+		return false, nil
 	case err != nil:
-		return "", err
+		return false, err
 	case known:
-		return "", nil
+		return false, nil
 	}
-	return "new address", nil
+	return true, nil
 }
 
 // grant makes the tokens of a session that has just been used. Its row must know of the validity
