@@ -145,7 +145,7 @@ func New(cfg Config) (*Auth, error) {
 	return &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
 		guard: &guard{
-			hashes: cfg.Store, gate: cfg.Gate,
+			hashes: cfg.Store, mails: cfg.Store, gate: cfg.Gate,
 			limiter: throttle.NewLimiter(cfg.Store, cfg.Store.Now),
 			keys:    keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
 		},

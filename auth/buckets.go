@@ -29,6 +29,11 @@ var (
 	// mailsLimit is for links that anybody may have sent to a user.
 	mailsLimit = throttle.Limit{Free: 3, Window: time.Hour, InARow: true}
 
+	// halfLoginLimit is for mails that wait whether a login gets its second factor after all, and
+	// halfLoginsLimit for those that are sent.
+	halfLoginLimit  = throttle.Limit{Free: 1, Window: 10 * time.Minute}
+	halfLoginsLimit = throttle.Limit{Free: 1, Window: 24 * time.Hour}
+
 	// askedLimit is for links and new accounts that one network requests. It is as high as for
 	// failed logins, because the network may be many people's.
 	askedLimit = throttle.Limit{Free: networkLimit.Free, Window: networkLimit.Window}
@@ -129,6 +134,22 @@ func confirmsToBucket(keys *token.Keyring, email string) throttle.Bucket {
 		b.Keys = append(b.Keys, "confirms of "+mac)
 	}
 	return b
+}
+
+// halfLoginBucket counts the mails about a right password without a right code that are queued
+// because of one network.
+func halfLoginBucket(userID int64, network string) throttle.Bucket {
+	return newBucket("half "+decimal(userID)+" by "+network, halfLoginLimit)
+}
+
+// halfLoginsBucket counts those that are sent.
+func halfLoginsBucket(userID int64) throttle.Bucket {
+	return newBucket("half "+decimal(userID), halfLoginsLimit)
+}
+
+// cancelsBucket counts the mails about cancelled device tokens.
+func cancelsBucket(userID int64) throttle.Bucket {
+	return newBucket("cancels "+decimal(userID), mailsLimit)
 }
 
 // newBucket returns a bucket with one key.

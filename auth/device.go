@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,24 @@ import (
 
 // DeviceTokenTTL is how long a device token is good after its last use.
 const DeviceTokenTTL = 90 * 24 * time.Hour
+
+// CancelDevices cancels all device tokens of the caller. No password is needed: it takes nothing
+// from the user but the protection from strangers' failures, until the next login. It returns
+// [ErrTokenRevoked] if the caller's sessions were ended meanwhile.
+func (a *Auth) CancelDevices(ctx context.Context, c Caller) error {
+	u, err := a.Me(ctx, c)
+	if err != nil {
+		return err
+	}
+	wait, err := a.guard.limiter.Ask(ctx, cancelsBucket(u.ID))
+	if err != nil {
+		return err
+	}
+	fx := newEffects(ctx)
+	fx.mailedEnough = wait > 0 // a thief of the session can do it at will
+	_, err = a.updateMe(ctx, fx, u, func(u *store.User) { u.DeviceGeneration++ })
+	return err
+}
 
 // deviceToken is what a device token says.
 type deviceToken struct {

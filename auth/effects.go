@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 
 	"clientes/store"
 )
@@ -20,6 +22,13 @@ type effects struct {
 	// stands for EventUserCreated and EventPasswordChanged.
 	created, password store.EventKind
 
+	takenAway    bool // if the second factor goes, it is not its owner who switches it off
+	mailedEnough bool // the user has lately got a mail about device tokens
+
+	// newAdmins names the new admins of an import, whose mails come with the first of them. ""
+	// stands for the user themselves.
+	newAdmins string
+
 	events []store.Event // what the last call of method of returned
 }
 
@@ -29,7 +38,9 @@ func newEffects(ctx context.Context) *effects { return &effects{ctx: ctx} }
 // of is a [store.EffectsFunc]. The store may call it again, and the last call counts.
 func (fx *effects) of(old, now store.User) store.Effects {
 	fx.events = fx.eventsOf(old, now)
-	return store.Effects{Events: fx.events, Mails: fx.mailsOf(old, now)}
+	return store.Effects{
+		Events: fx.events, Mails: fx.mailsOf(old, now), ToAdmins: fx.adminMailsOf(old, now),
+	}
 }
 
 // log writes the log lines of an update that was kept.
@@ -58,7 +69,56 @@ func (fx *effects) mailsOf(old, now store.User) (mails []store.Mail) {
 			mail(store.MailInvitation, now.Email) // an invitation to the old email is cancelled
 		}
 	}
+	return append(mails, fx.warningsOf(old, now)...)
+}
+
+// warningsOf returns the mails that an update causes because a thief may have made it. If it alters
+// the email too, they go to the old one.
+func (fx *effects) warningsOf(old, now store.User) (mails []store.Mail) {
+	to := cmp.Or(old.Email, now.Email)
+	if old.ID == 0 || to == "" {
+		return nil
+	}
+	mail := func(kind store.MailKind, detail string) {
+		mails = append(mails, store.Mail{Kind: kind, To: to, Detail: detail})
+	}
+	if old.Role != now.Role {
+		mail(store.MailRoleChanged, string(now.Role))
+	}
+	switch kind, detail := fx.mfaEvent(old.MFA, now.MFA); kind {
+	case store.EventMFAOn:
+		mail(store.MailMFAOn, "")
+	case store.EventMFAOff:
+		mail(store.MailMFAOff, "")
+	case store.EventMFATakenAway:
+		mail(store.MailMFATakenAway, "")
+	case store.EventRecoveryUsed:
+		mail(store.MailRecoveryUsed, detail)
+	case store.EventRecoveryRenewed:
+		mail(store.MailRecoveryRenewed, "")
+	}
+	if cancelsDevices(old, now) && !fx.mailedEnough {
+		mail(store.MailDevicesCancelled, "")
+	}
 	return mails
+}
+
+// adminMailsOf returns the mails to the other admins that an update causes.
+func (fx *effects) adminMailsOf(old, now store.User) []store.Mail {
+	if old.ActiveAdmin() || !now.ActiveAdmin() {
+		return nil
+	}
+	names := cmp.Or(fx.newAdmins, now.Name)
+	if first, _, _ := strings.Cut(names, ","); first != now.Name {
+		return nil // the mails of the first one name them all
+	}
+	return []store.Mail{newAdminMail(originOf(fx.ctx).ActorID, names)}
+}
+
+// cancelsDevices reports whether an update cancels the device tokens of a user. Disabling does so
+// too, and has an event of its own.
+func cancelsDevices(old, now store.User) bool {
+	return old.DeviceGeneration != now.DeviceGeneration && !(now.Disabled && !old.Disabled)
 }
 
 // eventsOf returns the events that an update from old to now causes. For a new user, old is zero.
@@ -88,21 +148,32 @@ func (fx *effects) eventsOf(old, now store.User) (events []store.Event) {
 	if old.Disabled && !now.Disabled {
 		add(store.EventUserEnabled, "")
 	}
-	if kind, detail := mfaEvent(old.MFA, now.MFA); kind != "" {
+	if kind, detail := fx.mfaEvent(old.MFA, now.MFA); kind != "" {
 		add(kind, detail)
+	}
+	if cancelsDevices(old, now) {
+		add(store.EventDevicesCancelled, "")
+		e := &events[len(events)-1]
+		e.Key = string(e.Kind) + " of " + decimal(now.ID) // a session is enough to do it at will
 	}
 	return events
 }
 
 // mfaEvent returns the event of an update of the second factor, "" for none.
-func mfaEvent(old, now store.MFA) (kind store.EventKind, detail string) {
-	left := len(recoveryHashes(now))
+func (fx *effects) mfaEvent(old, now store.MFA) (kind store.EventKind, detail string) {
+	before, after := recoveryHashes(old), recoveryHashes(now)
+	left := len(after)
+	isNew := func(hash string) bool { return !slices.Contains(before, hash) }
 	switch {
 	case !old.On && now.On:
 		return store.EventMFAOn, ""
+	case old.On && !now.On && fx.takenAway:
+		return store.EventMFATakenAway, ""
 	case old.On && !now.On:
 		return store.EventMFAOff, ""
-	case left < len(recoveryHashes(old)):
+	case slices.ContainsFunc(after, isNew):
+		return store.EventRecoveryRenewed, ""
+	case left < len(before):
 		return store.EventRecoveryUsed, strconv.Itoa(left) + " left"
 	}
 	return "", ""

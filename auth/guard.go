@@ -18,6 +18,9 @@ type guard struct {
 	hashes interface {
 		ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error
 	}
+	mails interface {
+		QueueMails(ctx context.Context, mails ...store.Mail) error
+	}
 	gate     *password.Gate
 	limiter  *throttle.Limiter
 	keys     *token.Keyring
@@ -30,7 +33,16 @@ type guard struct {
 // attempt is a reservation of somebody who tries to prove who they are.
 type attempt struct {
 	*throttle.Reservation
-	device string // the id of the known device that it came from, "" for a stranger's
+	device  string // the id of the known device that it came from, "" for a stranger's
+	factors string // that were right, as the event of a login says them
+}
+
+// amr returns what the session of a login says of the factors. See amrPassword.
+func (a *attempt) amr() string {
+	if a.factors == amrPassword {
+		return amrPassword
+	}
+	return amrBoth
 }
 
 // checkPassword counts an attempt with reserve, and returns it if the password is that of an
@@ -70,7 +82,7 @@ func (g *guard) checkPassword(
 			return nil, fmt.Errorf("replace password hash: %w", err)
 		}
 	}
-	passed = true
+	passed, try.factors = true, amrPassword
 	return try, nil
 }
 
@@ -153,39 +165,44 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 	return try.Succeed(ctx)
 }
 
-// checkCode returns no error if a login has a code of the user's second factor, and uses the code
-// up. It reports whether there was one to use: an admin may have switched the factor off meanwhile.
+// checkCode returns nil if a login has a code of the user's second factor, and uses the code up.
 // The password was right. So without a code the attempt has neither failed nor succeeded, and with
 // a wrong one it has failed.
-func (g *guard) checkCode(
-	ctx context.Context, u store.User, code string, try *attempt,
-) (used bool, err error) {
+func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
 	if code == "" {
-		return false, errors.Join(ErrMFARequired, try.Release(ctx))
+		g.audit.recordStrangers(ctx, store.EventMFAMissing, u.ID, "")
+		err := errors.Join(ErrMFARequired, try.Release(ctx))
+		g.mailHalfLogin(ctx, u)
+		return err
 	}
 	same := func(u store.User) (store.User, error) { return u, nil }
-	err = g.spendCode(ctx, u.ID, code, try.device != "", same)
+	err := g.spendCode(ctx, u.ID, code, try.device != "", same)
 	switch {
 	case errors.Is(err, ErrMFAOff):
-		return false, nil
+		return nil // it was switched off meanwhile
 	case errors.Is(err, store.ErrNotFound):
-		return false, ErrInvalidLogin // deleted meanwhile
+		return ErrInvalidLogin // deleted meanwhile
 	case errors.Is(err, ErrMFAInvalid):
-		return false, errors.Join(err, try.Fail(ctx))
+		return errors.Join(err, try.Fail(ctx))
+	case err != nil:
+		return err
 	}
-	return err == nil, err
+	try.factors += " " + factorOf(code)
+	return nil
 }
 
-// spendCode updates a user for whoever has a code of their second factor, in one step with the use
-// of the code. A wrong code is ErrMFAInvalid and counts. After too many wrong ones no code is
-// looked at, and the error is a *TooManyError.
+// spendCode updates a user for whoever knows their password and has a code of their second factor,
+// in one step with the use of the code. A wrong code is ErrMFAInvalid and counts, and the user gets
+// mail. After too many wrong ones no code is looked at, and the error is a *TooManyError.
 func (g *guard) spendCode(
 	ctx context.Context, userID int64, code string, knownDevice bool,
 	update func(store.User) (store.User, error),
 ) error {
-	return g.tryCode(ctx, userID, knownDevice, func() error {
+	var seen store.User
+	err := g.tryCode(ctx, userID, knownDevice, func() error {
 		_, err := g.accounts.update(ctx, newEffects(ctx), userID,
 			func(u store.User) (_ store.User, err error) {
+				seen = u
 				if !u.MFA.On {
 					return u, ErrMFAOff
 				}
@@ -196,6 +213,31 @@ func (g *guard) spendCode(
 			})
 		return err
 	})
+	if errors.Is(err, ErrMFAInvalid) {
+		g.mailHalfLogin(ctx, seen)
+	}
+	return err
+}
+
+// mailHalfLogin queues the mail to a user whose password somebody knew, without a right code. The
+// mailer drops it if a login from the same network succeeds in the next minutes: most people send
+// the code a moment later. There is one mail in the queue for each network, and the mailer sends one
+// a day, because a thief of the password can cause them at will. Errors of the store go to the log:
+// they do not make the code a right one.
+func (g *guard) mailHalfLogin(ctx context.Context, u store.User) {
+	if u.Email == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	wait, err := g.limiter.Ask(ctx, halfLoginBucket(u.ID, throttle.NetworkOf(originOf(ctx).IP)))
+	if err == nil && wait == 0 {
+		err = g.mails.QueueMails(ctx, newOriginMail(ctx, store.MailHalfLogin, u))
+	}
+	if err != nil {
+		g.log.Error("a user cannot be told that somebody knows the password",
+			"user_id", u.ID, "error", err)
+	}
 }
 
 // tryCode calls check, which looks at a code, and counts it as a wrong one if the error is
@@ -216,6 +258,11 @@ func (g *guard) tryCode(
 	case errors.Is(err, ErrMFAInvalid):
 		g.audit.recordStrangers(ctx, store.EventMFAFailed, userID, "")
 		return errors.Join(err, try.Fail(ctx))
+	case errors.Is(err, ErrMFASealed):
+		g.log.Error("a second factor was sealed under a secret that is gone: only recovery codes "+
+			"let its user in; add that secret to SECRET_PREVIOUS or ROOT_SECRET_PREVIOUS, or take "+
+			"the second factor away with `clientes user mfa-off NAME`", "user_id", userID)
+		return err
 	case err != nil:
 		return err
 	}

@@ -35,15 +35,10 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		return Grant{}, err
 	}
 	defer try.Release(ctx) // unless it ends otherwise
-	amr := amrPassword
 	if u.MFA.On {
-		used, err := a.guard.checkCode(ctx, u, r.Code, try)
-		if err != nil {
+		if err := a.guard.checkCode(ctx, u, r.Code, try); err != nil {
 			return Grant{}, err
 		}
-		if used {
-			amr = amrBoth
-		}
 	}
-	return a.openSession(ctx, u, try, amr)
+	return a.openSession(ctx, u, try)
 }

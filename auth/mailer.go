@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"clientes/auth/mail"
+	"clientes/auth/throttle"
 	"clientes/store"
 )
 
@@ -34,23 +36,33 @@ const (
 	// mailNote bounds the write of what became of a mail. It goes on when everything else has to
 	// end: otherwise a mail that was sent would be sent again.
 	mailNote = 10 * time.Second
+
+	// halfLoginWait is how long a mail about a right password without a right code waits for the
+	// code. The mail is tried again and again meanwhile, the last time after 105 seconds.
+	halfLoginWait = 90 * time.Second
 )
 
-// mailStore is what a mailer needs of a store. [store.Mails] and [store.Users] document its
-// methods.
+// errTooEarly means that a mail has to wait before it is known whether it is needed.
+var errTooEarly = errors.New("it is too early to send this mail")
+
+// mailStore is what a mailer needs of a store. [store.Mails], [store.Users] and [store.Sessions]
+// document its methods.
 type mailStore interface {
 	ClaimMails(ctx context.Context, lease time.Duration, limit int) ([]store.Mail, error)
 	DeleteMail(ctx context.Context, id int64) error
 	RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error)
 	User(ctx context.Context, id int64) (store.User, error)
+	UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error)
+	clock
 }
 
 // mailer sends the mails of the queue.
 type mailer struct {
-	store  mailStore
-	links  *links
-	log    *slog.Logger
-	sender Sender
+	store   mailStore
+	links   *links
+	limiter *throttle.Limiter
+	log     *slog.Logger
+	sender  Sender
 }
 
 // SendMail sends the mails of the queue until ctx ends. Mails that are being sent at that moment
@@ -62,7 +74,8 @@ func (a *Auth) SendMail(ctx context.Context, sender Sender, grace time.Duration)
 
 func newMailer(a *Auth, sender Sender) *mailer {
 	return &mailer{
-		store: a.cfg.Store, links: a.links, log: a.cfg.Log, sender: sender,
+		store: a.cfg.Store, links: a.links, limiter: a.guard.limiter, log: a.cfg.Log,
+		sender: sender,
 	}
 }
 
@@ -104,6 +117,8 @@ func (m *mailer) sendOne(ctx context.Context, one store.Mail) {
 	switch {
 	case err == nil:
 		err = m.store.DeleteMail(ctx, one.ID)
+	case errors.Is(err, errTooEarly):
+		_, err = m.store.RetryMail(ctx, one)
 	case errors.Is(err, mail.ErrUndeliverable):
 		log.Warn("a mail cannot be delivered and is dropped", "error", err)
 		err = m.store.DeleteMail(ctx, one.ID)
@@ -138,10 +153,71 @@ func (m *mailer) send(ctx context.Context, one store.Mail) error {
 		}
 		msg.Token = m.links.sign(one.Kind, u)
 	}
-	if one.Kind == store.MailNewNetwork {
+	switch one.Kind {
+	case store.MailNewNetwork:
 		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")
+	case store.MailHalfLogin:
+		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")
+		return m.sendHalfLogin(ctx, one, msg)
+	case store.MailNewAdmin:
+		by, names, _ := strings.Cut(one.Detail, " ")
+		if msg.By, err = m.nameOf(ctx, by); err != nil {
+			return err
+		}
+		msg.Detail = names
+	default:
+		msg.Detail = one.Detail
 	}
 	return m.sender.Send(ctx, msg)
+}
+
+// sendHalfLogin sends the mail about a login with a right password and no right code, once a day,
+// unless a login from the same network has got its second factor since.
+func (m *mailer) sendHalfLogin(ctx context.Context, one store.Mail, msg mail.Message) error {
+	now := m.store.Now()
+	sessions, err := m.store.UserSessions(ctx, one.UserID, now)
+	if err != nil {
+		return fmt.Errorf("look up sessions: %w", err)
+	}
+	network := throttle.NetworkOf(msg.IP)
+	for _, s := range sessions {
+		if !s.CreatedAt.Before(one.CreatedAt) && throttle.NetworkOf(s.IP) == network {
+			return nil
+		}
+	}
+	// A clock that was set back is no reason to wait for longer.
+	if age := now.Sub(one.CreatedAt); 0 <= age && age < halfLoginWait {
+		return errTooEarly
+	}
+	// If the process is killed while it sends, the mail of this day may be lost.
+	sending, err := m.limiter.Reserve(ctx, halfLoginsBucket(one.UserID))
+	switch {
+	case errors.Is(err, ErrTooManyAttempts):
+		return nil
+	case err != nil:
+		return err
+	}
+	defer sending.Release(ctx) // unless it was sent
+	if err := m.sender.Send(ctx, msg); err != nil {
+		return err
+	}
+	return sending.Fail(ctx) // stays counted
+}
+
+// nameOf returns the name of the user of an ID in decimal.
+func (m *mailer) nameOf(ctx context.Context, id string) (string, error) {
+	n, _ := strconv.ParseInt(id, 10, 64)
+	if n == 0 {
+		return "the command line", nil
+	}
+	u, err := m.store.User(ctx, n)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return "a user who is gone", nil
+	case err != nil:
+		return "", fmt.Errorf("look up user: %w", err)
+	}
+	return u.Name, nil
 }
 
 // linkWanted reports whether the link of a mail would still be good for the user as they are.
@@ -150,9 +226,14 @@ func linkWanted(m store.Mail, u store.User) bool {
 		!u.Disabled
 }
 
-// newNetworkMail returns the mail about a login from a new network.
-func newNetworkMail(u store.User, ip, userAgent string) store.Mail {
-	return store.Mail{
-		UserID: u.ID, Kind: store.MailNewNetwork, To: u.Email, Detail: ip + " " + userAgent,
-	}
+// newOriginMail returns a mail that says where the request of ctx came from.
+func newOriginMail(ctx context.Context, kind store.MailKind, u store.User) store.Mail {
+	o := originOf(ctx)
+	return store.Mail{UserID: u.ID, Kind: kind, To: u.Email, Detail: o.IP + " " + o.UserAgent}
+}
+
+// newAdminMail returns the mail to admins about new ones, whom a user has made, or with the ID 0
+// the command line.
+func newAdminMail(by int64, names string) store.Mail {
+	return store.Mail{Kind: store.MailNewAdmin, Detail: decimal(by) + " " + names}
 }

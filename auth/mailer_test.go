@@ -227,7 +227,9 @@ func TestMailThatIsCancelled(t *testing.T) {
 				store.Mail{UserID: u.ID, Kind: store.MailConfirm, To: u.PendingEmail},
 				store.Mail{UserID: u.ID, Kind: store.MailPasswordChanged, To: u.Email},
 				store.Mail{UserID: u.ID, Kind: store.MailEmailChanged, To: u.Email},
-				newNetworkMail(u, "192.0.2.1", "curl/8.5.0 (x y)"),
+				newOriginMail(WithOrigin(ctx, Origin{
+					IP: "192.0.2.1", UserAgent: "curl/8.5.0 (x y)",
+				}), store.MailNewNetwork, u),
 			))
 			for _, cancel := range cancels {
 				_, _, err := a.store.UpdateUser(ctx, u.ID,

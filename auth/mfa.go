@@ -26,6 +26,11 @@ var (
 
 	// ErrMFAMustStay refuses to switch off a second factor that Config.RequireMFA requires.
 	ErrMFAMustStay = errors.New("the user must keep the second factor")
+
+	// ErrMFASealed refuses a one-time password that cannot be checked, because the secret of the
+	// second factor was sealed under a key that this server does not have. Recovery codes are good
+	// all the same.
+	ErrMFASealed = errors.New("the second factor was sealed under none of the secrets")
 )
 
 // Enrolment is a second factor that is to be set up in an authenticator app.
@@ -89,7 +94,11 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 		})
 		return err
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrMFASealed):
+		return nil, store.Invalid("code", "begin_again",
+			"The secret of the server has changed meanwhile; begin again with POST /me/mfa.")
+	case err != nil:
 		return nil, codeFault(err)
 	}
 	a.noteMFA(ctx, c)
@@ -147,12 +156,39 @@ func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error
 	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
 		return err
 	}
+	return a.updateMFA(ctx, u, code, func(m *store.MFA) { *m = store.MFA{} })
+}
+
+// RenewRecovery makes new recovery codes for a caller who knows their password and has a code, and
+// returns them. The old ones are worth nothing from then on. It is refused like [Auth.EndMFA].
+func (a *Auth) RenewRecovery(
+	ctx context.Context, c Caller, current, code string,
+) ([]string, error) {
+	u, err := a.Me(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
+		return nil, err
+	}
+	codes, kept := newRecoveryCodes(u.ID)
+	if err := a.updateMFA(ctx, u, code, func(m *store.MFA) { m.Recovery = kept }); err != nil {
+		return nil, err
+	}
+	return codes, nil
+}
+
+// updateMFA updates the second factor of the caller, who was u when they proved that they know the
+// password, in one step with the use of a code.
+func (a *Auth) updateMFA(
+	ctx context.Context, u store.User, code string, update func(*store.MFA),
+) error {
 	known := a.guard.knownDevice(ctx, u)
-	err = a.guard.spendCode(ctx, u.ID, code, known, func(now store.User) (store.User, error) {
+	err := a.guard.spendCode(ctx, u.ID, code, known, func(now store.User) (store.User, error) {
 		if err := stillMe(u, now); err != nil {
 			return now, err
 		}
-		now.MFA = store.MFA{}
+		update(&now.MFA)
 		return now, nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
@@ -161,22 +197,41 @@ func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error
 	return codeFault(err)
 }
 
-// DropMFA switches off the second factor of a user who has lost it, for an admin. It does nothing
+// DropMFA takes away the second factor of a user who has lost it, for an admin. It does nothing
 // to a user who has none. An unknown user is [store.ErrNotFound].
 func (a *Auth) DropMFA(ctx context.Context, userID int64) error {
-	drop := func(u store.User) (store.User, error) {
+	return a.accounts.dropMFA(ctx, userID)
+}
+
+// DropMFA takes away the second factor of the user of that name, which need not be one that can be
+// opened. It does nothing to a user who has none. It returns [store.ErrNotFound].
+func (a *Accounts) DropMFA(ctx context.Context, name string) error {
+	u, err := a.users.UserByName(ctx, name)
+	if err != nil {
+		return fmt.Errorf("look up user: %w", err)
+	}
+	return a.dropMFA(ctx, u.ID)
+}
+
+func (a *Accounts) dropMFA(ctx context.Context, userID int64) error {
+	fx := newEffects(ctx)
+	fx.takenAway = true
+	_, err := a.update(ctx, fx, userID, func(u store.User) (store.User, error) {
 		u.MFA = store.MFA{}
 		return u, nil
-	}
-	_, err := a.accounts.update(ctx, newEffects(ctx), userID, drop)
+	})
 	return err
 }
 
 // codeFault names the member that holds a wrong code, for a body that is no login's. It returns
 // other errors as they are.
 func codeFault(err error) error {
-	if errors.Is(err, ErrMFAInvalid) {
+	switch {
+	case errors.Is(err, ErrMFAInvalid):
 		return store.Invalid("code", "wrong_code", "This code is wrong or was used.")
+	case errors.Is(err, ErrMFASealed):
+		return store.Invalid("code", "cannot_be_checked",
+			"Codes of the app cannot be checked now; use a recovery code, or ask an admin for help.")
 	}
 	return err
 }

@@ -28,12 +28,10 @@ type Grant struct {
 // openSession opens a session for u, who has proven who they are. Every kind of login ends here.
 // The caller has looked up u before it verified the proof, and reserved the attempt that succeeds
 // now. If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt
-// fails. The amr is by what they have proven it: amrPassword or amrBoth.
-func (a *Auth) openSession(
-	ctx context.Context, u store.User, try *attempt, amr string,
-) (Grant, error) {
+// fails.
+func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
 	s, valid := a.newSession(ctx, u.ID)
-	s.AMR = amr
+	s.AMR = try.amr()
 	era := a.denied.known.era.Load()
 	// The generation is the one that u had when the proof was verified.
 	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
@@ -63,8 +61,12 @@ func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
 		a.cfg.Log.Error("a login could not clear the count of those that failed before it",
 			"user_id", u.ID, "error", err)
 	}
-	detail, err := a.noteNetwork(ctx, u)
-	if err != nil {
+	detail := try.factors
+	isNew, err := a.noteNetwork(ctx, u)
+	switch {
+	case isNew:
+		detail += ", new address"
+	case err != nil:
 		a.cfg.Log.Error("the network of a login could not be noted: "+
 			"if it is new, the user is not told", "user_id", u.ID, "error", err)
 	}
@@ -104,29 +106,29 @@ func sessionEnd(created, used time.Time, idle, longest time.Duration) time.Time 
 }
 
 // noteNetwork notes the network that a user logs in from. If it is new, as at the first login, it
-// queues a mail to the user and returns the detail of the login's event.
-func (a *Auth) noteNetwork(ctx context.Context, u store.User) (detail string, err error) {
+// queues a mail to the user and reports so.
+func (a *Auth) noteNetwork(ctx context.Context, u store.User) (isNew bool, err error) {
 	origin := originOf(ctx)
 	network := throttle.NetworkOf(origin.IP)
 	if network == "" {
-		return "", nil
+		return false, nil
 	}
 	var mails []store.Mail
 	if u.Email != "" {
-		mails = append(mails, newNetworkMail(u, origin.IP, origin.UserAgent))
+		mails = append(mails, newOriginMail(ctx, store.MailNewNetwork, u))
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	known, err := a.cfg.Store.SeeNetwork(ctx, u.ID, network, mails...)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // the user was deleted meanwhile
-		return "", nil
+		return false, nil
 	case err != nil:
-		return "", err
+		return false, err
 	case known:
-		return "", nil
+		return false, nil
 	}
-	return "new address", nil
+	return true, nil
 }
 
 // grant makes the tokens of a session that has just been used. Its row must know of the validity

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"clientes/auth/token"
 	"clientes/store"
@@ -55,37 +56,72 @@ func codeStep(secret []byte, code string, now time.Time, last int64) (step int64
 	return step, ok
 }
 
-// plainCode removes what people put between the parts of a code.
+// plainCode removes what people, and the keyboards of their phones, put between the parts of a
+// code.
 func plainCode(code string) string {
-	return strings.ToLower(strings.NewReplacer(" ", "", "-", "").Replace(code))
+	return strings.ToLower(strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) { // Pd are hyphens and dashes
+			return -1
+		}
+		return r
+	}, code))
+}
+
+// factorOf returns the factor that a right code is of, as the event of a login says it.
+func factorOf(code string) string {
+	if len(plainCode(code)) == codeDigits {
+		return "otp"
+	}
+	return "recovery"
 }
 
 // base32Text is the form in which authenticator apps accept a secret.
 var base32Text = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// Recovery codes replace a device that is lost. They have 80 random bits, so a plain hash is enough
-// to keep them.
+// Recovery codes replace a device that is lost. They have 128 random bits. Nobody can try so many,
+// so one HMAC is enough to keep them (OWASP ASVS 5.0, 6.5.2: from 112 bits on). Codes of earlier
+// versions have 80 bits and no salt, and are good until they are used or renewed.
 const (
 	recoveryCodes = 10
-	recoveryLen   = 10 // bytes
+	recoverySalt  = 16 // bytes
 )
 
-// newRecoveryCodes returns codes to write down, and what is kept of them.
+// newRecoveryCodes returns codes to write down, and what is kept of them: "<salt>.<hash>" of each,
+// separated by spaces.
 func newRecoveryCodes(userID int64) (codes []string, kept string) {
 	hashes := make([]string, recoveryCodes)
 	for i := range hashes {
-		b := make([]byte, recoveryLen)
-		rand.Read(b) // never fails, see crypto/rand
-		text := strings.ToLower(base32Text.EncodeToString(b))
-		codes = append(codes, text[:4]+"-"+text[4:8]+"-"+text[8:12]+"-"+text[12:])
-		hashes[i] = recoveryHash(userID, text)
+		text := strings.ToLower(rand.Text()) // 26 characters, 128 bits or a little more
+		parts := []string{text[:5], text[5:10], text[10:15], text[15:20], text[20:]}
+		codes = append(codes, strings.Join(parts, "-"))
+		salt := make([]byte, recoverySalt)
+		rand.Read(salt) // never fails, see crypto/rand
+		hashes[i] = base64.RawURLEncoding.EncodeToString(salt) + "." +
+			saltedHash(userID, text, salt)
 	}
 	return codes, strings.Join(hashes, " ")
 }
 
-// recoveryHash returns what is kept of a recovery code. It includes the user's id: copied to the
-// row of another user it is worth nothing.
-func recoveryHash(userID int64, plain string) string {
+// recoveryMatches reports whether kept is what is kept of a recovery code.
+func recoveryMatches(kept string, userID int64, plain string) bool {
+	text, hash, salted := strings.Cut(kept, ".")
+	if !salted {
+		return hmac.Equal([]byte(kept), []byte(unsaltedHash(userID, plain)))
+	}
+	salt, err := base64.RawURLEncoding.DecodeString(text)
+	return err == nil && hmac.Equal([]byte(hash), []byte(saltedHash(userID, plain, salt)))
+}
+
+// saltedHash returns the hash of a recovery code. It includes the user's id: copied to the row of
+// another user it is worth nothing.
+func saltedHash(userID int64, plain string, salt []byte) string {
+	h := hmac.New(sha256.New, salt)
+	h.Write([]byte(decimal(userID) + " " + plain))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// unsaltedHash returns the hash of a recovery code of an earlier version.
+func unsaltedHash(userID int64, plain string) string {
 	h := sha256.Sum256([]byte(decimal(userID) + " " + plain))
 	return base64.RawURLEncoding.EncodeToString(h[:])
 }
@@ -100,32 +136,32 @@ func sealSecret(keys *token.Keyring, userID int64, secret []byte) string {
 }
 
 // openSecret decrypts what sealSecret has encrypted. It reports whether that was under the newest
-// secret.
+// secret. The error is ErrMFASealed.
 func openSecret(
 	keys *token.Keyring, userID int64, sealed string,
 ) (secret []byte, newest bool, err error) {
 	secret, newest, err = keys.Open(sealed, "user "+decimal(userID))
 	if err != nil {
-		return nil, false, fmt.Errorf("open the second factor of user %d: %w; add the old secret "+
-			"to SECRET_PREVIOUS, or switch the second factor off", userID, err)
+		return nil, false, fmt.Errorf("open the second factor of user %d: %w", userID, ErrMFASealed)
 	}
 	return secret, newest, nil
 }
 
-// useCode returns the second factor after the code was used up, or ErrMFAInvalid. What was sealed
-// under an old secret comes back sealed under the newest.
+// useCode returns the second factor after the code was used up, ErrMFAInvalid, or ErrMFASealed for
+// a one-time password. What was sealed under an old secret comes back sealed under the newest.
+// Recovery codes need no secret: they are good even if it cannot be opened.
 func useCode(
 	keys *token.Keyring, userID int64, m store.MFA, code string, now time.Time,
 ) (store.MFA, error) {
 	secret, newest, err := openSecret(keys, userID, m.Secret)
-	if err != nil {
-		return m, err
-	}
-	if !newest {
+	if err == nil && !newest {
 		m.Secret = sealSecret(keys, userID, secret)
 	}
 	code = plainCode(code)
 	if len(code) == codeDigits {
+		if err != nil {
+			return m, err
+		}
 		step, ok := codeStep(secret, code, now, m.LastStep)
 		if !ok {
 			return m, ErrMFAInvalid
@@ -133,8 +169,10 @@ func useCode(
 		m.LastStep = step
 		return m, nil
 	}
-	hashes, used := recoveryHashes(m), recoveryHash(userID, code)
-	left := slices.DeleteFunc(slices.Clone(hashes), func(h string) bool { return h == used })
+	hashes := recoveryHashes(m)
+	left := slices.DeleteFunc(slices.Clone(hashes), func(kept string) bool {
+		return recoveryMatches(kept, userID, code)
+	})
 	if len(left) == len(hashes) {
 		return m, ErrMFAInvalid
 	}

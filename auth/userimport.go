@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 
 	"clientes/auth/password"
 	"clientes/store"
@@ -23,12 +24,29 @@ func (a *Accounts) Import(
 	if err != nil {
 		return nil, err
 	}
+	fx := newEffects(ctx)
+	fx.newAdmins = adminNames(users)
 	// Nothing is logged: only the command line imports users.
-	users, err = a.users.CreateUsers(ctx, users, newEffects(ctx).of)
+	users, err = a.users.CreateUsers(ctx, users, fx.of)
 	if err != nil {
 		return nil, fmt.Errorf("import users: %w", err)
 	}
 	return users, nil
+}
+
+// adminNames returns the names of the admins among users: the first ten, and how many more.
+func adminNames(users []store.User) string {
+	const most = 10
+	var names []string
+	for _, u := range users {
+		if u.ActiveAdmin() {
+			names = append(names, u.Name)
+		}
+	}
+	if more := len(names) - most; more > 0 {
+		names = append(names[:most], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // CheckImport returns how many users [Accounts.Import] would make, or the error it would return. It

@@ -62,9 +62,15 @@ const (
 	EventPasswordReset     EventKind = "password_reset"     // set by a link
 	EventMFAOn             EventKind = "mfa_on"
 	EventMFAOff            EventKind = "mfa_off"
-	EventMFAFailed         EventKind = "mfa_failed"
-	EventRecoveryUsed      EventKind = "recovery_used" // a code for a lost second factor
-	EventAllEnded          EventKind = "all_ended"     // see Restoring
+	EventMFATakenAway      EventKind = "mfa_taken_away"    // an admin or a command took it away
+	EventMFAMissing        EventKind = "mfa_missing"       // a right password without a code
+	EventMFAFailed         EventKind = "mfa_failed"        // a right password with a wrong code
+	EventRecoveryUsed      EventKind = "recovery_used"     // a code for a lost second factor
+	EventRecoveryRenewed   EventKind = "recovery_renewed"  // ten new recovery codes
+	EventDevicesCancelled  EventKind = "devices_cancelled" // all device tokens were cancelled
+	EventExport            EventKind = "export"
+	EventImport            EventKind = "import"
+	EventAllEnded          EventKind = "all_ended" // see Restoring
 )
 
 // EventKinds returns all kinds of events.
@@ -75,7 +81,9 @@ func EventKinds() []EventKind {
 		EventSignup, EventUserCreated, EventUserDeleted, EventUserDisabled, EventUserEnabled,
 		EventRoleChanged, EventEmailRequested, EventEmailChanged,
 		EventPasswordChanged, EventPasswordForgotten, EventPasswordReset,
-		EventMFAOn, EventMFAOff, EventMFAFailed, EventRecoveryUsed, EventAllEnded,
+		EventMFAOn, EventMFAOff, EventMFATakenAway, EventMFAMissing, EventMFAFailed,
+		EventRecoveryUsed, EventRecoveryRenewed, EventDevicesCancelled,
+		EventExport, EventImport, EventAllEnded,
 	}
 }
 

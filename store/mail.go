@@ -28,12 +28,21 @@ type MailKind string
 
 // The kinds of mail. The first three carry a link.
 const (
-	MailReset           MailKind = "reset"            // set another password
-	MailInvitation      MailKind = "invitation"       // set a first password
-	MailConfirm         MailKind = "confirm"          // confirm a pending email
-	MailPasswordChanged MailKind = "password_changed" // the password is another
-	MailEmailChanged    MailKind = "email_changed"    // to the old email, when it changes
-	MailNewNetwork      MailKind = "new_address"      // a login from a new network
+	MailReset            MailKind = "reset"             // set another password
+	MailInvitation       MailKind = "invitation"        // set a first password
+	MailConfirm          MailKind = "confirm"           // confirm a pending email
+	MailPasswordChanged  MailKind = "password_changed"  // the password is another
+	MailEmailChanged     MailKind = "email_changed"     // to the old email, when it changes
+	MailNewNetwork       MailKind = "new_address"       // a login from a new network
+	MailHalfLogin        MailKind = "half_login"        // a right password without a right code
+	MailMFAOn            MailKind = "mfa_on"            // the second factor is on
+	MailMFAOff           MailKind = "mfa_off"           // it is off
+	MailMFATakenAway     MailKind = "mfa_taken_away"    // an admin or a command took it away
+	MailRecoveryUsed     MailKind = "recovery_used"     // a recovery code was used
+	MailRecoveryRenewed  MailKind = "recovery_renewed"  // the recovery codes are new ones
+	MailRoleChanged      MailKind = "role_changed"      // the role is another
+	MailDevicesCancelled MailKind = "devices_cancelled" // all device tokens were cancelled
+	MailNewAdmin         MailKind = "new_admin"         // to the other admins
 )
 
 // MaxMailTries is how often a mail is tried before it is dropped. With the waits in between that

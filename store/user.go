@@ -135,16 +135,24 @@ type EffectsFunc func(old, now User) Effects
 type Effects struct {
 	Mails  []Mail
 	Events []Event
+
+	// ToAdmins are mails to every other enabled admin with a confirmed email. The store sets UserID
+	// and To of each. So nobody who deletes the account at once takes them back.
+	ToAdmins []Mail
 }
 
-// EffectsOf returns all effects of the change from old to now. They are mails to this user and
-// events of this user, whatever UserID they have.
+// EffectsOf returns all effects of the change from old to now. Mails and Events are to and of this
+// user, whatever UserID they have. In ToAdmins, UserID names the user who gets none of them.
 func EffectsOf(old, now User, effects []EffectsFunc) Effects {
 	var all Effects
 	for _, effectsOf := range effects {
 		one := effectsOf(old, now)
 		all.Mails = append(all.Mails, one.Mails...)
 		all.Events = append(all.Events, one.Events...)
+		all.ToAdmins = append(all.ToAdmins, one.ToAdmins...)
+	}
+	for i := range all.ToAdmins {
+		all.ToAdmins[i].UserID = now.ID
 	}
 	for i := range all.Mails {
 		all.Mails[i].UserID = now.ID

@@ -41,6 +41,17 @@ const (
 	PasswordChanged Kind = "password_changed" // the password was changed
 	EmailChanged    Kind = "email_changed"    // the email was or will be changed: to the old one
 	NewNetwork      Kind = "new_address"      // somebody has logged in from a new network
+
+	// The kinds about what a thief might do.
+	HalfLogin        Kind = "half_login"        // a right password without a right code
+	MFAOn            Kind = "mfa_on"            // the second factor is on
+	MFAOff           Kind = "mfa_off"           // it is off
+	MFATakenAway     Kind = "mfa_taken_away"    // an admin or a command took it away
+	RecoveryUsed     Kind = "recovery_used"     // a recovery code was used
+	RecoveryRenewed  Kind = "recovery_renewed"  // the recovery codes are new ones
+	RoleChanged      Kind = "role_changed"      // the role is another
+	DevicesCancelled Kind = "devices_cancelled" // all device tokens were cancelled
+	NewAdmin         Kind = "new_admin"         // there is another admin: to the admins
 )
 
 // fragment returns what precedes the token in a link of this kind, "" if the mail has no link.
@@ -62,9 +73,14 @@ type Message struct {
 	User      string        // the name of the account: all except Confirm
 	Token     string        // what the link carries: Reset, Invitation, Confirm
 	ValidFor  time.Duration // how long the token is good: Reset, Invitation, Confirm
-	At        time.Time     // when it happened: PasswordChanged, EmailChanged, NewNetwork
-	IP        string        // where the login came from: NewNetwork
-	UserAgent string        // the User-Agent header of that login: NewNetwork
+	At        time.Time     // when it happened: all without a link
+	IP        string        // where the login came from: NewNetwork, HalfLogin
+	UserAgent string        // the User-Agent header of that login: NewNetwork, HalfLogin
+
+	// Detail is the role of RoleChanged, how many codes are left after RecoveryUsed, and the names
+	// of NewAdmin.
+	Detail string
+	By     string // who made the admin: NewAdmin
 }
 
 // letter is the words of a mail.
@@ -111,6 +127,7 @@ func (w writer) write(m Message) (letter, error) {
 		"User": line(m.User), "Site": w.site.Host, "App": app.String(), "Link": l.Link,
 		"ValidFor": span(m.ValidFor), "At": m.At.UTC().Format("2 January 2006, 15:04 UTC"),
 		"IP": line(m.IP), "UserAgent": unlinked(line(m.UserAgent)),
+		"Detail": line(m.Detail), "By": line(m.By),
 	}); err != nil {
 		return letter{}, fmt.Errorf("write a mail of kind %s: %w", m.Kind, err)
 	}

@@ -14,7 +14,11 @@ import (
 )
 
 func kinds() []Kind {
-	return []Kind{Reset, Invitation, Confirm, PasswordChanged, EmailChanged, NewNetwork}
+	return []Kind{
+		Reset, Invitation, Confirm, PasswordChanged, EmailChanged, NewNetwork,
+		HalfLogin, MFAOn, MFAOff, MFATakenAway, RecoveryUsed, RecoveryRenewed, RoleChanged,
+		DevicesCancelled, NewAdmin,
+	}
 }
 
 // whole returns a message of a kind with everything that it may need.
@@ -27,6 +31,8 @@ func whole(kind Kind) Message {
 		At:        time.Date(2026, 11, 22, 15, 4, 5, 0, time.FixedZone("", -3*3600)),
 		IP:        "2001:db8::1",
 		UserAgent: "Firefox/128.0 (Linux)",
+		Detail:    "the detail",
+		By:        "bia",
 	}
 	if kind.fragment() != "" {
 		m.Token = "t0ken.1_-"
@@ -53,6 +59,18 @@ func TestWords(t *testing.T) {
 					"ana-123", "Time: " + at + "\n", "Address: 2001:db8::1\n",
 					"Program: Firefox/128.0 (Linux)\n", app,
 				},
+				HalfLogin: {
+					"ana-123", "Time: " + at + "\n", "Address: 2001:db8::1\n",
+					"Program: Firefox/128.0 (Linux)\n", app,
+				},
+				MFAOn:            {"ana-123", at},
+				MFAOff:           {"ana-123", at, app},
+				MFATakenAway:     {"ana-123", at, app},
+				RecoveryUsed:     {"ana-123", at, "the detail", app},
+				RecoveryRenewed:  {"ana-123", at, app},
+				RoleChanged:      {"ana-123", at, "the detail"},
+				DevicesCancelled: {"ana-123", at, app},
+				NewAdmin:         {at, "\n\nthe detail\n\nMade by: bia\n", app},
 			}[kind]
 			want = append(want, "api.example.com", "\n\nIf ")
 			for _, text := range want {

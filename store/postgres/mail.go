@@ -135,3 +135,23 @@ func (s *Store) queueMail(b *pgx.Batch, m store.Mail) {
 		FROM owner`,
 		m.UserID, string(m.Kind), m.To, m.Detail, store.Instant(s.now()))
 }
+
+// queueAdminMails queues the insert of a mail to every enabled admin with an email, except its own
+// user. It locks the admins like queueMail, by their IDs.
+func (s *Store) queueAdminMails(b *pgx.Batch, m store.Mail) {
+	b.Queue(`
+		WITH admins AS (
+			SELECT id, email, link_generation
+			FROM users
+			WHERE role = $1 AND NOT disabled AND email <> '' AND id <> $2
+			ORDER BY id
+			FOR KEY SHARE
+		)
+		INSERT INTO mails (user_id, kind, address, detail, link_generation,
+			created_at, next_try, tries)
+		SELECT id, $3::text, email, $4::text, link_generation,
+			$5::timestamptz, $5::timestamptz, 0
+		FROM admins
+		ORDER BY id`,
+		store.Admin, m.UserID, string(m.Kind), m.Detail, store.Instant(s.now()))
+}

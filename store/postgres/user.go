@@ -248,6 +248,9 @@ func (s *Store) queueEffects(b *pgx.Batch, effects store.Effects) {
 	for _, m := range effects.Mails {
 		s.queueMail(b, m)
 	}
+	for _, m := range effects.ToAdmins {
+		s.queueAdminMails(b, m)
+	}
 	for _, e := range effects.Events {
 		s.queueEvent(b, e)
 	}

@@ -120,3 +120,22 @@ func (s *Store) insertMail(conn *sqlite.Conn, m store.Mail) error {
 	}
 	return nil
 }
+
+// insertAdminMails puts a mail to every enabled admin with an email into the queue, except its own
+// user.
+func (s *Store) insertAdminMails(conn *sqlite.Conn, m store.Mail) error {
+	now := store.Instant(s.now())
+	err := exec(conn, `
+		INSERT INTO mails (user_id, kind, address, detail, link_generation,
+			created_at, next_try, tries)
+		SELECT id, ?, email, ?, link_generation, ?, ?, 0
+		FROM users
+		WHERE role = ? AND NOT disabled AND email <> '' AND id <> ?
+		ORDER BY id`,
+		string(m.Kind), m.Detail, now, now,
+		store.Admin, m.UserID)
+	if err != nil {
+		return fmt.Errorf("insert mails to admins: %w", err)
+	}
+	return nil
+}

@@ -264,6 +264,11 @@ func (s *Store) keepEffects(conn *sqlite.Conn, effects store.Effects) error {
 			return err
 		}
 	}
+	for _, m := range effects.ToAdmins {
+		if err := s.insertAdminMails(conn, m); err != nil {
+			return err
+		}
+	}
 	for _, e := range effects.Events {
 		if err := s.insertEvent(conn, e); err != nil {
 			return err

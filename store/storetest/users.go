@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -44,6 +45,7 @@ func userChecks() []check {
 		{"a user without a password gets none by a rehash", userNoPassword},
 		{"a rehash beside a password change never brings the old password back", userRehashRace},
 		{"effects are kept with the change, or not at all", userEffects},
+		{"mails to admins go to every other enabled admin who has an email", userAdminMails},
 		{"a deleted user's sessions are ended and stay", userDelete},
 		{"a deleted user's mails and networks go, and the audit stays", userDeleteRest},
 		{"an id is never used twice", userIDOnce},
@@ -1000,6 +1002,71 @@ event user_created of %[1]d by 5: 0
 event email_requested of %[1]d by 5: 1
 event`, ana.ID), 1)
 	wantEffects("the same", now, now)
+}
+
+// userAdminMails has one user become an admin, and go at once.
+func userAdminMails(t *testing.T, f *fixture) {
+	want := make(map[int64]string)
+	for _, u := range []store.User{
+		{Name: "ana", Email: "ana@example.com", Role: store.Admin},
+		{Name: "bia", Email: "bia@example.com", Role: store.Admin},
+		{Name: "caio", Email: "caio@example.com", Role: store.Editor},
+		{Name: "davi", Role: store.Admin, PendingEmail: "davi@example.com"},
+		{Name: "eva", Email: "eva@example.com", Role: store.Admin, Disabled: true},
+	} {
+		u, err := f.CreateUser(t.Context(), u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u.ActiveAdmin() && u.Email != "" {
+			want[u.ID] = u.Email
+		}
+	}
+	effects := func(_, now store.User) store.Effects {
+		return store.Effects{ToAdmins: []store.Mail{
+			{UserID: 999, Kind: store.MailNewAdmin, To: "x@example.com", Detail: now.Name},
+		}}
+	}
+	wantMails := func(what string) {
+		t.Helper()
+		got := make(map[int64]string)
+		for _, m := range f.claim(t, f, 100) {
+			got[m.UserID] += m.To
+			if m.Kind != store.MailNewAdmin || m.Detail != "fay" {
+				t.Errorf("%s: there is %+v", what, m)
+			}
+			if err := f.DeleteMail(t.Context(), m.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: mails to %v, want %v", what, got, want)
+		}
+	}
+	fay, err := f.CreateUser(t.Context(),
+		store.User{Name: "fay", Email: "fay@example.com", Role: store.Admin}, effects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.DeleteUser(t.Context(), fay.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantMails("created and deleted")
+	made, err := f.CreateUsers(t.Context(), []store.User{
+		{Name: "fay", Email: "fay@example.com", Role: store.Viewer},
+	}, effects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantMails("imported")
+	_, _, err = f.UpdateUser(t.Context(), made[0].ID, func(u store.User) (store.User, error) {
+		u.Role = store.Admin
+		return u, nil
+	}, effects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantMails("updated")
 }
 
 func userDeleteRest(t *testing.T, f *fixture) {
