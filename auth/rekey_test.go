@@ -127,6 +127,9 @@ func TestRoots(t *testing.T) {
 			name   string
 			change []func(*Config)
 		}{
+			{"the old secret", []func(*Config){secret(otherSecret)}},
+			{"the secret is known", []func(*Config){secret(otherSecret, testSecret)}},
+			{"the secret signs", []func(*Config){secret(testSecret, otherSecret)}},
 			{"no root", []func(*Config){secret(testSecret)}},
 			{"a root is known", []func(*Config){secret(testSecret), withRoot("", rootSecret)}},
 			{"a root signs", []func(*Config){secret(testSecret), withRoot(rootSecret, testSecret)}},

@@ -107,7 +107,7 @@ func openSecret(
 	secret, newest, err = keys.Open(sealed, "user "+decimal(userID))
 	if err != nil {
 		return nil, false, fmt.Errorf("open the second factor of user %d: %w; add the old secret "+
-			"to SECRET_PREVIOUS, or switch the second factor off", userID, err)
+			"to ROOT_SECRET_PREVIOUS, or switch the second factor off", userID, err)
 	}
 	return secret, newest, nil
 }
