@@ -130,11 +130,11 @@ func TestRekeyBesideServers(t *testing.T) {
 				"clientes: 3 second factors cannot be opened, because the secret that sealed them is "+
 					"not set: ana, bia, dora; set it in ROOT_SECRET_PREVIOUS")
 			rekey("ROOT_SECRET_PREVIOUS="+goodSecret).
-				want(t, 1, "sealed 2 second factors anew; 0 needed nothing\n", "not set: dora; set it")
+				want(t, 1, "sealed 2 second factors anew; 0 needed nothing\n", "set: dora; set it")
 			rekey("ROOT_SECRET_PREVIOUS="+goodSecret).
 				want(t, 1, "sealed 0 second factors anew; 2 needed nothing\n",
-					"dora; set it in ROOT_SECRET_PREVIOUS and give the command again, or, if it "+
-						"is lost, take each away with `clientes user mfa-off NAME`")
+					"dora; set it in ROOT_SECRET_PREVIOUS and give the command again, or, "+
+						"if it is lost, take each away with `clientes user mfa-off NAME`")
 			for name, a := range map[string]app{"ana": ana, "bia": bia} {
 				status, text := f.loginWithCode(t, f.on(1), name, a)
 				if status != 200 {
