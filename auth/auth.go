@@ -28,6 +28,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -75,16 +76,22 @@ type clock interface {
 	Now() time.Time
 }
 
-// Config is what an [Auth] is made of. Every field except Previous and RequireMFA is
-// required.
+// Config is what an [Auth] is made of. Every field is required, except Root, the previous secrets
+// and RequireMFA.
 type Config struct {
 	Store Store
 	Gate  *password.Gate // every hash of a password waits at it
 
-	Secret   string   // signs and verifies, see [token.CheckSecret]
+	Secret   string   // signs access tokens, see [token.CheckSecret]
 	Previous []string // other secrets, which only verify
-	Issuer   string   // the iss claim
-	Audience string   // the aud claim
+
+	// Root signs and seals everything else. Without it, Secret and Previous do. RootPrevious only
+	// verify and open.
+	Root         string
+	RootPrevious []string
+
+	Issuer   string // the iss claim
+	Audience string // the aud claim
 
 	TokenTTL    time.Duration // how long an access token lives, whole seconds
 	SessionIdle time.Duration // how long a session lives after its last use
@@ -132,7 +139,7 @@ type Caller struct {
 
 // New returns an Auth. Unless [Auth.Run] runs, it asks the store about every token.
 func New(cfg Config) (*Auth, error) {
-	keys, err := token.NewKeyring(cfg.Secret, cfg.Previous...)
+	keys, err := newKeyring(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +158,18 @@ func New(cfg Config) (*Auth, error) {
 		},
 		links: &links{users: cfg.Store, keys: keys, accounts: accounts},
 	}, nil
+}
+
+func newKeyring(cfg Config) (*token.Keyring, error) {
+	keys, err := token.NewKeyring(cfg.Secret, cfg.Previous...)
+	switch {
+	case err != nil:
+		return nil, err
+	case cfg.Root != "":
+		return keys.WithRoot(cfg.Root, cfg.RootPrevious...)
+	}
+	// Previous roots count before there is a root: replicas get to know the first root one by one.
+	return keys.WithRoot(cfg.Secret, slices.Concat(cfg.Previous, cfg.RootPrevious)...)
 }
 
 // Run works in the background until ctx ends. It learns which sessions other processes end, keeps

@@ -91,7 +91,7 @@ func (i *Issuer) Mint(u store.User, s store.Session, v Validity) (string, error)
 		c.AuthTime = s.CreatedAt.Unix()
 	}
 	j := jwt.NewWithClaims(jwt.SigningMethodHS256, c)
-	newest := i.cfg.Keys.keys[0]
+	newest := i.cfg.Keys.access[0]
 	j.Header["kid"] = newest.id
 	token, err := j.SignedString(newest.secret)
 	if err != nil {
@@ -179,33 +179,33 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 }
 
 // signer returns the key that signed an access token, and the token's header.
-func (r *Keyring) signer(token string) (*key, []byte, error) {
+func (r *Keyring) signer(token string) (accessKey, []byte, error) {
 	if len(token) > MaxAccess || !isTokenText(token) {
-		return nil, nil, ErrInvalid
+		return accessKey{}, nil, ErrInvalid
 	}
 	text, encoded, _ := cutLast(token, ".")
 	header, payload, ok := strings.Cut(text, ".")
 	if !ok || strings.Contains(payload, ".") {
-		return nil, nil, ErrInvalid
+		return accessKey{}, nil, ErrInvalid
 	}
 	mac, err := strictBase64.DecodeString(encoded)
 	if err != nil {
-		return nil, nil, ErrInvalid
+		return accessKey{}, nil, ErrInvalid
 	}
-	for _, k := range r.keys {
+	for _, k := range r.access {
 		if k.signed(text, mac) {
 			h, err := strictBase64.DecodeString(header)
 			if err != nil {
-				return nil, nil, ErrInvalid
+				return accessKey{}, nil, ErrInvalid
 			}
 			return k, h, nil
 		}
 	}
-	return nil, nil, ErrInvalid
+	return accessKey{}, nil, ErrInvalid
 }
 
 // signed reports whether mac is HMAC-SHA-256 of text under the secret itself.
-func (k *key) signed(text string, mac []byte) bool {
+func (k accessKey) signed(text string, mac []byte) bool {
 	h := hmac.New(sha256.New, k.secret)
 	h.Write([]byte(text))
 	return hmac.Equal(h.Sum(nil), mac)
@@ -214,7 +214,7 @@ func (k *key) signed(text string, mac []byte) bool {
 // checkHeader refuses what golang-jwt accepts: a name that comes twice, a critical extension
 // (RFC 7515 section 4.1.11), the kid of another key, another typ (RFC 8725 section 3.11). Headers
 // that point at keys mean nothing here (RFC 8725 section 3.10).
-func (k *key) checkHeader(header []byte) error {
+func (k accessKey) checkHeader(header []byte) error {
 	var h struct {
 		Alg  string         `json:"alg"`
 		Typ  *string        `json:"typ"`

@@ -35,7 +35,7 @@ func TestMintedTokensAreGood(t *testing.T) {
 	in, err := Inspect(minted)
 	must(t, err)
 	for _, want := range []string{
-		`"HS256"`, `"JWT"`, `"kid": "` + issuer.cfg.Keys.keys[0].id + `"`,
+		`"HS256"`, `"JWT"`, `"kid": "` + issuer.cfg.Keys.access[0].id + `"`,
 	} {
 		if !strings.Contains(in.Header, want) {
 			t.Errorf("header %s lacks %s", in.Header, want)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // MinSecret is the shortest secret in bytes. A key has the size of the hash's output
@@ -26,6 +27,49 @@ func CheckSecret(secret string) error {
 		return errors.New("it holds a comma, which separates secrets from each other")
 	}
 	return nil
+}
+
+// exampleSecret is what the page of jwt.io signs with. It is long enough, and many have copied it.
+const exampleSecret = "a-string-secret-at-least-256-bits-long"
+
+// Weakness returns why a secret that [CheckSecret] accepts is easy to guess, and "" if nothing
+// shows that it is. The text continues a sentence that begins with the name of the secret. A public
+// secret is one that anybody can know without a guess.
+//
+// A single signed text is enough to test guesses, as fast as a machine computes HMACs. So a secret
+// has to be random: nothing slows a guess down. Whether it is can only be estimated. What programs
+// make is spared, such as 128 random bits in hex or base64.
+func Weakness(secret string) (why string, public bool) {
+	distinct := make(map[byte]bool)
+	var letters, digits, steps int
+	for i := range len(secret) {
+		c := secret[i]
+		distinct[c] = true
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c >= utf8.RuneSelf:
+			letters++
+		case '0' <= c && c <= '9':
+			digits++
+		}
+		if i > 0 && c-secret[i-1]+1 <= 2 { // one below, the same, one above
+			steps++
+		}
+	}
+	switch {
+	case len(distinct) == 1:
+		return "is one character, repeated", true
+	case secret == exampleSecret:
+		return "is an example that everybody can read", true
+	case len(distinct) < 8:
+		return "has only a few different characters", false
+	case strings.Contains((secret + secret)[1:2*len(secret)-1], secret):
+		return "repeats itself", false
+	case steps > len(secret)/2:
+		return "is a sequence", false
+	case letters == 0, digits == 0, len(strings.Fields(secret)) > 1:
+		return "looks like words or numbers that a person has chosen", false
+	}
+	return "", false
 }
 
 // Purpose is what a signed text is good for. Each purpose has a key of its own, so a text that
@@ -76,56 +120,81 @@ func forms() [purposes]form {
 // and encrypts, and all of them verify and decrypt, so a secret can be replaced without a break.
 // It is safe for concurrent use.
 type Keyring struct {
-	keys  []*key
-	forms [purposes]form
+	access []accessKey
+	roots  []*rootKey
+	forms  [purposes]form
 }
 
-// key is one secret and what is derived from it (HKDF, RFC 5869). The secret's own bytes are the
-// key of access tokens, so that any holder of the secret can verify one with any JWT library.
-type key struct {
+// accessKey signs access tokens with the secret's own bytes, so that any holder of the secret can
+// verify one with any JWT library.
+type accessKey struct {
 	id     string // the kid: names the secret and reveals nothing about it
 	secret []byte
+}
+
+// rootKey is what is derived from one root secret (HKDF, RFC 5869).
+type rootKey struct {
+	id     string // as the kid of an accessKey
 	derive [purposes][]byte
 	sealer cipher.AEAD // AES-256-GCM with a random nonce before the text
 }
 
-// NewKeyring returns the keyring of a secret, and of previous ones that only verify. A secret
-// that comes twice counts once. It refuses a secret that [CheckSecret] refuses.
+// NewKeyring returns the keyring of a secret, and of previous ones that only verify. The same
+// secrets are the root of everything else, unless [Keyring.WithRoot] names others. A secret that
+// comes twice counts once. It refuses a secret that [CheckSecret] refuses.
 func NewKeyring(secret string, previous ...string) (*Keyring, error) {
 	r := &Keyring{forms: forms()}
 	for _, s := range append([]string{secret}, previous...) {
-		k, err := r.newKey(s)
-		if err != nil {
+		if err := CheckSecret(s); err != nil {
 			return nil, fmt.Errorf("secret: %w", err)
 		}
-		same := func(known *key) bool { return known.id == k.id }
-		if !slices.ContainsFunc(r.keys, same) {
-			r.keys = append(r.keys, k)
+		id, err := secretID(s)
+		if err != nil {
+			return nil, err
+		}
+		same := func(known accessKey) bool { return known.id == id }
+		if !slices.ContainsFunc(r.access, same) {
+			r.access = append(r.access, accessKey{id: id, secret: []byte(s)})
 		}
 	}
-	return r, nil
+	return r.WithRoot(secret, previous...)
 }
 
-func (r *Keyring) newKey(secret string) (*key, error) {
-	if err := CheckSecret(secret); err != nil {
+// WithRoot returns a keyring that signs the same access tokens, and everything else under another
+// root. Previous roots only verify and open. Keys are derived alike from either kind of secret, so
+// a previous root may be a secret that was the root of everything before.
+func (r *Keyring) WithRoot(root string, previous ...string) (*Keyring, error) {
+	rooted := &Keyring{access: r.access, forms: r.forms}
+	for _, s := range append([]string{root}, previous...) {
+		if err := CheckSecret(s); err != nil {
+			return nil, fmt.Errorf("root secret: %w", err)
+		}
+		k, err := r.newRoot(s)
+		if err != nil {
+			return nil, err
+		}
+		same := func(known *rootKey) bool { return known.id == k.id }
+		if !slices.ContainsFunc(rooted.roots, same) {
+			rooted.roots = append(rooted.roots, k)
+		}
+	}
+	return rooted, nil
+}
+
+func (r *Keyring) newRoot(secret string) (*rootKey, error) {
+	id, err := secretID(secret)
+	if err != nil {
 		return nil, err
 	}
-	k := &key{secret: []byte(secret)}
-	var failed error
-	derive := func(label string, size int) []byte {
-		b, err := hkdf.Key(sha256.New, k.secret, nil, label, size)
-		if err != nil {
-			failed = fmt.Errorf("derive the key of %q: %w", label, err)
-		}
-		return b
-	}
-	k.id = base64.RawURLEncoding.EncodeToString(derive("clientes kid", 8))
+	k := &rootKey{id: id}
 	for p, f := range r.forms {
-		k.derive[p] = derive(f.label, sha256.Size)
+		if k.derive[p], err = derive(secret, f.label, sha256.Size); err != nil {
+			return nil, err
+		}
 	}
-	seal := derive("clientes second factor", 32) // AES-256
-	if failed != nil {
-		return nil, failed
+	seal, err := derive(secret, "clientes second factor", 32) // AES-256
+	if err != nil {
+		return nil, err
 	}
 	block, err := aes.NewCipher(seal)
 	if err != nil {
@@ -137,11 +206,25 @@ func (r *Keyring) newKey(secret string) (*key, error) {
 	return k, nil
 }
 
-// Sign returns text with a MAC over it and over the bound values, under the newest secret. The
+// secretID returns the kid of a secret.
+func secretID(secret string) (string, error) {
+	id, err := derive(secret, "clientes kid", 8)
+	return base64.RawURLEncoding.EncodeToString(id), err
+}
+
+func derive(secret, label string, size int) ([]byte, error) {
+	b, err := hkdf.Key(sha256.New, []byte(secret), nil, label, size)
+	if err != nil {
+		return nil, fmt.Errorf("derive the key of %q: %w", label, err)
+	}
+	return b, nil
+}
+
+// Sign returns text with a MAC over it and over the bound values, under the newest root. The
 // bound values do not stand in the result: whoever verifies it has to know them. Neither they nor
 // the text may hold a NUL. Except for a [Cursor], the text must consist of base64url and dots.
 func (r *Keyring) Sign(p Purpose, text string, bound ...string) string {
-	sum := r.mac(r.keys[0], p, text, bound)
+	sum := r.mac(r.roots[0], p, text, bound)
 	if r.forms[p].packed {
 		return base64.RawURLEncoding.EncodeToString(append([]byte(text), sum...))
 	}
@@ -149,13 +232,13 @@ func (r *Keyring) Sign(p Purpose, text string, bound ...string) string {
 }
 
 // Verify returns the text that [Keyring.Sign] signed for this purpose and these bound values,
-// under any of the secrets.
+// under any of the roots.
 func (r *Keyring) Verify(p Purpose, signed string, bound ...string) (text string, ok bool) {
 	text, sum, ok := r.cut(p, signed)
 	if !ok {
 		return "", false
 	}
-	for _, k := range r.keys {
+	for _, k := range r.roots {
 		if hmac.Equal(r.mac(k, p, text, bound), sum) {
 			return text, true
 		}
@@ -171,11 +254,11 @@ func (r *Keyring) Unverified(p Purpose, signed string) (text string, ok bool) {
 	return text, ok
 }
 
-// MACs returns texts in base64url that stand for the given one, one under each secret, the newest
-// first. Without the secrets nobody can test a guess at the given text.
+// MACs returns texts in base64url that stand for the given one, one under each root, the newest
+// first. Without the roots nobody can test a guess at the given text.
 func (r *Keyring) MACs(p Purpose, text string) []string {
-	macs := make([]string, len(r.keys))
-	for i, k := range r.keys {
+	macs := make([]string, len(r.roots))
+	for i, k := range r.roots {
 		macs[i] = base64.RawURLEncoding.EncodeToString(r.mac(k, p, text, nil))
 	}
 	return macs
@@ -201,7 +284,7 @@ func (r *Keyring) cut(p Purpose, signed string) (text string, sum []byte, ok boo
 
 // mac computes the MAC of a text and its bound values. A NUL separates them, which none holds: so
 // no text and value together look like another pair.
-func (r *Keyring) mac(k *key, p Purpose, text string, bound []string) []byte {
+func (r *Keyring) mac(k *rootKey, p Purpose, text string, bound []string) []byte {
 	h := hmac.New(sha256.New, k.derive[p])
 	write := func(part string) {
 		h.Write([]byte(part))
@@ -224,10 +307,10 @@ func (r *Keyring) mac(k *key, p Purpose, text string, bound []string) []byte {
 	return h.Sum(nil)[:r.forms[p].size]
 }
 
-// Seal encrypts and authenticates a text under the newest secret. It can be opened only with the
+// Seal encrypts and authenticates a text under the newest root. It can be opened only with the
 // same bound value, so it is worth nothing in the row of another user.
 func (r *Keyring) Seal(text []byte, bound string) string {
-	sealed := r.keys[0].sealer.Seal(nil, nil, text, []byte(bound))
+	sealed := r.roots[0].sealer.Seal(nil, nil, text, []byte(bound))
 	return base64.RawURLEncoding.EncodeToString(sealed)
 }
 
@@ -235,14 +318,14 @@ func (r *Keyring) Seal(text []byte, bound string) string {
 // was sealed under none of the secrets.
 var ErrSealed = errors.New("the text was sealed under none of the secrets")
 
-// Open returns the text that [Keyring.Seal] sealed under any of the secrets. It reports whether
+// Open returns the text that [Keyring.Seal] sealed under any of the roots. It reports whether
 // that was the newest. The error is [ErrSealed].
 func (r *Keyring) Open(sealed, bound string) (text []byte, newest bool, err error) {
 	b, err := strictBase64.DecodeString(sealed)
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: it is not base64url: %w", ErrSealed, err)
 	}
-	for i, k := range r.keys {
+	for i, k := range r.roots {
 		if text, err = k.sealer.Open(nil, nil, b, []byte(bound)); err == nil {
 			return text, i == 0, nil
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
@@ -32,6 +33,56 @@ func TestSecrets(t *testing.T) {
 		}
 		if _, err := NewKeyring(testSecret, secret); (err == nil) != good {
 			t.Errorf("%q in a keyring: %v", secret, err)
+		}
+	}
+}
+
+func TestWeakness(t *testing.T) {
+	for secret, want := range map[string]string{
+		strings.Repeat("a", 32):                    "public",
+		strings.Repeat("\x00", 32):                 "public",
+		"a-string-secret-at-least-256-bits-long":   "public",
+		strings.Repeat("ab", 16):                   "weak",
+		strings.Repeat("secret12", 4):              "weak",
+		testSecret:                                 "weak",
+		"0123456789abcdefghijklmnopqrstuv":         "weak",
+		"zyxwvutsrqponmlkjihgfedcba987654":         "weak",
+		"correct horse battery staple 42 times":    "weak",
+		"mysecretmysecretmysecretmysecretm":        "weak",
+		"12345678901234567890123456789012":         "weak",
+		"a-long-secret-for-our-production-server":  "weak",
+		"7c1e9b04f3a85d2660ba7e4f91d3c852":         "",
+		"7c1e9b04f3a85d2660ba7e4f91d3c852\n":       "",
+		"Zk3+Qe1/9mVtYw0sBx7LrA==JpC5uHfD2nGoXi8T": "",
+		"VQ3KZP2MXA7T4OEH6DWRNB5GYL":               "", // as of rand.Text, though too short
+	} {
+		why, public := Weakness(secret)
+		got := ""
+		switch {
+		case public:
+			got = "public"
+		case why != "":
+			got = "weak"
+		}
+		if got != want {
+			t.Errorf("%q: got %q (it %s), want %q", secret, got, why, want)
+		}
+	}
+}
+
+// What programs make has no weakness, apart from one in ten thousand in base64 without a digit.
+func TestRandomSecretsAreNotWeak(t *testing.T) {
+	random := rand.NewChaCha8([32]byte([]byte(testSecret)))
+	for range 1000 {
+		b := make([]byte, 48)
+		random.Read(b)
+		for _, secret := range []string{
+			hex.EncodeToString(b[:16]), hex.EncodeToString(b[:32]),
+			base64.StdEncoding.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b),
+		} {
+			if why, _ := Weakness(secret); why != "" {
+				t.Fatalf("%s %s", secret, why)
+			}
 		}
 	}
 }
@@ -89,7 +140,7 @@ func TestReleasedValues(t *testing.T) {
 		case "access":
 			checkReleasedAccess(t, signing, r.signed)
 		case "kid":
-			if got := signing.keys[0].id; got != r.signed {
+			if got := signing.access[0].id; got != r.signed {
 				t.Errorf("the kid is %s, want %s", got, r.signed)
 			}
 		default:
@@ -104,6 +155,80 @@ func TestReleasedValues(t *testing.T) {
 	}
 	if len(seen) != 8 {
 		t.Errorf("the file has %v", seen)
+	}
+}
+
+// TestRootOfReleasedValues checks that a root derives the same keys as a secret that is the root of
+// everything. So a previous root may name that secret, and what it signed and sealed stays good.
+func TestRootOfReleasedValues(t *testing.T) {
+	purpose := map[string]Purpose{
+		"refresh": Refresh, "link": Link, "device": Device, "cursor": Cursor,
+	}
+	const secret = "a secret that others have to verify access tokens"
+	rooted, err := testKeys(t, secret).WithRoot(testSecret)
+	must(t, err)
+	introduced, err := testKeys(t, secret).WithRoot(otherSecret, testSecret)
+	must(t, err)
+	separate := testKeys(t, secret, testSecret)
+	separate, err = separate.WithRoot(otherSecret)
+	must(t, err)
+	for _, r := range readReleased(t) {
+		if r.secret != "newest" {
+			continue
+		}
+		switch r.what {
+		case "access", "kid":
+		case "throttle":
+			if got := introduced.MACs(Throttle, r.rest[0]); got[1] != r.signed {
+				t.Errorf("the MACs of %q are %s, want %s among them", r.rest[0], got, r.signed)
+			}
+		case "sealed":
+			if _, newest, err := rooted.Open(r.signed, r.rest[1]); err != nil || !newest {
+				t.Errorf("%s does not open under its root: %t, %v", r.signed, newest, err)
+			}
+			if _, newest, err := introduced.Open(r.signed, r.rest[1]); err != nil || newest {
+				t.Errorf("%s does not open under a previous root: %t, %v", r.signed, newest, err)
+			}
+			if _, _, err := separate.Open(r.signed, r.rest[1]); err == nil {
+				t.Errorf("%s opens under a secret that is no root", r.signed)
+			}
+		default:
+			p, text, bound := purpose[r.what], r.rest[0], r.rest[1:]
+			if got := rooted.Sign(p, text, bound...); got != r.signed {
+				t.Errorf("%s: %q is signed as %s, want %s", r.what, text, got, r.signed)
+			}
+			if _, ok := introduced.Verify(p, r.signed, bound...); !ok {
+				t.Errorf("%s: %s is not good under a previous root", r.what, r.signed)
+			}
+			if _, ok := separate.Verify(p, r.signed, bound...); ok {
+				t.Errorf("%s: %s is good under a secret that is no root", r.what, r.signed)
+			}
+		}
+	}
+	for _, bad := range []string{"short", testSecret + ","} {
+		if _, err := rooted.WithRoot(bad); err == nil {
+			t.Errorf("the root %q is accepted", bad)
+		}
+		if _, err := rooted.WithRoot(testSecret, bad); err == nil {
+			t.Errorf("the previous root %q is accepted", bad)
+		}
+	}
+}
+
+// TestARootSignsNoAccessToken checks that access tokens depend on secrets alone, and that a holder
+// of a root cannot make one.
+func TestARootSignsNoAccessToken(t *testing.T) {
+	rooted, err := testKeys(t, testSecret).WithRoot(otherSecret)
+	must(t, err)
+	issuer := NewIssuer(IssuerConfig{
+		Keys: rooted, Issuer: "clientes", Audience: "clientes", TTL: 300 * time.Second,
+		Now: func() time.Time { return noon },
+	})
+	if _, err := issuer.Verify(forge(otherSecret, plainHeader, payload())); err == nil {
+		t.Error("a token under the root is accepted")
+	}
+	if _, err := issuer.Verify(forge(testSecret, plainHeader, payload())); err != nil {
+		t.Errorf("a token under the secret is refused: %v", err)
 	}
 }
 
@@ -134,9 +259,9 @@ func checkReleasedAccess(t *testing.T, keys *Keyring, want string) {
 }
 
 func TestDerivedKeysDiffer(t *testing.T) {
-	k := testKeys(t, testSecret).keys[0]
-	keys := []string{string(k.secret)}
-	for _, derived := range k.derive {
+	r := testKeys(t, testSecret)
+	keys := []string{string(r.access[0].secret)}
+	for _, derived := range r.roots[0].derive {
 		keys = append(keys, string(derived))
 	}
 	slices.Sort(keys)

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	goodSecret  = "0123456789abcdef0123456789abcdef"
-	otherSecret = "fedcba9876543210fedcba9876543210"
+	goodSecret  = "7c1e9b04f3a85d2660ba7e4f91d3c852"
+	otherSecret = "d2946f0b8ae15c7739f0e2b56418ca7d"
+	rootSecret  = "e05b71c96a2df3841907cb62ad54f8b3"
 )
 
 // environment returns os.LookupEnv over a map.

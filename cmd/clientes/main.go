@@ -100,6 +100,7 @@ func (p *program) root() *cobra.Command {
 		p.backupCommand(),
 		p.restoreCommand(),
 		p.sessionsCommand(),
+		p.rekeyCommand(),
 		p.tokenCommand(),
 		p.configCommand(),
 		p.healthcheckCommand(),

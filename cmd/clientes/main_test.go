@@ -209,12 +209,14 @@ func TestConfig(t *testing.T) {
 		"secret": goodSecret + "\n",
 	})
 	r := call(t, map[string]string{
-		"PORT": "3001", "DATABASE_URL": "postgres://u:hunter2@h/d",
+		"PORT": "3001", "DATABASE_URL": "postgres://u:hunter2@h/d", "ROOT_SECRET": rootSecret,
 		"SMTP_URL": "smtp://u:hunter2@h", "MAIL_FROM": "Clientes <c@example.com>",
 	}, "", "config")
 	want := `SETTING           VALUE                         FROM
 SECRET            (hidden)                      file secret
 SECRET_PREVIOUS   (hidden)                      .env
+ROOT_SECRET       (hidden)                      environment
+ROOT_SECRET_PREVIOUS (none)                     default
 HOST              0.0.0.0                       .env
 PORT              3001                          environment
 DATABASE_URL      postgres://u:***@h/d          environment
@@ -243,7 +245,7 @@ SHUTDOWN_TIMEOUT  20s                           default
 
 	inFolder(t, nil)
 	r = call(t, nil, "", "config")
-	r.want(t, 1, "SECRET            (none)",
+	r.want(t, 1, "SECRET                (none)",
 		"SECRET is missing; `openssl rand -hex 32` makes a good one")
 }
 

@@ -21,25 +21,33 @@ import (
 )
 
 func (p *program) quickstartCommand() *cobra.Command {
-	return &cobra.Command{
+	var newSecret bool
+	quickstart := &cobra.Command{
 		Use:   "quickstart",
 		Short: "Set up an empty folder with everything needed, and serve",
 		Long: `In an empty folder: write .env with a random SECRET, make the database, an admin "abc" with a
 random password and some customers, print the password and what to try, and serve. What is there
 already is kept: a .env without SECRET gets one added, a database with users in it is served as it
-is. Run again, it only serves.`,
+is. Run again, it only serves.
+
+If the database has users but there is no SECRET, its .env is probably lost, and nothing is changed.
+Put it back, or give --new-secret: everybody then logs in again, and second factors cannot be opened
+any more.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return p.quickstart(cmd.Context())
+			return p.quickstart(cmd.Context(), newSecret)
 		},
 	}
+	quickstart.Flags().BoolVar(&newSecret, "new-secret", false,
+		"make a new SECRET for a database with users whose SECRET is lost")
+	return quickstart
 }
 
 // quickstart does its steps in an order in which each can be repeated: whatever stops it half-way,
 // the next run goes on. The admin comes last: a user in the database means that all is done. The
 // port comes first, so that one in use by another program does not cost the password, which is
 // shown once.
-func (p *program) quickstart(ctx context.Context) error {
+func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 	p.bufferStderr()
 	c, err := p.configure()
 	if err != nil {
@@ -56,14 +64,6 @@ func (p *program) quickstart(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	if c.Secret == "" {
-		if err := p.addSecret(); err != nil {
-			return err
-		}
-		if c, err = config.Load(p.lookupEnv, "SECRET"); err != nil {
-			return err
-		}
-	}
 	log := p.logger(c)
 	st, err := openToServe(ctx, c.DatabaseURL, log)
 	if err != nil {
@@ -72,9 +72,25 @@ func (p *program) quickstart(ctx context.Context) error {
 	defer closeSoon(st)
 	url := baseURL(c.Host, listener.Addr().(*net.TCPAddr).Port)
 	users, err := st.Users(ctx, 0, 1)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("look for users: %w", err)
+	}
+	if c.Secret == "" {
+		if len(users) > 0 && !newSecret {
+			return fmt.Errorf("%s has users, but no SECRET is set: was .env lost? Put it back, or "+
+				"set the SECRET that was used before; if it is lost for good, "+
+				"`clientes quickstart --new-secret` makes another, everybody has to log in again, "+
+				"and second factors cannot be opened any more",
+				engineOf(c.DatabaseURL).shown(c.DatabaseURL))
+		}
+		if err := p.addSecrets(c); err != nil {
+			return err
+		}
+		if c, err = config.Load(p.lookupEnv, "SECRET"); err != nil {
+			return err
+		}
+	}
+	switch {
 	case len(users) > 0:
 		_ = p.show(fmt.Sprintf("Everything is set up already; serving at %s.\n"+
 			"`clientes user passwd NAME` gives a user another password.\n", url))
@@ -118,12 +134,17 @@ func (p *program) show(text string) error {
 	}
 }
 
-// addSecret writes a new SECRET to .env: a new file if there is none, else lines at its end.
-func (p *program) addSecret() error {
-	secret := make([]byte, 32)
-	rand.Read(secret) // never fails, see crypto/rand
-	line := "# Whoever holds SECRET can make tokens: keep it to yourself.\nSECRET=" +
-		hex.EncodeToString(secret) + "\n"
+// addSecrets writes a new SECRET to .env, and a ROOT_SECRET unless one is set: a new file if there
+// is none, else lines at its end.
+func (p *program) addSecrets(c config.Config) error {
+	line := "# Whoever holds SECRET can make tokens: share it only with programs that check them.\n" +
+		"SECRET=" + randomSecret() + "\n"
+	_, set := p.lookupEnv("ROOT_SECRET")
+	_, setFile := p.lookupEnv("ROOT_SECRET_FILE")
+	if c.RootSecret == "" && !set && !setFile { // set to nothing, it would hide what .env says
+		line += "# Everything else that is signed or sealed depends on ROOT_SECRET: keep it to yourself.\n" +
+			"ROOT_SECRET=" + randomSecret() + "\n"
+	}
 	done := "wrote .env with a new SECRET"
 	f, err := os.OpenFile(".env", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -150,6 +171,13 @@ func (p *program) addSecret() error {
 		return err
 	}
 	return nil
+}
+
+// randomSecret returns 256 random bits in hex, which no reader of .env alters.
+func randomSecret() string {
+	b := make([]byte, 32)
+	rand.Read(b) // never fails, see crypto/rand
+	return hex.EncodeToString(b)
 }
 
 // samples returns customers to look at. Their texts show what a record can hold.

@@ -72,6 +72,10 @@ func TestQuickstart(t *testing.T) {
 	if !secret.Match(dotenv) || strings.Contains(printed, string(dotenv)) {
 		t.Errorf(".env is\n%s", dotenv)
 	}
+	root := regexp.MustCompile(`(?m)^ROOT_SECRET=[0-9a-f]{64}$`)
+	if !root.Match(dotenv) {
+		t.Errorf("there is no ROOT_SECRET in .env:\n%s", dotenv)
+	}
 	if info, err := os.Stat(".env"); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
@@ -198,7 +202,7 @@ func TestQuickstartKeepsWhatIsThere(t *testing.T) {
 	t.Run("users", func(t *testing.T) {
 		inFolder(t, nil)
 		call(t, nil, goodPassword, "user", "add", "bob", "--password-stdin").want(t, 0, "", "")
-		s := launch(t, nil, "quickstart")
+		s := launch(t, []string{"SECRET=" + goodSecret}, "quickstart")
 		if printed := s.printed(t); passwordIn(printed) != "" {
 			t.Errorf("there is a new admin:\n%s", printed)
 		}
@@ -232,6 +236,71 @@ func TestQuickstartKeepsWhatIsThere(t *testing.T) {
 			t.Error("it made a .env that the environment hides")
 		}
 	})
+}
+
+// A new SECRET beside an existing database logs everybody out and makes second factors unreadable.
+// So quickstart makes one only if it is told to.
+func TestQuickstartBesideADatabaseWithoutItsDotenv(t *testing.T) {
+	inFolder(t, nil)
+	s := launch(t, nil, "quickstart")
+	password := passwordIn(s.printed(t))
+	s.signal(t)
+	s.wait()
+	dotenv, err := os.ReadFile(".env")
+	authtest.Must(t, err)
+	authtest.Must(t, os.Remove(".env"))
+
+	lost := begin(t, nil, "quickstart")
+	status := lost.wait()
+	for _, want := range []string{
+		"sqlite:clientes.db has users, but no SECRET is set: was .env lost? Put it back",
+		"`clientes quickstart --new-secret` makes another", "second factors cannot be opened",
+	} {
+		if status != 1 || !strings.Contains(lost.stderr.String(), want) {
+			t.Errorf("status %d, it does not say %q: %s", status, want, lost.stderr.String())
+		}
+	}
+	if _, err := os.Stat(".env"); err == nil {
+		t.Error("it wrote a new .env")
+	}
+
+	// Half of a .env is no better than none, but another SECRET in it is the user's own doing.
+	authtest.Must(t, os.WriteFile(".env", []byte("ISSUER=clientes\n"), 0o600))
+	if lost := begin(t, nil, "quickstart"); lost.wait() != 1 {
+		t.Errorf("with a .env that has no SECRET it serves: %s", lost.stderr.String())
+	}
+	authtest.Must(t, os.Remove(".env"))
+
+	s = launch(t, nil, "quickstart", "--new-secret")
+	if printed := s.printed(t); !strings.HasPrefix(printed, "wrote .env with a new SECRET") {
+		t.Errorf("it prints\n%s", printed)
+	}
+	s.login(t, password)
+	if now, err := os.ReadFile(".env"); err != nil || string(now) == string(dotenv) {
+		t.Errorf("the .env is the old one: %v", err)
+	}
+	s.signal(t)
+	s.wait()
+	made, err := os.ReadFile(".env")
+	authtest.Must(t, err)
+	launch(t, nil, "quickstart", "--new-secret").login(t, password) // nothing to make
+	if now, err := os.ReadFile(".env"); err != nil || string(now) != string(made) {
+		t.Errorf(".env has changed: %s, %v", now, err)
+	}
+}
+
+// What the environment says of ROOT_SECRET would hide a line of .env now, but perhaps not later.
+func TestQuickstartLeavesARootSecretAlone(t *testing.T) {
+	for _, set := range []string{
+		"ROOT_SECRET=", "ROOT_SECRET_FILE=", "ROOT_SECRET=" + rootSecret,
+	} {
+		inFolder(t, nil)
+		launch(t, []string{set}, "quickstart")
+		dotenv, err := os.ReadFile(".env")
+		if err != nil || strings.Contains(string(dotenv), "\nROOT") {
+			t.Errorf("%s: .env is\n%s%v", set, dotenv, err)
+		}
+	}
 }
 
 func TestQuickstartWithASecretThatIsHidden(t *testing.T) {

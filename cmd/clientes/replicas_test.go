@@ -385,8 +385,8 @@ func (c *tab) run(ctx context.Context) error {
 	return nil
 }
 
-// A new SECRET comes in three steps, each a restart of three processes one by one. No client
-// notices.
+// A new SECRET comes in three steps, each a restart of three processes one by one. So does a
+// ROOT_SECRET. No client notices.
 func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 3, postgrestest.Database(t))
@@ -427,18 +427,8 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 			{"SECRET=" + next}, // after a while, in which goOn has every client refresh
 		} {
 			goOn()
-			f.secret = step
-			for i := range f.servers {
-				s := f.on(i)
-				s.signal(t)
-				if status := s.wait(); status != 0 {
-					t.Fatalf("status %d, log %s", status, s.stderr.String())
-				}
-				s = f.begin(t, f.databaseURL)
-				s.wantListening(t)
-				f.put(i, s)
-				restarts++
-			}
+			f.restart(t, step...)
+			restarts += len(f.servers)
 		}
 		goOn()
 		// The old secret is gone: what it signed is refused.
@@ -451,6 +441,15 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 			t.Errorf("a refresh token of the old secret: %v, %v", a, err)
 		}
 		old, next = next, old
+	}
+	// A first ROOT_SECRET comes in the same way, and SECRET is the root before it.
+	for _, step := range [][]string{
+		{"SECRET=" + old, "ROOT_SECRET_PREVIOUS=" + rootSecret},
+		{"SECRET=" + old, "ROOT_SECRET=" + rootSecret, "ROOT_SECRET_PREVIOUS=" + old},
+	} {
+		f.restart(t, step...)
+		restarts += len(f.servers)
+		goOn()
 	}
 	cancel()
 	running.Wait()

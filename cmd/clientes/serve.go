@@ -138,7 +138,9 @@ func newAuth(
 ) (*auth.Auth, error) {
 	return auth.New(auth.Config{
 		Store: st, Gate: gate, Now: time.Now, Log: log,
-		Secret: c.Secret, Previous: c.SecretPrevious, Issuer: c.Issuer, Audience: c.Audience,
+		Secret: c.Secret, Previous: c.SecretPrevious,
+		Root: c.RootSecret, RootPrevious: c.RootSecretPrevious,
+		Issuer: c.Issuer, Audience: c.Audience,
 		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
 		RefreshGrace: c.RefreshGrace,
 		RequireMFA:   map[string]store.Role{"admin": store.Admin, "all": store.Viewer}[c.RequireMFA],

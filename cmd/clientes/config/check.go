@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -75,27 +76,61 @@ func (c *Config) check(bad faults) {
 }
 
 func (c *Config) checkSecrets(bad faults) {
-	if c.Secret != "" {
-		if err := token.CheckSecret(c.Secret); err != nil {
-			bad.add("SECRET", "cannot be used: %v; %s", err, makeSecret)
-		}
-		c.warnOfSpace("SECRET", c.Secret)
+	c.checkSecret(bad, "SECRET", c.Secret)
+	c.checkPrevious(bad, "SECRET_PREVIOUS", c.SecretPrevious)
+	c.checkSecret(bad, "ROOT_SECRET", c.RootSecret)
+	c.checkPrevious(bad, "ROOT_SECRET_PREVIOUS", c.RootSecretPrevious)
+	switch {
+	case c.RootSecret == "":
+	case c.RootSecret == c.Secret:
+		bad.add("ROOT_SECRET", "is the same as SECRET, but has to be one that nobody else has; %s",
+			makeSecret)
+	case slices.Contains(c.SecretPrevious, c.RootSecret):
+		c.warn("SECRET_PREVIOUS has ROOT_SECRET in it: drop it there as soon as no replica signs " +
+			"tokens with it")
+	case c.Secret != "" && slices.Contains(c.RootSecretPrevious, c.Secret):
+		c.warn("ROOT_SECRET_PREVIOUS has SECRET in it, so that a leak of SECRET still lets " +
+			"strangers in: give `clientes rekey`, and drop it after SESSION_MAX")
 	}
-	for i, s := range c.SecretPrevious {
+}
+
+// checkSecret looks at a secret that signs. Those that only verify may be public: the way out of
+// such a secret is to replace it.
+func (c *Config) checkSecret(bad faults, name, secret string) {
+	if secret == "" {
+		return
+	}
+	if err := token.CheckSecret(secret); err != nil {
+		bad.add(name, "cannot be used: %v; %s", err, makeSecret)
+		return
+	}
+	c.warnOfSpace(name, secret)
+	switch why, public := token.Weakness(secret); {
+	case public:
+		bad.add(name, "cannot be used: it %s; %s", why, makeSecret)
+	case why != "":
+		c.warn("%s %s: whoever has one token can guess it, on their own machine; %s, and "+
+			"cmd/clientes/SECRETS.md says how to replace it", name, why, makeSecret)
+	}
+}
+
+func (c *Config) checkPrevious(bad faults, name string, secrets []string) {
+	for i, s := range secrets {
 		if err := token.CheckSecret(s); err != nil {
-			bad.add("SECRET_PREVIOUS",
-				"cannot be used, its secret number %d: %v; commas separate them",
-				i+1, err)
+			bad.add(name, "cannot be used, its secret number %d: %v; commas separate them", i+1, err)
 		}
-		c.warnOfSpace("SECRET_PREVIOUS", s)
+		c.warnOfSpace(name, s)
 	}
+}
+
+func (c *Config) warn(format string, args ...any) {
+	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
 }
 
 // warnOfSpace warns of white space that somebody may have left around a secret: it counts.
 func (c *Config) warnOfSpace(name, secret string) {
 	if strings.TrimSpace(secret) != secret {
-		c.warnings = append(c.warnings,
-			fmt.Sprintf("%s: a secret begins or ends with white space, which is part of it", name))
+		c.warn("%s: a secret begins or ends with white space, which is part of it", name)
 	}
 }
 

@@ -28,8 +28,12 @@ import (
 //   - text:"yes" says that any text is a value, so that nothing would notice an altered one later.
 //   - secret:"yes" says that the value is never shown.
 type Config struct {
-	Secret          string          `env:"SECRET" file:"yes" text:"yes" secret:"yes"`
-	SecretPrevious  []string        `env:"SECRET_PREVIOUS" file:"yes" text:"yes" secret:"yes"`
+	Secret         string   `env:"SECRET" file:"yes" text:"yes" secret:"yes"`
+	SecretPrevious []string `env:"SECRET_PREVIOUS" file:"yes" text:"yes" secret:"yes"`
+
+	RootSecret         string   `env:"ROOT_SECRET" file:"yes" text:"yes" secret:"yes"`
+	RootSecretPrevious []string `env:"ROOT_SECRET_PREVIOUS" file:"yes" text:"yes" secret:"yes"`
+
 	Host            string          `env:"HOST" envDefault:"127.0.0.1"`
 	Port            uint16          `env:"PORT" envDefault:"3000"`
 	DatabaseURL     string          `env:"DATABASE_URL" envDefault:"sqlite:clientes.db" file:"yes" text:"yes"`

@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	goodSecret  = "0123456789abcdef0123456789abcdef"
-	otherSecret = "fedcba9876543210fedcba9876543210"
+	goodSecret  = "7c1e9b04f3a85d2660ba7e4f91d3c852"
+	otherSecret = "d2946f0b8ae15c7739f0e2b56418ca7d"
+	rootSecret  = "e05b71c96a2df3841907cb62ad54f8b3"
 )
 
 // environment returns os.LookupEnv over a map.
@@ -78,8 +79,12 @@ func TestDefaults(t *testing.T) {
 func TestEverySettingIsRead(t *testing.T) {
 	inFolder(t, nil)
 	got, err := Load(environment(map[string]string{
-		"SECRET":           goodSecret,
-		"SECRET_PREVIOUS":  otherSecret + "," + goodSecret,
+		"SECRET":          goodSecret,
+		"SECRET_PREVIOUS": otherSecret + "," + goodSecret,
+
+		"ROOT_SECRET":          rootSecret,
+		"ROOT_SECRET_PREVIOUS": otherSecret,
+
 		"HOST":             "::",
 		"PORT":             "0",
 		"DATABASE_URL":     "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7",
@@ -118,19 +123,23 @@ func TestEverySettingIsRead(t *testing.T) {
 	want := Config{
 		Secret:         goodSecret,
 		SecretPrevious: []string{otherSecret, goodSecret},
-		Host:           "::",
-		DatabaseURL:    "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7",
-		TokenTTL:       10 * time.Second,
-		SessionIdle:    time.Minute,
-		SessionMax:     time.Hour,
-		Issuer:         "i",
-		Audience:       "a",
-		Signup:         "open",
-		RequireMFA:     "admin",
-		SMTP:           server,
-		MailFrom:       netmail.Address{Name: "São João", Address: "c@xn--exmple-cua.com"},
-		PublicURL:      "https://api.example.com/",
-		CORSOrigins:    []string{"https://app.example.com", "http://localhost:5173"},
+
+		RootSecret:         rootSecret,
+		RootSecretPrevious: []string{otherSecret},
+
+		Host:        "::",
+		DatabaseURL: "postgres://u:p@db1:5433,db2/clientes?pool_max_conns=7",
+		TokenTTL:    10 * time.Second,
+		SessionIdle: time.Minute,
+		SessionMax:  time.Hour,
+		Issuer:      "i",
+		Audience:    "a",
+		Signup:      "open",
+		RequireMFA:  "admin",
+		SMTP:        server,
+		MailFrom:    netmail.Address{Name: "São João", Address: "c@xn--exmple-cua.com"},
+		PublicURL:   "https://api.example.com/",
+		CORSOrigins: []string{"https://app.example.com", "http://localhost:5173"},
 		TrustedProxies: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 		},
@@ -198,6 +207,16 @@ func TestFaults(t *testing.T) {
 			"SECRET_PREVIOUS is to come from empty, as SECRET_PREVIOUS_FILE says, but nothing"},
 		{"SECRET_PREVIOUS_FILE", ".", "SECRET_PREVIOUS cannot be read from the file"},
 		{"SECRET_PREVIOUS_FILE", "/dev/zero", "SECRET_PREVIOUS cannot be read from the file"},
+		{"ROOT_SECRET", "short", "ROOT_SECRET cannot be used: it has 5 bytes"},
+		{"ROOT_SECRET", goodSecret, "ROOT_SECRET is the same as SECRET"},
+		{"ROOT_SECRET", strings.Repeat("b", 64), "ROOT_SECRET cannot be used: it is one character"},
+		{"ROOT_SECRET_FILE", "short", "ROOT_SECRET cannot be used: it has 1 bytes"},
+		{"ROOT_SECRET_PREVIOUS", goodSecret + ",short",
+			"ROOT_SECRET_PREVIOUS cannot be used, its secret number 2"},
+		{"SECRET", strings.Repeat("a", 32),
+			"SECRET cannot be used: it is one character, repeated; `openssl rand -hex 32`"},
+		{"SECRET", "a-string-secret-at-least-256-bits-long",
+			"SECRET cannot be used: it is an example that everybody can read"},
 		{"HOST", "[::1]", "HOST is"},
 		{"HOST", "0.0.0.0:3000", "HOST is"},
 		{"HOST", "a b", "HOST is"},
@@ -332,6 +351,56 @@ func TestWhiteSpaceAroundASecretIsWarnedOf(t *testing.T) {
 		"SECRET": goodSecret + " ", "SECRET_PREVIOUS": goodSecret + ", " + goodSecret}))
 	if err != nil || len(c.warnings) != 2 || c.Secret != goodSecret+" " {
 		t.Errorf("%q, warnings %q, %v", c.Secret, c.warnings, err)
+	}
+}
+
+// Some secrets are worse than they seem, but a server that runs with one goes on.
+func TestSecretsThatAreWarnedOf(t *testing.T) {
+	inFolder(t, nil)
+	const phrase = "correct horse battery staple and so on"
+	tests := []struct {
+		name string
+		vars map[string]string
+		want string // "" for no warning
+	}{
+		{"random", map[string]string{"SECRET": goodSecret, "ROOT_SECRET": rootSecret}, ""},
+		{"a phrase", map[string]string{"SECRET": phrase}, "SECRET looks like words"},
+		{"a phrase as the root", map[string]string{"SECRET": goodSecret, "ROOT_SECRET": phrase},
+			"ROOT_SECRET looks like words"},
+		{"a phrase that only verifies",
+			map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": phrase}, ""},
+		{"one character that only verifies, so that it can be replaced", map[string]string{
+			"SECRET": goodSecret, "SECRET_PREVIOUS": strings.Repeat("a", 32)}, ""},
+		{"the root was SECRET and still verifies",
+			map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": rootSecret,
+				"ROOT_SECRET": rootSecret}, "SECRET_PREVIOUS has ROOT_SECRET in it"},
+		{"SECRET was the root",
+			map[string]string{"SECRET": goodSecret, "ROOT_SECRET": rootSecret,
+				"ROOT_SECRET_PREVIOUS": goodSecret}, "ROOT_SECRET_PREVIOUS has SECRET in it"},
+		{"a root that comes next",
+			map[string]string{"SECRET": goodSecret, "ROOT_SECRET_PREVIOUS": rootSecret}, ""},
+	}
+	for _, test := range tests {
+		c, err := Load(environment(test.vars), "SECRET")
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		got := strings.Join(c.Warnings(), "\n")
+		if !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%s: warnings %q, want %q", test.name, got, test.want)
+		}
+		for _, secret := range test.vars {
+			if strings.Contains(got, secret) {
+				t.Errorf("%s: a warning repeats a secret: %s", test.name, got)
+			}
+		}
+		for _, row := range c.Rows() {
+			for _, secret := range test.vars {
+				if strings.Contains(row.Value, secret) {
+					t.Errorf("%s: %s is shown as %s", test.name, row.Name, row.Value)
+				}
+			}
+		}
 	}
 }
 

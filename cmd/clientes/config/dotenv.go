@@ -22,7 +22,7 @@ type dotenvLine struct {
 
 // readDotenv reads .env in the working folder. No file is no fault.
 func (c *Config) readDotenv() (values map[string]string, faults []string) {
-	text, err := readFile(".env")
+	text, exposed, err := readFile(".env")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -30,7 +30,23 @@ func (c *Config) readDotenv() (values map[string]string, faults []string) {
 		return nil, []string{fmt.Sprintf(".env cannot be read: %v", err)}
 	}
 	values, faults, c.warnings = parseDotenv(text, settings())
+	if why := exposed.fault(".env"); why != "" {
+		faults = append(faults, ".env "+why)
+	}
+	if exposed.read && holdsSecrets(values) {
+		c.warn(".env holds secrets, and other users of this machine can read it: " +
+			"`chmod 600 .env` ends that")
+	}
 	return values, faults
+}
+
+func holdsSecrets(values map[string]string) bool {
+	for _, s := range settings() {
+		if value := values[s.name]; value != "" && (s.secret || mayHavePassword(value)) {
+			return true
+		}
+	}
+	return false
 }
 
 // parseDotenv returns the values of a .env file, what is wrong with it, and what is strange about

@@ -3,12 +3,16 @@ package config
 import "strings"
 
 // nearest returns the name that is closest to a misspelt one, by [distance]. It looks only at the
-// beginning of a long one.
+// beginning of a long one. A prefix as other programs have it (JWT_SECRET) counts as two letters.
 func nearest(misspelt string, names []string) string {
 	misspelt = misspelt[:min(len(misspelt), 64)]
 	best, fewest := "", -1
 	for _, name := range names {
-		if d := distance(strings.ToUpper(misspelt), name); fewest < 0 || d < fewest {
+		d := distance(strings.ToUpper(misspelt), name)
+		if strings.HasSuffix(strings.ToUpper(misspelt), "_"+name) {
+			d = min(d, 2)
+		}
+		if fewest < 0 || d < fewest {
 			best, fewest = name, d
 		}
 	}

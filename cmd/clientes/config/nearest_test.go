@@ -8,7 +8,7 @@ func TestNearest(t *testing.T) {
 		"PROT": "PORT", "port": "PORT", "SECRETS": "SECRET", "SECRET_PREV": "SECRET_FILE",
 		"SESION_IDLE": "SESSION_IDLE",
 		"TOKENTTL":    "TOKEN_TTL", "DATABASE": "DATABASE_URL", "TRUSTED_PROXY": "TRUSTED_PROXIES",
-		"JWT_SECRET": "SECRET",
+		"JWT_SECRET": "SECRET", "ROT_SECRET": "ROOT_SECRET", "ROOTSECRET": "ROOT_SECRET",
 	} {
 		if got := nearest(misspelt, names); got != want {
 			t.Errorf("%s is near %s, want %s", misspelt, got, want)

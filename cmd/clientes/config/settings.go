@@ -89,7 +89,7 @@ func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, b
 				bad.add(s.name, "and %s_FILE are both set in %s; keep one of them", s.name,
 					place.name)
 			case path != "":
-				c.values[s.name], c.origins[s.name] = resolveFile(bad, s.name, path)
+				c.values[s.name], c.origins[s.name] = c.resolveFile(bad, s.name, path)
 			case value != "":
 				c.values[s.name], c.origins[s.name] = value, place.name
 			}
@@ -101,8 +101,8 @@ func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, b
 }
 
 // resolveFile returns the value of a setting that stands in a file, and where it came from.
-func resolveFile(bad faults, name, path string) (value, origin string) {
-	text, err := readFile(path)
+func (c *Config) resolveFile(bad faults, name, path string) (value, origin string) {
+	text, exposed, err := readFile(path)
 	if err != nil {
 		// Without the path, in which somebody may have put the value itself.
 		bad.add(name, "cannot be read from the file that %s_FILE names: %v", name, withoutPath(err))
@@ -111,6 +111,14 @@ func resolveFile(bad faults, name, path string) (value, origin string) {
 	value = DropNewline(text)
 	if value == "" {
 		bad.add(name, "is to come from %s, as %s_FILE says, but nothing is in there", path, name)
+	}
+	if why := exposed.fault(path); why != "" {
+		bad.add(name, "is to come from %s, as %s_FILE says, which %s", path, name, why)
+	}
+	// Whoever puts secrets into containers leaves them readable by all, and owns them.
+	if exposed.read && exposed.ours {
+		c.warn("%s comes from %s, which other users of this machine can read: `chmod 600` ends that",
+			name, path)
 	}
 	return value, "file " + path
 }
@@ -127,17 +135,40 @@ func withoutPath(err error) error {
 // maxFile is the most that is read of .env and of a file that holds a value, in bytes.
 const maxFile = 1 << 20
 
-func readFile(path string) (string, error) {
+// exposure is what other users of the machine can do with a file.
+type exposure struct {
+	written  bool
+	replaced bool // they can write its folder
+	read     bool
+	ours     bool // the user of this process owns it
+}
+
+// fault returns why the file cannot be trusted and what to do, "" if it can. The text goes
+// behind its name.
+func (e exposure) fault(path string) string {
+	switch {
+	case e.written:
+		return "can be written by other users of this machine, who could set any secret; " +
+			"`chmod go-w " + path + "` ends that"
+	case e.replaced:
+		return "can be replaced by other users of this machine, because they can write its folder; " +
+			"`chmod o-w` on the folder ends that"
+	}
+	return ""
+}
+
+// readFile returns the text of a file, and what others can do with it.
+func readFile(path string) (string, exposure, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return "", exposure{}, err
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err == nil && len(b) > maxFile {
 		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
 	}
-	return string(b), err
+	return string(b), exposureOf(path, f), err
 }
 
 // DropNewline drops one line end at the end of a text: editors and echo leave one there.
