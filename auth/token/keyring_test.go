@@ -151,7 +151,8 @@ func TestAPurposeIsGoodForNoOther(t *testing.T) {
 		signed := keys.Sign(p, "a.7", "bound")
 		for other := range purposes {
 			_, ok := keys.Verify(other, signed, "bound")
-			if p != Throttle && other != Throttle && ok != (p == other) {
+			onlyMACs := max(p, other) == Captcha || p == Throttle || other == Throttle
+			if !onlyMACs && ok != (p == other) {
 				t.Errorf("signed for %d, it is good for %d: %t", p, other, ok)
 			}
 		}
