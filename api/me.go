@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"clientes/api/wire"
+	"clientes/auth"
 	"clientes/store"
 )
 
@@ -22,6 +23,7 @@ type signupInput struct {
 	User     wire.Member[string] `json:"user"`
 	Email    wire.Member[string] `json:"email"`
 	Password wire.Member[string] `json:"password"`
+	Captcha  wire.Member[string] `json:"captcha"` // the solution of a challenge
 	wire.ServerMembers
 }
 
@@ -38,11 +40,13 @@ func (in *signupInput) decode(r *request) error {
 	}
 	u := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}
 	_, err := u.Validate()
-	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckSignUp(r.Context(), u, in.Password.Value))
+	ctx := auth.WithCaptcha(r.Context(), in.Captcha.Value)
+	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckSignUp(ctx, u, in.Password.Value))
 	return store.JoinInvalid(fault, err)
 }
 
 func (s *Server) signup(ctx context.Context, in signupInput) (meView, error) {
+	ctx = auth.WithCaptcha(ctx, in.Captcha.Value)
 	u, err := s.cfg.Auth.SignUp(ctx, in.User.Value, in.Email.Value, in.Password.Value)
 	return viewMe(u), err
 }

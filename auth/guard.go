@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"clientes/auth/password"
 	"clientes/auth/throttle"
@@ -20,6 +19,7 @@ type guard struct {
 	}
 	gate     *password.Gate
 	limiter  *throttle.Limiter
+	captchas captchas
 	keys     *token.Keyring
 	accounts *Accounts
 	audit    *recorder
@@ -83,16 +83,18 @@ func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
 
 // reserveLogin counts an attempt to log in. With a good device token of this user it counts in the
 // bucket of the device. Without one, or after too many failures from all their devices, it counts
-// in the buckets of strangers. A forged token is refused without a question to the store.
+// in the buckets of strangers. There the solution of a puzzle may stand in for waiting. A forged
+// token is refused without a question to the store.
 func (g *guard) reserveLogin(
-	ctx context.Context, u store.User, name, deviceToken string,
+	ctx context.Context, u store.User, name, deviceToken, solution string,
 ) (*attempt, error) {
 	if d, ok := parseDeviceToken(g.keys, deviceToken); ok && d.good(u, g.clock.Now()) {
 		if try, err := g.reserveDevice(ctx, u.ID, d.device); !errors.Is(err, errDevicesUsed) {
 			return try, err
 		}
 	}
-	r, err := g.limiter.Reserve(ctx, loginBuckets(g.keys, u.ID, name, originOf(ctx).IP)...)
+	r, err := g.captchas.reserveLogin(ctx, name, solution,
+		loginBuckets(g.keys, u.ID, name, originOf(ctx).IP)...)
 	if err != nil {
 		return nil, err
 	}
@@ -117,12 +119,12 @@ func (g *guard) reserveCurrent(
 ) (*attempt, error) {
 	device := originOf(ctx).Device
 	if _, ours := parseDeviceToken(g.keys, device); ours {
-		return g.reserveLogin(ctx, u, u.Name, device)
+		return unchallenged(g.reserveLogin(ctx, u, u.Name, device, ""))
 	}
 	if try, err := g.reserveDevice(ctx, u.ID, session); !errors.Is(err, errDevicesUsed) {
 		return try, err
 	}
-	return g.reserveLogin(ctx, u, u.Name, "")
+	return unchallenged(g.reserveLogin(ctx, u, u.Name, "", ""))
 }
 
 // checkCurrent returns nil if current is the password of u, the caller. A session alone does
@@ -223,14 +225,4 @@ func (g *guard) tryCode(
 func (g *guard) knownDevice(ctx context.Context, u store.User) bool {
 	d, ok := parseDeviceToken(g.keys, originOf(ctx).Device)
 	return ok && d.good(u, g.clock.Now())
-}
-
-// askFromNetwork counts one request for something that anybody may ask for, and returns how long
-// the network of ctx has to wait for the next.
-func (g *guard) askFromNetwork(ctx context.Context, what string) (wait time.Duration, err error) {
-	network := throttle.NetworkOf(originOf(ctx).IP)
-	if network == "" {
-		return 0, nil
-	}
-	return g.limiter.Ask(ctx, askedBucket(what, network))
 }
