@@ -106,21 +106,18 @@ func (c captchas) reserve(
 	return nil, e
 }
 
-// reserveLogin counts a stranger's attempt to log in.
-func (c captchas) reserveLogin(
-	ctx context.Context, name, solution string, buckets ...throttle.Bucket,
-) (*throttle.Reservation, error) {
+// forLogin returns a function that counts a stranger's attempt to log in. The solution for the name,
+// if there is one, stands in for waiting.
+func (c captchas) forLogin(
+	name, solution string,
+) func(context.Context, ...throttle.Bucket) (*throttle.Reservation, error) {
 	subject := store.NameKey(name)
-	return c.reserve(ctx, captchaLogin, subject, solution, solvedBucket(c.keys, subject), buckets...)
-}
-
-// unchallenged takes the challenge from an error: only a login takes solutions for a name.
-func unchallenged(try *attempt, err error) (*attempt, error) {
-	var challenge *ChallengeError
-	if errors.As(err, &challenge) {
-		err = challenge.err
+	return func(
+		ctx context.Context, buckets ...throttle.Bucket,
+	) (*throttle.Reservation, error) {
+		uses := solvedBucket(c.keys, subject)
+		return c.reserve(ctx, captchaLogin, subject, solution, uses, buckets...)
 	}
-	return try, err
 }
 
 // ask counts one request of a network for something that anybody may ask for. It returns a

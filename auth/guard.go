@@ -83,18 +83,24 @@ func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
 
 // reserveLogin counts an attempt to log in. With a good device token of this user it counts in the
 // bucket of the device. Without one, or after too many failures from all their devices, it counts
-// in the buckets of strangers. There the solution of a puzzle may stand in for waiting. A forged
-// token is refused without a question to the store.
+// in the buckets of strangers. A forged token is refused without a question to the store.
 func (g *guard) reserveLogin(
-	ctx context.Context, u store.User, name, deviceToken, solution string,
+	ctx context.Context, u store.User, name, deviceToken string,
+) (*attempt, error) {
+	return g.reserveBy(ctx, u, name, deviceToken, g.limiter.Reserve)
+}
+
+// reserveBy is reserveLogin with a function that counts in the buckets of strangers.
+func (g *guard) reserveBy(
+	ctx context.Context, u store.User, name, deviceToken string,
+	strangers func(context.Context, ...throttle.Bucket) (*throttle.Reservation, error),
 ) (*attempt, error) {
 	if d, ok := parseDeviceToken(g.keys, deviceToken); ok && d.good(u, g.clock.Now()) {
 		if try, err := g.reserveDevice(ctx, u.ID, d.device); !errors.Is(err, errDevicesUsed) {
 			return try, err
 		}
 	}
-	r, err := g.captchas.reserveLogin(ctx, name, solution,
-		loginBuckets(g.keys, u.ID, name, originOf(ctx).IP)...)
+	r, err := strangers(ctx, loginBuckets(g.keys, u.ID, name, originOf(ctx).IP)...)
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +125,12 @@ func (g *guard) reserveCurrent(
 ) (*attempt, error) {
 	device := originOf(ctx).Device
 	if _, ours := parseDeviceToken(g.keys, device); ours {
-		return unchallenged(g.reserveLogin(ctx, u, u.Name, device, ""))
+		return g.reserveLogin(ctx, u, u.Name, device)
 	}
 	if try, err := g.reserveDevice(ctx, u.ID, session); !errors.Is(err, errDevicesUsed) {
 		return try, err
 	}
-	return unchallenged(g.reserveLogin(ctx, u, u.Name, "", ""))
+	return g.reserveLogin(ctx, u, u.Name, "")
 }
 
 // checkCurrent returns nil if current is the password of u, the caller. A session alone does

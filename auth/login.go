@@ -30,7 +30,8 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		return Grant{}, fmt.Errorf("look up user: %w", err)
 	}
 	try, err := a.guard.checkPassword(ctx, u, r.Password, func() (*attempt, error) {
-		return a.guard.reserveLogin(ctx, u, r.User, r.Device, r.Captcha)
+		strangers := a.guard.captchas.forLogin(r.User, r.Captcha)
+		return a.guard.reserveBy(ctx, u, r.User, r.Device, strangers)
 	})
 	if err != nil {
 		return Grant{}, err

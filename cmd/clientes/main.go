@@ -101,6 +101,7 @@ func (p *program) root() *cobra.Command {
 		p.restoreCommand(),
 		p.sessionsCommand(),
 		p.tokenCommand(),
+		p.captchaCommand(),
 		p.configCommand(),
 		p.healthcheckCommand(),
 		p.versionCommand(),

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"clientes/auth/authtest"
+	"clientes/auth/captcha"
+	"clientes/auth/token"
+)
+
+func TestCaptchaSolve(t *testing.T) {
+	keys, err := token.NewKeyring(goodSecret)
+	authtest.Must(t, err)
+	issuer := captcha.NewIssuer(keys, time.Now)
+	challenge := issuer.Challenge("login", "abc", 1000)
+	for what, r := range map[string]result{
+		"an argument":      call(t, nil, "", "captcha", "solve", challenge),
+		"standard input":   call(t, nil, challenge+"\n", "captcha", "solve"),
+		"the whole answer": call(t, nil, `{"code":"x","challenge":"`+challenge+`"}`, "captcha", "solve"),
+	} {
+		solution, isLine := strings.CutSuffix(r.stdout, "\n")
+		if _, ok := issuer.Check("login", "abc", solution); !ok || !isLine || r.status != 0 {
+			t.Errorf("%s: %d %q %q", what, r.status, r.stdout, r.stderr)
+		}
+	}
+	call(t, nil, "", "captcha", "solve").want(t, 2, "", "clientes: give a challenge")
+	call(t, nil, "", "captcha", "solve", "a", "b").want(t, 2, "", "clientes: give one challenge")
+	call(t, nil, "", "captcha", "solve", "a.b").
+		want(t, 1, "", "clientes: this is not a challenge: it has no five parts")
+	call(t, nil, `{"code":"invalid_login"}`, "captcha", "solve").
+		want(t, 1, "", `clientes: the answer on standard input has no challenge; its code is "inv`)
+	call(t, nil, `{"code"`, "captcha", "solve").
+		want(t, 1, "", "clientes: standard input is no JSON")
+}
