@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -33,4 +34,28 @@ func TestCaptchaSolve(t *testing.T) {
 		want(t, 1, "", `clientes: the answer on standard input has no challenge; its code is "inv`)
 	call(t, nil, `{"code"`, "captcha", "solve").
 		want(t, 1, "", "clientes: standard input is no JSON")
+}
+
+// TestTheSolverOfThePage runs the program that api/README.md prints, where there is a Python. A
+// machine that builds clientes need not have one.
+func TestTheSolverOfThePage(t *testing.T) {
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("there is no python3")
+	}
+	keys, err := token.NewKeyring(goodSecret)
+	authtest.Must(t, err)
+	issuer := captcha.NewIssuer(keys, time.Now)
+	for _, b := range fencedBlocks(readProjectFile(t, "api/README.md")) {
+		if b.lang != "python" {
+			continue
+		}
+		out, err := exec.Command("python3", "-c", b.text,
+			issuer.Challenge("login", "abc", 1000)).CombinedOutput()
+		authtest.Must(t, err)
+		if _, ok := issuer.Check("login", "abc", strings.TrimSpace(string(out))); !ok {
+			t.Errorf("it prints %s", out)
+		}
+		return
+	}
+	t.Error("the page has no program in Python")
 }

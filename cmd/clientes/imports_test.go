@@ -58,7 +58,7 @@ func rooms() []room {
 		{
 			path:  "api",
 			ours:  []string{"api/wire", "auth", "auth/password", "store"},
-			tests: append([]string{"api/wire/wiretest", "auth/mail"}, fixtures...),
+			tests: append([]string{"api/wire/wiretest", "auth/captcha", "auth/mail"}, fixtures...),
 			libraries: []string{
 				"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest",
 			},
