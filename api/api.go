@@ -138,7 +138,7 @@ func (s *Server) routes() []route {
 		{"POST", "/email/confirm", anybody, nil, serve(s, 204, s.confirmEmail)},
 		{"POST", "/password", viewers, nil, serve(s, 204, s.changePassword)},
 		{"POST", "/password/forgot", anybody, nil, serve(s, 202, s.forgotPassword)},
-		{"POST", "/password/reset", anybody, nil, serve(s, 204, s.resetPassword)},
+		{"POST", "/password/reset", anybody, nil, serve(s, 200, s.resetPassword)},
 
 		{"GET", "/users", admins, pageQuery(), serve(s, 200, s.listUsers)},
 		{"POST", "/users", admins, nil, serve(s, 201, s.createUser)},

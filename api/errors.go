@@ -179,6 +179,8 @@ var replies = []struct {
 		"The first request with this Idempotency-Key is still at work; try again shortly.")},
 	{is(auth.ErrLinkInvalid),
 		fixed(422, "reset_invalid", badLink).about("token", "invalid_link", badLink)},
+	{is(auth.ErrCaptchaRequired),
+		fixed(429, "captcha_required", "Solve the challenge, or wait.").and(sayHowLong)},
 	{is(auth.ErrTooManyAttempts),
 		fixed(429, "too_many_attempts", "Too many attempts have failed; wait before the next one.").
 			and(sayHowLong)},
@@ -228,6 +230,7 @@ type problem struct {
 	Errors     []fieldError `json:"errors,omitempty"`
 	ErrorCount int64        `json:"error_count,omitzero"` // of an import; Errors has the first
 	Checks     *checks      `json:"checks,omitempty"`     // of /readyz
+	Challenge  string       `json:"challenge,omitempty"`  // of a 429 that a solution gets past
 	RequestID  string       `json:"request_id"`
 }
 
@@ -316,7 +319,7 @@ type refusedLogin struct{ error }
 
 func (e *refusedLogin) Unwrap() error { return e.error }
 
-// sayHowLong names the wait.
+// sayHowLong names the wait, and what may stand in for it.
 func sayHowLong(err error, p *problem) {
 	if as[*refusedLogin](err) {
 		p.Auth = new(bool)
@@ -329,5 +332,16 @@ func sayHowLong(err error, p *problem) {
 	p.Message = "Too many attempts have failed; " + wait + "the next one."
 	if many.Asked {
 		p.Message = "This was asked for too often; " + wait + "you ask again."
+	}
+	var challenged *auth.ChallengeError
+	if !errors.As(err, &challenged) {
+		return
+	}
+	if challenged.Refused {
+		p.Message += " The captcha did not count: it is wrong, has expired, was used, " +
+			"is for something else, or no captcha counts now."
+	}
+	if p.Challenge = challenged.Challenge; p.Challenge != "" {
+		p.Message += " Or solve the challenge, and send the solution as captcha."
 	}
 }

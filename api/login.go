@@ -60,6 +60,7 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 		Password jsontext.Value `json:"password"`
 		Code     jsontext.Value `json:"code"`
 		Device   jsontext.Value `json:"device"`
+		Captcha  jsontext.Value `json:"captcha"`
 		Cookie   jsontext.Value `json:"cookie"`
 	}
 	if err := r.unmarshal(body, &members); err != nil {
@@ -70,6 +71,7 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	}
 	in.User, in.Password = stringOf(members.User), stringOf(members.Password)
 	in.Code, in.Device = stringOf(members.Code), stringOf(members.Device)
+	in.Captcha = stringOf(members.Captcha)
 	in.cookie = members.Cookie.Kind() == 't'
 	for _, m := range []struct {
 		field, kinds, message string
@@ -77,6 +79,7 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	}{
 		{"code", `"n`, "The code is a string.", members.Code},
 		{"device", `"n`, "The device is a string.", members.Device},
+		{"captcha", `"n`, "The captcha is a string.", members.Captcha},
 		{"cookie", "tfn", "The cookie is true or false.", members.Cookie},
 	} {
 		if m.value != nil && !strings.ContainsRune(m.kinds, rune(m.value.Kind())) {
@@ -111,7 +114,7 @@ func (in *loginInput) decodeForm(body []byte) error {
 		return form[name][0]
 	}
 	in.User, in.Password = one("user"), one("password")
-	in.Code, in.Device = one("code"), one("device")
+	in.Code, in.Device, in.Captcha = one("code"), one("device"), one("captcha")
 	if form["user"] == nil {
 		in.User = one("username")
 	}

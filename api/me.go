@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"clientes/api/wire"
+	"clientes/auth"
 	"clientes/store"
 )
 
@@ -22,7 +23,9 @@ type signupInput struct {
 	User     wire.Member[string] `json:"user"`
 	Email    wire.Member[string] `json:"email"`
 	Password wire.Member[string] `json:"password"`
+	Captcha  wire.Member[string] `json:"captcha"` // the solution of a challenge
 	wire.ServerMembers
+	fault error // the unknown members
 }
 
 func (in *signupInput) decode(r *request) error {
@@ -32,17 +35,18 @@ func (in *signupInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	fault := wire.UnknownMembers(in.Unknown)
-	if fault == nil {
-		return nil // auth finds the others when it creates the user
-	}
-	u := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}
-	_, err := u.Validate()
-	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckSignUp(r.Context(), u, in.Password.Value))
-	return store.JoinInvalid(fault, err)
+	in.fault = wire.UnknownMembers(in.Unknown)
+	return nil // auth finds the others when it creates the user
 }
 
 func (s *Server) signup(ctx context.Context, in signupInput) (meView, error) {
+	ctx = auth.WithCaptcha(ctx, in.Captcha.Value)
+	if in.fault != nil {
+		u := store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Viewer}
+		_, err := u.Validate()
+		err = store.JoinInvalid(err, s.cfg.Auth.CheckSignUp(ctx, u, in.Password.Value))
+		return meView{}, store.JoinInvalid(in.fault, err)
+	}
 	u, err := s.cfg.Auth.SignUp(ctx, in.User.Value, in.Email.Value, in.Password.Value)
 	return viewMe(u), err
 }

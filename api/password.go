@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"clientes/api/wire"
+	"clientes/auth"
 	"clientes/auth/password"
 	"clientes/store"
 )
@@ -49,6 +50,7 @@ func (s *Server) changePassword(ctx context.Context, in passwordInput) (nothing,
 type forgotInput struct {
 	User    wire.Member[string] `json:"user"`
 	Email   wire.Member[string] `json:"email"`
+	Captcha wire.Member[string] `json:"captcha"` // the solution of a challenge
 	Unknown jsontext.Value      `json:",embed"`
 }
 
@@ -64,8 +66,10 @@ func (in *forgotInput) decode(r *request) error {
 	return fault
 }
 
-// forgotPassword answers the same whether or not there is such a user.
+// forgotPassword answers the same whether or not there is such a user. What it may answer to a
+// network that asks often depends on the network alone.
 func (s *Server) forgotPassword(ctx context.Context, in forgotInput) (messageView, error) {
+	ctx = auth.WithCaptcha(ctx, in.Captcha.Value)
 	err := s.cfg.Auth.ForgotPassword(ctx, in.User.Value, in.Email.Value)
 	const message = "If there is such a user with an email, " +
 		"a link to set another password is on its way."
@@ -87,6 +91,13 @@ func (in *resetInput) decode(r *request) error {
 	return store.JoinInvalid(fault, password.CheckNew(in.Password.Value))
 }
 
-func (s *Server) resetPassword(ctx context.Context, in resetInput) (nothing, error) {
-	return nothing{}, s.cfg.Auth.ResetPassword(ctx, in.Token.Value, in.Password.Value)
+// resetView is what whoever has followed a link sends with the next login. It sets no cookie: the
+// page behind the link may be of another origin than the one that will log in.
+type resetView struct {
+	Device string `json:"device"`
+}
+
+func (s *Server) resetPassword(ctx context.Context, in resetInput) (resetView, error) {
+	device, err := s.cfg.Auth.ResetPassword(ctx, in.Token.Value, in.Password.Value)
+	return resetView{device}, err
 }

@@ -6,9 +6,10 @@
 // ([Auth.ChangePassword]), one reached by a link in a mail ([Auth.ResetPassword]), and any for an
 // admin ([Auth.ChangeUser]). [Accounts] does the same for the command line, by name.
 //
-// Four packages below it do the work: [clientes/auth/password] hashes and judges passwords,
-// [clientes/auth/token] signs and verifies, [clientes/auth/throttle] counts attempts, and
-// [clientes/auth/mail] writes mail. This package joins them:
+// Five packages below it do the work: [clientes/auth/password] hashes and judges passwords,
+// [clientes/auth/token] signs and verifies, [clientes/auth/throttle] counts attempts,
+// [clientes/auth/captcha] makes puzzles, and [clientes/auth/mail] writes mail. This package joins
+// them:
 //
 //   - guard.go checks passwords and codes, and counts the attempts.
 //   - session.go opens a session after any kind of proof. See openSession.
@@ -149,12 +150,13 @@ func New(cfg Config) (*Auth, error) {
 	denied := newDenyList(cfg.Store, cfg.Now, cfg.Log)
 	accounts := &Accounts{users: cfg.Store, gate: cfg.Gate, ended: denied.addAll, log: cfg.Log}
 	audit := newRecorder(cfg.Store, cfg.Log)
+	limiter := throttle.NewLimiter(cfg.Store, cfg.Store.Now)
 	return &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
 		guard: &guard{
 			hashes: cfg.Store, mails: cfg.Store, gate: cfg.Gate,
-			limiter: throttle.NewLimiter(cfg.Store, cfg.Store.Now),
-			keys:    keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
+			limiter: limiter, captchas: newCaptchas(keys, limiter, cfg.Store.Now),
+			keys: keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
 		},
 		links: &links{users: cfg.Store, keys: keys, accounts: accounts},
 	}, nil

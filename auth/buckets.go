@@ -49,7 +49,7 @@ var errDevicesUsed = errors.New("too many have failed with a device token of thi
 // key for the MAC under each secret, because replicas may know different ones while a secret is
 // replaced. A user's count has one more key, which no secret changes.
 func nameBucket(keys *token.Keyring, userID int64, name string) throttle.Bucket {
-	b := throttle.Bucket{Limit: nameLimit, Cleared: true}
+	b := throttle.Bucket{Limit: nameLimit, Cleared: true, Waivable: true}
 	if userID != 0 {
 		b.Keys = append(b.Keys, "name of "+decimal(userID))
 	}
@@ -76,7 +76,9 @@ func loginBuckets(keys *token.Keyring, userID int64, name, ip string) []throttle
 // networkBucket counts failed logins from a network. A success clears nothing: otherwise anybody
 // with an account would start anew with each login to it.
 func networkBucket(network string) throttle.Bucket {
-	return newBucket("address "+network, networkLimit)
+	b := newBucket("address "+network, networkLimit)
+	b.Waivable = true
+	return b
 }
 
 // deviceBucket counts failed logins from a device of a user.

@@ -185,6 +185,12 @@ func (p *process) verdict(t testing.TB, accessToken string) error {
 	return err
 }
 
+// reset is ResetPassword for a test that does not need the device token.
+func (p *process) reset(ctx context.Context, linkToken, newPassword string) error {
+	_, err := p.ResetPassword(ctx, linkToken, newPassword)
+	return err
+}
+
 // callerOf logs in and returns the caller and their access token.
 func (p *process) callerOf(t testing.TB, name, password string) (Caller, string) {
 	t.Helper()
@@ -254,6 +260,11 @@ func goodLogin(name string) LoginRequest {
 
 func (r LoginRequest) withDevice(deviceToken string) LoginRequest {
 	r.Device = deviceToken
+	return r
+}
+
+func (r LoginRequest) withCaptcha(solution string) LoginRequest {
+	r.Captcha = solution
 	return r
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"clientes/auth/password"
 	"clientes/auth/throttle"
@@ -23,6 +22,7 @@ type guard struct {
 	}
 	gate     *password.Gate
 	limiter  *throttle.Limiter
+	captchas captchas
 	keys     *token.Keyring
 	accounts *Accounts
 	audit    *recorder
@@ -99,12 +99,20 @@ func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
 func (g *guard) reserveLogin(
 	ctx context.Context, u store.User, name, deviceToken string,
 ) (*attempt, error) {
+	return g.reserveBy(ctx, u, name, deviceToken, g.limiter.Reserve)
+}
+
+// reserveBy is reserveLogin with a function that counts in the buckets of strangers.
+func (g *guard) reserveBy(
+	ctx context.Context, u store.User, name, deviceToken string,
+	strangers func(context.Context, ...throttle.Bucket) (*throttle.Reservation, error),
+) (*attempt, error) {
 	if d, ok := parseDeviceToken(g.keys, deviceToken); ok && d.good(u, g.clock.Now()) {
 		if try, err := g.reserveDevice(ctx, u.ID, d.device); !errors.Is(err, errDevicesUsed) {
 			return try, err
 		}
 	}
-	r, err := g.limiter.Reserve(ctx, loginBuckets(g.keys, u.ID, name, originOf(ctx).IP)...)
+	r, err := strangers(ctx, loginBuckets(g.keys, u.ID, name, originOf(ctx).IP)...)
 	if err != nil {
 		return nil, err
 	}
@@ -273,14 +281,4 @@ func (g *guard) tryCode(
 func (g *guard) knownDevice(ctx context.Context, u store.User) bool {
 	d, ok := parseDeviceToken(g.keys, originOf(ctx).Device)
 	return ok && d.good(u, g.clock.Now())
-}
-
-// askFromNetwork counts one request for something that anybody may ask for, and returns how long
-// the network of ctx has to wait for the next.
-func (g *guard) askFromNetwork(ctx context.Context, what string) (wait time.Duration, err error) {
-	network := throttle.NetworkOf(originOf(ctx).IP)
-	if network == "" {
-		return 0, nil
-	}
-	return g.limiter.Ask(ctx, askedBucket(what, network))
 }

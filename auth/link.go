@@ -135,11 +135,13 @@ func (l *links) follow(
 	return k, u, l.check(k, u)
 }
 
-// use updates the user as the link allows, and uses the link up: the update must cancel the user's
-// links. The link is checked once more within the update, so that of many uses at once, in whatever
+// use updates the user as the link allows, and returns the user. It uses the link up: the update
+// must cancel the user's links. The link is checked once more within the update, so that of many uses at once, in whatever
 // process, one succeeds.
-func (l *links) use(ctx context.Context, fx *effects, k link, update func(*store.User)) error {
-	_, err := l.accounts.update(ctx, fx, k.userID, func(u store.User) (store.User, error) {
+func (l *links) use(
+	ctx context.Context, fx *effects, k link, update func(*store.User),
+) (store.User, error) {
+	u, err := l.accounts.update(ctx, fx, k.userID, func(u store.User) (store.User, error) {
 		if err := l.check(k, u); err != nil {
 			return u, err
 		}
@@ -147,7 +149,7 @@ func (l *links) use(ctx context.Context, fx *effects, k link, update func(*store
 		return u, nil
 	})
 	if errors.Is(err, store.ErrNotFound) {
-		return ErrLinkInvalid
+		return store.User{}, ErrLinkInvalid
 	}
-	return err
+	return u, err
 }

@@ -15,11 +15,12 @@ type LoginRequest struct {
 	Password string
 	Code     string // of the second factor: a one-time password or a recovery code, "" for none
 	Device   string // the device token of an earlier login from the same client, "" for none
+	Captcha  string // the solution of the challenge of a [ChallengeError], "" for none
 }
 
 // Login opens a session for a user who knows the password, and who has the second factor if they
-// have set one up. [ErrInvalidLogin], [ErrMFARequired], [ErrMFAInvalid], a *[TooManyError] or
-// [ErrOverloaded] refuse it.
+// have set one up. [ErrInvalidLogin], [ErrMFARequired], [ErrMFAInvalid], a *[TooManyError], mostly
+// within a *[ChallengeError], or [ErrOverloaded] refuse it.
 func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	u, err := store.User{}, store.ErrNotFound
 	if store.ValidUserName(r.User) { // no store need look at other texts of strangers
@@ -29,7 +30,8 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 		return Grant{}, fmt.Errorf("look up user: %w", err)
 	}
 	try, err := a.guard.checkPassword(ctx, u, r.Password, func() (*attempt, error) {
-		return a.guard.reserveLogin(ctx, u, r.User, r.Device)
+		strangers := a.guard.captchas.forLogin(r.User, r.Captcha)
+		return a.guard.reserveBy(ctx, u, r.User, r.Device, strangers)
 	})
 	if err != nil {
 		return Grant{}, err

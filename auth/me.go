@@ -11,21 +11,17 @@ import (
 // SignUp makes a user for a stranger: a viewer. Their email waits until its link is followed, so
 // the stranger does not learn whether it is somebody's. It returns a *[store.InvalidError] that
 // lists every field at fault, or a *[store.ConflictError] on "user". A network from which too many
-// sign up gets a *[TooManyError].
+// sign up gets a *[ChallengeError], see [ErrCaptchaRequired] and [WithCaptcha].
 func (a *Auth) SignUp(ctx context.Context, name, email, newPassword string) (store.User, error) {
 	// A network may sign up as often as it may ask for links: each costs a hash, and may send a
 	// mail to a stranger.
-	wait, err := a.guard.askFromNetwork(ctx, "signup")
-	switch {
-	case err != nil:
+	if err := a.guard.captchas.ask(ctx, captchaSignup); err != nil {
 		return store.User{}, err
-	case wait > 0:
-		return store.User{}, &TooManyError{Wait: wait, Asked: true}
 	}
 	u := store.User{Name: name, PendingEmail: email, Role: store.Viewer}
 	var fault error
 	u.PasswordHash, fault = a.cfg.Gate.HashNew(ctx, u, newPassword)
-	u, err = u.Validate()
+	u, err := u.Validate()
 	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
 	}
@@ -48,12 +44,8 @@ func (a *Auth) SignUp(ctx context.Context, name, email, newPassword string) (sto
 // CheckSignUp returns what [Auth.SignUp] would find wrong with a stranger's password, for a body
 // with other faults. It counts like a sign-up, since it is as much work.
 func (a *Auth) CheckSignUp(ctx context.Context, u store.User, newPassword string) error {
-	wait, err := a.guard.askFromNetwork(ctx, "signup")
-	switch {
-	case err != nil:
+	if err := a.guard.captchas.ask(ctx, captchaSignup); err != nil {
 		return err
-	case wait > 0:
-		return &TooManyError{Wait: wait, Asked: true}
 	}
 	return a.CheckPassword(ctx, u, newPassword)
 }
@@ -119,7 +111,8 @@ func (a *Auth) ConfirmEmail(ctx context.Context, linkToken string) error {
 	if err != nil {
 		return err
 	}
-	return a.links.use(ctx, newEffects(ctx), k, func(u *store.User) { u.Email = u.PendingEmail })
+	_, err = a.links.use(ctx, newEffects(ctx), k, func(u *store.User) { u.Email = u.PendingEmail })
+	return err
 }
 
 // ChangePassword sets another password for a caller with a proof, and ends all their sessions. It

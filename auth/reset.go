@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"clientes/auth/token"
 	"clientes/store"
 )
 
@@ -15,10 +16,14 @@ import (
 // Neither the result nor the time that it takes shows whether the user exists: the store answers
 // the same queries and writes as much. Where nothing is to be sent, it queues a mail to nobody,
 // which [Auth.SendMail] drops. For a network that asks too often it does nothing at all, or anybody
-// could fill the queue with such mails.
+// could fill the queue with such mails. Before that it returns a *[ChallengeError], see
+// [ErrCaptchaRequired] and [WithCaptcha].
 func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
-	wait, err := a.guard.askFromNetwork(ctx, "forgot")
-	if err != nil || wait > 0 {
+	err := a.guard.captchas.ask(ctx, captchaForgot)
+	switch {
+	case errors.Is(err, ErrTooManyAttempts) && !errors.Is(err, ErrCaptchaRequired):
+		return nil
+	case err != nil:
 		return err
 	}
 	u, err := a.findUser(ctx, name, email)
@@ -40,7 +45,8 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 	if u.Email != "" && !u.Disabled {
 		asked, bucket = u.ID, mailsBucket(u.ID)
 	}
-	if wait, err = a.guard.limiter.Ask(ctx, bucket); err != nil {
+	wait, err := a.guard.limiter.Ask(ctx, bucket)
+	if err != nil {
 		return err
 	}
 	if asked != 0 && wait == 0 {
@@ -79,16 +85,30 @@ func (a *Auth) findUser(ctx context.Context, name, email string) (u store.User, 
 // ResetPassword sets another password for the user who got the link with this token, and ends all
 // their sessions. It returns [ErrLinkInvalid], or a *[store.InvalidError] on "password", after
 // which the link is still good.
-func (a *Auth) ResetPassword(ctx context.Context, linkToken, newPassword string) error {
+//
+// Whoever read the mail is no stranger. So it returns a device token for the next login, and clears
+// the count of the name. Otherwise strangers who fail under it would keep the owner out.
+func (a *Auth) ResetPassword(
+	ctx context.Context, linkToken, newPassword string,
+) (device string, err error) {
 	k, u, err := a.links.follow(ctx, linkToken, store.MailReset, store.MailInvitation)
 	if err != nil {
-		return err
+		return "", err
 	}
 	hash, err := a.cfg.Gate.HashNew(ctx, u, newPassword)
 	if err != nil {
-		return err
+		return "", err
 	}
 	fx := newEffects(ctx)
 	fx.password = store.EventPasswordReset
-	return a.links.use(ctx, fx, k, func(u *store.User) { u.PasswordHash = hash })
+	u, err = a.links.use(ctx, fx, k, func(u *store.User) { u.PasswordHash = hash })
+	if err != nil {
+		return "", err
+	}
+	// The password is set and the link is used, so an error here must not say that they are not.
+	if err := a.guard.limiter.Clear(ctx, nameBucket(a.keys, u.ID, u.Name)); err != nil {
+		a.cfg.Log.Error("a reset could not clear the count of failed logins before it",
+			"user_id", u.ID, "error", err)
+	}
+	return signDeviceToken(a.keys, u, token.NewID(), a.cfg.Store.Now()), nil
 }

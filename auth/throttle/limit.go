@@ -15,6 +15,9 @@ type Bucket struct {
 	Keys  []string
 	Limit Limit
 
+	// Waivable means that a [Waiver] may stand in for the wait of the bucket.
+	Waivable bool
+
 	// Cleared means that a success empties the bucket. Otherwise a success just does not count
 	// itself.
 	Cleared bool

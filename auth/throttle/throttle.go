@@ -41,6 +41,11 @@ var ErrTooManyAttempts = errors.New("too many attempts have failed")
 type TooManyError struct {
 	Wait  time.Duration // until the next attempt is let through
 	Asked bool          // none has failed, but there were too many requests
+
+	// Waivable means that a proof would have let the attempt through, see [Waiver]. Over is then
+	// how many more than the free ones have failed or been requested.
+	Waivable bool
+	Over     int64
 }
 
 func (e *TooManyError) Error() string {
@@ -75,6 +80,8 @@ func NewLimiter(st Store, now func() time.Time) *Limiter {
 type Reservation struct {
 	limiter *Limiter
 	buckets []Bucket
+	waiver  *Waiver        // nil if none can stand in for the wait
+	waived  bool           // the last buckets are those of the waiver
 	before  []store.Bucket // the counts without the attempt
 	after   []store.Bucket // the counts with the attempt
 	unlock  func()         // nil once the attempt has ended
@@ -88,11 +95,16 @@ type Reservation struct {
 // bucket also wait for each other's end. Otherwise many at once with the right password would be
 // refused because of those before them.
 func (l *Limiter) Reserve(ctx context.Context, buckets ...Bucket) (*Reservation, error) {
-	unlock, err := l.firsts.lock(ctx, buckets[0].Keys[0])
+	return l.reserve(ctx, &Reservation{limiter: l, buckets: buckets})
+}
+
+// reserve counts an attempt that has its limiter, its buckets and its waiver.
+func (l *Limiter) reserve(ctx context.Context, r *Reservation) (*Reservation, error) {
+	unlock, err := l.firsts.lock(ctx, r.buckets[0].Keys[0])
 	if err != nil {
 		return nil, err
 	}
-	r := &Reservation{limiter: l, buckets: buckets, unlock: unlock}
+	r.unlock = unlock
 	reserved := false
 	defer func() { // also if the store panics, or the key would stay locked
 		if !reserved {
@@ -100,15 +112,18 @@ func (l *Limiter) Reserve(ctx context.Context, buckets ...Bucket) (*Reservation,
 		}
 	}()
 	var refused error
-	err = r.update(ctx, func(counts []store.Bucket) error {
+	err = l.update(ctx, r.counted(), func(counts []store.Bucket) error {
 		read := slices.Clone(counts)
-		if refused = r.reserve(counts); refused != nil && !ahead(read, counts) {
+		if refused = r.count(counts); refused != nil && !ahead(read, counts) {
 			return refused
 		}
 		return nil // what was pulled back is kept, or the attempt would have to wait for ever
 	})
 	if err = cmp.Or(err, refused); err != nil {
 		return nil, err
+	}
+	if r.waived {
+		r.buckets = r.counted()
 	}
 	reserved = true
 	return r, nil
@@ -124,35 +139,40 @@ func ahead(read, settled []store.Bucket) bool {
 	return false
 }
 
-// reserve counts the attempt, or returns the error that refuses it.
-func (r *Reservation) reserve(counts []store.Bucket) error {
+// count counts the attempt, or returns the error that refuses it. The counts of the waiver come
+// last, and stay as they are if the attempt need not wait.
+func (r *Reservation) count(counts []store.Bucket) error {
 	now := store.Instant(r.limiter.now())
-	var refused TooManyError
-	for i, b := range r.buckets {
+	buckets := r.counted()
+	for i, b := range buckets {
 		counts[i] = b.Limit.settled(counts[i], now)
 	}
+	own := len(r.buckets)
+	refused := TooManyError{Waivable: r.waiver.left(counts[own:], now)}
 	for i, b := range r.buckets {
 		wait := counts[i].BlockedUntil.Sub(now)
-		if wait > 0 && b.Limit.Refuse != nil {
+		if wait <= 0 {
+			continue
+		}
+		if b.Limit.Refuse != nil {
 			return b.Limit.Refuse
 		}
 		refused.Wait = max(refused.Wait, wait)
+		refused.Waivable = refused.Waivable && b.Waivable
+		refused.Over = max(refused.Over, counts[i].Count-b.Limit.Free)
 	}
 	if refused.Wait > 0 {
-		return &refused
+		if r.waived = refused.Waivable && r.waiver.proven(counts[own:], now); !r.waived {
+			return &refused
+		}
+		own = len(buckets)
 	}
-	r.before = slices.Clone(counts)
-	for i, b := range r.buckets {
+	r.before = slices.Clone(counts[:own])
+	for i, b := range buckets[:own] {
 		b.Limit.count(&counts[i], now)
 	}
-	r.after = slices.Clone(counts)
+	r.after = slices.Clone(counts[:own])
 	return nil
-}
-
-// update changes the counts of the attempt, one for each bucket. An error of edit is returned as it
-// is.
-func (r *Reservation) update(ctx context.Context, edit func([]store.Bucket) error) error {
-	return r.limiter.update(ctx, r.buckets, edit)
 }
 
 // update changes the counts of buckets. An error of edit is returned as it is.
@@ -223,9 +243,9 @@ func (r *Reservation) Release(ctx context.Context) error {
 	return r.end(ctx, func(int) bool { return true }, r.uncount)
 }
 
-// Succeed uncounts the attempt, and empties the buckets that a success clears.
+// Succeed uncounts the attempt, and empties the buckets that a success clears. A waiver stays used.
 func (r *Reservation) Succeed(ctx context.Context) error {
-	return r.end(ctx, func(int) bool { return true }, func(i int, count *store.Bucket) {
+	return r.end(ctx, r.endsWithSuccess, func(i int, count *store.Bucket) {
 		if r.buckets[i].Cleared {
 			count.Count = 0
 		} else {
@@ -266,7 +286,7 @@ func (r *Reservation) end(
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
 	defer cancel()
-	return r.update(ctx, func(counts []store.Bucket) error {
+	return r.limiter.update(ctx, r.buckets, func(counts []store.Bucket) error {
 		for i, c := range counts {
 			if applies(i) && c.Count > 0 && c.Since.Equal(r.after[i].Since) {
 				edit(i, &counts[i])

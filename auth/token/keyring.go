@@ -83,6 +83,7 @@ const (
 	Device                  // device tokens
 	Cursor                  // cursors of lists
 	Throttle                // keys of throttle buckets, see [Keyring.MACs]
+	Captcha                 // puzzles, see [Keyring.MACs]
 	purposes
 )
 
@@ -113,6 +114,7 @@ func forms() [purposes]form {
 		// list that its forger may read anyway.
 		Cursor:   {label: "clientes cursor", size: sha256.Size / 2, packed: true},
 		Throttle: {label: "clientes attempts", size: sha256.Size / 2},
+		Captcha:  {label: "clientes captcha", size: sha256.Size / 2},
 	}
 }
 

@@ -24,8 +24,8 @@ type room struct {
 
 // rooms is the plan of the house. Imports point one way:
 //
-//	cmd/clientes → api → auth → auth/{password, token, throttle, mail} → store
-//	      config   wire                            store/{sqlite, postgres} ↗
+//	cmd/clientes → api → auth → auth/{captcha, password, token, throttle, mail} → store
+//	      config   wire                                     store/{sqlite, postgres} ↗
 //
 // A room may look past its neighbour towards store, and never back. Only cmd and tests name an
 // engine. A room whose name ends in test has what several tests share, and no program imports it.
@@ -39,7 +39,7 @@ func rooms() []room {
 			path: "cmd",
 			ours: []string{
 				"cmd/clientes/config", "api", "api/wire",
-				"auth", "auth/password", "auth/token", "auth/mail",
+				"auth", "auth/captcha", "auth/password", "auth/token", "auth/mail",
 				"store", "store/sqlite", "store/postgres",
 			},
 			tests: []string{
@@ -58,7 +58,7 @@ func rooms() []room {
 		{
 			path:  "api",
 			ours:  []string{"api/wire", "auth", "auth/password", "store"},
-			tests: append([]string{"api/wire/wiretest", "auth/mail"}, fixtures...),
+			tests: append([]string{"api/wire/wiretest", "auth/captcha", "auth/mail"}, fixtures...),
 			libraries: []string{
 				"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest",
 			},
@@ -66,8 +66,11 @@ func rooms() []room {
 		{path: "api/wire", ours: []string{"store"}, tests: []string{"api/wire/wiretest"}},
 		{path: "api/wire/wiretest", ours: []string{"store"}},
 		{
-			path:  "auth",
-			ours:  []string{"auth/password", "auth/token", "auth/throttle", "auth/mail", "store"},
+			path: "auth",
+			ours: []string{
+				"auth/captcha", "auth/password", "auth/token", "auth/throttle", "auth/mail",
+				"store",
+			},
 			tests: fixtures,
 		},
 		{
@@ -90,6 +93,7 @@ func rooms() []room {
 			libraries: []string{"github.com/golang-jwt"},
 		},
 		{path: "auth/throttle", ours: []string{"store"}, tests: fixtures},
+		{path: "auth/captcha", ours: []string{"auth/token"}, tests: []string{"auth/authtest"}},
 		{
 			path:  "auth/mail",
 			tests: []string{"auth/authtest"},

@@ -6,8 +6,8 @@
 // closes them in the opposite order.
 //
 // Each command has a file of its own and calls the same functions that the API calls. None knows
-// SQL. Two know what goes over the wire: "token inspect" compares the claims of a token with the
-// settings, and "healthcheck" requests /readyz.
+// SQL. Three know what goes over the wire: "token inspect" compares the claims of a token with the
+// settings, "captcha solve" finds the challenge in an answer, and "healthcheck" requests /readyz.
 package main
 
 import (
@@ -102,6 +102,7 @@ func (p *program) root() *cobra.Command {
 		p.sessionsCommand(),
 		p.rekeyCommand(),
 		p.tokenCommand(),
+		p.captchaCommand(),
 		p.configCommand(),
 		p.healthcheckCommand(),
 		p.versionCommand(),
