@@ -101,6 +101,7 @@ type Auth struct {
 	cfg      Config
 	keys     *token.Keyring
 	access   *token.Issuer
+	rotated  *throttle.Memory // by the id of a session
 	denied   *denyList
 	audit    *recorder
 	accounts *Accounts
@@ -130,6 +131,7 @@ func New(cfg Config) (*Auth, error) {
 	audit := newRecorder(cfg.Store, cfg.Log)
 	return &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
+		rotated: throttle.NewMemory(maxRotations, rotationsWindow),
 		guard: &guard{
 			hashes: cfg.Store, gate: cfg.Gate,
 			limiter: throttle.NewLimiter(cfg.Store, cfg.Store.Now),

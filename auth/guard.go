@@ -54,7 +54,11 @@ func (g *guard) checkPassword(
 		}
 	}()
 	active := u.ID != 0 && !u.Disabled
-	good, rehashed, err := g.gate.Verify(ctx, u.PasswordHash, given, active)
+	gate := g.gate
+	if try.device != "" {
+		gate = gate.Known()
+	}
+	good, rehashed, err := gate.Verify(ctx, u.PasswordHash, given, active)
 	switch {
 	case err != nil:
 		return nil, err
@@ -102,7 +106,10 @@ func (g *guard) reserveLogin(
 // reserveDevice counts an attempt in the bucket of a device of the user, and in that of all their
 // devices together.
 func (g *guard) reserveDevice(ctx context.Context, userID int64, device string) (*attempt, error) {
-	r, err := g.limiter.Reserve(ctx, deviceBucket(userID, device), devicesBucket(userID))
+	// The first bucket is the user's: attempts from their devices wait for each other. So however
+	// many devices somebody has, one of their passwords at a time is in the lane of the gate.
+	r, err := g.limiter.Reserve(ctx,
+		passesBucket(userID, true), deviceBucket(userID, device), devicesBucket(userID))
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +165,7 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 // a wrong one it has failed.
 func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
 	if code == "" {
-		return errors.Join(ErrMFARequired, try.Release(ctx))
+		return errors.Join(ErrMFARequired, try.Pass(ctx))
 	}
 	same := func(u store.User) (store.User, error) { return u, nil }
 	err := g.spendCode(ctx, u.ID, code, try.device != "", same)
@@ -228,9 +235,9 @@ func (g *guard) knownDevice(ctx context.Context, u store.User) bool {
 // askFromNetwork counts one request for something that anybody may ask for, and returns how long
 // the network of ctx has to wait for the next.
 func (g *guard) askFromNetwork(ctx context.Context, what string) (wait time.Duration, err error) {
-	network := throttle.NetworkOf(originOf(ctx).IP)
-	if network == "" {
+	buckets := askedBuckets(what, originOf(ctx).IP)
+	if buckets == nil {
 		return 0, nil
 	}
-	return g.limiter.Ask(ctx, askedBucket(what, network))
+	return g.limiter.Ask(ctx, buckets...)
 }

@@ -133,7 +133,7 @@ func (a *Auth) ChangePassword(ctx context.Context, c Caller, current, newPasswor
 	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
 		return err
 	}
-	hash, err := a.cfg.Gate.HashNew(ctx, u, newPassword)
+	hash, err := a.cfg.Gate.Known().HashNew(ctx, u, newPassword)
 	if err != nil {
 		return err
 	}
