@@ -87,7 +87,8 @@ func TestARightPasswordAloneCounts(t *testing.T) {
 		p.wantTry(t, "192.0.2.1", goodLogin("ana"), "code?")
 		p.fill(t, codesBucket(ana.ID, false), codesLimit.Free-1)
 		p.wantTry(t, "192.0.2.1", goodLogin("ana").withCode("000000x"), "wrong code")
-		p.wantTry(t, "192.0.2.1", goodLogin("ana").withCode("000000"), "wait 86400") // not looked at
+		// No more codes are looked at.
+		p.wantTry(t, "192.0.2.1", goodLogin("ana").withCode("000000"), "wait 86400")
 		p.wantTry(t, "192.0.2.1", goodLogin("ana"), "wait 900")
 	})
 }

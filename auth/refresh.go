@@ -62,7 +62,7 @@ const maxAhead = 24 * time.Hour
 // a client that runs wild: fifty tabs that share a cookie need 150. What has the same answer as
 // another refresh does not count.
 const (
-	maxRotations    = 2000
+	maxRotations    = 1200
 	rotationsWindow = 15 * time.Minute
 )
 

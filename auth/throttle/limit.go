@@ -136,8 +136,8 @@ func NetworkOf(ip string) string {
 	return prefixOf(addr, 64)
 }
 
-// SiteOf returns the /48 of IPv6 that an address is in, "" for any other address. A provider gives
-// so much to one site, which has 65,536 networks of [NetworkOf] in it.
+// SiteOf returns the /48 of IPv6 that an address is in, "" for any other address. One customer of a
+// provider may have that much: 65,536 networks of [NetworkOf].
 func SiteOf(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil || addr.Unmap().Is4() {
