@@ -24,6 +24,9 @@ type loginInput struct {
 	auth.LoginRequest
 	cookie bool // the refresh token and the device token go into cookies
 
+	// replaced is the refresh tokens of the cookies that the answer replaces.
+	replaced []string
+
 	mistyped []store.FieldError // members of another type
 }
 
@@ -44,6 +47,7 @@ func (in *loginInput) decode(r *request) error {
 		if err := r.server.ownOrigin(r.Header); err != nil {
 			return err
 		}
+		in.replaced = r.server.cookieTokens(r.Request)
 	}
 	if in.Device == "" {
 		in.Device = r.server.deviceToken(r.Request)
@@ -179,7 +183,25 @@ func (s *Server) login(ctx context.Context, in loginInput) (loginView, error) {
 	if err != nil {
 		return loginView{}, &refusedLogin{err}
 	}
+	if err := s.endReplaced(ctx, in.replaced, g); err != nil {
+		return loginView{}, err
+	}
 	return s.loginView(g, in.cookie), nil
+}
+
+// endReplaced ends the sessions whose cookies a login replaces (OWASP ASVS 5.0, 7.2.4): nobody
+// could end them any more. If that fails the browser keeps its cookies, so the new session ends.
+func (s *Server) endReplaced(ctx context.Context, replaced []string, g auth.Grant) error {
+	var errs []error
+	for _, token := range replaced {
+		errs = append(errs, s.cfg.Auth.LogoutRefresh(ctx, token))
+	}
+	err := errors.Join(errs...)
+	if err != nil {
+		// If this fails, too, nobody has a token of it.
+		_ = s.cfg.Auth.LogoutRefresh(ctx, g.RefreshToken)
+	}
+	return err
 }
 
 func (s *Server) loginView(g auth.Grant, cookie bool) loginView {

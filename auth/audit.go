@@ -16,19 +16,39 @@ import (
 	"clientes/store"
 )
 
-// newEvent returns an event of the request of ctx.
+// newEvent returns an event of the request of ctx. What a caller does is counted: whoever has a
+// token can do most things again and again, and would fill the table.
 func newEvent(ctx context.Context, kind store.EventKind, userID int64, detail string) store.Event {
 	o := originOf(ctx)
-	return store.Event{
+	e := store.Event{
 		Kind: kind, UserID: userID, ActorID: o.ActorID,
 		IP: o.IP, UserAgent: o.UserAgent, RequestID: o.RequestID, Detail: detail,
 	}
+	if e.ActorID != 0 {
+		e = counted(e)
+	}
+	return e
 }
 
-// nobodysRows is how many rows a kind of event has in one window, at most, for names of no user. A
-// stranger may have any number of networks, so they share these rows. With a single row only one
-// network would ever be seen.
-const nobodysRows = 16
+// networkRows is how many rows the same events have in one window, at most, whatever networks they
+// come from. Somebody may have any number of networks, so they share these rows. With a single row
+// only one network would ever be seen.
+const networkRows = 16
+
+// networkRow returns the row of the network of an address.
+func networkRow(ip string) string {
+	h := fnv.New32a()
+	h.Write([]byte(throttle.NetworkOf(ip)))
+	return strconv.FormatUint(uint64(h.Sum32()%networkRows), 10)
+}
+
+// counted makes an event and those like it one row a window: of the same user, actor and detail,
+// and of a network in the same row.
+func counted(e store.Event) store.Event {
+	e.Key = fmt.Sprintf("%s of %d by %d from %s %s",
+		e.Kind, e.UserID, e.ActorID, networkRow(e.IP), e.Detail)
+	return e
+}
 
 // strangersEvent returns an event that strangers can cause at will. Events of one kind and user
 // become one row a window. Those of no user become few rows, whatever the names and networks.
@@ -39,10 +59,7 @@ func strangersEvent(
 	e := newEvent(ctx, kind, userID, detail)
 	e.Key = string(kind) + " of " + strconv.FormatInt(userID, 10)
 	if userID == 0 {
-		h := fnv.New32a()
-		h.Write([]byte(throttle.NetworkOf(e.IP)))
-		row := uint64(h.Sum32() % nobodysRows)
-		e.Key = string(kind) + " of nobody " + strconv.FormatUint(row, 10)
+		e.Key = string(kind) + " of nobody " + networkRow(e.IP)
 	}
 	return e
 }

@@ -113,6 +113,7 @@ type Auth struct {
 	cfg      Config
 	keys     *token.Keyring
 	access   *token.Issuer
+	rotated  *throttle.Memory // by the id of a session
 	denied   *denyList
 	audit    *recorder
 	accounts *Accounts
@@ -153,6 +154,7 @@ func New(cfg Config) (*Auth, error) {
 	limiter := throttle.NewLimiter(cfg.Store, cfg.Store.Now)
 	return &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
+		rotated: throttle.NewMemory(maxRotations, rotationsWindow),
 		guard: &guard{
 			hashes: cfg.Store, mails: cfg.Store, gate: cfg.Gate,
 			limiter: limiter, captchas: newCaptchas(keys, limiter, cfg.Store.Now),

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"time"
@@ -20,6 +21,26 @@ var (
 	// longer memory would stop only honest people.
 	networkLimit = throttle.Limit{Free: 50, Window: 15 * time.Minute, Slowed: true}
 
+	// siteLimit is for an IPv6 /48, which is one provider's customer: a house or a whole campus.
+	// So it has ten times the limit of a network. A stranger's 65,536 networks in it count no more
+	// than that.
+	siteLimit = throttle.Limit{
+		Free: 10 * networkLimit.Free, Window: networkLimit.Window, Slowed: true,
+	}
+
+	// passesLimit is for right passwords of one user, each of which costs a hash and a session. It
+	// is far above what scripts do that log in for every run: forty a minute.
+	passesLimit = throttle.Limit{Free: 600, Window: 15 * time.Minute}
+
+	// networkPassesLimit is the same for all users of a network. A large office that begins to work
+	// does not reach it.
+	networkPassesLimit = throttle.Limit{
+		Free: 10 * passesLimit.Free, Window: passesLimit.Window,
+	}
+
+	// newNetworksLimit is for logins from new networks that have an event of their own.
+	newNetworksLimit = throttle.Limit{Free: 20, Window: 24 * time.Hour}
+
 	// devicesLimit is for all devices of a user together.
 	devicesLimit = throttle.Limit{Free: 50, Window: 24 * time.Hour, Refuse: errDevicesUsed}
 
@@ -37,6 +58,9 @@ var (
 	// askedLimit is for links and new accounts that one network requests. It is as high as for
 	// failed logins, because the network may be many people's.
 	askedLimit = throttle.Limit{Free: networkLimit.Free, Window: networkLimit.Window}
+
+	// siteAskedLimit is the same for an IPv6 /48, see siteLimit.
+	siteAskedLimit = throttle.Limit{Free: siteLimit.Free, Window: siteLimit.Window}
 )
 
 // errDevicesUsed means that too many attempts from all devices of a user have failed. Their device
@@ -59,26 +83,51 @@ func nameBucket(keys *token.Keyring, userID int64, name string) throttle.Bucket 
 	return b
 }
 
-// loginBuckets are what a stranger's login counts against. For a name of no user, one of them is as
-// much work as the key that only a user has. Otherwise the time would show who is one.
+// loginBuckets are what a stranger's login counts against. For a name of no user, two of them are
+// as much work as the keys that only a user has. Otherwise the time would show who is one.
 func loginBuckets(keys *token.Keyring, userID int64, name, ip string) []throttle.Bucket {
 	buckets := []throttle.Bucket{nameBucket(keys, userID, name)}
 	if userID == 0 {
-		key := "nobody " + keys.MACs(token.Throttle, store.NameKey(name))[0]
-		buckets = append(buckets, newBucket(key, throttle.Limit{}))
+		mac := keys.MACs(token.Throttle, store.NameKey(name))[0]
+		buckets = append(buckets,
+			newBucket("nobody "+mac, throttle.Limit{}), newPasses("nobody "+mac, passesLimit))
+	} else {
+		buckets = append(buckets, passesBucket(userID, false))
 	}
-	if network := throttle.NetworkOf(ip); network != "" {
-		buckets = append(buckets, networkBucket(network))
-	}
-	return buckets
+	return append(buckets, networkBuckets(ip)...)
 }
 
-// networkBucket counts failed logins from a network. A success clears nothing: otherwise anybody
+// networkBuckets count failed logins from the network of an address and from the site above it, and
+// the right passwords from the larger of the two. A success clears no failures: otherwise anybody
 // with an account would start anew with each login to it.
-func networkBucket(network string) throttle.Bucket {
-	b := newBucket("address "+network, networkLimit)
-	b.Waivable = true
-	return b
+func networkBuckets(ip string) []throttle.Bucket {
+	network, site := throttle.NetworkOf(ip), throttle.SiteOf(ip)
+	if network == "" {
+		return nil
+	}
+	buckets := []throttle.Bucket{newBucket("address "+network, networkLimit)}
+	if site != "" {
+		buckets = append(buckets, newBucket("address "+site, siteLimit))
+	}
+	for i := range buckets {
+		buckets[i].Waivable = true
+	}
+	return append(buckets, newPasses(cmp.Or(site, network), networkPassesLimit))
+}
+
+// passesBucket counts the right passwords of a user, whatever follows from them. Those of known
+// devices and sessions count apart, so that a thief of the password alone cannot keep the user out.
+func passesBucket(userID int64, known bool) throttle.Bucket {
+	key := decimal(userID)
+	if known {
+		key += " known"
+	}
+	return newPasses(key, passesLimit)
+}
+
+// newNetworksBucket counts the new networks that a user logs in from.
+func newNetworksBucket(userID int64) throttle.Bucket {
+	return newBucket("new networks "+decimal(userID), newNetworksLimit)
 }
 
 // deviceBucket counts failed logins from a device of a user.
@@ -118,9 +167,17 @@ func noMailsBucket(keys *token.Keyring, name, email string) throttle.Bucket {
 	return newBucket("mails nobody "+mac[:3], mailsLimit)
 }
 
-// askedBucket counts what a network requests.
-func askedBucket(what, network string) throttle.Bucket {
-	return newBucket(what+" by "+network, askedLimit)
+// askedBuckets count what the network of an address requests, and the site above it.
+func askedBuckets(what, ip string) []throttle.Bucket {
+	network := throttle.NetworkOf(ip)
+	if network == "" {
+		return nil
+	}
+	buckets := []throttle.Bucket{newBucket(what+" by "+network, askedLimit)}
+	if site := throttle.SiteOf(ip); site != "" {
+		buckets = append(buckets, newBucket(what+" by "+site, siteAskedLimit))
+	}
+	return buckets
 }
 
 // confirmsBucket counts the new emails that a user asks to have confirmed.
@@ -157,6 +214,13 @@ func cancelsBucket(userID int64) throttle.Bucket {
 // newBucket returns a bucket with one key.
 func newBucket(key string, limit throttle.Limit) throttle.Bucket {
 	return throttle.Bucket{Keys: []string{key}, Limit: limit}
+}
+
+// newPasses returns a bucket that counts right passwords.
+func newPasses(whose string, limit throttle.Limit) throttle.Bucket {
+	b := newBucket("passes "+whose, limit)
+	b.Passes = true
+	return b
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }

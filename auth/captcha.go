@@ -124,13 +124,14 @@ func (c captchas) forLogin(
 // *ChallengeError that is ErrCaptchaRequired, or after too many requests one that is only a
 // *TooManyError.
 func (c captchas) ask(ctx context.Context, purpose string) error {
-	network := throttle.NetworkOf(originOf(ctx).IP)
+	ip := originOf(ctx).IP
+	network := throttle.NetworkOf(ip)
 	if network == "" {
 		return nil
 	}
 	solution, _ := ctx.Value(captchaKey{}).(string)
 	r, err := c.reserve(ctx, purpose, network, solution, throttle.Bucket{},
-		askedBucket(purpose, network), freeBucket(purpose, network))
+		append(askedBuckets(purpose, ip), freeBucket(purpose, network))...)
 	var challenge *ChallengeError
 	var many *TooManyError
 	switch {

@@ -66,7 +66,11 @@ func (g *guard) checkPassword(
 		}
 	}()
 	active := u.ID != 0 && !u.Disabled
-	good, rehashed, err := g.gate.Verify(ctx, u.PasswordHash, given, active)
+	gate := g.gate
+	if try.device != "" {
+		gate = gate.Known()
+	}
+	good, rehashed, err := gate.Verify(ctx, u.PasswordHash, given, active)
 	switch {
 	case err != nil:
 		return nil, err
@@ -122,7 +126,10 @@ func (g *guard) reserveBy(
 // reserveDevice counts an attempt in the bucket of a device of the user, and in that of all their
 // devices together.
 func (g *guard) reserveDevice(ctx context.Context, userID int64, device string) (*attempt, error) {
-	r, err := g.limiter.Reserve(ctx, deviceBucket(userID, device), devicesBucket(userID))
+	// The first bucket is the user's: attempts from their devices wait for each other. So however
+	// many devices somebody has, one of their passwords at a time is in the lane of the gate.
+	r, err := g.limiter.Reserve(ctx,
+		passesBucket(userID, true), deviceBucket(userID, device), devicesBucket(userID))
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +186,7 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *attempt) error {
 	if code == "" {
 		g.audit.recordStrangers(ctx, store.EventMFAMissing, u.ID, "")
-		err := errors.Join(ErrMFARequired, try.Release(ctx))
+		err := errors.Join(ErrMFARequired, try.Pass(ctx))
 		g.mailHalfLogin(ctx, u)
 		return err
 	}

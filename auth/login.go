@@ -36,7 +36,7 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	if err != nil {
 		return Grant{}, err
 	}
-	defer try.Release(ctx) // unless it ends otherwise
+	defer try.Pass(ctx) // unless it ends otherwise: the password was right
 	if u.MFA.On {
 		if err := a.guard.checkCode(ctx, u, r.Code, try); err != nil {
 			return Grant{}, err

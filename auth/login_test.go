@@ -394,7 +394,7 @@ func TestASprayLeavesFewRows(t *testing.T) {
 	if n, most := rows(), names/4+names/4/96+3*workers; n > most || n < names/8 {
 		t.Errorf("%d rows are left of %d names, want at most %d", n, names, most)
 	}
-	if n := countEvents(t, p, store.EventFilter{}); n > 4*96*nobodysRows+nobodysRows {
+	if n := countEvents(t, p, store.EventFilter{}); n > 4*96*networkRows+networkRows {
 		t.Errorf("the audit has %d rows of nobody", n)
 	}
 	let := 0

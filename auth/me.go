@@ -126,7 +126,7 @@ func (a *Auth) ChangePassword(ctx context.Context, c Caller, p Proof, newPasswor
 	if err := a.checkCurrent(ctx, c, u, p); err != nil {
 		return err
 	}
-	hash, err := a.cfg.Gate.HashNew(ctx, u, newPassword)
+	hash, err := a.cfg.Gate.Known().HashNew(ctx, u, newPassword)
 	if err != nil {
 		return err
 	}

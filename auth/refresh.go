@@ -58,6 +58,18 @@ const (
 // it. Up to here the session goes on; beyond it nobody knows how long it was unused.
 const maxAhead = 24 * time.Hour
 
+// A session may be refreshed maxRotations times in a rotationsWindow, at each process. That is for
+// a client that runs wild: fifty tabs that share a cookie need 150. What has the same answer as
+// another refresh does not count.
+const (
+	maxRotations    = 1200
+	rotationsWindow = 15 * time.Minute
+)
+
+// onceMore is how long after its last use a session is not written for another refresh with the
+// same answer: of fifty at once one writes.
+const onceMore = time.Second
+
 // rotate is the rule of rotation. It returns the session after somebody came with token n.
 //
 // The newest token may always be used. Its parent may be used until the newest is, because the
@@ -85,6 +97,9 @@ func rotate(
 		s.RotatedAt = now
 	case n == s.Parent && now.Sub(s.RotatedAt).Abs() < grace: // a clock may have been ahead
 		how = again
+		if now.Sub(s.LastUsedAt).Abs() < onceMore {
+			return s, again
+		}
 	case n == s.Parent:
 		how = renewed
 		s.Counter++
@@ -106,11 +121,16 @@ func rotate(
 }
 
 // Refresh uses up a refresh token and grants what a login does. It refuses with
-// [ErrRefreshInvalid]. A token that somebody else must have used ends its session.
+// [ErrRefreshInvalid], or with a *[TooManyError] if the session was refreshed too often. A token
+// that somebody else must have used ends its session.
 func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) {
 	id, n, ok := parseRefreshToken(a.keys, refreshToken)
 	if !ok {
 		return Grant{}, ErrRefreshInvalid
+	}
+	now := a.cfg.Store.Now()
+	if wait := a.rotated.Wait(id, now); wait > 0 {
+		return Grant{}, &TooManyError{Wait: wait, Asked: true}
 	}
 	era := a.denied.known.era.Load()
 	s, how, valid, err := a.rotateSession(ctx, id, n)
@@ -125,11 +145,13 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) 
 	}
 	switch how {
 	case stolen:
-		a.audit.record(ctx, newEvent(ctx, store.EventRefreshTheft, s.UserID, ""))
+		a.audit.record(ctx, counted(newEvent(ctx, store.EventRefreshTheft, s.UserID, "")))
 		return Grant{}, fmt.Errorf("%w: session %s of user %d was ended: %w",
 			ErrRefreshReused, s.ID, s.UserID, ErrRefreshInvalid)
 	case refused:
 		return Grant{}, ErrRefreshInvalid
+	case rotated, renewed:
+		a.rotated.Count(id, now)
 	}
 	a.denied.addLiving(era, s)
 	// A change of role ends the session. So while this one lives, the user is as at its login.

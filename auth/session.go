@@ -54,25 +54,40 @@ func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Gra
 }
 
 // noteLogin ends the attempt, and keeps the event of the login and the mail about a new network.
-// The session exists by now, so errors of the store go to the log: if they were returned, the
+// Logins of a user are counted in one row a window, except those from new networks. The session
+// exists by now, so errors of the store go to the log: if they were returned, the
 // client would never learn that it is open.
 func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
 	if err := try.Succeed(ctx); err != nil {
 		a.cfg.Log.Error("a login could not clear the count of those that failed before it",
 			"user_id", u.ID, "error", err)
 	}
-	detail := try.factors
 	isNew, err := a.noteNetwork(ctx, u)
-	switch {
-	case isNew:
-		detail += ", new address"
-	case err != nil:
+	if err != nil {
 		a.cfg.Log.Error("the network of a login could not be noted: "+
 			"if it is new, the user is not told", "user_id", u.ID, "error", err)
 	}
-	event := newEvent(ctx, store.EventLogin, u.ID, detail)
+	event := newEvent(ctx, store.EventLogin, u.ID, try.factors)
 	event.ActorID = u.ID
+	if isNew {
+		event.Detail += ", new address"
+	}
+	if !isNew || !a.mayHaveRow(ctx, u) {
+		event = counted(event)
+	}
 	a.audit.record(ctx, event)
+}
+
+// mayHaveRow counts a new network of a user, and reports whether the event of its login may have a
+// row of its own. Somebody who knows the password may have any number of networks.
+func (a *Auth) mayHaveRow(ctx context.Context, u store.User) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	wait, err := a.guard.limiter.Ask(ctx, newNetworksBucket(u.ID))
+	if err != nil {
+		a.cfg.Log.Error("a new network could not be counted", "user_id", u.ID, "error", err)
+	}
+	return wait == 0
 }
 
 // newSession returns a session that begins now, and the validity of its first access token.
@@ -105,8 +120,8 @@ func sessionEnd(created, used time.Time, idle, longest time.Duration) time.Time 
 	return end
 }
 
-// noteNetwork notes the network that a user logs in from. If it is new, as at the first login, it
-// queues a mail to the user and reports so.
+// noteNetwork notes the network that a user logs in from, and reports whether it is new, as at the
+// first login. Then it queues a mail to the user.
 func (a *Auth) noteNetwork(ctx context.Context, u store.User) (isNew bool, err error) {
 	origin := originOf(ctx)
 	network := throttle.NetworkOf(origin.IP)
@@ -125,10 +140,8 @@ func (a *Auth) noteNetwork(ctx context.Context, u store.User) (isNew bool, err e
 		return false, nil
 	case err != nil:
 		return false, err
-	case known:
-		return false, nil
 	}
-	return true, nil
+	return !known, nil
 }
 
 // grant makes the tokens of a session that has just been used. Its row must know of the validity
@@ -174,8 +187,13 @@ func (a *Auth) LogoutRefresh(ctx context.Context, refreshToken string) error {
 	return a.endSession(ctx, id)
 }
 
+// endSession ends a session. An old token may come again and again: it costs a read.
 func (a *Auth) endSession(ctx context.Context, id string) error {
-	s, err := a.cfg.Store.EndSession(ctx, id)
+	s, err := a.cfg.Store.Session(ctx, id)
+	had := err == nil && !s.EndedAt.IsZero()
+	if err == nil && !had {
+		s, err = a.cfg.Store.EndSession(ctx, id)
+	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		// Its row was removed because nothing could need it, or is lost. The memory may have it.
@@ -186,10 +204,12 @@ func (a *Auth) endSession(ctx context.Context, id string) error {
 		return fmt.Errorf("end session: %w", err)
 	}
 	a.denied.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
+	if had {
+		return nil
+	}
 	event := newEvent(ctx, store.EventLogout, s.UserID, "")
 	event.ActorID = s.UserID
-	event.Key = "logout of " + s.ID // an old token may come again and again
-	a.audit.record(ctx, event)
+	a.audit.record(ctx, counted(event))
 	return nil
 }
 
@@ -201,7 +221,7 @@ func (a *Auth) LogoutEverywhere(ctx context.Context, userID int64) error {
 		return fmt.Errorf("end sessions: %w", err)
 	}
 	a.denied.addAll(ended)
-	a.audit.record(ctx, newEvent(ctx, store.EventLogoutEverywhere, userID, ""))
+	a.audit.record(ctx, counted(newEvent(ctx, store.EventLogoutEverywhere, userID, "")))
 	return nil
 }
 

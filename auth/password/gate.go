@@ -12,27 +12,48 @@ import (
 var ErrOverloaded = errors.New("too many passwords are waiting to be checked")
 
 // Gate lets few passwords be hashed at once and few wait, because each takes a core and 19 MiB. A
-// flood of logins must neither slow everything else nor take memory without bound. A Gate is safe
-// for concurrent use.
+// flood of logins must neither slow everything else nor take memory without bound.
+//
+// A Gate has two lanes, for strangers and for known users. Neither takes a place in the other. Of
+// those who wait, a known user is next. So a flood of strangers delays a known user by one hash.
+//
+// A Gate is safe for concurrent use.
 type Gate struct {
 	hasher   Hasher
 	slots    chan struct{}
-	admitted chan struct{} // running and waiting
+	handed   chan struct{} // a slot goes to a known user who waits
+	admitted chan struct{} // running and waiting in the lane
+
+	known *Gate // the lane for known users, nil within itself
 }
 
-// NewGate returns a gate before a hasher. running is how many hashes run at once, and waiting is
-// how many more may wait.
+// NewGate returns a gate before a hasher: the lane for strangers. running is how many hashes run at
+// once, and waiting is how many more may wait in each lane.
 func NewGate(hasher Hasher, running, waiting int) *Gate {
-	return &Gate{
+	g := &Gate{
 		hasher:   hasher,
 		slots:    make(chan struct{}, running),
+		handed:   make(chan struct{}),
 		admitted: make(chan struct{}, running+waiting),
 	}
+	known := *g
+	known.admitted = make(chan struct{}, running+waiting)
+	g.known = &known
+	return g
+}
+
+// Known returns the lane for users who have shown that they were here before. The caller lets in
+// few at once for each user: nobody else bounds how many of the places one user takes.
+func (g *Gate) Known() *Gate {
+	if g.known == nil {
+		return g
+	}
+	return g.known
 }
 
 // Do calls f when a slot is free, and returns the error of f. It returns [ErrOverloaded] at once
-// if too many wait already, and the context's error if the context ends first. In both cases f is
-// not called.
+// if too many wait in the lane, and the context's error if the context ends first. In both cases f
+// is not called.
 func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
 	select {
 	case g.admitted <- struct{}{}:
@@ -40,13 +61,27 @@ func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
 	default:
 		return ErrOverloaded
 	}
+	var handed chan struct{} // nobody hands a stranger a slot
+	if g.known == nil {
+		handed = g.handed
+	}
 	select {
 	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
+	case <-handed:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	defer g.leave()
 	return f(g.hasher)
+}
+
+// leave hands the slot to a known user who waits, or makes it free.
+func (g *Gate) leave() {
+	select {
+	case g.handed <- struct{}{}:
+	default:
+		<-g.slots
+	}
 }
 
 // Ready is the hasher's [Hasher.Ready]. It does not wait at the gate: a crowd there is no reason to

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"clientes/store"
 )
@@ -44,6 +47,65 @@ func TestTheGateLetsFewInAndFewWait(t *testing.T) {
 	if err := g.Do(t.Context(), func(Hasher) error { return nil }); err != nil {
 		t.Errorf("the gate stays shut: %v", err)
 	}
+}
+
+// TestAKnownUserIsNext fills both lanes, and checks who is let in when.
+func TestAKnownUserIsNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(Local{}, 1, 3)
+		leave := make(chan bool)
+		var order []string // only one runs at once
+		var all sync.WaitGroup
+		enter := func(gate *Gate, who string) {
+			all.Go(func() {
+				must(t, gate.Do(t.Context(), func(Hasher) error {
+					order = append(order, who)
+					<-leave
+					return nil
+				}))
+			})
+			synctest.Wait() // until they run or wait
+		}
+		for _, who := range []string{"a", "b", "c", "d"} {
+			enter(g, who)
+		}
+		refused := func(Hasher) error { return errors.New("it came in") }
+		if err := g.Do(t.Context(), refused); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("a stranger at a full gate: %v", err)
+		}
+		for _, who := range []string{"K", "L", "M", "N"} {
+			enter(g.Known(), who)
+		}
+		if err := g.Known().Do(t.Context(), refused); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("a known user at a full lane: %v", err)
+		}
+		leave <- true // a makes room for another stranger, but not for one that is next
+		synctest.Wait()
+		enter(g, "e")
+		for range 8 {
+			leave <- true
+			synctest.Wait()
+		}
+		all.Wait()
+		if got := strings.Join(order, ""); got != "aKLMNbcde" {
+			t.Errorf("they were let in as %s", got)
+		}
+		// A known user who gives up takes no slot with them.
+		must(t, g.Do(t.Context(), func(Hasher) error {
+			ctx, cancel := context.WithCancel(t.Context())
+			all.Go(func() {
+				if err := g.Known().Do(ctx, refused); !errors.Is(err, context.Canceled) {
+					t.Errorf("one who gives up gets %v", err)
+				}
+			})
+			synctest.Wait()
+			cancel()
+			all.Wait()
+			return nil
+		}))
+		must(t, g.Known().Known().Do(t.Context(), func(Hasher) error { return nil }))
+		must(t, g.Do(t.Context(), func(Hasher) error { return nil }))
+	})
 }
 
 func TestGivingUpTheWaitFreesTheSlot(t *testing.T) {

@@ -21,6 +21,11 @@ type Bucket struct {
 	// Cleared means that a success empties the bucket. Otherwise a success just does not count
 	// itself.
 	Cleared bool
+
+	// Passes makes the bucket count the attempts that pass, not those that fail. Reserve then only
+	// looks whether there were too many: an attempt counts in Pass or Succeed. So of many at once,
+	// a few more than Free may pass.
+	Passes bool
 }
 
 // Limit is how often somebody may fail, or request something.
@@ -112,6 +117,14 @@ func (l Limit) settle(b *store.Bucket) {
 	}
 }
 
+// pass counts an attempt that has passed, unless others have used up the limit meanwhile.
+func (l Limit) pass(b *store.Bucket, now time.Time) {
+	*b = l.settled(*b, now)
+	if !b.BlockedUntil.After(now) {
+		l.count(b, now)
+	}
+}
+
 // NetworkOf returns the network of an address that counts as one sender: a single IPv4 address, or
 // the /64 of IPv6 that one subscriber has. It returns "" if ip is no address, as behind a Unix
 // socket.
@@ -120,11 +133,24 @@ func NetworkOf(ip string) string {
 	if err != nil {
 		return ""
 	}
-	addr = addr.Unmap()
-	if addr.Is4() {
+	if addr = addr.Unmap(); addr.Is4() {
 		return addr.String()
 	}
-	prefix, err := addr.Prefix(64)
+	return prefixOf(addr, 64)
+}
+
+// SiteOf returns the /48 of IPv6 that an address is in, "" for any other address. One customer of a
+// provider may have that much: 65,536 networks of [NetworkOf].
+func SiteOf(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.Unmap().Is4() {
+		return ""
+	}
+	return prefixOf(addr, 48)
+}
+
+func prefixOf(addr netip.Addr, bits int) string {
+	prefix, err := addr.Prefix(bits)
 	if err != nil {
 		return ""
 	}

@@ -2,7 +2,7 @@
 //
 // A [Bucket] is a key and a [Limit]: how often something may fail before the next attempt has to
 // wait. A [Limiter] reserves an attempt on one or several buckets before anybody knows how it ends.
-// The [Reservation] then ends in one of three ways:
+// The [Reservation] then ends, mostly in one of three ways:
 //
 //	r, err := limiter.Reserve(ctx, byName, byNetwork)
 //	if err != nil {
@@ -76,7 +76,7 @@ func NewLimiter(st Store, now func() time.Time) *Limiter {
 }
 
 // Reservation is an attempt that was let through and counted before it is known how it ends. It
-// ends in one of Fail, Release and Succeed. Calls after the first do nothing.
+// ends in one of Fail, Release, Pass and Succeed. Calls after the first do nothing.
 type Reservation struct {
 	limiter *Limiter
 	buckets []Bucket
@@ -157,7 +157,9 @@ func (r *Reservation) count(counts []store.Bucket) error {
 		if b.Limit.Refuse != nil {
 			return b.Limit.Refuse
 		}
-		refused.Wait = max(refused.Wait, wait)
+		if wait > refused.Wait {
+			refused.Wait, refused.Asked = wait, b.Passes
+		}
 		refused.Waivable = refused.Waivable && b.Waivable
 		refused.Over = max(refused.Over, counts[i].Count-b.Limit.Free)
 	}
@@ -169,7 +171,9 @@ func (r *Reservation) count(counts []store.Bucket) error {
 	}
 	r.before = slices.Clone(counts[:own])
 	for i, b := range buckets[:own] {
-		b.Limit.count(&counts[i], now)
+		if !b.Passes {
+			b.Limit.count(&counts[i], now)
+		}
 	}
 	r.after = slices.Clone(counts[:own])
 	return nil
@@ -240,18 +244,33 @@ func (r *Reservation) Fail(ctx context.Context) error {
 
 // Release uncounts an attempt that has neither failed nor succeeded.
 func (r *Reservation) Release(ctx context.Context) error {
-	return r.end(ctx, func(int) bool { return true }, r.uncount)
+	return r.end(ctx, func(i int) bool { return !r.buckets[i].Passes }, r.uncount)
 }
 
-// Succeed uncounts the attempt, and empties the buckets that a success clears. A waiver stays used.
+// Pass uncounts an attempt that was right but is no success, because more is needed. Where attempts
+// that pass are counted, it counts.
+func (r *Reservation) Pass(ctx context.Context) error {
+	return r.end(ctx, func(int) bool { return true }, r.pass)
+}
+
+// Succeed is Pass for a success: it also empties the buckets that a success clears. A waiver stays
+// used.
 func (r *Reservation) Succeed(ctx context.Context) error {
 	return r.end(ctx, r.endsWithSuccess, func(i int, count *store.Bucket) {
 		if r.buckets[i].Cleared {
 			count.Count = 0
 		} else {
-			r.uncount(i, count)
+			r.pass(i, count)
 		}
 	})
+}
+
+func (r *Reservation) pass(i int, count *store.Bucket) {
+	if b := r.buckets[i]; b.Passes {
+		b.Limit.pass(count, store.Instant(r.limiter.now()))
+	} else {
+		r.uncount(i, count)
+	}
 }
 
 func (r *Reservation) uncount(i int, count *store.Bucket) {
@@ -288,7 +307,8 @@ func (r *Reservation) end(
 	defer cancel()
 	return r.limiter.update(ctx, r.buckets, func(counts []store.Bucket) error {
 		for i, c := range counts {
-			if applies(i) && c.Count > 0 && c.Since.Equal(r.after[i].Since) {
+			cleared := c.Count == 0 || !c.Since.Equal(r.after[i].Since)
+			if applies(i) && (r.buckets[i].Passes || !cleared) {
 				edit(i, &counts[i])
 			}
 		}
@@ -296,19 +316,24 @@ func (r *Reservation) end(
 	})
 }
 
-// Ask counts one request in a bucket, unless so many were made that the next one has to wait. Then
-// it returns how long, and counts nothing. It takes the same time either way, because a stranger
-// may measure it.
-func (l *Limiter) Ask(ctx context.Context, b Bucket) (wait time.Duration, err error) {
-	err = l.update(ctx, []Bucket{b}, func(counts []store.Bucket) error {
+// Ask counts one request in each bucket, unless so many were made that the next one has to wait.
+// Then it returns how long, and counts nothing. It takes the same time either way, because a
+// stranger may measure it.
+func (l *Limiter) Ask(ctx context.Context, buckets ...Bucket) (wait time.Duration, err error) {
+	err = l.update(ctx, buckets, func(counts []store.Bucket) error {
 		now := store.Instant(l.now())
-		c := &counts[0]
-		*c = b.Limit.settled(*c, now)
-		if wait = max(0, c.BlockedUntil.Sub(now)); wait > 0 {
-			c.LastAt = now // so that something is written here, too
-			return nil
+		wait = 0
+		for i, b := range buckets {
+			counts[i] = b.Limit.settled(counts[i], now)
+			wait = max(wait, counts[i].BlockedUntil.Sub(now))
 		}
-		b.Limit.count(c, now)
+		for i, b := range buckets {
+			if wait == 0 {
+				b.Limit.count(&counts[i], now)
+			} else if counts[i].Count > 0 {
+				counts[i].LastAt = now // so that something is written here, too
+			}
+		}
 		return nil
 	})
 	return wait, err

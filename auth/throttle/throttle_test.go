@@ -3,6 +3,7 @@ package throttle
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -140,6 +141,51 @@ func TestNetworkOf(t *testing.T) {
 			t.Errorf("%q: %q, want %q", ip, got, want)
 		}
 	}
+}
+
+func TestSiteOf(t *testing.T) {
+	for ip, want := range map[string]string{
+		"192.0.2.1":         "",
+		"::ffff:192.0.2.1":  "",
+		"2001:db8:1:2::1":   "2001:db8:1::/48",
+		"2001:db8:1:ffff::": "2001:db8:1::/48",
+		"2001:db8:2::1":     "2001:db8:2::/48",
+		"fe80::1%eth0":      "fe80::/48",
+		"":                  "",
+		"@":                 "",
+	} {
+		if got := SiteOf(ip); got != want {
+			t.Errorf("%q: %q, want %q", ip, got, want)
+		}
+	}
+}
+
+// TestMemory counts more keys in one window than there is room for.
+func TestMemory(t *testing.T) {
+	m, now := NewMemory(2, time.Minute), someDay.Add(20*time.Second)
+	count := func(key string, want time.Duration) {
+		t.Helper()
+		if wait := m.Wait(key, now); wait != want {
+			t.Errorf("%s waits %v, want %v", key, wait, want)
+		}
+		m.Count(key, now)
+	}
+	count("a", 0)
+	count("a", 0)
+	count("a", 40*time.Second)
+	count("b", 0)
+	now = now.Add(40 * time.Second)
+	count("a", 0)
+	for i := range 2 * maxCounted {
+		m.Count(strconv.Itoa(i), now)
+	}
+	if n := len(m.counts); n > maxCounted {
+		t.Errorf("%d keys are remembered", n)
+	}
+	now = now.Add(-time.Hour) // a clock that is set back
+	count("a", 0)
+	count("a", 0)
+	count("a", time.Minute)
 }
 
 func TestKeyedMutex(t *testing.T) {
