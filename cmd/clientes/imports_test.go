@@ -39,7 +39,7 @@ func rooms() []room {
 			path: "cmd",
 			ours: []string{
 				"cmd/clientes/config", "api", "api/wire",
-				"auth", "auth/password", "auth/token", "auth/mail",
+				"auth", "auth/password", "auth/throttle", "auth/token", "auth/mail",
 				"store", "store/sqlite", "store/postgres",
 			},
 			tests: []string{
@@ -57,7 +57,7 @@ func rooms() []room {
 		},
 		{
 			path:  "api",
-			ours:  []string{"api/wire", "auth", "auth/password", "store"},
+			ours:  []string{"api/wire", "auth", "auth/password", "auth/throttle", "store"},
 			tests: append([]string{"api/wire/wiretest", "auth/mail"}, fixtures...),
 			libraries: []string{
 				"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest",

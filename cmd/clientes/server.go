@@ -68,6 +68,7 @@ func newHTTPServer(c config.Config, handler drainer, log *slog.Logger) *httpServ
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+			ConnState:         newConnections(connectionLimit(descriptors()), c.TrustedProxies, log).changed,
 
 			// The handler answers "OPTIONS *" too, with the headers that all its answers carry.
 			DisableGeneralOptionsHandler: true,
