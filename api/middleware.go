@@ -35,6 +35,9 @@ const exchangeKey = "exchange"
 
 func exchangeOf(c *gin.Context) *exchange { return c.MustGet(exchangeKey).(*exchange) }
 
+// noPage is the Content-Security-Policy of what no browser has to show as a page.
+const noPage = "default-src 'none'; frame-ancestors 'none'"
+
 // headersOf returns the headers that every answer has at first. Pages and other static files
 // replace some of them. All answers share the values, which net/http does not change.
 //
@@ -44,7 +47,7 @@ func headersOf(public *url.URL) http.Header {
 	h := http.Header{
 		"X-Content-Type-Options":  {"nosniff"},
 		"Cache-Control":           {"no-store"},
-		"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
+		"Content-Security-Policy": {noPage},
 	}
 	if public.Scheme == "https" {
 		h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains"}

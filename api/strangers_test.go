@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,11 +89,11 @@ func TestBodiesForAnybodyAreSmall(t *testing.T) {
 	if a := f.as(store.Editor, "POST", "/clientes", large); !strings.Contains(a.body, "1 MiB") {
 		t.Errorf("answered %d %s", a.status, a.body)
 	}
-	// A token that is not good is refused before its body has arrived.
+	// A token that is not good is refused before its body is asked for.
 	w := f.dial()
 	f.tokens["nobody"] = "x"
 	w.begin("nobody", "POST", "/clientes",
-		[]string{"Content-Type: application/json", "Content-Length: 100"}, "")
+		[]string{"Content-Type: application/json", "Content-Length: 100", "Expect: 100-continue"}, "")
 	f.want(w.answer(), 401, "token_invalid")
 }
 
@@ -198,9 +199,12 @@ func TestOneTransferOfAUser(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		inner := f.server.cfg.Store
 		began, goOn := make(chan bool), make(chan bool)
+		var later atomic.Bool
 		f.stubExport(func(context.Context, func(store.Cliente) error) error {
-			began <- true
-			<-goOn
+			if !later.Swap(true) {
+				began <- true
+				<-goOn
+			}
 			return nil
 		})
 		done := make(chan answer)
@@ -220,7 +224,6 @@ func TestOneTransferOfAUser(t *testing.T) {
 		// Another session of the user is the same user.
 		f.want(f.call("GET", "/clientes/export", "", "x-access-token", f.login(store.Editor)),
 			429, "too_many_attempts")
-		go func() { soon(t, began); goOn <- true }()
 		f.want(f.as(store.Viewer, "GET", "/clientes/export", ""), 200, "")
 
 		w := f.dial()

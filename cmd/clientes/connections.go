@@ -39,8 +39,9 @@ func connectionLimit(descriptors uint64) int {
 // one of the network that has most: the one that has waited longest, or else the one whose request
 // has been under way longest. So whoever opens many loses their own, and keeps nobody out.
 //
-// A proxy has many for many people. Connections of trusted proxies and of this machine are closed
-// after all others, and never while a request is under way.
+// A proxy has many for many people. Connections of trusted proxies, and of 127.0.0.1 and ::1, where
+// one may run that is not configured, are closed after all others. They are never closed while a
+// request is under way.
 type connections struct {
 	limit   int
 	proxies []netip.Prefix
@@ -58,7 +59,7 @@ type connections struct {
 // connection is what is known about one of them.
 type connection struct {
 	network string
-	proxy   bool           // or of this machine
+	proxy   bool           // or of 127.0.0.1 or ::1
 	state   http.ConnState // new until all of the first header has arrived
 	since   uint64         // which of the changes made it so
 }
@@ -113,7 +114,8 @@ func (c *connections) newConnection(conn net.Conn) *connection {
 		return &connection{}
 	}
 	addr := from.Addr().Unmap().WithZone("")
-	x := &connection{network: throttle.NetworkOf(addr.String()), proxy: addr.IsLoopback()}
+	x := &connection{network: throttle.NetworkOf(addr.String())}
+	x.proxy = addr == netip.IPv6Loopback() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	for _, p := range c.proxies {
 		x.proxy = x.proxy || p.Contains(addr)
 	}
