@@ -583,7 +583,8 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 		pace: newPace(c.Now), end: c.Now().Add(maxUpload),
 	}
 	down := &download{
-		to: conn, connection: http.NewResponseController(conn), pace: newPace(c.Now), format: wire.CSV,
+		to: conn, connection: http.NewResponseController(conn),
+		pace: newPace(c.Now), format: wire.CSV,
 	}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))

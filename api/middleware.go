@@ -41,8 +41,8 @@ const noPage = "default-src 'none'; frame-ancestors 'none'"
 // headersOf returns the headers that every answer has at first. Pages and other static files
 // replace some of them. All answers share the values, which net/http does not change.
 //
-// Browsers obey Strict-Transport-Security over https alone. A year and the subdomains are what OWASP
-// ASVS 5.0 wants (3.4.1).
+// Browsers obey Strict-Transport-Security over https alone. OWASP ASVS 5.0 wants a year, and the
+// subdomains too (3.4.1).
 func headersOf(public *url.URL) http.Header {
 	h := http.Header{
 		"X-Content-Type-Options":  {"nosniff"},

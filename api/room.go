@@ -14,7 +14,7 @@ type room[K comparable] struct {
 	by    map[K]int64 // without those that have nothing
 }
 
-// take occupies n of the room for who. It returns full or used if that is too much.
+// take occupies n of the room for somebody. It returns full or used if that is too much.
 func (r *room[K]) take(who K, n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

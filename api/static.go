@@ -103,7 +103,8 @@ func (f staticFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// With no-referrer, a form that a page posts would have no Origin.
 	h.Set("Referrer-Policy", "same-origin")
 	if f.policy != "" {
-		h.Set("Content-Security-Policy", f.policy) // of a 304, too: it replaces the one in the cache
+		// A 304 needs it too, because its headers replace those in the cache.
+		h.Set("Content-Security-Policy", f.policy)
 	}
 	if matchesWeakly(r.Header.Values("If-None-Match"), c.etag) {
 		w.WriteHeader(http.StatusNotModified)

@@ -110,14 +110,16 @@ func TestWhichConnectionIsClosed(t *testing.T) {
 
 // A flood of connections is told of once a minute, with their number.
 func TestConnectionsAreWarnedOfOnceAMinute(t *testing.T) {
-	log, clock := new(authtest.Log), authtest.StoppedAt(time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC))
+	log := new(authtest.Log)
+	clock := authtest.StoppedAt(time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC))
 	bound := newConnections(1, nil, slog.New(slog.NewTextHandler(log, nil)))
 	bound.now = clock.Now
 	for range 121 {
 		bound.changed(&fakeConn{from: "192.0.2.1:1"}, http.StateNew)
 		clock.Advance(time.Second)
 	}
-	if got := log.String(); strings.Count(got, "closed=") != 2 || !strings.Contains(got, "closed=60") {
+	got := log.String()
+	if strings.Count(got, "closed=") != 2 || !strings.Contains(got, "closed=60") {
 		t.Errorf("the log has\n%s", got)
 	}
 }
@@ -144,7 +146,8 @@ func TestConnectionsOfAStrangerKeepNobodyOut(t *testing.T) {
 	secretIn(t)
 	call(t, nil, goodPassword, "user", "add", "ana", "--password-stdin").want(t, 0, "ana", "")
 	cmd := command(t, nil, "serve")
-	limited := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 256; exec "$0" serve`, cmd.Path)
+	limited := exec.CommandContext(t.Context(), "sh", "-c", `ulimit -n 256; exec "$0" serve`,
+		cmd.Path)
 	limited.Env = cmd.Env
 	s := beginCommand(t, limited)
 	s.wantListening(t)
