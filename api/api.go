@@ -89,16 +89,20 @@ func (cfg *Config) check() error {
 type Server struct {
 	cfg      Config
 	engine   *gin.Engine
-	bodies   *semaphore.Weighted // large bodies that arrive, in bytes
 	decoding *semaphore.Weighted // larger bodies that are being decoded
-	imports  *semaphore.Weighted // under way
 	exports  *semaphore.Weighted // that the store still reads
 
-	// downloads are the exports that clients still read.
-	downloads *semaphore.Weighted
-	draining  atomic.Bool
-	readyMu   sync.Mutex
-	ready     *readiness // the latest, nil at first
+	bodies          room[int64]  // larger bodies that arrive, in bytes of each user
+	strangersBodies room[string] // the same on routes for anybody, in bytes of each network
+	imports         room[int64]  // under way, of each user
+	downloads       room[int64]  // exports that clients still read, of each user
+
+	forwarded rarely      // the warning about X-Forwarded-For
+	headers   http.Header // of every answer, unless it has its own
+
+	draining atomic.Bool
+	readyMu  sync.Mutex
+	ready    *readiness // the latest, nil at first
 }
 
 // route is one line of the table of routes. A query parameter that is not in query is refused.
@@ -184,9 +188,21 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, engine: engine,
-		bodies: semaphore.NewWeighted(maxBodies), decoding: semaphore.NewWeighted(2),
-		imports: semaphore.NewWeighted(maxTransfers), exports: semaphore.NewWeighted(maxTransfers),
-		downloads: semaphore.NewWeighted(maxDownloads),
+		decoding: semaphore.NewWeighted(2), exports: semaphore.NewWeighted(maxTransfers),
+		bodies: room[int64]{
+			size: maxBodies, share: bodiesOfOne, full: errTooManyBodies, used: errTooManyBodies,
+		},
+		strangersBodies: room[string]{
+			size: maxStrangersBodies, share: strangersOfOne,
+			full: errTooManyBodies, used: errTooManyBodies,
+		},
+		imports: room[int64]{
+			size: maxTransfers, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
+		},
+		downloads: room[int64]{
+			size: maxDownloads, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
+		},
+		headers: headersOf(cfg.PublicURL),
 	}
 	routes := s.routes()
 	for _, p := range published {

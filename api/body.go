@@ -9,11 +9,17 @@ import (
 	"strings"
 
 	"clientes/api/wire"
+	"clientes/auth/throttle"
 	"clientes/store"
 )
 
-// maxBody is the largest body of a request, in bytes.
-const maxBody = 1 << 20
+const (
+	// maxBody is the largest body of a verified caller, in bytes.
+	maxBody = 1 << 20
+
+	// maxStrangersBody is the largest body on a route for anybody, in bytes.
+	maxStrangersBody = 16 << 10
+)
 
 // The media types that bodies come in.
 const (
@@ -26,10 +32,7 @@ const (
 // whatever type the client names for it. A decoder that needs a body refuses the empty one.
 func (r *request) body(types ...string) (media string, body []byte, err error) {
 	media, wrong := r.media(types)
-	switch length := r.ContentLength; {
-	case length > maxBody:
-		return "", nil, errBodyTooLarge
-	case length > 0 && wrong != nil:
+	if r.ContentLength > 0 && r.ContentLength <= r.maxBody() && wrong != nil {
 		return "", nil, wrong // unread
 	}
 	body, err = r.read()
@@ -61,36 +64,96 @@ func (r *request) media(types []string) (string, error) {
 }
 
 const (
-	// smallBody is the largest body that any number of requests may send at once, in bytes.
-	smallBody = 64 << 10
+	// smallBody is what a body may have without a place in a room, in bytes. net/http has as much
+	// for each connection anyway, and their number is bounded. A login or a usual record is
+	// smaller, so that no other body can keep it out.
+	smallBody = 4 << 10
 
-	// maxBodies is how many bytes larger bodies may have together until they are decoded. Without
-	// it, strangers who hold back the end of their bodies could take all memory.
-	maxBodies = 64 << 20
+	// maxBodies is how many bytes the larger bodies of verified callers may have together until
+	// they are decoded, and bodiesOfOne those of one user.
+	maxBodies   = 64 << 20
+	bodiesOfOne = 8 << 20
+
+	// maxStrangersBodies and strangersOfOne are the same for the routes for anybody, where a
+	// network of clients counts as one.
+	maxStrangersBodies = 16 << 20
+	strangersOfOne     = 1 << 20
 )
 
-// read reads the body. It refuses one that is too large, or that would be one large body too many.
-func (r *request) read() ([]byte, error) {
-	length := r.ContentLength
-	if length < 0 {
-		length = maxBody // a body in chunks may become that large
+// maxBody returns how large the body may be, in bytes.
+func (r *request) maxBody() int64 {
+	if r.caller().UserID == 0 {
+		return maxStrangersBody
 	}
-	if length > smallBody {
-		if !r.server.bodies.TryAcquire(length) {
-			return nil, errTooManyBodies
-		}
-		r.reserved += length
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(r.writer, r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, errBodyTooLarge
-	case err != nil:
-		return nil, malformed("The body did not arrive whole.")
-	}
-	return body, nil
+	return maxBody
 }
+
+// read reads the body. It refuses one that is too large, or that would be one large body too many.
+// The room for it grows with what has arrived, because whoever only promises a large body must not
+// take anything from others.
+func (r *request) read() ([]byte, error) {
+	limit := r.maxBody()
+	if r.ContentLength > limit {
+		return nil, bodyTooLarge(limit) // unread
+	}
+	size := int64(smallBody)
+	if r.ContentLength >= 0 {
+		size = min(size, r.ContentLength+1) // the last Read returns io.EOF
+	}
+	from := http.MaxBytesReader(r.writer, r.Body, limit)
+	body := make([]byte, 0, size)
+	for {
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		var tooLarge *http.MaxBytesError
+		switch {
+		case err == io.EOF:
+			return body, nil
+		case errors.As(err, &tooLarge):
+			return nil, bodyTooLarge(limit)
+		case err != nil:
+			return nil, malformed("The body did not arrive whole.")
+		}
+		if len(body) < cap(body) {
+			continue
+		}
+		grown := min(2*int64(cap(body)), limit+1) // a byte beyond the limit is refused above
+		if err := r.reserve(grown); err != nil {
+			return nil, err
+		}
+		body = append(make([]byte, 0, grown), body...)
+	}
+}
+
+// reserve takes room for a body that has grown to n bytes. The end of [Server.decode] frees it.
+func (r *request) reserve(n int64) error {
+	more := n - r.reserved
+	var err error
+	if caller := r.caller(); caller.UserID != 0 {
+		err = r.server.bodies.take(caller.UserID, more)
+	} else {
+		err = r.server.strangersBodies.take(r.network(), more)
+	}
+	if err == nil {
+		r.reserved = n
+	}
+	return err
+}
+
+// release frees what reserve has taken.
+func (r *request) release() {
+	if r.reserved == 0 {
+		return
+	}
+	if caller := r.caller(); caller.UserID != 0 {
+		r.server.bodies.leave(caller.UserID, r.reserved)
+	} else {
+		r.server.strangersBodies.leave(r.network(), r.reserved)
+	}
+}
+
+// network returns the network of the client.
+func (r *request) network() string { return throttle.NetworkOf(r.client.ClientIP()) }
 
 // smallJSON is the largest body that any number of requests may decode at once, in bytes.
 const smallJSON = 8 << 10

@@ -35,6 +35,7 @@ var (
 	errNoRoom               = errors.New("no room for the file")
 	errHalfCopied           = errors.New("a copy into the database is not finished")
 	errTooManyBodies        = errors.New("too many large bodies are on their way")
+	errOwnTransfer          = errors.New("another import or export of the user is under way")
 	errDraining             = errors.New("the server is stopping")
 )
 
@@ -57,6 +58,15 @@ func invalidParameter(format string, args ...any) error {
 
 func unsupported(message string) error {
 	return &requestError{kind: errUnsupportedMediaType, message: message}
+}
+
+// bodyTooLarge returns an error for a body of more than limit bytes.
+func bodyTooLarge(limit int64) error {
+	message := "The body is larger than " + strconv.FormatInt(limit>>10, 10) + " KiB."
+	if limit == maxBody {
+		message = "The body is larger than 1 MiB."
+	}
+	return &requestError{kind: errBodyTooLarge, message: message}
 }
 
 // reply is what a client is told of an error.
@@ -127,7 +137,7 @@ var replies = []struct {
 		"This path does not take this method; see the Allow header.")},
 	{is(errMalformedBody), fixed(400, "malformed_body", "The body could not be read.")},
 	{is(errInvalidParameter), fixed(400, "invalid_parameter", "A query parameter is not right.")},
-	{is(errBodyTooLarge), fixed(413, "body_too_large", "The body is larger than 1 MiB.")},
+	{is(errBodyTooLarge), fixed(413, "body_too_large", "The body is too large.")},
 	{is(errImportTooLarge), fixed(413, "body_too_large",
 		"The file is larger than 256 MiB; import it in parts.")},
 	{is(errNotAcceptable), fixed(406, "not_acceptable",
@@ -190,6 +200,8 @@ var replies = []struct {
 		"Passwords cannot be checked now; try again shortly.")},
 	{is(errTooManyBodies), fixed(503, "overloaded",
 		"Too many large bodies at once; try again shortly.")},
+	{is(errOwnTransfer), fixed(429, "too_many_attempts",
+		"One import and one export of yours may be under way; wait until the other one is done.")},
 	{is(errTooManyTransfers), fixed(503, "overloaded",
 		"Too many imports or exports at once; try again when one of them is done.")},
 	{is(errNoRoom), fixed(503, "overloaded",

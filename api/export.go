@@ -30,7 +30,7 @@ const maxDownload = time.Hour
 const maxDownloads = 16
 
 // sessionPart is how many bytes of an export are sent before the caller's session is looked at
-// again. A client that takes less than stallPart within stall has stopped reading.
+// again. They are sent in smaller ones, because a deadline is for all of one Write.
 const (
 	sessionPart = 64 << 10
 	stallPart   = 8 << 10
@@ -49,17 +49,19 @@ func (s *Server) exportClientes(c *gin.Context) {
 		return
 	}
 	to := &download{
-		to: c.Writer, connection: http.NewResponseController(c.Writer), now: s.cfg.Now, format: f,
+		to: c.Writer, connection: http.NewResponseController(c.Writer), format: f,
+		pace: newPace(s.cfg.Now),
 	}
 	if c.Request.Method == http.MethodHead {
 		to.begin()
 		return
 	}
-	if !s.downloads.TryAcquire(1) {
-		s.fail(c, errTooManyTransfers)
+	caller := exchangeOf(c).caller
+	if err := s.downloads.take(caller.UserID, 1); err != nil {
+		s.fail(c, err)
 		return
 	}
-	defer s.downloads.Release(1)
+	defer s.downloads.leave(caller.UserID, 1)
 	if !s.exports.TryAcquire(1) {
 		s.fail(c, errTooManyTransfers)
 		return
@@ -72,7 +74,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 		defer s.exports.Release(1)
 		pipe.End(s.readExport(ctx, in.selection, f, pipe))
 	})
-	err := s.send(ctx, pipe, to, exchangeOf(c).caller)
+	err := s.send(ctx, pipe, to, caller)
 	pipe.Leave(err)
 	cancel()
 	reading.Wait()
@@ -136,7 +138,7 @@ func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
 type download struct {
 	to         http.ResponseWriter
 	connection *http.ResponseController
-	now        func() time.Time
+	pace       pace
 	format     wire.Format
 	begun      bool
 	err        error // of writing to the client
@@ -159,10 +161,11 @@ func (d *download) Write(p []byte) (int, error) {
 	if !d.begun {
 		d.begin()
 	}
-	if err := d.connection.SetWriteDeadline(d.now().Add(stall)); err != nil {
+	if err := d.connection.SetWriteDeadline(d.pace.begin()); err != nil {
 		return 0, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
 	n, err := d.to.Write(p)
+	d.pace.moved(n)
 	d.err = errors.Join(d.err, err)
 	return n, err
 }

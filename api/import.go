@@ -22,11 +22,16 @@ const (
 	maxImport = 256 << 20
 
 	// maxTransfers is how many imports may run at once, and how many exports. Each of them occupies
-	// a connection to the store until it ends, and an import also room for its file.
+	// a connection to the store until it ends, and an import also room for its file. One user has
+	// one of each.
 	maxTransfers = 2
 
 	// stall is how long a sender may send nothing, and a receiver may take nothing.
 	stall = 30 * time.Second
+
+	// leastSpeed is how many bytes a second a transfer has to move. Otherwise a byte now and then
+	// would hold a place for long.
+	leastSpeed = 16 << 10
 
 	// maxUpload is how long a file may take to arrive: 256 MiB at 300 kB a second.
 	maxUpload = 15 * time.Minute
@@ -55,15 +60,17 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 		return v, err
 	case r.ContentLength > maxImport:
 		return v, errImportTooLarge
-	case !s.imports.TryAcquire(1):
-		return v, errTooManyTransfers
 	}
-	defer s.imports.Release(1)
+	user := r.caller().UserID
+	if err := s.imports.take(user, 1); err != nil {
+		return v, err
+	}
+	defer s.imports.leave(user, 1)
 
 	connection := http.NewResponseController(r.writer)
 	body := &upload{
 		from:       http.MaxBytesReader(r.writer, r.Body, maxImport),
-		connection: connection, now: s.cfg.Now, end: s.cfg.Now().Add(maxUpload),
+		connection: connection, end: s.cfg.Now().Add(maxUpload), pace: newPace(s.cfg.Now),
 	}
 	spool, err := wire.NewSpool(body, wire.Format(media))
 	if err != nil {
@@ -110,18 +117,40 @@ func (s *Server) whileItLives(ctx context.Context, caller auth.Caller,
 	}
 }
 
+// pace is how long the other end of a transfer may still take. Waiting for it uses the time up, and
+// each byte adds to it, up to stall.
+type pace struct {
+	now   func() time.Time
+	left  time.Duration
+	began time.Time // the present wait
+}
+
+func newPace(now func() time.Time) pace { return pace{now: now, left: stall} }
+
+// begin returns until when the other end has to move something.
+func (p *pace) begin() time.Time {
+	p.began = p.now()
+	return p.began.Add(p.left)
+}
+
+// moved ends a wait in which n bytes were moved.
+func (p *pace) moved(n int) {
+	p.left -= p.now().Sub(p.began)
+	p.left = min(stall, p.left+time.Duration(n)*time.Second/leastSpeed)
+}
+
 // upload is the body of an import. It may take long, but it may not stall.
 type upload struct {
 	from       io.Reader
 	connection *http.ResponseController
-	now        func() time.Time
+	pace       pace
 	end        time.Time
 	err        error // of from, if it did not arrive whole
 }
 
 // Read implements [io.Reader].
 func (u *upload) Read(p []byte) (int, error) {
-	deadline := u.now().Add(stall)
+	deadline := u.pace.begin()
 	if deadline.After(u.end) {
 		deadline = u.end
 	}
@@ -129,6 +158,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
 	n, err := u.from.Read(p)
+	u.pace.moved(n)
 	if err != nil && err != io.EOF {
 		u.err = err
 	}

@@ -231,7 +231,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	w.beginCSV(maxImport+1, "")
 	f.want(w.answer(), 413, "body_too_large") // nothing of it was sent
 	w = f.dial()
-	w.beginImport(fmt.Sprint("Content-Length: ", maxImport)) // just what may be
+	w.beginImport(store.Editor, fmt.Sprint("Content-Length: ", maxImport)) // just what may be
 	authtest.Must(t, w.Close())
 
 	// The length of a body in chunks is not known before. Blank lines take the least time to read.
@@ -266,13 +266,29 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	f.want(f.imported(wire.CSV, "name\nAna\n"), 200, "")
 }
 
-// free reports whether all places for imports, or for exports, are free.
+// free reports whether all places for exports are free.
 func free(places *semaphore.Weighted) bool {
 	if !places.TryAcquire(maxTransfers) {
 		return false
 	}
 	places.Release(maxTransfers)
 	return true
+}
+
+// isEmpty reports whether nobody has a place.
+func (r *room[K]) isEmpty() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.taken == 0 && len(r.by) == 0
+}
+
+// anotherEditor returns a token of a new user.
+func (f *fixture) anotherEditor() string {
+	f.t.Helper()
+	_, err := f.store.CreateUser(f.t.Context(),
+		store.User{Name: "the-another", Role: store.Editor, PasswordHash: testHash})
+	authtest.Must(f.t, err)
+	return f.login("another")
 }
 
 // beginCSV begins an import of a CSV file of this size.
@@ -283,9 +299,9 @@ func (w *rawConn) beginCSV(size int, file string, headers ...string) {
 }
 
 // beginImport sends the head of an import and waits until the server has accepted it.
-func (w *rawConn) beginImport(headers ...string) {
+func (w *rawConn) beginImport(role store.Role, headers ...string) {
 	w.f.t.Helper()
-	w.begin(store.Editor, "POST", "/clientes/import",
+	w.begin(role, "POST", "/clientes/import",
 		append(headers, "Content-Type: text/csv", "Expect: 100-continue"), "")
 	resp, err := http.ReadResponse(w.in, nil)
 	authtest.Must(w.f.t, err)
@@ -298,9 +314,10 @@ func TestTooManyImportsAtOnce(t *testing.T) {
 	f := onSQLite(t)
 	const file = "name,email\nAna,"
 	var under []*rawConn
-	for range maxTransfers {
+	f.tokens["another"] = f.anotherEditor()
+	for _, role := range []store.Role{store.Admin, "another"} {
 		w := f.dial()
-		w.beginImport("Content-Length: 30")
+		w.beginImport(role, "Content-Length: 30")
 		w.send(file)
 		under = append(under, w)
 	}
@@ -342,7 +359,7 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 				return n
 			}
 			w := f.dial()
-			w.beginImport("Content-Length: 1000000")
+			w.beginImport(store.Editor, "Content-Length: 1000000")
 			w.send("name,email\n" + strings.Repeat("Ana,\n", 50_000))
 			if runtime.GOOS == "linux" {
 				f.eventually("the file is there", func() bool { return held() == 1 })
@@ -352,7 +369,7 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 				t.Errorf("it has a name: %v, %v", left, err)
 			}
 			authtest.Must(t, w.Close()) // the client hangs up half-way
-			f.eventually("the place is free", func() bool { return free(f.server.imports) })
+			f.eventually("the place is free", func() bool { return f.server.imports.isEmpty() })
 			if n := held(); n != 0 {
 				t.Errorf("%d files are still held", n)
 			}
@@ -361,7 +378,7 @@ func TestAnImportLeavesNoFile(t *testing.T) {
 			f.want(f.imported(wire.CSV, "name,email\nAna,a@example.com\nBia,a@example.com\n"),
 				422, "validation_failed")
 			left, err = os.ReadDir(folder)
-			if n := held(); n != 0 || err != nil || len(left) != 0 || !free(f.server.imports) {
+			if n := held(); n != 0 || err != nil || len(left) != 0 || !f.server.imports.isEmpty() {
 				t.Errorf("%d files are held, left: %v, %v", n, left, err)
 			}
 			if all := f.all(); len(all) != 1 {
@@ -407,7 +424,7 @@ func TestWhoHangsUpWhileRowsAreKept(t *testing.T) {
 		w.beginCSV(len(file), file, "X-Request-Id: the-one")
 		soon(t, hangUp)
 		authtest.Must(t, w.Close())
-		f.eventually("the place is free", func() bool { return free(f.server.imports) })
+		f.eventually("the place is free", func() bool { return f.server.imports.isEmpty() })
 		if all := f.all(); len(all) != 0 {
 			t.Errorf("there are %d records", len(all))
 		}
@@ -538,9 +555,9 @@ func TestASilentSenderIsLetGo(t *testing.T) {
 		w.beginCSV(1000, sent)
 		a := w.answer()
 		f.want(a, 400, "malformed_body")
-		if !a.last || !free(f.server.imports) {
+		if !a.last || !f.server.imports.isEmpty() {
 			t.Errorf("after %q the connection stays: %t, the place is free: %t", sent, !a.last,
-				free(f.server.imports))
+				f.server.imports.isEmpty())
 		}
 	}
 	if all := f.all(); len(all) != 0 {
@@ -563,10 +580,11 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	up := &upload{
 		from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
-		now: c.Now, end: c.Now().Add(maxUpload),
+		pace: newPace(c.Now), end: c.Now().Add(maxUpload),
 	}
 	down := &download{
-		to: conn, connection: http.NewResponseController(conn), now: c.Now, format: wire.CSV,
+		to: conn, connection: http.NewResponseController(conn),
+		pace: newPace(c.Now), format: wire.CSV,
 	}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))

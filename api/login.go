@@ -321,7 +321,14 @@ type logoutView struct {
 	cookie *http.Cookie
 }
 
-func (v logoutView) header(h http.Header) { setCookies(h, v.cookie) }
+// header clears the cookie if it came. It also has the browser forget all else of this site, so
+// that the next person at it finds nothing. That takes the device token along.
+func (v logoutView) header(h http.Header) {
+	if v.cookie != nil {
+		setCookies(h, v.cookie)
+		h.Set("Clear-Site-Data", `"cookies", "storage"`)
+	}
+}
 
 // logout ends the session of each token. It goes on when one of them cannot be ended.
 func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error) {

@@ -287,7 +287,7 @@ func TestLogout(t *testing.T) {
 			{"", mediaJSON, 200}, {"x", "multipart/form-data; boundary=x", 200},
 			{`{"x":`, mediaJSON, 400}, {`"x"`, mediaJSON, 400},
 			{`{"everywhere":"yes"}`, mediaJSON, 400},
-			{strings.Repeat(" ", maxBody+1), mediaJSON, 413},
+			{strings.Repeat(" ", maxStrangersBody+1), mediaJSON, 413},
 			{`{"refresh_token":`, "text/plain", 200},
 		} {
 			token := f.login(store.Viewer)

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -33,11 +35,25 @@ const exchangeKey = "exchange"
 
 func exchangeOf(c *gin.Context) *exchange { return c.MustGet(exchangeKey).(*exchange) }
 
-// Values of headers that every answer has. net/http does not change them.
-var (
-	nosniff = []string{"nosniff"}
-	noStore = []string{"no-store"}
-)
+// noPage is the Content-Security-Policy of what no browser has to show as a page.
+const noPage = "default-src 'none'; frame-ancestors 'none'"
+
+// headersOf returns the headers that every answer has at first. Pages and other static files
+// replace some of them. All answers share the values, which net/http does not change.
+//
+// Browsers obey Strict-Transport-Security over https alone. OWASP ASVS 5.0 wants a year, and the
+// subdomains too (3.4.1).
+func headersOf(public *url.URL) http.Header {
+	h := http.Header{
+		"X-Content-Type-Options":  {"nosniff"},
+		"Cache-Control":           {"no-store"},
+		"Content-Security-Policy": {noPage},
+	}
+	if public.Scheme == "https" {
+		h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains"}
+	}
+	return h
+}
 
 // closeIfDraining tells the client to use another connection for its next request if the server is
 // about to stop. It is called when a request begins and again when it is answered: the server may
@@ -58,8 +74,7 @@ func (s *Server) begin(c *gin.Context) {
 	c.Set(exchangeKey, x)
 	h := c.Writer.Header()
 	h["X-Request-Id"] = []string{x.id}
-	h["X-Content-Type-Options"] = nosniff
-	h["Cache-Control"] = noStore // static files set their own
+	maps.Copy(h, s.headers)
 	// A Content-Length beside Transfer-Encoding may be an attempt to smuggle a request past a proxy
 	// (RFC 9112 section 6.3). net/http drops that header before anybody sees it. So every chunked
 	// request is the last of its connection.
@@ -75,12 +90,41 @@ func (s *Server) begin(c *gin.Context) {
 		from = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port())
 		c.Request.RemoteAddr = from.String()
 	}
-	if c.Request.Header["X-Forwarded-For"] != nil && len(s.cfg.TrustedProxies) > 0 {
-		forwardedWithoutPorts(c.Request.Header)
+	if c.Request.Header["X-Forwarded-For"] != nil {
+		s.checkForwarded(c.Request.Header, from.Addr().Unmap())
 	}
 
 	defer s.logRequest(c, x, start) // also when a panic comes through
 	c.Next()
+}
+
+// forwardedPause is the least time between two warnings about X-Forwarded-For.
+const forwardedPause = time.Hour
+
+// checkForwarded makes X-Forwarded-For readable if a trusted proxy has sent it. It warns of one
+// that nobody believes: all clients of an unknown proxy count as one, and are slowed together.
+func (s *Server) checkForwarded(h http.Header, from netip.Addr) {
+	for _, proxies := range s.cfg.TrustedProxies {
+		if proxies.Contains(from) {
+			forwardedWithoutPorts(h)
+			return
+		}
+	}
+	if s.forwarded.may(s.cfg.Now(), forwardedPause) {
+		s.cfg.Log.Warn("X-Forwarded-For came from an address that is not trusted, and is not believed; "+
+			"if a proxy of yours has this address, add it to TRUSTED_PROXIES, or else all its clients "+
+			"count as one; if not, somebody forges the header, and nothing is to be done",
+			"address", from.String())
+	}
+}
+
+// rarely holds back what would otherwise be logged too often. It is safe for concurrent use.
+type rarely struct{ next atomic.Int64 }
+
+// may reports whether it may happen now, for the first time or after a pause.
+func (r *rarely) may(now time.Time, pause time.Duration) bool {
+	next := r.next.Load()
+	return now.Unix() >= next && r.next.CompareAndSwap(next, now.Add(pause).Unix())
 }
 
 // forwardedWithoutPorts removes the ports from X-Forwarded-For, which some proxies write there and
@@ -119,8 +163,10 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	attrs := make([]slog.Attr, 0, 11)
 	attrs = append(attrs,
 		slog.String("request_id", x.id),
-		slog.String("method", c.Request.Method),
-		slog.String("path", c.Request.URL.Path), // never the query: clients put secrets there
+		slog.String("method", loggable(c.Request.Method)),
+		// Never the query, where clients put secrets. Escaped, it has no character that a terminal
+		// obeys.
+		slog.String("path", loggable(c.Request.URL.EscapedPath())),
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(c.Writer.Size(), 0)),
 		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
@@ -138,6 +184,17 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		attrs = append(attrs, slog.Any("error", x.err))
 	}
 	s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
+}
+
+// maxLogged is how many bytes of a text of the client are logged. A path of 16 KiB in each line
+// would fill the disk, and push other lines out of the log.
+const maxLogged = 256
+
+func loggable(s string) string {
+	if len(s) <= maxLogged {
+		return s
+	}
+	return s[:maxLogged] + "…"
 }
 
 // expected reports whether a 5xx is a defence of the server, and not a fault that somebody has to

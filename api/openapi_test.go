@@ -193,6 +193,7 @@ func checkHeaders(want *openapi3.Response, allow []string, req *http.Request, h 
 	// every answer.
 	known := []string{
 		"Content-Type", "Content-Length", "Date", "Connection", "X-Content-Type-Options",
+		"Content-Security-Policy", "Strict-Transport-Security",
 	}
 	for name := range want.Headers {
 		known = append(known, http.CanonicalHeaderKey(name))
@@ -209,6 +210,11 @@ func checkHeaders(want *openapi3.Response, allow []string, req *http.Request, h 
 	}
 	if h.Get("X-Content-Type-Options") != "nosniff" {
 		errs = append(errs, errors.New("X-Content-Type-Options is not nosniff"))
+	}
+	policy := h.Get("Content-Security-Policy")
+	if !strings.HasPrefix(policy, "default-src 'none'; ") ||
+		!strings.HasSuffix(policy, "; frame-ancestors 'none'") {
+		errs = append(errs, fmt.Errorf("Content-Security-Policy is %q", policy))
 	}
 	if len(want.Content) == 0 && h.Get("Content-Type") != "" {
 		errs = append(errs, errors.New("there is a Content-Type without a body"))
@@ -259,6 +265,8 @@ func goodAnswer() *sample {
 		"Etag":                   {`"1"`},
 		"Content-Type":           {"application/json; charset=utf-8"},
 		"Date":                   {"Sun, 22 Nov 2026 18:00:00 GMT"},
+
+		"Content-Security-Policy": {"default-src 'none'; frame-ancestors 'none'"},
 	}, goodRecord()}
 }
 

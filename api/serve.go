@@ -57,7 +57,7 @@ func (s *Server) origin(c *gin.Context) auth.Origin {
 // it.
 func (s *Server) decode(c *gin.Context, in interface{ decode(*request) error }) error {
 	r := s.request(c)
-	defer func() { s.bodies.Release(r.reserved) }()
+	defer r.release()
 	if err := in.decode(r); err != nil {
 		return err
 	}
@@ -180,12 +180,14 @@ type request struct {
 	exchange *exchange
 	params   gin.Params          // of the path
 	writer   http.ResponseWriter // told when a body is too large
-	reserved int64               // of Server.bodies
+	client   interface{ ClientIP() string }
+	reserved int64 // of the server's room for bodies
 }
 
 func (s *Server) request(c *gin.Context) *request {
 	return &request{
 		Request: c.Request, server: s, exchange: exchangeOf(c), params: c.Params, writer: c.Writer,
+		client: c,
 	}
 }
 

@@ -100,13 +100,15 @@ func (f staticFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", c.etag)
-	h.Set("Referrer-Policy", "no-referrer")
+	// With no-referrer, a form that a page posts would have no Origin.
+	h.Set("Referrer-Policy", "same-origin")
+	if f.policy != "" {
+		// A 304 needs it too, because its headers replace those in the cache.
+		h.Set("Content-Security-Policy", f.policy)
+	}
 	if matchesWeakly(r.Header.Values("If-None-Match"), c.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
-	}
-	if f.policy != "" {
-		h.Set("Content-Security-Policy", f.policy)
 	}
 	h.Set("Content-Type", f.mediaType)
 	h.Set("Content-Length", strconv.Itoa(len(c.body)))

@@ -182,6 +182,13 @@ func warnOfExposure(c config.Config, public *url.URL, log *slog.Logger) {
 		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, "+
 			"and whoever listens on the way has it", "public_url", public.String())
 	}
+	for _, proxies := range c.TrustedProxies {
+		if proxies.Bits() == 0 {
+			log.Warn("TRUSTED_PROXIES trusts every address: whoever sends X-Forwarded-For chooses the "+
+				"address that is logged, and that failed logins are counted for; name your proxies",
+				"trusted_proxies", proxies.String())
+		}
+	}
 	if c.Signup == "open" && c.SMTP == (mail.Server{}) {
 		log.Warn("SIGNUP is open, but SMTP_URL is not set: no mail leaves this machine, so that whoever " +
 			"signs up can neither confirm an email nor get a link to set another password")

@@ -59,6 +59,7 @@ type drainer interface {
 }
 
 func newHTTPServer(c config.Config, handler drainer, log *slog.Logger) *httpServer {
+	bound := newConnections(connectionLimit(descriptors()), c.TrustedProxies, log)
 	return &httpServer{
 		http: http.Server{
 			Handler:           handler,
@@ -68,6 +69,7 @@ func newHTTPServer(c config.Config, handler drainer, log *slog.Logger) *httpServ
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+			ConnState:         bound.changed,
 
 			// The handler answers "OPTIONS *" too, with the headers that all its answers carry.
 			DisableGeneralOptionsHandler: true,
