@@ -29,11 +29,11 @@ const maxDownload = time.Hour
 // export's size.
 const maxDownloads = 16
 
-// sessionPart is how many bytes of an export are sent before the caller's session is looked at
-// again. A client that takes less than stallPart within stall has stopped reading.
+// sendPart is how many bytes of an export are read from the pipe at once. They are sent in parts of
+// stallPart. A client that takes less within stall has stopped reading.
 const (
-	sessionPart = 64 << 10
-	stallPart   = 8 << 10
+	sendPart  = 64 << 10
+	stallPart = 8 << 10
 )
 
 // exportClientes streams all customers that the query selects.
@@ -50,6 +50,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 	}
 	to := &download{
 		to: c.Writer, connection: http.NewResponseController(c.Writer), now: s.cfg.Now, format: f,
+		unwrapped: c.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap(),
 	}
 	if c.Request.Method == http.MethodHead {
 		to.begin()
@@ -82,6 +83,9 @@ func (s *Server) exportClientes(c *gin.Context) {
 	case to.begun:
 		x := exchangeOf(c)
 		x.err, x.cut = err, to.err == nil && c.Request.Context().Err() == nil
+		if errors.Is(err, auth.ErrTokenRevoked) || !c.Request.ProtoAtLeast(1, 1) {
+			to.reset()
+		}
 		panic(http.ErrAbortHandler) // half an export must not look like a whole one
 	default:
 		// The store may have taken longer than the server allows for an answer.
@@ -109,17 +113,15 @@ func (s *Server) readExport(ctx context.Context, sel store.Selection, f wire.For
 // send sends an export to the client. At each part it looks whether the caller's session has ended.
 func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
 	caller auth.Caller) error {
-	part := make([]byte, sessionPart)
+	part := make([]byte, sendPart)
 	for {
 		n, err := pipe.Read(part)
-		if n > 0 {
+		for some := range slices.Chunk(part[:n], stallPart) {
 			if err := s.cfg.Auth.CheckSession(ctx, caller); err != nil {
 				return err
 			}
-			for some := range slices.Chunk(part[:n], stallPart) {
-				if _, err := to.Write(some); err != nil {
-					return err
-				}
+			if _, err := to.Write(some); err != nil {
+				return err
 			}
 		}
 		switch {
@@ -140,6 +142,8 @@ type download struct {
 	format     wire.Format
 	begun      bool
 	err        error // of writing to the client
+
+	unwrapped http.ResponseWriter // not Gin's, which lends its connection to nobody after a Write
 }
 
 // begin sends the status and the headers.
@@ -165,6 +169,21 @@ func (d *download) Write(p []byte) (int, error) {
 	n, err := d.to.Write(p)
 	d.err = errors.Join(d.err, err)
 	return n, err
+}
+
+// reset resets the connection of an export that is cut. After a plain close, what the system has
+// not sent yet, often megabytes, would still reach a client whose session has ended. And a client
+// of HTTP/1.0, for example nginx, would take the close for the end of a whole export (RFC 9112
+// section 6.3).
+func (d *download) reset() {
+	conn, _, err := http.NewResponseController(d.unwrapped).Hijack()
+	if err != nil {
+		return // a server without such connections
+	}
+	if tcp, ok := conn.(interface{ SetLinger(int) error }); ok {
+		_ = tcp.SetLinger(0) // an error means that the connection is gone
+	}
+	conn.Close()
 }
 
 // acceptedFormat returns the format that Accept prefers (RFC 9110 section 12.5.1), CSV if it

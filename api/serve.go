@@ -49,7 +49,7 @@ func (s *Server) origin(c *gin.Context) auth.Origin {
 	x := exchangeOf(c)
 	return auth.Origin{
 		IP: c.ClientIP(), UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
-		ActorID: x.caller.UserID, Device: s.deviceToken(c.Request),
+		ActorID: x.caller.UserID, Session: x.caller.SessionID, Device: s.deviceToken(c.Request),
 	}
 }
 
