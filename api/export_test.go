@@ -576,7 +576,8 @@ func TestHalfAnExportOverHTTP10(t *testing.T) {
 			return errInside
 		})
 		w := f.dial()
-		w.send("GET /clientes/export HTTP/1.0\r\nx-access-token: " + f.tokens[store.Viewer] + "\r\n\r\n")
+		w.send("GET /clientes/export HTTP/1.0\r\n" +
+			"x-access-token: " + f.tokens[store.Viewer] + "\r\n\r\n")
 		if _, err := io.Copy(io.Discard, w); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("it ended with %v", err)
 		}

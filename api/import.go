@@ -100,8 +100,8 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 }
 
 // whileItLives returns the rows, and an error after the last of them if the caller's session has
-// ended. Then the store keeps nothing. The context of the import, which ends with the session, would
-// not do: this process may have been unable to learn of ends.
+// ended. Then the store keeps nothing. The context of the import, which ends with the session, does
+// not suffice: this process may have been unable to learn of ends.
 func (s *Server) whileItLives(ctx context.Context, caller auth.Caller,
 	rows iter.Seq2[store.Cliente, error]) iter.Seq2[store.Cliente, error] {
 	return func(yield func(store.Cliente, error) bool) {
