@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"mime"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -50,7 +51,6 @@ func (s *Server) exportClientes(c *gin.Context) {
 	}
 	to := &download{
 		to: c.Writer, connection: http.NewResponseController(c.Writer), now: s.cfg.Now, format: f,
-		unwrapped: c.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap(),
 	}
 	if c.Request.Method == http.MethodHead {
 		to.begin()
@@ -65,15 +65,26 @@ func (s *Server) exportClientes(c *gin.Context) {
 		s.fail(c, errTooManyTransfers)
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), maxDownload)
+	caller := exchangeOf(c).caller
+	ctx, stop := s.cfg.Auth.WhileSession(c.Request.Context(), caller)
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		resetAtClose(c.Request)
+		_ = to.connection.SetWriteDeadline(s.cfg.Now()) // a slow client must not delay the end
+	})()
+	ctx, cancel := context.WithTimeout(ctx, maxDownload)
 	defer cancel()
+	to.ctx = ctx
 	pipe := wire.NewPipe()
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer s.exports.Release(1)
 		pipe.End(s.readExport(ctx, in.selection, f, pipe))
 	})
-	err := s.send(ctx, pipe, to, exchangeOf(c).caller)
+	err := s.send(ctx, pipe, to, caller)
+	if err != nil && errors.Is(context.Cause(ctx), auth.ErrTokenRevoked) {
+		err = context.Cause(ctx)
+	}
 	pipe.Leave(err)
 	cancel()
 	reading.Wait()
@@ -84,7 +95,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 		x := exchangeOf(c)
 		x.err, x.cut = err, to.err == nil && c.Request.Context().Err() == nil
 		if errors.Is(err, auth.ErrTokenRevoked) || !c.Request.ProtoAtLeast(1, 1) {
-			to.reset()
+			resetAtClose(c.Request)
 		}
 		panic(http.ErrAbortHandler) // half an export must not look like a whole one
 	default:
@@ -136,14 +147,13 @@ func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
 
 // download is the answer with an export. It may take long, but it may not stall.
 type download struct {
+	ctx        context.Context // of the export; ends with the caller's session
 	to         http.ResponseWriter
 	connection *http.ResponseController
 	now        func() time.Time
 	format     wire.Format
 	begun      bool
 	err        error // of writing to the client
-
-	unwrapped http.ResponseWriter // not Gin's, which lends its connection to nobody after a Write
 }
 
 // begin sends the status and the headers.
@@ -166,24 +176,30 @@ func (d *download) Write(p []byte) (int, error) {
 	if err := d.connection.SetWriteDeadline(d.now().Add(stall)); err != nil {
 		return 0, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
+	if d.ctx.Err() != nil { // now: its end sets the deadline too
+		return 0, context.Cause(d.ctx)
+	}
 	n, err := d.to.Write(p)
 	d.err = errors.Join(d.err, err)
 	return n, err
 }
 
-// reset resets the connection of an export that is cut. After a plain close, what the system has
-// not sent yet, often megabytes, would still reach a client whose session has ended. And a client
-// of HTTP/1.0, for example nginx, would take the close for the end of a whole export (RFC 9112
-// section 6.3).
-func (d *download) reset() {
-	conn, _, err := http.NewResponseController(d.unwrapped).Hijack()
-	if err != nil {
-		return // a server without such connections
+type connKey struct{}
+
+// ConnContext is for [http.Server], which calls it for each connection. It lets a [Server] reset
+// the connection of an export that is cut.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// resetAtClose makes the end of the connection of a request a reset. After a plain close, what the
+// system has not sent yet, often megabytes, would still reach a client whose session has ended. And
+// a client of HTTP/1.0, for example nginx, would take the close for the end of a whole export (RFC
+// 9112 section 6.3).
+func resetAtClose(r *http.Request) {
+	if conn, ok := r.Context().Value(connKey{}).(interface{ SetLinger(int) error }); ok {
+		_ = conn.SetLinger(0) // an error means that the connection is gone
 	}
-	if tcp, ok := conn.(interface{ SetLinger(int) error }); ok {
-		_ = tcp.SetLinger(0) // an error means that the connection is gone
-	}
-	conn.Close()
 }
 
 // acceptedFormat returns the format that Accept prefers (RFC 9110 section 12.5.1), CSV if it

@@ -120,7 +120,9 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	cfg.Auth = f.auth
 	f.server, err = New(cfg)
 	authtest.Must(t, err)
-	listening := httptest.NewServer(f.server)
+	listening := httptest.NewUnstartedServer(f.server)
+	listening.Config.ConnContext = ConnContext
+	listening.Start()
 	f.url = listening.URL
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup

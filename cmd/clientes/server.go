@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"clientes/api"
 	"clientes/cmd/clientes/config"
 )
 
@@ -67,6 +68,7 @@ func newHTTPServer(c config.Config, handler drainer, log *slog.Logger) *httpServ
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
+			ConnContext:       api.ConnContext,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 
 			// The handler answers "OPTIONS *" too, with the headers that all its answers carry.
