@@ -33,7 +33,8 @@ func bodyOf(method, path string, n int) (media, body string) {
 	case "PATCH /users/:id":
 		return mediaJSON, fmt.Sprintf(`{"email":"made-%d@example.com"}`, n)
 	case "PATCH /me":
-		return mediaJSON, fmt.Sprintf(`{"email":"made-%d@example.com","current":%q}`, n, testPassword)
+		return mediaJSON, fmt.Sprintf(
+			`{"email":"made-%d@example.com","current":%q}`, n, testPassword)
 	case "POST /password":
 		return mediaJSON, fmt.Sprintf(`{"current":%q,"password":"a quiet harbour"}`, testPassword)
 	case "POST /clientes/import":

@@ -69,8 +69,8 @@ func (u *underWay) finish() (status int, text string) {
 	return u.resp.StatusCode, string(b)
 }
 
-// A session that the command line ends has ended in the middle of requests too: of a user whose
-// body has half arrived, of a file to import, and of an export that a slow client reads.
+// The command line ends a session in the middle of three requests. Half of a new user has arrived,
+// half of a file to import, and a slow client reads an export.
 func TestAnEndCountsInTheMiddleOfARequest(t *testing.T) {
 	t.Parallel()
 	for engine, newURL := range engineURLs(t) {
@@ -112,7 +112,8 @@ func TestAnEndCountsInTheMiddleOfARequest(t *testing.T) {
 			if !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("the export went on for %d bytes and ended with %v", n, err)
 			}
-			for path, made := range map[string]string{"/users": "made", "/clientes?q=Made": "Made"} {
+			lists := map[string]string{"/users": "made", "/clientes?q=Made": "Made"}
+			for path, made := range lists {
 				all := f.beginRequest(t, s, by, "GET", path, "", "")
 				if b, err := io.ReadAll(all.resp.Body); err != nil || all.resp.StatusCode != 200 ||
 					strings.Contains(string(b), `"`+made+`"`) {
