@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"mime"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -29,11 +30,11 @@ const maxDownload = time.Hour
 // export's size.
 const maxDownloads = 16
 
-// sessionPart is how many bytes of an export are sent before the caller's session is looked at
-// again. They are sent in smaller ones, because a deadline is for all of one Write.
+// sendPart is how many bytes of an export are read from the pipe at once. They are sent in parts of
+// stallPart, because a deadline is for all of one Write.
 const (
-	sessionPart = 64 << 10
-	stallPart   = 8 << 10
+	sendPart  = 64 << 10
+	stallPart = 8 << 10
 )
 
 // exportClientes streams all customers that the query selects.
@@ -66,8 +67,15 @@ func (s *Server) exportClientes(c *gin.Context) {
 		s.fail(c, errTooManyTransfers)
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), maxDownload)
+	ctx, stop := s.cfg.Auth.WhileSession(c.Request.Context(), caller)
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		resetAtClose(c.Request)
+		_ = to.connection.SetWriteDeadline(s.cfg.Now()) // a slow client must not delay the end
+	})()
+	ctx, cancel := context.WithTimeout(ctx, maxDownload)
 	defer cancel()
+	to.ctx = ctx
 	pipe := wire.NewPipe()
 	var reading sync.WaitGroup
 	reading.Go(func() {
@@ -75,6 +83,9 @@ func (s *Server) exportClientes(c *gin.Context) {
 		pipe.End(s.readExport(ctx, in.selection, f, pipe))
 	})
 	err := s.send(ctx, pipe, to, caller)
+	if err != nil && errors.Is(context.Cause(ctx), auth.ErrTokenRevoked) {
+		err = context.Cause(ctx)
+	}
 	pipe.Leave(err)
 	cancel()
 	reading.Wait()
@@ -84,6 +95,9 @@ func (s *Server) exportClientes(c *gin.Context) {
 	case to.begun:
 		x := exchangeOf(c)
 		x.err, x.cut = err, to.err == nil && c.Request.Context().Err() == nil
+		if errors.Is(err, auth.ErrTokenRevoked) || !c.Request.ProtoAtLeast(1, 1) {
+			resetAtClose(c.Request)
+		}
 		panic(http.ErrAbortHandler) // half an export must not look like a whole one
 	default:
 		// The store may have taken longer than the server allows for an answer.
@@ -111,17 +125,15 @@ func (s *Server) readExport(ctx context.Context, sel store.Selection, f wire.For
 // send sends an export to the client. At each part it looks whether the caller's session has ended.
 func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
 	caller auth.Caller) error {
-	part := make([]byte, sessionPart)
+	part := make([]byte, sendPart)
 	for {
 		n, err := pipe.Read(part)
-		if n > 0 {
+		for some := range slices.Chunk(part[:n], stallPart) {
 			if err := s.cfg.Auth.CheckSession(ctx, caller); err != nil {
 				return err
 			}
-			for some := range slices.Chunk(part[:n], stallPart) {
-				if _, err := to.Write(some); err != nil {
-					return err
-				}
+			if _, err := to.Write(some); err != nil {
+				return err
 			}
 		}
 		switch {
@@ -136,6 +148,7 @@ func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
 
 // download is the answer with an export. It may take long, but it may not stall.
 type download struct {
+	ctx        context.Context // of the export; ends with the caller's session
 	to         http.ResponseWriter
 	connection *http.ResponseController
 	pace       pace
@@ -164,10 +177,31 @@ func (d *download) Write(p []byte) (int, error) {
 	if err := d.connection.SetWriteDeadline(d.pace.begin()); err != nil {
 		return 0, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
+	if d.ctx.Err() != nil { // now: its end sets the deadline too
+		return 0, context.Cause(d.ctx)
+	}
 	n, err := d.to.Write(p)
 	d.pace.moved(n)
 	d.err = errors.Join(d.err, err)
 	return n, err
+}
+
+type connKey struct{}
+
+// ConnContext is for [http.Server], which calls it for each connection. It lets a [Server] reset
+// the connection of an export that is cut.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// resetAtClose makes the end of the connection of a request a reset. After a plain close, what the
+// system has not sent yet, often megabytes, would still reach a client whose session has ended. And
+// a client of HTTP/1.0, for example nginx, would take the close for the end of a whole export (RFC
+// 9112 section 6.3).
+func resetAtClose(r *http.Request) {
+	if conn, ok := r.Context().Value(connKey{}).(interface{ SetLinger(int) error }); ok {
+		_ = conn.SetLinger(0) // an error means that the connection is gone
+	}
 }
 
 // acceptedFormat returns the format that Accept prefers (RFC 9110 section 12.5.1), CSV if it

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -561,12 +562,31 @@ func TestASessionEndsInTheMiddleOfAnExport(t *testing.T) {
 	authtest.Must(t, err)
 	f.want(f.as(store.Viewer, "POST", "/logout", ""), 200, "")
 	_, err = io.Copy(io.Discard, resp.Body)
-	if !errors.Is(err, io.ErrUnexpectedEOF) {
+	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("it ended with %v", err)
 	}
 	if line := f.logLine("ended"); !strings.Contains(line, "token_revoked") {
 		t.Errorf("it is logged as %s", line)
 	}
+}
+
+// HTTP/1.0, which nginx speaks to servers, has no other end of an answer than that of the
+// connection. Half an export must not end like a whole one there either.
+func TestHalfAnExportOverHTTP10(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		f.stubExport(func(_ context.Context, each func(store.Cliente) error) error {
+			if err := bulky(200, each); err != nil {
+				return err
+			}
+			return errInside
+		})
+		w := f.dial()
+		w.send("GET /clientes/export HTTP/1.0\r\n" +
+			"x-access-token: " + f.tokens[store.Viewer] + "\r\n\r\n")
+		if _, err := io.Copy(io.Discard, w); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
 }
 
 // A store may take longer than the timeouts of the server, before the first row and between rows.

@@ -86,6 +86,7 @@ type fixture struct {
 	t      testing.TB
 	store  store.Store
 	auth   *auth.Auth
+	config auth.Config // of auth
 	server *Server
 	url    string
 	log    *authtest.Log
@@ -108,17 +109,20 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		change(&cfg)
 	}
 	var err error
-	f.auth, err = auth.New(auth.Config{
+	f.config = auth.Config{
 		Store: st, Gate: password.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
 		RefreshGrace: 30 * time.Second, Now: cfg.Now, Log: cfg.Log,
-	})
+	}
+	f.auth, err = auth.New(f.config)
 	authtest.Must(t, err)
 	cfg.Auth = f.auth
 	f.server, err = New(cfg)
 	authtest.Must(t, err)
-	listening := httptest.NewServer(f.server)
+	listening := httptest.NewUnstartedServer(f.server)
+	listening.Config.ConnContext = ConnContext
+	listening.Start()
 	f.url = listening.URL
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup

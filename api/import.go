@@ -66,10 +66,12 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 		return v, err
 	}
 	defer s.imports.leave(user, 1)
+	ctx, stop := s.cfg.Auth.WhileSession(ctx, r.caller())
+	defer stop()
 
 	connection := http.NewResponseController(r.writer)
 	body := &upload{
-		from:       http.MaxBytesReader(r.writer, r.Body, maxImport),
+		ctx: ctx, from: http.MaxBytesReader(r.writer, r.Body, maxImport),
 		connection: connection, end: s.cfg.Now().Add(maxUpload), pace: newPace(s.cfg.Now),
 	}
 	spool, err := wire.NewSpool(body, wire.Format(media))
@@ -98,11 +100,15 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	}
 	rows := s.whileItLives(ctx, r.caller(), spool.Rows())
 	v.Imported, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, rows)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // the session has ended, or the client has hung up
+	}
 	return v, err
 }
 
 // whileItLives returns the rows, and an error after the last of them if the caller's session has
-// ended. Then the store keeps nothing.
+// ended. Then the store keeps nothing. The context of the import, which ends with the session, does
+// not suffice: this process may have been unable to learn of ends.
 func (s *Server) whileItLives(ctx context.Context, caller auth.Caller,
 	rows iter.Seq2[store.Cliente, error]) iter.Seq2[store.Cliente, error] {
 	return func(yield func(store.Cliente, error) bool) {
@@ -141,6 +147,7 @@ func (p *pace) moved(n int) {
 
 // upload is the body of an import. It may take long, but it may not stall.
 type upload struct {
+	ctx        context.Context // ends with the caller's session
 	from       io.Reader
 	connection *http.ResponseController
 	pace       pace
@@ -150,6 +157,9 @@ type upload struct {
 
 // Read implements [io.Reader].
 func (u *upload) Read(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
 	deadline := u.pace.begin()
 	if deadline.After(u.end) {
 		deadline = u.end

@@ -49,7 +49,7 @@ func (s *Server) origin(c *gin.Context) auth.Origin {
 	x := exchangeOf(c)
 	return auth.Origin{
 		IP: c.ClientIP(), UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
-		ActorID: x.caller.UserID, Device: s.deviceToken(c.Request),
+		ActorID: x.caller.UserID, Session: x.caller.SessionID, Device: s.deviceToken(c.Request),
 	}
 }
 
@@ -58,13 +58,15 @@ func (s *Server) origin(c *gin.Context) auth.Origin {
 func (s *Server) decode(c *gin.Context, in interface{ decode(*request) error }) error {
 	r := s.request(c)
 	defer r.release()
-	if err := in.decode(r); err != nil {
-		return err
-	}
+	err := in.decode(r)
 	if caller := r.caller(); r.ContentLength != 0 && caller.UserID != 0 {
-		return s.cfg.Auth.CheckSession(r.Context(), caller) // the body may have taken its time
+		// The body may have taken its time. Nobody whose session has ended learns what is wrong
+		// with it.
+		if ended := s.cfg.Auth.CheckSession(r.Context(), caller); ended != nil {
+			return ended
+		}
 	}
-	return nil
+	return err
 }
 
 // nothing is the input of a route that takes none, and the output of a route that answers without a

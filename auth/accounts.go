@@ -14,7 +14,11 @@ type Accounts struct {
 	users store.Users
 	gate  *password.Gate
 	ended func([]store.Ended) // receives the sessions that an update ended
-	log   *slog.Logger
+
+	// checkCaller returns nil if the session of the request of ctx has not ended, or there is none.
+	checkCaller func(ctx context.Context) error
+
+	log *slog.Logger
 }
 
 // NewAccounts returns Accounts that keep users in that store. It hashes passwords in this process,
@@ -26,6 +30,8 @@ func NewAccounts(users store.Users) *Accounts {
 		gate:  password.NewGate(password.Local{}, 1, 0),
 		ended: func([]store.Ended) {},
 		log:   slog.New(slog.DiscardHandler),
+
+		checkCaller: func(context.Context) error { return nil },
 	}
 }
 
@@ -57,6 +63,9 @@ func (a *Accounts) create(
 	u, err := u.Validate()
 	if err := store.JoinInvalid(err, fault); err != nil {
 		return store.User{}, err
+	}
+	if err := a.checkCaller(ctx); err != nil {
+		return store.User{}, err // the hash of the password may have waited at the gate
 	}
 	u, err = a.users.CreateUser(ctx, u, fx.of)
 	if err != nil {
@@ -131,10 +140,14 @@ func (a *Accounts) updateByName(
 }
 
 // update is the only way in which a user is changed. The effects are kept together with the update,
-// and the sessions that it ends have ended when update returns.
+// and the sessions that it ends have ended when update returns. A caller whose session has ended
+// meanwhile, for example while their password waited at the gate, gets [ErrTokenRevoked].
 func (a *Accounts) update(
 	ctx context.Context, fx *effects, id int64, update func(store.User) (store.User, error),
 ) (store.User, error) {
+	if err := a.checkCaller(ctx); err != nil {
+		return store.User{}, err
+	}
 	u, ended, err := a.users.UpdateUser(ctx, id, func(u store.User) (store.User, error) {
 		now, err := update(u)
 		if !u.Disabled && now.Disabled {
@@ -152,6 +165,9 @@ func (a *Accounts) update(
 }
 
 func (a *Accounts) delete(ctx context.Context, id int64) error {
+	if err := a.checkCaller(ctx); err != nil {
+		return err
+	}
 	event := newEvent(ctx, store.EventUserDeleted, id, "")
 	ended, err := a.users.DeleteUser(ctx, id, event)
 	if err != nil {

@@ -149,7 +149,10 @@ func New(cfg Config) (*Auth, error) {
 		Keys: keys, Issuer: cfg.Issuer, Audience: cfg.Audience, TTL: cfg.TokenTTL, Now: cfg.Now,
 	})
 	denied := newDenyList(cfg.Store, cfg.Now, cfg.Log)
-	accounts := &Accounts{users: cfg.Store, gate: cfg.Gate, ended: denied.addAll, log: cfg.Log}
+	accounts := &Accounts{
+		users: cfg.Store, gate: cfg.Gate, ended: denied.addAll, checkCaller: denied.checkCaller,
+		log: cfg.Log,
+	}
 	audit := newRecorder(cfg.Store, cfg.Log)
 	limiter := throttle.NewLimiter(cfg.Store, cfg.Store.Now)
 	return &Auth{
@@ -212,11 +215,21 @@ func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, er
 // ended since, though the token may have expired. Otherwise it returns [ErrTokenRevoked], and
 // [store.ErrUnavailable] if it cannot know.
 func (a *Auth) CheckSession(ctx context.Context, c Caller) error {
+	return a.denied.checkName(ctx, c.SessionID)
+}
+
+// WhileSession returns a context for long work of a caller whom [Auth.Authenticate] returned. It is
+// cancelled with the cause [ErrTokenRevoked] as soon as this process knows that their session has
+// ended. Work that has an effect at its end calls [Auth.CheckSession] there too: this process may
+// have been unable to learn of ends. The caller must call stop.
+func (a *Auth) WhileSession(ctx context.Context, c Caller) (_ context.Context, stop func()) {
 	id, ok := token.ParseSessionID(c.SessionID)
 	if !ok {
-		return ErrTokenInvalid
+		ctx, cancel := context.WithCancelCause(ctx)
+		cancel(ErrTokenInvalid)
+		return ctx, func() {}
 	}
-	return a.denied.check(ctx, id, c.SessionID)
+	return a.denied.watch(ctx, id)
 }
 
 // SignCursor returns an opaque text in base64url for a position in a list. The name of the list

@@ -58,6 +58,9 @@ type denyList struct {
 	asOf  atomic.Pointer[time.Time] // when the last answered question was asked, nil if unknown
 	wake  chan struct{}             // has an element if somebody waits for next
 
+	watchMu sync.Mutex
+	watched map[*watched]struct{}
+
 	mu       sync.Mutex
 	next     *question // nil if run does not run
 	underway *question // nil if none is
@@ -72,11 +75,18 @@ type question struct {
 	err  error
 }
 
+// watched is a session whose end cancels a context.
+type watched struct {
+	id     token.SessionID
+	cancel context.CancelCauseFunc
+}
+
 var errNobodyAsks = fmt.Errorf("%w: nobody asks which sessions ended", store.ErrUnavailable)
 
 func newDenyList(s endStore, now func() time.Time, log *slog.Logger) *denyList {
 	return &denyList{
 		store: s, now: now, log: log, wake: make(chan struct{}, 1), fault: errNobodyAsks,
+		watched: make(map[*watched]struct{}),
 	}
 }
 
@@ -107,6 +117,23 @@ func (d *denyList) check(ctx context.Context, id token.SessionID, name string) e
 	case <-ctx.Done():
 		return unavailable(ctx.Err())
 	}
+}
+
+// checkName is check for a session of which only the name is at hand.
+func (d *denyList) checkName(ctx context.Context, name string) error {
+	id, ok := token.ParseSessionID(name)
+	if !ok {
+		return ErrTokenInvalid
+	}
+	return d.check(ctx, id, name)
+}
+
+// checkCaller is checkName for the session of the request of ctx. It returns nil if there is none.
+func (d *denyList) checkCaller(ctx context.Context) error {
+	if name := originOf(ctx).Session; name != "" {
+		return d.checkName(ctx, name)
+	}
+	return nil
 }
 
 // recall returns what the memory says of a session, and whether that is sure.
@@ -165,8 +192,45 @@ func (d *denyList) endsKnown() error {
 func (d *denyList) addAll(ended []store.Ended) {
 	for _, s := range ended {
 		if id, ok := token.ParseSessionID(s.ID); ok {
-			d.known.end(id, s.TokenExp.Add(token.Leeway))
+			d.end(id, s.TokenExp)
 		}
+	}
+}
+
+// end adds a session that has ended, and cancels the contexts of those who watch it.
+func (d *denyList) end(id token.SessionID, tokenExp time.Time) {
+	d.known.end(id, tokenExp.Add(token.Leeway))
+	d.cancelWatched(id)
+}
+
+func (d *denyList) cancelWatched(id token.SessionID) {
+	d.watchMu.Lock()
+	defer d.watchMu.Unlock()
+	for w := range d.watched { // a few: imports and exports that are under way
+		if w.id == id {
+			w.cancel(ErrTokenRevoked)
+		}
+	}
+}
+
+// watch returns a context that is cancelled with the cause ErrTokenRevoked once it is known that
+// the session has ended. The caller must call stop.
+func (d *denyList) watch(
+	ctx context.Context, id token.SessionID,
+) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	w := &watched{id, cancel}
+	d.watchMu.Lock()
+	d.watched[w] = struct{}{}
+	d.watchMu.Unlock()
+	if d.known.state(id) == ended { // before it was watched
+		cancel(ErrTokenRevoked)
+	}
+	return ctx, func() {
+		d.watchMu.Lock()
+		delete(d.watched, w)
+		d.watchMu.Unlock()
+		cancel(nil)
 	}
 }
 
@@ -329,8 +393,9 @@ func (d *denyList) learn(since store.Watermark, ids []string, ends store.Ends) {
 		switch s, known := ends.Asked[name]; {
 		case !known:
 			d.known.lose(id)
+			d.cancelWatched(id)
 		case s.Ended:
-			d.known.end(id, s.TokenExp.Add(token.Leeway))
+			d.end(id, s.TokenExp)
 		default:
 			d.known.live(id, s.TokenExp.Add(token.Leeway), era)
 		}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"clientes/api"
 	"clientes/cmd/clientes/config"
 )
 
@@ -68,6 +69,7 @@ func newHTTPServer(c config.Config, handler drainer, log *slog.Logger) *httpServ
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
+			ConnContext:       api.ConnContext,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 			ConnState:         bound.changed,
 
