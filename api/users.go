@@ -37,7 +37,7 @@ func (in *newUserInput) decode(r *request) error {
 	}
 	u := in.user()
 	if in.Password.Value == "" { // it is set by a link
-		return store.JoinInvalid(fault, auth.CheckNewUser(u, ""))
+		return store.JoinInvalid(fault, auth.CheckNewUser(u))
 	}
 	_, err := u.Validate()
 	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckPassword(r.Context(), u, in.Password.Value))

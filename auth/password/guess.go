@@ -7,9 +7,9 @@ import (
 )
 
 // guessBits returns the logarithm to base 2 of the number of guesses that find s, for somebody who
-// knows how people choose passwords: as zxcvbn does, it takes s apart into words, dates, rows of
-// keys, sequences and repetitions, in the way that needs the fewest. The keys of known are further
-// words in lower case, their values how well known each is: 1 for the best known. s is ASCII.
+// knows how people choose passwords. As zxcvbn does, it takes s apart into words, dates, rows of
+// keys, sequences and repetitions, in the way that needs the fewest. s is ASCII. The keys of known
+// are further words in lower case, their values how well known each is: 1 for the best known.
 //
 // The model is that of the first zxcvbn (Wheeler, "zxcvbn: realistic password strength
 // estimation"). No library is used: those that we found unpack their lists at the start of every
@@ -285,7 +285,8 @@ func dateBits(s string) (bits float64, ok bool) {
 	for _, n := range [][3]int{
 		{1, 2, 2}, {2, 1, 2}, {2, 2, 2}, {1, 1, 4}, {1, 2, 4}, {2, 1, 4}, {2, 2, 4}, {4, 2, 2},
 	} {
-		if n[0]+n[1]+n[2] == len(s) && isDate([]string{s[:n[0]], s[n[0] : n[0]+n[1]], s[n[0]+n[1]:]}) {
+		a, b := n[0], n[0]+n[1]
+		if b+n[2] == len(s) && isDate([]string{s[:a], s[a:b], s[b:]}) {
 			return math.Log2(days * years), true
 		}
 	}

@@ -13,22 +13,31 @@ import (
 )
 
 // The length of a password in characters. NIST SP 800-63B section 3.1.1.2 requires at least 8, and
-// that 64 or more are accepted.
+// that 64 or more are accepted. So no operator may require more than 64.
 const (
-	minLength = 8
-	maxLength = 256
+	MinLength      = 8
+	MaxLeastLength = 64
+	maxLength      = 256
 )
 
+// Rules are what an operator requires of a new password beyond what is always required. The zero
+// Rules require nothing more.
+type Rules struct {
+	Least  int       // how many characters it has at least, if that is more than [MinLength]
+	Denied *Denylist // may be nil
+}
+
 // CheckNew returns a *[store.InvalidError] on "password" if something is plainly wrong with a new
-// password, so that a caller can report it beside other faults. Whether the password is easy to
+// one, so that a caller can report it beside other faults. Whether the password is easy to
 // guess is only known when it is hashed ([Gate.HashNew]).
-func CheckNew(password string) error {
+func (r Rules) CheckNew(password string) error {
+	least := max(r.Least, MinLength)
 	switch n := utf8.RuneCountInString(password); {
 	case !utf8.ValidString(password):
 		return store.Invalid("password", "invalid_text", "The password is not valid UTF-8.")
-	case n < minLength:
+	case n < least:
 		return store.Invalid("password", "too_short",
-			fmt.Sprintf("A password has at least %d characters.", minLength))
+			fmt.Sprintf("A password has at least %d characters.", least))
 	case n > maxLength:
 		return store.Invalid("password", "too_long",
 			fmt.Sprintf("A password has at most %d characters.", maxLength))
@@ -40,6 +49,11 @@ func tooGuessable() error {
 	return store.Invalid("password", "too_guessable", "This password is too easy to guess. "+
 		"Choose a longer one: a few words that do not belong together, say, without names, dates, "+
 		"rows of keys, or anything of your own name and email.")
+}
+
+func leaked() error {
+	return store.Invalid("password", "too_guessable", "This password is known from a leak of "+
+		"passwords somewhere. Choose another one.")
 }
 
 const (
@@ -63,11 +77,12 @@ func guessable(password string, known []string) bool {
 		}
 	}
 	plain := plainLetters(password)
-	if isListed(plain) || guessBits(plain, ranks) < minBits {
+	if isIn(plain, passwordList.has) || guessBits(plain, ranks) < minBits {
 		return true
 	}
 	return slices.ContainsFunc(forms(plain, password), func(form string) bool {
-		return isListed(form) || 1+guessBits(form, ranks) < minBits // 1: it is not the plain form
+		// Which of the forms it is adds one bit.
+		return isIn(form, passwordList.has) || 1+guessBits(form, ranks) < minBits
 	})
 }
 
@@ -83,14 +98,14 @@ func forms(plain, password string) []string {
 	return slices.DeleteFunc(forms, func(form string) bool { return form == plain })
 }
 
-// isListed reports whether the password is one of those that leaks show most often, perhaps with up
-// to four digits and up to two other signs behind it.
-func isListed(form string) bool {
+// isIn reports whether a list has the password, perhaps with up to four digits and up to two other
+// signs behind it.
+func isIn(form string, has func(word string) bool) bool {
 	word := strings.ToLower(form)
 	isSign := func(c byte) bool { return !isLower(c) && !isDigit(c) && c > ' ' }
 	for signs := 0; ; signs++ {
 		for digits := 0; ; digits++ {
-			if passwordList.has(word[:len(word)-digits]) {
+			if has(word[:len(word)-digits]) {
 				return true
 			}
 			if digits == min(4, len(word)) || !isDigit(word[len(word)-digits-1]) {

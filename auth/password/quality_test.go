@@ -22,7 +22,7 @@ func TestNewPasswords(t *testing.T) {
 		"nul\x00 is a character, too":  "",
 		"broken UTF-8 is no text \xff": "invalid_text",
 	} {
-		err := CheckNew(password)
+		err := Rules{}.CheckNew(password)
 		var invalid *store.InvalidError
 		switch {
 		case want == "" && err != nil:

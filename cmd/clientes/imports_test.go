@@ -52,7 +52,7 @@ func rooms() []room {
 		},
 		{
 			path:      "cmd/clientes/config",
-			ours:      []string{"auth/token", "auth/mail", "store/sqlite", "store/postgres"},
+			ours:      []string{"auth/password", "auth/token", "auth/mail", "store/sqlite", "store/postgres"},
 			libraries: []string{"github.com/caarlos0/env", "github.com/joho/godotenv"},
 		},
 		{

@@ -94,7 +94,14 @@ func serve(
 		return err
 	}
 	defer hashing.Close()
-	a, err := newAuth(c, st, hashing.Gate(), log)
+	rules, done, err := newPasswordRules(c)
+	if err != nil {
+		return err
+	}
+	defer done()
+	gate := hashing.Gate()
+	gate.Rules = rules
+	a, err := newAuth(c, st, gate, log)
 	if err != nil {
 		return err
 	}
