@@ -19,6 +19,7 @@ import (
 	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
+	"clientes/store/postgres"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -185,6 +186,11 @@ func warnOfExposure(c config.Config, public *url.URL, log *slog.Logger) {
 	if public.Scheme == "http" && !c.IsLoopback() {
 		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, "+
 			"and whoever listens on the way has it", "public_url", public.String())
+	}
+	if hosts := postgres.UnverifiedHosts(c.DatabaseURL); len(hosts) > 0 {
+		log.Warn("DATABASE_URL does not verify the database's certificate: whoever listens on the way, or "+
+			"pretends to be the database, may get its password and all data; add sslmode=verify-full, and "+
+			"sslrootcert=FILE if the certificate comes from an authority of your own", "hosts", hosts)
 	}
 	if c.Signup == "open" && c.SMTP == (mail.Server{}) {
 		log.Warn("SIGNUP is open, but SMTP_URL is not set: no mail leaves this machine, so that whoever " +
