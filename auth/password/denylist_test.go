@@ -138,7 +138,8 @@ func TestFilesThatAreNoDenylist(t *testing.T) {
 	if _, err := OpenDenylist(t.TempDir()); err == nil {
 		t.Error("a folder is taken")
 	}
-	if _, err := OpenDenylist(filepath.Join(t.TempDir(), "absent")); !errors.Is(err, os.ErrNotExist) {
+	absent := filepath.Join(t.TempDir(), "absent")
+	if _, err := OpenDenylist(absent); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }

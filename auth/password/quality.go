@@ -57,8 +57,8 @@ func leaked() error {
 }
 
 const (
-	// minBits is the logarithm to base 2 of the fewest guesses that are accepted: a hundred million,
-	// where zxcvbn's score becomes 2, if half of the guesses find it on the average.
+	// minBits is the logarithm to base 2 of the fewest guesses that are accepted. That is a hundred
+	// million if half of them find it on the average, where zxcvbn's score becomes 2.
 	minBits = 27.575
 
 	// guessedPrefix is how many characters of a password are looked at. The time grows with their

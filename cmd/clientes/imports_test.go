@@ -51,8 +51,10 @@ func rooms() []room {
 			},
 		},
 		{
-			path:      "cmd/clientes/config",
-			ours:      []string{"auth/password", "auth/token", "auth/mail", "store/sqlite", "store/postgres"},
+			path: "cmd/clientes/config",
+			ours: []string{
+				"auth/password", "auth/token", "auth/mail", "store/sqlite", "store/postgres",
+			},
 			libraries: []string{"github.com/caarlos0/env", "github.com/joho/godotenv"},
 		},
 		{

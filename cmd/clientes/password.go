@@ -13,8 +13,8 @@ import (
 	"clientes/cmd/clientes/config"
 )
 
-// newPasswordRules returns what this configuration requires of new passwords. The caller has to call
-// done when the last one was checked.
+// newPasswordRules returns what this configuration requires of new passwords. The caller has to
+// call done when the last one was checked.
 func newPasswordRules(c config.Config) (rules password.Rules, done func(), err error) {
 	rules.Least = int(c.PasswordMin)
 	if c.PasswordDenied == "" {

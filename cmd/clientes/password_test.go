@@ -37,9 +37,8 @@ func TestTheOperatorRestrictsPasswords(t *testing.T) {
 			t.Errorf("a sign-up with %q: %d, want %d", password, status, want)
 		}
 	}
-	for _, body := range []string{ // beside another fault
-		`{"token":"x","password":"` + short + `","more":1}`, `{"token":"x","password":"` + short + `"}`,
-	} {
+	for _, more := range []string{"", `,"more":1`} { // beside another fault
+		body := `{"token":"x","password":"` + short + `"` + more + `}`
 		if status := s.post(t, "/password/reset", body); status != 422 {
 			t.Errorf("a reset with %s: %d", body, status)
 		}
