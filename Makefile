@@ -1,6 +1,6 @@
 # Thin on purpose: each target is one command that you could type yourself.
 
-.PHONY: help run test race check bench fmt
+.PHONY: help run test race check bench fmt sbom
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/  \1	\2/p' Makefile
@@ -22,3 +22,7 @@ bench: ## run every benchmark
 
 fmt: ## format the code
 	gofmt -w .
+
+sbom: ## list what the program is made of, in clientes.cdx.json (CycloneDX)
+	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 app -json -licenses -packages=false \
+		-std -main cmd/clientes -output clientes.cdx.json .

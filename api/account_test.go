@@ -329,6 +329,20 @@ func TestNewUserBodies(t *testing.T) {
 		{"/users", `{"user":1}`, 400, "malformed_body", ""},
 		{"/users", `[]`, 400, "malformed_body", ""},
 
+		// Of the most used passwords.
+		{"/users", `{"user":"d1","password":"futurama"}`,
+			422, "validation_failed", "password:too_guessable"},
+		{"/users", `{"user":"d1","password":"krokodil"}`,
+			422, "validation_failed", "password:too_guessable"},
+		{"/users", `{"user":"d1","password":"1z2x3c4v"}`,
+			422, "validation_failed", "password:too_guessable"},
+		{"/users", `{"user":"d1","password":"192837465"}`,
+			422, "validation_failed", "password:too_guessable"},
+		{"/users", `{"user":"d1","password":"ghbdtnbr"}`,
+			422, "validation_failed", "password:too_guessable"},
+		{"/users", `{"user":"d1","password":"Flamengo1981"}`,
+			422, "validation_failed", "password:too_guessable"},
+
 		{"/signup", `{"user":"c1","password":"five grumpy violets","id":9}`, 201, "", ""},
 		// The answer tells nobody whose email it is.
 		{"/signup", `{"user":"c2","password":"five grumpy violets","email":"ana@example.com"}`,

@@ -7,7 +7,6 @@ import (
 
 	"clientes/api/wire"
 	"clientes/auth"
-	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -31,7 +30,7 @@ func (in *passwordInput) decode(r *request) error {
 	unknown := wire.UnknownMembers(in.body.Unknown)
 	fault := store.JoinInvalid(unknown, required("current", in.body.Current))
 	if fault == nil { // auth finds out whether it is easy to guess, when it changes it
-		return password.CheckNew(in.body.Password.Value)
+		return r.server.cfg.Auth.CheckNewPassword(in.body.Password.Value)
 	}
 	u, err := r.server.cfg.Auth.User(r.Context(), in.caller.UserID)
 	if err != nil {
@@ -88,7 +87,8 @@ func (in *resetInput) decode(r *request) error {
 		return err
 	}
 	fault := store.JoinInvalid(wire.UnknownMembers(in.Unknown), required("token", in.Token))
-	return store.JoinInvalid(fault, password.CheckNew(in.Password.Value))
+	err := r.server.cfg.Auth.CheckNewPassword(in.Password.Value)
+	return store.JoinInvalid(fault, err)
 }
 
 // resetView is what whoever has followed a link sends with the next login. It sets no cookie: the

@@ -41,7 +41,7 @@ func (in *newUserInput) decode(r *request) error {
 	}
 	u := in.user()
 	if in.Password.Value == "" { // it is set by a link
-		return store.JoinInvalid(fault, auth.CheckNewUser(u, ""))
+		return store.JoinInvalid(fault, r.server.cfg.Auth.CheckNewUser(u, ""))
 	}
 	_, err := u.Validate()
 	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckPassword(r.Context(), u, in.Password.Value))
@@ -56,7 +56,7 @@ func (s *Server) createUser(ctx context.Context, in newUserInput) (createdUser, 
 	u, proof := in.user(), in.proof()
 	if u.Role == store.Admin || proof != (auth.Proof{}) {
 		// A code must not be used up for a user who cannot be.
-		if err := auth.CheckNewUser(u, in.Password.Value); err != nil {
+		if err := s.cfg.Auth.CheckNewUser(u, in.Password.Value); err != nil {
 			return createdUser{}, err
 		}
 		if err := s.cfg.Auth.StepUp(ctx, in.caller, proof); err != nil {

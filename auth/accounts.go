@@ -35,6 +35,12 @@ func NewAccounts(users store.Users) *Accounts {
 	}
 }
 
+// WithRules sets what a new password has to be, and returns the Accounts.
+func (a *Accounts) WithRules(rules password.Rules) *Accounts {
+	a.gate.Rules = rules
+	return a
+}
+
 // Add makes a user. Either password is the new user's, or it is empty and u.PasswordHash is a hash
 // brought from elsewhere that [password.CheckHash] accepts. Add returns a *[store.InvalidError]
 // that lists every field at fault, or a *[store.ConflictError].

@@ -50,6 +50,11 @@ func (a *Auth) CheckSignUp(ctx context.Context, u store.User, newPassword string
 	return a.CheckPassword(ctx, u, newPassword)
 }
 
+// CheckNewPassword is the [password.Rules.CheckNew] of the rules that hold here.
+func (a *Auth) CheckNewPassword(newPassword string) error {
+	return a.cfg.Gate.Rules.CheckNew(newPassword)
+}
+
 // CheckPassword returns a *[store.InvalidError] on "password" if u may not have this one. To know
 // whether it is easy to guess takes as long as a hash.
 func (a *Auth) CheckPassword(ctx context.Context, u store.User, newPassword string) error {

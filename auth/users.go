@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 
-	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -32,12 +31,12 @@ func (a *Auth) AddUser(
 // CheckNewUser returns what is plainly wrong with a user whom an admin wants to make, as a
 // *[store.InvalidError], so that a caller can report it beside other faults. [Auth.AddUser] finds
 // more: that the password is easy to guess, or the name taken.
-func CheckNewUser(u store.User, newPassword string) error {
+func (a *Auth) CheckNewUser(u store.User, newPassword string) error {
 	_, err := u.Validate()
 	if newPassword == "" {
 		return store.JoinInvalid(err, checkInvited(u))
 	}
-	return store.JoinInvalid(err, password.CheckNew(newPassword))
+	return store.JoinInvalid(err, a.CheckNewPassword(newPassword))
 }
 
 func checkInvited(u store.User) error {

@@ -19,6 +19,8 @@ var ErrOverloaded = errors.New("too many passwords are waiting to be checked")
 //
 // A Gate is safe for concurrent use.
 type Gate struct {
+	Rules Rules // for new passwords; not to be changed while the gate is in use
+
 	hasher   Hasher
 	slots    chan struct{}
 	handed   chan struct{} // a slot goes to a known user who waits
@@ -107,20 +109,30 @@ func (g *Gate) Verify(
 	return good, rehashed, nil
 }
 
-// HashNew returns the hash of a new password of u. A password that [CheckNew] refuses, or that is
-// easy to guess for somebody who knows the name and the emails of u, is a *[store.InvalidError] on
-// "password". Other errors come from the gate or its hasher.
+// HashNew returns the hash of a new password of u. A password that the gate's [Rules] refuse, or
+// that is easy to guess for somebody who knows the name and the emails of u, is a
+// *[store.InvalidError] on "password". Other errors come from the gate, its hasher or the denylist.
 func (g *Gate) HashNew(
 	ctx context.Context, u store.User, password string,
 ) (hash string, err error) {
-	if err := CheckNew(password); err != nil {
+	if err := g.Rules.CheckNew(password); err != nil {
 		return "", err
 	}
 	err = g.Do(ctx, func(h Hasher) (err error) {
-		hash, err = h.Hash(password, knownWords(u))
+		known := knownWords(u)
+		if g.Rules.Denied != nil {
+			if err := g.Rules.Denied.check(password); err != nil {
+				return err
+			}
+			known = append(known, g.Rules.Denied.words...)
+		}
+		hash, err = h.Hash(password, known)
 		return err
 	})
+	var invalid *store.InvalidError
 	switch {
+	case errors.As(err, &invalid):
+		return "", invalid
 	case err != nil:
 		return "", fmt.Errorf("hash password: %w", err)
 	case hash == "":

@@ -228,6 +228,8 @@ AUDIENCE          clientes                      default
 REFRESH_GRACE     30s                           default
 SIGNUP            closed                        default
 REQUIRE_MFA       none                          default
+PASSWORD_MIN      8                             default
+PASSWORD_DENYLIST (none)                        default
 PUBLIC_URL        http://0.0.0.0:3001           default
 SMTP_URL          smtp://***:***@h:587          environment
 MAIL_FROM         Clientes <c@example.com>      environment
@@ -245,7 +247,8 @@ SHUTDOWN_TIMEOUT  20s                           default
 
 	inFolder(t, nil)
 	r = call(t, nil, "", "config")
-	r.want(t, 1, "SECRET                (none)",
+	r.stdout = squeeze(r.stdout)
+	r.want(t, 1, "SECRET (none)",
 		"SECRET is missing; `openssl rand -hex 32` makes a good one")
 }
 

@@ -9,8 +9,23 @@ import (
 
 	"golang.org/x/term"
 
+	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 )
+
+// newPasswordRules returns what this configuration requires of new passwords. The caller has to
+// call done when the last one was checked.
+func newPasswordRules(c config.Config) (rules password.Rules, done func(), err error) {
+	rules.Least = int(c.PasswordMin)
+	if c.PasswordDenied == "" {
+		return rules, func() {}, nil
+	}
+	rules.Denied, err = password.OpenDenylist(c.PasswordDenied)
+	if err != nil {
+		return rules, nil, fmt.Errorf("PASSWORD_DENYLIST cannot be used: %w", err)
+	}
+	return rules, func() { rules.Denied.Close() }, nil
+}
 
 // maxPassword is far more than the longest password has, in bytes.
 const maxPassword = 1 << 16

@@ -19,6 +19,7 @@ import (
 	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
+	"clientes/store/postgres"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -94,7 +95,14 @@ func serve(
 		return err
 	}
 	defer hashing.Close()
-	a, err := newAuth(c, st, hashing.Gate(), log)
+	rules, done, err := newPasswordRules(c)
+	if err != nil {
+		return err
+	}
+	defer done()
+	gate := hashing.Gate()
+	gate.Rules = rules
+	a, err := newAuth(c, st, gate, log)
 	if err != nil {
 		return err
 	}
@@ -188,6 +196,11 @@ func warnOfExposure(c config.Config, public *url.URL, log *slog.Logger) {
 				"address that is logged, and that failed logins are counted for; name your proxies",
 				"trusted_proxies", proxies.String())
 		}
+	}
+	if hosts := postgres.UnverifiedHosts(c.DatabaseURL); len(hosts) > 0 {
+		log.Warn("DATABASE_URL does not verify the database's certificate: whoever listens on the way, or "+
+			"pretends to be the database, may get its password and all data; add sslmode=verify-full, and "+
+			"sslrootcert=FILE if the certificate comes from an authority of your own", "hosts", hosts)
 	}
 	if c.Signup == "open" && c.SMTP == (mail.Server{}) {
 		log.Warn("SIGNUP is open, but SMTP_URL is not set: no mail leaves this machine, so that whoever " +

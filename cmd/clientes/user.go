@@ -67,12 +67,17 @@ func (p *program) updateAccounts(
 			return err
 		}
 	}
+	rules, done, err := newPasswordRules(c)
+	if err != nil {
+		return err
+	}
+	defer done()
 	st, err := openToWrite(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
-	return update(ctx, auth.NewAccounts(st), password)
+	return update(ctx, auth.NewAccounts(st).WithRules(rules), password)
 }
 
 func checkRole(role string) error {

@@ -1,8 +1,11 @@
 package postgres
 
 import (
+	"crypto/tls"
 	"errors"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,6 +23,35 @@ func IsURL(databaseURL string) bool {
 func CheckURL(databaseURL string) error {
 	_, err := parse(databaseURL)
 	return err
+}
+
+// UnverifiedHosts returns the hosts of a URL to which passwords and data may go over a network in
+// clear text, or to whoever pretends to be the database. That is every host beyond this machine
+// whose certificate is not verified: pgx's default is sslmode=prefer, which falls back to no TLS.
+func UnverifiedHosts(databaseURL string) (hosts []string) {
+	pool, err := parse(databaseURL)
+	if err != nil {
+		return nil
+	}
+	add := func(host string, c *tls.Config) {
+		verified := c != nil && (!c.InsecureSkipVerify || c.VerifyPeerCertificate != nil)
+		if !verified && !isLocal(host) && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	c := pool.ConnConfig.Config
+	add(c.Host, c.TLSConfig)
+	for _, fallback := range c.Fallbacks {
+		add(fallback.Host, fallback.TLSConfig)
+	}
+	return hosts
+}
+
+// isLocal reports whether what is sent to a host stays on this machine.
+func isLocal(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback() ||
+		strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") // a socket of Unix
 }
 
 // MaskURL returns the URL as anybody may read it: with stars for its passwords, or "(hidden)" if it

@@ -7,6 +7,30 @@ import (
 	"clientes/store/postgres"
 )
 
+func TestUnverifiedHosts(t *testing.T) {
+	t.Setenv("PGSSLMODE", "") // and so this test is not parallel
+	for url, want := range map[string]string{
+		"postgres://u:p@127.0.0.1/d":                      "",
+		"postgres://u:p@[::1]:5433/d":                     "",
+		"postgres://u:p@localhost/d":                      "",
+		"postgres:///d?host=/var/run/postgresql":          "",
+		"postgres://u:p@postgres/d":                       "postgres",
+		"postgres://u:p@db.example.com/d":                 "db.example.com",
+		"postgres://u:p@db.example.com/d?sslmode=disable": "db.example.com",
+		"postgres://u:p@db.example.com/d?sslmode=allow":   "db.example.com",
+		"postgres://u:p@db.example.com/d?sslmode=require": "db.example.com",
+		"postgres://u:p@10.1.2.3,127.0.0.1,db2/d":         "10.1.2.3 db2",
+
+		"postgres://u:p@db.example.com/d?sslmode=verify-ca":       "",
+		"postgres://u:p@db.example.com,db2/d?sslmode=verify-full": "",
+		"postgres://u:p@h/d?sslmode=maybe":                        "", // no URL that opens
+	} {
+		if got := strings.Join(postgres.UnverifiedHosts(url), " "); got != want {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
+
 // What is shown of a URL, and said of a bad one, never holds the password.
 func TestMaskURL(t *testing.T) {
 	t.Parallel()

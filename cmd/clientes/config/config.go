@@ -45,6 +45,8 @@ type Config struct {
 	RefreshGrace    time.Duration   `env:"REFRESH_GRACE" envDefault:"30s"`
 	Signup          string          `env:"SIGNUP" envDefault:"closed"`
 	RequireMFA      string          `env:"REQUIRE_MFA" envDefault:"none"`
+	PasswordMin     uint8           `env:"PASSWORD_MIN" envDefault:"8"`
+	PasswordDenied  string          `env:"PASSWORD_DENYLIST" text:"yes"`
 	PublicURL       string          `env:"PUBLIC_URL"` // "": http:// and where it listens
 	SMTP            mail.Server     `env:"SMTP_URL" file:"yes" text:"yes"`
 	MailFrom        netmail.Address `env:"MAIL_FROM" text:"yes"`

@@ -13,6 +13,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"clientes/auth/mail"
+	"clientes/auth/password"
 )
 
 // parse sets the fields of c from the texts of the settings.
@@ -22,6 +23,7 @@ func (c *Config) parse(bad faults) {
 		FuncMap: map[reflect.Type]env.ParserFunc{
 			reflect.TypeFor[bool]():            parseBool,
 			reflect.TypeFor[uint16]():          parsePort,
+			reflect.TypeFor[uint8]():           parseLength,
 			reflect.TypeFor[time.Duration]():   parseDuration,
 			reflect.TypeFor[[]netip.Prefix]():  parsePrefixes,
 			reflect.TypeFor[mail.Server]():     parseServer,
@@ -56,6 +58,16 @@ func parsePort(s string) (any, error) {
 			quoted(s, s))
 	}
 	return uint16(n), nil
+}
+
+// parseLength reads the least length of a password.
+func parseLength(s string) (any, error) {
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil || n < password.MinLength || n > password.MaxLeastLength {
+		return nil, fmt.Errorf("is %s, but has to be a number from %d to %d", quoted(s, s),
+			password.MinLength, password.MaxLeastLength)
+	}
+	return uint8(n), nil
 }
 
 func parseDuration(s string) (any, error) {
