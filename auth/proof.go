@@ -62,16 +62,15 @@ func (a *Auth) StepUp(ctx context.Context, c Caller, p Proof) error {
 	if err != nil {
 		return err
 	}
-	if p == (Proof{}) {
-		if !c.loggedInLately(u, a.cfg.Store.Now()) {
-			return ErrStepUpRequired
-		}
-		return nil
+	if p != (Proof{}) {
+		err = a.checkProof(ctx, c, u, p)
+	} else if !c.loggedInLately(u, a.cfg.Store.Now()) {
+		err = ErrStepUpRequired
 	}
-	if err := a.checkProof(ctx, c, u, p); err != nil {
+	if err != nil {
 		return err
 	}
-	return a.CheckSession(ctx, c) // to hash a password takes time
+	return a.CheckSession(ctx, c) // which may have ended while the password was hashed
 }
 
 // loggedInLately reports whether the login of the caller, who is u, is a proof at now. One that
