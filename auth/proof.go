@@ -20,7 +20,8 @@ const loginIsProofFor = 5 * time.Minute
 // [Caller] and Config.RequireMFA.
 var ErrMFASetupRequired = errors.New("a second factor is required of this user")
 
-// What a session's AMR says of its login (RFC 8176). A recovery code stands for a one-time password.
+// What a session's AMR says of its login (RFC 8176). A recovery code counts like a one-time
+// password.
 const (
 	amrPassword = "pwd"
 	amrBoth     = "pwd otp mfa"

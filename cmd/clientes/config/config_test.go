@@ -67,8 +67,9 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Secret: goodSecret, Host: "127.0.0.1", Port: 3000, DatabaseURL: "sqlite:clientes.db",
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * 24 * time.Hour,
-		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second, Signup: "closed", RequireMFA: "none",
-		LogLevel: "info", ShutdownTimeout: 20 * time.Second,
+		Issuer: "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second, Signup: "closed",
+		RequireMFA: "none",
+		LogLevel:   "info", ShutdownTimeout: 20 * time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
