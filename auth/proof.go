@@ -10,8 +10,8 @@ import (
 )
 
 // ErrStepUpRequired refuses what a token alone does not allow, because it may be stolen. Its bearer
-// must send a [Proof] or have logged in lately. See [Auth.StepUp].
-var ErrStepUpRequired = errors.New("a proof of the caller or a login of late is required")
+// must send a [Proof] or have logged in recently. See [Auth.StepUp].
+var ErrStepUpRequired = errors.New("a proof of the caller or a recent login is required")
 
 // loginIsProofFor is how long a login spares its session another proof.
 const loginIsProofFor = 5 * time.Minute
@@ -65,7 +65,7 @@ func (a *Auth) StepUp(ctx context.Context, c Caller, p Proof) error {
 	}
 	if p != (Proof{}) {
 		err = a.checkProof(ctx, c, u, p)
-	} else if !c.loggedInLately(u, a.cfg.Store.Now()) {
+	} else if !c.loggedInRecently(u, a.cfg.Store.Now()) {
 		err = ErrStepUpRequired
 	}
 	if err != nil {
@@ -74,9 +74,9 @@ func (a *Auth) StepUp(ctx context.Context, c Caller, p Proof) error {
 	return a.CheckSession(ctx, c) // which may have ended while the password was hashed
 }
 
-// loggedInLately reports whether the login of the caller, who is u, is a proof at now. One that
+// loggedInRecently reports whether the login of the caller, who is u, is a proof at now. One that
 // lies ahead is from a clock that was wrong.
-func (c Caller) loggedInLately(u store.User, now time.Time) bool {
+func (c Caller) loggedInRecently(u store.User, now time.Time) bool {
 	age := now.Sub(c.AuthTime)
 	return -token.IssuedLeeway <= age && age < loginIsProofFor && (c.MFA || !u.MFA.On)
 }

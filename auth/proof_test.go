@@ -51,7 +51,7 @@ func TestTheCodeOfAProofWorksOnce(t *testing.T) {
 	})
 }
 
-// A proof is good for a session that lives, and a login of late only in the last five minutes.
+// A proof is good for a session that lives, and a login counts for five minutes.
 func TestStepUp(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(someDay)
