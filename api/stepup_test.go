@@ -68,6 +68,18 @@ func claimsOf(t testing.TB, token string) jwt.MapClaims {
 	return c
 }
 
+// ofVersionBefore returns a token as the version before has minted it.
+func ofVersionBefore(t testing.TB, token string) string {
+	t.Helper()
+	claims := claimsOf(t, token)
+	delete(claims, "amr")
+	delete(claims, "auth_time")
+	old, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).
+		SignedString([]byte(testSecret))
+	authtest.Must(t, err)
+	return old
+}
+
 // Somebody has stolen the token of an admin and wants what outlives it: an admin of their own, and
 // the account of the first one. Every link of that chain breaks, and the owner can still do it all.
 func TestOneStolenTokenIsNotTheWholeHouse(t *testing.T) {
@@ -124,7 +136,8 @@ func TestOneStolenTokenIsNotTheWholeHouse(t *testing.T) {
 					"PATCH": `{"email":"evil@example.com"}`,
 					"POST":  `{"password":"five grumpy violets"}`, "DELETE": `{}`,
 				}[method]
-				f.want(f.call(method, path, body, "x-access-token", token), 422, "validation_failed")
+				a := f.call(method, path, body, "x-access-token", token)
+				f.want(a, 422, "validation_failed")
 			}
 		}
 		f.want(f.call("POST", "/login", `{"user":"evil","password":"five grumpy violets"}`),
@@ -209,7 +222,8 @@ func TestOnesOwnNeedsTheCode(t *testing.T) {
 		faulty(as("POST", "/password", fmt.Sprintf(change, goodPassword, "")), "code:required")
 		faulty(as("POST", "/password", fmt.Sprintf(change, goodPassword, used)), "code:wrong_code")
 		// A password that is refused uses no code up.
-		faulty(as("POST", "/password", fmt.Sprintf(change, "password1", code)), "password:too_guessable")
+		faulty(as("POST", "/password", fmt.Sprintf(change, "password1", code)),
+			"password:too_guessable")
 		f.want(as("POST", "/password", fmt.Sprintf(change, goodPassword, code)), 204, "")
 		f.want(as("GET", "/me", ""), 401, "token_revoked")
 	})
@@ -308,11 +322,7 @@ func TestASecondFactorIsRequired(t *testing.T) {
 		f.want(f.call("GET", "/users", "", "x-access-token", s.Token), 200, "")
 
 		// A session of the version before knows nothing of its login.
-		claims := claimsOf(t, s.Token)
-		delete(claims, "amr")
-		delete(claims, "auth_time")
-		old, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(testSecret))
-		authtest.Must(t, err)
+		old := ofVersionBefore(t, s.Token)
 		f.want(f.call("GET", "/users", "", "x-access-token", old), 403, "mfa_setup_required")
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", old), 200, "")
 		f.requireMFA("")
@@ -322,11 +332,7 @@ func TestASecondFactorIsRequired(t *testing.T) {
 // An old token, without auth_time and amr, is good, and its login was long ago.
 func TestATokenOfTheVersionBefore(t *testing.T) {
 	f := onSQLite(t)
-	claims := claimsOf(t, f.tokens[store.Admin])
-	delete(claims, "amr")
-	delete(claims, "auth_time")
-	old, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(testSecret))
-	authtest.Must(t, err)
+	old := ofVersionBefore(t, f.tokens[store.Admin])
 	path := fmt.Sprintf("/users/%d", f.users[store.Viewer].ID)
 	f.want(f.call("GET", path, "", "x-access-token", old), 200, "")
 	f.want(f.call("DELETE", path, "", "x-access-token", old), 403, "step_up_required")

@@ -121,8 +121,8 @@ func (a *Auth) ConfirmEmail(ctx context.Context, linkToken string) error {
 }
 
 // ChangePassword sets another password for a caller with a proof, and ends all their sessions. It
-// returns a *[store.InvalidError], [ErrTokenRevoked] if the caller's sessions were ended meanwhile, or a
-// *[TooManyError].
+// returns a *[store.InvalidError], [ErrTokenRevoked] if the caller's sessions were ended meanwhile,
+// or a *[TooManyError].
 func (a *Auth) ChangePassword(ctx context.Context, c Caller, p Proof, newPassword string) error {
 	u, err := a.Me(ctx, c)
 	if err != nil {

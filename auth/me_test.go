@@ -217,8 +217,7 @@ func TestChangePassword(t *testing.T) {
 		wantFault(t, "a wrong password", err, "current")
 		for _, bad := range []string{"short", "password1", "ana@example.com"} {
 			err := a.ChangePassword(ctx, me, Proof{Current: goodPassword}, bad)
-			if !errors.As(err, &invalid) ||
-				invalid.Fields[0].Field != "password" {
+			if !errors.As(err, &invalid) || invalid.Fields[0].Field != "password" {
 				t.Errorf("%q as another: %v", bad, err)
 			}
 		}
@@ -260,7 +259,8 @@ func TestAnUpdateDoesNotOutliveTheSessions(t *testing.T) {
 		late := a.over(t, lateStore{a.cfg.Store, func() { must(t, a.LogoutEverywhere(ctx, u.ID)) }})
 		for name, change := range map[string]func(Caller) error{
 			"password": func(c Caller) error {
-				return late.ChangePassword(ctx, c, Proof{Current: goodPassword}, "another "+goodPassword)
+				proof := Proof{Current: goodPassword}
+				return late.ChangePassword(ctx, c, proof, "another "+goodPassword)
 			},
 			"email": func(c Caller) error {
 				_, err := late.ChangeEmail(ctx, c, "ana@example.com", Proof{Current: goodPassword})

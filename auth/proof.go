@@ -10,8 +10,8 @@ import (
 )
 
 // ErrStepUpRequired refuses what a token alone does not allow, because it may be stolen. Its bearer
-// must send a [Proof] or have logged in lately. See [Auth.StepUp].
-var ErrStepUpRequired = errors.New("a proof of the caller or a login of late is required")
+// must send a [Proof] or have logged in recently. See [Auth.StepUp].
+var ErrStepUpRequired = errors.New("a proof of the caller or a recent login is required")
 
 // loginIsProofFor is how long a login spares its session another proof.
 const loginIsProofFor = 5 * time.Minute
@@ -20,7 +20,8 @@ const loginIsProofFor = 5 * time.Minute
 // [Caller] and Config.RequireMFA.
 var ErrMFASetupRequired = errors.New("a second factor is required of this user")
 
-// What a session's AMR says of its login (RFC 8176). A recovery code stands for a one-time password.
+// What a session's AMR says of its login (RFC 8176). A recovery code counts like a one-time
+// password.
 const (
 	amrPassword = "pwd"
 	amrBoth     = "pwd otp mfa"
@@ -62,21 +63,20 @@ func (a *Auth) StepUp(ctx context.Context, c Caller, p Proof) error {
 	if err != nil {
 		return err
 	}
-	if p == (Proof{}) {
-		if !c.loggedInLately(u, a.cfg.Store.Now()) {
-			return ErrStepUpRequired
-		}
-		return nil
+	if p != (Proof{}) {
+		err = a.checkProof(ctx, c, u, p)
+	} else if !c.loggedInRecently(u, a.cfg.Store.Now()) {
+		err = ErrStepUpRequired
 	}
-	if err := a.checkProof(ctx, c, u, p); err != nil {
+	if err != nil {
 		return err
 	}
-	return a.CheckSession(ctx, c) // to hash a password takes time
+	return a.CheckSession(ctx, c) // which may have ended while the password was hashed
 }
 
-// loggedInLately reports whether the login of the caller, who is u, is a proof at now. One that
+// loggedInRecently reports whether the login of the caller, who is u, is a proof at now. One that
 // lies ahead is from a clock that was wrong.
-func (c Caller) loggedInLately(u store.User, now time.Time) bool {
+func (c Caller) loggedInRecently(u store.User, now time.Time) bool {
 	age := now.Sub(c.AuthTime)
 	return -token.IssuedLeeway <= age && age < loginIsProofFor && (c.MFA || !u.MFA.On)
 }

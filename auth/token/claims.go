@@ -21,8 +21,8 @@ const (
 	maxTime = 253402300799
 )
 
-// claims is the payload of an access token. All are required but nbf, which we never write, and what
-// programs before migration 18 did not write: auth_time and amr.
+// claims is the payload of an access token. All are required except nbf, which we never write, and
+// auth_time and amr, which programs before migration 18 did not write.
 type claims struct {
 	ID        int64      `json:"id"`
 	Subject   string     `json:"sub"` // the id as text

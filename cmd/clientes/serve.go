@@ -151,8 +151,19 @@ func newAuth(
 		Issuer: c.Issuer, Audience: c.Audience,
 		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
 		RefreshGrace: c.RefreshGrace,
-		RequireMFA:   map[string]store.Role{"admin": store.Admin, "all": store.Viewer}[c.RequireMFA],
+		RequireMFA:   mfaRole(c.RequireMFA),
 	})
+}
+
+// mfaRole returns the least role that must have a second factor under REQUIRE_MFA, "" for none.
+func mfaRole(required string) store.Role {
+	switch required {
+	case "admin":
+		return store.Admin
+	case "all":
+		return store.Viewer
+	}
+	return ""
 }
 
 // mailTimeout bounds the sending of one mail: a server that takes longer is out of order.

@@ -208,6 +208,7 @@ func (f *fixture) newSession(id string, u store.User) store.Session {
 		RotatedAt:  now,
 		CreatedAt:  now,
 		LastUsedAt: now,
+		AMR:        "pwd",
 		ExpiresAt:  now.Add(30 * time.Minute),
 		TokenExp:   now.Add(5 * time.Minute),
 		IP:         "192.0.2.1",
