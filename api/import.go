@@ -92,6 +92,9 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	}
 	rows := s.whileItLives(ctx, r.caller(), spool.Rows())
 	v.Imported, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, rows)
+	if err != nil {
+		v.Imported = 0 // nothing was kept
+	}
 	s.cfg.Auth.RecordTransfer(ctx, store.EventImport, r.caller(), auth.Transfer{
 		Format: media, Rows: v.Imported, Whole: err == nil,
 	})
