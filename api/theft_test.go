@@ -27,7 +27,7 @@ func (f *fixture) change(role store.Role, update func(*store.User)) {
 	authtest.Must(f.t, err)
 }
 
-// mailTo gives the users of these roles an email.
+// mailTo sets an email of the users of these roles.
 func (f *fixture) mailTo(roles ...store.Role) {
 	f.t.Helper()
 	for _, role := range roles {
@@ -350,8 +350,8 @@ func TestDevicesAreCancelled(t *testing.T) {
 	})
 }
 
-// A second factor that was sealed under a secret that is gone has a clear answer, and recovery codes
-// are good. The log says what to do.
+// A second factor that was sealed under a secret that is gone has a clear answer, and recovery
+// codes are good. The log says what to do.
 func TestASecondFactorThatCannotBeOpened(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		gone := strings.Repeat("A", 64)
@@ -401,7 +401,8 @@ func TestTransfersAreEvents(t *testing.T) {
 		f.want(f.as(store.Editor, "GET", "/clientes/export?q=bia", "",
 			"Accept", "application/x-ndjson"), 200, "")
 		for range 2 {
-			f.want(f.as(store.Editor, "GET", "/clientes/export", "", "User-Agent", "thief"), 200, "")
+			f.want(f.as(store.Editor, "GET", "/clientes/export", "", "User-Agent", "thief"),
+				200, "")
 		}
 		f.want(f.as(store.Editor, "HEAD", "/clientes/export", ""), 200, "")
 		f.wantAudited("export text/csv, 2 rows; export application/x-ndjson, 1 rows; "+

@@ -31,7 +31,8 @@ func TestTheCommandLineIsReported(t *testing.T) {
 		}
 		wantMails("the first users")
 		must(t, a.accounts.SetRole(ctx, "bia", store.Admin))
-		wantMails("an admin", "role_changed bia@example.com admin", "new_admin ana@example.com 0 bia")
+		wantMails("an admin",
+			"role_changed bia@example.com admin", "new_admin ana@example.com 0 bia")
 		must(t, a.accounts.SetRole(ctx, "bia", store.Admin))
 		wantMails("the same role")
 		must(t, a.accounts.SetRole(ctx, "bia", store.Viewer))
