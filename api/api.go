@@ -154,6 +154,8 @@ func (s *Server) routes() []route {
 		{"POST", "/me/mfa", unfinished, nil, serve(s, 200, s.beginMFA)},
 		{"POST", "/me/mfa/confirm", unfinished, nil, serve(s, 200, s.confirmMFA)},
 		{"DELETE", "/me/mfa", unfinished, nil, serve(s, 204, s.endMFA)},
+		{"POST", "/me/mfa/recovery", viewers, nil, serve(s, 200, s.renewRecovery)},
+		{"DELETE", "/me/devices", viewers, nil, serve(s, 204, s.cancelDevices)},
 		{"DELETE", "/users/:id/mfa", admins, nil, serve(s, 204, s.dropMFA)},
 		{"GET", "/audit", admins, auditQuery(), serve(s, 200, s.listEvents)},
 

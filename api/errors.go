@@ -152,6 +152,8 @@ var replies = []struct {
 	{is(auth.ErrMFARequired), fixed(401, "mfa_required",
 		"This user has a second factor; a code of it is required.")},
 	{is(auth.ErrMFAInvalid), fixed(401, "mfa_invalid", "The code is wrong or was used.")},
+	{is(auth.ErrMFASealed), fixed(401, "mfa_invalid",
+		"Codes of the app cannot be checked now; use a recovery code, or ask an admin for help.")},
 	{is(errRefreshMissing), fixed(401, "refresh_invalid", "No refresh token provided.")},
 	{is(auth.ErrRefreshInvalid), fixed(401, "refresh_invalid",
 		"Failed to refresh; log in again.")},

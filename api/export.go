@@ -78,9 +78,10 @@ func (s *Server) exportClientes(c *gin.Context) {
 	to.ctx = ctx
 	pipe := wire.NewPipe()
 	var reading sync.WaitGroup
+	var rows int64 // that were read
 	reading.Go(func() {
 		defer s.exports.Release(1)
-		pipe.End(s.readExport(ctx, in.selection, f, pipe))
+		pipe.End(s.readExport(ctx, in.selection, f, pipe, &rows))
 	})
 	err := s.send(ctx, pipe, to, caller)
 	if err != nil && errors.Is(context.Cause(ctx), auth.ErrTokenRevoked) {
@@ -90,6 +91,10 @@ func (s *Server) exportClientes(c *gin.Context) {
 	cancel()
 	reading.Wait()
 	pipe.Close()
+	if to.begun {
+		s.cfg.Auth.RecordTransfer(auth.WithOrigin(ctx, s.origin(c)), store.EventExport,
+			exchangeOf(c).caller, auth.Transfer{Format: string(f), Rows: rows, Whole: err == nil})
+	}
 	switch {
 	case err == nil:
 	case to.begun:
@@ -107,15 +112,15 @@ func (s *Server) exportClientes(c *gin.Context) {
 }
 
 // readExport reads an export from the store, as fast as the store is. The pipe holds it for the
-// client, so that a slow one keeps nothing in the store from others.
+// client, so that a slow one keeps nothing in the store from others. It counts the rows.
 func (s *Server) readExport(ctx context.Context, sel store.Selection, f wire.Format,
-	pipe *wire.Pipe) (err error) {
+	pipe *wire.Pipe, rows *int64) (err error) {
 	defer func() {
 		if p := recover(); p != nil { // nobody else would, in a goroutine of its own
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	err = wire.Export(ctx, s.cfg.Store, sel, pipe, f, nil)
+	err = wire.Export(ctx, s.cfg.Store, sel, pipe, f, func(*store.Cliente) { *rows++ })
 	if as[*fs.PathError](err) { // of the temporary file
 		err = fmt.Errorf("%w: %w", errNoRoom, err)
 	}

@@ -43,7 +43,8 @@ type importedView struct {
 
 // importClientes adds all customers of a file, or none.
 func (s *Server) importClientes(c *gin.Context) {
-	v, err := s.importFile(c.Request.Context(), s.request(c))
+	ctx := auth.WithOrigin(c.Request.Context(), s.origin(c))
+	v, err := s.importFile(ctx, s.request(c))
 	// The file may have taken longer than the server allows for an answer.
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(s.cfg.Now().Add(stall))
 	if err != nil {
@@ -100,9 +101,15 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	}
 	rows := s.whileItLives(ctx, r.caller(), spool.Rows())
 	v.Imported, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, rows)
-	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx) // the session has ended, or the client has hung up
+	if err != nil {
+		v.Imported = 0 // nothing was kept
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // the session has ended, or the client has hung up
+		}
 	}
+	s.cfg.Auth.RecordTransfer(ctx, store.EventImport, r.caller(), auth.Transfer{
+		Format: media, Rows: v.Imported, Whole: err == nil,
+	})
 	return v, err
 }
 

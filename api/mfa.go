@@ -81,19 +81,25 @@ func (s *Server) confirmMFA(ctx context.Context, in confirmMFAInput) (recoveryVi
 	return recoveryView{codes}, err
 }
 
-type endMFAInput struct {
+// proofInput is a password and a code of the caller.
+type proofInput struct {
 	callerInput
 	current, code string
 }
 
-func (in *endMFAInput) decode(r *request) error {
+func (in *proofInput) decode(r *request) error {
 	m, err := readMFA(r, "current", "code")
 	in.caller, in.current, in.code = r.caller(), m.Current.Value, m.Code.Value
 	return err
 }
 
-func (s *Server) endMFA(ctx context.Context, in endMFAInput) (nothing, error) {
+func (s *Server) endMFA(ctx context.Context, in proofInput) (nothing, error) {
 	return nothing{}, s.cfg.Auth.EndMFA(ctx, in.caller, in.current, in.code)
+}
+
+func (s *Server) renewRecovery(ctx context.Context, in proofInput) (recoveryView, error) {
+	codes, err := s.cfg.Auth.RenewRecovery(ctx, in.caller, in.current, in.code)
+	return recoveryView{codes}, err
 }
 
 // dropMFA removes the second factor of another user. An admin's own is refused, so that a thief of

@@ -166,7 +166,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 func aboutNoToken(err error) bool {
 	for _, other := range []error{
 		errTokenMissing, errRefreshMissing,
-		auth.ErrInvalidLogin, auth.ErrMFARequired, auth.ErrMFAInvalid,
+		auth.ErrInvalidLogin, auth.ErrMFARequired, auth.ErrMFAInvalid, auth.ErrMFASealed,
 	} {
 		if errors.Is(err, other) {
 			return true

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -175,6 +176,29 @@ func (r *recorder) flush(ctx context.Context) error {
 		events = events[n:]
 	}
 	return nil
+}
+
+// Transfer is an export or import of customers, as its event tells of it.
+type Transfer struct {
+	Format string // its media type
+	Rows   int64  // that were read from the store, or kept in it
+	Whole  bool   // it was not broken off
+}
+
+// RecordTransfer records that a caller has exported or imported customers. A caller can do that at
+// will. So transfers of about the same number of rows share an event for [store.AuditWindow], and a
+// large one cannot hide behind small ones.
+func (a *Auth) RecordTransfer(ctx context.Context, kind store.EventKind, c Caller, t Transfer) {
+	rows := strconv.FormatInt(t.Rows, 10)
+	detail, whole := t.Format+", "+rows+" rows", "whole"
+	if !t.Whole {
+		detail, whole = detail+", broken off", "broken off"
+	}
+	e := newEvent(ctx, kind, c.UserID, detail)
+	e.Key = strings.Join([]string{
+		string(kind), "of", decimal(c.UserID), t.Format, decimal(int64(len(rows))), "digits", whole,
+	}, " ")
+	a.audit.record(ctx, e)
 }
 
 // Events returns events as [store.Audit] does, including those that this process has still to keep.

@@ -236,9 +236,9 @@ func (g *guard) spendCode(
 
 // mailHalfLogin queues the mail to a user whose password somebody knew, without a right code. The
 // mailer drops it if a login from the same network succeeds in the next minutes: most people send
-// the code a moment later. There is one mail in the queue for each network, and the mailer sends one
-// a day, because a thief of the password can cause them at will. Errors of the store go to the log:
-// they do not make the code a right one.
+// the code a moment later. A network puts one mail into the queue in ten minutes, and the mailer
+// sends one a day, because a thief of the password can cause them at will. Errors of the store go
+// to the log: they do not make the code a right one.
 func (g *guard) mailHalfLogin(ctx context.Context, u store.User) {
 	if u.Email == "" {
 		return

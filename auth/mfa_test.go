@@ -139,11 +139,13 @@ func TestSecondFactor(t *testing.T) {
 		events, err := p.Events(t.Context(), store.EventFilter{UserID: ana.ID}, 0, 100)
 		must(t, err)
 		for _, e := range events {
-			if strings.HasPrefix(string(e.Kind), "mfa_o") || e.Kind == store.EventRecoveryUsed {
+			switch e.Kind {
+			case store.EventMFAOn, store.EventMFAOff, store.EventMFATakenAway,
+				store.EventRecoveryUsed:
 				kinds = append(kinds, string(e.Kind))
 			}
 		}
-		want := "mfa_off mfa_on mfa_off recovery_used recovery_used mfa_on"
+		want := "mfa_taken_away mfa_on mfa_off recovery_used recovery_used mfa_on"
 		if got := strings.Join(kinds, " "); got != want {
 			t.Errorf("the audit says %s, want %s", got, want)
 		}

@@ -22,6 +22,8 @@ func (p *program) userCommand() *cobra.Command {
 			"user %q is disabled and has no session any more\n", (*auth.Accounts).Disable),
 		p.userUpdateCommand("enable NAME", "Let a user in again",
 			"user %q is enabled\n", (*auth.Accounts).Enable),
+		p.userUpdateCommand("mfa-off NAME", "Take away the second factor of a user who has lost it",
+			"user %q has no second factor\n", (*auth.Accounts).DropMFA),
 		p.userUpdateCommand("delete NAME", "Remove a user and end all their sessions",
 			"user %q is deleted\n", (*auth.Accounts).Delete),
 	)

@@ -82,7 +82,7 @@ func TestUserCommands(t *testing.T) {
 
 	for _, args := range []string{
 		"passwd nobody --password-stdin", "role nobody admin",
-		"disable nobody", "enable nobody", "delete nobody",
+		"disable nobody", "enable nobody", "delete nobody", "mfa-off nobody",
 	} {
 		user(goodPassword, args).
 			want(t, 1, "", "clientes: there is no user \"nobody\"; `clientes user list` shows them\n")
@@ -97,6 +97,7 @@ func TestUserCommands(t *testing.T) {
 	user("short", "passwd bob --password-stdin").want(t, 1, "", "clientes: password: ")
 	user("", "role eve editor").want(t, 0, "user \"eve\" has the role editor\n", "")
 	user("", "disable eve").want(t, 0, "user \"eve\" is disabled", "")
+	user("", "mfa-off eve").want(t, 0, "user \"eve\" has no second factor\n", "")
 
 	r = user("", "list")
 	r.want(t, 0, "", "")
