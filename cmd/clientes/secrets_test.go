@@ -138,8 +138,8 @@ func (k thief) canMake(refresh string) bool {
 	return k.keys.Sign(token.Refresh, session+".0") == refresh
 }
 
-// TestSecretsPage does what SECRETS.md says after a leak, and tries what the thief can do before and
-// after it.
+// TestSecretsPage does what SECRETS.md says after a leak, and tries what the thief can do before
+// and after it.
 func TestSecretsPage(t *testing.T) {
 	t.Parallel()
 	const plain, rooted = "SECRET=" + goodSecret + "\n",
