@@ -32,8 +32,7 @@ func (c *Config) readDotenv() (values map[string]string, faults []string) {
 	values, faults, c.warnings = parseDotenv(text, settings())
 	if why := exposed.fault(".env"); why != "" {
 		faults = append(faults, ".env "+why)
-	}
-	if exposed.read && holdsSecrets(values) {
+	} else if exposed.read && holdsSecrets(values) {
 		c.warn(".env holds secrets, and other users of this machine can read it: " +
 			"`chmod 600 .env` ends that")
 	}
