@@ -22,8 +22,8 @@ const (
 	// few is how many connections a browser opens to one server, and some.
 	few = 8
 
-	// siteBits are those of the network that one subscriber has at most: an address of IPv4, or a /48
-	// of IPv6, whose 65,536 networks would otherwise count as so many strangers.
+	// siteBits are those of the network that one subscriber has at most: an address of IPv4, or a
+	// /48 of IPv6. Each of its 65,536 networks would otherwise count as a stranger of its own.
 	siteBits = 48
 
 	// connectionsPause is the least time between two warnings.
