@@ -96,12 +96,12 @@ func (r *request) read() ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, bodyTooLarge(limit) // unread
 	}
-	size := int64(smallBody)
+	most := limit + 1 // the byte beyond the limit is refused
 	if r.ContentLength >= 0 {
-		size = min(size, r.ContentLength+1) // the last Read returns io.EOF
+		most = r.ContentLength + 1 // the last Read returns io.EOF
 	}
 	from := http.MaxBytesReader(r.writer, r.Body, limit)
-	body := make([]byte, 0, size)
+	body := make([]byte, 0, min(most, smallBody))
 	for {
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]
@@ -117,7 +117,7 @@ func (r *request) read() ([]byte, error) {
 		if len(body) < cap(body) {
 			continue
 		}
-		grown := min(2*int64(cap(body)), limit+1) // a byte beyond the limit is refused above
+		grown := min(2*int64(cap(body)), most)
 		if err := r.reserve(grown); err != nil {
 			return nil, err
 		}

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"sync"
 	"time"
-
-	"clientes/auth/throttle"
 )
 
 const (
@@ -23,6 +21,10 @@ const (
 
 	// few is how many connections a browser opens to one server, and some.
 	few = 8
+
+	// siteBits are those of the network that one subscriber has at most: an address of IPv4, or a
+	// /48 of IPv6. Each of its 65,536 networks would otherwise count as a stranger of its own.
+	siteBits = 48
 
 	// connectionsPause is the least time between two warnings.
 	connectionsPause = time.Minute
@@ -50,15 +52,15 @@ type connections struct {
 
 	mu      sync.Mutex
 	all     map[net.Conn]*connection
-	of      map[string]int // how many each network has
-	changes uint64         // of the states of all
-	closed  int            // since the last warning
+	of      map[netip.Prefix]int // how many each network has
+	changes uint64               // of the states of all
+	closed  int                  // since the last warning
 	warned  time.Time
 }
 
 // connection is what is known about one of them.
 type connection struct {
-	network string
+	network netip.Prefix
 	proxy   bool           // or of 127.0.0.1 or ::1
 	state   http.ConnState // new until all of the first header has arrived
 	since   uint64         // which of the changes made it so
@@ -69,7 +71,7 @@ func (x *connection) waits() bool { return x.state != http.StateActive }
 func newConnections(limit int, proxies []netip.Prefix, log *slog.Logger) *connections {
 	return &connections{
 		limit: limit, proxies: proxies, now: time.Now, log: log,
-		all: make(map[net.Conn]*connection), of: make(map[string]int),
+		all: make(map[net.Conn]*connection), of: make(map[netip.Prefix]int),
 	}
 }
 
@@ -114,7 +116,8 @@ func (c *connections) newConnection(conn net.Conn) *connection {
 		return &connection{}
 	}
 	addr := from.Addr().Unmap().WithZone("")
-	x := &connection{network: throttle.NetworkOf(addr.String())}
+	network, _ := addr.Prefix(min(addr.BitLen(), siteBits)) // no error, for there are as many bits
+	x := &connection{network: network}
 	x.proxy = addr == netip.IPv6Loopback() || addr == netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	for _, p := range c.proxies {
 		x.proxy = x.proxy || p.Contains(addr)

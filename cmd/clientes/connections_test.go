@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"clientes/auth/authtest"
+	"clientes/cmd/clientes/config"
 )
 
 func TestConnectionLimit(t *testing.T) {
@@ -46,7 +47,7 @@ func TestWhichConnectionIsClosed(t *testing.T) {
 	addresses := map[byte]string{
 		'a': "192.0.2.1:1", 'b': "192.0.2.2:1", 'c': "192.0.2.3:1", 'd': "192.0.2.4:1",
 		'e': "192.0.2.5:1", 'p': "10.0.0.1:1", 'l': "127.0.0.1:1",
-		'6': "[2001:db8::1]:1", '7': "[2001:db8::2]:1", 'z': "[fe80::1%eth0]:1",
+		'6': "[2001:db8::1]:1", '7': "[2001:db8:0:99::2]:1", 'z': "[fe80::1%eth0]:1",
 	}
 	states := map[byte]http.ConnState{
 		'+': http.StateNew, '!': http.StateActive, '~': http.StateIdle, '-': http.StateClosed,
@@ -69,7 +70,7 @@ func TestWhichConnectionIsClosed(t *testing.T) {
 		{"but proxies alone lose what is idle", "p1+ p1! p2+ p2! p2~ p3+ p3! p4+ p4! p5+", "p2"},
 		{"and nothing under way", "p1+ p1! p2+ p2! p3+ p3! p4+ p4! p5+ a1+", "p5 a1"},
 		{"a proxy takes from strangers", "a1+ a1! p1+ p1! p2+ p2! p3+ p3! p4+", "a1"},
-		{"a /64 is one network", "61+ 71+ a1+ b1+ c1+", "61"},
+		{"a /48 is one network", "61+ 71+ a1+ b1+ c1+", "61"},
 		{"a zone is no part of an address", "z1+ z2+ a1+ b1+ c1+", "z1"},
 		{"what was closed is forgotten", "a1+ a2+ a3+ a4+ b1+ a1! a1~ a1- a2- b2+", "a1"},
 	} {
@@ -194,5 +195,21 @@ func TestConnectionsOfAStrangerKeepNobodyOut(t *testing.T) {
 	if log := s.stderr.String(); !strings.Contains(log, "too many connections") ||
 		strings.Contains(log, "too many open files") {
 		t.Errorf("the log has %s", log)
+	}
+}
+
+// A server that believes everybody warns at its start.
+func TestTrustingEverybodyIsWarnedOf(t *testing.T) {
+	for proxies, want := range map[string]bool{
+		"": false, "10.0.0.0/8": false, "10.0.0.0/8,0.0.0.0/0": true, "::/0": true,
+	} {
+		inFolder(t, nil)
+		c, err := config.Load(environment(map[string]string{"TRUSTED_PROXIES": proxies}))
+		authtest.Must(t, err)
+		log := new(authtest.Log)
+		warnOfExposure(c, c.PublicURLAt(nil), slog.New(slog.NewTextHandler(log, nil)))
+		if got := strings.Contains(log.String(), "TRUSTED_PROXIES"); got != want {
+			t.Errorf("%q: the log has %q", proxies, log.String())
+		}
 	}
 }

@@ -39,7 +39,7 @@ func rooms() []room {
 			path: "cmd",
 			ours: []string{
 				"cmd/clientes/config", "api", "api/wire",
-				"auth", "auth/captcha", "auth/password", "auth/throttle", "auth/token", "auth/mail",
+				"auth", "auth/captcha", "auth/password", "auth/token", "auth/mail",
 				"store", "store/sqlite", "store/postgres",
 			},
 			tests: []string{
@@ -264,7 +264,7 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		{"cmd/clientes/a.go", "clientes/store/sqlite", false},
 		{"cmd/clientes/a.go", "clientes/store/storetest", true},
 		{"cmd/clientes/a.go", "clientes/auth/mail", false},
-		{"cmd/clientes/a.go", "clientes/auth/throttle", false},
+		{"cmd/clientes/a.go", "clientes/auth/throttle", true},
 		{"cmd/clientes/a.go", "clientes/auth/authtest", true},
 		{"cmd/clientes/a_test.go", "clientes/auth/authtest", false},
 		{"cmd/clientes/a_test.go", "clientes/store/postgres/postgrestest", false},
