@@ -106,8 +106,8 @@ func (c captchas) reserve(
 	return nil, e
 }
 
-// forLogin returns a function that counts a stranger's attempt to log in. The solution for the name,
-// if there is one, stands in for waiting.
+// forLogin returns a function that counts a stranger's attempt to log in. The solution for the
+// name, if there is one, stands in for waiting.
 func (c captchas) forLogin(
 	name, solution string,
 ) func(context.Context, ...throttle.Bucket) (*throttle.Reservation, error) {

@@ -95,7 +95,8 @@ func TestASolutionStandsInForWaiting(t *testing.T) {
 		// Neither for another name, nor for another purpose, nor by another spelling of the number.
 		_ = p.blocked(t, "bia")
 		q.wantTry(t, home, goodLogin("bia").withCaptcha(solution), "wait 1")
-		other := solve(t, p.guard.captchas.issuer.Challenge(captchaForgot, store.NameKey("ana"), 10))
+		forgot := p.guard.captchas.issuer.Challenge(captchaForgot, store.NameKey("ana"), 10)
+		other := solve(t, forgot)
 		q.wantTry(t, home, right.withCaptcha(other), "wait 1")
 		q.wantTry(t, home, right.withCaptcha(solution+".0"), "wait 1")
 		// It counts as a failure when it fails, and is used up.
@@ -202,12 +203,13 @@ func TestASolutionThatNobodyLookedAt(t *testing.T) {
 		ana := p.add(t, store.User{Name: "ana"})
 		solution := p.blocked(t, "ana")
 		broken := p.with(t, func(cfg *Config) { cfg.Gate = password.NewGate(brokenHasher{}, 1, 0) })
-		_, err := broken.Login(from(t.Context(), "192.0.2.1"), goodLogin("ana").withCaptcha(solution))
+		right := goodLogin("ana").withCaptcha(solution)
+		_, err := broken.Login(from(t.Context(), "192.0.2.1"), right)
 		wantError(t, "a hasher that is out of order", err, errBroken)
 		p.change(t, ana, func(u *store.User) { u.MFA = store.MFA{Secret: "x", On: true} })
-		p.wantTry(t, "192.0.2.1", goodLogin("ana").withCaptcha(solution), "code?")
+		p.wantTry(t, "192.0.2.1", right, "code?")
 		p.change(t, ana, func(u *store.User) { u.MFA = store.MFA{} })
-		p.wantTry(t, "192.0.2.1", goodLogin("ana").withCaptcha(solution), "in")
+		p.wantTry(t, "192.0.2.1", right, "in")
 	})
 }
 
@@ -408,7 +410,8 @@ func TestGuessesAYear(t *testing.T) {
 		t.Run(a.name, func(t *testing.T) {
 			guesses, solved := a.run(t, days)
 			year := guesses * 365 / days
-			t.Logf("%d guesses in %d days (%d a year), %d of them by solving", guesses, days, year, solved)
+			t.Logf("%d guesses in %d days (%d a year), %d of them by solving",
+				guesses, days, year, solved)
 			most := 37_000
 			if a.work {
 				most += 20 * 366

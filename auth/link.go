@@ -136,8 +136,8 @@ func (l *links) follow(
 }
 
 // use updates the user as the link allows, and returns the user. It uses the link up: the update
-// must cancel the user's links. The link is checked once more within the update, so that of many uses at once, in whatever
-// process, one succeeds.
+// must cancel the user's links. The link is checked once more within the update, so that of many
+// uses at once, in whatever process, one succeeds.
 func (l *links) use(
 	ctx context.Context, fx *effects, k link, update func(*store.User),
 ) (store.User, error) {

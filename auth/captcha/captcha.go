@@ -4,15 +4,13 @@
 // number is some work, with a bound that the caller knows; to check it is one hash. ALTCHA has the
 // same puzzle. A puzzle tells nobody's program from a person: it makes each try cost something.
 //
-// A challenge is a text of five parts with dots between them:
+// A challenge is "salt.digest.max.expires.mac":
 //
-//		salt.digest.max.expires.mac
-//
-//	  - salt is 22 characters of base64url.
-//	  - digest is SHA-256 over the salt and the number in decimal, in hexadecimal: sha256(salt + "7").
-//	  - max is above the number: the number is one of 0 to max-1.
-//	  - expires is in seconds since 1970.
-//	  - mac shows that the challenge is ours, and what it is for. Only the server can read it.
+//   - salt is 32 hexadecimal digits. With base64url it could begin as a flag of a command does.
+//   - digest is SHA-256 over the salt and the number in decimal (salt + "7"), in hexadecimal.
+//   - max is above the number: the number is one of 0 to max-1.
+//   - expires is in seconds since 1970.
+//   - mac shows that the challenge is ours, and what it is for. Only the server can read it.
 //
 // The solution is the challenge, a dot and the number in decimal.
 //
@@ -63,7 +61,7 @@ func NewIssuer(keys *token.Keyring, now func() time.Time) *Issuer {
 // Challenge returns a new challenge for a purpose and a subject, with that many numbers to try.
 func (i *Issuer) Challenge(purpose, subject string, numbers int64) string {
 	p := puzzle{
-		salt:    token.NewID(),
+		salt:    newSalt(),
 		max:     min(max(numbers, 1), MaxNumbers),
 		expires: i.now().Add(TTL).Unix(),
 	}
@@ -166,6 +164,12 @@ func parse(challenge string) (p puzzle, mac string, err error) {
 func parseNumber(s string) (n int64, ok bool) {
 	n, err := strconv.ParseInt(s, 10, 64)
 	return n, err == nil && n >= 0 && strconv.FormatInt(n, 10) == s
+}
+
+func newSalt() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }
 
 func digest(salt string, n int64) string {

@@ -93,6 +93,14 @@ func TestWhatIsNoSolution(t *testing.T) {
 	}
 	later := solve(t, issuer(t, func() time.Time { return noon.Add(time.Hour) }, testSecret).
 		Challenge("login", "ana", 1))
+	// A character moves from the beginning of a part to the end of the part before it.
+	splice := func(part int) string {
+		other := strings.Split(solution, ".")
+		other[part] += other[part+1][:1]
+		other[part+1] = other[part+1][1:]
+		return strings.Join(other, ".")
+	}
+	own := parts[0] + "." + digest(parts[0], 0) + ".1." + parts[3] + "." + parts[4] + ".0"
 	for what, text := range map[string]string{
 		"nothing":                    "",
 		"the challenge":              challenge,
@@ -104,20 +112,20 @@ func TestWhatIsNoSolution(t *testing.T) {
 		"a part more":                solution + "." + parts[5],
 		"a shorter max":              with(2, "10"),
 		"a longer max":               with(2, "1000000"),
-		"another salt":               with(0, token.NewID()),
+		"another salt":               with(0, newSalt()),
 		"another digest":             with(1, digest(parts[0], 7)),
 		"a digest in capitals":       with(1, strings.ToUpper(parts[1])),
 		"a later end":                with(3, "1795349100"),
 		"half a MAC":                 with(4, parts[4][:11]),
 		"no MAC":                     with(4, ""),
-		"a puzzle of one's own":      parts[0] + "." + digest(parts[0], 0) + ".1." + parts[3] + "." + parts[4] + ".0",
+		"a puzzle of one's own":      own,
 		"a MAC of another puzzle":    with(4, strings.Split(later, ".")[4]),
 		"one of an hour ahead":       later,
 		"a megabyte":                 strings.Repeat(".", 1<<20),
-		"a digit of salt as number":  parts[0][:21] + "." + strings.Join(parts[1:], "."),
-		"numbers spliced":            strings.Join(append(parts[:2:2], parts[2]+parts[3][:1], parts[3][1:], parts[4], parts[5]), "."),
-		"salt and digest spliced":    strings.Join(append([]string{parts[0] + parts[1][:1], parts[1][1:]}, parts[2:]...), "."),
-		"the end moved to the max":   strings.Join(append(parts[:2:2], parts[2]+parts[3], "", parts[4], parts[5]), "."),
+		"a digit of salt as number":  parts[0][:31] + "." + strings.Join(parts[1:], "."),
+		"numbers spliced":            splice(2),
+		"salt and digest spliced":    splice(0),
+		"digest and max spliced":     splice(1),
 		"a text that is not ours":    "x.y.z",
 		"a number beyond all others": with(5, "99999999999999999999"),
 	} {
@@ -151,7 +159,7 @@ func TestWork(t *testing.T) {
 	}
 }
 
-// TestSolveIsBounded gives Solve what no server of ours would send.
+// TestSolveIsBounded calls Solve with what no server of ours would send.
 func TestSolveIsBounded(t *testing.T) {
 	i := issuer(t, func() time.Time { return noon }, testSecret)
 	parts := strings.Split(i.Challenge("login", "ana", 10), ".")

@@ -8,8 +8,8 @@ import (
 
 // The number behind this challenge is 7.
 func ExampleSolve() {
-	const challenge = "AAECAwQFBgcICQoLDA0ODw." +
-		"c5424760ae97cd619c46714a6d9ee382c8ee0460c1f0d0aa2119e757b2f10187" +
+	const challenge = "000102030405060708090a0b0c0d0e0f." +
+		"0eaac9ec1a48a4b735f7880cea4fe209da82e233e57fa1bcc30590cbe4c9e641" +
 		".1000.1795349400.JdDCU6hM8bQ2ZqXk0qX0Jw"
 	solution, err := captcha.Solve(challenge)
 	fmt.Println(solution[len(challenge):], err)

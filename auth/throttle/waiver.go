@@ -12,8 +12,8 @@ import (
 //
 // An attempt that need not wait leaves the waiver alone. One that would have to wait is let through
 // if all buckets that make it wait are Waivable, there is a proof that nobody has used, and Uses
-// has room. It counts in all buckets and in both of the waiver. They stay counted if the attempt
-// succeeds, and are given back if it is released.
+// has room. It counts in all buckets and in both of the waiver. If the attempt succeeds, these two
+// stay counted, and if it is released they are not.
 type Waiver struct {
 	Uses  Bucket // how many proofs are let through; without Keys any number
 	Proof Bucket // counts the proof of this attempt; without Keys there is none

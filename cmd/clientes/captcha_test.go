@@ -16,10 +16,11 @@ func TestCaptchaSolve(t *testing.T) {
 	authtest.Must(t, err)
 	issuer := captcha.NewIssuer(keys, time.Now)
 	challenge := issuer.Challenge("login", "abc", 1000)
+	answer := `{"code":"x","challenge":"` + challenge + `"}`
 	for what, r := range map[string]result{
 		"an argument":      call(t, nil, "", "captcha", "solve", challenge),
 		"standard input":   call(t, nil, challenge+"\n", "captcha", "solve"),
-		"the whole answer": call(t, nil, `{"code":"x","challenge":"`+challenge+`"}`, "captcha", "solve"),
+		"the whole answer": call(t, nil, answer, "captcha", "solve"),
 	} {
 		solution, isLine := strings.CutSuffix(r.stdout, "\n")
 		if _, ok := issuer.Check("login", "abc", solution); !ok || !isLine || r.status != 0 {
