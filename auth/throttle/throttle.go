@@ -15,7 +15,8 @@
 //	return r.Succeed(ctx)
 //
 // The package promises that a hundred attempts at once are counted as a hundred in a row, on
-// however many replicas: the counts are in the store, and one atomic step counts an attempt.
+// however many replicas: the counts are in the store, and one atomic step counts an attempt. Only a
+// [Memory] counts in one process, what is too frequent for the store.
 //
 // It knows nothing of users, passwords or mail. Package auth decides what is counted, and how
 // often is too often.
