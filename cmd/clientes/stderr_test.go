@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"strings"
 	"syscall"
@@ -99,6 +100,10 @@ func TestAServerWhoseLogCannotBeWritten(t *testing.T) {
 // A server whose terminal is closed stops as it does on SIGTERM, however often it is told.
 func TestAClosedTerminalStopsAServer(t *testing.T) {
 	secretIn(t)
+	// The server would inherit it if this process ignored the signal, as under nohup.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	s := launch(t, []string{"SHUTDOWN_DELAY=1s", endsAtOnce}, "serve")
 	for stopping := false; !stopping; {
 		authtest.Must(t, s.cmd.Process.Signal(syscall.SIGHUP))
