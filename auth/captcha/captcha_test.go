@@ -189,6 +189,9 @@ func FuzzCheck(f *testing.F) {
 		if _, ok := i.Check("login", "ana", text); ok != (text == solution) {
 			t.Errorf("%q is accepted: %t", text, ok)
 		}
+		if p, _, err := parse(text); err == nil && p.max > 1000 {
+			return // the search would only take time
+		}
 		if s, err := Solve(text); err == nil && !strings.HasPrefix(s, text+".") {
 			t.Errorf("%q is solved by %q", text, s)
 		}
