@@ -181,13 +181,19 @@ func TestSolveIsBounded(t *testing.T) {
 // that we know.
 func FuzzCheck(f *testing.F) {
 	i := issuer(f, func() time.Time { return noon }, testSecret)
-	solution := solve(f, i.Challenge("login", "ana", 10))
+	// The same puzzle in every process: fuzzing has several.
+	p := puzzle{salt: "00", digest: digest("00", 7), max: 10, expires: noon.Add(TTL).Unix()}
+	challenge := p.text() + "." + i.keys.MACs(token.Captcha, p.signed("login", "ana"))[0]
+	solution := solve(f, challenge)
 	for _, seed := range []string{solution, "", "......", solution + ".", "a.b.1.2.c.0"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, ok := i.Check("login", "ana", text); ok != (text == solution) {
 			t.Errorf("%q is accepted: %t", text, ok)
+		}
+		if p, _, err := parse(text); err == nil && p.max > 1000 {
+			return // the search would only take time
 		}
 		if s, err := Solve(text); err == nil && !strings.HasPrefix(s, text+".") {
 			t.Errorf("%q is solved by %q", text, s)
