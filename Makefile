@@ -24,5 +24,5 @@ fmt: ## format the code
 	gofmt -w .
 
 sbom: ## list what the program is made of, in clientes.cdx.json (CycloneDX)
-	go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 app -json -licenses -packages=false \
-		-std -main cmd/clientes -output clientes.cdx.json .
+	GOFLAGS=-tags=nomsgpack go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 app -json -licenses -std \
+		-main cmd/clientes -output clientes.cdx.json .

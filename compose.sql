@@ -1,5 +1,5 @@
 -- The role and the database of the API, for a Postgres that compose.yaml has just made. The role
--- owns its database. So it can migrate it and make pg_trgm there, which Postgres trusts owners with.
+-- owns its database. So it can migrate it and make pg_trgm there: Postgres trusts owners with that.
 -- It can do nothing else.
 
 \set ON_ERROR_STOP on
