@@ -181,8 +181,8 @@ func (f *fleet) do(ctx context.Context, method, url, token string, body any) (an
 	return a, err
 }
 
-// insist is do as a good client does it: it tries again what a process cannot do now (503), and what
-// was done too often (429), which only a test of very many rounds does.
+// insist is do as a good client does it: it tries again what a process cannot do now (503), and
+// what was done too often (429), which only a test of very many rounds does.
 func (f *fleet) insist(ctx context.Context, method, url, token string, body any) (answer, error) {
 	for deadline := time.Now().Add(eventuallySoon); ; time.Sleep(20 * time.Millisecond) {
 		a, err := f.do(ctx, method, url, token, body)
