@@ -158,8 +158,8 @@ func TestNoBodyOutlivesItsSession(t *testing.T) {
 				t.Fatalf("only %d requests wait for their bodies", len(waiting))
 			}
 			authtest.Must(t, end(t.Context(), token, caller, name))
-			f.eventually("the end is known", func() bool {
-				return f.call("GET", "/me", "", "x-access-token", token).status == 401
+			f.eventually("the end is known", func() bool { // not /me, which misses a deleted user
+				return f.call("GET", "/clientes", "", "x-access-token", token).status == 401
 			})
 			before := f.everything()
 			for _, h := range waiting {
