@@ -7,6 +7,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"clientes/api/wire"
+	"clientes/auth"
 	"clientes/store"
 )
 
@@ -84,21 +85,21 @@ func (s *Server) confirmMFA(ctx context.Context, in confirmMFAInput) (recoveryVi
 // proofInput is a password and a code of the caller.
 type proofInput struct {
 	callerInput
-	current, code string
+	proof auth.Proof
 }
 
 func (in *proofInput) decode(r *request) error {
 	m, err := readMFA(r, "current", "code")
-	in.caller, in.current, in.code = r.caller(), m.Current.Value, m.Code.Value
+	in.caller, in.proof = r.caller(), auth.Proof{Current: m.Current.Value, Code: m.Code.Value}
 	return err
 }
 
 func (s *Server) endMFA(ctx context.Context, in proofInput) (nothing, error) {
-	return nothing{}, s.cfg.Auth.EndMFA(ctx, in.caller, in.current, in.code)
+	return nothing{}, s.cfg.Auth.EndMFA(ctx, in.caller, in.proof)
 }
 
 func (s *Server) renewRecovery(ctx context.Context, in proofInput) (recoveryView, error) {
-	codes, err := s.cfg.Auth.RenewRecovery(ctx, in.caller, in.current, in.code)
+	codes, err := s.cfg.Auth.RenewRecovery(ctx, in.caller, in.proof)
 	return recoveryView{codes}, err
 }
 

@@ -190,8 +190,17 @@ func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *a
 		g.mailHalfLogin(ctx, u)
 		return err
 	}
-	same := func(u store.User) (store.User, error) { return u, nil }
-	err := g.spendCode(ctx, u.ID, code, try.device != "", same)
+	err := g.tryOwnersCode(ctx, u, try.device != "", func() error {
+		_, err := g.accounts.update(ctx, newEffects(ctx), u.ID,
+			func(now store.User) (_ store.User, err error) {
+				if !now.MFA.On {
+					return now, ErrMFAOff
+				}
+				now.MFA, err = useCode(g.keys, now.ID, now.MFA, code, g.clock.Now())
+				return now, err
+			})
+		return err
+	})
 	switch {
 	case errors.Is(err, ErrMFAOff):
 		return nil // it was switched off meanwhile
@@ -206,30 +215,14 @@ func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *a
 	return nil
 }
 
-// spendCode updates a user for whoever knows their password and has a code of their second factor,
-// in one step with the use of the code. A wrong code is ErrMFAInvalid and counts, and the user gets
-// mail. After too many wrong ones no code is looked at, and the error is a *TooManyError.
-func (g *guard) spendCode(
-	ctx context.Context, userID int64, code string, knownDevice bool,
-	update func(store.User) (store.User, error),
+// tryOwnersCode is tryCode for somebody who knows the password of u. A wrong code may be a thief's,
+// so the user gets mail.
+func (g *guard) tryOwnersCode(
+	ctx context.Context, u store.User, knownDevice bool, check func() error,
 ) error {
-	var seen store.User
-	err := g.tryCode(ctx, userID, knownDevice, func() error {
-		_, err := g.accounts.update(ctx, newEffects(ctx), userID,
-			func(u store.User) (_ store.User, err error) {
-				seen = u
-				if !u.MFA.On {
-					return u, ErrMFAOff
-				}
-				if u.MFA, err = useCode(g.keys, userID, u.MFA, code, g.clock.Now()); err != nil {
-					return u, err
-				}
-				return update(u)
-			})
-		return err
-	})
+	err := g.tryCode(ctx, u.ID, knownDevice, check)
 	if errors.Is(err, ErrMFAInvalid) {
-		g.mailHalfLogin(ctx, seen)
+		g.mailHalfLogin(ctx, u)
 	}
 	return err
 }

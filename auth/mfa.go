@@ -141,60 +141,45 @@ func (a *Auth) confirmedMFA(u store.User, code, recovery string) (store.MFA, err
 	}, nil
 }
 
-// EndMFA switches off the second factor of a caller who knows their password and has a code. A
-// wrong code is a *[store.InvalidError] on "code" and counts like one at a login. [ErrMFAOff],
-// [ErrMFAMustStay], [ErrTokenRevoked], a *[store.InvalidError] on "current" and a *[TooManyError]
-// refuse it.
-func (a *Auth) EndMFA(ctx context.Context, c Caller, current, code string) error {
+// EndMFA switches off the second factor of a caller who has a proof. A wrong code is a
+// *[store.InvalidError] on "code" and counts like one at a login. [ErrMFAOff], [ErrMFAMustStay],
+// [ErrTokenRevoked], a *[store.InvalidError] on "current" and a *[TooManyError] refuse it.
+func (a *Auth) EndMFA(ctx context.Context, c Caller, p Proof) error {
 	if a.mustHaveMFA(c.Role) {
 		return ErrMFAMustStay
 	}
-	u, err := a.Me(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
-		return err
-	}
-	return a.updateMFA(ctx, u, code, func(m *store.MFA) { *m = store.MFA{} })
+	return a.updateMFA(ctx, c, p, func(m *store.MFA) { *m = store.MFA{} })
 }
 
-// RenewRecovery makes new recovery codes for a caller who knows their password and has a code, and
-// returns them. The old ones are worth nothing from then on. It is refused like [Auth.EndMFA].
-func (a *Auth) RenewRecovery(
-	ctx context.Context, c Caller, current, code string,
-) ([]string, error) {
-	u, err := a.Me(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.guard.checkCurrent(ctx, c, u, current); err != nil {
-		return nil, err
-	}
-	codes, kept := newRecoveryCodes(u.ID)
-	if err := a.updateMFA(ctx, u, code, func(m *store.MFA) { m.Recovery = kept }); err != nil {
+// RenewRecovery makes new recovery codes for a caller who has a proof, and returns them. The old
+// ones are worth nothing from then on. It is refused like [Auth.EndMFA].
+func (a *Auth) RenewRecovery(ctx context.Context, c Caller, p Proof) ([]string, error) {
+	codes, kept := newRecoveryCodes(c.UserID)
+	if err := a.updateMFA(ctx, c, p, func(m *store.MFA) { m.Recovery = kept }); err != nil {
 		return nil, err
 	}
 	return codes, nil
 }
 
-// updateMFA updates the second factor of the caller, who was u when they proved that they know the
-// password, in one step with the use of a code.
+// updateMFA updates the second factor of a caller who has a proof.
 func (a *Auth) updateMFA(
-	ctx context.Context, u store.User, code string, update func(*store.MFA),
+	ctx context.Context, c Caller, p Proof, update func(*store.MFA),
 ) error {
-	known := a.guard.knownDevice(ctx, u)
-	err := a.guard.spendCode(ctx, u.ID, code, known, func(now store.User) (store.User, error) {
-		if err := stillMe(u, now); err != nil {
-			return now, err
-		}
-		update(&now.MFA)
-		return now, nil
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return ErrTokenRevoked
+	u, err := a.Me(ctx, c)
+	if err != nil {
+		return err
 	}
-	return codeFault(err)
+	if err := a.checkCurrent(ctx, c, u, p); err != nil {
+		return err
+	}
+	_, err = a.updateOwner(ctx, newEffects(ctx), u, p.Code, func(u *store.User) error {
+		if !u.MFA.On {
+			return ErrMFAOff
+		}
+		update(&u.MFA)
+		return nil
+	})
+	return err
 }
 
 // DropMFA takes away the second factor of a user who has lost it, for an admin. It does nothing

@@ -67,7 +67,7 @@ func TestSecondFactor(t *testing.T) {
 		ctx := from(t.Context(), "192.0.2.1")
 		_, err := p.ConfirmMFA(ctx, caller, "123456")
 		wantError(t, "to confirm nothing", err, ErrMFAOff)
-		err = p.EndMFA(ctx, caller, goodPassword, "123456")
+		err = p.EndMFA(ctx, caller, Proof{goodPassword, "123456"})
 		wantError(t, "to switch nothing off", err, ErrMFAOff)
 		_, err = p.BeginMFA(ctx, caller, "wrong")
 		wantFault(t, "a wrong password", err, "current")
@@ -123,11 +123,11 @@ func TestSecondFactor(t *testing.T) {
 		}
 
 		c.Advance(time.Hour)
-		err = p.EndMFA(ctx, caller, "wrong", app.code(c.Now()))
+		err = p.EndMFA(ctx, caller, Proof{"wrong", app.code(c.Now())})
 		wantFault(t, "to switch it off with a wrong password", err, "current")
-		err = p.EndMFA(ctx, caller, goodPassword, "000000")
+		err = p.EndMFA(ctx, caller, Proof{goodPassword, "000000"})
 		wantFault(t, "to switch it off with a wrong code", err, "code")
-		must(t, p.EndMFA(ctx, caller, goodPassword, app.code(c.Now())))
+		must(t, p.EndMFA(ctx, caller, Proof{goodPassword, app.code(c.Now())}))
 		p.wantTry(t, "192.0.2.1", right, "in")
 		p.enrol(t, ana, c.Now())
 		p.wantTry(t, "192.0.2.1", right, "code?")

@@ -128,7 +128,7 @@ func (a *Auth) updateOwner(
 	if code == "" {
 		err = change()
 	} else {
-		err = a.guard.tryCode(ctx, u.ID, a.guard.knownDevice(ctx, u), change)
+		err = a.guard.tryOwnersCode(ctx, u, a.guard.knownDevice(ctx, u), change)
 	}
 	return updated, codeFault(err)
 }
