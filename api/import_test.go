@@ -579,11 +579,12 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 	c := authtest.StoppedAt(time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC))
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	up := &upload{
-		from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
-		pace: newPace(c.Now), end: c.Now().Add(maxUpload),
+		ctx: t.Context(), from: &wiretest.Endless{Text: "x"},
+		connection: http.NewResponseController(conn),
+		pace:       newPace(c.Now), end: c.Now().Add(maxUpload),
 	}
 	down := &download{
-		to: conn, connection: http.NewResponseController(conn),
+		ctx: t.Context(), to: conn, connection: http.NewResponseController(conn),
 		pace: newPace(c.Now), format: wire.CSV,
 	}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
