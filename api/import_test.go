@@ -276,7 +276,7 @@ func free(places *semaphore.Weighted) bool {
 }
 
 // isEmpty reports whether nobody has a place.
-func (r *room[K]) isEmpty() bool {
+func (r *room) isEmpty() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.taken == 0 && len(r.by) == 0
