@@ -74,27 +74,10 @@ func (s *Server) exportClientes(c *gin.Context) {
 		resetAtClose(c.Request)
 		_ = to.connection.SetWriteDeadline(s.cfg.Now()) // a slow client must not delay the end
 	})()
-	ctx, cancel := context.WithTimeout(ctx, maxDownload)
-	defer cancel()
-	to.ctx = ctx
-	pipe := wire.NewPipe()
-	var reading sync.WaitGroup
-	var rows int64 // that were read
-	reading.Go(func() {
-		defer s.exports.Release(1)
-		pipe.End(s.readExport(ctx, in.selection, f, pipe, &rows))
-	})
-	err := s.send(ctx, pipe, to, caller)
-	if err != nil && errors.Is(context.Cause(ctx), auth.ErrTokenRevoked) {
-		err = context.Cause(ctx)
-	}
-	pipe.Leave(err)
-	cancel()
-	reading.Wait()
-	pipe.Close()
+	rows, err := s.export(ctx, in.selection, to, caller)
 	if to.begun {
-		s.cfg.Auth.RecordTransfer(auth.WithOrigin(ctx, s.origin(c)), store.EventExport,
-			caller, auth.Transfer{Format: string(f), Rows: rows, Whole: err == nil})
+		s.cfg.Auth.RecordTransfer(auth.WithOrigin(ctx, s.origin(c)), store.EventExport, caller,
+			auth.Transfer{Format: string(f), Rows: rows, Whole: err == nil})
 	}
 	switch {
 	case err == nil:
@@ -110,6 +93,31 @@ func (s *Server) exportClientes(c *gin.Context) {
 		_ = to.connection.SetWriteDeadline(s.cfg.Now().Add(stall))
 		s.fail(c, err)
 	}
+}
+
+// export sends an export while it is read, and returns how many rows were read. The caller has
+// acquired one of s.exports, which is free again when all is read.
+func (s *Server) export(
+	ctx context.Context, sel store.Selection, to *download, caller auth.Caller,
+) (rows int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, maxDownload)
+	defer cancel()
+	to.ctx = ctx
+	pipe := wire.NewPipe()
+	defer pipe.Close()
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		defer s.exports.Release(1)
+		pipe.End(s.readExport(ctx, sel, to.format, pipe, &rows))
+	})
+	err = s.send(ctx, pipe, to, caller)
+	if err != nil && errors.Is(context.Cause(ctx), auth.ErrTokenRevoked) {
+		err = context.Cause(ctx)
+	}
+	pipe.Leave(err)
+	cancel()
+	reading.Wait()
+	return rows, err
 }
 
 // readExport reads an export from the store, as fast as the store is. The pipe holds it for the

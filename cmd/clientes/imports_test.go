@@ -58,9 +58,11 @@ func rooms() []room {
 			libraries: []string{"github.com/caarlos0/env", "github.com/joho/godotenv"},
 		},
 		{
-			path:  "api",
-			ours:  []string{"api/wire", "auth", "auth/password", "auth/throttle", "store"},
-			tests: append([]string{"api/wire/wiretest", "auth/captcha", "auth/mail"}, fixtures...),
+			path: "api",
+			ours: []string{"api/wire", "auth", "auth/throttle", "store"},
+			tests: append([]string{
+				"api/wire/wiretest", "auth/captcha", "auth/mail", "auth/password",
+			}, fixtures...),
 			libraries: []string{
 				"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest",
 			},
