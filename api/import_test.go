@@ -277,7 +277,7 @@ func free(places *semaphore.Weighted) bool {
 }
 
 // isEmpty reports whether nobody has a place.
-func (r *room[K]) isEmpty() bool {
+func (r *room) isEmpty() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.taken == 0 && len(r.by) == 0
@@ -580,8 +580,9 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 	c := authtest.StoppedAt(time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC))
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	up := &upload{
-		ctx: t.Context(), from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
-		pace: newPace(c.Now), end: c.Now().Add(maxUpload),
+		ctx: t.Context(), from: &wiretest.Endless{Text: "x"},
+		connection: http.NewResponseController(conn),
+		pace:       newPace(c.Now), end: c.Now().Add(maxUpload),
 	}
 	down := &download{
 		ctx: t.Context(), to: conn, connection: http.NewResponseController(conn),

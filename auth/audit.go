@@ -58,7 +58,7 @@ func strangersEvent(
 	ctx context.Context, kind store.EventKind, userID int64, detail string,
 ) store.Event {
 	e := newEvent(ctx, kind, userID, detail)
-	e.Key = string(kind) + " of " + strconv.FormatInt(userID, 10)
+	e.Key = string(kind) + " of " + decimal(userID)
 	if userID == 0 {
 		e.Key = string(kind) + " of nobody " + networkRow(e.IP)
 	}
@@ -189,7 +189,7 @@ type Transfer struct {
 // will. So transfers of about the same number of rows share an event for [store.AuditWindow], and a
 // large one cannot hide behind small ones.
 func (a *Auth) RecordTransfer(ctx context.Context, kind store.EventKind, c Caller, t Transfer) {
-	rows := strconv.FormatInt(t.Rows, 10)
+	rows := decimal(t.Rows)
 	detail, whole := t.Format+", "+rows+" rows", "whole"
 	if !t.Whole {
 		detail, whole = detail+", broken off", "broken off"

@@ -25,7 +25,7 @@ type Gate struct {
 	slots    chan struct{}
 	handed   chan struct{} // a slot goes to a known user who waits
 	admitted chan struct{} // running and waiting in the lane
-	known    chan struct{} // the same of the lane for known users, nil in that lane
+	known    chan struct{} // admitted of the lane for known users, nil within itself
 }
 
 // NewGate returns a gate before a hasher: the lane for strangers. running is how many hashes run at
@@ -40,8 +40,9 @@ func NewGate(hasher Hasher, running, waiting int) *Gate {
 	}
 }
 
-// Known returns the lane for users who have shown that they were here before. The caller lets in
-// few at once for each user: nobody else bounds how many of the places one user takes.
+// Known returns the lane for users who have shown that they were here before. It has the rules that
+// the gate has at the call. The caller lets in few at once for each user: nobody else bounds how
+// many of the places one user takes.
 func (g *Gate) Known() *Gate {
 	if g.known == nil {
 		return g
