@@ -53,8 +53,8 @@ func counted(e store.Event) store.Event {
 
 // strangersEvent returns an event that strangers can cause at will. Events of one kind and user
 // become one row a window. Those of no user become few rows, whatever the names and networks.
-// Otherwise anybody could fill the table. Half logins of a user become few rows, too: whoever causes
-// one knows the password, and those of its owner must not hide the network of a thief.
+// Otherwise anybody could fill the table. Half logins of a user become few rows, too: whoever
+// causes one knows the password, and those of its owner must not hide the network of a thief.
 func strangersEvent(
 	ctx context.Context, kind store.EventKind, userID int64, detail string,
 ) store.Event {

@@ -38,8 +38,8 @@ var (
 		Free: 10 * passesLimit.Free, Window: passesLimit.Window,
 	}
 
-	// newNetworksLimit is for logins from new networks that have an event of their own, and for mails
-	// about them.
+	// newNetworksLimit is for logins from new networks that have an event of their own, and for
+	// mails about them.
 	newNetworksLimit = throttle.Limit{Free: 20, Window: 24 * time.Hour}
 
 	// devicesLimit is for all devices of a user together.
