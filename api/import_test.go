@@ -233,6 +233,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	w = f.dial()
 	w.beginImport(store.Editor, fmt.Sprint("Content-Length: ", maxImport)) // just what may be
 	authtest.Must(t, w.Close())
+	f.eventually("the import is given up", f.server.imports.isEmpty)
 
 	// The length of a body in chunks is not known before. Blank lines take the least time to read.
 	var before, after runtime.MemStats

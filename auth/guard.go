@@ -137,14 +137,14 @@ func (g *guard) reserveDevice(ctx context.Context, userID int64, device string) 
 	return &attempt{Reservation: r, device: device}, nil
 }
 
-// reserveCurrent counts an attempt of a user with a session. A client without a device token is
-// known by its session instead. No stranger has either, so nobody else can keep the user from
-// changing the password.
+// reserveCurrent counts an attempt of a user with a session. A client without a good device token
+// is known by its session instead: the token may be another user's, or cancelled. No stranger has
+// either, so nobody else can keep the user from changing the password.
 func (g *guard) reserveCurrent(
 	ctx context.Context, u store.User, session string,
 ) (*attempt, error) {
 	device := originOf(ctx).Device
-	if _, ours := parseDeviceToken(g.keys, device); ours {
+	if _, known := g.knownDevice(u, device); known {
 		return g.reserveLogin(ctx, u, u.Name, device)
 	}
 	if try, err := g.reserveDevice(ctx, u.ID, session); !errors.Is(err, errDevicesUsed) {
