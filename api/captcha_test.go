@@ -151,11 +151,11 @@ func TestAResetLetsTheOwnerIn(t *testing.T) {
 		if len(a.header.Values("Set-Cookie")) > 0 {
 			t.Errorf("it sets %q", a.header.Values("Set-Cookie"))
 		}
-		mark := device(t, a)
+		deviceToken := device(t, a)
 		f.want(f.call("POST", "/login", `{"user":"ana","password":"five grumpy violets"}`), 200, "")
 		f.failUnder("ana")
 		login := `{"user":"ana","password":"five grumpy violets"`
 		f.want(f.call("POST", "/login", login+`}`), 429, "too_many_attempts")
-		f.want(f.call("POST", "/login", login+`,"device":"`+mark+`"}`), 200, "")
+		f.want(f.call("POST", "/login", login+`,"device":"`+deviceToken+`"}`), 200, "")
 	})
 }

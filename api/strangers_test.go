@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -16,11 +15,6 @@ import (
 	"clientes/auth/authtest"
 	"clientes/store"
 )
-
-// behindAProxy lets a test choose the address of a client with X-Forwarded-For.
-func behindAProxy(cfg *Config) {
-	cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-}
 
 // holds returns how much of a room is taken.
 func (r *room) holds() int64 {
@@ -112,7 +106,7 @@ func TestIdleBodiesRefuseNobody(t *testing.T) {
 // A network that holds back the ends of many bodies uses up its own share alone. Small bodies need
 // no room.
 func TestBodiesOfOneNetwork(t *testing.T) {
-	f := onSQLite(t, behindAProxy)
+	f := onSQLite(t, trustLoopback)
 	from := func(last int) []string {
 		return []string{"X-Forwarded-For", fmt.Sprintf("192.0.2.%d", last)}
 	}

@@ -109,8 +109,8 @@ func (emptyStore) CheckUsers(_ context.Context, users []store.User) error {
 
 func (emptyStore) Close() error { return nil }
 
-// openToRead opens the store for a command that must not change it. A fresh database is
-// errNoTables.
+// openToRead opens the store for a command that needs what is in it: it reads that, or changes it,
+// and makes no tables. A fresh database is errNoTables.
 func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	return whole(ctx, st, err)
