@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -190,12 +189,25 @@ func (f *fixture) everything() (all []string) {
 	return all
 }
 
-// A session that ends while a password waits at the gate makes no user and changes none.
+// slowHasher hashes a new password only when the test lets it.
+type slowHasher struct {
+	password.Hasher
+	entered, leave chan bool
+}
+
+func (h slowHasher) Hash(text string, known []string) (string, error) {
+	h.entered <- true
+	<-h.leave
+	return h.Hasher.Hash(text, known)
+}
+
+// A session that ends while a password is hashed, or waits for it, makes no user and changes none.
 func TestASessionEndsWhileAPasswordWaits(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
+		slow := slowHasher{quickHasher, make(chan bool), make(chan bool)}
 		cfg := f.config
-		cfg.Gate = password.NewGate(quickHasher, 1, 1)
-		narrow, err := auth.New(cfg)
+		cfg.Gate = password.NewGate(slow, 1, 1)
+		waiting, err := auth.New(cfg)
 		authtest.Must(t, err)
 		for _, body := range []struct{ method, path, text string }{
 			{"POST", "/users", `{"user":"eva","password":"a quiet harbour","role":"admin"}`},
@@ -204,29 +216,15 @@ func TestASessionEndsWhileAPasswordWaits(t *testing.T) {
 		} {
 			token := f.login(store.Admin)
 			before := f.everything()
-			f.server.cfg.Auth = narrow
-			entered, leave := make(chan bool), make(chan bool)
-			go func() {
-				_ = cfg.Gate.Do(t.Context(), func(password.Hasher) error {
-					entered <- true
-					<-leave
-					return nil
-				})
-			}()
-			soon(t, entered)
+			f.server.cfg.Auth = waiting
 			answers := make(chan answer, 1)
 			go func() {
 				a, _ := f.try(body.method, body.path, body.text, "x-access-token", token)
 				answers <- a
 			}()
-			gone, cancel := context.WithCancel(t.Context())
-			cancel()
-			f.eventually("the request waits at the gate", func() bool {
-				err := cfg.Gate.Do(gone, func(password.Hasher) error { return nil })
-				return errors.Is(err, password.ErrOverloaded)
-			})
+			soon(t, slow.entered)
 			f.want(f.call("POST", "/logout", "", "x-access-token", token), 200, "")
-			leave <- true
+			slow.leave <- true
 			f.want(soon(t, answers), 401, "token_revoked")
 			if after := f.everything(); !slices.Equal(before, after) {
 				t.Errorf("the records were\n%q\nand are\n%q", before, after)

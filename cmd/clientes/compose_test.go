@@ -119,7 +119,7 @@ func TestComposeMakesARoleForTheAPI(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
 	authtest.Must(t, os.WriteFile(file, []byte("a'b \"c\n"), 0o600))
 	t.Setenv("CLIENTES_PASSWORD_FILE", file)
-	run(cluster.URL, "-f", filepath.Join("..", "..", "compose.sql"))
+	run(cluster.URL, "-f", filepath.Join("..", "..", "store", "postgres", "compose.sql"))
 
 	const flags = "SELECT rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, " +
 		"rolbypassrls, rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname = 'clientes'"

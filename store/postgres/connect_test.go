@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clientes/store"
 	"clientes/store/postgres"
 )
 
@@ -39,9 +40,9 @@ func TestACertificateThatIsNotTrusted(t *testing.T) {
 		}
 	}()
 	url := "postgres://u@" + l.Addr().String() + "/d?sslmode=verify-full"
-	s, err := postgres.Open(t.Context(), url)
+	st, err := postgres.Open(t.Context(), url, store.Options{})
 	if err == nil {
-		s.Close()
+		st.Close()
 		t.Fatal("it opens")
 	}
 	for _, want := range []string{"certificate of the database's server", "sslrootcert=FILE"} {
