@@ -92,10 +92,10 @@ type Server struct {
 	decoding *semaphore.Weighted // larger bodies that are being decoded
 	exports  *semaphore.Weighted // that the store still reads
 
-	bodies          room[int64]  // larger bodies that arrive, in bytes of each user
-	strangersBodies room[string] // the same on routes for anybody, in bytes of each network
-	imports         room[int64]  // under way, of each user
-	downloads       room[int64]  // exports that clients still read, of each user
+	bodies          room // larger bodies of verified callers that arrive, in bytes
+	strangersBodies room // larger bodies on routes for anybody, in bytes
+	imports         room // under way
+	downloads       room // exports that clients still read
 
 	forwarded rarely      // the warning about X-Forwarded-For
 	headers   http.Header // of every answer, unless it has its own
@@ -191,17 +191,17 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg: cfg, engine: engine,
 		decoding: semaphore.NewWeighted(2), exports: semaphore.NewWeighted(maxTransfers),
-		bodies: room[int64]{
+		bodies: room{
 			size: maxBodies, share: bodiesOfOne, full: errTooManyBodies, used: errTooManyBodies,
 		},
-		strangersBodies: room[string]{
+		strangersBodies: room{
 			size: maxStrangersBodies, share: strangersOfOne,
 			full: errTooManyBodies, used: errTooManyBodies,
 		},
-		imports: room[int64]{
+		imports: room{
 			size: maxTransfers, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
 		},
-		downloads: room[int64]{
+		downloads: room{
 			size: maxDownloads, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
 		},
 		headers: headersOf(cfg.PublicURL),

@@ -127,13 +127,8 @@ func (r *request) read() ([]byte, error) {
 
 // reserve takes room for a body that has grown to n bytes. The end of [Server.decode] frees it.
 func (r *request) reserve(n int64) error {
-	more := n - r.reserved
-	var err error
-	if caller := r.caller(); caller.UserID != 0 {
-		err = r.server.bodies.take(caller.UserID, more)
-	} else {
-		err = r.server.strangersBodies.take(r.network(), more)
-	}
+	room, who := r.room()
+	err := room.take(who, n-r.reserved)
 	if err == nil {
 		r.reserved = n
 	}
@@ -142,18 +137,20 @@ func (r *request) reserve(n int64) error {
 
 // release frees what reserve has taken.
 func (r *request) release() {
-	if r.reserved == 0 {
-		return
-	}
-	if caller := r.caller(); caller.UserID != 0 {
-		r.server.bodies.leave(caller.UserID, r.reserved)
-	} else {
-		r.server.strangersBodies.leave(r.network(), r.reserved)
+	if r.reserved > 0 {
+		room, who := r.room()
+		room.leave(who, r.reserved)
 	}
 }
 
-// network returns the network of the client.
-func (r *request) network() string { return throttle.NetworkOf(r.client.ClientIP()) }
+// room returns the room for the body, and who takes it: the user, or on a route for anybody the
+// network.
+func (r *request) room() (room *room, who string) {
+	if caller := r.caller(); caller.UserID != 0 {
+		return &r.server.bodies, occupant(caller)
+	}
+	return &r.server.strangersBodies, throttle.NetworkOf(r.client.ClientIP())
+}
 
 // smallJSON is the largest body that any number of requests may decode at once, in bytes.
 const smallJSON = 8 << 10

@@ -58,11 +58,12 @@ func (s *Server) exportClientes(c *gin.Context) {
 		return
 	}
 	caller := exchangeOf(c).caller
-	if err := s.downloads.take(caller.UserID, 1); err != nil {
+	who := occupant(caller)
+	if err := s.downloads.take(who, 1); err != nil {
 		s.fail(c, err)
 		return
 	}
-	defer s.downloads.leave(caller.UserID, 1)
+	defer s.downloads.leave(who, 1)
 	if !s.exports.TryAcquire(1) {
 		s.fail(c, errTooManyTransfers)
 		return
@@ -93,7 +94,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 	pipe.Close()
 	if to.begun {
 		s.cfg.Auth.RecordTransfer(auth.WithOrigin(ctx, s.origin(c)), store.EventExport,
-			exchangeOf(c).caller, auth.Transfer{Format: string(f), Rows: rows, Whole: err == nil})
+			caller, auth.Transfer{Format: string(f), Rows: rows, Whole: err == nil})
 	}
 	switch {
 	case err == nil:

@@ -62,11 +62,11 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	case r.ContentLength > maxImport:
 		return v, errImportTooLarge
 	}
-	user := r.caller().UserID
-	if err := s.imports.take(user, 1); err != nil {
+	who := occupant(r.caller())
+	if err := s.imports.take(who, 1); err != nil {
 		return v, err
 	}
-	defer s.imports.leave(user, 1)
+	defer s.imports.leave(who, 1)
 	ctx, stop := s.cfg.Auth.WhileSession(ctx, r.caller())
 	defer stop()
 

@@ -233,6 +233,7 @@ func TestAnImportThatIsTooLarge(t *testing.T) {
 	w = f.dial()
 	w.beginImport(store.Editor, fmt.Sprint("Content-Length: ", maxImport)) // just what may be
 	authtest.Must(t, w.Close())
+	f.eventually("the import is given up", f.server.imports.isEmpty)
 
 	// The length of a body in chunks is not known before. Blank lines take the least time to read.
 	var before, after runtime.MemStats
@@ -276,7 +277,7 @@ func free(places *semaphore.Weighted) bool {
 }
 
 // isEmpty reports whether nobody has a place.
-func (r *room[K]) isEmpty() bool {
+func (r *room) isEmpty() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.taken == 0 && len(r.by) == 0
@@ -579,11 +580,12 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 	c := authtest.StoppedAt(time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC))
 	conn := &deadlines{ResponseWriter: httptest.NewRecorder()}
 	up := &upload{
-		from: &wiretest.Endless{Text: "x"}, connection: http.NewResponseController(conn),
-		pace: newPace(c.Now), end: c.Now().Add(maxUpload),
+		ctx: t.Context(), from: &wiretest.Endless{Text: "x"},
+		connection: http.NewResponseController(conn),
+		pace:       newPace(c.Now), end: c.Now().Add(maxUpload),
 	}
 	down := &download{
-		to: conn, connection: http.NewResponseController(conn),
+		ctx: t.Context(), to: conn, connection: http.NewResponseController(conn),
 		pace: newPace(c.Now), format: wire.CSV,
 	}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {

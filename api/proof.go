@@ -5,6 +5,7 @@ import (
 
 	"clientes/api/wire"
 	"clientes/auth"
+	"clientes/store"
 )
 
 // proofMembers are the members of a body with which callers prove who they are.
@@ -17,13 +18,33 @@ func (m proofMembers) proof() auth.Proof {
 	return auth.Proof{Current: m.Current.Value, Code: m.Code.Value}
 }
 
-// provenInput names a user, and the admin who calls with a proof. Without a body there is none.
-type provenInput struct {
+// proofInput is a caller with a proof that must be whole.
+type proofInput struct {
+	callerInput
+	proof auth.Proof
+}
+
+func (in *proofInput) decode(r *request) error {
+	var members struct {
+		proofMembers
+		Unknown jsontext.Value `json:",embed"`
+	}
+	if err := r.object(&members, mediaJSON); err != nil {
+		return err
+	}
+	in.caller, in.proof = r.caller(), members.proof()
+	fault := store.JoinInvalid(
+		wire.UnknownMembers(members.Unknown), required("current", members.Current))
+	return store.JoinInvalid(fault, required("code", members.Code))
+}
+
+// userProofInput names a user, and the admin who calls with a proof. Without a body there is none.
+type userProofInput struct {
 	userInput
 	proof auth.Proof
 }
 
-func (in *provenInput) decode(r *request) error {
+func (in *userProofInput) decode(r *request) error {
 	if err := in.userInput.decode(r); err != nil {
 		return err
 	}

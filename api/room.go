@@ -1,21 +1,26 @@
 package api
 
-import "sync"
+import (
+	"strconv"
+	"sync"
+
+	"clientes/auth"
+)
 
 // room is what requests may occupy together: bytes of bodies, or places for transfers. Nobody has
 // more than a share of it, so that no one fills it alone. It is safe for concurrent use.
-type room[K comparable] struct {
+type room struct {
 	size, share int64
 	full        error // there is no room left
 	used        error // the share is used up
 
 	mu    sync.Mutex
 	taken int64
-	by    map[K]int64 // without those that have nothing
+	by    map[string]int64 // without those that have nothing
 }
 
 // take occupies n of the room for somebody. It returns full or used if that is too much.
-func (r *room[K]) take(who K, n int64) error {
+func (r *room) take(who string, n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
@@ -25,7 +30,7 @@ func (r *room[K]) take(who K, n int64) error {
 		return r.full
 	}
 	if r.by == nil {
-		r.by = make(map[K]int64)
+		r.by = make(map[string]int64)
 	}
 	r.taken += n
 	r.by[who] += n
@@ -33,7 +38,7 @@ func (r *room[K]) take(who K, n int64) error {
 }
 
 // leave frees n of what take has occupied.
-func (r *room[K]) leave(who K, n int64) {
+func (r *room) leave(who string, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.taken -= n
@@ -41,3 +46,6 @@ func (r *room[K]) leave(who K, n int64) {
 		delete(r.by, who)
 	}
 }
+
+// occupant names a caller in a room.
+func occupant(c auth.Caller) string { return strconv.FormatInt(c.UserID, 10) }

@@ -80,7 +80,7 @@ func (s *Server) cancelDevices(ctx context.Context, in devicesInput) (devicesVie
 	return devicesView{cookie: in.cookie}, s.cfg.Auth.CancelDevices(ctx, in.caller)
 }
 
-func (s *Server) deleteUserSessions(ctx context.Context, in provenInput) (nothing, error) {
+func (s *Server) deleteUserSessions(ctx context.Context, in userProofInput) (nothing, error) {
 	if err := s.cfg.Auth.StepUp(ctx, in.by, in.proof); err != nil {
 		return nothing{}, err
 	}

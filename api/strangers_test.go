@@ -23,7 +23,7 @@ func behindAProxy(cfg *Config) {
 }
 
 // holds returns how much of a room is taken.
-func (r *room[K]) holds() int64 {
+func (r *room) holds() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.taken
@@ -169,24 +169,26 @@ func TestBodiesOfOneUser(t *testing.T) {
 
 // However many networks there are, their bodies have a bound together.
 func TestARoom(t *testing.T) {
-	r := room[int]{size: 10, share: 4, full: errTooManyBodies, used: errOwnTransfer}
+	r := room{size: 10, share: 4, full: errTooManyBodies, used: errOwnTransfer}
 	for i, c := range []struct {
-		who  int
+		who  string
 		n    int64
 		want error
 	}{
-		{1, 3, nil}, {1, 2, errOwnTransfer}, {1, 1, nil}, {2, 5, errOwnTransfer}, {2, 4, nil},
-		{3, 3, errTooManyBodies}, {3, 2, nil}, {4, 1, errTooManyBodies}, {1, 1, errOwnTransfer},
+		{"a", 3, nil}, {"a", 2, errOwnTransfer}, {"a", 1, nil},
+		{"b", 5, errOwnTransfer}, {"b", 4, nil},
+		{"c", 3, errTooManyBodies}, {"c", 2, nil},
+		{"d", 1, errTooManyBodies}, {"a", 1, errOwnTransfer},
 	} {
 		if err := r.take(c.who, c.n); err != c.want {
 			t.Errorf("%d: %v, want %v", i, err, c.want)
 		}
 	}
-	r.leave(1, 4)
-	if err := r.take(4, 4); err != nil {
+	r.leave("a", 4)
+	if err := r.take("d", 4); err != nil {
 		t.Error(err)
 	}
-	for who, n := range map[int]int64{2: 4, 3: 2, 4: 4} {
+	for who, n := range map[string]int64{"b": 4, "c": 2, "d": 4} {
 		r.leave(who, n)
 	}
 	if !r.isEmpty() {

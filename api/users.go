@@ -159,7 +159,7 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 	return wire.ViewUser(u), err
 }
 
-func (s *Server) deleteUser(ctx context.Context, in provenInput) (nothing, error) {
+func (s *Server) deleteUser(ctx context.Context, in userProofInput) (nothing, error) {
 	if err := s.cfg.Auth.StepUp(ctx, in.by, in.proof); err != nil {
 		return nothing{}, err
 	}

@@ -53,14 +53,18 @@ func counted(e store.Event) store.Event {
 
 // strangersEvent returns an event that strangers can cause at will. Events of one kind and user
 // become one row a window. Those of no user become few rows, whatever the names and networks.
-// Otherwise anybody could fill the table.
+// Otherwise anybody could fill the table. Half logins of a user become few rows, too: whoever
+// causes one knows the password, and those of its owner must not hide the network of a thief.
 func strangersEvent(
 	ctx context.Context, kind store.EventKind, userID int64, detail string,
 ) store.Event {
 	e := newEvent(ctx, kind, userID, detail)
-	e.Key = string(kind) + " of " + strconv.FormatInt(userID, 10)
-	if userID == 0 {
+	e.Key = string(kind) + " of " + decimal(userID)
+	switch {
+	case userID == 0:
 		e.Key = string(kind) + " of nobody " + networkRow(e.IP)
+	case kind == store.EventMFAMissing, kind == store.EventMFAFailed:
+		e.Key += " from " + networkRow(e.IP)
 	}
 	return e
 }
@@ -189,7 +193,7 @@ type Transfer struct {
 // will. So transfers of about the same number of rows share an event for [store.AuditWindow], and a
 // large one cannot hide behind small ones.
 func (a *Auth) RecordTransfer(ctx context.Context, kind store.EventKind, c Caller, t Transfer) {
-	rows := strconv.FormatInt(t.Rows, 10)
+	rows := decimal(t.Rows)
 	detail, whole := t.Format+", "+rows+" rows", "whole"
 	if !t.Whole {
 		detail, whole = detail+", broken off", "broken off"

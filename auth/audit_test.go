@@ -287,6 +287,32 @@ func TestALoginFromANewNetworkIsReported(t *testing.T) {
 	})
 }
 
+// TestHalfLoginsOfTwoNetworks checks that those of the owner do not hide where a thief's come from.
+func TestHalfLoginsOfTwoNetworks(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p := start(t, e, url, atClock(c))
+		ana := p.add(t, store.User{Name: "ana"})
+		p.enrol(t, ana, c.Now())
+		for i := range 64 { // home, and a botnet
+			ip := fmt.Sprint("192.0.2.", i)
+			p.wantTry(t, ip, goodLogin("ana"), "code?")
+			if i%4 == 0 { // few codes are looked at
+				p.wantTry(t, ip, goodLogin("ana").withCode("99999x"), "wrong code")
+				must(t, p.guard.limiter.Clear(t.Context(), nameBucket(p.keys, ana.ID, "ana")))
+			}
+		}
+		for _, kind := range []store.EventKind{store.EventMFAMissing, store.EventMFAFailed} {
+			filter := store.EventFilter{UserID: ana.ID, Kind: kind}
+			events, err := p.Events(t.Context(), filter, 0, 1000)
+			must(t, err)
+			if n := len(events); n < 2 || n > networkRows {
+				t.Errorf("%s has %d rows", kind, n)
+			}
+		}
+	})
+}
+
 // TestALoginThatCannotBeReported checks that an open session is answered as one, whatever fails
 // after it. If none was opened, no mail reports one.
 func TestALoginThatCannotBeReported(t *testing.T) {

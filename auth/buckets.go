@@ -38,7 +38,8 @@ var (
 		Free: 10 * passesLimit.Free, Window: passesLimit.Window,
 	}
 
-	// newNetworksLimit is for logins from new networks that have an event of their own.
+	// newNetworksLimit is for logins from new networks that have an event of their own, and for
+	// mails about them.
 	newNetworksLimit = throttle.Limit{Free: 20, Window: 24 * time.Hour}
 
 	// devicesLimit is for all devices of a user together.
@@ -128,6 +129,12 @@ func passesBucket(userID int64, known bool) throttle.Bucket {
 // newNetworksBucket counts the new networks that a user logs in from.
 func newNetworksBucket(userID int64) throttle.Bucket {
 	return newBucket("new networks "+decimal(userID), newNetworksLimit)
+}
+
+// newNetworkMailsBucket counts the mails about new networks of a user. A thief of the password may
+// have any number of networks, and other mails would wait behind those about them.
+func newNetworkMailsBucket(userID int64) throttle.Bucket {
+	return newBucket("new network mails "+decimal(userID), newNetworksLimit)
 }
 
 // deviceBucket counts failed logins from a device of a user.

@@ -59,10 +59,7 @@ func (d deviceToken) good(u store.User, now time.Time) bool {
 // signDeviceToken returns the token of a user's device that is used now.
 func signDeviceToken(keys *token.Keyring, u store.User, device string, now time.Time) string {
 	return keys.Sign(token.Device, strings.Join([]string{
-		strconv.FormatInt(u.ID, 10),
-		device,
-		strconv.FormatInt(u.DeviceGeneration, 10),
-		strconv.FormatInt(now.Unix(), 10),
+		decimal(u.ID), device, decimal(u.DeviceGeneration), decimal(now.Unix()),
 	}, "."))
 }
 

@@ -97,22 +97,23 @@ func (g *guard) release(ctx context.Context, try *attempt, u store.User) {
 	}
 }
 
-// reserveLogin counts an attempt to log in. With a good device token of this user it counts in the
-// bucket of the device. Without one, or after too many failures from all their devices, it counts
-// in the buckets of strangers. A forged token is refused without a question to the store.
+// reserveLogin is reserveBy for an attempt for which nothing stands in for waiting.
 func (g *guard) reserveLogin(
 	ctx context.Context, u store.User, name, deviceToken string,
 ) (*attempt, error) {
 	return g.reserveBy(ctx, u, name, deviceToken, g.limiter.Reserve)
 }
 
-// reserveBy is reserveLogin with a function that counts in the buckets of strangers.
+// reserveBy counts an attempt to show the password of that name, which is u's. With a good device
+// token of this user it counts in the bucket of the device. Without one, or after too many failures
+// from all their devices, strangers counts it in their buckets. A forged token is refused without a
+// question to the store.
 func (g *guard) reserveBy(
 	ctx context.Context, u store.User, name, deviceToken string,
 	strangers func(context.Context, ...throttle.Bucket) (*throttle.Reservation, error),
 ) (*attempt, error) {
-	if d, ok := parseDeviceToken(g.keys, deviceToken); ok && d.good(u, g.clock.Now()) {
-		if try, err := g.reserveDevice(ctx, u.ID, d.device); !errors.Is(err, errDevicesUsed) {
+	if device, ok := g.knownDevice(u, deviceToken); ok {
+		if try, err := g.reserveDevice(ctx, u.ID, device); !errors.Is(err, errDevicesUsed) {
 			return try, err
 		}
 	}
@@ -136,14 +137,14 @@ func (g *guard) reserveDevice(ctx context.Context, userID int64, device string) 
 	return &attempt{Reservation: r, device: device}, nil
 }
 
-// reserveCurrent counts an attempt of a user with a session. A client without a device token is
-// known by its session instead. No stranger has either, so nobody else can keep the user from
-// changing the password.
+// reserveCurrent counts an attempt of a user with a session. A client without a good device token
+// is known by its session instead: the token may be another user's, or cancelled. No stranger has
+// either, so nobody else can keep the user from changing the password.
 func (g *guard) reserveCurrent(
 	ctx context.Context, u store.User, session string,
 ) (*attempt, error) {
 	device := originOf(ctx).Device
-	if _, ours := parseDeviceToken(g.keys, device); ours {
+	if _, known := g.knownDevice(u, device); known {
 		return g.reserveLogin(ctx, u, u.Name, device)
 	}
 	if try, err := g.reserveDevice(ctx, u.ID, session); !errors.Is(err, errDevicesUsed) {
@@ -277,8 +278,8 @@ func (g *guard) tryCode(
 	return try.Succeed(ctx)
 }
 
-// knownDevice reports whether the request of ctx comes from a known device of u.
-func (g *guard) knownDevice(ctx context.Context, u store.User) bool {
-	d, ok := parseDeviceToken(g.keys, originOf(ctx).Device)
-	return ok && d.good(u, g.clock.Now())
+// knownDevice returns the id of the device of u whose token this is, if the token is good.
+func (g *guard) knownDevice(u store.User, deviceToken string) (device string, ok bool) {
+	d, ok := parseDeviceToken(g.keys, deviceToken)
+	return d.device, ok && d.good(u, g.clock.Now())
 }

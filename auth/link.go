@@ -69,14 +69,14 @@ type link struct {
 func (l *links) sign(kind store.MailKind, u store.User) string {
 	expires := l.users.Now().Add(linkFor(kind))
 	text := strings.Join([]string{
-		string(kind), strconv.FormatInt(u.ID, 10), strconv.FormatInt(expires.Unix(), 10),
+		string(kind), decimal(u.ID), decimal(expires.Unix()),
 	}, ".")
 	return l.keys.Sign(token.Link, text, linkBound(kind, u)...)
 }
 
 // linkBound returns what the MAC of a link is bound to.
 func linkBound(kind store.MailKind, u store.User) []string {
-	return []string{strconv.FormatInt(u.LinkGeneration, 10), linkEmail(kind, u)}
+	return []string{decimal(u.LinkGeneration), linkEmail(kind, u)}
 }
 
 // parse reads the token of a link of one of these kinds. Only check can verify its MAC, because

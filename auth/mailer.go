@@ -156,6 +156,7 @@ func (m *mailer) send(ctx context.Context, one store.Mail) error {
 	switch one.Kind {
 	case store.MailNewNetwork:
 		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")
+		return m.sendLimited(ctx, newNetworkMailsBucket(one.UserID), msg)
 	case store.MailHalfLogin:
 		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")
 		return m.sendHalfLogin(ctx, one, msg)
@@ -189,8 +190,15 @@ func (m *mailer) sendHalfLogin(ctx context.Context, one store.Mail, msg mail.Mes
 	if age := now.Sub(one.CreatedAt); 0 <= age && age < halfLoginWait {
 		return errTooEarly
 	}
-	// If the process is killed while it sends, the mail of this day may be lost.
-	sending, err := m.limiter.Reserve(ctx, halfLoginsBucket(one.UserID))
+	return m.sendLimited(ctx, halfLoginsBucket(one.UserID), msg)
+}
+
+// sendLimited sends a mail unless so many were sent that the bucket is full. If the process is
+// killed while it sends, the mail counts, and may be lost.
+func (m *mailer) sendLimited(
+	ctx context.Context, bucket throttle.Bucket, msg mail.Message,
+) error {
+	sending, err := m.limiter.Reserve(ctx, bucket)
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
 		return nil

@@ -274,6 +274,34 @@ func TestMailThatIsCancelled(t *testing.T) {
 	})
 }
 
+// TestMailAboutNewNetworks has a thief of the password log in from many networks. Mail that cannot
+// be sent does not count.
+func TestMailAboutNewNetworks(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		a := startMailing(t, e, url, c.Now, nil)
+		a.add(t, store.User{Name: "ana", Email: "ana@example.com"})
+		sent := 0
+		works := senderFunc(func(context.Context, mail.Message) error { sent++; return nil })
+		broken := senderFunc(func(context.Context, mail.Message) error { return errBroken })
+		for i := range 2 * newNetworksLimit.Free {
+			a.wantTry(t, fmt.Sprint("192.0.2.", i), goodLogin("ana"), "in")
+		}
+		a.sendDue(t, broken)
+		c.Advance(store.FirstMailWait)
+		a.sendDue(t, works)
+		if sent != int(newNetworksLimit.Free) || len(queued(t, a.store)) != 0 {
+			t.Errorf("%d mails were sent, %d wait", sent, len(queued(t, a.store)))
+		}
+		c.Advance(newNetworksLimit.Window)
+		a.wantTry(t, "198.51.100.1", goodLogin("ana"), "in")
+		a.sendDue(t, works)
+		if sent != int(newNetworksLimit.Free)+1 {
+			t.Errorf("the next day %d mails were sent", sent)
+		}
+	})
+}
+
 // TestMailThatCannotBeSent checks that a mail is dropped if the server refuses it for good, or
 // after too many tries.
 func TestMailThatCannotBeSent(t *testing.T) {

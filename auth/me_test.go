@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"clientes/auth/authtest"
+	"clientes/auth/token"
 	"clientes/store"
 )
 
@@ -653,6 +654,28 @@ func TestStrangersDoNotKeepTheOwnerFromAChange(t *testing.T) {
 		_, err := a.Login(stranger, goodLogin("ana"))
 		wantError(t, "the name is not blocked", err, ErrTooManyAttempts)
 		must(t, a.ChangePassword(ctx, me, Proof{Current: goodPassword}, "another "+goodPassword))
+	})
+}
+
+// TestADeviceTokenThatIsNotGood checks that a session is known by itself if its client has the
+// device token of another user, or one that was cancelled.
+func TestADeviceTokenThatIsNotGood(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		p := start(t, e, url, atClock(authtest.StoppedAt(someDay)))
+		ana, me := p.newCaller(t, "ana")
+		bia := p.add(t, store.User{Name: "bia"})
+		cancelled := signDeviceToken(p.keys, ana, token.NewID(), p.store.Now())
+		must(t, p.CancelDevices(t.Context(), me))
+		p.blocked(t, "ana")
+		for name, device := range map[string]string{
+			"cancelled":      cancelled,
+			"another user's": signDeviceToken(p.keys, bia, token.NewID(), p.store.Now()),
+		} {
+			ctx := WithOrigin(t.Context(), Origin{IP: "192.0.2.1", Device: device})
+			if _, err := p.BeginMFA(ctx, me, goodPassword); err != nil {
+				t.Errorf("with a device token that is %s: %v", name, err)
+			}
+		}
 	})
 }
 

@@ -128,7 +128,8 @@ func (a *Auth) updateOwner(
 	if code == "" {
 		err = change()
 	} else {
-		err = a.guard.tryOwnersCode(ctx, u, a.guard.knownDevice(ctx, u), change)
+		_, known := a.guard.knownDevice(u, originOf(ctx).Device)
+		err = a.guard.tryOwnersCode(ctx, u, known, change)
 	}
 	return updated, codeFault(err)
 }

@@ -27,7 +27,7 @@ var ErrRefreshReused = errors.New("a refresh token was used again by somebody el
 
 // signRefreshToken returns the refresh token of a session with that counter.
 func signRefreshToken(keys *token.Keyring, sessionID string, counter int64) string {
-	return keys.Sign(token.Refresh, sessionID+"."+strconv.FormatInt(counter, 10))
+	return keys.Sign(token.Refresh, sessionID+"."+decimal(counter))
 }
 
 // parseRefreshToken returns the session of a refresh token of ours, and which of its tokens it is.

@@ -100,15 +100,15 @@ func TestRekeyBesideUsers(t *testing.T) {
 		old.enrol(t, ana, c.Now())
 		old.enrol(t, bia, c.Now())
 		rotated := start(t, e, url, atClock(c), withRoot(rootSecret, testSecret))
-		rotated.cfg.Store = changingStore{rotated.cfg.Store, func(id int64) {
+		meanwhile := rotated.over(t, changingStore{rotated.cfg.Store, func(id int64) {
 			if id == ana.ID {
 				must(t, old.DropMFA(t.Context(), id))
 				return
 			}
 			_, err := rotated.store.DeleteUser(t.Context(), id)
 			must(t, err)
-		}}
-		got, err := rotated.Rekey(t.Context())
+		}})
+		got, err := meanwhile.Rekey(t.Context())
 		must(t, err)
 		wantRekeyed(t, "beside users", got, Rekeyed{Already: 1})
 		if u, err := rotated.store.User(t.Context(), ana.ID); err != nil || u.MFA.Secret != "" {

@@ -27,8 +27,8 @@ type Grant struct {
 
 // openSession opens a session for u, who has proven who they are. Every kind of login ends here.
 // The caller has looked up u before it verified the proof, and reserved the attempt that succeeds
-// now. If all of the user's sessions were ended since, it returns ErrInvalidLogin and the attempt
-// fails.
+// now. If all of the user's sessions were ended since, it returns ErrInvalidLogin. The password was
+// right, so the attempt does not count as a failure.
 func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
 	s, valid := a.newSession(ctx, u.ID)
 	s.AMR = try.amr()
@@ -38,7 +38,7 @@ func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Gra
 	switch {
 	case errors.Is(err, store.ErrUserChanged):
 		a.audit.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
-		return Grant{}, errors.Join(ErrInvalidLogin, try.Fail(ctx))
+		return Grant{}, errors.Join(ErrInvalidLogin, try.Pass(ctx))
 	case err != nil:
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}

@@ -130,6 +130,21 @@ func TestALoginDoesNotOutliveTheSessions(t *testing.T) {
 	})
 }
 
+// TestARightPasswordThatLostTheRace is not counted as a failure: its user has made no mistake.
+func TestARightPasswordThatLostTheRace(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		p := start(t, e, url)
+		ana := p.add(t, store.User{Name: "ana"})
+		late := p.over(t, endingStore{p.store, func(ctx context.Context) error {
+			return p.LogoutEverywhere(ctx, ana.ID)
+		}})
+		for range 2 * nameLimit.Free {
+			late.wantTry(t, "192.0.2.1", goodLogin("ana"), "wrong")
+		}
+		p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in")
+	})
+}
+
 // endingStore does something to a user just before a session is created.
 type endingStore struct {
 	Store

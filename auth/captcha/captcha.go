@@ -77,9 +77,9 @@ func (i *Issuer) Challenge(purpose, subject string, numbers int64) string {
 // that has not expired. The salt names the challenge. Whoever sends a bad solution costs the server
 // a MAC under each secret at most.
 func (i *Issuer) Check(purpose, subject, solution string) (salt string, ok bool) {
-	challenge, number, _ := cutLast(solution)
-	p, mac, err := parse(challenge)
-	n, canonical := parseNumber(number)
+	dot := max(0, strings.LastIndexByte(solution, '.'))
+	p, mac, err := parse(solution[:dot])
+	n, canonical := parseNumber(strings.TrimPrefix(solution[dot:], "."))
 	if err != nil || !canonical || n >= p.max {
 		return "", false
 	}
@@ -175,12 +175,4 @@ func newSalt() string {
 func digest(salt string, n int64) string {
 	sum := sha256.Sum256(strconv.AppendInt([]byte(salt), n, 10))
 	return hex.EncodeToString(sum[:])
-}
-
-func cutLast(s string) (before, after string, found bool) {
-	i := strings.LastIndexByte(s, '.')
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+1:], true
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"unicode/utf8"
@@ -86,11 +87,16 @@ func readDenylist(f *os.File) (*Denylist, error) {
 	case len(head) > maxWordsFile:
 		return nil, fmt.Errorf("has words, and more than %d bytes of them; "+
 			"a longer list has to be of hashes in their order", maxWordsFile)
-	case !utf8.Valid(head):
+	case !utf8.Valid(head), bytes.IndexByte(head, 0) >= 0:
 		return nil, errors.New("is not of UTF-8")
 	}
 	d := &Denylist{folded: make(map[string]bool)}
-	for line := range strings.Lines(strings.TrimPrefix(string(head), "\ufeff")) {
+	isEnd := func(r rune) bool { return r == '\n' || r == '\r' }
+	for _, line := range strings.FieldsFunc(strings.TrimPrefix(string(head), "\ufeff"), isEnd) {
+		if _, ok := lineHash([]byte(line)); ok {
+			return nil, errors.New("has hashes, but begins with something else; " +
+				"its first line has to be one of them, without a byte order mark before it")
+		}
 		if word := strings.ToLower(plainLetters(strings.TrimSpace(line))); word != "" {
 			d.words = append(d.words, word)
 			d.folded[word] = true
@@ -104,17 +110,20 @@ func readDenylist(f *os.File) (*Denylist, error) {
 }
 
 // checkOrder looks at the first and last hashes and at some between: the whole file may take
-// minutes to read. One that is not ordered is noticed at once.
+// minutes to read. One that is not ordered is noticed at once, and so is one that was cut off
+// within a line.
 func (d *Denylist) checkOrder() error {
 	const samples, neighbors = 256, 8
 	last, checked := "", int64(-1)
 	for i := range int64(samples) {
 		at := d.size / samples * i
+		looks := neighbors
 		if i == samples-1 {
 			at = max(0, d.size-neighbors*maxHashLine)
+			looks = math.MaxInt // until the end
 		}
 		at = max(at, checked)
-		for range neighbors {
+		for range looks {
 			hash, start, next, err := d.lineAfter(at - 1)
 			switch {
 			case err != nil:

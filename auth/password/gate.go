@@ -25,32 +25,31 @@ type Gate struct {
 	slots    chan struct{}
 	handed   chan struct{} // a slot goes to a known user who waits
 	admitted chan struct{} // running and waiting in the lane
-
-	known *Gate // the lane for known users, nil within itself
+	known    chan struct{} // admitted of the lane for known users, nil within itself
 }
 
 // NewGate returns a gate before a hasher: the lane for strangers. running is how many hashes run at
 // once, and waiting is how many more may wait in each lane.
 func NewGate(hasher Hasher, running, waiting int) *Gate {
-	g := &Gate{
+	return &Gate{
 		hasher:   hasher,
 		slots:    make(chan struct{}, running),
 		handed:   make(chan struct{}),
 		admitted: make(chan struct{}, running+waiting),
+		known:    make(chan struct{}, running+waiting),
 	}
-	known := *g
-	known.admitted = make(chan struct{}, running+waiting)
-	g.known = &known
-	return g
 }
 
-// Known returns the lane for users who have shown that they were here before. The caller lets in
-// few at once for each user: nobody else bounds how many of the places one user takes.
+// Known returns the lane for users who have shown that they were here before. It has the rules that
+// the gate has at the call. The caller lets in few at once for each user: nobody else bounds how
+// many of the places one user takes.
 func (g *Gate) Known() *Gate {
 	if g.known == nil {
 		return g
 	}
-	return g.known
+	lane := *g
+	lane.admitted, lane.known = g.known, nil
+	return &lane
 }
 
 // Do calls f when a slot is free, and returns the error of f. It returns [ErrOverloaded] at once

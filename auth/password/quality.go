@@ -153,8 +153,8 @@ func keys(s string) string {
 }
 
 // knownWords returns what somebody who guesses a password of the user would try first. That is the
-// product, all parts of the user's name and emails, and words that zxcvbn has no list of: the word
-// for password in other languages, and rows of other keyboards.
+// product, all parts of the user's name and emails, and words that the lists do not have: the word
+// for password in other languages, and words of other scripts.
 func knownWords(u store.User) []string {
 	words := []string{
 		"clientes", "senha", "contrasena", "motdepasse", "passwort", "parola", "wachtwoord",
@@ -179,10 +179,9 @@ func knownWords(u store.User) []string {
 	return words
 }
 
-// plainLetters returns a text in a form that zxcvbn can read: zxcvbn takes each byte for a
-// character and knows the letters and digits of English. Accents are dropped, digits of other
-// scripts become those of ASCII, and any other character beyond ASCII becomes one of 26 signs that
-// are in no word.
+// plainLetters returns the beginning of a text in ASCII, the form that the lists and guessBits can
+// read. Accents are dropped, digits of other scripts become those of ASCII, and any other character
+// beyond ASCII becomes one of 26 signs that are in no word of the lists.
 func plainLetters(s string) string {
 	var plain strings.Builder
 	n := 0

@@ -144,6 +144,7 @@ func ahead(read, settled []store.Bucket) bool {
 // last, and stay as they are if the attempt need not wait.
 func (r *Reservation) count(counts []store.Bucket) error {
 	now := store.Instant(r.limiter.now())
+	r.waived = false // the store may call this again
 	buckets := r.counted()
 	for i, b := range buckets {
 		counts[i] = b.Limit.settled(counts[i], now)

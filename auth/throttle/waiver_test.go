@@ -1,11 +1,15 @@
 package throttle
 
 import (
+	"context"
 	"errors"
+	"maps"
+	"sync"
 	"testing"
 	"time"
 
 	"clientes/auth/authtest"
+	"clientes/store"
 )
 
 // TestAWaiver has one attempt after the other on a bucket that makes them wait, each with the proof
@@ -83,4 +87,46 @@ func TestAWaiver(t *testing.T) {
 	refuse("d", false, 0)
 	must(t, l.Clear(t.Context(), door, gate))
 	pass("", fail)
+}
+
+// againStore calls update once more, with other rows, as a store does whose transaction has to be
+// tried again.
+type againStore struct {
+	authtest.Buckets
+	between func()
+}
+
+func (s againStore) UpdateBuckets(
+	ctx context.Context, keys []string, update func([]store.Bucket) error,
+) error {
+	rows := maps.Clone(s.Buckets)
+	if err := rows.UpdateBuckets(ctx, keys, update); err != nil {
+		return err
+	}
+	s.between()
+	return s.Buckets.UpdateBuckets(ctx, keys, update)
+}
+
+// TestAWaiverThatIsNotNeededAfterAll has a proof let an attempt through, and then the store counts
+// the attempt once more, when the bucket was cleared.
+func TestAWaiverThatIsNotNeededAfterAll(t *testing.T) {
+	c := authtest.StoppedAt(someDay)
+	door := Bucket{
+		Keys: []string{"the door"}, Limit: Limit{Free: 1, Window: time.Hour, Slowed: true},
+		Waivable: true,
+	}
+	uses := Bucket{Keys: []string{"uses"}, Limit: Limit{Free: 9, Window: time.Hour}}
+	proof := Bucket{Keys: []string{"proof"}, Limit: Limit{Free: 1, Window: time.Hour}}
+	rows := authtest.Buckets{}
+	if _, err := NewLimiter(rows, c.Now).Ask(t.Context(), door, uses); err != nil {
+		t.Fatal(err)
+	}
+	cleared := sync.OnceFunc(func() { delete(rows, "the door") })
+	l := NewLimiter(againStore{rows, cleared}, c.Now)
+	r, err := l.ReserveWaivable(t.Context(), Waiver{Uses: uses, Proof: proof}, door)
+	must(t, err)
+	must(t, r.Release(t.Context()))
+	if rows["the door"].Count != 0 || rows["uses"].Count != 1 || rows["proof"].Count != 0 {
+		t.Errorf("counted are %+v", rows)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"clientes/auth/authtest"
@@ -42,6 +43,12 @@ func TestTheOperatorRestrictsPasswords(t *testing.T) {
 		if status := s.post(t, "/password/reset", body); status != 422 {
 			t.Errorf("a reset with %s: %d", body, status)
 		}
+	}
+	token := s.loginAs(t, "ana", leaked)
+	status, text := post(t, s, "/password", token,
+		map[string]string{"current": leaked, "password": leaked})
+	if status != 422 || !strings.Contains(text, "too_guessable") {
+		t.Errorf("a change to a leaked password: %d %s", status, text)
 	}
 	absent := map[string]string{"PASSWORD_DENYLIST": "absent.txt", "PORT": "0"}
 	call(t, absent, "", "serve").want(t, 1, "",

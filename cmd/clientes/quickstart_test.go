@@ -26,11 +26,17 @@ func passwordIn(printed string) string {
 	return m[1]
 }
 
-// login returns an access token of the admin.
+// login returns an access token of the admin of a quickstart.
 func (s *server) login(t *testing.T, password string) string {
 	t.Helper()
+	return s.loginAs(t, "abc", password)
+}
+
+// loginAs returns an access token of a user.
+func (s *server) loginAs(t *testing.T, user, password string) string {
+	t.Helper()
 	resp, err := http.Post(s.url("/login"), "application/json",
-		strings.NewReader(`{"user":"abc","password":"`+password+`"}`))
+		strings.NewReader(`{"user":"`+user+`","password":"`+password+`"}`))
 	authtest.Must(t, err)
 	defer resp.Body.Close()
 	var login struct {
