@@ -169,7 +169,7 @@ var replies = []struct {
 			"then POST /refresh; if you have one, log in again with a code of it.")},
 	{is(auth.ErrMFAMustStay), fixed(403, "forbidden",
 		"You must have a second factor, so you cannot switch it off. "+
-			"To replace it, ask an admin to switch it off for you.")},
+			"To replace it, ask another admin to switch it off for you, or whoever runs the server.")},
 	{is(errOwnMFA), fixed(403, "forbidden",
 		"Switch off your own second factor with DELETE /me/mfa, "+
 			"which asks for your password and a code.")},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -66,7 +67,10 @@ func (p *program) challenge(args []string) (string, error) {
 	if err := json.Unmarshal([]byte(text), &answer); err != nil {
 		return "", fmt.Errorf("standard input is no JSON: %w", err)
 	}
-	if answer.Challenge == "" {
+	switch {
+	case answer.Challenge == "" && answer.Code == "":
+		return "", errors.New("standard input is no answer of the API with a challenge")
+	case answer.Challenge == "":
 		return "", fmt.Errorf("the answer on standard input has no challenge; its code is %q",
 			withoutControls(answer.Code))
 	}

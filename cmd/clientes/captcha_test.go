@@ -33,6 +33,8 @@ func TestCaptchaSolve(t *testing.T) {
 		want(t, 1, "", "clientes: this is not a challenge: it has no five parts")
 	call(t, nil, `{"code":"invalid_login"}`, "captcha", "solve").
 		want(t, 1, "", `clientes: the answer on standard input has no challenge; its code is "inv`)
+	call(t, nil, `{"auth":true}`, "captcha", "solve").
+		want(t, 1, "", "clientes: standard input is no answer of the API with a challenge")
 	call(t, nil, `{"code"`, "captcha", "solve").
 		want(t, 1, "", "clientes: standard input is no JSON")
 }

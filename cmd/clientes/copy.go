@@ -151,7 +151,7 @@ func (c *databaseCopy) run(ctx context.Context, p *program) error {
 		return err
 	}
 	_, err := fmt.Fprintln(p.stdout,
-		"everything is copied; start the servers on the new database, with the same SECRET")
+		"everything is copied; start the servers on the new database, with the same secrets")
 	return err
 }
 

@@ -75,7 +75,8 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 	if err != nil {
 		return fmt.Errorf("look for users: %w", err)
 	}
-	if c.Secret == "" {
+	made := c.Secret == ""
+	if made {
 		if len(users) > 0 && !newSecret {
 			return fmt.Errorf("%s has users, but no SECRET is set: was .env lost? Put it back, or "+
 				"set the SECRET that was used before; if it is lost for good, "+
@@ -92,6 +93,9 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 	}
 	switch {
 	case len(users) > 0:
+		if newSecret && !made {
+			_ = p.show("There is a SECRET already, so no new one was made.\n")
+		}
 		_ = p.show(fmt.Sprintf("Everything is set up already; serving at %s.\n"+
 			"`clientes user passwd NAME` gives a user another password.\n", url))
 	default:

@@ -289,7 +289,11 @@ func TestQuickstartBesideADatabaseWithoutItsDotenv(t *testing.T) {
 	s.wait()
 	made, err := os.ReadFile(".env")
 	authtest.Must(t, err)
-	launch(t, nil, "quickstart", "--new-secret").login(t, password) // nothing to make
+	s = launch(t, nil, "quickstart", "--new-secret") // nothing to make
+	if printed := s.printed(t); !strings.HasPrefix(printed, "There is a SECRET already") {
+		t.Errorf("it prints\n%s", printed)
+	}
+	s.login(t, password)
 	if now, err := os.ReadFile(".env"); err != nil || string(now) != string(made) {
 		t.Errorf(".env has changed: %s, %v", now, err)
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strconv"
@@ -67,6 +68,10 @@ func connectError(ctx context.Context, err error) error {
 		What: "the server of the database cannot be reached", Detail: err.Error(),
 		Cure: "check that the database runs and that the URL leads to it",
 		Err:  err,
+	}
+	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
+		e.What = "the certificate of the database's server is not trusted"
+		e.Cure = "name its authority with sslrootcert=FILE, and the host as the certificate does"
 	}
 	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
 		if what, cure := faultOf(pg.Code); what != "" {
