@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -91,32 +92,39 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 			return err
 		}
 	}
-	switch {
-	case len(users) > 0:
+	if len(users) == 0 {
+		if err := p.fill(ctx, st, url, log); err != nil {
+			return err
+		}
+	} else {
 		if newSecret && !made {
 			_ = p.show("There is a SECRET already, so no new one was made.\n")
 		}
 		_ = p.show(fmt.Sprintf("Everything is set up already; serving at %s.\n"+
 			"`clientes user passwd NAME` gives a user another password.\n", url))
-	default:
-		if err := addSamples(ctx, st); err != nil {
-			return err
-		}
-		password := rand.Text() // 26 letters and digits, 130 bits
-		admin := store.User{Name: "abc", Role: store.Admin}
-		if _, err := auth.NewAccounts(st).Add(ctx, admin, password); err != nil {
-			return err
-		}
-		switch err := p.show(welcome(url, admin.Name, password)); {
-		case errors.Is(err, errNoReader):
-			log.Warn("nobody reads standard output, where the password of the admin is; " +
-				"`clientes user passwd abc` sets another")
-		case err != nil:
-			return fmt.Errorf("the password could not be shown, `clientes user passwd %s` sets another: %w",
-				admin.Name, err)
-		}
 	}
 	return serve(ctx, c, st, listener, log)
+}
+
+// fill adds the sample customers and the admin to a database without users, and shows the password.
+func (p *program) fill(ctx context.Context, st store.Store, url string, log *slog.Logger) error {
+	if err := addSamples(ctx, st); err != nil {
+		return err
+	}
+	password := rand.Text() // 26 letters and digits, 130 bits
+	admin := store.User{Name: "abc", Role: store.Admin}
+	if _, err := auth.NewAccounts(st).Add(ctx, admin, password); err != nil {
+		return err
+	}
+	switch err := p.show(welcome(url, admin.Name, password)); {
+	case errors.Is(err, errNoReader):
+		log.Warn("nobody reads standard output, where the password of the admin is; " +
+			"`clientes user passwd abc` sets another")
+	case err != nil:
+		return fmt.Errorf("the password could not be shown, `clientes user passwd %s` sets another: %w",
+			admin.Name, err)
+	}
+	return nil
 }
 
 // errNoReader means that nobody has read yet what was written to standard output.
