@@ -150,9 +150,9 @@ func devicesBucket(userID int64) throttle.Bucket {
 	return newBucket("marks "+decimal(userID), devicesLimit)
 }
 
-// codesBucket counts wrong codes of a second factor. Those from a known device count apart, so
-// that a thief of the password alone cannot keep the user out. A success clears nothing: otherwise
-// every login of the user would allow a thief of the password twenty more guesses.
+// codesBucket counts wrong codes of a second factor. Those from a known device or a session count
+// apart, so that a thief of the password alone cannot keep the user out. A success clears nothing:
+// otherwise every login of the user would allow a thief of the password twenty more guesses.
 func codesBucket(userID int64, known bool) throttle.Bucket {
 	key := "codes " + decimal(userID)
 	if known {

@@ -87,7 +87,7 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 	}
 	codes, kept := newRecoveryCodes(c.UserID)
 	// Codes are counted, because a thief of the session must not try them all.
-	err = a.guard.tryCode(ctx, u.ID, false, func() error {
+	err = a.guard.tryCode(ctx, u.ID, true, func() error {
 		_, err := a.tryUpdateMe(ctx, newEffects(ctx), u, func(u *store.User) (err error) {
 			u.MFA, err = a.confirmedMFA(*u, code, kept)
 			return err

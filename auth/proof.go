@@ -128,8 +128,9 @@ func (a *Auth) updateOwner(
 	if code == "" {
 		err = change()
 	} else {
-		_, known := a.guard.knownDevice(u, originOf(ctx).Device)
-		err = a.guard.tryOwnersCode(ctx, u, known, change)
+		// A session is as good as a known device. Otherwise a thief of the password alone could
+		// keep the user from changing it.
+		err = a.guard.tryOwnersCode(ctx, u, true, change)
 	}
 	return updated, codeFault(err)
 }
