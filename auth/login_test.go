@@ -178,7 +178,7 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		c := authtest.StoppedAt(someDay)
 		gate := password.NewGate(quickHasher, 1, 0)
 		p := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Gate = gate })
-		p.add(t, store.User{Name: "ana"})
+		ana := p.add(t, store.User{Name: "ana"})
 		wrong := LoginRequest{User: "ana", Password: "wrong"}
 		busy := func(during func()) {
 			must(t, gate.Do(t.Context(), func(password.Hasher) error { during(); return nil }))
@@ -230,6 +230,13 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		}
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		p.wantTry(t, "192.0.2.1", wrong, "wait 8")
+		keys := passesBucket(ana.ID, false).Keys
+		must(t, p.store.UpdateBuckets(t.Context(), keys, func(rows []store.Bucket) error {
+			if rows[0].Count != 0 {
+				t.Errorf("%d right passwords are counted, and there was none", rows[0].Count)
+			}
+			return nil
+		}))
 	})
 }
 
