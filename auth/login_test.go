@@ -240,6 +240,31 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 	})
 }
 
+// TestAFullGateRefusesNoKnownDevice fills the lane of strangers.
+func TestAFullGateRefusesNoKnownDevice(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		gate := password.NewGate(quickHasher, 1, 0)
+		p := start(t, e, url, func(cfg *Config) { cfg.Gate = gate })
+		_, me := p.newCaller(t, "ana")
+		known := p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in").Device
+		soon := func() context.Context {
+			ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Second/4)
+			t.Cleanup(cancel)
+			return ctx
+		}
+		must(t, gate.Do(t.Context(), func(password.Hasher) error {
+			_, err := p.Login(t.Context(), goodLogin("ana"))
+			wantError(t, "a stranger", err, ErrOverloaded)
+			_, err = p.Login(soon(), goodLogin("ana").withDevice(known))
+			wantError(t, "a known device does not wait", err, context.DeadlineExceeded)
+			_, err = p.BeginMFA(soon(), me, goodPassword)
+			wantError(t, "a session does not wait", err, context.DeadlineExceeded)
+			return nil
+		}))
+		p.wantTry(t, "192.0.2.1", goodLogin("ana").withDevice(known), "in")
+	})
+}
+
 // brokenHasher is a Hasher that fails. Its results would let everybody in.
 type brokenHasher struct{}
 
