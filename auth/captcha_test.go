@@ -128,6 +128,13 @@ func TestASolutionStandsInForWaiting(t *testing.T) {
 		p.add(t, store.User{Name: "eva"})
 		_, err = q.Login(from(t.Context(), "192.0.2.1"), goodLogin("eva"))
 		q.wantTry(t, "192.0.2.1", goodLogin("eva").withCaptcha(solve(t, challengeIn(err))), "in")
+
+		// A site that has to wait.
+		const room, nextRoom = "2001:db8:1:2::1", "2001:db8:1:3::1"
+		p.fill(t, networkBuckets(room)[1], siteLimit.Free-1)
+		p.wantTry(t, room, LoginRequest{User: "nobody", Password: "x"}, "wrong")
+		_, err = q.Login(from(t.Context(), nextRoom), goodLogin("eva"))
+		q.wantTry(t, nextRoom, goodLogin("eva").withCaptcha(solve(t, challengeIn(err))), "in")
 	})
 }
 
