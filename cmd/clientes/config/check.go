@@ -94,8 +94,8 @@ func (c *Config) checkSecrets(bad faults) {
 	}
 }
 
-// checkSecret looks at a secret that signs. Those that only verify may be public: the way out of
-// such a secret is to replace it.
+// checkSecret looks at a secret that signs. Those that only verify may be public, with a warning:
+// the way out of such a secret is to replace it.
 func (c *Config) checkSecret(bad faults, name, secret string) {
 	if secret == "" {
 		return
@@ -118,6 +118,9 @@ func (c *Config) checkPrevious(bad faults, name string, secrets []string) {
 	for i, s := range secrets {
 		if err := token.CheckSecret(s); err != nil {
 			bad.add(name, "cannot be used, its secret number %d: %v; commas separate them", i+1, err)
+		} else if why, _ := token.Weakness(s); why != "" {
+			c.warn("%s: its secret number %d %s, and whoever guesses it makes what is still good; "+
+				"drop it soon, cmd/clientes/SECRETS.md says when", name, i+1, why)
 		}
 		c.warnOfSpace(name, s)
 	}

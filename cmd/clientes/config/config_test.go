@@ -376,9 +376,11 @@ func TestSecretsThatAreWarnedOf(t *testing.T) {
 		{"a phrase as the root", map[string]string{"SECRET": goodSecret, "ROOT_SECRET": phrase},
 			"ROOT_SECRET looks like words"},
 		{"a phrase that only verifies",
-			map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": phrase}, ""},
+			map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": phrase},
+			"SECRET_PREVIOUS: its secret number 1 looks like words"},
 		{"one character that only verifies, so that it can be replaced", map[string]string{
-			"SECRET": goodSecret, "SECRET_PREVIOUS": strings.Repeat("a", 32)}, ""},
+			"SECRET": goodSecret, "SECRET_PREVIOUS": strings.Repeat("a", 32)},
+			"SECRET_PREVIOUS: its secret number 1 is one character, repeated"},
 		{"the root was SECRET and still verifies",
 			map[string]string{"SECRET": goodSecret, "SECRET_PREVIOUS": rootSecret,
 				"ROOT_SECRET": rootSecret}, "SECRET_PREVIOUS has ROOT_SECRET in it"},
