@@ -155,6 +155,22 @@ func TestTheDeviceInACookie(t *testing.T) {
 	}
 }
 
+// A browser still has a device token that was cancelled elsewhere. Its session is known all the
+// same, so strangers do not keep its user from changing the password.
+func TestACancelledDeviceWithASession(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		known := "clientes_device=" + device(t, f.call("POST", "/login", viewerLogin))
+		f.want(f.as(store.Viewer, "DELETE", "/me/devices", ""), 204, "")
+		for range 5 {
+			f.want(f.call("POST", "/login", `{"user":"the-viewer","password":"wrong"}`),
+				401, "invalid_login")
+		}
+		f.want(f.call("POST", "/login", viewerLogin), 429, "too_many_attempts")
+		f.want(f.as(store.Viewer, "POST", "/password",
+			`{"current":"correct horse","password":"`+goodPassword+`"}`, "Cookie", known), 204, "")
+	}, stopTheClock)
+}
+
 // A client's network is what a trusted proxy names; of IPv6 it is a /64.
 func TestOneNetworkIsSlowed(t *testing.T) {
 	f := onSQLite(t, trustLoopback)

@@ -351,11 +351,11 @@ func sayHowLong(err error, p *problem) {
 	if !errors.As(err, &challenged) {
 		return
 	}
+	if p.Challenge = challenged.Challenge; p.Challenge != "" {
+		p.Message += " Or solve the challenge, and send the solution as captcha."
+	}
 	if challenged.Refused {
 		p.Message += " The captcha did not count: it is wrong, has expired, was used, " +
 			"is for something else, or no captcha counts now."
-	}
-	if p.Challenge = challenged.Challenge; p.Challenge != "" {
-		p.Message += " Or solve the challenge, and send the solution as captcha."
 	}
 }

@@ -212,6 +212,58 @@ func TestOnesOwnNeedsTheCode(t *testing.T) {
 	})
 }
 
+// Somebody who knows the password and no code uses up the wrong codes of strangers. The owner, who
+// got a mail about it, can still change the password and all else that needs a code.
+func TestAThiefOfThePasswordStopsNoOwner(t *testing.T) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
+		s := f.open(store.Admin, "")
+		secret, recovery := f.enrol(s.Token)
+		f.fill(fmt.Sprintf("codes %d", f.users[store.Admin].ID), 19)
+		c.Advance(30 * time.Second)
+		code := oneTime(t, secret, c.Now())
+		f.want(f.logIn(store.Admin, "no code"), 401, "mfa_invalid")
+		f.want(f.logIn(store.Admin, code), 429, "too_many_attempts")
+
+		as := func(method, path, body string) answer {
+			return f.call(method, path, fmt.Sprintf(body, code), "x-access-token", s.Token)
+		}
+		f.want(as("DELETE", fmt.Sprintf("/users/%d/sessions", f.users[store.Viewer].ID),
+			`{"current":"correct horse","code":%q}`), 204, "")
+		code = recovery[0]
+		f.want(as("POST", "/password",
+			`{"current":"correct horse","code":%q,"password":"`+goodPassword+`"}`), 204, "")
+	})
+}
+
+// Somebody with a stolen session and the password has twenty guesses a day at a code. They take
+// none from the owner's logins and other sessions.
+func TestCodesOfSessionsAreCounted(t *testing.T) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
+		s := f.open(store.Admin, "")
+		secret, recovery := f.enrol(s.Token)
+		path := fmt.Sprintf("/users/%d/sessions", f.users[store.Viewer].ID)
+		as := func(code string) answer {
+			return f.call("DELETE", path, `{"current":"correct horse","code":"`+code+`"}`,
+				"x-access-token", s.Token)
+		}
+		for range 20 {
+			f.want(as("no code"), 422, "validation_failed")
+		}
+		c.Advance(30 * time.Second)
+		code := oneTime(t, secret, c.Now())
+		f.want(as(code), 429, "too_many_attempts")
+		known := "clientes_device=" + device(t, f.call("POST", "/login",
+			`{"user":"the-admin","password":"correct horse","code":"`+code+`"}`))
+		s = f.open(store.Admin, recovery[0])
+		f.want(as(recovery[1]), 204, "")
+		for range 20 { // none of them is looked at from the sixth on
+			f.call("POST", "/login",
+				`{"user":"the-admin","password":"correct horse","code":"no code"}`)
+		}
+		f.want(f.logIn(store.Admin, recovery[2], "Cookie", known), 200, "")
+	})
+}
+
 // What a login was made with stands in its tokens, and a factor that was taken away does not.
 func TestHowTheLoginWasMade(t *testing.T) {
 	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {

@@ -150,16 +150,26 @@ func devicesBucket(userID int64) throttle.Bucket {
 	return newBucket("marks "+decimal(userID), devicesLimit)
 }
 
-// codesBucket counts wrong codes of a second factor. Those from a known device count apart, so
-// that a thief of the password alone cannot keep the user out. A success clears nothing: otherwise
-// every login of the user would allow a thief of the password twenty more guesses.
-func codesBucket(userID int64, known bool) throttle.Bucket {
+// codesBucket counts wrong codes of a second factor: of strangers, of all known devices of the
+// user, or of one session, see sessionCodes. They count apart, so that a thief of the password
+// alone cannot keep the user out, and a thief of a session only that session. A success clears
+// nothing: otherwise every login of the user would allow a thief of the password twenty more
+// guesses.
+func codesBucket(userID int64, from string) throttle.Bucket {
 	key := "codes " + decimal(userID)
-	if known {
-		key += " marked"
+	if from != "" {
+		key += " " + from
 	}
 	return newBucket(key, codesLimit)
 }
+
+// Where codes come from. "marked" is an old word for known devices, see devicesBucket.
+const (
+	strangersCodes = ""
+	devicesCodes   = "marked"
+)
+
+func sessionCodes(c Caller) string { return "session " + c.SessionID }
 
 // mailsBucket counts mails that anybody may have sent to a user.
 func mailsBucket(userID int64) throttle.Bucket {

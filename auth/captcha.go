@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,11 @@ var (
 	// solvedLimit is for logins that did not wait, under one name. It bounds what somebody with
 	// many processors can add to the guesses of those who wait.
 	solvedLimit = throttle.Limit{Free: 20, Window: 24 * time.Hour}
+
+	// networkSolvedLimit is for those of one network, or IPv6 /48, under all names. Made-up names
+	// have solved tries of their own. Without this limit one machine with many processors would
+	// keep everybody else's new clients from the gate of the hashes.
+	networkSolvedLimit = throttle.Limit{Free: siteLimit.Free, Window: siteLimit.Window}
 
 	// solutionLimit makes a solution count once. Its row outlives the solution.
 	solutionLimit = throttle.Limit{Free: 1, Window: captcha.Lifetime}
@@ -87,7 +93,7 @@ func puzzleNumbers(over int64) int64 {
 // purpose and subject stands in. Otherwise the error is a *ChallengeError. A bad solution is as
 // good as none, and is refused without a question to the store.
 func (c captchas) reserve(
-	ctx context.Context, purpose, subject, solution string, uses throttle.Bucket,
+	ctx context.Context, purpose, subject, solution string, uses []throttle.Bucket,
 	buckets ...throttle.Bucket,
 ) (*throttle.Reservation, error) {
 	waiver := throttle.Waiver{Uses: uses}
@@ -115,7 +121,7 @@ func (c captchas) forLogin(
 	return func(
 		ctx context.Context, buckets ...throttle.Bucket,
 	) (*throttle.Reservation, error) {
-		uses := solvedBucket(c.keys, subject)
+		uses := solvedBuckets(c.keys, subject, originOf(ctx).IP)
 		return c.reserve(ctx, captchaLogin, subject, solution, uses, buckets...)
 	}
 }
@@ -130,7 +136,7 @@ func (c captchas) ask(ctx context.Context, purpose string) error {
 		return nil
 	}
 	solution, _ := ctx.Value(captchaKey{}).(string)
-	r, err := c.reserve(ctx, purpose, network, solution, throttle.Bucket{},
+	r, err := c.reserve(ctx, purpose, network, solution, nil,
 		append(askedBuckets(purpose, ip), freeBucket(purpose, network))...)
 	var challenge *ChallengeError
 	var many *TooManyError
@@ -147,13 +153,18 @@ func (c captchas) ask(ctx context.Context, purpose string) error {
 	return r.Fail(ctx) // whatever comes of it, it stays counted
 }
 
-// solvedBucket counts logins under a name, existing or not, for which a solution stood in.
-func solvedBucket(keys *token.Keyring, nameKey string) throttle.Bucket {
+// solvedBuckets count logins for which a solution stood in, under a name, existing or not, and from
+// the site or network of an address.
+func solvedBuckets(keys *token.Keyring, nameKey, ip string) []throttle.Bucket {
 	b := throttle.Bucket{Limit: solvedLimit}
 	for _, mac := range keys.MACs(token.Throttle, nameKey) {
 		b.Keys = append(b.Keys, "solved "+mac)
 	}
-	return b
+	buckets := []throttle.Bucket{b}
+	if by := cmp.Or(throttle.SiteOf(ip), throttle.NetworkOf(ip)); by != "" {
+		buckets = append(buckets, newBucket("solved by "+by, networkSolvedLimit))
+	}
+	return buckets
 }
 
 // freeBucket counts what a network requests, for the limit without a solution.

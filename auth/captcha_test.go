@@ -128,6 +128,13 @@ func TestASolutionStandsInForWaiting(t *testing.T) {
 		p.add(t, store.User{Name: "eva"})
 		_, err = q.Login(from(t.Context(), "192.0.2.1"), goodLogin("eva"))
 		q.wantTry(t, "192.0.2.1", goodLogin("eva").withCaptcha(solve(t, challengeIn(err))), "in")
+
+		// A site that has to wait.
+		const room, nextRoom = "2001:db8:1:2::1", "2001:db8:1:3::1"
+		p.fill(t, networkBuckets(room)[1], siteLimit.Free-1)
+		p.wantTry(t, room, LoginRequest{User: "nobody", Password: "x"}, "wrong")
+		_, err = q.Login(from(t.Context(), nextRoom), goodLogin("eva"))
+		q.wantTry(t, nextRoom, goodLogin("eva").withCaptcha(solve(t, challengeIn(err))), "in")
 	})
 }
 
@@ -165,6 +172,46 @@ func TestSolvedTriesOfAName(t *testing.T) {
 		p.wantTry(t, "198.51.100.1", goodLogin("ana"), "in")
 		c.Advance(24 * time.Hour)
 		p.wantTry(t, "198.51.100.1", goodLogin("ana").withCaptcha(p.blocked(t, "ana")), "in")
+	})
+}
+
+// TestSolvedTriesOfANetwork has somebody solve puzzles for many names, from the networks of an IPv6
+// site and from an IPv4 address.
+func TestSolvedTriesOfANetwork(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.StoppedAt(someDay)
+		p, q := startPair(t, e, url, c)
+		for _, ips := range [][2]string{
+			{"2001:db8:1:2::1", "2001:db8:1:3::1"}, {"192.0.2.1", "::ffff:192.0.2.1"},
+		} {
+			solve := func(m *process, ip, name string) (challenge bool, end string) {
+				_, err := m.Login(from(t.Context(), ip), LoginRequest{User: name, Password: "x"})
+				if challengeIn(err) == "" {
+					return false, ""
+				}
+				_, end = m.try(t, ip, LoginRequest{
+					User: name, Password: "x", Captcha: solve(t, challengeIn(err)),
+				})
+				return true, end
+			}
+			for i := range 3 {
+				p.blocked(t, fmt.Sprint("nobody", i))
+			}
+			solved := solvedBuckets(p.keys, "", ips[0])[1]
+			p.fill(t, solved, networkSolvedLimit.Free-2)
+			for i, m := range []*process{p, q} {
+				if _, end := solve(m, ips[i], fmt.Sprint("nobody", i)); end != "wrong" {
+					t.Errorf("%s: a solved try ends in %q", ips[i], end)
+				}
+			}
+			if challenge, _ := solve(p, ips[0], "nobody2"); challenge {
+				t.Errorf("%s: there are more solved tries", ips[0])
+			}
+			if challenge, _ := solve(p, "198.51.100.1", "nobody2"); !challenge {
+				t.Error("another network has no solved tries")
+			}
+			c.Advance(48 * time.Hour)
+		}
 	})
 }
 

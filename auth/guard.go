@@ -191,7 +191,11 @@ func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *a
 		g.mailHalfLogin(ctx, u)
 		return err
 	}
-	err := g.tryOwnersCode(ctx, u, try.device != "", func() error {
+	from := strangersCodes
+	if try.device != "" {
+		from = devicesCodes
+	}
+	err := g.tryOwnersCode(ctx, u, from, func() error {
 		_, err := g.accounts.update(ctx, newEffects(ctx), u.ID,
 			func(now store.User) (_ store.User, err error) {
 				if !now.MFA.On {
@@ -219,9 +223,9 @@ func (g *guard) checkCode(ctx context.Context, u store.User, code string, try *a
 // tryOwnersCode is tryCode for somebody who knows the password of u. A wrong code may be a thief's,
 // so the user gets mail.
 func (g *guard) tryOwnersCode(
-	ctx context.Context, u store.User, knownDevice bool, check func() error,
+	ctx context.Context, u store.User, from string, check func() error,
 ) error {
-	err := g.tryCode(ctx, u.ID, knownDevice, check)
+	err := g.tryCode(ctx, u.ID, from, check)
 	if errors.Is(err, ErrMFAInvalid) {
 		g.mailHalfLogin(ctx, u)
 	}
@@ -252,9 +256,9 @@ func (g *guard) mailHalfLogin(ctx context.Context, u store.User) {
 // tryCode calls check, which looks at a code, and counts it as a wrong one if the error is
 // ErrMFAInvalid. After too many wrong ones it does not call check and returns a *TooManyError.
 func (g *guard) tryCode(
-	ctx context.Context, userID int64, knownDevice bool, check func() error,
+	ctx context.Context, userID int64, from string, check func() error,
 ) error {
-	try, err := g.limiter.Reserve(ctx, codesBucket(userID, knownDevice))
+	try, err := g.limiter.Reserve(ctx, codesBucket(userID, from))
 	if errors.Is(err, ErrTooManyAttempts) {
 		g.audit.recordStrangers(ctx, store.EventLoginRefused, userID, "codes")
 	}

@@ -85,7 +85,7 @@ func TestARightPasswordAloneCounts(t *testing.T) {
 		})
 		p.fill(t, passesBucket(ana.ID, false), passesLimit.Free-2)
 		p.wantTry(t, "192.0.2.1", goodLogin("ana"), "code?")
-		p.fill(t, codesBucket(ana.ID, false), codesLimit.Free-1)
+		p.fill(t, codesBucket(ana.ID, strangersCodes), codesLimit.Free-1)
 		p.wantTry(t, "192.0.2.1", goodLogin("ana").withCode("000000x"), "wrong code")
 		// No more codes are looked at.
 		p.wantTry(t, "192.0.2.1", goodLogin("ana").withCode("000000"), "wait 86400")

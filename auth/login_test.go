@@ -178,7 +178,7 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		c := authtest.StoppedAt(someDay)
 		gate := password.NewGate(quickHasher, 1, 0)
 		p := start(t, e, url, atClock(c), func(cfg *Config) { cfg.Gate = gate })
-		p.add(t, store.User{Name: "ana"})
+		ana := p.add(t, store.User{Name: "ana"})
 		wrong := LoginRequest{User: "ana", Password: "wrong"}
 		busy := func(during func()) {
 			must(t, gate.Do(t.Context(), func(password.Hasher) error { during(); return nil }))
@@ -230,6 +230,38 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		}
 		p.wantTry(t, "192.0.2.1", wrong, "wrong")
 		p.wantTry(t, "192.0.2.1", wrong, "wait 8")
+		keys := passesBucket(ana.ID, false).Keys
+		must(t, p.store.UpdateBuckets(t.Context(), keys, func(rows []store.Bucket) error {
+			if rows[0].Count != 0 {
+				t.Errorf("%d right passwords are counted, and there was none", rows[0].Count)
+			}
+			return nil
+		}))
+	})
+}
+
+// TestAFullGateRefusesNoKnownDevice fills the lane of strangers.
+func TestAFullGateRefusesNoKnownDevice(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		gate := password.NewGate(quickHasher, 1, 0)
+		p := start(t, e, url, func(cfg *Config) { cfg.Gate = gate })
+		_, me := p.newCaller(t, "ana")
+		known := p.wantTry(t, "192.0.2.1", goodLogin("ana"), "in").Device
+		soon := func() context.Context {
+			ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), time.Second/4)
+			t.Cleanup(cancel)
+			return ctx
+		}
+		must(t, gate.Do(t.Context(), func(password.Hasher) error {
+			_, err := p.Login(t.Context(), goodLogin("ana"))
+			wantError(t, "a stranger", err, ErrOverloaded)
+			_, err = p.Login(soon(), goodLogin("ana").withDevice(known))
+			wantError(t, "a known device does not wait", err, context.DeadlineExceeded)
+			_, err = p.BeginMFA(soon(), me, goodPassword)
+			wantError(t, "a session does not wait", err, context.DeadlineExceeded)
+			return nil
+		}))
+		p.wantTry(t, "192.0.2.1", goodLogin("ana").withDevice(known), "in")
 	})
 }
 

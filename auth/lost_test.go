@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -139,8 +140,11 @@ func TestASessionThatTheDatabaseLostIsRefused(t *testing.T) {
 		a := start(t, e, url)
 		a.add(t, store.User{Name: "ana"})
 		lost := a.login(t, "ana")
-		must(t, a.verdict(t, lost))
-		_, err := a.store.DeleteSessions(t.Context(), time.Now().Add(10_000*time.Hour), 1000)
+		me, err := a.Authenticate(t.Context(), lost)
+		must(t, err)
+		work, stop := a.WhileSession(t.Context(), me)
+		defer stop()
+		_, err = a.store.DeleteSessions(t.Context(), time.Now().Add(10_000*time.Hour), 1000)
 		must(t, err)
 		kept := a.login(t, "ana")
 
@@ -150,6 +154,9 @@ func TestASessionThatTheDatabaseLostIsRefused(t *testing.T) {
 		wantError(t, "a command finds it", command.verdict(t, lost), ErrTokenRevoked)
 		authtest.Eventually(t, "where it was known, it is refused", func() bool {
 			return errors.Is(a.verdict(t, lost), ErrTokenRevoked)
+		})
+		authtest.Eventually(t, "its work ends", func() bool {
+			return errors.Is(context.Cause(work), ErrTokenRevoked)
 		})
 		for _, p := range []*process{a, late, command} {
 			must(t, p.verdict(t, kept))

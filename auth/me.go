@@ -135,7 +135,7 @@ func (a *Auth) ChangePassword(ctx context.Context, c Caller, p Proof, newPasswor
 	if err != nil {
 		return err
 	}
-	_, err = a.updateOwner(ctx, newEffects(ctx), u, p.Code, func(u *store.User) error {
+	_, err = a.updateOwner(ctx, newEffects(ctx), c, u, p.Code, func(u *store.User) error {
 		u.PasswordHash = hash
 		return nil
 	})

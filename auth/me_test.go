@@ -112,7 +112,7 @@ func TestSignUp(t *testing.T) {
 
 func TestChangeEmail(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
-		c := authtest.NewClock()
+		c := authtest.StoppedAt(someDay)
 		a := startMailing(t, e, url, c.Now, nil)
 		ctx := t.Context()
 		ana, me := a.newCaller(t, "ana")

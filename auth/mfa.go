@@ -87,7 +87,7 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 	}
 	codes, kept := newRecoveryCodes(c.UserID)
 	// Codes are counted, because a thief of the session must not try them all.
-	err = a.guard.tryCode(ctx, u.ID, false, func() error {
+	err = a.guard.tryCode(ctx, u.ID, sessionCodes(c), func() error {
 		_, err := a.tryUpdateMe(ctx, newEffects(ctx), u, func(u *store.User) (err error) {
 			u.MFA, err = a.confirmedMFA(*u, code, kept)
 			return err
@@ -172,7 +172,7 @@ func (a *Auth) updateMFA(
 	if err := a.checkCurrent(ctx, c, u, p); err != nil {
 		return err
 	}
-	_, err = a.updateOwner(ctx, newEffects(ctx), u, p.Code, func(u *store.User) error {
+	_, err = a.updateOwner(ctx, newEffects(ctx), c, u, p.Code, func(u *store.User) error {
 		if !u.MFA.On {
 			return ErrMFAOff
 		}

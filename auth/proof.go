@@ -90,7 +90,7 @@ func (a *Auth) checkProof(ctx context.Context, c Caller, u store.User, p Proof) 
 		return nil
 	}
 	nothing := func(*store.User) error { return nil }
-	_, err := a.updateOwner(ctx, newEffects(ctx), u, p.Code, nothing)
+	_, err := a.updateOwner(ctx, newEffects(ctx), c, u, p.Code, nothing)
 	return err
 }
 
@@ -103,11 +103,12 @@ func (a *Auth) checkCurrent(ctx context.Context, c Caller, u store.User, p Proof
 	return a.guard.checkCurrent(ctx, c, u, p.Current)
 }
 
-// updateOwner updates the caller, who was u when checkCurrent passed. If they have a second
+// updateOwner updates c, the caller, who was u when checkCurrent passed. If they have a second
 // factor, it uses the code up in the same step, so a code works once and is not lost when the
 // update is refused. A wrong code is a *store.InvalidError on "code" and counts.
 func (a *Auth) updateOwner(
-	ctx context.Context, fx *effects, u store.User, code string, update func(*store.User) error,
+	ctx context.Context, fx *effects, c Caller, u store.User, code string,
+	update func(*store.User) error,
 ) (updated store.User, err error) {
 	change := func() (err error) {
 		updated, err = a.tryUpdateMe(ctx, fx, u, func(now *store.User) (err error) {
@@ -128,8 +129,7 @@ func (a *Auth) updateOwner(
 	if code == "" {
 		err = change()
 	} else {
-		_, known := a.guard.knownDevice(u, originOf(ctx).Device)
-		err = a.guard.tryOwnersCode(ctx, u, known, change)
+		err = a.guard.tryOwnersCode(ctx, u, sessionCodes(c), change)
 	}
 	return updated, codeFault(err)
 }

@@ -89,5 +89,12 @@ func TestStepUp(t *testing.T) {
 		for _, proof := range []Proof{{}, {Current: goodPassword}} {
 			wantError(t, "of a session that has ended", p.StepUp(ctx, me, proof), ErrTokenRevoked)
 		}
+
+		// The login of a user who has set up a second factor since was made without it.
+		bia, me := p.newCaller(t, "bia")
+		must(t, p.StepUp(ctx, me, Proof{}))
+		p.enrol(t, bia, c.Now())
+		wantError(t, "without the factor", p.StepUp(ctx, me, Proof{}), ErrStepUpRequired)
+		wantFault(t, "no code", p.StepUp(ctx, me, Proof{Current: goodPassword}), "code")
 	})
 }

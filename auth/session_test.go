@@ -96,6 +96,22 @@ func TestAnEndIsHonouredEverywhere(t *testing.T) {
 	})
 }
 
+// TestWorkOfASessionThatHasEnded begins long work when the session has just ended.
+func TestWorkOfASessionThatHasEnded(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		p := start(t, e, url)
+		p.add(t, store.User{Name: "ana"})
+		me, token := p.callerOf(t, "ana", goodPassword)
+		before, stop := p.WhileSession(t.Context(), me)
+		defer stop()
+		must(t, p.Logout(t.Context(), token))
+		after, stop := p.WhileSession(t.Context(), me)
+		defer stop()
+		wantError(t, "work that was under way", context.Cause(before), ErrTokenRevoked)
+		wantError(t, "work that begins", context.Cause(after), ErrTokenRevoked)
+	})
+}
+
 // TestALoginDoesNotOutliveTheSessions disables a user between the check of the password
 // and the insert of the session.
 func TestALoginDoesNotOutliveTheSessions(t *testing.T) {

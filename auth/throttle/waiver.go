@@ -11,12 +11,12 @@ import (
 // Waiver is what may stand in for waiting: a proof of some kind, each of which counts once.
 //
 // An attempt that need not wait leaves the waiver alone. One that would have to wait is let through
-// if all buckets that make it wait are Waivable, there is a proof that nobody has used, and Uses
-// has room. It counts in all buckets and in both of the waiver. If the attempt succeeds, these two
-// stay counted, and if it is released they are not.
+// if all buckets that make it wait are Waivable, there is a proof that nobody has used, and all of
+// Uses have room. It counts in all buckets and in those of the waiver. If the attempt succeeds,
+// these stay counted, and if it is released they are not.
 type Waiver struct {
-	Uses  Bucket // how many proofs are let through; without Keys any number
-	Proof Bucket // counts the proof of this attempt; without Keys there is none
+	Uses  []Bucket // each bounds how many proofs are let through
+	Proof Bucket   // counts the proof of this attempt; without Keys there is none
 }
 
 // ReserveWaivable is [Limiter.Reserve] for an attempt for which a waiver may stand in.
@@ -41,17 +41,17 @@ func (w *Waiver) buckets() (all []Bucket) {
 	if w == nil {
 		return nil
 	}
-	for _, b := range []Bucket{w.Uses, w.Proof} {
-		if len(b.Keys) > 0 {
-			all = append(all, b)
-		}
+	all = slices.Clip(w.Uses)
+	if len(w.Proof.Keys) > 0 {
+		all = append(all, w.Proof)
 	}
 	return all
 }
 
 // left reports whether a proof would count, going by the counts of the waiver's buckets.
 func (w *Waiver) left(counts []store.Bucket, now time.Time) bool {
-	return w != nil && (len(w.Uses.Keys) == 0 || !counts[0].BlockedUntil.After(now))
+	full := func(b store.Bucket) bool { return b.BlockedUntil.After(now) }
+	return w != nil && !slices.ContainsFunc(counts[:len(w.Uses)], full)
 }
 
 // proven reports whether there is a proof that nobody has used.

@@ -24,8 +24,9 @@ func TestAWaiver(t *testing.T) {
 	}
 	gate := Bucket{Keys: []string{"the gate"}, Limit: Limit{Free: 20, Window: time.Hour}}
 	uses := Bucket{Keys: []string{"uses"}, Limit: Limit{Free: 2, Window: time.Hour}}
+	wide := Bucket{Keys: []string{"wide"}, Limit: Limit{Free: 5, Window: time.Hour}}
 	proof := func(name string) Waiver {
-		w := Waiver{Uses: uses}
+		w := Waiver{Uses: []Bucket{wide, uses}}
 		if name != "" {
 			once := Limit{Free: 1, Window: 10 * time.Minute}
 			w.Proof = Bucket{Keys: []string{"proof " + name}, Limit: once}
@@ -78,6 +79,15 @@ func TestAWaiver(t *testing.T) {
 	if n := rows["the door"].Count; n != 1 {
 		t.Errorf("after a release the door counts %d", n)
 	}
+	// All uses have to have room.
+	for range 3 { // a and b are counted
+		if _, err := l.Ask(t.Context(), wide); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refuse("d", false, 0)
+	must(t, l.Clear(t.Context(), wide))
+	refuse("", true, 0)
 	// No proof stands in for a bucket that is not waivable.
 	for i := range 20 {
 		if _, err := l.Ask(t.Context(), gate); err != nil {
@@ -123,7 +133,7 @@ func TestAWaiverThatIsNotNeededAfterAll(t *testing.T) {
 	}
 	cleared := sync.OnceFunc(func() { delete(rows, "the door") })
 	l := NewLimiter(againStore{rows, cleared}, c.Now)
-	r, err := l.ReserveWaivable(t.Context(), Waiver{Uses: uses, Proof: proof}, door)
+	r, err := l.ReserveWaivable(t.Context(), Waiver{Uses: []Bucket{uses}, Proof: proof}, door)
 	must(t, err)
 	must(t, r.Release(t.Context()))
 	if rows["the door"].Count != 0 || rows["uses"].Count != 1 || rows["proof"].Count != 0 {
