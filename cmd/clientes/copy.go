@@ -61,7 +61,7 @@ password from PGPASSWORD or from ~/.pgpass too.`,
 }
 
 func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
-	from, err := openToRead(ctx, fromURL)
+	from, err := openExisting(ctx, fromURL)
 	if err != nil {
 		return notOpened("--from", err)
 	}

@@ -74,7 +74,7 @@ func migrateAndOpen(
 // openToWrite opens the store for a command that writes. It makes the tables of a fresh database.
 // It leaves an older one alone, since the servers that run on it may not know another schema.
 func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
-	st, err := openToRead(ctx, databaseURL)
+	st, err := openExisting(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
 		if err := engineOf(databaseURL).canMake(databaseURL); err != nil {
 			return nil, err
@@ -87,7 +87,7 @@ func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 // openToCheck opens the store for a command that only says what [openToWrite] would lead to. For a
 // fresh database, which must not be made, it returns an empty store.
 func openToCheck(ctx context.Context, databaseURL string) (store.Store, error) {
-	st, err := openToRead(ctx, databaseURL)
+	st, err := openExisting(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
 		return emptyStore{}, engineOf(databaseURL).canMake(databaseURL)
 	}
@@ -109,9 +109,9 @@ func (emptyStore) CheckUsers(_ context.Context, users []store.User) error {
 
 func (emptyStore) Close() error { return nil }
 
-// openToRead opens the store for a command that needs what is in it: it reads that, or changes it,
-// and makes no tables. A fresh database is errNoTables.
-func openToRead(ctx context.Context, databaseURL string) (store.Store, error) {
+// openExisting opens the store for a command that needs what is in it, to read or to change that.
+// It makes no tables: a fresh database is errNoTables.
+func openExisting(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	return whole(ctx, st, err)
 }

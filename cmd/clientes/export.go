@@ -79,7 +79,7 @@ file is for spreadsheets; do not import it again.`,
 func (p *program) export(
 	ctx context.Context, c config.Config, name string, f wire.Format, safe bool,
 ) error {
-	st, err := openToRead(ctx, c.DatabaseURL)
+	st, err := openExisting(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
 	}

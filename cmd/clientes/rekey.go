@@ -27,7 +27,7 @@ The exit status is 1 if a second factor cannot be opened with any of the secrets
 			if err != nil {
 				return err
 			}
-			st, err := openToRead(cmd.Context(), c.DatabaseURL)
+			st, err := openExisting(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
 			}

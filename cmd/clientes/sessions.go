@@ -27,7 +27,7 @@ roles, second factors and recovery codes are those of the backup.`,
 			if err != nil {
 				return err
 			}
-			st, err := openToRead(cmd.Context(), c.DatabaseURL)
+			st, err := openExisting(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
 			}

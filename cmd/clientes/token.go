@@ -93,7 +93,7 @@ func checkToken(ctx context.Context, c config.Config, token string) error {
 		return errors.New("the signature was not checked: that needs the SECRET of the server, " +
 			"in the environment or in .env")
 	}
-	st, err := openToRead(ctx, c.DatabaseURL)
+	st, err := openExisting(ctx, c.DatabaseURL)
 	if err != nil {
 		return fmt.Errorf("whether the session was ended is not known: %w", err)
 	}

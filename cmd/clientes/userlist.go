@@ -26,7 +26,7 @@ func (p *program) userListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			st, err := openToRead(cmd.Context(), c.DatabaseURL)
+			st, err := openExisting(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
 			}
