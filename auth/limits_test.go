@@ -248,6 +248,16 @@ func TestRefreshesAreLimited(t *testing.T) {
 		if got := refresh(p); got != "in" {
 			t.Errorf("a refresh in the next window ends in %q", got)
 		}
+		// So does each other successor of a token that comes again.
+		c.Advance(rotationsWindow)
+		parent := g
+		for _, want := range []string{"in", "in", "in", "wait 720"} {
+			g = parent
+			if got := refresh(p); got != want {
+				t.Errorf("the same token once more ends in %q, want %q", got, want)
+			}
+			c.Advance(time.Minute)
+		}
 	})
 }
 
