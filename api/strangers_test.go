@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -273,51 +275,57 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// A receiver that takes a little in each pause is dropped, too.
+// A transfer has the pace of its other end, whichever way it goes.
 func TestATrickleIsDropped(t *testing.T) {
-	f := onSQLite(t)
-	ended := make(chan error, 1)
-	f.stubExport(func(_ context.Context, each func(store.Cliente) error) error {
-		err := endlessly(each)
-		ended <- err
-		return err
-	})
-	// A wait costs a thousand times what it takes, so that 30 s pass in 30 ms.
-	begin := time.Now()
-	f.server.cfg.Now = func() time.Time { return begin.Add(1000 * time.Since(begin)) }
-	f.serveWith(func(s *http.Server) {
-		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			f.server.ServeHTTP(quickened{w, begin}, r)
-		})
-	})
-	w := f.dial()
-	w.begin(store.Viewer, "GET", "/clientes/export", nil, "")
-	buf := make([]byte, 16)
-	for {
-		select {
-		case err := <-ended:
-			var timeout interface{ Timeout() bool }
-			if !errors.As(err, &timeout) || !timeout.Timeout() {
-				t.Errorf("it ended with %v", err)
+	for name, trickle := range map[string]bool{"at the least speed": false, "at half of it": true} {
+		c := authtest.StoppedAt(time.Date(2026, 11, 22, 18, 0, 0, 0, time.UTC))
+		part := make([]byte, stallPart)
+		end := &slowEnd{ResponseWriter: httptest.NewRecorder(), clock: c, took: time.Second / 2}
+		if trickle {
+			end.took = time.Second
+		}
+		connection := http.NewResponseController(end)
+		up := &upload{
+			ctx: t.Context(), from: end, connection: connection,
+			pace: newPace(c.Now), end: c.Now().Add(24 * time.Hour),
+		}
+		down := &download{
+			ctx: t.Context(), to: end, connection: connection,
+			pace: newPace(c.Now), format: wire.CSV,
+		}
+		for way, move := range map[string]func([]byte) (int, error){
+			"up": up.Read, "down": down.Write,
+		} {
+			var err error
+			for parts := 0; err == nil && parts < 1000; parts++ {
+				_, err = move(part)
 			}
-			f.eventually("the place is free", f.server.downloads.isEmpty)
-			return
-		default:
-			_, _ = w.Read(buf)
-			time.Sleep(time.Millisecond)
+			if dropped := errors.Is(err, os.ErrDeadlineExceeded); dropped != trickle {
+				t.Errorf("%s, %s: %v", way, name, err)
+			}
 		}
 	}
 }
 
-// quickened translates deadlines of a clock that is a thousand times as fast.
-type quickened struct {
+// slowEnd is the other end of a connection. It takes some time for each part, and none that would
+// come after the deadline.
+type slowEnd struct {
 	http.ResponseWriter
-	begin time.Time
+	clock    *authtest.Clock
+	took     time.Duration
+	deadline time.Time
 }
 
-func (q quickened) Unwrap() http.ResponseWriter { return q.ResponseWriter }
+func (e *slowEnd) SetReadDeadline(t time.Time) error  { e.deadline = t; return nil }
+func (e *slowEnd) SetWriteDeadline(t time.Time) error { e.deadline = t; return nil }
 
-func (q quickened) SetWriteDeadline(t time.Time) error {
-	real := q.begin.Add(t.Sub(q.begin) / 1000)
-	return http.NewResponseController(q.ResponseWriter).SetWriteDeadline(real)
+func (e *slowEnd) Read(p []byte) (int, error)  { return e.move(p) }
+func (e *slowEnd) Write(p []byte) (int, error) { return e.move(p) }
+
+func (e *slowEnd) move(p []byte) (int, error) {
+	e.clock.Advance(e.took)
+	if e.clock.Now().After(e.deadline) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return len(p), nil
 }
