@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -23,14 +22,12 @@ func (p *program) captchaSolveCommand() *cobra.Command {
 		Long: `Solve a challenge and print the solution, which the next try sends as "captcha". It takes up to a
 second or two. If no challenge is given it is read from standard input: alone, or as the JSON of the
 whole answer.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return &usageError{"give one challenge, or none and write it to standard input"}
-			}
-			return nil
-		},
+		Args: oneOrStdin("challenge"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			challenge, err := p.challenge(args)
+			challenge, err := p.argumentOrStdin(args, "challenge")
+			if err == nil && len(args) == 0 {
+				challenge, err = challengeIn(challenge)
+			}
 			if err != nil {
 				return err
 			}
@@ -44,19 +41,8 @@ whole answer.`,
 	}
 }
 
-// challenge returns the challenge of the arguments, or of standard input.
-func (p *program) challenge(args []string) (string, error) {
-	if len(args) == 1 {
-		return args[0], nil
-	}
-	b, err := io.ReadAll(io.LimitReader(p.stdin, 1<<16))
-	if err != nil {
-		return "", fmt.Errorf("read the challenge: %w", err)
-	}
-	text := strings.TrimSpace(string(b))
-	if text == "" {
-		return "", &usageError{"give a challenge as the argument or on standard input"}
-	}
+// challengeIn returns the challenge on standard input: alone, or in an answer of the API.
+func challengeIn(text string) (string, error) {
 	if !strings.HasPrefix(text, "{") {
 		return text, nil
 	}

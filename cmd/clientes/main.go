@@ -157,6 +157,34 @@ func unknownCommand(group *cobra.Command, args []string) error {
 		group.CommandPath())}
 }
 
+// oneOrStdin accepts one argument, or none if what it names is to be read from standard input. See
+// [program.argumentOrStdin].
+func oneOrStdin(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return &usageError{"give one " + what + ", or none and write it to standard input"}
+		}
+		return nil
+	}
+}
+
+// argumentOrStdin returns the one argument, or what is written to standard input without the white
+// space around it.
+func (p *program) argumentOrStdin(args []string, what string) (string, error) {
+	if len(args) == 1 {
+		return args[0], nil
+	}
+	b, err := io.ReadAll(io.LimitReader(p.stdin, 1<<16))
+	if err != nil {
+		return "", fmt.Errorf("read the %s: %w", what, err)
+	}
+	text := strings.TrimSpace(string(b))
+	if text == "" {
+		return "", &usageError{"give a " + what + " as the argument or on standard input"}
+	}
+	return text, nil
+}
+
 // arguments accepts exactly the arguments that the command's Use names in capitals.
 func arguments(cmd *cobra.Command, args []string) error {
 	words := strings.Fields(cmd.Use)[1:]

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -35,18 +34,13 @@ arguments of a command.
 SECRET, ISSUER and AUDIENCE are those of the server for which the token was made. The database tells
 whether its session was ended. Without SECRET nothing is checked, and the command says so. The exit
 status is 0 if the token is good, and 1 if it is not or could not be checked.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return &usageError{"give one token, or none and write it to standard input"}
-			}
-			return nil
-		},
+		Args: oneOrStdin("token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := p.configure()
 			if err != nil {
 				return err
 			}
-			given, err := p.token(args)
+			given, err := p.argumentOrStdin(args, "token")
 			if err != nil {
 				return err
 			}
@@ -69,22 +63,6 @@ status is 0 if the token is good, and 1 if it is not or could not be checked.`,
 			return err
 		},
 	}
-}
-
-// token returns the token of the arguments or of standard input.
-func (p *program) token(args []string) (string, error) {
-	if len(args) == 1 {
-		return args[0], nil
-	}
-	b, err := io.ReadAll(io.LimitReader(p.stdin, 1<<16))
-	if err != nil {
-		return "", fmt.Errorf("read the token: %w", err)
-	}
-	token := strings.TrimSpace(string(b))
-	if token == "" {
-		return "", &usageError{"give a token as the argument or on standard input"}
-	}
-	return token, nil
 }
 
 // checkToken returns why a server with this configuration would refuse the token now, or nil.
