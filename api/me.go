@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -100,4 +101,30 @@ func (in *confirmInput) decode(r *request) error {
 
 func (s *Server) confirmEmail(ctx context.Context, in confirmInput) (nothing, error) {
 	return nothing{}, s.cfg.Auth.ConfirmEmail(ctx, in.Token.Value)
+}
+
+// devicesInput is a caller whose device token may be in a cookie.
+type devicesInput struct {
+	callerInput
+	cookie *http.Cookie // clears the one that came; nil if none did
+}
+
+func (in *devicesInput) decode(r *request) error {
+	if r.server.deviceToken(r.Request) != "" {
+		in.cookie = r.server.deviceCookie("")
+	}
+	return in.callerInput.decode(r)
+}
+
+// devicesView is no body. It clears the cookie of the caller's own device, whose token is worth
+// nothing any more either.
+type devicesView struct {
+	nothing
+	cookie *http.Cookie
+}
+
+func (v devicesView) header(h http.Header) { setCookies(h, v.cookie) }
+
+func (s *Server) cancelDevices(ctx context.Context, in devicesInput) (devicesView, error) {
+	return devicesView{cookie: in.cookie}, s.cfg.Auth.CancelDevices(ctx, in.caller)
 }

@@ -158,7 +158,7 @@ func (g *guard) reserveCurrent(
 // failed login. A *TooManyError or ErrOverloaded may also refuse it.
 func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, current string) error {
 	if current == "" {
-		return store.Invalid("current", "required", "Your current password is required.")
+		return errCurrentMissing()
 	}
 	own := "session " + c.SessionID
 	bySession := false

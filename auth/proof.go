@@ -41,12 +41,16 @@ type Proof struct {
 func (p Proof) missing(u store.User) error {
 	var fault error
 	if p.Current == "" {
-		fault = store.Invalid("current", "required", "Your current password is required.")
+		fault = errCurrentMissing()
 	}
 	if u.MFA.On && p.Code == "" {
 		fault = store.JoinInvalid(fault, errCodeMissing())
 	}
 	return fault
+}
+
+func errCurrentMissing() error {
+	return store.Invalid("current", "required", "Your current password is required.")
 }
 
 func errCodeMissing() error {
