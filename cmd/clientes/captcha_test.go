@@ -39,12 +39,9 @@ func TestCaptchaSolve(t *testing.T) {
 		want(t, 1, "", "clientes: standard input is no JSON")
 }
 
-// TestTheSolverOfThePage runs the program that api/README.md prints, where there is a Python. A
-// machine that builds clientes need not have one.
+// TestTheSolverOfThePage runs the program that api/README.md prints.
 func TestTheSolverOfThePage(t *testing.T) {
-	if _, err := exec.LookPath("python3"); err != nil {
-		t.Skip("there is no python3")
-	}
+	needs(t, "python3")
 	keys, err := token.NewKeyring(goodSecret)
 	authtest.Must(t, err)
 	issuer := captcha.NewIssuer(keys, time.Now)
