@@ -41,8 +41,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), end...)
 	context.AfterFunc(ctx, func() {
 		time.Sleep(sameSignal)
-		// A terminal that closes sends this more than once, and nobody means anything by it.
-		signal.Ignore(syscall.SIGHUP)
+		// A terminal that closes sends this more than once, and nobody means anything by it. It goes
+		// on being caught, and is dropped: one that arrives while signal.Ignore is at work can still
+		// end the process.
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		stop() // from now on another signal ends the process at once
 	})
 	os.Exit(run(ctx, os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
