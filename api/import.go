@@ -75,7 +75,7 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 		ctx: ctx, from: http.MaxBytesReader(r.writer, r.Body, maxImport),
 		connection: connection, end: s.cfg.Now().Add(maxUpload), pace: newPace(s.cfg.Now),
 	}
-	spool, err := wire.NewSpool(body, wire.Format(media))
+	spool, err := wire.NewSpool(body, wire.Reading{Format: wire.Format(media)})
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		switch {

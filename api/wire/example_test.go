@@ -16,7 +16,8 @@ func ExampleRows() {
 	file := "Email;Name\r\n" +
 		"ana@example.com;  Ana\r\n" +
 		"bia;Bia\r\n"
-	for c, err := range wire.Rows(strings.NewReader(file), wire.CSV, wire.Clientes()) {
+	how := wire.Reading{Format: wire.CSV}
+	for c, err := range wire.Rows(strings.NewReader(file), how, wire.Clientes()) {
 		var invalid *store.InvalidError
 		switch {
 		case errors.As(err, &invalid):

@@ -37,7 +37,8 @@ func TestARowWithoutAnEndIsGivenUp(t *testing.T) {
 		{NDJSON, "", "\x00", 1},
 	} {
 		rest := &wiretest.Endless{Text: c.rest}
-		_, err := NewSpool(io.MultiReader(strings.NewReader(c.start), rest), c.format)
+		file := io.MultiReader(strings.NewReader(c.start), rest)
+		_, err := NewSpool(file, Reading{Format: c.format})
 		var faults *store.RowsError
 		if !errors.As(err, &faults) || faults.Count != 1 || faults.Rows[0].Row != c.row {
 			t.Errorf("%s of %q and then %q: %v", c.format, c.start, c.rest, err)
@@ -57,12 +58,12 @@ func TestAFileThatCannotBeRead(t *testing.T) {
 	} {
 		for cut := range len(file) {
 			r := io.MultiReader(strings.NewReader(file[:cut]), iotest.ErrReader(broken))
-			_, err := NewSpool(r, format)
+			_, err := NewSpool(r, Reading{Format: format})
 			if !errors.Is(err, broken) {
 				t.Errorf("%s after %q: %v", format, file[:cut], err)
 			}
 		}
-		s, err := NewSpool(iotest.OneByteReader(strings.NewReader(file)), format)
+		s, err := NewSpool(iotest.OneByteReader(strings.NewReader(file)), Reading{Format: format})
 		if err != nil || s.Len() != 2 {
 			t.Fatalf("%s byte by byte: %v", format, err)
 		}
@@ -116,7 +117,7 @@ func TestASpoolReturnsWhatItRead(t *testing.T) {
 			}
 		}
 		for _, f := range []Format{CSV, NDJSON} {
-			s, err := NewSpool(bytes.NewReader(writeFile(f, list)), f)
+			s, err := NewSpool(bytes.NewReader(writeFile(f, list)), Reading{Format: f})
 			if err != nil {
 				t.Fatalf("%s: %v", f, err)
 			}
@@ -142,7 +143,7 @@ func TestASpoolReturnsWhatItRead(t *testing.T) {
 func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults []string) {
 	t.Helper()
 	row, ended := 0, false
-	for c, err := range Rows(bytes.NewReader(file), f, Clientes()) {
+	for c, err := range Rows(bytes.NewReader(file), Reading{Format: f}, Clientes()) {
 		row++
 		var (
 			invalid *store.InvalidError
@@ -205,7 +206,7 @@ func TestBadFiles(t *testing.T) {
 // fuzzRows checks what Rows and NewSpool make of a file.
 func fuzzRows(t *testing.T, f Format, file []byte) {
 	valid, faults := readAll(t, f, file)
-	s, err := NewSpool(bytes.NewReader(file), f)
+	s, err := NewSpool(bytes.NewReader(file), Reading{Format: f})
 	rows := new(store.RowsError)
 	if (faults != nil) != errors.As(err, &rows) || faults == nil && err != nil {
 		t.Fatalf("the spool of %q: %v", file, err)

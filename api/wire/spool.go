@@ -23,7 +23,7 @@ type Spool struct {
 // NewSpool reads customers until r ends. Faults of rows are a [*store.RowsError] for the whole
 // file. An error of r is returned unwrapped. Where the system allows it, the temporary file has no
 // name any more, so that it is gone with the process however that ends.
-func NewSpool(r io.Reader, f Format) (_ *Spool, err error) {
+func NewSpool(r io.Reader, how Reading) (_ *Spool, err error) {
 	file, err := os.CreateTemp("", "clientes-import-")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary file: %w; TMPDIR names the folder for it", err)
@@ -36,7 +36,7 @@ func NewSpool(r io.Reader, f Format) (_ *Spool, err error) {
 		}
 	}()
 	out := bufio.NewWriterSize(file, 64<<10)
-	if err := s.fill(out, r, f); err != nil {
+	if err := s.fill(out, r, how); err != nil {
 		return nil, err
 	}
 	if err := out.Flush(); err != nil {
@@ -46,14 +46,14 @@ func NewSpool(r io.Reader, f Format) (_ *Spool, err error) {
 }
 
 // fill writes every row of r. It goes on after a fault to find the others.
-func (s *Spool) fill(out *bufio.Writer, r io.Reader, f Format) error {
+func (s *Spool) fill(out *bufio.Writer, r io.Reader, how Reading) error {
 	var (
 		faults  store.RowsError
 		invalid *store.InvalidError
 		buf     []byte
 		row     int64
 	)
-	for c, err := range Rows(r, f, Clientes()) {
+	for c, err := range Rows(r, how, Clientes()) {
 		row++
 		switch {
 		case errors.As(err, &invalid):

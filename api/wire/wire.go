@@ -11,6 +11,11 @@ import (
 	"unicode/utf8"
 )
 
+// Reading is how a file with many records is read.
+type Reading struct {
+	Format Format
+}
+
 // Format is a format of files with many records. Its text is the media type.
 type Format string
 

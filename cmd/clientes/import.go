@@ -170,7 +170,7 @@ func (p *program) spool(
 		start, _ := file.Peek(4096) // its error comes again when the file is read
 		f = formatByContent(start)
 	}
-	return wire.NewSpool(file, f)
+	return wire.NewSpool(file, wire.Reading{Format: f})
 }
 
 // readUntil returns a reader of what r returns. When the context ends, so does the reader, even

@@ -41,9 +41,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), end...)
 	context.AfterFunc(ctx, func() {
 		time.Sleep(sameSignal)
-		// A terminal that closes sends this more than once, and nobody means anything by it. It goes
-		// on being caught, and is dropped: one that arrives while signal.Ignore is at work can still
-		// end the process.
+		// A terminal that closes sends this more than once, and nobody means anything by it. It is
+		// still caught, and dropped: one that arrives during signal.Ignore can end the process.
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 		stop() // from now on another signal ends the process at once
 	})

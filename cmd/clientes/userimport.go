@@ -116,7 +116,8 @@ func userRows(name string, data []byte) iter.Seq2[store.User, error] {
 	}
 	return func(yield func(store.User, error) bool) {
 		n := 0
-		for u, err := range wire.Rows(bytes.NewReader(data), format, wire.Users()) {
+		how := wire.Reading{Format: format}
+		for u, err := range wire.Rows(bytes.NewReader(data), how, wire.Users()) {
 			if n++; n > maxUserRows {
 				tooMany := fmt.Errorf("the file has more than %d users; import it in parts",
 					maxUserRows)
