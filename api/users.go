@@ -35,7 +35,7 @@ func (in *newUserInput) decode(r *request) error {
 	if in.Role.Value == "" {
 		in.Role.Value = string(store.Viewer)
 	}
-	fault := wire.UnknownMembers(in.Unknown)
+	fault := wire.UnknownMembers(in.Unknown, in)
 	if fault == nil {
 		return nil // auth finds the others when it creates the user
 	}
@@ -107,7 +107,7 @@ func (in *patchUserInput) decode(r *request) error {
 	}
 	// No member depends on another, so the patch can be checked without the user.
 	_, err := in.patch(store.User{Name: "any", Role: store.Viewer}).Validate()
-	in.fault = store.JoinInvalid(wire.UnknownMembers(in.body.Unknown), err)
+	in.fault = store.JoinInvalid(wire.UnknownMembers(in.body.Unknown, in.body), err)
 	return nil
 }
 

@@ -140,7 +140,7 @@ func TestImportFaults(t *testing.T) {
 		{"one", "csv", "name\n \n",
 			"row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
 		{"several", "csv", "name,email\nAna,\n,x\nBruno\n", `row 2, name: A name is required.
-row 2, email: This is not an email address.
+row 2, email: This is not an email address: it has no @.
 row 3: The row has 1 columns, and the header 2.
 clientes: the file has 3 faults; nothing was imported
 `},
@@ -153,7 +153,7 @@ clientes: the file has 3 faults; nothing was imported
 			"the header, name: The file is empty: its first line has to name the columns.\n" +
 				"clientes: the file has a fault; nothing was imported\n"},
 		{"JSON", "ndjson", `{"name":"Ana"}` + "\n" + `[1]` + "\n" + `{"name":"Bruno","e\nmail":1}`, `row 2: The line is a JSON array; give one object a line.
-row 3, e mail: There is no such member.
+row 3, e mail: There is no such member; did you mean "email"?
 clientes: the file has 2 faults; nothing was imported
 `},
 	} {

@@ -110,7 +110,7 @@ func TestUserImportThatIsRefused(t *testing.T) {
 			csvHead + row("ana", "", "", bcryptHash) + row("a b", "x", "root", "plain") +
 				row("bob", "", "") + row("", "", "", ""),
 			"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
-				"row 2, email: This is not an email address.\n" +
+				"row 2, email: This is not an email address: it has no @.\n" +
 				"row 2, role: The role is viewer, editor or admin.\n" +
 				"row 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
 		},
@@ -142,14 +142,15 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"JSON of every fault": {
 			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{\n" + `{"user": "ana", "user": "bob"}` +
 				"\n" + `{"user": "ana"} {}` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
-			"row 1: The member \"user\" has the wrong type, at byte 9.\n" +
-				"row 2, name: There is no such member.\n" +
-				"row 3: The line is not valid JSON, at byte 1.\n" +
+			"row 1: The member \"user\" has to be a text, in quotes, at byte 9.\n" +
+				"row 2, name: There is no such member; did you mean \"user\"?\n" +
+				"row 3: The line ends before its JSON does, at byte 1; was it cut off?\n" +
 				"row 4: The member \"user\" is there twice.\n" +
-				"row 5: The line is not valid JSON, at byte 16.\n" +
+				"row 5: Something follows the object, at byte 16; " +
+				"send one object and nothing else.\n" +
 				"row 6: The line is a JSON array; give one object a line.\n" +
-				"row 7: The line is not a JSON object.\n" +
-				"row 8: The member \"role\" has the wrong type, at byte 9.\n" +
+				"row 7: The line is not a JSON object; send one, in braces.\n" +
+				"row 8: The member \"role\" has to be a text, in quotes, at byte 9.\n" +
 				"clientes: the file has 8 faults; nothing was imported\n",
 		},
 		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",
