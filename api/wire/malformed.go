@@ -118,7 +118,8 @@ func (s *place) hint(what string) string {
 		return "The " + what + " ends before its JSON does, at byte %d; was it cut off?"
 	case s.top && s.before > 0:
 		return "Something follows the object, at byte %d; send one object and nothing else."
-	case first == '#', bytes.HasPrefix(s.token, []byte("//")), bytes.HasPrefix(s.token, []byte("/*")):
+	case first == '#', bytes.HasPrefix(s.token, []byte("//")), bytes.HasPrefix(s.token,
+		[]byte("/*")):
 		return "JSON has no comments; remove the one at byte %d."
 	case first == '\'', first == '`':
 		return "Names and texts are written in double quotation marks, at byte %d."
@@ -156,7 +157,8 @@ func stringHint(what string, bad []byte) string {
 	case bad[0] == '\t':
 		return `A tab within a text is written \t, at byte %d.`
 	case bad[0] < ' ':
-		return fmt.Sprintf(`A control character within a text is written \u%04x, at byte %%d.`, bad[0])
+		return fmt.Sprintf(`A control character within a text is written \u%04x, at byte %%d.`,
+			bad[0])
 	case len(bad) > 1 && bad[0] == '\\' && bad[1] == 'u' && isHex(bad[2:]):
 		return "A text has half a character, a lone surrogate, at byte %d."
 	case bad[0] == '\\':

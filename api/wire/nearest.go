@@ -21,12 +21,14 @@ func unknownMember(name string, known []string) store.FieldError {
 
 // otherNames are what other programs, and people who speak Portuguese or Spanish, call a member.
 var otherNames = map[string][]string{
-	"name":     {"nome", "nombre", "nom", "razaosocial", "cliente", "customer"},
-	"email":    {"mail", "correo", "correoelectronico"},
-	"phone":    {"telefone", "telefono", "tel", "fone", "celular", "mobile", "movil", "cell", "whatsapp"},
-	"company":  {"empresa", "organization", "organisation", "organizacao", "organizacion"},
-	"address":  {"endereco", "direccion", "addr", "street", "rua"},
-	"notes":    {"nota", "notas", "observacoes", "observacao", "obs", "comment", "comments", "remarks"},
+	"name":  {"nome", "nombre", "nom", "razaosocial", "cliente", "customer"},
+	"email": {"mail", "correo", "correoelectronico"},
+	"phone": {"telefone", "telefono", "tel", "fone", "celular", "mobile", "movil", "cell",
+		"whatsapp"},
+	"company": {"empresa", "organization", "organisation", "organizacao", "organizacion"},
+	"address": {"endereco", "direccion", "addr", "street", "rua"},
+	"notes": {"nota", "notas", "observacoes", "observacao", "obs", "comment", "comments",
+		"remarks"},
 	"user":     {"usuario", "username", "login", "name", "nome", "nombre"},
 	"password": {"senha", "contrasena", "pass", "pwd", "newpassword"},
 	"current":  {"currentpassword", "oldpassword", "senhaatual", "password"},
