@@ -58,7 +58,7 @@ func (in *forgotInput) decode(r *request) error {
 		return err
 	}
 	fault := wire.UnknownMembers(in.Unknown, in)
-	if (in.User.Value == "") == (in.Email.Value == "") {
+	if (store.Trim(in.User.Value) == "") == (store.Trim(in.Email.Value) == "") {
 		missing := store.Invalid("email", "required", "Either an email or a user is required.")
 		fault = store.JoinInvalid(fault, missing)
 	}

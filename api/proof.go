@@ -15,7 +15,7 @@ type proofMembers struct {
 }
 
 func (m proofMembers) proof() auth.Proof {
-	return auth.Proof{Current: m.Current.Value, Code: m.Code.Value}
+	return auth.Proof{Current: m.Current.Value, Code: store.Trim(m.Code.Value)}
 }
 
 // proofInput is a caller with a proof that must be whole.

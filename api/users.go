@@ -138,11 +138,12 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 	}
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
 		fault := in.fault
-		if in.body.User.Given && in.body.User.Value != u.Name {
+		if in.body.User.Given && store.Trim(in.body.User.Value) != u.Name {
 			other := store.Invalid("user", "unchangeable", "The name of a user cannot be changed.")
 			fault = store.JoinInvalid(fault, other)
 		}
-		if in.id == in.by.UserID && in.body.Email.Given && in.body.Email.Value != u.Email {
+		if in.id == in.by.UserID && in.body.Email.Given &&
+			store.Trim(in.body.Email.Value) != u.Email {
 			// A thief of an admin's token must not be able to make the account theirs.
 			own := store.Invalid("email", "your_own",
 				"Change your own email with PATCH /me, which asks for your password.")
