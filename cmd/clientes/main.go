@@ -169,18 +169,20 @@ func oneOrStdin(what string) cobra.PositionalArgs {
 	}
 }
 
-// argumentOrStdin returns the one argument, or what is written to standard input without the white
+// argumentOrStdin returns the one argument, or what is written to standard input, without the white
 // space around it.
 func (p *program) argumentOrStdin(args []string, what string) (string, error) {
+	var text string
 	if len(args) == 1 {
-		return args[0], nil
+		text = args[0]
+	} else {
+		b, err := io.ReadAll(io.LimitReader(p.stdin, 1<<16))
+		if err != nil {
+			return "", fmt.Errorf("read the %s: %w", what, err)
+		}
+		text = string(b)
 	}
-	b, err := io.ReadAll(io.LimitReader(p.stdin, 1<<16))
-	if err != nil {
-		return "", fmt.Errorf("read the %s: %w", what, err)
-	}
-	text := strings.TrimSpace(string(b))
-	if text == "" {
+	if text = store.Trim(text); text == "" {
 		return "", &usageError{"give a " + what + " as the argument or on standard input"}
 	}
 	return text, nil

@@ -38,7 +38,7 @@ func (p *program) userUpdateCommand(
 		Short: short,
 		Args:  arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name := args[0]
+			name := store.Trim(args[0])
 			updateOne := func(ctx context.Context, accounts *auth.Accounts, _ string) error {
 				if err := update(accounts, ctx, name); err != nil {
 					return noSuchUser(name, err)

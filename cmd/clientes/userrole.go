@@ -18,7 +18,7 @@ func (p *program) userRoleCommand() *cobra.Command {
 manages users. If it is another, all their sessions end. The last active admin cannot be demoted.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			name, role := args[0], args[1]
+			name, role := store.Trim(args[0]), args[1]
 			if err := checkRole(role); err != nil {
 				return err
 			}
