@@ -268,6 +268,7 @@ type logoutInput struct {
 	access     []string
 	refresh    []string
 	everywhere bool
+	caller     string       // the token of who ends all sessions
 	cookie     *http.Cookie // clears the one that came; nil if none did
 	fault      error        // of the body; the sessions of the tokens in headers end all the same
 }
@@ -308,7 +309,7 @@ func (in *logoutInput) decode(r *request) error {
 	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
 		// It needs one good token, as any protected route does. Without one no session ends, so
 		// that the client can still refresh and try again.
-		_, err = bearerToken(r.Header)
+		in.caller, err = accessToken(r.Header)
 		return err
 	}
 	return nil
@@ -334,7 +335,7 @@ func (v logoutView) header(h http.Header) {
 func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error) {
 	var errs []error
 	if in.everywhere {
-		caller, err := s.cfg.Auth.Authenticate(ctx, in.access[0])
+		caller, err := s.cfg.Auth.Authenticate(ctx, in.caller)
 		if err != nil {
 			return logoutView{}, err
 		}
