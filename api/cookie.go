@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -147,6 +148,9 @@ func (s *Server) allowOrigins() gin.HandlerFunc {
 		policy.HandlerFunc(c.Writer, c.Request)
 		asked := c.Request.Header.Get("Access-Control-Request-Method")
 		if c.Request.Method == http.MethodOptions && asked != "" {
+			if methods := s.allow[c.FullPath()]; methods != nil {
+				c.Header("Allow", strings.Join(methods, ", "))
+			}
 			c.AbortWithStatus(http.StatusNoContent)
 		}
 	}

@@ -122,6 +122,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	authtest.Must(t, err)
 	listening := httptest.NewUnstartedServer(f.server)
 	listening.Config.ConnContext = ConnContext
+	listening.Config.DisableGeneralOptionsHandler = true
 	listening.Start()
 	f.url = listening.URL
 	ctx, stop := context.WithCancel(context.Background())

@@ -238,6 +238,7 @@ func (in *refreshInput) decode(r *request) error {
 	}
 	var members struct {
 		RefreshToken wire.Member[string] `json:"refresh_token"`
+		Others       jsontext.Value      `json:",embed"`
 	}
 	if len(body) > 0 {
 		if err := r.unmarshal(body, &members); err != nil {
@@ -248,7 +249,12 @@ func (in *refreshInput) decode(r *request) error {
 		return nil
 	}
 	cookies := r.server.cookieTokens(r.Request)
-	if cookies == nil {
+	switch {
+	case cookies == nil && len(members.Others) > 0 && !members.RefreshToken.Given:
+		// Not a 401, which tells clients to log in again.
+		return store.Invalid("refresh_token", "required",
+			"The refresh_token is required; the body has other members, but not this one.")
+	case cookies == nil:
 		return errRefreshMissing
 	}
 	in.token, in.cookie = cookies[0], true
@@ -283,22 +289,24 @@ func (in *logoutInput) decode(r *request) error {
 		Everywhere   bool                `json:"everywhere"`
 	}
 	body, err := r.read()
-	media, wrong := r.media([]string{mediaJSON, mediaForm})
+	media, _ := r.media([]string{mediaJSON, mediaForm})
+	_, encoded := r.gzipped()
 	switch {
 	case err != nil:
 		in.fault = err
 	case len(body) == 0 || string(body) == "null":
-	case media == mediaForm:
+	case media == mediaForm && !looksLikeJSON(body):
 		if form, err := url.ParseQuery(string(body)); err == nil {
 			members.RefreshToken.Value = form.Get("refresh_token")
 			members.Everywhere = form.Get("everywhere") == "true"
 		}
 	case media == mediaJSON:
 		in.fault = r.unmarshal(body, &members)
-	case r.Header.Get("Content-Encoding") != "":
-		in.fault = wrong // a token in the body cannot be read
+	case encoded != nil:
+		in.fault = encoded // a token in the body cannot be read
 	default:
-		// A browser's fetch labels every string text/plain. A body that is no JSON has no token.
+		// A browser's fetch labels every string text/plain, and curl -d a form. A body that is no
+		// JSON has no token.
 		if r.unmarshal(body, &members) != nil {
 			members.RefreshToken.Value, members.Everywhere = "", false
 		}
