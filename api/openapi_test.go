@@ -322,7 +322,7 @@ func goodMethodNotAllowed() *sample {
 
 func goodUnknownPath() *sample {
 	a := goodNotFound()
-	a.path = "/clientes/"
+	a.path = "/clientes//"
 	return a
 }
 
