@@ -97,6 +97,8 @@ type Server struct {
 	imports         room // under way
 	downloads       room // exports that clients still read
 
+	allow map[string][]string // the methods of each pattern
+
 	forwarded rarely      // the warning about X-Forwarded-For
 	headers   http.Header // of every answer, unless it has its own
 
@@ -236,10 +238,11 @@ func newEngine(trustedProxies []netip.Prefix) (*gin.Engine, error) {
 // mount has the engine serve routes, HEAD where there is GET, and OPTIONS.
 func (s *Server) mount(routes []route) {
 	e := s.engine
-	allow := make(map[string][]string) // the methods of each pattern
-	e.Use(s.begin, s.recover, s.checkMethod(allow), s.allowOrigins(), s.checkOrigin)
-	e.NoRoute(func(c *gin.Context) { s.fail(c, errNoRoute) })
-	e.NoMethod(func(c *gin.Context) { s.fail(c, errMethodNotAllowed) })
+	allow := make(map[string][]string)
+	s.allow = allow
+	e.Use(s.begin, s.recover, s.checkMethod, s.allowOrigins(), s.checkOrigin)
+	e.NoRoute(s.noRoute)
+	e.NoMethod(func(c *gin.Context) { s.fail(c, methodNotAllowed(c.Request.Method)) })
 	for _, r := range routes {
 		for _, method := range withHead(r.method) {
 			e.Handle(method, r.path, s.verifyJWT(r.may), s.checkQuery(r.query), r.answer)
@@ -256,14 +259,36 @@ func (s *Server) mount(routes []route) {
 
 // checkMethod refuses methods that a path does not take although a pattern that covers it does.
 // Without it, "GET /clientes/import" would be the customer with the id "import".
-func (s *Server) checkMethod(allow map[string][]string) gin.HandlerFunc {
-	return func(c *gin.Context) {
-		methods, ok := allow[c.Request.URL.EscapedPath()]
-		if ok && !slices.Contains(methods, c.Request.Method) {
-			c.Header("Allow", strings.Join(methods, ", "))
-			s.fail(c, errMethodNotAllowed)
-		}
+func (s *Server) checkMethod(c *gin.Context) {
+	methods, ok := s.allow[c.Request.URL.EscapedPath()]
+	if ok && !slices.Contains(methods, c.Request.Method) {
+		c.Header("Allow", strings.Join(methods, ", "))
+		s.fail(c, methodNotAllowed(c.Request.Method))
 	}
+}
+
+// methodNotAllowed returns the error for a method that a path does not take. fetch sends "patch" as
+// it is, although it writes "get" and "post" in capitals.
+func methodNotAllowed(method string) error {
+	switch capitals := strings.ToUpper(method); capitals {
+	case method:
+	case "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT":
+		return &requestError{errMethodNotAllowed,
+			"The method is written in capital letters: " + capitals + "."}
+	}
+	return errMethodNotAllowed
+}
+
+// noRoute answers for every path without a route. "OPTIONS *" is about the server as a whole (RFC
+// 9110 section 9.3.7), and health checks of proxies send it.
+func (s *Server) noRoute(c *gin.Context) {
+	if c.Request.Method == http.MethodOptions && c.Request.URL.Path == "*" {
+		c.Header("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT")
+		c.Writer.WriteHeader(http.StatusNoContent)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	s.fail(c, errNoRoute)
 }
 
 // withHead adds HEAD to GET: net/http then drops the body.
@@ -283,7 +308,39 @@ func serveOptions(allow string) gin.HandlerFunc {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.engine.ServeHTTP(w, r)
+	s.engine.ServeHTTP(w, s.asExpress(r))
+}
+
+// asExpress returns a request with the path of the tutorial's route that Express finds for it: in
+// any case of letters, with or without one slash at the end. Express compares the path as it came,
+// so an escaped letter is another one. Other requests are returned as they are.
+func (s *Server) asExpress(r *http.Request) *http.Request {
+	path, ok := tutorialPath(r.URL.Path)
+	if !ok || path == r.URL.Path || r.URL.RawPath != "" || s.allow[r.URL.Path] != nil {
+		return r
+	}
+	if _, taken := s.allow[path]; taken && strings.Count(path, "/") > 1 {
+		return r // "/Clientes/Import" is another route, and strict
+	}
+	found := *r
+	url := *r.URL
+	url.Path = path
+	found.URL = &url
+	return &found
+}
+
+// tutorialPath returns the canonical form of a path of the tutorial's routes.
+func tutorialPath(path string) (canonical string, ok bool) {
+	const records = "/clientes/"
+	short := strings.TrimSuffix(path, "/")
+	switch lower := strings.ToLower(short); {
+	case lower == "/login", lower == "/logout", lower == "/clientes":
+		return lower, true
+	case len(short) > len(records) && strings.EqualFold(short[:len(records)], records):
+		id := short[len(records):]
+		return records + id, !strings.Contains(id, "/")
+	}
+	return path, false
 }
 
 // Drain announces that this server is about to stop. From now on /readyz answers 503, and every

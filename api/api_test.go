@@ -27,9 +27,9 @@ func TestConventions(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana"})
 		for _, path := range []string{
-			"/nothing", "/clientes/", "/clientes/1/", "/clientes/1/histories",
+			"/nothing", "/clientes//", "/clientes/1//", "/clientes/1/histories",
 			"/clientes/1/history/", "/clientes/9/history", "/clientes/x/history",
-			"/clientes/import/", "/login/", "//", "/healthz/", "/docs/nothing", "/.env",
+			"/clientes/import/", "//", "/healthz/", "/docs/nothing", "/.env",
 		} {
 			f.want(f.as(store.Admin, "GET", path, ""), 404, "not_found")
 		}
@@ -60,7 +60,7 @@ func TestConventions(t *testing.T) {
 				get := f.as(store.Viewer, "GET", path, "")
 				head := f.as(store.Viewer, "HEAD", path, "")
 				if head.status != get.status || head.body != "" ||
-					head.header.Get("Content-Length") != fmt.Sprint(len(get.body)) ||
+					head.header.Get("Content-Length") != get.header.Get("Content-Length") ||
 					head.header.Get("ETag") != get.header.Get("ETag") {
 					t.Errorf("HEAD %s answered %d %v", path, head.status, head.header)
 				}

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -41,27 +44,75 @@ func (r *request) body(types ...string) (media string, body []byte, err error) {
 		return "", nil, err
 	case len(body) == 0:
 		return "", nil, nil
+	case wrong == nil && media == mediaForm && looksLikeJSON(body):
+		wrong = unsupported("This is JSON, but it was sent as a form, as curl -d does: " +
+			"add -H 'Content-Type: " + mediaJSON + "'.")
 	}
 	return media, body, wrong
 }
 
 // media returns the media type of the body if it is one of types.
 func (r *request) media(types []string) (string, error) {
-	h := r.Header
-	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
-	charset, hasCharset := params["charset"]
-	encoding := h.Get("Content-Encoding")
-	switch {
-	case err != nil || !slices.Contains(types, media):
-		allowed := strings.Join(types, " or ")
-		return "", unsupported("Send a body with the Content-Type " + allowed + ".")
-	case hasCharset && !strings.EqualFold(charset, "utf-8"):
-		return "", unsupported("Send the body in UTF-8.")
-	case encoding != "" && !strings.EqualFold(encoding, "identity"):
-		return "", unsupported("Send the body without a Content-Encoding.")
+	given := r.Header.Get("Content-Type")
+	media, params := parseContentType(given)
+	if !slices.Contains(types, media) {
+		return "", unsupported(wantedType(given, media, types))
 	}
-	return media, nil
+	if charset, has := params["charset"]; has && !isUTF8(charset) {
+		return "", unsupported(fmt.Sprintf("The charset of the body is %q; send the body in UTF-8.",
+			wire.Excerpt(charset)))
+	}
+	_, err := r.gzipped()
+	return media, err
 }
+
+// wantedType returns what to tell a client whose body has another type than the route takes.
+func wantedType(given, media string, types []string) string {
+	wanted := "send it with the Content-Type " + strings.Join(types, " or ") + "."
+	switch {
+	case given == "":
+		return "The body has no Content-Type; " + wanted
+	case media == mediaForm:
+		return "The body was sent as a form, as curl -d does unless it is told otherwise: " +
+			"add -H 'Content-Type: " + types[0] + "', and send what it says."
+	}
+	return fmt.Sprintf("The body came as %q; ", wire.Excerpt(given)) + wanted
+}
+
+// parseContentType reads a Content-Type (RFC 9110 section 8.3.1). It passes over parameters that
+// are empty, and all of them if one has no value: "application/json; utf-8" is often sent. The
+// media type is "" if it cannot be read.
+func parseContentType(given string) (media string, params map[string]string) {
+	var parts []string
+	for part := range strings.SplitSeq(given, ";") {
+		if strings.Trim(part, " \t") != "" {
+			parts = append(parts, part)
+		}
+	}
+	media, params, err := mime.ParseMediaType(strings.Join(parts, ";"))
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return "", nil
+	}
+	return media, params
+}
+
+// isUTF8 reports whether a charset is UTF-8, or a part of it, as people write it: utf8 is a label of
+// the WHATWG's Encoding Standard, too.
+func isUTF8(charset string) bool {
+	switch strings.ToLower(strings.Trim(charset, "' ")) {
+	case "utf-8", "utf8", "us-ascii", "ascii":
+		return true
+	}
+	return false
+}
+
+// looksLikeJSON reports whether a body begins as a JSON object or array. No form does.
+func looksLikeJSON(body []byte) bool {
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
+	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf") // of UTF-8
 
 const (
 	// smallBody is what a body may have without a place in a room, in bytes. net/http has as much
@@ -88,19 +139,32 @@ func (r *request) maxBody() int64 {
 	return maxBody
 }
 
-// read reads the body. It refuses one that is too large, or that would be one large body too many.
-// The room for it grows with what has arrived, because whoever only promises a large body must not
-// take anything from others.
+// read reads the body, and unpacks it if it is compressed. It refuses one that is too large, or
+// that would be one large body too many.
 func (r *request) read() ([]byte, error) {
 	limit := r.maxBody()
-	if r.ContentLength > limit {
+	if packed, _ := r.gzipped(); !packed { // media refuses other encodings
+		return r.readAll(limit, limit)
+	}
+	body, err := r.readAll(packedLimit(limit), limit)
+	if err != nil || len(body) == 0 {
+		return nil, err
+	}
+	return r.unpack(body, limit)
+}
+
+// readAll reads what arrives, at most most bytes, of a body that may have limit bytes. The room for
+// it grows with what has arrived, because whoever only promises a large body must not take anything
+// from others.
+func (r *request) readAll(most, limit int64) ([]byte, error) {
+	if r.ContentLength > most {
 		return nil, bodyTooLarge(limit) // unread
 	}
-	most := limit + 1 // the byte beyond the limit is refused
+	from := http.MaxBytesReader(r.writer, r.Body, most)
+	most++ // the byte beyond it is refused
 	if r.ContentLength >= 0 {
 		most = r.ContentLength + 1 // the last Read returns io.EOF
 	}
-	from := http.MaxBytesReader(r.writer, r.Body, limit)
 	body := make([]byte, 0, min(most, smallBody))
 	for {
 		n, err := from.Read(body[len(body):cap(body)])
@@ -159,6 +223,10 @@ const smallJSON = 8 << 10
 // because a body of 1 MiB with nothing but short names takes a quarter of a second and twenty times
 // its size to decode.
 func (r *request) unmarshal(body []byte, v any) error {
+	body = bytes.TrimPrefix(body, byteOrderMark)
+	if err := notJSON(body); err != nil {
+		return err
+	}
 	if len(body) > smallJSON {
 		ctx := r.Context()
 		if err := r.server.decoding.Acquire(ctx, 1); err != nil {
@@ -168,6 +236,26 @@ func (r *request) unmarshal(body []byte, v any) error {
 	}
 	return wire.Unmarshal("body", body, v)
 }
+
+// notJSON returns an error for a body that is something else than the JSON it is sent as, and shows
+// by its first bytes what.
+func notJSON(body []byte) error {
+	begin := body[:min(len(body), 4)]
+	switch {
+	case bytes.HasPrefix(begin, []byte("\xff\xfe")), bytes.HasPrefix(begin, []byte("\xfe\xff")),
+		len(begin) > 1 && (begin[0] == 0) != (begin[1] == 0):
+		return malformed("The body is in UTF-16, at byte 0; send it in UTF-8.")
+	case bytes.HasPrefix(begin, gzipMagic):
+		return malformed("The body is compressed, at byte 0; say so with Content-Encoding: gzip.")
+	case formBody.Match(body):
+		return malformed("The body is a form, at byte 0, but was sent as JSON; " +
+			"send it as JSON, such as {\"name\": \"value\"}.")
+	}
+	return nil
+}
+
+// formBody matches the beginning of a form: a name and its "=".
+var formBody = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.%-]*=`)
 
 // object reads a body that is a JSON object, of one of the media types.
 func (r *request) object(v any, types ...string) error {

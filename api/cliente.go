@@ -49,31 +49,36 @@ func (s *Server) createCliente(ctx context.Context, in createInput) (v createdCl
 // getInput names a record, and the versions of it that the client has.
 type getInput struct {
 	id          int64
-	ifNoneMatch []string
+	ifNoneMatch *tags // nil if there is no such header
 }
 
 func (in *getInput) decode(r *request) (err error) {
-	in.ifNoneMatch = r.Header["If-None-Match"]
-	in.id, err = r.id()
+	if in.id, err = r.id(); err != nil {
+		return err
+	}
+	in.ifNoneMatch, err = r.tags("If-None-Match")
 	return err
 }
 
 func (s *Server) getCliente(ctx context.Context, in getInput) (foundCliente, error) {
 	c, err := s.cfg.Store.Cliente(ctx, in.id)
-	return foundCliente{clienteView(c), matchesWeakly(in.ifNoneMatch, versionTag(c.Version))}, err
+	had := in.ifNoneMatch != nil && in.ifNoneMatch.match(versionTag(c.Version))
+	return foundCliente{clienteView(c), had}, err
 }
 
 // writeInput names a record, the versions of it that may be written over, and the user who writes.
 type writeInput struct {
 	id      int64
 	by      int64
-	ifMatch []string
+	ifMatch *tags // nil if there is no such header
 }
 
 func (in *writeInput) decode(r *request) (err error) {
 	in.by = r.caller().UserID
-	in.ifMatch = r.Header["If-Match"]
-	in.id, err = r.id()
+	if in.id, err = r.id(); err != nil {
+		return err
+	}
+	in.ifMatch, err = r.tags("If-Match")
 	return err
 }
 
@@ -83,7 +88,7 @@ func (in *writeInput) allows(c store.Cliente, required bool) error {
 	switch {
 	case in.ifMatch == nil && required:
 		return errPreconditionRequired
-	case in.ifMatch != nil && !matchesStrongly(in.ifMatch, versionTag(c.Version)):
+	case in.ifMatch != nil && !in.ifMatch.match(versionTag(c.Version)):
 		return errVersionMismatch
 	}
 	return nil

@@ -163,7 +163,8 @@ func TestClienteBodies(t *testing.T) {
 		{"a lone surrogate", `{"name":"\udc00"}`, 400, "malformed_body", ""},
 		{"a lone surrogate in a name", `{"\ud800":1,"name":"x"}`, 400, "malformed_body", ""},
 		{"broken UTF-8", "{\"name\":\"\xc3\x28\"}", 400, "malformed_body", ""},
-		{"a byte order mark", "\ufeff{\"name\":\"x\"}", 400, "malformed_body", ""},
+		{"a byte order mark", "\ufeff{\"name\":\"x\"}", 201, "", ""},
+		{"two byte order marks", "\ufeff\ufeff{\"name\":\"x\"}", 400, "malformed_body", ""},
 		{"deep nesting",
 			`{"name":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`,
 			400, "malformed_body", ""},
@@ -197,7 +198,7 @@ func TestClienteBodies(t *testing.T) {
 		}
 	}
 	f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"x"}`, "Content-Encoding", "gzip"),
-		415, "unsupported_media_type")
+		400, "malformed_body") // it is not gzip
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"name":"x"}`,
 		"Content-Type", "application/json-patch+json"),
 		415, "unsupported_media_type")
@@ -287,19 +288,37 @@ func TestConditionalRequests(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
 		for tag, status := range map[string]int{
-			`"1"`: 304, `W/"1"`: 304, `*`: 304, `"0", "1"`: 304, `"2"`: 200, `1`: 200, `""`: 200,
-			`"11"`: 200,
+			`"1"`: 304, `W/"1"`: 304, `*`: 304, `"0", "1"`: 304, `"2"`: 200, `""`: 200, `"11"`: 200,
+			`W/"0" ,, W/"1",`: 304, `"1-gzip"`: 304, `W/"1-gzip"`: 304, `"1--gzip"`: 304,
+			`"1-br"`: 304, `"1-zstd"`: 304, `"a,b","1"`: 304, `"2-gzip"`: 200, `"1-x"`: 200,
+			`1`: 400, `w/"1"`: 400, `"`: 400, `"1`: 400, `1"`: 400, `'1'`: 400, `"1" "2"`: 400,
+			`*, "1"`: 400, `"1", *`: 400, `W/1`: 400, `W/`: 400, `,`: 400, `"a b"`: 400,
 		} {
 			a := f.as(store.Viewer, "GET", path, "", "If-None-Match", tag)
 			if a.status != status || (status == 304) != (a.body == "") ||
-				a.header.Get("ETag") != `"1"` {
+				status != 400 && a.header.Get("ETag") != `"1"` {
 				t.Errorf("If-None-Match: %s answered %d %s", tag, a.status, a.body)
 			}
+			if status == 400 && (a.code() != "invalid_parameter" ||
+				!strings.Contains(a.body, "If-None-Match")) {
+				t.Errorf("If-None-Match: %s answered %s", tag, a.body)
+			}
 		}
+		// The server sends no Last-Modified, so dates mean nothing.
+		f.want(f.as(store.Viewer, "GET", path, "",
+			"If-Modified-Since", "Sun, 29 Nov 2099 10:00:00 GMT"), 200, "")
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
-			for _, tag := range []string{`"2"`, `W/"1"`, `1`, `"`, `"1`} {
+			for _, tag := range []string{`"2"`, `W/"2"`, `"2-gzip"`, `"1-x"`, `"11"`, `""`} {
 				f.want(f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag),
 					412, "version_mismatch")
+			}
+			// L10 if-match-unquoted, and what is as unreadable.
+			for _, tag := range []string{`1`, `"`, `"1`, `'1'`, `W/1`, `* "1"`, `"1";`, `\"1\"`} {
+				a := f.as(store.Editor, method, path, `{"name":"x"}`, "If-Match", tag)
+				f.want(a, 400, "invalid_parameter")
+				if !strings.Contains(a.body, "If-Match") || !strings.Contains(a.body, "quotes") {
+					t.Errorf("If-Match: %s answered %s", tag, a.body)
+				}
 			}
 		}
 		f.want(f.as(store.Editor, "PUT", path, `{"name":"Bia"}`, "If-Match", `"1"`), 200, "")
@@ -311,6 +330,40 @@ func TestConditionalRequests(t *testing.T) {
 		f.want(f.as(store.Editor, "PUT", "/clientes/999", `{"name":"x"}`, "If-Match", `*`),
 			404, "not_found")
 		f.want(f.as(store.Editor, "DELETE", path, "", "If-Match", `"4"`), 204, "")
+	})
+}
+
+// L11 if-match-weak, and what other proxies make of a tag.
+func TestTagsOfProxies(t *testing.T) {
+	f := onSQLite(t)
+	path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
+	for i, form := range []string{
+		`W/"%d"`, `"%d-gzip"`, `W/"%d-gzip"`, `"%d--gzip"`, `"%d-br"`, `"%d-zstd"`, `"7" , W/"%d"`,
+	} {
+		tag := fmt.Sprintf(form, i+1)
+		f.want(f.as(store.Editor, "PATCH", path, fmt.Sprintf(`{"name":"%d"}`, i),
+			"If-Match", tag), 200, "")
+		f.want(f.as(store.Editor, "PATCH", path, `{"name":"x"}`, "If-Match", tag),
+			412, "version_mismatch")
+	}
+}
+
+func FuzzParseTags(f *testing.F) {
+	for _, s := range []string{
+		`"1"`, `W/"1"`, `*`, `"1", "2"`, `1`, `"1-gzip"`, `,,`, `*,*`, `"a,b"`, "\"\x80\"",
+	} {
+		f.Add(s, "")
+	}
+	f.Fuzz(func(t *testing.T, one, other string) {
+		read, ok := parseTags([]string{one, other})
+		if ok && !read.any && len(read.given) == 0 {
+			t.Errorf("%q and %q name nothing", one, other)
+		}
+		for _, tag := range read.given {
+			if len(tag) < 2 || tag[0] != '"' || tag[len(tag)-1] != '"' || !read.match(tag) {
+				t.Errorf("%q and %q name %q", one, other, tag)
+			}
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -132,21 +133,24 @@ func (s *Server) allowOrigins() gin.HandlerFunc {
 	policy := cors.New(cors.Options{
 		AllowedOrigins: s.cfg.CORSOrigins,
 		AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-		AllowedHeaders: []string{
-			"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match",
-			"X-Access-Token", "X-Request-Id",
-		},
+		// Tracing and other libraries add headers that nobody can list beforehand.
+		AllowedHeaders: []string{"*"},
 		ExposedHeaders: []string{
 			"Link", "ETag", "Location", "Retry-After", "X-Request-Id", "X-Total-Count",
 			"Idempotency-Replayed",
 		},
 		AllowCredentials: true, // for the cookie of pages on the same site
-		MaxAge:           int(preflightAge / time.Second),
+		// For a server within the network of the browser, such as a developer's machine.
+		AllowPrivateNetwork: true,
+		MaxAge:              int(preflightAge / time.Second),
 	})
 	return func(c *gin.Context) {
 		policy.HandlerFunc(c.Writer, c.Request)
 		asked := c.Request.Header.Get("Access-Control-Request-Method")
 		if c.Request.Method == http.MethodOptions && asked != "" {
+			if methods := s.allow[c.FullPath()]; methods != nil {
+				c.Header("Allow", strings.Join(methods, ", "))
+			}
 			c.AbortWithStatus(http.StatusNoContent)
 		}
 	}

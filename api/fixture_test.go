@@ -122,6 +122,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	authtest.Must(t, err)
 	listening := httptest.NewUnstartedServer(f.server)
 	listening.Config.ConnContext = ConnContext
+	listening.Config.DisableGeneralOptionsHandler = true
 	listening.Start()
 	f.url = listening.URL
 	ctx, stop := context.WithCancel(context.Background())
@@ -205,8 +206,8 @@ func soon[T any](t testing.TB, from <-chan T) (v T) {
 type answer struct {
 	status int
 	header http.Header
-	body   string
-	last   bool // the server closes the connection
+	body   string // that of JSON without the newline at its end
+	last   bool   // the server closes the connection
 }
 
 // code returns the code of an error.
@@ -277,7 +278,14 @@ func (f *fixture) read(resp *http.Response) (answer, error) {
 		return answer{}, err
 	}
 	validateResponse(f.t, resp.Request, resp, b)
-	return answer{resp.StatusCode, resp.Header, string(b), resp.Close}, nil
+	body := string(b)
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), mediaJSON) && body != "" {
+		var ended bool
+		if body, ended = strings.CutSuffix(body, "\n"); !ended || strings.HasSuffix(body, "\n") {
+			f.t.Errorf("the answer does not end with one newline: %q", b)
+		}
+	}
+	return answer{resp.StatusCode, resp.Header, body, resp.Close}, nil
 }
 
 // rawConn is a connection on which a test may send anything at any time.

@@ -56,10 +56,15 @@ func (s *Server) importClientes(c *gin.Context) {
 
 func (s *Server) importFile(ctx context.Context, r *request) (v importedView, err error) {
 	media, err := r.media([]string{string(wire.CSV), string(wire.NDJSON)})
-	switch {
-	case err != nil:
+	if err != nil {
 		return v, err
-	case r.ContentLength > maxImport:
+	}
+	packed, _ := r.gzipped() // media refuses other encodings
+	most := int64(maxImport)
+	if packed {
+		most = packedLimit(maxImport)
+	}
+	if r.ContentLength > most {
 		return v, errImportTooLarge
 	}
 	who := occupant(r.caller())
@@ -72,10 +77,15 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 
 	connection := http.NewResponseController(r.writer)
 	body := &upload{
-		ctx: ctx, from: http.MaxBytesReader(r.writer, r.Body, maxImport),
+		ctx: ctx, from: http.MaxBytesReader(r.writer, r.Body, most),
 		connection: connection, end: s.cfg.Now().Add(maxUpload), pace: newPace(s.cfg.Now),
 	}
-	spool, err := wire.NewSpool(body, wire.Reading{Format: wire.Format(media)})
+	var file io.Reader = body
+	unpacked := &unpacker{from: body, left: maxImport, tooLarge: errImportTooLarge}
+	if packed {
+		file = unpacked
+	}
+	spool, err := wire.NewSpool(file, wire.Reading{Format: wire.Format(media)})
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		switch {
@@ -83,6 +93,8 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 			return v, errImportTooLarge
 		case body.err != nil:
 			return v, malformed("The file did not arrive whole.")
+		case unpacked.err != nil:
+			err = unpacked.err
 		case as[*fs.PathError](err): // of the temporary file
 			err = fmt.Errorf("%w: %w", errNoRoom, err)
 		}

@@ -152,7 +152,7 @@ func TestImportOnTheWire(t *testing.T) {
 		"": 415, "text/plain": 415, "application/json": 415, "application/csv": 415,
 		"multipart/form-data; boundary=x": 415, "application/x-www-form-urlencoded": 415,
 		"application/vnd.ms-excel": 415, "text/csv; charset=iso-8859-1": 415,
-		"text/csv; charset=utf-16": 415, "text/csv;;": 415, "text": 415, "*/*": 415,
+		"text/csv; charset=utf-16": 415, "text/csv;;": 200, "text": 415, "*/*": 415,
 		"text/csv, text/csv": 415,
 	} {
 		a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", media)
@@ -164,7 +164,7 @@ func TestImportOnTheWire(t *testing.T) {
 		"Content-Type", "APPLICATION/X-NDJSON; charset=utf-8"),
 		200, "")
 	for encoding, status := range map[string]int{
-		"identity": 200, "gzip": 415, "br": 415, "identity, gzip": 415,
+		"identity": 200, "gzip": 400, "br": 415, "identity, gzip": 415,
 	} {
 		a := f.as(store.Editor, "POST", "/clientes/import", file,
 			"Content-Type", "text/csv", "Content-Encoding", encoding)

@@ -238,6 +238,7 @@ func (in *refreshInput) decode(r *request) error {
 	}
 	var members struct {
 		RefreshToken wire.Member[string] `json:"refresh_token"`
+		Others       jsontext.Value      `json:",embed"`
 	}
 	if len(body) > 0 {
 		if err := r.unmarshal(body, &members); err != nil {
@@ -248,7 +249,12 @@ func (in *refreshInput) decode(r *request) error {
 		return nil
 	}
 	cookies := r.server.cookieTokens(r.Request)
-	if cookies == nil {
+	switch {
+	case cookies == nil && len(members.Others) > 0 && !members.RefreshToken.Given:
+		// Not a 401, which tells clients to log in again.
+		return store.Invalid("refresh_token", "required",
+			"The refresh_token is required; the body has other members, but not this one.")
+	case cookies == nil:
 		return errRefreshMissing
 	}
 	in.token, in.cookie = cookies[0], true
@@ -268,6 +274,7 @@ type logoutInput struct {
 	access     []string
 	refresh    []string
 	everywhere bool
+	caller     string       // the token of who ends all sessions
 	cookie     *http.Cookie // clears the one that came; nil if none did
 	fault      error        // of the body; the sessions of the tokens in headers end all the same
 }
@@ -282,22 +289,24 @@ func (in *logoutInput) decode(r *request) error {
 		Everywhere   bool                `json:"everywhere"`
 	}
 	body, err := r.read()
-	media, wrong := r.media([]string{mediaJSON, mediaForm})
+	media, _ := r.media([]string{mediaJSON, mediaForm})
+	_, encoded := r.gzipped()
 	switch {
 	case err != nil:
 		in.fault = err
 	case len(body) == 0 || string(body) == "null":
-	case media == mediaForm:
+	case media == mediaForm && !looksLikeJSON(body):
 		if form, err := url.ParseQuery(string(body)); err == nil {
 			members.RefreshToken.Value = form.Get("refresh_token")
 			members.Everywhere = form.Get("everywhere") == "true"
 		}
 	case media == mediaJSON:
 		in.fault = r.unmarshal(body, &members)
-	case r.Header.Get("Content-Encoding") != "":
-		in.fault = wrong // a token in the body cannot be read
+	case encoded != nil:
+		in.fault = encoded // a token in the body cannot be read
 	default:
-		// A browser's fetch labels every string text/plain. A body that is no JSON has no token.
+		// A browser's fetch labels every string text/plain, and curl -d a form. A body that is no
+		// JSON has no token.
 		if r.unmarshal(body, &members) != nil {
 			members.RefreshToken.Value, members.Everywhere = "", false
 		}
@@ -308,7 +317,7 @@ func (in *logoutInput) decode(r *request) error {
 	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
 		// It needs one good token, as any protected route does. Without one no session ends, so
 		// that the client can still refresh and try again.
-		_, err = bearerToken(r.Header)
+		in.caller, err = accessToken(r.Header)
 		return err
 	}
 	return nil
@@ -334,7 +343,7 @@ func (v logoutView) header(h http.Header) {
 func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error) {
 	var errs []error
 	if in.everywhere {
-		caller, err := s.cfg.Auth.Authenticate(ctx, in.access[0])
+		caller, err := s.cfg.Auth.Authenticate(ctx, in.caller)
 		if err != nil {
 			return logoutView{}, err
 		}

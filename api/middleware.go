@@ -265,7 +265,7 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 		panic("api: a route without access")
 	}
 	return func(c *gin.Context) {
-		token, err := bearerToken(c.Request.Header)
+		token, err := accessToken(c.Request.Header)
 		if err != nil {
 			s.fail(c, err)
 			return
@@ -283,37 +283,4 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 			s.fail(c, auth.ErrMFASetupRequired)
 		}
 	}
-}
-
-// bearerToken returns the token of a request. If there are several, they must be the same.
-// Otherwise two parts of a system could take the request for that of different people.
-func bearerToken(h http.Header) (string, error) {
-	tokens := givenTokens(h)
-	if len(tokens) == 0 {
-		return "", errTokenMissing
-	}
-	for _, t := range tokens[1:] {
-		if t != tokens[0] {
-			return "", auth.ErrTokenInvalid
-		}
-	}
-	return tokens[0], nil
-}
-
-// givenTokens returns every token of a request: of x-access-token as it is, of Authorization after
-// the scheme (RFC 6750 section 2.1).
-func givenTokens(h http.Header) []string {
-	var tokens []string
-	for _, v := range h["X-Access-Token"] {
-		if v != "" {
-			tokens = append(tokens, v)
-		}
-	}
-	for _, v := range h["Authorization"] {
-		scheme, token, _ := strings.Cut(v, " ")
-		if token = strings.Trim(token, " "); token != "" && strings.EqualFold(scheme, "Bearer") {
-			tokens = append(tokens, token)
-		}
-	}
-	return tokens
 }

@@ -109,7 +109,8 @@ func (s *Server) reply(c *gin.Context, status int, out any) {
 		s.fail(c, err)
 		return
 	}
-	*buf = body // which may have grown
+	body = append(body, '\n') // for whoever reads it in a terminal
+	*buf = body               // which may have grown
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
 	c.Writer.WriteHeader(status)
@@ -143,6 +144,10 @@ func (s *Server) fail(c *gin.Context, err error) {
 		if !aboutNoToken(err) {
 			challenge += `, error="invalid_token"`
 		}
+		if hint := tokenHint(err); hint != "" {
+			challenge += `, error_description="` + hint + `"`
+			s.cfg.Log.Debug("refused a token", "request_id", x.id, "code", p.Code, "reason", hint)
+		}
 		h.Set("WWW-Authenticate", challenge)
 	case http.StatusForbidden:
 		if errors.Is(err, errForbidden) { // RFC 6750 section 3.1
@@ -155,6 +160,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 	if err != nil {
 		panic(err) // a problem has nothing but text and numbers
 	}
+	body = append(body, '\n')
 	h["Content-Type"] = jsonType
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	c.Abort()
@@ -267,6 +273,8 @@ func (s *Server) checkQuery(takes []string) gin.HandlerFunc {
 		}
 		for name, values := range q {
 			switch {
+			case name == "_": // of clients that want nothing cached, such as jQuery
+				continue
 			case !slices.Contains(takes, name):
 				s.fail(c, invalidParameter("There is no parameter %q here.", wire.Excerpt(name)))
 				return

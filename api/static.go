@@ -56,7 +56,7 @@ func staticFiles() ([]staticFile, error) {
 		unpack                  func([]byte) ([]byte, error)
 	}{
 		{"/openapi.yaml", "application/yaml", "", assets, "openapi.yaml", unchanged},
-		{"/openapi.json", "application/json", "", assets, "openapi.yaml", yaml.YAMLToJSON},
+		{"/openapi.json", "application/json", "", assets, "openapi.yaml", yamlToJSON},
 		{"/docs", html, docsPolicy, assets, "docs/index.html", unchanged},
 		{"/docs/page.css", css, "", assets, "docs/page.css", unchanged},
 		{"/docs/page.js", js, "", assets, "docs/page.js", unchanged},
@@ -85,6 +85,12 @@ func staticFiles() ([]staticFile, error) {
 
 func unchanged(b []byte) ([]byte, error) { return b, nil }
 
+// yamlToJSON returns a document as JSON that ends with one newline, as every JSON answer does.
+func yamlToJSON(b []byte) ([]byte, error) {
+	j, err := yaml.YAMLToJSON(b)
+	return append(bytes.TrimSpace(j), '\n'), err
+}
+
 func gunzip(b []byte) ([]byte, error) {
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
@@ -106,7 +112,8 @@ func (f staticFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// A 304 needs it too, because its headers replace those in the cache.
 		h.Set("Content-Security-Policy", f.policy)
 	}
-	if matchesWeakly(r.Header.Values("If-None-Match"), c.etag) {
+	// A header that cannot be read names no version: the whole file is a good answer to it.
+	if had, _ := parseTags(r.Header.Values("If-None-Match")); had.match(c.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

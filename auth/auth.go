@@ -57,6 +57,9 @@ var (
 	ErrTooManyAttempts = throttle.ErrTooManyAttempts
 )
 
+// InvalidTokenError is an [ErrTokenInvalid] with its reason.
+type InvalidTokenError = token.InvalidError
+
 // TooManyError is an [ErrTooManyAttempts] with the time to wait.
 type TooManyError = throttle.TooManyError
 

@@ -132,7 +132,7 @@ func (i *Issuer) Verify(token string) (Access, error) {
 	case !now.Before(a.expires):
 		return a, ErrExpired
 	case now.Before(a.notBefore):
-		return a, ErrInvalid
+		return a, errNotYet()
 	}
 	return a, nil
 }
@@ -152,13 +152,13 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 	_, err = i.parser.ParseWithClaims(token, &c, signedWith)
 	switch {
 	case err != nil && !onlyTimes(err):
-		return Access{}, ErrInvalid
+		return Access{}, claimFault(err)
 	case err != nil:
 		err = ErrExpired
 	}
 	session, ok := ParseSessionID(c.SessionID)
 	if !ok {
-		return Access{}, ErrInvalid
+		return Access{}, invalid("The sid of the token is no session.")
 	}
 	a := Access{
 		MFA:    slices.Contains(c.AMR, "mfa"),
@@ -173,35 +173,50 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 		a.notBefore = nbf
 	}
 	if i.cfg.Now().Before(a.notBefore) {
-		err = ErrInvalid // golang-jwt would allow iat no more than the other times
+		err = errNotYet() // golang-jwt would allow iat no more than the other times
 	}
 	return a, err
+}
+
+func errNotYet() error {
+	return invalid("The token is not valid yet: its iat or nbf is ahead of the clock of this server.")
+}
+
+// claimFault returns what golang-jwt found wrong with a token whose signature is good.
+func claimFault(err error) error {
+	switch {
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		return invalid("The iss of the token is not the ISSUER of this server.")
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return invalid("The aud of the token is not the AUDIENCE of this server.")
+	}
+	return invalid("The claims of the token are not all there, once each and valid.")
 }
 
 // signer returns the key that signed an access token, and the token's header.
 func (r *Keyring) signer(token string) (accessKey, []byte, error) {
 	if len(token) > MaxAccess || !isTokenText(token) {
-		return accessKey{}, nil, ErrInvalid
+		return accessKey{}, nil, formFault(token)
 	}
 	text, encoded, _ := cutLast(token, ".")
 	header, payload, ok := strings.Cut(text, ".")
 	if !ok || strings.Contains(payload, ".") {
-		return accessKey{}, nil, ErrInvalid
+		return accessKey{}, nil, formFault(token)
 	}
 	mac, err := strictBase64.DecodeString(encoded)
-	if err != nil {
-		return accessKey{}, nil, ErrInvalid
+	if err != nil || len(mac) != sha256.Size {
+		return accessKey{}, nil, signatureFault(token)
 	}
 	for _, k := range r.access {
 		if k.signed(text, mac) {
 			h, err := strictBase64.DecodeString(header)
 			if err != nil {
-				return accessKey{}, nil, ErrInvalid
+				return accessKey{}, nil, invalid("The header of the token is not base64url.")
 			}
 			return k, h, nil
 		}
 	}
-	return accessKey{}, nil, ErrInvalid
+	return accessKey{}, nil, signatureFault(token)
 }
 
 // signed reports whether mac is HMAC-SHA-256 of text under the secret itself.
@@ -222,14 +237,17 @@ func (k accessKey) checkHeader(header []byte) error {
 		Crit jsontext.Value `json:"crit"`
 	}
 	if err := json.Unmarshal(header, &h); err != nil {
-		return ErrInvalid
+		return invalid("The header of the token is not one JSON object with every name once.")
 	}
-	otherType := h.Typ != nil && !strings.EqualFold(*h.Typ, "JWT")
-	if h.Alg != jwt.SigningMethodHS256.Alg() || h.Crit != nil || otherType {
-		return ErrInvalid
-	}
-	if h.Kid != nil && string(h.Kid) != strconv.Quote(k.id) {
-		return ErrInvalid
+	switch {
+	case h.Alg != jwt.SigningMethodHS256.Alg():
+		return invalid("The alg of the token is not HS256.")
+	case h.Crit != nil:
+		return invalid("The header of the token has crit, which this server does not know.")
+	case h.Typ != nil && !strings.EqualFold(*h.Typ, "JWT"):
+		return invalid("The typ of the token is not JWT.")
+	case h.Kid != nil && string(h.Kid) != strconv.Quote(k.id):
+		return invalid("The kid of the token is not that of the secret that signed it.")
 	}
 	return nil
 }

@@ -153,6 +153,67 @@ func TestTheCacheIsBounded(t *testing.T) {
 	}
 }
 
+// checkReason fails the test unless a reason may stand in an error_description.
+func checkReason(t *testing.T, reason string) {
+	t.Helper()
+	for _, c := range reason {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			t.Errorf("%q has the character %q", reason, c)
+		}
+	}
+	if !strings.HasSuffix(reason, ".") {
+		t.Errorf("%q is no sentence", reason)
+	}
+}
+
+// A refused token comes with a reason that helps its sender.
+func TestReasons(t *testing.T) {
+	good := forge(testSecret, plainHeader, payload())
+	cut := strings.LastIndex(good, ".")
+	for _, c := range []struct{ name, token, reason string }{
+		{"empty", "", "empty"},
+		{"double quotes", `"` + good + `"`, "quotation marks"},
+		{"single quotes", "'" + good + "'", "quotation marks"},
+		{"one quote", good + `"`, "quotation marks"},
+		{"the scheme twice", "Bearer " + good, "twice"},
+		{"JSON", `{"token":"` + good + `"}`, "JSON"},
+		{"a line break", good[:30] + "\n" + good[30:], "white space"},
+		{"a space", good[:30] + " " + good[30:], "white space"},
+		{"URL encoding", "%22" + good + "%22", "URL encoding"},
+		{"another alphabet", strings.Replace(good, ".", "+/.", 1), "characters"},
+		{"padding", good + "=", "characters"},
+		{"too long", strings.Repeat("a", MaxAccess+1), "too long"},
+		{"cut off in the signature", good[:len(good)-9], "cut off"},
+		{"cut off in the payload", good[:cut-9], "cut off"},
+		{"more parts", good + ".x", "more"},
+		{"a refresh token", testKeys(t, testSecret).Sign(Refresh, testSession+".3"), "refresh"},
+		{"another secret", forge(otherSecret, plainHeader, payload()), "signature"},
+		{"another kid", forge(testSecret, `{"alg":"HS256","kid":"x"}`, payload()), "kid"},
+		{"another alg", forge(testSecret, `{"alg":"HS384"}`, payload()), "alg"},
+		{"another typ", forge(testSecret, `{"alg":"HS256","typ":"at+jwt"}`, payload()), "typ"},
+		{"another issuer", forge(testSecret, plainHeader, payload("iss", `"x"`)), "ISSUER"},
+		{"another audience", forge(testSecret, plainHeader, payload("aud", `"x"`)), "AUDIENCE"},
+		{"not yet valid", forge(testSecret, plainHeader, payload("nbf", at(60))), "not valid yet"},
+		{"of a clock ahead", forge(testSecret, plainHeader, payload("iat", at(90))), "not valid yet"},
+		{"no claims", forge(testSecret, plainHeader, "{}"), "claims"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := testIssuer(t).Verify(c.token)
+			var refused *InvalidError
+			if !errors.Is(err, ErrInvalid) || !errors.As(err, &refused) {
+				t.Fatalf("the verdict is %v", err)
+			}
+			checkReason(t, refused.Reason)
+			if !strings.Contains(refused.Reason, c.reason) {
+				t.Errorf("the reason %q has nothing of %q", refused.Reason, c.reason)
+			}
+			if len(c.token) > 20 && strings.Contains(refused.Reason, c.token[5:15]) {
+				t.Errorf("the reason repeats the token: %q", refused.Reason)
+			}
+		})
+	}
+}
+
 // FuzzVerify checks that nothing a stranger sends makes Verify panic or return an error that is not
 // one of ours, and that an accepted token makes sense.
 func FuzzVerify(f *testing.F) {
@@ -174,6 +235,13 @@ func FuzzVerify(f *testing.F) {
 			}
 		case !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrExpired):
 			t.Errorf("%q: %v", token, err)
+		}
+		var refused *InvalidError
+		if errors.Is(err, ErrInvalid) && !errors.As(err, &refused) {
+			t.Errorf("%q is refused without a reason", token)
+		}
+		if refused != nil {
+			checkReason(t, refused.Reason)
 		}
 		_, _ = Inspect(token)
 	})

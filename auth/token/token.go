@@ -19,13 +19,79 @@
 // token was revoked is for package auth to decide.
 package token
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 var (
 	// ErrInvalid refuses an access token that no secret of ours has signed, or whose claims are not
-	// all there and valid.
+	// all there and valid. It comes as an [*InvalidError].
 	ErrInvalid = errors.New("the token is not a valid access token")
 
 	// ErrExpired refuses an access token whose only fault is its age.
 	ErrExpired = errors.New("the token has expired")
 )
+
+// InvalidError is an [ErrInvalid] with its reason. The reason helps no forger: of a token whose
+// signature does not match, it tells only the form that its sender has seen.
+type InvalidError struct {
+	// Reason is a sentence about the token that repeats nothing of it. It has only characters that
+	// may stand in an error_description (RFC 6750 section 3): neither quotes nor backslashes.
+	Reason string
+}
+
+// Error implements error.
+func (e *InvalidError) Error() string { return ErrInvalid.Error() + ": " + e.Reason }
+
+// Unwrap returns [ErrInvalid].
+func (e *InvalidError) Unwrap() error { return ErrInvalid }
+
+func invalid(reason string) error { return &InvalidError{Reason: reason} }
+
+// formFault returns what is wrong with the form of a text that is no access token, before its
+// signature is looked at.
+func formFault(text string) error {
+	switch {
+	case text == "":
+		return invalid("The token is empty.")
+	case strings.HasPrefix(text, "{"):
+		return invalid("This is JSON; send only the value of its member token.")
+	case strings.ContainsAny(text[:1], "\"'`") || strings.ContainsAny(text[len(text)-1:], "\"'`"):
+		return invalid("There are quotation marks around the token; send it without them.")
+	case len(text) > 7 && strings.EqualFold(text[:7], "Bearer "):
+		return invalid("The token begins with Bearer, which is there twice; send it once.")
+	case strings.ContainsAny(text, " \t\r\n"):
+		return invalid("There is white space in the token; send it as one word.")
+	case len(text) > MaxAccess:
+		return invalid("The token is too long to be one of this server.")
+	case strings.ContainsRune(text, '%'):
+		return invalid("The token has a percent sign in it; send it without URL encoding.")
+	case !isTokenText(text):
+		return invalid("The token has characters that no token has; send it as the login returned it.")
+	case strings.Count(text, ".") > 2:
+		return invalid("A token has three parts with dots between them; this one has more.")
+	}
+	return invalid("A token has three parts with dots between them; this one may be cut off.")
+}
+
+// signatureFault returns why a text of the form of an access token has no good signature.
+func signatureFault(text string) error {
+	parts := strings.Split(text, ".")
+	switch {
+	case len(parts[0]) == 22 && isDigits(parts[1]):
+		return invalid("This looks like a refresh token; send the access token.")
+	case len(parts[2]) != signatureSize:
+		return invalid("The signature of the token is not one of HS256; the token may be cut off, " +
+			"or of another server.")
+	}
+	return invalid("The signature of the token does not match: the token is of another server, " +
+		"or was changed, or SECRET was.")
+}
+
+// signatureSize is the length of an HMAC-SHA-256 in base64url.
+const signatureSize = 43
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}

@@ -1,0 +1,155 @@
+package api
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"strings"
+
+	"clientes/auth"
+)
+
+// tokenError refuses a request for want of a good token, with a sentence for whoever wrote the
+// client. It stands in error_description, so it has neither quotes nor backslashes.
+type tokenError struct {
+	kind error // errTokenMissing or auth.ErrTokenInvalid
+	hint string
+}
+
+func (e *tokenError) Error() string { return e.kind.Error() + ": " + e.hint }
+func (e *tokenError) Unwrap() error { return e.kind }
+
+// tokenHint returns what the client can learn of why its token was refused, "" if nothing.
+func tokenHint(err error) string {
+	var (
+		own     *tokenError
+		invalid *auth.InvalidTokenError
+	)
+	switch {
+	case errors.As(err, &own):
+		return own.hint
+	case errors.As(err, &invalid):
+		return invalid.Reason
+	case errors.Is(err, auth.ErrTokenExpired):
+		return "The token has expired; refresh it, or log in again."
+	case errors.Is(err, auth.ErrTokenRevoked):
+		return "The session of the token was ended; log in again."
+	}
+	return ""
+}
+
+// accessToken returns the token of a request. Authorization counts only if x-access-token has no
+// token: beside it, a gateway may have written Authorization for itself. Several tokens must be the
+// same. Otherwise two parts of a system could take the request for that of different people.
+func accessToken(h http.Header) (string, error) {
+	tokens, why := tokensIn(h["X-Access-Token"], bareToken)
+	if tokens == nil {
+		var otherwise error
+		tokens, otherwise = tokensIn(h["Authorization"], bearerToken)
+		why = cmp.Or(why, otherwise, errTokenMissing)
+	}
+	if tokens == nil {
+		return "", why
+	}
+	for _, t := range tokens[1:] {
+		if t != tokens[0] {
+			return "", &tokenError{auth.ErrTokenInvalid,
+				"The header is there several times with different tokens; send one."}
+		}
+	}
+	return tokens[0], nil
+}
+
+// givenTokens returns every token of a request.
+func givenTokens(h http.Header) []string {
+	tokens, _ := tokensIn(h["X-Access-Token"], bareToken)
+	more, _ := tokensIn(h["Authorization"], bearerToken)
+	return append(tokens, more...)
+}
+
+// tokensIn returns the tokens in the values of a header. If there are none, the error is why, or
+// nil if the header is absent.
+func tokensIn(values []string, read func(string) (string, error)) (tokens []string, err error) {
+	for _, v := range values {
+		token, why := read(strings.Trim(v, " \t"))
+		if token != "" {
+			tokens = append(tokens, token)
+		}
+		err = cmp.Or(err, why)
+	}
+	return tokens, err
+}
+
+// bareToken reads x-access-token: a token as it is, or after the scheme.
+func bareToken(value string) (string, error) {
+	token, schemed := afterBearer(value)
+	switch {
+	case token == "" && schemed:
+		return "", &tokenError{errTokenMissing, "x-access-token has no token after Bearer."}
+	case isPlaceholder(token):
+		return "", errPlaceholder("x-access-token")
+	}
+	return token, nil
+}
+
+// bearerToken reads Authorization (RFC 6750 section 2.1).
+func bearerToken(value string) (string, error) {
+	token, schemed := afterBearer(value)
+	switch {
+	case !schemed:
+		return "", otherScheme(value)
+	case token == "":
+		return "", &tokenError{errTokenMissing, "Authorization has no token after Bearer."}
+	case isPlaceholder(token):
+		return "", errPlaceholder("Authorization")
+	}
+	return token, nil
+}
+
+// afterBearer returns what a value has after the scheme Bearer, in any case of letters, and all of
+// it if it has no such scheme.
+func afterBearer(value string) (rest string, schemed bool) {
+	const scheme = "Bearer"
+	if len(value) < len(scheme) || !strings.EqualFold(value[:len(scheme)], scheme) {
+		return value, false
+	}
+	rest = value[len(scheme):]
+	if rest != "" && rest[0] != ' ' && rest[0] != '\t' {
+		return value, false
+	}
+	return strings.Trim(rest, " \t"), true
+}
+
+// isPlaceholder reports whether a text is what languages and tools write for a missing value.
+func isPlaceholder(token string) bool {
+	switch strings.ToLower(token) {
+	case "undefined", "null", "nil", "none", "nan", "false", "[object object]", "[object promise]":
+		return true
+	}
+	return strings.HasPrefix(token, "{{") // a variable of Postman without a value
+}
+
+func errPlaceholder(header string) error {
+	return &tokenError{auth.ErrTokenInvalid, header + " has a placeholder such as undefined or null " +
+		"in place of a token: the client has none yet; log in first."}
+}
+
+// otherScheme returns why Authorization without the scheme Bearer holds no token. Whether it holds
+// one without its scheme shows by the two dots. What a gateway writes there for itself has none.
+func otherScheme(value string) error {
+	scheme, rest, found := strings.Cut(value, " ")
+	switch {
+	case value == "":
+		return nil
+	case strings.Count(value, ".") >= 2 && !found:
+		return &tokenError{auth.ErrTokenInvalid,
+			"Authorization needs Bearer and a space before the token."}
+	case strings.Count(rest, ".") >= 2:
+		return &tokenError{auth.ErrTokenInvalid, "Authorization needs Bearer and a space " +
+			"before the token; it has another scheme."}
+	case isPlaceholder(scheme) && !found:
+		return errPlaceholder("Authorization")
+	}
+	return &tokenError{errTokenMissing,
+		"Authorization has no token of this server: that is Bearer, a space and the token."}
+}
