@@ -23,8 +23,8 @@ type LoginRequest struct {
 // within a *[ChallengeError], or [ErrOverloaded] refuse it.
 func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	u, err := store.User{}, store.ErrNotFound
-	if store.ValidUserName(r.User) { // no store need look at other texts of strangers
-		u, err = a.cfg.Store.UserByName(ctx, r.User)
+	if name, ok := store.UserName(r.User); ok { // no store need look at other texts of strangers
+		u, err = a.cfg.Store.UserByName(ctx, name)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Grant{}, fmt.Errorf("look up user: %w", err)

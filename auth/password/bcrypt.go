@@ -39,7 +39,8 @@ func (h bcryptHash) algorithm() string {
 func replaceable(hash, password string) bool {
 	h, err := parseHash(hash)
 	isLong := func(form string) bool { return len(form) > maxBcryptLen }
-	if b, ok := h.(bcryptHash); ok && b.digest == nil && slices.ContainsFunc(formsOf(password), isLong) {
+	b, ok := h.(bcryptHash)
+	if ok && b.digest == nil && slices.ContainsFunc(formsOf(password), isLong) {
 		return false
 	}
 	return err == nil && !isCurrentHash(hash)

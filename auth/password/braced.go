@@ -1,6 +1,7 @@
 package password
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -70,8 +71,8 @@ func parseSpringPBKDF2(release, text string) (passwordHash, error) {
 	}
 	b, err := hex.DecodeString(text)
 	if err != nil || len(b) != saltLen+32 {
-		return nil, malformedHash(fmt.Sprintf("A hash of Spring's PBKDF2 has %d hex digits of salt "+
-			"and 64 of hash; one with other parameters cannot be verified.", 2*saltLen))
+		return nil, malformedHash(fmt.Sprintf("A hash of Spring's PBKDF2 has %d hex digits of "+
+			"salt and 64 of hash; one with other parameters cannot be verified.", 2*saltLen))
 	}
 	h, err := newPBKDF2(digest, iterations)
 	h.salt, h.want = b[:saltLen], b[saltLen:]
@@ -112,11 +113,9 @@ func parseKeycloak(text string) (passwordHash, error) {
 	salt, want := phc(secret.Salt), phc(secret.Value)
 	switch cost.Algorithm {
 	case "pbkdf2", "pbkdf2-sha1", "pbkdf2-sha256", "pbkdf2-sha512":
-		digest := strings.TrimPrefix(strings.TrimPrefix(cost.Algorithm, "pbkdf2"), "-")
-		if digest == "" {
-			digest = "sha1"
-		}
-		return parsePBKDF2(fmt.Sprintf("$pbkdf2-%s$i=%d$%s$%s", digest, cost.Iterations, salt, want))
+		digest := cmp.Or(strings.TrimPrefix(cost.Algorithm[len("pbkdf2"):], "-"), "sha1")
+		return parsePBKDF2(
+			fmt.Sprintf("$pbkdf2-%s$i=%d$%s$%s", digest, cost.Iterations, salt, want))
 	case "argon2":
 		param := func(name string) string { return strings.Join(cost.Parameters[name], ",") }
 		if param("version") != "1.3" || param("type") != "id" && param("type") != "i" {

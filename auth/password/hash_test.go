@@ -207,7 +207,8 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"Werkzeug's with MD5", with(werkzeug, "sha256", "md5", 1), "malformed_hash"},
 		{"Werkzeug's of another length", werkzeug[:len(werkzeug)-2], "malformed_hash"},
 		{"Werkzeug's scrypt without p", with(werkzeugS, ":1$", "$", 1), "malformed_hash"},
-		{"Werkzeug's scrypt with an N that is no power", with(werkzeugS, "16", "15", 1), "malformed_hash"},
+		{"Werkzeug's scrypt with an N that is no power",
+			with(werkzeugS, "16", "15", 1), "malformed_hash"},
 		{"Spring's scrypt without parameters", with(springS, "40801", "", 1), "malformed_hash"},
 		{"Spring's PBKDF2 of another length", springP + "00", "malformed_hash"},
 		{"Spring's PBKDF2 of 5.8, with the salt of before",
@@ -215,8 +216,10 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"phpass that is cut", phpass[:33], "malformed_hash"},
 		{"phpass with too few rounds", with(phpass, "$5", "$4", 1), "malformed_hash"},
 		{"phpass of Drupal that is cut", "$S" + phpass[2:], "malformed_hash"},
-		{"ASP.NET's with a digest that is none", with(aspnet, "AQAAAAE", "AQAAAAM", 1), "malformed_hash"},
-		{"ASP.NET's with a salt beyond its end", with(aspnet, "AACAAA", "AAPAAA", 1), "malformed_hash"},
+		{"ASP.NET's with a digest that is none",
+			with(aspnet, "AQAAAAE", "AQAAAAM", 1), "malformed_hash"},
+		{"ASP.NET's with a salt beyond its end",
+			with(aspnet, "AACAAA", "AAPAAA", 1), "malformed_hash"},
 		{"Firebase's without the signer key", with(firebase, "AAAAAAAAAAAAAAAAAAAAAA==", "", 1),
 			"malformed_hash"},
 		{"Firebase's without parameters", "firebase-scrypt$c2FsdA==$AAAAAAAAAAAAAAAAAAAAAA==",
@@ -231,7 +234,8 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"WordPress's of cost 15", "$wp" + with(bcrypt2b, "$04$", "$15$", 1), "costly_hash"},
 		{"Werkzeug's with too many iterations",
 			with(werkzeug, ":1$", ":5000001$", 1), "costly_hash"},
-		{"Werkzeug's scrypt of all memory", with(werkzeugS, "16:", "2147483648:", 1), "costly_hash"},
+		{"Werkzeug's scrypt of all memory",
+			with(werkzeugS, "16:", "2147483648:", 1), "costly_hash"},
 		{"Spring's scrypt of all memory", with(springS, "40801", "ff0801", 1), "costly_hash"},
 		{"phpass with too many rounds", with(phpass, "$5", "$L", 1), "costly_hash"},
 		{"ASP.NET's with all iterations",
@@ -435,7 +439,7 @@ func TestWeakHashesAreRefusedWithWhatToDo(t *testing.T) {
 		{"Spring noop", "{noop}password", "a password itself"},
 		{"Dovecot plain", "{PLAIN}password", "a password itself"},
 		{"Spring MD5", "{MD5}{salt}5f4dcc3b5aa765d61d8327deb882cf99", "quickly guessed"},
-		{"Spring sha256", "{sha256}97cde38028ad898ebc02e690819fa220e88c62e0699403e9", "quickly guessed"},
+		{"Spring sha256", "{sha256}97cde38028ad898ebc02e690819fa220", "quickly guessed"},
 		{"LDAP SSHA", "{SSHA}Fd0zE9K0Oe0w6jXvyIhrIVxdWBZDQ2Uj", "quickly guessed"},
 		{"LDAP SSHA512", "{SSHA512}AAAA", "quickly guessed"},
 		{"Dovecot SHA512 in hex", "{SSHA512.hex}00", "quickly guessed"},
@@ -494,7 +498,8 @@ func TestUnicodeForms(t *testing.T) {
 	if !verifyPassword(as(mixed), mixed) {
 		t.Error("a hash of mixed forms does not match what was typed")
 	}
-	if _, rehashed, _ := (Local{}).Verify(as(apart), apart, true); !isHashOfNFC(rehashed, composed) {
+	_, rehashed, _ := Local{}.Verify(as(apart), apart, true)
+	if !isHashOfNFC(rehashed, composed) {
 		t.Errorf("the hash in the place of one of NFD is %s", rehashed)
 	}
 	for form, n := range map[string]int{"plain": 1, "Пароль": 1, composed: 2, apart: 2, mixed: 3} {
@@ -504,7 +509,8 @@ func TestUnicodeForms(t *testing.T) {
 	}
 	long := strings.Repeat("e\u0301", maxLength)
 	must(t, Rules{}.CheckNew(long))
-	if (Rules{}).CheckNew(long+"a") == nil || (Rules{}).CheckNew("e\u0301e\u0301e\u0301e\u0301") == nil {
+	four := strings.Repeat("e\u0301", 4)
+	if (Rules{}).CheckNew(long+"a") == nil || (Rules{}).CheckNew(four) == nil {
 		t.Error("the length is not that of NFC")
 	}
 }

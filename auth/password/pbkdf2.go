@@ -139,8 +139,8 @@ func parseASPNET(text string) (passwordHash, error) {
 	}
 	h, err := newPBKDF2(digests[digest], n)
 	if err == nil {
-		h.salt, h.want, err = saltAndWant(
-			string(b[v3Head:saltEnd]), asText, string(b[saltEnd:]), asText, maxPBKDF2Want)
+		salt, want := string(b[v3Head:saltEnd]), string(b[saltEnd:])
+		h.salt, h.want, err = saltAndWant(salt, asText, want, asText, maxPBKDF2Want)
 	}
 	return h, err
 }
@@ -167,10 +167,10 @@ func parseDjangoPBKDF2(text string) (passwordHash, error) {
 	return h, err
 }
 
-// parsePassport reads "passport-local-mongoose$sha256$25000$salt$hash". passport-local-mongoose keeps salt and hash in two
-// fields of its document, both in hex. It salts with the hex text itself, not with what the text
-// stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2) and 25000
-// unless somebody chose others.
+// parsePassport reads "passport-local-mongoose$sha256$25000$salt$hash". That program keeps salt and
+// hash in two fields of its document, both in hex. It salts with the hex text itself, not with what
+// the text stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2) and
+// 25000 unless somebody chose others.
 func parsePassport(text string) (passwordHash, error) {
 	fields := strings.Split(text, "$")[1:]
 	if len(fields) != 4 {

@@ -24,13 +24,13 @@ const maxPhpassRounds = 22
 const cryptAlphabet = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 func (h phpassHash) matches(password string) bool {
-	d := h.digest()
+	d, secret := h.digest(), []byte(password)
 	d.Write([]byte(h.salt + password))
 	sum := d.Sum(nil)
 	for range h.rounds {
 		d.Reset()
 		d.Write(sum)
-		d.Write([]byte(password))
+		d.Write(secret)
 		sum = d.Sum(sum[:0])
 	}
 	return same([]byte(encodeCrypt(sum)[:len(h.want)]), []byte(h.want))

@@ -28,8 +28,8 @@ type Rules struct {
 }
 
 // CheckNew returns a *[store.InvalidError] on "password" if something is plainly wrong with a new
-// one, so that a caller can report it beside other faults. The length is that of its NFC. Whether the password is easy to
-// guess is only known when it is hashed ([Gate.HashNew]).
+// one, so that a caller can report it beside other faults. The length is that of its NFC. Whether
+// the password is easy to guess is only known when it is hashed ([Gate.HashNew]).
 func (r Rules) CheckNew(password string) error {
 	least := max(r.Least, MinLength)
 	switch n := utf8.RuneCountInString(norm.NFC.String(password)); {

@@ -129,7 +129,8 @@ func parseFirebase(text string) (passwordHash, error) {
 		return nil, err
 	}
 	h := firebaseHash{scryptHash: inner}
-	if h.signer, h.want, err = saltAndWant(fields[3], anyBase64, fields[5], anyBase64, maxSalt); err != nil {
+	h.signer, h.want, err = saltAndWant(fields[3], anyBase64, fields[5], anyBase64, maxSalt)
+	if err != nil {
 		return nil, err
 	}
 	if h.salt, err = anyBase64(fields[4]); err != nil || len(h.salt) > maxSalt {

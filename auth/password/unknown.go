@@ -7,10 +7,10 @@ import (
 
 // insteadOfHash says what becomes of a user whose hash is not taken.
 const insteadOfHash = " Leave password_hash empty: the user comes without a password, and sets " +
-	"one by the link of \"forgot\"."
+	"one by a link (POST /password/forgot)."
 
-// unknownHash refuses a hash that is of no kind that is taken. It says which kind it looks like, and
-// what to do instead.
+// unknownHash refuses a hash that is of no kind that is taken. It says which kind it looks like,
+// and what to do instead.
 func unknownHash(text string) error {
 	for _, k := range []struct{ pattern, message string }{
 		{`^\{(noop|plain|clear|cleartext|plaintext)\}|^plain\$`,
