@@ -146,7 +146,7 @@ func (s *Server) routes() []route {
 		{"POST", "/password/forgot", anybody, nil, serve(s, 202, s.forgotPassword)},
 		{"POST", "/password/reset", anybody, nil, serve(s, 200, s.resetPassword)},
 
-		{"GET", "/users", admins, pageQuery(), serve(s, 200, s.listUsers)},
+		{"GET", "/users", admins, usersQuery(), serve(s, 200, s.listUsers)},
 		{"POST", "/users", admins, nil, serve(s, 201, s.createUser)},
 		{"GET", "/users/:id", admins, nil, serve(s, 200, s.getUser)},
 		{"PATCH", "/users/:id", admins, nil, serve(s, 200, s.patchUser)},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"clientes/api/wire"
 	"clientes/auth"
@@ -167,11 +169,51 @@ func (s *Server) deleteUser(ctx context.Context, in userProofInput) (nothing, er
 	return nothing{}, s.cfg.Auth.DeleteUser(ctx, in.id)
 }
 
-func (s *Server) listUsers(ctx context.Context, in pageInput) (page[store.User], error) {
-	return readPage(ctx, s, in, list[store.User, int64]{
+// usersQuery returns the query parameters of the list of users.
+func usersQuery() []string { return append(pageQuery(), "user") }
+
+// usersInput is a page of the users, or the one of a name.
+type usersInput struct {
+	pageInput
+	name  string // "" for all
+	given url.Values
+}
+
+func (in *usersInput) decode(r *request) error {
+	if name, ok := r.query("user"); ok {
+		switch in.name = strings.TrimSpace(name); {
+		case in.name == "":
+			return invalidParameter("The parameter \"user\" is a user name.")
+		case strings.Contains(in.name, " "):
+			return invalidParameter("The parameter \"user\" has a space, and no user name has one. " +
+				"A plus sign is written %%2B.")
+		}
+		in.given = r.given("user")
+	}
+	return in.pageInput.decode(r)
+}
+
+// listUsers lists one user at most if a name is given.
+func (s *Server) listUsers(ctx context.Context, in usersInput) (page[store.User], error) {
+	cursors, read := "/users", s.cfg.Auth.Users
+	if in.name != "" {
+		cursors += "?" + in.given.Encode()
+		read = func(ctx context.Context, after int64, _ int) ([]store.User, error) {
+			u, err := s.cfg.Auth.UserByName(ctx, in.name)
+			switch {
+			case errors.Is(err, store.ErrNotFound) || err == nil && u.ID <= after:
+				return nil, nil
+			case err != nil:
+				return nil, err
+			}
+			return []store.User{u}, nil
+		}
+	}
+	return readPage(ctx, s, in.pageInput, list[store.User, int64]{
 		path:     "/users",
-		cursors:  "/users",
-		read:     s.cfg.Auth.Users,
+		given:    in.given,
+		cursors:  cursors,
+		read:     read,
 		position: func(u *store.User) string { return formatID(u.ID) },
 		parse:    parseID,
 		view:     reflected(wire.ViewUser),

@@ -25,6 +25,8 @@ type effects struct {
 	takenAway    bool // if the second factor goes, it is not its owner who switches it off
 	mailedEnough bool // the user has lately got a mail about device tokens
 
+	uninvited bool // a user without a password gets no mail to choose one
+
 	// newAdmins names the new admins of an import, whose mails come with the first of them. ""
 	// stands for the user themselves.
 	newAdmins string
@@ -65,7 +67,7 @@ func (fx *effects) mailsOf(old, now store.User) (mails []store.Mail) {
 	}
 	if old.Email != now.Email {
 		mail(store.MailEmailChanged, old.Email)
-		if now.PasswordHash == "" {
+		if now.PasswordHash == "" && !fx.uninvited {
 			mail(store.MailInvitation, now.Email) // an invitation to the old email is cancelled
 		}
 	}

@@ -24,8 +24,8 @@ type LoginRequest struct {
 func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 	r.User, r.Code = store.Trim(r.User), store.Trim(r.Code)
 	u, err := store.User{}, store.ErrNotFound
-	if store.ValidUserName(r.User) { // no store need look at other texts of strangers
-		u, err = a.cfg.Store.UserByName(ctx, r.User)
+	if name, ok := store.UserName(r.User); ok { // no store need look at other texts of strangers
+		u, err = a.cfg.Store.UserByName(ctx, name)
 	}
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return Grant{}, fmt.Errorf("look up user: %w", err)

@@ -62,7 +62,8 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 // findUser returns the user of that name, or if name is "" of that email, or the zero User.
 func (a *Auth) findUser(ctx context.Context, name, email string) (u store.User, err error) {
 	if name = store.Trim(name); name != "" {
-		if !store.ValidUserName(name) {
+		name, ok := store.UserName(name)
+		if !ok {
 			return store.User{}, nil
 		}
 		u, err = a.cfg.Store.UserByName(ctx, name)

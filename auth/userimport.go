@@ -12,11 +12,14 @@ import (
 	"clientes/store"
 )
 
-// Import makes users of rows that were brought from elsewhere, each with the hash of their
-// password, and returns them as they were made. It makes all of them, or none if anything is wrong
-// with any. Their emails count as confirmed. A row may come as a *[store.InvalidError] instead. Any
-// other error among the rows ends the import and is returned as it is. Faults are a
-// *[store.RowsError].
+// Import makes users of rows that were brought from elsewhere, and returns them as they were made.
+// Each has the hash of their password, or what [password.IsAbsent] accepts in its place. Import
+// makes all of them, or none if anything is wrong with any. Their emails count as confirmed. A row
+// may come as a *[store.InvalidError] instead. Any other error among the rows ends the import and
+// is returned as it is. Faults are a *[store.RowsError].
+//
+// Nobody is invited, because a file may have very many users: those without a password ask for a
+// link themselves ([Auth.ForgotPassword]).
 func (a *Accounts) Import(
 	ctx context.Context, rows iter.Seq2[store.User, error],
 ) ([]store.User, error) {
@@ -25,7 +28,7 @@ func (a *Accounts) Import(
 		return nil, err
 	}
 	fx := newEffects(ctx)
-	fx.newAdmins = adminNames(users)
+	fx.newAdmins, fx.uninvited = adminNames(users), true
 	// Nothing is logged: only the command line imports users.
 	users, err = a.users.CreateUsers(ctx, users, fx.of)
 	if err != nil {
@@ -49,13 +52,12 @@ func adminNames(users []store.User) string {
 	return strings.Join(names, ", ")
 }
 
-// CheckImport returns how many users [Accounts.Import] would make, or the error it would return. It
+// CheckImport returns the users that [Accounts.Import] would make, or the error it would return. It
 // changes nothing.
 func (a *Accounts) CheckImport(
 	ctx context.Context, rows iter.Seq2[store.User, error],
-) (int, error) {
-	users, err := a.checkRows(ctx, rows)
-	return len(users), err
+) ([]store.User, error) {
+	return a.checkRows(ctx, rows)
 }
 
 // checkRows returns the users of the rows, or the faults of all rows in their order: what is wrong
@@ -90,7 +92,12 @@ func readRows(rows iter.Seq2[store.User, error]) (
 	for u, err := range rows {
 		if err == nil {
 			u, err = u.Validate()
-			err = store.JoinInvalid(err, password.CheckHash(u.PasswordHash))
+			u.PasswordHash = strings.TrimSpace(u.PasswordHash)
+			if password.IsAbsent(u.PasswordHash) {
+				u.PasswordHash = ""
+			} else {
+				err = store.JoinInvalid(err, password.CheckHash(u.PasswordHash))
+			}
 		} else {
 			u = store.User{}
 		}

@@ -16,6 +16,15 @@ func (a *Auth) User(ctx context.Context, id int64) (store.User, error) {
 	return a.cfg.Store.User(ctx, id)
 }
 
+// UserByName returns the user of that name, without regard to case, or [store.ErrNotFound].
+func (a *Auth) UserByName(ctx context.Context, name string) (store.User, error) {
+	name, ok := store.UserName(name)
+	if !ok {
+		return store.User{}, store.ErrNotFound
+	}
+	return a.cfg.Store.UserByName(ctx, name)
+}
+
 // AddUser makes a user for an admin. A user without a password gets a mail to choose one, and
 // needs an email for that. AddUser returns a *[store.InvalidError] that lists every field at fault,
 // or a *[store.ConflictError].

@@ -21,12 +21,10 @@ func EmailKey(email string) string {
 	return norm.NFC.String(strings.ToLower(cases.Fold().String(email)))
 }
 
-// NameKey returns the form in which two user names are compared without regard to case or white
-// space around them. A valid name is ASCII, so lower case is enough. A name that is not valid
-// belongs to nobody.
-func NameKey(name string) string {
-	return strings.ToLower(Trim(name))
-}
+// NameKey returns the form in which two user names are compared: that of emails, because a name may
+// be one. Other names are ASCII, and theirs is lower case. White space at the ends is no part of a
+// name.
+func NameKey(name string) string { return EmailKey(Trim(name)) }
 
 func isASCII(s string) bool {
 	for i := range len(s) {

@@ -8,7 +8,7 @@ import (
 // User is one account that can log in.
 type User struct {
 	ID           int64  // from 1, never used twice
-	Name         string // unique without regard to case
+	Name         string // unique without regard to case, see [NameKey]
 	Email        string // confirmed; "" when there is none, else unique without regard to case
 	PendingEmail string // "" when there is none; not unique, without effect until confirmed
 	Role         Role
@@ -65,7 +65,7 @@ func (r Role) rank() int {
 	return 0
 }
 
-// MaxUserName is the longest user name, in characters.
+// MaxUserName is the longest user name that is no email address, in characters.
 const MaxUserName = 64
 
 // Users keeps the accounts.
@@ -218,10 +218,10 @@ func (u User) ActiveAdmin() bool { return u.Role == Admin && !u.Disabled }
 // second factor.
 func (u User) Validate() (User, error) {
 	var v invalid
-	u.Name = Trim(u.Name)
-	if !ValidUserName(u.Name) {
-		v.add("user", "invalid_user",
-			"A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -")
+	name, ok := UserName(u.Name)
+	if u.Name = name; !ok {
+		v.add("user", "invalid_user", "A user name has 1 to 64 characters of A-Z, a-z, 0-9 "+
+			"and . _ @ + -, or is an email address.")
 	}
 	u.Email = v.email("email", u.Email, MaxEmail)
 	u.PendingEmail = v.email("email", u.PendingEmail, MaxEmail)
@@ -231,9 +231,20 @@ func (u User) Validate() (User, error) {
 	return u, v.err()
 }
 
-// ValidUserName reports whether s may be a user's name.
-func ValidUserName(s string) bool {
-	if len(s) < 1 || len(s) > MaxUserName {
+// UserName returns the form in which a user name is kept, and reports whether it may be one. It may
+// be a plain name, or an email address as a customer may have. White space at the ends is dropped.
+func UserName(s string) (name string, ok bool) {
+	if s = Trim(s); s == "" || isPlainName(s) {
+		return s, s != ""
+	}
+	var v invalid
+	name = v.email("user", s, MaxEmail)
+	return name, v.err() == nil
+}
+
+// isPlainName reports whether s has only the characters that any user name may have.
+func isPlainName(s string) bool {
+	if len(s) > MaxUserName {
 		return false
 	}
 	for i := range len(s) {

@@ -47,7 +47,7 @@ func Users() Noun[store.User] {
 				{"password_hash", &u.PasswordHash},
 			}
 		},
-		required: []string{"user", "password_hash"},
+		required: []string{"user"}, // a user without a hash sets a password by a link
 		missing:  "This column is required.",
 		secret:   true,
 	}

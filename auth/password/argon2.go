@@ -2,6 +2,7 @@ package password
 
 import (
 	"fmt"
+	"strings"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -29,8 +30,26 @@ func (h argon2Hash) matches(password string) bool {
 	return same(key([]byte(password), h.salt, h.passes, h.memory, h.threads, n), h.want)
 }
 
-// parseArgon2 reads "v=19$m=65536,t=3,p=4$salt$hash".
-func parseArgon2(kind string, fields []string) (passwordHash, error) {
+func (h argon2Hash) algorithm() string {
+	if h.kind == "argon2i" {
+		return "Argon2i"
+	}
+	return "Argon2id"
+}
+
+// parseDjangoArgon2 reads "argon2" and the PHC form.
+func parseDjangoArgon2(text string) (passwordHash, error) {
+	phc := strings.TrimPrefix(text, "argon2")
+	if !strings.HasPrefix(phc, "$argon2i$") && !strings.HasPrefix(phc, "$argon2id$") {
+		return nil, unknownHash(phc)
+	}
+	return parseArgon2(phc)
+}
+
+// parseArgon2 reads "$argon2id$v=19$m=65536,t=3,p=4$salt$hash".
+func parseArgon2(text string) (passwordHash, error) {
+	fields := strings.Split(text, "$")[1:]
+	kind, fields := fields[0], fields[1:]
 	if len(fields) != 4 || fields[0] != "v=19" {
 		return nil, malformedHash("An Argon2 hash has version 19, parameters, salt and hash, " +
 			"as in $argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$….")
@@ -40,21 +59,35 @@ func parseArgon2(kind string, fields []string) (passwordHash, error) {
 		return nil, malformedHash("An Argon2 hash has the parameters m, t and p, each a whole " +
 			"number, as in m=65536,t=3,p=4.")
 	}
-	m, t, p := n[0], n[1], n[2]
+	h, err := newArgon2(kind, n[0], n[1], n[2])
+	if err != nil {
+		return nil, err
+	}
+	h.salt, h.want, err = saltAndWant(fields[2], unpadded, fields[3], unpadded, maxWant)
+	if err == nil {
+		err = h.checkSalt()
+	}
+	return h, err
+}
+
+// newArgon2 returns an Argon2 hash whose cost is bearable.
+func newArgon2(kind string, m, t, p uint64) (argon2Hash, error) {
 	switch {
 	case t < 1 || p < 1 || m < 8*p:
-		return nil, malformedHash("An Argon2 hash has a t and a p of 1 or more, " +
+		return argon2Hash{}, malformedHash("An Argon2 hash has a t and a p of 1 or more, " +
 			"and an m of 8 times p or more.")
 	case m > maxMemory/1024 || m*t > maxWork/1024 || p > maxParallel:
-		return nil, costlyHash(fmt.Sprintf("An Argon2 hash may cost m=%d, m times t %d, "+
+		return argon2Hash{}, costlyHash(fmt.Sprintf("An Argon2 hash may cost m=%d, m times t %d, "+
 			"and p=%d at most.", maxMemory/1024, maxWork/1024, maxParallel))
 	}
 	cost := argon2Params{memory: uint32(m), passes: uint32(t), threads: uint8(p)}
-	h := argon2Hash{kind: kind, argon2Params: cost}
-	var err error
-	h.salt, h.want, err = saltAndWant(fields[2], unpadded, fields[3], unpadded, maxWant)
-	if err == nil && len(h.salt) < 8 { // x/crypto accepts it, but no other implementation makes it
-		err = malformedHash("The salt of an Argon2 hash has 8 bytes or more.")
+	return argon2Hash{kind: kind, argon2Params: cost}, nil
+}
+
+// checkSalt refuses a salt that x/crypto accepts, but that no other implementation makes.
+func (h argon2Hash) checkSalt() error {
+	if len(h.salt) < 8 {
+		return malformedHash("The salt of an Argon2 hash has 8 bytes or more.")
 	}
-	return h, err
+	return nil
 }

@@ -35,6 +35,18 @@ func unpadded(field string) ([]byte, error) {
 	return base64.RawStdEncoding.Strict().DecodeString(field)
 }
 func padded(field string) ([]byte, error) { return base64.StdEncoding.Strict().DecodeString(field) }
+
+// dotted reads base64 without padding and with "." for "+", as passlib and OpenLDAP write it.
+func dotted(field string) ([]byte, error) {
+	return unpadded(strings.ReplaceAll(field, ".", "+"))
+}
+
+// anyBase64 reads base64 of either alphabet, padded or not: Firebase exports both.
+func anyBase64(field string) ([]byte, error) {
+	field = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(field, "="))
+	return unpadded(field)
+}
+
 func asText(field string) ([]byte, error) { return []byte(field), nil }
 
 // numbers reads "m=65536,t=3,p=4": each of the names once, in any order, since some write them
@@ -65,14 +77,6 @@ func number(field string) (uint64, bool) {
 
 // same compares in a time that does not depend on where the two differ.
 func same(got, want []byte) bool { return subtle.ConstantTimeCompare(got, want) == 1 }
-
-func unknownHash() error {
-	return hashFault("unknown_hash", "The hash is of no kind that is taken: bcrypt ($2a$, $2b$, "+
-		"$2y$); Argon2i, Argon2id, scrypt and PBKDF2 with SHA-1, SHA-256 or SHA-512, in PHC form "+
-		"($argon2id$…, $scrypt$…, $pbkdf2-sha256$…) or Django's (argon2$…, scrypt$…, "+
-		"pbkdf2_sha256$…, bcrypt$…, bcrypt_sha256$…); "+
-		"passport-local-mongoose$DIGEST$ITERATIONS$SALT$HASH.")
-}
 
 func malformedHash(message string) error { return hashFault("malformed_hash", message) }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/text/unicode/norm"
+
 	"clientes/store"
 )
 
@@ -120,7 +122,7 @@ func (g *Gate) HashNew(
 	err = g.Do(ctx, func(h Hasher) (err error) {
 		known := knownWords(u)
 		if g.Rules.Denied != nil {
-			if err := g.Rules.Denied.check(password); err != nil {
+			if err := g.Rules.Denied.check(norm.NFC.String(password)); err != nil {
 				return err
 			}
 			known = append(known, g.Rules.Denied.words...)

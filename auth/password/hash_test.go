@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/text/unicode/norm"
 
 	"clientes/store"
 )
@@ -99,10 +100,26 @@ func TestHashesThatAreRefused(t *testing.T) {
 		djangoP = "pbkdf2_sha1$1$salt$AAAAAAAAAAAAAAAAAAAAAAAAAAA="
 		pass    = "passport-local-mongoose$sha1$1$salt$00000000000000000000000000000000"
 	)
+	const (
+		passlib  = "$bcrypt-sha256$v=2,t=2b,r=4$aaaaaaaaaaaaaaaaaaaaau$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		werkzeug = "pbkdf2:sha256:1$salt$" +
+			"0000000000000000000000000000000000000000000000000000000000000000"
+		werkzeugS = "scrypt:16:8:1$salt$00000000000000000000000000000000"
+		springS   = "{scrypt}$40801$c2FsdA==$AAAAAAAAAAAAAAAAAAAAAA=="
+		springP   = "{pbkdf2}0000000000000000" +
+			"0000000000000000000000000000000000000000000000000000000000000000"
+		phpass   = "$P$5saltsaltAAAAAAAAAAAAAAAAAAAAAA"
+		aspnet   = "AQAAAAEAAAABAAAACAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="
+		firebase = "firebase-scrypt$8$4$$AAAAAAAAAAAAAAAAAAAAAA==$c2FsdA==$AAAAAAAAAAAAAAAAAAAAAA=="
+		keycloak = `{"type":"password","credentialData":{"algorithm":"pbkdf2","hashIterations":1},` +
+			`"secretData":{"salt":"c2FsdA==","value":"AAAAAAAAAAAAAAAAAAAAAAAAAAA="}}`
+	)
 	bcrypt2b := "$2b" + string(crypted[3:])
 	for _, good := range []string{
 		argon2, scrypt, pbkdf2, djangoS, djangoP, pass, bcrypt2b, "bcrypt$" + bcrypt2b,
-		"argon2" + argon2,
+		"argon2" + argon2, "{bcrypt}" + bcrypt2b, "{CRYPT}" + bcrypt2b, "{BLF-CRYPT}" + bcrypt2b,
+		"{argon2@SpringSecurity_v5_8}" + argon2, "{ARGON2}" + argon2, "$wp" + bcrypt2b,
+		passlib, werkzeug, werkzeugS, springS, springP, phpass, aspnet, firebase, keycloak,
 	} {
 		if _, err := parseHash(good); err != nil {
 			t.Errorf("%s: %v", good, err)
@@ -110,7 +127,7 @@ func TestHashesThatAreRefused(t *testing.T) {
 	}
 	with := strings.Replace
 	for _, c := range []struct{ name, hash, code string }{
-		{"nothing", "", "unknown_hash"},
+		{"nothing", "", "required"},
 		{"plain text", "correcthorse", "unknown_hash"},
 		{"a dollar", "$", "unknown_hash"},
 		{"crypt(3) with MD5", "$1$saltsalt$qjXMvbEw8oaL.CzflDtaK/", "unknown_hash"},
@@ -125,6 +142,14 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"bcrypt 2x from Django", "bcrypt$" + with(bcrypt2b, "2b", "2x", 1), "unknown_hash"},
 		{"Argon2 after Django's name of bcrypt", "bcrypt$" + argon2, "unknown_hash"},
 		{"capitals", strings.ToUpper(pbkdf2), "unknown_hash"},
+		{"Spring's plain text", "{noop}password", "unknown_hash"},
+		{"bcrypt 2x from Spring", "{bcrypt}" + with(bcrypt2b, "2b", "2x", 1), "unknown_hash"},
+		{"a brace that does not end", "{bcrypt" + bcrypt2b, "unknown_hash"},
+		{"an unknown kind in braces", "{ldap}secret", "unknown_hash"},
+		{"base64 of something else", "AgAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg==", "unknown_hash"},
+		{"passlib's bcrypt_sha256 with 2x",
+			"$bcrypt-sha256$v=2,t=2x,r=4" + passlib[27:], "unknown_hash"},
+		{"WordPress with Argon2", "$wp" + argon2, "unknown_hash"},
 
 		{"a line break at the end", argon2 + "\n", "malformed_hash"},
 		{"a line break in base64", with(argon2, "$AAAA", "$AA\nAA", 1), "malformed_hash"},
@@ -173,6 +198,51 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"hex of half a byte", pass + "0", "malformed_hash"},
 		{"no hex", pass + "xx", "malformed_hash"},
 		{"more hex than any has", pass + strings.Repeat("00", 500), "malformed_hash"},
+
+		{"passlib's bcrypt_sha256 without a hash", passlib[:49], "malformed_hash"},
+		{"passlib's bcrypt_sha256 without rounds", with(passlib, ",r=4", "", 1), "malformed_hash"},
+		{"passlib's bcrypt_sha256 with a short salt",
+			with(passlib, "$aaa", "$a", 1), "malformed_hash"},
+		{"Werkzeug's without iterations", with(werkzeug, ":1$", "$", 1), "malformed_hash"},
+		{"Werkzeug's with MD5", with(werkzeug, "sha256", "md5", 1), "malformed_hash"},
+		{"Werkzeug's of another length", werkzeug[:len(werkzeug)-2], "malformed_hash"},
+		{"Werkzeug's scrypt without p", with(werkzeugS, ":1$", "$", 1), "malformed_hash"},
+		{"Werkzeug's scrypt with an N that is no power",
+			with(werkzeugS, "16", "15", 1), "malformed_hash"},
+		{"Spring's scrypt without parameters", with(springS, "40801", "", 1), "malformed_hash"},
+		{"Spring's PBKDF2 of another length", springP + "00", "malformed_hash"},
+		{"Spring's PBKDF2 of 5.8, with the salt of before",
+			with(springP, "}", "@SpringSecurity_v5_8}", 1), "malformed_hash"},
+		{"phpass that is cut", phpass[:33], "malformed_hash"},
+		{"phpass with too few rounds", with(phpass, "$5", "$4", 1), "malformed_hash"},
+		{"phpass of Drupal that is cut", "$S" + phpass[2:], "malformed_hash"},
+		{"ASP.NET's with a digest that is none",
+			with(aspnet, "AQAAAAE", "AQAAAAM", 1), "malformed_hash"},
+		{"ASP.NET's with a salt beyond its end",
+			with(aspnet, "AACAAA", "AAPAAA", 1), "malformed_hash"},
+		{"Firebase's without the signer key", with(firebase, "AAAAAAAAAAAAAAAAAAAAAA==", "", 1),
+			"malformed_hash"},
+		{"Firebase's without parameters", "firebase-scrypt$c2FsdA==$AAAAAAAAAAAAAAAAAAAAAA==",
+			"malformed_hash"},
+		{"Keycloak's second factor", with(keycloak, "password", "otp", 1), "malformed_hash"},
+		{"Keycloak's without a secret", with(keycloak, "secretData", "x", 1), "malformed_hash"},
+		{"Keycloak's of an algorithm of its own",
+			with(keycloak, "pbkdf2", "mine", 1), "malformed_hash"},
+		{"Keycloak's that is cut", keycloak[:40], "malformed_hash"},
+
+		{"passlib's bcrypt_sha256 of cost 15", with(passlib, "r=4", "r=15", 1), "costly_hash"},
+		{"WordPress's of cost 15", "$wp" + with(bcrypt2b, "$04$", "$15$", 1), "costly_hash"},
+		{"Werkzeug's with too many iterations",
+			with(werkzeug, ":1$", ":5000001$", 1), "costly_hash"},
+		{"Werkzeug's scrypt of all memory",
+			with(werkzeugS, "16:", "2147483648:", 1), "costly_hash"},
+		{"Spring's scrypt of all memory", with(springS, "40801", "ff0801", 1), "costly_hash"},
+		{"phpass with too many rounds", with(phpass, "$5", "$L", 1), "costly_hash"},
+		{"ASP.NET's with all iterations",
+			with(aspnet, "AAAAEAAAAB", "AAAAH/////", 1), "costly_hash"},
+		{"Firebase's of all memory", with(firebase, "$4$", "$32$", 1), "costly_hash"},
+		{"Keycloak's with too many iterations",
+			with(keycloak, `s":1`, `s":5000001`, 1), "costly_hash"},
 
 		{"bcrypt of cost 15", with(bcrypt2b, "$04$", "$15$", 1), "costly_hash"},
 		{"Django's bcrypt of cost 31",
@@ -233,7 +303,11 @@ func mostExpensiveHashes() map[string]string {
 		"PBKDF2 with SHA-256":      "$pbkdf2-sha256$i=5000000" + salt + want,
 		"PBKDF2 with SHA-512": "passport-local-mongoose$sha512$5000000$salt$" +
 			strings.Repeat("00", maxPBKDF2Want),
-		"bcrypt": "$2b$14$" + strings.Repeat("a", 53),
+		"bcrypt":              "$2b$14$" + strings.Repeat("a", 53),
+		"phpass with MD5":     "$P$K" + strings.Repeat("a", 30),
+		"phpass with SHA-512": "$S$K" + strings.Repeat("a", 51),
+		"Firebase's scrypt": "firebase-scrypt$8$18$$AAAAAAAAAAAAAAAAAAAAAA==$AAAA$" +
+			"AAAAAAAAAAAAAAAAAAAAAA==",
 	}
 }
 
@@ -247,6 +321,9 @@ func FuzzParseHash(f *testing.F) {
 		f.Add(hash)
 	}
 	f.Add(nobodysHash)
+	for _, text := range []string{"{noop}password", "!", "A", "{", `{"`, "{}", "$pbkdf2-sha256$"} {
+		f.Add(text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
 		h, err := parseHash(text)
 		var invalid *store.InvalidError
@@ -272,6 +349,14 @@ func FuzzParseHash(f *testing.F) {
 			want = len(h.want)
 			if h.iterations > maxIterations {
 				t.Errorf("%q costs %d iterations", text, h.iterations)
+			}
+		case firebaseHash:
+			memory, want = 128*h.r*(h.n+h.p), len(h.want)
+			work = 128 * h.r * h.n * h.p
+		case phpassHash:
+			want = len(h.want) * 3 / 4
+			if h.rounds > 1<<maxPhpassRounds {
+				t.Errorf("%q costs %d rounds", text, h.rounds)
 			}
 		case bcryptHash:
 			want = minWant
@@ -318,4 +403,120 @@ func TestALongPasswordKeepsItsBcrypt(t *testing.T) {
 	if replaceable(hashPassword(long), long) {
 		t.Error("a hash of today is replaced")
 	}
+}
+
+// TestWhatStandsForNoHash checks what dumps write where a user has no password, and their
+// neighbours, which must not be taken for it.
+func TestWhatStandsForNoHash(t *testing.T) {
+	unusable := "!" + strings.Repeat("aB3", 13) + "a" // Django's
+	for _, text := range []string{
+		"", " ", "!", "!!", "*", "!*", "x", "NULL", "null", "Null", `\N`, "None", unusable,
+		" " + unusable + "\t",
+	} {
+		if !IsAbsent(text) {
+			t.Errorf("%q is taken for a hash", text)
+		}
+	}
+	for _, text := range []string{
+		"!!!", "**", "xx", "nul", "0", "-", "password", unusable[:40], unusable + "a",
+		"!$6$salt$" + strings.Repeat("a", 86), "!$2b$12$" + strings.Repeat("a", 53),
+		"!" + strings.Repeat("$", 40), "! " + unusable[2:],
+	} {
+		if IsAbsent(text) {
+			t.Errorf("%q is taken for no hash", text)
+		}
+		if CheckHash(text) == nil {
+			t.Errorf("%q is taken for a hash that can be verified", text)
+		}
+	}
+}
+
+// TestWeakHashesAreRefusedWithWhatToDo checks that the fault of a hash that is not taken says what
+// it looks like and what to do.
+func TestWeakHashesAreRefusedWithWhatToDo(t *testing.T) {
+	const link = "Leave password_hash empty"
+	for _, c := range []struct{ name, text, says string }{
+		{"Spring noop", "{noop}password", "a password itself"},
+		{"Dovecot plain", "{PLAIN}password", "a password itself"},
+		{"Spring MD5", "{MD5}{salt}5f4dcc3b5aa765d61d8327deb882cf99", "quickly guessed"},
+		{"Spring sha256", "{sha256}97cde38028ad898ebc02e690819fa220", "quickly guessed"},
+		{"LDAP SSHA", "{SSHA}Fd0zE9K0Oe0w6jXvyIhrIVxdWBZDQ2Uj", "quickly guessed"},
+		{"LDAP SSHA512", "{SSHA512}AAAA", "quickly guessed"},
+		{"Dovecot SHA512 in hex", "{SSHA512.hex}00", "quickly guessed"},
+		{"LDAP CRYPT with DES", "{CRYPT}aaQSqAReePlq6", "quickly guessed"},
+		{"LDAP CRYPT with SHA-512", "{CRYPT}$6$salt$aaaa", "crypt(3) with SHA-2"},
+		{"shadow SHA-512", "$6$rounds=5000$salt$aaaa", "crypt(3) with SHA-2"},
+		{"shadow yescrypt", "$y$j9T$aaaa$aaaa", "yescrypt"},
+		{"Apache", "$apr1$aaaa$aaaa", "quickly guessed"},
+		{"MD5", "5f4dcc3b5aa765d61d8327deb882cf99", "quickly guessed"},
+		{"MD5 in capitals", "5F4DCC3B5AA765D61D8327DEB882CF99", "quickly guessed"},
+		{"SHA-1", "5baa61e4c9b93f3f0682250b6cf8331b7ee68fd8", "quickly guessed"},
+		{"SHA-256", strings.Repeat("0f", 32), "quickly guessed"},
+		{"MySQL", "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19", "MySQL"},
+		{"MySQL before 4.1", "5d2e19393cc5ef67", "MySQL"},
+		{"Postgres", "md5a3556571e93b0d20722ba62be61e8c2d", "Postgres"},
+		{"Postgres's SCRAM", "SCRAM-SHA-256$4096:c2FsdA==$a:a", "Postgres"},
+		{"Django's MD5", "md5$salt$d653ea7ea31e77b41041e7e3d32e3e4a", "quickly guessed"},
+		{"Werkzeug's SHA-1", "sha1$salt$d653ea7ea31e77b41041e7e3d32e3e4a", "quickly guessed"},
+		{"Argon2d", "$argon2d$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAA", "Argon2d"},
+		{"no password", `\N`, "no password"},
+		{"anything", "swordfish", "of no kind that is taken"},
+	} {
+		err := CheckHash(c.text)
+		if err == nil || !strings.Contains(err.Error(), c.says) ||
+			!strings.Contains(err.Error(), link) || strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	if err := CheckHash("!$6$salt$aaaa"); err == nil || !strings.Contains(err.Error(), "locked") {
+		t.Errorf("a locked user: %v", err)
+	}
+}
+
+// TestUnicodeForms checks that a password matches in whatever form a keyboard writes it, also a
+// hash that another program, or the version before, made of another form.
+func TestUnicodeForms(t *testing.T) {
+	const composed, apart, mixed = "crème brûlée é", "cre\u0300me bru\u0302le\u0301e e\u0301",
+		"crème bru\u0302lée é"
+	as := func(password string) string {
+		hash, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+		must(t, err)
+		return string(hash)
+	}
+	for name, hash := range map[string]string{
+		"new": hashPassword(apart), "NFC": as(composed), "NFD": as(apart),
+	} {
+		for _, form := range []string{composed, apart, mixed} {
+			if !verifyPassword(hash, form) {
+				t.Errorf("a hash of kind %s does not match %+q", name, form)
+			}
+		}
+		if verifyPassword(hash, "creme brulee e") {
+			t.Errorf("a hash of kind %s matches without accents", name)
+		}
+	}
+	if !verifyPassword(as(mixed), mixed) {
+		t.Error("a hash of mixed forms does not match what was typed")
+	}
+	_, rehashed, _ := Local{}.Verify(as(apart), apart, true)
+	if !isHashOfNFC(rehashed, composed) {
+		t.Errorf("the hash in the place of one of NFD is %s", rehashed)
+	}
+	for form, n := range map[string]int{"plain": 1, "Пароль": 1, composed: 2, apart: 2, mixed: 3} {
+		if got := formsOf(form); len(got) != n || got[0] != norm.NFC.String(form) {
+			t.Errorf("the forms of %+q are %+q", form, got)
+		}
+	}
+	long := strings.Repeat("e\u0301", maxLength)
+	must(t, Rules{}.CheckNew(long))
+	four := strings.Repeat("e\u0301", 4)
+	if (Rules{}).CheckNew(long+"a") == nil || (Rules{}).CheckNew(four) == nil {
+		t.Error("the length is not that of NFC")
+	}
+}
+
+// isHashOfNFC reports whether the hash matches NFC itself, without another form being tried.
+func isHashOfNFC(hash, password string) bool {
+	h, err := parseHash(hash)
+	return err == nil && h.matches(password)
 }

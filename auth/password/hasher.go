@@ -9,17 +9,20 @@
 //	good, rehashed, err := gate.Verify(ctx, hash, "correct horse battery", true)
 //
 // The package promises three things. An unknown user costs the same time as a wrong password. A
-// flood of logins takes bounded memory. No password is trimmed or normalized: it is verified as it
-// was received.
+// flood of logins takes bounded memory. No password is trimmed, and it may come in any Unicode form
+// of the same text (NFC, NFD): NIST SP 800-63B section 3.1.1.2.
 //
-// New hashes are Argon2id. bcrypt, Argon2, scrypt and PBKDF2 from elsewhere match, too, in the
-// forms of PHC, Django and passport-local-mongoose (see [CheckHash]), and are replaced at the first
-// login.
+// New hashes are Argon2id, of a password's NFC. Hashes of many other programs match, too (see
+// [CheckHash]), and are replaced at the first login.
 //
 // The package knows nothing of logins, sessions, or how often somebody may try.
 package password
 
-import "context"
+import (
+	"context"
+
+	"golang.org/x/text/unicode/norm"
+)
 
 // Hasher does all work with passwords that takes a core and memory for some 30 ms, and so waits at
 // a [Gate]. Its methods are safe for concurrent use. They fail only if another process does the
@@ -52,7 +55,7 @@ func (Local) Verify(hash, password string, rehash bool) (good bool, rehashed str
 
 // Hash implements [Hasher].
 func (Local) Hash(password string, known []string) (hash string, err error) {
-	if guessable(password, known) {
+	if guessable(norm.NFC.String(password), known) {
 		return "", nil
 	}
 	return hashPassword(password), nil

@@ -1,14 +1,17 @@
 package password
 
 import (
+	"cmp"
 	"crypto/pbkdf2"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"hash"
 	"slices"
+	"strings"
 )
 
 // pbkdf2Hash is PBKDF2 with HMAC, RFC 8018.
@@ -27,9 +30,17 @@ func (h pbkdf2Hash) matches(password string) bool {
 	return err == nil && same(got, h.want[:n])
 }
 
-// parsePBKDF2 reads "i=600000$salt$hash" or "i=600000,l=32$salt$hash", where l is the length of the
-// hash.
-func parsePBKDF2(digest string, fields []string) (passwordHash, error) {
+func (h pbkdf2Hash) algorithm() string { return "PBKDF2" }
+
+// parsePBKDF2 reads "$pbkdf2-sha256$i=600000$salt$hash" or "…$i=600000,l=32$…", where l is the
+// length of the hash. passlib writes "$pbkdf2-sha256$600000$salt$hash", and "$pbkdf2$…" for SHA-1.
+func parsePBKDF2(text string) (passwordHash, error) {
+	fields := strings.Split(text, "$")[1:]
+	digest, fields := strings.TrimPrefix(fields[0], "pbkdf2"), fields[1:]
+	digest = cmp.Or(strings.TrimPrefix(digest, "-"), "sha1")
+	if len(fields) == 3 && fields[0] != "" && strings.Trim(fields[0], "0123456789") == "" {
+		return parsePasslibPBKDF2(digest, fields)
+	}
 	if len(fields) != 3 {
 		return nil, malformedHash("A PBKDF2 hash in PHC form has parameters, salt and hash, " +
 			"as in $pbkdf2-sha256$i=600000$c2FsdHNhbHQ$….")
@@ -52,8 +63,92 @@ func parsePBKDF2(digest string, fields []string) (passwordHash, error) {
 	return h, err
 }
 
-// parseDjangoPBKDF2 reads "600000$salt$hash".
-func parseDjangoPBKDF2(digest string, fields []string) (passwordHash, error) {
+// parsePasslibPBKDF2 reads rounds, salt and hash, the last two in base64 with "." for "+".
+func parsePasslibPBKDF2(digest string, fields []string) (passwordHash, error) {
+	n, ok := number(fields[0])
+	if !ok || len(fields) != 3 {
+		return nil, malformedHash("A hash of passlib's PBKDF2 has rounds, salt and hash, " +
+			"as in $pbkdf2-sha256$29000$salt$hash.")
+	}
+	h, err := newPBKDF2(digest, n)
+	if err == nil {
+		h.salt, h.want, err = saltAndWant(fields[1], dotted, fields[2], dotted, maxPBKDF2Want)
+	}
+	if err == nil {
+		err = h.checkLength()
+	}
+	return h, err
+}
+
+// checkLength refuses a hash that is not as long as its digest.
+func (h pbkdf2Hash) checkLength() error {
+	if len(h.want) != h.digest().Size() {
+		return malformedHash("The hash does not have the length of its digest.")
+	}
+	return nil
+}
+
+// parseWerkzeugPBKDF2 reads "pbkdf2:sha256:600000$salt$hash". The salt is text, the hash is hex.
+func parseWerkzeugPBKDF2(text string) (passwordHash, error) {
+	method, rest, _ := strings.Cut(strings.TrimPrefix(text, "pbkdf2:"), "$")
+	salt, want, ok := strings.Cut(rest, "$")
+	digest, rounds, _ := strings.Cut(method, ":")
+	n, isNumber := number(rounds)
+	if !ok || !isNumber || !isDigest(digest) {
+		return nil, malformedHash("A hash of Werkzeug's PBKDF2 has digest, iterations, salt and " +
+			"hash, as in pbkdf2:sha256:600000$salt$hash.")
+	}
+	h, err := newPBKDF2(digest, n)
+	if err == nil {
+		h.salt, h.want, err = saltAndWant(salt, asText, want, hex.DecodeString, maxPBKDF2Want)
+	}
+	if err == nil {
+		err = h.checkLength()
+	}
+	return h, err
+}
+
+// isDigest reports whether PBKDF2 is known with this digest.
+func isDigest(name string) bool {
+	return slices.Contains([]string{"sha1", "sha256", "sha512"}, name)
+}
+
+// parseASPNET reads what ASP.NET keeps: a version, parameters, salt and hash in base64. Version 3
+// is that of ASP.NET Core Identity, and version 2 that of ASP.NET Identity: SHA-1, 1,000 times.
+// That is little, but the first login replaces it.
+func parseASPNET(text string) (passwordHash, error) {
+	b, err := padded(text)
+	if err != nil {
+		return nil, unknownHash(text)
+	}
+	const saltLen, v2Len, v3Head = 16, 1 + 16 + 32, 13
+	switch {
+	case len(b) == v2Len && b[0] == 0:
+		h, err := newPBKDF2("sha1", 1000)
+		h.salt, h.want = b[1:1+saltLen], b[1+saltLen:]
+		return h, err
+	case len(b) < v3Head || b[0] != 1:
+		return nil, unknownHash(text)
+	}
+	number := func(at int) uint64 { return uint64(binary.BigEndian.Uint32(b[at:])) }
+	digests := []string{"sha1", "sha256", "sha512"}
+	digest, n, saltEnd := number(1), number(5), v3Head+number(9)
+	if digest >= uint64(len(digests)) || saltEnd > uint64(len(b)) {
+		return nil, malformedHash("A hash of ASP.NET Core Identity has the " +
+			"digest SHA-1, SHA-256 or SHA-512, iterations, salt and hash.")
+	}
+	h, err := newPBKDF2(digests[digest], n)
+	if err == nil {
+		salt, want := string(b[v3Head:saltEnd]), string(b[saltEnd:])
+		h.salt, h.want, err = saltAndWant(salt, asText, want, asText, maxPBKDF2Want)
+	}
+	return h, err
+}
+
+// parseDjangoPBKDF2 reads "pbkdf2_sha256$600000$salt$hash".
+func parseDjangoPBKDF2(text string) (passwordHash, error) {
+	fields := strings.Split(strings.TrimPrefix(text, "pbkdf2_"), "$")
+	digest, fields := fields[0], fields[1:]
 	if len(fields) != 3 {
 		return nil, malformedHash("A PBKDF2 hash in Django's form has iterations, salt and hash, " +
 			"as in pbkdf2_sha256$600000$salt$….")
@@ -66,22 +161,23 @@ func parseDjangoPBKDF2(digest string, fields []string) (passwordHash, error) {
 	if err == nil {
 		h.salt, h.want, err = saltAndWant(fields[1], asText, fields[2], padded, maxPBKDF2Want)
 	}
-	if err == nil && len(h.want) != h.digest().Size() {
-		err = malformedHash("The hash does not have the length of its digest.")
+	if err == nil {
+		err = h.checkLength()
 	}
 	return h, err
 }
 
-// parsePassport reads "sha256$25000$salt$hash". passport-local-mongoose keeps salt and hash in two
-// fields of its document, both in hex. It salts with the hex text itself, not with what the text
-// stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2) and 25000
-// unless somebody chose others.
-func parsePassport(fields []string) (passwordHash, error) {
+// parsePassport reads "passport-local-mongoose$sha256$25000$salt$hash". That program keeps salt and
+// hash in two fields of its document, both in hex. It salts with the hex text itself, not with what
+// the text stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2) and
+// 25000 unless somebody chose others.
+func parsePassport(text string) (passwordHash, error) {
+	fields := strings.Split(text, "$")[1:]
 	if len(fields) != 4 {
 		return nil, malformedHash("A hash of passport-local-mongoose has digest, iterations, " +
 			"salt and hash, as in passport-local-mongoose$sha256$25000$salt$hash.")
 	}
-	if !slices.Contains([]string{"sha1", "sha256", "sha512"}, fields[0]) {
+	if !isDigest(fields[0]) {
 		return nil, malformedHash("The digest of a hash of passport-local-mongoose is sha1, " +
 			"sha256 or sha512.")
 	}

@@ -28,11 +28,11 @@ type Rules struct {
 }
 
 // CheckNew returns a *[store.InvalidError] on "password" if something is plainly wrong with a new
-// one, so that a caller can report it beside other faults. Whether the password is easy to
-// guess is only known when it is hashed ([Gate.HashNew]).
+// one, so that a caller can report it beside other faults. The length is that of its NFC. Whether
+// the password is easy to guess is only known when it is hashed ([Gate.HashNew]).
 func (r Rules) CheckNew(password string) error {
 	least := max(r.Least, MinLength)
-	switch n := utf8.RuneCountInString(password); {
+	switch n := utf8.RuneCountInString(norm.NFC.String(password)); {
 	case !utf8.ValidString(password):
 		return store.Invalid("password", "invalid_text", "The password is not valid UTF-8.")
 	case n < least:

@@ -19,9 +19,8 @@ func (p *program) userAddCommand() *cobra.Command {
 		Use:   "add NAME",
 		Short: "Add a user",
 		Long: `Add a user. The password is typed twice, or read from standard input (one newline at its end is
-dropped), or brought along as a hash: bcrypt; Argon2, scrypt or PBKDF2 in PHC form or Django's; or
-passport-local-mongoose$DIGEST$ITERATIONS$SALT$HASH. Other users of the machine can see the
-arguments of a command while it runs, a hash among them.`,
+dropped), or brought along as a hash of one of the kinds that cmd/clientes/README.md lists. Other
+users of the machine can see the arguments of a command while it runs, a hash among them.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			byHash := cmd.Flags().Changed("password-hash")

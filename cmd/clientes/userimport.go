@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"clientes/api/wire"
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/store"
 )
 
@@ -30,10 +34,11 @@ func (p *program) userImportCommand() *cobra.Command {
 		Long: `Add a user for each row of FILE, all of them or none; - is standard input. Faults are listed by row
 and field: the first hundred, and how many there are.
 
-CSV is in UTF-8, with commas or semicolons. The first line names the columns, in any order: user and
-password_hash, and perhaps email, which counts as confirmed, and role, which is viewer where it is
-empty. NDJSON is one JSON object a line with the same members. cmd/clientes/README.md lists the
-kinds of hashes; each hash is replaced at the user's first login.
+CSV is in UTF-8, with commas or semicolons. The first line names the columns, in any order: user, and
+perhaps password_hash, email, which counts as confirmed, and role, which is viewer where it is empty.
+NDJSON is one JSON object a line with the same members. cmd/clientes/README.md lists the kinds of
+hashes; each hash is replaced at the user's first login. A user without a hash sets a password by a
+link that POST /password/forgot mails. The import itself sends no mail.
 
 The format is that of the name (.csv, .ndjson, .jsonl), else NDJSON if the file begins with a brace,
 and CSV if it does not. A file has 32 MiB and 200,000 users at most.`,
@@ -63,11 +68,12 @@ func (p *program) importUsers(ctx context.Context, name string, dryRun bool) err
 			return err
 		}
 		defer st.Close()
-		n, err := auth.NewAccounts(st).CheckImport(ctx, userRows(name, data))
+		users, err := auth.NewAccounts(st).CheckImport(ctx, userRows(name, data))
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n", usersText(n))
+		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n%s",
+			usersText(len(users)), passwordsText(users))
 		return err
 	}
 	st, err := openToWrite(ctx, c.DatabaseURL)
@@ -79,7 +85,7 @@ func (p *program) importUsers(ctx context.Context, name string, dryRun bool) err
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stdout, "imported %s\n", usersText(len(users)))
+	_, err = fmt.Fprintf(p.stdout, "imported %s\n%s", usersText(len(users)), passwordsText(users))
 	return err
 }
 
@@ -132,6 +138,36 @@ func userRows(name string, data []byte) iter.Seq2[store.User, error] {
 			}
 		}
 	}
+}
+
+// passwordsText says, a line each, of which kinds the hashes of imported users are, and what those
+// without one have to do.
+func passwordsText(users []store.User) string {
+	kinds := make(map[string]int)
+	absent, unreachable := 0, 0
+	for _, u := range users {
+		switch {
+		case u.PasswordHash != "":
+			kinds[password.Algorithm(u.PasswordHash)]++
+		case u.Email == "":
+			unreachable++
+		default:
+			absent++
+		}
+	}
+	var b strings.Builder
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		fmt.Fprintf(&b, "%s with a hash of %s\n", usersText(kinds[kind]), kind)
+	}
+	if absent > 0 {
+		fmt.Fprintf(&b, "%s without a password: POST /password/forgot mails a link to set one\n",
+			usersText(absent))
+	}
+	if unreachable > 0 {
+		fmt.Fprintf(&b, "%s without a password and without an email: set one with "+
+			"`clientes user passwd NAME`\n", usersText(unreachable))
+	}
+	return b.String()
 }
 
 func usersText(n int) string {

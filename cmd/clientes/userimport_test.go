@@ -100,8 +100,9 @@ func TestUserImportThatIsRefused(t *testing.T) {
 				"the header: Column 2 is none of"},
 		"a column that is wrong": {"user,hash\nana," + bcryptHash + "\n",
 			"the header: Column 2 is none of user, email, role, password_hash.\n" +
-				"the header, password_hash: This column is required.\n" +
-				"clientes: the file has 2 faults; nothing was imported\n"},
+				"clientes: the file has a fault; nothing was imported\n"},
+		"no column of users": {"email,password_hash\na@example.com," + bcryptHash + "\n",
+			"the header, user: This column is required.\n"},
 		"a column twice": {"user,user,password_hash\n",
 			"the header, user: The column is there twice.\n"},
 		"no rows but a quote": {"user,\"password_hash\n",
@@ -109,7 +110,8 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"a row of every fault": {
 			csvHead + row("ana", "", "", bcryptHash) + row("a b", "x", "root", "plain") +
 				row("bob", "", "") + row("", "", "", ""),
-			"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
+			"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -, " +
+				"or is an email address.\n" +
 				"row 2, email: This is not an email address: it has no @.\n" +
 				"row 2, role: The role is viewer, editor or admin.\n" +
 				"row 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
@@ -117,10 +119,10 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"other rows": {
 			csvHead + row("bob", "", "") + row("", "", "", "") + row("bob", "", "", bcryptHash, ""),
 			"row 1: The row has 3 columns, and the header 4.\n" +
-				"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
-				"row 2, password_hash: A hash of the password is required.\n" +
+				"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -, " +
+				"or is an email address.\n" +
 				"row 3: The row has 5 columns, and the header 4.\n" +
-				"clientes: the file has 4 faults; nothing was imported\n",
+				"clientes: the file has 3 faults; nothing was imported\n",
 		},
 		"who is there already": {
 			csvHead + row("ana", "", "", bcryptHash) + row("BIA", "", "", bcryptHash) +
@@ -155,14 +157,15 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		},
 		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",
 			"row 1: The line is a JSON array; give one object a line.\n" +
-				"row 2, password_hash: "},
+				"row 3: The line is not valid JSON"},
 		"more faults than are listed": {
 			csvHead + strings.Repeat(row("a b", "", "", bcryptHash), 101),
-			"row 100, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
+			"row 100, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -, " +
+				"or is an email address.\n" +
 				"clientes: the file has 101 faults, of which these are the first 100; nothing was imported\n",
 		},
 		"too many users": {"user\n" + strings.Repeat("a\n", maxUserRows+1),
-			"the header, password_hash: This column is required."},
+			"clientes: the file has more than 200000 users; import it in parts\n"},
 		"far too many": {"user,password_hash\n" + strings.Repeat("a,\n", maxUserRows+1),
 			"clientes: the file has more than 200000 users; import it in parts\n"},
 		"too large a file": {strings.Repeat("a", maxUserFile+1),

@@ -1,0 +1,51 @@
+package password
+
+import (
+	"regexp"
+	"strings"
+)
+
+// insteadOfHash says what becomes of a user whose hash is not taken.
+const insteadOfHash = " Leave password_hash empty: the user comes without a password, and sets " +
+	"one by a link (POST /password/forgot)."
+
+// unknownHash refuses a hash that is of no kind that is taken. It says which kind it looks like,
+// and what to do instead.
+func unknownHash(text string) error {
+	for _, k := range []struct{ pattern, message string }{
+		{`^\{(noop|plain|clear|cleartext|plaintext)\}|^plain\$`,
+			"This is a password itself, not its hash."},
+		{`^\{crypt\}\$[56]\$|^\$[56]\$|^\{sha(256|512)-crypt\}`,
+			"Hashes of crypt(3) with SHA-2 are not taken."},
+		{`^\{crypt\}\$(y|gy|7)\$|^\$(y|gy|7)\$`, "Hashes of yescrypt are not taken."},
+		{`^\{crypt\}|^\$(1|apr1|md5)\$|^\{md5-crypt\}|^_[./0-9A-Za-z]{19}$`,
+			"Hashes of crypt(3) with DES or MD5 are not taken: they are quickly guessed."},
+		{`\$argon2d\$|^\$argon2d`,
+			"Argon2d and Argon2 before version 1.3 cannot be verified; only Argon2i and Argon2id can."},
+		{`^\$2x?\$`, "Hashes of bcrypt of the versions 2 and 2x come from faulty programs."},
+		{`^(!!?|!?\*|x|null|none|\\n|![0-9a-z]{40})$`, "This stands for no password."},
+		{`^![^!*]`, "The ! before a hash means that the user is locked. Remove the ! to let the user " +
+			"log in, or leave the row out."},
+		{`^(\*[0-9a-f]{40}|[0-9a-f]{16})$|^\$a\$00`, "Hashes of MySQL's own users are not taken."},
+		{`^md5[0-9a-f]{32}$|^scram-sha-`, "Hashes of Postgres's own users are not taken."},
+		{`^([0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$`,
+			"MD5 and SHA digests in hex are not taken: they are quickly guessed."},
+		{`^\{(md[45]|smd5|s?sha[0-9]*|sha-[0-9]+|ldap|ssha[0-9]*)(\.[a-z0-9]+)?\}`,
+			"MD5 and SHA digests, also with a salt, are not taken: they are quickly guessed."},
+		{`^(unsalted_)?(md5|sha1|sha256|sha512|crypt)\$`,
+			"MD5 and SHA digests, also with a salt, are not taken: they are quickly guessed."},
+	} {
+		if regexp.MustCompile(k.pattern).MatchString(strings.ToLower(text)) {
+			message := k.message
+			if !strings.HasPrefix(message, "The !") {
+				message += insteadOfHash
+			}
+			return hashFault("unknown_hash", message)
+		}
+	}
+	return hashFault("unknown_hash", "The hash is of no kind that is taken: bcrypt ($2a$, $2b$, "+
+		"$2y$); Argon2i, Argon2id, scrypt and PBKDF2 with SHA-1, SHA-256 or SHA-512; in the forms "+
+		"of PHC, passlib, Django, Werkzeug, Spring Security, WordPress, ASP.NET Identity, "+
+		"Keycloak, Firebase and passport-local-mongoose. cmd/clientes/README.md shows each."+
+		insteadOfHash)
+}
