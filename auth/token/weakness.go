@@ -40,7 +40,7 @@ func Weakness(secret string) (why string, public bool) {
 	case reference.MatchString(secret):
 		return "is a placeholder or a reference, which nothing has replaced", true
 	case isPublicKey(secret):
-		return "begins as a public key does, or as a PEM file of which only the first line came", true
+		return "begins as a public key does, or is only the first line of a PEM file", true
 	case isExample(secret):
 		return "is an example that everybody can read", true
 	case len(distinct) < 8:
@@ -137,8 +137,8 @@ const (
 
 // marker matches what stands in the usual placeholders, and in few secrets of people.
 var marker = regexp.MustCompile(`your|change|replace|insert|example|placeholder|sample|dummy|` +
-	`todo|secretkey|keysecret|secrethere|keyhere|stringhere|mysecret|mysuper|supersecret|topsecret|` +
-	`verysecret|notsosecret|thisisa|atleast|minimum|keyboardcat|tobemodified|shhhh|generate|` +
+	`todo|secretkey|keysecret|secrethere|keyhere|stringhere|mysecret|mysuper|supersecret|` +
+	`topsecret|verysecret|notsosecret|thisisa|atleast|minimum|keyboardcat|tobemodified|shhhh|generate|` +
 	`random|donotuse|dontuse|reallyvery|reallyreally|jwtsecret|tokensecret|insecure|unsafe|` +
 	`chavesecreta|meusegredo|suachave|minhachave|troque|mudeisso|clavesecreta|tuclave|cambia`)
 
@@ -147,21 +147,22 @@ var words = strings.Fields(`
 	a abc abcdef access admin an and any api app application aqui aleatoria aleatorio auth
 	authentication b64 backend base64 be before bit bits byte bytes cambia cambiar cambie can cat
 	change changed changeit changeme changethis changing char character characters chars chave
-	clave cle clientes code com complex contrasena cookie copy criptografada de default demo deploy
-	deployment dev development do dont dummy edit em en encoded encryption enough ensure enter env
-	environment es esta este eu example express fill for from generate generated gere has here hex
-	hidden hmac hs256 hs384 hs512 hash in insecure insert is it its jsonwebtoken jwt keep key
-	keyboard keys la least length less local localhost long longa longer me meu mi minha minimum min
-	minimo more muda mude mudeisso must muito mysecret need needs never new node nodejs not nota o
-	of on one only or os our own para passphrase password phrase placeholder please por prod producao
-	production private project public put random randomly real really refresh replace replaced
-	replaceme replacethis sample se secret secreta secreto secrets secure security segredo segura
-	seguro senha server session set seu shared shh should sign signature signed signing so some
-	something startup store strong string strings string su sua sufficiently super supersecret sure
-	symmetric test testing text that the then this tiene to tobemodified todo token tokens too top
-	troque tu um una unique uma unsafe use used user using valid value values very want which web with words x
-	xxx xxxx you your yours 1 12 123 1234 12345 123456 1234567 12345678 123456789 1234567890 0123456789
-	16 256 32 384 48 512 64 2020 2021 2022 2023 2024 2025 2026`)
+	clave cle clientes code com complex contrasena cookie copy criptografada de default demo
+	deploy deployment dev development do dont dummy edit em en encoded encryption enough ensure
+	enter env environment es esta este eu example express fill for from generate generated gere
+	has here hex hidden hmac hs256 hs384 hs512 hash in insecure insert is it its jsonwebtoken jwt
+	keep key keyboard keys la least length less local localhost long longa longer me meu mi minha
+	minimum min minimo more muda mude mudeisso must muito mysecret need needs never new node
+	nodejs not nota o of on one only or os our own para passphrase password phrase placeholder
+	please por prod producao production private project public put random randomly real really
+	refresh replace replaced replaceme replacethis sample se secret secreta secreto secrets secure
+	security segredo segura seguro senha server session set seu shared shh should sign signature
+	signed signing so some something startup store strong string strings string su sua
+	sufficiently super supersecret sure symmetric test testing text that the then this tiene to
+	tobemodified todo token tokens too top troque tu um una unique uma unsafe use used user using
+	valid value values very want which web with words x xxx xxxx you your yours 1 12 123 1234
+	12345 123456 1234567 12345678 123456789 1234567890 0123456789 16 256 32 384 48 512 64 2020
+	2021 2022 2023 2024 2025 2026`)
 
 // unknownLetters returns how many letters and digits of s are left when all words are taken out, as
 // well as it can be done.

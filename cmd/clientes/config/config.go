@@ -83,11 +83,12 @@ func (e *Error) Error() string {
 func Load(lookupEnv func(string) (string, bool), required ...string) (Config, error) {
 	var c Config
 	bad := make(faults)
-	dotenv, dotenvFaults := c.readDotenv()
+	dotenv, dotenvFaults := c.readDotenv(lookupEnv)
 	c.resolve(bad, lookupEnv, func(name string) (string, bool) {
 		value, ok := dotenv[name]
 		return value, ok
 	})
+	c.checkForms(bad) // before what they lead to
 	c.parse(bad)
 	c.check(bad)
 	for _, name := range required {
@@ -117,10 +118,14 @@ func (c Config) PublicURLAt(addr net.Addr) *url.URL {
 	if u, err := url.Parse(strings.TrimSuffix(c.PublicURL, "/")); err == nil && c.PublicURL != "" {
 		return u
 	}
-	host := c.Address()
-	if a, ok := addr.(*net.TCPAddr); ok {
-		host = net.JoinHostPort(c.Host, strconv.Itoa(a.Port)) // the one that PORT=0 took
+	name, port := c.Host, int(c.Port)
+	if c.listensEverywhere() {
+		name = "localhost" // no browser elsewhere finds it without PUBLIC_URL, but this machine's does
 	}
+	if a, ok := addr.(*net.TCPAddr); ok {
+		port = a.Port // the one that PORT=0 took
+	}
+	host := net.JoinHostPort(name, strconv.Itoa(port))
 	// In lower case and without the usual port, as browsers write it.
 	return &url.URL{Scheme: "http", Host: strings.TrimSuffix(strings.ToLower(host), ":80")}
 }

@@ -19,7 +19,8 @@ func TestDotenv(t *testing.T) {
 		{"SECRET='a\n#b\n'\nPORT=1", "PORT", "1"},
 		{"SECRET=a#b", "SECRET", "a#b"},
 		{"SECRET=a$", "SECRET", "a$"},
-		{"SECRET=pa$word", "SECRET", "pa$word"},
+		{"SECRET='pa$word'", "SECRET", "pa$word"},
+		{"A=x\nSECRET=a$A}", "SECRET", "ax}"},
 		{`SECRET=a\b`, "SECRET", `a\b`},
 		{"SECRET=é", "SECRET", "é"},
 		{"SECRET=", "SECRET", ""},
@@ -30,7 +31,7 @@ func TestDotenv(t *testing.T) {
 		{"X=1\nX=2\nPORT=3", "X", "2"}, // another program's business
 	}
 	for _, test := range tests {
-		values, faults, _ := parseDotenv(test.file, settings())
+		values, faults, _ := parseDotenv(test.file, settings(), environment(nil))
 		if len(faults) > 0 || values[test.name] != test.want {
 			t.Errorf("%q: %s is %q, want %q; faults %q", test.file, test.name, values[test.name],
 				test.want, faults)
@@ -53,12 +54,13 @@ func TestDotenvFaults(t *testing.T) {
 		{`SECRET="a${HUNTER2}"`, "line 1: the value of SECRET has a $ before a name"},
 		{"SECRET=a$HUNTER2\nHUNTER2=x", "line 1: the value of SECRET has a $ before a name"},
 		{"HUNTER2=\nSECRET=a$HUNTER2", "line 2: the value of SECRET has a $ before a name"},
-		{"A=x\nSECRET=a$A}", "line 2: the value of SECRET would not be read as it stands"},
+		{"SECRET=pa$hunter2", "line 1: the value of SECRET has a $ before a name"},
 		{`SECRET="hunter2\n"`, "line 1: the value of SECRET would lose its backslash"},
 		{`SECRET=hunter2\$X`, "line 1: the value of SECRET would lose its backslash"},
 		{`SECRET='hunter2\''`, "line 1: the value of SECRET has a quote inside its quotes"},
-		{"SECRET=hunter2\u00a0", "line 1: the value of SECRET would not be read as it stands"},
-		{"SECRET=\u00a0hunter2", "line 1 has a strange kind of space after its sign"},
+		{"SECRET=hunter2\u00a0", "line 1: the value of SECRET begins or ends with a character that nobody"},
+		{"SECRET=\u00a0hunter2",
+			"line 1: the value of SECRET begins or ends with a character that nobody"},
 		{"SECRET='hunter2'x", "line 1 goes on after its closing quote"},
 		{"SECRET='a\nb'hunter2'", "line 2 goes on after its closing quote"},
 		{"SECRET=''hunter2''", "line 1 goes on after its closing quote"},
@@ -75,7 +77,7 @@ func TestDotenvFaults(t *testing.T) {
 		{"SECRET=hunter2\xff", "is not text in UTF-8"},
 	}
 	for _, test := range tests {
-		values, faults, _ := parseDotenv(test.file, settings())
+		values, faults, _ := parseDotenv(test.file, settings(), environment(nil))
 		all := strings.Join(faults, "; ")
 		if len(values) > 0 || !strings.Contains(all, test.want) {
 			t.Errorf("%q: faults %q, want %q", test.file, faults, test.want)
@@ -116,7 +118,7 @@ func FuzzDotenv(f *testing.F) {
 	}
 	known := settings()
 	f.Fuzz(func(t *testing.T, file string) {
-		values, faults, warnings := parseDotenv(file, known)
+		values, faults, warnings := parseDotenv(file, known, environment(nil))
 		if len(faults) > 0 && values != nil {
 			t.Fatalf("values beside the faults %q", faults)
 		}
