@@ -6,7 +6,8 @@
 // is a fault, and a name that nobody knows is a warning. No fault, warning or [Row] holds a
 // password.
 //
-// The package opens nothing but these files. It does not know what a command does with a setting.
+// [Load] opens nothing but these files. [Config.CheckStart] tries what else a server needs. The
+// package does not know what a command does with a setting.
 package config
 
 import (
@@ -134,6 +135,15 @@ func (c Config) PublicURLAt(addr net.Addr) *url.URL {
 func (c Config) IsLoopback() bool {
 	ip, err := netip.ParseAddr(c.Host)
 	return c.Host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Network returns the network of [Config.Address], as package net names it. On "tcp", 0.0.0.0 would be
+// all addresses of IPv6 too.
+func (c Config) Network() string {
+	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 // Address returns where the server listens, as HOST:PORT. The port may be 0.

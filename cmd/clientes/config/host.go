@@ -68,19 +68,3 @@ func (c Config) listensEverywhere() bool {
 	ip, err := netip.ParseAddr(c.Host)
 	return err == nil && ip.Unmap().IsUnspecified()
 }
-
-// StartHints returns what an operator may not have meant in where the server listens and is found.
-func (c Config) StartHints() []string {
-	var hints []string
-	if c.origins["PORT"] == "environment" && c.origins["HOST"] == "default" {
-		hints = append(hints, "PORT comes from the environment and HOST is not set: only this "+
-			"machine can connect, at "+c.Address()+"; in a container or on a platform that sends "+
-			"requests to PORT, set HOST=0.0.0.0")
-	}
-	if c.listensEverywhere() && c.PublicURL == "" {
-		hints = append(hints, "HOST is "+c.Host+" and PUBLIC_URL is not set: links in mail lead to "+
-			c.PublicURLAt(nil).String()+", and only pages from there may use the cookie; set "+
-			"PUBLIC_URL to what browsers elsewhere use, such as https://api.example.com")
-	}
-	return hints
-}
