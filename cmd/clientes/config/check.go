@@ -90,7 +90,7 @@ func (c *Config) checkForms(bad faults) {
 }
 
 // quotes are what people and programs put around a value.
-const quotes = "'\"`“”„‘’‚«»"
+const quotes = "'\"“”„‘’‚«»"
 
 // isQuoted reports whether a text begins and ends with a quote.
 func isQuoted(s string) bool {

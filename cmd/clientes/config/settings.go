@@ -200,10 +200,10 @@ func decodeText(s string) (string, error) {
 		order = binary.LittleEndian
 	case strings.HasPrefix(s, "\xfe\xff"):
 		order = binary.BigEndian
-	case !utf8.ValidString(s):
-		return "", errors.New("is not text in UTF-8; save it as that")
 	case len(s) > 3 && (s[0] == 0 && s[2] == 0 || s[1] == 0 && s[3] == 0):
 		return "", errors.New("is UTF-16 without a byte order mark; save it as UTF-8")
+	case !utf8.ValidString(s):
+		return "", errors.New("is not text in UTF-8; save it as that")
 	default:
 		return strings.TrimPrefix(s, "\ufeff"), nil
 	}
