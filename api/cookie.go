@@ -126,8 +126,8 @@ func (s *Server) ownOrigin(h http.Header) error {
 	return errCrossOrigin
 }
 
-// ownOrigins returns the origins of a server's own pages. This machine has several names for itself,
-// and a person opens any of them.
+// ownOrigins returns the origins of a server's own pages. This machine has several names for
+// itself, and a person opens any of them.
 func ownOrigins(public *url.URL) []string {
 	origins := []string{public.Scheme + "://" + public.Host}
 	loopback := []string{"localhost", "127.0.0.1", "::1"}

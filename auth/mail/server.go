@@ -28,8 +28,8 @@ type Server struct {
 // withoutTLS is what a URL ends in whose server may get mail in clear text.
 const withoutTLS = "?tls=none"
 
-// ParseServer reads smtp://host or smtps://host, with user:password@ before the host, :port after it
-// and ?tls=none at the end where they are needed. Its errors repeat nothing of the URL: if it is
+// ParseServer reads smtp://host or smtps://host, with user:password@ before the host, :port after
+// it and ?tls=none at the end where they are needed. Its errors repeat nothing of the URL: if it is
 // malformed, nobody can tell which part is the password.
 func ParseServer(smtpURL string) (Server, error) {
 	smtpURL, inClear := strings.CutSuffix(smtpURL, withoutTLS)
@@ -117,9 +117,9 @@ func (s Server) String() string {
 
 func (s Server) address() string { return net.JoinHostPort(s.host, strconv.Itoa(int(s.port))) }
 
-// mayBeClear reports whether mail may go there without TLS: because the URL says so, or to a relay on
-// this machine. Nothing listens on the way to that, and it seldom has a certificate. A password is
-// never sent in clear.
+// mayBeClear reports whether mail may go there without TLS: because the URL says so, or to a relay
+// on this machine. Nothing listens on the way to that, and it seldom has a certificate. A password
+// is never sent in clear.
 func (s Server) mayBeClear() bool { return s.clear || s.password == "" && s.isLocal() }
 
 // IsExposed reports whether mail goes in clear text over a network.

@@ -331,7 +331,7 @@ func TestMailWithoutTLS(t *testing.T) {
 	for smtpURL, want := range map[string]string{
 		"smtp://0.0.0.0:" + port:               "put ?tls=none behind it",
 		"smtps://0.0.0.0:" + port:              "smtp:// in SMTP_URL is for STARTTLS",
-		"smtp://u:p@127.0.0.1:" + port:         "put ?tls=none behind it, without user and password",
+		"smtp://u:p@127.0.0.1:" + port:         "behind it, without user and password",
 		"smtp://0.0.0.0:" + port + "?tls=none": "",
 	} {
 		before := len(o.deliveries())

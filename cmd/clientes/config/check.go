@@ -96,7 +96,8 @@ const quotes = "'\"“”„‘’‚«»"
 func isQuoted(s string) bool {
 	first, size := utf8.DecodeRuneInString(s)
 	last, _ := utf8.DecodeLastRuneInString(s)
-	return len(s) > size && strings.ContainsRune(quotes, first) && strings.ContainsRune(quotes, last)
+	return len(s) > size &&
+		strings.ContainsRune(quotes, first) && strings.ContainsRune(quotes, last)
 }
 
 func (c *Config) checkSecrets(bad faults) {

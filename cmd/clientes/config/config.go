@@ -121,7 +121,7 @@ func (c Config) PublicURLAt(addr net.Addr) *url.URL {
 	}
 	name, port := c.Host, int(c.Port)
 	if c.listensEverywhere() {
-		name = "localhost" // no browser elsewhere finds it without PUBLIC_URL, but this machine's does
+		name = "localhost" // a browser of this machine finds it there
 	}
 	if a, ok := addr.(*net.TCPAddr); ok {
 		port = a.Port // the one that PORT=0 took
@@ -137,8 +137,8 @@ func (c Config) IsLoopback() bool {
 	return c.Host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// Network returns the network of [Config.Address], as package net names it. On "tcp", 0.0.0.0 would be
-// all addresses of IPv6 too.
+// Network returns the network of [Config.Address], as package net names it. On "tcp", 0.0.0.0 would
+// be all addresses of IPv6 too.
 func (c Config) Network() string {
 	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
 		return "tcp4"

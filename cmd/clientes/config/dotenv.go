@@ -79,7 +79,7 @@ func parseDotenv(src string, known []setting, environment func(string) (string, 
 	set := make(map[string]int) // the line that sets a name to more than nothing
 	for _, l := range lines {
 		s, ok := settings[l.name]
-		exact := s.text || l.name != s.name // any text is a value of it, so nothing else would notice
+		exact := s.text || l.name != s.name // any text is a value, so nothing else would notice
 		value, why := l.value(&e, exact, s.secret || l.name != s.name)
 		e.values[l.name], e.broken[l.name] = value, why != ""
 		switch before := set[l.name]; {
@@ -115,7 +115,7 @@ func parseDotenv(src string, known []setting, environment func(string) (string, 
 }
 
 // comment is what begins a comment behind a value without quotes.
-var comment = regexp.MustCompile(`[ \t]+#`)
+var comment = regexp.MustCompile(`[\s\x{85}\p{Z}]+#`)
 
 // keep is the way out of every doubt about a value.
 const keep = "; single quotes keep it as it stands"

@@ -2,8 +2,11 @@ package config
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/joho/godotenv"
 )
 
 func TestDotenv(t *testing.T) {
@@ -103,9 +106,10 @@ func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 	}
 }
 
-// FuzzDotenv looks for a file whose SECRET is read as something else than stands there. A value
-// without a $ has to stand in the file. Before it, back to its sign, only a quote or space may
-// stand. Behind it, up to the end of its line, only a quote, space, or a comment after a quote.
+// FuzzDotenv looks for a file whose SECRET is read as something else than stands there. A value has
+// to stand in the file, apart from references. Before it, back to its sign, only a quote or space
+// may stand. Behind it, up to the end of its line, only a quote, space, or a comment after a quote.
+// Where godotenv can read a file without references too, it has to agree.
 func FuzzDotenv(f *testing.F) {
 	for _, file := range []string{
 		"SECRET=abc", "SECRET='a #b'", "SECRET=\"a\\nb\" # c", "export SECRET: a$B",
@@ -113,12 +117,18 @@ func FuzzDotenv(f *testing.F) {
 		"SECRET='a\nb'", "SECRET=a\nSECRET=b", "SECRET=a #b", "PORT=1 # c\nSECRET_FILE=x", "X", "=",
 		"'",
 		"export =\nSECRET=\t'", "SECRET=a\u00a0#b", "\ufeffSECRET=é\r\n",
+		"SECRET=a$B-${C}$", "SECRET=\"${A}\"", "SECRET='${A}'", "SECRET=$(a b)`c`", "SECRET=a$$b$1",
+		"SECRET=${A:-${B:-c}}${D+e}", "SECRET=${A", "\xff\xfeS\x00=\x00a\x00",
+		"set SECRET=a", "SECRET=“a”", "SECRET=\u200ba",
 	} {
 		f.Add(file)
 	}
 	known := settings()
+	around := func(name string) (string, bool) { return "«" + name + "»", true }
+	value := regexp.MustCompile(`«(\w+)»`)
+	braces := regexp.MustCompile(`\$\{(\w+)\}`)
 	f.Fuzz(func(t *testing.T, file string) {
-		values, faults, warnings := parseDotenv(file, known, environment(nil))
+		values, faults, warnings := parseDotenv(file, known, around)
 		if len(faults) > 0 && values != nil {
 			t.Fatalf("values beside the faults %q", faults)
 		}
@@ -128,10 +138,25 @@ func FuzzDotenv(f *testing.F) {
 			}
 		}
 		secret := values["SECRET"]
-		if secret == "" || strings.Contains(file, "$") {
+		text, err := decodeText(file)
+		if secret == "" || err != nil {
 			return
 		}
-		text := strings.TrimPrefix(strings.ReplaceAll(file, "\r\n", "\n"), "\ufeff")
+		text = strings.ReplaceAll(text, "\r\n", "\n")
+		if read, err := godotenv.Unmarshal(text); err == nil && !strings.Contains(file, "$") &&
+			read["SECRET"] != secret {
+			t.Fatalf("%q is read as SECRET %q, by godotenv as %q", file, secret, read["SECRET"])
+		}
+		if strings.Contains(text, "$") {
+			if len(values) > 1 || strings.ContainsAny(text, "«»") {
+				return // a reference may be to another line
+			}
+			text = braces.ReplaceAllString(text, "$$$1")
+			secret = value.ReplaceAllString(braces.ReplaceAllString(secret, "$$$1"), "$$$1")
+			if strings.Contains(text, "${") {
+				return // what stands behind the name may count
+			}
+		}
 		for from := 0; ; {
 			i := strings.Index(text[from:], secret)
 			if i < 0 {

@@ -7,8 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-
-	"golang.org/x/net/idna"
+	"unicode/utf8"
 )
 
 // checkOrigins looks at the origins of CORS_ORIGINS. Browsers send theirs in one form, and they are
@@ -30,6 +29,9 @@ func (c *Config) checkOrigins(bad faults) {
 		case strings.EqualFold(origin, "null"), strings.HasPrefix(origin, "file:"):
 			bad.add("CORS_ORIGINS", "has %s in it, but every file and every page in a sandbox is "+
 				"of the origin null: serve the page over http, and name that origin", shown)
+		case isForeign(origin):
+			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them: "+
+				"in ASCII, where such a name begins with xn--", shown)
 		default:
 			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them, "+
 				"separated by commas: %s", shown, example(meant, "https://app.example.com"))
@@ -79,8 +81,8 @@ func browserOrigin(s string) string {
 		}
 		return origin
 	}
-	host, err := browserHost(u.Hostname())
-	if err != nil {
+	host := browserHost(u.Hostname())
+	if host == "" {
 		return ""
 	}
 	if u.Port() == "" {
@@ -96,16 +98,20 @@ func browserOrigin(s string) string {
 	return u.Scheme + "://" + host
 }
 
-// browserHost returns a host as browsers write it.
-func browserHost(host string) (string, error) {
+// browserHost returns a host as browsers write it, or "" if it is none in ASCII.
+func browserHost(host string) string {
 	ip, err := netip.ParseAddr(host)
 	switch {
 	case err == nil && ip.Is6():
-		return strings.TrimSuffix(net.JoinHostPort(ip.String(), ""), ":"), nil
+		return strings.TrimSuffix(net.JoinHostPort(ip.String(), ""), ":")
 	case err == nil:
-		return ip.String(), nil
-	case strings.Contains(host, "_"):
-		return strings.ToLower(host), nil // no name of the DNS, but compose has such
+		return ip.String()
+	case !validHost(host):
+		return ""
 	}
-	return idna.Lookup.ToASCII(host)
+	return strings.ToLower(host)
+}
+
+func isForeign(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }
