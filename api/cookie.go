@@ -1,7 +1,9 @@
 package api
 
 import (
+	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -110,9 +112,9 @@ func (s *Server) checkOrigin(c *gin.Context) {
 // cookie. Other clients send neither Origin nor Sec-Fetch-Site, and have no cookies but their own.
 // http.CrossOriginProtection would not do: it treats http and https as one origin.
 func (s *Server) ownOrigin(h http.Header) error {
-	own := s.cfg.PublicURL.Scheme + "://" + s.cfg.PublicURL.Host
 	switch origin := h.Get("Origin"); {
-	case origin == own, slices.Contains(s.cfg.CORSOrigins, origin):
+	case slices.Contains(ownOrigins(s.cfg.PublicURL), origin),
+		slices.Contains(s.cfg.CORSOrigins, origin):
 		return nil
 	case origin != "":
 		return errCrossOrigin
@@ -122,6 +124,21 @@ func (s *Server) ownOrigin(h http.Header) error {
 		return nil
 	}
 	return errCrossOrigin
+}
+
+// ownOrigins returns the origins of a server's own pages. This machine has several names for
+// itself, and a person opens any of them.
+func ownOrigins(public *url.URL) []string {
+	origins := []string{public.Scheme + "://" + public.Host}
+	loopback := []string{"localhost", "127.0.0.1", "::1"}
+	if !slices.Contains(loopback, public.Hostname()) {
+		return origins
+	}
+	for _, name := range loopback {
+		host := strings.TrimSuffix(net.JoinHostPort(name, public.Port()), ":")
+		origins = append(origins, public.Scheme+"://"+host)
+	}
+	return origins
 }
 
 // allowOrigins tells browsers that the pages of the configured origins may use the API (the CORS

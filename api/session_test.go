@@ -312,6 +312,55 @@ func TestCookies(t *testing.T) {
 	f.want(f.call("POST", "/refresh", "", "Cookie", second.cookie), 401, "refresh_invalid")
 }
 
+// An app in a web view has an origin of its own scheme. The N1 case.
+func TestOriginsOfApps(t *testing.T) {
+	const listed = "capacitor://localhost"
+	origins := []string{
+		listed, "ionic://localhost", "tauri://localhost", "app://.",
+		"chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+		"moz-extension://2c1f0b7e-55b1-4f4e-9d0e-8a4a4cf3a0b1", "vscode-webview://0abc9def",
+	}
+	f := onSQLite(t, func(c *Config) { c.CORSOrigins = origins })
+	const login = `{"user":"the-viewer","password":"correct horse","cookie":true}`
+	for _, origin := range origins {
+		a := f.call("POST", "/login", login, "Origin", origin)
+		f.want(a, 200, "")
+		if got := a.header.Get("Access-Control-Allow-Origin"); got != origin {
+			t.Errorf("%s: allowed is %q", origin, got)
+		}
+		g := granted(t, a)
+		a = f.call("POST", "/refresh", "", "Cookie", g.cookie, "Origin", origin)
+		f.want(a, 200, "")
+	}
+	for _, origin := range []string{
+		"capacitor://localhost.evil.example", "capacitor://evil", "ionic://localhost:80",
+		"http://localhost", "https://localhost", "app://", "null",
+	} {
+		a := f.call("POST", "/login", login, "Origin", origin)
+		f.want(a, 403, "cross_origin")
+		if got := a.header.Get("Access-Control-Allow-Origin"); got != "" {
+			t.Errorf("%s: allowed is %q", origin, got)
+		}
+	}
+}
+
+// A server on loopback is found under several names.
+func TestOwnOriginsOnLoopback(t *testing.T) {
+	const login = `{"user":"the-viewer","password":"correct horse","cookie":true}`
+	for _, public := range []string{"localhost:3000", "127.0.0.1:3000", "[::1]:3000"} {
+		f := onSQLite(t, func(c *Config) { c.PublicURL = &url.URL{Scheme: "http", Host: public} })
+		for origin, status := range map[string]int{
+			"http://localhost:3000": 200, "http://127.0.0.1:3000": 200, "http://[::1]:3000": 200,
+			"https://localhost:3000": 403, "http://localhost:3001": 403, "http://localhost": 403,
+			"http://0.0.0.0:3000": 403, "http://localhost.evil.example:3000": 403,
+		} {
+			if a := f.call("POST", "/login", login, "Origin", origin); a.status != status {
+				t.Errorf("at %s from %s: status %d, want %d", public, origin, a.status, status)
+			}
+		}
+	}
+}
+
 func TestManyCookiesOfOneName(t *testing.T) {
 	f := onSQLite(t)
 	first := granted(t, f.call("POST", "/login", viewerLogin))
@@ -341,7 +390,7 @@ func TestCookiesOverHTTPS(t *testing.T) {
 func TestCORS(t *testing.T) {
 	const listed = "https://app.example"
 	none := onSQLite(t)
-	origins := []string{listed, "http://localhost:5173"}
+	origins := []string{listed, "http://localhost:5173", "capacitor://localhost", "app://."}
 	some := onSQLite(t, func(c *Config) { c.CORSOrigins = origins })
 	ask := func(f *fixture, method, origin string, headers ...string) http.Header {
 		req, err := http.NewRequestWithContext(t.Context(), method, f.url+"/clientes", nil)

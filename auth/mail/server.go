@@ -22,12 +22,17 @@ type Server struct {
 	port           uint16
 	user, password string // both or none
 	implicitTLS    bool   // from the first byte; otherwise by STARTTLS
+	clear          bool   // as ?tls=none wants it; never with a password
 }
 
-// ParseServer reads smtp://host or smtps://host, with user:password@ before the host and :port
-// after it where they are needed. Its errors repeat nothing of the URL: if it is malformed, nobody
-// can tell which part is the password.
+// withoutTLS is what a URL ends in whose server may get mail in clear text.
+const withoutTLS = "?tls=none"
+
+// ParseServer reads smtp://host or smtps://host, with user:password@ before the host, :port after
+// it and ?tls=none at the end where they are needed. Its errors repeat nothing of the URL: if it is
+// malformed, nobody can tell which part is the password.
 func ParseServer(smtpURL string) (Server, error) {
+	smtpURL, inClear := strings.CutSuffix(smtpURL, withoutTLS)
 	u, err := url.Parse(smtpURL)
 	scheme, rest, _ := strings.Cut(smtpURL, "://")
 	scheme = strings.ToLower(scheme)
@@ -38,13 +43,15 @@ func ParseServer(smtpURL string) (Server, error) {
 	case err != nil || u.Path != "" && u.Path != "/" || strings.ContainsAny(rest, "?#"):
 		// An unencoded / ? or # turns the rest of a password into the path or what follows it.
 		return Server{}, errors.New("behind smtp:// it may have user:password@, has a host, may " +
-			"have :port, and no more; in user and password all but A-Z, a-z, 0-9 and - . _ ~ has " +
-			"to be percent-encoded")
+			"have :port and ?tls=none, and no more; in user and password all but A-Z, a-z, 0-9 and " +
+			"- . _ ~ has to be percent-encoded: @ is %40, # is %23, / is %2F, % is %25")
 	case !validHost(u):
 		return Server{}, errors.New("its host has to be a name in ASCII or an address, " +
 			"IPv6 in square brackets")
 	}
-	s := Server{host: u.Hostname(), port: 587, implicitTLS: scheme == "smtps"}
+	s := Server{
+		host: u.Hostname(), port: 587, implicitTLS: scheme == "smtps", clear: inClear,
+	}
 	if s.implicitTLS {
 		s.port = 465
 	}
@@ -54,6 +61,20 @@ func ParseServer(smtpURL string) (Server, error) {
 			return Server{}, errors.New("its port has to be a number from 1 to 65535")
 		}
 		s.port = uint16(port)
+	}
+	// The other side would wait for a greeting here, or for TLS, until the time is up.
+	switch {
+	case !s.implicitTLS && s.port == 465:
+		return Server{}, errors.New("port 465 is for TLS from the first byte: " +
+			"write smtps:// instead of smtp://")
+	case s.implicitTLS && (s.port == 587 || s.port == 25):
+		return Server{}, fmt.Errorf("port %d is for STARTTLS: write smtp:// instead of smtps://",
+			s.port)
+	case s.implicitTLS && s.clear:
+		return Server{}, errors.New("smtps:// and ?tls=none contradict each other: keep one of them")
+	case s.clear && u.User != nil:
+		return Server{}, errors.New("no password goes without TLS: leave out user and password, " +
+			"or ?tls=none")
 	}
 	if u.User != nil {
 		s.user = u.User.Username()
@@ -87,17 +108,26 @@ func (s Server) String() string {
 	if s.user != "" {
 		secret = "***:***@"
 	}
-	return scheme + "://" + secret + s.address()
+	options := ""
+	if s.clear {
+		options = withoutTLS
+	}
+	return scheme + "://" + secret + s.address() + options
 }
 
 func (s Server) address() string { return net.JoinHostPort(s.host, strconv.Itoa(int(s.port))) }
 
-// mayBeClear reports whether mail may go there without TLS. Nothing listens on the way to a relay
-// on this machine, and such a relay seldom has a certificate. A password is never sent in clear.
-func (s Server) mayBeClear() bool {
+// mayBeClear reports whether mail may go there without TLS: because the URL says so, or to a relay
+// on this machine. Nothing listens on the way to that, and it seldom has a certificate. A password
+// is never sent in clear.
+func (s Server) mayBeClear() bool { return s.clear || s.password == "" && s.isLocal() }
+
+// IsExposed reports whether mail goes in clear text over a network.
+func (s Server) IsExposed() bool { return s.clear && !s.isLocal() }
+
+func (s Server) isLocal() bool {
 	ip, err := netip.ParseAddr(s.host)
-	local := strings.EqualFold(s.host, "localhost") || err == nil && ip.IsLoopback()
-	return s.password == "" && local
+	return strings.EqualFold(s.host, "localhost") || err == nil && ip.IsLoopback()
 }
 
 // ParseFrom reads the sender of mail: an email, or Name <email>. It has to be ASCII before the @:

@@ -38,6 +38,28 @@ func TestParseServer(t *testing.T) {
 			},
 			"smtps://***:***@h:465",
 		},
+		{ // the P3 case
+			"smtp://mailpit:1025?tls=none", Server{host: "mailpit", port: 1025, clear: true},
+			"smtp://mailpit:1025?tls=none",
+		},
+		{
+			"smtp://[2001:db8::1]/?tls=none", Server{host: "2001:db8::1", port: 587, clear: true},
+			"smtp://[2001:db8::1]:587?tls=none",
+		},
+		{
+			"smtp://localhost:1025?tls=none", Server{host: "localhost", port: 1025, clear: true},
+			"smtp://localhost:1025?tls=none",
+		},
+		{
+			"smtp://apikey:SG.x_y-z@smtp.sendgrid.net:2525",
+			Server{host: "smtp.sendgrid.net", port: 2525, user: "apikey", password: "SG.x_y-z"},
+			"smtp://***:***@smtp.sendgrid.net:2525",
+		},
+		{
+			"smtp://ana@gmail.com:hunter2@smtp.gmail.com",
+			Server{host: "smtp.gmail.com", port: 587, user: "ana@gmail.com", password: "hunter2"},
+			"smtp://***:***@smtp.gmail.com:587",
+		},
 	}
 	for _, password := range []string{"a+b", "a:b", "a@b"} { // accepted unencoded
 		tests = append(tests, struct {
@@ -66,6 +88,7 @@ func TestParseServerRefuses(t *testing.T) {
 		port   = "its port has to be"
 		pair   = "user and password go together"
 		ctrl   = "no control character"
+		clear  = "no password goes without TLS"
 	)
 	tests := []struct{ url, want string }{
 		{"", scheme},
@@ -104,6 +127,22 @@ func TestParseServerRefuses(t *testing.T) {
 		{"smtp://@h", pair},
 		{"smtp://u:hunter2%00@h", ctrl},
 		{"smtp://u%0d%0a:hunter2@h", ctrl},
+		{"smtp://h:465", "port 465 is for TLS from the first byte: write smtps://"},
+		{"smtp://u:hunter2@h:465", "port 465 is for TLS from the first byte: write smtps://"},
+		{"smtp://h:465?tls=none", "port 465 is for TLS from the first byte: write smtps://"},
+		{"smtps://u:hunter2@h:587", "port 587 is for STARTTLS: write smtp://"},
+		{"smtps://h:25", "port 25 is for STARTTLS: write smtp://"},
+		{"smtps://h?tls=none", "contradict each other"},
+		{"smtp://u:hunter2@h?tls=none", clear},
+		{"smtp://u:hunter2@localhost:1025?tls=none", clear},
+		{"smtp://h?tls=None", parts},
+		{"smtp://h?tls=none&x=1", parts},
+		{"smtp://h?x=1?tls=none", parts},
+		{"smtp://h?secure=false", parts},
+		{"smtp://ana@gmail.com:hunter2", parts + ": @ is %40"},
+		{"smtp://ana@gmail.com", pair},
+		{"smtp://u:abcd hunter2 ijkl@h", parts},
+		{"smtp+tls://u:hunter2@h", scheme},
 	}
 	for _, test := range tests {
 		got, err := ParseServer(test.url)
@@ -133,6 +172,9 @@ func TestMayBeClear(t *testing.T) {
 		"smtp://localhost.evil.com":  false,
 		"smtp://mail.example.com:25": false,
 		"smtp://u:p@192.0.2.1":       false,
+		"smtp://mailpit:1025":        false,
+		"smtp://mailpit?tls=none":    true,
+		"smtp://localhost?tls=none":  true,
 	} {
 		s, err := ParseServer(smtpURL)
 		if err != nil || s.mayBeClear() != want {
@@ -173,6 +215,7 @@ func FuzzParseServer(f *testing.F) {
 		{"smtp://u:", "@mail.example.com:587"}, {"smtps://", ":p@[::1]"},
 		{"smtp://u:%40", "%zz@h"}, {"smtp://u:", "/@h"}, {"smtp://u:1/", "@h"}, {"smtp:", ""},
 		{"", "://h"}, {"smtp://u:p@h:", "?#"}, {"smtp://u:\x00", "@é"},
+		{"smtp://", "?tls=none"}, {"smtp://u:", "@h:465"}, {"smtp://u@h:", "@h:25?tls=none"},
 	} {
 		f.Add(seed[0], seed[1])
 	}
@@ -194,6 +237,9 @@ func FuzzParseServer(f *testing.F) {
 		}
 		if s.user != "" {
 			u.User = url.UserPassword(s.user, s.password)
+		}
+		if s.clear {
+			u.RawQuery = strings.TrimPrefix(withoutTLS, "?")
 		}
 		again, err := ParseServer(u.String())
 		if err != nil || again != s {

@@ -93,7 +93,7 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 	}
 	session, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return err
+		return withCure(err)
 	}
 	if able, _ := session.Extension("SMTPUTF8"); international && !able {
 		return fmt.Errorf("%w: the server does not take addresses beyond ASCII (SMTPUTF8)",
@@ -108,6 +108,21 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 	}
 	if err == nil || refused != nil && refused.ErrorCode() != 0 {
 		_ = client.CloseWithSMTPClient(session) // QUIT: the mail stays delivered if this fails
+	}
+	return err
+}
+
+// withCure adds to an error of the greeting what SMTP_URL has to be, if that is known.
+func withCure(err error) error {
+	var noTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &noTLS):
+		return fmt.Errorf("the server does not begin with TLS, which smtps:// is for; "+
+			"smtp:// in SMTP_URL is for STARTTLS: %w", err)
+	case strings.Contains(err.Error(), "does not support STARTTLS"): // it has no other mark
+		return fmt.Errorf("the server does not offer STARTTLS; for a port with TLS from the first "+
+			"byte write smtps:// in SMTP_URL, and for one in a network where nobody else listens "+
+			"put ?tls=none behind it, without user and password: %w", err)
 	}
 	return err
 }

@@ -319,6 +319,33 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestMailWithoutTLS sends to a server without TLS at an address that is not a loopback one, as
+// Mailpit is in a network of containers. The P3 case.
+func TestMailWithoutTLS(t *testing.T) {
+	o := &office{noTLS: true}
+	o.open(t)
+	_, port, err := net.SplitHostPort(o.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for smtpURL, want := range map[string]string{
+		"smtp://0.0.0.0:" + port:               "put ?tls=none behind it",
+		"smtps://0.0.0.0:" + port:              "smtp:// in SMTP_URL is for STARTTLS",
+		"smtp://u:p@127.0.0.1:" + port:         "behind it, without user and password",
+		"smtp://0.0.0.0:" + port + "?tls=none": "",
+	} {
+		before := len(o.deliveries())
+		err := sender(t, smtpURL).Send(t.Context(), reset("bruno@example.com"))
+		sent := len(o.deliveries()) - before
+		if want == "" && (err != nil || sent != 1) {
+			t.Errorf("%s: %v, %d mails", smtpURL, err, sent)
+		}
+		if want != "" && (err == nil || !strings.Contains(err.Error(), want) || sent != 0) {
+			t.Errorf("%s: %v, %d mails, want %q", smtpURL, err, sent, want)
+		}
+	}
+}
+
 // TestServersThatAreNotTrusted checks that nothing is sent to a server that may be the wrong one,
 // and that no server gets the password in clear.
 func TestServersThatAreNotTrusted(t *testing.T) {
@@ -344,7 +371,7 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 			elsewhere,
 			"certificate",
 		},
-		{"no STARTTLS", &office{noTLS: true}, stranger, "does not support STARTTLS"},
+		{"no STARTTLS", &office{noTLS: true}, stranger, "does not offer STARTTLS"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // MinSecret is the shortest secret in bytes. A key has the size of the hash's output
@@ -27,49 +26,6 @@ func CheckSecret(secret string) error {
 		return errors.New("it holds a comma, which separates secrets from each other")
 	}
 	return nil
-}
-
-// exampleSecret is what the page of jwt.io signs with. It is long enough, and many have copied it.
-const exampleSecret = "a-string-secret-at-least-256-bits-long"
-
-// Weakness returns why a secret that [CheckSecret] accepts is easy to guess, and "" if nothing
-// shows that it is. The text continues a sentence that begins with the name of the secret. A public
-// secret is one that anybody can know without a guess.
-//
-// A single signed text is enough to test guesses, as fast as a machine computes HMACs. So a secret
-// has to be random: nothing slows a guess down. Whether it is can only be estimated. What programs
-// make is spared, such as 128 random bits in hex or base64.
-func Weakness(secret string) (why string, public bool) {
-	distinct := make(map[byte]bool)
-	var letters, digits, steps int
-	for i := range len(secret) {
-		c := secret[i]
-		distinct[c] = true
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c >= utf8.RuneSelf:
-			letters++
-		case '0' <= c && c <= '9':
-			digits++
-		}
-		if i > 0 && c-secret[i-1]+1 <= 2 { // one below, the same, one above
-			steps++
-		}
-	}
-	switch {
-	case len(distinct) == 1:
-		return "is one character, repeated", true
-	case secret == exampleSecret:
-		return "is an example that everybody can read", true
-	case len(distinct) < 8:
-		return "has only a few different characters", false
-	case strings.Contains((secret + secret)[1:2*len(secret)-1], secret):
-		return "repeats itself", false
-	case steps > len(secret)/2:
-		return "is a sequence", false
-	case letters == 0, digits == 0, len(strings.Fields(secret)) > 1:
-		return "looks like words or numbers that a person has chosen", false
-	}
-	return "", false
 }
 
 // Purpose is what a signed text is good for. Each purpose has a key of its own, so a text that

@@ -37,39 +37,6 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-func TestWeakness(t *testing.T) {
-	for secret, want := range map[string]string{
-		strings.Repeat("a", 32):                    "public",
-		strings.Repeat("\x00", 32):                 "public",
-		"a-string-secret-at-least-256-bits-long":   "public",
-		strings.Repeat("ab", 16):                   "weak",
-		strings.Repeat("secret12", 4):              "weak",
-		testSecret:                                 "weak",
-		"0123456789abcdefghijklmnopqrstuv":         "weak",
-		"zyxwvutsrqponmlkjihgfedcba987654":         "weak",
-		"correct horse battery staple 42 times":    "weak",
-		"mysecretmysecretmysecretmysecretm":        "weak",
-		"12345678901234567890123456789012":         "weak",
-		"a-long-secret-for-our-production-server":  "weak",
-		"7c1e9b04f3a85d2660ba7e4f91d3c852":         "",
-		"7c1e9b04f3a85d2660ba7e4f91d3c852\n":       "",
-		"Zk3+Qe1/9mVtYw0sBx7LrA==JpC5uHfD2nGoXi8T": "",
-		"VQ3KZP2MXA7T4OEH6DWRNB5GYL":               "", // as of rand.Text, though too short
-	} {
-		why, public := Weakness(secret)
-		got := ""
-		switch {
-		case public:
-			got = "public"
-		case why != "":
-			got = "weak"
-		}
-		if got != want {
-			t.Errorf("%q: got %q (it %s), want %q", secret, got, why, want)
-		}
-	}
-}
-
 // What programs make has no weakness, apart from one in ten thousand in base64 without a digit.
 func TestRandomSecretsAreNotWeak(t *testing.T) {
 	random := rand.NewChaCha8([32]byte([]byte(testSecret)))

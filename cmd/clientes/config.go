@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"text/tabwriter"
 
@@ -17,8 +18,8 @@ func (p *program) configCommand() *cobra.Command {
 these names, or the default. Secrets and passwords are hidden. What would stop "clientes serve" is
 listed after the settings, and the exit status is 1 then.`,
 		Args: arguments,
-		RunE: func(*cobra.Command, []string) error {
-			c, faults := p.configure("SECRET")
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, faults := p.configureServer(cmd.Context(), "SECRET")
 			table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "SETTING\tVALUE\tFROM")
 			for _, row := range c.Rows() {
@@ -39,4 +40,13 @@ func (p *program) configure(required ...string) (config.Config, error) {
 		fmt.Fprintf(p.stderr, "clientes: warning: %s\n", w)
 	}
 	return c, err
+}
+
+// configureServer is [program.configure] for a command that serves, and for the one that shows what
+// such a command would find.
+func (p *program) configureServer(
+	ctx context.Context, required ...string,
+) (config.Config, error) {
+	c, err := p.configure(required...)
+	return c, c.CheckStart(ctx, err)
 }

@@ -50,7 +50,7 @@ any more.`,
 // shown once.
 func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 	p.bufferStderr()
-	c, err := p.configure()
+	c, err := p.configureServer(ctx)
 	if err != nil {
 		return err
 	}

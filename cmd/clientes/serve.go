@@ -33,7 +33,7 @@ SHUTDOWN_TIMEOUT. A second signal ends it at once.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			p.bufferStderr()
-			c, err := p.configure("SECRET")
+			c, err := p.configureServer(ctx, "SECRET")
 			if err != nil {
 				return err
 			}
@@ -197,6 +197,16 @@ func warnOfTemporaryFiles(log *slog.Logger) {
 
 // warnOfExposure logs what an operator may not have meant.
 func warnOfExposure(c config.Config, public *url.URL, log *slog.Logger) {
+	if hint := c.LoopbackHint(); hint != "" {
+		log.Info(hint)
+	}
+	if hint := c.PublicURLHint(); hint != "" {
+		log.Warn(hint)
+	}
+	if c.SMTP.IsExposed() {
+		log.Warn("SMTP_URL has tls=none: whoever listens on the way to the mail server reads the links "+
+			"in mail, which are as good as passwords", "smtp_url", c.SMTP.String())
+	}
 	if public.Scheme == "http" && !c.IsLoopback() {
 		log.Warn("PUBLIC_URL is plain http: the cookie of refresh tokens goes without Secure, "+
 			"and whoever listens on the way has it", "public_url", public.String())

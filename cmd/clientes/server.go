@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -120,13 +120,13 @@ func (s *httpServer) serve(ctx context.Context, listener net.Listener) error {
 
 // listen takes the port.
 func listen(ctx context.Context, c config.Config) (net.Listener, error) {
-	network := "tcp"
-	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
-		network = "tcp4" // or 0.0.0.0 would be all addresses of IPv6 too
-	}
 	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, network, c.Address())
-	if err != nil {
+	listener, err := lc.Listen(ctx, c.Network(), c.Address())
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("cannot listen on %s: %w; a port below 1024 needs a right that this "+
+			"user lacks: choose another PORT", c.Address(), err)
+	case err != nil:
 		return nil, fmt.Errorf("cannot listen on %s: %w; free it, or choose another HOST or PORT",
 			c.Address(), err)
 	}

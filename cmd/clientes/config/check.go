@@ -3,8 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -23,56 +22,82 @@ const makeSecret = "`openssl rand -hex 32` makes a good one"
 func (c *Config) check(bad faults) {
 	c.checkSecrets(bad)
 	c.checkTimes(bad)
-	if !validHost(c.Host) {
-		bad.add("HOST", "is %s, but has to be an address such as 127.0.0.1 or :: or a host name, "+
-			"without a port", quoted(c.Host, c.Host))
-	}
+	c.checkHost(bad)
 	if err := CheckDatabaseURL(c.DatabaseURL); err != nil {
 		bad.add("DATABASE_URL", "%v", err)
 	}
-	if c.PublicURL != "" && !validOrigin(strings.TrimSuffix(c.PublicURL, "/")) {
-		bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: "+
-			"https://api.example.com", quoted(c.PublicURL, c.PublicURL))
+	if c.PublicURL != "" {
+		origin := strings.TrimSuffix(c.PublicURL, "/")
+		meant := browserOrigin(origin)
+		if !isWeb(origin) || meant != origin {
+			bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: %s",
+				quoted(c.PublicURL, c.PublicURL), example(meant, "https://api.example.com"))
+		}
 	}
 	if c.SMTP != (mail.Server{}) && c.MailFrom.Address == "" {
 		bad.add("MAIL_FROM", "is missing; SMTP_URL needs it: "+
 			"clientes@example.com or Clientes <clientes@example.com>")
 	}
-	for i, origin := range c.CORSOrigins {
-		c.CORSOrigins[i] = strings.TrimSpace(origin)
-		if !validOrigin(c.CORSOrigins[i]) {
-			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them, "+
-				"separated by commas: https://app.example.com",
-				quoted(origin, c.values["CORS_ORIGINS"]))
-		}
-	}
+	c.checkOrigins(bad)
 	for name, value := range map[string]string{"ISSUER": c.Issuer, "AUDIENCE": c.Audience} {
 		if !validClaim(value) {
 			bad.add(name, "has to be at most 255 bytes of UTF-8 without control characters")
 		}
 	}
-	switch c.Signup {
-	case "closed", "open":
-	default:
-		bad.add("SIGNUP", "is %s, but has to be closed or open", quoted(c.Signup, c.Signup))
+	for _, choice := range []struct {
+		name  string
+		value *string
+		words []string
+	}{
+		{"SIGNUP", &c.Signup, []string{"closed", "open"}},
+		{"REQUIRE_MFA", &c.RequireMFA, []string{"none", "admin", "all"}},
+		{"LOG_LEVEL", &c.LogLevel, []string{"debug", "info", "warn", "error"}},
+		{"LOG_FORMAT", &c.LogFormat, []string{"text", "json"}},
+	} {
+		value := *choice.value
+		*choice.value = strings.ToLower(value)
+		if value != "" && !slices.Contains(choice.words, *choice.value) {
+			last := len(choice.words) - 1
+			bad.add(choice.name, "is %s, but has to be %s or %s", quoted(value, value),
+				strings.Join(choice.words[:last], ", "), choice.words[last])
+		}
 	}
-	switch c.RequireMFA {
-	case "none", "admin", "all":
-	default:
-		bad.add("REQUIRE_MFA", "is %s, but has to be none, admin or all",
-			quoted(c.RequireMFA, c.RequireMFA))
+}
+
+// unreplaced is what a program that reads variables would have replaced.
+var unreplaced = regexp.MustCompile(
+	"\\$\\{[A-Za-z_][^}]*\\}|\\$\\([A-Z_][A-Z0-9_]*\\)|^\\$\\(.*\\)$|^`.*`$")
+
+// checkForms looks for what other programs leave around a value that any text can be, or in it.
+// Secrets have rules of their own.
+func (c *Config) checkForms(bad faults) {
+	for _, s := range settings() {
+		value, from := c.values[s.name], c.origins[s.name]
+		switch {
+		case s.secret || from == "default":
+		case strings.HasPrefix(value, s.name+"="):
+			bad.add(s.name, "begins with its own name and a sign; write only what comes behind them")
+		case isQuoted(value) && (s.name == "ISSUER" || s.name == "AUDIENCE"):
+			c.warn("%s begins and ends with a quote, which is part of it", s.name)
+		case isQuoted(value):
+			bad.add(s.name, "begins and ends with a quote, which is part of it, as "+
+				"`docker run --env-file` makes it; write the value without quotes")
+		case from != ".env" && unreplaced.MatchString(value): // .env has faults of its own
+			bad.add(s.name, "has a reference or a command in it, which nobody has replaced: "+
+				"write its value there")
+		}
 	}
-	switch c.LogLevel {
-	case "debug", "info", "warn", "error":
-	default:
-		bad.add("LOG_LEVEL", "is %s, but has to be debug, info, warn or error",
-			quoted(c.LogLevel, c.LogLevel))
-	}
-	switch c.LogFormat {
-	case "", "text", "json":
-	default:
-		bad.add("LOG_FORMAT", "is %s, but has to be text or json", quoted(c.LogFormat, c.LogFormat))
-	}
+}
+
+// quotes are what people and programs put around a value.
+const quotes = "'\"“”„‘’‚«»"
+
+// isQuoted reports whether a text begins and ends with a quote.
+func isQuoted(s string) bool {
+	first, size := utf8.DecodeRuneInString(s)
+	last, _ := utf8.DecodeLastRuneInString(s)
+	return len(s) > size &&
+		strings.ContainsRune(quotes, first) && strings.ContainsRune(quotes, last)
 }
 
 func (c *Config) checkSecrets(bad faults) {
@@ -104,8 +129,8 @@ func (c *Config) checkSecret(bad faults, name, secret string) {
 		bad.add(name, "cannot be used: %v; %s", err, makeSecret)
 		return
 	}
-	c.warnOfSpace(name, secret)
-	switch why, public := token.Weakness(secret); {
+	c.warnOfDecoration(name, secret)
+	switch why, public := token.Weakness(undecorated(name, secret)); {
 	case public:
 		bad.add(name, "cannot be used: it %s; %s", why, makeSecret)
 	case why != "":
@@ -118,11 +143,11 @@ func (c *Config) checkPrevious(bad faults, name string, secrets []string) {
 	for i, s := range secrets {
 		if err := token.CheckSecret(s); err != nil {
 			bad.add(name, "cannot be used, its secret number %d: %v; commas separate them", i+1, err)
-		} else if why, _ := token.Weakness(s); why != "" {
+		} else if why, _ := token.Weakness(undecorated(name, s)); why != "" {
 			c.warn("%s: its secret number %d %s, and whoever guesses it makes what is still good; "+
 				"drop it soon, cmd/clientes/SECRETS.md says when", name, i+1, why)
 		}
-		c.warnOfSpace(name, s)
+		c.warnOfDecoration(name, s)
 	}
 }
 
@@ -130,11 +155,49 @@ func (c *Config) warn(format string, args ...any) {
 	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
 }
 
-// warnOfSpace warns of white space that somebody may have left around a secret: it counts.
-func (c *Config) warnOfSpace(name, secret string) {
-	if strings.TrimSpace(secret) != secret {
+// warnOfDecoration warns of what somebody may have left around a secret: it counts, and another
+// program that reads the same file may not count it.
+func (c *Config) warnOfDecoration(name, secret string) {
+	inner := strings.TrimSpace(strings.TrimPrefix(secret, "\ufeff"))
+	switch {
+	case strings.HasPrefix(secret, "\ufeff"):
+		c.warn("%s: a secret begins with a byte order mark, which is part of it: save its file as "+
+			"UTF-8 without one", name)
+	case strings.HasPrefix(secret, "\xff\xfe"), strings.HasPrefix(secret, "\xfe\xff"):
+		c.warn("%s: a secret is text in UTF-16, whose byte order mark and NUL bytes are part of it: "+
+			"save its file as UTF-8", name)
+	case trimBlank(secret) != secret:
 		c.warn("%s: a secret begins or ends with white space, which is part of it", name)
 	}
+	if ownName(name).MatchString(inner) {
+		c.warn("%s: a secret begins with the name of a setting and a sign, which are part of it: "+
+			"its file holds the value alone", name)
+	}
+	if isQuoted(strings.TrimSpace(ownName(name).ReplaceAllString(inner, ""))) {
+		c.warn("%s: a secret begins and ends with a quote, which is part of it", name)
+	}
+	if strings.ContainsAny(inner, "\r\n") {
+		c.warn("%s: a secret has several lines, and all of them are part of it", name)
+	}
+}
+
+// ownName matches the name of a secret before it, as in a .env file.
+func ownName(name string) *regexp.Regexp {
+	name = strings.TrimSuffix(name, "_PREVIOUS")
+	return regexp.MustCompile(`^(export\s+)?` + name + `(_PREVIOUS)?\s*=\s*`)
+}
+
+// undecorated returns a secret without what [Config.warnOfDecoration] warns of: that makes nothing
+// harder to guess.
+func undecorated(name, secret string) string {
+	s := ownName(name).ReplaceAllString(trimBlank(secret), "")
+	if isQuoted(s) {
+		s = strings.Trim(s, quotes)
+	}
+	if s == "" {
+		return secret
+	}
+	return s
 }
 
 // leastTokenTTL is the least value of TOKEN_TTL.
@@ -187,31 +250,8 @@ func CheckDatabaseURL(databaseURL string) error {
 	return errors.New("has to begin with sqlite: or postgres://, for example sqlite:clientes.db")
 }
 
-// validHost reports whether s can be listened on: an IP address, or what looks like a name.
-func validHost(s string) bool {
-	if _, err := netip.ParseAddr(s); err == nil {
-		return true
-	}
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		letter := r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r))
-		return !letter && r != '.' && r != '-' && r != '_'
-	})
-}
-
 // validClaim reports whether s can be a claim of every token. A token has to stay far below the
 // size that the server accepts.
 func validClaim(s string) bool {
 	return len(s) <= 255 && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
-}
-
-// validOrigin reports whether s is an origin exactly as a browser writes it: in lower case, without
-// a path, and without the port that the scheme has anyway.
-func validOrigin(s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || u.Hostname() == "" || strings.Contains(u.Host, "*") {
-		return false
-	}
-	usualPort, ok := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	return ok && s == u.Scheme+"://"+strings.ToLower(u.Host) &&
-		u.Port() != usualPort && !strings.HasSuffix(u.Host, ":")
 }

@@ -6,7 +6,8 @@
 // is a fault, and a name that nobody knows is a warning. No fault, warning or [Row] holds a
 // password.
 //
-// The package opens nothing but these files. It does not know what a command does with a setting.
+// [Load] opens nothing but these files. [Config.CheckStart] tries what else a server needs. The
+// package does not know what a command does with a setting.
 package config
 
 import (
@@ -83,11 +84,12 @@ func (e *Error) Error() string {
 func Load(lookupEnv func(string) (string, bool), required ...string) (Config, error) {
 	var c Config
 	bad := make(faults)
-	dotenv, dotenvFaults := c.readDotenv()
+	dotenv, dotenvFaults := c.readDotenv(lookupEnv)
 	c.resolve(bad, lookupEnv, func(name string) (string, bool) {
 		value, ok := dotenv[name]
 		return value, ok
 	})
+	c.checkForms(bad) // before what they lead to
 	c.parse(bad)
 	c.check(bad)
 	for _, name := range required {
@@ -117,10 +119,14 @@ func (c Config) PublicURLAt(addr net.Addr) *url.URL {
 	if u, err := url.Parse(strings.TrimSuffix(c.PublicURL, "/")); err == nil && c.PublicURL != "" {
 		return u
 	}
-	host := c.Address()
-	if a, ok := addr.(*net.TCPAddr); ok {
-		host = net.JoinHostPort(c.Host, strconv.Itoa(a.Port)) // the one that PORT=0 took
+	name, port := c.Host, int(c.Port)
+	if c.listensEverywhere() {
+		name = "localhost" // a browser of this machine finds it there
 	}
+	if a, ok := addr.(*net.TCPAddr); ok {
+		port = a.Port // the one that PORT=0 took
+	}
+	host := net.JoinHostPort(name, strconv.Itoa(port))
 	// In lower case and without the usual port, as browsers write it.
 	return &url.URL{Scheme: "http", Host: strings.TrimSuffix(strings.ToLower(host), ":80")}
 }
@@ -129,6 +135,15 @@ func (c Config) PublicURLAt(addr net.Addr) *url.URL {
 func (c Config) IsLoopback() bool {
 	ip, err := netip.ParseAddr(c.Host)
 	return c.Host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Network returns the network of [Config.Address], as package net names it. On "tcp", 0.0.0.0 would
+// be all addresses of IPv6 too.
+func (c Config) Network() string {
+	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
+		return "tcp4"
+	}
+	return "tcp"
 }
 
 // Address returns where the server listens, as HOST:PORT. The port may be 0.

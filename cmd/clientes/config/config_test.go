@@ -168,7 +168,7 @@ func TestFaults(t *testing.T) {
 		{"PASSWORD_MIN", "65", `PASSWORD_MIN is "65", but has to be a number from 8 to 64`},
 		{"PASSWORD_MIN", "long", `PASSWORD_MIN is "long", but has to be a number from 8 to 64`},
 		{"SIGNUP", "yes", `SIGNUP is "yes", but has to be closed or open`},
-		{"SIGNUP", "Open", `SIGNUP is "Open", but has to be closed or open`},
+		{"SIGNUP", "Opened", `SIGNUP is "Opened", but has to be closed or open`},
 		{"REQUIRE_MFA", "true", `REQUIRE_MFA is "true", but has to be none, admin or all`},
 		{"SMTP_URL", "mail.example.com:25",
 			"SMTP_URL cannot be used: it has to begin with smtp:// or smtps://"},
@@ -253,9 +253,9 @@ func TestFaults(t *testing.T) {
 		{"SESSION_MAX", "forever", "SESSION_MAX is \"forever\", but has to be a time"},
 		{"ISSUER", strings.Repeat("x", 256), "ISSUER has to be at most 255 bytes"},
 		{"AUDIENCE", "\xff", "AUDIENCE has to be at most 255 bytes of UTF-8"},
-		{"TRUSTED_PROXIES", "10.0.0.1", "TRUSTED_PROXIES has \"10.0.0.1\" in it"},
+		{"TRUSTED_PROXIES", "10.0.0.1/", "TRUSTED_PROXIES has \"10.0.0.1/\" in it"},
 		{"TRUSTED_PROXIES", "10.0.0.0/8,", "TRUSTED_PROXIES has \"\" in it"},
-		{"REQUIRE_IF_MATCH", "yes", "REQUIRE_IF_MATCH is \"yes\", but has to be true or false"},
+		{"REQUIRE_IF_MATCH", "maybe", "REQUIRE_IF_MATCH is \"maybe\", but has to be true or false"},
 		{"LOG_LEVEL", "verbose", "LOG_LEVEL is"},
 		{"LOG_FORMAT", "xml", "LOG_FORMAT is"},
 		{"SHUTDOWN_DELAY", "-1s", "SHUTDOWN_DELAY is"},
@@ -435,7 +435,7 @@ func TestDotenvExample(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
-	_, faults, warnings := parseDotenv(string(text), settings())
+	_, faults, warnings := parseDotenv(string(text), settings(), environment(nil))
 	if len(faults)+len(warnings) > 0 {
 		t.Error(faults, warnings)
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/joho/godotenv"
 )
 
 // dotenvLine is one setting as it stands in a .env file.
@@ -21,7 +19,8 @@ type dotenvLine struct {
 }
 
 // readDotenv reads .env in the working folder. No file is no fault.
-func (c *Config) readDotenv() (values map[string]string, faults []string) {
+func (c *Config) readDotenv(
+	environment func(string) (string, bool)) (values map[string]string, faults []string) {
 	text, exposed, err := readFile(".env")
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -29,7 +28,7 @@ func (c *Config) readDotenv() (values map[string]string, faults []string) {
 	case err != nil:
 		return nil, []string{fmt.Sprintf(".env cannot be read: %v", err)}
 	}
-	values, faults, c.warnings = parseDotenv(text, settings())
+	values, faults, c.warnings = parseDotenv(text, settings(), environment)
 	if why := exposed.fault(".env"); why != "" {
 		faults = append(faults, ".env "+why)
 	} else if exposed.read && holdsSecrets(values) {
@@ -51,24 +50,21 @@ func holdsSecrets(values map[string]string) bool {
 // parseDotenv returns the values of a .env file, what is wrong with it, and what is strange about
 // it. With a fault there are no values. No fault or warning repeats a value.
 //
-// godotenv decides what a value is, but it alters some of them in silence. It cuts at a # after a
-// space, replaces $NAME by other values or nothing, drops backslashes, and takes the last of two
-// lines for one name. A secret altered like that signs tokens that nobody else can check. So the
-// file is first read here, line by line, and whatever godotenv would alter is a fault.
-func parseDotenv(src string, known []setting) (
+// Programs that read such files differ. Some cut at a # after a space, drop backslashes, replace
+// $NAME by nothing, or take the last of two lines for one name. A secret altered like that signs
+// tokens that nobody else can check. So whatever these programs do not read alike is a fault. In
+// single quotes a value stands as it is. Otherwise a reference takes the value of an earlier line,
+// or else of the environment.
+func parseDotenv(src string, known []setting, environment func(string) (string, bool)) (
 	values map[string]string, faults, warnings []string) {
-	src = strings.TrimPrefix(src, "\ufeff") // what Windows editors begin a UTF-8 file with
-	src = strings.ReplaceAll(src, "\r\n", "\n")
-	lines, faults := scanDotenv(src)
+	src, err := decodeText(src)
+	if err != nil {
+		return nil, []string{fmt.Sprintf(".env %v", err)}, nil
+	}
+	lines, faults := scanDotenv(strings.ReplaceAll(src, "\r\n", "\n"))
 	if len(faults) > 0 {
 		return nil, faults, nil
 	}
-	values, err := godotenv.Unmarshal(src)
-	if err != nil {
-		// The error quotes the file.
-		return nil, []string{".env cannot be read: write one NAME=value a line"}, nil
-	}
-
 	settings := make(map[string]setting)
 	var names []string
 	for _, s := range known {
@@ -77,13 +73,15 @@ func parseDotenv(src string, known []setting) (
 			names = append(names, name)
 		}
 	}
-	last := make(map[string]int) // the line that godotenv takes
-	for _, l := range lines {
-		last[l.name] = l.number
+	e := expander{
+		values: make(map[string]string), broken: make(map[string]bool), environment: environment,
 	}
 	set := make(map[string]int) // the line that sets a name to more than nothing
 	for _, l := range lines {
 		s, ok := settings[l.name]
+		exact := s.text || l.name != s.name // any text is a value, so nothing else would notice
+		value, why := l.value(&e, exact, s.secret || l.name != s.name)
+		e.values[l.name], e.broken[l.name] = value, why != ""
 		switch before := set[l.name]; {
 		case !ok:
 			warnings = append(warnings, fmt.Sprintf(
@@ -98,12 +96,14 @@ func parseDotenv(src string, known []setting) (
 				".env line %d: the comment would become the value of %s; "+
 					"write it on a line of its own, or put the value in single quotes",
 				l.number, l.name))
-		case (s.text || l.name != s.name) && last[l.name] == l.number:
-			if why := l.altered(values, set); why != "" {
-				faults = append(faults, fmt.Sprintf(
-					".env line %d: the value of %s %s", l.number, l.name, why))
-			}
+		case why != "":
+			faults = append(faults, fmt.Sprintf(
+				".env line %d: the value of %s %s", l.number, l.name, why))
+		case e.differs:
+			warnings = append(warnings, fmt.Sprintf(".env line %d: %s refers to an earlier line, "+
+				"but the environment has another value of that name", l.number, l.name))
 		}
+		e.differs = false
 		if l.text != "" {
 			set[l.name] = l.number
 		}
@@ -111,54 +111,194 @@ func parseDotenv(src string, known []setting) (
 	if len(faults) > 0 {
 		return nil, faults, warnings
 	}
-	return values, nil, warnings
+	return e.values, nil, warnings
 }
 
-// reference is what godotenv replaces by the value of an earlier line.
-var reference = regexp.MustCompile(`\$(\{[A-Z0-9_]+\}|[A-Z0-9_]+)`)
+// comment is what begins a comment behind a value without quotes.
+var comment = regexp.MustCompile(`[\s\x{85}\p{Z}]+#`)
 
-// altered returns why the value that godotenv made of the line is not what the line seems to say,
-// and what to do; "" if it is. A reference to a name that an earlier line sets is meant to be
-// replaced.
-func (l dotenvLine) altered(values map[string]string, set map[string]int) string {
-	const keep = "; single quotes keep it as it stands"
-	value := values[l.name]
-	switch {
-	case l.quote == '\'' && strings.Contains(l.text, `\'`):
-		return "has a quote inside its quotes, which not every reader takes alike; use another value"
-	case value == l.text:
-		return ""
-	case l.quote == 0 && strings.Contains(l.text, " #"),
-		l.quote == 0 && strings.Contains(l.text, "\t#"):
-		return "would end before the #; put a comment on a line of its own" + keep
-	case l.quote == '"' && strings.Contains(l.text, `\`),
-		l.quote == 0 && strings.Contains(l.text, `\$`):
-		return "would lose its backslash" + keep
+// keep is the way out of every doubt about a value.
+const keep = "; single quotes keep it as it stands"
+
+// value returns the value of the line, or why it cannot be read. With exact, a comment behind the
+// value is such a doubt, and with keepsSpace so is white space that some readers would drop.
+func (l dotenvLine) value(e *expander, exact, keepsSpace bool) (value, why string) {
+	text := l.text
+	switch l.quote {
+	case '\'':
+		if strings.Contains(text, `\'`) {
+			return "", "has a quote inside its quotes, which not every reader takes alike; " +
+				"use another value"
+		}
+		return text, ""
+	case '"':
+		if strings.Contains(text, `\`) {
+			return "", "would lose its backslash" + keep
+		}
+		return e.expand(text)
 	}
-	unknown := false
-	replaced := reference.ReplaceAllStringFunc(l.text, func(m string) string {
-		name := strings.Trim(m, "${}")
-		unknown = unknown || set[name] == 0
-		return values[name]
-	})
-	switch {
-	case unknown:
-		return "has a $ before a name that no line above it sets, and would lose both" + keep
-	case replaced != value:
-		return "would not be read as it stands; put it in single quotes, with none inside"
+	switch behind := comment.FindStringIndex(text); {
+	case behind != nil && exact:
+		return "", "would end before the #; put a comment on a line of its own" + keep
+	case behind != nil:
+		text = text[:behind[0]]
 	}
-	return ""
+	first, _ := utf8.DecodeRuneInString(text)
+	switch {
+	case strings.Contains(text, `\$`):
+		return "", "would lose its backslash" + keep
+	case strings.ContainsRune("“”„‘’‚«»", first) && text != "":
+		return "", "begins with a typographic quote; write ' or \" instead"
+	case keepsSpace && trimBlank(text) != text:
+		return "", "begins or ends with a character that nobody sees, which not every reader " +
+			"keeps; delete it, or put the value in single quotes"
+	}
+	return e.expand(text)
 }
 
-// scanDotenv splits the text of a .env file into its settings. It takes the part of godotenv's
+// expander replaces references to names.
+type expander struct {
+	values      map[string]string // of the lines so far
+	broken      map[string]bool   // the names of lines that cannot be read
+	environment func(string) (string, bool)
+	differs     bool // whether a name had one value in a line and another in the environment
+}
+
+// lookup returns the value of an earlier line, or else of the environment.
+func (e *expander) lookup(name string) (value string, set bool) {
+	before, isBefore := e.values[name]
+	around, isAround := e.environment(name)
+	if before != "" {
+		e.differs = e.differs || isAround && around != "" && around != before
+		return before, true
+	}
+	return around, isBefore || isAround
+}
+
+// operator is what may stand behind a name in braces, as in shells and compose files.
+var operator = regexp.MustCompile(`^(?s)([A-Za-z_][A-Za-z0-9_]*)(:?[-+?])?(.*)$`)
+
+// expand returns the text with the values in place of references, or why that is in doubt.
+func (e *expander) expand(text string) (value, why string) {
+	if strings.Count(text, "`") > 1 {
+		return "", commandFault
+	}
+	var b strings.Builder
+	for {
+		i := strings.IndexByte(text, '$')
+		if i < 0 {
+			b.WriteString(text)
+			return b.String(), ""
+		}
+		b.WriteString(text[:i])
+		text = text[i:]
+		end := len("$")
+		for end < len(text) && isNameByte(text[end]) {
+			end++
+		}
+		switch next := (text + " ")[1]; {
+		case next == '(':
+			return "", commandFault
+		case next == '$':
+			return "", "has $$, which some readers take for one $" + keep
+		case '0' <= next && next <= '9':
+			return "", "has a $ before a digit, and some readers would drop both" + keep
+		case next == '{':
+			end = closingBrace(text) + 1
+			if end == 0 {
+				return "", "has a ${ without its }" + keep
+			}
+			value, why := e.braces(text[len("${") : end-1])
+			if why != "" {
+				return "", why
+			}
+			b.WriteString(value)
+		case end > len("$"):
+			name := text[len("$"):end]
+			value, _ := e.lookup(name)
+			switch {
+			case e.broken[name]:
+				return "", "refers to a line above it that cannot be read; correct that one too"
+			case value == "":
+				return "", unsetFault
+			}
+			b.WriteString(value)
+		default:
+			b.WriteByte('$')
+		}
+		text = text[end:]
+	}
+}
+
+const (
+	commandFault = "is a command, and .env runs none: put its output there" + keep
+	unsetFault   = "has a $ before a name that no line above it sets, nor the environment" + keep
+)
+
+// braces returns the value of ${inner}.
+func (e *expander) braces(inner string) (value, why string) {
+	m := operator.FindStringSubmatch(inner)
+	if m == nil || m[2] == "" && m[3] != "" || strings.ContainsAny(inner, `'"`) {
+		return "", "has a ${ that cannot be read: write ${NAME}, ${NAME:-default} or " +
+			"${NAME:?message}" + keep
+	}
+	name, operator, rest := m[1], m[2], m[3]
+	if e.broken[name] {
+		return "", "refers to a line above it that cannot be read; correct that one too"
+	}
+	value, set := e.lookup(name)
+	if strings.HasPrefix(operator, ":") {
+		set = value != ""
+	}
+	switch strings.TrimPrefix(operator, ":") {
+	case "-":
+		if !set {
+			return e.expand(rest)
+		}
+		return value, ""
+	case "+":
+		if set {
+			return e.expand(rest)
+		}
+		return "", ""
+	case "?":
+		if !set {
+			return "", unsetFault
+		}
+		return value, ""
+	}
+	if value == "" {
+		return "", unsetFault
+	}
+	return value, ""
+}
+
+// closingBrace returns the index of the brace that closes the one at the beginning of "${…", or -1.
+func closingBrace(s string) int {
+	open := 0
+	for i := range len(s) {
+		switch {
+		case s[i] == '{' && i > 0 && s[i-1] == '$':
+			open++
+		case s[i] == '}':
+			if open--; open == 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func isNameByte(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_'
+}
+
+// scanDotenv splits the text of a .env file into its settings. It takes the part of the usual
 // grammar that leaves no doubt: on every line NAME=value or NAME: value, with an optional export
 // before it, or a comment, or nothing. A quoted value may go over several lines.
 func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 	fault := func(number int, what string) {
 		faults = append(faults, fmt.Sprintf(".env line %d %s", number, what))
-	}
-	if !utf8.ValidString(src) {
-		return nil, []string{".env is not text in UTF-8; save it as that"}
 	}
 	for number := 1; src != ""; number++ {
 		line, rest, _ := strings.Cut(src, "\n")
@@ -180,7 +320,7 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 		r, _ := utf8.DecodeRuneInString(l.text)
 		switch {
 		case !validName(l.name):
-			fault(number, "is not of the form NAME=value; begin it with # if it is a comment")
+			fault(number, "is not of the form NAME=value"+otherForm(start))
 		case r == '\'' || r == '"':
 			l.quote = byte(r)
 			open := src[len(line)-len(l.text)+1:]
@@ -196,8 +336,6 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 				fault(number, "goes on after its closing quote; "+
 					"a quote cannot stand inside a value quoted with it")
 			}
-		case unicode.IsSpace(r):
-			fault(number, "has a strange kind of space after its sign; write a plain one or none")
 		default:
 			l.text = strings.TrimRight(l.text, " \t")
 		}
@@ -208,6 +346,20 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 		src = rest
 	}
 	return lines, faults
+}
+
+// otherForm returns what to do about a line of another kind of file.
+func otherForm(line string) string {
+	first, _, _ := strings.Cut(strings.ToLower(line), " ")
+	switch {
+	case first == "set", first == "setx", first == "setenv", first == "declare", first == "var":
+		return "; leave out the command before the name"
+	case strings.HasPrefix(first, "$"):
+		return "; leave out the $ and what belongs to PowerShell"
+	case first == "-", strings.HasPrefix(first, "{"), strings.HasPrefix(first, `"`):
+		return ", but of a YAML or JSON file; take away what stands around name and value"
+	}
+	return "; begin it with # if it is a comment"
 }
 
 // isStrayControl reports whether r is a control character that no value has.

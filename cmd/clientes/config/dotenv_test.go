@@ -2,8 +2,11 @@ package config
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/joho/godotenv"
 )
 
 func TestDotenv(t *testing.T) {
@@ -19,7 +22,8 @@ func TestDotenv(t *testing.T) {
 		{"SECRET='a\n#b\n'\nPORT=1", "PORT", "1"},
 		{"SECRET=a#b", "SECRET", "a#b"},
 		{"SECRET=a$", "SECRET", "a$"},
-		{"SECRET=pa$word", "SECRET", "pa$word"},
+		{"SECRET='pa$word'", "SECRET", "pa$word"},
+		{"A=x\nSECRET=a$A}", "SECRET", "ax}"},
 		{`SECRET=a\b`, "SECRET", `a\b`},
 		{"SECRET=é", "SECRET", "é"},
 		{"SECRET=", "SECRET", ""},
@@ -30,7 +34,7 @@ func TestDotenv(t *testing.T) {
 		{"X=1\nX=2\nPORT=3", "X", "2"}, // another program's business
 	}
 	for _, test := range tests {
-		values, faults, _ := parseDotenv(test.file, settings())
+		values, faults, _ := parseDotenv(test.file, settings(), environment(nil))
 		if len(faults) > 0 || values[test.name] != test.want {
 			t.Errorf("%q: %s is %q, want %q; faults %q", test.file, test.name, values[test.name],
 				test.want, faults)
@@ -53,12 +57,13 @@ func TestDotenvFaults(t *testing.T) {
 		{`SECRET="a${HUNTER2}"`, "line 1: the value of SECRET has a $ before a name"},
 		{"SECRET=a$HUNTER2\nHUNTER2=x", "line 1: the value of SECRET has a $ before a name"},
 		{"HUNTER2=\nSECRET=a$HUNTER2", "line 2: the value of SECRET has a $ before a name"},
-		{"A=x\nSECRET=a$A}", "line 2: the value of SECRET would not be read as it stands"},
+		{"SECRET=pa$hunter2", "line 1: the value of SECRET has a $ before a name"},
 		{`SECRET="hunter2\n"`, "line 1: the value of SECRET would lose its backslash"},
 		{`SECRET=hunter2\$X`, "line 1: the value of SECRET would lose its backslash"},
 		{`SECRET='hunter2\''`, "line 1: the value of SECRET has a quote inside its quotes"},
-		{"SECRET=hunter2\u00a0", "line 1: the value of SECRET would not be read as it stands"},
-		{"SECRET=\u00a0hunter2", "line 1 has a strange kind of space after its sign"},
+		{"SECRET=hunter2\u00a0", "line 1: the value of SECRET begins or ends with a character that nobody"},
+		{"SECRET=\u00a0hunter2",
+			"line 1: the value of SECRET begins or ends with a character that nobody"},
 		{"SECRET='hunter2'x", "line 1 goes on after its closing quote"},
 		{"SECRET='a\nb'hunter2'", "line 2 goes on after its closing quote"},
 		{"SECRET=''hunter2''", "line 1 goes on after its closing quote"},
@@ -75,7 +80,7 @@ func TestDotenvFaults(t *testing.T) {
 		{"SECRET=hunter2\xff", "is not text in UTF-8"},
 	}
 	for _, test := range tests {
-		values, faults, _ := parseDotenv(test.file, settings())
+		values, faults, _ := parseDotenv(test.file, settings(), environment(nil))
 		all := strings.Join(faults, "; ")
 		if len(values) > 0 || !strings.Contains(all, test.want) {
 			t.Errorf("%q: faults %q, want %q", test.file, faults, test.want)
@@ -101,9 +106,10 @@ func TestABrokenDotenvIsTheOnlyFault(t *testing.T) {
 	}
 }
 
-// FuzzDotenv looks for a file whose SECRET is read as something else than stands there. A value
-// without a $ has to stand in the file. Before it, back to its sign, only a quote or space may
-// stand. Behind it, up to the end of its line, only a quote, space, or a comment after a quote.
+// FuzzDotenv looks for a file whose SECRET is read as something else than stands there. A value has
+// to stand in the file, apart from references. Before it, back to its sign, only a quote or space
+// may stand. Behind it, up to the end of its line, only a quote, space, or a comment after a quote.
+// Where godotenv can read a file without references too, it has to agree.
 func FuzzDotenv(f *testing.F) {
 	for _, file := range []string{
 		"SECRET=abc", "SECRET='a #b'", "SECRET=\"a\\nb\" # c", "export SECRET: a$B",
@@ -111,12 +117,18 @@ func FuzzDotenv(f *testing.F) {
 		"SECRET='a\nb'", "SECRET=a\nSECRET=b", "SECRET=a #b", "PORT=1 # c\nSECRET_FILE=x", "X", "=",
 		"'",
 		"export =\nSECRET=\t'", "SECRET=a\u00a0#b", "\ufeffSECRET=é\r\n",
+		"SECRET=a$B-${C}$", "SECRET=\"${A}\"", "SECRET='${A}'", "SECRET=$(a b)`c`", "SECRET=a$$b$1",
+		"SECRET=${A:-${B:-c}}${D+e}", "SECRET=${A", "\xff\xfeS\x00=\x00a\x00",
+		"set SECRET=a", "SECRET=“a”", "SECRET=\u200ba",
 	} {
 		f.Add(file)
 	}
 	known := settings()
+	around := func(name string) (string, bool) { return "«" + name + "»", true }
+	value := regexp.MustCompile(`«(\w+)»`)
+	braces := regexp.MustCompile(`\$\{(\w+)\}`)
 	f.Fuzz(func(t *testing.T, file string) {
-		values, faults, warnings := parseDotenv(file, known)
+		values, faults, warnings := parseDotenv(file, known, around)
 		if len(faults) > 0 && values != nil {
 			t.Fatalf("values beside the faults %q", faults)
 		}
@@ -126,10 +138,25 @@ func FuzzDotenv(f *testing.F) {
 			}
 		}
 		secret := values["SECRET"]
-		if secret == "" || strings.Contains(file, "$") {
+		text, err := decodeText(file)
+		if secret == "" || err != nil {
 			return
 		}
-		text := strings.TrimPrefix(strings.ReplaceAll(file, "\r\n", "\n"), "\ufeff")
+		text = strings.ReplaceAll(text, "\r\n", "\n")
+		if read, err := godotenv.Unmarshal(text); err == nil && !strings.Contains(file, "$") &&
+			read["SECRET"] != secret {
+			t.Fatalf("%q is read as SECRET %q, by godotenv as %q", file, secret, read["SECRET"])
+		}
+		if strings.Contains(text, "$") {
+			if len(values) > 1 || strings.ContainsAny(text, "«»") {
+				return // a reference may be to another line
+			}
+			text = braces.ReplaceAllString(text, "$$$1")
+			secret = value.ReplaceAllString(braces.ReplaceAllString(secret, "$$$1"), "$$$1")
+			if strings.Contains(text, "${") {
+				return // what stands behind the name may count
+			}
+		}
 		for from := 0; ; {
 			i := strings.Index(text[from:], secret)
 			if i < 0 {

@@ -3,9 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
+	"iter"
 	netmail "net/mail"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -44,16 +46,22 @@ func (c *Config) parse(bad faults) {
 }
 
 func parseBool(s string) (any, error) {
-	b, err := strconv.ParseBool(s)
-	if err != nil {
-		return nil, fmt.Errorf("is %s, but has to be true or false", quoted(s, s))
+	switch strings.ToLower(s) {
+	case "true", "t", "1", "yes", "y", "on":
+		return true, nil
+	case "false", "f", "0", "no", "n", "off":
+		return false, nil
 	}
-	return b, nil
+	return nil, fmt.Errorf("is %s, but has to be true or false", quoted(s, s))
 }
 
 func parsePort(s string) (any, error) {
 	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil {
+	switch {
+	case err != nil && strings.HasPrefix(s, "tcp://"):
+		return nil, fmt.Errorf("is %s, which Kubernetes sets for a service of that name "+
+			"(enableServiceLinks: false ends that), but has to be a number", quoted(s, s))
+	case err != nil:
 		return nil, fmt.Errorf("is %s, but has to be a number from 0 (any free port) to 65535",
 			quoted(s, s))
 	}
@@ -72,25 +80,78 @@ func parseLength(s string) (any, error) {
 
 func parseDuration(s string) (any, error) {
 	d, err := time.ParseDuration(s)
-	if err != nil {
+	switch meant := goDuration(s); {
+	case err != nil && meant != "":
+		return nil, fmt.Errorf("is %s, but has to be a time with its unit: %s", quoted(s, s), meant)
+	case err != nil:
 		return nil, fmt.Errorf("is %s, but has to be a time with its unit, "+
 			"such as 90s, 30m or 1h30m", quoted(s, s))
 	}
 	return d, nil
 }
 
+// otherDuration is a number, with or without a unit as other programs write it.
+var otherDuration = regexp.MustCompile(`^(\d{1,6})\s*([a-z]*)$`)
+
+// goDuration returns a time that has another unit than Go knows, in Go's, or "". A number alone
+// counts seconds, as in the tutorial.
+func goDuration(s string) string {
+	m := otherDuration.FindStringSubmatch(strings.ToLower(s))
+	if m == nil {
+		return ""
+	}
+	n, _ := strconv.Atoi(m[1])
+	switch m[2] {
+	case "", "s", "sec", "secs", "second", "seconds":
+		return fmt.Sprintf("%ds", n)
+	case "m", "min", "mins", "minute", "minutes":
+		return fmt.Sprintf("%dm", n)
+	case "h", "hr", "hrs", "hour", "hours":
+		return fmt.Sprintf("%dh", n)
+	case "d", "day", "days":
+		return fmt.Sprintf("%dh", 24*n)
+	case "w", "week", "weeks":
+		return fmt.Sprintf("%dh", 7*24*n)
+	}
+	return ""
+}
+
 func parsePrefixes(s string) (any, error) {
 	var prefixes []netip.Prefix
-	for part := range strings.SplitSeq(s, ",") {
-		p, err := netip.ParsePrefix(strings.TrimSpace(part))
+	for part := range listed(s) {
+		p, err := netip.ParsePrefix(part)
+		if one, ipErr := netip.ParseAddr(part); ipErr == nil && one.Zone() == "" {
+			p, err = netip.PrefixFrom(one, one.BitLen()), nil
+		}
 		if err != nil {
-			return nil, fmt.Errorf("has %s in it, "+
-				"but every part has to be a CIDR such as 10.0.0.0/8 or 192.0.2.7/32",
+			return nil, fmt.Errorf("has %s in it, but every part has to be a network such as "+
+				"10.0.0.0/8 or an address such as 192.0.2.7; names are not looked up",
 				quoted(part, s))
+		}
+		// A client of IPv4 has an address of IPv4 here, and would never match.
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 		}
 		prefixes = append(prefixes, p.Masked())
 	}
 	return prefixes, nil
+}
+
+// listed returns the parts of a list, which commas or white space separate.
+func listed(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for part := range strings.SplitSeq(s, ",") {
+			fields := strings.Fields(part)
+			if len(fields) == 0 {
+				fields = []string{""}
+			}
+			for _, f := range fields {
+				if !yield(trimBlank(f)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func parseServer(s string) (any, error) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,9 @@ import (
 	"os"
 	"reflect"
 	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // setting is what the tags of one field of [Config] say.
@@ -80,16 +84,20 @@ func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, b
 		c.values[s.name], c.origins[s.name] = s.fallback, "default"
 		for _, place := range places {
 			value, found := place.lookup(s.name)
+			if !s.secret {
+				value = trimBlank(value)
+			}
 			path, foundFile := "", false
 			if s.file {
 				path, foundFile = place.lookup(s.name + "_FILE")
+				path = trimBlank(path)
 			}
 			switch {
 			case value != "" && path != "":
 				bad.add(s.name, "and %s_FILE are both set in %s; keep one of them", s.name,
 					place.name)
 			case path != "":
-				c.values[s.name], c.origins[s.name] = c.resolveFile(bad, s.name, path)
+				c.values[s.name], c.origins[s.name] = c.resolveFile(bad, s, path)
 			case value != "":
 				c.values[s.name], c.origins[s.name] = value, place.name
 			}
@@ -101,8 +109,12 @@ func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, b
 }
 
 // resolveFile returns the value of a setting that stands in a file, and where it came from.
-func (c *Config) resolveFile(bad faults, name, path string) (value, origin string) {
+func (c *Config) resolveFile(bad faults, s setting, path string) (value, origin string) {
+	name := s.name
 	text, exposed, err := readFile(path)
+	if plain, fault := decodeText(text); fault == nil && !s.secret {
+		text = trimBlank(plain)
+	}
 	if err != nil {
 		// Without the path, in which somebody may have put the value itself.
 		bad.add(name, "cannot be read from the file that %s_FILE names: %v", name, withoutPath(err))
@@ -169,6 +181,44 @@ func readFile(path string) (string, exposure, error) {
 		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
 	}
 	return string(b), exposureOf(path, f), err
+}
+
+// trimBlank drops what nobody sees at the ends of a text: white space, byte order marks, and the
+// other characters of Unicode's category Cf, such as a zero-width space.
+func trimBlank(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
+	})
+}
+
+// decodeText returns a text without its byte order mark, from UTF-8 or, as Windows writes it, from
+// UTF-16. The error continues a sentence that begins with the name of the file.
+func decodeText(s string) (string, error) {
+	var order binary.ByteOrder
+	switch {
+	case strings.HasPrefix(s, "\xff\xfe"):
+		order = binary.LittleEndian
+	case strings.HasPrefix(s, "\xfe\xff"):
+		order = binary.BigEndian
+	case len(s) > 3 && (s[0] == 0 && s[2] == 0 || s[1] == 0 && s[3] == 0):
+		return "", errors.New("is UTF-16 without a byte order mark; save it as UTF-8")
+	case !utf8.ValidString(s):
+		return "", errors.New("is not text in UTF-8; save it as that")
+	default:
+		return strings.TrimPrefix(s, "\ufeff"), nil
+	}
+	if len(s)%2 != 0 {
+		return "", errors.New("is UTF-16 cut in the middle of a character; save it as UTF-8")
+	}
+	var units []uint16
+	for b := []byte(s[2:]); len(b) > 0; b = b[2:] {
+		units = append(units, order.Uint16(b))
+	}
+	text := string(utf16.Decode(units))
+	if strings.ContainsRune(text, utf8.RuneError) {
+		return "", errors.New("is not text in UTF-16; save it as UTF-8")
+	}
+	return text, nil
 }
 
 // DropNewline drops one line end at the end of a text: editors and echo leave one there.
