@@ -62,11 +62,15 @@ func TestWhatIsSaidOfADatabaseThatCannotBeOpened(t *testing.T) {
 			"write @ in the password as %40"},
 		{"slash", "postgres://app:Summer/Garden2026@127.0.0.1:1/app", "as %2F"},
 		{"of SQLAlchemy", "postgresql+asyncpg://app:Summer@Garden2026@127.0.0.1:1/app", "as %40"},
-		{"keywords", "host=127.0.0.1 user=app password=SummerGarden2026", "postgres://USER:PASSWORD"},
-		{"of .NET", "Server=127.0.0.1;User Id=app;Password=SummerGarden2026", "postgres://USER:PASSWORD"},
-		{"psql", "psql 'postgres://app:SummerGarden2026@127.0.0.1:1/app'", "leave out the command psql"},
+		{"keywords", "host=127.0.0.1 user=app password=SummerGarden2026",
+			"postgres://USER:PASSWORD"},
+		{"of .NET", "Server=127.0.0.1;User Id=app;Password=SummerGarden2026",
+			"postgres://USER:PASSWORD"},
+		{"psql", "psql 'postgres://app:SummerGarden2026@127.0.0.1:1/app'",
+			"leave out the command psql"},
 		{"quotes", `"postgres://app:SummerGarden2026@127.0.0.1:1/app"`, "leave out the quotes"},
-		{"its own name", "DATABASE_URL=postgres://app:SummerGarden2026@127.0.0.1:1/app", "own name"},
+		{"its own name", "DATABASE_URL=postgres://app:SummerGarden2026@127.0.0.1:1/app",
+			"own name"},
 		{"nobody listens", "postgres://app:SummerGarden2026@127.0.0.1:1/app",
 			cannotReach + "nothing listens there (user=app database=app host=127.0.0.1:1)"},
 		{"C3 hash", "postgres://app:Summer#Garden2026@127.0.0.1:1/app",
@@ -122,15 +126,20 @@ func TestAServerThatAsksForAPassword(t *testing.T) {
 			"there is no database named nowhere"},
 		{"TLS that is required", "postgres://v:wrong@" + addr + "/postgres?sslmode=require",
 			"offers no TLS, which sslmode requires"},
-		{"a value of a setting", "postgres://v:pa#ss%40w%2Frd@" + addr + "/postgres?work_mem=lots",
+		{"a value of a setting", "postgres://v:pa#ss%40w%2Frd@" + addr +
+			"/postgres?work_mem=lots",
 			"does not take an option of the URL"},
-		{"a setting of an extension", "postgres://v:pa#ss%40w%2Frd@" + addr + "/postgres?a.b=c", ""},
+		{"a setting of an extension", "postgres://v:pa#ss%40w%2Frd@" + addr +
+			"/postgres?a.b=c", ""},
 		{"E1 newline", "postgres://v:pa#ss%40w%2Frd@" + addr + "/postgres\n", ""},
-		{"F1 Prisma", "postgresql://v:pa#ss%40w%2Frd@" + addr + "/postgres?schema=public", ""},
-		{"F3 libpq", "postgres://v:pa#ss%40w%2Frd@" + addr + "/postgres?gssencmode=disable&keepalives=1",
+		{"F1 Prisma", "postgresql://v:pa#ss%40w%2Frd@" + addr +
+			"/postgres?schema=public", ""},
+		{"F3 libpq", "postgres://v:pa#ss%40w%2Frd@" + addr +
+			"/postgres?gssencmode=disable&keepalives=1", ""},
+		{"F4 node-postgres", "postgres://v:pa#ss%40w%2Frd@" + addr +
+			"/postgres?uselibpqcompat=true", ""},
+		{"JDBC", "jdbc:postgresql://" + addr + "/postgres?user=v&password=pa%23ss%40w%2Frd",
 			""},
-		{"F4 node-postgres", "postgres://v:pa#ss%40w%2Frd@" + addr + "/postgres?uselibpqcompat=true", ""},
-		{"JDBC", "jdbc:postgresql://" + addr + "/postgres?user=v&password=pa%23ss%40w%2Frd", ""},
 	} {
 		vars := map[string]string{"DATABASE_URL": test.url, "SECRET": goodSecret}
 		r := call(t, vars, "", "migrate")
@@ -143,7 +152,8 @@ func TestAServerThatAsksForAPassword(t *testing.T) {
 		}
 		first := strings.TrimPrefix(r.stderr, "clientes: migrate the database: ")
 		before, _, _ := strings.Cut(first, "(")
-		if r.status != 1 || !strings.Contains(before, test.want) || strings.Contains(r.stderr, "tls") {
+		if r.status != 1 || !strings.Contains(before, test.want) ||
+			strings.Contains(r.stderr, "tls") {
 			t.Errorf("%s: status %d, %s, want %s", test.name, r.status, r.stderr, test.want)
 		}
 		for _, secret := range []string{"wrong@", "pa#ss", "w/rd", "w%2Frd"} {

@@ -62,7 +62,8 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 	if err != nil {
 		return err
 	}
-	err = locked(ctx, unprepared(config.ConnConfig), func(ctx context.Context, c *pgx.ConnConfig) error {
+	once := unprepared(config.ConnConfig)
+	err = locked(ctx, once, func(ctx context.Context, c *pgx.ConnConfig) error {
 		return migrate(ctx, c, report)
 	})
 	if err != nil {

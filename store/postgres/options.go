@@ -80,158 +80,155 @@ func (o *options) fault(format string, args ...any) {
 	o.faults = append(o.faults, fmt.Errorf(format, args...))
 }
 
-// meaning is what an option of another program means here. It is called with the name as it stands
-// in the URL, after all options of the driver are set.
+// meaning is what an option of another program means here. Its name is as in the URL. All options
+// of the driver are set by then.
 type meaning func(o *options, name, value string)
 
-// foreign are the options of other programs, in lower case and with _ for -: libpq's own that pgx
-// lacks, Prisma (P), node-postgres (N), JDBC (J), SQLAlchemy and asyncpg (S), Rails (R), Django (D),
-// lib/pq (Q), sqlx (X), Doctrine (O) and Ecto (E).
+// foreign are the options of other programs that have a counterpart here, in lower case and with _
+// for -.
 var foreign = map[string]meaning{
 	// Names for what the driver calls otherwise.
-	"schema":                    schema, // P
-	"currentschema":             ours("search_path"),
-	"schema_search_path":        ours("search_path"),              // R
-	"fallback_application_name": ours("application_name"),         // libpq
-	"applicationname":           ours("application_name"),         // J
-	"connection_limit":          ours("pool_max_conns"),           // P
-	"pool":                      ours("pool_max_conns"),           // R
-	"pool_size":                 ours("pool_max_conns"),           // S, E
-	"max":                       ours("pool_max_conns"),           // N
-	"max_connections":           ours("pool_max_conns"),           // X
-	"maximumpoolsize":           ours("pool_max_conns"),           // J
-	"min":                       ours("pool_min_conns"),           // N
-	"connecttimeout":            ours("connect_timeout"),          // J
-	"logintimeout":              ours("connect_timeout"),          // J
-	"timeout":                   ours("connect_timeout"),          // S
-	"connection_timeout":        ours("connect_timeout"),          // N
-	"username":                  ours("user"),                     // R
-	"statement_limit":           ours("statement_cache_capacity"), // R
-	"sslca":                     ours("sslrootcert"),              // X
-	"ssl_ca":                    ours("sslrootcert"),              // X
-	"ssl_root_cert":             ours("sslrootcert"),              // X
-	"ssl_mode":                  ours("sslmode"),                  // X
-	"ssl_cert":                  ours("sslcert"),                  // X
-	"ssl_key":                   ours("sslkey"),                   // X
-	"min_messages":              ours("client_min_messages"),      // R
-	"targetservertype":          targetServerType,                 // J
-	"connectiontimeoutmillis":   milliseconds("connect_timeout"),  // N
+	"applicationname":           ours("application_name"),
+	"connection_limit":          ours("pool_max_conns"), // Prisma
+	"connection_timeout":        ours("connect_timeout"),
+	"connectiontimeoutmillis":   milliseconds("connect_timeout"), // node-postgres
+	"connecttimeout":            ours("connect_timeout"),         // JDBC
+	"currentschema":             ours("search_path"),             // JDBC
+	"fallback_application_name": ours("application_name"),        // libpq
+	"hostaddr":                  hostAddress,                     // libpq
+	"logintimeout":              ours("connect_timeout"),         // JDBC
+	"max":                       ours("pool_max_conns"),          // node-postgres
+	"max_connections":           ours("pool_max_conns"),
+	"maximumpoolsize":           ours("pool_max_conns"),
+	"min":                       ours("pool_min_conns"),
+	"min_messages":              ours("client_min_messages"), // Rails
+	"pool":                      ours("pool_max_conns"),      // Rails
+	"pool_size":                 ours("pool_max_conns"),      // SQLAlchemy, Ecto
+	"schema":                    schema,                      // Prisma
+	"schema_search_path":        ours("search_path"),         // Rails
+	"ssl_ca":                    ours("sslrootcert"),         // sqlx
+	"ssl_cert":                  ours("sslcert"),             // sqlx
+	"ssl_key":                   ours("sslkey"),              // sqlx
+	"ssl_mode":                  ours("sslmode"),             // sqlx
+	"ssl_root_cert":             ours("sslrootcert"),         // sqlx
+	"sslca":                     ours("sslrootcert"),
+	"statement_limit":           ours("statement_cache_capacity"), // Rails
+	"targetservertype":          targetServerType,                 // JDBC
+	"timeout":                   ours("connect_timeout"),          // asyncpg
+	"username":                  ours("user"),
 
 	// No named prepared statements, as a pooler in transaction mode needs it.
-	"pgbouncer":                     onMeansExec,                               // P
-	"binary_parameters":             onMeansExec,                               // Q
-	"prefer_simple_protocol":        onMeansExec,                               // pgx 4
-	"prepared_statements":           offMeansExec,                              // R
-	"preparethreshold":              offMeansExec,                              // J
-	"prepare_threshold":             offMeansExec,                              // S
-	"prepare":                       offMeansExec,                              // N, E
-	"statement_cache_size":          statementCacheSize,                        // P, S
-	"prepared_statement_cache_size": statementCacheSize,                        // S
-	"prepared_statement_name_func":  skip("a pooler is recognised without it"), // S
-	"preferquerymode":               preferQueryMode,                           // J
+	"binary_parameters":             onMeansExec,        // lib/pq
+	"pgbouncer":                     onMeansExec,        // Prisma
+	"prefer_simple_protocol":        onMeansExec,        // pgx 4
+	"preferquerymode":               preferQueryMode,    // JDBC
+	"prepare":                       offMeansExec,       // Postgres.js
+	"prepare_threshold":             offMeansExec,       // psycopg
+	"prepared_statement_cache_size": statementCacheSize, // SQLAlchemy
+	"prepared_statements":           offMeansExec,       // Rails
+	"preparethreshold":              offMeansExec,       // JDBC
+	"statement_cache_size":          statementCacheSize, // asyncpg, Prisma
 
 	// TLS.
-	"ssl":           ssl,
-	"sslaccept":     sslAccept, // P
-	"sslfactory":    sslFactory,
-	"requiressl":    requireSSL,
-	"gssencmode":    gssEncMode,
-	"sslidentity":   skip("name the client's certificate with sslcert=FILE and sslkey=FILE in PEM"),
-	"sslcrl":        skip("no list of revoked certificates is read"),
-	"sslcrldir":     skip("no list of revoked certificates is read"),
-	"sslinline":     skip("certificates come from files: sslcert, sslkey, sslrootcert"), // Q
-	"sslkeylogfile": skip("the keys of connections are never written down"),
-
-	"ssl_min_protocol_version": tlsVersion,
-	"ssl_max_protocol_version": skip("the newest version of TLS that both know is used"),
-	"sslhostnameverifier":      skip("sslmode=verify-full checks the host's name"), // J
+	"gssencmode":               gssEncMode, // libpq
+	"requiressl":               requireSSL, // libpq
+	"ssl":                      ssl,
+	"ssl_min_protocol_version": tlsVersion, // libpq
+	"sslaccept":                sslAccept,  // Prisma
+	"sslfactory":               sslFactory, // JDBC
 
 	// Text is UTF-8, and nothing else.
-	"client_encoding":      encoding,
-	"encoding":             encoding, // R
-	"charset":              encoding, // O
-	"allowencodingchanges": skip("text is always UTF-8"),
+	"charset":         encoding, // Doctrine
+	"client_encoding": encoding, // libpq
+	"encoding":        encoding, // Rails
 
-	"hostaddr": func(o *options, _, value string) {
-		if o.values["host"] != "" || o.hasHost {
-			o.fault("has hostaddr beside a host: write the address as the host")
-			return
-		}
-		o.set("host", value)
-	},
-	"replication": func(o *options, name, _ string) {
-		o.fault("has the option %s, which is for copies of a server: leave it out", name)
-	},
-
-	// Those that mean nothing here.
-	"pool_timeout":                 skip(oneWait), // P
-	"checkout_timeout":             skip(oneWait), // R
-	"queue_target":                 skip(oneWait), // E
-	"queue_interval":               skip(oneWait), // E
-	"socket_timeout":               skip(limits),  // P
-	"sockettimeout":                skip(limits),  // J
-	"command_timeout":              skip(limits),  // S
-	"query_timeout":                skip(limits),  // N
-	"querytimeout":                 skip(limits),  // J
-	"read_timeout":                 skip(limits),
-	"max_idle_connection_lifetime": skip(idle), // P
-	"max_connection_lifetime":      skip("pool_max_conn_lifetime=1h is what ends a connection"),
-	"idletimeoutmillis":            skip(idle), // N
-	"idle_timeout":                 skip(idle), // R, N
-	"max_lifetime":                 skip("pool_max_conn_lifetime=1h is what ends a connection"),
-	"reaping_frequency":            skip(idle),                                                  // R
-	"conn_max_age":                 skip("pool_max_conn_lifetime=1h is what ends a connection"), // D
-	"conn_health_checks":           skip("connections are always checked"),                      // D
-
-	"keepalives":                     skip(keepalive),
-	"keepalives_idle":                skip(keepalive),
-	"keepalives_interval":            skip(keepalive),
-	"keepalives_count":               skip(keepalive),
-	"keepalive":                      skip(keepalive), // N
-	"keepaliveinitialdelaymillis":    skip(keepalive),
-	"tcpkeepalive":                   skip(keepalive), // J
-	"tcp_user_timeout":               skip("a server that is silent for five seconds is given up"),
-	"uselibpqcompat":                 skip("sslmode always means what it means to libpq"), // N
-	"load_balance_hosts":             skip("hosts are tried in their order"),
-	"loadbalancehosts":               skip("hosts are tried in their order"), // J
-	"hostrecheckseconds":             skip("hosts are tried in their order"), // J
-	"sslcompression":                 skip("TLS never compresses"),
-	"gsslib":                         skip(nothing),
-	"gssdelegation":                  skip(nothing),
-	"krb5_keytab":                    skip(nothing),
-	"reconnect":                      skip("a lost connection is always replaced"), // R
-	"autoreconnect":                  skip("a lost connection is always replaced"),
-	"adapter":                        skip(nothing),                                               // R
-	"advisory_locks":                 skip(nothing),                                               // R
-	"variables":                      skip("write each setting of the server as an option"),       // R
-	"insert_returning":               skip(nothing),                                               // R
-	"async_fallback":                 skip(nothing),                                               // S
-	"pool_recycle":                   skip("pool_max_conn_lifetime=1h is what ends a connection"), // S
-	"pool_pre_ping":                  skip("connections are always checked"),                      // S
-	"max_overflow":                   skip("pool_max_conns is all that there are"),                // S
-	"serverversion":                  skip("the server tells its version"),                        // O
-	"server_version":                 skip("the server tells its version"),                        // O
-	"assumeminserverversion":         skip("the server tells its version"),                        // J
-	"disable_prepared_binary_result": skip(nothing),                                               // Q
-	"rewritebatchedinserts":          skip(nothing),                                               // J
-	"stringtype":                     skip(nothing),                                               // J
-	"binarytransfer":                 skip(nothing),                                               // J
-	"autosave":                       skip(nothing),                                               // J
-	"defaultrowfetchsize":            skip(nothing),                                               // J
-	"preparedstatementcachequeries":  skip("statement_cache_capacity=N is the number of statements"),
-	"preparedstatementcachesizemib":  skip("statement_cache_capacity=N is the number of statements"),
-	"loggerlevel":                    skip("LOG_LEVEL says what is logged"), // J
-	"logunclosedconnections":         skip(nothing),                         // J
-	"readonly":                       skip("the server needs to write"),     // J
-	"supa":                           skip(nothing),                         // Supabase for Vercel
-	"workaround":                     skip(nothing),                         // Supabase for Vercel
-	"allowexitonidle":                skip(nothing),                         // N
-	"trace_notices":                  skip(nothing),
+	"replication": replication,
 }
 
-// What stands in the warnings of [skip].
+// skipped are the options of other programs that have none, with what holds instead.
+var skipped = map[string]string{
+	"adapter":                        nothing,
+	"advisory_locks":                 nothing,
+	"allowencodingchanges":           "text is always UTF-8",
+	"allowexitonidle":                nothing,
+	"assumeminserverversion":         version,
+	"async_fallback":                 nothing,
+	"autoreconnect":                  reconnect,
+	"autosave":                       nothing,
+	"binarytransfer":                 nothing,
+	"checkout_timeout":               oneWait,
+	"command_timeout":                limits,
+	"conn_health_checks":             checked,
+	"conn_max_age":                   lifetime,
+	"defaultrowfetchsize":            nothing,
+	"disable_prepared_binary_result": nothing,
+	"gssdelegation":                  nothing,
+	"gsslib":                         nothing,
+	"hostrecheckseconds":             inOrder,
+	"idle_timeout":                   idle,
+	"idletimeoutmillis":              idle,
+	"insert_returning":               nothing,
+	"keepalive":                      keepalive,
+	"keepaliveinitialdelaymillis":    keepalive,
+	"keepalives":                     keepalive,
+	"keepalives_count":               keepalive,
+	"keepalives_idle":                keepalive,
+	"keepalives_interval":            keepalive,
+	"krb5_keytab":                    nothing,
+	"load_balance_hosts":             inOrder,
+	"loadbalancehosts":               inOrder,
+	"loggerlevel":                    "LOG_LEVEL says what is logged",
+	"logunclosedconnections":         nothing,
+	"max_connection_lifetime":        lifetime,
+	"max_idle_connection_lifetime":   idle,
+	"max_lifetime":                   lifetime,
+	"max_overflow":                   "pool_max_conns is all that there are",
+	"pool_pre_ping":                  checked,
+	"pool_recycle":                   lifetime,
+	"pool_timeout":                   oneWait,
+	"prepared_statement_name_func":   "a pooler is recognised without it",
+	"preparedstatementcachequeries":  cache,
+	"preparedstatementcachesizemib":  cache,
+	"query_timeout":                  limits,
+	"querytimeout":                   limits,
+	"queue_interval":                 oneWait,
+	"queue_target":                   oneWait,
+	"read_timeout":                   limits,
+	"readonly":                       "the server needs to write",
+	"reaping_frequency":              idle,
+	"reconnect":                      reconnect,
+	"rewritebatchedinserts":          nothing,
+	"server_version":                 version,
+	"serverversion":                  version,
+	"socket_timeout":                 limits,
+	"sockettimeout":                  limits,
+	"ssl_max_protocol_version":       "the newest version of TLS that both know is used",
+	"sslcompression":                 "TLS never compresses",
+	"sslcrl":                         revoked,
+	"sslcrldir":                      revoked,
+	"sslhostnameverifier":            "sslmode=verify-full checks the host's name",
+	"sslidentity":                    "sslcert=FILE and sslkey=FILE name a certificate in PEM",
+	"sslinline":                      "sslcert, sslkey and sslrootcert name files",
+	"sslkeylogfile":                  "the keys of connections are never written down",
+	"stringtype":                     nothing,
+	"supa":                           nothing,
+	"tcp_user_timeout":               "a server that is silent for five seconds is given up",
+	"tcpkeepalive":                   keepalive,
+	"trace_notices":                  nothing,
+	"uselibpqcompat":                 "sslmode always means what it means to libpq",
+	"variables":                      "write each setting of the server as an option",
+	"workaround":                     nothing,
+}
+
 const (
+	cache     = "statement_cache_capacity=N is the number of statements"
+	checked   = "connections are always checked"
+	inOrder   = "hosts are tried in their order"
+	lifetime  = "pool_max_conn_lifetime=1h is what ends a connection"
 	nothing   = "it has no counterpart here"
+	reconnect = "a lost connection is always replaced"
+	revoked   = "no list of revoked certificates is read"
+	version   = "the server tells its version"
 	oneWait   = "a call waits five seconds at most for a connection"
 	limits    = "statement_timeout=MILLISECONDS limits a statement"
 	idle      = "pool_max_conn_idle_time=30m closes idle connections"
@@ -242,12 +239,21 @@ func ours(name string) meaning {
 	return func(o *options, from, value string) { o.take(from, name, value) }
 }
 
-// skip returns the meaning of an option that is passed over with a warning, which ends in what
-// holds instead.
-func skip(instead string) meaning {
-	return func(o *options, name, _ string) {
-		o.warn("has the option %s, which is passed over: %s", name, instead)
+// skip passes over an option. The warning ends in what holds instead.
+func (o *options) skip(name, instead string) {
+	o.warn("has the option %s, which is passed over: %s", name, instead)
+}
+
+func hostAddress(o *options, name, value string) {
+	if o.values["host"] != "" || o.hasHost {
+		o.fault("has %s beside a host: write the address as the host", name)
+		return
 	}
+	o.set("host", value)
+}
+
+func replication(o *options, name, _ string) {
+	o.fault("has the option %s, which is for copies of a server: leave it out", name)
 }
 
 // milliseconds is as for an option of ours that is in seconds.
@@ -326,7 +332,7 @@ func targetServerType(o *options, name, value string) {
 	}
 }
 
-// ssl is true, false or a mode. True means sslmode=require to libpq and to the driver, although some
+// ssl is true, false or a mode. True means sslmode=require to libpq and to the driver. Some
 // programs verify the certificate then.
 func ssl(o *options, name, value string) {
 	given := o.values["sslmode"]
@@ -447,11 +453,17 @@ func (p parts) translate() (*options, error) {
 		if m := settingOption.FindStringSubmatch(name); m != nil {
 			name = m[1]
 		}
-		mean, isForeign := foreign[strings.ReplaceAll(name, "-", "_")]
+		plain := strings.ReplaceAll(name, "-", "_")
+		mean, isForeign := foreign[plain]
+		instead, isSkipped := skipped[plain]
 		_, isServers := slices.BinarySearch(settings, name)
 		switch {
 		case isForeign:
 			others = append(others, later{opt, mean})
+		case isSkipped && p.tellable(opt.name):
+			o.skip(opt.name, instead)
+		case isSkipped:
+			o.skip("of another program", instead)
 		case slices.Contains(driverOptions, name):
 			if name == "dbname" {
 				name = "database"
@@ -462,7 +474,7 @@ func (p parts) translate() (*options, error) {
 		case !p.tellable(opt.name):
 			return nil, &UnknownOptionError{}
 		case strings.HasPrefix(name, "x-"): // of golang-migrate
-			skip(nothing)(o, opt.name, "")
+			o.skip(opt.name, nothing)
 		case strings.Contains(name, "."): // a setting of an extension
 			o.set(opt.name, opt.value)
 		default:
@@ -481,5 +493,6 @@ func (p parts) translate() (*options, error) {
 
 // knownOptions returns the names that a misspelt one may have been meant for.
 func knownOptions(settings []string) []string {
-	return slices.Concat(driverOptions, slices.Sorted(maps.Keys(foreign)), settings)
+	return slices.Concat(driverOptions, slices.Sorted(maps.Keys(foreign)),
+		slices.Sorted(maps.Keys(skipped)), settings)
 }

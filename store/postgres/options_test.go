@@ -18,7 +18,8 @@ import (
 func TestForeignOptions(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, query, want, warned string }{
-		{"F1 Prisma", "schema=public", "search_path=public", "schema, which is taken as search_path=public"},
+		{"F1 Prisma", "schema=public", "search_path=public",
+			"schema, which is taken as search_path=public"},
 		{"Prisma, a schema with capitals", "schema=Sales", `search_path="Sales"`, "search_path"},
 		{"Prisma behind PgBouncer", "schema=public&pgbouncer=true&connection_limit=1&pool_timeout=20",
 			"default_query_exec_mode=exec pool_max_conns=1 search_path=public",
@@ -41,7 +42,8 @@ func TestForeignOptions(t *testing.T) {
 			"channel_binding=require krbsrvname=k require_auth=scram-sha-256 " +
 				"target_session_attrs=read-write", ""},
 		{"libpq, names and TLS", "fallback_application_name=a&client_encoding=UTF8&requiressl=1&" +
-			"sslcompression=0", "application_name=a client_encoding=UTF8 sslmode=require", "TLS never"},
+			"sslcompression=0", "application_name=a client_encoding=UTF8 sslmode=require",
+			"TLS never"},
 		{"libpq, dbname", "dbname=x&user=u", "database=x user=u", ""},
 		{"libpq, hostaddr", "hostaddr=10.0.0.1", "host=10.0.0.1", ""},
 		{"F4 node-postgres", "uselibpqcompat=true", "", "what it means to libpq"},
@@ -53,7 +55,8 @@ func TestForeignOptions(t *testing.T) {
 			"sslmode=verify-full does"},
 		{"node-postgres, milliseconds", "connectionTimeoutMillis=2500&idleTimeoutMillis=1",
 			"connect_timeout=3", "pool_max_conn_idle_time"},
-		{"both kinds of TLS", "ssl=true&sslmode=disable", "sslmode=disable", "need not be encrypted"},
+		{"both kinds of TLS", "ssl=true&sslmode=disable", "sslmode=disable",
+			"need not be encrypted"},
 		{"both kinds of TLS agree", "sslmode=verify-full&ssl=true", "sslmode=verify-full", ""},
 		{"Supabase", "options=reference%3Dabc", "options=reference=abc", ""},
 		{"Supabase for Vercel", "sslmode=require&supa=base-pooler.x&workaround=supabase-pooler.vercel",
@@ -65,12 +68,14 @@ func TestForeignOptions(t *testing.T) {
 		{"JDBC", "user=u&password=p&ssl=true&currentSchema=a,b&ApplicationName=x&loginTimeout=4&" +
 			"prepareThreshold=0&reWriteBatchedInserts=true",
 			"application_name=x connect_timeout=4 default_query_exec_mode=exec password=p " +
-				"search_path=a,b sslmode=require user=u", "reWriteBatchedInserts, which is passed over"},
+				"search_path=a,b sslmode=require user=u",
+			"reWriteBatchedInserts, which is passed over"},
 		{"JDBC, Heroku", "sslfactory=org.postgresql.ssl.NonValidatingFactory",
 			"sslmode=require sslrootcert=", "nobody checks whose server"},
-		{"JDBC, hosts", "targetServerType=primary&loadBalanceHosts=true", "target_session_attrs=primary",
-			"loadBalanceHosts"},
-		{"JDBC, simple", "preferQueryMode=simple", "default_query_exec_mode=simple_protocol", "simple"},
+		{"JDBC, hosts", "targetServerType=primary&loadBalanceHosts=true",
+			"target_session_attrs=primary", "loadBalanceHosts"},
+		{"JDBC, simple", "preferQueryMode=simple", "default_query_exec_mode=simple_protocol",
+			"simple"},
 		{"asyncpg", "ssl=verify-full&timeout=5&command_timeout=9",
 			"connect_timeout=5 sslmode=verify-full", "statement_timeout=MILLISECONDS"},
 		{"SQLAlchemy", "prepared_statement_cache_size=0&async_fallback=true",
@@ -81,7 +86,8 @@ func TestForeignOptions(t *testing.T) {
 			"search_path=a,public", "search_path=a,public"},
 		{"Django", "conn_max_age=600&conn_health_checks=true", "", "conn_max_age"},
 		{"Doctrine", "serverVersion=16&charset=utf8", "client_encoding=UTF8", "serverVersion"},
-		{"Ecto", "pool_size=10&ssl=false&prepare=unnamed", "pool_max_conns=10 sslmode=disable", "pool"},
+		{"Ecto", "pool_size=10&ssl=false&prepare=unnamed", "pool_max_conns=10 sslmode=disable",
+			"pool"},
 		{"lib/pq", "binary_parameters=yes&disable_prepared_binary_result=yes",
 			"default_query_exec_mode=exec", "disable_prepared_binary_result"},
 		{"sqlx", "ssl-mode=require&ssl-root-cert=ca.pem&options[search_path]=a",
@@ -141,7 +147,8 @@ func TestForeignFaults(t *testing.T) {
 		"default_query_exec_mode=sometimes": "default_query_exec_mode",
 	} {
 		err := CheckURL("postgres://u:hunter2@h/d?" + query)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunt") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "hunt") {
 			t.Errorf("%s: %v, want %s", query, err, want)
 		}
 	}
@@ -164,7 +171,8 @@ func TestSchemes(t *testing.T) {
 			t.Errorf("%s: %s", scheme, got)
 		}
 	}
-	for _, url := range []string{"mysql://h/d", "prisma+postgres://h/d", "postgres:/h", "sqlite:postgres://x"} {
+	for _, url := range []string{"mysql://h/d", "prisma+postgres://h/d", "postgres:/h",
+		"sqlite:postgres://x"} {
 		if IsURL(url) {
 			t.Errorf("%s is taken for a URL of Postgres", url)
 		}

@@ -223,8 +223,8 @@ func noResult(
 	}
 }
 
-// callOn calls do on a connection of a pool. If a pooler lost a prepared statement, it calls do again
-// on a connection that prepares none. The transaction that lost it has changed nothing.
+// callOn calls do on a connection of a pool. If a pooler lost a prepared statement, it calls do
+// again on a connection that prepares none. The transaction that lost it has changed nothing.
 func callOn[T any](ctx context.Context, s *Store, p *pool, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	for range maxTries {

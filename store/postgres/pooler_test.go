@@ -53,7 +53,8 @@ func crowd(t *testing.T, s *Store) {
 	for n := range 16 {
 		all.Go(func() {
 			for i := range 4 {
-				c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: fmt.Sprint("Ana ", n)})
+				ana := store.Cliente{Name: fmt.Sprint("Ana ", n)}
+				c, err := s.CreateCliente(t.Context(), 0, ana)
 				if err != nil {
 					t.Errorf("create: %v", err)
 					continue
@@ -68,7 +69,8 @@ func crowd(t *testing.T, s *Store) {
 					continue
 				}
 				name := fmt.Sprint("user ", n, time.Now().UnixNano())
-				if _, err := s.CreateUser(t.Context(), store.User{Name: name, Role: store.Viewer}); err != nil {
+				u := store.User{Name: name, Role: store.Viewer}
+				if _, err := s.CreateUser(t.Context(), u); err != nil {
 					t.Errorf("create a user: %v", err)
 				}
 				err = s.EachCliente(t.Context(), store.Selection{},
