@@ -14,7 +14,7 @@ import (
 
 // engine is one of the two kinds of database, chosen by the scheme of a URL.
 type engine struct {
-	open    func(ctx context.Context, url string) (store.Store, error)
+	open    func(ctx context.Context, url string, o store.Options) (store.Store, error)
 	migrate func(ctx context.Context, url string, report func(store.MigrationProgress)) error
 	schema  func(ctx context.Context, url string) (store.Schema, error)
 	shown   func(url string) string // without passwords
@@ -25,8 +25,8 @@ type engine struct {
 func engineOf(databaseURL string) engine {
 	if postgres.IsURL(databaseURL) {
 		return engine{
-			open: func(ctx context.Context, url string) (store.Store, error) {
-				return postgres.Open(ctx, url, store.Options{})
+			open: func(ctx context.Context, url string, o store.Options) (store.Store, error) {
+				return postgres.Open(ctx, url, o)
 			},
 			migrate: postgres.MigrateReporting,
 			schema:  postgres.Schema,
@@ -35,8 +35,8 @@ func engineOf(databaseURL string) engine {
 		}
 	}
 	return engine{
-		open: func(ctx context.Context, url string) (store.Store, error) {
-			return sqlite.Open(ctx, url, store.Options{})
+		open: func(ctx context.Context, url string, o store.Options) (store.Store, error) {
+			return sqlite.Open(ctx, url, o)
 		},
 		migrate: sqlite.MigrateReporting,
 		schema:  sqlite.Schema,
@@ -55,20 +55,20 @@ var errUnfinishedCopy = errors.New("a copy into this database was begun and is n
 
 // openMigrated opens the store after it applied the migrations that the database lacks.
 func openMigrated(
-	ctx context.Context, databaseURL string, tell tellMigration,
+	ctx context.Context, databaseURL string, tell tellMigration, o store.Options,
 ) (store.Store, error) {
-	st, err := migrateAndOpen(ctx, databaseURL, tell)
+	st, err := migrateAndOpen(ctx, databaseURL, tell, o)
 	return whole(ctx, st, err)
 }
 
 func migrateAndOpen(
-	ctx context.Context, databaseURL string, tell tellMigration,
+	ctx context.Context, databaseURL string, tell tellMigration, o store.Options,
 ) (store.Store, error) {
 	e := engineOf(databaseURL)
 	if err := e.migrateTelling(ctx, databaseURL, tell); err != nil {
 		return nil, err
 	}
-	return e.open(ctx, databaseURL)
+	return e.open(ctx, databaseURL, o)
 }
 
 // openToWrite opens the store for a command that writes. It makes the tables of a fresh database.
@@ -79,7 +79,7 @@ func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
 		if err := engineOf(databaseURL).canMake(databaseURL); err != nil {
 			return nil, err
 		}
-		return openMigrated(ctx, databaseURL, tellTo(io.Discard)) // a quick one
+		return openMigrated(ctx, databaseURL, tellTo(io.Discard), store.Options{}) // a quick one
 	}
 	return st, err
 }
@@ -121,7 +121,7 @@ func openExisting(ctx context.Context, databaseURL string) (store.Store, error) 
 func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
-		return migrateAndOpen(ctx, databaseURL, tellTo(io.Discard))
+		return migrateAndOpen(ctx, databaseURL, tellTo(io.Discard), store.Options{})
 	}
 	return st, err
 }
@@ -146,7 +146,7 @@ func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	if err := schema.Check(); err != nil {
 		return nil, err
 	}
-	return e.open(ctx, databaseURL)
+	return e.open(ctx, databaseURL, store.Options{})
 }
 
 // whole returns what an opening returned. If a copy into the store is unfinished, it closes the

@@ -36,7 +36,7 @@ func onEachEngine(t *testing.T, test func(t *testing.T, vars map[string]string))
 func stored(t *testing.T, vars map[string]string) (all []store.Cliente, changes [][]store.Change) {
 	t.Helper()
 	url := vars["DATABASE_URL"]
-	st, err := engineOf(url).open(t.Context(), url)
+	st, err := engineOf(url).open(t.Context(), url, store.Options{})
 	authtest.Must(t, err)
 	defer st.Close()
 	if err := st.EachCliente(t.Context(), store.Selection{}, func(c store.Cliente) error {

@@ -15,6 +15,7 @@ import (
 
 	"clientes/auth/authtest"
 	"clientes/cmd/clientes/config"
+	"clientes/store"
 )
 
 // mailServer is where the mail of a server arrives.
@@ -140,7 +141,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			maps.Copy(vars, test.vars)
 			c, err := config.Load(environment(vars), "SECRET")
 			authtest.Must(t, err)
-			st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(t.Output()))
+			st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(t.Output()), store.Options{})
 			authtest.Must(t, err)
 			defer st.Close()
 			listener, err := listen(t.Context(), c)

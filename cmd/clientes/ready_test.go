@@ -63,7 +63,7 @@ func (m machine) path() string { return strings.TrimPrefix(m.url, "sqlite:") }
 // create makes a customer, past the server.
 func (m machine) create(t *testing.T, c store.Cliente) error {
 	t.Helper()
-	st, err := engineOf(m.url).open(t.Context(), m.url)
+	st, err := engineOf(m.url).open(t.Context(), m.url, store.Options{})
 	authtest.Must(t, err)
 	defer st.Close()
 	_, err = st.CreateCliente(t.Context(), 0, c)

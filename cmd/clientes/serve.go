@@ -63,7 +63,7 @@ func openToServe(ctx context.Context, databaseURL string, log *slog.Logger) (sto
 	if err != nil {
 		return nil, err
 	}
-	st, err := openMigrated(ctx, databaseURL, tellLog(log))
+	st, err := openMigrated(ctx, databaseURL, tellLog(log), store.Options{Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ func TestAServerWhoseUpkeepHangsStops(t *testing.T) {
 		"SECRET": goodSecret, "PORT": "0", "SHUTDOWN_TIMEOUT": "0s",
 	}), "SECRET")
 	authtest.Must(t, err)
-	st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(io.Discard))
+	st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(io.Discard), store.Options{})
 	authtest.Must(t, err)
 	defer st.Close()
 	listener, err := listen(t.Context(), c)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strconv"
@@ -58,29 +57,6 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	return err
 }
 
-// connectError is engineError for a connection that could not be opened. Whatever the reason, the
-// engine is unavailable. The driver's error names the server, the database and the user.
-func connectError(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return engineError(ctx, nil, err)
-	}
-	e := &store.EngineError{
-		What: "the server of the database cannot be reached", Detail: err.Error(),
-		Cure: "check that the database runs and that the URL leads to it",
-		Err:  err,
-	}
-	if bad := (*tls.CertificateVerificationError)(nil); errors.As(err, &bad) {
-		e.What = "the certificate of the database's server is not trusted"
-		e.Cure = "name its authority with sslrootcert=FILE, and the host as the certificate does"
-	}
-	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
-		if what, cure := faultOf(pg.Code); what != "" {
-			e.What, e.Cure = what, cure
-		}
-	}
-	return e
-}
-
 // named adds to an error which database it is about.
 func named(conn *pgx.Conn, err error) error {
 	if conn == nil {
@@ -112,9 +88,12 @@ func faultOf(code string) (what, cure string) {
 		return "the user of the database lacks a right",
 			"grant it: the user has to own the tables, or to read and write them, " +
 				"and to make temporary ones"
-	case "42P01", "3F000":
+	case "42P01":
 		return "a table is missing", "if no other schema was meant (search_path in the URL), " +
 			"restore a backup"
+	case "3F000":
+		return "there is no such schema",
+			"make it with CREATE SCHEMA, or correct search_path in the URL"
 	case "26000", "42P05":
 		return "a prepared statement was lost, as it is behind a pooler in transaction mode",
 			"add default_query_exec_mode=exec to the URL"

@@ -62,7 +62,8 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 	if err != nil {
 		return err
 	}
-	err = locked(ctx, config.ConnConfig, func(ctx context.Context, c *pgx.ConnConfig) error {
+	once := unprepared(config.ConnConfig)
+	err = locked(ctx, once, func(ctx context.Context, c *pgx.ConnConfig) error {
 		return migrate(ctx, c, report)
 	})
 	if err != nil {
@@ -77,7 +78,7 @@ func Schema(ctx context.Context, databaseURL string) (store.Schema, error) {
 	if err != nil {
 		return store.Schema{}, err
 	}
-	schema, err := statusOf(ctx, config.ConnConfig)
+	schema, err := statusOf(ctx, unprepared(config.ConnConfig))
 	if err != nil {
 		return store.Schema{}, fmt.Errorf("read the migrations of the database: %w", err)
 	}

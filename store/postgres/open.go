@@ -2,8 +2,8 @@
 // may share.
 //
 // It speaks pgx's native protocol over a pool of connections. Between two calls a connection keeps
-// nothing but prepared statements. With default_query_exec_mode=exec in the URL it keeps not even
-// these, so a pooler in transaction mode may stand in between.
+// nothing but prepared statements, and not even these if a pooler in transaction mode stands in
+// between: see pooler.go.
 //
 // The package needs no right but those to create tables and a function in its schema and temporary
 // tables for an import (TEMPORARY on the database, which everybody has by default). It is tested on
@@ -16,6 +16,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,9 @@ type Store struct {
 	transfers chan struct{} // as full as transfers are under way
 	lines     *lines        // of both pools
 	full      atomic.Bool   // a write found the disk full, and none has found room since
+
+	log        *slog.Logger
+	unprepared atomic.Bool // see stopPreparing
 }
 
 var _ store.Store = (*Store)(nil)
@@ -49,7 +53,10 @@ var _ store.Store = (*Store)(nil)
 // [Migrate] must have created its schema, which Open does not look at. If the server does not
 // answer, Open returns [store.ErrUnavailable].
 func Open(ctx context.Context, databaseURL string, o store.Options) (*Store, error) {
-	s := &Store{now: o.Now, timeout: cmp.Or(o.CallTimeout, callTimeout)}
+	s := &Store{now: o.Now, timeout: cmp.Or(o.CallTimeout, callTimeout), log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
 	config, err := configOf(databaseURL, s.timeout)
 	if err != nil {
 		return nil, err
@@ -57,9 +64,18 @@ func Open(ctx context.Context, databaseURL string, o store.Options) (*Store, err
 	if err := s.openPools(ctx, config); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	if err := s.startClock(ctx); err != nil {
+	g, err := decide(ctx, s, greet)
+	if err != nil {
 		s.closePools()
 		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	s.startClock(g.now)
+	if !g.direct && prepares(config.ConnConfig.DefaultQueryExecMode) {
+		probing, cancel := context.WithTimeout(ctx, s.timeout)
+		defer cancel()
+		if losesStatements(probing, config) {
+			s.stopPreparing()
+		}
 	}
 	return s, nil
 }
@@ -68,20 +84,12 @@ func Open(ctx context.Context, databaseURL string, o store.Options) (*Store, err
 // clock.
 func (s *Store) Now() time.Time { return s.now() }
 
-// startClock reads the server's clock for the first time, unless a test has replaced it.
-func (s *Store) startClock(ctx context.Context) error {
-	now, err := decide(ctx, s, serverTime)
-	if err == nil && s.now == nil {
+// startClock starts at the time of the server's clock, unless a test has replaced it.
+func (s *Store) startClock(now time.Time) {
+	if s.now == nil {
 		s.clock = store.NewClock(now)
 		s.now = s.clock.Now
 	}
-	return err
-}
-
-// serverTime returns what the server's clock shows.
-func serverTime(ctx context.Context, conn *pgx.Conn) (time.Time, error) {
-	return one(ctx, conn, func(t *time.Time) []any { return []any{t} }, `
-		SELECT clock_timestamp()`)
 }
 
 // Close waits for the calls under way and closes the connections. No other method may be called
@@ -100,7 +108,7 @@ func configOf(databaseURL string, timeout time.Duration) (*pgxpool.Config, error
 	}
 	// The pool's parser does not show if the number is its own default. The parser of a single
 	// connection does not know the option, and keeps it among those that it sends to the server.
-	if plain, err := pgx.ParseConfig(databaseURL); err == nil {
+	if plain, err := pgx.ParseConfig(config.ConnString()); err == nil {
 		if _, ok := plain.RuntimeParams["pool_max_conns"]; !ok {
 			config.MaxConns = usualConns
 		}

@@ -68,6 +68,7 @@ type pool struct {
 func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err error) {
 	s.lines = &lines{opened: time.Now(), connectSilence: s.timeout * 4 / 5}
 	config.ConnConfig.DialFunc = s.lines.dial(config.ConnConfig.DialFunc)
+	config.BeforeConnect = s.beforeConnect
 	config.AfterConnect = afterConnect
 	config.ShouldPing = s.shouldPing
 	config.PingTimeout = s.pingTimeout()
@@ -222,7 +223,21 @@ func noResult(
 	}
 }
 
-func callOn[T any](parent context.Context, s *Store, p *pool, limit time.Duration,
+// callOn calls do on a connection of a pool. If a pooler lost a prepared statement, it calls do
+// again on a connection that prepares none. The transaction that lost it has changed nothing.
+func callOn[T any](ctx context.Context, s *Store, p *pool, limit time.Duration,
+	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	for range maxTries {
+		v, err = callOnce(ctx, s, p, limit, do)
+		if !isLostStatement(err) {
+			break
+		}
+		s.stopPreparing()
+	}
+	return v, err
+}
+
+func callOnce[T any](parent context.Context, s *Store, p *pool, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	limit = max(limit, s.timeout)
 	ctx, done := newCall(parent, s.lines, s.timeout, max(limit, maxTrips*s.timeout))
@@ -246,6 +261,9 @@ func callOn[T any](parent context.Context, s *Store, p *pool, limit time.Duratio
 		v, err = runOnce(ctx, conn.Conn(), do)
 		if err == nil {
 			return v, nil
+		}
+		if isLostStatement(err) { // the pool must not lend it again
+			conn.Conn().Close(ctx)
 		}
 		if try == maxTries || !isCollision(err) {
 			var none T

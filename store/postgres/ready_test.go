@@ -103,11 +103,12 @@ func TestWhatTheEngineSaysOfTheMachine(t *testing.T) {
 	}
 
 	nowhere := to(t, c.URL, "app", "nowhere")
-	wantOutage(t, opened(nowhere), "there is no such database", "database=nowhere")
-	wantOutage(t, Migrate(t.Context(), nowhere), "there is no such database")
+	wantOutage(t, opened(nowhere), "there is no database named nowhere", "database=nowhere")
+	wantOutage(t, Migrate(t.Context(), nowhere), "there is no database named nowhere")
 	_, err := Schema(t.Context(), nowhere)
-	wantOutage(t, err, "there is no such database")
-	wantOutage(t, opened(to(t, c.URL, "nobody", "")), "the server refuses the user", "user=nobody")
+	wantOutage(t, err, "there is no database named nowhere")
+	wantOutage(t, opened(to(t, c.URL, "nobody", "")),
+		"the server does not let user nobody in", "user=nobody")
 
 	as(t, c.URL, "ALTER ROLE app CONNECTION LIMIT 0")
 	wantOutage(t, opened(app), "the server takes no more connections", "pool_max_conns")
@@ -172,7 +173,7 @@ func TestEngineErrors(t *testing.T) {
 		"57P03": "starts or stops", "57014": "took too long", "08006": "connection failed",
 		"08P01": "connection failed", "25006": "read-only", "28000": "refuses the user",
 		"28P01": "refuses the user", "3D000": "no such database", "42501": "lacks a right",
-		"42P01": "table is missing", "3F000": "table is missing", "58030": "cannot use its files",
+		"42P01": "table is missing", "3F000": "no such schema", "58030": "cannot use its files",
 		"XX001": "files are damaged", "XX002": "files are damaged", "26000": "prepared statement",
 		"42P05": "prepared statement", "55P03": "holds a lock", "40001": "too many others",
 		"57P05": "ended the work",

@@ -25,6 +25,10 @@ func (c *Config) check(bad faults) {
 	c.checkHost(bad)
 	if err := CheckDatabaseURL(c.DatabaseURL); err != nil {
 		bad.add("DATABASE_URL", "%v", err)
+	} else if postgres.IsURL(c.DatabaseURL) {
+		for _, w := range postgres.Warnings(c.DatabaseURL) {
+			c.warn("DATABASE_URL %s", w)
+		}
 	}
 	if c.PublicURL != "" {
 		origin := strings.TrimSuffix(c.PublicURL, "/")
@@ -245,9 +249,38 @@ func CheckDatabaseURL(databaseURL string) error {
 	case sqlite.IsURL(databaseURL):
 		return sqlite.CheckURL(databaseURL)
 	case postgres.IsURL(databaseURL):
-		return postgres.CheckURL(databaseURL)
+		return withNearest(postgres.CheckURL(databaseURL))
 	}
-	return errors.New("has to begin with sqlite: or postgres://, for example sqlite:clientes.db")
+	return errors.New("has to begin with sqlite: or postgres://, for example sqlite:clientes.db" +
+		whyNoURL(databaseURL))
+}
+
+// withNearest adds to an error about an unknown option the name that may have been meant.
+func withNearest(err error) error {
+	var unknown *postgres.UnknownOptionError
+	if !errors.As(err, &unknown) || unknown.Name == "" {
+		return err
+	}
+	near := nearest(unknown.Name, unknown.Known)
+	return fmt.Errorf("%w; the nearest known name is %s", err, near)
+}
+
+// whyNoURL returns what to do about what people take for the URL of a database, or "".
+func whyNoURL(s string) string {
+	s = strings.ToLower(strings.TrimSpace(s))
+	switch {
+	case strings.HasPrefix(s, "psql "):
+		return "; leave out the command psql and its quotes"
+	case strings.HasPrefix(s, `"`), strings.HasPrefix(s, "'"):
+		return "; leave out the quotes around it"
+	case strings.HasPrefix(s, "database_url="):
+		return "; leave out its own name"
+	case strings.HasPrefix(s, "prisma"):
+		return "; a URL of Prisma's own service leads to no database: take the one for direct connections"
+	case strings.Contains(s, "host=") || strings.Contains(s, "server="):
+		return "; write a list of names and values as postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+	}
+	return ""
 }
 
 // validClaim reports whether s can be a claim of every token. A token has to stay far below the

@@ -8,7 +8,7 @@ func nearest(misspelt string, names []string) string {
 	misspelt = misspelt[:min(len(misspelt), 64)]
 	best, fewest := "", -1
 	for _, name := range names {
-		d := distance(strings.ToUpper(misspelt), name)
+		d := distance(strings.ToUpper(misspelt), strings.ToUpper(name))
 		if strings.HasSuffix(strings.ToUpper(misspelt), "_"+name) {
 			d = min(d, 2)
 		}

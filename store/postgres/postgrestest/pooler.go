@@ -7,20 +7,22 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
 
 // Pooler starts PgBouncer in transaction mode before the cluster, with size connections to each
 // database. It runs until t ends. The function through returns the URL of a database that leads
-// through it.
-func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) string) {
+// through it. Settings are lines of pgbouncer.ini that count more than the usual ones.
+func (c *Cluster) Pooler(t testing.TB, size int,
+	settings ...string) (through func(url string) string) {
 	t.Helper()
 	program, err := findPooler()
 	if err != nil {
 		stopTest(t, err)
 	}
-	config, err := c.configurePooler(size)
+	config, err := c.configurePooler(size, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +51,7 @@ func (c *Cluster) Pooler(t testing.TB, size int) (through func(url string) strin
 }
 
 // configurePooler writes the files that PgBouncer reads, and returns the path of the main one.
-func (c *Cluster) configurePooler(size int) (config string, err error) {
+func (c *Cluster) configurePooler(size int, settings []string) (config string, err error) {
 	config = filepath.Join(c.folder, "pgbouncer.ini")
 	users := filepath.Join(c.folder, "users")
 	err = os.WriteFile(config, fmt.Appendf(nil, `
@@ -66,7 +68,8 @@ func (c *Cluster) configurePooler(size int) (config string, err error) {
 		default_pool_size = %[3]d
 		max_client_conn = 1000
 		listen_backlog = 1000
-		`, c.folder, users, size), 0o644)
+		%[4]s
+		`, c.folder, users, size, strings.Join(settings, "\n")), 0o644)
 	if err == nil {
 		err = os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644)
 	}
