@@ -11,9 +11,9 @@ import (
 // MigrationTable is the table in which every engine notes the migrations of a database.
 const MigrationTable = "clientes_migrations"
 
-// Programs before migration 19 noted the first ones, up to LastEarly, in EarlyTable. That is the
-// name that goose uses by default, so the table may belong to another program. The later ones they
-// noted in MigrationTable.
+// Earlier programs noted the migrations up to LastEarly in EarlyTable, and those after it in
+// MigrationTable. EarlyTable has the name that goose uses by default, so it may belong to another
+// program.
 const (
 	EarlyTable = "goose_db_version"
 	LastEarly  = 14

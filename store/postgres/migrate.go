@@ -259,7 +259,7 @@ func migrationError(ctx context.Context, m store.Migration, err error) error {
 }
 
 // carryOver notes the migrations in our own table that are noted in goose's. They stay there, too:
-// programs before migration 19 read both tables.
+// earlier programs read both tables.
 func carryOver(ctx context.Context, db *sql.DB) (err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
