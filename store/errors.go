@@ -56,8 +56,8 @@ func (e *EngineError) Error() string {
 // Unwrap returns [ErrUnavailable] and the engine's own error.
 func (e *EngineError) Unwrap() []error { return []error{ErrUnavailable, e.Err} }
 
-// PlaceError refuses the place that a URL names for a database. An operator can cure it. Its text is
-// a whole sentence, for the log and the command line, to which callers add nothing.
+// PlaceError refuses the place that a URL names for a database. An operator can cure it. Its text
+// is a whole sentence, for the log and the command line, to which callers add nothing.
 type PlaceError struct {
 	Fault   string // what is wrong with the place: "there is no folder /nope"
 	Cure    string // what to do: "make it, or name another file"

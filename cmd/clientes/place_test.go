@@ -38,7 +38,7 @@ func databasesBefore(t *testing.T) map[string]before {
 	file := filepath.Join(t.TempDir(), "clientes.db")
 	authtest.Must(t, os.WriteFile(file, all, 0o600))
 
-	dump, err := os.ReadFile("../../store/postgres/testdata/v18.sql")
+	dump, err := os.ReadFile("../../store/postgres/testdata/v18.dump")
 	authtest.Must(t, err)
 	url := postgrestest.Database(t)
 	executeOn(t, url, string(dump))

@@ -14,7 +14,7 @@ import (
 	"clientes/store/storetest"
 )
 
-// fixtureVersion is the last migration in testdata/v18.sql. A program whose last migration it was
+// fixtureVersion is the last migration in testdata/v18.dump. A program whose last migration it was
 // has filled every table there, by its commands and over HTTP.
 const fixtureVersion = 18
 
@@ -22,7 +22,7 @@ const fixtureVersion = 18
 // last migration.
 func fixture(t *testing.T, version int64) (url string) {
 	t.Helper()
-	dump, err := os.ReadFile("testdata/v18.sql")
+	dump, err := os.ReadFile("testdata/v18.dump")
 	if err != nil {
 		t.Fatal(err)
 	}

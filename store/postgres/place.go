@@ -107,7 +107,7 @@ func (p place) tables(ctx context.Context, conn *pgx.Conn) (store.Place, error) 
 }
 
 // notes adds the migrations that are noted in the place.
-func (p place) notes(ctx context.Context, conn *pgx.Conn, found *store.Place, ours bool) (err error) {
+func (p place) notes(ctx context.Context, conn *pgx.Conn, found *store.Place, ours bool) error {
 	read := func(table string) ([]store.Migration, error) {
 		if !found.HasNotes(table) {
 			return nil, nil
@@ -119,6 +119,7 @@ func (p place) notes(ctx context.Context, conn *pgx.Conn, found *store.Place, ou
 			GROUP BY version_id
 			ORDER BY version_id`)
 	}
+	var err error
 	if found.Noted, err = read(store.MigrationTable); err != nil {
 		return err
 	}
@@ -162,7 +163,7 @@ func (p place) checkSearchPath(ctx context.Context, conn *pgx.Conn, searchPath s
 		return err
 	case first == "" || first == "$user":
 		return &store.PlaceError{
-			Fault: fmt.Sprintf("search_path names no schema that is in the database %s", p.database),
+			Fault: "search_path names no schema that is in the database " + p.database,
 			Cure:  "name one in DATABASE_URL, for example search_path=public",
 		}
 	case exists:

@@ -134,8 +134,8 @@ func placeAt(ctx context.Context, path string) (place, error) {
 }
 
 // checkForeign refuses a file that something else uses, before anything is made beside it. It opens
-// the file so that SQLite takes no locks, makes no other files and leaves a WAL alone. What it reads
-// may be of two moments, so it has no other opinion: placeOf has.
+// the file so that SQLite takes no locks, makes no other files and leaves a WAL alone. What it
+// reads may be of two moments, so it says nothing of our own tables: placeOf does.
 func checkForeign(ctx context.Context, path string) error {
 	if isAbsent(path) {
 		return nil

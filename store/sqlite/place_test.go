@@ -72,14 +72,14 @@ func TestAFileOfSomethingElseIsRefusedAndLeftAsItIs(t *testing.T) {
 			INSERT INTO goose_db_version (version_id, is_applied) VALUES (14, 1), (18, 1), (99, 1)`,
 		"goose and tables of our names": otherGoose + `; CREATE TABLE users (id INTEGER);
 			CREATE TABLE sessions (id TEXT)`,
-		"a goose table of another form":  `CREATE TABLE goose_db_version (version TEXT)`,
-		"in WAL mode":                    `PRAGMA journal_mode = WAL; CREATE TABLE posts (id INTEGER)`,
-		"a view alone":                   `CREATE VIEW one AS SELECT 1`,
-		"a virtual table":                `CREATE VIRTUAL TABLE notes USING fts5(text)`,
-		"an application_id":              `PRAGMA application_id = 77`,
-		"an application_id and a table":  `PRAGMA application_id = 77; CREATE TABLE x (id INTEGER)`,
-		"a user_version":                 `PRAGMA user_version = 3`,
-		"a table of our name of another": `CREATE TABLE clientes (id INTEGER, name TEXT, email TEXT)`,
+		"a goose table of another form": `CREATE TABLE goose_db_version (version TEXT)`,
+		"in WAL mode":                   `PRAGMA journal_mode = WAL; CREATE TABLE posts (id INTEGER)`,
+		"a view alone":                  `CREATE VIEW one AS SELECT 1`,
+		"a virtual table":               `CREATE VIRTUAL TABLE notes USING fts5(text)`,
+		"an application_id":             `PRAGMA application_id = 77`,
+		"an application_id and a table": `PRAGMA application_id = 77; CREATE TABLE x (id INTEGER)`,
+		"a user_version":                `PRAGMA user_version = 3`,
+		"a table of one of our names":   `CREATE TABLE clientes (id INTEGER, name TEXT)`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -223,7 +223,8 @@ func TestAPlaceThatCannotBeUsed(t *testing.T) {
 		}
 	}
 	for _, url := range []string{"sqlite:~/x.db", "sqlite:~ana/x.db", "sqlite:~"} {
-		if err := sqlite.CheckURL(url); err == nil || !strings.Contains(err.Error(), "begins with ~") {
+		err := sqlite.CheckURL(url)
+		if err == nil || !strings.Contains(err.Error(), "begins with ~") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
