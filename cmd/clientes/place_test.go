@@ -171,8 +171,9 @@ func TestEveryCommandRefusesAPlaceOfSomethingElse(t *testing.T) {
 }
 
 func TestMigrateSaysWhichTableIsMissing(t *testing.T) {
+	databases := databasesBefore(t)
 	inFolder(t, nil)
-	for engine, b := range databasesBefore(t) {
+	for engine, b := range databases {
 		if engine == "postgres" {
 			executeOn(t, b.url, "DROP TABLE mails")
 		} else {

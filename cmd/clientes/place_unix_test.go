@@ -82,6 +82,7 @@ func TestFilesOfAnotherUser(t *testing.T) {
 	want("a folder of root", fmt.Sprintf("the folder %s belongs to root, and nobody may not make "+
 		"files in it: as root, chown nobody %[1]s, or name a file elsewhere in DATABASE_URL", inside))
 	authtest.Must(t, os.Chmod(inside, 0o700))
+	file, inside = filepath.Join(inside, "deep", "new.db"), filepath.Join(inside, "deep")
 	want("a folder that is closed", fmt.Sprintf("nobody may not look into the folder %s: as its "+
 		"owner, let that user in, or name another file in DATABASE_URL", inside))
 }
