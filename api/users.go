@@ -181,12 +181,11 @@ type usersInput struct {
 
 func (in *usersInput) decode(r *request) error {
 	if name, ok := r.query("user"); ok {
-		switch in.name = strings.TrimSpace(name); {
+		switch in.name = name; {
 		case in.name == "":
 			return invalidParameter("The parameter \"user\" is a user name.")
 		case strings.Contains(in.name, " "):
-			return invalidParameter("The parameter \"user\" has a space, and no user name has one. " +
-				"A plus sign is written %%2B.")
+			return lostPlus("user")
 		}
 		in.given = r.given("user")
 	}

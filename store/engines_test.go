@@ -64,8 +64,7 @@ func TestAMigrationSaysIfOlderServersCanLiveWithIt(t *testing.T) {
 		}
 	}
 	const up = "-- +goose Up\n"
-	breaking := up + "SELECT l;\nUPDATE identity SET required_version = 17;\n" +
-		"INSERT INTO goose_db_version (version_id, is_applied) VALUES (17, true);\nDROP TABLE x;\n"
+	const breaking = up + "SELECT l;\nUPDATE identity SET required_version = 17;\nDROP TABLE x;\n"
 	for text, ok := range map[string]bool{
 		up + "-- Additive: nobody reads it.\nALTER TABLE x;": true,
 		"package x\n\n// Additive: nobody reads it.\n":       true,
@@ -76,7 +75,6 @@ func TestAMigrationSaysIfOlderServersCanLiveWithIt(t *testing.T) {
 		strings.Replace(breaking, "SELECT l;", "", 1):              false,
 		strings.Replace(breaking, "SELECT l;", "DROP TABLE y;", 1): false,
 		strings.ReplaceAll(breaking, "17", "16"):                   false,
-		strings.Replace(breaking, "(17, true)", "(16, true)", 1):   false,
 	} {
 		if err := checkMigration(17, text, "SELECT l;"); (err == nil) != ok {
 			t.Errorf("%q: %v", text, err)
@@ -97,10 +95,7 @@ func checkMigration(version int, text string, lock ...string) error {
 			changes = append(changes, line)
 		}
 	}
-	begin := append(lock,
-		fmt.Sprintf("UPDATE identity SET required_version = %d;", version),
-		fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, true);",
-			version))
+	begin := append(lock, fmt.Sprintf("UPDATE identity SET required_version = %d;", version))
 	begins := len(changes) >= len(begin) && slices.Equal(changes[:len(begin)], begin)
 	switch {
 	case additive && begins:

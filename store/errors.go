@@ -56,6 +56,20 @@ func (e *EngineError) Error() string {
 // Unwrap returns [ErrUnavailable] and the engine's own error.
 func (e *EngineError) Unwrap() []error { return []error{ErrUnavailable, e.Err} }
 
+// PlaceError refuses the place that a URL names for a database. An operator can cure it. Its text
+// is a whole sentence, for the log and the command line, to which callers add nothing.
+type PlaceError struct {
+	Fault   string // what is wrong with the place: "there is no folder /nope"
+	Cure    string // what to do: "make it, or name another file"
+	Foreign bool   // something else uses the place
+	Err     error  // of the engine or the system, or nil
+}
+
+func (e *PlaceError) Error() string { return e.Fault + ": " + e.Cure }
+
+// Unwrap returns the error of the engine or the system.
+func (e *PlaceError) Unwrap() error { return e.Err }
+
 // ConflictError refuses a write because another record has the same value in a unique field.
 type ConflictError struct {
 	Field string // the field's name on the wire: "email", "user"

@@ -261,7 +261,7 @@ func olderSchema(t *testing.T) (url string) {
 	conn, err := sqlite.OpenConn("older.db", sqlite.OpenReadWrite)
 	authtest.Must(t, err)
 	defer conn.Close()
-	const older = "DELETE FROM goose_db_version WHERE version_id = 9; DROP TABLE identity;"
+	const older = "DELETE FROM clientes_migrations WHERE version_id = 9; DROP TABLE identity;"
 	authtest.Must(t, sqlitex.ExecuteScript(conn, older, nil))
 	return url
 }

@@ -169,7 +169,7 @@ func TestADatabaseOfAnotherSchema(t *testing.T) {
 		want   string // the end of the sentence; "" if any command may use it
 		serve  bool
 	}{
-		"older": {"DELETE FROM goose_db_version WHERE version_id = 14; DROP TABLE audit;",
+		"older": {"DELETE FROM clientes_migrations WHERE version_id = 14; DROP TABLE audit;",
 			"migration 00014_audit.sql is missing: the schema is not the one this program needs; " +
 				"`clientes migrate` applies what is missing\n", true},
 		"newer, and this one can live with it": {additive, "", true},

@@ -37,7 +37,7 @@ func TestEveryColumnIsCopied(t *testing.T) {
 			WHERE table_schema = 'public' AND constraint_type = 'PRIMARY KEY'
 		) key USING (table_name, column_name)
 		WHERE c.table_schema = 'public'
-			AND table_name NOT IN ('goose_db_version', 'clientes_migrations', 'identity', 'probe')
+			AND table_name NOT IN ('clientes_migrations', 'identity', 'probe')
 			AND (table_name, column_name) <> ('sessions', 'ended_order')`)
 	columns, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 
 	"clientes/store"
 )
@@ -49,7 +50,9 @@ const lockPause = 100 * time.Millisecond
 // Migrate applies the migrations that the database lacks, each in a transaction. Any number of
 // processes may call it at once: they take turns, and wait until ctx ends. It leaves migrations of
 // a newer program alone. If this program must not write beside one of them, Migrate returns a
-// [*store.NewerSchemaError] and changes nothing.
+// [*store.NewerSchemaError] and changes nothing. If the schema that search_path names first belongs
+// to something else, lacks tables of ours, or cannot be used, it returns a [*store.PlaceError] and
+// changes nothing.
 func Migrate(ctx context.Context, databaseURL string) error {
 	return MigrateReporting(ctx, databaseURL, func(store.MigrationProgress) {})
 }
@@ -66,23 +69,30 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 	err = locked(ctx, once, func(ctx context.Context, c *pgx.ConnConfig) error {
 		return migrate(ctx, c, report)
 	})
+	if bad := (*store.PlaceError)(nil); errors.As(err, &bad) {
+		return bad
+	}
 	if err != nil {
 		return fmt.Errorf("migrate the database: %w", err)
 	}
 	return nil
 }
 
-// Schema returns the state of the database's schema. It changes nothing.
+// Schema returns the state of the database's schema. It changes nothing. If the schema that
+// search_path names first belongs to something else, it returns a [*store.PlaceError].
 func Schema(ctx context.Context, databaseURL string) (store.Schema, error) {
 	config, err := configOf(databaseURL, callTimeout)
 	if err != nil {
 		return store.Schema{}, err
 	}
-	schema, err := statusOf(ctx, unprepared(config.ConnConfig))
+	p, err := placeAt(ctx, unprepared(config.ConnConfig))
+	if bad := (*store.PlaceError)(nil); errors.As(err, &bad) {
+		return store.Schema{}, bad
+	}
 	if err != nil {
 		return store.Schema{}, fmt.Errorf("read the migrations of the database: %w", err)
 	}
-	return schema, nil
+	return p.Schema, nil
 }
 
 // locked calls do while no other process is in locked on the same database.
@@ -168,75 +178,139 @@ func keepLock(ctx context.Context, conn *pgx.Conn, done <-chan struct{}) error {
 	}
 }
 
-// Programs that knew no migration after this one are not ready on a database whose table
-// goose_db_version holds another one, and they do not start. But they can live with additive
-// migrations. So what comes after is noted in a table that they do not read.
-const (
-	lastEarly  = 14
-	earlyTable = "goose_db_version"
-	lateTable  = "clientes_migrations"
-)
-
 // migrate does the work of Migrate for the holder of the lock.
 func migrate(ctx context.Context, config *pgx.ConnConfig,
 	report func(store.MigrationProgress)) (err error) {
-	schema, err := statusOf(ctx, config)
+	p, err := placeAt(ctx, config)
 	if err != nil {
 		return err
 	}
-	if err := schema.CheckRequired(); err != nil {
+	if err := p.CheckRequired(); err != nil {
 		return err
 	}
-	if err := checkEncoding(ctx, config); err != nil {
+	if p.Check() == nil && !p.carry {
+		return nil
+	}
+	if err := p.checkUse(); err != nil {
 		return err
 	}
 
-	// goose notes when it applied a migration as the session's time of day.
 	config = config.Copy()
+	// goose notes when it applied a migration as the session's time of day.
 	config.RuntimeParams["timezone"] = "UTC"
+	if p.schema != p.current {
+		config.RuntimeParams["search_path"] = pgx.Identifier{p.schema}.Sanitize()
+	}
 	db := sql.OpenDB(leased{stdlib.GetConnector(*config)})
 	defer func() { err = errors.Join(err, db.Close()) }()
-	early, err := provider(db, earlyTable, 1, lastEarly,
-		goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil))
-	if err != nil {
-		return err
-	}
 	// Without one transaction around it: see repairClientes.
 	repair := func(ctx context.Context, db *sql.DB) error {
 		return repairClientes(ctx, db, report)
 	}
-	late, err := provider(db, lateTable, lastEarly+1, store.SchemaVersion,
-		goose.NewGoMigration(repairVersion, &goose.GoFunc{RunDB: repair}, nil))
+	apply := func(m store.Migration, table string, last int64) error {
+		report(store.MigrationProgress{Name: m.Name})
+		provider, err := provider(db, table, last,
+			goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil),
+			goose.NewGoMigration(repairVersion, &goose.GoFunc{RunDB: repair}, nil))
+		if err != nil {
+			return err
+		}
+		_, err = provider.UpByOne(ctx)
+		return migrationError(ctx, m, err)
+	}
+	for _, m := range p.Migrations {
+		// Programs that know only the early ones are not ready beside those that they do not know.
+		if p.carry && !m.Applied && m.Version <= store.LastEarly {
+			if err := apply(m, store.EarlyTable, store.LastEarly); err != nil {
+				return err
+			}
+		}
+	}
+	if p.carry {
+		if err := carryOver(ctx, db); err != nil {
+			return fmt.Errorf("note the migrations in %s: %w", store.MigrationTable,
+				engineError(ctx, nil, err))
+		}
+	}
+	for _, m := range p.Migrations {
+		if !m.Applied && (!p.carry || m.Version > store.LastEarly) {
+			if err := apply(m, store.MigrationTable, store.SchemaVersion); err != nil {
+				return err
+			}
+		}
+	}
+	p, err = placeAt(ctx, config)
 	if err != nil {
 		return err
 	}
-	for _, m := range schema.Migrations {
-		if m.Applied {
-			continue
-		}
-		report(store.MigrationProgress{Name: m.Name})
-		p := early
-		if m.Version > lastEarly {
-			p = late
-		}
-		if _, err := p.UpByOne(ctx); err != nil {
-			return engineError(ctx, nil, err)
-		}
-	}
-	return nil
+	return p.Check()
 }
 
-// provider returns what applies the migrations from first to last and notes them in the table.
-func provider(db *sql.DB, table string, first, last int64,
-	inGo ...*goose.Migration) (*goose.Provider, error) {
+// migrationError returns the server's word for a migration that failed, without goose's.
+func migrationError(ctx context.Context, m store.Migration, err error) error {
+	if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) {
+		err = pg
+	}
+	err = engineError(ctx, nil, err)
+	if known := (*store.EngineError)(nil); err == nil || errors.As(err, &known) ||
+		ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("migration %s: %w", m.Name, err)
+}
+
+// carryOver notes the migrations in our own table that are noted in goose's. They stay there, too:
+// earlier programs read both tables.
+func carryOver(ctx context.Context, db *sql.DB) (err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tx.Rollback())
+		}
+	}()
+	ours, err := database.NewStore(goose.DialectPostgres, store.MigrationTable)
+	if err != nil {
+		return err
+	}
+	exists := false
+	err = tx.QueryRowContext(ctx, `
+		SELECT to_regclass('`+store.MigrationTable+`') IS NOT NULL`).Scan(&exists)
+	if err == nil && !exists {
+		err = ours.CreateVersionTable(ctx, tx)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO `+store.MigrationTable+` (version_id, is_applied, tstamp)
+		SELECT version_id, true, coalesce(min(tstamp), now())
+		FROM `+store.EarlyTable+`
+		WHERE is_applied AND version_id <= $1 AND version_id NOT IN (
+			SELECT version_id
+			FROM `+store.MigrationTable+`)
+		GROUP BY version_id
+		ORDER BY version_id`,
+		store.LastEarly)
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// provider returns what applies the migrations up to last and notes them in the table.
+func provider(db *sql.DB, table string, last int64, inGo ...*goose.Migration) (
+	*goose.Provider, error) {
 	all, err := known()
 	if err != nil {
 		return nil, err
 	}
-	var others []int64
+	var later []int64
 	for _, m := range all {
-		if m.Version < first || m.Version > last {
-			others = append(others, m.Version)
+		if m.Version > last {
+			later = append(later, m.Version)
 		}
 	}
 	files, err := fs.Sub(migrations, "migrations")
@@ -244,29 +318,9 @@ func provider(db *sql.DB, table string, first, last int64,
 		return nil, err
 	}
 	return goose.NewProvider(goose.DialectPostgres, db, files,
-		goose.WithTableName(table), goose.WithExcludeVersions(others),
-		goose.WithGoMigrations(inGo...),
+		goose.WithTableName(table), goose.WithExcludeVersions(later),
+		goose.WithGoMigrations(inGo...), goose.WithAllowOutofOrder(true),
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
-}
-
-// checkEncoding refuses a database whose encoding is not UTF-8: it could not keep most text, and
-// would return some of it altered.
-func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
-	conn, err := connect(ctx, config)
-	if err != nil {
-		return err
-	}
-	defer disconnect(ctx, conn)
-	var encoding string
-	err = conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding)
-	if err != nil {
-		return fmt.Errorf("read the encoding: %w", engineError(ctx, conn, err))
-	}
-	if encoding != "UTF8" {
-		return fmt.Errorf("its encoding is %s, and UTF8 is needed: "+
-			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", encoding)
-	}
-	return nil
 }
 
 // leased opens connections whose transactions end when their process is silent for lockLease.
@@ -312,57 +366,22 @@ func disconnect(ctx context.Context, conn *pgx.Conn) {
 	conn.Close(ctx)
 }
 
-// statusOf is status on a connection of its own.
-func statusOf(ctx context.Context, config *pgx.ConnConfig) (store.Schema, error) {
+// placeAt is placeOf on a connection of its own.
+func placeAt(ctx context.Context, config *pgx.ConnConfig) (place, error) {
 	conn, err := connect(ctx, config)
 	if err != nil {
-		return store.Schema{}, err
+		return place{}, err
 	}
 	defer disconnect(ctx, conn)
-	return status(ctx, conn)
-}
-
-// status merges the migrations of this program with those that are noted in the database.
-func status(ctx context.Context, conn *pgx.Conn) (schema store.Schema, err error) {
-	all, err := known()
-	if err != nil {
-		return store.Schema{}, err
-	}
-	withRequired := func(m *store.Migration) []any {
-		return append(toMigration(m), &schema.Required)
-	}
-	applied, err := list(ctx, conn, nil, withRequired, selectSchema)
-	if isMissing(err) { // it was not migrated beyond lastEarly
-		applied, err = list(ctx, conn, nil, toMigration, `
-			SELECT version_id, tstamp AT TIME ZONE 'UTC'
-			FROM `+earlyTable+`
-			WHERE version_id > 0 AND is_applied
-			ORDER BY version_id`)
-	}
-	if isMissing(err) { // nobody has migrated it
-		err = nil
-	}
-	if err != nil {
-		return store.Schema{}, err
-	}
-	schema.Migrations = store.MergeMigrations(all, applied)
-	return schema, nil
+	return placeOf(ctx, conn)
 }
 
 // selectSchema selects the migrations that the database holds, each with the last one that a
 // program must know in order to write.
 const selectSchema = `
 	SELECT version_id, tstamp AT TIME ZONE 'UTC', (SELECT max(required_version) FROM identity)
-	FROM (
-		SELECT version_id, tstamp
-		FROM ` + earlyTable + `
-		WHERE is_applied
-		UNION ALL
-		SELECT version_id, tstamp
-		FROM ` + lateTable + `
-		WHERE is_applied
-	) AS noted
-	WHERE version_id > 0
+	FROM ` + store.MigrationTable + `
+	WHERE version_id > 0 AND is_applied
 	ORDER BY version_id`
 
 // isMissing reports whether there is no such table or column.

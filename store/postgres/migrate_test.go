@@ -62,8 +62,7 @@ func wantReady(t *testing.T, url string) {
 		t.Error(err)
 	}
 	n := ask[int](t, beside(t, url),
-		"SELECT count(*) - count(DISTINCT version_id) FROM ("+
-			"TABLE goose_db_version UNION ALL TABLE clientes_migrations) AS noted WHERE version_id > 0")
+		"SELECT count(*) - count(DISTINCT version_id) FROM clientes_migrations")
 	if n != 0 {
 		t.Errorf("%d migrations were noted twice", n)
 	}
@@ -234,8 +233,8 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 	for _, down := range storetest.Downs(t, 10) {
 		execute(t, url, down)
 	}
+	execute(t, url, "ALTER TABLE clientes_migrations RENAME TO goose_db_version")
 	execute(t, url, "DELETE FROM goose_db_version WHERE version_id >= 10")
-	execute(t, url, "DROP TABLE clientes_migrations")
 	execute(t, url, `
 		INSERT INTO users (name, name_key, email, email_key, role, disabled, password_hash,
 			generation, created_at, updated_at)

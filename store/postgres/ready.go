@@ -98,11 +98,11 @@ func (s *Store) schemaFault(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := exec(ctx, conn, "ROLLBACK"); err != nil {
 		return err
 	}
-	schema, err := status(ctx, conn)
+	p, err := placeOf(ctx, conn)
 	if err != nil {
 		return fmt.Errorf("read the schema's version: %w", err)
 	}
-	return schema.Check()
+	return p.Check()
 }
 
 // takeRoom returns an error if the server's disk has no room for some 64 kB more. A small write can

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -15,11 +14,10 @@ func CanMake(databaseURL string) error {
 	}
 	folder := filepath.Dir(path)
 	if _, err := os.Stat(folder); err != nil {
-		return fmt.Errorf("make %s: %w; make its folder first, or give another DATABASE_URL", path, err)
+		return explain(path, "make "+path, err)
 	}
 	if err := writable(folder); err != nil {
-		return fmt.Errorf("make %s: write into %s: %w; let this user do so, or give another DATABASE_URL",
-			path, folder, err)
+		return explain(path, "make "+path, err)
 	}
 	return nil
 }

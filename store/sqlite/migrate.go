@@ -15,10 +15,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	driver "modernc.org/sqlite"
 	"zombiezen.com/go/sqlite"
 
@@ -47,19 +49,22 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 		return err
 	}
 	if err := checkFile(path); err != nil {
-		return fmt.Errorf("migrate %s: %w", path, fileError(err))
+		return explain(path, "migrate "+path, fileError(err))
+	}
+	if err := checkForeign(ctx, path); err != nil {
+		return err
 	}
 	// goose has no lock of its own for SQLite, and without one, concurrent starts fail.
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	if _, err := lock.TryLockContext(ctx, 10*time.Millisecond); err != nil {
-		return fmt.Errorf("migrate %s: wait for the lock: %w", path, fileError(err))
+		return explain(path, "migrate "+path+": wait for the lock", fileError(err))
 	}
 	defer lock.Close()
 	if err := checkBeforeUse(ctx, path); err != nil {
-		return fmt.Errorf("migrate %s: %w", path, engineError(err))
+		return explain(path, "migrate "+path, engineError(err))
 	}
 	if err := migrate(ctx, path, report); err != nil {
-		return fmt.Errorf("migrate %s: %w", path, engineError(err))
+		return explain(path, "migrate "+path, engineError(err))
 	}
 	return seedAt(ctx, path)
 }
@@ -102,18 +107,24 @@ func Schema(ctx context.Context, databaseURL string) (store.Schema, error) {
 		return store.Schema{}, err
 	}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return store.Schema{}, explain(path, "look at "+path, err)
+		}
 		all, err := known()
 		return store.Schema{Migrations: all}, err
+	}
+	if err := checkForeign(ctx, path); err != nil {
+		return store.Schema{}, err
 	}
 	var bad *badFileError
 	if _, err := checkPair(path); errors.As(err, &bad) {
 		return store.Schema{}, err
 	}
-	schema, err := statusOf(ctx, path)
+	p, err := placeAt(ctx, path)
 	if err != nil {
-		return store.Schema{}, fmt.Errorf("read the migrations of %s: %w", path, err)
+		return store.Schema{}, explain(path, "read the migrations of "+path, err)
 	}
-	return schema, nil
+	return p.Schema, nil
 }
 
 // checkFile refuses a file that is no database, before anything is created beside it: a path that
@@ -125,8 +136,10 @@ func checkFile(path string) error {
 		return nil
 	case err != nil:
 		return err
+	case info.IsDir():
+		return syscall.EISDIR
 	case !info.Mode().IsRegular():
-		return errors.New("it is not a file")
+		return errors.New("it is not a file; correct DATABASE_URL")
 	case info.Size() == 0:
 		return nil
 	}
@@ -138,19 +151,11 @@ func checkFile(path string) error {
 	const magic = "SQLite format 3\x00" // https://www.sqlite.org/fileformat2.html
 	head := make([]byte, len(magic))
 	if _, err := io.ReadFull(file, head); err != nil || string(head) != magic {
-		return errors.New("it is a file of something else, not an SQLite database")
+		return errors.New("it is a file of something else, not an SQLite database; " +
+			"name another file in DATABASE_URL")
 	}
 	return nil
 }
-
-// Programs that knew no migration after this one are not ready on a database whose table
-// goose_db_version holds another one, and they do not start. But they can live with additive
-// migrations. So what comes after is noted in a table that they do not read.
-const (
-	lastEarly  = 14
-	earlyTable = "goose_db_version"
-	lateTable  = "clientes_migrations"
-)
 
 // migrate does the work of Migrate for the holder of the lock.
 func migrate(ctx context.Context, path string,
@@ -164,12 +169,15 @@ func migrate(ctx context.Context, path string,
 		}
 		file.Close()
 	}
-	schema, err := statusOf(ctx, path)
+	p, err := placeAt(ctx, path)
 	if err != nil {
 		return err
 	}
-	if err := schema.CheckRequired(); err != nil {
+	if err := p.CheckRequired(); err != nil {
 		return err
+	}
+	if p.Check() == nil && !p.carry {
+		return nil
 	}
 
 	connector, err := driver.NewConnector(dsn(path))
@@ -178,47 +186,117 @@ func migrate(ctx context.Context, path string,
 	}
 	db := sql.OpenDB(connector)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	early, err := provider(db, earlyTable, 1, lastEarly,
-		goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil))
-	if err != nil {
-		return err
-	}
 	// Without one transaction around it: see repairClientes.
 	repair := func(ctx context.Context, db *sql.DB) error {
 		return repairClientes(ctx, db, report)
 	}
-	late, err := provider(db, lateTable, lastEarly+1, store.SchemaVersion,
-		goose.NewGoMigration(repairVersion, &goose.GoFunc{RunDB: repair}, nil))
+	apply := func(m store.Migration, table string, last int64) error {
+		report(store.MigrationProgress{Name: m.Name})
+		provider, err := provider(db, table, last,
+			goose.NewGoMigration(foldVersion, &goose.GoFunc{RunTx: foldClientes}, nil),
+			goose.NewGoMigration(repairVersion, &goose.GoFunc{RunDB: repair}, nil))
+		if err != nil {
+			return err
+		}
+		_, err = provider.UpByOne(ctx)
+		return migrationError(ctx, m, err)
+	}
+	for _, m := range p.Migrations {
+		// Programs that know only the early ones are not ready beside those that they do not know.
+		if p.carry && !m.Applied && m.Version <= store.LastEarly {
+			if err := apply(m, store.EarlyTable, store.LastEarly); err != nil {
+				return err
+			}
+		}
+	}
+	if p.carry {
+		if err := carryOver(ctx, db); err != nil {
+			return fmt.Errorf("note the migrations in %s: %w", store.MigrationTable,
+				engineError(err))
+		}
+	}
+	for _, m := range p.Migrations {
+		if !m.Applied && (!p.carry || m.Version > store.LastEarly) {
+			if err := apply(m, store.MigrationTable, store.SchemaVersion); err != nil {
+				return err
+			}
+		}
+	}
+	p, err = placeAt(ctx, path)
 	if err != nil {
 		return err
 	}
-	for _, m := range schema.Migrations {
-		if m.Applied {
-			continue
-		}
-		report(store.MigrationProgress{Name: m.Name})
-		p := early
-		if m.Version > lastEarly {
-			p = late
-		}
-		if _, err := p.UpByOne(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.Check()
 }
 
-// provider returns what applies the migrations from first to last and notes them in the table.
-func provider(db *sql.DB, table string, first, last int64,
-	inGo ...*goose.Migration) (*goose.Provider, error) {
+// migrationError returns SQLite's word for a migration that failed, without goose's.
+func migrationError(ctx context.Context, m store.Migration, err error) error {
+	if e := (*driver.Error)(nil); errors.As(err, &e) {
+		err = e
+	}
+	err = engineError(err)
+	if known := (*store.EngineError)(nil); err == nil || errors.As(err, &known) ||
+		ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("migration %s: %w", m.Name, err)
+}
+
+// carryOver notes the migrations in our own table that are noted in goose's. They stay there, too:
+// earlier programs read both tables.
+func carryOver(ctx context.Context, db *sql.DB) (err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, tx.Rollback())
+		}
+	}()
+	ours, err := database.NewStore(goose.DialectSQLite3, store.MigrationTable)
+	if err != nil {
+		return err
+	}
+	exists := false
+	err = tx.QueryRowContext(ctx, `
+		SELECT EXISTS (
+			SELECT 1
+			FROM sqlite_schema
+			WHERE type = 'table' AND name = ?)`, store.MigrationTable).Scan(&exists)
+	if err == nil && !exists {
+		err = ours.CreateVersionTable(ctx, tx)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO `+store.MigrationTable+` (version_id, is_applied, tstamp)
+		SELECT version_id, 1, coalesce(min(tstamp), datetime('now'))
+		FROM `+store.EarlyTable+`
+		WHERE is_applied AND version_id <= ? AND version_id NOT IN (
+			SELECT version_id
+			FROM `+store.MigrationTable+`)
+		GROUP BY version_id
+		ORDER BY version_id`,
+		store.LastEarly)
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// provider returns what applies the migrations up to last and notes them in the table.
+func provider(db *sql.DB, table string, last int64, inGo ...*goose.Migration) (
+	*goose.Provider, error) {
 	all, err := known()
 	if err != nil {
 		return nil, err
 	}
-	var others []int64
+	var later []int64
 	for _, m := range all {
-		if m.Version < first || m.Version > last {
-			others = append(others, m.Version)
+		if m.Version > last {
+			later = append(later, m.Version)
 		}
 	}
 	files, err := fs.Sub(migrations, "migrations")
@@ -226,8 +304,8 @@ func provider(db *sql.DB, table string, first, last int64,
 		return nil, err
 	}
 	return goose.NewProvider(goose.DialectSQLite3, db, files,
-		goose.WithTableName(table), goose.WithExcludeVersions(others),
-		goose.WithGoMigrations(inGo...),
+		goose.WithTableName(table), goose.WithExcludeVersions(later),
+		goose.WithGoMigrations(inGo...), goose.WithAllowOutofOrder(true),
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 }
 
@@ -244,46 +322,29 @@ func dsn(path string) string {
 	return u.String()
 }
 
-// statusOf is status on a connection of its own.
-func statusOf(ctx context.Context, path string) (store.Schema, error) {
-	conn, err := connect(ctx, path, callTimeout, "query_only = ON")
-	if err != nil {
-		return store.Schema{}, err
-	}
-	defer conn.Close()
-	return status(ctx, conn)
-}
-
 // status merges the migrations of this program with those that are noted in the database.
 func status(ctx context.Context, conn *sqlite.Conn) (store.Schema, error) {
 	all, err := known()
 	if err != nil {
 		return store.Schema{}, err
 	}
-	var schema store.Schema
-	var applied []store.Migration
-	for _, table := range []string{earlyTable, lateTable} {
-		noted, err := one(conn, scanBool, `
-			SELECT EXISTS (
-				SELECT 1
-				FROM sqlite_schema
-				WHERE type = 'table' AND name = ?)`,
-			table)
-		if err != nil {
-			return store.Schema{}, err
-		}
-		if !noted {
-			break
-		}
-		applied, err = list(ctx, conn, applied, scanMigration, `
-			SELECT version_id, unixepoch(tstamp) * 1000
-			FROM `+table+`
-			WHERE version_id > 0 AND is_applied`)
-		if err != nil {
-			return store.Schema{}, err
-		}
+	noted, err := one(conn, scanBool, `
+		SELECT EXISTS (
+			SELECT 1
+			FROM sqlite_schema
+			WHERE type = 'table' AND name = ?)`,
+		store.MigrationTable)
+	if err != nil || !noted {
+		return store.Schema{Migrations: all}, err
 	}
-	schema.Migrations = store.MergeMigrations(all, applied)
+	applied, err := list(ctx, conn, nil, scanMigration, `
+		SELECT version_id, unixepoch(tstamp) * 1000
+		FROM `+store.MigrationTable+`
+		WHERE version_id > 0 AND is_applied`)
+	if err != nil {
+		return store.Schema{}, err
+	}
+	schema := store.Schema{Migrations: store.MergeMigrations(all, applied)}
 	required, err := one(conn, scanBool, `
 		SELECT EXISTS (
 			SELECT 1

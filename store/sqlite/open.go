@@ -64,7 +64,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open %s: there is no such file: %w", path, store.ErrSchema)
 	case err != nil:
-		return nil, fmt.Errorf("open %s: %w", path, fileError(err))
+		return nil, explain(path, "open "+path, fileError(err))
 	}
 	timeout := cmp.Or(o.CallTimeout, callTimeout)
 	s := &Store{
@@ -75,7 +75,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	}
 	conns, err := s.files.connect(ctx, timeout)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return nil, explain(path, "open "+path, err)
 	}
 	s.readers = make(chan *sqlite.Conn, len(conns)-2)
 	s.first = make(chan *sqlite.Conn, 1)

@@ -46,11 +46,16 @@ func Restore(ctx context.Context, databaseURL, from string,
 	if err := mayRestore(path, from); err != nil {
 		return Restored{}, err
 	}
+	for _, file := range []string{path, from} {
+		if err := checkForeign(ctx, file); err != nil {
+			return Restored{}, err
+		}
+	}
 	// As Migrate does, which every server calls at its start.
 	lock := flock.New(path+".lock", flock.SetPermissions(0o600))
 	switch locked, err := lock.TryLock(); {
 	case err != nil:
-		return Restored{}, fmt.Errorf("lock %s: %w", path, err)
+		return Restored{}, explain(path, "lock "+path, fileError(err))
 	case !locked:
 		return Restored{}, fmt.Errorf("%s: %w", path, ErrInUse)
 	}

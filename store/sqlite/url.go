@@ -24,6 +24,9 @@ func CheckURL(databaseURL string) error {
 		// Whoever writes sqlite://clientes.db means a file beside the program, not one in the root.
 		return errors.New("has // after sqlite:, which not every reader takes alike; " +
 			"write sqlite:clientes.db or sqlite:/var/lib/clientes.db")
+	case strings.HasPrefix(path, "~"):
+		return errors.New("begins with ~, which only a shell replaces by your home folder; " +
+			"write the whole path, for example sqlite:/home/ana/clientes.db")
 	case path == "" || path == ":memory:" || strings.ContainsAny(path, "?\x00"):
 		// What is in memory would be lost with its connection, of which a store has several.
 		return errors.New("has to name a file after sqlite:, and nothing else, " +

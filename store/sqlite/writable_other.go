@@ -7,3 +7,9 @@ func writable(string) error { return nil }
 
 // writableFile leaves it to the first write to show that it fails.
 func writableFile(string) error { return nil }
+
+// usableFile leaves it to the first use to show that it fails.
+func usableFile(string) error { return nil }
+
+// ownerOf does not know to whom a file belongs.
+func ownerOf(string) string { return "another user" }

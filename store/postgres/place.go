@@ -1,0 +1,228 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"clientes/store"
+)
+
+// place is the schema in which the tables are, or are to be made.
+type place struct {
+	store.Schema
+	carry bool // see [store.Place.Schema]
+
+	database, user  string
+	schema, current string // the schema of the tables, and the one in which CREATE TABLE makes them
+	encoding        string
+	mayCreate       bool // tables in current
+}
+
+// placeOf looks at the place that the connection leads to. It changes nothing.
+func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
+	all, err := known()
+	if err != nil {
+		return place{}, err
+	}
+	made, err := madeTables(all)
+	if err != nil {
+		return place{}, err
+	}
+	searchPath, own, early := "", "", ""
+	err = conn.QueryRow(ctx, `
+		SELECT current_database()::text, current_user::text, coalesce(current_schema()::text, ''),
+			current_setting('server_encoding'),
+			coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
+			current_setting('search_path'),
+			coalesce((
+				SELECT relnamespace::regnamespace::text
+				FROM pg_class
+				WHERE oid = to_regclass('`+store.MigrationTable+`')), ''),
+			coalesce((
+				SELECT relnamespace::regnamespace::text
+				FROM pg_class
+				WHERE oid = to_regclass('`+store.EarlyTable+`')), '')`).
+		Scan(&p.database, &p.user, &p.current, &p.encoding, &p.mayCreate, &searchPath, &own, &early)
+	if err != nil {
+		return place{}, engineError(ctx, conn, err)
+	}
+	// The schema that search_path names first can be one that was made after our tables.
+	found, ours := store.Place{}, false
+	for _, schema := range []string{unquote(own), unquote(early), p.current} {
+		if schema == "" {
+			continue
+		}
+		p.schema = schema
+		if found, err = p.tables(ctx, conn); err != nil {
+			return place{}, err
+		}
+		ours = found.Ours(made)
+		if ours || own != "" {
+			break
+		}
+	}
+	if !ours && own == "" {
+		if err := p.checkSearchPath(ctx, conn, searchPath); err != nil {
+			return place{}, err
+		}
+	}
+	if err := p.notes(ctx, conn, &found, ours); err != nil {
+		return place{}, err
+	}
+	p.Schema, p.carry, err = found.Schema(all, made)
+	return p, err
+}
+
+// tables returns the tables and views of the schema, without those of extensions.
+func (p place) tables(ctx context.Context, conn *pgx.Conn) (store.Place, error) {
+	type table struct{ name, columns string }
+	rows, err := list(ctx, conn, nil, func(t *table) []any { return []any{&t.name, &t.columns} }, `
+		SELECT relname::text, coalesce(string_agg(attname::text, ' '), '')
+		FROM pg_class AS c
+		LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
+		WHERE relnamespace = to_regnamespace(quote_ident($1))
+			AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+			AND NOT EXISTS (
+				SELECT 1
+				FROM pg_depend
+				WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
+		GROUP BY relname`,
+		p.schema)
+	found := store.Place{
+		Name:   fmt.Sprintf("the schema %s of the database %s", p.schema, p.database),
+		Tables: make(map[string][]string),
+		Own: "give clientes a database of its own (CREATE DATABASE), or a schema of its own " +
+			"(CREATE SCHEMA clientes, and search_path=clientes in DATABASE_URL)",
+	}
+	for _, t := range rows {
+		found.Tables[t.name] = strings.Fields(t.columns)
+	}
+	return found, err
+}
+
+// notes adds the migrations that are noted in the place.
+func (p place) notes(ctx context.Context, conn *pgx.Conn, found *store.Place, ours bool) error {
+	read := func(table string) ([]store.Migration, error) {
+		if !found.HasNotes(table) {
+			return nil, nil
+		}
+		return list(ctx, conn, nil, toMigration, `
+			SELECT version_id, coalesce(min(tstamp) AT TIME ZONE 'UTC', to_timestamp(0))
+			FROM `+p.in(table)+`
+			WHERE version_id > 0 AND is_applied
+			GROUP BY version_id
+			ORDER BY version_id`)
+	}
+	var err error
+	if found.Noted, err = read(store.MigrationTable); err != nil {
+		return err
+	}
+	found.Early, err = read(store.EarlyTable)
+	if pg := (*pgconn.PgError)(nil); !ours && errors.As(err, &pg) && pg.Code == "42501" {
+		found.Early, err = []store.Migration{{}}, nil // which only its owner may read
+	}
+	if err != nil {
+		return err
+	}
+	for _, column := range found.Tables["identity"] {
+		if ours && column == "required_version" {
+			found.Required, err = one(ctx, conn, func(v *int64) []any { return []any{v} }, `
+				SELECT coalesce(max(required_version), 0)
+				FROM `+p.in("identity"))
+		}
+	}
+	return err
+}
+
+// in returns the name of a table of the schema as SQL needs it.
+func (p place) in(table string) string { return pgx.Identifier{p.schema, table}.Sanitize() }
+
+// checkSearchPath refuses a search_path whose first schema cannot be used. Postgres would take the
+// next one, which may be somebody else's.
+func (p place) checkSearchPath(ctx context.Context, conn *pgx.Conn, searchPath string) error {
+	first, _, _ := strings.Cut(searchPath, ",")
+	first = strings.TrimSpace(first)
+	if unquoted := unquote(first); unquoted == p.current ||
+		unquoted == "$user" && p.current != "" {
+		return nil
+	}
+	first = unquote(first)
+	exists, err := one(ctx, conn, toBool, `
+		SELECT to_regnamespace(quote_ident($1)) IS NOT NULL`,
+		first)
+	quoted := pgx.Identifier{first}.Sanitize()
+	user := pgx.Identifier{p.user}.Sanitize()
+	switch {
+	case err != nil:
+		return err
+	case first == "" || first == "$user":
+		return &store.PlaceError{
+			Fault: "search_path names no schema that is in the database " + p.database,
+			Cure:  "name one in DATABASE_URL, for example search_path=public",
+		}
+	case exists:
+		return &store.PlaceError{
+			Fault: fmt.Sprintf("the role %s may not use the schema %s, which search_path names first",
+				p.user, first),
+			Cure: fmt.Sprintf("as its owner, GRANT USAGE, CREATE ON SCHEMA %s TO %s", quoted, user),
+		}
+	}
+	return &store.PlaceError{
+		Fault: fmt.Sprintf("there is no schema %s in the database %s, and search_path names it first",
+			first, p.database),
+		Cure: fmt.Sprintf("make it (CREATE SCHEMA %s AUTHORIZATION %s), or correct search_path",
+			quoted, user),
+	}
+}
+
+// checkUse returns why no tables can be made in the place, or nil.
+func (p place) checkUse() error {
+	if p.encoding != "UTF8" {
+		// It could not keep most text, and would return some of it altered.
+		return &store.PlaceError{
+			Fault: fmt.Sprintf("the encoding of the database %s is %s, and clientes needs UTF8",
+				p.database, p.encoding),
+			Cure: "make another one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+		}
+	}
+	if p.mayCreate {
+		return nil
+	}
+	user, grant := pgx.Identifier{p.user}.Sanitize(), pgx.Identifier{p.current}.Sanitize()
+	cure := fmt.Sprintf("GRANT USAGE, CREATE ON SCHEMA %s TO %s", grant, user)
+	if p.current == "public" { // since version 15 only the owner of the database may create in it
+		cure = fmt.Sprintf("ALTER DATABASE %s OWNER TO %s (or GRANT CREATE ON SCHEMA public TO %s)",
+			pgx.Identifier{p.database}.Sanitize(), user, user)
+	}
+	return &store.PlaceError{
+		Fault: fmt.Sprintf("the role %s may not create tables in the schema %s of the database %s",
+			p.user, p.current, p.database),
+		Cure: "as the owner or a superuser, " + cure,
+	}
+}
+
+// unquote returns the name that an identifier in a search_path or a regnamespace stands for.
+func unquote(identifier string) string {
+	if name, ok := strings.CutPrefix(identifier, `"`); ok {
+		return strings.ReplaceAll(strings.TrimSuffix(name, `"`), `""`, `"`)
+	}
+	return strings.ToLower(identifier)
+}
+
+// madeTables returns the tables that the migrations make.
+func madeTables(all []store.Migration) (made []store.MadeTable, err error) {
+	for _, m := range all {
+		text, err := fs.ReadFile(migrations, "migrations/"+m.Name)
+		if err != nil {
+			continue // a migration in Go, which makes none
+		}
+		made = append(made, store.MadeTables(m.Version, string(text))...)
+	}
+	return made, nil
+}
