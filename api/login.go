@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -28,6 +29,7 @@ type loginInput struct {
 	replaced []string
 
 	mistyped []store.FieldError // members of another type
+	unquoted []string           // those that are required
 }
 
 func (in *loginInput) decode(r *request) error {
@@ -76,6 +78,13 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	in.User, in.Password = stringOf(members.User), stringOf(members.Password)
 	in.Code, in.Device = stringOf(members.Code), stringOf(members.Device)
 	in.Captcha = stringOf(members.Captcha)
+	for field, value := range map[string]jsontext.Value{
+		"user": members.User, "password": members.Password,
+	} {
+		if value != nil && value.Kind() != '"' && value.Kind() != 'n' {
+			in.unquoted = append(in.unquoted, field)
+		}
+	}
 	in.cookie = members.Cookie.Kind() == 't'
 	for _, m := range []struct {
 		field, kinds, message string
@@ -136,7 +145,10 @@ func (in *loginInput) validate() error {
 	var e store.InvalidError
 	need := func(field, value string) {
 		if value == "" {
-			message := "A " + field + " is required, as a text in quotes."
+			message := "A " + field + " is required."
+			if slices.Contains(in.unquoted, field) {
+				message = "The " + field + " has to be a text, in quotes."
+			}
 			fault := store.FieldError{Field: field, Code: "required", Message: message}
 			e.Fields = append(e.Fields, fault)
 		}

@@ -270,8 +270,10 @@ func TestValuesOfAnotherType(t *testing.T) {
 		}
 	}
 	for body, want := range map[string]string{
-		`{"user":5,"password":"x"}`:               "A user is required, as a text in quotes.",
-		`{"user":"x","password":12345678}`:        "A password is required, as a text in quotes.",
+		`{"user":5,"password":"x"}`:               "The user has to be a text, in quotes.",
+		`{"user":"x","password":12345678}`:        "The password has to be a text, in quotes.",
+		`{"user":"x"}`:                            "A password is required.",
+		`{"user":null,"password":"x"}`:            "A user is required.",
 		`{"user":"x","password":"x","code":1}`:    "The code is a text, in quotes.",
 		`{"user":"x","password":"x","cookie":""}`: "The cookie is true or false, without quotes.",
 	} {
