@@ -28,7 +28,7 @@ type loginInput struct {
 	// replaced is the refresh tokens of the cookies that the answer replaces.
 	replaced []string
 
-	mistyped []store.FieldError // members of another type
+	mistyped []store.FieldError // members that cannot be what they should
 	unquoted []string           // those that are required
 }
 
@@ -130,6 +130,12 @@ func (in *loginInput) decodeForm(body []byte) error {
 	in.Code, in.Device, in.Captcha = one("code"), one("device"), one("captcha")
 	if form["user"] == nil {
 		in.User = one("username")
+	}
+	if strings.Contains(store.Trim(in.User), " ") {
+		in.mistyped = append(in.mistyped, store.FieldError{
+			Field: "user", Code: "invalid_user",
+			Message: "A user name has no space; in a form a + is written %2B.",
+		})
 	}
 	if form.Get("cookie") == "true" {
 		// A form can come from any page, and would log its visitor in as somebody else.

@@ -49,6 +49,11 @@ func TestWhiteSpaceAroundALogin(t *testing.T) {
 		form := url.Values{"user": {user}, "password": {testPassword}}.Encode()
 		f.want(f.call("POST", "/login", form, "Content-Type", mediaForm), 200, "")
 	}
+	// M: curl -d leaves a + as it is.
+	a := f.call("POST", "/login", "user=ana+tag@example.com&password=x", "Content-Type", mediaForm)
+	if f.want(a, 422, "validation_failed"); !strings.Contains(a.message(), "%2B") {
+		t.Error(a.body)
+	}
 	for _, user := range []string{" ", "\u200b", "\n\u00a0"} {
 		a := f.call("POST", "/login", `{"user":`+quote(t, user)+`,"password":"x"}`)
 		if f.want(a, 422, "validation_failed"); a.faults() != "user:required" {
