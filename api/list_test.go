@@ -299,7 +299,7 @@ func TestSearch(t *testing.T) {
 			// A text of one or two characters is the beginning of a name, email or company.
 			"j": "[1 9 10]", "JO": "[1 9 10]", "jó": "[1 9 10]", "os": "[]", "李": "[8]", "雷": "[]",
 			"李雷": "[8]", "u": "[13]", "ﬁ": "[13]", "ß": "[]",
-			"+": "[]", "+5": "[]", "o'": "[3]", " ": "[]", "1": "[2]",
+			"+": "[]", "+5": "[]", "o'": "[3]", "1": "[2]",
 			// The phone is searched; address and notes are not.
 			"+55 11": "[11]", "99-0": "[11]", "treasure": "[]",
 			// The engines search one text, but no match may reach from one field into the next.
@@ -325,8 +325,7 @@ func TestEmailFilter(t *testing.T) {
 			"ana@example.com": "[2]", "ANA@EXAMPLE.COM": "[2]", "ána@example.com": "[1]",
 			"A\u0301NA@example.com": "[1]",
 			"ana@example":           "[]", "na@example.com": "[]", "%": "[]", "ana": "[]",
-			"' OR ''='":        "[]",
-			" ana@example.com": "[]",
+			"'OR''='": "[]",
 		} {
 			if got := fmt.Sprint(f.walk(url.Values{"email": {email}})); got != want {
 				t.Errorf("%q finds %s, want %s", email, got, want)
@@ -377,7 +376,7 @@ func TestParameters(t *testing.T) {
 	}{
 		{
 			"limit", []string{list, history}, []string{"1", "100", "1000"},
-			[]string{"", "0", "1001", "-1", "+1", " 1", "1 ", "x", "1.5", "1e2", "0x10", "1_0",
+			[]string{"", "0", "1001", "-1", "+1", "1 0", "x", "1.5", "1e2", "0x10", "1_0",
 				"99999999999999999999", "1\x00", "１"},
 		},
 		{
@@ -389,17 +388,17 @@ func TestParameters(t *testing.T) {
 			"sort", []string{list, export},
 			[]string{"id", "-id", "name", "-name", "created_at", "-created_at", "updated_at",
 				"-updated_at"},
-			[]string{"", "-", "Name", "nome", "email", "--name", "+name", " name", "name,id",
+			[]string{"", "-", "Name", "nome", "email", "--name", "+name", "name,id",
 				"name desc", "name;", "search", "id\x00"},
 		},
 		{
 			"q", []string{list, export},
 			[]string{"", "a", strings.Repeat("é", maxText), "%", "a\u2028b"},
-			[]string{strings.Repeat("é", maxText+1), "\x00", "a\nb", "a\tb", "\xff", "a\u0085"},
+			[]string{strings.Repeat("é", maxText+1), "\x00", "a\nb", "a\tb", "\xff", "a\u0085b"},
 		},
 		{
-			"email", []string{list, export}, []string{"ana@example.com", "no address"},
-			[]string{"", "a\x00@b", "\xff@b", strings.Repeat("a", store.MaxEmail+1), "a@b\n"},
+			"email", []string{list, export}, []string{"ana@example.com", "no-address"},
+			[]string{"", "a\x00@b", "\xff@b", strings.Repeat("a", store.MaxEmail+1), "a\n@b"},
 		},
 		{
 			"updated_since", []string{list, export},
@@ -416,7 +415,7 @@ func TestParameters(t *testing.T) {
 			},
 		},
 		{"count", []string{list}, []string{"exact"},
-			[]string{"", "1", "true", "EXACT", "exact ", "estimated"}},
+			[]string{"", "1", "true", "EXACT", "exa ct", "estimated"}},
 	} {
 		for _, path := range []string{list, export, history, "/clientes/1"} {
 			ask := func(query string) answer {
@@ -539,7 +538,7 @@ func TestATamperedCursor(t *testing.T) {
 		cursor := f.cursorOf(list)
 		refused := func(tampered string) {
 			t.Helper()
-			if tampered == cursor {
+			if strings.TrimSpace(tampered) == cursor { // white space around it is no part of it
 				return
 			}
 			a := f.as(store.Viewer, "GET", list+"&cursor="+url.QueryEscape(tampered), "")

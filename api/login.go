@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,7 +28,8 @@ type loginInput struct {
 	// replaced is the refresh tokens of the cookies that the answer replaces.
 	replaced []string
 
-	mistyped []store.FieldError // members of another type
+	mistyped []store.FieldError // members that cannot be what they should
+	unquoted []string           // those that are required
 }
 
 func (in *loginInput) decode(r *request) error {
@@ -76,6 +78,13 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 	in.User, in.Password = stringOf(members.User), stringOf(members.Password)
 	in.Code, in.Device = stringOf(members.Code), stringOf(members.Device)
 	in.Captcha = stringOf(members.Captcha)
+	for field, value := range map[string]jsontext.Value{
+		"user": members.User, "password": members.Password,
+	} {
+		if value != nil && value.Kind() != '"' && value.Kind() != 'n' {
+			in.unquoted = append(in.unquoted, field)
+		}
+	}
 	in.cookie = members.Cookie.Kind() == 't'
 	for _, m := range []struct {
 		field, kinds, message string
@@ -122,6 +131,12 @@ func (in *loginInput) decodeForm(body []byte) error {
 	if form["user"] == nil {
 		in.User = one("username")
 	}
+	if strings.Contains(store.Trim(in.User), " ") {
+		in.mistyped = append(in.mistyped, store.FieldError{
+			Field: "user", Code: "invalid_user",
+			Message: "A user name has no space; in a form a + is written %2B.",
+		})
+	}
 	if form.Get("cookie") == "true" {
 		// A form can come from any page, and would log its visitor in as somebody else.
 		return unsupported("A login that sets the cookie comes as " + mediaJSON + ".")
@@ -136,7 +151,10 @@ func (in *loginInput) validate() error {
 	var e store.InvalidError
 	need := func(field, value string) {
 		if value == "" {
-			message := "A " + field + " is required, as a text in quotes."
+			message := "A " + field + " is required."
+			if slices.Contains(in.unquoted, field) {
+				message = "The " + field + " has to be a text, in quotes."
+			}
 			fault := store.FieldError{Field: field, Code: "required", Message: message}
 			e.Fields = append(e.Fields, fault)
 		}

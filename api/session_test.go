@@ -84,7 +84,7 @@ func TestRefreshBodies(t *testing.T) {
 		"no MAC":                id + ".0.",
 		"half a MAC":            good[:len(good)-9],
 		"padded":                good + "=",
-		"with a blank":          good + " ",
+		"with a blank":          id + ". " + rest,
 		"too long":              strings.Repeat("x", 300),
 		"an access token":       f.tokens[store.Viewer],
 	} {

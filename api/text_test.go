@@ -4,10 +4,12 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
 	"clientes/auth/authtest"
+	"clientes/auth/mail"
 	"clientes/store"
 )
 
@@ -46,6 +48,11 @@ func TestWhiteSpaceAroundALogin(t *testing.T) {
 		f.want(f.call("POST", "/login", body), 200, "")
 		form := url.Values{"user": {user}, "password": {testPassword}}.Encode()
 		f.want(f.call("POST", "/login", form, "Content-Type", mediaForm), 200, "")
+	}
+	// M: curl -d leaves a + as it is.
+	a := f.call("POST", "/login", "user=ana+tag@example.com&password=x", "Content-Type", mediaForm)
+	if f.want(a, 422, "validation_failed"); !strings.Contains(a.message(), "%2B") {
+		t.Error(a.body)
 	}
 	for _, user := range []string{" ", "\u200b", "\n\u00a0"} {
 		a := f.call("POST", "/login", `{"user":`+quote(t, user)+`,"password":"x"}`)
@@ -268,8 +275,10 @@ func TestValuesOfAnotherType(t *testing.T) {
 		}
 	}
 	for body, want := range map[string]string{
-		`{"user":5,"password":"x"}`:               "A user is required, as a text in quotes.",
-		`{"user":"x","password":12345678}`:        "A password is required, as a text in quotes.",
+		`{"user":5,"password":"x"}`:               "The user has to be a text, in quotes.",
+		`{"user":"x","password":12345678}`:        "The password has to be a text, in quotes.",
+		`{"user":"x"}`:                            "A password is required.",
+		`{"user":null,"password":"x"}`:            "A user is required.",
 		`{"user":"x","password":"x","code":1}`:    "The code is a text, in quotes.",
 		`{"user":"x","password":"x","cookie":""}`: "The cookie is true or false, without quotes.",
 	} {
@@ -311,4 +320,72 @@ func TestUnknownMembersOfRoutes(t *testing.T) {
 	f.want(f.as(store.Admin, "POST", "/users",
 		`{"user":"NEW\u200b","password":"a long enough one"}`),
 		409, "conflict")
+}
+
+// Addresses that somebody types, and tokens and codes that somebody copies out of a mail or an app.
+func TestWhiteSpaceAroundWhatAMailBrings(t *testing.T) {
+	f := onSQLite(t, openSignup)
+	out := f.outbox()
+	a := f.call("POST", "/signup",
+		`{"user":" ana\n","password":"five grumpy violets","email":" ana@example.com\u00a0"}`)
+	f.want(a, 201, "")
+	if u := userOf(t, a); u.User != "ana" || u.PendingEmail != "ana@example.com" {
+		t.Errorf("signed up: %s", a.body)
+	}
+	a = f.call("POST", "/signup",
+		`{"user":"bia ","password":" bia@example.com","email":"bia@example.com"}`)
+	if f.want(a, 422, "validation_failed"); a.faults() != "password:too_guessable" {
+		t.Errorf("faults %s", a.faults())
+	}
+	confirm := out.Take(t, mail.Confirm, "ana@example.com").Token
+	f.want(f.call("POST", "/email/confirm", `{"token":"\u200b`+confirm+`\r\n"}`), 204, "")
+	f.want(f.call("POST", "/password/forgot", `{"email":"ANA@example.com \n"}`), 202, "")
+	reset := out.Take(t, mail.Reset, "ana@example.com").Token
+	f.want(f.call("POST", "/password/reset",
+		`{"token":" `+reset+`\u00a0","password":" six grumpy violets "}`), 200, "")
+	f.want(f.call("POST", "/login", `{"user":"ana","password":"six grumpy violets"}`),
+		401, "invalid_login")
+	f.loginAs(" ana", " six grumpy violets ")
+	f.want(f.call("POST", "/password/forgot", `{"user":"ana\u200b","email":" "}`), 202, "")
+	out.Take(t, mail.Reset, "ana@example.com")
+	a = f.call("POST", "/password/forgot", `{"user":" ","email":"\u200b"}`)
+	if f.want(a, 422, "validation_failed"); a.faults() != "email:required" {
+		t.Errorf("faults %s", a.faults())
+	}
+	a = f.as(store.Admin, "POST", "/users", `{"user":"eva","email":" "}`)
+	if f.want(a, 422, "validation_failed"); a.faults() != "email:required" {
+		t.Errorf("faults %s", a.faults())
+	}
+	a = f.call("POST", "/email/confirm", `{"token":" \u2060"}`)
+	if f.want(a, 422, "validation_failed"); a.faults() != "token:required" {
+		t.Errorf("faults %s", a.faults())
+	}
+}
+
+func TestWhiteSpaceInACode(t *testing.T) {
+	f := onSQLite(t, stopTheClock)
+	a := f.as(store.Viewer, "POST", "/me/mfa", `{"current":"`+testPassword+`"}`)
+	var enrolment enrolmentView
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment))
+	now := f.server.cfg.Now()
+	code := oneTime(t, enrolment.Secret, now)
+	a = f.as(store.Viewer, "POST", "/me/mfa/confirm", `{"code":"`+code[:3]+`\u202f`+code[3:]+`\n"}`)
+	f.want(a, 200, "")
+	var recovery recoveryView
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &recovery))
+	login := func(code string) answer {
+		return f.call("POST", "/login", `{"user":"the-viewer","password":"`+testPassword+
+			`","code":`+quote(t, code)+`}`)
+	}
+	f.want(login(" \u200b"), 401, "mfa_required")
+	code = oneTime(t, enrolment.Secret, now.Add(30*time.Second))
+	f.want(login("\u200b"+code[:3]+" "+code[3:]), 200, "")
+	spaced := strings.ReplaceAll(recovery.RecoveryCodes[0], "-", " ")
+	f.want(login(" "+strings.ToUpper(spaced)+"\u2060\n"), 200, "")
+	a = f.as(store.Viewer, "DELETE", "/me/mfa", `{"current":"`+testPassword+`","code":" "}`)
+	if f.want(a, 422, "validation_failed"); a.faults() != "code:required" {
+		t.Errorf("faults %s", a.faults())
+	}
+	f.want(f.as(store.Viewer, "DELETE", "/me/mfa", `{"current":"`+testPassword+
+		`","code":"`+recovery.RecoveryCodes[1]+` "}`), 204, "")
 }

@@ -145,7 +145,7 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 			fault = store.JoinInvalid(fault, other)
 		}
 		if in.id == in.by.UserID && in.body.Email.Given &&
-			store.Trim(in.body.Email.Value) != u.Email {
+			store.Trim(in.body.Email.Value) != store.Trim(u.Email) {
 			// A thief of an admin's token must not be able to make the account theirs.
 			own := store.Invalid("email", "your_own",
 				"Change your own email with PATCH /me, which asks for your password.")

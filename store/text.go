@@ -75,7 +75,11 @@ func (v *invalid) line(field, s string, limit int) string {
 // lines checks a text of many lines. Unlike line it allows tab and newline, and makes every other
 // end of a line a newline.
 func (v *invalid) lines(field, s string, limit int) string {
-	return v.text(field, s, s, newlines.Replace(s), limit, func(r rune) bool {
+	kept := s
+	if strings.ContainsAny(s, "\r\v\f") || strings.Contains(s, "\u0085") { // which is rare
+		kept = newlines.Replace(s)
+	}
+	return v.text(field, s, s, kept, limit, func(r rune) bool {
 		return r != '\t' && !isBreak(r) && unicode.IsControl(r)
 	})
 }
