@@ -96,8 +96,8 @@ func parseContentType(given string) (media string, params map[string]string) {
 	return media, params
 }
 
-// isUTF8 reports whether a charset is UTF-8, or a part of it, as people write it: utf8 is a label of
-// the WHATWG's Encoding Standard, too.
+// isUTF8 reports whether a charset is UTF-8, or a part of it, as people write it. The Encoding
+// Standard of the WHATWG has utf8 as a label, too.
 func isUTF8(charset string) bool {
 	switch strings.ToLower(strings.Trim(charset, "' ")) {
 	case "utf-8", "utf8", "us-ascii", "ascii":

@@ -151,7 +151,7 @@ func TestPathsAsExpressFindsThem(t *testing.T) {
 }
 
 func FuzzTutorialPath(f *testing.F) {
-	for _, s := range []string{"/Login/", "/clientes/1/", "//clientes", "/clientes//", "/", "*", ""} {
+	for _, s := range []string{"/Login/", "/clientes/1/", "//clientes", "/clientes//", "/", "*"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
@@ -179,8 +179,11 @@ func TestCacheBusters(t *testing.T) {
 		"export": "/clientes/export?_=1", "me": "/me?_=1", "static": "/openapi.json?_=1",
 		"an unknown customer": "/clientes/1?_=1", "root": "/?_=x",
 	} {
-		a := f.as(store.Viewer, "GET", path, "")
-		if want := map[bool]int{true: 404, false: 200}[strings.Contains(path, "/1?")]; a.status != want {
+		want := 200
+		if name == "an unknown customer" {
+			want = 404
+		}
+		if a := f.as(store.Viewer, "GET", path, ""); a.status != want {
 			t.Errorf("%s: answered %d %s", name, a.status, a.body)
 		}
 	}
@@ -213,13 +216,16 @@ func TestTokensAsTheyAreSent(t *testing.T) {
 		code    string // "" when let in
 		says    string // in the description
 	}{
-		{"K6 bearer undefined beside", []string{x, good, authorization, "Bearer undefined"}, "", ""},
+		{"K6 bearer undefined beside",
+			[]string{x, good, authorization, "Bearer undefined"}, "", ""},
 		{"bearer null beside", []string{x, good, authorization, "Bearer null"}, "", ""},
 		{"another bearer beside", []string{x, good, authorization, "Bearer " + other}, "", ""},
 		{"rubbish beside", []string{x, good, authorization, "x.y.z"}, "", ""},
-		{"undefined in x-access-token", []string{x, "undefined", authorization, "Bearer " + good}, "", ""},
+		{"undefined in x-access-token",
+			[]string{x, "undefined", authorization, "Bearer " + good}, "", ""},
 		{"null in x-access-token", []string{x, "null", authorization, "Bearer " + good}, "", ""},
-		{"Bearer alone in x-access-token", []string{x, "Bearer", authorization, "Bearer " + good}, "", ""},
+		{"Bearer alone in x-access-token",
+			[]string{x, "Bearer", authorization, "Bearer " + good}, "", ""},
 		{"Bearer undefined in x-access-token",
 			[]string{x, "Bearer undefined", authorization, "bearer " + good}, "", ""},
 		{"L1 bearer in x-access-token", []string{x, "Bearer " + good}, "", ""},
@@ -246,8 +252,10 @@ func TestTokensAsTheyAreSent(t *testing.T) {
 			"token_invalid", "needs Bearer"},
 		{"Bearer without a space", []string{authorization, "Bearer" + good},
 			"token_invalid", "needs Bearer"},
-		{"L4 scheme jwt", []string{authorization, "JWT " + good}, "token_invalid", "another scheme"},
-		{"scheme Token", []string{authorization, "Token " + good}, "token_invalid", "another scheme"},
+		{"L4 scheme jwt", []string{authorization, "JWT " + good},
+			"token_invalid", "another scheme"},
+		{"scheme Token", []string{authorization, "Token " + good},
+			"token_invalid", "another scheme"},
 		{"a colon", []string{authorization, "Bearer: " + good}, "token_invalid", "another scheme"},
 		{"the password", []string{authorization, "Basic YTpi"}, "token_missing", "Bearer"},
 		{"quotes", []string{x, `"` + good + `"`}, "token_invalid", "quotation"},
@@ -270,9 +278,9 @@ func TestTokensAsTheyAreSent(t *testing.T) {
 			}
 			f.want(a, 401, c.code)
 			challenge := a.header.Get("WWW-Authenticate")
+			given := strings.Contains(challenge, `error="invalid_token"`)
 			if !strings.Contains(challenge, `error_description="`) ||
-				!strings.Contains(challenge, c.says) ||
-				strings.Contains(challenge, `error="invalid_token"`) != (c.code == "token_invalid") {
+				!strings.Contains(challenge, c.says) || given != (c.code == "token_invalid") {
 				t.Errorf("WWW-Authenticate: %s", challenge)
 			}
 			if strings.Count(challenge, `"`)%2 != 0 || strings.Contains(challenge, `\`) {
@@ -390,8 +398,8 @@ func TestContentTypesAsTheyAreSent(t *testing.T) {
 
 func FuzzParseContentType(f *testing.F) {
 	for _, s := range []string{
-		"application/json", "application/json;;charset=utf-8", "text/csv; charset='x'", ";", "a/b;c",
-		`a/b; c="d;e"`,
+		"application/json", "application/json;;charset=utf-8", "text/csv; charset='x'", ";",
+		"a/b;c", `a/b; c="d;e"`,
 	} {
 		f.Add(s)
 	}
@@ -420,7 +428,9 @@ func TestRefreshWithAnotherMember(t *testing.T) {
 			t.Errorf("%s: %s", name, a.body)
 		}
 	}
-	for _, body := range []string{"", "{}", `{"refresh_token":""}`, `{"refresh_token":null,"x":1}`} {
+	for _, body := range []string{
+		"", "{}", `{"refresh_token":""}`, `{"refresh_token":null,"x":1}`,
+	} {
 		f.want(f.call("POST", "/refresh", body), 401, "refresh_invalid")
 	}
 	a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse","cookie":true}`)
@@ -466,7 +476,7 @@ func TestPreflights(t *testing.T) {
 		t.Errorf("%v", h)
 	}
 	for _, origin := range []string{local, app} {
-		h := f.as(store.Viewer, "GET", "/clientes", "", "Origin", origin, "traceparent", "00-1-2-01").header
+		h := f.as(store.Viewer, "GET", "/clientes", "", "Origin", origin, "traceparent", "0").header
 		if h.Get("Access-Control-Allow-Origin") != origin ||
 			h.Get("Access-Control-Expose-Headers") != "Link, Etag, Location, Retry-After, "+
 				"X-Request-Id, X-Total-Count, Idempotency-Replayed" {
@@ -519,8 +529,8 @@ func TestOldAndOddHTTP(t *testing.T) {
 		says          string
 	}{
 		{"HTTP/1.0", "POST /login HTTP/1.0\r\n" + login + "\r\n" + loginBody, 200, "token"},
-		{"absolute form", "POST http://x/login HTTP/1.1\r\nHost: x\r\n" + login + "\r\n" + loginBody,
-			200, "token"},
+		{"absolute form", "POST http://x/login HTTP/1.1\r\nHost: x\r\n" + login + "\r\n" +
+			loginBody, 200, "token"},
 		{"chunked", "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
 			"Transfer-Encoding: chunked\r\n\r\n30\r\n" + loginBody + "\r\n0\r\n\r\n", 200, "token"},
 		{"close", "POST /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + login + "\r\n" +

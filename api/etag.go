@@ -55,7 +55,8 @@ func cutTag(s string) (tag, rest string, ok bool) {
 		return "", "", false
 	}
 	end := strings.IndexByte(s[1:], '"') + 2
-	if end < 2 || strings.ContainsFunc(s[:end], func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+	none := func(c rune) bool { return c <= ' ' || c == 0x7f }
+	if end < 2 || strings.ContainsFunc(s[:end], none) {
 		return "", "", false
 	}
 	return s[:end], s[end:], true

@@ -292,7 +292,7 @@ type logoutInput struct {
 	access     []string
 	refresh    []string
 	everywhere bool
-	caller     string       // the token of who ends all sessions
+	caller     string       // the token that ends all sessions
 	cookie     *http.Cookie // clears the one that came; nil if none did
 	fault      error        // of the body; the sessions of the tokens in headers end all the same
 }

@@ -130,8 +130,8 @@ func isPlaceholder(token string) bool {
 }
 
 func errPlaceholder(header string) error {
-	return &tokenError{auth.ErrTokenInvalid, header + " has a placeholder such as undefined or null " +
-		"in place of a token: the client has none yet; log in first."}
+	return &tokenError{auth.ErrTokenInvalid, header + " has a placeholder such as undefined " +
+		"or null in place of a token: the client has none yet; log in first."}
 }
 
 // otherScheme returns why Authorization without the scheme Bearer holds no token. Whether it holds

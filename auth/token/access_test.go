@@ -194,7 +194,7 @@ func TestReasons(t *testing.T) {
 		{"another issuer", forge(testSecret, plainHeader, payload("iss", `"x"`)), "ISSUER"},
 		{"another audience", forge(testSecret, plainHeader, payload("aud", `"x"`)), "AUDIENCE"},
 		{"not yet valid", forge(testSecret, plainHeader, payload("nbf", at(60))), "not valid yet"},
-		{"of a clock ahead", forge(testSecret, plainHeader, payload("iat", at(90))), "not valid yet"},
+		{"a clock ahead", forge(testSecret, plainHeader, payload("iat", at(90))), "not valid yet"},
 		{"no claims", forge(testSecret, plainHeader, "{}"), "claims"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -20,8 +20,10 @@ import (
 )
 
 // TestTheTutorialsClients sends the requests of the tutorial's clients to a server built as in the
-// tutorial, and to this one, and compares what those clients read: the status, auth, message, the
-// kind of token, and id and name of the customers. Two things differ on purpose: where the tutorial
+// tutorial, and to this one. It compares what those clients read: the status, auth, message, the
+// kind of token, and id and name of the customers.
+//
+// Two things differ on purpose: where the tutorial
 // answered 500, to a wrong login and to a bad token, this server answers 401.
 func TestTheTutorialsClients(t *testing.T) {
 	tutorial := startTutorial(t)
@@ -34,95 +36,89 @@ func TestTheTutorialsClients(t *testing.T) {
 
 	login := fmt.Sprintf(`{"user":"abc","password":%q}`, goodPassword)
 	form := "user=abc&password=" + strings.ReplaceAll(goodPassword, " ", "+")
-	a := tutorialAnswer(t, ours, expressRequest{"POST", "/login", "application/json", login, nil}, "")
-	token := a.members["token"].(string)
-	made := tutorialAnswer(t, ours, expressRequest{
-		"POST", "/clientes", "application/json", `{"name":"Ana"}`, nil}, token)
+
+	const typeJSON, typeForm = "application/json", "application/x-www-form-urlencoded"
+	const x = "x-access-token"
+	bare := func(method, path string, headers ...string) expressRequest {
+		return expressRequest{method, path, "", "", headers}
+	}
+	sent := func(path, media, body string, headers ...string) expressRequest {
+		return expressRequest{"POST", path, media, body, headers}
+	}
+	a := tutorialAnswer(t, ours, sent("/login", typeJSON, login))
+	tokens[1], _ = a.members["token"].(string)
+	made := tutorialAnswer(t, ours, sent("/clientes", typeJSON, `{"name":"Ana"}`, x, tokens[1]))
 	if made.status != http.StatusCreated {
 		t.Fatalf("the customer was answered with %d", made.status)
 	}
-
-	const typeJSON, typeForm = "application/json", "application/x-www-form-urlencoded"
-	headers := func(pairs ...string) []string { return pairs }
 	const good = "<good>" // the token of a login at the same server
 	for _, c := range []struct {
 		name    string
 		request expressRequest
 	}{
-		{"root", expressRequest{"GET", "/", "", "", nil}},
-		{"root, HEAD", expressRequest{"HEAD", "/", "", "", nil}},
-		{"login", expressRequest{"POST", "/login", typeJSON, login, nil}},
-		{"login with a charset", expressRequest{"POST", "/login", typeJSON + "; charset=utf-8", login, nil}},
-		{"login, the type in capitals", expressRequest{"POST", "/login", "APPLICATION/JSON", login, nil}},
-		{"login, another member", expressRequest{"POST", "/login", typeJSON,
-			`{"x":[1,{}],` + login[1:], nil}},
-		{"login form", expressRequest{"POST", "/login", typeForm, form, nil}},
-		{"login form with a charset", expressRequest{"POST", "/login", typeForm + ";charset=UTF-8", form, nil}},
-		{"K1 json with bom", expressRequest{"POST", "/login", typeJSON, "\ufeff" + login, nil}},
-		{"K3 trailing slash", expressRequest{"POST", "/login/", typeJSON, login, nil}},
-		{"K4 path in another case", expressRequest{"POST", "/Login", typeJSON, login, nil}},
-		{"K4 and K3, form", expressRequest{"POST", "/LOGIN/", typeForm, form, nil}},
-		{"K5 cache buster", expressRequest{"POST", "/login?_=1700000000000", typeJSON, login, nil}},
-		{"login, gzip", expressRequest{"POST", "/login", typeJSON, compressed(t, login),
-			headers("Content-Encoding", "gzip")}},
-		{"login form, gzip", expressRequest{"POST", "/login", typeForm, compressed(t, form),
-			headers("Content-Encoding", "gzip")}},
-		{"login, another encoding", expressRequest{"POST", "/login", typeJSON, login,
-			headers("Content-Encoding", "rot13")}},
-		{"login, another charset", expressRequest{"POST", "/login", typeJSON + "; charset=latin1", login, nil}},
-		{"login, broken gzip", expressRequest{"POST", "/login", typeJSON, login,
-			headers("Content-Encoding", "gzip")}},
-		{"wrong login", expressRequest{"POST", "/login", typeJSON, `{"user":"abc","password":"x"}`, nil}},
-		{"nobody", expressRequest{"POST", "/login", typeForm, "user=nobody&password=x", nil}},
-		{"broken JSON", expressRequest{"POST", "/login", typeJSON, `{"user":`, nil}},
-		{"text for JSON", expressRequest{"POST", "/login", typeJSON, `abc`, nil}},
+		{"root", bare("GET", "/")},
+		{"root, HEAD", bare("HEAD", "/")},
+		{"login", sent("/login", typeJSON, login)},
+		{"login with a charset", sent("/login", typeJSON+"; charset=utf-8", login)},
+		{"login, the type in capitals", sent("/login", "APPLICATION/JSON", login)},
+		{"login, another member", sent("/login", typeJSON, `{"x":[1,{}],`+login[1:])},
+		{"login form", sent("/login", typeForm, form)},
+		{"login form with a charset", sent("/login", typeForm+";charset=UTF-8", form)},
+		{"K1 json with bom", sent("/login", typeJSON, "\ufeff"+login)},
+		{"K3 trailing slash", sent("/login/", typeJSON, login)},
+		{"K4 path in another case", sent("/Login", typeJSON, login)},
+		{"K4 and K3, form", sent("/LOGIN/", typeForm, form)},
+		{"K5 cache buster", sent("/login?_=1700000000000", typeJSON, login)},
+		{"login, gzip", sent("/login", typeJSON, compressed(t, login), "Content-Encoding", "gzip")},
+		{"login form, gzip",
+			sent("/login", typeForm, compressed(t, form), "Content-Encoding", "gzip")},
+		{"login, another encoding", sent("/login", typeJSON, login, "Content-Encoding", "rot13")},
+		{"login, another charset", sent("/login", typeJSON+"; charset=latin1", login)},
+		{"login, broken gzip", sent("/login", typeJSON, login, "Content-Encoding", "gzip")},
+		{"wrong login", sent("/login", typeJSON, `{"user":"abc","password":"x"}`)},
+		{"nobody", sent("/login", typeForm, "user=nobody&password=x")},
+		{"broken JSON", sent("/login", typeJSON, `{"user":`)},
+		{"text for JSON", sent("/login", typeJSON, `abc`)},
 
-		{"clientes", expressRequest{"GET", "/clientes", "", "", headers("x-access-token", good)}},
-		{"the header in capitals", expressRequest{"GET", "/clientes", "", "", headers("X-ACCESS-TOKEN", good)}},
-		{"clientes, HEAD", expressRequest{"HEAD", "/clientes", "", "", headers("x-access-token", good)}},
-		{"clientes with a slash", expressRequest{"GET", "/clientes/", "", "", headers("x-access-token", good)}},
-		{"clientes in another case", expressRequest{"GET", "/Clientes", "", "", headers("x-access-token", good)}},
-		{"clientes, cache buster", expressRequest{"GET", "/clientes?_=1&_=2", "", "",
-			headers("x-access-token", good)}},
-		{"clientes, cache buster after a slash", expressRequest{"GET", "/CLIENTES/?_=1", "", "",
-			headers("x-access-token", good)}},
-		{"a record", expressRequest{"GET", "/clientes/1", "", "", headers("x-access-token", good)}},
-		{"a record, slash and case", expressRequest{"GET", "/Clientes/1/", "", "",
-			headers("x-access-token", good)}},
-		{"no record", expressRequest{"GET", "/clientes/9", "", "", headers("x-access-token", good)}},
-		{"no id", expressRequest{"GET", "/clientes/abc/", "", "", headers("x-access-token", good)}},
-		{"no id, no token", expressRequest{"GET", "/Clientes/abc/", "", "", nil}},
-		{"K6 bearer undefined beside", expressRequest{"GET", "/clientes", "", "",
-			headers("x-access-token", good, "Authorization", "Bearer undefined")}},
-		{"basic beside", expressRequest{"GET", "/clientes", "", "",
-			headers("x-access-token", good, "Authorization", "Basic YTpi")}},
-		{"another bearer beside", expressRequest{"GET", "/clientes", "", "",
-			headers("x-access-token", good, "Authorization", "Bearer a.b.c")}},
-		{"no token", expressRequest{"GET", "/clientes", "", "", nil}},
-		{"an empty token", expressRequest{"GET", "/clientes", "", "", headers("x-access-token", "")}},
-		{"basic alone", expressRequest{"GET", "/clientes", "", "", headers("Authorization", "Basic YTpi")}},
-		{"undefined", expressRequest{"GET", "/clientes", "", "", headers("x-access-token", "undefined")}},
-		{"null", expressRequest{"GET", "/clientes/1", "", "", headers("x-access-token", "null")}},
-		{"quotes", expressRequest{"GET", "/clientes", "", "", headers("x-access-token", `"`+good+`"`)}},
-		{"cut off", expressRequest{"GET", "/clientes", "", "", headers("x-access-token", "eyJhbGciOi")}},
-		{"in the query", expressRequest{"GET", "/clientes", "", "", headers("Cookie", "x-access-token="+good)}},
+		{"clientes", bare("GET", "/clientes", x, good)},
+		{"the header in capitals", bare("GET", "/clientes", "X-ACCESS-TOKEN", good)},
+		{"clientes, HEAD", bare("HEAD", "/clientes", x, good)},
+		{"clientes with a slash", bare("GET", "/clientes/", x, good)},
+		{"clientes in another case", bare("GET", "/Clientes", x, good)},
+		{"clientes, cache buster", bare("GET", "/clientes?_=1&_=2", x, good)},
+		{"clientes, cache buster after a slash", bare("GET", "/CLIENTES/?_=1", x, good)},
+		{"a record", bare("GET", "/clientes/1", x, good)},
+		{"a record, slash and case", bare("GET", "/Clientes/1/", x, good)},
+		{"no record", bare("GET", "/clientes/9", x, good)},
+		{"no id", bare("GET", "/clientes/abc/", x, good)},
+		{"no id, no token", bare("GET", "/Clientes/abc/")},
+		{"K6 bearer undefined beside",
+			bare("GET", "/clientes", x, good, "Authorization", "Bearer undefined")},
+		{"basic beside", bare("GET", "/clientes", x, good, "Authorization", "Basic YTpi")},
+		{"another bearer beside",
+			bare("GET", "/clientes", x, good, "Authorization", "Bearer a.b.c")},
+		{"no token", bare("GET", "/clientes")},
+		{"an empty token", bare("GET", "/clientes", x, "")},
+		{"basic alone", bare("GET", "/clientes", "Authorization", "Basic YTpi")},
+		{"undefined", bare("GET", "/clientes", x, "undefined")},
+		{"null", bare("GET", "/clientes/1", x, "null")},
+		{"quotes", bare("GET", "/clientes", x, `"`+good+`"`)},
+		{"cut off", bare("GET", "/clientes", x, "eyJhbGciOi")},
+		{"in a cookie", bare("GET", "/clientes", "Cookie", "x-access-token="+good)},
 
-		{"two slashes at the end", expressRequest{"GET", "/clientes//", "", "", headers("x-access-token", good)}},
-		{"two slashes before it", expressRequest{"GET", "//clientes", "", "", headers("x-access-token", good)}},
-		{"an escaped letter", expressRequest{"GET", "/%63lientes", "", "", headers("x-access-token", good)}},
-		{"an escaped slash", expressRequest{"GET", "/clientes%2F", "", "", headers("x-access-token", good)}},
-		{"an escaped slash in an id", expressRequest{"GET", "/clientes/1%2F", "", "",
-			headers("x-access-token", good)}},
-		{"another path", expressRequest{"GET", "/cliente", "", "", headers("x-access-token", good)}},
+		{"two slashes at the end", bare("GET", "/clientes//", x, good)},
+		{"two slashes before it", bare("GET", "//clientes", x, good)},
+		{"an escaped letter", bare("GET", "/%63lientes", x, good)},
+		{"an escaped slash", bare("GET", "/clientes%2F", x, good)},
+		{"an escaped slash in an id", bare("GET", "/clientes/1%2F", x, good)},
+		{"another path", bare("GET", "/cliente", x, good)},
 
-		{"logout", expressRequest{"POST", "/logout", "", "", headers("x-access-token", good)}},
-		{"logout, slash and case", expressRequest{"POST", "/Logout/", "", "", headers("x-access-token", good)}},
-		{"logout with JSON", expressRequest{"POST", "/logout", typeJSON, "{}", headers("x-access-token", good)}},
-		{"logout with a form", expressRequest{"POST", "/logout", typeForm, "a=b",
-			headers("x-access-token", good)}},
-		{"logout without a token", expressRequest{"POST", "/logout", "", "", nil}},
-		{"logout with a bad token", expressRequest{"POST", "/logout?_=1", "", "",
-			headers("x-access-token", "undefined")}},
+		{"logout", bare("POST", "/logout", x, good)},
+		{"logout, slash and case", bare("POST", "/Logout/", x, good)},
+		{"logout with JSON", sent("/logout", typeJSON, "{}", x, good)},
+		{"logout with a form", sent("/logout", typeForm, "a=b", x, good)},
+		{"logout without a token", bare("POST", "/logout")},
+		{"logout with a bad token", bare("POST", "/logout?_=1", x, "undefined")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var answers [2]expressAnswer
@@ -130,8 +126,7 @@ func TestTheTutorialsClients(t *testing.T) {
 				token := ""
 				if strings.Contains(fmt.Sprint(c.request.headers), good) {
 					if tokens[i] == "" {
-						a := tutorialAnswer(t, server, expressRequest{
-							"POST", "/login", typeJSON, login, nil}, "")
+						a := tutorialAnswer(t, server, sent("/login", typeJSON, login))
 						tokens[i], _ = a.members["token"].(string)
 					}
 					token = tokens[i]
@@ -141,10 +136,9 @@ func TestTheTutorialsClients(t *testing.T) {
 				for _, h := range c.request.headers {
 					request.headers = append(request.headers, strings.ReplaceAll(h, good, token))
 				}
-				answers[i] = tutorialAnswer(t, server, request, "")
+				answers[i] = tutorialAnswer(t, server, request)
 				if token != "" && strings.Contains(strings.ToLower(request.path), "/logout") {
-					after := tutorialAnswer(t, server, expressRequest{"GET", "/clientes", "", "",
-						headers("x-access-token", token)}, "")
+					after := tutorialAnswer(t, server, bare("GET", "/clientes", x, token))
 					if after.status != http.StatusUnauthorized {
 						t.Errorf("after it, %s answers %d", server, after.status)
 					}
@@ -216,16 +210,13 @@ type expressAnswer struct {
 	records []map[string]any
 }
 
-func tutorialAnswer(t *testing.T, server string, r expressRequest, token string) expressAnswer {
+func tutorialAnswer(t *testing.T, server string, r expressRequest) expressAnswer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), r.method, server+r.path,
 		strings.NewReader(r.body))
 	authtest.Must(t, err)
 	if r.media != "" {
 		req.Header.Set("Content-Type", r.media)
-	}
-	if token != "" {
-		req.Header.Set("x-access-token", token)
 	}
 	for i := 0; i < len(r.headers); i += 2 {
 		req.Header.Set(r.headers[i], r.headers[i+1])
