@@ -169,8 +169,8 @@ func parseDjangoPBKDF2(text string) (passwordHash, error) {
 
 // parsePassport reads "passport-local-mongoose$sha256$25000$salt$hash". That program keeps salt and
 // hash in two fields of its document, both in hex. It salts with the hex text itself, not with what
-// the text stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2) and
-// 25000 unless somebody chose others.
+// the text stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2)
+// and 25000 unless somebody chose others.
 func parsePassport(text string) (passwordHash, error) {
 	fields := strings.Split(text, "$")[1:]
 	if len(fields) != 4 {
