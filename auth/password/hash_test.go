@@ -122,6 +122,7 @@ func TestHashesThatAreRefused(t *testing.T) {
 		argon2, scrypt, pbkdf2, djangoS, djangoP, pass, bcrypt2b, "bcrypt$" + bcrypt2b,
 		"argon2" + argon2, "{bcrypt}" + bcrypt2b, "{CRYPT}" + bcrypt2b, "{BLF-CRYPT}" + bcrypt2b,
 		"{argon2@SpringSecurity_v5_8}" + argon2, "{ARGON2}" + argon2, "$wp" + bcrypt2b,
+		"AQAAAAEAACcQAAAAEP/u3cy7qpmId2ZVRDMiEQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==", // O5
 		passlib, werkzeug, werkzeugS, springS, springP, phpass, aspnet, firebase, keycloak,
 	} {
 		if _, err := parseHash(good); err != nil {
@@ -473,6 +474,15 @@ func TestWeakHashesAreRefusedWithWhatToDo(t *testing.T) {
 	}
 	if err := CheckHash("!$6$salt$aaaa"); err == nil || !strings.Contains(err.Error(), "locked") {
 		t.Errorf("a locked user: %v", err)
+	}
+}
+
+// TestAnEndThatWasLost checks that a hash of ASP.NET that has lost its last character is one of its
+// password still, and of no other.
+func TestAnEndThatWasLost(t *testing.T) {
+	const cut = "AQAAAAEAACcQAAAAEAABAgMEBQYHCAkKCwwNDg+yWU7rLgUwPZb1Itsmra7cbxw2EFpwpVFIEtP+JIuUE=="
+	if !verifyPassword(cut, "my password") || verifyPassword(cut, "my passwords") {
+		t.Error("it matches another password, or not its own")
 	}
 }
 

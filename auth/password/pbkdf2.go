@@ -117,7 +117,12 @@ func isDigest(name string) bool {
 // is that of ASP.NET Core Identity, and version 2 that of ASP.NET Identity: SHA-1, 1,000 times.
 // That is little, but the first login replaces it.
 func parseASPNET(text string) (passwordHash, error) {
-	b, err := padded(text)
+	data := strings.TrimRight(text, "=")
+	if len(data)%4 == 1 {
+		// A copy has lost a character of the end. The bytes before it prove as much.
+		data = data[:len(data)-1]
+	}
+	b, err := unpadded(data)
 	if err != nil {
 		return nil, unknownHash(text)
 	}

@@ -39,8 +39,7 @@ func TestUsersOfOtherPrograms(t *testing.T) {
 		{"O4 WordPress 6.8", row("$wp" + strings.Replace(bcrypt, "2b", "2y", 1)),
 			"1 user with a hash of bcrypt of a digest\n"},
 		{"O5 ASP.NET", row("AQAAAAEAACcQAAAAEP/u3cy7qpmId2ZVRDMiEQAAAAAAAAAAAAAAAA" +
-			"AAAAAAAAAAAAAAAAAAAAAAAAAAAA=="),
-			"1 user with a hash of PBKDF2\n"},
+			"AAAAAAAAAAAAAAAAAAAAAAAAAAA=="), "1 user with a hash of PBKDF2\n"},
 		{"O5 Keycloak", row(`{"type":"password","secretData":"{\"value\":\"` +
 			strings.Repeat("A", 43) + `=\",\"salt\":\"AAAAAAAAAAAAAAAAAAAAAA==\"}","credentialData":"{\"hashIterations\":5,` +
 			`\"algorithm\":\"argon2\",\"additionalParameters\":{\"memory\":[\"7168\"],` +
@@ -98,7 +97,7 @@ func TestUsersThatNobodyCanTake(t *testing.T) {
 	for _, c := range []struct{ name, user, hash, says string }{
 		{"O9 no address", "josé", bcryptHash,
 			"row 1, user: A user name has 1 to 64 characters of " +
-			"A-Z, a-z, 0-9 and . _ @ + -, or is an email address.\n"},
+				"A-Z, a-z, 0-9 and . _ @ + -, or is an email address.\n"},
 		{"Spring noop", "ana", "{noop}secret9", "row 1, password_hash: This is a password itself"},
 		{"MD5", "ana", strings.Repeat("0f", 16), "Leave password_hash empty"},
 		{"LDAP", "ana", "{SSHA}Fd0zE9K0Oe0w6jXvyIhrIVxdWBZDQ2Uj", "Leave password_hash empty"},
