@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/text/unicode/norm"
 
 	"clientes/auth/authtest"
 	"clientes/auth/mail"
@@ -189,6 +190,108 @@ func TestSignupIsClosed(t *testing.T) {
 	if _, err := f.store.UserByName(t.Context(), "ana"); err == nil {
 		t.Error("somebody has signed up")
 	}
+}
+
+// An admin finds a user by name, as the tutorial's findUser does.
+func TestUsersByName(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		for _, name := range []string{
+			"Ana", "o'brien@example.com", "eva+x@example.com", "jos\u00e9@example.com",
+		} {
+			_, err := f.store.CreateUser(t.Context(), store.User{Name: name, Role: store.Viewer})
+			authtest.Must(t, err)
+		}
+		for _, c := range []struct {
+			query, want string // the name of the one user, "" for none
+			status      int
+		}{
+			{"user=Ana", "Ana", 200},
+			{"user=aNA", "Ana", 200},
+			{"user=%20ana%09", "Ana", 200},
+			{"user=ana&limit=1", "Ana", 200},
+			{"user=O'BRIEN@example.com", "o'brien@example.com", 200},
+			{"user=o%27brien%40EXAMPLE.com", "o'brien@example.com", 200},
+			{"user=eva%2Bx@example.com", "eva+x@example.com", 200},
+			{"user=JOSE%CC%81@example.com", "jos\u00e9@example.com", 200},
+			{"user=an", "", 200},
+			{"user=ana2", "", 200},
+			{"user=%25", "", 200},
+			{"user=%FF", "", 200},
+			{"user=" + strings.Repeat("a", 300), "", 200},
+			{"user=eva+x@example.com", "", 400},
+			{"user=", "", 400},
+			{"user=%20", "", 400},
+			{"user=ana&name=ana", "", 400},
+			{"name=ana", "", 400},
+			{"user=ana&limit=0", "", 400},
+			{"user=ana&cursor=x", "", 400},
+		} {
+			a := f.as(store.Admin, "GET", "/users?"+c.query, "")
+			f.want(a, c.status, map[int]string{400: "invalid_parameter"}[c.status])
+			if c.status != 200 {
+				continue
+			}
+			var users []struct {
+				User string `json:"user"`
+			}
+			authtest.Must(t, json.Unmarshal([]byte(a.body), &users))
+			found := len(users) == 1 && users[0].User == c.want
+			if c.want == "" && a.body != "[]" || c.want != "" && !found {
+				t.Errorf("%s: %s", c.query, a.body)
+			}
+			if a.header.Get("Link") != "" {
+				t.Errorf("%s: there is a next page: %s", c.query, a.header.Get("Link"))
+			}
+		}
+		for _, role := range []store.Role{store.Viewer, store.Editor} {
+			f.want(f.as(role, "GET", "/users?user=ana", ""), 403, "forbidden")
+		}
+		f.want(f.call("GET", "/users?user=ana", ""), 401, "token_missing")
+	})
+}
+
+// An email address is a user name wherever one is sent.
+func TestAddressesAsUserNames(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		const password = "five grumpy violets"
+		for _, name := range []string{
+			"o'brien@example.com", "jos\u00e9@ex\u00e4mple.com",
+			"first.middle.last.person@department.faculty.university-hospital.example.org",
+		} {
+			body := fmt.Sprintf(`{"user":%q,"password":%q}`, " "+name+" ", password)
+			a := f.as(store.Admin, "POST", "/users", body)
+			f.want(a, 201, "")
+			if u := userOf(t, a); u.User != name || u.Email != "" {
+				t.Errorf("made %s", a.body)
+			}
+			body = fmt.Sprintf(`{"user":%q,"password":%q}`, strings.ToUpper(name), password)
+			f.want(f.as(store.Admin, "POST", "/users", body), 409, "conflict")
+			f.want(f.call("POST", "/signup", body), 409, "conflict")
+			f.loginAs(strings.ToUpper(name), password)
+			f.loginAs(norm.NFD.String(name), password)
+		}
+		a := f.as(store.Admin, "POST", "/users", `{"user":"jos\u00e9","password":"`+password+`"}`)
+		f.want(a, 422, "validation_failed")
+	}, openSignup, trustLoopback)
+}
+
+// A password is the same in whatever Unicode form a keyboard writes it.
+func TestPasswordsInAnyForm(t *testing.T) {
+	f := onSQLite(t)
+	const composed = "cr\u00e8me br\u00fbl\u00e9e violets"
+	const apart = "cre\u0300me bru\u0302le\u0301e violets"
+	for i, set := range []string{composed, apart} {
+		user := fmt.Sprint("ana", i)
+		f.want(f.as(store.Admin, "POST", "/users",
+			fmt.Sprintf(`{"user":%q,"password":%q}`, user, set)), 201, "")
+		f.loginAs(user, composed)
+		f.loginAs(user, apart)
+		f.want(f.call("POST", "/login", fmt.Sprintf(`{"user":%q,"password":%q}`, user,
+			"creme brulee violets")), 401, "invalid_login")
+	}
+	four := strings.Repeat("e\u0301", 4)
+	f.want(f.as(store.Admin, "POST", "/users", fmt.Sprintf(`{"user":"x","password":%q}`, four)),
+		422, "validation_failed")
 }
 
 // Admins create, change and delete users.

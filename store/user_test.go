@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -149,5 +150,46 @@ func TestMailWaits(t *testing.T) {
 	}
 	if all < 16*time.Hour || all > 17*time.Hour {
 		t.Errorf("all in all it waits %s", all)
+	}
+}
+
+func TestUserName(t *testing.T) {
+	long := strings.Repeat("a", 64) + "@" + strings.Repeat(strings.Repeat("b", 46)+".", 4) + "c"
+	for _, c := range []struct {
+		name, sent, want string
+		ok               bool
+	}{
+		{"plain", "Ana.Maria_1+x-y", "Ana.Maria_1+x-y", true},
+		{"J1 trailing space", "ana ", "ana", true},
+		{"white space around it", "\t\u00a0ana\r\n", "ana", true},
+		{"64", strings.Repeat("a", 64), strings.Repeat("a", 64), true},
+		{"65", strings.Repeat("a", 65), strings.Repeat("a", 65), false},
+		{"no address, but plain", "a@b@c", "a@b@c", true},
+		{"O8 apostrophe", "o'brien@example.com", "o'brien@example.com", true},
+		{"O9 long", "first.middle.last.person@department.faculty.university-hospital.example.org",
+			"first.middle.last.person@department.faculty.university-hospital.example.org", true},
+		{"254 bytes", long, long, len(long) == store.MaxEmail},
+		{"255 bytes", "x" + long, "x" + long, false},
+		{"other signs of an address", "a!#$%&*/=?^`{|}~b@example.com",
+			"a!#$%&*/=?^`{|}~b@example.com", true},
+		{"UTF-8", "jos\u00e9@example.com", "jos\u00e9@example.com", true},
+		{"NFD", "jose\u0301@example.com", "jos\u00e9@example.com", true},
+		{"O9 no address", "jos\u00e9", "jos\u00e9", false},
+		{"a space", "ana maria", "ana maria", false},
+		{"a space in an address", "ana maria@example.com", "ana maria@example.com", false},
+		{"a name before the address", "Ana <ana@example.com>", "Ana <ana@example.com>", false},
+		{"a quoted local part", `"ana"@example.com`, `"ana"@example.com`, false},
+		{"nothing", " ", "", false},
+		{"no text", "an\xff", "an\xff", false},
+		{"NUL", "ana\x00", "ana\x00", false},
+	} {
+		name, ok := store.UserName(c.sent)
+		if ok != c.ok || ok && name != c.want {
+			t.Errorf("%s: %+q, %t", c.name, name, ok)
+		}
+		u, err := store.User{Name: c.sent, Role: store.Viewer}.Validate()
+		if (err == nil) != c.ok || ok && u.Name != c.want {
+			t.Errorf("%s: a user with it is %+q, %v", c.name, u.Name, err)
+		}
 	}
 }

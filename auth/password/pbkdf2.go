@@ -117,7 +117,12 @@ func isDigest(name string) bool {
 // is that of ASP.NET Core Identity, and version 2 that of ASP.NET Identity: SHA-1, 1,000 times.
 // That is little, but the first login replaces it.
 func parseASPNET(text string) (passwordHash, error) {
-	b, err := padded(text)
+	data := strings.TrimRight(text, "=")
+	if len(data)%4 == 1 {
+		// A copy has lost a character of the end. The bytes before it prove as much.
+		data = data[:len(data)-1]
+	}
+	b, err := unpadded(data)
 	if err != nil {
 		return nil, unknownHash(text)
 	}
@@ -169,8 +174,8 @@ func parseDjangoPBKDF2(text string) (passwordHash, error) {
 
 // parsePassport reads "passport-local-mongoose$sha256$25000$salt$hash". That program keeps salt and
 // hash in two fields of its document, both in hex. It salts with the hex text itself, not with what
-// the text stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2) and
-// 25000 unless somebody chose others.
+// the text stands for. Digest and iterations are in its settings: sha256 (sha1 before version 2)
+// and 25000 unless somebody chose others.
 func parsePassport(text string) (passwordHash, error) {
 	fields := strings.Split(text, "$")[1:]
 	if len(fields) != 4 {

@@ -21,6 +21,7 @@ func userChecks() []check {
 		{"text comes back to the byte", userText},
 		{"an unknown user is ErrNotFound on read, update and delete", userUnknown},
 		{"a user is found by name in any case, with white space around it or not", userByName},
+		{"email addresses as names are found and taken as Go folds them", userAddressNames},
 		{"a user is found by the confirmed email in any case, not by a pending one", userByEmail},
 		{"a name that another has in any case is a conflict", userNameConflict},
 		{"an email that another has in any case is a conflict", userEmailConflict},
@@ -133,6 +134,52 @@ func userText(t *testing.T, f *fixture) {
 	f.user(t, name, store.Viewer)
 	if u, err := f.UserByName(t.Context(), strings.ToUpper(name)); err != nil || u.Name != name {
 		t.Errorf("the longest name: %+v, %v", u, err)
+	}
+}
+
+// userAddressNames checks names that are email addresses: every engine compares them as Go does.
+func userAddressNames(t *testing.T, f *fixture) {
+	long := strings.Repeat("é", 30) + "@" + strings.Repeat(strings.Repeat("a", 60)+".", 3) + "org"
+	for _, c := range []struct {
+		name  string
+		same  []string // the same name
+		other []string // other names
+	}{
+		{"o'brien@example.com", []string{"O'Brien@EXAMPLE.com", " o'brien@example.com\t"},
+			[]string{"obrien@example.com", "o''brien@example.com", "o\u2019brien@example.com"}},
+		{"jos\u00e9@example.com", []string{"JOS\u00c9@example.com", "jose\u0301@example.com"},
+			[]string{"jose@example.com"}},
+		{"stra\u00dfe@example.com", []string{"STRASSE@example.com", "STRA\u1e9eE@example.com"},
+			[]string{"strase@example.com"}},
+		{"ni\u00f1o@example.com", []string{"NI\u00d1O@example.com"}, []string{"nino@example.com"}},
+		{"ilker@example.com", []string{"ILKER@example.com"},
+			[]string{"\u0130lker@example.com", "\u0131lker@example.com"}},
+		{"mark@example.com", []string{"mar\u212a@example.com"}, nil}, // the sign of Kelvin
+		{"%_@example.com", nil, []string{"ab@example.com"}},
+		{long, []string{strings.ToUpper(long)}, nil},
+	} {
+		u := f.user(t, c.name, store.Viewer)
+		for _, same := range c.same {
+			if got, err := f.UserByName(t.Context(), same); err != nil || got != u {
+				t.Errorf("%q of %q: %+v, %v", same, c.name, got, err)
+			}
+			taken := store.User{Name: same, Role: store.Viewer}
+			_, err := f.CreateUser(t.Context(), taken)
+			var conflict *store.ConflictError
+			if !errors.As(err, &conflict) || conflict.Field != "user" {
+				t.Errorf("create %q beside %q: %v", same, c.name, err)
+			}
+			var rows *store.RowsError
+			err = f.CheckUsers(t.Context(), []store.User{taken})
+			if !errors.As(err, &rows) || rows.Rows[0].Field != "user" {
+				t.Errorf("check %q beside %q: %v", same, c.name, err)
+			}
+		}
+		for _, other := range c.other {
+			if got, err := f.UserByName(t.Context(), other); !errors.Is(err, store.ErrNotFound) {
+				t.Errorf("%q finds %q, %v", other, got.Name, err)
+			}
+		}
 	}
 }
 
