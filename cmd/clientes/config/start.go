@@ -96,7 +96,8 @@ func (c Config) LoopbackHint() string {
 // PublicURLHint returns what to tell an operator whose server others can reach, but cannot know
 // where. It returns "" if it can.
 func (c Config) PublicURLHint() string {
-	if ip, err := netip.ParseAddr(c.PublicURLAt(nil).Hostname()); err == nil && ip.IsUnspecified() {
+	ip, err := netip.ParseAddr(c.PublicURLAt(nil).Hostname())
+	if err == nil && ip.IsUnspecified() {
 		return "PUBLIC_URL is " + c.PublicURL + ", which is an address to listen on: links in mail " +
 			"lead nowhere; set it to what browsers use, such as https://api.example.com"
 	}
