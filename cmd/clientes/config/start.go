@@ -98,8 +98,8 @@ func (c Config) LoopbackHint() string {
 func (c Config) PublicURLHint() string {
 	ip, err := netip.ParseAddr(c.PublicURLAt(nil).Hostname())
 	if err == nil && ip.IsUnspecified() {
-		return "PUBLIC_URL is " + c.PublicURL + ", which is an address to listen on: links in mail " +
-			"lead nowhere; set it to what browsers use, such as https://api.example.com"
+		return "PUBLIC_URL is " + c.PublicURL + ", an address to listen on: links in mail lead " +
+			"nowhere; set it to what browsers use, such as https://api.example.com"
 	}
 	if !c.listensEverywhere() || c.PublicURL != "" {
 		return ""
