@@ -139,7 +139,8 @@ func ParseFrom(s string) (netmail.Address, error) {
 	}
 	if err != nil || !isASCII(a.Address) {
 		return netmail.Address{}, errors.New("it has to be as clientes@example.com or " +
-			"Clientes <clientes@example.com>, in ASCII before the @")
+			"Clientes <clientes@example.com>, in ASCII before the @; a name with a comma stands " +
+			"between double quotes")
 	}
 	return *a, nil
 }

@@ -230,7 +230,7 @@ SIGNUP            closed                        default
 REQUIRE_MFA       none                          default
 PASSWORD_MIN      8                             default
 PASSWORD_DENYLIST (none)                        default
-PUBLIC_URL        http://0.0.0.0:3001           default
+PUBLIC_URL        http://localhost:3001         default
 SMTP_URL          smtp://***:***@h:587          environment
 MAIL_FROM         Clientes <c@example.com>      environment
 CORS_ORIGINS      (none)                        default

@@ -231,8 +231,9 @@ func (e *expander) expand(text string) (value, why string) {
 }
 
 const (
-	commandFault = "is a command, and .env runs none: put its output there" + keep
-	unsetFault   = "has a $ before a name that no line above it sets, nor the environment" + keep
+	commandFault = "is a command, and .env runs none: put its output there; " +
+		"if it is none, put it between single quotes"
+	unsetFault = "has a $ before a name that no line above it sets, nor the environment" + keep
 )
 
 // braces returns the value of ${inner}.

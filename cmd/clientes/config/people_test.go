@@ -421,6 +421,9 @@ func TestPublicURLOfAllAddresses(t *testing.T) {
 		{map[string]string{"HOST": "0.0.0.0", "PUBLIC_URL": "https://a.example"},
 			"https://a.example", false, false},
 		{map[string]string{"HOST": "192.0.2.7"}, "http://192.0.2.7:3000", false, false},
+		{map[string]string{"PUBLIC_URL": "http://0.0.0.0:3000"}, "http://0.0.0.0:3000",
+			false, true},
+		{map[string]string{"PUBLIC_URL": "http://[::]:3000"}, "http://[::]:3000", false, true},
 	} {
 		c, err := Load(environment(test.vars))
 		if err != nil {

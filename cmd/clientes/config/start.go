@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,6 +96,11 @@ func (c Config) LoopbackHint() string {
 // PublicURLHint returns what to tell an operator whose server others can reach, but cannot know
 // where. It returns "" if it can.
 func (c Config) PublicURLHint() string {
+	ip, err := netip.ParseAddr(c.PublicURLAt(nil).Hostname())
+	if err == nil && ip.IsUnspecified() {
+		return "PUBLIC_URL is " + c.PublicURL + ", an address to listen on: links in mail lead " +
+			"nowhere; set it to what browsers use, such as https://api.example.com"
+	}
 	if !c.listensEverywhere() || c.PublicURL != "" {
 		return ""
 	}
