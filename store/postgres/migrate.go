@@ -187,7 +187,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig,
 	if err := schema.CheckRequired(); err != nil {
 		return err
 	}
-	if err := checkEncoding(ctx, config); err != nil {
+	if err := checkServer(ctx, config); err != nil {
 		return err
 	}
 
@@ -249,18 +249,35 @@ func provider(db *sql.DB, table string, first, last int64,
 		goose.WithLogger(goose.NopLogger()), goose.WithDisableGlobalRegistry(true))
 }
 
-// checkEncoding refuses a database whose encoding is not UTF-8: it could not keep most text, and
-// would return some of it altered.
-func checkEncoding(ctx context.Context, config *pgx.ConnConfig) error {
+// oldestServer is the oldest version of PostgreSQL that knows what the migrations use.
+const oldestServer = 140000
+
+// checkVersion refuses a server that is too old for the migrations, before the first of them.
+func checkVersion(version int) error {
+	if version < oldestServer {
+		return fmt.Errorf("its server is PostgreSQL %d, and 14 or newer is needed", version/10000)
+	}
+	return nil
+}
+
+// checkServer refuses a server that is too old, and a database whose encoding is not UTF-8: it
+// could not keep most text, and would return some of it altered.
+func checkServer(ctx context.Context, config *pgx.ConnConfig) error {
 	conn, err := connect(ctx, config)
 	if err != nil {
 		return err
 	}
 	defer disconnect(ctx, conn)
 	var encoding string
-	err = conn.QueryRow(ctx, "SELECT current_setting('server_encoding')").Scan(&encoding)
+	var version int
+	err = conn.QueryRow(ctx, `
+		SELECT current_setting('server_encoding'), current_setting('server_version_num')::int`,
+	).Scan(&encoding, &version)
 	if err != nil {
 		return fmt.Errorf("read the encoding: %w", engineError(ctx, conn, err))
+	}
+	if err := checkVersion(version); err != nil {
+		return err
 	}
 	if encoding != "UTF8" {
 		return fmt.Errorf("its encoding is %s, and UTF8 is needed: "+
