@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"clientes/store"
 )
@@ -186,7 +187,7 @@ func refusal(c *pgconn.Config, code string) (what, cure string) {
 			"delete the option that it names; PgBouncer passes over those in ignore_startup_parameters"
 	case "0A000":
 		return "the server does not speak this version of the protocol",
-			"PostgreSQL 13 or newer is needed"
+			"PostgreSQL 14 or newer is needed"
 	}
 	if what, cure := faultOf(code); what != "" {
 		return what, cure
@@ -214,18 +215,22 @@ func isRefusedTLS(err error) bool {
 	return strings.HasSuffix(err.Error(), "server refused TLS connection")
 }
 
+// httpLength is the length of a message that begins as the answer of a web server does: HTTP/1.1.
+const httpLength = 'T'<<24 | 'T'<<16 | 'P'<<8 | '/'
+
 // protocolFault reports whether an attempt met a server that does not speak PostgreSQL's protocol,
-// and returns what that means. It goes by the text: pgx has no types for these.
+// and returns what that means. For some it goes by the text: pgx has no types for them.
 func protocolFault(err error) (what string, ok bool) {
-	text := err.Error()
-	_, after, ok := strings.Cut(text, "unknown message type: ")
-	if !ok && !strings.Contains(text, "received unexpected message") &&
-		!strings.Contains(text, "invalid message length") &&
-		!strings.Contains(text, "first record does not look like a TLS handshake") {
-		return "", false
-	}
-	if strings.HasPrefix(after, "H") {
+	var long *pgproto3.ExceededMaxBodyLenErr
+	if errors.As(err, &long) && long.ActualBodyLen == httpLength-4 {
 		return "what listens there is a web server and no PostgreSQL server", true
 	}
-	return "what listens there is no PostgreSQL server", true
+	text := err.Error()
+	for _, known := range []string{"unknown message type", "received unexpected message",
+		"invalid message length", "first record does not look like a TLS handshake"} {
+		if long != nil || strings.Contains(text, known) {
+			return "what listens there is no PostgreSQL server", true
+		}
+	}
+	return "", false
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"clientes/store/postgres/postgrestest"
 )
@@ -295,4 +296,32 @@ func vocabulary(t *testing.T) string {
 		all.Write(text)
 	}
 	return all.String() + "postgres://u:***@h.x/d user=u database=d host=h.x:5432"
+}
+
+// Each refusal of a server has its own sentence. A server older than the migrations has one too.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	config, err := pgconn.ParseConfig("postgres://v:hunter2@db.example.com/dbv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := make(map[string]string)
+	for code, want := range map[string]string{
+		"28P01": "the password of user v is wrong", "28000": "does not let user v in",
+		"3D000": "no database named dbv", "42501": "may not connect", "53300": "no more connections",
+		"57P03": "starts or stops", "42704": "an option of the URL", "08P01": "a pooler before it",
+		"0A000": "version of the protocol", "XX000": "refuses the connection", "53100": "disk is full",
+		"25006": "read-only", "3F000": "no such schema", "57P01": "was stopped",
+	} {
+		what, cure := refusal(config, code)
+		if !strings.Contains(what, want) || cure == "" || said[what] != "" {
+			t.Errorf("%s: %s; %s; want %s", code, what, cure, want)
+		}
+		said[what] = code
+	}
+	for version, good := range map[int]bool{130014: false, 140000: true, 180001: true} {
+		if err := checkVersion(version); (err == nil) != good {
+			t.Errorf("version %d: %v", version, err)
+		}
+	}
 }

@@ -20,6 +20,7 @@ type place struct {
 
 	database, user  string
 	schema, current string // the schema of the tables, and the one in which CREATE TABLE makes them
+	version         int // of the server, 140000 for 14.0
 	encoding        string
 	mayCreate       bool // tables in current
 }
@@ -37,7 +38,7 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 	searchPath, own, early := "", "", ""
 	err = conn.QueryRow(ctx, `
 		SELECT current_database()::text, current_user::text, coalesce(current_schema()::text, ''),
-			current_setting('server_encoding'),
+			current_setting('server_version_num')::int, current_setting('server_encoding'),
 			coalesce(has_schema_privilege(current_schema(), 'CREATE'), false),
 			current_setting('search_path'),
 			coalesce((
@@ -48,7 +49,8 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 				SELECT relnamespace::regnamespace::text
 				FROM pg_class
 				WHERE oid = to_regclass('`+store.EarlyTable+`')), '')`).
-		Scan(&p.database, &p.user, &p.current, &p.encoding, &p.mayCreate, &searchPath, &own, &early)
+		Scan(&p.database, &p.user, &p.current, &p.version, &p.encoding, &p.mayCreate,
+			&searchPath, &own, &early)
 	if err != nil {
 		return place{}, engineError(ctx, conn, err)
 	}
@@ -181,8 +183,25 @@ func (p place) checkSearchPath(ctx context.Context, conn *pgx.Conn, searchPath s
 	}
 }
 
+// oldestServer is the oldest version of PostgreSQL that knows what the migrations use.
+const oldestServer = 140000
+
+// checkVersion refuses a server that is too old for the migrations, before the first of them.
+func checkVersion(version int) error {
+	if version < oldestServer {
+		return &store.PlaceError{
+			Fault: fmt.Sprintf("the server of the database is PostgreSQL %d", version/10000),
+			Cure:  "upgrade it: clientes needs PostgreSQL 14 or newer",
+		}
+	}
+	return nil
+}
+
 // checkUse returns why no tables can be made in the place, or nil.
 func (p place) checkUse() error {
+	if err := checkVersion(p.version); err != nil {
+		return err
+	}
 	if p.encoding != "UTF8" {
 		// It could not keep most text, and would return some of it altered.
 		return &store.PlaceError{
