@@ -105,3 +105,39 @@ func checkMigration(version int, text string, lock ...string) error {
 	}
 	return nil
 }
+
+// TestTheTablesOfTheMigrationsAreKnown holds the files to the form that [store.MadeTables] reads: a
+// table that it overlooks could be missing from a database, and nobody would say so.
+func TestTheTablesOfTheMigrationsAreKnown(t *testing.T) {
+	for _, engine := range []string{"sqlite", "postgres"} {
+		names, texts := migrationsOf(t, engine)
+		made := make(map[string]store.MadeTable)
+		for i, name := range names {
+			if !strings.HasSuffix(name, ".sql") {
+				continue
+			}
+			tables := store.MadeTables(int64(i+1), texts[name])
+			for _, table := range tables {
+				made[table.Name] = table
+			}
+			up, _, _ := strings.Cut(texts[name], "-- +goose Down")
+			if n := strings.Count(up, "TABLE ") - strings.Count(up, "ALTER TABLE "); n != len(tables) {
+				t.Errorf("%s: %s makes %d tables, got %v", engine, name, n, tables)
+			}
+		}
+		for _, table := range store.Tables() {
+			got := made[table.Name]
+			for _, column := range got.Columns {
+				known := slices.ContainsFunc(table.Columns, func(c store.Column) bool {
+					return c.Name == column
+				})
+				if !known && column != "search" && column != "ended_order" {
+					t.Errorf("%s: %s has no column %s", engine, table.Name, column)
+				}
+			}
+			if len(got.Columns) <= table.Key {
+				t.Errorf("%s: %s has the columns %q", engine, table.Name, got.Columns)
+			}
+		}
+	}
+}

@@ -215,9 +215,9 @@ func TestWhatOpenAndMigrateSayOfTheMachine(t *testing.T) {
 	wantOutage(t, err, noise, "is no SQLite database")
 
 	_, err = Open(t.Context(), "sqlite:"+folder, store.Options{})
-	wantOutage(t, err, folder, "cannot be opened")
+	wantOutage(t, err, folder, "is a folder: name a file in it")
 	_, err = Schema(t.Context(), "sqlite:"+folder)
-	wantOutage(t, err, folder, "cannot be opened")
+	wantOutage(t, err, folder, "is a folder: name a file in it")
 }
 
 // Every code that speaks of the machine is told to the operator.
