@@ -20,7 +20,7 @@ type place struct {
 
 	database, user  string
 	schema, current string // the schema of the tables, and the one in which CREATE TABLE makes them
-	version         int // of the server, 140000 for 14.0
+	version         int    // of the server, 140000 for 14.0
 	encoding        string
 	mayCreate       bool // tables in current
 }
