@@ -203,7 +203,7 @@ func TestCopyRefuses(t *testing.T) {
 	refused("sqlite:a.db", "mysql://u:sekret@h/d", 2,
 		"--to has to begin with sqlite: or postgres://")
 	refused("postgres://u:sek/ret@h/d", "sqlite:b.db", 2,
-		"--from is not a URL that PostgreSQL's driver takes")
+		"--from has an @ behind a /: write / in the password as %2F")
 	refused("sqlite:a.db", "sqlite:b.db", 1,
 		"--from: there is nothing in the database; is it the right URL?\n")
 	if files, _ := os.ReadDir("."); len(files) > 0 {

@@ -37,7 +37,10 @@ func Warnings(databaseURL string) []string {
 	if err != nil {
 		return nil
 	}
-	o, _ := p.translate()
+	o, err := p.translate()
+	if err != nil {
+		return nil
+	}
 	return o.warnings
 }
 
