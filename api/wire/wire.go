@@ -13,7 +13,8 @@ import (
 
 // Reading is how a file with many records is read.
 type Reading struct {
-	Format Format
+	Format  Format
+	Charset string // the file's encoding as its sender named it; "" if nobody did
 }
 
 // Format is a format of files with many records. Its text is the media type.
