@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"iter"
+	"regexp"
+	"strings"
 	"time"
 )
 
@@ -181,5 +183,34 @@ func (c Cliente) Validate() (Cliente, error) {
 	for _, t := range c.Texts() {
 		*t.Value = t.validate(&v, t.Name, *t.Value, t.Max)
 	}
+	if message := mangledPhone(c.Phone); message != "" {
+		v.add("phone", "mangled", message)
+	}
 	return c, v.err()
+}
+
+var (
+	// exponent matches a phone in a spreadsheet's scientific notation. Smaller powers of ten have
+	// fewer digits than a phone.
+	exponent = regexp.MustCompile(`(?i)^[+-]?[0-9]{1,3}(?:[.,][0-9]*)?E\+?(?:0?[6-9]|[1-9][0-9])$`)
+
+	// fraction matches a phone that a program has taken for a number.
+	fraction = regexp.MustCompile(`^[0-9]{7,}[.,]0$`)
+)
+
+// mangledPhone returns a sentence about a phone that a program has taken for a number and spoiled.
+// It is "" for any other.
+func mangledPhone(phone string) string {
+	if !strings.ContainsAny(phone, "eE.,") {
+		return "" // without the regular expressions, which take longer
+	}
+	phone = strings.TrimSpace(phone)
+	switch {
+	case exponent.MatchString(phone):
+		return "A spreadsheet has rounded this phone, and its last digits are lost. " +
+			"Format the column as text there, and enter the phone again."
+	case fraction.MatchString(phone):
+		return "A program has taken this phone for a number; leave out the .0 at its end."
+	}
+	return ""
 }
