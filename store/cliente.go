@@ -123,10 +123,10 @@ type TextRule struct {
 var textRules = [...]*TextRule{
 	{"name", MaxName, (*invalid).name, fromBeginning},
 	{"email", MaxEmail, (*invalid).email, fromBeginning},
-	{"phone", 40, (*invalid).line, anywhere},
+	{"phone", 40, (*invalid).phone, anywhere},
 	{"company", 200, (*invalid).line, fromBeginning},
-	{"address", 500, (*invalid).line, unsearched},
-	{"notes", MaxNotes, (*invalid).notes, unsearched},
+	{"address", 500, (*invalid).lines, unsearched},
+	{"notes", MaxNotes, (*invalid).lines, unsearched},
 }
 
 // ClienteTexts is the number of writable texts of a [Cliente].
@@ -176,8 +176,9 @@ func (c *Cliente) Size() int {
 	return size
 }
 
-// Validate returns c with its texts in the form that is stored: NFC, the name trimmed, CRLF in the
-// notes as LF. If any field is at fault, it returns an [*InvalidError] that lists all of them.
+// Validate returns c with its texts in the form that is stored: NFC, no white space around name,
+// email and phone, and one newline for each end of a line. If any field is at fault, it returns an
+// [*InvalidError] that lists all of them.
 func (c Cliente) Validate() (Cliente, error) {
 	var v invalid
 	for _, t := range c.Texts() {

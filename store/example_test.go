@@ -15,7 +15,7 @@ func ExampleCliente_Validate() {
 	fmt.Println(err)
 	// Output:
 	// "Ana" <nil>
-	// name: A name is required.; email: This is not an email address.
+	// name: A name is required.; email: This is not an email address: it has no @.
 }
 
 // An error of a store has a type where a caller can do something about it.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"net/mail"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -10,10 +9,6 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
-
-// MaxEmail is the longest email, in bytes: the longest path of RFC 5321 section 4.5.3.1.3, without
-// its angle brackets.
-const MaxEmail = 254
 
 // EmailKey returns the form in which two emails are compared without regard to case: NFC after
 // Unicode case folding. The engines keep it beside the email, because each of them folds
@@ -26,10 +21,11 @@ func EmailKey(email string) string {
 	return norm.NFC.String(strings.ToLower(cases.Fold().String(email)))
 }
 
-// NameKey returns the form in which two user names are compared without regard to case. A valid
-// name is ASCII, so lower case is enough. A name that is not valid belongs to nobody.
+// NameKey returns the form in which two user names are compared without regard to case or white
+// space around them. A valid name is ASCII, so lower case is enough. A name that is not valid
+// belongs to nobody.
 func NameKey(name string) string {
-	return strings.ToLower(name)
+	return strings.ToLower(Trim(name))
 }
 
 func isASCII(s string) bool {
@@ -46,66 +42,71 @@ func (v *invalid) name(field, s string, limit int) string {
 	return v.required(field, s, limit, "A name is required.")
 }
 
-// required checks a text of one line that must not be empty, and trims the white space around it.
-// The message is for one that is empty.
+// required checks a text of one line that must not be empty, and drops what nobody sees at its
+// ends. The message is for one that is empty.
 func (v *invalid) required(field, s string, limit int, message string) string {
-	if s = strings.TrimSpace(s); s == "" {
+	kept := trimName(norm.NFC.String(s))
+	if kept == "" {
 		v.add(field, "required", message)
-		return s
+		return ""
 	}
-	return v.line(field, s, limit)
+	return v.text(field, s, Trim(s), kept, limit, unicode.IsControl)
+}
+
+// phone checks a text of one line, and drops what nobody sees: phones mark the direction of a
+// number that somebody copies.
+func (v *invalid) phone(field, s string, limit int) string {
+	kept := s
+	if !isASCII(s) && utf8.ValidString(s) {
+		kept = strings.Map(func(r rune) rune {
+			if unseen(r) {
+				return -1
+			}
+			return r
+		}, s)
+	}
+	return v.text(field, s, Trim(s), Trim(kept), limit, unicode.IsControl)
 }
 
 // line checks a text of one line: NFC, no control characters, at most limit code points. It keeps
 // only the first fault.
 func (v *invalid) line(field, s string, limit int) string {
-	return v.text(field, s, limit, func(r rune) bool { return !unicode.IsControl(r) },
-		"Control characters are not allowed.")
+	return v.text(field, s, s, s, limit, unicode.IsControl)
 }
 
-// notes checks a text of many lines. Unlike line it allows tab and newline, and turns CRLF into LF.
-func (v *invalid) notes(field, s string, limit int) string {
-	return v.text(field, strings.ReplaceAll(s, "\r\n", "\n"), limit,
-		func(r rune) bool { return r == '\t' || r == '\n' || !unicode.IsControl(r) },
-		"Control characters other than tab and newline are not allowed.")
+// lines checks a text of many lines. Unlike line it allows tab and newline, and makes every other
+// end of a line a newline.
+func (v *invalid) lines(field, s string, limit int) string {
+	return v.text(field, s, s, newlines.Replace(s), limit, func(r rune) bool {
+		return r != '\t' && !isBreak(r) && unicode.IsControl(r)
+	})
 }
 
-func (v *invalid) text(field, s string, limit int, allowed func(rune) bool, fault string) string {
-	if !utf8.ValidString(s) {
+// newlines makes every end of a line a newline.
+var newlines = strings.NewReplacer(
+	"\r\n", "\n", "\r", "\n", "\v", "\n", "\f", "\n", "\u0085", "\n")
+
+// text checks a text and returns what is kept of it, as NFC. No stray character may be in inner,
+// which is a part of what was sent. A fault names the place in the latter, because that is what its
+// sender can look at.
+func (v *invalid) text(
+	field, sent, inner, kept string, limit int, stray func(rune) bool,
+) string {
+	if !utf8.ValidString(sent) {
 		v.add(field, "invalid_text", "The text is not valid UTF-8.")
-		return s
+		return sent
 	}
-	s = norm.NFC.String(s)
-	switch {
-	case strings.ContainsFunc(s, func(r rune) bool { return !allowed(r) }):
-		v.add(field, "invalid_characters", fault)
-	case utf8.RuneCountInString(s) > limit:
-		v.add(field, "too_long", fmt.Sprintf("At most %d characters are allowed.", limit))
+	kept = norm.NFC.String(kept)
+	if at := strings.IndexFunc(inner, stray); at >= 0 {
+		cure := "remove it."
+		if r, _ := utf8.DecodeRuneInString(inner[at:]); isBreak(r) {
+			cure = "this text has one line."
+		}
+		where := character(sent, strings.Index(sent, inner)+at)
+		v.add(field, "invalid_characters", "There is "+where+"; "+cure)
+	} else if n := utf8.RuneCountInString(kept); n > limit {
+		v.add(field, "too_long",
+			fmt.Sprintf("At most %d characters are allowed; this has %d.", limit, n))
 	}
-	return s
-}
-
-// email checks an optional email: the addr-spec of RFC 5322 with the UTF-8 of RFC 6532, without
-// comments, display name or quoted local part.
-func (v *invalid) email(field, s string, limit int) string {
-	if s == "" {
-		return ""
-	}
-	if !utf8.ValidString(s) {
-		v.add(field, "invalid_text", "The text is not valid UTF-8.")
-		return s
-	}
-	s = norm.NFC.String(s)
-	if len(s) > limit {
-		v.add(field, "too_long", fmt.Sprintf("At most %d bytes are allowed.", limit))
-		return s
-	}
-	// ParseAddress accepts more than an addr-spec, but returns the bare one. If it differs from s,
-	// there was a display name, a comment, a quoted part or white space.
-	a, err := mail.ParseAddress(s)
-	strange := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
-	if err != nil || a.Address != s || strings.ContainsFunc(s, strange) {
-		v.add(field, "invalid_email", "This is not an email address.")
-	}
-	return s
+	return kept
 }

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"clientes/store"
@@ -56,9 +57,9 @@ func TestClienteValidate(t *testing.T) {
 			want: store.Cliente{Name: "Ana"},
 		},
 		{
-			name: "other text is not",
-			in:   store.Cliente{Name: "A", Phone: " 1 "},
-			want: store.Cliente{Name: "A", Phone: " 1 "},
+			name: "company, address and notes are not",
+			in:   store.Cliente{Name: "A", Company: " c ", Address: " a\n", Notes: "\tn "},
+			want: store.Cliente{Name: "A", Company: " c ", Address: " a\n", Notes: "\tn "},
 		},
 		{
 			name: "text becomes NFC",
@@ -82,15 +83,15 @@ func TestClienteValidate(t *testing.T) {
 		{
 			name: "control characters are refused",
 			in: store.Cliente{
-				Name: "A\x00na", Phone: "1\t2", Company: "a\u0085b", Address: "a\nb", Notes: "a\rb",
+				Name: "A\x00na", Phone: "1\t2", Company: "a\u0085b", Address: "a\x01b", Notes: "a\x7fb",
 			},
 			faults: "name:invalid_characters phone:invalid_characters company:invalid_characters " +
 				"address:invalid_characters notes:invalid_characters",
 		},
 		{
-			name: "notes have lines, and CRLF is one end of them",
-			in:   store.Cliente{Name: "A", Notes: "a\r\n\tb\nc"},
-			want: store.Cliente{Name: "A", Notes: "a\n\tb\nc"},
+			name: "H12, H22, H23: address and notes have lines, and each end of one is a newline",
+			in:   store.Cliente{Name: "A", Address: "a\r\n\tb\nc", Notes: "a\rb\vc\fd\u0085e\r\n"},
+			want: store.Cliente{Name: "A", Address: "a\n\tb\nc", Notes: "a\nb\nc\nd\ne\n"},
 		},
 		{
 			name:   "NUL in notes is refused",
@@ -130,7 +131,7 @@ func TestEmails(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		"a", "@b", "a@", "a b@c", " a@b", "a@b ", "a@b\n", ".a@b", "a.@b", "a..b@c", "a@b..c",
+		"a", "@b", "a@", "a b@c", ".a@b", "a.@b", "a..b@c", "a@b..c",
 		"a@.b", "a@@b",
 		`"a b"@c`, `"ab"@c`, "Ana <a@b>", "<a@b>", "a@b (work)", "(x)a@b", "a@b, c@d", "a\x00@b",
 		"a\u00a0b@c", "a@b;",
@@ -194,17 +195,27 @@ func TestRolesIncludeTheOnesBelow(t *testing.T) {
 // FuzzClienteValidate checks that a validated record is valid, and that validating it again changes
 // nothing: the reply to a GET can be PUT back.
 func FuzzClienteValidate(f *testing.F) {
-	f.Add("Ana", "ana@example.com", "a\r\nb")
-	f.Add(" e\u0301 ", "É@x", "\r\r\n")
-	f.Fuzz(func(t *testing.T, name, email, notes string) {
-		c, err := store.Cliente{Name: name, Email: email, Notes: notes}.Validate()
+	f.Add("Ana", "ana@example.com", "+55 11", "a\r\nb")
+	f.Add(" e\u0301 ", "É@x", "\u202a5\u202c", "\r\r\n")
+	f.Add("\u200b❤\ufe0f\u2800", "\ufeffa@b,c; ", "\u00a0\u200e1\t2", "\v\f\u0085\u2028")
+	f.Add("\u0d4d\u0301\u200d", "“a＠b”", "\U000e0041", "\x1b")
+	f.Fuzz(func(t *testing.T, name, email, phone, notes string) {
+		c, err := store.Cliente{
+			Name: name, Email: email, Phone: phone, Company: phone, Address: notes, Notes: notes,
+		}.Validate()
 		if err != nil {
-			faultsOf(t, err)
+			if strings.Contains(faultsOf(t, err), "::") || strings.ContainsFunc(err.Error(), unicode.IsControl) {
+				t.Errorf("%+v: %q", c, err)
+			}
 			return
 		}
-		if !utf8.ValidString(c.Name+c.Email+c.Notes) ||
-			strings.ContainsRune(c.Name+c.Email+c.Notes, 0) {
+		all := c.Name + c.Email + c.Phone + c.Notes
+		if !utf8.ValidString(all) || strings.ContainsAny(all, "\x00\r") {
 			t.Errorf("kept %+v", c)
+		}
+		if store.Trim(c.Name) == "" || store.Trim(c.Email) != c.Email ||
+			store.Trim(c.Phone) != c.Phone {
+			t.Errorf("nobody sees an end of %+v", c)
 		}
 		again, err := c.Validate()
 		if err != nil || again != c {
@@ -212,6 +223,11 @@ func FuzzClienteValidate(f *testing.F) {
 		}
 		if k := store.EmailKey(c.Email); store.EmailKey(k) != k {
 			t.Errorf("the key of the key of %q differs", c.Email)
+		}
+		// Nothing invisible makes two addresses of one.
+		same, err := store.Cliente{Name: "A", Email: "\u200b " + email + "\u2800\n"}.Validate()
+		if err != nil || same.Email != c.Email {
+			t.Errorf("%q is %q, and not %q, %v", email, same.Email, c.Email, err)
 		}
 	})
 }

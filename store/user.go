@@ -213,11 +213,12 @@ func (u User) CancelsLinks(v User) bool {
 // ActiveAdmin reports whether u is an admin who can log in.
 func (u User) ActiveAdmin() bool { return u.Role == Admin && !u.Disabled }
 
-// Validate returns u with its emails in the form that is kept. If any field is invalid, it returns
-// an [*InvalidError] that lists all of them. It does not look at the password hash and the second
-// factor.
+// Validate returns u with its name and emails in the form that is kept. If any field is invalid, it
+// returns an [*InvalidError] that lists all of them. It does not look at the password hash and the
+// second factor.
 func (u User) Validate() (User, error) {
 	var v invalid
+	u.Name = Trim(u.Name)
 	if !ValidUserName(u.Name) {
 		v.add("user", "invalid_user",
 			"A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -")

@@ -30,7 +30,7 @@ func ExampleRows() {
 	}
 	// Output:
 	// Ana ana@example.com
-	// at fault: email: This is not an email address.
+	// at fault: email: This is not an email address: it has no @.
 }
 
 // A merge patch changes what it names, and null makes a text empty.

@@ -22,6 +22,7 @@ func clienteChecks() []check {
 		{"an id is never used twice", clienteIDOnce},
 		{"any number of clientes have no email", clienteNoEmail},
 		{"an email that another has in any case is a conflict", clienteConflict},
+		{"what nobody sees makes no second record of an email", clienteUnseenConflict},
 		{"an email is free again when its cliente drops it or goes", clienteEmailFree},
 		{"of many creates with one email at once one succeeds", clienteOneWins},
 		{"an update counts the version up and keeps what it must not touch", clienteUpdate},
@@ -251,6 +252,26 @@ func clienteConflict(t *testing.T, f *fixture) {
 	// Emails that differ in more than case are no conflict, even if they fold alike.
 	f.cliente(t, "", "jose@example.com")
 	f.cliente(t, "", "joseé@example.com")
+}
+
+func clienteUnseenConflict(t *testing.T, f *fixture) {
+	ana := f.cliente(t, "Ana", "ana@example.com")
+	for _, email := range []string{
+		" ana@example.com", "\u200bANA@example.com", "ana@example.com\u2060\n", "\u3164ana@example.com\u2800",
+	} {
+		c, err := store.Cliente{Name: "second", Email: email}.Validate()
+		if err != nil {
+			t.Errorf("%q: %v", email, err)
+			continue
+		}
+		_, err = f.CreateCliente(t.Context(), 0, c)
+		wantConflict(t, err, "email")
+		page, err := f.Clientes(t.Context(),
+			store.Selection{Filter: store.Filter{Email: c.Email}}, store.Position{}, 10)
+		if err != nil || len(page) != 1 || page[0] != ana {
+			t.Errorf("%q finds %+v, %v", email, page, err)
+		}
+	}
 }
 
 func clienteEmailFree(t *testing.T, f *fixture) {

@@ -20,7 +20,7 @@ func userChecks() []check {
 		{"a new user gets an id and the instant", userIsNew},
 		{"text comes back to the byte", userText},
 		{"an unknown user is ErrNotFound on read, update and delete", userUnknown},
-		{"a user is found by name in any case", userByName},
+		{"a user is found by name in any case, with white space around it or not", userByName},
 		{"a user is found by the confirmed email in any case, not by a pending one", userByEmail},
 		{"a name that another has in any case is a conflict", userNameConflict},
 		{"an email that another has in any case is a conflict", userEmailConflict},
@@ -156,13 +156,15 @@ func userUnknown(t *testing.T, f *fixture) {
 
 func userByName(t *testing.T, f *fixture) {
 	ana := f.user(t, "Ana.Maria@x", store.Viewer)
-	for _, name := range []string{"Ana.Maria@x", "ana.maria@x", "ANA.MARIA@X"} {
+	for _, name := range []string{
+		"Ana.Maria@x", "ana.maria@x", "ANA.MARIA@X", "ana.maria@x ", "\u00a0\tAna.Maria@x\u200b\n",
+	} {
 		if u, err := f.UserByName(t.Context(), name); err != nil || u != ana {
 			t.Errorf("%q: %+v, %v", name, u, err)
 		}
 	}
 	for _, name := range []string{
-		"", "ana", "Ana.Maria@xy", "Ana_Maria@x", "%", "ana.maria@x ", "' OR '1'='1",
+		"", "ana", "Ana.Maria@xy", "Ana_Maria@x", "%", "ana. maria@x", "' OR '1'='1",
 		strings.Repeat("a", 100_000),
 	} {
 		_, err := f.UserByName(t.Context(), name)
