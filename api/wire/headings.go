@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,20 +15,11 @@ import (
 // and characters that nobody sees.
 func heading(cell string) string {
 	return strings.ToLower(strings.Map(func(r rune) rune {
-		if unseen(r) {
+		if store.Trim(string(r)) == "" {
 			return -1
 		}
 		return r
 	}, cell))
-}
-
-// unseen reports whether a character is white space, or one that nobody sees.
-func unseen(r rune) bool {
-	switch r {
-	case '\u115f', '\u1160', '\u2800', '\u3164', '\uffa0': // the fillers
-		return true
-	}
-	return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
 }
 
 // Columns reads what somebody says the columns of a CSV file are: their names from the left,
@@ -57,9 +47,6 @@ func (n Noun[T]) Columns(text string) ([]string, error) {
 	}
 	return names, nil
 }
-
-// ErrColumnsOfJSON refuses columns for a file that is no CSV.
-var ErrColumnsOfJSON = errors.New("columns are for CSV; in JSON each member has its name")
 
 func namesOf(members []textMember) string {
 	var names []string
@@ -172,7 +159,7 @@ func suggestion(first []string) (paste string, ofHeadings bool) {
 
 // likelyName returns the name of the column that a cell of a row is probably in, "" for none.
 func likelyName(cell string) string {
-	cell = strings.TrimFunc(cell, unseen)
+	cell = store.Trim(cell)
 	digits := 0
 	for _, r := range cell {
 		if unicode.IsDigit(r) {

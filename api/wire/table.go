@@ -57,7 +57,7 @@ func (n *Noun[T]) csvRows(from io.Reader, how Reading) iter.Seq2[T, error] {
 // isBlank reports whether nothing can be seen in a record.
 func isBlank(record []string) bool {
 	for _, cell := range record {
-		if strings.TrimFunc(cell, unseen) != "" {
+		if store.Trim(cell) != "" {
 			return false
 		}
 	}
@@ -77,7 +77,7 @@ func (n *Noun[T]) fromRecord(record []string, row *T, t *table) (T, error) {
 		cell, c := record[i], &t.columns[i]
 		switch {
 		case c.text == nil:
-			if c.nameless && c.usedBy == 0 && strings.TrimFunc(cell, unseen) != "" {
+			if c.nameless && c.usedBy == 0 && store.Trim(cell) != "" {
 				c.usedBy = t.rows
 			}
 			continue
@@ -92,7 +92,7 @@ func (n *Noun[T]) fromRecord(record []string, row *T, t *table) (T, error) {
 			})
 		}
 		if c.joined {
-			if cell = strings.TrimSpace(cell); cell == "" {
+			if cell = store.Trim(cell); cell == "" {
 				continue
 			}
 			if *c.text != "" {

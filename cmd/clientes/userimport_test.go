@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clientes/api/wire"
 	"clientes/auth/authtest"
 	"clientes/store"
 )
@@ -93,34 +94,33 @@ func TestUserImportThatIsRefused(t *testing.T) {
 	row := func(fields ...string) string { return strings.Join(fields, ",") + "\n" }
 	for name, c := range map[string]struct{ file, want string }{
 		"nothing": {"",
-			"the header, user: The file is empty: its first line has to name the columns.\n" +
+			"the file, user: The file is empty: its first line has to name the columns.\n" +
 				"clientes: the file has a fault; nothing was imported\n"},
 		"no header": {row("ana", "a@example.com", "viewer", bcryptHash),
-			"the header: Column 1 is none of user, email, role, password_hash.\n" +
-				"the header: Column 2 is none of"},
+			"the file: Each of columns 1, 2, 3, 4 of the first line is none of user, email, role, " +
+				"password_hash.\n"},
 		"a column that is wrong": {"user,hash\nana," + bcryptHash + "\n",
-			"the header: Column 2 is none of user, email, role, password_hash.\n" +
-				"the header, password_hash: This column is required.\n" +
-				"clientes: the file has 2 faults; nothing was imported\n"},
+			"the file: Column 2 of the first line is none of user, email, role, password_hash.\n" +
+				"clientes: the file has a fault; nothing was imported\n"},
 		"a column twice": {"user,user,password_hash\n",
-			"the header, user: The column is there twice.\n"},
+			"the file, user: Columns 1 and 2 have this name; keep one.\n"},
 		"no rows but a quote": {"user,\"password_hash\n",
-			"the header: The first line does not name"},
+			"the file: The first line does not name"},
 		"a row of every fault": {
 			csvHead + row("ana", "", "", bcryptHash) + row("a b", "x", "root", "plain") +
 				row("bob", "", "") + row("", "", "", ""),
 			"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
-				"row 2, email: This is not an email address.\n" +
+				"row 2, email: This is not an email address: it has no @.\n" +
 				"row 2, role: The role is viewer, editor or admin.\n" +
 				"row 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
 		},
 		"other rows": {
-			csvHead + row("bob", "", "") + row("", "", "", "") + row("bob", "", "", bcryptHash, ""),
-			"row 1: The row has 3 columns, and the header 4.\n" +
+			csvHead + row("bob", "", "", bcryptHash, "x") + row("", "", "", "") +
+				row("", "", "", bcryptHash, ""),
+			"row 1: The row has 5 cells, and the file 4 columns. " +
+				"A text with the separator in it has to be in double quotes.\n" +
 				"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
-				"row 2, password_hash: A hash of the password is required.\n" +
-				"row 3: The row has 5 columns, and the header 4.\n" +
-				"clientes: the file has 4 faults; nothing was imported\n",
+				"clientes: the file has 2 faults; nothing was imported\n",
 		},
 		"who is there already": {
 			csvHead + row("ana", "", "", bcryptHash) + row("BIA", "", "", bcryptHash) +
@@ -161,7 +161,7 @@ func TestUserImportThatIsRefused(t *testing.T) {
 				"clientes: the file has 101 faults, of which these are the first 100; nothing was imported\n",
 		},
 		"too many users": {"user\n" + strings.Repeat("a\n", maxUserRows+1),
-			"the header, password_hash: This column is required."},
+			"the file, password_hash: This column is required."},
 		"far too many": {"user,password_hash\n" + strings.Repeat("a,\n", maxUserRows+1),
 			"clientes: the file has more than 200000 users; import it in parts\n"},
 		"too large a file": {strings.Repeat("a", maxUserFile+1),
@@ -198,12 +198,19 @@ func TestTheFormatOfAUserFile(t *testing.T) {
 		"a.txt":   {csv, true}, "b.txt": {"\n\t " + json, true}, "-": {json, true},
 		"c.txt": {"[" + json + "]", false},
 	} {
-		for u, err := range userRows(name, []byte(c.data)) {
+		for u, err := range userRows(readingFor(t, name, c.data), []byte(c.data)) {
 			if (err == nil) != c.good || c.good && u.Name != "ana" {
 				t.Errorf("%s with %q gives %+v, %v", name, c.data, u, err)
 			}
 		}
 	}
+}
+
+// readingFor returns how a file is read of which nothing but the name is said.
+func readingFor(t *testing.T, name, data string) wire.Reading {
+	how := wire.Reading{Format: formatByName(name)}
+	authtest.Must(t, formatWithin(&how, []byte(data)))
+	return how
 }
 
 // Whatever a file has is a user or a fault of ours, which repeats nothing of the file but the name
@@ -221,7 +228,7 @@ func FuzzUserRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		n, ended := 0, false
-		for u, err := range userRows(name, data) {
+		for u, err := range userRows(readingFor(t, name, string(data)), data) {
 			if ended {
 				t.Fatal("rows go on after the end")
 			}
