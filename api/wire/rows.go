@@ -55,9 +55,9 @@ func Users() Noun[store.User] {
 // last one: a [*store.RowsError] for the header of a CSV file, or what the reader returned.
 func Rows[T any](from io.Reader, how Reading, noun Noun[T]) iter.Seq2[T, error] {
 	if how.Format == NDJSON {
-		return noun.ndjsonRows(from)
+		return noun.ndjsonRows(from, how)
 	}
-	return noun.csvRows(from)
+	return noun.csvRows(from, how)
 }
 
 // checked returns a row in the form that is stored, or all that is wrong with it.
@@ -76,10 +76,10 @@ func (n *Noun[T]) checked(row T, fault error) (T, error) {
 }
 
 // csvRows reads a CSV file whose first line names the columns, in any order.
-func (n *Noun[T]) csvRows(from io.Reader) iter.Seq2[T, error] {
+func (n *Noun[T]) csvRows(from io.Reader, how Reading) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var row T
-		in := newCSVReader(from)
+		in := newCSVReader(from, how, n.secret)
 		cells, err := n.header(in, &row)
 		for err == nil {
 			var record []string
