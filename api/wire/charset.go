@@ -195,23 +195,23 @@ func (t *text) notUTF8(row []byte, line int) error {
 	message := fmt.Sprintf("The file is not UTF-8, at line %d. %s", line, t.advice(charset))
 	if !t.secret {
 		enc, _ := encodingOf(charset)
-		word, _ := enc.NewDecoder().Bytes(firstHigh(row))
-		message += fmt.Sprintf(" In %s the line has %q.", charset, Excerpt(string(word)))
+		text, _ := enc.NewDecoder().Bytes(row)
+		message += fmt.Sprintf(" In %s the line has %q.", charset,
+			Excerpt(firstHigh(string(text))))
 	}
 	return fileFault("invalid_text", message)
 }
 
-// firstHigh returns the cell of a row around its first byte that is not ASCII.
-func firstHigh(row []byte) []byte {
-	const around, separators = 40, ",;\t\"\r\n:{}"
-	high := bytes.IndexFunc(row, func(c rune) bool { return c >= utf8.RuneSelf })
-	from := max(0, high-around)
-	from += 1 + bytes.LastIndexAny(row[from:high], separators)
-	rest := row[high:min(len(row), high+around)]
-	if end := bytes.IndexAny(rest, separators); end >= 0 {
-		rest = rest[:end]
+// firstHigh returns the cell of a row around its first character that is not ASCII.
+func firstHigh(row string) string {
+	const separators = ",;\t\"\r\n:{}"
+	high := strings.IndexFunc(row, func(c rune) bool { return c >= utf8.RuneSelf })
+	from := 1 + strings.LastIndexAny(row[:max(0, high)], separators)
+	cell := row[from:]
+	if end := strings.IndexAny(cell, separators); end >= 0 {
+		cell = cell[:end]
 	}
-	return bytes.TrimSpace(row[from : high+len(rest)])
+	return strings.TrimSpace(cell)
 }
 
 // guessCharset returns the encoding that a text which is not UTF-8 probably has. Letters of the
