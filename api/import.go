@@ -103,7 +103,7 @@ var importTypes = map[string]wire.Format{
 func importReading(h http.Header) (how wire.Reading, err error) {
 	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
 	how.Format = importTypes[media]
-	how.Charset = params["charset"]
+	how.Charset = strings.Trim(params["charset"], `'" `)
 	header := strings.ToLower(params["header"])
 	encoding := h.Get("Content-Encoding")
 	switch {
@@ -115,6 +115,9 @@ func importReading(h http.Header) (how wire.Reading, err error) {
 	case err != nil || how.Format == "":
 		return how, unsupported("Send a file with the Content-Type text/csv, " +
 			"text/tab-separated-values, application/x-ndjson or application/json.")
+	case !wire.KnownCharset(how.Charset):
+		return how, unsupported("The charset in the Content-Type is not known; windows-1252 is one, " +
+			"and without any the file is UTF-8.")
 	case header != "" && header != "present" && header != "absent":
 		return how, unsupported("In the Content-Type, header is present or absent.")
 	case header == "absent" && how.Format != wire.CSV:

@@ -50,7 +50,7 @@ func Users() Noun[store.User] {
 // last one: a [*store.RowsError] for the file as a whole, or what the reader returned.
 func Rows[T any](from io.Reader, how Reading, noun Noun[T]) iter.Seq2[T, error] {
 	if how.Format == NDJSON {
-		return noun.ndjsonRows(from)
+		return noun.ndjsonRows(from, how)
 	}
 	return noun.csvRows(from, how)
 }

@@ -164,7 +164,7 @@ func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults
 		)
 		switch {
 		case ended:
-			t.Fatalf("rows follow a bad header: %q", file)
+			t.Fatalf("rows follow a fault of the file: %q", file)
 		case err == nil:
 			if again, err := c.Validate(); err != nil || again != c {
 				t.Errorf("%+v of %q is not valid: %v", c, file, err)
@@ -177,6 +177,7 @@ func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults
 				faults = append(faults, fmt.Sprint(row, ":", f.Field, ":", f.Code))
 			}
 		case errors.As(err, &header) && header.Count > 0:
+			faults = nil // those of the rows do not matter any more
 			for _, f := range header.Rows {
 				faults = append(faults, fmt.Sprint(f.Row, ":", f.Field, ":", f.Code))
 			}

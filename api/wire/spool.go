@@ -50,7 +50,6 @@ func (s *Spool) fill(out *bufio.Writer, r io.Reader, how Reading) error {
 	var (
 		faults  store.RowsError
 		invalid *store.InvalidError
-		file    *store.RowsError
 		buf     []byte
 		row     int64
 	)
@@ -62,12 +61,6 @@ func (s *Spool) fill(out *bufio.Writer, r io.Reader, how Reading) error {
 				faults.Add(row, f)
 			}
 			continue
-		case errors.As(err, &file): // the last one
-			for _, f := range faults.Rows {
-				file.Add(f.Row, f.FieldError)
-			}
-			file.Count += faults.Count - int64(len(faults.Rows))
-			return file
 		case err != nil:
 			return err
 		}

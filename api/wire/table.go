@@ -34,7 +34,7 @@ type column struct {
 func (n *Noun[T]) csvRows(from io.Reader, how Reading) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var row T
-		in := newCSVReader(from)
+		in := newCSVReader(from, how, n.secret)
 		t, record, err := n.table(in, how, &row)
 		for ; err == nil; record, err = in.next() {
 			if isBlank(record) {

@@ -97,6 +97,9 @@ func readingOf[T any](f *readingFlags, name string, noun wire.Noun[T]) (wire.Rea
 	switch {
 	case err != nil:
 		return how, err
+	case !wire.KnownCharset(f.charset):
+		return how, &usageError{fmt.Sprintf("there is no charset %q; windows-1252 is one, "+
+			"and without the flag the file is UTF-8", f.charset)}
 	case f.noHeader && !given:
 		return how, &usageError{"with --no-header, say what the columns are with --columns"}
 	case !given:
