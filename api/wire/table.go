@@ -152,9 +152,13 @@ func (t *table) explainEmail(err error) {
 func (t *table) faults() error {
 	var faults store.RowsError
 	if t.rows > 0 && t.named > t.widest {
+		have := "1 column"
+		if t.widest != 1 {
+			have = fmt.Sprintf("%d columns", t.widest)
+		}
 		faults.Add(0, store.FieldError{Field: "columns", Code: "wrong_columns",
-			Message: fmt.Sprintf("The file has %d columns, and columns names %d.",
-				t.widest, t.named)})
+			Message: fmt.Sprintf("The file has %s, and columns names %d. Are its cells separated "+
+				"by commas, semicolons or tabs?", have, t.named)})
 	}
 	for i, c := range t.columns {
 		if c.usedBy != 0 {
@@ -253,7 +257,8 @@ func (t *table) isHeading(first []string) bool {
 // isData reports whether a first line has an email or a phone where the sender names one.
 func (t *table) isData(first []string) bool {
 	for i, cell := range first {
-		if name := t.columns[i].name; name != "" && name == likelyName(cell) {
+		name := t.columns[i].name
+		if (name == "email" || name == "phone") && name == likelyName(cell) {
 			return true
 		}
 	}
