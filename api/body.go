@@ -178,9 +178,9 @@ func (r *request) object(v any, types ...string) error {
 	return r.unmarshal(body, v)
 }
 
-// required returns a fault if a text is missing.
+// required returns a fault if a text is missing. Only a password may be white space.
 func required(field string, t wire.Member[string]) error {
-	if t.Value != "" {
+	if store.Trim(t.Value) != "" || field == "current" && t.Value != "" {
 		return nil
 	}
 	return store.Invalid(field, "required", "The "+field+" is required.")

@@ -40,6 +40,9 @@ func (in *selectionInput) decode(r *request) (err error) {
 		}
 	}
 	if s := in.given.Get("q"); s != "" {
+		if begins := r.exchange.query.Get("q")[0]; begins == ' ' && unicode.IsDigit(rune(s[0])) {
+			return lostPlus("q") // of a phone
+		}
 		if !isLine(s, maxText) {
 			return invalidParameter("The parameter \"q\" is at most %d characters of text "+
 				"without control characters.", maxText)
@@ -49,6 +52,9 @@ func (in *selectionInput) decode(r *request) (err error) {
 	if s := in.given.Get("email"); in.given.Has("email") {
 		if s == "" || !isLine(s, store.MaxEmail) {
 			return invalidParameter("The parameter \"email\" is an address.")
+		}
+		if strings.ContainsFunc(s, unicode.IsSpace) {
+			return lostPlus("email")
 		}
 		in.selection.Email = s
 	}

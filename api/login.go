@@ -81,10 +81,10 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 		field, kinds, message string
 		value                 jsontext.Value
 	}{
-		{"code", `"n`, "The code is a string.", members.Code},
-		{"device", `"n`, "The device is a string.", members.Device},
-		{"captcha", `"n`, "The captcha is a string.", members.Captcha},
-		{"cookie", "tfn", "The cookie is true or false.", members.Cookie},
+		{"code", `"n`, "The code is a text, in quotes.", members.Code},
+		{"device", `"n`, "The device is a text, in quotes.", members.Device},
+		{"captcha", `"n`, "The captcha is a text, in quotes.", members.Captcha},
+		{"cookie", "tfn", "The cookie is true or false, without quotes.", members.Cookie},
 	} {
 		if m.value != nil && !strings.ContainsRune(m.kinds, rune(m.value.Kind())) {
 			fault := store.FieldError{Field: m.field, Code: "invalid_type", Message: m.message}
@@ -136,12 +136,12 @@ func (in *loginInput) validate() error {
 	var e store.InvalidError
 	need := func(field, value string) {
 		if value == "" {
-			message := "A " + field + " is required, as a string."
+			message := "A " + field + " is required, as a text in quotes."
 			fault := store.FieldError{Field: field, Code: "required", Message: message}
 			e.Fields = append(e.Fields, fault)
 		}
 	}
-	need("user", in.User)
+	need("user", store.Trim(in.User))
 	need("password", in.Password)
 	e.Fields = append(e.Fields, in.mistyped...)
 	if e.Fields != nil {
@@ -244,7 +244,7 @@ func (in *refreshInput) decode(r *request) error {
 			return err
 		}
 	}
-	if in.token = members.RefreshToken.Value; in.token != "" {
+	if in.token = store.Trim(members.RefreshToken.Value); in.token != "" {
 		return nil
 	}
 	cookies := r.server.cookieTokens(r.Request)

@@ -36,7 +36,7 @@ func (in *signupInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	in.fault = wire.UnknownMembers(in.Unknown)
+	in.fault = wire.UnknownMembers(in.Unknown, in)
 	return nil // auth finds the others when it creates the user
 }
 
@@ -75,7 +75,7 @@ func (in *patchMeInput) decode(r *request) error {
 		return err
 	}
 	_, err := store.User{Name: "any", Email: in.body.Email.Value, Role: store.Viewer}.Validate()
-	return store.JoinInvalid(wire.UnknownMembers(in.body.Unknown), err)
+	return store.JoinInvalid(wire.UnknownMembers(in.body.Unknown, in.body), err)
 }
 
 func (s *Server) patchMe(ctx context.Context, in patchMeInput) (meView, error) {
@@ -96,7 +96,7 @@ func (in *confirmInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	return store.JoinInvalid(wire.UnknownMembers(in.Unknown), required("token", in.Token))
+	return store.JoinInvalid(wire.UnknownMembers(in.Unknown, in), required("token", in.Token))
 }
 
 func (s *Server) confirmEmail(ctx context.Context, in confirmInput) (nothing, error) {

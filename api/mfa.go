@@ -23,7 +23,7 @@ func (in *beginMFAInput) decode(r *request) error {
 	if err := r.object(&in.body, mediaJSON); err != nil {
 		return err
 	}
-	unknown := wire.UnknownMembers(in.body.Unknown)
+	unknown := wire.UnknownMembers(in.body.Unknown, in.body)
 	return store.JoinInvalid(unknown, required("current", in.body.Current))
 }
 
@@ -52,7 +52,7 @@ func (in *confirmMFAInput) decode(r *request) error {
 	if err := r.object(&in.body, mediaJSON); err != nil {
 		return err
 	}
-	unknown := wire.UnknownMembers(in.body.Unknown)
+	unknown := wire.UnknownMembers(in.body.Unknown, in.body)
 	return store.JoinInvalid(unknown, required("code", in.body.Code))
 }
 

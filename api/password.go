@@ -27,7 +27,7 @@ func (in *passwordInput) decode(r *request) error {
 	if err := r.object(&in.body, mediaJSON); err != nil {
 		return err
 	}
-	unknown := wire.UnknownMembers(in.body.Unknown)
+	unknown := wire.UnknownMembers(in.body.Unknown, in.body)
 	fault := store.JoinInvalid(unknown, required("current", in.body.Current))
 	if fault == nil { // auth finds out whether it is easy to guess, when it changes it
 		return r.server.cfg.Auth.CheckNewPassword(in.body.Password.Value)
@@ -57,8 +57,8 @@ func (in *forgotInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	fault := wire.UnknownMembers(in.Unknown)
-	if (in.User.Value == "") == (in.Email.Value == "") {
+	fault := wire.UnknownMembers(in.Unknown, in)
+	if (store.Trim(in.User.Value) == "") == (store.Trim(in.Email.Value) == "") {
 		missing := store.Invalid("email", "required", "Either an email or a user is required.")
 		fault = store.JoinInvalid(fault, missing)
 	}
@@ -86,7 +86,7 @@ func (in *resetInput) decode(r *request) error {
 	if err := r.object(in, mediaJSON); err != nil {
 		return err
 	}
-	fault := store.JoinInvalid(wire.UnknownMembers(in.Unknown), required("token", in.Token))
+	fault := store.JoinInvalid(wire.UnknownMembers(in.Unknown, in), required("token", in.Token))
 	err := r.server.cfg.Auth.CheckNewPassword(in.Password.Value)
 	return store.JoinInvalid(fault, err)
 }

@@ -15,7 +15,7 @@ type proofMembers struct {
 }
 
 func (m proofMembers) proof() auth.Proof {
-	return auth.Proof{Current: m.Current.Value, Code: m.Code.Value}
+	return auth.Proof{Current: m.Current.Value, Code: store.Trim(m.Code.Value)}
 }
 
 // proofInput is a caller with a proof that must be whole.
@@ -34,7 +34,7 @@ func (in *proofInput) decode(r *request) error {
 	}
 	in.caller, in.proof = r.caller(), members.proof()
 	fault := store.JoinInvalid(
-		wire.UnknownMembers(members.Unknown), required("current", members.Current))
+		wire.UnknownMembers(members.Unknown, members), required("current", members.Current))
 	return store.JoinInvalid(fault, required("code", members.Code))
 }
 
@@ -60,5 +60,5 @@ func (in *userProofInput) decode(r *request) error {
 		return err
 	}
 	in.proof = members.proof()
-	return wire.UnknownMembers(members.Unknown)
+	return wire.UnknownMembers(members.Unknown, members)
 }

@@ -221,14 +221,20 @@ func parseID(s string) (id int64, ok bool) {
 	return id, err == nil && id >= 1 && s[0] != '+' && s[0] != '0'
 }
 
-// query returns a query parameter that the route takes. checkQuery has refused any that is there
-// twice.
+// query returns a query parameter that the route takes, without white space around it. checkQuery
+// has refused any that is there twice.
 func (r *request) query(name string) (value string, given bool) {
 	values := r.exchange.query[name]
 	if len(values) == 0 {
 		return "", false
 	}
-	return values[0], true
+	return store.Trim(values[0]), true
+}
+
+// lostPlus refuses a query parameter with a space where only a + can have been.
+func lostPlus(name string) error {
+	return invalidParameter("The parameter %q has a space where a + may have been "+
+		"(a + in it is written %%2B).", name)
 }
 
 // timeQuery returns a time in a query parameter, the zero time if it is absent.

@@ -35,7 +35,7 @@ func (in *newUserInput) decode(r *request) error {
 	if in.Role.Value == "" {
 		in.Role.Value = string(store.Viewer)
 	}
-	fault := wire.UnknownMembers(in.Unknown)
+	fault := wire.UnknownMembers(in.Unknown, in)
 	if fault == nil {
 		return nil // auth finds the others when it creates the user
 	}
@@ -107,7 +107,7 @@ func (in *patchUserInput) decode(r *request) error {
 	}
 	// No member depends on another, so the patch can be checked without the user.
 	_, err := in.patch(store.User{Name: "any", Role: store.Viewer}).Validate()
-	in.fault = store.JoinInvalid(wire.UnknownMembers(in.body.Unknown), err)
+	in.fault = store.JoinInvalid(wire.UnknownMembers(in.body.Unknown, in.body), err)
 	return nil
 }
 
@@ -138,11 +138,12 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 	}
 	u, err := s.cfg.Auth.ChangeUser(ctx, in.id, func(u store.User) (store.User, error) {
 		fault := in.fault
-		if in.body.User.Given && in.body.User.Value != u.Name {
+		if in.body.User.Given && store.Trim(in.body.User.Value) != u.Name {
 			other := store.Invalid("user", "unchangeable", "The name of a user cannot be changed.")
 			fault = store.JoinInvalid(fault, other)
 		}
-		if in.id == in.by.UserID && in.body.Email.Given && in.body.Email.Value != u.Email {
+		if in.id == in.by.UserID && in.body.Email.Given &&
+			store.Trim(in.body.Email.Value) != u.Email {
 			// A thief of an admin's token must not be able to make the account theirs.
 			own := store.Invalid("email", "your_own",
 				"Change your own email with PATCH /me, which asks for your password.")

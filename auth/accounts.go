@@ -58,6 +58,7 @@ func (a *Accounts) add(
 	ctx context.Context, fx *effects, u store.User, newPassword string,
 ) (store.User, error) {
 	var fault error
+	u.Name, u.Email = store.Trim(u.Name), store.Trim(u.Email) // which a password must not be
 	u.PasswordHash, fault = a.gate.HashNew(ctx, u, newPassword)
 	return a.create(ctx, fx, u, fault)
 }

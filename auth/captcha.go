@@ -97,6 +97,7 @@ func (c captchas) reserve(
 	buckets ...throttle.Bucket,
 ) (*throttle.Reservation, error) {
 	waiver := throttle.Waiver{Uses: uses}
+	solution = store.Trim(solution)
 	if salt, ok := c.issuer.Check(purpose, subject, solution); ok {
 		waiver.Proof = newBucket("captcha "+salt, solutionLimit)
 	}

@@ -65,7 +65,7 @@ func signDeviceToken(keys *token.Keyring, u store.User, device string, now time.
 
 // parseDeviceToken reads a device token of ours. Whether it is good depends on the user's row.
 func parseDeviceToken(keys *token.Keyring, s string) (d deviceToken, ok bool) {
-	text, ok := keys.Verify(token.Device, s)
+	text, ok := keys.Verify(token.Device, store.Trim(s))
 	parts := strings.Split(text, ".")
 	if !ok || len(parts) != 4 {
 		return deviceToken{}, false

@@ -82,6 +82,7 @@ func linkBound(kind store.MailKind, u store.User) []string {
 // parse reads the token of a link of one of these kinds. Only check can verify its MAC, because
 // that is bound to the user's row.
 func (l *links) parse(linkToken string, kinds ...store.MailKind) (link, error) {
+	linkToken = store.Trim(linkToken)
 	text, ok := l.keys.Unverified(token.Link, linkToken)
 	if !ok {
 		return link{}, ErrLinkInvalid

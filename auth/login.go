@@ -22,6 +22,7 @@ type LoginRequest struct {
 // have set one up. [ErrInvalidLogin], [ErrMFARequired], [ErrMFAInvalid], a *[TooManyError], mostly
 // within a *[ChallengeError], or [ErrOverloaded] refuse it.
 func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
+	r.User, r.Code = store.Trim(r.User), store.Trim(r.Code)
 	u, err := store.User{}, store.ErrNotFound
 	if store.ValidUserName(r.User) { // no store need look at other texts of strangers
 		u, err = a.cfg.Store.UserByName(ctx, r.User)

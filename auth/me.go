@@ -18,7 +18,9 @@ func (a *Auth) SignUp(ctx context.Context, name, email, newPassword string) (sto
 	if err := a.guard.captchas.ask(ctx, captchaSignup); err != nil {
 		return store.User{}, err
 	}
-	u := store.User{Name: name, PendingEmail: email, Role: store.Viewer}
+	u := store.User{
+		Name: store.Trim(name), PendingEmail: store.Trim(email), Role: store.Viewer,
+	}
 	var fault error
 	u.PasswordHash, fault = a.cfg.Gate.HashNew(ctx, u, newPassword)
 	u, err := u.Validate()

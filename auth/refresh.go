@@ -34,7 +34,7 @@ func signRefreshToken(keys *token.Keyring, sessionID string, counter int64) stri
 func parseRefreshToken(
 	keys *token.Keyring, refreshToken string,
 ) (sessionID string, counter int64, ok bool) {
-	text, ok := keys.Verify(token.Refresh, refreshToken)
+	text, ok := keys.Verify(token.Refresh, store.Trim(refreshToken))
 	if !ok {
 		return "", 0, false
 	}

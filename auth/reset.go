@@ -61,7 +61,7 @@ func (a *Auth) ForgotPassword(ctx context.Context, name, email string) error {
 
 // findUser returns the user of that name, or if name is "" of that email, or the zero User.
 func (a *Auth) findUser(ctx context.Context, name, email string) (u store.User, err error) {
-	if name != "" {
+	if name = store.Trim(name); name != "" {
 		if !store.ValidUserName(name) {
 			return store.User{}, nil
 		}

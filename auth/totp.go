@@ -60,7 +60,7 @@ func codeStep(secret []byte, code string, now time.Time, last int64) (step int64
 // code.
 func plainCode(code string) string {
 	return strings.ToLower(strings.Map(func(r rune) rune {
-		if unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) { // Pd are hyphens and dashes
+		if store.Trim(string(r)) == "" || unicode.Is(unicode.Pd, r) { // Pd are hyphens and dashes
 			return -1
 		}
 		return r

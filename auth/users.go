@@ -32,7 +32,7 @@ func (a *Auth) AddUser(
 // *[store.InvalidError], so that a caller can report it beside other faults. [Auth.AddUser] finds
 // more: that the password is easy to guess, or the name taken.
 func (a *Auth) CheckNewUser(u store.User, newPassword string) error {
-	_, err := u.Validate()
+	u, err := u.Validate()
 	if newPassword == "" {
 		return store.JoinInvalid(err, checkInvited(u))
 	}
@@ -40,7 +40,7 @@ func (a *Auth) CheckNewUser(u store.User, newPassword string) error {
 }
 
 func checkInvited(u store.User) error {
-	if u.Email == "" {
+	if store.Trim(u.Email) == "" {
 		return store.Invalid("email", "required",
 			"Without a password the user needs an email, to choose one by a link in a mail.")
 	}

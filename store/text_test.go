@@ -83,7 +83,8 @@ func TestClienteValidate(t *testing.T) {
 		{
 			name: "control characters are refused",
 			in: store.Cliente{
-				Name: "A\x00na", Phone: "1\t2", Company: "a\u0085b", Address: "a\x01b", Notes: "a\x7fb",
+				Name: "A\x00na", Phone: "1\t2", Company: "a\u0085b", Address: "a\x01b",
+				Notes: "a\x7fb",
 			},
 			faults: "name:invalid_characters phone:invalid_characters company:invalid_characters " +
 				"address:invalid_characters notes:invalid_characters",
@@ -204,7 +205,8 @@ func FuzzClienteValidate(f *testing.F) {
 			Name: name, Email: email, Phone: phone, Company: phone, Address: notes, Notes: notes,
 		}.Validate()
 		if err != nil {
-			if strings.Contains(faultsOf(t, err), "::") || strings.ContainsFunc(err.Error(), unicode.IsControl) {
+			if strings.Contains(faultsOf(t, err), "::") || strings.ContainsFunc(err.Error(),
+				unicode.IsControl) {
 				t.Errorf("%+v: %q", c, err)
 			}
 			return

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/go-json-experiment/json"
@@ -31,23 +32,18 @@ func Unmarshal(what string, data []byte, v any) error {
 		syntax   *jsontext.SyntacticError
 		semantic *json.SemanticError
 	)
-	malformed := func(format string, args ...any) error {
-		return &MalformedError{fmt.Sprintf(format, args...)}
-	}
 	switch {
 	case err == nil && jsontext.Value(data).Kind() == '{':
 		return nil
-	case len(data) == 0:
-		return malformed("The %s is empty.", what)
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return malformed("The member %q is there twice.", Excerpt(syntax.JSONPointer.LastToken()))
+		name := Excerpt(syntax.JSONPointer.LastToken())
+		return &MalformedError{fmt.Sprintf("The member %q is there twice.", name)}
 	case errors.As(err, &syntax):
-		return malformed("The %s is not valid JSON, at byte %d.", what, syntax.ByteOffset)
+		return &MalformedError{syntaxFault(what, data, syntax.ByteOffset)}
 	case errors.As(err, &semantic) && semantic.JSONPointer != "":
-		name := Excerpt(string(semantic.JSONPointer[1:]))
-		return malformed("The member %q has the wrong type, at byte %d.", name, semantic.ByteOffset)
+		return &MalformedError{mistyped(semantic)}
 	}
-	return malformed("The %s is not a JSON object.", what)
+	return &MalformedError{notObject(what, data)}
 }
 
 // Member is one value of a JSON object. If it is absent or null, Value is the zero T.
@@ -86,14 +82,14 @@ type ServerMembers struct {
 func serverMembers() []string { return []string{"id", "version", "created_at", "updated_at"} }
 
 // UnknownMembers returns a [*store.InvalidError] that lists the members of an object, or nil if
-// there are none. The object is what an embedded [jsontext.Value] has collected.
-func UnknownMembers(collected jsontext.Value) error {
+// there are none. The object is what an embedded [jsontext.Value] of the struct has collected.
+func UnknownMembers(collected jsontext.Value, of any) error {
 	if len(collected) == 0 {
 		return nil
 	}
 	// Duplicates were refused before. Looking for them again takes most of the time and memory.
 	dec := jsontext.NewDecoder(bytes.NewReader(collected), jsontext.AllowDuplicateNames(true))
-	var o object
+	o := object{known: memberNames(reflect.TypeOf(of))}
 	if err := o.UnmarshalJSONFrom(dec); err != nil {
 		return fmt.Errorf("read unknown members: %w", err) // the decoder wrote them
 	}
@@ -111,6 +107,7 @@ type object struct {
 	members []textMember
 	given   []bool   // whether the object has a member; nil if nobody wants to know
 	ignored []string // members that are passed over
+	known   []string // other members that the sender may have meant
 	unknown []store.FieldError
 }
 
@@ -154,13 +151,22 @@ func (o *object) readMember(dec *jsontext.Decoder, name []byte) error {
 		}
 	}
 	if !slices.Contains(o.ignored, string(name)) && len(o.unknown) < MaxFieldErrors {
-		o.unknown = append(o.unknown, store.FieldError{
-			Field:   Excerpt(string(name)),
-			Code:    "unknown_member",
-			Message: "There is no such member.",
-		})
+		fault := unknownMember(string(name), o.names())
+		if dec.PeekKind() == '{' && len(o.members) > 0 {
+			fault.Message = "There is no such member; send what is in it without an object around it."
+		}
+		o.unknown = append(o.unknown, fault)
 	}
 	return dec.SkipValue()
+}
+
+// names returns the names of the members that are known.
+func (o *object) names() []string {
+	names := o.known
+	for _, m := range o.members {
+		names = append(names, m.name)
+	}
+	return append(names, o.ignored...)
 }
 
 // fault returns an error for the members that are unknown, nil if there are none.

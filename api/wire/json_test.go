@@ -29,6 +29,9 @@ func FuzzClienteBody(f *testing.F) {
 	f.Add([]byte(`{"name":"Ana","email":"ana@example.com","id":1}`))
 	f.Add([]byte(`{"name":null,"x":[{}]}`))
 	f.Add([]byte("{\"name\":\"\\ud800\"}"))
+	f.Add([]byte("{'name': None, // x\n}"))
+	f.Add([]byte("{\"E-mail\":\"\u200ba@b \",\"cliente\":{}} {"))
+	f.Add([]byte("{\"phone\":5, \"a\":[1,}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var body ClienteBody
 		if err := Unmarshal("body", data, &body); err != nil {

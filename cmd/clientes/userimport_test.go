@@ -142,14 +142,15 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"JSON of every fault": {
 			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{\n" + `{"user": "ana", "user": "bob"}` +
 				"\n" + `{"user": "ana"} {}` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
-			"row 1: The member \"user\" has the wrong type, at byte 9.\n" +
-				"row 2, name: There is no such member.\n" +
-				"row 3: The line is not valid JSON, at byte 1.\n" +
+			"row 1: The member \"user\" has to be a text, in quotes, at byte 9.\n" +
+				"row 2, name: There is no such member; did you mean \"user\"?\n" +
+				"row 3: The line ends before its JSON does, at byte 1; was it cut off?\n" +
 				"row 4: The member \"user\" is there twice.\n" +
-				"row 5: The line is not valid JSON, at byte 16.\n" +
+				"row 5: Something follows the object, at byte 16; " +
+				"send one object and nothing else.\n" +
 				"row 6: The line is a JSON array; give one object a line.\n" +
-				"row 7: The line is not a JSON object.\n" +
-				"row 8: The member \"role\" has the wrong type, at byte 9.\n" +
+				"row 7: The line is not a JSON object; send one, in braces.\n" +
+				"row 8: The member \"role\" has to be a text, in quotes, at byte 9.\n" +
 				"clientes: the file has 8 faults; nothing was imported\n",
 		},
 		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",

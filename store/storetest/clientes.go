@@ -257,7 +257,8 @@ func clienteConflict(t *testing.T, f *fixture) {
 func clienteUnseenConflict(t *testing.T, f *fixture) {
 	ana := f.cliente(t, "Ana", "ana@example.com")
 	for _, email := range []string{
-		" ana@example.com", "\u200bANA@example.com", "ana@example.com\u2060\n", "\u3164ana@example.com\u2800",
+		" ana@example.com", "\u200bANA@example.com", "ana@example.com\u2060\n",
+		"\u3164ana@example.com\u2800",
 	} {
 		c, err := store.Cliente{Name: "second", Email: email}.Validate()
 		if err != nil {
