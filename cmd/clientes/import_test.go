@@ -152,7 +152,7 @@ clientes: the file has 3 faults; nothing was imported
 		{"no file", "csv", "",
 			"the header, name: The file is empty: its first line has to name the columns.\n" +
 				"clientes: the file has a fault; nothing was imported\n"},
-		{"JSON", "ndjson", `{"name":"Ana"}` + "\n" + `[1]` + "\n" + `{"name":"Bruno","e\nmail":1}`, `row 2: The line is a JSON array; give one object a line.
+		{"JSON", "ndjson", `{"name":"Ana"}` + "\n" + `[1]` + "\n" + `{"name":"Bruno","e\nmail":1}`, `row 2: The line is not a JSON object.
 row 3, e mail: There is no such member.
 clientes: the file has 2 faults; nothing was imported
 `},
