@@ -129,9 +129,9 @@ func looksLikeJSON(start []byte) bool {
 	return len(rest) > 0 && bytes.IndexByte([]byte(`"{}[]`), rest[0]) >= 0
 }
 
-// sepLine returns the separator that the first line names, as Excel reads it, and the length of
-// that line: `sep=;`, in quotes, or followed by the empty cells of a program that took it for a
-// row. It returns 0, 0 if the line is something else.
+// sepLine returns the separator that a first line `sep=;` names for Excel, and the length of that
+// line. It may be in quotes, and have empty cells after it where a program took it for a row. It
+// returns 0, 0 if the line is something else.
 func sepLine(start []byte) (comma byte, length int) {
 	end := bytes.IndexAny(start, "\r\n")
 	if end < 0 {
@@ -240,13 +240,11 @@ func counts(start, candidates []byte) (rows [][3]int) {
 
 // skip goes to the beginning of a row. It reports whether it passed a byte order mark.
 func (in *csvReader) skip() (mark bool, err error) {
-	for n := 0; ; n++ {
+	for {
 		if !in.has(0) {
 			return mark, in.stopped()
 		}
 		switch c := in.at(0); {
-		case n > maxRow:
-			return mark, in.tooLong()
 		case c == '\n':
 			in.use(1)
 			in.line++
@@ -284,7 +282,8 @@ func (in *csvReader) tooLong() error {
 // before it.
 func (in *csvReader) refuse(p int, format string, args ...any) error {
 	p = min(p, len(in.buf)-in.start)
-	if err := in.checkRow(bytes.LastIndexByte(in.buf[in.start:in.start+p], '\n')+1, in.row); err != nil {
+	whole := bytes.LastIndexByte(in.buf[in.start:in.start+p], '\n') + 1
+	if err := in.checkRow(whole, in.row); err != nil {
 		return err
 	}
 	what := fmt.Sprintf(format, args...)
@@ -419,7 +418,8 @@ func (in *csvReader) quotedCell(p int) (next int, last bool, err error) {
 			case in.err != io.EOF:
 				return 0, false, in.err
 			}
-			return 0, false, in.refuse(p, "the quote that opens at line %d is never closed", opened)
+			in.line = opened
+			return 0, false, in.refuse(p, "the quote that opens there is never closed")
 		}
 		if p++; in.has(p) && in.at(p) == '"' {
 			in.cells = append(in.cells, '"')

@@ -82,7 +82,8 @@ func TestDialects(t *testing.T) {
 		{"H01 UTF-16 of either order", encoded(t, "utf-16be", "name;email\nJosé;j1@example.com\n"),
 			"utf-16", jose},
 		{"H01 a mark wins over the charset",
-			bomLE + encoded(t, "utf-16le", "name\temail\r\nJosé\tj1@example.com\r\n"), "utf-8", jose},
+			bomLE + encoded(t, "utf-16le", "name\temail\r\nJosé\tj1@example.com\r\n"), "utf-8",
+			jose},
 		{"H01 a mark of UTF-8 wins", "\ufeffname,email\r\nJosé,j1@example.com\r\n", "windows-1252",
 			jose},
 		{"H01 surrogates", bomLE + encoded(t, "utf-16le", "name,email\n😀,\n"), "",
@@ -106,7 +107,8 @@ func TestDialects(t *testing.T) {
 		{"H02 ASCII whatever it is called", "name,email\nAda,a@example.com\n", "macintosh", ada},
 
 		{"H04 sep line", "sep=;\r\nname;email\r\nAda;a@example.com\r\n", "", ada},
-		{"H04 in UTF-16", bomLE + encoded(t, "utf-16le", "sep=;\r\nname;email\r\nAda;a@example.com\r\n"),
+		{"H04 in UTF-16", bomLE + encoded(t, "utf-16le",
+			"sep=;\r\nname;email\r\nAda;a@example.com\r\n"),
 			"", ada},
 		{"H04 after a mark", "\ufeffsep=;\r\nname;email\r\nAda;a@example.com\r\n", "", ada},
 		{"H04 between marks", "\ufeffsep=;\r\n\ufeffname;email\r\nAda;a@example.com\r\n", "", ada},
@@ -129,7 +131,8 @@ func TestDialects(t *testing.T) {
 		{"H06 semicolons", "name;email\nAda;a@example.com\n", "", ada},
 		{"H06 a quoted heading has a comma", "\"name, all\";email\nAda;x\n", "",
 			[][]string{{"name, all", "email"}, {"Ada", "x"}}},
-		{"H06 a quoted heading has quotes and a separator", "\"a \"\"b\"\", c\"\temail\nAda\tx\n", "",
+		{"H06 a quoted heading has quotes and a separator", "\"a \"\"b\"\", c\"\temail\nAda\tx\n",
+			"",
 			[][]string{{`a "b", c`, "email"}, {"Ada", "x"}}},
 		{"H06 the rows settle what a heading leaves open", "name;notes, all\nAda;1\nBob;2\n", "",
 			[][]string{{"name", "notes, all"}, {"Ada", "1"}, {"Bob", "2"}}},
@@ -161,7 +164,8 @@ func TestDialects(t *testing.T) {
 			"name,email\r\nAda,a@example.com\r\n" + strings.Repeat("\x1a", 128), "", ada},
 		{"H15 Ctrl-Z and a line end", "name,email\r\nAda,a@example.com\r\n\x1a\r\n", "", ada},
 		{"H15 NULs", "name,email\nAda,a@example.com\n" + strings.Repeat("\x00", 5000), "", ada},
-		{"H15 in UTF-16", bomLE + encoded(t, "utf-16le", "name,email\r\nAda,a@example.com\r\n\x1a"), "",
+		{"H15 in UTF-16", bomLE + encoded(t, "utf-16le", "name,email\r\nAda,a@example.com\r\n\x1a"),
+			"",
 			ada},
 		{"H15 Ctrl-Z within a file is text", "name,email\nA\x1ada,\n\x1a,x\n", "",
 			[][]string{{"name", "email"}, {"A\x1ada", ""}, {"\x1a", "x"}}},
@@ -189,7 +193,8 @@ func TestDialects(t *testing.T) {
 			[][]string{{"name", "notes"}, {`C:\`, `\`}, {`C:\`, `\`}}},
 
 		{"H25 two marks", "\ufeff\ufeffname,email\r\nAda,a@example.com\r\n", "", ada},
-		{"H25 two marks and a quote", "\ufeff\ufeff\"name\",\"email\"\nAda,a@example.com\n", "", ada},
+		{"H25 two marks and a quote", "\ufeff\ufeff\"name\",\"email\"\nAda,a@example.com\n", "",
+			ada},
 		{"H25 two marks of UTF-16", bomLE + bomLE + encoded(t, "utf-16le",
 			"name,email\r\nAda,a@example.com\r\n"), "", ada},
 		{"H25 three marks", "\ufeff\ufeff\ufeffname,email\nAda,a@example.com\n", "", ada},
@@ -216,13 +221,16 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 	for _, c := range []struct{ name, file, charset, want string }{
 		{"H02 windows-1252", "name,email\r\nJos\xe9 0,j0@example.com\r\nJos\xe9 1,\r\n", "",
 			`0: The file is not UTF-8, at line 2. Save it as "CSV UTF-8", or name its encoding: ` +
-				`charset=windows-1252 in Content-Type, --charset windows-1252 on the command line. ` +
+				`charset=windows-1252 in Content-Type, --charset windows-1252 ` +
+				`on the command line. ` +
 				`In windows-1252 the line has "José 0".`},
 		{"H02 late in the file", "name,email\n" + many + "O\x92Brien,\n", "",
 			`at line 90002. * --charset windows-1252 * "O’Brien"`},
 		{"H02 in the heading", "name,endere\xe7o\n", "", `--charset windows-1252 * "endereço"`},
-		{"H02 in a row that is no CSV either", "name,email\nJos\xe9,x\n\"a\"b\n", "", "not UTF-8, at line 2"},
-		{"H02 in a cell whose quote is not closed", "name,email\n\"Jos\xe9,x\n\n", "", "not UTF-8, at line 2"},
+		{"H02 in a row that is no CSV either", "name,email\nJos\xe9,x\n\"a\"b\n", "",
+			"not UTF-8, at line 2"},
+		{"H02 in a cell whose quote is not closed", "name,email\n\"Jos\xe9,x\n\n", "",
+			"not UTF-8, at line 2"},
 		{"H02 the charset is UTF-8", "name\nJos\xe9\n", "utf-8", "--charset windows-1252"},
 		{"H02 of a Mac", "name,email\rJos\x8e,\rJo\x8bo,\r", "", `--charset macintosh * "José"`},
 		{"H02 Russian", encoded(t, "windows-1251", "name\nАнна Каренина\n"), "",
@@ -232,7 +240,8 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 		{"H02 Chinese", encoded(t, "gb18030", "name\n谢谢中国\n"), "", `--charset gb18030 * "谢谢中国"`},
 		{"H02 UTF-8 after all", "name\nJosé\n", "iso-8859-1",
 			"0: The file is UTF-8, and its sender says iso-8859-1. Leave the charset out."},
-		{"H02 UTF-8 after all, cut at a buffer's end", "name\n" + strings.Repeat("é", 40_000) + "\n",
+		{"H02 UTF-8 after all, cut at a buffer's end", "name\n" + strings.Repeat("é", 40_000) +
+			"\n",
 			"latin1", "The file is UTF-8"},
 		{"H02 another encoding than it says", "name\nJos\xe9\n", "shift_jis",
 			"0: Line 2 has bytes that are no text in shift_jis."},
@@ -247,17 +256,21 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 			"UTF-16BE without a byte order mark"},
 		{"H01 not UTF-16", "name,email\nAda,\n", "utf-16", "0: The file is not UTF-16."},
 		{"H01 UTF-16 cut off", "\xff\xfen\x00a\x00m\x00e\x00\n\x00A", "", "no text in utf-16le"},
-		{"H01 half of a character", "\xff\xfe" + encoded(t, "utf-16le", "name\nx") + "\x3d\xd8\n\x00", "",
+		{"H01 half of a character", "\xff\xfe" + encoded(t, "utf-16le", "name\nx") +
+			"\x3d\xd8\n\x00", "",
 			"no text in utf-16le"},
-		{"UTF-32", "\xff\xfe\x00\x00n\x00\x00\x00", "", `0: The file is UTF-32. Save it as "CSV UTF-8".`},
+		{"UTF-32", "\xff\xfe\x00\x00n\x00\x00\x00", "",
+			`0: The file is UTF-32. Save it as "CSV UTF-8".`},
 		{"UTF-32 of the other order", "\x00\x00\xfe\xff\x00\x00\x00n", "", "The file is UTF-32."},
 		{"UTF-32 without a mark", "n\x00\x00\x00a\x00\x00\x00", "", "The file is UTF-32"},
 
 		{"xlsx", "PK\x03\x04\x14\x00\x06\x00\b\x00\x00\x00!\x00[Content_Types].xml", "",
 			`0: The file is a workbook of Excel (.xlsx); save it as "CSV UTF-8" and import that.`},
-		{"xlsx with a charset", "PK\x03\x04\x14\x00[Content_Types].xml", "windows-1252", "workbook of Excel"},
+		{"xlsx with a charset", "PK\x03\x04\x14\x00[Content_Types].xml", "windows-1252",
+			"workbook of Excel"},
 		{"xls", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00\x00", "", "workbook of an old Excel (.xls)"},
-		{"ods", "PK\x03\x04\x14\x00mimetypeapplication/vnd.oasis.opendocument.spreadsheetPK", "", "(.ods)"},
+		{"ods", "PK\x03\x04\x14\x00mimetypeapplication/vnd.oasis.opendocument.spreadsheetPK", "",
+			"(.ods)"},
 		{"numbers", "PK\x03\x04\x14\x00Index/Document.iwa", "", "Numbers"},
 		{"zip", "PK\x03\x04\x14\x00clientes.csv", "", "ZIP archive; unpack it"},
 		{"gzip", "\x1f\x8b\b\x00", "", "packed by gzip; unpack it"},
@@ -273,10 +286,11 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 		{"something with NULs", "\x7fELF\x02\x01\x01\x00\x00\xff\x00", "", "The file is not text"},
 
 		{"a quote that is not closed", "name,email\nAda,\n\"Bob,b\nEva,e\n", "",
-			"The row is not CSV, at line 5: the quote that opens at line 3 is never closed."},
+			"The row is not CSV, at line 3: the quote that opens there is never closed."},
 		{"a quote that another one closes", "name,email\n\"Bob,b\n\"Eva\",e\n", "",
 			"at line 3: text follows the closing quote of a cell whose quote opens at line 2."},
-		{"a quote too many", "name\n\"A\"\"\n", "", "the quote that opens at line 2 is never closed"},
+		{"a quote too many", "name\n\"A\"\"\n", "",
+			"at line 2: the quote that opens there is never closed"},
 		{"text after quotes", "name,email\n\"Ada\" B,x\n", "", "text follows the closing quote"},
 		{"MySQL's quotes", "name,notes\n\"Ada \\\"B\\\" C\",\"x\"\n", "",
 			`a quote in a cell is written "", and a backslash is text`},
@@ -284,20 +298,26 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 			"a cell ends in a backslash, and another has a quote alone"},
 		{"a quoted part with a separator", "name,notes\nAda,says \"a, b\"\n", "",
 			"a quote opens within a cell; put the whole cell in quotes"},
-		{"a quoted part of a formula", "name,notes\nAda,=\"a,b\"\n", "", "a quote opens within a cell"},
+		{"a quoted part of a formula", "name,notes\nAda,=\"a,b\"\n", "",
+			"a quote opens within a cell"},
 		{"H14 CR within a file of LF", "name,email\nAda,x\rBob,y\n", "",
 			"at line 2: a carriage return stands alone outside quotes."},
-		{"H14 and within a file of CRLF", "name,email\r\nAda,x\rBob,y\r\n", "", "a carriage return stands alone"},
+		{"H14 and within a file of CRLF", "name,email\r\nAda,x\rBob,y\r\n", "",
+			"a carriage return stands alone"},
 		{"H25 another file with other columns", "name,email\nAda,x\n\ufeffemail,name\ny,Bob\n", "",
 			"Another file begins at line 3, with other columns"},
-		{"too many cells", "name\n" + strings.Repeat(",", maxCells) + "\n", "", "more than 16384 cells, at line 2"},
+		{"too many cells", "name\n" + strings.Repeat(",", maxCells) + "\n", "",
+			"more than 16384 cells, at line 2"},
 		{"a row that is too long in UTF-16",
 			"\xff\xfe" + encoded(t, "utf-16le", "name\n"+strings.Repeat("日", maxRow/3+2)+"\n"), "",
 			"The row has more than 1048576 bytes, from line 2 on"},
-		{"a quote that makes a row too long", "name\n\"Ada\n" + strings.Repeat("Bob\n", maxRow/4), "",
+		{"a quote that makes a row too long", "name\n\"Ada\n" + strings.Repeat("Bob\n", maxRow/4),
+			"",
 			"the quote that opens at line 2 may have no end"},
-		{"too long between tabs", "name\temail\n\t" + strings.Repeat("x", maxRow+1), "", "more than 1048576 bytes"},
-		{"too long with CR alone", "name\rAda\r" + strings.Repeat("x", maxRow+1) + "\r", "", "more than 1048576 bytes"},
+		{"too long between tabs", "name\temail\n\t" + strings.Repeat("x", maxRow+1), "",
+			"more than 1048576 bytes"},
+		{"too long with CR alone", "name\rAda\r" + strings.Repeat("x", maxRow+1) + "\r", "",
+			"more than 1048576 bytes"},
 	} {
 		_, fault := cellsOf(t, c.file, c.charset, false)
 		rest := fault
@@ -340,14 +360,16 @@ func TestTheLongestRow(t *testing.T) {
 // A dialect does not depend on how many bytes come at once.
 func TestADialectByteByByte(t *testing.T) {
 	for _, file := range []string{
-		"\ufeff\ufeffsep=;\r\n\"name\" ; notes\r\n\"A\"\"B\" ;12\" x\r\r\n\ufeffname;notes\r\nC; \"y\r\nz\"\x1a\x1a",
+		"\ufeff\ufeffsep=;\r\n\"name\" ; notes\r\n\"A\"\"B\" ;" +
+			"12\" x\r\r\n\ufeffname;notes\r\nC; \"y\r\nz\"\x1a\x1a",
 		"name\rA\r\"b\rc\"\r\x00\x00",
 	} {
 		want, fault := cellsOf(t, file, "", false)
 		if fault != "" {
 			t.Fatal(fault)
 		}
-		in := newCSVReader(iotest.OneByteReader(strings.NewReader(file)), Reading{Format: CSV}, false)
+		in := newCSVReader(iotest.OneByteReader(strings.NewReader(file)), Reading{Format: CSV},
+			false)
 		var rows [][]string
 		for {
 			record, err := in.next()
@@ -369,8 +391,9 @@ func TestKnownCharset(t *testing.T) {
 	for name, want := range map[string]bool{
 		"": true, "utf-8": true, "UTF8": true, "Windows-1252": true, "latin1": true, "utf-16": true,
 		"shift_jis": true, "gb18030": true, "macintosh": true, "ibm866": true, "cp1251": true,
-		"utf-32": false, "utf-7": false, "iso-2022-kr": false, "replacement": false, "klingon": false,
-		"utf-8;": false, "\x00": false,
+		"utf-32": false, "utf-7": false, "iso-2022-kr": false, "replacement": false,
+		"klingon": false,
+		"utf-8;":  false, "\x00": false,
 	} {
 		if KnownCharset(name) != want {
 			t.Errorf("%q: %t", name, !want)
@@ -383,16 +406,21 @@ func TestKnownCharset(t *testing.T) {
 	}
 }
 
-// FuzzCells checks that a file is read as encoding/csv reads it, or is refused: nothing is taken for
-// something else. What was read is the same after it was written.
+// FuzzCells checks that a file is read as encoding/csv reads it, or is refused. Nothing is taken
+// for something else. What was read is the same after it was written.
 func FuzzCells(f *testing.F) {
 	for _, file := range []string{
 		"name,email\nAda,a@example.com\n", "sep=;\r\nname;email\r\nA;b\r\n", "\"sep=,\"\na,b\n",
-		"name\temail\nA\tb\n", "name,email\rAda,x\rBob,y\r", "name,email\r\nA,b\r\n\x1a", "a,b\n1,2\x00\x00",
-		"name, email\n\"A\", \"x, y\" \n", "\ufeff\ufeffa,b\n1,2\n\ufeffa,b\n3,4\n", "a\n12\" pipe\n",
-		"a,b\nsays \"x, y\",z\n", "a,b\n\"x\\\"y\",z\n", "a\n\"x\n", "a\n\"x\"y\n", "a,b;c\n1;2,3\n",
-		"a\r\r\nb\r\r\n", "a\nb\rc\n", "\xff\xfea\x00\n\x00b\x00", "\xfe\xff\x00a\x00\n", "a\nJos\xe9\n",
-		"a\x00,\x00b\x00\n\x00", "PK\x03\x04", "{\"a\":1}", "<html>", "\n\n a \n \"\" \n\"\"\"\"\n", ",,\n,,\n",
+		"name\temail\nA\tb\n", "name,email\rAda,x\rBob,y\r", "name,email\r\nA,b\r\n\x1a",
+		"a,b\n1,2\x00\x00",
+		"name, email\n\"A\", \"x, y\" \n", "\ufeff\ufeffa,b\n1,2\n\ufeffa,b\n3,4\n",
+		"a\n12\" pipe\n",
+		"a,b\nsays \"x, y\",z\n", "a,b\n\"x\\\"y\",z\n", "a\n\"x\n", "a\n\"x\"y\n",
+		"a,b;c\n1;2,3\n",
+		"a\r\r\nb\r\r\n", "a\nb\rc\n", "\xff\xfea\x00\n\x00b\x00", "\xfe\xff\x00a\x00\n",
+		"a\nJos\xe9\n",
+		"a\x00,\x00b\x00\n\x00", "PK\x03\x04", "{\"a\":1}", "<html>", "\n\n a \n \"\" \n\"\"\"\"\n",
+		",,\n,,\n",
 	} {
 		f.Add(file, "")
 		f.Add(file, "windows-1252")

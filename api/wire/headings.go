@@ -37,7 +37,7 @@ func (n Noun[T]) Columns(text string) ([]string, error) {
 			names[i] = ""
 		default:
 			return nil, fmt.Errorf("there is no column %q; the columns are %s, "+
-				"and an empty one is passed over", Excerpt(cell), memberNames(members))
+				"and an empty one is passed over", Excerpt(cell), columnNames(members))
 		}
 	}
 	for _, name := range n.required {
@@ -48,7 +48,7 @@ func (n Noun[T]) Columns(text string) ([]string, error) {
 	return names, nil
 }
 
-func memberNames(members []textMember) string {
+func columnNames(members []textMember) string {
 	var names []string
 	for _, m := range members {
 		names = append(names, m.name)
@@ -62,7 +62,7 @@ func (n *Noun[T]) unknownColumns(
 	first []string, unknown []int, members []textMember,
 ) store.FieldError {
 	fault := store.FieldError{Code: "unknown_member"}
-	known := memberNames(members)
+	known := columnNames(members)
 	if n.secret {
 		fault.Message = fmt.Sprintf("%s of the first line is none of %s.",
 			columnList(unknown), known)

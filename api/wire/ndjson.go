@@ -16,7 +16,8 @@ func (n *Noun[T]) ndjsonRows(from io.Reader, how Reading) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var row T
 		o := object{members: n.members(&row), ignored: n.ignored}
-		in := jsonReader{text: openText(from, how, n.secret), line: 1, known: slices.Clone(n.ignored)}
+		in := jsonReader{text: openText(from, how, n.secret), line: 1}
+		in.known = slices.Clone(n.ignored)
 		for _, m := range o.members {
 			in.known = append(in.known, m.name)
 		}
@@ -50,7 +51,7 @@ func (n *Noun[T]) fromValue(value []byte, row *T, o *object) (T, error) {
 }
 
 // jsonReader splits a file into JSON texts, none of them longer than maxRow. It looks only at
-// quotes and brackets. Whether a text is valid JSON is left to who reads it.
+// quotes and brackets. [Unmarshal] decides whether a text is valid.
 type jsonReader struct {
 	text
 	known   []string // members of a record
@@ -101,12 +102,13 @@ func (in *jsonReader) skip() error {
 			return in.tooLong()
 		case c == '\n':
 			in.line++
+			n = 0
 		case c == ' ' || c == '\t' || c == '\r' || c == 0x1e:
 		case c == bom[0] && in.skipMark():
 			continue
 		case (c == 0 || c == 0x1a) && in.padding(0):
 			return in.end()
-		case c == '[' && in.array == 0:
+		case c == '[' && in.array == 0 && in.opens():
 			in.array, in.follows = in.line, '['
 		case c == ']' && in.array > 0 && in.follows != ',':
 			in.array = 0
@@ -121,6 +123,20 @@ func (in *jsonReader) skip() error {
 		}
 		in.use(1)
 	}
+}
+
+// opens reports whether the array that begins the window has objects in it, or nothing.
+func (in *jsonReader) opens() bool {
+	for p := 1; in.has(p); p++ {
+		switch in.at(p) {
+		case ' ', '\t', '\r', '\n':
+		case '{', ']':
+			return true
+		default:
+			return false
+		}
+	}
+	return in.err == io.EOF && !in.long // the array is cut off
 }
 
 // end returns [io.EOF], or a fault if the end comes within an array.
@@ -164,6 +180,9 @@ func (in *jsonReader) notJSON() error {
 	}
 	if what := textKindOf(start); what != "" {
 		return fileFault("malformed", fmt.Sprintf("The file is %s.", what))
+	}
+	if start[0] == '[' {
+		return fileFault("malformed", "The array has something other than objects in it.")
 	}
 	return fileFault("malformed", "The file is not JSON. Write one object a line. If it is CSV, "+
 		"import it as text/csv, or with --format csv.")
@@ -243,7 +262,8 @@ func (in *jsonReader) object(first bool) ([]byte, error) {
 			p = end
 		case '{', '[':
 			switch {
-			case top == 0, top == '{' && before == ':', top == '[' && (before == '[' || before == ','):
+			case top == 0, top == '{' && before == ':',
+				top == '[' && (before == '[' || before == ','):
 			case c == '{' && fresh && in.array == 0:
 				return in.taken(p) // the end of the object is missing, and here begins another
 			default:

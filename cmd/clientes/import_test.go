@@ -150,7 +150,7 @@ clientes: the file has a fault; nothing was imported
 		{"no file", "csv", "",
 			"the file, name: The file is empty: its first line has to name the columns.\n" +
 				"clientes: the file has a fault; nothing was imported\n"},
-		{"JSON", "ndjson", `{"name":"Ana"}` + "\n" + `[1]` + "\n" + `{"name":"Bruno","e\nmail":1}`, `row 2: The line is a JSON array; give one object a line.
+		{"JSON", "ndjson", `{"name":"Ana"}` + "\n" + `[1]` + "\n" + `{"name":"Bruno","e\nmail":1}`, `row 2: The line is an array; send one object, without the square brackets.
 row 3, e mail: There is no such member; did you mean "email"?
 clientes: the file has 2 faults; nothing was imported
 `},

@@ -138,24 +138,23 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"a quote that does not end": {csvHead + row("ana", "", "", bcryptHash) + "\"bob,,,\n",
 			"row 2: The row is not CSV, at line 3: "},
 		"no UTF-8": {csvHead + row("an\xff", "a\xff@example.com", "view\xff", "\xff"),
-			"row 1, user: A user name has"},
+			"The file is not UTF-8, at line 2. "},
 		"JSON of every fault": {
-			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{\n" + `{"user": "ana", "user": "bob"}` +
-				"\n" + `{"user": "ana"} {}` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
+			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{1\n" + `{"user": "ana", "user": "bob"}` +
+				"\n" + `{"user": "ana"} 1` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
 			"row 1: The member \"user\" has to be a text, in quotes, at byte 9.\n" +
 				"row 2, name: There is no such member; did you mean \"user\"?\n" +
-				"row 3: The line ends before its JSON does, at byte 1; was it cut off?\n" +
+				"row 3: The line is not valid JSON, at byte 1.\n" +
 				"row 4: The member \"user\" is there twice.\n" +
 				"row 5: Something follows the object, at byte 16; " +
 				"send one object and nothing else.\n" +
-				"row 6: The line is a JSON array; give one object a line.\n" +
+				"row 6: The line is an array; send one object, without the square brackets.\n" +
 				"row 7: The line is not a JSON object; send one, in braces.\n" +
 				"row 8: The member \"role\" has to be a text, in quotes, at byte 9.\n" +
 				"clientes: the file has 8 faults; nothing was imported\n",
 		},
 		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",
-			"row 1: The line is a JSON array; give one object a line.\n" +
-				"row 2, password_hash: "},
+			"row 1, password_hash: "},
 		"more faults than are listed": {
 			csvHead + strings.Repeat(row("a b", "", "", bcryptHash), 101),
 			"row 100, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -\n" +
