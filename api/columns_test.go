@@ -54,7 +54,8 @@ func TestDryRunOverHTTP(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		f.add(store.Cliente{Name: "Ana", Email: "taken@example.com"})
 		for _, file := range []string{
-			"name,email\nAna,x@example.com\nBia,TAKEN@example.com\n", "name,email\n,x\n", "nome\nAna\n",
+			"name,email\nAna,x@example.com\nBia,TAKEN@example.com\n", "name,email\n,x\n",
+			"nome\nAna\n",
 		} {
 			dry := f.as(store.Editor, "POST", "/clientes/import?dry_run=true", file,
 				"Content-Type", "text/csv")
@@ -91,7 +92,8 @@ func TestParametersOfAnImport(t *testing.T) {
 		{"?columns=name,phone", "text/csv; header=absent", "Ana,1\nBia,2\n", "", `{"imported":2}`},
 		{"?columns=name,phone", "text/csv; header=ABSENT; charset=\"UTF-8\"", "Ana,1\n", "",
 			`{"imported":1}`},
-		{"?columns=name,phone", "text/tab-separated-values", "a\tb\nAna\t1\n", "", `{"imported":1}`},
+		{"?columns=name,phone", "text/tab-separated-values", "a\tb\nAna\t1\n", "",
+			`{"imported":1}`},
 		{"", "text/csv; charset=windows-1252", "name\nJos\xe9\n", "", `{"imported":1}`},
 		{"", "text/csv; charset='utf8'", "name\nJosé\n", "", `{"imported":1}`},
 		{"", "application/json", `[{"name":"Ana"},{"name":"Bia"}]`, "", `{"imported":2}`},
@@ -99,9 +101,12 @@ func TestParametersOfAnImport(t *testing.T) {
 		{"?columns=nome", "text/csv", "a\nAna\n", "invalid_parameter",
 			`there is no column \"nome\"; the columns are name, email, phone, company, address, notes`},
 		{"?columns=", "text/csv", "a\nAna\n", "invalid_parameter", `\"name\", which is required`},
-		{"?columns=name", "application/x-ndjson", `{"name":"Ana"}`, "invalid_parameter", "is for CSV"},
-		{"?columns=name", "application/json", `[{"name":"Ana"}]`, "invalid_parameter", "is for CSV"},
-		{"?dry_run=yes", "text/csv", "name\nAna\n", "invalid_parameter", `\"dry_run\" is true or false`},
+		{"?columns=name", "application/x-ndjson", `{"name":"Ana"}`, "invalid_parameter",
+			"is for CSV"},
+		{"?columns=name", "application/json", `[{"name":"Ana"}]`, "invalid_parameter",
+			"is for CSV"},
+		{"?dry_run=yes", "text/csv", "name\nAna\n", "invalid_parameter",
+			`\"dry_run\" is true or false`},
 		{"?dryrun=true", "text/csv", "name\nAna\n", "invalid_parameter", `no parameter \"dryrun\"`},
 		{"?columns=name,,phone", "text/csv", "a\nAna\n", "validation_failed", "columns names 3"},
 		{"", "text/csv; charset=klingon", "name\nAna\n", "unsupported_media_type", "charset"},

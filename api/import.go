@@ -116,7 +116,8 @@ func importReading(h http.Header) (how wire.Reading, err error) {
 		return how, unsupported("Send a file with the Content-Type text/csv, " +
 			"text/tab-separated-values, application/x-ndjson or application/json.")
 	case !wire.KnownCharset(how.Charset):
-		return how, unsupported("The charset in the Content-Type is not known; windows-1252 is one, " +
+		return how,
+			unsupported("The charset in the Content-Type is not known; windows-1252 is one, " +
 			"and without any the file is UTF-8.")
 	case header != "" && header != "present" && header != "absent":
 		return how, unsupported("In the Content-Type, header is present or absent.")

@@ -118,7 +118,8 @@ func TestColumnsThatAreRefused(t *testing.T) {
 		"name;email":  `no column "name;email"`,
 		",,,":         `"name", which is required`,
 	} {
-		if names, err := Clientes().Columns(text); err == nil || !strings.Contains(err.Error(), want) {
+		if names, err := Clientes().Columns(text); err == nil || !strings.Contains(err.Error(),
+			want) {
 			t.Errorf("%q: %q, %v", text, names, err)
 		}
 	}
@@ -150,10 +151,13 @@ func TestFaultsOfColumns(t *testing.T) {
 			"take away the quotes around the whole row"},
 		{"a heading in quotes", "", "\"name,email\"\n\"Ana,a@example.com\"\n", false, 0,
 			"no quotes around the whole line"},
-		{"another separator", "", "name|email\nAna|a@example.com\n", false, 0, "semicolons or tabs"},
-		{"H07 a nameless column with something", "", "name,email,\nAda,,\nBia,,x\nCarla,,y\n", false, 0,
+		{"another separator", "", "name|email\nAna|a@example.com\n", false, 0,
+			"semicolons or tabs"},
+		{"H07 a nameless column with something", "", "name,email,\nAda,,\nBia,,x\nCarla,,y\n",
+			false, 0,
 			"Column 3 has no name in the first line, and row 2 has something in it"},
-		{"H18", "", "Record ID,First Name,Last Name,Email,Phone Number,Company name,Lead Status\n", false, 0,
+		{"H18", "", "Record ID,First Name,Last Name,Email,Phone Number,Company name,Lead Status\n",
+			false, 0,
 			"columns=,name,name,email,phone,company."},
 		{"in Portuguese", "", "Nome,E-mail,Telefone,Endereço,Observações\n", false, 0,
 			"columns=name,email,phone,address,notes."},
@@ -161,15 +165,18 @@ func TestFaultsOfColumns(t *testing.T) {
 			"columns=name,name,email,phone,address."},
 		{"one that is unknown", "", "name,email,vat\n", false, 0,
 			`"vat" is no column. The columns are name, email, phone, company, address, notes.`},
-		{"several that are unknown", "", "name,vat,tax\n", false, 0, `"vat", "tax" are no columns.`},
+		{"several that are unknown", "", "name,vat,tax\n", false, 0,
+			`"vat", "tax" are no columns.`},
 		{"one that cannot be seen", "", "name,va\u2060t\n", false, 0, `"va\u2060t"`},
 		{"no heading", "", "Ana,a@example.com,+55 11 90000-0001\n", false, 0,
 			"columns=name,email,phone."},
-		{"no heading, and what nobody knows", "", "7,x@example.com\n", false, 0, "columns=name,,email."},
+		{"no heading, and what nobody knows", "", "7,x@example.com\n", false, 0,
+			"columns=name,,email."},
 		{"a column twice", "", "name,phone,Phone\n", false, 0, "Columns 2 and 3 have this name"},
 		{"two emails", "", "name,email\nAna,a@example.com ::: b@example.com\n", false, 1,
 			"more than one email address"},
-		{"two emails, joined", "name,email,email", "a,b,c\nAna,a@example.com,b@example.com\n", false, 1,
+		{"two emails, joined", "name,email,email", "a,b,c\nAna,a@example.com,b@example.com\n",
+			false, 1,
 			"more than one email address"},
 		{"H26", "", "name,phone\nAda,\"5,51199E+12\"\n", false, 1, "last digits are lost"},
 		{"a number", "", "name,phone\nAda,5511900000001.0\n", false, 1, "leave out the .0"},
@@ -182,7 +189,8 @@ func TestFaultsOfColumns(t *testing.T) {
 			how.Columns = columns(t, c.columns)
 		}
 		_, faults := readWith(t, how, c.file)
-		if len(faults) != 1 || faults[0].Row != c.row || !strings.Contains(faults[0].Message, c.want) {
+		if len(faults) != 1 || faults[0].Row != c.row || !strings.Contains(faults[0].Message,
+			c.want) {
 			t.Errorf("%s: %+v", c.name, faults)
 		}
 	}

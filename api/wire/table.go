@@ -229,11 +229,13 @@ func (n *Noun[T]) fromColumns(
 	}
 	switch {
 	case how.HeaderAbsent && t.isHeading(first):
-		return atFirst("", "wrong_columns", "The first line names columns, and is said to be data. "+
-			"Leave out header=absent (--no-header in the command), or that line.")
+		return atFirst("", "wrong_columns",
+			"The first line names columns, and is said to be data. "+
+				"Leave out header=absent (--no-header in the command), or that line.")
 	case !how.HeaderAbsent && t.isData(first):
-		return atFirst("", "wrong_columns", "The first line is data, and not the names of columns. "+
-			"Say so with header=absent in Content-Type (--no-header in the command).")
+		return atFirst("", "wrong_columns",
+			"The first line is data, and not the names of columns. "+
+				"Say so with header=absent in Content-Type (--no-header in the command).")
 	}
 	return nil
 }

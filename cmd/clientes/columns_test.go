@@ -46,14 +46,17 @@ func TestColumnsOfTheCommand(t *testing.T) {
 		status      int
 		out         string
 	}{
-		{"import - --columns name,phone --no-header", "Ana,1\nBia,2\n", 0, "imported 2 customers\n"},
+		{"import - --columns name,phone --no-header", "Ana,1\nBia,2\n", 0,
+			"imported 2 customers\n"},
 		{"import - --columns ,name --format csv", "{,a\nx,Ana\n", 0, "imported 1 customer\n"},
 		{"import - --charset latin1", "name\nJos\xe9\n", 0, "imported 1 customer\n"},
-		{"import - --columns nome", "", 2, `clientes: --columns: there is no column "nome"; the columns are name`},
+		{"import - --columns nome", "", 2,
+			`clientes: --columns: there is no column "nome"; the columns are name`},
 		{"import - --columns email", "", 2, `none of the columns is "name", which is required`},
 		{"import - --columns=", "", 2, `none of the columns is "name", which is required`},
 		{"import - --no-header", "Ana\n", 2, "say what the columns are with --columns"},
-		{"import - --charset klingon", "Ana\n", 2, `there is no charset "klingon"; windows-1252 is one`},
+		{"import - --charset klingon", "Ana\n", 2,
+			`there is no charset "klingon"; windows-1252 is one`},
 		{"import x.ndjson --columns name", "", 2, "--columns is for CSV"},
 		{"import - --columns name --format ndjson", "", 2, "--columns is for CSV"},
 		{"import - --columns name", `{"name":"Ana"}`, 2, "--columns is for CSV"},
@@ -63,7 +66,8 @@ func TestColumnsOfTheCommand(t *testing.T) {
 		{"user import - --no-header --columns user,password_hash", "bia," + bcryptHash + "\n", 0,
 			"imported 1 user\n"},
 		{"user import - --charset utf-16le", "u\x00s\x00e\x00r\x00\n\x00", 1, "password_hash"},
-		{"user import - --columns user,name", "", 2, `there is no column "name"; the columns are user`},
+		{"user import - --columns user,name", "", 2,
+			`there is no column "name"; the columns are user`},
 		{"user import - --columns user,password_hash", `{"user":"ana"}`, 2, "--columns is for CSV"},
 	} {
 		inFolder(t, nil)
@@ -74,7 +78,7 @@ func TestColumnsOfTheCommand(t *testing.T) {
 	}
 }
 
-// H28: a file for spreadsheets begins with a byte order mark, and its import gives back what was
+// H28: a file for spreadsheets begins with a byte order mark, and its import makes what was
 // exported.
 func TestAFileForSpreadsheetsIsImported(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {

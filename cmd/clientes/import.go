@@ -40,7 +40,8 @@ order: name, and any of ` + strings.Join(store.TextNames()[1:], ", ") +
 other columns of an export (id, version, created_at, updated_at) are ignored: the customers get new
 ones.
 
---columns says what the columns of a CSV file are, from the left, whatever its first line says. Empty
+--columns says what the columns of a CSV file are, from the left,
+	whatever its first line says. Empty
 ones are passed over, and so are those after the last. Texts of one name are joined by a space:
 
   clientes import hubspot.csv --columns ,name,name,email,phone,company
@@ -83,7 +84,8 @@ type readingFlags struct {
 func (f *readingFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.charset, "charset", "", "the encoding of the file, for example windows-1252")
-	flags.StringVar(&f.columns, "columns", "", "the columns of a CSV file from the left, as in name,,email")
+	flags.StringVar(&f.columns, "columns", "",
+		"the columns of a CSV file from the left, as in name,,email")
 	flags.BoolVar(&f.noHeader, "no-header", false, "the first line of a CSV file is data")
 	f.columnsGiven = func() bool { return flags.Changed("columns") }
 }
