@@ -226,6 +226,10 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 				`In windows-1252 the line has "José 0".`},
 		{"H02 late in the file", "name,email\n" + many + "O\x92Brien,\n", "",
 			`at line 90002. * --charset windows-1252 * "O’Brien"`},
+		{"H02 in a file with UTF-8 before", "name\nJosé\nJos\xe9\n", "",
+			"0: The file has several encodings: it is UTF-8, and line 3 is not."},
+		{"H02 surrogates in UTF-8", "name\n\xed\xa0\xbd\xed\xb8\x80\n", "",
+			"0: The file is CESU-8, an old UTF-8 of Oracle and MySQL, at line 2. Save it"},
 		{"H02 in the heading", "name,endere\xe7o\n", "", `--charset windows-1252 * "endereço"`},
 		{"H02 in a row that is no CSV either", "name,email\nJos\xe9,x\n\"a\"b\n", "",
 			"not UTF-8, at line 2"},
@@ -488,7 +492,8 @@ func quotedCSV(b []byte, cell string) []byte {
 // plain reports whether a file has nothing that encoding/csv takes for a part of a cell, and we do
 // not: line "sep=", byte order mark, Ctrl-Z, NUL, or CR alone.
 func plain(file string) bool {
-	return !strings.Contains(strings.ToLower(file), "sep=") &&
+	mark, _ := markOf([]byte(file))
+	return mark == "" && !strings.Contains(strings.ToLower(file), "sep=") &&
 		!strings.ContainsAny(file, "\x00\x1a\ufeff") &&
 		!strings.Contains(strings.ReplaceAll(file, "\r\n", "\n"), "\r")
 }

@@ -44,6 +44,7 @@ type text struct {
 	charset string // what it was decoded from; "" if it was UTF-8 as it came
 	how     Reading
 	secret  bool // whether no message may repeat a part of it
+	high    bool // whether a row before had a character that is not ASCII
 }
 
 // openText returns the text of a file. If the file is no text, its window has the fault.
@@ -179,7 +180,17 @@ func (t *text) checkRow(n, line int) error {
 	case t.charset == "" && !utf8.Valid(row):
 		return t.notUTF8(row, line)
 	}
+	t.high = t.high || !isASCII(row)
 	return nil
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // notUTF8 returns the fault of a file that has a row which is not UTF-8.
@@ -190,6 +201,15 @@ func (t *text) notUTF8(row []byte, line int) error {
 		return fileFault("invalid_text", fmt.Sprintf(
 			"The file is not text: line %d has bytes that no text has. %s",
 			line, t.advice("")))
+	}
+	switch i := bytes.IndexByte(row, 0xed); {
+	case i >= 0 && i+3 < len(row) && row[i+1] >= 0xa0 && row[i+1] < 0xb0 && row[i+3] == 0xed:
+		// The halves of a surrogate pair, as if each were a character.
+		return fileFault("invalid_text", fmt.Sprintf("The file is CESU-8, an old UTF-8 of Oracle "+
+			"and MySQL, at line %d. %s", line, t.advice("")))
+	case t.high:
+		return fileFault("invalid_text", fmt.Sprintf("The file has several encodings: "+
+			"it is UTF-8, and line %d is not. %s", line, t.advice("")))
 	}
 	charset := guessCharset(row)
 	message := fmt.Sprintf("The file is not UTF-8, at line %d. %s", line, t.advice(charset))

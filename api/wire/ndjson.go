@@ -333,6 +333,13 @@ func (in *jsonReader) closed(n int) ([]byte, error) {
 			if in.padding(p) {
 				return in.taken(n)
 			}
+		case ',':
+			rest, err := in.restOfLine(p)
+			if err == nil && string(bytes.TrimSpace(rest[p:])) == "," {
+				err = fileFault("malformed", fmt.Sprintf("A comma follows the object at line %d. "+
+					"Put the objects in brackets, or leave the commas out.", in.line))
+			}
+			return rest, err
 		}
 		return in.restOfLine(p)
 	}

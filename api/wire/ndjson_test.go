@@ -66,7 +66,10 @@ func TestShapesOfJSON(t *testing.T) {
 				"The line is not valid JSON, at byte 0.", "A name is required."}},
 		{"a string without an end", "{\"name\":\"Ana\n{\"name\":\"Bia\"}\n", "",
 			[]string{"The line is not valid JSON, at byte …", "Bia"}},
-		{"text after an object", "{\"name\":\"Ana\"} x\n{\"name\":\"Bia\"},\n{\"name\":\"Eva\"}]\n",
+		{"commas between lines", "{\"name\":\"Ana\"},\n{\"name\":\"Bia\"},\n", "",
+			[]string{"0: A comma follows the object at line 1. Put the objects in brackets, " +
+				"or leave the commas out."}},
+		{"text after an object", "{\"name\":\"Ana\"} x\n{\"name\":\"Bia\"},x\n{\"name\":\"Eva\"}]\n",
 			"",
 			[]string{"The line is not valid JSON, at byte 15.",
 				"The line is not valid JSON, at byte 14.",
