@@ -96,6 +96,7 @@ func TestParametersOfAnImport(t *testing.T) {
 			`{"imported":1}`},
 		{"", "text/csv; charset=windows-1252", "name\nJos\xe9\n", "", `{"imported":1}`},
 		{"", "text/csv; charset='utf8'", "name\nJosé\n", "", `{"imported":1}`},
+		{"", "text/tab-separated-values", "name\nSilva, Ana\n", "", `{"imported":1}`},
 		{"", "application/json", `[{"name":"Ana"},{"name":"Bia"}]`, "", `{"imported":2}`},
 		{"", "text/csv; header=absent", "Ana,1\n", "invalid_parameter", `\"columns\" has to say`},
 		{"?columns=nome", "text/csv", "a\nAna\n", "invalid_parameter",
@@ -133,6 +134,7 @@ func TestAPhoneThatASpreadsheetHasEaten(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		for _, phone := range []string{
 			"5.51199E+12", "5,51199E+12", "5.5E12", "1.2e+11", " 5E+12 ", "55119900000.0",
+			"551199E+07", "2011-12-03 00:00:00",
 		} {
 			a := f.as(store.Editor, "POST", "/clientes", `{"name":"Ada","phone":"`+phone+`"}`)
 			f.want(a, 422, "validation_failed")

@@ -118,7 +118,7 @@ func importReading(h http.Header) (how wire.Reading, err error) {
 	case !wire.KnownCharset(how.Charset):
 		return how,
 			unsupported("The charset in the Content-Type is not known; windows-1252 is one, " +
-			"and without any the file is UTF-8.")
+				"and without any the file is UTF-8.")
 	case header != "" && header != "present" && header != "absent":
 		return how, unsupported("In the Content-Type, header is present or absent.")
 	case header == "absent" && how.Format != wire.CSV:
@@ -127,6 +127,7 @@ func importReading(h http.Header) (how wire.Reading, err error) {
 		return how, unsupported("Send the body without a Content-Encoding.")
 	}
 	how.HeaderAbsent = header == "absent"
+	how.Tabs = media == "text/tab-separated-values"
 	return how, nil
 }
 

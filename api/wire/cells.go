@@ -113,6 +113,9 @@ func (in *csvReader) begin() error {
 		}
 		in.line++
 	}
+	if comma == 0 && in.how.Tabs {
+		comma = '\t'
+	}
 	in.comma = separator(in.buf[in.start:], comma)
 	for _, c := range []byte{in.comma, '\n', '\r', '"'} {
 		in.special[c] = true

@@ -20,6 +20,7 @@ type Reading struct {
 	// what [Noun.Columns] returned. If it is nil, the first line says it.
 	Columns      []string
 	HeaderAbsent bool // whether the first line of a CSV file is its first row
+	Tabs         bool // whether the cells of a CSV file are separated by tabs, if it has any
 }
 
 // Format is a format of files with many records. Its text is the media type.

@@ -49,6 +49,7 @@ func TestColumnsOfTheCommand(t *testing.T) {
 		{"import - --columns name,phone --no-header", "Ana,1\nBia,2\n", 0,
 			"imported 2 customers\n"},
 		{"import - --columns ,name --format csv", "{,a\nx,Ana\n", 0, "imported 1 customer\n"},
+		{"import x.tsv", "", 0, "imported 1 customer\n"},
 		{"import - --charset latin1", "name\nJos\xe9\n", 0, "imported 1 customer\n"},
 		{"import - --columns nome", "", 2,
 			`clientes: --columns: there is no column "nome"; the columns are name`},
@@ -70,7 +71,7 @@ func TestColumnsOfTheCommand(t *testing.T) {
 			`there is no column "name"; the columns are user`},
 		{"user import - --columns user,password_hash", `{"user":"ana"}`, 2, "--columns is for CSV"},
 	} {
-		inFolder(t, nil)
+		inFolder(t, map[string]string{"x.tsv": "name\nSilva, Ana\n"})
 		r := call(t, nil, c.stdin, strings.Fields(c.args)...)
 		if r.status != c.status || !strings.Contains(r.stdout+r.stderr, c.out) {
 			t.Errorf("%s: %+v", c.args, r)

@@ -92,7 +92,7 @@ func (f *readingFlags) add(cmd *cobra.Command) {
 
 // readingOf returns how a file of that name is read. Its Format is "" if only the content says it.
 func readingOf[T any](f *readingFlags, name string, noun wire.Noun[T]) (wire.Reading, error) {
-	how := wire.Reading{Charset: f.charset, HeaderAbsent: f.noHeader}
+	how := wire.Reading{Charset: f.charset, HeaderAbsent: f.noHeader, Tabs: isTSV(name)}
 	var err error
 	how.Format, err = formatOf(f.format, name)
 	given := f.columnsGiven()
@@ -145,13 +145,22 @@ func formatOf(flag, name string) (wire.Format, error) {
 
 // formatByName returns the format that the name of a file ends in, else "".
 func formatByName(name string) wire.Format {
+	if isTSV(name) {
+		return wire.CSV
+	}
 	switch strings.ToLower(filepath.Ext(name)) {
-	case ".csv", ".tsv", ".tab":
+	case ".csv":
 		return wire.CSV
 	case ".ndjson", ".jsonl", ".json":
 		return wire.NDJSON
 	}
 	return ""
+}
+
+// isTSV reports whether the name of a file says that tabs separate its cells.
+func isTSV(name string) bool {
+	extension := strings.ToLower(filepath.Ext(name))
+	return extension == ".tsv" || extension == ".tab"
 }
 
 // formatByContent returns the format of a file that begins with start. No header of a CSV file
