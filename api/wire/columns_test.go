@@ -51,7 +51,8 @@ func TestExportsOfOtherPrograms(t *testing.T) {
 				t.Fatalf("without columns: %+v", faults)
 			}
 			_, paste, _ := strings.Cut(faults[0].Message, "columns=")
-			how.Columns = columns(t, strings.TrimSuffix(paste, "."))
+			paste, _, _ = strings.Cut(paste, " ")
+			how.Columns = columns(t, paste)
 			got, faults = readWith(t, how, e.File)
 			if len(got) != len(e.Want) {
 				t.Fatalf("with %s: %+v", paste, faults)
@@ -158,20 +159,20 @@ func TestFaultsOfColumns(t *testing.T) {
 			"Column 3 has no name in the first line, and row 2 has something in it"},
 		{"H18", "", "Record ID,First Name,Last Name,Email,Phone Number,Company name,Lead Status\n",
 			false, 0,
-			"columns=,name,name,email,phone,company."},
+			"columns=,name,name,email,phone,company ("},
 		{"in Portuguese", "", "Nome,E-mail,Telefone,Endereço,Observações\n", false, 0,
-			"columns=name,email,phone,address,notes."},
+			"columns=name,email,phone,address,notes ("},
 		{"in Spanish", "", "Nombre,Apellidos,Correo electrónico,Teléfono,Dirección\n", false, 0,
-			"columns=name,name,email,phone,address."},
+			"columns=name,name,email,phone,address ("},
 		{"one that is unknown", "", "name,email,vat\n", false, 0,
 			`"vat" is no column. The columns are name, email, phone, company, address, notes.`},
 		{"several that are unknown", "", "name,vat,tax\n", false, 0,
 			`"vat", "tax" are no columns.`},
 		{"one that cannot be seen", "", "name,va\u2060t\n", false, 0, `"va\u2060t"`},
 		{"no heading", "", "Ana,a@example.com,+55 11 90000-0001\n", false, 0,
-			"columns=name,email,phone."},
+			"columns=name,email,phone ("},
 		{"no heading, and what nobody knows", "", "7,x@example.com\n", false, 0,
-			"columns=name,,email."},
+			"columns=name,,email ("},
 		{"a column twice", "", "name,phone,Phone\n", false, 0, "Columns 2 and 3 have this name"},
 		{"two emails", "", "name,email\nAna,a@example.com ::: b@example.com\n", false, 1,
 			"more than one email address"},

@@ -88,7 +88,8 @@ func (n *Noun[T]) unknownColumns(
 	if !ofHeadings && len(unknown) == len(first) {
 		fault.Message = fmt.Sprintf("The first line names no columns: it has %s. Let it name them: "+
 			"name, and any of the others (%s). If it is data, say so with header=absent in "+
-			"Content-Type (--no-header in the command), and the columns with columns=%s.",
+			"Content-Type (--no-header in the command), and the columns with columns=%s "+
+			"(an empty one is passed over).",
 			list, known, paste)
 		return fault
 	}
@@ -97,7 +98,7 @@ func (n *Noun[T]) unknownColumns(
 		what = "are no columns"
 	}
 	fault.Message = fmt.Sprintf("%s %s. The columns are %s. Rename the others or take them out, or "+
-		"say what each column is, from the left, with columns=%s.", list, what, known, paste)
+		"say what each column is, from the left, with columns=%s (an empty one is passed over).", list, what, known, paste)
 	return fault
 }
 

@@ -33,7 +33,7 @@ func TestImportOfExportsOfOtherPrograms(t *testing.T) {
 			r := call(t, nil, "", append([]string{"import", e.Name}, args[4:]...)...)
 			r.want(t, 1, "", " --columns=")
 			_, flag, _ := strings.Cut(r.stderr, " --columns=")
-			flag, _, _ = strings.Cut(flag, ".\n")
+			flag, _, _ = strings.Cut(flag, " ")
 			args[2], args[3] = "--columns="+flag, "--dry-run"
 			call(t, nil, "", args...).want(t, 0, "2 customers can be imported", "")
 		})
