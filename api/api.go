@@ -163,7 +163,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/clientes", viewers, listQuery(), serve(s, 200, s.listClientes)},
 		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
-		{"POST", "/clientes/import", editors, nil, s.importClientes},
+		{"POST", "/clientes/import", editors, importQuery(), s.importClientes},
 		{"GET", "/clientes/export", viewers, selectionQuery(), s.exportClientes},
 		{"GET", "/clientes/:id", viewers, nil, serve(s, 200, s.getCliente)},
 		{"PUT", "/clientes/:id", editors, nil, serve(s, 200, s.replaceCliente)},

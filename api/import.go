@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -37,14 +38,107 @@ const (
 	maxUpload = 15 * time.Minute
 )
 
+// importedView is the answer to an import, and with only Valid set that to a dry run.
 type importedView struct {
-	Imported int64 `json:"imported"`
+	Imported *int64 `json:"imported,omitempty"`
+	Valid    *int64 `json:"valid,omitempty"`
+}
+
+// importInput is how a file is read, and whether its customers are kept.
+type importInput struct {
+	how    wire.Reading
+	dryRun bool
+}
+
+func importQuery() []string { return []string{"columns", "dry_run"} }
+
+func (in *importInput) decode(r *request) (err error) {
+	if in.how, err = importReading(r.Header); err != nil {
+		return err
+	}
+	switch dry, given := r.query("dry_run"); {
+	case !given || dry == "false":
+	case dry == "true":
+		in.dryRun = true
+	default:
+		return invalidParameter("The parameter %q is true or false.", "dry_run")
+	}
+	text, given := r.query("columns")
+	switch {
+	case !given && in.how.HeaderAbsent:
+		return invalidParameter("With header=absent in the Content-Type, the parameter %q has to "+
+			"say what the columns are.", "columns")
+	case !given:
+		return nil
+	case in.how.Format != wire.CSV:
+		return invalidParameter("The parameter %q is for CSV; in JSON each member has its name.",
+			"columns")
+	}
+	if in.how.Columns, err = wire.Clientes().Columns(text); err != nil {
+		return invalidParameter("The parameter %q: %s.", "columns", err)
+	}
+	return nil
+}
+
+// importTypes are the media types of files, and how each is read. Browsers name CSV after the
+// program that opens it: on Windows that is Excel.
+var importTypes = map[string]wire.Format{
+	"text/csv":                    wire.CSV,
+	"text/x-csv":                  wire.CSV,
+	"application/csv":             wire.CSV,
+	"application/x-csv":           wire.CSV,
+	"text/comma-separated-values": wire.CSV,
+	"text/tab-separated-values":   wire.CSV,
+	"application/vnd.ms-excel":    wire.CSV,
+
+	"application/x-ndjson":    wire.NDJSON,
+	"application/ndjson":      wire.NDJSON,
+	"application/jsonl":       wire.NDJSON,
+	"application/x-jsonlines": wire.NDJSON,
+	"application/json":        wire.NDJSON,
+}
+
+// importReading returns how the headers of a request say that its file is read.
+func importReading(h http.Header) (how wire.Reading, err error) {
+	media, params := parseContentType(h.Get("Content-Type"))
+	how.Format = importTypes[media]
+	how.Charset = strings.Trim(params["charset"], `'" `)
+	header := strings.ToLower(params["header"])
+	switch {
+	case media == "multipart/form-data":
+		return how, unsupported("Send the file itself as the body, not a form with the file, " +
+			"with the Content-Type text/csv or application/x-ndjson.")
+	case strings.HasPrefix(media, "application/vnd.openxmlformats"):
+		return how, unsupported("A workbook cannot be read; save it as CSV UTF-8, and send that.")
+	case how.Format == "":
+		return how, unsupported("Send a file with the Content-Type text/csv, " +
+			"text/tab-separated-values, application/x-ndjson or application/json.")
+	case !wire.KnownCharset(how.Charset):
+		return how,
+			unsupported("The charset in the Content-Type is not known; windows-1252 is one, " +
+				"and without any the file is UTF-8.")
+	case header != "" && header != "present" && header != "absent":
+		return how, unsupported("In the Content-Type, header is present or absent.")
+	case header == "absent" && how.Format != wire.CSV:
+		return how, unsupported("In the Content-Type, header=absent is for CSV.")
+	}
+	how.HeaderAbsent = header == "absent"
+	how.Tabs = media == "text/tab-separated-values"
+	return how, nil
 }
 
 // importClientes adds all customers of a file, or none.
 func (s *Server) importClientes(c *gin.Context) {
 	ctx := auth.WithOrigin(c.Request.Context(), s.origin(c))
-	v, err := s.importFile(ctx, s.request(c))
+	var (
+		in importInput
+		v  importedView
+	)
+	r := s.request(c)
+	err := in.decode(r)
+	if err == nil {
+		v, err = s.importFile(ctx, r, in)
+	}
 	// The file may have taken longer than the server allows for an answer.
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(s.cfg.Now().Add(stall))
 	if err != nil {
@@ -54,12 +148,13 @@ func (s *Server) importClientes(c *gin.Context) {
 	s.reply(c, http.StatusOK, v)
 }
 
-func (s *Server) importFile(ctx context.Context, r *request) (v importedView, err error) {
-	media, err := r.media([]string{string(wire.CSV), string(wire.NDJSON)})
+func (s *Server) importFile(
+	ctx context.Context, r *request, in importInput,
+) (v importedView, err error) {
+	packed, err := r.gzipped()
 	if err != nil {
 		return v, err
 	}
-	packed, _ := r.gzipped() // media refuses other encodings
 	most := int64(maxImport)
 	if packed {
 		most = packedLimit(maxImport)
@@ -85,7 +180,7 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 	if packed {
 		file = unpacked
 	}
-	spool, err := wire.NewSpool(file, wire.Reading{Format: wire.Format(media)})
+	spool, err := wire.NewSpool(file, in.how)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		switch {
@@ -112,16 +207,25 @@ func (s *Server) importFile(ctx context.Context, r *request) (v importedView, er
 		return v, fmt.Errorf("set the deadline of the connection: %w", err)
 	}
 	rows := s.whileItLives(ctx, r.caller(), spool.Rows())
-	v.Imported, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, rows)
+	var n int64
+	if in.dryRun {
+		n, err = s.cfg.Store.CheckImport(ctx, rows)
+		v.Valid = &n
+	} else {
+		n, err = s.cfg.Store.ImportClientes(ctx, r.caller().UserID, rows)
+		v.Imported = &n
+	}
 	if err != nil {
-		v.Imported = 0 // nothing was kept
+		n = 0 // nothing was kept
 		if ctx.Err() != nil {
 			err = context.Cause(ctx) // the session has ended, or the client has hung up
 		}
 	}
-	s.cfg.Auth.RecordTransfer(ctx, store.EventImport, r.caller(), auth.Transfer{
-		Format: media, Rows: v.Imported, Whole: err == nil,
-	})
+	if !in.dryRun {
+		s.cfg.Auth.RecordTransfer(ctx, store.EventImport, r.caller(), auth.Transfer{
+			Format: string(in.how.Format), Rows: n, Whole: err == nil,
+		})
+	}
 	return v, err
 }
 

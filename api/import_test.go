@@ -149,10 +149,12 @@ func TestImportOnTheWire(t *testing.T) {
 	for media, status := range map[string]int{
 		"text/csv": 200, "Text/CSV": 200, "text/csv;charset=utf-8": 200,
 		`text/csv; charset="UTF-8"; header=present`: 200,
-		"": 415, "text/plain": 415, "application/json": 415, "application/csv": 415,
+		"application/csv": 200, "application/vnd.ms-excel": 200, "text/tab-separated-values": 200,
+		"": 415, "text/plain": 415, "application/json": 422,
 		"multipart/form-data; boundary=x": 415, "application/x-www-form-urlencoded": 415,
-		"application/vnd.ms-excel": 415, "text/csv; charset=iso-8859-1": 415,
-		"text/csv; charset=utf-16": 415, "text/csv;;": 200, "text": 415, "*/*": 415,
+		"text/csv; header=maybe": 415, "application/x-ndjson; header=absent": 415,
+		"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": 415,
+		"text/csv;;": 200, "text": 415, "*/*": 415,
 		"text/csv, text/csv": 415,
 	} {
 		a := f.as(store.Editor, "POST", "/clientes/import", file, "Content-Type", media)

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"iter"
+	"regexp"
+	"strings"
 	"time"
 )
 
@@ -182,5 +184,40 @@ func (c Cliente) Validate() (Cliente, error) {
 	for _, t := range c.Texts() {
 		*t.Value = t.validate(&v, t.Name, *t.Value, t.Max)
 	}
+	if message := mangledPhone(c.Phone); message != "" {
+		v.add("phone", "mangled", message)
+	}
 	return c, v.err()
+}
+
+var (
+	// exponent matches a phone in a spreadsheet's scientific notation. Smaller powers of ten have
+	// fewer digits than a phone.
+	exponent = regexp.MustCompile(
+		`(?i)^[+-]?(?:[0-9]{1,3}(?:[.,][0-9]*)?E\+?|[0-9]+E\+)(?:0?[6-9]|[1-9][0-9])$`)
+
+	// fraction matches a phone that a program has taken for a number.
+	fraction = regexp.MustCompile(`^[0-9]{7,}[.,]0$`)
+
+	// moment matches one that a program has taken for a date.
+	moment = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}`)
+)
+
+// mangledPhone returns a sentence about a phone that a program has taken for a number and spoiled.
+// It is "" for any other.
+func mangledPhone(phone string) string {
+	if !strings.ContainsAny(phone, "eE.,:") {
+		return "" // without the regular expressions, which take longer
+	}
+	phone = strings.TrimSpace(phone)
+	switch {
+	case exponent.MatchString(phone):
+		return "A spreadsheet has rounded this phone, and its last digits are lost. " +
+			"Format the column as text there, and enter the phone again."
+	case fraction.MatchString(phone):
+		return "A program has taken this phone for a number; leave out the .0 at its end."
+	case moment.MatchString(phone):
+		return "A program has taken this phone for a date; enter the phone again."
+	}
+	return ""
 }

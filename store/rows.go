@@ -17,7 +17,7 @@ type RowsError struct {
 
 // RowError describes what is wrong with one field of one row.
 type RowError struct {
-	Row int64 // from 1; 0 is the header of a CSV file
+	Row int64 // from 1; 0 is the file as a whole
 	FieldError
 }
 

@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/csv"
 	"io"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -76,4 +78,34 @@ func BenchmarkClientesJSON(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkRows reads a file of a thousand rows, as an import does before it calls the store.
+func BenchmarkRows(b *testing.B) {
+	c := store.Cliente{
+		ID: 123_456, Name: "Ana Beatriz Conceição", Email: "ana@example.com",
+		Phone: "+55 11 99999-0000", Company: "Exemplo Ltda.",
+		Address: "Rua das Laranjeiras 100, São Paulo", Notes: "Pays by the month.\nPrefers email.",
+		Version: 1,
+	}
+	const rows = 1000
+	for _, f := range []Format{CSV, NDJSON} {
+		file := writeFile(f, slices.Repeat([]store.Cliente{c}, rows))
+		b.Run(string(f), func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(file)))
+			for b.Loop() {
+				n := 0
+				for _, err := range Rows(bytes.NewReader(file), Reading{Format: f}, Clientes()) {
+					if err != nil {
+						b.Fatal(err)
+					}
+					n++
+				}
+				if n != rows {
+					b.Fatal(n)
+				}
+			}
+		})
+	}
 }

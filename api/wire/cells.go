@@ -1,90 +1,493 @@
 package wire
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/csv"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"clientes/store"
 )
 
-var errRowTooLong = errors.New("the row is too long")
+// maxCells is the most cells of a row, that of the largest spreadsheets. A row of commas would
+// otherwise take many times the memory of its bytes.
+const maxCells = 1 << 14
 
-// csvReader reads the rows of a CSV file, none of them longer than maxRow. Without that limit a
-// quote that is never closed would make it hold the rest of the file.
+// lineEnd is what ends the rows of a file. The end of the heading shows it.
+type lineEnd int
+
+const (
+	unknownEnd lineEnd = iota
+	lf                 // LF or CRLF, beside which a CR alone is no end
+	cr                 // CR alone, as old Macs write it; LF and CRLF end a row too
+)
+
+// csvReader reads the rows of a CSV file, none of them longer than maxRow. It takes the dialects
+// that programs write, and refuses what programs read differently.
+//
+// The package encoding/csv does not do for this: it knows no CR, and its LazyQuotes takes a quote
+// that never closes, and text after a quote, for content.
 type csvReader struct {
-	csv  *csv.Reader
-	from *bufio.Reader
-	left int   // of the row, in bytes
-	err  error // why the row did not arrive whole
+	text
+	comma   byte
+	special [256]bool // the bytes that a cell without quotes cannot simply go on with
+	ends    lineEnd
+	line    int // of the byte after those that were looked at
+	row     int // line of the row's beginning
+	heading []string
+	record  []string
+	cells   []byte // the text of the record's cells
+	cuts    []int  // where each of them ends in cells
+	slashed bool   // whether a cell of the row ends in a backslash before its quote
+	bare    bool   // whether a cell of the row has a quote and is not quoted
 }
 
-func newCSVReader(from io.Reader) *csvReader {
-	in := &csvReader{from: bufio.NewReaderSize(from, 64<<10)}
-	if start, _ := in.from.Peek(len(bom)); string(start) == bom {
-		in.from.Discard(len(bom))
+func newCSVReader(from io.Reader, how Reading, secret bool) *csvReader {
+	return &csvReader{text: openText(from, how, secret), line: 1}
+}
+
+// next returns a row. A row that is not CSV is a [*store.InvalidError], and is the last one. What
+// is wrong with the file as a whole is a [*store.RowsError].
+func (in *csvReader) next() ([]string, error) {
+	if in.comma == 0 {
+		if err := in.begin(); err != nil {
+			return nil, err
+		}
 	}
-	in.csv = csv.NewReader(in)
-	in.csv.ReuseRecord = true
-	in.csv.FieldsPerRecord = -1
-	in.csv.Comma = in.separator()
-	return in
+	for {
+		joined, err := in.skip()
+		if err != nil {
+			return nil, err
+		}
+		if err := in.read(); err != nil {
+			return nil, err
+		}
+		if in.heading == nil {
+			in.heading = namesOf(in.record)
+		} else if joined {
+			// Two files were joined. The second has a heading of its own, or none.
+			if names := namesOf(in.record); slices.Equal(names, in.heading) {
+				continue
+			} else if slices.ContainsFunc(names, func(name string) bool {
+				return name != "" && slices.Contains(in.heading, name)
+			}) {
+				return nil, store.Invalid("", "malformed", fmt.Sprintf(
+					"Another file begins at line %d, with other columns; import it alone. "+
+						"Nothing after it was looked at.", in.row))
+			}
+		}
+		return in.record, nil
+	}
 }
 
-// separator returns a semicolon if the first line has one and no comma. Spreadsheets write it in
-// countries whose numbers have a comma.
-func (in *csvReader) separator() rune {
-	start, _ := in.from.Peek(4096)
-	line, _, _ := bytes.Cut(bytes.TrimLeft(start, "\r\n"), []byte("\n"))
-	if bytes.ContainsRune(line, ';') && !bytes.ContainsRune(line, ',') {
-		return ';'
+// namesOf returns a heading in the form in which another one is compared with it.
+func namesOf(record []string) []string {
+	names := make([]string, len(record))
+	for i, cell := range record {
+		names[i] = strings.ToLower(strings.TrimSpace(cell))
+	}
+	return names
+}
+
+// begin finds the separator: that of a line "sep=", else that of the heading.
+func (in *csvReader) begin() error {
+	if _, err := in.skip(); err != nil {
+		return err
+	}
+	in.has(readChunk)
+	start := in.buf[in.start:]
+	if what := textKindOf(start); what != "" {
+		return fileFault("malformed", fmt.Sprintf("The file is %s.", what))
+	}
+	if looksLikeJSON(start) {
+		return fileFault("malformed", "The file is JSON, not CSV. Import it as "+
+			"application/x-ndjson, or with --format ndjson.")
+	}
+	in.long = false // only of the sample
+	comma, n := sepLine(start)
+	if n > 0 {
+		in.use(n)
+		if _, err := in.skip(); err != nil && err != io.EOF {
+			return err
+		}
+		in.line++
+	}
+	if comma == 0 && in.how.Tabs {
+		comma = '\t'
+	}
+	in.comma = separator(in.buf[in.start:], comma)
+	for _, c := range []byte{in.comma, '\n', '\r', '"'} {
+		in.special[c] = true
+	}
+	return nil
+}
+
+// looksLikeJSON reports whether a file begins with an object or an array of JSON.
+func looksLikeJSON(start []byte) bool {
+	if len(start) < 2 || start[0] != '{' && start[0] != '[' {
+		return false
+	}
+	rest := bytes.TrimLeft(start[1:], " \t\r\n")
+	return len(rest) > 0 && bytes.IndexByte([]byte(`"{}[]`), rest[0]) >= 0
+}
+
+// sepLine returns the separator that a first line `sep=;` names for Excel, and the length of that
+// line. It may be in quotes, and have empty cells after it where a program took it for a row. It
+// returns 0, 0 if the line is something else.
+func sepLine(start []byte) (comma byte, length int) {
+	end := bytes.IndexAny(start, "\r\n")
+	if end < 0 {
+		return 0, 0
+	}
+	length = end + 1
+	if start[end] == '\r' && length < len(start) && start[length] == '\n' {
+		length++
+	}
+	line := strings.TrimSpace(strings.ToLower(string(start[:end])))
+	if rest, ok := strings.CutPrefix(line, `"`); ok {
+		if line, rest, ok = strings.Cut(rest, `"`); !ok || strings.Trim(rest, ",;\t| ") != "" {
+			return 0, 0
+		}
+	}
+	value, ok := strings.CutPrefix(line, "sep=")
+	switch {
+	case !ok && strings.ToLower(string(start[:end])) == "sep=\t":
+		return '\t', length
+	case !ok:
+		return 0, 0
+	case value == "" && bytes.ContainsRune(start[:end], '\t'), strings.Trim(value, ",;") == `\t`:
+		return '\t', length
+	case value == "":
+		return 0, 0
+	}
+	comma = value[0]
+	if strings.IndexByte(",;|:^~!#$%&*+/", comma) < 0 || strings.Trim(value[1:], ",;\t| ") != "" {
+		return 0, 0
+	}
+	return comma, length
+}
+
+// separator returns the separator of a file that begins with the heading: the one that was named,
+// if the heading has it, else the comma, semicolon or tab that the heading has outside quotes. If
+// it has several, that counts which the rows have as often as the heading.
+func separator(start []byte, named byte) byte {
+	candidates := []byte(",;\t")
+	if named != 0 && !slices.Contains(candidates, named) {
+		return named
+	}
+	rows := counts(start, candidates)
+	best, most := -1, -1
+	for i := range candidates {
+		n := rows[0][i]
+		if n == 0 {
+			continue
+		}
+		if candidates[i] == named {
+			return named
+		}
+		alike := 0
+		for _, row := range rows[1:] {
+			if row[i] == n {
+				alike++
+			}
+		}
+		if score := alike*maxCells + n; score > most {
+			best, most = i, score
+		}
+	}
+	switch {
+	case best >= 0:
+		return candidates[best]
+	case named != 0:
+		return named
 	}
 	return ','
 }
 
-// next returns a row. A row that is not CSV is a [*store.InvalidError], and is the last one.
-func (in *csvReader) next() ([]string, error) {
-	in.left = maxRow + 4096 // the buffer of the csv.Reader may be part of the next row
-	record, err := in.csv.Read()
-	if in.err != nil {
-		err = in.err // the part that arrived may also look as if it were not CSV
+// counts returns how often each of the first rows has each candidate outside quotes. The first row
+// is there even if it has no end.
+func counts(start, candidates []byte) (rows [][3]int) {
+	const enough = 20
+	var row [3]int
+	quoted, fresh, empty := false, true, true // fresh: a quote here opens
+	for _, c := range start {
+		switch {
+		case c == '"' && (quoted || fresh):
+			quoted, fresh, empty = !quoted, true, false // a second quote opens it again
+			continue
+		case quoted:
+			continue
+		case c == '\n' || c == '\r':
+			if !empty {
+				rows = append(rows, row)
+			}
+			if len(rows) == enough {
+				return rows
+			}
+			row, fresh, empty = [3]int{}, true, true
+			continue
+		}
+		empty = false
+		i := bytes.IndexByte(candidates, c)
+		if i >= 0 {
+			row[i]++
+		}
+		fresh = i >= 0 || c == ' ' && fresh
 	}
-	if err != nil {
-		return nil, faultOfCSV(err)
+	if len(rows) == 0 {
+		rows = append(rows, row)
 	}
-	return record, nil
+	return rows
 }
 
-// faultOfCSV returns a [*store.InvalidError] for a row that is not CSV or is too long. It returns
-// any other error as it is.
-func faultOfCSV(err error) error {
-	var parse *csv.ParseError
+// skip goes to the beginning of a row. It reports whether it passed a byte order mark.
+func (in *csvReader) skip() (mark bool, err error) {
+	for {
+		if !in.has(0) {
+			return mark, in.stopped()
+		}
+		switch c := in.at(0); {
+		case c == '\n':
+			in.use(1)
+			in.line++
+		case c == '\r':
+			if in.has(1) && in.at(1) == '\n' {
+				in.use(1)
+			}
+			in.use(1)
+			in.line++
+		case c == bom[0] && in.skipMark():
+			mark = true
+		case (c == 0 || c == 0x1a) && in.padding(0):
+			return mark, io.EOF
+		default:
+			return mark, nil
+		}
+	}
+}
+
+// stopped returns why there are no more bytes.
+func (in *csvReader) stopped() error {
+	if in.long {
+		return in.tooLong()
+	}
+	return in.err
+}
+
+func (in *csvReader) tooLong() error {
+	return store.Invalid("", "too_long", fmt.Sprintf(
+		"The row has more than %d bytes, from line %d on; a quote may be missing before. "+
+			"Nothing after it was looked at.", maxRow, max(in.row, 1)))
+}
+
+// refuse returns the fault of a row that is not CSV. What is wrong with the file as a whole comes
+// before it.
+func (in *csvReader) refuse(p int, format string, args ...any) error {
+	p = min(p, len(in.buf)-in.start)
+	whole := bytes.LastIndexByte(in.buf[in.start:in.start+p], '\n') + 1
+	if err := in.checkRow(whole, in.row); err != nil {
+		return err
+	}
+	what := fmt.Sprintf(format, args...)
+	if bytes.Contains(in.buf[in.start:in.start+p], []byte(`\"`)) {
+		what += `; a quote in a cell is written "", and a backslash is text`
+	}
+	return store.Invalid("", "malformed", fmt.Sprintf(
+		"The row is not CSV, at line %d: %s. Nothing after it was looked at.", in.line, what))
+}
+
+// read reads the cells of a row, whose first byte is there, into in.record.
+func (in *csvReader) read() error {
+	in.cells, in.cuts, in.row = in.cells[:0], in.cuts[:0], in.line
+	in.slashed, in.bare = false, false
+	p, last := 0, false
+	for !last {
+		var err error
+		if q := in.blanks(p); in.has(q) && in.at(q) == '"' {
+			p, last, err = in.quotedCell(q + 1)
+		} else {
+			p, last, err = in.plainCell(p)
+		}
+		if err != nil {
+			return err
+		}
+		if in.cuts = append(in.cuts, len(in.cells)); len(in.cuts) > maxCells {
+			return store.Invalid("", "too_long", fmt.Sprintf(
+				"The row has more than %d cells, at line %d. Nothing after it was looked at.",
+				maxCells, in.row))
+		}
+	}
+	if in.slashed && in.bare {
+		return in.refuse(p, "a cell ends in a backslash, and another has a quote alone")
+	}
+	raw := in.buf[in.start : in.start+p]
+	if p > maxRow && len(bytes.TrimRight(raw, "\r\n")) > maxRow {
+		return in.tooLong()
+	}
+	if err := in.checkRow(p, in.row); err != nil {
+		return err
+	}
+	in.use(p)
+	in.record = in.record[:0]
+	all, from := string(in.cells), 0
+	for _, to := range in.cuts {
+		in.record = append(in.record, all[from:to])
+		from = to
+	}
+	return nil
+}
+
+// blanks returns where the white space ends that begins at p. A byte order mark is white space.
+func (in *csvReader) blanks(p int) int {
+	for in.has(p) {
+		switch c := in.at(p); {
+		case c == ' ' || c == '\t' && in.comma != '\t':
+			p++
+		case c == bom[0] && in.has(p+2) && string(in.buf[in.start+p:in.start+p+3]) == bom:
+			p += len(bom)
+		default:
+			return p
+		}
+	}
+	return p
+}
+
+// plainCell reads a cell without quotes around it. It returns where the next cell begins, and
+// whether this one was the last of the row. A quote in such a cell is text, unless a quoted part
+// with a separator in it may be meant.
+func (in *csvReader) plainCell(p int) (next int, last bool, err error) {
+	from, quotes, opens := len(in.cells), 0, false
+	for {
+		b := in.buf[in.start:]
+		i := p
+		for i < len(b) && !in.special[b[i]] {
+			i++
+		}
+		in.cells = append(in.cells, b[p:i]...)
+		if p = i; p == len(b) {
+			switch {
+			case in.has(p):
+				continue
+			case in.stopped() != io.EOF:
+				return 0, false, in.stopped()
+			}
+			text := bytes.TrimRight(in.cells[from:], "\x00\x1a")
+			in.cells = in.cells[:from+len(text)]
+			last = true
+			break
+		}
+		if b[p] == '"' {
+			if len(in.cells) > from && bytes.IndexByte([]byte(" \t(=[{:"), b[p-1]) >= 0 &&
+				in.has(p+1) && bytes.IndexByte([]byte(" \t\r\n\""), in.at(p+1)) < 0 &&
+				in.at(p+1) != in.comma {
+				opens = true
+			}
+			quotes++
+			in.bare = true
+			in.cells = append(in.cells, '"')
+			p++
+			continue
+		}
+		p, last, err = in.cellEnd(p)
+		break
+	}
+	if err == nil && opens && quotes%2 == 1 {
+		err = in.refuse(p, "a quote opens within a cell; put the whole cell in quotes")
+	}
+	return p, last, err
+}
+
+// quotedCell reads a cell whose opening quote stands before p.
+func (in *csvReader) quotedCell(p int) (next int, last bool, err error) {
+	opened := in.line
+	for {
+		b := in.buf[in.start+p:]
+		i := bytes.IndexByte(b, '"')
+		if i >= 0 {
+			b = b[:i]
+		}
+		in.cells = append(in.cells, b...)
+		in.line += in.lineEnds(b)
+		p += len(b)
+		if i < 0 {
+			switch {
+			case in.has(p):
+				continue
+			case in.long:
+				return 0, false, store.Invalid("", "too_long", fmt.Sprintf(
+					"The row has more than %d bytes; the quote that opens at line %d may have "+
+						"no end. Nothing after it was looked at.", maxRow, opened))
+			case in.err != io.EOF:
+				return 0, false, in.err
+			}
+			in.line = opened
+			return 0, false, in.refuse(p, "the quote that opens there is never closed")
+		}
+		if p++; in.has(p) && in.at(p) == '"' {
+			in.cells = append(in.cells, '"')
+			p++
+			continue
+		}
+		break
+	}
+	if p >= 2 && in.at(p-2) == '\\' {
+		in.slashed = true
+	}
+	p = in.blanks(p)
 	switch {
-	case errors.Is(err, errRowTooLong):
-		return store.Invalid("", "too_long", fmt.Sprintf(
-			"The row has more than %d bytes; a quote may be missing before. "+
-				"Nothing after it was looked at.", maxRow))
-	case errors.As(err, &parse):
-		return store.Invalid("", "malformed", fmt.Sprintf(
-			"The row is not CSV, at line %d: %s. Nothing after it was looked at.",
-			parse.Line, parse.Err))
+	case !in.has(p):
+		if err := in.stopped(); err != io.EOF {
+			return 0, false, err
+		}
+		return p, true, nil
+	case in.special[in.at(p)] && in.at(p) != '"':
+		return in.cellEnd(p)
+	case (in.at(p) == 0 || in.at(p) == 0x1a) && in.padding(p):
+		return p, true, nil
 	}
-	return err
+	return 0, false, in.refuse(p,
+		"text follows the closing quote of a cell whose quote opens at line %d", opened)
 }
 
-// Read implements [io.Reader] for the csv.Reader.
-func (in *csvReader) Read(p []byte) (int, error) {
-	if in.left <= 0 {
-		in.err = errRowTooLong
-		return 0, in.err
+// lineEnds returns how many lines end in a part of a cell.
+func (in *csvReader) lineEnds(b []byte) int {
+	if in.ends == cr {
+		return bytes.Count(b, []byte("\r"))
 	}
-	n, err := in.from.Read(p[:min(len(p), in.left)])
-	in.left -= n
-	if err != nil && err != io.EOF {
-		in.err = err
+	return bytes.Count(b, []byte("\n"))
+}
+
+// cellEnd goes beyond the separator or the line end at p.
+func (in *csvReader) cellEnd(p int) (next int, last bool, err error) {
+	switch in.at(p) {
+	case in.comma:
+		return p + 1, false, nil
+	case '\n':
+		if in.ends == unknownEnd {
+			in.ends = lf
+		}
+		in.line++
+		return p + 1, true, nil
 	}
-	return n, err
+	end := p + 1 // after the CR
+	if in.ends == lf {
+		for in.has(end) && in.at(end) == '\r' {
+			end++ // some programs write CR CR LF
+		}
+	}
+	switch {
+	case in.has(end) && in.at(end) == '\n':
+		if end++; in.ends == unknownEnd {
+			in.ends = lf
+		}
+	case !in.has(end) && in.stopped() != io.EOF:
+		return 0, false, in.stopped()
+	case in.has(end) && in.ends == lf:
+		return 0, false, in.refuse(p, "a carriage return stands alone outside quotes")
+	case in.ends == unknownEnd:
+		in.ends = cr
+	}
+	in.line++
+	return end, true, nil
 }

@@ -22,9 +22,13 @@ func Export(
 ) error {
 	buf := make([]byte, 0, 2*exportBuffer)
 	appendRow := appendNDJSON
-	if f == CSV {
+	switch f {
+	case CSV:
 		appendRow = appendCSV
 		buf = appendCSVHeader(buf)
+	case SpreadsheetCSV:
+		appendRow = appendSafeCSV
+		buf = appendCSVHeader(append(buf, bom...), safeColumn)
 	}
 	flush := func() error {
 		_, err := to.Write(buf)
@@ -50,25 +54,15 @@ type Exporter interface {
 	EachCliente(ctx context.Context, s store.Selection, each func(store.Cliente) error) error
 }
 
-// SpreadsheetSafe puts an apostrophe before each text that a spreadsheet would run as a formula
-// (OWASP, CSV Injection). The customer is then no longer what is stored.
-func SpreadsheetSafe(c *store.Cliente) {
-	for _, t := range c.Texts() {
-		if s := *t.Value; s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-			*t.Value = "'" + s
-		}
-	}
-}
-
 func appendNDJSON(b []byte, c *store.Cliente) []byte {
 	return append(AppendCliente(b, c), '\n')
 }
 
 // appendCSVHeader writes the names of the columns. The id comes first, and what else the server
-// sets comes last.
-func appendCSVHeader(b []byte) []byte {
+// sets comes last, before the other columns.
+func appendCSVHeader(b []byte, others ...string) []byte {
 	server := serverMembers()
-	names := slices.Concat(server[:1], store.TextNames(), server[1:])
+	names := slices.Concat(server[:1], store.TextNames(), server[1:], others)
 	return append(append(b, strings.Join(names, ",")...), "\r\n"...)
 }
 
@@ -85,6 +79,13 @@ func appendCSV(b []byte, c *store.Cliente) []byte {
 		b = appendInstant(append(b, ','), t)
 	}
 	return append(b, "\r\n"...)
+}
+
+// appendSafeCSV writes a record for a spreadsheet.
+func appendSafeCSV(b []byte, c *store.Cliente) []byte {
+	spreadsheetSafe(c)
+	b = appendCSV(b, c)
+	return append(b[:len(b)-len("\r\n")], ",\r\n"...) // the cell of safeColumn
 }
 
 func appendCell(b []byte, s string) []byte {

@@ -1,15 +1,8 @@
 package wire
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
-	"fmt"
 	"io"
 	"iter"
-	"slices"
-	"strings"
-	"unicode/utf8"
 
 	"clientes/store"
 )
@@ -54,12 +47,12 @@ func Users() Noun[store.User] {
 }
 
 // Rows returns each row of a file, or a [*store.InvalidError] in its place. Any other error is the
-// last one: a [*store.RowsError] for the header of a CSV file, or what the reader returned.
+// last one: a [*store.RowsError] for the file as a whole, or what the reader returned.
 func Rows[T any](from io.Reader, how Reading, noun Noun[T]) iter.Seq2[T, error] {
 	if how.Format == NDJSON {
-		return noun.ndjsonRows(from)
+		return noun.ndjsonRows(from, how)
 	}
-	return noun.csvRows(from)
+	return noun.csvRows(from, how)
 }
 
 // checked returns a row in the form that is stored, or all that is wrong with it.
@@ -75,144 +68,4 @@ func (n *Noun[T]) checked(row T, fault error) (T, error) {
 		return *new(T), fault
 	}
 	return row, nil
-}
-
-// ndjsonRows reads a JSON object a line. Lines of white space are no rows.
-func (n *Noun[T]) ndjsonRows(from io.Reader) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var row T
-		o := object{members: n.members(&row), ignored: n.ignored}
-		lines := bufio.NewScanner(from)
-		lines.Buffer(make([]byte, 64<<10), maxRow+len("\r\n"))
-		for first := true; lines.Scan(); first = false {
-			line := lines.Bytes()
-			if first {
-				line = bytes.TrimPrefix(line, []byte(bom))
-			}
-			if line = bytes.Trim(line, " \t\r"); len(line) == 0 {
-				continue
-			}
-			row, o.unknown = *new(T), nil
-			if !yield(n.fromLine(line, &row, &o)) {
-				return
-			}
-		}
-		switch err := lines.Err(); {
-		case errors.Is(err, bufio.ErrTooLong):
-			yield(*new(T), store.Invalid("", "too_long", fmt.Sprintf(
-				"The line has more than %d bytes. Nothing after it was looked at.", maxRow)))
-		case err != nil:
-			yield(*new(T), err)
-		}
-	}
-}
-
-// fromLine reads a line into the row that o reads into.
-func (n *Noun[T]) fromLine(line []byte, row *T, o *object) (T, error) {
-	if err := Unmarshal("line", line, o); err != nil {
-		message := err.Error()
-		if line[0] == '[' {
-			message = "The line is a JSON array; give one object a line."
-		}
-		return *new(T), store.Invalid("", "malformed", message)
-	}
-	return n.checked(*row, o.fault())
-}
-
-// csvRows reads a CSV file whose first line names the columns, in any order.
-func (n *Noun[T]) csvRows(from io.Reader) iter.Seq2[T, error] {
-	return func(yield func(T, error) bool) {
-		var row T
-		in := newCSVReader(from)
-		cells, err := n.header(in, &row)
-		for err == nil {
-			var record []string
-			if record, err = in.next(); err != nil {
-				break
-			}
-			row = *new(T)
-			if !yield(n.fromRecord(record, &row, cells)) {
-				return
-			}
-		}
-		if !errors.Is(err, io.EOF) {
-			yield(*new(T), err)
-		}
-	}
-}
-
-// fromRecord reads a record of a CSV file into the row that the cells are in.
-func (n *Noun[T]) fromRecord(record []string, row *T, cells []*string) (T, error) {
-	if len(record) != len(cells) {
-		return *new(T), store.Invalid("", "wrong_columns", fmt.Sprintf(
-			"The row has %d columns, and the header %d.", len(record), len(cells)))
-	}
-	for i, text := range cells {
-		if text != nil {
-			*text = record[i]
-		}
-	}
-	return n.checked(*row, nil)
-}
-
-// header reads the header of a CSV file. It returns where each column goes in the row, nil for
-// those that are ignored, or a [*store.RowsError].
-func (n *Noun[T]) header(in *csvReader, row *T) ([]*string, error) {
-	var faults store.RowsError
-	add := func(field, code, message string) {
-		faults.Add(0, store.FieldError{Field: field, Code: code, Message: message})
-	}
-	names, err := in.next()
-	var malformed *store.InvalidError
-	switch {
-	case errors.Is(err, io.EOF):
-		add(n.required[0], "required", "The file is empty: its first line has to name the columns.")
-		return nil, faults.Err()
-	case errors.As(err, &malformed):
-		add("", "malformed", "The first line does not name the columns of a CSV file.")
-		return nil, faults.Err()
-	case err != nil:
-		return nil, err
-	case slices.ContainsFunc(names, func(name string) bool { return !utf8.ValidString(name) }):
-		add("", "invalid_text", "The file is not UTF-8.")
-		return nil, faults.Err()
-	}
-	members := n.members(row)
-	cells := make([]*string, len(names))
-	seen := make(map[string]bool)
-	for i, name := range names {
-		name = strings.ToLower(strings.TrimSpace(name))
-		m := slices.IndexFunc(members, func(m textMember) bool { return m.name == name })
-		switch {
-		case m < 0 && !slices.Contains(n.ignored, name):
-			add(n.unknownColumn(i, name, members))
-		case seen[name]:
-			add(name, "duplicate", "The column is there twice.")
-		case m >= 0:
-			cells[i] = members[m].text
-		}
-		seen[name] = true
-	}
-	for _, name := range n.required {
-		if !seen[name] {
-			add(name, "required", n.missing)
-		}
-	}
-	return cells, faults.Err()
-}
-
-// unknownColumn returns the fault of a column with a name that is not known. Where the header was
-// forgotten, the name is the cell of a row.
-func (n *Noun[T]) unknownColumn(
-	i int, name string, members []textMember,
-) (field, code, message string) {
-	if !n.secret {
-		return Excerpt(name), "unknown_member", "There is no such column."
-	}
-	var known []string
-	for _, m := range members {
-		known = append(known, m.name)
-	}
-	message = fmt.Sprintf("Column %d is none of %s.", i+1, strings.Join(known, ", "))
-	return "", "unknown_member", message
 }

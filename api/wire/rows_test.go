@@ -87,6 +87,16 @@ func writeFile(f Format, list []store.Cliente) []byte {
 	return b
 }
 
+// looksSpoiled reports whether a customer has a text that a CSV file has only from a spreadsheet.
+func looksSpoiled(c store.Cliente) bool {
+	for _, t := range c.Texts() {
+		if t.Name != "email" && damageOf(*t.Value) != "" {
+			return true
+		}
+	}
+	return withoutTextMark(c.Phone) != c.Phone
+}
+
 // spooled returns what a spool holds.
 func spooled(t interface{ Fatal(...any) }, s *Spool) (list []store.Cliente) {
 	for c, err := range s.Rows() {
@@ -116,7 +126,10 @@ func TestASpoolReturnsWhatItRead(t *testing.T) {
 				list = append(list, c)
 			}
 		}
-		for _, f := range []Format{CSV, NDJSON} {
+		for _, f := range []Format{NDJSON, CSV} {
+			if f == CSV {
+				list = slices.DeleteFunc(list, looksSpoiled)
+			}
 			s, err := NewSpool(bytes.NewReader(writeFile(f, list)), Reading{Format: f})
 			if err != nil {
 				t.Fatalf("%s: %v", f, err)
@@ -151,7 +164,7 @@ func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults
 		)
 		switch {
 		case ended:
-			t.Fatalf("rows follow a bad header: %q", file)
+			t.Fatalf("rows follow a fault of the file: %q", file)
 		case err == nil:
 			if again, err := c.Validate(); err != nil || again != c {
 				t.Errorf("%+v of %q is not valid: %v", c, file, err)
@@ -163,7 +176,8 @@ func readAll(t *testing.T, f Format, file []byte) (valid []store.Cliente, faults
 			for _, f := range invalid.Fields {
 				faults = append(faults, fmt.Sprint(row, ":", f.Field, ":", f.Code))
 			}
-		case errors.As(err, &header) && header.Count > 0 && row == 1:
+		case errors.As(err, &header) && header.Count > 0:
+			faults = nil // those of the rows do not matter any more
 			for _, f := range header.Rows {
 				faults = append(faults, fmt.Sprint(f.Row, ":", f.Field, ":", f.Code))
 			}
@@ -218,6 +232,9 @@ func fuzzRows(t *testing.T, f Format, file []byte) {
 		s.Close()
 	}
 	// What is valid is the same after it was written and read.
+	if f == CSV {
+		valid = slices.DeleteFunc(valid, looksSpoiled)
+	}
 	again, faults := readAll(t, f, writeFile(f, valid))
 	if faults != nil || !slices.Equal(again, valid) {
 		t.Errorf("%+v of %q was written and read as %+v, %q", valid, file, again, faults)

@@ -13,7 +13,14 @@ import (
 
 // Reading is how a file with many records is read.
 type Reading struct {
-	Format Format
+	Format  Format
+	Charset string // the file's encoding as its sender named it; "" if nobody did
+
+	// Columns says what the columns of a CSV file are, from the left, whatever its first line says:
+	// what [Noun.Columns] returned. If it is nil, the first line says it.
+	Columns      []string
+	HeaderAbsent bool // whether the first line of a CSV file is its first row
+	Tabs         bool // whether the cells of a CSV file are separated by tabs, if it has any
 }
 
 // Format is a format of files with many records. Its text is the media type.
@@ -23,6 +30,10 @@ type Format string
 const (
 	CSV    Format = "text/csv"             // RFC 4180, with a header
 	NDJSON Format = "application/x-ndjson" // one JSON object a line
+
+	// SpreadsheetCSV is CSV of which a spreadsheet runs nothing, with a byte order mark so that it
+	// takes the text for UTF-8. Only exports know it: to import such a file, read it as CSV.
+	SpreadsheetCSV Format = "text/csv; header=present"
 )
 
 // bom is the byte order mark that some programs put before UTF-8.

@@ -35,8 +35,9 @@ The format is that of --format, else that of the name (.csv, .ndjson, .jsonl). T
 is CSV unless --format names another.
 
 Texts are written as they are stored. A spreadsheet runs a cell that begins with = or + or - or @ as
-a formula, no matter who wrote it. --spreadsheet-safe puts an apostrophe before such texts. That
-file is for spreadsheets; do not import it again.`,
+a formula, no matter who wrote it. --spreadsheet-safe puts an apostrophe before such texts, and
+begins the file with a byte order mark, without which Excel shows wrong letters. The name of its last
+column, spreadsheet_safe, tells an import to take the apostrophes away again.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return &usageError{"give one file, or none to write to standard output"}
@@ -67,17 +68,20 @@ file is for spreadsheets; do not import it again.`,
 			if err != nil {
 				return err
 			}
-			return p.export(cmd.Context(), c, name, f, safe)
+			if safe {
+				f = wire.SpreadsheetCSV
+			}
+			return p.export(cmd.Context(), c, name, f)
 		},
 	}
 	export.Flags().StringVar(&format, "format", "", formatUsage)
 	export.Flags().BoolVar(&safe, "spreadsheet-safe", false,
-		"put an apostrophe before what a spreadsheet would run (CSV only)")
+		"write CSV of which a spreadsheet runs nothing")
 	return export
 }
 
 func (p *program) export(
-	ctx context.Context, c config.Config, name string, f wire.Format, safe bool,
+	ctx context.Context, c config.Config, name string, f wire.Format,
 ) error {
 	st, err := openExisting(ctx, c.DatabaseURL)
 	if err != nil {
@@ -98,10 +102,7 @@ func (p *program) export(
 	}
 	var n int64
 	write := func(to io.Writer) error {
-		return wire.Export(ctx, st, store.Selection{}, to, f, func(c *store.Cliente) {
-			if safe {
-				wire.SpreadsheetSafe(c)
-			}
+		return wire.Export(ctx, st, store.Selection{}, to, f, func(*store.Cliente) {
 			n++
 			progress.row()
 		})

@@ -24,8 +24,8 @@ const stdStream = "-"
 
 func (p *program) importCommand() *cobra.Command {
 	var (
-		format string
-		dryRun bool
+		reading readingFlags
+		dryRun  bool
 	)
 	imp := &cobra.Command{
 		Use:   "import FILE",
@@ -33,20 +33,29 @@ func (p *program) importCommand() *cobra.Command {
 		Long: `Add a customer for each row of FILE, all of them or none; - is standard input. Faults are listed by
 row and field: the first hundred, and how many there are.
 
-CSV is as in RFC 4180, in UTF-8, with commas or semicolons. The first line names the columns, in any
+CSV is taken as programs write it: with commas, semicolons or tabs, in UTF-8, in UTF-16 with a byte
+order mark, or in the encoding that --charset names. The first line names the columns, in any
 order: name, and any of ` + strings.Join(store.TextNames()[1:], ", ") +
 			`. NDJSON is one JSON object a line. The
 other columns of an export (id, version, created_at, updated_at) are ignored: the customers get new
 ones.
 
-The format is that of --format, else that of the name (.csv, .ndjson, .jsonl). Else it is NDJSON if
-the file begins with a brace, and CSV if it does not.
+--columns says what the columns of a CSV file are, from the left,
+	whatever its first line says. Empty
+ones are passed over, and so are those after the last. Texts of one name are joined by a space:
+
+  clientes import hubspot.csv --columns ,name,name,email,phone,company
+
+With --no-header, the first line is a customer and not the names of columns.
+
+The format is that of --format, else that of the name (.csv, .tsv, .ndjson, .jsonl, .json). Else it
+is NDJSON if the file begins with a brace or bracket, and CSV if it does not.
 
 While a large file goes into an SQLite database, others who write, even by a login, wait or have to
 try again.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			f, err := formatOf(format, args[0])
+			how, err := readingOf(&reading, args[0], wire.Clientes())
 			if err != nil {
 				return err
 			}
@@ -54,12 +63,69 @@ try again.`,
 			if err != nil {
 				return err
 			}
-			return p.importFile(cmd.Context(), c, args[0], f, dryRun)
+			return p.importFile(cmd.Context(), c, args[0], how, dryRun)
 		},
 	}
-	imp.Flags().StringVar(&format, "format", "", formatUsage)
+	imp.Flags().StringVar(&reading.format, "format", "", formatUsage)
+	reading.add(imp)
 	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only check whether the file could be imported")
 	return imp
+}
+
+// readingFlags say how a file is read.
+type readingFlags struct {
+	format, charset, columns string
+	noHeader                 bool
+
+	columnsGiven func() bool // also if columns is ""
+}
+
+// add makes the flags that all imports have.
+func (f *readingFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.charset, "charset", "", "the encoding of the file, for example windows-1252")
+	flags.StringVar(&f.columns, "columns", "",
+		"the columns of a CSV file from the left, as in name,,email")
+	flags.BoolVar(&f.noHeader, "no-header", false, "the first line of a CSV file is data")
+	f.columnsGiven = func() bool { return flags.Changed("columns") }
+}
+
+// readingOf returns how a file of that name is read. Its Format is "" if only the content says it.
+func readingOf[T any](f *readingFlags, name string, noun wire.Noun[T]) (wire.Reading, error) {
+	how := wire.Reading{Charset: f.charset, HeaderAbsent: f.noHeader, Tabs: isTSV(name)}
+	var err error
+	how.Format, err = formatOf(f.format, name)
+	given := f.columnsGiven()
+	switch {
+	case err != nil:
+		return how, err
+	case !wire.KnownCharset(f.charset):
+		return how, &usageError{fmt.Sprintf("there is no charset %q; windows-1252 is one, "+
+			"and without the flag the file is UTF-8", f.charset)}
+	case f.noHeader && !given:
+		return how, &usageError{"with --no-header, say what the columns are with --columns"}
+	case !given:
+		return how, nil
+	case how.Format == wire.NDJSON:
+		return how, errColumnsOfJSON
+	}
+	if how.Columns, err = noun.Columns(f.columns); err != nil {
+		return how, &usageError{"--columns: " + err.Error()}
+	}
+	return how, nil
+}
+
+var errColumnsOfJSON = &usageError{"--columns is for CSV; in JSON each member has its name"}
+
+// formatWithin fills in the format of a file that begins with start, if nothing else has said it.
+func formatWithin(how *wire.Reading, start []byte) error {
+	if how.Format == "" {
+		how.Format = formatByContent(start)
+	}
+	if how.Format == wire.NDJSON && how.Columns != nil {
+		return errColumnsOfJSON
+	}
+	return nil
 }
 
 const formatUsage = "the `FORMAT` of the file: csv or ndjson"
@@ -79,13 +145,22 @@ func formatOf(flag, name string) (wire.Format, error) {
 
 // formatByName returns the format that the name of a file ends in, else "".
 func formatByName(name string) wire.Format {
+	if isTSV(name) {
+		return wire.CSV
+	}
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".csv":
 		return wire.CSV
-	case ".ndjson", ".jsonl":
+	case ".ndjson", ".jsonl", ".json":
 		return wire.NDJSON
 	}
 	return ""
+}
+
+// isTSV reports whether the name of a file says that tabs separate its cells.
+func isTSV(name string) bool {
+	extension := strings.ToLower(filepath.Ext(name))
+	return extension == ".tsv" || extension == ".tab"
 }
 
 // formatByContent returns the format of a file that begins with start. No header of a CSV file
@@ -99,10 +174,10 @@ func formatByContent(start []byte) wire.Format {
 }
 
 func (p *program) importFile(
-	ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool,
+	ctx context.Context, c config.Config, name string, how wire.Reading, dryRun bool,
 ) error {
 	progress := p.progress()
-	n, err := p.importRows(ctx, c, name, f, dryRun, progress)
+	n, err := p.importRows(ctx, c, name, how, dryRun, progress)
 	progress.end() // before anything else is printed
 	switch {
 	case err != nil:
@@ -119,10 +194,10 @@ func (p *program) importFile(
 // importRows reads the whole file before it opens the store. So a slow sender keeps nobody waiting,
 // and a file with faults creates no database.
 func (p *program) importRows(
-	ctx context.Context, c config.Config, name string, f wire.Format, dryRun bool,
+	ctx context.Context, c config.Config, name string, how wire.Reading, dryRun bool,
 	progress *progress,
 ) (int64, error) {
-	spool, err := p.spool(ctx, name, f, progress)
+	spool, err := p.spool(ctx, name, how, progress)
 	if err != nil {
 		return 0, err
 	}
@@ -145,7 +220,7 @@ func (p *program) importRows(
 
 // spool reads the customers of a file.
 func (p *program) spool(
-	ctx context.Context, name string, f wire.Format, progress *progress,
+	ctx context.Context, name string, how wire.Reading, progress *progress,
 ) (*wire.Spool, error) {
 	from := p.stdin
 	if name != stdStream {
@@ -166,11 +241,11 @@ func (p *program) spool(
 	in, stop := readUntil(ctx, from)
 	defer stop()
 	file := bufio.NewReader(io.TeeReader(in, progress))
-	if f == "" {
-		start, _ := file.Peek(4096) // its error comes again when the file is read
-		f = formatByContent(start)
+	start, _ := file.Peek(4096) // its error comes again when the file is read
+	if err := formatWithin(&how, start); err != nil {
+		return nil, err
 	}
-	return wire.NewSpool(file, wire.Reading{Format: f})
+	return wire.NewSpool(file, how)
 }
 
 // readUntil returns a reader of what r returns. When the context ends, so does the reader, even
@@ -214,7 +289,8 @@ func (p *program) reportFaults(err error) error {
 	for _, f := range faults.Rows {
 		where := fmt.Sprintf("row %d", f.Row)
 		if f.Row == 0 {
-			where = "the header"
+			where = "the file"
+			f.Message = strings.ReplaceAll(f.Message, " columns=", " --columns=")
 		}
 		if f.Field != "" {
 			// The name of a column in a stranger's file may be anything.

@@ -27,33 +27,44 @@ const (
 )
 
 func (p *program) userImportCommand() *cobra.Command {
-	var dryRun bool
+	var (
+		reading readingFlags
+		dryRun  bool
+	)
 	imp := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Add the users of a CSV or NDJSON file, all or none",
 		Long: `Add a user for each row of FILE, all of them or none; - is standard input. Faults are listed by row
 and field: the first hundred, and how many there are.
 
-CSV is in UTF-8, with commas or semicolons. The first line names the columns, in any order: user, and
-perhaps password_hash, email, which counts as confirmed, and role, which is viewer where it is empty.
-NDJSON is one JSON object a line with the same members. cmd/clientes/README.md lists the kinds of
-hashes; each hash is replaced at the user's first login. A user without a hash sets a password by a
-link that POST /password/forgot mails. The import itself sends no mail.
+CSV is taken as programs write it; --charset, --columns and --no-header are those of clientes import.
+The first line names the columns, in any order: user, and perhaps password_hash, email, which counts
+as confirmed, and role, which is viewer where it is empty. NDJSON is one JSON object a line with the
+same members. cmd/clientes/README.md lists the kinds of hashes; each hash is replaced at the user's
+first login. A user without a hash sets a password by a link that POST /password/forgot mails. The
+import itself sends no mail.
 
 The format is that of the name (.csv, .ndjson, .jsonl), else NDJSON if the file begins with a brace,
 and CSV if it does not. A file has 32 MiB and 200,000 users at most.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return p.reportFaults(p.importUsers(cmd.Context(), args[0], dryRun))
+			how, err := readingOf(&reading, args[0], wire.Users())
+			if err != nil {
+				return err
+			}
+			return p.reportFaults(p.importUsers(cmd.Context(), args[0], how, dryRun))
 		},
 	}
+	reading.add(imp)
 	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only check whether the file could be imported")
 	return imp
 }
 
 // importUsers reads the whole file before it opens the store. So a slow sender holds no connection,
 // and one that gives up leaves no database.
-func (p *program) importUsers(ctx context.Context, name string, dryRun bool) error {
+func (p *program) importUsers(
+	ctx context.Context, name string, how wire.Reading, dryRun bool,
+) error {
 	c, err := p.configure()
 	if err != nil {
 		return err
@@ -62,13 +73,16 @@ func (p *program) importUsers(ctx context.Context, name string, dryRun bool) err
 	if err != nil {
 		return err
 	}
+	if err := formatWithin(&how, data); err != nil {
+		return err
+	}
 	if dryRun {
 		st, err := openToCheck(ctx, c.DatabaseURL)
 		if err != nil {
 			return err
 		}
 		defer st.Close()
-		users, err := auth.NewAccounts(st).CheckImport(ctx, userRows(name, data))
+		users, err := auth.NewAccounts(st).CheckImport(ctx, userRows(how, data))
 		if err != nil {
 			return err
 		}
@@ -81,7 +95,7 @@ func (p *program) importUsers(ctx context.Context, name string, dryRun bool) err
 		return err
 	}
 	defer st.Close()
-	users, err := auth.NewAccounts(st).Import(ctx, userRows(name, data))
+	users, err := auth.NewAccounts(st).Import(ctx, userRows(how, data))
 	if err != nil {
 		return err
 	}
@@ -114,15 +128,10 @@ func (p *program) readUserFile(ctx context.Context, name string) ([]byte, error)
 	return data, nil
 }
 
-// userRows returns the users of a file of that name, or what is wrong with the row of each.
-func userRows(name string, data []byte) iter.Seq2[store.User, error] {
-	format := formatByName(name)
-	if format == "" {
-		format = formatByContent(data)
-	}
+// userRows returns the users of a file, or what is wrong with the row of each.
+func userRows(how wire.Reading, data []byte) iter.Seq2[store.User, error] {
 	return func(yield func(store.User, error) bool) {
 		n := 0
-		how := wire.Reading{Format: format}
 		for u, err := range wire.Rows(bytes.NewReader(data), how, wire.Users()) {
 			if n++; n > maxUserRows {
 				tooMany := fmt.Errorf("the file has more than %d users; import it in parts",

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"clientes/api/wire"
 	"clientes/auth/authtest"
 	"clientes/store"
 )
@@ -93,20 +94,20 @@ func TestUserImportThatIsRefused(t *testing.T) {
 	row := func(fields ...string) string { return strings.Join(fields, ",") + "\n" }
 	for name, c := range map[string]struct{ file, want string }{
 		"nothing": {"",
-			"the header, user: The file is empty: its first line has to name the columns.\n" +
+			"the file, user: The file is empty: its first line has to name the columns.\n" +
 				"clientes: the file has a fault; nothing was imported\n"},
 		"no header": {row("ana", "a@example.com", "viewer", bcryptHash),
-			"the header: Column 1 is none of user, email, role, password_hash.\n" +
-				"the header: Column 2 is none of"},
+			"the file: Each of columns 1, 2, 3, 4 of the first line is none of user, email, role, " +
+				"password_hash.\n"},
 		"a column that is wrong": {"user,hash\nana," + bcryptHash + "\n",
-			"the header: Column 2 is none of user, email, role, password_hash.\n" +
+			"the file: Column 2 of the first line is none of user, email, role, password_hash.\n" +
 				"clientes: the file has a fault; nothing was imported\n"},
 		"no column of users": {"email,password_hash\na@example.com," + bcryptHash + "\n",
-			"the header, user: This column is required.\n"},
+			"the file, user: This column is required.\n"},
 		"a column twice": {"user,user,password_hash\n",
-			"the header, user: The column is there twice.\n"},
+			"the file, user: Columns 1 and 2 have this name; keep one.\n"},
 		"no rows but a quote": {"user,\"password_hash\n",
-			"the header: The first line does not name"},
+			"the file: The first line does not name"},
 		"a row of every fault": {
 			csvHead + row("ana", "", "", bcryptHash) + row("a b", "x", "root", "plain") +
 				row("bob", "", "") + row("", "", "", ""),
@@ -117,12 +118,13 @@ func TestUserImportThatIsRefused(t *testing.T) {
 				"row 2, password_hash: The hash is of no kind that is taken: bcrypt ($2a$, ",
 		},
 		"other rows": {
-			csvHead + row("bob", "", "") + row("", "", "", "") + row("bob", "", "", bcryptHash, ""),
-			"row 1: The row has 3 columns, and the header 4.\n" +
+			csvHead + row("bob", "", "", bcryptHash, "x") + row("", "", "", "") +
+				row("", "", "", bcryptHash, ""),
+			"row 1: The row has 5 cells, and the file 4 columns. " +
+				"A text with the separator in it has to be in double quotes.\n" +
 				"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -, " +
 				"or is an email address.\n" +
-				"row 3: The row has 5 columns, and the header 4.\n" +
-				"clientes: the file has 3 faults; nothing was imported\n",
+				"clientes: the file has 2 faults; nothing was imported\n",
 		},
 		"who is there already": {
 			csvHead + row("ana", "", "", bcryptHash) + row("BIA", "", "", bcryptHash) +
@@ -140,24 +142,23 @@ func TestUserImportThatIsRefused(t *testing.T) {
 		"a quote that does not end": {csvHead + row("ana", "", "", bcryptHash) + "\"bob,,,\n",
 			"row 2: The row is not CSV, at line 3: "},
 		"no UTF-8": {csvHead + row("an\xff", "a\xff@example.com", "view\xff", "\xff"),
-			"row 1, user: A user name has"},
+			"The file is not UTF-8, at line 2. "},
 		"JSON of every fault": {
-			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{\n" + `{"user": "ana", "user": "bob"}` +
-				"\n" + `{"user": "ana"} {}` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
+			`{"user": 1}` + "\n" + `{"name": "ana"}` + "\n{1\n" + `{"user": "ana", "user": "bob"}` +
+				"\n" + `{"user": "ana"} 1` + "\n[1]\nnull\n" + `{"role": ["admin"]}`,
 			"row 1: The member \"user\" has to be a text, in quotes, at byte 9.\n" +
 				"row 2, name: There is no such member; did you mean \"user\"?\n" +
-				"row 3: The line ends before its JSON does, at byte 1; was it cut off?\n" +
+				"row 3: The line is not valid JSON, at byte 1.\n" +
 				"row 4: The member \"user\" is there twice.\n" +
 				"row 5: Something follows the object, at byte 16; " +
 				"send one object and nothing else.\n" +
-				"row 6: The line is a JSON array; give one object a line.\n" +
+				"row 6: The line is an array; send one object, without the square brackets.\n" +
 				"row 7: The line is not a JSON object; send one, in braces.\n" +
 				"row 8: The member \"role\" has to be a text, in quotes, at byte 9.\n" +
 				"clientes: the file has 8 faults; nothing was imported\n",
 		},
-		"an array": {"[\n" + `{"user": "ana"}` + "\n]\n",
-			"row 1: The line is a JSON array; give one object a line.\n" +
-				"row 3: The line is not valid JSON"},
+		"an array": {"[\n" + `{"user": "a b"}` + "\n]\n",
+			"row 1, user: A user name has "},
 		"more faults than are listed": {
 			csvHead + strings.Repeat(row("a b", "", "", bcryptHash), 101),
 			"row 100, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -, " +
@@ -202,12 +203,19 @@ func TestTheFormatOfAUserFile(t *testing.T) {
 		"a.txt":   {csv, true}, "b.txt": {"\n\t " + json, true}, "-": {json, true},
 		"c.txt": {"[" + json + "]", false},
 	} {
-		for u, err := range userRows(name, []byte(c.data)) {
+		for u, err := range userRows(readingFor(t, name, c.data), []byte(c.data)) {
 			if (err == nil) != c.good || c.good && u.Name != "ana" {
 				t.Errorf("%s with %q gives %+v, %v", name, c.data, u, err)
 			}
 		}
 	}
+}
+
+// readingFor returns how a file is read of which nothing but the name is said.
+func readingFor(t *testing.T, name, data string) wire.Reading {
+	how := wire.Reading{Format: formatByName(name)}
+	authtest.Must(t, formatWithin(&how, []byte(data)))
+	return how
 }
 
 // Whatever a file has is a user or a fault of ours, which repeats nothing of the file but the name
@@ -225,7 +233,7 @@ func FuzzUserRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		n, ended := 0, false
-		for u, err := range userRows(name, data) {
+		for u, err := range userRows(readingFor(t, name, string(data)), data) {
 			if ended {
 				t.Fatal("rows go on after the end")
 			}
