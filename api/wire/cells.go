@@ -65,7 +65,7 @@ func (in *csvReader) next() ([]string, error) {
 		}
 		if in.heading == nil {
 			in.heading = namesOf(in.record)
-		} else if joined {
+		} else if joined && !in.how.HeaderAbsent {
 			// Two files were joined. The second has a heading of its own, or none.
 			if names := namesOf(in.record); slices.Equal(names, in.heading) {
 				continue

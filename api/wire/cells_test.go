@@ -391,6 +391,22 @@ func TestADialectByteByByte(t *testing.T) {
 	}
 }
 
+// Without headings, a row that two joined files have is a row twice.
+func TestJoinedFilesWithoutHeadings(t *testing.T) {
+	how := Reading{Format: CSV, Columns: []string{"name", "company"}, HeaderAbsent: true}
+	var names []string
+	file := "\ufeffAda,x\nBob,y\n\ufeffAda,x\nx,Ada\n"
+	for c, err := range Rows(strings.NewReader(file), how, Clientes()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, c.Name)
+	}
+	if want := []string{"Ada", "Bob", "Ada", "x"}; !slices.Equal(names, want) {
+		t.Errorf("the names are %q, want %q", names, want)
+	}
+}
+
 func TestKnownCharset(t *testing.T) {
 	for name, want := range map[string]bool{
 		"": true, "utf-8": true, "UTF8": true, "Windows-1252": true, "latin1": true, "utf-16": true,
