@@ -293,7 +293,8 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 
 		{"H06 semicolons or commas", "Ana;Rua B, 2\nBia;Rua C, 3\n", "",
 			"0: Commas, semicolons or tabs may separate the cells: * sep=;"},
-		{"H06 tabs or commas in one row", "Ana\tRua B, 2\n", "", "0: Commas, semicolons or tabs may"},
+		{"H06 tabs or commas in one row", "Ana\tRua B, 2\n", "",
+			"0: Commas, semicolons or tabs may"},
 		{"a quote that is not closed", "name,email\nAda,\n\"Bob,b\nEva,e\n", "",
 			"The row is not CSV, at line 3: the quote that opens there is never closed."},
 		{"a quote that another one closes", "name,email\n\"Bob,b\n\"Eva\",e\n", "",
