@@ -413,6 +413,15 @@ func TestJoinedFilesWithoutHeadings(t *testing.T) {
 	}
 }
 
+// What looks like padding and is none is looked through once, not for each line.
+func TestPaddingThatIsNone(t *testing.T) {
+	file := "name\n" + strings.Repeat("\x1a\n", maxRow/2-10) + "Ada\n"
+	rows, fault := cellsOf(t, file, "", false)
+	if fault != "" || len(rows) != maxRow/2-8 || rows[len(rows)-1][0] != "Ada" {
+		t.Errorf("%d rows, %s", len(rows), fault)
+	}
+}
+
 func TestKnownCharset(t *testing.T) {
 	for name, want := range map[string]bool{
 		"": true, "utf-8": true, "UTF8": true, "Windows-1252": true, "latin1": true, "utf-16": true,
