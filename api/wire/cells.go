@@ -65,7 +65,7 @@ func (in *csvReader) next() ([]string, error) {
 		}
 		if in.heading == nil {
 			in.heading = namesOf(in.record)
-		} else if joined {
+		} else if joined && !in.how.HeaderAbsent {
 			// Two files were joined. The second has a heading of its own, or none.
 			if names := namesOf(in.record); slices.Equal(names, in.heading) {
 				continue
@@ -117,6 +117,10 @@ func (in *csvReader) begin() error {
 		comma = '\t'
 	}
 	in.comma = separator(in.buf[in.start:], comma)
+	if in.comma == 0 {
+		return fileFault("malformed", "Commas, semicolons or tabs may separate the cells: each "+
+			"row has as many of both. Put a line before the first one that says which: sep=;")
+	}
 	for _, c := range []byte{in.comma, '\n', '\r', '"'} {
 		in.special[c] = true
 	}
@@ -170,14 +174,15 @@ func sepLine(start []byte) (comma byte, length int) {
 
 // separator returns the separator of a file that begins with the heading: the one that was named,
 // if the heading has it, else the comma, semicolon or tab that the heading has outside quotes. If
-// it has several, that counts which the rows have as often as the heading.
+// it has several, that counts which the rows have as often as the heading. It returns 0 if the rows
+// do not settle it.
 func separator(start []byte, named byte) byte {
 	candidates := []byte(",;\t")
 	if named != 0 && !slices.Contains(candidates, named) {
 		return named
 	}
 	rows := counts(start, candidates)
-	best, most := -1, -1
+	best, most, tie := -1, -1, false
 	for i := range candidates {
 		n := rows[0][i]
 		if n == 0 {
@@ -192,11 +197,15 @@ func separator(start []byte, named byte) byte {
 				alike++
 			}
 		}
-		if score := alike*maxCells + n; score > most {
+		score := alike*maxCells + n
+		tie = score == most || tie && score < most
+		if score > most {
 			best, most = i, score
 		}
 	}
 	switch {
+	case tie:
+		return 0
 	case best >= 0:
 		return candidates[best]
 	case named != 0:

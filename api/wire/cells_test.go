@@ -136,6 +136,8 @@ func TestDialects(t *testing.T) {
 			[][]string{{`a "b", c`, "email"}, {"Ada", "x"}}},
 		{"H06 the rows settle what a heading leaves open", "name;notes, all\nAda;1\nBob;2\n", "",
 			[][]string{{"name", "notes, all"}, {"Ada", "1"}, {"Bob", "2"}}},
+		{"H06 a line says what the rows leave open", "sep=;\nAna;Rua B, 2\nBia;Rua C, 3\n", "",
+			[][]string{{"Ana", "Rua B, 2"}, {"Bia", "Rua C, 3"}}},
 		{"H06 semicolons in cells alone", "name,email\nA;B;C,x;y\n", "",
 			[][]string{{"name", "email"}, {"A;B;C", "x;y"}}},
 		{"H06 empty cells between tabs", "name\t\temail\n\tx\t\n", "",
@@ -289,6 +291,10 @@ func TestFilesThatAreNoCSV(t *testing.T) {
 		{"JSON array", "[\n  {\"name\":\"Ada\"}]\n", "", "The file is JSON, not CSV."},
 		{"something with NULs", "\x7fELF\x02\x01\x01\x00\x00\xff\x00", "", "The file is not text"},
 
+		{"H06 semicolons or commas", "Ana;Rua B, 2\nBia;Rua C, 3\n", "",
+			"0: Commas, semicolons or tabs may separate the cells: * sep=;"},
+		{"H06 tabs or commas in one row", "Ana\tRua B, 2\n", "",
+			"0: Commas, semicolons or tabs may"},
 		{"a quote that is not closed", "name,email\nAda,\n\"Bob,b\nEva,e\n", "",
 			"The row is not CSV, at line 3: the quote that opens there is never closed."},
 		{"a quote that another one closes", "name,email\n\"Bob,b\n\"Eva\",e\n", "",
@@ -388,6 +394,31 @@ func TestADialectByteByByte(t *testing.T) {
 		if !reflect.DeepEqual(rows, want) {
 			t.Errorf("%q is %q, byte by byte %q", file, want, rows)
 		}
+	}
+}
+
+// Without headings, a row that two joined files have is a row twice.
+func TestJoinedFilesWithoutHeadings(t *testing.T) {
+	how := Reading{Format: CSV, Columns: []string{"name", "company"}, HeaderAbsent: true}
+	var names []string
+	file := "\ufeffAda,x\nBob,y\n\ufeffAda,x\nx,Ada\n"
+	for c, err := range Rows(strings.NewReader(file), how, Clientes()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, c.Name)
+	}
+	if want := []string{"Ada", "Bob", "Ada", "x"}; !slices.Equal(names, want) {
+		t.Errorf("the names are %q, want %q", names, want)
+	}
+}
+
+// What looks like padding and is none is looked through once, not for each line.
+func TestPaddingThatIsNone(t *testing.T) {
+	file := "name\n" + strings.Repeat("\x1a\n", maxRow/2-10) + "Ada\n"
+	rows, fault := cellsOf(t, file, "", false)
+	if fault != "" || len(rows) != maxRow/2-8 || rows[len(rows)-1][0] != "Ada" {
+		t.Errorf("%d rows, %s", len(rows), fault)
 	}
 }
 

@@ -62,10 +62,10 @@ func TestShapesOfJSON(t *testing.T) {
 
 		{"a line at fault, and others",
 			"{\"name\":\"Ana\"}\n{\"name\":\"x\"\n{\"name\":\"Bia\"}\nx\n{}", "",
-			[]string{"Ana", "The line ends before its JSON does, at byte …", "Bia",
+			[]string{"Ana", "The line ends before its JSON does, at byte 11…", "Bia",
 				"The line is not JSON, at byte 0…", "A name is required."}},
 		{"a string without an end", "{\"name\":\"Ana\n{\"name\":\"Bia\"}\n", "",
-			[]string{"The line ends within a text, at byte …", "Bia"}},
+			[]string{"The line ends within a text, at byte 12…", "Bia"}},
 		{"commas between lines", "{\"name\":\"Ana\"},\n{\"name\":\"Bia\"},\n", "",
 			[]string{"0: A comma follows the object at line 1. Put the objects in brackets, " +
 				"or leave the commas out."}},
@@ -90,7 +90,7 @@ func TestShapesOfJSON(t *testing.T) {
 		{"an array of several things", `[{"name":"Ana"},"Bia"]`, "",
 			[]string{"Ana", "The array has something other than objects in it…"}},
 		{"an array on a line", "{\"name\":\"Ana\"}\n[1]\n{\"name\":\"Bia\"}", "",
-			[]string{"Ana", "The line is an array…", "Bia"}},
+			[]string{"Ana", "The line is an array; send one object…", "Bia"}},
 		{"an array that is cut off", "[\n{\"name\":\"Ana\"},\n", "", []string{"Ana",
 			"0: The array that begins at line 1 is not closed; the file may be cut off."}},
 		{"an object that is cut off", "{\"name\":\"Ana\"}\n{\n\"name\":\n", "",
@@ -100,7 +100,7 @@ func TestShapesOfJSON(t *testing.T) {
 		{"a pretty object at fault is one fault", "{\n\"name\": \"A\nb\"\n}\n{\n}\n", "",
 			[]string{"The object is not valid JSON, at line 1…"}},
 		{"brackets of the wrong kind", "{\"name\":[}\n{\"name\":\"Bia\"}", "",
-			[]string{"A value is missing, at byte …", "Bia"}},
+			[]string{"A value is missing, at byte 9…", "Bia"}},
 
 		{"wrapped", `{"clientes": [{"name":"Ana"}]}`, "",
 			[]string{`0: The records stand in the member "clientes". ` +

@@ -12,6 +12,7 @@ type window struct {
 	buf   []byte
 	start int   // of the row, in buf
 	err   error // why nothing more comes: io.EOF, or what the reader returned
+	solid int   // something other than padding stands before it, and at or after start
 	long  bool  // whether nothing more comes because the row is too long
 }
 
@@ -29,7 +30,10 @@ func (w *window) has(p int) bool {
 func (w *window) at(p int) byte { return w.buf[w.start+p] }
 
 // use drops n bytes: the next row begins after them.
-func (w *window) use(n int) { w.start += n }
+func (w *window) use(n int) {
+	w.start += n
+	w.solid -= n
+}
 
 func (w *window) more() bool {
 	if w.err != nil || w.long {
@@ -69,10 +73,14 @@ func (w *window) skipMark() bool {
 // padding reports whether from p on there is nothing but what old programs put after the end of a
 // text: Ctrl-Z (CP/M, DOS) and NULs.
 func (w *window) padding(p int) bool {
+	if p < w.solid {
+		return false // or a file of Ctrl-Z and line ends would be looked through for each line
+	}
 	for ; w.has(p); p++ {
 		switch w.at(p) {
 		case 0, 0x1a, '\r', '\n', ' ':
 		default:
+			w.solid = p + 1
 			return false
 		}
 	}
