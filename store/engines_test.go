@@ -121,7 +121,8 @@ func TestTheTablesOfTheMigrationsAreKnown(t *testing.T) {
 				made[table.Name] = table
 			}
 			up, _, _ := strings.Cut(texts[name], "-- +goose Down")
-			if n := strings.Count(up, "TABLE ") - strings.Count(up, "ALTER TABLE "); n != len(tables) {
+			n := strings.Count(up, "TABLE ") - strings.Count(up, "ALTER TABLE ")
+			if n != len(tables) {
 				t.Errorf("%s: %s makes %d tables, got %v", engine, name, n, tables)
 			}
 		}
