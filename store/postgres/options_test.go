@@ -311,8 +311,9 @@ func TestRefusals(t *testing.T) {
 		"3D000": "no database named dbv", "42501": "may not connect",
 		"53300": "no more connections", "57P03": "starts or stops",
 		"42704": "an option of the URL", "08P01": "a pooler before it",
-		"0A000": "version of the protocol", "XX000": "refuses the connection", "53100": "disk is full",
-		"25006": "read-only", "3F000": "no such schema", "57P01": "was stopped",
+		"0A000": "version of the protocol", "XX000": "refuses the connection",
+		"53100": "disk is full", "25006": "read-only", "3F000": "no such schema",
+		"57P01": "was stopped",
 	} {
 		what, cure := refusal(config, code)
 		if !strings.Contains(what, want) || cure == "" || said[what] != "" {
