@@ -6,8 +6,6 @@ import (
 	"strings"
 	"unicode"
 
-	"golang.org/x/text/unicode/norm"
-
 	"clientes/store"
 )
 
@@ -181,53 +179,11 @@ func likelyName(cell string) string {
 	return ""
 }
 
-// meanings are what other programs call the columns, for suggestions only: nothing is read by them.
-// A heading is compared by its letters and digits.
-var meanings = map[string][]string{
-	"name": {
-		"name", "fullname", "firstname", "givenname", "middlename", "lastname", "familyname",
-		"surname", "fname", "lname", "contactname", "customername", "nome", "sobrenome",
-		"nomecompleto", "cliente", "nombre", "nombres", "apellido", "apellidos", "nom", "prenom",
-		"vorname", "nachname",
-	},
-	"email": {
-		"email", "emailaddress", "email1value", "email1", "mail", "correo", "correoelectronico",
-		"enderecodeemail",
-	},
-	"phone": {
-		"phone", "phonenumber", "phone1value", "phone1", "mobilephone", "mobile", "mobilenumber",
-		"primaryphone", "businessphone", "homephone", "telephone", "tel", "telefone", "celular",
-		"telefono", "movil", "whatsapp", "defaultaddressphone",
-	},
-	"company": {
-		"company", "companyname", "organization", "organizationname", "organization1name",
-		"accountname", "associatedcompany", "defaultaddresscompany", "empresa", "razaosocial",
-	},
-	"address": {
-		"address", "streetaddress", "address1formatted", "mailingstreet", "mailingcity",
-		"mailingstate", "mailingstateprovince", "mailingzip", "mailingzippostalcode",
-		"mailingcountry", "businessstreet", "businesscity", "businessstate", "businesspostalcode",
-		"businesscountryregion", "defaultaddressaddress1", "defaultaddressaddress2",
-		"defaultaddresscity", "defaultaddressprovincecode", "defaultaddresscountrycode",
-		"cardaddressline1", "cardaddressline2", "cardaddresscity", "cardaddressstate",
-		"cardaddresscountry", "cardaddresszip", "endereco", "direccion", "adresse",
-	},
-	"notes": {
-		"notes", "note", "description", "comments", "observacoes", "observacao", "observaciones",
-		"notas",
-	},
-}
-
 // meaningOf returns the text that a heading probably stands for, "" if nobody knows.
 func meaningOf(heading string) string {
-	letters := strings.Map(func(r rune) rune {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) {
-			return r
-		}
-		return -1
-	}, norm.NFD.String(heading))
-	for text, names := range meanings {
-		if slices.Contains(names, letters) {
+	letters := lettersOnly(heading)
+	for _, text := range store.TextNames() {
+		if letters == text || slices.Contains(otherNames[text], letters) {
 			return text
 		}
 	}

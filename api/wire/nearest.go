@@ -19,16 +19,43 @@ func unknownMember(name string, known []string) store.FieldError {
 	return store.FieldError{Field: Excerpt(name), Code: "unknown_member", Message: message}
 }
 
-// otherNames are what other programs, and people who speak Portuguese or Spanish, call a member.
+// otherNames are what other programs, and people who speak other languages, call a member or a
+// column, as [lettersOnly] returns it. They are for suggestions only: nothing is read by them.
 var otherNames = map[string][]string{
-	"name":  {"nome", "nombre", "nom", "razaosocial", "cliente", "customer"},
-	"email": {"mail", "correo", "correoelectronico"},
-	"phone": {"telefone", "telefono", "tel", "fone", "celular", "mobile", "movil", "cell",
-		"whatsapp"},
-	"company": {"empresa", "organization", "organisation", "organizacao", "organizacion"},
-	"address": {"endereco", "direccion", "addr", "street", "rua"},
-	"notes": {"nota", "notas", "observacoes", "observacao", "obs", "comment", "comments",
-		"remarks"},
+	"name": {
+		"fullname", "firstname", "givenname", "middlename", "lastname", "familyname", "surname",
+		"fname", "lname", "contactname", "customername", "customer", "nome", "sobrenome",
+		"nomecompleto", "cliente", "nombre", "nombres", "apellido", "apellidos", "nom", "prenom",
+		"vorname", "nachname",
+	},
+	"email": {
+		"emailaddress", "email1value", "email1", "mail", "correo", "correoelectronico",
+		"enderecodeemail",
+	},
+	"phone": {
+		"phonenumber", "phone1value", "phone1", "mobilephone", "mobile", "mobilenumber", "cell",
+		"primaryphone", "businessphone", "homephone", "telephone", "tel", "telefone", "fone",
+		"celular", "telefono", "movil", "whatsapp", "defaultaddressphone",
+	},
+	"company": {
+		"companyname", "organization", "organisation", "organizationname", "organization1name",
+		"accountname", "associatedcompany", "defaultaddresscompany", "empresa", "razaosocial",
+		"organizacao", "organizacion",
+	},
+	"address": {
+		"addr", "street", "streetaddress", "address1formatted", "mailingstreet", "mailingcity",
+		"mailingstate", "mailingstateprovince", "mailingzip", "mailingzippostalcode",
+		"mailingcountry", "businessstreet", "businesscity", "businessstate", "businesspostalcode",
+		"businesscountryregion", "defaultaddressaddress1", "defaultaddressaddress2",
+		"defaultaddresscity", "defaultaddressprovincecode", "defaultaddresscountrycode",
+		"cardaddressline1", "cardaddressline2", "cardaddresscity", "cardaddressstate",
+		"cardaddresscountry", "cardaddresszip", "endereco", "rua", "direccion", "adresse",
+	},
+	"notes": {
+		"note", "description", "comment", "comments", "remarks", "nota", "notas", "obs",
+		"observacao", "observacoes", "observaciones",
+	},
+
 	"user":     {"usuario", "username", "login", "name", "nome", "nombre"},
 	"password": {"senha", "contrasena", "pass", "pwd", "newpassword"},
 	"current":  {"currentpassword", "oldpassword", "senhaatual", "password"},

@@ -180,15 +180,17 @@ func (n *Noun[T]) table(in *csvReader, how Reading, row *T) (*table, []string, e
 	var malformed *store.InvalidError
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil, nil, atFirst(n.required[0], "required",
-			"The file is empty: its first line has to name the columns.")
+		var faults store.RowsError
+		faults.Add(0, store.FieldError{Field: n.required[0], Code: "required",
+			Message: "The file is empty: its first line has to name the columns."})
+		return nil, nil, &faults
 	case errors.As(err, &malformed):
-		return nil, nil, atFirst("", "malformed",
+		return nil, nil, fileFault("malformed",
 			"The first line does not name the columns of a CSV file.")
 	case err != nil:
 		return nil, nil, err
 	case slices.ContainsFunc(first, func(s string) bool { return !utf8.ValidString(s) }):
-		return nil, nil, atFirst("", "invalid_text", "The file is not UTF-8.")
+		return nil, nil, fileFault("invalid_text", "The file is not UTF-8.")
 	}
 	t := &table{columns: make([]column, max(len(first), len(how.Columns))), widest: len(first)}
 	members := n.members(row)
@@ -202,13 +204,6 @@ func (n *Noun[T]) table(in *csvReader, how Reading, row *T) (*table, []string, e
 	}
 	t.marked = slices.ContainsFunc(first, func(s string) bool { return heading(s) == safeColumn })
 	return t, nil, nil
-}
-
-// atFirst returns a fault of the file as a whole.
-func atFirst(field, code, message string) error {
-	var faults store.RowsError
-	faults.Add(0, store.FieldError{Field: field, Code: code, Message: message})
-	return &faults
 }
 
 // fromColumns fills a table with the columns that the sender names.
@@ -229,11 +224,11 @@ func (n *Noun[T]) fromColumns(
 	}
 	switch {
 	case how.HeaderAbsent && t.isHeading(first):
-		return atFirst("", "wrong_columns",
+		return fileFault("wrong_columns",
 			"The first line names columns, and is said to be data. "+
 				"Leave out header=absent (--no-header in the command), or that line.")
 	case !how.HeaderAbsent && t.isData(first):
-		return atFirst("", "wrong_columns",
+		return fileFault("wrong_columns",
 			"The first line is data, and not the names of columns. "+
 				"Say so with header=absent in Content-Type (--no-header in the command).")
 	}
