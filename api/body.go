@@ -1,13 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -44,7 +42,7 @@ func (r *request) body(types ...string) (media string, body []byte, err error) {
 		return "", nil, err
 	case len(body) == 0:
 		return "", nil, nil
-	case wrong == nil && media == mediaForm && looksLikeJSON(body):
+	case wrong == nil && media == mediaForm && wire.BeginsAsJSON(body):
 		wrong = unsupported("This is JSON, but it was sent as a form, as curl -d does: " +
 			"add -H 'Content-Type: " + mediaJSON + "'.")
 	}
@@ -105,14 +103,6 @@ func isUTF8(charset string) bool {
 	}
 	return false
 }
-
-// looksLikeJSON reports whether a body begins as a JSON object or array. No form does.
-func looksLikeJSON(body []byte) bool {
-	body = bytes.TrimLeft(bytes.TrimPrefix(body, byteOrderMark), " \t\r\n")
-	return len(body) > 0 && (body[0] == '{' || body[0] == '[')
-}
-
-var byteOrderMark = []byte("\xef\xbb\xbf") // of UTF-8
 
 const (
 	// smallBody is what a body may have without a place in a room, in bytes. net/http has as much
@@ -223,10 +213,6 @@ const smallJSON = 8 << 10
 // because a body of 1 MiB with nothing but short names takes a quarter of a second and twenty times
 // its size to decode.
 func (r *request) unmarshal(body []byte, v any) error {
-	body = bytes.TrimPrefix(body, byteOrderMark)
-	if err := notJSON(body); err != nil {
-		return err
-	}
 	if len(body) > smallJSON {
 		ctx := r.Context()
 		if err := r.server.decoding.Acquire(ctx, 1); err != nil {
@@ -236,26 +222,6 @@ func (r *request) unmarshal(body []byte, v any) error {
 	}
 	return wire.Unmarshal("body", body, v)
 }
-
-// notJSON returns an error for a body that is something else than the JSON it is sent as, and shows
-// by its first bytes what.
-func notJSON(body []byte) error {
-	begin := body[:min(len(body), 4)]
-	switch {
-	case bytes.HasPrefix(begin, []byte("\xff\xfe")), bytes.HasPrefix(begin, []byte("\xfe\xff")),
-		len(begin) > 1 && (begin[0] == 0) != (begin[1] == 0):
-		return malformed("The body is in UTF-16, at byte 0; send it in UTF-8.")
-	case bytes.HasPrefix(begin, gzipMagic):
-		return malformed("The body is compressed, at byte 0; say so with Content-Encoding: gzip.")
-	case formBody.Match(body):
-		return malformed("The body is a form, at byte 0, but was sent as JSON; " +
-			"send it as JSON, such as {\"name\": \"value\"}.")
-	}
-	return nil
-}
-
-// formBody matches the beginning of a form: a name and its "=".
-var formBody = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.%-]*=`)
 
 // object reads a body that is a JSON object, of one of the media types.
 func (r *request) object(v any, types ...string) error {

@@ -12,9 +12,6 @@ import (
 	"clientes/api/wire"
 )
 
-// gzipMagic begins every gzip file.
-var gzipMagic = []byte("\x1f\x8b")
-
 // gzipped reports whether the body is compressed with gzip. It returns an error if it is encoded in
 // another way.
 func (r *request) gzipped() (bool, error) {

@@ -313,7 +313,7 @@ func (in *logoutInput) decode(r *request) error {
 	case err != nil:
 		in.fault = err
 	case len(body) == 0 || string(body) == "null":
-	case media == mediaForm && !looksLikeJSON(body):
+	case media == mediaForm && !wire.BeginsAsJSON(body):
 		if form, err := url.ParseQuery(string(body)); err == nil {
 			members.RefreshToken.Value = form.Get("refresh_token")
 			members.Everywhere = form.Get("everywhere") == "true"

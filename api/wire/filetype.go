@@ -72,7 +72,15 @@ func textKindOf(start []byte) string {
 	return ""
 }
 
-// looksLikeJSON reports whether a file begins with an object or an array of JSON.
+// BeginsAsJSON reports whether a text begins as a JSON object or array, which may have faults. No
+// form does, and no usual heading of a CSV file.
+func BeginsAsJSON(start []byte) bool {
+	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte(bom)), " \t\r\n")
+	return len(start) > 0 && (start[0] == '{' || start[0] == '[')
+}
+
+// looksLikeJSON reports whether a file is JSON and not CSV, whose first heading may begin with a
+// bracket, too.
 func looksLikeJSON(start []byte) bool {
 	if len(start) < 2 || start[0] != '{' && start[0] != '[' {
 		return false

@@ -24,9 +24,10 @@ type MalformedError struct {
 func (e *MalformedError) Error() string { return e.Message }
 
 // Unmarshal reads one JSON object strictly: each name once and in its exact case, valid Unicode,
-// nothing after the object. Any error is a [*MalformedError]. Its message calls the data by the
-// name what: "body" or "line".
+// nothing after the object. A byte order mark before it is dropped. Any error is a
+// [*MalformedError]. Its message calls the data by the name what: "body" or "line".
 func Unmarshal(what string, data []byte, v any) error {
+	data = bytes.TrimPrefix(data, []byte(bom))
 	err := json.Unmarshal(data, v)
 	var (
 		syntax   *jsontext.SyntacticError

@@ -58,9 +58,11 @@ func syntaxFault(what string, data []byte, offset int64) string {
 	switch {
 	case len(begin) == 0:
 		return "The " + what + " is empty; send a JSON object."
-	case bytes.IndexByte(begin[:min(4, len(begin))], 0) >= 0,
-		bytes.HasPrefix(begin, []byte("\xff\xfe")), bytes.HasPrefix(begin, []byte("\xfe\xff")):
-		return "The " + what + " is in UTF-16; send it in UTF-8."
+	case bytes.HasPrefix(begin, []byte("\xff\xfe")), bytes.HasPrefix(begin, []byte("\xfe\xff")),
+		len(begin) > 1 && (begin[0] == 0) != (begin[1] == 0):
+		return "The " + what + " is in UTF-16, at byte 0; send it in UTF-8."
+	case bytes.HasPrefix(begin, []byte("\x1f\x8b")):
+		return "The " + what + " is compressed, at byte 0; say so with Content-Encoding: gzip."
 	}
 	s := placeOf(data, offset)
 	if hint := s.hint(what); hint != "" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +39,7 @@ order: name, and any of ` + strings.Join(store.TextNames()[1:], ", ") +
 other columns of an export (id, version, created_at, updated_at) are ignored: the customers get new
 ones.
 
---columns says what the columns of a CSV file are, from the left,
-	whatever its first line says. Empty
+--columns says what the columns of a CSV file are, from the left, whatever its first line says. Empty
 ones are passed over, and so are those after the last. Texts of one name are joined by a space:
 
   clientes import hubspot.csv --columns ,name,name,email,phone,company
@@ -163,11 +161,9 @@ func isTSV(name string) bool {
 	return extension == ".tsv" || extension == ".tab"
 }
 
-// formatByContent returns the format of a file that begins with start. No header of a CSV file
-// begins with a brace or a bracket.
+// formatByContent returns the format of a file that begins with start.
 func formatByContent(start []byte) wire.Format {
-	start = bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\ufeff")), " \t\r\n")
-	if len(start) > 0 && (start[0] == '{' || start[0] == '[') {
+	if wire.BeginsAsJSON(start) {
 		return wire.NDJSON
 	}
 	return wire.CSV
