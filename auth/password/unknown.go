@@ -9,38 +9,50 @@ import (
 const insteadOfHash = " Leave password_hash empty: the user comes without a password, and sets " +
 	"one by a link (POST /password/forgot)."
 
+// refusedKinds are the hashes of other programs that are not taken, in lower case.
+var refusedKinds = []struct {
+	pattern *regexp.Regexp
+	message string
+}{
+	{regexp.MustCompile(`^\{(noop|plain|clear|cleartext|plaintext)\}|^plain\$`),
+		"This is a password itself, not its hash."},
+	{regexp.MustCompile(`^\{crypt\}\$[56]\$|^\$[56]\$|^\{sha(256|512)-crypt\}`),
+		"Hashes of crypt(3) with SHA-2 are not taken."},
+	{regexp.MustCompile(`^\{crypt\}\$(y|gy|7)\$|^\$(y|gy|7)\$`),
+		"Hashes of yescrypt are not taken."},
+	{regexp.MustCompile(`^\{crypt\}|^\$(1|apr1|md5)\$|^\{md5-crypt\}|^_[./0-9A-Za-z]{19}$`),
+		"Hashes of crypt(3) with DES or MD5 are not taken: they are quickly guessed."},
+	{regexp.MustCompile(`\$argon2d`),
+		"Argon2d and Argon2 before version 1.3 cannot be verified; only Argon2i and Argon2id can."},
+	{regexp.MustCompile(`^\$2x?\$`),
+		"Hashes of bcrypt of the versions 2 and 2x come from faulty programs."},
+	{regexp.MustCompile(`^(\*[0-9a-f]{40}|[0-9a-f]{16})$|^\$a\$00`),
+		"Hashes of MySQL's own users are not taken."},
+	{regexp.MustCompile(`^md5[0-9a-f]{32}$|^scram-sha-`),
+		"Hashes of Postgres's own users are not taken."},
+	{regexp.MustCompile(
+		`^([0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$`),
+		"MD5 and SHA digests in hex are not taken: they are quickly guessed."},
+	{regexp.MustCompile(`^\{(md[45]|smd5|s?sha[0-9]*|sha-[0-9]+|ldap|ssha[0-9]*)(\.[a-z0-9]+)?\}`),
+		"MD5 and SHA digests, also with a salt, are not taken: they are quickly guessed."},
+	{regexp.MustCompile(`^(unsalted_)?(md5|sha1|sha256|sha512|crypt)\$`),
+		"MD5 and SHA digests, also with a salt, are not taken: they are quickly guessed."},
+}
+
 // unknownHash refuses a hash that is of no kind that is taken. It says which kind it looks like,
 // and what to do instead.
 func unknownHash(text string) error {
-	for _, k := range []struct{ pattern, message string }{
-		{`^\{(noop|plain|clear|cleartext|plaintext)\}|^plain\$`,
-			"This is a password itself, not its hash."},
-		{`^\{crypt\}\$[56]\$|^\$[56]\$|^\{sha(256|512)-crypt\}`,
-			"Hashes of crypt(3) with SHA-2 are not taken."},
-		{`^\{crypt\}\$(y|gy|7)\$|^\$(y|gy|7)\$`, "Hashes of yescrypt are not taken."},
-		{`^\{crypt\}|^\$(1|apr1|md5)\$|^\{md5-crypt\}|^_[./0-9A-Za-z]{19}$`,
-			"Hashes of crypt(3) with DES or MD5 are not taken: they are quickly guessed."},
-		{`\$argon2d\$|^\$argon2d`,
-			"Argon2d and Argon2 before version 1.3 cannot be verified; only Argon2i and Argon2id can."},
-		{`^\$2x?\$`, "Hashes of bcrypt of the versions 2 and 2x come from faulty programs."},
-		{`^(!!?|!?\*|x|null|none|\\n|![0-9a-z]{40})$`, "This stands for no password."},
-		{`^![^!*]`, "The ! before a hash means that the user is locked. Remove the ! to let the user " +
-			"log in, or leave the row out."},
-		{`^(\*[0-9a-f]{40}|[0-9a-f]{16})$|^\$a\$00`, "Hashes of MySQL's own users are not taken."},
-		{`^md5[0-9a-f]{32}$|^scram-sha-`, "Hashes of Postgres's own users are not taken."},
-		{`^([0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$`,
-			"MD5 and SHA digests in hex are not taken: they are quickly guessed."},
-		{`^\{(md[45]|smd5|s?sha[0-9]*|sha-[0-9]+|ldap|ssha[0-9]*)(\.[a-z0-9]+)?\}`,
-			"MD5 and SHA digests, also with a salt, are not taken: they are quickly guessed."},
-		{`^(unsalted_)?(md5|sha1|sha256|sha512|crypt)\$`,
-			"MD5 and SHA digests, also with a salt, are not taken: they are quickly guessed."},
-	} {
-		if regexp.MustCompile(k.pattern).MatchString(strings.ToLower(text)) {
-			message := k.message
-			if !strings.HasPrefix(message, "The !") {
-				message += insteadOfHash
-			}
-			return hashFault("unknown_hash", message)
+	if text != "" && IsAbsent(text) {
+		return hashFault("unknown_hash", "This stands for no password."+insteadOfHash)
+	}
+	if strings.HasPrefix(text, "!") {
+		return hashFault("unknown_hash", "The ! before a hash means that the user is locked. "+
+			"Remove the ! to let the user log in, or leave the row out.")
+	}
+	lower := strings.ToLower(text)
+	for _, k := range refusedKinds {
+		if k.pattern.MatchString(lower) {
+			return hashFault("unknown_hash", k.message+insteadOfHash)
 		}
 	}
 	return hashFault("unknown_hash", "The hash is of no kind that is taken: bcrypt ($2a$, $2b$, "+
