@@ -53,7 +53,8 @@ func rooms() []room {
 		{
 			path: "cmd/clientes/config",
 			ours: []string{
-				"auth/password", "auth/token", "auth/mail", "store/sqlite", "store/postgres",
+				"auth/password", "auth/token", "auth/mail", "store", "store/sqlite",
+				"store/postgres",
 			},
 			libraries: []string{"github.com/caarlos0/env", "github.com/joho/godotenv"},
 		},

@@ -12,6 +12,7 @@ import (
 
 	"clientes/auth/mail"
 	"clientes/auth/token"
+	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/sqlite"
 )
@@ -94,7 +95,10 @@ func (c *Config) checkForms(bad faults) {
 }
 
 // quotes are what people and programs put around a value.
-const quotes = "'\"“”„‘’‚«»"
+const (
+	quotes      = "'\"" + typographic
+	typographic = "“”„‘’‚«»"
+)
 
 // isQuoted reports whether a text begins and ends with a quote.
 func isQuoted(s string) bool {
@@ -170,7 +174,7 @@ func (c *Config) warnOfDecoration(name, secret string) {
 	case strings.HasPrefix(secret, "\xff\xfe"), strings.HasPrefix(secret, "\xfe\xff"):
 		c.warn("%s: a secret is text in UTF-16, whose byte order mark and NUL bytes are part of it: "+
 			"save its file as UTF-8", name)
-	case trimBlank(secret) != secret:
+	case store.Trim(secret) != secret:
 		c.warn("%s: a secret begins or ends with white space, which is part of it", name)
 	}
 	if ownName(name).MatchString(inner) {
@@ -194,7 +198,7 @@ func ownName(name string) *regexp.Regexp {
 // undecorated returns a secret without what [Config.warnOfDecoration] warns of: that makes nothing
 // harder to guess.
 func undecorated(name, secret string) string {
-	s := ownName(name).ReplaceAllString(trimBlank(secret), "")
+	s := ownName(name).ReplaceAllString(store.Trim(secret), "")
 	if isQuoted(s) {
 		s = strings.Trim(s, quotes)
 	}

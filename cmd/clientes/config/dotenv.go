@@ -8,6 +8,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"clientes/store"
 )
 
 // dotenvLine is one setting as it stands in a .env file.
@@ -147,9 +149,9 @@ func (l dotenvLine) value(e *expander, exact, keepsSpace bool) (value, why strin
 	switch {
 	case strings.Contains(text, `\$`):
 		return "", "would lose its backslash" + keep
-	case strings.ContainsRune("“”„‘’‚«»", first) && text != "":
+	case strings.ContainsRune(typographic, first) && text != "":
 		return "", "begins with a typographic quote; write ' or \" instead"
-	case keepsSpace && trimBlank(text) != text:
+	case keepsSpace && store.Trim(text) != text:
 		return "", "begins or ends with a character that nobody sees, which not every reader " +
 			"keeps; delete it, or put the value in single quotes"
 	}

@@ -16,6 +16,7 @@ import (
 
 	"clientes/auth/mail"
 	"clientes/auth/password"
+	"clientes/store"
 )
 
 // parse sets the fields of c from the texts of the settings.
@@ -146,7 +147,7 @@ func listed(s string) iter.Seq[string] {
 				fields = []string{""}
 			}
 			for _, f := range fields {
-				if !yield(trimBlank(f)) {
+				if !yield(store.Trim(f)) {
 					return
 				}
 			}

@@ -9,9 +9,10 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"clientes/store"
 )
 
 // setting is what the tags of one field of [Config] say.
@@ -85,12 +86,12 @@ func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, b
 		for _, place := range places {
 			value, found := place.lookup(s.name)
 			if !s.secret {
-				value = trimBlank(value)
+				value = store.Trim(value)
 			}
 			path, foundFile := "", false
 			if s.file {
 				path, foundFile = place.lookup(s.name + "_FILE")
-				path = trimBlank(path)
+				path = store.Trim(path)
 			}
 			switch {
 			case value != "" && path != "":
@@ -113,7 +114,7 @@ func (c *Config) resolveFile(bad faults, s setting, path string) (value, origin 
 	name := s.name
 	text, exposed, err := readFile(path)
 	if plain, fault := decodeText(text); fault == nil && !s.secret {
-		text = trimBlank(plain)
+		text = store.Trim(plain)
 	}
 	if err != nil {
 		// Without the path, in which somebody may have put the value itself.
@@ -181,14 +182,6 @@ func readFile(path string) (string, exposure, error) {
 		err = fmt.Errorf("%s has more than %d bytes", path, maxFile)
 	}
 	return string(b), exposureOf(path, f), err
-}
-
-// trimBlank drops what nobody sees at the ends of a text: white space, byte order marks, and the
-// other characters of Unicode's category Cf, such as a zero-width space.
-func trimBlank(s string) string {
-	return strings.TrimFunc(s, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
-	})
 }
 
 // decodeText returns a text without its byte order mark, from UTF-8 or, as Windows writes it, from
