@@ -132,9 +132,12 @@ func hasNoRoom(folder string) bool {
 }
 
 // thisUser returns the name of the user that runs this program.
-func thisUser() string {
-	if u, err := user.LookupId(strconv.Itoa(os.Geteuid())); err == nil {
+func thisUser() string { return userName(strconv.Itoa(os.Geteuid())) }
+
+// userName returns the name of a user, or what to call one without a name.
+func userName(id string) string {
+	if u, err := user.LookupId(id); err == nil {
 		return u.Username
 	}
-	return "user " + strconv.Itoa(os.Geteuid())
+	return "user " + id
 }

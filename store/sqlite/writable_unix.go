@@ -4,7 +4,6 @@ package sqlite
 
 import (
 	"os"
-	"os/user"
 	"strconv"
 	"syscall"
 
@@ -30,9 +29,5 @@ func ownerOf(path string) string {
 	if !ok {
 		return "another user"
 	}
-	id := strconv.FormatUint(uint64(stat.Uid), 10)
-	if u, err := user.LookupId(id); err == nil {
-		return u.Username
-	}
-	return "user " + id
+	return userName(strconv.FormatUint(uint64(stat.Uid), 10))
 }
