@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // timeout bounds whatever a fixture waits for. A test may get a twentieth of a processor.
@@ -117,7 +118,13 @@ func (s *server) database(t testing.TB, template string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		drop := "DROP DATABASE " + name + " WITH (FORCE)"
-		if err := s.do(ctx, func(*pgx.Conn) string { return drop }); err != nil {
+		var inUse *pgconn.PgError
+		err := s.do(ctx, func(*pgx.Conn) string { return drop })
+		for errors.As(err, &inUse) && inUse.Code == "55006" && ctx.Err() == nil {
+			// The server waits five seconds for the processes that it has ended to be gone.
+			err = s.do(ctx, func(*pgx.Conn) string { return drop })
+		}
+		if err != nil {
 			t.Errorf("drop the database of the test: %v", err)
 		}
 	})
