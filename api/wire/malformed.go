@@ -127,7 +127,11 @@ func (s *place) hint(what string) string {
 		return "There is a comma too many, at byte %d."
 	case unicode.Is(unicode.Quotation_Mark, first) && first != '"':
 		return "Names and texts are written in straight quotation marks, at byte %d."
-	case s.top && bytes.ContainsRune(s.token, '=') && first != '{':
+	case first == '\\':
+		return "A quotation mark around a text has no backslash before it, at byte %d."
+	case first < ' ' || first >= utf8.RuneSelf && !unicode.IsLetter(first):
+		return strayHint(first)
+	case s.top && bytes.ContainsRune(s.token, '=') && !strings.ContainsRune("{<@", first):
 		return "The " + what + " is not JSON, at byte %d; it looks like a form. Send a JSON object."
 	case s.top:
 		return "The " + what + " is not JSON, at byte %d; send a JSON object."
@@ -145,6 +149,15 @@ func (s *place) hint(what string) string {
 		return "A value is missing, at byte %d; write null for none."
 	}
 	return valueHint(s.token)
+}
+
+// strayHint is the hint on a character that JSON has in texts only: the spaces of a web page, and
+// the full-width marks of keyboards for Chinese and Japanese.
+func strayHint(r rune) string {
+	if meant := r - 0xfee0; strings.ContainsRune(`{}[]:,"`, meant) {
+		return fmt.Sprintf("The character %U is written %c in JSON, at byte %%d.", r, meant)
+	}
+	return fmt.Sprintf("The character %U may stand in a text only, at byte %%d; remove it.", r)
 }
 
 // stringHint is the hint on a JSON string that goes wrong with what bad begins with.
