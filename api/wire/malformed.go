@@ -174,6 +174,8 @@ func stringHint(what string, bad []byte) string {
 			bad[0])
 	case len(bad) > 1 && bad[0] == '\\' && bad[1] == 'u' && isHex(bad[2:]):
 		return "A text has half a character, a lone surrogate, at byte %d."
+	case len(bad) > 1 && bad[0] == '\\' && bad[1] == '\'':
+		return "An apostrophe within a text has no backslash before it, at byte %d."
 	case bad[0] == '\\':
 		return `A backslash within a text is written \\, at byte %d.`
 	case bad[0] >= utf8.RuneSelf:

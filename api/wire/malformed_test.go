@@ -90,6 +90,8 @@ func TestMalformedBodies(t *testing.T) {
 			`A control character within a text is written \u0000, at byte 11.`},
 		{"backslash", `{"notes":"C:\Users"}`,
 			`A backslash within a text is written \\, at byte 12.`},
+		{"escaped apostrophe", `{"name":"D\'Ávila"}`,
+			"An apostrophe within a text has no backslash before it, at byte 10."},
 		{"lone surrogate", `{"name":"\ud800"}`,
 			"A text has half a character, a lone surrogate, at byte 9."},
 		{"short escape", `{"name":"\u12"}`, `A backslash within a text is written \\, at byte 9.`},
