@@ -63,19 +63,24 @@ func accessToken(h http.Header) (string, error) {
 
 // tokensWithin returns what may be tokens in a text, whatever stands around them: quotes, another
 // scheme, commas, JSON. It is for a logout, which must not leave a session open because its token
-// came in an odd dress. Each may come once more in its plain form.
+// came in an odd dress.
 func tokensWithin(text string) (tokens []string) {
 	outside := func(r rune) bool {
 		return r != '.' && r != '_' && r != '-' && (r < '0' || r > '9') &&
 			(r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}
 	for word := range strings.FieldsFuncSeq(text, outside) {
-		if strings.Count(word, ".") == 2 && !slices.Contains(tokens, word) {
+		if len(word) >= shortestToken && strings.Count(word, ".") == 2 &&
+			!slices.Contains(tokens, word) {
 			tokens = append(tokens, word)
 		}
 	}
 	return tokens
 }
+
+// shortestToken is the length of a refresh token, the shortest of our tokens: the id of a session, a
+// number and a MAC. It bounds how many a header can have.
+const shortestToken = 22 + len(".0.") + 43
 
 // tokensIn returns the tokens in the values of a header. If there are none, the error is why, or
 // nil if the header is absent.
