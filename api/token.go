@@ -78,8 +78,8 @@ func tokensWithin(text string) (tokens []string) {
 	return tokens
 }
 
-// shortestToken is the length of a refresh token, the shortest of our tokens: the id of a session, a
-// number and a MAC. It bounds how many a header can have.
+// shortestToken is the length of a refresh token, the shortest of our tokens: the id of a session,
+// a number and a MAC. It bounds how many a header can have.
 const shortestToken = 22 + len(".0.") + 43
 
 // tokensIn returns the tokens in the values of a header. If there are none, the error is why, or
