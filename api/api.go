@@ -240,7 +240,8 @@ func (s *Server) mount(routes []route) {
 	e := s.engine
 	allow := make(map[string][]string)
 	s.allow = allow
-	e.Use(s.begin, s.recover, s.checkMethod, s.allowOrigins(), s.checkOrigin)
+	// Pages of other origins may read the refusal of a method, too: CORS comes first.
+	e.Use(s.begin, s.recover, s.allowOrigins(), s.checkMethod, s.checkOrigin)
 	e.NoRoute(s.noRoute)
 	e.NoMethod(func(c *gin.Context) { s.fail(c, methodNotAllowed(c.Request.Method)) })
 	for _, r := range routes {

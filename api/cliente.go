@@ -68,9 +68,10 @@ func (s *Server) getCliente(ctx context.Context, in getInput) (foundCliente, err
 
 // writeInput names a record, the versions of it that may be written over, and the user who writes.
 type writeInput struct {
-	id      int64
-	by      int64
-	ifMatch *tags // nil if there is no such header
+	id          int64
+	by          int64
+	ifMatch     *tags // nil if there is no such header
+	ifNoneMatch *tags // versions that must not be written over, nil if there is no such header
 }
 
 func (in *writeInput) decode(r *request) (err error) {
@@ -78,7 +79,10 @@ func (in *writeInput) decode(r *request) (err error) {
 	if in.id, err = r.id(); err != nil {
 		return err
 	}
-	in.ifMatch, err = r.tags("If-Match")
+	if in.ifMatch, err = r.tags("If-Match"); err != nil {
+		return err
+	}
+	in.ifNoneMatch, err = r.tags("If-None-Match")
 	return err
 }
 
@@ -90,9 +94,16 @@ func (in *writeInput) allows(c store.Cliente, required bool) error {
 		return errPreconditionRequired
 	case in.ifMatch != nil && !in.ifMatch.match(versionTag(c.Version)):
 		return errVersionMismatch
+	case in.ifNoneMatch != nil && in.ifNoneMatch.match(versionTag(c.Version)):
+		return errNoneMatch
 	}
 	return nil
 }
+
+// errNoneMatch refuses to write over a record that must not be there, or not at this version (RFC
+// 9110 section 13.1.2).
+var errNoneMatch = &requestError{errVersionMismatch,
+	"The record is there at a version that If-None-Match excludes; leave that header out."}
 
 // updateInput is a change of a record. It is validated before the store opens a transaction,
 // because that takes its time and a store may apply the change inside a transaction.

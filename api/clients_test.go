@@ -244,6 +244,16 @@ func TestTokensAsTheyAreSent(t *testing.T) {
 		{"an object", []string{x, "[object Object]"}, "token_invalid", "placeholder"},
 		{"a variable of Postman", []string{authorization, "Bearer {{token}}"},
 			"token_invalid", "placeholder"},
+		{"null in quotes beside a token",
+			[]string{x, `"null"`, authorization, "Bearer " + good}, "", ""},
+		{"null of Objective-C beside a token",
+			[]string{x, "(null)", authorization, "Bearer " + good}, "", ""},
+		{"null of Objective-C", []string{authorization, "Bearer <null>"},
+			"token_invalid", "placeholder"},
+		{"a variable of a shell", []string{x, "${TOKEN}"}, "token_invalid", "placeholder"},
+		{"a list", []string{x, good + ", " + good}, "token_invalid", "comma"},
+		{"a list of schemes", []string{authorization, "Bearer " + good + ", Basic YTpi"},
+			"token_invalid", "comma"},
 		{"undefined in both", []string{x, "undefined", authorization, "Bearer undefined"},
 			"token_invalid", "placeholder"},
 		{"Bearer alone", []string{x, "Bearer"}, "token_missing", "no token after Bearer"},
@@ -309,6 +319,154 @@ func TestTokensAsTheyAreSent(t *testing.T) {
 		a.header.Get("WWW-Authenticate"), "session") {
 		t.Errorf("WWW-Authenticate: %s", a.header.Get("WWW-Authenticate"))
 	}
+}
+
+// A logout ends the session of a token in whatever dress it came: its client believes that it has.
+func TestLogoutOfTokensInOddDress(t *testing.T) {
+	f := onSQLite(t)
+	const x, authorization = "x-access-token", "Authorization"
+	for _, c := range []struct {
+		name string
+		sent func(grant) (body string, headers []string)
+	}{
+		{"quotes", func(g grant) (string, []string) {
+			return "", []string{x, `"` + g.Token + `"`}
+		}},
+		{"scheme JWT", func(g grant) (string, []string) {
+			return "", []string{authorization, "JWT " + g.Token}
+		}},
+		{"no scheme", func(g grant) (string, []string) {
+			return "", []string{authorization, g.Token}
+		}},
+		{"a list", func(g grant) (string, []string) {
+			return "", []string{x, g.Token + ", " + g.Token}
+		}},
+		{"the scheme twice", func(g grant) (string, []string) {
+			return "", []string{authorization, "Bearer Bearer: " + g.Token}
+		}},
+		{"invisible characters", func(g grant) (string, []string) {
+			return "", []string{x, "\u200b" + g.Token + "\ufeff"}
+		}},
+		{"refreshToken", func(g grant) (string, []string) {
+			return `{"refreshToken":"` + g.RefreshToken + `"}`, nil
+		}},
+		{"nested", func(g grant) (string, []string) {
+			return `{"data":{"refresh_token":"` + g.RefreshToken + `"}}`, nil
+		}},
+		{"an access token in the body", func(g grant) (string, []string) {
+			return `{"token":"` + g.Token + `"}`, nil
+		}},
+		{"refresh_token in quotes", func(g grant) (string, []string) {
+			return `{"refresh_token":"\"` + g.RefreshToken + `\""}`, nil
+		}},
+		{"refreshToken in a form", func(g grant) (string, []string) {
+			return "refreshToken=" + g.RefreshToken + "\n", []string{"Content-Type", mediaForm}
+		}},
+		{"a body that is cut off", func(g grant) (string, []string) {
+			return `{"refresh_token":"` + g.RefreshToken + `"`, nil
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := granted(t, f.call("POST", "/login", viewerLogin))
+			other := granted(t, f.call("POST", "/login", viewerLogin))
+			body, headers := c.sent(g)
+			f.call("POST", "/logout", body, headers...)
+			f.wantToken(g.Token, 401, "token_revoked")
+			f.wantToken(other.Token, 200, "")
+		})
+	}
+	// A token that was changed ends nothing.
+	g := granted(t, f.call("POST", "/login", viewerLogin))
+	f.want(f.call("POST", "/logout", `{"token":"`+g.Token[:len(g.Token)-2]+`AA"}`), 200, "")
+	f.wantToken(g.Token, 200, "")
+}
+
+// Forms as people send them from files and from curl.
+func TestFormsAsTheyAreSent(t *testing.T) {
+	f := onSQLite(t)
+	for _, c := range []struct {
+		name, body string
+		status     int
+		says       string
+	}{
+		{"a line break at the end", "user=the-viewer&password=correct+horse\n", 200, ""},
+		{"of Windows", "user=the-viewer&password=correct+horse\r\n", 200, ""},
+		{"a byte order mark", "\ufeffuser=the-viewer&password=correct+horse", 200, ""},
+		{"a line break of the password", "user=the-viewer&password=correct+horse%0A", 401, ""},
+		{"a user twice", "user=the-viewer&user=the-viewer&password=x", 422, "more than once"},
+		{"a password twice", "user=the-viewer&password=x&password=x", 422, "more than once"},
+		{"no user", "password=x", 422, "A user is required"},
+		{"a percent sign", "user=the-viewer&password=100%", 400, "%25"},
+		{"a semicolon", "user=the-viewer;password=x", 400, "%3B"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			a := f.call("POST", "/login", c.body, "Content-Type", mediaForm)
+			if a.status != c.status {
+				t.Fatalf("answered %d %s", a.status, a.body)
+			}
+			f.says(a, c.says)
+		})
+	}
+}
+
+// If-None-Match on a write is obeyed: "PUT only what is not there" must write over nothing.
+func TestIfNoneMatchOfWrites(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		path := clientePath(f.add(store.Cliente{Name: "Ana"}).ID)
+		for _, c := range []struct {
+			name, header string
+			status       int
+			code         string
+		}{
+			{"any", "*", 412, "version_mismatch"},
+			{"this version", `"1"`, 412, "version_mismatch"},
+			{"this version, compressed", `W/"1-gzip"`, 412, "version_mismatch"},
+			{"one of several", `"7", "1"`, 412, "version_mismatch"},
+			{"no tag", "1", 400, "invalid_parameter"},
+		} {
+			for _, method := range []string{"PUT", "PATCH", "DELETE"} {
+				body := ""
+				if method != "DELETE" {
+					body = `{"name":"Bia"}`
+				}
+				a := f.as(store.Editor, method, path, body, "If-None-Match", c.header)
+				if f.want(a, c.status, c.code); !strings.Contains(a.body, "If-None-Match") {
+					t.Errorf("%s, %s: %s", c.name, method, a.body)
+				}
+			}
+		}
+		f.says(f.as(store.Viewer, "GET", path, ""), `"Ana"`)
+		// RFC 9110 section 13.2.2: If-Match is looked at first.
+		f.want(f.as(store.Editor, "PATCH", path, `{"name":"Bia"}`,
+			"If-Match", `"1"`, "If-None-Match", `"1"`), 412, "version_mismatch")
+		f.want(f.as(store.Editor, "PUT", path, `{"name":"Bia"}`, "If-None-Match", `"2"`), 200, "")
+		f.want(f.as(store.Editor, "DELETE", path, "", "If-None-Match", `"1"`), 204, "")
+		f.want(f.as(store.Editor, "PUT", path, `{"name":"Bia"}`, "If-None-Match", "*"),
+			404, "not_found")
+	})
+}
+
+// A plus that was not written %2B is a space, and no email has one.
+func TestSearchesWithALostPlus(t *testing.T) {
+	f := onSQLite(t)
+	f.add(store.Cliente{Name: "Ana Souza", Email: "ana+news@example.com", Company: "Café @ Centro"})
+	for query, found := range map[string]bool{
+		"ana+news@example.com": false, "ana%20news@example.com": false, "a+b+c@d": false,
+		"ana%2Bnews@example.com": true, "news@example": true, "ana+souza": true,
+		"caf%C3%A9+@+centro": true, "@+centro": true, "caf%C3%A9+@": true,
+	} {
+		a := f.as(store.Viewer, "GET", "/clientes?q="+query, "")
+		if found {
+			f.want(a, 200, "")
+			f.says(a, `"Ana Souza"`)
+			continue
+		}
+		f.want(a, 400, "invalid_parameter")
+		f.says(a, "%2B")
+	}
+	a := f.as(store.Viewer, "GET", "/clientes?q=100%", "")
+	f.want(a, 400, "invalid_parameter")
+	f.says(a, "%25")
 }
 
 func TestAnExpiredTokenSaysSo(t *testing.T) {
@@ -481,6 +639,15 @@ func TestPreflights(t *testing.T) {
 			h.Get("Access-Control-Expose-Headers") != "Link, Etag, Location, Retry-After, "+
 				"X-Request-Id, X-Total-Count, Idempotency-Replayed" {
 			t.Errorf("%v", h)
+		}
+	}
+	// A page may read every refusal, too.
+	for method, path := range map[string]string{
+		"PUT": "/login", "POST": "/clientes/export", "GET": "/nothing", "DELETE": "/Clientes/",
+	} {
+		a := f.as(store.Viewer, method, path, "", "Origin", app)
+		if a.status < 404 || a.header.Get("Access-Control-Allow-Origin") != app {
+			t.Errorf("%s %s answered %d %v", method, path, a.status, a.header)
 		}
 	}
 	// A page of the app may use the cookie, as pages of other listed origins may.

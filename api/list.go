@@ -43,6 +43,10 @@ func (in *selectionInput) decode(r *request) (err error) {
 		if begins := r.exchange.query.Get("q")[0]; begins == ' ' && unicode.IsDigit(rune(s[0])) {
 			return lostPlus("q") // of a phone
 		}
+		words := strings.Fields(s)
+		if last := words[len(words)-1]; len(words) > 1 && strings.Contains(last[1:], "@") {
+			return lostPlus("q") // of an email
+		}
 		if !isLine(s, maxText) {
 			return invalidParameter("The parameter \"q\" is at most %d characters of text "+
 				"without control characters.", maxText)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -30,6 +31,7 @@ type loginInput struct {
 
 	mistyped []store.FieldError // members that cannot be what they should
 	unquoted []string           // those that are required
+	repeated []string           // fields of a form that are there more than once
 }
 
 func (in *loginInput) decode(r *request) error {
@@ -116,15 +118,21 @@ func stringOf(v jsontext.Value) string {
 
 // decodeForm reads a field that is there twice as an empty one: nobody can know which one counts.
 func (in *loginInput) decodeForm(body []byte) error {
+	// A line break of the form itself is written %0A. One at its end is that of a file.
+	body = bytes.TrimRight(bytes.TrimPrefix(body, byteOrderMark), "\r\n")
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
-		return malformed("The form is not valid.")
+		return malformed("The form is not valid: a %% in it is written %%25, and a ; %%3B.")
 	}
 	one := func(name string) string {
-		if len(form[name]) != 1 {
+		switch len(form[name]) {
+		case 0:
 			return ""
+		case 1:
+			return form[name][0]
 		}
-		return form[name][0]
+		in.repeated = append(in.repeated, name)
+		return ""
 	}
 	in.User, in.Password = one("user"), one("password")
 	in.Code, in.Device, in.Captcha = one("code"), one("device"), one("captcha")
@@ -152,8 +160,11 @@ func (in *loginInput) validate() error {
 	need := func(field, value string) {
 		if value == "" {
 			message := "A " + field + " is required."
-			if slices.Contains(in.unquoted, field) {
+			switch {
+			case slices.Contains(in.unquoted, field):
 				message = "The " + field + " has to be a text, in quotes."
+			case slices.Contains(in.repeated, field):
+				message = "The " + field + " is there more than once; send it once."
 			}
 			fault := store.FieldError{Field: field, Code: "required", Message: message}
 			e.Fields = append(e.Fields, fault)
@@ -298,7 +309,9 @@ type logoutInput struct {
 }
 
 func (in *logoutInput) decode(r *request) error {
-	in.access = givenTokens(r.Header)
+	for _, v := range slices.Concat(r.Header["X-Access-Token"], r.Header["Authorization"]) {
+		in.access = append(in.access, tokensWithin(v)...)
+	}
 	if in.refresh = r.server.cookieTokens(r.Request); in.refresh != nil {
 		in.cookie = r.server.refreshCookie("", 0)
 	}
@@ -329,8 +342,14 @@ func (in *logoutInput) decode(r *request) error {
 			members.RefreshToken.Value, members.Everywhere = "", false
 		}
 	}
-	if members.RefreshToken.Value != "" {
-		in.refresh = append(in.refresh, members.RefreshToken.Value)
+	given := store.Trim(members.RefreshToken.Value)
+	if given != "" {
+		in.refresh = append(in.refresh, given)
+	}
+	for _, token := range tokensWithin(string(body)) { // under another name, such as refreshToken
+		if token != given {
+			in.access, in.refresh = append(in.access, token), append(in.refresh, token)
+		}
 	}
 	if in.everywhere = members.Everywhere && in.fault == nil; in.everywhere {
 		// It needs one good token, as any protected route does. Without one no session ends, so

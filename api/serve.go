@@ -268,7 +268,8 @@ func (s *Server) checkQuery(takes []string) gin.HandlerFunc {
 		}
 		q, err := url.ParseQuery(c.Request.URL.RawQuery)
 		if err != nil {
-			s.fail(c, invalidParameter("The query string is malformed."))
+			s.fail(c, invalidParameter("The query string is malformed: "+
+				"a %% in it is written %%25, and a ; %%3B."))
 			return
 		}
 		for name, values := range q {

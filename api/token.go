@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"clientes/auth"
@@ -60,12 +61,26 @@ func accessToken(h http.Header) (string, error) {
 	return tokens[0], nil
 }
 
-// givenTokens returns every token of a request.
-func givenTokens(h http.Header) []string {
-	tokens, _ := tokensIn(h["X-Access-Token"], bareToken)
-	more, _ := tokensIn(h["Authorization"], bearerToken)
-	return append(tokens, more...)
+// tokensWithin returns what may be tokens in a text, whatever stands around them: quotes, another
+// scheme, commas, JSON. It is for a logout, which must not leave a session open because its token
+// came in an odd dress.
+func tokensWithin(text string) (tokens []string) {
+	outside := func(r rune) bool {
+		return r != '.' && r != '_' && r != '-' && (r < '0' || r > '9') &&
+			(r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	for word := range strings.FieldsFuncSeq(text, outside) {
+		if len(word) >= shortestToken && strings.Count(word, ".") == 2 &&
+			!slices.Contains(tokens, word) {
+			tokens = append(tokens, word)
+		}
+	}
+	return tokens
 }
+
+// shortestToken is the length of a refresh token, the shortest of our tokens: the id of a session,
+// a number and a MAC. It bounds how many a header can have.
+const shortestToken = 22 + len(".0.") + 43
 
 // tokensIn returns the tokens in the values of a header. If there are none, the error is why, or
 // nil if the header is absent.
@@ -122,11 +137,12 @@ func afterBearer(value string) (rest string, schemed bool) {
 
 // isPlaceholder reports whether a text is what languages and tools write for a missing value.
 func isPlaceholder(token string) bool {
-	switch strings.ToLower(token) {
+	switch strings.ToLower(strings.Trim(token, `"'()<>`)) {
 	case "undefined", "null", "nil", "none", "nan", "false", "[object object]", "[object promise]":
 		return true
 	}
-	return strings.HasPrefix(token, "{{") // a variable of Postman without a value
+	// A variable without a value, of Postman and of a shell or template.
+	return strings.HasPrefix(token, "{{") || strings.HasPrefix(token, "$")
 }
 
 func errPlaceholder(header string) error {

@@ -129,7 +129,11 @@ func (s *place) hint(what string) string {
 		return "There is a comma too many, at byte %d."
 	case unicode.Is(unicode.Quotation_Mark, first) && first != '"':
 		return "Names and texts are written in straight quotation marks, at byte %d."
-	case s.top && bytes.ContainsRune(s.token, '=') && first != '{':
+	case first == '\\':
+		return "A quotation mark around a text has no backslash before it, at byte %d."
+	case first < ' ' || first >= utf8.RuneSelf && !unicode.IsLetter(first):
+		return strayHint(first)
+	case s.top && bytes.ContainsRune(s.token, '=') && !strings.ContainsRune("{<@", first):
 		return "The " + what + " is not JSON, at byte %d; it looks like a form. Send a JSON object."
 	case s.top:
 		return "The " + what + " is not JSON, at byte %d; send a JSON object."
@@ -149,6 +153,15 @@ func (s *place) hint(what string) string {
 	return valueHint(s.token)
 }
 
+// strayHint is the hint on a character that JSON has in texts only: the spaces of a web page, and
+// the full-width marks of keyboards for Chinese and Japanese.
+func strayHint(r rune) string {
+	if meant := r - 0xfee0; strings.ContainsRune(`{}[]:,"`, meant) {
+		return fmt.Sprintf("The character %U is written %c in JSON, at byte %%d.", r, meant)
+	}
+	return fmt.Sprintf("The character %U may stand in a text only, at byte %%d; remove it.", r)
+}
+
 // stringHint is the hint on a JSON string that goes wrong with what bad begins with.
 func stringHint(what string, bad []byte) string {
 	switch {
@@ -163,6 +176,8 @@ func stringHint(what string, bad []byte) string {
 			bad[0])
 	case len(bad) > 1 && bad[0] == '\\' && bad[1] == 'u' && isHex(bad[2:]):
 		return "A text has half a character, a lone surrogate, at byte %d."
+	case len(bad) > 1 && bad[0] == '\\' && bad[1] == '\'':
+		return "An apostrophe within a text has no backslash before it, at byte %d."
 	case bad[0] == '\\':
 		return `A backslash within a text is written \\, at byte %d.`
 	case bad[0] >= utf8.RuneSelf:

@@ -61,6 +61,8 @@ func formFault(text string) error {
 		return invalid("There are quotation marks around the token; send it without them.")
 	case len(text) > 7 && strings.EqualFold(text[:7], "Bearer "):
 		return invalid("The token begins with Bearer, which is there twice; send it once.")
+	case strings.ContainsRune(text, ','):
+		return invalid("There is a comma in the token; send one token, without a list around it.")
 	case strings.ContainsAny(text, " \t\r\n"):
 		return invalid("There is white space in the token; send it as one word.")
 	case len(text) > MaxAccess:
