@@ -119,7 +119,7 @@ func stringOf(v jsontext.Value) string {
 // decodeForm reads a field that is there twice as an empty one: nobody can know which one counts.
 func (in *loginInput) decodeForm(body []byte) error {
 	// A line break of the form itself is written %0A. One at its end is that of a file.
-	body = bytes.TrimRight(bytes.TrimPrefix(body, byteOrderMark), "\r\n")
+	body = bytes.TrimRight(bytes.TrimPrefix(body, []byte("\ufeff")), "\r\n")
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
 		return malformed("The form is not valid: a %% in it is written %%25, and a ; %%3B.")

@@ -196,8 +196,10 @@ var (
 	exponent = regexp.MustCompile(
 		`(?i)^[+-]?(?:[0-9]{1,3}(?:[.,][0-9]*)?E\+?|[0-9]+E\+)(?:0?[6-9]|[1-9][0-9])$`)
 
-	// fraction matches a phone that a program has taken for a number.
-	fraction = regexp.MustCompile(`^[0-9]{7,}[.,]0$`)
+	// fraction matches a phone that a program has taken for a number. The mark before the fraction
+	// differs from that between thousands, which may stand in a phone.
+	fraction = regexp.MustCompile(`^(?:[0-9]{7,}[.,]|[0-9]{1,3}(?:(?:\.[0-9]{3}){2,},|` +
+		`(?:,[0-9]{3}){2,}\.|(?:[ '’\x{a0}\x{202f}][0-9]{3}){2,}[.,]))00?$`)
 
 	// moment matches one that a program has taken for a date.
 	moment = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}`)
@@ -215,7 +217,8 @@ func mangledPhone(phone string) string {
 		return "A spreadsheet has rounded this phone, and its last digits are lost. " +
 			"Format the column as text there, and enter the phone again."
 	case fraction.MatchString(phone):
-		return "A program has taken this phone for a number; leave out the .0 at its end."
+		return "A program has taken this phone for a number; leave out the " +
+			phone[strings.LastIndexAny(phone, ".,"):] + " at its end."
 	case moment.MatchString(phone):
 		return "A program has taken this phone for a date; enter the phone again."
 	}

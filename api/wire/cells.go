@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"clientes/store"
 )
@@ -63,22 +65,48 @@ func (in *csvReader) next() ([]string, error) {
 		if err := in.read(); err != nil {
 			return nil, err
 		}
-		if in.heading == nil {
-			in.heading = namesOf(in.record)
-		} else if joined && !in.how.HeaderAbsent {
-			// Two files were joined. The second has a heading of its own, or none.
-			if names := namesOf(in.record); slices.Equal(names, in.heading) {
-				continue
-			} else if slices.ContainsFunc(names, func(name string) bool {
-				return name != "" && slices.Contains(in.heading, name)
-			}) {
-				return nil, store.Invalid("", "malformed", fmt.Sprintf(
-					"Another file begins at line %d, with other columns; import it alone. "+
-						"Nothing after it was looked at.", in.row))
+		switch {
+		case in.heading == nil:
+			if !isBlank(in.record) {
+				in.heading = namesOf(in.record)
 			}
+		case in.how.HeaderAbsent:
+		case in.isHeading():
+			continue // files were joined, or pages printed
+		case in.hasHeadings(joined):
+			// Two files were joined. The second has a heading of its own.
+			return nil, store.Invalid("", "malformed", fmt.Sprintf(
+				"Another file begins at line %d, with other columns; import it alone. "+
+					"Nothing after it was looked at.", in.row))
 		}
 		return in.record, nil
 	}
+}
+
+// isHeading reports whether the row is the heading once more.
+func (in *csvReader) isHeading() bool {
+	return len(in.record) == len(in.heading) &&
+		(len(in.record) > 1 || in.how.Columns == nil) &&
+		strings.EqualFold(strings.TrimSpace(in.record[0]), in.heading[0]) &&
+		slices.Equal(namesOf(in.record), in.heading)
+}
+
+// hasHeadings reports whether the row has a name of the heading if it begins another file, else
+// whether it has several names of it and nothing else.
+func (in *csvReader) hasHeadings(begins bool) bool {
+	found := 0
+	for _, cell := range in.record {
+		switch cell = strings.TrimSpace(cell); {
+		case cell == "":
+		case slices.ContainsFunc(in.heading, func(name string) bool {
+			return strings.EqualFold(name, cell)
+		}):
+			found++
+		case !begins:
+			return false
+		}
+	}
+	return found > 1 || begins && found > 0
 }
 
 // namesOf returns a heading in the form in which another one is compared with it.
@@ -177,7 +205,7 @@ func (in *csvReader) refuse(p int, format string, args ...any) error {
 	}
 	what := fmt.Sprintf(format, args...)
 	if bytes.Contains(in.buf[in.start:in.start+p], []byte(`\"`)) {
-		what += `; a quote in a cell is written "", and a backslash is text`
+		what += ", and a backslash is text"
 	}
 	return store.Invalid("", "malformed", fmt.Sprintf(
 		"The row is not CSV, at line %d: %s. Nothing after it was looked at.", in.line, what))
@@ -205,7 +233,8 @@ func (in *csvReader) read() error {
 		}
 	}
 	if in.slashed && in.bare {
-		return in.refuse(p, "a cell ends in a backslash, and another has a quote alone")
+		return in.refuse(p, "a cell ends in a backslash, and another has a quote "+
+			`alone; a quote in a cell is written ""`)
 	}
 	raw := in.buf[in.start : in.start+p]
 	if p > maxRow && len(bytes.TrimRight(raw, "\r\n")) > maxRow {
@@ -264,7 +293,9 @@ func (in *csvReader) plainCell(p int) (next int, last bool, err error) {
 			break
 		}
 		if b[p] == '"' {
-			if len(in.cells) > from && bytes.IndexByte([]byte(" \t(=[{:"), b[p-1]) >= 0 &&
+			if before, _ := utf8.DecodeLastRune(in.cells[from:]); len(in.cells) > from &&
+				before != '"' && before != utf8.RuneError &&
+				!unicode.IsLetter(before) && !unicode.IsNumber(before) &&
 				in.has(p+1) && bytes.IndexByte([]byte(" \t\r\n\""), in.at(p+1)) < 0 &&
 				in.at(p+1) != in.comma {
 				opens = true
@@ -308,7 +339,7 @@ func (in *csvReader) quotedCell(p int) (next int, last bool, err error) {
 				return 0, false, in.err
 			}
 			in.line = opened
-			return 0, false, in.refuse(p, "the quote that opens there is never closed")
+			return 0, false, in.refuse(p, "the quote that opens there is never closed; close it, or take it away")
 		}
 		if p++; in.has(p) && in.at(p) == '"' {
 			in.cells = append(in.cells, '"')
@@ -333,7 +364,8 @@ func (in *csvReader) quotedCell(p int) (next int, last bool, err error) {
 		return p, true, nil
 	}
 	return 0, false, in.refuse(p,
-		"text follows the closing quote of a cell whose quote opens at line %d", opened)
+		"text follows the closing quote of a cell whose quote opens at line %d; "+
+			`a quote in a cell is written ""`, opened)
 }
 
 // lineEnds returns how many lines end in a part of a cell.
@@ -370,7 +402,8 @@ func (in *csvReader) cellEnd(p int) (next int, last bool, err error) {
 	case !in.has(end) && in.stopped() != io.EOF:
 		return 0, false, in.stopped()
 	case in.has(end) && in.ends == lf:
-		return 0, false, in.refuse(p, "a carriage return stands alone outside quotes")
+		return 0, false, in.refuse(p, "a carriage return stands alone outside quotes; "+
+			"end all lines alike, or put the cell in quotes")
 	case in.ends == unknownEnd:
 		in.ends = cr
 	}

@@ -122,41 +122,52 @@ func guessCharset(b []byte) string {
 	return "windows-1252"
 }
 
-// falseCharset reads a file whose sender says that a byte is a character. If it is UTF-8 after all,
-// its end is a fault: "José" would become "JosÃ©". Some clients name latin1 whatever they send.
+// falseCharset reads a file whose sender names an encoding other than UTF-8. If it is UTF-8 after
+// all, its end is a fault: "José" would become "JosÃ©". Some clients name latin1 for any file.
 type falseCharset struct {
-	from io.Reader
-	name string
-	rest []byte // the beginning of a character
-	high bool   // whether there was a byte that is not ASCII
-	not  bool   // whether it cannot be UTF-8
+	from  io.Reader
+	name  string
+	least int    // how many characters of UTF-8 are too many for chance
+	rest  []byte // the beginning of a character
+	good  int    // characters of UTF-8 that are not ASCII
+	bad   int    // bytes that are not UTF-8
 }
 
 // Read implements [io.Reader].
 func (f *falseCharset) Read(p []byte) (int, error) {
 	n, err := f.from.Read(p)
 	f.look(p[:n])
-	if err == io.EOF && n == 0 && f.high && !f.not && len(f.rest) == 0 {
-		err = fileFault("invalid_text", fmt.Sprintf(
-			"The file is UTF-8, and its sender says %s. Leave the charset out.", Excerpt(f.name)))
+	if err == io.EOF && n == 0 && f.good >= f.least && f.good > f.bad+len(f.rest) {
+		what := "The file is UTF-8, and its sender says %s. Leave the charset out."
+		if f.bad > 0 {
+			what = "The file has several encodings: most of it is UTF-8, and not %s. " +
+				"Save all of it as UTF-8."
+		}
+		err = fileFault("invalid_text", fmt.Sprintf(what, Excerpt(f.name)))
 	}
 	return n, err
 }
 
 func (f *falseCharset) look(b []byte) {
-	if f.not {
-		return
+	if f.rest != nil {
+		b = append(f.rest, b...)
+		f.rest = nil
 	}
-	b = append(f.rest, b...)
-	f.rest = nil
-	for i := len(b) - 1; i >= max(0, len(b)-utf8.UTFMax); i-- {
-		if utf8.RuneStart(b[i]) {
-			if !utf8.FullRune(b[i:]) {
-				b, f.rest = b[:i], bytes.Clone(b[i:])
-			}
-			break
+	for len(b) > 0 {
+		if b[0] < utf8.RuneSelf {
+			b = b[1:]
+			continue
 		}
+		if !utf8.FullRune(b) {
+			f.rest = bytes.Clone(b)
+			return
+		}
+		c, size := utf8.DecodeRune(b)
+		if c == utf8.RuneError && size == 1 {
+			f.bad++
+		} else {
+			f.good++
+		}
+		b = b[size:]
 	}
-	f.high = f.high || bytes.ContainsFunc(b, func(c rune) bool { return c >= utf8.RuneSelf })
-	f.not = !utf8.Valid(b)
 }

@@ -54,6 +54,9 @@ func columnNames(members []textMember) string {
 	return strings.Join(names, ", ")
 }
 
+// listed is how many names of columns a message repeats.
+const listed = 10
+
 // unknownColumns returns the fault of a first line with names that are not known, and says what to
 // do. Where the first line was forgotten, the names are the cells of a row.
 func (n *Noun[T]) unknownColumns(
@@ -67,10 +70,13 @@ func (n *Noun[T]) unknownColumns(
 		return fault
 	}
 	var cells []string
-	for _, i := range unknown[:min(len(unknown), MaxFieldErrors)] {
+	for _, i := range unknown[:min(len(unknown), listed)] {
 		cells = append(cells, fmt.Sprintf("%q", Excerpt(first[i])))
 	}
 	list := strings.Join(cells, ", ")
+	if more := len(unknown) - listed; more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
 	if len(unknown) == 1 {
 		fault.Field = Excerpt(first[unknown[0]])
 	}
@@ -84,11 +90,10 @@ func (n *Noun[T]) unknownColumns(
 		paste = "name,,email"
 	}
 	if !ofHeadings && len(unknown) == len(first) {
-		fault.Message = fmt.Sprintf("The first line names no columns: it has %s. Let it name them: "+
-			"name, and any of the others (%s). If it is data, say so with header=absent in "+
-			"Content-Type (--no-header in the command), and the columns with columns=%s "+
-			"(an empty one is passed over).",
-			list, known, paste)
+		fault.Message = fmt.Sprintf("The first line names no columns: it has %s. The columns are %s. "+
+			"Let it name them, or say what each column is, from the left, with columns=%s "+
+			"(an empty one is passed over). If the line is data, say so with header=absent in "+
+			"Content-Type (--no-header in the command).", list, known, paste)
 		return fault
 	}
 	what := "is no column"

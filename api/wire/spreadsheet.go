@@ -58,10 +58,10 @@ var sheetErrors = []string{
 	"#NV", "#ZAHL!",
 }
 
-// damageOf returns what a spreadsheet has plainly done to a cell, as a sentence that says what to
+// damageOf returns what another program has plainly done to a cell, as a sentence that says what to
 // do. It is "" if the cell may be what somebody wrote.
 func damageOf(cell string) string {
-	if cell == "" || !strings.ContainsRune("#='", rune(cell[0])) {
+	if cell == "" || !strings.ContainsRune(`#='\`, rune(cell[0])) {
 		return ""
 	}
 	trimmed := strings.TrimSpace(cell)
@@ -70,6 +70,9 @@ func damageOf(cell string) string {
 		len(trimmed) >= 3 && strings.Trim(trimmed, "#") == "":
 		return "A spreadsheet has put " + trimmed + " in the place of the text; " +
 			"correct the cell there, and export again."
+	case trimmed == `\N`:
+		return `A database has put \N in the place of a text that it does not have; ` +
+			"empty the cell."
 	case strings.HasPrefix(cell, `="`) && len(trimmed) > 3 && strings.HasSuffix(trimmed, `"`):
 		return `The text is a spreadsheet's formula (="…"); leave only what is in its quotes.`
 	case len(cell) > 1 && cell[0] == '\'' && runs(cell):

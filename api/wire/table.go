@@ -19,6 +19,9 @@ type table struct {
 	widest  int   // the cells of the longest row
 	rows    int64 // how many rows there were
 	marked  bool  // whether the file was written for a spreadsheet; see [SpreadsheetCSV]
+	comma   byte  // separates the cells
+	said    bool  // whether the sender said what the columns are
+	whole   bool  // whether that has to be every column
 }
 
 // column is a column of a CSV file.
@@ -54,6 +57,22 @@ func (n *Noun[T]) csvRows(from io.Reader, how Reading) iter.Seq2[T, error] {
 	}
 }
 
+// headRows is how many rows may belong to a heading of several lines.
+const headRows = 10
+
+// isRuler reports whether a record is the line that some programs draw below a heading.
+func isRuler(record []string) bool {
+	dashes := 0
+	for _, cell := range record {
+		cell = store.Trim(cell)
+		if strings.Trim(cell, "-=") != "" {
+			return false
+		}
+		dashes += len(cell)
+	}
+	return dashes > 2
+}
+
 // isBlank reports whether nothing can be seen in a record.
 func isBlank(record []string) bool {
 	for _, cell := range record {
@@ -71,6 +90,11 @@ func (n *Noun[T]) fromRecord(record []string, row *T, t *table) (T, error) {
 	t.widest = max(t.widest, len(record))
 	if fault := t.misfit(record); fault != nil {
 		return *new(T), fault
+	}
+	if t.rows <= headRows && (t.said && t.headings(record) > 1 || isRuler(record)) {
+		return *new(T), store.Invalid("", "wrong_columns",
+			"The row names columns or is a line of dashes. "+
+				"Take it out, and what stands before the names of the columns.")
 	}
 	var faults store.InvalidError
 	for i := range min(len(record), len(t.columns)) {
@@ -116,16 +140,57 @@ func (n *Noun[T]) fromRecord(record []string, row *T, t *table) (T, error) {
 func (t *table) misfit(record []string) error {
 	width := len(t.columns)
 	switch {
+	case len(record) > width && !isBlank(record[width:]) && t.whole:
+		return store.Invalid("", "wrong_columns", fmt.Sprintf(
+			"The row has %d cells, and columns names %d. A text with %s in it has to be in double "+
+				"quotes. A column to pass over needs a comma in columns, also at its end.",
+			len(record), width, separatorName(t.comma)))
 	case len(record) > width && !isBlank(record[width:]):
 		return store.Invalid("", "wrong_columns", fmt.Sprintf(
-			"The row has %d cells, and the file %d columns. "+
-				"A text with the separator in it has to be in double quotes.", len(record), width))
-	case len(record) == 1 && width > 1 && slices.ContainsFunc([]string{",", ";", "\t"},
-		func(s string) bool { return strings.Count(record[0], s) == width-1 }):
+			"The row has %d cells, and the file %s. A text with %s in it has to be in double "+
+				"quotes.", len(record), columnsText(width), separatorName(t.comma)))
+	case len(record) > 1 || width == 1:
+		return nil
+	case strings.Count(record[0], string(t.comma)) == width-1:
 		return store.Invalid("", "wrong_columns",
 			"The row is one text in double quotes; take away the quotes around the whole row.")
 	}
+	for _, other := range []byte(",;\t") {
+		cells := strings.Split(record[0], string(other))
+		if other == t.comma || len(cells) == 1 {
+			continue
+		}
+		// A missing end of the row is no fault, and a name may have a semicolon.
+		if len(cells) == width || slices.ContainsFunc(cells, func(cell string) bool {
+			name := likelyName(cell)
+			return name == "email" || name == "phone"
+		}) {
+			return store.Invalid("", "wrong_columns", fmt.Sprintf(
+				"The row has %s between its cells, and the first line %s. Separate all cells by "+
+					"one of them.", separatorName(other), separatorName(t.comma)))
+		}
+	}
 	return nil
+}
+
+func columnsText(n int) string {
+	if n == 1 {
+		return "1 column"
+	}
+	return fmt.Sprintf("%d columns", n)
+}
+
+// separatorName returns what a message calls the character between cells.
+func separatorName(comma byte) string {
+	switch comma {
+	case ',':
+		return "a comma"
+	case ';':
+		return "a semicolon"
+	case '\t':
+		return "a tab"
+	}
+	return fmt.Sprintf("%q", comma)
 }
 
 // explainEmail adds to the fault of an email what to do with two in one cell.
@@ -152,13 +217,9 @@ func (t *table) explainEmail(err error) {
 func (t *table) faults() error {
 	var faults store.RowsError
 	if t.rows > 0 && t.named > t.widest {
-		have := "1 column"
-		if t.widest != 1 {
-			have = fmt.Sprintf("%d columns", t.widest)
-		}
 		faults.Add(0, store.FieldError{Field: "columns", Code: "wrong_columns",
 			Message: fmt.Sprintf("The file has %s, and columns names %d. Are its cells separated "+
-				"by commas, semicolons or tabs?", have, t.named)})
+				"by commas, semicolons or tabs?", columnsText(t.widest), t.named)})
 	}
 	for i, c := range t.columns {
 		if c.usedBy != 0 {
@@ -191,8 +252,18 @@ func (n *Noun[T]) table(in *csvReader, how Reading, row *T) (*table, []string, e
 		return nil, nil, err
 	case slices.ContainsFunc(first, func(s string) bool { return !utf8.ValidString(s) }):
 		return nil, nil, fileFault("invalid_text", "The file is not UTF-8.")
+	case inApostrophes(first):
+		return nil, nil, fileFault("malformed",
+			"The cells stand in single quotes ('); put double quotes (\") around them.")
 	}
-	t := &table{columns: make([]column, max(len(first), len(how.Columns))), widest: len(first)}
+	width := max(len(first), len(how.Columns))
+	if how.HeaderAbsent {
+		width = len(how.Columns) // what nobody names would be lost: it may be the end of a text
+	}
+	t := &table{
+		columns: make([]column, width), widest: len(first), comma: in.comma,
+		said: how.Columns != nil, whole: how.HeaderAbsent,
+	}
 	members := n.members(row)
 	if how.Columns != nil {
 		err = n.fromColumns(t, first, how, members)
@@ -204,6 +275,17 @@ func (n *Noun[T]) table(in *csvReader, how Reading, row *T) (*table, []string, e
 	}
 	t.marked = slices.ContainsFunc(first, func(s string) bool { return heading(s) == safeColumn })
 	return t, nil, nil
+}
+
+// inApostrophes reports whether every cell that has something has apostrophes around it.
+func inApostrophes(record []string) bool {
+	for _, cell := range record {
+		cell = store.Trim(cell)
+		if cell != "" && (len(cell) < 2 || cell[0] != '\'' || cell[len(cell)-1] != '\'') {
+			return false
+		}
+	}
+	return true // the record is not blank
 }
 
 // fromColumns fills a table with the columns that the sender names.
@@ -223,7 +305,7 @@ func (n *Noun[T]) fromColumns(
 		t.named = i + 1
 	}
 	switch {
-	case how.HeaderAbsent && t.isHeading(first):
+	case how.HeaderAbsent && t.headings(first) > 0:
 		return fileFault("wrong_columns",
 			"The first line names columns, and is said to be data. "+
 				"Leave out header=absent (--no-header in the command), or that line.")
@@ -235,20 +317,20 @@ func (n *Noun[T]) fromColumns(
 	return nil
 }
 
-// isHeading reports whether a first line names the columns that the sender names.
-func (t *table) isHeading(first []string) bool {
-	named := false
-	for i, cell := range first {
+// headings returns how many names of columns that the sender names a line has in their columns. It
+// returns 0 if it has something else there, too.
+func (t *table) headings(line []string) (n int) {
+	for i, cell := range line[:min(len(line), len(t.columns))] {
 		c := &t.columns[i]
 		if cell = heading(cell); c.name == "" || cell == "" {
 			continue
 		}
 		if cell != c.name && meaningOf(cell) != c.name {
-			return false
+			return 0
 		}
-		named = true
+		n++
 	}
-	return named
+	return n
 }
 
 // isData reports whether a first line has an email or a phone where the sender names one.

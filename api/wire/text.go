@@ -73,8 +73,13 @@ func (t *text) decoded(from io.Reader) (io.Reader, error) {
 		return raw, nil
 	}
 	t.charset = name
+	least := 4 // in an encoding with several bytes a character, few may be UTF-8 by chance
 	if _, ok := enc.(*charmap.Charmap); ok {
-		return transform.NewReader(&falseCharset{from: raw, name: name}, enc.NewDecoder()), nil
+		least = 1
+	}
+	if !isUTF16(enc) {
+		return transform.NewReader(&falseCharset{from: raw, name: name, least: least},
+			enc.NewDecoder()), nil
 	}
 	return transform.NewReader(raw, enc.NewDecoder()), nil
 }
@@ -139,8 +144,8 @@ func (t *text) notUTF8(row []byte, line int) error {
 	if !t.secret {
 		enc, _ := encodingOf(charset)
 		text, _ := enc.NewDecoder().Bytes(row)
-		message += fmt.Sprintf(" In %s the line has %q.", charset,
-			Excerpt(firstHigh(string(text))))
+		message += fmt.Sprintf(" In %s the line has %q; if that is wrong, it is another encoding.",
+			charset, Excerpt(firstHigh(string(text))))
 	}
 	return fileFault("invalid_text", message)
 }

@@ -141,7 +141,7 @@ func TestImportFaults(t *testing.T) {
 			"row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
 		{"several", "csv", "name,email\nAna,\n,x\nBruno,,3\n", `row 2, name: A name is required.
 row 2, email: This is not an email address: it has no @.
-row 3: The row has 3 cells, and the file 2 columns. A text with the separator in it has to be in double quotes.
+row 3: The row has 3 cells, and the file 2 columns. A text with a comma in it has to be in double quotes.
 clientes: the file has 3 faults; nothing was imported
 `},
 		{"the header", "csv", "nome,e\x1b[31m\nmail\n", `the file: "nome", "e\x1b[31m" are no columns. The columns are name, email, phone, company, address, notes. Rename the others or take them out, or say what each column is, from the left, with --columns=name (an empty one is passed over).

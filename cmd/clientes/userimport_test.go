@@ -121,7 +121,7 @@ func TestUserImportThatIsRefused(t *testing.T) {
 			csvHead + row("bob", "", "", bcryptHash, "x") + row("", "", "", "") +
 				row("", "", "", bcryptHash, ""),
 			"row 1: The row has 5 cells, and the file 4 columns. " +
-				"A text with the separator in it has to be in double quotes.\n" +
+				"A text with a comma in it has to be in double quotes.\n" +
 				"row 2, user: A user name has 1 to 64 characters of A-Z, a-z, 0-9 and . _ @ + -, " +
 				"or is an email address.\n" +
 				"clientes: the file has 2 faults; nothing was imported\n",
