@@ -109,7 +109,9 @@ func (p Place) Schema(known []Migration, made []MadeTable) (s Schema, carry bool
 // a start that was interrupted.
 func (p Place) checkFree() error {
 	others := maps.Clone(p.Tables)
-	delete(others, MigrationTable)
+	if p.HasNotes(MigrationTable) {
+		delete(others, MigrationTable)
+	}
 	if len(p.Early) == 0 && p.HasNotes(EarlyTable) {
 		delete(others, EarlyTable)
 	}
@@ -132,17 +134,26 @@ func (p Place) checkTables(s Schema, made []MadeTable) error {
 	for _, m := range s.Migrations {
 		applied[m.Version] = m.Applied
 	}
-	var missing, unknown []string
+	var missing, unknown, taken []string
 	for _, t := range made {
+		_, exists := p.Tables[t.Name]
 		switch holds := p.holds(t); {
 		case applied[t.Version] && !holds:
 			missing = append(missing, t.Name)
 		case !applied[t.Version] && holds:
 			unknown = append(unknown, t.Name)
+		case !applied[t.Version] && exists:
+			taken = append(taken, t.Name)
 		}
 	}
 	fault := ""
 	switch {
+	case len(taken) > 0:
+		return &PlaceError{
+			Fault: fmt.Sprintf("%s has something else of a name that a table of clientes is to have (%s)",
+				p.Name, someOf(taken)),
+			Cure: "rename it",
+		}
 	case len(missing) > 0:
 		fault = fmt.Sprintf("%s lacks tables of clientes that its migrations made (%s)", p.Name,
 			someOf(missing))

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -110,7 +111,7 @@ func connectFault(c *pgconn.Config, attempt error) (what, cure string) {
 	)
 	switch {
 	case errors.As(attempt, &pg):
-		return refusal(c, pg.Code)
+		return refusal(c, pg)
 	case errors.As(attempt, &name):
 		return fmt.Sprintf("the certificate of the database's server is not for the host %s", c.Host),
 			"write the host in the URL as the certificate names it; sslmode=verify-ca checks " +
@@ -160,15 +161,22 @@ func connectFault(c *pgconn.Config, attempt error) (what, cure string) {
 }
 
 // refusal returns what an error code of the server says of a connection that it refuses.
-func refusal(c *pgconn.Config, code string) (what, cure string) {
+func refusal(c *pgconn.Config, said *pgconn.PgError) (what, cure string) {
+	code := said.Code
+	if code == codeProtocol {
+		code = cmp.Or(poolerCode(said.Message), code)
+	}
 	switch code {
 	case "28P01":
 		if c.Password == "" {
 			return fmt.Sprintf("the server wants the password of user %s, and there is none", c.User),
 				"write it in the URL as USER:PASSWORD@HOST, or set PGPASSWORD"
 		}
-		return fmt.Sprintf("the password of user %s is wrong, or there is no such user", c.User),
-			"correct them in the URL, where all but A-Z, a-z, 0-9 and - . _ ~ is percent-encoded"
+		cure := "correct them in the URL, where all but A-Z, a-z, 0-9 and - . _ ~ is percent-encoded"
+		if said.Code == codeProtocol {
+			cure += "; PgBouncer says the same of a database that it does not know"
+		}
+		return fmt.Sprintf("the password of user %s is wrong, or there is no such user", c.User), cure
 	case "28000":
 		return fmt.Sprintf("the server does not let user %s in", c.User),
 			"make the user (CREATE ROLE … LOGIN), or add a line for it to the server's pg_hba.conf; " +
@@ -178,22 +186,65 @@ func refusal(c *pgconn.Config, code string) (what, cure string) {
 			"make it with CREATE DATABASE, or correct the URL"
 	case "42501":
 		return fmt.Sprintf("user %s may not connect to the database", c.User),
-			"GRANT CONNECT ON DATABASE … TO …"
+			fmt.Sprintf("as its owner, GRANT CONNECT ON DATABASE %s TO %s",
+				pgx.Identifier{cmp.Or(c.Database, c.User)}.Sanitize(),
+				pgx.Identifier{c.User}.Sanitize())
 	case "42704", "22023", "22P02", "55P02", "42602":
 		return "the server does not take an option of the URL, or its value",
 			"correct or delete the one that the server names"
-	case "08P01":
+	case codeProtocol:
 		return "the server, or a pooler before it, does not take what the URL asks for",
 			"delete the option that it names; PgBouncer passes over those in ignore_startup_parameters"
 	case "0A000":
 		return "the server does not speak this version of the protocol",
 			"PostgreSQL 14 or newer is needed"
 	}
-	if what, cure := faultOf(code); what != "" {
+	if what, cure := faultOf(&pgconn.PgError{Code: code}); what != "" {
 		return what, cure
 	}
 	return "the server refuses the connection",
 		"it says why; Supabase's pooler wants postgres.PROJECT as the user"
+}
+
+// codeProtocol is the code of whatever PgBouncer up to 1.18 says, and of much that later ones say.
+const codeProtocol = "08P01"
+
+// codeNoServer and codeStatementMode stand for what only a pooler says.
+const (
+	codeNoServer      = "pooler: no server"
+	codeStatementMode = "pooler: statement mode"
+)
+
+// poolerCodes are the beginnings of what PgBouncer says with codeProtocol, and the codes that a
+// server has for it. See https://github.com/pgbouncer/pgbouncer/tree/master/src.
+var poolerCodes = []struct{ begins, code string }{
+	{"SASL authentication failed", "28P01"},
+	{"password authentication failed", "28P01"},
+	{"auth failed", "28P01"},
+	{"no such user", "28P01"},
+	{"login rejected", "28000"},
+	{"no such database", "3D000"},
+	{"no more connections allowed", "53300"},
+	{"the database system is ", "57P03"},
+	{"database does not allow connections", "57P03"},
+	{"query_wait_timeout", codeNoServer},
+	{"pgbouncer cannot connect to server", codeNoServer},
+	{"server login", codeNoServer},
+	{"server conn", codeNoServer},
+	{"client_login_timeout", codeNoServer},
+	{"bouncer config error", codeNoServer},
+	{"transaction blocks not allowed", codeStatementMode},
+	{"prepared statement did not exist", "26000"},
+}
+
+// poolerCode returns the code that a server has for a message of PgBouncer, or "".
+func poolerCode(message string) string {
+	for _, known := range poolerCodes {
+		if strings.HasPrefix(message, known.begins) {
+			return known.code
+		}
+	}
+	return ""
 }
 
 func isTimeout(err error) bool {

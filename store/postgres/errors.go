@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	if errors.As(err, &pg) {
 		code, constraint, detail = pg.Code, pg.ConstraintName, pg.Detail
 	}
-	what, cure := faultOf(code)
+	what, cure := faultOf(pg)
 	switch {
 	case code == codeNewerSchema:
 		required, _ := strconv.ParseInt(detail, 10, 64)
@@ -65,12 +66,25 @@ func named(conn *pgx.Conn, err error) error {
 	return fmt.Errorf("the database %s: %w", MaskURL(conn.Config().ConnString()), err)
 }
 
-// faultOf returns what an error code of the server (PostgreSQL's Appendix A) says of the server's
-// state and what helps. It returns "" for a code that says something of the caller's data.
-func faultOf(code string) (what, cure string) {
+// faultOf returns what an error of the server says of the server's state and what helps, by its code
+// (PostgreSQL's Appendix A). It returns "" for one that says something of the caller's data.
+func faultOf(pg *pgconn.PgError) (what, cure string) {
+	if pg == nil {
+		return "", ""
+	}
+	code := pg.Code
+	if code == codeProtocol {
+		code = cmp.Or(poolerCode(pg.Message), code)
+	}
 	switch code {
 	case "":
 		return "", ""
+	case codeNoServer:
+		return "the pooler before the server gets no connection to it",
+			"check that the database runs and that the pooler knows it; the pooler's log says more"
+	case codeStatementMode:
+		return "the pooler before the server takes no transactions",
+			"set its pool_mode to transaction or session"
 	case "53100":
 		return "the server's disk is full", "make room on it"
 	case "53200":

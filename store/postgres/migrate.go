@@ -191,8 +191,10 @@ func migrate(ctx context.Context, config *pgx.ConnConfig,
 	if p.Check() == nil && !p.carry {
 		return nil
 	}
-	if err := p.checkUse(); err != nil {
-		return err
+	if p.Check() != nil || !p.noted {
+		if err := p.checkUse(); err != nil {
+			return err
+		}
 	}
 
 	config = config.Copy()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -115,6 +116,8 @@ var foreign = map[string]meaning{
 	"statement_limit":           ours("statement_cache_capacity"), // Rails
 	"targetservertype":          targetServerType,                 // JDBC
 	"timeout":                   ours("connect_timeout"),          // asyncpg
+	"unix_sock":                 unixSocket,                       // pg8000
+	"unix_socket":               unixSocket,
 	"username":                  ours("user"),
 
 	// No named prepared statements, as a pooler in transaction mode needs it.
@@ -160,6 +163,7 @@ var skipped = map[string]string{
 	"command_timeout":                limits,
 	"conn_health_checks":             checked,
 	"conn_max_age":                   lifetime,
+	"datestyle":                      "dates are read in one form only",
 	"defaultrowfetchsize":            nothing,
 	"disable_prepared_binary_result": nothing,
 	"gssdelegation":                  nothing,
@@ -250,6 +254,14 @@ func hostAddress(o *options, name, value string) {
 		return
 	}
 	o.set("host", value)
+}
+
+// unixSocket is the path of a socket of Unix. The driver wants its folder.
+func unixSocket(o *options, name, value string) {
+	if folder, file := path.Split(value); strings.HasPrefix(file, ".s.PGSQL.") {
+		value = strings.TrimSuffix(folder, "/")
+	}
+	o.take(name, "host", value)
 }
 
 func replication(o *options, name, _ string) {
@@ -471,7 +483,7 @@ func (p parts) translate() (*options, error) {
 			o.set(name, opt.value)
 		case isServers:
 			o.set(name, opt.value)
-		case !p.tellable(opt.name):
+		case opt.after || !p.tellable(opt.name):
 			return nil, &UnknownOptionError{}
 		case strings.HasPrefix(name, "x-"): // of golang-migrate
 			o.skip(opt.name, nothing)
@@ -486,6 +498,9 @@ func (p parts) translate() (*options, error) {
 			l.name = "of another program"
 		}
 		l.mean(o, l.name, l.value)
+	}
+	if mode := o.values["sslmode"]; mode != "" { // VERIFY_FULL of sqlx
+		o.set("sslmode", strings.ReplaceAll(strings.ToLower(mode), "_", "-"))
 	}
 	o.noVerify()
 	return o, errors.Join(o.faults[:min(1, len(o.faults))]...)

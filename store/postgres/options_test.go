@@ -25,6 +25,9 @@ func TestForeignOptions(t *testing.T) {
 		{"Prisma behind PgBouncer", "schema=public&pgbouncer=true&connection_limit=1&pool_timeout=20",
 			"default_query_exec_mode=exec pool_max_conns=1 search_path=public",
 			"pool_timeout, which is passed over: a call waits five seconds"},
+		{"pg8000", "unix_sock=/cloudsql/a:b:c/.s.PGSQL.5432", "host=/cloudsql/a:b:c",
+			"unix_sock, which is taken as host=/cloudsql/a:b:c"},
+		{"another form of dates", "datestyle=German", "", "datestyle, which is passed over"},
 		{"Prisma, our own name counts", "connection_limit=1&pool_max_conns=9", "pool_max_conns=9",
 			"connection_limit, which is passed over: pool_max_conns is there too"},
 		{"Prisma, no pooler", "pgbouncer=false&statement_cache_size=100",
@@ -315,11 +318,29 @@ func TestRefusals(t *testing.T) {
 		"53100": "disk is full", "25006": "read-only", "3F000": "no such schema",
 		"57P01": "was stopped",
 	} {
-		what, cure := refusal(config, code)
+		what, cure := refusal(config, &pgconn.PgError{Code: code})
 		if !strings.Contains(what, want) || cure == "" || said[what] != "" {
 			t.Errorf("%s: %s; %s; want %s", code, what, cure, want)
 		}
 		said[what] = code
+	}
+	for message, want := range map[string]string{
+		"SASL authentication failed":                    "the password of user v is wrong",
+		"no such user":                                  "the password of user v is wrong",
+		"no such database: dbv":                         "no database named dbv",
+		"no more connections allowed":                   "no more connections",
+		"no more connections allowed (max_client_conn)": "no more connections",
+		"query_wait_timeout":                            "pooler before the server gets no connection",
+		"pgbouncer cannot connect to server":            "pooler before the server gets no connection",
+		"server login has been failing, try again later (server_login_retry)": "pooler before the " +
+			"server gets no connection",
+		"transaction blocks not allowed in statement pooling mode": "takes no transactions",
+		"unsupported startup parameter: search_path":               "what the URL asks for",
+	} {
+		what, cure := refusal(config, &pgconn.PgError{Code: codeProtocol, Message: message})
+		if !strings.Contains(what, want) || cure == "" {
+			t.Errorf("%s: %s; %s; want %s", message, what, cure, want)
+		}
 	}
 	for version, good := range map[int]bool{130014: false, 140000: true, 180001: true} {
 		if err := checkVersion(version); (err == nil) != good {

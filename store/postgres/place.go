@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -17,12 +18,14 @@ import (
 type place struct {
 	store.Schema
 	carry bool // see [store.Place.Schema]
+	noted bool // there is a [store.MigrationTable]
 
 	database, user  string
 	schema, current string // the schema of the tables, and the one in which CREATE TABLE makes them
 	version         int    // of the server, 140000 for 14.0
 	encoding        string
-	mayCreate       bool // tables in current
+	mayCreate       bool   // tables in current
+	trigrams        string // the schema of pg_trgm, if the user may not use it
 }
 
 // placeOf looks at the place that the connection leads to. It changes nothing.
@@ -48,9 +51,14 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 			coalesce((
 				SELECT relnamespace::regnamespace::text
 				FROM pg_class
-				WHERE oid = to_regclass('`+store.EarlyTable+`')), '')`).
+				WHERE oid = to_regclass('`+store.EarlyTable+`')), ''),
+			coalesce((
+				SELECT nspname::text
+				FROM pg_extension
+				JOIN pg_namespace AS n ON n.oid = extnamespace
+				WHERE extname = 'pg_trgm' AND NOT has_schema_privilege(n.oid, 'USAGE')), '')`).
 		Scan(&p.database, &p.user, &p.current, &p.version, &p.encoding, &p.mayCreate,
-			&searchPath, &own, &early)
+			&searchPath, &own, &early, &p.trigrams)
 	if err != nil {
 		return place{}, engineError(ctx, conn, err)
 	}
@@ -61,7 +69,7 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 			continue
 		}
 		p.schema = schema
-		if found, err = p.tables(ctx, conn); err != nil {
+		if found, err = p.tables(ctx, conn, made); err != nil {
 			return place{}, err
 		}
 		ours = found.Ours(made)
@@ -74,28 +82,45 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 			return place{}, err
 		}
 	}
+	if ours && p.schema != p.current {
+		if err := p.checkHidden(ctx, conn, made); err != nil {
+			return place{}, err
+		}
+	}
 	if err := p.notes(ctx, conn, &found, ours); err != nil {
 		return place{}, err
 	}
+	p.noted = found.HasNotes(store.MigrationTable)
 	p.Schema, p.carry, err = found.Schema(all, made)
 	return p, err
 }
 
-// tables returns the tables and views of the schema, without those of extensions.
-func (p place) tables(ctx context.Context, conn *pgx.Conn) (store.Place, error) {
+// tables returns the tables and views of the schema, without those of extensions. Types and
+// sequences are among them if no table of ours can have its name because of them.
+func (p place) tables(ctx context.Context, conn *pgx.Conn, made []store.MadeTable) (
+	store.Place, error) {
+	names := []string{store.MigrationTable}
+	for _, t := range made {
+		names = append(names, t.Name)
+	}
 	type table struct{ name, columns string }
 	rows, err := list(ctx, conn, nil, func(t *table) []any { return []any{&t.name, &t.columns} }, `
 		SELECT relname::text, coalesce(string_agg(attname::text, ' '), '')
 		FROM pg_class AS c
 		LEFT JOIN pg_attribute ON attrelid = c.oid AND attnum > 0 AND NOT attisdropped
 		WHERE relnamespace = to_regnamespace(quote_ident($1))
-			AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+			AND (relkind IN ('r', 'p', 'v', 'm', 'f', 'c') OR relname = ANY ($2))
 			AND NOT EXISTS (
 				SELECT 1
 				FROM pg_depend
 				WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
-		GROUP BY relname`,
-		p.schema)
+		GROUP BY relname
+		UNION ALL
+		SELECT typname::text, ''
+		FROM pg_type
+		WHERE typnamespace = to_regnamespace(quote_ident($1)) AND typrelid = 0
+			AND typname = ANY ($2)`,
+		p.schema, names)
 	found := store.Place{
 		Name:   fmt.Sprintf("the schema %s of the database %s", p.schema, p.database),
 		Tables: make(map[string][]string),
@@ -145,16 +170,44 @@ func (p place) notes(ctx context.Context, conn *pgx.Conn, found *store.Place, ou
 // in returns the name of a table of the schema as SQL needs it.
 func (p place) in(table string) string { return pgx.Identifier{p.schema, table}.Sanitize() }
 
+// checkHidden refuses a search_path that finds a table of something else before one of ours.
+func (p place) checkHidden(ctx context.Context, conn *pgx.Conn, made []store.MadeTable) error {
+	var names []string
+	for _, t := range made {
+		names = append(names, t.Name)
+	}
+	hidden, err := list(ctx, conn, nil, func(name *string) []any { return []any{name} }, `
+		SELECT oid::regclass::text
+		FROM pg_class
+		WHERE oid IN (SELECT to_regclass(name) FROM unnest($1::text[]) AS name)
+			AND relnamespace <> to_regnamespace(quote_ident($2))
+		ORDER BY relname`,
+		names, p.schema)
+	if err != nil || len(hidden) == 0 {
+		return err
+	}
+	return &store.PlaceError{
+		Fault: fmt.Sprintf("the schema %s has a table %s of something else, which search_path finds "+
+			"before that of clientes in the schema %s", p.current, hidden[0], p.schema),
+		Cure: fmt.Sprintf("add search_path=%s to DATABASE_URL", p.schema),
+	}
+}
+
 // checkSearchPath refuses a search_path whose first schema cannot be used. Postgres would take the
 // next one, which may be somebody else's.
 func (p place) checkSearchPath(ctx context.Context, conn *pgx.Conn, searchPath string) error {
-	first, _, _ := strings.Cut(searchPath, ",")
-	first = strings.TrimSpace(first)
-	if unquoted := unquote(first); unquoted == p.current ||
-		unquoted == "$user" && p.current != "" {
+	first := ""
+	for name := range strings.SplitSeq(searchPath, ",") {
+		if first = unquote(strings.TrimSpace(name)); first != "$user" {
+			break
+		}
+		if p.current == p.user {
+			return nil
+		}
+	}
+	if first == p.current && first != "" {
 		return nil
 	}
-	first = unquote(first)
 	exists, err := one(ctx, conn, toBool, `
 		SELECT to_regnamespace(quote_ident($1)) IS NOT NULL`,
 		first)
@@ -210,8 +263,23 @@ func (p place) checkUse() error {
 			Cure: "make another one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
 		}
 	}
+	if p.trigrams != "" && p.lacks(searchVersion) {
+		return &store.PlaceError{
+			Fault: fmt.Sprintf("the role %s may not use the schema %s, in which the extension pg_trgm is",
+				p.user, p.trigrams),
+			Cure: fmt.Sprintf("as its owner, GRANT USAGE ON SCHEMA %s TO %s",
+				pgx.Identifier{p.trigrams}.Sanitize(), pgx.Identifier{p.user}.Sanitize()),
+		}
+	}
 	if p.mayCreate {
 		return nil
+	}
+	if !p.lacks(1) {
+		return &store.PlaceError{
+			Fault: fmt.Sprintf("the role %s may not make what a newer version needs in the schema %s",
+				p.user, p.current),
+			Cure: "run `clientes migrate` once as the role that owns the tables",
+		}
 	}
 	user, grant := pgx.Identifier{p.user}.Sanitize(), pgx.Identifier{p.current}.Sanitize()
 	cure := fmt.Sprintf("GRANT USAGE, CREATE ON SCHEMA %s TO %s", grant, user)
@@ -224,6 +292,15 @@ func (p place) checkUse() error {
 			p.user, p.current, p.database),
 		Cure: "as the owner or a superuser, " + cure,
 	}
+}
+
+// searchVersion is the migration that makes the index for searches, with pg_trgm where it is.
+const searchVersion = 8
+
+func (p place) lacks(version int64) bool {
+	return slices.ContainsFunc(p.Migrations, func(m store.Migration) bool {
+		return m.Version == version && !m.Applied
+	})
 }
 
 // unquote returns the name that an identifier in a search_path or a regnamespace stands for.

@@ -58,6 +58,11 @@ func TestASchemaOfSomethingElseIsRefusedAndLeftAsItIs(t *testing.T) {
 		"a materialized view":           `CREATE MATERIALIZED VIEW one AS SELECT 1 AS n`,
 		"a partitioned table": `
 			CREATE TABLE visits (at date) PARTITION BY RANGE (at)`,
+		"an enum of the name of a table":    `CREATE TYPE users AS ENUM ('a')`,
+		"a domain of the name of a table":   `CREATE DOMAIN sessions AS int`,
+		"a sequence of the name of a table": `CREATE SEQUENCE clientes`,
+		"a table of the name of that of our migrations": `
+			CREATE TABLE clientes_migrations (version text)`,
 		"a table beside an extension": `CREATE EXTENSION pg_trgm; CREATE TABLE x (id int)`,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -187,6 +192,12 @@ func TestAPlaceThatCannotBeUsed(t *testing.T) {
 		return with(t, u.String(), options...)
 	}
 	script(t, at("appdb"), `CREATE SCHEMA closed; CREATE SCHEMA half; GRANT USAGE ON SCHEMA half TO app`)
+	script(t, cluster.URL, `CREATE DATABASE bare OWNER app`)
+	script(t, at("bare"), `
+		REVOKE ALL ON SCHEMA public FROM public, pg_database_owner;
+		CREATE SCHEMA extensions;
+		CREATE EXTENSION pg_trgm SCHEMA extensions;
+		CREATE SCHEMA mine AUTHORIZATION app`)
 	for name, test := range map[string]struct{ url, want string }{
 		"G1 no right on public": {at("appdb", "user", "app"),
 			`the role app may not create tables in the schema public of the database appdb: ` +
@@ -201,6 +212,15 @@ func TestAPlaceThatCannotBeUsed(t *testing.T) {
 		"no such schema": {at("appdb", "user", "app", "search_path", "Shop,public"),
 			`there is no schema shop in the database appdb, and search_path names it first: ` +
 				`make it (CREATE SCHEMA "shop" AUTHORIZATION "app"), or correct search_path`},
+		"the usual search_path, and public closed": {at("bare", "user", "app"),
+			`the role app may not use the schema public, which search_path names first: ` +
+				`as its owner, GRANT USAGE, CREATE ON SCHEMA "public" TO "app"`},
+		"an empty search_path": {at("bare", "user", "app", "search_path", ""),
+			`search_path names no schema that is in the database bare: ` +
+				`name one in DATABASE_URL, for example search_path=public`},
+		"pg_trgm in a closed schema": {at("bare", "user", "app", "search_path", "mine"),
+			`the role app may not use the schema extensions, in which the extension pg_trgm is: ` +
+				`as its owner, GRANT USAGE ON SCHEMA "extensions" TO "app"`},
 		"another encoding": {at("latin"),
 			`the encoding of the database latin is LATIN1, and clientes needs UTF8: ` +
 				`make another one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`},
@@ -209,5 +229,112 @@ func TestAPlaceThatCannotBeUsed(t *testing.T) {
 		if err == nil || err.Error() != test.want {
 			t.Errorf("%s: got\n%v, want\n%s", name, err, test.want)
 		}
+	}
+}
+
+// An operator may keep tables beside ours, but not in the place of one that is still to be made.
+func TestATableInTheWayIsNamed(t *testing.T) {
+	t.Parallel()
+	url := fixture(t, 16)
+	script(t, url, `CREATE TABLE probe (of text)`)
+	before := inventory(t, url)
+	err := postgres.Migrate(soon(t), url)
+	var bad *store.PlaceError
+	if !errors.As(err, &bad) || !strings.Contains(bad.Fault, "(probe)") || bad.Cure != "rename it" {
+		t.Errorf("got %v", err)
+	}
+	if after := inventory(t, url); after != before {
+		t.Errorf("from\n%s\nto\n%s", before, after)
+	}
+	script(t, url, `ALTER TABLE probe RENAME TO my_probe`)
+	if err := postgres.Migrate(soon(t), url); err != nil {
+		t.Fatal(err)
+	}
+	wantReady(t, url)
+}
+
+func TestATableThatHidesOneOfOursIsNamed(t *testing.T) {
+	t.Parallel()
+	url := fixture(t, fixtureVersion)
+	script(t, url, `CREATE SCHEMA shop; CREATE TABLE shop.users (id int)`)
+	err := postgres.Migrate(soon(t), with(t, url, "search_path", "shop,public"))
+	want := "the schema shop has a table users of something else, which search_path finds before " +
+		"that of clientes in the schema public: add search_path=public to DATABASE_URL"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v, want\n%s", err, want)
+	}
+}
+
+// A server may have a role that reads and writes, and leave migrations to the owner.
+func TestARoleThatOnlyReadsAndWrites(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t)
+	script(t, cluster.URL, `CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN`)
+	script(t, cluster.URL, `CREATE DATABASE shop OWNER owner`)
+	as := func(user string) string {
+		t.Helper()
+		u, err := url.Parse(cluster.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.Path = "/shop"
+		return with(t, u.String(), "user", user)
+	}
+	if err := postgres.Migrate(soon(t), as("owner")); err != nil {
+		t.Fatal(err)
+	}
+	script(t, as("owner"), `
+		GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO app;
+		CREATE TABLE goose_db_version (LIKE clientes_migrations INCLUDING ALL);
+		INSERT INTO goose_db_version (version_id, is_applied, tstamp)
+		SELECT version_id, is_applied, tstamp
+		FROM clientes_migrations
+		WHERE version_id <= 14;
+		DELETE FROM clientes_migrations
+		WHERE version_id <= 14;
+		GRANT SELECT ON goose_db_version TO app`)
+	if err := postgres.Migrate(soon(t), as("app")); err != nil {
+		t.Fatalf("carry over: %v", err)
+	}
+	wantReady(t, as("app"))
+	script(t, as("owner"), `
+		DELETE FROM clientes_migrations
+		WHERE version_id = 17;
+		DROP TABLE probe`)
+	err := postgres.Migrate(soon(t), as("app"))
+	want := "the role app may not make what a newer version needs in the schema public: " +
+		"run `clientes migrate` once as the role that owns the tables"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v, want\n%s", err, want)
+	}
+}
+
+// Some databases have other forms of dates, or another encoding, for every client.
+func TestSettingsOfTheDatabaseDoNotMatter(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Database(t)
+	script(t, url, `
+		DO $$
+		BEGIN
+			EXECUTE format('ALTER DATABASE %I SET datestyle = German', current_database());
+			EXECUTE format('ALTER DATABASE %I SET client_encoding = LATIN1', current_database());
+			EXECUTE format('ALTER DATABASE %I SET timezone = "America/Sao_Paulo"',
+				current_database());
+		END
+		$$`)
+	url = with(t, url, "default_query_exec_mode", "exec")
+	for range 2 {
+		if err := postgres.Migrate(soon(t), url); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, url)
+	made, err := s.CreateCliente(soon(t), 0, store.Cliente{Name: "João Çelik"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Cliente(soon(t), made.ID)
+	if err != nil || got != made {
+		t.Errorf("got %+v, %v, want %+v", got, err, made)
 	}
 }

@@ -118,14 +118,17 @@ type parts struct {
 }
 
 // option is one of the query of a URL.
-type option struct{ name, value string }
+type option struct {
+	name, value string
+	after       bool // it stands behind a password, of which it may be a piece
+}
 
 // What is wrong with many URLs. None of the texts repeats a piece of one.
 var (
 	errForm = errors.New(
 		"has to be of the form postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS")
 	errTwoAt = errors.New("has more than one @ before its options: write @ in the password as %40, " +
-		"and / there as %2F")
+		"and / there as %2F, and @ in the user name (user@server on Azure) as %40, too")
 	errSlash   = errors.New("has an @ behind a /: write / in the password as %2F, and @ as %40")
 	errQueryAt = errors.New("has an @ in its options: in the password write @ as %40, / as %2F " +
 		"and ? as %3F, and in an option write @ as %40")
@@ -134,6 +137,11 @@ var (
 		"piece of the password, write / there as %2F and ? as %3F")
 	errBracket = errors.New("has a [ without its ] before the port: write an address of IPv6 as " +
 		"[::1], and in the password [ as %5B and / as %2F")
+	errAnd   = errors.New("has an & in the password among its options: write & there as %26")
+	errMark  = errors.New("has options behind & or ; in the name of its database: they begin with ?")
+	errTwice = errors.New("has the beginning of another URL in the place of its host: delete it")
+	errBlank = errors.New("has a place for the password, and no password in it: put it there, " +
+		"without the brackets")
 	errHost = errors.New("has a space, a quote or a bracket in the name of its host, " +
 		"which no host has")
 )
@@ -162,6 +170,9 @@ func split(databaseURL string) (p parts, err error) {
 			return parts{}, err
 		}
 	}
+	if blank.MatchString(p.password) {
+		return parts{}, errBlank
+	}
 	hasQuery := false
 	p.place, p.query, hasQuery = strings.Cut(rest, "?")
 	switch more := strings.Contains(p.place, "@"); {
@@ -179,9 +190,13 @@ func split(databaseURL string) (p parts, err error) {
 	return p, err
 }
 
+// blank is what Supabase, Neon and others write where the password belongs.
+var blank = regexp.MustCompile(`^[\[<{][A-Za-z_ -]*(?i:password)[\]>}]$`)
+
 var (
 	brackets = regexp.MustCompile(`\[[^\[\]@/]+\]`)
 	port     = regexp.MustCompile(`^(?:[1-9][0-9]{0,4})?$`)
+	marked   = regexp.MustCompile(`[&;]\w+=`)
 )
 
 // checkPlace looks at hosts, ports and database.
@@ -189,7 +204,13 @@ func checkPlace(place string) error {
 	if _, err := decode(place, "host or database"); err != nil {
 		return err
 	}
-	hosts, _, _ := strings.Cut(place, "/")
+	hosts, database, _ := strings.Cut(place, "/")
+	switch {
+	case strings.Contains(place, "://"):
+		return errTwice
+	case marked.MatchString(database):
+		return errMark
+	}
 	if strings.ContainsAny(hosts, " \"'`\\<>{}|^") {
 		return errHost
 	}
@@ -221,19 +242,23 @@ func decode(text, what string) (string, error) {
 // readOptions returns what stands behind the question mark. A value may have a = in it
 // (options=endpoint=x), where libpq wants %3D: it cannot mean anything else.
 func (p parts) readOptions() (all []option, err error) {
+	after := false
 	for pair := range strings.SplitSeq(p.query, "&") {
 		if pair == "" {
 			continue
 		}
-		name, value, _ := strings.Cut(pair, "=")
-		var o option
+		name, value, isPair := strings.Cut(pair, "=")
+		o := option{after: after}
+		if !isPair && after {
+			return nil, errAnd
+		}
 		if o.name, err = decode(name, "options"); err != nil {
 			return nil, err
 		}
 		if o.value, err = decode(value, "options"); err != nil {
 			return nil, err
 		}
-		all = append(all, o)
+		all, after = append(all, o), after || isSecret(o.name)
 	}
 	// A password with ? in it, where the @ that ends it is taken for a piece of an option.
 	if !p.hasUser && strings.Contains(p.place, ":") {
@@ -252,6 +277,12 @@ func (p parts) readOptions() (all []option, err error) {
 // a piece of a password that goes on up to another @.
 func (p parts) tellable(name string) bool {
 	return optionName.MatchString(name) && !strings.Contains(p.query, "@")
+}
+
+// isSecret reports whether the value of an option is a password.
+func isSecret(name string) bool {
+	name = strings.ToLower(name)
+	return strings.Contains(name, "pass") || strings.Contains(name, "pwd")
 }
 
 var optionName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.\-\[\]]{0,62}$`)
@@ -291,6 +322,16 @@ func (p parts) why(err error) string {
 		return "the value of an option is not one that it takes"
 	}
 	_, why, _ := strings.Cut(fault.Error(), "`: ")
+	for option, takes := range map[string]string{
+		"sslmode is invalid": "it is disable, allow, prefer, require, verify-ca or verify-full",
+		"default_query_exec_mode": "it is exec, simple_protocol, cache_statement, cache_describe or " +
+			"describe_exec",
+		"connect_timeout": "it is a number of seconds",
+	} {
+		if strings.Contains(why, option) {
+			why += "; " + takes
+		}
+	}
 	return why
 }
 
@@ -312,8 +353,7 @@ func (p parts) masked() string {
 	for i, pair := range pairs {
 		name, _, _ := strings.Cut(pair, "=")
 		plain, err := url.PathUnescape(name)
-		plain = strings.ToLower(plain)
-		if err != nil || strings.Contains(plain, "pass") || strings.Contains(plain, "pwd") {
+		if err != nil || isSecret(plain) {
 			pairs[i] = name + "=***"
 		}
 	}

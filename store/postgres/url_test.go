@@ -84,11 +84,29 @@ func TestCheckURL(t *testing.T) {
 		"postgres://u:12/hunter2@h/d":            "write / in the password as %2F",
 		"postgres://u:p#w@h/d":                   "", // as libpq takes it
 		"postgres://u:p%zz@h/d?pool_max_conns=0": "write it as %25",
+
+		"postgres://u@server:p@server.example.com/d":    "in the user name (user@server on Azure)",
+		"postgres://u:[YOUR-PASSWORD]@h/d":              "put it there, without the brackets",
+		"postgres://u:<password>@h/d":                   "put it there, without the brackets",
+		"postgres://u:[p]@h/d":                          "",
+		"postgres://h/d&sslmode=require":                "they begin with ?",
+		"postgres://h/d;sslmode=require":                "they begin with ?",
+		"postgres://u:p@https://h/d":                    "the beginning of another URL",
+		"postgres://h/d?sslmode=VERIFY_FULL":            "",
+		"postgres://h/d?ssl-mode=VERIFY_FULL":           "",
+		"postgres://h/d?sslmode=REQUIRED":               "disable, allow, prefer, require",
+		"postgres://h/d?connect_timeout=10s":            "a number of seconds",
+		"postgres://h/d?default_query_exec_mode=simple": "simple_protocol",
+		"postgres://h/d?password=hunter2&hunt":          "write & there as %26",
+		"postgres://h/d?password=p&hunt=1":              "& as %26",
 	} {
 		err := postgres.CheckURL(url)
 		if want == "" && err != nil || want != "" &&
 			(err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %s", url, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunt") {
+			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

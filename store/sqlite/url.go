@@ -27,6 +27,8 @@ func CheckURL(databaseURL string) error {
 	case strings.HasPrefix(path, "~"):
 		return errors.New("begins with ~, which only a shell replaces by your home folder; " +
 			"write the whole path, for example sqlite:/home/ana/clientes.db")
+	case strings.TrimSpace(path) != path || strings.ContainsAny(path, `"`):
+		return errors.New("has white space around the name of its file, or quotes in it: delete them")
 	case path == "" || path == ":memory:" || strings.ContainsAny(path, "?\x00"):
 		// What is in memory would be lost with its connection, of which a store has several.
 		return errors.New("has to name a file after sqlite:, and nothing else, " +
@@ -45,7 +47,7 @@ func MaskURL(databaseURL string) string {
 }
 
 // looksSecret matches what stands around a password: user:password@host, or libpq's password=.
-var looksSecret = regexp.MustCompile(`(?i)@|pass\w*\s*=`)
+var looksSecret = regexp.MustCompile(`(?i)@|(?:pass\w*|pwd|key|token|secret)\s*=`)
 
 // pathOf returns the absolute path that the URL names, so that SQLite sees neither "file:" nor a
 // folder that changes later.

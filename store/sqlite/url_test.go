@@ -14,6 +14,7 @@ func TestMaskURL(t *testing.T) {
 		"sqlite:/home/passos/x.db":      "sqlite:/home/passos/x.db",
 		"sqlite:u:hunter2@h/d":          "(hidden)",
 		"sqlite:host=h Passwd =hunter2": "(hidden)",
+		"sqlite:x.db?_key=hunter2":      "(hidden)",
 		"clientes.db":                   "(hidden)",
 	} {
 		if got := sqlite.MaskURL(url); got != want {
@@ -32,6 +33,8 @@ func TestCheckURL(t *testing.T) {
 		"sqlite::memory:":                 "has to name a file",
 		"sqlite:x.db?mode=ro":             "has to name a file",
 		"sqlite:x\x00.db":                 "has to name a file",
+		"sqlite: x.db":                    "has white space around",
+		`sqlite:"x.db"`:                   "or quotes in it",
 		"sqlite://x.db":                   "has // after sqlite:",
 		"sqlite:///var/lib/clientes.db":   "has // after sqlite:",
 		"postgres://u:hunter2@h/clientes": "has to be of the form sqlite:PATH",
