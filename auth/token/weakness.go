@@ -53,7 +53,7 @@ func Weakness(secret string) (why string, public bool) {
 		return "repeats itself", false
 	case steps > len(secret)/2, keySteps(secret) > len(secret)/2:
 		return "is a sequence", false
-	case strings.Contains(secret, "://"):
+	case urlLike.MatchString(secret):
 		return "looks like a URL", false
 	case !utf8.ValidString(secret), isPassphrase(secret):
 		return "", false
@@ -63,6 +63,9 @@ func Weakness(secret string) (why string, public bool) {
 	}
 	return "", false
 }
+
+// urlLike matches a secret that is the address of something.
+var urlLike = regexp.MustCompile(`^\s*[a-z][a-z0-9+.-]*://`)
 
 // dated matches a secret that begins with a day.
 var dated = regexp.MustCompile(`^\d{4}-[01]\d-[0-3]\d`)
@@ -109,14 +112,14 @@ func changesCase(secret string) bool {
 // leastWords is how many words make a passphrase: a hundred bits, as Diceware counts them.
 const leastWords = 8
 
-// isPassphrase reports whether a secret is made of that many words which dice may have chosen: all
-// of them differ, and hardly any is one that sentences and placeholders need.
+// isPassphrase reports whether a secret is made of that many words which dice may have chosen: hardly
+// any of them comes twice, or is one that sentences and placeholders need.
 func isPassphrase(secret string) bool {
 	all := strings.FieldsFunc(strings.ToLower(secret), func(r rune) bool {
 		return !unicode.IsLetter(r)
 	})
 	seen := make(map[string]bool)
-	common := 0
+	long, common := 0, 0
 	for _, w := range all {
 		if len(w) < 3 {
 			continue
@@ -124,9 +127,10 @@ func isPassphrase(secret string) bool {
 		if slices.Contains(words, w) {
 			common++
 		}
+		long++
 		seen[w] = true
 	}
-	return len(seen) >= leastWords && common <= len(seen)/leastWords
+	return long >= leastWords && len(seen) >= long-1 && common <= long/leastWords
 }
 
 // shortUnit is the length from which on a repeated text may have been random.

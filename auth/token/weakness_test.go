@@ -97,6 +97,8 @@ func TestWeakness(t *testing.T) {
 			"purgatory-judgingly-ungraded-monogram-impaired-conceal-parting-unissued", ""},
 		{"eight words and spaces",
 			"purgatory judgingly ungraded monogram impaired conceal parting unissued", ""},
+		{"eight words, one of them twice",
+			"judiciary sputter clubbing badge amber flip hastily badge", ""},
 		{"seven words",
 			"purgatory-judgingly-ungraded-monogram-impaired-conceal-parting", "weak"},
 		{"base64 without a digit", "NFZJSc_zCKiNJWSyZvRZVZJEE_MkEbCFUnkIPEPr_Yw", ""},

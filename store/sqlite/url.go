@@ -27,6 +27,11 @@ func CheckURL(databaseURL string) error {
 	case strings.HasPrefix(path, "~"):
 		return errors.New("begins with ~, which only a shell replaces by your home folder; " +
 			"write the whole path, for example sqlite:/home/ana/clientes.db")
+	case strings.HasPrefix(path, "$"), strings.HasPrefix(path, "%"):
+		return errors.New("begins with a reference, which only a shell replaces; write the whole path, " +
+			"for example sqlite:/home/ana/clientes.db")
+	case strings.TrimSpace(path) != path:
+		return errors.New("has white space around its file; write sqlite:clientes.db")
 	case path == "" || path == ":memory:" || strings.ContainsAny(path, "?\x00"):
 		// What is in memory would be lost with its connection, of which a store has several.
 		return errors.New("has to name a file after sqlite:, and nothing else, " +

@@ -360,6 +360,29 @@ func TestFaultsThatSayWhatToWrite(t *testing.T) {
 	}
 }
 
+// What a server could not open at its start is a fault of the configuration too.
+func TestStartWithoutADatabaseFile(t *testing.T) {
+	inFolder(t, map[string]string{"file": "", "old.db": ""})
+	for url, want := range map[string]string{
+		"sqlite:new.db":        "",
+		"sqlite:old.db":        "",
+		"sqlite:nowhere/x.db":  "DATABASE_URL leads to no database, and none can be made: there is no",
+		"sqlite:file/x.db":     "DATABASE_URL leads to no database, and none can be made",
+		"sqlite:.":             "DATABASE_URL leads to a folder",
+		"sqlite:$HOME/x.db":    "DATABASE_URL begins with a reference",
+		"sqlite:%APPDATA%/x":   "DATABASE_URL begins with a reference",
+		"sqlite: x.db":         "DATABASE_URL has white space around its file",
+		"postgres://u:p@h/d":   "",
+		"sqlite:nowhere/x.db?": "DATABASE_URL has to name a file",
+	} {
+		c, err := Load(environment(map[string]string{"SECRET": goodSecret, "DATABASE_URL": url}))
+		got := strings.Join(faultsOf(c.CheckStart(t.Context(), err)), "; ")
+		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", url, got, want)
+		}
+	}
+}
+
 // In .env a HOST is what a person wrote there.
 func TestTheNameOfTheMachineInDotenv(t *testing.T) {
 	own, err := os.Hostname()
