@@ -94,7 +94,7 @@ func ParseServer(smtpURL string) (Server, error) {
 // validHost reports whether the host is a name in ASCII or an address, IPv6 in square brackets.
 func validHost(u *url.URL) bool {
 	host := u.Hostname()
-	return host != "" && isASCII(host) && !strings.ContainsAny(host, "[]") &&
+	return host != "" && isASCII(host) && !strings.ContainsAny(host, "[],;'\"()") &&
 		strings.Contains(host, ":") == strings.HasPrefix(u.Host, "[")
 }
 

@@ -27,6 +27,9 @@ func CheckURL(databaseURL string) error {
 	case strings.HasPrefix(path, "~"):
 		return errors.New("begins with ~, which only a shell replaces by your home folder; " +
 			"write the whole path, for example sqlite:/home/ana/clientes.db")
+	case strings.HasPrefix(path, "$"), strings.HasPrefix(path, "%"):
+		return errors.New("begins with a reference, which only a shell replaces; write the whole " +
+			"path, for example sqlite:/home/ana/clientes.db")
 	case strings.TrimSpace(path) != path || strings.ContainsAny(path, `"`):
 		return errors.New("has white space around the name of its file, or quotes in it: delete them")
 	case path == "" || path == ":memory:" || strings.ContainsAny(path, "?\x00"):

@@ -34,7 +34,10 @@ func (c *Config) check(bad faults) {
 	if c.PublicURL != "" {
 		origin := strings.TrimSuffix(c.PublicURL, "/")
 		meant := browserOrigin(origin)
-		if !isWeb(origin) || meant != origin {
+		if !isWeb(meant) {
+			meant = ""
+		}
+		if meant == "" || meant != origin {
 			bad.add("PUBLIC_URL", "is %s, but has to be as browsers write it, without a path: %s",
 				quoted(c.PublicURL, c.PublicURL), example(meant, "https://api.example.com"))
 		}
@@ -44,6 +47,7 @@ func (c *Config) check(bad faults) {
 			"clientes@example.com or Clientes <clientes@example.com>")
 	}
 	c.checkOrigins(bad)
+	c.checkProxies(bad)
 	for name, value := range map[string]string{"ISSUER": c.Issuer, "AUDIENCE": c.Audience} {
 		if !validClaim(value) {
 			bad.add(name, "has to be at most 255 bytes of UTF-8 without control characters")
@@ -79,7 +83,15 @@ func (c *Config) checkForms(bad faults) {
 	for _, s := range settings() {
 		value, from := c.values[s.name], c.origins[s.name]
 		switch {
-		case s.secret || from == "default":
+		case s.secret || from == "default" || value == "":
+		case token.IsEncrypted(value):
+			bad.add(s.name, "is what another program has encrypted, such as SOPS or dotenvx: start "+
+				"clientes by that program, or write the value itself")
+		case s.text && slices.Contains([]string{"undefined", "null", "[object Object]"}, value):
+			bad.add(s.name, "is %s, which a program writes that has no value: leave the setting out, "+
+				"or give it one", value)
+		case s.text && strings.ContainsRune("=>", rune(value[0])):
+			bad.add(s.name, "begins with a second sign: write NAME=value")
 		case strings.HasPrefix(value, s.name+"="):
 			bad.add(s.name, "begins with its own name and a sign; write only what comes behind them")
 		case isQuoted(value) && (s.name == "ISSUER" || s.name == "AUDIENCE"):
@@ -87,12 +99,22 @@ func (c *Config) checkForms(bad faults) {
 		case isQuoted(value):
 			bad.add(s.name, "begins and ends with a quote, which is part of it, as "+
 				"`docker run --env-file` makes it; write the value without quotes")
-		case from != ".env" && unreplaced.MatchString(value): // .env has faults of its own
+		case from != ".env" && unreplaced.MatchString(value), // .env has faults of its own
+			isReference(value) && (from != ".env" || value[0] != '$'):
 			bad.add(s.name, "has a reference or a command in it, which nobody has replaced: "+
 				"write its value there")
 		}
 	}
 }
+
+// isReference reports whether a value other than an address of IPv6 is a reference of a vault, or a
+// placeholder.
+func isReference(value string) bool {
+	return value[0] != '[' && token.IsReference(value) || passwordOfManual.MatchString(value)
+}
+
+// passwordOfManual is what a URL has before somebody writes the password there.
+var passwordOfManual = regexp.MustCompile(`(?i):[<[{]+[a-z _-]*password[a-z _-]*[>\]}]+@`)
 
 // quotes are what people and programs put around a value.
 const (
@@ -184,6 +206,13 @@ func (c *Config) warnOfDecoration(name, secret string) {
 	if isQuoted(strings.TrimSpace(ownName(name).ReplaceAllString(inner, ""))) {
 		c.warn("%s: a secret begins and ends with a quote, which is part of it", name)
 	}
+	if strings.HasPrefix(inner, "=") {
+		c.warn("%s: a secret begins with a sign (=), which is part of it", name)
+	}
+	if strings.HasPrefix(inner, "{") && strings.HasSuffix(inner, "}") {
+		c.warn("%s: a secret begins and ends with a brace, as JSON does, and all of that is part of it",
+			name)
+	}
 	if strings.ContainsAny(inner, "\r\n") {
 		c.warn("%s: a secret has several lines, and all of them are part of it", name)
 	}
@@ -230,6 +259,10 @@ func (c *Config) checkTimes(bad faults) {
 		if bad.none(name) && span < least {
 			bad.add(name, "is %s, but has to be TOKEN_TTL (%s) or more", span, least)
 		}
+	}
+	if c.origins["SESSION_IDLE"] == "default" && bad.none("SESSION_MAX") {
+		c.SessionIdle = min(c.SessionIdle, c.SessionMax)
+		c.values["SESSION_IDLE"] = c.SessionIdle.String()
 	}
 	if bad.none("SESSION_IDLE", "SESSION_MAX") && c.SessionIdle > c.SessionMax {
 		bad.add("SESSION_IDLE", "is %s, but has to be SESSION_MAX (%s) or less",

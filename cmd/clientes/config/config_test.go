@@ -152,6 +152,9 @@ func TestEverySettingIsRead(t *testing.T) {
 		LogLevel:       "debug",
 		LogFormat:      "json",
 		ShutdownDelay:  time.Second,
+
+		warnings: []string{"TRUSTED_PROXIES has 10.1.2.3/8 in it, which is all of 10.0.0.0/8: " +
+			"write that, or 10.1.2.3 alone"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -59,6 +60,9 @@ func holdsSecrets(values map[string]string) bool {
 // or else of the environment.
 func parseDotenv(src string, known []setting, environment func(string) (string, bool)) (
 	values map[string]string, faults, warnings []string) {
+	if program := encryptedBy(src); program != "" {
+		return nil, []string{".env is encrypted by " + program + ": decrypt it first"}, nil
+	}
 	src, err := decodeText(src)
 	if err != nil {
 		return nil, []string{fmt.Sprintf(".env %v", err)}, nil
@@ -76,7 +80,8 @@ func parseDotenv(src string, known []setting, environment func(string) (string, 
 		}
 	}
 	e := expander{
-		values: make(map[string]string), broken: make(map[string]bool), environment: environment,
+		names: names, values: make(map[string]string), broken: make(map[string]bool),
+		environment: environment,
 	}
 	set := make(map[string]int) // the line that sets a name to more than nothing
 	for _, l := range lines {
@@ -139,6 +144,9 @@ func (l dotenvLine) value(e *expander, exact, keepsSpace bool) (value, why strin
 		}
 		return e.expand(text)
 	}
+	if name := e.secondSetting(text); name != "" {
+		return "", "has the setting " + name + " in it; write each on a line of its own" + keep
+	}
 	switch behind := comment.FindStringIndex(text); {
 	case behind != nil && exact:
 		return "", "would end before the #; put a comment on a line of its own" + keep
@@ -158,8 +166,23 @@ func (l dotenvLine) value(e *expander, exact, keepsSpace bool) (value, why strin
 	return e.expand(text)
 }
 
+// second matches what begins a setting behind a value.
+var second = regexp.MustCompile(`[\s\x{85}\p{Z};](?:export\s+)?([A-Z][A-Z_]+)=`)
+
+// secondSetting returns the name of a setting behind a value without quotes, or "". A shell would
+// set both.
+func (e *expander) secondSetting(text string) string {
+	for _, m := range second.FindAllStringSubmatch(text, -1) {
+		if slices.Contains(e.names, m[1]) {
+			return m[1]
+		}
+	}
+	return ""
+}
+
 // expander replaces references to names.
 type expander struct {
+	names       []string          // of all settings
 	values      map[string]string // of the lines so far
 	broken      map[string]bool   // the names of lines that cannot be read
 	environment func(string) (string, bool)
@@ -303,6 +326,7 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 	fault := func(number int, what string) {
 		faults = append(faults, fmt.Sprintf(".env line %d %s", number, what))
 	}
+	before := "" // the line before
 	for number := 1; src != ""; number++ {
 		line, rest, _ := strings.Cut(src, "\n")
 		start := strings.TrimLeft(line, " \t")
@@ -323,7 +347,9 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 		r, _ := utf8.DecodeRuneInString(l.text)
 		switch {
 		case !validName(l.name):
-			fault(number, "is not of the form NAME=value"+otherForm(start))
+			fault(number, "is not of the form NAME=value"+otherForm(start, before))
+		case strings.HasPrefix(start[sign:], ":="):
+			fault(number, "is not of the form NAME=value; leave out the colon")
 		case r == '\'' || r == '"':
 			l.quote = byte(r)
 			open := src[len(line)-len(l.text)+1:]
@@ -343,24 +369,59 @@ func scanDotenv(src string) (lines []dotenvLine, faults []string) {
 			l.text = strings.TrimRight(l.text, " \t")
 		}
 		if strings.ContainsFunc(l.text, isStrayControl) {
-			fault(l.number, "has a control character in it; delete it")
+			fault(l.number, "has a control character in it; delete it"+ofLineEnds(l.text))
 		}
 		lines = append(lines, l)
-		src = rest
+		src, before = rest, line
 	}
 	return lines, faults
 }
 
-// otherForm returns what to do about a line of another kind of file.
-func otherForm(line string) string {
+// ofLineEnds returns what may have left a control character.
+func ofLineEnds(text string) string {
+	if strings.Contains(text, "\r") {
+		return "; if it comes from the ends of lines, save the file with those of Unix (LF)"
+	}
+	return ""
+}
+
+// encryptedBy returns the program that has encrypted a file, or "".
+func encryptedBy(src string) string {
+	for _, p := range []struct{ begins, name string }{
+		{"\x00GITCRYPT\x00", "git-crypt"}, {"$ANSIBLE_VAULT;", "ansible-vault"},
+		{"age-encryption.org/", "age"}, {"-----BEGIN AGE ENCRYPTED", "age"},
+		{"-----BEGIN PGP MESSAGE", "PGP"}, {"Salted__", "openssl enc"},
+	} {
+		if strings.HasPrefix(src, p.begins) {
+			return p.name
+		}
+	}
+	return ""
+}
+
+// commands are what other files have before a name.
+var commands = strings.Fields(
+	"set setx setenv declare -x var env arg local readonly typeset let const")
+
+// otherForm returns what to do about a line of another kind of file, which stands below another.
+func otherForm(line, before string) string {
 	first, _, _ := strings.Cut(strings.ToLower(line), " ")
+	name, _, _ := strings.Cut(line, "=")
+	name = strings.TrimRight(name, " \t")
 	switch {
-	case first == "set", first == "setx", first == "setenv", first == "declare", first == "var":
+	case strings.HasSuffix(before, `\`):
+		return "; a value goes over several lines only between quotes, without a backslash at their ends"
+	case slices.Contains(commands, first):
 		return "; leave out the command before the name"
-	case strings.HasPrefix(first, "$"):
+	case strings.HasPrefix(first, "$env:"), strings.HasPrefix(first, "$") && first != "$":
 		return "; leave out the $ and what belongs to PowerShell"
 	case first == "-", strings.HasPrefix(first, "{"), strings.HasPrefix(first, `"`):
 		return ", but of a YAML or JSON file; take away what stands around name and value"
+	case !isASCII(name):
+		return "; something in its name is not what it looks like, or is not seen at all: " +
+			"type the name and the sign again"
+	case slices.Contains(Names(), strings.TrimRight(strings.ToUpper(first), " \t")):
+		return "; write = between name and value"
 	}
 	return "; begin it with # if it is a comment"
 }
@@ -389,4 +450,8 @@ func validName(name string) bool {
 		}
 	}
 	return name != ""
+}
+
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
 }

@@ -43,7 +43,7 @@ func (c *Config) checkHost(bad faults) {
 			"csh and zsh put it by themselves: set HOST to 127.0.0.1 for this machine alone, or "+
 			"to 0.0.0.0 or an address for others", shown)
 	case validHost(c.Host):
-	case splitErr == nil && port != "":
+	case splitErr == nil && port != "" && !strings.Contains(port, "/"):
 		bad.add("HOST", "is %s, but has to be without a port, which belongs into PORT; for all "+
 			"addresses HOST is 0.0.0.0", shown)
 	default:

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // checkOrigins looks at the origins of CORS_ORIGINS. Browsers send theirs in one form, and they are
@@ -23,13 +22,15 @@ func (c *Config) checkOrigins(bad faults) {
 		shown, meant := quoted(origin, all), browserOrigin(origin)
 		switch {
 		case meant == origin && meant != "":
+		case origin == "":
+			bad.add("CORS_ORIGINS", "has \"\" in it: take away the comma beside it")
 		case strings.Contains(origin, "*"):
 			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them, "+
 				"without *: name each, separated by commas", shown)
 		case strings.EqualFold(origin, "null"), strings.HasPrefix(origin, "file:"):
 			bad.add("CORS_ORIGINS", "has %s in it, but every file and every page in a sandbox is "+
 				"of the origin null: serve the page over http, and name that origin", shown)
-		case isForeign(origin):
+		case !isASCII(origin):
 			bad.add("CORS_ORIGINS", "has %s in it, but has to be origins as browsers write them: "+
 				"in ASCII, where such a name begins with xn--", shown)
 		default:
@@ -64,8 +65,12 @@ var notOfPages = map[string]string{"ws": "http", "wss": "https"}
 // a path, without the port that the scheme has anyway. It returns "" if it finds none.
 func browserOrigin(s string) string {
 	u, err := url.Parse(s)
-	if err == nil && u.Host == "" && !strings.Contains(s, "://") {
-		u, err = url.Parse("https://" + s)
+	if err == nil && u.Host == "" && !strings.Contains(s, ":/") {
+		scheme := "https://"
+		if strings.HasPrefix(s, "localhost") || strings.HasPrefix(s, "127.") {
+			scheme = "http://"
+		}
+		u, err = url.Parse(scheme + s)
 	}
 	if err != nil || u.Hostname() == "" || strings.Contains(s, "*") || u.User != nil {
 		return ""
@@ -112,6 +117,16 @@ func browserHost(host string) string {
 	return strings.ToLower(host)
 }
 
-func isForeign(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+// checkProxies warns of networks that are not written as their first address: somebody may have
+// meant that address alone.
+func (c *Config) checkProxies(bad faults) {
+	if !bad.none("TRUSTED_PROXIES") {
+		return
+	}
+	for part := range listed(c.values["TRUSTED_PROXIES"]) {
+		if p, err := netip.ParsePrefix(part); err == nil && p != p.Masked() {
+			c.warn("TRUSTED_PROXIES has %s in it, which is all of %s: write that, or %s alone",
+				part, p.Masked(), p.Addr())
+		}
+	}
 }

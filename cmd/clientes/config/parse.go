@@ -124,6 +124,9 @@ func parsePrefixes(s string) (any, error) {
 		if one, ipErr := netip.ParseAddr(part); ipErr == nil && one.Zone() == "" {
 			p, err = netip.PrefixFrom(one, one.BitLen()), nil
 		}
+		if part == "" {
+			return nil, errors.New("has \"\" in it: take away the comma beside it")
+		}
 		if err != nil {
 			return nil, fmt.Errorf("has %s in it, but every part has to be a network such as "+
 				"10.0.0.0/8 or an address such as 192.0.2.7; names are not looked up",

@@ -140,6 +140,28 @@ func TestFormsOfDotenv(t *testing.T) {
 		{"typographic quotes", "PORT=“8080”", "", "begins with a typographic quote"},
 		{"one typographic quote", "HOST=‘0.0.0.0’", "", "begins with a typographic quote"},
 		{"NUL", "PORT=80\x0080", "", "has a control character"},
+		{"a comment of systemd", "; the port\nPORT=8080", "", "begin it with #"},
+		{"a line of a Dockerfile", "ENV PORT=8080", "", "leave out the command before the name"},
+		{"export -x", "export -x PORT=8080", "", "leave out the command before the name"},
+		{"readonly", "readonly PORT=8080", "", "leave out the command before the name"},
+		{"no sign", "PORT 8080", "", "write = between name and value"},
+		{"a colon and a sign", "PORT:=8080", "", "line 1 is not of the form NAME=value; leave out"},
+		{"a line that goes on, of systemd", "ISSUER=abc\\\ndef", "", "only between quotes"},
+		{"a no-break space in front", "\u00a0PORT=8080", "", "something in its name"},
+		{"a no-break space behind", "PORT\u00a0=8080", "", "something in its name"},
+		{"a second byte order mark", "A=1\n\ufeffPORT=8080", "", "something in its name"},
+		{"a wide sign", "PORT＝8080", "", "something in its name"},
+		{"a Cyrillic letter", "РORT=8080", "", "something in its name"},
+		{"line ends of old Macs", "PORT=8080\rHOST=::1\r", "", "the ends of lines"},
+		{"two on a line", "ISSUER=abc AUDIENCE=def", "", "has the setting AUDIENCE in it"},
+		{"two on a line of a shell", "PORT=8080; export HOST=::", "", "has the setting HOST in it"},
+		{"two on a line, in quotes", "PORT=8080\nISSUER='abc AUDIENCE=def'", "8080", ""},
+		{"somebody else's options", "PORT=8080\nOPTS=-Xmx1g -DHEAP=1", "8080", ""},
+		{"Ansible", "$ANSIBLE_VAULT;1.1;AES256\n66386439653236\n", "",
+			".env is encrypted by ansible-vault"},
+		{"git-crypt", "\x00GITCRYPT\x00\x8f\xff", "", ".env is encrypted by git-crypt"},
+		{"age", "age-encryption.org/v1\n-> X25519 abc\n", "", ".env is encrypted by age"},
+		{"PGP", "-----BEGIN PGP MESSAGE-----\n\nhQ==\n", "", ".env is encrypted by PGP"},
 		{"twice", "PORT=8080\nPORT=8081", "", "is set for the second time"},
 		{"twice, once empty", "PORT=\nPORT=8080", "8080", ""},
 	}
@@ -295,12 +317,38 @@ func TestFaultsThatSayWhatToWrite(t *testing.T) {
 		{"PUBLIC_URL", "https://API.example.org/", "without a path: https://api.example.org"},
 		{"PUBLIC_URL", "https://api.example.org:443", "without a path: https://api.example.org"},
 		{"PUBLIC_URL", "capacitor://localhost", "without a path"},
+		{"PUBLIC_URL", "ftp://api.example.org", "without a path: https://api.example.com"},
+		{"PUBLIC_URL", "localhost:3000", "without a path: http://localhost:3000"},
+		{"PUBLIC_URL", "https:/api.example.org", "without a path: https://api.example.com"},
+		{"PUBLIC_URL", "op://Prod/clientes/url", "has a reference or a command in it"},
+		{"CORS_ORIGINS", "https://a.example,", "take away the comma"},
+		{"TRUSTED_PROXIES", "10.0.0.0/8,", "take away the comma"},
+		{"ISSUER", "op://Prod/clientes/issuer", "has a reference or a command in it"},
+		{"DATABASE_URL", "postgres://ana:[YOUR-PASSWORD]@db.example/d", "nobody has replaced"},
+		{"SMTP_URL", "smtp://ana:<password>@mail.example", "nobody has replaced"},
+		{"ISSUER", "{{ .Values.issuer }}", "has a reference or a command in it"},
+		{"ISSUER", "%ISSUER%", "has a reference or a command in it"},
+		{"ISSUER", "$ISSUER", "has a reference or a command in it"},
+		{"ISSUER", "<your issuer>", "has a reference or a command in it"},
+		{"AUDIENCE", "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/s/)",
+			"has a reference or a command in it"},
+		{"ISSUER", "ENC[AES256_GCM,data:5bJD,iv:A,tag:B,type:str]", "has encrypted"},
+		{"DATABASE_URL", "encrypted:BDqDBibm4wsYqMpCjTQ6BsDHmMadg9K3dAt", "has encrypted"},
+		{"ISSUER", "undefined", "a program writes that has no value"},
+		{"ISSUER", "=clientes", "begins with a second sign"},
+		{"AUDIENCE", ">clientes", "begins with a second sign"},
+		{"SECRET_FILE", "~/secret", "nothing replaces its ~ here"},
+		{"SECRET_FILE", "file:///run/secrets/clientes", "without file:"},
+		{"SMTP_URL", "smtp://a.example,b.example", "its host has to be a name"},
 		{"SMTP_URL", "smtp://h:465", "write smtps:// instead"},
 		{"SMTP_URL", "smtps://h:587", "write smtp:// instead"},
 		{"MAIL_FROM", "Clientes no-reply@example.com", "MAIL_FROM is"},
 	}
 	for _, test := range tests {
 		vars := map[string]string{"SECRET": goodSecret, test.name: test.value}
+		if test.name == "SECRET_FILE" {
+			delete(vars, "SECRET")
+		}
 		if test.name == "SMTP_URL" {
 			vars["MAIL_FROM"] = "c@example.com"
 		}
@@ -308,6 +356,29 @@ func TestFaultsThatSayWhatToWrite(t *testing.T) {
 		got := strings.Join(faultsOf(err), "; ")
 		if !strings.Contains(got, test.want) || strings.Contains(got, "hunter2") {
 			t.Errorf("%s=%s: %q, want %q", test.name, test.value, got, test.want)
+		}
+	}
+}
+
+// What a server could not open at its start is a fault of the configuration too.
+func TestStartWithoutADatabaseFile(t *testing.T) {
+	inFolder(t, map[string]string{"file": "", "old.db": ""})
+	for url, want := range map[string]string{
+		"sqlite:new.db":        "",
+		"sqlite:old.db":        "",
+		"sqlite:nowhere/x.db":  "DATABASE_URL leads to no database, and none can be made: there is no",
+		"sqlite:file/x.db":     "DATABASE_URL leads to no database, and none can be made",
+		"sqlite:.":             "DATABASE_URL leads to a folder",
+		"sqlite:$HOME/x.db":    "DATABASE_URL begins with a reference",
+		"sqlite:%APPDATA%/x":   "DATABASE_URL begins with a reference",
+		"sqlite: x.db":         "DATABASE_URL has white space around its file",
+		"postgres://u:p@h/d":   "",
+		"sqlite:nowhere/x.db?": "DATABASE_URL has to name a file",
+	} {
+		c, err := Load(environment(map[string]string{"SECRET": goodSecret, "DATABASE_URL": url}))
+		got := strings.Join(faultsOf(c.CheckStart(t.Context(), err)), "; ")
+		if want == "" && got != "" || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, want %q", url, got, want)
 		}
 	}
 }
@@ -340,6 +411,8 @@ func TestWhatIsAroundASecret(t *testing.T) {
 		{"a no-break space", "\u00a0" + goodSecret, "begins or ends with white space"},
 		{"a zero-width space", goodSecret + "\u200b", "begins or ends with white space"},
 		{"two newlines", goodSecret + "\n\n", "begins or ends with white space"},
+		{"a second sign", "=" + goodSecret, "begins with a sign (=)"},
+		{"JSON", `{"key":"` + goodSecret + `"}`, "begins and ends with a brace"},
 		{"two lines", goodSecret + "\n" + otherSecret, "has several lines"},
 	}
 	for _, test := range tests {
@@ -439,5 +512,39 @@ func TestPublicURLOfAllAddresses(t *testing.T) {
 	c, err := Load(environment(nil))
 	if err != nil || c.LoopbackHint() != "" {
 		t.Errorf("%q, %v", c.LoopbackHint(), err)
+	}
+}
+
+// Kubernetes and compose set a variable to nothing when what it refers to is absent.
+func TestAnEmptyVariableOverDotenv(t *testing.T) {
+	inFolder(t, map[string]string{".env": "SECRET=" + goodSecret + "\nPORT=8080\nHOST=::1\n"})
+	empty := environment(map[string]string{"SECRET": "", "PORT": " ", "ISSUER": ""})
+	c, err := Load(empty, "SECRET")
+	if got := faultsOf(err); len(got) != 1 || !strings.HasPrefix(got[0], "SECRET is missing") {
+		t.Errorf("faults %q", got)
+	}
+	got := strings.Join(c.Warnings(), "\n")
+	for _, want := range []string{
+		"the environment sets SECRET to nothing", "the environment sets PORT to nothing",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("warnings %q, want %q", got, want)
+		}
+	}
+	if strings.Count(got, "to nothing") != 2 || c.Host != "::1" {
+		t.Errorf("HOST %s, warnings %q", c.Host, got)
+	}
+}
+
+// The default of SESSION_IDLE follows a lower SESSION_MAX, and a value that was set does not.
+func TestTheDefaultOfSessionIdleIsCapped(t *testing.T) {
+	inFolder(t, nil)
+	c, err := Load(environment(map[string]string{"SESSION_MAX": "10m"}))
+	if err != nil || c.SessionIdle != 10*time.Minute || c.values["SESSION_IDLE"] != "10m0s" {
+		t.Errorf("%s, shown as %q, %v", c.SessionIdle, c.values["SESSION_IDLE"], err)
+	}
+	_, err = Load(environment(map[string]string{"SESSION_MAX": "10m", "SESSION_IDLE": "30m"}))
+	if got := faultsOf(err); len(got) != 1 || !strings.HasPrefix(got[0], "SESSION_IDLE is 30m0s") {
+		t.Errorf("faults %q", got)
 	}
 }

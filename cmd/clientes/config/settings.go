@@ -102,9 +102,15 @@ func (c *Config) resolve(bad faults, environment, dotenv func(string) (string, b
 			case value != "":
 				c.values[s.name], c.origins[s.name] = value, place.name
 			}
-			if found || foundFile {
-				break
+			if !found && !foundFile {
+				continue
 			}
+			behind, _ := dotenv(s.name)
+			if value == "" && path == "" && place.name == "environment" && behind != "" {
+				c.warn("the environment sets %s to nothing, which hides its value in .env: unset it there",
+					s.name)
+			}
+			break
 		}
 	}
 }
@@ -118,7 +124,8 @@ func (c *Config) resolveFile(bad faults, s setting, path string) (value, origin 
 	}
 	if err != nil {
 		// Without the path, in which somebody may have put the value itself.
-		bad.add(name, "cannot be read from the file that %s_FILE names: %v", name, withoutPath(err))
+		bad.add(name, "cannot be read from the file that %s_FILE names: %v%s", name,
+			withoutPath(err), whyNoPath(path))
 		return DropNewline(text), "file"
 	}
 	value = DropNewline(text)
@@ -134,6 +141,18 @@ func (c *Config) resolveFile(bad faults, s setting, path string) (value, origin 
 			name, path)
 	}
 	return value, "file " + path
+}
+
+// whyNoPath returns what to do about a path of which only a shell or a browser would make another,
+// or "".
+func whyNoPath(path string) string {
+	switch {
+	case strings.HasPrefix(path, "~"):
+		return "; nothing replaces its ~ here, write the whole path"
+	case strings.HasPrefix(path, "file:"):
+		return "; write the path alone, without file:"
+	}
+	return ""
 }
 
 // withoutPath returns the cause of an error that names the path of a file.

@@ -7,16 +7,18 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 
 	"clientes/auth/password"
+	"clientes/store/sqlite"
 )
 
 // CheckStart adds to the error of [Load] what only a start would find, so that a command which does
-// not serve can tell of it too. It opens the file that PASSWORD_DENYLIST names, and listens for a
-// moment at HOST, on any free port.
+// not serve can tell of it too. It opens the file that PASSWORD_DENYLIST names, looks for the file of
+// an embedded database or for its folder, and listens for a moment at HOST, on any free port.
 func (c Config) CheckStart(ctx context.Context, err error) error {
 	var found *Error
 	if err != nil && !errors.As(err, &found) {
@@ -35,6 +37,9 @@ func (c Config) CheckStart(ctx context.Context, err error) error {
 	if c.PasswordDenied != "" && !isFault("PASSWORD_DENYLIST") {
 		bad["PASSWORD_DENYLIST"] = c.checkDenylist()
 	}
+	if sqlite.IsURL(c.DatabaseURL) && !isFault("DATABASE_URL") {
+		bad["DATABASE_URL"] = c.checkDatabaseFile()
+	}
 	if !isFault("HOST") {
 		bad["HOST"] = c.checkListen(ctx)
 	}
@@ -47,6 +52,22 @@ func (c Config) CheckStart(ctx context.Context, err error) error {
 		return nil
 	}
 	return &Error{Faults: faults}
+}
+
+// checkDatabaseFile returns why an embedded database neither exists nor can be made. What is wrong
+// with one that exists, its opening says.
+func (c Config) checkDatabaseFile() string {
+	info, err := os.Stat(strings.TrimPrefix(c.DatabaseURL, "sqlite:"))
+	if err == nil && info.IsDir() {
+		return "leads to a folder: name a file in it"
+	}
+	if err == nil {
+		return ""
+	}
+	if err := sqlite.CanMake(c.DatabaseURL); err != nil {
+		return fmt.Sprintf("leads to no database, and none can be made: %v", err)
+	}
+	return ""
 }
 
 func (c Config) checkDenylist() string {
