@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"clientes/auth"
@@ -60,11 +61,15 @@ func accessToken(h http.Header) (string, error) {
 	return tokens[0], nil
 }
 
-// givenTokens returns every token of a request.
-func givenTokens(h http.Header) []string {
-	tokens, _ := tokensIn(h["X-Access-Token"], bareToken)
-	more, _ := tokensIn(h["Authorization"], bearerToken)
-	return append(tokens, more...)
+// givenTokens returns every token of a request to log out. It also takes what no other route does,
+// such as a token in quotes or after another scheme: whoever sends it means to end its session.
+func givenTokens(h http.Header) (tokens []string) {
+	for _, v := range append(slices.Clone(h["X-Access-Token"]), h["Authorization"]...) {
+		if words := strings.Fields(v); len(words) > 0 {
+			tokens = append(tokens, strings.Trim(words[len(words)-1], "\"'"))
+		}
+	}
+	return tokens
 }
 
 // tokensIn returns the tokens in the values of a header. If there are none, the error is why, or
