@@ -518,7 +518,8 @@ func TestWeakHashesAreRefusedWithWhatToDo(t *testing.T) {
 		`%242b%2412%24aaaa`:   "URL",
 	} {
 		err := CheckHash(text)
-		if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), link) {
+		if err == nil || !strings.Contains(err.Error(), says) ||
+			strings.Contains(err.Error(), link) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
