@@ -141,6 +141,14 @@ func TestLogoutEndsWhatIsGiven(t *testing.T) {
 			f.call("POST", "/logout", fmt.Sprintf(body, g.RefreshToken), "Content-Type", media)
 			f.wantToken(g.Token, 401, "token_revoked")
 		}
+		// As no other route takes a token.
+		for header, value := range map[string]string{
+			"x-access-token": `"%s"`, "Authorization": "%s", "authorization": "JWT '%s'",
+		} {
+			g := login()
+			f.want(f.call("POST", "/logout", "", header, fmt.Sprintf(value, g.Token)), 200, "")
+			f.wantToken(g.Token, 401, "token_revoked")
+		}
 		f.want(f.call("POST", "/logout", `{"everywhere":true}`), 401, "token_missing")
 		f.want(f.call("POST", "/logout",
 			fmt.Sprintf(`{"everywhere":true,"refresh_token":%q}`, other.RefreshToken)),

@@ -92,7 +92,7 @@ func readRows(rows iter.Seq2[store.User, error]) (
 	for u, err := range rows {
 		if err == nil {
 			u, err = u.Validate()
-			u.PasswordHash = strings.TrimSpace(u.PasswordHash)
+			u.PasswordHash = store.Trim(u.PasswordHash)
 			if password.IsAbsent(u.PasswordHash) {
 				u.PasswordHash = ""
 			} else {

@@ -23,8 +23,14 @@ func EmailKey(email string) string {
 
 // NameKey returns the form in which two user names are compared: that of emails, because a name may
 // be one. Other names are ASCII, and theirs is lower case. White space at the ends is no part of a
-// name.
-func NameKey(name string) string { return EmailKey(Trim(name)) }
+// name. What somebody types may be in any form of Unicode, so NFC comes first, as it does before a
+// name is kept: the two do not commute for every letter of Greek.
+func NameKey(name string) string {
+	if name = Trim(name); isASCII(name) {
+		return strings.ToLower(name)
+	}
+	return EmailKey(norm.NFC.String(name))
+}
 
 func isASCII(s string) bool {
 	for i := range len(s) {

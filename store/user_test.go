@@ -193,3 +193,23 @@ func TestUserName(t *testing.T) {
 		}
 	}
 }
+
+// TestNameKey checks that every spelling of a name has the key of the form that is kept. Otherwise
+// the spellings of somebody's name would be counted together, and those of nobody's one by one.
+func TestNameKey(t *testing.T) {
+	for _, spellings := range [][]string{
+		{"ana", " ANA\n", "Ana\u200b"},
+		{"jos\u00e9@example.com", "JOSE\u0301@example.com"},
+		{"\u1fb4@example.com", "\u03b1\u0301\u0345@example.com", "\u03b1\u0345\u0301@example.com"},
+		{"stra\u00dfe@example.com", "STRASSE@example.com"},
+		{"\u03bf\u03c3@example.com", "\u039f\u03a3@example.com", "\u03bf\u03c2@example.com"},
+	} {
+		for _, spelling := range spellings {
+			kept, ok := store.UserName(spelling)
+			key := store.NameKey(spelling)
+			if !ok || key != store.NameKey(kept) || key != store.NameKey(spellings[0]) {
+				t.Errorf("%+q has the key %+q, and is kept as %+q", spelling, key, kept)
+			}
+		}
+	}
+}

@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
+
+	"clientes/store"
 )
 
 // passwordHash is a hash of a password, read from its text.
@@ -132,7 +134,7 @@ func Algorithm(text string) string {
 // /etc/passwd and /etc/shadow; NULL, \N and None of dumps. A hash behind a "!" is none of these:
 // its user is locked, and must not come in by a link.
 func IsAbsent(text string) bool {
-	switch text = strings.TrimSpace(text); strings.ToLower(text) {
+	switch text = store.Trim(text); strings.ToLower(text) {
 	case "", "!", "!!", "*", "!*", "x", "null", `\n`, "none":
 		return true
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"errors"
+	"hash"
 	"os"
 	"strings"
 	"testing"
@@ -259,7 +260,7 @@ func TestHashesThatAreRefused(t *testing.T) {
 		{"Werkzeug's scrypt of all memory",
 			with(werkzeugS, "16:", "2147483648:", 1), "costly_hash"},
 		{"Spring's scrypt of all memory", with(springS, "40801", "ff0801", 1), "costly_hash"},
-		{"phpass with too many rounds", with(phpass, "$5", "$L", 1), "costly_hash"},
+		{"phpass with too many rounds", with(phpass, "$5", "$J", 1), "costly_hash"},
 		{"ASP.NET's with all iterations",
 			with(aspnet, "AAAAEAAAAB", "AAAAH/////", 1), "costly_hash"},
 		{"Firebase's of all memory", with(firebase, "$4$", "$32$", 1), "costly_hash"},
@@ -326,8 +327,8 @@ func mostExpensiveHashes() map[string]string {
 		"PBKDF2 with SHA-512": "passport-local-mongoose$sha512$5000000$salt$" +
 			strings.Repeat("00", maxPBKDF2Want),
 		"bcrypt":              "$2b$14$" + strings.Repeat("a", 53),
-		"phpass with MD5":     "$P$K" + strings.Repeat("a", 30),
-		"phpass with SHA-512": "$S$K" + strings.Repeat("a", 51),
+		"phpass with MD5":     "$P$I" + strings.Repeat("a", 30),
+		"phpass with SHA-512": "$S$I" + strings.Repeat("a", 51),
 		"Firebase's scrypt": "firebase-scrypt$8$18$$AAAAAAAAAAAAAAAAAAAAAA==$AAAA$" +
 			"AAAAAAAAAAAAAAAAAAAAAA==",
 	}
@@ -410,6 +411,39 @@ func BenchmarkTheMostExpensiveHashes(b *testing.B) {
 	}
 }
 
+// TestALongPasswordCostsNoMore checks that nobody makes a hash of phpass expensive with a password
+// that is as long as a request: every round digests the whole password.
+func TestALongPasswordCostsNoMore(t *testing.T) {
+	for name, text := range mostExpensiveHashes() {
+		parsed, err := parseHash(text)
+		must(t, err)
+		h, ok := parsed.(phpassHash)
+		if !ok {
+			continue
+		}
+		digest := h.digest
+		for length, looked := range map[int]bool{2 * maxLength: true, 16 << 10: false} {
+			var digested int
+			h.digest = func() hash.Hash { return countingHash{digest(), &digested} }
+			h.matches(strings.Repeat("a", length))
+			if digested > maxWork || (digested > 0) != looked {
+				t.Errorf("%s: a password of %d bytes makes it digest %d", name, length, digested)
+			}
+		}
+	}
+}
+
+// countingHash counts the bytes that it does not digest.
+type countingHash struct {
+	hash.Hash
+	n *int
+}
+
+func (h countingHash) Write(b []byte) (int, error) {
+	*h.n += len(b)
+	return len(b), nil
+}
+
 // TestALongPasswordKeepsItsBcrypt checks that what bcrypt has not looked at does not become part of
 // a password.
 func TestALongPasswordKeepsItsBcrypt(t *testing.T) {
@@ -488,6 +522,23 @@ func TestWeakHashesAreRefusedWithWhatToDo(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.says) ||
 			!strings.Contains(err.Error(), link) || strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	for text, says := range map[string]string{
+		`"$2b$12$aaaa"`:       "quotation marks",
+		`'$2b$12$aaaa'`:       "quotation marks",
+		`b'$2b$12$aaaa'`:      "quotation marks",
+		`="$2b$12$aaaa"`:      "quotation marks",
+		"`$2b$12$aaaa`":       "quotation marks",
+		`'pbkdf2_sha256$1$a$`: "quotation marks",
+		`\$2b\$12\$aaaa`:      "backslash",
+		`$$2b$$12$$aaaa`:      "twice",
+		`%242b%2412%24aaaa`:   "URL",
+	} {
+		err := CheckHash(text)
+		if err == nil || !strings.Contains(err.Error(), says) ||
+			strings.Contains(err.Error(), link) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 	if err := CheckHash("!$6$salt$aaaa"); err == nil || !strings.Contains(err.Error(), "locked") {

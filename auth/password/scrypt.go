@@ -23,7 +23,8 @@ func (h scryptHash) matches(password string) bool {
 
 func (h scryptHash) algorithm() string { return "scrypt" }
 
-// parseScrypt reads "$scrypt$ln=16,r=8,p=1$salt$hash", where ln is the logarithm of N.
+// parseScrypt reads "$scrypt$ln=16,r=8,p=1$salt$hash", where ln is the logarithm of N. AdonisJS
+// writes N itself: "$scrypt$n=16384,r=8,p=1$…". An n below 1024 is taken for somebody's logarithm.
 func parseScrypt(text string) (passwordHash, error) {
 	fields := strings.Split(text, "$")[2:]
 	if len(fields) != 3 {
@@ -31,11 +32,16 @@ func parseScrypt(text string) (passwordHash, error) {
 			"as in $scrypt$ln=16,r=8,p=1$c2FsdHNhbHQ$….")
 	}
 	n, ok := numbers(fields[0], "ln", "r", "p")
+	if ok {
+		n[0] = 1 << min(n[0], 40) // 40 is already too much
+	} else if n, ok = numbers(fields[0], "n", "r", "p"); ok {
+		ok = n[0] >= 1024
+	}
 	if !ok {
 		return nil, malformedHash("A scrypt hash in PHC form has the parameters ln, r and p, " +
 			"each a whole number, as in ln=16,r=8,p=1.")
 	}
-	h, err := newScrypt(1<<min(n[0], 40), n[1], n[2]) // 40 is already too much
+	h, err := newScrypt(n[0], n[1], n[2])
 	if err == nil {
 		h.salt, h.want, err = saltAndWant(fields[1], unpadded, fields[2], unpadded, maxWant)
 	}

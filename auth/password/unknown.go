@@ -42,6 +42,9 @@ var refusedKinds = []struct {
 // unknownHash refuses a hash that is of no kind that is taken. It says which kind it looks like,
 // and what to do instead.
 func unknownHash(text string) error {
+	if cure := cureOf(text); cure != "" {
+		return hashFault("unknown_hash", cure)
+	}
 	if text != "" && IsAbsent(text) {
 		return hashFault("unknown_hash", "This stands for no password."+insteadOfHash)
 	}
@@ -60,4 +63,21 @@ func unknownHash(text string) error {
 		"of PHC, passlib, Django, Werkzeug, Spring Security, WordPress, ASP.NET Identity, "+
 		"Keycloak, Firebase and passport-local-mongoose. cmd/clientes/README.md shows each."+
 		insteadOfHash)
+}
+
+// cureOf returns what to do about a hash that a shell, a file or a program has dressed up, "" for
+// any other text.
+func cureOf(text string) string {
+	bare := strings.TrimLeft(text, "b='\"`")
+	switch {
+	case bare != text && strings.ContainsAny(text[:len(text)-len(bare)], "'\"`"):
+		return "Leave out the quotation marks around the hash."
+	case strings.HasPrefix(text, `\$`):
+		return "Leave out the backslash before each $ of the hash."
+	case strings.HasPrefix(text, "$$"):
+		return "Each $ of the hash is there twice, as a file of Docker Compose needs it. Write it once."
+	case strings.HasPrefix(strings.ToLower(text), "%24"):
+		return "The hash is encoded as in a URL. Write $ for %24, and decode the rest, too."
+	}
+	return ""
 }
