@@ -186,7 +186,7 @@ func refusal(c *pgconn.Config, said *pgconn.PgError) (what, cure string) {
 			"make it with CREATE DATABASE, or correct the URL"
 	case "42501":
 		return fmt.Sprintf("user %s may not connect to the database", c.User),
-			fmt.Sprintf("as its owner, GRANT CONNECT ON DATABASE %s TO %s",
+			fmt.Sprintf("as its owner, GRANT CONNECT ON DATABASE %s TO %s, or delete role= in the URL",
 				pgx.Identifier{cmp.Or(c.Database, c.User)}.Sanitize(),
 				pgx.Identifier{c.User}.Sanitize())
 	case "42704", "22023", "22P02", "55P02", "42602":

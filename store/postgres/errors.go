@@ -66,8 +66,8 @@ func named(conn *pgx.Conn, err error) error {
 	return fmt.Errorf("the database %s: %w", MaskURL(conn.Config().ConnString()), err)
 }
 
-// faultOf returns what an error of the server says of the server's state and what helps, by its code
-// (PostgreSQL's Appendix A). It returns "" for one that says something of the caller's data.
+// faultOf returns what an error of the server says of the server's state and what helps, by its
+// code (PostgreSQL's Appendix A). It returns "" for one that says something of the caller's data.
 func faultOf(pg *pgconn.PgError) (what, cure string) {
 	if pg == nil {
 		return "", ""

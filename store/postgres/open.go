@@ -118,7 +118,8 @@ func configOf(databaseURL string, timeout time.Duration) (*pgxpool.Config, error
 		// server's process for the connection.
 		config.ConnConfig.ConnectTimeout = 2 * timeout
 	}
-	// A database or a role may have others by default. Values that come as text would be read wrong.
+	// A database or a role may have others by default, and values that come as text would be read
+	// wrong.
 	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	config.ConnConfig.RuntimeParams["datestyle"] = "ISO, MDY"
 	config.ConnConfig.DialFunc = redial(config.ConnConfig.DialFunc)

@@ -324,16 +324,17 @@ func TestRefusals(t *testing.T) {
 		}
 		said[what] = code
 	}
+	const noServer = "the pooler before the server gets no connection"
 	for message, want := range map[string]string{
-		"SASL authentication failed":                    "the password of user v is wrong",
-		"no such user":                                  "the password of user v is wrong",
-		"no such database: dbv":                         "no database named dbv",
-		"no more connections allowed":                   "no more connections",
-		"no more connections allowed (max_client_conn)": "no more connections",
-		"query_wait_timeout":                            "pooler before the server gets no connection",
-		"pgbouncer cannot connect to server":            "pooler before the server gets no connection",
-		"server login has been failing, try again later (server_login_retry)": "pooler before the " +
-			"server gets no connection",
+		"SASL authentication failed":         "the password of user v is wrong",
+		"no such user":                       "the password of user v is wrong",
+		"no such database: dbv":              "no database named dbv",
+		"no more connections allowed":        "no more connections",
+		"query_wait_timeout":                 noServer,
+		"pgbouncer cannot connect to server": noServer,
+
+		"server login has been failing, try again later (server_login_retry)": noServer,
+
 		"transaction blocks not allowed in statement pooling mode": "takes no transactions",
 		"unsupported startup parameter: search_path":               "what the URL asks for",
 	} {

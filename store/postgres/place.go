@@ -25,6 +25,7 @@ type place struct {
 	version         int    // of the server, 140000 for 14.0
 	encoding        string
 	mayCreate       bool   // tables in current
+	checks          bool   // the function of checkSchema is there
 	trigrams        string // the schema of pg_trgm, if the user may not use it
 }
 
@@ -52,13 +53,14 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 				SELECT relnamespace::regnamespace::text
 				FROM pg_class
 				WHERE oid = to_regclass('`+store.EarlyTable+`')), ''),
+			to_regproc('clientes_check_schema') IS NOT NULL,
 			coalesce((
 				SELECT nspname::text
 				FROM pg_extension
 				JOIN pg_namespace AS n ON n.oid = extnamespace
 				WHERE extname = 'pg_trgm' AND NOT has_schema_privilege(n.oid, 'USAGE')), '')`).
 		Scan(&p.database, &p.user, &p.current, &p.version, &p.encoding, &p.mayCreate,
-			&searchPath, &own, &early, &p.trigrams)
+			&searchPath, &own, &early, &p.checks, &p.trigrams)
 	if err != nil {
 		return place{}, engineError(ctx, conn, err)
 	}
@@ -92,6 +94,12 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 	}
 	p.noted = found.HasNotes(store.MigrationTable)
 	p.Schema, p.carry, err = found.Schema(all, made)
+	if err == nil && p.CheckRequired() == nil && !p.checks && !p.lacks(functionVersion) {
+		err = &store.PlaceError{
+			Fault: found.Name + " lacks the function clientes_check_schema, which a migration made",
+			Cure:  "restore a backup that has all, not the tables alone",
+		}
+	}
 	return p, err
 }
 
@@ -150,6 +158,10 @@ func (p place) notes(ctx context.Context, conn *pgx.Conn, found *store.Place, ou
 	if found.Noted, err = read(store.MigrationTable); err != nil {
 		return err
 	}
+	if slices.ContainsFunc(found.Noted, isFirst) {
+		// What is in the other table is carried over, or is of another program.
+		delete(found.Tables, store.EarlyTable)
+	}
 	found.Early, err = read(store.EarlyTable)
 	if pg := (*pgconn.PgError)(nil); !ours && errors.As(err, &pg) && pg.Code == "42501" {
 		found.Early, err = []store.Migration{{}}, nil // which only its owner may read
@@ -166,6 +178,8 @@ func (p place) notes(ctx context.Context, conn *pgx.Conn, found *store.Place, ou
 	}
 	return err
 }
+
+func isFirst(m store.Migration) bool { return m.Version == 1 }
 
 // in returns the name of a table of the schema as SQL needs it.
 func (p place) in(table string) string { return pgx.Identifier{p.schema, table}.Sanitize() }
@@ -294,8 +308,12 @@ func (p place) checkUse() error {
 	}
 }
 
-// searchVersion is the migration that makes the index for searches, with pg_trgm where it is.
-const searchVersion = 8
+// searchVersion is the migration that makes the index for searches, with pg_trgm where it is, and
+// functionVersion the one that makes the function of checkSchema.
+const (
+	searchVersion   = 8
+	functionVersion = 15
+)
 
 func (p place) lacks(version int64) bool {
 	return slices.ContainsFunc(p.Migrations, func(m store.Migration) bool {

@@ -338,3 +338,35 @@ func TestSettingsOfTheDatabaseDoNotMatter(t *testing.T) {
 		t.Errorf("got %+v, %v, want %+v", got, err, made)
 	}
 }
+
+// Another service may also keep its goose from being read by others.
+func TestGooseThatOnlyItsOwnerReads(t *testing.T) {
+	t.Parallel()
+	cluster := postgrestest.Start(t)
+	script(t, cluster.URL, `CREATE ROLE app LOGIN`)
+	script(t, cluster.URL, `CREATE DATABASE shop OWNER app`)
+	u, err := url.Parse(cluster.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/shop"
+	app := with(t, u.String(), "user", "app")
+	for range 2 {
+		if err := postgres.Migrate(soon(t), app); err != nil {
+			t.Fatal(err)
+		}
+		wantReady(t, app)
+		script(t, u.String(), `DROP TABLE IF EXISTS goose_db_version;`+otherGoose)
+	}
+}
+
+func TestADatabaseThatLacksTheFunctionIsRefused(t *testing.T) {
+	t.Parallel()
+	url := postgrestest.Migrated(t, postgres.Migrate)
+	script(t, url, `DROP FUNCTION clientes_check_schema`)
+	err := postgres.Migrate(soon(t), url)
+	var bad *store.PlaceError
+	if !errors.As(err, &bad) || !strings.Contains(bad.Fault, "clientes_check_schema") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -128,7 +128,7 @@ var (
 	errForm = errors.New(
 		"has to be of the form postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTIONS")
 	errTwoAt = errors.New("has more than one @ before its options: write @ in the password as %40, " +
-		"and / there as %2F, and @ in the user name (user@server on Azure) as %40, too")
+		"and / there as %2F; the same goes for the user name (user@server on Azure)")
 	errSlash   = errors.New("has an @ behind a /: write / in the password as %2F, and @ as %40")
 	errQueryAt = errors.New("has an @ in its options: in the password write @ as %40, / as %2F " +
 		"and ? as %3F, and in an option write @ as %40")

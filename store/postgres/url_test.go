@@ -85,7 +85,7 @@ func TestCheckURL(t *testing.T) {
 		"postgres://u:p#w@h/d":                   "", // as libpq takes it
 		"postgres://u:p%zz@h/d?pool_max_conns=0": "write it as %25",
 
-		"postgres://u@server:p@server.example.com/d":    "in the user name (user@server on Azure)",
+		"postgres://u@server:p@server.example.com/d":    "for the user name (user@server on Azure)",
 		"postgres://u:[YOUR-PASSWORD]@h/d":              "put it there, without the brackets",
 		"postgres://u:<password>@h/d":                   "put it there, without the brackets",
 		"postgres://u:[p]@h/d":                          "",

@@ -232,3 +232,29 @@ func TestAPlaceThatCannotBeUsed(t *testing.T) {
 		t.Errorf("left %q", names)
 	}
 }
+
+// An operator may keep tables beside ours, but not in the place of one that is still to be made.
+func TestATableInTheWayIsNamed(t *testing.T) {
+	t.Parallel()
+	url := fixture(t, 16)
+	path := strings.TrimPrefix(url, "sqlite:")
+	change := func(statement string) {
+		t.Helper()
+		conn, err := engine.OpenConn(path, engine.OpenReadWrite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		execute(t, conn, statement)
+	}
+	change(`CREATE TABLE probe ("of" text)`)
+	err := sqlite.Migrate(t.Context(), url)
+	var bad *store.PlaceError
+	if !errors.As(err, &bad) || !strings.Contains(bad.Fault, "(probe)") || bad.Cure != "rename it" {
+		t.Errorf("got %v", err)
+	}
+	change(`ALTER TABLE probe RENAME TO my_probe`)
+	if err := sqlite.Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+}
