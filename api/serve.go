@@ -268,7 +268,8 @@ func (s *Server) checkQuery(takes []string) gin.HandlerFunc {
 		}
 		q, err := url.ParseQuery(c.Request.URL.RawQuery)
 		if err != nil {
-			s.fail(c, invalidParameter("The query string is malformed."))
+			s.fail(c, invalidParameter("The query string is malformed: "+
+				"in a value, write %%25 for a percent sign and %%3B for a semicolon."))
 			return
 		}
 		for name, values := range q {

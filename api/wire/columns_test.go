@@ -123,7 +123,7 @@ func TestColumnsThatAreRefused(t *testing.T) {
 		"":            `"name", which is required`,
 		"email,phone": `"name", which is required`,
 		"name,nome":   `no column "nome"; the columns are name, email, phone, company, address, notes`,
-		"name;email":  `no column "name;email"`,
+		"name;email":  `no column "name;email"; separate the columns by commas`,
 		",,,":         `"name", which is required`,
 	} {
 		if names, err := Clientes().Columns(text); err == nil || !strings.Contains(err.Error(),

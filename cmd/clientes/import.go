@@ -40,13 +40,13 @@ order: name, and any of ` + strings.Join(store.TextNames()[1:], ", ") +
 other columns of an export (id, version, created_at, updated_at) are ignored: the customers get new
 ones.
 
---columns says what the columns of a CSV file are, from the left,
-	whatever its first line says. Empty
+--columns says what the columns of a CSV file are, from the left, whatever its first line says. Empty
 ones are passed over, and so are those after the last. Texts of one name are joined by a space:
 
   clientes import hubspot.csv --columns ,name,name,email,phone,company
 
-With --no-header, the first line is a customer and not the names of columns.
+With --no-header, the first line is a customer and not the names of columns. Then --columns names
+every column, the last ones too: name,phone,,
 
 The format is that of --format, else that of the name (.csv, .tsv, .ndjson, .jsonl, .json). Else it
 is NDJSON if the file begins with a brace or bracket, and CSV if it does not.
