@@ -508,6 +508,7 @@ func FuzzCells(f *testing.F) {
 			theirs := csv.NewReader(strings.NewReader(file))
 			theirs.Comma, theirs.FieldsPerRecord = rune(in.comma), -1
 			want, err := theirs.ReadAll()
+			want = withHeadingOnce(want)
 			if err == nil && len(want)+len(rows) > 0 && !reflect.DeepEqual(unixEnds(rows), want) {
 				t.Errorf("%q is %q, by encoding/csv %q", file, rows, want)
 			}
@@ -516,7 +517,7 @@ func FuzzCells(f *testing.F) {
 			return
 		}
 		var b []byte
-		b = append(b, "first,last\r\n"...) // settles separator and line ends
+		b = append(b, "first of us,last of us\r\n"...) // settles separator and line ends
 		for _, row := range rows {
 			for i, cell := range row {
 				if i > 0 {
@@ -534,6 +535,21 @@ func FuzzCells(f *testing.F) {
 			t.Errorf("%q is %q, and was written and read as %q, %s", file, rows, again, fault)
 		}
 	})
+}
+
+// withHeadingOnce drops the rows that are the heading again.
+func withHeadingOnce(rows [][]string) (kept [][]string) {
+	var names []string
+	for _, row := range rows {
+		switch {
+		case names == nil && !isBlank(row):
+			names = namesOf(row)
+		case names != nil && slices.Equal(namesOf(row), names):
+			continue
+		}
+		kept = append(kept, row)
+	}
+	return kept
 }
 
 // quotedCSV writes a cell as an export does. An export begins each row with a number, so that no

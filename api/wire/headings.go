@@ -33,6 +33,9 @@ func (n Noun[T]) Columns(text string) ([]string, error) {
 			names[i] = name
 		case name == "" || name == safeColumn || slices.Contains(n.ignored, name):
 			names[i] = ""
+		case strings.ContainsAny(cell, ";|\t"):
+			return nil, fmt.Errorf("there is no column %q; separate the columns by commas, "+
+				"also for a file with other separators", Excerpt(cell))
 		default:
 			return nil, fmt.Errorf("there is no column %q; the columns are %s, "+
 				"and an empty one is passed over", Excerpt(cell), columnNames(members))

@@ -65,7 +65,7 @@ func isRuler(record []string) bool {
 	dashes := 0
 	for _, cell := range record {
 		cell = store.Trim(cell)
-		if strings.Trim(cell, "-=") != "" {
+		if cell == "" || strings.Trim(cell, "-=") != "" {
 			return false
 		}
 		dashes += len(cell)

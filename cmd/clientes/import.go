@@ -44,7 +44,8 @@ ones are passed over, and so are those after the last. Texts of one name are joi
 
   clientes import hubspot.csv --columns ,name,name,email,phone,company
 
-With --no-header, the first line is a customer and not the names of columns.
+With --no-header, the first line is a customer and not the names of columns. Then --columns names
+every column, the last ones too: name,phone,,
 
 The format is that of --format, else that of the name (.csv, .tsv, .ndjson, .jsonl, .json). Else it
 is NDJSON if the file begins with a brace or bracket, and CSV if it does not.
