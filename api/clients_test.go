@@ -42,7 +42,7 @@ func TestBytesBeforeJSON(t *testing.T) {
 	}{
 		{"K1 json with bom", "\ufeff" + loginBody, 200, ""},
 		{"a bom and a line break", "\ufeff\r\n" + loginBody + "\r\n", 200, ""},
-		{"two boms", "\ufeff\ufeff" + loginBody, 400, "JSON"},
+		{"two boms", "\ufeff\ufeff" + loginBody, 400, "U+FEFF"},
 		{"a bom alone", "\ufeff", 400, "empty"},
 		{"UTF-16 of Windows", "\xff\xfe" + utf16(loginBody, 0), 400, "UTF-16"},
 		{"UTF-16, big end first", "\xfe\xff" + utf16(loginBody, 1), 400, "UTF-16"},
