@@ -3,7 +3,8 @@
 //
 // What it reads becomes a domain value of package store, or a fault that names the row and the
 // field; it never returns half a value. What it writes as CSV or NDJSON it reads back unchanged.
-// It knows nothing of HTTP, of databases, or of users who call.
+// It knows nothing of HTTP, of databases, or of users who call. Only its messages do: they tell a
+// sender what to write in a header, a parameter or a flag.
 package wire
 
 import (

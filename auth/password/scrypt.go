@@ -55,14 +55,7 @@ func parseDjangoScrypt(text string) (passwordHash, error) {
 		return nil, malformedHash("A scrypt hash in Django's form has N, salt, r, p and hash, " +
 			"as in scrypt$16384$salt$8$5$….")
 	}
-	var n [3]uint64
-	for i, field := range []string{fields[0], fields[2], fields[3]} {
-		var ok bool
-		if n[i], ok = number(field); !ok {
-			return nil, malformedHash("N, r and p of a scrypt hash are whole numbers.")
-		}
-	}
-	h, err := newScrypt(n[0], n[1], n[2])
+	h, err := readScrypt(fields[0], fields[2], fields[3])
 	if err == nil {
 		h.salt, h.want, err = saltAndWant(fields[1], asText, fields[4], padded, maxWant)
 	}
@@ -77,14 +70,7 @@ func parseWerkzeugScrypt(text string) (passwordHash, error) {
 		return nil, malformedHash("A hash of Werkzeug's scrypt has N, r, p, salt and hash, " +
 			"as in scrypt:32768:8:1$salt$hash.")
 	}
-	var n [3]uint64
-	for i, param := range params {
-		var ok bool
-		if n[i], ok = number(param); !ok {
-			return nil, malformedHash("N, r and p of a scrypt hash are whole numbers.")
-		}
-	}
-	h, err := newScrypt(n[0], n[1], n[2])
+	h, err := readScrypt(params[0], params[1], params[2])
 	if err == nil {
 		h.salt, h.want, err = saltAndWant(fields[1], asText, fields[2], hex.DecodeString, maxWant)
 	}
@@ -147,6 +133,18 @@ func parseFirebase(text string) (passwordHash, error) {
 		return nil, malformedHash("A hash of Firebase is as long as the signer key.")
 	}
 	return h, nil
+}
+
+// readScrypt is newScrypt for parameters as they are written.
+func readScrypt(n, r, p string) (scryptHash, error) {
+	var params [3]uint64
+	for i, text := range []string{n, r, p} {
+		var ok bool
+		if params[i], ok = number(text); !ok {
+			return scryptHash{}, malformedHash("N, r and p of a scrypt hash are whole numbers.")
+		}
+	}
+	return newScrypt(params[0], params[1], params[2])
 }
 
 // newScrypt returns a scrypt hash whose cost is bearable.

@@ -15,6 +15,7 @@ import (
 // F5: the input of the case is a PgBouncer in transaction mode with three connections, and a URL
 // that says nothing of it.
 func TestAPoolerInTransactionMode(t *testing.T) {
+	t.Parallel()
 	c := postgrestest.Start(t)
 	f := newFleet(t, 1, c.Pooler(t, 3)(c.Database(t)))
 	f.addUser(t, "ana")
