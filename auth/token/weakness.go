@@ -17,7 +17,7 @@ import (
 // make is spared, such as 128 random bits in hex or base64.
 func Weakness(secret string) (why string, public bool) {
 	distinct := make(map[byte]bool)
-	var letters, digits, steps int
+	var letters, digits, signs, steps int
 	for i := range len(secret) {
 		c := secret[i]
 		distinct[c] = true
@@ -26,6 +26,8 @@ func Weakness(secret string) (why string, public bool) {
 			letters++
 		case '0' <= c && c <= '9':
 			digits++
+		case strings.IndexByte(secret, c) == i:
+			signs++ // of different kinds
 		}
 		if i > 0 && c-secret[i-1]+1 <= 2 { // one below, the same, one above
 			steps++
@@ -55,7 +57,7 @@ func Weakness(secret string) (why string, public bool) {
 		return "is a sequence", false
 	case urlLike.MatchString(secret):
 		return "looks like a URL", false
-	case !utf8.ValidString(secret), isPassphrase(secret):
+	case !utf8.ValidString(secret), signs >= manySigns, isPassphrase(secret):
 		return "", false
 	case letters == 0, digits == 0 && !changesCase(secret), len(strings.Fields(secret)) > 1,
 		dated.MatchString(secret):
@@ -132,6 +134,9 @@ func isPassphrase(secret string) bool {
 	}
 	return long >= leastWords && len(seen) >= long-1 && common <= long/leastWords
 }
+
+// manySigns is how many different signs no words of a person have between them.
+const manySigns = 7
 
 // shortUnit is the length from which on a repeated text may have been random.
 const shortUnit = 16
