@@ -114,8 +114,8 @@ func changesCase(secret string) bool {
 // leastWords is how many words make a passphrase: a hundred bits, as Diceware counts them.
 const leastWords = 8
 
-// isPassphrase reports whether a secret is made of that many words which dice may have chosen: hardly
-// any of them comes twice, or is one that sentences and placeholders need.
+// isPassphrase reports whether a secret is made of that many words which dice may have chosen:
+// hardly any of them comes twice, or is one that sentences and placeholders need.
 func isPassphrase(secret string) bool {
 	all := strings.FieldsFunc(strings.ToLower(secret), func(r rune) bool {
 		return !unicode.IsLetter(r)
