@@ -53,7 +53,7 @@ func Weakness(secret string) (why string, public bool) {
 		return "has only a few different characters", false
 	case 2*unit <= len(secret), repeatsAtFirst(secret):
 		return "repeats itself", false
-	case steps > len(secret)/2, keySteps(secret) > len(secret)/2:
+	case steps > len(secret)*2/3, keySteps(secret) > len(secret)*2/3:
 		return "is a sequence", false
 	case urlLike.MatchString(secret):
 		return "looks like a URL", false
