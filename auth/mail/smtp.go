@@ -92,6 +92,12 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 		return err
 	}
 	session, err := client.DialToSMTPClientWithContext(ctx)
+	// The connection's deadline may come before the context's, and go-mail hides its error.
+	if err != nil && !s.cfg.Server.implicitTLS && (errors.Is(ctx.Err(), context.DeadlineExceeded) ||
+		strings.Contains(err.Error(), "i/o timeout")) {
+		return fmt.Errorf("a port with TLS from the first byte is silent unless SMTP_URL begins with "+
+			"smtps://, and some networks block the ports of mail: %w", err)
+	}
 	if err != nil {
 		return withCure(err)
 	}
@@ -105,6 +111,8 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 	if isRefused && refused.Reason != gomail.ErrSMTPMailFrom {
 		// It refuses this recipient or this text. A refused sender is for the operator to fix.
 		err = fmt.Errorf("%w: %w", ErrUndeliverable, err)
+	} else if isRefused {
+		err = fmt.Errorf("the server refuses the sender, which MAIL_FROM names: %w", err)
 	}
 	if err == nil || refused != nil && refused.ErrorCode() != 0 {
 		_ = client.CloseWithSMTPClient(session) // QUIT: the mail stays delivered if this fails
@@ -114,8 +122,23 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 
 // withCure adds to an error of the greeting what SMTP_URL has to be, if that is known.
 func withCure(err error) error {
-	var noTLS tls.RecordHeaderError
+	var (
+		noTLS     tls.RecordHeaderError
+		stranger  x509.UnknownAuthorityError
+		otherName x509.HostnameError
+	)
 	switch {
+	case errors.As(err, &stranger):
+		return fmt.Errorf("nobody whom this machine trusts has signed the server's certificate; "+
+			"SSL_CERT_FILE names a file of certificates to trust instead: %w", err)
+	case errors.As(err, &otherName):
+		return fmt.Errorf("the server's certificate is for another name; write that name in SMTP_URL: %w",
+			err)
+	case strings.Contains(err.Error(), "SMTP AUTH failed"): // it has no other mark
+		return fmt.Errorf("the server refuses the user or the password in SMTP_URL: %w", err)
+	case strings.Contains(err.Error(), "does not support SMTP AUTH"):
+		return fmt.Errorf("the server takes no user and password; leave them out of SMTP_URL, or use "+
+			"the port that takes them: %w", err)
 	case errors.As(err, &noTLS):
 		return fmt.Errorf("the server does not begin with TLS, which smtps:// is for; "+
 			"smtp:// in SMTP_URL is for STARTTLS: %w", err)

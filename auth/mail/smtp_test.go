@@ -357,19 +357,20 @@ func TestServersThatAreNotTrusted(t *testing.T) {
 		trust  tls.Certificate
 		want   string
 	}{
-		{"STARTTLS with an unknown certificate", &office{}, stranger, "certificate"},
-		{"TLS with an unknown certificate", &office{implicitTLS: true}, stranger, "certificate"},
+		{"STARTTLS with an unknown certificate", &office{}, stranger, "SSL_CERT_FILE names a file"},
+		{"TLS with an unknown certificate", &office{implicitTLS: true}, stranger,
+			"SSL_CERT_FILE names a file"},
 		{
 			"STARTTLS with another's certificate",
 			&office{certificate: elsewhere},
 			elsewhere,
-			"certificate",
+			"certificate is for another name",
 		},
 		{
 			"TLS with another's certificate",
 			&office{implicitTLS: true, certificate: elsewhere},
 			elsewhere,
-			"certificate",
+			"certificate is for another name",
 		},
 		{"no STARTTLS", &office{noTLS: true}, stranger, "does not offer STARTTLS"},
 	}
@@ -401,7 +402,8 @@ func TestAWrongPasswordIsNotUndeliverable(t *testing.T) {
 		s.cfg.Server.password = "wrong-password"
 		err := s.Send(t.Context(), reset("bruno@example.com"))
 		if err == nil || errors.Is(err, ErrUndeliverable) ||
-			strings.Contains(err.Error(), "wrong-password") {
+			strings.Contains(err.Error(), "wrong-password") ||
+			!strings.Contains(err.Error(), "refuses the user or the password in SMTP_URL") {
 			t.Errorf("%v", err)
 		}
 		if got := o.refused(); !slices.Equal(got, []string{user + ":wrong-password"}) {
@@ -534,6 +536,10 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 			// A client that expects TLS fails at once at a greeting in clear.
 			if !timedOut && (scheme == "smtp://" || replies == nil) ||
 				errors.Is(err, ErrUndeliverable) {
+				t.Errorf("%s, %s: %v", name, scheme, err)
+			}
+			if scheme == "smtp://" &&
+				strings.Contains(err.Error(), "begins with smtps://") != (replies == nil) {
 				t.Errorf("%s, %s: %v", name, scheme, err)
 			}
 			<-hungUp

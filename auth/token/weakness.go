@@ -17,7 +17,7 @@ import (
 // make is spared, such as 128 random bits in hex or base64.
 func Weakness(secret string) (why string, public bool) {
 	distinct := make(map[byte]bool)
-	var letters, digits, steps int
+	var letters, digits, signs, steps int
 	for i := range len(secret) {
 		c := secret[i]
 		distinct[c] = true
@@ -26,6 +26,8 @@ func Weakness(secret string) (why string, public bool) {
 			letters++
 		case '0' <= c && c <= '9':
 			digits++
+		case strings.IndexByte(secret, c) == i:
+			signs++ // of different kinds
 		}
 		if i > 0 && c-secret[i-1]+1 <= 2 { // one below, the same, one above
 			steps++
@@ -51,11 +53,11 @@ func Weakness(secret string) (why string, public bool) {
 		return "has only a few different characters", false
 	case 2*unit <= len(secret), repeatsAtFirst(secret):
 		return "repeats itself", false
-	case steps > len(secret)/2, keySteps(secret) > len(secret)/2:
+	case steps > len(secret)*2/3, keySteps(secret) > len(secret)*2/3:
 		return "is a sequence", false
 	case urlLike.MatchString(secret):
 		return "looks like a URL", false
-	case !utf8.ValidString(secret), isPassphrase(secret):
+	case !utf8.ValidString(secret), signs >= manySigns, isPassphrase(secret):
 		return "", false
 	case letters == 0, digits == 0 && !changesCase(secret), len(strings.Fields(secret)) > 1,
 		dated.MatchString(secret):
@@ -112,8 +114,8 @@ func changesCase(secret string) bool {
 // leastWords is how many words make a passphrase: a hundred bits, as Diceware counts them.
 const leastWords = 8
 
-// isPassphrase reports whether a secret is made of that many words which dice may have chosen: hardly
-// any of them comes twice, or is one that sentences and placeholders need.
+// isPassphrase reports whether a secret is made of that many words which dice may have chosen:
+// hardly any of them comes twice, or is one that sentences and placeholders need.
 func isPassphrase(secret string) bool {
 	all := strings.FieldsFunc(strings.ToLower(secret), func(r rune) bool {
 		return !unicode.IsLetter(r)
@@ -132,6 +134,9 @@ func isPassphrase(secret string) bool {
 	}
 	return long >= leastWords && len(seen) >= long-1 && common <= long/leastWords
 }
+
+// manySigns is how many different signs no words of a person have between them.
+const manySigns = 7
 
 // shortUnit is the length from which on a repeated text may have been random.
 const shortUnit = 16

@@ -260,9 +260,10 @@ func (c *Config) checkTimes(bad faults) {
 			bad.add(name, "is %s, but has to be TOKEN_TTL (%s) or more", span, least)
 		}
 	}
-	if c.origins["SESSION_IDLE"] == "default" && bad.none("SESSION_MAX") {
-		c.SessionIdle = min(c.SessionIdle, c.SessionMax)
-		c.values["SESSION_IDLE"] = c.SessionIdle.String()
+	if c.origins["SESSION_IDLE"] == "default" && bad.none("SESSION_MAX") &&
+		c.SessionIdle > c.SessionMax {
+		c.SessionIdle = c.SessionMax
+		c.values["SESSION_IDLE"] = c.SessionMax.String()
 	}
 	if bad.none("SESSION_IDLE", "SESSION_MAX") && c.SessionIdle > c.SessionMax {
 		bad.add("SESSION_IDLE", "is %s, but has to be SESSION_MAX (%s) or less",

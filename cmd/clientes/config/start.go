@@ -17,8 +17,8 @@ import (
 )
 
 // CheckStart adds to the error of [Load] what only a start would find, so that a command which does
-// not serve can tell of it too. It opens the file that PASSWORD_DENYLIST names, looks for the file of
-// an embedded database or for its folder, and listens for a moment at HOST, on any free port.
+// not serve can tell of it too. It opens the file that PASSWORD_DENYLIST names, looks for the file
+// of an embedded database or for its folder, and listens for a moment at HOST, on any free port.
 func (c Config) CheckStart(ctx context.Context, err error) error {
 	var found *Error
 	if err != nil && !errors.As(err, &found) {
