@@ -201,7 +201,7 @@ func (a *Auth) EndsKnown() error { return a.denied.endsKnown() }
 // [ErrTokenInvalid], [ErrTokenExpired] or [ErrTokenRevoked], and with [store.ErrUnavailable] if it
 // cannot know whether the session was ended.
 func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, error) {
-	t, err := a.access.Verify(store.Trim(accessToken))
+	t, err := a.access.Verify(accessToken)
 	if err != nil {
 		return Caller{}, err
 	}

@@ -171,7 +171,7 @@ func (a *Auth) grant(u store.User, s store.Session, valid token.Validity) (Grant
 // Logout returns without an error, Authenticate refuses every token of the session, here at once
 // and elsewhere within a second.
 func (a *Auth) Logout(ctx context.Context, accessToken string) error {
-	t, _ := a.access.Verify(store.Trim(accessToken)) // t is set even if its times are at fault
+	t, _ := a.access.Verify(accessToken) // t is set even if its times are at fault
 	if t.SessionID == "" {
 		return nil
 	}

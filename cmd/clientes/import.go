@@ -145,13 +145,10 @@ func formatOf(flag, name string) (wire.Format, error) {
 
 // formatByName returns the format that the name of a file ends in, else "".
 func formatByName(name string) wire.Format {
-	if isTSV(name) {
-		return wire.CSV
-	}
 	switch strings.ToLower(filepath.Ext(name)) {
 	case ".csv":
 		return wire.CSV
-	case ".ndjson", ".jsonl", ".json":
+	case ".ndjson", ".jsonl":
 		return wire.NDJSON
 	}
 	return ""

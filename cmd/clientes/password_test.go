@@ -52,5 +52,5 @@ func TestTheOperatorRestrictsPasswords(t *testing.T) {
 	}
 	absent := map[string]string{"PASSWORD_DENYLIST": "absent.txt", "PORT": "0"}
 	call(t, absent, "", "serve").want(t, 1, "",
-		"PASSWORD_DENYLIST cannot be used: open absent.txt: no such file or directory")
+		"PASSWORD_DENYLIST names a file that cannot be used: no such file or directory")
 }

@@ -68,7 +68,7 @@ func TestProgress(t *testing.T) {
 			{[]string{"import", "-", "--dry-run"}, strings.NewReader("name\nCelik\n"), nil,
 				[]string{"reading ", "checking   0% |", "(0/1, ", "finishing"},
 				"1 customer can be imported; nothing was changed\n"},
-			{[]string{"import", "-"}, strings.NewReader("name\n\"\"\n"), nil,
+			{[]string{"import", "-"}, strings.NewReader("name,phone\n,1\n"), nil,
 				[]string{"reading "},
 				"row 1, name: A name is required.\nclientes: the file has a fault; nothing was imported\n"},
 			{[]string{"export", "out.csv"}, nil, nil, []string{"exporting   0% |", "(0/4, "},

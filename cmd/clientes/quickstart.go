@@ -252,10 +252,10 @@ clientes serves at URL, its documentation at URL/docs.
 Paste these into another terminal, from the login to the logout:
 
 TOKEN=$(curl -s 'URL/login' -H 'Content-Type: application/json' -d '{"user":"USER","password":"PASS"}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
-curl -s -w '\n' 'URL/clientes' -H "x-access-token: $TOKEN"
-curl -s -w '\n' 'URL/clientes' -H "x-access-token: $TOKEN" -H 'Content-Type: application/json' -d '{"name":"Flora Dias","email":"flora@example.com"}'
-curl -s -w '\n' 'URL/clientes/1' -H "x-access-token: $TOKEN"
-curl -s -w '\n' -X POST 'URL/logout' -H "x-access-token: $TOKEN"
+curl -s 'URL/clientes' -H "x-access-token: $TOKEN"
+curl -s 'URL/clientes' -H "x-access-token: $TOKEN" -H 'Content-Type: application/json' -d '{"name":"Flora Dias","email":"flora@example.com"}'
+curl -s 'URL/clientes/1' -H "x-access-token: $TOKEN"
+curl -s -X POST 'URL/logout' -H "x-access-token: $TOKEN"
 
 Ctrl+C stops the server; ` + "`clientes quickstart`" + ` or ` + "`clientes serve`" + ` starts it again.
 

@@ -203,7 +203,7 @@ func TestTheFormatOfAUserFile(t *testing.T) {
 		"a.ndjson": {json, true}, "b.ndjson": {csv, false}, "a.jsonl": {json, true},
 		"b.jsonl": {csv, false},
 		"a.txt":   {csv, true}, "b.txt": {"\n\t " + json, true}, "-": {json, true},
-		"c.txt": {"[" + json + "]", false},
+		"c.txt": {"[" + json + "]", true}, "c.json": {"[" + json + "]", true},
 	} {
 		for u, err := range userRows(readingFor(t, name, c.data), []byte(c.data)) {
 			if (err == nil) != c.good || c.good && u.Name != "ana" {
