@@ -44,6 +44,7 @@ func TestANameThatIsAnotherUsersEmail(t *testing.T) {
 			{"ana@example.com", "", "thief@example.com"},
 			{"", "ana@example.com", "Ana@example.com"},
 			{"ana", "", "Ana@example.com"},
+			{" \u200b", " ana@EXAMPLE.com\n", "Ana@example.com"},
 			{"thief@example.com", "", ""}, // nobody has that name
 		} {
 			a.mailsTo(t)
@@ -91,5 +92,16 @@ func TestImportedWithoutPassword(t *testing.T) {
 			delete(want, "")
 			wantMails(t, "forgot of "+u.Name, mails, want)
 		}
+	})
+}
+
+// TestAnEmailOfWhiteSpaceIsNone checks that nobody comes without a password whom no mail reaches.
+func TestAnEmailOfWhiteSpaceIsNone(t *testing.T) {
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		c := authtest.NewClock()
+		a := startMailing(t, e, url, c.Now, nil)
+		u := store.User{Name: "ana", Email: " \u200b\n", Role: store.Viewer}
+		_, err := a.AddUser(t.Context(), u, "")
+		wantFault(t, "white space for an email", err, "email")
 	})
 }

@@ -68,8 +68,10 @@ func (n *Noun[T]) unknownColumns(
 	fault := store.FieldError{Code: "unknown_member"}
 	known := columnNames(members)
 	if n.secret {
-		fault.Message = fmt.Sprintf("%s of the first line is none of %s.",
-			columnList(unknown), known)
+		fault.Message = fmt.Sprintf("%s of the first line is none of %s. Rename the others or take "+
+			"them out, or say what each column is, from the left, with columns=%s,,%s (an empty "+
+			"one is passed over).",
+			columnList(unknown), known, n.required[0], members[len(members)-1].name)
 		return fault
 	}
 	var cells []string

@@ -136,6 +136,8 @@ func TestWrongUsage(t *testing.T) {
 		{"user add bob --role boss --password-stdin", "clientes: there is no role \"boss\""},
 		{"user add bob --password-stdin --password-hash x",
 			"clientes: --password-hash and --password-stdin are two ways"},
+		{"user add bob --password-hash=",
+			"clientes: --password-hash is empty; put the hash in single quotes"},
 		{"user add bob --email", "clientes: flag needs an argument: --email"},
 		{"migrate down", "clientes: there is no command \"down\""},
 		{"backup", "clientes: `clientes backup` takes FILE, but 0 were given"},

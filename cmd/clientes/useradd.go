@@ -28,6 +28,10 @@ users of the machine can see the arguments of a command while it runs, a hash am
 				return &usageError{"--password-hash and --password-stdin are two ways to say the same; " +
 					"give one of them"}
 			}
+			if byHash && hash == "" {
+				return &usageError{"--password-hash is empty; put the hash in single quotes, " +
+					"or a shell takes what follows each $ in it for the name of a variable"}
+			}
 			if err := checkRole(role); err != nil {
 				return err
 			}

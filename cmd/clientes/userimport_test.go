@@ -98,9 +98,11 @@ func TestUserImportThatIsRefused(t *testing.T) {
 				"clientes: the file has a fault; nothing was imported\n"},
 		"no header": {row("ana", "a@example.com", "viewer", bcryptHash),
 			"the file: Each of columns 1, 2, 3, 4 of the first line is none of user, email, role, " +
-				"password_hash.\n"},
+				"password_hash. Rename the others"},
 		"a column that is wrong": {"user,hash\nana," + bcryptHash + "\n",
-			"the file: Column 2 of the first line is none of user, email, role, password_hash.\n" +
+			"the file: Column 2 of the first line is none of user, email, role, password_hash. " +
+				"Rename the others or take them out, or say what each column is, from the left, " +
+				"with --columns=user,,password_hash (an empty one is passed over).\n" +
 				"clientes: the file has a fault; nothing was imported\n"},
 		"no column of users": {"email,password_hash\na@example.com," + bcryptHash + "\n",
 			"the file, user: This column is required.\n"},
