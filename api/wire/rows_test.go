@@ -90,7 +90,7 @@ func writeFile(f Format, list []store.Cliente) []byte {
 // looksSpoiled reports whether a customer has a text that a CSV file has only from a spreadsheet.
 func looksSpoiled(c store.Cliente) bool {
 	for _, t := range c.Texts() {
-		if t.Name != "email" && damageOf(*t.Value) != "" {
+		if t.Name != "email" && damageOf(*t.Value, false) != "" {
 			return true
 		}
 	}

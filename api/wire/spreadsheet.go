@@ -59,8 +59,8 @@ var sheetErrors = []string{
 }
 
 // damageOf returns what another program has plainly done to a cell, as a sentence that says what to
-// do. It is "" if the cell may be what somebody wrote.
-func damageOf(cell string) string {
+// do. It is "" if the cell may be what somebody wrote. In a file of our own, `\N` is.
+func damageOf(cell string, own bool) string {
 	if cell == "" || !strings.ContainsRune(`#='\`, rune(cell[0])) {
 		return ""
 	}
@@ -70,7 +70,7 @@ func damageOf(cell string) string {
 		len(trimmed) >= 3 && strings.Trim(trimmed, "#") == "":
 		return "A spreadsheet has put " + trimmed + " in the place of the text; " +
 			"correct the cell there, and export again."
-	case trimmed == `\N`:
+	case trimmed == `\N` && !own:
 		return `A database has put \N in the place of a text that it does not have; ` +
 			"empty the cell."
 	case strings.HasPrefix(cell, `="`) && len(trimmed) > 3 && strings.HasSuffix(trimmed, `"`):

@@ -19,6 +19,7 @@ type table struct {
 	widest  int   // the cells of the longest row
 	rows    int64 // how many rows there were
 	marked  bool  // whether the file was written for a spreadsheet; see [SpreadsheetCSV]
+	own     bool  // whether this program has exported the file
 	comma   byte  // separates the cells
 	said    bool  // whether the sender said what the columns are
 	whole   bool  // whether that has to be every column
@@ -110,7 +111,7 @@ func (n *Noun[T]) fromRecord(record []string, row *T, t *table) (T, error) {
 		case !n.secret && c.name == "phone":
 			cell = withoutTextMark(cell)
 		}
-		if message := damageOf(cell); message != "" && c.name != "email" && !n.secret && !t.marked {
+		if message := damageOf(cell, t.own); message != "" && c.name != "email" && !n.secret && !t.marked {
 			faults.Fields = append(faults.Fields, store.FieldError{
 				Field: c.name, Code: "spreadsheet", Message: message,
 			})
@@ -273,7 +274,13 @@ func (n *Noun[T]) table(in *csvReader, how Reading, row *T) (*table, []string, e
 	if err != nil || how.HeaderAbsent {
 		return t, first, err
 	}
-	t.marked = slices.ContainsFunc(first, func(s string) bool { return heading(s) == safeColumn })
+	names := make([]string, len(first))
+	for i, cell := range first {
+		names[i] = heading(cell)
+	}
+	t.marked = slices.Contains(names, safeColumn)
+	isMissing := func(name string) bool { return !slices.Contains(names, name) }
+	t.own = len(n.ignored) > 0 && !slices.ContainsFunc(n.ignored, isMissing)
 	return t, nil, nil
 }
 

@@ -371,7 +371,7 @@ func TestStartWithoutADatabaseFile(t *testing.T) {
 		"sqlite:.":             "DATABASE_URL leads to a folder",
 		"sqlite:$HOME/x.db":    "DATABASE_URL begins with a reference",
 		"sqlite:%APPDATA%/x":   "DATABASE_URL begins with a reference",
-		"sqlite: x.db":         "DATABASE_URL has white space around its file",
+		"sqlite: x.db":         "DATABASE_URL has white space around the name of its file",
 		"postgres://u:p@h/d":   "",
 		"sqlite:nowhere/x.db?": "DATABASE_URL has to name a file",
 	} {
