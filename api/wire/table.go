@@ -111,7 +111,8 @@ func (n *Noun[T]) fromRecord(record []string, row *T, t *table) (T, error) {
 		case !n.secret && c.name == "phone":
 			cell = withoutTextMark(cell)
 		}
-		if message := damageOf(cell, t.own); message != "" && c.name != "email" && !n.secret && !t.marked {
+		mayBeDamaged := c.name != "email" && !n.secret && !t.marked
+		if message := damageOf(cell, t.own); mayBeDamaged && message != "" {
 			faults.Fields = append(faults.Fields, store.FieldError{
 				Field: c.name, Code: "spreadsheet", Message: message,
 			})

@@ -29,7 +29,8 @@ type place struct {
 	trigrams        string // the schema of pg_trgm, if the user may not use it
 }
 
-// placeOf looks at the place that the connection leads to. It changes nothing.
+// placeOf looks at the place that the connection leads to, and changes nothing. It reads all of it
+// at one moment: another process may be migrating the database.
 func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 	all, err := known()
 	if err != nil {
@@ -39,6 +40,15 @@ func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 	if err != nil {
 		return place{}, err
 	}
+	_, err = exec(ctx, conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	if err != nil {
+		return place{}, err
+	}
+	defer func() {
+		if _, end := exec(ctx, conn, "ROLLBACK"); err == nil {
+			err = end
+		}
+	}()
 	searchPath, own, early := "", "", ""
 	err = conn.QueryRow(ctx, `
 		SELECT current_database()::text, current_user::text, coalesce(current_schema()::text, ''),

@@ -22,7 +22,8 @@ type place struct {
 	carry bool // see [store.Place.Schema]
 }
 
-// placeOf looks at the file that the connection has open. It changes nothing.
+// placeOf looks at the file that the connection has open, and changes nothing. It reads all of it
+// at one moment: another process may be migrating the file.
 func placeOf(ctx context.Context, conn *sqlite.Conn, path string) (p place, err error) {
 	all, err := known()
 	if err != nil {
@@ -32,6 +33,10 @@ func placeOf(ctx context.Context, conn *sqlite.Conn, path string) (p place, err 
 	if err != nil {
 		return place{}, err
 	}
+	if err := exec(conn, `BEGIN`); err != nil {
+		return place{}, err
+	}
+	defer exec(conn, `ROLLBACK`)
 	found, err := tablesOf(ctx, conn, path, made)
 	if err != nil {
 		return place{}, err

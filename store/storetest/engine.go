@@ -20,6 +20,7 @@ func engineChecks() []check {
 		{"migrations are listed as missing before and as applied after", migrationsListed},
 		{"migrating again changes nothing", migrateAgain},
 		{"many may migrate an empty database at once", migrateAtOnce},
+		{"the schema is read at one moment while another process migrates", schemaMeanwhile},
 		{"what one store writes another on the same database reads", openTwice},
 		{"what was written is there after a restart", restart},
 		{"close waits for the calls under way", closeWaits},
@@ -159,6 +160,32 @@ func migrateAtOnce(t *testing.T, f *fixture) {
 			})
 		}
 		atOnce(starts...)
+	}
+}
+
+func schemaMeanwhile(t *testing.T, f *fixture) {
+	for range 5 {
+		url := f.engine.Empty(t)
+		migrated := make(chan struct{})
+		atOnce(
+			func() {
+				defer close(migrated)
+				if err := f.engine.Migrate(t.Context(), url); err != nil {
+					t.Error(err)
+				}
+			},
+			func() {
+				for {
+					if _, err := f.engine.Schema(t.Context(), url); err != nil {
+						t.Error(err)
+					}
+					select {
+					case <-migrated:
+						return
+					default:
+					}
+				}
+			})
 	}
 }
 
