@@ -233,6 +233,7 @@ func FuzzUserRows(f *testing.F) {
 		f.Add(name, []byte(
 			`{"user":["SECRET"]}`+"\n"+`{"user":"SECRET" SECRET}`+"\n"+`{"SECRET":1}`+"\nSECRET"))
 	}
+	f.Add("a.csv", []byte(",user\n0")) // a column without a name, and with a text
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		n, ended := 0, false
 		for u, err := range userRows(readingFor(t, name, string(data)), data) {
@@ -247,9 +248,9 @@ func FuzzUserRows(f *testing.F) {
 					t.Errorf("the row is %+v", u)
 				}
 			case errors.As(err, &header):
-				ended = true
-				if header.Count < 1 || header.Rows[0].Row != 0 || n != 0 {
-					t.Errorf("row %d: a header with %v", n, header)
+				ended = true // some faults of a file show at its end
+				if header.Count < 1 || header.Rows[0].Row != 0 {
+					t.Errorf("row %d: a file with %v", n, header)
 				}
 			case !errors.As(err, &invalid):
 				t.Errorf("row %d: %v", n, err)
