@@ -212,7 +212,11 @@ func New(cfg Config) (*Server, error) {
 	for _, p := range published {
 		routes = append(routes, route{"GET", p.path, anybody, nil, gin.WrapH(p)})
 	}
-	s.mount(routes)
+	pages, err := s.consoleRoutes()
+	if err != nil {
+		return nil, err
+	}
+	s.mount(append(routes, pages...))
 	return s, nil
 }
 

@@ -78,6 +78,9 @@ func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *authtest.C
 // stopTheClock stops the clock of a server, so that no wait ends while a test is slow.
 func stopTheClock(cfg *Config) { cfg.Now = authtest.StoppedAt(time.Now().Round(0)).Now }
 
+// atItsAddress makes browsers reach a server where it listens.
+func atItsAddress(cfg *Config) { cfg.PublicURL = nil }
+
 // overHTTPS makes browsers reach a server over https.
 func overHTTPS(cfg *Config) { cfg.PublicURL = &url.URL{Scheme: "https", Host: ownHost} }
 
@@ -108,6 +111,10 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	for _, change := range changes {
 		change(&cfg)
 	}
+	listening := httptest.NewUnstartedServer(nil)
+	if cfg.PublicURL == nil {
+		cfg.PublicURL = &url.URL{Scheme: "http", Host: listening.Listener.Addr().String()}
+	}
 	var err error
 	f.config = auth.Config{
 		Store: st, Gate: password.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
@@ -120,7 +127,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	cfg.Auth = f.auth
 	f.server, err = New(cfg)
 	authtest.Must(t, err)
-	listening := httptest.NewUnstartedServer(f.server)
+	listening.Config.Handler = f.server
 	listening.Config.ConnContext = ConnContext
 	listening.Config.DisableGeneralOptionsHandler = true
 	listening.Start()

@@ -17,7 +17,7 @@ import (
 	"github.com/swaggest/swgui/v5/static"
 )
 
-//go:embed openapi.yaml docs
+//go:embed openapi.yaml docs client/client.js client/client.d.ts
 var assets embed.FS
 
 // docsPolicy allows the docs page its own files and its own server, and nothing else. The style
@@ -39,8 +39,14 @@ type content struct {
 	etag string
 }
 
+func newContent(body []byte) content {
+	sum := sha256.Sum256(body)
+	return content{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}
+}
+
 // staticFiles returns the files that the server publishes: the OpenAPI document in both forms, the
-// page to read and try it, and what that page loads. An error names a file that the binary lacks.
+// page to read and try it, and what that page loads; and the client of the API with its types. An
+// error names a file that the binary lacks.
 func staticFiles() ([]staticFile, error) {
 	const (
 		css  = "text/css; charset=utf-8"
@@ -64,6 +70,8 @@ func staticFiles() ([]staticFile, error) {
 		{"/docs/swagger-ui-bundle.js", js, "", static.FS, "swagger-ui-bundle.js.gz", gunzip},
 		{"/docs/favicon-16x16.png", png, "", static.FS, "favicon-16x16.png", unchanged},
 		{"/docs/favicon-32x32.png", png, "", static.FS, "favicon-32x32.png", unchanged},
+		{"/client.js", js, "", assets, "client/client.js", unchanged},
+		{"/client.d.ts", "application/typescript", "", assets, "client/client.d.ts", unchanged},
 	} {
 		packed, err := fs.ReadFile(p.from, p.file)
 		if err != nil {
@@ -75,8 +83,7 @@ func staticFiles() ([]staticFile, error) {
 				// The input is part of the binary, so every test of the file sees this.
 				panic(fmt.Errorf("unpack %s: %w", p.file, err))
 			}
-			sum := sha256.Sum256(body)
-			return content{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}
+			return newContent(body)
 		})
 		list = append(list, staticFile{p.path, p.mediaType, p.policy, unpacked})
 	}

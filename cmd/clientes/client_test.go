@@ -9,7 +9,7 @@ import (
 	"clientes/auth/authtest"
 )
 
-// TestClient runs testdata/client/clientes.mjs, which api/README.md offers to front-end developers,
+// TestClient runs api/client/client.js, which api/README.md offers to front-end developers,
 // against a server of its own. In Node it is as the tabs of two browsers. testdata/client/test.mjs
 // says what it has to do.
 func TestClient(t *testing.T) {

@@ -60,7 +60,7 @@ func rooms() []room {
 		},
 		{
 			path: "api",
-			ours: []string{"api/wire", "auth", "auth/throttle", "store"},
+			ours: []string{"api/console", "api/wire", "auth", "auth/throttle", "store"},
 			tests: append([]string{
 				"api/wire/wiretest", "auth/captcha", "auth/mail", "auth/password",
 			}, fixtures...),
@@ -68,6 +68,7 @@ func rooms() []room {
 				"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest",
 			},
 		},
+		{path: "api/console", libraries: []string{"html/template"}},
 		{path: "api/wire", ours: []string{"store"}, tests: []string{"api/wire/wiretest"}},
 		{path: "api/wire/wiretest", ours: []string{"store"}},
 		{

@@ -1,11 +1,11 @@
-// Runs clientes.mjs against a real server, through a proxy on which the cases can hold, lose and count what passes.
+// Runs client.js against a real server, through a proxy on which the cases can hold, lose and count what passes.
 //
 //   SERVER, SECRET, USER1, USER2, PASSWORD=... node test.mjs
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import http from "node:http";
 import { test } from "node:test";
-import { connect } from "./clientes.mjs";
+import { connect } from "../../../../api/client/client.js";
 
 const { SERVER, SECRET, USER1, USER2, PASSWORD } = process.env;
 const KEY = "clientes_refresh";

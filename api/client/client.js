@@ -1,8 +1,9 @@
 // One login at a clientes server. A promise rejects with the server's `code`, or as fetch does when the network fails.
 // onEnd(code) is called when the user has to log in again.
-export function connect(server, { cookie = false, storage = memory(), onEnd = () => {} } = {}) {
+export function connect(server, { cookie = false, storage = memory(), onEnd = () => {}, onSession = () => {} } = {}) {
   let access; // the access token; undefined until we know, null when logged out
   let user; // whose it is
+  let endsAt; // when the session ends if nobody uses it
   let refreshing; // the refresh under way, which all calls share
 
   function send(path, options, token) {
@@ -23,7 +24,10 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     if (!answer.token) refuse(answer); // a 503, say: the refresh token stays where it is
     if (answer.refresh_token) await storage.setItem(KEY, answer.refresh_token); // else it is in the cookie
     access = answer.token;
-    return (user = answer.user);
+    user = answer.user;
+    endsAt = Date.now() + answer.refresh_expires_in * 1000;
+    onSession({ user, endsAt });
+    return user;
   }
 
   async function renew(old) {
@@ -53,10 +57,11 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   }
 
   // A user with a second factor needs a code: without one it rejects with mfa_required.
-  async function login(user, password, code) {
+  async function login(user, password, options = {}) {
+    const { code, remember } = typeof options === "string" ? { code: options } : options;
     return alone(async () => {
       const device = await storage.getItem(DEVICE); // so that strangers who fail under this name do not keep us out
-      const answer = await (await send("/login", json({ user, password, code, device, cookie }))).json();
+      const answer = await (await send("/login", json({ user, password, code, device, cookie, remember }))).json();
       if (answer.device) await storage.setItem(DEVICE, answer.device); // else it is in a cookie
       return keep(answer);
     });
@@ -82,7 +87,71 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     access = null;
     await storage.removeItem(KEY);
   }
-  return { login, fetch: call, logout };
+
+  // The body of an answer. A refusal rejects.
+  async function ask(method, path, body, headers = {}) {
+    const response = await call(path, {
+      method, headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+    return bodyOf(response);
+  }
+  async function bodyOf(response) {
+    const text = await response.text();
+    const answer = text ? JSON.parse(text) : undefined;
+    if (!response.ok) {
+      throw Object.assign(new Error(answer.message), answer, {
+        status: response.status, retryAfter: Number(response.headers.get("Retry-After")) || undefined,
+      });
+    }
+    return answer;
+  }
+  async function page(path, query) {
+    const url = typeof query === "string" ? query : path + queryString(query);
+    const response = await call(url);
+    const next = /<([^>]*)>; *rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
+    const total = response.headers.get("X-Total-Count");
+    return { records: await bodyOf(response), next, total: total === null ? undefined : Number(total) };
+  }
+  const tag = (version) => ({ "If-Match": `"${version}"` });
+  const clientes = {
+    page: (query) => page("/clientes", query),
+    async *list(query) {
+      for (let url = "/clientes" + queryString(query); url; ) {
+        const { records, next } = await page("/clientes", url);
+        yield* records;
+        url = next;
+      }
+    },
+    get: (id) => ask("GET", `/clientes/${id}`),
+    create: (cliente) => ask("POST", "/clientes", cliente, { "Idempotency-Key": crypto.randomUUID() }),
+    update: (base, changes) => ask("PATCH", `/clientes/${base.id}`, changes, tag(base.version)),
+    delete: (base) => ask("DELETE", `/clientes/${base.id}`, undefined, tag(base.version)),
+    history: (id, query) => page(`/clientes/${id}/history`, query),
+    restore: (id, version) => ask("POST", `/clientes/${id}/restore`, { version }),
+    async import(file, { columns, header, charset, type = "text/csv", dryRun, onProgress = () => {}, signal } = {}) {
+      const media = type + (charset ? `; charset=${charset}` : "") + (header ? `; header=${header}` : "");
+      const query = queryString({ dry_run: dryRun || undefined, columns: columns?.join(",") });
+      const response = await call("/clientes/import" + query, {
+        method: "POST", headers: { "Content-Type": media }, body: file, signal,
+      });
+      return bodyOf(response);
+    },
+    export: (query, type = "text/csv") => call("/clientes/export" + queryString(query), { headers: { Accept: type } }),
+  };
+  async function use() {
+    await refresh(access ?? undefined);
+    return { user, endsAt };
+  }
+  return {
+    login, fetch: call, logout, json: ask, refresh: use, clientes,
+    get session() { return access ? { user, endsAt } : undefined; },
+  };
+}
+
+function queryString(query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  return given.length ? "?" + new URLSearchParams(given) : "";
 }
 
 const KEY = "clientes_refresh"; // in the storage, and the name of the lock

@@ -1,0 +1,171 @@
+// The types of client.js: one login at a clientes server, for browsers and Node.
+
+/** A user, as a login returns it. */
+export interface User {
+  id: number;
+  user: string;
+  role: "viewer" | "editor" | "admin";
+}
+
+/** A customer. `version` counts its writes and is its entity tag. */
+export interface Cliente {
+  id: number;
+  name: string;
+  email: string;
+  phone: string;
+  company: string;
+  address: string;
+  notes: string;
+  version: number;
+  created_at: string;
+  updated_at: string;
+}
+
+/** The members of a customer that a client may write. */
+export type ClienteInput = Pick<Cliente, "name"> &
+  Partial<Pick<Cliente, "email" | "phone" | "company" | "address" | "notes">>;
+
+/** One step in the life of a customer. */
+export interface Change {
+  version: number;
+  action: "created" | "updated" | "deleted" | "restored" | "erased";
+  user_id: number | null;
+  user: string | null;
+  at: string;
+  record: Cliente | null;
+}
+
+/** One fault of what was sent: of a member, or of a row of an import. */
+export interface Fault {
+  row?: number;
+  field: string;
+  message: string;
+  code: string;
+}
+
+/** Every promise of this module rejects with it. `code` is the server's, or "network". */
+export interface ClientesError extends Error {
+  code: string;
+  status?: number;
+  errors?: Fault[];
+  error_count?: number;
+  request_id?: string;
+  /** In seconds: when to try again. */
+  retryAfter?: number;
+}
+
+/** A login that lives. `endsAt` is when it ends if nobody uses it, as Date.now() counts. */
+export interface Session {
+  user: User;
+  endsAt: number;
+}
+
+/** Where the refresh token is kept without cookie mode: localStorage, or a keychain. */
+export interface Storage {
+  getItem(key: string): string | null | undefined | Promise<string | null | undefined>;
+  setItem(key: string, value: string): void | Promise<void>;
+  removeItem(key: string): void | Promise<void>;
+}
+
+export interface Options {
+  /** The refresh token is in a cookie that no script can read; all tabs share it. */
+  cookie?: boolean;
+  storage?: Storage;
+  /** Called once when the user has to log in again; "logged_out" if another tab logged out. */
+  onEnd?: (code: string) => void;
+  /** Called after each login and each refresh, also one of another tab. */
+  onSession?: (session: Session) => void;
+}
+
+export interface LoginOptions {
+  /** The code of a second factor. */
+  code?: string;
+  /** The session ends 14 days after its last use instead of 30 minutes. */
+  remember?: boolean;
+  /** Called with 0 to 1 while a puzzle is solved instead of waiting (429 with a challenge). */
+  onPuzzle?: (done: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface Query {
+  q?: string;
+  email?: string;
+  sort?: string;
+  limit?: number;
+  updated_since?: string;
+  count?: "exact";
+}
+
+/** A page of a list. `next` and `total` are absent when there is no more, or nobody counted. */
+export interface Page<T> {
+  records: T[];
+  next?: string;
+  total?: number;
+}
+
+/** The outcome of {@link Clientes.update}. */
+export interface Conflict {
+  /** What was read, what the server has now, and what was to be written, of the same fields. */
+  base: Cliente;
+  theirs: Cliente;
+  mine: Partial<ClienteInput>;
+  /** The fields that both changed, each to something else. */
+  fields: (keyof ClienteInput)[];
+}
+
+export interface ImportOptions {
+  /** What the columns are, from the left; "" is passed over. */
+  columns?: string[];
+  /** "absent": the first line is a record already. */
+  header?: "present" | "absent";
+  /** The character set, as the WHATWG Encoding Standard names it. */
+  charset?: string;
+  /** "text/csv" unless the file is NDJSON. */
+  type?: "text/csv" | "application/x-ndjson";
+  dryRun?: boolean;
+  /** Called with the bytes that were sent, and all bytes. In Node: once at each end. */
+  onProgress?: (sent: number, all: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface Clientes {
+  /** One page: of a query, or the one that `next` of a page names. */
+  page(query?: Query | string): Promise<Page<Cliente>>;
+  /** Every customer of a query, page by page. */
+  list(query?: Query): AsyncIterable<Cliente>;
+  get(id: number): Promise<Cliente>;
+  /** Creates one record, also when the answer is lost and the request is sent again. */
+  create(cliente: ClienteInput): Promise<Cliente>;
+  /**
+   * Writes the changed fields, if the record still has the version of `base`. If somebody has
+   * written in between, changes of other fields go together by themselves, and a field that both
+   * changed rejects with the code "conflict_fields" and `conflict`.
+   */
+  update(base: Cliente, changes: Partial<ClienteInput>): Promise<Cliente>;
+  /** Deletes it, if it still has the version of `base`. */
+  delete(base: Pick<Cliente, "id" | "version">): Promise<void>;
+  history(id: number, query?: { limit?: number } | string): Promise<Page<Change>>;
+  /** Writes the text of an old version as a new one; brings a deleted customer back. */
+  restore(id: number, version: number): Promise<Cliente>;
+  import(file: Blob | string, options?: ImportOptions): Promise<{ imported?: number; valid?: number }>;
+  /** The answer of the server, to be read or streamed to a file. */
+  export(query?: Query, type?: "text/csv" | "application/x-ndjson"): Promise<Response>;
+}
+
+export interface Client {
+  /** The third argument may be the code of a second factor alone. */
+  login(user: string, password: string, options?: string | LoginOptions): Promise<User>;
+  logout(options?: { everywhere?: boolean }): Promise<void>;
+  /** As the global fetch, but with a path of the server, and with the token. */
+  fetch(path: string, options?: RequestInit): Promise<Response>;
+  /** The body of an answer; a refusal rejects. `body` is sent as JSON. */
+  json<T = unknown>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T>;
+  /** Uses the session, so that it ends later. */
+  refresh(): Promise<Session>;
+  /** The session as this client knows it. */
+  readonly session: Session | undefined;
+  readonly clientes: Clientes;
+}
+
+/** One login at the server with this origin; "" is the page's own. */
+export function connect(server: string, options?: Options): Client;
