@@ -106,16 +106,16 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     }
     return answer;
   }
-  async function page(path, query) {
+  async function page(path, query, { signal } = {}) {
     const url = typeof query === "string" ? query : path + queryString(query);
-    const response = await call(url);
+    const response = await call(url, { signal });
     const next = /<([^>]*)>; *rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
     const total = response.headers.get("X-Total-Count");
     return { records: await bodyOf(response), next, total: total === null ? undefined : Number(total) };
   }
   const tag = (version) => ({ "If-Match": `"${version}"` });
   const clientes = {
-    page: (query) => page("/clientes", query),
+    page: (query, options) => page("/clientes", query, options),
     async *list(query) {
       for (let url = "/clientes" + queryString(query); url; ) {
         const { records, next } = await page("/clientes", url);
@@ -137,7 +137,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       });
       return bodyOf(response);
     },
-    export: (query, type = "text/csv") => call("/clientes/export" + queryString(query), { headers: { Accept: type } }),
+    export: (query, type = "text/csv", { signal } = {}) =>
+      call("/clientes/export" + queryString(query), { headers: { Accept: type }, signal }),
   };
   async function use() {
     await refresh(access ?? undefined);
