@@ -7,6 +7,7 @@ import { api } from "./session.js";
 // behind the place's name, query a URLSearchParams.
 const places = [
   { name: "customers", label: () => t("place.customers"), module: () => import("./customers.js") },
+  { name: "import", label: () => t("import.title"), module: () => import("./import.js"), hidden: true },
   { name: "account", label: () => t("place.account"), module: () => import("./account.js") },
   { name: "users", label: () => t("place.users"), module: () => import("./users.js"), role: "admin" },
   { name: "audit", label: () => t("place.audit"), module: () => import("./audit.js"), role: "admin" },
@@ -26,7 +27,7 @@ await load();
 await api.refresh();
 const mine = places.filter((p) => !p.role || p.role === api.session.user.role);
 const rail = h("nav", { class: "rail", "aria-label": t("place.label") }, h("div", { class: "name" }, "clientes"),
-  mine.map((p) => h("a", { href: "#/" + p.name }, p.label())));
+  mine.filter((p) => !p.hidden).map((p) => h("a", { href: "#/" + p.name }, p.label())));
 put(document.body, h("div", { class: "frame" }, rail, main));
 addEventListener("hashchange", show);
 await show();
