@@ -1,6 +1,6 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
-import { h, put } from "./dom.js";
-import { language, message, number, t } from "./words.js";
+import { h, notice, put } from "./dom.js";
+import { faultMessage, language, message, number, t } from "./words.js";
 import { api } from "./session.js";
 import { MEANINGS, charsetOf, guess, isHeading, kindOf, preview } from "./csv.js";
 
@@ -15,12 +15,9 @@ const FIELDS = {
 };
 
 export async function show(main) {
-  if (api.session.user.role === "viewer") {
-    put(main, h("h1", null, t("import.title")), h("p", { class: "notice" }, t("import.forbidden")));
-    return;
-  }
   let file, kind, charset, marked, rows, header, columns; // what was chosen, and how it is read
   let running; // the AbortController of a transfer
+  let changed = false; // whether somebody has said what a column is
 
   const input = h("input", { type: "file", id: "import-file", class: "unseen", onchange: () => choose(input.files[0]) });
   const picked = h("span");
@@ -41,7 +38,7 @@ export async function show(main) {
         h("span", { class: "muted" }, t("import.kinds"))]);
   }
 
-  const refuse = (...content) => put(outcome, notice(content));
+  const refuse = (...content) => put(outcome, notice(...content));
 
   async function choose(chosen) {
     input.value = ""; // so that the same file can be chosen again, when it was corrected
@@ -59,6 +56,7 @@ export async function show(main) {
       if (kind === "workbook") return refuse(h("p", null, t("import.workbook")), h("p", null, t("import.workbook_how")));
       if (kind === "other") return refuse(t("import.other"));
       columns = undefined;
+      changed = false;
       await read();
     } catch {
       if (file === chosen) refuse(t("import.unreadable"));
@@ -99,7 +97,7 @@ export async function show(main) {
       h("div", { class: "scroll", role: "region", tabIndex: 0, "aria-label": t("import.preview") }, h("table", { class: "preview" },
         h("thead", null, h("tr", null, headings),
           h("tr", null, columns.map((c, i) => h("td", null, select([["", t("import.leave_out")], ...Object.keys(MEANINGS).map((name) => [name, FIELDS[name]()])],
-            c, (value) => { columns[i] = value; ready(); }, `import-meaning import-column-${i}`))))),
+            c, (value) => { columns[i] = value; changed = true; ready(); }, `import-meaning import-column-${i}`))))),
         body))));
     tell(t("import.read", { columns: number(columns.length) }));
     ready();
@@ -110,7 +108,6 @@ export async function show(main) {
     put(outcome, content, h("div", { class: "actions" }, buttons));
   }
   const check = () => h("button", { class: "main", onclick: () => send(true) }, t("import.check"));
-  const notice = (...content) => h("div", { class: "notice", role: "alert" }, content);
 
   // ready offers to check the file, after each choice of how to read it.
   function ready() {
@@ -171,25 +168,26 @@ export async function show(main) {
 
   function failed(error, dryRun, cancelled, arrived) {
     const lost = !dryRun && (cancelled ? arrived : error.status === undefined);
-    const what = notice(cancelled ? null : message(error), " ", lost ? t("import.unsure") : cancelled ? t("import.cancelled") : null);
-    next(what, dryRun ? check() : h("button", { class: "main", onclick: () => send(false) }, t("import.again")));
+    const told = notice(cancelled ? null : message(error), " ", lost ? t("import.unsure") : cancelled ? t("import.cancelled") : null);
+    next(told, dryRun ? check() : h("button", { class: "main", onclick: () => send(false) }, t("import.again")));
     tell("");
-    focusOn(what);
+    focusOn(told);
   }
 
   function checked({ valid }) {
     if (valid === 0) return next(notice(t("import.nothing")), check());
-    const button = h("button", { class: "main", onclick: () => send(false) }, t("import.import", { number: number(valid) }));
-    const text = t("import.valid", { number: number(valid) });
+    const button = h("button", { class: "main", onclick: () => send(false) }, valid === 1 ? t("import.import_one") : t("import.import", { number: number(valid) }));
+    const text = valid === 1 ? t("import.valid_one") : t("import.valid", { number: number(valid) });
     next(h("p", { class: "good" }, text), button);
     tell(text);
     button.focus();
   }
 
   function imported(answer) {
-    const text = t("import.imported", { number: number(answer.imported) });
+    const text = answer.imported === 1 ? t("import.imported_one") : t("import.imported", { number: number(answer.imported) });
     const link = h("a", { href: "#/customers?sort=-id" }, t("import.see"));
     file = columns = undefined;
+    changed = false;
     describe();
     put(reading);
     put(outcome, h("p", { class: "good" }, text, " ", link));
@@ -200,7 +198,7 @@ export async function show(main) {
   function faulty(error) {
     const faults = error.errors;
     const all = error.error_count ?? faults.length;
-    const title = h("h2", { tabIndex: -1 }, t("import.faults", { number: number(all) }));
+    const title = h("h2", { tabIndex: -1 }, all === 1 ? t("import.faults_one") : t("import.faults", { number: number(all) }));
     next([
       h("div", { role: "alert" }, title),
       h("p", null, faults.every((f) => !f.row) ? t("import.faults_file") : t("import.faults_rows")),
@@ -209,13 +207,13 @@ export async function show(main) {
         h("table", { class: "faults" },
           h("thead", null, h("tr", null, [t("import.row"), t("import.field"), t("import.fault")].map((text) => h("th", { scope: "col" }, text)))),
           h("tbody", null, faults.map((f) => h("tr", null,
-            h("td", { class: "num" }, f.row ? number(f.row) : t("import.whole")), h("td", null, fieldName(f)), h("td", null, faultText(f))))))),
+            h("td", { class: "num" }, f.row ? number(f.row) : t("import.whole")), h("td", null, fieldName(f)), h("td", null, what(f))))))),
     ], check(), h("button", { onclick: () => download(faults) }, t("import.download")));
     tell("");
     focusOn(title);
   }
 
-  main.dirty = () => Boolean(running) && view.isConnected;
+  main.dirty = () => view.isConnected && (changed || Boolean(running));
   whileShown(view, "dragover", (event) => {
     event.preventDefault();
     drop.classList.add("over");
@@ -238,12 +236,19 @@ export async function show(main) {
 }
 
 const fieldName = (fault) => (FIELDS[fault.field] ? FIELDS[fault.field]() : fault.field);
-const faultText = (fault) => fault.message;
+
+// what returns what is wrong. Of what the server says in English, other languages have it after their own words, because
+// it names the place.
+function what(fault) {
+  const text = faultMessage(fault);
+  const exact = ["malformed", "invalid_text", "spreadsheet", "wrong_columns"].includes(fault.code) && text !== fault.message;
+  return exact ? `${text} (${fault.message})` : text;
+}
 
 // download saves the faults as a CSV file that a spreadsheet opens and does not run.
 function download(faults) {
   const lines = [[t("import.row"), t("import.field"), t("import.fault")],
-    ...faults.map((f) => [f.row || t("import.whole"), fieldName(f), faultText(f)])];
+    ...faults.map((f) => [f.row || t("import.whole"), fieldName(f), what(f)])];
   const comma = language === "en" ? "," : ";"; // what spreadsheets of that language expect
   const cell = (value) => `"${String(value).replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
   const text = "\ufeff" + lines.map((line) => line.map(cell).join(comma) + "\r\n").join("");
@@ -271,5 +276,5 @@ function whileShown(view, type, listener) {
 function size(bytes) {
   const unit = bytes < 1e6 ? "kilobyte" : "megabyte";
   const style = { style: "unit", unit, maximumFractionDigits: 1 };
-  return new Intl.NumberFormat(language, style).format(bytes / (unit === "kilobyte" ? 1e3 : 1e6));
+  return new Intl.NumberFormat(language, style).format(Math.ceil(bytes / (unit === "kilobyte" ? 1e2 : 1e5)) / 10);
 }
