@@ -51,9 +51,8 @@ function confirmForm(container, kind, token) {
 // stale shows what to do about a link that is not good any more. Other errors are for the form.
 function stale(container, error, title, kind) {
   if (error.code !== "reset_invalid") throw error;
-  const texts = { reset: t("login.reset_stale"), invite: t("login.invite_stale"), confirm: t("login.confirm_stale") };
-  fill(container, title, null, notice(texts[kind]),
-    kind === "reset" ? toLogin(t("login.forgot_submit"), "/login#forgot") : toLogin(t("login.submit"), "/login"));
+  if (kind === "confirm") fill(container, title, null, notice(t("login.confirm_stale")), toLogin(t("login.submit"), "/login"));
+  else fill(container, title, null, notice(t("login.reset_stale")), toLogin(t("login.forgot_submit"), "/login#forgot"));
 }
 
 // forgot fills an element with a form for a link to another password.
