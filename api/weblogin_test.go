@@ -83,7 +83,7 @@ func TestWhoGetsRedirects(t *testing.T) {
 			}
 		})
 	}
-	// The page was opened by a name that is not the server's own: the cookie would be refused later.
+	// The page was opened by another name of the server. The cookie would be refused later.
 	a := f.post(viewerForm, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin",
 		"Origin", "https://alias.example")
 	wantRedirect(t, a, "/login?error=cross_origin&fail=true")
@@ -133,7 +133,8 @@ func TestWhereTheFormLeads(t *testing.T) {
 	}
 	a = f.post("user=hasty&password=wrong&code=123456", oldBrowser...)
 	wantRedirect(t, a, "/login?code=true&fail=true&wait=1")
-	if line := f.logLine(a.header.Get("X-Request-Id")); !strings.Contains(line, "too_many_attempts") {
+	line := f.logLine(a.header.Get("X-Request-Id"))
+	if !strings.Contains(line, `"code":"too_many_attempts"`) {
 		t.Errorf("the log has no code: %s", line)
 	}
 }

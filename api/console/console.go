@@ -124,8 +124,12 @@ func (l login) notice(f Fault) string {
 	switch {
 	case f.Wait > 0:
 		return strings.ReplaceAll(l.words["login.wait"], "{wait}", strconv.Itoa(f.Wait))
-	case f.Code != "" && l.words["code."+f.Code] != "":
-		return l.words["code."+f.Code]
+	case f.Code == "validation_failed":
+		return l.words["login.missing"]
+	case f.Code == "overloaded", f.Code == "store_unavailable":
+		return l.words["login.busy"]
+	case f.Code == "cross_origin":
+		return l.words["login.other_origin"]
 	case f.Code != "":
 		return l.words["login.trouble"]
 	case f.MFA && f.Fail:
