@@ -62,7 +62,9 @@ export function record(id, { done, close }) {
     put(subtitle, base && h("time", { dateTime: base.updated_at, title: date(base.updated_at) },
       t("record.changed_at", { ago: ago(base.updated_at) })));
   }
-  const log = () => history(self.id, { current: base, bringBack });
+  function log() {
+    return history(self.id, { current: base, bringBack });
+  }
 
   // gone shows a customer that was deleted, as the history has it.
   async function gone() {
