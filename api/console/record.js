@@ -161,7 +161,7 @@ export function record(id, { done, close }) {
     put(past, log());
     done();
     say(t("record.saved"));
-    if (saved.version > before.version + 1) await tellMerged(before, saved, changes);
+    await tellMerged(before, saved, changes);
   }
   // tellMerged says what others wrote between the version that was read and the one that is saved.
   async function tellMerged(before, saved, mine) {
