@@ -15,7 +15,7 @@ export function record(id, { done, close }) {
   const news = h("div", { class: "news" }); // what others did meanwhile
   const main = h("div");
   const past = h("div");
-  const element = h("aside", { class: "panel", "aria-labelledby": "record-title", onkeydown: keys },
+  const element = h("aside", { class: "record", "aria-labelledby": "record-title", onkeydown: keys },
     h("header", null, h("div", null, title, subtitle),
       h("button", { type: "button", class: "plain icon", "aria-label": t("action.close"), title: "Esc", onclick: close }, "✕")),
     news, main, past);
