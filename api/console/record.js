@@ -15,7 +15,7 @@ export function record(id, { done, close }) {
   const news = h("div", { class: "news" }); // what others did meanwhile
   const main = h("div");
   const past = h("div");
-  const element = h("aside", { class: "panel", "aria-labelledby": "record-title", onkeydown: keys },
+  const element = h("aside", { class: "record", "aria-labelledby": "record-title", onkeydown: keys },
     h("header", null, h("div", null, title, subtitle),
       h("button", { type: "button", class: "plain icon", "aria-label": t("action.close"), title: "Esc", onclick: close }, "✕")),
     news, main, past);
@@ -62,7 +62,9 @@ export function record(id, { done, close }) {
     put(subtitle, base && h("time", { dateTime: base.updated_at, title: date(base.updated_at) },
       t("record.changed_at", { ago: ago(base.updated_at) })));
   }
-  const log = () => history(self.id, { current: base, bringBack });
+  function log() {
+    return history(self.id, { current: base, bringBack });
+  }
 
   // gone shows a customer that was deleted, as the history has it.
   async function gone() {
@@ -159,7 +161,7 @@ export function record(id, { done, close }) {
     put(past, log());
     done();
     say(t("record.saved"));
-    if (saved.version > before.version + 1) await tellMerged(before, saved, changes);
+    await tellMerged(before, saved, changes);
   }
   // tellMerged says what others wrote between the version that was read and the one that is saved.
   async function tellMerged(before, saved, mine) {
