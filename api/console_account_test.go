@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/chromedp"
-
 	"clientes/store"
 )
 
@@ -18,16 +16,6 @@ func (b *tab) pick(selector, value string) {
 		e.value = %q;
 		e.dispatchEvent(new Event("change", { bubbles: true }));
 	})(document.querySelector(%q))`, value, selector))
-}
-
-// narrow fails the test if the page has to be scrolled sideways at a width of 320 pixels.
-func (b *tab) narrow() {
-	b.t.Helper()
-	b.do(chromedp.EmulateViewport(320, 640))
-	if got := b.eval("document.documentElement.scrollWidth"); got != "320" {
-		b.t.Errorf("%s is %s pixels wide", b.path(), got)
-	}
-	b.do(chromedp.EmulateViewport(1280, 800))
 }
 
 // One's own account, from the roles to the new password that ends it all.
@@ -49,7 +37,7 @@ func TestAccountInTheConsole(t *testing.T) {
 
 	b.open("/app/#/account")
 	b.sees("Chrome on Linux")
-	b.narrow()
+	b.checkPage("PAGE")
 	b.click("#sessions-end")
 	b.click("dialog button.main")
 	b.sees("Logged out there.")

@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"clientes/api/console"
 	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
@@ -24,7 +22,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.login(store.Admin)
 	b.open("/app/#/users")
 	b.sees("the-viewer")
-	b.narrow()
+	b.checkPage("PAGE")
 
 	b.click("#user-new")
 	b.fill(`dialog input[name="user"]`, "the-viewer")
@@ -39,7 +37,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	davi, err := f.store.UserByName(t.Context(), "davi")
 	authtest.Must(t, err)
 	b.until(fmt.Sprintf(`location.hash === "#/users/%d" && document.querySelector("#role")`, davi.ID))
-	b.narrow()
+	b.checkPage("PAGE")
 
 	// A login of more than five minutes ago is no proof.
 	clock.Advance(6 * time.Minute)
@@ -72,7 +70,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	for _, text := range []string{"User added", "Editor → Viewer", "User disabled", "the-admin"} {
 		b.sees(text)
 	}
-	b.narrow()
+	b.checkPage("PAGE")
 	b.click("table button")
 	b.until(`document.querySelector("dialog code")?.textContent.length >= 16`)
 	var kinds []store.EventKind
@@ -86,19 +84,4 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.pick(`main select[name="event"]`, "user_disabled")
 	b.click("main form button")
 	b.sees("There are no such events.")
-}
-
-// Every event has words in each language.
-func TestEventsHaveWords(t *testing.T) {
-	for _, language := range []string{"en", "pt-BR", "es"} {
-		text, err := console.Files().Open(language + ".json")
-		authtest.Must(t, err)
-		var words map[string]string
-		authtest.Must(t, json.NewDecoder(text).Decode(&words))
-		for _, kind := range store.EventKinds() {
-			if strings.TrimSpace(words["audit.event."+string(kind)]) == "" {
-				t.Errorf("%s has no words for %s", language, kind)
-			}
-		}
-	}
 }

@@ -63,7 +63,9 @@ const table = (events, names) => h("div", { class: "scroll" }, h("table", { clas
   h("tbody", null, events.map((e) => h("tr", null,
     h("td", null, h("button", { type: "button", class: "link", onclick: () => open(e, names) }, EVENTS[e.event]?.() ?? e.event),
       detail(e) && h("div", { class: "muted" }, detail(e))),
-    h("td", null, account(e, names)), h("td", null, actor(e, names)), h("td", { class: "num" }, e.ip || "–"),
+    h("td", { "data-label": t("audit.account") }, account(e, names)),
+    h("td", { class: e.user_id === e.actor_id && "less", "data-label": t("audit.by") }, actor(e, names)),
+    h("td", { class: e.ip ? "num" : "num less" }, e.ip || "–"),
     h("td", null, when(e.last_at), e.count > 1 && h("div", { class: "muted" }, t("audit.times", { n: number(e.count) }))))))));
 
 const link = (id, names) => h("a", { href: "#/users/" + id }, names.get(id));
@@ -78,7 +80,7 @@ function open(e, names) {
     h("dl", { class: "facts", onclick: (event) => event.target.closest("a") && opened.close() },
       line(t("audit.detail"), detail(e)), line(t("audit.account"), account(e, names)), line(t("audit.by"), actor(e, names)),
       line(t("audit.when"), date(e.last_at)), e.count > 1 && [line(t("audit.first"), date(e.at)), line(t("audit.count"), number(e.count))],
-      line(t("audit.address"), e.ip), line(t("audit.agent"), e.user_agent && [agent(e.user_agent), h("div", { class: "muted" }, e.user_agent)]),
+      line(t("audit.address"), e.ip), line(t("audit.agent"), e.user_agent && [agent(e.user_agent), agent(e.user_agent) !== e.user_agent && h("div", { class: "muted" }, e.user_agent)]),
       line(t("audit.request"), e.request_id && [h("code", null, e.request_id), " ",
         h("button", { type: "button", onclick: () => copy(e.request_id) }, t("account.copy"))])),
   ], { panel: true });

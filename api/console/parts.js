@@ -13,7 +13,7 @@ export const heading = (text) => h("h1", { tabIndex: -1 }, text);
 // act opens a dialog with a form for some work. It resolves to whether the work was done.
 export async function act(title, text, { fields = [], submit, danger }, work) {
   const opened = dialog(title, [text && h("p", null, text), form({
-    fields: fields.filter(Boolean), submit, danger, cancel: () => opened.close(false),
+    fields, submit, danger, cancel: () => opened.close(false),
   }, async (values) => {
     await work(values);
     opened.close(true);
@@ -32,7 +32,7 @@ export async function again(main, show) {
 export const proofFields = (me) => [
   field({ name: "current", label: t("account.current"), type: "password", autocomplete: "current-password", required: true }),
   me.mfa && field({ name: "code", label: t("account.code"), hint: t("account.code_hint"), autocomplete: "one-time-code", required: true }),
-];
+].filter(Boolean);
 
 // page returns one page of any list of the API: page.next is the query of the next one.
 export async function page(path, query) {

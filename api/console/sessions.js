@@ -20,13 +20,13 @@ export function sessionsPart(sessions, redraw) {
   };
   const row = (s) => h("li", null,
     h("div", null, h("strong", null, agent(s.user_agent)), " ", s.current && h("span", { class: "mark" }, t("account.this_one")),
-      h("div", { class: "muted" }, s.ip, " · ", t("account.used"), " ", when(s.last_used_at))),
+      h("div", { class: "muted" }, s.ip && s.ip + " · ", t("account.used"), " ", when(s.last_used_at))),
     !s.current && h("button", { type: "button", "aria-label": t("account.session_end_of", { agent: agent(s.user_agent), ip: s.ip }),
       onclick: () => end(t("account.session_end_title"), t("account.session_text", { agent: agent(s.user_agent), ip: s.ip }), [s]) },
     t("account.session_end")));
   const current = sessions.filter((s) => s.current);
   return part(t("account.sessions"), t("account.sessions_about"),
-    h("ul", { class: "rows" }, [...current, ...others].map(row)),
+    h("ul", { class: "sessions" }, [...current, ...others].map(row)),
     h("div", { class: "actions" },
       others.length > 1 && h("button", { type: "button", id: "sessions-end", onclick: () => end(t("account.sessions_end"), t("account.sessions_text"), others) }, t("account.sessions_end")),
       h("button", { type: "button", id: "everywhere", onclick: everywhere }, t("account.everywhere"))));
