@@ -1,12 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"clientes/auth/authtest"
 )
@@ -116,6 +118,29 @@ func TestCollectionIsSimple(t *testing.T) {
 	for _, r := range c.requests() {
 		if noauth := r.Request.Auth != nil && r.Request.Auth.Type == "noauth"; noauth != open[r.ID] {
 			t.Errorf("%s is for anybody: %t, in the collection: %t", r.ID, open[r.ID], noauth)
+		}
+	}
+}
+
+// testdata/postman/schema.json is the one that Postman publishes.
+func TestCollectionHasPostmansForm(t *testing.T) {
+	schema, err := jsonschema.NewCompiler().Compile("testdata/postman/schema.json")
+	authtest.Must(t, err)
+	_, body := servedCollection(t)
+	check := func(body []byte) error {
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+		authtest.Must(t, err)
+		return schema.Validate(value)
+	}
+	if err := check(body); err != nil {
+		t.Error(err)
+	}
+	for from, to := range map[string]string{
+		`"type":"noauth"`: `"type":"none"`, `"mode":"raw"`: `"mode":"text"`,
+		`"schema":`: `"scheme":`, `"method":"GET"`: `"method":1`,
+	} {
+		if err := check(bytes.Replace(body, []byte(from), []byte(to), 1)); err == nil {
+			t.Errorf("with %s, the collection still has the form", to)
 		}
 	}
 }
