@@ -290,6 +290,7 @@ export async function solve(challenge, { onPuzzle = () => {}, signal } = {}) {
 
 // Lets the page do something else. A timer would be slow in a hidden tab.
 const breath = () => new Promise((done) => {
+  if (globalThis.setImmediate) return setImmediate(done); // Node
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = () => (port1.close(), done());
   port2.postMessage(null);
