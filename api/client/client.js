@@ -372,7 +372,9 @@ const about = ({ status, headers }) => ({ status, retryAfter: Number(headers.get
 
 // The JSON of an answer. What a proxy says in the server's place is none.
 async function parse(response) {
-  const text = await response.text().catch((cause) => Promise.reject(lost("The answer broke off.", { cause })));
+  const text = await response.text().catch((cause) => {
+    throw cause.name === "AbortError" ? cause : lost("The answer broke off.", { cause });
+  });
   let answer;
   try {
     answer = text ? JSON.parse(text) : undefined;
