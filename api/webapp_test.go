@@ -201,15 +201,16 @@ func TestASecondFactorInABrowser(t *testing.T) {
 
 // Whoever has to wait solves a puzzle instead. If there is none left, the page counts the seconds.
 func TestAPuzzleInABrowser(t *testing.T) {
-	f := onSQLite(t, atItsAddress)
+	f := onSQLite(t, stopTheClock, atItsAddress)
 	f.failUnder("the-viewer")
 	b := f.browser()
 	b.open("/login")
 	b.ready()
 	b.eval(`(() => {
-		const seen = (window.seen = []);
-		new MutationObserver(() => seen.push(document.querySelector(".puzzle").innerText))
-			.observe(document.querySelector(".puzzle"), { childList: true });
+		window.seen = [];
+		new MutationObserver((changes) => {
+			for (const c of changes) for (const n of c.addedNodes) seen.push(n.textContent);
+		}).observe(document.querySelector(".puzzle"), { childList: true });
 	})()`)
 	b.submit("user", "the-viewer", "password", "wrong")
 	b.sees("Incorrect username or password!")
