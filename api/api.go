@@ -189,7 +189,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	published, err := staticFiles()
+	published, err := staticFiles(cfg.PublicURL.String())
 	if err != nil {
 		return nil, err
 	}
