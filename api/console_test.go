@@ -211,6 +211,23 @@ func TestTheEndOfASession(t *testing.T) {
 	b.press(kb.Enter)
 	b.until(`!document.querySelector("dialog")`)
 
+	// It says so if the session cannot be prolonged.
+	b.later(28*time.Minute + 30*time.Second)
+	b.until(`document.querySelector("[role=alertdialog] .clock")`)
+	b.eval(`(() => {
+		const { fetch, Date: { now } } = window;
+		const end = now() + 80_000;
+		window.fetch = async (path, options) => {
+			const answer = await fetch(path, options);
+			if (path !== "/refresh") return answer;
+			return Response.json({ ...await answer.json(), refresh_expires_in: Math.round((end - Date.now()) / 1000) });
+		};
+	})()`)
+	b.press(kb.Enter)
+	b.sees("longest time")
+	b.press(kb.Enter)
+	b.until(`!document.querySelector("dialog")`)
+
 	// The end hides what is there, and a login brings it back.
 	b.later(30 * time.Minute)
 	b.until(`document.querySelector("dialog [name=password]")`)
