@@ -120,6 +120,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		Store: st, Gate: password.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
+		RememberIdle: 336 * time.Hour,
 		RefreshGrace: 30 * time.Second, Now: cfg.Now, Log: cfg.Log,
 	}
 	f.auth, err = auth.New(f.config)

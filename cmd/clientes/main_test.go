@@ -224,6 +224,7 @@ PORT              3001                          environment
 DATABASE_URL      postgres://u:***@h/d          environment
 TOKEN_TTL         300s                          default
 SESSION_IDLE      30m                           default
+REMEMBER_IDLE     336h                          default
 SESSION_MAX       720h                          default
 ISSUER            clientes                      default
 AUDIENCE          clientes                      default

@@ -150,6 +150,7 @@ func newAuth(
 		Root: c.RootSecret, RootPrevious: c.RootSecretPrevious,
 		Issuer: c.Issuer, Audience: c.Audience,
 		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
+		RememberIdle: c.RememberIdle,
 		RefreshGrace: c.RefreshGrace,
 		RequireMFA:   mfaRole(c.RequireMFA),
 	})
