@@ -22,7 +22,11 @@ export function go(to) {
   location.hash = to;
 }
 
+// Links of mails lead here, and their forms are those of the login page.
+const isLink = () => /^#(confirm|invite|reset)=/.test(location.hash);
+
 async function show() {
+  if (isLink()) return location.replace("/login" + location.hash);
   if (main?.dirty?.() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) {
     history.replaceState(null, "", hash);
     return;
@@ -95,6 +99,7 @@ function frame() {
 const roles = { viewer: () => t("app.viewer"), editor: () => t("app.editor"), admin: () => t("app.admin") };
 
 async function run() {
+  if (isLink()) return location.replace("/login" + location.hash);
   await load();
   const all = h("div", { id: "page" });
   put(document.body, originNotice(), all);

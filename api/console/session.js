@@ -29,7 +29,8 @@ export const api = connect("", {
   onEnd: (code) => {
     if (!who || leaving) return; // the start looks after it
     if (code === "user_changed") restart();
-    else if (code === "logged_out" || !(lock || unsaved())) leave();
+    else if (code === "logged_out") leave("");
+    else if (!lock && !unsaved()) leave();
     else end();
   },
 });
@@ -141,11 +142,11 @@ function end() {
   };
 }
 
-// leave empties the page and leads to the login.
-function leave() {
+// leave empties the page and leads to the login, which leads back to the place.
+function leave(place = location.hash) {
   leaving = true;
   put(document.body);
-  location.replace("/login");
+  location.replace("/login" + place);
 }
 
 // restart begins anew, for another user.
@@ -162,7 +163,7 @@ export async function logout() {
   } catch (error) {
     return say(message(error));
   }
-  leave();
+  leave("");
 }
 
 // stepUp returns what work returns. If the server wants a proof that this is the user, it asks for the password (and
