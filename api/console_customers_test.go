@@ -13,10 +13,10 @@ import (
 	"clientes/store"
 )
 
-// press presses keys in the element that has the focus.
-func (b *tab) press(keys string, options ...chromedp.KeyOption) {
+// ctrlEnter saves the open record from wherever the focus is in it.
+func (b *tab) ctrlEnter() {
 	b.t.Helper()
-	b.do(chromedp.KeyEvent(keys, options...))
+	b.do(chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(kb.ModifierCtrl)))
 }
 
 // wantPage fails the test unless an expression in the page has a value.
@@ -114,7 +114,7 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	b.press(kb.Tab)
 	b.press(kb.Tab)
 	b.press("!")
-	b.press(kb.Enter, chromedp.KeyModifiers(kb.ModifierCtrl))
+	b.ctrlEnter()
 	b.sees("Saved.")
 	b.until(firstRow + ` === "!"`)
 	if c := f.cliente(62); c.Name != "!" || c.Company != "Café São João" || c.Version != 2 {
@@ -244,12 +244,12 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	two.click(saveButton)
 	two.until(`document.querySelector(".past")?.textContent.includes("company")`)
 	one.fillRecord("company", "One", "address", "Rua 2")
-	one.press(kb.Enter, chromedp.KeyModifiers(kb.ModifierCtrl))
+	one.ctrlEnter()
 	one.sees("the-admin changed this customer while you were writing")
 	one.wantPage(`[...document.querySelectorAll(".both dd")].map((d) => d.firstChild.textContent).join()`, "(empty),Two,One")
 	one.wantPage(`document.activeElement.textContent`, "Take the-admin’s")
 	one.checkPage("a conflict")
-	one.press(kb.Enter, chromedp.KeyModifiers(kb.ModifierCtrl)) // on a button this is Save, which waits for the choice
+	one.ctrlEnter() // on a button this is Save, which waits for the choice
 	one.wantPage(`document.querySelector(".both") !== null`, "true")
 	one.press(kb.Tab)
 	one.press(kb.Enter)

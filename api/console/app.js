@@ -25,10 +25,10 @@ export function go(to) {
 // Links of mails lead here, and their forms are those of the login page.
 const isLink = () => /^#(confirm|invite|reset)=/.test(location.hash);
 
-async function show() {
+async function show(event) {
   if (isLink()) return location.replace("/login" + location.hash);
   if (main?.dirty?.() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) {
-    history.replaceState(null, "", hash);
+    history.replaceState(null, "", event?.oldURL ?? hash); // a place may have changed its address by itself
     return;
   }
   hash = location.hash;
