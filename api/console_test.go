@@ -192,11 +192,6 @@ func (b *tab) later(d time.Duration) {
 	})()`, d.Milliseconds()))
 }
 
-func (b *tab) press(key string) {
-	b.t.Helper()
-	b.do(chromedp.KeyEvent(key))
-}
-
 func TestTheEndOfASession(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()

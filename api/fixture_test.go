@@ -106,7 +106,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	}
 	cfg := Config{
 		Store: st, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Now: time.Now,
-		PublicURL: &url.URL{Scheme: "http", Host: ownHost},
+		PublicURL: &url.URL{Scheme: "http", Host: ownHost}, Console: true,
 	}
 	for _, change := range changes {
 		change(&cfg)

@@ -7,6 +7,7 @@ import { logout, may, start, user } from "./session.js";
 // name, query a URLSearchParams. A place may set main.dirty, which tells whether there is typed text to lose.
 const places = [
   { name: "customers", label: () => t("place.customers"), module: () => import("./customers.js") },
+  { name: "import", label: () => t("import.title"), module: () => import("./import.js"), role: "editor", hidden: true },
   { name: "account", label: () => t("place.account"), module: () => import("./account.js") },
   { name: "users", label: () => t("place.users"), module: () => import("./users.js"), role: "admin" },
   { name: "audit", label: () => t("place.audit"), module: () => import("./audit.js"), role: "admin" },
@@ -34,7 +35,7 @@ async function show(event) {
   hash = location.hash;
   const [path, query] = hash.slice(2).split("?");
   const [name, ...rest] = path.split("/");
-  const place = places.find((p) => p.name === name && (!p.role || may(p.role))) ?? places[0];
+  const place = places.find((p) => p.name === name) ?? places[0];
   const another = place !== now;
   const first = !now;
   if (another) {
@@ -55,7 +56,7 @@ async function show(event) {
     await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
     if (main !== mine) return;
-    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account");
+    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
     if (!error.code) console.error(error);
     put(main, h("h1", null, place.label()), notice(error.code ? message(error) : t("code.internal")),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: show }, t("action.retry"))));
@@ -87,7 +88,7 @@ function frame() {
     h("div", { class: "frame" },
       h("header", { class: "rail" },
         h("div", { class: "name" }, "clientes"),
-        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.role || may(p.role)).map((p) =>
+        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.hidden && (!p.role || may(p.role))).map((p) =>
           h("a", { href: "#/" + p.name }, p.label()))),
         h("div", { class: "me" },
           h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roles[role]())),

@@ -239,6 +239,7 @@ MAIL_FROM         Clientes <c@example.com>      environment
 CORS_ORIGINS      (none)                        default
 TRUSTED_PROXIES   (none)                        default
 REQUIRE_IF_MATCH  false                         default
+CONSOLE           on                            default
 LOG_LEVEL         info                          default
 LOG_FORMAT        text on a terminal, else json default
 SHUTDOWN_DELAY    0s                            default

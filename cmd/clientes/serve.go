@@ -114,6 +114,7 @@ func serve(
 		TrustedProxies: c.TrustedProxies,
 		SignupOpen:     c.Signup == "open",
 		RequireIfMatch: c.RequireIfMatch,
+		Console:        c.Console == "on",
 	})
 	if err != nil {
 		return err

@@ -60,6 +60,7 @@ func (c *Config) check(bad faults) {
 	}{
 		{"SIGNUP", &c.Signup, []string{"closed", "open"}},
 		{"REQUIRE_MFA", &c.RequireMFA, []string{"none", "admin", "all"}},
+		{"CONSOLE", &c.Console, []string{"on", "off"}},
 		{"LOG_LEVEL", &c.LogLevel, []string{"debug", "info", "warn", "error"}},
 		{"LOG_FORMAT", &c.LogFormat, []string{"text", "json"}},
 	} {

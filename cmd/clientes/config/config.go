@@ -55,6 +55,7 @@ type Config struct {
 	CORSOrigins     []string        `env:"CORS_ORIGINS"`
 	TrustedProxies  []netip.Prefix  `env:"TRUSTED_PROXIES"`
 	RequireIfMatch  bool            `env:"REQUIRE_IF_MATCH" envDefault:"false"`
+	Console         string          `env:"CONSOLE" envDefault:"on"`
 	LogLevel        string          `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       string          `env:"LOG_FORMAT"` // "": text on a terminal, else json
 	ShutdownDelay   time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s"`

@@ -71,7 +71,7 @@ func TestDefaults(t *testing.T) {
 		RememberIdle: 14 * 24 * time.Hour,
 		Issuer:       "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second,
 		Signup: "closed", RequireMFA: "none",
-		PasswordMin: 8, LogLevel: "info", ShutdownTimeout: 20 * time.Second,
+		PasswordMin: 8, Console: "on", LogLevel: "info", ShutdownTimeout: 20 * time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)
@@ -107,6 +107,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"CORS_ORIGINS":      "https://app.example.com, http://localhost:5173",
 		"TRUSTED_PROXIES":   "10.1.2.3/8, ::1/128",
 		"REQUIRE_IF_MATCH":  "true",
+		"CONSOLE":           "off",
 		"LOG_LEVEL":         "debug",
 		"LOG_FORMAT":        "json",
 		"SHUTDOWN_DELAY":    "1s",
@@ -152,6 +153,7 @@ func TestEverySettingIsRead(t *testing.T) {
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"),
 		},
 		RequireIfMatch: true,
+		Console:        "off",
 		LogLevel:       "debug",
 		LogFormat:      "json",
 		ShutdownDelay:  time.Second,

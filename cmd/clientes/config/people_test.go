@@ -213,6 +213,7 @@ func TestValuesAsPeopleWriteThem(t *testing.T) {
 		{"LOG_LEVEL", "INFO", func(c Config) bool { return c.LogLevel == "info" }},
 		{"LOG_FORMAT", "JSON", func(c Config) bool { return c.LogFormat == "json" }},
 		{"SIGNUP", "Open", func(c Config) bool { return c.Signup == "open" }},
+		{"CONSOLE", "Off", func(c Config) bool { return c.Console == "off" }},
 		{"HOST", "LOCALHOST", func(c Config) bool { return c.IsLoopback() }},
 		{"HOST", "::1\n", func(c Config) bool { return c.Host == "::1" }},
 		{"TRUSTED_PROXIES", "10.0.0.0/8 192.0.2.7\n", func(c Config) bool {
