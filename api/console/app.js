@@ -28,14 +28,14 @@ const discards = () => ask(t("app.unsaved"), t("app.unsaved_text"), t("action.di
 // Links of mails lead here, and their forms are those of the login page.
 const isLink = () => /^#(confirm|invite|reset)=/.test(location.hash);
 
-async function show() {
+async function show(event) {
   if (isLink()) return location.replace("/login" + location.hash);
   const [path, query] = location.hash.slice(2).split("?");
   const [name, ...rest] = path.split("/");
   const place = places.find((p) => p.name === name) ?? places[0];
   const another = place !== now;
   if (now && (another ? unsaved() : main.dirty?.()) && !(await discards())) {
-    history.replaceState(null, "", hash);
+    history.replaceState(null, "", event?.oldURL ?? hash); // a place may have changed its address by itself
     return;
   }
   hash = location.hash;
