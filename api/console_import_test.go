@@ -22,14 +22,6 @@ func (b *tab) choose(name, content string) {
 	b.do(chromedp.SetUploadFiles(chromedp.CSS("#import-file"), []string{path}))
 }
 
-// press presses keys one after the other.
-func (b *tab) press(keys ...string) {
-	b.t.Helper()
-	for _, key := range keys {
-		b.do(chromedp.KeyEvent(key))
-	}
-}
-
 func TestImportInTheConsole(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()

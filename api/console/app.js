@@ -31,7 +31,7 @@ async function show() {
   hash = location.hash;
   const [path, query] = hash.slice(2).split("?");
   const [name, ...rest] = path.split("/");
-  const place = places.find((p) => p.name === name && (!p.role || may(p.role))) ?? places[0];
+  const place = places.find((p) => p.name === name) ?? places[0];
   const another = place !== now;
   const first = !now;
   if (another) {
@@ -52,7 +52,7 @@ async function show() {
     await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
     if (main !== mine) return;
-    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account");
+    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
     if (!error.code) console.error(error);
     put(main, h("h1", null, place.label()), notice(error.code ? message(error) : t("code.internal")),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: show }, t("action.retry"))));
