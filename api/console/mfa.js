@@ -51,7 +51,8 @@ function steps(box, done, cancel) {
     const enrolment = await api.json("POST", "/me/mfa", values);
     const code = field({ name: "code", label: t("account.mfa_code"), autocomplete: "one-time-code", required: true });
     code.querySelector("input").inputMode = "numeric";
-    put(box, h("p", null, t("account.mfa_scan")), qr(enrolment.qr),
+    const [image, dots] = qr(enrolment.qr);
+    put(box, h("p", null, t("account.mfa_scan")), image,
       h("p", null, h("a", { href: enrolment.uri }, t("account.mfa_phone"))),
       h("p", { class: "muted" }, t("account.mfa_type")), h("code", { class: "secret" }, enrolment.secret.match(/.{1,4}/g).join(" ")),
       form({ fields: [code], submit: t("account.mfa_switch_on"), cancel }, async ({ code }) => {
@@ -59,21 +60,21 @@ function steps(box, done, cancel) {
         await api.refresh(); // the next token is good for everything, also where a second factor is required
         showCodes(box, recovery_codes, done);
       }));
+    const { x, y, width, height } = dots.getBBox();
+    image.setAttribute("viewBox", [x - 4, y - 4, width + 8, height + 8].join(" ")); // with the margin that readers need
     code.querySelector("input").focus();
   }));
 }
 
+// qr draws the path of a QR code.
 function qr(path) {
   const SVG = "http://www.w3.org/2000/svg";
   const image = document.createElementNS(SVG, "svg");
   const dots = document.createElementNS(SVG, "path");
-  dots.setAttribute("d", path);
-  image.setAttribute("viewBox", "0 0 57 57");
-  image.setAttribute("class", "qr");
-  image.setAttribute("role", "img");
-  image.setAttribute("aria-label", t("account.mfa_qr"));
+  for (const [name, value] of [["class", "qr"], ["role", "img"], ["aria-label", t("account.mfa_qr")]]) image.setAttribute(name, value);
+  dots.setAttribute("d", path ?? "");
   image.append(dots);
-  return image;
+  return [image, dots];
 }
 
 // showCodes shows the recovery codes, which nobody can read again.
