@@ -11,7 +11,7 @@ export function h(tag, properties, ...children) {
     else if (name in e && name !== "list" && name !== "form") e[name] = value;
     else e.setAttribute(name, value === true ? "" : value);
   }
-  put(e, children);
+  if (children.length) put(e, children); // a textarea has its default text for a child already
   return e;
 }
 

@@ -390,8 +390,8 @@ scene("a server that can not refresh now fails the call and loses nothing", asyn
   for (const [answer, code] of [
     [{ status: 503, body: '{"message":"The store does not answer.","code":"store_unavailable"}' }, "store_unavailable"],
     [{ status: 500, body: '{"message":"Oh.","code":"internal"}' }, "internal"],
-    [{ status: 502, type: "text/html", body: "<h1>Bad Gateway</h1>" }, undefined],
-    [{ status: 401, type: "text/html", body: "<h1>Who are you?</h1>" }, undefined],
+    [{ status: 502, type: "text/html", body: "<h1>Bad Gateway</h1>" }, "network"],
+    [{ status: 401, type: "text/html", body: "<h1>Who are you?</h1>" }, "network"],
   ]) {
     before = (x) => (x.path === "/refresh" ? answer : undefined);
     await rejects(api.fetch("/clientes"), code);
