@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -10,11 +11,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/go-json-experiment/json"
 
 	"clientes/api/console"
 	"clientes/auth/authtest"
+	"clientes/store"
 )
 
 // TestConsoleBudget holds the whole of what a browser may load, with client.js, to 150 KiB.
@@ -159,4 +165,112 @@ func faultCodes(t *testing.T) []string {
 	}
 	slices.Sort(codes)
 	return slices.Compact(codes)
+}
+
+// typing puts a form into the page that shows its first typed text again when it was sent.
+const typing = `(async () => {
+	const { form, h, put } = await import("/app/dom.js");
+	const { api } = await import("/app/session.js");
+	const main = document.querySelector("main");
+	put(main, h("h1", null, "A form"), form({
+		fields: [{ name: "name", label: "Name" }], submit: "Save",
+	}, async (values) => {
+		await api.clientes.create(values);
+		put(main, h("h1", null, "Saved"));
+	}));
+	main.dirty = () => Boolean(main.querySelector("form"));
+})()`
+
+// later lets time pass for the page alone.
+func (b *tab) later(d time.Duration) {
+	b.t.Helper()
+	b.eval(fmt.Sprintf("(() => { const now = Date.now; Date.now = () => now() + %d; })()",
+		d.Milliseconds()))
+}
+
+func TestTheEndOfASession(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.login(store.Editor)
+	b.eval(typing)
+	b.fill("main [name=name]", "Ana")
+
+	// One key answers the warning.
+	b.later(28*time.Minute + 30*time.Second)
+	b.until(`document.querySelector("[role=alertdialog] .clock")`)
+	b.checkPage("the warning")
+	b.press(kb.Enter)
+	b.until(`!document.querySelector("dialog")`)
+
+	// The end hides what is there, and a login brings it back.
+	b.later(30 * time.Minute)
+	b.until(`document.querySelector("dialog [name=password]")`)
+	if text := b.eval(`document.body.innerText + document.title`); strings.Contains(text, "A form") {
+		t.Errorf("after the end the page shows %q", text)
+	}
+	b.checkPage("the end")
+	b.fill("dialog [name=password]", "wrong")
+	b.press(kb.Enter)
+	b.until(`document.querySelector("dialog .notice")`)
+	b.press(kb.Escape)
+	b.fill("dialog [name=password]", testPassword)
+	b.press(kb.Enter)
+	b.sees("A form")
+	if got := b.eval(`document.querySelector("main [name=name]").value`); got != "Ana" {
+		t.Errorf("after a new login the typed text is %q", got)
+	}
+
+	// What failed because the server had ended the session can be sent again.
+	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Editor].ID))
+	b.click("main button.main")
+	b.fill("dialog [name=password]", testPassword)
+	b.press(kb.Enter)
+	b.until(`document.querySelector("main .notice")`)
+	b.click("main button.main")
+	b.sees("Saved")
+	if a := f.as(store.Viewer, "GET", "/clientes", ""); !strings.Contains(a.body, `"Ana"`) {
+		t.Errorf("saved is %s", a.body)
+	}
+
+	// Another user begins afresh.
+	b.eval(typing)
+	b.fill("main [name=name]", "Secret")
+	b.later(30 * time.Minute)
+	b.fill("dialog [name=user]", "the-viewer")
+	b.fill("dialog [name=password]", testPassword)
+	b.press(kb.Enter)
+	b.sees("the-viewer")
+	if text := b.eval(`document.body.innerHTML`); strings.Contains(text, "Secret") {
+		t.Errorf("another user sees %q", text)
+	}
+}
+
+func TestLogoutInTheBrowser(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.login(store.Viewer)
+	other := b.another()
+	other.open("/app/#/account")
+	other.until(`document.querySelector("main h1")`)
+
+	b.click(".me button")
+	b.until(`location.pathname === "/login"`)
+	other.until(`location.pathname === "/login"`)
+
+	// Back shows nothing of it.
+	b.eval("history.back()")
+	b.until(`location.pathname === "/login" && document.querySelector("form")`)
+
+	// A cookie of a session that has ended is taken away.
+	b.login(store.Viewer)
+	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Viewer].ID))
+	b.open("/app/")
+	b.until(`location.pathname === "/login"`)
+	cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{})
+	authtest.Must(t, err)
+	for _, c := range cookies.Cookies {
+		if c.Name == refreshCookieName {
+			t.Error("the cookie of a dead session is still there")
+		}
+	}
 }

@@ -7,6 +7,7 @@ import { logout, may, start, user } from "./session.js";
 // name, query a URLSearchParams. A place may set main.dirty, which tells whether there is typed text to lose.
 const places = [
   { name: "customers", label: () => t("place.customers"), module: () => import("./customers.js") },
+  { name: "import", label: () => t("import.title"), module: () => import("./import.js"), role: "editor", hidden: true },
   { name: "account", label: () => t("place.account"), module: () => import("./account.js") },
   { name: "users", label: () => t("place.users"), module: () => import("./users.js"), role: "admin" },
   { name: "audit", label: () => t("place.audit"), module: () => import("./audit.js"), role: "admin" },
@@ -83,7 +84,7 @@ function frame() {
     h("div", { class: "frame" },
       h("header", { class: "rail" },
         h("div", { class: "name" }, "clientes"),
-        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.role || may(p.role)).map((p) =>
+        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.hidden && (!p.role || may(p.role))).map((p) =>
           h("a", { href: "#/" + p.name }, p.label()))),
         h("div", { class: "me" },
           h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roles[role]())),
