@@ -52,8 +52,8 @@ func TestAccountInTheConsole(t *testing.T) {
 	b.until(`document.querySelector("dialog [aria-invalid]")`)
 	b.fill(`dialog input[name="current"]`, testPassword)
 	b.click("dialog button.main")
-	b.until(`document.querySelector(".secret")`)
-	secret := strings.ReplaceAll(b.eval(`document.querySelector(".secret").textContent`), " ", "")
+	b.until(`document.querySelector(".key")`)
+	secret := strings.ReplaceAll(b.eval(`document.querySelector(".key").textContent`), " ", "")
 	if uri := b.eval(`document.querySelector("dialog a").href`); !strings.Contains(uri, secret) {
 		t.Errorf("the link for a phone is %s", uri)
 	}
@@ -114,8 +114,8 @@ func TestARequiredSecondFactorInTheConsole(t *testing.T) {
 	b.sees("Your account must have a second factor")
 	b.fill(`main input[name="current"]`, testPassword)
 	b.click("main button.main")
-	b.until(`document.querySelector(".secret")`)
-	secret := strings.ReplaceAll(b.eval(`document.querySelector(".secret").textContent`), " ", "")
+	b.until(`document.querySelector(".key")`)
+	secret := strings.ReplaceAll(b.eval(`document.querySelector(".key").textContent`), " ", "")
 	b.fill(`main input[name="code"]`, oneTime(t, secret, f.store.Now()))
 	b.click("main button.main")
 	b.sees("Keep these recovery codes")

@@ -19,7 +19,7 @@ export function mfaPart(me, redraw) {
     }, async (values) => ({ recovery_codes: codes } = await api.json("POST", "/me/mfa/recovery", values)));
     if (!done) return;
     const box = h("div");
-    const opened = dialog(t("account.recovery"), box);
+    const opened = dialog(t("account.recovery_renew"), box);
     showCodes(box, codes, () => opened.close(true));
   };
   const end = () => act(t("account.mfa_end"), t("account.mfa_end_text"), {
@@ -37,7 +37,7 @@ export function mfaPart(me, redraw) {
 export function showSetUp(main, me) {
   const box = h("div", { class: "narrow" });
   put(main, heading(t("account.mfa_set_up")), h("p", null, me.mfa ? t("account.mfa_again") : t("account.mfa_must")), box);
-  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: leave }, t("account.login")));
+  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: leave }, t("session.login")));
   else steps(box, () => location.assign("/app/"));
 }
 async function leave() {
@@ -47,14 +47,14 @@ async function leave() {
 
 // steps fills box with one step after the other: the password, the code of the app, the recovery codes.
 function steps(box, done, cancel) {
-  put(box, form({ fields: proofFields({}), submit: t("account.next"), cancel }, async (values) => {
+  put(box, form({ fields: proofFields({}), submit: t("action.continue"), cancel }, async (values) => {
     const enrolment = await api.json("POST", "/me/mfa", values);
     const code = field({ name: "code", label: t("account.mfa_code"), autocomplete: "one-time-code", required: true });
     code.querySelector("input").inputMode = "numeric";
     const [image, dots] = qr(enrolment.qr);
     put(box, h("p", null, t("account.mfa_scan")), image,
       h("p", null, h("a", { href: enrolment.uri }, t("account.mfa_phone"))),
-      h("p", { class: "muted" }, t("account.mfa_type")), h("code", { class: "secret" }, enrolment.secret.match(/.{1,4}/g).join(" ")),
+      h("p", { class: "muted" }, t("account.mfa_type")), h("code", { class: "key" }, enrolment.secret.match(/.{1,4}/g).join(" ")),
       form({ fields: [code], submit: t("account.mfa_switch_on"), cancel }, async ({ code }) => {
         const { recovery_codes } = await api.json("POST", "/me/mfa/confirm", { code });
         await api.refresh(); // the next token is good for everything, also where a second factor is required
