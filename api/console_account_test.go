@@ -52,7 +52,7 @@ func TestAccountInTheConsole(t *testing.T) {
 	b.until(`document.querySelector("dialog [aria-invalid]")`)
 	b.fill(`dialog input[name="current"]`, testPassword)
 	b.click("dialog button.main")
-	b.until(`document.querySelector(".key")`)
+	b.until(`document.querySelector("svg.qr path")?.getBBox().width >= 21`)
 	secret := strings.ReplaceAll(b.eval(`document.querySelector(".key").textContent`), " ", "")
 	if uri := b.eval(`document.querySelector("dialog a").href`); !strings.Contains(uri, secret) {
 		t.Errorf("the link for a phone is %s", uri)

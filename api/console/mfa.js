@@ -51,30 +51,28 @@ function steps(box, done, cancel) {
     const enrolment = await api.json("POST", "/me/mfa", values);
     const code = field({ name: "code", label: t("account.mfa_code"), autocomplete: "one-time-code", required: true });
     code.querySelector("input").inputMode = "numeric";
-    const [image, dots] = qr(enrolment.qr);
-    put(box, h("p", null, t("account.mfa_scan")), image,
+    put(box, h("p", null, t("account.mfa_scan")), qr(enrolment),
       h("p", null, h("a", { href: enrolment.uri }, t("account.mfa_phone"))),
       h("p", { class: "muted" }, t("account.mfa_type")), h("code", { class: "key" }, enrolment.secret.match(/.{1,4}/g).join(" ")),
       form({ fields: [code], submit: t("account.mfa_switch_on"), cancel }, async ({ code }) => {
         const { recovery_codes } = await api.json("POST", "/me/mfa/confirm", { code });
+        showCodes(box, recovery_codes, done); // whatever happens next, nobody can show them later
         await api.refresh(); // the next token is good for everything, also where a second factor is required
-        showCodes(box, recovery_codes, done);
       }));
-    const { x, y, width, height } = dots.getBBox();
-    image.setAttribute("viewBox", [x - 4, y - 4, width + 8, height + 8].join(" ")); // with the margin that readers need
     code.querySelector("input").focus();
   }));
 }
 
-// qr draws the path of a QR code.
-function qr(path) {
+// qr draws the QR code of a second factor.
+function qr({ qr: path, qr_size: size }) {
   const SVG = "http://www.w3.org/2000/svg";
   const image = document.createElementNS(SVG, "svg");
   const dots = document.createElementNS(SVG, "path");
-  for (const [name, value] of [["class", "qr"], ["role", "img"], ["aria-label", t("account.mfa_qr")]]) image.setAttribute(name, value);
-  dots.setAttribute("d", path ?? "");
+  const own = { class: "qr", role: "img", "aria-label": t("account.mfa_qr"), viewBox: `0 0 ${size} ${size}` };
+  for (const [name, value] of Object.entries(own)) image.setAttribute(name, value);
+  dots.setAttribute("d", path);
   image.append(dots);
-  return [image, dots];
+  return image;
 }
 
 // showCodes shows the recovery codes, which nobody can read again.
