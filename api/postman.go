@@ -124,7 +124,7 @@ func postmanFolders() []postmanFolder {
 				{operation: "DELETE /sessions/{id}"},
 				{operation: "POST /logout"},
 			}},
-		{"By hand: mail, password, second factor", "Fill in the variables email, mailToken " +
+		{"By hand (mail, password, second factor)", "Fill in the variables email, mailToken " +
 			"(the text after the = in the link of a mail), code (of the app), newUser and " +
 			"newPassword. Those that need a token need a login, too.",
 			[]postmanRequest{
