@@ -34,7 +34,9 @@ func TestDocsLogIn(t *testing.T) {
 		t.Errorf("the list is answered with %s", got)
 	}
 	if wide := b.eval("document.documentElement.scrollWidth"); wide != "320" {
-		t.Errorf("the page is %s pixels wide", wide)
+		t.Errorf("the page is %s pixels wide: %s", wide, b.eval(`[...document.querySelectorAll("body *")]
+			.filter((e) => e.getBoundingClientRect().right > 320)
+			.map((e) => e.tagName + "." + e.className + " " + e.getBoundingClientRect().right).slice(0, 30)`))
 	}
 	small := `[...document.querySelectorAll("input, select, textarea")].filter((e) =>
 		e.offsetParent && parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)`

@@ -41,7 +41,9 @@ if (refused.error && "errors" in refused.error) {
 const page = await api.GET("/clientes", { params: { query: { q: "fay", sort: "-created_at", limit: 10 } } });
 if (page.data?.length !== 1) throw new Error("not found");
 
-const gone = await api.DELETE("/clientes/{id}", { params: { path: { id: fay.id } } });
+const gone = await api.DELETE("/clientes/{id}", {
+  params: { path: { id: fay.id }, header: { "If-Match": `"${changed.data.version}"` } },
+});
 if (gone.response.status !== 204) throw new Error("not deleted");
 const out = await api.POST("/logout", {});
 console.log(out.data?.auth === false ? "done" : "not logged out");

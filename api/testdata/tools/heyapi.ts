@@ -17,6 +17,8 @@ const { data: changed } = await changeCliente({
 if (changed.version !== 2) throw new Error("not changed");
 const { data: page } = await listClientes({ query: { q: "Hal" }, throwOnError: true });
 if (page.length !== 1) throw new Error("not found");
-await deleteCliente({ path: { id: hal.id }, throwOnError: true });
+await deleteCliente({
+  path: { id: hal.id }, headers: { "If-Match": `"${changed.version}"` }, throwOnError: true,
+});
 const { data: end } = await logout({ throwOnError: true });
 console.log(end.token === null ? "done" : "not logged out");
