@@ -58,7 +58,7 @@ func bareServer(t *testing.T) *Server {
 	t.Helper()
 	s, err := New(Config{
 		Store: brokenStore{}, Auth: new(auth.Auth), Log: slog.New(slog.DiscardHandler),
-		Now: time.Now, PublicURL: &url.URL{Scheme: "http", Host: ownHost},
+		Now: time.Now, PublicURL: &url.URL{Scheme: "http", Host: ownHost}, Console: true,
 	})
 	authtest.Must(t, err)
 	return s
@@ -538,7 +538,10 @@ func TestRoutesAndDocumentAgree(t *testing.T) {
 func TestAccessAndParametersAgree(t *testing.T) {
 	doc := document(t)
 	table := make(map[string]route)
-	for _, r := range bareServer(t).routes() {
+	s := bareServer(t)
+	pages, err := s.consoleRoutes()
+	authtest.Must(t, err)
+	for _, r := range append(s.routes(), pages...) {
 		table[documentedName(r.method, r.path)] = r
 	}
 	if !slices.EqualFunc(doc.Security, []string{"accessToken", "bearer"}, isScheme) {

@@ -43,15 +43,25 @@ export interface Fault {
   code: string;
 }
 
-/** Every promise of this module rejects with it. `code` is the server's, or "network". */
+/**
+ * Every promise of this module rejects with it, apart from what an AbortSignal ends. `code` is the server's, or
+ *
+ * - "network": nobody answered, or not the server but a proxy, whose `status` it has;
+ * - "logged_out", "user_changed": this client's user has to log in, or is another one by now;
+ * - "conflict_fields": see {@link Clientes.update}.
+ */
 export interface ClientesError extends Error {
   code: string;
   status?: number;
   errors?: Fault[];
+  /** How many faults an import has: `errors` has the first hundred. */
   error_count?: number;
   request_id?: string;
   /** In seconds: when to try again. */
   retryAfter?: number;
+  /** A puzzle to {@link solve} instead of waiting. */
+  challenge?: string;
+  conflict?: Conflict;
 }
 
 /** A login that lives. `endsAt` is when it ends if nobody uses it, as Date.now() counts. */
@@ -77,6 +87,7 @@ export interface Options {
   onSession?: (session: Session) => void;
 }
 
+/** A login with an object of options solves a puzzle where it would have to wait. */
 export interface LoginOptions {
   /** The code of a second factor. */
   code?: string;
@@ -103,9 +114,12 @@ export interface Page<T> {
   total?: number;
 }
 
-/** The outcome of {@link Clientes.update}. */
+/**
+ * Two people changed the same fields. When the user has chosen, write it with
+ * `update(conflict.theirs, { ...conflict.mine, ...choices })`.
+ */
 export interface Conflict {
-  /** What was read, what the server has now, and what was to be written, of the same fields. */
+  /** What was read, what the server has now, and what is still to be written. */
   base: Cliente;
   theirs: Cliente;
   mine: Partial<ClienteInput>;
@@ -130,7 +144,7 @@ export interface ImportOptions {
 
 export interface Clientes {
   /** One page: of a query, or the one that `next` of a page names. */
-  page(query?: Query | string): Promise<Page<Cliente>>;
+  page(query?: Query | string, options?: { signal?: AbortSignal }): Promise<Page<Cliente>>;
   /** Every customer of a query, page by page. */
   list(query?: Query): AsyncIterable<Cliente>;
   get(id: number): Promise<Cliente>;
@@ -149,23 +163,36 @@ export interface Clientes {
   restore(id: number, version: number): Promise<Cliente>;
   import(file: Blob | string, options?: ImportOptions): Promise<{ imported?: number; valid?: number }>;
   /** The answer of the server, to be read or streamed to a file. */
-  export(query?: Query, type?: "text/csv" | "application/x-ndjson"): Promise<Response>;
+  export(
+    query?: Query,
+    type?: "text/csv" | "application/x-ndjson",
+    options?: { signal?: AbortSignal },
+  ): Promise<Response>;
 }
 
 export interface Client {
   /** The third argument may be the code of a second factor alone. */
   login(user: string, password: string, options?: string | LoginOptions): Promise<User>;
   logout(options?: { everywhere?: boolean }): Promise<void>;
-  /** As the global fetch, but with a path of the server, and with the token. */
+  /**
+   * As the global fetch, but with a path of the server, and with the token. The request may be sent twice, so its body
+   * cannot be a stream.
+   */
   fetch(path: string, options?: RequestInit): Promise<Response>;
   /** The body of an answer; a refusal rejects. `body` is sent as JSON. */
   json<T = unknown>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T>;
-  /** Uses the session, so that it ends later. */
+  /** Uses the session, so that it ends later. In cookie mode a new tab takes over what another tab has. */
   refresh(): Promise<Session>;
   /** The session as this client knows it. */
   readonly session: Session | undefined;
   readonly clientes: Clientes;
 }
+
+/**
+ * The solution of a puzzle, to be sent as `captcha` with the next try of a sign-up or a forgotten password. `challenge`
+ * is that of the error. The page stays alive meanwhile.
+ */
+export function solve(challenge: string, options?: Pick<LoginOptions, "onPuzzle" | "signal">): Promise<string>;
 
 /** One login at the server with this origin; "" is the page's own. */
 export function connect(server: string, options?: Options): Client;

@@ -1,157 +1,328 @@
-// One login at a clientes server. A promise rejects with the server's `code`, or as fetch does when the network fails.
-// onEnd(code) is called when the user has to log in again.
+// One login at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A promise rejects
+// with an Error that has the server's `code`, or "network". onEnd(code) is called when the user has to log in again.
 export function connect(server, { cookie = false, storage = memory(), onEnd = () => {}, onSession = () => {} } = {}) {
-  let access; // the access token; undefined until we know, null when logged out
-  let user; // whose it is
-  let endsAt; // when the session ends if nobody uses it
+  let session; // what take() got; undefined until we know, null when logged out
+  let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share
+  let solved; // a solution of a puzzle that the server has not used up
 
-  function send(path, options, token) {
+  // ---- the session
+
+  async function send(path, options, token, signal = options.signal) {
     const headers = new Headers(options.headers);
     if (token) headers.set("x-access-token", token);
-    return fetch(server + path, { ...options, headers });
+    try {
+      return await fetch(server + path, { ...options, headers });
+    } catch (error) {
+      throw signal?.aborted ? error : lost("The server cannot be reached.", { cause: error });
+    }
   }
-  const json = (body) => ({
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
-    credentials: cookie ? "include" : "omit", signal: AbortSignal.timeout(10_000),
-  });
-  function refuse({ message, code, errors }, over) {
-    if (over) access = null;
-    if (over) onEnd(code);
-    throw Object.assign(new Error(message), { code, errors });
+  // The answer of a route for anybody, a refusal too.
+  async function post(path, body, signal = null) {
+    const timeout = AbortSignal.timeout(10_000);
+    const options = {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+      credentials: cookie ? "include" : "omit",
+      signal: signal && AbortSignal.any ? AbortSignal.any([signal, timeout]) : timeout,
+    };
+    const response = await send(path, options, path === "/logout" && session?.token, signal);
+    return { ...(await parse(response)), ...about(response) };
   }
-  async function keep(answer) {
+  function end(code) {
+    session = null;
+    onEnd(code);
+  }
+  function refuse(answer, over) {
+    if (over) end(answer.code);
+    throw Object.assign(new Error(answer.message), answer);
+  }
+
+  // Takes a session that a login or a refresh returned, in this tab or in another one.
+  function take(given) {
+    session = { ...given, received: performance.now() - (Date.now() - given.since) };
+    ({ user } = given);
+    others.wake();
+    onSession({ user, endsAt: given.endsAt });
+  }
+  async function keep(answer, kind) {
     if (!answer.token) refuse(answer); // a 503, say: the refresh token stays where it is
     if (answer.refresh_token) await storage.setItem(KEY, answer.refresh_token); // else it is in the cookie
-    access = answer.token;
-    user = answer.user;
-    endsAt = Date.now() + answer.refresh_expires_in * 1000;
-    onSession({ user, endsAt });
-    return user;
+    const now = Date.now();
+    take({
+      token: answer.token, user: answer.user, since: now, goodFor: answer.expires_in * 1000,
+      endsAt: now + answer.refresh_expires_in * 1000,
+    });
+    others.tell(kind, session);
   }
 
   async function renew(old) {
+    await others.wait(session === undefined);
     let token;
     const ask = async () => {
       token = await storage.getItem(KEY); // the newest, whichever tab got it
-      return (await send("/refresh", json({ refresh_token: token }))).json();
+      return post("/refresh", { refresh_token: token });
     };
-    if (access !== old) return; // a login came first
+    if (session !== old) return; // a login came first, or the refresh of another tab
     let answer = await ask().catch(ask); // a lost answer comes again
     if (answer.code === "refresh_invalid" && token !== (await storage.getItem(KEY))) {
       answer = await ask(); // another tab has logged in meanwhile
     }
-    if (access !== old) return; // a logout came first
+    if (session !== old) return; // a logout came first
     if (answer.code === "refresh_invalid") {
       await storage.removeItem(KEY);
       refuse(answer, true);
     }
     if (answer.user && user && answer.user.id !== user.id) refuse(somebodyElse, true);
-    await keep(answer);
+    await keep(answer, "refresh");
   }
   async function refresh(old) {
-    if (access === old && access !== null) {
+    if (session === old && session !== null) {
       await (refreshing ??= alone(() => renew(old)).finally(() => (refreshing = undefined)));
     }
-    return access || refuse({ message: "Log in first.", code: "logged_out" });
+    return session || refuse({ message: "Log in first.", code: "logged_out" });
   }
-
-  // A user with a second factor needs a code: without one it rejects with mfa_required.
-  async function login(user, password, options = {}) {
-    const { code, remember } = typeof options === "string" ? { code: options } : options;
-    return alone(async () => {
-      const device = await storage.getItem(DEVICE); // so that strangers who fail under this name do not keep us out
-      const answer = await (await send("/login", json({ user, password, code, device, cookie, remember }))).json();
-      if (answer.device) await storage.setItem(DEVICE, answer.device); // else it is in a cookie
-      return keep(answer);
+  // Returns the session, refreshed if its token expires soon. No timer does that: a session that nobody uses ends.
+  async function current() {
+    const old = session;
+    if (!old) return refresh(old);
+    // The larger of two clocks: one may stand still while the machine sleeps, the other one may be set back.
+    const age = () => Math.max(performance.now() - old.received, Date.now() - old.since);
+    if (!(age() > old.goodFor - Math.min(20_000, old.goodFor / 4))) return old;
+    return refresh(old).catch((error) => {
+      if (session !== old || age() > old.goodFor) throw error;
+      return old; // the server cannot refresh now, and the token is still good
     });
   }
-  // As the global fetch, but with a path. It may send the request twice, so the body cannot be a stream.
-  async function call(path, options = {}) {
-    const whose = user;
-    let token = access || (await refresh(access));
-    let response = await send(path, options, token);
-    if ((await refusal(response)).code === "token_expired") {
-      token = await refresh(token);
-      if (whose && whose.id !== user.id) refuse(somebodyElse);
-      response = await send(path, options, token);
+
+  // A user with a second factor needs a code: without one it rejects with mfa_required. With an object of options, a
+  // login that has to wait solves a puzzle instead, if the server offers one.
+  async function login(name, password, options) {
+    const solves = typeof options === "object";
+    const { code, remember, onPuzzle, signal } = solves ? options : { code: options };
+    let captcha = solved?.name === name ? solved.captcha : undefined;
+    for (let puzzles = 0; ; puzzles++) {
+      const answer = await alone(async () => {
+        const device = await storage.getItem(DEVICE); // so that strangers who fail under this name do not keep us out
+        const answer = await post("/login", { user: name, password, code, device, cookie, remember, captcha }, signal);
+        if (answer.device) await storage.setItem(DEVICE, answer.device); // else it is in a cookie
+        if (answer.token) await keep(answer, "login");
+        return answer;
+      });
+      solved = answer.code === "mfa_required" || answer.status === 503 ? { name, captcha } : undefined;
+      if (answer.token) return answer.user;
+      if (!solves || !answer.challenge || puzzles === 3) refuse(answer);
+      captcha = await solve(answer.challenge, { onPuzzle, signal });
     }
-    const answer = await refusal(response);
-    if (answer.code === "token_revoked" || answer.code === "token_invalid") refuse(answer, access === token);
-    return response;
   }
   async function logout({ everywhere = false } = {}) {
-    if (everywhere) await refresh(access); // it takes a token that is good
-    const response = await send("/logout", json({ everywhere, refresh_token: await storage.getItem(KEY) }), access);
-    if (!response.ok) refuse(await response.json()); // nothing is forgotten: try again
-    access = null;
+    if (everywhere) await refresh(session); // it takes a token that is good
+    const answer = await post("/logout", { everywhere, refresh_token: await storage.getItem(KEY) });
+    if (answer.status !== 200) refuse(answer); // nothing is forgotten: try again
+    session = null;
+    others.tell("logout");
     await storage.removeItem(KEY);
   }
+  async function use() {
+    await refresh(session ?? undefined);
+    return { user, endsAt: session.endsAt };
+  }
 
-  // The body of an answer. A refusal rejects.
-  async function ask(method, path, body, headers = {}) {
-    const response = await call(path, {
-      method, headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
-    return bodyOf(response);
+  // The tabs of one browser have one session in cookie mode. A tab tells the others of its login, refresh and logout,
+  // and a new one asks. A page's origin alone can listen, and could send the cookie, too.
+  const others = cookie && globalThis.location && globalThis.BroadcastChannel ? tabs(server, hear) : nobody;
+  function hear(kind, theirs) {
+    const same = !user || user.id === theirs?.user.id; // a tab does not become somebody else
+    if (kind === "ask" && session) others.tell("here", session);
+    if (kind === "logout" && session) end("logged_out");
+    if (kind === "login" && session && !same) end("user_changed");
+    const wanted = { login: true, refresh: session !== null, here: session === undefined };
+    if (wanted[kind] && same) take(theirs);
   }
-  async function bodyOf(response) {
-    const text = await response.text();
-    const answer = text ? JSON.parse(text) : undefined;
-    if (!response.ok) {
-      throw Object.assign(new Error(answer.message), answer, {
-        status: response.status, retryAfter: Number(response.headers.get("Retry-After")) || undefined,
-      });
+
+  // ---- calls
+
+  // As the global fetch, but with a path. It may send the request twice, so the body cannot be a stream.
+  async function call(path, options = {}, transport = send) {
+    const whose = user;
+    const sendAs = (now) => {
+      if (whose && whose.id !== user.id) refuse(somebodyElse);
+      return transport(path, options, now.token);
+    };
+    let used = await current();
+    let response = await sendAs(used);
+    if ((await refusal(response)).code === "token_expired") {
+      used = await refresh(used);
+      response = await sendAs(used);
     }
-    return answer;
+    const answer = await refusal(response);
+    if (answer.code === "token_revoked" || answer.code === "token_invalid") {
+      refuse({ ...answer, ...about(response) }, session === used);
+    }
+    return response;
   }
-  async function page(path, query) {
-    const url = typeof query === "string" ? query : path + queryString(query);
-    const response = await call(url);
+  async function json(method, path, body, headers = {}) {
+    const type = body === undefined ? {} : { "Content-Type": "application/json" };
+    return read(await call(path, { method, headers: { ...type, ...headers }, body: JSON.stringify(body) }));
+  }
+  async function page(path, query, { signal } = {}) {
+    const response = await call(typeof query === "string" ? query : path + queryString(query), { signal });
     const next = /<([^>]*)>; *rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
     const total = response.headers.get("X-Total-Count");
-    return { records: await bodyOf(response), next, total: total === null ? undefined : Number(total) };
+    return { records: await read(response), next, total: total === null ? undefined : Number(total) };
   }
-  const tag = (version) => ({ "If-Match": `"${version}"` });
+
+  const one = (id) => `/clientes/${id}`;
+  const ifStill = (version) => ({ "If-Match": `"${version}"` });
+  async function update(base, changes) {
+    const mine = Object.fromEntries(Object.entries(changes).filter(([field, value]) => !same(value, base[field])));
+    let theirs = base;
+    for (let tries = 1; Object.keys(mine).length; tries++) {
+      try {
+        return await json("PATCH", one(base.id), mine, ifStill(theirs.version));
+      } catch (error) {
+        if (error.code !== "version_mismatch" || tries === 10) throw error;
+      }
+      theirs = await json("GET", one(base.id)); // somebody has written in between
+      for (const field of Object.keys(mine)) if (same(mine[field], theirs[field])) delete mine[field];
+      const fields = Object.keys(mine).filter((field) => !same(base[field], theirs[field]));
+      if (fields.length) {
+        const message = "Somebody else has changed the same fields.";
+        refuse({ message, code: "conflict_fields", conflict: { base, theirs, mine, fields } });
+      }
+    }
+    return theirs;
+  }
+  async function create(cliente) {
+    const key = crypto.getRandomValues(new Uint32Array(4)).join("-"); // with it, two requests create one record
+    for (let pause = 1; ; pause *= 2) {
+      try {
+        return await json("POST", "/clientes", cliente, { "Idempotency-Key": key });
+      } catch (error) {
+        const wait = error.retryAfter ?? pause;
+        if (!mayPass(error) || pause > 4 || wait > 10) throw error;
+        await new Promise((done) => setTimeout(done, wait * 1000));
+      }
+    }
+  }
   const clientes = {
-    page: (query) => page("/clientes", query),
+    page: (query, options) => page("/clientes", query, options),
     async *list(query) {
-      for (let url = "/clientes" + queryString(query); url; ) {
-        const { records, next } = await page("/clientes", url);
-        yield* records;
-        url = next;
+      for (let next = query; next !== null; ) {
+        const got = await page("/clientes", next);
+        yield* got.records;
+        next = got.next ?? null;
       }
     },
-    get: (id) => ask("GET", `/clientes/${id}`),
-    create: (cliente) => ask("POST", "/clientes", cliente, { "Idempotency-Key": crypto.randomUUID() }),
-    update: (base, changes) => ask("PATCH", `/clientes/${base.id}`, changes, tag(base.version)),
-    delete: (base) => ask("DELETE", `/clientes/${base.id}`, undefined, tag(base.version)),
-    history: (id, query) => page(`/clientes/${id}/history`, query),
-    restore: (id, version) => ask("POST", `/clientes/${id}/restore`, { version }),
-    async import(file, { columns, header, charset, type = "text/csv", dryRun, onProgress = () => {}, signal } = {}) {
+    get: (id) => json("GET", one(id)),
+    create,
+    update,
+    delete: (base) => json("DELETE", one(base.id), undefined, ifStill(base.version)),
+    history: (id, query) => page(one(id) + "/history", query),
+    restore: (id, version) => json("POST", one(id) + "/restore", { version }),
+    async import(file, { columns, header, charset, type = "text/csv", dryRun, onProgress, signal } = {}) {
       const media = type + (charset ? `; charset=${charset}` : "") + (header ? `; header=${header}` : "");
       const query = queryString({ dry_run: dryRun || undefined, columns: columns?.join(",") });
-      const response = await call("/clientes/import" + query, {
-        method: "POST", headers: { "Content-Type": media }, body: file, signal,
-      });
-      return bodyOf(response);
+      const options = { method: "POST", headers: { "Content-Type": media }, body: file, signal };
+      return read(await call("/clientes/import" + query, options, onProgress ? sendWith(onProgress) : send));
     },
-    export: (query, type = "text/csv") => call("/clientes/export" + queryString(query), { headers: { Accept: type } }),
+    async export(query, type = "text/csv", { signal } = {}) {
+      const response = await call("/clientes/export" + queryString(query), { headers: { Accept: type }, signal });
+      return response.ok ? response : read(response);
+    },
   };
-  async function use() {
-    await refresh(access ?? undefined);
-    return { user, endsAt };
-  }
+  // As send, but it tells how much of the body has been sent. fetch cannot tell that.
+  const sendWith = (onProgress) => async (path, options, token) => {
+    if (!globalThis.XMLHttpRequest) {
+      const all = new Blob([options.body]).size;
+      onProgress(0, all);
+      const response = await send(path, options, token);
+      onProgress(all, all);
+      return response;
+    }
+    const { method, headers, body, signal } = options;
+    signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const xhr = new XMLHttpRequest();
+      xhr.open(method, server + path);
+      for (const name in headers) xhr.setRequestHeader(name, headers[name]);
+      xhr.setRequestHeader("x-access-token", token);
+      xhr.upload.onprogress = (event) => onProgress(event.loaded, event.total);
+      xhr.onload = () => {
+        const wait = xhr.getResponseHeader("Retry-After");
+        resolve(new Response(xhr.response, { status: xhr.status, headers: wait ? { "Retry-After": wait } : {} }));
+      };
+      xhr.onerror = () => reject(lost("The server cannot be reached."));
+      xhr.onabort = () => reject(signal.reason);
+      signal?.addEventListener("abort", () => xhr.abort());
+      xhr.send(body);
+    });
+  };
+
   return {
-    login, fetch: call, logout, json: ask, refresh: use, clientes,
-    get session() { return access ? { user, endsAt } : undefined; },
+    login, fetch: (path, options) => call(path, options), logout, json, refresh: use, clientes,
+    get session() {
+      return session ? { user, endsAt: session.endsAt } : undefined;
+    },
   };
 }
 
-function queryString(query = {}) {
-  const given = Object.entries(query).filter(([, value]) => value !== undefined);
-  return given.length ? "?" + new URLSearchParams(given) : "";
+// Solves the puzzle of a 429: which number makes this digest? It takes some seconds at most. The page stays alive, and
+// signal ends it. The result is sent as `captcha` with the next try.
+export async function solve(challenge, { onPuzzle = () => {}, signal } = {}) {
+  const [salt, digest, max] = challenge.split(".");
+  const want = digest.match(/.{8}/g).map((word) => parseInt(word, 16) | 0);
+  const sha256 = hasher();
+  for (let n = 0; n < max; ) {
+    signal?.throwIfAborted();
+    onPuzzle(n / max);
+    for (const until = performance.now() + 15; n < max && performance.now() < until; ) {
+      for (const stop = Math.min(n + 500, max); n < stop; n++) {
+        if (sha256(salt + n).every((word, i) => word === want[i])) {
+          onPuzzle(1);
+          return `${challenge}.${n}`;
+        }
+      }
+    }
+    await breath();
+  }
+  throw Object.assign(new Error("The puzzle has no solution."), { code: "captcha_required" });
+}
+
+// Lets the page do something else. A timer would be slow in a hidden tab.
+const breath = () => new Promise((done) => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => (port1.close(), done());
+  port2.postMessage(null);
+});
+
+// SHA-256 (FIPS 180-4) of up to 55 ASCII characters, as eight words. crypto.subtle is for https alone, and slower for
+// many short texts.
+function hasher() {
+  const primes = [];
+  for (let n = 2; primes.length < 64; n++) if (primes.every((p) => n % p)) primes.push(n);
+  const fraction = (x) => (x - Math.floor(x)) * 2 ** 32 | 0;
+  const start = primes.slice(0, 8).map((p) => fraction(Math.sqrt(p)));
+  const k = primes.map((p) => fraction(Math.cbrt(p)));
+  const w = new Int32Array(64);
+  const turn = (x, n) => (x >>> n) | (x << (32 - n));
+  return (text) => {
+    w.fill(0, 0, 16);
+    for (let i = 0; i <= text.length; i++) {
+      w[i >> 2] |= (i < text.length ? text.charCodeAt(i) : 0x80) << (24 - 8 * (i % 4));
+    }
+    w[15] = 8 * text.length;
+    for (let i = 16; i < 64; i++) {
+      const x = w[i - 15], y = w[i - 2];
+      w[i] = w[i - 16] + w[i - 7] + (turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10));
+    }
+    let [a, b, c, d, e, f, g, h] = start;
+    for (let i = 0; i < 64; i++) {
+      const t = h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + k[i] + w[i];
+      const u = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+      [h, g, f, e, d, c, b, a] = [g, f, e, (d + t) | 0, c, b, a, (t + u) | 0];
+    }
+    return [a, b, c, d, e, f, g, h].map((word, i) => (word + start[i]) | 0);
+  };
 }
 
 const KEY = "clientes_refresh"; // in the storage, and the name of the lock
@@ -162,8 +333,63 @@ const somebodyElse = { message: "Somebody else has logged in.", code: "user_chan
 // same time get the same answer.
 const alone = (work) => (globalThis.navigator?.locks ? navigator.locks.request(KEY, work) : work());
 
+// The channel between tabs. What one tells before it leaves the lock reaches the next holder within wait().
+function tabs(server, hear) {
+  const channel = new BroadcastChannel(`${KEY} ${new URL(server || "/", location.href).origin}`);
+  const opened = performance.now();
+  let heard = false; // whether there are others
+  let wake = () => {};
+  const tell = (kind, session) => channel.postMessage({ kind, session });
+  channel.onmessage = ({ data }) => {
+    heard = true;
+    hear(data.kind, data.session);
+  };
+  channel.unref?.(); // Node would wait for messages for ever
+  tell("ask");
+  return {
+    tell,
+    wake: () => wake(),
+    wait: (fresh) => new Promise((done) => {
+      const most = fresh ? opened + 50 - performance.now() : heard ? 50 : 0;
+      wake = done;
+      if (most > 0) setTimeout(done, most);
+      else done();
+    }),
+  };
+}
+const nobody = { tell() {}, wake() {}, async wait() {} };
+
+// A text of a record as the server keeps it: null empties it.
+const same = (a, b) => (a ?? "") === (b ?? "");
+
+const lost = (message, more) => Object.assign(new TypeError(message, more), { code: "network" });
+const mayPass = ({ code, status }) => code === "network" || code === "idempotency_in_progress" || status === 503;
+const about = ({ status, headers }) => ({ status, retryAfter: Number(headers.get("Retry-After")) || undefined });
+
+// The JSON of an answer. What a proxy says in the server's place is none.
+async function parse(response) {
+  const text = await response.text().catch((cause) => Promise.reject(lost("The answer broke off.", { cause })));
+  let answer;
+  try {
+    answer = text ? JSON.parse(text) : undefined;
+    if (response.ok || answer.code) return answer;
+  } catch {} // it is told below
+  const message = `The answer is not the server's, but perhaps a proxy's (status ${response.status}).`;
+  throw Object.assign(lost(message), about(response));
+}
+async function read(response) {
+  const answer = await parse(response);
+  if (!response.ok) throw Object.assign(new Error(answer.message), answer, about(response));
+  return answer;
+}
+
 // What a 401 says.
-const refusal = async (response) => (response.status === 401 ? response.clone().json().catch(() => ({})) : {});
+const refusal = async (response) => (response.status === 401 && (await response.clone().json().catch(() => {}))) || {};
+
+function queryString(query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  return given.length ? "?" + new URLSearchParams(given) : "";
+}
 
 function memory() {
   const kept = new Map();

@@ -1,32 +1,120 @@
 // The console: a rail of places, and the place that the address names (#/customers, #/account …).
-import { h, put } from "./dom.js";
-import { load, t } from "./words.js";
-import { api } from "./session.js";
+import { ask, h, notice, originNotice, page, put } from "./dom.js";
+import { choose, language, LANGUAGES, load, message, t } from "./words.js";
+import { logout, may, start, user } from "./session.js";
 
-// Each place is a module whose show(main, path, query) fills the main element. path is what stands
-// behind the place's name, query a URLSearchParams.
+// Each place is a module whose show(main, path, query) fills the main element. path is what stands behind the place's
+// name, query a URLSearchParams. A place may set main.dirty, which tells whether there is typed text to lose.
 const places = [
   { name: "customers", label: () => t("place.customers"), module: () => import("./customers.js") },
+  { name: "import", label: () => t("import.title"), module: () => import("./import.js"), role: "editor", hidden: true },
   { name: "account", label: () => t("place.account"), module: () => import("./account.js") },
   { name: "users", label: () => t("place.users"), module: () => import("./users.js"), role: "admin" },
   { name: "audit", label: () => t("place.audit"), module: () => import("./audit.js"), role: "admin" },
 ];
 
-const main = h("main", { class: "place", id: "main" });
+let main;
+let now; // the place on the page
+let hash; // its address
 
-async function show() {
-  const [path, query] = location.hash.slice(2).split("?");
-  const [name, ...rest] = path.split("/");
-  const place = places.find((p) => p.name === name) ?? places[0];
-  const module = await place.module();
-  await module.show(main, rest, new URLSearchParams(query));
+// go leads to an address of the console, such as "#/customers/7".
+export function go(to) {
+  if (location.hash === to) return show();
+  location.hash = to;
 }
 
-await load();
-await api.refresh();
-const mine = places.filter((p) => !p.role || p.role === api.session.user.role);
-const rail = h("nav", { class: "rail", "aria-label": t("place.label") }, h("div", { class: "name" }, "clientes"),
-  mine.map((p) => h("a", { href: "#/" + p.name }, p.label())));
-put(document.body, h("div", { class: "frame" }, rail, main));
-addEventListener("hashchange", show);
-await show();
+async function show() {
+  if (main?.dirty?.() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) {
+    history.replaceState(null, "", hash);
+    return;
+  }
+  hash = location.hash;
+  const [path, query] = hash.slice(2).split("?");
+  const [name, ...rest] = path.split("/");
+  const place = places.find((p) => p.name === name) ?? places[0];
+  const another = place !== now;
+  const first = !now;
+  if (another) {
+    now = place;
+    for (const d of page().querySelectorAll("dialog")) d.close();
+    // A new element, so that a place that answers late finds the old one.
+    const fresh = h("main", { class: "place", id: "main", tabIndex: -1 });
+    main.replaceWith(fresh);
+    main = fresh;
+    document.title = `${place.label()} · clientes`;
+    for (const a of document.querySelectorAll(".places a")) {
+      if (a.hash === "#/" + place.name) a.setAttribute("aria-current", "page");
+      else a.removeAttribute("aria-current");
+    }
+  }
+  const mine = main;
+  try {
+    await (await place.module()).show(main, rest, new URLSearchParams(query));
+  } catch (error) {
+    if (main !== mine) return;
+    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
+    if (!error.code) console.error(error);
+    put(main, h("h1", null, place.label()), notice(error.code ? message(error) : t("code.internal")),
+      h("div", { class: "actions" }, h("button", { type: "button", onclick: show }, t("action.retry"))));
+  }
+  const title = main.querySelector("h1");
+  if (another && !first && main === mine && title && !main.contains(document.activeElement)) {
+    title.tabIndex = -1;
+    title.focus();
+  }
+}
+
+function frame() {
+  const { user: name, role } = user();
+  main = h("main");
+  const languages = h("select", { "aria-label": t("app.language"), onchange: async (event) => {
+    if (main.dirty?.() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) {
+      event.target.value = language;
+      return;
+    }
+    choose(event.target.value);
+    location.reload();
+  } }, Object.entries(LANGUAGES).map(([tag, label]) =>
+    h("option", { value: tag, lang: tag, defaultSelected: tag === language }, label)));
+  return [
+    h("a", { class: "skip", href: "#main", onclick: (event) => {
+      event.preventDefault(); // the address names the place
+      main.focus();
+    } }, t("app.skip")),
+    h("div", { class: "frame" },
+      h("header", { class: "rail" },
+        h("div", { class: "name" }, "clientes"),
+        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.hidden && (!p.role || may(p.role))).map((p) =>
+          h("a", { href: "#/" + p.name }, p.label()))),
+        h("div", { class: "me" },
+          h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roles[role]())),
+          languages, h("button", { type: "button", class: "plain", onclick: logout }, t("session.logout")))),
+      main),
+    h("div", { class: "toasts", role: "status" }),
+  ];
+}
+const roles = { viewer: () => t("app.viewer"), editor: () => t("app.editor"), admin: () => t("app.admin") };
+
+async function run() {
+  await load();
+  const all = h("div", { id: "page" });
+  put(document.body, originNotice(), all);
+  try {
+    await start();
+  } catch (error) {
+    put(all, h("main", { class: "place" }, h("h1", null, "clientes"), notice(message(error)),
+      h("div", { class: "actions" }, h("button", { type: "button", class: "main", onclick: run }, t("action.retry")))));
+    return;
+  }
+  put(all, frame());
+  addEventListener("hashchange", show);
+  await show();
+}
+
+// A page that Back takes from the cache of the browser is of a session that may have ended.
+addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  put(document.body);
+  location.reload();
+});
+run(); // not awaited: places import this module, and would wait for it

@@ -17,6 +17,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -55,6 +57,25 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	buffer         *logBuffer // of standard error; nil in a command that does not serve
+	name           string     // how the program was called, see [calledAs]
+}
+
+// byGoRun matches the folder of a program that "go run" has built: a temporary one at the first
+// run, and one of Go's cache later.
+var byGoRun = regexp.MustCompile(`/go-build[0-9]+/.*/exe$|/[0-9a-f]{64}-d$`)
+
+// calledAs returns how whoever typed the command called the program at this path. No shell finds
+// what "go run" has built under the name clientes.
+func calledAs(executable string) string {
+	if byGoRun.MatchString(filepath.ToSlash(filepath.Dir(executable))) {
+		return "go run ./cmd/clientes"
+	}
+	return "clientes"
+}
+
+// asTyped returns a text whose commands, in backquotes, begin as the program was called.
+func (p *program) asTyped(text string) string {
+	return strings.ReplaceAll(text, "`clientes ", "`"+p.name+" ")
 }
 
 // usageError is a mistake of whoever typed the command: the exit status is 2.
@@ -70,7 +91,11 @@ func run(
 	ctx context.Context, args []string, lookupEnv func(string) (string, bool),
 	stdin io.Reader, stdout, stderr io.Writer,
 ) int {
-	p := &program{lookupEnv: lookupEnv, stdin: stdin, stdout: stdout, stderr: stderr}
+	executable, _ := os.Executable() // without it, by its own name
+	p := &program{
+		lookupEnv: lookupEnv, stdin: stdin, stdout: stdout, stderr: stderr,
+		name: calledAs(executable),
+	}
 	root := p.root()
 	root.SetArgs(append([]string{}, args...)) // never nil, which would be os.Args
 	root.SetIn(stdin)
@@ -81,7 +106,7 @@ func run(
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(p.stderr, "clientes: %s\n", sentence(err))
+	fmt.Fprintf(p.stderr, "clientes: %s\n", p.asTyped(sentence(err)))
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return 2

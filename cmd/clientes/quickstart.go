@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -116,7 +117,7 @@ func (p *program) fill(ctx context.Context, st store.Store, url string, log *slo
 	if _, err := auth.NewAccounts(st).Add(ctx, admin, password); err != nil {
 		return err
 	}
-	switch err := p.show(welcome(url, admin.Name, password)); {
+	switch err := p.show(welcome(url, admin.Name, password, pasteLines(runtime.GOOS))); {
 	case errors.Is(err, errNoReader):
 		log.Warn("nobody reads standard output, where the password of the admin is; " +
 			"`clientes user passwd abc` sets another")
@@ -135,7 +136,7 @@ var errNoReader = errors.New("nobody reads standard output")
 func (p *program) show(text string) error {
 	shown := make(chan error, 1)
 	go func() {
-		_, err := io.WriteString(p.stdout, text)
+		_, err := io.WriteString(p.stdout, p.asTyped(text))
 		shown <- err
 	}()
 	select {
@@ -239,25 +240,41 @@ func addSamples(ctx context.Context, clientes store.Clientes) error {
 	return nil
 }
 
-// welcome returns what a newcomer reads. Its curl lines work in any POSIX shell, each by itself,
-// pasted as they are: no character of url, user and password is special to a shell or to JSON.
-func welcome(url, user, password string) string {
+// welcome returns what a newcomer reads, with lines to paste. No character of url, user and
+// password is special to a shell or to JSON.
+func welcome(url, user, password, lines string) string {
 	return strings.NewReplacer("URL", url, "USER", user, "PASS", password).Replace(`
-clientes serves at URL, its documentation at URL/docs.
+clientes serves at URL. Log in at URL/login with a browser;
+URL/docs shows the API.
 
   user      USER
   password  PASS
   It is shown this once; ` + "`clientes user passwd USER`" + ` sets another.
 
-Paste these into another terminal, from the login to the logout:
+Or paste these into another terminal, from the login to the logout:
 
-TOKEN=$(curl -s 'URL/login' -H 'Content-Type: application/json' -d '{"user":"USER","password":"PASS"}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
-curl -s 'URL/clientes' -H "x-access-token: $TOKEN"
-curl -s 'URL/clientes' -H "x-access-token: $TOKEN" -H 'Content-Type: application/json' -d '{"name":"Flora Dias","email":"flora@example.com"}'
-curl -s 'URL/clientes/1' -H "x-access-token: $TOKEN"
-curl -s -X POST 'URL/logout' -H "x-access-token: $TOKEN"
-
+` + lines + `
 Ctrl+C stops the server; ` + "`clientes quickstart`" + ` or ` + "`clientes serve`" + ` starts it again.
 
 `)
+}
+
+// pasteLines returns requests to paste into the usual shell of an operating system, each line by
+// itself: PowerShell on Windows, and any POSIX shell elsewhere.
+func pasteLines(goos string) string {
+	if goos == "windows" {
+		return `$login = Invoke-RestMethod 'URL/login' -Method Post -Body @{ user = 'USER'; password = 'PASS' }
+$headers = @{ 'x-access-token' = $login.token }
+Invoke-RestMethod 'URL/clientes' -Headers $headers
+Invoke-RestMethod 'URL/clientes' -Headers $headers -Method Post -ContentType 'application/json' -Body '{"name":"Flora Dias","email":"flora@example.com"}'
+Invoke-RestMethod 'URL/clientes/1' -Headers $headers
+Invoke-RestMethod 'URL/logout' -Headers $headers -Method Post
+`
+	}
+	return `TOKEN=$(curl -sS 'URL/login' -H 'Content-Type: application/json' -d '{"user":"USER","password":"PASS"}' | sed 's/.*"token":"\([^"]*\)".*/\1/')
+curl -sS 'URL/clientes' -H "x-access-token: $TOKEN"
+curl -sS 'URL/clientes' -H "x-access-token: $TOKEN" -H 'Content-Type: application/json' -d '{"name":"Flora Dias","email":"flora@example.com"}'
+curl -sS 'URL/clientes/1' -H "x-access-token: $TOKEN"
+curl -sS -X POST 'URL/logout' -H "x-access-token: $TOKEN"
+`
 }

@@ -130,6 +130,42 @@ func TestQuickstart(t *testing.T) {
 	}
 }
 
+// The lines for PowerShell send what those for a POSIX shell send. No shell of Windows runs them
+// here.
+func TestPasteLines(t *testing.T) {
+	for _, goos := range []string{"linux", "darwin", "windows"} {
+		lines := pasteLines(goos)
+		for _, part := range []string{
+			"URL/login", "USER", "PASS", "x-access-token", "'URL/clientes'", "flora@example.com",
+			"'URL/clientes/1'", "URL/logout",
+		} {
+			if !strings.Contains(lines, part) {
+				t.Errorf("the lines for %s have no %s:\n%s", goos, part, lines)
+			}
+		}
+	}
+}
+
+// Whoever typed "go run" has no program of the name clientes.
+func TestCommandsAsTyped(t *testing.T) {
+	cached := "/home/ana/.cache/go-build/cd/" + strings.Repeat("cdf3", 16) + "-d/clientes"
+	for executable, want := range map[string]string{
+		"/usr/local/bin/clientes":              "clientes",
+		"./clientes":                           "clientes",
+		"":                                     "clientes",
+		"/home/ana/exe/clientes":               "clientes",
+		"/tmp/go-build4193/b001/exe/clientes":  "go run ./cmd/clientes",
+		cached:                                 "go run ./cmd/clientes",
+		"/tmp/go-build4193/b001/clientes.test": "clientes",
+	} {
+		p := &program{name: calledAs(executable)}
+		got := p.asTyped("`clientes serve` starts clientes, `clientes user list` lists")
+		if got != "`"+want+" serve` starts clientes, `"+want+" user list` lists" {
+			t.Errorf("called as %s: %s", executable, got)
+		}
+	}
+}
+
 // If the port is in use, quickstart makes nothing.
 func TestQuickstartOnABusyPort(t *testing.T) {
 	inFolder(t, nil)

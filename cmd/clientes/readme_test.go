@@ -58,6 +58,7 @@ func TestREADME(t *testing.T) {
 		compared += u.follow(t, page)
 		t.Logf("%s took %.1f s", page, time.Since(began).Seconds())
 	}
+	u.leavesNothing(t)
 	if compared < 20 {
 		t.Errorf("only %d answers were compared", compared)
 	}
@@ -160,6 +161,34 @@ func (u *newUser) paste(t *testing.T, page, script string) string {
 		t.Errorf("%s: a command finds nothing to do: %s%s", page, script, answer)
 	}
 	return answer
+}
+
+// leavesNothing fails the test if the commands have left files that Git would show as untracked.
+func (u *newUser) leavesNothing(t *testing.T) {
+	t.Helper()
+	ignored := append(strings.Fields(readProjectFile(t, ".gitignore")), "/.shell")
+	err := filepath.WalkDir(u.folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(u.folder, path)
+		authtest.Must(t, err)
+		if _, err := os.Stat(filepath.Join("../..", name)); err == nil {
+			return nil
+		}
+		for _, pattern := range ignored {
+			of := filepath.Base(name)
+			if strings.HasPrefix(pattern, "/") {
+				of = "/" + name
+			}
+			if matches, err := filepath.Match(pattern, of); matches && err == nil {
+				return nil
+			}
+		}
+		t.Errorf("the pages leave %s", name)
+		return nil
+	})
+	authtest.Must(t, err)
 }
 
 func (u *newUser) command(t *testing.T, script string) *exec.Cmd {

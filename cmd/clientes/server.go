@@ -127,8 +127,9 @@ func listen(ctx context.Context, c config.Config) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on %s: %w; a port below 1024 needs a right that this "+
 			"user lacks: choose another PORT", c.Address(), err)
 	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s: %w; free it, or choose another HOST or PORT",
-			c.Address(), err)
+		return nil, fmt.Errorf("cannot listen on %s: %w; stop what listens there, or choose another "+
+			"HOST or PORT, for example PORT=%d in the environment or in .env",
+			c.Address(), err, max(1024, (c.Port+1)%(1<<15)))
 	}
 	return listener, nil
 }

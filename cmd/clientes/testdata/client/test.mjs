@@ -1,18 +1,18 @@
 // Runs client.js against a real server, through a proxy on which the cases can hold, lose and count what passes.
 //
 //   SERVER, SECRET, USER1, USER2, PASSWORD=... node test.mjs
+//
+// With CHROMIUM and PROFILE the client is in a page of that browser: see world.mjs.
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
+import { spawn } from "node:child_process";
+import { createHash, createHmac } from "node:crypto";
+import { once } from "node:events";
 import http from "node:http";
-import { test } from "node:test";
-import { connect } from "../../../../api/client/client.js";
+import { after as afterAll, test } from "node:test";
+import { harness, inBrowser, open, there } from "./world.mjs";
 
 const { SERVER, SECRET, USER1, USER2, PASSWORD } = process.env;
 const KEY = "clientes_refresh";
-
-// No lock of a newer Node: what the server does for tabs without locks is what most cases are about.
-const setNavigator = (value) => Object.defineProperty(globalThis, "navigator", { value, configurable: true });
-setNavigator({});
 
 // ---- the proxy
 
@@ -24,20 +24,28 @@ let locking; // called when a tab asks for the lock
 let after; // called with the request when the server has answered; may wait; "lose" loses the answer
 
 const proxy = http.createServer(async (req, res) => {
+  // A browser sends a request once more if a connection that it has used before breaks.
+  res.setHeader("Connection", "close");
+  if (req.url === "/harness") return res.setHeader("Content-Type", "text/html").end(harness);
+  if (req.url === "/favicon.ico") return res.writeHead(404).end();
   const chunks = [];
   for await (const chunk of req) chunks.push(chunk);
   const body = Buffer.concat(chunks);
   const token = req.headers["x-access-token"];
   const text = body.toString();
-  const exchange = { path: req.url, token, cookie: req.headers.cookie, body: text.startsWith("{") ? JSON.parse(text) : text };
+  const exchange = {
+    method: req.method, path: req.url, headers: req.headers, token, cookie: req.headers.cookie,
+    body: text.startsWith("{") ? JSON.parse(text) : text,
+  };
   seen.push(exchange);
   const own = await before(exchange);
   if (own === "lose") return res.destroy();
   if (own) {
     exchange.status = own.status;
-    return res.writeHead(own.status, { "content-type": own.type ?? "application/json" }).end(own.body);
+    return res.writeHead(own.status, { "content-type": own.type ?? "application/json", ...own.headers }).end(own.body);
   }
-  const headers = { ...req.headers };
+  const headers = { ...req.headers, "accept-encoding": "identity" };
+  if (headers.origin) headers.origin = SERVER; // the page's own
   if (token && expired(token)) headers["x-access-token"] = aged(token);
   const [answer, content] = await new Promise((resolve, reject) => {
     const out = http.request(SERVER + req.url, { method: req.method, headers }, async (answer) => {
@@ -48,9 +56,11 @@ const proxy = http.createServer(async (req, res) => {
     out.on("error", reject).end(body);
   });
   exchange.status = answer.statusCode;
-  exchange.answer = content.length ? JSON.parse(content) : undefined;
+  const isJSON = content.length && answer.headers["content-type"]?.includes("json");
+  exchange.answer = isJSON ? JSON.parse(content) : undefined;
   if (exchange.answer?.token) given.push(exchange.answer.token);
   if ((await after(exchange)) === "lose") return res.destroy();
+  delete answer.headers.connection;
   res.writeHead(answer.statusCode, answer.headers).end(content);
 });
 
@@ -81,20 +91,55 @@ function gate() {
   return { opened, open };
 }
 
+let made = 0; // clients and storages there
+const tabs = [];
+
 // storage is what localStorage is to the tabs of one browser.
-function storage() {
-  const kept = new Map();
-  return {
-    getItem: (key) => kept.get(key) ?? null,
-    setItem: (key, value) => kept.set(key, String(value)),
-    removeItem: (key) => kept.delete(key),
-  };
+function storage({ slow = false } = {}) {
+  const id = made++;
+  there((id, slow) => {
+    const kept = new Map();
+    const wait = slow ? async () => { for (let i = 0; i < 9; i++) await new Promise((done) => setTimeout(done)); } : () => {};
+    const late = (work) => (slow ? wait().then(work) : work());
+    world.storages[id] = {
+      getItem: (key) => late(() => kept.get(key) ?? null),
+      setItem: (key, value) => late(() => void kept.set(key, String(value))),
+      removeItem: (key) => late(() => void kept.delete(key)),
+    };
+  }, id, slow);
+  const part = (name) => (...args) => there((id, name, args) => world.storages[id][name](...args), id, name, args);
+  return { id, getItem: part("getItem"), setItem: part("setItem"), removeItem: part("removeItem") };
 }
 
-// tab gives a wrapper and the codes of its onEnd.
-function tab(options = {}) {
-  const ends = [];
-  return Object.assign(connect(base, { onEnd: (code) => ends.push(code), ...options }), { ends });
+// tab gives a client there, the codes of its onEnd, and what its onSession was called with.
+function tab({ storage, ...options } = {}) {
+  const id = made++;
+  const [ends, sessions] = [[], []];
+  tabs[id] = { ends, sessions };
+  there((id, base, options, storage) => {
+    world.clients[id] = world.connect(base, {
+      ...options, ...(storage !== undefined && { storage: world.storages[storage] }),
+      onEnd: (code) => world.tell("ends", id, code), onSession: (session) => world.tell("sessions", id, session),
+    });
+  }, id, base, options, storage?.id);
+  const part = (...names) => (...args) => there((id, names, args) => {
+    const owner = names.slice(0, -1).reduce((of, name) => of[name], world.clients[id]);
+    return owner[names.at(-1)](...args);
+  }, id, names, args);
+  return {
+    id, ends, sessions,
+    login: part("login"), logout: part("logout"), json: part("json"), refresh: part("refresh"),
+    session: () => there((id) => world.clients[id].session ?? null, id),
+    clientes: Object.fromEntries(["page", "get", "create", "update", "delete", "history", "restore", "import"]
+      .map((name) => [name, part("clientes", name)])),
+    async fetch(path, options = {}) {
+      const { body, ...head } = await there(async (id, path, options) => {
+        const response = await world.clients[id].fetch(path, options);
+        return { status: response.status, headers: [...response.headers], body: await response.text() };
+      }, id, path, { ...options, headers: [...new Headers(options.headers)] });
+      return new Response([204, 304].includes(head.status) ? null : body, head);
+    },
+  };
 }
 const ok = async (api) => assert.equal((await api.fetch("/clientes")).status, 200);
 const rejects = (promise, code) => assert.rejects(promise, (error) => (assert.equal(error.code, code), true));
@@ -109,9 +154,13 @@ function scene(name, run) {
   });
 }
 
+[seen, given, expired] = [[], [], () => false];
+before = after = () => {};
 await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
 const base = "http://127.0.0.1:" + proxy.address().port;
 proxy.unref();
+const opened = await open(base, (what, id, value) => (what === "locking" ? locking() : tabs[id][what].push(value)));
+afterAll(() => opened.close());
 
 // ---- the cases
 
@@ -194,11 +243,8 @@ scene("a page that was reloaded goes on", async () => {
 });
 
 scene("storage may be asynchronous", async () => {
-  const shared = storage();
-  const slow = Object.fromEntries(
-    Object.entries(shared).map(([name, f]) => [name, async (...args) => (await new Promise(setImmediate), f(...args))]),
-  );
-  const api = tab({ storage: slow });
+  const shared = storage({ slow: true });
+  const api = tab({ storage: shared });
   await api.login(USER1, PASSWORD);
   expireAll();
   await ok(api);
@@ -226,23 +272,26 @@ scene("two tabs without locks refresh at once, and both go on", async () => {
     assert.equal(refreshes().length, 2);
     assert.equal(one.body.refresh_token, two.body.refresh_token, "the same token at once");
     assert.equal(one.answer.refresh_token, two.answer.refresh_token, "the same successor");
-    assert.equal(shared.getItem(KEY), one.answer.refresh_token);
+    assert.equal(await shared.getItem(KEY), one.answer.refresh_token);
   }
   assert.deepEqual([...a.ends, ...b.ends], []);
 });
 
 // withLocks runs a case in a browser that has Web Locks.
 async function withLocks(run) {
-  let last = Promise.resolve();
-  const request = (name, work) => {
-    locking();
-    return (last = last.catch(() => {}).then(() => work({ name })));
-  };
-  setNavigator({ locks: { request } });
+  await there(() => {
+    let last = Promise.resolve();
+    const request = (name, work) => {
+      world.tell("locking");
+      if (world.locks) return world.locks.request(name, work);
+      return (last = last.catch(() => {}).then(() => work({ name })));
+    };
+    world.navigator({ locks: { request } });
+  });
   try {
     await run();
   } finally {
-    setNavigator({});
+    await there(() => void world.navigator({}));
   }
 }
 
@@ -287,7 +336,7 @@ scene("with locks a login waits for the refresh of another tab, which else would
   locking = go.open; // the refresh is answered when the login has asked for the lock
   await Promise.all([call, b.login(USER1, PASSWORD)]);
   assert.deepEqual(seen.map((x) => x.path).filter((path) => path !== "/clientes"), ["/refresh", "/login"]);
-  assert.equal(shared.getItem(KEY), seen.find((x) => x.path === "/login").answer.refresh_token);
+  assert.equal(await shared.getItem(KEY), seen.find((x) => x.path === "/login").answer.refresh_token);
 }));
 
 scene("with locks a refresh that waited for a login of its tab is not needed any more", () => withLocks(async () => {
@@ -336,7 +385,7 @@ scene("a lost answer of a refresh is given again", async () => {
   const shared = storage();
   const api = tab({ storage: shared });
   await api.login(USER1, PASSWORD);
-  const first = shared.getItem(KEY);
+  const first = await shared.getItem(KEY);
   expireAll();
   after = (x) => (x.path === "/refresh" && count("/refresh") === 1 ? "lose" : undefined);
   await Promise.all([ok(api), ok(api), ok(api)]);
@@ -350,17 +399,29 @@ scene("a refresh that nobody answers is given up, and sent again", async () => {
   await api.login(USER1, PASSWORD);
   expireAll();
   // The ten seconds are over when the first refresh has arrived.
-  const plain = AbortSignal.timeout;
-  const over = new AbortController();
-  AbortSignal.timeout = (ms) => (assert.equal(ms, 10_000), count("/refresh") === 0 ? over.signal : plain.call(AbortSignal, ms));
+  await there(() => {
+    const plain = AbortSignal.timeout;
+    const over = new AbortController();
+    let first = true;
+    world.spans = [];
+    AbortSignal.timeout = (ms) => {
+      world.spans.push(ms);
+      if (!first) return plain.call(AbortSignal, ms);
+      first = false;
+      return over.signal;
+    };
+    world.abort = () => over.abort();
+    world.restore = () => (AbortSignal.timeout = plain);
+  });
   const end = gate();
   before = async (x) => {
-    if (x.path === "/refresh" && count("/refresh") === 1) over.abort(), await end.opened;
+    if (x.path === "/refresh" && count("/refresh") === 1) await there(() => world.abort()), await end.opened;
   };
   try {
     await ok(api);
+    assert.deepEqual(await there(() => world.spans), [10_000, 10_000]);
   } finally {
-    AbortSignal.timeout = plain;
+    await there(() => void world.restore());
     end.open();
   }
   assert.equal(count("/refresh"), 2);
@@ -370,12 +431,12 @@ scene("a network that stays away fails the call and loses nothing", async () => 
   const shared = storage();
   const api = tab({ storage: shared });
   await api.login(USER1, PASSWORD);
-  const first = shared.getItem(KEY);
+  const first = await shared.getItem(KEY);
   expireAll();
   after = (x) => (x.path === "/refresh" ? "lose" : undefined);
   await assert.rejects(api.fetch("/clientes"), TypeError);
   assert.equal(count("/refresh"), 2);
-  assert.equal(shared.getItem(KEY), first);
+  assert.equal(await shared.getItem(KEY), first);
   after = () => {};
   await ok(api);
   assert.deepEqual(api.ends, []);
@@ -385,17 +446,17 @@ scene("a server that can not refresh now fails the call and loses nothing", asyn
   const shared = storage();
   const api = tab({ storage: shared });
   await api.login(USER1, PASSWORD);
-  const first = shared.getItem(KEY);
+  const first = await shared.getItem(KEY);
   expireAll();
   for (const [answer, code] of [
     [{ status: 503, body: '{"message":"The store does not answer.","code":"store_unavailable"}' }, "store_unavailable"],
     [{ status: 500, body: '{"message":"Oh.","code":"internal"}' }, "internal"],
-    [{ status: 502, type: "text/html", body: "<h1>Bad Gateway</h1>" }, undefined],
-    [{ status: 401, type: "text/html", body: "<h1>Who are you?</h1>" }, undefined],
+    [{ status: 502, type: "text/html", body: "<h1>Bad Gateway</h1>" }, "network"],
+    [{ status: 401, type: "text/html", body: "<h1>Who are you?</h1>" }, "network"],
   ]) {
     before = (x) => (x.path === "/refresh" ? answer : undefined);
     await rejects(api.fetch("/clientes"), code);
-    assert.equal(shared.getItem(KEY), first);
+    assert.equal(await shared.getItem(KEY), first);
   }
   before = () => {};
   await ok(api);
@@ -409,7 +470,7 @@ scene("after a logout calls reject, and nothing is sent", async () => {
   const other = tab({ storage: shared });
   await ok(other);
   await api.logout();
-  assert.equal(shared.getItem(KEY), null);
+  assert.equal(await shared.getItem(KEY), null);
   seen = [];
   await rejects(api.fetch("/clientes"), "logged_out");
   assert.deepEqual(seen, []);
@@ -472,7 +533,7 @@ scene("a logout while a refresh is under way is the end", async () => {
   await api.logout();
   go.open();
   await rejects(call, "logged_out");
-  assert.equal(shared.getItem(KEY), null);
+  assert.equal(await shared.getItem(KEY), null);
   seen = [];
   await rejects(api.fetch("/clientes"), "logged_out");
   assert.deepEqual(seen, []);
@@ -496,7 +557,7 @@ scene("a login while a refresh is under way is what counts", async () => {
     // What one user has sent is not sent again as another's.
     if (name === USER1) assert.equal((await call).status, 200);
     else await rejects(call, "user_changed");
-    assert.equal(shared.getItem(KEY), answer.refresh_token);
+    assert.equal(await shared.getItem(KEY), answer.refresh_token);
     await ok(api);
     assert.equal(seen.at(-1).token, answer.token);
     assert.deepEqual(api.ends, []);
@@ -520,9 +581,9 @@ scene("a refresh token that is refused is the end, told once", async () => {
   const shared = storage();
   const api = tab({ storage: shared });
   await api.login(USER1, PASSWORD);
-  const token = shared.getItem(KEY);
+  const token = await shared.getItem(KEY);
   await tab({ storage: shared }).logout();
-  shared.setItem(KEY, token);
+  await shared.setItem(KEY, token);
   expireAll();
   const all = gate();
   let refused = 0;
@@ -533,7 +594,7 @@ scene("a refresh token that is refused is the end, told once", async () => {
   await Promise.all(Array.from({ length: 5 }, () => rejects(api.fetch("/clientes"), "refresh_invalid")));
   assert.deepEqual(api.ends, ["refresh_invalid"]);
   assert.equal(count("/refresh"), 1);
-  assert.equal(shared.getItem(KEY), null);
+  assert.equal(await shared.getItem(KEY), null);
   await rejects(api.fetch("/clientes"), "logged_out");
 });
 
@@ -547,9 +608,9 @@ scene("a tab whose session ended goes on with the login of another tab", async (
   const shared = storage();
   const [a, b] = [tab({ storage: shared }), tab({ storage: shared })];
   await a.login(USER1, PASSWORD);
-  const dead = shared.getItem(KEY);
+  const dead = await shared.getItem(KEY);
   await tab({ storage: shared }).logout();
-  shared.setItem(KEY, dead);
+  await shared.setItem(KEY, dead);
   expireAll();
   after = async (x) => {
     if (x.path === "/refresh" && x.body.refresh_token === dead) await b.login(USER1, PASSWORD);
@@ -637,8 +698,16 @@ scene("a second factor", async () => {
   assert.deepEqual(api.ends, []);
 });
 
-scene("in cookie mode the page never has the refresh token", async () => {
-  // A browser's part: the cookies of one browser, for requests with credentials, and the page's origin.
+// withCookies runs a case in a browser without cookies. In Node, this is a browser's part: the cookies of one browser,
+// for requests with credentials, and the page's origin.
+async function withCookies(run) {
+  if (inBrowser) {
+    before = (x) => (x.path === "/empty" ? { status: 200, body: "{}", headers: { "Clear-Site-Data": '"cookies"' } } : undefined);
+    await there(async () => void (await fetch("/empty")));
+    before = () => {};
+    seen = [];
+    return run();
+  }
   const jar = new Map();
   const plain = globalThis.fetch;
   globalThis.fetch = async (url, options) => {
@@ -646,7 +715,7 @@ scene("in cookie mode the page never has the refresh token", async () => {
     headers.set("origin", SERVER);
     const include = options.credentials === "include";
     if (include && jar.size) headers.set("cookie", [...jar].map(([name, value]) => name + "=" + value).join("; "));
-    const response = await plain(url, { ...options, headers });
+    const response = await plain(url.startsWith("/") ? base + url : url, { ...options, headers });
     for (const cookie of include ? response.headers.getSetCookie() : []) {
       const [, name, value] = cookie.match(/^([^=]+)=([^;]*)/);
       if (/Max-Age=0/i.test(cookie)) jar.delete(name);
@@ -655,47 +724,59 @@ scene("in cookie mode the page never has the refresh token", async () => {
     return response;
   };
   try {
-    const shared = storage();
-    const [a, b] = [tab({ cookie: true, storage: shared }), tab({ cookie: true })];
-    await a.login(USER1, PASSWORD);
-    assert.equal(shared.getItem(KEY), null);
-    assert.equal(seen[0].answer.refresh_token, undefined);
-    assert.equal(seen[0].answer.device, undefined);
-    assert.deepEqual([...jar.keys()], ["clientes_refresh", "clientes_device"]);
-    await ok(a);
-    await ok(b);
-    assert.equal(count("/refresh"), 1, "the other tab has the cookie");
-    assert.ok(seen.filter((x) => x.path === "/clientes").every((x) => x.cookie === undefined));
-
-    seen = [];
-    expireAll();
-    const both = gate();
-    before = async (x) => {
-      if (x.path === "/refresh" && count("/refresh") === 2) both.open();
-      if (x.path === "/refresh") await both.opened;
-    };
-    await Promise.all([ok(a), ok(b)]);
-    before = () => {};
-    assert.equal(new Set(refreshes().map((x) => x.cookie)).size, 1);
-
-    seen = [];
-    expireAll();
-    after = (x) => (x.path === "/refresh" && count("/refresh") === 1 ? "lose" : undefined);
-    await ok(a);
-    after = () => {};
-    assert.equal(count("/refresh"), 2);
-
-    await a.logout();
-    assert.deepEqual([...jar.keys()], ["clientes_device"]);
-    seen = [];
-    await rejects(a.fetch("/clientes"), "logged_out");
-    assert.deepEqual(seen, []);
-    expired = () => false;
-    await rejects(b.fetch("/clientes"), "token_revoked");
+    await run();
   } finally {
     globalThis.fetch = plain;
   }
-});
+}
+
+// cookies gives the names of the cookies that the browser sends.
+async function cookies() {
+  await there(async () => void (await fetch("/healthz", { credentials: "include" })));
+  return (seen.pop().cookie ?? "").split("; ").filter(Boolean).map((x) => x.split("=")[0]);
+}
+
+scene("in cookie mode the page never has the refresh token", () => withCookies(async () => {
+  const shared = storage();
+  const [a, b] = [tab({ cookie: true, storage: shared }), tab({ cookie: true })];
+  await a.login(USER1, PASSWORD);
+  assert.equal(await shared.getItem(KEY), null);
+  assert.equal(seen[0].answer.refresh_token, undefined);
+  assert.equal(seen[0].answer.device, undefined);
+  assert.deepEqual(await cookies(), ["clientes_refresh", "clientes_device"]);
+  await ok(a);
+  await ok(b);
+  assert.equal(count("/refresh"), 1, "the other tab has the cookie");
+  // A browser sends them to its own origin.
+  if (!inBrowser) assert.ok(seen.filter((x) => x.path === "/clientes").every((x) => x.cookie === undefined));
+
+  seen = [];
+  expireAll();
+  const both = gate();
+  before = async (x) => {
+    if (x.path === "/refresh" && count("/refresh") === 2) both.open();
+    if (x.path === "/refresh") await both.opened;
+  };
+  await Promise.all([ok(a), ok(b)]);
+  before = () => {};
+  assert.equal(new Set(refreshes().map((x) => x.cookie)).size, 1);
+
+  seen = [];
+  expireAll();
+  after = (x) => (x.path === "/refresh" && count("/refresh") === 1 ? "lose" : undefined);
+  await ok(a);
+  after = () => {};
+  assert.equal(count("/refresh"), 2);
+
+  await a.logout();
+  // The answer asks a browser to forget all cookies; this machine counts as a safe place.
+  assert.deepEqual(await cookies(), inBrowser ? [] : ["clientes_device"]);
+  seen = [];
+  await rejects(a.fetch("/clientes"), "logged_out");
+  assert.deepEqual(seen, []);
+  expired = () => false;
+  await rejects(b.fetch("/clientes"), "token_revoked");
+}));
 
 // The last one: what it counts against the user stays.
 scene("strangers who fail under the same name do not keep out who has logged in here", async () => {

@@ -1,0 +1,127 @@
+package api
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"clientes/auth/authtest"
+)
+
+// axeScript is axe-core, which finds what keeps people with a disability out of a page.
+var axeScript = sync.OnceValues(func() (string, error) {
+	folder, err := os.MkdirTemp("", "axe")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(folder)
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		text, err := os.ReadFile(filepath.Join("testdata", "axe", name))
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			return "", err
+		}
+	}
+	install := exec.Command("npm", "ci",
+		"--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	install.Dir = folder
+	if out, err := install.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	script, err := os.ReadFile(filepath.Join(folder, "node_modules", "axe-core", "axe.min.js"))
+	return string(script), err
+})
+
+// The sizes of a window: that of a desk, the narrowest that pages must fit into, and that of a desk
+// at 400 % (WCAG 2.2, 1.4.10).
+var (
+	deskSize   = [2]int64{1280, 1024}
+	phoneSize  = [2]int64{320, 640}
+	zoomedSize = [2]int64{320, 256}
+)
+
+// resize gives the page a size in CSS pixels.
+func (b *tab) resize(size [2]int64) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride,
+		emulation.SetDeviceMetricsOverrideParams{
+			Width: size[0], Height: size[1], DeviceScaleFactor: 1,
+		})
+	authtest.Must(b.t, err)
+}
+
+// scheme makes the page "light" or "dark".
+func (b *tab) scheme(name string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: name},
+			{Name: "prefers-reduced-motion", Value: "reduce"},
+		}})
+	authtest.Must(b.t, err)
+}
+
+// long reports whether the tests should look at every page in every way, which takes minutes.
+func long() bool { return os.Getenv("TEST_LONG") != "" }
+
+// checkPage fails the test if axe finds something on the page as it stands, in light or dark, or if
+// the page scrolls sideways on a narrow window. Long tests look at it with axe in every size.
+func (b *tab) checkPage(name string) {
+	b.t.Helper()
+	b.scheme("dark")
+	b.axe(name+", dark", !long())
+	b.scheme("light")
+	b.axe(name+", light", false)
+	for _, size := range [][2]int64{phoneSize, zoomedSize} {
+		b.resize(size)
+		if got := b.eval(overflowing); got != "" {
+			b.t.Errorf("%s scrolls sideways at %d pixels: %s", name, size[0], got)
+		}
+		if long() {
+			b.axe(fmt.Sprintf("%s, %d x %d", name, size[0], size[1]), false)
+		}
+	}
+	b.resize(deskSize)
+}
+
+// overflowing names elements that stand out of a page or a dialog to the right.
+const overflowing = `(() => {
+	const boxes = [document.documentElement, ...document.querySelectorAll("dialog[open]")];
+	return boxes.filter((box) => box.scrollWidth > box.clientWidth).map((box) => {
+		const edge = box.getBoundingClientRect().left + box.clientWidth;
+		const out = [...box.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > edge + 0.5);
+		return box.scrollWidth + " > " + box.clientWidth + ": " +
+			out.slice(0, 5).map((e) => e.outerHTML.slice(0, 120)).join("\n");
+	}).join("\n");
+})()`
+
+// axe fails the test if axe finds something. Where it is missing, the test only says so.
+func (b *tab) axe(name string, coloursOnly bool) {
+	b.t.Helper()
+	script, err := axeScript()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			b.t.Fatalf("no axe-core: %v", err)
+		}
+		b.t.Logf("%s is not checked by axe-core: %v", name, err)
+		return
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](script + "\n;undefined"))
+	options := `{ rules: { "target-size": { enabled: true } }, resultTypes: ["violations"] }`
+	if coloursOnly {
+		options = `{ runOnly: ["color-contrast"], resultTypes: ["violations"] }`
+	}
+	found := b.eval(`axe.run(document, ` + options + `).then((r) => r.violations.map((v) =>
+		v.id + ": " + v.help + v.nodes.slice(0, 5).map((n) =>
+			"\n\t" + n.html.slice(0, 200) + "\n\t\t" + n.failureSummary.replaceAll("\n", " ")).join("")).join("\n"))`)
+	if found != "" {
+		b.t.Errorf("%s: %s", name, found)
+	}
+}

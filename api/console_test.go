@@ -1,0 +1,276 @@
+package api
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/go-json-experiment/json"
+
+	"clientes/api/console"
+	"clientes/auth/authtest"
+	"clientes/store"
+)
+
+// TestConsoleBudget holds the whole of what a browser may load, with client.js, to 150 KiB.
+func TestConsoleBudget(t *testing.T) {
+	script, err := assets.ReadFile("client/client.js")
+	authtest.Must(t, err)
+	size := len(script)
+	authtest.Must(t, fs.WalkDir(console.Files(), ".", func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() {
+			var info fs.FileInfo
+			if info, err = e.Info(); err == nil {
+				size += int(info.Size())
+			}
+		}
+		return err
+	}))
+	t.Logf("%d of %d bytes", size, 150<<10)
+	if size > 150<<10 {
+		t.Errorf("the console has %d bytes, more than %d", size, 150<<10)
+	}
+}
+
+// TestDictionaries holds the dictionaries to what is shown: each has a text for every label of the
+// pages and for every code of an error, no text that nobody uses, and the same values in it.
+func TestDictionaries(t *testing.T) {
+	used := make(map[string]string) // where each key is used
+	pages := console.Files()
+	names, err := fs.Glob(pages, "*.*")
+	authtest.Must(t, err)
+	for _, name := range names {
+		text, err := fs.ReadFile(pages, name)
+		authtest.Must(t, err)
+		switch filepath.Ext(name) {
+		case ".js":
+			for _, m := range regexp.MustCompile(`\bt\(\s*"([^"]+)"`).FindAllSubmatch(text, -1) {
+				used[string(m[1])] = name
+			}
+			computed := regexp.MustCompile("\\bt\\(\\s*[^\"\\s)]").FindAll(text, -1)
+			if name != "words.js" && computed != nil {
+				t.Errorf("%s has keys of words that are no literals: %q", name, computed)
+			}
+		case ".html":
+			for _, m := range regexp.MustCompile(`data-t="([^"]+)"`).FindAllSubmatch(text, -1) {
+				used[string(m[1])] = name
+			}
+		}
+	}
+	for _, code := range errorCodes(t) {
+		used["code."+code] = "an error"
+	}
+	for _, code := range faultCodes(t) {
+		used["fault."+code] = "a fault of a field"
+	}
+
+	languages := []string{"en", "pt-BR", "es"}
+	values := make(map[string]string) // of the English text
+	for _, language := range languages {
+		text, err := fs.ReadFile(pages, language+".json")
+		authtest.Must(t, err)
+		var words map[string]string
+		authtest.Must(t, json.Unmarshal(text, &words))
+		for _, key := range slices.Sorted(maps.Keys(used)) {
+			if strings.TrimSpace(words[key]) == "" {
+				t.Errorf("%s.json has no %q, for %s", language, key, used[key])
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(words)) {
+			if used[key] == "" {
+				t.Errorf("%s.json has %q, which nobody uses", language, key)
+			}
+			in := regexp.MustCompile(`{\w+}`).FindAllString(words[key], -1)
+			slices.Sort(in)
+			if language == "en" {
+				values[key] = strings.Join(in, " ")
+			} else if got := strings.Join(in, " "); got != values[key] {
+				t.Errorf("%s.json has the values %q in %q, en.json %q", language, got, key, values[key])
+			}
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if lines = lines[1 : len(lines)-1]; !slices.IsSorted(keysOf(lines)) {
+			t.Errorf("%s.json is not sorted", language)
+		}
+	}
+}
+
+// keysOf returns the keys of a dictionary's lines.
+func keysOf(lines []string) []string {
+	keys := make([]string, len(lines))
+	for i, line := range lines {
+		keys[i], _, _ = strings.Cut(line, ":")
+	}
+	return keys
+}
+
+// errorCodes returns the codes of all errors that a page may have to show.
+func errorCodes(t *testing.T) []string {
+	t.Helper()
+	codes := []string{"internal"}
+	for _, r := range replies {
+		codes = append(codes, r.code)
+	}
+	// Those of client.js itself, in the source or in its documentation.
+	for name, own := range map[string]string{
+		"client/client.js":   `code: "([a-z_]+)"`,
+		"client/client.d.ts": `(?:code is the server's, or|with the code) "([a-z_]+)"`,
+	} {
+		text, err := assets.ReadFile(name)
+		authtest.Must(t, err)
+		text = bytes.ReplaceAll(text, []byte("`"), nil)
+		for _, m := range regexp.MustCompile(own).FindAllSubmatch(text, -1) {
+			codes = append(codes, string(m[1]))
+		}
+	}
+	return codes
+}
+
+// faultCodes returns the codes of all faults of single fields, as the source has them.
+func faultCodes(t *testing.T) []string {
+	t.Helper()
+	const code = `"([a-z_]+)"`
+	made := regexp.MustCompile(
+		`(?:FieldError\{[^}]*\bCode:\s*` +
+			`|fault\.Code\s*=\s*` +
+			`|store\.Invalid\([^,()]*,\s*` +
+			`|\bv\.add\([^,()]*,\s*` +
+			`|\.about\([^,()]*,\s*` +
+			`|fileFault\(` +
+			`|hashFault\()` + code)
+	var codes []string
+	for _, folder := range []string{".", "wire", "../auth", "../store"} {
+		authtest.Must(t, filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() || filepath.Ext(path) != ".go" ||
+				strings.HasSuffix(path, "_test.go") || strings.Contains(path, "test/") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range made.FindAllSubmatch(text, -1) {
+				codes = append(codes, string(m[1]))
+			}
+			return err
+		}))
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
+}
+
+// typing puts a form into the page that shows its first typed text again when it was sent.
+const typing = `(async () => {
+	const { form, h, put } = await import("/app/dom.js");
+	const { api } = await import("/app/session.js");
+	const main = document.querySelector("main");
+	put(main, h("h1", null, "A form"), form({
+		fields: [{ name: "name", label: "Name" }], submit: "Save",
+	}, async (values) => {
+		await api.clientes.create(values);
+		put(main, h("h1", null, "Saved"));
+	}));
+	main.dirty = () => Boolean(main.querySelector("form"));
+})()`
+
+// later lets time pass for the page alone.
+func (b *tab) later(d time.Duration) {
+	b.t.Helper()
+	b.eval(fmt.Sprintf("(() => { const now = Date.now; Date.now = () => now() + %d; })()",
+		d.Milliseconds()))
+}
+
+func TestTheEndOfASession(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.login(store.Editor)
+	b.eval(typing)
+	b.fill("main [name=name]", "Ana")
+
+	// One key answers the warning.
+	b.later(28*time.Minute + 30*time.Second)
+	b.until(`document.querySelector("[role=alertdialog] .clock")`)
+	b.checkPage("the warning")
+	b.press(kb.Enter)
+	b.until(`!document.querySelector("dialog")`)
+
+	// The end hides what is there, and a login brings it back.
+	b.later(30 * time.Minute)
+	b.until(`document.querySelector("dialog [name=password]")`)
+	if text := b.eval(`document.body.innerText + document.title`); strings.Contains(text, "A form") {
+		t.Errorf("after the end the page shows %q", text)
+	}
+	b.checkPage("the end")
+	b.fill("dialog [name=password]", "wrong")
+	b.press(kb.Enter)
+	b.until(`document.querySelector("dialog .notice")`)
+	b.press(kb.Escape)
+	b.fill("dialog [name=password]", testPassword)
+	b.press(kb.Enter)
+	b.sees("A form")
+	if got := b.eval(`document.querySelector("main [name=name]").value`); got != "Ana" {
+		t.Errorf("after a new login the typed text is %q", got)
+	}
+
+	// What failed because the server had ended the session can be sent again.
+	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Editor].ID))
+	b.click("main button.main")
+	b.fill("dialog [name=password]", testPassword)
+	b.press(kb.Enter)
+	b.until(`document.querySelector("main .notice")`)
+	b.click("main button.main")
+	b.sees("Saved")
+	if a := f.as(store.Viewer, "GET", "/clientes", ""); !strings.Contains(a.body, `"Ana"`) {
+		t.Errorf("saved is %s", a.body)
+	}
+
+	// Another user begins afresh.
+	b.eval(typing)
+	b.fill("main [name=name]", "Secret")
+	b.later(30 * time.Minute)
+	b.fill("dialog [name=user]", "the-viewer")
+	b.fill("dialog [name=password]", testPassword)
+	b.press(kb.Enter)
+	b.sees("the-viewer")
+	if text := b.eval(`document.body.innerHTML`); strings.Contains(text, "Secret") {
+		t.Errorf("another user sees %q", text)
+	}
+}
+
+func TestLogoutInTheBrowser(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.login(store.Viewer)
+	other := b.another()
+	other.open("/app/#/account")
+	other.until(`document.querySelector("main h1")`)
+
+	b.click(".me button")
+	b.until(`location.pathname === "/login"`)
+	other.until(`location.pathname === "/login"`)
+
+	// Back shows nothing of it.
+	b.eval("history.back()")
+	b.until(`location.pathname === "/login" && document.querySelector("form")`)
+
+	// A cookie of a session that has ended is taken away.
+	b.login(store.Viewer)
+	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Viewer].ID))
+	b.open("/app/")
+	b.until(`location.pathname === "/login"`)
+	cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{})
+	authtest.Must(t, err)
+	for _, c := range cookies.Cookies {
+		if c.Name == refreshCookieName {
+			t.Error("the cookie of a dead session is still there")
+		}
+	}
+}
