@@ -2,12 +2,9 @@ package api
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/chromedp/chromedp"
-
-	"clientes/auth/authtest"
 )
 
 // On a phone of 320 pixels: log in at /docs, try a request, and log out.
@@ -30,23 +27,17 @@ func TestDocsLogIn(t *testing.T) {
 	b.click(list + ".execute")
 	b.until(fmt.Sprintf("document.querySelector(%q)", list+".live-responses-table"))
 	status := list + ".live-responses-table .response-col_status"
-	if got := b.eval(fmt.Sprintf("document.querySelectorAll(%q)[1].innerText.trim()", status)); got != "200" {
+	got := b.eval(fmt.Sprintf("document.querySelectorAll(%q)[1].innerText.trim()", status))
+	if got != "200" {
 		t.Errorf("the list is answered with %s", got)
 	}
 	if wide := b.eval("document.documentElement.scrollWidth"); wide != "320" {
-		t.Errorf("the page is %s pixels wide: %s", wide, b.eval(`[...document.querySelectorAll("body *")]
-			.filter((e) => e.getBoundingClientRect().right > 320)
-			.map((e) => e.tagName + "." + e.className + " " + e.getBoundingClientRect().right).slice(0, 30)`))
+		t.Errorf("the page is %s pixels wide", wide)
 	}
 	small := `[...document.querySelectorAll("input, select, textarea")].filter((e) =>
 		e.offsetParent && parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)`
 	if got := b.eval(small); got != "" {
 		t.Errorf("phones zoom into %s", got)
-	}
-	if path := os.Getenv("SHOT"); path != "" {
-		png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-		authtest.Must(t, err)
-		authtest.Must(t, os.WriteFile(path, png, 0o600))
 	}
 	b.click("#logout")
 	b.until(`!document.querySelector("#login").hidden`)
