@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -301,14 +300,6 @@ func TestLogoutInTheBrowser(t *testing.T) {
 			t.Error("the cookie of a dead session is still there")
 		}
 	}
-}
-
-// speaks makes the browser ask for pages in languages.
-func (b *tab) speaks(languages string) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride,
-		emulation.SetUserAgentOverrideParams{UserAgent: "test", AcceptLanguage: languages})
-	authtest.Must(b.t, err)
 }
 
 func TestLanguagesOfTheConsole(t *testing.T) {

@@ -55,7 +55,8 @@ async function show(event) {
   }
   const mine = main;
   try {
-    await (await place.module()).show(main, rest, new URLSearchParams(query));
+    if (place.role && !may(place.role)) put(main, h("h1", null, place.label()), h("p", null, t("app.refused")));
+    else await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
     if (main !== mine) return;
     if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
