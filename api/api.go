@@ -92,6 +92,8 @@ func (cfg *Config) check() error {
 type Server struct {
 	cfg      Config
 	engine   *gin.Engine
+	packing  http.Handler // the engine, with compressed answers
+	secret   map[string]bool
 	decoding *semaphore.Weighted // larger bodies that are being decoded
 	exports  *semaphore.Weighted // that the store still reads
 
@@ -190,12 +192,16 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	compressed, err := compressor()
+	if err != nil {
+		return nil, err
+	}
 	published, err := staticFiles(cfg.PublicURL.String())
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		cfg: cfg, engine: engine,
+		cfg: cfg, engine: engine, packing: compressed(engine), secret: secretRoutes(),
 		decoding: semaphore.NewWeighted(2), exports: semaphore.NewWeighted(maxTransfers),
 		bodies: room{
 			size: maxBodies, share: bodiesOfOne, full: errTooManyBodies, used: errTooManyBodies,
@@ -320,7 +326,12 @@ func serveOptions(allow string) gin.HandlerFunc {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.engine.ServeHTTP(w, s.asExpress(r))
+	r = s.asExpress(r)
+	if !acceptsGzip(r) || r.Method == http.MethodPost && s.secret[r.URL.Path] {
+		s.engine.ServeHTTP(w, r)
+		return
+	}
+	s.packing.ServeHTTP(w, r)
 }
 
 // asExpress returns a request with the path of the tutorial's route that Express finds for it: in

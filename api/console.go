@@ -74,7 +74,7 @@ func consoleFiles() (map[string]staticFile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read the files of the console: %w", err)
 		}
-		c := newContent(body)
+		c := newContent(body, mediaType)
 		list[e.Name()] = staticFile{
 			"/app/" + e.Name(), mediaType, "", func() content { return c },
 		}

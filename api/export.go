@@ -87,6 +87,8 @@ func (s *Server) exportClientes(c *gin.Context) {
 		if errors.Is(err, auth.ErrTokenRevoked) || !c.Request.ProtoAtLeast(1, 1) {
 			resetAtClose(c.Request)
 		}
+		// What is compressed and not sent yet must not follow, nor the mark of a whole file.
+		_ = to.connection.SetWriteDeadline(time.Unix(1, 0))
 		panic(http.ErrAbortHandler) // half an export must not look like a whole one
 	default:
 		// The store may have taken longer than the server allows for an answer.
@@ -140,13 +142,19 @@ func (s *Server) readExport(ctx context.Context, sel store.Selection, f wire.For
 func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
 	caller auth.Caller) error {
 	part := make([]byte, sendPart)
-	for {
+	for sent := 0; ; {
 		n, err := pipe.Read(part)
 		for some := range slices.Chunk(part[:n], stallPart) {
 			if err := s.cfg.Auth.CheckSession(ctx, caller); err != nil {
 				return err
 			}
 			if _, err := to.Write(some); err != nil {
+				return err
+			}
+		}
+		// A compressor holds on to what it has, and the next part may take its time.
+		if sent += n; n > 0 && sent >= minCompressed {
+			if err := to.flush(); err != nil {
 				return err
 			}
 		}
@@ -188,16 +196,35 @@ func (d *download) Write(p []byte) (int, error) {
 	if !d.begun {
 		d.begin()
 	}
-	if err := d.connection.SetWriteDeadline(d.pace.begin()); err != nil {
-		return 0, fmt.Errorf("set the deadline of the connection: %w", err)
-	}
-	if d.ctx.Err() != nil { // now: its end sets the deadline too
-		return 0, context.Cause(d.ctx)
+	if err := d.mayWrite(); err != nil {
+		return 0, err
 	}
 	n, err := d.to.Write(p)
 	d.pace.moved(n)
 	d.err = errors.Join(d.err, err)
 	return n, err
+}
+
+// mayWrite sets the deadline of what is written next.
+func (d *download) mayWrite() error {
+	if err := d.connection.SetWriteDeadline(d.pace.begin()); err != nil {
+		return fmt.Errorf("set the deadline of the connection: %w", err)
+	}
+	if d.ctx.Err() != nil { // now: its end sets the deadline too
+		return context.Cause(d.ctx)
+	}
+	return nil
+}
+
+// flush sends what was written.
+func (d *download) flush() error {
+	if err := d.mayWrite(); err != nil {
+		return err
+	}
+	err := d.connection.Flush()
+	d.pace.moved(0)
+	d.err = errors.Join(d.err, err)
+	return err
 }
 
 type connKey struct{}

@@ -48,6 +48,7 @@ func headersOf(public *url.URL) http.Header {
 		"X-Content-Type-Options":  {"nosniff"},
 		"Cache-Control":           {"no-store"},
 		"Content-Security-Policy": {noPage},
+		"Vary":                    {"Accept-Encoding"},
 	}
 	if public.Scheme == "https" {
 		h["Strict-Transport-Security"] = []string{"max-age=31536000; includeSubDomains"}
@@ -148,7 +149,9 @@ func forwardedWithoutPorts(h http.Header) {
 // logRequest writes the log line of a request.
 func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	level := slog.LevelInfo
-	failed := x.err != nil && (x.cut || isOurFault(x.err))
+	// Half an answer that is no cut ended because of its client.
+	begun := c.Writer.Status() == http.StatusOK
+	failed := x.err != nil && (x.cut || !begun && isOurFault(x.err))
 	theft := errors.Is(x.err, auth.ErrRefreshReused)
 	switch {
 	case failed:

@@ -209,7 +209,8 @@ func checkHeaders(want *openapi3.Response, allow []string, req *http.Request, h 
 		if !slices.Contains(known, name) && !cors {
 			errs = append(errs, fmt.Errorf("the header %s is not documented", name))
 		}
-		if len(values) != 1 && name != "Set-Cookie" {
+		// A list may have a line for each part (RFC 9110 section 5.3).
+		if len(values) != 1 && name != "Set-Cookie" && name != "Vary" {
 			errs = append(errs, fmt.Errorf("the header %s is there %d times", name, len(values)))
 		}
 	}

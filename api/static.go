@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/goccy/go-yaml"
@@ -39,11 +40,15 @@ type staticFile struct {
 type content struct {
 	body []byte
 	etag string
+	gzip func() []byte // the body compressed, or nil where that is not worth it
 }
 
-func newContent(body []byte) content {
+func newContent(body []byte, mediaType string) content {
 	sum := sha256.Sum256(body)
-	return content{body, `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`}
+	return content{
+		body: body, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`,
+		gzip: sync.OnceValue(func() []byte { return compressOnce(body, mediaType) }),
+	}
 }
 
 // staticFiles returns the files that the server publishes: the OpenAPI document in both forms, the
@@ -101,7 +106,11 @@ func staticFiles(server string) ([]staticFile, error) {
 				// The input is part of the binary, so every test of the file sees this.
 				panic(fmt.Errorf("unpack %s: %w", p.file, err))
 			}
-			return newContent(body)
+			c := newContent(body, p.mediaType)
+			if strings.HasSuffix(p.file, ".gz") {
+				c.gzip = func() []byte { return packed }
+			}
+			return c
 		})
 		list = append(list, staticFile{p.path, p.mediaType, p.policy, unpacked})
 	}
@@ -156,7 +165,14 @@ func (f staticFile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Set("Content-Type", f.mediaType)
-	h.Set("Content-Length", strconv.Itoa(len(c.body)))
+	body := c.body
+	if acceptsGzip(r) {
+		if packed := c.gzip(); packed != nil {
+			body = packed
+			h.Set("Content-Encoding", "gzip")
+		}
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(c.body) // an error means that the client hung up
+	_, _ = w.Write(body) // an error means that the client hung up
 }
