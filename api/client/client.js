@@ -20,14 +20,14 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     }
   }
   // The answer of a route for anybody, a refusal too.
-  async function post(path, body, signal = null) {
+  async function post(path, body, { token, signal = null } = {}) {
     const timeout = AbortSignal.timeout(10_000);
     const options = {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
       credentials: cookie ? "include" : "omit",
       signal: signal && AbortSignal.any ? AbortSignal.any([signal, timeout]) : timeout,
     };
-    const response = await send(path, options, path === "/logout" && session?.token, signal);
+    const response = await send(path, options, token, signal);
     return { ...(await parse(response)), ...about(response) };
   }
   function end(answer) {
@@ -99,26 +99,28 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   // A user with a second factor needs a code: without one it rejects with mfa_required. With an object of options, a
   // login that has to wait solves a puzzle instead, if the server offers one.
   async function login(name, password, options) {
-    const solves = typeof options === "object";
-    const { code, remember, onPuzzle, signal } = solves ? options : { code: options };
+    const given = typeof options === "object" ? options : undefined;
+    const { code, remember, onPuzzle, signal } = given ?? { code: options ?? undefined };
     let captcha = solved?.name === name ? solved.captcha : undefined;
     for (let puzzles = 0; ; puzzles++) {
       const answer = await alone(async () => {
         const device = await storage.getItem(DEVICE); // so that strangers who fail under this name do not keep us out
-        const answer = await post("/login", { user: name, password, code, device, cookie, remember, captcha }, signal);
+        const body = { user: name, password, code, device, cookie, remember, captcha };
+        const answer = await post("/login", body, { signal });
         if (answer.device) await storage.setItem(DEVICE, answer.device); // else it is in a cookie
         if (answer.token) await keep(answer, "login");
         return answer;
       });
       solved = answer.code === "mfa_required" || answer.status === 503 ? { name, captcha } : undefined;
       if (answer.token) return answer.user;
-      if (!solves || !answer.challenge || puzzles === 3) refuse(answer);
+      if (!given || !answer.challenge || puzzles === 3) refuse(answer);
       captcha = await solve(answer.challenge, { onPuzzle, signal });
     }
   }
   async function logout({ everywhere = false } = {}) {
     if (everywhere) await refresh(session); // it takes a token that is good
-    const answer = await post("/logout", { everywhere, refresh_token: await storage.getItem(KEY) });
+    const body = { everywhere, refresh_token: await storage.getItem(KEY) };
+    const answer = await post("/logout", body, { token: session?.token });
     if (answer.status !== 200) refuse(answer); // nothing is forgotten: try again
     [session, over] = [null, loggedOut];
     others.tell("logout");
@@ -176,7 +178,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   const one = (id) => `/clientes/${id}`;
   const ifStill = (version) => ({ "If-Match": `"${version}"` });
   async function update(base, changes) {
-    const mine = Object.fromEntries(Object.entries(changes).filter(([field, value]) => !same(value, base[field])));
+    const changed = ([field, value]) => value !== undefined && !same(value, base[field]);
+    const mine = Object.fromEntries(Object.entries(changes).filter(changed));
     let theirs = base;
     for (let tries = 1; Object.keys(mine).length; tries++) {
       try {
@@ -274,18 +277,18 @@ export async function solve(challenge, { onPuzzle = () => {}, signal } = {}) {
   const [salt, digest, max] = challenge.split(".");
   const want = digest.match(/.{8}/g).map((word) => parseInt(word, 16) | 0);
   const sha256 = hasher();
-  for (let n = 0; n < max; ) {
-    signal?.throwIfAborted();
-    onPuzzle(n / max);
-    for (const until = performance.now() + 15; n < max && performance.now() < until; ) {
-      for (const stop = Math.min(n + 500, max); n < stop; n++) {
-        if (sha256(salt + n).every((word, i) => word === want[i])) {
-          onPuzzle(1);
-          return `${challenge}.${n}`;
-        }
-      }
+  let rest = 0;
+  for (let n = 0; n < max; n++) {
+    if (n % 500 === 0 && performance.now() >= rest) {
+      signal?.throwIfAborted();
+      onPuzzle(n / max);
+      await breath();
+      rest = performance.now() + 15;
     }
-    await breath();
+    if (sha256(salt + n).every((word, i) => word === want[i])) {
+      onPuzzle(1);
+      return `${challenge}.${n}`;
+    }
   }
   throw Object.assign(new Error("The puzzle has no solution."), { code: "captcha_required" });
 }
