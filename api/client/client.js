@@ -43,7 +43,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   function take(given) {
     session = { ...given, received: performance.now() - (Date.now() - given.since) };
     ({ user } = given);
-    others.wake();
+    others.done();
     onSession({ user, endsAt: given.endsAt });
   }
   async function keep(answer, kind) {
@@ -57,8 +57,9 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     others.tell(kind, session);
   }
 
-  async function renew(old) {
-    await others.wait(session === undefined);
+  async function renew(old, now) {
+    if (session) await others.wait();
+    else if (!now) await others.ask();
     let token;
     const ask = async () => {
       token = await storage.getItem(KEY); // the newest, whichever tab got it
@@ -77,21 +78,18 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     if (answer.user && user && answer.user.id !== user.id) refuse(somebodyElse, true);
     await keep(answer, "refresh");
   }
-  async function refresh(old) {
+  async function refresh(old, now) {
     if (session === old && session !== null) {
-      await (refreshing ??= alone(() => renew(old)).finally(() => (refreshing = undefined)));
+      await (refreshing ??= alone(() => renew(old, now)).finally(() => (refreshing = undefined)));
     }
     return session || refuse(old && over ? over : loggedOut); // a call that was under way learns what the end was
   }
   // Returns the session, refreshed if its token expires soon. No timer does that: a session that nobody uses ends.
   async function current() {
     const old = session;
-    if (!old) return refresh(old);
-    // The larger of two clocks: one may stand still while the machine sleeps, the other one may be set back.
-    const age = () => Math.max(performance.now() - old.received, Date.now() - old.since);
-    if (!(age() > old.goodFor - Math.min(20_000, old.goodFor / 4))) return old;
+    if (old && !endsSoon(old)) return old;
     return refresh(old).catch((error) => {
-      if (session !== old || age() > old.goodFor) throw error;
+      if (!old || session !== old || age(old) > old.goodFor) throw error;
       return old; // the server cannot refresh now, and the token is still good
     });
   }
@@ -127,19 +125,19 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     await storage.removeItem(KEY);
   }
   async function use() {
-    await refresh(session ?? undefined);
+    await refresh(session ?? undefined, true);
     return { user, endsAt: session.endsAt };
   }
 
   // The tabs of one browser have one session in cookie mode. A tab tells the others of its login, refresh and logout,
-  // and a new one asks. A page's origin alone can listen, and could send the cookie, too.
+  // and asks before its first call. A page's origin alone can listen, and could send the cookie, too.
   const others = cookie && globalThis.location && globalThis.BroadcastChannel ? tabs(server, hear) : nobody;
   function hear(kind, theirs) {
     const same = !user || user.id === theirs?.user.id; // a tab does not become somebody else
-    if (kind === "ask" && session) others.tell("here", session);
+    if (kind === "ask" && session && !endsSoon(session)) others.tell("here", session);
     if (kind === "logout" && session) end(loggedOut);
     if (kind === "login" && session && !same) end(somebodyElse);
-    const wanted = { login: true, refresh: session !== null, here: session === undefined };
+    const wanted = { login: true, refresh: session !== null, here: others.asking };
     if (wanted[kind] && same) take(theirs);
   }
 
@@ -340,31 +338,35 @@ const somebodyElse = { message: "Somebody else has logged in.", code: "user_chan
 // same time get the same answer.
 const alone = (work) => (globalThis.navigator?.locks ? navigator.locks.request(KEY, work) : work());
 
-// The channel between tabs. What one tells before it leaves the lock reaches the next holder within wait().
+// The channel between tabs. What a tab tells before it leaves the lock reaches the next holder within its wait().
 function tabs(server, hear) {
   const channel = new BroadcastChannel(`${KEY} ${new URL(server || "/", location.href).origin}`);
-  const opened = performance.now();
   let heard = false; // whether there are others
-  let wake = () => {};
-  const tell = (kind, session) => channel.postMessage({ kind, session });
   channel.onmessage = ({ data }) => {
     heard = true;
     hear(data.kind, data.session);
   };
   channel.unref?.(); // Node would wait for messages for ever
-  tell("ask");
-  return {
-    tell,
-    wake: () => wake(),
-    wait: (fresh) => new Promise((done) => {
-      const most = fresh ? opened + 50 - performance.now() : heard ? 50 : 0;
-      wake = done;
-      if (most > 0) setTimeout(done, most);
-      else done();
-    }),
+  const others = {
+    asking: false,
+    done() {},
+    tell: (kind, session) => channel.postMessage({ kind, session }),
+    wait: () => heard && new Promise((done) => setTimeout((others.done = done), 50)),
+    async ask() {
+      others.asking = heard = true;
+      others.tell("ask");
+      await others.wait();
+      others.asking = false;
+    },
   };
+  others.tell("new");
+  return others;
 }
-const nobody = { tell() {}, wake() {}, async wait() {} };
+const nobody = { done() {}, tell() {}, wait() {}, ask() {} };
+
+// The larger of two clocks: one may stand still while the machine sleeps, the other one may be set back.
+const age = (session) => Math.max(performance.now() - session.received, Date.now() - session.since);
+const endsSoon = (session) => age(session) > session.goodFor - Math.min(20_000, session.goodFor / 4);
 
 // A text of a record as the server keeps it: null empties it.
 const same = (a, b) => (a ?? "") === (b ?? "");
