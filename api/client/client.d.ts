@@ -181,7 +181,7 @@ export interface Client {
   fetch(path: string, options?: RequestInit): Promise<Response>;
   /** The body of an answer; a refusal rejects. `body` is sent as JSON. */
   json<T = unknown>(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<T>;
-  /** Uses the session, so that it ends later. In cookie mode a new tab takes over what another tab has. */
+  /** Uses the session now, so that it ends later. In cookie mode it finds out whether the browser has one. */
   refresh(): Promise<Session>;
   /** The session as this client knows it. */
   readonly session: Session | undefined;

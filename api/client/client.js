@@ -20,14 +20,14 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     }
   }
   // The answer of a route for anybody, a refusal too.
-  async function post(path, body, signal = null) {
+  async function post(path, body, { token, signal = null } = {}) {
     const timeout = AbortSignal.timeout(10_000);
     const options = {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
       credentials: cookie ? "include" : "omit",
       signal: signal && AbortSignal.any ? AbortSignal.any([signal, timeout]) : timeout,
     };
-    const response = await send(path, options, path === "/logout" && session?.token, signal);
+    const response = await send(path, options, token, signal);
     return { ...(await parse(response)), ...about(response) };
   }
   function end(answer) {
@@ -43,7 +43,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   function take(given) {
     session = { ...given, received: performance.now() - (Date.now() - given.since) };
     ({ user } = given);
-    others.wake();
+    others.done();
     onSession({ user, endsAt: given.endsAt });
   }
   async function keep(answer, kind) {
@@ -57,8 +57,9 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     others.tell(kind, session);
   }
 
-  async function renew(old) {
-    await others.wait(session === undefined);
+  async function renew(old, now) {
+    if (session) await others.wait();
+    else if (!now) await others.ask();
     let token;
     const ask = async () => {
       token = await storage.getItem(KEY); // the newest, whichever tab got it
@@ -77,21 +78,18 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     if (answer.user && user && answer.user.id !== user.id) refuse(somebodyElse, true);
     await keep(answer, "refresh");
   }
-  async function refresh(old) {
+  async function refresh(old, now) {
     if (session === old && session !== null) {
-      await (refreshing ??= alone(() => renew(old)).finally(() => (refreshing = undefined)));
+      await (refreshing ??= alone(() => renew(old, now)).finally(() => (refreshing = undefined)));
     }
     return session || refuse(old && over ? over : loggedOut); // a call that was under way learns what the end was
   }
   // Returns the session, refreshed if its token expires soon. No timer does that: a session that nobody uses ends.
   async function current() {
     const old = session;
-    if (!old) return refresh(old);
-    // The larger of two clocks: one may stand still while the machine sleeps, the other one may be set back.
-    const age = () => Math.max(performance.now() - old.received, Date.now() - old.since);
-    if (!(age() > old.goodFor - Math.min(20_000, old.goodFor / 4))) return old;
+    if (old && !endsSoon(old)) return old;
     return refresh(old).catch((error) => {
-      if (session !== old || age() > old.goodFor) throw error;
+      if (!old || session !== old || age(old) > old.goodFor) throw error;
       return old; // the server cannot refresh now, and the token is still good
     });
   }
@@ -99,45 +97,47 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   // A user with a second factor needs a code: without one it rejects with mfa_required. With an object of options, a
   // login that has to wait solves a puzzle instead, if the server offers one.
   async function login(name, password, options) {
-    const solves = typeof options === "object";
-    const { code, remember, onPuzzle, signal } = solves ? options : { code: options };
+    const given = typeof options === "object" ? options : undefined;
+    const { code, remember, onPuzzle, signal } = given ?? { code: options ?? undefined };
     let captcha = solved?.name === name ? solved.captcha : undefined;
     for (let puzzles = 0; ; puzzles++) {
       const answer = await alone(async () => {
         const device = await storage.getItem(DEVICE); // so that strangers who fail under this name do not keep us out
-        const answer = await post("/login", { user: name, password, code, device, cookie, remember, captcha }, signal);
+        const body = { user: name, password, code, device, cookie, remember, captcha };
+        const answer = await post("/login", body, { signal });
         if (answer.device) await storage.setItem(DEVICE, answer.device); // else it is in a cookie
         if (answer.token) await keep(answer, "login");
         return answer;
       });
       solved = answer.code === "mfa_required" || answer.status === 503 ? { name, captcha } : undefined;
       if (answer.token) return answer.user;
-      if (!solves || !answer.challenge || puzzles === 3) refuse(answer);
+      if (!given || !answer.challenge || puzzles === 3) refuse(answer);
       captcha = await solve(answer.challenge, { onPuzzle, signal });
     }
   }
   async function logout({ everywhere = false } = {}) {
     if (everywhere) await refresh(session); // it takes a token that is good
-    const answer = await post("/logout", { everywhere, refresh_token: await storage.getItem(KEY) });
+    const body = { everywhere, refresh_token: await storage.getItem(KEY) };
+    const answer = await post("/logout", body, { token: session?.token });
     if (answer.status !== 200) refuse(answer); // nothing is forgotten: try again
     [session, over] = [null, loggedOut];
     others.tell("logout");
     await storage.removeItem(KEY);
   }
   async function use() {
-    await refresh(session ?? undefined);
+    await refresh(session ?? undefined, true);
     return { user, endsAt: session.endsAt };
   }
 
   // The tabs of one browser have one session in cookie mode. A tab tells the others of its login, refresh and logout,
-  // and a new one asks. A page's origin alone can listen, and could send the cookie, too.
+  // and asks before its first call. A page's origin alone can listen, and could send the cookie, too.
   const others = cookie && globalThis.location && globalThis.BroadcastChannel ? tabs(server, hear) : nobody;
   function hear(kind, theirs) {
     const same = !user || user.id === theirs?.user.id; // a tab does not become somebody else
-    if (kind === "ask" && session) others.tell("here", session);
+    if (kind === "ask" && session && !endsSoon(session)) others.tell("here", session);
     if (kind === "logout" && session) end(loggedOut);
     if (kind === "login" && session && !same) end(somebodyElse);
-    const wanted = { login: true, refresh: session !== null, here: session === undefined };
+    const wanted = { login: true, refresh: session !== null, here: others.asking };
     if (wanted[kind] && same) take(theirs);
   }
 
@@ -176,7 +176,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   const one = (id) => `/clientes/${id}`;
   const ifStill = (version) => ({ "If-Match": `"${version}"` });
   async function update(base, changes) {
-    const mine = Object.fromEntries(Object.entries(changes).filter(([field, value]) => !same(value, base[field])));
+    const changed = ([field, value]) => value !== undefined && !same(value, base[field]);
+    const mine = Object.fromEntries(Object.entries(changes).filter(changed));
     let theirs = base;
     for (let tries = 1; Object.keys(mine).length; tries++) {
       try {
@@ -274,18 +275,18 @@ export async function solve(challenge, { onPuzzle = () => {}, signal } = {}) {
   const [salt, digest, max] = challenge.split(".");
   const want = digest.match(/.{8}/g).map((word) => parseInt(word, 16) | 0);
   const sha256 = hasher();
-  for (let n = 0; n < max; ) {
-    signal?.throwIfAborted();
-    onPuzzle(n / max);
-    for (const until = performance.now() + 15; n < max && performance.now() < until; ) {
-      for (const stop = Math.min(n + 500, max); n < stop; n++) {
-        if (sha256(salt + n).every((word, i) => word === want[i])) {
-          onPuzzle(1);
-          return `${challenge}.${n}`;
-        }
-      }
+  let rest = 0;
+  for (let n = 0; n < max; n++) {
+    if (n % 500 === 0 && performance.now() >= rest) {
+      signal?.throwIfAborted();
+      onPuzzle(n / max);
+      await breath();
+      rest = performance.now() + 15;
     }
-    await breath();
+    if (sha256(salt + n).every((word, i) => word === want[i])) {
+      onPuzzle(1);
+      return `${challenge}.${n}`;
+    }
   }
   throw Object.assign(new Error("The puzzle has no solution."), { code: "captcha_required" });
 }
@@ -337,31 +338,35 @@ const somebodyElse = { message: "Somebody else has logged in.", code: "user_chan
 // same time get the same answer.
 const alone = (work) => (globalThis.navigator?.locks ? navigator.locks.request(KEY, work) : work());
 
-// The channel between tabs. What one tells before it leaves the lock reaches the next holder within wait().
+// The channel between tabs. What a tab tells before it leaves the lock reaches the next holder within its wait().
 function tabs(server, hear) {
   const channel = new BroadcastChannel(`${KEY} ${new URL(server || "/", location.href).origin}`);
-  const opened = performance.now();
   let heard = false; // whether there are others
-  let wake = () => {};
-  const tell = (kind, session) => channel.postMessage({ kind, session });
   channel.onmessage = ({ data }) => {
     heard = true;
     hear(data.kind, data.session);
   };
   channel.unref?.(); // Node would wait for messages for ever
-  tell("ask");
-  return {
-    tell,
-    wake: () => wake(),
-    wait: (fresh) => new Promise((done) => {
-      const most = fresh ? opened + 50 - performance.now() : heard ? 50 : 0;
-      wake = done;
-      if (most > 0) setTimeout(done, most);
-      else done();
-    }),
+  const others = {
+    asking: false,
+    done() {},
+    tell: (kind, session) => channel.postMessage({ kind, session }),
+    wait: () => heard && new Promise((done) => setTimeout((others.done = done), 50)),
+    async ask() {
+      others.asking = heard = true;
+      others.tell("ask");
+      await others.wait();
+      others.asking = false;
+    },
   };
+  others.tell("new");
+  return others;
 }
-const nobody = { tell() {}, wake() {}, async wait() {} };
+const nobody = { done() {}, tell() {}, wait() {}, ask() {} };
+
+// The larger of two clocks: one may stand still while the machine sleeps, the other one may be set back.
+const age = (session) => Math.max(performance.now() - session.received, Date.now() - session.since);
+const endsSoon = (session) => age(session) > session.goodFor - Math.min(20_000, session.goodFor / 4);
 
 // A text of a record as the server keeps it: null empties it.
 const same = (a, b) => (a ?? "") === (b ?? "");

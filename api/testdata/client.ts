@@ -1,7 +1,7 @@
 // Uses all that client.d.ts offers. tsc --strict checks it: see .ci/run.
 import {
   connect, solve, type Change, type Client, type Cliente, type ClienteInput, type ClientesError, type Conflict,
-  type Fault, type Page, type Session, type Storage, type User,
+  type Fault, type Page, type Query, type Session, type Storage, type User,
 } from "../client/client.js";
 
 const keychain: Storage = { getItem: async () => null, setItem: async () => {}, removeItem() {} };
@@ -16,7 +16,8 @@ connect("", { cookie: true, storage: localStorage });
 async function sessions(stop: AbortSignal): Promise<void> {
   const user: User = await api.login("ana", "password");
   await api.login("ana", "password", "123456");
-  await api.login("ana", "password", { code: "123456", remember: true, onPuzzle: (done) => done.toFixed(), signal: stop });
+  const onPuzzle = (done: number) => console.log(done);
+  await api.login("ana", "password", { code: "123456", remember: true, onPuzzle, signal: stop });
   const session: Session = await api.refresh();
   const known: Session | undefined = api.session;
   const response: Response = await api.fetch("/clientes", { method: "HEAD" });
@@ -34,7 +35,8 @@ async function customers(stop: AbortSignal): Promise<void> {
   const { clientes } = api;
   const input: ClienteInput = { name: "Ana", phone: "1" };
   const made: Cliente = await clientes.create(input);
-  const first: Page<Cliente> = await clientes.page({ q: "ana", sort: "-name", limit: 10, count: "exact" }, { signal: stop });
+  const query: Query = { q: "ana", sort: "-name", limit: 10, count: "exact" };
+  const first: Page<Cliente> = await clientes.page(query, { signal: stop });
   if (first.next) await clientes.page(first.next);
   for await (const { name } of clientes.list({ updated_since: "2026-01-01T00:00:00Z", email: "ana@example.com" })) {
     console.log(name.length, first.total?.toFixed());
@@ -68,7 +70,8 @@ async function refusals(): Promise<void> {
       await api.clientes.update(conflict.theirs, { ...conflict.mine, name: theirs.join() });
     }
     const captcha: string = error.challenge ? await solve(error.challenge, { onPuzzle: console.log }) : "";
-    console.log(error.code, error.status, error.request_id, error.retryAfter, error.error_count, faults[0]?.row, captcha);
+    console.log(error.code, error.status, error.request_id, error.retryAfter, captcha);
+    console.log(faults[0]?.row, error.error_count);
   }
 }
 export { customers, refusals, sessions };

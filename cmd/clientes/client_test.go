@@ -9,9 +9,8 @@ import (
 	"clientes/auth/authtest"
 )
 
-// TestClient runs api/client/client.js, which the server publishes for front-end developers, against
-// a server of its own: in Node, and in a page of Chromium. testdata/client/test.mjs says what it has
-// to do.
+// TestClient runs api/client/client.js, which the server publishes for front-end developers. It
+// does so in Node and in a page of Chromium. testdata/client/test.mjs says what it has to do.
 func TestClient(t *testing.T) {
 	needs(t, "node")
 	script, err := filepath.Abs("testdata/client/test.mjs")
