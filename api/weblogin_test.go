@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"clientes/auth/authtest"
 )
@@ -123,6 +124,12 @@ func TestWhereTheFormLeads(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			wantRedirect(t, f.post(c.form, newBrowser...), "/login?"+c.query)
 		})
+	}
+	// A box of the page has the session remembered.
+	remembered := f.post(viewerForm+"&remember=true", newBrowser...)
+	cookie, err := http.ParseSetCookie(remembered.header.Get("Set-Cookie"))
+	if want := int(f.config.RememberIdle / time.Second); err != nil || cookie.MaxAge != want {
+		t.Errorf("the cookie is %v, %v; want %d seconds", cookie, err, want)
 	}
 	// Nobody may lead a person elsewhere.
 	a := f.post(viewerForm+"&next=https://evil.example&redirect=//evil.example", newBrowser...)
