@@ -263,7 +263,7 @@ func TestLogoutInTheBrowser(t *testing.T) {
 	other.until(`location.pathname === "/login"`)
 
 	// Back shows nothing of it.
-	b.eval("history.back()")
+	b.eval("void setTimeout(() => history.back())") // after the answer
 	b.until(`location.pathname === "/login" && document.querySelector("form")`)
 
 	// A cookie of a session that has ended is taken away.

@@ -136,6 +136,9 @@ func TestAnAccountInABrowser(t *testing.T) {
 	stranger.until(`document.querySelector("[aria-invalid]")`)
 	stranger.submit("password", betterPassword)
 	stranger.sees("Your password has been changed.")
+	if kept := stranger.eval(`Boolean(sessionStorage.getItem("clientes_device"))`); kept != "true" {
+		t.Error("the device token of the reset is lost")
+	}
 	f.failUnder("ana")
 	stranger.click(".button.main")
 	stranger.ready()
