@@ -40,16 +40,6 @@ func (b *tab) atConsole() {
 	b.until(`location.pathname === "/app/" && document.querySelector("main h1")`)
 }
 
-// speaks sets the language that the browser prefers.
-func (b *tab) speaks(language string) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride,
-		emulation.SetUserAgentOverrideParams{
-			UserAgent: b.eval("navigator.userAgent"), AcceptLanguage: language,
-		})
-	authtest.Must(b.t, err)
-}
-
 // ready waits until the script of the login page has the form.
 func (b *tab) ready() {
 	b.t.Helper()
