@@ -54,7 +54,6 @@ func TestTheLoginPageInABrowser(t *testing.T) {
 	b.open("/app/#/account")
 	b.at("/login#/account")
 	b.ready()
-	b.checkPage("login")
 	b.submit("user", "the-viewer", "password", "wrong")
 	b.sees("Incorrect username or password!")
 	b.checkPage("a wrong login")
@@ -63,7 +62,9 @@ func TestTheLoginPageInABrowser(t *testing.T) {
 	if got := b.eval(`document.querySelector("[name=who]").value`); got != "the-viewer" {
 		t.Errorf("the name is %q", got)
 	}
-	b.checkPage("forgot")
+	if long() {
+		b.checkPage("forgot")
+	}
 	b.eval("history.back()")
 	b.click(`[href="#signup"]`)
 	b.sees("Create an account")
@@ -96,13 +97,17 @@ func TestAnAccountInABrowser(t *testing.T) {
 	other.open("/app/#confirm=" + confirm)
 	other.sees("Confirm your email")
 	other.at("/login") // the token is gone
-	other.checkPage("confirm")
+	if long() {
+		other.checkPage("confirm")
+	}
 	other.click("button.main")
 	other.sees("Your email is confirmed.")
 	other.open("/app/?_=2#confirm=" + confirm)
 	other.click("button.main")
 	other.sees("used before")
-	other.checkPage("a used link")
+	if long() {
+		other.checkPage("a used link")
+	}
 	b.submit("password", goodPassword)
 	b.atConsole()
 
@@ -121,6 +126,9 @@ func TestAnAccountInABrowser(t *testing.T) {
 	stranger.until(`document.querySelector("[aria-invalid]")`)
 	stranger.submit("password", betterPassword)
 	stranger.sees("Your password has been changed.")
+	if kept := stranger.eval(`Boolean(sessionStorage.getItem("clientes_device"))`); kept != "true" {
+		t.Error("the device token of the reset is lost")
+	}
 	f.failUnder("ana")
 	stranger.click(".button.main")
 	stranger.ready()
@@ -166,7 +174,7 @@ func TestTheFormWithoutScripts(t *testing.T) {
 	b.at("/app/")
 }
 
-// A second factor is asked for on the page, and nothing that was typed is lost by it.
+// The page wants the code of a second factor by itself, and loses nothing that was typed.
 func TestASecondFactorInABrowser(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	now := time.Now()
@@ -182,7 +190,9 @@ func TestASecondFactorInABrowser(t *testing.T) {
 	b.ready()
 	b.submit("user", "the-viewer", "password", testPassword)
 	b.until(`document.activeElement.name === "code"`)
-	b.checkPage("a code")
+	if long() {
+		b.checkPage("a code")
+	}
 	b.submit("code", "123456")
 	b.until(`document.querySelector("[name=code][aria-invalid]")`)
 	b.submit("code", oneTime(t, enrolment.Secret, now.Add(30*time.Second)))

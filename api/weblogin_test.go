@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"clientes/auth/authtest"
 )
@@ -68,20 +69,17 @@ func TestWhoGetsRedirects(t *testing.T) {
 		{"an origin of CORS_ORIGINS", "navigate", "cross-site", listed, html, false},
 		{"an origin of CORS_ORIGINS over plain http", "", "", listed, html, false},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			a := f.post(viewerForm, "Sec-Fetch-Mode", c.mode, "Sec-Fetch-Site", c.site,
-				"Origin", c.origin, "Accept", c.accept)
-			cookies := a.header.Values("Set-Cookie")
-			if !c.redirect {
-				if f.want(a, 200, ""); cookies != nil {
-					t.Errorf("Set-Cookie: %q", cookies)
-				}
-				return
-			}
-			if wantRedirect(t, a, "/app/"); len(cookies) != 2 {
-				t.Errorf("Set-Cookie: %q", cookies)
-			}
-		})
+		a := f.post(viewerForm, "Sec-Fetch-Mode", c.mode, "Sec-Fetch-Site", c.site,
+			"Origin", c.origin, "Accept", c.accept)
+		status, to, cookies := 200, "", 0
+		if c.redirect {
+			status, to, cookies = 303, "/app/", 2
+		}
+		got := a.header.Values("Set-Cookie")
+		if a.status != status || a.header.Get("Location") != to || len(got) != cookies {
+			t.Errorf("%s is answered with %d to %q, Set-Cookie: %q, want %d to %q and %d cookies",
+				c.name, a.status, a.header.Get("Location"), got, status, to, cookies)
+		}
 	}
 	// The page was opened by another name of the server. The cookie would be refused later.
 	a := f.post(viewerForm, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin",
@@ -123,6 +121,12 @@ func TestWhereTheFormLeads(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			wantRedirect(t, f.post(c.form, newBrowser...), "/login?"+c.query)
 		})
+	}
+	// A box of the page has the session remembered.
+	remembered := f.post(viewerForm+"&remember=true", newBrowser...)
+	cookie, err := http.ParseSetCookie(remembered.header.Get("Set-Cookie"))
+	if want := int(f.config.RememberIdle / time.Second); err != nil || cookie.MaxAge != want {
+		t.Errorf("the cookie is %v, %v; want %d seconds", cookie, err, want)
 	}
 	// Nobody may lead a person elsewhere.
 	a := f.post(viewerForm+"&next=https://evil.example&redirect=//evil.example", newBrowser...)
