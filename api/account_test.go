@@ -38,6 +38,7 @@ func userOf(t testing.TB, a answer) (u struct {
 	User         string `json:"user"`
 	Email        string `json:"email"`
 	PendingEmail string `json:"pending_email"`
+	MFA          bool   `json:"mfa"`
 	Role         string `json:"role"`
 	Disabled     bool   `json:"disabled"`
 	CreatedAt    string `json:"created_at"`

@@ -50,6 +50,9 @@ type Config struct {
 	// SignupOpen lets strangers create their own account.
 	SignupOpen bool
 
+	// Console serves the pages for people: the login page, and the console at /app/.
+	Console bool
+
 	// RequireIfMatch refuses to write over a record without If-Match (428).
 	RequireIfMatch bool
 }
@@ -131,7 +134,7 @@ const (
 func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/", anybody, nil, serve(s, 200, s.home)},
-		{"POST", "/login", anybody, nil, serve(s, 200, s.login)},
+		{"POST", "/login", anybody, nil, s.postLogin()},
 		{"POST", "/refresh", anybody, nil, serve(s, 200, s.refresh)},
 		{"POST", "/logout", anybody, nil, serve(s, 200, s.logout)},
 
@@ -186,7 +189,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	published, err := staticFiles()
+	published, err := staticFiles(cfg.PublicURL.String())
 	if err != nil {
 		return nil, err
 	}
@@ -212,11 +215,14 @@ func New(cfg Config) (*Server, error) {
 	for _, p := range published {
 		routes = append(routes, route{"GET", p.path, anybody, nil, gin.WrapH(p)})
 	}
-	pages, err := s.consoleRoutes()
-	if err != nil {
-		return nil, err
+	if cfg.Console {
+		pages, err := s.consoleRoutes()
+		if err != nil {
+			return nil, err
+		}
+		routes = append(routes, pages...)
 	}
-	s.mount(append(routes, pages...))
+	s.mount(routes)
 	return s, nil
 }
 

@@ -156,6 +156,14 @@ func (b *tab) click(selector string) {
 	b.do(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
+// press presses keys one after the other.
+func (b *tab) press(keys ...string) {
+	b.t.Helper()
+	for _, key := range keys {
+		b.do(chromedp.KeyEvent(key))
+	}
+}
+
 // login logs in as the user of a role by the page, and waits for the console.
 func (b *tab) login(role store.Role) {
 	b.t.Helper()

@@ -106,7 +106,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	}
 	cfg := Config{
 		Store: st, Log: slog.New(slog.NewJSONHandler(f.log, nil)), Now: time.Now,
-		PublicURL: &url.URL{Scheme: "http", Host: ownHost},
+		PublicURL: &url.URL{Scheme: "http", Host: ownHost}, Console: true,
 	}
 	for _, change := range changes {
 		change(&cfg)
@@ -120,6 +120,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 		Store: st, Gate: password.NewGate(hasherFor(t), 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes",
 		TokenTTL: 300 * time.Second, SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour,
+		RememberIdle: 336 * time.Hour,
 		RefreshGrace: 30 * time.Second, Now: cfg.Now, Log: cfg.Log,
 	}
 	f.auth, err = auth.New(f.config)

@@ -70,6 +70,7 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 		Device   jsontext.Value `json:"device"`
 		Captcha  jsontext.Value `json:"captcha"`
 		Cookie   jsontext.Value `json:"cookie"`
+		Remember jsontext.Value `json:"remember"`
 	}
 	if err := r.unmarshal(body, &members); err != nil {
 		return err
@@ -87,7 +88,7 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 			in.unquoted = append(in.unquoted, field)
 		}
 	}
-	in.cookie = members.Cookie.Kind() == 't'
+	in.cookie, in.Remember = members.Cookie.Kind() == 't', members.Remember.Kind() == 't'
 	for _, m := range []struct {
 		field, kinds, message string
 		value                 jsontext.Value
@@ -96,6 +97,7 @@ func (in *loginInput) decodeJSON(r *request, body []byte) error {
 		{"device", `"n`, "The device is a text, in quotes.", members.Device},
 		{"captcha", `"n`, "The captcha is a text, in quotes.", members.Captcha},
 		{"cookie", "tfn", "The cookie is true or false, without quotes.", members.Cookie},
+		{"remember", "tfn", "The remember is true or false, without quotes.", members.Remember},
 	} {
 		if m.value != nil && !strings.ContainsRune(m.kinds, rune(m.value.Kind())) {
 			fault := store.FieldError{Field: m.field, Code: "invalid_type", Message: m.message}
@@ -143,6 +145,15 @@ func (in *loginInput) decodeForm(body []byte) error {
 		in.mistyped = append(in.mistyped, store.FieldError{
 			Field: "user", Code: "invalid_user",
 			Message: "A user name has no space; in a form a + is written %2B.",
+		})
+	}
+	switch one("remember") {
+	case "true", "on": // on is what browsers send for a box without a value
+		in.Remember = true
+	case "", "false", "off":
+	default:
+		in.mistyped = append(in.mistyped, store.FieldError{
+			Field: "remember", Code: "invalid_type", Message: "The remember is true or false.",
 		})
 	}
 	if form.Get("cookie") == "true" {

@@ -15,9 +15,10 @@ import (
 type meView struct {
 	wire.UserView
 	PendingEmail string `json:"pending_email"` // until its link was followed
+	MFA          bool   `json:"mfa"`           // whether a second factor is on
 }
 
-func viewMe(u store.User) meView { return meView{wire.ViewUser(u), u.PendingEmail} }
+func viewMe(u store.User) meView { return meView{wire.ViewUser(u), u.PendingEmail, u.MFA.On} }
 
 // signupInput is a stranger who wants to be a user.
 type signupInput struct {

@@ -57,6 +57,9 @@ func TestSecondFactor(t *testing.T) {
 			Codes []string `json:"recovery_codes"`
 		}
 		authtest.Must(t, json.Unmarshal([]byte(a.body), &recovery))
+		if !userOf(t, f.as(store.Viewer, "GET", "/me", "")).MFA {
+			t.Error("GET /me tells of no second factor")
+		}
 		a = f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
 		f.want(a, 409, "conflict")
 		if a.faults() != "mfa:taken" {

@@ -148,7 +148,7 @@ func forwardedWithoutPorts(h http.Header) {
 // logRequest writes the log line of a request.
 func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	level := slog.LevelInfo
-	failed := x.err != nil && (x.cut || c.Writer.Status() >= 500 && !expected(x.err))
+	failed := x.err != nil && (x.cut || isOurFault(x.err))
 	theft := errors.Is(x.err, auth.ErrRefreshReused)
 	switch {
 	case failed:
@@ -195,6 +195,13 @@ func loggable(s string) string {
 		return s
 	}
 	return s[:maxLogged] + "…"
+}
+
+// isOurFault reports whether somebody has to find out why an error came about. The answer may be a
+// redirect.
+func isOurFault(err error) bool {
+	status, _ := problemFor(err)
+	return status >= 500 && !expected(err)
 }
 
 // expected reports whether a 5xx is a defence of the server, and not a fault that somebody has to

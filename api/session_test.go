@@ -42,6 +42,41 @@ func (f *fixture) wantToken(token string, status int, code string) {
 	f.want(f.call("GET", "/clientes", "", "x-access-token", token), status, code)
 }
 
+func TestRemember(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		const form = "user=the-viewer&password=correct+horse"
+		for body, want := range map[string]int{
+			viewerLogin: 1800,
+			`{"user":"the-viewer","password":"correct horse","remember":true}`:  14 * 86400,
+			`{"user":"the-viewer","password":"correct horse","remember":false}`: 1800,
+			`{"user":"the-viewer","password":"correct horse","remember":null}`:  1800,
+			form: 1800, form + "&remember=true": 14 * 86400, form + "&remember=on": 14 * 86400,
+			form + "&remember=false": 1800, form + "&remember=": 1800,
+		} {
+			media := mediaJSON
+			if strings.HasPrefix(body, "user=") {
+				media = mediaForm
+			}
+			g := granted(t, f.call("POST", "/login", body, "Content-Type", media))
+			again := granted(t, f.call("POST", "/refresh", refreshBody(g.RefreshToken)))
+			if g.RefreshExpiresIn != want || again.RefreshExpiresIn != want {
+				t.Errorf("%s: lives for %d s and %d s, want %d", body, g.RefreshExpiresIn,
+					again.RefreshExpiresIn, want)
+			}
+		}
+		const maxAge = "; Max-Age=1209600;"
+		a := f.call("POST", "/login", `{"user":"the-viewer","password":"correct horse",
+			"remember":true,"cookie":true}`, "Origin", "http://"+ownHost)
+		again := f.call("POST", "/refresh", "", "Origin", "http://"+ownHost,
+			"Cookie", granted(t, a).cookie)
+		for _, a := range []answer{a, again} {
+			if got := a.header.Get("Set-Cookie"); !strings.Contains(got, maxAge) {
+				t.Errorf("%d, the cookie is %s", a.status, got)
+			}
+		}
+	})
+}
+
 func TestRefresh(t *testing.T) {
 	onEachStore(t, func(t *testing.T, f *fixture) {
 		first := granted(t, f.call("POST", "/login", viewerLogin))

@@ -6,10 +6,12 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -45,15 +47,31 @@ func newContent(body []byte) content {
 }
 
 // staticFiles returns the files that the server publishes: the OpenAPI document in both forms, the
-// page to read and try it, and what that page loads; and the client of the API with its types. An
-// error names a file that the binary lacks.
-func staticFiles() ([]staticFile, error) {
+// page to read and try it, and what that page loads; a collection for Postman; and the client of
+// the API with its types. The document names server as its server. An error names a file that the
+// binary lacks.
+func staticFiles(server string) ([]staticFile, error) {
 	const (
 		css  = "text/css; charset=utf-8"
 		html = "text/html; charset=utf-8"
 		js   = "text/javascript; charset=utf-8"
 		png  = "image/png"
 	)
+	served := func(b []byte) ([]byte, error) { return withServer(b, server) }
+	asJSON := func(b []byte) ([]byte, error) {
+		b, err := served(b)
+		if err != nil {
+			return nil, err
+		}
+		return yamlToJSON(b)
+	}
+	collection := func(b []byte) ([]byte, error) {
+		b, err := asJSON(b)
+		if err != nil {
+			return nil, err
+		}
+		return postman(b)
+	}
 	var list []staticFile
 	for _, p := range []struct {
 		path, mediaType, policy string
@@ -61,8 +79,9 @@ func staticFiles() ([]staticFile, error) {
 		file                    string
 		unpack                  func([]byte) ([]byte, error)
 	}{
-		{"/openapi.yaml", "application/yaml", "", assets, "openapi.yaml", unchanged},
-		{"/openapi.json", "application/json", "", assets, "openapi.yaml", yamlToJSON},
+		{"/openapi.yaml", "application/yaml", "", assets, "openapi.yaml", served},
+		{"/openapi.json", "application/json", "", assets, "openapi.yaml", asJSON},
+		{"/postman.json", "application/json", "", assets, "openapi.yaml", collection},
 		{"/docs", html, docsPolicy, assets, "docs/index.html", unchanged},
 		{"/docs/page.css", css, "", assets, "docs/page.css", unchanged},
 		{"/docs/page.js", js, "", assets, "docs/page.js", unchanged},
@@ -91,6 +110,19 @@ func staticFiles() ([]staticFile, error) {
 }
 
 func unchanged(b []byte) ([]byte, error) { return b, nil }
+
+// withServer returns openapi.yaml with another server. It edits the text, which keeps the comments
+// and the order.
+func withServer(b []byte, server string) ([]byte, error) {
+	const line = "servers:\n  - url: "
+	before, after, ok := bytes.Cut(b, []byte(line))
+	if !ok {
+		return nil, errors.New("openapi.yaml has no server")
+	}
+	_, rest, _ := bytes.Cut(after, []byte("\n"))
+	url, err := yaml.Marshal(server) // with a line break
+	return slices.Concat(before, []byte(line), url, rest), err
+}
 
 // yamlToJSON returns a document as JSON that ends with one newline, as every JSON answer does.
 func yamlToJSON(b []byte) ([]byte, error) {

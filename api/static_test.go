@@ -46,7 +46,7 @@ func staticServer(t *testing.T) *httptest.Server {
 
 func TestStaticFiles(t *testing.T) {
 	server := staticServer(t)
-	list, err := staticFiles()
+	list, err := staticFiles("http://" + ownHost)
 	authtest.Must(t, err)
 	for _, p := range list {
 		t.Run(p.path, func(t *testing.T) {

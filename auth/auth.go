@@ -101,6 +101,9 @@ type Config struct {
 	SessionIdle time.Duration // how long a session lives after its last use
 	SessionMax  time.Duration // how long a session lives after its login
 
+	// RememberIdle replaces SessionIdle in sessions that are remembered, if it is longer.
+	RememberIdle time.Duration
+
 	// RequireMFA is the least role whose users must have a second factor, "" if none must.
 	RequireMFA store.Role
 

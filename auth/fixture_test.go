@@ -91,7 +91,8 @@ func testConfig() Config {
 		Gate: password.NewGate(quickHasher, 2, 64), Secret: testSecret,
 		Issuer: "clientes", Audience: "clientes", TokenTTL: 5 * time.Minute,
 		SessionIdle: 30 * time.Minute, SessionMax: 720 * time.Hour, RefreshGrace: 30 * time.Second,
-		Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		RememberIdle: 336 * time.Hour,
+		Now:          time.Now, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

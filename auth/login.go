@@ -16,6 +16,7 @@ type LoginRequest struct {
 	Code     string // of the second factor: a one-time password or a recovery code, "" for none
 	Device   string // the device token of an earlier login from the same client, "" for none
 	Captcha  string // the solution of the challenge of a [ChallengeError], "" for none
+	Remember bool   // the session may stay unused for [Config].RememberIdle
 }
 
 // Login opens a session for a user who knows the password, and who has the second factor if they
@@ -43,5 +44,5 @@ func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
 			return Grant{}, err
 		}
 	}
-	return a.openSession(ctx, u, try)
+	return a.openSession(ctx, u, try, r.Remember)
 }

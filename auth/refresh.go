@@ -172,7 +172,7 @@ func (a *Auth) rotateSession(
 ) (s store.Session, how rotation, valid token.Validity, err error) {
 	s, err = a.cfg.Store.UpdateSession(ctx, id, func(s store.Session) (store.Session, error) {
 		now := store.Instant(a.cfg.Store.Now())
-		s, how = rotate(s, n, now, a.cfg.RefreshGrace, a.cfg.SessionIdle, a.cfg.SessionMax)
+		s, how = rotate(s, n, now, a.cfg.RefreshGrace, a.maxIdle(s.Remembered), a.cfg.SessionMax)
 		if how != refused && how != stolen {
 			valid = a.access.Validity(s.ExpiresAt.Sub(now))
 			s.TokenExp = latest(s.TokenExp, valid.Expires)

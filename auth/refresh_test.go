@@ -212,6 +212,53 @@ func TestLowerLimitsEndASessionAtOnce(t *testing.T) {
 	}
 }
 
+func TestARememberedSessionMayBeIdleForLonger(t *testing.T) {
+	const day = 24 * time.Hour
+	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
+		clock := authtest.StoppedAt(noon)
+		p := start(t, e, url, atClock(clock))
+		forgetful := p.with(t, func(cfg *Config) { cfg.RememberIdle = 0 })
+		p.add(t, store.User{Name: "ana"})
+		in := func(p *process, remember bool, want time.Duration) string {
+			t.Helper()
+			r := goodLogin("ana")
+			r.Remember = remember
+			g, err := p.Login(t.Context(), r)
+			must(t, err)
+			if g.RefreshExpiresIn != want {
+				t.Errorf("remember %t: it lives for %s, want %s", remember, g.RefreshExpiresIn,
+					want)
+			}
+			return g.RefreshToken
+		}
+		remembered := in(p, true, 14*day)
+		unused, other := in(p, true, 14*day), in(p, false, 30*time.Minute)
+		unheeded := in(forgetful, true, 30*time.Minute)
+
+		clock.Advance(30 * time.Minute)
+		for what, token := range map[string]string{"of another": other, "unheeded": unheeded} {
+			_, err := p.Refresh(t.Context(), token)
+			wantError(t, "after 30 minutes, "+what, err, ErrRefreshInvalid)
+		}
+		refresh := func(want time.Duration) {
+			t.Helper()
+			g, err := p.Refresh(t.Context(), remembered)
+			must(t, err)
+			if g.RefreshExpiresIn != want {
+				t.Errorf("refreshed, it lives for %s, want %s", g.RefreshExpiresIn, want)
+			}
+			remembered = g.RefreshToken
+		}
+		clock.Advance(13*day - 30*time.Minute)
+		refresh(14 * day)
+		clock.Advance(day)
+		_, err := p.Refresh(t.Context(), unused)
+		wantError(t, "after 14 days", err, ErrRefreshInvalid)
+		clock.Advance(12 * day)
+		refresh(4 * day) // it ends 30 days after the login
+	})
+}
+
 func TestATokenThatTheStoreHasLostIsNoTheft(t *testing.T) {
 	w := newWalk()
 	if _, how := w.use(5); how != refused || !w.session.EndedAt.IsZero() {

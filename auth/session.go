@@ -29,8 +29,10 @@ type Grant struct {
 // The caller has looked up u before it verified the proof, and reserved the attempt that succeeds
 // now. If all of the user's sessions were ended since, it returns ErrInvalidLogin. The password was
 // right, so the attempt does not count as a failure.
-func (a *Auth) openSession(ctx context.Context, u store.User, try *attempt) (Grant, error) {
-	s, valid := a.newSession(ctx, u.ID)
+func (a *Auth) openSession(
+	ctx context.Context, u store.User, try *attempt, remember bool,
+) (Grant, error) {
+	s, valid := a.newSession(ctx, u.ID, remember)
 	s.AMR = try.amr()
 	era := a.denied.known.era.Load()
 	// The generation is the one that u had when the proof was verified.
@@ -92,7 +94,7 @@ func (a *Auth) mayHaveRow(ctx context.Context, u store.User) bool {
 
 // newSession returns a session that begins now, and the validity of its first access token.
 func (a *Auth) newSession(
-	ctx context.Context, userID int64,
+	ctx context.Context, userID int64, remember bool,
 ) (store.Session, token.Validity) {
 	origin := originOf(ctx)
 	now := store.Instant(a.cfg.Store.Now())
@@ -102,13 +104,22 @@ func (a *Auth) newSession(
 		RotatedAt:  now,
 		CreatedAt:  now,
 		LastUsedAt: now,
-		ExpiresAt:  sessionEnd(now, now, a.cfg.SessionIdle, a.cfg.SessionMax),
+		ExpiresAt:  sessionEnd(now, now, a.maxIdle(remember), a.cfg.SessionMax),
 		IP:         origin.IP,
 		UserAgent:  origin.UserAgent,
+		Remembered: remember,
 	}
 	valid := a.access.Validity(s.ExpiresAt.Sub(now))
 	s.TokenExp = valid.Expires
 	return s, valid
+}
+
+// maxIdle returns how long a session lives after its last use.
+func (a *Auth) maxIdle(remembered bool) time.Duration {
+	if remembered {
+		return max(a.cfg.SessionIdle, a.cfg.RememberIdle)
+	}
+	return a.cfg.SessionIdle
 }
 
 // sessionEnd returns when a session ends that is not used again.

@@ -57,6 +57,7 @@ func Tables() []Table {
 		{Name: "sessions", Key: 1, Columns: slices.Concat(
 			texts("id", "ip", "user_agent", "amr"),
 			integers("user_id", "counter", "parent"),
+			booleans("remembered"),
 			times("rotated_at", "created_at", "last_used_at", "expires_at", "token_exp"),
 			timesOrNull("ended_at"))},
 		{Name: "addresses", Key: 2, Columns: slices.Concat(

@@ -8,7 +8,7 @@ import (
 )
 
 // SchemaVersion is the number of the last migration that this program knows.
-const SchemaVersion = 18
+const SchemaVersion = 19
 
 // Migration is one numbered step of an engine's schema.
 type Migration struct {

@@ -25,6 +25,10 @@ type Session struct {
 	// (RFC 8176) with spaces between them. It is "" if a program opened the session that did not
 	// know the field.
 	AMR string
+
+	// Remembered means that the session may stay unused for longer than others. It is false if a
+	// program opened the session that did not know the field.
+	Remembered bool
 }
 
 // MaxSessions is how many sessions one user may have at once.
@@ -38,6 +42,7 @@ func (s Session) Lives(now time.Time) bool {
 // Apply returns what a store keeps when n replaces s: the fields that UpdateSession protects stay.
 func (s Session) Apply(n Session) Session {
 	n.ID, n.UserID, n.CreatedAt, n.IP, n.UserAgent = s.ID, s.UserID, s.CreatedAt, s.IP, s.UserAgent
+	n.Remembered = s.Remembered
 	for _, t := range []*time.Time{&n.RotatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp} {
 		*t = Instant(*t)
 	}
@@ -90,7 +95,8 @@ type Sessions interface {
 	UserSessions(ctx context.Context, userID int64, now time.Time) ([]Session, error)
 
 	// UpdateSession calls update with the session, ended or not, and keeps what update returns, as
-	// one atomic step. ID, UserID, CreatedAt, IP and UserAgent stay, whatever update returns.
+	// one atomic step. ID, UserID, CreatedAt, IP, UserAgent and Remembered stay, whatever update
+	// returns.
 	// Setting EndedAt ends the session; an EndedAt that was set stays.
 	//
 	// An error of update is returned unwrapped, and nothing is written. The store may call update

@@ -144,7 +144,7 @@ export interface ImportOptions {
 
 export interface Clientes {
   /** One page: of a query, or the one that `next` of a page names. */
-  page(query?: Query | string): Promise<Page<Cliente>>;
+  page(query?: Query | string, options?: { signal?: AbortSignal }): Promise<Page<Cliente>>;
   /** Every customer of a query, page by page. */
   list(query?: Query): AsyncIterable<Cliente>;
   get(id: number): Promise<Cliente>;
@@ -163,7 +163,11 @@ export interface Clientes {
   restore(id: number, version: number): Promise<Cliente>;
   import(file: Blob | string, options?: ImportOptions): Promise<{ imported?: number; valid?: number }>;
   /** The answer of the server, to be read or streamed to a file. */
-  export(query?: Query, type?: "text/csv" | "application/x-ndjson"): Promise<Response>;
+  export(
+    query?: Query,
+    type?: "text/csv" | "application/x-ndjson",
+    options?: { signal?: AbortSignal },
+  ): Promise<Response>;
 }
 
 export interface Client {

@@ -164,8 +164,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     const type = body === undefined ? {} : { "Content-Type": "application/json" };
     return read(await call(path, { method, headers: { ...type, ...headers }, body: JSON.stringify(body) }));
   }
-  async function page(path, query) {
-    const response = await call(typeof query === "string" ? query : path + queryString(query));
+  async function page(path, query, { signal } = {}) {
+    const response = await call(typeof query === "string" ? query : path + queryString(query), { signal });
     const next = /<([^>]*)>; *rel="next"/.exec(response.headers.get("Link") ?? "")?.[1];
     const total = response.headers.get("X-Total-Count");
     return { records: await read(response), next, total: total === null ? undefined : Number(total) };
@@ -205,7 +205,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     }
   }
   const clientes = {
-    page: (query) => page("/clientes", query),
+    page: (query, options) => page("/clientes", query, options),
     async *list(query) {
       for (let next = query; next !== null; ) {
         const got = await page("/clientes", next);
@@ -225,8 +225,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       const options = { method: "POST", headers: { "Content-Type": media }, body: file, signal };
       return read(await call("/clientes/import" + query, options, onProgress ? sendWith(onProgress) : send));
     },
-    async export(query, type = "text/csv") {
-      const response = await call("/clientes/export" + queryString(query), { headers: { Accept: type } });
+    async export(query, type = "text/csv", { signal } = {}) {
+      const response = await call("/clientes/export" + queryString(query), { headers: { Accept: type }, signal });
       return response.ok ? response : read(response);
     },
   };

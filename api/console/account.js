@@ -1,6 +1,58 @@
-import { h, put } from "./dom.js";
+// One's own account: email, password, second factor, sessions, known devices.
+import { field, h, put, say } from "./dom.js";
+import { act, again, heading, part, proofFields, roleName } from "./parts.js";
+import { api } from "./session.js";
+import { mfaPart, showSetUp } from "./mfa.js";
+import { sessionsPart } from "./sessions.js";
 import { t } from "./words.js";
 
-export async function show(main, path, query) {
-  put(main, h("h1", null, t("place.account")));
+export async function show(main, path) {
+  const me = await api.json("GET", "/me");
+  if (path[0] === "second-factor") return showSetUp(main, me);
+  const sessions = await api.json("GET", "/sessions");
+  const redraw = () => again(main, () => show(main, path));
+  put(main, heading(t("place.account")),
+    h("p", { class: "muted" }, t("account.who", { user: me.user, role: roleName(me.role) })),
+    emailPart(me, redraw), passwordPart(me), mfaPart(me, redraw), sessionsPart(sessions, redraw), devicesPart());
+}
+
+function emailPart(me, redraw) {
+  const change = () => act(t("account.email_change"), t("account.email_text"), {
+    fields: [
+      field({ name: "email", label: t("account.email"), type: "email", autocomplete: "email", value: me.pending_email || me.email }),
+      ...proofFields(me),
+    ], submit: t("account.save"),
+  }, (values) => api.json("PATCH", "/me", values)).then((done) => done && redraw());
+  return part(t("account.email"), t("account.email_about"),
+    h("p", { class: "fact" }, me.email || h("span", { class: "muted" }, t("account.email_none"))),
+    me.pending_email && h("p", { class: "pending" }, t("account.email_pending", { email: me.pending_email })),
+    h("div", { class: "actions" }, h("button", { type: "button", id: "email-change", onclick: change }, t("account.change"))));
+}
+
+function passwordPart(me) {
+  const change = () => act(t("account.password_change"), t("account.password_text"), {
+    fields: [
+      ...proofFields(me),
+      field({ name: "password", label: t("account.password_new"), type: "password", autocomplete: "new-password", required: true }),
+    ], submit: t("account.password_change"),
+  }, (values) => api.json("POST", "/password", values)).then((done) => done && over(t("account.password_done")));
+  return part(t("account.password"), t("account.password_about"),
+    h("div", { class: "actions" }, h("button", { type: "button", id: "password-change", onclick: change }, t("account.password_change"))));
+}
+
+function devicesPart() {
+  const forget = async () => {
+    const done = await act(t("account.devices_forget"), t("account.devices_text"), { submit: t("account.devices_forget") },
+      () => api.json("DELETE", "/me/devices"));
+    if (done) say(t("account.devices_done"));
+  };
+  return part(t("account.devices"), t("account.devices_about"),
+    h("div", { class: "actions" }, h("button", { type: "button", id: "devices-forget", onclick: forget }, t("account.devices_forget"))));
+}
+
+// over replaces the page when the account has ended all its sessions, this one too.
+function over(text) {
+  put(document.body, h("main", { class: "over" }, heading(t("account.over")), h("p", null, text),
+    h("p", null, h("a", { class: "button", href: "/login" }, t("account.login")))));
+  document.querySelector("h1").focus();
 }

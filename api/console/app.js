@@ -5,12 +5,16 @@ import { logout, may, start, unsaved, user } from "./session.js";
 
 // Each place is a module whose show(main, path, query) fills the main element. path is what stands behind the place's
 // name, query a URLSearchParams. A place may set main.dirty, which tells whether there is typed text to lose.
+// A place that is of another one is reached from there.
 const places = [
   { name: "customers", label: () => t("place.customers"), module: () => import("./customers.js") },
+  { name: "import", label: () => t("import.title"), module: () => import("./import.js"), role: "editor", of: "customers" },
   { name: "account", label: () => t("place.account"), module: () => import("./account.js") },
   { name: "users", label: () => t("place.users"), module: () => import("./users.js"), role: "admin" },
   { name: "audit", label: () => t("place.audit"), module: () => import("./audit.js"), role: "admin" },
 ];
+
+const mine = (place) => !place.role || may(place.role);
 
 let main;
 let now; // the place on the page
@@ -31,7 +35,7 @@ async function show() {
   if (isLink()) return location.replace("/login" + location.hash);
   const [path, query] = location.hash.slice(2).split("?");
   const [name, ...rest] = path.split("/");
-  const place = places.find((p) => p.name === name && (!p.role || may(p.role))) ?? places[0];
+  const place = places.find((p) => p.name === name && mine(p)) ?? places[0];
   const another = place !== now;
   if (now && (another ? unsaved() : main.dirty?.()) && !(await discards())) {
     history.replaceState(null, "", hash);
@@ -48,22 +52,22 @@ async function show() {
     main = fresh;
     document.title = `${place.label()} · clientes`;
     for (const a of document.querySelectorAll(".places a")) {
-      if (a.hash === "#/" + place.name) a.setAttribute("aria-current", "page");
+      if (a.hash === "#/" + (place.of ?? place.name)) a.setAttribute("aria-current", "page");
       else a.removeAttribute("aria-current");
     }
   }
-  const mine = main;
+  const shown = main;
   try {
     await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
-    if (main !== mine) return;
-    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account");
+    if (main !== shown) return;
+    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
     if (!error.code) console.error(error);
     put(main, h("h1", null, place.label()), notice(error.code ? message(error) : t("code.internal")),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: show }, t("action.retry"))));
   }
   const title = main.querySelector("h1");
-  if (another && !first && main === mine && title && !main.contains(document.activeElement)) {
+  if (another && !first && main === shown && title && !main.contains(document.activeElement)) {
     title.tabIndex = -1;
     title.focus();
   }
@@ -89,7 +93,7 @@ function frame() {
     h("div", { class: "frame" },
       h("header", { class: "rail" },
         h("div", { class: "name" }, "clientes"),
-        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.role || may(p.role)).map((p) =>
+        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.of && mine(p)).map((p) =>
           h("a", { href: "#/" + p.name }, p.label()))),
         h("div", { class: "me" },
           h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roles[role]())),

@@ -1,6 +1,139 @@
-import { h, put } from "./dom.js";
-import { t } from "./words.js";
+// What happened to the security of accounts, for admins.
+import { dialog, field, h, put } from "./dom.js";
+import { copy } from "./mfa.js";
+import { agent, heading, page, pager, refused, roleName, when } from "./parts.js";
+import { api, may } from "./session.js";
+import { date, number, t } from "./words.js";
 
 export async function show(main, path, query) {
-  put(main, h("h1", null, t("place.audit")));
+  if (!may("admin")) return refused(main, t("place.audit"));
+  const [{ records, next }, about] = await Promise.all([page("/audit", query), query.has("user_id") && nameOf(query.get("user_id"))]);
+  const ids = [...new Set(records.flatMap((e) => [e.user_id, e.actor_id]).filter(Boolean))];
+  const names = new Map(await Promise.all(ids.map(async (id) => [id, await nameOf(id)])));
+  const first = new URLSearchParams(query);
+  first.delete("cursor");
+  put(main, h("div", { class: "bar" }, heading(t("place.audit"))), filters(query, about),
+    records.length ? table(records, names) : h("p", { class: "empty" }, t("audit.none")),
+    pager("audit", first, query, next, { first: t("audit.newest"), next: t("audit.older") }));
 }
+
+// nameOf returns the name of a user, or what stands for one who is deleted.
+async function nameOf(id) {
+  try {
+    return (await api.json("GET", "/users/" + encodeURIComponent(id))).user;
+  } catch (error) {
+    if (error.code !== "not_found") throw error;
+    return t("audit.deleted_user", { id });
+  }
+}
+
+function filters(query, about) {
+  const since = query.get("since");
+  const fault = h("p", { class: "fault", role: "alert" });
+  const user = field({ name: "user", label: t("audit.user"), value: about || "", spellcheck: false, autocapitalize: "none" });
+  const e = h("form", { class: "filters", onsubmit: async (event) => {
+    event.preventDefault();
+    const to = new URLSearchParams();
+    const name = e.elements.user.value.trim();
+    if (name && name === about) to.set("user_id", query.get("user_id"));
+    else if (name) {
+      const { records } = await page("/users", new URLSearchParams({ user: name }));
+      if (!records.length) return put(fault, t("users.none", { name }));
+      to.set("user_id", records[0].id);
+    }
+    if (e.elements.event.value) to.set("event", e.elements.event.value);
+    if (e.elements.since.value) to.set("since", new Date(e.elements.since.value + "T00:00").toISOString());
+    location.hash = "#/audit?" + to;
+  } },
+  field({ name: "event", label: t("audit.event"), value: query.get("event"),
+    options: [["", t("audit.all")], ...Object.keys(EVENTS).map((kind) => [kind, EVENTS[kind]()])] }),
+  user, field({ name: "since", label: t("audit.since"), type: "date", value: since && localDay(since) }),
+  h("button", null, t("audit.filter")), [...query.keys()].length > 0 && h("a", { href: "#/audit" }, t("audit.clear")), fault);
+  return e;
+}
+
+const localDay = (text) => {
+  const at = new Date(text);
+  return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((n) => String(n).padStart(2, "0")).join("-");
+};
+
+const table = (events, names) => h("div", { class: "scroll" }, h("table", { class: "events" },
+  h("thead", null, h("tr", null, [t("audit.what"), t("audit.account"), t("audit.by"), t("audit.address"), t("audit.when")]
+    .map((text) => h("th", { scope: "col" }, text)))),
+  h("tbody", null, events.map((e) => h("tr", null,
+    h("td", null, h("button", { type: "button", class: "link", onclick: () => open(e, names) }, EVENTS[e.event]?.() ?? e.event),
+      detail(e) && h("div", { class: "muted" }, detail(e))),
+    h("td", { "data-label": t("audit.account") }, account(e, names)),
+    h("td", { class: e.user_id === e.actor_id && "less", "data-label": t("audit.by") }, actor(e, names)),
+    h("td", { class: e.ip ? "num" : "num less" }, e.ip || "–"),
+    h("td", null, when(e.last_at), e.count > 1 && h("div", { class: "muted" }, t("audit.times", { n: number(e.count) }))))))));
+
+const link = (id, names) => h("a", { href: "#/users/" + id }, names.get(id));
+const account = (e, names) => (e.user_id ? link(e.user_id, names) : h("span", { class: "muted" }, t("audit.nobody")));
+const actor = (e, names) => (e.actor_id ? link(e.actor_id, names)
+  : h("span", { class: "muted" }, e.ip ? t("audit.stranger") : t("audit.command")));
+
+// open shows all that is known of an event.
+function open(e, names) {
+  const line = (name, value) => value && [h("dt", null, name), h("dd", null, value)];
+  const opened = dialog(EVENTS[e.event]?.() ?? e.event, [
+    h("dl", { class: "facts", onclick: (event) => event.target.closest("a") && opened.close() },
+      line(t("audit.detail"), detail(e)), line(t("audit.account"), account(e, names)), line(t("audit.by"), actor(e, names)),
+      line(t("audit.when"), date(e.last_at)), e.count > 1 && [line(t("audit.first"), date(e.at)), line(t("audit.count"), number(e.count))],
+      line(t("audit.address"), e.ip), line(t("audit.agent"), e.user_agent && [agent(e.user_agent), agent(e.user_agent) !== e.user_agent && h("div", { class: "muted" }, e.user_agent)]),
+      line(t("audit.request"), e.request_id && [h("code", null, e.request_id), " ",
+        h("button", { type: "button", onclick: () => copy(e.request_id) }, t("account.copy"))])),
+  ], { panel: true });
+}
+
+// detail returns the details of an event in the language of the page.
+function detail({ event, detail: text }) {
+  if (event === "login") {
+    const [factors, far] = text.split(", ");
+    const how = { "pwd": t("audit.pwd"), "pwd otp": t("audit.pwd_otp"), "pwd recovery": t("audit.pwd_recovery") }[factors] ?? factors;
+    return far ? `${how}, ${t("audit.new_address")}` : how;
+  }
+  if (event === "role_changed") return text.split(" to ").map((r) => roleName(r) ?? r).join(" → ");
+  if (event === "user_created" || event === "signup") return roleName(text) ?? text;
+  if (event === "recovery_used") return t("audit.left", { n: parseInt(text, 10) });
+  if (event === "login_refused" && text === "codes") return t("audit.codes");
+  if (event === "export" || event === "import") {
+    const [type, rows, broken] = text.split(", ");
+    const format = { "text/csv": "CSV", "application/x-ndjson": "NDJSON" }[type] ?? type;
+    return [format, t("audit.rows", { n: number(parseInt(rows, 10)) }), broken && t("audit.broken")].filter(Boolean).join(", ");
+  }
+  const ended = event === "all_ended" && /^sessions (\d+), users (\d+)/.exec(text);
+  return ended ? t("audit.ended", { sessions: number(ended[1]), users: number(ended[2]) }) : text;
+}
+
+// EVENTS has a title for each event of the API.
+const EVENTS = {
+  login: () => t("audit.event.login"),
+  login_failed: () => t("audit.event.login_failed"),
+  login_refused: () => t("audit.event.login_refused"),
+  logout: () => t("audit.event.logout"),
+  logout_everywhere: () => t("audit.event.logout_everywhere"),
+  refresh_theft: () => t("audit.event.refresh_theft"),
+  signup: () => t("audit.event.signup"),
+  user_created: () => t("audit.event.user_created"),
+  user_deleted: () => t("audit.event.user_deleted"),
+  user_disabled: () => t("audit.event.user_disabled"),
+  user_enabled: () => t("audit.event.user_enabled"),
+  role_changed: () => t("audit.event.role_changed"),
+  email_requested: () => t("audit.event.email_requested"),
+  email_changed: () => t("audit.event.email_changed"),
+  password_changed: () => t("audit.event.password_changed"),
+  password_forgotten: () => t("audit.event.password_forgotten"),
+  password_reset: () => t("audit.event.password_reset"),
+  mfa_on: () => t("audit.event.mfa_on"),
+  mfa_off: () => t("audit.event.mfa_off"),
+  mfa_taken_away: () => t("audit.event.mfa_taken_away"),
+  mfa_missing: () => t("audit.event.mfa_missing"),
+  mfa_failed: () => t("audit.event.mfa_failed"),
+  recovery_used: () => t("audit.event.recovery_used"),
+  recovery_renewed: () => t("audit.event.recovery_renewed"),
+  devices_cancelled: () => t("audit.event.devices_cancelled"),
+  export: () => t("audit.event.export"),
+  import: () => t("audit.event.import"),
+  all_ended: () => t("audit.event.all_ended"),
+};

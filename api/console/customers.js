@@ -1,6 +1,238 @@
+// The customers: a table, and beside it the record that the address names (#/customers/7?q=ana&sort=-name).
 import { h, put } from "./dom.js";
-import { t } from "./words.js";
+import { api, may } from "./session.js";
+import { ago, date, message, number, t } from "./words.js";
+import { exportDialog } from "./export.js";
+import { record } from "./record.js";
+
+const PAGE = 50; // rows
+const SORTS = ["name", "-name", "-updated_at", "updated_at", "-created_at", "created_at"];
 
 export async function show(main, path, query) {
-  put(main, h("h1", null, t("place.customers")));
+  if (path[0] === "import") return (await import("./import.js")).show(main, path.slice(1), query);
+  if (main.customers?.element.parentElement !== main) {
+    main.customers = customers();
+    put(main, main.customers.element);
+  }
+  main.dirty = main.customers.dirty;
+  const sort = query.get("sort");
+  main.customers.turn(path[0], query.get("q") ?? "", SORTS.includes(sort) ? sort : SORTS[0]);
+}
+
+// customers makes the place. What it shows comes by turn.
+function customers() {
+  let q;
+  let sort;
+  let panel; // the open record
+  let pages; // a query, and then the addresses of the pages after it that were seen
+  let at; // the page of them that is shown, or is on its way
+  let total; // customers that the query finds, once they are counted
+  let first; // the place of the first row among them
+  let records = [];
+  let running = new AbortController(); // ends what the table waits for
+
+  const address = (id) => {
+    const query = new URLSearchParams({ ...(q && { q }), ...(sort !== SORTS[0] && { sort }) }).toString();
+    return "#/customers" + (id ? "/" + id : "") + (query && "?" + query);
+  };
+  const open = (id) => (location.hash = address(id));
+
+  const search = h("input", {
+    type: "search", class: "search", "aria-label": t("customers.search"), placeholder: t("customers.search_in"),
+    title: t("customers.search_key"), "aria-keyshortcuts": "/", autocomplete: "off",
+    oninput: () => find(search.value.trim()),
+    onkeydown: (e) => {
+      if (e.key !== "ArrowDown") return;
+      e.preventDefault();
+      body.querySelector("a")?.focus();
+    },
+  });
+  const order = h("select", { class: "order", "aria-label": t("customers.order"), onchange: () => arrange(order.value) },
+    [
+      ["name", t("customers.by_name")], ["-name", t("customers.by_name_down")],
+      ["-updated_at", t("customers.by_changed")], ["updated_at", t("customers.by_changed_up")],
+      ["-created_at", t("customers.by_added")], ["created_at", t("customers.by_added_up")],
+    ].map(([value, label]) => h("option", { value }, label)));
+  const heading = (label, up, down = "-" + up) => h("th", { scope: "col", "data-sort": up, class: up === "name" ? "" : "less" },
+    h("button", { type: "button", onclick: () => arrange(sort === up ? down : sort === down ? up : up === "name" ? up : down) }, label));
+  const plain = (label, less) => h("th", { scope: "col", class: less }, label);
+  const head = h("tr", null, heading(t("record.name"), "name"), plain(t("record.email"), "mail"), plain(t("record.phone"), "less"),
+    plain(t("record.company"), "less"), heading(t("customers.changed"), "updated_at"));
+  const body = h("tbody", { onclick: follow, onkeydown: walk });
+  const table = h("div", { class: "scroll rows", hidden: true },
+    h("table", { "aria-label": t("place.customers") }, h("thead", null, head), body));
+  const state = h("div", { class: "state", hidden: true });
+  const status = h("span", { role: "status" });
+  const previous = h("button", { type: "button", onclick: () => load(at - 1, previous) }, t("customers.previous"));
+  const next = h("button", { type: "button", onclick: () => load(at + 1, next) }, t("customers.next"));
+  const pager = h("span", { class: "pager", hidden: true }, previous, next);
+  const create = () => h("button", { type: "button", class: "main", onclick: () => open("new") }, t("customers.new"));
+  const bring = () => h("button", { type: "button", onclick: () => (location.hash = "#/customers/import") }, t("customers.import"));
+  const list = h("div", { class: "list" },
+    h("div", { class: "bar" }, h("h1", { tabIndex: -1 }, t("place.customers")), search, order,
+      may("editor") && bring(),
+      h("button", { type: "button", onclick: () => exportDialog({ q: q || undefined, sort }, total) }, t("customers.export")),
+      may("editor") && create()),
+    table, state, h("div", { class: "foot" }, status, pager));
+  const element = h("div", { class: "customers" }, list);
+
+  // The rest of the page knows the search by "/". The listener goes with the place.
+  document.addEventListener("keydown", function slash(e) {
+    if (!element.isConnected) return document.removeEventListener("keydown", slash);
+    if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
+    if (e.target.closest?.("input, textarea, select") || !search.checkVisibility()) return;
+    e.preventDefault();
+    search.select();
+  });
+
+  // turn shows what the address says. A search that is typed arrives here once more, and changes nothing.
+  function turn(id, newQ, newSort) {
+    if (newQ !== q || newSort !== sort) {
+      if (search.value.trim() !== newQ) search.value = newQ;
+      [q, sort] = [newQ, newSort];
+      restart();
+    }
+    if (id === panel?.id) return;
+    const was = panel?.id;
+    panel?.element.remove();
+    panel = id && record(id, { done, close: () => open() });
+    element.classList.toggle("open", Boolean(panel));
+    mark();
+    if (panel) element.append(panel.element);
+    else (linkTo(was) ?? search).focus();
+  }
+  // done is called by the panel when a record was written. A new one changes the address, not the panel.
+  function done(id) {
+    if (panel && id !== undefined) {
+      panel.id = String(id);
+      history.replaceState(null, "", address(id));
+    }
+    total = undefined;
+    load(at);
+  }
+  function find(text) {
+    if (text === q) return;
+    q = text;
+    history.replaceState(null, "", address(panel?.id));
+    restart();
+  }
+  function arrange(by) {
+    sort = by;
+    history.replaceState(null, "", address(panel?.id));
+    restart();
+  }
+  function restart() {
+    pages = [{ q: q || undefined, sort, limit: PAGE }];
+    total = undefined;
+    order.value = sort;
+    for (const th of head.querySelectorAll("[data-sort]")) {
+      if (th.dataset.sort === sort) th.setAttribute("aria-sort", "ascending");
+      else if ("-" + th.dataset.sort === sort) th.setAttribute("aria-sort", "descending");
+      else th.removeAttribute("aria-sort");
+    }
+    load(0);
+  }
+
+  // load fetches a page. The newest request wins: the one before is aborted, so that each key shows its answer as soon
+  // as the server has it. What is on the screen stays until then.
+  async function load(to, button) {
+    running.abort();
+    const { signal } = (running = new AbortController());
+    at = to;
+    table.setAttribute("aria-busy", "true");
+    try {
+      const page = await api.clientes.page(pages[to], { signal });
+      if (signal.aborted) return;
+      if (page.records.length === 0 && to > 0) return load(to - 1); // they were deleted
+      pages.length = to + 1;
+      if (page.next) pages.push(page.next);
+      if (to === 0 && !page.next) total = page.records.length;
+      first = to * PAGE + 1;
+      records = page.records;
+      draw();
+      if (button) scrollTo({ top: 0 });
+      if (button?.disabled) (button === next ? previous : next).focus();
+      if (total === undefined) count(signal);
+    } catch (error) {
+      if (!signal.aborted) fail(error);
+    }
+    if (!signal.aborted) table.removeAttribute("aria-busy");
+  }
+  // count comes after the rows, which must not wait for it.
+  async function count(signal) {
+    try {
+      const counted = await api.clientes.page({ q: q || undefined, limit: 1, count: "exact" }, { signal });
+      if (signal.aborted) return;
+      total = counted.total;
+      tell();
+    } catch {
+      // The rows are there. Where they fail too, the table says so.
+    }
+  }
+  function fail(error) {
+    table.hidden = pager.hidden = true;
+    status.textContent = "";
+    state.hidden = false;
+    const retry = h("button", { type: "button", onclick: () => { search.focus(); load(at); } }, t("customers.retry"));
+    put(state, h("div", { role: "alert" }, h("p", null, message(error)), retry));
+  }
+
+  function draw() {
+    const focused = body.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
+    put(body, records.map(row));
+    mark();
+    if (focused) (linkTo(focused) ?? search).focus();
+    table.hidden = records.length === 0;
+    state.hidden = !table.hidden;
+    if (state.contains(document.activeElement)) search.focus();
+    put(state, records.length === 0 && empty());
+    previous.disabled = at === 0;
+    next.disabled = at + 1 >= pages.length;
+    pager.hidden = previous.disabled && next.disabled;
+    tell();
+  }
+  function tell() {
+    const [from, to] = [number(first), number(first + records.length - 1)];
+    if (records.length === 0) status.textContent = "";
+    else if (total === undefined) status.textContent = t("customers.range", { from, to });
+    else if (total > records.length) status.textContent = t("customers.range_of", { from, to, total: number(total) });
+    else status.textContent = total === 1 ? t("customers.one") : t("customers.all", { total: number(total) });
+  }
+  function row(c) {
+    const text = (value, classes) => h("td", { class: classes }, h("span", { dir: "auto", title: value }, value));
+    return h("tr", { "data-id": c.id },
+      h("td", { class: "who" }, h("a", { href: address(c.id), dir: "auto", title: c.name }, c.name)),
+      text(c.email, "mail"), text(c.phone, "num less"), text(c.company, "less"),
+      h("td", { class: "muted less" }, h("time", { dateTime: c.updated_at, title: date(c.updated_at) }, ago(c.updated_at))));
+  }
+  function empty() {
+    if (q) {
+      return [h("h2", { dir: "auto" }, t("customers.nothing", { q })), h("p", { class: "muted" }, t("customers.nothing_hint")),
+        h("button", { type: "button", onclick: () => { search.value = ""; search.focus(); find(""); } }, t("customers.clear"))];
+    }
+    return [h("h2", null, t("customers.none")), may("editor") && h("p", { class: "muted" }, t("customers.none_hint")),
+      may("editor") && h("div", { class: "actions" }, create(), bring())];
+  }
+
+  const linkTo = (id) => body.querySelector(`tr[data-id="${CSS.escape(id)}"] a`);
+  function mark() {
+    for (const a of body.querySelectorAll("a")) {
+      if (a.closest("tr").dataset.id === panel?.id) a.setAttribute("aria-current", "true");
+      else a.removeAttribute("aria-current");
+    }
+  }
+  // follow makes the whole row a link, unless its text is being selected.
+  function follow(e) {
+    if (e.target.closest("a") || getSelection().toString()) return;
+    e.target.closest("tr")?.querySelector("a").click();
+  }
+  function walk(e) {
+    const to = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[e.key];
+    if (!to) return;
+    e.preventDefault();
+    const row = e.target.closest("tr")[to];
+    if (row) row.querySelector("a").focus();
+    else if (e.key === "ArrowUp") search.focus();
+  }
+  return { element, turn, dirty: () => Boolean(panel?.dirty()) };
 }

@@ -54,7 +54,7 @@ export async function start() {
   try {
     await api.refresh();
   } catch (error) {
-    if (!["refresh_invalid", "token_revoked", "token_invalid", "logged_out"].includes(error.code)) throw error;
+    if (error.code !== "refresh_invalid") throw error;
     await keepChoice(() => fetch("/logout", { method: "POST" })); // takes away the cookie of a dead session
     leave();
     await new Promise(() => {});

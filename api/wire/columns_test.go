@@ -2,6 +2,7 @@ package wire
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -261,4 +262,23 @@ func FuzzColumns(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The console presets the meaning of columns by the names that the suggestions know.
+func TestTheConsoleKnowsTheOtherNames(t *testing.T) {
+	script, err := os.ReadFile("../console/csv.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(script), "MEANINGS = {")
+	list, _, _ = strings.Cut(list, "};")
+	list = strings.ReplaceAll(list, `" +`, "")
+	for _, text := range store.TextNames() {
+		_, names, _ := strings.Cut(list, text+":")
+		names, _, _ = strings.Cut(names, `",`)
+		got := strings.Fields(strings.ReplaceAll(names, `"`, ""))
+		if !slices.Equal(got, otherNames[text]) {
+			t.Errorf("%s is to the console %q, and here %q", text, got, otherNames[text])
+		}
+	}
 }

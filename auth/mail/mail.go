@@ -57,8 +57,10 @@ const (
 // fragment returns what precedes the token in a link of this kind, "" if the mail has no link.
 func (k Kind) fragment() string {
 	switch k {
-	case Reset, Invitation:
+	case Reset:
 		return "reset="
+	case Invitation:
+		return "invite="
 	case Confirm:
 		return "confirm="
 	}

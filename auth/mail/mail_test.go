@@ -51,7 +51,7 @@ func TestWords(t *testing.T) {
 			const app, at = "https://api.example.com/app/", "22 November 2026, 18:04 UTC"
 			want := map[Kind][]string{
 				Reset:           {"ana-123", app + "#reset=t0ken.1_-\n", "72 hours", "once"},
-				Invitation:      {"ana-123", app + "#reset=t0ken.1_-\n", "72 hours", "once"},
+				Invitation:      {"ana-123", app + "#invite=t0ken.1_-\n", "72 hours", "once"},
 				Confirm:         {app + "#confirm=t0ken.1_-\n", "72 hours"},
 				PasswordChanged: {"ana-123", at, app},
 				EmailChanged:    {"ana-123", at, app},
@@ -112,7 +112,7 @@ func TestHTML(t *testing.T) {
 		}
 		want := map[Kind]string{
 			Reset:      "https://api.example.com/app/#reset=t0ken.1_-",
-			Invitation: "https://api.example.com/app/#reset=t0ken.1_-",
+			Invitation: "https://api.example.com/app/#invite=t0ken.1_-",
 			Confirm:    "https://api.example.com/app/#confirm=t0ken.1_-",
 		}[kind]
 		if strings.Join(links, " ") != want {

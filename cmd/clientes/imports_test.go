@@ -297,7 +297,7 @@ func TestImportsThatAreAgainstThePlanAreSeen(t *testing.T) {
 		{"api/a.go", "golang.org/x/crypto/bcrypt", true},
 		{"api/a.go", "github.com/jackc/pgx/v5", true},
 		{"api/a.go", "github.com/schollz/progressbar/v3", true},
-		{"api/console/a.go", "clientes/auth", false},
+		{"api/console/a.go", "clientes/auth", true},
 		{"api/wire/a.go", "clientes/store", false},
 		{"api/wire/a.go", "clientes/api", true},
 		{"api/wire/a.go", "clientes/api/wire/wiretest", true},

@@ -224,6 +224,7 @@ PORT              3001                          environment
 DATABASE_URL      postgres://u:***@h/d          environment
 TOKEN_TTL         300s                          default
 SESSION_IDLE      30m                           default
+REMEMBER_IDLE     336h                          default
 SESSION_MAX       720h                          default
 ISSUER            clientes                      default
 AUDIENCE          clientes                      default
@@ -238,6 +239,7 @@ MAIL_FROM         Clientes <c@example.com>      environment
 CORS_ORIGINS      (none)                        default
 TRUSTED_PROXIES   (none)                        default
 REQUIRE_IF_MATCH  false                         default
+CONSOLE           on                            default
 LOG_LEVEL         info                          default
 LOG_FORMAT        text on a terminal, else json default
 SHUTDOWN_DELAY    0s                            default

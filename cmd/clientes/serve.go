@@ -114,6 +114,7 @@ func serve(
 		TrustedProxies: c.TrustedProxies,
 		SignupOpen:     c.Signup == "open",
 		RequireIfMatch: c.RequireIfMatch,
+		Console:        c.Console == "on",
 	})
 	if err != nil {
 		return err
@@ -150,6 +151,7 @@ func newAuth(
 		Root: c.RootSecret, RootPrevious: c.RootSecretPrevious,
 		Issuer: c.Issuer, Audience: c.Audience,
 		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
+		RememberIdle: c.RememberIdle,
 		RefreshGrace: c.RefreshGrace,
 		RequireMFA:   mfaRole(c.RequireMFA),
 	})

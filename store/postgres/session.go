@@ -16,12 +16,12 @@ import (
 // sessionColumns are in the order of toSession.
 const sessionColumns = `id, user_id, counter, parent,
 	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
-	ip, user_agent, amr`
+	ip, user_agent, amr, remembered`
 
 func toSession(n *store.Session) []any {
 	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent,
 		&n.RotatedAt, &n.CreatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp, (*orZero)(&n.EndedAt),
-		&n.IP, &n.UserAgent, &n.AMR}
+		&n.IP, &n.UserAgent, &n.AMR, &n.Remembered}
 }
 
 // CreateSession implements [store.Sessions]. The lock excludes UpdateUser, EndSessions, DeleteUser
@@ -36,18 +36,20 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session,
 			WITH owner AS (
 				SELECT id
 				FROM users
-				WHERE id = $12 AND generation = $13 AND NOT disabled
+				WHERE id = $13 AND generation = $14 AND NOT disabled
 				FOR NO KEY UPDATE
 			)
 			INSERT INTO sessions (id, user_id, counter, parent,
-				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr)
+				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr,
+				remembered)
 			SELECT $1::text, id, $2::bigint, $3::bigint,
 				$4::timestamptz, $5::timestamptz, $6::timestamptz,
-				$7::timestamptz, $8::timestamptz, $9::text, $10::text, $11::text
+				$7::timestamptz, $8::timestamptz, $9::text, $10::text, $11::text,
+				$12::boolean
 			FROM owner`,
 			n.ID, n.Counter, n.Parent, store.Instant(n.RotatedAt), store.Instant(n.CreatedAt),
 			store.Instant(n.LastUsedAt), store.Instant(n.ExpiresAt), store.Instant(n.TokenExp),
-			n.IP, n.UserAgent, n.AMR,
+			n.IP, n.UserAgent, n.AMR, n.Remembered,
 			n.UserID, generation).Exec(func(tag pgconn.CommandTag) error {
 			created = tag.RowsAffected()
 			return nil

@@ -15,7 +15,7 @@ import (
 // sessionColumns are in the order of scanSession.
 const sessionColumns = `id, user_id, counter, parent,
 	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
-	ip, user_agent, amr`
+	ip, user_agent, amr, remembered`
 
 func scanSession(stmt *sqlite.Stmt) store.Session {
 	s := store.Session{
@@ -31,6 +31,7 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 		IP:         stmt.ColumnText(10),
 		UserAgent:  stmt.ColumnText(11),
 		AMR:        stmt.ColumnText(12),
+		Remembered: stmt.ColumnBool(13),
 	}
 	if !stmt.ColumnIsNull(9) {
 		s.EndedAt = instant(stmt, 9)
@@ -45,12 +46,13 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session,
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
 		err := exec(conn, `
 			INSERT INTO sessions (id, user_id, counter, parent,
-				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr)
-			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
+				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr,
+				remembered)
+			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 			FROM users
 			WHERE id = ? AND generation = ? AND NOT disabled`,
 			n.ID, n.Counter, n.Parent, n.RotatedAt, n.CreatedAt, n.LastUsedAt,
-			n.ExpiresAt, n.TokenExp, n.IP, n.UserAgent, n.AMR,
+			n.ExpiresAt, n.TokenExp, n.IP, n.UserAgent, n.AMR, n.Remembered,
 			n.UserID, generation)
 		switch {
 		case err != nil:

@@ -60,6 +60,7 @@ func sessionIsKept(t *testing.T, f *fixture) {
 			IP:         "2001:db8::1",
 			UserAgent:  s,
 			AMR:        s,
+			Remembered: len(s)%2 == 0,
 		}
 		if _, err := f.CreateSession(t.Context(), in, ana.Generation); err != nil {
 			t.Errorf("%s: %v", what, err)
@@ -667,7 +668,7 @@ func sessionUpdate(t *testing.T, f *fixture) {
 			ID: "x", UserID: n.UserID + 1, Counter: n.Counter + 1, Parent: n.Counter, IP: "x",
 			UserAgent: "x", CreatedAt: at,
 			RotatedAt: at, LastUsedAt: at.Add(time.Second), ExpiresAt: at.Add(time.Hour),
-			TokenExp: at.Add(time.Minute), AMR: "pwd otp mfa",
+			TokenExp: at.Add(time.Minute), AMR: "pwd otp mfa", Remembered: !n.Remembered,
 		}, nil
 	})
 	if err != nil {
@@ -685,7 +686,8 @@ func sessionUpdate(t *testing.T, f *fixture) {
 	if got.ID != "s" || got.UserID != ana.ID || got.Counter != want.Counter ||
 		got.Parent != want.Parent ||
 		!got.LastUsedAt.Equal(want.LastUsedAt) || !got.ExpiresAt.Equal(want.ExpiresAt) ||
-		!got.EndedAt.IsZero() || got.IP != kept.IP || got.AMR != "pwd otp mfa" {
+		!got.EndedAt.IsZero() || got.IP != kept.IP || got.Remembered != old.Remembered ||
+		got.AMR != "pwd otp mfa" {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	// An end by UpdateSession is like any other: in the feed, and for good.

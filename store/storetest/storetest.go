@@ -209,6 +209,7 @@ func (f *fixture) newSession(id string, u store.User) store.Session {
 		CreatedAt:  now,
 		LastUsedAt: now,
 		AMR:        "pwd",
+		Remembered: true,
 		ExpiresAt:  now.Add(30 * time.Minute),
 		TokenExp:   now.Add(5 * time.Minute),
 		IP:         "192.0.2.1",

@@ -60,6 +60,7 @@ func (c *Config) check(bad faults) {
 	}{
 		{"SIGNUP", &c.Signup, []string{"closed", "open"}},
 		{"REQUIRE_MFA", &c.RequireMFA, []string{"none", "admin", "all"}},
+		{"CONSOLE", &c.Console, []string{"on", "off"}},
 		{"LOG_LEVEL", &c.LogLevel, []string{"debug", "info", "warn", "error"}},
 		{"LOG_FORMAT", &c.LogFormat, []string{"text", "json"}},
 	} {
@@ -260,14 +261,21 @@ func (c *Config) checkTimes(bad faults) {
 			bad.add(name, "is %s, but has to be TOKEN_TTL (%s) or more", span, least)
 		}
 	}
-	if c.origins["SESSION_IDLE"] == "default" && bad.none("SESSION_MAX") &&
-		c.SessionIdle > c.SessionMax {
-		c.SessionIdle = c.SessionMax
-		c.values["SESSION_IDLE"] = c.SessionMax.String()
+	if bad.none("REMEMBER_IDLE") && c.RememberIdle != 0 && c.RememberIdle < least {
+		bad.add("REMEMBER_IDLE", "is %s, but has to be TOKEN_TTL (%s) or more, "+
+			"or 0 if no login is to be remembered", c.RememberIdle, least)
 	}
-	if bad.none("SESSION_IDLE", "SESSION_MAX") && c.SessionIdle > c.SessionMax {
-		bad.add("SESSION_IDLE", "is %s, but has to be SESSION_MAX (%s) or less",
-			c.SessionIdle, c.SessionMax)
+	for name, span := range map[string]*time.Duration{
+		"SESSION_IDLE": &c.SessionIdle, "REMEMBER_IDLE": &c.RememberIdle,
+	} {
+		switch {
+		case !bad.none(name, "SESSION_MAX") || *span <= c.SessionMax:
+		case c.origins[name] == "default":
+			*span = c.SessionMax
+			c.values[name] = c.SessionMax.String()
+		default:
+			bad.add(name, "is %s, but has to be SESSION_MAX (%s) or less", *span, c.SessionMax)
+		}
 	}
 	if c.RefreshGrace < 0 || c.RefreshGrace > 5*time.Minute {
 		bad.add("REFRESH_GRACE", "is %s, but has to be from 0s to 5m", c.RefreshGrace)

@@ -40,6 +40,7 @@ type Config struct {
 	DatabaseURL     string          `env:"DATABASE_URL" envDefault:"sqlite:clientes.db" file:"yes" text:"yes"`
 	TokenTTL        time.Duration   `env:"TOKEN_TTL" envDefault:"300s"`
 	SessionIdle     time.Duration   `env:"SESSION_IDLE" envDefault:"30m"`
+	RememberIdle    time.Duration   `env:"REMEMBER_IDLE" envDefault:"336h"`
 	SessionMax      time.Duration   `env:"SESSION_MAX" envDefault:"720h"`
 	Issuer          string          `env:"ISSUER" envDefault:"clientes" text:"yes"`
 	Audience        string          `env:"AUDIENCE" envDefault:"clientes" text:"yes"`
@@ -54,6 +55,7 @@ type Config struct {
 	CORSOrigins     []string        `env:"CORS_ORIGINS"`
 	TrustedProxies  []netip.Prefix  `env:"TRUSTED_PROXIES"`
 	RequireIfMatch  bool            `env:"REQUIRE_IF_MATCH" envDefault:"false"`
+	Console         string          `env:"CONSOLE" envDefault:"on"`
 	LogLevel        string          `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       string          `env:"LOG_FORMAT"` // "": text on a terminal, else json
 	ShutdownDelay   time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s"`

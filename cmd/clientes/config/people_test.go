@@ -213,6 +213,7 @@ func TestValuesAsPeopleWriteThem(t *testing.T) {
 		{"LOG_LEVEL", "INFO", func(c Config) bool { return c.LogLevel == "info" }},
 		{"LOG_FORMAT", "JSON", func(c Config) bool { return c.LogFormat == "json" }},
 		{"SIGNUP", "Open", func(c Config) bool { return c.Signup == "open" }},
+		{"CONSOLE", "Off", func(c Config) bool { return c.Console == "off" }},
 		{"HOST", "LOCALHOST", func(c Config) bool { return c.IsLoopback() }},
 		{"HOST", "::1\n", func(c Config) bool { return c.Host == "::1" }},
 		{"TRUSTED_PROXIES", "10.0.0.0/8 192.0.2.7\n", func(c Config) bool {
@@ -536,15 +537,25 @@ func TestAnEmptyVariableOverDotenv(t *testing.T) {
 	}
 }
 
-// The default of SESSION_IDLE follows a lower SESSION_MAX, and a value that was set does not.
+// The defaults of SESSION_IDLE and REMEMBER_IDLE follow a lower SESSION_MAX, and a value that was
+// set does not.
 func TestTheDefaultOfSessionIdleIsCapped(t *testing.T) {
 	inFolder(t, nil)
 	c, err := Load(environment(map[string]string{"SESSION_MAX": "10m"}))
-	if err != nil || c.SessionIdle != 10*time.Minute || c.values["SESSION_IDLE"] != "10m0s" {
-		t.Errorf("%s, shown as %q, %v", c.SessionIdle, c.values["SESSION_IDLE"], err)
+	if err != nil || c.SessionIdle != 10*time.Minute || c.RememberIdle != 10*time.Minute {
+		t.Errorf("%s and %s, %v", c.SessionIdle, c.RememberIdle, err)
 	}
-	_, err = Load(environment(map[string]string{"SESSION_MAX": "10m", "SESSION_IDLE": "30m"}))
-	if got := faultsOf(err); len(got) != 1 || !strings.HasPrefix(got[0], "SESSION_IDLE is 30m0s") {
-		t.Errorf("faults %q", got)
+	for _, name := range []string{"SESSION_IDLE", "REMEMBER_IDLE"} {
+		if c.values[name] != "10m0s" {
+			t.Errorf("%s is shown as %q", name, c.values[name])
+		}
+		_, err = Load(environment(map[string]string{"SESSION_MAX": "10m", name: "30m"}))
+		if got := faultsOf(err); len(got) != 1 || !strings.HasPrefix(got[0], name+" is 30m0s") {
+			t.Errorf("faults %q", got)
+		}
+	}
+	c, err = Load(environment(map[string]string{"REMEMBER_IDLE": "0"}))
+	if err != nil || c.RememberIdle != 0 {
+		t.Errorf("%s, %v", c.RememberIdle, err)
 	}
 }

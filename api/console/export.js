@@ -1,0 +1,67 @@
+// The export of customers to a file.
+import { dialog, h, say, showFaults } from "./dom.js";
+import { api } from "./session.js";
+import { number, t } from "./words.js";
+
+// exportDialog asks for the format of a file of what a query selects. total is undefined if nobody has counted.
+export function exportDialog(query, total) {
+  const choice = (value, label, hint, checked) => h("label", { class: "choice" },
+    h("input", { type: "radio", name: "type", value, checked }), h("span", null, label, h("small", null, hint)));
+  const done = h("p", { class: "muted", role: "status" });
+  const submit = h("button", { class: "main" }, t("customers.export_do"));
+  const form = h("form", { onsubmit: work },
+    h("p", null, about(query, total)),
+    h("fieldset", { class: "choices" }, h("legend", null, t("customers.export_type")),
+      choice("text/csv", "CSV", t("customers.export_csv"), true),
+      choice("application/x-ndjson", "NDJSON", t("customers.export_ndjson"))),
+    done, h("div", { class: "actions" }, submit));
+  const stop = new AbortController();
+  const shown = dialog(t("customers.export_title"), form);
+  shown.closed.then(() => stop.abort());
+
+  async function work(e) {
+    e.preventDefault();
+    const type = form.elements.type.value;
+    const name = "customers." + (type === "text/csv" ? "csv" : "ndjson");
+    const tell = (bytes) => (done.textContent = t("customers.exported", { size: size(bytes) }));
+    submit.disabled = true;
+    try {
+      // The place is chosen first: a browser shows the chooser only in answer to a click.
+      const handle = await globalThis.showSaveFilePicker?.({ suggestedName: name });
+      const response = await api.clientes.export(query, type, { signal: stop.signal });
+      const counted = response.body.pipeThrough(counter(tell));
+      if (handle) await counted.pipeTo(await handle.createWritable(), { signal: stop.signal });
+      else download(await new Response(counted).blob(), name);
+      shown.close();
+      say(t("customers.export_done", { name: handle?.name ?? name }));
+    } catch (error) {
+      done.textContent = "";
+      if (error.name !== "AbortError") showFaults(form, error);
+    }
+    submit.disabled = false;
+  }
+}
+
+function about(query, total) {
+  if (total === undefined) return query.q ? t("customers.export_found", { q: query.q }) : t("customers.export_all");
+  const n = number(total);
+  return query.q ? t("customers.export_found_n", { q: query.q, n }) : t("customers.export_all_n", { n });
+}
+const size = (bytes) => (bytes < 1e6 ? number(Math.ceil(bytes / 1e3)) + " kB" : number(Math.round(bytes / 1e5) / 10) + " MB");
+
+function counter(tell) {
+  let bytes = 0;
+  return new TransformStream({
+    transform(part, out) {
+      tell((bytes += part.byteLength));
+      out.enqueue(part);
+    },
+  });
+}
+
+// download saves what is in memory, where a browser cannot write to a file as it comes.
+function download(blob, name) {
+  const href = URL.createObjectURL(blob);
+  h("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000);
+}

@@ -1,0 +1,70 @@
+// The history of a customer: who changed which field when, and the way back.
+import { h, put } from "./dom.js";
+import { api, may } from "./session.js";
+import { ago, date, language, message, t } from "./words.js";
+import { fields, is, labelOf, was, who } from "./fields.js";
+
+const PAGE = 10;
+
+// changesOf returns changes, which are the newest first, each with the fields in which it differs from the one before.
+export function changesOf(changes) {
+  return changes.map((c, i) => {
+    const older = changes[i + 1]?.record;
+    const touched = c.record && older ? fields().map((f) => f.name).filter((name) => c.record[name] !== older[name]) : [];
+    return { ...c, older, fields: c.action === "deleted" ? [] : touched };
+  });
+}
+
+// history shows the changes of a customer. bringBack(change) makes an old text the newest; current is the record as it
+// is, undefined if it was deleted.
+export function history(id, { current, bringBack }) {
+  const list = h("ol", { class: "past" });
+  const more = h("div");
+  const element = h("section", { class: "history", "aria-labelledby": "history-title" },
+    h("h2", { id: "history-title" }, t("record.history")), list, more);
+  let changes = [];
+  load({ limit: PAGE });
+  return element;
+
+  async function load(query) {
+    const older = h("button", { type: "button", class: "plain" });
+    try {
+      const page = await api.clientes.history(id, query);
+      changes = [...changes, ...page.records];
+      // What the last one of a page changed is known with the one before it, which is on the next page.
+      const known = changesOf(changes).slice(0, page.next ? -1 : undefined);
+      const seen = list.children.length;
+      put(list, known.map(item));
+      if (seen) list.children[seen]?.querySelector("summary, button")?.focus();
+      older.textContent = t("record.older");
+      older.onclick = () => load(page.next);
+      put(more, page.next && older);
+    } catch (error) {
+      older.textContent = t("customers.retry");
+      older.onclick = () => load(query);
+      put(more, h("p", { class: "notice", role: "alert" }, message(error)), older);
+    }
+  }
+  function item(change, i) {
+    const when = h("time", { class: "muted", dateTime: change.at, title: date(change.at) }, ago(change.at));
+    const what = h("span", { dir: "auto" }, sentence(change));
+    const back = may("editor") && change.record && change.action !== "deleted" && (i > 0 || !current) &&
+      h("button", { type: "button", class: "plain small", "aria-label": t("record.bring_back_from", { date: date(change.at) }),
+        onclick: () => bringBack(change) }, t("record.bring_back"));
+    const detail = change.fields.length > 0 && h("dl", null, change.fields.map((name) => [
+      h("dt", null, labelOf(name)), h("dd", null, was(change.older[name]), " → ", is(change.record[name]))]));
+    return h("li", null, detail ? h("details", null, h("summary", null, what, when), detail) : h("p", null, what, when), back);
+  }
+}
+
+function sentence(change) {
+  const names = change.fields.map((name) => labelOf(name).toLocaleLowerCase(language));
+  const list = new Intl.ListFormat(language).format(names);
+  switch (change.action) {
+    case "created": return t("record.did_create", { who: who(change) });
+    case "deleted": return t("record.did_delete", { who: who(change) });
+    case "restored": return t("record.did_restore", { who: who(change) });
+    case "erased": return t("record.did_erase", { who: who(change) });
+    default: return t("record.did_change", { who: who(change), fields: list });
+  }
+}

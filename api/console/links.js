@@ -1,0 +1,197 @@
+// What a person without a session can do: follow a link of a mail, ask for one, and sign up.
+import { solve } from "/client.js";
+import { field, form, h, notice, put } from "./dom.js";
+import { t } from "./words.js";
+
+// linkOf returns the link of a mail that is in the fragment of an address, or undefined.
+export function linkOf(hash) {
+  const [, kind, token] = /^#(reset|invite|confirm)=(.+)$/.exec(hash) ?? [];
+  return kind && { kind, token };
+}
+
+// show fills an element with the form of a link. The token leaves the address, so that it is in no history.
+export async function show(container, { kind, token }) {
+  history.replaceState(null, "", location.pathname);
+  (kind === "confirm" ? confirmForm : passwordForm)(container, kind, token);
+}
+
+const texts = {
+  reset: () => [t("login.reset"), t("login.reset_text"), t("login.reset_submit"), t("login.reset_done")],
+  invite: () => [t("login.invite"), t("login.invite_text"), t("login.reset_submit"), t("login.invite_done")],
+  confirm: () => [t("login.confirm"), t("login.confirm_text"), t("login.confirm_submit"), t("login.confirm_done")],
+};
+
+function passwordForm(container, kind, token) {
+  const [title, text, submit, done] = texts[kind]();
+  fill(container, title, text, form({ fields: [passwordField(t("login.new_password"), "new-password")], submit },
+    async ({ password }) => {
+      try {
+        const { device } = await post("/password/reset", { token, password });
+        sessionStorage.setItem(DEVICE, device); // for the next login, which strangers may have made wait
+        fill(container, title, done, toLogin(t("login.submit"), "/login"));
+      } catch (error) {
+        stale(container, error, title, kind);
+      }
+    }));
+}
+
+function confirmForm(container, kind, token) {
+  const [title, text, submit, done] = texts[kind]();
+  // A button, because programs that look at mails open links, too.
+  fill(container, title, text, form({ fields: [], submit }, async () => {
+    try {
+      await post("/email/confirm", { token });
+      fill(container, title, done, toLogin(t("login.go_on"), "/app/"));
+    } catch (error) {
+      stale(container, error, title, kind);
+    }
+  }));
+}
+
+// stale shows what to do about a link that is not good any more. Other errors are for the form.
+function stale(container, error, title, kind) {
+  if (error.code !== "reset_invalid") throw error;
+  if (kind === "confirm") fill(container, title, null, notice(t("login.confirm_stale")), toLogin(t("login.submit"), "/login"));
+  else fill(container, title, null, notice(t("login.reset_stale")), toLogin(t("login.forgot_submit"), "/login#forgot"));
+}
+
+// forgot fills an element with a form for a link to another password.
+export function forgot(container, name = "") {
+  const title = t("login.forgot_title");
+  const f = form({
+    fields: [
+      { name: "who", label: t("login.who"), value: name, autocomplete: "username", autocapitalize: "none", required: true },
+      status(),
+    ], submit: t("login.forgot_submit"),
+  }, async ({ who }) => {
+    // A user name may look like an email. Then it most likely is.
+    await patiently(f, "/password/forgot", who.includes("@") ? { email: who } : { user: who });
+    fill(container, title, t("login.forgot_done"), toLogin(t("login.back"), "/login"));
+  });
+  fill(container, title, t("login.forgot_text"), f, back());
+}
+
+// signup fills an element with a form for an account. It calls done with the name and a text to show.
+export function signup(container, done) {
+  const f = form({
+    fields: [
+      { name: "user", label: t("login.user"), hint: t("login.user_hint"), autocomplete: "username", autocapitalize: "none",
+        spellcheck: false, required: true },
+      { name: "email", label: t("login.email"), hint: t("login.email_hint"), type: "email", autocomplete: "email" },
+      passwordField(t("login.password"), "new-password"),
+      status(),
+    ], submit: t("login.signup"),
+  }, async ({ user, email, password }) => {
+    const account = await patiently(f, "/signup", { user, email, password });
+    const { pending_email: pending } = account;
+    done(account.user, pending ? t("login.signup_mailed", { email: pending }) : t("login.signup_done"));
+  });
+  fill(container, t("login.signup_title"), null, f, back());
+}
+
+// passwordField returns a field that can show what is in it.
+export function passwordField(label, autocomplete) {
+  const e = field({ name: "password", label, type: "password", autocomplete, required: true,
+    hint: autocomplete === "new-password" && t("login.password_hint") });
+  peek(e.querySelector("input"));
+  return e;
+}
+
+// peek adds a button to a password that shows it.
+export function peek(input) {
+  const button = h("button", { type: "button", class: "plain peek", "aria-pressed": "false", onclick: () => {
+    const hidden = input.type === "password";
+    input.type = hidden ? "text" : "password";
+    button.setAttribute("aria-pressed", String(hidden));
+  } }, t("login.show"));
+  const box = h("div", { class: "secret" });
+  input.replaceWith(box);
+  put(box, input, button);
+}
+
+// status returns where a form tells what it is doing.
+export const status = () => h("div", { class: "puzzle", role: "status" });
+
+// puzzle returns the options of a login or of solve that show how far it is, and let the person cancel it.
+export function puzzle(form) {
+  const place = form.querySelector(".puzzle");
+  const stop = new AbortController();
+  const bar = h("progress", { max: 1, "aria-label": t("login.puzzle") });
+  const show = () => put(place, h("span", null, t("login.puzzle")), bar,
+    h("button", { type: "button", class: "plain", onclick: () => stop.abort() }, t("action.cancel")));
+  return {
+    signal: stop.signal,
+    onPuzzle(done) {
+      if (!bar.isConnected) show();
+      bar.value = done;
+      if (done === 1) put(place);
+    },
+  };
+}
+
+// tell takes the progress of a puzzle away. It returns the error that the form shows, and has the button wait with it.
+export function tell(form, error) {
+  put(form.querySelector(".puzzle"));
+  if (error.name === "AbortError") return Object.assign(new Error("cancelled"), { code: "cancelled" });
+  if (error.status === 429) setTimeout(() => countdown(form, error.retryAfter)); // when the form has enabled it again
+  return error;
+}
+
+// countdown disables the button of a form for some seconds.
+export function countdown(form, seconds) {
+  const button = form.querySelector("button.main");
+  const label = button.textContent;
+  const until = Date.now() + seconds * 1000;
+  const tick = () => {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    button.disabled = left > 0;
+    button.textContent = left > 0 ? `${label} (${left})` : label;
+    if (left > 0) return;
+    clearInterval(timer);
+    form.querySelector(".notice")?.remove();
+    put(form.querySelector(".puzzle"), t("login.again"));
+  };
+  const timer = setInterval(tick, 250);
+  put(form.querySelector(".puzzle"));
+  tick();
+}
+
+// patiently is post, but it solves a puzzle if the server wants one.
+async function patiently(form, path, body) {
+  try {
+    return await post(path, body).catch(async (error) => {
+      if (!error.challenge) throw error;
+      return post(path, { ...body, captcha: await solve(error.challenge, puzzle(form)) });
+    });
+  } catch (error) {
+    throw tell(form, error);
+  }
+}
+
+// post calls a route for anybody. What client.js has is for people with a session.
+async function post(path, body) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+      signal: AbortSignal.timeout(20_000),
+    });
+  } catch {
+    throw Object.assign(new Error("The server cannot be reached."), { code: "network" });
+  }
+  const answer = response.status === 204 ? {} : await response.json();
+  if (response.ok) return answer;
+  const retryAfter = Number(response.headers.get("Retry-After")) || undefined;
+  throw Object.assign(new Error(answer.message), answer, { status: response.status, retryAfter });
+}
+
+function fill(container, title, text, ...children) {
+  put(container, h("div", { class: "door" }, h("h1", { tabIndex: -1 }, title), text && h("p", null, text), children));
+  document.title = `${title} · clientes`;
+  (container.querySelector("input") ?? container.querySelector("h1")).focus();
+}
+
+const toLogin = (label, href) => h("div", { class: "actions" }, h("a", { class: "button main", href }, label));
+const back = () => h("p", { class: "links" }, h("a", { href: "/login" }, t("login.back")));
+
+const DEVICE = "clientes_device"; // as client.js names it

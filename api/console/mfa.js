@@ -1,0 +1,96 @@
+// The second factor: set up by QR code, confirmed by a code, ten recovery codes, and off again.
+import { dialog, field, form, h, put, say } from "./dom.js";
+import { act, heading, part, proofFields } from "./parts.js";
+import { api } from "./session.js";
+import { t } from "./words.js";
+
+export function mfaPart(me, redraw) {
+  const setUp = async () => {
+    const box = h("div");
+    const opened = dialog(t("account.mfa_set_up"), box);
+    steps(box, () => opened.close(true), () => opened.close(false));
+    await opened.closed;
+    await redraw();
+  };
+  const renew = async () => {
+    let codes;
+    const done = await act(t("account.recovery_renew"), t("account.recovery_text"), {
+      fields: proofFields(me), submit: t("account.recovery_renew"),
+    }, async (values) => ({ recovery_codes: codes } = await api.json("POST", "/me/mfa/recovery", values)));
+    if (!done) return;
+    const box = h("div");
+    const opened = dialog(t("account.recovery"), box);
+    showCodes(box, codes, () => opened.close(true));
+  };
+  const end = () => act(t("account.mfa_end"), t("account.mfa_end_text"), {
+    fields: proofFields(me), submit: t("account.mfa_end"), danger: true,
+  }, (values) => api.json("DELETE", "/me/mfa", values)).then((done) => done && redraw());
+  const button = (id, onclick, text) => h("button", { type: "button", id, onclick }, text);
+  return part(t("account.mfa"), t("account.mfa_about"),
+    h("p", { class: "fact" }, me.mfa ? t("account.mfa_on") : t("account.mfa_off")),
+    h("div", { class: "actions" }, me.mfa
+      ? [button("mfa-renew", renew, t("account.recovery_renew")), button("mfa-end", end, t("account.mfa_end"))]
+      : button("mfa-set-up", setUp, t("account.mfa_set_up"))));
+}
+
+// showSetUp is the one page of a user who must have a second factor and has none yet.
+export function showSetUp(main, me) {
+  const box = h("div", { class: "narrow" });
+  put(main, heading(t("account.mfa_set_up")), h("p", null, me.mfa ? t("account.mfa_again") : t("account.mfa_must")), box);
+  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: leave }, t("account.login")));
+  else steps(box, () => location.assign("/app/"));
+}
+async function leave() {
+  await api.logout();
+  location.replace("/login");
+}
+
+// steps fills box with one step after the other: the password, the code of the app, the recovery codes.
+function steps(box, done, cancel) {
+  put(box, form({ fields: proofFields({}), submit: t("account.next"), cancel }, async (values) => {
+    const enrolment = await api.json("POST", "/me/mfa", values);
+    const code = field({ name: "code", label: t("account.mfa_code"), autocomplete: "one-time-code", required: true });
+    code.querySelector("input").inputMode = "numeric";
+    put(box, h("p", null, t("account.mfa_scan")), qr(enrolment.qr),
+      h("p", null, h("a", { href: enrolment.uri }, t("account.mfa_phone"))),
+      h("p", { class: "muted" }, t("account.mfa_type")), h("code", { class: "secret" }, enrolment.secret.match(/.{1,4}/g).join(" ")),
+      form({ fields: [code], submit: t("account.mfa_switch_on"), cancel }, async ({ code }) => {
+        const { recovery_codes } = await api.json("POST", "/me/mfa/confirm", { code });
+        await api.refresh(); // the next token is good for everything, also where a second factor is required
+        showCodes(box, recovery_codes, done);
+      }));
+    code.querySelector("input").focus();
+  }));
+}
+
+function qr(path) {
+  const SVG = "http://www.w3.org/2000/svg";
+  const image = document.createElementNS(SVG, "svg");
+  const dots = document.createElementNS(SVG, "path");
+  dots.setAttribute("d", path);
+  image.setAttribute("viewBox", "0 0 57 57");
+  image.setAttribute("class", "qr");
+  image.setAttribute("role", "img");
+  image.setAttribute("aria-label", t("account.mfa_qr"));
+  image.append(dots);
+  return image;
+}
+
+// showCodes shows the recovery codes, which nobody can read again.
+function showCodes(box, codes, done) {
+  const text = codes.join("\n") + "\n";
+  const title = h("h2", { tabIndex: -1 }, t("account.recovery_keep"));
+  put(box, title, h("p", null, t("account.recovery_about")),
+    h("ol", { class: "codes" }, codes.map((c) => h("li", null, h("code", null, c)))),
+    h("div", { class: "actions" },
+      h("button", { type: "button", onclick: () => copy(text) }, t("account.copy")),
+      h("a", { class: "button", download: "clientes-recovery-codes.txt", href: URL.createObjectURL(new Blob([text])) }, t("account.download")),
+      h("button", { type: "button", class: "main", onclick: done }, t("account.recovery_done"))));
+  title.focus();
+}
+
+// copy puts a text on the clipboard, and says so.
+export async function copy(text) {
+  await navigator.clipboard.writeText(text);
+  say(t("account.copied"));
+}

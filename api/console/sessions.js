@@ -1,0 +1,38 @@
+// Where one is logged in.
+import { h, say } from "./dom.js";
+import { act, agent, part, when } from "./parts.js";
+import { api } from "./session.js";
+import { t } from "./words.js";
+
+export function sessionsPart(sessions, redraw) {
+  const others = sessions.filter((s) => !s.current);
+  const end = async (title, text, ended) => {
+    const done = await act(title, text, { submit: title, danger: true }, () =>
+      Promise.all(ended.map((s) => api.json("DELETE", "/sessions/" + s.id).catch(gone))));
+    if (!done) return;
+    say(t("account.session_ended"));
+    await redraw();
+  };
+  const everywhere = async () => {
+    const done = await act(t("account.everywhere"), t("account.everywhere_text"), { submit: t("account.everywhere"), danger: true },
+      () => api.logout({ everywhere: true }));
+    if (done) location.replace("/login");
+  };
+  const row = (s) => h("li", null,
+    h("div", null, h("strong", null, agent(s.user_agent)), " ", s.current && h("span", { class: "mark" }, t("account.this_one")),
+      h("div", { class: "muted" }, s.ip && s.ip + " · ", t("account.used"), " ", when(s.last_used_at))),
+    !s.current && h("button", { type: "button", "aria-label": t("account.session_end_of", { agent: agent(s.user_agent), ip: s.ip }),
+      onclick: () => end(t("account.session_end_title"), t("account.session_text", { agent: agent(s.user_agent), ip: s.ip }), [s]) },
+    t("account.session_end")));
+  const current = sessions.filter((s) => s.current);
+  return part(t("account.sessions"), t("account.sessions_about"),
+    h("ul", { class: "sessions" }, [...current, ...others].map(row)),
+    h("div", { class: "actions" },
+      others.length > 1 && h("button", { type: "button", id: "sessions-end", onclick: () => end(t("account.sessions_end"), t("account.sessions_text"), others) }, t("account.sessions_end")),
+      h("button", { type: "button", id: "everywhere", onclick: everywhere }, t("account.everywhere"))));
+}
+
+// gone lets a session end that has ended already.
+function gone(error) {
+  if (error.code !== "not_found") throw error;
+}

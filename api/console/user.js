@@ -1,0 +1,68 @@
+// One user, for admins.
+import { field, h, put, say } from "./dom.js";
+import { act, again, heading, part, roleName, roles, when } from "./parts.js";
+import { api, stepUp, user } from "./session.js";
+import { t } from "./words.js";
+
+export async function showUser(main, id) {
+  let u;
+  try {
+    u = await api.json("GET", "/users/" + encodeURIComponent(id));
+  } catch (error) {
+    if (error.code !== "not_found") throw error;
+    return put(main, back(), heading(t("users.gone")), h("p", null, h("a", { href: "#/audit?user_id=" + encodeURIComponent(id) }, t("users.events"))));
+  }
+  const own = u.id === user().id;
+  // change opens a dialog for a change that the server may want a proof for, and shows the user anew.
+  const change = (id, title, text, options, work, said) => h("button", { type: "button", id, onclick: async () => {
+    const done = await act(title, text, { submit: title, ...options }, (values) => stepUp((proof) => work(values, proof)).catch(plain));
+    if (!done) return;
+    say(said);
+    await again(main, () => showUser(main, u.id));
+  } }, title);
+  const patch = (values, proof) => api.json("PATCH", "/users/" + u.id, { ...values, ...proof });
+  const named = { user: u.user };
+  put(main, back(),
+    h("div", { class: "title" }, heading(u.user), own && h("span", { class: "mark" }, t("users.you"))),
+    h("p", { class: "muted" }, t("users.since"), " ", when(u.created_at), " · ",
+      h("a", { href: "#/audit?user_id=" + u.id }, t("users.events"))),
+    own && h("p", null, t("users.own"), " ", h("a", { href: "#/account" }, t("place.account"))),
+    part(t("users.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("users.email_none"))),
+      !own && h("div", { class: "actions" }, change("email", t("users.email_change"), t("users.email_text", named), {
+        fields: [field({ name: "email", label: t("users.email"), type: "email", value: u.email, spellcheck: false })],
+      }, patch, t("users.saved")))),
+    part(t("users.role"), t("users.role_hint"), h("p", { class: "fact" }, roleName(u.role)),
+      !own && h("div", { class: "actions" }, change("role", t("users.role_change"), t("users.role_text", named), {
+        fields: [field({ name: "role", label: t("users.role"), value: u.role, options: roles() })],
+      }, patch, t("users.saved")))),
+    part(t("users.state"), undefined, h("p", { class: "fact" }, u.disabled ? t("users.disabled") : t("users.active")),
+      !own && h("div", { class: "actions" }, u.disabled
+        ? change("state", t("users.enable"), t("users.enable_text", named), {}, (_, proof) => patch({ disabled: false }, proof), t("users.saved"))
+        : change("state", t("users.disable"), t("users.disable_text", named), { danger: true },
+          (_, proof) => patch({ disabled: true }, proof), t("users.saved")))),
+    !own && part(t("users.access"), t("users.access_about"), h("div", { class: "actions" },
+      change("sessions", t("users.sessions_end"), t("users.sessions_text", named), { danger: true },
+        (_, proof) => api.json("DELETE", `/users/${u.id}/sessions`, proof), t("users.sessions_done", named)),
+      change("mfa", t("users.mfa_end"), t("users.mfa_text", named), { danger: true },
+        (_, proof) => api.json("DELETE", `/users/${u.id}/mfa`, proof).catch(none), t("users.mfa_done", named)))),
+    !own && part(t("users.delete"), t("users.delete_about"), h("div", { class: "actions" }, h("button", {
+      type: "button", class: "danger", onclick: async () => {
+        const done = await act(t("users.delete"), t("users.delete_text", named), { submit: t("users.delete"), danger: true },
+          () => stepUp((proof) => api.json("DELETE", "/users/" + u.id, proof)).catch(plain));
+        if (!done) return;
+        say(t("users.deleted", named));
+        location.hash = "#/users";
+      },
+    }, t("users.delete")))));
+}
+
+const back = () => h("p", { class: "back" }, h("a", { href: "#/users" }, "← ", t("place.users")));
+
+// plain says in plain words that somebody is the last admin.
+function plain(error) {
+  throw error.errors?.some((f) => f.code === "last_admin") ? { code: "last_admin", message: t("users.last_admin") } : error;
+}
+
+function none(error) {
+  throw error.code === "not_found" ? { code: "no_second_factor", message: t("users.mfa_none") } : error;
+}

@@ -1,0 +1,126 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"clientes/store"
+)
+
+// pick chooses an option of a select.
+func (b *tab) pick(selector, value string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("document.querySelector(%q)", selector))
+	b.eval(fmt.Sprintf(`(e => {
+		e.value = %q;
+		e.dispatchEvent(new Event("change", { bubbles: true }));
+	})(document.querySelector(%q))`, value, selector))
+}
+
+// One's own account, from the roles to the new password that ends it all.
+func TestAccountInTheConsole(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b, other := f.browser(), f.browser()
+	b.login(store.Editor)
+	other.login(store.Editor)
+
+	// What the role may not do is not offered, and a typed address says so.
+	if places := b.eval(`document.querySelector("nav").innerText`); strings.Contains(places, "Users") ||
+		strings.Contains(places, "Audit") || !strings.Contains(places, "Account") {
+		t.Errorf("an editor is offered %q", places)
+	}
+	for _, place := range []string{"users", "users/1", "audit"} {
+		b.open("/app/#/" + place)
+		b.sees("Your role does not allow this.")
+	}
+
+	b.open("/app/#/account")
+	b.sees("Chrome on Linux")
+	b.checkPage("PAGE")
+	b.click("#sessions-end")
+	b.click("dialog button.main")
+	b.sees("Logged out there.")
+	b.until(`document.querySelectorAll(".rows li").length === 1`)
+	other.open("/app/#/account")
+	other.until(`location.pathname === "/login"`)
+
+	// The second factor.
+	b.click("#mfa-set-up")
+	b.fill(`dialog input[name="current"]`, "wrong")
+	b.click("dialog button.main")
+	b.until(`document.querySelector("dialog [aria-invalid]")`)
+	b.fill(`dialog input[name="current"]`, testPassword)
+	b.click("dialog button.main")
+	b.until(`document.querySelector("svg.qr path").getBBox().width > 20`)
+	secret := strings.ReplaceAll(b.eval(`document.querySelector(".secret").textContent`), " ", "")
+	if uri := b.eval(`document.querySelector("dialog a").href`); !strings.Contains(uri, secret) {
+		t.Errorf("the link for a phone is %s", uri)
+	}
+	b.fill(`dialog input[name="code"]`, oneTime(t, secret, f.store.Now()))
+	b.click("dialog button.main")
+	b.sees("Keep these recovery codes")
+	codes := strings.Fields(b.eval(`document.querySelector(".codes").innerText`))
+	if len(codes) != 10 {
+		t.Fatalf("recovery codes: %q", codes)
+	}
+	b.click("dialog button.main")
+	b.until(`!document.querySelector("dialog") && document.querySelector("#mfa-end")`)
+	if page := b.eval("document.documentElement.outerHTML"); strings.Contains(page, codes[0]) {
+		t.Error("the recovery codes are still on the page")
+	}
+	f.want(f.logIn(store.Editor, ""), 401, "mfa_required")
+	f.want(f.logIn(store.Editor, codes[0]), 200, "")
+	b.click("#mfa-renew")
+	b.fill(`dialog input[name="current"]`, testPassword)
+	b.fill(`dialog input[name="code"]`, codes[1])
+	b.click("dialog button.main")
+	b.sees("Keep these recovery codes")
+	codes = strings.Fields(b.eval(`document.querySelector(".codes").innerText`))
+	b.click("dialog button.main")
+	b.click("#mfa-end")
+	b.fill(`dialog input[name="current"]`, testPassword)
+	b.fill(`dialog input[name="code"]`, codes[0])
+	b.click("dialog button.main")
+	b.until(`document.querySelector("#mfa-set-up")`)
+
+	b.click("#email-change")
+	b.fill(`dialog input[name="email"]`, "ana@example.com")
+	b.fill(`dialog input[name="current"]`, testPassword)
+	b.click("dialog button.main")
+	b.sees("A link was mailed to ana@example.com.")
+
+	b.click("#password-change")
+	b.fill(`dialog input[name="current"]`, testPassword)
+	b.fill(`dialog input[name="password"]`, "a staple in a battery")
+	b.click("dialog button.main")
+	b.sees("Log in with the new password.")
+	f.want(f.logIn(store.Editor, ""), 401, "invalid_login")
+	b.click("main a")
+	b.fill("#user", "the-editor")
+	b.fill("#password", "a staple in a battery")
+	b.click("button.main")
+	b.until(`location.pathname === "/app/" && document.querySelector("main h1")`)
+}
+
+// Whoever must have a second factor is led to it, can do nothing else, and goes on with it.
+func TestARequiredSecondFactorInTheConsole(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	f.requireMFA(store.Admin)
+	b := f.browser()
+	b.login(store.Admin)
+	b.sees("Your account must have a second factor")
+	b.open("/app/#/users")
+	b.sees("Your account must have a second factor")
+	b.fill(`main input[name="current"]`, testPassword)
+	b.click("main button.main")
+	b.until(`document.querySelector(".secret")`)
+	secret := strings.ReplaceAll(b.eval(`document.querySelector(".secret").textContent`), " ", "")
+	b.fill(`main input[name="code"]`, oneTime(t, secret, f.store.Now()))
+	b.click("main button.main")
+	b.sees("Keep these recovery codes")
+	b.click("main button.main")
+	b.until(`document.querySelector(".bar h1")`)
+	b.open("/app/#/users")
+	b.sees("the-viewer")
+}

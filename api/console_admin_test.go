@@ -1,0 +1,87 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"clientes/auth/authtest"
+	"clientes/auth/mail"
+	"clientes/store"
+)
+
+// An admin invites a user, changes the role, and disables the user. The audit tells of it.
+func TestAdminsInTheConsole(t *testing.T) {
+	clock := authtest.StoppedAt(store.Instant(time.Now()))
+	engine := authtest.SQLite()
+	f := newFixture(t, engine.Open(t, engine.Migrated(t), clock.Now), atItsAddress)
+	out := f.outbox()
+	b := f.browser()
+	b.login(store.Admin)
+	b.open("/app/#/users")
+	b.sees("the-viewer")
+	b.checkPage("PAGE")
+
+	b.click("#user-new")
+	b.fill(`dialog input[name="user"]`, "the-viewer")
+	b.fill(`dialog input[name="email"]`, "davi@example.com")
+	b.pick(`dialog select[name="role"]`, "editor")
+	b.click("dialog button.main")
+	b.until(`document.querySelector("dialog [name=user][aria-invalid]")`)
+	b.fill(`dialog input[name="user"]`, "davi")
+	b.click("dialog button.main")
+	b.sees("An invitation goes to davi@example.com.")
+	out.Take(t, mail.Invitation, "davi@example.com")
+	davi, err := f.store.UserByName(t.Context(), "davi")
+	authtest.Must(t, err)
+	b.until(fmt.Sprintf(`location.hash === "#/users/%d" && document.querySelector("#role")`, davi.ID))
+	b.checkPage("PAGE")
+
+	// A login of more than five minutes ago is no proof.
+	clock.Advance(6 * time.Minute)
+	b.click("#role")
+	b.sees("All sessions of davi end")
+	b.pick(`dialog select[name="role"]`, "viewer")
+	b.click("dialog button.main")
+	b.fill(`dialog input[name="current"]`, testPassword)
+	b.click("dialog:last-of-type button.main")
+	b.sees("Saved.")
+	b.click("#state")
+	b.click("dialog button.main")
+	b.fill(`dialog input[name="current"]`, testPassword)
+	b.click("dialog:last-of-type button.main")
+	b.sees("Enable")
+	davi, err = f.store.User(t.Context(), davi.ID)
+	authtest.Must(t, err)
+	if davi.Role != store.Viewer || !davi.Disabled {
+		t.Errorf("davi is %+v", davi)
+	}
+
+	// The last admin cannot be demoted, and nobody is offered it at their own account.
+	b.open(fmt.Sprintf("/app/#/users/%d", f.users[store.Admin].ID))
+	b.sees("This is you.")
+	if b.eval(`document.querySelectorAll("main button").length`) != "0" {
+		t.Error("admins are offered changes of their own account")
+	}
+
+	b.open(fmt.Sprintf("/app/#/audit?user_id=%d", davi.ID))
+	for _, text := range []string{"User added", "Editor → Viewer", "User disabled", "the-admin"} {
+		b.sees(text)
+	}
+	b.checkPage("PAGE")
+	b.click("table button")
+	b.until(`document.querySelector("dialog code")?.textContent.length >= 16`)
+	var kinds []store.EventKind
+	authtest.Must(t, json.Unmarshal([]byte(b.eval(
+		`JSON.stringify([...document.querySelectorAll("[name=event] option")].slice(1).map(o => o.value))`)), &kinds))
+	if want := store.EventKinds(); !slices.Equal(kinds, want) {
+		t.Errorf("the audit has words for %q, want %q", kinds, want)
+	}
+	b.click("dialog header button")
+	b.fill(`main input[name="user"]`, "the-viewer")
+	b.pick(`main select[name="event"]`, "user_disabled")
+	b.click("main form button")
+	b.sees("There are no such events.")
+}
