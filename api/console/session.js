@@ -173,9 +173,11 @@ function restart() {
 
 export async function logout() {
   if (unsaved() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("session.logout"), { danger: true }))) return;
+  leaving = true; // a request under way may learn of the end before we do
   try {
     await keepChoice(() => api.logout());
   } catch (error) {
+    leaving = false;
     return say(message(error));
   }
   leave("");
