@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -67,9 +66,9 @@ func TestDictionaries(t *testing.T) {
 			}
 		}
 	}
-	text, err := os.ReadFile(filepath.Join("console", "console.go"))
+	text, err := os.ReadFile("console/console.go") // the server writes the login page
 	authtest.Must(t, err)
-	for _, m := range regexp.MustCompile(`words\["([^"]+)"\]`).FindAllSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`\.words\["([^"]+)"\]`).FindAllSubmatch(text, -1) {
 		used[string(m[1])] = "console.go"
 	}
 	for _, code := range errorCodes(t) {
@@ -302,14 +301,6 @@ func TestLogoutInTheBrowser(t *testing.T) {
 	}
 }
 
-// speaks makes the browser ask for pages in languages.
-func (b *tab) speaks(languages string) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride,
-		emulation.SetUserAgentOverrideParams{UserAgent: "test", AcceptLanguage: languages})
-	authtest.Must(b.t, err)
-}
-
 func TestLanguagesOfTheConsole(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
@@ -354,4 +345,31 @@ func TestAConsoleAtAnotherAddress(t *testing.T) {
 	b.sees("PUBLIC_URL=" + f.url)
 	b.sees("http://" + ownHost)
 	b.checkPage("another address")
+}
+
+// TestEveryPlace looks at every place of the console in every language, as the other tests do at
+// what is theirs in one.
+func TestEveryPlace(t *testing.T) {
+	if !long() {
+		t.Skip("TEST_LONG is not set")
+	}
+	f := onSQLite(t, atItsAddress)
+	f.add(store.Cliente{Name: "<img src=x onerror=alert(1)>", Email: "ana@example.com"})
+	b := f.browser()
+	b.login(store.Admin)
+	for _, language := range []string{"en", "pt-BR", "es"} {
+		b.eval(fmt.Sprintf(`localStorage.setItem("clientes_language", %q)`, language))
+		for _, place := range []string{
+			"customers", "customers/1", "customers/new", "import", "account", "account/second-factor",
+			"users", "audit",
+		} {
+			b.open("/login") // so that the next one is a new page
+			b.open("/app/#/" + place)
+			b.until(`document.querySelector("main h1")`)
+			b.checkPage(place + " in " + language)
+		}
+		b.open("/login")
+		b.until(`document.documentElement.lang === ` + fmt.Sprintf("%q", language))
+		b.checkPage("login in " + language)
+	}
 }

@@ -31,14 +31,14 @@ const discards = () => ask(t("app.unsaved"), t("app.unsaved_text"), t("action.di
 // Links of mails lead here, and their forms are those of the login page.
 const isLink = () => /^#(confirm|invite|reset)=/.test(location.hash);
 
-async function show() {
+async function show(event) {
   if (isLink()) return location.replace("/login" + location.hash);
   const [path, query] = location.hash.slice(2).split("?");
   const [name, ...rest] = path.split("/");
-  const place = places.find((p) => p.name === name && mine(p)) ?? places[0];
+  const place = places.find((p) => p.name === name) ?? places[0];
   const another = place !== now;
   if (now && (another ? unsaved() : main.dirty?.()) && !(await discards())) {
-    history.replaceState(null, "", hash);
+    history.replaceState(null, "", event?.oldURL ?? hash); // a place may have changed its address by itself
     return;
   }
   hash = location.hash;
@@ -58,7 +58,8 @@ async function show() {
   }
   const shown = main;
   try {
-    await (await place.module()).show(main, rest, new URLSearchParams(query));
+    if (place.role && !may(place.role)) put(main, h("h1", null, place.label()), h("p", null, t("app.refused")));
+    else await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
     if (main !== shown) return;
     if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");

@@ -179,7 +179,7 @@ export function say(text, action) {
     toast.remove();
     action.run();
   } }, action.label));
-  region.append(toast);
+  put(region, toast); // an older action may not fit what has been done since
   const away = () => (toast.matches(":hover, :focus-within") ? setTimeout(away, 2_000) : toast.remove());
   setTimeout(away, action ? 12_000 : 6_000);
 }
