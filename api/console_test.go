@@ -23,8 +23,8 @@ import (
 	"clientes/store"
 )
 
-// TestConsoleBudget holds the pages, the style sheet and the modules of the console to 150 KiB. Of the
-// dictionaries a browser loads one.
+// TestConsoleBudget holds the pages, the style sheet and the modules of the console to 150 KiB. Of
+// the dictionaries a browser loads one.
 func TestConsoleBudget(t *testing.T) {
 	const budget = 150 << 10
 	sizes := make(map[string]int64) // by the end of the name
@@ -41,8 +41,8 @@ func TestConsoleBudget(t *testing.T) {
 	}
 }
 
-// TestDictionaries holds the dictionaries to what is shown: each has a text for every label of the
-// pages and for every code of an error, no text that nobody uses, and the same values in it.
+// TestDictionaries holds each dictionary to the labels of the pages and the codes of the errors: no
+// text is missing, and none is unused. A text has the same values in every language.
 func TestDictionaries(t *testing.T) {
 	used := make(map[string]string) // where each key is used
 	pages := console.Files()
@@ -99,7 +99,7 @@ func TestDictionaries(t *testing.T) {
 			if language == "en" {
 				values[key] = strings.Join(in, " ")
 			} else if got := strings.Join(in, " "); got != values[key] {
-				t.Errorf("%s.json has the values %q in %q, en.json %q", language, got, key, values[key])
+				t.Errorf("%s.json has %q in %q, en.json %q", language, got, key, values[key])
 			}
 		}
 		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
@@ -154,7 +154,7 @@ func faultCodes(t *testing.T) []string {
 			`|hashFault\()` + code)
 	var codes []string
 	for _, folder := range []string{".", "wire", "../auth", "../store"} {
-		authtest.Must(t, filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+		err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() || filepath.Ext(path) != ".go" ||
 				strings.HasSuffix(path, "_test.go") || strings.Contains(path, "test/") {
 				return err
@@ -164,7 +164,8 @@ func faultCodes(t *testing.T) []string {
 				codes = append(codes, string(m[1]))
 			}
 			return err
-		}))
+		})
+		authtest.Must(t, err)
 	}
 	slices.Sort(codes)
 	return slices.Compact(codes)
@@ -228,7 +229,8 @@ func TestTheEndOfASession(t *testing.T) {
 	// The end hides what is there, and a login brings it back.
 	b.later(30 * time.Minute)
 	b.until(`document.querySelector("dialog [name=password]")`)
-	if text := b.eval(`document.body.innerText + document.title`); strings.Contains(text, "A form") {
+	text := b.eval(`document.body.innerText + document.title`)
+	if strings.Contains(text, "A form") {
 		t.Errorf("after the end the page shows %q", text)
 	}
 	b.checkPage("the end")
@@ -263,7 +265,7 @@ func TestTheEndOfASession(t *testing.T) {
 	b.fill("dialog [name=password]", testPassword)
 	b.press(kb.Enter)
 	b.sees("the-viewer")
-	if text := b.eval(`document.body.innerHTML`); strings.Contains(text, "Secret") {
+	if text = b.eval(`document.body.innerHTML`); strings.Contains(text, "Secret") {
 		t.Errorf("another user sees %q", text)
 	}
 }
@@ -331,8 +333,9 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 	if got := b.eval(`document.documentElement.lang`); got != "es" {
 		t.Errorf("after a logout the language is %s", got)
 	}
-	if got := b.eval(`document.querySelector(".places").innerText`); strings.Contains(got, "Usuarios") {
-		t.Errorf("a viewer is shown %q", got)
+	shown := b.eval(`document.querySelector(".places").innerText`)
+	if strings.Contains(shown, "Usuarios") {
+		t.Errorf("a viewer is shown %q", shown)
 	}
 }
 
@@ -357,19 +360,21 @@ func TestEveryPlace(t *testing.T) {
 	f.add(store.Cliente{Name: "<img src=x onerror=alert(1)>", Email: "ana@example.com"})
 	b := f.browser()
 	b.login(store.Admin)
+	stranger := f.browser()
 	for _, language := range []string{"en", "pt-BR", "es"} {
 		b.eval(fmt.Sprintf(`localStorage.setItem("clientes_language", %q)`, language))
+		stranger.speaks(language)
+		stranger.open("/login")
+		stranger.until(fmt.Sprintf("document.documentElement.lang === %q", language))
+		stranger.checkPage("login in " + language)
 		for _, place := range []string{
-			"customers", "customers/1", "customers/new", "import", "account", "account/second-factor",
-			"users", "audit",
+			"customers", "customers/1", "customers/new", "import", "account",
+			"account/second-factor", "users", "audit",
 		} {
-			b.open("/login") // so that the next one is a new page
+			b.do(chromedp.Navigate("about:blank")) // so that the next one is a new page
 			b.open("/app/#/" + place)
 			b.until(`document.querySelector("main h1")`)
 			b.checkPage(place + " in " + language)
 		}
-		b.open("/login")
-		b.until(`document.documentElement.lang === ` + fmt.Sprintf("%q", language))
-		b.checkPage("login in " + language)
 	}
 }

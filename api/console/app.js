@@ -1,6 +1,7 @@
 // The console: a rail of places, and the place that the address names (#/customers, #/account …).
 import { ask, h, notice, originNotice, page, put } from "./dom.js";
 import { choose, language, LANGUAGES, load, message, t } from "./words.js";
+import { roleName } from "./parts.js";
 import { logout, may, start, unsaved, user } from "./session.js";
 
 // Each place is a module whose show(main, path, query) fills the main element. path is what stands behind the place's
@@ -97,13 +98,12 @@ function frame() {
         h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.of && mine(p)).map((p) =>
           h("a", { href: "#/" + p.name }, p.label()))),
         h("div", { class: "me" },
-          h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roles[role]())),
+          h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roleName(role))),
           languages, h("button", { type: "button", class: "plain", onclick: logout }, t("session.logout")))),
       main),
     h("div", { class: "toasts", role: "status" }),
   ];
 }
-const roles = { viewer: () => t("app.viewer"), editor: () => t("app.editor"), admin: () => t("app.admin") };
 
 async function run() {
   if (isLink()) return location.replace("/login" + location.hash);
