@@ -47,7 +47,7 @@ var (
 	zoomedSize = [2]int64{320, 256}
 )
 
-// resize gives the page a size in CSS pixels.
+// resize sets the size of the page, in CSS pixels.
 func (b *tab) resize(size [2]int64) {
 	b.t.Helper()
 	_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride,

@@ -1,17 +1,21 @@
 // The console: a rail of places, and the place that the address names (#/customers, #/account …).
 import { ask, h, notice, originNotice, page, put } from "./dom.js";
 import { choose, language, LANGUAGES, load, message, t } from "./words.js";
+import { roleName } from "./parts.js";
 import { logout, may, start, unsaved, user } from "./session.js";
 
 // Each place is a module whose show(main, path, query) fills the main element. path is what stands behind the place's
 // name, query a URLSearchParams. A place may set main.dirty, which tells whether there is typed text to lose.
+// A place that is of another one is reached from there.
 const places = [
   { name: "customers", label: () => t("place.customers"), module: () => import("./customers.js") },
-  { name: "import", label: () => t("import.title"), module: () => import("./import.js"), role: "editor", hidden: true },
+  { name: "import", label: () => t("import.title"), module: () => import("./import.js"), role: "editor", of: "customers" },
   { name: "account", label: () => t("place.account"), module: () => import("./account.js") },
   { name: "users", label: () => t("place.users"), module: () => import("./users.js"), role: "admin" },
   { name: "audit", label: () => t("place.audit"), module: () => import("./audit.js"), role: "admin" },
 ];
+
+const mine = (place) => !place.role || may(place.role);
 
 let main;
 let now; // the place on the page
@@ -49,23 +53,23 @@ async function show(event) {
     main = fresh;
     document.title = `${place.label()} · clientes`;
     for (const a of document.querySelectorAll(".places a")) {
-      if (a.hash === "#/" + place.name) a.setAttribute("aria-current", "page");
+      if (a.hash === "#/" + (place.of ?? place.name)) a.setAttribute("aria-current", "page");
       else a.removeAttribute("aria-current");
     }
   }
-  const mine = main;
+  const shown = main;
   try {
     if (place.role && !may(place.role)) put(main, h("h1", null, place.label()), h("p", null, t("app.refused")));
     else await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
-    if (main !== mine) return;
+    if (main !== shown) return;
     if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
     if (!error.code) console.error(error);
     put(main, h("h1", null, place.label()), notice(error.code ? message(error) : t("code.internal")),
       h("div", { class: "actions" }, h("button", { type: "button", onclick: show }, t("action.retry"))));
   }
   const title = main.querySelector("h1");
-  if (another && !first && main === mine && title && !main.contains(document.activeElement)) {
+  if (another && !first && main === shown && title && !main.contains(document.activeElement)) {
     title.tabIndex = -1;
     title.focus();
   }
@@ -91,16 +95,15 @@ function frame() {
     h("div", { class: "frame" },
       h("header", { class: "rail" },
         h("div", { class: "name" }, "clientes"),
-        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.hidden && (!p.role || may(p.role))).map((p) =>
+        h("nav", { class: "places", "aria-label": t("place.label") }, places.filter((p) => !p.of && mine(p)).map((p) =>
           h("a", { href: "#/" + p.name }, p.label()))),
         h("div", { class: "me" },
-          h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roles[role]())),
+          h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roleName(role))),
           languages, h("button", { type: "button", class: "plain", onclick: logout }, t("session.logout")))),
       main),
     h("div", { class: "toasts", role: "status" }),
   ];
 }
-const roles = { viewer: () => t("app.viewer"), editor: () => t("app.editor"), admin: () => t("app.admin") };
 
 async function run() {
   if (isLink()) return location.replace("/login" + location.hash);

@@ -54,7 +54,7 @@ export async function start() {
   try {
     await api.refresh();
   } catch (error) {
-    if (!["refresh_invalid", "token_revoked", "token_invalid", "logged_out"].includes(error.code)) throw error;
+    if (error.code !== "refresh_invalid") throw error;
     await keepChoice(() => fetch("/logout", { method: "POST" })); // takes away the cookie of a dead session
     leave();
     await new Promise(() => {});
@@ -173,9 +173,11 @@ function restart() {
 
 export async function logout() {
   if (unsaved() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("session.logout"), { danger: true }))) return;
+  leaving = true; // a request under way may learn of the end before we do
   try {
     await keepChoice(() => api.logout());
   } catch (error) {
+    leaving = false;
     return say(message(error));
   }
   leave("");
