@@ -58,9 +58,13 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	b.login(store.Editor)
 	b.sees("No customers yet")
 	for i := range 59 {
-		f.add(store.Cliente{Name: fmt.Sprintf("Kunde %02d", i), Email: fmt.Sprintf("k%d@example.com", i)})
+		f.add(store.Cliente{
+			Name: fmt.Sprintf("Kunde %02d", i), Email: fmt.Sprintf("k%d@example.com", i),
+		})
 	}
-	script := f.add(store.Cliente{Name: "<img src=x onerror=alert(1)>", Company: strings.Repeat("Padaria ", 20)})
+	script := f.add(store.Cliente{
+		Name: "<img src=x onerror=alert(1)>", Company: strings.Repeat("Padaria ", 20),
+	})
 	f.add(store.Cliente{Name: "שלום עולם", Phone: "+55 11 99999-0000"})
 	f.add(store.Cliente{Name: "Zoë Ångström", Company: "Café São João"})
 
@@ -82,7 +86,8 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	// The newest change first, and then the oldest.
 	b.click("th[data-sort=updated_at] button")
 	b.until(firstRow + ` === "Zoë Ångström"`)
-	b.wantPage(`document.querySelector("th[aria-sort]").ariaSort + location.hash`, "descending#/customers?sort=-updated_at")
+	b.wantPage(`document.querySelector("th[aria-sort]").ariaSort + location.hash`,
+		"descending#/customers?sort=-updated_at")
 	b.click("th[data-sort=updated_at] button")
 	b.until(firstRow + ` === "Kunde 00"`)
 	b.click("th[data-sort=name] button")
@@ -138,7 +143,7 @@ func TestCustomersOfTheConsole(t *testing.T) {
 
 	// Where the table is two columns wide, a choice stands in for the headings.
 	b.resize(phoneSize)
-	b.eval(`(() => { const o = document.querySelector(".order"); o.value = "-name"; o.dispatchEvent(new Event("change")); })()`)
+	b.pick(".order", "-name")
 	b.until(firstRow + ` === "Kunde 39"`)
 	b.wantPage(`document.querySelector("thead").checkVisibility()`, "false")
 	b.click(`tbody a`)
@@ -246,10 +251,11 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	one.fillRecord("company", "One", "address", "Rua 2")
 	one.ctrlEnter()
 	one.sees("the-admin changed this customer while you were writing")
-	one.wantPage(`[...document.querySelectorAll(".both dd")].map((d) => d.firstChild.textContent).join()`, "(empty),Two,One")
+	one.wantPage(`[...document.querySelectorAll(".both dd")].map((d) => d.firstChild.textContent).join()`,
+		"(empty),Two,One")
 	one.wantPage(`document.activeElement.textContent`, "Take the-admin’s")
 	one.checkPage("a conflict")
-	one.ctrlEnter() // on a button this is Save, which waits for the choice
+	one.ctrlEnter() // which waits for the choice
 	one.wantPage(`document.querySelector(".both") !== null`, "true")
 	one.press(kb.Tab)
 	one.press(kb.Enter)
