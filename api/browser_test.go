@@ -71,7 +71,6 @@ func (b *tab) another() *tab {
 func newTab(t testing.TB, ctx, profile context.Context, url string) *tab {
 	t.Helper()
 	b := &tab{t: t, ctx: ctx, profile: profile, url: url}
-	b.watch()
 	authtest.Must(t, chromedp.Do(ctx))
 	authtest.Must(t, chromedp.Listen(ctx, func(event any) {
 		switch e := event.(type) {
