@@ -141,6 +141,30 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	b.click(".state button")
 	b.until(shownCount + ` === "10 customers"`)
 
+	// What was found goes to a file, as it comes or, in a browser that cannot do that, by a link.
+	const exportButton = ".bar button:nth-of-type(2)"
+	b.eval(`(globalThis.showSaveFilePicker = async ({ suggestedName: name }) => ({ name,
+		createWritable: () => new WritableStream({ write(part) { saved += new TextDecoder().decode(part); } }),
+	}), globalThis.saved = "")`)
+	b.click(exportButton)
+	b.sees("The file will hold the customers that “kunde 3” finds (10).")
+	b.checkPage("export")
+	b.click("dialog .main")
+	b.sees("customers.csv is saved.")
+	if got := b.eval("saved"); !strings.HasPrefix(got, "id,name,") || strings.Count(got, "Kunde 3") != 10 {
+		t.Errorf("exported: %s", got)
+	}
+	b.eval(`(delete globalThis.showSaveFilePicker,
+		URL.createObjectURL = (blob) => (globalThis.blob = blob, "blob:"),
+		HTMLAnchorElement.prototype.click = function () { globalThis.link = this.download; }, 0)`)
+	b.click(exportButton)
+	b.click("dialog label:nth-of-type(2)")
+	b.press(kb.Enter)
+	b.until(`globalThis.link === "customers.ndjson"`)
+	if got := b.eval("blob.text()"); strings.Count(got, `"name":"Kunde 3`) != 10 {
+		t.Errorf("exported: %s", got)
+	}
+
 	// Where the table is two columns wide, a choice stands in for the headings.
 	b.resize(phoneSize)
 	b.pick(".order", "-name")
