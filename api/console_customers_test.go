@@ -301,6 +301,13 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	if c := f.cliente(1); c.Company != "One" || c.Phone != "3" || c.Address != "Rua 2" {
 		t.Errorf("theirs: %+v", c)
 	}
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"notes":"N"}`), 200, "")
+	two.fillRecord("notes", "M")
+	two.click(saveButton)
+	two.until(`document.querySelector(".both button")`)
+	two.press(kb.Enter)
+	two.until(`!document.querySelector(".both") && document.activeElement.textContent === "Ana"`)
+	two.sees("Nothing to save.")
 
 	// Deleted meanwhile: it comes back with what was typed.
 	f.want(f.as(store.Admin, "DELETE", "/clientes/1", ""), 204, "")

@@ -61,6 +61,7 @@ function customers() {
   const table = h("div", { class: "scroll rows", hidden: true },
     h("table", { "aria-label": t("place.customers") }, h("thead", null, head), body));
   const state = h("div", { class: "state", hidden: true });
+  const wait = h("p", { class: "late muted" }, t("record.loading"));
   const status = h("span", { role: "status" });
   const previous = h("button", { type: "button", onclick: () => load(at - 1, previous) }, t("customers.previous"));
   const next = h("button", { type: "button", onclick: () => load(at + 1, next) }, t("customers.next"));
@@ -72,7 +73,7 @@ function customers() {
       may("editor") && bring(),
       h("button", { type: "button", onclick: () => exportDialog({ q: q || undefined, sort }, total) }, t("customers.export")),
       may("editor") && create()),
-    table, state, h("div", { class: "foot" }, status, pager));
+    wait, table, state, h("div", { class: "foot" }, status, pager));
   const element = h("div", { class: "customers" }, list);
 
   // The rest of the page knows the search by "/". The listener goes with the place.
@@ -92,6 +93,7 @@ function customers() {
       [q, sort] = [newQ, newSort];
       restart();
     }
+    if (id === "new" && !may("editor")) id = undefined;
     if (id === panel?.id) return;
     const was = panel?.id;
     panel?.element.remove();
@@ -170,6 +172,7 @@ function customers() {
     }
   }
   function fail(error) {
+    wait.remove();
     table.hidden = pager.hidden = true;
     status.textContent = "";
     state.hidden = false;
@@ -179,6 +182,7 @@ function customers() {
 
   function draw() {
     const focused = body.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
+    wait.remove();
     put(body, records.map(row));
     mark();
     if (focused) (linkTo(focused) ?? search).focus();
