@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -64,10 +63,15 @@ func TestDictionaries(t *testing.T) {
 				t.Errorf("%s has keys of words that are no literals: %q", name, computed)
 			}
 		case ".html":
-			for _, m := range regexp.MustCompile(`data-t="([^"]+)"`).FindAllSubmatch(text, -1) {
+			for _, m := range regexp.MustCompile(`{{t "([^"]+)"}}`).FindAllSubmatch(text, -1) {
 				used[string(m[1])] = name
 			}
 		}
+	}
+	text, err := os.ReadFile("console/console.go") // the server writes the login page
+	authtest.Must(t, err)
+	for _, m := range regexp.MustCompile(`\.words\["([^"]+)"\]`).FindAllSubmatch(text, -1) {
+		used[string(m[1])] = "console.go"
 	}
 	for _, code := range errorCodes(t) {
 		used["code."+code] = "an error"
@@ -206,6 +210,23 @@ func TestTheEndOfASession(t *testing.T) {
 	b.press(kb.Enter)
 	b.until(`!document.querySelector("dialog")`)
 
+	// It says so if the session cannot be prolonged.
+	b.later(28*time.Minute + 30*time.Second)
+	b.until(`document.querySelector("[role=alertdialog] .clock")`)
+	b.eval(`(() => {
+		const { fetch, Date: { now } } = window;
+		const end = now() + 80_000;
+		window.fetch = async (path, options) => {
+			const answer = await fetch(path, options);
+			if (path !== "/refresh") return answer;
+			return Response.json({ ...await answer.json(), refresh_expires_in: Math.round((end - Date.now()) / 1000) });
+		};
+	})()`)
+	b.press(kb.Enter)
+	b.sees("longest time")
+	b.press(kb.Enter)
+	b.until(`!document.querySelector("dialog")`)
+
 	// The end hides what is there, and a login brings it back.
 	b.later(30 * time.Minute)
 	b.until(`document.querySelector("dialog [name=password]")`)
@@ -279,14 +300,6 @@ func TestLogoutInTheBrowser(t *testing.T) {
 			t.Error("the cookie of a dead session is still there")
 		}
 	}
-}
-
-// speaks makes the browser ask for pages in languages.
-func (b *tab) speaks(languages string) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride,
-		emulation.SetUserAgentOverrideParams{UserAgent: "test", AcceptLanguage: languages})
-	authtest.Must(b.t, err)
 }
 
 func TestLanguagesOfTheConsole(t *testing.T) {

@@ -173,6 +173,7 @@ function customers() {
   }
   function fail(error) {
     wait.remove();
+    if (error.code === "mfa_setup_required") return location.replace("#/account/second-factor");
     table.hidden = pager.hidden = true;
     status.textContent = "";
     state.hidden = false;
