@@ -58,9 +58,13 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	b.login(store.Editor)
 	b.sees("No customers yet")
 	for i := range 59 {
-		f.add(store.Cliente{Name: fmt.Sprintf("Kunde %02d", i), Email: fmt.Sprintf("k%d@example.com", i)})
+		f.add(store.Cliente{
+			Name: fmt.Sprintf("Kunde %02d", i), Email: fmt.Sprintf("k%d@example.com", i),
+		})
 	}
-	script := f.add(store.Cliente{Name: "<img src=x onerror=alert(1)>", Company: strings.Repeat("Padaria ", 20)})
+	script := f.add(store.Cliente{
+		Name: "<img src=x onerror=alert(1)>", Company: strings.Repeat("Padaria ", 20),
+	})
 	f.add(store.Cliente{Name: "שלום עולם", Phone: "+55 11 99999-0000"})
 	f.add(store.Cliente{Name: "Zoë Ångström", Company: "Café São João"})
 
@@ -82,7 +86,8 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	// The newest change first, and then the oldest.
 	b.click("th[data-sort=updated_at] button")
 	b.until(firstRow + ` === "Zoë Ångström"`)
-	b.wantPage(`document.querySelector("th[aria-sort]").ariaSort + location.hash`, "descending#/customers?sort=-updated_at")
+	b.wantPage(`document.querySelector("th[aria-sort]").ariaSort + location.hash`,
+		"descending#/customers?sort=-updated_at")
 	b.click("th[data-sort=updated_at] button")
 	b.until(firstRow + ` === "Kunde 00"`)
 	b.click("th[data-sort=name] button")
@@ -136,9 +141,33 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	b.click(".state button")
 	b.until(shownCount + ` === "10 customers"`)
 
+	// What was found goes to a file, as it comes or, in a browser that cannot do that, by a link.
+	const exportButton = ".bar button:nth-of-type(2)"
+	b.eval(`(globalThis.showSaveFilePicker = async ({ suggestedName: name }) => ({ name,
+		createWritable: () => new WritableStream({ write(part) { saved += new TextDecoder().decode(part); } }),
+	}), globalThis.saved = "")`)
+	b.click(exportButton)
+	b.sees("The file will hold the customers that “kunde 3” finds (10).")
+	b.checkPage("export")
+	b.click("dialog .main")
+	b.sees("customers.csv is saved.")
+	if got := b.eval("saved"); !strings.HasPrefix(got, "id,name,") || strings.Count(got, "Kunde 3") != 10 {
+		t.Errorf("exported: %s", got)
+	}
+	b.eval(`(delete globalThis.showSaveFilePicker,
+		URL.createObjectURL = (blob) => (globalThis.blob = blob, "blob:"),
+		HTMLAnchorElement.prototype.click = function () { globalThis.link = this.download; }, 0)`)
+	b.click(exportButton)
+	b.click("dialog label:nth-of-type(2)")
+	b.press(kb.Enter)
+	b.until(`globalThis.link === "customers.ndjson"`)
+	if got := b.eval("blob.text()"); strings.Count(got, `"name":"Kunde 3`) != 10 {
+		t.Errorf("exported: %s", got)
+	}
+
 	// Where the table is two columns wide, a choice stands in for the headings.
 	b.resize(phoneSize)
-	b.eval(`(() => { const o = document.querySelector(".order"); o.value = "-name"; o.dispatchEvent(new Event("change")); })()`)
+	b.pick(".order", "-name")
 	b.until(firstRow + ` === "Kunde 39"`)
 	b.wantPage(`document.querySelector("thead").checkVisibility()`, "false")
 	b.click(`tbody a`)
@@ -246,10 +275,11 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	one.fillRecord("company", "One", "address", "Rua 2")
 	one.ctrlEnter()
 	one.sees("the-admin changed this customer while you were writing")
-	one.wantPage(`[...document.querySelectorAll(".both dd")].map((d) => d.firstChild.textContent).join()`, "(empty),Two,One")
+	one.wantPage(`[...document.querySelectorAll(".both dd")].map((d) => d.firstChild.textContent).join()`,
+		"(empty),Two,One")
 	one.wantPage(`document.activeElement.textContent`, "Take the-admin’s")
 	one.checkPage("a conflict")
-	one.ctrlEnter() // on a button this is Save, which waits for the choice
+	one.ctrlEnter() // which waits for the choice
 	one.wantPage(`document.querySelector(".both") !== null`, "true")
 	one.press(kb.Tab)
 	one.press(kb.Enter)
@@ -271,6 +301,13 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	if c := f.cliente(1); c.Company != "One" || c.Phone != "3" || c.Address != "Rua 2" {
 		t.Errorf("theirs: %+v", c)
 	}
+	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"notes":"N"}`), 200, "")
+	two.fillRecord("notes", "M")
+	two.click(saveButton)
+	two.until(`document.querySelector(".both button")`)
+	two.press(kb.Enter)
+	two.until(`!document.querySelector(".both") && document.activeElement.textContent === "Ana"`)
+	two.sees("Nothing to save.")
 
 	// Deleted meanwhile: it comes back with what was typed.
 	f.want(f.as(store.Admin, "DELETE", "/clientes/1", ""), 204, "")

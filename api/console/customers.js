@@ -8,8 +8,7 @@ import { record } from "./record.js";
 const PAGE = 50; // rows
 const SORTS = ["name", "-name", "-updated_at", "updated_at", "-created_at", "created_at"];
 
-export async function show(main, path, query) {
-  if (path[0] === "import") return (await import("./import.js")).show(main, path.slice(1), query);
+export function show(main, path, query) {
   if (main.customers?.element.parentElement !== main) {
     main.customers = customers();
     put(main, main.customers.element);
@@ -62,18 +61,19 @@ function customers() {
   const table = h("div", { class: "scroll rows", hidden: true },
     h("table", { "aria-label": t("place.customers") }, h("thead", null, head), body));
   const state = h("div", { class: "state", hidden: true });
+  const wait = h("p", { class: "late muted" }, t("record.loading"));
   const status = h("span", { role: "status" });
   const previous = h("button", { type: "button", onclick: () => load(at - 1, previous) }, t("customers.previous"));
   const next = h("button", { type: "button", onclick: () => load(at + 1, next) }, t("customers.next"));
   const pager = h("span", { class: "pager", hidden: true }, previous, next);
   const create = () => h("button", { type: "button", class: "main", onclick: () => open("new") }, t("customers.new"));
-  const bring = () => h("button", { type: "button", onclick: () => (location.hash = "#/customers/import") }, t("customers.import"));
+  const bring = () => h("button", { type: "button", onclick: () => (location.hash = "#/import") }, t("customers.import"));
   const list = h("div", { class: "list" },
     h("div", { class: "bar" }, h("h1", { tabIndex: -1 }, t("place.customers")), search, order,
       may("editor") && bring(),
       h("button", { type: "button", onclick: () => exportDialog({ q: q || undefined, sort }, total) }, t("customers.export")),
       may("editor") && create()),
-    table, state, h("div", { class: "foot" }, status, pager));
+    wait, table, state, h("div", { class: "foot" }, status, pager));
   const element = h("div", { class: "customers" }, list);
 
   // The rest of the page knows the search by "/". The listener goes with the place.
@@ -93,6 +93,7 @@ function customers() {
       [q, sort] = [newQ, newSort];
       restart();
     }
+    if (id === "new" && !may("editor")) id = undefined;
     if (id === panel?.id) return;
     const was = panel?.id;
     panel?.element.remove();
@@ -171,6 +172,7 @@ function customers() {
     }
   }
   function fail(error) {
+    wait.remove();
     if (error.code === "mfa_setup_required") return location.replace("#/account/second-factor");
     table.hidden = pager.hidden = true;
     status.textContent = "";
@@ -181,6 +183,7 @@ function customers() {
 
   function draw() {
     const focused = body.contains(document.activeElement) && document.activeElement.closest("tr").dataset.id;
+    wait.remove();
     put(body, records.map(row));
     mark();
     if (focused) (linkTo(focused) ?? search).focus();

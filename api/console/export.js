@@ -23,7 +23,7 @@ export function exportDialog(query, total) {
     e.preventDefault();
     const type = form.elements.type.value;
     const name = "customers." + (type === "text/csv" ? "csv" : "ndjson");
-    const tell = (bytes) => (done.textContent = t("customers.exported", { size: size(bytes) }));
+    const tell = (megabytes) => (done.textContent = t("customers.exported", { size: number(megabytes) }));
     submit.disabled = true;
     try {
       // The place is chosen first: a browser shows the chooser only in answer to a click.
@@ -47,13 +47,15 @@ function about(query, total) {
   const n = number(total);
   return query.q ? t("customers.export_found_n", { q: query.q, n }) : t("customers.export_all_n", { n });
 }
-const size = (bytes) => (bytes < 1e6 ? number(Math.ceil(bytes / 1e3)) + " kB" : number(Math.round(bytes / 1e5) / 10) + " MB");
 
+// counter passes bytes on, and calls tell with each full megabyte.
 function counter(tell) {
   let bytes = 0;
   return new TransformStream({
     transform(part, out) {
-      tell((bytes += part.byteLength));
+      const before = Math.floor(bytes / 1e6);
+      bytes += part.byteLength;
+      if (Math.floor(bytes / 1e6) > before) tell(Math.floor(bytes / 1e6));
       out.enqueue(part);
     },
   });

@@ -15,15 +15,15 @@ export function changesOf(changes) {
   });
 }
 
-// history shows the changes of a customer. bringBack(change) makes an old text the newest; current is the record as it
+// history resolves to an element with the changes of a customer. bringBack(change) makes an old text the newest; current is the record as it
 // is, undefined if it was deleted.
-export function history(id, { current, bringBack }) {
+export async function history(id, { current, bringBack }) {
   const list = h("ol", { class: "past" });
   const more = h("div");
   const element = h("section", { class: "history", "aria-labelledby": "history-title" },
     h("h2", { id: "history-title" }, t("record.history")), list, more);
   let changes = [];
-  load({ limit: PAGE });
+  await load({ limit: PAGE });
   return element;
 
   async function load(query) {

@@ -2,7 +2,7 @@
 import { ask, field, h, put, say, showFaults } from "./dom.js";
 import { fields, is, labelOf, was, who } from "./fields.js";
 import { api, may } from "./session.js";
-import { ago, date, message, number, t } from "./words.js";
+import { ago, date, faultMessage, message, number, t } from "./words.js";
 import { conflict } from "./conflict.js";
 import { changesOf, history } from "./history.js";
 
@@ -25,6 +25,7 @@ export function record(id, { done, close }) {
   let form;
   let open; // the conflict that is to be decided
   let saving = false;
+  let logging; // the newest history that was asked for
 
   if (fresh) edit();
   else read();
@@ -54,7 +55,7 @@ export function record(id, { done, close }) {
     head();
     if (may("editor")) edit();
     else put(main, sheet(base));
-    put(past, log());
+    log();
   }
   function head() {
     title.textContent = base?.name ?? t("record.new");
@@ -62,8 +63,11 @@ export function record(id, { done, close }) {
     put(subtitle, base && h("time", { dateTime: base.updated_at, title: date(base.updated_at) },
       t("record.changed_at", { ago: ago(base.updated_at) })));
   }
-  function log() {
-    return history(self.id, { current: base, bringBack });
+  // log shows the history. The one before stays until the newest is there.
+  async function log() {
+    const mine = (logging = history(self.id, { current: base, bringBack }));
+    const element = await mine;
+    if (mine === logging) put(past, element);
   }
 
   // gone shows a customer that was deleted, as the history has it.
@@ -85,7 +89,7 @@ export function record(id, { done, close }) {
     put(subtitle, t("record.deleted_by", { who: who(last), ago: ago(last.at) }));
     put(main, sheet(last.record), may("editor") && h("div", { class: "actions" },
       h("button", { type: "button", class: "main", onclick: () => bringBack(last) }, t("record.restore"))));
-    put(past, log());
+    log();
   }
 
   function edit() {
@@ -131,7 +135,10 @@ export function record(id, { done, close }) {
     if (saving) return;
     if (open && !open.decided()) return open.focus();
     const changes = typed();
-    if (base && Object.keys(changes).length === 0) return say(t("record.unchanged"));
+    if (base && Object.keys(changes).length === 0) {
+      settle();
+      return say(t("record.unchanged"));
+    }
     saving = true;
     form.setAttribute("aria-busy", "true");
     showFaults(form);
@@ -142,6 +149,13 @@ export function record(id, { done, close }) {
     }
     saving = false;
     form?.removeAttribute("aria-busy");
+  }
+  // settle takes away what is decided, and the focus out of it.
+  function settle() {
+    const focused = news.contains(document.activeElement) || document.activeElement === document.body;
+    open = undefined;
+    put(news);
+    if (focused) title.focus();
   }
   async function create() {
     const values = Object.fromEntries(fields().map(({ name }) => [name, form.elements[name].value]));
@@ -156,9 +170,8 @@ export function record(id, { done, close }) {
     const before = base;
     const saved = await api.clientes.update(base, changes);
     rebase(saved, changes);
-    open = undefined;
-    put(news);
-    put(past, log());
+    settle();
+    log();
     done();
     say(t("record.saved"));
     await tellMerged(before, saved, changes);
@@ -198,7 +211,7 @@ export function record(id, { done, close }) {
       save,
     });
     put(news, open.element);
-    put(past, log());
+    log();
     open.focus();
   }
   // nameOther shows whose the email is. It opens in a tab of its own, so that what was typed stays.
@@ -256,7 +269,7 @@ export function record(id, { done, close }) {
     rebase(await api.clientes.get(self.id));
     await tellMerged(before, base, {});
     news.querySelector("strong")?.replaceChildren(t("record.delete_look"));
-    put(past, log());
+    log();
   }
 
   // bringBack makes the text of an old version the customer's again. It can be undone in the same way.
@@ -278,7 +291,7 @@ export function record(id, { done, close }) {
     say(t("record.brought_back"), before && { label: t("record.undo"), run: () => restore(before.version) });
   }
   function fault(error) {
-    const texts = error.errors?.map((e) => labelOf(e.field) + ": " + e.message).join(" ");
+    const texts = error.errors?.map((e) => labelOf(e.field) + ": " + faultMessage(e)).join(" ");
     put(news, h("div", { class: "notice", role: "alert" }, message(error), texts && " " + texts));
   }
 
