@@ -9,7 +9,6 @@ const PAGE = 50; // rows
 const SORTS = ["name", "-name", "-updated_at", "updated_at", "-created_at", "created_at"];
 
 export async function show(main, path, query) {
-  if (path[0] === "import") return (await import("./import.js")).show(main, path.slice(1), query);
   if (main.customers?.element.parentElement !== main) {
     main.customers = customers();
     put(main, main.customers.element);
@@ -67,7 +66,7 @@ function customers() {
   const next = h("button", { type: "button", onclick: () => load(at + 1, next) }, t("customers.next"));
   const pager = h("span", { class: "pager", hidden: true }, previous, next);
   const create = () => h("button", { type: "button", class: "main", onclick: () => open("new") }, t("customers.new"));
-  const bring = () => h("button", { type: "button", onclick: () => (location.hash = "#/customers/import") }, t("customers.import"));
+  const bring = () => h("button", { type: "button", onclick: () => (location.hash = "#/import") }, t("customers.import"));
   const list = h("div", { class: "list" },
     h("div", { class: "bar" }, h("h1", { tabIndex: -1 }, t("place.customers")), search, order,
       may("editor") && bring(),

@@ -167,7 +167,7 @@ export async function show(main) {
   }
 
   function failed(error, dryRun, cancelled, arrived) {
-    const lost = !dryRun && (cancelled ? arrived : error.status === undefined);
+    const lost = !dryRun && (cancelled ? arrived : error.code === "network");
     const told = notice(cancelled ? null : message(error), " ", lost ? t("import.unsure") : cancelled ? t("import.cancelled") : null);
     next(told, dryRun ? check() : h("button", { class: "main", onclick: () => send(false) }, t("import.again")));
     tell("");
@@ -185,7 +185,7 @@ export async function show(main) {
 
   function imported(answer) {
     const text = answer.imported === 1 ? t("import.imported_one") : t("import.imported", { number: number(answer.imported) });
-    const link = h("a", { href: "#/customers?sort=-id" }, t("import.see"));
+    const link = h("a", { href: "#/customers?sort=-created_at" }, t("import.see"));
     file = columns = undefined;
     changed = false;
     describe();
@@ -276,5 +276,5 @@ function whileShown(view, type, listener) {
 function size(bytes) {
   const unit = bytes < 1e6 ? "kilobyte" : "megabyte";
   const style = { style: "unit", unit, maximumFractionDigits: 1 };
-  return new Intl.NumberFormat(language, style).format(Math.ceil(bytes / (unit === "kilobyte" ? 1e2 : 1e5)) / 10);
+  return new Intl.NumberFormat(language, style).format(Math.max(0.1, bytes / (unit === "kilobyte" ? 1e3 : 1e6)));
 }
