@@ -161,9 +161,9 @@ func TestImportInTheConsole(t *testing.T) {
 		b := f.browser()
 		b.login(store.Viewer)
 		b.open("/app/#/import")
-		b.until(`document.querySelector("main h1")?.textContent === "Customers"`)
-		if got := b.eval(`[...document.querySelectorAll("button")].some((e) => e.textContent.includes("Import"))`); got != "false" {
-			t.Error("a viewer has a button to import")
+		b.sees("Your role does not allow this")
+		if b.eval(`Boolean(document.querySelector("#import-file"))`) != "false" {
+			t.Error("a viewer can choose a file to import")
 		}
 	})
 }
