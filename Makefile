@@ -1,6 +1,6 @@
 # Thin on purpose: each target is one command that you could type yourself.
 
-.PHONY: help run test race check bench fmt sbom
+.PHONY: help run test race check bench fmt sbom release
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/  \1	\2/p' Makefile
@@ -26,3 +26,14 @@ fmt: ## format the code
 sbom: ## list what the program is made of, in clientes.cdx.json (CycloneDX)
 	GOFLAGS=-tags=nomsgpack go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0 app -json -licenses -std \
 		-main cmd/clientes -output clientes.cdx.json .
+
+# The flags are those of the Dockerfile. Without -buildvcs, the state of a working folder is not in the bytes.
+VERSION ?= $(shell git describe --tags --always)
+release: ## build the program for six systems into dist/, with checksums
+	rm -rf dist
+	for os in linux darwin windows; do for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -buildvcs=false -tags nomsgpack \
+			-ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$$(git rev-parse HEAD)" \
+			-o dist/clientes-$$os-$$arch$$([ $$os = windows ] && echo .exe) ./cmd/clientes || exit 1; \
+	done; done
+	cd dist && sha256sum clientes-* > SHA256SUMS

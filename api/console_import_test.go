@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -97,22 +98,72 @@ func TestImportInTheConsole(t *testing.T) {
 				t.Errorf("the faults have no %q: %q", want, saved)
 			}
 		}
+		b.checkPage("faults of an import")
 		file = strings.Replace(fmt.Sprintf(file, "jose@x.es"), "\r\n;=b;;2", "\r\nAna;;;2", 1)
 		b.choose("clientes.csv", file)
 		b.sees("José Muñoz")
-		// The rest by keyboard alone.
-		b.eval(`document.querySelector(".import .actions .main").focus()`)
+		// The rest by keyboard alone, from the heading and the encoding to the last of four columns.
+		b.eval(`document.querySelector("#import-file").focus()`)
+		b.press(kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.End, kb.Tab)
+		if got := b.eval("document.activeElement.textContent"); got != "Check the file" {
+			t.Fatalf("the focus is on %q", got)
+		}
 		b.press(kb.Enter)
 		b.sees("2 customers can be imported")
 		b.press(kb.Enter)
 		b.sees("2 customers were imported")
 		b.press(kb.Enter)
-		b.until(`location.hash === "#/customers?sort=-id"`)
+		b.until(`location.hash === "#/customers?sort=-created_at"`)
 		a := f.as(store.Viewer, "GET", "/clientes", "")
-		for _, want := range []string{`"name":"José Muñoz","email":"jose@x.es","phone":"600 123 456"`, `"name":"Ana"`} {
+		for _, want := range []string{
+			`"name":"José Muñoz","email":"jose@x.es","phone":"600 123 456"`, `"notes":"1,5"`, `"name":"Ana"`,
+		} {
 			if !strings.Contains(a.body, want) {
 				t.Errorf("there is no %s in %s", want, a.body)
 			}
+		}
+	})
+
+	t.Run("files that cannot be imported", func(t *testing.T) {
+		b.open("/app/#/import")
+		b.choose("clientes.xlsx", "PK\x03\x04[Content_Types].xml")
+		b.sees("This is a workbook")
+		b.choose("photo.csv", "\x89PNG\r\n\x1a\n\x00\x00\x00\x0d")
+		b.sees("This file is no text")
+		large := filepath.Join(t.TempDir(), "large.csv")
+		authtest.Must(t, os.WriteFile(large, nil, 0o600))
+		authtest.Must(t, os.Truncate(large, maxImport+1))
+		b.do(chromedp.SetUploadFiles(chromedp.CSS("#import-file"), []string{large}))
+		b.sees("The most is 256 MB")
+	})
+
+	t.Run("a slow file", func(t *testing.T) {
+		must(b, network.Enable, network.EnableParams{})
+		must(b, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{
+				{DownloadThroughput: -1, UploadThroughput: 100_000},
+			},
+		})
+		b.choose("many.csv", "Nome\n"+strings.Repeat("Ana\n", 1_000_000))
+		b.sees("Check the file")
+		b.click(".import .actions .main")
+		b.sees("of 4 MB sent")
+		b.eval(`location.hash = "#/account"`)
+		b.sees("There are changes that are not saved") // the place asks before it goes
+		b.press(kb.Enter)
+		b.until(`location.hash === "#/import" && !document.querySelector("dialog")`)
+		b.eval(`document.querySelector(".import .running button").focus()`)
+		b.press(kb.Enter)
+		b.sees("Cancelled. Nothing was imported.")
+	})
+
+	t.Run("a viewer", func(t *testing.T) {
+		b := f.browser()
+		b.login(store.Viewer)
+		b.open("/app/#/import")
+		b.sees("Your role does not allow this")
+		if b.eval(`Boolean(document.querySelector("#import-file"))`) != "false" {
+			t.Error("a viewer can choose a file to import")
 		}
 	})
 }

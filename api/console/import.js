@@ -1,20 +1,18 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
 import { h, notice, put } from "./dom.js";
 import { faultMessage, language, message, number, t } from "./words.js";
-import { api } from "./session.js";
-import { MEANINGS, charsetOf, guess, isHeading, kindOf, preview } from "./csv.js";
+import { api, may } from "./session.js";
+import { fields } from "./fields.js";
+import { refused } from "./parts.js";
+import { charsetOf, guess, isHeading, kindOf, preview } from "./csv.js";
 
 const LARGEST = 256 << 20; // the most that the server takes, in bytes
 const SHOWN = 5; // rows of the preview
 const CHARSETS = [
   "utf-8", "windows-1252", "macintosh", "windows-1250", "windows-1251", "utf-16le", "utf-16be", "shift_jis", "gb18030",
 ];
-const FIELDS = {
-  name: () => t("import.name"), email: () => t("import.email"), phone: () => t("import.phone"),
-  company: () => t("import.company"), address: () => t("import.address"), notes: () => t("import.notes"),
-};
-
 export async function show(main) {
+  if (!may("editor")) return refused(main, t("import.title"));
   let file, kind, charset, marked, rows, header, columns; // what was chosen, and how it is read
   let running; // the AbortController of a transfer
   let changed = false; // whether somebody has said what a column is
@@ -96,7 +94,7 @@ export async function show(main) {
       h("p", { class: "muted", id: "import-meaning" }, t("import.meaning")),
       h("div", { class: "scroll", role: "region", tabIndex: 0, "aria-label": t("import.preview") }, h("table", { class: "preview" },
         h("thead", null, h("tr", null, headings),
-          h("tr", null, columns.map((c, i) => h("td", null, select([["", t("import.leave_out")], ...Object.keys(MEANINGS).map((name) => [name, FIELDS[name]()])],
+          h("tr", null, columns.map((c, i) => h("td", null, select([["", t("import.leave_out")], ...fields().map((f) => [f.name, f.label])],
             c, (value) => { columns[i] = value; changed = true; ready(); }, `import-meaning import-column-${i}`))))),
         body))));
     tell(t("import.read", { columns: number(columns.length) }));
@@ -125,7 +123,7 @@ export async function show(main) {
     let arrived = false; // all of the file, so that the server may have imported it
     const bar = h("progress", { max: file.size, value: 0, "aria-label": dryRun ? t("import.checking") : t("import.importing") });
     const text = h("span", { class: "muted num" });
-    const cancel = h("button", { onclick: () => mine.abort() }, t("import.cancel"));
+    const cancel = h("button", { onclick: () => mine.abort() }, t("action.cancel"));
     const fieldset = reading.querySelector("fieldset");
     if (fieldset) fieldset.disabled = true;
     input.disabled = true;
@@ -167,7 +165,7 @@ export async function show(main) {
   }
 
   function failed(error, dryRun, cancelled, arrived) {
-    const lost = !dryRun && (cancelled ? arrived : error.status === undefined);
+    const lost = !dryRun && (cancelled ? arrived : error.code === "network");
     const told = notice(cancelled ? null : message(error), " ", lost ? t("import.unsure") : cancelled ? t("import.cancelled") : null);
     next(told, dryRun ? check() : h("button", { class: "main", onclick: () => send(false) }, t("import.again")));
     tell("");
@@ -185,7 +183,7 @@ export async function show(main) {
 
   function imported(answer) {
     const text = answer.imported === 1 ? t("import.imported_one") : t("import.imported", { number: number(answer.imported) });
-    const link = h("a", { href: "#/customers?sort=-id" }, t("import.see"));
+    const link = h("a", { href: "#/customers?sort=-created_at" }, t("import.see"));
     file = columns = undefined;
     changed = false;
     describe();
@@ -235,7 +233,7 @@ export async function show(main) {
   put(main, view);
 }
 
-const fieldName = (fault) => (FIELDS[fault.field] ? FIELDS[fault.field]() : fault.field);
+const fieldName = (fault) => fields().find((f) => f.name === fault.field)?.label ?? fault.field;
 
 // what returns what is wrong. Of what the server says in English, other languages have it after their own words, because
 // it names the place.
@@ -276,5 +274,5 @@ function whileShown(view, type, listener) {
 function size(bytes) {
   const unit = bytes < 1e6 ? "kilobyte" : "megabyte";
   const style = { style: "unit", unit, maximumFractionDigits: 1 };
-  return new Intl.NumberFormat(language, style).format(Math.ceil(bytes / (unit === "kilobyte" ? 1e2 : 1e5)) / 10);
+  return new Intl.NumberFormat(language, style).format(Math.max(0.1, bytes / (unit === "kilobyte" ? 1e3 : 1e6)));
 }
