@@ -124,7 +124,7 @@ func postmanFolders() []postmanFolder {
 				{operation: "DELETE /sessions/{id}"},
 				{operation: "POST /logout"},
 			}},
-		{"By hand: mail, password, second factor", "Fill in the variables email, mailToken " +
+		{"By hand (mail, password, second factor)", "Fill in the variables email, mailToken " +
 			"(the text after the = in the link of a mail), code (of the app), newUser and " +
 			"newPassword. Those that need a token need a login, too.",
 			[]postmanRequest{
@@ -394,7 +394,8 @@ func complete(folders []postmanFolder, operations []string) []postmanFolder {
 func (d *apiDocument) request(r postmanRequest, op apiOperation) postmanItem {
 	method, path, _ := strings.Cut(r.operation, " ")
 	send := &postmanSend{
-		Method: method, Description: op.Description, Header: []postmanPair{}, URL: d.url(path, r, op),
+		Method: method, Description: op.Description, Header: []postmanPair{},
+		URL: d.url(path, r, op),
 	}
 	if op.Security != nil && len(*op.Security) == 0 {
 		send.Auth = &postmanAuth{Type: "noauth"}
@@ -486,9 +487,10 @@ func (d *apiDocument) headerOf(p apiParameter) postmanPair {
 // value returns what a parameter may be: its example, its default, or the first of its values.
 func (d *apiDocument) value(p apiParameter) string {
 	schema := d.resolve(p.Schema)
-	for _, list := range [][]jsontext.Value{{p.Example}, {schema.Default}, schema.Enum, schema.Examples} {
-		if len(list) > 0 && list[0] != nil {
-			return textOf(list[0])
+	own := []jsontext.Value{p.Example, schema.Default}
+	for _, v := range slices.Concat(own, schema.Enum, schema.Examples) {
+		if v != nil {
+			return textOf(v)
 		}
 	}
 	return ""

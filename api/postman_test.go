@@ -116,7 +116,8 @@ func TestCollectionIsSimple(t *testing.T) {
 		open[op.OperationID] = op.Security != nil && len(*op.Security) == 0
 	}
 	for _, r := range c.requests() {
-		if noauth := r.Request.Auth != nil && r.Request.Auth.Type == "noauth"; noauth != open[r.ID] {
+		noauth := r.Request.Auth != nil && r.Request.Auth.Type == "noauth"
+		if noauth != open[r.ID] {
 			t.Errorf("%s is for anybody: %t, in the collection: %t", r.ID, open[r.ID], noauth)
 		}
 	}

@@ -47,9 +47,8 @@ func newContent(body []byte) content {
 }
 
 // staticFiles returns the files that the server publishes: the OpenAPI document in both forms, the
-// page to read and try it, and what that page loads; a collection for Postman; and the client of
-// the API with its types. The document names server as its server. An error names a file that the
-// binary lacks.
+// page to read and try it with what it loads, a collection for Postman, and the client of the API.
+// The document has server as its address. An error names a file that the binary lacks.
 func staticFiles(server string) ([]staticFile, error) {
 	const (
 		css  = "text/css; charset=utf-8"

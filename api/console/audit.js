@@ -1,12 +1,11 @@
 // What happened to the security of accounts, for admins.
 import { dialog, field, h, put } from "./dom.js";
 import { copyButton } from "./mfa.js";
-import { agent, heading, page, pager, refused, roleName, when } from "./parts.js";
-import { api, may } from "./session.js";
+import { agent, heading, page, pager, roleName, when } from "./parts.js";
+import { api } from "./session.js";
 import { date, number, t } from "./words.js";
 
 export async function show(main, path, query) {
-  if (!may("admin")) return refused(main, t("place.audit"));
   const { hash } = location;
   const [{ records, next }, about] = await Promise.all([page("/audit", query), query.has("user_id") && nameOf(query.get("user_id"))]);
   const ids = [...new Set(records.flatMap((e) => [e.user_id, e.actor_id]).filter(Boolean))];

@@ -82,6 +82,7 @@ function customers() {
     if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
     if (e.target.closest?.("input, textarea, select") || !search.checkVisibility()) return;
     e.preventDefault();
+    search.focus();
     search.select();
   });
 

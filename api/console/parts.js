@@ -61,8 +61,3 @@ export function agent(text) {
   if (browser && system) return t("account.agent", { browser, system });
   return browser ?? (text.split(/[\s(]/)[0] || t("account.agent_unknown"));
 }
-
-// refused is what a typed address shows to a role that may not see the place.
-export function refused(main, title) {
-  main.replaceChildren(heading(title), h("p", null, t("users.refused")), h("p", null, h("a", { href: "#/account" }, t("place.account"))));
-}

@@ -1,12 +1,11 @@
 // The users, for admins: a list, and one user on a page of their own.
 import { dialog, field, form, h, put, say } from "./dom.js";
-import { heading, page, pager, refused, roleName, roles, when } from "./parts.js";
-import { api, may, stepUp, user } from "./session.js";
+import { heading, page, pager, roleName, roles, when } from "./parts.js";
+import { api, stepUp, user } from "./session.js";
 import { t } from "./words.js";
 import { showUser } from "./user.js";
 
 export async function show(main, path, query) {
-  if (!may("admin")) return refused(main, t("place.users"));
   if (path[0]) return showUser(main, path[0]);
   const name = query.get("user") ?? "";
   const search = h("input", { type: "search", value: name, "aria-label": t("users.search"), placeholder: t("users.search"), spellcheck: false });

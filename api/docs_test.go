@@ -1,0 +1,44 @@
+package api
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// On a phone of 320 pixels: log in at /docs, try a request, and log out.
+func TestDocsLogIn(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.do(chromedp.EmulateViewport(320, 640, chromedp.EmulateMobile))
+	b.open("/docs")
+	b.fill("#login [name=user]", "the-viewer")
+	b.fill("#login [name=password]", "wrong")
+	b.click("#login button")
+	b.sees("Invalid Login!")
+	b.fill("#login [name=password]", testPassword)
+	b.click("#login button")
+	b.sees("Logged in as the-viewer (viewer).")
+
+	const list = "#operations-clientes-listClientes "
+	b.click(list + ".opblock-summary-control")
+	b.click(list + ".try-out__btn")
+	b.click(list + ".execute")
+	b.until(fmt.Sprintf("document.querySelector(%q)", list+".live-responses-table"))
+	status := list + ".live-responses-table .response-col_status"
+	got := b.eval(fmt.Sprintf("document.querySelectorAll(%q)[1].innerText.trim()", status))
+	if got != "200" {
+		t.Errorf("the list is answered with %s", got)
+	}
+	if wide := b.eval("document.documentElement.scrollWidth"); wide != "320" {
+		t.Errorf("the page is %s pixels wide", wide)
+	}
+	small := `[...document.querySelectorAll("input, select, textarea")].filter((e) =>
+		e.offsetParent && parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)`
+	if got := b.eval(small); got != "" {
+		t.Errorf("phones zoom into %s", got)
+	}
+	b.click("#logout")
+	b.until(`!document.querySelector("#login").hidden`)
+}
