@@ -24,6 +24,11 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.sees("the-viewer")
 	b.checkPage("the users")
 
+	b.open("/app/#/users?limit=2")
+	b.click("nav.foot a")
+	b.sees("First page")
+	b.until(`document.querySelectorAll("tbody tr").length === 1`)
+
 	b.click("#user-new")
 	b.fill(`dialog input[name="user"]`, "the-viewer")
 	b.fill(`dialog input[name="email"]`, "davi@example.com")
@@ -37,7 +42,9 @@ func TestAdminsInTheConsole(t *testing.T) {
 	davi, err := f.store.UserByName(t.Context(), "davi")
 	authtest.Must(t, err)
 	b.until(fmt.Sprintf(`location.hash === "#/users/%d" && document.querySelector("#role")`, davi.ID))
-	b.checkPage("a user")
+	if long() {
+		b.checkPage("a user")
+	}
 
 	// A login of more than five minutes ago is no proof.
 	clock.Advance(6 * time.Minute)
@@ -73,6 +80,9 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.checkPage("the audit")
 	b.click("table button")
 	b.until(`document.querySelector("dialog code")?.textContent.length >= 16`)
+	if long() {
+		b.checkPage("an event")
+	}
 	var kinds []store.EventKind
 	authtest.Must(t, json.Unmarshal([]byte(b.eval(
 		`JSON.stringify([...document.querySelectorAll("[name=event] option")].slice(1).map(o => o.value))`)), &kinds))

@@ -1,6 +1,6 @@
 // What happened to the security of accounts, for admins.
 import { dialog, field, h, put } from "./dom.js";
-import { copy } from "./mfa.js";
+import { copyButton } from "./mfa.js";
 import { agent, heading, page, pager, roleName, when } from "./parts.js";
 import { api } from "./session.js";
 import { date, number, t } from "./words.js";
@@ -83,7 +83,7 @@ function open(e, names) {
       line(t("audit.when"), date(e.last_at)), e.count > 1 && [line(t("audit.first"), date(e.at)), line(t("audit.count"), number(e.count))],
       line(t("audit.address"), e.ip), line(t("audit.agent"), e.user_agent && [agent(e.user_agent), agent(e.user_agent) !== e.user_agent && h("div", { class: "muted" }, e.user_agent)]),
       line(t("audit.request"), e.request_id && [h("code", null, e.request_id), " ",
-        h("button", { type: "button", onclick: () => copy(e.request_id) }, t("account.copy"))])),
+        copyButton(e.request_id)])),
   ], { panel: true });
 }
 

@@ -82,14 +82,14 @@ function showCodes(box, codes, done) {
   put(box, title, h("p", null, t("account.recovery_about")),
     h("ol", { class: "codes" }, codes.map((c) => h("li", null, h("code", null, c)))),
     h("div", { class: "actions" },
-      h("button", { type: "button", onclick: () => copy(text) }, t("account.copy")),
+      copyButton(text),
       h("a", { class: "button", download: "clientes-recovery-codes.txt", href: URL.createObjectURL(new Blob([text])) }, t("account.download")),
       h("button", { type: "button", class: "main", onclick: done }, t("account.recovery_done"))));
   title.focus();
 }
 
-// copy puts a text on the clipboard, and says so.
-export async function copy(text) {
+// copyButton copies a text. Browsers allow that only over https and on the machine itself.
+export const copyButton = (text) => navigator.clipboard && h("button", { type: "button", onclick: async () => {
   await navigator.clipboard.writeText(text);
   say(t("account.copied"));
-}
+} }, t("account.copy"));
