@@ -173,6 +173,7 @@ func (s *Server) routes() []route {
 		{"PATCH", "/clientes/:id", editors, nil, serve(s, 200, s.patchCliente)},
 		{"DELETE", "/clientes/:id", editors, nil, serve(s, 204, s.deleteCliente)},
 		{"GET", "/clientes/:id/history", viewers, pageQuery(), serve(s, 200, s.clienteHistory)},
+		{"POST", "/clientes/:id/restore", editors, nil, serve(s, 200, s.restoreCliente)},
 
 		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -162,6 +163,16 @@ func (b *tab) press(keys ...string) {
 	for _, key := range keys {
 		b.do(chromedp.KeyEvent(key))
 	}
+}
+
+// speaks sets the languages that the browser prefers.
+func (b *tab) speaks(languages string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetUserAgentOverride,
+		emulation.SetUserAgentOverrideParams{
+			UserAgent: b.eval("navigator.userAgent"), AcceptLanguage: languages,
+		})
+	authtest.Must(b.t, err)
 }
 
 // login logs in as the user of a role by the page, and waits for the console.

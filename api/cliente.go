@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"clientes/api/wire"
 	"clientes/store"
 )
@@ -159,6 +161,50 @@ func (s *Server) updateCliente(ctx context.Context, in updateInput) (clienteView
 func (s *Server) deleteCliente(ctx context.Context, in writeInput) (nothing, error) {
 	check := func(c store.Cliente) error { return in.allows(c, s.cfg.RequireIfMatch) }
 	return nothing{}, s.cfg.Store.DeleteCliente(ctx, in.by, in.id, check)
+}
+
+// restoreInput names the version whose text a record is to have again.
+type restoreInput struct {
+	writeInput
+	version int64
+}
+
+func (in *restoreInput) decode(r *request) error {
+	if err := in.writeInput.decode(r); err != nil {
+		return err
+	}
+	var body struct {
+		Version wire.Member[int64] `json:"version"`
+		Unknown jsontext.Value     `json:",embed"`
+	}
+	if err := r.object(&body, mediaJSON); err != nil {
+		return err
+	}
+	in.version = body.Version.Value
+	fault := wire.UnknownMembers(body.Unknown, body)
+	if in.version == 0 {
+		missing := store.Invalid("version", "required",
+			"The version is required: a number from the record's history.")
+		fault = store.JoinInvalid(fault, missing)
+	}
+	return fault
+}
+
+// restoreCliente takes If-Match as any change of a record does. A record that was deleted has no
+// version, so no If-Match names it, and none is required (RFC 9110 section 13.1.1).
+func (s *Server) restoreCliente(ctx context.Context, in restoreInput) (clienteView, error) {
+	check := func(c store.Cliente) error {
+		deleted := c.Version == 0
+		switch {
+		case !deleted:
+			return in.allows(c, s.cfg.RequireIfMatch)
+		case in.ifMatch != nil:
+			return errVersionMismatch
+		}
+		return nil
+	}
+	c, err := s.cfg.Store.RestoreCliente(ctx, in.by, in.id, in.version, check)
+	return clienteView(c), err
 }
 
 // clienteView is a record as clients see it.

@@ -22,7 +22,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.login(store.Admin)
 	b.open("/app/#/users")
 	b.sees("the-viewer")
-	b.checkPage("PAGE")
+	b.checkPage("the users")
 
 	b.click("#user-new")
 	b.fill(`dialog input[name="user"]`, "the-viewer")
@@ -37,7 +37,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	davi, err := f.store.UserByName(t.Context(), "davi")
 	authtest.Must(t, err)
 	b.until(fmt.Sprintf(`location.hash === "#/users/%d" && document.querySelector("#role")`, davi.ID))
-	b.checkPage("PAGE")
+	b.checkPage("a user")
 
 	// A login of more than five minutes ago is no proof.
 	clock.Advance(6 * time.Minute)
@@ -70,7 +70,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	for _, text := range []string{"User added", "Editor → Viewer", "User disabled", "the-admin"} {
 		b.sees(text)
 	}
-	b.checkPage("PAGE")
+	b.checkPage("the audit")
 	b.click("table button")
 	b.until(`document.querySelector("dialog code")?.textContent.length >= 16`)
 	var kinds []store.EventKind

@@ -63,10 +63,15 @@ func TestDictionaries(t *testing.T) {
 				t.Errorf("%s has keys of words that are no literals: %q", name, computed)
 			}
 		case ".html":
-			for _, m := range regexp.MustCompile(`data-t="([^"]+)"`).FindAllSubmatch(text, -1) {
+			for _, m := range regexp.MustCompile(`{{t "([^"]+)"}}`).FindAllSubmatch(text, -1) {
 				used[string(m[1])] = name
 			}
 		}
+	}
+	text, err := os.ReadFile("console/console.go") // the server writes the login page
+	authtest.Must(t, err)
+	for _, m := range regexp.MustCompile(`\.words\["([^"]+)"\]`).FindAllSubmatch(text, -1) {
+		used[string(m[1])] = "console.go"
 	}
 	for _, code := range errorCodes(t) {
 		used["code."+code] = "an error"
@@ -184,8 +189,11 @@ const typing = `(async () => {
 // later lets time pass for the page alone.
 func (b *tab) later(d time.Duration) {
 	b.t.Helper()
-	b.eval(fmt.Sprintf("(() => { const now = Date.now; Date.now = () => now() + %d; })()",
-		d.Milliseconds()))
+	b.eval(fmt.Sprintf(`(() => {
+		const now = Date.now;
+		Date.now = () => now() + %d;
+		document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
+	})()`, d.Milliseconds()))
 }
 
 func TestTheEndOfASession(t *testing.T) {
@@ -199,6 +207,23 @@ func TestTheEndOfASession(t *testing.T) {
 	b.later(28*time.Minute + 30*time.Second)
 	b.until(`document.querySelector("[role=alertdialog] .clock")`)
 	b.checkPage("the warning")
+	b.press(kb.Enter)
+	b.until(`!document.querySelector("dialog")`)
+
+	// It says so if the session cannot be prolonged.
+	b.later(28*time.Minute + 30*time.Second)
+	b.until(`document.querySelector("[role=alertdialog] .clock")`)
+	b.eval(`(() => {
+		const { fetch, Date: { now } } = window;
+		const end = now() + 80_000;
+		window.fetch = async (path, options) => {
+			const answer = await fetch(path, options);
+			if (path !== "/refresh") return answer;
+			return Response.json({ ...await answer.json(), refresh_expires_in: Math.round((end - Date.now()) / 1000) });
+		};
+	})()`)
+	b.press(kb.Enter)
+	b.sees("longest time")
 	b.press(kb.Enter)
 	b.until(`!document.querySelector("dialog")`)
 
@@ -252,13 +277,15 @@ func TestLogoutInTheBrowser(t *testing.T) {
 	other := b.another()
 	other.open("/app/#/account")
 	other.until(`document.querySelector("main h1")`)
+	b.click(`.places [href="#/account"]`)
+	b.until(`location.hash === "#/account"`)
 
 	b.click(".me button")
 	b.until(`location.pathname === "/login"`)
 	other.until(`location.pathname === "/login"`)
 
 	// Back shows nothing of it.
-	b.eval("history.back()")
+	b.eval("setTimeout(() => history.back())")
 	b.until(`location.pathname === "/login" && document.querySelector("form")`)
 
 	// A cookie of a session that has ended is taken away.
@@ -273,4 +300,50 @@ func TestLogoutInTheBrowser(t *testing.T) {
 			t.Error("the cookie of a dead session is still there")
 		}
 	}
+}
+
+func TestLanguagesOfTheConsole(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.speaks("de,pt-PT;q=0.9,en;q=0.8")
+	b.login(store.Admin)
+	b.sees("Usuários")
+	for _, name := range []string{"account", "users", "audit", "customers"} {
+		b.click(`.places [href="#/` + name + `"]`)
+		b.until(fmt.Sprintf(`document.querySelector(".places [aria-current]").hash === "#/%s"`, name))
+		b.until(`document.activeElement === document.querySelector("main h1")`)
+		title := b.eval(`document.querySelector("[aria-current]").textContent + " · clientes"`)
+		if got := b.eval(`document.title`); got != title {
+			t.Errorf("the title of %s is %q", name, got)
+		}
+	}
+
+	// A choice stays over a logout, which clears what the browser has of us.
+	b.eval(`(() => {
+		const choice = document.querySelector(".me select");
+		choice.value = "es";
+		choice.dispatchEvent(new Event("change"));
+	})()`)
+	b.until(`document.documentElement.lang === "es" && document.querySelector(".me button")`)
+	b.sees("Usuarios")
+	b.click(".me button")
+	b.until(`location.pathname === "/login"`)
+	b.login(store.Viewer)
+	if got := b.eval(`document.documentElement.lang`); got != "es" {
+		t.Errorf("after a logout the language is %s", got)
+	}
+	if got := b.eval(`document.querySelector(".places").innerText`); strings.Contains(got, "Usuarios") {
+		t.Errorf("a viewer is shown %q", got)
+	}
+}
+
+func TestAConsoleAtAnotherAddress(t *testing.T) {
+	f := onSQLite(t) // its PUBLIC_URL is another one
+	b := f.browser()
+	b.open("/login")
+	b.eval(`document.cookie = "clientes_refresh=x"`)
+	b.open("/app/")
+	b.sees("PUBLIC_URL=" + f.url)
+	b.sees("http://" + ownHost)
+	b.checkPage("another address")
 }

@@ -141,6 +141,82 @@ func TestHistory(t *testing.T) {
 	})
 }
 
+func TestRestore(t *testing.T) {
+	onEachStore(t, func(t *testing.T, f *fixture) {
+		restore := func(version int, headers ...string) answer {
+			t.Helper()
+			return f.as(store.Editor, "POST", "/clientes/1/restore",
+				fmt.Sprintf(`{"version":%d}`, version), headers...)
+		}
+		get := func() answer { return f.as(store.Viewer, "GET", "/clientes/1", "") }
+		want := func(a answer, version, name string) {
+			t.Helper()
+			f.want(a, 200, "")
+			if a.header.Get("ETag") != version || !strings.Contains(a.body, `"name":"`+name+`"`) ||
+				a.body != get().body {
+				t.Errorf("answered %s %s, want %s and the name %s", a.header.Get("ETag"), a.body,
+					version, name)
+			}
+		}
+		f.want(f.as(store.Editor, "POST", "/clientes", `{"name":"Ana","email":"a@example.com"}`),
+			201, "")
+		f.want(f.as(store.Editor, "PUT", "/clientes/1", `{"name":"Bia"}`), 200, "")
+		want(restore(1), `"3"`, "Ana")
+		want(restore(1), `"3"`, "Ana") // nothing to do
+		f.want(restore(2, "If-Match", `"2"`), 412, "version_mismatch")
+		f.want(restore(2, "If-None-Match", "*"), 412, "version_mismatch")
+		want(restore(2, "If-Match", `"3"`), `"4"`, "Bia")
+
+		f.want(f.as(store.Editor, "DELETE", "/clientes/1", ""), 204, "")
+		f.want(restore(5, "If-Match", `"4"`), 412, "version_mismatch")
+		f.want(restore(5, "If-Match", "*"), 412, "version_mismatch")
+		f.want(restore(6), 404, "not_found")
+		f.want(get(), 404, "not_found")
+		want(restore(5, "If-None-Match", "*"), `"6"`, "Bia") // as the delete found it
+
+		thief := f.as(store.Editor, "POST", "/clientes", `{"name":"Eva","email":"A@example.com"}`)
+		f.want(thief, 201, "")
+		a := restore(1)
+		f.want(a, 409, "conflict")
+		if a.faults() != "email:taken" {
+			t.Errorf("the faults are %s", a.faults())
+		}
+		var actions []string
+		for _, c := range f.history("/clientes/1/history") {
+			actions = append(actions, c.Action)
+		}
+		if got := strings.Join(actions, " "); got !=
+			"restored deleted restored restored updated created" {
+			t.Errorf("the history has %s", got)
+		}
+
+		for body, code := range map[string]string{
+			`{}`: "validation_failed", `{"version":null}`: "validation_failed",
+			`{"version":0}`: "validation_failed", `{"version":1,"x":1}`: "validation_failed",
+			`{"version":"1"}`: "malformed_body", `{"version":1.5}`: "malformed_body",
+			`{"version":1e30}`: "malformed_body", `[]`: "malformed_body",
+			`{"version":-1}`: "not_found", `{"version":99}`: "not_found",
+		} {
+			if a := f.as(store.Editor, "POST", "/clientes/1/restore", body); a.code() != code {
+				t.Errorf("%s answered %d %s", body, a.status, a.body)
+			}
+		}
+		f.want(f.as(store.Editor, "POST", "/clientes/9/restore", `{"version":1}`), 404, "not_found")
+		f.want(f.as(store.Viewer, "POST", "/clientes/1/restore", `{"version":1}`), 403, "forbidden")
+	})
+}
+
+func TestRestoreWhereIfMatchIsRequired(t *testing.T) {
+	f := onSQLite(t, func(cfg *Config) { cfg.RequireIfMatch = true })
+	f.add(store.Cliente{Name: "Ana"})
+	restore := func() answer {
+		return f.as(store.Editor, "POST", "/clientes/1/restore", `{"version":1}`)
+	}
+	f.want(restore(), 428, "precondition_required")
+	f.want(f.as(store.Editor, "DELETE", "/clientes/1", "", "If-Match", `"1"`), 204, "")
+	f.want(restore(), 200, "") // it writes over nothing
+}
+
 // A page of a history is bounded in bytes too, and its Link goes on after the last record.
 func TestAHistoryOfLongNotesIsShorter(t *testing.T) {
 	f := onSQLite(t)

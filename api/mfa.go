@@ -31,11 +31,17 @@ func (in *beginMFAInput) decode(r *request) error {
 type enrolmentView struct {
 	Secret string `json:"secret"`
 	URI    string `json:"uri"`
+	QR     string `json:"qr"`      // the URI as the data of an SVG path
+	QRSize int    `json:"qr_size"` // the width of the square that it is drawn in
 }
 
 func (s *Server) beginMFA(ctx context.Context, in beginMFAInput) (enrolmentView, error) {
 	e, err := s.cfg.Auth.BeginMFA(ctx, in.caller, in.body.Current.Value)
-	return enrolmentView(e), err
+	if err != nil {
+		return enrolmentView{}, err
+	}
+	path, size, err := drawQR(e.URI)
+	return enrolmentView{Secret: e.Secret, URI: e.URI, QR: path, QRSize: size}, err
 }
 
 // confirmMFAInput is a caller with a code of the authenticator app.

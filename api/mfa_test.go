@@ -38,8 +38,14 @@ func TestSecondFactor(t *testing.T) {
 		var enrolment struct {
 			Secret string `json:"secret"`
 			URI    string `json:"uri"`
+			QR     string `json:"qr"`
+			QRSize int    `json:"qr_size"`
 		}
 		authtest.Must(t, json.Unmarshal([]byte(a.body), &enrolment))
+		if path, size, err := drawQR(enrolment.URI); err != nil || enrolment.QR != path ||
+			enrolment.QRSize != size {
+			t.Errorf("the QR code of %d is %.100s, %v", enrolment.QRSize, enrolment.QR, err)
+		}
 		uri := "otpauth://totp/clientes:the-viewer?secret=" + enrolment.Secret + "&issuer=clientes&"
 		if !strings.HasPrefix(enrolment.URI, uri) {
 			t.Errorf("the URI is %s", enrolment.URI)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -308,11 +309,14 @@ func (f *fixture) requireMFA(role store.Role) {
 		RefreshGrace: 30 * time.Second, Now: f.server.cfg.Now, Log: f.server.cfg.Log,
 	})
 	authtest.Must(f.t, err)
+	listening := httptest.NewUnstartedServer(nil)
 	cfg := f.server.cfg
 	cfg.Auth = f.auth
+	cfg.PublicURL = &url.URL{Scheme: "http", Host: listening.Listener.Addr().String()}
 	f.server, err = New(cfg)
 	authtest.Must(f.t, err)
-	listening := httptest.NewServer(f.server)
+	listening.Config.Handler = f.server
+	listening.Start()
 	f.t.Cleanup(listening.Close)
 	f.url = listening.URL
 }

@@ -83,6 +83,17 @@ type Clientes interface {
 	// so does a second call for the same id.
 	DeleteCliente(ctx context.Context, by, id int64, check func(Cliente) error) error
 
+	// RestoreCliente makes the texts of a [Change] those of the record again, as a new version and
+	// one atomic step. A record that was deleted comes back with its ID and CreatedAt. If the
+	// record has these texts, nothing is written and it is returned as it was.
+	//
+	// It calls check with the record as it is, or with the zero Cliente if there is none. An error
+	// of check is returned unwrapped, and nothing is written. The store may call check again. It
+	// returns ErrNotFound if the history of the id has no change of this version, and a
+	// *ConflictError on "email" if another record has the email.
+	RestoreCliente(ctx context.Context, by, id, version int64, check func(Cliente) error) (
+		Cliente, error)
+
 	// ClienteHistory returns up to limit changes of one record, the newest first: those below a
 	// version, or all if below is 0. A change is kept in the same step as the record, and stays
 	// when the record is deleted. The slice is empty, not nil, if no change matches, which includes

@@ -84,6 +84,7 @@ func Tables() []Table {
 		{Name: "cliente_history", Key: 2, Columns: slices.Concat(
 			integers("cliente_id", "version", "user_id"),
 			texts("action", "user_name"),
+			booleans("restored"),
 			texts(TextNames()...),
 			times("at", "created_at", "updated_at"))},
 		{Name: "idempotency_keys", Key: 2, Columns: slices.Concat(

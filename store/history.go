@@ -18,7 +18,8 @@ type Action string
 
 // What can be done to a record.
 const (
-	Created Action = "created"
-	Updated Action = "updated"
-	Deleted Action = "deleted"
+	Created  Action = "created"
+	Updated  Action = "updated"
+	Deleted  Action = "deleted"
+	Restored Action = "restored" // the text of an earlier version, and the record if it was deleted
 )

@@ -4,6 +4,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   let session; // what take() got; undefined until we know, null when logged out
   let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share
+  let over; // what ended the last session
   let solved; // a solution of a puzzle that the server has not used up
 
   // ---- the session
@@ -12,7 +13,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     const headers = new Headers(options.headers);
     if (token) headers.set("x-access-token", token);
     try {
-      return await fetch(server + path, { ...options, headers });
+      // No answer is for a cache, and Chromium's has equal requests wait for each other.
+      return await fetch(server + path, { cache: "no-store", ...options, headers });
     } catch (error) {
       throw signal?.aborted ? error : lost("The server cannot be reached.", { cause: error });
     }
@@ -28,12 +30,12 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     const response = await send(path, options, path === "/logout" && session?.token, signal);
     return { ...(await parse(response)), ...about(response) };
   }
-  function end(code) {
-    session = null;
-    onEnd(code);
+  function end(answer) {
+    [session, over] = [null, answer];
+    onEnd(answer.code);
   }
-  function refuse(answer, over) {
-    if (over) end(answer.code);
+  function refuse(answer, ends) {
+    if (ends) end(answer);
     throw Object.assign(new Error(answer.message), answer);
   }
 
@@ -79,7 +81,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     if (session === old && session !== null) {
       await (refreshing ??= alone(() => renew(old)).finally(() => (refreshing = undefined)));
     }
-    return session || refuse({ message: "Log in first.", code: "logged_out" });
+    return session || refuse(old && over ? over : loggedOut); // a call that was under way learns what the end was
   }
   // Returns the session, refreshed if its token expires soon. No timer does that: a session that nobody uses ends.
   async function current() {
@@ -118,7 +120,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     if (everywhere) await refresh(session); // it takes a token that is good
     const answer = await post("/logout", { everywhere, refresh_token: await storage.getItem(KEY) });
     if (answer.status !== 200) refuse(answer); // nothing is forgotten: try again
-    session = null;
+    [session, over] = [null, loggedOut];
     others.tell("logout");
     await storage.removeItem(KEY);
   }
@@ -133,8 +135,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   function hear(kind, theirs) {
     const same = !user || user.id === theirs?.user.id; // a tab does not become somebody else
     if (kind === "ask" && session) others.tell("here", session);
-    if (kind === "logout" && session) end("logged_out");
-    if (kind === "login" && session && !same) end("user_changed");
+    if (kind === "logout" && session) end(loggedOut);
+    if (kind === "login" && session && !same) end(somebodyElse);
     const wanted = { login: true, refresh: session !== null, here: session === undefined };
     if (wanted[kind] && same) take(theirs);
   }
@@ -290,6 +292,7 @@ export async function solve(challenge, { onPuzzle = () => {}, signal } = {}) {
 
 // Lets the page do something else. A timer would be slow in a hidden tab.
 const breath = () => new Promise((done) => {
+  if (globalThis.setImmediate) return setImmediate(done); // Node
   const { port1, port2 } = new MessageChannel();
   port1.onmessage = () => (port1.close(), done());
   port2.postMessage(null);
@@ -327,6 +330,7 @@ function hasher() {
 
 const KEY = "clientes_refresh"; // in the storage, and the name of the lock
 const DEVICE = "clientes_device"; // in the storage; a logout leaves it
+const loggedOut = { message: "Log in first.", code: "logged_out" };
 const somebodyElse = { message: "Somebody else has logged in.", code: "user_changed" };
 
 // Tabs refresh one after the other where the browser has locks. Where not, tabs that send the same token at about the
@@ -368,7 +372,9 @@ const about = ({ status, headers }) => ({ status, retryAfter: Number(headers.get
 
 // The JSON of an answer. What a proxy says in the server's place is none.
 async function parse(response) {
-  const text = await response.text().catch((cause) => Promise.reject(lost("The answer broke off.", { cause })));
+  const text = await response.text().catch((cause) => {
+    throw cause.name === "AbortError" ? cause : lost("The answer broke off.", { cause });
+  });
   let answer;
   try {
     answer = text ? JSON.parse(text) : undefined;

@@ -12,7 +12,7 @@ export async function show(main, path) {
   const sessions = await api.json("GET", "/sessions");
   const redraw = () => again(main, () => show(main, path));
   put(main, heading(t("place.account")),
-    h("p", { class: "muted" }, t("account.who", { user: me.user, role: roleName(me.role) })),
+    h("p", { class: "muted" }, `${me.user}, ${roleName(me.role)}`),
     emailPart(me, redraw), passwordPart(me), mfaPart(me, redraw), sessionsPart(sessions, redraw), devicesPart());
 }
 
@@ -26,7 +26,7 @@ function emailPart(me, redraw) {
   return part(t("account.email"), t("account.email_about"),
     h("p", { class: "fact" }, me.email || h("span", { class: "muted" }, t("account.email_none"))),
     me.pending_email && h("p", { class: "pending" }, t("account.email_pending", { email: me.pending_email })),
-    h("div", { class: "actions" }, h("button", { type: "button", id: "email-change", onclick: change }, t("account.change"))));
+    h("div", { class: "actions" }, h("button", { type: "button", id: "email-change", onclick: change }, t("account.email_change"))));
 }
 
 function passwordPart(me) {
@@ -36,7 +36,7 @@ function passwordPart(me) {
       field({ name: "password", label: t("account.password_new"), type: "password", autocomplete: "new-password", required: true }),
     ], submit: t("account.password_change"),
   }, (values) => api.json("POST", "/password", values)).then((done) => done && over(t("account.password_done")));
-  return part(t("account.password"), t("account.password_about"),
+  return part(t("field.password"), t("account.password_about"),
     h("div", { class: "actions" }, h("button", { type: "button", id: "password-change", onclick: change }, t("account.password_change"))));
 }
 
@@ -52,7 +52,7 @@ function devicesPart() {
 
 // over replaces the page when the account has ended all its sessions, this one too.
 function over(text) {
-  put(document.body, h("main", { class: "over" }, heading(t("account.over")), h("p", null, text),
-    h("p", null, h("a", { class: "button", href: "/login" }, t("account.login")))));
+  put(document.body, h("main", { class: "ended" }, heading(t("account.over")), h("p", null, text),
+    h("p", null, h("a", { class: "button", href: "/login" }, t("session.login")))));
   document.querySelector("h1").focus();
 }

@@ -1,7 +1,7 @@
 // The console: a rail of places, and the place that the address names (#/customers, #/account …).
 import { ask, h, notice, originNotice, page, put } from "./dom.js";
 import { choose, language, LANGUAGES, load, message, t } from "./words.js";
-import { logout, may, start, user } from "./session.js";
+import { logout, may, start, unsaved, user } from "./session.js";
 
 // Each place is a module whose show(main, path, query) fills the main element. path is what stands behind the place's
 // name, query a URLSearchParams. A place may set main.dirty, which tells whether there is typed text to lose.
@@ -23,16 +23,22 @@ export function go(to) {
   location.hash = to;
 }
 
-async function show() {
-  if (main?.dirty?.() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) {
-    history.replaceState(null, "", hash);
-    return;
-  }
-  hash = location.hash;
-  const [path, query] = hash.slice(2).split("?");
+const discards = () => ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true });
+
+// Links of mails lead here, and their forms are those of the login page.
+const isLink = () => /^#(confirm|invite|reset)=/.test(location.hash);
+
+async function show(event) {
+  if (isLink()) return location.replace("/login" + location.hash);
+  const [path, query] = location.hash.slice(2).split("?");
   const [name, ...rest] = path.split("/");
   const place = places.find((p) => p.name === name) ?? places[0];
   const another = place !== now;
+  if (now && (another ? unsaved() : main.dirty?.()) && !(await discards())) {
+    history.replaceState(null, "", event?.oldURL ?? hash); // a place may have changed its address by itself
+    return;
+  }
+  hash = location.hash;
   const first = !now;
   if (another) {
     now = place;
@@ -49,7 +55,8 @@ async function show() {
   }
   const mine = main;
   try {
-    await (await place.module()).show(main, rest, new URLSearchParams(query));
+    if (place.role && !may(place.role)) put(main, h("h1", null, place.label()), h("p", null, t("app.refused")));
+    else await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
     if (main !== mine) return;
     if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
@@ -68,7 +75,7 @@ function frame() {
   const { user: name, role } = user();
   main = h("main");
   const languages = h("select", { "aria-label": t("app.language"), onchange: async (event) => {
-    if (main.dirty?.() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) {
+    if (unsaved() && !(await discards())) {
       event.target.value = language;
       return;
     }
@@ -96,6 +103,7 @@ function frame() {
 const roles = { viewer: () => t("app.viewer"), editor: () => t("app.editor"), admin: () => t("app.admin") };
 
 async function run() {
+  if (isLink()) return location.replace("/login" + location.hash);
   await load();
   const all = h("div", { id: "page" });
   put(document.body, originNotice(), all);

@@ -1,20 +1,21 @@
 // What happened to the security of accounts, for admins.
 import { dialog, field, h, put } from "./dom.js";
 import { copy } from "./mfa.js";
-import { agent, heading, page, pager, refused, roleName, when } from "./parts.js";
-import { api, may } from "./session.js";
+import { agent, heading, page, pager, roleName, when } from "./parts.js";
+import { api } from "./session.js";
 import { date, number, t } from "./words.js";
 
 export async function show(main, path, query) {
-  if (!may("admin")) return refused(main, t("place.audit"));
+  const { hash } = location;
   const [{ records, next }, about] = await Promise.all([page("/audit", query), query.has("user_id") && nameOf(query.get("user_id"))]);
   const ids = [...new Set(records.flatMap((e) => [e.user_id, e.actor_id]).filter(Boolean))];
   const names = new Map(await Promise.all(ids.map(async (id) => [id, await nameOf(id)])));
+  if (location.hash !== hash) return; // the person has gone on
   const first = new URLSearchParams(query);
   first.delete("cursor");
   put(main, h("div", { class: "bar" }, heading(t("place.audit"))), filters(query, about),
     records.length ? table(records, names) : h("p", { class: "empty" }, t("audit.none")),
-    pager("audit", first, query, next, { first: t("audit.newest"), next: t("audit.older") }));
+    pager("audit", first, query, next));
 }
 
 // nameOf returns the name of a user, or what stands for one who is deleted.
@@ -30,7 +31,7 @@ async function nameOf(id) {
 function filters(query, about) {
   const since = query.get("since");
   const fault = h("p", { class: "fault", role: "alert" });
-  const user = field({ name: "user", label: t("audit.user"), value: about || "", spellcheck: false, autocapitalize: "none" });
+  const user = field({ name: "user", label: t("field.user"), value: about || "", spellcheck: false, autocapitalize: "none" });
   const e = h("form", { class: "filters", onsubmit: async (event) => {
     event.preventDefault();
     const to = new URLSearchParams();

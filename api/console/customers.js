@@ -82,6 +82,7 @@ function customers() {
     if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
     if (e.target.closest?.("input, textarea, select") || !search.checkVisibility()) return;
     e.preventDefault();
+    search.focus();
     search.select();
   });
 
@@ -170,6 +171,7 @@ function customers() {
     }
   }
   function fail(error) {
+    if (error.code === "mfa_setup_required") return location.replace("#/account/second-factor");
     table.hidden = pager.hidden = true;
     status.textContent = "";
     state.hidden = false;

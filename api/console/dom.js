@@ -49,6 +49,13 @@ export const dirty = (root) => inputs(root).some((e) =>
   e.options ? !([...e.options].find((o) => o.defaultSelected) ?? e.options[0])?.selected
     : e.type === "checkbox" || e.type === "radio" ? e.checked !== e.defaultChecked : e.value !== e.defaultValue);
 
+// settle makes the value of a field the one that it has at first.
+function settle(input) {
+  for (const o of input.options ?? []) o.defaultSelected = o.selected;
+  if (input.type === "checkbox" || input.type === "radio") input.defaultChecked = input.checked;
+  else if (!input.options) input.defaultValue = input.value;
+}
+
 // form returns a form of fields (elements, or what field takes) with a button. It calls work with the values by name.
 // While work runs, the button is disabled. If it rejects, the form shows why. cancel is called by a second button.
 export function form({ fields, submit, danger, cancel }, work) {
@@ -63,6 +70,7 @@ export function form({ fields, submit, danger, cancel }, work) {
     try {
       await work(values(e));
       showFaults(e);
+      for (const i of inputs(e)) settle(i);
     } catch (error) {
       showFaults(e, error);
     } finally {
@@ -171,7 +179,7 @@ export function say(text, action) {
     toast.remove();
     action.run();
   } }, action.label));
-  region.append(toast);
+  put(region, toast); // an older action may not fit what has been done since
   const away = () => (toast.matches(":hover, :focus-within") ? setTimeout(away, 2_000) : toast.remove());
   setTimeout(away, action ? 12_000 : 6_000);
 }

@@ -19,7 +19,7 @@ export function mfaPart(me, redraw) {
     }, async (values) => ({ recovery_codes: codes } = await api.json("POST", "/me/mfa/recovery", values)));
     if (!done) return;
     const box = h("div");
-    const opened = dialog(t("account.recovery"), box);
+    const opened = dialog(t("account.recovery_renew"), box);
     showCodes(box, codes, () => opened.close(true));
   };
   const end = () => act(t("account.mfa_end"), t("account.mfa_end_text"), {
@@ -37,7 +37,7 @@ export function mfaPart(me, redraw) {
 export function showSetUp(main, me) {
   const box = h("div", { class: "narrow" });
   put(main, heading(t("account.mfa_set_up")), h("p", null, me.mfa ? t("account.mfa_again") : t("account.mfa_must")), box);
-  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: leave }, t("account.login")));
+  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: leave }, t("session.login")));
   else steps(box, () => location.assign("/app/"));
 }
 async function leave() {
@@ -47,31 +47,30 @@ async function leave() {
 
 // steps fills box with one step after the other: the password, the code of the app, the recovery codes.
 function steps(box, done, cancel) {
-  put(box, form({ fields: proofFields({}), submit: t("account.next"), cancel }, async (values) => {
+  put(box, form({ fields: proofFields({}), submit: t("action.continue"), cancel }, async (values) => {
     const enrolment = await api.json("POST", "/me/mfa", values);
     const code = field({ name: "code", label: t("account.mfa_code"), autocomplete: "one-time-code", required: true });
     code.querySelector("input").inputMode = "numeric";
-    put(box, h("p", null, t("account.mfa_scan")), qr(enrolment.qr),
+    put(box, h("p", null, t("account.mfa_scan")), qr(enrolment),
       h("p", null, h("a", { href: enrolment.uri }, t("account.mfa_phone"))),
-      h("p", { class: "muted" }, t("account.mfa_type")), h("code", { class: "secret" }, enrolment.secret.match(/.{1,4}/g).join(" ")),
+      h("p", { class: "muted" }, t("account.mfa_type")), h("code", { class: "key" }, enrolment.secret.match(/.{1,4}/g).join(" ")),
       form({ fields: [code], submit: t("account.mfa_switch_on"), cancel }, async ({ code }) => {
         const { recovery_codes } = await api.json("POST", "/me/mfa/confirm", { code });
+        showCodes(box, recovery_codes, done); // whatever happens next, nobody can show them later
         await api.refresh(); // the next token is good for everything, also where a second factor is required
-        showCodes(box, recovery_codes, done);
       }));
     code.querySelector("input").focus();
   }));
 }
 
-function qr(path) {
+// qr draws the QR code of a second factor.
+function qr({ qr: path, qr_size: size }) {
   const SVG = "http://www.w3.org/2000/svg";
   const image = document.createElementNS(SVG, "svg");
   const dots = document.createElementNS(SVG, "path");
+  const own = { class: "qr", role: "img", "aria-label": t("account.mfa_qr"), viewBox: `0 0 ${size} ${size}` };
+  for (const [name, value] of Object.entries(own)) image.setAttribute(name, value);
   dots.setAttribute("d", path);
-  image.setAttribute("viewBox", "0 0 57 57");
-  image.setAttribute("class", "qr");
-  image.setAttribute("role", "img");
-  image.setAttribute("aria-label", t("account.mfa_qr"));
   image.append(dots);
   return image;
 }

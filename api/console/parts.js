@@ -30,8 +30,8 @@ export async function again(main, show) {
 
 // proofFields returns what a change of one's own account demands: the password, and a code if there is a second factor.
 export const proofFields = (me) => [
-  field({ name: "current", label: t("account.current"), type: "password", autocomplete: "current-password", required: true }),
-  me.mfa && field({ name: "code", label: t("account.code"), hint: t("account.code_hint"), autocomplete: "one-time-code", required: true }),
+  field({ name: "current", label: t("field.current"), type: "password", autocomplete: "current-password", required: true }),
+  me.mfa && field({ name: "code", label: t("field.code"), hint: t("account.code_hint"), autocomplete: "one-time-code", required: true }),
 ].filter(Boolean);
 
 // page returns one page of any list of the API: page.next is the query of the next one.
@@ -41,9 +41,9 @@ export async function page(path, query) {
 }
 
 // pager links to the first page and to the next. Back leads to the one before.
-export const pager = (place, first, now, next, words) => h("nav", { class: "foot", "aria-label": t("users.pages") },
-  now.has("cursor") ? h("a", { href: `#/${place}?${first}` }, words.first) : h("span"),
-  next && h("a", { href: `#/${place}?${next}` }, words.next));
+export const pager = (place, first, now, next) => h("nav", { class: "foot", "aria-label": t("users.pages") },
+  now.has("cursor") ? h("a", { href: `#/${place}?${first}` }, t("users.first")) : h("span"),
+  next && h("a", { href: `#/${place}?${next}` }, t("users.next")));
 
 export const roleName = (role) => ({ viewer: t("users.viewer"), editor: t("users.editor"), admin: t("users.admin") })[role];
 export const roles = () => ["viewer", "editor", "admin"].map((role) => [role, roleName(role)]);
@@ -60,9 +60,4 @@ export function agent(text) {
     [/Mac OS X|Macintosh/, "macOS"], [/CrOS/, "ChromeOS"], [/Linux/, "Linux"]]);
   if (browser && system) return t("account.agent", { browser, system });
   return browser ?? (text.split(/[\s(]/)[0] || t("account.agent_unknown"));
-}
-
-// refused is what a typed address shows to a role that may not see the place.
-export function refused(main, title) {
-  main.replaceChildren(heading(title), h("p", null, t("users.refused")), h("p", null, h("a", { href: "#/account" }, t("place.account"))));
 }

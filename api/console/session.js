@@ -8,7 +8,8 @@ const USE = 240_000; // after which an act of the person uses the session again
 
 let who; // the user whose page this is
 let endsAt = Infinity; // as Date.now() counts
-let usedAt = 0;
+let usedAt = 0; // when the session was used, in whichever tab
+let triedAt = 0; // when this tab last tried to use it
 let fixed = false; // no use makes it end later: SESSION_MAX
 let known = 0; // the end that the person knows of and cannot change
 let warning, lock; // the dialogs that are open
@@ -19,7 +20,8 @@ export const api = connect("", {
   onSession: (session) => {
     if (leaving) return;
     if (who && session.user.id !== who.id) return restart();
-    fixed = !lock && who && Date.now() - usedAt > 5_000 && session.endsAt - endsAt < 1_000;
+    // In seconds the end may differ by one. Two refreshes in a row tell nothing.
+    if (Date.now() - usedAt > 5_000) fixed = Boolean(who) && !lock && session.endsAt - endsAt < 2_000;
     who = session.user;
     endsAt = session.endsAt;
     usedAt = Date.now();
@@ -29,7 +31,8 @@ export const api = connect("", {
   onEnd: (code) => {
     if (!who || leaving) return; // the start looks after it
     if (code === "user_changed") restart();
-    else if (code === "logged_out" || !(lock || unsaved())) leave();
+    else if (code === "logged_out") leave("");
+    else if (!lock && !unsaved()) leave();
     else end();
   },
 });
@@ -41,7 +44,9 @@ const ROLES = ["viewer", "editor", "admin"];
 // may reports whether the user has a role, or a higher one.
 export const may = (role) => ROLES.indexOf(who?.role) >= ROLES.indexOf(role);
 
-const unsaved = () => document.getElementById("main")?.dirty?.() || [...page().querySelectorAll("dialog")].some(dirty);
+// unsaved reports whether the page has typed text that a save has not taken.
+export const unsaved = () => Boolean(document.getElementById("main")?.dirty?.()) ||
+  [...page().querySelectorAll("dialog, form:not([role=search])")].some(dirty);
 
 // start uses the session of the cookie, and watches over it from then on. It rejects if the server does not answer.
 // Without a session it leads to the login, and does not return.
@@ -60,9 +65,10 @@ export async function start() {
 }
 
 function use() {
-  if (lock || warning || leaving || Date.now() - usedAt < Math.min(USE, (endsAt - usedAt) / 4)) return;
-  usedAt = Date.now(); // also if it fails: the next request tells
-  api.refresh().catch(() => {});
+  const now = Date.now();
+  if (lock || warning || leaving || now - Math.max(usedAt, triedAt) < Math.min(USE, (endsAt - usedAt) / 4)) return;
+  triedAt = now;
+  api.refresh().catch(() => {}); // the next request tells
 }
 
 // tick looks at the clock and does not count: timers stand still while a laptop sleeps.
@@ -71,7 +77,14 @@ function tick() {
   const left = endsAt - Date.now();
   if (left <= 0) end();
   else if (warning) warning.show(left);
-  else if (left <= WARN && known !== endsAt) warn(left);
+  else if (left <= Math.min(WARN, (endsAt - usedAt) / 2) && known !== endsAt) warn(left);
+}
+
+let titled; // the title of the page while another one stands for it
+function retitle(title) {
+  titled ??= document.title;
+  document.title = title ?? titled;
+  if (!title) titled = undefined;
 }
 
 function warn(left) {
@@ -94,6 +107,7 @@ function warn(left) {
     h("div", { class: "actions" }, button, h("button", { type: "button", onclick: logout }, t("session.logout")))],
   { alert: true, within: document.body, onEscape: stay });
   let said = Math.ceil(left / 1000);
+  retitle(t("session.warning"));
   warning = Object.assign(d, { show(left) {
     const s = Math.ceil(left / 1000);
     put(time, `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`);
@@ -101,14 +115,16 @@ function warn(left) {
     if (said - s >= 30 || (s <= 15 && said > 15)) put(heard, seconds((said = s)));
   } });
   warning.show(left);
-  d.closed.then(() => (warning = undefined));
+  d.closed.then(() => {
+    warning = undefined;
+    if (!lock) retitle();
+  });
 }
 
 // end hides what is on the page from whoever looks, and asks for a new login over it. What was typed stays there.
 function end() {
   if (lock) return;
   warning?.close();
-  const title = document.title;
   const code = field({ name: "code", label: t("field.code"), autocomplete: "one-time-code", required: true });
   code.hidden = true;
   const f = form({
@@ -131,21 +147,21 @@ function end() {
     { within: document.body, stays: true });
   f.elements.password.focus();
   page().hidden = page().inert = true;
-  document.title = t("session.ended");
+  retitle(t("session.ended"));
   const { close } = lock;
   lock.close = () => {
     page().hidden = page().inert = false;
-    document.title = title;
+    retitle();
     lock = undefined;
     close();
   };
 }
 
-// leave empties the page and leads to the login.
-function leave() {
+// leave empties the page and leads to the login, which leads back to the place.
+function leave(place = location.hash) {
   leaving = true;
   put(document.body);
-  location.replace("/login");
+  location.replace("/login" + place);
 }
 
 // restart begins anew, for another user.
@@ -162,7 +178,7 @@ export async function logout() {
   } catch (error) {
     return say(message(error));
   }
-  leave();
+  leave("");
 }
 
 // stepUp returns what work returns. If the server wants a proof that this is the user, it asks for the password (and

@@ -5,6 +5,7 @@ import { api, stepUp, user } from "./session.js";
 import { t } from "./words.js";
 
 export async function showUser(main, id) {
+  const { hash } = location;
   let u;
   try {
     u = await api.json("GET", "/users/" + encodeURIComponent(id));
@@ -12,6 +13,7 @@ export async function showUser(main, id) {
     if (error.code !== "not_found") throw error;
     return put(main, back(), heading(t("users.gone")), h("p", null, h("a", { href: "#/audit?user_id=" + encodeURIComponent(id) }, t("users.events"))));
   }
+  if (location.hash !== hash) return; // the person has gone on
   const own = u.id === user().id;
   // change opens a dialog for a change that the server may want a proof for, and shows the user anew.
   const change = (id, title, text, options, work, said) => h("button", { type: "button", id, onclick: async () => {
@@ -27,9 +29,9 @@ export async function showUser(main, id) {
     h("p", { class: "muted" }, t("users.since"), " ", when(u.created_at), " · ",
       h("a", { href: "#/audit?user_id=" + u.id }, t("users.events"))),
     own && h("p", null, t("users.own"), " ", h("a", { href: "#/account" }, t("place.account"))),
-    part(t("users.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("users.email_none"))),
-      !own && h("div", { class: "actions" }, change("email", t("users.email_change"), t("users.email_text", named), {
-        fields: [field({ name: "email", label: t("users.email"), type: "email", value: u.email, spellcheck: false })],
+    part(t("account.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("account.email_none"))),
+      !own && h("div", { class: "actions" }, change("email", t("account.email_change"), t("users.email_text", named), {
+        fields: [field({ name: "email", label: t("account.email"), type: "email", value: u.email, spellcheck: false })],
       }, patch, t("users.saved")))),
     part(t("users.role"), t("users.role_hint"), h("p", { class: "fact" }, roleName(u.role)),
       !own && h("div", { class: "actions" }, change("role", t("users.role_change"), t("users.role_text", named), {

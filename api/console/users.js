@@ -1,12 +1,11 @@
 // The users, for admins: a list, and one user on a page of their own.
 import { dialog, field, form, h, put, say } from "./dom.js";
-import { heading, page, pager, refused, roleName, roles, when } from "./parts.js";
-import { api, may, stepUp, user } from "./session.js";
+import { heading, page, pager, roleName, roles, when } from "./parts.js";
+import { api, stepUp, user } from "./session.js";
 import { t } from "./words.js";
 import { showUser } from "./user.js";
 
 export async function show(main, path, query) {
-  if (!may("admin")) return refused(main, t("place.users"));
   if (path[0]) return showUser(main, path[0]);
   const name = query.get("user") ?? "";
   const search = h("input", { type: "search", value: name, "aria-label": t("users.search"), placeholder: t("users.search"), spellcheck: false });
@@ -14,15 +13,17 @@ export async function show(main, path, query) {
     event.preventDefault();
     location.hash = "#/users" + (search.value.trim() ? "?" + new URLSearchParams({ user: search.value.trim() }) : "");
   };
+  const { hash } = location;
   const { records, next } = await page("/users", query);
+  if (location.hash !== hash) return; // the person has gone on
   put(main, h("div", { class: "bar" }, heading(t("place.users")), h("form", { role: "search", onsubmit: find }, search),
       h("button", { type: "button", class: "main", id: "user-new", onclick: add }, t("users.new"))),
     records.length ? table(records) : h("p", { class: "empty" }, t("users.none", { name }), " ", h("a", { href: "#/users" }, t("users.all"))),
-    pager("users", "", query, next, { first: t("users.first"), next: t("users.next") }));
+    pager("users", "", query, next));
 }
 
 const table = (users) => h("div", { class: "scroll" }, h("table", null,
-  h("thead", null, h("tr", null, [t("users.name"), t("users.email"), t("users.role"), t("users.state"), t("users.since")]
+  h("thead", null, h("tr", null, [t("users.name"), t("account.email"), t("users.role"), t("users.state"), t("users.since")]
     .map((text, i) => h("th", { scope: "col", class: i === 4 && "less" }, text)))),
   h("tbody", null, users.map((u) => h("tr", { class: u.disabled && "off" },
     h("td", null, h("a", { href: "#/users/" + u.id }, u.user), u.id === user().id && [" ", h("span", { class: "mark" }, t("users.you"))]),
@@ -32,13 +33,13 @@ const table = (users) => h("div", { class: "scroll" }, h("table", null,
 // add adds a user: with an invitation by mail, or with a password that the admin passes on.
 function add() {
   const how = field({ name: "how", label: t("users.how"), options: [["mail", t("users.by_mail")], ["password", t("users.by_password")]] });
-  const password = field({ name: "password", label: t("users.password"), hint: t("users.password_hint"), autocomplete: "new-password", required: true });
+  const password = field({ name: "password", label: t("field.password"), hint: t("users.password_hint"), autocomplete: "new-password", required: true });
   password.hidden = true;
   how.addEventListener("change", (event) => (password.hidden = event.target.value !== "password"));
   const opened = dialog(t("users.new"), form({
     fields: [
       field({ name: "user", label: t("users.name"), required: true, spellcheck: false, autocapitalize: "none" }),
-      field({ name: "email", label: t("users.email"), type: "email", spellcheck: false }),
+      field({ name: "email", label: t("account.email"), type: "email", spellcheck: false }),
       field({ name: "role", label: t("users.role"), hint: t("users.role_hint"), value: "viewer", options: roles() }), how, password,
     ], submit: t("users.add"), cancel: () => opened.close(),
   }, async ({ how, password, ...values }) => {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -88,7 +89,7 @@ func insertCliente(first int, rest string) string {
 		RETURNING ` + clienteColumns + `
 	), kept AS (
 		INSERT INTO cliente_history (` + historyColumns + `)
-		SELECT id, version, 'created', $1::bigint,
+		SELECT id, version, 'created', false, $1::bigint,
 			coalesce((SELECT name FROM users WHERE id = $1::bigint), ''),
 			created_at, created_at, updated_at, ` + textColumns + `
 		FROM made
@@ -131,18 +132,83 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		if c.SameText(old) {
 			return old, nil
 		}
-		c.ID = old.ID
-		c.Version = old.Version + 1
-		c.CreatedAt = old.CreatedAt
-		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
 		write := new(pgx.Batch)
-		write.Queue(updateCliente, rowArgs([]any{c.ID, c.Version, c.UpdatedAt}, c)...)
-		queueChange(write, store.Change{
-			Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c,
-		})
+		c = s.queueReplacement(write, by, old, c, store.Updated)
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
 			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", id, err)
+		}
+		return c, nil
+	})
+}
+
+// queueReplacement queues the next version of a record, with the texts of c, and its history. It
+// returns that version.
+func (s *Store) queueReplacement(b *pgx.Batch, by int64, old, c store.Cliente,
+	action store.Action) store.Cliente {
+	c.ID = old.ID
+	c.Version = old.Version + 1
+	c.CreatedAt = old.CreatedAt
+	c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
+	b.Queue(updateCliente, rowArgs([]any{c.ID, c.Version, c.UpdatedAt}, c)...)
+	queueChange(b, store.Change{
+		Version: c.Version, Action: action, UserID: by, At: c.UpdatedAt, Record: c,
+	})
+	return c
+}
+
+var createClienteAgain = `
+	INSERT INTO clientes (id, version, created_at, updated_at, ` + rowColumns + `)
+	OVERRIDING SYSTEM VALUE
+	VALUES ($1, $2, $3, $4, ` + parameters(5, rowParameters) + `)`
+
+// RestoreCliente implements [store.Clientes]. A record that was deleted has no row to lock. So
+// whoever restores one locks the first step of its history, which nobody else does.
+func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
+	check func(store.Cliente) error) (store.Cliente, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (c store.Cliente, _ error) {
+		lock := begin()
+		lock.Queue(`
+			SELECT
+			FROM cliente_history
+			WHERE cliente_id = $1
+			ORDER BY version
+			LIMIT 1
+			FOR UPDATE`,
+			id)
+		if err := send(ctx, conn, lock); err != nil {
+			return c, fmt.Errorf("lock the history of cliente %d: %w", id, err)
+		}
+		old, err := one(ctx, conn, toCliente, selectClienteForUpdate, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return c, fmt.Errorf("lock cliente %d: %w", id, err)
+		}
+		wanted, err := one(ctx, conn, toChange, selectChange, id, version)
+		if err != nil {
+			return c, fmt.Errorf("read version %d of cliente %d: %w", version, id, err)
+		}
+		if err := check(old); err != nil {
+			return c, err
+		}
+		write := new(pgx.Batch)
+		switch c = wanted.Record; {
+		case old.ID == 0:
+			last, err := one(ctx, conn, toChange, selectHistory, id, 0, 1)
+			if err != nil {
+				return c, fmt.Errorf("read the last change of cliente %d: %w", id, err)
+			}
+			old = store.Cliente{
+				ID: id, Version: last.Version, CreatedAt: c.CreatedAt, UpdatedAt: last.At,
+			}
+			write.Queue(createClienteAgain,
+				rowArgs([]any{id, old.Version, old.CreatedAt, old.UpdatedAt}, c)...)
+		case c.SameText(old):
+			return old, nil
+		}
+		c = s.queueReplacement(write, by, old, c, store.Restored)
+		write.Queue("COMMIT")
+		if err := send(ctx, conn, write); err != nil {
+			return c, fmt.Errorf("restore cliente %d: %w", id, err)
 		}
 		return c, nil
 	})

@@ -11,12 +11,13 @@ import (
 
 var (
 	// historyColumns are in the order of queueChange's arguments.
-	historyColumns = `cliente_id, version, action, user_id, user_name,
+	historyColumns = `cliente_id, version, action, restored, user_id, user_name,
 		at, created_at, updated_at, ` + textColumns
 
 	// changeColumns are in the order of toChange. The record has the version of the change. Only
 	// for a delete it has the version before.
-	changeColumns = `version, action, user_id, user_name, at,
+	changeColumns = `version, CASE WHEN restored THEN 'restored' ELSE action END,
+		user_id, user_name, at,
 		cliente_id, version - (action = 'deleted')::int, created_at, updated_at, ` + textColumns
 )
 
@@ -30,6 +31,11 @@ var selectHistory = `
 	WHERE cliente_id = $1 AND (version < $2 OR $2 = 0)
 	ORDER BY version DESC
 	LIMIT $3`
+
+var selectChange = `
+	SELECT ` + changeColumns + `
+	FROM cliente_history
+	WHERE cliente_id = $1 AND version = $2`
 
 // ClienteHistory implements [store.Clientes].
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
@@ -60,15 +66,19 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 
 var insertChange = `
 	INSERT INTO cliente_history (` + historyColumns + `)
-	VALUES ($1, $2, $3, $4::bigint,
-		coalesce((SELECT name FROM users WHERE id = $4::bigint), ''),
-		$5, $6, $7, ` + parameters(8, store.ClienteTexts) + `)`
+	VALUES ($1, $2, $3, $4, $5::bigint,
+		coalesce((SELECT name FROM users WHERE id = $5::bigint), ''),
+		$6, $7, $8, ` + parameters(9, store.ClienteTexts) + `)`
 
 // queueChange queues the insert of one step of a record's history, with the name that the user has
 // now.
 func queueChange(b *pgx.Batch, c store.Change) {
+	restored := c.Action == store.Restored
+	if restored {
+		c.Action = store.Updated // as older programs know it
+	}
 	b.Queue(insertChange, textArgs([]any{
-		c.Record.ID, c.Version, string(c.Action), c.UserID,
+		c.Record.ID, c.Version, string(c.Action), restored, c.UserID,
 		c.At, c.Record.CreatedAt, c.Record.UpdatedAt,
 	}, c.Record)...)
 }

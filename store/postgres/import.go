@@ -49,7 +49,7 @@ func (s *Store) importClientes(ctx context.Context, by int64,
 			now)
 		write.Queue(`
 			INSERT INTO cliente_history (`+historyColumns+`)
-			SELECT id, 1, 'created', $1::bigint,
+			SELECT id, 1, 'created', false, $1::bigint,
 				coalesce((SELECT name FROM users WHERE id = $1::bigint), ''),
 				$2::timestamptz, $2::timestamptz, $2::timestamptz, `+textColumns+`
 			FROM import`,

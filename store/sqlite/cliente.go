@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -102,24 +103,81 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 		if c.SameText(old) {
 			return old, nil
 		}
-		c.ID = old.ID
-		c.Version = old.Version + 1
-		c.CreatedAt = old.CreatedAt
-		c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
-		err = exec(conn, updateCliente,
-			c.Version, c.UpdatedAt,
-			&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText(),
-			c.ID)
-		switch {
-		case isConflict(err):
-			return store.Cliente{}, &store.ConflictError{Field: "email"}
-		case err != nil:
-			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", id, err)
-		}
-		return c, keepChange(conn, store.Change{
-			Version: c.Version, Action: store.Updated, UserID: by, At: c.UpdatedAt, Record: c,
-		})
+		return s.replaceCliente(conn, by, old, c, store.Updated)
 	})
+}
+
+// replaceCliente writes the next version of a record, with the texts of c, and its history.
+func (s *Store) replaceCliente(conn *sqlite.Conn, by int64, old, c store.Cliente,
+	action store.Action) (store.Cliente, error) {
+	c.ID = old.ID
+	c.Version = old.Version + 1
+	c.CreatedAt = old.CreatedAt
+	c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
+	err := exec(conn, updateCliente,
+		c.Version, c.UpdatedAt,
+		&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText(),
+		c.ID)
+	switch {
+	case isConflict(err):
+		return store.Cliente{}, &store.ConflictError{Field: "email"}
+	case err != nil:
+		return store.Cliente{}, fmt.Errorf("update cliente %d: %w", c.ID, err)
+	}
+	return c, keepChange(conn, store.Change{
+		Version: c.Version, Action: action, UserID: by, At: c.UpdatedAt, Record: c,
+	})
+}
+
+// RestoreCliente implements [store.Clientes].
+func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
+	check func(store.Cliente) error) (store.Cliente, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
+		old, err := clienteByID(conn, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return store.Cliente{}, err
+		}
+		wanted, err := one(conn, scanChange, selectChange, id, version)
+		if err != nil {
+			return store.Cliente{}, fmt.Errorf("read version %d of cliente %d: %w", version, id,
+				err)
+		}
+		if err := check(old); err != nil {
+			return store.Cliente{}, err
+		}
+		switch {
+		case old.ID == 0:
+			if old, err = bringBack(conn, wanted.Record); err != nil {
+				return store.Cliente{}, err
+			}
+		case wanted.Record.SameText(old):
+			return old, nil
+		}
+		return s.replaceCliente(conn, by, old, wanted.Record, store.Restored)
+	})
+}
+
+var createClienteAgain = `
+	INSERT INTO clientes (id, version, created_at, updated_at, ` + rowColumns + `)
+	VALUES (?, ?, ?, ?, ` + parameters(rowParameters) + `)`
+
+// bringBack inserts a record that was deleted, with the version and the time of its last change.
+func bringBack(conn *sqlite.Conn, c store.Cliente) (store.Cliente, error) {
+	last, err := one(conn, scanChange, selectHistory, c.ID, int64(0), int64(0), int64(1))
+	if err != nil {
+		return store.Cliente{}, fmt.Errorf("read the last change of cliente %d: %w", c.ID, err)
+	}
+	c.Version, c.UpdatedAt = last.Version, last.At
+	err = exec(conn, createClienteAgain,
+		c.ID, c.Version, c.CreatedAt, c.UpdatedAt,
+		&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
+	switch {
+	case isConflict(err):
+		return store.Cliente{}, &store.ConflictError{Field: "email"}
+	case err != nil:
+		return store.Cliente{}, fmt.Errorf("insert cliente %d again: %w", c.ID, err)
+	}
+	return c, nil
 }
 
 // DeleteCliente implements [store.Clientes].

@@ -11,12 +11,12 @@ import (
 
 var (
 	// historyColumns are in the order of keepChange's arguments.
-	historyColumns = `cliente_id, version, action, user_id, user_name,
+	historyColumns = `cliente_id, version, action, restored, user_id, user_name,
 		at, created_at, updated_at, ` + textColumns
 
 	// changeColumns are in the order of scanChange. The record has the version of the change. Only
 	// for a delete it has the version before.
-	changeColumns = `version, action, user_id, user_name, at,
+	changeColumns = `version, iif(restored, 'restored', action), user_id, user_name, at,
 		cliente_id, version - (action = 'deleted'), created_at, updated_at, ` + textColumns
 )
 
@@ -37,6 +37,11 @@ var selectHistory = `
 	WHERE cliente_id = ? AND (version < ? OR ? = 0)
 	ORDER BY version DESC
 	LIMIT +?`
+
+var selectChange = `
+	SELECT ` + changeColumns + `
+	FROM cliente_history
+	WHERE cliente_id = ? AND version = ?`
 
 // ClienteHistory implements [store.Clientes].
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
@@ -64,14 +69,18 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 
 var insertChange = `
 	INSERT INTO cliente_history (` + historyColumns + `)
-	VALUES (?, ?, ?, ?,
+	VALUES (?, ?, ?, ?, ?,
 		coalesce((SELECT name FROM users WHERE id = ?), ''),
 		?, ?, ?, ` + parameters(store.ClienteTexts) + `)`
 
 // keepChange inserts one step of a record's history, with the name that the user has now.
 func keepChange(conn *sqlite.Conn, c store.Change) error {
+	restored := c.Action == store.Restored
+	if restored {
+		c.Action = store.Updated // as older programs know it
+	}
 	err := exec(conn, insertChange,
-		c.Record.ID, c.Version, string(c.Action), c.UserID,
+		c.Record.ID, c.Version, string(c.Action), restored, c.UserID,
 		c.UserID,
 		c.At, c.Record.CreatedAt, c.Record.UpdatedAt, &c.Record)
 	if err != nil {

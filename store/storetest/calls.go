@@ -111,6 +111,10 @@ func clienteCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 		"DeleteCliente": func(ctx context.Context) error {
 			return st.DeleteCliente(ctx, by, id, func(store.Cliente) error { return nil })
 		},
+		"RestoreCliente": func(ctx context.Context) error {
+			_, err := st.RestoreCliente(ctx, by, id, 1, func(store.Cliente) error { return nil })
+			return err
+		},
 		"ClienteHistory": func(ctx context.Context) error {
 			_, err := st.ClienteHistory(ctx, id, 0, 10)
 			return err

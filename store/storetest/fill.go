@@ -118,6 +118,9 @@ func (f *fixture) fillClientes(t *testing.T, admin store.User) store.Cliente {
 	}
 	_, err := f.CreateCliente(ctx, admin.ID, longest())
 	must(t, err)
+	restored := setEmail(f.cliente(t, "restored", "").ID, "Restored@example.com")
+	_, err = f.RestoreCliente(ctx, admin.ID, restored.ID, 1, anyway)
+	must(t, err)
 	deleted := setEmail(f.cliente(t, "deleted", "").ID, "Deleted@example.com")
 	must(t, f.DeleteCliente(ctx, admin.ID, deleted.ID, func(store.Cliente) error { return nil }))
 	return deleted

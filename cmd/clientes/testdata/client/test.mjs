@@ -13,6 +13,7 @@ import { harness, inBrowser, open, there } from "./world.mjs";
 
 const { SERVER, SECRET, USER1, USER2, PASSWORD } = process.env;
 const KEY = "clientes_refresh";
+const WORLD = inBrowser ? "Chromium" : "Node"; // in names, because the server is the same
 
 // ---- the proxy
 
@@ -56,7 +57,7 @@ const proxy = http.createServer(async (req, res) => {
     out.on("error", reject).end(body);
   });
   exchange.status = answer.statusCode;
-  const isJSON = content.length && answer.headers["content-type"]?.includes("json");
+  const isJSON = content.length && answer.headers["content-type"]?.startsWith("application/json");
   exchange.answer = isJSON ? JSON.parse(content) : undefined;
   if (exchange.answer?.token) given.push(exchange.answer.token);
   if ((await after(exchange)) === "lose") return res.destroy();
@@ -777,6 +778,611 @@ scene("in cookie mode the page never has the refresh token", () => withCookies(a
   expired = () => false;
   await rejects(b.fetch("/clientes"), "token_revoked");
 }));
+
+// ---- a refresh ahead of the end
+
+// later lets time pass on a clock of the client, in seconds.
+const later = (clock, seconds) => there((clock, ms) => void (world.clock[clock] += ms), clock, seconds * 1000);
+
+scene("a token that ends soon is replaced before the call, by either clock", async () => {
+  const api = tab();
+  for (const clock of ["wall", "monotonic"]) {
+    await api.login(USER1, PASSWORD);
+    seen = [];
+    await later(clock, 275);
+    await ok(api);
+    assert.equal(count("/refresh"), 0, "there are 25 seconds left");
+    await later(clock, 10);
+    await Promise.all([ok(api), ok(api), ok(api)]);
+    assert.deepEqual(seen.map((x) => x.path), ["/clientes", "/refresh", "/clientes", "/clientes", "/clientes"]);
+    assert.ok(seen.every((x) => x.status === 200));
+    await ok(api);
+    assert.equal(count("/refresh"), 1);
+  }
+});
+
+scene("nothing is refreshed while nobody calls", async () => {
+  const timers = () => there(() => {
+    const plain = globalThis.setTimeout;
+    world.timers = [];
+    globalThis.setTimeout = (work, ms) => (world.timers.push(ms), plain(work, ms));
+    globalThis.setInterval = (work, ms) => void world.timers.push(ms);
+    world.restore = () => (globalThis.setTimeout = plain);
+  });
+  const api = tab();
+  await timers();
+  try {
+    await api.login(USER1, PASSWORD);
+    await ok(api);
+    await later("wall", 285);
+    await ok(api);
+    assert.deepEqual(await there(() => world.timers), []);
+  } finally {
+    await there(() => void world.restore());
+  }
+});
+
+scene("a token that is good is used while the server cannot refresh", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  before = (x) => (x.path === "/refresh" ? { status: 503, body: '{"message":"Away.","code":"store_unavailable"}' } : undefined);
+  await later("wall", 285);
+  await ok(api);
+  assert.equal(count("/refresh"), 1);
+  await later("wall", 20);
+  await rejects(api.fetch("/clientes"), "store_unavailable");
+  before = () => {};
+  await ok(api);
+  assert.deepEqual(api.ends, []);
+});
+
+scene("a token of a few seconds is not replaced before each call", async () => {
+  const api = tab();
+  before = async (x) => {
+    if (x.path !== "/login") return;
+    const response = await fetch(SERVER + x.path, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(x.body),
+    });
+    return { status: 200, body: JSON.stringify({ ...(await response.json()), expires_in: 10 }) };
+  };
+  await api.login(USER1, PASSWORD);
+  await ok(api);
+  await later("wall", 7);
+  await ok(api);
+  assert.equal(count("/refresh"), 0);
+  await later("wall", 1);
+  await ok(api);
+  assert.equal(count("/refresh"), 1);
+});
+
+scene("refresh uses the session now, and tells when it ends", async () => {
+  const api = tab();
+  const { user } = await (async () => ({ user: await api.login(USER1, PASSWORD) }))();
+  await later("wall", 60);
+  const { endsAt, ...rest } = await api.refresh();
+  assert.deepEqual(rest, { user });
+  assert.equal(count("/refresh"), 1);
+  assert.equal(api.sessions.length, 2);
+  assert.deepEqual(api.sessions[1], { user, endsAt });
+  assert.deepEqual(await api.session(), { user, endsAt });
+  const longer = endsAt - api.sessions[0].endsAt;
+  assert.ok(longer >= 60_000, `it ends ${longer} ms later`);
+  await api.logout();
+  assert.equal(await api.session(), null);
+  await rejects(api.refresh(), "logged_out");
+});
+
+// ---- errors
+
+const answers = (path, answer) => (before = (x) => (x.path === path ? answer : undefined));
+
+scene("a refusal has all that the server says", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  await assert.rejects(api.json("POST", "/clientes", { name: "", email: "x" }), (error) => {
+    assert.deepEqual([error.status, error.code, error.errors.map((x) => x.field)], [422, "validation_failed", ["name", "email"]]);
+    assert.match(error.message, /./);
+    assert.match(error.request_id, /./);
+    return true;
+  });
+  await assert.rejects(api.clientes.get(999_999), (error) => error.status === 404 && error.code === "not_found");
+  answers("/clientes", { status: 503, body: '{"message":"Busy.","code":"overloaded"}', headers: { "Retry-After": "3" } });
+  await assert.rejects(api.json("GET", "/clientes"), (error) => error.code === "overloaded" && error.retryAfter === 3);
+  await assert.rejects(api.login("", ""), (error) => error.status === 422);
+  before = () => {};
+  assert.equal(await api.json("GET", "/clientes?limit=1").then((list) => list.length), 1);
+  const { id, version } = await api.json("POST", "/clientes", { name: "Once" });
+  assert.equal((await api.json("DELETE", `/clientes/${id}`, undefined, { "If-Match": `"${version}"` })) ?? null, null);
+});
+
+scene("what is no answer of the server is told as a fault of the network", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const html = { type: "text/html", body: "<h1>Bad Gateway</h1>" };
+  for (const answer of [
+    { ...html, status: 502 }, { ...html, status: 404 }, { ...html, status: 200 }, { status: 502, body: "null" },
+    { status: 502, body: '"no"' }, { status: 401, body: "null" },
+  ]) {
+    answers("/clientes", answer);
+    await assert.rejects(api.json("GET", "/clientes"), (error) => {
+      assert.deepEqual([error.code, error.status], ["network", answer.status]);
+      assert.match(error.message, /not the server's/);
+      return true;
+    });
+  }
+  answers("/clientes", "lose");
+  await assert.rejects(api.json("GET", "/clientes"), (error) => error.code === "network" && error instanceof TypeError);
+  await rejects(api.fetch("/clientes"), "network");
+  await rejects(api.clientes.page(), "network");
+  answers("/login", { ...html, status: 502 });
+  await rejects(api.login(USER1, PASSWORD), "network");
+  assert.deepEqual(api.ends, []);
+});
+
+scene("a caller's own signal ends a call with its own reason", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const end = gate();
+  before = async (x) => {
+    if (x.path === "/clientes") await there(() => world.stop.abort()), await end.opened;
+  };
+  const name = await there(async (id) => {
+    world.stop = new AbortController();
+    return world.clients[id].fetch("/clientes", { signal: world.stop.signal }).catch((error) => error.name + error.code);
+  }, api.id);
+  assert.equal(name, "AbortError20");
+  end.open();
+});
+
+// ---- customers
+
+// editor gives a client that is logged in.
+async function editor() {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  seen = [];
+  return api;
+}
+const patches = () => seen.filter((x) => x.method === "PATCH");
+
+scene("lists are read page by page", async () => {
+  const api = await editor();
+  const [A, B, C] = ["A", "B", "C"].map((name) => `Page ${WORLD} ${name}`);
+  for (const name of [A, B, C]) await api.clientes.create({ name });
+  seen = [];
+  const first = await api.clientes.page({ q: "page " + WORLD, limit: 2, count: "exact", sort: "name", email: undefined });
+  assert.deepEqual(first.records.map((x) => x.name), [A, B]);
+  assert.equal(first.total, 3);
+  const second = await api.clientes.page(first.next);
+  assert.deepEqual(second.records.map((x) => x.name), [C]);
+  assert.equal(second.next ?? null, null);
+  seen = [];
+  const names = (most) => there(async (id, q, most) => {
+    const names = [];
+    for await (const cliente of world.clients[id].clientes.list({ q, limit: 2, sort: "name" })) {
+      names.push(cliente.name);
+      if (names.length === most) break;
+    }
+    return names;
+  }, api.id, "page " + WORLD, most);
+  assert.deepEqual(await names(), [A, B, C]);
+  assert.equal(seen.length, 2);
+  seen = [];
+  assert.deepEqual(await names(2), [A, B]);
+  assert.equal(seen.length, 1, "a page that nobody reads is not asked for");
+  assert.ok((await there(async (id) => {
+    let n = 0;
+    for await (const cliente of world.clients[id].clientes.list()) n += cliente.id > 0;
+    return n;
+  }, api.id)) >= 3);
+});
+
+scene("an update sends the changed fields alone, under the version that was read", async () => {
+  const api = await editor();
+  const base = await api.clientes.create({ name: "Ana", phone: "1" });
+  const saved = await api.clientes.update(base, { ...base, phone: "2", email: null });
+  assert.equal(saved.phone, "2");
+  assert.equal(saved.version, 2);
+  assert.deepEqual(patches().map((x) => [x.body, x.headers["if-match"]]), [[{ phone: "2" }, '"1"']]);
+  assert.deepEqual(await api.clientes.update(saved, { phone: "2", name: "Ana" }), saved);
+  assert.equal(patches().length, 1, "nothing was changed, and nothing sent");
+});
+
+scene("changes of two people to different fields go together, as often as it takes", async () => {
+  const [api, other] = [await editor(), await editor()];
+  const base = await api.clientes.create({ name: "Ana", phone: "1", company: "X", notes: "n" });
+  let theirs = await other.clientes.update(base, { phone: "2" });
+  after = async (x) => { // and once more after it was read
+    if (x.method === "GET" && theirs.version === 2) theirs = await other.clientes.update(theirs, { notes: "m" });
+  };
+  seen = [];
+  const saved = await api.clientes.update(base, { name: "Ana Souza", company: "Y" });
+  const { name, phone, company, notes, version } = saved;
+  assert.deepEqual({ name, phone, company, notes, version }, { name: "Ana Souza", phone: "2", company: "Y", notes: "m", version: 4 });
+  const mine = patches().filter((x) => x.body.name);
+  assert.deepEqual(mine.map((x) => [x.headers["if-match"], x.status]), [['"1"', 412], ['"2"', 412], ['"3"', 200]]);
+});
+
+scene("what both changed to the same is no conflict", async () => {
+  const [api, other] = [await editor(), await editor()];
+  const base = await api.clientes.create({ name: "Ana", phone: "1" });
+  const theirs = await other.clientes.update(base, { phone: "2" });
+  assert.deepEqual(await api.clientes.update(base, { phone: "2" }), theirs);
+  const saved = await api.clientes.update(base, { phone: "2", name: "Bea" });
+  assert.deepEqual([saved.phone, saved.name, saved.version], ["2", "Bea", 3]);
+  assert.deepEqual(patches().at(-1).body, { name: "Bea" });
+
+  // The answer of an update was lost, and the user saves again.
+  after = (x) => (x.method === "PATCH" ? "lose" : undefined);
+  await rejects(api.clientes.update(saved, { name: "Cid" }), "network");
+  after = () => {};
+  assert.equal((await api.clientes.update(saved, { name: "Cid" })).version, 4);
+});
+
+scene("what both changed to something else is a conflict, and nothing is written", async () => {
+  const [api, other] = [await editor(), await editor()];
+  const base = await api.clientes.create({ name: "Ana", phone: "1", notes: "n" });
+  const theirs = await other.clientes.update(base, { phone: "2", name: "Bea" });
+  const error = await api.clientes.update(base, { phone: "3", name: "Bea", notes: "mine" }).catch((error) => error);
+  assert.equal(error.code, "conflict_fields");
+  assert.deepEqual(error.conflict, { base, theirs, mine: { phone: "3", notes: "mine" }, fields: ["phone"] });
+  assert.deepEqual(await api.clientes.get(base.id), theirs);
+  const chosen = await api.clientes.update(theirs, { ...error.conflict.mine, phone: "2" });
+  assert.deepEqual([chosen.phone, chosen.notes, chosen.version], ["2", "mine", 3]);
+});
+
+scene("an update of a record that is gone, and one that never comes through", async () => {
+  const api = await editor();
+  const base = await api.clientes.create({ name: "Ana" });
+  before = (x) => (x.method === "PATCH" ? { status: 412, body: '{"message":"No.","code":"version_mismatch"}' } : undefined);
+  await assert.rejects(api.clientes.update(base, { name: "Bea" }), (error) => error.code === "version_mismatch" && error.status === 412);
+  assert.equal(patches().length, 10);
+  before = () => {};
+  await rejects(api.clientes.delete({ id: base.id, version: 7 }), "version_mismatch");
+  await api.clientes.delete(base);
+  await rejects(api.clientes.update(base, { name: "Bea" }), "not_found");
+  await rejects(api.clientes.delete(base), "not_found");
+  const { records, next } = await api.clientes.history(base.id, { limit: 1 });
+  assert.deepEqual(records.map((x) => x.action), ["deleted"]);
+  assert.deepEqual((await api.clientes.history(base.id, next)).records.map((x) => x.action), ["created"]);
+  before = (x) => (x.path.endsWith("/restore") ? { status: 200, body: JSON.stringify(base) } : undefined);
+  assert.deepEqual(await api.clientes.restore(base.id, 1), base);
+  assert.deepEqual([seen.at(-1).method, seen.at(-1).path, seen.at(-1).body], ["POST", `/clientes/${base.id}/restore`, { version: 1 }]);
+});
+
+// quickly runs a case whose waits are over at once there, and returns how long they were.
+async function quickly(run) {
+  await there(() => {
+    const plain = globalThis.setTimeout;
+    world.waits = [];
+    globalThis.setTimeout = (work, ms) => (world.waits.push(ms), plain(work, 0));
+    world.restore = () => (globalThis.setTimeout = plain);
+  });
+  try {
+    await run();
+    return await there(() => world.waits);
+  } finally {
+    await there(() => void world.restore());
+  }
+}
+
+scene("a create whose answer is lost creates one record", async () => {
+  const api = await editor();
+  const busy = { status: 503, body: '{"message":"Busy.","code":"overloaded"}', headers: { "Retry-After": "2" } };
+  before = () => (count("/clientes") === 2 ? busy : undefined);
+  after = () => (count("/clientes") === 1 ? "lose" : undefined);
+  let cliente;
+  const waits = await quickly(async () => (cliente = await api.clientes.create({ name: "Only " + WORLD })));
+  assert.deepEqual(waits, [1000, 2000]);
+  assert.deepEqual(seen.map((x) => x.status), [201, 503, 201]);
+  assert.equal(new Set(seen.map((x) => x.headers["idempotency-key"])).size, 1);
+  assert.deepEqual((await api.clientes.page({ q: "only " + WORLD })).records, [cliente]);
+
+  // Another create has a key of its own, and patience has an end.
+  seen = [];
+  before = (x) => (x.path === "/clientes" ? busy : undefined);
+  assert.deepEqual(await quickly(() => rejects(api.clientes.create({ name: "Nobody" }), "overloaded")), [2000, 2000, 2000]);
+  assert.equal(count("/clientes"), 4);
+  busy.headers["Retry-After"] = "60";
+  assert.deepEqual(await quickly(() => rejects(api.clientes.create({ name: "Nobody" }), "overloaded")), []);
+  before = () => {};
+  assert.deepEqual(await quickly(() => rejects(api.clientes.create({ name: "" }), "validation_failed")), []);
+  const keys = seen.map((x) => x.headers["idempotency-key"]).filter(Boolean);
+  assert.equal(new Set(keys).size, 3);
+});
+
+// imports imports a file there, and returns the answer and the progress.
+const imports = (api, text, options = {}) => there(async (id, text, options) => {
+  const steps = [];
+  const onProgress = (sent, all) => steps.push([sent, all]);
+  const answer = await world.clients[id].clientes.import(new Blob([text]), { ...options, onProgress });
+  return { answer, steps };
+}, api.id, text, options);
+
+scene("an import tells its progress, and its faults", async () => {
+  const api = await editor();
+  const text = "name,phone\n" + "Import,1\n".repeat(1000);
+  const { answer, steps } = await imports(api, text, { dryRun: true });
+  assert.deepEqual(answer, { valid: 1000 });
+  assert.equal(seen[0].path, "/clientes/import?dry_run=true");
+  assert.deepEqual(steps.at(-1), [text.length, text.length]);
+  assert.ok(steps.every(([sent, all]) => sent <= all && all === text.length));
+  await assert.rejects(imports(api, "name,email\nIvo,ivo@example.com\n,jo\n"), (error) => {
+    assert.deepEqual([error.status, error.code, error.error_count], [422, "validation_failed", 2]);
+    assert.deepEqual(error.errors.map((x) => [x.row, x.field]), [[2, "name"], [2, "email"]]);
+    return true;
+  });
+  assert.deepEqual((await imports(api, "Z\u00e9,,9\n", { columns: ["name", "", "phone"], header: "absent", charset: "utf-8" })).answer, { imported: 1 });
+  assert.equal(seen.at(-1).headers["content-type"], "text/csv; charset=utf-8; header=absent");
+  const ndjson = await api.clientes.import('{"name":"Line"}\n', { type: "application/x-ndjson" });
+  assert.deepEqual(ndjson, { imported: 1 });
+});
+
+scene("an import renews its token, and is sent again if it has expired all the same", async () => {
+  const api = await editor();
+  await later("wall", 285);
+  assert.deepEqual((await imports(api, "name\nRenewed\n")).answer, { imported: 1 });
+  assert.deepEqual(seen.map((x) => x.path), ["/refresh", "/clientes/import"]);
+  expireAll();
+  seen = [];
+  const { answer, steps } = await imports(api, "name\nAgain " + WORLD + "\n");
+  assert.deepEqual(answer, { imported: 1 });
+  assert.deepEqual(seen.map((x) => [x.path, x.status]), [["/clientes/import", 401], ["/refresh", 200], ["/clientes/import", 200]]);
+  assert.deepEqual(steps.at(-1), [12 + WORLD.length, 12 + WORLD.length]);
+  assert.deepEqual((await api.clientes.page({ q: "again " + WORLD })).records.length, 1);
+
+  answers("/clientes/import", { status: 503, body: '{"message":"Busy.","code":"overloaded"}', headers: { "Retry-After": "2" } });
+  await assert.rejects(imports(api, "name\nBusy\n"), (error) => error.code === "overloaded" && error.retryAfter === 2);
+  answers("/clientes/import", "lose");
+  await assert.rejects(imports(api, "name\nLost\n"), (error) => error.code === "network" && error instanceof TypeError);
+});
+
+scene("an import can be given up", async () => {
+  const api = await editor();
+  const end = gate();
+  before = async () => {
+    await there(() => world.stop.abort());
+    await end.opened;
+    return "lose";
+  };
+  const name = await there(async (id) => {
+    world.stop = new AbortController();
+    const options = { onProgress() {}, signal: world.stop.signal };
+    return world.clients[id].clientes.import("name\nNo\n", options).catch((error) => error.name);
+  }, api.id);
+  assert.equal(name, "AbortError");
+  end.open();
+});
+
+scene("an export is the server's answer", async () => {
+  const api = await editor();
+  await api.clientes.create({ name: "Exported " + WORLD });
+  const read = (query, type) => there(async (id, query, type) => {
+    const response = await world.clients[id].clientes.export(query, type ?? undefined);
+    return [response.headers.get("Content-Type"), await response.text()];
+  }, api.id, query, type);
+  const [csv, text] = await read({ q: "exported " + WORLD });
+  assert.match(csv, /^text\/csv/);
+  assert.match(text, /^id,name,.*\r?\n\d+,Exported /);
+  const [type, lines] = await read({ q: "exported " + WORLD }, "application/x-ndjson");
+  assert.match(type, /ndjson/);
+  assert.equal(JSON.parse(lines).name, "Exported " + WORLD);
+  await assert.rejects(read({ sort: "nothing" }), (error) => error.status === 400 && error.code === "invalid_parameter");
+});
+
+// ---- puzzles
+
+// challenge makes a puzzle as the server's.
+function challenge(number, max, salt = "0123456789abcdef0123456789abcdef") {
+  const digest = createHash("sha256").update(salt + number).digest("hex");
+  return `${salt}.${digest}.${max}.1999999999.mac`;
+}
+const solves = (challenge) => there(async (challenge) => {
+  const steps = [];
+  let alive = 0; // how often something else runs meanwhile; a timer would be too rare in a hidden page
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => (alive++, port2.postMessage(null));
+  port2.postMessage(null);
+  const solution = await world.solve(challenge, { onPuzzle: (done) => steps.push(done) });
+  port1.close();
+  return { solution, steps, alive };
+}, challenge);
+
+scene("puzzles are solved while the page lives", async () => {
+  for (const number of [0, 1, 499, 500, 9_999]) {
+    const text = challenge(number, 10_000);
+    assert.equal((await solves(text)).solution, `${text}.${number}`);
+  }
+  const text = challenge(199_999, 200_000);
+  const { solution, steps, alive } = await solves(text);
+  assert.equal(solution, text + ".199999");
+  assert.equal(steps[0], 0);
+  assert.equal(steps.at(-1), 1);
+  assert.ok(steps.every((step, i) => i === 0 || step >= steps[i - 1]));
+  assert.ok(steps.length > 3, "it rests");
+  assert.ok(alive > 0, "something else runs in between");
+  await rejects(there((text) => world.solve(text), challenge(10, 10)), "captcha_required");
+  const name = await there((text) => {
+    const stop = new AbortController();
+    return world.solve(text, { signal: stop.signal, onPuzzle: () => stop.abort() }).catch((error) => error.name);
+  }, text);
+  assert.equal(name, "AbortError");
+});
+
+// signIn logs in with options there, and returns the code of the refusal, and how far a puzzle came.
+const signIn = (api, name, password, options = {}) => there(async (id, name, password, options) => {
+  let done = null;
+  const onPuzzle = (part) => (done = part);
+  const code = await world.clients[id].login(name, password, { ...options, onPuzzle }).then((x) => x.user, (error) => error.code);
+  return { code, done };
+}, api.id, name, password, options);
+
+scene("a login that has to wait solves a puzzle instead, if it may", async () => {
+  const api = tab();
+  const name = "stranger-" + WORLD;
+  for (let i = 0; i < 5; i++) assert.deepEqual(await signIn(api, name, "guess"), { code: "invalid_login", done: null });
+  seen = [];
+  assert.deepEqual(await signIn(api, name, "guess"), { code: "invalid_login", done: 1 });
+  assert.deepEqual(seen.map((x) => x.status), [429, 401]);
+  const [first, second] = seen;
+  assert.ok(second.body.captcha.startsWith(first.answer.challenge + "."));
+  await assert.rejects(api.login(name, "guess"), (error) => {
+    assert.deepEqual([error.code, error.status], ["too_many_attempts", 429]);
+    assert.ok(error.challenge && error.retryAfter > 0);
+    return true;
+  });
+
+  // Without a challenge it rejects, and a server that never takes a solution does not keep it busy for ever.
+  answers("/login", { status: 429, body: '{"message":"Wait.","code":"too_many_attempts"}', headers: { "Retry-After": "8" } });
+  assert.deepEqual(await signIn(api, name, "guess"), { code: "too_many_attempts", done: null });
+  const never = { message: "Again.", code: "too_many_attempts", challenge: challenge(3, 10) };
+  answers("/login", { status: 429, body: JSON.stringify(never) });
+  seen = [];
+  assert.deepEqual(await signIn(api, name, "guess"), { code: "too_many_attempts", done: 1 });
+  assert.equal(count("/login"), 4);
+});
+
+scene("a solution that the server has not used up is sent once more", async () => {
+  const api = tab();
+  const puzzle = challenge(3, 10);
+  const refuse = (status, code, more) => ({ status, body: JSON.stringify({ message: "No.", code, ...more }) });
+  before = (x) => {
+    if (x.path !== "/login") return;
+    if (!x.body.captcha) return refuse(429, "too_many_attempts", { challenge: puzzle });
+    return x.body.code ? undefined : refuse(401, "mfa_required");
+  };
+  assert.deepEqual(await signIn(api, USER1, PASSWORD), { code: "mfa_required", done: 1 });
+  assert.deepEqual(await signIn(api, USER1, PASSWORD, { code: "1" }), { code: USER1, done: null });
+  assert.equal(seen.at(-1).body.captcha, puzzle + ".3");
+  before = () => {};
+  await signIn(api, USER1, PASSWORD);
+  assert.equal(seen.at(-1).body.captcha, undefined, "it is used up");
+  before = (x) => (x.path === "/login" ? refuse(401, "mfa_required") : undefined);
+  await signIn(api, USER1, PASSWORD);
+  assert.equal(seen.at(-1).body.captcha, undefined);
+});
+
+scene("a login may be remembered", async () => {
+  const api = tab();
+  assert.deepEqual(await signIn(api, USER1, PASSWORD, { remember: true }), { code: USER1, done: null });
+  assert.equal(seen[0].body.remember, true);
+  await api.login(USER1, PASSWORD);
+  assert.equal(seen[1].body.remember, undefined);
+});
+
+// ---- tabs in cookie mode
+
+// withTabs runs a case in a browser whose tabs hear each other, and have locks.
+const withTabs = (run) => withLocks(() => withCookies(async () => {
+  await there((base) => {
+    globalThis.BroadcastChannel = world.BroadcastChannel;
+    if (!globalThis.document) globalThis.location = new URL(base); // Node is no browser
+  }, base);
+  try {
+    await run();
+  } finally {
+    await there(() => {
+      globalThis.BroadcastChannel = undefined;
+      if (!globalThis.document) delete globalThis.location;
+      for (const channel of world.channels.splice(0)) channel.close();
+    });
+  }
+}));
+const cookieTab = () => tab({ cookie: true });
+// heard waits until all that tabs have told has arrived.
+async function until(condition) {
+  while (!(await condition())) await new Promise((done) => setTimeout(done, 5));
+}
+
+scene("tabs have one token and one refresh, and a new tab asks the others", () => withTabs(async () => {
+  const [a, b] = [cookieTab(), cookieTab()];
+  const user = await a.login(USER1, PASSWORD);
+  await until(() => b.session());
+  assert.deepEqual(await b.session(), { ...(await a.session()), user });
+  const c = cookieTab();
+  await until(() => c.session());
+  await Promise.all([ok(a), ok(b), ok(c)]);
+  assert.equal(count("/refresh"), 0);
+  assert.equal(new Set(seen.filter((x) => x.path === "/clientes").map((x) => x.token)).size, 1);
+
+  for (const round of [1, 2, 3]) {
+    seen = [];
+    expireAll();
+    await Promise.all([a, b, c, a, b, c].map(ok));
+    assert.equal(count("/refresh"), 1, `round ${round}`);
+    const ends = await Promise.all([a, b, c].map(async (x) => (await x.session()).endsAt));
+    assert.equal(new Set(ends).size, 1);
+  }
+  // Ahead of the end, too.
+  seen = [];
+  await later("wall", 285);
+  await Promise.all([a, b, c, a, b, c].map(ok));
+  assert.equal(count("/refresh"), 1);
+  assert.deepEqual([a.ends, b.ends, c.ends], [[], [], []]);
+}));
+
+scene("a logout in one tab ends the others, and a login goes on in them", () => withTabs(async () => {
+  const [a, b] = [cookieTab(), cookieTab()];
+  await a.login(USER1, PASSWORD);
+  await until(() => b.session());
+  await a.logout();
+  await until(() => b.ends.length);
+  assert.deepEqual([a.ends, b.ends], [[], ["logged_out"]]);
+  seen = [];
+  await rejects(b.fetch("/clientes"), "logged_out");
+  await rejects(a.fetch("/clientes"), "logged_out");
+  assert.deepEqual(seen, []);
+
+  await b.login(USER1, PASSWORD);
+  await until(() => a.session());
+  await ok(a);
+  assert.equal(count("/refresh"), 0);
+  assert.equal(a.sessions.length, 2);
+}));
+
+scene("another user's login in another tab is the end", () => withTabs(async () => {
+  const [a, b, c] = [cookieTab(), cookieTab(), cookieTab()];
+  await a.login(USER1, PASSWORD);
+  await until(async () => (await b.session()) && (await c.session()));
+  await b.login(USER2, PASSWORD);
+  await until(() => a.ends.length && c.ends.length);
+  assert.deepEqual([a.ends, b.ends, c.ends], [["user_changed"], [], ["user_changed"]]);
+  await rejects(a.fetch("/clientes"), "logged_out");
+  await b.refresh(); // which makes nobody somebody else
+  const d = cookieTab();
+  await until(() => d.session());
+  assert.equal((await d.session()).user.user, USER2);
+  assert.equal(await a.session(), null);
+  await ok(b);
+  assert.deepEqual(b.ends, []);
+}));
+
+scene("tabs that do not use the cookie hear nothing", () => withTabs(async () => {
+  const [a, b] = [cookieTab(), tab()];
+  const c = cookieTab();
+  await a.login(USER1, PASSWORD);
+  await until(() => c.session());
+  assert.equal(await b.session(), null);
+  await b.login(USER2, PASSWORD);
+  await b.logout();
+  await ok(a);
+  assert.deepEqual([a.ends, c.ends], [[], []]);
+}));
+
+if (!inBrowser) scene("clients in one process of Node have nothing in common, and do not keep it alive", async () => {
+  const { status } = await run(`
+    const [a, b] = [connect("http://127.0.0.1:1", { cookie: true }), connect("http://127.0.0.1:1", { cookie: true })];
+    globalThis.location = new URL("http://127.0.0.1:1"); // as a tab
+    connect("", { cookie: true });
+  `);
+  assert.equal(status, 0);
+});
+async function run(script) {
+  const module = new URL("../../../../api/client/client.js", import.meta.url);
+  const node = spawn(process.execPath, ["--input-type=module", "-e", `import { connect } from "${module}";` + script], { stdio: "inherit" });
+  const [status] = await once(node, "exit");
+  return { status };
+}
 
 // The last one: what it counts against the user stays.
 scene("strangers who fail under the same name do not keep out who has logged in here", async () => {

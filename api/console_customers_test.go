@@ -1,0 +1,285 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"clientes/auth/authtest"
+	"clientes/store"
+)
+
+// ctrlEnter saves the open record from wherever the focus is in it.
+func (b *tab) ctrlEnter() {
+	b.t.Helper()
+	b.do(chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(kb.ModifierCtrl)))
+}
+
+// wantPage fails the test unless an expression in the page has a value.
+func (b *tab) wantPage(expression, want string) {
+	b.t.Helper()
+	if got := b.eval(expression); got != want {
+		b.t.Errorf("%s is %q, want %q", expression, got, want)
+	}
+}
+
+// fillRecord types texts over those in fields of the open record.
+func (b *tab) fillRecord(texts ...string) {
+	b.t.Helper()
+	for i := 0; i < len(texts); i += 2 {
+		b.fill(".record [name="+texts[i]+"]", texts[i+1])
+	}
+}
+
+const (
+	saveButton = ".record form button.main"
+	firstRow   = `document.querySelector("tbody a")?.textContent`
+	rowCount   = `document.querySelectorAll("tbody tr").length`
+	shownCount = `document.querySelector(".foot [role=status]").textContent`
+)
+
+// cliente returns a customer as the API has it.
+func (f *fixture) cliente(id int64) (c store.Cliente) {
+	f.t.Helper()
+	a := f.as(store.Viewer, "GET", clientePath(id), "")
+	f.want(a, 200, "")
+	unmarshalCliente(f.t, a.body, &c)
+	return c
+}
+
+// People find, sort and page customers, with and without a mouse.
+func TestCustomersOfTheConsole(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.login(store.Editor)
+	b.sees("No customers yet")
+	for i := range 59 {
+		f.add(store.Cliente{Name: fmt.Sprintf("Kunde %02d", i), Email: fmt.Sprintf("k%d@example.com", i)})
+	}
+	script := f.add(store.Cliente{Name: "<img src=x onerror=alert(1)>", Company: strings.Repeat("Padaria ", 20)})
+	f.add(store.Cliente{Name: "שלום עולם", Phone: "+55 11 99999-0000"})
+	f.add(store.Cliente{Name: "Zoë Ångström", Company: "Café São João"})
+
+	b.do(chromedp.Reload())
+	b.until(rowCount + ` === 50 && ` + shownCount + ` === "1–50 of 62"`)
+	b.wantPage(firstRow, script.Name)
+	b.wantPage(`document.querySelector("tbody a").title`, script.Name)
+	b.wantPage(`document.querySelectorAll("tbody img").length`, "0")
+	b.checkPage("customers")
+
+	// Next and back again. The focus does not fall out of a button that is disabled.
+	b.click(".pager button:last-child")
+	b.until(shownCount + ` === "51–62 of 62"`)
+	b.wantPage(`document.activeElement.textContent`, "Previous")
+	b.wantPage(`document.querySelector("tbody tr:last-child span[title='+55 11 99999-0000']").dir`, "auto")
+	b.press(kb.Enter)
+	b.until(shownCount + ` === "1–50 of 62"`)
+
+	// The newest change first, and then the oldest.
+	b.click("th[data-sort=updated_at] button")
+	b.until(firstRow + ` === "Zoë Ångström"`)
+	b.wantPage(`document.querySelector("th[aria-sort]").ariaSort + location.hash`, "descending#/customers?sort=-updated_at")
+	b.click("th[data-sort=updated_at] button")
+	b.until(firstRow + ` === "Kunde 00"`)
+	b.click("th[data-sort=name] button")
+	b.until(firstRow + ` === "` + script.Name + `"`)
+
+	// A search by keys alone. An answer that comes late is passed over.
+	b.eval(`(() => { const send = fetch; let answer; globalThis.late = new Promise((done) => answer = done);
+		globalThis.fetch = async (url, options) => {
+			if (!String(url).includes("q=cafe+s&")) return send(url, options);
+			const response = await send(url, { ...options, signal: undefined });
+			await late;
+			return response;
+		}; globalThis.release = answer; })()`)
+	_, err := chromedp.Call(b.ctx, input.DispatchKeyEvent, input.DispatchKeyEventParams{
+		Type: kb.KeyDown, Key: "/", Code: "Slash", Text: "/",
+	})
+	authtest.Must(t, err)
+	b.press("cafe s")
+	b.press("ao")
+	b.until(rowCount + ` === 1 && ` + firstRow + ` === "Zoë Ångström"`)
+	b.eval(`release()`)
+	b.until(shownCount + ` === "1 customer"`)
+	b.wantPage(`document.activeElement.value + location.hash`, "cafe sao#/customers?q=cafe+sao")
+	b.press(kb.ArrowDown)
+	b.press(kb.Enter)
+	b.until(`document.querySelector(".record [name=company]")?.value === "Café São João"`)
+	b.wantPage(`location.hash`, "#/customers/62?q=cafe+sao")
+	b.checkPage("a record")
+	b.press(kb.Tab)
+	b.press(kb.Tab)
+	b.press("!")
+	b.ctrlEnter()
+	b.sees("Saved.")
+	b.until(firstRow + ` === "!"`)
+	if c := f.cliente(62); c.Name != "!" || c.Company != "Café São João" || c.Version != 2 {
+		t.Errorf("by keys alone: %+v", c)
+	}
+	b.press(kb.Escape)
+	b.until(`!document.querySelector(".record") && document.activeElement.textContent === "!"`)
+
+	// Nothing found; and the network is gone.
+	b.fill(".search", "xyz")
+	b.sees("Nothing matches “xyz”")
+	b.click(".state button")
+	b.until(rowCount + ` === 50`)
+	b.eval(`globalThis.whole = fetch, globalThis.fetch = () => Promise.reject(new TypeError("no network")), 0`)
+	b.fill(".search", "kunde 3")
+	b.sees("The server cannot be reached")
+	b.eval(`globalThis.fetch = whole, 0`)
+	b.wantPage(`document.querySelector(".search").value`, "kunde 3")
+	b.click(".state button")
+	b.until(shownCount + ` === "10 customers"`)
+
+	// Where the table is two columns wide, a choice stands in for the headings.
+	b.resize(phoneSize)
+	b.eval(`(() => { const o = document.querySelector(".order"); o.value = "-name"; o.dispatchEvent(new Event("change")); })()`)
+	b.until(firstRow + ` === "Kunde 39"`)
+	b.wantPage(`document.querySelector("thead").checkVisibility()`, "false")
+	b.click(`tbody a`)
+	b.until(`document.querySelector(".record form") && !document.querySelector(".list").checkVisibility()`)
+}
+
+// A record is made, changed, deleted and brought back.
+func TestRecordOfTheConsole(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	b.login(store.Editor)
+	f.add(store.Cliente{Name: "Bruno", Email: "bruno@example.com"})
+	b.click(".state button.main")
+	b.fillRecord("name", "Ana", "email", "ana@", "notes", "Pays by the month.")
+	b.click(saveButton)
+	b.until(`document.activeElement.name === "email" && document.activeElement.ariaInvalid === "true"`)
+	b.fillRecord("email", "bruno@example.com")
+	b.click(saveButton)
+	b.until(`document.querySelector(".record .fault a")?.hash === "#/customers/1"`)
+	b.fillRecord("email", "ana@example.com")
+	b.click(saveButton)
+	b.sees("Ana was added.")
+	b.until(`location.hash === "#/customers/2" && ` + rowCount + ` === 2`)
+	if c := f.cliente(2); c.Email != "ana@example.com" || c.Notes != "Pays by the month." {
+		t.Errorf("made: %+v", c)
+	}
+
+	// What was typed is not lost without a question.
+	b.fillRecord("phone", "+1 555")
+	b.press(kb.Escape)
+	b.sees("Discard what you typed?")
+	b.press(kb.Escape)
+	b.wantPage(`document.querySelector(".record [name=phone]").value + location.hash`, "+1 555#/customers/2")
+	b.click(saveButton)
+	b.sees("the-editor changed phone")
+	b.wantPage(`document.querySelector(".past ins").textContent`, "+1 555")
+
+	// An old text comes back as a new version.
+	b.click(".past li:last-child button")
+	b.sees("The old text is back.")
+	b.wantPage(`document.querySelector(".record [name=phone]").value`, "")
+	if c := f.cliente(2); c.Phone != "" || c.Version != 3 {
+		t.Errorf("brought back: %+v", c)
+	}
+
+	b.click(".record .danger")
+	b.sees("Delete Ana?")
+	b.click("dialog .main")
+	b.sees("Ana was deleted.")
+	f.want(f.as(store.Viewer, "GET", "/clientes/2", ""), 404, "not_found")
+	b.click(".toast button")
+	b.sees("Ana is back.")
+	b.until(rowCount + ` === 2`)
+	if c := f.cliente(2); c.Email != "ana@example.com" {
+		t.Errorf("undone: %+v", c)
+	}
+
+	// A deleted record is at its address, with its way back.
+	f.want(f.as(store.Admin, "DELETE", "/clientes/2", ""), 204, "")
+	b.open("/app/#/customers/2")
+	b.sees("Deleted by the-admin")
+	b.checkPage("a deleted record")
+	b.click(".record .actions .main")
+	b.until(`document.querySelector(".record [name=email]")?.value === "ana@example.com"`)
+	f.cliente(2)
+
+	// Who only reads is offered nothing else.
+	v := f.browser()
+	v.login(store.Viewer)
+	v.open("/app/#/customers/2")
+	v.sees("the-editor added this customer")
+	v.wantPage(`[...document.querySelectorAll("main button:not(th button)")].filter((b) => b.checkVisibility())
+		.map((b) => b.ariaLabel ?? b.textContent).join()`, "Export,Close")
+	v.wantPage(`document.querySelectorAll(".record input").length`, "0")
+	v.checkPage("a record that is read")
+}
+
+// Two people write one record. Nothing of either is lost.
+func TestTwoPeopleAtOneRecord(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	f.add(store.Cliente{Name: "Ana", Phone: "1", Address: "Rua 1"})
+	one, two := f.browser(), f.browser()
+	for b, role := range map[*tab]store.Role{one: store.Editor, two: store.Admin} {
+		b.login(role)
+		b.open("/app/#/customers/1")
+		b.until(`document.querySelector(".record [name=phone]")?.value === "1"`)
+	}
+
+	// Different fields go together by themselves, and the second one is told.
+	one.fillRecord("phone", "2")
+	one.click(saveButton)
+	one.sees("Saved.")
+	two.fillRecord("notes", "Calls on Mondays.")
+	two.click(saveButton)
+	two.sees("Phone (by the-editor)")
+	two.wantPage(`document.querySelector(".record [name=phone]").value`, "2")
+	if c := f.cliente(1); c.Phone != "2" || c.Notes != "Calls on Mondays." {
+		t.Errorf("different fields: %+v", c)
+	}
+
+	// The same field is shown as before, theirs and mine; mine is kept, by keys alone.
+	two.fillRecord("company", "Two")
+	two.click(saveButton)
+	two.until(`document.querySelector(".past")?.textContent.includes("company")`)
+	one.fillRecord("company", "One", "address", "Rua 2")
+	one.ctrlEnter()
+	one.sees("the-admin changed this customer while you were writing")
+	one.wantPage(`[...document.querySelectorAll(".both dd")].map((d) => d.firstChild.textContent).join()`, "(empty),Two,One")
+	one.wantPage(`document.activeElement.textContent`, "Take the-admin’s")
+	one.checkPage("a conflict")
+	one.ctrlEnter() // on a button this is Save, which waits for the choice
+	one.wantPage(`document.querySelector(".both") !== null`, "true")
+	one.press(kb.Tab)
+	one.press(kb.Enter)
+	one.until(`!document.querySelector(".both")`)
+	if c := f.cliente(1); c.Company != "One" || c.Address != "Rua 2" || c.Notes != "Calls on Mondays." {
+		t.Errorf("mine: %+v", c)
+	}
+	if !strings.Contains(f.as(store.Viewer, "GET", "/clientes/1/history", "").body, `"company":"Two"`) {
+		t.Error("theirs is not in the history")
+	}
+
+	// Theirs is taken: the rest of mine is saved.
+	two.fillRecord("company", "Three", "phone", "3")
+	two.click(saveButton)
+	two.sees("the-editor changed this customer while you were writing")
+	two.click(".both fieldset button:first-child")
+	two.until(`!document.querySelector(".both")`)
+	two.wantPage(`document.querySelector(".record [name=company]").value`, "One")
+	if c := f.cliente(1); c.Company != "One" || c.Phone != "3" || c.Address != "Rua 2" {
+		t.Errorf("theirs: %+v", c)
+	}
+
+	// Deleted meanwhile: it comes back with what was typed.
+	f.want(f.as(store.Admin, "DELETE", "/clientes/1", ""), 204, "")
+	one.fillRecord("name", "Ana Souza")
+	one.click(saveButton)
+	one.sees("the-admin deleted this customer while you were writing.")
+	one.click(".both button")
+	one.sees("Phone (by the-admin)") // which the other one wrote before
+	if c := f.cliente(1); c.Name != "Ana Souza" || c.Phone != "3" || c.Company != "One" {
+		t.Errorf("deleted meanwhile: %+v", c)
+	}
+}
