@@ -82,6 +82,7 @@ func postmanFolders() []postmanFolder {
 				{operation: "PATCH /clientes/{id}", keep: keepCliente},
 				{operation: "PUT /clientes/{id}", keep: keepCliente},
 				{operation: "GET /clientes/{id}/history"},
+				{operation: "POST /clientes/{id}/restore", keep: keepCliente},
 				{operation: "DELETE /clientes/{id}"},
 				{
 					operation: "POST /clientes/import", mediaType: "text/csv",

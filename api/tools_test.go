@@ -120,6 +120,10 @@ func TestTools(t *testing.T) {
 		b.run(t, "openapi-typescript", "openapi.yaml", "-o", "schema.d.ts")
 		b.run(t, "openapi-ts", "-i", "openapi.json", "-o", "heyapi", "-c", "@hey-api/client-fetch")
 		b.run(t, "tsc", "-p", ".")
+		types, err := filepath.Abs("testdata/client.ts")
+		authtest.Must(t, err)
+		b.run(t, "tsc", "--strict", "--noEmit", "--target", "es2022", "--module", "nodenext",
+			"--lib", "es2023,dom,dom.iterable,dom.asynciterable", types)
 		for _, program := range []string{"fetch.js", "heyapi.js"} {
 			out := b.run(t, "node", append([]string{program}, b.arguments()...)...)
 			if out != "done\n" {
