@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"clientes/store"
 )
 
 // On a phone of 320 pixels: log in at /docs, try a request, and log out.
@@ -41,4 +43,14 @@ func TestDocsLogIn(t *testing.T) {
 	}
 	b.click("#logout")
 	b.until(`!document.querySelector("#login").hidden`)
+
+	// A second factor is asked for when it is needed.
+	_, recovery := f.enrol(f.tokens[store.Editor])
+	b.fill("#login [name=user]", "the-editor")
+	b.fill("#login [name=password]", testPassword)
+	b.click("#login button")
+	b.sees("Enter a code")
+	b.fill("#login [name=code]", recovery[0])
+	b.click("#login button")
+	b.sees("Logged in as the-editor (editor).")
 }

@@ -155,8 +155,12 @@ func promised(
 	return ref.Value, allow, nil
 }
 
-// pathItem returns what the document has for an escaped path, or nil.
+// pathItem returns what the document has for an escaped path, or nil. Linters refuse a path with a
+// slash at its end, so the document describes the console at the path that leads there.
 func pathItem(doc *openapi3.T, escaped string) *openapi3.PathItem {
+	if escaped == "/app/" {
+		escaped = "/app"
+	}
 	for _, template := range doc.Paths.InMatchingOrder() { // the literal ones first
 		item := doc.Paths.Value(template)
 		for _, path := range expand(template, item) {
@@ -498,6 +502,9 @@ var ginParameter = regexp.MustCompile(`:([a-z]+)`)
 
 // documentedName returns the name that the document has for a route of the router.
 func documentedName(method, path string) string {
+	if path == "/app/" {
+		path = "/app" // see pathItem
+	}
 	return method + " " + ginParameter.ReplaceAllString(path, "{$1}")
 }
 

@@ -16,6 +16,7 @@ type postmanFolder struct {
 	name        string
 	description string
 	requests    []postmanRequest
+	others      bool // it also gets what no folder names
 }
 
 // postmanRequest is what the OpenAPI document does not say of a request.
@@ -63,22 +64,25 @@ if (own) {
 // What comes after the logout is refused in a run.
 func postmanFolders() []postmanFolder {
 	return []postmanFolder{
-		{"Log in", "Fill in the variables user and password of the collection first.",
-			[]postmanRequest{
+		{name: "Log in",
+			description: "Fill in the variables user and password of the collection first.",
+			requests: []postmanRequest{
 				{
 					operation: "POST /login", keep: keepLogin,
 					body: `{"user": "{{user}}", "password": "{{password}}", "code": "{{code}}", ` +
 						`"device": "{{device}}"}`,
 				},
 			}},
-		{"Customers", "A write has the entity tag of the last answer in If-Match.",
-			[]postmanRequest{
+		{name: "Customers",
+			description: "A write has the entity tag of the last answer in If-Match.",
+			requests: []postmanRequest{
 				{operation: "GET /clientes"},
 				{operation: "POST /clientes", keep: keepCliente},
 				{operation: "GET /clientes/{id}", keep: keepCliente},
 				{operation: "PATCH /clientes/{id}", keep: keepCliente},
 				{operation: "PUT /clientes/{id}", keep: keepCliente},
 				{operation: "GET /clientes/{id}/history"},
+				{operation: "POST /clientes/{id}/restore", keep: keepCliente},
 				{operation: "DELETE /clientes/{id}"},
 				{
 					operation: "POST /clientes/import", mediaType: "text/csv",
@@ -86,20 +90,21 @@ func postmanFolders() []postmanFolder {
 				},
 				{operation: "GET /clientes/export", accept: "text/csv"},
 			}},
-		{"Stay logged in", "The token is good for five minutes.",
-			[]postmanRequest{
+		{name: "Stay logged in", description: "The token is good for five minutes.",
+			requests: []postmanRequest{
 				{
 					operation: "POST /refresh", keep: keepTokens,
 					body: `{"refresh_token": "{{refreshToken}}"}`,
 				},
 			}},
-		{"Your account", "", []postmanRequest{
+		{name: "Your account", requests: []postmanRequest{
 			{operation: "GET /me"},
 			{operation: "DELETE /me/devices"},
 		}},
-		{"Users and audit", "For admins. It creates a user and deletes it. A change of a user " +
-			"needs a login of the last five minutes.",
-			[]postmanRequest{
+		{name: "Users and audit",
+			description: "For admins. It creates a user and deletes it. A change of a user needs " +
+				"a login of the last five minutes.",
+			requests: []postmanRequest{
 				{operation: "GET /users"},
 				{
 					operation: "POST /users", keep: keepUser,
@@ -113,21 +118,24 @@ func postmanFolders() []postmanFolder {
 				{operation: "DELETE /users/{id}"},
 				{operation: "GET /audit"},
 			}},
-		{"The server", "Without a token.", []postmanRequest{
-			{operation: "GET /"},
-			{operation: "GET /healthz"},
-			{operation: "GET /readyz"},
-		}},
-		{"Log out", "The first request keeps the id of this session, which the second one ends.",
-			[]postmanRequest{
+		{name: "The server", description: "Without a token.", others: true,
+			requests: []postmanRequest{
+				{operation: "GET /"},
+				{operation: "GET /healthz"},
+				{operation: "GET /readyz"},
+			}},
+		{name: "Log out",
+			description: "The first request keeps the id of this session. The second one ends it.",
+			requests: []postmanRequest{
 				{operation: "GET /sessions", keep: keepOwnSession},
 				{operation: "DELETE /sessions/{id}"},
 				{operation: "POST /logout"},
 			}},
-		{"By hand (mail, password, second factor)", "Fill in the variables email, mailToken " +
-			"(the text after the = in the link of a mail), code (of the app), newUser and " +
-			"newPassword. Those that need a token need a login, too.",
-			[]postmanRequest{
+		{name: "By hand (mail, password, second factor)",
+			description: "Fill in the variables email, mailToken (the text after the = in the link " +
+				"of a mail), code (of the app), newUser and newPassword. Log in for those that " +
+				"need a token.",
+			requests: []postmanRequest{
 				{
 					operation: "POST /signup",
 					body: `{"user": "{{newUser}}", "password": "{{newPassword}}", ` +
@@ -375,16 +383,19 @@ func postman(document []byte) ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// complete adds the operations that no folder names to the folder before the logout, because a
-// document of the server (a page, a script) needs neither a token nor an order.
+// complete adds the operations that no folder names to the one for others.
 func complete(folders []postmanFolder, operations []string) []postmanFolder {
-	last := &folders[len(folders)-3]
+	named := make(map[string]bool)
+	for _, f := range folders {
+		for _, r := range f.requests {
+			named[r.operation] = true
+		}
+	}
+	others := slices.IndexFunc(folders, func(f postmanFolder) bool { return f.others })
 	for _, name := range operations {
-		named := func(r postmanRequest) bool { return r.operation == name }
-		if !slices.ContainsFunc(folders, func(f postmanFolder) bool {
-			return slices.ContainsFunc(f.requests, named)
-		}) {
-			last.requests = append(last.requests, postmanRequest{operation: name})
+		if !named[name] {
+			r := postmanRequest{operation: name}
+			folders[others].requests = append(folders[others].requests, r)
 		}
 	}
 	return folders
@@ -404,8 +415,11 @@ func (d *apiDocument) request(r postmanRequest, op apiOperation) postmanItem {
 		send.Header = append(send.Header, postmanPair{Key: "Accept", Value: r.accept})
 	}
 	for _, p := range op.Parameters {
-		if p.In == "header" && p.Name != "X-Request-Id" {
-			send.Header = append(send.Header, d.headerOf(p))
+		// No other header: some programs send those that are switched off.
+		if p.Name == "If-Match" {
+			send.Header = append(send.Header, postmanPair{
+				Key: p.Name, Value: "{{etag}}", Description: p.Description,
+			})
 		}
 	}
 	mediaType := cmp.Or(r.mediaType, mediaJSON)
@@ -475,15 +489,6 @@ func (d *apiDocument) pathValue(path string, p apiParameter) string {
 	return "{{clienteId}}"
 }
 
-func (d *apiDocument) headerOf(p apiParameter) postmanPair {
-	if p.Name == "If-Match" {
-		return postmanPair{Key: p.Name, Value: "{{etag}}", Description: p.Description}
-	}
-	return postmanPair{
-		Key: p.Name, Value: d.value(p), Description: p.Description, Disabled: true,
-	}
-}
-
 // value returns what a parameter may be: its example, its default, or the first of its values.
 func (d *apiDocument) value(p apiParameter) string {
 	schema := d.resolve(p.Schema)
@@ -502,7 +507,8 @@ func (d *apiDocument) example(op apiOperation, mediaType string) string {
 		return ""
 	}
 	media := op.RequestBody.Content[mediaType]
-	for _, v := range append([]jsontext.Value{media.Example}, d.resolve(media.Schema).Examples...) {
+	own := []jsontext.Value{media.Example}
+	for _, v := range slices.Concat(own, d.resolve(media.Schema).Examples) {
 		if v != nil {
 			return textOf(v)
 		}
