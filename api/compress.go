@@ -36,8 +36,8 @@ func isText(mediaType string) bool {
 }
 
 // secretRoutes are the paths at which the answer to a POST has a token or another secret in it.
-// Such an answer is never compressed. Whoever sees its length, and has some say in what else is in it,
-// could guess the secret bit by bit: a right guess makes the answer shorter (CRIME, BREACH).
+// Such an answer is never compressed. Whoever sees its length, and has some say in what else is in
+// it, could guess the secret bit by bit: a right guess makes the answer shorter (CRIME, BREACH).
 //
 // No other answer has anything to guess. It goes to a caller who proves who they are with a header,
 // which no page of a stranger can have a browser send.
