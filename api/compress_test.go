@@ -17,7 +17,7 @@ import (
 )
 
 // packed sends a request of an admin and returns the answer with its body as it came, and that body
-// unpacked if it is compressed. Unlike the fixture's own client it decides by itself what it accepts.
+// unpacked if it is compressed. Unlike the fixture's own client it decides itself what it accepts.
 func (f *fixture) packed(
 	method, path, body string, headers ...string,
 ) (resp *http.Response, came, unpacked string) {
@@ -110,7 +110,8 @@ func TestAnswersAreCompressed(t *testing.T) {
 		t.Errorf("HEAD answered %d %q", resp.StatusCode, came)
 	}
 	notes := strings.Repeat("note ", 300)
-	resp, _, _ = f.packed("PATCH", "/clientes/2", `{"notes":"`+notes+`"}`, "Accept-Encoding", "gzip")
+	resp, _, _ = f.packed("PATCH", "/clientes/2", `{"notes":"`+notes+`"}`,
+		"Accept-Encoding", "gzip")
 	if resp.Header.Get("Content-Encoding") != "gzip" || resp.Header.Get("ETag") != `"2"` {
 		t.Errorf("PATCH answered %d %v", resp.StatusCode, resp.Header)
 	}
