@@ -1347,7 +1347,7 @@ scene("a new tab that uses the session goes by the cookie, and the others follow
 
 scene("a logout in one tab ends the others, and a login goes on in them", () => withTabs(async () => {
   const [a, b] = [cookieTab(), cookieTab()];
-  await a.login(USER1, PASSWORD);
+  const user = await a.login(USER1, PASSWORD);
   await until(() => b.session());
   await a.logout();
   await until(() => b.ends.length);
@@ -1357,6 +1357,11 @@ scene("a logout in one tab ends the others, and a login goes on in them", () => 
   await rejects(a.fetch("/clientes"), "logged_out");
   assert.deepEqual(seen, []);
 
+  // Nor does a refresh that was under way at another tab bring a back.
+  await there((user) => {
+    const session = { token: "late", user, since: Date.now(), goodFor: 300_000, endsAt: 0 };
+    world.channels[1].postMessage({ kind: "refresh", session });
+  }, user);
   await b.login(USER1, PASSWORD);
   await until(() => a.session());
   await ok(a);
