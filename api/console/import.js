@@ -10,6 +10,7 @@ const SHOWN = 5; // rows of the preview
 const CHARSETS = [
   "utf-8", "windows-1252", "macintosh", "windows-1250", "windows-1251", "utf-16le", "utf-16be", "shift_jis", "gb18030",
 ];
+
 export async function show(main) {
   let file, kind, charset, marked, rows, header, columns; // what was chosen, and how it is read
   let running; // the AbortController of a transfer
