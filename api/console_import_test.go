@@ -106,7 +106,7 @@ func TestImportInTheConsole(t *testing.T) {
 		file = fmt.Sprintf(strings.Replace(file, ";=b;;2", "Ana;;;2", 1), "jose@x.es")
 		b.choose("clientes.csv", file)
 		b.sees("José Muñoz")
-		// The rest by keyboard alone, from the heading and the encoding to the last of four columns.
+		// The rest by keyboard alone, from the heading to the last of four columns.
 		b.eval(`document.querySelector("#import-file").focus()`)
 		b.press(kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.End, kb.Tab)
 		if got := b.eval("document.activeElement.textContent"); got != "Check the file" {
