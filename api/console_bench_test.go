@@ -138,7 +138,9 @@ func (b *tab) typeKeys(n int) (times []float64) {
 	fresh.eval(`document.querySelector("main input[type=search]").focus()`)
 	for len(times) < n {
 		// Names of which each beginning finds somebody: two letters find beginnings only.
-		for _, name := range []string{"sergio", "padaria", "oficina", "marcia", "helena", "natalia", "c77"} {
+		for _, name := range []string{
+			"sergio", "padaria", "oficina", "marcia", "helena", "natalia", "c77",
+		} {
 			fresh.eval(`document.querySelector("main input[type=search]").select()`)
 			for _, key := range name {
 				if len(times) == n {

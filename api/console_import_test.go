@@ -15,7 +15,7 @@ import (
 	"clientes/store"
 )
 
-// choose gives a file to the page's input for files.
+// choose chooses a file on the page.
 func (b *tab) choose(name, content string) {
 	b.t.Helper()
 	path := filepath.Join(b.t.TempDir(), name)
@@ -53,10 +53,14 @@ func TestImportInTheConsole(t *testing.T) {
 
 	t.Run("what its columns are", func(t *testing.T) {
 		for _, first := range []string{
-			"name,email,phone,company,address,notes", "Nome,E-mail,Telefone,Empresa,Endereço,Observações",
-			"First Name,Middle Name,Last Name,Phonetic,Organization Name,Notes,E-mail 1 - Value,Phone 1 - Value",
-			"Salutation,First Name,Last Name,Mailing Street,Mailing City,Phone,Mobile,Email,Account Name",
-			"Apellidos,Nombre,Correo electrónico,Móvil,name", "x,Nome", "a@x.br,Ana,+55 11 99999-0000,Rio",
+			"name,email,phone,company,address,notes",
+			"Nome,E-mail,Telefone,Empresa,Endereço,Observações",
+			"First Name,Middle Name,Last Name,Phonetic,Organization Name,Notes," +
+				"E-mail 1 - Value,Phone 1 - Value",
+			"Salutation,First Name,Last Name,Mailing Street,Mailing City,Phone,Mobile,Email," +
+				"Account Name",
+			"Apellidos,Nombre,Correo electrónico,Móvil,name", "x,Nome",
+			"a@x.br,Ana,+55 11 99999-0000,Rio",
 		} {
 			a := f.as(store.Editor, "POST", "/clientes/import?dry_run=true", first+"\n",
 				"Content-Type", "text/csv")
@@ -68,7 +72,7 @@ func TestImportInTheConsole(t *testing.T) {
 			got := b.eval(fmt.Sprintf(
 				`import("/app/csv.js").then((m) => m.guess(%q.split(",")).join(","))`, first))
 			if got = strings.TrimRight(got, ","); got != want {
-				t.Errorf("the columns of %q are %q to the console, %q to the server", first, got, want)
+				t.Errorf("%q is %q to the console, %q to the server", first, got, want)
 			}
 		}
 		if got := b.eval(`import("/app/csv.js").then((m) => m.isHeading(["Ana", "a@x.br"]))`); got != "false" {
@@ -99,10 +103,10 @@ func TestImportInTheConsole(t *testing.T) {
 			}
 		}
 		b.checkPage("faults of an import")
-		file = strings.Replace(fmt.Sprintf(file, "jose@x.es"), "\r\n;=b;;2", "\r\nAna;;;2", 1)
+		file = fmt.Sprintf(strings.Replace(file, ";=b;;2", "Ana;;;2", 1), "jose@x.es")
 		b.choose("clientes.csv", file)
 		b.sees("José Muñoz")
-		// The rest by keyboard alone, from the heading and the encoding to the last of four columns.
+		// The rest by keyboard alone, from the heading to the last of four columns.
 		b.eval(`document.querySelector("#import-file").focus()`)
 		b.press(kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.Tab, kb.End, kb.Tab)
 		if got := b.eval("document.activeElement.textContent"); got != "Check the file" {
@@ -139,11 +143,9 @@ func TestImportInTheConsole(t *testing.T) {
 
 	t.Run("a slow file", func(t *testing.T) {
 		must(b, network.Enable, network.EnableParams{})
-		must(b, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
-			MatchedNetworkConditions: []*network.Conditions{
-				{DownloadThroughput: -1, UploadThroughput: 100_000},
-			},
-		})
+		slow := []*network.Conditions{{DownloadThroughput: -1, UploadThroughput: 100_000}}
+		must(b, network.EmulateNetworkConditionsByRule,
+			network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: slow})
 		b.choose("many.csv", "Nome\n"+strings.Repeat("Ana\n", 1_000_000))
 		b.sees("Check the file")
 		b.click(".import .actions .main")

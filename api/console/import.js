@@ -1,9 +1,8 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
 import { h, notice, put } from "./dom.js";
 import { faultMessage, language, message, number, t } from "./words.js";
-import { api, may } from "./session.js";
+import { api } from "./session.js";
 import { fields } from "./fields.js";
-import { refused } from "./parts.js";
 import { charsetOf, guess, isHeading, kindOf, preview } from "./csv.js";
 
 const LARGEST = 256 << 20; // the most that the server takes, in bytes
@@ -11,8 +10,8 @@ const SHOWN = 5; // rows of the preview
 const CHARSETS = [
   "utf-8", "windows-1252", "macintosh", "windows-1250", "windows-1251", "utf-16le", "utf-16be", "shift_jis", "gb18030",
 ];
+
 export async function show(main) {
-  if (!may("editor")) return refused(main, t("import.title"));
   let file, kind, charset, marked, rows, header, columns; // what was chosen, and how it is read
   let running; // the AbortController of a transfer
   let changed = false; // whether somebody has said what a column is
