@@ -112,7 +112,7 @@ func TestARequiredSecondFactorInTheConsole(t *testing.T) {
 	f.requireMFA(store.Admin)
 	b := f.browser()
 	b.login(store.Admin)
-	b.sees("Your account must have a second factor")
+	b.until(`document.querySelector("main input[name=current]")`)
 	b.open("/app/#/users")
 	b.sees("Your account must have a second factor")
 	b.fill(`main input[name="current"]`, testPassword)
