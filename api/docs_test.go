@@ -9,12 +9,14 @@ import (
 	"clientes/store"
 )
 
-// On a phone of 320 pixels: log in at /docs, try a request, and log out.
+// On a phone of 320 pixels: log in at /docs, try a request, and log out. The server has another
+// address in PUBLIC_URL, of which the page tells.
 func TestDocsLogIn(t *testing.T) {
-	f := onSQLite(t, atItsAddress)
+	f := onSQLite(t)
 	b := f.browser()
 	b.do(chromedp.EmulateViewport(320, 640, chromedp.EmulateMobile))
 	b.open("/docs")
+	b.sees("the server's own address is http://" + ownHost)
 	b.fill("#login [name=user]", "the-viewer")
 	b.fill("#login [name=password]", "wrong")
 	b.click("#login button")
@@ -44,7 +46,7 @@ func TestDocsLogIn(t *testing.T) {
 	b.click("#logout")
 	b.until(`!document.querySelector("#login").hidden`)
 
-	// A second factor is asked for when it is needed.
+	// The page wants a code only from whoever has a second factor.
 	_, recovery := f.enrol(f.tokens[store.Editor])
 	b.fill("#login [name=user]", "the-editor")
 	b.fill("#login [name=password]", testPassword)

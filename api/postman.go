@@ -82,7 +82,10 @@ func postmanFolders() []postmanFolder {
 				{operation: "PATCH /clientes/{id}", keep: keepCliente},
 				{operation: "PUT /clientes/{id}", keep: keepCliente},
 				{operation: "GET /clientes/{id}/history"},
-				{operation: "POST /clientes/{id}/restore", keep: keepCliente},
+				{
+					operation: "POST /clientes/{id}/restore", keep: keepCliente,
+					body: `{"version": 2}`, // that of PATCH: the first is as PUT left it
+				},
 				{operation: "DELETE /clientes/{id}"},
 				{
 					operation: "POST /clientes/import", mediaType: "text/csv",

@@ -100,6 +100,21 @@ func TestStaticFilesHaveNoSecondAddress(t *testing.T) {
 	}
 }
 
+// Generated clients go to the server that published the document.
+func TestDocumentHasItsServer(t *testing.T) {
+	server := staticServer(t)
+	_, asJSON := ask(t, server, "GET", "/openapi.json", nil)
+	var published struct {
+		Servers []struct {
+			URL string `json:"url"`
+		} `json:"servers"`
+	}
+	authtest.Must(t, json.Unmarshal(asJSON, &published))
+	if s := published.Servers; len(s) != 1 || s[0].URL != "http://"+ownHost {
+		t.Errorf("the servers are %+v", s)
+	}
+}
+
 // The JSON has the same content as the YAML, in the same order.
 func TestDocumentInBothForms(t *testing.T) {
 	server := staticServer(t)
