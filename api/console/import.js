@@ -1,6 +1,6 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
 import { h, notice, put } from "./dom.js";
-import { faultMessage, language, message, number, t } from "./words.js";
+import { faultMessage, language, listSeparator, message, number, t } from "./words.js";
 import { api } from "./session.js";
 import { fields } from "./fields.js";
 import { charsetOf, guess, isHeading, kindOf, preview } from "./csv.js";
@@ -246,9 +246,8 @@ function what(fault) {
 function download(faults) {
   const lines = [[t("import.row"), t("import.field"), t("import.fault")],
     ...faults.map((f) => [f.row || t("import.whole"), fieldName(f), what(f)])];
-  const comma = language === "en" ? "," : ";"; // what spreadsheets of that language expect
   const cell = (value) => `"${String(value).replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
-  const text = "\ufeff" + lines.map((line) => line.map(cell).join(comma) + "\r\n").join("");
+  const text = "\ufeff" + lines.map((line) => line.map(cell).join(listSeparator()) + "\r\n").join("");
   const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
   h("a", { href: url, download: t("import.faults_name") }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000); // some browsers read it only when the user has agreed
