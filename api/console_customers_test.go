@@ -181,6 +181,7 @@ func TestRecordOfTheConsole(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Editor)
+	b.until(`document.querySelector(".state button.main")`)
 	f.add(store.Cliente{Name: "Bruno", Email: "bruno@example.com"})
 	b.click(".state button.main")
 	b.fillRecord("name", "Ana", "email", "ana@", "notes", "Pays by the month.")
