@@ -29,12 +29,35 @@ func startChromium() (context.Context, error) {
 	if err != nil {
 		return nil, err
 	}
+	profile, err := os.MkdirTemp("", "chromium")
+	if err != nil {
+		return nil, err
+	}
+	if err := removeAtTheEnd(profile); err != nil {
+		return nil, err
+	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
+		chromedp.UserDataDir(profile), chromedp.Env("TMPDIR="+profile),
 		chromedp.NoSandbox, // which it demands of root
 		chromedp.Flag("lang", "en-US"))
 	ctx, _ := chromedp.NewExecAllocator(context.Background(), options...) // it ends with the tests
 	ctx, _ = chromedp.NewContext(ctx)
 	return ctx, chromedp.Do(ctx)
+}
+
+// removeAtTheEnd has a shell remove a folder when the tests have ended, in whatever way. A test that
+// runs out of time or is killed cleans nothing up itself.
+func removeAtTheEnd(dir string) error {
+	cmd := exec.Command("sh", "-c",
+		`trap "" INT TERM HUP; cat; until rm -rf "$0"; do sleep 1; done`, dir)
+	if _, err := cmd.StdinPipe(); err != nil { // it is closed when this process ends
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go cmd.Wait() // or the pipe would be closed as garbage
+	return nil
 }
 
 // tab is a tab of a browser at a server. Tabs of one profile share their cookies.
