@@ -30,13 +30,11 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.until(`document.querySelectorAll("tbody tr").length === 1`)
 
 	b.click("#user-new")
-	b.fill(`dialog input[name="user"]`, "the-viewer")
-	b.fill(`dialog input[name="email"]`, "davi@example.com")
+	b.fillForm("user", "the-viewer", "email", "davi@example.com")
 	b.pick(`dialog select[name="role"]`, "editor")
 	b.click("dialog button.main")
 	b.until(`document.querySelector("dialog [name=user][aria-invalid]")`)
-	b.fill(`dialog input[name="user"]`, "davi")
-	b.click("dialog button.main")
+	b.submit("user", "davi")
 	b.sees("An invitation goes to davi@example.com.")
 	out.Take(t, mail.Invitation, "davi@example.com")
 	davi, err := f.store.UserByName(t.Context(), "davi")
@@ -52,13 +50,11 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.sees("All sessions of davi end")
 	b.pick(`dialog select[name="role"]`, "viewer")
 	b.click("dialog button.main")
-	b.fill(`dialog input[name="current"]`, testPassword)
-	b.click("dialog:last-of-type button.main")
+	b.submit("current", testPassword)
 	b.sees("Saved.")
 	b.click("#state")
 	b.click("dialog button.main")
-	b.fill(`dialog input[name="current"]`, testPassword)
-	b.click("dialog:last-of-type button.main")
+	b.submit("current", testPassword)
 	b.sees("Enable")
 	davi, err = f.store.User(t.Context(), davi.ID)
 	authtest.Must(t, err)
@@ -69,9 +65,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	// The last admin cannot be demoted, and nobody is offered it at their own account.
 	b.open(fmt.Sprintf("/app/#/users/%d", f.users[store.Admin].ID))
 	b.sees("This is you.")
-	if b.eval(`document.querySelectorAll("main button").length`) != "0" {
-		t.Error("admins are offered changes of their own account")
-	}
+	b.wantPage(`document.querySelectorAll("main button").length`, "0")
 
 	b.open(fmt.Sprintf("/app/#/audit?user_id=%d", davi.ID))
 	for _, text := range []string{"User added", "Editor → Viewer", "User disabled", "the-admin"} {
@@ -90,7 +84,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 		t.Errorf("the audit has words for %q, want %q", kinds, want)
 	}
 	b.click("dialog header button")
-	b.fill(`main input[name="user"]`, "the-viewer")
+	b.fillForm("user", "the-viewer")
 	b.pick(`main select[name="event"]`, "user_disabled")
 	b.click("main form button")
 	b.sees("There are no such events.")

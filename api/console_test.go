@@ -223,16 +223,6 @@ const typing = `(async () => {
 	main.dirty = () => Boolean(main.querySelector("form"));
 })()`
 
-// later lets time pass for the page alone.
-func (b *tab) later(d time.Duration) {
-	b.t.Helper()
-	b.eval(fmt.Sprintf(`(() => {
-		const now = Date.now;
-		Date.now = () => now() + %d;
-		document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
-	})()`, d.Milliseconds()))
-}
-
 func TestTheEndOfASession(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
@@ -279,9 +269,7 @@ func TestTheEndOfASession(t *testing.T) {
 	b.fill("dialog [name=password]", testPassword)
 	b.press(kb.Enter)
 	b.sees("A form")
-	if got := b.eval(`document.querySelector("main [name=name]").value`); got != "Ana" {
-		t.Errorf("after a new login the typed text is %q", got)
-	}
+	b.wantPage(`document.querySelector("main [name=name]").value`, "Ana")
 
 	// What failed because the server had ended the session can be sent again.
 	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Editor].ID))
@@ -319,8 +307,8 @@ func TestLogoutInTheBrowser(t *testing.T) {
 	b.until(`location.hash === "#/account"`)
 
 	b.click(".me button")
-	b.until(`location.pathname === "/login"`)
-	other.until(`location.pathname === "/login"`)
+	b.at("/login")
+	other.at("/login")
 
 	// Back shows nothing of it.
 	b.eval("setTimeout(() => history.back())")
@@ -331,7 +319,7 @@ func TestLogoutInTheBrowser(t *testing.T) {
 	b.login(store.Viewer)
 	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Viewer].ID))
 	b.open("/app/")
-	b.until(`location.pathname === "/login"`)
+	b.at("/login")
 	cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{})
 	authtest.Must(t, err)
 	for _, c := range cookies.Cookies {
@@ -370,18 +358,12 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 	}
 
 	// A choice stays over a logout, which clears what the browser has of us.
-	b.eval(`(() => {
-		const choice = document.querySelector(".me select");
-		choice.value = "es";
-		choice.dispatchEvent(new Event("change"));
-	})()`)
+	b.pick(".me select", "es")
 	b.until(`document.documentElement.lang === "es" && document.querySelector(".me button")`)
 	b.sees("Usuarios")
 	b.click(".me button")
-	b.until(`location.pathname === "/login" && document.querySelector(".links select")`)
-	if got := b.eval(`document.documentElement.lang`); got != "es" {
-		t.Errorf("after a logout the language is %s", got)
-	}
+	b.at("/login")
+	b.until(`document.documentElement.lang === "es" && document.querySelector(".links select")`)
 	b.eval(`(() => {
 		const choice = document.querySelector(".links select");
 		choice.value = "en";
