@@ -65,30 +65,22 @@ function counter(tell) {
 }
 
 // forSpreadsheets makes of CSV what Excel opens by itself: a byte order mark goes first, and the separator is that of its
-// language. With another one than the comma each cell has quotes, because it may have the separator in it.
+// language. Every cell gets quotes, because it may have the separator in it.
 function forSpreadsheets() {
   const separator = listSeparator();
-  let start = true; // of a cell
-  let bare = false; // a cell that comes without quotes
+  let rest = ""; // the beginning of a line
   let quoted = false;
-  const turn = (text) => {
-    let turned = "";
-    for (const c of text) {
-      if (start && c !== "\r" && c !== "\n") {
-        start = false;
-        bare = c !== '"';
-        if (bare) turned += '"';
-      }
-      if (c === '"') quoted = !quoted;
-      const ends = !start && !quoted && (c === "," || c === "\r");
-      turned += ends ? (bare ? '"' : "") + (c === "," ? separator : c) : c;
-      start ||= ends;
-    }
-    return turned;
+  const turn = (part) => {
+    if (part === '"') quoted = !quoted;
+    return quoted || part === '"' ? part : part === "," ? separator : `"${part}"`;
   };
   return new TransformStream({
     start: (out) => out.enqueue("\ufeff"),
-    transform: (text, out) => out.enqueue(separator === "," ? text : turn(text)),
+    transform(text, out) {
+      const end = (rest + text).lastIndexOf("\n") + 1; // of the last whole line, as the end of a file is
+      out.enqueue((rest + text).slice(0, end).replace(/[",]|[^",\r\n]+/g, turn));
+      rest = (rest + text).slice(end);
+    },
   });
 }
 
