@@ -174,7 +174,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     return { records: await read(response), next, total: total === null ? undefined : Number(total) };
   }
 
-  const one = (id) => `/clientes/${id}`;
+  const one = (id) => "/clientes/" + encodeURIComponent(id);
   const ifStill = (version) => ({ "If-Match": `"${version}"` });
   async function update(base, changes) {
     const changed = ([field, value]) => value !== undefined && !same(value, base[field]);

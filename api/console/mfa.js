@@ -1,7 +1,7 @@
 // The second factor: set up by QR code, confirmed by a code, ten recovery codes, and off again.
 import { dialog, field, form, h, put, say } from "./dom.js";
 import { act, heading, part, proofFields } from "./parts.js";
-import { api } from "./session.js";
+import { api, logout } from "./session.js";
 import { t } from "./words.js";
 
 export function mfaPart(me, redraw) {
@@ -37,12 +37,8 @@ export function mfaPart(me, redraw) {
 export function showSetUp(main, me) {
   const box = h("div", { class: "narrow" });
   put(main, heading(t("account.mfa_set_up")), h("p", null, me.mfa ? t("account.mfa_again") : t("account.mfa_must")), box);
-  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: leave }, t("session.login")));
+  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: logout }, t("session.login")));
   else steps(box, () => location.assign("/app/"));
-}
-async function leave() {
-  await api.logout();
-  location.replace("/login");
 }
 
 // steps fills box with one step after the other: the password, the code of the app, the recovery codes.
