@@ -1,5 +1,5 @@
 // One's own account: email, password, second factor, sessions, known devices.
-import { field, h, put, say } from "./dom.js";
+import { actions, button, field, h, put, say } from "./dom.js";
 import { act, again, heading, part, proofFields, roleName } from "./parts.js";
 import { api } from "./session.js";
 import { mfaPart, showSetUp } from "./mfa.js";
@@ -26,7 +26,7 @@ function emailPart(me, redraw) {
   return part(t("account.email"), t("account.email_about"),
     h("p", { class: "fact" }, me.email || h("span", { class: "muted" }, t("account.email_none"))),
     me.pending_email && h("p", { class: "pending" }, t("account.email_pending", { email: me.pending_email })),
-    h("div", { class: "actions" }, h("button", { type: "button", id: "email-change", onclick: change }, t("account.email_change"))));
+    actions(button(t("account.email_change"), change, { id: "email-change" })));
 }
 
 function passwordPart(me) {
@@ -37,7 +37,7 @@ function passwordPart(me) {
     ], submit: t("account.password_change"),
   }, (values) => api.json("POST", "/password", values)).then((done) => done && over(t("account.password_done")));
   return part(t("field.password"), t("account.password_about"),
-    h("div", { class: "actions" }, h("button", { type: "button", id: "password-change", onclick: change }, t("account.password_change"))));
+    actions(button(t("account.password_change"), change, { id: "password-change" })));
 }
 
 function devicesPart() {
@@ -47,7 +47,7 @@ function devicesPart() {
     if (done) say(t("account.devices_done"));
   };
   return part(t("account.devices"), t("account.devices_about"),
-    h("div", { class: "actions" }, h("button", { type: "button", id: "devices-forget", onclick: forget }, t("account.devices_forget"))));
+    actions(button(t("account.devices_forget"), forget, { id: "devices-forget" })));
 }
 
 // over replaces the page when the account has ended all its sessions, this one too.

@@ -1,5 +1,5 @@
 // What happened to the security of accounts, for admins.
-import { dialog, field, h, put } from "./dom.js";
+import { button, dialog, field, h, put } from "./dom.js";
 import { copyButton } from "./mfa.js";
 import { agent, heading, page, pager, roleName, when } from "./parts.js";
 import { api } from "./session.js";
@@ -62,7 +62,7 @@ const table = (events, names) => h("div", { class: "scroll" }, h("table", { clas
   h("thead", null, h("tr", null, [t("audit.what"), t("audit.account"), t("audit.by"), t("audit.address"), t("audit.when")]
     .map((text) => h("th", { scope: "col" }, text)))),
   h("tbody", null, events.map((e) => h("tr", null,
-    h("td", null, h("button", { type: "button", class: "link", onclick: () => open(e, names) }, EVENTS[e.event]?.() ?? e.event),
+    h("td", null, button(EVENTS[e.event]?.() ?? e.event, () => open(e, names), { class: "link" }),
       detail(e) && h("div", { class: "muted" }, detail(e))),
     h("td", { "data-label": t("audit.account") }, account(e, names)),
     h("td", { class: e.user_id === e.actor_id && "less", "data-label": t("audit.by") }, actor(e, names)),

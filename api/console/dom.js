@@ -20,6 +20,12 @@ export function put(e, ...children) {
   e.replaceChildren(...children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false));
 }
 
+// button returns a button that calls onclick, and does not send a form.
+export const button = (label, onclick, properties) => h("button", { type: "button", ...properties, onclick }, label);
+
+// actions returns a row of buttons.
+export const actions = (...buttons) => h("div", { class: "actions" }, buttons);
+
 let ids = 0;
 const newId = () => `e${++ids}`;
 
@@ -59,13 +65,13 @@ function settle(input) {
 // form returns a form of fields (elements, or what field takes) with a button. It calls work with the values by name.
 // While work runs, the button is disabled. If it rejects, the form shows why. cancel is called by a second button.
 export function form({ fields, submit, danger, cancel }, work) {
-  const button = h("button", { class: danger ? "main danger" : "main" }, submit);
+  const send = h("button", { class: danger ? "main danger" : "main" }, submit);
   const e = h("form", { noValidate: true, autocomplete: "off", onsubmit: async (event) => {
     event.preventDefault();
-    if (button.disabled) return;
+    if (send.disabled) return;
     const missing = inputs(e).filter((i) => i.required && !i.closest("[hidden]") && !i.value.trim());
     if (missing.length) return showFaults(e, { errors: missing.map((i) => ({ field: i.name, code: "required" })) });
-    button.disabled = true;
+    send.disabled = true;
     e.setAttribute("aria-busy", "true");
     try {
       await work(values(e));
@@ -74,12 +80,12 @@ export function form({ fields, submit, danger, cancel }, work) {
     } catch (error) {
       showFaults(e, error);
     } finally {
-      button.disabled = false;
+      send.disabled = false;
       e.removeAttribute("aria-busy");
     }
   } },
   fields.map((f) => (f instanceof Node ? f : field(f))),
-  h("div", { class: "actions" }, button, cancel && h("button", { type: "button", onclick: cancel }, t("action.cancel"))));
+  actions(send, cancel && button(t("action.cancel"), cancel)));
   return e;
 }
 
@@ -146,7 +152,7 @@ export function dialog(title, content, options = {}) {
     onclose: (event) => event.target === element && (options.stays && !done ? element.showModal() : close()),
   },
   h("header", null, h("h2", { id }, title),
-    !options.stays && !alert && h("button", { type: "button", class: "plain icon", "aria-label": t("action.close"), onclick: leave }, "✕")),
+    !options.stays && !alert && button("✕", leave, { class: "plain icon", "aria-label": t("action.close") })),
   body, h("div", { class: "toasts", role: "status" }));
   let done = false;
   function close(value) {
@@ -164,9 +170,9 @@ export function dialog(title, content, options = {}) {
 
 // ask resolves to true if the person chooses the action, and to false if not.
 export async function ask(title, text, action, { danger = false } = {}) {
-  const d = dialog(title, [h("p", null, text), h("div", { class: "actions" },
-    h("button", { type: "button", class: danger ? "main danger" : "main", onclick: () => d.close(true) }, action),
-    h("button", { type: "button", autofocus: true, onclick: () => d.close(false) }, t("action.cancel")))], { alert: true });
+  const d = dialog(title, [h("p", null, text), actions(
+    button(action, () => d.close(true), { class: danger ? "main danger" : "main" }),
+    button(t("action.cancel"), () => d.close(false), { autofocus: true }))], { alert: true });
   return (await d.closed) === true;
 }
 
@@ -175,10 +181,10 @@ export function say(text, action) {
   const dialogs = page().querySelectorAll("dialog[open] > .toasts");
   const region = [...dialogs].at(-1) ?? page().querySelector(":scope > .toasts");
   if (!region) return;
-  const toast = h("div", { class: "toast" }, h("span", null, text), action && h("button", { type: "button", onclick: () => {
+  const toast = h("div", { class: "toast" }, h("span", null, text), action && button(action.label, () => {
     toast.remove();
     action.run();
-  } }, action.label));
+  }));
   put(region, toast); // an older action may not fit what has been done since
   const away = () => (toast.matches(":hover, :focus-within") ? setTimeout(away, 2_000) : toast.remove());
   setTimeout(away, action ? 12_000 : 6_000);

@@ -1,5 +1,5 @@
 // The export of customers to a file.
-import { dialog, h, say, showFaults } from "./dom.js";
+import { actions, dialog, h, say, showFaults } from "./dom.js";
 import { api } from "./session.js";
 import { number, t } from "./words.js";
 
@@ -14,7 +14,7 @@ export function exportDialog(query, total) {
     h("fieldset", { class: "choices" }, h("legend", null, t("customers.export_type")),
       choice("text/csv", "CSV", t("customers.export_csv"), true),
       choice("application/x-ndjson", "NDJSON", t("customers.export_ndjson"))),
-    done, h("div", { class: "actions" }, submit));
+    done, actions(submit));
   const stop = new AbortController();
   const shown = dialog(t("customers.export_title"), form);
   shown.closed.then(() => stop.abort());

@@ -1,5 +1,5 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
-import { h, notice, put } from "./dom.js";
+import { actions, button, h, notice, put } from "./dom.js";
 import { faultMessage, language, message, number, t } from "./words.js";
 import { api } from "./session.js";
 import { fields } from "./fields.js";
@@ -102,9 +102,9 @@ export async function show(main) {
 
   // next shows how it stands, with the step that comes next.
   function next(content, ...buttons) {
-    put(outcome, content, h("div", { class: "actions" }, buttons));
+    put(outcome, content, actions(buttons));
   }
-  const check = () => h("button", { class: "main", onclick: () => send(true) }, t("import.check"));
+  const check = () => button(t("import.check"), () => send(true), { class: "main" });
 
   // ready offers to check the file, after each choice of how to read it.
   function ready() {
@@ -122,7 +122,7 @@ export async function show(main) {
     let arrived = false; // all of the file, so that the server may have imported it
     const bar = h("progress", { max: file.size, value: 0, "aria-label": dryRun ? t("import.checking") : t("import.importing") });
     const text = h("span", { class: "muted num" });
-    const cancel = h("button", { onclick: () => mine.abort() }, t("action.cancel"));
+    const cancel = button(t("action.cancel"), () => mine.abort());
     const fieldset = reading.querySelector("fieldset");
     if (fieldset) fieldset.disabled = true;
     input.disabled = true;
@@ -166,18 +166,19 @@ export async function show(main) {
   function failed(error, dryRun, cancelled, arrived) {
     const lost = !dryRun && (cancelled ? arrived : error.code === "network");
     const told = notice(cancelled ? null : message(error), " ", lost ? t("import.unsure") : cancelled ? t("import.cancelled") : null);
-    next(told, dryRun ? check() : h("button", { class: "main", onclick: () => send(false) }, t("import.again")));
+    next(told, dryRun ? check() : button(t("import.again"), () => send(false), { class: "main" }));
     tell("");
     focusOn(told);
   }
 
   function checked({ valid }) {
     if (valid === 0) return next(notice(t("import.nothing")), check());
-    const button = h("button", { class: "main", onclick: () => send(false) }, valid === 1 ? t("import.import_one") : t("import.import", { number: number(valid) }));
+    const label = valid === 1 ? t("import.import_one") : t("import.import", { number: number(valid) });
+    const go = button(label, () => send(false), { class: "main" });
     const text = valid === 1 ? t("import.valid_one") : t("import.valid", { number: number(valid) });
-    next(h("p", { class: "good" }, text), button);
+    next(h("p", { class: "good" }, text), go);
     tell(text);
-    button.focus();
+    go.focus();
   }
 
   function imported(answer) {
@@ -205,7 +206,7 @@ export async function show(main) {
           h("thead", null, h("tr", null, [t("import.row"), t("import.field"), t("import.fault")].map((text) => h("th", { scope: "col" }, text)))),
           h("tbody", null, faults.map((f) => h("tr", null,
             h("td", { class: "num" }, f.row ? number(f.row) : t("import.whole")), h("td", null, fieldName(f)), h("td", null, what(f))))))),
-    ], check(), h("button", { onclick: () => download(faults) }, t("import.download")));
+    ], check(), button(t("import.download"), () => download(faults)));
     tell("");
     focusOn(title);
   }

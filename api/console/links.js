@@ -1,6 +1,6 @@
 // What a person without a session can do: follow a link of a mail, ask for one, and sign up.
 import { solve } from "/client.js";
-import { field, form, h, notice, put } from "./dom.js";
+import { actions, button, field, form, h, notice, put } from "./dom.js";
 import { t } from "./words.js";
 
 // linkOf returns the link of a mail that is in the fragment of an address, or undefined.
@@ -99,14 +99,14 @@ export function passwordField(label, autocomplete) {
 
 // peek adds a button to a password that shows it.
 export function peek(input) {
-  const button = h("button", { type: "button", class: "plain peek", "aria-pressed": "false", onclick: () => {
+  const eye = button(t("login.show"), () => {
     const hidden = input.type === "password";
     input.type = hidden ? "text" : "password";
-    button.setAttribute("aria-pressed", String(hidden));
-  } }, t("login.show"));
+    eye.setAttribute("aria-pressed", String(hidden));
+  }, { class: "plain peek", "aria-pressed": "false" });
   const box = h("div", { class: "secret" });
   input.replaceWith(box);
-  put(box, input, button);
+  put(box, input, eye);
 }
 
 // status returns where a form tells what it is doing.
@@ -118,7 +118,7 @@ export function puzzle(form) {
   const stop = new AbortController();
   const bar = h("progress", { max: 1, "aria-label": t("login.puzzle") });
   const show = () => put(place, h("span", null, t("login.puzzle")), bar,
-    h("button", { type: "button", class: "plain", onclick: () => stop.abort() }, t("action.cancel")));
+    button(t("action.cancel"), () => stop.abort(), { class: "plain" }));
   return {
     signal: stop.signal,
     onPuzzle(done) {
@@ -139,13 +139,13 @@ export function tell(form, error) {
 
 // countdown disables the button of a form for some seconds.
 export function countdown(form, seconds) {
-  const button = form.querySelector("button.main");
-  const label = button.textContent;
+  const submit = form.querySelector("button.main");
+  const label = submit.textContent;
   const until = Date.now() + seconds * 1000;
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
-    button.disabled = left > 0;
-    button.textContent = left > 0 ? `${label} (${left})` : label;
+    submit.disabled = left > 0;
+    submit.textContent = left > 0 ? `${label} (${left})` : label;
     if (left > 0) return;
     clearInterval(timer);
     form.querySelector(".notice")?.remove();
@@ -191,7 +191,7 @@ function fill(container, title, text, ...children) {
   (container.querySelector("input") ?? container.querySelector("h1")).focus();
 }
 
-const toLogin = (label, href) => h("div", { class: "actions" }, h("a", { class: "button main", href }, label));
+const toLogin = (label, href) => actions(h("a", { class: "button main", href }, label));
 const back = () => h("p", { class: "links" }, h("a", { href: "/login" }, t("login.back")));
 
 const DEVICE = "clientes_device"; // as client.js names it

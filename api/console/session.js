@@ -1,6 +1,6 @@
 // The one login of this page. It is used when a person acts, so it ends when nobody does.
 import { connect } from "/client.js";
-import { ask, dialog, dirty, field, form, h, notice, page, put, say } from "./dom.js";
+import { actions, ask, button, dialog, dirty, field, form, h, notice, page, put, say } from "./dom.js";
 import { keepChoice, message, seconds, t } from "./words.js";
 
 const WARN = 120_000; // before the end
@@ -100,18 +100,18 @@ function warn(left) {
       put(fault, message(error));
     }
   };
-  const button = h("button", { type: "button", class: "main", autofocus: true, onclick: stay }, t("session.stay"));
+  const answer = button(t("session.stay"), stay, { class: "main", autofocus: true });
   const text = h("p", null, fixed ? t("session.warning_fixed") : t("session.warning_text"));
   const fault = h("div", { class: "fault", role: "alert" });
   const d = dialog(t("session.warning"), [text, h("p", { class: "clock" }, time, heard), fault,
-    h("div", { class: "actions" }, button, h("button", { type: "button", onclick: logout }, t("session.logout")))],
+    actions(answer, button(t("session.logout"), logout))],
   { alert: true, within: document.body, onEscape: stay });
   let said = Math.ceil(left / 1000);
   retitle(t("session.warning"));
   warning = Object.assign(d, { show(left) {
     const s = Math.ceil(left / 1000);
     put(time, `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`);
-    put(button, fixed ? t("action.close") : t("session.stay"));
+    put(answer, fixed ? t("action.close") : t("session.stay"));
     if (said - s >= 30 || (s <= 15 && said > 15)) put(heard, seconds((said = s)));
   } });
   warning.show(left);

@@ -1,5 +1,5 @@
 // The users, for admins: a list, and one user on a page of their own.
-import { dialog, field, form, h, put, say } from "./dom.js";
+import { button, dialog, field, form, h, put, say } from "./dom.js";
 import { heading, page, pager, roleName, roles, when } from "./parts.js";
 import { api, stepUp, user } from "./session.js";
 import { t } from "./words.js";
@@ -17,7 +17,7 @@ export async function show(main, path, query) {
   const { records, next } = await page("/users", query);
   if (location.hash !== hash) return; // the person has gone on
   put(main, h("div", { class: "bar" }, heading(t("place.users")), h("form", { role: "search", onsubmit: find }, search),
-      h("button", { type: "button", class: "main", id: "user-new", onclick: add }, t("users.new"))),
+      button(t("users.new"), add, { class: "main", id: "user-new" })),
     records.length ? table(records) : h("p", { class: "empty" }, t("users.none", { name }), " ", h("a", { href: "#/users" }, t("users.all"))),
     pager("users", "", query, next));
 }
