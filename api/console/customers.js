@@ -1,7 +1,8 @@
 // The customers: a table, and beside it the record that the address names (#/customers/7?q=ana&sort=-name).
-import { actions, button, h, put } from "./dom.js";
+import { actions, button, h, put, whileShown } from "./dom.js";
 import { api, may } from "./session.js";
-import { ago, date, message, number, t } from "./words.js";
+import { message, number, t } from "./words.js";
+import { heading, when } from "./parts.js";
 import { exportDialog } from "./export.js";
 import { record } from "./record.js";
 
@@ -52,11 +53,11 @@ function customers() {
       ["-updated_at", t("customers.by_changed")], ["updated_at", t("customers.by_changed_up")],
       ["-created_at", t("customers.by_added")], ["created_at", t("customers.by_added_up")],
     ].map(([value, label]) => h("option", { value }, label)));
-  const heading = (label, up, down = "-" + up) => h("th", { scope: "col", "data-sort": up, class: up === "name" ? "" : "less" },
+  const sorted = (label, up, down = "-" + up) => h("th", { scope: "col", "data-sort": up, class: up === "name" ? "" : "less" },
     button(label, () => arrange(sort === up ? down : sort === down ? up : up === "name" ? up : down)));
   const plain = (label, less) => h("th", { scope: "col", class: less }, label);
-  const head = h("tr", null, heading(t("record.name"), "name"), plain(t("record.email"), "mail"), plain(t("record.phone"), "less"),
-    plain(t("record.company"), "less"), heading(t("customers.changed"), "updated_at"));
+  const head = h("tr", null, sorted(t("record.name"), "name"), plain(t("field.email"), "mail"), plain(t("record.phone"), "less"),
+    plain(t("record.company"), "less"), sorted(t("customers.changed"), "updated_at"));
   const body = h("tbody", { onclick: follow, onkeydown: walk });
   const table = h("div", { class: "scroll rows", hidden: true },
     h("table", { "aria-label": t("place.customers") }, h("thead", null, head), body));
@@ -69,16 +70,15 @@ function customers() {
   const create = () => button(t("customers.new"), () => open("new"), { class: "main" });
   const bring = () => button(t("customers.import"), () => (location.hash = "#/import"));
   const list = h("div", { class: "list" },
-    h("div", { class: "bar" }, h("h1", { tabIndex: -1 }, t("place.customers")), search, order,
+    h("div", { class: "bar" }, heading(t("place.customers")), search, order,
       may("editor") && bring(),
       button(t("customers.export"), () => exportDialog({ q: q || undefined, sort }, total)),
       may("editor") && create()),
     wait, table, state, h("div", { class: "foot" }, status, pager));
   const element = h("div", { class: "customers" }, list);
 
-  // The rest of the page knows the search by "/". The listener goes with the place.
-  document.addEventListener("keydown", function slash(e) {
-    if (!element.isConnected) return document.removeEventListener("keydown", slash);
+  // The rest of the page knows the search by "/".
+  whileShown(element, "keydown", (e) => {
     if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
     if (e.target.closest?.("input, textarea, select") || !search.checkVisibility()) return;
     e.preventDefault();
@@ -177,7 +177,7 @@ function customers() {
     table.hidden = pager.hidden = true;
     status.textContent = "";
     state.hidden = false;
-    const retry = button(t("customers.retry"), () => { search.focus(); load(at); });
+    const retry = button(t("action.retry"), () => { search.focus(); load(at); });
     put(state, h("div", { role: "alert" }, h("p", null, message(error)), retry));
   }
 
@@ -208,7 +208,7 @@ function customers() {
     return h("tr", { "data-id": c.id },
       h("td", { class: "who" }, h("a", { href: address(c.id), dir: "auto", title: c.name }, c.name)),
       text(c.email, "mail"), text(c.phone, "num less"), text(c.company, "less"),
-      h("td", { class: "muted less" }, h("time", { dateTime: c.updated_at, title: date(c.updated_at) }, ago(c.updated_at))));
+      h("td", { class: "muted less" }, when(c.updated_at)));
   }
   function empty() {
     if (q) {

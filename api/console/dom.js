@@ -48,6 +48,10 @@ export function field({ name, label, type = "text", value, hint, rows, options, 
     hint && h("div", { class: "hint", id: id + "h" }, hint), h("div", { class: "fault", id: id + "f" }));
 }
 
+// codeField returns a field for a code of the second factor.
+export const codeField = () => field({ name: "code", label: t("field.code"), hint: t("field.code_hint"),
+  autocomplete: "one-time-code", autocapitalize: "none", spellcheck: false, required: true });
+
 const inputs = (root) => [...root.querySelectorAll("input[name], textarea[name], select[name]")];
 
 // dirty reports whether there is a field in an element that has another value than at first.
@@ -127,13 +131,12 @@ export const notice = (...children) => h("div", { class: "notice", role: "alert"
 // page returns the element that has everything: a session that has ended hides it.
 export const page = () => document.getElementById("page") ?? document.body;
 
-// dialog opens a modal dialog; with panel over the right side, with alert as a question that is read out. Escape and ✕
-// close it; if something was typed in it, or dirty() is true, it asks first. closed resolves to what close was called
+// dialog opens a modal dialog; with alert it is a question that is read out. Escape and ✕ close it; if something was typed in it, or dirty() is true, it asks first. closed resolves to what close was called
 // with. Focus returns to where it was.
 export function dialog(title, content, options = {}) {
   const id = newId();
   const { promise, resolve } = Promise.withResolvers();
-  const { alert = false, panel = false, within = page() } = options;
+  const { alert = false, within = page() } = options;
   const isDirty = options.dirty ?? (() => dirty(body));
   const body = h("div", { class: "body", id: id + "b" }, content);
   const leave = async (event) => {
@@ -144,7 +147,7 @@ export function dialog(title, content, options = {}) {
     close();
   };
   const element = h("dialog", {
-    class: panel ? "panel" : "box", role: alert ? "alertdialog" : undefined, "aria-labelledby": id,
+    class: "box", role: alert ? "alertdialog" : undefined, "aria-labelledby": id,
     "aria-describedby": alert ? id + "b" : undefined,
     oncancel: (event) => event.target === element && leave(event),
     onkeydown: (event) => event.key === "Escape" && event.target.closest("dialog") === element && leave(event),
@@ -188,6 +191,19 @@ export function say(text, action) {
   put(region, toast); // an older action may not fit what has been done since
   const away = () => (toast.matches(":hover, :focus-within") ? setTimeout(away, 2_000) : toast.remove());
   setTimeout(away, action ? 12_000 : 6_000);
+}
+
+// saveFile has the browser save what is in memory.
+export function saveFile(name, blob) {
+  const href = URL.createObjectURL(blob);
+  h("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000); // some browsers read it only when the person has agreed
+}
+
+// whileShown listens to the whole page as long as a view is in it.
+export function whileShown(view, type, listener) {
+  const heard = (event) => (view.isConnected ? listener(event) : document.removeEventListener(type, heard));
+  document.addEventListener(type, heard);
 }
 
 // originNotice returns a notice if the page was opened at another address than the server's own, where no login works.

@@ -1,7 +1,8 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
-import { actions, button, h, notice, put } from "./dom.js";
+import { actions, button, h, notice, put, saveFile, whileShown } from "./dom.js";
 import { faultMessage, language, message, number, t } from "./words.js";
 import { api } from "./session.js";
+import { heading, table } from "./parts.js";
 import { fields } from "./fields.js";
 import { charsetOf, guess, isHeading, kindOf, preview } from "./csv.js";
 
@@ -23,7 +24,7 @@ export async function show(main) {
   const outcome = h("div", { class: "outcome" });
   const live = h("p", { class: "unseen", role: "status" });
   const view = h("div", { class: "import" },
-    h("div", { class: "bar" }, h("h1", null, t("import.title")), h("a", { href: "#/customers" }, t("import.back"))),
+    h("div", { class: "bar" }, heading(t("import.title")), h("a", { href: "#/customers" }, t("import.back"))),
     drop, reading, outcome, live);
   const tell = (text) => put(live, text);
 
@@ -201,11 +202,9 @@ export async function show(main) {
       h("div", { role: "alert" }, title),
       h("p", null, faults.every((f) => !f.row) ? t("import.faults_file") : t("import.faults_rows")),
       all > faults.length ? h("p", null, t("import.first", { shown: number(faults.length), all: number(all) })) : null,
-      h("div", { class: "scroll", role: "region", tabIndex: 0, "aria-label": t("import.faults_label") },
-        h("table", { class: "faults" },
-          h("thead", null, h("tr", null, [t("import.row"), t("import.field"), t("import.fault")].map((text) => h("th", { scope: "col" }, text)))),
-          h("tbody", null, faults.map((f) => h("tr", null,
-            h("td", { class: "num" }, f.row ? number(f.row) : t("import.whole")), h("td", null, fieldName(f)), h("td", null, what(f))))))),
+      table(headings(), faults.map((f) => h("tr", null,
+        h("td", { class: "num" }, f.row ? number(f.row) : t("import.whole")), h("td", null, fieldName(f)), h("td", null, what(f)))),
+      { class: "faults", tabIndex: 0, "aria-label": t("import.faults_label") }),
     ], check(), button(t("import.download"), () => download(faults)));
     tell("");
     focusOn(title);
@@ -233,6 +232,7 @@ export async function show(main) {
   put(main, view);
 }
 
+const headings = () => [t("import.row"), t("import.field"), t("import.fault")];
 const fieldName = (fault) => fields().find((f) => f.name === fault.field)?.label ?? fault.field;
 
 // what returns what is wrong. Of what the server says in English, other languages have it after their own words, because
@@ -245,14 +245,12 @@ function what(fault) {
 
 // download saves the faults as a CSV file that a spreadsheet opens and does not run.
 function download(faults) {
-  const lines = [[t("import.row"), t("import.field"), t("import.fault")],
+  const lines = [headings(),
     ...faults.map((f) => [f.row || t("import.whole"), fieldName(f), what(f)])];
   const comma = language === "en" ? "," : ";"; // what spreadsheets of that language expect
   const cell = (value) => `"${String(value).replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
   const text = "\ufeff" + lines.map((line) => line.map(cell).join(comma) + "\r\n").join("");
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  h("a", { href: url, download: t("import.faults_name") }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000); // some browsers read it only when the user has agreed
+  saveFile(t("import.faults_name"), new Blob([text], { type: "text/csv" }));
 }
 
 function select(options, value, chosen, labelledBy) {
@@ -263,12 +261,6 @@ function select(options, value, chosen, labelledBy) {
 function focusOn(e) {
   e.tabIndex = -1;
   e.focus();
-}
-
-// whileShown listens to the whole page as long as a view is in it.
-function whileShown(view, type, listener) {
-  const heard = (event) => (view.isConnected ? listener(event) : document.removeEventListener(type, heard));
-  document.addEventListener(type, heard);
 }
 
 function size(bytes) {

@@ -23,12 +23,12 @@ const texts = {
 
 function passwordForm(container, kind, token) {
   const [title, text, submit, done] = texts[kind]();
-  fill(container, title, text, form({ fields: [passwordField(t("login.new_password"), "new-password")], submit },
+  fill(container, title, text, form({ fields: [passwordField(t("field.new_password"), "new-password")], submit },
     async ({ password }) => {
       try {
         const { device } = await post("/password/reset", { token, password });
         sessionStorage.setItem(DEVICE, device); // for the next login, which strangers may have made wait
-        fill(container, title, done, toLogin(t("login.submit"), "/login"));
+        fill(container, title, done, toLogin(t("action.login"), "/login"));
       } catch (error) {
         stale(container, error, title, kind);
       }
@@ -41,7 +41,7 @@ function confirmForm(container, kind, token) {
   fill(container, title, text, form({ fields: [], submit }, async () => {
     try {
       await post("/email/confirm", { token });
-      fill(container, title, done, toLogin(t("login.go_on"), "/app/"));
+      fill(container, title, done, toLogin(t("action.continue"), "/app/"));
     } catch (error) {
       stale(container, error, title, kind);
     }
@@ -51,13 +51,13 @@ function confirmForm(container, kind, token) {
 // stale shows what to do about a link that is not good any more. Other errors are for the form.
 function stale(container, error, title, kind) {
   if (error.code !== "reset_invalid") throw error;
-  if (kind === "confirm") fill(container, title, null, notice(t("login.confirm_stale")), toLogin(t("login.submit"), "/login"));
+  if (kind === "confirm") fill(container, title, null, notice(t("login.confirm_stale")), toLogin(t("action.login"), "/login"));
   else fill(container, title, null, notice(t("login.reset_stale")), toLogin(t("login.forgot_submit"), "/login#forgot"));
 }
 
 // forgot fills an element with a form for a link to another password.
 export function forgot(container, name = "") {
-  const title = t("login.forgot_title");
+  const title = t("login.forgot");
   const f = form({
     fields: [
       { name: "who", label: t("login.who"), value: name, autocomplete: "username", autocapitalize: "none", required: true },
@@ -75,10 +75,10 @@ export function forgot(container, name = "") {
 export function signup(container, done) {
   const f = form({
     fields: [
-      { name: "user", label: t("login.user"), hint: t("login.user_hint"), autocomplete: "username", autocapitalize: "none",
+      { name: "user", label: t("field.user"), hint: t("login.user_hint"), autocomplete: "username", autocapitalize: "none",
         spellcheck: false, required: true },
-      { name: "email", label: t("login.email"), hint: t("login.email_hint"), type: "email", autocomplete: "email" },
-      passwordField(t("login.password"), "new-password"),
+      { name: "email", label: t("field.email"), hint: t("login.email_hint"), type: "email", autocomplete: "email" },
+      passwordField(t("field.password"), "new-password"),
       status(),
     ], submit: t("login.signup"),
   }, async ({ user, email, password }) => {

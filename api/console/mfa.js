@@ -1,7 +1,7 @@
 // The second factor: set up by QR code, confirmed by a code, ten recovery codes, and off again.
-import { actions, button, dialog, field, form, h, put, say } from "./dom.js";
-import { act, heading, part, proofFields } from "./parts.js";
-import { api } from "./session.js";
+import { actions, button, dialog, field, form, h, put, saveFile, say } from "./dom.js";
+import { act, heading, part } from "./parts.js";
+import { api, proofFields } from "./session.js";
 import { t } from "./words.js";
 
 export function mfaPart(me, redraw) {
@@ -36,7 +36,7 @@ export function mfaPart(me, redraw) {
 export function showSetUp(main, me) {
   const box = h("div", { class: "narrow" });
   put(main, heading(t("account.mfa_set_up")), h("p", null, me.mfa ? t("account.mfa_again") : t("account.mfa_must")), box);
-  if (me.mfa) put(box, button(t("session.login"), leave, { class: "main" }));
+  if (me.mfa) put(box, button(t("action.login"), leave, { class: "main" }));
   else steps(box, () => location.assign("/app/"));
 }
 async function leave() {
@@ -82,7 +82,7 @@ function showCodes(box, codes, done) {
     h("ol", { class: "codes" }, codes.map((c) => h("li", null, h("code", null, c)))),
     actions(
       copyButton(text),
-      h("a", { class: "button", download: "clientes-recovery-codes.txt", href: URL.createObjectURL(new Blob([text])) }, t("account.download")),
+      button(t("action.download"), () => saveFile("clientes-recovery-codes.txt", new Blob([text]))),
       button(t("account.recovery_done"), done, { class: "main" })));
   title.focus();
 }

@@ -10,7 +10,7 @@ import { changesOf, history } from "./history.js";
 // write that the list should show, with the id if the panel shows another customer now; close leads away from the panel.
 export function record(id, { done, close }) {
   const fresh = id === "new";
-  const title = h("h1", { id: "record-title", tabIndex: -1, dir: "auto" }, fresh ? t("record.new") : t("record.loading"));
+  const title = h("h1", { id: "record-title", tabIndex: -1, dir: "auto" }, fresh ? t("customers.new") : t("record.loading"));
   const subtitle = h("p", { class: "muted" });
   const news = h("div", { class: "news" }); // what others did meanwhile
   const main = h("div");
@@ -44,7 +44,7 @@ export function record(id, { done, close }) {
   function fail(error, again) {
     title.textContent = t("record.failed");
     put(main, h("div", { class: "notice", role: "alert" }, h("p", null, message(error)),
-      button(t("customers.retry"), again)));
+      button(t("action.retry"), again)));
   }
 
   // show fills the panel with a record as the server has it.
@@ -58,7 +58,7 @@ export function record(id, { done, close }) {
     log();
   }
   function head() {
-    title.textContent = base?.name ?? t("record.new");
+    title.textContent = base?.name ?? t("customers.new");
     title.title = title.textContent;
     put(subtitle, base && h("time", { dateTime: base.updated_at, title: date(base.updated_at) },
       t("record.changed_at", { ago: ago(base.updated_at) })));
@@ -88,7 +88,7 @@ export function record(id, { done, close }) {
     title.textContent = last.record.name;
     put(subtitle, t("record.deleted_by", { who: who(last), ago: ago(last.at) }));
     put(main, sheet(last.record), may("editor") && actions(
-      button(t("record.restore"), () => bringBack(last), { class: "main" })));
+      button(t("record.bring_back"), () => bringBack(last), { class: "main" })));
     log();
   }
 
@@ -107,7 +107,7 @@ export function record(id, { done, close }) {
     });
     form = h("form", { noValidate: true, onsubmit: (e) => { e.preventDefault(); save(); } }, inputs,
       actions(
-        h("button", { class: "main", title: "Ctrl+Enter", "aria-keyshortcuts": "Control+Enter" }, t("record.save")),
+        h("button", { class: "main", title: "Ctrl+Enter", "aria-keyshortcuts": "Control+Enter" }, t("action.save")),
         button(t("action.cancel"), close),
         base && button(t("record.delete"), remove, { class: "plain danger" })));
     put(main, form);

@@ -1,6 +1,6 @@
 // The one login of this page. It is used when a person acts, so it ends when nobody does.
 import { connect } from "/client.js";
-import { actions, ask, button, dialog, dirty, field, form, h, notice, page, put, say } from "./dom.js";
+import { actions, ask, button, codeField, dialog, dirty, field, form, h, page, put, say } from "./dom.js";
 import { keepChoice, message, seconds, t } from "./words.js";
 
 const WARN = 120_000; // before the end
@@ -125,7 +125,7 @@ function warn(left) {
 function end() {
   if (lock) return;
   warning?.close();
-  const code = field({ name: "code", label: t("field.code"), autocomplete: "one-time-code", required: true });
+  const code = codeField();
   code.hidden = true;
   const f = form({
     fields: [
@@ -133,7 +133,7 @@ function end() {
       { name: "password", label: t("field.password"), type: "password", autocomplete: "current-password", required: true },
       code,
     ],
-    submit: t("session.login"),
+    submit: t("action.login"),
   }, async (values) => {
     try {
       await api.login(values.user, values.password, { code: code.hidden ? undefined : values.code });
@@ -183,6 +183,12 @@ export async function logout() {
   leave("");
 }
 
+// proofFields returns what a change of one's own account demands: the password, and a code if there is a second factor.
+export const proofFields = (me) => [
+  field({ name: "current", label: t("field.current"), type: "password", autocomplete: "current-password", required: true }),
+  me.mfa && codeField(),
+].filter(Boolean);
+
 // stepUp returns what work returns. If the server wants a proof that this is the user, it asks for the password (and
 // a code, if there is a second factor), and calls work again with { current, code }. It rejects with the code
 // "cancelled" if the person would rather not.
@@ -193,14 +199,10 @@ export async function stepUp(work) {
     if (error.code !== "step_up_required") throw error;
   }
   const { promise, resolve, reject } = Promise.withResolvers();
-  const code = field({ name: "code", label: t("field.code"), autocomplete: "one-time-code", required: true });
+  const [current, code] = proofFields({ mfa: true });
   code.hidden = true;
   const f = form({
-    fields: [
-      { name: "current", label: t("field.current"), type: "password", autocomplete: "current-password", required: true },
-      code,
-    ],
-    submit: t("action.continue"), cancel: () => d.close(),
+    fields: [current, code], submit: t("action.continue"), cancel: () => d.close(),
   }, async (values) => {
     try {
       resolve(await work({ current: values.current, code: code.hidden ? undefined : values.code }));

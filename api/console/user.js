@@ -29,19 +29,19 @@ export async function showUser(main, id) {
     h("p", { class: "muted" }, t("users.since"), " ", when(u.created_at), " · ",
       h("a", { href: "#/audit?user_id=" + u.id }, t("users.events"))),
     own && h("p", null, t("users.own"), " ", h("a", { href: "#/account" }, t("place.account"))),
-    part(t("account.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("account.email_none"))),
+    part(t("field.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("account.email_none"))),
       !own && actions(change("email", t("account.email_change"), t("users.email_text", named), {
-        fields: [field({ name: "email", label: t("account.email"), type: "email", value: u.email, spellcheck: false })],
-      }, patch, t("users.saved")))),
+        fields: [field({ name: "email", label: t("field.email"), type: "email", value: u.email, spellcheck: false })],
+      }, patch, t("record.saved")))),
     part(t("users.role"), t("users.role_hint"), h("p", { class: "fact" }, roleName(u.role)),
       !own && actions(change("role", t("users.role_change"), t("users.role_text", named), {
         fields: [field({ name: "role", label: t("users.role"), value: u.role, options: roles() })],
-      }, patch, t("users.saved")))),
+      }, patch, t("record.saved")))),
     part(t("users.state"), undefined, h("p", { class: "fact" }, u.disabled ? t("users.disabled") : t("users.active")),
       !own && actions(u.disabled
-        ? change("state", t("users.enable"), t("users.enable_text", named), {}, (_, proof) => patch({ disabled: false }, proof), t("users.saved"))
+        ? change("state", t("users.enable"), t("users.enable_text", named), {}, (_, proof) => patch({ disabled: false }, proof), t("record.saved"))
         : change("state", t("users.disable"), t("users.disable_text", named), { danger: true },
-          (_, proof) => patch({ disabled: true }, proof), t("users.saved")))),
+          (_, proof) => patch({ disabled: true }, proof), t("record.saved")))),
     !own && part(t("users.access"), t("users.access_about"), actions(
       change("sessions", t("users.sessions_end"), t("users.sessions_text", named), { danger: true },
         (_, proof) => api.json("DELETE", `/users/${u.id}/sessions`, proof), t("users.sessions_done", named)),
