@@ -52,7 +52,7 @@ function devicesPart() {
 
 // over replaces the page when the account has ended all its sessions, this one too.
 function over(text) {
-  put(document.body, h("main", { class: "ended" }, heading(t("account.over")), h("p", null, text),
+  put(document.body, h("main", { class: "narrow ended" }, heading(t("account.over")), h("p", null, text),
     h("p", null, h("a", { class: "button", href: "/login" }, t("action.login")))));
   document.querySelector("h1").focus();
 }

@@ -82,7 +82,7 @@ export async function show(main) {
     };
     fill();
     const first = h("input", { type: "checkbox", checked: header, onchange: () => { header = first.checked; fill(); ready(); } });
-    put(reading, h("fieldset", { class: "how" },
+    put(reading, h("fieldset", null,
       h("legend", { class: "unseen" }, t("import.how")),
       h("div", { class: "bar" },
         h("label", { class: "check" }, first, t("import.header")),
@@ -177,7 +177,7 @@ export async function show(main) {
     const label = valid === 1 ? t("import.import_one") : t("import.import", { number: number(valid) });
     const go = button(label, () => send(false), { class: "main" });
     const text = valid === 1 ? t("import.valid_one") : t("import.valid", { number: number(valid) });
-    next(h("p", { class: "good" }, text), go);
+    next(h("p", { class: "notice info" }, text), go);
     tell(text);
     go.focus();
   }
@@ -189,7 +189,7 @@ export async function show(main) {
     changed = false;
     describe();
     put(reading);
-    put(outcome, h("p", { class: "good" }, text, " ", link));
+    put(outcome, h("p", { class: "notice info" }, text, " ", link));
     tell(text);
     link.focus();
   }

@@ -306,7 +306,7 @@ export function record(id, { done, close }) {
 // sheet shows a record to who may not write it.
 function sheet(c) {
   const linked = { email: "mailto:", phone: "tel:" };
-  return h("dl", { class: "sheet" }, fields().filter(({ name }) => c[name]).map(({ name, label }) => [
+  return h("dl", { class: "facts" }, fields().filter(({ name }) => c[name]).map(({ name, label }) => [
     h("dt", null, label), h("dd", { dir: "auto" }, linked[name]
       ? h("a", { href: linked[name] + encodeURIComponent(c[name]).replaceAll("%40", "@") }, c[name]) : c[name])]));
 }
