@@ -31,7 +31,7 @@ func TestAccountInTheConsole(t *testing.T) {
 	b.sees("Logged out there.")
 	b.until(`document.querySelectorAll(".sessions li").length === 1`)
 	other.open("/app/#/account")
-	other.at("/login")
+	other.until(`location.pathname === "/login"`)
 
 	// The second factor.
 	b.click("#mfa-set-up")
