@@ -189,7 +189,8 @@ func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {
 			t.Errorf("%s: half an answer looks like a whole one", encoding)
 		}
 		line := f.logLine(id)
-		if !strings.Contains(line, `"level":"ERROR"`) || !strings.Contains(line, "the inside of it") {
+		if !strings.Contains(line, `"level":"ERROR"`) ||
+			!strings.Contains(line, "the inside of it") {
 			t.Errorf("the log says %s", line)
 		}
 	}
