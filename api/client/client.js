@@ -222,7 +222,13 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     update,
     delete: (base) => json("DELETE", one(base.id), undefined, ifStill(base.version)),
     history: (id, query) => page(one(id) + "/history", query),
-    restore: (id, version) => json("POST", one(id) + "/restore", { version }),
+    restore(id, version) {
+      const send = (headers) => json("POST", one(id) + "/restore", { version }, headers);
+      return send().catch((error) => {
+        if (error.code !== "precondition_required") throw error;
+        return send({ "If-Match": "*" }); // whatever it has by now stays in the history
+      });
+    },
     async import(file, { columns, header, charset, type = "text/csv", dryRun, onProgress, signal } = {}) {
       const media = type + (charset ? `; charset=${charset}` : "") + (header ? `; header=${header}` : "");
       const query = queryString({ dry_run: dryRun || undefined, columns: columns?.join(",") });

@@ -1048,6 +1048,11 @@ scene("an update of a record that is gone, and one that never comes through", as
   before = (x) => (x.path.endsWith("/restore") ? { status: 200, body: JSON.stringify(base) } : undefined);
   assert.deepEqual(await api.clientes.restore(base.id, 1), base);
   assert.deepEqual([seen.at(-1).method, seen.at(-1).path, seen.at(-1).body], ["POST", `/clientes/${base.id}/restore`, { version: 1 }]);
+
+  // REQUIRE_IF_MATCH=true wants a version of a customer that was not deleted.
+  const required = { status: 428, body: '{"message":"Say which.","code":"precondition_required"}' };
+  before = (x) => (x.headers["if-match"] === "*" ? { status: 200, body: JSON.stringify(base) } : required);
+  assert.deepEqual(await api.clientes.restore(base.id, 1), base);
 });
 
 // quickly runs a case whose waits are over at once there, and returns how long they were.
