@@ -1,5 +1,5 @@
 // The console: a rail of places, and the place that the address names (#/customers, #/account …).
-import { ask, h, languageChoice, notice, originNotice, page, put } from "./dom.js";
+import { actions, ask, button, h, languageChoice, notice, originNotice, page, put } from "./dom.js";
 import { choose, language, load, message, t } from "./words.js";
 import { roleName } from "./parts.js";
 import { logout, may, restart, start, unsaved, user } from "./session.js";
@@ -66,7 +66,7 @@ async function show(event) {
     if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
     if (!error.code) console.error(error);
     put(main, h("h1", null, place.label()), notice(error.code ? message(error) : t("code.internal")),
-      h("div", { class: "actions" }, h("button", { type: "button", onclick: show }, t("action.retry"))));
+      actions(button(t("action.retry"), show)));
   }
   const title = main.querySelector("h1");
   if (another && !first && main === shown && title && !main.contains(document.activeElement)) {
@@ -98,7 +98,7 @@ function frame() {
           h("a", { href: "#/" + p.name }, p.label()))),
         h("div", { class: "me" },
           h("div", { class: "who" }, h("strong", null, name), " ", h("span", null, roleName(role))),
-          languages, h("button", { type: "button", class: "plain", onclick: logout }, t("session.logout")))),
+          languages, button(t("session.logout"), logout, { class: "plain" }))),
       main),
     h("div", { class: "toasts", role: "status" }),
   ];
@@ -115,7 +115,7 @@ async function run() {
     await started;
   } catch (error) {
     put(all, h("main", { class: "place" }, h("h1", null, "clientes"), notice(message(error)),
-      h("div", { class: "actions" }, h("button", { type: "button", class: "main", onclick: run }, t("action.retry")))));
+      actions(button(t("action.retry"), run, { class: "main" }))));
     return;
   }
   put(all, frame());

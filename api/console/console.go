@@ -133,7 +133,7 @@ func (l login) notice(f Fault) string {
 	case f.Code != "":
 		return l.words["login.trouble"]
 	case f.MFA && f.Fail:
-		return l.words["login.badCode"]
+		return l.words["code.mfa_invalid"]
 	case f.MFA:
 		return l.words["login.mfa"]
 	case f.Fail:
