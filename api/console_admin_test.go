@@ -114,7 +114,6 @@ func TestAdminsInTheConsole(t *testing.T) {
 		b.click("#" + id)
 		b.click("dialog button.main")
 		b.proves()
-		b.until(`!document.querySelector("dialog")`)
 	}
 	f.wantToken(f.tokens[store.Editor], 401, "token_revoked")
 	f.want(f.logIn(store.Editor, ""), 200, "")
@@ -130,9 +129,11 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.sees("Second factor removed by others")
 }
 
-// proves types the password that a change wants as a proof.
+// proves types the password that a change wants as a proof, and waits for what it leads to.
 func (b *tab) proves() {
 	b.t.Helper()
+	b.eval(`document.querySelector("main h1").dataset.before = ""`)
 	b.fill(`dialog input[name="current"]`, testPassword)
 	b.click("dialog:last-of-type button.main")
+	b.until(`!document.querySelector("dialog") && document.querySelector("main h1:not([data-before])")`)
 }
