@@ -7,10 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
-
-	"clientes/auth/authtest"
 )
 
 // axeScript is axe-core, which finds what keeps people with a disability out of a page.
@@ -38,35 +35,6 @@ var axeScript = sync.OnceValues(func() (string, error) {
 	script, err := os.ReadFile(filepath.Join(folder, "node_modules", "axe-core", "axe.min.js"))
 	return string(script), err
 })
-
-// The sizes of a window: that of a desk, the narrowest that pages must fit into, and that of a desk
-// at 400 % (WCAG 2.2, 1.4.10).
-var (
-	deskSize   = [2]int64{1280, 1024}
-	phoneSize  = [2]int64{320, 640}
-	zoomedSize = [2]int64{320, 256}
-)
-
-// resize sets the size of the page, in CSS pixels.
-func (b *tab) resize(size [2]int64) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetDeviceMetricsOverride,
-		emulation.SetDeviceMetricsOverrideParams{
-			Width: size[0], Height: size[1], DeviceScaleFactor: 1,
-		})
-	authtest.Must(b.t, err)
-}
-
-// scheme makes the page "light" or "dark".
-func (b *tab) scheme(name string) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia,
-		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: name},
-			{Name: "prefers-reduced-motion", Value: "reduce"},
-		}})
-	authtest.Must(b.t, err)
-}
 
 // long reports whether the tests should look at every page in every way, which takes minutes.
 func long() bool { return os.Getenv("TEST_LONG") != "" }

@@ -32,13 +32,11 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.until(`document.querySelectorAll("tbody tr").length === 1`)
 
 	b.click("#user-new")
-	b.fill(`dialog input[name="user"]`, "the-viewer")
-	b.fill(`dialog input[name="email"]`, "davi@example.com")
+	b.fillForm("user", "the-viewer", "email", "davi@example.com")
 	b.pick(`dialog select[name="role"]`, "editor")
 	b.click("dialog button.main")
 	b.until(`document.querySelector("dialog [name=user][aria-invalid]")`)
-	b.fill(`dialog input[name="user"]`, "davi")
-	b.click("dialog button.main")
+	b.submit("user", "davi")
 	b.sees("An invitation goes to davi@example.com.")
 	out.Take(t, mail.Invitation, "davi@example.com")
 	davi, err := f.store.UserByName(t.Context(), "davi")
@@ -69,9 +67,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 	// The last admin cannot be demoted, and nobody is offered it at their own account.
 	b.open(fmt.Sprintf("/app/#/users/%d", f.users[store.Admin].ID))
 	b.sees("This is you.")
-	if b.eval(`document.querySelectorAll("main button").length`) != "0" {
-		t.Error("admins are offered changes of their own account")
-	}
+	b.wantPage(`document.querySelectorAll("main button").length`, "0")
 
 	// An address of a stranger reaches no other route of the API.
 	for _, address := range []string{"users/..", "customers/..", "customers/export"} {
@@ -79,9 +75,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 		place, _, _ := strings.Cut(address, "/")
 		b.until(fmt.Sprintf(`document.querySelector(".places [aria-current]").hash === "#/%s" &&
 			document.querySelector("main table, main .state:not([hidden])")`, place))
-		if wrong := b.eval(`document.querySelectorAll("main aside, main .notice").length`); wrong != "0" {
-			t.Errorf("%s is shown as a record", address)
-		}
+		b.wantPage(`document.querySelectorAll("main aside, main .notice").length`, "0")
 	}
 
 	b.open(fmt.Sprintf("/app/#/audit?user_id=%d", davi.ID))
@@ -101,7 +95,7 @@ func TestAdminsInTheConsole(t *testing.T) {
 		t.Errorf("the audit has words for %q, want %q", kinds, want)
 	}
 	b.click("dialog header button")
-	b.fill(`main input[name="user"]`, "the-viewer")
+	b.fillForm("user", "the-viewer")
 	b.pick(`main select[name="event"]`, "user_disabled")
 	b.click("main form button")
 	b.sees("There are no such events.")
@@ -133,7 +127,6 @@ func TestAdminsInTheConsole(t *testing.T) {
 func (b *tab) proves() {
 	b.t.Helper()
 	b.eval(`document.querySelector("main h1").dataset.before = ""`)
-	b.fill(`dialog input[name="current"]`, testPassword)
-	b.click("dialog:last-of-type button.main")
+	b.submit("current", testPassword)
 	b.until(`!document.querySelector("dialog") && document.querySelector("main h1:not([data-before])")`)
 }

@@ -58,13 +58,6 @@ func (b *tab) traffic() *traffic {
 	return n
 }
 
-// must calls the browser for a tab.
-func must[P, R any](b *tab, command cdp.Command[P, R], params P) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, command, params)
-	authtest.Must(b.t, err)
-}
-
 // BenchmarkConsole opens the console at 10,000 customers, with nothing in the browser's cache and
 // then with all, and searches key by key. It reports the requests and the bytes until the first
 // rows, and the time from a key press until its rows are painted, in milliseconds. Run it by hand,

@@ -13,28 +13,6 @@ import (
 	"clientes/store"
 )
 
-// ctrlEnter saves the open record from wherever the focus is in it.
-func (b *tab) ctrlEnter() {
-	b.t.Helper()
-	b.do(chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(kb.ModifierCtrl)))
-}
-
-// wantPage fails the test unless an expression in the page has a value.
-func (b *tab) wantPage(expression, want string) {
-	b.t.Helper()
-	if got := b.eval(expression); got != want {
-		b.t.Errorf("%s is %q, want %q", expression, got, want)
-	}
-}
-
-// fillRecord types texts over those in fields of the open record.
-func (b *tab) fillRecord(texts ...string) {
-	b.t.Helper()
-	for i := 0; i < len(texts); i += 2 {
-		b.fill(".record [name="+texts[i]+"]", texts[i+1])
-	}
-}
-
 const (
 	saveButton = ".record form button.main"
 	firstRow   = `document.querySelector("tbody a")?.textContent`
@@ -181,15 +159,16 @@ func TestRecordOfTheConsole(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Editor)
+	b.until(`document.querySelector(".state button.main")`)
 	f.add(store.Cliente{Name: "Bruno", Email: "bruno@example.com"})
 	b.click(".state button.main")
-	b.fillRecord("name", "Ana", "email", "ana@", "notes", "Pays by the month.")
+	b.fillForm("name", "Ana", "email", "ana@", "notes", "Pays by the month.")
 	b.click(saveButton)
 	b.until(`document.activeElement.name === "email" && document.activeElement.ariaInvalid === "true"`)
-	b.fillRecord("email", "bruno@example.com")
+	b.fillForm("email", "bruno@example.com")
 	b.click(saveButton)
 	b.until(`document.querySelector(".record .fault a")?.hash === "#/customers/1"`)
-	b.fillRecord("email", "ana@example.com")
+	b.fillForm("email", "ana@example.com")
 	b.click(saveButton)
 	b.sees("Ana was added.")
 	b.until(`location.hash === "#/customers/2" && ` + rowCount + ` === 2`)
@@ -198,13 +177,16 @@ func TestRecordOfTheConsole(t *testing.T) {
 	}
 
 	// What was typed is not lost without a question.
-	b.fillRecord("phone", "+1 555")
+	b.fillForm("phone", "+1 555")
 	b.press(kb.Escape)
 	b.sees("Discard what you typed?")
 	b.press(kb.Escape)
 	b.wantPage(`document.querySelector(".record [name=phone]").value + location.hash`, "+1 555#/customers/2")
+	const closes = `dispatchEvent(new Event("beforeunload", { cancelable: true }))`
+	b.wantPage(closes, "false")
 	b.click(saveButton)
 	b.sees("the-editor changed phone")
+	b.wantPage(closes, "true")
 	b.wantPage(`document.querySelector(".past ins").textContent`, "+1 555")
 
 	// An old text comes back as a new version.
@@ -259,10 +241,10 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	}
 
 	// Different fields go together by themselves, and the second one is told.
-	one.fillRecord("phone", "2")
+	one.fillForm("phone", "2")
 	one.click(saveButton)
 	one.sees("Saved.")
-	two.fillRecord("notes", "Calls on Mondays.")
+	two.fillForm("notes", "Calls on Mondays.")
 	two.click(saveButton)
 	two.sees("Phone (by the-editor)")
 	two.wantPage(`document.querySelector(".record [name=phone]").value`, "2")
@@ -271,10 +253,10 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	}
 
 	// The same field is shown as before, theirs and mine; mine is kept, by keys alone.
-	two.fillRecord("company", "Two")
+	two.fillForm("company", "Two")
 	two.click(saveButton)
 	two.until(`document.querySelector(".past")?.textContent.includes("company")`)
-	one.fillRecord("company", "One", "address", "Rua 2")
+	one.fillForm("company", "One", "address", "Rua 2")
 	one.ctrlEnter()
 	one.sees("the-admin changed this customer while you were writing")
 	one.wantPage(`[...document.querySelectorAll(".both dd")].map((d) => d.firstChild.textContent).join()`,
@@ -294,7 +276,7 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 	}
 
 	// Theirs is taken: the rest of mine is saved.
-	two.fillRecord("company", "Three", "phone", "3")
+	two.fillForm("company", "Three", "phone", "3")
 	two.click(saveButton)
 	two.sees("the-editor changed this customer while you were writing")
 	two.ctrlEnter() // which waits for the choice
@@ -309,7 +291,7 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 		t.Errorf("theirs: %+v", c)
 	}
 	f.want(f.as(store.Editor, "PATCH", "/clientes/1", `{"notes":"N"}`), 200, "")
-	two.fillRecord("notes", "M")
+	two.fillForm("notes", "M")
 	two.click(saveButton)
 	two.until(`document.querySelector(".both button")`)
 	two.press(kb.Enter)
@@ -318,7 +300,7 @@ func TestTwoPeopleAtOneRecord(t *testing.T) {
 
 	// Deleted meanwhile: it comes back with what was typed.
 	f.want(f.as(store.Admin, "DELETE", "/clientes/1", ""), 204, "")
-	one.fillRecord("name", "Ana Souza")
+	one.fillForm("name", "Ana Souza")
 	one.click(saveButton)
 	one.sees("the-admin deleted this customer while you were writing.")
 	one.click(".both button")

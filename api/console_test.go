@@ -41,6 +41,44 @@ func TestConsoleBudget(t *testing.T) {
 	}
 }
 
+// TestPreloads holds the page of the console to what its first place loads: the modules are
+// fetched together, not one after the other. Each page has an icon of its own.
+func TestPreloads(t *testing.T) {
+	f := onSQLite(t)
+	for _, page := range []string{"app.html", "login.html"} {
+		text, err := fs.ReadFile(console.Files(), page)
+		authtest.Must(t, err)
+		icon := regexp.MustCompile(`<link rel="icon" href="([^"]+)"`).FindSubmatch(text)
+		if icon == nil {
+			t.Fatalf("%s has no icon", page)
+		}
+		if got := f.call("GET", string(icon[1]), ""); got.status != 200 ||
+			got.header.Get("Content-Type") != "image/svg+xml" {
+			t.Errorf("the icon of %s: %d %v", page, got.status, got.header)
+		}
+	}
+	page, err := fs.ReadFile(console.Files(), "app.html")
+	authtest.Must(t, err)
+	imports := regexp.MustCompile(`(?m)^import .* from "\./([a-z]+\.js)";$`)
+	seen := map[string]bool{"app.js": true, "customers.js": true}
+	for todo := slices.Collect(maps.Keys(seen)); len(todo) > 0; todo = todo[1:] {
+		if !bytes.Contains(page, []byte(`="/app/`+todo[0]+`"`)) {
+			t.Errorf("app.html does not preload %s", todo[0])
+		}
+		text, err := fs.ReadFile(console.Files(), todo[0])
+		authtest.Must(t, err)
+		for _, m := range imports.FindAllSubmatch(text, -1) {
+			if name := string(m[1]); !seen[name] {
+				seen[name] = true
+				todo = append(todo, name)
+			}
+		}
+	}
+	if len(seen) < 8 {
+		t.Errorf("seen are %v", seen)
+	}
+}
+
 // TestDictionaries holds each dictionary to the labels of the pages and the codes of the errors: no
 // text is missing, and none is unused. A text has the same values in every language.
 func TestDictionaries(t *testing.T) {
@@ -185,16 +223,6 @@ const typing = `(async () => {
 	main.dirty = () => Boolean(main.querySelector("form"));
 })()`
 
-// later lets time pass for the page alone.
-func (b *tab) later(d time.Duration) {
-	b.t.Helper()
-	b.eval(fmt.Sprintf(`(() => {
-		const now = Date.now;
-		Date.now = () => now() + %d;
-		document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
-	})()`, d.Milliseconds()))
-}
-
 func TestTheEndOfASession(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
@@ -241,9 +269,7 @@ func TestTheEndOfASession(t *testing.T) {
 	b.fill("dialog [name=password]", testPassword)
 	b.press(kb.Enter)
 	b.sees("A form")
-	if got := b.eval(`document.querySelector("main [name=name]").value`); got != "Ana" {
-		t.Errorf("after a new login the typed text is %q", got)
-	}
+	b.wantPage(`document.querySelector("main [name=name]").value`, "Ana")
 
 	// What failed because the server had ended the session can be sent again.
 	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Editor].ID))
@@ -281,8 +307,8 @@ func TestLogoutInTheBrowser(t *testing.T) {
 	b.until(`location.hash === "#/account"`)
 
 	b.click(".me button")
-	b.until(`location.pathname === "/login"`)
-	other.until(`location.pathname === "/login"`)
+	b.at("/login")
+	other.at("/login")
 
 	// Back shows nothing of it.
 	b.eval("setTimeout(() => history.back())")
@@ -293,7 +319,7 @@ func TestLogoutInTheBrowser(t *testing.T) {
 	b.login(store.Viewer)
 	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Viewer].ID))
 	b.open("/app/")
-	b.until(`location.pathname === "/login"`)
+	b.at("/login")
 	cookies, err := chromedp.Call(b.ctx, network.GetCookies, network.GetCookiesParams{})
 	authtest.Must(t, err)
 	for _, c := range cookies.Cookies {
@@ -309,6 +335,18 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 	b.speaks("de,pt-PT;q=0.9,en;q=0.8")
 	b.login(store.Admin)
 	b.sees("Usuários")
+	faults := b.eval(`(async () => {
+		const { api } = await import("/app/session.js");
+		const { faultMessage } = await import("/app/words.js");
+		try {
+			await api.clientes.create({ name: "a".repeat(201), company: "Uma\nloja" });
+		} catch (error) {
+			return error.errors.map(faultMessage).join(" ");
+		}
+	})()`)
+	if !strings.Contains(faults, "máximo 200 c") || !strings.Contains(faults, "posição 4 ") {
+		t.Errorf("the faults are told as %q", faults)
+	}
 	for _, name := range []string{"account", "users", "audit", "customers"} {
 		b.click(`.places [href="#/` + name + `"]`)
 		b.until(fmt.Sprintf(`document.querySelector(".places [aria-current]").hash === "#/%s"`, name))
@@ -320,21 +358,19 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 	}
 
 	// A choice stays over a logout, which clears what the browser has of us.
-	b.eval(`(() => {
-		const choice = document.querySelector(".me select");
-		choice.value = "es";
-		choice.dispatchEvent(new Event("change"));
-	})()`)
+	b.pick(".me select", "es")
 	b.until(`document.documentElement.lang === "es" && document.querySelector(".me button")`)
 	b.sees("Usuarios")
 	b.click(".me button")
-	b.until(`location.pathname === "/login"`)
+	b.at("/login")
+	b.until(`document.querySelector(".links select")`)
+	b.wantPage(`document.documentElement.lang`, "es")
+	b.pick(".links select", "en")
+	b.until(`document.documentElement.lang === "en" && document.querySelector(".links select")`)
 	b.login(store.Viewer)
-	if got := b.eval(`document.documentElement.lang`); got != "es" {
-		t.Errorf("after a logout the language is %s", got)
-	}
+	b.sees("Log out")
 	shown := b.eval(`document.querySelector(".places").innerText`)
-	if strings.Contains(shown, "Usuarios") {
+	if strings.Contains(shown, "Users") {
 		t.Errorf("a viewer is shown %q", shown)
 	}
 }

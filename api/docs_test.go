@@ -17,12 +17,9 @@ func TestDocsLogIn(t *testing.T) {
 	b.do(chromedp.EmulateViewport(320, 640, chromedp.EmulateMobile))
 	b.open("/docs")
 	b.sees("the server's own address is http://" + ownHost)
-	b.fill("#login [name=user]", "the-viewer")
-	b.fill("#login [name=password]", "wrong")
-	b.click("#login button")
+	b.submit("user", "the-viewer", "password", "wrong")
 	b.sees("Invalid Login!")
-	b.fill("#login [name=password]", testPassword)
-	b.click("#login button")
+	b.submit("password", testPassword)
 	b.sees("Logged in as the-viewer (viewer).")
 
 	const list = "#operations-clientes-listClientes "
@@ -35,9 +32,7 @@ func TestDocsLogIn(t *testing.T) {
 	if got != "200" {
 		t.Errorf("the list is answered with %s", got)
 	}
-	if wide := b.eval("document.documentElement.scrollWidth"); wide != "320" {
-		t.Errorf("the page is %s pixels wide", wide)
-	}
+	b.wantPage("document.documentElement.scrollWidth", "320")
 	small := `[...document.querySelectorAll("input, select, textarea")].filter((e) =>
 		e.offsetParent && parseFloat(getComputedStyle(e).fontSize) < 16).map((e) => e.outerHTML)`
 	if got := b.eval(small); got != "" {
@@ -48,11 +43,8 @@ func TestDocsLogIn(t *testing.T) {
 
 	// The page wants a code only from whoever has a second factor.
 	_, recovery := f.enrol(f.tokens[store.Editor])
-	b.fill("#login [name=user]", "the-editor")
-	b.fill("#login [name=password]", testPassword)
-	b.click("#login button")
+	b.submit("user", "the-editor", "password", testPassword)
 	b.sees("Enter a code")
-	b.fill("#login [name=code]", recovery[0])
-	b.click("#login button")
+	b.submit("code", recovery[0])
 	b.sees("Logged in as the-editor (editor).")
 }

@@ -6,39 +6,12 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
-	"github.com/chromedp/chromedp/kb"
 	"github.com/go-json-experiment/json"
 
 	"clientes/auth/authtest"
 	"clientes/auth/mail"
 	"clientes/store"
 )
-
-// submit fills the fields of the page's form (a name, a text, a name, …) and sends it by a key.
-func (b *tab) submit(fields ...string) {
-	b.t.Helper()
-	for i := 0; i < len(fields); i += 2 {
-		b.fill("form [name="+fields[i]+"]", fields[i+1])
-	}
-	b.press(kb.Enter)
-}
-
-// at waits until the tab is at a path.
-func (b *tab) at(path string) {
-	b.t.Helper()
-	authtest.Eventually(b.t, "the tab is at "+path, func() bool {
-		at, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](
-			"location.pathname + location.search + location.hash"))
-		return err == nil && at == path // there is no page while another one loads
-	})
-}
-
-// atConsole waits until the console shows a place.
-func (b *tab) atConsole() {
-	b.t.Helper()
-	b.until(`location.pathname === "/app/" && document.querySelector("main h1")`)
-}
 
 // ready waits until the script of the login page has the form.
 func (b *tab) ready() {
@@ -59,9 +32,7 @@ func TestTheLoginPageInABrowser(t *testing.T) {
 	b.checkPage("a wrong login")
 	b.click(`[href="#forgot"]`)
 	b.sees("We send you a link")
-	if got := b.eval(`document.querySelector("[name=who]").value`); got != "the-viewer" {
-		t.Errorf("the name is %q", got)
-	}
+	b.wantPage(`document.querySelector("[name=who]").value`, "the-viewer")
 	if long() {
 		b.checkPage("forgot")
 	}
@@ -126,17 +97,13 @@ func TestAnAccountInABrowser(t *testing.T) {
 	stranger.until(`document.querySelector("[aria-invalid]")`)
 	stranger.submit("password", betterPassword)
 	stranger.sees("Your password has been changed.")
-	if kept := stranger.eval(`Boolean(sessionStorage.getItem("clientes_device"))`); kept != "true" {
-		t.Error("the device token of the reset is lost")
-	}
+	stranger.wantPage(`Boolean(sessionStorage.getItem("clientes_device"))`, "true")
 	f.failUnder("ana")
 	stranger.click(".button.main")
 	stranger.ready()
 	stranger.submit("user", "ana", "password", betterPassword)
 	stranger.atConsole()
-	if kept := stranger.eval("sessionStorage.length"); kept != "0" {
-		t.Errorf("the page keeps %s texts", kept)
-	}
+	stranger.wantPage("sessionStorage.length", "0")
 	// The session of the old password has ended.
 	b.open("/app/")
 	b.at("/login")
@@ -156,9 +123,8 @@ func TestAnAccountInABrowser(t *testing.T) {
 func TestTheFormWithoutScripts(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
-	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled,
+	must(b, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: true})
-	authtest.Must(t, err)
 	for language, fail := range map[string]string{
 		"en": "Incorrect username or password!", "pt-BR": "Usuário ou senha incorretos!",
 		"es-AR": "¡Usuario o contraseña incorrectos!",

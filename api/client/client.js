@@ -1,6 +1,7 @@
 // One login at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A promise rejects
 // with an Error that has the server's `code`, or "network". onEnd(code) is called when the user has to log in again.
 export function connect(server, { cookie = false, storage = memory(), onEnd = () => {}, onSession = () => {} } = {}) {
+  server = server.replace(/\/+$/, ""); // paths begin with one
   let session; // what take() got; undefined until we know, null when logged out
   let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share

@@ -1,7 +1,7 @@
 // One's own account: email, password, second factor, sessions, known devices.
-import { field, h, put, say } from "./dom.js";
-import { act, again, heading, part, proofFields, roleName } from "./parts.js";
-import { api } from "./session.js";
+import { actions, button, field, h, put, say } from "./dom.js";
+import { act, again, heading, part, roleName } from "./parts.js";
+import { api, proofFields } from "./session.js";
 import { mfaPart, showSetUp } from "./mfa.js";
 import { sessionsPart } from "./sessions.js";
 import { t } from "./words.js";
@@ -19,25 +19,25 @@ export async function show(main, path) {
 function emailPart(me, redraw) {
   const change = () => act(t("account.email_change"), t("account.email_text"), {
     fields: [
-      field({ name: "email", label: t("account.email"), type: "email", autocomplete: "email", value: me.pending_email || me.email }),
+      field({ name: "email", label: t("field.email"), type: "email", autocomplete: "email", value: me.pending_email || me.email }),
       ...proofFields(me),
-    ], submit: t("account.save"),
+    ], submit: t("action.save"),
   }, (values) => api.json("PATCH", "/me", values)).then((done) => done && redraw());
-  return part(t("account.email"), t("account.email_about"),
+  return part(t("field.email"), t("account.email_about"),
     h("p", { class: "fact" }, me.email || h("span", { class: "muted" }, t("account.email_none"))),
     me.pending_email && h("p", { class: "pending" }, t("account.email_pending", { email: me.pending_email })),
-    h("div", { class: "actions" }, h("button", { type: "button", id: "email-change", onclick: change }, t("account.email_change"))));
+    actions(button(t("account.email_change"), change, { id: "email-change" })));
 }
 
 function passwordPart(me) {
   const change = () => act(t("account.password_change"), t("account.password_text"), {
     fields: [
       ...proofFields(me),
-      field({ name: "password", label: t("account.password_new"), type: "password", autocomplete: "new-password", required: true }),
+      field({ name: "password", label: t("field.new_password"), type: "password", autocomplete: "new-password", required: true }),
     ], submit: t("account.password_change"),
   }, (values) => api.json("POST", "/password", values)).then((done) => done && over(t("account.password_done")));
   return part(t("field.password"), t("account.password_about"),
-    h("div", { class: "actions" }, h("button", { type: "button", id: "password-change", onclick: change }, t("account.password_change"))));
+    actions(button(t("account.password_change"), change, { id: "password-change" })));
 }
 
 function devicesPart() {
@@ -47,12 +47,12 @@ function devicesPart() {
     if (done) say(t("account.devices_done"));
   };
   return part(t("account.devices"), t("account.devices_about"),
-    h("div", { class: "actions" }, h("button", { type: "button", id: "devices-forget", onclick: forget }, t("account.devices_forget"))));
+    actions(button(t("account.devices_forget"), forget, { id: "devices-forget" })));
 }
 
 // over replaces the page when the account has ended all its sessions, this one too.
 function over(text) {
-  put(document.body, h("main", { class: "ended" }, heading(t("account.over")), h("p", null, text),
-    h("p", null, h("a", { class: "button", href: "/login" }, t("session.login")))));
+  put(document.body, h("main", { class: "narrow ended" }, heading(t("account.over")), h("p", null, text),
+    h("p", null, h("a", { class: "button", href: "/login" }, t("action.login")))));
   document.querySelector("h1").focus();
 }

@@ -1,7 +1,7 @@
 // What happened to the security of accounts, for admins.
-import { dialog, field, h, put } from "./dom.js";
+import { button, dialog, field, h, put } from "./dom.js";
 import { copyButton } from "./mfa.js";
-import { agent, heading, page, pager, roleName, when } from "./parts.js";
+import { agent, heading, page, pager, roleName, table, when } from "./parts.js";
 import { api } from "./session.js";
 import { date, number, t } from "./words.js";
 
@@ -14,7 +14,8 @@ export async function show(main, path, query) {
   const first = new URLSearchParams(query);
   first.delete("cursor");
   put(main, h("div", { class: "bar" }, heading(t("place.audit"))), filters(query, about),
-    records.length ? table(records, names) : h("p", { class: "empty" }, t("audit.none")),
+    records.length ? table(headings(), records.map((e) => row(e, names)), { class: "events" })
+       : h("p", { class: "empty" }, t("audit.none")),
     pager("audit", first, query, next));
 }
 
@@ -58,16 +59,14 @@ const localDay = (text) => {
   return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((n) => String(n).padStart(2, "0")).join("-");
 };
 
-const table = (events, names) => h("div", { class: "scroll" }, h("table", { class: "events" },
-  h("thead", null, h("tr", null, [t("audit.what"), t("audit.account"), t("audit.by"), t("audit.address"), t("audit.when")]
-    .map((text) => h("th", { scope: "col" }, text)))),
-  h("tbody", null, events.map((e) => h("tr", null,
-    h("td", null, h("button", { type: "button", class: "link", onclick: () => open(e, names) }, EVENTS[e.event]?.() ?? e.event),
-      detail(e) && h("div", { class: "muted" }, detail(e))),
-    h("td", { "data-label": t("audit.account") }, account(e, names)),
-    h("td", { class: e.user_id === e.actor_id && "less", "data-label": t("audit.by") }, actor(e, names)),
-    h("td", { class: e.ip ? "num" : "num less" }, e.ip || "–"),
-    h("td", null, when(e.last_at), e.count > 1 && h("div", { class: "muted" }, t("audit.times", { n: number(e.count) }))))))));
+const title = (e) => EVENTS[e.event]?.() ?? e.event;
+const headings = () => [t("audit.what"), t("audit.account"), t("audit.by"), t("audit.address"), t("audit.when")];
+const row = (e, names) => h("tr", null,
+  h("td", null, button(title(e), () => open(e, names), { class: "link" }), detail(e) && h("div", { class: "muted" }, detail(e))),
+  h("td", { "data-label": t("audit.account") }, account(e, names)),
+  h("td", { class: e.user_id === e.actor_id && "less", "data-label": t("audit.by") }, actor(e, names)),
+  h("td", { class: e.ip ? "num" : "num less" }, e.ip || "–"),
+  h("td", null, when(e.last_at), e.count > 1 && h("div", { class: "muted" }, t("audit.times", { n: number(e.count) }))));
 
 const link = (id, names) => h("a", { href: "#/users/" + id }, names.get(id));
 const account = (e, names) => (e.user_id ? link(e.user_id, names) : h("span", { class: "muted" }, t("audit.nobody")));
@@ -77,14 +76,14 @@ const actor = (e, names) => (e.actor_id ? link(e.actor_id, names)
 // open shows all that is known of an event.
 function open(e, names) {
   const line = (name, value) => value && [h("dt", null, name), h("dd", null, value)];
-  const opened = dialog(EVENTS[e.event]?.() ?? e.event, [
-    h("dl", { class: "facts", onclick: (event) => event.target.closest("a") && opened.close() },
-      line(t("audit.detail"), detail(e)), line(t("audit.account"), account(e, names)), line(t("audit.by"), actor(e, names)),
-      line(t("audit.when"), date(e.last_at)), e.count > 1 && [line(t("audit.first"), date(e.at)), line(t("audit.count"), number(e.count))],
-      line(t("audit.address"), e.ip), line(t("audit.agent"), e.user_agent && [agent(e.user_agent), agent(e.user_agent) !== e.user_agent && h("div", { class: "muted" }, e.user_agent)]),
-      line(t("audit.request"), e.request_id && [h("code", null, e.request_id), " ",
-        copyButton(e.request_id)])),
-  ], { panel: true });
+  const browser = e.user_agent && agent(e.user_agent);
+  const opened = dialog(title(e), h("dl", { class: "facts", onclick: (event) => event.target.closest("a") && opened.close() },
+    line(t("audit.detail"), detail(e)), line(t("audit.account"), account(e, names)), line(t("audit.by"), actor(e, names)),
+    line(t("audit.when"), date(e.last_at)),
+    e.count > 1 && [line(t("audit.first"), date(e.at)), line(t("audit.count"), number(e.count))],
+    line(t("audit.address"), e.ip),
+    line(t("audit.agent"), browser && [browser, browser !== e.user_agent && h("div", { class: "muted" }, e.user_agent)]),
+    line(t("audit.request"), e.request_id && [h("code", null, e.request_id), " ", copyButton(e.request_id)])));
 }
 
 // detail returns the details of an event in the language of the page.

@@ -1,5 +1,5 @@
 // The choice between two texts of one field, when two people have written it.
-import { h, put } from "./dom.js";
+import { actions, button, h, put } from "./dom.js";
 import { ago, t } from "./words.js";
 import { labelOf, who } from "./fields.js";
 
@@ -18,14 +18,14 @@ export function conflict({ before, theirs, mine, names, form, change, save }) {
     const text = (label, value, hint) => [
       h("dt", null, label), h("dd", { dir: "auto" }, value || h("em", null, t("record.empty")),
         hint && h("small", { class: "muted" }, " ", hint))];
-    const take = (label, value, main) => h("button", { type: "button", class: main, "aria-describedby": "conflict-" + name,
-      onclick: () => decide(name, label, value) }, label);
+    const take = (label, value, main) => button(label, () => decide(name, label, value),
+      { class: main, "aria-describedby": "conflict-" + name });
     return h("fieldset", null, h("legend", null, labelOf(name)),
       h("dl", { id: "conflict-" + name },
         text(t("record.before"), before[name]),
         text(t("record.theirs", { who: who(by) }), theirs[name], by && ago(by.at)),
         text(t("record.mine"), mine[name])),
-      h("div", { class: "actions" },
+      actions(
         take(t("record.take_theirs", { who: who(by) }), theirs[name]), take(t("record.keep_mine"), mine[name], "main")));
   }
   function decide(name, label, value) {

@@ -1,7 +1,8 @@
 // The customers: a table, and beside it the record that the address names (#/customers/7?q=ana&sort=-name).
-import { h, put } from "./dom.js";
+import { actions, button, h, put, whileShown } from "./dom.js";
 import { api, may } from "./session.js";
-import { ago, date, message, number, t } from "./words.js";
+import { message, number, t } from "./words.js";
+import { heading, when } from "./parts.js";
 import { exportDialog } from "./export.js";
 import { record } from "./record.js";
 
@@ -52,33 +53,32 @@ function customers() {
       ["-updated_at", t("customers.by_changed")], ["updated_at", t("customers.by_changed_up")],
       ["-created_at", t("customers.by_added")], ["created_at", t("customers.by_added_up")],
     ].map(([value, label]) => h("option", { value }, label)));
-  const heading = (label, up, down = "-" + up) => h("th", { scope: "col", "data-sort": up, class: up === "name" ? "" : "less" },
-    h("button", { type: "button", onclick: () => arrange(sort === up ? down : sort === down ? up : up === "name" ? up : down) }, label));
+  const sorted = (label, up, down = "-" + up) => h("th", { scope: "col", "data-sort": up, class: up === "name" ? "" : "less" },
+    button(label, () => arrange(sort === up ? down : sort === down ? up : up === "name" ? up : down)));
   const plain = (label, less) => h("th", { scope: "col", class: less }, label);
-  const head = h("tr", null, heading(t("record.name"), "name"), plain(t("record.email"), "mail"), plain(t("record.phone"), "less"),
-    plain(t("record.company"), "less"), heading(t("customers.changed"), "updated_at"));
+  const head = h("tr", null, sorted(t("record.name"), "name"), plain(t("field.email"), "mail"), plain(t("record.phone"), "less"),
+    plain(t("record.company"), "less"), sorted(t("customers.changed"), "updated_at"));
   const body = h("tbody", { onclick: follow, onkeydown: walk });
   const table = h("div", { class: "scroll rows", hidden: true },
     h("table", { "aria-label": t("place.customers") }, h("thead", null, head), body));
   const state = h("div", { class: "state", hidden: true });
   const wait = h("p", { class: "late muted" }, t("record.loading"));
   const status = h("span", { role: "status" });
-  const previous = h("button", { type: "button", onclick: () => load(at - 1, previous) }, t("customers.previous"));
-  const next = h("button", { type: "button", onclick: () => load(at + 1, next) }, t("customers.next"));
+  const previous = button(t("customers.previous"), () => load(at - 1, previous));
+  const next = button(t("customers.next"), () => load(at + 1, next));
   const pager = h("span", { class: "pager", hidden: true }, previous, next);
-  const create = () => h("button", { type: "button", class: "main", onclick: () => open("new") }, t("customers.new"));
-  const bring = () => h("button", { type: "button", onclick: () => (location.hash = "#/import") }, t("customers.import"));
+  const create = () => button(t("customers.new"), () => open("new"), { class: "main" });
+  const bring = () => button(t("customers.import"), () => (location.hash = "#/import"));
   const list = h("div", { class: "list" },
-    h("div", { class: "bar" }, h("h1", { tabIndex: -1 }, t("place.customers")), search, order,
+    h("div", { class: "bar" }, heading(t("place.customers")), search, order,
       may("editor") && bring(),
-      h("button", { type: "button", onclick: () => exportDialog({ q: q || undefined, sort }, total) }, t("customers.export")),
+      button(t("customers.export"), () => exportDialog({ q: q || undefined, sort }, total)),
       may("editor") && create()),
     wait, table, state, h("div", { class: "foot" }, status, pager));
   const element = h("div", { class: "customers" }, list);
 
-  // The rest of the page knows the search by "/". The listener goes with the place.
-  document.addEventListener("keydown", function slash(e) {
-    if (!element.isConnected) return document.removeEventListener("keydown", slash);
+  // The rest of the page knows the search by "/".
+  whileShown(element, "keydown", (e) => {
     if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
     if (e.target.closest?.("input, textarea, select") || !search.checkVisibility()) return;
     e.preventDefault();
@@ -137,7 +137,7 @@ function customers() {
 
   // load fetches a page. The newest request wins: the one before is aborted, so that each key shows its answer as soon
   // as the server has it. What is on the screen stays until then.
-  async function load(to, button) {
+  async function load(to, turned) {
     running.abort();
     const { signal } = (running = new AbortController());
     at = to;
@@ -152,8 +152,8 @@ function customers() {
       first = to * PAGE + 1;
       records = page.records;
       draw();
-      if (button) scrollTo({ top: 0 });
-      if (button?.disabled) (button === next ? previous : next).focus();
+      if (turned) scrollTo({ top: 0 });
+      if (turned?.disabled) (turned === next ? previous : next).focus();
       if (total === undefined) count(signal);
     } catch (error) {
       if (!signal.aborted) fail(error);
@@ -177,7 +177,7 @@ function customers() {
     table.hidden = pager.hidden = true;
     status.textContent = "";
     state.hidden = false;
-    const retry = h("button", { type: "button", onclick: () => { search.focus(); load(at); } }, t("customers.retry"));
+    const retry = button(t("action.retry"), () => { search.focus(); load(at); });
     put(state, h("div", { role: "alert" }, h("p", null, message(error)), retry));
   }
 
@@ -208,15 +208,15 @@ function customers() {
     return h("tr", { "data-id": c.id },
       h("td", { class: "who" }, h("a", { href: address(c.id), dir: "auto", title: c.name }, c.name)),
       text(c.email, "mail"), text(c.phone, "num less"), text(c.company, "less"),
-      h("td", { class: "muted less" }, h("time", { dateTime: c.updated_at, title: date(c.updated_at) }, ago(c.updated_at))));
+      h("td", { class: "muted less" }, when(c.updated_at)));
   }
   function empty() {
     if (q) {
       return [h("h2", { dir: "auto" }, t("customers.nothing", { q })), h("p", { class: "muted" }, t("customers.nothing_hint")),
-        h("button", { type: "button", onclick: () => { search.value = ""; search.focus(); find(""); } }, t("customers.clear"))];
+        button(t("customers.clear"), () => { search.value = ""; search.focus(); find(""); })];
     }
     return [h("h2", null, t("customers.none")), may("editor") && h("p", { class: "muted" }, t("customers.none_hint")),
-      may("editor") && h("div", { class: "actions" }, create(), bring())];
+      may("editor") && actions(create(), bring())];
   }
 
   const linkTo = (id) => body.querySelector(`tr[data-id="${CSS.escape(id)}"] a`);

@@ -1,5 +1,5 @@
 // Elements, forms and dialogs. No text ever becomes markup: a child is an element or the text of one.
-import { faultMessage, message, t } from "./words.js";
+import { faultMessage, language, LANGUAGES, message, t } from "./words.js";
 
 // h makes an element. A property that begins with "on" is a listener, and false, null and undefined leave a property
 // or a child out. What the element has no property for is an attribute.
@@ -19,6 +19,12 @@ export function h(tag, properties, ...children) {
 export function put(e, ...children) {
   e.replaceChildren(...children.flat(Infinity).filter((c) => c !== undefined && c !== null && c !== false));
 }
+
+// button returns a button that calls onclick, and does not send a form.
+export const button = (label, onclick, properties) => h("button", { type: "button", ...properties, onclick }, label);
+
+// actions returns a row of buttons.
+export const actions = (...buttons) => h("div", { class: "actions" }, buttons);
 
 let ids = 0;
 const newId = () => `e${++ids}`;
@@ -42,6 +48,10 @@ export function field({ name, label, type = "text", value, hint, rows, options, 
     hint && h("div", { class: "hint", id: id + "h" }, hint), h("div", { class: "fault", id: id + "f" }));
 }
 
+// codeField returns a field for a code of the second factor.
+export const codeField = () => field({ name: "code", label: t("field.code"), hint: t("field.code_hint"),
+  autocomplete: "one-time-code", autocapitalize: "none", spellcheck: false, required: true });
+
 const inputs = (root) => [...root.querySelectorAll("input[name], textarea[name], select[name]")];
 
 // dirty reports whether there is a field in an element that has another value than at first.
@@ -59,13 +69,13 @@ function settle(input) {
 // form returns a form of fields (elements, or what field takes) with a button. It calls work with the values by name.
 // While work runs, the button is disabled. If it rejects, the form shows why. cancel is called by a second button.
 export function form({ fields, submit, danger, cancel }, work) {
-  const button = h("button", { class: danger ? "main danger" : "main" }, submit);
+  const send = h("button", { class: danger ? "main danger" : "main" }, submit);
   const e = h("form", { noValidate: true, autocomplete: "off", onsubmit: async (event) => {
     event.preventDefault();
-    if (button.disabled) return;
+    if (send.disabled) return;
     const missing = inputs(e).filter((i) => i.required && !i.closest("[hidden]") && !i.value.trim());
     if (missing.length) return showFaults(e, { errors: missing.map((i) => ({ field: i.name, code: "required" })) });
-    button.disabled = true;
+    send.disabled = true;
     e.setAttribute("aria-busy", "true");
     try {
       await work(values(e));
@@ -74,12 +84,12 @@ export function form({ fields, submit, danger, cancel }, work) {
     } catch (error) {
       showFaults(e, error);
     } finally {
-      button.disabled = false;
+      send.disabled = false;
       e.removeAttribute("aria-busy");
     }
   } },
   fields.map((f) => (f instanceof Node ? f : field(f))),
-  h("div", { class: "actions" }, button, cancel && h("button", { type: "button", onclick: cancel }, t("action.cancel"))));
+  actions(send, cancel && button(t("action.cancel"), cancel)));
   return e;
 }
 
@@ -121,13 +131,12 @@ export const notice = (...children) => h("div", { class: "notice", role: "alert"
 // page returns the element that has everything: a session that has ended hides it.
 export const page = () => document.getElementById("page") ?? document.body;
 
-// dialog opens a modal dialog; with panel over the right side, with alert as a question that is read out. Escape and ✕
-// close it; if something was typed in it, or dirty() is true, it asks first. closed resolves to what close was called
+// dialog opens a modal dialog; with alert it is a question that is read out. Escape and ✕ close it; if something was typed in it, or dirty() is true, it asks first. closed resolves to what close was called
 // with. Focus returns to where it was.
 export function dialog(title, content, options = {}) {
   const id = newId();
   const { promise, resolve } = Promise.withResolvers();
-  const { alert = false, panel = false, within = page() } = options;
+  const { alert = false, within = page() } = options;
   const isDirty = options.dirty ?? (() => dirty(body));
   const body = h("div", { class: "body", id: id + "b" }, content);
   const leave = async (event) => {
@@ -138,7 +147,7 @@ export function dialog(title, content, options = {}) {
     close();
   };
   const element = h("dialog", {
-    class: panel ? "panel" : "box", role: alert ? "alertdialog" : undefined, "aria-labelledby": id,
+    class: "box", role: alert ? "alertdialog" : undefined, "aria-labelledby": id,
     "aria-describedby": alert ? id + "b" : undefined,
     oncancel: (event) => event.target === element && leave(event),
     onkeydown: (event) => event.key === "Escape" && event.target.closest("dialog") === element && leave(event),
@@ -146,7 +155,7 @@ export function dialog(title, content, options = {}) {
     onclose: (event) => event.target === element && (options.stays && !done ? element.showModal() : close()),
   },
   h("header", null, h("h2", { id }, title),
-    !options.stays && !alert && h("button", { type: "button", class: "plain icon", "aria-label": t("action.close"), onclick: leave }, "✕")),
+    !options.stays && !alert && button("✕", leave, { class: "plain icon", "aria-label": t("action.close") })),
   body, h("div", { class: "toasts", role: "status" }));
   let done = false;
   function close(value) {
@@ -164,9 +173,9 @@ export function dialog(title, content, options = {}) {
 
 // ask resolves to true if the person chooses the action, and to false if not.
 export async function ask(title, text, action, { danger = false } = {}) {
-  const d = dialog(title, [h("p", null, text), h("div", { class: "actions" },
-    h("button", { type: "button", class: danger ? "main danger" : "main", onclick: () => d.close(true) }, action),
-    h("button", { type: "button", autofocus: true, onclick: () => d.close(false) }, t("action.cancel")))], { alert: true });
+  const d = dialog(title, [h("p", null, text), actions(
+    button(action, () => d.close(true), { class: danger ? "main danger" : "main" }),
+    button(t("action.cancel"), () => d.close(false), { autofocus: true }))], { alert: true });
   return (await d.closed) === true;
 }
 
@@ -175,13 +184,32 @@ export function say(text, action) {
   const dialogs = page().querySelectorAll("dialog[open] > .toasts");
   const region = [...dialogs].at(-1) ?? page().querySelector(":scope > .toasts");
   if (!region) return;
-  const toast = h("div", { class: "toast" }, h("span", null, text), action && h("button", { type: "button", onclick: () => {
+  const toast = h("div", { class: "toast" }, h("span", null, text), action && button(action.label, () => {
     toast.remove();
     action.run();
-  } }, action.label));
+  }));
   put(region, toast); // an older action may not fit what has been done since
   const away = () => (toast.matches(":hover, :focus-within") ? setTimeout(away, 2_000) : toast.remove());
   setTimeout(away, action ? 12_000 : 6_000);
+}
+
+// languageChoice returns a select of the languages. It calls change with itself.
+export const languageChoice = (change) => h("select", {
+  class: "language", "aria-label": t("app.language"), onchange: (event) => change(event.target),
+}, Object.entries(LANGUAGES).map(([tag, label]) =>
+  h("option", { value: tag, lang: tag, defaultSelected: tag === language }, label)));
+
+// saveFile has the browser save what is in memory.
+export function saveFile(name, blob) {
+  const href = URL.createObjectURL(blob);
+  h("a", { href, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 60_000); // some browsers read it only when the person has agreed
+}
+
+// whileShown listens to the whole page as long as a view is in it.
+export function whileShown(view, type, listener) {
+  const heard = (event) => (view.isConnected ? listener(event) : document.removeEventListener(type, heard));
+  document.addEventListener(type, heard);
 }
 
 // originNotice returns a notice if the page was opened at another address than the server's own, where no login works.

@@ -1,5 +1,5 @@
 // The export of customers to a file.
-import { dialog, h, say, showFaults } from "./dom.js";
+import { actions, dialog, h, saveFile, say, showFaults } from "./dom.js";
 import { api } from "./session.js";
 import { number, t } from "./words.js";
 
@@ -8,13 +8,13 @@ export function exportDialog(query, total) {
   const choice = (value, label, hint, checked) => h("label", { class: "choice" },
     h("input", { type: "radio", name: "type", value, checked }), h("span", null, label, h("small", null, hint)));
   const done = h("p", { class: "muted", role: "status" });
-  const submit = h("button", { class: "main" }, t("customers.export_do"));
+  const submit = h("button", { class: "main" }, t("action.download"));
   const form = h("form", { onsubmit: work },
     h("p", null, about(query, total)),
     h("fieldset", { class: "choices" }, h("legend", null, t("customers.export_type")),
       choice("text/csv", "CSV", t("customers.export_csv"), true),
       choice("application/x-ndjson", "NDJSON", t("customers.export_ndjson"))),
-    done, h("div", { class: "actions" }, submit));
+    done, actions(submit));
   const stop = new AbortController();
   const shown = dialog(t("customers.export_title"), form);
   shown.closed.then(() => stop.abort());
@@ -31,7 +31,7 @@ export function exportDialog(query, total) {
       const response = await api.clientes.export(query, type, { signal: stop.signal });
       const counted = response.body.pipeThrough(counter(tell));
       if (handle) await counted.pipeTo(await handle.createWritable(), { signal: stop.signal });
-      else download(await new Response(counted).blob(), name);
+      else saveFile(name, await new Response(counted).blob());
       shown.close();
       say(t("customers.export_done", { name: handle?.name ?? name }));
     } catch (error) {
@@ -59,11 +59,4 @@ function counter(tell) {
       out.enqueue(part);
     },
   });
-}
-
-// download saves what is in memory, where a browser cannot write to a file as it comes.
-function download(blob, name) {
-  const href = URL.createObjectURL(blob);
-  h("a", { href, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 60_000);
 }

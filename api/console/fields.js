@@ -5,7 +5,7 @@ import { t } from "./words.js";
 // fields are what can be written, with their limits as the server counts them.
 export const fields = () => [
   { name: "name", label: t("record.name"), max: 200, required: true },
-  { name: "email", label: t("record.email"), inputMode: "email" },
+  { name: "email", label: t("field.email"), inputMode: "email" },
   { name: "phone", label: t("record.phone"), max: 40, inputMode: "tel", class: "num" },
   { name: "company", label: t("record.company"), max: 200 },
   { name: "address", label: t("record.address"), max: 500, rows: 2 },

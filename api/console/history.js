@@ -1,7 +1,8 @@
 // The history of a customer: who changed which field when, and the way back.
-import { h, put } from "./dom.js";
+import { button, h, notice, put } from "./dom.js";
 import { api, may } from "./session.js";
-import { ago, date, language, message, t } from "./words.js";
+import { date, language, message, t } from "./words.js";
+import { when } from "./parts.js";
 import { fields, is, labelOf, was, who } from "./fields.js";
 
 const PAGE = 10;
@@ -15,19 +16,19 @@ export function changesOf(changes) {
   });
 }
 
-// history resolves to an element with the changes of a customer. bringBack(change) makes an old text the newest; current is the record as it
-// is, undefined if it was deleted.
+// history resolves to an element with the changes of a customer. bringBack(change) makes an old text the newest;
+// current is the record as it is, undefined if it was deleted.
 export async function history(id, { current, bringBack }) {
   const list = h("ol", { class: "past" });
-  const more = h("div");
+  const foot = h("div");
   const element = h("section", { class: "history", "aria-labelledby": "history-title" },
-    h("h2", { id: "history-title" }, t("record.history")), list, more);
+    h("h2", { id: "history-title" }, t("record.history")), list, foot);
   let changes = [];
   await load({ limit: PAGE });
   return element;
 
   async function load(query) {
-    const older = h("button", { type: "button", class: "plain" });
+    const more = (label, query) => button(label, () => load(query), { class: "plain" });
     try {
       const page = await api.clientes.history(id, query);
       changes = [...changes, ...page.records];
@@ -36,24 +37,20 @@ export async function history(id, { current, bringBack }) {
       const seen = list.children.length;
       put(list, known.map(item));
       if (seen) list.children[seen]?.querySelector("summary, button")?.focus();
-      older.textContent = t("record.older");
-      older.onclick = () => load(page.next);
-      put(more, page.next && older);
+      put(foot, page.next && more(t("record.older"), page.next));
     } catch (error) {
-      older.textContent = t("customers.retry");
-      older.onclick = () => load(query);
-      put(more, h("p", { class: "notice", role: "alert" }, message(error)), older);
+      put(foot, notice(message(error)), more(t("action.retry"), query));
     }
   }
   function item(change, i) {
-    const when = h("time", { class: "muted", dateTime: change.at, title: date(change.at) }, ago(change.at));
+    const at = h("span", { class: "muted" }, when(change.at));
     const what = h("span", { dir: "auto" }, sentence(change));
     const back = may("editor") && change.record && change.action !== "deleted" && (i > 0 || !current) &&
-      h("button", { type: "button", class: "plain small", "aria-label": t("record.bring_back_from", { date: date(change.at) }),
-        onclick: () => bringBack(change) }, t("record.bring_back"));
+      button(t("record.bring_back"), () => bringBack(change),
+        { class: "plain small", "aria-label": t("record.bring_back_from", { date: date(change.at) }) });
     const detail = change.fields.length > 0 && h("dl", null, change.fields.map((name) => [
       h("dt", null, labelOf(name)), h("dd", null, was(change.older[name]), " → ", is(change.record[name]))]));
-    return h("li", null, detail ? h("details", null, h("summary", null, what, when), detail) : h("p", null, what, when), back);
+    return h("li", null, detail ? h("details", null, h("summary", null, what, at), detail) : h("p", null, what, at), back);
   }
 }
 

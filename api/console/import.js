@@ -1,7 +1,8 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
-import { h, notice, put } from "./dom.js";
+import { actions, button, h, notice, put, saveFile, whileShown } from "./dom.js";
 import { faultMessage, language, message, number, t } from "./words.js";
 import { api } from "./session.js";
+import { heading, table } from "./parts.js";
 import { fields } from "./fields.js";
 import { charsetOf, guess, isHeading, kindOf, preview } from "./csv.js";
 
@@ -23,7 +24,7 @@ export async function show(main) {
   const outcome = h("div", { class: "outcome" });
   const live = h("p", { class: "unseen", role: "status" });
   const view = h("div", { class: "import" },
-    h("div", { class: "bar" }, h("h1", null, t("import.title")), h("a", { href: "#/customers" }, t("import.back"))),
+    h("div", { class: "bar" }, heading(t("import.title")), h("a", { href: "#/customers" }, t("import.back"))),
     drop, reading, outcome, live);
   const tell = (text) => put(live, text);
 
@@ -81,7 +82,7 @@ export async function show(main) {
     };
     fill();
     const first = h("input", { type: "checkbox", checked: header, onchange: () => { header = first.checked; fill(); ready(); } });
-    put(reading, h("fieldset", { class: "how" },
+    put(reading, h("fieldset", null,
       h("legend", { class: "unseen" }, t("import.how")),
       h("div", { class: "bar" },
         h("label", { class: "check" }, first, t("import.header")),
@@ -102,9 +103,9 @@ export async function show(main) {
 
   // next shows how it stands, with the step that comes next.
   function next(content, ...buttons) {
-    put(outcome, content, h("div", { class: "actions" }, buttons));
+    put(outcome, content, actions(buttons));
   }
-  const check = () => h("button", { class: "main", onclick: () => send(true) }, t("import.check"));
+  const check = () => button(t("import.check"), () => send(true), { class: "main" });
 
   // ready offers to check the file, after each choice of how to read it.
   function ready() {
@@ -122,7 +123,7 @@ export async function show(main) {
     let arrived = false; // all of the file, so that the server may have imported it
     const bar = h("progress", { max: file.size, value: 0, "aria-label": dryRun ? t("import.checking") : t("import.importing") });
     const text = h("span", { class: "muted num" });
-    const cancel = h("button", { onclick: () => mine.abort() }, t("action.cancel"));
+    const cancel = button(t("action.cancel"), () => mine.abort());
     const fieldset = reading.querySelector("fieldset");
     if (fieldset) fieldset.disabled = true;
     input.disabled = true;
@@ -166,18 +167,19 @@ export async function show(main) {
   function failed(error, dryRun, cancelled, arrived) {
     const lost = !dryRun && (cancelled ? arrived : error.code === "network");
     const told = notice(cancelled ? null : message(error), " ", lost ? t("import.unsure") : cancelled ? t("import.cancelled") : null);
-    next(told, dryRun ? check() : h("button", { class: "main", onclick: () => send(false) }, t("import.again")));
+    next(told, dryRun ? check() : button(t("import.again"), () => send(false), { class: "main" }));
     tell("");
     focusOn(told);
   }
 
   function checked({ valid }) {
     if (valid === 0) return next(notice(t("import.nothing")), check());
-    const button = h("button", { class: "main", onclick: () => send(false) }, valid === 1 ? t("import.import_one") : t("import.import", { number: number(valid) }));
+    const label = valid === 1 ? t("import.import_one") : t("import.import", { number: number(valid) });
+    const go = button(label, () => send(false), { class: "main" });
     const text = valid === 1 ? t("import.valid_one") : t("import.valid", { number: number(valid) });
-    next(h("p", { class: "good" }, text), button);
+    next(h("p", { class: "notice info" }, text), go);
     tell(text);
-    button.focus();
+    go.focus();
   }
 
   function imported(answer) {
@@ -187,7 +189,7 @@ export async function show(main) {
     changed = false;
     describe();
     put(reading);
-    put(outcome, h("p", { class: "good" }, text, " ", link));
+    put(outcome, h("p", { class: "notice info" }, text, " ", link));
     tell(text);
     link.focus();
   }
@@ -200,12 +202,10 @@ export async function show(main) {
       h("div", { role: "alert" }, title),
       h("p", null, faults.every((f) => !f.row) ? t("import.faults_file") : t("import.faults_rows")),
       all > faults.length ? h("p", null, t("import.first", { shown: number(faults.length), all: number(all) })) : null,
-      h("div", { class: "scroll", role: "region", tabIndex: 0, "aria-label": t("import.faults_label") },
-        h("table", { class: "faults" },
-          h("thead", null, h("tr", null, [t("import.row"), t("import.field"), t("import.fault")].map((text) => h("th", { scope: "col" }, text)))),
-          h("tbody", null, faults.map((f) => h("tr", null,
-            h("td", { class: "num" }, f.row ? number(f.row) : t("import.whole")), h("td", null, fieldName(f)), h("td", null, what(f))))))),
-    ], check(), h("button", { onclick: () => download(faults) }, t("import.download")));
+      table(headings(), faults.map((f) => h("tr", null,
+        h("td", { class: "num" }, f.row ? number(f.row) : t("import.whole")), h("td", null, fieldName(f)), h("td", null, what(f)))),
+      { class: "faults", tabIndex: 0, "aria-label": t("import.faults_label") }),
+    ], check(), button(t("import.download"), () => download(faults)));
     tell("");
     focusOn(title);
   }
@@ -232,6 +232,7 @@ export async function show(main) {
   put(main, view);
 }
 
+const headings = () => [t("import.row"), t("import.field"), t("import.fault")];
 const fieldName = (fault) => fields().find((f) => f.name === fault.field)?.label ?? fault.field;
 
 // what returns what is wrong. Of what the server says in English, other languages have it after their own words, because
@@ -244,14 +245,12 @@ function what(fault) {
 
 // download saves the faults as a CSV file that a spreadsheet opens and does not run.
 function download(faults) {
-  const lines = [[t("import.row"), t("import.field"), t("import.fault")],
+  const lines = [headings(),
     ...faults.map((f) => [f.row || t("import.whole"), fieldName(f), what(f)])];
   const comma = language === "en" ? "," : ";"; // what spreadsheets of that language expect
   const cell = (value) => `"${String(value).replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
   const text = "\ufeff" + lines.map((line) => line.map(cell).join(comma) + "\r\n").join("");
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  h("a", { href: url, download: t("import.faults_name") }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000); // some browsers read it only when the user has agreed
+  saveFile(t("import.faults_name"), new Blob([text], { type: "text/csv" }));
 }
 
 function select(options, value, chosen, labelledBy) {
@@ -262,12 +261,6 @@ function select(options, value, chosen, labelledBy) {
 function focusOn(e) {
   e.tabIndex = -1;
   e.focus();
-}
-
-// whileShown listens to the whole page as long as a view is in it.
-function whileShown(view, type, listener) {
-  const heard = (event) => (view.isConnected ? listener(event) : document.removeEventListener(type, heard));
-  document.addEventListener(type, heard);
 }
 
 function size(bytes) {

@@ -1,6 +1,6 @@
 // What a person without a session can do: follow a link of a mail, ask for one, and sign up.
 import { solve } from "/client.js";
-import { field, form, h, notice, put } from "./dom.js";
+import { actions, button, field, form, h, notice, put } from "./dom.js";
 import { t } from "./words.js";
 
 // linkOf returns the link of a mail that is in the fragment of an address, or undefined.
@@ -23,12 +23,12 @@ const texts = {
 
 function passwordForm(container, kind, token) {
   const [title, text, submit, done] = texts[kind]();
-  fill(container, title, text, form({ fields: [passwordField(t("login.new_password"), "new-password")], submit },
+  fill(container, title, text, form({ fields: [passwordField(t("field.new_password"), "new-password")], submit },
     async ({ password }) => {
       try {
         const { device } = await post("/password/reset", { token, password });
         sessionStorage.setItem(DEVICE, device); // for the next login, which strangers may have made wait
-        fill(container, title, done, toLogin(t("login.submit"), "/login"));
+        fill(container, title, done, toLogin(t("action.login"), "/login"));
       } catch (error) {
         stale(container, error, title, kind);
       }
@@ -41,7 +41,7 @@ function confirmForm(container, kind, token) {
   fill(container, title, text, form({ fields: [], submit }, async () => {
     try {
       await post("/email/confirm", { token });
-      fill(container, title, done, toLogin(t("login.go_on"), "/app/"));
+      fill(container, title, done, toLogin(t("action.continue"), "/app/"));
     } catch (error) {
       stale(container, error, title, kind);
     }
@@ -51,13 +51,13 @@ function confirmForm(container, kind, token) {
 // stale shows what to do about a link that is not good any more. Other errors are for the form.
 function stale(container, error, title, kind) {
   if (error.code !== "reset_invalid") throw error;
-  if (kind === "confirm") fill(container, title, null, notice(t("login.confirm_stale")), toLogin(t("login.submit"), "/login"));
+  if (kind === "confirm") fill(container, title, null, notice(t("login.confirm_stale")), toLogin(t("action.login"), "/login"));
   else fill(container, title, null, notice(t("login.reset_stale")), toLogin(t("login.forgot_submit"), "/login#forgot"));
 }
 
 // forgot fills an element with a form for a link to another password.
 export function forgot(container, name = "") {
-  const title = t("login.forgot_title");
+  const title = t("login.forgot");
   const f = form({
     fields: [
       { name: "who", label: t("login.who"), value: name, autocomplete: "username", autocapitalize: "none", required: true },
@@ -75,10 +75,10 @@ export function forgot(container, name = "") {
 export function signup(container, done) {
   const f = form({
     fields: [
-      { name: "user", label: t("login.user"), hint: t("login.user_hint"), autocomplete: "username", autocapitalize: "none",
+      { name: "user", label: t("field.user"), hint: t("login.user_hint"), autocomplete: "username", autocapitalize: "none",
         spellcheck: false, required: true },
-      { name: "email", label: t("login.email"), hint: t("login.email_hint"), type: "email", autocomplete: "email" },
-      passwordField(t("login.password"), "new-password"),
+      { name: "email", label: t("field.email"), hint: t("login.email_hint"), type: "email", autocomplete: "email" },
+      passwordField(t("field.password"), "new-password"),
       status(),
     ], submit: t("login.signup"),
   }, async ({ user, email, password }) => {
@@ -99,14 +99,14 @@ export function passwordField(label, autocomplete) {
 
 // peek adds a button to a password that shows it.
 export function peek(input) {
-  const button = h("button", { type: "button", class: "plain peek", "aria-pressed": "false", onclick: () => {
+  const eye = button(t("login.show"), () => {
     const hidden = input.type === "password";
     input.type = hidden ? "text" : "password";
-    button.setAttribute("aria-pressed", String(hidden));
-  } }, t("login.show"));
+    eye.setAttribute("aria-pressed", String(hidden));
+  }, { class: "plain peek", "aria-pressed": "false" });
   const box = h("div", { class: "secret" });
   input.replaceWith(box);
-  put(box, input, button);
+  put(box, input, eye);
 }
 
 // status returns where a form tells what it is doing.
@@ -118,7 +118,7 @@ export function puzzle(form) {
   const stop = new AbortController();
   const bar = h("progress", { max: 1, "aria-label": t("login.puzzle") });
   const show = () => put(place, h("span", null, t("login.puzzle")), bar,
-    h("button", { type: "button", class: "plain", onclick: () => stop.abort() }, t("action.cancel")));
+    button(t("action.cancel"), () => stop.abort(), { class: "plain" }));
   return {
     signal: stop.signal,
     onPuzzle(done) {
@@ -139,13 +139,13 @@ export function tell(form, error) {
 
 // countdown disables the button of a form for some seconds.
 export function countdown(form, seconds) {
-  const button = form.querySelector("button.main");
-  const label = button.textContent;
+  const submit = form.querySelector("button.main");
+  const label = submit.textContent;
   const until = Date.now() + seconds * 1000;
   const tick = () => {
     const left = Math.ceil((until - Date.now()) / 1000);
-    button.disabled = left > 0;
-    button.textContent = left > 0 ? `${label} (${left})` : label;
+    submit.disabled = left > 0;
+    submit.textContent = left > 0 ? `${label} (${left})` : label;
     if (left > 0) return;
     clearInterval(timer);
     form.querySelector(".notice")?.remove();
@@ -191,7 +191,7 @@ function fill(container, title, text, ...children) {
   (container.querySelector("input") ?? container.querySelector("h1")).focus();
 }
 
-const toLogin = (label, href) => h("div", { class: "actions" }, h("a", { class: "button main", href }, label));
+const toLogin = (label, href) => actions(h("a", { class: "button main", href }, label));
 const back = () => h("p", { class: "links" }, h("a", { href: "/login" }, t("login.back")));
 
 const DEVICE = "clientes_device"; // as client.js names it

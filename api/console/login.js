@@ -1,9 +1,9 @@
 // The login page. Its form works without this module, which adds what a form cannot do: the code of a second factor on
 // the same page, puzzles, and the links of mails.
 import { connect } from "/client.js";
-import { field, h, notice, originNotice, put, showFaults } from "./dom.js";
+import { codeField, field, h, languageChoice, notice, originNotice, put, showFaults } from "./dom.js";
 import { countdown, forgot, linkOf, peek, puzzle, show, signup, status, tell } from "./links.js";
-import { language, load, message, t } from "./words.js";
+import { choose, language, load, t } from "./words.js";
 
 // The storage has no more than the device token of a reset, which is good for one login here: later the cookie has it.
 const api = connect("", { cookie: true, storage: sessionStorage });
@@ -62,9 +62,6 @@ function explain(error) {
   showFaults(form, error);
 }
 
-const codeField = () => field({ name: "code", label: t("login.code"), hint: t("login.code_hint"),
-  autocomplete: "one-time-code", autocapitalize: "none", spellcheck: false, required: true });
-
 // route shows what the fragment of the address names.
 async function route() {
   const link = linkOf(location.hash);
@@ -89,17 +86,17 @@ function signedUp(name, text) {
 // translate writes the form in the language that the person has chosen in the console, if the server wrote another one.
 function translate() {
   if (language === written) return;
-  title = `${t("login.title")} · clientes`;
+  title = `${t("action.login")} · clientes`;
   document.title = title;
   const place = (selector) => form.querySelector(selector) ?? h("p");
   put(place("h1 + p"), t("login.hint"));
-  put(place("[for=user]"), t("login.user"));
-  put(place("[for=password]"), t("login.password"));
-  put(place("[for=code]"), t("login.code"));
+  put(place("[for=user]"), t("field.user"));
+  put(place("[for=password]"), t("field.password"));
+  put(place("[for=code]"), t("field.code"));
   put(place("[for=remember]"), t("login.remember"));
   put(place('[href="#forgot"]'), t("login.forgot"));
   put(place('[href="#signup"]'), t("login.signup"));
-  put(button, t("login.submit"));
+  put(button, t("action.login"));
 }
 
 await load();
@@ -107,6 +104,10 @@ translate();
 const banner = originNotice();
 if (banner) document.body.prepend(banner);
 peek(form.elements.password);
+form.querySelector(".links").append(languageChoice((choice) => {
+  choose(choice.value);
+  location.reload();
+}));
 form.querySelector(":scope > .actions").before(status());
 form.addEventListener("submit", login);
 addEventListener("hashchange", route);

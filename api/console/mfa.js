@@ -1,7 +1,7 @@
 // The second factor: set up by QR code, confirmed by a code, ten recovery codes, and off again.
-import { dialog, field, form, h, put, say } from "./dom.js";
-import { act, heading, part, proofFields } from "./parts.js";
-import { api, logout } from "./session.js";
+import { actions, button, dialog, field, form, h, put, saveFile, say } from "./dom.js";
+import { act, heading, part } from "./parts.js";
+import { api, logout, proofFields } from "./session.js";
 import { t } from "./words.js";
 
 export function mfaPart(me, redraw) {
@@ -25,19 +25,18 @@ export function mfaPart(me, redraw) {
   const end = () => act(t("account.mfa_end"), t("account.mfa_end_text"), {
     fields: proofFields(me), submit: t("account.mfa_end"), danger: true,
   }, (values) => api.json("DELETE", "/me/mfa", values)).then((done) => done && redraw());
-  const button = (id, onclick, text) => h("button", { type: "button", id, onclick }, text);
   return part(t("account.mfa"), t("account.mfa_about"),
     h("p", { class: "fact" }, me.mfa ? t("account.mfa_on") : t("account.mfa_off")),
-    h("div", { class: "actions" }, me.mfa
-      ? [button("mfa-renew", renew, t("account.recovery_renew")), button("mfa-end", end, t("account.mfa_end"))]
-      : button("mfa-set-up", setUp, t("account.mfa_set_up"))));
+    actions(me.mfa
+      ? [button(t("account.recovery_renew"), renew, { id: "mfa-renew" }), button(t("account.mfa_end"), end, { id: "mfa-end" })]
+      : button(t("account.mfa_set_up"), setUp, { id: "mfa-set-up" })));
 }
 
 // showSetUp is the one page of a user who must have a second factor and has none yet.
 export function showSetUp(main, me) {
   const box = h("div", { class: "narrow" });
   put(main, heading(t("account.mfa_set_up")), h("p", null, me.mfa ? t("account.mfa_again") : t("account.mfa_must")), box);
-  if (me.mfa) put(box, h("button", { type: "button", class: "main", onclick: logout }, t("session.login")));
+  if (me.mfa) put(box, button(t("action.login"), logout, { class: "main" }));
   else steps(box, () => location.assign("/app/"));
 }
 
@@ -77,15 +76,15 @@ function showCodes(box, codes, done) {
   const title = h("h2", { tabIndex: -1 }, t("account.recovery_keep"));
   put(box, title, h("p", null, t("account.recovery_about")),
     h("ol", { class: "codes" }, codes.map((c) => h("li", null, h("code", null, c)))),
-    h("div", { class: "actions" },
+    actions(
       copyButton(text),
-      h("a", { class: "button", download: "clientes-recovery-codes.txt", href: URL.createObjectURL(new Blob([text])) }, t("account.download")),
-      h("button", { type: "button", class: "main", onclick: done }, t("account.recovery_done"))));
+      button(t("action.download"), () => saveFile("clientes-recovery-codes.txt", new Blob([text]))),
+      button(t("account.recovery_done"), done, { class: "main" })));
   title.focus();
 }
 
 // copyButton copies a text. Browsers allow that only over https and on the machine itself.
-export const copyButton = (text) => navigator.clipboard && h("button", { type: "button", onclick: async () => {
+export const copyButton = (text) => navigator.clipboard && button(t("account.copy"), async () => {
   await navigator.clipboard.writeText(text);
   say(t("account.copied"));
-} }, t("account.copy"));
+});

@@ -1,5 +1,5 @@
-// What Account, Users and Audit share: sections, dialogs with one form, lists by page.
-import { dialog, field, form, h } from "./dom.js";
+// What the places share: sections, tables, dialogs with one form, lists by page.
+import { dialog, form, h } from "./dom.js";
 import { api } from "./session.js";
 import { ago, date, t } from "./words.js";
 
@@ -28,12 +28,6 @@ export async function again(main, show) {
   ((id && document.getElementById(id)) || main.querySelector("h1"))?.focus();
 }
 
-// proofFields returns what a change of one's own account demands: the password, and a code if there is a second factor.
-export const proofFields = (me) => [
-  field({ name: "current", label: t("field.current"), type: "password", autocomplete: "current-password", required: true }),
-  me.mfa && field({ name: "code", label: t("field.code"), hint: t("account.code_hint"), autocomplete: "one-time-code", required: true }),
-].filter(Boolean);
-
 // page returns one page of any list of the API: page.next is the query of the next one.
 export async function page(path, query) {
   const { records, next } = await api.clientes.page(`${path}?${query}`);
@@ -47,6 +41,10 @@ export const pager = (place, first, now, next) => h("nav", { class: "foot", "ari
 
 export const roleName = (role) => ({ viewer: t("users.viewer"), editor: t("users.editor"), admin: t("users.admin") })[role];
 export const roles = () => ["viewer", "editor", "admin"].map((role) => [role, roleName(role)]);
+
+// table returns a table that scrolls by itself where it is too wide. rows are of the body.
+export const table = (headings, rows, properties) => h("div", { class: "scroll" }, h("table", properties,
+  h("thead", null, h("tr", null, headings.map((text) => h("th", { scope: "col" }, text)))), h("tbody", null, rows)));
 
 // when returns a time as people say it, with the exact one for the pointer.
 export const when = (at) => h("time", { dateTime: at, title: date(at) }, ago(at));

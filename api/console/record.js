@@ -1,5 +1,5 @@
 // The panel of one customer: its text, and what happens when several people write it.
-import { ask, field, h, put, say, showFaults } from "./dom.js";
+import { actions, ask, button, field, h, put, say, showFaults } from "./dom.js";
 import { fields, is, labelOf, was, who } from "./fields.js";
 import { api, may } from "./session.js";
 import { ago, date, faultMessage, message, number, t } from "./words.js";
@@ -10,14 +10,14 @@ import { changesOf, history } from "./history.js";
 // write that the list should show, with the id if the panel shows another customer now; close leads away from the panel.
 export function record(id, { done, close }) {
   const fresh = id === "new";
-  const title = h("h1", { id: "record-title", tabIndex: -1, dir: "auto" }, fresh ? t("record.new") : t("record.loading"));
+  const title = h("h1", { id: "record-title", tabIndex: -1, dir: "auto" }, fresh ? t("customers.new") : t("record.loading"));
   const subtitle = h("p", { class: "muted" });
   const news = h("div", { class: "news" }); // what others did meanwhile
   const main = h("div");
   const past = h("div");
   const element = h("aside", { class: "record", "aria-labelledby": "record-title", onkeydown: keys },
     h("header", null, h("div", null, title, subtitle),
-      h("button", { type: "button", class: "plain icon", "aria-label": t("action.close"), title: "Esc", onclick: close }, "✕")),
+      button("✕", close, { class: "plain icon", "aria-label": t("action.close"), title: "Esc" })),
     news, main, past);
   const self = { id, element, dirty: () => Boolean(form) && Object.keys(typed()).length > 0 };
 
@@ -44,7 +44,7 @@ export function record(id, { done, close }) {
   function fail(error, again) {
     title.textContent = t("record.failed");
     put(main, h("div", { class: "notice", role: "alert" }, h("p", null, message(error)),
-      h("button", { type: "button", onclick: again }, t("customers.retry"))));
+      button(t("action.retry"), again)));
   }
 
   // show fills the panel with a record as the server has it.
@@ -58,7 +58,7 @@ export function record(id, { done, close }) {
     log();
   }
   function head() {
-    title.textContent = base?.name ?? t("record.new");
+    title.textContent = base?.name ?? t("customers.new");
     title.title = title.textContent;
     put(subtitle, base && h("time", { dateTime: base.updated_at, title: date(base.updated_at) },
       t("record.changed_at", { ago: ago(base.updated_at) })));
@@ -87,8 +87,8 @@ export function record(id, { done, close }) {
     base = undefined;
     title.textContent = last.record.name;
     put(subtitle, t("record.deleted_by", { who: who(last), ago: ago(last.at) }));
-    put(main, sheet(last.record), may("editor") && h("div", { class: "actions" },
-      h("button", { type: "button", class: "main", onclick: () => bringBack(last) }, t("record.restore"))));
+    put(main, sheet(last.record), may("editor") && actions(
+      button(t("record.bring_back"), () => bringBack(last), { class: "main" })));
     log();
   }
 
@@ -106,10 +106,10 @@ export function record(id, { done, close }) {
       return e;
     });
     form = h("form", { noValidate: true, onsubmit: (e) => { e.preventDefault(); save(); } }, inputs,
-      h("div", { class: "actions" },
-        h("button", { class: "main", title: "Ctrl+Enter", "aria-keyshortcuts": "Control+Enter" }, t("record.save")),
-        h("button", { type: "button", onclick: close }, t("action.cancel")),
-        base && h("button", { type: "button", class: "plain danger", onclick: remove }, t("record.delete"))));
+      actions(
+        h("button", { class: "main", title: "Ctrl+Enter", "aria-keyshortcuts": "Control+Enter" }, t("action.save")),
+        button(t("action.cancel"), close),
+        base && button(t("record.delete"), remove, { class: "plain danger" })));
     put(main, form);
   }
 
@@ -125,7 +125,9 @@ export function record(id, { done, close }) {
   function rebase(newer, sent = {}) {
     for (const { name } of fields()) {
       const input = form.elements[name];
-      if (input.value === (sent[name] ?? base?.[name] ?? "")) input.value = newer[name];
+      const follows = input.value === (sent[name] ?? base?.[name] ?? "");
+      input.defaultValue = newer[name];
+      if (follows) input.value = newer[name];
     }
     base = newer;
     head();
@@ -223,7 +225,7 @@ export function record(id, { done, close }) {
   }
   async function deletedMeanwhile() {
     const [last] = await changesSince(0);
-    const back = h("button", { type: "button", class: "main", onclick: async () => {
+    const back = button(t("record.restore_mine"), async () => {
       try {
         await api.clientes.restore(self.id, last.record.version);
         put(news);
@@ -231,9 +233,9 @@ export function record(id, { done, close }) {
       } catch (error) {
         showFaults(form, error);
       }
-    } }, t("record.restore_mine"));
+    }, { class: "main" });
     put(news, h("div", { class: "both", role: "alert" },
-      h("p", null, t("record.deleted_meanwhile", { who: who(last) })), h("div", { class: "actions" }, back)));
+      h("p", null, t("record.deleted_meanwhile", { who: who(last) })), actions(back)));
     back.focus();
     done();
   }
@@ -306,7 +308,7 @@ export function record(id, { done, close }) {
 // sheet shows a record to who may not write it.
 function sheet(c) {
   const linked = { email: "mailto:", phone: "tel:" };
-  return h("dl", { class: "sheet" }, fields().filter(({ name }) => c[name]).map(({ name, label }) => [
+  return h("dl", { class: "facts" }, fields().filter(({ name }) => c[name]).map(({ name, label }) => [
     h("dt", null, label), h("dd", { dir: "auto" }, linked[name]
       ? h("a", { href: linked[name] + encodeURIComponent(c[name]).replaceAll("%40", "@") }, c[name]) : c[name])]));
 }

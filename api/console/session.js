@@ -1,6 +1,6 @@
 // The one login of this page. It is used when a person acts, so it ends when nobody does.
 import { connect } from "/client.js";
-import { ask, dialog, dirty, field, form, h, notice, page, put, say } from "./dom.js";
+import { actions, ask, button, codeField, dialog, dirty, field, form, h, page, put, say } from "./dom.js";
 import { keepChoice, message, seconds, t } from "./words.js";
 
 const WARN = 120_000; // before the end
@@ -60,6 +60,7 @@ export async function start() {
     await new Promise(() => {});
   }
   for (const act of ["keydown", "pointerdown"]) addEventListener(act, use, { capture: true, passive: true });
+  addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
   addEventListener("visibilitychange", tick);
   setInterval(tick, 1_000);
 }
@@ -100,18 +101,18 @@ function warn(left) {
       put(fault, message(error));
     }
   };
-  const button = h("button", { type: "button", class: "main", autofocus: true, onclick: stay }, t("session.stay"));
+  const answer = button(t("session.stay"), stay, { class: "main", autofocus: true });
   const text = h("p", null, fixed ? t("session.warning_fixed") : t("session.warning_text"));
   const fault = h("div", { class: "fault", role: "alert" });
   const d = dialog(t("session.warning"), [text, h("p", { class: "clock" }, time, heard), fault,
-    h("div", { class: "actions" }, button, h("button", { type: "button", onclick: logout }, t("session.logout")))],
+    actions(answer, button(t("session.logout"), logout))],
   { alert: true, within: document.body, onEscape: stay });
   let said = Math.ceil(left / 1000);
   retitle(t("session.warning"));
   warning = Object.assign(d, { show(left) {
     const s = Math.ceil(left / 1000);
     put(time, `${Math.floor(s / 60)}:${String(s % 60).padStart(2, "0")}`);
-    put(button, fixed ? t("action.close") : t("session.stay"));
+    put(answer, fixed ? t("action.close") : t("session.stay"));
     if (said - s >= 30 || (s <= 15 && said > 15)) put(heard, seconds((said = s)));
   } });
   warning.show(left);
@@ -125,7 +126,7 @@ function warn(left) {
 function end() {
   if (lock) return;
   warning?.close();
-  const code = field({ name: "code", label: t("field.code"), autocomplete: "one-time-code", required: true });
+  const code = codeField();
   code.hidden = true;
   const f = form({
     fields: [
@@ -133,7 +134,7 @@ function end() {
       { name: "password", label: t("field.password"), type: "password", autocomplete: "current-password", required: true },
       code,
     ],
-    submit: t("session.login"),
+    submit: t("action.login"),
   }, async (values) => {
     try {
       await api.login(values.user, values.password, { code: code.hidden ? undefined : values.code });
@@ -164,8 +165,8 @@ function leave(place = location.hash) {
   location.replace("/login" + place);
 }
 
-// restart begins anew, for another user.
-function restart() {
+// restart begins anew, for another user or in another language.
+export function restart() {
   leaving = true;
   put(document.body);
   location.reload();
@@ -183,6 +184,12 @@ export async function logout() {
   leave("");
 }
 
+// proofFields returns what a change of one's own account demands: the password, and a code if there is a second factor.
+export const proofFields = (me) => [
+  field({ name: "current", label: t("field.current"), type: "password", autocomplete: "current-password", required: true }),
+  me.mfa && codeField(),
+].filter(Boolean);
+
 // stepUp returns what work returns. If the server wants a proof that this is the user, it asks for the password (and
 // a code, if there is a second factor), and calls work again with { current, code }. It rejects with the code
 // "cancelled" if the person would rather not.
@@ -193,14 +200,10 @@ export async function stepUp(work) {
     if (error.code !== "step_up_required") throw error;
   }
   const { promise, resolve, reject } = Promise.withResolvers();
-  const code = field({ name: "code", label: t("field.code"), autocomplete: "one-time-code", required: true });
+  const [current, code] = proofFields({ mfa: true });
   code.hidden = true;
   const f = form({
-    fields: [
-      { name: "current", label: t("field.current"), type: "password", autocomplete: "current-password", required: true },
-      code,
-    ],
-    submit: t("action.continue"), cancel: () => d.close(),
+    fields: [current, code], submit: t("action.continue"), cancel: () => d.close(),
   }, async (values) => {
     try {
       resolve(await work({ current: values.current, code: code.hidden ? undefined : values.code }));

@@ -1,5 +1,5 @@
 // Where one is logged in.
-import { h, say } from "./dom.js";
+import { actions, button, h, say } from "./dom.js";
 import { act, agent, part, when } from "./parts.js";
 import { api } from "./session.js";
 import { keepChoice, t } from "./words.js";
@@ -13,6 +13,8 @@ export function sessionsPart(sessions, redraw) {
     say(t("account.session_ended"));
     await redraw();
   };
+  const told = (s) => ({ agent: agent(s.user_agent), ip: s.ip });
+  const endOne = (s) => end(t("account.session_end_title"), t("account.session_text", told(s)), [s]);
   const everywhere = async () => {
     const done = await act(t("account.everywhere"), t("account.everywhere_text"), { submit: t("account.everywhere"), danger: true },
       () => keepChoice(() => api.logout({ everywhere: true })));
@@ -21,15 +23,14 @@ export function sessionsPart(sessions, redraw) {
   const row = (s) => h("li", null,
     h("div", null, h("strong", null, agent(s.user_agent)), " ", s.current && h("span", { class: "mark" }, t("account.this_one")),
       h("div", { class: "muted" }, s.ip && s.ip + " · ", t("account.used"), " ", when(s.last_used_at))),
-    !s.current && h("button", { type: "button", "aria-label": t("account.session_end_of", { agent: agent(s.user_agent), ip: s.ip }),
-      onclick: () => end(t("account.session_end_title"), t("account.session_text", { agent: agent(s.user_agent), ip: s.ip }), [s]) },
-    t("account.session_end")));
+    !s.current && button(t("account.session_end"), () => endOne(s), { "aria-label": t("account.session_end_of", told(s)) }));
   const current = sessions.filter((s) => s.current);
   return part(t("account.sessions"), t("account.sessions_about"),
     h("ul", { class: "sessions" }, [...current, ...others].map(row)),
-    h("div", { class: "actions" },
-      others.length > 1 && h("button", { type: "button", id: "sessions-end", onclick: () => end(t("account.sessions_end"), t("account.sessions_text"), others) }, t("account.sessions_end")),
-      h("button", { type: "button", id: "everywhere", onclick: everywhere }, t("account.everywhere"))));
+    actions(
+      others.length > 1 && button(t("account.sessions_end"),
+        () => end(t("account.sessions_end"), t("account.sessions_text"), others), { id: "sessions-end" }),
+      button(t("account.everywhere"), everywhere, { id: "everywhere" })));
 }
 
 // gone lets a session end that has ended already.

@@ -1,5 +1,5 @@
 // One user, for admins.
-import { field, h, put, say } from "./dom.js";
+import { actions, button, field, h, put, say } from "./dom.js";
 import { act, again, heading, part, roleName, roles, when } from "./parts.js";
 import { api, stepUp, user } from "./session.js";
 import { t } from "./words.js";
@@ -16,12 +16,12 @@ export async function showUser(main, id) {
   if (location.hash !== hash) return; // the person has gone on
   const own = u.id === user().id;
   // change opens a dialog for a change that the server may want a proof for, and shows the user anew.
-  const change = (id, title, text, options, work, said) => h("button", { type: "button", id, onclick: async () => {
+  const change = (id, title, text, options, work, said) => button(title, async () => {
     const done = await act(title, text, { submit: title, ...options }, (values) => stepUp((proof) => work(values, proof)).catch(plain));
     if (!done) return;
     say(said);
     await again(main, () => showUser(main, u.id));
-  } }, title);
+  }, { id });
   const patch = (values, proof) => api.json("PATCH", "/users/" + u.id, { ...values, ...proof });
   const named = { user: u.user };
   put(main, back(),
@@ -29,33 +29,33 @@ export async function showUser(main, id) {
     h("p", { class: "muted" }, t("users.since"), " ", when(u.created_at), " · ",
       h("a", { href: "#/audit?user_id=" + u.id }, t("users.events"))),
     own && h("p", null, t("users.own"), " ", h("a", { href: "#/account" }, t("place.account"))),
-    part(t("account.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("account.email_none"))),
-      !own && h("div", { class: "actions" }, change("email", t("account.email_change"), t("users.email_text", named), {
-        fields: [field({ name: "email", label: t("account.email"), type: "email", value: u.email, spellcheck: false })],
-      }, patch, t("users.saved")))),
+    part(t("field.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("account.email_none"))),
+      !own && actions(change("email", t("account.email_change"), t("users.email_text", named), {
+        fields: [field({ name: "email", label: t("field.email"), type: "email", value: u.email, spellcheck: false })],
+      }, patch, t("record.saved")))),
     part(t("users.role"), t("users.role_hint"), h("p", { class: "fact" }, roleName(u.role)),
-      !own && h("div", { class: "actions" }, change("role", t("users.role_change"), t("users.role_text", named), {
+      !own && actions(change("role", t("users.role_change"), t("users.role_text", named), {
         fields: [field({ name: "role", label: t("users.role"), value: u.role, options: roles() })],
-      }, patch, t("users.saved")))),
+      }, patch, t("record.saved")))),
     part(t("users.state"), undefined, h("p", { class: "fact" }, u.disabled ? t("users.disabled") : t("users.active")),
-      !own && h("div", { class: "actions" }, u.disabled
-        ? change("state", t("users.enable"), t("users.enable_text", named), {}, (_, proof) => patch({ disabled: false }, proof), t("users.saved"))
+      !own && actions(u.disabled
+        ? change("state", t("users.enable"), t("users.enable_text", named), {}, (_, proof) => patch({ disabled: false }, proof), t("record.saved"))
         : change("state", t("users.disable"), t("users.disable_text", named), { danger: true },
-          (_, proof) => patch({ disabled: true }, proof), t("users.saved")))),
-    !own && part(t("users.access"), t("users.access_about"), h("div", { class: "actions" },
+          (_, proof) => patch({ disabled: true }, proof), t("record.saved")))),
+    !own && part(t("users.access"), t("users.access_about"), actions(
       change("sessions", t("users.sessions_end"), t("users.sessions_text", named), { danger: true },
         (_, proof) => api.json("DELETE", `/users/${u.id}/sessions`, proof), t("users.sessions_done", named)),
       change("mfa", t("users.mfa_end"), t("users.mfa_text", named), { danger: true },
         (_, proof) => api.json("DELETE", `/users/${u.id}/mfa`, proof).catch(none), t("users.mfa_done", named)))),
-    !own && part(t("users.delete"), t("users.delete_about"), h("div", { class: "actions" }, h("button", {
-      type: "button", class: "danger", onclick: async () => {
-        const done = await act(t("users.delete"), t("users.delete_text", named), { submit: t("users.delete"), danger: true },
-          () => stepUp((proof) => api.json("DELETE", "/users/" + u.id, proof)).catch(plain));
-        if (!done) return;
-        say(t("users.deleted", named));
-        location.hash = "#/users";
-      },
-    }, t("users.delete")))));
+    !own && part(t("users.delete"), t("users.delete_about"), actions(button(t("users.delete"), remove, { class: "danger" }))));
+
+  async function remove() {
+    const done = await act(t("users.delete"), t("users.delete_text", named), { submit: t("users.delete"), danger: true },
+      () => stepUp((proof) => api.json("DELETE", "/users/" + u.id, proof)).catch(plain));
+    if (!done) return;
+    say(t("users.deleted", named));
+    location.hash = "#/users";
+  }
 }
 
 const back = () => h("p", { class: "back" }, h("a", { href: "#/users" }, "← ", t("place.users")));

@@ -1,6 +1,6 @@
 // The users, for admins: a list, and one user on a page of their own.
-import { dialog, field, form, h, put, say } from "./dom.js";
-import { heading, page, pager, roleName, roles, when } from "./parts.js";
+import { button, field, h, put, say } from "./dom.js";
+import { act, heading, page, pager, roleName, roles, table, when } from "./parts.js";
 import { api, stepUp, user } from "./session.js";
 import { t } from "./words.js";
 import { showUser } from "./user.js";
@@ -17,36 +17,35 @@ export async function show(main, path, query) {
   const { records, next } = await page("/users", query);
   if (location.hash !== hash) return; // the person has gone on
   put(main, h("div", { class: "bar" }, heading(t("place.users")), h("form", { role: "search", onsubmit: find }, search),
-      h("button", { type: "button", class: "main", id: "user-new", onclick: add }, t("users.new"))),
-    records.length ? table(records) : h("p", { class: "empty" }, t("users.none", { name }), " ", h("a", { href: "#/users" }, t("users.all"))),
+      button(t("users.new"), add, { class: "main", id: "user-new" })),
+    records.length ? table([t("field.user"), t("field.email"), t("users.role"), t("users.state"), t("users.since")], records.map(row))
+       : h("p", { class: "empty" }, t("users.none", { name }), " ", h("a", { href: "#/users" }, t("users.all"))),
     pager("users", "", query, next));
 }
 
-const table = (users) => h("div", { class: "scroll" }, h("table", null,
-  h("thead", null, h("tr", null, [t("users.name"), t("account.email"), t("users.role"), t("users.state"), t("users.since")]
-    .map((text, i) => h("th", { scope: "col", class: i === 4 && "less" }, text)))),
-  h("tbody", null, users.map((u) => h("tr", { class: u.disabled && "off" },
-    h("td", null, h("a", { href: "#/users/" + u.id }, u.user), u.id === user().id && [" ", h("span", { class: "mark" }, t("users.you"))]),
-    h("td", null, u.email || h("span", { class: "muted" }, "–")), h("td", null, roleName(u.role)),
-    h("td", null, u.disabled ? t("users.disabled") : t("users.active")), h("td", { class: "muted less" }, when(u.created_at)))))));
+const row = (u) => h("tr", { class: u.disabled && "off" },
+  h("td", null, h("a", { href: "#/users/" + u.id }, u.user), u.id === user().id && [" ", h("span", { class: "mark" }, t("users.you"))]),
+  h("td", null, u.email || h("span", { class: "muted" }, "–")), h("td", null, roleName(u.role)),
+  h("td", null, u.disabled ? t("users.disabled") : t("users.active")), h("td", { class: "muted less" }, when(u.created_at)));
 
 // add adds a user: with an invitation by mail, or with a password that the admin passes on.
-function add() {
+async function add() {
   const how = field({ name: "how", label: t("users.how"), options: [["mail", t("users.by_mail")], ["password", t("users.by_password")]] });
   const password = field({ name: "password", label: t("field.password"), hint: t("users.password_hint"), autocomplete: "new-password", required: true });
   password.hidden = true;
   how.addEventListener("change", (event) => (password.hidden = event.target.value !== "password"));
-  const opened = dialog(t("users.new"), form({
+  let made;
+  const done = await act(t("users.new"), undefined, {
     fields: [
-      field({ name: "user", label: t("users.name"), required: true, spellcheck: false, autocapitalize: "none" }),
-      field({ name: "email", label: t("account.email"), type: "email", spellcheck: false }),
+      field({ name: "user", label: t("field.user"), required: true, spellcheck: false, autocapitalize: "none" }),
+      field({ name: "email", label: t("field.email"), type: "email", spellcheck: false }),
       field({ name: "role", label: t("users.role"), hint: t("users.role_hint"), value: "viewer", options: roles() }), how, password,
-    ], submit: t("users.add"), cancel: () => opened.close(),
+    ], submit: t("users.add"),
   }, async ({ how, password, ...values }) => {
     if (how === "password") values.password = password;
-    const made = await stepUp((proof) => api.json("POST", "/users", { ...values, ...proof }));
-    opened.close();
-    say(how === "password" ? t("users.added", { user: made.user }) : t("users.invited", { user: made.user, email: made.email }));
-    location.hash = "#/users/" + made.id;
-  }));
+    made = await stepUp((proof) => api.json("POST", "/users", { ...values, ...proof }));
+  });
+  if (!done) return;
+  say(password.hidden ? t("users.invited", { user: made.user, email: made.email }) : t("users.added", { user: made.user }));
+  location.hash = "#/users/" + made.id;
 }

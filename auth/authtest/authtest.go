@@ -26,13 +26,27 @@ func Must(t testing.TB, err error) {
 // of its processors: a test that fails has to fail for a reason other than speed.
 const Timeout = 20 * time.Minute
 
-// Eventually waits for what another process or goroutine brings about. It ends the test if that
-// takes longer than [Timeout].
+// Deadline returns when a wait of a test has to end: after [Timeout], or shortly before the tests
+// run out of the time that -timeout allows them. The testing package then ends the program, and no
+// test could say what it waited for.
+func Deadline(t testing.TB) time.Time {
+	deadline := time.Now().Add(Timeout)
+	if d, ok := t.(interface{ Deadline() (time.Time, bool) }); ok { // benchmarks have none
+		if end, ok := d.Deadline(); ok && end.Add(-5*time.Second).Before(deadline) {
+			return end.Add(-5 * time.Second)
+		}
+	}
+	return deadline
+}
+
+// Eventually waits for what another process or goroutine brings about. It ends the test if that has
+// not happened by its [Deadline].
 func Eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(Timeout); !is(); time.Sleep(5 * time.Millisecond) {
+	start := time.Now()
+	for deadline := Deadline(t); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", Timeout, what)
+			t.Fatalf("not within %v: %s", time.Since(start).Round(time.Second), what)
 		}
 	}
 }

@@ -113,7 +113,7 @@ function storage({ slow = false } = {}) {
 }
 
 // tab gives a client there, the codes of its onEnd, and what its onSession was called with.
-function tab({ storage, ...options } = {}) {
+function tab({ storage, at = base, ...options } = {}) {
   const id = made++;
   const [ends, sessions] = [[], []];
   tabs[id] = { ends, sessions };
@@ -122,7 +122,7 @@ function tab({ storage, ...options } = {}) {
       ...options, ...(storage !== undefined && { storage: world.storages[storage] }),
       onEnd: (code) => world.tell("ends", id, code), onSession: (session) => world.tell("sessions", id, session),
     });
-  }, id, base, options, storage?.id);
+  }, id, at, options, storage?.id);
   const part = (...names) => (...args) => there((id, names, args) => {
     const owner = names.slice(0, -1).reduce((of, name) => of[name], world.clients[id]);
     return owner[names.at(-1)](...args);
@@ -1412,6 +1412,12 @@ async function run(script) {
   const [status] = await once(node, "exit");
   return { status };
 }
+
+scene("an address with a slash at its end", async () => {
+  const api = tab({ at: base + "/" });
+  await api.login(USER1, PASSWORD);
+  await ok(api);
+});
 
 // The last one: what it counts against the user stays.
 scene("strangers who fail under the same name do not keep out who has logged in here", async () => {

@@ -72,9 +72,11 @@ export async function open(base, listener) {
     waiting.push([running.size - 1, String(run), args]);
     give();
   });
+  // It ends when the other end of its pipe is closed, so it outlives no test that is killed.
   const browser = spawn(CHROMIUM, [
-    "--headless", "--no-sandbox", "--no-first-run", "--user-data-dir=" + PROFILE, `${base}/harness#${url}`,
-  ], { stdio: "ignore" });
+    "--headless", "--no-sandbox", "--no-first-run", "--remote-debugging-pipe", "--user-data-dir=" + PROFILE,
+    `${base}/harness#${url}`,
+  ], { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], env: { ...process.env, TMPDIR: PROFILE } });
   browser.on("error", (error) => console.error(error));
   await there(() => {}); // the page has client.js
   return {
