@@ -26,6 +26,8 @@ func TestAdminsInTheConsole(t *testing.T) {
 	b.sees("the-viewer")
 	b.checkPage("the users")
 
+	b.open("/app/#/users?user=Ana+Maria")
+	b.sees("There is no user named “Ana Maria”.")
 	b.open("/app/#/users?limit=2")
 	b.click("nav.foot a")
 	b.sees("First page")
