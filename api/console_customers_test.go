@@ -173,6 +173,7 @@ func TestRecordOfTheConsole(t *testing.T) {
 	if c := f.cliente(2); c.Email != "ana@example.com" || c.Notes != "Pays by the month." {
 		t.Errorf("made: %+v", c)
 	}
+	b.wantPage(`document.querySelector(".record [name=notes]").value`, "Pays by the month.")
 
 	// What was typed is not lost without a question.
 	b.fillForm("phone", "+1 555")
@@ -191,6 +192,8 @@ func TestRecordOfTheConsole(t *testing.T) {
 	if c := f.cliente(2); c.Phone != "" || c.Version != 3 {
 		t.Errorf("brought back: %+v", c)
 	}
+	b.click(".toast button")
+	b.until(`document.querySelector(".record [name=phone]").value === "+1 555"`)
 
 	b.click(".record .danger")
 	b.sees("Delete Ana?")
