@@ -45,8 +45,8 @@ func startChromium() (context.Context, error) {
 	return ctx, chromedp.Do(ctx)
 }
 
-// removeAtTheEnd has a shell remove a folder when the tests have ended, in whatever way. A test
-// that runs out of time or is killed cleans nothing up itself.
+// removeAtTheEnd has a shell remove a folder when the tests have ended, in whatever way. Those that
+// run out of time or are killed clean nothing up themselves.
 func removeAtTheEnd(dir string) error {
 	cmd := exec.Command("sh", "-c",
 		`trap "" INT TERM HUP; cat; until rm -rf "$0"; do sleep 1; done`, dir)

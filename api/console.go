@@ -59,6 +59,7 @@ func consoleFiles() (map[string]staticFile, error) {
 		".css":  mediaCSS,
 		".js":   mediaJS,
 		".json": "application/json; charset=utf-8",
+		".svg":  "image/svg+xml",
 	}
 	list := make(map[string]staticFile)
 	entries, err := fs.ReadDir(console.Files(), ".")

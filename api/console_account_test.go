@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +52,12 @@ func TestAccountInTheConsole(t *testing.T) {
 	if len(codes) != 10 {
 		t.Fatalf("recovery codes: %q", codes)
 	}
+	b.eval(`navigator.clipboard.writeText = async (text) => { window.copied = text; }`)
+	b.click("dialog .codes + .actions button")
+	b.sees("Copied.")
+	if got := strings.Fields(b.eval("window.copied")); !slices.Equal(got, codes) {
+		t.Errorf("copied is %q, want %q", got, codes)
+	}
 	b.click("dialog button.main")
 	b.until(`!document.querySelector("dialog") && document.querySelector("#mfa-end")`)
 	if page := b.eval("document.documentElement.outerHTML"); strings.Contains(page, codes[0]) {
@@ -78,6 +85,41 @@ func TestAccountInTheConsole(t *testing.T) {
 	b.click("main a")
 	b.submit("user", "the-editor", "password", "a staple in a battery")
 	b.atConsole()
+}
+
+// One session ends alone, the known devices are forgotten, and then all sessions end.
+func TestSessionsInTheConsole(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	f.want(f.logIn(store.Editor, "", "User-Agent", "<img src=x onerror=alert(1)>"), 200, "")
+	b := f.browser()
+	b.open("/login")
+	b.eval(`localStorage.setItem("clientes_language", "es")`)
+	b.login(store.Editor)
+	b.open("/app/#/account")
+	b.until(`document.querySelectorAll(".sessions li").length === 3`)
+	const row = `[...document.querySelectorAll(".sessions li")].findIndex(
+		(li) => li.innerText.includes("<img")) + 1`
+	b.click(".sessions li:nth-child(" + b.eval(row) + ") button")
+	b.click("dialog button.main")
+	b.until(`document.querySelectorAll(".sessions li").length === 2`)
+	if left := b.eval(row); left != "0" {
+		t.Error("another session than the chosen one has ended")
+	}
+
+	b.click("#devices-forget")
+	b.click("dialog button.main")
+	b.until(`!document.querySelector("dialog") && document.querySelector(".toast")`)
+	f.wantAudited("devices_cancelled", store.Editor, store.EventDevicesCancelled)
+
+	other := b.another()
+	other.open("/app/#/account")
+	other.until(`document.querySelector("#everywhere")`)
+	b.click("#everywhere")
+	b.click("dialog button.main")
+	for _, tab := range []*tab{b, other} {
+		tab.until(`location.pathname === "/login" && document.documentElement.lang === "es"`)
+	}
+	f.wantToken(f.tokens[store.Editor], 401, "token_revoked")
 }
 
 // Whoever must have a second factor is led to it, can do nothing else, and goes on with it.

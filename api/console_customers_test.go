@@ -181,8 +181,11 @@ func TestRecordOfTheConsole(t *testing.T) {
 	b.sees("Discard what you typed?")
 	b.press(kb.Escape)
 	b.wantPage(`document.querySelector(".record [name=phone]").value + location.hash`, "+1 555#/customers/2")
+	const closes = `dispatchEvent(new Event("beforeunload", { cancelable: true }))`
+	b.wantPage(closes, "false")
 	b.click(saveButton)
 	b.sees("the-editor changed phone")
+	b.wantPage(closes, "true")
 	b.wantPage(`document.querySelector(".past ins").textContent`, "+1 555")
 
 	// An old text comes back as a new version.

@@ -53,6 +53,44 @@ func TestConsoleBudget(t *testing.T) {
 	}
 }
 
+// TestPreloads holds the page of the console to what its first place loads: the modules are
+// fetched together, not one after the other. Each page has an icon of its own.
+func TestPreloads(t *testing.T) {
+	f := onSQLite(t)
+	for _, page := range []string{"app.html", "login.html"} {
+		text, err := fs.ReadFile(console.Files(), page)
+		authtest.Must(t, err)
+		icon := regexp.MustCompile(`<link rel="icon" href="([^"]+)"`).FindSubmatch(text)
+		if icon == nil {
+			t.Fatalf("%s has no icon", page)
+		}
+		if got := f.call("GET", string(icon[1]), ""); got.status != 200 ||
+			got.header.Get("Content-Type") != "image/svg+xml" {
+			t.Errorf("the icon of %s: %d %v", page, got.status, got.header)
+		}
+	}
+	page, err := fs.ReadFile(console.Files(), "app.html")
+	authtest.Must(t, err)
+	imports := regexp.MustCompile(`(?m)^import .* from "\./([a-z]+\.js)";$`)
+	seen := map[string]bool{"app.js": true, "customers.js": true}
+	for todo := slices.Collect(maps.Keys(seen)); len(todo) > 0; todo = todo[1:] {
+		if !bytes.Contains(page, []byte(`="/app/`+todo[0]+`"`)) {
+			t.Errorf("app.html does not preload %s", todo[0])
+		}
+		text, err := fs.ReadFile(console.Files(), todo[0])
+		authtest.Must(t, err)
+		for _, m := range imports.FindAllSubmatch(text, -1) {
+			if name := string(m[1]); !seen[name] {
+				seen[name] = true
+				todo = append(todo, name)
+			}
+		}
+	}
+	if len(seen) < 8 {
+		t.Errorf("seen are %v", seen)
+	}
+}
+
 // TestDictionaries holds each dictionary to the labels of the pages and the codes of the errors: no
 // text is missing, and none is unused. A text has the same values in every language.
 func TestDictionaries(t *testing.T) {
@@ -312,6 +350,18 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 	b.speaks("de,pt-PT;q=0.9,en;q=0.8")
 	b.login(store.Admin)
 	b.sees("Usuários")
+	faults := b.eval(`(async () => {
+		const { api } = await import("/app/session.js");
+		const { faultMessage } = await import("/app/words.js");
+		try {
+			await api.clientes.create({ name: "a".repeat(201), company: "Uma\nloja" });
+		} catch (error) {
+			return error.errors.map(faultMessage).join(" ");
+		}
+	})()`)
+	if !strings.Contains(faults, "máximo 200 c") || !strings.Contains(faults, "posição 4 ") {
+		t.Errorf("the faults are told as %q", faults)
+	}
 	for _, name := range []string{"account", "users", "audit", "customers"} {
 		b.click(`.places [href="#/` + name + `"]`)
 		b.until(fmt.Sprintf(`document.querySelector(".places [aria-current]").hash === "#/%s"`, name))
@@ -328,10 +378,14 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 	b.sees("Usuarios")
 	b.click(".me button")
 	b.at("/login")
-	b.login(store.Viewer)
+	b.until(`document.querySelector(".links select")`)
 	b.wantPage(`document.documentElement.lang`, "es")
+	b.pick(".links select", "en")
+	b.until(`document.documentElement.lang === "en" && document.querySelector(".links select")`)
+	b.login(store.Viewer)
+	b.sees("Log out")
 	shown := b.eval(`document.querySelector(".places").innerText`)
-	if strings.Contains(shown, "Usuarios") {
+	if strings.Contains(shown, "Users") {
 		t.Errorf("a viewer is shown %q", shown)
 	}
 }

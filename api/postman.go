@@ -30,14 +30,16 @@ type postmanRequest struct {
 }
 
 // The scripts use only pm.response.json and pm.collectionVariables, which Bruno understands too.
-// A refusal leaves the variables as they are.
+// A refusal leaves the variables as they are. That of a login makes a run red and says why.
 const (
 	keepLogin = `const answer = pm.response.json();
-if (answer.token) {
-	pm.collectionVariables.set("token", answer.token);
-	pm.collectionVariables.set("refreshToken", answer.refresh_token);
-	pm.collectionVariables.set("device", answer.device);
-}`
+if (!answer.token) {
+	const faults = [answer].concat(answer.errors || []);
+	throw new Error(faults.map((fault) => fault.message).join(" "));
+}
+pm.collectionVariables.set("token", answer.token);
+pm.collectionVariables.set("refreshToken", answer.refresh_token);
+pm.collectionVariables.set("device", answer.device);`
 	keepTokens = `const answer = pm.response.json();
 if (answer.token) {
 	pm.collectionVariables.set("token", answer.token);

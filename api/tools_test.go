@@ -150,6 +150,12 @@ func TestTools(t *testing.T) {
 			"--reporter-json-export", "newman.json")
 		b.wantsNothing(t, before)
 		b.checkRun(t, b.newmanRun(t))
+
+		out, err := b.output(t, b.folder, "newman", "run", "postman.json", "--folder", "Log in",
+			"--env-var", "user=the-admin", "--env-var", "password=wrong")
+		if err == nil || !strings.Contains(out, "Invalid Login!") {
+			t.Errorf("a run with a wrong password: %v\n%s", err, out)
+		}
 	})
 	t.Run("bruno", func(t *testing.T) {
 		before := b.names(t)

@@ -159,7 +159,10 @@ export interface Clientes {
   /** Deletes it, if it still has the version of `base`. */
   delete(base: Pick<Cliente, "id" | "version">): Promise<void>;
   history(id: number, query?: { limit?: number } | string): Promise<Page<Change>>;
-  /** Writes the text of an old version as a new one; brings a deleted customer back. */
+  /**
+   * Writes the text of an old version as a new one, over whatever was written since: the history has
+   * that. Brings a deleted customer back.
+   */
   restore(id: number, version: number): Promise<Cliente>;
   import(file: Blob | string, options?: ImportOptions): Promise<{ imported?: number; valid?: number }>;
   /** The answer of the server, to be read or streamed to a file. */

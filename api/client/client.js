@@ -1,6 +1,7 @@
 // One login at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A promise rejects
 // with an Error that has the server's `code`, or "network". onEnd(code) is called when the user has to log in again.
 export function connect(server, { cookie = false, storage = memory(), onEnd = () => {}, onSession = () => {} } = {}) {
+  server = server.replace(/\/+$/, ""); // paths begin with one
   let session; // what take() got; undefined until we know, null when logged out
   let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share
@@ -173,7 +174,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     return { records: await read(response), next, total: total === null ? undefined : Number(total) };
   }
 
-  const one = (id) => `/clientes/${id}`;
+  const one = (id) => "/clientes/" + encodeURIComponent(id);
   const ifStill = (version) => ({ "If-Match": `"${version}"` });
   async function update(base, changes) {
     const changed = ([field, value]) => value !== undefined && !same(value, base[field]);
@@ -221,7 +222,13 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     update,
     delete: (base) => json("DELETE", one(base.id), undefined, ifStill(base.version)),
     history: (id, query) => page(one(id) + "/history", query),
-    restore: (id, version) => json("POST", one(id) + "/restore", { version }),
+    restore(id, version) {
+      const send = (headers) => json("POST", one(id) + "/restore", { version }, headers);
+      return send().catch((error) => {
+        if (error.code !== "precondition_required") throw error;
+        return send({ "If-Match": "*" }); // whatever it has by now stays in the history
+      });
+    },
     async import(file, { columns, header, charset, type = "text/csv", dryRun, onProgress, signal } = {}) {
       const media = type + (charset ? `; charset=${charset}` : "") + (header ? `; header=${header}` : "");
       const query = queryString({ dry_run: dryRun || undefined, columns: columns?.join(",") });

@@ -1,8 +1,8 @@
 // The console: a rail of places, and the place that the address names (#/customers, #/account …).
-import { actions, ask, button, h, notice, originNotice, page, put } from "./dom.js";
-import { choose, language, LANGUAGES, load, message, t } from "./words.js";
+import { actions, ask, button, h, languageChoice, notice, originNotice, page, put } from "./dom.js";
+import { choose, language, load, message, t } from "./words.js";
 import { roleName } from "./parts.js";
-import { logout, may, start, unsaved, user } from "./session.js";
+import { logout, may, restart, start, unsaved, user } from "./session.js";
 
 // Each place is a module whose show(main, path, query) fills the main element. path is what stands behind the place's
 // name, query a URLSearchParams. A place may set main.dirty, which tells whether there is typed text to lose.
@@ -78,15 +78,14 @@ async function show(event) {
 function frame() {
   const { user: name, role } = user();
   main = h("main");
-  const languages = h("select", { "aria-label": t("app.language"), onchange: async (event) => {
+  const languages = languageChoice(async (choice) => {
     if (unsaved() && !(await discards())) {
-      event.target.value = language;
+      choice.value = language;
       return;
     }
-    choose(event.target.value);
-    location.reload();
-  } }, Object.entries(LANGUAGES).map(([tag, label]) =>
-    h("option", { value: tag, lang: tag, defaultSelected: tag === language }, label)));
+    choose(choice.value);
+    restart();
+  });
   return [
     h("a", { class: "skip", href: "#main", onclick: (event) => {
       event.preventDefault(); // the address names the place
@@ -107,11 +106,13 @@ function frame() {
 
 async function run() {
   if (isLink()) return location.replace("/login" + location.hash);
+  const started = start();
+  started.catch(() => {}); // until the words are there
   await load();
   const all = h("div", { id: "page" });
   put(document.body, originNotice(), all);
   try {
-    await start();
+    await started;
   } catch (error) {
     put(all, h("main", { class: "place" }, h("h1", null, "clientes"), notice(message(error)),
       actions(button(t("action.retry"), run, { class: "main" }))));

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/text/language"
 )
 
-//go:embed *.html *.css *.js *.json
+//go:embed *.html *.css *.js *.json *.svg
 var files embed.FS
 
 // Settings is what the pages know of their server.
@@ -142,6 +142,6 @@ func (l login) notice(f Fault) string {
 	return ""
 }
 
-// Files returns the style sheet, the modules and the dictionaries: all that the pages load, by the
+// Files returns the style sheet, the icon, the modules and the dictionaries: all that the pages load, by the
 // name under /app/.
 func Files() fs.FS { return files }

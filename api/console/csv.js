@@ -27,7 +27,7 @@ export async function kindOf(file, charset) {
   const zip = is(0x50, 0x4b, 3, 4);
   if (is(0xd0, 0xcf, 0x11, 0xe0) || (zip && !/\.zip$/i.test(file.name))) return "workbook";
   const text = await head(file, charset);
-  if (zip || text.includes("\0") || text.startsWith("%PDF-")) return "other";
+  if (zip || text.includes("\0") || /^(%PDF-|BEGIN:VCARD)/i.test(text)) return "other";
   return /\.(ndjson|jsonl|json)$/i.test(file.name) || /^\s*[{[]\s*["{}[\]]/.test(text) ? "json" : "csv";
 }
 

@@ -93,7 +93,7 @@ function customers() {
       [q, sort] = [newQ, newSort];
       restart();
     }
-    if (id === "new" && !may("editor")) id = undefined;
+    if (!/^\d+$/.test(id) && !(id === "new" && may("editor"))) id = undefined;
     if (id === panel?.id) return;
     const was = panel?.id;
     panel?.element.remove();

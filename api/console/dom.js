@@ -1,5 +1,5 @@
 // Elements, forms and dialogs. No text ever becomes markup: a child is an element or the text of one.
-import { faultMessage, message, t } from "./words.js";
+import { faultMessage, language, LANGUAGES, message, t } from "./words.js";
 
 // h makes an element. A property that begins with "on" is a listener, and false, null and undefined leave a property
 // or a child out. What the element has no property for is an attribute.
@@ -192,6 +192,12 @@ export function say(text, action) {
   const away = () => (toast.matches(":hover, :focus-within") ? setTimeout(away, 2_000) : toast.remove());
   setTimeout(away, action ? 12_000 : 6_000);
 }
+
+// languageChoice returns a select of the languages. It calls change with itself.
+export const languageChoice = (change) => h("select", {
+  class: "language", "aria-label": t("app.language"), onchange: (event) => change(event.target),
+}, Object.entries(LANGUAGES).map(([tag, label]) =>
+  h("option", { value: tag, lang: tag, defaultSelected: tag === language }, label)));
 
 // saveFile has the browser save what is in memory.
 export function saveFile(name, blob) {

@@ -1,9 +1,9 @@
 // The login page. Its form works without this module, which adds what a form cannot do: the code of a second factor on
 // the same page, puzzles, and the links of mails.
 import { connect } from "/client.js";
-import { codeField, h, notice, originNotice, put, showFaults } from "./dom.js";
+import { codeField, field, h, languageChoice, notice, originNotice, put, showFaults } from "./dom.js";
 import { countdown, forgot, linkOf, peek, puzzle, show, signup, status, tell } from "./links.js";
-import { language, load, message, t } from "./words.js";
+import { choose, language, load, t } from "./words.js";
 
 // The storage has no more than the device token of a reset, which is good for one login here: later the cookie has it.
 const api = connect("", { cookie: true, storage: sessionStorage });
@@ -104,6 +104,10 @@ translate();
 const banner = originNotice();
 if (banner) document.body.prepend(banner);
 peek(form.elements.password);
+form.querySelector(".links").append(languageChoice((choice) => {
+  choose(choice.value);
+  location.reload();
+}));
 form.querySelector(":scope > .actions").before(status());
 form.addEventListener("submit", login);
 addEventListener("hashchange", route);

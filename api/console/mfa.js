@@ -1,7 +1,7 @@
 // The second factor: set up by QR code, confirmed by a code, ten recovery codes, and off again.
 import { actions, button, dialog, field, form, h, put, saveFile, say } from "./dom.js";
 import { act, heading, part } from "./parts.js";
-import { api, proofFields } from "./session.js";
+import { api, logout, proofFields } from "./session.js";
 import { t } from "./words.js";
 
 export function mfaPart(me, redraw) {
@@ -36,12 +36,8 @@ export function mfaPart(me, redraw) {
 export function showSetUp(main, me) {
   const box = h("div", { class: "narrow" });
   put(main, heading(t("account.mfa_set_up")), h("p", null, me.mfa ? t("account.mfa_again") : t("account.mfa_must")), box);
-  if (me.mfa) put(box, button(t("action.login"), leave, { class: "main" }));
+  if (me.mfa) put(box, button(t("action.login"), logout, { class: "main" }));
   else steps(box, () => location.assign("/app/"));
-}
-async function leave() {
-  await api.logout();
-  location.replace("/login");
 }
 
 // steps fills box with one step after the other: the password, the code of the app, the recovery codes.

@@ -125,7 +125,9 @@ export function record(id, { done, close }) {
   function rebase(newer, sent = {}) {
     for (const { name } of fields()) {
       const input = form.elements[name];
-      if (input.value === (sent[name] ?? base?.[name] ?? "")) input.value = newer[name];
+      const follows = input.value === (sent[name] ?? base?.[name] ?? "");
+      input.defaultValue = newer[name];
+      if (follows) input.value = newer[name];
     }
     base = newer;
     head();

@@ -60,6 +60,7 @@ export async function start() {
     await new Promise(() => {});
   }
   for (const act of ["keydown", "pointerdown"]) addEventListener(act, use, { capture: true, passive: true });
+  addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
   addEventListener("visibilitychange", tick);
   setInterval(tick, 1_000);
 }
@@ -164,8 +165,8 @@ function leave(place = location.hash) {
   location.replace("/login" + place);
 }
 
-// restart begins anew, for another user.
-function restart() {
+// restart begins anew, for another user or in another language.
+export function restart() {
   leaving = true;
   put(document.body);
   location.reload();

@@ -2,7 +2,7 @@
 import { actions, button, h, say } from "./dom.js";
 import { act, agent, part, when } from "./parts.js";
 import { api } from "./session.js";
-import { t } from "./words.js";
+import { keepChoice, t } from "./words.js";
 
 export function sessionsPart(sessions, redraw) {
   const others = sessions.filter((s) => !s.current);
@@ -17,7 +17,7 @@ export function sessionsPart(sessions, redraw) {
   const endOne = (s) => end(t("account.session_end_title"), t("account.session_text", told(s)), [s]);
   const everywhere = async () => {
     const done = await act(t("account.everywhere"), t("account.everywhere_text"), { submit: t("account.everywhere"), danger: true },
-      () => api.logout({ everywhere: true }));
+      () => keepChoice(() => api.logout({ everywhere: true })));
     if (done) location.replace("/login");
   };
   const row = (s) => h("li", null,

@@ -6,7 +6,7 @@ import { t } from "./words.js";
 import { showUser } from "./user.js";
 
 export async function show(main, path, query) {
-  if (path[0]) return showUser(main, path[0]);
+  if (/^\d+$/.test(path[0])) return showUser(main, path[0]);
   const name = query.get("user") ?? "";
   const search = h("input", { type: "search", value: name, "aria-label": t("users.search"), placeholder: t("users.search"), spellcheck: false });
   const find = (event) => {

@@ -51,10 +51,10 @@ const relative = (seconds) => {
   return new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(Math.trunc(seconds / size), unit);
 };
 
-// ago returns how long ago an instant was, and the day if it was long ago.
+// ago returns how long ago an instant was: now within a minute, and the day if it was long ago.
 export function ago(text) {
-  const seconds = Math.min(0, (new Date(text) - Date.now()) / 1000);
-  if (seconds > -30 * 86_400) return relative(seconds);
+  const seconds = (new Date(text) - Date.now()) / 1000;
+  if (seconds > -30 * 86_400) return relative(seconds > -60 ? 0 : seconds);
   return new Intl.DateTimeFormat(language, { dateStyle: "medium" }).format(new Date(text));
 }
 
@@ -73,5 +73,10 @@ const EVENT = "audit.event.";
 export const events = () => Object.keys(words).filter((key) => key.startsWith(EVENT)).map((key) => key.slice(EVENT.length));
 export const eventName = (kind) => words[EVENT + kind] ?? kind;
 
-// faultMessage returns what to tell of a fault of one field. The server's own sentence is English.
-export const faultMessage = (fault) => (language === "en" && fault.message) || (words["fault." + fault.code] ?? fault.message);
+// faultMessage returns what to tell of a fault of one field. The server's own sentence is English. The figure in it, a
+// limit or a place, goes into that of the dictionary.
+export function faultMessage({ code, message }) {
+  const own = words["fault." + code];
+  if (!own || (language === "en" && message)) return message;
+  return own.replace("{n}", number(/(?:character|most|least|than) (\d+)/.exec(message)?.[1]));
+}

@@ -31,8 +31,12 @@ func TestClient(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
-	t.Run("in Node", func(t *testing.T) { run(t, users[0], users[1]) })
+	t.Run("in Node", func(t *testing.T) {
+		t.Parallel()
+		run(t, users[0], users[1])
+	})
 	t.Run("in Chromium", func(t *testing.T) {
+		t.Parallel()
 		needs(t, "chromium")
 		run(t, users[2], users[3], "CHROMIUM=chromium", "PROFILE="+t.TempDir())
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,6 +20,11 @@ import (
 func TestMain(m *testing.M) {
 	if os.Getenv(runAsProgram) != "" || slices.Equal(os.Args[1:], []string{hashPasswords}) {
 		main()
+	}
+	// Most parallel tests wait for time to pass, so more of them than there are cores can run at
+	// once. The command line's own -parallel is read after this, and wins.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -85,7 +85,7 @@ func TestAServerWhoseLogCannotBeWritten(t *testing.T) {
 			authtest.Must(t, s.cmd.Start())
 			var url string
 			authtest.Eventually(t, "it says where it serves", func() bool {
-				url = regexp.MustCompile(`http://[0-9.:]*`).FindString(s.printed(t))
+				url = regexp.MustCompile(`http://[0-9.]+:[0-9]+`).FindString(s.printed(t))
 				return url != ""
 			})
 			wantAnswers(t, url+"/healthz", 100)

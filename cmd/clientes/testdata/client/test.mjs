@@ -113,7 +113,7 @@ function storage({ slow = false } = {}) {
 }
 
 // tab gives a client there, the codes of its onEnd, and what its onSession was called with.
-function tab({ storage, ...options } = {}) {
+function tab({ storage, at = base, ...options } = {}) {
   const id = made++;
   const [ends, sessions] = [[], []];
   tabs[id] = { ends, sessions };
@@ -122,7 +122,7 @@ function tab({ storage, ...options } = {}) {
       ...options, ...(storage !== undefined && { storage: world.storages[storage] }),
       onEnd: (code) => world.tell("ends", id, code), onSession: (session) => world.tell("sessions", id, session),
     });
-  }, id, base, options, storage?.id);
+  }, id, at, options, storage?.id);
   const part = (...names) => (...args) => there((id, names, args) => {
     const owner = names.slice(0, -1).reduce((of, name) => of[name], world.clients[id]);
     return owner[names.at(-1)](...args);
@@ -1048,6 +1048,11 @@ scene("an update of a record that is gone, and one that never comes through", as
   before = (x) => (x.path.endsWith("/restore") ? { status: 200, body: JSON.stringify(base) } : undefined);
   assert.deepEqual(await api.clientes.restore(base.id, 1), base);
   assert.deepEqual([seen.at(-1).method, seen.at(-1).path, seen.at(-1).body], ["POST", `/clientes/${base.id}/restore`, { version: 1 }]);
+
+  // REQUIRE_IF_MATCH=true wants a version of a customer that was not deleted.
+  const required = { status: 428, body: '{"message":"Say which.","code":"precondition_required"}' };
+  before = (x) => (x.headers["if-match"] === "*" ? { status: 200, body: JSON.stringify(base) } : required);
+  assert.deepEqual(await api.clientes.restore(base.id, 1), base);
 });
 
 // quickly runs a case whose waits are over at once there, and returns how long they were.
@@ -1412,6 +1417,12 @@ async function run(script) {
   const [status] = await once(node, "exit");
   return { status };
 }
+
+scene("an address with a slash at its end", async () => {
+  const api = tab({ at: base + "/" });
+  await api.login(USER1, PASSWORD);
+  await ok(api);
+});
 
 // The last one: what it counts against the user stays.
 scene("strangers who fail under the same name do not keep out who has logged in here", async () => {
