@@ -70,6 +70,12 @@ export function message(error) {
   return words["code." + error.code]?.replace("{when}", relative(error.retryAfter ?? 60)) ?? error.message;
 }
 
+const EVENT = "audit.event.";
+
+// events returns the kinds of events in the audit, and eventName what one is called.
+export const events = () => Object.keys(words).filter((key) => key.startsWith(EVENT)).map((key) => key.slice(EVENT.length));
+export const eventName = (kind) => words[EVENT + kind] ?? kind;
+
 // faultMessage returns what to tell of a fault of one field. The server's own sentence is English. The figure in it, a
 // limit or a place, goes into that of the dictionary.
 export function faultMessage({ code, message }) {
