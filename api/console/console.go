@@ -142,6 +142,6 @@ func (l login) notice(f Fault) string {
 	return ""
 }
 
-// Files returns the style sheet, the icon, the modules and the dictionaries: all that the pages load, by the
-// name under /app/.
+// Files returns the style sheet, the icon, the modules and the dictionaries: all that the pages
+// load, by the name under /app/.
 func Files() fs.FS { return files }
