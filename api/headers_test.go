@@ -58,8 +58,9 @@ func TestPagesLeaveTheirOpener(t *testing.T) {
 	f := onSQLite(t)
 	for _, path := range []string{"/login", "/app/", "/docs"} {
 		a := f.call("GET", path, "", "Cookie", "clientes_refresh=x")
-		if got := a.header.Get("Cross-Origin-Opener-Policy"); a.status != 200 || got != "same-origin" {
-			t.Errorf("%s is answered with %d, Cross-Origin-Opener-Policy: %q", path, a.status, got)
+		got := a.header.Get("Cross-Origin-Opener-Policy")
+		if a.status != 200 || got != "same-origin" {
+			t.Errorf("%s is answered with %d and %q", path, a.status, got)
 		}
 	}
 }
