@@ -137,6 +137,7 @@ func (s *Server) seeOther(c *gin.Context, to string) {
 func (s *Server) page(c *gin.Context, body []byte) {
 	h := c.Writer.Header()
 	h.Set("Content-Security-Policy", consolePolicy)
+	leaveOpener(h)
 	h.Set("Referrer-Policy", "same-origin")
 	c.Data(http.StatusOK, mediaHTML, body)
 }

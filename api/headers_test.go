@@ -53,6 +53,18 @@ func TestSecurityHeaders(t *testing.T) {
 	}
 }
 
+// A page that opened one of ours cannot lead it elsewhere later, to a login page that looks alike.
+func TestPagesLeaveTheirOpener(t *testing.T) {
+	f := onSQLite(t)
+	for _, path := range []string{"/login", "/app/", "/docs"} {
+		a := f.call("GET", path, "", "Cookie", "clientes_refresh=x")
+		got := a.header.Get("Cross-Origin-Opener-Policy")
+		if a.status != 200 || got != "same-origin" {
+			t.Errorf("%s is answered with %d and %q", path, a.status, got)
+		}
+	}
+}
+
 // A browser replaces the headers of what it has by those of a 304.
 func TestACachedPageKeepsItsPolicy(t *testing.T) {
 	f := onSQLite(t)
