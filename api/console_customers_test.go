@@ -37,6 +37,7 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	for i := range 59 {
 		f.add(store.Cliente{
 			Name: fmt.Sprintf("Kunde %02d", i), Email: fmt.Sprintf("k%d@example.com", i),
+			Address: map[int]string{31: `a;, "b"`}[i],
 		})
 	}
 	script := f.add(store.Cliente{
@@ -134,12 +135,27 @@ func TestCustomersOfTheConsole(t *testing.T) {
 	b.click("dialog .main")
 	b.sees("customers.csv is saved.")
 	got := b.eval("saved")
-	if !strings.HasPrefix(got, "id,name,") || strings.Count(got, "Kunde 3") != 10 {
+	if !strings.HasPrefix(got, `"id","name",`) || strings.Count(got, "Kunde 3") != 10 {
 		t.Errorf("exported: %s", got)
 	}
 	b.eval(`(delete globalThis.showSaveFilePicker,
 		URL.createObjectURL = (blob) => (globalThis.blob = blob, "blob:"),
 		HTMLAnchorElement.prototype.click = function () { globalThis.link = this.download; }, 0)`)
+	b.speaks("pt-BR") // whose spreadsheets have semicolons
+	b.click(exportButton)
+	b.press(kb.Enter)
+	b.until(`globalThis.link === "customers.csv"`)
+	got = b.eval(`blob.arrayBuffer().then((bytes) =>
+		new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes))`)
+	if !strings.HasPrefix(got, "\ufeff\"id\";\"name\";") ||
+		strings.Count(got, `;;"a;, ""b""";`) != 1 || strings.Count(got, "\"\r\n\"") != 10 {
+		t.Errorf("exported: %q", got)
+	}
+	b.speaks("en-US")
+	b.until(`!document.querySelector("dialog")`)
+	b.click(exportButton)
+	b.press(kb.Escape) // nobody has typed
+	b.until(`!document.querySelector("dialog")`)
 	b.click(exportButton)
 	b.click("dialog label:nth-of-type(2)")
 	b.press(kb.Enter)

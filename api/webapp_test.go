@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/go-json-experiment/json"
 
 	"clientes/auth/authtest"
@@ -48,6 +49,26 @@ func TestTheLoginPageInABrowser(t *testing.T) {
 	other := b.another()
 	other.open("/login#/account")
 	other.at("/app/#/account")
+}
+
+// Somebody types faster than the scripts of the page arrive.
+func TestScriptsLeaveTheFocusOfTheLoginPage(t *testing.T) {
+	f := onSQLite(t, atItsAddress)
+	b := f.browser()
+	must(b, cdppage.AddScriptToEvaluateOnNewDocument,
+		cdppage.AddScriptToEvaluateOnNewDocumentParams{
+			Source: `new MutationObserver((_, observer) => {
+			const input = document.querySelector("#password");
+			if (!input) return;
+			observer.disconnect();
+			input.focus();
+		}).observe(document, { childList: true, subtree: true })`,
+		})
+	b.open("/login")
+	b.until(`document.querySelector(".peek") && document.querySelector(".puzzle")`)
+	if got := b.eval("document.activeElement.id"); got != "password" {
+		t.Errorf("the focus is at %q", got)
+	}
 }
 
 // A stranger signs up, confirms the email by the link in a mail and logs in. Then they forget the

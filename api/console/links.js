@@ -104,6 +104,7 @@ export function peek(input) {
     input.type = hidden ? "text" : "password";
     eye.setAttribute("aria-pressed", String(hidden));
   }, { class: "plain peek", "aria-pressed": "false" });
+  if (input.parentElement.matches(".secret")) return input.after(eye); // somebody may be typing into it
   const box = h("div", { class: "secret" });
   input.replaceWith(box);
   put(box, input, eye);

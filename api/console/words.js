@@ -41,6 +41,9 @@ export const date = (text) =>
   new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(text));
 export const number = (n) => new Intl.NumberFormat(language).format(n);
 
+// listSeparator returns what stands between the cells of CSV in a spreadsheet of the browser's language.
+export const listSeparator = () => ((1.5).toLocaleString(navigator.language).includes(",") ? ";" : ",");
+
 // seconds returns a time as it is read out.
 export const seconds = (n) =>
   new Intl.NumberFormat(language, { style: "unit", unit: "second", unitDisplay: "long" }).format(n);
