@@ -56,8 +56,8 @@ func (s *Server) consoleRoutes() ([]route, error) {
 // consoleFiles returns what the pages load, by its name.
 func consoleFiles() (map[string]staticFile, error) {
 	mediaTypes := map[string]string{
-		".css":  "text/css; charset=utf-8",
-		".js":   "text/javascript; charset=utf-8",
+		".css":  mediaCSS,
+		".js":   mediaJS,
 		".json": "application/json; charset=utf-8",
 		".svg":  "image/svg+xml",
 	}
@@ -138,5 +138,5 @@ func (s *Server) page(c *gin.Context, body []byte) {
 	h := c.Writer.Header()
 	h.Set("Content-Security-Policy", consolePolicy)
 	h.Set("Referrer-Policy", "same-origin")
-	c.Data(http.StatusOK, "text/html; charset=utf-8", body)
+	c.Data(http.StatusOK, mediaHTML, body)
 }

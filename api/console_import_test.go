@@ -118,10 +118,12 @@ func TestImportInTheConsole(t *testing.T) {
 
 	t.Run("files that cannot be imported", func(t *testing.T) {
 		b.open("/app/#/import")
+		b.choose("contacts.vcf", "BEGIN:VCARD\r\nFN:Ana\r\nEND:VCARD\r\n")
+		b.sees("This kind of file cannot be read")
 		b.choose("clientes.xlsx", "PK\x03\x04[Content_Types].xml")
 		b.sees("This is a workbook")
 		b.choose("photo.csv", "\x89PNG\r\n\x1a\n\x00\x00\x00\x0d")
-		b.sees("This file is no text")
+		b.sees("This kind of file cannot be read")
 		large := filepath.Join(t.TempDir(), "large.csv")
 		authtest.Must(t, os.WriteFile(large, nil, 0o600))
 		authtest.Must(t, os.Truncate(large, maxImport+1))

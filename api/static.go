@@ -29,6 +29,13 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
 	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; " +
 	"frame-ancestors 'none'"
 
+// The media types of pages and of what they load.
+const (
+	mediaCSS  = "text/css; charset=utf-8"
+	mediaHTML = "text/html; charset=utf-8"
+	mediaJS   = "text/javascript; charset=utf-8"
+)
+
 // staticFile is a file that is the same for everybody until the next release.
 type staticFile struct {
 	path      string
@@ -55,12 +62,7 @@ func newContent(body []byte, mediaType string) content {
 // page to read and try it with what it loads, a collection for Postman, and the client of the API.
 // The document has server as its address. An error names a file that the binary lacks.
 func staticFiles(server string) ([]staticFile, error) {
-	const (
-		css  = "text/css; charset=utf-8"
-		html = "text/html; charset=utf-8"
-		js   = "text/javascript; charset=utf-8"
-		png  = "image/png"
-	)
+	const png = "image/png"
 	served := func(b []byte) ([]byte, error) { return withServer(b, server) }
 	asJSON := func(b []byte) ([]byte, error) {
 		b, err := served(b)
@@ -86,14 +88,14 @@ func staticFiles(server string) ([]staticFile, error) {
 		{"/openapi.yaml", "application/yaml", "", assets, "openapi.yaml", served},
 		{"/openapi.json", "application/json", "", assets, "openapi.yaml", asJSON},
 		{"/postman.json", "application/json", "", assets, "openapi.yaml", collection},
-		{"/docs", html, docsPolicy, assets, "docs/index.html", unchanged},
-		{"/docs/page.css", css, "", assets, "docs/page.css", unchanged},
-		{"/docs/page.js", js, "", assets, "docs/page.js", unchanged},
-		{"/docs/swagger-ui.css", css, "", static.FS, "swagger-ui.css.gz", gunzip},
-		{"/docs/swagger-ui-bundle.js", js, "", static.FS, "swagger-ui-bundle.js.gz", gunzip},
+		{"/docs", mediaHTML, docsPolicy, assets, "docs/index.html", unchanged},
+		{"/docs/page.css", mediaCSS, "", assets, "docs/page.css", unchanged},
+		{"/docs/page.js", mediaJS, "", assets, "docs/page.js", unchanged},
+		{"/docs/swagger-ui.css", mediaCSS, "", static.FS, "swagger-ui.css.gz", gunzip},
+		{"/docs/swagger-ui-bundle.js", mediaJS, "", static.FS, "swagger-ui-bundle.js.gz", gunzip},
 		{"/docs/favicon-16x16.png", png, "", static.FS, "favicon-16x16.png", unchanged},
 		{"/docs/favicon-32x32.png", png, "", static.FS, "favicon-32x32.png", unchanged},
-		{"/client.js", js, "", assets, "client/client.js", unchanged},
+		{"/client.js", mediaJS, "", assets, "client/client.js", unchanged},
 		{"/client.d.ts", "application/typescript", "", assets, "client/client.d.ts", unchanged},
 	} {
 		packed, err := fs.ReadFile(p.from, p.file)

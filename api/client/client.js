@@ -406,7 +406,7 @@ const refusal = async (response) => (response.status === 401 && (await response.
 
 function queryString(query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined);
-  return given.length ? "?" + new URLSearchParams(given) : "";
+  return given.length ? "?" + given.map((pair) => pair.map(encodeURIComponent).join("=")).join("&") : "";
 }
 
 function memory() {

@@ -3,7 +3,7 @@ import { button, dialog, field, h, put } from "./dom.js";
 import { copyButton } from "./mfa.js";
 import { agent, heading, page, pager, roleName, table, when } from "./parts.js";
 import { api } from "./session.js";
-import { date, number, t } from "./words.js";
+import { date, eventName, events, number, t } from "./words.js";
 
 export async function show(main, path, query) {
   const { hash } = location;
@@ -48,7 +48,7 @@ function filters(query, about) {
     location.hash = "#/audit?" + to;
   } },
   field({ name: "event", label: t("audit.event"), value: query.get("event"),
-    options: [["", t("audit.all")], ...Object.keys(EVENTS).map((kind) => [kind, EVENTS[kind]()])] }),
+    options: [["", t("audit.all")], ...events().map((kind) => [kind, eventName(kind)])] }),
   user, field({ name: "since", label: t("audit.since"), type: "date", value: since && localDay(since) }),
   h("button", null, t("audit.filter")), [...query.keys()].length > 0 && h("a", { href: "#/audit" }, t("audit.clear")), fault);
   return e;
@@ -59,10 +59,9 @@ const localDay = (text) => {
   return [at.getFullYear(), at.getMonth() + 1, at.getDate()].map((n) => String(n).padStart(2, "0")).join("-");
 };
 
-const title = (e) => EVENTS[e.event]?.() ?? e.event;
 const headings = () => [t("audit.what"), t("audit.account"), t("audit.by"), t("audit.address"), t("audit.when")];
 const row = (e, names) => h("tr", null,
-  h("td", null, button(title(e), () => open(e, names), { class: "link" }), detail(e) && h("div", { class: "muted" }, detail(e))),
+  h("td", null, button(eventName(e.event), () => open(e, names), { class: "link" }), detail(e) && h("div", { class: "muted" }, detail(e))),
   h("td", { "data-label": t("audit.account") }, account(e, names)),
   h("td", { class: e.user_id === e.actor_id && "less", "data-label": t("audit.by") }, actor(e, names)),
   h("td", { class: e.ip ? "num" : "num less" }, e.ip || "–"),
@@ -77,7 +76,7 @@ const actor = (e, names) => (e.actor_id ? link(e.actor_id, names)
 function open(e, names) {
   const line = (name, value) => value && [h("dt", null, name), h("dd", null, value)];
   const browser = e.user_agent && agent(e.user_agent);
-  const opened = dialog(title(e), h("dl", { class: "facts", onclick: (event) => event.target.closest("a") && opened.close() },
+  const opened = dialog(eventName(e.event), h("dl", { class: "facts", onclick: (event) => event.target.closest("a") && opened.close() },
     line(t("audit.detail"), detail(e)), line(t("audit.account"), account(e, names)), line(t("audit.by"), actor(e, names)),
     line(t("audit.when"), date(e.last_at)),
     e.count > 1 && [line(t("audit.first"), date(e.at)), line(t("audit.count"), number(e.count))],
@@ -105,35 +104,3 @@ function detail({ event, detail: text }) {
   const ended = event === "all_ended" && /^sessions (\d+), users (\d+)/.exec(text);
   return ended ? t("audit.ended", { sessions: number(ended[1]), users: number(ended[2]) }) : text;
 }
-
-// EVENTS has a title for each event of the API.
-const EVENTS = {
-  login: () => t("audit.event.login"),
-  login_failed: () => t("audit.event.login_failed"),
-  login_refused: () => t("audit.event.login_refused"),
-  logout: () => t("audit.event.logout"),
-  logout_everywhere: () => t("audit.event.logout_everywhere"),
-  refresh_theft: () => t("audit.event.refresh_theft"),
-  signup: () => t("audit.event.signup"),
-  user_created: () => t("audit.event.user_created"),
-  user_deleted: () => t("audit.event.user_deleted"),
-  user_disabled: () => t("audit.event.user_disabled"),
-  user_enabled: () => t("audit.event.user_enabled"),
-  role_changed: () => t("audit.event.role_changed"),
-  email_requested: () => t("audit.event.email_requested"),
-  email_changed: () => t("audit.event.email_changed"),
-  password_changed: () => t("audit.event.password_changed"),
-  password_forgotten: () => t("audit.event.password_forgotten"),
-  password_reset: () => t("audit.event.password_reset"),
-  mfa_on: () => t("audit.event.mfa_on"),
-  mfa_off: () => t("audit.event.mfa_off"),
-  mfa_taken_away: () => t("audit.event.mfa_taken_away"),
-  mfa_missing: () => t("audit.event.mfa_missing"),
-  mfa_failed: () => t("audit.event.mfa_failed"),
-  recovery_used: () => t("audit.event.recovery_used"),
-  recovery_renewed: () => t("audit.event.recovery_renewed"),
-  devices_cancelled: () => t("audit.event.devices_cancelled"),
-  export: () => t("audit.event.export"),
-  import: () => t("audit.event.import"),
-  all_ended: () => t("audit.event.all_ended"),
-};

@@ -226,10 +226,13 @@ function customers() {
       else a.removeAttribute("aria-current");
     }
   }
-  // follow makes the whole row a link, unless its text is being selected.
+  // follow makes the whole row a link, unless its text is being selected. A search that is typed changes the addresses
+  // of rows that are there already.
   function follow(e) {
-    if (e.target.closest("a") || getSelection().toString()) return;
-    e.target.closest("tr")?.querySelector("a").click();
+    const row = e.target.closest("tr");
+    const link = e.target.closest("a");
+    if (link) link.href = address(row.dataset.id);
+    else if (!getSelection().toString()) row?.querySelector("a").click();
   }
   function walk(e) {
     const to = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[e.key];

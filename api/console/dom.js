@@ -168,6 +168,7 @@ export function dialog(title, content, options = {}) {
   }
   within.append(element);
   element.showModal();
+  if (!alert) body.querySelector("input, textarea, select")?.focus(); // and not ✕
   return { element, close, closed: promise };
 }
 

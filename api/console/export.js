@@ -1,12 +1,12 @@
 // The export of customers to a file.
 import { actions, dialog, h, saveFile, say, showFaults } from "./dom.js";
 import { api } from "./session.js";
-import { number, t } from "./words.js";
+import { listSeparator, number, t } from "./words.js";
 
 // exportDialog asks for the format of a file of what a query selects. total is undefined if nobody has counted.
 export function exportDialog(query, total) {
   const choice = (value, label, hint, checked) => h("label", { class: "choice" },
-    h("input", { type: "radio", name: "type", value, checked }), h("span", null, label, h("small", null, hint)));
+    h("input", { type: "radio", name: "type", value, defaultChecked: checked }), h("span", null, label, h("small", null, hint)));
   const done = h("p", { class: "muted", role: "status" });
   const submit = h("button", { class: "main" }, t("action.download"));
   const form = h("form", { onsubmit: work },
@@ -16,7 +16,7 @@ export function exportDialog(query, total) {
       choice("application/x-ndjson", "NDJSON", t("customers.export_ndjson"))),
     done, actions(submit));
   const stop = new AbortController();
-  const shown = dialog(t("customers.export_title"), form);
+  const shown = dialog(t("customers.export_title"), form, { dirty: () => false });
   shown.closed.then(() => stop.abort());
 
   async function work(e) {
@@ -29,7 +29,10 @@ export function exportDialog(query, total) {
       // The place is chosen first: a browser shows the chooser only in answer to a click.
       const handle = await globalThis.showSaveFilePicker?.({ suggestedName: name });
       const response = await api.clientes.export(query, type, { signal: stop.signal });
-      const counted = response.body.pipeThrough(counter(tell));
+      let counted = response.body.pipeThrough(counter(tell));
+      if (type === "text/csv") {
+        counted = counted.pipeThrough(new TextDecoderStream()).pipeThrough(forSpreadsheets()).pipeThrough(new TextEncoderStream());
+      }
       if (handle) await counted.pipeTo(await handle.createWritable(), { signal: stop.signal });
       else saveFile(name, await new Response(counted).blob());
       shown.close();
@@ -57,6 +60,26 @@ function counter(tell) {
       bytes += part.byteLength;
       if (Math.floor(bytes / 1e6) > before) tell(Math.floor(bytes / 1e6));
       out.enqueue(part);
+    },
+  });
+}
+
+// forSpreadsheets makes of CSV what Excel opens by itself: a byte order mark goes first, and the separator is that of its
+// language. Every cell gets quotes, because it may have the separator in it.
+function forSpreadsheets() {
+  const separator = listSeparator();
+  let rest = ""; // the beginning of a line
+  let quoted = false;
+  const turn = (part) => {
+    if (part === '"') quoted = !quoted;
+    return quoted || part === '"' ? part : part === "," ? separator : `"${part}"`;
+  };
+  return new TransformStream({
+    start: (out) => out.enqueue("\ufeff"),
+    transform(text, out) {
+      const end = (rest + text).lastIndexOf("\n") + 1; // of the last whole line, as the end of a file is
+      out.enqueue((rest + text).slice(0, end).replace(/[",]|[^",\r\n]+/g, turn));
+      rest = (rest + text).slice(end);
     },
   });
 }

@@ -1,6 +1,6 @@
 // Import: a file is chosen, shown with the meaning of each column, checked by the server, and imported.
 import { actions, button, h, notice, put, saveFile, whileShown } from "./dom.js";
-import { faultMessage, language, message, number, t } from "./words.js";
+import { faultMessage, language, listSeparator, message, number, t } from "./words.js";
 import { api } from "./session.js";
 import { heading, table } from "./parts.js";
 import { fields } from "./fields.js";
@@ -247,9 +247,8 @@ function what(fault) {
 function download(faults) {
   const lines = [headings(),
     ...faults.map((f) => [f.row || t("import.whole"), fieldName(f), what(f)])];
-  const comma = language === "en" ? "," : ";"; // what spreadsheets of that language expect
   const cell = (value) => `"${String(value).replace(/^(?=[=+\-@\t\r])/, "'").replaceAll('"', '""')}"`;
-  const text = "\ufeff" + lines.map((line) => line.map(cell).join(comma) + "\r\n").join("");
+  const text = "\ufeff" + lines.map((line) => line.map(cell).join(listSeparator()) + "\r\n").join("");
   saveFile(t("import.faults_name"), new Blob([text], { type: "text/csv" }));
 }
 

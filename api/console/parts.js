@@ -30,6 +30,7 @@ export async function again(main, show) {
 
 // page returns one page of any list of the API: page.next is the query of the next one.
 export async function page(path, query) {
+  if (/\s/.test(query.get("user")?.trim())) return { records: [] }; // the server takes a space for a lost +
   const { records, next } = await api.clientes.page(`${path}?${query}`);
   return { records, next: next?.split("?")[1] };
 }

@@ -41,6 +41,9 @@ export const date = (text) =>
   new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(text));
 export const number = (n) => new Intl.NumberFormat(language).format(n);
 
+// listSeparator returns what stands between the cells of CSV in a spreadsheet of the browser's language.
+export const listSeparator = () => ((1.5).toLocaleString(navigator.language).includes(",") ? ";" : ",");
+
 // seconds returns a time as it is read out.
 export const seconds = (n) =>
   new Intl.NumberFormat(language, { style: "unit", unit: "second", unitDisplay: "long" }).format(n);
@@ -66,6 +69,12 @@ export function message(error) {
   if (language === "en" && EXACT.includes(error.code) && error.message) return error.message;
   return words["code." + error.code]?.replace("{when}", relative(error.retryAfter ?? 60)) ?? error.message;
 }
+
+const EVENT = "audit.event.";
+
+// events returns the kinds of events in the audit, and eventName what one is called.
+export const events = () => Object.keys(words).filter((key) => key.startsWith(EVENT)).map((key) => key.slice(EVENT.length));
+export const eventName = (kind) => words[EVENT + kind] ?? kind;
 
 // faultMessage returns what to tell of a fault of one field. The server's own sentence is English. The figure in it, a
 // limit or a place, goes into that of the dictionary.

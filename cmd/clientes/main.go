@@ -70,6 +70,9 @@ func calledAs(executable string) string {
 	if byGoRun.MatchString(filepath.ToSlash(filepath.Dir(executable))) {
 		return "go run ./cmd/clientes"
 	}
+	if base := filepath.Base(executable); strings.HasPrefix(base, "clientes-") {
+		return "./" + base // of `make release`
+	}
 	return "clientes"
 }
 

@@ -157,6 +157,7 @@ func TestCommandsAsTyped(t *testing.T) {
 		"/tmp/go-build4193/b001/exe/clientes":  "go run ./cmd/clientes",
 		cached:                                 "go run ./cmd/clientes",
 		"/tmp/go-build4193/b001/clientes.test": "clientes",
+		"/home/ana/clientes-linux-amd64":       "./clientes-linux-amd64",
 	} {
 		p := &program{name: calledAs(executable)}
 		got := p.asTyped("`clientes serve` starts clientes, `clientes user list` lists")
