@@ -23,6 +23,7 @@ const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 func (s *Server) consoleRoutes() ([]route, error) {
 	pages, err := console.New(console.Settings{
 		Origins: ownOrigins(s.cfg.PublicURL), SignupOpen: s.cfg.SignupOpen,
+		Remember: s.cfg.Auth.CanRemember(),
 	})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"clientes/auth"
 	"clientes/auth/authtest"
 )
 
@@ -193,6 +195,28 @@ func TestAFaultBehindTheFormIsLogged(t *testing.T) {
 	}
 	if line := f.logLine(a.header.Get("X-Request-Id")); !strings.Contains(line, `"level":"ERROR"`) {
 		t.Errorf("logged: %s", line)
+	}
+}
+
+// A server that remembers nobody (REMEMBER_IDLE=0) does not offer it.
+func TestWhoMayBeRemembered(t *testing.T) {
+	f := onSQLite(t)
+	const offer = `name="remember"`
+	if page := f.call("GET", "/login", "").body; !strings.Contains(page, offer) {
+		t.Errorf("the page does not offer it:\n%s", page)
+	}
+	config := f.config
+	config.RememberIdle = 0
+	forgetful, err := auth.New(config)
+	authtest.Must(t, err)
+	cfg := f.server.cfg
+	cfg.Auth = forgetful
+	f.server, err = New(cfg)
+	authtest.Must(t, err)
+	w := httptest.NewRecorder()
+	f.server.ServeHTTP(w, httptest.NewRequest("GET", "/login", nil))
+	if page := w.Body.String(); w.Code != 200 || strings.Contains(page, offer) {
+		t.Errorf("answered %d:\n%s", w.Code, page)
 	}
 }
 

@@ -122,6 +122,9 @@ func (a *Auth) maxIdle(remembered bool) time.Duration {
 	return a.cfg.SessionIdle
 }
 
+// CanRemember reports whether a login that is remembered lives longer than another one.
+func (a *Auth) CanRemember() bool { return a.maxIdle(true) > a.maxIdle(false) }
+
 // sessionEnd returns when a session ends that is not used again.
 func sessionEnd(created, used time.Time, idle, longest time.Duration) time.Time {
 	end := used.Add(idle)

@@ -27,6 +27,7 @@ var files embed.FS
 type Settings struct {
 	Origins    []string // the server's own; a page of another origin cannot use the cookie
 	SignupOpen bool
+	Remember   bool // a login may last longer than others
 }
 
 // Fault is what the login page tells about the login before, which was refused.

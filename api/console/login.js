@@ -32,7 +32,7 @@ async function login(event) {
   showFaults(form);
   try {
     await api.login(user.value, password.value,
-      { code: code?.value, remember: remember.checked || undefined, ...puzzle(form) });
+      { code: code?.value, remember: remember?.checked || undefined, ...puzzle(form) });
     sessionStorage.clear();
     location.replace(inside());
     return;
