@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +34,15 @@ const (
 	// testHash is a hash of testPassword of the current kind and cost, so no login replaces it.
 	testHash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZSBzYWx0IG9mIDE2IQ$HBrtvCKevMXJFIg8QpATBuuxxiXMc2gjQwL+yHXhvUQ"
 )
+
+// TestMain has more parallel tests run at once than there are cores, because most wait for a store.
+// The command line's own -parallel is read after this, and wins.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // quickHasher is for tests that are not about the work of hashing.
 var quickHasher = authtest.Remember(password.Local{})
