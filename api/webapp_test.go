@@ -189,7 +189,8 @@ func TestASecondFactorInABrowser(t *testing.T) {
 // Whoever has to wait solves a puzzle instead. If there is none left, the page counts the seconds.
 func TestAPuzzleInABrowser(t *testing.T) {
 	e := authtest.SQLite()
-	c := authtest.StoppedAt(store.Instant(time.Now())) // or the second that it has to wait could pass
+	// The clock stands still, or the second that it has to wait could pass.
+	c := authtest.StoppedAt(store.Instant(time.Now()))
 	f := newFixture(t, e.Open(t, e.Migrated(t), c.Now), atItsAddress)
 	f.failUnder("the-viewer")
 	b := f.browser()
