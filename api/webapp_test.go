@@ -78,6 +78,7 @@ func TestAnAccountInABrowser(t *testing.T) {
 	out := f.outbox()
 	b := f.browser()
 	b.open("/login#signup")
+	b.sees("Create an account")
 	b.submit("user", "ana", "email", "ana", "password", "12345678")
 	b.until(`document.querySelectorAll("[aria-invalid]").length === 2`)
 	b.submit("email", "ana@example.com", "password", goodPassword)
