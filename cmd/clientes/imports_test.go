@@ -38,7 +38,8 @@ func rooms() []room {
 		{
 			path: "cmd",
 			ours: []string{
-				"cmd/clientes/config", "api", "api/wire",
+				"cmd/clientes/config", "cmd/clientes/doctor", "cmd/clientes/verify",
+				"api", "api/wire",
 				"auth", "auth/captcha", "auth/password", "auth/token", "auth/mail",
 				"store", "store/sqlite", "store/postgres",
 			},
@@ -48,8 +49,18 @@ func rooms() []room {
 			},
 			libraries: []string{
 				"github.com/spf13/cobra", "golang.org/x/term", "github.com/schollz/progressbar",
+				"github.com/prometheus",
 			},
 		},
+		{
+			path: "cmd/clientes/doctor",
+			ours: []string{
+				"cmd/clientes/config", "auth/mail", "auth/password", "auth/token", "store",
+				"store/sqlite", "store/postgres",
+			},
+			tests: []string{"auth/authtest", "store/postgres/postgrestest"},
+		},
+		{path: "cmd/clientes/verify"},
 		{
 			path: "cmd/clientes/config",
 			ours: []string{
@@ -66,6 +77,7 @@ func rooms() []room {
 			}, fixtures...),
 			libraries: []string{
 				"github.com/gin-gonic", "github.com/gin-contrib", "github.com/swaggest",
+				"github.com/prometheus",
 			},
 		},
 		{path: "api/console", libraries: []string{"html/template"}},
@@ -77,7 +89,8 @@ func rooms() []room {
 				"auth/captcha", "auth/password", "auth/token", "auth/throttle", "auth/mail",
 				"store",
 			},
-			tests: fixtures,
+			tests:     fixtures,
+			libraries: []string{"github.com/prometheus"},
 		},
 		{
 			path: "auth/authtest",
