@@ -134,6 +134,7 @@ func (p *program) root() *cobra.Command {
 		p.captchaCommand(),
 		p.configCommand(),
 		p.doctorCommand(),
+		p.verifyCommand(),
 		p.healthcheckCommand(),
 		p.versionCommand(),
 		p.hashPasswordsCommand(),
