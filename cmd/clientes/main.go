@@ -133,6 +133,7 @@ func (p *program) root() *cobra.Command {
 		p.tokenCommand(),
 		p.captchaCommand(),
 		p.configCommand(),
+		p.verifyCommand(),
 		p.healthcheckCommand(),
 		p.versionCommand(),
 		p.hashPasswordsCommand(),
