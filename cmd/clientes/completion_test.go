@@ -73,8 +73,7 @@ func TestEveryShellCompletes(t *testing.T) {
 	// How each shell is made to complete a line without a terminal. For bash, a function stands in
 	// for that of the package bash-completion, and for zsh, for the one that shows the values.
 	for shell, script := range map[string]string{
-		"bash": `set -e
-_init_completion() { words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; cur=${words[cword]}; prev=${words[cword-1]}; }
+		"bash": `_init_completion() { words=("${COMP_WORDS[@]}"); cword=$COMP_CWORD; cur=${words[cword]}; prev=${words[cword-1]}; }
 source ./script
 compopt() { true; } # only for a shell that completes
 COMP_WORDS=(clientes user add --role ed) COMP_CWORD=4 COMP_LINE='clientes user add --role ed'
@@ -83,7 +82,7 @@ complete -p clientes > /dev/null
 __start_clientes
 echo "${COMPREPLY[@]}"`,
 		"zsh": `compdef() { true }
-_describe() { eval 'print -l -- "${'$4'[@]}"' }
+_describe() { local name=${@[-1]}; print -l -- ${(P)name} }
 source ./script
 words=(clientes user add --role ed) CURRENT=5
 _clientes`,
