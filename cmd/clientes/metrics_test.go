@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -118,7 +119,7 @@ func TestMetricsOfAServer(t *testing.T) {
 		got = s.samples(t)
 		return got[nowhere] == 3
 	})
-	version, revision := buildOf(nil, false)
+	version, revision := buildOf(debug.ReadBuildInfo())
 	build := fmt.Sprintf(`clientes_build_info{commit=%q,goversion=%q,version=%q}`,
 		revision, runtime.Version(), version)
 	for name, want := range map[string]float64{
