@@ -37,6 +37,13 @@ func newStoreMetrics(stats func() store.Stats) *storeMetrics {
 	}
 }
 
+// addStore registers the numbers of a store.
+func (m *metrics) addStore(st store.Store) {
+	if m != nil {
+		m.registry.MustRegister(newStoreMetrics(st.Stats))
+	}
+}
+
 // Describe implements [prometheus.Collector].
 func (m *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
