@@ -502,7 +502,8 @@ func TestStepsOfTheClock(t *testing.T) {
 	steps := func() float64 { return m.series(t)["clock_steps_total"] }
 	want := func(what string, want float64, line string) {
 		t.Helper()
-		if got := log.Take(); steps() != want || !strings.Contains(got, line) {
+		got := log.Take()
+		if steps() != want || !strings.Contains(got, line) || line == "" && got != "" {
 			t.Errorf("%s: %v steps, want %v, and the log says %s", what, steps(), want, got)
 		}
 	}
@@ -523,9 +524,7 @@ func TestStepsOfTheClock(t *testing.T) {
 	m.clocks.look()
 	want("a step of the server", 3, `"msg":"the clock of the database server was set"`)
 	m.clocks.look()
-	if want("nothing more", 3, ""); log.String() != "" {
-		t.Errorf("the log says %s", log)
-	}
+	want("nothing more", 3, "")
 }
 
 // TestMetricsAreRegisteredOnce checks that a second Auth cannot count in the series of the first.
