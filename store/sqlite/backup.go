@@ -111,7 +111,7 @@ func throughLinks(path string) (string, error) {
 // mayReplace returns an error if path is a file beside the database that SQLite or this program
 // reads, or if there is a file of that name that is no backup. The database has no mark of one.
 func mayReplace(database, path string) error {
-	for _, suffix := range []string{"-wal", "-shm", "-journal", ".lock", ".restoring"} {
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ".lock", ".restoring", backupNote} {
 		if path == database+suffix {
 			return fmt.Errorf("%s is a name that the database itself uses; give another one", path)
 		}
