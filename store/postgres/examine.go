@@ -422,12 +422,19 @@ func (x *examination) durability(ctx context.Context) ([]store.Finding, error) {
 // statement_timeout.
 func (x *examination) timeouts(ctx context.Context) ([]store.Finding, error) {
 	short, err := x.texts(ctx, `
-		SELECT s.name
-		FROM (VALUES ('statement_timeout', $1::bigint), ('lock_timeout', $1),
-			('idle_session_timeout', $2), ('transaction_timeout', $3)) AS least (name, ms)
-		JOIN pg_settings AS s ON s.name = least.name
-		WHERE s.reset_val::bigint BETWEEN 1 AND least.ms - 1
-		ORDER BY s.name`,
+		WITH limits AS MATERIALIZED ( -- other settings are no numbers
+			SELECT name, reset_val
+			FROM pg_settings
+			WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_session_timeout',
+				'transaction_timeout'))
+		SELECT name
+		FROM limits
+		WHERE reset_val::bigint BETWEEN 1 AND CASE name
+				WHEN 'transaction_timeout' THEN $3::bigint
+				WHEN 'idle_session_timeout' THEN $2
+				ELSE $1
+			END - 1
+		ORDER BY name`,
 		callTimeout.Milliseconds(), idleLeast.Milliseconds(), bulkTimeout.Milliseconds())
 	if err != nil {
 		return nil, err

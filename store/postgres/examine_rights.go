@@ -113,7 +113,8 @@ func (x *examination) connections(ctx context.Context) ([]store.Finding, error) 
 			WITH seen AS (
 				SELECT usename, datname, client_addr, coalesce(application_name = $1, false) AS ours
 				FROM pg_stat_activity
-				WHERE usesysid IS NOT NULL AND pid <> pg_backend_pid()),
+				WHERE usesysid IS NOT NULL AND pid <> pg_backend_pid()
+					AND backend_type IS DISTINCT FROM 'logical replication launcher'),
 			counted AS (
 				SELECT count(*) FILTER (WHERE NOT ours) AS others,
 					count(*) FILTER (WHERE NOT ours AND usename = session_user) AS of_role,
@@ -161,9 +162,10 @@ func (x *examination) connections(ctx context.Context) ([]store.Finding, error) 
 		if limit.others+pool > limit.most {
 			is = failure
 		}
-		return is(cure, "%s takes %d connections, of which others have %d; %d of clientes may open %d "+
-			"each", limit.what, limit.most, limit.others, replicas, pool), nil
+		return is(cure, "%s takes %d connections, of which others have %d, and clientes may open %d "+
+			"(servers: %d, each with %d)", limit.what, limit.most, limit.others, need, replicas,
+			pool), nil
 	}
-	return okay("the server takes %d connections, of which others have %d; %d of clientes may open %d "+
-		"each", usable, others, replicas, pool), nil
+	return okay("the server takes %d connections, of which others have %d, and clientes may open %d "+
+		"(servers: %d, each with %d)", usable, others, need, replicas, pool), nil
 }

@@ -59,7 +59,7 @@ func Examine(ctx context.Context, databaseURL string) []store.Finding {
 	findings = append(findings, store.Finding{ID: id, Level: store.LevelOK,
 		Message: "the file " + path + " can be opened"})
 	for _, look := range []func(context.Context, *sqlite.Conn, string, place) store.Finding{
-		examineSchema, examineIntegrity, examineJournal, examineBackup,
+		examineSchema, examineIntegrity, examineWAL, examineBackup,
 	} {
 		findings = append(findings, look(ctx, conn, path, p))
 	}
@@ -190,21 +190,15 @@ func brokenReferences(ctx context.Context, conn *sqlite.Conn) (string, error) {
 	return table, err
 }
 
-func examineJournal(_ context.Context, conn *sqlite.Conn, path string, p place) store.Finding {
-	const id = "database-journal"
-	mode, err := one(conn, scanText, `PRAGMA journal_mode`)
-	if err != nil {
-		return findingOf(id, err)
-	}
-	// What is opened as immutable has no WAL, so the mode is that of the file's header.
+// examineWAL looks at the size of the WAL. Nothing can shorten it while a state from its beginning is
+// being read.
+func examineWAL(_ context.Context, _ *sqlite.Conn, path string, _ place) store.Finding {
+	const id = "database-wal"
 	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > longWAL {
 		return warning(id, "end what reads for long, a backup or an export or the sqlite3 shell "+
-			"(`fuser "+path+"` finds it); the next write makes the log short again",
+			"(`fuser "+path+"` finds it); the next writes make the log short again",
 			"the log beside the file (-wal) has %s: something has been reading one state for long, "+
 				"or an import is under way", sizeText(info.Size()))
-	}
-	if mode != "wal" && mode != "off" && p.Check() == nil {
-		return okay(id, "the journal mode is %s; `clientes serve` sets it to wal", mode)
 	}
 	return okay(id, "the log beside the file (-wal) is short")
 }
@@ -217,15 +211,17 @@ const longWAL = 128 << 20
 // there may be later ones. Whatever else makes backups may touch it.
 const backupNote = ".last-backup"
 
-// noteBackup notes that a backup was made.
-func noteBackup(path string) error {
+// noteBackup notes that a backup was made. If it cannot, the backup is as good, and [Examine] warns
+// of its age.
+func noteBackup(path string) {
 	note := path + backupNote
 	file, err := os.OpenFile(note, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
-		return err
+		return
 	}
-	now := time.Now()
-	return errors.Join(file.Close(), os.Chtimes(note, now, now), giveAway(path, note))
+	file.Close()
+	os.Chtimes(note, time.Time{}, time.Now())
+	giveAway(path, note)
 }
 
 func examineBackup(_ context.Context, _ *sqlite.Conn, path string, p place) store.Finding {
