@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,14 +27,16 @@ func found(t *testing.T, url, id string) (of []store.Finding) {
 	return of
 }
 
-// wantFinding fails the test unless a check has one finding, of this level, with these words.
-func wantFinding(t *testing.T, url, id string, level store.Level, message, cure string) {
+// wantFinding fails the test unless a check has one finding, of this level, with these words. It
+// returns the cure.
+func wantFinding(t *testing.T, url, id string, level store.Level, message, cure string) string {
 	t.Helper()
 	of := found(t, url, id)
 	if len(of) != 1 || of[0].Level != level || !strings.Contains(of[0].Message, message) ||
 		!strings.Contains(of[0].Cure, cure) || (of[0].Cure == "") != (level == store.LevelOK) {
-		t.Errorf("%s: got %q, want %s: %s; %s", id, of, level, message, cure)
+		t.Fatalf("%s: got %q, want %s: %s; %s", id, of, level, message, cure)
 	}
+	return of[0].Cure
 }
 
 // at returns the URL of another database of a cluster.
@@ -47,10 +50,21 @@ func at(t *testing.T, clusterURL, database string, options ...string) string {
 	return with(t, u.String(), options...)
 }
 
-func TestExamineASoundDatabase(t *testing.T) {
+// One cluster is enough for what belongs to a database.
+func TestExamine(t *testing.T) {
 	t.Parallel()
 	cluster := postgrestest.Start(t)
 	sound(t, cluster)
+	script(t, cluster.URL, `CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN;
+		CREATE ROLE locked LOGIN PASSWORD 'right'`)
+	t.Run("a sound database", func(t *testing.T) { examineSound(t, cluster) })
+	t.Run("faults", func(t *testing.T) { examineFaults(t, cluster) })
+	t.Run("another locale", func(t *testing.T) { examineLocales(t, cluster) })
+	t.Run("databases that cannot be opened", func(t *testing.T) { examineClosed(t, cluster) })
+	t.Run("a pooler", func(t *testing.T) { examinePooler(t, cluster) })
+}
+
+func examineSound(t *testing.T, cluster *postgrestest.Cluster) {
 	url := cluster.Migrated(t, postgres.Migrate)
 	ids := make(map[string]bool)
 	before := inventory(t, url)
@@ -62,7 +76,6 @@ func TestExamineASoundDatabase(t *testing.T) {
 			t.Errorf("%s comes twice", f.ID)
 		}
 		ids[f.ID] = true
-		t.Log(f.ID, f.Message)
 	}
 	if after := inventory(t, url); after != before {
 		t.Errorf("from\n%s\nto\n%s", before, after)
@@ -91,11 +104,7 @@ func reloaded(t *testing.T, cluster *postgrestest.Cluster, setting, value string
 }
 
 // Each is a database at fault, what it says, and what it says after the commands of the cure.
-func TestExamineFindsAFaultAndItsCureHelps(t *testing.T) {
-	t.Parallel()
-	cluster := postgrestest.Start(t)
-	sound(t, cluster)
-	script(t, cluster.URL, `CREATE ROLE owner LOGIN; CREATE ROLE app LOGIN`)
+func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 	skew := func(interval string) string {
 		return `CREATE SCHEMA skew;
 			CREATE FUNCTION skew.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
@@ -242,13 +251,12 @@ func TestExamineFindsAFaultAndItsCureHelps(t *testing.T) {
 			if test.broken != "" {
 				script(t, url, fill(test.broken))
 			}
-			wantFinding(t, with(t, url, test.options...), test.id, test.level, fill(test.says),
-				fill(test.cure))
-			of := found(t, with(t, url, test.options...), test.id)
+			cure := wantFinding(t, with(t, url, test.options...), test.id, test.level,
+				fill(test.says), fill(test.cure))
 			for _, statement := range test.heal {
 				statement = fill(statement)
-				if len(of) != 1 || !strings.Contains(of[0].Cure, statement) && !test.own {
-					t.Fatalf("the cure is %q, without %s", of, statement)
+				if !strings.Contains(cure, statement) && !test.own {
+					t.Fatalf("the cure is %q, without %s", cure, statement)
 				}
 				if statement == "clientes migrate" {
 					must(t, postgres.Migrate(soon(t), with(t, url, test.options...)))
@@ -313,7 +321,7 @@ func TestExamineFindsAFaultOfTheServerAndItsCureHelps(t *testing.T) {
 			"SELECT pg_reload_conf()"
 		wantFinding(t, url, "database-durability", store.LevelFail,
 			"in a crash: fsync, full_page_writes is off",
-			"ALTER SYSTEM SET full_page_writes = on; ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf()")
+			cure)
 		run(cure)
 		after("database-durability", "is on its disk")
 	})
@@ -383,9 +391,8 @@ func TestExamineFindsAFaultOfTheServerAndItsCureHelps(t *testing.T) {
 	t.Run("too few connections", func(t *testing.T) {
 		run(`CREATE ROLE app LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO app`)
 		app := with(t, url, "user", "app")
-		for i := range 17 { // of two servers
+		for range 17 { // of two servers
 			beside(t, with(t, app, "application_name", "clientes"))
-			_ = i
 		}
 		run("ALTER ROLE app CONNECTION LIMIT 30")
 		wantFinding(t, app, "database-connections", store.LevelWarn,
@@ -403,86 +410,88 @@ func TestExamineFindsAFaultOfTheServerAndItsCureHelps(t *testing.T) {
 		wantFinding(t, with(t, app, "pool_max_conns", "300"), "database-connections", store.LevelFail,
 			"the server takes 297", "ALTER SYSTEM SET max_connections = N, and restart it")
 	})
-	t.Run("a standby", func(t *testing.T) {
-		standby := cluster.Standby(t)
-		behind := at(t, standby.URL, name)
-		wantFinding(t, behind, "database-writable", store.LevelFail, "the database is read-only",
-			"lead the URL to the primary")
-		after("database-replication", "1 standbys follow the server")
-		execute(t, behind, "SELECT pg_wal_replay_pause()")
-		for range 5 {
-			run("SELECT pg_logical_emit_message(false, 'x', 'y'); SELECT pg_switch_wal()")
-		}
-		until(t, "the standby is late", func() bool {
-			return found(t, url, "database-replication")[0].Level == store.LevelWarn
-		})
-		wantFinding(t, url, "database-replication", store.LevelWarn,
-			"a standby lacks what the primary has written: walreceiver by ", "its load")
-		execute(t, behind, "SELECT pg_wal_replay_resume()")
-		after("database-replication", "1 standbys follow the server")
-		standby.Promote()
-		wantFinding(t, behind, "database-writable", store.LevelOK, "takes writes", "")
-	})
 }
 
-func TestExamineAPooler(t *testing.T) {
+func examineLocales(t *testing.T, cluster *postgrestest.Cluster) {
+	const create = "CREATE DATABASE plain TEMPLATE template0 "
+	plain := at(t, cluster.URL, "plain")
+	for _, test := range []struct{ id, options, level, says, cure, healed string }{
+		{"database-encoding", "ENCODING 'LATIN1' LOCALE 'C'", "fail",
+			"the encoding of the database plain is LATIN1",
+			"CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0", "ENCODING 'UTF8'"},
+		{"database-locale", "LOCALE 'C'", "warn", "the locale of the database plain is C",
+			"CREATE DATABASE … TEMPLATE template0 LOCALE 'C.UTF-8'", "LOCALE 'C.UTF-8'"},
+	} {
+		execute(t, cluster.URL, create+test.options)
+		wantFinding(t, plain, test.id, store.Level(test.level), test.says, test.cure)
+		execute(t, cluster.URL, "DROP DATABASE plain")
+		execute(t, cluster.URL, create+test.healed)
+		wantFinding(t, plain, test.id, store.LevelOK, "the ", "")
+		execute(t, cluster.URL, "DROP DATABASE plain")
+	}
+}
+
+func examinePooler(t *testing.T, cluster *postgrestest.Cluster) {
+	url := cluster.Pooler(t, 3)(cluster.Migrated(t, postgres.Migrate))
+	wantFinding(t, url, "database-pooler", store.LevelFail, "a pooler in transaction mode",
+		"add default_query_exec_mode=exec to the URL")
+	wantFinding(t, url, "database-connections", store.LevelOK, "so its limits count", "")
+	wantFinding(t, with(t, url, "default_query_exec_mode", "exec"), "database-pooler",
+		store.LevelOK, "the URL has its mode", "")
+}
+
+// A pooler has one mode, and a cluster one pooler.
+func TestExamineAPoolerInAnotherMode(t *testing.T) {
 	t.Parallel()
-	for mode, test := range map[string]struct {
-		level      store.Level
-		says, cure string
-		options    []string
-	}{
-		"transaction": {store.LevelFail, "a pooler in transaction mode", "add default_query_exec_mode=exec to the URL",
-			[]string{"default_query_exec_mode", "exec"}},
-		"session": {store.LevelOK, "it keeps prepared statements", "", nil},
+	for mode, want := range map[string]store.Finding{
+		"session": {ID: "database-pooler", Level: store.LevelOK,
+			Message: "it keeps prepared statements"},
+		"statement": {ID: "database-schema", Level: store.LevelFail,
+			Message: "the pooler before the server takes no transactions",
+			Cure:    "set its pool_mode to transaction or session"},
 	} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			cluster := postgrestest.Start(t)
-			url := cluster.Pooler(t, 3, "pool_mode = "+mode)(cluster.Migrated(t, postgres.Migrate))
-			wantFinding(t, url, "database-pooler", test.level, test.says, test.cure)
-			wantFinding(t, url, "database-connections", store.LevelOK, "so its limits count", "")
-			if test.options != nil {
-				wantFinding(t, with(t, url, test.options...), "database-pooler", store.LevelOK,
-					"the URL has its mode", "")
-			}
+			url := cluster.Migrated(t, postgres.Migrate)
+			url = cluster.Pooler(t, 3, "pool_mode = "+mode)(url)
+			wantFinding(t, url, want.ID, want.Level, want.Message, want.Cure)
 		})
 	}
 }
 
 // Each is a database that cannot be opened. Nothing but that can be said of it.
-func TestExamineADatabaseThatCannotBeOpened(t *testing.T) {
-	t.Parallel()
-	cluster := postgrestest.Start(t)
-	script(t, cluster.URL, `CREATE ROLE app LOGIN PASSWORD 'right'; CREATE DATABASE shop OWNER app`)
-	script(t, cluster.URL, `CREATE DATABASE closed; REVOKE CONNECT ON DATABASE closed FROM public`)
+func examineClosed(t *testing.T, cluster *postgrestest.Cluster) {
+	for _, statement := range []string{"CREATE DATABASE shop OWNER locked",
+		"CREATE DATABASE closed", "REVOKE CONNECT ON DATABASE closed FROM public"} {
+		execute(t, cluster.URL, statement)
+	}
 	file := ask[string](t, beside(t, cluster.URL), "SHOW hba_file")
 	script(t, cluster.URL, `
-		COPY (VALUES ('local all app scram-sha-256'), ('local all stranger reject'),
-			('local all all trust')) TO '`+file+`'; SELECT pg_reload_conf()`)
+		COPY (VALUES ('local all locked scram-sha-256'), ('local all all trust')) TO '`+file+`'; SELECT pg_reload_conf()`)
 	nothing, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, nothing.Close())
-	app := at(t, cluster.URL, "shop", "user", "app")
+	shop := at(t, cluster.URL, "shop", "user", "locked")
 	until(t, "passwords are wanted", func() bool {
-		_, err := postgrestest.Connect(t.Context(), app)
+		_, err := postgrestest.Connect(t.Context(), shop)
 		return err != nil
 	})
-	closed := at(t, cluster.URL, "closed", "user", "app", "password", "right")
+	closed := at(t, cluster.URL, "closed", "user", "locked", "password", "right")
 	for name, test := range map[string]struct{ url, says, cure, heal, healed string }{
 		"a server that does not run": {"postgres://u:hunter2@" + nothing.Addr().String() + "/shop",
 			"the server of the database cannot be reached: nothing listens there",
-			"check that the database runs", "", app + "&password=right"},
-		"a wrong password": {app + "&password=hunter2",
-			"the password of user app is wrong", "correct them in the URL", "", app + "&password=right"},
-		"no password": {app, "the server wants the password of user app, and there is none",
-			"write it in the URL", "", app + "&password=right"},
+			"check that the database runs", "", shop + "&password=right"},
+		"a wrong password": {shop + "&password=hunter2",
+			"the password of user locked is wrong", "correct them in the URL", "", shop + "&password=right"},
+		"no password": {shop, "the server wants the password of user locked, and there is none",
+			"write it in the URL", "", shop + "&password=right"},
 		"no such database": {at(t, cluster.URL, "shopp"), "there is no database named shopp",
 			"make it with CREATE DATABASE", "CREATE DATABASE shopp", at(t, cluster.URL, "shopp")},
-		"no right to connect": {closed, "user app may not connect to the database",
-			`GRANT CONNECT ON DATABASE "closed" TO "app"`, `GRANT CONNECT ON DATABASE "closed" TO "app"`,
+		"no right to connect": {closed, "user locked may not connect to the database",
+			`GRANT CONNECT ON DATABASE "closed" TO "locked"`, `GRANT CONNECT ON DATABASE "closed" TO "locked"`,
 			closed},
-		"an option that nobody knows": {app + "&hunter2=1", "DATABASE_URL", "correct DATABASE_URL", "", app + "&password=right"},
+		"an option that nobody knows": {shop + "&hunter2=1", "DATABASE_URL", "correct DATABASE_URL", "", shop + "&password=right"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			of := found(t, test.url, "database-open")
@@ -505,9 +514,59 @@ func TestExamineADatabaseThatCannotBeOpened(t *testing.T) {
 	t.Run("a caller who has no time", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Nanosecond)
 		defer cancel()
-		of := postgres.Examine(ctx, app)
+		of := postgres.Examine(ctx, shop)
 		if len(of) != 2 || of[1].Level != store.LevelFail {
 			t.Errorf("got %q", of)
 		}
 	})
+}
+
+// A standby, a server that has used up its transaction numbers, and a network that says nothing take
+// seconds each.
+func TestExamineLong(t *testing.T) {
+	if os.Getenv("TEST_LONG") == "" {
+		t.Skip("it takes a minute, and runs with TEST_LONG")
+	}
+	t.Run("a standby", examineStandby)
+	t.Run("a line that says nothing", func(t *testing.T) {
+		cluster := postgrestest.Start(t)
+		cable, url := postgrestest.NewCable(t, cluster.URL)
+		cable.Cut(postgrestest.Silent)
+		begun := time.Now()
+		wantFinding(t, url, "database-open", store.LevelFail, "cannot be reached: it does not answer",
+			"look for a firewall in between")
+		t.Logf("after %s", time.Since(begun).Round(100*time.Millisecond))
+		cable.Join()
+		wantFinding(t, url, "database-open", store.LevelOK, "reaches the database", "")
+	})
+}
+
+func examineStandby(t *testing.T) {
+	cluster := postgrestest.Start(t, "wal_keep_size = 1GB")
+	url := cluster.Migrated(t, postgres.Migrate)
+	name := strings.TrimPrefix(parsed(t, url).Path, "/")
+	after := func(id, says string) {
+		t.Helper()
+		until(t, id+" is ok", func() bool { return found(t, url, id)[0].Level == store.LevelOK })
+		wantFinding(t, url, id, store.LevelOK, says, "")
+	}
+	standby := cluster.Standby(t)
+	behind := at(t, standby.URL, name)
+	wantFinding(t, behind, "database-writable", store.LevelFail, "the database is read-only",
+		"lead the URL to the primary")
+	after("database-replication", "1 standbys follow the server")
+	execute(t, behind, "SELECT pg_wal_replay_pause()")
+	for range 5 {
+		execute(t, url, "SELECT pg_logical_emit_message(false, 'x', 'y')")
+		execute(t, url, "SELECT pg_switch_wal()")
+	}
+	until(t, "the standby is late", func() bool {
+		return found(t, url, "database-replication")[0].Level == store.LevelWarn
+	})
+	wantFinding(t, url, "database-replication", store.LevelWarn,
+		"a standby lacks what the primary has written: walreceiver by ", "its load")
+	execute(t, behind, "SELECT pg_wal_replay_resume()")
+	after("database-replication", "1 standbys follow the server")
+	standby.Promote()
+	wantFinding(t, behind, "database-writable", store.LevelOK, "takes writes", "")
 }
