@@ -55,6 +55,10 @@ type Config struct {
 
 	// RequireIfMatch refuses to write over a record without If-Match (428).
 	RequireIfMatch bool
+
+	// Examine looks for what is wrong with the set-up, for GET /doctor. If it is nil, only the
+	// request is examined.
+	Examine func(context.Context) []store.Finding
 }
 
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
@@ -106,6 +110,7 @@ type Server struct {
 
 	forwarded rarely      // the warning about X-Forwarded-For
 	headers   http.Header // of every answer, unless it has its own
+	examined  examined    // the set-up, for GET /doctor
 
 	draining atomic.Bool
 	readyMu  sync.Mutex
@@ -179,6 +184,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
+		{"GET", "/doctor", admins, nil, serve(s, 200, s.doctor)},
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"clientes/auth/mail"
 	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
+	"clientes/cmd/clientes/doctor"
 	"clientes/store"
 	"clientes/store/postgres"
 )
@@ -115,6 +116,12 @@ func serve(
 		SignupOpen:     c.Signup == "open",
 		RequireIfMatch: c.RequireIfMatch,
 		Console:        c.Console == "on",
+		Examine: func(ctx context.Context) []store.Finding {
+			return doctor.Examine(ctx, doctor.Setup{
+				Config: c, Addr: listener.Addr(), Descriptors: descriptors(),
+				Database: examineDatabase,
+			})
+		},
 	})
 	if err != nil {
 		return err
