@@ -18,16 +18,17 @@ import (
 )
 
 // errDoctorFailed ends the command after its findings, which say what is wrong.
-var errDoctorFailed = errors.New("something has to be corrected; the lines that begin with fail say what")
+var errDoctorFailed = errors.New("something has to be corrected; the lines that begin with fail " +
+	"say what")
 
 func (p *program) doctorCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "doctor [URL]",
 		Short: "Find what is wrong with the set-up, and say what to do about it",
-		Long: `Look at the settings, their files, the limits of the process, the mail server and the database, and
-print a line for each check: ok, warn or fail, what was found, and the cure. It changes nothing, and
-works whether or not a server runs. The exit status is 1 if a check failed. cmd/clientes/DOCTOR.md
+		Long: `Look at the settings, their files, the limits of the process, the mail server and the database,
+and print a line for each check: ok, warn or fail, what was found, and the cure. It changes nothing,
+and works whether or not a server runs. The exit status is 1 if a check failed. cmd/clientes/DOCTOR.md
 explains every check.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {

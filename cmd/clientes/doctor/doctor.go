@@ -50,8 +50,8 @@ type Setup struct {
 // seconds after it was called at the latest.
 func Examine(ctx context.Context, s Setup) []store.Finding {
 	checks := []func(context.Context, Setup) []store.Finding{
-		settings, secrets, files, publicURL, listener, cookies, origins, proxies, accounts, mailServer,
-		limits, temporary, shutdown, database,
+		settings, secrets, files, publicURL, listener, cookies, origins, proxies, accounts,
+		mailServer, limits, temporary, shutdown, database,
 	}
 	found := make([][]store.Finding, len(checks))
 	var group sync.WaitGroup
