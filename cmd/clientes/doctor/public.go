@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/net/publicsuffix"
@@ -148,13 +149,17 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 }
 
 // client returns a client that asks no proxy of the environment and follows no redirect.
-func (s Setup) client() *http.Client { return newClient(s.RootCAs) }
+func (s Setup) client() *http.Client { return newClient(s.RootCAs, s.Dial) }
 
-func newClient(roots *x509.CertPool) *http.Client {
+func newClient(
+	roots *x509.CertPool, dial func(ctx context.Context, network, address string) (net.Conn, error),
+) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DialContext:           dial,
+			ExpectContinueTimeout: patience,
+			DisableKeepAlives:     true,
+			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
@@ -169,6 +174,7 @@ type answered struct {
 	message  string
 	header   http.Header
 	location string
+	end      time.Time // of the certificate, the zero time without TLS
 }
 
 // ask requests /readyz. A server of clientes repeats the id of the request in every answer.
@@ -190,10 +196,14 @@ func ask(ctx context.Context, client *http.Client, base string) (answered, error
 		Message string `json:"message"`
 	}
 	err = json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &body)
+	var end time.Time
+	if resp.TLS != nil {
+		end = resp.TLS.PeerCertificates[0].NotAfter
+	}
 	return answered{
 		status: resp.StatusCode, message: body.Message, header: resp.Header,
-		location: resp.Header.Get("Location"),
-		ours:     err == nil && (body.Status == "ok" || body.Code != ""),
+		location: resp.Header.Get("Location"), end: end,
+		ours: err == nil && (body.Status == "ok" || body.Code != ""),
 	}, nil
 }
 
