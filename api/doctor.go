@@ -40,6 +40,7 @@ type requestView struct {
 	Peer           string       `json:"peer"`    // has connected: the client, or a proxy
 	ForwardedFor   string       `json:"forwarded_for"`
 	Believed       bool         `json:"believed"` // whether forwarded_for decides about address
+	AddressTrusted bool         `json:"address_trusted"`
 	ForwardedProto string       `json:"forwarded_proto"`
 	Host           string       `json:"host"`
 	Origin         string       `json:"origin"`
@@ -84,6 +85,7 @@ func (in *doctorInput) decode(r *request) error {
 		in.seen.Peer = peer.Addr().Unmap().String()
 		in.seen.Believed = in.seen.ForwardedFor != "" && r.server.trusts(peer.Addr().Unmap())
 	}
+	in.seen.AddressTrusted = r.server.trusts(addressOf(in.seen.Address))
 	for _, name := range dependedOn() {
 		if r.Header.Get(name) != "" {
 			in.seen.Headers = append(in.seen.Headers, name)
@@ -163,13 +165,23 @@ func (s *Server) examineAddress(in doctorInput) store.Finding {
 			Cure: "let the proxy add it: in nginx, " +
 				"proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for",
 		}
+	case seen.Believed && seen.AddressTrusted && seen.Address != seen.Peer:
+		return store.Finding{
+			ID: id, Level: store.LevelWarn,
+			Message: fmt.Sprintf("the proxy at %s names %s as the client, which TRUSTED_PROXIES "+
+				"trusts "+
+				"too: whoever has such an address can forge another one", seen.Peer, seen.Address),
+			Cure: "if that is no proxy of yours, name the addresses of the proxies alone in " +
+				"TRUSTED_PROXIES",
+		}
 	case seen.Believed && seen.Address == seen.Peer:
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
 			Message: fmt.Sprintf("X-Forwarded-For of the proxy at %s has no address that can be "+
 				"read: all "+
-				"its clients count as one", seen.Peer),
-			Cure: "let the proxy write the addresses of its clients there, separated by commas",
+				"its clients count as one, unless this client runs on the same machine", seen.Peer),
+			Cure: "let the proxy write the addresses of its clients there, separated by commas; " +
+				"look from another machine than the proxy's",
 		}
 	case seen.Believed:
 		return store.Finding{

@@ -64,8 +64,8 @@ func ExamineURL(ctx context.Context, t Target) []store.Finding {
 	return printable(v.report)
 }
 
-// reach reports whether a server of clientes answers. A redirect from http to https of the same host
-// is followed, as clients follow it.
+// reach reports whether a server of clientes answers. A redirect from http to https of the same
+// host is followed, as clients follow it.
 func (v *visit) reach(ctx context.Context) bool {
 	const id = "url"
 	answer, err := ask(ctx, v.client, v.base)
@@ -230,7 +230,7 @@ func (v *visit) tokens(ctx context.Context) {
 	var lost []string
 	for _, name := range []string{"x-access-token", "Authorization"} {
 		resp, body, err := v.get(ctx, "GET", "/me", http.Header{name: {"Bearer doctor"}})
-		if err != nil || resp.StatusCode != http.StatusUnauthorized || codeOf(body) != "token_invalid" {
+		if err != nil || resp.StatusCode != 401 || codeOf(body) != "token_invalid" {
 			lost = append(lost, name)
 		}
 	}
@@ -385,8 +385,17 @@ func (v *visit) asAdmin(ctx context.Context) {
 	// An address for documentation (RFC 5737), which nobody has.
 	const forged = "192.0.2.66"
 	other, ok := v.seen(ctx, token, http.Header{"X-Forwarded-For": {forged}})
+	// Without a proxy in between, or with one that knows it, this client is at a trusted address
+	// itself: on the machine of the proxy, for example.
+	isProxy := seen.Request.AddressTrusted && !other.Request.AddressTrusted &&
+		(seen.Request.Believed || seen.Request.PublicURL != v.base)
 	switch {
 	case !ok:
+	case other.Request.Address != seen.Request.Address && isProxy:
+		v.warn(id, fmt.Sprintf("this client has the address %s, which TRUSTED_PROXIES trusts, "+
+			"so it may "+
+			"name any other: whether strangers can was not seen", seen.Request.Address),
+			"look from a machine that is no proxy")
 	case other.Request.Address != seen.Request.Address:
 		v.fail(id, fmt.Sprintf("the server believed a forged X-Forwarded-For: it took %s for "+
 			"the address "+
@@ -435,8 +444,8 @@ func (v *visit) login(ctx context.Context) (token string, ok bool) {
 		v.fail(id, "the user or the password is not UTF-8", "correct it")
 		return "", false
 	}
-	resp, text, err := v.send(ctx, "POST", "/login", http.Header{"Content-Type": {"application/json"}},
-		body)
+	isJSON := http.Header{"Content-Type": {"application/json"}}
+	resp, text, err := v.send(ctx, "POST", "/login", isJSON, body)
 	var answer struct {
 		Token string `json:"token"`
 	}
@@ -462,8 +471,11 @@ func (v *visit) login(ctx context.Context) (token string, ok bool) {
 // examination is the answer of GET /doctor.
 type examination struct {
 	Request struct {
-		Address string   `json:"address"`
-		Headers []string `json:"headers"`
+		Address        string   `json:"address"`
+		AddressTrusted bool     `json:"address_trusted"`
+		Believed       bool     `json:"believed"`
+		Headers        []string `json:"headers"`
+		PublicURL      string   `json:"public_url"`
 	} `json:"request"`
 	Findings []struct {
 		ID      string      `json:"id"`
