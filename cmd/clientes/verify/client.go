@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -177,4 +178,25 @@ func (v *verifier) wantAsAdmin(ctx context.Context, status int, r request) (answ
 		err = fmt.Errorf("%s %s: %w", r.method, path, &refusedError{a})
 	}
 	return a, err
+}
+
+// together calls functions, so many at once, and returns the first error in their order.
+func together(atOnce int, calls ...func() error) error {
+	errs := make([]error, len(calls))
+	room := make(chan struct{}, atOnce)
+	var running sync.WaitGroup
+	for i, call := range calls {
+		room <- struct{}{}
+		running.Go(func() {
+			errs[i] = call()
+			<-room
+		})
+	}
+	running.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

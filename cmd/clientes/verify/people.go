@@ -166,7 +166,7 @@ func (u *user) code() string {
 	return code
 }
 
-// enrol gives the user of a session a second factor if the server requires one, and makes the
+// enrol sets a second factor up for the user of a session if the server requires one, and makes the
 // session one with it.
 func (v *verifier) enrol(ctx context.Context, s *session) error {
 	if s.user.recovery != nil {

@@ -206,7 +206,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, err
 	}
 	defer v.client.CloseIdleConnections()
-	report := Report{Started: cfg.Now().UTC().Truncate(time.Second), URL: v.base, Replicas: v.others}
+	report := Report{
+		Started: cfg.Now().UTC().Truncate(time.Second), URL: v.base, Replicas: v.others,
+	}
 	began := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, maxRun)
 	defer cancel()
