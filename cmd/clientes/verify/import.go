@@ -363,7 +363,7 @@ func tryBodyLimits(ctx context.Context, v *verifier) (string, error) {
 	}{
 		{"/clientes", media, v.admin.token, 1 << 10, 1<<20 + 1},
 		{"/clientes", media, v.admin.token, 1<<20 + 1, -1},
-		{"/login", media, "", 1 << 10, 16<<10 + 1},
+		{"/login", media, "", 1 << 10, 1 << 20}, // net/http itself reads the rest of a shorter one
 		{"/login", media, "", 16<<10 + 1, -1},
 		{"/clientes/import", mediaNDJSON, v.admin.token, 1 << 10, 256<<20 + 1},
 	} {
@@ -377,6 +377,6 @@ func tryBodyLimits(ctx context.Context, v *verifier) (string, error) {
 				beyond.path, beyond.begins, beyond.length, a)
 		}
 	}
-	return "1 MiB and 16 KiB were taken; one byte more, a bomb and a file over 256 MiB got 413 " +
-		"before the rest was sent", nil
+	return "1 MiB and 16 KiB were taken; more, a bomb and a file over 256 MiB got 413 before the " +
+		"rest was sent", nil
 }
