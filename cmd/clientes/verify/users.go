@@ -100,7 +100,6 @@ func (v *verifier) routes(ctx context.Context) ([]route, error) {
 
 func methodNames() []string { return []string{"DELETE", "GET", "PATCH", "POST", "PUT"} }
 
-
 // No request of this check has a token, so none can do harm.
 func tryMethods(ctx context.Context, v *verifier) (string, error) {
 	routes, err := v.routes(ctx)
