@@ -219,7 +219,8 @@ func (f planted) verified(t *testing.T, program string) (outcome, seen map[strin
 }
 
 // A verify that finds nothing is worth nothing. So each fault of the list is built into a program
-// of its own, which verify tries. It must find that promise broken, and nothing in the good program.
+// of its own, which verify tries. It must find that promise broken. In the good program it must
+// find nothing.
 func TestVerifyFindsPlantedFaults(t *testing.T) {
 	if os.Getenv("TEST_LONG") == "" {
 		t.Skip("TEST_LONG is not set")

@@ -67,7 +67,6 @@ func ndjson(rows []texts) string {
 
 // importFaults is the answer to an import with faults.
 type importFaults struct {
-	Code   string `json:"code"`
 	Count  int    `json:"error_count"`
 	Errors []struct {
 		Row   int    `json:"row"`
@@ -105,10 +104,11 @@ func tryImportAllOrNone(ctx context.Context, v *verifier) (string, error) {
 				return "", err
 			}
 			var faults importFaults
-			if a.status != http.StatusUnprocessableEntity || a.into(&faults) != nil ||
-				faults.Code != "validation_failed" || faults.Count != 1 || len(faults.Errors) != 1 ||
+			if !a.is(http.StatusUnprocessableEntity, "validation_failed") ||
+				a.into(&faults) != nil || faults.Count != 1 || len(faults.Errors) != 1 ||
 				faults.Errors[0].Row != good+1 || faults.Errors[0].Field != "email" {
-				return "", broken("an import%s whose last row has %s is answered %v", query, what, a)
+				return "", broken("an import%s whose last row has %s is answered %v",
+					query, what, a)
 			}
 			why := "an import" + query + " was refused because its last row has " + what
 			if err := v.wantFound(ctx, name, 0, why); err != nil {
@@ -307,8 +307,9 @@ func (v *verifier) held(
 	v.requests.Add(1)
 	resp, err := v.client.Do(req)
 	if err != nil {
-		return answer{}, broken("POST %s with %d bytes of a body that says it has %d was not answered "+
-			"before the rest: %v", path, begins, length, request{path: path, method: "POST"}.failed(err))
+		err = request{path: path, method: "POST"}.failed(err)
+		return answer{}, broken("%d bytes of a body that says it has %d were sent, and before the rest "+
+			"%v", begins, length, err)
 	}
 	defer resp.Body.Close()
 	got, err := drain(resp.Body)

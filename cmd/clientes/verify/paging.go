@@ -75,7 +75,8 @@ func (v *verifier) churn(ctx context.Context, stay []cliente) (writes int, err e
 	}
 	for i := 0; ctx.Err() == nil && i < 200; i++ {
 		a, err := send(http.StatusCreated, request{
-			method: "POST", path: "/clientes", body: v.named(fmt.Sprintf("paging 20 passing %d", i)),
+			method: "POST", path: "/clientes",
+			body: v.named(fmt.Sprintf("paging 20 passing %d", i)),
 		})
 		if err != nil {
 			return writes, err

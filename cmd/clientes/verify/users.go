@@ -44,7 +44,7 @@ type route struct {
 
 func (r route) String() string { return r.method + " " + r.path }
 
-// ownRoutes are routes that the contract names, with their roles, whatever the server says of them.
+// ownRoutes are routes with their roles, whatever the server says of them.
 func ownRoutes() (all []route) {
 	for role, lines := range map[string]string{
 		"viewer": `GET /clientes, GET /clientes/0, GET /clientes/0/history, GET /clientes/export,
@@ -62,7 +62,7 @@ func ownRoutes() (all []route) {
 	return all
 }
 
-// routes returns the routes of the contract, and those that /openapi.json adds.
+// routes returns ownRoutes, and those that /openapi.json adds.
 func (v *verifier) routes(ctx context.Context) ([]route, error) {
 	a, err := v.want(ctx, http.StatusOK, request{method: "GET", path: "/openapi.json"})
 	if err != nil {
