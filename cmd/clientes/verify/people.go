@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1"
-	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -195,34 +194,9 @@ func (v *verifier) enrol(ctx context.Context, s *session) error {
 		return errors.New("the server requires a second factor of this admin, who has none; " +
 			"set it up first, and give its current code with --code")
 	}
-	a, err = v.want(ctx, http.StatusOK, request{
-		method: "POST", path: "/me/mfa", token: s.token,
-		body: map[string]any{"current": s.user.password},
-	})
-	if err != nil {
-		return fmt.Errorf("begin a second factor: %w", err)
-	}
-	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
-		strings.TrimRight(a.member("secret"), "="))
-	if err != nil {
-		return fmt.Errorf("read the key of a second factor: %w", err)
-	}
-	v.hide(a.member("secret"))
-	a, err = v.want(ctx, http.StatusOK, request{
-		method: "POST", path: "/me/mfa/confirm", token: s.token,
-		body: map[string]any{"code": oneTimePassword(key, v.cfg.Now())},
-	})
-	if err != nil {
-		return fmt.Errorf("confirm a second factor: %w", err)
-	}
-	var confirmed struct {
-		Codes []string `json:"recovery_codes"`
-	}
-	if err := a.into(&confirmed); err != nil {
+	if err := v.setUpMFA(ctx, s); err != nil {
 		return err
 	}
-	v.hide(confirmed.Codes...)
-	s.user.recovery = confirmed.Codes
 	again, err := v.login(ctx, s.user) // this time with a code
 	if err != nil {
 		return fmt.Errorf("log in with a second factor: %w", err)

@@ -493,9 +493,9 @@ func places(ctx context.Context, v *verifier) (string, error) {
 	good := x.session.token
 	for _, name := range []string{"token", "access_token", "x-access-token", "jwt"} {
 		for what, r := range map[string]request{
-			"the query":  {method: "GET", path: guarded + "?" + name + "=" + good},
-			"a cookie":   {method: "GET", path: guarded, header: http.Header{"Cookie": {name + "=" + good}}},
-			"the body":   {method: "POST", path: "/clientes", body: map[string]any{name: good, "name": v.tag}},
+			"the query": {method: "GET", path: guarded + "?" + name + "=" + good},
+			"a cookie":  {method: "GET", path: guarded, header: http.Header{"Cookie": {name + "=" + good}}},
+			"the body":  {method: "POST", path: "/clientes", body: map[string]any{name: good, "name": v.tag}},
 		} {
 			a, err := v.do(ctx, r)
 			if err != nil {

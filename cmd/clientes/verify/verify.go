@@ -135,6 +135,8 @@ type verifier struct {
 
 	sharedSessions map[string]*session // by role, see shared
 
+	pairs []pair // the wrong logins whose answers were compared, for their times
+
 	mu       sync.Mutex
 	made     int             // users, for their names
 	users    map[string]bool // the names of users to remove
