@@ -67,7 +67,7 @@ func ndjson(rows []texts) string {
 
 // importFaults is the answer to an import with faults.
 type importFaults struct {
-	Count  int    `json:"error_count"`
+	Count  int `json:"error_count"`
 	Errors []struct {
 		Row   int    `json:"row"`
 		Field string `json:"field"`
