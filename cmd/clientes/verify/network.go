@@ -80,7 +80,7 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		return "", notTried("TRUSTED_PROXIES holds this machine, so its headers are believed; run it " +
 			"from another one")
 	}
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -191,7 +191,7 @@ func cookieFlags(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -268,7 +268,7 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -406,7 +406,7 @@ func corsClosed(ctx context.Context, v *verifier) (string, error) {
 var hasVersion = regexp.MustCompile(`[0-9]`)
 
 func headers(ctx context.Context, v *verifier) (string, error) {
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -600,11 +600,11 @@ var hashes = regexp.MustCompile(`\$argon2|\$2[aby]\$|\$scrypt|\$pbkdf2|"(passwor
 	`totp|refresh_token|recovery_codes)"\s*:\s*["\[]`)
 
 func secretsInAnswers(ctx context.Context, v *verifier) (string, error) {
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
-	id := strconv.FormatInt(s.user.id, 10)
+	id := decimal(s.user.id)
 	admin := v.admin.token
 	requests := []request{
 		{method: "GET", path: "/me", token: s.token},

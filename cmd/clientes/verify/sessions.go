@@ -168,7 +168,7 @@ func (v *verifier) where() string {
 }
 
 func logoutEverywhere(ctx context.Context, v *verifier) (string, error) {
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -206,7 +206,7 @@ func logoutEverywhere(ctx context.Context, v *verifier) (string, error) {
 
 func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
 	const rounds = 6
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -261,7 +261,7 @@ func logoutAll(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	bystander, err := v.newSession(ctx, "viewer")
+	bystander, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -295,7 +295,7 @@ func refreshRace(ctx context.Context, v *verifier) (string, error) {
 	if v.cfg.RefreshGrace == 0 {
 		return "", notTried("REFRESH_GRACE is 0: each refresh has another successor")
 	}
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -353,7 +353,7 @@ func refreshGrace(ctx context.Context, v *verifier) (string, error) {
 	if v.cfg.RefreshGrace == 0 {
 		return "", notTried("REFRESH_GRACE is 0: each refresh has another successor")
 	}
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -402,7 +402,7 @@ func refreshLost(ctx context.Context, v *verifier) (string, error) {
 	case grace > 2*time.Second && !v.cfg.Slow:
 		return "", notTried("it has to wait for REFRESH_GRACE of %v; --slow does", grace)
 	}
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -432,7 +432,7 @@ func refreshLost(ctx context.Context, v *verifier) (string, error) {
 }
 
 func refreshReuse(ctx context.Context, v *verifier) (string, error) {
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -467,7 +467,7 @@ func refreshReuse(ctx context.Context, v *verifier) (string, error) {
 }
 
 func refreshForged(ctx context.Context, v *verifier) (string, error) {
-	s, err := v.newSession(ctx, "viewer")
+	s, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -491,7 +491,6 @@ func refreshForged(ctx context.Context, v *verifier) (string, error) {
 		"a text that is far longer": strings.Repeat("a", 5000),
 	}
 	for what, token := range forged {
-		v.hide(token)
 		a, err := v.do(ctx, refreshRequest(token))
 		if err != nil {
 			return "", err
@@ -549,7 +548,7 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stranger, err := v.newSession(ctx, "viewer")
+	stranger, err := v.visit(ctx, "viewer")
 	if err != nil {
 		return "", err
 	}
@@ -671,7 +670,7 @@ func passwordChangeEnds(ctx context.Context, v *verifier) (string, error) {
 
 // patchUser changes a user as the admin.
 func (v *verifier) patchUser(ctx context.Context, u *user, body map[string]any) error {
-	path := "/users/" + strconv.FormatInt(u.id, 10)
+	path := "/users/" + decimal(u.id)
 	_, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "PATCH", path: path, body: body})
 	return err
 }
@@ -720,7 +719,7 @@ func disabledUser(ctx context.Context, v *verifier) (string, error) {
 func deletedUser(ctx context.Context, v *verifier) (string, error) {
 	_, _, seen, err := v.ends(ctx, func(ctx context.Context, s *session) error {
 		_, err := v.wantAsAdmin(ctx, http.StatusNoContent, request{
-			method: "DELETE", path: "/users/" + strconv.FormatInt(s.user.id, 10),
+			method: "DELETE", path: "/users/" + decimal(s.user.id),
 		})
 		return err
 	})
@@ -730,7 +729,7 @@ func deletedUser(ctx context.Context, v *verifier) (string, error) {
 func adminEndsSessions(ctx context.Context, v *verifier) (string, error) {
 	u, _, seen, err := v.ends(ctx, func(ctx context.Context, s *session) error {
 		_, err := v.wantAsAdmin(ctx, http.StatusNoContent, request{
-			method: "DELETE", path: "/users/" + strconv.FormatInt(s.user.id, 10) + "/sessions",
+			method: "DELETE", path: "/users/" + decimal(s.user.id) + "/sessions",
 		})
 		return err
 	})
@@ -758,7 +757,7 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := "/users/" + strconv.FormatInt(victim.user.id, 10)
+	path := "/users/" + decimal(victim.user.id)
 	tried := 0
 	for what, old := range map[string]claims{
 		"a login six minutes ago": c.with("auth_time", v.cfg.Now().Add(-6*time.Minute).Unix()),
