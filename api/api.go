@@ -111,6 +111,8 @@ type Server struct {
 	forwarded rarely      // the warning about X-Forwarded-For
 	headers   http.Header // of every answer, unless it has its own
 
+	metrics *metrics // nil if there are none
+
 	draining atomic.Bool
 	readyMu  sync.Mutex
 	ready    *readiness // the latest, nil at first
@@ -221,6 +223,10 @@ func New(cfg Config) (*Server, error) {
 			size: maxDownloads, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
 		},
 		headers: headersOf(cfg.PublicURL),
+		allow:   make(map[string][]string),
+	}
+	if s.metrics, err = newMetrics(s, cfg.Metrics); err != nil {
+		return nil, err
 	}
 	routes := s.routes()
 	for _, p := range published {
@@ -259,8 +265,10 @@ func newEngine(trustedProxies []netip.Prefix) (*gin.Engine, error) {
 // mount has the engine serve routes, HEAD where there is GET, and OPTIONS.
 func (s *Server) mount(routes []route) {
 	e := s.engine
-	allow := make(map[string][]string)
-	s.allow = allow
+	allow := s.allow
+	if s.metrics != nil {
+		e.Use(s.metrics.measure)
+	}
 	// Pages of other origins may read the refusal of a method, too: CORS comes first.
 	e.Use(s.begin, s.recover, s.allowOrigins(), s.checkMethod, s.checkOrigin)
 	e.NoRoute(s.noRoute)

@@ -25,6 +25,7 @@ import (
 // exchange is what the middleware knows about a request. The log line has some of it.
 type exchange struct {
 	id     string
+	trace  string      // the trace id of the caller, "" if there is none
 	caller auth.Caller // after verifyJWT
 	query  url.Values  // after checkQuery
 	err    error       // became the answer
@@ -72,6 +73,7 @@ func (s *Server) begin(c *gin.Context) {
 	if !isRequestID(x.id) {
 		x.id = newRequestID()
 	}
+	x.trace = traceID(c.Request.Header)
 	c.Set(exchangeKey, x)
 	h := c.Writer.Header()
 	h["X-Request-Id"] = []string{x.id}
@@ -163,7 +165,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	if !s.cfg.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 11)
+	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs,
 		slog.String("request_id", x.id),
 		slog.String("method", loggable(c.Request.Method)),
@@ -175,6 +177,9 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
 		slog.String("ip", c.ClientIP()),
 	)
+	if x.trace != "" {
+		attrs = append(attrs, slog.String("trace_id", x.trace))
+	}
 	if x.caller.UserID != 0 {
 		attrs = append(attrs,
 			slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))
