@@ -16,7 +16,8 @@ func addJSONFlag(cmd *cobra.Command, what string) *bool {
 
 // printJSON writes one value for programs, with a newline at its end.
 func printJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v, jsontext.Multiline(true), json.Deterministic(true))
+	b, err := json.Marshal(v, jsontext.Multiline(true), json.Deterministic(true),
+		jsontext.PreserveRawStrings(true), jsontext.AllowDuplicateNames(true)) // as a stranger wrote it
 	if err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func TestThePasswordIsAskedForTwice(t *testing.T) {
 		person, terminal := newTerminal(t)
 		p := &prompts{t: t, person: person, program: terminal}
 		p.answers = []func(){p.types(test.first), p.types(test.second)}
-		status := run(t.Context(), []string{"user", "add", "bob"}, environment(nil),
+		status := run(t.Context(), []string{"user", "add", "bob"}, environment(at("sqlite:clientes.db")),
 			terminal, io.Discard, p)
 		p.typing.Wait()
 		if status != test.status || !strings.Contains(p.said.String(), test.said) {
@@ -116,7 +116,7 @@ func TestInterruptedPrompt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	person, terminal := newTerminal(t)
 	p := &prompts{t: t, person: person, program: terminal, answers: []func(){cancel}}
-	status := run(ctx, []string{"user", "add", "bob"}, environment(nil), terminal, io.Discard, p)
+	status := run(ctx, []string{"user", "add", "bob"}, environment(at("sqlite:clientes.db")), terminal, io.Discard, p)
 	p.typing.Wait()
 	const interrupted = "clientes: interrupted before it was done\n"
 	if status != 1 || !strings.HasSuffix(p.said.String(), interrupted) {
