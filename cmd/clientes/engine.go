@@ -110,9 +110,9 @@ func migrateAndOpen(
 	return e.open(ctx, databaseURL, o)
 }
 
-// openToAdd opens the store for a command that adds to it. It makes a fresh database, and says so on
-// standard error. It leaves an older one alone, since the servers that run on it may not know another
-// schema. [program.configureToAdd] comes before it.
+// openToAdd opens the store for a command that adds to it. It makes a fresh database, and says so
+// on standard error. It leaves an older one alone, since the servers that run on it may not know
+// another schema. [program.configureToAdd] comes before it.
 func (p *program) openToAdd(ctx context.Context, c config.Config) (store.Store, error) {
 	st, err := openExisting(ctx, c.DatabaseURL)
 	if !errors.Is(err, errNoTables) {
@@ -178,8 +178,8 @@ func openExisting(ctx context.Context, databaseURL string) (store.Store, error) 
 	return whole(ctx, st, err)
 }
 
-// openToCopyInto opens or makes the store for the one command that may use a database before a copy into it
-// is finished.
+// openToCopyInto opens or makes the store for the one command that may use a database before a copy
+// into it is finished.
 func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {

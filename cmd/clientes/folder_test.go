@@ -46,15 +46,16 @@ func TestNoDatabaseByAccident(t *testing.T) {
 		"backup b.db", "sessions end-all",
 	} {
 		database := folder(map[string]string{".env": "SECRET=" + goodSecret + "\n"})
-		do(nil, args).want(t, 1, "", "there is no database "+database+": go to the folder of the server, "+
-			"or correct DATABASE_URL; `clientes migrate` makes that database")
+		do(nil, args).want(t, 1, "", "there is no database "+database+
+			": go to the folder of the server, or correct DATABASE_URL; `clientes migrate` makes that database")
 		if made() {
 			t.Errorf("%s has made a database", args)
 		}
 	}
 	// An unset folder, though a platform or a shell has set HOST and PORT.
 	for _, vars := range []map[string]string{nil, {"PORT": "3000", "HOST": "127.0.0.1"}} {
-		for _, args := range append(adding, "import c.csv --dry-run", "user import u.csv --dry-run") {
+		dry := []string{"import c.csv --dry-run", "user import u.csv --dry-run"}
+		for _, args := range append(dry, adding...) {
 			database := folder(nil)
 			do(vars, args).want(t, 1, "", "clientes: there is no database "+database+
 				", no .env beside it, and DATABASE_URL is not set: go to the folder of the server, or give "+
@@ -92,5 +93,6 @@ func TestNoDatabaseByAccident(t *testing.T) {
 		}
 	}
 	url := postgrestest.Database(t)
-	do(at(url), "import c.csv").want(t, 0, "imported 1 customer\n", "clientes: made the tables in postgres")
+	do(at(url), "import c.csv").want(t, 0, "imported 1 customer\n",
+		"clientes: made the tables in postgres")
 }

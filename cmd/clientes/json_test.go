@@ -14,8 +14,8 @@ import (
 	"clientes/store/postgres/postgrestest"
 )
 
-// Every command whose result a script needs prints it as JSON. Errors and exit statuses are those of
-// the same command without --json.
+// Every command whose result a script needs prints it as JSON. Errors and exit statuses are those
+// of the same command without --json.
 func TestJSON(t *testing.T) {
 	secretIn(t)
 	began := time.Now().Add(-time.Second)
@@ -92,7 +92,8 @@ func TestJSON(t *testing.T) {
 			}
 		}
 	}
-	if r := call(t, nil, "name,email\nAna,ana\n", "import", "-", "--json"); r.status != 1 || r.stdout != "" {
+	r := call(t, nil, "name,email\nAna,ana\n", "import", "-", "--json")
+	if r.status != 1 || r.stdout != "" {
 		t.Errorf("an import with a fault: %+v", r)
 	}
 
@@ -219,7 +220,8 @@ func TestTokenInspectAsJSON(t *testing.T) {
 	if in.Header["alg"] != "HS256" || in.Claims["role"] != "viewer" || in.Good == nil || !*in.Good {
 		t.Errorf("%+v", in)
 	}
-	call(t, nil, "another "+goodPassword, "user", "passwd", "abc", "--password-stdin").want(t, 0, "", "")
+	call(t, nil, "another "+goodPassword, "user", "passwd", "abc", "--password-stdin").
+		want(t, 0, "", "")
 	in = inspected{}
 	r := call(t, nil, token, "token", "inspect", "--json")
 	wantJSON(t, r, 1, &in)
@@ -234,8 +236,8 @@ func TestTokenInspectAsJSON(t *testing.T) {
 	}
 	part := base64.RawURLEncoding.EncodeToString
 	// A stranger's token may hold what a terminal obeys.
-	r = call(t, nil, part([]byte("{}"))+"."+part([]byte("{\"a\":\"\u009b\U0001F680\",\"a\":2}"))+".x",
-		"token", "inspect", "--json")
+	claims := "{\"a\":\"\u009b\U0001F680\",\"a\":2}"
+	r = call(t, nil, part([]byte("{}"))+"."+part([]byte(claims))+".x", "token", "inspect", "--json")
 	r.want(t, 1, `"\u009b🚀"`, "")
 
 	// The health check, while it serves and when it does not.

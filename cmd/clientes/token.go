@@ -93,8 +93,8 @@ func viewInspection(in token.Inspection, bad error) inspectionView {
 // errNotGood means that a server would refuse a token.
 var errNotGood = errors.New("the token is not good")
 
-// whyNotGood returns nil if the token is good, an errNotGood if it is not, and another error if that
-// is not known.
+// whyNotGood returns nil if the token is good, an errNotGood if it is not, and another error if
+// that is not known.
 func whyNotGood(ctx context.Context, c config.Config, given string, in token.Inspection) error {
 	err := checkToken(ctx, c, given)
 	if errors.Is(err, auth.ErrTokenInvalid) {
