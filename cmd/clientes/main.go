@@ -133,6 +133,8 @@ func (p *program) root() *cobra.Command {
 		p.tokenCommand(),
 		p.captchaCommand(),
 		p.configCommand(),
+		p.doctorCommand(),
+		p.verifyCommand(),
 		p.healthcheckCommand(),
 		p.completionCommand(),
 		p.versionCommand(),

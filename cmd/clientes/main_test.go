@@ -323,6 +323,7 @@ CORS_ORIGINS      (none)                        default
 TRUSTED_PROXIES   (none)                        default
 REQUIRE_IF_MATCH  false                         default
 CONSOLE           on                            default
+METRICS_ADDR      (none)                        default
 LOG_LEVEL         info                          default
 LOG_FORMAT        text on a terminal, else json default
 SHUTDOWN_DELAY    0s                            default
