@@ -63,7 +63,7 @@ func (p *program) updateAccounts(
 		return err
 	}
 	open := func() (store.Store, error) { return openExisting(ctx, c.DatabaseURL) }
-	return withAccounts(ctx, c, read, open, update)
+	return changeAccounts(ctx, c, read, open, update)
 }
 
 // addAccount is updateAccounts for a store that is made if there is none.
@@ -76,10 +76,10 @@ func (p *program) addAccount(
 		return err
 	}
 	open := func() (store.Store, error) { return p.openToAdd(ctx, c) }
-	return withAccounts(ctx, c, read, open, add)
+	return changeAccounts(ctx, c, read, open, add)
 }
 
-func withAccounts(
+func changeAccounts(
 	ctx context.Context, c config.Config, read func(context.Context) (string, error),
 	open func() (store.Store, error),
 	update func(context.Context, *auth.Accounts, string) error,
