@@ -35,6 +35,8 @@ func children() map[string]func(url string) error {
 		"serve":      serveForEver,
 		"checkpoint": checkpointForEver,
 		"import":     importForEver,
+
+		"restore": restoreWhatIsInUse,
 	}
 }
 
