@@ -265,8 +265,10 @@ func TestExamineHasNoTime(t *testing.T) {
 	}
 }
 
-func TestExamineALongWAL(t *testing.T) {
-	t.Parallel()
+func TestExamineLong(t *testing.T) {
+	if os.Getenv("TEST_LONG") == "" {
+		t.Skip("it writes a long log, and runs with TEST_LONG")
+	}
 	path, url := examined(t)
 	s := open(t, url)
 	reader := beside(t, url)
