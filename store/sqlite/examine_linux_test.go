@@ -2,16 +2,51 @@ package sqlite_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"clientes/store"
 	"clientes/store/sqlite"
 )
+
+// A server examines its own database. If that closed the file, the locks of this process would be
+// gone: fcntl_locking(2).
+func TestExamineByTheServerKeepsItsLocks(t *testing.T) {
+	t.Parallel()
+	path, url := examined(t)
+	s := open(t, url)
+	for range 2 {
+		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"}); err != nil {
+			t.Fatal(err)
+		}
+		if !isLocked(t, path) {
+			t.Error("the server has no lock on its database")
+		}
+		wantSound(t, url)
+	}
+	if !isLocked(t, path) {
+		t.Error("the server has lost its lock")
+	}
+}
+
+// isLocked reports whether this process has a lock on a file.
+func isLocked(t *testing.T, path string) bool {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	locks, err := os.ReadFile("/proc/locks")
+	must(t, err)
+	inode := info.Sys().(*syscall.Stat_t).Ino
+	line := regexp.MustCompile(fmt.Sprintf(`POSIX .* %d \S+:%d `, os.Getpid(), inode))
+	return line.Match(locks)
+}
 
 func TestExamineWhoMayUseTheFiles(t *testing.T) {
 	t.Parallel()

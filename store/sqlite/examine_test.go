@@ -2,8 +2,6 @@ package sqlite_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,33 +96,6 @@ func wantSound(t *testing.T, url string) {
 	if len(ids) < 6 {
 		t.Errorf("only %d checks", len(ids))
 	}
-}
-
-// A server examines its own database. If it closed the file, all its locks on it would be gone.
-func TestExamineByTheServerKeepsItsLocks(t *testing.T) {
-	t.Parallel()
-	path, url := examined(t)
-	must(t, second(sqlite.WriteBackup(t.Context(), url, path+".backup", nothing)))
-	s := open(t, url)
-	for range 2 {
-		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"}); err != nil {
-			t.Fatal(err)
-		}
-		wantSound(t, url)
-		if out, err := startChild(t, "restore", url).CombinedOutput(); err != nil {
-			t.Errorf("%v: %s", err, out)
-		}
-	}
-}
-
-// restoreWhatIsInUse returns an error unless another process has the database open.
-func restoreWhatIsInUse(url string) error {
-	_, err := sqlite.Restore(context.Background(), url,
-		strings.TrimPrefix(url, "sqlite:")+".backup", nothing)
-	if !errors.Is(err, sqlite.ErrInUse) {
-		return fmt.Errorf("the database is not in use: %v", err)
-	}
-	return nil
 }
 
 func TestExamineAFileThatCannotBeOpened(t *testing.T) {

@@ -35,8 +35,6 @@ func children() map[string]func(url string) error {
 		"serve":      serveForEver,
 		"checkpoint": checkpointForEver,
 		"import":     importForEver,
-
-		"restore": restoreWhatIsInUse,
 	}
 }
 
