@@ -97,6 +97,51 @@ func TestExamineWhoMayUseTheFiles(t *testing.T) {
 	wantFinding(t, url, id, store.LevelOK, "can read the files", "")
 }
 
+// Somebody migrates with sudo, and looks as the user that is to serve.
+func TestExamineAFileOfAnotherUser(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root can make files of another user")
+	}
+	t.Parallel()
+	folder, err := os.MkdirTemp("/var/tmp", "clientes-")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	program := filepath.Join(folder, "test")
+	self, err := os.Executable()
+	must(t, err)
+	copyTo(t, self, program)
+	must(t, os.Chmod(program, 0o755))
+	const nobody = 65534
+	must(t, os.Chown(folder, nobody, nobody))
+	path := filepath.Join(folder, "clientes.db")
+	must(t, sqlite.Migrate(t.Context(), "sqlite:"+path))
+	look := func() string {
+		t.Helper()
+		child := startChild(t, "examine", "sqlite:"+path)
+		child.Path, child.Dir = program, folder
+		child.SysProcAttr = &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: nobody, Gid: nobody},
+		}
+		out, err := child.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	for _, suffix := range []string{"", ".lock"} {
+		cure := "chown nobody " + path + " " + path + ".lock"
+		want := "database-open fail " + path + suffix + " belongs to root, and nobody may not read and " +
+			"write it; as root, " + cure
+		if out := look(); !strings.Contains(out, want) {
+			t.Errorf("got %s, want %s", out, want)
+		}
+		must(t, os.Chown(path+suffix, nobody, nobody))
+	}
+	if out := look(); !strings.Contains(out, "database-open ok") {
+		t.Errorf("after the cure: %s", out)
+	}
+}
+
 // mounted mounts a file system on a folder until t ends.
 func mounted(t *testing.T, program string, args ...string) (folder string) {
 	t.Helper()

@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -284,4 +285,11 @@ func TestExamineTheLastBackup(t *testing.T) {
 	_, err := sqlite.CopyBackup(t.Context(), url, new(strings.Builder), nothing)
 	must(t, err)
 	wantFinding(t, url, "database-backup", store.LevelOK, "the last backup was made ", "")
+}
+
+func printExamination(url string) error {
+	for _, f := range sqlite.Examine(context.Background(), url) {
+		fmt.Println(f.ID, f.Level, f.Message+"; "+f.Cure)
+	}
+	return nil
 }
