@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
 	"clientes/auth"
@@ -59,6 +60,9 @@ type Config struct {
 	// Examine looks for what is wrong with the set-up, for GET /doctor. If it is nil, only the
 	// request is examined.
 	Examine func(context.Context) []store.Finding
+
+	// Metrics is where the server registers its metrics. If it is nil, nothing is counted.
+	Metrics prometheus.Registerer
 }
 
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].

@@ -24,6 +24,7 @@ func (c *Config) check(bad faults) {
 	c.checkSecrets(bad)
 	c.checkTimes(bad)
 	c.checkHost(bad)
+	c.checkMetricsAddr(bad)
 	if err := CheckDatabaseURL(c.DatabaseURL); err != nil {
 		bad.add("DATABASE_URL", "%v", err)
 	} else if postgres.IsURL(c.DatabaseURL) {

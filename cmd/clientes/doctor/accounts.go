@@ -24,7 +24,7 @@ func accounts(_ context.Context, s Setup) []store.Finding {
 	default:
 		r.ok("signup-mail", "strangers may sign up, and mail confirms their email")
 	}
-	if c.RequireMFA == "none" && !isLoopback(c.PublicURLAt(s.Addr).Hostname()) {
+	if c.RequireMFA == "none" && !isLoopback(s.public().Hostname()) {
 		r.warn("mfa", "no admin needs a second factor: one stolen password is enough to manage "+
 			"all users",
 			"set REQUIRE_MFA=admin; admins without one set it up at their next login")

@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +31,8 @@ type Setup struct {
 	Config config.Config
 	Err    error // of [config.Load] and [config.Config.CheckStart]
 
-	// Addr is where this process listens, nil if it does not.
-	Addr net.Addr
+	// Serving is where browsers find the server of this process, nil if it has none.
+	Serving *url.URL
 
 	// Database examines the database of DATABASE_URL, which has no fault then.
 	Database func(ctx context.Context, databaseURL string) []store.Finding

@@ -36,7 +36,7 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 			"drop ?tls=none")
 	}
 	sender := mail.NewSMTP(mail.Config{
-		Server: c.SMTP, From: c.MailFrom, PublicURL: c.PublicURLAt(s.Addr), Timeout: patience,
+		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: patience,
 		RootCAs: s.RootCAs, Now: time.Now,
 	})
 	server, err := sender.Probe(ctx)
