@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"clientes/auth/mail"
@@ -30,6 +31,26 @@ func accounts(_ context.Context, s Setup) []store.Finding {
 			"set REQUIRE_MFA=admin; admins without one set it up at their next login")
 	} else {
 		r.ok("mfa", "REQUIRE_MFA is %s", c.RequireMFA)
+	}
+	return r
+}
+
+// metrics looks at who can read METRICS_ADDR, which has no login.
+func metrics(_ context.Context, s Setup) []store.Finding {
+	const id = "metrics"
+	var r report
+	at := s.Config.MetricsAddr
+	host, _, err := net.SplitHostPort(at)
+	switch {
+	case at == "":
+		r.ok(id, "no metrics are served")
+	case err == nil && isLoopback(host):
+		r.ok(id, "only this machine can read metrics and profiles, at %s", at)
+	default:
+		r.warn(id, fmt.Sprintf("METRICS_ADDR is %s: whoever can connect to it reads metrics and takes "+
+			"profiles, without a login", at),
+			"set it to 127.0.0.1 and a port, or let only Prometheus through to it: a firewall, a "+
+				"NetworkPolicy")
 	}
 	return r
 }

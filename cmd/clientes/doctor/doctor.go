@@ -50,20 +50,42 @@ type Setup struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
+// checks are all of [Examine], in the order of their findings. None is made while one of the settings
+// that it needs has a fault.
+var checks = []struct {
+	look  func(context.Context, Setup) []store.Finding
+	needs []string
+}{
+	{settings, nil},
+	{secrets, nil},
+	{files, nil},
+	{publicURL, []string{"PUBLIC_URL", "HOST", "PORT"}},
+	{listener, []string{"HOST", "PORT"}},
+	{cookies, []string{"PUBLIC_URL", "HOST", "CORS_ORIGINS"}},
+	{origins, []string{"PUBLIC_URL", "CORS_ORIGINS"}},
+	{proxies, []string{"PUBLIC_URL", "HOST", "TRUSTED_PROXIES"}},
+	{accounts, []string{"PUBLIC_URL", "SIGNUP", "REQUIRE_MFA"}},
+	{mailServer, []string{"PUBLIC_URL", "SMTP_URL", "MAIL_FROM"}},
+	{metrics, []string{"METRICS_ADDR"}},
+	{limits, nil},
+	{temporary, nil},
+	{shutdown, []string{"SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT"}},
+	{database, []string{"DATABASE_URL"}},
+}
+
 // Examine looks at a set-up from inside. It returns findings in the order of the checks, some ten
 // seconds after it was called at the latest.
 func Examine(ctx context.Context, s Setup) []store.Finding {
-	checks := []func(context.Context, Setup) []store.Finding{
-		settings, secrets, files, publicURL, listener, cookies, origins, proxies, accounts,
-		mailServer, limits, temporary, shutdown, database,
-	}
 	found := make([][]store.Finding, len(checks))
 	var group sync.WaitGroup
 	for i, check := range checks {
+		if s.unusable(check.needs...) {
+			continue // the fault says so, and may be a password in the wrong place
+		}
 		group.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
-			found[i] = check(ctx, s)
+			found[i] = check.look(ctx, s)
 		})
 	}
 	group.Wait()
@@ -75,8 +97,8 @@ func Examine(ctx context.Context, s Setup) []store.Finding {
 }
 
 func database(ctx context.Context, s Setup) []store.Finding {
-	if s.Database == nil || config.CheckDatabaseURL(s.Config.DatabaseURL) != nil {
-		return nil // the fault of the setting says so
+	if s.Database == nil {
+		return nil
 	}
 	return s.Database(ctx, s.Config.DatabaseURL)
 }
