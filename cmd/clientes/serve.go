@@ -97,6 +97,7 @@ func serve(
 ) error {
 	defer listener.Close()
 	defer m.close()
+	m.addStore(st)
 	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err
