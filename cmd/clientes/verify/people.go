@@ -301,7 +301,8 @@ func (v *verifier) findClientes(ctx context.Context) error {
 
 // remove deletes what is at a path. The error names it, and why that was not possible.
 func (v *verifier) remove(ctx context.Context, what, path string) error {
-	a, err := v.asAdmin(ctx, request{method: "DELETE", path: path})
+	r := request{method: "DELETE", path: path, header: http.Header{"If-Match": anyVersion}}
+	a, err := v.asAdmin(ctx, r)
 	if err == nil && a.is(http.StatusForbidden, "step_up_required") {
 		proof := map[string]any{"current": v.admin.user.password}
 		if code := v.admin.user.code(); code != "" {
