@@ -318,6 +318,9 @@ func TestVerifyEverything(t *testing.T) {
 			before := f.rows(t)
 			report, status := verifyFleet(t, f, nil, "--slow")
 			report.wantKept(t, status)
+			for _, x := range report.Results {
+				t.Logf("%s: %s", x.ID, x.Evidence)
+			}
 			if after := f.rows(t); after != before {
 				t.Errorf("before %s, afterwards %s", before, after)
 			}

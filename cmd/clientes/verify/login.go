@@ -19,8 +19,8 @@ import (
 // that time are below it.
 func loginChecks() []check {
 	return []check{
-		{"attempts-blocked", accounts, "Five failed logins make the sixth wait, the right password " +
-			"included, also when they come at once.", attemptsBlocked},
+		{"attempts-blocked", accounts, "Five failed logins make the sixth wait, whatever the " +
+			"password, also when they come at once.", attemptsBlocked},
 		{"attempts-known-device", accounts, "Strangers cannot lock a user out of a client that " +
 			"they have used.", attemptsKnownDevice},
 		{"unknown-user-answer", accounts, "A wrong password and an unknown user have the same " +

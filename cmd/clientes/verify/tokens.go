@@ -26,12 +26,12 @@ func tokenChecks() []check {
 			"header spells none.", algNone},
 		{"token-alg-confusion", accessToken, "A token with any other algorithm than HS256 is " +
 			"refused, whatever it is signed with.", algConfusion},
-		{"token-signature", accessToken, "A signature that is missing, changed, cut off, of " +
-			"another token or written loosely is refused.", signatures},
+		{"token-signature", accessToken, "A signature that is missing, changed, cut off or of " +
+			"another token is refused.", signatures},
 		{"token-payload-changed", accessToken, "A token whose claims were changed is refused.",
 			payloadChanged},
-		{"token-header-extra", accessToken, "A header that names other keys, or what the server " +
-			"must understand (crit), does not get a token accepted.", headerExtra},
+		{"token-header-extra", accessToken, "A token whose header brings other keys, or a crit that " +
+			"nobody knows, is refused.", headerExtra},
 		{"token-refresh-as-access", accessToken, "No kind of token is good for another one.",
 			refreshAsAccess},
 		{"token-places", accessToken, "A token is read from its headers only, and several must " +
