@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -28,26 +29,27 @@ func TestMayFail(t *testing.T) {
 
 // Times differ if one kind is almost always slower, and by far.
 func TestTimesDiffer(t *testing.T) {
-	for _, c := range []struct {
-		name           string
-		known, unknown [6]time.Duration // in milliseconds
+	slow, fast := [pairs]int{50, 51, 52, 53, 54, 55}, [pairs]int{1, 1, 2, 2, 3, 3}
+	for name, c := range map[string]struct {
+		known, unknown [pairs]int // in milliseconds
 		want           bool
 	}{
-		{"a hash that is left out", [6]time.Duration{50, 51, 52, 53, 54, 55}, [6]time.Duration{1, 1, 2, 2, 3, 3}, true},
-		{"the other way round", [6]time.Duration{1, 1, 2, 2, 3, 3}, [6]time.Duration{50, 51, 52, 53, 54, 55}, true},
-		{"one that had to wait", [6]time.Duration{50, 51, 52, 53, 54, 55}, [6]time.Duration{1, 1, 2, 2, 3, 53}, false},
-		{"the same", [6]time.Duration{50, 51, 52, 53, 54, 55}, [6]time.Duration{50, 51, 52, 53, 54, 55}, false},
-		{"a little slower", [6]time.Duration{60, 61, 62, 63, 64, 65}, [6]time.Duration{50, 51, 52, 53, 54, 55}, false},
-		{"both very fast", [6]time.Duration{4, 4, 4, 4, 4, 4}, [6]time.Duration{1, 1, 1, 1, 1, 1}, false},
+		"a hash that is left out": {slow, fast, true},
+		"the other way round":     {fast, slow, true},
+		"one that had to wait":    {slow, [pairs]int{1, 1, 2, 2, 3, 53}, false},
+		"the same":                {slow, slow, false},
+		"a little slower":         {[pairs]int{60, 61, 62, 63, 64, 65}, slow, false},
+		"both very fast":          {[pairs]int{4, 4, 4, 4, 4, 4}, fast, false},
 	} {
 		var all []pair
 		for i := range pairs {
 			var p pair
-			p.known.took, p.unknown.took = c.known[i]*time.Millisecond, c.unknown[i]*time.Millisecond
+			p.known.took = time.Duration(c.known[i]) * time.Millisecond
+			p.unknown.took = time.Duration(c.unknown[i]) * time.Millisecond
 			all = append(all, p)
 		}
 		if got := timesOf(all).differ(); got != c.want {
-			t.Errorf("%s: differ is %t", c.name, got)
+			t.Errorf("%s: differ is %t", name, got)
 		}
 	}
 }
@@ -75,25 +77,25 @@ func TestReports(t *testing.T) {
 		t.Errorf("it is OK: %t, with %d failed", r.OK(), r.Count(Failed))
 	}
 	for name, c := range map[string]struct {
-		write func(Report, *strings.Builder) error
+		write func(Report, io.Writer) error
 		want  []string
 	}{
-		"text": {func(r Report, b *strings.Builder) error { return r.WriteText(b) }, []string{
+		"text": {Report.WriteText, []string{
 			"Server   http://127.0.0.1:3000 (clientes 1.0.0)\n", "Replica  http://127.0.0.1:3001\n",
 			"Date     2026-11-29T12:00:00Z\n",
 			"Result   1 passed, 1 failed, 1 not tried, in 1.2s with 7 requests\n",
 			"\n4. Sessions\n  failed    b: It ends.\n            got <b> | more\n",
 			"\nNot removed: the user verify-x (503)\n",
 		}},
-		"markdown": {func(r Report, b *strings.Builder) error { return r.WriteMarkdown(b) }, []string{
+		"markdown": {Report.WriteMarkdown, []string{
 			"- Date: 2026-11-29T12:00:00Z\n", "\n## 4. Sessions\n",
 			"| `b` | It ends. | **failed** | got &lt;b> \\| more |\n",
 			"| `c` | It begins. | not tried | nobody was there |\n",
 			"\n## Not removed\n\n- the user verify-x (503)\n",
 		}},
-		"JSON": {func(r Report, b *strings.Builder) error { return r.WriteJSON(b) }, []string{
-			`"started": "2026-11-29T12:00:00Z"`, `"failed": 1`, `"id": "b"`, `"outcome": "not tried"`,
-			`"left": [`,
+		"JSON": {Report.WriteJSON, []string{
+			`"started": "2026-11-29T12:00:00Z"`, `"failed": 1`, `"id": "b"`,
+			`"outcome": "not tried"`, `"left": [`,
 		}},
 	} {
 		var b strings.Builder
