@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 
 	"clientes/auth"
@@ -55,6 +56,9 @@ type Config struct {
 
 	// RequireIfMatch refuses to write over a record without If-Match (428).
 	RequireIfMatch bool
+
+	// Metrics is where the server registers its metrics. If it is nil, nothing is counted.
+	Metrics prometheus.Registerer
 }
 
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].

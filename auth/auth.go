@@ -33,6 +33,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"clientes/auth/password"
 	"clientes/auth/throttle"
 	"clientes/auth/token"
@@ -80,8 +82,8 @@ type clock interface {
 	Now() time.Time
 }
 
-// Config is what an [Auth] is made of. Every field is required, except Root, the previous secrets
-// and RequireMFA.
+// Config is what an [Auth] is made of. Every field is required, except Root, the previous secrets,
+// RequireMFA and Metrics.
 type Config struct {
 	Store Store
 	Gate  *password.Gate // every hash of a password waits at it
@@ -112,6 +114,9 @@ type Config struct {
 
 	Now func() time.Time // time.Now, except in tests: only access tokens go by it
 	Log *slog.Logger
+
+	// Metrics is where the Auth registers its metrics. If it is nil, nothing is counted.
+	Metrics prometheus.Registerer
 }
 
 // Auth authenticates callers and manages their accounts. It is safe for concurrent use.

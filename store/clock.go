@@ -28,6 +28,7 @@ type Clock struct {
 	at      time.Duration
 	step    time.Duration // how far the other clock is off, 0 if it is not
 	stepped time.Duration // since when
+	steps   int64
 }
 
 // NewClock returns a Clock that shows now.
@@ -46,14 +47,25 @@ func (c *Clock) Now() time.Time {
 
 func (c *Clock) now(elapsed time.Duration) time.Time { return c.base.Add(elapsed - c.at) }
 
+// Steps returns how often the other clock was set, forward or back, as far as Read has noticed.
+func (c *Clock) Steps() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.steps
+}
+
 // Read tells the Clock what the other clock shows now, and returns the time.
 func (c *Clock) Read(other time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	elapsed := c.elapsed()
 	step := other.Round(0).Sub(c.now(elapsed).Round(0))
-	if step.Abs() > stepTolerance && (step-c.step).Abs() > stepTolerance {
+	switch off := step.Abs() > stepTolerance; {
+	case off && (step-c.step).Abs() > stepTolerance:
 		c.step, c.stepped = step, elapsed
+		c.steps++
+	case !off && c.step != 0: // it was set right
+		c.steps++
 	}
 	switch {
 	case step.Abs() <= stepTolerance && step > 0, // the other clock runs faster

@@ -98,4 +98,13 @@ type Mails interface {
 	// mail instead if this was the last of [MaxMailTries], and reports whether it did. It does
 	// nothing if the mail is gone, or if somebody else has claimed it after the lease ended.
 	RetryMail(ctx context.Context, m Mail) (dropped bool, err error)
+
+	// MailQueue returns how long the queue is.
+	MailQueue(ctx context.Context) (MailQueue, error)
+}
+
+// MailQueue is the length of the queue of mail, with those mails that are not due yet.
+type MailQueue struct {
+	Mails  int64
+	Oldest time.Time // when the oldest was queued, the zero time if there are none
 }

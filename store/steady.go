@@ -11,6 +11,7 @@ type Steady struct {
 	elapsed func() time.Duration
 	now, at time.Duration // what both showed at the last look
 	since   time.Duration
+	step    time.Duration // at the last look, 0 if there was none
 	looked  bool
 }
 
@@ -27,9 +28,16 @@ func newSteady(clock func() time.Time, elapsed func() time.Duration) *Steady {
 // from one call to the next does it notice a step.
 func (s *Steady) For() time.Duration {
 	now, at := time.Duration(s.clock().UnixMilli())*time.Millisecond, s.elapsed()
-	if step := (now - s.now) - (at - s.at); !s.looked || step.Abs() > stepTolerance {
+	s.step = (now - s.now) - (at - s.at)
+	if !s.looked || s.step.Abs() <= stepTolerance {
+		s.step = 0
+	}
+	if !s.looked || s.step != 0 {
 		s.since, s.looked = at, true
 	}
 	s.now, s.at = now, at
 	return at - s.since
 }
+
+// Step returns by how much the clock was set between the last two calls of For, or 0.
+func (s *Steady) Step() time.Duration { return s.step }

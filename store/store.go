@@ -42,6 +42,9 @@ type Store interface {
 	// no longer on a large database.
 	Sizes(ctx context.Context, limit int64) (Sizes, error)
 
+	// Stats returns what the store counts. It asks the database nothing, and costs next to nothing.
+	Stats() Stats
+
 	// Ready returns nil if the database holds all migrations that this program knows, and no other
 	// one that it must know, and if a write to it would be kept. To know that, it writes. Otherwise
 	// it returns ErrUnavailable or [ErrSchema]. A store whose own write is under way may be ready

@@ -43,7 +43,8 @@ type logBuffer struct {
 	lines   []byte
 	timer   *time.Timer // runs while there are lines
 	full    bool
-	dropped dropped
+	dropped dropped                      // not reported yet
+	lost    int                          // lines that were dropped since the beginning
 	format  func(io.Writer) slog.Handler // nil until the settings are known
 	ended   bool
 }
@@ -79,7 +80,7 @@ func (b *logBuffer) Write(lines []byte) (int, error) {
 	// place.
 	if b.full || len(b.lines)+len(lines) > logRoom {
 		b.full = true
-		b.dropped.add(dropped{bytes.Count(lines, newline), time.Now()})
+		b.drop(bytes.Count(lines, newline))
 		return len(lines), nil
 	}
 	if len(b.lines) == 0 {
@@ -118,7 +119,7 @@ func (b *logBuffer) run() {
 			n, _ = b.to.Write(batch)
 			broken = n > 0 && batch[n-1] != '\n'
 		}
-		b.lost(batch[n:], reported)
+		b.unwritten(batch[n:], reported)
 		if ended {
 			return
 		}
@@ -148,8 +149,21 @@ func (b *logBuffer) report(d dropped) []byte {
 	return line.Bytes()
 }
 
-// lost counts the lines of what could not be written. The last of them may be a report.
-func (b *logBuffer) lost(rest []byte, reported dropped) {
+// drop counts lines that are dropped now. The caller holds b.mu.
+func (b *logBuffer) drop(lines int) {
+	b.dropped.add(dropped{lines, time.Now()})
+	b.lost += lines
+}
+
+// droppedLines returns how many lines were dropped since the beginning.
+func (b *logBuffer) droppedLines() float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return float64(b.lost)
+}
+
+// unwritten counts the lines of what could not be written. The last of them may be a report.
+func (b *logBuffer) unwritten(rest []byte, reported dropped) {
 	if len(rest) == 0 {
 		return
 	}
@@ -159,7 +173,7 @@ func (b *logBuffer) lost(rest []byte, reported dropped) {
 	if reported.lines > 0 {
 		lines--
 	}
-	b.dropped.add(dropped{lines, time.Now()})
+	b.drop(lines)
 	b.dropped.add(reported)
 	b.timer.Reset(logDelay) // try again, even if nothing more is logged
 }

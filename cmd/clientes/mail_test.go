@@ -153,7 +153,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			others := children(t, os.Getpid())
 			ended := make(chan error, 1)
 			log := slog.New(slog.NewTextHandler(out, nil))
-			go func() { ended <- serve(ctx, c, st, listener, log) }()
+			go func() { ended <- serve(ctx, c, st, listener, nil, log) }()
 			s := &server{addr: "127.0.0.1:" + port}
 			if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
 				t.Errorf("status %d", status)

@@ -66,6 +66,11 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 		return err
 	}
 	defer listener.Close()
+	m, err := p.listenMetrics(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer m.close()
 	log := p.logger(c)
 	st, err := openToServe(ctx, c.DatabaseURL, log)
 	if err != nil {
@@ -104,7 +109,7 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 		_ = p.show(fmt.Sprintf("Everything is set up already; serving at %s.\n"+
 			"`clientes user passwd NAME` gives a user another password.\n", url))
 	}
-	return serve(ctx, c, st, listener, log)
+	return serve(ctx, c, st, listener, m, log)
 }
 
 // fill adds the sample customers and the admin to a database without users, and shows the password.

@@ -33,7 +33,7 @@ The exit status is 1 if a second factor cannot be opened with any of the secrets
 			}
 			defer func() { err = errors.Join(err, st.Close()) }()
 			gate := password.NewGate(password.Local{}, 1, 0)
-			a, err := newAuth(c, st, gate, slog.New(slog.DiscardHandler))
+			a, err := newAuth(c, st, gate, nil, slog.New(slog.DiscardHandler))
 			if err != nil {
 				return err
 			}

@@ -48,7 +48,11 @@ SHUTDOWN_TIMEOUT. A second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
-			return serve(ctx, c, st, listener, log)
+			m, err := p.listenMetrics(ctx, c)
+			if err != nil {
+				return errors.Join(err, listener.Close())
+			}
+			return serve(ctx, c, st, listener, m, log)
 		},
 	}
 }
@@ -87,9 +91,11 @@ func upTo(n int64) any {
 // serve builds auth and the API upon a store, and answers requests until ctx ends. Then it closes
 // what it built, in the opposite order, and the listener.
 func serve(
-	ctx context.Context, c config.Config, st store.Store, listener net.Listener, log *slog.Logger,
+	ctx context.Context, c config.Config, st store.Store, listener net.Listener, m *metrics,
+	log *slog.Logger,
 ) error {
 	defer listener.Close()
+	defer m.close()
 	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err
@@ -102,20 +108,12 @@ func serve(
 	defer done()
 	gate := hashing.Gate()
 	gate.Rules = rules
-	a, err := newAuth(c, st, gate, log)
+	a, err := newAuth(c, st, gate, m, log)
 	if err != nil {
 		return err
 	}
 	public := c.PublicURLAt(listener.Addr())
-	handler, err := api.New(api.Config{
-		Store: st, Auth: a, Log: log, Now: time.Now,
-		PublicURL:      public,
-		CORSOrigins:    c.CORSOrigins,
-		TrustedProxies: c.TrustedProxies,
-		SignupOpen:     c.Signup == "open",
-		RequireIfMatch: c.RequireIfMatch,
-		Console:        c.Console == "on",
-	})
+	handler, err := newAPI(c, st, a, public, m, log)
 	if err != nil {
 		return err
 	}
@@ -135,6 +133,7 @@ func serve(
 	}()
 	group.Go(func() { a.Run(upkeep) })
 	group.Go(func() { handler.Run(upkeep) })
+	group.Go(func() { m.serve(upkeep, log) })
 	group.Go(func() { a.SendMail(sending, newSender(c, public, log), c.ShutdownTimeout) })
 
 	warnOfExposure(c, public, log)
@@ -142,11 +141,25 @@ func serve(
 	return newHTTPServer(c, handler, log).serve(ctx, listener)
 }
 
+func newAPI(
+	c config.Config, st store.Store, a *auth.Auth, public *url.URL, m *metrics, log *slog.Logger,
+) (*api.Server, error) {
+	return api.New(api.Config{
+		Store: st, Auth: a, Log: log, Now: time.Now, Metrics: m.registerer(),
+		PublicURL:      public,
+		CORSOrigins:    c.CORSOrigins,
+		TrustedProxies: c.TrustedProxies,
+		SignupOpen:     c.Signup == "open",
+		RequireIfMatch: c.RequireIfMatch,
+		Console:        c.Console == "on",
+	})
+}
+
 func newAuth(
-	c config.Config, st store.Store, gate *password.Gate, log *slog.Logger,
+	c config.Config, st store.Store, gate *password.Gate, m *metrics, log *slog.Logger,
 ) (*auth.Auth, error) {
 	return auth.New(auth.Config{
-		Store: st, Gate: gate, Now: time.Now, Log: log,
+		Store: st, Gate: gate, Now: time.Now, Log: log, Metrics: m.registerer(),
 		Secret: c.Secret, Previous: c.SecretPrevious,
 		Root: c.RootSecret, RootPrevious: c.RootSecretPrevious,
 		Issuer: c.Issuer, Audience: c.Audience,

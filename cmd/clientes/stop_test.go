@@ -42,7 +42,7 @@ func TestAServerWhoseUpkeepHangsStops(t *testing.T) {
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(out, nil))
 	deaf := deafStore{st, make(chan struct{})}
-	go func() { ended <- serve(ctx, c, deaf, listener, log) }()
+	go func() { ended <- serve(ctx, c, deaf, listener, nil, log) }()
 	authtest.Eventually(t, "it listens", func() bool {
 		return strings.Contains(out.String(), "listening")
 	})

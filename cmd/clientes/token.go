@@ -77,7 +77,7 @@ func checkToken(ctx context.Context, c config.Config, token string) error {
 	}
 	defer st.Close()
 	gate := password.NewGate(password.Local{}, 1, 0)
-	a, err := newAuth(c, st, gate, slog.New(slog.DiscardHandler))
+	a, err := newAuth(c, st, gate, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

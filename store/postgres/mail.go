@@ -118,6 +118,21 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 	})
 }
 
+// MailQueue implements [store.Mails].
+func (s *Store) MailQueue(ctx context.Context) (store.MailQueue, error) {
+	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.MailQueue, error) {
+		q, err := one(ctx, conn, toMailQueue, `
+			SELECT count(*), (SELECT created_at FROM mails ORDER BY id LIMIT 1)
+			FROM mails`)
+		if err != nil {
+			return q, fmt.Errorf("count mails: %w", err)
+		}
+		return q, nil
+	})
+}
+
+func toMailQueue(q *store.MailQueue) []any { return []any{&q.Mails, (*orZero)(&q.Oldest)} }
+
 // queueMail queues the insert of a mail, if its user exists. It locks the user as a foreign key
 // does, so that nobody deletes the user before the mail is there.
 func (s *Store) queueMail(b *pgx.Batch, m store.Mail) {

@@ -61,7 +61,8 @@ const maxTries = 5
 // pool is a set of connections and those who wait for one of them.
 type pool struct {
 	*pgxpool.Pool
-	waiting atomic.Int64
+	waiting  atomic.Int64
+	timeouts atomic.Int64 // calls that waited in vain, or could not wait
 }
 
 // openPools makes the pools. They connect when they are first used.
@@ -277,6 +278,7 @@ func callOnce[T any](parent context.Context, s *Store, p *pool, limit time.Durat
 func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
 	defer p.waiting.Add(-1)
 	if p.waiting.Add(1) > maxWaiting {
+		p.timeouts.Add(1)
 		return nil, fmt.Errorf("%w: %d calls wait for a connection", store.ErrUnavailable,
 			maxWaiting)
 	}
@@ -285,6 +287,9 @@ func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
 		s.dropIdle(ctx.ping.sent)
 	}
 	if err != nil {
+		if ctx.timedOut() {
+			p.timeouts.Add(1)
+		}
 		return nil, connectError(ctx, err)
 	}
 	return conn, nil

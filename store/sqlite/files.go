@@ -250,7 +250,7 @@ func checkpoint(conn *sqlite.Conn) error {
 // openAgain moves what is in a WAL without a name to the file, and then opens all connections anew.
 // It waits for those that are in use, but not for long ones.
 func (s *Store) openAgain(ctx context.Context) error {
-	w, err := take(ctx, s.timeout, s.writer)
+	w, err := take(ctx, s.timeout, s.writer, &s.stats.writer)
 	if err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (s *Store) openAgain(ctx context.Context) error {
 // reopenToWrite opens all connections anew if the files may be written now. SQLite opens a file for
 // reading alone, without an error, where that is all that it may do, and stays with it.
 func (s *Store) reopenToWrite(ctx context.Context) error {
-	w, err := take(ctx, s.timeout, s.writer)
+	w, err := take(ctx, s.timeout, s.writer, &s.stats.writer)
 	if err != nil {
 		return err
 	}
@@ -311,13 +311,13 @@ func (s *Store) connectAgain(ctx context.Context, w *writer) error {
 // closeAll closes all connections for the holder of the writer, or none. They are closed before
 // another is opened: SQLite would share the old index among all connections of a process.
 func (s *Store) closeAll(ctx context.Context, w *writer) error {
-	first, err := take(ctx, s.timeout, s.first)
+	first, err := take(ctx, s.timeout, s.first, &s.stats.first)
 	if err != nil {
 		return err
 	}
 	var readers []*sqlite.Conn
 	for len(readers) < cap(s.readers) {
-		conn, err := take(ctx, s.timeout, s.readers)
+		conn, err := take(ctx, s.timeout, s.readers, &s.stats.readers)
 		if err != nil {
 			s.first <- first
 			for _, conn := range readers {
@@ -365,7 +365,7 @@ func (s *Store) save(ctx context.Context) string {
 		return "stop the server and use `clientes restore BACKUP`"
 	}
 	to := besideName(s.path, "rescued")
-	conn, err := take(ctx, s.timeout, s.readers)
+	conn, err := take(ctx, s.timeout, s.readers, &s.stats.readers)
 	if err != nil {
 		return ""
 	}

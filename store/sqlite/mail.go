@@ -104,6 +104,27 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 	})
 }
 
+// MailQueue implements [store.Mails].
+func (s *Store) MailQueue(ctx context.Context) (store.MailQueue, error) {
+	return read(ctx, s, func(conn *sqlite.Conn) (store.MailQueue, error) {
+		q, err := one(conn, scanMailQueue, `
+			SELECT count(*), (SELECT created_at FROM mails ORDER BY id LIMIT 1)
+			FROM mails`)
+		if err != nil {
+			return q, fmt.Errorf("count mails: %w", err)
+		}
+		return q, nil
+	})
+}
+
+func scanMailQueue(stmt *sqlite.Stmt) store.MailQueue {
+	q := store.MailQueue{Mails: stmt.ColumnInt64(0)}
+	if q.Mails > 0 {
+		q.Oldest = instant(stmt, 1)
+	}
+	return q
+}
+
 // insertMail puts a mail into the queue, if its user exists.
 func (s *Store) insertMail(conn *sqlite.Conn, m store.Mail) error {
 	now := store.Instant(s.now())

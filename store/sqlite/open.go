@@ -48,6 +48,9 @@ type Store struct {
 	writer  chan *writer      // empty while somebody uses it
 	atWork  *atomic.Bool      // the writer's
 	learned condition
+
+	stats   struct{ readers, first, writer poolCounts }
+	batches batchCounts
 }
 
 var _ store.Store = (*Store)(nil)
@@ -187,8 +190,9 @@ func connect(ctx context.Context, path string, timeout time.Duration, pragmas ..
 	return conn, nil
 }
 
-// take waits for something free until ctx ends, but at most for the timeout.
-func take[C any](ctx context.Context, timeout time.Duration, free <-chan C) (C, error) {
+// take waits for something free until ctx ends, but at most for the timeout. It counts the call.
+func take[C any](ctx context.Context, timeout time.Duration, free <-chan C,
+	counts *poolCounts) (C, error) {
 	var none C
 	if err := ctx.Err(); err != nil {
 		return none, err
@@ -200,11 +204,16 @@ func take[C any](ctx context.Context, timeout time.Duration, free <-chan C) (C, 
 	default:
 		timer := time.NewTimer(timeout)
 		defer timer.Stop()
+		start := time.Now()
+		counts.waiting.Add(1)
+		defer counts.waiting.Add(-1)
 		select {
 		case c, open = <-free:
+			counts.waited.Add(int64(time.Since(start)))
 		case <-ctx.Done():
 			return none, context.Cause(ctx)
 		case <-timer.C:
+			counts.timeouts.Add(1)
 			return none, &store.EngineError{
 				What: "no connection was free in time", Detail: timeout.String(),
 				Cure: "try again when the import or the long reads that are under way are done",
@@ -215,6 +224,7 @@ func take[C any](ctx context.Context, timeout time.Duration, free <-chan C) (C, 
 	if !open {
 		return none, fmt.Errorf("the store is closed: %w", store.ErrUnavailable)
 	}
+	counts.taken.Add(1)
 	return c, nil
 }
 
@@ -225,7 +235,7 @@ var errNoneFree = errors.New("no connection was free")
 // zombiezen starts a goroutine at each call, which doubles the cost of a record (BenchmarkCliente,
 // 4.7 to 8.5 µs). Instead list looks at the context with each row.
 func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	conn, err := take(ctx, s.timeout, s.readers)
+	conn, err := take(ctx, s.timeout, s.readers, &s.stats.readers)
 	if err != nil {
 		return v, s.outcome(err)
 	}
@@ -238,7 +248,7 @@ func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)
 // the store is ready. One connection is for them alone, so that they need not wait for exports.
 func readFirst[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	conn, err := take(ctx, s.timeout, s.first)
+	conn, err := take(ctx, s.timeout, s.first, &s.stats.first)
 	if err != nil {
 		return v, s.outcome(err)
 	}

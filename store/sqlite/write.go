@@ -37,6 +37,7 @@ type writer struct {
 // batch is the common outcome of the writers of one transaction.
 type batch struct {
 	size int
+	full bool          // nobody else may join
 	done chan struct{} // closed when err is final
 	err  error         // of the commit
 }
@@ -61,7 +62,7 @@ func write[T any](ctx context.Context, s *Store,
 func writeWithin[T any](ctx context.Context, s *Store, timeout time.Duration,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	deadline := time.Now().Add(timeout)
-	w, err := take(ctx, timeout, s.writer)
+	w, err := take(ctx, timeout, s.writer, &s.stats.writer)
 	if err != nil {
 		return v, s.outcome(err)
 	}
@@ -81,13 +82,13 @@ func do(ctx context.Context, s *Store, f func(*sqlite.Conn) error) error {
 func writeAlone[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	deadline := time.Now().Add(s.timeout)
-	w, err := take(ctx, s.timeout, s.writer)
+	w, err := take(ctx, s.timeout, s.writer, &s.stats.writer)
 	if err != nil {
 		return v, s.outcome(err)
 	}
 	w.commit()
 	return writeWith(ctx, s, w, deadline, func(conn *sqlite.Conn) (T, error) {
-		w.open.size = maxBatch
+		w.open.full = true
 		return do(conn)
 	})
 }
@@ -115,7 +116,7 @@ func writeWith[T any](ctx context.Context, s *Store, w *writer, deadline time.Ti
 
 // finish releases the writer and returns when b is committed.
 func (s *Store) finish(w *writer, b *batch) error {
-	if b.size < maxBatch && w.open == b {
+	if !b.full && w.open == b {
 		s.writer <- w
 		select {
 		case <-b.done:
@@ -157,6 +158,7 @@ func (w *writer) begin(ctx context.Context, deadline time.Time) (*batch, error) 
 		w.atWork.Store(!w.lost)
 	}
 	w.open.size++
+	w.open.full = w.open.size == maxBatch
 	return w.open, nil
 }
 
@@ -259,6 +261,7 @@ func (w *writer) commitTransaction() error {
 		w.rollback()
 		return err
 	case changed:
+		w.store.batches.add(w.open.size)
 		return w.store.kept(w.conn)
 	}
 	return nil

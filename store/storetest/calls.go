@@ -26,6 +26,7 @@ func uncalled() []string {
 	return []string{
 		"Close", // takes no context, and nothing may be called after it
 		"Now",   // takes no context
+		"Stats", // takes no context
 	}
 }
 
@@ -244,6 +245,10 @@ func otherCalls(st store.Store, on Subjects) map[string]func(context.Context) er
 		"DeleteMail": func(ctx context.Context) error { return st.DeleteMail(ctx, on.Mail.ID) },
 		"RetryMail": func(ctx context.Context) error {
 			_, err := st.RetryMail(ctx, on.Mail)
+			return err
+		},
+		"MailQueue": func(ctx context.Context) error {
+			_, err := st.MailQueue(ctx)
 			return err
 		},
 		"SeeNetwork": func(ctx context.Context) error {

@@ -24,6 +24,7 @@ func mailChecks() []check {
 		{"a mail that was sent is gone", mailSent},
 		{"of many who claim at once one gets each mail", mailClaimRace},
 		{"mails wait through a restart", mailRestart},
+		{"the queue is as long as there are mails, due or not", mailQueue},
 	}
 }
 
@@ -351,4 +352,34 @@ func mailRestart(t *testing.T, f *fixture) {
 	if len(got) != 1 || got[0].To != "a" || got[0].Kind != store.MailReset {
 		t.Errorf("got %+v", got)
 	}
+}
+
+func mailQueue(t *testing.T, f *fixture) {
+	want := func(what string, mails int64, oldest time.Time) {
+		t.Helper()
+		q, err := f.MailQueue(t.Context())
+		must(t, err)
+		if q.Mails != mails || !q.Oldest.Equal(oldest) || q.Oldest.Location() != time.UTC {
+			t.Errorf("%s: %+v, want %d since %v", what, q, mails, oldest)
+		}
+	}
+	want("none", 0, time.Time{})
+	ana := f.user(t, "ana", store.Viewer)
+	first := f.now()
+	must(t, f.QueueMails(t.Context(), store.Mail{UserID: ana.ID}, store.Mail{UserID: ana.ID}))
+	f.clock.add(-time.Hour) // the clock is set, and the first mail stays the oldest
+	must(t, f.QueueMails(t.Context(), store.Mail{UserID: ana.ID}))
+	want("three", 3, first)
+	f.clock.add(time.Hour)
+	claimed := f.claim(t, f, 1) // the one that is due longest, by its own time
+	want("one is being sent", 3, first)
+	_, err := f.RetryMail(t.Context(), claimed[0])
+	must(t, err)
+	want("it could not be sent", 3, first)
+	for _, m := range f.claim(t, f, 10) {
+		must(t, f.DeleteMail(t.Context(), m.ID))
+	}
+	want("the others were sent", 1, first.Add(-time.Hour))
+	must(t, f.DeleteMail(t.Context(), claimed[0].ID))
+	want("all were sent", 0, time.Time{})
 }

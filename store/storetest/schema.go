@@ -50,7 +50,7 @@ func readers() []string {
 	return []string{
 		"Cliente", "Clientes", "CountClientes", "EachCliente", "ClienteHistory", "CheckImport",
 		"User", "UserByName", "UserByEmail", "Users", "CheckUsers",
-		"Session", "UserSessions", "SessionEnds", "Events",
+		"Session", "UserSessions", "SessionEnds", "Events", "MailQueue",
 		"Identity", "Sizes", "Extent", "ReadRows",
 	}
 }

@@ -85,6 +85,7 @@ func contract() []group {
 		{"networks", networkChecks()},
 		{"audit", auditChecks()},
 		{"engine", engineChecks()},
+		{"stats", statsChecks()},
 		{"schema", schemaChecks()},
 	}
 }

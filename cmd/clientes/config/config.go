@@ -56,6 +56,7 @@ type Config struct {
 	TrustedProxies  []netip.Prefix  `env:"TRUSTED_PROXIES"`
 	RequireIfMatch  bool            `env:"REQUIRE_IF_MATCH" envDefault:"false"`
 	Console         string          `env:"CONSOLE" envDefault:"on"`
+	MetricsAddr     string          `env:"METRICS_ADDR"` // "": no metrics
 	LogLevel        string          `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       string          `env:"LOG_FORMAT"` // "": text on a terminal, else json
 	ShutdownDelay   time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s"`
@@ -64,6 +65,7 @@ type Config struct {
 	values   map[string]string // by name, as they were given
 	origins  map[string]string // by name: where the value came from
 	warnings []string
+	dangers  []string // those of the warnings that let somebody in
 }
 
 // Error lists everything that is wrong with a configuration.
@@ -112,8 +114,12 @@ func Load(lookupEnv func(string) (string, bool), required ...string) (Config, er
 	return c, nil
 }
 
-// Warnings returns what is strange about the configuration but does no harm.
+// Warnings returns what is strange about the configuration but stops no start.
 func (c Config) Warnings() []string { return c.warnings }
+
+// Dangers returns those of the warnings that let somebody in: a secret that can be guessed, and one
+// that other users of the machine can read.
+func (c Config) Dangers() []string { return c.dangers }
 
 // PublicURLAt returns the URL at which browsers find a server that listens on addr, which may be
 // nil before it does.
@@ -139,10 +145,18 @@ func (c Config) IsLoopback() bool {
 	return c.Host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// Network returns the network of [Config.Address], as package net names it. On "tcp", 0.0.0.0 would
-// be all addresses of IPv6 too.
-func (c Config) Network() string {
-	if ip, err := netip.ParseAddr(c.Host); err == nil && ip.Is4() {
+// Network returns the network of [Config.Address], as package net names it.
+func (c Config) Network() string { return network(c.Host) }
+
+// MetricsNetwork returns the network of METRICS_ADDR.
+func (c Config) MetricsNetwork() string {
+	host, _, _ := net.SplitHostPort(c.MetricsAddr)
+	return network(host)
+}
+
+// network returns where to listen for a host. On "tcp", 0.0.0.0 would be all addresses of IPv6 too.
+func network(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {
 		return "tcp4"
 	}
 	return "tcp"

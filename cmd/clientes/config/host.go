@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -67,4 +68,50 @@ func validHost(s string) bool {
 func (c Config) listensEverywhere() bool {
 	ip, err := netip.ParseAddr(c.Host)
 	return err == nil && ip.Unmap().IsUnspecified()
+}
+
+// checkMetricsAddr looks at where /metrics is served, which must not be where the API is.
+func (c *Config) checkMetricsAddr(bad faults) {
+	if c.MetricsAddr == "" || !bad.none("METRICS_ADDR") {
+		return
+	}
+	host, port, err := net.SplitHostPort(c.MetricsAddr)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	shown := quoted(c.MetricsAddr, c.MetricsAddr)
+	switch {
+	case strings.Contains(c.MetricsAddr, "://"):
+		bad.add("METRICS_ADDR", "is %s, but has to be an address to listen on, not a URL: "+
+			"127.0.0.1:9090", shown)
+	case err != nil || portErr != nil:
+		bad.add("METRICS_ADDR", "is %s, but has to be an address and a port: 127.0.0.1:9090", shown)
+	case host == "":
+		bad.add("METRICS_ADDR", "is %s, but has to name the address too: 127.0.0.1:%d for this "+
+			"machine alone, or 0.0.0.0:%d for all", shown, n, n)
+	case !validHost(host):
+		bad.add("METRICS_ADDR", "is %s, whose host has to be an address such as 127.0.0.1 or [::1] "+
+			"or a host name", shown)
+	case n != 0 && n == uint64(c.Port) && bad.none("HOST", "PORT") && overlap(host, c.Host):
+		bad.add("METRICS_ADDR", "is %s, where the API listens: choose another port", shown)
+	}
+}
+
+// overlap reports whether two servers of one port cannot listen on these hosts.
+func overlap(a, b string) bool {
+	x, y := address(a), address(b)
+	return x == y || x.IsUnspecified() || y.IsUnspecified() || strings.EqualFold(a, b)
+}
+
+// address returns the address of a host, the zero one for a name.
+func address(host string) netip.Addr {
+	if strings.EqualFold(host, "localhost") {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	ip, _ := netip.ParseAddr(host)
+	return ip.Unmap()
+}
+
+// IsMetricsLoopback reports whether only this machine can reach METRICS_ADDR.
+func (c Config) IsMetricsLoopback() bool {
+	host, _, _ := net.SplitHostPort(c.MetricsAddr)
+	return address(host).IsLoopback()
 }

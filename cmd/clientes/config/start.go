@@ -17,8 +17,9 @@ import (
 )
 
 // CheckStart adds to the error of [Load] what only a start would find, so that a command which does
-// not serve can tell of it too. It opens the file that PASSWORD_DENYLIST names, looks for the file
-// of an embedded database or for its folder, and listens for a moment at HOST, on any free port.
+// not serve can tell of it too. It opens the file that PASSWORD_DENYLIST names, and looks for the
+// file of an embedded database or for its folder. It listens for a moment at HOST, and at the host
+// of METRICS_ADDR, on any free port.
 func (c Config) CheckStart(ctx context.Context, err error) error {
 	var found *Error
 	if err != nil && !errors.As(err, &found) {
@@ -41,7 +42,10 @@ func (c Config) CheckStart(ctx context.Context, err error) error {
 		bad["DATABASE_URL"] = c.checkDatabaseFile()
 	}
 	if !isFault("HOST") {
-		bad["HOST"] = c.checkListen(ctx)
+		bad["HOST"] = checkListen(ctx, c.Network(), c.Host)
+	}
+	if host, _, _ := net.SplitHostPort(c.MetricsAddr); host != "" && !isFault("METRICS_ADDR") {
+		bad["METRICS_ADDR"] = checkListen(ctx, network(host), host)
 	}
 	for _, s := range settings() {
 		if why := bad[s.name]; why != "" {
@@ -84,15 +88,15 @@ func (c Config) checkDenylist() string {
 	return fmt.Sprintf("names a file that cannot be used: %v", err)
 }
 
-func (c Config) checkListen(ctx context.Context) string {
+func checkListen(ctx context.Context, network, host string) string {
 	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, c.Network(), net.JoinHostPort(c.Host, "0"))
+	listener, err := lc.Listen(ctx, network, net.JoinHostPort(host, "0"))
 	if err == nil {
 		listener.Close()
 		return ""
 	}
 	var lookup *net.DNSError
-	shown := quoted(c.Host, c.Host)
+	shown := quoted(host, host)
 	switch {
 	case errors.As(err, &lookup):
 		return fmt.Sprintf("is %s, a name that leads to no address: give an address of this machine, "+

@@ -822,6 +822,9 @@ func ownProof(ctx context.Context, v *verifier) (string, error) {
 			"email": v.tag + "@example.invalid", "current": newPassword()}},
 	} {
 		r.token = s.token
+		if s.user.recovery != nil {
+			r.body.(map[string]any)["code"] = "000000" // the password is looked at first
+		}
 		a, err := v.do(ctx, r)
 		if err != nil {
 			return "", err
