@@ -266,9 +266,6 @@ func newEngine(trustedProxies []netip.Prefix) (*gin.Engine, error) {
 func (s *Server) mount(routes []route) {
 	e := s.engine
 	allow := s.allow
-	if s.metrics != nil {
-		e.Use(s.metrics.measure)
-	}
 	// Pages of other origins may read the refusal of a method, too: CORS comes first.
 	e.Use(s.begin, s.recover, s.allowOrigins(), s.checkMethod, s.checkOrigin)
 	e.NoRoute(s.noRoute)

@@ -66,7 +66,8 @@ func (s *Server) closeIfDraining(h http.Header) {
 	}
 }
 
-// begin sets the id of the request and the headers that every answer has, and writes the log line.
+// begin sets the id of the request and the headers that every answer has. It counts the request and
+// writes the log line.
 func (s *Server) begin(c *gin.Context) {
 	start := s.cfg.Now()
 	x := &exchange{id: c.Request.Header.Get("X-Request-Id")}
@@ -98,6 +99,10 @@ func (s *Server) begin(c *gin.Context) {
 	}
 
 	defer s.logRequest(c, x, start) // also when a panic comes through
+	if s.metrics != nil {
+		s.metrics.active.Inc()
+		defer s.metrics.end(c, start)
+	}
 	c.Next()
 }
 

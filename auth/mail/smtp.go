@@ -15,6 +15,7 @@ import (
 	netmail "net/mail"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
 
 // Config is what an [SMTP] is made of. Every field except RootCAs is required.
@@ -85,21 +86,59 @@ func (s *SMTP) compose(to string, m Message) (*gomail.Msg, error) {
 	return msg, nil
 }
 
-// deliver talks to the server until ctx ends.
-func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool) error {
+// greet opens a session with the server, with its TLS and the login.
+func (s *SMTP) greet(ctx context.Context, international bool) (*gomail.Client, *smtp.Client, error) {
 	client, err := gomail.NewClient(s.cfg.Server.host, s.options(ctx, international)...)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	session, err := client.DialToSMTPClientWithContext(ctx)
 	// The connection's deadline may come before the context's, and go-mail hides its error.
 	if err != nil && !s.cfg.Server.implicitTLS && (errors.Is(ctx.Err(), context.DeadlineExceeded) ||
 		strings.Contains(err.Error(), "i/o timeout")) {
-		return fmt.Errorf("a port with TLS from the first byte is silent unless SMTP_URL begins with "+
-			"smtps://, and some networks block the ports of mail: %w", err)
+		return nil, nil, fmt.Errorf("a port with TLS from the first byte is silent unless SMTP_URL begins "+
+			"with smtps://, and some networks block the ports of mail: %w", err)
 	}
 	if err != nil {
-		return withCure(err)
+		return nil, nil, withCure(err)
+	}
+	return client, session, nil
+}
+
+// Probed is what [SMTP.Probe] has found.
+type Probed struct {
+	TLS      bool
+	NotAfter time.Time // the end of the server's certificate, if there is TLS
+}
+
+// Probe greets the server as Send does, with TLS and the login, and names the sender to it. It sends
+// no mail. Its errors are those of Send.
+func (s *SMTP) Probe(ctx context.Context) (Probed, error) {
+	late := fmt.Errorf("%s did not answer within %s: %w", s.cfg.Server, s.cfg.Timeout,
+		context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.Timeout, late)
+	defer cancel() // closes the connection
+	client, session, err := s.greet(ctx, false)
+	if err != nil {
+		return Probed{}, err
+	}
+	if err := session.Mail(s.cfg.From.Address); err != nil {
+		return Probed{}, fmt.Errorf("the server refuses the sender, which MAIL_FROM names: %w", err)
+	}
+	_ = session.Reset() // the connection ends anyway
+	var found Probed
+	if state, ok := session.TLSConnectionState(); ok && len(state.PeerCertificates) > 0 {
+		found = Probed{TLS: true, NotAfter: state.PeerCertificates[0].NotAfter}
+	}
+	_ = client.CloseWithSMTPClient(session)
+	return found, nil
+}
+
+// deliver talks to the server until ctx ends.
+func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool) error {
+	client, session, err := s.greet(ctx, international)
+	if err != nil {
+		return err
 	}
 	if able, _ := session.Extension("SMTPUTF8"); international && !able {
 		return fmt.Errorf("%w: the server does not take addresses beyond ASCII (SMTPUTF8)",
@@ -126,6 +165,7 @@ func withCure(err error) error {
 		noTLS     tls.RecordHeaderError
 		stranger  x509.UnknownAuthorityError
 		otherName x509.HostnameError
+		invalid   x509.CertificateInvalidError
 	)
 	switch {
 	case errors.As(err, &stranger):
@@ -134,6 +174,9 @@ func withCure(err error) error {
 	case errors.As(err, &otherName):
 		return fmt.Errorf("the server's certificate is for another name; write that name in SMTP_URL: %w",
 			err)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("the server's certificate is not good at this time; have it renewed, and "+
+			"check the clock of this machine: %w", err)
 	case strings.Contains(err.Error(), "SMTP AUTH failed"): // it has no other mark
 		return fmt.Errorf("the server refuses the user or the password in SMTP_URL: %w", err)
 	case strings.Contains(err.Error(), "does not support SMTP AUTH"):

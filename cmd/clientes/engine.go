@@ -19,6 +19,7 @@ type engine struct {
 	schema  func(ctx context.Context, url string) (store.Schema, error)
 	shown   func(url string) string // without passwords
 	canMake func(url string) error  // why no fresh database can be made there, if that is clear
+	examine func(ctx context.Context, url string) []store.Finding
 }
 
 // engineOf returns the engine of a URL in which [config.CheckDatabaseURL] found no fault.
@@ -32,6 +33,7 @@ func engineOf(databaseURL string) engine {
 			schema:  postgres.Schema,
 			shown:   postgres.MaskURL,
 			canMake: func(string) error { return nil }, // only trying would tell
+			examine: postgres.Examine,
 		}
 	}
 	return engine{
@@ -42,6 +44,7 @@ func engineOf(databaseURL string) engine {
 		schema:  sqlite.Schema,
 		shown:   sqlite.MaskURL,
 		canMake: sqlite.CanMake,
+		examine: sqlite.Examine,
 	}
 }
 

@@ -133,10 +133,16 @@ func (p *program) root() *cobra.Command {
 		p.tokenCommand(),
 		p.captchaCommand(),
 		p.configCommand(),
+		p.doctorCommand(),
+		p.verifyCommand(),
 		p.healthcheckCommand(),
+		p.completionCommand(),
 		p.versionCommand(),
 		p.hashPasswordsCommand(),
 	)
+	root.Version = versionText()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().BoolP("version", "v", false, "print version, commit and Go version")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -145,6 +151,11 @@ func (p *program) root() *cobra.Command {
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",
 		Short: "Explain a command",
+		ValidArgsFunction: func(
+			_ *cobra.Command, args []string, begun string,
+		) ([]string, cobra.ShellCompDirective) {
+			return commandsBelow(root, args, begun), cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			cmd, rest, err := root.Find(args)
 			if err != nil || len(rest) > 0 {
@@ -154,7 +165,23 @@ func (p *program) root() *cobra.Command {
 			return cmd.Help()
 		},
 	})
+	completeWords(root)
 	return root
+}
+
+// commandsBelow returns the commands of the group that the arguments name, as a shell shows them.
+func commandsBelow(root *cobra.Command, args []string, begun string) []string {
+	group, rest, err := root.Find(args)
+	if err != nil || len(rest) > 0 {
+		return nil
+	}
+	var names []string
+	for _, cmd := range group.Commands() {
+		if cmd.IsAvailableCommand() && strings.HasPrefix(cmd.Name(), begun) {
+			names = append(names, cmd.Name()+"\t"+cmd.Short)
+		}
+	}
+	return names
 }
 
 // group is a command that only holds others.
@@ -226,8 +253,12 @@ func arguments(cmd *cobra.Command, args []string) error {
 	if len(words) > 0 {
 		want = strings.Join(words, " and ")
 	}
-	return &usageError{fmt.Sprintf("`%s` takes %s, but %d were given; see `%s --help`",
-		cmd.CommandPath(), want, len(args), cmd.CommandPath())}
+	were := "were"
+	if len(args) == 1 {
+		were = "was"
+	}
+	return &usageError{fmt.Sprintf("`%s` takes %s, but %d %s given; see `%s --help`",
+		cmd.CommandPath(), want, len(args), were, cmd.CommandPath())}
 }
 
 func isTerminal(stream any) bool {

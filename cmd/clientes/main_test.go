@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+
 	"clientes/auth/authtest"
 )
 
@@ -106,6 +108,16 @@ func (r result) want(t *testing.T, status int, stdout, stderr string) {
 	}
 }
 
+// wantJSON fails the test unless the call ended with this status and standard output is one JSON
+// value that v takes, with all its members.
+func wantJSON(t *testing.T, r result, status int, v any) {
+	t.Helper()
+	err := json.Unmarshal([]byte(r.stdout), v, json.RejectUnknownMembers(true))
+	if r.status != status || err != nil || r.status == 0 && r.stderr != "" {
+		t.Fatalf("status %d, want %d, %v\nstdout %s\nstderr %s", r.status, status, err, r.stdout, r.stderr)
+	}
+}
+
 func TestWrongUsage(t *testing.T) {
 	inFolder(t, nil)
 	tests := []struct {
@@ -126,17 +138,18 @@ func TestWrongUsage(t *testing.T) {
 			"clientes: the name of the file does not say its format; end it in .csv or .ndjson"},
 		{"export x.jsonl --spreadsheet-safe", "clientes: --spreadsheet-safe is for CSV"},
 		{"export --format ndjson --spreadsheet-safe", "clientes: --spreadsheet-safe is for CSV"},
-		{"completion bash", "clientes: there is no command \"completion\""},
+		{"completion", "clientes: `clientes completion` takes SHELL, but 0 were given"},
+		{"completion tcsh", "clientes: there is no completion for \"tcsh\""},
 		{"help xyzzy", "clientes: there is no command \"xyzzy\""},
 		{"serve --port 1", "clientes: unknown flag: --port; see `clientes serve --help`\n"},
-		{"serve now", "clientes: `clientes serve` takes no arguments, but 1 were given"},
+		{"serve now", "clientes: `clientes serve` takes no arguments, but 1 was given"},
 		{"version -x",
 			"clientes: unknown shorthand flag: 'x' in -x; see `clientes version --help`\n"},
 		{"user", "clientes: give a command; `clientes user --help` lists them\n"},
 		{"user lst", "clientes: there is no command \"lst\"; did you mean `clientes user list`?\n"},
 		{"user add", "clientes: `clientes user add` takes NAME, but 0 were given"},
 		{"user import", "clientes: `clientes user import` takes FILE, but 0 were given"},
-		{"user role bob", "clientes: `clientes user role` takes NAME and ROLE, but 1 were given"},
+		{"user role bob", "clientes: `clientes user role` takes NAME and ROLE, but 1 was given"},
 		{"user role bob boss",
 			"clientes: there is no role \"boss\"; give viewer, editor or admin\n"},
 		{"user add bob --role boss --password-stdin", "clientes: there is no role \"boss\""},
@@ -186,8 +199,19 @@ func TestHelp(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	call(t, nil, "", "version").want(t, 0, "clientes ", "")
-	call(t, nil, "", "version").want(t, 0, ", go1.", "")
+	text := call(t, nil, "", "version")
+	text.want(t, 0, "clientes ", "")
+	text.want(t, 0, ", go1.", "")
+	for _, flag := range []string{"--version", "-v"} {
+		if r := call(t, nil, "", flag); r != text {
+			t.Errorf("%s prints %+v, want %+v", flag, r, text)
+		}
+	}
+	var v versionView
+	wantJSON(t, call(t, nil, "", "version", "--json"), 0, &v)
+	if text.stdout != fmt.Sprintf("clientes %s, commit %s, %s\n", v.Version, v.Commit, v.Go) {
+		t.Errorf("version --json prints %+v", v)
+	}
 }
 
 // A bad configuration stops every command that reads one, and all its faults are listed.

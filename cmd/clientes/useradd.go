@@ -53,7 +53,7 @@ users of the machine can see the arguments of a command while it runs, a hash am
 		},
 	}
 	add.Flags().StringVar(&email, "email", "", "an email address, which counts as confirmed")
-	add.Flags().StringVar(&role, "role", string(store.Viewer), "viewer, editor or admin")
+	add.Flags().StringVar(&role, "role", string(store.Viewer), "the `ROLE`: viewer, editor or admin")
 	add.Flags().BoolVar(&fromStdin, "password-stdin", false,
 		"read the password from standard input")
 	add.Flags().StringVar(&hash, "password-hash", "",

@@ -14,16 +14,33 @@ import (
 var version, commit string
 
 func (p *program) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print version, commit and Go version",
 		Args:  arguments,
-		RunE: func(*cobra.Command, []string) error {
-			v, c := buildOf(debug.ReadBuildInfo())
-			_, err := fmt.Fprintf(p.stdout, "clientes %s, commit %s, %s\n", v, c, runtime.Version())
-			return err
-		},
 	}
+	asJSON := addJSONFlag(cmd, "them")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if *asJSON {
+			v, c := buildOf(debug.ReadBuildInfo())
+			return printJSON(p.stdout, versionView{v, c, runtime.Version()})
+		}
+		_, err := fmt.Fprintln(p.stdout, versionText())
+		return err
+	}
+	return cmd
+}
+
+// versionView is the version for programs.
+type versionView struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+}
+
+func versionText() string {
+	v, c := buildOf(debug.ReadBuildInfo())
+	return fmt.Sprintf("clientes %s, commit %s, %s", v, c, runtime.Version())
 }
 
 // buildOf returns the version and the commit of the program: what the linker was told, else what

@@ -65,6 +65,7 @@ type Config struct {
 	values   map[string]string // by name, as they were given
 	origins  map[string]string // by name: where the value came from
 	warnings []string
+	dangers  []string // those of the warnings that let somebody in
 }
 
 // Error lists everything that is wrong with a configuration.
@@ -113,8 +114,12 @@ func Load(lookupEnv func(string) (string, bool), required ...string) (Config, er
 	return c, nil
 }
 
-// Warnings returns what is strange about the configuration but does no harm.
+// Warnings returns what is strange about the configuration but stops no start.
 func (c Config) Warnings() []string { return c.warnings }
+
+// Dangers returns those of the warnings that let somebody in: a secret that can be guessed, and one
+// that other users of the machine can read.
+func (c Config) Dangers() []string { return c.dangers }
 
 // PublicURLAt returns the URL at which browsers find a server that listens on addr, which may be
 // nil before it does.

@@ -1,0 +1,120 @@
+// Package doctor looks for what is wrong with the set-up of a server, and says what to do about it.
+//
+// [Examine] looks from inside: at the settings, their files, the limits of the process, the mail
+// server and the database. [ExamineURL] looks from outside, as a client does. Both change nothing,
+// make no file, and go on after a fault. Each check yields one [store.Finding] or more, also where
+// all is well. No finding holds a secret.
+//
+// The package does not know how a server is built. What only the program knows is in [Setup].
+package doctor
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"clientes/cmd/clientes/config"
+	"clientes/store"
+)
+
+// patience bounds a check that goes over a network.
+const patience = 10 * time.Second
+
+// Setup is what [Examine] looks at. Only Config is required.
+type Setup struct {
+	Config config.Config
+	Err    error // of [config.Load] and [config.Config.CheckStart]
+
+	// Addr is where this process listens, nil if it does not.
+	Addr net.Addr
+
+	// Database examines the database of DATABASE_URL, which has no fault then.
+	Database func(ctx context.Context, databaseURL string) []store.Finding
+
+	// Descriptors is how many files and connections the process may have open, 0 if unknown.
+	Descriptors uint64
+
+	// Root is the folder that has /sys/fs/cgroup and /proc, "" for that of the machine.
+	Root string
+
+	// RootCAs may vouch for the mail server and PUBLIC_URL, nil for those that this machine trusts.
+	RootCAs *x509.CertPool
+}
+
+// Examine looks at a set-up from inside. It returns findings in the order of the checks, some ten
+// seconds after it was called at the latest.
+func Examine(ctx context.Context, s Setup) []store.Finding {
+	checks := []func(context.Context, Setup) []store.Finding{
+		settings, secrets, files, publicURL, listener, cookies, origins, proxies, accounts, mailServer,
+		limits, temporary, shutdown, database,
+	}
+	found := make([][]store.Finding, len(checks))
+	var group sync.WaitGroup
+	for i, check := range checks {
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			found[i] = check(ctx, s)
+		})
+	}
+	group.Wait()
+	var all []store.Finding
+	for _, f := range found {
+		all = append(all, f...)
+	}
+	return printable(all)
+}
+
+func database(ctx context.Context, s Setup) []store.Finding {
+	if s.Database == nil || config.CheckDatabaseURL(s.Config.DatabaseURL) != nil {
+		return nil // the fault of the setting says so
+	}
+	return s.Database(ctx, s.Config.DatabaseURL)
+}
+
+// printable returns the findings without line ends and other control characters, which a mail
+// server or another program may have sent.
+func printable(all []store.Finding) []store.Finding {
+	for i := range all {
+		all[i].Message, all[i].Cure = line(all[i].Message), line(all[i].Cure)
+	}
+	return all
+}
+
+func line(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, strings.Join(strings.Fields(s), " "))
+}
+
+// report collects the findings of a check.
+type report []store.Finding
+
+func (r *report) ok(id, format string, args ...any) {
+	*r = append(*r, store.Finding{
+		ID: id, Level: store.LevelOK, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+func (r *report) warn(id, message, cure string) {
+	*r = append(*r, store.Finding{ID: id, Level: store.LevelWarn, Message: message, Cure: cure})
+}
+
+func (r *report) fail(id, message, cure string) {
+	*r = append(*r, store.Finding{ID: id, Level: store.LevelFail, Message: message, Cure: cure})
+}
+
+// okUnless adds an ok if the check has found nothing else.
+func (r *report) okUnless(id, format string, args ...any) {
+	if len(*r) == 0 {
+		r.ok(id, format, args...)
+	}
+}

@@ -1,0 +1,70 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"clientes/auth/mail"
+	"clientes/store"
+)
+
+// endsSoon is how long before its end a certificate is warned of. Most are renewed a month before.
+const endsSoon = 14 * 24 * time.Hour
+
+// mailServer greets the mail server, with its TLS and its login, and sends nothing.
+func mailServer(ctx context.Context, s Setup) []store.Finding {
+	const id = "mail"
+	var r report
+	c := s.Config
+	switch {
+	case s.unusable("SMTP_URL", "MAIL_FROM"):
+		return nil
+	case c.SMTP == (mail.Server{}) && isLoopback(c.PublicURLAt(s.Addr).Hostname()) && c.IsLoopback():
+		r.ok(id, "without SMTP_URL, the log has the mail of this server on loopback")
+		return r
+	case c.SMTP == (mail.Server{}):
+		r.warn(id, "SMTP_URL is not set: no mail is sent, so nobody can set a forgotten password or "+
+			"learns of a change of theirs", "set SMTP_URL and MAIL_FROM")
+		return r
+	}
+	if c.SMTP.IsExposed() {
+		r.warn("mail-tls", "SMTP_URL has tls=none: whoever listens on the way to the mail server reads the "+
+			"links in mail, which are as good as passwords", "use STARTTLS or smtps://, and drop ?tls=none")
+	}
+	sender := mail.NewSMTP(mail.Config{
+		Server: c.SMTP, From: c.MailFrom, PublicURL: c.PublicURLAt(s.Addr), Timeout: patience,
+		RootCAs: s.RootCAs, Now: time.Now,
+	})
+	server, err := sender.Probe(ctx)
+	if err != nil {
+		message, cure := parts(err.Error())
+		if cure == "" || message == err.Error() {
+			cure = "check host and port in SMTP_URL, and that this machine may connect to them: many " +
+				"networks block the ports of mail"
+		}
+		r.fail(id, message, cure)
+		return r
+	}
+	r.ok(id, "%s answers, and takes mail from %s", c.SMTP, c.MailFrom.Address)
+	if !server.TLS {
+		if !c.SMTP.IsExposed() {
+			r.ok("mail-tls", "mail goes in clear to a server on this machine")
+		}
+		return r
+	}
+	return append(r, certificate("mail-tls", "the mail server", server.NotAfter)...)
+}
+
+// certificate looks at when a certificate that is good now will end.
+func certificate(id, whose string, end time.Time) []store.Finding {
+	var r report
+	left := time.Until(end)
+	if left < endsSoon {
+		r.warn(id, fmt.Sprintf("the certificate of %s ends on %s, in %.0f days", whose,
+			end.Format(time.DateOnly), left.Hours()/24),
+			"renew it, and look why that did not happen by itself")
+	}
+	r.okUnless(id, "the certificate of %s is good until %s", whose, end.Format(time.DateOnly))
+	return r
+}

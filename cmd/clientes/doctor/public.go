@@ -1,0 +1,288 @@
+package doctor
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/net/publicsuffix"
+
+	"clientes/store"
+)
+
+// publicURL compares PUBLIC_URL with where the server listens, and looks where it leads.
+func publicURL(ctx context.Context, s Setup) []store.Finding {
+	const id = "public-url-scheme"
+	var r report
+	c := s.Config
+	public := c.PublicURLAt(s.Addr)
+	inside := isLoopback(public.Hostname())
+	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its https:// address"
+	switch hint := c.PublicURLHint(); {
+	case hint != "":
+		message, cure := parts(hint)
+		r.warn(id, message, cure)
+	case public.Scheme == "http" && !inside:
+		r.fail(id, fmt.Sprintf("PUBLIC_URL is %s, plain http: whoever listens on the way has passwords, "+
+			"tokens and the cookie, which goes without Secure", public), https)
+	case inside && !c.IsLoopback():
+		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but HOST=%s lets other machines connect: for them links "+
+			"in mail lead nowhere", public, c.Host),
+			"set PUBLIC_URL to what browsers use, or HOST to 127.0.0.1")
+	case inside && public.Scheme == "http" && c.Port != 0 && portOf(public) != strconv.Itoa(int(c.Port)):
+		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but PORT is %d: links in mail lead to something else",
+			public, c.Port), fmt.Sprintf("give PUBLIC_URL the port %d, or leave it out", c.Port))
+	}
+	r.okUnless(id, "PUBLIC_URL is %s, and the server listens at %s", public, s.address())
+	if !inside {
+		r = append(r, leadsHere(ctx, s, public)...)
+	}
+	return r
+}
+
+// address returns where the server listens, for people.
+func (s Setup) address() string {
+	if s.Addr != nil {
+		return s.Addr.String()
+	}
+	return s.Config.Address()
+}
+
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "https":
+		return "443"
+	}
+	return "80"
+}
+
+// leadsHere looks whether a server of clientes answers at PUBLIC_URL. A machine behind a router may
+// not reach its own name, so this is no failure.
+func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
+	const id = "public-url-reach"
+	var r report
+	answer, err := ask(ctx, s.client(), public.String())
+	switch {
+	case err != nil:
+		r.warn(id, fmt.Sprintf("nobody answers at PUBLIC_URL, seen from here: %v", withoutURL(err)),
+			cureOf(err, "check the name, its DNS and the proxy; from another machine `clientes doctor "+
+				public.String()+"` tells more"))
+	case !answer.ours:
+		r.warn(id, fmt.Sprintf("what answers at PUBLIC_URL is no server of clientes: status %d",
+			answer.status), "let the proxy there send all paths to this server, or correct PUBLIC_URL")
+	case answer.status != http.StatusOK:
+		r.warn(id, fmt.Sprintf("the server at PUBLIC_URL is not ready: %s", answer.message),
+			"look at the findings about that, or into its log")
+	default:
+		r.ok(id, "PUBLIC_URL leads to a server of clientes, which is ready")
+	}
+	return r
+}
+
+// listener looks at what listens where this configuration would have the server listen.
+func listener(ctx context.Context, s Setup) []store.Finding {
+	const id = "listener"
+	var r report
+	c := s.Config
+	if s.Addr != nil {
+		r.ok(id, "this server listens at %s", s.Addr)
+		return r
+	}
+	if hint := c.LoopbackHint(); hint != "" {
+		message, cure := parts(hint)
+		r.warn(id, message, cure)
+	}
+	if c.Port == 0 {
+		r.ok(id, "PORT=0 takes any free port, so a running server was not looked for")
+		return r
+	}
+	host := c.Host
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	at := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(int(c.Port)))}
+	answer, err := ask(ctx, s.client(), at.String())
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		r.ok(id, "no server runs at %s now", c.Address())
+	case err != nil:
+		r.fail(id, fmt.Sprintf("what listens at %s does not answer as a server of clientes: %v",
+			c.Address(), withoutURL(err)), "stop that program, or choose another PORT")
+	case !answer.ours:
+		r.fail(id, fmt.Sprintf("another program listens at %s", c.Address()),
+			"stop that program, or choose another PORT")
+	case answer.status != http.StatusOK:
+		r.fail(id, fmt.Sprintf("the server at %s is not ready: %s", c.Address(), answer.message),
+			"look at the other findings and into its log")
+	default:
+		r.ok(id, "the server at %s is ready", c.Address())
+	}
+	return r
+}
+
+// client returns a client that asks no proxy of the environment and follows no redirect.
+func (s Setup) client() *http.Client { return newClient(s.RootCAs) }
+
+func newClient(roots *x509.CertPool) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// answered is what a server says of itself at /readyz.
+type answered struct {
+	status   int
+	ours     bool // it answers as clientes does
+	message  string
+	header   http.Header
+	location string
+}
+
+// ask requests /readyz. A server of clientes repeats the id of the request in every answer.
+func ask(ctx context.Context, client *http.Client, base string) (answered, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
+	if err != nil {
+		return answered{}, err
+	}
+	name := "doctor-" + rand.Text()
+	req.Header.Set("X-Request-Id", name)
+	resp, err := client.Do(req)
+	if err != nil {
+		return answered{}, err
+	}
+	defer resp.Body.Close()
+	var body struct {
+		Status  string `json:"status"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	err = json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &body)
+	return answered{
+		status: resp.StatusCode, message: body.Message, header: resp.Header,
+		location: resp.Header.Get("Location"),
+		ours:     err == nil && (body.Status == "ok" || body.Code != ""),
+	}, nil
+}
+
+// withoutURL returns the cause of an error of a client, without what it was asked for.
+func withoutURL(err error) error {
+	var at *url.Error
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// cureOf returns what to do about an error of a connection, or else what is given.
+func cureOf(err error, other string) string {
+	var (
+		stranger x509.UnknownAuthorityError
+		name     x509.HostnameError
+		invalid  x509.CertificateInvalidError
+		lookup   *net.DNSError
+		noTLS    tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &stranger):
+		return "have the certificate signed by an authority that clients trust, and let the proxy send " +
+			"the intermediate certificates too"
+	case errors.As(err, &name):
+		return "give the proxy a certificate for this name"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "renew the certificate, and let the renewal run by itself"
+	case errors.As(err, &lookup):
+		return "make a DNS record for the name, or correct it"
+	case errors.As(err, &noTLS):
+		return "nothing speaks TLS at this port: correct the port or the proxy"
+	}
+	return other
+}
+
+// cookies looks at what browsers will do with the cookie of refresh tokens. It has Secure with https
+// in PUBLIC_URL, and always SameSite=Strict.
+func cookies(_ context.Context, s Setup) []store.Finding {
+	const id = "cookies"
+	var r report
+	public := s.Config.PublicURLAt(s.Addr)
+	if public.Scheme == "http" && (!isLoopback(public.Hostname()) || !s.Config.IsLoopback()) {
+		r.warn(id, "PUBLIC_URL is http, so the cookies go without Secure and the prefix __Host-",
+			"set PUBLIC_URL to an https:// address")
+	}
+	for _, origin := range s.Config.CORSOrigins {
+		u, err := url.Parse(origin)
+		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && siteOf(u) != siteOf(public) {
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, which is of another site than %s: browsers never "+
+				"send the cookie from its pages (SameSite=Strict)", origin, public),
+				"have these pages keep the refresh token themselves (a login without \"cookie\"), or serve "+
+					"them from the site "+siteOf(public))
+		}
+	}
+	r.okUnless(id, "the cookies are HttpOnly and SameSite=Strict, Secure is %t", public.Scheme == "https")
+	return r
+}
+
+// siteOf returns the site of a URL as browsers see it: the scheme, and the domain that somebody has
+// registered.
+func siteOf(u *url.URL) string {
+	domain, err := publicsuffix.EffectiveTLDPlusOne(u.Hostname())
+	if err != nil {
+		domain = u.Hostname() // an address, or a name without dots
+	}
+	return u.Scheme + "://" + domain
+}
+
+// origins looks at CORS_ORIGINS. What no browser would send is a fault of the setting.
+func origins(_ context.Context, s Setup) []store.Finding {
+	const id = "cors"
+	var r report
+	public := s.Config.PublicURLAt(s.Addr)
+	for _, origin := range s.Config.CORSOrigins {
+		u, err := url.Parse(origin)
+		if err != nil || strings.Contains(origin, "*") {
+			continue // a fault of the setting
+		}
+		switch inside := isLoopback(u.Hostname()); {
+		case origin == public.String():
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which needs no entry",
+				origin), "take it away")
+		case isLoopback(public.Hostname()):
+		case inside && u.Scheme == "http":
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a user may serve a "+
+				"page of this origin, and use the API with what they have typed there", origin),
+				"take it away where the server is more than a developer's")
+		case u.Scheme == "http":
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, plain http: whoever is on the way can change its "+
+				"pages and take the tokens from them", origin),
+				"serve these pages over https, and name that origin")
+		}
+	}
+	if len(s.Config.CORSOrigins) == 0 {
+		r.ok(id, "no page of another origin may use the API")
+	}
+	r.okUnless(id, "the pages of %s may use the API", strings.Join(slices.Clone(s.Config.CORSOrigins), ", "))
+	return r
+}

@@ -1,0 +1,114 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"clientes/cmd/clientes/config"
+	"clientes/store"
+)
+
+// settings turns the faults and warnings of the configuration into findings. Their id is the name
+// of the setting, or env-file for .env itself.
+func settings(_ context.Context, s Setup) []store.Finding {
+	var r report
+	var faults *config.Error
+	switch {
+	case errors.As(s.Err, &faults):
+		for _, fault := range faults.Faults {
+			message, cure := parts(fault)
+			r.fail(settingOf(fault), message, cure)
+		}
+	case s.Err != nil:
+		r.fail("configuration", s.Err.Error(), "Correct that, and run `clientes config`.")
+	}
+	for _, warning := range s.Config.Warnings() {
+		message, cure := parts(warning)
+		if !slices.Contains(s.Config.Dangers(), warning) {
+			r.warn(settingOf(warning), message, cure)
+		}
+	}
+	set := 0
+	for _, row := range s.Config.Rows() {
+		if row.From != "default" {
+			set++
+		}
+	}
+	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none has a fault",
+		set)
+	return r
+}
+
+// settingOf returns the id of what a fault or warning of the configuration is about.
+func settingOf(text string) string {
+	if strings.HasPrefix(text, ".env") {
+		return "env-file"
+	}
+	for word := range strings.FieldsFuncSeq(text, isNoName) {
+		if slices.Contains(config.Names(), word) {
+			return strings.ToLower(strings.ReplaceAll(word, "_", "-"))
+		}
+	}
+	return "configuration"
+}
+
+func isNoName(r rune) bool { return r != '_' && (r < 'A' || r > 'Z') }
+
+// parts returns what a sentence of the configuration says is wrong, and what to do about it.
+func parts(text string) (message, cure string) {
+	if message, cure, ok := strings.Cut(text, "; "); ok {
+		return message, cure
+	}
+	for _, sign := range []string{", but has to be ", ", but has to "} {
+		if message, cure, ok := strings.Cut(text, sign); ok {
+			return message, fmt.Sprintf("it%s%s", strings.TrimPrefix(sign, ", but"), cure)
+		}
+	}
+	if message, cure, ok := strings.Cut(text, ": "); ok && !strings.HasPrefix(text, ".env line") {
+		return message, cure
+	}
+	return text, "correct it: .env.example says what each setting takes"
+}
+
+// secrets looks at what signs and seals.
+func secrets(_ context.Context, s Setup) []store.Finding {
+	var r report
+	c := s.Config
+	for _, danger := range c.Dangers() {
+		message, cure := parts(danger)
+		if strings.Contains(danger, "users of this machine") {
+			continue // see files
+		}
+		r.fail("secret-strength", message, cure)
+	}
+	switch {
+	case c.Secret == "":
+		return r // a fault of the setting
+	case c.RootSecret == "":
+		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is derived from it",
+			len(c.Secret))
+	default:
+		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are hard to guess",
+			len(c.Secret), len(c.RootSecret))
+	}
+	for _, previous := range []struct {
+		name    string
+		secrets []string
+	}{
+		{"SECRET_PREVIOUS", c.SecretPrevious}, {"ROOT_SECRET_PREVIOUS", c.RootSecretPrevious},
+	} {
+		if n := len(previous.secrets); n > 0 {
+			r.warn("secret-previous",
+				fmt.Sprintf("%s is still set: what its %d secrets have signed is good", previous.name, n),
+				fmt.Sprintf("take it away %s after the replacement, when no session from before it lives "+
+					"any more; cmd/clientes/SECRETS.md has the steps", c.SessionMax))
+		}
+	}
+	if len(c.SecretPrevious)+len(c.RootSecretPrevious) == 0 {
+		r.ok("secret-previous", "no earlier secret is good any more")
+	}
+	return r
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+)
+
+// addJSONFlag adds --json to a command, which then prints one JSON value instead of text for people.
+// Errors go to standard error in words all the same, and the exit status does not change.
+func addJSONFlag(cmd *cobra.Command, what string) *bool {
+	return cmd.Flags().Bool("json", false, "print "+what+" as JSON")
+}
+
+// printJSON writes one value for programs, with a newline at its end.
+func printJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v, jsontext.Multiline(true), json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"clientes/auth"
+	"clientes/cmd/clientes/config"
+	"clientes/cmd/clientes/verify"
+	"clientes/store"
+)
+
+// verifyOptions are the flags of the command.
+type verifyOptions struct {
+	replicas, only       []string
+	user, code           string
+	passwordStdin        bool
+	format, output       string
+	json, markdown, list bool
+	slow                 bool
+}
+
+func (p *program) verifyCommand() *cobra.Command {
+	var o verifyOptions
+	cmd := &cobra.Command{
+		Use:   "verify URL",
+		Short: "Try on a running server of your own what it promises",
+		Long: `Try on a running server of your own what it promises to its clients, and report what was found.
+See cmd/clientes/VERIFY.md. The server is one on this machine that serves from the database of this
+folder, in which the command makes itself an admin. Of any other server it needs the login of an
+admin (--user). It makes users and customers whose names begin with "verify-", and removes them.
+The exit status is 1 if a promise does not hold, or if something could not be removed.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.list && len(args) == 0 {
+				return nil
+			}
+			return arguments(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.list {
+				return p.listPromises()
+			}
+			return p.verify(cmd.Context(), args[0], o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&o.replicas, "replica", nil,
+		"the `URL` of another process on the same database; may be given several times")
+	f.StringVar(&o.user, "user", "", "log in as this admin instead of making one")
+	f.StringVar(&o.code, "code", "", "the current code of the admin's second factor")
+	f.BoolVar(&o.passwordStdin, "password-stdin", false,
+		"read the admin's password from standard input")
+	f.StringVar(&o.format, "format", "text", "text, markdown or json")
+	f.BoolVar(&o.json, "json", false, "the same as --format json")
+	f.BoolVar(&o.markdown, "markdown", false, "the same as --format markdown")
+	f.StringVar(&o.output, "output", "", "write the report to this `FILE`")
+	f.StringArrayVar(&o.only, "check", nil,
+		"run only the check with this `ID`; may be given several times")
+	f.BoolVar(&o.slow, "slow", false, "try also what has to wait for REFRESH_GRACE")
+	f.BoolVar(&o.list, "list", false, "list the checks and run none")
+	return cmd
+}
+
+func (p *program) listPromises() error {
+	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	for _, promise := range verify.Promises() {
+		fmt.Fprintf(table, "%s\t%s\n", promise.ID, promise.Sentence)
+	}
+	return table.Flush()
+}
+
+// verify runs the checks and writes the report.
+func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err error) {
+	write, err := o.writer()
+	if err != nil {
+		return err
+	}
+	cfg := verify.Config{
+		URL: url, Replicas: o.replicas, Only: o.only, Slow: o.slow,
+		RefreshGrace: -1, Now: time.Now,
+	}
+	if err := cfg.Check(); err != nil {
+		return &usageError{err.Error() + "; see `clientes verify --help`"}
+	}
+	if isTerminal(p.stderr) {
+		cfg.Progress = func(r verify.Result) {
+			fmt.Fprintf(p.stderr, "%-9s  %s\n", r.Outcome, r.ID)
+		}
+	}
+	local := !slices.ContainsFunc(append([]string{url}, o.replicas...), isRemote)
+	if o.user == "" && !local {
+		return &usageError{"a server that is not on this machine is tried with an admin's login only; " +
+			"give --user NAME"}
+	}
+	var c config.Config
+	if local {
+		if c, err = p.configure(); err != nil && o.user == "" {
+			return err
+		}
+		if err == nil {
+			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
+			cfg.BehindProxy = slices.ContainsFunc(c.TrustedProxies, holdsLoopback)
+		}
+	}
+	if err := verify.Ready(ctx, cfg); err != nil {
+		return err
+	}
+	if o.user != "" {
+		cfg.Admin = verify.Credentials{User: o.user, Code: o.code}
+		if cfg.Admin.Password, err = p.adminPassword(ctx, o); err != nil {
+			return err
+		}
+	} else {
+		remove, err := p.makeAdmin(ctx, c, &cfg.Admin)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, remove()) }()
+	}
+	out, closeOutput, err := p.output(o.output)
+	if err != nil {
+		return err
+	}
+	report, err := verify.Run(ctx, cfg)
+	switch {
+	case errors.Is(err, verify.ErrUnknownAdmin) && o.user == "":
+		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
+			"names: the admin who was made there is unknown to it; change to its folder, or give "+
+			"--user NAME", url)
+	case err == nil:
+		err = write(report, out)
+	}
+	if err := errors.Join(err, closeOutput()); err != nil {
+		return err
+	}
+	return verdictOf(report)
+}
+
+// verdictOf returns an error unless the report is all good.
+func verdictOf(r verify.Report) error {
+	switch {
+	case r.Interrupted:
+		return errors.New("interrupted before every check was done; the report says what is left behind")
+	case r.Count(verify.Failed) > 0:
+		return fmt.Errorf("%d of %d promises do not hold", r.Count(verify.Failed), len(r.Results))
+	case len(r.Left) > 0:
+		return errors.New("not everything could be removed; the report lists it")
+	}
+	return nil
+}
+
+// writer returns what writes the report in the format that was chosen.
+func (o verifyOptions) writer() (func(verify.Report, io.Writer) error, error) {
+	formats := map[string]func(verify.Report, io.Writer) error{
+		"text": verify.Report.WriteText, "markdown": verify.Report.WriteMarkdown,
+		"json": verify.Report.WriteJSON,
+	}
+	switch {
+	case o.json && o.markdown:
+		return nil, &usageError{"--json and --markdown are two formats; give one of them"}
+	case o.json:
+		o.format = "json"
+	case o.markdown:
+		o.format = "markdown"
+	}
+	if write := formats[o.format]; write != nil {
+		return write, nil
+	}
+	return nil, &usageError{fmt.Sprintf("there is no format %q; give text, markdown or json",
+		o.format)}
+}
+
+// output returns where the report goes.
+func (p *program) output(file string) (w io.Writer, done func() error, err error) {
+	if file == "" || file == "-" {
+		return p.stdout, func() error { return nil }, nil
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("write the report: %w", err)
+	}
+	return f, f.Close, nil
+}
+
+func isRemote(url string) bool { return !verify.IsLoopback(url) }
+
+func holdsLoopback(p netip.Prefix) bool {
+	return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || p.Contains(netip.IPv6Loopback())
+}
+
+func (p *program) adminPassword(ctx context.Context, o verifyOptions) (string, error) {
+	if o.passwordStdin {
+		return p.readPassword(ctx)
+	}
+	terminal, ok := p.stdin.(*os.File)
+	if !ok || !isTerminal(terminal) {
+		return "", errors.New("there is no terminal to ask for the password on; " +
+			"give it with --password-stdin")
+	}
+	return p.ask(ctx, terminal, "Password of "+o.user+": ")
+}
+
+// makeAdmin makes an admin in the configured database, with a random name and password that nobody
+// else learns. The caller must call remove.
+func (p *program) makeAdmin(
+	ctx context.Context, c config.Config, admin *verify.Credentials,
+) (remove func() error, err error) {
+	name := "verify-" + strings.ToLower(rand.Text()[:10])
+	// As long as the largest PASSWORD_MIN wants it.
+	*admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
+	add := func(ctx context.Context, accounts *auth.Accounts) error {
+		u := store.User{Name: name, Role: store.Admin}
+		_, err := accounts.Add(ctx, u, admin.Password)
+		return err
+	}
+	if err := withAccounts(ctx, c, add); err != nil {
+		return nil, fmt.Errorf("make an admin for the checks: %w", err)
+	}
+	return func() error {
+		// Also after an interrupt, which has ended ctx.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+		defer cancel()
+		err := withAccounts(ctx, c, func(ctx context.Context, accounts *auth.Accounts) error {
+			return accounts.Delete(ctx, name)
+		})
+		if err != nil {
+			return fmt.Errorf("the admin %s could not be removed: %w", name, err)
+		}
+		return nil
+	}, nil
+}
+
+// withAccounts calls update with the accounts of the configured database. The database must have
+// been made, and must have an admin already.
+func withAccounts(
+	ctx context.Context, c config.Config, update func(context.Context, *auth.Accounts) error,
+) (err error) {
+	rules, done, err := newPasswordRules(c)
+	if err != nil {
+		return err
+	}
+	defer done()
+	st, err := openExisting(ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	admins := 0
+	if err := eachUser(ctx, st, func(u store.User) error {
+		if u.ActiveAdmin() {
+			admins++
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if admins == 0 {
+		return errors.New("the database has no other admin, and the last one cannot be removed again; " +
+			"add yours first with `clientes user add NAME --role admin`")
+	}
+	return update(ctx, auth.NewAccounts(withoutAdminMails{st}).WithRules(rules))
+}
+
+// withoutAdminMails is a store of whose new users the admins get no mail: those of a check come and go. The
+// audit has their events.
+type withoutAdminMails struct{ store.Store }
+
+// CreateUser implements [store.Users].
+func (w withoutAdminMails) CreateUser(
+	ctx context.Context, u store.User, all ...store.EffectsFunc,
+) (store.User, error) {
+	for i, effects := range all {
+		all[i] = func(old, now store.User) store.Effects {
+			e := effects(old, now)
+			e.ToAdmins = nil
+			return e
+		}
+	}
+	return w.Store.CreateUser(ctx, u, all...)
+}

@@ -1,0 +1,347 @@
+package verify
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// user is somebody who can log in.
+type user struct {
+	id       int64
+	name     string
+	password string
+	role     string
+	given    string   // a code of the second factor that was given, for one login
+	recovery []string // the recovery codes that are left, nil without a second factor
+}
+
+// session is what a login or a refresh granted.
+type session struct {
+	user    *user
+	token   string
+	refresh string
+	device  string
+}
+
+// newUser makes a user of a role. There is no email, so no mail about the user is sent to anybody.
+// The role must not be admin: all admins would get mail.
+func (v *verifier) newUser(ctx context.Context, role string) (*user, error) {
+	u := &user{name: v.newName(), password: newPassword(), role: role}
+	v.hide(u.password)
+	a, err := v.wantAsAdmin(ctx, http.StatusCreated, request{
+		method: "POST", path: "/users",
+		body: map[string]any{"user": u.name, "password": u.password, "role": role},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a user: %w", err)
+	}
+	var made struct {
+		ID int64 `json:"id"`
+	}
+	if err := a.into(&made); err != nil {
+		return nil, err
+	}
+	u.id = made.ID
+	return u, nil
+}
+
+// newName returns a name for another user, who is to be removed.
+func (v *verifier) newName() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.made++
+	name := v.tag + "-" + strconv.Itoa(v.made)
+	v.users[name] = true
+	return name
+}
+
+// newPassword returns a password that nobody guesses, as long as the largest PASSWORD_MIN wants it.
+func newPassword() string { return rand.Text() + rand.Text() + rand.Text() }
+
+// newSession makes a user of a role and logs them in.
+func (v *verifier) newSession(ctx context.Context, role string) (*session, error) {
+	u, err := v.newUser(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	return v.login(ctx, u)
+}
+
+// shared returns a session of a role for checks that neither end it nor change its user.
+func (v *verifier) shared(ctx context.Context, role string) (*session, error) {
+	if s := v.sharedSessions[role]; s != nil {
+		return s, nil
+	}
+	s, err := v.newSession(ctx, role)
+	if err == nil {
+		v.sharedSessions[role] = s
+	}
+	return s, err
+}
+
+// login logs a user in. A refusal is a *refusedError.
+func (v *verifier) login(ctx context.Context, u *user) (*session, error) {
+	return v.loginAt(ctx, u, "", nil)
+}
+
+// loginAt is login at a replica, with more members in the body.
+func (v *verifier) loginAt(
+	ctx context.Context, u *user, server string, members map[string]any,
+) (*session, error) {
+	body := map[string]any{"user": u.name, "password": u.password}
+	if code := u.code(); code != "" {
+		body["code"] = code
+	}
+	maps.Copy(body, members)
+	a, err := v.want(ctx, http.StatusOK, request{
+		method: "POST", path: "/login", server: server, body: body,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := v.granted(a, u)
+	if err != nil {
+		return nil, err
+	}
+	return s, v.enrol(ctx, s)
+}
+
+// refresh uses the refresh token of a session up.
+func (v *verifier) refresh(ctx context.Context, s *session) (*session, error) {
+	a, err := v.want(ctx, http.StatusOK, refreshRequest(s.refresh))
+	if err != nil {
+		return nil, err
+	}
+	return v.granted(a, s.user)
+}
+
+func refreshRequest(token string) request {
+	return request{
+		method: "POST", path: "/refresh", body: map[string]any{"refresh_token": token},
+	}
+}
+
+// granted reads the answer to a login or a refresh.
+func (v *verifier) granted(a answer, u *user) (*session, error) {
+	var grant struct {
+		Token   string `json:"token"`
+		Refresh string `json:"refresh_token"`
+		Device  string `json:"device"`
+	}
+	if err := a.into(&grant); err != nil {
+		return nil, err
+	}
+	if grant.Token == "" {
+		return nil, broken("a login or refresh answered %v without a token", a)
+	}
+	v.hide(grant.Token, grant.Refresh, grant.Device)
+	return &session{u, grant.Token, grant.Refresh, grant.Device}, nil
+}
+
+// code returns a code of the second factor that has not been used, "" if there is none.
+func (u *user) code() string {
+	if u.given != "" {
+		code := u.given
+		u.given = ""
+		return code
+	}
+	if len(u.recovery) == 0 {
+		return ""
+	}
+	code := u.recovery[0]
+	u.recovery = u.recovery[1:]
+	return code
+}
+
+// enrol gives the user of a session a second factor if the server requires one, and makes the
+// session one with it.
+func (v *verifier) enrol(ctx context.Context, s *session) error {
+	if s.user.recovery != nil {
+		return nil
+	}
+	v.mu.Lock()
+	known := v.allMFA
+	v.mu.Unlock()
+	if s.user.role != "admin" && known != nil && !*known {
+		return nil
+	}
+	a, err := v.do(ctx, request{method: "GET", path: "/clientes?limit=1", token: s.token})
+	if err != nil {
+		return err
+	}
+	required := a.is(http.StatusForbidden, "mfa_setup_required")
+	if s.user.role != "admin" {
+		v.mu.Lock()
+		v.allMFA = &required
+		v.mu.Unlock()
+	}
+	if !required {
+		return nil
+	}
+	if s.user.password == "" || !strings.HasPrefix(s.user.name, "verify-") {
+		return errors.New("the server requires a second factor of this admin, who has none; " +
+			"set it up first, and give its current code with --code")
+	}
+	a, err = v.want(ctx, http.StatusOK, request{
+		method: "POST", path: "/me/mfa", token: s.token,
+		body: map[string]any{"current": s.user.password},
+	})
+	if err != nil {
+		return fmt.Errorf("begin a second factor: %w", err)
+	}
+	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
+		strings.TrimRight(a.member("secret"), "="))
+	if err != nil {
+		return fmt.Errorf("read the key of a second factor: %w", err)
+	}
+	v.hide(a.member("secret"))
+	a, err = v.want(ctx, http.StatusOK, request{
+		method: "POST", path: "/me/mfa/confirm", token: s.token,
+		body: map[string]any{"code": oneTimePassword(key, v.cfg.Now())},
+	})
+	if err != nil {
+		return fmt.Errorf("confirm a second factor: %w", err)
+	}
+	var confirmed struct {
+		Codes []string `json:"recovery_codes"`
+	}
+	if err := a.into(&confirmed); err != nil {
+		return err
+	}
+	v.hide(confirmed.Codes...)
+	s.user.recovery = confirmed.Codes
+	again, err := v.login(ctx, s.user) // this time with a code
+	if err != nil {
+		return fmt.Errorf("log in with a second factor: %w", err)
+	}
+	*s = *again
+	return nil
+}
+
+// oneTimePassword returns the code of a key at now (RFC 6238).
+func oneTimePassword(key []byte, now time.Time) string {
+	mac := hmac.New(sha1.New, key)
+	binary.Write(mac, binary.BigEndian, uint64(now.Unix()/30)) // never fails
+	sum := mac.Sum(nil)
+	at := sum[len(sum)-1] & 15
+	n := binary.BigEndian.Uint32(sum[at:]) & (1<<31 - 1)
+	return fmt.Sprintf("%06d", n%1_000_000)
+}
+
+// noteMade notes what a request has made, so that clean removes it.
+func (v *verifier) noteMade(r request, a answer) {
+	if r.method != "POST" || a.status != http.StatusCreated {
+		return
+	}
+	var made struct {
+		ID   int64  `json:"id"`
+		User string `json:"user"`
+	}
+	if r.path != "/clientes" && r.path != "/users" || a.into(&made) != nil {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if r.path == "/users" {
+		v.users[made.User] = true
+	} else {
+		v.clientes[made.ID] = true
+	}
+}
+
+// clean removes what the run has made, and returns what is left.
+func (v *verifier) clean(ctx context.Context) (left []string) {
+	ctx, cancel := context.WithTimeout(ctx, maxCleaning)
+	defer cancel()
+	v.requests.Store(min(v.requests.Load(), maxRequests/2)) // cleaning has some of its own
+	if err := v.findClientes(ctx); err != nil {
+		left = append(left, "customers named "+v.tag+", which could not be searched for: "+
+			v.hidden(err.Error()))
+	}
+	for _, id := range slices.Sorted(maps.Keys(v.clientes)) {
+		path := "/clientes/" + strconv.FormatInt(id, 10)
+		if why := v.remove(ctx, path); why != "" {
+			left = append(left, fmt.Sprintf("the customer %d (%s)", id, why))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.users)) {
+		if why := v.removeUser(ctx, name); why != "" {
+			left = append(left, fmt.Sprintf("the user %s (%s)", name, why))
+		}
+	}
+	if _, err := v.asAdmin(ctx, request{method: "POST", path: "/logout"}); err != nil {
+		left = append(left, "the admin's session, which ends by itself")
+	}
+	return left
+}
+
+// findClientes notes customers whose making got no answer, or that came by an import.
+func (v *verifier) findClientes(ctx context.Context) error {
+	path := "/clientes?limit=1000&q=" + url.QueryEscape(v.tag)
+	a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: path})
+	if err != nil {
+		return err
+	}
+	var found []struct {
+		ID int64 `json:"id"`
+	}
+	if err := a.into(&found); err != nil {
+		return err
+	}
+	for _, c := range found {
+		v.clientes[c.ID] = true
+	}
+	return nil
+}
+
+// remove deletes what is at a path, and returns why that was not possible.
+func (v *verifier) remove(ctx context.Context, path string) (why string) {
+	a, err := v.asAdmin(ctx, request{method: "DELETE", path: path})
+	if err == nil && a.is(http.StatusForbidden, "step_up_required") {
+		proof := map[string]any{"current": v.admin.user.password}
+		if code := v.admin.user.code(); code != "" {
+			proof["code"] = code
+		}
+		a, err = v.asAdmin(ctx, request{method: "DELETE", path: path, body: proof})
+	}
+	switch {
+	case err != nil:
+		return v.hidden(err.Error())
+	case a.status == http.StatusNoContent, a.status == http.StatusNotFound:
+		return ""
+	}
+	return a.String()
+}
+
+func (v *verifier) removeUser(ctx context.Context, name string) (why string) {
+	path := "/users?user=" + url.QueryEscape(name)
+	a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: path})
+	var found []struct {
+		ID int64 `json:"id"`
+	}
+	if err == nil {
+		err = a.into(&found)
+	}
+	if err != nil {
+		return v.hidden(err.Error())
+	}
+	for _, u := range found {
+		if why := v.remove(ctx, "/users/"+strconv.FormatInt(u.ID, 10)); why != "" {
+			return why
+		}
+	}
+	return ""
+}

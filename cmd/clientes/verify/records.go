@@ -1,0 +1,3 @@
+package verify
+
+func recordChecks() []check { return nil }
