@@ -183,7 +183,7 @@ func New(cfg Config) (*Auth, error) {
 			metrics: m,
 		},
 		links:   &links{users: cfg.Store, keys: keys, accounts: accounts},
-		clocks:  &clockWatch{now: cfg.Now, store: cfg.Store, log: cfg.Log},
+		clocks:  newClockWatch(cfg),
 		metrics: m,
 	}
 	if err := m.observe(a); err != nil {

@@ -125,7 +125,7 @@ type Access struct {
 func (i *Issuer) Verify(token string) (Access, error) {
 	token = store.Trim(token)
 	a, ok := i.cache.get(token)
-	i.cfg.CacheCounts.count(ok)
+	i.cfg.CacheCounts.count(token, ok)
 	if !ok {
 		var err error
 		if a, err = i.verifyNew(token); err != nil {
