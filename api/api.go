@@ -59,6 +59,10 @@ type Config struct {
 
 	// Metrics is where the server registers its metrics. If it is nil, nothing is counted.
 	Metrics prometheus.Registerer
+
+	// Examine looks for what is wrong with the set-up, for GET /doctor. If it is nil, only the
+	// request is examined.
+	Examine func(context.Context) []store.Finding
 }
 
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
@@ -110,6 +114,7 @@ type Server struct {
 
 	forwarded rarely      // the warning about X-Forwarded-For
 	headers   http.Header // of every answer, unless it has its own
+	examined  examined    // the set-up, for GET /doctor
 
 	metrics *metrics // nil if there are none
 
@@ -185,6 +190,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
+		{"GET", "/doctor", admins, nil, serve(s, 200, s.doctor)},
 	}
 }
 
