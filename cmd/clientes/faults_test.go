@@ -2,15 +2,23 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+
 	"clientes/auth/authtest"
+	"clientes/cmd/clientes/verify"
+	"clientes/store/postgres/postgrestest"
 )
 
 // planted is an edit of the program that breaks one promise. See testdata/faults.txt.
@@ -101,12 +109,21 @@ func TestPlantedFaultsFitTheProgram(t *testing.T) {
 	if len(faults) < 30 {
 		t.Errorf("there are only %d planted faults", len(faults))
 	}
+	checks := make(map[string]bool)
+	for _, p := range verify.Promises() {
+		checks[p.ID] = true
+	}
 	names := make(map[string]bool)
 	for _, f := range faults {
 		if names[f.name] || f.promise == "" || len(f.edits) == 0 {
 			t.Errorf("%s: twice, without a promise, or without an edit", f.name)
 		}
 		names[f.name] = true
+		for _, id := range append(f.also, f.check) {
+			if !checks[id] {
+				t.Errorf("%s: verify has no check %q", f.name, id)
+			}
+		}
 		texts, err := f.edited(filepath.Join("..", ".."))
 		if err != nil {
 			t.Errorf("%s: %v", f.name, err)
@@ -116,5 +133,126 @@ func TestPlantedFaultsFitTheProgram(t *testing.T) {
 				t.Errorf("%s: %v", f.name, err)
 			}
 		}
+	}
+}
+
+// overlaid writes the edited files and the overlay that names them (go help build).
+func (f planted) overlaid(t *testing.T) (overlay string) {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	authtest.Must(t, err)
+	texts, err := f.edited(root)
+	authtest.Must(t, err)
+	dir, replaced := t.TempDir(), make(map[string]string)
+	for file, text := range texts {
+		edited := filepath.Join(dir, strconv.Itoa(len(replaced))+".go")
+		authtest.Must(t, os.WriteFile(edited, []byte(text), 0o600))
+		replaced[filepath.Join(root, file)] = edited
+	}
+	b, err := json.Marshal(map[string]any{"Replace": replaced})
+	authtest.Must(t, err)
+	overlay = filepath.Join(dir, "overlay.json")
+	authtest.Must(t, os.WriteFile(overlay, b, 0o600))
+	return overlay
+}
+
+// build builds the program with the fault.
+func (f planted) build(t *testing.T) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), "clientes")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", f.overlaid(t),
+		"-ldflags", "-s -w", "-o", program, ".")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
+
+// verifyResult is a line of the report of verify.
+type verifyResult struct {
+	ID       string `json:"id"`
+	Outcome  string `json:"outcome"`
+	Evidence string `json:"evidence"`
+}
+
+// verified serves with a program, and returns the outcome of each check of verify with what it has
+// seen. Verify itself has no fault.
+func (f planted) verified(t *testing.T, program string) (outcome, seen map[string]string) {
+	t.Helper()
+	databaseURL, n := "sqlite:"+filepath.Join(t.TempDir(), "clientes.db"), 1
+	if f.replicas {
+		databaseURL, n = postgrestest.Database(t), 3
+	}
+	environ := []string{"DATABASE_URL=" + databaseURL, "SECRET=" + goodSecret, endsAtOnce}
+	add := command(t, environ, "user", "add", "boss", "--role", "admin", "--password-stdin")
+	add.Stdin = strings.NewReader(goodPassword)
+	if out, err := add.CombinedOutput(); err != nil {
+		t.Fatalf("add an admin: %v\n%s", err, out)
+	}
+	args := []string{"verify", "--json"}
+	for i := range n {
+		serve := exec.CommandContext(t.Context(), program, "serve")
+		serve.Env = environ
+		s := beginCommand(t, serve)
+		s.wantListening(t)
+		s.wantReady(t)
+		if i > 0 {
+			args = append(args, "--replica")
+		}
+		args = append(args, s.url(""))
+	}
+	var stdout, stderr bytes.Buffer
+	try := command(t, environ, args...)
+	try.Stdout, try.Stderr = &stdout, &stderr
+	err := try.Run() // status 1 is what a fault should cause
+	var report struct {
+		Results []verifyResult `json:"results"`
+	}
+	if json.Unmarshal(stdout.Bytes(), &report) != nil || len(report.Results) == 0 {
+		t.Fatalf("verify reports nothing: %v\n%s%s", err, stdout.String(), stderr.String())
+	}
+	outcome, seen = make(map[string]string), make(map[string]string)
+	for _, r := range report.Results {
+		outcome[r.ID], seen[r.ID] = r.Outcome, r.Evidence
+	}
+	return outcome, seen
+}
+
+// A verify that finds nothing is worth nothing. So each fault of the list is built into a program
+// of its own, which verify tries. It must find that promise broken. In the good program it must
+// find nothing.
+func TestVerifyFindsPlantedFaults(t *testing.T) {
+	if os.Getenv("TEST_LONG") == "" {
+		t.Skip("TEST_LONG is not set")
+	}
+	building, trying := make(chan struct{}, 2), make(chan struct{}, 2)
+	faults := append(readFaults(t),
+		planted{name: "none"}, planted{name: "none, three replicas", replicas: true})
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			building <- struct{}{}
+			program := func() string {
+				defer func() { <-building }()
+				return f.build(t)
+			}()
+			trying <- struct{}{}
+			defer func() { <-trying }()
+			outcome, seen := f.verified(t, program)
+			if f.check != "" && outcome[f.check] != string(verify.Failed) {
+				t.Errorf("%s is %s: %s", f.check, outcome[f.check], seen[f.check])
+			}
+			for id, o := range outcome {
+				switch {
+				case o != string(verify.Failed):
+				case id == f.check:
+					t.Logf("found by %s: %s", id, seen[id])
+				case slices.Contains(f.also, id):
+					t.Logf("also by %s: %s", id, seen[id])
+				default:
+					t.Errorf("unexpected: %s: %s", id, seen[id])
+				}
+			}
+		})
 	}
 }

@@ -151,7 +151,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 func verdictOf(r verify.Report) error {
 	switch {
 	case r.Interrupted:
-		return errors.New("interrupted before every check was done; the report says what is left behind")
+		return errors.New("interrupted before every check was done; the report lists what is left")
 	case r.Count(verify.Failed) > 0:
 		return fmt.Errorf("%d of %d promises do not hold", r.Count(verify.Failed), len(r.Results))
 	case len(r.Left) > 0:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -30,12 +31,14 @@ const (
 	people      = "7. For people and for tools"
 )
 
-// checks is the table of all promises, in the order in which they are tried.
+// checks is the table of all promises by their sections, in the order in which they are tried.
 func checks() []check {
-	return slices.Concat(
+	all := slices.Concat(
 		tokenChecks(), sessionChecks(), loginChecks(), networkChecks(),
 		recordChecks(), importChecks(), userChecks(),
 	)
+	slices.SortStableFunc(all, func(a, b check) int { return strings.Compare(a.section, b.section) })
+	return all
 }
 
 // Promise is a promise that verify knows how to try.

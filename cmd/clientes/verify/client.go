@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -62,7 +63,7 @@ func (v *verifier) do(ctx context.Context, r request) (answer, error) {
 	for name, values := range r.header {
 		req.Header[http.CanonicalHeaderKey(name)] = values
 	}
-	if v.requests.Add(1) > maxRequests {
+	if v.requests.Add(1) > maxRequests && !v.cleaning.Load() {
 		return answer{}, errTooManyRequests
 	}
 	began := time.Now()
@@ -150,23 +151,31 @@ func (v *verifier) want(ctx context.Context, status int, r request) (answer, err
 	return a, err
 }
 
-// asAdmin sends a request with the admin's token, a new one if the old one has expired.
+// asAdmin sends a request with the admin's token, a new one if the old one is not good any more. It
+// is safe for concurrent use.
 func (v *verifier) asAdmin(ctx context.Context, r request) (answer, error) {
-	for again := false; ; again = true {
-		r.token = v.admin.token
-		a, err := v.do(ctx, r)
-		if err != nil || a.status != http.StatusUnauthorized || again {
-			return a, err
-		}
-		s, err := v.refresh(ctx, v.admin)
+	v.adminMu.Lock()
+	admin := v.admin
+	v.adminMu.Unlock()
+	r.token = admin.token
+	a, err := v.do(ctx, r)
+	if err != nil || a.status != http.StatusUnauthorized {
+		return a, err
+	}
+	v.adminMu.Lock()
+	defer v.adminMu.Unlock()
+	if v.admin == admin { // nobody else has renewed it meanwhile
+		s, err := v.refresh(ctx, admin)
 		if err != nil {
-			s, err = v.login(ctx, v.admin.user)
+			s, err = v.login(ctx, admin.user)
 		}
 		if err != nil {
-			return a, err
+			return a, nil // the refusal says more
 		}
 		v.admin = s
 	}
+	r.token = v.admin.token
+	return v.do(ctx, r)
 }
 
 // wantAsAdmin is want with the admin's token.
@@ -177,4 +186,30 @@ func (v *verifier) wantAsAdmin(ctx context.Context, status int, r request) (answ
 		err = fmt.Errorf("%s %s: %w", r.method, path, &refusedError{a})
 	}
 	return a, err
+}
+
+// together calls functions, so many at once, and returns the first error in their order.
+func together(atOnce int, calls ...func() error) error {
+	for _, err := range all(atOnce, calls...) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// all is together for whoever wants every error.
+func all(atOnce int, calls ...func() error) []error {
+	errs := make([]error, len(calls))
+	room := make(chan struct{}, atOnce)
+	var running sync.WaitGroup
+	for i, call := range calls {
+		room <- struct{}{}
+		running.Go(func() {
+			errs[i] = call()
+			<-room
+		})
+	}
+	running.Wait()
+	return errs
 }

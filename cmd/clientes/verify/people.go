@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1"
-	"encoding/base32"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -64,7 +63,7 @@ func (v *verifier) newName() string {
 	defer v.mu.Unlock()
 	v.made++
 	name := v.tag + "-" + strconv.Itoa(v.made)
-	v.users[name] = true
+	v.users[name] = 0
 	return name
 }
 
@@ -90,6 +89,20 @@ func (v *verifier) shared(ctx context.Context, role string) (*session, error) {
 		v.sharedSessions[role] = s
 	}
 	return s, err
+}
+
+// visit returns a session of its own, of the user whom shared made. It costs one password hash less
+// than a new user.
+func (v *verifier) visit(ctx context.Context, role string) (*session, error) {
+	s, err := v.shared(ctx, role)
+	if err != nil {
+		return nil, err
+	}
+	if s.user.recovery != nil && len(s.user.recovery) < 3 { // each login takes a code
+		delete(v.sharedSessions, role)
+		return v.newSession(ctx, role)
+	}
+	return v.login(ctx, s.user)
 }
 
 // login logs a user in. A refusal is a *refusedError.
@@ -166,7 +179,7 @@ func (u *user) code() string {
 	return code
 }
 
-// enrol gives the user of a session a second factor if the server requires one, and makes the
+// enrol sets a second factor up for the user of a session if the server requires one, and makes the
 // session one with it.
 func (v *verifier) enrol(ctx context.Context, s *session) error {
 	if s.user.recovery != nil {
@@ -195,34 +208,9 @@ func (v *verifier) enrol(ctx context.Context, s *session) error {
 		return errors.New("the server requires a second factor of this admin, who has none; " +
 			"set it up first, and give its current code with --code")
 	}
-	a, err = v.want(ctx, http.StatusOK, request{
-		method: "POST", path: "/me/mfa", token: s.token,
-		body: map[string]any{"current": s.user.password},
-	})
-	if err != nil {
-		return fmt.Errorf("begin a second factor: %w", err)
-	}
-	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
-		strings.TrimRight(a.member("secret"), "="))
-	if err != nil {
-		return fmt.Errorf("read the key of a second factor: %w", err)
-	}
-	v.hide(a.member("secret"))
-	a, err = v.want(ctx, http.StatusOK, request{
-		method: "POST", path: "/me/mfa/confirm", token: s.token,
-		body: map[string]any{"code": oneTimePassword(key, v.cfg.Now())},
-	})
-	if err != nil {
-		return fmt.Errorf("confirm a second factor: %w", err)
-	}
-	var confirmed struct {
-		Codes []string `json:"recovery_codes"`
-	}
-	if err := a.into(&confirmed); err != nil {
+	if err := v.setUpMFA(ctx, s); err != nil {
 		return err
 	}
-	v.hide(confirmed.Codes...)
-	s.user.recovery = confirmed.Codes
 	again, err := v.login(ctx, s.user) // this time with a code
 	if err != nil {
 		return fmt.Errorf("log in with a second factor: %w", err)
@@ -256,7 +244,7 @@ func (v *verifier) noteMade(r request, a answer) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if r.path == "/users" {
-		v.users[made.User] = true
+		v.users[made.User] = made.ID
 	} else {
 		v.clientes[made.ID] = true
 	}
@@ -266,22 +254,26 @@ func (v *verifier) noteMade(r request, a answer) {
 func (v *verifier) clean(ctx context.Context) (left []string) {
 	ctx, cancel := context.WithTimeout(ctx, maxCleaning)
 	defer cancel()
-	v.requests.Store(min(v.requests.Load(), maxRequests/2)) // cleaning has some of its own
+	v.cleaning.Store(true)
 	if err := v.findClientes(ctx); err != nil {
 		left = append(left, "customers named "+v.tag+", which could not be searched for: "+
 			v.hidden(err.Error()))
 	}
-	for _, id := range slices.Sorted(maps.Keys(v.clientes)) {
-		path := "/clientes/" + strconv.FormatInt(id, 10)
-		if why := v.remove(ctx, path); why != "" {
-			left = append(left, fmt.Sprintf("the customer %d (%s)", id, why))
+	var calls []func() error
+	for id := range v.clientes {
+		calls = append(calls, func() error {
+			return v.remove(ctx, fmt.Sprintf("the customer %d", id), "/clientes/"+decimal(id))
+		})
+	}
+	for name, id := range v.users {
+		calls = append(calls, func() error { return v.removeUser(ctx, name, id) })
+	}
+	for _, err := range all(4, calls...) {
+		if err != nil {
+			left = append(left, v.hidden(err.Error()))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(v.users)) {
-		if why := v.removeUser(ctx, name); why != "" {
-			left = append(left, fmt.Sprintf("the user %s (%s)", name, why))
-		}
-	}
+	slices.Sort(left)
 	if _, err := v.asAdmin(ctx, request{method: "POST", path: "/logout"}); err != nil {
 		left = append(left, "the admin's session, which ends by itself")
 	}
@@ -307,9 +299,10 @@ func (v *verifier) findClientes(ctx context.Context) error {
 	return nil
 }
 
-// remove deletes what is at a path, and returns why that was not possible.
-func (v *verifier) remove(ctx context.Context, path string) (why string) {
-	a, err := v.asAdmin(ctx, request{method: "DELETE", path: path})
+// remove deletes what is at a path. The error names it, and why that was not possible.
+func (v *verifier) remove(ctx context.Context, what, path string) error {
+	r := request{method: "DELETE", path: path, header: http.Header{"If-Match": anyVersion}}
+	a, err := v.asAdmin(ctx, r)
 	if err == nil && a.is(http.StatusForbidden, "step_up_required") {
 		proof := map[string]any{"current": v.admin.user.password}
 		if code := v.admin.user.code(); code != "" {
@@ -319,29 +312,41 @@ func (v *verifier) remove(ctx context.Context, path string) (why string) {
 	}
 	switch {
 	case err != nil:
-		return v.hidden(err.Error())
+		return fmt.Errorf("%s: %w", what, err)
 	case a.status == http.StatusNoContent, a.status == http.StatusNotFound:
-		return ""
+		return nil
 	}
-	return a.String()
+	return fmt.Errorf("%s: %w", what, &refusedError{a})
 }
 
-func (v *verifier) removeUser(ctx context.Context, name string) (why string) {
-	path := "/users?user=" + url.QueryEscape(name)
-	a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: path})
-	var found []struct {
-		ID int64 `json:"id"`
-	}
-	if err == nil {
-		err = a.into(&found)
-	}
-	if err != nil {
-		return v.hidden(err.Error())
-	}
-	for _, u := range found {
-		if why := v.remove(ctx, "/users/"+strconv.FormatInt(u.ID, 10)); why != "" {
-			return why
+// removeUser removes a user. The id is 0 if the request that should have made them got no answer,
+// or was refused.
+func (v *verifier) removeUser(ctx context.Context, name string, id int64) error {
+	what := "the user " + name
+	ids := []int64{id}
+	if id == 0 {
+		path := "/users?user=" + url.QueryEscape(name)
+		a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: path})
+		var found []struct {
+			ID int64 `json:"id"`
+		}
+		if err == nil {
+			err = a.into(&found)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		ids = nil
+		for _, u := range found {
+			ids = append(ids, u.ID)
 		}
 	}
-	return ""
+	for _, id := range ids {
+		if err := v.remove(ctx, what, "/users/"+decimal(id)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }

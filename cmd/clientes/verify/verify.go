@@ -131,16 +131,20 @@ type verifier struct {
 	tag    string // is in the name of everything that the run makes
 
 	requests atomic.Int64
-	admin    *session
+	cleaning atomic.Bool // what the run made is being removed
+	adminMu  sync.Mutex
+	admin    *session // see asAdmin
 
 	sharedSessions map[string]*session // by role, see shared
 
+	pairs []pair // the wrong logins whose answers were compared, for their times
+
 	mu       sync.Mutex
-	made     int             // users, for their names
-	users    map[string]bool // the names of users to remove
-	clientes map[int64]bool  // the ids of customers to remove
-	secrets  []string        // what must not stand in a report
-	allMFA   *bool           // whether users who are no admins must have a second factor
+	made     int              // users, for their names
+	users    map[string]int64 // the ids of users to remove by their names, 0 if unknown
+	clientes map[int64]bool   // the ids of customers to remove
+	secrets  []string         // what must not stand in a report
+	allMFA   *bool            // whether users who are no admins must have a second factor
 }
 
 func newVerifier(cfg Config) (*verifier, error) {
@@ -149,7 +153,7 @@ func newVerifier(cfg Config) (*verifier, error) {
 	}
 	v := &verifier{
 		cfg: cfg, tag: "verify-" + strings.ToLower(rand.Text()[:10]),
-		client: cfg.Client, users: make(map[string]bool), clientes: make(map[int64]bool),
+		client: cfg.Client, users: make(map[string]int64), clientes: make(map[int64]bool),
 		sharedSessions: make(map[string]*session),
 	}
 	v.base, _ = baseOf(cfg.URL)
@@ -206,7 +210,9 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		return Report{}, err
 	}
 	defer v.client.CloseIdleConnections()
-	report := Report{Started: cfg.Now().UTC().Truncate(time.Second), URL: v.base, Replicas: v.others}
+	report := Report{
+		Started: cfg.Now().UTC().Truncate(time.Second), URL: v.base, Replicas: v.others,
+	}
 	began := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, maxRun)
 	defer cancel()
