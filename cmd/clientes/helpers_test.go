@@ -22,8 +22,8 @@ func environment(vars map[string]string) func(string) (string, bool) {
 	}
 }
 
-// settingsOfOwn returns the settings of a program with a secret and an embedded database of its own.
-// A test that needs no more may run beside others: it stays in the working folder.
+// settingsOfOwn returns the settings of a program with a secret and an embedded database of its
+// own. A test that needs no more may run beside others: it stays in the working folder.
 func settingsOfOwn(t *testing.T) []string {
 	t.Helper()
 	return []string{

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -67,7 +66,8 @@ func TestServeSendsMail(t *testing.T) {
 		"--password-stdin").want(t, 0, "", "")
 	call(t, vars, "another "+goodPassword, "user", "passwd", "ana", "--password-stdin").
 		want(t, 0, "", "")
-	s := launch(t, slices.Concat(settings, m.environ(), []string{"PUBLIC_URL=https://api.example.com"}), "serve")
+	settings = append(settings, "PUBLIC_URL=https://api.example.com")
+	s := launch(t, append(settings, m.environ()...), "serve")
 	m.wait(t, 1)
 	if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
 		t.Errorf("status %d", status)
@@ -112,10 +112,7 @@ func TestServeWithoutAMailServer(t *testing.T) {
 	)
 	others := children(t, os.Getpid())
 	t.Run("all at once", func(t *testing.T) {
-		for name, test := range map[string]struct {
-			vars           map[string]string
-			says, saysNone []string
-		}{
+		for name, test := range map[string]withoutMail{
 			"loopback": {
 				says: []string{link}, saysNone: []string{warning, notSent},
 			},
@@ -140,54 +137,66 @@ func TestServeWithoutAMailServer(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				vars := varsOf(append(settingsOfOwn(t), "PORT=0"))
-				call(t, vars, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
-					"--password-stdin").want(t, 0, "", "")
-				maps.Copy(vars, test.vars)
-				c, err := config.Load(environment(vars), "SECRET")
-				authtest.Must(t, err)
-				st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(t.Output()), store.Options{})
-				authtest.Must(t, err)
-				defer st.Close()
-				listener, err := listen(t.Context(), c)
-				authtest.Must(t, err)
-				_, port, err := net.SplitHostPort(listener.Addr().String())
-				authtest.Must(t, err)
-				out := new(authtest.Log)
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				log := slog.New(slog.NewTextHandler(out, nil))
-				go func() { ended <- serve(ctx, c, st, listener, nil, log) }()
-				s := &server{addr: "127.0.0.1:" + port}
-				if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
-					t.Errorf("status %d", status)
-				}
-				want := 403
-				if test.vars["SIGNUP"] == "open" {
-					want = 201
-				}
-				signup := `{"user":"bia","password":"` + goodPassword + `"}`
-				if status := s.post(t, "/signup", signup); status != want {
-					t.Errorf("status %d of a sign-up, want %d", status, want)
-				}
-				for _, text := range test.says {
-					authtest.Eventually(t, "it says "+text, func() bool {
-						return strings.Contains(out.String(), text)
-					})
-				}
-				stop()
-				if err := <-ended; err != nil {
-					t.Error(err)
-				}
-				for _, text := range test.saysNone {
-					if strings.Contains(out.String(), text) {
-						t.Errorf("it says %q:\n%s", text, out.String())
-					}
-				}
+				test.run(t)
 			})
 		}
 	})
 	if left := children(t, os.Getpid()); len(left) > len(others) {
 		t.Errorf("a server has left a process: %v, before them %v", left, others)
+	}
+}
+
+// withoutMail is a server without a mail server that it can reach.
+type withoutMail struct {
+	vars           map[string]string
+	says, saysNone []string // in its log
+}
+
+func (c withoutMail) run(t *testing.T) {
+	t.Helper()
+	vars := varsOf(append(settingsOfOwn(t), "PORT=0"))
+	call(t, vars, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
+		"--password-stdin").want(t, 0, "", "")
+	maps.Copy(vars, c.vars)
+	settings, err := config.Load(environment(vars), "SECRET")
+	authtest.Must(t, err)
+	st, err := openMigrated(t.Context(), settings.DatabaseURL, tellTo(t.Output()),
+		store.Options{})
+	authtest.Must(t, err)
+	defer st.Close()
+	listener, err := listen(t.Context(), settings)
+	authtest.Must(t, err)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	authtest.Must(t, err)
+	out := new(authtest.Log)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	log := slog.New(slog.NewTextHandler(out, nil))
+	go func() { ended <- serve(ctx, settings, st, listener, nil, log) }()
+	s := &server{addr: "127.0.0.1:" + port}
+	if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
+		t.Errorf("status %d", status)
+	}
+	want := 403
+	if c.vars["SIGNUP"] == "open" {
+		want = 201
+	}
+	signup := `{"user":"bia","password":"` + goodPassword + `"}`
+	if status := s.post(t, "/signup", signup); status != want {
+		t.Errorf("status %d of a sign-up, want %d", status, want)
+	}
+	for _, text := range c.says {
+		authtest.Eventually(t, "it says "+text, func() bool {
+			return strings.Contains(out.String(), text)
+		})
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, text := range c.saysNone {
+		if strings.Contains(out.String(), text) {
+			t.Errorf("it says %q:\n%s", text, out.String())
+		}
 	}
 }
