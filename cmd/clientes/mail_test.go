@@ -130,7 +130,8 @@ func TestServeWithoutAMailServer(t *testing.T) {
 			},
 			"open, with a server": {
 				vars: map[string]string{
-					"SIGNUP": "open", "SMTP_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "c@example.com",
+					"SIGNUP": "open", "SMTP_URL": "smtp://127.0.0.1:1",
+					"MAIL_FROM": "c@example.com",
 				},
 				says: []string{later}, saysNone: []string{warning, link, "ana@"},
 			},
