@@ -182,12 +182,17 @@ func TestNewPasswordsWaitAtTheGate(t *testing.T) {
 // TestTheGateIsObserved measures those who wait, in vain or not, and those who work.
 func TestTheGateIsObserved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var waited, worked []time.Duration // added to by one at a time
+		var mu sync.Mutex
+		var waited, worked []time.Duration
+		addTo := func(all *[]time.Duration) func(time.Duration) {
+			return func(d time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				*all = append(*all, d)
+			}
+		}
 		plain := NewGate(Local{}, 1, 2)
-		g := plain.Observed(Observer{
-			Waited: func(d time.Duration) { waited = append(waited, d) },
-			Worked: func(d time.Duration) { worked = append(worked, d) },
-		})
+		g := plain.Observed(Observer{Waited: addTo(&waited), Worked: addTo(&worked)})
 		var all sync.WaitGroup
 		enter := func(gate *Gate, ctx context.Context) {
 			all.Go(func() {

@@ -22,11 +22,17 @@ func proc(t *testing.T, pid int, name string) string {
 }
 
 // TestServeHashesInAProcessOfItsOwn checks that a server hashes nothing itself. Its secrets are not
-// in the environment of the process that does.
+// in the environment of the process that does, and its metrics tell of another one.
 func TestServeHashesInAProcessOfItsOwn(t *testing.T) {
 	secretIn(t)
 	call(t, nil, goodPassword, "user", "add", "ana", "--password-stdin").want(t, 0, "", "")
-	s := launch(t, []string{"SECRET=" + goodSecret}, "serve")
+	s := launch(t, []string{"SECRET=" + goodSecret, "METRICS_ADDR=127.0.0.1:0"}, "serve")
+	wantMetric := func(line string) {
+		t.Helper()
+		if !strings.Contains(scrape(t, s.metricsAddr(t)), "\n"+line+"\n") {
+			t.Errorf("the metrics do not have %q", line)
+		}
+	}
 	hashing := func() int {
 		of := children(t, s.cmd.Process.Pid)
 		if len(of) != 1 {
@@ -58,6 +64,9 @@ func TestServeHashesInAProcessOfItsOwn(t *testing.T) {
 			flags, err)
 	}
 
+	wantMetric("clientes_password_hasher_restarts_total 0")
+	wantMetric("clientes_password_hash_duration_seconds_count 1")
+
 	// The server has another when it needs one.
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatalf("end process %d: %v", pid, err)
@@ -68,6 +77,9 @@ func TestServeHashesInAProcessOfItsOwn(t *testing.T) {
 	if now := hashing(); now == 0 || now == pid {
 		t.Errorf("the process was %d and is %d", pid, now)
 	}
+	wantMetric("clientes_password_hasher_restarts_total 1")
+	wantMetric("clientes_password_hash_duration_seconds_count 2")
+	wantMetric(`clientes_logins_total{result="ok"} 2`)
 	s.signal(t)
 	if status := s.wait(); status != 0 {
 		t.Errorf("status %d, log %s", status, s.stderr.String())
