@@ -102,11 +102,13 @@ func okay(format string, args ...any) []store.Finding {
 }
 
 func warning(cure, format string, args ...any) []store.Finding {
-	return []store.Finding{{Level: store.LevelWarn, Message: fmt.Sprintf(format, args...), Cure: cure}}
+	return []store.Finding{{Level: store.LevelWarn, Message: fmt.Sprintf(format, args...),
+		Cure: cure}}
 }
 
 func failure(cure, format string, args ...any) []store.Finding {
-	return []store.Finding{{Level: store.LevelFail, Message: fmt.Sprintf(format, args...), Cure: cure}}
+	return []store.Finding{{Level: store.LevelFail, Message: fmt.Sprintf(format, args...),
+		Cure: cure}}
 }
 
 func faulty(err error) []store.Finding { return []store.Finding{store.FindingOf("", err)} }
@@ -170,7 +172,8 @@ func (x *examination) row(ctx context.Context, sql string, to ...any) error {
 }
 
 // texts asks for a list.
-func (x *examination) texts(ctx context.Context, sql string, args ...any) (all []string, err error) {
+func (x *examination) texts(ctx context.Context, sql string, args ...any) (all []string,
+	err error) {
 	err = x.ask(ctx, func(b *pgx.Batch) {
 		b.Queue(sql, args...).Query(func(rows pgx.Rows) (err error) {
 			all, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -188,8 +191,8 @@ func (x *examination) tls() store.Finding {
 		f.Level = store.LevelWarn
 		f.Message = fmt.Sprintf("whoever is on the way to %s can read what goes to the database, "+
 			"or pretend to be it: its certificate is not verified", strings.Join(hosts, ", "))
-		f.Cure = "add sslmode=verify-full to DATABASE_URL, and sslrootcert=FILE for an authority of " +
-			"your own"
+		f.Cure = "add sslmode=verify-full to DATABASE_URL, and sslrootcert=FILE for an authority " +
+			"of your own"
 	}
 	return f
 }
@@ -287,10 +290,10 @@ func (x *examination) search(ctx context.Context) ([]store.Finding, error) {
 		case trusted:
 			return okay("the migrations can create the extension pg_trgm for searches"), nil
 		}
-		return warning("as a superuser or the owner of the database, CREATE EXTENSION pg_trgm; if the "+
-			"server has none, install the package with PostgreSQL's additional modules",
-			"the migrations cannot create the extension pg_trgm, and without it a search reads all "+
-				"customers"), nil
+		return warning("as a superuser or the owner of the database, CREATE EXTENSION pg_trgm; "+
+			"if the server has none, install the package with PostgreSQL's additional modules",
+			"the migrations cannot create the extension pg_trgm, and without it a search reads "+
+				"all customers"), nil
 	}
 	index, schema := "", ""
 	err := x.row(ctx, `
@@ -447,8 +450,8 @@ func (x *examination) timeouts(ctx context.Context) ([]store.Finding, error) {
 		cures = append(cures, fmt.Sprintf("ALTER ROLE %s SET %s = 0",
 			pgx.Identifier{x.roleName()}.Sanitize(), name))
 	}
-	return warning(strings.Join(cures, "; "), "the server has limits that end calls which are not at "+
-		"fault: %s", strings.Join(short, ", ")), nil
+	return warning(strings.Join(cures, "; "), "the server has limits that end calls which are "+
+		"not at fault: %s", strings.Join(short, ", ")), nil
 }
 
 // idleLeast is how long the server must let a connection be idle. Shorter, and half of the requests

@@ -70,7 +70,8 @@ func (x *examination) rights(ctx context.Context) ([]store.Finding, error) {
 	if len(hidden) > 0 {
 		var cures []string
 		for _, name := range hidden {
-			cures = append(cures, fmt.Sprintf("ALTER TABLE %s DISABLE ROW LEVEL SECURITY", p.in(name)))
+			cures = append(cures, fmt.Sprintf("ALTER TABLE %s DISABLE ROW LEVEL SECURITY",
+				p.in(name)))
 		}
 		found = append(found, failure("as the owner of the tables, "+strings.Join(cures, "; "),
 			"row-level security hides rows of clientes from the role %s (%s)", p.user,
@@ -80,8 +81,8 @@ func (x *examination) rights(ctx context.Context) ([]store.Finding, error) {
 		return found, nil
 	}
 	if !p.mayCreate {
-		return okay("the role %s may read and write all tables; the next version's migrations take "+
-			"`clientes migrate` as the role that owns them", p.user), nil
+		return okay("the role %s may read and write all tables; the next version's migrations "+
+			"take `clientes migrate` as the role that owns them", p.user), nil
 	}
 	return okay("the role %s has the rights that it needs", p.user), nil
 }
@@ -118,7 +119,8 @@ func (x *examination) connections(ctx context.Context) ([]store.Finding, error) 
 			counted AS (
 				SELECT count(*) FILTER (WHERE NOT ours) AS others,
 					count(*) FILTER (WHERE NOT ours AND usename = session_user) AS of_role,
-					count(*) FILTER (WHERE NOT ours AND datname = current_database()) AS of_database,
+					count(*) FILTER (WHERE NOT ours AND datname = current_database())
+						AS of_database,
 					count(*) FILTER (WHERE ours) AS ours,
 					count(DISTINCT coalesce(host(client_addr), '')) FILTER (WHERE ours) AS hosts
 				FROM seen)
@@ -162,10 +164,10 @@ func (x *examination) connections(ctx context.Context) ([]store.Finding, error) 
 		if limit.others+pool > limit.most {
 			is = failure
 		}
-		return is(cure, "%s takes %d connections, of which others have %d, and clientes may open %d "+
-			"(servers: %d, each with %d)", limit.what, limit.most, limit.others, need, replicas,
+		return is(cure, "%s takes %d connections, of which others have %d, and clientes may open "+
+			"%d (servers: %d, each with %d)", limit.what, limit.most, limit.others, need, replicas,
 			pool), nil
 	}
-	return okay("the server takes %d connections, of which others have %d, and clientes may open %d "+
-		"(servers: %d, each with %d)", usable, others, need, replicas, pool), nil
+	return okay("the server takes %d connections, of which others have %d, and clientes may open "+
+		"%d (servers: %d, each with %d)", usable, others, need, replicas, pool), nil
 }

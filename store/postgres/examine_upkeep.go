@@ -66,8 +66,8 @@ func (x *examination) transactions(ctx context.Context) ([]store.Finding, error)
 		if strings.HasPrefix(l.state, "idle") {
 			cure += "; idle_in_transaction_session_timeout does so by itself"
 		}
-		found = append(found, warning(cure, "a transaction of %s has been open for %d minutes (%s), "+
-			"and keeps deleted rows from being removed", l.what, l.minutes, l.state)...)
+		found = append(found, warning(cure, "a transaction of %s has been open for %d minutes "+
+			"(%s), and keeps deleted rows from being removed", l.what, l.minutes, l.state)...)
 	}
 	for _, gid := range prepared {
 		found = append(found, warning("COMMIT PREPARED "+gid+", or ROLLBACK PREPARED "+gid,
@@ -107,7 +107,8 @@ func (x *examination) replication(ctx context.Context) ([]store.Finding, error) 
 				return err
 			})
 		b.Queue(`
-			SELECT coalesce(nullif(application_name, ''), 'at ' || host(client_addr), 'of this machine')
+			SELECT coalesce(nullif(application_name, ''), 'at ' || host(client_addr),
+					'of this machine')
 				|| ' by ' || pg_size_pretty(lag)
 			FROM pg_stat_replication, pg_wal_lsn_diff(
 				CASE
@@ -127,7 +128,8 @@ func (x *examination) replication(ctx context.Context) ([]store.Finding, error) 
 	if !standby && required != "" && connected == 0 {
 		found = append(found, failure("start the standby, or ALTER SYSTEM SET "+
 			"synchronous_standby_names = ''; SELECT pg_reload_conf()",
-			"every write waits for a standby (synchronous_standby_names), and none is connected")...)
+			"every write waits for a standby (synchronous_standby_names), and none is "+
+				"connected")...)
 	}
 	for _, slot := range slots {
 		found = append(found, warning("start what reads it, or SELECT pg_drop_replication_slot("+
@@ -159,7 +161,8 @@ func (x *examination) vacuum(ctx context.Context) ([]store.Finding, error) {
 	var dead, stopped []string
 	err = x.ask(ctx, func(b *pgx.Batch) {
 		b.Queue(`
-			SELECT NOT (current_setting('autovacuum')::bool AND current_setting('track_counts')::bool)`).
+			SELECT NOT (current_setting('autovacuum')::bool
+				AND current_setting('track_counts')::bool)`).
 			QueryRow(func(row pgx.Row) error { return row.Scan(&off) })
 		b.Queue(`
 			SELECT relname::text
@@ -250,8 +253,8 @@ func (x *examination) backup(ctx context.Context) ([]store.Finding, error) {
 	}
 	switch {
 	case !archives:
-		return okay("the server does not say when it was backed up: it keeps no archive of its log, " +
-			"and pg_dump leaves no note; see that one of last night is there"), nil
+		return okay("the server does not say when it was backed up: it keeps no archive of its " +
+			"log, and pg_dump leaves no note; see that one of last night is there"), nil
 	case failing:
 		return warning("look into the server's log, and at archive_command",
 			"the server cannot archive its log, which it keeps until the disk is full"), nil

@@ -17,8 +17,8 @@ import (
 // over a network have neither: https://www.sqlite.org/wal.html. So it is with those of the host
 // that a virtual machine sees.
 var networkFileSystems = map[string]bool{
-	"nfs": true, "nfs4": true, "cifs": true, "smb3": true, "smbfs": true, "ncpfs": true, "afs": true,
-	"9p": true, "vboxsf": true, "prl_fs": true, "fuse.vmhgfs-fuse": true, "ceph": true,
+	"nfs": true, "nfs4": true, "cifs": true, "smb3": true, "smbfs": true, "ncpfs": true,
+	"afs": true, "9p": true, "vboxsf": true, "prl_fs": true, "fuse.vmhgfs-fuse": true, "ceph": true,
 	"lustre": true, "beegfs": true, "gpfs": true, "coda": true, "fuse.sshfs": true,
 	"fuse.s3fs": true, "fuse.rclone": true, "fuse.gcsfuse": true, "fuse.goofys": true,
 	"fuse.glusterfs": true, "fuse.ceph": true, "fuse.ceph-fuse": true, "fuse.davfs": true,
@@ -45,13 +45,14 @@ func examineFileSystem(folder string) store.Finding {
 	switch {
 	case networkFileSystems[kind]:
 		return failure(id, "name a file on a disk of this machine in DATABASE_URL, or use Postgres",
-			"the file system of %s (%s) comes over a network, where a database gets damaged", folder,
+			"the file system of %s (%s) comes over a network, where a database gets damaged",
+			folder,
 			kind)
 	case strings.HasPrefix(kind, "fuse.") || kind == "fuse" || kind == "virtiofs":
-		return warning(id, "name a file on a disk of this machine in DATABASE_URL, or use Postgres; a "+
-			"volume of the container's engine is one",
-			"the file system of %s (%s) belongs to a program, which may not keep locks and writes as "+
-				"a disk does", folder, kind)
+		return warning(id, "name a file on a disk of this machine in DATABASE_URL, or use "+
+			"Postgres; a volume of the container's engine is one",
+			"the file system of %s (%s) belongs to a program, which may not keep locks and "+
+				"writes as a disk does", folder, kind)
 	case kind == "":
 		return okay(id, "of which kind the file system of %s is cannot be seen", folder)
 	}
@@ -89,7 +90,8 @@ func examineRoom(path, folder string) store.Finding {
 	}
 	unit := uint64(disk.Bsize)
 	free, total := disk.Bavail*unit, disk.Blocks*unit
-	const cure = "make room on it (`du -x` finds what takes it), or move the database to a larger one"
+	const cure = "make room on it (`du -x` finds what takes it), or move the database to a " +
+		"larger one"
 	switch {
 	case free < room*2:
 		return findingOf(id, explain(path, "", fileError(syscall.ENOSPC)))

@@ -40,8 +40,8 @@ func Examine(ctx context.Context, databaseURL string) []store.Finding {
 	if info == nil {
 		return append(findings, store.Finding{ID: id, Level: store.LevelWarn,
 			Message: "there is no file " + path + " yet",
-			Cure: "run `clientes migrate`, which makes it, as `clientes serve` does; if there is a " +
-				"database elsewhere, name it in DATABASE_URL"})
+			Cure: "run `clientes migrate`, which makes it, as `clientes serve` does; if there is " +
+				"a database elsewhere, name it in DATABASE_URL"})
 	}
 	findings = append(findings, examineFiles(path)...)
 	if err := mayLook(ctx, path); err != nil {
@@ -155,7 +155,8 @@ func examineIntegrity(ctx context.Context, conn *sqlite.Conn, path string, _ pla
 	err := checkIntegrity(ctx, conn, "quick_check")
 	switch {
 	case ctx.Err() != nil:
-		return okay(id, "no damage was found in %s; not all of %s was looked at", checkTimeout, path)
+		return okay(id, "no damage was found in %s; not all of %s was looked at", checkTimeout,
+			path)
 	case sqlite.ErrCode(err).ToPrimary() == sqlite.ResultCorrupt:
 		return findingOf(id, damaged(path, err))
 	case err != nil:
@@ -168,10 +169,10 @@ func examineIntegrity(ctx context.Context, conn *sqlite.Conn, path string, _ pla
 	case err != nil:
 		return findingOf(id, err)
 	case broken != "":
-		return failure(id, "stop the server, keep the file, and use `clientes restore BACKUP`; then "+
-			"find out what else writes to the file",
-			"a row of the table %s refers to one that is not there: another program has written to "+
-				"the file without its foreign keys", broken)
+		return failure(id, "stop the server, keep the file, and use `clientes restore BACKUP`; "+
+			"then find out what else writes to the file",
+			"a row of the table %s refers to one that is not there: another program has written "+
+				"to the file without its foreign keys", broken)
 	}
 	return okay(id, "the file is not damaged")
 }
@@ -190,15 +191,15 @@ func brokenReferences(ctx context.Context, conn *sqlite.Conn) (string, error) {
 	return table, err
 }
 
-// examineWAL looks at the size of the WAL. Nothing can shorten it while a state from its beginning is
-// being read.
+// examineWAL looks at the size of the WAL. Nothing can shorten it while somebody reads a state from
+// its beginning.
 func examineWAL(_ context.Context, _ *sqlite.Conn, path string, _ place) store.Finding {
 	const id = "database-wal"
 	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > longWAL {
 		return warning(id, "end what reads for long, a backup or an export or the sqlite3 shell "+
 			"(`fuser "+path+"` finds it); the next writes make the log short again",
-			"the log beside the file (-wal) has %s: something has been reading one state for long, "+
-				"or an import is under way", sizeText(info.Size()))
+			"the log beside the file (-wal) has %s: something has been reading one state for "+
+				"long, or an import is under way", sizeText(info.Size()))
 	}
 	return okay(id, "the log beside the file (-wal) is short")
 }
@@ -301,7 +302,8 @@ func examineFiles(path string) []store.Finding {
 			info, err := os.Stat(file)
 			if err == nil && info.Mode()&bits.mode != 0 && !strings.HasSuffix(file, ".lock") {
 				found = append(found, bits.is(id, "chmod 600 "+strings.Join(files, " "),
-					"every user of this machine can %s %s, password hashes included", bits.may, file))
+					"every user of this machine can %s %s, password hashes included", bits.may,
+					file))
 				return found
 			}
 		}

@@ -77,7 +77,8 @@ func TestExamineWhoMayUseTheFiles(t *testing.T) {
 			"chmod 600 " + path + " " + path + ".lock", false},
 		{"chmod 666 " + path, store.LevelFail, "every user of this machine can write to " + path,
 			"chmod 600 " + path + " " + path + ".lock", false},
-		{"chmod 777 " + folder, store.LevelFail, "every user of this machine can replace the database",
+		{"chmod 777 " + folder, store.LevelFail, "every user of this machine can replace the " +
+			"database",
 			"chmod o-w " + folder, false},
 		{"chown nobody " + path + ".lock", store.LevelFail,
 			path + ".lock belongs to nobody, and the database to root",
@@ -130,8 +131,8 @@ func TestExamineAFileOfAnotherUser(t *testing.T) {
 	}
 	for _, suffix := range []string{"", ".lock"} {
 		cure := "chown nobody " + path + " " + path + ".lock"
-		want := "database-open fail " + path + suffix + " belongs to root, and nobody may not read and " +
-			"write it; as root, " + cure
+		want := "database-open fail " + path + suffix + " belongs to root, and nobody may not " +
+			"read and write it; as root, " + cure
 		if out := look(); !strings.Contains(out, want) {
 			t.Errorf("got %s, want %s", out, want)
 		}
@@ -179,7 +180,8 @@ func TestExamineADisk(t *testing.T) {
 	if err == nil {
 		t.Fatal("there is room")
 	}
-	wantFinding(t, url, id, store.LevelFail, "there is no room on the disk of "+folder, "make room on it")
+	wantFinding(t, url, id, store.LevelFail, "there is no room on the disk of "+folder,
+		"make room on it")
 	must(t, os.Remove(filepath.Join(folder, "filler")))
 	remount(t, folder, "size=20g")
 	wantFinding(t, url, id, store.LevelOK, " left", "")
@@ -222,13 +224,16 @@ func TestExamineANetworkFileSystem(t *testing.T) {
 	must(t, os.WriteFile(line, []byte("#!/bin/sh\nexec "+server+"\n"), 0o700))
 	folder := mounted(t, program, "-o", "ssh_command="+line, "here:"+shared)
 	const id = "database-network"
-	far, near := "sqlite:"+filepath.Join(folder, "clientes.db"), "sqlite:"+filepath.Join(shared, "clientes.db")
-	wantFinding(t, far, id, store.LevelFail, "the file system of "+folder+" (fuse.sshfs) comes over a network",
+	far := "sqlite:" + filepath.Join(folder, "clientes.db")
+	near := "sqlite:" + filepath.Join(shared, "clientes.db")
+	wantFinding(t, far, id, store.LevelFail, "the file system of "+folder+" (fuse.sshfs) comes "+
+		"over a network",
 		"name a file on a disk of this machine in DATABASE_URL, or use Postgres")
 	must(t, sqlite.Migrate(t.Context(), near))
 	wantFinding(t, far, id, store.LevelFail, "comes over a network", "or use Postgres")
 	wantFinding(t, near, id, store.LevelOK, "is on this machine", "")
-	if _, err := os.Stat(filepath.Join(folder, "clientes.db-wal")); !errors.Is(err, fs.ErrNotExist) {
+	_, err = os.Stat(filepath.Join(folder, "clientes.db-wal"))
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it left a WAL: %v", err)
 	}
 }

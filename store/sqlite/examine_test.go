@@ -86,7 +86,8 @@ func wantSound(t *testing.T, url string) {
 	ids := make(map[string]bool)
 	for _, f := range sqlite.Examine(t.Context(), url) {
 		// How full the disk of this machine is, nobody knows.
-		if f.ID != "database-space" && (f.Level != store.LevelOK || f.Message == "" || f.Cure != "") {
+		if f.ID != "database-space" &&
+			(f.Level != store.LevelOK || f.Message == "" || f.Cure != "") {
 			t.Errorf("got %+v", f)
 		}
 		if ids[f.ID] {
@@ -103,7 +104,8 @@ func TestExamineAFileThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	in := func(name string) string { return "sqlite:" + filepath.Join(folder, name) }
-	must(t, os.WriteFile(filepath.Join(folder, "text"), []byte(strings.Repeat("no database", 99)), 0o600))
+	must(t, os.WriteFile(filepath.Join(folder, "text"), []byte(strings.Repeat("no database", 99)),
+		0o600))
 	_, foreign := made(t, `CREATE TABLE posts (id INTEGER)`)
 	_, marked := made(t, `PRAGMA application_id = 77`)
 	good := migratedURL(t)
@@ -118,7 +120,10 @@ func TestExamineAFileThatCannotBeOpened(t *testing.T) {
 		healed     store.Level
 	}{
 		{in("new.db"), store.LevelWarn, "there is no file " + folder + "/new.db yet",
-			"run `clientes migrate`", func() { must(t, sqlite.Migrate(t.Context(), in("new.db"))) }, "ok"},
+			"run `clientes migrate`", func() {
+				must(t, sqlite.Migrate(t.Context(),
+					in("new.db")))
+			}, "ok"},
 		{in("deep/x.db"), store.LevelFail, "there is no folder " + folder + "/deep", "make it",
 			func() { must(t, os.Mkdir(filepath.Join(folder, "deep"), 0o700)) }, "warn"},
 		{in(""), store.LevelFail, folder + " is a folder", "name a file in it", nil, ""},
@@ -130,7 +135,8 @@ func TestExamineAFileThatCannotBeOpened(t *testing.T) {
 		{"sqlite:" + backup, store.LevelFail, "is a backup that was put here by hand",
 			"give `clientes restore` that name", func() {
 				must(t, os.Rename(backup, backup+".moved"))
-				must(t, second(sqlite.Restore(t.Context(), "sqlite:"+backup, backup+".moved", nothing)))
+				must(t, second(sqlite.Restore(t.Context(), "sqlite:"+backup, backup+".moved",
+					nothing)))
 			}, "ok"},
 		{"sqlite:~/x.db", store.LevelFail, "begins with ~", "correct DATABASE_URL", nil, ""},
 	} {
@@ -141,7 +147,8 @@ func TestExamineAFileThatCannotBeOpened(t *testing.T) {
 		}
 		if test.heal != nil {
 			test.heal()
-			if of := found(t, test.url, "database-open"); len(of) != 1 || of[0].Level != test.healed {
+			if of := found(t, test.url,
+				"database-open"); len(of) != 1 || of[0].Level != test.healed {
 				t.Errorf("%s: after the cure got %q", test.url, of)
 			}
 			must(t, os.RemoveAll(filepath.Join(folder, "deep")))
@@ -158,7 +165,8 @@ func TestExamineSchemas(t *testing.T) {
 		"older": {`DELETE FROM clientes_migrations WHERE version_id = 17; DROP TABLE probe`,
 			"the database lacks the migrations 00017_probe.sql", "run `clientes migrate`", "",
 			store.LevelWarn},
-		"newer": {`UPDATE identity SET required_version = 99`, "a newer clientes has changed the database",
+		"newer": {`UPDATE identity SET required_version = 99`,
+			"a newer clientes has changed the database",
 			"run a version of clientes that knows it", `UPDATE identity SET required_version = 15`,
 			store.LevelFail},
 		"a copy that is not finished": {`UPDATE identity SET copying = 'x'`,
@@ -266,7 +274,8 @@ func TestExamineTheLastBackup(t *testing.T) {
 	path, url := examined(t)
 	wantFinding(t, url, "database-backup", store.LevelOK, "the database is new", "")
 	change(t, path, `UPDATE clientes_migrations SET tstamp = datetime('now', '-3 days')`)
-	wantFinding(t, url, "database-backup", store.LevelWarn, "no backup of this database was ever noted",
+	wantFinding(t, url, "database-backup", store.LevelWarn,
+		"no backup of this database was ever noted",
 		"run `clientes backup FILE` every night")
 	backup := filepath.Join(t.TempDir(), "backup.db")
 	make := func() { must(t, second(sqlite.WriteBackup(t.Context(), url, backup, nothing))) }
@@ -278,7 +287,8 @@ func TestExamineTheLastBackup(t *testing.T) {
 		"let it `touch "+path+".last-backup` after each")
 	// A restore makes no backup younger.
 	must(t, second(sqlite.Restore(t.Context(), url, backup, nothing)))
-	wantFinding(t, url, "database-backup", store.LevelWarn, "the last backup was made 3 days ago", "")
+	wantFinding(t, url, "database-backup", store.LevelWarn, "the last backup was made 3 days ago",
+		"")
 	make()
 	wantFinding(t, url, "database-backup", store.LevelOK, "the last backup was made ", "")
 	must(t, os.Chtimes(path+".last-backup", old, old))
