@@ -111,7 +111,7 @@ func TestSettings(t *testing.T) {
 		{"one secret for both", with("ROOT_SECRET", goodSecret), with("ROOT_SECRET", otherSecret),
 			"root-secret", fail, "is the same as SECRET"},
 		{"an earlier secret", with("SECRET_PREVIOUS", otherSecret), sound(),
-			"secret-previous", warn, "take it away 720h"},
+			"earlier-secrets", warn, "take it away 720h"},
 		{"an unreadable time", with("TOKEN_TTL", "5"), sound(), "token-ttl", fail,
 			"a time with its unit: 5s"},
 		{"several faults", with("TOKEN_TTL", "5", "SIGNUP", "maybe"), sound(), "signup", fail,
