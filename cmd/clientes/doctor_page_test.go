@@ -1,56 +1,63 @@
 package main
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"clientes/cmd/clientes/config"
 )
 
-// TestDoctorPage checks that DOCTOR.md has a row for every check in the code, and for no other.
+// TestDoctorPage checks that DOCTOR.md has a row for every check of settings, requests and URLs in
+// the code, and for no other.
 func TestDoctorPage(t *testing.T) {
 	page := readProjectFile(t, "cmd/clientes/DOCTOR.md")
-	inPage := make(map[string]bool)
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:fail|warn|warn, fail)? ?\\|").
-		FindAllStringSubmatch(page, -1) {
-		inPage[m[1]] = true
-	}
-	inCode := make(map[string]bool)
-	forms := []*regexp.Regexp{
-		regexp.MustCompile(`\bid = "([a-z-]+)"`),
-		regexp.MustCompile(`\.(?:ok|warn|fail|okUnless)\("([a-z-]+)"`),
-		regexp.MustCompile(`\bcertificate\("([a-z-]+)"`),
-		regexp.MustCompile(`return "(env-file|configuration)"`),
-		regexp.MustCompile(`"(database-[a-z]+)"`),
-	}
+	rows := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:fail|warn) \\|")
+	inCode := ""
 	eachSource(t, func(name string, src []byte) {
-		examines := name == "api/doctor.go" || strings.HasPrefix(name, "cmd/clientes/doctor/") ||
-			strings.HasPrefix(name, "store/")
-		if !examines || isForTests(name) {
-			return
-		}
-		for _, form := range forms {
-			for _, m := range form.FindAllSubmatch(src, -1) {
-				inCode[string(m[1])] = true
-			}
+		ours := name == "api/doctor.go" || strings.HasPrefix(name, "cmd/clientes/doctor/")
+		if ours && !isForTests(name) {
+			inCode += string(src)
 		}
 	})
-	for _, name := range config.Names() { // the ids of their faults
-		delete(inCode, strings.ToLower(strings.ReplaceAll(name, "_", "-")))
+	ids := submatches(regexp.MustCompile(`\b(?:id = |ok\(|warn\(|fail\(|okUnless\(|certificate\(|return )`+
+		`"([a-z]+(?:-[a-z]+)*)"`), inCode)
+	want := slices.DeleteFunc(submatches(rows, page), isOfDatabase)
+	if len(ids) < 40 || !slices.Equal(want, ids) {
+		t.Errorf("the page has %q, the code %q", want, ids)
 	}
-	if len(inCode) < 40 {
-		t.Errorf("only %d checks were found in the code", len(inCode))
+}
+
+func isOfDatabase(id string) bool { return strings.HasPrefix(id, "database-") }
+
+// TestDoctorPageDatabase holds the ids of the page to those of the engines.
+func TestDoctorPageDatabase(t *testing.T) {
+	t.Parallel()
+	_, page, found := strings.Cut(readProjectFile(t, "cmd/clientes/DOCTOR.md"), "\n### Postgres\n")
+	if !found {
+		t.Fatal("the page has no section of Postgres")
 	}
-	for _, id := range slices.Sorted(maps.Keys(inCode)) {
-		if !inPage[id] {
-			t.Errorf("DOCTOR.md has no row for %s", id)
+	ofPostgres, page, _ := strings.Cut(page, "\n### SQLite\n")
+	ofSQLite, _, _ := strings.Cut(page, "\n## ")
+	for engine, section := range map[string]string{"postgres": ofPostgres, "sqlite": ofSQLite} {
+		rows := submatches(regexp.MustCompile("(?m)^\\| `(database-[a-z]+)`"), section)
+		inCode := ""
+		eachSource(t, func(name string, src []byte) {
+			if strings.HasPrefix(name, "store/"+engine+"/") && !strings.HasSuffix(name, "_test.go") {
+				inCode += string(src)
+			}
+		})
+		ids := submatches(regexp.MustCompile(`"(database-[a-z]+)"`), inCode)
+		if !slices.Equal(rows, ids) {
+			t.Errorf("%s: the page has %q, the code %q", engine, rows, ids)
 		}
-		delete(inPage, id)
 	}
-	for id := range inPage {
-		t.Errorf("DOCTOR.md has a row for %s, which no code has", id)
+}
+
+// submatches returns the texts of the first group, each once and in order.
+func submatches(pattern *regexp.Regexp, text string) (all []string) {
+	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
+		all = append(all, match[1])
 	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
