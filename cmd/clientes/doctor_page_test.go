@@ -7,6 +7,28 @@ import (
 	"testing"
 )
 
+// TestDoctorPage checks that DOCTOR.md has a row for every check of settings, requests and URLs in
+// the code, and for no other.
+func TestDoctorPage(t *testing.T) {
+	page := readProjectFile(t, "cmd/clientes/DOCTOR.md")
+	rows := regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (?:fail|warn) \\|")
+	inCode := ""
+	eachSource(t, func(name string, src []byte) {
+		ours := name == "api/doctor.go" || strings.HasPrefix(name, "cmd/clientes/doctor/")
+		if ours && !isForTests(name) {
+			inCode += string(src)
+		}
+	})
+	ids := submatches(regexp.MustCompile(`\b(?:id = |ok\(|warn\(|fail\(|okUnless\(|certificate\(|return )`+
+		`"([a-z]+(?:-[a-z]+)*)"`), inCode)
+	want := slices.DeleteFunc(submatches(rows, page), isOfDatabase)
+	if len(ids) < 40 || !slices.Equal(want, ids) {
+		t.Errorf("the page has %q, the code %q", want, ids)
+	}
+}
+
+func isOfDatabase(id string) bool { return strings.HasPrefix(id, "database-") }
+
 // TestDoctorPageDatabase holds the ids of the page to those of the engines.
 func TestDoctorPageDatabase(t *testing.T) {
 	t.Parallel()

@@ -10,8 +10,8 @@ import (
 	"clientes/store"
 )
 
-// accounts looks at who may sign up, and who must have a second factor.
-func accounts(_ context.Context, s Setup) []store.Finding {
+// signup looks at who may sign up.
+func signup(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	switch {
@@ -25,6 +25,13 @@ func accounts(_ context.Context, s Setup) []store.Finding {
 	default:
 		r.ok("signup-mail", "strangers may sign up, and mail confirms their email")
 	}
+	return r
+}
+
+// secondFactor looks at who must have one.
+func secondFactor(_ context.Context, s Setup) []store.Finding {
+	var r report
+	c := s.Config
 	if c.RequireMFA == "none" && !isLoopback(s.public().Hostname()) {
 		r.warn("mfa", "no admin needs a second factor: one stolen password is enough to manage "+
 			"all users",

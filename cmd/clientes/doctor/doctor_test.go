@@ -111,7 +111,7 @@ func TestSettings(t *testing.T) {
 		{"one secret for both", with("ROOT_SECRET", goodSecret), with("ROOT_SECRET", otherSecret),
 			"root-secret", fail, "is the same as SECRET"},
 		{"an earlier secret", with("SECRET_PREVIOUS", otherSecret), sound(),
-			"secret-previous", warn, "take it away 720h"},
+			"earlier-secrets", warn, "take it away 720h"},
 		{"an unreadable time", with("TOKEN_TTL", "5"), sound(), "token-ttl", fail,
 			"a time with its unit: 5s"},
 		{"several faults", with("TOKEN_TTL", "5", "SIGNUP", "maybe"), sound(), "signup", fail,
@@ -169,13 +169,13 @@ func TestSettings(t *testing.T) {
 			"REQUIRE_MFA=admin"},
 		{"no mail", sound(), map[string]string{"SECRET": goodSecret, "PORT": "0"}, "mail", warn,
 			"set SMTP_URL and MAIL_FROM"},
-		{"metrics for " +
-			"all", with("METRICS_ADDR", "0.0.0.0:9090"), with("METRICS_ADDR", "127.0.0.1:9090"),
+		{"metrics for all", with("METRICS_ADDR", "0.0.0.0:9090"),
+			with("METRICS_ADDR", "127.0.0.1:9090"),
 			"metrics", warn, "without a login"},
 		{"a slow stop", with("SHUTDOWN_TIMEOUT", "1m"), sound(), "shutdown", warn,
 			"terminationGracePeriodSeconds"},
-		{"a sudden stop", with("SHUTDOWN_TIMEOUT", "0s"), sound(), "shutdown", warn, "set it to " +
-			"20s"},
+		{"a sudden stop", with("SHUTDOWN_TIMEOUT", "0s"), sound(), "shutdown", warn,
+			"set it to 20s"},
 		{"the platform chose the port", map[string]string{"SECRET": goodSecret, "PORT": "3998"},
 			map[string]string{"SECRET": goodSecret, "PORT": "3998", "HOST": "127.0.0.1"},
 			"listener", warn, "set HOST=0.0.0.0"},
@@ -251,8 +251,8 @@ func TestDatabaseIsExamined(t *testing.T) {
 			if given != url {
 				t.Errorf("called with %s", given)
 			}
-			return []store.Finding{{ID: "tables", Level: store.LevelOK, Message: "there\nare " +
-				"some\x1b"}}
+			const message = "there\nare some\x1b"
+			return []store.Finding{{ID: "tables", Level: store.LevelOK, Message: message}}
 		}
 		found := Examine(t.Context(), s)
 		if called {
@@ -317,8 +317,8 @@ func TestLimits(t *testing.T) {
 			128 * mib, 2, "memory", store.LevelOK, "256 MiB"},
 		{"much memory", second, map[string]string{folder + "memory.max": "2147483648\n"},
 			math.MaxInt64, 2, "memory", store.LevelOK, "2048 MiB"},
-		{"a low GOMEMLIMIT", "", nil, 10 * mib, 2, "memory", store.LevelWarn, "GOMEMLIMIT is 10 " +
-			"MiB"},
+		{"a low GOMEMLIMIT", "", nil, 10 * mib, 2, "memory", store.LevelWarn,
+			"GOMEMLIMIT is 10 MiB"},
 
 		{"no quota", second, map[string]string{folder + "cpu.max": "max 100000\n"}, 0, 2,
 			"processors", store.LevelOK, "no limit"},
@@ -332,8 +332,8 @@ func TestLimits(t *testing.T) {
 			"/sys/fs/cgroup/cpu/docker/x/cpu.cfs_quota_us":  "-1\n",
 			"/sys/fs/cgroup/cpu/docker/x/cpu.cfs_period_us": "100000\n"}, 0, 2,
 			"processors", store.LevelOK, "no limit"},
-		{"too many processors", second, map[string]string{folder + "cpu.max": "200000 " +
-			"100000\n"}, 0, 8,
+		{"too many processors", second,
+			map[string]string{folder + "cpu.max": "200000 100000\n"}, 0, 8,
 			"processors", store.LevelWarn, "unset GOMAXPROCS"},
 		{"two processors", second, map[string]string{folder + "cpu.max": "200000 100000\n"}, 0, 2,
 			"processors", store.LevelOK, "2.00"},

@@ -125,7 +125,7 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 		{"SECRET_PREVIOUS", c.SecretPrevious}, {"ROOT_SECRET_PREVIOUS", c.RootSecretPrevious},
 	} {
 		if n := len(previous.secrets); n > 0 {
-			r.warn("secret-previous",
+			r.warn("earlier-secrets",
 				fmt.Sprintf("%s is still set: what its %d secrets have signed is "+
 					"good", previous.name, n),
 				fmt.Sprintf("take it away %s after the replacement, when no session from before "+
@@ -134,7 +134,7 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 		}
 	}
 	if len(c.SecretPrevious)+len(c.RootSecretPrevious) == 0 {
-		r.ok("secret-previous", "no earlier secret is good any more")
+		r.ok("earlier-secrets", "no earlier secret is good any more")
 	}
 	return r
 }
