@@ -252,6 +252,12 @@ func (w *waitingEvents) add(events ...store.Event) {
 	}
 }
 
+func (w *waitingEvents) len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.rows)
+}
+
 // take removes and returns the events that wait, by key. Processes that count on the same rows thus
 // do so in the same order, and cannot wait for each other.
 func (w *waitingEvents) take() []store.Event {

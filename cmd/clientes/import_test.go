@@ -381,7 +381,7 @@ func (l *locker) waitFor(t *testing.T, condition string, n int) {
 // wantFresh fails the test if anything has been made of the database.
 func wantFresh(t *testing.T, vars map[string]string) {
 	t.Helper()
-	call(t, vars, "", "export").want(t, 1, "", "clientes: there is nothing in the database yet")
+	call(t, vars, "", "export").want(t, 1, "", "clientes: there is no")
 	if files := namesIn(t, "."); len(files) > 0 {
 		t.Errorf("there are %q", files)
 	}

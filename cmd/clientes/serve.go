@@ -18,6 +18,7 @@ import (
 	"clientes/auth/mail"
 	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
+	"clientes/cmd/clientes/doctor"
 	"clientes/store"
 	"clientes/store/postgres"
 )
@@ -96,6 +97,7 @@ func serve(
 ) error {
 	defer listener.Close()
 	defer m.close()
+	m.addStore(st)
 	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err
@@ -113,7 +115,7 @@ func serve(
 		return err
 	}
 	public := c.PublicURLAt(listener.Addr())
-	handler, err := newAPI(c, st, a, public, m, log)
+	handler, err := newAPI(c, st, a, public, listener.Addr(), m, log)
 	if err != nil {
 		return err
 	}
@@ -142,7 +144,8 @@ func serve(
 }
 
 func newAPI(
-	c config.Config, st store.Store, a *auth.Auth, public *url.URL, m *metrics, log *slog.Logger,
+	c config.Config, st store.Store, a *auth.Auth, public *url.URL, addr net.Addr, m *metrics,
+	log *slog.Logger,
 ) (*api.Server, error) {
 	return api.New(api.Config{
 		Store: st, Auth: a, Log: log, Now: time.Now, Metrics: m.registerer(),
@@ -152,6 +155,11 @@ func newAPI(
 		SignupOpen:     c.Signup == "open",
 		RequireIfMatch: c.RequireIfMatch,
 		Console:        c.Console == "on",
+		Examine: func(ctx context.Context) []store.Finding {
+			return doctor.Examine(ctx, doctor.Setup{
+				Config: c, Addr: addr, Descriptors: descriptors(), Database: examineDatabase,
+			})
+		},
 	})
 }
 

@@ -44,14 +44,17 @@ type Setup struct {
 
 	// RootCAs may vouch for the mail server and PUBLIC_URL, nil for those that this machine trusts.
 	RootCAs *x509.CertPool
+
+	// Dial connects to PUBLIC_URL and to where the server listens, nil for a usual connection.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Examine looks at a set-up from inside. It returns findings in the order of the checks, some ten
 // seconds after it was called at the latest.
 func Examine(ctx context.Context, s Setup) []store.Finding {
 	checks := []func(context.Context, Setup) []store.Finding{
-		settings, secrets, files, publicURL, listener, cookies, origins, proxies, accounts, mailServer,
-		limits, temporary, shutdown, database,
+		settings, secrets, files, publicURL, listener, cookies, origins, proxies, accounts,
+		mailServer, limits, temporary, shutdown, database,
 	}
 	found := make([][]store.Finding, len(checks))
 	var group sync.WaitGroup

@@ -37,7 +37,8 @@ func settings(_ context.Context, s Setup) []store.Finding {
 			set++
 		}
 	}
-	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none has a fault",
+	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none "+
+		"has a fault",
 		set)
 	return r
 }
@@ -49,10 +50,15 @@ func settingOf(text string) string {
 	}
 	for word := range strings.FieldsFuncSeq(text, isNoName) {
 		if slices.Contains(config.Names(), word) {
-			return strings.ToLower(strings.ReplaceAll(word, "_", "-"))
+			return idOf(word)
 		}
 	}
 	return "configuration"
+}
+
+// idOf returns the id of the findings about a setting: its name in lower case, with hyphens.
+func idOf(setting string) string {
+	return strings.ToLower(strings.ReplaceAll(setting, "_", "-"))
 }
 
 func isNoName(r rune) bool { return r != '_' && (r < 'A' || r > 'Z') }
@@ -88,10 +94,12 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 	case c.Secret == "":
 		return r // a fault of the setting
 	case c.RootSecret == "":
-		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is derived from it",
+		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is "+
+			"derived from it",
 			len(c.Secret))
 	default:
-		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are hard to guess",
+		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are "+
+			"hard to guess",
 			len(c.Secret), len(c.RootSecret))
 	}
 	for _, previous := range []struct {
@@ -102,8 +110,10 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 	} {
 		if n := len(previous.secrets); n > 0 {
 			r.warn("secret-previous",
-				fmt.Sprintf("%s is still set: what its %d secrets have signed is good", previous.name, n),
-				fmt.Sprintf("take it away %s after the replacement, when no session from before it lives "+
+				fmt.Sprintf("%s is still set: what its %d secrets have signed is "+
+					"good", previous.name, n),
+				fmt.Sprintf("take it away %s after the replacement, when no session from before "+
+					"it lives "+
 					"any more; cmd/clientes/SECRETS.md has the steps", c.SessionMax))
 		}
 	}
