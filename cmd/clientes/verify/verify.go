@@ -137,7 +137,8 @@ type verifier struct {
 
 	sharedSessions map[string]*session // by role, see shared
 
-	pairs []pair // the wrong logins whose answers were compared, for their times
+	slowed bool   // the server slows down logins from this address
+	pairs  []pair // the wrong logins whose answers were compared, for their times
 
 	mu       sync.Mutex
 	made     int              // users, for their names
