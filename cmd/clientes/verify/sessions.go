@@ -822,8 +822,8 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 		"%d changes with tokens of old logins, each refused with 403 step_up_required", tried), nil
 }
 
-// wrongProof returns an error if a wrong password of the admin is taken for the right one. The right
-// one follows, so that no failure stays counted. An admin with a second factor would need codes.
+// wrongProof returns an error if a wrong password of the admin is taken for the right one. It is
+// one failure of the admin's, until the next login. An admin with a second factor would need codes.
 func (v *verifier) wrongProof(ctx context.Context, path string) error {
 	if v.admin.user.recovery != nil || v.cfg.Admin.Code != "" {
 		return nil
@@ -835,7 +835,8 @@ func (v *verifier) wrongProof(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	if a.status != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), `"current"`) {
+	if a.status != http.StatusUnprocessableEntity ||
+		!strings.Contains(string(a.body), `"current"`) {
 		return broken("PATCH /users/{id} with a wrong password of the admin was answered %v", a)
 	}
 	r.body = map[string]any{"email": "", "current": v.admin.user.password}
