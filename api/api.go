@@ -59,6 +59,10 @@ type Config struct {
 
 	// Metrics is where the server registers its metrics. If it is nil, nothing is counted.
 	Metrics prometheus.Registerer
+
+	// Examine looks for what is wrong with the set-up, for GET /doctor. If it is nil, only the
+	// request is examined.
+	Examine func(context.Context) []store.Finding
 }
 
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
@@ -110,6 +114,9 @@ type Server struct {
 
 	forwarded rarely      // the warning about X-Forwarded-For
 	headers   http.Header // of every answer, unless it has its own
+	examined  examined    // the set-up, for GET /doctor
+
+	metrics *metrics // nil if there are none
 
 	draining atomic.Bool
 	readyMu  sync.Mutex
@@ -183,6 +190,7 @@ func (s *Server) routes() []route {
 
 		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
+		{"GET", "/doctor", admins, nil, serve(s, 200, s.doctor)},
 	}
 }
 
@@ -221,6 +229,10 @@ func New(cfg Config) (*Server, error) {
 			size: maxDownloads, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
 		},
 		headers: headersOf(cfg.PublicURL),
+		allow:   make(map[string][]string),
+	}
+	if s.metrics, err = newMetrics(s, cfg.Metrics); err != nil {
+		return nil, err
 	}
 	routes := s.routes()
 	for _, p := range published {
@@ -259,8 +271,7 @@ func newEngine(trustedProxies []netip.Prefix) (*gin.Engine, error) {
 // mount has the engine serve routes, HEAD where there is GET, and OPTIONS.
 func (s *Server) mount(routes []route) {
 	e := s.engine
-	allow := make(map[string][]string)
-	s.allow = allow
+	allow := s.allow
 	// Pages of other origins may read the refusal of a method, too: CORS comes first.
 	e.Use(s.begin, s.recover, s.allowOrigins(), s.checkMethod, s.checkOrigin)
 	e.NoRoute(s.noRoute)

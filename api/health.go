@@ -86,6 +86,16 @@ func (s *Server) readyz(ctx context.Context, _ nothing) (readyView, error) {
 	if s.draining.Load() {
 		return readyView{}, errDraining
 	}
+	r, err := s.checked(ctx)
+	if err != nil {
+		return readyView{}, err
+	}
+	return readyView{Status: "ok", Checks: r.checks}, r.err
+}
+
+// checked returns the checks as they were made within the last second. It returns an error if ctx
+// ends before they are final.
+func (s *Server) checked(ctx context.Context) (*readiness, error) {
 	s.readyMu.Lock()
 	r := s.ready
 	mine := r == nil || time.Since(r.begun) > readyFor && isDone(r)
@@ -99,9 +109,9 @@ func (s *Server) readyz(ctx context.Context, _ nothing) (readyView, error) {
 	}
 	select {
 	case <-r.done:
-		return readyView{Status: "ok", Checks: r.checks}, r.err
+		return r, nil
 	case <-ctx.Done():
-		return readyView{}, ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
@@ -141,6 +151,10 @@ func (s *Server) runChecks(ctx context.Context, r *readiness) {
 		fail(err, &is.Migrations, "The check \"migrations\" failed: "+
 			"they are not in, or are of another version.")
 	case err != nil:
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("the database has not kept a small write in %s; look for what keeps it "+
+				"busy, and at the network in between: %w", readyTimeout, err)
+		}
 		fail(err, &is.Store, "The check \"store\" failed: the database cannot be written to.")
 	default:
 		is.Store, is.Migrations = checkOK, checkOK

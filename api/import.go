@@ -139,6 +139,7 @@ func (s *Server) importClientes(c *gin.Context) {
 	if err == nil {
 		v, err = s.importFile(ctx, r, in)
 	}
+	s.metrics.imported(v, err)
 	// The file may have taken longer than the server allows for an answer.
 	_ = http.NewResponseController(c.Writer).SetWriteDeadline(s.cfg.Now().Add(stall))
 	if err != nil {

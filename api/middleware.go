@@ -25,6 +25,7 @@ import (
 // exchange is what the middleware knows about a request. The log line has some of it.
 type exchange struct {
 	id     string
+	trace  string      // the trace id of the caller, "" if there is none
 	caller auth.Caller // after verifyJWT
 	query  url.Values  // after checkQuery
 	err    error       // became the answer
@@ -65,13 +66,15 @@ func (s *Server) closeIfDraining(h http.Header) {
 	}
 }
 
-// begin sets the id of the request and the headers that every answer has, and writes the log line.
+// begin sets the id of the request and the headers that every answer has. It counts the request and
+// writes the log line.
 func (s *Server) begin(c *gin.Context) {
 	start := s.cfg.Now()
 	x := &exchange{id: c.Request.Header.Get("X-Request-Id")}
 	if !isRequestID(x.id) {
 		x.id = newRequestID()
 	}
+	x.trace = traceID(c.Request.Header)
 	c.Set(exchangeKey, x)
 	h := c.Writer.Header()
 	h["X-Request-Id"] = []string{x.id}
@@ -96,6 +99,10 @@ func (s *Server) begin(c *gin.Context) {
 	}
 
 	defer s.logRequest(c, x, start) // also when a panic comes through
+	if s.metrics != nil {
+		s.metrics.active.Inc()
+		defer s.metrics.end(c, start)
+	}
 	c.Next()
 }
 
@@ -163,7 +170,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 	if !s.cfg.Log.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 11)
+	attrs := make([]slog.Attr, 0, 12)
 	attrs = append(attrs,
 		slog.String("request_id", x.id),
 		slog.String("method", loggable(c.Request.Method)),
@@ -175,6 +182,9 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
 		slog.String("ip", c.ClientIP()),
 	)
+	if x.trace != "" {
+		attrs = append(attrs, slog.String("trace_id", x.trace))
+	}
 	if x.caller.UserID != 0 {
 		attrs = append(attrs,
 			slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))

@@ -122,6 +122,7 @@ func postmanFolders() []postmanFolder {
 				{operation: "DELETE /users/{id}/mfa"},
 				{operation: "DELETE /users/{id}"},
 				{operation: "GET /audit"},
+				{operation: "GET /doctor"},
 			}},
 		{name: "The server", description: "Without a token.", others: true,
 			requests: []postmanRequest{

@@ -47,5 +47,12 @@ func (r *room) leave(who string, n int64) {
 	}
 }
 
+// occupied returns how much is taken.
+func (r *room) occupied() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return float64(r.taken)
+}
+
 // occupant names a caller in a room.
 func occupant(c auth.Caller) string { return strconv.FormatInt(c.UserID, 10) }

@@ -28,6 +28,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -74,6 +75,7 @@ type Store interface {
 	store.Networks
 	store.Audit
 	clock
+	Stats() store.Stats
 }
 
 // clock is the part of a store that knows the time, which [store.Store] documents. All times that
@@ -130,6 +132,8 @@ type Auth struct {
 	accounts *Accounts
 	guard    *guard
 	links    *links
+	clocks   *clockWatch
+	metrics  *metrics
 }
 
 // Caller is the user and the session of a valid access token.
@@ -156,8 +160,11 @@ func New(cfg Config) (*Auth, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := newMetrics(cfg.Metrics)
+	cfg.Gate = m.gate(cfg.Gate)
 	access := token.NewIssuer(token.IssuerConfig{
 		Keys: keys, Issuer: cfg.Issuer, Audience: cfg.Audience, TTL: cfg.TokenTTL, Now: cfg.Now,
+		CacheCounts: m.cacheCounts(),
 	})
 	denied := newDenyList(cfg.Store, cfg.Now, cfg.Log)
 	accounts := &Accounts{
@@ -166,16 +173,23 @@ func New(cfg Config) (*Auth, error) {
 	}
 	audit := newRecorder(cfg.Store, cfg.Log)
 	limiter := throttle.NewLimiter(cfg.Store, cfg.Store.Now)
-	return &Auth{
+	a := &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
 		rotated: throttle.NewMemory(maxRotations, rotationsWindow),
 		guard: &guard{
 			hashes: cfg.Store, mails: cfg.Store, gate: cfg.Gate,
-			limiter: limiter, captchas: newCaptchas(keys, limiter, cfg.Store.Now),
+			limiter: limiter, captchas: newCaptchas(keys, limiter, cfg.Store.Now, m),
 			keys: keys, accounts: accounts, audit: audit, clock: cfg.Store, log: cfg.Log,
+			metrics: m,
 		},
-		links: &links{users: cfg.Store, keys: keys, accounts: accounts},
-	}, nil
+		links:   &links{users: cfg.Store, keys: keys, accounts: accounts},
+		clocks:  newClockWatch(cfg),
+		metrics: m,
+	}
+	if err := m.observe(a); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	return a, nil
 }
 
 func newKeyring(cfg Config) (*token.Keyring, error) {
@@ -196,6 +210,7 @@ func (a *Auth) Run(ctx context.Context) {
 	var others sync.WaitGroup
 	others.Go(func() { newCleaner(a.cfg).run(ctx) })
 	others.Go(func() { a.audit.run(ctx) })
+	others.Go(func() { a.clocks.run(ctx) })
 	a.denied.run(ctx)
 	others.Wait()
 }

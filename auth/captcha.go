@@ -71,10 +71,14 @@ type captchas struct {
 
 	// numbers returns how large a puzzle is after so many failures too many.
 	numbers func(over int64) int64
+
+	metrics *metrics
 }
 
-func newCaptchas(keys *token.Keyring, limiter *throttle.Limiter, now func() time.Time) captchas {
-	return captchas{captcha.NewIssuer(keys, now), limiter, keys, puzzleNumbers}
+func newCaptchas(
+	keys *token.Keyring, limiter *throttle.Limiter, now func() time.Time, m *metrics,
+) captchas {
+	return captchas{captcha.NewIssuer(keys, now), limiter, keys, puzzleNumbers, m}
 }
 
 // puzzleNumbers makes an honest mistake cheap to repair: the first puzzles take a phone a moment.
@@ -139,6 +143,7 @@ func (c captchas) ask(ctx context.Context, purpose string) error {
 	solution, _ := ctx.Value(captchaKey{}).(string)
 	r, err := c.reserve(ctx, purpose, network, solution, nil,
 		append(askedBuckets(purpose, ip), freeBucket(purpose, network))...)
+	c.metrics.attempt(err)
 	var challenge *ChallengeError
 	var many *TooManyError
 	switch {

@@ -56,6 +56,7 @@ type denyList struct {
 	log   *slog.Logger
 	known sessionSet
 	asOf  atomic.Pointer[time.Time] // when the last answered question was asked, nil if unknown
+	since atomic.Pointer[time.Time] // the same, but once known it stays known: see age
 	wake  chan struct{}             // has an element if somebody waits for next
 
 	watchMu sync.Mutex
@@ -84,10 +85,13 @@ type watched struct {
 var errNobodyAsks = fmt.Errorf("%w: nobody asks which sessions ended", store.ErrUnavailable)
 
 func newDenyList(s endStore, now func() time.Time, log *slog.Logger) *denyList {
-	return &denyList{
+	d := &denyList{
 		store: s, now: now, log: log, wake: make(chan struct{}, 1), fault: errNobodyAsks,
 		watched: make(map[*watched]struct{}),
 	}
+	begun := now()
+	d.since.Store(&begun)
+	return d
 }
 
 // check returns nil if the session lives, ErrTokenRevoked if it has ended or the store does not
@@ -182,6 +186,13 @@ func (d *denyList) current() bool {
 	return age >= 0 && age <= trustFor && now.Round(0).Sub(asOf.Round(0)) <= trustFor
 }
 
+// age returns since when ends elsewhere may have been missed. Before the first answer that is since
+// the start. It grows while the store does not answer. As in current, both clocks count.
+func (d *denyList) age() time.Duration {
+	since, now := d.since.Load(), d.now()
+	return max(0, now.Sub(*since), now.Round(0).Sub(since.Round(0)))
+}
+
 func (d *denyList) endsKnown() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -267,27 +278,26 @@ func (d *denyList) run(ctx context.Context) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	var since store.Watermark
-	var failing bool
+	out := outage{
+		log: d.log, level: slog.LevelError,
+		fails: "cannot learn which sessions ended; no token is accepted until the store answers",
+		well:  "learning again which sessions ended",
+	}
 	forgotten := d.now()
 	for {
 		q := d.begin()
 		next, err := d.ask(ctx, since, q)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case err != nil && !failing:
-			d.log.Error("cannot learn which sessions ended; no token is accepted until the store "+
-				"answers", "error", err)
-		case err == nil && failing:
-			d.log.Info("learning again which sessions ended")
 		}
-		since, failing = next, err != nil
+		out.note(d.now(), err)
+		since = next
 		if now := d.now(); now.Sub(forgotten).Abs() >= forgetEvery {
 			d.known.forget(now)
 			forgotten = now
 		}
 		wake := d.wake
-		if failing {
+		if err != nil {
 			wake = nil // who waits would make it ask in vain without a pause
 		}
 		select {
@@ -337,6 +347,7 @@ func (d *denyList) ask(
 	if err == nil {
 		d.learn(since, q.ids, ends)
 		d.asOf.Store(&asked)
+		d.since.Store(&asked)
 	} else {
 		d.unlearn()
 	}
@@ -376,7 +387,9 @@ func (d *denyList) answer(
 		}
 		return a.ends, nil
 	case <-timeout.C:
-		return store.Ends{}, fmt.Errorf("no answer in %s: %w", askTimeout, store.ErrUnavailable)
+		return store.Ends{}, fmt.Errorf("%w: the database has not said in %s which sessions ended; "+
+			"look for what keeps it busy, for a lock on the table sessions, and at the network in between",
+			store.ErrUnavailable, askTimeout)
 	}
 }
 
@@ -424,6 +437,7 @@ type sessionSet struct {
 type shard struct {
 	mu      sync.RWMutex
 	entries map[token.SessionID]entry
+	ended   int // of the entries
 }
 
 // entry is when a session can be forgotten, in Unix seconds rounded up to an even number. It is one
@@ -461,6 +475,17 @@ func (l *sessionSet) state(id token.SessionID) state {
 	return living
 }
 
+// ended returns how many sessions have ended.
+func (l *sessionSet) ended() (n int) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.RLock()
+		n += s.ended
+		s.mu.RUnlock()
+	}
+	return n
+}
+
 // end adds a session that has ended.
 func (l *sessionSet) end(id token.SessionID, until time.Time) {
 	s := l.shard(id)
@@ -486,6 +511,9 @@ func (s *shard) put(id token.SessionID, e entry) {
 		s.entries = make(map[token.SessionID]entry)
 	}
 	old := s.entries[id]
+	if e.hasEnded() && !old.hasEnded() {
+		s.ended++
+	}
 	s.entries[id] = max(old&^1, e&^1) | (old|e)&1
 }
 
@@ -551,15 +579,19 @@ func (l *sessionSet) keep(wanted func(entry) bool) {
 		s := &l.shards[i]
 		s.mu.Lock()
 		var kept map[token.SessionID]entry
+		dead := 0
 		for id, e := range s.entries {
 			if wanted(e) {
 				if kept == nil {
 					kept = make(map[token.SessionID]entry)
 				}
 				kept[id] = e
+				if e.hasEnded() {
+					dead++
+				}
 			}
 		}
-		s.entries = kept
+		s.entries, s.ended = kept, dead
 		s.mu.Unlock()
 	}
 }

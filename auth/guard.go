@@ -28,6 +28,7 @@ type guard struct {
 	audit    *recorder
 	clock    clock
 	log      *slog.Logger
+	metrics  *metrics
 }
 
 // attempt is a reservation of somebody who tries to prove who they are.
@@ -52,6 +53,7 @@ func (g *guard) checkPassword(
 	ctx context.Context, u store.User, given string, reserve func() (*attempt, error),
 ) (*attempt, error) {
 	try, err := reserve()
+	g.metrics.attempt(err)
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
 		g.audit.recordStrangers(ctx, store.EventLoginRefused, u.ID, "")
@@ -259,6 +261,7 @@ func (g *guard) tryCode(
 	ctx context.Context, userID int64, from string, check func() error,
 ) error {
 	try, err := g.limiter.Reserve(ctx, codesBucket(userID, from))
+	g.metrics.attempt(err)
 	if errors.Is(err, ErrTooManyAttempts) {
 		g.audit.recordStrangers(ctx, store.EventLoginRefused, userID, "codes")
 	}

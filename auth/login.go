@@ -22,7 +22,8 @@ type LoginRequest struct {
 // Login opens a session for a user who knows the password, and who has the second factor if they
 // have set one up. [ErrInvalidLogin], [ErrMFARequired], [ErrMFAInvalid], a *[TooManyError], mostly
 // within a *[ChallengeError], or [ErrOverloaded] refuse it.
-func (a *Auth) Login(ctx context.Context, r LoginRequest) (Grant, error) {
+func (a *Auth) Login(ctx context.Context, r LoginRequest) (_ Grant, err error) {
+	defer func() { a.metrics.login(err) }()
 	r.User, r.Code = store.Trim(r.User), store.Trim(r.Code)
 	u, err := store.User{}, store.ErrNotFound
 	if name, ok := store.UserName(r.User); ok { // no store need look at other texts of strangers

@@ -45,6 +45,10 @@ const (
 // errTooEarly means that a mail has to wait before it is known whether it is needed.
 var errTooEarly = errors.New("it is too early to send this mail")
 
+// errUnneeded means that a mail is not sent at all: its subject was cancelled while it waited, or
+// there were too many like it.
+var errUnneeded = errors.New("nobody needs this mail any more")
+
 // mailStore is what a mailer needs of a store. [store.Mails], [store.Users] and [store.Sessions]
 // document its methods.
 type mailStore interface {
@@ -63,6 +67,7 @@ type mailer struct {
 	limiter *throttle.Limiter
 	log     *slog.Logger
 	sender  Sender
+	metrics *metrics
 }
 
 // SendMail sends the mails of the queue until ctx ends. Mails that are being sent at that moment
@@ -75,7 +80,7 @@ func (a *Auth) SendMail(ctx context.Context, sender Sender, grace time.Duration)
 func newMailer(a *Auth, sender Sender) *mailer {
 	return &mailer{
 		store: a.cfg.Store, links: a.links, limiter: a.guard.limiter, log: a.cfg.Log,
-		sender: sender,
+		sender: sender, metrics: a.metrics,
 	}
 }
 
@@ -85,13 +90,16 @@ func (m *mailer) run(ctx context.Context, grace time.Duration) {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cut) })()
 	tick := time.NewTicker(lookForMail)
 	defer tick.Stop()
-	var away bool // whether the store did not answer at the last look
+	out := outage{
+		log: m.log, level: slog.LevelWarn,
+		fails: "cannot look for mail to send; trying again every second",
+		well:  "looking for mail to send again",
+	}
 	for ctx.Err() == nil {
 		mails, err := m.store.ClaimMails(ctx, mailLease, mailsAtOnce)
-		if err != nil && ctx.Err() == nil && !away {
-			m.log.Warn("cannot look for mail to send; trying again every second", "error", err)
+		if ctx.Err() == nil {
+			out.note(m.store.Now(), err)
 		}
-		away = err != nil
 		var all sync.WaitGroup
 		for _, one := range mails {
 			all.Go(func() { m.sendOne(sending, one) })
@@ -116,18 +124,25 @@ func (m *mailer) sendOne(ctx context.Context, one store.Mail) {
 	defer cancel()
 	switch {
 	case err == nil:
+		m.metrics.mail(resultSent)
+		err = m.store.DeleteMail(ctx, one.ID)
+	case errors.Is(err, errUnneeded):
+		m.metrics.mail(resultUnneeded)
 		err = m.store.DeleteMail(ctx, one.ID)
 	case errors.Is(err, errTooEarly):
 		_, err = m.store.RetryMail(ctx, one)
 	case errors.Is(err, mail.ErrUndeliverable):
+		m.metrics.mail(resultUndeliverable)
 		log.Warn("a mail cannot be delivered and is dropped", "error", err)
 		err = m.store.DeleteMail(ctx, one.ID)
 	default:
 		why := err
 		var dropped bool
 		if dropped, err = m.store.RetryMail(ctx, one); dropped {
+			m.metrics.mail(resultGivenUp)
 			log.Error("a mail could not be sent and is given up", "tries", one.Tries, "error", why)
 		} else {
+			m.metrics.mail(resultFailed)
 			log.Warn("a mail could not be sent; trying again later",
 				"tries", one.Tries, "wait", one.Wait().String(), "error", why)
 		}
@@ -137,19 +152,19 @@ func (m *mailer) sendOne(ctx context.Context, one store.Mail) {
 	}
 }
 
-// send sends a mail, unless its subject was cancelled while it waited, which is no error.
+// send sends a mail. It returns errUnneeded if the mail is not to be sent.
 func (m *mailer) send(ctx context.Context, one store.Mail) error {
 	u, err := m.store.User(ctx, one.UserID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil
+		return errUnneeded
 	case err != nil:
 		return fmt.Errorf("look up user: %w", err)
 	}
 	msg := mail.Message{Kind: mail.Kind(one.Kind), To: one.To, User: u.Name, At: one.CreatedAt}
 	if msg.ValidFor = linkFor(one.Kind); msg.ValidFor > 0 {
 		if !linkWanted(one, u) {
-			return nil
+			return errUnneeded
 		}
 		msg.Token = m.links.sign(one.Kind, u)
 	}
@@ -183,7 +198,7 @@ func (m *mailer) sendHalfLogin(ctx context.Context, one store.Mail, msg mail.Mes
 	network := throttle.NetworkOf(msg.IP)
 	for _, s := range sessions {
 		if !s.CreatedAt.Before(one.CreatedAt) && throttle.NetworkOf(s.IP) == network {
-			return nil
+			return errUnneeded
 		}
 	}
 	// A clock that was set back is no reason to wait for longer.
@@ -201,7 +216,7 @@ func (m *mailer) sendLimited(
 	sending, err := m.limiter.Reserve(ctx, bucket)
 	switch {
 	case errors.Is(err, ErrTooManyAttempts):
-		return nil
+		return errUnneeded
 	case err != nil:
 		return err
 	}

@@ -123,7 +123,10 @@ func rotate(
 // Refresh uses up a refresh token and grants what a login does. It refuses with
 // [ErrRefreshInvalid], or with a *[TooManyError] if the session was refreshed too often. A token
 // that somebody else must have used ends its session.
-func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) {
+func (a *Auth) Refresh(ctx context.Context, refreshToken string) (_ Grant, err error) {
+	var s store.Session
+	var how rotation
+	defer func() { a.metrics.refresh(s, how, err) }()
 	id, n, ok := parseRefreshToken(a.keys, refreshToken)
 	if !ok {
 		return Grant{}, ErrRefreshInvalid
@@ -133,7 +136,8 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (Grant, error) 
 		return Grant{}, &TooManyError{Wait: wait, Asked: true}
 	}
 	era := a.denied.known.era.Load()
-	s, how, valid, err := a.rotateSession(ctx, id, n)
+	var valid token.Validity
+	s, how, valid, err = a.rotateSession(ctx, id, n)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return Grant{}, ErrRefreshInvalid

@@ -38,4 +38,7 @@ func TestClock(t *testing.T) {
 	pass(time.Second, time.Second)
 	off = 0
 	pass(time.Hour, time.Second) // it does not go back for so little
+	if n := c.Steps(); n != 5 {
+		t.Errorf("%d steps of the other clock were noticed, want 5", n)
+	}
 }

@@ -15,6 +15,13 @@ func TestSteady(t *testing.T) {
 		if got := s.For(); got != want {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
+		step := jump
+		if step == time.Second { // within the tolerance
+			step = 0
+		}
+		if got := s.Step(); got != step {
+			t.Errorf("%s: a step of %v, want %v", what, got, step)
+		}
 	}
 	look("a minute", 0, time.Minute)
 	look("another, a little fast", time.Second, 2*time.Minute)

@@ -7,6 +7,8 @@ package authtest
 
 import (
 	"bytes"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -129,4 +131,22 @@ func InBubble(t *testing.T, f func(t *testing.T)) {
 		t.Skip("the race detector crashes within a bubble; the test runs without it")
 	}
 	synctest.Test(t, f)
+}
+
+// Samples returns the values of metrics in Prometheus's text format, each by its name with labels
+// as they stand there.
+func Samples(t testing.TB, text string) map[string]float64 {
+	t.Helper()
+	samples := make(map[string]float64)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		line = strings.TrimSpace(line)
+		at := strings.LastIndexByte(line, ' ') + 1
+		value, err := strconv.ParseFloat(line[at:], 64)
+		Must(t, err)
+		samples[strings.TrimSpace(line[:at])] = value
+	}
+	return samples
 }

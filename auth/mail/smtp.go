@@ -87,7 +87,9 @@ func (s *SMTP) compose(to string, m Message) (*gomail.Msg, error) {
 }
 
 // greet opens a session with the server, with its TLS and the login.
-func (s *SMTP) greet(ctx context.Context, international bool) (*gomail.Client, *smtp.Client, error) {
+func (s *SMTP) greet(
+	ctx context.Context, international bool,
+) (*gomail.Client, *smtp.Client, error) {
 	client, err := gomail.NewClient(s.cfg.Server.host, s.options(ctx, international)...)
 	if err != nil {
 		return nil, nil, err
@@ -96,7 +98,8 @@ func (s *SMTP) greet(ctx context.Context, international bool) (*gomail.Client, *
 	// The connection's deadline may come before the context's, and go-mail hides its error.
 	if err != nil && !s.cfg.Server.implicitTLS && (errors.Is(ctx.Err(), context.DeadlineExceeded) ||
 		strings.Contains(err.Error(), "i/o timeout")) {
-		return nil, nil, fmt.Errorf("a port with TLS from the first byte is silent unless SMTP_URL begins "+
+		return nil, nil, fmt.Errorf("a port with TLS from the first byte is silent unless "+
+			"SMTP_URL begins "+
 			"with smtps://, and some networks block the ports of mail: %w", err)
 	}
 	if err != nil {
@@ -111,8 +114,8 @@ type Probed struct {
 	NotAfter time.Time // the end of the server's certificate, if there is TLS
 }
 
-// Probe greets the server as Send does, with TLS and the login, and names the sender to it. It sends
-// no mail. Its errors are those of Send.
+// Probe greets the server as Send does, with TLS and the login, and names the sender to it. It
+// sends no mail. Its errors are those of Send.
 func (s *SMTP) Probe(ctx context.Context) (Probed, error) {
 	late := fmt.Errorf("%s did not answer within %s: %w", s.cfg.Server, s.cfg.Timeout,
 		context.DeadlineExceeded)
@@ -172,15 +175,18 @@ func withCure(err error) error {
 		return fmt.Errorf("nobody whom this machine trusts has signed the server's certificate; "+
 			"SSL_CERT_FILE names a file of certificates to trust instead: %w", err)
 	case errors.As(err, &otherName):
-		return fmt.Errorf("the server's certificate is for another name; write that name in SMTP_URL: %w",
+		return fmt.Errorf("the server's certificate is for another name; write that name in "+
+			"SMTP_URL: %w",
 			err)
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return fmt.Errorf("the server's certificate is not good at this time; have it renewed, and "+
+		return fmt.Errorf("the server's certificate is not good at this time; have it renewed, "+
+			"and "+
 			"check the clock of this machine: %w", err)
 	case strings.Contains(err.Error(), "SMTP AUTH failed"): // it has no other mark
 		return fmt.Errorf("the server refuses the user or the password in SMTP_URL: %w", err)
 	case strings.Contains(err.Error(), "does not support SMTP AUTH"):
-		return fmt.Errorf("the server takes no user and password; leave them out of SMTP_URL, or use "+
+		return fmt.Errorf("the server takes no user and password; leave them out of SMTP_URL, "+
+			"or use "+
 			"the port that takes them: %w", err)
 	case errors.As(err, &noTLS):
 		return fmt.Errorf("the server does not begin with TLS, which smtps:// is for; "+

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -23,6 +24,7 @@ var ErrOverloaded = errors.New("too many passwords are waiting to be checked")
 type Gate struct {
 	Rules Rules // for new passwords; not to be changed while the gate is in use
 
+	observer Observer
 	hasher   Hasher
 	slots    chan struct{}
 	handed   chan struct{} // a slot goes to a known user who waits
@@ -54,6 +56,34 @@ func (g *Gate) Known() *Gate {
 	return &lane
 }
 
+// Observer is told how long things take at a [Gate]. Its functions are called at the same time by
+// many goroutines.
+type Observer struct {
+	Waited func(time.Duration) // for a slot, in vain if the caller gave up
+	Worked func(time.Duration) // with a slot
+}
+
+// Observed returns the gate with an observer of all that goes through it this way. It has the rules
+// that the gate has at the call.
+func (g *Gate) Observed(o Observer) *Gate {
+	observed := *g
+	observed.observer = o
+	return &observed
+}
+
+// Waiting returns how many passwords wait for a slot, in the lane and in that of [Gate.Known].
+func (g *Gate) Waiting() int {
+	return max(0, len(g.admitted)+len(g.known)-len(g.slots))
+}
+
+// HasherRestarts returns how often a [Process] behind the gate was started again.
+func (g *Gate) HasherRestarts() int64 {
+	if p, ok := g.hasher.(*Process); ok {
+		return p.Restarts()
+	}
+	return 0
+}
+
 // Do calls f when a slot is free, and returns the error of f. It returns [ErrOverloaded] at once
 // if too many wait in the lane, and the context's error if the context ends first. In both cases f
 // is not called.
@@ -64,6 +94,7 @@ func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
 	default:
 		return ErrOverloaded
 	}
+	begun := time.Now()
 	var handed chan struct{} // nobody hands a stranger a slot
 	if g.known == nil {
 		handed = g.handed
@@ -72,10 +103,25 @@ func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
 	case g.slots <- struct{}{}:
 	case <-handed:
 	case <-ctx.Done():
+		g.observer.waited(begun)
 		return ctx.Err()
 	}
 	defer g.leave()
+	defer g.observer.worked(time.Now())
+	g.observer.waited(begun)
 	return f(g.hasher)
+}
+
+func (o Observer) waited(since time.Time) {
+	if o.Waited != nil {
+		o.Waited(time.Since(since))
+	}
+}
+
+func (o Observer) worked(since time.Time) {
+	if o.Worked != nil {
+		o.Worked(time.Since(since))
+	}
 }
 
 // leave hands the slot to a known user who waits, or makes it free.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"clientes/store"
 )
@@ -175,4 +177,50 @@ func TestNewPasswordsWaitAtTheGate(t *testing.T) {
 			t.Errorf("the own name as a password: %v", err)
 		}
 	}
+}
+
+// TestTheGateIsObserved measures those who wait, in vain or not, and those who work.
+func TestTheGateIsObserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var waited, worked []time.Duration // added to by one at a time
+		plain := NewGate(Local{}, 1, 2)
+		g := plain.Observed(Observer{
+			Waited: func(d time.Duration) { waited = append(waited, d) },
+			Worked: func(d time.Duration) { worked = append(worked, d) },
+		})
+		var all sync.WaitGroup
+		enter := func(gate *Gate, ctx context.Context) {
+			all.Go(func() {
+				gate.Do(ctx, func(Hasher) error { time.Sleep(3 * time.Second); return nil })
+			})
+			synctest.Wait() // until it runs or waits
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		enter(g, t.Context())
+		enter(g, impatient)
+		enter(g.Known(), t.Context())
+		enter(g, t.Context())
+		if n := g.Waiting(); n != 3 || plain.Waiting() != 3 {
+			t.Errorf("%d wait", n)
+		}
+		if err := g.Do(t.Context(), nil); !errors.Is(err, ErrOverloaded) {
+			t.Errorf("a fifth: %v", err)
+		}
+		all.Wait()
+		const s = time.Second
+		if want := []time.Duration{0, s, 3 * s, 6 * s}; !slices.Equal(waited, want) {
+			t.Errorf("they waited for %v, want %v", waited, want)
+		}
+		if want := []time.Duration{3 * s, 3 * s, 3 * s}; !slices.Equal(worked, want) {
+			t.Errorf("they worked for %v, want %v", worked, want)
+		}
+		if n := g.Waiting(); n != 0 {
+			t.Errorf("%d wait when all have left", n)
+		}
+		must(t, plain.Do(t.Context(), func(Hasher) error { return nil }))
+		if len(waited) != 4 {
+			t.Error("the gate that nobody observes tells of its guests")
+		}
+	})
 }

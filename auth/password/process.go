@@ -37,6 +37,7 @@ type Process struct {
 
 	mu      sync.Mutex
 	running *child // nil while there is none
+	started int64  // how many there were
 }
 
 // child is a process that runs [ServeProcess].
@@ -97,6 +98,13 @@ func (p *Process) Close() {
 	if c != nil {
 		<-c.ended
 	}
+}
+
+// Restarts returns how often another process was started, because one had ended.
+func (p *Process) Restarts() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(0, p.started-1)
 }
 
 // Verify implements [Hasher].
@@ -182,6 +190,7 @@ func (p *Process) child() (*child, error) {
 	p.running = &child{
 		client: client, pid: cmd.Process.Pid, kill: kill, ended: make(chan struct{}),
 	}
+	p.started++
 	go p.await(ctx, cmd, p.running)
 	return p.running, nil
 }

@@ -116,6 +116,9 @@ func TestReadyAsksTheProcess(t *testing.T) {
 	p, _ := aProcess(t)
 	gate := p.Gate()
 	must(t, gate.Ready(t.Context()))
+	if n := gate.HasherRestarts(); n != 0 {
+		t.Errorf("%d restarts at the start", n)
+	}
 	first := p.pid()
 	send(t, first, syscall.SIGSTOP)
 	// The system stops it in its own time.
@@ -130,6 +133,9 @@ func TestReadyAsksTheProcess(t *testing.T) {
 	authtest.Eventually(t, "another process answers", func() bool {
 		return gate.Ready(t.Context()) == nil && p.pid() != first
 	})
+	if n := gate.HasherRestarts(); n != 1 {
+		t.Errorf("%d restarts after one", n)
+	}
 	p.Close()
 	if err := gate.Ready(t.Context()); !errors.Is(err, ErrNoHasher) {
 		t.Errorf("the process was closed: %v", err)

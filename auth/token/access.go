@@ -29,13 +29,15 @@ const (
 	IssuedLeeway = time.Minute
 )
 
-// IssuerConfig is what an [Issuer] is made of. Every field is required.
+// IssuerConfig is what an [Issuer] is made of. Every field is required, except CacheCounts.
 type IssuerConfig struct {
 	Keys     *Keyring
 	Issuer   string        // the iss claim
 	Audience string        // the aud claim
 	TTL      time.Duration // how long an access token lives, whole seconds
 	Now      func() time.Time
+
+	CacheCounts *CacheCounts // counts look-ups in the token cache, unless it is nil
 }
 
 // Issuer mints and verifies access tokens. It is safe for concurrent use.
@@ -123,6 +125,7 @@ type Access struct {
 func (i *Issuer) Verify(token string) (Access, error) {
 	token = store.Trim(token)
 	a, ok := i.cache.get(token)
+	i.cfg.CacheCounts.count(token, ok)
 	if !ok {
 		var err error
 		if a, err = i.verifyNew(token); err != nil {

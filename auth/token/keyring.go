@@ -20,6 +20,8 @@ const MinSecret = 32
 // CheckSecret returns what is wrong with a signing secret. The error does not repeat the secret.
 func CheckSecret(secret string) error {
 	switch {
+	case len(secret) == 1:
+		return fmt.Errorf("it has one byte, and %d or more are needed", MinSecret)
 	case len(secret) < MinSecret:
 		return fmt.Errorf("it has %d bytes, and %d or more are needed", len(secret), MinSecret)
 	case strings.Contains(secret, ","):

@@ -11,7 +11,8 @@ import (
 )
 
 func (p *program) backupCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON *bool
+	backup := &cobra.Command{
 		Use:   "backup FILE",
 		Short: "Copy the embedded database to a file while it serves",
 		Long: `Write everything that is committed in the embedded database to FILE, or to standard output if it is
@@ -37,7 +38,11 @@ To standard output it first goes to the folder of temporary files (TMPDIR), whic
 			case err != nil:
 				return err
 			case isFresh(schema):
-				return errNoTables
+				return noTables(c.DatabaseURL)
+			}
+			write := writeBackup
+			if *asJSON {
+				write = writeBackupAsJSON
 			}
 			progress := p.progress()
 			defer progress.end()
@@ -51,20 +56,35 @@ To standard output it first goes to the folder of temporary files (TMPDIR), whic
 					return err
 				}
 				progress.end()
-				return writeBackup(p.stderr, "standard output", b)
+				return write(p.stderr, "standard output", b)
 			}
 			b, err := sqlite.WriteBackup(cmd.Context(), c.DatabaseURL, args[0], report)
 			if err != nil {
 				return err
 			}
 			progress.end()
-			return writeBackup(p.stdout, args[0], b)
+			return write(p.stdout, args[0], b)
 		},
 	}
+	asJSON = addJSONFlag(backup, "what was backed up")
+	return backup
 }
 
 func writeBackup(w io.Writer, name string, b sqlite.Backup) error {
 	_, err := fmt.Fprintf(w, "backed up %s and %s to %s\nsize %d bytes, sha256 %x\n",
-		customersText(b.Clientes), counted(b.Users, "user"), name, b.Size, b.SHA256)
+		counted(b.Clientes, "customer"), counted(b.Users, "user"), name, b.Size, b.SHA256)
 	return err
+}
+
+// backupView is a backup for programs.
+type backupView struct {
+	File     string `json:"file"`
+	Size     int64  `json:"size"`
+	SHA256   string `json:"sha256"`
+	Clientes int64  `json:"clientes"`
+	Users    int64  `json:"users"`
+}
+
+func writeBackupAsJSON(w io.Writer, name string, b sqlite.Backup) error {
+	return printJSON(w, backupView{name, b.Size, fmt.Sprintf("%x", b.SHA256), b.Clientes, b.Users})
 }

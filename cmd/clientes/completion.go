@@ -93,8 +93,8 @@ func valuesOf(word string) ([]string, cobra.ShellCompDirective) {
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeWords lets shells complete the arguments and the values of flags of a command and of those
-// below it, by the words in capitals that its Use and the usage of its flags name.
+// completeWords lets shells complete the arguments and the values of flags of a command and of
+// those below it, by the words in capitals that its Use and the usage of its flags name.
 func completeWords(cmd *cobra.Command) {
 	if cmd.ValidArgsFunction == nil {
 		words := strings.Fields(cmd.Use)[1:]

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -22,7 +23,10 @@ import (
 const copyBatch = 1000
 
 func (p *program) copyCommand() *cobra.Command {
-	var from, to string
+	var (
+		from, to string
+		asJSON   *bool
+	)
 	copying := &cobra.Command{
 		Use:   "copy",
 		Short: "Copy everything from one database into another, empty one",
@@ -51,16 +55,17 @@ password from PGPASSWORD or from ~/.pgpass too.`,
 			if err := config.CheckDatabaseURL(to); err != nil {
 				return &usageError{"--to " + err.Error()}
 			}
-			return p.copy(cmd.Context(), from, to)
+			return p.copy(cmd.Context(), from, to, *asJSON)
 		},
 	}
 	copying.Flags().StringVar(&from, "from", "",
 		"the `URL` of the database with everything, as in DATABASE_URL")
 	copying.Flags().StringVar(&to, "to", "", "the `URL` of the empty one")
+	asJSON = addJSONFlag(copying, "the counts and checksums")
 	return copying
 }
 
-func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
+func (p *program) copy(ctx context.Context, fromURL, toURL string, asJSON bool) error {
 	from, err := openExisting(ctx, fromURL)
 	if err != nil {
 		return notOpened("--from", err)
@@ -91,7 +96,7 @@ func (p *program) copy(ctx context.Context, fromURL, toURL string) error {
 
 	c := &databaseCopy{from: from, to: to, source: source.ID, progress: p.progress()}
 	defer c.progress.end()
-	err = c.run(ctx, p)
+	err = c.run(ctx, p.stdout, asJSON)
 	switch {
 	case err == nil:
 		return nil
@@ -140,17 +145,21 @@ type databaseCopy struct {
 }
 
 // run does what an earlier run has not done.
-func (c *databaseCopy) run(ctx context.Context, p *program) error {
+func (c *databaseCopy) run(ctx context.Context, stdout io.Writer, asJSON bool) error {
 	if err := c.copyRows(ctx); err != nil {
 		return err
 	}
-	if err := c.compare(ctx, p); err != nil {
+	write := writeCompared
+	if asJSON {
+		write = writeComparedAsJSON
+	}
+	if err := c.compare(ctx, stdout, write); err != nil {
 		return err
 	}
-	if err := c.finish(ctx); err != nil {
+	if err := c.finish(ctx); err != nil || asJSON {
 		return err
 	}
-	_, err := fmt.Fprintln(p.stdout,
+	_, err := fmt.Fprintln(stdout,
 		"everything is copied; start the servers on the new database, with the same secrets")
 	return err
 }
@@ -188,8 +197,50 @@ func (c *databaseCopy) copyRows(ctx context.Context) error {
 	return nil
 }
 
-// compare reads all rows on both sides and prints their numbers and checksums.
-func (c *databaseCopy) compare(ctx context.Context, p *program) error {
+// compared is a table that was read on both sides.
+type compared struct {
+	name     string
+	from, to tableSum
+}
+
+func writeCompared(w io.Writer, tables []compared) error {
+	report := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(report, "TABLE\tROWS\tCHECKSUM")
+	for _, t := range tables {
+		fmt.Fprintf(report, "%s\t%d\t%x\n", t.name, t.to.rows, t.to.sum[:8])
+		if t.from != t.to {
+			fmt.Fprintf(report, "%s of --from\t%d\t%x\n", t.name, t.from.rows, t.from.sum[:8])
+		}
+	}
+	return report.Flush()
+}
+
+// comparedView is a table that was read on both sides, for programs.
+type comparedView struct {
+	Table string  `json:"table"`
+	From  sumView `json:"from"`
+	To    sumView `json:"to"`
+	Same  bool    `json:"same"`
+}
+
+type sumView struct {
+	Rows     int64  `json:"rows"`
+	Checksum string `json:"checksum"`
+}
+
+func writeComparedAsJSON(w io.Writer, tables []compared) error {
+	view := func(s tableSum) sumView { return sumView{s.rows, fmt.Sprintf("%x", s.sum)} }
+	views := make([]comparedView, len(tables))
+	for i, t := range tables {
+		views[i] = comparedView{t.name, view(t.from), view(t.to), t.from == t.to}
+	}
+	return printJSON(w, views)
+}
+
+// compare reads all rows on both sides and writes their numbers and checksums.
+func (c *databaseCopy) compare(
+	ctx context.Context, stdout io.Writer, write func(io.Writer, []compared) error,
+) error {
 	var rows int64
 	for _, t := range store.Tables() {
 		e, err := c.from.Extent(ctx, t)
@@ -200,8 +251,7 @@ func (c *databaseCopy) compare(ctx context.Context, p *program) error {
 	}
 	c.progress.rows("comparing", 2*rows)
 	var different []string
-	report := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(report, "TABLE\tROWS\tCHECKSUM")
+	var tables []compared
 	for _, t := range store.Tables() {
 		var source, target tableSum
 		both, reading := errgroup.WithContext(ctx)
@@ -216,14 +266,13 @@ func (c *databaseCopy) compare(ctx context.Context, p *program) error {
 		if err := both.Wait(); err != nil {
 			return err
 		}
-		fmt.Fprintf(report, "%s\t%d\t%x\n", t.Name, target.rows, target.sum[:8])
+		tables = append(tables, compared{t.Name, source, target})
 		if source != target {
-			fmt.Fprintf(report, "%s of --from\t%d\t%x\n", t.Name, source.rows, source.sum[:8])
 			different = append(different, t.Name)
 		}
 	}
 	c.progress.end()
-	if err := report.Flush(); err != nil {
+	if err := write(stdout, tables); err != nil {
 		return err
 	}
 	if len(different) > 0 {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,17 +21,24 @@ import (
 )
 
 // errDoctorFailed ends the command after its findings, which say what is wrong.
-var errDoctorFailed = errors.New("something has to be corrected; the lines that begin with fail say what")
+var errDoctorFailed = errors.New("something has to be corrected; the lines that begin with fail " +
+	"say what")
 
 func (p *program) doctorCommand() *cobra.Command {
-	var asJSON bool
+	var (
+		asJSON, stdin bool
+		user, code    string
+	)
 	cmd := &cobra.Command{
 		Use:   "doctor [URL]",
 		Short: "Find what is wrong with the set-up, and say what to do about it",
-		Long: `Look at the settings, their files, the limits of the process, the mail server and the database, and
-print a line for each check: ok, warn or fail, what was found, and the cure. It changes nothing, and
-works whether or not a server runs. The exit status is 1 if a check failed. cmd/clientes/DOCTOR.md
-explains every check.`,
+		Long: `Look at the settings, their files, the limits of the process, the mail server and the database,
+and print a line for each check: ok, warn or fail, what was found, and the cure. It changes nothing,
+and works whether or not a server runs. The exit status is 1 if a check failed.
+cmd/clientes/DOCTOR.md explains every check.
+
+With the URL of a server it also looks from outside, as clients do. --user names an admin, for whom
+the server tells which address it sees. In a folder without settings the URL alone is looked at.`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return &usageError{"give one URL, or none"}
@@ -37,7 +47,26 @@ explains every check.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
-			found := p.examine(ctx)
+			found, inside := p.examine(ctx)
+			if len(args) == 0 && (user != "" || stdin || code != "") {
+				return &usageError{"--user, --password-stdin and --code go with the URL of a server"}
+			}
+			if len(args) == 1 {
+				base, err := serverURL(args[0])
+				if err != nil {
+					return err
+				}
+				t := doctor.Target{URL: base, Now: time.Now, User: user, Code: code, Setup: !inside}
+				if user != "" {
+					if t.Password, err = p.ownPassword(ctx, stdin); err != nil {
+						return err
+					}
+				}
+				if !inside {
+					found = nil
+				}
+				found = append(found, doctor.ExamineURL(ctx, t)...)
+			}
 			if err := p.printFindings(found, asJSON); err != nil {
 				return err
 			}
@@ -48,19 +77,53 @@ explains every check.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	cmd.Flags().StringVar(&user, "user", "", "log in at the URL as this admin")
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the admin's password from standard input")
+	cmd.Flags().StringVar(&code, "code", "", "the code of the admin's second factor")
 	return cmd
 }
 
 func isFail(f store.Finding) bool { return f.Level == store.LevelFail }
 
-// examine looks at the set-up of the working folder.
-func (p *program) examine(ctx context.Context) []store.Finding {
+// serverURL returns the URL of a server, or what is wrong with it.
+func serverURL(text string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSuffix(text, "/"))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, &usageError{"give the URL of a server as browsers write it, without a path: " +
+			"https://api.example.com"}
+	}
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
+}
+
+// ownPassword returns the present password of whoever calls: what is on standard input, or what
+// somebody types on the terminal.
+func (p *program) ownPassword(ctx context.Context, stdin bool) (string, error) {
+	if stdin {
+		return p.readPassword(ctx)
+	}
+	terminal, ok := p.stdin.(*os.File)
+	if !ok || !isTerminal(terminal) {
+		return "", errors.New("there is no terminal to ask for the password on; " +
+			"give it with --password-stdin")
+	}
+	return p.ask(ctx, terminal, "Password: ")
+}
+
+// examine looks at the set-up of the working folder, and reports whether there is one.
+func (p *program) examine(ctx context.Context) (found []store.Finding, inside bool) {
 	c, err := config.Load(p.lookupEnv, "SECRET")
+	inside = slices.ContainsFunc(c.Rows(), func(row config.Row) bool {
+		return row.From != "default" && row.Name != "HOST" && row.Name != "PORT"
+	})
+	if _, err := os.Stat(".env"); err == nil {
+		inside = true
+	}
 	return doctor.Examine(ctx, doctor.Setup{
 		Config: c, Err: c.CheckStart(ctx, err),
 		Descriptors: descriptors(),
 		Database:    examineDatabase,
-	})
+	}), inside
 }
 
 // examineDatabase examines the database of a URL.

@@ -3,10 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"iter"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 	"clientes/store/postgres"
 	"clientes/store/sqlite"
@@ -52,6 +58,39 @@ func engineOf(databaseURL string) engine {
 var errNoTables = errors.New("there is nothing in the database yet: `clientes migrate` makes its tables, " +
 	"`clientes quickstart` also fills them")
 
+// noFileError is an [errNoTables] of an embedded database of which there is not even the file.
+type noFileError struct {
+	path string // absolute, so that a wrong folder is noticed
+}
+
+func (e *noFileError) Error() string {
+	return fmt.Sprintf("there is no database %s: go to the folder of the server, or correct DATABASE_URL; "+
+		"`clientes migrate` makes that database, `clientes quickstart` also fills it", e.path)
+}
+
+func (e *noFileError) Is(target error) bool { return target == errNoTables }
+
+// noTables returns the error for a database that was never migrated.
+func noTables(databaseURL string) error {
+	if path, ok := absent(databaseURL); ok {
+		return &noFileError{path}
+	}
+	return errNoTables
+}
+
+// absent returns the path of an embedded database, and whether there is no such file.
+func absent(databaseURL string) (path string, _ bool) {
+	if !sqlite.IsURL(databaseURL) {
+		return "", false
+	}
+	path = strings.TrimPrefix(databaseURL, "sqlite:")
+	_, err := os.Stat(path)
+	if whole, err := filepath.Abs(path); err == nil {
+		path = whole
+	}
+	return path, errors.Is(err, fs.ErrNotExist)
+}
+
 // errUnfinishedCopy means that a database holds only a part of another one.
 var errUnfinishedCopy = errors.New("a copy into this database was begun and is not finished: " +
 	"give the same `clientes copy` again and it goes on, or drop the database")
@@ -74,21 +113,44 @@ func migrateAndOpen(
 	return e.open(ctx, databaseURL, o)
 }
 
-// openToWrite opens the store for a command that writes. It makes the tables of a fresh database.
-// It leaves an older one alone, since the servers that run on it may not know another schema.
-func openToWrite(ctx context.Context, databaseURL string) (store.Store, error) {
-	st, err := openExisting(ctx, databaseURL)
-	if errors.Is(err, errNoTables) {
-		if err := engineOf(databaseURL).canMake(databaseURL); err != nil {
-			return nil, err
-		}
-		return openMigrated(ctx, databaseURL, tellTo(io.Discard), store.Options{}) // a quick one
+// openToAdd opens the store for a command that adds to it. It makes a fresh database, and says so
+// on standard error. It leaves an older one alone, since the servers that run on it may not know
+// another schema. [program.configureToAdd] comes before it.
+func (p *program) openToAdd(ctx context.Context, c config.Config) (store.Store, error) {
+	st, err := openExisting(ctx, c.DatabaseURL)
+	if !errors.Is(err, errNoTables) {
+		return st, err
+	}
+	if err := engineOf(c.DatabaseURL).canMake(c.DatabaseURL); err != nil {
+		return nil, err
+	}
+	made := "the tables in " + engineOf(c.DatabaseURL).shown(c.DatabaseURL)
+	if path, ok := absent(c.DatabaseURL); ok {
+		made = "the database " + path
+	}
+	st, err = openMigrated(ctx, c.DatabaseURL, tellTo(io.Discard), store.Options{}) // a quick one
+	if err == nil {
+		fmt.Fprintf(p.stderr, "clientes: made %s\n", made)
 	}
 	return st, err
 }
 
-// openToCheck opens the store for a command that only says what [openToWrite] would lead to. For a
-// fresh database, which must not be made, it returns an empty store.
+// configureToAdd is [program.configure] for a command that makes a database if there is none. Where
+// nothing is set and nothing is there, somebody is probably in the wrong folder, and gets an error.
+func (p *program) configureToAdd() (config.Config, error) {
+	c, err := p.configure()
+	if err != nil {
+		return c, err
+	}
+	if path, ok := absent(c.DatabaseURL); ok && c.IsUnset() {
+		return c, fmt.Errorf("there is no database %s, no .env beside it, and DATABASE_URL is not set: go to "+
+			"the folder of the server, or give `clientes migrate` first to make that database", path)
+	}
+	return c, nil
+}
+
+// openToCheck opens the store for a command that only says what [program.openToAdd] would lead to.
+// For a fresh database, which must not be made, it returns an empty store.
 func openToCheck(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openExisting(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
@@ -119,8 +181,8 @@ func openExisting(ctx context.Context, databaseURL string) (store.Store, error) 
 	return whole(ctx, st, err)
 }
 
-// openToCopyInto is [openToWrite] for the one command that may use a database before a copy into it
-// is finished.
+// openToCopyInto opens or makes the store for the one command that may use a database before a copy
+// into it is finished.
 func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
@@ -144,7 +206,7 @@ func openReady(ctx context.Context, databaseURL string) (store.Store, error) {
 	case err != nil:
 		return nil, err
 	case isFresh(schema):
-		return nil, errNoTables
+		return nil, noTables(databaseURL)
 	}
 	if err := schema.Check(); err != nil {
 		return nil, err

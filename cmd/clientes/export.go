@@ -23,6 +23,7 @@ func (p *program) exportCommand() *cobra.Command {
 	var (
 		format string
 		safe   bool
+		asJSON *bool
 	)
 	export := &cobra.Command{
 		Use:   "export [FILE]",
@@ -64,6 +65,9 @@ column, spreadsheet_safe, tells an import to take the apostrophes away again.`,
 					"--spreadsheet-safe is for CSV: what reads NDJSON runs no formulas",
 				}
 			}
+			if *asJSON && name == stdStream {
+				return &usageError{"--json is about a FILE; standard output has the customers themselves"}
+			}
 			c, err := p.configure()
 			if err != nil {
 				return err
@@ -71,17 +75,18 @@ column, spreadsheet_safe, tells an import to take the apostrophes away again.`,
 			if safe {
 				f = wire.SpreadsheetCSV
 			}
-			return p.export(cmd.Context(), c, name, f)
+			return p.export(cmd.Context(), c, name, f, *asJSON)
 		},
 	}
 	export.Flags().StringVar(&format, "format", "", formatUsage)
 	export.Flags().BoolVar(&safe, "spreadsheet-safe", false,
 		"write CSV of which a spreadsheet runs nothing")
+	asJSON = addJSONFlag(export, "how many were exported")
 	return export
 }
 
 func (p *program) export(
-	ctx context.Context, c config.Config, name string, f wire.Format,
+	ctx context.Context, c config.Config, name string, f wire.Format, asJSON bool,
 ) error {
 	st, err := openExisting(ctx, c.DatabaseURL)
 	if err != nil {
@@ -114,8 +119,17 @@ func (p *program) export(
 		return err
 	}
 	progress.end()
-	_, err = fmt.Fprintf(p.stdout, "exported %s to %s\n", customersText(n), name)
+	if asJSON {
+		return printJSON(p.stdout, exportedView{name, n})
+	}
+	_, err = fmt.Fprintf(p.stdout, "exported %s to %s\n", counted(n, "customer"), name)
 	return err
+}
+
+// exportedView is what an export did, for programs.
+type exportedView struct {
+	File     string `json:"file"`
+	Exported int64  `json:"exported"`
 }
 
 // replaceFile writes a file, which gets its name when it is complete and on the disk. Until then an

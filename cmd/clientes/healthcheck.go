@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 )
 
@@ -20,7 +22,8 @@ import (
 const healthTimeout = 6 * time.Second
 
 func (p *program) healthcheckCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON *bool
+	check := &cobra.Command{
 		Use:   "healthcheck",
 		Short: "Ask the running server whether it is ready",
 		Long: `Ask the server that runs with the same HOST and PORT for /readyz. The exit status is 0 if it is
@@ -35,44 +38,54 @@ ready and 1 if it is not or does not answer, as a container's health check wants
 				return errors.New("with PORT=0 nobody knows where the server listens; " +
 					"give PORT the number that it logged")
 			}
-			if err := askReady(cmd.Context(), baseURL(c.Host, int(c.Port))); err != nil {
+			answer, err := askReady(cmd.Context(), baseURL(c.Host, int(c.Port)))
+			if *asJSON && answer != nil {
+				return cmp.Or(printJSON(p.stdout, answer), err)
+			}
+			if err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(p.stdout, "ready")
 			return err
 		},
 	}
+	asJSON = addJSONFlag(check, "the server's answer")
+	return check
 }
 
-// askReady returns nil if the server answers that it is ready.
-func askReady(ctx context.Context, base string) error {
+// askReady asks a server whether it is ready. The error says why it is not. The answer is the
+// server's JSON, nil if there is none.
+func askReady(ctx context.Context, base string) (answer jsontext.Value, err error) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/readyz", nil)
 	if err != nil {
-		return fmt.Errorf("ask for /readyz: %w", err)
+		return nil, fmt.Errorf("ask for /readyz: %w", err)
 	}
 	// A transport of its own, or a proxy in the environment would be asked.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("the server at %s did not answer within %s; look into its log",
+		return nil, fmt.Errorf("the server at %s did not answer within %s; look into its log",
 			base, healthTimeout)
 	case err != nil:
-		return fmt.Errorf("no server answers at %s; is it running with this HOST and PORT? (%w)",
+		return nil, fmt.Errorf("no server answers at %s; is it running with this HOST and PORT? (%w)",
 			base, err)
 	}
 	defer resp.Body.Close()
+	// Without the server's JSON there is no message, and the status says enough.
+	if err := json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &answer); err != nil {
+		answer = nil
+	}
 	if resp.StatusCode == http.StatusOK {
-		return nil
+		return answer, nil
 	}
 	var problem struct {
 		Message string `json:"message"`
 	}
-	// Without the server's JSON there is no message, and the status says enough.
-	_ = json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &problem)
-	return fmt.Errorf("the server at %s is not ready: status %d, %q",
+	_ = json.Unmarshal(answer, &problem) // or it is an answer of another server
+	return answer, fmt.Errorf("the server at %s is not ready: status %d, %q",
 		base, resp.StatusCode, problem.Message)
 }
 

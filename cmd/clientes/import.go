@@ -25,6 +25,7 @@ func (p *program) importCommand() *cobra.Command {
 	var (
 		reading readingFlags
 		dryRun  bool
+		asJSON  *bool
 	)
 	imp := &cobra.Command{
 		Use:   "import FILE",
@@ -58,16 +59,17 @@ try again.`,
 			if err != nil {
 				return err
 			}
-			c, err := p.configure()
+			c, err := p.configureToAdd()
 			if err != nil {
 				return err
 			}
-			return p.importFile(cmd.Context(), c, args[0], how, dryRun)
+			return p.importFile(cmd.Context(), c, args[0], how, dryRun, *asJSON)
 		},
 	}
 	imp.Flags().StringVar(&reading.format, "format", "", formatUsage)
 	reading.add(imp)
 	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only check whether the file could be imported")
+	asJSON = addJSONFlag(imp, "how many there are")
 	return imp
 }
 
@@ -168,7 +170,7 @@ func formatByContent(start []byte) wire.Format {
 }
 
 func (p *program) importFile(
-	ctx context.Context, c config.Config, name string, how wire.Reading, dryRun bool,
+	ctx context.Context, c config.Config, name string, how wire.Reading, dryRun, asJSON bool,
 ) error {
 	progress := p.progress()
 	n, err := p.importRows(ctx, c, name, how, dryRun, progress)
@@ -176,13 +178,23 @@ func (p *program) importFile(
 	switch {
 	case err != nil:
 		return p.reportFaults(err)
+	case asJSON && dryRun:
+		err = printJSON(p.stdout, importedView{Valid: &n})
+	case asJSON:
+		err = printJSON(p.stdout, importedView{Imported: &n})
 	case dryRun:
 		_, err = fmt.Fprintf(p.stdout,
-			"%s can be imported; nothing was changed\n", customersText(n))
+			"%s can be imported; nothing was changed\n", counted(n, "customer"))
 	default:
-		_, err = fmt.Fprintf(p.stdout, "imported %s\n", customersText(n))
+		_, err = fmt.Fprintf(p.stdout, "imported %s\n", counted(n, "customer"))
 	}
 	return err
+}
+
+// importedView is what an import did, for programs: one of the two.
+type importedView struct {
+	Imported *int64 `json:"imported,omitempty"`
+	Valid    *int64 `json:"valid,omitempty"` // by a dry run
 }
 
 // importRows reads the whole file before it opens the store. So a slow sender keeps nobody waiting,
@@ -204,7 +216,7 @@ func (p *program) importRows(
 		defer st.Close()
 		return st.CheckImport(ctx, followed(spool, progress, "checking"))
 	}
-	st, err := openToWrite(ctx, c.DatabaseURL)
+	st, err := p.openToAdd(ctx, c)
 	if err != nil {
 		return 0, err
 	}
@@ -303,11 +315,4 @@ func (p *program) reportFaults(err error) error {
 		return fmt.Errorf("the file has %d faults; nothing was imported", faults.Count)
 	}
 	return errors.New("the file has a fault; nothing was imported")
-}
-
-func customersText(n int64) string {
-	if n == 1 {
-		return "1 customer"
-	}
-	return fmt.Sprintf("%d customers", n)
 }

@@ -8,15 +8,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// addJSONFlag adds --json to a command, which then prints one JSON value instead of text for people.
-// Errors go to standard error in words all the same, and the exit status does not change.
+// addJSONFlag adds --json to a command, which then prints one JSON value instead of text for
+// people. Errors go to standard error in words all the same, and the exit status does not change.
 func addJSONFlag(cmd *cobra.Command, what string) *bool {
 	return cmd.Flags().Bool("json", false, "print "+what+" as JSON")
 }
 
 // printJSON writes one value for programs, with a newline at its end.
 func printJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v, jsontext.Multiline(true), json.Deterministic(true))
+	b, err := json.Marshal(v, jsontext.Multiline(true), json.Deterministic(true),
+		// What a stranger wrote stays as it is.
+		jsontext.PreserveRawStrings(true), jsontext.AllowDuplicateNames(true))
 	if err != nil {
 		return err
 	}

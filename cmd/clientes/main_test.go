@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,20 +81,71 @@ type result struct {
 	stdout, stderr string
 }
 
-// call runs the program within the test.
+// manyOfOne matches what is said of several things with the number one, as in "1 rows" or "1 were".
+var manyOfOne = regexp.MustCompile(`\b1 (?:were|are|have|[a-z]{2,}[^is\W]s)\b`)
+
+// call runs the program within the test. Whatever it prints, it counts as people do.
 func call(t *testing.T, vars map[string]string, stdin string, args ...string) result {
 	t.Helper()
-	return callWithin(t.Context(), vars, stdin, args...)
+	r := callWithin(t.Context(), vars, stdin, args...)
+	if wrong := manyOfOne.FindString(r.stdout + r.stderr); wrong != "" {
+		t.Errorf("%q says %q: %s%s", args, wrong, r.stdout, r.stderr)
+	}
+	return r
 }
 
-// callWithin is call with a context that may end before the program does.
+// One thing is named as one.
+func TestOne(t *testing.T) {
+	secretIn(t)
+	user := "user,password_hash\nana," + bcryptHash + "\n"
+	for _, test := range []struct{ stdin, args, want string }{
+		{"", "serve now", "but 1 was given"},
+		{user, "user import - --dry-run", "1 user can be imported"},
+		{user, "user import -", "1 user with a hash of bcrypt\n"},
+		{"name\nAna\n", "import - --dry-run", "1 customer can be imported"},
+		{"name\nAna\n", "import -", "imported 1 customer\n"},
+		{"name,email\nAna,ana\n", "import -", "the file has a fault"},
+		{"", "export all.csv", "exported 1 customer to"},
+		{"", "backup b.db", "backed up 1 customer and 1 user to"},
+		{"", "restore b.db", "restored 1 customer and 1 user from"},
+		{"", "sessions end-all", "the links and device tokens of 1 user;"},
+		{"", "migrate", "the database has all"},
+		{"", "rekey", "sealed 0 second factors anew"},
+	} {
+		r := call(t, nil, test.stdin, strings.Fields(test.args)...)
+		if !strings.Contains(r.stdout+r.stderr, test.want) {
+			t.Errorf("%s says %s%s, want %q", test.args, r.stdout, r.stderr, test.want)
+		}
+	}
+	call(t, map[string]string{"SECRET": "a"}, "", "config").want(t, 1, "", "")
+	for text, wrong := range map[string]bool{
+		"1 rows": true, "1 were given": true, "1 row": false, "11 rows": false, "1 was": false,
+		"1 address": false, "1 is": false,
+	} {
+		if manyOfOne.MatchString(text) != wrong {
+			t.Errorf("%q is taken for the wrong kind", text)
+		}
+	}
+}
+
+// callWithin is call with a context that may end before the program does. Without vars,
+// DATABASE_URL is set to its default, for in a folder where nothing is set no command adds
+// anything. What a command says of a database that it has made is left out.
 func callWithin(
 	ctx context.Context, vars map[string]string, stdin string, args ...string,
 ) result {
+	if vars == nil {
+		vars = at("sqlite:clientes.db")
+	}
 	var stdout, stderr bytes.Buffer
 	status := run(ctx, args, environment(vars), strings.NewReader(stdin), &stdout, &stderr)
-	return result{status, stdout.String(), stderr.String()}
+	said := madeLine.ReplaceAllString(stderr.String(), "")
+	return result{status, stdout.String(), said}
 }
+
+// madeLine is what a command says when it has made a database. TestNoDatabaseByAccident reads it,
+// and [callWithin] removes it.
+var madeLine = regexp.MustCompile(`(?m)^clientes: made the (database|tables) .*\n`)
 
 // want fails the test unless the call ended with this status and these texts are in its output.
 func (r result) want(t *testing.T, status int, stdout, stderr string) {
@@ -114,7 +166,8 @@ func wantJSON(t *testing.T, r result, status int, v any) {
 	t.Helper()
 	err := json.Unmarshal([]byte(r.stdout), v, json.RejectUnknownMembers(true))
 	if r.status != status || err != nil || r.status == 0 && r.stderr != "" {
-		t.Fatalf("status %d, want %d, %v\nstdout %s\nstderr %s", r.status, status, err, r.stdout, r.stderr)
+		t.Fatalf("status %d, want %d, %v\nstdout %s\nstderr %s",
+			r.status, status, err, r.stdout, r.stderr)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"clientes/api/wire"
 	"clientes/store"
 )
 
@@ -50,7 +51,13 @@ stays as it is.`,
 			return err
 		},
 	}
-	migrate.AddCommand(&cobra.Command{
+	migrate.AddCommand(p.migrateStatusCommand())
+	return migrate
+}
+
+func (p *program) migrateStatusCommand() *cobra.Command {
+	var asJSON *bool
+	status := &cobra.Command{
 		Use:   "status",
 		Short: "Show which migrations the database has",
 		Args:  arguments,
@@ -62,6 +69,9 @@ stays as it is.`,
 			schema, err := engineOf(c.DatabaseURL).schema(cmd.Context(), c.DatabaseURL)
 			if err != nil {
 				return err
+			}
+			if *asJSON {
+				return printJSON(p.stdout, viewMigrations(schema.Migrations))
 			}
 			table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 			fmt.Fprintln(table, "VERSION\tNAME\tAPPLIED")
@@ -77,8 +87,29 @@ stays as it is.`,
 			}
 			return table.Flush()
 		},
-	})
-	return migrate
+	}
+	asJSON = addJSONFlag(status, "an array of migrations")
+	return status
+}
+
+// migrationView is a migration for programs.
+type migrationView struct {
+	Version   int64         `json:"version"`
+	Name      string        `json:"name"` // "" of a newer clientes
+	Applied   bool          `json:"applied"`
+	AppliedAt *wire.Instant `json:"applied_at"`
+}
+
+func viewMigrations(migrations []store.Migration) []migrationView {
+	views := make([]migrationView, len(migrations))
+	for i, m := range migrations {
+		views[i] = migrationView{Version: m.Version, Name: m.Name, Applied: m.Applied}
+		if m.Applied {
+			at := wire.Instant(m.At)
+			views[i].AppliedAt = &at
+		}
+	}
+	return views
 }
 
 // tellPause is how long a migration is silent before a line says how far it is, and then between

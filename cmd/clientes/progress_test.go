@@ -47,6 +47,7 @@ func left(shown string) string {
 // A person sees each step, and at the end only the result.
 func TestProgress(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, vars map[string]string) {
+		call(t, vars, "", "migrate").want(t, 0, "", "")
 		fileOf(t, "all.csv", "name\nAna\nBruno\n")
 		file, err := os.Open("all.csv")
 		authtest.Must(t, err)

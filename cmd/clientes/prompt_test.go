@@ -76,6 +76,7 @@ func (p *prompts) types(line string) func() {
 
 func TestThePasswordIsAskedForTwice(t *testing.T) {
 	inFolder(t, nil)
+	vars := at("sqlite:clientes.db")
 	for _, test := range []struct {
 		first, second string
 		status        int
@@ -89,7 +90,7 @@ func TestThePasswordIsAskedForTwice(t *testing.T) {
 		person, terminal := newTerminal(t)
 		p := &prompts{t: t, person: person, program: terminal}
 		p.answers = []func(){p.types(test.first), p.types(test.second)}
-		status := run(t.Context(), []string{"user", "add", "bob"}, environment(nil),
+		status := run(t.Context(), []string{"user", "add", "bob"}, environment(vars),
 			terminal, io.Discard, p)
 		p.typing.Wait()
 		if status != test.status || !strings.Contains(p.said.String(), test.said) {
@@ -113,10 +114,12 @@ func TestThePasswordIsAskedForTwice(t *testing.T) {
 // typed.
 func TestInterruptedPrompt(t *testing.T) {
 	inFolder(t, nil)
+	vars := at("sqlite:clientes.db")
 	ctx, cancel := context.WithCancel(t.Context())
 	person, terminal := newTerminal(t)
 	p := &prompts{t: t, person: person, program: terminal, answers: []func(){cancel}}
-	status := run(ctx, []string{"user", "add", "bob"}, environment(nil), terminal, io.Discard, p)
+	status := run(ctx, []string{"user", "add", "bob"}, environment(vars), terminal,
+		io.Discard, p)
 	p.typing.Wait()
 	const interrupted = "clientes: interrupted before it was done\n"
 	if status != 1 || !strings.HasSuffix(p.said.String(), interrupted) {

@@ -3,16 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"clientes/auth"
 	"clientes/auth/password"
 )
 
 func (p *program) rekeyCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON *bool
+	rekey := &cobra.Command{
 		Use:   "rekey",
 		Short: "Seal second factors anew, after the secret was changed",
 		Long: `Seal every second factor anew that was sealed under an old secret: ROOT_SECRET_PREVIOUS, or
@@ -38,21 +41,40 @@ The exit status is 1 if a second factor cannot be opened with any of the secrets
 				return err
 			}
 			done, err := a.Rekey(cmd.Context())
-			_, printed := fmt.Fprintf(p.stdout, "sealed %s anew; %d needed nothing\n",
-				counted(int64(done.Anew), "second factor"), done.Already)
-			if err := errors.Join(err, printed); err != nil {
-				return err
+			write := writeRekeyed
+			if *asJSON {
+				write = writeRekeyedAsJSON
 			}
-			if done.Unfinished > 0 {
-				_, err := fmt.Fprintf(p.stdout, "%s that nobody has confirmed cannot be opened, "+
-					"which does no harm\n", counted(int64(done.Unfinished), "second factor"))
-				if err != nil {
-					return err
-				}
+			if err := errors.Join(err, write(p.stdout, done)); err != nil {
+				return err
 			}
 			return unreadable(done.Unreadable, c.RootSecret != "")
 		},
 	}
+	asJSON = addJSONFlag(rekey, "how many were sealed anew")
+	return rekey
+}
+
+func writeRekeyed(w io.Writer, done auth.Rekeyed) error {
+	_, err := fmt.Fprintf(w, "sealed %s anew; %d needed nothing\n",
+		counted(int64(done.Anew), "second factor"), done.Already)
+	if err == nil && done.Unfinished > 0 {
+		_, err = fmt.Fprintf(w, "%s that nobody has confirmed cannot be opened, "+
+			"which does no harm\n", counted(int64(done.Unfinished), "second factor"))
+	}
+	return err
+}
+
+// rekeyedView is a rekey for programs.
+type rekeyedView struct {
+	Sealed     int      `json:"sealed"`
+	Unchanged  int      `json:"unchanged"`
+	Unfinished int      `json:"unfinished"` // cannot be opened, but nobody has confirmed them
+	Unreadable []string `json:"unreadable"` // the users of those that cannot be opened
+}
+
+func writeRekeyedAsJSON(w io.Writer, done auth.Rekeyed) error {
+	return printJSON(w, rekeyedView{done.Anew, done.Already, done.Unfinished, done.Unreadable})
 }
 
 // unreadable returns the error that names the users whose second factor cannot be opened, or nil.

@@ -181,7 +181,7 @@ func TestRekeyNeedsADatabaseAndASecret(t *testing.T) {
 	inFolder(t, nil)
 	call(t, nil, "", "rekey").want(t, 1, "", "SECRET is missing")
 	call(t, map[string]string{"SECRET": goodSecret}, "", "rekey").
-		want(t, 1, "", "there is nothing in the database yet")
+		want(t, 1, "", "clientes: there is no database ")
 	call(t, nil, "", "migrate").want(t, 0, "", "")
 	call(t, map[string]string{"SECRET": goodSecret}, "", "rekey").
 		want(t, 0, "sealed 0 second factors anew; 0 needed nothing\n", "")

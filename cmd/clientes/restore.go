@@ -11,7 +11,8 @@ import (
 )
 
 func (p *program) restoreCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON *bool
+	restore := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Put a backup in the place of the embedded database",
 		Long: `Put a copy of FILE in the place of the embedded database. FILE is a backup of "clientes backup", or
@@ -50,14 +51,45 @@ Passwords, roles, second factors and recovery codes are those of the backup.`,
 				return err
 			}
 			progress.end()
+			if *asJSON {
+				return printJSON(p.stdout, viewRestored(args[0], r))
+			}
 			return writeRestored(p.stdout, args[0], r)
 		},
 	}
+	asJSON = addJSONFlag(restore, "what was restored and ended")
+	return restore
+}
+
+// restoredView is a restore for programs.
+type restoredView struct {
+	File       string    `json:"file"`
+	Clientes   int64     `json:"clientes"`
+	Users      int64     `json:"users"`
+	Kept       *string   `json:"kept"`       // the file of the database that was there
+	Unreadable *string   `json:"unreadable"` // why nothing could be learned of that one
+	KnowsIDs   bool      `json:"knows_ids"`  // whether ids go on where they were, and do not jump
+	Ended      endedView `json:"ended"`
+}
+
+func viewRestored(name string, r sqlite.Restored) restoredView {
+	v := restoredView{
+		File: name, Clientes: r.Clientes, Users: r.Backup.Users, KnowsIDs: r.KnowsIDs,
+		Ended: viewEnded(r.EndedAll),
+	}
+	if r.Kept != "" {
+		v.Kept = &r.Kept
+	}
+	if r.Unreadable != nil {
+		why := r.Unreadable.Error()
+		v.Unreadable = &why
+	}
+	return v
 }
 
 func writeRestored(w io.Writer, name string, r sqlite.Restored) error {
 	fmt.Fprintf(w, "restored %s and %s from %s\n",
-		customersText(r.Clientes), counted(r.Backup.Users, "user"), name)
+		counted(r.Clientes, "customer"), counted(r.Backup.Users, "user"), name)
 	if r.Kept != "" {
 		fmt.Fprintf(w, "kept the database that was there as %s\n", r.Kept)
 	}

@@ -18,6 +18,7 @@ import (
 	"clientes/auth/mail"
 	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
+	"clientes/cmd/clientes/doctor"
 	"clientes/store"
 	"clientes/store/postgres"
 )
@@ -96,6 +97,7 @@ func serve(
 ) error {
 	defer listener.Close()
 	defer m.close()
+	m.addStore(st)
 	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {
 		return err
@@ -152,6 +154,11 @@ func newAPI(
 		SignupOpen:     c.Signup == "open",
 		RequireIfMatch: c.RequireIfMatch,
 		Console:        c.Console == "on",
+		Examine: func(ctx context.Context) []store.Finding {
+			return doctor.Examine(ctx, doctor.Setup{
+				Config: c, Serving: public, Descriptors: descriptors(), Database: examineDatabase,
+			})
+		},
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 )
 
 func (p *program) sessionsCommand() *cobra.Command {
+	var asJSON *bool
 	endAll := &cobra.Command{
 		Use:   "end-all",
 		Short: "End every session and every link, after a database was restored",
@@ -36,10 +37,26 @@ roles, second factors and recovery codes are those of the backup.`,
 			if err != nil {
 				return err
 			}
+			if *asJSON {
+				return printJSON(p.stdout, viewEnded(all))
+			}
 			return writeEnded(p.stdout, all)
 		},
 	}
+	asJSON = addJSONFlag(endAll, "what was ended")
 	return p.group("sessions", "End the sessions of all users", endAll)
+}
+
+// endedView is what was ended, for programs.
+type endedView struct {
+	Sessions int `json:"sessions"`
+	Users    int `json:"users"` // whose links and device tokens are cancelled
+	Mails    int `json:"mails"`
+	Answers  int `json:"answers"` // that were remembered for an Idempotency-Key
+}
+
+func viewEnded(all store.EndedAll) endedView {
+	return endedView{all.Sessions, all.Users, all.Mails, all.Keys}
 }
 
 // writeEnded prints what was ended.

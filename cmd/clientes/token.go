@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,8 +9,10 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
@@ -24,7 +27,8 @@ func (p *program) tokenCommand() *cobra.Command {
 }
 
 func (p *program) tokenInspectCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON *bool
+	inspect := &cobra.Command{
 		Use:   "inspect [TOKEN]",
 		Short: "Show what an access token says and whether it is good",
 		Long: `Show the header and the claims of an access token, and whether it is good now, and why not. The
@@ -48,21 +52,55 @@ status is 0 if the token is good, and 1 if it is not or could not be checked.`,
 			if err != nil {
 				return fmt.Errorf("this is not an access token: %w", err)
 			}
+			if *asJSON {
+				bad := whyNotGood(cmd.Context(), c, given, in)
+				return cmp.Or(printJSON(p.stdout, viewInspection(in, bad)), bad)
+			}
 			_, err = fmt.Fprintf(p.stdout, "header %s\nclaims %s\n",
 				withoutControls(in.Header), withoutControls(in.Claims))
 			if err != nil {
 				return err
 			}
-			switch err := checkToken(cmd.Context(), c, given); {
-			case errors.Is(err, auth.ErrTokenInvalid):
-				return fmt.Errorf("the token is not good: %s", whyInvalid(in, c, time.Now()))
-			case err != nil:
+			if err := whyNotGood(cmd.Context(), c, given, in); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(p.stdout, "The token is good.")
 			return err
 		},
 	}
+	asJSON = addJSONFlag(inspect, "what the token says")
+	return inspect
+}
+
+// inspectionView is a token for programs.
+type inspectionView struct {
+	Header jsontext.Value `json:"header"`
+	Claims jsontext.Value `json:"claims"`
+	Good   *bool          `json:"good"` // null if that is not known
+}
+
+func viewInspection(in token.Inspection, bad error) inspectionView {
+	v := inspectionView{
+		Header: jsontext.Value(escapeControls(in.Header)),
+		Claims: jsontext.Value(escapeControls(in.Claims)),
+	}
+	if good := bad == nil; good || errors.Is(bad, errNotGood) {
+		v.Good = &good
+	}
+	return v
+}
+
+// errNotGood means that a server would refuse a token.
+var errNotGood = errors.New("the token is not good")
+
+// whyNotGood returns nil if the token is good, an errNotGood if it is not, and another error if
+// that is not known.
+func whyNotGood(ctx context.Context, c config.Config, given string, in token.Inspection) error {
+	err := checkToken(ctx, c, given)
+	if errors.Is(err, auth.ErrTokenInvalid) {
+		return fmt.Errorf("%w: %s", errNotGood, whyInvalid(in, c, time.Now()))
+	}
+	return err
 }
 
 // checkToken returns why a server with this configuration would refuse the token now, or nil.
@@ -86,7 +124,7 @@ func checkToken(ctx context.Context, c config.Config, token string) error {
 		return fmt.Errorf("whether the session was ended is not known: %w", err)
 	}
 	if err != nil {
-		return fmt.Errorf("the token is not good: %w", err)
+		return fmt.Errorf("%w: %w", errNotGood, err)
 	}
 	return nil
 }
@@ -130,6 +168,21 @@ func quote(v any) string {
 		return "not there"
 	}
 	return fmt.Sprintf("%.80q", fmt.Sprint(v))
+}
+
+// escapeControls is [withoutControls] for a JSON text, whose meaning stays the same.
+func escapeControls(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, "\\u%04x", unit)
+		}
+	}
+	return b.String()
 }
 
 // withoutControls replaces the characters that a terminal obeys: a token may come from a stranger.

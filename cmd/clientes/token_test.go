@@ -45,7 +45,7 @@ func TestTokenInspect(t *testing.T) {
 	bad(nil, token[:len(token)-5]+"AAAAA", "clientes: the token is not good: it was not signed")
 	bad(nil, "undefined", "clientes: this is not an access token: ")
 	bad(map[string]string{"DATABASE_URL": "sqlite:absent.db"}, token,
-		"clientes: whether the session was ended is not known: there is nothing in the database")
+		"clientes: whether the session was ended is not known: there is no database ")
 
 	// Without SECRET the token can be read, but not checked, and the command says so.
 	authtest.Must(t, os.Rename(".env", "elsewhere"))

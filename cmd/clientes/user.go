@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -51,8 +52,8 @@ func (p *program) userUpdateCommand(
 	}
 }
 
-// updateAccounts calls update with the accounts of the configured store, and with the password that
-// read returns. A nil read means that no password is needed.
+// updateAccounts calls update with the accounts of the configured store, which has to be there, and
+// with the password that read returns. A nil read means that no password is needed.
 func (p *program) updateAccounts(
 	ctx context.Context, read func(context.Context) (string, error),
 	update func(context.Context, *auth.Accounts, string) error,
@@ -61,6 +62,29 @@ func (p *program) updateAccounts(
 	if err != nil {
 		return err
 	}
+	open := func() (store.Store, error) { return openExisting(ctx, c.DatabaseURL) }
+	return changeAccounts(ctx, c, read, open, update)
+}
+
+// addAccount is updateAccounts for a store that is made if there is none.
+func (p *program) addAccount(
+	ctx context.Context, read func(context.Context) (string, error),
+	add func(context.Context, *auth.Accounts, string) error,
+) error {
+	c, err := p.configureToAdd()
+	if err != nil {
+		return err
+	}
+	open := func() (store.Store, error) { return p.openToAdd(ctx, c) }
+	return changeAccounts(ctx, c, read, open, add)
+}
+
+func changeAccounts(
+	ctx context.Context, c config.Config, read func(context.Context) (string, error),
+	open func() (store.Store, error),
+	update func(context.Context, *auth.Accounts, string) error,
+) error {
+	var err error
 	var password string
 	if read != nil {
 		// Before the store is opened: while somebody types no connection is held, and if they give
@@ -74,7 +98,7 @@ func (p *program) updateAccounts(
 		return err
 	}
 	defer done()
-	st, err := openToWrite(ctx, c.DatabaseURL)
+	st, err := open()
 	if err != nil {
 		return err
 	}

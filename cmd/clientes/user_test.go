@@ -51,7 +51,7 @@ func TestUserCommands(t *testing.T) {
 	inFolder(t, nil)
 	// A command that only reads makes no database; one that writes does.
 	call(t, nil, "", "user", "list").
-		want(t, 1, "", "clientes: there is nothing in the database yet: `clientes migrate` makes")
+		want(t, 1, "", "clientes: there is no database ")
 	if files, _ := os.ReadDir("."); len(files) > 0 {
 		t.Fatalf("listing made files: %v", files)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
 )
@@ -15,6 +16,7 @@ func (p *program) userAddCommand() *cobra.Command {
 		email, role, hash string
 		fromStdin         bool
 	)
+	var asJSON *bool
 	add := &cobra.Command{
 		Use:   "add NAME",
 		Short: "Add a user",
@@ -45,18 +47,23 @@ users of the machine can see the arguments of a command while it runs, a hash am
 				if err != nil {
 					return err
 				}
+				if *asJSON {
+					return printJSON(p.stdout, wire.ViewUser(u))
+				}
 				_, err = fmt.Fprintf(p.stdout, "user %q is added with the role %s\n", u.Name,
 					u.Role)
 				return err
 			}
-			return p.updateAccounts(cmd.Context(), read, add)
+			return p.addAccount(cmd.Context(), read, add)
 		},
 	}
 	add.Flags().StringVar(&email, "email", "", "an email address, which counts as confirmed")
-	add.Flags().StringVar(&role, "role", string(store.Viewer), "the `ROLE`: viewer, editor or admin")
+	add.Flags().StringVar(&role, "role", string(store.Viewer),
+		"the `ROLE`: viewer, editor or admin")
 	add.Flags().BoolVar(&fromStdin, "password-stdin", false,
 		"read the password from standard input")
 	add.Flags().StringVar(&hash, "password-hash", "",
 		"the `HASH` of the password instead of the password")
+	asJSON = addJSONFlag(add, "the user as the API sends it")
 	return add
 }

@@ -30,6 +30,7 @@ func (p *program) userImportCommand() *cobra.Command {
 	var (
 		reading readingFlags
 		dryRun  bool
+		asJSON  *bool
 	)
 	imp := &cobra.Command{
 		Use:   "import FILE",
@@ -52,20 +53,21 @@ and CSV if it does not. A file has 32 MiB and 200,000 users at most.`,
 			if err != nil {
 				return err
 			}
-			return p.reportFaults(p.importUsers(cmd.Context(), args[0], how, dryRun))
+			return p.reportFaults(p.importUsers(cmd.Context(), args[0], how, dryRun, *asJSON))
 		},
 	}
 	reading.add(imp)
 	imp.Flags().BoolVar(&dryRun, "dry-run", false, "only check whether the file could be imported")
+	asJSON = addJSONFlag(imp, "how many there are")
 	return imp
 }
 
 // importUsers reads the whole file before it opens the store. So a slow sender holds no connection,
 // and one that gives up leaves no database.
 func (p *program) importUsers(
-	ctx context.Context, name string, how wire.Reading, dryRun bool,
+	ctx context.Context, name string, how wire.Reading, dryRun, asJSON bool,
 ) error {
-	c, err := p.configure()
+	c, err := p.configureToAdd()
 	if err != nil {
 		return err
 	}
@@ -86,11 +88,15 @@ func (p *program) importUsers(
 		if err != nil {
 			return err
 		}
+		n, passwords := int64(len(users)), passwordsOf(users)
+		if asJSON {
+			return printJSON(p.stdout, importedUsersView{importedView{Valid: &n}, passwords})
+		}
 		_, err = fmt.Fprintf(p.stdout, "%s can be imported; nothing was changed\n%s",
-			usersText(len(users)), passwordsText(users))
+			counted(n, "user"), passwords)
 		return err
 	}
-	st, err := openToWrite(ctx, c.DatabaseURL)
+	st, err := p.openToAdd(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -99,7 +105,11 @@ func (p *program) importUsers(
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(p.stdout, "imported %s\n%s", usersText(len(users)), passwordsText(users))
+	n, passwords := int64(len(users)), passwordsOf(users)
+	if asJSON {
+		return printJSON(p.stdout, importedUsersView{importedView{Imported: &n}, passwords})
+	}
+	_, err = fmt.Fprintf(p.stdout, "imported %s\n%s", counted(n, "user"), passwords)
 	return err
 }
 
@@ -149,39 +159,47 @@ func userRows(how wire.Reading, data []byte) iter.Seq2[store.User, error] {
 	}
 }
 
-// passwordsText says, a line each, of which kinds the hashes of imported users are, and what those
-// without one have to do.
-func passwordsText(users []store.User) string {
-	kinds := make(map[string]int)
-	absent, unreachable := 0, 0
+// importedUsersView is what an import did, for programs.
+type importedUsersView struct {
+	importedView
+	passwords
+}
+
+// passwords counts of which kinds the hashes of imported users are, and the users without one.
+type passwords struct {
+	Hashes      map[string]int64 `json:"hashes"`
+	Absent      int64            `json:"without_password"` // who have an email
+	Unreachable int64            `json:"without_password_and_email"`
+}
+
+func passwordsOf(users []store.User) passwords {
+	p := passwords{Hashes: make(map[string]int64)}
 	for _, u := range users {
 		switch {
 		case u.PasswordHash != "":
-			kinds[password.Algorithm(u.PasswordHash)]++
+			p.Hashes[password.Algorithm(u.PasswordHash)]++
 		case u.Email == "":
-			unreachable++
+			p.Unreachable++
 		default:
-			absent++
+			p.Absent++
 		}
 	}
-	var b strings.Builder
-	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		fmt.Fprintf(&b, "%s with a hash of %s\n", usersText(kinds[kind]), kind)
-	}
-	if absent > 0 {
-		fmt.Fprintf(&b, "%s without a password: POST /password/forgot mails a link to set one\n",
-			usersText(absent))
-	}
-	if unreachable > 0 {
-		fmt.Fprintf(&b, "%s without a password and without an email: set one with "+
-			"`clientes user passwd NAME`\n", usersText(unreachable))
-	}
-	return b.String()
+	return p
 }
 
-func usersText(n int) string {
-	if n == 1 {
-		return "1 user"
+// String returns a line for each count, which also says what users without a password have to do.
+func (p passwords) String() string {
+	var b strings.Builder
+	for _, kind := range slices.Sorted(maps.Keys(p.Hashes)) {
+		fmt.Fprintf(&b, "%s with a hash of %s\n", counted(p.Hashes[kind], "user"), kind)
 	}
-	return fmt.Sprintf("%d users", n)
+	if p.Absent > 0 {
+		fmt.Fprintf(&b, "%s without a password: POST /password/forgot mails a link to set one\n",
+			counted(p.Absent, "user"))
+	}
+	if p.Unreachable > 0 {
+		fmt.Fprintf(&b, "%s without a password and without an email: set one with "+
+			"`clientes user passwd NAME`\n", counted(p.Unreachable, "user"))
+	}
+	return b.String()
 }

@@ -16,7 +16,7 @@ import (
 )
 
 func (p *program) userListCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON *bool
 	list := &cobra.Command{
 		Use:   "list",
 		Short: "List the users",
@@ -31,14 +31,13 @@ func (p *program) userListCommand() *cobra.Command {
 				return err
 			}
 			defer st.Close()
-			if asJSON {
+			if *asJSON {
 				return p.listUsersAsJSON(cmd.Context(), st)
 			}
 			return p.listUsers(cmd.Context(), st)
 		},
 	}
-	list.Flags().BoolVar(&asJSON, "json", false,
-		"print a JSON array of users as the API sends them")
+	asJSON = addJSONFlag(list, "an array of users as the API sends them")
 	return list
 }
 

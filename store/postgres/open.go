@@ -73,7 +73,7 @@ func Open(ctx context.Context, databaseURL string, o store.Options) (*Store, err
 	if !g.direct && prepares(config.ConnConfig.DefaultQueryExecMode) {
 		probing, cancel := context.WithTimeout(ctx, s.timeout)
 		defer cancel()
-		if losesStatements(probing, config) {
+		if losesStatements(probing, config.ConnConfig) {
 			s.stopPreparing()
 		}
 	}
@@ -122,9 +122,15 @@ func configOf(databaseURL string, timeout time.Duration) (*pgxpool.Config, error
 	// wrong.
 	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	config.ConnConfig.RuntimeParams["datestyle"] = "ISO, MDY"
+	if _, named := config.ConnConfig.RuntimeParams["application_name"]; !named {
+		config.ConnConfig.RuntimeParams["application_name"] = applicationName
+	}
 	config.ConnConfig.DialFunc = redial(config.ConnConfig.DialFunc)
 	return config, nil
 }
+
+// applicationName is by what the server's pg_stat_activity names connections of this program.
+const applicationName = "clientes"
 
 // checkSchema fails with codeNewerSchema if a newer program has changed the database so that this
 // one must not write to it. Otherwise no such migration begins before the end of the transaction.

@@ -274,18 +274,25 @@ func checkVersion(version int) error {
 	return nil
 }
 
+// checkEncoding refuses one that cannot keep most text, and would return some of it altered.
+func checkEncoding(database, encoding string) error {
+	if encoding != "UTF8" {
+		return &store.PlaceError{
+			Fault: fmt.Sprintf("the encoding of the database %s is %s, and clientes needs UTF8",
+				database, encoding),
+			Cure: "make another one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+		}
+	}
+	return nil
+}
+
 // checkUse returns why no tables can be made in the place, or nil.
 func (p place) checkUse() error {
 	if err := checkVersion(p.version); err != nil {
 		return err
 	}
-	if p.encoding != "UTF8" {
-		// It could not keep most text, and would return some of it altered.
-		return &store.PlaceError{
-			Fault: fmt.Sprintf("the encoding of the database %s is %s, and clientes needs UTF8",
-				p.database, p.encoding),
-			Cure: "make another one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
-		}
+	if err := checkEncoding(p.database, p.encoding); err != nil {
+		return err
 	}
 	if p.trigrams != "" && p.lacks(searchVersion) {
 		return &store.PlaceError{

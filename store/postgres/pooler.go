@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // A pooler in transaction mode may send each transaction to another connection of the server. The
@@ -89,10 +88,10 @@ func greet(ctx context.Context, conn *pgx.Conn) (g greeting, err error) {
 
 // losesStatements reports whether a statement that one connection has prepared is replaced by that
 // of another one. If it cannot tell, it reports false: the first call that loses one will tell.
-func losesStatements(ctx context.Context, config *pgxpool.Config) bool {
+func losesStatements(ctx context.Context, config *pgx.ConnConfig) bool {
 	var conns [2]*pgx.Conn
 	for i := range conns {
-		conn, err := connect(ctx, unprepared(config.ConnConfig))
+		conn, err := connect(ctx, unprepared(config))
 		if err != nil {
 			return false
 		}

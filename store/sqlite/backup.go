@@ -65,7 +65,11 @@ func WriteBackup(ctx context.Context, databaseURL, to string,
 	if err := os.Rename(temporary.Name(), to); err != nil {
 		return Backup{}, err
 	}
-	return b, syncFolder(filepath.Dir(to))
+	if err := syncFolder(filepath.Dir(to)); err != nil {
+		return Backup{}, err
+	}
+	noteBackup(path)
+	return b, nil
 }
 
 // CopyBackup is [WriteBackup] to a stream. It needs as much room in the folder of temporary files.
@@ -88,6 +92,7 @@ func CopyBackup(ctx context.Context, databaseURL string, to io.Writer,
 	if _, err := io.Copy(to, temporary); err != nil {
 		return Backup{}, fmt.Errorf("write the backup: %w", err)
 	}
+	noteBackup(path)
 	return b, nil
 }
 
@@ -111,7 +116,7 @@ func throughLinks(path string) (string, error) {
 // mayReplace returns an error if path is a file beside the database that SQLite or this program
 // reads, or if there is a file of that name that is no backup. The database has no mark of one.
 func mayReplace(database, path string) error {
-	for _, suffix := range []string{"-wal", "-shm", "-journal", ".lock", ".restoring"} {
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ".lock", ".restoring", backupNote} {
 		if path == database+suffix {
 			return fmt.Errorf("%s is a name that the database itself uses; give another one", path)
 		}

@@ -17,7 +17,7 @@ func TestABackupLeavesTheFilesOfTheDatabaseAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	quiet := func(int64, int64) {}
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".lock", ".restoring"} {
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal", ".lock", ".restoring", ".last-backup"} {
 		if _, err := sqlite.WriteBackup(t.Context(), url, database+suffix, quiet); err == nil {
 			t.Errorf("%q is accepted", suffix)
 		}

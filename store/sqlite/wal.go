@@ -191,15 +191,16 @@ func seedAt(ctx context.Context, path string) error {
 // with SQLite, which would apply the one to the other. It also returns how many frames the WAL has:
 // a process that ended well leaves none.
 func checkPair(path string) (frames int, err error) {
-	return comparePair(path, true)
+	return comparePair(path, true, readHeader)
 }
 
 // checkPairOfBackup is checkPair for a file that may bear the mark of a backup.
 func checkPairOfBackup(path string) (frames int, err error) {
-	return comparePair(path, false)
+	return comparePair(path, false, readHeader)
 }
 
-func comparePair(path string, refuseBackup bool) (frames int, err error) {
+func comparePair(path string, refuseBackup bool, headerOf func(path string) (header, error)) (
+	frames int, err error) {
 	const waits = fs.ModeNamedPipe | fs.ModeSocket | fs.ModeDevice // to open one can take forever
 	if info, err := os.Stat(path); err == nil && info.Mode()&waits != 0 {
 		return 0, &badFileError{path, "is not a file", "correct DATABASE_URL"}
@@ -210,7 +211,7 @@ func comparePair(path string, refuseBackup bool) (frames int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		h, err := readHeader(path)
+		h, err := headerOf(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, io.EOF):
 			if wal.frames > 0 {
@@ -236,7 +237,7 @@ func comparePair(path string, refuseBackup bool) (frames int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		again, err := readHeader(path)
+		again, err := headerOf(path)
 		if err == nil && again == h && after.salts == wal.salts || try == tries {
 			return wal.frames, &badFileError{path, fmt.Sprintf(
 				"and the log beside it (-wal) are of two databases, or of two states of one: "+
@@ -276,10 +277,14 @@ func checkDamage(ctx context.Context, path string, frames int) error {
 		err = checkIntegrity(ctx, conn, "quick_check")
 	}
 	if code := sqlite.ErrCode(err).ToPrimary(); code == sqlite.ResultCorrupt {
-		err = &badFileError{path, "is damaged: " + err.Error(),
-			"use `clientes restore BACKUP`, which keeps it"}
+		return damaged(path, err)
 	}
 	return err
+}
+
+func damaged(path string, err error) *badFileError {
+	return &badFileError{path, "is damaged: " + err.Error(),
+		"use `clientes restore BACKUP`, which keeps it"}
 }
 
 // checkIntegrity runs PRAGMA quick_check or integrity_check.

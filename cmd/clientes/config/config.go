@@ -62,6 +62,7 @@ type Config struct {
 	ShutdownDelay   time.Duration   `env:"SHUTDOWN_DELAY" envDefault:"0s"`
 	ShutdownTimeout time.Duration   `env:"SHUTDOWN_TIMEOUT" envDefault:"20s"`
 
+	dotenv   bool              // whether there is a .env
 	values   map[string]string // by name, as they were given
 	origins  map[string]string // by name: where the value came from
 	warnings []string
@@ -116,6 +117,17 @@ func Load(lookupEnv func(string) (string, bool), required ...string) (Config, er
 
 // Warnings returns what is strange about the configuration but stops no start.
 func (c Config) Warnings() []string { return c.warnings }
+
+// IsUnset reports whether nobody has set anything: there is no .env, and all settings are defaults.
+// HOST and PORT do not count, since shells and platforms set them.
+func (c Config) IsUnset() bool {
+	for name, origin := range c.origins {
+		if origin != "default" && name != "HOST" && name != "PORT" {
+			return false
+		}
+	}
+	return !c.dotenv
+}
 
 // Dangers returns those of the warnings that let somebody in: a secret that can be guessed, and one
 // that other users of the machine can read.

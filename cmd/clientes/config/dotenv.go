@@ -25,10 +25,11 @@ type dotenvLine struct {
 func (c *Config) readDotenv(
 	environment func(string) (string, bool)) (values map[string]string, faults []string) {
 	text, exposed, err := readFile(".env")
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	case err != nil:
+	}
+	c.dotenv = true
+	if err != nil {
 		return nil, []string{fmt.Sprintf(".env cannot be read: %v", err)}
 	}
 	values, faults, c.warnings = parseDotenv(text, settings(), environment)

@@ -9,12 +9,16 @@ import (
 	"clientes/store/sqlite"
 )
 
-const hidden = "(hidden)"
+// What a [Row] has in the place of a value.
+const (
+	Hidden = "(hidden)"
+	None   = "(none)"
+)
 
 // Row is a setting to be shown, without what must stay secret.
 type Row struct {
 	Name  string
-	Value string // "(hidden)" or masked if it is secret, "(none)" if it is empty
+	Value string // [Hidden] or masked if it is secret, [None] if it is empty
 	From  string // "environment", ".env", "file PATH" or "default"
 }
 
@@ -36,17 +40,17 @@ func (c Config) shown(s setting) string {
 	case value == "" && s.name == "PUBLIC_URL" && !mayHavePassword(c.Host):
 		return c.PublicURLAt(nil).String()
 	case value == "":
-		return "(none)"
+		return None
 	case s.secret:
-		return hidden
+		return Hidden
 	case s.name == "DATABASE_URL":
 		return maskDatabaseURL(value)
 	case s.name == "SMTP_URL" && c.SMTP == (mail.Server{}):
-		return hidden // it could not be read
+		return Hidden // it could not be read
 	case s.name == "SMTP_URL":
 		return c.SMTP.String()
 	case mayHavePassword(value):
-		return hidden // it belongs to another setting
+		return Hidden // it belongs to another setting
 	}
 	return value
 }
@@ -58,7 +62,7 @@ func maskDatabaseURL(databaseURL string) string {
 	case postgres.IsURL(databaseURL):
 		return postgres.MaskURL(databaseURL)
 	}
-	return hidden
+	return Hidden
 }
 
 // quoted returns part of a value as a fault may repeat it: cut if it is long. If the value may have

@@ -41,20 +41,9 @@ func files(_ context.Context, s Setup) []store.Finding {
 	if looked == 0 {
 		r.okUnless(id, "there is no .env here, and no setting comes from a file")
 	}
-	r.okUnless(id, "other users of this machine can neither read nor change the files of the settings")
+	r.okUnless(id, "other users of this machine can neither read nor change the files of the "+
+		"settings")
 	return r
-}
-
-// unusable reports whether one of these settings has a fault.
-func (s Setup) unusable(names ...string) bool {
-	for _, f := range settings(context.Background(), s) {
-		for _, name := range names {
-			if f.Level == store.LevelFail && f.ID == strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // roomForTransfers is what two imports of the largest size take in temporary files.
@@ -66,7 +55,8 @@ func temporary(context.Context, Setup) []store.Finding {
 	var r report
 	folder := os.TempDir()
 	if err := writable(folder); err != nil {
-		r.fail(id, fmt.Sprintf("no file can be made in %s, the folder for temporary files: imports and "+
+		r.fail(id, fmt.Sprintf("no file can be made in %s, the folder for temporary files: "+
+			"imports and "+
 			"exports will fail: %v", folder, err),
 			"set TMPDIR to a folder with room that this user can write")
 		return r
@@ -76,8 +66,10 @@ func temporary(context.Context, Setup) []store.Finding {
 	case err != nil:
 		r.ok(id, "files can be made in %s", folder)
 	case room < roomForTransfers:
-		r.warn(id, fmt.Sprintf("%s, the folder for temporary files, has %d MiB left: imports may have "+
-			"256 MiB each", folder, room/mib), "make room there, or set TMPDIR to a folder with more")
+		r.warn(id, fmt.Sprintf("%s, the folder for temporary files, has %d MiB left: imports "+
+			"may have "+
+			"256 MiB each", folder, room/mib), "make room there, or set TMPDIR to a folder with "+
+			"more")
 	default:
 		r.ok(id, "%s, the folder for temporary files, has %d MiB left", folder, room/mib)
 	}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"clientes/auth/mail"
@@ -18,30 +19,31 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	switch {
-	case s.unusable("SMTP_URL", "MAIL_FROM"):
-		return nil
-	case c.SMTP == (mail.Server{}) && isLoopback(c.PublicURLAt(s.Addr).Hostname()) && c.IsLoopback():
+	case c.SMTP == (mail.Server{}) && s.isInside():
 		r.ok(id, "without SMTP_URL, the log has the mail of this server on loopback")
 		return r
 	case c.SMTP == (mail.Server{}):
-		r.warn(id, "SMTP_URL is not set: no mail is sent, so nobody can set a forgotten password or "+
+		r.warn(id, "SMTP_URL is not set: no mail is sent, so nobody can set a forgotten "+
+			"password or "+
 			"learns of a change of theirs", "set SMTP_URL and MAIL_FROM")
 		return r
 	}
 	if c.SMTP.IsExposed() {
-		r.warn("mail-tls", "SMTP_URL has tls=none: whoever listens on the way to the mail server reads the "+
-			"links in mail, which are as good as passwords", "use STARTTLS or smtps://, and drop ?tls=none")
+		r.warn("mail-tls", "SMTP_URL has tls=none: whoever listens on the way to the mail "+
+			"server reads the "+
+			"links in mail, which are as good as passwords", "use STARTTLS or smtps://, and "+
+			"drop ?tls=none")
 	}
 	sender := mail.NewSMTP(mail.Config{
-		Server: c.SMTP, From: c.MailFrom, PublicURL: c.PublicURLAt(s.Addr), Timeout: patience,
+		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: patience,
 		RootCAs: s.RootCAs, Now: time.Now,
 	})
 	server, err := sender.Probe(ctx)
 	if err != nil {
-		message, cure := parts(err.Error())
-		if cure == "" || message == err.Error() {
-			cure = "check host and port in SMTP_URL, and that this machine may connect to them: many " +
-				"networks block the ports of mail"
+		message, cure, known := strings.Cut(err.Error(), "; ")
+		if !known {
+			cure = "check host and port in SMTP_URL, and that this machine may connect to them: " +
+				"many networks block the ports of mail"
 		}
 		r.fail(id, message, cure)
 		return r

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -16,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/net/publicsuffix"
@@ -28,52 +30,56 @@ func publicURL(ctx context.Context, s Setup) []store.Finding {
 	const id = "public-url-scheme"
 	var r report
 	c := s.Config
-	public := c.PublicURLAt(s.Addr)
+	public := s.public()
 	inside := isLoopback(public.Hostname())
-	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its https:// address"
+	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its https:// " +
+		"address"
 	switch hint := c.PublicURLHint(); {
 	case hint != "":
 		message, cure := parts(hint)
 		r.warn(id, message, cure)
 	case public.Scheme == "http" && !inside:
-		r.fail(id, fmt.Sprintf("PUBLIC_URL is %s, plain http: whoever listens on the way has passwords, "+
+		r.fail(id, fmt.Sprintf("PUBLIC_URL is %s, plain http: whoever listens on the way has "+
+			"passwords, "+
 			"tokens and the cookie, which goes without Secure", public), https)
 	case inside && !c.IsLoopback():
-		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but HOST=%s lets other machines connect: for them links "+
+		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but HOST=%s lets other machines connect: for "+
+			"them links "+
 			"in mail lead nowhere", public, c.Host),
 			"set PUBLIC_URL to what browsers use, or HOST to 127.0.0.1")
-	case inside && public.Scheme == "http" && c.Port != 0 && portOf(public) != strconv.Itoa(int(c.Port)):
-		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but PORT is %d: links in mail lead to something else",
+	case inside && public.Scheme == "http" && c.Port != 0 && !hasPort(public, c.Port):
+		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but PORT is %d: links in mail lead to "+
+			"something else",
 			public, c.Port), fmt.Sprintf("give PUBLIC_URL the port %d, or leave it out", c.Port))
 	}
-	r.okUnless(id, "PUBLIC_URL is %s, and the server listens at %s", public, s.address())
+	r.okUnless(id, "PUBLIC_URL is %s, and the server listens at %s", public, c.Address())
 	if !inside {
 		r = append(r, leadsHere(ctx, s, public)...)
 	}
 	return r
 }
 
-// address returns where the server listens, for people.
-func (s Setup) address() string {
-	if s.Addr != nil {
-		return s.Addr.String()
+// public returns where browsers find the server.
+func (s Setup) public() *url.URL {
+	if s.Serving != nil {
+		return s.Serving
 	}
-	return s.Config.Address()
+	return s.Config.PublicURLAt(nil)
 }
 
 func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && ip.IsLoopback()
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") ||
+		err == nil && ip.IsLoopback()
 }
 
-func portOf(u *url.URL) string {
-	switch {
-	case u.Port() != "":
-		return u.Port()
-	case u.Scheme == "https":
-		return "443"
-	}
-	return "80"
+// isInside reports whether the server is for this machine alone.
+func (s Setup) isInside() bool {
+	return isLoopback(s.public().Hostname()) && s.Config.IsLoopback()
+}
+
+func hasPort(u *url.URL, port uint16) bool {
+	return cmp.Or(u.Port(), "80") == strconv.Itoa(int(port))
 }
 
 // leadsHere looks whether a server of clientes answers at PUBLIC_URL. A machine behind a router may
@@ -85,11 +91,13 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 	switch {
 	case err != nil:
 		r.warn(id, fmt.Sprintf("nobody answers at PUBLIC_URL, seen from here: %v", withoutURL(err)),
-			cureOf(err, "check the name, its DNS and the proxy; from another machine `clientes doctor "+
+			cureOf(err, "check the name, its DNS and the proxy; from another machine `clientes "+
+				"doctor "+
 				public.String()+"` tells more"))
 	case !answer.ours:
 		r.warn(id, fmt.Sprintf("what answers at PUBLIC_URL is no server of clientes: status %d",
-			answer.status), "let the proxy there send all paths to this server, or correct PUBLIC_URL")
+			answer.status), "let the proxy there send all paths to this server, or correct "+
+			"PUBLIC_URL")
 	case answer.status != http.StatusOK:
 		r.warn(id, fmt.Sprintf("the server at PUBLIC_URL is not ready: %s", answer.message),
 			"look at the findings about that, or into its log")
@@ -104,8 +112,8 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 	const id = "listener"
 	var r report
 	c := s.Config
-	if s.Addr != nil {
-		r.ok(id, "this server listens at %s", s.Addr)
+	if s.Serving != nil {
+		r.ok(id, "this server has answered")
 		return r
 	}
 	if hint := c.LoopbackHint(); hint != "" {
@@ -141,15 +149,21 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 }
 
 // client returns a client that asks no proxy of the environment and follows no redirect.
-func (s Setup) client() *http.Client { return newClient(s.RootCAs) }
+func (s Setup) client() *http.Client { return newClient(s.RootCAs, s.Dial) }
 
-func newClient(roots *x509.CertPool) *http.Client {
+func newClient(
+	roots *x509.CertPool, dial func(ctx context.Context, network, address string) (net.Conn, error),
+) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			DialContext:           dial,
+			ExpectContinueTimeout: patience,
+			DisableKeepAlives:     true,
+			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}
 }
 
@@ -160,6 +174,7 @@ type answered struct {
 	message  string
 	header   http.Header
 	location string
+	end      time.Time // of the certificate, the zero time without TLS
 }
 
 // ask requests /readyz. A server of clientes repeats the id of the request in every answer.
@@ -181,14 +196,18 @@ func ask(ctx context.Context, client *http.Client, base string) (answered, error
 		Message string `json:"message"`
 	}
 	err = json.UnmarshalRead(io.LimitReader(resp.Body, 1<<16), &body)
+	var end time.Time
+	if resp.TLS != nil {
+		end = resp.TLS.PeerCertificates[0].NotAfter
+	}
 	return answered{
 		status: resp.StatusCode, message: body.Message, header: resp.Header,
-		location: resp.Header.Get("Location"),
-		ours:     err == nil && (body.Status == "ok" || body.Code != ""),
+		location: resp.Header.Get("Location"), end: end,
+		ours: err == nil && (body.Status == "ok" || body.Code != ""),
 	}, nil
 }
 
-// withoutURL returns the cause of an error of a client, without what it was asked for.
+// withoutURL returns the cause of an error of a client, without the URL of the request.
 func withoutURL(err error) error {
 	var at *url.Error
 	if errors.As(err, &at) {
@@ -208,8 +227,8 @@ func cureOf(err error, other string) string {
 	)
 	switch {
 	case errors.As(err, &stranger):
-		return "have the certificate signed by an authority that clients trust, and let the proxy send " +
-			"the intermediate certificates too"
+		return "have the certificate signed by an authority that clients trust, and let the " +
+			"proxy send the intermediate certificates too"
 	case errors.As(err, &name):
 		return "give the proxy a certificate for this name"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
@@ -222,26 +241,29 @@ func cureOf(err error, other string) string {
 	return other
 }
 
-// cookies looks at what browsers will do with the cookie of refresh tokens. It has Secure with https
-// in PUBLIC_URL, and always SameSite=Strict.
+// cookies looks at what browsers will do with the cookie of refresh tokens. It has Secure with
+// https in PUBLIC_URL, and always SameSite=Strict.
 func cookies(_ context.Context, s Setup) []store.Finding {
 	const id = "cookies"
 	var r report
-	public := s.Config.PublicURLAt(s.Addr)
-	if public.Scheme == "http" && (!isLoopback(public.Hostname()) || !s.Config.IsLoopback()) {
+	public := s.public()
+	if public.Scheme == "http" && !s.isInside() {
 		r.warn(id, "PUBLIC_URL is http, so the cookies go without Secure and the prefix __Host-",
 			"set PUBLIC_URL to an https:// address")
 	}
 	for _, origin := range s.Config.CORSOrigins {
 		u, err := url.Parse(origin)
-		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && siteOf(u) != siteOf(public) {
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, which is of another site than %s: browsers never "+
+		if err == nil && strings.HasPrefix(u.Scheme, "http") && siteOf(u) != siteOf(public) {
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, which is of another site than %s: "+
+				"browsers never "+
 				"send the cookie from its pages (SameSite=Strict)", origin, public),
-				"have these pages keep the refresh token themselves (a login without \"cookie\"), or serve "+
+				"have these pages keep the refresh token themselves (a login without "+
+					"\"cookie\"), or serve "+
 					"them from the site "+siteOf(public))
 		}
 	}
-	r.okUnless(id, "the cookies are HttpOnly and SameSite=Strict, Secure is %t", public.Scheme == "https")
+	r.okUnless(id, "the cookies are HttpOnly and SameSite=Strict, Secure is "+
+		"%t", public.Scheme == "https")
 	return r
 }
 
@@ -259,23 +281,26 @@ func siteOf(u *url.URL) string {
 func origins(_ context.Context, s Setup) []store.Finding {
 	const id = "cors"
 	var r report
-	public := s.Config.PublicURLAt(s.Addr)
+	public := s.public()
 	for _, origin := range s.Config.CORSOrigins {
 		u, err := url.Parse(origin)
-		if err != nil || strings.Contains(origin, "*") {
-			continue // a fault of the setting
+		if err != nil {
+			continue // that would be a fault of the setting
 		}
 		switch inside := isLoopback(u.Hostname()); {
 		case origin == public.String():
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which needs no entry",
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which needs "+
+				"no entry",
 				origin), "take it away")
 		case isLoopback(public.Hostname()):
 		case inside && u.Scheme == "http":
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a user may serve a "+
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a user "+
+				"may serve a "+
 				"page of this origin, and use the API with what they have typed there", origin),
 				"take it away where the server is more than a developer's")
 		case u.Scheme == "http":
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, plain http: whoever is on the way can change its "+
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, plain http: whoever is on the way can "+
+				"change its "+
 				"pages and take the tokens from them", origin),
 				"serve these pages over https, and name that origin")
 		}
@@ -283,6 +308,7 @@ func origins(_ context.Context, s Setup) []store.Finding {
 	if len(s.Config.CORSOrigins) == 0 {
 		r.ok(id, "no page of another origin may use the API")
 	}
-	r.okUnless(id, "the pages of %s may use the API", strings.Join(slices.Clone(s.Config.CORSOrigins), ", "))
+	r.okUnless(id, "the pages of %s may use the "+
+		"API", strings.Join(slices.Clone(s.Config.CORSOrigins), ", "))
 	return r
 }

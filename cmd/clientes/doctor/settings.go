@@ -37,9 +37,23 @@ func settings(_ context.Context, s Setup) []store.Finding {
 			set++
 		}
 	}
-	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none has a fault",
+	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none "+
+		"has a fault",
 		set)
 	return r
+}
+
+// unusable reports whether one of these settings has a fault.
+func (s Setup) unusable(names ...string) bool {
+	var faults *config.Error
+	if !errors.As(s.Err, &faults) {
+		return false
+	}
+	return slices.ContainsFunc(faults.Faults, func(fault string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return strings.HasPrefix(fault, name+" ")
+		})
+	})
 }
 
 // settingOf returns the id of what a fault or warning of the configuration is about.
@@ -49,10 +63,15 @@ func settingOf(text string) string {
 	}
 	for word := range strings.FieldsFuncSeq(text, isNoName) {
 		if slices.Contains(config.Names(), word) {
-			return strings.ToLower(strings.ReplaceAll(word, "_", "-"))
+			return idOf(word)
 		}
 	}
 	return "configuration"
+}
+
+// idOf returns the id of the findings about a setting: its name in lower case, with hyphens.
+func idOf(setting string) string {
+	return strings.ToLower(strings.ReplaceAll(setting, "_", "-"))
 }
 
 func isNoName(r rune) bool { return r != '_' && (r < 'A' || r > 'Z') }
@@ -62,10 +81,13 @@ func parts(text string) (message, cure string) {
 	if message, cure, ok := strings.Cut(text, "; "); ok {
 		return message, cure
 	}
-	for _, sign := range []string{", but has to be ", ", but has to "} {
+	for _, sign := range []string{", but has to ", ", but it has to ", ": it has to "} {
 		if message, cure, ok := strings.Cut(text, sign); ok {
-			return message, fmt.Sprintf("it%s%s", strings.TrimPrefix(sign, ", but"), cure)
+			return message, "it has to " + cure
 		}
+	}
+	if name, cure, ok := strings.Cut(text, " has to "); ok {
+		return name + " cannot be used as it stands", "it has to " + cure
 	}
 	if message, cure, ok := strings.Cut(text, ": "); ok && !strings.HasPrefix(text, ".env line") {
 		return message, cure
@@ -88,10 +110,12 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 	case c.Secret == "":
 		return r // a fault of the setting
 	case c.RootSecret == "":
-		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is derived from it",
+		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is "+
+			"derived from it",
 			len(c.Secret))
 	default:
-		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are hard to guess",
+		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are "+
+			"hard to guess",
 			len(c.Secret), len(c.RootSecret))
 	}
 	for _, previous := range []struct {
@@ -102,8 +126,10 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 	} {
 		if n := len(previous.secrets); n > 0 {
 			r.warn("secret-previous",
-				fmt.Sprintf("%s is still set: what its %d secrets have signed is good", previous.name, n),
-				fmt.Sprintf("take it away %s after the replacement, when no session from before it lives "+
+				fmt.Sprintf("%s is still set: what its %d secrets have signed is "+
+					"good", previous.name, n),
+				fmt.Sprintf("take it away %s after the replacement, when no session from before "+
+					"it lives "+
 					"any more; cmd/clientes/SECRETS.md has the steps", c.SessionMax))
 		}
 	}

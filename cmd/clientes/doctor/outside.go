@@ -1,0 +1,541 @@
+package doctor
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"clientes/store"
+)
+
+// Target is the server that [ExamineURL] looks at. Only URL and Now are required.
+type Target struct {
+	URL *url.URL // http or https and a host, nothing more
+	Now func() time.Time
+
+	// User, Password and Code are of an admin. Without them the server says nothing of the address
+	// that it sees.
+	User, Password, Code string
+
+	// Setup adds what the server finds in its own set-up.
+	Setup bool
+
+	// RootCAs may vouch for the server, nil for those that this machine trusts.
+	RootCAs *x509.CertPool
+
+	// Dial connects, nil for a usual connection.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// visit is an examination from outside.
+type visit struct {
+	Target
+	client *http.Client
+	base   string
+	report
+}
+
+// ExamineURL looks at a server from outside, as its clients do. It leaves nothing behind but the
+// entries that its login and its requests make in the log and the audit.
+func ExamineURL(ctx context.Context, t Target) []store.Finding {
+	ctx, cancel := context.WithTimeout(ctx, 6*patience)
+	defer cancel()
+	v := &visit{Target: t, client: newClient(t.RootCAs, t.Dial), base: t.URL.String()}
+	if v.reach(ctx) {
+		v.plain(ctx)
+		v.documents(ctx)
+		v.tokens(ctx)
+		v.body(ctx)
+		v.cookies(ctx)
+		v.private(ctx)
+		v.asAdmin(ctx)
+	}
+	return printable(v.report)
+}
+
+// reach reports whether a server of clientes answers. A redirect from http to https of the same
+// host is followed, as clients follow it.
+func (v *visit) reach(ctx context.Context) bool {
+	const id = "url"
+	answer, err := ask(ctx, v.client, v.base)
+	if err == nil && v.URL.Scheme == "http" && answer.location != "" {
+		to, parseErr := url.Parse(answer.location)
+		if parseErr == nil && to.Scheme == "https" && to.Hostname() == v.URL.Hostname() {
+			v.ok("url-redirect", "%s leads to https", v.base)
+			v.URL = &url.URL{Scheme: "https", Host: to.Host}
+			v.base = v.URL.String()
+			answer, err = ask(ctx, v.client, v.base)
+		}
+	}
+	switch {
+	case err != nil:
+		v.fail(id, fmt.Sprintf("nobody answers at %s: %v", v.base, withoutURL(err)),
+			cureOf(err, "check that the proxy and the server run, and that no firewall is in "+
+				"between"))
+		return false
+	case answer.location != "":
+		v.fail("url-redirect", fmt.Sprintf("%s/readyz leads to %s: a redirect loses the body "+
+			"and the "+
+			"token of a request", v.base, answer.location),
+			"give clients the address that it leads to, or let the proxy pass every path on")
+		return false
+	case !answer.ours:
+		cure := "let the proxy send all paths to the server"
+		if answer.status == http.StatusBadGateway || answer.status == http.StatusGatewayTimeout {
+			cure = "start the server, and compare its HOST and PORT with where the proxy sends " +
+				"requests"
+		}
+		v.fail(id, fmt.Sprintf("what answers at %s is no server of clientes, status %d", v.base,
+			answer.status), cure)
+		return false
+	}
+	v.ok(id, "a server of clientes answers at %s", v.base)
+	if answer.status == http.StatusOK {
+		v.ok("url-ready", "it is ready")
+	} else {
+		v.fail("url-ready", "it is not ready: "+answer.message, "look into its log")
+	}
+	v.clock(answer.header.Get("Date"))
+	if answer.end.IsZero() {
+		if !isLoopback(v.URL.Hostname()) {
+			v.fail("url-tls", v.base+" is plain http: whoever listens on the way has passwords "+
+				"and tokens",
+				"put a proxy with TLS before the server")
+		}
+		return true
+	}
+	v.report = append(v.report, certificate("url-tls", v.URL.Hostname(), answer.end)...)
+	if answer.header.Get("Strict-Transport-Security") == "" {
+		v.warn("url-hsts", "no answer has Strict-Transport-Security: a browser that is led to "+
+			"http:// "+
+			"sends its first request in clear",
+			"set PUBLIC_URL to the https:// address, and let the proxy keep the header")
+	} else {
+		v.ok("url-hsts", "browsers will use https alone")
+	}
+	return true
+}
+
+func (v *visit) clock(date string) {
+	const id = "url-clock"
+	at, err := http.ParseTime(date)
+	switch apart := v.Now().Sub(at); {
+	case err != nil:
+		v.warn(id, "no answer has a Date, which clients may compare with the end of a token",
+			"let the proxy keep that header")
+	case apart.Abs() > skew:
+		v.warn(id, fmt.Sprintf("the clock there is %s from the one here: tokens end too early "+
+			"or too late",
+			apart.Abs().Round(time.Second)), "let all machines follow one time (NTP)")
+	default:
+		v.ok(id, "the clock there and the one here agree")
+	}
+}
+
+// skew is how far two clocks may be apart: a Date has whole seconds, and an answer takes its time.
+const skew = 5 * time.Second
+
+// plain looks whether http is answered beside https, with anything but a redirect.
+func (v *visit) plain(ctx context.Context) {
+	const id = "url-http"
+	if v.URL.Scheme != "https" || v.URL.Port() != "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answer, err := ask(ctx, v.client, "http://"+v.URL.Host)
+	switch {
+	case err != nil:
+		v.ok(id, "nothing answers plain http")
+	case strings.HasPrefix(answer.location, "https://"):
+		v.ok(id, "plain http leads to https")
+	default:
+		v.fail(id, fmt.Sprintf("http://%s is answered without a redirect to https, with status "+
+			"%d: "+
+			"passwords and tokens may go in clear", v.URL.Host, answer.status),
+			"let the proxy answer port 80 with a redirect and nothing else: in nginx, "+
+				"return 308 https://$host$request_uri")
+	}
+}
+
+// documents compares the address that the server publishes with this one, and looks whether entity
+// tags come through.
+func (v *visit) documents(ctx context.Context) {
+	const id = "url-public"
+	resp, body, err := v.get(ctx, "GET", "/openapi.json", nil)
+	var document struct {
+		Info    struct{ Version string }
+		Servers []struct{ URL string }
+	}
+	if err == nil {
+		err = json.Unmarshal(body, &document, json.MatchCaseInsensitiveNames(true))
+	}
+	if err != nil || len(document.Servers) == 0 {
+		v.fail(id, fmt.Sprintf("/openapi.json cannot be read: %v", err),
+			"let the proxy send all paths to the server, unchanged")
+		return
+	}
+	public := document.Servers[0].URL
+	switch secure := strings.HasPrefix(public, "https://"); {
+	case public == v.base:
+		v.ok(id, "%s is its PUBLIC_URL, and its API has the version "+
+			"%s", v.base, document.Info.Version)
+	case v.URL.Scheme == "https" && !secure:
+		v.fail(id, fmt.Sprintf("its PUBLIC_URL is %s: the cookies go without Secure, and pages "+
+			"of %s are "+
+			"refused the cookie", public, v.base), "set PUBLIC_URL="+v.base)
+	default:
+		v.warn(id, fmt.Sprintf("its PUBLIC_URL is %s: links in mail lead there, and pages of %s "+
+			"are "+
+			"refused the cookie", public, v.base), "if people use this address, set "+
+			"PUBLIC_URL="+v.base)
+	}
+	v.tags(ctx, resp.Header.Get("ETag"))
+}
+
+// tags looks whether entity tags come through as they are: a weak one is good for no If-Match.
+func (v *visit) tags(ctx context.Context, tag string) {
+	const id = "url-etag"
+	cure := "let the proxy pass ETag and If-None-Match on as they are, and leave compressing to " +
+		"the server"
+	if tag == "" || strings.HasPrefix(tag, "W/") {
+		v.fail(id, fmt.Sprintf("the ETag of answers is lost or made weak (%q): no client can "+
+			"write with "+
+			"If-Match", tag), cure)
+		return
+	}
+	resp, _, err := v.get(ctx, "GET", "/openapi.json", http.Header{"If-None-Match": {tag}})
+	if err != nil || resp.StatusCode != http.StatusNotModified {
+		v.warn(id, "If-None-Match does not reach the server", cure)
+		return
+	}
+	v.ok(id, "entity tags come through as they are")
+}
+
+// tokens looks whether both headers with an access token reach the server: it calls one that is
+// none by its name, and says that there is no token where the header was lost.
+func (v *visit) tokens(ctx context.Context) {
+	const id = "url-token"
+	var lost []string
+	for _, name := range []string{"x-access-token", "Authorization"} {
+		resp, body, err := v.get(ctx, "GET", "/me", http.Header{name: {"Bearer doctor"}})
+		if err != nil || resp.StatusCode != 401 || codeOf(body) != "token_invalid" {
+			lost = append(lost, name)
+		}
+	}
+	if lost != nil {
+		v.fail(id, fmt.Sprintf("a token in %s does not reach the "+
+			"server", strings.Join(lost, " or ")),
+			"let the proxy pass these headers on, and have no login of its own")
+		return
+	}
+	v.ok(id, "a token reaches the server in x-access-token and in Authorization")
+}
+
+func codeOf(body []byte) string {
+	var problem struct {
+		Code string `json:"code"`
+	}
+	_ = json.Unmarshal(body, &problem) // no JSON has no code
+	return problem.Code
+}
+
+// largest is the size of the largest file that the server takes for an import, in bytes.
+const largest = 256 * mib
+
+// errTaken ends a request whose body somebody wants to read.
+var errTaken = errors.New("the body is wanted")
+
+// never is a body that is not sent. Its first byte would be read after the answer 100 Continue.
+type never struct{}
+
+func (never) Read([]byte) (int, error) { return 0, errTaken }
+
+// body looks whether a proxy refuses an import because of its size. It announces one, without a
+// token, and sends nothing of it.
+func (v *visit) body(ctx context.Context) {
+	const id = "url-body"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.base+"/clientes/import", never{})
+	if err != nil {
+		return // the URL is as good as before
+	}
+	req.ContentLength = largest
+	req.Header.Set("Expect", "100-continue")
+	req.Header.Set("Content-Type", "text/csv")
+	resp, err := v.client.Do(req)
+	if errors.Is(err, errTaken) {
+		v.ok(id, "a body of 256 MiB is let through")
+		return
+	}
+	if err != nil {
+		v.warn(id, fmt.Sprintf("a request that announces a body of 256 MiB gets no answer: %v",
+			withoutURL(err)), "let the proxy pass on bodies of that size")
+		return
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	if codeOf(text) == "token_missing" {
+		v.ok(id, "a body of 256 MiB is let through")
+		return
+	}
+	v.fail(id, fmt.Sprintf("the proxy refuses a body of 256 MiB, the largest import, with "+
+		"status %d",
+		resp.StatusCode), "raise its limit: in nginx, client_max_body_size 256m")
+}
+
+// cookies looks whether a page of this origin may use the cookies, and how they come through. The
+// logout of a session that is none clears the cookie.
+func (v *visit) cookies(ctx context.Context) {
+	const id = "url-cookies"
+	resp, body, err := v.get(ctx, "POST", "/logout", http.Header{
+		"Origin": {v.base}, "Cookie": {"clientes_refresh=doctor; __Host-clientes_refresh=doctor"},
+	})
+	switch {
+	case err != nil:
+		v.fail(id, fmt.Sprintf("a logout gets no answer: %v", withoutURL(err)), "look into the "+
+			"server's log")
+		return
+	case codeOf(body) == "cross_origin":
+		v.fail(id, fmt.Sprintf("a page of %s is refused the cookie: nobody can log in at /login "+
+			"there",
+			v.base), "set PUBLIC_URL="+v.base+", and let the proxy pass Origin on")
+		return
+	}
+	at := slices.IndexFunc(resp.Cookies(), func(c *http.Cookie) bool {
+		return strings.HasSuffix(c.Name, "clientes_refresh")
+	})
+	if at < 0 {
+		v.fail(id, "the cookie is lost on the way", "let the proxy pass Cookie and Set-Cookie on")
+		return
+	}
+	c := resp.Cookies()[at]
+	var lacks []string
+	for what, has := range map[string]bool{
+		"HttpOnly": c.HttpOnly, "SameSite=Strict": c.SameSite == http.SameSiteStrictMode,
+		"Path=/": c.Path == "/", "Secure": c.Secure || v.URL.Scheme == "http",
+		"the prefix __Host-": strings.HasPrefix(c.Name, "__Host-") || v.URL.Scheme == "http",
+		"no Domain":          c.Domain == "",
+	} {
+		if !has {
+			lacks = append(lacks, what)
+		}
+	}
+	if lacks != nil {
+		slices.Sort(lacks)
+		v.fail(id, "the cookie comes without "+strings.Join(lacks, ", "),
+			"set PUBLIC_URL="+v.base+", and let the proxy leave Set-Cookie as it is")
+		return
+	}
+	v.ok(id, "a page of %s may use the cookies, and they come as they were sent", v.base)
+}
+
+// private looks whether strangers reach what METRICS_ADDR serves.
+func (v *visit) private(ctx context.Context) {
+	const id = "url-metrics"
+	for _, path := range []string{"/metrics", "/debug/pprof/"} {
+		resp, _, err := v.get(ctx, "GET", path, nil)
+		if err == nil && resp.StatusCode == http.StatusOK {
+			v.fail(id, "everybody can read "+v.base+path, "let the proxy send nothing to "+
+				"METRICS_ADDR")
+			return
+		}
+	}
+	v.ok(id, "strangers reach neither metrics nor profiles")
+}
+
+// asAdmin looks at what the server sees of a request, which it tells admins alone.
+func (v *visit) asAdmin(ctx context.Context) {
+	const id = "url-address"
+	if v.User == "" {
+		v.warn(id, "which address the server sees, and whether it believes a forged one, was "+
+			"not looked "+
+			"at: it tells admins alone", "give --user NAME of an admin")
+		return
+	}
+	token, ok := v.login(ctx)
+	if !ok {
+		return
+	}
+	defer func() {
+		// A session that stays would end by itself.
+		_, _, _ = v.get(context.WithoutCancel(ctx), "POST", "/logout",
+			http.Header{"x-access-token": {token}})
+	}()
+	seen, ok := v.seen(ctx, token, nil)
+	if !ok {
+		return
+	}
+	for _, f := range seen.Findings {
+		if v.Setup || strings.HasPrefix(f.ID, "request-") {
+			v.report = append(v.report, store.Finding(f))
+		}
+	}
+	v.headers(seen.Request.Headers)
+	// An address for documentation (RFC 5737), which nobody has.
+	const forged = "192.0.2.66"
+	other, ok := v.seen(ctx, token, http.Header{"X-Forwarded-For": {forged}})
+	// Without a proxy in between, or with one that knows it, this client is at a trusted address
+	// itself: on the machine of the proxy, for example.
+	isProxy := seen.Request.AddressTrusted && !other.Request.AddressTrusted &&
+		(seen.Request.Believed || seen.Request.PublicURL != v.base)
+	switch {
+	case !ok:
+	case other.Request.Address != seen.Request.Address && isProxy:
+		v.warn(id, fmt.Sprintf("this client has the address %s, which TRUSTED_PROXIES trusts, "+
+			"so it may "+
+			"name any other: whether strangers can was not seen", seen.Request.Address),
+			"look from a machine that is no proxy")
+	case other.Request.Address != seen.Request.Address:
+		v.fail(id, fmt.Sprintf("the server believed a forged X-Forwarded-For: it took %s for "+
+			"the address "+
+			"of this client, and %s before", other.Request.Address, seen.Request.Address),
+			"let the proxy add the address to the header instead of passing it on, and name the "+
+				"proxy "+
+				"alone in TRUSTED_PROXIES: no network of clients")
+	default:
+		v.ok(id, "the server sees %s, and does not believe a forged X-Forwarded-For",
+			seen.Request.Address)
+	}
+}
+
+// sent are the headers of [visit.seen] that clients depend on.
+func sent() http.Header {
+	return http.Header{
+		"If-Match": {`"1"`}, "If-None-Match": {`"1"`}, "Idempotency-Key": {"doctor"},
+	}
+}
+
+func (v *visit) headers(arrived []string) {
+	const id = "url-headers"
+	var lost []string
+	for name := range sent() {
+		if !slices.Contains(arrived, strings.ToLower(name)) {
+			lost = append(lost, name)
+		}
+	}
+	if lost != nil {
+		slices.Sort(lost)
+		v.fail(id, fmt.Sprintf("%s did not reach the server: writes may happen twice, or over "+
+			"each other",
+			strings.Join(lost, ", ")), "let the proxy pass these headers on")
+		return
+	}
+	v.ok(id, "the headers that clients depend on reach the server")
+}
+
+// login returns an access token.
+func (v *visit) login(ctx context.Context) (token string, ok bool) {
+	const id = "url-login"
+	body, err := json.Marshal(map[string]string{
+		"user": v.User, "password": v.Password, "code": v.Code,
+	})
+	if err != nil {
+		v.fail(id, "the user or the password is not UTF-8", "correct it")
+		return "", false
+	}
+	isJSON := http.Header{"Content-Type": {"application/json"}}
+	resp, text, err := v.send(ctx, "POST", "/login", isJSON, body)
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if err == nil {
+		_ = json.Unmarshal(text, &answer) // without a token it is an error
+	}
+	switch code := codeOf(text); {
+	case err != nil:
+		v.fail(id, fmt.Sprintf("a login gets no answer: %v", withoutURL(err)), "look into the "+
+			"server's log")
+	case answer.Token != "":
+		return answer.Token, true
+	case code == "mfa_required" || code == "mfa_invalid":
+		v.fail(id, "the user has a second factor, and the code is missing or wrong",
+			"give --code with the code that the app shows now")
+	default:
+		v.fail(id, fmt.Sprintf("the login was refused with status %d %s", resp.StatusCode, code),
+			"check user and password; after too many failures wait as long as the answer says")
+	}
+	return "", false
+}
+
+// examination is the answer of GET /doctor.
+type examination struct {
+	Request struct {
+		Address        string   `json:"address"`
+		AddressTrusted bool     `json:"address_trusted"`
+		Believed       bool     `json:"believed"`
+		Headers        []string `json:"headers"`
+		PublicURL      string   `json:"public_url"`
+	} `json:"request"`
+	Findings []struct {
+		ID      string      `json:"id"`
+		Level   store.Level `json:"level"`
+		Message string      `json:"message"`
+		Cure    string      `json:"cure"`
+	} `json:"findings"`
+}
+
+func (v *visit) seen(
+	ctx context.Context, token string, more http.Header,
+) (answer examination, ok bool) {
+	const id = "url-login"
+	h := sent()
+	h.Set("x-access-token", token)
+	for name, values := range more {
+		h[name] = values
+	}
+	resp, body, err := v.get(ctx, "GET", "/doctor", h)
+	switch {
+	case err != nil:
+		v.fail(id, fmt.Sprintf("GET /doctor gets no answer: %v", withoutURL(err)),
+			"look into the server's log")
+		return answer, false
+	case codeOf(body) == "forbidden":
+		v.fail(id, "the user is no admin", "give --user NAME of an admin")
+		return answer, false
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || resp.StatusCode != http.StatusOK {
+		v.fail(id, fmt.Sprintf("GET /doctor is answered with status %d %s", resp.StatusCode,
+			codeOf(body)), "compare the versions of this program and of the server")
+		return answer, false
+	}
+	return answer, true
+}
+
+func (v *visit) get(
+	ctx context.Context, method, path string, h http.Header,
+) (*http.Response, []byte, error) {
+	return v.send(ctx, method, path, h, nil)
+}
+
+// send returns an answer and its body, of which it reads four megabytes at most.
+func (v *visit) send(
+	ctx context.Context, method, path string, h http.Header, body []byte,
+) (*http.Response, []byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, v.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	for name, values := range h {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	resp, err := v.client.Do(req)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4*mib))
+	return resp, text, err
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"clientes/store"
+)
+
+// storeMetrics collects the numbers of a store, under the names of OpenTelemetry's conventions for
+// clients of a database where there is one.
+type storeMetrics struct {
+	stats func() store.Stats
+
+	count, most, pending, wait, timeouts, batches *prometheus.Desc
+}
+
+func newStoreMetrics(stats func() store.Stats) *storeMetrics {
+	const pool = "db_client_connection_pool_name"
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &storeMetrics{
+		stats: stats,
+		count: desc("db_client_connection_count",
+			"Connections to the database by their state.", pool, "db_client_connection_state"),
+		most: desc("db_client_connection_max",
+			"How many connections to the database there may be.", pool),
+		pending: desc("db_client_connection_pending_requests",
+			"Calls that wait for a connection to the database.", pool),
+		wait: desc("db_client_connection_wait_time_seconds",
+			"How long calls waited for a connection to the database.", pool),
+		timeouts: desc("db_client_connection_timeouts_total",
+			"Calls that got no connection to the database in time, or could not wait for one since "+
+				"too many did.", pool),
+		batches: desc("clientes_write_batch_size",
+			"How many writers shared a commit that changed something."),
+	}
+}
+
+// addStore registers the numbers of a store.
+func (m *metrics) addStore(st store.Store) {
+	if m != nil {
+		m.registry.MustRegister(newStoreMetrics(st.Stats))
+	}
+}
+
+// Describe implements [prometheus.Collector].
+func (m *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		m.count, m.most, m.pending, m.wait, m.timeouts, m.batches,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m *storeMetrics) Collect(ch chan<- prometheus.Metric) {
+	stats := m.stats()
+	for _, p := range stats.Pools {
+		send := func(d *prometheus.Desc, t prometheus.ValueType, n int64, state ...string) {
+			labels := append([]string{p.Name}, state...)
+			ch <- prometheus.MustNewConstMetric(d, t, float64(n), labels...)
+		}
+		send(m.count, prometheus.GaugeValue, int64(p.Used), "used")
+		send(m.count, prometheus.GaugeValue, int64(p.Idle), "idle")
+		send(m.most, prometheus.GaugeValue, int64(p.Max))
+		send(m.pending, prometheus.GaugeValue, int64(p.Waiting))
+		send(m.timeouts, prometheus.CounterValue, p.Timeouts)
+		taken, waited := uint64(p.Taken), p.Waited.Seconds()
+		ch <- prometheus.MustNewConstSummary(m.wait, taken, waited, nil, p.Name)
+	}
+	if b := stats.Batches; b != nil {
+		atMost := make(map[float64]uint64, len(b.AtMost))
+		for i, n := range b.AtMost {
+			atMost[float64(int(1)<<i)] = uint64(n)
+		}
+		commits, writers := uint64(b.Commits), float64(b.Writers)
+		ch <- prometheus.MustNewConstHistogram(m.batches, commits, writers, atMost)
+	}
+}
