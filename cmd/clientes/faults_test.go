@@ -113,8 +113,13 @@ func TestPlantedFaultsFitTheProgram(t *testing.T) {
 	for _, p := range verify.Promises() {
 		checks[p.ID] = true
 	}
+	page := readProjectFile(t, "cmd/clientes/VERIFY.md")
 	names := make(map[string]bool)
 	for _, f := range faults {
+		row := fmt.Sprintf("| `%s` | %s | `%s` |\n", f.name, f.promise, f.check)
+		if !strings.Contains(page, row) {
+			t.Errorf("cmd/clientes/VERIFY.md lacks %s", row)
+		}
 		if names[f.name] || f.promise == "" || len(f.edits) == 0 {
 			t.Errorf("%s: twice, without a promise, or without an edit", f.name)
 		}

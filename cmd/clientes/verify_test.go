@@ -235,6 +235,8 @@ func TestVerifyRefuses(t *testing.T) {
 	server := f.on(0).url("")
 	stranger := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(stranger.Close)
+	moved := httptest.NewServer(http.RedirectHandler("https://example.com", http.StatusFound))
+	t.Cleanup(moved.Close)
 	nowhere := httptest.NewServer(http.NotFoundHandler())
 	nowhere.Close()
 	missing := filepath.Join(t.TempDir(), "missing.db")
@@ -256,6 +258,7 @@ func TestVerifyRefuses(t *testing.T) {
 		{f.databaseURL, nil, 2, "takes URL"},
 		{f.databaseURL, []string{nowhere.URL}, 1, "no server answers"},
 		{f.databaseURL, []string{stranger.URL}, 1, "is not ready: 404"},
+		{f.databaseURL, []string{moved.URL}, 1, "redirects"},
 		{f.databaseURL, []string{server}, 1, "has no other admin"},
 		{"sqlite:" + missing, []string{server}, 1, "clientes migrate"},
 	} {
@@ -300,7 +303,7 @@ func TestVerifySendsNoMail(t *testing.T) {
 }
 
 // tableRow is a row of the table of promises in the page.
-var tableRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (.*) \\|$")
+var tableRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([^|]*) \\|$")
 
 // The page has a table of all promises, in the words of the code.
 func TestVerifyPage(t *testing.T) {

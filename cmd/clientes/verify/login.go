@@ -68,6 +68,10 @@ func retryAfter(a answer) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
+// errSlowed is for checks of failed logins once the server slows the address of this machine down.
+// More of them would make everybody's logins from there wait longer.
+var errSlowed = notTried("the server slows this address down already")
+
 func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 	u, err := v.newUser(ctx, "viewer")
 	if err != nil {
@@ -110,6 +114,7 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 			most)
 	}
 	if failed < freeFailures {
+		v.slowed = true
 		return "", notTried("of %d wrong passwords only %d were looked at: the server slows this "+
 			"address down already", atOnce, failed)
 	}
@@ -142,6 +147,9 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 }
 
 func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
+	if v.slowed {
+		return "", errSlowed
+	}
 	s, err := v.newSession(ctx, "viewer")
 	if err != nil {
 		return "", err
@@ -160,7 +168,8 @@ func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 		if a.status == http.StatusTooManyRequests {
-			return "", notTried("the server slows this address down already")
+			v.slowed = true
+			return "", errSlowed
 		}
 	}
 	lastFailure := time.Now()
@@ -212,6 +221,9 @@ const pairs = 6
 
 // wrongLogins sends wrong passwords for users and for nobody, in a random order.
 func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
+	if v.slowed {
+		return nil, errSlowed
+	}
 	var users []*user
 	for range 2 { // each may fail four times
 		u, err := v.newUser(ctx, "viewer")
@@ -244,7 +256,8 @@ func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
 		}
 		if p.known.status == http.StatusTooManyRequests ||
 			p.unknown.status == http.StatusTooManyRequests {
-			return nil, notTried("the server slows this address down already")
+			v.slowed = true
+			return nil, errSlowed
 		}
 		all = append(all, p)
 	}

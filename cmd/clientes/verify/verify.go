@@ -137,7 +137,8 @@ type verifier struct {
 
 	sharedSessions map[string]*session // by role, see shared
 
-	pairs []pair // the wrong logins whose answers were compared, for their times
+	slowed bool   // the server slows down logins from this address
+	pairs  []pair // the wrong logins whose answers were compared, for their times
 
 	mu       sync.Mutex
 	made     int              // users, for their names
@@ -189,6 +190,8 @@ func Ready(ctx context.Context, cfg Config) error {
 			return fmt.Errorf("no server answers at %s; is it running? (%w)", server, err)
 		case err != nil:
 			return fmt.Errorf("the server at %s cannot be tried: %w", server, err)
+		case a.status/100 == 3:
+			return fmt.Errorf("the server at %s redirects; give the URL that it leads to", server)
 		case a.status != http.StatusOK:
 			return fmt.Errorf("the server at %s is not ready: %v", server, a)
 		case a.member("status") != "ok":
