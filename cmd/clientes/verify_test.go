@@ -309,6 +309,7 @@ var tableRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| ([^|]*) \\|$")
 func TestVerifyPage(t *testing.T) {
 	var got, want []string
 	page := readProjectFile(t, "cmd/clientes/VERIFY.md")
+	page, _, _ = strings.Cut(page, "\n## Who verifies verify\n") // with a table of another kind
 	for _, row := range tableRow.FindAllStringSubmatch(page, -1) {
 		got = append(got, row[1]+": "+row[2])
 	}

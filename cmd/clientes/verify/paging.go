@@ -85,15 +85,15 @@ func (v *verifier) churn(ctx context.Context, stay []cliente) (writes int, err e
 		if err != nil {
 			return writes, err
 		}
-		any := http.Header{"If-Match": anyVersion}
+		anyway := http.Header{"If-Match": anyVersion}
 		if _, err := send(http.StatusOK, request{
-			method: "PATCH", path: stay[i%len(stay)].path(), header: any,
+			method: "PATCH", path: stay[i%len(stay)].path(), header: anyway,
 			body: texts{"notes": fmt.Sprintf("change %d", i)},
 		}); err != nil {
 			return writes, err
 		}
 		if _, err := send(http.StatusNoContent,
-			request{method: "DELETE", path: c.path(), header: any}); err != nil {
+			request{method: "DELETE", path: c.path(), header: anyway}); err != nil {
 			return writes, err
 		}
 	}

@@ -222,7 +222,7 @@ func tryRolesRecords(ctx context.Context, v *verifier) (string, error) {
 	if err := v.wantForbidden(ctx, viewer, writing); err != nil {
 		return "", err
 	}
-	any := http.Header{"If-Match": anyVersion}
+	anyway := http.Header{"If-Match": anyVersion}
 	a, err := v.want(ctx, http.StatusCreated, request{
 		method: "POST", path: "/clientes", token: editor.token, body: v.named("roles"),
 	})
@@ -234,9 +234,9 @@ func tryRolesRecords(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	for _, r := range []request{
-		{method: "PATCH", path: c.path(), body: texts{"notes": "by a viewer"}, header: any},
-		{method: "PUT", path: c.path(), body: v.named("roles by a viewer"), header: any},
-		{method: "DELETE", path: c.path(), header: any},
+		{method: "PATCH", path: c.path(), body: texts{"notes": "by a viewer"}, header: anyway},
+		{method: "PUT", path: c.path(), body: v.named("roles by a viewer"), header: anyway},
+		{method: "DELETE", path: c.path(), header: anyway},
 	} {
 		r.token = viewer.token
 		a, err := v.do(ctx, r)
@@ -265,8 +265,8 @@ func tryRolesRecords(ctx context.Context, v *verifier) (string, error) {
 			now.Version)
 	}
 	for _, r := range []request{
-		{method: "PATCH", path: c.path(), body: texts{"notes": "by an editor"}, header: any},
-		{method: "DELETE", path: c.path(), header: any},
+		{method: "PATCH", path: c.path(), body: texts{"notes": "by an editor"}, header: anyway},
+		{method: "DELETE", path: c.path(), header: anyway},
 	} {
 		r.token = editor.token
 		a, err := v.do(ctx, r)
