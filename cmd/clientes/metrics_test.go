@@ -6,8 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -18,17 +18,10 @@ import (
 
 const metricsHere = "METRICS_ADDR=127.0.0.1:0"
 
-var metricsLine = regexp.MustCompile(`"msg":"metrics","addr":"([^"]+)"`)
-
 // metricsURL returns the URL of a path where the server shows its metrics.
 func (s *server) metricsURL(t *testing.T, path string) string {
 	t.Helper()
-	var addr []string
-	authtest.Eventually(t, "the log has the address of the metrics", func() bool {
-		addr = metricsLine.FindStringSubmatch(s.stderr.String())
-		return addr != nil
-	})
-	return "http://" + addr[1] + path
+	return "http://" + s.metricsAddr(t) + path
 }
 
 // ask sends a request and returns the answer and its body.
@@ -50,11 +43,7 @@ func ask(t *testing.T, method, url string, headers ...string) (*http.Response, s
 // samples returns what a scrape of the server shows.
 func (s *server) samples(t *testing.T) map[string]float64 {
 	t.Helper()
-	resp, body := ask(t, "GET", s.metricsURL(t, "/metrics"))
-	if resp.StatusCode != 200 {
-		t.Fatalf("the scrape answered %d: %s", resp.StatusCode, body)
-	}
-	return authtest.Samples(t, body)
+	return authtest.Samples(t, scrape(t, s.metricsAddr(t)))
 }
 
 // Without METRICS_ADDR nothing of it is served, and with it only there.
@@ -118,7 +107,7 @@ func TestMetricsOfAServer(t *testing.T) {
 		got = s.samples(t)
 		return got[nowhere] == 3
 	})
-	version, revision := buildOf(nil, false)
+	version, revision := buildOf(debug.ReadBuildInfo())
 	build := fmt.Sprintf(`clientes_build_info{commit=%q,goversion=%q,version=%q}`,
 		revision, runtime.Version(), version)
 	for name, want := range map[string]float64{
@@ -211,24 +200,32 @@ func textOf(t *testing.T, url string) string {
 	return string(body)
 }
 
-// A scrape answers while the database is silent, and says that the server is not ready.
+// A scrape answers while the database is gone or silent, and says that the server is not ready.
 func TestAScrapeWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
-	cable, through := postgrestest.NewCable(t, postgrestest.Database(t))
-	s := newFleet(t, 1, through, metricsHere).on(0)
-	wantStore := func(want float64) {
-		t.Helper()
-		authtest.Eventually(t, fmt.Sprintf("the store is %v", want), func() bool {
-			got := s.samples(t)
-			if _, ok := got["go_goroutines"]; !ok {
-				t.Error("the rest is missing")
+	for _, how := range []postgrestest.CableState{postgrestest.Broken, postgrestest.Silent} {
+		t.Run(string(how), func(t *testing.T) {
+			t.Parallel()
+			if how == postgrestest.Silent && os.Getenv("TEST_LONG") == "" {
+				t.Skip("TEST_LONG is not set: it takes ten seconds until silence is known")
 			}
-			return got[`clientes_ready{check="store"}`] == want
+			cable, through := postgrestest.NewCable(t, postgrestest.Database(t))
+			s := newFleet(t, 1, through, metricsHere).on(0)
+			wantStore := func(want float64) {
+				t.Helper()
+				authtest.Eventually(t, fmt.Sprintf("the store is %v", want), func() bool {
+					got := s.samples(t)
+					if _, ok := got["go_goroutines"]; !ok {
+						t.Error("the rest is missing")
+					}
+					return got[`clientes_ready{check="store"}`] == want
+				})
+			}
+			wantStore(1)
+			cable.Cut(how)
+			wantStore(0)
 		})
 	}
-	wantStore(1)
-	cable.Cut(postgrestest.Silent)
-	wantStore(0)
 }
 
 // A METRICS_ADDR that cannot be used stops the start, before anything is made.

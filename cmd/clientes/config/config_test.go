@@ -207,7 +207,7 @@ func TestFaults(t *testing.T) {
 		{"METRICS_ADDR", "127.0.0.1:65536", `but has to be an address and a port: 127.0.0.1:9090`},
 		{"METRICS_ADDR", "127.0.0.1:http", `but has to be an address and a port: 127.0.0.1:9090`},
 		{"METRICS_ADDR", "::1:9090", `but has to be an address and a port: 127.0.0.1:9090`},
-		{"METRICS_ADDR", "http://127.0.0.1:9090", `but has to be an address to listen on, not a URL`},
+		{"METRICS_ADDR", "http://127.0.0.1:9090", `but has to be an address to listen on`},
 		{"METRICS_ADDR", ":9090", `METRICS_ADDR is ":9090", but has to name the address too: ` +
 			`127.0.0.1:9090 for this machine alone, or 0.0.0.0:9090 for all`},
 		{"METRICS_ADDR", "a b:9090", `METRICS_ADDR is "a b:9090", whose host has to be an address`},
