@@ -25,7 +25,8 @@ func (o *outage) note(now time.Time, err error) {
 	ctx := context.Background()
 	switch {
 	case err == nil && !o.since.IsZero():
-		o.log.InfoContext(ctx, o.well, "after", now.Sub(o.since).Abs().Round(time.Millisecond).String())
+		after := now.Sub(o.since).Abs().Round(time.Millisecond)
+		o.log.InfoContext(ctx, o.well, "after", after.String())
 		o.since = time.Time{}
 	case err == nil:
 	case o.since.IsZero():

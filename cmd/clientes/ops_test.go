@@ -98,8 +98,8 @@ func TestPromtoolAcceptsTheRules(t *testing.T) {
 	}
 }
 
-// TestAlertsComeAndGo runs the stories of alerts_test.yml, which takes some 15 seconds.
-func TestAlertsComeAndGo(t *testing.T) {
+// TestOpsAlertsComeAndGo runs the stories of alerts_test.yml, which takes some 15 seconds.
+func TestOpsAlertsComeAndGo(t *testing.T) {
 	if os.Getenv("TEST_LONG") == "" {
 		t.Skip("TEST_LONG is not set")
 	}
