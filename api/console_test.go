@@ -244,6 +244,7 @@ const typing = `(async () => {
 })()`
 
 func TestTheEndOfASession(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Editor)
@@ -317,6 +318,7 @@ func TestTheEndOfASession(t *testing.T) {
 }
 
 func TestLogoutInTheBrowser(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Viewer)
@@ -350,6 +352,7 @@ func TestLogoutInTheBrowser(t *testing.T) {
 }
 
 func TestLanguagesOfTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.speaks("de,pt-PT;q=0.9,en;q=0.8")
@@ -396,6 +399,7 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 }
 
 func TestAConsoleAtAnotherAddress(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t) // its PUBLIC_URL is another one
 	b := f.browser()
 	b.open("/login")
