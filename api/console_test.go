@@ -243,8 +243,8 @@ const typing = `(async () => {
 	main.dirty = () => Boolean(main.querySelector("form"));
 })()`
 
+// Not beside others: the page has to be looked at within the minute and a half of the warning.
 func TestTheEndOfASession(t *testing.T) {
-	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Editor)
