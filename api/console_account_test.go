@@ -10,6 +10,7 @@ import (
 
 // One's own account, from the roles to the new password that ends it all.
 func TestAccountInTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b, other := f.browser(), f.browser()
 	b.login(store.Editor)
@@ -89,6 +90,7 @@ func TestAccountInTheConsole(t *testing.T) {
 
 // One session ends alone, the known devices are forgotten, and then all sessions end.
 func TestSessionsInTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	f.want(f.logIn(store.Editor, "", "User-Agent", "<img src=x onerror=alert(1)>"), 200, "")
 	b := f.browser()
@@ -124,6 +126,7 @@ func TestSessionsInTheConsole(t *testing.T) {
 
 // Whoever must have a second factor is led to it, can do nothing else, and goes on with it.
 func TestARequiredSecondFactorInTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	f.requireMFA(store.Admin)
 	b := f.browser()

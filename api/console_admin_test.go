@@ -14,6 +14,7 @@ import (
 
 // An admin invites a user, changes the role, and disables the user. The audit tells of it.
 func TestAdminsInTheConsole(t *testing.T) {
+	t.Parallel()
 	clock := authtest.StoppedAt(store.Instant(time.Now()))
 	engine := authtest.SQLite()
 	f := newFixture(t, engine.Open(t, engine.Migrated(t), clock.Now), atItsAddress)

@@ -30,6 +30,7 @@ func (f *fixture) cliente(id int64) (c store.Cliente) {
 
 // People find, sort and page customers, with and without a mouse.
 func TestCustomersOfTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Editor)
@@ -177,6 +178,7 @@ func TestCustomersOfTheConsole(t *testing.T) {
 
 // A record is made, changed, deleted and brought back.
 func TestRecordOfTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Editor)
@@ -255,6 +257,7 @@ func TestRecordOfTheConsole(t *testing.T) {
 
 // Two people write one record. Nothing of either is lost.
 func TestTwoPeopleAtOneRecord(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	f.add(store.Cliente{Name: "Ana", Phone: "1", Address: "Rua 1"})
 	one, two := f.browser(), f.browser()

@@ -15,6 +15,7 @@ import (
 )
 
 func TestImportInTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Editor)

@@ -243,6 +243,7 @@ const typing = `(async () => {
 	main.dirty = () => Boolean(main.querySelector("form"));
 })()`
 
+// Not beside others: the page has to be looked at within the minute and a half of the warning.
 func TestTheEndOfASession(t *testing.T) {
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
@@ -317,6 +318,7 @@ func TestTheEndOfASession(t *testing.T) {
 }
 
 func TestLogoutInTheBrowser(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.login(store.Viewer)
@@ -350,6 +352,7 @@ func TestLogoutInTheBrowser(t *testing.T) {
 }
 
 func TestLanguagesOfTheConsole(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	b.speaks("de,pt-PT;q=0.9,en;q=0.8")
@@ -396,6 +399,7 @@ func TestLanguagesOfTheConsole(t *testing.T) {
 }
 
 func TestAConsoleAtAnotherAddress(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t) // its PUBLIC_URL is another one
 	b := f.browser()
 	b.open("/login")

@@ -12,6 +12,7 @@ import (
 // On a phone of 320 pixels: log in at /docs, try a request, and log out. The server has another
 // address in PUBLIC_URL, of which the page tells.
 func TestDocsLogIn(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t)
 	b := f.browser()
 	b.do(chromedp.EmulateViewport(320, 640, chromedp.EmulateMobile))

@@ -22,6 +22,7 @@ func (b *tab) ready() {
 
 // A wrong login and its message, both links, and pages that are closed to strangers.
 func TestTheLoginPageInABrowser(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress, openSignup)
 	b := f.browser()
 	// Whoever wants to see a place gets there after the login.
@@ -53,6 +54,7 @@ func TestTheLoginPageInABrowser(t *testing.T) {
 
 // Somebody types faster than the scripts of the page arrive.
 func TestScriptsLeaveTheFocusOfTheLoginPage(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	must(b, cdppage.AddScriptToEvaluateOnNewDocument,
@@ -74,6 +76,7 @@ func TestScriptsLeaveTheFocusOfTheLoginPage(t *testing.T) {
 // A stranger signs up, confirms the email by the link in a mail and logs in. Then they forget the
 // password and set another one.
 func TestAnAccountInABrowser(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress, openSignup)
 	out := f.outbox()
 	b := f.browser()
@@ -96,6 +99,8 @@ func TestAnAccountInABrowser(t *testing.T) {
 	other.click("button.main")
 	other.sees("Your email is confirmed.")
 	other.open("/app/?_=2#confirm=" + confirm)
+	other.sees("Confirm your email")
+	other.at("/login")
 	other.click("button.main")
 	other.sees("used before")
 	if long() {
@@ -143,6 +148,7 @@ func TestAnAccountInABrowser(t *testing.T) {
 
 // The form as a browser without scripts sends it, in three languages.
 func TestTheFormWithoutScripts(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	b := f.browser()
 	must(b, emulation.SetScriptExecutionDisabled,
@@ -164,6 +170,7 @@ func TestTheFormWithoutScripts(t *testing.T) {
 
 // The page wants the code of a second factor by itself, and loses nothing that was typed.
 func TestASecondFactorInABrowser(t *testing.T) {
+	t.Parallel()
 	f := onSQLite(t, atItsAddress)
 	now := time.Now()
 	a := f.as(store.Viewer, "POST", "/me/mfa", `{"current":"correct horse"}`)
@@ -189,6 +196,7 @@ func TestASecondFactorInABrowser(t *testing.T) {
 
 // Whoever has to wait solves a puzzle instead. If there is none left, the page counts the seconds.
 func TestAPuzzleInABrowser(t *testing.T) {
+	t.Parallel()
 	e := authtest.SQLite()
 	// The clock stands still, or the second that it has to wait could pass.
 	c := authtest.StoppedAt(store.Instant(time.Now()))
@@ -217,6 +225,7 @@ func TestAPuzzleInABrowser(t *testing.T) {
 
 // Nobody uses a session for thirty minutes, and it has ended: on the page, and for the server.
 func TestThirtyIdleMinutesInABrowser(t *testing.T) {
+	t.Parallel()
 	e := authtest.SQLite()
 	c := authtest.StoppedAt(store.Instant(time.Now()))
 	f := newFixture(t, e.Open(t, e.Migrated(t), c.Now), atItsAddress)

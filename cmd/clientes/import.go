@@ -229,7 +229,9 @@ func (p *program) spool(
 	ctx context.Context, name string, how wire.Reading, progress *progress,
 ) (*wire.Spool, error) {
 	from := p.stdin
-	if name != stdStream {
+	if name == stdStream {
+		p.tellTyping("customers")
+	} else {
 		file, err := os.Open(name)
 		if err != nil {
 			return nil, err

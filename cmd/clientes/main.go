@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -58,6 +59,7 @@ type program struct {
 	stdout, stderr io.Writer
 	buffer         *logBuffer // of standard error; nil in a command that does not serve
 	name           string     // how the program was called, see [calledAs]
+	args           []string   // as they were typed
 }
 
 // byGoRun matches the folder of a program that "go run" has built: a temporary one at the first
@@ -97,7 +99,7 @@ func run(
 	executable, _ := os.Executable() // without it, by its own name
 	p := &program{
 		lookupEnv: lookupEnv, stdin: stdin, stdout: stdout, stderr: stderr,
-		name: calledAs(executable),
+		name: calledAs(executable), args: args,
 	}
 	root := p.root()
 	root.SetArgs(append([]string{}, args...)) // never nil, which would be os.Args
@@ -140,9 +142,17 @@ func (p *program) root() *cobra.Command {
 		p.versionCommand(),
 		p.hashPasswordsCommand(),
 	)
-	root.Version = versionText()
-	root.SetVersionTemplate("{{.Version}}\n")
-	root.Flags().BoolP("version", "v", false, "print version, commit and Go version")
+	asked := root.Flags().BoolP("version", "v", false, "print version, commit and Go version")
+	asGroup := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case *asked && len(p.args) == 1:
+			return p.printVersion()
+		case *asked:
+			return &usageError{"--version stands alone; `clientes version --json` prints JSON"}
+		}
+		return asGroup(cmd, args)
+	}
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -192,7 +202,16 @@ func (p *program) group(use, short string, commands ...*cobra.Command) *cobra.Co
 		Args:  cobra.ArbitraryArgs,
 		// Or "clientes srve --port 1" would be about the flag, not about the command.
 		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
-		RunE:               unknownCommand,
+		RunE: func(group *cobra.Command, args []string) error {
+			flag := slices.IndexFunc(p.args, func(arg string) bool {
+				return strings.HasPrefix(arg, "-")
+			})
+			if len(args) == 0 && flag >= 0 {
+				return &usageError{fmt.Sprintf("give a command before %s; `%s --help` lists them",
+					p.args[flag], group.CommandPath())}
+			}
+			return unknownCommand(group, args)
+		},
 	}
 	group.AddCommand(commands...)
 	return group
@@ -224,6 +243,15 @@ func oneOrStdin(what string) cobra.PositionalArgs {
 	}
 }
 
+// tellTyping says on standard error what a command that reads standard input waits for, if a person
+// has to type it.
+func (p *program) tellTyping(what string) {
+	if isTerminal(p.stdin) {
+		fmt.Fprintf(p.stderr, "Reading %s from the terminal; end it with Ctrl+D on a line of its own.\n",
+			what)
+	}
+}
+
 // argumentOrStdin returns the one argument, or what is written to standard input, without the white
 // space around it.
 func (p *program) argumentOrStdin(args []string, what string) (string, error) {
@@ -231,6 +259,7 @@ func (p *program) argumentOrStdin(args []string, what string) (string, error) {
 	if len(args) == 1 {
 		text = args[0]
 	} else {
+		p.tellTyping("the " + what)
 		b, err := io.ReadAll(io.LimitReader(p.stdin, 1<<16))
 		if err != nil {
 			return "", fmt.Errorf("read the %s: %w", what, err)

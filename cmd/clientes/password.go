@@ -31,9 +31,10 @@ func newPasswordRules(c config.Config) (rules password.Rules, done func(), err e
 const maxPassword = 1 << 16
 
 // passwordFrom returns a function that reads a new password: all of standard input but one newline
-// at its end, or what somebody types twice on the terminal.
+// at its end, or what somebody types twice on the terminal. On a terminal both are the latter, since
+// a terminal shows what is read from standard input.
 func (p *program) passwordFrom(stdin bool) func(context.Context) (string, error) {
-	if stdin {
+	if stdin && !isTerminal(p.stdin) {
 		return p.readPassword
 	}
 	return p.askPassword

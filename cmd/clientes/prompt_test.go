@@ -81,16 +81,21 @@ func TestThePasswordIsAskedForTwice(t *testing.T) {
 		first, second string
 		status        int
 		said          string
+		flags         []string
 	}{
 		{goodPassword, goodPassword + "x", 1,
-			"clientes: the two passwords are not the same; nothing was changed, try again\n"},
-		{"short", "short", 1, "clientes: password: "},
-		{goodPassword, goodPassword, 0, "Password: \nOnce more: \n"},
+			"clientes: the two passwords are not the same; nothing was changed, try again\n", nil},
+		{"short", "short", 1, "clientes: password: ", nil},
+		{goodPassword, goodPassword, 0, "Password: \nOnce more: \n", nil},
+		// The terminal would show what is read from it.
+		{goodPassword, goodPassword, 1, "there is a user of that name",
+			[]string{"--password-stdin"}},
 	} {
 		person, terminal := newTerminal(t)
 		p := &prompts{t: t, person: person, program: terminal}
 		p.answers = []func(){p.types(test.first), p.types(test.second)}
-		status := run(t.Context(), []string{"user", "add", "bob"}, environment(vars),
+		args := append([]string{"user", "add", "bob"}, test.flags...)
+		status := run(t.Context(), args, environment(vars),
 			terminal, io.Discard, p)
 		p.typing.Wait()
 		if status != test.status || !strings.Contains(p.said.String(), test.said) {
@@ -106,6 +111,26 @@ func TestThePasswordIsAskedForTwice(t *testing.T) {
 		go func() { b, _ := io.ReadAll(person); seen <- string(b) }()
 		if s := <-seen; strings.Contains(s, test.first) {
 			t.Errorf("the password was shown: %q", s)
+		}
+	}
+}
+
+// What has to be typed is said.
+func TestReadingFromATerminal(t *testing.T) {
+	inFolder(t, nil)
+	for args, what := range map[string]string{
+		"token inspect": "the token", "captcha solve": "the challenge", "import -": "customers",
+		"user import -": "users",
+	} {
+		person, terminal := newTerminal(t)
+		_, err := io.WriteString(person, "x\n\x04")
+		authtest.Must(t, err)
+		var said strings.Builder
+		run(t.Context(), strings.Fields(args), environment(at("sqlite:clientes.db")),
+			terminal, io.Discard, &said)
+		want := "Reading " + what + " from the terminal; end it with Ctrl+D on a line of its own.\n"
+		if !strings.HasPrefix(said.String(), want) {
+			t.Errorf("%s says %q", args, said.String())
 		}
 	}
 }

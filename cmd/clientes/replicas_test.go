@@ -414,10 +414,13 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	defer cancel()
 	// goOn waits until every client has tokens that were made after the step.
 	goOn := func() {
+		var from []int64
 		for _, c := range tabs {
-			from := c.refreshes.Load()
+			from = append(from, c.refreshes.Load())
+		}
+		for i, c := range tabs {
 			authtest.Eventually(t, "the clients go on", func() bool {
-				return ctx.Err() != nil || c.refreshes.Load() >= from+2
+				return ctx.Err() != nil || c.refreshes.Load() >= from[i]+2
 			})
 		}
 	}

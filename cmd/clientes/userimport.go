@@ -116,7 +116,9 @@ func (p *program) importUsers(
 // readUserFile returns the content of the file of that name, or of standard input.
 func (p *program) readUserFile(ctx context.Context, name string) ([]byte, error) {
 	from, what := p.stdin, "standard input"
-	if name != stdStream {
+	if name == stdStream {
+		p.tellTyping("users")
+	} else {
 		file, err := os.Open(name)
 		if err != nil {
 			return nil, err

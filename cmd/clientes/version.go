@@ -25,8 +25,7 @@ func (p *program) versionCommand() *cobra.Command {
 			v, c := buildOf(debug.ReadBuildInfo())
 			return printJSON(p.stdout, versionView{v, c, runtime.Version()})
 		}
-		_, err := fmt.Fprintln(p.stdout, versionText())
-		return err
+		return p.printVersion()
 	}
 	return cmd
 }
@@ -38,9 +37,10 @@ type versionView struct {
 	Go      string `json:"go"`
 }
 
-func versionText() string {
+func (p *program) printVersion() error {
 	v, c := buildOf(debug.ReadBuildInfo())
-	return fmt.Sprintf("clientes %s, commit %s, %s", v, c, runtime.Version())
+	_, err := fmt.Fprintf(p.stdout, "clientes %s, commit %s, %s\n", v, c, runtime.Version())
+	return err
 }
 
 // buildOf returns the version and the commit of the program: what the linker was told, else what
