@@ -246,9 +246,10 @@ func (v *verifier) noteMade(r request, a answer) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if r.path == "/users" {
+	switch {
+	case r.path == "/users" && strings.HasPrefix(strings.ToLower(made.User), v.tag):
 		v.users[made.User] = made.ID
-	} else {
+	case r.path == "/clientes":
 		v.clientes[made.ID] = true
 	}
 }
