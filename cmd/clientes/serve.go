@@ -115,7 +115,7 @@ func serve(
 		return err
 	}
 	public := c.PublicURLAt(listener.Addr())
-	handler, err := newAPI(c, st, a, public, listener.Addr(), m, log)
+	handler, err := newAPI(c, st, a, public, m, log)
 	if err != nil {
 		return err
 	}
@@ -144,8 +144,7 @@ func serve(
 }
 
 func newAPI(
-	c config.Config, st store.Store, a *auth.Auth, public *url.URL, addr net.Addr, m *metrics,
-	log *slog.Logger,
+	c config.Config, st store.Store, a *auth.Auth, public *url.URL, m *metrics, log *slog.Logger,
 ) (*api.Server, error) {
 	return api.New(api.Config{
 		Store: st, Auth: a, Log: log, Now: time.Now, Metrics: m.registerer(),
@@ -157,7 +156,7 @@ func newAPI(
 		Console:        c.Console == "on",
 		Examine: func(ctx context.Context) []store.Finding {
 			return doctor.Examine(ctx, doctor.Setup{
-				Config: c, Addr: addr, Descriptors: descriptors(), Database: examineDatabase,
+				Config: c, Serving: public, Descriptors: descriptors(), Database: examineDatabase,
 			})
 		},
 	})

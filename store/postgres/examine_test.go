@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
@@ -110,6 +111,10 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 			CREATE FUNCTION skew.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
 				'SELECT pg_catalog.clock_timestamp() + interval ''` + interval + `'''`
 	}
+	aged := func(age int) string {
+		return fmt.Sprintf(`CREATE SCHEMA skew;
+			CREATE FUNCTION skew.age(xid) RETURNS int LANGUAGE sql AS 'SELECT %d'`, age)
+	}
 	type test struct {
 		name, id   string
 		fresh      bool // not migrated
@@ -217,6 +222,15 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 			says:   "the server of the database is PostgreSQL 13",
 			cure:   "upgrade it: clientes needs PostgreSQL 14 or newer",
 			healed: []string{"search_path", "public"}, after: "the server is PostgreSQL"},
+		{name: "transaction numbers that run out", id: "database-wraparound", broken: aged(1_100_000_000),
+			options: []string{"search_path", "skew,pg_catalog,public"}, level: store.LevelWarn,
+			says: "has used 51% of the transaction numbers", cure: "run VACUUM FREEZE",
+			healed: []string{"search_path", "public"}, after: "transaction numbers left"},
+		{name: "transaction numbers that are nearly used up", id: "database-wraparound",
+			broken: aged(2_050_000_000), options: []string{"search_path", "skew,pg_catalog,public"},
+			level: store.LevelFail, says: "has used 95% of the transaction numbers",
+			cure: "run VACUUM FREEZE", healed: []string{"search_path", "public"},
+			after: "transaction numbers left"},
 		{name: "no tables yet", id: "database-schema", fresh: true, level: store.LevelWarn,
 			says: "there are no tables of clientes in the database yet", cure: "run `clientes migrate`",
 			heal: []string{"clientes migrate"}, after: "the schema has all"},
@@ -274,6 +288,23 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 			}
 		})
 	}
+}
+
+// The address is one of this machine, but nobody can tell that from the URL.
+func TestExamineTLS(t *testing.T) {
+	t.Parallel()
+	nothing, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	must(t, nothing.Close())
+	_, port, err := net.SplitHostPort(nothing.Addr().String())
+	must(t, err)
+	url := "postgres://u:hunter2@0.0.0.0:" + port + "/shop"
+	for _, mode := range []string{"prefer", "require"} {
+		wantFinding(t, with(t, url, "sslmode", mode), "database-tls", store.LevelWarn,
+			"whoever is on the way to 0.0.0.0 can read", "add sslmode=verify-full to DATABASE_URL")
+	}
+	wantFinding(t, with(t, url, "sslmode", "verify-full"), "database-tls", store.LevelOK,
+		"nobody on a network", "")
 }
 
 func parsed(t *testing.T, text string) *url.URL {

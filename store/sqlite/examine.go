@@ -99,8 +99,8 @@ func mayLook(ctx context.Context, path string) error {
 	case info.IsDir() || !info.Mode().IsRegular():
 		return checkFile(path) // which opens no such file
 	}
-	if err := usableFile(path); err != nil {
-		return err
+	if _, closed := closedFiles(path); closed != "" {
+		return fs.ErrPermission
 	}
 	if err := checkForeign(ctx, path); err != nil {
 		return err
@@ -266,13 +266,7 @@ func sizeText(bytes int64) string {
 // examineFiles looks at whose the files are and who may read them.
 func examineFiles(path string) []store.Finding {
 	const id = "database-files"
-	files, closed := closedFiles(path)
-	if closed != "" {
-		fault, cure := faultAt(path, fs.ErrPermission)
-		if fault != "" {
-			return []store.Finding{failure(id, cure, "%s", fault)}
-		}
-	}
+	files, _ := closedFiles(path)
 	var found []store.Finding
 	owner := ownerOf(path)
 	for _, file := range files {

@@ -35,6 +35,7 @@ func children() map[string]func(url string) error {
 		"serve":      serveForEver,
 		"checkpoint": checkpointForEver,
 		"import":     importForEver,
+		"examine":    printExamination,
 	}
 }
 

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 
 	"clientes/auth/mail"
@@ -24,12 +25,32 @@ func accounts(_ context.Context, s Setup) []store.Finding {
 	default:
 		r.ok("signup-mail", "strangers may sign up, and mail confirms their email")
 	}
-	if c.RequireMFA == "none" && !isLoopback(c.PublicURLAt(s.Addr).Hostname()) {
+	if c.RequireMFA == "none" && !isLoopback(s.public().Hostname()) {
 		r.warn("mfa", "no admin needs a second factor: one stolen password is enough to manage "+
 			"all users",
 			"set REQUIRE_MFA=admin; admins without one set it up at their next login")
 	} else {
 		r.ok("mfa", "REQUIRE_MFA is %s", c.RequireMFA)
+	}
+	return r
+}
+
+// metrics looks at who can read METRICS_ADDR, which has no login.
+func metrics(_ context.Context, s Setup) []store.Finding {
+	const id = "metrics"
+	var r report
+	at := s.Config.MetricsAddr
+	host, _, err := net.SplitHostPort(at)
+	switch {
+	case at == "":
+		r.ok(id, "no metrics are served")
+	case err == nil && isLoopback(host):
+		r.ok(id, "only this machine can read metrics and profiles, at %s", at)
+	default:
+		r.warn(id, fmt.Sprintf("METRICS_ADDR is %s: whoever can connect to it reads metrics and takes "+
+			"profiles, without a login", at),
+			"set it to 127.0.0.1 and a port, or let only Prometheus through to it: a firewall, a "+
+				"NetworkPolicy")
 	}
 	return r
 }

@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -30,8 +31,8 @@ type Setup struct {
 	Config config.Config
 	Err    error // of [config.Load] and [config.Config.CheckStart]
 
-	// Addr is where this process listens, nil if it does not.
-	Addr net.Addr
+	// Serving is where browsers find the server of this process, nil if it has none.
+	Serving *url.URL
 
 	// Database examines the database of DATABASE_URL, which has no fault then.
 	Database func(ctx context.Context, databaseURL string) []store.Finding
@@ -49,20 +50,42 @@ type Setup struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Examine looks at a set-up from inside. It returns findings in the order of the checks, some ten
+// checks are all of [Examine], in the order of their findings. None is made while one of the settings
+// that it needs has a fault.
+var checks = []struct {
+	look  func(context.Context, Setup) []store.Finding
+	needs []string
+}{
+	{settings, nil},
+	{secrets, nil},
+	{files, nil},
+	{publicURL, []string{"PUBLIC_URL", "HOST", "PORT"}},
+	{listener, []string{"HOST", "PORT"}},
+	{cookies, []string{"PUBLIC_URL", "HOST", "CORS_ORIGINS"}},
+	{origins, []string{"PUBLIC_URL", "CORS_ORIGINS"}},
+	{proxies, []string{"PUBLIC_URL", "HOST", "TRUSTED_PROXIES"}},
+	{accounts, []string{"PUBLIC_URL", "SIGNUP", "REQUIRE_MFA"}},
+	{mailServer, []string{"PUBLIC_URL", "SMTP_URL", "MAIL_FROM"}},
+	{metrics, []string{"METRICS_ADDR"}},
+	{limits, nil},
+	{temporary, nil},
+	{shutdown, []string{"SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT"}},
+	{database, []string{"DATABASE_URL"}},
+}
+
+// Examine looks at a set-up from inside. It returns findings in the order of the checks, some twelve
 // seconds after it was called at the latest.
 func Examine(ctx context.Context, s Setup) []store.Finding {
-	checks := []func(context.Context, Setup) []store.Finding{
-		settings, secrets, files, publicURL, listener, cookies, origins, proxies, accounts,
-		mailServer, limits, temporary, shutdown, database,
-	}
 	found := make([][]store.Finding, len(checks))
 	var group sync.WaitGroup
 	for i, check := range checks {
+		if s.unusable(check.needs...) {
+			continue // the fault says so, and may be a password in the wrong place
+		}
 		group.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, patience)
+			ctx, cancel := context.WithTimeout(ctx, patience+2*time.Second) // they have their own
 			defer cancel()
-			found[i] = check(ctx, s)
+			found[i] = check.look(ctx, s)
 		})
 	}
 	group.Wait()
@@ -74,8 +97,8 @@ func Examine(ctx context.Context, s Setup) []store.Finding {
 }
 
 func database(ctx context.Context, s Setup) []store.Finding {
-	if s.Database == nil || config.CheckDatabaseURL(s.Config.DatabaseURL) != nil {
-		return nil // the fault of the setting says so
+	if s.Database == nil {
+		return nil
 	}
 	return s.Database(ctx, s.Config.DatabaseURL)
 }

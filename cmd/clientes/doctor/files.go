@@ -46,18 +46,6 @@ func files(_ context.Context, s Setup) []store.Finding {
 	return r
 }
 
-// unusable reports whether one of these settings has a fault.
-func (s Setup) unusable(names ...string) bool {
-	for _, f := range settings(context.Background(), s) {
-		for _, name := range names {
-			if f.Level == store.LevelFail && f.ID == idOf(name) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // roomForTransfers is what two imports of the largest size take in temporary files.
 const roomForTransfers = 2 * 256 * mib
 

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"clientes/auth/mail"
@@ -18,8 +19,6 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	switch {
-	case s.unusable("SMTP_URL", "MAIL_FROM"):
-		return nil
 	case c.SMTP == (mail.Server{}) && s.isInside():
 		r.ok(id, "without SMTP_URL, the log has the mail of this server on loopback")
 		return r
@@ -36,13 +35,13 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 			"drop ?tls=none")
 	}
 	sender := mail.NewSMTP(mail.Config{
-		Server: c.SMTP, From: c.MailFrom, PublicURL: c.PublicURLAt(s.Addr), Timeout: patience,
+		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: patience,
 		RootCAs: s.RootCAs, Now: time.Now,
 	})
 	server, err := sender.Probe(ctx)
 	if err != nil {
-		message, cure := parts(err.Error())
-		if cure == "" || message == err.Error() {
+		message, cure, known := strings.Cut(err.Error(), "; ")
+		if !known {
 			cure = "check host and port in SMTP_URL, and that this machine may connect to them: " +
 				"many networks block the ports of mail"
 		}

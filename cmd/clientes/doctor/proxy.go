@@ -55,7 +55,7 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 				"addresses", p), cure)
 		}
 	}
-	https := c.PublicURLAt(s.Addr).Scheme == "https"
+	https := s.public().Scheme == "https"
 	switch {
 	case https && len(c.TrustedProxies) == 0:
 		r.fail(id, "PUBLIC_URL is https, so a proxy ends TLS before this server, but "+

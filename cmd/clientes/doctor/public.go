@@ -30,7 +30,7 @@ func publicURL(ctx context.Context, s Setup) []store.Finding {
 	const id = "public-url-scheme"
 	var r report
 	c := s.Config
-	public := c.PublicURLAt(s.Addr)
+	public := s.public()
 	inside := isLoopback(public.Hostname())
 	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its https:// " +
 		"address"
@@ -52,19 +52,19 @@ func publicURL(ctx context.Context, s Setup) []store.Finding {
 			"something else",
 			public, c.Port), fmt.Sprintf("give PUBLIC_URL the port %d, or leave it out", c.Port))
 	}
-	r.okUnless(id, "PUBLIC_URL is %s, and the server listens at %s", public, s.address())
+	r.okUnless(id, "PUBLIC_URL is %s, and the server listens at %s", public, c.Address())
 	if !inside {
 		r = append(r, leadsHere(ctx, s, public)...)
 	}
 	return r
 }
 
-// address returns where the server listens, for people.
-func (s Setup) address() string {
-	if s.Addr != nil {
-		return s.Addr.String()
+// public returns where browsers find the server.
+func (s Setup) public() *url.URL {
+	if s.Serving != nil {
+		return s.Serving
 	}
-	return s.Config.Address()
+	return s.Config.PublicURLAt(nil)
 }
 
 func isLoopback(host string) bool {
@@ -75,7 +75,7 @@ func isLoopback(host string) bool {
 
 // isInside reports whether the server is for this machine alone.
 func (s Setup) isInside() bool {
-	return isLoopback(s.Config.PublicURLAt(s.Addr).Hostname()) && s.Config.IsLoopback()
+	return isLoopback(s.public().Hostname()) && s.Config.IsLoopback()
 }
 
 func hasPort(u *url.URL, port uint16) bool {
@@ -112,8 +112,8 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 	const id = "listener"
 	var r report
 	c := s.Config
-	if s.Addr != nil {
-		r.ok(id, "this server listens at %s", s.Addr)
+	if s.Serving != nil {
+		r.ok(id, "this server has answered")
 		return r
 	}
 	if hint := c.LoopbackHint(); hint != "" {
@@ -246,7 +246,7 @@ func cureOf(err error, other string) string {
 func cookies(_ context.Context, s Setup) []store.Finding {
 	const id = "cookies"
 	var r report
-	public := s.Config.PublicURLAt(s.Addr)
+	public := s.public()
 	if public.Scheme == "http" && !s.isInside() {
 		r.warn(id, "PUBLIC_URL is http, so the cookies go without Secure and the prefix __Host-",
 			"set PUBLIC_URL to an https:// address")
@@ -281,11 +281,11 @@ func siteOf(u *url.URL) string {
 func origins(_ context.Context, s Setup) []store.Finding {
 	const id = "cors"
 	var r report
-	public := s.Config.PublicURLAt(s.Addr)
+	public := s.public()
 	for _, origin := range s.Config.CORSOrigins {
 		u, err := url.Parse(origin)
-		if err != nil || strings.Contains(origin, "*") {
-			continue // a fault of the setting
+		if err != nil {
+			continue // that would be a fault of the setting
 		}
 		switch inside := isLoopback(u.Hostname()); {
 		case origin == public.String():

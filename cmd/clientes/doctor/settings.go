@@ -43,6 +43,19 @@ func settings(_ context.Context, s Setup) []store.Finding {
 	return r
 }
 
+// unusable reports whether one of these settings has a fault.
+func (s Setup) unusable(names ...string) bool {
+	var faults *config.Error
+	if !errors.As(s.Err, &faults) {
+		return false
+	}
+	return slices.ContainsFunc(faults.Faults, func(fault string) bool {
+		return slices.ContainsFunc(names, func(name string) bool {
+			return strings.HasPrefix(fault, name+" ")
+		})
+	})
+}
+
 // settingOf returns the id of what a fault or warning of the configuration is about.
 func settingOf(text string) string {
 	if strings.HasPrefix(text, ".env") {
@@ -68,10 +81,13 @@ func parts(text string) (message, cure string) {
 	if message, cure, ok := strings.Cut(text, "; "); ok {
 		return message, cure
 	}
-	for _, sign := range []string{", but has to be ", ", but has to "} {
+	for _, sign := range []string{", but has to ", ", but it has to ", ": it has to "} {
 		if message, cure, ok := strings.Cut(text, sign); ok {
-			return message, fmt.Sprintf("it%s%s", strings.TrimPrefix(sign, ", but"), cure)
+			return message, "it has to " + cure
 		}
+	}
+	if name, cure, ok := strings.Cut(text, " has to "); ok {
+		return name + " cannot be used as it stands", "it has to " + cure
 	}
 	if message, cure, ok := strings.Cut(text, ": "); ok && !strings.HasPrefix(text, ".env line") {
 		return message, cure

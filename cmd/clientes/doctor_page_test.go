@@ -1,0 +1,41 @@
+package main
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestDoctorPageDatabase holds the ids of the page to those of the engines.
+func TestDoctorPageDatabase(t *testing.T) {
+	t.Parallel()
+	_, page, found := strings.Cut(readProjectFile(t, "cmd/clientes/DOCTOR.md"), "\n### Postgres\n")
+	if !found {
+		t.Fatal("the page has no section of Postgres")
+	}
+	ofPostgres, page, _ := strings.Cut(page, "\n### SQLite\n")
+	ofSQLite, _, _ := strings.Cut(page, "\n## ")
+	for engine, section := range map[string]string{"postgres": ofPostgres, "sqlite": ofSQLite} {
+		rows := submatches(regexp.MustCompile("(?m)^\\| `(database-[a-z]+)`"), section)
+		inCode := ""
+		eachSource(t, func(name string, src []byte) {
+			if strings.HasPrefix(name, "store/"+engine+"/") && !strings.HasSuffix(name, "_test.go") {
+				inCode += string(src)
+			}
+		})
+		ids := submatches(regexp.MustCompile(`"(database-[a-z]+)"`), inCode)
+		if !slices.Equal(rows, ids) {
+			t.Errorf("%s: the page has %q, the code %q", engine, rows, ids)
+		}
+	}
+}
+
+// submatches returns the texts of the first group, each once and in order.
+func submatches(pattern *regexp.Regexp, text string) (all []string) {
+	for _, match := range pattern.FindAllStringSubmatch(text, -1) {
+		all = append(all, match[1])
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
