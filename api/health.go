@@ -151,6 +151,10 @@ func (s *Server) runChecks(ctx context.Context, r *readiness) {
 		fail(err, &is.Migrations, "The check \"migrations\" failed: "+
 			"they are not in, or are of another version.")
 	case err != nil:
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("the database has not kept a small write in %s; look for what keeps it "+
+				"busy, and at the network in between: %w", readyTimeout, err)
+		}
 		fail(err, &is.Store, "The check \"store\" failed: the database cannot be written to.")
 	default:
 		is.Store, is.Migrations = checkOK, checkOK

@@ -136,7 +136,10 @@ func (r *recorder) recordStrangers(
 func (r *recorder) run(ctx context.Context) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	away := false // whether the last try failed
+	out := outage{
+		log: r.log, level: slog.LevelWarn,
+		fails: "events cannot be kept; trying again every moment", well: "events are kept again",
+	}
 	for last := false; !last; {
 		select {
 		case <-ctx.Done():
@@ -144,16 +147,12 @@ func (r *recorder) run(ctx context.Context) {
 		case <-tick.C:
 		}
 		err := r.flush(ctx)
-		switch {
-		case err != nil && last:
+		if err != nil && last {
 			r.log.Error("the last events could not be kept: they stand in the log alone",
 				"rows", len(r.waiting.take()), "error", err)
-		case err != nil && !away:
-			r.log.Warn("events cannot be kept; trying again every moment", "error", err)
-		case err == nil && away:
-			r.log.Info("events are kept again")
+			return
 		}
-		away = err != nil
+		out.note(r.store.Now(), err)
 	}
 }
 

@@ -24,10 +24,7 @@ type clockWatch struct {
 }
 
 func newClockWatch(cfg Config) *clockWatch {
-	return &clockWatch{
-		store: cfg.Store, log: cfg.Log, own: store.NewSteady(cfg.Now),
-		servers: cfg.Store.Stats().ClockSteps,
-	}
+	return &clockWatch{store: cfg.Store, log: cfg.Log, own: store.NewSteady(cfg.Now)}
 }
 
 // total returns how often either clock was set.

@@ -278,27 +278,26 @@ func (d *denyList) run(ctx context.Context) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	var since store.Watermark
-	var failing bool
+	out := outage{
+		log: d.log, level: slog.LevelError,
+		fails: "cannot learn which sessions ended; no token is accepted until the store answers",
+		well:  "learning again which sessions ended",
+	}
 	forgotten := d.now()
 	for {
 		q := d.begin()
 		next, err := d.ask(ctx, since, q)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case err != nil && !failing:
-			d.log.Error("cannot learn which sessions ended; no token is accepted until the store "+
-				"answers", "error", err)
-		case err == nil && failing:
-			d.log.Info("learning again which sessions ended")
 		}
-		since, failing = next, err != nil
+		out.note(d.now(), err)
+		since = next
 		if now := d.now(); now.Sub(forgotten).Abs() >= forgetEvery {
 			d.known.forget(now)
 			forgotten = now
 		}
 		wake := d.wake
-		if failing {
+		if err != nil {
 			wake = nil // who waits would make it ask in vain without a pause
 		}
 		select {
@@ -388,7 +387,9 @@ func (d *denyList) answer(
 		}
 		return a.ends, nil
 	case <-timeout.C:
-		return store.Ends{}, fmt.Errorf("no answer in %s: %w", askTimeout, store.ErrUnavailable)
+		return store.Ends{}, fmt.Errorf("%w: the database has not said in %s which sessions ended; "+
+			"look for what keeps it busy, for a lock on the table sessions, and at the network in between",
+			store.ErrUnavailable, askTimeout)
 	}
 }
 

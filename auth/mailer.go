@@ -90,13 +90,16 @@ func (m *mailer) run(ctx context.Context, grace time.Duration) {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cut) })()
 	tick := time.NewTicker(lookForMail)
 	defer tick.Stop()
-	var away bool // whether the store did not answer at the last look
+	out := outage{
+		log: m.log, level: slog.LevelWarn,
+		fails: "cannot look for mail to send; trying again every second",
+		well:  "looking for mail to send again",
+	}
 	for ctx.Err() == nil {
 		mails, err := m.store.ClaimMails(ctx, mailLease, mailsAtOnce)
-		if err != nil && ctx.Err() == nil && !away {
-			m.log.Warn("cannot look for mail to send; trying again every second", "error", err)
+		if ctx.Err() == nil {
+			out.note(m.store.Now(), err)
 		}
-		away = err != nil
 		var all sync.WaitGroup
 		for _, one := range mails {
 			all.Go(func() { m.sendOne(sending, one) })

@@ -112,7 +112,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 func byResult(name, help string, results []string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"result"})
+	opts := prometheus.CounterOpts{Name: name, Help: help}
+	v := prometheus.NewCounterVec(opts, []string{"result"})
 	for _, result := range results {
 		v.WithLabelValues(result)
 	}
@@ -154,7 +155,8 @@ func (m *metrics) observe(a *Auth) error {
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.logins, m.refreshes, m.mails, m.blocked, m.hashing, m.waiting,
-		gauge("clientes_password_hashes_waiting", "Passwords that wait for their turn to be hashed.",
+		gauge("clientes_password_hashes_waiting",
+			"Passwords that wait for their turn to be hashed.",
 			func() float64 { return float64(gate.Waiting()) }),
 		count("clientes_password_hasher_restarts_total",
 			"How often another process that hashes passwords was started, since one had ended.",

@@ -231,9 +231,11 @@ func TestMetricsOfRefreshes(t *testing.T) {
 		var second Grant
 		use := func(refreshToken string, want error) func() {
 			return func() {
-				var err error
-				second, err = m.Refresh(t.Context(), refreshToken)
+				g, err := m.Refresh(t.Context(), refreshToken)
 				wantError(t, "a refresh", err, want)
+				if err == nil {
+					second = g
+				}
 			}
 		}
 		m.wantMoves(t, "the newest token", "refreshes_total{result=ok}+1",

@@ -9,7 +9,7 @@ type Stats struct {
 	// Batches is nil if no writers share a commit in this engine.
 	Batches *BatchStats
 
-	// ClockSteps is how often the clock of a database server was set, as far as [Clock] has noticed.
+	// ClockSteps is how often the clock of a database server was set, as [Clock] has noticed.
 	// An engine that goes by the clock of this machine has no other one.
 	ClockSteps int64
 }

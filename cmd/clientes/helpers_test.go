@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"clientes/auth/authtest"
@@ -20,6 +21,19 @@ func environment(vars map[string]string) func(string) (string, bool) {
 		return value, ok
 	}
 }
+
+// settingsOfOwn returns the settings of a program with a secret and an embedded database of its
+// own. A test that needs no more may run beside others: it stays in the working folder.
+func settingsOfOwn(t *testing.T) []string {
+	t.Helper()
+	return []string{
+		"SECRET=" + goodSecret,
+		"DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "clientes.db"),
+	}
+}
+
+// long reports whether the tests that take long are to run, too.
+func long() bool { return os.Getenv("TEST_LONG") != "" }
 
 // inFolder makes a new folder with these files the working folder of the test.
 func inFolder(t *testing.T, files map[string]string) {

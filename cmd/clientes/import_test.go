@@ -274,7 +274,7 @@ func TestInterruptedWhileReading(t *testing.T) {
 	temporary := folderForTemporaryFiles(t)
 	stdin, sender := io.Pipe()
 	defer sender.Close()
-	i := start(t, nil, stdin, "import", "-", "--format", "csv")
+	i := start(t, at("sqlite:clientes.db"), stdin, "import", "-", "--format", "csv")
 	if _, err := io.WriteString(sender, "name\nAna\n"); err != nil { // returns when it was read
 		t.Fatal(err)
 	}

@@ -101,8 +101,10 @@ func TestALogThatNobodyReads(t *testing.T) {
 			t.Fatalf("line %d is %s", n, line)
 		}
 	}
-	if missing, _ := strconv.Atoi(number[1]); len(written)-2+missing != lines {
-		t.Errorf("of %d lines %d are there and %d are missing", lines, len(written)-2, missing)
+	if missing, _ := strconv.Atoi(number[1]); len(written)-2+missing != lines ||
+		p.buffer.droppedLines() != float64(missing) {
+		t.Errorf("of %d lines %d are there and %d are missing, %v were counted", lines,
+			len(written)-2, missing, p.buffer.droppedLines())
 	}
 	if size := len(out.String()); size < logRoom || size > logRoom+2*logBatch {
 		t.Errorf("%d bytes are there", size)
@@ -151,8 +153,8 @@ func TestALogOnAFullDisk(t *testing.T) {
 	lines := strings.Split(out.String(), "\n")
 	if len(lines) != 4 || len(lines[0]) != 100 || !strings.Contains(lines[1], "msg=room") ||
 		!strings.Contains(lines[2], `level=WARN msg="log lines were dropped`) ||
-		!strings.Contains(lines[2], " lines=3 since=") {
-		t.Errorf("the log is\n%s", out.String())
+		!strings.Contains(lines[2], " lines=3 since=") || p.buffer.droppedLines() != 3 {
+		t.Errorf("the log is\n%s\n%v lines were counted", out.String(), p.buffer.droppedLines())
 	}
 }
 

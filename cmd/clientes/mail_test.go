@@ -58,13 +58,16 @@ func (s *server) post(t *testing.T, path, body string) int {
 
 // The server sends what a command left in the queue, and what a request puts there.
 func TestServeSendsMail(t *testing.T) {
-	secretIn(t)
+	t.Parallel()
+	settings := settingsOfOwn(t)
+	vars := varsOf(settings)
 	m := newMailServer(t)
-	call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
+	call(t, vars, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
 		"--password-stdin").want(t, 0, "", "")
-	call(t, nil, "another "+goodPassword, "user", "passwd", "ana", "--password-stdin").
+	call(t, vars, "another "+goodPassword, "user", "passwd", "ana", "--password-stdin").
 		want(t, 0, "", "")
-	s := launch(t, append(m.environ(), "PUBLIC_URL=https://api.example.com"), "serve")
+	settings = append(settings, "PUBLIC_URL=https://api.example.com")
+	s := launch(t, append(settings, m.environ()...), "serve")
 	m.wait(t, 1)
 	if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
 		t.Errorf("status %d", status)
@@ -107,82 +110,94 @@ func TestServeWithoutAMailServer(t *testing.T) {
 		notSent = "a mail was not sent: SMTP_URL is not set"
 		later   = "a mail could not be sent; trying again later"
 	)
-	for name, test := range map[string]struct {
-		vars           map[string]string
-		says, saysNone []string
-	}{
-		"loopback": {
-			says: []string{link}, saysNone: []string{warning, notSent},
-		},
-		"loopback, open": {
-			vars: map[string]string{"SIGNUP": "open"},
-			says: []string{warning, link}, saysNone: []string{notSent},
-		},
-		"everywhere": {
-			vars: map[string]string{"HOST": "0.0.0.0"},
-			says: []string{notSent}, saysNone: []string{warning, link, "ana@"},
-		},
-		"everywhere, open": {
-			vars: map[string]string{"SIGNUP": "open", "HOST": "0.0.0.0"},
-			says: []string{warning, notSent}, saysNone: []string{link, "ana@"},
-		},
-		"open, with a server": {
-			vars: map[string]string{
-				"SIGNUP": "open", "SMTP_URL": "smtp://127.0.0.1:1", "MAIL_FROM": "c@example.com",
+	others := children(t, os.Getpid())
+	t.Run("all at once", func(t *testing.T) {
+		for name, test := range map[string]withoutMail{
+			"loopback": {
+				says: []string{link}, saysNone: []string{warning, notSent},
 			},
-			says: []string{later}, saysNone: []string{warning, link, "ana@"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			secretIn(t)
-			call(t, nil, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
-				"--password-stdin").want(t, 0, "", "")
-			vars := map[string]string{"PORT": "0"}
-			maps.Copy(vars, test.vars)
-			c, err := config.Load(environment(vars), "SECRET")
-			authtest.Must(t, err)
-			st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(t.Output()), store.Options{})
-			authtest.Must(t, err)
-			defer st.Close()
-			listener, err := listen(t.Context(), c)
-			authtest.Must(t, err)
-			_, port, err := net.SplitHostPort(listener.Addr().String())
-			authtest.Must(t, err)
-			out := new(authtest.Log)
-			ctx, stop := context.WithCancel(t.Context())
-			others := children(t, os.Getpid())
-			ended := make(chan error, 1)
-			log := slog.New(slog.NewTextHandler(out, nil))
-			go func() { ended <- serve(ctx, c, st, listener, nil, log) }()
-			s := &server{addr: "127.0.0.1:" + port}
-			if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
-				t.Errorf("status %d", status)
-			}
-			want := 403
-			if test.vars["SIGNUP"] == "open" {
-				want = 201
-			}
-			signup := `{"user":"bia","password":"` + goodPassword + `"}`
-			if status := s.post(t, "/signup", signup); status != want {
-				t.Errorf("status %d of a sign-up, want %d", status, want)
-			}
-			for _, text := range test.says {
-				authtest.Eventually(t, "it says "+text, func() bool {
-					return strings.Contains(out.String(), text)
-				})
-			}
-			stop()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-			if left := children(t, os.Getpid()); len(left) > len(others) {
-				t.Errorf("the server has left a process: %v, before it %v", left, others)
-			}
-			for _, text := range test.saysNone {
-				if strings.Contains(out.String(), text) {
-					t.Errorf("it says %q:\n%s", text, out.String())
-				}
-			}
+			"loopback, open": {
+				vars: map[string]string{"SIGNUP": "open"},
+				says: []string{warning, link}, saysNone: []string{notSent},
+			},
+			"everywhere": {
+				vars: map[string]string{"HOST": "0.0.0.0"},
+				says: []string{notSent}, saysNone: []string{warning, link, "ana@"},
+			},
+			"everywhere, open": {
+				vars: map[string]string{"SIGNUP": "open", "HOST": "0.0.0.0"},
+				says: []string{warning, notSent}, saysNone: []string{link, "ana@"},
+			},
+			"open, with a server": {
+				vars: map[string]string{
+					"SIGNUP": "open", "SMTP_URL": "smtp://127.0.0.1:1",
+					"MAIL_FROM": "c@example.com",
+				},
+				says: []string{later}, saysNone: []string{warning, link, "ana@"},
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test.run(t)
+			})
+		}
+	})
+	if left := children(t, os.Getpid()); len(left) > len(others) {
+		t.Errorf("a server has left a process: %v, before them %v", left, others)
+	}
+}
+
+// withoutMail is a server without a mail server that it can reach.
+type withoutMail struct {
+	vars           map[string]string
+	says, saysNone []string // in its log
+}
+
+func (c withoutMail) run(t *testing.T) {
+	t.Helper()
+	vars := varsOf(append(settingsOfOwn(t), "PORT=0"))
+	call(t, vars, goodPassword, "user", "add", "ana", "--email", "ana@example.com",
+		"--password-stdin").want(t, 0, "", "")
+	maps.Copy(vars, c.vars)
+	settings, err := config.Load(environment(vars), "SECRET")
+	authtest.Must(t, err)
+	st, err := openMigrated(t.Context(), settings.DatabaseURL, tellTo(t.Output()),
+		store.Options{})
+	authtest.Must(t, err)
+	defer st.Close()
+	listener, err := listen(t.Context(), settings)
+	authtest.Must(t, err)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	authtest.Must(t, err)
+	out := new(authtest.Log)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	log := slog.New(slog.NewTextHandler(out, nil))
+	go func() { ended <- serve(ctx, settings, st, listener, nil, log) }()
+	s := &server{addr: "127.0.0.1:" + port}
+	if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
+		t.Errorf("status %d", status)
+	}
+	want := 403
+	if c.vars["SIGNUP"] == "open" {
+		want = 201
+	}
+	signup := `{"user":"bia","password":"` + goodPassword + `"}`
+	if status := s.post(t, "/signup", signup); status != want {
+		t.Errorf("status %d of a sign-up, want %d", status, want)
+	}
+	for _, text := range c.says {
+		authtest.Eventually(t, "it says "+text, func() bool {
+			return strings.Contains(out.String(), text)
 		})
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	for _, text := range c.saysNone {
+		if strings.Contains(out.String(), text) {
+			t.Errorf("it says %q:\n%s", text, out.String())
+		}
 	}
 }

@@ -51,6 +51,7 @@ func isShown(script string) bool {
 // of the project and in one shell. It compares the answers with those that the pages print. Only
 // these differ: the port, the password that quickstart printed, and the database on Postgres.
 func TestREADME(t *testing.T) {
+	t.Parallel()
 	needs(t, "go", "sh", "sed", "curl", "openssl")
 	u := &newUser{folder: copyOfProject(t), port: freePort(t)}
 	compared := 0

@@ -170,8 +170,12 @@ func answersAgain(t *testing.T, databaseURL string) <-chan time.Time {
 }
 
 // Two of three processes are cut off, each in its way, and busy. Meanwhile a session ends at the
-// third. Once the two have said that they cannot know about it, they never say yes again.
+// third. Once the two have said that they cannot know about it, they never say yes again. A round
+// waits for some forty seconds, so only the gate runs it.
 func TestProcessesAreCutOff(t *testing.T) {
+	if !long() {
+		t.Skip("TEST_LONG is not set")
+	}
 	t.Parallel()
 	databaseURL := postgrestest.Database(t)
 	f := newFleet(t, 1, databaseURL)

@@ -57,21 +57,24 @@ func (m *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
 func (m *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 	stats := m.stats()
 	for _, p := range stats.Pools {
-		send := func(d *prometheus.Desc, t prometheus.ValueType, n int64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(d, t, float64(n), append([]string{p.Name}, labels...)...)
+		send := func(d *prometheus.Desc, t prometheus.ValueType, n int64, state ...string) {
+			labels := append([]string{p.Name}, state...)
+			ch <- prometheus.MustNewConstMetric(d, t, float64(n), labels...)
 		}
 		send(m.count, prometheus.GaugeValue, int64(p.Used), "used")
 		send(m.count, prometheus.GaugeValue, int64(p.Idle), "idle")
 		send(m.most, prometheus.GaugeValue, int64(p.Max))
 		send(m.pending, prometheus.GaugeValue, int64(p.Waiting))
 		send(m.timeouts, prometheus.CounterValue, p.Timeouts)
-		ch <- prometheus.MustNewConstSummary(m.wait, uint64(p.Taken), p.Waited.Seconds(), nil, p.Name)
+		taken, waited := uint64(p.Taken), p.Waited.Seconds()
+		ch <- prometheus.MustNewConstSummary(m.wait, taken, waited, nil, p.Name)
 	}
 	if b := stats.Batches; b != nil {
 		atMost := make(map[float64]uint64, len(b.AtMost))
 		for i, n := range b.AtMost {
 			atMost[float64(int(1)<<i)] = uint64(n)
 		}
-		ch <- prometheus.MustNewConstHistogram(m.batches, uint64(b.Commits), float64(b.Writers), atMost)
+		commits, writers := uint64(b.Commits), float64(b.Writers)
+		ch <- prometheus.MustNewConstHistogram(m.batches, commits, writers, atMost)
 	}
 }

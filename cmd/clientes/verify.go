@@ -100,8 +100,10 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 	}
 	local := !slices.ContainsFunc(append([]string{url}, o.replicas...), isRemote)
 	if o.user == "" && !local {
-		return &usageError{"a server that is not on this machine is tried with an admin's login only; " +
-			"give --user NAME"}
+		return &usageError{
+			"a server that is not on this machine is tried with an admin's login only; " +
+				"give --user NAME",
+		}
 	}
 	var c config.Config
 	if local {
@@ -266,14 +268,16 @@ func withAccounts(
 		return err
 	}
 	if admins == 0 {
-		return errors.New("the database has no other admin, and the last one cannot be removed again; " +
-			"add yours first with `clientes user add NAME --role admin`")
+		return errors.New(
+			"the database has no other admin, and the last one cannot be removed again; " +
+				"add yours first with `clientes user add NAME --role admin`",
+		)
 	}
 	return update(ctx, auth.NewAccounts(withoutAdminMails{st}).WithRules(rules))
 }
 
-// withoutAdminMails is a store of whose new users the admins get no mail: those of a check come and go. The
-// audit has their events.
+// withoutAdminMails is a store of whose new users the admins get no mail: those of a check come and
+// go. The audit has their events.
 type withoutAdminMails struct{ store.Store }
 
 // CreateUser implements [store.Users].

@@ -162,7 +162,8 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 		return nil
 	}
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if keep = r.URL.Path == "/clientes/0"; keep && strings.Count(r.Header.Get("X-Access-Token"), ".") == 2 {
+		if keep = r.URL.Path == "/clientes/0"; keep &&
+			strings.Count(r.Header.Get("X-Access-Token"), ".") == 2 {
 			http.Error(w, `{"code":"not_found"}`, http.StatusNotFound)
 			return
 		}
@@ -171,8 +172,21 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 	t.Cleanup(broken.Close)
 	vars := map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}
 	before := f.rows(t)
-	got := call(t, vars, "", "verify", broken.URL, "--check", "headers", "--check", "token-alg-none",
-		"--check", "logout-everywhere", "--check", "request-id")
+	got := call(
+		t,
+		vars,
+		"",
+		"verify",
+		broken.URL,
+		"--check",
+		"headers",
+		"--check",
+		"token-alg-none",
+		"--check",
+		"logout-everywhere",
+		"--check",
+		"request-id",
+	)
 	got.want(t, 1, "1 passed, 3 failed", "3 of 4 promises do not hold")
 	for _, want := range []string{
 		"has no X-Content-Type-Options: nosniff", "was answered 404 not_found on a guarded route",
@@ -231,7 +245,8 @@ func TestVerifyRefuses(t *testing.T) {
 		want     string
 	}{
 		{f.databaseURL, []string{"https://example.com"}, 2, "give --user NAME"},
-		{f.databaseURL, []string{server, "--replica", "https://example.com"}, 2, "give --user NAME"},
+		{f.databaseURL, []string{server, "--replica", "https://example.com"}, 2,
+			"give --user NAME"},
 		{f.databaseURL, []string{server + "/x"}, 2, "more than a scheme, a host and a port"},
 		{f.databaseURL, []string{"http://a:b@127.0.0.1"}, 2, "must not hold a user name"},
 		{f.databaseURL, []string{"127.0.0.1:3000"}, 2, "is not the URL of a server"},
@@ -266,7 +281,15 @@ func TestVerifySendsNoMail(t *testing.T) {
 	f := newFleet(t, 1, engineURLs(t)["sqlite"](t))
 	f.command(t, goodPassword, "user", "add", "boss", "--role", "admin", "--email",
 		"boss@example.com", "--password-stdin")
-	report, status := verifyFleet(t, f, nil, "--check", "role-change-ends", "--check", "second-factor")
+	report, status := verifyFleet(
+		t,
+		f,
+		nil,
+		"--check",
+		"role-change-ends",
+		"--check",
+		"second-factor",
+	)
 	report.wantKept(t, status)
 	// On loopback without SMTP_URL, mail is written to the log.
 	f.on(0).signal(t)
@@ -282,7 +305,8 @@ var tableRow = regexp.MustCompile("(?m)^\\| `([a-z-]+)` \\| (.*) \\|$")
 // The page has a table of all promises, in the words of the code.
 func TestVerifyPage(t *testing.T) {
 	var got, want []string
-	for _, row := range tableRow.FindAllStringSubmatch(readProjectFile(t, "cmd/clientes/VERIFY.md"), -1) {
+	page := readProjectFile(t, "cmd/clientes/VERIFY.md")
+	for _, row := range tableRow.FindAllStringSubmatch(page, -1) {
 		got = append(got, row[1]+": "+row[2])
 	}
 	for _, p := range verify.Promises() {
@@ -308,9 +332,15 @@ func TestVerifyEverything(t *testing.T) {
 		t.Skip("TEST_LONG is not set")
 	}
 	for name, f := range map[string]func(t *testing.T) *fleet{
-		"sqlite":         func(t *testing.T) *fleet { return newFleet(t, 1, engineURLs(t)["sqlite"](t)) },
-		"postgres":       func(t *testing.T) *fleet { return newFleet(t, 1, postgrestest.Database(t)) },
-		"three replicas": func(t *testing.T) *fleet { return newFleet(t, 3, postgrestest.Database(t)) },
+		"sqlite": func(t *testing.T) *fleet {
+			return newFleet(t, 1, engineURLs(t)["sqlite"](t))
+		},
+		"postgres": func(t *testing.T) *fleet {
+			return newFleet(t, 1, postgrestest.Database(t))
+		},
+		"three replicas": func(t *testing.T) *fleet {
+			return newFleet(t, 3, postgrestest.Database(t))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := f(t)
@@ -318,6 +348,9 @@ func TestVerifyEverything(t *testing.T) {
 			before := f.rows(t)
 			report, status := verifyFleet(t, f, nil, "--slow")
 			report.wantKept(t, status)
+			for _, x := range report.Results {
+				t.Logf("%s: %s", x.ID, x.Evidence)
+			}
 			if after := f.rows(t); after != before {
 				t.Errorf("before %s, afterwards %s", before, after)
 			}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -41,8 +42,7 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	case code == "23505" && (constraint == "users_email_key" || constraint == "clientes_email_key"):
 		return &store.ConflictError{Field: "email"}
 	case errors.Is(context.Cause(ctx), store.ErrUnavailable):
-		// Not %w: err can be the context's own, as if the caller had hung up.
-		return fmt.Errorf("%w: no answer in time: %v", store.ErrUnavailable, err)
+		return named(conn, silence(ctx, conn, err))
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case what != "":
@@ -58,6 +58,24 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 	return err
 }
 
+// silence returns the error of a call whose time was up: on a connection, or while it waited for
+// one. It does not wrap err, which can be the context's own, as if the caller had hung up.
+func silence(ctx context.Context, conn *pgx.Conn, err error) error {
+	e := &store.EngineError{
+		What: "no answer in time", Detail: err.Error(),
+		Cure: "look in pg_stat_activity for what keeps the server busy, and at the network in between",
+		Err:  store.ErrUnavailable,
+	}
+	if conn == nil {
+		e.What = "no connection to the database was free in time"
+		e.Cure += "; if it is idle, raise pool_max_conns in the URL"
+	}
+	if c := callOf(ctx); c != nil {
+		e.Detail = fmt.Sprintf("after %s", (c.lines.now() - c.begun).Round(100*time.Millisecond))
+	}
+	return e
+}
+
 // named adds to an error which database it is about.
 func named(conn *pgx.Conn, err error) error {
 	if conn == nil {
@@ -65,6 +83,10 @@ func named(conn *pgx.Conn, err error) error {
 	}
 	return fmt.Errorf("the database %s: %w", MaskURL(conn.Config().ConnString()), err)
 }
+
+// toPrimary is the cure where a server takes no writes.
+const toPrimary = "lead the URL to the primary, not to a standby (target_session_attrs=read-write " +
+	"chooses among several hosts)"
 
 // faultOf returns what an error of the server says of the server's state and what helps, by its
 // code (PostgreSQL's Appendix A). It returns "" for one that says something of the caller's data.
@@ -94,8 +116,7 @@ func faultOf(pg *pgconn.PgError) (what, cure string) {
 			"lower pool_max_conns in the URL, or raise max_connections"
 	case "25006":
 		return "the database is read-only",
-			"lead the URL to the primary, not to a standby (target_session_attrs=read-write " +
-				"chooses among several hosts), or set default_transaction_read_only to off"
+			toPrimary + ", or set default_transaction_read_only to off"
 	case "3D000":
 		return "there is no such database", "make it with CREATE DATABASE, or correct the URL"
 	case "42501":

@@ -279,8 +279,13 @@ func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
 	defer p.waiting.Add(-1)
 	if p.waiting.Add(1) > maxWaiting {
 		p.timeouts.Add(1)
-		return nil, fmt.Errorf("%w: %d calls wait for a connection", store.ErrUnavailable,
-			maxWaiting)
+		return nil, &store.EngineError{
+			What:   "too many calls wait for a connection to the database",
+			Detail: fmt.Sprint(maxWaiting),
+			Cure: "look in pg_stat_activity for what keeps the server busy; if it is idle, raise " +
+				"pool_max_conns in the URL",
+			Err: store.ErrUnavailable,
+		}
 	}
 	conn, err := p.Acquire(ctx)
 	if ctx.ping.failed() {

@@ -239,8 +239,10 @@ func (s *Store) SessionEnds(ctx context.Context, since store.Watermark, ids []st
 		trip := time.Since(sent)
 		switch {
 		case state.standby:
-			return store.Ends{}, fmt.Errorf("%w: the server is a standby, "+
-				"which learns late that sessions ended", store.ErrUnavailable)
+			return store.Ends{}, named(conn, &store.EngineError{
+				What: "the server is a standby", Detail: "it learns late that sessions ended",
+				Cure: toPrimary, Err: store.ErrUnavailable,
+			})
 		case since != "" && (state.server != old.server || state.behind):
 			return store.Ends{}, fmt.Errorf("%w: another server has taken over, or this one was "+
 				"started again", store.ErrUnavailable)

@@ -62,7 +62,8 @@ func TestPoolsCountThoseWhoWait(t *testing.T) {
 	if err := <-waits; err != nil {
 		t.Error(err)
 	}
-	if got := usual(); got.Taken != before.Taken+1 || got.Waited <= before.Waited || got.Used != 0 ||
+	got := usual()
+	if got.Taken != before.Taken+1 || got.Waited <= before.Waited || got.Used != 0 ||
 		got.Idle != got.Max || got.Waiting != 0 {
 		t.Errorf("from %+v to %+v", before, got)
 	}

@@ -37,7 +37,10 @@ func checks() []check {
 		tokenChecks(), sessionChecks(), loginChecks(), networkChecks(),
 		recordChecks(), importChecks(), userChecks(),
 	)
-	slices.SortStableFunc(all, func(a, b check) int { return strings.Compare(a.section, b.section) })
+	slices.SortStableFunc(
+		all,
+		func(a, b check) int { return strings.Compare(a.section, b.section) },
+	)
 	return all
 }
 

@@ -19,8 +19,8 @@ import (
 // that time are below it.
 func loginChecks() []check {
 	return []check{
-		{"attempts-blocked", accounts, "Five failed logins make the sixth wait, the right password " +
-			"included, also when they come at once.", attemptsBlocked},
+		{"attempts-blocked", accounts, "Five failed logins make the sixth wait, whatever the " +
+			"password, also when they come at once.", attemptsBlocked},
 		{"attempts-known-device", accounts, "Strangers cannot lock a user out of a client that " +
 			"they have used.", attemptsKnownDevice},
 		{"unknown-user-answer", accounts, "A wrong password and an unknown user have the same " +
@@ -29,8 +29,10 @@ func loginChecks() []check {
 			"time.", unknownUserTiming},
 		{"second-factor", accounts, "With a second factor the password alone is not enough, and " +
 			"each code works once.", secondFactor},
-		{"password-rules", accounts, "A password that is short, well known or the user's own name " +
-			"is refused.", passwordRules},
+		{"password-rules", accounts,
+			"A password that is short, well known or the user's own name " +
+				"is refused.",
+			passwordRules},
 	}
 }
 
@@ -104,7 +106,8 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 		}
 	}
 	if most := mayFail(time.Since(began)); failed > most {
-		return "", broken("of %d wrong passwords at once %d were looked at, not %d", atOnce, failed, most)
+		return "", broken("of %d wrong passwords at once %d were looked at, not %d", atOnce, failed,
+			most)
 	}
 	if failed < freeFailures {
 		return "", notTried("of %d wrong passwords only %d were looked at: the server slows this "+
@@ -132,8 +135,10 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 	if a.status != http.StatusOK && !a.is(http.StatusUnauthorized, "mfa_required") {
 		return "", broken("after the wait of %v the right password was answered %v", wait, a)
 	}
-	return fmt.Sprintf("of %d wrong passwords at once on %s %d were looked at and %d answered 429; so "+
-		"was the right one, until Retry-After (%v) was over", atOnce, v.where(), failed, waiting, wait), nil
+	return fmt.Sprintf(
+		"of %d wrong passwords at once on %s %d were looked at and %d answered 429; so "+
+			"was the right one, until Retry-After (%v) was over",
+		atOnce, v.where(), failed, waiting, wait), nil
 }
 
 func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
@@ -160,7 +165,8 @@ func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
 	}
 	lastFailure := time.Now()
 	for what, device := range map[string]string{
-		"no mark": "", "a changed mark": flip(s.device, len(s.device)-10), "another user's mark": other.device,
+		"no mark": "", "a changed mark": flip(s.device, len(s.device)-10),
+		"another user's mark": other.device,
 	} {
 		a, err := v.do(ctx, loginRequest(u.name, u.password, "device", device))
 		if err != nil {
@@ -170,11 +176,13 @@ func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
 			return "", notTried("the server was so slow that the wait was over before the next try")
 		}
 		if a.status != http.StatusTooManyRequests {
-			return "", broken("after %d failures a login with %s was answered %v", freeFailures, what, a)
+			return "", broken("after %d failures a login with %s was answered %v", freeFailures,
+				what, a)
 		}
 	}
 	if _, err := v.loginAt(ctx, u, "", map[string]any{"device": s.device}); err != nil {
-		return "", broken("after strangers had failed %d times, the user's known device was refused: %v",
+		return "", broken(
+			"after strangers had failed %d times, the user's known device was refused: %v",
 			freeFailures, err)
 	}
 	// What the device fails counts on its own, and blocks it as well.
@@ -219,7 +227,10 @@ func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
 			return err
 		}
 		unknown := func() (err error) {
-			p.unknown, err = v.do(ctx, loginRequest(v.tag+"-nobody-"+strconv.Itoa(i), newPassword()))
+			p.unknown, err = v.do(
+				ctx,
+				loginRequest(v.tag+"-nobody-"+strconv.Itoa(i), newPassword()),
+			)
 			return err
 		}
 		order := []func() error{known, unknown}
@@ -231,7 +242,8 @@ func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
 				return nil, err
 			}
 		}
-		if p.known.status == http.StatusTooManyRequests || p.unknown.status == http.StatusTooManyRequests {
+		if p.known.status == http.StatusTooManyRequests ||
+			p.unknown.status == http.StatusTooManyRequests {
 			return nil, notTried("the server slows this address down already")
 		}
 		all = append(all, p)
@@ -254,7 +266,13 @@ func unknownUserAnswer(ctx context.Context, v *verifier) (string, error) {
 				return "", broken("a wrong password was answered %v", a)
 			}
 		}
-		known, unknown := requestID.ReplaceAll(p.known.body, nil), requestID.ReplaceAll(p.unknown.body, nil)
+		known, unknown := requestID.ReplaceAll(
+			p.known.body,
+			nil,
+		), requestID.ReplaceAll(
+			p.unknown.body,
+			nil,
+		)
 		if !bytes.Equal(known, unknown) {
 			return "", broken("the bodies of the two refusals differ")
 		}
@@ -262,8 +280,9 @@ func unknownUserAnswer(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("the headers of the two refusals differ: %v and %v", a, b)
 		}
 	}
-	return fmt.Sprintf("%d wrong passwords of users and %d of nobody, all 401 invalid_login and the same "+
-		"but for their request id", len(all), len(all)), nil
+	return fmt.Sprintf(
+		"%d wrong passwords of users and %d of nobody, all 401 invalid_login and the same "+
+			"but for their request id", len(all), len(all)), nil
 }
 
 func headerNames(a answer) (names []string) {
@@ -289,10 +308,12 @@ func unknownUserTiming(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 		if t = timesOf(all); t.differ() {
-			return "", broken("twice, a wrong password of a user took %v and one of nobody %v (medians "+
-				"of %d)", t.knownMedian(), t.unknownMedian(), pairs)
+			return "", broken(
+				"twice, a wrong password of a user took %v and one of nobody %v (medians "+
+					"of %d)", t.knownMedian(), t.unknownMedian(), pairs)
 		}
-		return "", notTried("the times vary too much here: one series differed, and the next did not")
+		return "", notTried(
+			"the times vary too much here: one series differed, and the next did not")
 	}
 	return fmt.Sprintf("medians of %d each: %v for users, %v for nobody", pairs, t.knownMedian(),
 		t.unknownMedian()), nil
@@ -320,8 +341,8 @@ func median(sorted []time.Duration) time.Duration {
 
 // differ reports whether the two kinds differ by more than chance and by more than a client could
 // take for noise. The first is the test of Mann and Whitney: with six of each, at most two pairs in
-// the wrong order happen once in a hundred. The second is a factor of two, and 5 ms: a password hash
-// that is left out shows by far more.
+// the wrong order happen once in a hundred. The second is a factor of two, and 5 ms: a password
+// hash that is left out shows by far more.
 func (t times) differ() bool {
 	below, above := 0, 0
 	for _, a := range t.known {
@@ -371,7 +392,9 @@ func secondFactor(ctx context.Context, v *verifier) (string, error) {
 	if a.status != http.StatusOK {
 		return "", broken("a recovery code was answered %v", a)
 	}
-	for what, bad := range map[string]string{"a recovery code once more": code, "a made-up code": "000000"} {
+	for what, bad := range map[string]string{
+		"a recovery code once more": code, "a made-up code": "000000",
+	} {
 		if a, err = login(bad); err != nil {
 			return "", err
 		}
@@ -429,7 +452,8 @@ func passwordRules(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if a.status != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), `"password"`) {
+		if a.status != http.StatusUnprocessableEntity ||
+			!strings.Contains(string(a.body), `"password"`) {
 			return "", broken("a weak password of %d characters was answered %v", len(password), a)
 		}
 	}

@@ -14,17 +14,22 @@ import (
 // networkChecks are the promises about headers, cookies, origins and what an answer must not hold.
 func networkChecks() []check {
 	return []check{
-		{"forwarded-forged", accounts, "Headers that name another address or host are not believed.",
+		{"forwarded-forged", accounts,
+			"Headers that name another address or host are not believed.",
 			forwardedForged},
-		{"cookie-flags", sessions, "The cookies are HttpOnly, SameSite=Strict, for this host alone, " +
-			"and Secure behind https.", cookieFlags},
+		{"cookie-flags", sessions,
+			"The cookies are HttpOnly, SameSite=Strict, for this host alone, " +
+				"and Secure behind https.",
+			cookieFlags},
 		{"cookie-csrf", sessions, "A page of another origin can neither use nor set the cookies.",
 			cookieCSRF},
 		{"cors-closed", people, "Pages of unknown origins get no CORS headers.", corsClosed},
 		{"headers", conventions, "Every answer has the headers that protect it.", headers},
 		{"request-id", conventions, "Every answer has a request id, the caller's own if it is in " +
 			"the form.", requestIDs},
-		{"errors-hide", conventions, "Errors have one shape and say nothing of the inside.", errorsHide},
+		{"errors-hide", conventions,
+			"Errors have one shape and say nothing of the inside.",
+			errorsHide},
 		{"secrets-in-answers", accounts, "No answer holds a password, a hash or a secret.",
 			secretsInAnswers},
 	}
@@ -77,8 +82,9 @@ func forged() (http.Header, []string) {
 
 func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 	if v.cfg.BehindProxy {
-		return "", notTried("TRUSTED_PROXIES holds this machine, so its headers are believed; run it " +
-			"from another one")
+		return "", notTried(
+			"TRUSTED_PROXIES holds this machine, so its headers are believed; run it " +
+				"from another one")
 	}
 	s, err := v.visit(ctx, "viewer")
 	if err != nil {
@@ -115,12 +121,14 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 	}
 	for _, address := range addresses {
 		if strings.HasPrefix(seen, address) {
-			return "", broken("with forged headers the server took %s for the client's address; if this "+
-				"machine is one of TRUSTED_PROXIES, run it from another one", seen)
+			return "", broken(
+				"with forged headers the server took %s for the client's address; if this "+
+					"machine is one of TRUSTED_PROXIES, run it from another one", seen)
 		}
 	}
 	if seen != real {
-		return "", broken("with forged headers the client's address is another: %s, not %s", seen, real)
+		return "", broken("with forged headers the client's address is another: %s, not %s", seen,
+			real)
 	}
 	// So does what an admin sees of a request, where the server has that.
 	a, err = v.asAdmin(ctx, request{method: "GET", path: "/doctor", header: header})
@@ -149,7 +157,8 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	if own.String() != other.String() {
-		return "", broken("with forged headers the server takes %s for its own URL, not %s", other, own)
+		return "", broken("with forged headers the server takes %s for its own URL, not %s", other,
+			own)
 	}
 	return fmt.Sprintf("%d headers; the session is still from %s, and the server's URL is the same",
 		len(header), real), nil
@@ -283,10 +292,13 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 		other = "https"
 	}
 	crossing := map[string][]string{
-		"Origin of another site":           {"Origin", evil},
-		"Origin null":                      {"Origin", "null"},
-		"Origin of the other scheme":       {"Origin", other + "://" + public.Host},
-		"Origin that begins like ours":     {"Origin", public.Scheme + "://" + public.Host + ".forged.invalid"},
+		"Origin of another site":     {"Origin", evil},
+		"Origin null":                {"Origin", "null"},
+		"Origin of the other scheme": {"Origin", other + "://" + public.Host},
+		"Origin that begins like ours": {
+			"Origin",
+			public.Scheme + "://" + public.Host + ".forged.invalid",
+		},
 		"Sec-Fetch-Site cross-site":        {"Sec-Fetch-Site", "cross-site"},
 		"Sec-Fetch-Site same-site":         {"Sec-Fetch-Site", "same-site"},
 		"Origin and a friendly Fetch-Site": {"Origin", evil, "Sec-Fetch-Site", "same-origin"},
@@ -323,7 +335,7 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 	}.Encode()
 	for media, body := range map[string]string{
 		"application/x-www-form-urlencoded": form,
-		"text/plain":                        `{"user":"` + s.user.name + `","password":"x","cookie":true}`,
+		"text/plain":                        `{"user":"x","password":"x","cookie":true}`,
 		"multipart/form-data; boundary=x":   "--x--",
 	} {
 		a, err := v.do(ctx, request{
@@ -348,8 +360,9 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 	if err == nil && a.status != http.StatusOK {
 		err = broken("a refresh with the cookie and the server's own origin was answered %v", a)
 	}
-	return fmt.Sprintf("%d origins at /refresh, /logout and /login, each 403 cross_origin; 3 media types "+
-		"that forms send, each 415; the server's own origin works", len(crossing)), err
+	return fmt.Sprintf(
+		"%d origins at /refresh, /logout and /login, each 403 cross_origin; 3 media types "+
+			"that forms send, each 415; the server's own origin works", len(crossing)), err
 }
 
 func corsClosed(ctx context.Context, v *verifier) (string, error) {
@@ -363,7 +376,8 @@ func corsClosed(ctx context.Context, v *verifier) (string, error) {
 	}
 	origins := []string{
 		"https://forged.invalid", "null", "http://localhost.forged.invalid",
-		public.Scheme + "://" + public.Host + ".forged.invalid", "https://forged.invalid:443", "file://",
+		public.Scheme + "://" + public.Host + ".forged.invalid",
+		"https://forged.invalid:443", "file://",
 	}
 	n := 0
 	for _, origin := range origins {
@@ -391,8 +405,8 @@ func corsClosed(ctx context.Context, v *verifier) (string, error) {
 			}
 			for name := range a.header {
 				if strings.HasPrefix(name, "Access-Control-Allow-") {
-					return "", broken("%s %s with Origin %s was answered with %s: %s", r.method, r.path,
-						origin, name, a.header.Get(name))
+					return "", broken("%s %s with Origin %s was answered with %s: %s", r.method,
+						r.path, origin, name, a.header.Get(name))
 				}
 			}
 			n++
@@ -451,21 +465,39 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 		policy := h.Get("Content-Security-Policy")
 		html := strings.HasPrefix(h.Get("Content-Type"), "text/html")
 		faults := map[string]bool{
-			"has no X-Content-Type-Options: nosniff":        h.Get("X-Content-Type-Options") != "nosniff",
-			"has X-Powered-By":                              h.Get("X-Powered-By") != "",
-			"tells a version in Server":                     hasVersion.MatchString(h.Get("Server")),
-			"has no Content-Security-Policy":                policy == "",
-			"may be framed":                                 !strings.Contains(policy, "frame-ancestors 'none'"),
-			"allows inline script":                          strings.Contains(policy, "'unsafe-inline'"),
-			"has no default-src 'none' for an answer":       !html && !strings.Contains(policy, "default-src 'none'"),
-			"may be stored":                                 r.kind == private && !strings.Contains(h.Get("Cache-Control"), "no-store"),
-			"is answered with another status than 2xx":      r.kind == private && a.status/100 != 2,
-			"has no Referrer-Policy for a page":             html && h.Get("Referrer-Policy") == "",
-			"has no WWW-Authenticate":                       a.status == 401 && !strings.HasPrefix(h.Get("WWW-Authenticate"), `Bearer realm="clientes"`),
-			"has no error in WWW-Authenticate":              a.status == 403 && !strings.Contains(h.Get("WWW-Authenticate"), `error="insufficient_scope"`),
-			"has no Allow":                                  a.status == 405 && h.Get("Allow") == "",
-			"is compressed although it has a token":         (path == "/login" || path == "/refresh") && r.method == "POST" && h.Get("Content-Encoding") != "",
-			"has no Strict-Transport-Security behind https": public.Scheme == "https" && h.Get("Strict-Transport-Security") == "",
+			"has no X-Content-Type-Options: nosniff": h.Get(
+				"X-Content-Type-Options",
+			) != "nosniff",
+			"has X-Powered-By": h.Get("X-Powered-By") != "",
+			"tells a version in Server": hasVersion.MatchString(
+				h.Get("Server"),
+			),
+			"has no Content-Security-Policy": policy == "",
+			"may be framed": !strings.Contains(
+				policy,
+				"frame-ancestors 'none'",
+			),
+			"allows inline script": strings.Contains(
+				policy,
+				"'unsafe-inline'",
+			),
+			"has no default-src 'none' for an answer": !html &&
+				!strings.Contains(policy, "default-src 'none'"),
+			"may be stored": r.kind == private &&
+				!strings.Contains(h.Get("Cache-Control"), "no-store"),
+			"is answered with another status than 2xx": r.kind == private && a.status/100 != 2,
+			"has no Referrer-Policy for a page":        html && h.Get("Referrer-Policy") == "",
+			"has no WWW-Authenticate": a.status == 401 &&
+				!strings.HasPrefix(h.Get("WWW-Authenticate"), `Bearer realm="clientes"`),
+			"has no error in WWW-Authenticate": a.status == 403 &&
+				!strings.Contains(h.Get("WWW-Authenticate"), `error="insufficient_scope"`),
+			"has no Allow": a.status == 405 &&
+				h.Get("Allow") == "",
+			"is compressed although it has a token": (path == "/login" || path == "/refresh") &&
+				r.method == "POST" &&
+				h.Get("Content-Encoding") != "",
+			"has no Strict-Transport-Security behind https": public.Scheme == "https" &&
+				h.Get("Strict-Transport-Security") == "",
 		}
 		for fault, is := range faults {
 			if is {
@@ -477,8 +509,9 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 	if err == nil && !strings.Contains(a.header.Get("WWW-Authenticate"), `error="invalid_token"`) {
 		err = broken("a bad token is answered %v without error=\"invalid_token\"", a)
 	}
-	return fmt.Sprintf("%d answers, each with nosniff, a content policy and no version; private ones "+
-		"with no-store", len(requests)), err
+	return fmt.Sprintf(
+		"%d answers, each with nosniff, a content policy and no version; private ones "+
+			"with no-store", len(requests)), err
 }
 
 func requestIDs(ctx context.Context, v *verifier) (string, error) {
@@ -512,8 +545,10 @@ func requestIDs(ctx context.Context, v *verifier) (string, error) {
 }
 
 // inside are words that only the inside of a server says.
-var inside = regexp.MustCompile(`(?i)sqlite|sqlstate|\bpgx|postgres|\bselect\b|\binsert into\b|\.go:\d` +
-	`|goroutine|panic|runtime error|stack|/home/|/usr/|/tmp/|constraint|strconv\.|json:|store:|auth:|invalid syntax`)
+var inside = regexp.MustCompile(
+	`(?i)sqlite|sqlstate|\bpgx|postgres|\bselect\b|\binsert into\b|\.go:\d` +
+		`|goroutine|panic|runtime error|stack|/home/|/usr/|/tmp/|constraint|strconv\.|json:|store:|auth:|invalid syntax`,
+)
 
 func errorsHide(ctx context.Context, v *verifier) (string, error) {
 	s, err := v.shared(ctx, "editor")
@@ -551,13 +586,27 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 		{method: "POST", path: "/clientes", body: `{"name":"a"} x`},
 		{method: "PUT", path: "/clientes/0", body: `{"name":"a"}`},
 		{method: "PATCH", path: "/clientes/0", body: `{"id":"x"}`},
-		{method: "POST", path: "/clientes/import", body: "name\nA\n", header: http.Header{"Content-Type": {"x/y"}}},
-		{method: "POST", path: "/clientes/import", body: "\x00\x01", header: http.Header{"Content-Type": {"text/csv"}}},
+		{
+			method: "POST",
+			path:   "/clientes/import",
+			body:   "name\nA\n",
+			header: http.Header{"Content-Type": {"x/y"}},
+		},
+		{
+			method: "POST",
+			path:   "/clientes/import",
+			body:   "\x00\x01",
+			header: http.Header{"Content-Type": {"text/csv"}},
+		},
 		{method: "GET", path: "/users"},
 		{method: "DELETE", path: "/sessions/x"},
 		{method: "POST", path: "/login", body: `{"user":1}`},
 		{method: "POST", path: "/refresh", body: `{"refresh_token":"a.b.c"}`},
-		{method: "POST", path: "/password/reset", body: `{"token":"a.b.c","password":"` + newPassword() + `"}`},
+		{
+			method: "POST",
+			path:   "/password/reset",
+			body:   `{"token":"a.b.c","password":"` + newPassword() + `"}`,
+		},
 		{method: "POST", path: "/email/confirm", body: `{"token":"` + long + `"}`},
 	}
 	calls := make([]func() error, len(requests))
@@ -591,13 +640,16 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 	if err := together(4, calls...); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d odd requests, no 5xx, each refusal with message, code and request_id, none with "+
-		"a word of the inside", len(requests)), nil
+	return fmt.Sprintf(
+		"%d odd requests, no 5xx, each refusal with message, code and request_id, none with "+
+			"a word of the inside", len(requests)), nil
 }
 
 // hashes finds password hashes, keys and the members that would hold them.
-var hashes = regexp.MustCompile(`\$argon2|\$2[aby]\$|\$scrypt|\$pbkdf2|"(password|password_hash|hash|secret|` +
-	`totp|refresh_token|recovery_codes)"\s*:\s*["\[]`)
+var hashes = regexp.MustCompile(
+	`\$argon2|\$2[aby]\$|\$scrypt|\$pbkdf2|"(password|password_hash|hash|secret|` +
+		`totp|refresh_token|recovery_codes)"\s*:\s*["\[]`,
+)
 
 func secretsInAnswers(ctx context.Context, v *verifier) (string, error) {
 	s, err := v.visit(ctx, "viewer")

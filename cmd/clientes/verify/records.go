@@ -78,7 +78,7 @@ type texts map[string]string
 func (v *verifier) named(what string) texts { return texts{"name": v.tag + " " + what} }
 
 // email returns an address that no other customer has.
-func (v *verifier) email(what string) string { return v.tag + "." + what + "@example.com" }
+func (v *verifier) email(what string) string { return v.tag + "." + what + "@example.invalid" }
 
 // anyVersion is for writes to a server with REQUIRE_IF_MATCH.
 var anyVersion = []string{"*"}

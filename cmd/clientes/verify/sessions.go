@@ -14,8 +14,10 @@ import (
 // sessionChecks are the promises about sessions: how they end, and how they are refreshed.
 func sessionChecks() []check {
 	return []check{
-		{"logout-everywhere", accessToken, "A logout counts at once where it was accepted, and on " +
-			"every replica within a second.", logoutEverywhere},
+		{"logout-everywhere", accessToken,
+			"A logout counts at once where it was accepted, and on " +
+				"every replica within a second.",
+			logoutEverywhere},
 		{"logout-refresh", sessions, "A refresh under way during a logout yields nothing that " +
 			"works afterwards.", logoutRefresh},
 		{"logout-all", sessions, "A logout from everywhere ends all sessions of the user, and " +
@@ -41,8 +43,10 @@ func sessionChecks() []check {
 		{"deleted-user", sessions, "Deleting a user ends all their sessions.", deletedUser},
 		{"admin-ends-sessions", accounts, "An admin ends all sessions of a user.",
 			adminEndsSessions},
-		{"step-up", accounts, "What outlives a stolen token needs the password or a login that is " +
-			"younger than five minutes.", stepUp},
+		{"step-up", accounts,
+			"What outlives a stolen token needs the password or a login that is " +
+				"younger than five minutes.",
+			stepUp},
 		{"own-proof", accounts, "One's own email, password and second factor need the password.",
 			ownProof},
 	}
@@ -79,7 +83,8 @@ func (v *verifier) wantEnded(
 			return 0, err
 		}
 		if a.status != http.StatusUnauthorized {
-			return 0, broken("the refresh token of an ended session was answered %v by %s", a, server)
+			return 0, broken("the refresh token of an ended session was answered %v by %s", a,
+				server)
 		}
 	}
 	return worst, nil
@@ -200,8 +205,9 @@ func logoutEverywhere(ctx context.Context, v *verifier) (string, error) {
 		}
 		worst = max(worst, took)
 	}
-	return fmt.Sprintf("%d logouts on %s; the last refusal came for a token that was sent %s after the "+
-		"answer", n, v.where(), worst.Round(time.Millisecond)), nil
+	return fmt.Sprintf(
+		"%d logouts on %s; the last refusal came for a token that was sent %s after the "+
+			"answer", n, v.where(), worst.Round(time.Millisecond)), nil
 }
 
 func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
@@ -248,8 +254,9 @@ func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
 			return "", fmt.Errorf("a refresh during a logout: %w", err)
 		}
 	}
-	return fmt.Sprintf("%d logouts with a refresh at the same moment, %d of these were granted; no token "+
-		"of theirs was accepted afterwards", rounds, granted), nil
+	return fmt.Sprintf(
+		"%d logouts with a refresh at the same moment, %d of these were granted; no token "+
+			"of theirs was accepted afterwards", rounds, granted), nil
 }
 
 func logoutAll(ctx context.Context, v *verifier) (string, error) {
@@ -378,8 +385,9 @@ func refreshGrace(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		case again.refresh == first.refresh:
 		case v.cfg.RefreshGrace < 0:
-			return "", notTried("a refresh once more has another successor; this is a fault unless " +
-				"REFRESH_GRACE is 0 there")
+			return "", notTried(
+				"a refresh once more has another successor; this is a fault unless " +
+					"REFRESH_GRACE is 0 there")
 		default:
 			return "", broken("a refresh once more at %s has another successor", server)
 		}
@@ -498,7 +506,11 @@ func refreshForged(ctx context.Context, v *verifier) (string, error) {
 		if !a.is(http.StatusUnauthorized, "refresh_invalid") {
 			return "", broken("a refresh token with %s was answered %v", what, a)
 		}
-		end := request{method: "POST", path: "/logout", body: map[string]any{"refresh_token": token}}
+		end := request{
+			method: "POST",
+			path:   "/logout",
+			body:   map[string]any{"refresh_token": token},
+		}
 		if _, err := v.want(ctx, http.StatusOK, end); err != nil {
 			return "", err
 		}
@@ -509,7 +521,10 @@ func refreshForged(ctx context.Context, v *verifier) (string, error) {
 	if _, err := v.refresh(ctx, s); err != nil {
 		return "", fmt.Errorf("refresh after the forgeries: %w", err)
 	}
-	return fmt.Sprintf("%d forgeries refused by /refresh and without effect at /logout", len(forged)),
+	return fmt.Sprintf(
+			"%d forgeries refused by /refresh and without effect at /logout",
+			len(forged),
+		),
 		nil
 }
 
@@ -570,7 +585,8 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 	}
 	// A second factor that the server requires costs a session more.
 	if len(all) < 2 || current != 1 || other == "" {
-		return "", broken("of 2 sessions %d are listed, %d of them as the current one", len(all), current)
+		return "", broken("of 2 sessions %d are listed, %d of them as the current one", len(all),
+			current)
 	}
 	end := func(s *session) (answer, error) {
 		return v.do(ctx, request{method: "DELETE", path: "/sessions/" + other, token: s.token})
@@ -799,8 +815,8 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 	if err := v.wantAccepted(ctx, victim, "after the refusals"); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%d changes with tokens of old logins, each refused with 403 step_up_required",
-		tried), nil
+	return fmt.Sprintf(
+		"%d changes with tokens of old logins, each refused with 403 step_up_required", tried), nil
 }
 
 func ownProof(ctx context.Context, v *verifier) (string, error) {
@@ -829,9 +845,11 @@ func ownProof(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if a.status != http.StatusUnprocessableEntity || !strings.Contains(string(a.body), `"current"`) {
-			return "", broken("%s %s without the right password was answered %v, not 422 on current",
-				r.method, r.path, a)
+		if a.status != http.StatusUnprocessableEntity ||
+			!strings.Contains(string(a.body), `"current"`) {
+			return "", broken(
+				"%s %s without the right password was answered %v, not 422 on current", r.method,
+				r.path, a)
 		}
 		tried++
 	}
