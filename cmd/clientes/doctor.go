@@ -78,7 +78,8 @@ the server tells which address it sees. In a folder without settings the URL alo
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	cmd.Flags().StringVar(&user, "user", "", "log in at the URL as this admin")
-	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the admin's password from standard input")
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false,
+		"read the admin's password from standard input")
 	cmd.Flags().StringVar(&code, "code", "", "the code of the admin's second factor")
 	return cmd
 }

@@ -198,7 +198,8 @@ func TestDoctorThroughNginx(t *testing.T) {
 	const public, trusted = "PUBLIC_URL=https://" + proxiedHost, "TRUSTED_PROXIES=127.0.0.1"
 	settings := [][]string{{public, trusted}, {public}}
 	if long {
-		settings = append(settings, []string{public, "TRUSTED_PROXIES=0.0.0.0/0"}, []string{trusted})
+		settings = append(settings,
+			[]string{public, "TRUSTED_PROXIES=0.0.0.0/0"}, []string{trusted})
 	}
 	servers := serveBehind(t, settings...)
 	sound, untrusted, tooTrusted, plain := servers[0], servers[1], servers[0], servers[0]
@@ -236,7 +237,8 @@ func TestDoctorThroughNginx(t *testing.T) {
 		{"no header", good + to(sound, body+host+proto), leads, "https", now,
 			"request-address", store.LevelFail, "sends no X-Forwarded-For"},
 		{"only X-Real-IP",
-			good + to(sound, body+host+"proxy_set_header X-Real-IP $remote_addr;"), leads, "https", now,
+			good + to(sound, body+host+"proxy_set_header X-Real-IP $remote_addr;"),
+			leads, "https", now,
 			"request-address", store.LevelFail, "X-Real-IP, which the server does not read"},
 		{"an unreadable header", good + to(sound, body+host+
 			"proxy_set_header X-Forwarded-For unknown;"), leads, "https", now,
@@ -264,7 +266,8 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"url-cookies", store.LevelFail, "is refused the cookie"},
 		{"PUBLIC_URL is http: HSTS", good + to(plain, all), leads, "https", now,
 			"url-hsts", store.LevelWarn, "Strict-Transport-Security"},
-		{"HSTS is hidden", good + to(sound, all+"proxy_hide_header Strict-Transport-Security;"), leads,
+		{"HSTS is hidden",
+			good + to(sound, all+"proxy_hide_header Strict-Transport-Security;"), leads,
 			"https", now, "url-hsts", store.LevelWarn, "keep the header"},
 		{"a small limit of bodies", good + to(sound, host+proto+adds), leads, "https", now,
 			"url-body", store.LevelFail, "client_max_body_size 256m"},
@@ -288,9 +291,11 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"proxy_cookie_flags ~ nosecure nohttponly nosamesite; proxy_cookie_path / /api;"),
 			leads, "https", now,
 			"url-cookies", store.LevelFail, "without HttpOnly, Path=/, SameSite=Strict, Secure"},
-		{"public metrics", good + "location /metrics { return 200 metrics; }" + to(sound, all), leads,
+		{"public metrics",
+			good + "location /metrics { return 200 metrics; }" + to(sound, all), leads,
 			"https", now, "url-metrics", store.LevelFail, "/metrics"},
-		{"no server", good + "location / { proxy_pass http://" + free(t) + "; }", leads, "https", now,
+		{"no server",
+			good + "location / { proxy_pass http://" + free(t) + "; }", leads, "https", now,
 			"url", store.LevelFail, "status 502. start the server"},
 		{"another program", good + "location / { return 200 hello; }", leads, "https", now,
 			"url", store.LevelFail, "no server of clientes"},
@@ -301,7 +306,8 @@ func TestDoctorThroughNginx(t *testing.T) {
 		{"an expired certificate", p.certify(t, proxiedHost, hour.Add(-time.Hour), hour, true) +
 			to(sound, all), leads, "https", now, "url", store.LevelFail, "renew the certificate"},
 		{"a certificate of another name", p.certify(t, "www.example.test", hour, month, true) +
-			to(sound, all), leads, "https", now, "url", store.LevelFail, "a certificate for this name"},
+			to(sound, all), leads, "https", now,
+			"url", store.LevelFail, "a certificate for this name"},
 		{"a certificate of nobody", p.certify(t, proxiedHost, hour, month, false) + to(sound, all),
 			leads, "https", now, "url", store.LevelFail, "signed by an authority"},
 		{"a certificate that ends soon",
@@ -331,7 +337,8 @@ func TestDoctorThroughNginx(t *testing.T) {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
-			wantFinding(t, p.look(t, sites[i], test.scheme, test.at), test.id, test.level, test.want)
+			wantFinding(t, p.look(t, sites[i], test.scheme, test.at),
+				test.id, test.level, test.want)
 		})
 		if !seen[test.id] && test.id != "url-redirect" {
 			wantFinding(t, cured, test.id, store.LevelOK, "")

@@ -50,8 +50,8 @@ type Setup struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// checks are all of [Examine], in the order of their findings. None is made while one of the settings
-// that it needs has a fault.
+// checks are all of [Examine], in the order of their findings. None is made while one of the
+// settings that it needs has a fault.
 var checks = []struct {
 	look  func(context.Context, Setup) []store.Finding
 	needs []string
@@ -74,8 +74,8 @@ var checks = []struct {
 	{database, []string{"DATABASE_URL"}},
 }
 
-// Examine looks at a set-up from inside. It returns findings in the order of the checks, some twelve
-// seconds after it was called at the latest.
+// Examine looks at a set-up from inside. It returns findings in the order of the checks, after some
+// twelve seconds at the latest.
 func Examine(ctx context.Context, s Setup) []store.Finding {
 	found := make([][]store.Finding, len(checks))
 	var group sync.WaitGroup
