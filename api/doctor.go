@@ -74,10 +74,10 @@ type doctorInput struct {
 func (in *doctorInput) decode(r *request) error {
 	in.seen = requestView{
 		Address:        r.client.ClientIP(),
-		ForwardedFor:   loggable(strings.Join(r.Header["X-Forwarded-For"], ", ")),
-		ForwardedProto: loggable(r.Header.Get("X-Forwarded-Proto")),
-		Host:           loggable(r.Host),
-		Origin:         loggable(r.Header.Get("Origin")),
+		ForwardedFor:   shown(strings.Join(r.Header["X-Forwarded-For"], ", ")),
+		ForwardedProto: shown(r.Header.Get("X-Forwarded-Proto")),
+		Host:           shown(r.Host),
+		Origin:         shown(r.Header.Get("Origin")),
 		PublicURL:      r.server.cfg.PublicURL.String(),
 		Headers:        []string{},
 	}
@@ -99,6 +99,9 @@ func (in *doctorInput) decode(r *request) error {
 	in.date = r.Header.Get("Date")
 	return nil
 }
+
+// shown returns a header as JSON can have it: text, and not too long.
+func shown(s string) string { return strings.ToValidUTF8(loggable(s), "\uFFFD") }
 
 // trusts reports whether X-Forwarded-For of an address is believed.
 func (s *Server) trusts(peer netip.Addr) bool {

@@ -231,3 +231,15 @@ func TestDoctorExaminesTheSetupOnce(t *testing.T) {
 		t.Errorf("%d runs after the first is old", n)
 	}
 }
+
+// Headers that are no text are shown all the same, and the address is judged.
+func TestDoctorShowsHeadersThatAreNoText(t *testing.T) {
+	t.Parallel()
+	f := onSQLite(t)
+	for _, value := range []string{"\xff\xfe", "a\xc3(", strings.Repeat("é", 200) + "e"} {
+		got := f.examine("X-Forwarded-For", value, "Origin", value, "X-Forwarded-Proto", value)
+		if got.Request.ForwardedFor == "" || got.of("request-address").Level != store.LevelFail {
+			t.Errorf("%q: %+v", value, got)
+		}
+	}
+}

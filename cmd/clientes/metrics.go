@@ -8,8 +8,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,6 +28,9 @@ const (
 
 	// maxScrapes is how many scrapes are answered at once.
 	maxScrapes = 4
+
+	// maxScrapers is how many connections there may be. They must not take those of the API's clients.
+	maxScrapers = spareDescriptors / 2
 
 	// profileTimeout bounds an answer of /debug/pprof/, and so the length of a profile.
 	profileTimeout = 2 * time.Minute
@@ -99,6 +104,7 @@ func (m *metrics) serve(ctx context.Context, log *slog.Logger) {
 		IdleTimeout:       profileTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          errorLog,
+		ConnState:         newConnections(maxScrapers, nil, log.With("of", "METRICS_ADDR")).changed,
 	}
 	log.Info("metrics", "addr", m.listener.Addr().String())
 	if !m.loopback {
@@ -128,7 +134,37 @@ func (m *metrics) handler(errorLog promhttp.Logger) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return m.withoutPages(mux)
+}
+
+// withoutPages refuses what a page of another site has a browser request: nobody needs a password
+// here, and a browser on this machine reaches 127.0.0.1. Such a page could start profiles. With a name
+// of its own that it lets lead to 127.0.0.1 (DNS rebinding), it could read the answers. Where other
+// machines can connect, the names under which they do so are not known.
+func (m *metrics) withoutPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "none", "same-origin":
+		default:
+			http.Error(w, "no page of another site may request this", http.StatusForbidden)
+			return
+		}
+		if m.loopback && !isOwnName(r.Host) {
+			http.Error(w, "on loopback METRICS_ADDR answers for an address or localhost alone, "+
+				"and for no other Host", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isOwnName reports whether a Host is an address or localhost, which nobody's DNS decides about. A
+// client without Host is no browser.
+func isOwnName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "" || strings.EqualFold(host, "localhost")
 }

@@ -105,9 +105,15 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 				"give --user NAME",
 		}
 	}
+	for _, server := range append([]string{url}, o.replicas...) {
+		if isRemote(server) && isPlain(server) {
+			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give its "+
+				"https:// URL, or run the command on that machine", server)}
+		}
+	}
 	var c config.Config
 	if local {
-		if c, err = p.configure(); err != nil && o.user == "" {
+		if c, err = p.configure("SECRET"); err != nil && o.user == "" {
 			return err
 		}
 		if err == nil {
@@ -118,35 +124,51 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 	if err := verify.Ready(ctx, cfg); err != nil {
 		return err
 	}
-	if o.user != "" {
-		cfg.Admin = verify.Credentials{User: o.user, Code: o.code}
-		if cfg.Admin.Password, err = p.adminPassword(ctx, o); err != nil {
-			return err
-		}
-	} else {
-		remove, err := p.makeAdmin(ctx, c, &cfg.Admin)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, remove()) }()
-	}
 	out, closeOutput, err := p.output(o.output)
 	if err != nil {
 		return err
 	}
-	report, err := verify.Run(ctx, cfg)
-	switch {
-	case errors.Is(err, verify.ErrUnknownAdmin) && o.user == "":
-		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
-			"names: the admin who was made there is unknown to it; change to its folder, or give "+
-			"--user NAME", url)
-	case err == nil:
+	report, err := p.runChecks(ctx, c, cfg, o)
+	if err == nil {
 		err = write(report, out)
 	}
 	if err := errors.Join(err, closeOutput()); err != nil {
 		return err
 	}
 	return verdictOf(report)
+}
+
+// runChecks runs the checks as the admin of --user, or as one that it makes. That one is removed
+// before the report is written, since a pipe that nobody reads ends the process.
+func (p *program) runChecks(
+	ctx context.Context, c config.Config, cfg verify.Config, o verifyOptions,
+) (report verify.Report, err error) {
+	if o.user != "" {
+		cfg.Admin = verify.Credentials{User: o.user, Code: o.code}
+		if cfg.Admin.Password, err = p.adminPassword(ctx, o); err != nil {
+			return report, err
+		}
+		return verify.Run(ctx, cfg)
+	}
+	if err := verify.SharesSecret(ctx, cfg); err != nil {
+		return report, err
+	}
+	remove, err := p.makeAdmin(ctx, c, &cfg.Admin)
+	if err != nil {
+		return report, err
+	}
+	report, err = verify.Run(ctx, cfg)
+	if errors.Is(err, verify.ErrUnknownAdmin) {
+		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
+			"names: the admin who was made there is unknown to it; change to its folder, or give "+
+			"--user NAME", cfg.URL)
+	}
+	if left := remove(); left != nil && err == nil {
+		report.Left = append(report.Left, left.Error())
+	} else {
+		err = errors.Join(err, left)
+	}
+	return report, err
 }
 
 // verdictOf returns an error unless the report is all good.
@@ -196,6 +218,11 @@ func (p *program) output(file string) (w io.Writer, done func() error, err error
 }
 
 func isRemote(url string) bool { return !verify.IsLoopback(url) }
+
+func isPlain(url string) bool {
+	scheme, _, _ := strings.Cut(url, "://")
+	return !strings.EqualFold(scheme, "https")
+}
 
 func holdsLoopback(p netip.Prefix) bool {
 	return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || p.Contains(netip.IPv6Loopback())

@@ -105,10 +105,16 @@ func database(ctx context.Context, s Setup) []store.Finding {
 }
 
 // printable returns the findings without line ends and other control characters, which a mail
-// server or another program may have sent.
+// server or another program may have sent, and each with a level that is one.
 func printable(all []store.Finding) []store.Finding {
 	for i := range all {
-		all[i].Message, all[i].Cure = line(all[i].Message), line(all[i].Cure)
+		f := &all[i]
+		f.ID, f.Message, f.Cure = line(f.ID), line(f.Message), line(f.Cure)
+		switch f.Level {
+		case store.LevelOK, store.LevelWarn, store.LevelFail:
+		default: // of another program or version: it must not be lost
+			f.Level = store.LevelWarn
+		}
 	}
 	return all
 }

@@ -759,7 +759,7 @@ func adminEndsSessions(ctx context.Context, v *verifier) (string, error) {
 func stepUp(ctx context.Context, v *verifier) (string, error) {
 	x, err := v.sample(ctx)
 	if err == nil {
-		err = v.secretSigns(ctx, x)
+		err = v.secretSigns(x.session.token, v.admin.token)
 	}
 	if err != nil {
 		return "", err

@@ -25,6 +25,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 )
 
 const (
@@ -222,7 +223,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := v.begin(bounded); err != nil {
 		return Report{}, err
 	}
-	report.Server = v.version(bounded)
+	report.Server = v.hidden(v.version(bounded))
 	for _, c := range checks() {
 		if len(cfg.Only) > 0 && !slices.Contains(cfg.Only, c.id) {
 			continue
@@ -298,14 +299,20 @@ func (v *verifier) hide(secrets ...string) {
 	}
 }
 
-// hidden returns a text without the secrets of the run.
+// hidden returns a text without the secrets of the run, on one line and without what a terminal
+// obeys: the server may have written part of it.
 func (v *verifier) hidden(text string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range v.secrets {
 		text = strings.ReplaceAll(text, s, "…")
 	}
-	return text
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.Join(strings.Fields(text), " "))
 }
 
 // drain reads an answer up to a limit, so that a server cannot fill the memory.
