@@ -1,9 +1,12 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"time"
 
 	"clientes/auth/mail"
@@ -43,7 +46,7 @@ func secondFactor(_ context.Context, s Setup) []store.Finding {
 }
 
 // metrics looks at who can read METRICS_ADDR, which has no login.
-func metrics(_ context.Context, s Setup) []store.Finding {
+func metrics(ctx context.Context, s Setup) []store.Finding {
 	const id = "metrics"
 	var r report
 	at := s.Config.MetricsAddr
@@ -51,6 +54,9 @@ func metrics(_ context.Context, s Setup) []store.Finding {
 	switch {
 	case at == "":
 		r.ok(id, "no metrics are served")
+	case s.Serving == nil && s.isForeign(ctx, at):
+		r.fail(id, fmt.Sprintf("another program listens at %s, which METRICS_ADDR names: the "+
+			"server cannot start", at), "stop that program, or choose another port")
 	case err == nil && isLoopback(host):
 		r.ok(id, "only this machine can read metrics and profiles, at %s", at)
 	default:
@@ -60,6 +66,23 @@ func metrics(_ context.Context, s Setup) []store.Finding {
 				"NetworkPolicy")
 	}
 	return r
+}
+
+// isForeign reports whether something answers at an address that serves no metrics of clientes.
+func (s Setup) isForeign(ctx context.Context, at string) bool {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/metrics", nil)
+	if err != nil {
+		return false // a fault of the setting
+	}
+	resp, err := s.client().Do(req)
+	if err != nil {
+		return !isUnreached(err) && ctx.Err() == nil
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, 4*mib))
+	return err != nil || !bytes.Contains(text, []byte("clientes_build_info"))
 }
 
 // The grace of the usual orchestrators from SIGTERM to SIGKILL. That of Kubernetes and ECS is 30 s.

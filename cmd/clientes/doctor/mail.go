@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -39,12 +40,13 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 		RootCAs: s.RootCAs, Now: time.Now,
 	})
 	server, err := sender.Probe(ctx)
-	if err != nil {
-		message, cure, known := strings.Cut(err.Error(), "; ")
-		if !known {
-			cure = "check host and port in SMTP_URL, and that this machine may connect to them: " +
-				"many networks block the ports of mail"
-		}
+	switch {
+	case err != nil && mail.IsTemporary(err):
+		r.warn(id, fmt.Sprintf("%s takes no mail at this moment: %v", c.SMTP, errors.Unwrap(err)),
+			"wait: the server tries again for hours; if that stays, ask who runs the mail server")
+		return r
+	case err != nil:
+		message, cure := partsOfMail(err)
 		r.fail(id, message, cure)
 		return r
 	}
@@ -56,6 +58,22 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 		return r
 	}
 	return append(r, certificate("mail-tls", "the mail server", server.NotAfter)...)
+}
+
+// partsOfMail returns what is wrong, with what the mail server or the network said, and the cure.
+func partsOfMail(err error) (message, cure string) {
+	message, cure, known := strings.Cut(err.Error(), "; ")
+	if !known {
+		return fmt.Sprintf("the mail server cannot be reached: %v", err),
+			"check host and port in SMTP_URL, and that this machine may connect to them: " +
+				"many networks block the ports of mail"
+	}
+	cause := errors.Unwrap(err)
+	if cause == context.DeadlineExceeded {
+		return fmt.Sprintf("%s within %s", message, patience),
+			strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
+	}
+	return fmt.Sprintf("%s (%v)", message, cause), strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
 }
 
 // certificate looks at when a certificate that is good now will end.

@@ -91,13 +91,13 @@ func (v *visit) reach(ctx context.Context) bool {
 			"give clients the address that it leads to, or let the proxy pass every path on")
 		return false
 	case !answer.ours:
-		cure := "let the proxy send all paths to the server"
-		if answer.status == http.StatusBadGateway || answer.status == http.StatusGatewayTimeout {
-			cure = "start the server, and compare its HOST and PORT with where the proxy sends " +
-				"requests"
+		if answer.isOfProxy() {
+			v.fail(id, fmt.Sprintf("the proxy at %s reaches no server, status %d", v.base,
+				answer.status), startIt)
+			return false
 		}
 		v.fail(id, fmt.Sprintf("what answers at %s is no server of clientes, status %d", v.base,
-			answer.status), cure)
+			answer.status), "let the proxy send all paths to the server")
 		return false
 	}
 	v.ok(id, "a server of clientes answers at %s", v.base)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"clientes/store"
@@ -46,11 +47,11 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s: whoever sends X-Forwarded-For "+
 				"chooses the "+
 				"address that failed logins are counted for", p), cure)
-		case isWholePrivate(p):
+		case isWidePrivate(p):
 			r.warn(id, fmt.Sprintf("TRUSTED_PROXIES has %s, a whole private network: every "+
 				"machine in it "+
 				"can choose the address that failed logins are counted for", p), cure)
-		case p.Bits() < widest && !p.Addr().IsPrivate() && !p.Addr().IsLoopback():
+		case p.Bits() < widest && !isOwn(p):
 			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s, in which strangers have "+
 				"addresses", p), cure)
 		}
@@ -79,11 +80,24 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 	return r
 }
 
-func isWholePrivate(p netip.Prefix) bool {
+// isWidePrivate reports whether a network is private, and one that more than a single site shares.
+func isWidePrivate(p netip.Prefix) bool {
 	for _, whole := range private {
-		if p.Bits() <= whole.Bits() && p.Overlaps(whole) {
-			return true
+		least := 16 // that of a bridge of Docker, or of a network in a cloud
+		if p.Addr().Is6() {
+			least = 48
+		}
+		if p.Bits() >= whole.Bits() && whole.Contains(p.Addr()) {
+			return p.Bits() < max(least, whole.Bits()+1)
 		}
 	}
 	return false
+}
+
+// isOwn reports whether a network has private addresses or those of this machine alone.
+func isOwn(p netip.Prefix) bool {
+	own := append(slices.Clone(private), netip.MustParsePrefix("127.0.0.0/8"))
+	return slices.ContainsFunc(own, func(whole netip.Prefix) bool {
+		return p.Bits() >= whole.Bits() && whole.Contains(p.Addr())
+	})
 }

@@ -94,6 +94,13 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 			cureOf(err, "check the name, its DNS and the proxy; from another machine `clientes "+
 				"doctor "+
 				public.String()+"` tells more"))
+	case answer.location != "":
+		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the token of "+
+			"a request", answer.location), "set PUBLIC_URL to the address that it leads to, or let "+
+			"the proxy pass every path on")
+	case !answer.ours && answer.isOfProxy():
+		r.warn(id, fmt.Sprintf("the proxy at PUBLIC_URL reaches no server: status %d",
+			answer.status), startIt)
 	case !answer.ours:
 		r.warn(id, fmt.Sprintf("what answers at PUBLIC_URL is no server of clientes: status %d",
 			answer.status), "let the proxy there send all paths to this server, or correct "+
@@ -131,8 +138,8 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 	at := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(int(c.Port)))}
 	answer, err := ask(ctx, s.client(), at.String())
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		r.ok(id, "no server runs at %s now", c.Address())
+	case err != nil && isUnreached(err):
+		r = append(r, bindable(ctx, c.Network(), c.Address())...)
 	case err != nil:
 		r.fail(id, fmt.Sprintf("what listens at %s does not answer as a server of clientes: %v",
 			c.Address(), withoutURL(err)), "stop that program, or choose another PORT")
@@ -144,6 +151,36 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 			"look at the other findings and into its log")
 	default:
 		r.ok(id, "the server at %s is ready", c.Address())
+	}
+	return r
+}
+
+// isUnreached reports whether a request failed before anybody could read it.
+func isUnreached(err error) bool {
+	var at *net.OpError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &at) && at.Op == "dial"
+}
+
+// bindable looks whether a server could listen at an address where nobody answers. For that it
+// listens there, for less than a millisecond.
+func bindable(ctx context.Context, network, at string) []store.Finding {
+	const id = "listener"
+	var (
+		r  report
+		lc net.ListenConfig
+	)
+	l, err := lc.Listen(ctx, network, at)
+	switch {
+	case err == nil:
+		_ = l.Close()
+		r.ok(id, "no server runs at %s now", at)
+	case errors.Is(err, syscall.EACCES):
+		r.warn(id, fmt.Sprintf("this user may not listen at %s: ports below 1024 need a right", at),
+			"choose another PORT; or give the server the right: AmbientCapabilities="+
+				"CAP_NET_BIND_SERVICE in systemd")
+	default:
+		r.fail(id, fmt.Sprintf("no server can listen at %s: %v", at, err),
+			"stop what listens there, or choose another PORT")
 	}
 	return r
 }
@@ -176,6 +213,15 @@ type answered struct {
 	location string
 	end      time.Time // of the certificate, the zero time without TLS
 }
+
+// isOfProxy reports whether a proxy has answered because it reaches no server.
+func (a answered) isOfProxy() bool {
+	return a.status == http.StatusBadGateway || a.status == http.StatusServiceUnavailable ||
+		a.status == http.StatusGatewayTimeout
+}
+
+const startIt = "start the server; if it runs, compare its HOST and PORT with where the proxy " +
+	"sends requests"
 
 // ask requests /readyz. A server of clientes repeats the id of the request in every answer.
 func ask(ctx context.Context, client *http.Client, base string) (answered, error) {
@@ -235,25 +281,24 @@ func cureOf(err error, other string) string {
 		return "renew the certificate, and let the renewal run by itself"
 	case errors.As(err, &lookup):
 		return "make a DNS record for the name, or correct it"
-	case errors.As(err, &noTLS):
+	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return "nothing speaks TLS at this port: correct the port or the proxy"
 	}
 	return other
 }
 
-// cookies looks at what browsers will do with the cookie of refresh tokens. It has Secure with
-// https in PUBLIC_URL, and always SameSite=Strict.
+// cookies looks at what browsers will do with the cookie of refresh tokens. It always has
+// SameSite=Strict. Of PUBLIC_URL with http, which takes Secure from it, publicURL speaks.
 func cookies(_ context.Context, s Setup) []store.Finding {
 	const id = "cookies"
 	var r report
 	public := s.public()
-	if public.Scheme == "http" && !s.isInside() {
-		r.warn(id, "PUBLIC_URL is http, so the cookies go without Secure and the prefix __Host-",
-			"set PUBLIC_URL to an https:// address")
-	}
 	for _, origin := range s.Config.CORSOrigins {
 		u, err := url.Parse(origin)
-		if err == nil && strings.HasPrefix(u.Scheme, "http") && siteOf(u) != siteOf(public) {
+		if err != nil || u.Scheme == "http" && public.Scheme == "https" {
+			continue // see origins
+		}
+		if strings.HasPrefix(u.Scheme, "http") && siteOf(u) != siteOf(public) {
 			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, which is of another site than %s: "+
 				"browsers never "+
 				"send the cookie from its pages (SameSite=Strict)", origin, public),
