@@ -89,7 +89,11 @@ func (v *verifier) try(ctx context.Context, c check) Result {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, maxCheck)
 	defer cancel()
-	seen, err := c.try(limited, v)
+	var seen string
+	err := v.renew(limited, v.admin)
+	if err == nil {
+		seen, err = c.try(limited, v)
+	}
 	r.Took = time.Since(began).Round(time.Millisecond)
 	var (
 		untried *untriedError

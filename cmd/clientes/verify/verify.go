@@ -137,6 +137,8 @@ type verifier struct {
 
 	sharedSessions map[string]*session // by role, see shared
 
+	proxied bool // a proxy before the server names itself
+
 	slowed bool   // the server slows down logins from this address
 	pairs  []pair // the wrong logins whose answers were compared, for their times
 
@@ -268,7 +270,7 @@ func (v *verifier) begin(ctx context.Context) error {
 	case a.status != http.StatusOK:
 		return fmt.Errorf("list users: %w", &refusedError{a})
 	}
-	v.admin = s
+	v.admin, v.proxied = s, a.named()
 	return nil
 }
 
