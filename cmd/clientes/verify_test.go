@@ -131,8 +131,8 @@ func TestVerify(t *testing.T) {
 		want(t, 1, "", "does not accept the admin's user name and password")
 }
 
-// A server that requires a second factor of everybody gets one from each user of verify. One without
-// the pages for people is no worse.
+// A server that requires a second factor of everybody gets one from each user of verify. One
+// without the pages for people is no worse.
 func TestVerifyWithARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 1, engineURLs(t)["sqlite"](t), "REQUIRE_MFA=all", "CONSOLE=off")
@@ -259,7 +259,8 @@ func TestVerifyRefuses(t *testing.T) {
 		{f.databaseURL, []string{server, "--json", "--markdown"}, 2, "give one of them"},
 		{f.databaseURL, nil, 2, "takes URL"},
 		{f.databaseURL, []string{nowhere.URL}, 1, "no server answers"},
-		{f.databaseURL, []string{stranger.URL}, 1, "is not ready: 404"},
+		{f.databaseURL, []string{stranger.URL}, 1, "is not clientes"},
+		{f.databaseURL, []string{strings.Replace(server, "http", "https", 1)}, 1, "with http://"},
 		{f.databaseURL, []string{moved.URL}, 1, "redirects"},
 		{f.databaseURL, []string{server}, 1, "has no other admin"},
 		{"sqlite:" + missing, []string{server}, 1, "clientes migrate"},
@@ -336,7 +337,7 @@ func TestVerifyPage(t *testing.T) {
 // the proxy calls itself.
 func TestVerifyBehindAProxy(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 1, engineURLs(t)["sqlite"](t), "TRUSTED_PROXIES=127.0.0.1,::1", "TOKEN_TTL=10s")
+	f := newFleet(t, 1, engineURLs(t)["sqlite"](t), "TRUSTED_PROXIES=127.0.0.1,::1")
 	f.addAdmin(t)
 	server, err := url.Parse(f.on(0).url(""))
 	authtest.Must(t, err)
@@ -361,8 +362,9 @@ func TestVerifyBehindAProxy(t *testing.T) {
 		http.Error(w, "<html>", status)
 	}))
 	defer proxy.Close()
-	got := call(t, map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}, "",
-		"verify", proxy.URL, "--check", "headers", "--check", "errors-hide", "--check", "body-limits")
+	vars := map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}
+	got := call(t, vars, "", "verify", proxy.URL,
+		"--check", "headers", "--check", "errors-hide", "--check", "body-limits")
 	got.want(t, 0, "2 passed, 0 failed, 1 not tried", "")
 	for _, want := range []string{
 		"the proxy itself refused 1 of them", "the proxy before the server refuses a body of 10485",

@@ -121,7 +121,7 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	for _, address := range addresses {
-		if strings.HasPrefix(seen, address) {
+		if seen != real && strings.HasPrefix(seen, address) {
 			return "", broken(
 				"with forged headers the server took %s for the client's address; if this "+
 					"machine is one of TRUSTED_PROXIES, run it from another one", seen)
@@ -144,7 +144,8 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 		for _, address := range addresses {
-			if ip, _ := doctor.Request["address"].(string); strings.HasPrefix(ip, address) {
+			ip, _ := doctor.Request["address"].(string)
+			if ip != real && strings.HasPrefix(ip, address) {
 				return "", broken("/doctor takes a forged address for the client's: %s", ip)
 			}
 		}
