@@ -91,6 +91,9 @@ func (v *verifier) try(ctx context.Context, c check) Result {
 	defer cancel()
 	var seen string
 	err := recovered(func() (err error) {
+		if err := v.renew(limited, v.admin); err != nil {
+			return err
+		}
 		seen, err = c.try(limited, v)
 		return err
 	})

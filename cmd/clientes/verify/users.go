@@ -95,6 +95,15 @@ func (v *verifier) routes(ctx context.Context) ([]route, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b route) int { return strings.Compare(a.String(), b.String()) })
+	// A server with CONSOLE=off publishes the pages for people and has none.
+	if a, err = v.do(ctx, request{method: "GET", path: "/login"}); err != nil {
+		return nil, err
+	}
+	if a.is(http.StatusMethodNotAllowed, "method_not_allowed") {
+		all = slices.DeleteFunc(all, func(r route) bool {
+			return r.method == "GET" && r.path == "/login" || strings.HasPrefix(r.path, "/app")
+		})
+	}
 	return all, nil
 }
 

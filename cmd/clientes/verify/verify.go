@@ -13,6 +13,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -138,6 +139,8 @@ type verifier struct {
 
 	sharedSessions map[string]*session // by role, see shared
 
+	proxied bool // a proxy before the server names itself
+
 	slowed bool   // the server slows down logins from this address
 	pairs  []pair // the wrong logins whose answers were compared, for their times
 
@@ -183,19 +186,28 @@ func Ready(ctx context.Context, cfg Config) error {
 	defer v.client.CloseIdleConnections()
 	for _, server := range v.servers() {
 		a, err := v.do(ctx, request{method: "GET", path: "/readyz", server: server})
-		var refused *net.OpError
+		var (
+			refused    *net.OpError
+			unverified *tls.CertificateVerificationError
+		)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, http.ErrSchemeMismatch):
+			return fmt.Errorf("the server at %s speaks no TLS; give its URL with http://", server)
+		case errors.As(err, &unverified):
+			return fmt.Errorf("the certificate of %s is not one that this machine trusts: %w; "+
+				"SSL_CERT_FILE in the environment names a file of your own authority", server,
+				unverified.Err)
 		case errors.As(err, &refused):
 			return fmt.Errorf("no server answers at %s; is it running? (%w)", server, err)
 		case err != nil:
 			return fmt.Errorf("the server at %s cannot be tried: %w", server, err)
 		case a.status/100 == 3:
 			return fmt.Errorf("the server at %s redirects; give the URL that it leads to", server)
-		case a.status != http.StatusOK:
+		case a.status == http.StatusServiceUnavailable:
 			return fmt.Errorf("the server at %s is not ready: %v", server, a)
-		case a.member("status") != "ok":
+		case a.status != http.StatusOK || a.member("status") != "ok":
 			return fmt.Errorf("the server at %s is not clientes: /readyz answers something else",
 				server)
 		}
@@ -254,6 +266,9 @@ func (v *verifier) begin(ctx context.Context) error {
 		return ErrUnknownAdmin
 	case errors.As(err, &refused) && refused.code() == "mfa_required":
 		return errors.New("this admin has a second factor; give its current code with --code")
+	case errors.As(err, &refused) && refused.code() == "mfa_invalid":
+		return errors.New("the server does not accept this code of the admin's second factor; " +
+			"give the one that the app shows now, which works once")
 	case errors.As(err, &refused) && refused.status == http.StatusTooManyRequests:
 		return fmt.Errorf("the server slows down logins from this address, or of this user; "+
 			"try again in %s s", cmp.Or(refused.header.Get("Retry-After"), "some"))
@@ -269,7 +284,7 @@ func (v *verifier) begin(ctx context.Context) error {
 	case a.status != http.StatusOK:
 		return fmt.Errorf("list users: %w", &refusedError{a})
 	}
-	v.admin = s
+	v.admin, v.proxied = s, a.named()
 	return nil
 }
 
