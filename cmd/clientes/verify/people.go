@@ -28,6 +28,8 @@ type user struct {
 	role     string
 	given    string   // a code of the second factor that was given, for one login
 	recovery []string // the recovery codes that are left, nil without a second factor
+
+	confirmed string // the code that switched the second factor on
 }
 
 // session is what a login or a refresh granted.

@@ -543,11 +543,12 @@ func cutLast(text string) (before, after string, ok bool) {
 
 // listed is a session as GET /sessions lists it.
 type listed struct {
-	ID        string    `json:"id"`
-	IP        string    `json:"ip"`
-	Current   bool      `json:"current"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
+	ID         string    `json:"id"`
+	IP         string    `json:"ip"`
+	Current    bool      `json:"current"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
 }
 
 func (v *verifier) sessionsOf(ctx context.Context, s *session) (all []listed, err error) {

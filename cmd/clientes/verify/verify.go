@@ -146,6 +146,7 @@ type verifier struct {
 
 	mu       sync.Mutex
 	made     int              // users, for their names
+	nobodies int              // names of no user, see newNobody
 	users    map[string]int64 // the ids of users to remove by their names, 0 if unknown
 	clientes map[int64]bool   // the ids of customers to remove
 	secrets  []string         // what must not stand in a report
