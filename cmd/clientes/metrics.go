@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ const (
 	// maxScrapers is how many connections there may be. They must not take those of the API's clients.
 	maxScrapers = spareDescriptors / 2
 
-	// profileTimeout bounds an answer of /debug/pprof/, and so the length of a profile.
+	// profileTimeout bounds the length of a profile, and how long its answer is written.
 	profileTimeout = 2 * time.Minute
 )
 
@@ -135,14 +136,14 @@ func (m *metrics) handler(errorLog promhttp.Logger) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return m.withoutPages(mux)
+	return m.guarded(mux)
 }
 
-// withoutPages refuses what a page of another site has a browser request: nobody needs a password
-// here, and a browser on this machine reaches 127.0.0.1. Such a page could start profiles. With a name
-// of its own that it lets lead to 127.0.0.1 (DNS rebinding), it could read the answers. Where other
-// machines can connect, the names under which they do so are not known.
-func (m *metrics) withoutPages(next http.Handler) http.Handler {
+// guarded refuses profiles that are too long, and what a page of another site has a browser request.
+// Nobody needs a password here, and a browser on this machine reaches 127.0.0.1, so such a page could
+// start profiles. With a name of its own that leads to 127.0.0.1 (DNS rebinding) it could read them.
+// Where other machines can connect, the names under which they do so are not known.
+func (m *metrics) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Sec-Fetch-Site") {
 		case "", "none", "same-origin":
@@ -154,6 +155,15 @@ func (m *metrics) withoutPages(next http.Handler) http.Handler {
 			http.Error(w, "on loopback METRICS_ADDR answers for an address or localhost alone, "+
 				"and for no other Host", http.StatusForbidden)
 			return
+		}
+		// Package pprof lengthens the time to write by whatever the request says.
+		if text := r.URL.Query().Get("seconds"); text != "" {
+			seconds, err := strconv.ParseFloat(text, 64)
+			if err != nil || !(seconds <= profileTimeout.Seconds()) {
+				http.Error(w, fmt.Sprintf("seconds has to be a number, %.0f at most",
+					profileTimeout.Seconds()), http.StatusBadRequest)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})

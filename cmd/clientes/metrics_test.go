@@ -283,6 +283,8 @@ func TestMetricsAreNotForPages(t *testing.T) {
 		{"GET", "/debug/pprof/profile?seconds=60", "127.0.0.1:" + port, "cross-site", 403},
 		{"GET", "/debug/pprof/profile?seconds=60", "localhost:" + port, "same-site", 403},
 		{"GET", "/debug/pprof/profile?seconds=300", "localhost:" + port, "", 400}, // too long
+		{"GET", "/debug/pprof/trace?seconds=Inf", "localhost:" + port, "", 400},
+		{"GET", "/debug/pprof/heap?seconds=NaN", "localhost:" + port, "", 400},
 		{"POST", "/debug/pprof/symbol", "localhost:" + port, "", 405},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), test.method, s.metricsURL(t, test.path), nil)
