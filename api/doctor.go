@@ -164,6 +164,15 @@ func (s *Server) examineAddress(in doctorInput) store.Finding {
 			Cure: "if that is no proxy of yours, name the addresses of the proxies alone in " +
 				"TRUSTED_PROXIES",
 		}
+	case seen.Believed && seen.Address == seen.Peer && s.trusts(lastOf(seen.ForwardedFor)):
+		return store.Finding{
+			ID: id, Level: store.LevelWarn,
+			Message: fmt.Sprintf("the proxy at %s names %s as the client: either this client runs "+
+				"on that machine, or another proxy before it hides all clients", seen.Peer,
+				seen.Address),
+			Cure: "look from a machine that is no proxy; if this stays, let each proxy add to " +
+				"X-Forwarded-For instead of setting it ($proxy_add_x_forwarded_for in nginx)",
+		}
 	case seen.Believed && seen.Address == seen.Peer:
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
@@ -185,6 +194,11 @@ func (s *Server) examineAddress(in doctorInput) store.Finding {
 		ID: id, Level: store.LevelOK,
 		Message: fmt.Sprintf("the request came from %s, without X-Forwarded-For", seen.Peer),
 	}
+}
+
+// lastOf returns the last address of X-Forwarded-For, which the peer has written.
+func lastOf(forwarded string) netip.Addr {
+	return addressOf(strings.TrimSpace(forwarded[strings.LastIndex(forwarded, ",")+1:]))
 }
 
 // addressOf returns the address in a text, the zero Addr if there is none.

@@ -67,7 +67,7 @@ func partsOfMail(err error) (message, cure string) {
 				"many networks block the ports of mail"
 	}
 	cause := errors.Unwrap(err)
-	if cause == context.DeadlineExceeded {
+	if errors.Is(cause, context.DeadlineExceeded) {
 		return fmt.Sprintf("%s within %s", message, patience),
 			strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
 	}
