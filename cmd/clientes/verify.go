@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -77,13 +77,13 @@ func (p *program) listPromises() error {
 }
 
 // verify runs the checks and writes the report.
-func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err error) {
+func (p *program) verify(ctx context.Context, server string, o verifyOptions) (err error) {
 	write, err := o.writer()
 	if err != nil {
 		return err
 	}
 	cfg := verify.Config{
-		URL: url, Replicas: o.replicas, Only: o.only, Slow: o.slow,
+		URL: server, Replicas: o.replicas, Only: o.only, Slow: o.slow,
 		RefreshGrace: -1, Now: time.Now,
 	}
 	if err := cfg.Check(); err != nil {
@@ -94,17 +94,17 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 			fmt.Fprintf(p.stderr, "%-9s  %s\n", r.Outcome, r.ID)
 		}
 	}
-	local := !slices.ContainsFunc(append([]string{url}, o.replicas...), isRemote)
+	local := !slices.ContainsFunc(append([]string{server}, o.replicas...), isRemote)
 	if o.admin.user == "" && !local {
 		return &usageError{
 			"a server that is not on this machine is tried with an admin's login only; " +
 				"give --user NAME",
 		}
 	}
-	for _, server := range append([]string{url}, o.replicas...) {
-		if isRemote(server) && isPlain(server) {
+	for _, one := range append([]string{server}, o.replicas...) {
+		if isRemote(one) && isPlain(one) {
 			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give its "+
-				"https:// URL, or run the command on that machine", server)}
+				"https:// URL, or run the command on that machine", one)}
 		}
 	}
 	var c config.Config
@@ -114,7 +114,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
-			cfg.BehindProxy = slices.ContainsFunc(c.TrustedProxies, holdsLoopback)
+			cfg.BehindProxy = c.TrustsLoopback()
 		}
 	}
 	if err := verify.Ready(ctx, cfg); err != nil {
@@ -214,15 +214,16 @@ func (p *program) output(file string) (w io.Writer, done func() error, err error
 	return f, f.Close, nil
 }
 
-func isRemote(url string) bool { return !verify.IsLoopback(url) }
-
-func isPlain(url string) bool {
-	scheme, _, _ := strings.Cut(url, "://")
-	return !strings.EqualFold(scheme, "https")
+// isRemote reports whether the URL of a server may lead to another machine.
+func isRemote(server string) bool {
+	u, err := url.Parse(server)
+	return err != nil || !config.IsLoopbackHost(u.Hostname())
 }
 
-func holdsLoopback(p netip.Prefix) bool {
-	return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || p.Contains(netip.IPv6Loopback())
+// isPlain reports whether what is sent to the URL of a server can be read on its way.
+func isPlain(server string) bool {
+	u, err := url.Parse(server)
+	return err != nil || u.Scheme != "https"
 }
 
 // makeAdmin makes an admin in the configured database, with a random name and password that nobody

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
 
@@ -49,14 +48,13 @@ func metrics(ctx context.Context, s Setup) []store.Finding {
 	const id = "metrics"
 	var r report
 	at := s.Config.MetricsAddr
-	host, _, err := net.SplitHostPort(at)
 	switch {
 	case at == "":
 		r.ok(id, "no metrics are served")
 	case s.Serving == nil && s.isForeign(ctx, at):
 		r.fail(id, fmt.Sprintf("another program listens at %s, which METRICS_ADDR names: the "+
 			"server cannot start", at), "stop that program, or choose another port")
-	case err == nil && isLoopback(host):
+	case s.Config.IsMetricsLoopback():
 		r.ok(id, "only this machine can read metrics and profiles, at %s", at)
 	default:
 		r.warn(id,
@@ -70,7 +68,7 @@ func metrics(ctx context.Context, s Setup) []store.Finding {
 
 // isForeign reports whether something answers at an address that serves no metrics of clientes.
 func (s Setup) isForeign(ctx context.Context, at string) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, networkTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/metrics", nil)
 	if err != nil {

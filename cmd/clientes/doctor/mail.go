@@ -34,7 +34,7 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 			"or smtps://, and drop ?tls=none")
 	}
 	sender := mail.NewSMTP(mail.Config{
-		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: patience,
+		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: networkTimeout,
 		RootCAs: s.RootCAs, Now: s.Now,
 	})
 	server, err := sender.Probe(ctx)
@@ -68,7 +68,7 @@ func partsOfMail(err error) (message, cure string) {
 	}
 	cause := errors.Unwrap(err)
 	if errors.Is(cause, context.DeadlineExceeded) {
-		return fmt.Sprintf("%s within %s", message, patience),
+		return fmt.Sprintf("%s within %s", message, networkTimeout),
 			strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
 	}
 	return fmt.Sprintf("%s (%v)", message, cause), strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
