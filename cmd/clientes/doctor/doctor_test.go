@@ -40,7 +40,8 @@ func settingsOf(t *testing.T, environ map[string]string) Setup {
 	}
 	c, err := config.Load(lookup, "SECRET")
 	return Setup{
-		Config: c, Err: c.CheckStart(t.Context(), err), Descriptors: 65536, Root: t.TempDir(),
+		Config: c, Err: c.CheckStart(t.Context(), err), Now: time.Now, Descriptors: 65536,
+		Root: t.TempDir(),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, syscall.ECONNREFUSED
 		},
@@ -117,6 +118,8 @@ func TestSettings(t *testing.T) {
 			"root-secret", fail, "is the same as SECRET"},
 		{"an earlier secret", with("SECRET_PREVIOUS", otherSecret), sound(),
 			"earlier-secrets", warn, "take it away 720h"},
+		{"the secret as an earlier one", with("SECRET_PREVIOUS", goodSecret), sound(),
+			"earlier-secrets", warn, "nothing has been replaced"},
 		{"an unreadable time", with("TOKEN_TTL", "5"), sound(), "token-ttl", fail,
 			"a time with its unit: 5s"},
 		{"several faults", with("TOKEN_TTL", "5", "SIGNUP", "maybe"), sound(), "signup", fail,
@@ -137,14 +140,14 @@ func TestSettings(t *testing.T) {
 		{"an address to listen on", with("PUBLIC_URL", "https://0.0.0.0"), sound(),
 			"public-url-scheme", warn, "links in mail lead nowhere"},
 
-		{"cookies in clear", with("PUBLIC_URL", "http://api.example.com"), sound(), "cookies", warn,
-			"without Secure"},
 		{"pages of another site", with("CORS_ORIGINS", "https://app.other.com"),
 			with("CORS_ORIGINS", "https://app.example.com"), "cookies", warn, "SameSite=Strict"},
 		{"pages of a neighbour's site",
 			with("PUBLIC_URL", "https://a.github.io", "CORS_ORIGINS", "https://b.github.io"),
 			with("PUBLIC_URL", "https://a.github.io", "CORS_ORIGINS", "capacitor://localhost"),
 			"cookies", warn, "of another site"},
+		{"pages of another site, over http", with("CORS_ORIGINS", "http://app.other.com"), sound(),
+			"cors", warn, "plain http"},
 		{"pages over http", with("CORS_ORIGINS", "http://app.example.com"),
 			with("CORS_ORIGINS", "https://app.example.com"), "cors", warn, "over https"},
 		{"pages of this machine", with("CORS_ORIGINS", "http://localhost:5173"),
@@ -164,6 +167,19 @@ func TestSettings(t *testing.T) {
 			fail, "::/0"},
 		{"strangers are trusted", with("TRUSTED_PROXIES", "127.0.0.1,8.0.0.0/8"), sound(), "proxy",
 			fail, "strangers have addresses"},
+		{"everybody is trusted, in halves",
+			with("TRUSTED_PROXIES", "127.0.0.1,0.0.0.0/1,128.0.0.0/1"), sound(), "proxy", fail,
+			"has 0.0.0.0/1, in which strangers"},
+		{"a private network and strangers are trusted",
+			with("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/7"), sound(), "proxy", fail, "strangers"},
+		{"half a private network is trusted", with("TRUSTED_PROXIES", "127.0.0.1,10.128.0.0/9"),
+			with("TRUSTED_PROXIES", "127.0.0.1,10.128.0.0/16,172.18.0.0/16,192.168.3.0/24"),
+			"proxy", warn, "a whole private network"},
+		{"a private network of IPv6 is trusted", with("TRUSTED_PROXIES", "127.0.0.1,fd00::/8"),
+			with("TRUSTED_PROXIES", "127.0.0.1,fd12:3456:789a::/48"), "proxy", warn,
+			"a whole private network"},
+		{"a proxy by its name", with("TRUSTED_PROXIES", "proxy.example.com"), sound(),
+			"trusted-proxies", fail, "it has to be networks such as"},
 		{"a private network is trusted", with("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"),
 			with("TRUSTED_PROXIES", "127.0.0.1,10.0.3.7,10.1.0.0/24"), "proxy", warn,
 			"a whole private network"},
@@ -177,6 +193,16 @@ func TestSettings(t *testing.T) {
 		{"metrics for all", with("METRICS_ADDR", "0.0.0.0:9090"),
 			with("METRICS_ADDR", "127.0.0.1:9090"),
 			"metrics", warn, "without a login"},
+		{"an option of another program",
+			with("DATABASE_URL", "postgres://u:p@localhost/d?connection_limit=5"),
+			with("DATABASE_URL", "postgres://u:p@localhost/d?pool_max_conns=5"),
+			"database-url", warn, "write pool_max_conns=5 instead"},
+		{"an option that nobody needs",
+			with("DATABASE_URL", "postgres://u:p@localhost/d?datestyle=German"), sound(),
+			"database-url", warn, "take it out of DATABASE_URL"},
+		{"a certificate that is not there",
+			with("DATABASE_URL", "postgres://u:p@localhost/d?sslrootcert=/none.pem&sslmode=verify-full"),
+			sound(), "database-url", fail, "correct what it names"},
 		{"a slow stop", with("SHUTDOWN_TIMEOUT", "1m"), sound(), "shutdown", warn,
 			"terminationGracePeriodSeconds"},
 		{"a sudden stop", with("SHUTDOWN_TIMEOUT", "0s"), sound(), "shutdown", warn,
@@ -206,7 +232,7 @@ func TestFiles(t *testing.T) {
 	authtest.Must(t, os.WriteFile(".env", []byte("SECRET="+goodSecret+"\n"), 0o644))
 	want(t, Examine(t.Context(), settingsOf(t, nil)), id, store.LevelFail, "chmod 600 .env")
 	authtest.Must(t, os.Chmod(".env", 0o666))
-	want(t, Examine(t.Context(), settingsOf(t, nil)), "env-file", store.LevelFail, "chmod go-w "+
+	want(t, Examine(t.Context(), settingsOf(t, nil)), "env-file", store.LevelFail, "chmod 600 "+
 		".env")
 	authtest.Must(t, os.Chmod(".env", 0o600))
 	want(t, Examine(t.Context(), settingsOf(t, nil)), id, store.LevelOK, "")
@@ -388,7 +414,14 @@ func TestListener(t *testing.T) {
 	want(t, look(), id, store.LevelFail, "is not ready: The check failed.")
 	answer, status = `{"status":"ok"}`, 200
 	want(t, look(), id, store.LevelOK, "is ready")
+
+	monitored := settingsOf(t, with("METRICS_ADDR", "127.0.0.1:"+port))
+	monitored.Dial = nil
+	want(t, metrics(t.Context(), monitored), "metrics", store.LevelFail, "another program listens")
+	answer = "clientes_build_info 1"
+	want(t, metrics(t.Context(), monitored), "metrics", store.LevelOK, "")
 	other.Close()
+	want(t, metrics(t.Context(), monitored), "metrics", store.LevelOK, "")
 	want(t, look(), id, store.LevelOK, "no server runs")
 }
 
@@ -396,9 +429,16 @@ func TestListener(t *testing.T) {
 func TestPublicURLReach(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const id = "public-url-reach"
-	answer := `{"status":"ok"}`
+	answer, status := `{"status":"ok"}`, http.StatusOK
 	there := httptest.NewTLSServer(http.HandlerFunc(
-		func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) }))
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://www.example.com/")
+			if status < 300 || status > 399 {
+				w.Header().Del("Location")
+			}
+			w.WriteHeader(status)
+			io.WriteString(w, answer)
+		}))
 	defer there.Close()
 	there.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s := settingsOf(t, with("PUBLIC_URL", "https://example.com")) // which its certificate has
@@ -412,6 +452,16 @@ func TestPublicURLReach(t *testing.T) {
 	want(t, publicURL(t.Context(), s), id, store.LevelOK, "which is ready")
 	answer = "hello"
 	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "no server of clientes")
+	status = http.StatusBadGateway
+	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "start the server")
+	status = http.StatusFound
+	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "leads to https://www.example.com/")
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	s.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, plain.Listener.Addr().String())
+	}
+	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "nothing speaks TLS at this port")
 	s = settingsOf(t, with("PUBLIC_URL", "https://nobody.invalid"))
 	s.Dial = nil
 	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "DNS")

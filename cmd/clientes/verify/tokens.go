@@ -48,6 +48,8 @@ func tokenChecks() []check {
 			audience},
 		{"token-issuer", accessToken, "A well-signed token of another issuer is refused.", issuer},
 		{"token-not-yet", accessToken, "A well-signed token of the future is refused.", notYet},
+		{"token-session", accessToken, "A well-signed token needs a session that is there, and ends " +
+			"it even when it has expired.", tokenSession},
 		{"token-form", accessToken, "A well-signed token that is padded, of another alphabet, or " +
 			"longer than 4 KiB is refused.", tokenForm},
 	}
@@ -160,12 +162,6 @@ func (v *verifier) sample(ctx context.Context) (*sample, error) {
 	s, err := v.shared(ctx, "viewer")
 	if err != nil {
 		return nil, err
-	}
-	if a, err := v.ask(ctx, "", s.token); err == nil && a.is(401, "token_expired") {
-		if s, err = v.refresh(ctx, s); err != nil {
-			return nil, err
-		}
-		v.sharedSessions["viewer"] = s
 	}
 	if err := v.wantAccepted(ctx, s, "before the forgeries"); err != nil {
 		return nil, err
@@ -800,6 +796,47 @@ func notYet(ctx context.Context, v *verifier) (string, error) {
 		}
 		return all
 	})
+}
+
+func tokenSession(ctx context.Context, v *verifier) (string, error) {
+	seen, err := v.wellSigned(ctx, func(x *sample) []forgery {
+		sid, _ := x.claims["sid"].(string)
+		return []forgery{
+			v.forge(x, "a session that never was", x.claims.with("sid", flip(sid, 0)), true),
+			v.forge(x, "a session in another form", x.claims.with("sid", "1"), true),
+		}
+	})
+	if err != nil {
+		return "", err
+	}
+	s, err := v.visit(ctx, "viewer")
+	if err != nil {
+		return "", err
+	}
+	header, payload, _ := parts(s.token)
+	c, err := decodeClaims(payload)
+	if err != nil {
+		return "", err
+	}
+	head, err := decodeClaims(header)
+	if err != nil {
+		return "", err
+	}
+	bare := signed(head.without("kid").encoded(), payload, v.cfg.Secret, sha256.New)
+	exp := v.cfg.Now().Unix() - 3600
+	old := signed(header, c.with("exp", exp, "iat", exp-300).encoded(), v.cfg.Secret, sha256.New)
+	v.hide(bare, old)
+	a, err := v.ask(ctx, "", bare)
+	if err == nil && !a.accepted() {
+		err = broken("a good token without a kid was answered %v", a)
+	}
+	if err == nil {
+		_, err = v.want(ctx, http.StatusOK, request{method: "POST", path: "/logout", token: old})
+	}
+	if err == nil {
+		_, err = v.wantEnded(ctx, s, v.base, time.Now())
+	}
+	return seen + "; one without a kid is good, and an expired one has ended its session", err
 }
 
 func tokenForm(ctx context.Context, v *verifier) (string, error) {
