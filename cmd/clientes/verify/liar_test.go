@@ -14,7 +14,7 @@ import (
 
 const liarSecret = "7c1e9b04f3a85d2660ba7e4f91d3c852"
 
-// liar is a program that answers as clientes does, notes what it is sent, and wants what it can get.
+// liar is a program that answers as clientes does, and notes what it is sent.
 type liar struct {
 	*httptest.Server
 	token string // of every login
@@ -81,7 +81,7 @@ func TestALiarGetsNothingSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := &user{name: "viewer", role: "viewer"}
-	s := &session{u, l.token, "r", "d"}
+	s := &session{user: u, token: l.token, refresh: "r", device: "d"}
 	v.admin, v.sharedSessions["viewer"] = s, s
 	for _, c := range checks() {
 		if c.section == accessToken && c.id != "logout-everywhere" || c.id == "step-up" {
