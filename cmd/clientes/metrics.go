@@ -30,7 +30,7 @@ const (
 	// maxScrapes is how many scrapes are answered at once.
 	maxScrapes = 4
 
-	// maxScrapers is how many connections there may be. They must not take those of the API's clients.
+	// maxScrapers is how many connections there may be. Those of the API must not suffer.
 	maxScrapers = spareDescriptors / 2
 
 	// profileTimeout bounds the length of a profile, and how long its answer is written.

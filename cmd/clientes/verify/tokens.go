@@ -568,8 +568,8 @@ func places(ctx context.Context, v *verifier) (string, error) {
 }
 
 // secretSigns returns nil if the secret that verify was given has signed these tokens of the
-// server. It decides that here, before anything is signed with the secret: a server that lies would put its
-// own words into a token, and have them signed.
+// server. It decides that here, before anything is signed with the secret: a server that lies would
+// put its own words into a token, and have them signed.
 func (v *verifier) secretSigns(tokens ...string) error {
 	if v.cfg.Secret == "" {
 		return notTried("the server's SECRET is not known here; run it in the server's folder")
