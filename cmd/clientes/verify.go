@@ -49,7 +49,7 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.list {
-				return p.listPromises()
+				return p.listPromises(o.json)
 			}
 			return p.verify(cmd.Context(), args[0], o)
 		},
@@ -72,7 +72,19 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 	return cmd
 }
 
-func (p *program) listPromises() error {
+func (p *program) listPromises(asJSON bool) error {
+	if asJSON {
+		type promise struct {
+			ID       string `json:"id"`
+			Section  string `json:"section"`
+			Sentence string `json:"promise"`
+		}
+		var all []promise
+		for _, known := range verify.Promises() {
+			all = append(all, promise(known))
+		}
+		return printJSON(p.stdout, all)
+	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, promise := range verify.Promises() {
 		fmt.Fprintf(table, "%s\t%s\n", promise.ID, promise.Sentence)
@@ -118,32 +130,37 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 	if err := verify.Ready(ctx, cfg); err != nil {
 		return err
 	}
+	out, closeOutput, err := p.output(o.output)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeOutput()) }()
+	remove := func() error { return nil }
 	if o.user != "" {
 		cfg.Admin = verify.Credentials{User: o.user, Code: o.code}
 		if cfg.Admin.Password, err = p.adminPassword(ctx, o); err != nil {
 			return err
 		}
-	} else {
-		remove, err := p.makeAdmin(ctx, c, &cfg.Admin)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, remove()) }()
-	}
-	out, closeOutput, err := p.output(o.output)
-	if err != nil {
+	} else if remove, err = p.makeAdmin(ctx, c, &cfg.Admin); err != nil {
 		return err
 	}
+	told := context.AfterFunc(ctx, func() {
+		fmt.Fprintln(p.stderr, "interrupted; removing what the checks have made, which takes up to "+
+			"a minute. Another interrupt would leave it behind.")
+	})
 	report, err := verify.Run(ctx, cfg)
-	switch {
-	case errors.Is(err, verify.ErrUnknownAdmin) && o.user == "":
+	told()
+	// Before the report is written: if nobody reads it any more, SIGPIPE ends the process.
+	removed := remove()
+	if errors.Is(err, verify.ErrUnknownAdmin) && o.user == "" {
 		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
 			"names: the admin who was made there is unknown to it; change to its folder, or give "+
 			"--user NAME", url)
-	case err == nil:
-		err = write(report, out)
 	}
-	if err := errors.Join(err, closeOutput()); err != nil {
+	if err != nil {
+		return errors.Join(err, removed)
+	}
+	if err := errors.Join(write(report, out), removed); err != nil {
 		return err
 	}
 	return verdictOf(report)
