@@ -11,8 +11,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"clientes/cmd/clientes/config"
@@ -147,7 +145,7 @@ func (p *program) printFindings(found []store.Finding, asJSON bool) error {
 		for i, f := range found {
 			views[i] = findingView(f)
 		}
-		return json.MarshalWrite(p.stdout, views, jsontext.Multiline(true))
+		return printJSON(p.stdout, views)
 	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	count := make(map[store.Level]int)
@@ -167,7 +165,7 @@ func (p *program) printFindings(found []store.Finding, asJSON bool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(p.stdout, "%d checks are ok, %d warn and %d failed.\n",
+	_, err := fmt.Fprintf(p.stdout, "%d ok, %d warn, %d fail\n",
 		count[store.LevelOK], count[store.LevelWarn], count[store.LevelFail])
 	return err
 }

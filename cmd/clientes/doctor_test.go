@@ -351,6 +351,8 @@ func TestDoctorCommand(t *testing.T) {
 		inFolder(t, nil)
 		got := call(t, nil, "", "doctor")
 		got.want(t, 1, "fail  secret", "something has to be corrected")
+		var found []findingView
+		wantJSON(t, call(t, nil, "", "doctor", "--json"), 1, &found)
 		if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
 			t.Errorf("it made %v, %v", files, err)
 		}
