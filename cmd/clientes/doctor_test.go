@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/auth/authtest"
 	"clientes/cmd/clientes/doctor"
 	"clientes/store"
@@ -365,6 +366,8 @@ func TestDoctorCommand(t *testing.T) {
 		inFolder(t, nil)
 		got := call(t, nil, "", "doctor")
 		got.want(t, 1, "fail  secret", "something has to be corrected")
+		var found []wire.Finding
+		wantJSON(t, call(t, nil, "", "doctor", "--json"), 1, &found)
 		if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
 			t.Errorf("it made %v, %v", files, err)
 		}
