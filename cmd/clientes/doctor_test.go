@@ -194,16 +194,15 @@ func serveBehind(t *testing.T, settings ...[]string) []*server {
 // TestDoctorThroughNginx looks at real servers through a real proxy: each fault, and the sound
 // set-up, which is what the cure of each fault leads to. Most of the faults are for TEST_LONG.
 func TestDoctorThroughNginx(t *testing.T) {
-	long := os.Getenv("TEST_LONG") != ""
 	const public, trusted = "PUBLIC_URL=https://" + proxiedHost, "TRUSTED_PROXIES=127.0.0.1"
 	settings := [][]string{{public, trusted}, {public}}
-	if long {
+	if long() {
 		settings = append(settings,
 			[]string{public, "TRUSTED_PROXIES=0.0.0.0/0"}, []string{trusted})
 	}
 	servers := serveBehind(t, settings...)
 	sound, untrusted, tooTrusted, plain := servers[0], servers[1], servers[0], servers[0]
-	if long {
+	if long() {
 		tooTrusted, plain = servers[2], servers[3]
 	}
 
@@ -333,7 +332,7 @@ func TestDoctorThroughNginx(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for i, test := range tests {
-		if !long && !slices.Contains(always, test.name) {
+		if !long() && !slices.Contains(always, test.name) {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
@@ -346,7 +345,7 @@ func TestDoctorThroughNginx(t *testing.T) {
 		seen[test.id] = true
 	}
 	for _, f := range cured {
-		if long && strings.HasPrefix(f.ID, "url") && !seen[f.ID] && f.ID != "url-ready" {
+		if long() && strings.HasPrefix(f.ID, "url") && !seen[f.ID] && f.ID != "url-ready" {
 			t.Errorf("no fault makes %s find anything", f.ID)
 		}
 	}

@@ -276,7 +276,7 @@ func TestMachineRoom(t *testing.T) {
 	)
 	notReady := []string{"ClientesNotReady"}
 	blind := []string{"ClientesEndedSessionsUnknown", "ClientesNotReady"}
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("TEST_LONG is not set")
 	}
 	stories := map[string]struct {

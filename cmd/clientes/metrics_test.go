@@ -206,7 +206,7 @@ func TestAScrapeWithoutTheDatabase(t *testing.T) {
 	for _, how := range []postgrestest.CableState{postgrestest.Broken, postgrestest.Silent} {
 		t.Run(string(how), func(t *testing.T) {
 			t.Parallel()
-			if how == postgrestest.Silent && os.Getenv("TEST_LONG") == "" {
+			if how == postgrestest.Silent && !long() {
 				t.Skip("TEST_LONG is not set: it takes ten seconds until silence is known")
 			}
 			cable, through := postgrestest.NewCable(t, postgrestest.Database(t))
