@@ -30,8 +30,8 @@ const (
 
 // doctorView is what the server sees of a request, and what is wrong with it and the set-up.
 type doctorView struct {
-	Request  requestView   `json:"request"`
-	Findings []findingView `json:"findings"`
+	Request  requestView    `json:"request"`
+	Findings []wire.Finding `json:"findings"`
 }
 
 // requestView is a request as it reached the server.
@@ -48,13 +48,6 @@ type requestView struct {
 	Headers        []string     `json:"headers"` // of those that clients depend on
 	ServerTime     wire.Instant `json:"server_time"`
 	StoreTime      wire.Instant `json:"store_time"`
-}
-
-type findingView struct {
-	ID      string      `json:"id"`
-	Level   store.Level `json:"level"`
-	Message string      `json:"message"`
-	Cure    string      `json:"cure"`
 }
 
 // dependedOn are the headers that clients send and that a proxy must let through.
@@ -118,11 +111,7 @@ func (s *Server) doctor(ctx context.Context, in doctorInput) (doctorView, error)
 		}
 		found = append(found, setup...)
 	}
-	v := doctorView{Request: in.seen, Findings: make([]findingView, len(found))}
-	for i, f := range found {
-		v.Findings[i] = findingView(f)
-	}
-	return v, nil
+	return doctorView{Request: in.seen, Findings: wire.Findings(found)}, nil
 }
 
 // examineRequest looks for what is wrong with the way that a request came.

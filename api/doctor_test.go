@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/auth/authtest"
 	"clientes/store"
 )
@@ -25,7 +26,7 @@ type examinedRow struct {
 		Host           string   `json:"host"`
 		Headers        []string `json:"headers"`
 	} `json:"request"`
-	Findings []findingView `json:"findings"`
+	Findings []wire.Finding `json:"findings"`
 }
 
 func (f *fixture) examine(headers ...string) (got examinedRow) {
@@ -48,13 +49,13 @@ func (f *fixture) examine(headers ...string) (got examinedRow) {
 }
 
 // of returns the finding of a check.
-func (e examinedRow) of(id string) findingView {
+func (e examinedRow) of(id string) wire.Finding {
 	for _, f := range e.Findings {
 		if f.ID == id {
 			return f
 		}
 	}
-	return findingView{}
+	return wire.Finding{}
 }
 
 // httpTime returns a time as headers have it, from now.

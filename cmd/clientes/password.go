@@ -49,10 +49,9 @@ func (p *program) readPassword(context.Context) (string, error) {
 }
 
 func (p *program) askPassword(ctx context.Context) (string, error) {
-	terminal, ok := p.stdin.(*os.File)
-	if !ok || !isTerminal(terminal) {
-		return "", errors.New("there is no terminal to ask for the password on; " +
-			"give it with --password-stdin")
+	terminal, err := p.terminal()
+	if err != nil {
+		return "", err
 	}
 	password, err := p.ask(ctx, terminal, "Password: ")
 	if err != nil {

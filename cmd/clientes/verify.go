@@ -23,9 +23,8 @@ import (
 
 // verifyOptions are the flags of the command.
 type verifyOptions struct {
+	admin                adminLogin
 	replicas, only       []string
-	user, code           string
-	passwordStdin        bool
 	format, output       string
 	json, markdown, list bool
 	slow                 bool
@@ -57,10 +56,7 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 	f := cmd.Flags()
 	f.StringArrayVar(&o.replicas, "replica", nil,
 		"the `URL` of another process on the same database; may be given several times")
-	f.StringVar(&o.user, "user", "", "log in as this admin instead of making one")
-	f.StringVar(&o.code, "code", "", "the current code of the admin's second factor")
-	f.BoolVar(&o.passwordStdin, "password-stdin", false,
-		"read the admin's password from standard input")
+	o.admin.addFlags(cmd, "log in as this admin instead of making one")
 	f.StringVar(&o.format, "format", "text", "text, markdown or json")
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.BoolVar(&o.markdown, "markdown", false, "the same as --format markdown")
@@ -99,7 +95,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 		}
 	}
 	local := !slices.ContainsFunc(append([]string{url}, o.replicas...), isRemote)
-	if o.user == "" && !local {
+	if o.admin.user == "" && !local {
 		return &usageError{
 			"a server that is not on this machine is tried with an admin's login only; " +
 				"give --user NAME",
@@ -107,7 +103,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 	}
 	var c config.Config
 	if local {
-		if c, err = p.configure(); err != nil && o.user == "" {
+		if c, err = p.configure(); err != nil && o.admin.user == "" {
 			return err
 		}
 		if err == nil {
@@ -118,14 +114,14 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 	if err := verify.Ready(ctx, cfg); err != nil {
 		return err
 	}
-	if o.user != "" {
-		cfg.Admin = verify.Credentials{User: o.user, Code: o.code}
-		if cfg.Admin.Password, err = p.adminPassword(ctx, o); err != nil {
+	if o.admin.user != "" {
+		cfg.Admin = verify.Credentials{User: o.admin.user, Code: o.admin.code}
+		if cfg.Admin.Password, err = p.presentPassword(ctx, o.admin); err != nil {
 			return err
 		}
 	} else {
-		remove, err := p.makeAdmin(ctx, c, &cfg.Admin)
-		if err != nil {
+		var remove func() error
+		if cfg.Admin, remove, err = makeAdmin(ctx, c); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, remove()) }()
@@ -136,7 +132,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 	}
 	report, err := verify.Run(ctx, cfg)
 	switch {
-	case errors.Is(err, verify.ErrUnknownAdmin) && o.user == "":
+	case errors.Is(err, verify.ErrUnknownAdmin) && o.admin.user == "":
 		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
 			"names: the admin who was made there is unknown to it; change to its folder, or give "+
 			"--user NAME", url)
@@ -201,35 +197,23 @@ func holdsLoopback(p netip.Prefix) bool {
 	return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || p.Contains(netip.IPv6Loopback())
 }
 
-func (p *program) adminPassword(ctx context.Context, o verifyOptions) (string, error) {
-	if o.passwordStdin {
-		return p.readPassword(ctx)
-	}
-	terminal, ok := p.stdin.(*os.File)
-	if !ok || !isTerminal(terminal) {
-		return "", errors.New("there is no terminal to ask for the password on; " +
-			"give it with --password-stdin")
-	}
-	return p.ask(ctx, terminal, "Password of "+o.user+": ")
-}
-
 // makeAdmin makes an admin in the configured database, with a random name and password that nobody
 // else learns. The caller must call remove.
-func (p *program) makeAdmin(
-	ctx context.Context, c config.Config, admin *verify.Credentials,
-) (remove func() error, err error) {
+func makeAdmin(
+	ctx context.Context, c config.Config,
+) (admin verify.Credentials, remove func() error, err error) {
 	name := "verify-" + strings.ToLower(rand.Text()[:10])
 	// As long as the largest PASSWORD_MIN wants it.
-	*admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
+	admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
 	add := func(ctx context.Context, accounts *auth.Accounts) error {
 		u := store.User{Name: name, Role: store.Admin}
 		_, err := accounts.Add(ctx, u, admin.Password)
 		return err
 	}
 	if err := withAccounts(ctx, c, add); err != nil {
-		return nil, fmt.Errorf("make an admin for the checks: %w", err)
+		return admin, nil, fmt.Errorf("make an admin for the checks: %w", err)
 	}
-	return func() error {
+	remove = func() error {
 		// Also after an interrupt, which has ended ctx.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
@@ -240,7 +224,8 @@ func (p *program) makeAdmin(
 			return fmt.Errorf("the admin %s could not be removed: %w", name, err)
 		}
 		return nil
-	}, nil
+	}
+	return admin, remove, nil
 }
 
 // withAccounts calls update with the accounts of the configured database. The database must have

@@ -26,10 +26,11 @@ import (
 // patience bounds a check that goes over a network.
 const patience = 10 * time.Second
 
-// Setup is what [Examine] looks at. Only Config is required.
+// Setup is what [Examine] looks at. Only Config and Now are required.
 type Setup struct {
 	Config config.Config
 	Err    error // of [config.Load] and [config.Config.CheckStart]
+	Now    func() time.Time
 
 	// Serving is where browsers find the server of this process, nil if it has none.
 	Serving *url.URL

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"clientes/auth/authtest"
 	"clientes/cmd/clientes/config"
@@ -35,7 +36,8 @@ func settingsOf(t *testing.T, environ map[string]string) Setup {
 	}
 	c, err := config.Load(lookup, "SECRET")
 	return Setup{
-		Config: c, Err: c.CheckStart(t.Context(), err), Descriptors: 65536, Root: t.TempDir(),
+		Config: c, Err: c.CheckStart(t.Context(), err), Now: time.Now, Descriptors: 65536,
+		Root: t.TempDir(),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, syscall.ECONNREFUSED
 		},

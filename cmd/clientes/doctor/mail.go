@@ -36,7 +36,7 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 	}
 	sender := mail.NewSMTP(mail.Config{
 		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: patience,
-		RootCAs: s.RootCAs, Now: time.Now,
+		RootCAs: s.RootCAs, Now: s.Now,
 	})
 	server, err := sender.Probe(ctx)
 	if err != nil {
@@ -55,13 +55,13 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 		}
 		return r
 	}
-	return append(r, certificate("mail-tls", "the mail server", server.NotAfter)...)
+	return append(r, certificate("mail-tls", "the mail server", server.NotAfter, s.Now())...)
 }
 
 // certificate looks at when a certificate that is good now will end.
-func certificate(id, whose string, end time.Time) []store.Finding {
+func certificate(id, whose string, end, now time.Time) []store.Finding {
 	var r report
-	left := time.Until(end)
+	left := end.Sub(now)
 	if left < endsSoon {
 		r.warn(id, fmt.Sprintf("the certificate of %s ends on %s, in %.0f days", whose,
 			end.Format(time.DateOnly), left.Hours()/24),

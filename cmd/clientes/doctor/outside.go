@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/store"
 )
 
@@ -115,7 +116,7 @@ func (v *visit) reach(ctx context.Context) bool {
 		}
 		return true
 	}
-	v.report = append(v.report, certificate("url-tls", v.URL.Hostname(), answer.end)...)
+	v.report = append(v.report, certificate("url-tls", v.URL.Hostname(), answer.end, v.Now())...)
 	if answer.header.Get("Strict-Transport-Security") == "" {
 		v.warn("url-hsts", "no answer has Strict-Transport-Security: a browser that is led to "+
 			"http:// "+
@@ -477,12 +478,7 @@ type examination struct {
 		Headers        []string `json:"headers"`
 		PublicURL      string   `json:"public_url"`
 	} `json:"request"`
-	Findings []struct {
-		ID      string      `json:"id"`
-		Level   store.Level `json:"level"`
-		Message string      `json:"message"`
-		Cure    string      `json:"cure"`
-	} `json:"findings"`
+	Findings []wire.Finding `json:"findings"`
 }
 
 func (v *visit) seen(
