@@ -138,45 +138,43 @@ func (s *Server) examineAddress(in doctorInput) store.Finding {
 	case seen.ForwardedFor != "" && !seen.Believed:
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
-			Message: fmt.Sprintf("X-Forwarded-For came from %s, which is not trusted: if that "+
-				"is a proxy, "+
-				"all its clients count as one address, and are slowed together", seen.Peer),
+			Message: fmt.Sprintf("X-Forwarded-For came from %s, which is not trusted: if "+
+				"that is a proxy, all its clients count as one address, and are slowed "+
+				"together", seen.Peer),
 			Cure: fmt.Sprintf("if %s is a proxy of yours, add it to TRUSTED_PROXIES; if not, "+
-				"let nobody "+
-				"but the proxy reach the server", seen.Peer),
+				"let nobody but the proxy reach the server", seen.Peer),
 		}
 	case seen.ForwardedFor == "" && (proxied || other != "" && s.trusts(addressOf(seen.Peer))):
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
 			Message: fmt.Sprintf("the proxy at %s sends no X-Forwarded-For: all its clients "+
-				"count as one "+
-				"address, and are slowed together%s", seen.Peer, other),
+				"count as one address, and are slowed together%s", seen.Peer, other),
 			Cure: "let the proxy add it: in nginx, " +
 				"proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for",
 		}
 	case seen.Believed && seen.AddressTrusted && seen.Address != seen.Peer:
 		return store.Finding{
 			ID: id, Level: store.LevelWarn,
-			Message: fmt.Sprintf("the proxy at %s names %s as the client, which TRUSTED_PROXIES "+
-				"trusts "+
-				"too: whoever has such an address can forge another one", seen.Peer, seen.Address),
+			Message: fmt.Sprintf("the proxy at %s names %s as the client, which "+
+				"TRUSTED_PROXIES trusts too: whoever has such an address can forge another "+
+				"one", seen.Peer, seen.Address),
 			Cure: "if that is no proxy of yours, name the addresses of the proxies alone in " +
 				"TRUSTED_PROXIES",
 		}
 	case seen.Believed && seen.Address == seen.Peer:
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
-			Message: fmt.Sprintf("X-Forwarded-For of the proxy at %s has no address that can be "+
-				"read: all "+
-				"its clients count as one, unless this client runs on the same machine", seen.Peer),
+			Message: fmt.Sprintf("X-Forwarded-For of the proxy at %s has no address that can "+
+				"be read: all its clients count as one, unless this client runs on the same "+
+				"machine", seen.Peer),
 			Cure: "let the proxy write the addresses of its clients there, separated by commas; " +
 				"look from another machine than the proxy's",
 		}
 	case seen.Believed:
 		return store.Finding{
 			ID: id, Level: store.LevelOK,
-			Message: fmt.Sprintf("the proxy at %s is trusted, and names %s as the "+
-				"client", seen.Peer,
+			Message: fmt.Sprintf("the proxy at %s is trusted, and names %s as the client",
+				seen.Peer,
 				seen.Address),
 		}
 	}
@@ -201,9 +199,8 @@ func examineHost(seen requestView, public *url.URL) store.Finding {
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelWarn,
-		Message: fmt.Sprintf("the request is for the host %q, but PUBLIC_URL is %s: it came by "+
-			"another "+
-			"name, or the proxy changes Host", seen.Host, public),
+		Message: fmt.Sprintf("the request is for the host %q, but PUBLIC_URL is %s: it came "+
+			"by another name, or the proxy changes Host", seen.Host, public),
 		Cure: "set PUBLIC_URL to what browsers use, and let the proxy pass Host on: in nginx, " +
 			"proxy_set_header Host $host",
 	}
@@ -226,15 +223,14 @@ func examineScheme(seen requestView, public *url.URL) (f store.Finding, said boo
 	case proto != public.Scheme:
 		return store.Finding{
 			ID: id, Level: store.LevelWarn,
-			Message: fmt.Sprintf("the request reached the proxy over %q, but PUBLIC_URL is %s: "+
-				"the cookies "+
-				"go without Secure", proto, public),
+			Message: fmt.Sprintf("the request reached the proxy over %q, but PUBLIC_URL is "+
+				"%s: the cookies go without Secure", proto, public),
 			Cure: "set PUBLIC_URL to the address with https://",
 		}, true
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelOK, Message: "the request reached the proxy over " +
-			"" + public.Scheme,
+			public.Scheme,
 	}, true
 }
 
@@ -243,8 +239,8 @@ func (s *Server) examineOrigin(seen requestView) store.Finding {
 	switch {
 	case seen.Origin == "":
 		return store.Finding{
-			ID: id, Level: store.LevelOK, Message: "the request comes from no page of another " +
-				"origin",
+			ID: id, Level: store.LevelOK, Message: "the request comes from no page of " +
+				"another origin",
 		}
 	case s.ownOrigin(http.Header{"Origin": {seen.Origin}}) == nil:
 		return store.Finding{
@@ -254,9 +250,8 @@ func (s *Server) examineOrigin(seen requestView) store.Finding {
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelWarn,
-		Message: fmt.Sprintf("the request comes from a page of %q, which is neither PUBLIC_URL "+
-			"nor in "+
-			"CORS_ORIGINS: the cookie is refused from there", seen.Origin),
+		Message: fmt.Sprintf("the request comes from a page of %q, which is neither "+
+			"PUBLIC_URL nor in CORS_ORIGINS: the cookie is refused from there", seen.Origin),
 		Cure: "if people open the server at that address, set PUBLIC_URL to it; if it is " +
 			"another page of yours, add it to CORS_ORIGINS",
 	}
@@ -279,9 +274,9 @@ func examineClocks(in doctorInput, now, stored time.Time) store.Finding {
 		if apart := now.Sub(other.at); apart.Abs() > clockSkew {
 			return store.Finding{
 				ID: id, Level: store.LevelWarn,
-				Message: fmt.Sprintf("the clocks of this server and of %s are %s apart: tokens "+
-					"end too early "+
-					"or too late", other.whose, apart.Abs().Round(time.Second)),
+				Message: fmt.Sprintf("the clocks of this server and of %s are %s apart: "+
+					"tokens end too early or too late",
+					other.whose, apart.Abs().Round(time.Second)),
 				Cure: "let all machines follow one time (NTP)",
 			}
 		}

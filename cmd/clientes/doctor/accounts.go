@@ -18,9 +18,8 @@ func signup(_ context.Context, s Setup) []store.Finding {
 	case c.Signup != "open":
 		r.ok("signup-mail", "strangers cannot sign up")
 	case c.SMTP == (mail.Server{}):
-		r.warn("signup-mail", "SIGNUP is open, but no mail leaves this machine: whoever signs "+
-			"up can "+
-			"neither confirm an email nor set another password",
+		r.warn("signup-mail", "SIGNUP is open, but no mail leaves this machine: whoever "+
+			"signs up can neither confirm an email nor set another password",
 			"set SMTP_URL and MAIL_FROM, or SIGNUP=closed")
 	default:
 		r.ok("signup-mail", "strangers may sign up, and mail confirms their email")
@@ -33,8 +32,8 @@ func secondFactor(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	if c.RequireMFA == "none" && !isLoopback(s.public().Hostname()) {
-		r.warn("mfa", "no admin needs a second factor: one stolen password is enough to manage "+
-			"all users",
+		r.warn("mfa", "no admin needs a second factor: one stolen password is enough to "+
+			"manage all users",
 			"set REQUIRE_MFA=admin; admins without one set it up at their next login")
 	} else {
 		r.ok("mfa", "REQUIRE_MFA is %s", c.RequireMFA)
@@ -54,10 +53,11 @@ func metrics(_ context.Context, s Setup) []store.Finding {
 	case err == nil && isLoopback(host):
 		r.ok(id, "only this machine can read metrics and profiles, at %s", at)
 	default:
-		r.warn(id, fmt.Sprintf("METRICS_ADDR is %s: whoever can connect to it reads metrics and takes "+
-			"profiles, without a login", at),
-			"set it to 127.0.0.1 and a port, or let only Prometheus through to it: a firewall, a "+
-				"NetworkPolicy")
+		r.warn(id,
+			fmt.Sprintf("METRICS_ADDR is %s: whoever can connect to it reads metrics and takes "+
+				"profiles, without a login", at),
+			"set it to 127.0.0.1 and a port, or let only Prometheus through to it: a "+
+				"firewall, a NetworkPolicy")
 	}
 	return r
 }
@@ -76,14 +76,13 @@ func shutdown(_ context.Context, s Setup) []store.Finding {
 	all := c.ShutdownDelay + c.ShutdownTimeout + leaving
 	switch {
 	case all > grace:
-		r.warn(id, fmt.Sprintf("a stop may take %s, but Kubernetes and ECS kill after %s what "+
-			"was told to "+
-			"stop, and Docker after 10s: requests under way are cut", all, grace),
+		r.warn(id, fmt.Sprintf("a stop may take %s, but Kubernetes and ECS kill after %s "+
+			"what was told to stop, and Docker after 10s: requests under way are cut", all, grace),
 			"lower SHUTDOWN_DELAY or SHUTDOWN_TIMEOUT, or raise terminationGracePeriodSeconds "+
 				"(stop_grace_period, TimeoutStopSec) above that")
 	case c.ShutdownTimeout < time.Second:
-		r.warn(id, fmt.Sprintf("SHUTDOWN_TIMEOUT is %s: a stop cuts requests under "+
-			"way", c.ShutdownTimeout),
+		r.warn(id, fmt.Sprintf("SHUTDOWN_TIMEOUT is %s: a stop cuts requests under way",
+			c.ShutdownTimeout),
 			"set it to 20s")
 	}
 	r.okUnless(id, "a stop takes %s at most; Docker alone leaves less than that, 10s, unless "+

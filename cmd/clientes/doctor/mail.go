@@ -24,15 +24,13 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 		return r
 	case c.SMTP == (mail.Server{}):
 		r.warn(id, "SMTP_URL is not set: no mail is sent, so nobody can set a forgotten "+
-			"password or "+
-			"learns of a change of theirs", "set SMTP_URL and MAIL_FROM")
+			"password or learns of a change of theirs", "set SMTP_URL and MAIL_FROM")
 		return r
 	}
 	if c.SMTP.IsExposed() {
 		r.warn("mail-tls", "SMTP_URL has tls=none: whoever listens on the way to the mail "+
-			"server reads the "+
-			"links in mail, which are as good as passwords", "use STARTTLS or smtps://, and "+
-			"drop ?tls=none")
+			"server reads the links in mail, which are as good as passwords", "use STARTTLS "+
+			"or smtps://, and drop ?tls=none")
 	}
 	sender := mail.NewSMTP(mail.Config{
 		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: patience,
