@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"clientes/api/wire"
@@ -105,13 +104,19 @@ func (s *Server) doctor(ctx context.Context, in doctorInput) (doctorView, error)
 	in.seen.ServerTime, in.seen.StoreTime = wire.Instant(now), wire.Instant(s.cfg.Store.Now())
 	found := s.examineRequest(in, now)
 	if s.cfg.Examine != nil {
-		setup, err := s.examined.findings(ctx, s.cfg.Examine)
+		setup, err := s.examined.get(ctx, examinedFor, s.examineSetup)
 		if err != nil {
 			return doctorView{}, err
 		}
-		found = append(found, setup...)
+		found = append(found, *setup...)
 	}
 	return doctorView{Request: in.seen, Findings: wire.Findings(found)}, nil
+}
+
+func (s *Server) examineSetup(ctx context.Context, found *[]store.Finding) {
+	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
+	defer cancel()
+	*found = s.cfg.Examine(ctx)
 }
 
 // examineRequest looks for what is wrong with the way that a request came.
@@ -283,57 +288,5 @@ func examineClocks(in doctorInput, now, stored time.Time) store.Finding {
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelOK, Message: "the clocks of the server and the store agree",
-	}
-}
-
-// examined is the latest examination of the set-up. All who want one at once share it.
-type examined struct {
-	mu     sync.Mutex
-	latest *examination
-}
-
-type examination struct {
-	begun time.Time
-	done  chan struct{}
-	found []store.Finding // once done is closed
-}
-
-func (e *examined) findings(
-	ctx context.Context, examine func(context.Context) []store.Finding,
-) ([]store.Finding, error) {
-	e.mu.Lock()
-	x := e.latest
-	mine := x == nil || time.Since(x.begun) > examinedFor && x.isDone()
-	if mine {
-		x = &examination{begun: time.Now(), done: make(chan struct{})}
-		e.latest = x
-	}
-	e.mu.Unlock()
-	if mine {
-		x.run(context.WithoutCancel(ctx), examine) // others wait for it, too
-	}
-	select {
-	case <-x.done:
-		return x.found, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (x *examination) run(
-	ctx context.Context, examine func(context.Context) []store.Finding,
-) {
-	defer close(x.done) // also when it panics
-	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
-	defer cancel()
-	x.found = examine(ctx)
-}
-
-func (x *examination) isDone() bool {
-	select {
-	case <-x.done:
-		return true
-	default:
-		return false
 	}
 }
