@@ -15,6 +15,7 @@ import (
 	"clientes/api/wire"
 	"clientes/cmd/clientes/config"
 	"clientes/cmd/clientes/doctor"
+	"clientes/cmd/clientes/verify"
 	"clientes/store"
 )
 
@@ -58,8 +59,8 @@ func (p *program) doctor(
 	switch {
 	case len(args) > 0:
 		outside = doctor.Target{Now: time.Now, User: admin.user, Code: admin.code}
-		if outside.URL, err = serverURL(args[0]); err != nil {
-			return err
+		if outside.URL, err = verify.ServerURL(args[0]); err != nil {
+			return &usageError{err.Error()}
 		}
 		if admin.user != "" {
 			if outside.Password, err = p.presentPassword(ctx, admin); err != nil {
@@ -87,17 +88,6 @@ func (p *program) doctor(
 }
 
 func isFail(f store.Finding) bool { return f.Level == store.LevelFail }
-
-// serverURL returns the URL of a server, or what is wrong with it.
-func serverURL(text string) (*url.URL, error) {
-	u, err := url.Parse(strings.TrimSuffix(text, "/"))
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path != "" ||
-		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, &usageError{"give the URL of a server as browsers write it, without a path: " +
-			"https://api.example.com"}
-	}
-	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
-}
 
 // setupOf returns what doctor looks at: a configuration and what is wrong with it. Serving is where
 // browsers find the server of this process, nil if it is none.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -77,13 +77,13 @@ func (p *program) listPromises() error {
 }
 
 // verify runs the checks and writes the report.
-func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err error) {
+func (p *program) verify(ctx context.Context, server string, o verifyOptions) (err error) {
 	write, err := o.writer()
 	if err != nil {
 		return err
 	}
 	cfg := verify.Config{
-		URL: url, Replicas: o.replicas, Only: o.only, Slow: o.slow,
+		URL: server, Replicas: o.replicas, Only: o.only, Slow: o.slow,
 		RefreshGrace: -1, Now: time.Now,
 	}
 	if err := cfg.Check(); err != nil {
@@ -94,7 +94,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 			fmt.Fprintf(p.stderr, "%-9s  %s\n", r.Outcome, r.ID)
 		}
 	}
-	local := !slices.ContainsFunc(append([]string{url}, o.replicas...), isRemote)
+	local := !slices.ContainsFunc(append([]string{server}, o.replicas...), isRemote)
 	if o.admin.user == "" && !local {
 		return &usageError{
 			"a server that is not on this machine is tried with an admin's login only; " +
@@ -108,7 +108,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
-			cfg.BehindProxy = slices.ContainsFunc(c.TrustedProxies, holdsLoopback)
+			cfg.BehindProxy = c.TrustsLoopback()
 		}
 	}
 	if err := verify.Ready(ctx, cfg); err != nil {
@@ -135,7 +135,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 	case errors.Is(err, verify.ErrUnknownAdmin) && o.admin.user == "":
 		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
 			"names: the admin who was made there is unknown to it; change to its folder, or give "+
-			"--user NAME", url)
+			"--user NAME", server)
 	case err == nil:
 		err = write(report, out)
 	}
@@ -191,10 +191,10 @@ func (p *program) output(file string) (w io.Writer, done func() error, err error
 	return f, f.Close, nil
 }
 
-func isRemote(url string) bool { return !verify.IsLoopback(url) }
-
-func holdsLoopback(p netip.Prefix) bool {
-	return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || p.Contains(netip.IPv6Loopback())
+// isRemote reports whether the URL of a server may lead to another machine.
+func isRemote(server string) bool {
+	u, err := url.Parse(server)
+	return err != nil || !config.IsLoopbackHost(u.Hostname())
 }
 
 // makeAdmin makes an admin in the configured database, with a random name and password that nobody

@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"net"
 	"time"
 
 	"clientes/auth/mail"
@@ -46,11 +45,10 @@ func metrics(_ context.Context, s Setup) []store.Finding {
 	const id = "metrics"
 	var r report
 	at := s.Config.MetricsAddr
-	host, _, err := net.SplitHostPort(at)
 	switch {
 	case at == "":
 		r.ok(id, "no metrics are served")
-	case err == nil && isLoopback(host):
+	case s.Config.IsMetricsLoopback():
 		r.ok(id, "only this machine can read metrics and profiles, at %s", at)
 	default:
 		r.warn(id,

@@ -23,8 +23,8 @@ import (
 	"clientes/store"
 )
 
-// patience bounds a check that goes over a network.
-const patience = 10 * time.Second
+// networkTimeout bounds a check that goes over a network.
+const networkTimeout = 10 * time.Second
 
 // Setup is what [Examine] looks at. Only Config and Now are required.
 type Setup struct {
@@ -85,7 +85,8 @@ func Examine(ctx context.Context, s Setup) []store.Finding {
 			continue // the fault says so, and may be a password in the wrong place
 		}
 		group.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, patience+2*time.Second) // they have their own
+			// Most have a shorter one of their own, and then say more.
+			ctx, cancel := context.WithTimeout(ctx, networkTimeout+2*time.Second)
 			defer cancel()
 			found[i] = check.look(ctx, s)
 		})

@@ -33,7 +33,7 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 			"or smtps://, and drop ?tls=none")
 	}
 	sender := mail.NewSMTP(mail.Config{
-		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: patience,
+		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: networkTimeout,
 		RootCAs: s.RootCAs, Now: s.Now,
 	})
 	server, err := sender.Probe(ctx)

@@ -50,7 +50,7 @@ type visit struct {
 // ExamineURL looks at a server from outside, as its clients do. It leaves nothing behind but the
 // entries that its login and its requests make in the log and the audit.
 func ExamineURL(ctx context.Context, t Target) []store.Finding {
-	ctx, cancel := context.WithTimeout(ctx, 6*patience)
+	ctx, cancel := context.WithTimeout(ctx, 6*networkTimeout)
 	defer cancel()
 	v := &visit{Target: t, client: newClient(t.RootCAs, t.Dial), base: t.URL.String()}
 	if v.reach(ctx) {
@@ -151,7 +151,7 @@ func (v *visit) plain(ctx context.Context) {
 	if v.URL.Scheme != "https" || v.URL.Port() != "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, networkTimeout)
 	defer cancel()
 	answer, err := ask(ctx, v.client, "http://"+v.URL.Host)
 	switch {
@@ -510,7 +510,7 @@ func (v *visit) get(
 func (v *visit) send(
 	ctx context.Context, method, path string, h http.Header, body []byte,
 ) (*http.Response, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*networkTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, v.base+path, bytes.NewReader(body))
 	if err != nil {

@@ -30,11 +30,8 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	var names []string
-	onMachine := false
 	for _, p := range c.TrustedProxies {
 		names = append(names, p.String())
-		onMachine = onMachine || p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) ||
-			p.Contains(netip.IPv6Loopback())
 		widest := widestIPv4
 		if p.Addr().Is6() {
 			widest = widestIPv6
@@ -61,7 +58,7 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 			"together",
 			"set TRUSTED_PROXIES to the address that the proxy connects from: `GET /doctor` "+
 				"through it shows that as \"peer\"")
-	case https && c.IsLoopback() && !onMachine:
+	case https && c.IsLoopback() && !c.TrustsLoopback():
 		r.fail(id, fmt.Sprintf("HOST is %s, so the proxy before this server runs on this "+
 			"machine, but TRUSTED_PROXIES does not have its address: all clients count as one",
 			c.Host),

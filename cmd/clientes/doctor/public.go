@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/net/publicsuffix"
 
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -66,9 +66,7 @@ func (s Setup) public() *url.URL {
 }
 
 func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") ||
-		err == nil && ip.IsLoopback()
+	return config.IsLoopbackHost(host) || strings.HasSuffix(host, ".localhost")
 }
 
 // isInside reports whether the server is for this machine alone.
@@ -121,12 +119,7 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 		r.ok(id, "PORT=0 takes any free port, so a running server was not looked for")
 		return r
 	}
-	host := c.Host
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	at := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(int(c.Port)))}
-	answer, err := ask(ctx, s.client(), at.String())
+	answer, err := ask(ctx, s.client(), config.LocalURL(c.Host, int(c.Port)))
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		r.ok(id, "no server runs at %s now", c.Address())
@@ -154,7 +147,7 @@ func newClient(
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:           dial,
-			ExpectContinueTimeout: patience,
+			ExpectContinueTimeout: networkTimeout,
 			DisableKeepAlives:     true,
 			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},

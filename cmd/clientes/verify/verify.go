@@ -18,7 +18,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -74,8 +73,8 @@ var ErrUnknownAdmin = errors.New("the server does not accept the admin's user na
 
 // Check returns an error that says what is wrong with a Config.
 func (c Config) Check() error {
-	for _, server := range append([]string{c.URL}, c.Replicas...) {
-		if _, err := baseOf(server); err != nil {
+	for _, server := range c.servers() {
+		if _, err := ServerURL(server); err != nil {
 			return err
 		}
 	}
@@ -87,19 +86,22 @@ func (c Config) Check() error {
 	return nil
 }
 
-// baseOf returns the URL of a server without a slash at its end.
-func baseOf(server string) (string, error) {
+func (c Config) servers() []string { return append([]string{c.URL}, c.Replicas...) }
+
+// ServerURL returns the URL of a server, without a path, or an error that says what is wrong with
+// the text.
+func ServerURL(server string) (*url.URL, error) {
 	u, err := url.Parse(server)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return "", fmt.Errorf("%q is not the URL of a server; write it as http://127.0.0.1:3000",
+		return nil, fmt.Errorf("%q is not the URL of a server; write it as http://127.0.0.1:3000",
 			withoutUser(server))
 	case u.User != nil:
-		return "", errors.New("the URL must not hold a user name or a password; give --user")
+		return nil, errors.New("the URL must not hold a user name or a password; give --user")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("%q has more than a scheme, a host and a port", server)
+		return nil, fmt.Errorf("%q has more than a scheme, a host and a port", server)
 	}
-	return u.Scheme + "://" + u.Host, nil
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
 }
 
 func withoutUser(text string) string {
@@ -109,17 +111,6 @@ func withoutUser(text string) string {
 		}
 	}
 	return text
-}
-
-// IsLoopback reports whether a server is on this machine by its URL. A name other than localhost is
-// not resolved.
-func IsLoopback(server string) bool {
-	u, err := url.Parse(server)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && ip.IsLoopback() || u.Hostname() == "localhost"
 }
 
 // verifier is one run.
@@ -157,11 +148,15 @@ func newVerifier(cfg Config) (*verifier, error) {
 		client: cfg.Client, users: make(map[string]int64), clientes: make(map[int64]bool),
 		sharedSessions: make(map[string]*session),
 	}
-	v.base, _ = baseOf(cfg.URL)
-	for _, server := range cfg.Replicas {
-		other, _ := baseOf(server)
-		v.others = append(v.others, other)
+	bases := []string{}
+	for _, server := range cfg.servers() {
+		base, err := ServerURL(server)
+		if err != nil {
+			return nil, err
+		}
+		bases = append(bases, base.String())
 	}
+	v.base, v.others = bases[0], bases[1:]
 	if v.client == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 64
