@@ -81,7 +81,9 @@ func TestALiarGetsNothingSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := &user{name: "viewer", role: "viewer"}
-	s := &session{user: u, token: l.token, refresh: "r", device: "d"}
+	s := &session{
+		user: u, token: l.token, refresh: "r", device: "d", expires: time.Now().Add(time.Hour),
+	}
 	v.admin, v.sharedSessions["viewer"] = s, s
 	for _, c := range checks() {
 		if c.section == accessToken && c.id != "logout-everywhere" || c.id == "step-up" {
