@@ -115,8 +115,8 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	}
 	for _, one := range append([]string{server}, o.replicas...) {
 		if isRemote(one) && isPlain(one) {
-			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give its "+
-				"https:// URL, or run the command on that machine", one)}
+			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give "+
+				"its https:// URL, or run the command on that machine", one)}
 		}
 	}
 	var c config.Config
@@ -170,17 +170,19 @@ func (p *program) runChecks(
 	if err != nil {
 		return report, err
 	}
+	defer func() { // also after a panic
+		if left := remove(); left != nil && err == nil {
+			report.Left = append(report.Left, left.Error())
+		} else {
+			err = errors.Join(err, left)
+		}
+	}()
 	cfg.Admin = admin
 	report, err = verify.Run(ctx, cfg)
 	if errors.Is(err, verify.ErrUnknownAdmin) {
 		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
 			"names: the admin who was made there is unknown to it; change to its folder, or give "+
 			"--user NAME", cfg.URL)
-	}
-	if left := remove(); left != nil && err == nil {
-		report.Left = append(report.Left, left.Error())
-	} else {
-		err = errors.Join(err, left)
 	}
 	return report, err
 }
@@ -250,7 +252,9 @@ func makeAdmin(
 ) (admin verify.Credentials, remove func() error, err error) {
 	name := "verify-" + strings.ToLower(rand.Text()[:10])
 	// As long as the largest PASSWORD_MIN wants it.
-	admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
+	admin = verify.Credentials{
+		User: name, Password: rand.Text() + rand.Text() + rand.Text(), Temporary: true,
+	}
 	add := func(ctx context.Context, accounts *auth.Accounts) error {
 		u := store.User{Name: name, Role: store.Admin}
 		_, err := accounts.Add(ctx, u, admin.Password)

@@ -236,7 +236,7 @@ func (v *verifier) enrol(ctx context.Context, s *session) error {
 	if !required {
 		return nil
 	}
-	if !strings.HasPrefix(strings.ToLower(s.user.name), "verify-") {
+	if s.user.name == v.cfg.Admin.User && !v.cfg.Admin.Temporary {
 		return errors.New("the server requires a second factor of this admin, who has none; " +
 			"set it up first, and give its current code with --code")
 	}

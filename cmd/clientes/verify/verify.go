@@ -68,6 +68,9 @@ type Credentials struct {
 	User     string
 	Password string
 	Code     string // of the second factor, "" if there is none
+
+	// Temporary means that the admin was made for this run, which may set up a second factor.
+	Temporary bool
 }
 
 // ErrUnknownAdmin means that the server does not know the admin, or not by that password.
