@@ -600,6 +600,8 @@ func SharesSecret(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer v.client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, maxCheck)
+	defer cancel()
 	for _, server := range v.servers() {
 		if err := v.sharesSecret(ctx, server); err != nil {
 			return err
