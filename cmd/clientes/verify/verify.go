@@ -313,13 +313,19 @@ func (v *verifier) hide(secrets ...string) {
 	}
 }
 
-// hidden returns a text without the secrets of the run, on one line and without what a terminal
-// obeys: the server may have written part of it.
+// maxShown is how many bytes of a text a report has.
+const maxShown = 1000
+
+// hidden returns a text without the secrets of the run, on one line of a bearable length and without
+// what a terminal obeys: the server may have written part of it.
 func (v *verifier) hidden(text string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range v.secrets {
 		text = strings.ReplaceAll(text, s, "…")
+	}
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
 	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
