@@ -34,6 +34,7 @@ type proxies struct {
 	folder string
 	config strings.Builder
 	roots  *x509.CertPool
+	held   []net.Listener // on the ports of the sites, so that no two have one, until nginx starts
 }
 
 // site is one server of nginx: what answers at https://api.example.test, and at http://.
@@ -83,10 +84,20 @@ func (p *proxies) certify(t *testing.T, name string, from, to time.Time, known b
 // add adds a site with these lines behind TLS, and others without it.
 func (p *proxies) add(t *testing.T, tls, plain string) site {
 	t.Helper()
-	s := site{free(t), free(t)}
+	s := site{p.hold(t), p.hold(t)}
 	fmt.Fprintf(&p.config, "server { listen %s ssl;\n%s\n}\nserver { listen %s;\n%s\n}\n",
 		s.tls, tls, s.plain, plain)
 	return s
+}
+
+// hold returns an address on which nobody else listens before [proxies.start].
+func (p *proxies) hold(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	authtest.Must(t, err)
+	p.held = append(p.held, l)
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
 }
 
 // start runs nginx until the test ends.
@@ -115,6 +126,9 @@ func (p *proxies) start(t *testing.T) {
 	cmd := exec.Command(program, "-p", p.folder, "-c", file, "-e", "stderr")
 	var said record
 	cmd.Stderr = &said
+	for _, l := range p.held {
+		l.Close()
+	}
 	authtest.Must(t, cmd.Start())
 	t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt)
