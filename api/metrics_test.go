@@ -374,6 +374,17 @@ func TestTheTraceIDIsLogged(t *testing.T) {
 	}
 }
 
+func TestTheTraceIDAllocatesNothing(t *testing.T) {
+	for _, h := range []http.Header{
+		{},
+		{"Traceparent": {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}},
+	} {
+		if n := testing.AllocsPerRun(100, func() { traceID(h) }); n != 0 {
+			t.Errorf("%v costs %v allocations", h, n)
+		}
+	}
+}
+
 func FuzzTraceID(f *testing.F) {
 	f.Add("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	f.Fuzz(func(t *testing.T, s string) {

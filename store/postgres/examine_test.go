@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -573,7 +572,7 @@ func examineClosed(t *testing.T, cluster *postgrestest.Cluster) {
 
 // A standby, another pooler and a network that says nothing take seconds each.
 func TestExamineLong(t *testing.T) {
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("it takes a minute, and runs with TEST_LONG")
 	}
 	t.Run("a standby", examineStandby)

@@ -280,6 +280,10 @@ func examineFiles(path string) []store.Finding {
 	files, _ := closedFiles(path)
 	var found []store.Finding
 	owner := ownerOf(path)
+	readers := owner
+	if info, err := os.Stat(path); err == nil && info.Mode()&0o040 != 0 {
+		readers += " and the group of the file"
+	}
 	for _, file := range files {
 		if ownerOf(file) != owner {
 			found = append(found, failure(id, fmt.Sprintf("as root, chown %s %s", owner,
@@ -288,13 +292,18 @@ func examineFiles(path string) []store.Finding {
 			break
 		}
 	}
-	folder := filepath.Dir(path)
-	if !openToOthers(folder) {
-		if len(found) == 0 {
-			found = append(found, okay(id, "only %s can read the files", owner))
-		}
-		return found
+	if folder := filepath.Dir(path); openToOthers(folder) {
+		found = append(found, examineModes(id, folder, files)...)
 	}
+	if len(found) == 0 {
+		found = append(found, okay(id, "only %s can read the files", readers))
+	}
+	return found
+}
+
+// examineModes looks at what every user of the machine may do to files in a folder that all can
+// reach.
+func examineModes(id, folder string, files []string) (found []store.Finding) {
 	if info, err := os.Stat(folder); err == nil && info.Mode()&0o002 != 0 &&
 		info.Mode()&fs.ModeSticky == 0 {
 		found = append(found, failure(id, "chmod o-w "+folder,
@@ -311,15 +320,11 @@ func examineFiles(path string) []store.Finding {
 		for _, file := range files {
 			info, err := os.Stat(file)
 			if err == nil && info.Mode()&bits.mode != 0 && !strings.HasSuffix(file, ".lock") {
-				found = append(found, bits.is(id, "chmod 600 "+strings.Join(files, " "),
+				return append(found, bits.is(id, "chmod 600 "+strings.Join(files, " "),
 					"every user of this machine can %s %s, password hashes included", bits.may,
 					file))
-				return found
 			}
 		}
-	}
-	if len(found) == 0 {
-		found = append(found, okay(id, "only %s and the group can read the files", owner))
 	}
 	return found
 }

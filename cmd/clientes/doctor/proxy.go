@@ -31,44 +31,38 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	var names []string
-	onMachine := false
 	for _, p := range c.TrustedProxies {
 		names = append(names, p.String())
-		onMachine = onMachine || p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) ||
-			p.Contains(netip.IPv6Loopback())
 		widest := widestIPv4
 		if p.Addr().Is6() {
 			widest = widestIPv6
 		}
-		const cure = "name the addresses of your proxies in TRUSTED_PROXIES, such as 10.0.3.7, " +
-			"10.0.3.8"
+		const cure = "name the addresses of your proxies in TRUSTED_PROXIES, such as " +
+			"10.0.3.7, 10.0.3.8"
 		switch {
 		case p.Bits() == 0:
 			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s: whoever sends X-Forwarded-For "+
-				"chooses the "+
-				"address that failed logins are counted for", p), cure)
+				"chooses the address that failed logins are counted for", p), cure)
 		case isWidePrivate(p):
 			r.warn(id, fmt.Sprintf("TRUSTED_PROXIES has %s, a whole private network: every "+
-				"machine in it "+
-				"can choose the address that failed logins are counted for", p), cure)
+				"machine in it can choose the address that failed logins are counted for", p), cure)
 		case p.Bits() < widest && !isOwn(p):
-			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s, in which strangers have "+
-				"addresses", p), cure)
+			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s, in which strangers have addresses", p),
+				cure)
 		}
 	}
 	https := s.public().Scheme == "https"
 	switch {
 	case https && len(c.TrustedProxies) == 0:
 		r.fail(id, "PUBLIC_URL is https, so a proxy ends TLS before this server, but "+
-			"TRUSTED_PROXIES is "+
-			"empty: all clients count as one address, and are slowed together",
+			"TRUSTED_PROXIES is empty: all clients count as one address, and are slowed "+
+			"together",
 			"set TRUSTED_PROXIES to the address that the proxy connects from: `GET /doctor` "+
-				"through it "+
-				"shows that as \"peer\"")
-	case https && c.IsLoopback() && !onMachine:
+				"through it shows that as \"peer\"")
+	case https && c.IsLoopback() && !c.TrustsLoopback():
 		r.fail(id, fmt.Sprintf("HOST is %s, so the proxy before this server runs on this "+
-			"machine, but "+
-			"TRUSTED_PROXIES does not have its address: all clients count as one", c.Host),
+			"machine, but TRUSTED_PROXIES does not have its address: all clients count as one",
+			c.Host),
 			"add 127.0.0.1 to TRUSTED_PROXIES")
 	}
 	switch {

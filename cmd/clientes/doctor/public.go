@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/net/publicsuffix"
 
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -32,20 +32,18 @@ func publicURL(ctx context.Context, s Setup) []store.Finding {
 	c := s.Config
 	public := s.public()
 	inside := isLoopback(public.Hostname())
-	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its https:// " +
-		"address"
+	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its " +
+		"https:// address"
 	switch hint := c.PublicURLHint(); {
 	case hint != "":
 		message, cure := parts(hint)
 		r.warn(id, message, cure)
 	case public.Scheme == "http" && !inside:
 		r.fail(id, fmt.Sprintf("PUBLIC_URL is %s, plain http: whoever listens on the way has "+
-			"passwords, "+
-			"tokens and the cookie, which goes without Secure", public), https)
+			"passwords, tokens and the cookie, which goes without Secure", public), https)
 	case inside && !c.IsLoopback():
-		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but HOST=%s lets other machines connect: for "+
-			"them links "+
-			"in mail lead nowhere", public, c.Host),
+		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but HOST=%s lets other machines connect: "+
+			"for them links in mail lead nowhere", public, c.Host),
 			"set PUBLIC_URL to what browsers use, or HOST to 127.0.0.1")
 	case inside && public.Scheme == "http" && c.Port != 0 && !hasPort(public, c.Port):
 		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but PORT is %d: links in mail lead to "+
@@ -68,9 +66,7 @@ func (s Setup) public() *url.URL {
 }
 
 func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") ||
-		err == nil && ip.IsLoopback()
+	return config.IsLoopbackHost(host) || strings.HasSuffix(host, ".localhost")
 }
 
 // isInside reports whether the server is for this machine alone.
@@ -91,9 +87,8 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 	switch {
 	case err != nil:
 		r.warn(id, unanswered("PUBLIC_URL, seen from here", err),
-			cureOf(err, "check the name, its DNS and the proxy; from another machine `clientes "+
-				"doctor "+
-				public.String()+"` tells more"))
+			cureOf(err, "check the name, its DNS and the proxy; from another machine "+
+				"`clientes doctor "+public.String()+"` tells more"))
 	case answer.location != "":
 		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the token of "+
 			"a request", answer.location), "set PUBLIC_URL to the address that it leads to, or let "+
@@ -131,12 +126,7 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 		r.ok(id, "PORT=0 takes any free port, so a running server was not looked for")
 		return r
 	}
-	host := c.Host
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	at := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(int(c.Port)))}
-	answer, err := ask(ctx, s.client(), at.String())
+	answer, err := ask(ctx, s.client(), config.LocalURL(c.Host, int(c.Port)))
 	switch {
 	case err != nil && isUnreached(err):
 		r = append(r, bindable(ctx, c.Network(), c.Address())...)
@@ -194,7 +184,7 @@ func newClient(
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:           dial,
-			ExpectContinueTimeout: patience,
+			ExpectContinueTimeout: networkTimeout,
 			DisableKeepAlives:     true,
 			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},
@@ -309,15 +299,13 @@ func cookies(_ context.Context, s Setup) []store.Finding {
 		}
 		if strings.HasPrefix(u.Scheme, "http") && siteOf(u) != siteOf(public) {
 			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, which is of another site than %s: "+
-				"browsers never "+
-				"send the cookie from its pages (SameSite=Strict)", origin, public),
+				"browsers never send the cookie from its pages (SameSite=Strict)", origin, public),
 				"have these pages keep the refresh token themselves (a login without "+
-					"\"cookie\"), or serve "+
-					"them from the site "+siteOf(public))
+					"\"cookie\"), or serve them from the site "+siteOf(public))
 		}
 	}
-	r.okUnless(id, "the cookies are HttpOnly and SameSite=Strict, Secure is "+
-		"%t", public.Scheme == "https")
+	r.okUnless(id, "the cookies are HttpOnly and SameSite=Strict, Secure is %t",
+		public.Scheme == "https")
 	return r
 }
 
@@ -343,26 +331,25 @@ func origins(_ context.Context, s Setup) []store.Finding {
 		}
 		switch inside := isLoopback(u.Hostname()); {
 		case origin == public.String():
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which needs "+
-				"no entry",
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which "+
+				"needs no entry",
 				origin), "take it away")
 		case isLoopback(public.Hostname()):
 		case inside && u.Scheme == "http":
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a user "+
-				"may serve a "+
-				"page of this origin, and use the API with what they have typed there", origin),
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a "+
+				"user may serve a page of this origin, and use the API with what they have "+
+				"typed there", origin),
 				"take it away where the server is more than a developer's")
 		case u.Scheme == "http":
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, plain http: whoever is on the way can "+
-				"change its "+
-				"pages and take the tokens from them", origin),
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, plain http: whoever is on the way "+
+				"can change its pages and take the tokens from them", origin),
 				"serve these pages over https, and name that origin")
 		}
 	}
 	if len(s.Config.CORSOrigins) == 0 {
 		r.ok(id, "no page of another origin may use the API")
 	}
-	r.okUnless(id, "the pages of %s may use the "+
-		"API", strings.Join(slices.Clone(s.Config.CORSOrigins), ", "))
+	r.okUnless(id, "the pages of %s may use the API",
+		strings.Join(slices.Clone(s.Config.CORSOrigins), ", "))
 	return r
 }

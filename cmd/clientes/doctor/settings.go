@@ -37,8 +37,8 @@ func settings(_ context.Context, s Setup) []store.Finding {
 			set++
 		}
 	}
-	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none "+
-		"has a fault",
+	r.okUnless("configuration", "%d settings are set, the others have their defaults, and "+
+		"none has a fault",
 		set)
 	return r
 }
@@ -119,8 +119,8 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 	case c.Secret == "":
 		return r // a fault of the setting
 	case c.RootSecret == "":
-		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is "+
-			"derived from it",
+		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET "+
+			"is derived from it",
 			len(c.Secret))
 	default:
 		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are "+
@@ -144,9 +144,9 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 			r.warn("earlier-secrets",
 				fmt.Sprintf("%s is still set, with %d in it: what is signed with those is good",
 					previous.name, n),
-				fmt.Sprintf("take it away %.0fh after the replacement, when no session from before "+
-					"it lives "+
-					"any more; cmd/clientes/SECRETS.md has the steps", c.SessionMax.Hours()))
+				fmt.Sprintf("take it away %.0fh after the replacement, when no session from "+
+					"before it lives any more; cmd/clientes/SECRETS.md has the steps",
+					c.SessionMax.Hours()))
 		}
 	}
 	if len(c.SecretPrevious)+len(c.RootSecretPrevious) == 0 {

@@ -129,6 +129,15 @@ func (a answer) code() string { return a.member("code") }
 // is reports whether the answer is that refusal.
 func (a answer) is(status int, code string) bool { return a.status == status && a.code() == code }
 
+// byProxy reports whether a proxy before the server has refused a request by itself. Proxies name
+// themselves, and every answer of clientes has a request id.
+func (a answer) byProxy() bool {
+	return a.status >= 400 && a.status < 500 && a.named() && a.header.Get("X-Request-Id") == ""
+}
+
+// named reports whether the answer has come through a proxy that names itself.
+func (a answer) named() bool { return a.header.Get("Server") != "" || a.header.Get("Via") != "" }
+
 func (a answer) String() string {
 	if code := a.code(); code != "" {
 		return fmt.Sprintf("%d %s", a.status, code)
@@ -206,10 +215,21 @@ func all(atOnce int, calls ...func() error) []error {
 	for i, call := range calls {
 		room <- struct{}{}
 		running.Go(func() {
-			errs[i] = call()
-			<-room
+			defer func() { <-room }()
+			errs[i] = recovered(call)
 		})
 	}
 	running.Wait()
 	return errs
+}
+
+// recovered calls a function, and returns a panic as an error. An answer that no check expects must
+// not end the run, which has to remove what it made.
+func recovered(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = broken("the server's answers have another form than they should: %v", p)
+		}
+	}()
+	return call()
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // networkChecks are the promises about headers, cookies, origins and what an answer must not hold.
@@ -120,7 +121,7 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	for _, address := range addresses {
-		if strings.HasPrefix(seen, address) {
+		if seen != real && strings.HasPrefix(seen, address) {
 			return "", broken(
 				"with forged headers the server took %s for the client's address; if this "+
 					"machine is one of TRUSTED_PROXIES, run it from another one", seen)
@@ -143,7 +144,8 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 		for _, address := range addresses {
-			if ip, _ := doctor.Request["address"].(string); strings.HasPrefix(ip, address) {
+			ip, _ := doctor.Request["address"].(string)
+			if ip != real && strings.HasPrefix(ip, address) {
 				return "", broken("/doctor takes a forged address for the client's: %s", ip)
 			}
 		}
@@ -416,8 +418,8 @@ func corsClosed(ctx context.Context, v *verifier) (string, error) {
 		len(origins)), nil
 }
 
-// hasVersion finds a version in a Server header.
-var hasVersion = regexp.MustCompile(`[0-9]`)
+// ownName finds this program in a Server header. Proxies name themselves there.
+var ownName = regexp.MustCompile(`(?i)clientes|\bgo\b|\bgin\b`)
 
 func headers(ctx context.Context, v *verifier) (string, error) {
 	s, err := v.visit(ctx, "viewer")
@@ -469,7 +471,7 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 				"X-Content-Type-Options",
 			) != "nosniff",
 			"has X-Powered-By": h.Get("X-Powered-By") != "",
-			"tells a version in Server": hasVersion.MatchString(
+			"names the program in Server": ownName.MatchString(
 				h.Get("Server"),
 			),
 			"has no Content-Security-Policy": policy == "",
@@ -510,7 +512,7 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 		err = broken("a bad token is answered %v without error=\"invalid_token\"", a)
 	}
 	return fmt.Sprintf(
-		"%d answers, each with nosniff, a content policy and no version; private ones "+
+		"%d answers, each with nosniff and a content policy; private ones "+
 			"with no-store", len(requests)), err
 }
 
@@ -609,6 +611,7 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 		},
 		{method: "POST", path: "/email/confirm", body: `{"token":"` + long + `"}`},
 	}
+	var byProxy atomic.Int64
 	calls := make([]func() error, len(requests))
 	for i, r := range requests {
 		r.token = s.token
@@ -631,6 +634,10 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 			if a.status < 400 {
 				return nil // as a search for odd characters is
 			}
+			if a.byProxy() {
+				byProxy.Add(1)
+				return nil
+			}
 			if a.code() == "" || a.member("message") == "" || a.member("request_id") == "" {
 				return broken("%s was answered %v without message, code and request_id", where, a)
 			}
@@ -640,9 +647,13 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 	if err := together(4, calls...); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf(
+	seen := fmt.Sprintf(
 		"%d odd requests, no 5xx, each refusal with message, code and request_id, none with "+
-			"a word of the inside", len(requests)), nil
+			"a word of the inside", len(requests))
+	if n := byProxy.Load(); n > 0 {
+		seen += fmt.Sprintf("; the proxy itself refused %d of them", n)
+	}
+	return seen, nil
 }
 
 // hashes finds password hashes, keys and the members that would hold them.

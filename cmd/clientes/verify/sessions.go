@@ -418,6 +418,10 @@ func refreshLost(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if lost.idle < v.cfg.RefreshGrace+5*time.Second {
+		return "", notTried("a session ends after %v without a use, and REFRESH_GRACE is %v",
+			lost.idle, v.cfg.RefreshGrace)
+	}
 	if !pause(ctx, v.cfg.RefreshGrace+time.Second) {
 		return "", ctx.Err()
 	}
@@ -539,11 +543,12 @@ func cutLast(text string) (before, after string, ok bool) {
 
 // listed is a session as GET /sessions lists it.
 type listed struct {
-	ID        string    `json:"id"`
-	IP        string    `json:"ip"`
-	Current   bool      `json:"current"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
+	ID         string    `json:"id"`
+	IP         string    `json:"ip"`
+	Current    bool      `json:"current"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
 }
 
 func (v *verifier) sessionsOf(ctx context.Context, s *session) (all []listed, err error) {
@@ -759,7 +764,7 @@ func adminEndsSessions(ctx context.Context, v *verifier) (string, error) {
 func stepUp(ctx context.Context, v *verifier) (string, error) {
 	x, err := v.sample(ctx)
 	if err == nil {
-		err = v.secretSigns(ctx, x)
+		err = v.secretSigns(x.session.token, v.admin.token)
 	}
 	if err != nil {
 		return "", err
@@ -774,10 +779,14 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	path := "/users/" + decimal(victim.user.id)
+	timeless := c.without("auth_time")
+	if !v.adminHasFactor() { // it may be required, and amr tells of it
+		timeless = timeless.without("amr")
+	}
 	tried := 0
 	for what, old := range map[string]claims{
 		"a login six minutes ago": c.with("auth_time", v.cfg.Now().Add(-6*time.Minute).Unix()),
-		"no time of its login":    c.without("auth_time").without("amr"),
+		"no time of its login":    timeless,
 		"a login in the future":   c.with("auth_time", v.cfg.Now().Add(10*time.Minute).Unix()),
 	} {
 		token := signed(header, old.encoded(), v.cfg.Secret, sha256.New)
@@ -825,7 +834,7 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 // wrongProof returns an error if a wrong password of the admin is taken for the right one. It is
 // one failure of the admin's, until the next login. An admin with a second factor would need codes.
 func (v *verifier) wrongProof(ctx context.Context, path string) error {
-	if v.admin.user.recovery != nil || v.cfg.Admin.Code != "" {
+	if v.adminHasFactor() {
 		return nil
 	}
 	r := request{method: "PATCH", path: path, body: map[string]any{
@@ -842,6 +851,11 @@ func (v *verifier) wrongProof(ctx context.Context, path string) error {
 	r.body = map[string]any{"email": "", "current": v.admin.user.password}
 	_, err = v.wantAsAdmin(ctx, http.StatusOK, r)
 	return err
+}
+
+// adminHasFactor reports whether the admin has logged in with a second factor.
+func (v *verifier) adminHasFactor() bool {
+	return v.admin.user.recovery != nil || v.cfg.Admin.Code != ""
 }
 
 func ownProof(ctx context.Context, v *verifier) (string, error) {
