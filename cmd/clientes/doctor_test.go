@@ -292,8 +292,9 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"url-body", store.LevelFail, "client_max_body_size 256m"},
 		{"no x-access-token", good + to(sound, all+`proxy_set_header x-access-token "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in x-access-token does not"},
-		{"no x-access-token, and the login", good + to(sound, all+`proxy_set_header x-access-token "";`),
-			leads, "https", now, "url-address", store.LevelOK, "does not believe"},
+		{"no x-access-token, and the login", good +
+			to(sound, all+`proxy_set_header x-access-token "";`), leads, "https", now,
+			"url-address", store.LevelOK, "does not believe"},
 		{"no Authorization", good + to(sound, all+`proxy_set_header Authorization "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in Authorization does not"},
 		{"no ETag", good + to(sound, all+"proxy_hide_header ETag;"), leads, "https", now,
