@@ -191,7 +191,7 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 			healed: []string{"default_transaction_read_only", "off"}, after: "takes writes"},
 		{name: "a limit in the URL", id: "database-timeouts",
 			options: []string{"statement_timeout", "100"}, level: store.LevelWarn,
-			says: "not at fault: statement_timeout", cure: "take statement_timeout out of DATABASE_URL",
+			says: "not at fault: statement_timeout", cure: "take statement_timeout out of",
 			healed: []string{"statement_timeout", "0"}, after: "no limit of the server"},
 		{name: "commits that do not wait", id: "database-durability",
 			broken: `ALTER DATABASE $DB SET synchronous_commit = off`, level: store.LevelFail,
