@@ -103,8 +103,8 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	}
 	for _, one := range append([]string{server}, o.replicas...) {
 		if isRemote(one) && isPlain(one) {
-			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give its "+
-				"https:// URL, or run the command on that machine", one)}
+			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; "+
+				"give its https:// URL, or run the command on that machine", one)}
 		}
 	}
 	var c config.Config
@@ -156,9 +156,9 @@ func (p *program) runChecks(
 	cfg.Admin = admin
 	report, err = verify.Run(ctx, cfg)
 	if errors.Is(err, verify.ErrUnknownAdmin) {
-		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
-			"names: the admin who was made there is unknown to it; change to its folder, or give "+
-			"--user NAME", cfg.URL)
+		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this "+
+			"folder names: the admin who was made there is unknown to it; change to its "+
+			"folder, or give --user NAME", cfg.URL)
 	}
 	if left := remove(); left != nil && err == nil {
 		report.Left = append(report.Left, left.Error())

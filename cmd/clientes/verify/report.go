@@ -139,7 +139,8 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 
 // cell returns a text that does not end a cell of a table, and is no markup.
 func cell(text string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", `\`, `\\`, "|", `\|`, "`", "\\`", "[", `\[`,
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", `\`, `\\`, "|", `\|`, "`", "\\`", "[",
+		`\[`,
 		"*", `\*`, "@", `\@`, "\n", " ", "\r", " ").Replace(text)
 }
 

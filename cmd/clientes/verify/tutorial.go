@@ -12,8 +12,8 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// tutorialChecks are the promises to clients that were written against the tutorial, and those about
-// what the server publishes.
+// tutorialChecks are the promises to clients that were written against the tutorial, and those
+// about what the server publishes.
 func tutorialChecks() []check {
 	return []check{
 		{"tutorial-login", tutorial,
@@ -263,7 +263,8 @@ func tryCookieReplaced(ctx context.Context, v *verifier) (string, error) {
 	if !console {
 		return "", notTried("the console is off, so nobody posts the form of its page")
 	}
-	if a, err = v.do(ctx, request{method: "POST", path: "/login", body: form, header: h}); err != nil {
+	r := request{method: "POST", path: "/login", body: form, header: h}
+	if a, err = v.do(ctx, r); err != nil {
 		return "", err
 	}
 	fresh := cookiesOf(a)
@@ -302,7 +303,8 @@ func tryPublished(ctx context.Context, v *verifier) (string, error) {
 		}
 		if !strings.HasPrefix(a.header.Get("Content-Type"), f.media) ||
 			!strings.Contains(string(a.body), f.has) {
-			return "", broken("GET %s is something else, as %s", f.path, a.header.Get("Content-Type"))
+			return "", broken("GET %s is something else, as %s",
+				f.path, a.header.Get("Content-Type"))
 		}
 		tag := a.header.Get("Etag")
 		a, err = v.do(ctx, request{

@@ -86,7 +86,8 @@ func tryRecordWritten(ctx context.Context, v *verifier) (string, error) {
 		if got != want || got.UpdatedAt < now.UpdatedAt ||
 			a.header.Get("Etag") != fmt.Sprintf("%q", decimal(want.Version)) {
 			return "", broken("%s of version %d made version %d, created at %s and updated at %s, "+
-				"with the ETag %s, or other texts than it should", step.what, now.Version, got.Version,
+				"with the ETag %s, or other texts than it should", step.what, now.Version,
+				got.Version,
 				got.CreatedAt, got.UpdatedAt, a.header.Get("Etag"))
 		}
 		if read, err := v.readCliente(ctx, made.ID); err != nil || read != got {
@@ -179,7 +180,8 @@ func tryRecordValid(ctx context.Context, v *verifier) (string, error) {
 			}
 			if got := strings.Join(a.faults(), " "); got != b.fields ||
 				!a.is(http.StatusUnprocessableEntity, "validation_failed") {
-				return "", broken("%s with faults in %s is answered %v with errors for %q", r.method,
+				return "", broken("%s with faults in %s is answered %v with errors for %q",
+					r.method,
 					b.fields, a, got)
 			}
 		}
@@ -199,7 +201,8 @@ func tryIdempotencyScope(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	r := request{
-		method: "POST", path: "/clientes", body: v.named("scope"), header: withKey(v.tag + " scope"),
+		method: "POST", path: "/clientes", body: v.named("scope"),
+		header: withKey(v.tag + " scope"),
 	}
 	a, err := v.wantAsAdmin(ctx, http.StatusCreated, r)
 	if err != nil {
