@@ -124,7 +124,7 @@ func (p *program) printFindings(found []store.Finding, asJSON bool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(p.stdout, "%d checks are ok, %d warn and %d failed.\n",
+	_, err := fmt.Fprintf(p.stdout, "%d ok, %d warn, %d fail\n",
 		count[store.LevelOK], count[store.LevelWarn], count[store.LevelFail])
 	return err
 }

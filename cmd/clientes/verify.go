@@ -48,7 +48,7 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.list {
-				return p.listPromises()
+				return p.listPromises(o.json)
 			}
 			return p.verify(cmd.Context(), args[0], o)
 		},
@@ -68,7 +68,19 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 	return cmd
 }
 
-func (p *program) listPromises() error {
+func (p *program) listPromises(asJSON bool) error {
+	if asJSON {
+		type promise struct {
+			ID       string `json:"id"`
+			Section  string `json:"section"`
+			Sentence string `json:"promise"`
+		}
+		var all []promise
+		for _, known := range verify.Promises() {
+			all = append(all, promise(known))
+		}
+		return printJSON(p.stdout, all)
+	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, promise := range verify.Promises() {
 		fmt.Fprintf(table, "%s\t%s\n", promise.ID, promise.Sentence)
@@ -124,7 +136,12 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	if err != nil {
 		return err
 	}
+	told := context.AfterFunc(ctx, func() {
+		fmt.Fprintln(p.stderr, "interrupted; removing what the checks have made, which takes up to "+
+			"a minute. Another interrupt would leave it behind.")
+	})
 	report, err := p.runChecks(ctx, c, cfg, o)
+	told()
 	if err == nil {
 		err = write(report, out)
 	}

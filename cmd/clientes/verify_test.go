@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -203,6 +204,29 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
+// stdoutFunc is called for what a command prints.
+type stdoutFunc func(text []byte)
+
+func (f stdoutFunc) Write(text []byte) (int, error) {
+	f(text)
+	return len(text), nil
+}
+
+// The admin is gone before the report is printed: SIGPIPE may end the process there.
+func TestVerifyPrintsWhenAllIsRemoved(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, engineURLs(t)["sqlite"](t))
+	f.addAdmin(t)
+	before, then := f.rows(t), "nothing printed"
+	vars := map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}
+	status := run(t.Context(), []string{"verify", f.on(0).url(""), "--check", "token-alg-none"},
+		func(name string) (string, bool) { value, ok := vars[name]; return value, ok },
+		strings.NewReader(""), stdoutFunc(func([]byte) { then = f.rows(t) }), io.Discard)
+	if then != before || status != 0 {
+		t.Errorf("status %d; before %s, while printing %s", status, before, then)
+	}
+}
+
 // An interrupt ends the run, which removes what it made.
 func TestVerifyIsInterrupted(t *testing.T) {
 	t.Parallel()
@@ -330,6 +354,13 @@ func TestVerifyPage(t *testing.T) {
 	listed := call(t, nil, "", "verify", "--list")
 	if n := strings.Count(listed.stdout, "\n"); listed.status != 0 || n != len(want) {
 		t.Errorf("--list has %d lines: %s", n, listed.stderr)
+	}
+	var promises []struct{ ID, Section, Promise string }
+	listed = call(t, nil, "", "verify", "--list", "--json")
+	authtest.Must(t, json.Unmarshal([]byte(listed.stdout), &promises,
+		json.MatchCaseInsensitiveNames(true)))
+	if len(promises) != len(want) || promises[0].Promise == "" {
+		t.Errorf("--list --json has %d promises, the first one %q", len(promises), promises)
 	}
 }
 

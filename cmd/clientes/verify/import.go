@@ -173,9 +173,7 @@ func tryImportCSV(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		want := texts{
-			"name": name, "email": mail, "phone": "", "company": "", "address": "", "notes": "",
-		}
+		want := texts{"name": name, "email": mail}
 		for member, text := range f.want {
 			want[member] = text
 			if member == "name" {
