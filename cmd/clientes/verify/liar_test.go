@@ -14,7 +14,8 @@ import (
 
 const liarSecret = "7c1e9b04f3a85d2660ba7e4f91d3c852"
 
-// liar is a program that answers as clientes does, notes what it is sent, and wants what it can get.
+// liar is a program that answers as clientes does, notes what it is sent, and wants what it can
+// get.
 type liar struct {
 	*httptest.Server
 	token string // of every login
@@ -81,7 +82,8 @@ func TestALiarGetsNothingSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := &user{name: "viewer", role: "viewer"}
-	s := &session{user: u, token: l.token, refresh: "r", device: "d", expires: time.Now().Add(time.Hour)}
+	s := &session{user: u, token: l.token, refresh: "r", device: "d",
+		expires: time.Now().Add(time.Hour)}
 	v.admin, v.sharedSessions["viewer"] = s, s
 	for _, c := range checks() {
 		if c.section == accessToken && c.id != "logout-everywhere" || c.id == "step-up" {
