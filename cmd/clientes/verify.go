@@ -148,7 +148,7 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	if err := errors.Join(err, closeOutput()); err != nil {
 		return err
 	}
-	return verdictOf(report)
+	return report.Err()
 }
 
 // runChecks runs the checks as the admin of --user, or as one that it makes. That one is removed
@@ -183,19 +183,6 @@ func (p *program) runChecks(
 		err = errors.Join(err, left)
 	}
 	return report, err
-}
-
-// verdictOf returns an error unless the report is all good.
-func verdictOf(r verify.Report) error {
-	switch {
-	case r.Interrupted:
-		return errors.New("interrupted before every check was done; the report lists what is left")
-	case r.Count(verify.Failed) > 0:
-		return fmt.Errorf("%d of %d promises do not hold", r.Count(verify.Failed), len(r.Results))
-	case len(r.Left) > 0:
-		return errors.New("not everything could be removed; the report lists it")
-	}
-	return nil
 }
 
 // writer returns what writes the report in the format that was chosen.
