@@ -19,12 +19,14 @@ func (v createdUser) header(h http.Header) { h.Set("Location", "/users/"+formatI
 
 // newUserInput is the body of a new user. An admin may set more than a stranger who signs up.
 type newUserInput struct {
-	User     wire.Member[string] `json:"user"`
-	Email    wire.Member[string] `json:"email"`
-	Role     wire.Member[string] `json:"role"`
-	Password wire.Member[string] `json:"password"`
+	User  wire.Member[string] `json:"user"`
+	Email wire.Member[string] `json:"email"`
+	Role  wire.Member[string] `json:"role"`
 	proofMembers
 	wire.ServerMembers
+
+	// Password is nil if it is to be set by a link. "" is a password that is too short.
+	Password wire.Member[*string] `json:"password"`
 
 	caller auth.Caller
 }
@@ -38,15 +40,16 @@ func (in *newUserInput) decode(r *request) error {
 		in.Role.Value = string(store.Viewer)
 	}
 	fault := wire.UnknownMembers(in.Unknown, in)
-	if fault == nil {
+	given := in.Password.Value
+	if fault == nil && (given == nil || *given != "") {
 		return nil // auth finds the others when it creates the user
 	}
 	u := in.user()
-	if in.Password.Value == "" { // it is set by a link
+	if given == nil {
 		return store.JoinInvalid(fault, r.server.cfg.Auth.CheckNewUser(u, ""))
 	}
 	_, err := u.Validate()
-	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckPassword(r.Context(), u, in.Password.Value))
+	err = store.JoinInvalid(err, r.server.cfg.Auth.CheckPassword(r.Context(), u, *given))
 	return store.JoinInvalid(fault, err)
 }
 
@@ -54,18 +57,26 @@ func (in *newUserInput) user() store.User {
 	return store.User{Name: in.User.Value, Email: in.Email.Value, Role: store.Role(in.Role.Value)}
 }
 
+// password returns the password, "" if it is to be set by a link.
+func (in *newUserInput) password() string {
+	if in.Password.Value == nil {
+		return ""
+	}
+	return *in.Password.Value
+}
+
 func (s *Server) createUser(ctx context.Context, in newUserInput) (createdUser, error) {
 	u, proof := in.user(), in.proof()
 	if u.Role == store.Admin || proof != (auth.Proof{}) {
 		// A code must not be used up for a user who cannot be.
-		if err := s.cfg.Auth.CheckNewUser(u, in.Password.Value); err != nil {
+		if err := s.cfg.Auth.CheckNewUser(u, in.password()); err != nil {
 			return createdUser{}, err
 		}
 		if err := s.cfg.Auth.StepUp(ctx, in.caller, proof); err != nil {
 			return createdUser{}, err
 		}
 	}
-	u, err := s.cfg.Auth.AddUser(ctx, u, in.Password.Value)
+	u, err := s.cfg.Auth.AddUser(ctx, u, in.password())
 	return createdUser{wire.ViewUser(u)}, err
 }
 

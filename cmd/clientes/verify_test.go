@@ -408,7 +408,7 @@ func TestVerifyBehindAProxy(t *testing.T) {
 
 // TestVerifyEverything runs every check on both engines and on three processes.
 func TestVerifyEverything(t *testing.T) {
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("TEST_LONG is not set")
 	}
 	for name, f := range map[string]func(t *testing.T) *fleet{

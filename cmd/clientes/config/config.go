@@ -152,10 +152,7 @@ func (c Config) PublicURLAt(addr net.Addr) *url.URL {
 }
 
 // IsLoopback reports whether only this machine can reach the server.
-func (c Config) IsLoopback() bool {
-	ip, err := netip.ParseAddr(c.Host)
-	return c.Host == "localhost" || err == nil && ip.IsLoopback()
-}
+func (c Config) IsLoopback() bool { return IsLoopbackHost(c.Host) }
 
 // Network returns the network of [Config.Address], as package net names it.
 func (c Config) Network() string { return network(c.Host) }

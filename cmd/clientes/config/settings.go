@@ -181,7 +181,7 @@ func (e exposure) fault(path string) string {
 	switch {
 	case e.written:
 		return "can be written by other users of this machine, who could set any secret; " +
-			"`chmod go-w " + path + "` ends that"
+			"`chmod 600 " + path + "` ends that"
 	case e.replaced:
 		return "can be replaced by other users of this machine, because they can write its folder; " +
 			"`chmod o-w` on the folder ends that"

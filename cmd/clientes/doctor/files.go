@@ -56,8 +56,7 @@ func temporary(context.Context, Setup) []store.Finding {
 	folder := os.TempDir()
 	if err := writable(folder); err != nil {
 		r.fail(id, fmt.Sprintf("no file can be made in %s, the folder for temporary files: "+
-			"imports and "+
-			"exports will fail: %v", folder, err),
+			"imports and exports will fail: %v", folder, err),
 			"set TMPDIR to a folder with room that this user can write")
 		return r
 	}
@@ -67,9 +66,8 @@ func temporary(context.Context, Setup) []store.Finding {
 		r.ok(id, "files can be made in %s", folder)
 	case room < roomForTransfers:
 		r.warn(id, fmt.Sprintf("%s, the folder for temporary files, has %d MiB left: imports "+
-			"may have "+
-			"256 MiB each", folder, room/mib), "make room there, or set TMPDIR to a folder with "+
-			"more")
+			"may have 256 MiB each", folder, room/mib), "make room there, or set TMPDIR to a "+
+			"folder with more")
 	default:
 		r.ok(id, "%s, the folder for temporary files, has %d MiB left", folder, room/mib)
 	}

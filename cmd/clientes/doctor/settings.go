@@ -37,8 +37,8 @@ func settings(_ context.Context, s Setup) []store.Finding {
 			set++
 		}
 	}
-	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none "+
-		"has a fault",
+	r.okUnless("configuration", "%d settings are set, the others have their defaults, and "+
+		"none has a fault",
 		set)
 	return r
 }
@@ -81,6 +81,15 @@ func parts(text string) (message, cure string) {
 	if message, cure, ok := strings.Cut(text, "; "); ok {
 		return message, cure
 	}
+	if message, is, ok := strings.Cut(text, ", which is taken as "); ok {
+		return message + ", which another program knows", "write " + is + " instead"
+	}
+	if message, why, ok := strings.Cut(text, ", which is passed over: "); ok {
+		return message + ", which is passed over", "take it out of DATABASE_URL: " + why
+	}
+	if strings.Contains(text, "driver takes: ") {
+		return text, "correct what it names"
+	}
 	for _, sign := range []string{", but has to ", ", but it has to ", ": it has to "} {
 		if message, cure, ok := strings.Cut(text, sign); ok {
 			return message, "it has to " + cure
@@ -110,8 +119,8 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 	case c.Secret == "":
 		return r // a fault of the setting
 	case c.RootSecret == "":
-		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is "+
-			"derived from it",
+		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET "+
+			"is derived from it",
 			len(c.Secret))
 	default:
 		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are "+
@@ -119,18 +128,25 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 			len(c.Secret), len(c.RootSecret))
 	}
 	for _, previous := range []struct {
-		name    string
-		secrets []string
+		name, of, now string
+		secrets       []string
 	}{
-		{"SECRET_PREVIOUS", c.SecretPrevious}, {"ROOT_SECRET_PREVIOUS", c.RootSecretPrevious},
+		{"SECRET_PREVIOUS", "SECRET", c.Secret, c.SecretPrevious},
+		{"ROOT_SECRET_PREVIOUS", "ROOT_SECRET", c.RootSecret, c.RootSecretPrevious},
 	} {
-		if n := len(previous.secrets); n > 0 {
+		switch n := len(previous.secrets); {
+		case n == 0:
+		case slices.Contains(previous.secrets, previous.now):
+			r.warn("earlier-secrets", fmt.Sprintf("%s has %s itself in it: nothing has been "+
+				"replaced", previous.name, previous.of),
+				"make a new "+previous.of+" (`openssl rand -hex 32`), or take "+previous.name+" away")
+		default:
 			r.warn("earlier-secrets",
-				fmt.Sprintf("%s is still set: what its %d secrets have signed is "+
-					"good", previous.name, n),
-				fmt.Sprintf("take it away %s after the replacement, when no session from before "+
-					"it lives "+
-					"any more; cmd/clientes/SECRETS.md has the steps", c.SessionMax))
+				fmt.Sprintf("%s is still set, with %d in it: what is signed with those is good",
+					previous.name, n),
+				fmt.Sprintf("take it away %.0fh after the replacement, when no session from "+
+					"before it lives any more; cmd/clientes/SECRETS.md has the steps",
+					c.SessionMax.Hours()))
 		}
 	}
 	if len(c.SecretPrevious)+len(c.RootSecretPrevious) == 0 {

@@ -24,6 +24,7 @@ type check struct {
 // The sections of the promises.
 const (
 	conventions = "1. Conventions"
+	tutorial    = "2. The tutorial's routes"
 	accessToken = "3. The access token"
 	sessions    = "4. Sessions"
 	accounts    = "5. Accounts"
@@ -35,7 +36,7 @@ const (
 func checks() []check {
 	all := slices.Concat(
 		tokenChecks(), sessionChecks(), loginChecks(), networkChecks(),
-		recordChecks(), importChecks(), userChecks(),
+		recordChecks(), writeChecks(), listChecks(), importChecks(), userChecks(), tutorialChecks(),
 	)
 	slices.SortStableFunc(
 		all,
@@ -90,10 +91,13 @@ func (v *verifier) try(ctx context.Context, c check) Result {
 	limited, cancel := context.WithTimeout(ctx, maxCheck)
 	defer cancel()
 	var seen string
-	err := v.renew(limited, v.admin)
-	if err == nil {
+	err := recovered(func() (err error) {
+		if err := v.renew(limited, v.admin); err != nil {
+			return err
+		}
 		seen, err = c.try(limited, v)
-	}
+		return err
+	})
 	r.Took = time.Since(began).Round(time.Millisecond)
 	var (
 		untried *untriedError

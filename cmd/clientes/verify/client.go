@@ -215,10 +215,21 @@ func all(atOnce int, calls ...func() error) []error {
 	for i, call := range calls {
 		room <- struct{}{}
 		running.Go(func() {
-			errs[i] = call()
-			<-room
+			defer func() { <-room }()
+			errs[i] = recovered(call)
 		})
 	}
 	running.Wait()
 	return errs
+}
+
+// recovered calls a function, and returns a panic as an error. An answer that no check expects must
+// not end the run, which has to remove what it made.
+func recovered(call func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = broken("the server's answers have another form than they should: %v", p)
+		}
+	}()
+	return call()
 }

@@ -22,6 +22,9 @@ func importChecks() []check {
 		{"import-all-or-none", customers,
 			"An import keeps all rows or none, and a dry run keeps nothing.",
 			tryImportAllOrNone},
+		{"import-csv", customers,
+			"CSV is imported as programs write it, and a fault has the number of its row.",
+			tryImportCSV},
 		{"export-equal", customers,
 			"An export has every record as it was put in, as CSV and as NDJSON.",
 			tryExportEqual},
@@ -138,6 +141,96 @@ func tryImportAllOrNone(ctx context.Context, v *verifier) (string, error) {
 	}
 	return fmt.Sprintf("three faults in the last of %d rows and a dry run kept nothing, "+
 		"and the good file all", good+1), nil
+}
+
+func tryImportCSV(ctx context.Context, v *verifier) (string, error) {
+	name := v.tag + " csv"
+	for i, f := range []struct {
+		what, query, media, file string
+		want                     texts
+	}{
+		{"semicolons, a byte order mark and CRLF", "", mediaCSV,
+			"\ufeffname;email;notes\r\n\"%s\"; %s ;\"a;b\r\n\"\"c\"\"\"\r\n;;\r\n",
+			texts{"notes": "a;b\n\"c\""}},
+		{"tabs and an encoding", "", mediaCSV + "; charset=windows-1252",
+			"name\temail\tcompany\n%s\t%s\tJos\xe9\n", texts{"company": "José"}},
+		{"columns", "?columns=email,name,,phone", mediaCSV, "A,B,C,D\n%[2]s,%[1]s,x,+55",
+			texts{"phone": "+55"}},
+		{"columns and no heading", "?columns=email,name,,phone", mediaCSV + "; header=absent",
+			"%[2]s,%[1]s,x,+55", texts{"phone": "+55"}},
+		{"two columns of one name", "?columns=name,name,email", mediaCSV, "A,B,C\n%s,joined,%s\n",
+			texts{"name": "joined"}},
+	} {
+		mail := v.email(fmt.Sprintf("csv%d", i))
+		a, err := v.importFile(ctx, f.query, f.media, fmt.Sprintf(f.file, name, mail))
+		if err != nil {
+			return "", err
+		}
+		if got := strings.TrimSpace(string(a.body)); got != `{"imported":1}` {
+			return "", broken("a file with %s is answered %v", f.what, a)
+		}
+		found, err := v.byEmail(ctx, mail)
+		if err != nil {
+			return "", err
+		}
+		want := texts{"name": name, "email": mail, "phone": "", "company": "", "address": "", "notes": ""}
+		for member, text := range f.want {
+			want[member] = text
+			if member == "name" {
+				want[member] = name + " " + text
+			}
+		}
+		if len(found) != 1 || found[0].differs(want) != "" {
+			return "", broken("a file with %s made %d customers of its row, or other texts", f.what,
+				len(found))
+		}
+	}
+	if err := v.wantCSVFaults(ctx); err != nil {
+		return "", err
+	}
+	a, err := v.asAdmin(ctx, request{
+		method: "GET", path: "/clientes/export", header: http.Header{"Accept": {"application/xml"}},
+	})
+	if err == nil && !a.is(http.StatusNotAcceptable, "not_acceptable") {
+		err = broken("an export as XML is answered %v", a)
+	}
+	return "five files as programs write them, and the faults of three with their rows", err
+}
+
+// wantCSVFaults returns an error unless the faults of a file have their rows, the first hundred of
+// them, and those of its heading row 0.
+func (v *verifier) wantCSVFaults(ctx context.Context) error {
+	const rows = 103
+	var many strings.Builder
+	many.WriteString("name,email\n" + v.tag + " csv good,\n")
+	for i := range rows {
+		fmt.Fprintf(&many, "%s csv %d,no address\n", v.tag, i)
+	}
+	for _, f := range []struct {
+		query, file            string
+		status, count, row, to int
+	}{
+		{"", many.String(), 422, rows, 2, 100}, {"", "email\nx@example.invalid\n", 422, 1, 0, 1},
+		{"?columns=name,nosuch", "a,b\n", 400, 0, 0, 0}, {"?dry_run=yes", "name\na\n", 400, 0, 0, 0},
+	} {
+		a, err := v.importFile(ctx, f.query, mediaCSV, f.file)
+		if err != nil {
+			return err
+		}
+		var faults importFaults
+		if a.status == http.StatusUnprocessableEntity {
+			err = a.into(&faults)
+		}
+		if err != nil {
+			return err
+		}
+		if a.status != f.status || faults.Count != f.count || len(faults.Errors) != f.to ||
+			f.to > 0 && faults.Errors[0].Row != f.row {
+			return broken("a file with %d faults (%s) is answered %v with error_count %d and %d errors",
+				f.count, f.query, a, faults.Count, len(faults.Errors))
+		}
+	}
+	return v.wantFound(ctx, v.tag+" csv good", 0, "a file with faults was refused")
 }
 
 func tryExportEqual(ctx context.Context, v *verifier) (string, error) {

@@ -82,7 +82,11 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 	answers := make([]answer, atOnce)
 	calls := make([]func() error, atOnce)
 	for i := range calls {
-		r := loginRequest(u.name, "wrong-"+strconv.Itoa(i))
+		name := u.name
+		if i%2 == 1 {
+			name = strings.ToUpper(name) // which counts on the same name
+		}
+		r := loginRequest(name, "wrong-"+strconv.Itoa(i))
 		r.server = servers[i%len(servers)]
 		calls[i] = func() (err error) {
 			answers[i], err = v.do(ctx, r)
@@ -102,6 +106,9 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 			waiting++
 			if retryAfter(a) < time.Second {
 				return "", broken("429 came without a Retry-After of a second or more")
+			}
+			if a.member("challenge") == "" || !strings.Contains(string(a.body), `"auth":false`) {
+				return "", broken("429 came without a challenge, or without auth: false")
 			}
 		case a.status == http.StatusServiceUnavailable:
 			return "", notTried("the server was too busy for %d logins at once", atOnce)
@@ -214,7 +221,10 @@ func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
 }
 
 // pair is one wrong password for a user and one for nobody, sent one after the other.
-type pair struct{ known, unknown answer }
+type pair struct {
+	known, unknown answer
+	unknownAt      time.Time // when the latter came
+}
 
 // pairs is how many are compared.
 const pairs = 6
@@ -232,7 +242,14 @@ func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
 		}
 		users = append(users, u)
 	}
+	nobody := v.newNobody()
 	for i := range pairs {
+		if i == freeFailures {
+			if err := v.wantBlocked(ctx, nobody, all[i-1].unknownAt); err != nil {
+				return nil, err
+			}
+			nobody = v.newNobody()
+		}
 		var p pair
 		known := func() (err error) {
 			p.known, err = v.do(ctx, loginRequest(users[i%2].name, newPassword()))
@@ -241,8 +258,9 @@ func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
 		unknown := func() (err error) {
 			p.unknown, err = v.do(
 				ctx,
-				loginRequest(v.tag+"-nobody-"+strconv.Itoa(i), newPassword()),
+				loginRequest(nobody, newPassword()),
 			)
+			p.unknownAt = time.Now()
 			return err
 		}
 		order := []func() error{known, unknown}
@@ -264,6 +282,29 @@ func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
 	return all, nil
 }
 
+// newNobody returns a name that no user has.
+func (v *verifier) newNobody() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.nobodies++
+	return v.tag + "-nobody-" + strconv.Itoa(v.nobodies)
+}
+
+// wantBlocked returns an error unless another login under a name has to wait, after the last of five
+// failures came at a time. What is refused counts nowhere.
+func (v *verifier) wantBlocked(ctx context.Context, name string, last time.Time) error {
+	a, err := v.do(ctx, loginRequest(name, newPassword()))
+	switch {
+	case err != nil:
+		return err
+	case a.is(http.StatusTooManyRequests, "too_many_attempts"):
+		return nil
+	case time.Since(last) > time.Second:
+		return notTried("the server was so slow that the wait was over before the next try")
+	}
+	return broken("after %d failures a login with the name of nobody was answered %v", freeFailures, a)
+}
+
 // requestID is the one thing in which two refusals differ.
 var requestID = regexp.MustCompile(`"request_id":"[^"]*"`)
 
@@ -277,6 +318,9 @@ func unknownUserAnswer(ctx context.Context, v *verifier) (string, error) {
 		for _, a := range []answer{p.known, p.unknown} {
 			if !a.is(http.StatusUnauthorized, "invalid_login") {
 				return "", broken("a wrong password was answered %v", a)
+			}
+			if a.member("message") != "Invalid Login!" {
+				return "", broken("a wrong password was answered %q", a.member("message"))
 			}
 		}
 		known, unknown := requestID.ReplaceAll(
@@ -387,6 +431,7 @@ func secondFactor(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 	}
+	used := u.confirmed
 	// With the device mark, so that nothing counts on the address of this machine.
 	login := func(code string) (answer, error) {
 		return v.do(ctx, loginRequest(u.name, u.password, "device", s.device, "code", code))
@@ -406,7 +451,8 @@ func secondFactor(ctx context.Context, v *verifier) (string, error) {
 		return "", broken("a recovery code was answered %v", a)
 	}
 	for what, bad := range map[string]string{
-		"a recovery code once more": code, "a made-up code": "000000",
+		"a recovery code once more": code, "a made-up code": "abcde-fghij",
+		"the code that had switched it on": used,
 	} {
 		if a, err = login(bad); err != nil {
 			return "", err
@@ -415,7 +461,62 @@ func secondFactor(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("%s was answered %v", what, a)
 		}
 	}
-	return "the password alone: mfa_required; a code: 200; the same once more: mfa_invalid", nil
+	if err := v.renewedCodes(ctx, s); err != nil {
+		return "", err
+	}
+	return "the password alone: mfa_required; a code: 200; the same once more, and one that was " +
+		"replaced: mfa_invalid; it is not switched off without a code", nil
+}
+
+// renewedCodes returns an error unless new recovery codes replace the old ones, and the second
+// factor of the user of a session is switched off with the password and a code alone.
+func (v *verifier) renewedCodes(ctx context.Context, s *session) error {
+	u := s.user
+	proof := func(code string) map[string]any {
+		return map[string]any{"current": u.password, "code": code}
+	}
+	for _, r := range []request{
+		{method: "DELETE", path: "/me/mfa", body: proof("")},
+		{method: "DELETE", path: "/me/mfa", body: proof("abcde-fghij")},
+		{method: "POST", path: "/me/mfa/recovery", body: proof("")},
+		{method: "POST", path: "/me/mfa/recovery", body: proof("abcde-fghij")},
+	} {
+		r.token = s.token
+		a, err := v.do(ctx, r)
+		if err != nil {
+			return err
+		}
+		if a.is(http.StatusForbidden, "forbidden") && r.method == "DELETE" {
+			continue // it must stay
+		}
+		if a.status != http.StatusUnprocessableEntity || !slices.Contains(a.faults(), "code") {
+			return broken("%s %s without a good code was answered %v", r.method, r.path, a)
+		}
+	}
+	old := u.recovery[len(u.recovery)-1]
+	a, err := v.want(ctx, http.StatusOK, request{
+		method: "POST", path: "/me/mfa/recovery", token: s.token, body: proof(u.code()),
+	})
+	if err != nil {
+		return err
+	}
+	var renewed struct {
+		Codes []string `json:"recovery_codes"`
+	}
+	if err := a.into(&renewed); err != nil {
+		return err
+	}
+	v.hide(renewed.Codes...)
+	u.recovery = renewed.Codes
+	a, err = v.do(ctx, loginRequest(u.name, u.password, "device", s.device, "code", old))
+	if err == nil && !a.is(http.StatusUnauthorized, "mfa_invalid") {
+		err = broken("a recovery code that was replaced was answered %v", a)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = v.login(ctx, u)
+	return err
 }
 
 // setUpMFA sets a second factor up for the user of a session.
@@ -434,9 +535,10 @@ func (v *verifier) setUpMFA(ctx context.Context, s *session) error {
 	if err != nil {
 		return fmt.Errorf("read the key of a second factor: %w", err)
 	}
+	s.user.confirmed = oneTimePassword(key, v.cfg.Now())
 	a, err = v.want(ctx, http.StatusOK, request{
 		method: "POST", path: "/me/mfa/confirm", token: s.token,
-		body: map[string]any{"code": oneTimePassword(key, v.cfg.Now())},
+		body: map[string]any{"code": s.user.confirmed},
 	})
 	if err != nil {
 		return fmt.Errorf("confirm a second factor: %w", err)
@@ -470,5 +572,20 @@ func passwordRules(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("a weak password of %d characters was answered %v", len(password), a)
 		}
 	}
-	return fmt.Sprintf("%d weak passwords, each refused with 422", len(weak)), nil
+	// Nothing is too long or too odd up to 256 characters, and one letter is one letter.
+	good := strings.Repeat("a\u0301 ", 32) + newPassword()
+	v.hide(good)
+	if _, err := v.wantAsAdmin(ctx, http.StatusCreated, request{
+		method: "POST", path: "/users",
+		body: map[string]any{"user": name, "password": good, "role": "viewer"},
+	}); err != nil {
+		return "", fmt.Errorf("a long password with white space: %w", err)
+	}
+	composed := strings.ReplaceAll(good, "a\u0301", "á")
+	v.hide(composed)
+	if _, err := v.want(ctx, http.StatusOK, loginRequest(name, composed)); err != nil {
+		return "", fmt.Errorf("a login with the other form of the same letters: %w", err)
+	}
+	return fmt.Sprintf("%d weak passwords, each refused with 422; a long one in two forms of Unicode",
+		len(weak)), nil
 }

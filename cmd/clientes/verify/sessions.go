@@ -543,11 +543,12 @@ func cutLast(text string) (before, after string, ok bool) {
 
 // listed is a session as GET /sessions lists it.
 type listed struct {
-	ID        string    `json:"id"`
-	IP        string    `json:"ip"`
-	Current   bool      `json:"current"`
-	CreatedAt time.Time `json:"created_at"`
-	ExpiresAt time.Time `json:"expires_at"`
+	ID         string    `json:"id"`
+	IP         string    `json:"ip"`
+	Current    bool      `json:"current"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
 }
 
 func (v *verifier) sessionsOf(ctx context.Context, s *session) (all []listed, err error) {
@@ -763,7 +764,7 @@ func adminEndsSessions(ctx context.Context, v *verifier) (string, error) {
 func stepUp(ctx context.Context, v *verifier) (string, error) {
 	x, err := v.sample(ctx)
 	if err == nil {
-		err = v.secretSigns(ctx, x)
+		err = v.secretSigns(x.session.token, v.admin.token)
 	}
 	if err != nil {
 		return "", err

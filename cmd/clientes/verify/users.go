@@ -30,6 +30,12 @@ func userChecks() []check {
 		{"user-unique", accounts,
 			"A user name is unique and logs in without regard to case.",
 			tryUserUnique},
+		{"user-members", accounts,
+			"A user is what an admin has made, and a change that is not allowed is refused.",
+			tryUserMembers},
+		{"forgot-answer", accounts,
+			"Whoever has forgotten a password has the same answer, whether or not there is such a user.",
+			tryForgotAnswer},
 		{"audit-events", accounts,
 			"The audit tells who did what to an account.",
 			tryAuditEvents},
@@ -115,14 +121,33 @@ func tryMethods(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	page, err := v.do(ctx, request{method: "GET", path: "/login"})
+	if err != nil {
+		return "", err
+	}
 	takes := make(map[string][]string)
 	for _, r := range routes {
+		ofConsole := strings.HasPrefix(r.path, "/app") || r.String() == "GET /login"
+		if ofConsole && page.status != http.StatusOK {
+			continue // it is off
+		}
 		if !strings.Contains(r.path, "{") { // the name of a file, which may be none
 			takes[r.path] = append(takes[r.path], r.method)
 		}
 	}
 	tried := 0
 	for path, methods := range takes {
+		a, err := v.do(ctx, request{method: "OPTIONS", path: path})
+		if err != nil {
+			return "", err
+		}
+		allow := strings.Split(a.header.Get("Allow"), ", ")
+		for _, m := range append([]string{"OPTIONS"}, methods...) {
+			if a.status != http.StatusNoContent || !slices.Contains(allow, m) {
+				return "", broken("OPTIONS %s is answered %v with Allow: %s, without %s", path, a,
+					a.header.Get("Allow"), m)
+			}
+		}
 		for _, method := range methodNames() {
 			if slices.Contains(methods, method) {
 				continue
@@ -153,14 +178,21 @@ func tryMethods(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("GET %s, a path that does not exist, is answered %v", path, a)
 		}
 	}
-	a, err := v.do(ctx, request{method: "HEAD", path: "/healthz"})
-	if err != nil {
-		return "", err
+	for path := range takes {
+		get, err := v.do(ctx, request{method: "GET", path: path})
+		if err != nil {
+			return "", err
+		}
+		head, err := v.do(ctx, request{method: "HEAD", path: path})
+		if err != nil {
+			return "", err
+		}
+		if head.status != get.status || len(head.body) > 0 {
+			return "", broken("GET %s is answered %v, and HEAD %v", path, get, head)
+		}
 	}
-	if a.status != http.StatusOK || len(a.body) > 0 {
-		return "", broken("HEAD /healthz is answered %v", a)
-	}
-	return fmt.Sprintf("%d requests got 405 with Allow", tried), nil
+	return fmt.Sprintf("%d requests got 405 with Allow, %d paths tell their methods", tried,
+		len(takes)), nil
 }
 
 func tryRoutesGuarded(ctx context.Context, v *verifier) (string, error) {
@@ -406,5 +438,191 @@ func tryAuditEvents(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("the audit does not say which admin caused %s", kind)
 		}
 	}
-	return "the audit has " + strings.Join(wanted, ", ") + ", with who did it", nil
+	if err := v.auditedTransfers(ctx); err != nil {
+		return "", err
+	}
+	return "the audit has " + strings.Join(wanted, ", ") +
+		", with who did it, and an import and an export", nil
+}
+
+// auditedTransfers returns an error unless the audit tells of an import and an export, and what is
+// asked of it selects.
+func (v *verifier) auditedTransfers(ctx context.Context) error {
+	editor, err := v.shared(ctx, "editor")
+	if err != nil {
+		return err
+	}
+	for _, r := range []request{
+		{method: "POST", path: "/clientes/import", body: ndjson([]texts{v.named("audit")}),
+			header: http.Header{"Content-Type": {mediaNDJSON}}},
+		{method: "GET", path: "/clientes/export?q=" + url.QueryEscape(v.tag)},
+	} {
+		r.token = editor.token
+		if _, err := v.want(ctx, http.StatusOK, r); err != nil {
+			return err
+		}
+	}
+	of := "/audit?user_id=" + decimal(editor.user.id) + "&event="
+	for query, want := range map[string]string{
+		of + "import": "import", of + "export": "export",
+		of + "export&since=2999-01-01T00:00:00Z": "", of + "user_deleted": "",
+	} {
+		a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: query})
+		if err != nil {
+			return err
+		}
+		var events []event
+		if err := a.into(&events); err != nil {
+			return err
+		}
+		other := func(e event) bool {
+			return e.Event != want || e.ActorID != editor.user.id || e.UserID != editor.user.id
+		}
+		if (len(events) > 0) != (want != "") || slices.ContainsFunc(events, other) {
+			return broken("the audit has %d events for %s, or others than were asked for", len(events),
+				query)
+		}
+	}
+	for _, query := range []string{"event=nosuch", "user_id=x", "since=yesterday", "nosuch=1"} {
+		a, err := v.asAdmin(ctx, request{method: "GET", path: "/audit?" + query})
+		if err != nil {
+			return err
+		}
+		if !a.is(http.StatusBadRequest, "invalid_parameter") {
+			return broken("GET /audit?%s is answered %v", query, a)
+		}
+	}
+	return nil
+}
+
+// userView is a user as admins see one.
+type userView struct {
+	ID        int64  `json:"id"`
+	User      string `json:"user"`
+	Email     string `json:"email"`
+	Role      string `json:"role"`
+	Disabled  bool   `json:"disabled"`
+	CreatedAt string `json:"created_at"`
+	UpdatedAt string `json:"updated_at"`
+}
+
+// None of these users logs in, so none of their emails gets mail.
+func tryUserMembers(ctx context.Context, v *verifier) (string, error) {
+	name, mail := v.newName(), v.email("user")
+	create := func(members map[string]any) request {
+		return request{method: "POST", path: "/users", body: members}
+	}
+	password := newPassword()
+	a, err := v.wantAsAdmin(ctx, http.StatusCreated, create(map[string]any{
+		"user": name, "password": password, "email": mail,
+	}))
+	if err != nil {
+		return "", err
+	}
+	var made userView
+	if err := a.into(&made); err != nil {
+		return "", err
+	}
+	path := "/users/" + decimal(made.ID)
+	want := userView{made.ID, name, mail, "viewer", false, made.CreatedAt, made.CreatedAt}
+	if made != want || !instantForm.MatchString(made.CreatedAt) || a.header.Get("Location") != path {
+		return "", broken("a new user is %v, at %q", made, a.header.Get("Location"))
+	}
+	other := v.newName()
+	for _, c := range []struct {
+		request
+		status int
+		field  string
+	}{
+		{create(map[string]any{"user": other, "password": password,
+			"email": strings.ToUpper(mail)}), http.StatusConflict, "email"},
+		{create(map[string]any{"user": "a b", "password": password}), 422, "user"},
+		{create(map[string]any{"user": other, "password": password, "admin": true}), 422, "admin"},
+		{create(map[string]any{"user": other, "password": password, "role": "root"}), 422, "role"},
+		{create(map[string]any{"user": other}), 422, "email"},
+		{create(map[string]any{"user": other, "password": ""}), 422, "password"},
+		{request{method: "PATCH", path: path, body: map[string]any{"user": other}}, 422, "user"},
+		{request{method: "PATCH", path: path, body: map[string]any{"password": password}}, 422,
+			"password"},
+		{request{method: "PATCH", path: path, body: map[string]any{"role": "root"}}, 422, "role"},
+		{request{method: "PATCH", path: path, body: map[string]any{"email": "@"}}, 422, "email"},
+	} {
+		a, err := v.asAdmin(ctx, c.request)
+		if err != nil {
+			return "", err
+		}
+		if a.status != c.status || !slices.Equal(a.faults(), []string{c.field}) {
+			return "", broken("%s %s with a fault in %s is answered %v", c.method,
+				strings.ReplaceAll(c.path, path, "/users/{id}"), c.field, a)
+		}
+	}
+	for query, n := range map[string]int{
+		"/users?user=" + strings.ToUpper(name): 1, "/users?user=" + other: 0, path: 1,
+		"/users?limit=1": 2,
+	} {
+		a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: query})
+		if err != nil {
+			return "", err
+		}
+		var found []userView
+		if query == path {
+			found = make([]userView, 1)
+			err = a.into(&found[0])
+		} else {
+			err = a.into(&found)
+		}
+		switch {
+		case err != nil:
+			return "", err
+		case n == 2 && (len(found) != 1 || a.header.Get("Link") == ""):
+			return "", broken("a page of one user has %d, and the Link %q", len(found),
+				a.header.Get("Link"))
+		case n == 1 && (len(found) != 1 || found[0] != made):
+			return "", broken("GET %s has another user than was made", query)
+		case n == 0 && len(found) != 0:
+			return "", broken("a search for nobody has %d users", len(found))
+		}
+	}
+	return "a user as it was made, found by its name; ten faults refused with their fields", nil
+}
+
+// The users of a run have no email, so no mail is sent. A network may ask three times in 15 minutes.
+func tryForgotAnswer(ctx context.Context, v *verifier) (string, error) {
+	s, err := v.shared(ctx, "viewer")
+	if err != nil {
+		return "", err
+	}
+	var bodies []string
+	for _, name := range []string{s.user.name, v.newNobody()} {
+		a, err := v.do(ctx, request{
+			method: "POST", path: "/password/forgot", body: map[string]string{"user": name},
+		})
+		if err != nil {
+			return "", err
+		}
+		if a.is(http.StatusTooManyRequests, "captcha_required") {
+			return "", notTried("links were asked for too often from this address; " +
+				"it is free again after 15 minutes")
+		}
+		if a.status != http.StatusAccepted {
+			return "", broken("a request for a link is answered %v", a)
+		}
+		bodies = append(bodies, string(a.body))
+	}
+	if bodies[0] != bodies[1] {
+		return "", broken("the answers for a user and for nobody differ")
+	}
+	for path, body := range map[string]map[string]string{
+		"/password/reset": {"token": "a.b.c", "password": newPassword()},
+		"/email/confirm":  {"token": "a.b.c"},
+	} {
+		a, err := v.do(ctx, request{method: "POST", path: path, body: body})
+		if err != nil {
+			return "", err
+		}
+		if !a.is(http.StatusUnprocessableEntity, "reset_invalid") {
+			return "", broken("POST %s with a made-up token is answered %v", path, a)
+		}
+	}
+	return "202 with the same body for a user and for nobody; made-up links are 422", nil
 }

@@ -19,13 +19,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 )
 
 const (
@@ -75,8 +75,8 @@ var ErrUnknownAdmin = errors.New("the server does not accept the admin's user na
 
 // Check returns an error that says what is wrong with a Config.
 func (c Config) Check() error {
-	for _, server := range append([]string{c.URL}, c.Replicas...) {
-		if _, err := baseOf(server); err != nil {
+	for _, server := range c.servers() {
+		if _, err := ServerURL(server); err != nil {
 			return err
 		}
 	}
@@ -88,19 +88,22 @@ func (c Config) Check() error {
 	return nil
 }
 
-// baseOf returns the URL of a server without a slash at its end.
-func baseOf(server string) (string, error) {
+func (c Config) servers() []string { return append([]string{c.URL}, c.Replicas...) }
+
+// ServerURL returns the URL of a server, without a path, or an error that says what is wrong with
+// the text.
+func ServerURL(server string) (*url.URL, error) {
 	u, err := url.Parse(server)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return "", fmt.Errorf("%q is not the URL of a server; write it as http://127.0.0.1:3000",
+		return nil, fmt.Errorf("%q is not the URL of a server; write it as http://127.0.0.1:3000",
 			withoutUser(server))
 	case u.User != nil:
-		return "", errors.New("the URL must not hold a user name or a password; give --user")
+		return nil, errors.New("the URL must not hold a user name or a password; give --user")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("%q has more than a scheme, a host and a port", server)
+		return nil, fmt.Errorf("%q has more than a scheme, a host and a port", server)
 	}
-	return u.Scheme + "://" + u.Host, nil
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
 }
 
 func withoutUser(text string) string {
@@ -110,17 +113,6 @@ func withoutUser(text string) string {
 		}
 	}
 	return text
-}
-
-// IsLoopback reports whether a server is on this machine by its URL. A name other than localhost is
-// not resolved.
-func IsLoopback(server string) bool {
-	u, err := url.Parse(server)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && ip.IsLoopback() || u.Hostname() == "localhost"
 }
 
 // verifier is one run.
@@ -145,6 +137,7 @@ type verifier struct {
 
 	mu       sync.Mutex
 	made     int              // users, for their names
+	nobodies int              // names of no user, see newNobody
 	users    map[string]int64 // the ids of users to remove by their names, 0 if unknown
 	clientes map[int64]bool   // the ids of customers to remove
 	secrets  []string         // what must not stand in a report
@@ -160,11 +153,15 @@ func newVerifier(cfg Config) (*verifier, error) {
 		client: cfg.Client, users: make(map[string]int64), clientes: make(map[int64]bool),
 		sharedSessions: make(map[string]*session),
 	}
-	v.base, _ = baseOf(cfg.URL)
-	for _, server := range cfg.Replicas {
-		other, _ := baseOf(server)
-		v.others = append(v.others, other)
+	bases := []string{}
+	for _, server := range cfg.servers() {
+		base, err := ServerURL(server)
+		if err != nil {
+			return nil, err
+		}
+		bases = append(bases, base.String())
 	}
+	v.base, v.others = bases[0], bases[1:]
 	if v.client == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 64
@@ -234,7 +231,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := v.begin(bounded); err != nil {
 		return Report{}, err
 	}
-	report.Server = v.version(bounded)
+	report.Server = v.hidden(v.version(bounded))
 	for _, c := range checks() {
 		if len(cfg.Only) > 0 && !slices.Contains(cfg.Only, c.id) {
 			continue
@@ -313,14 +310,20 @@ func (v *verifier) hide(secrets ...string) {
 	}
 }
 
-// hidden returns a text without the secrets of the run.
+// hidden returns a text without the secrets of the run, on one line and without what a terminal
+// obeys: the server may have written part of it.
 func (v *verifier) hidden(text string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range v.secrets {
 		text = strings.ReplaceAll(text, s, "…")
 	}
-	return text
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.Join(strings.Fields(text), " "))
 }
 
 // drain reads an answer up to a limit, so that a server cannot fill the memory.
