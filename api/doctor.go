@@ -187,6 +187,20 @@ func (s *Server) examineAddress(in doctorInput) store.Finding {
 			Cure: "let the proxy write the addresses of its clients there, separated by commas; " +
 				"look from another machine than the proxy's",
 		}
+	case seen.Believed && strings.Contains(seen.ForwardedFor, ",") &&
+		addressOf(seen.Address) == lastOf(seen.ForwardedFor):
+		f := store.Finding{
+			ID: id, Level: store.LevelWarn,
+			Message: fmt.Sprintf("X-Forwarded-For came with %q, and %s is taken for the client: if "+
+				"that is a proxy, all its clients count as one address", seen.ForwardedFor,
+				seen.Address),
+			Cure: fmt.Sprintf("if %s is a proxy of yours, add it to TRUSTED_PROXIES; if not, this "+
+				"client or its network has sent the header", seen.Address),
+		}
+		if a := addressOf(seen.Address); a.IsPrivate() || a.IsLoopback() {
+			f.Level = store.LevelFail // no network of clients adds the header on the way
+		}
+		return f
 	case seen.Believed:
 		return store.Finding{
 			ID: id, Level: store.LevelOK,
@@ -239,8 +253,9 @@ func examineScheme(seen requestView, public *url.URL) (f store.Finding, said boo
 	case proto == "http" && public.Scheme == "https":
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
-			Message: "the proxy passes on what reached it in plain http, with the token in it",
-			Cure:    "let it answer http with a redirect to https, and nothing else",
+			Message: "the proxy says that the request reached it in plain http, with the token in it",
+			Cure: "let the proxy that clients reach answer http with a redirect to https, and " +
+				"nothing else; one behind it has to pass X-Forwarded-Proto on as it came",
 		}, true
 	case proto != public.Scheme:
 		return store.Finding{

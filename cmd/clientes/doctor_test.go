@@ -243,6 +243,12 @@ func TestDoctorThroughNginx(t *testing.T) {
 		{"an unreadable header", good + to(sound, body+host+
 			"proxy_set_header X-Forwarded-For unknown;"), leads, "https", now,
 			"request-address", store.LevelFail, "no address that can be read"},
+		{"a second proxy is not trusted", good + to(sound, body+host+proto+
+			`proxy_set_header X-Forwarded-For "$remote_addr, 10.9.9.9";`), leads, "https", now,
+			"request-address", store.LevelFail, "add it to TRUSTED_PROXIES"},
+		{"a second proxy writes its own scheme", good + to(sound, body+host+adds+
+			"proxy_set_header X-Forwarded-Proto http;"), leads, "https", now,
+			"request-scheme", store.LevelWarn, "pass it on as it came"},
 		{"a forged header is passed on", good + to(sound, body+host+proto+
 			"proxy_set_header X-Forwarded-For $http_x_forwarded_for;"), leads, "https", now,
 			"url-address", store.LevelFail, "took 192.0.2.66 for the address of this client"},
@@ -273,6 +279,8 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"url-body", store.LevelFail, "client_max_body_size 256m"},
 		{"no x-access-token", good + to(sound, all+`proxy_set_header x-access-token "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in x-access-token does not"},
+		{"no x-access-token, and the login", good + to(sound, all+`proxy_set_header x-access-token "";`),
+			leads, "https", now, "url-address", store.LevelOK, "does not believe"},
 		{"no Authorization", good + to(sound, all+`proxy_set_header Authorization "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in Authorization does not"},
 		{"no ETag", good + to(sound, all+"proxy_hide_header ETag;"), leads, "https", now,
@@ -307,7 +315,7 @@ func TestDoctorThroughNginx(t *testing.T) {
 			to(sound, all), leads, "https", now, "url", store.LevelFail, "renew the certificate"},
 		{"a certificate of another name", p.certify(t, "www.example.test", hour, month, true) +
 			to(sound, all), leads, "https", now,
-			"url", store.LevelFail, "a certificate for this name"},
+			"url", store.LevelFail, "no client trusts the certificate"},
 		{"a certificate of nobody", p.certify(t, proxiedHost, hour, month, false) + to(sound, all),
 			leads, "https", now, "url", store.LevelFail, "signed by an authority"},
 		{"a certificate that ends soon",

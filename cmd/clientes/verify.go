@@ -136,7 +136,12 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	if err != nil {
 		return err
 	}
+	told := context.AfterFunc(ctx, func() {
+		fmt.Fprintln(p.stderr, "interrupted; removing what the checks have made, which takes up to "+
+			"a minute. Another interrupt would leave it behind.")
+	})
 	report, err := p.runChecks(ctx, c, cfg, o)
+	told()
 	if err == nil {
 		err = write(report, out)
 	}
@@ -151,10 +156,6 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 func (p *program) runChecks(
 	ctx context.Context, c config.Config, cfg verify.Config, o verifyOptions,
 ) (report verify.Report, err error) {
-	defer context.AfterFunc(ctx, func() {
-		fmt.Fprintln(p.stderr, "interrupted; removing what the checks have made, which takes up to "+
-			"a minute. Another interrupt would leave it behind.")
-	})()
 	if o.admin.user != "" {
 		cfg.Admin = verify.Credentials{User: o.admin.user, Code: o.admin.code}
 		if cfg.Admin.Password, err = p.presentPassword(ctx, o.admin); err != nil {

@@ -44,6 +44,7 @@ type visit struct {
 	Target
 	client *http.Client
 	base   string
+	bearer string // the header that a token reaches the server in
 	report
 }
 
@@ -81,7 +82,7 @@ func (v *visit) reach(ctx context.Context) bool {
 	}
 	switch {
 	case err != nil:
-		v.fail(id, fmt.Sprintf("nobody answers at %s: %v", v.base, withoutURL(err)),
+		v.fail(id, unanswered(v.base, err),
 			cureOf(err, "check that the proxy and the server run, and that no firewall is in "+
 				"between"))
 		return false
@@ -227,6 +228,8 @@ func (v *visit) tokens(ctx context.Context) {
 		resp, body, err := v.get(ctx, "GET", "/me", http.Header{name: {"Bearer doctor"}})
 		if err != nil || resp.StatusCode != 401 || codeOf(body) != "token_invalid" {
 			lost = append(lost, name)
+		} else {
+			v.bearer = name
 		}
 	}
 	if lost != nil {
@@ -357,6 +360,9 @@ func (v *visit) asAdmin(ctx context.Context) {
 			"not looked at: it tells admins alone", "give --user NAME of an admin")
 		return
 	}
+	if v.bearer == "" {
+		return // see tokens
+	}
 	token, ok := v.login(ctx)
 	if !ok {
 		return
@@ -364,14 +370,18 @@ func (v *visit) asAdmin(ctx context.Context) {
 	defer func() {
 		// A session that stays would end by itself.
 		_, _, _ = v.get(context.WithoutCancel(ctx), "POST", "/logout",
-			http.Header{"x-access-token": {token}})
+			http.Header{v.bearer: {"Bearer " + token}})
 	}()
 	seen, ok := v.seen(ctx, token, nil)
 	if !ok {
 		return
 	}
 	for _, f := range seen.Findings {
-		if v.Setup || strings.HasPrefix(f.ID, "request-") {
+		if f.ID == "request-scheme" && f.Level == store.LevelFail && v.URL.Scheme == "https" {
+			v.warn(f.ID, "this client came over https, but the proxy writes X-Forwarded-Proto: "+
+				seen.Request.ForwardedProto, "let the proxy that ends TLS set the header, and those "+
+				"behind it pass it on as it came")
+		} else if v.Setup || strings.HasPrefix(f.ID, "request-") {
 			v.report = append(v.report, store.Finding(f))
 		}
 	}
@@ -472,6 +482,7 @@ type examination struct {
 		Address        string   `json:"address"`
 		AddressTrusted bool     `json:"address_trusted"`
 		Believed       bool     `json:"believed"`
+		ForwardedProto string   `json:"forwarded_proto"`
 		Headers        []string `json:"headers"`
 		PublicURL      string   `json:"public_url"`
 	} `json:"request"`
@@ -483,7 +494,7 @@ func (v *visit) seen(
 ) (answer examination, ok bool) {
 	const id = "url-login"
 	h := sent()
-	h.Set("x-access-token", token)
+	h.Set(v.bearer, "Bearer "+token)
 	for name, values := range more {
 		h[name] = values
 	}

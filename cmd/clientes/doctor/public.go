@@ -86,7 +86,7 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 	answer, err := ask(ctx, s.client(), public.String())
 	switch {
 	case err != nil:
-		r.warn(id, fmt.Sprintf("nobody answers at PUBLIC_URL, seen from here: %v", withoutURL(err)),
+		r.warn(id, unanswered("PUBLIC_URL, seen from here", err),
 			cureOf(err, "check the name, its DNS and the proxy; from another machine "+
 				"`clientes doctor "+public.String()+"` tells more"))
 	case answer.location != "":
@@ -250,6 +250,15 @@ func withoutURL(err error) error {
 		return at.Err
 	}
 	return err
+}
+
+// unanswered returns why nobody can be asked at a place.
+func unanswered(place string, err error) string {
+	var refused *tls.CertificateVerificationError
+	if errors.As(err, &refused) {
+		return fmt.Sprintf("no client trusts the certificate at %s: %v", place, refused.Err)
+	}
+	return fmt.Sprintf("nobody answers at %s: %v", place, withoutURL(err))
 }
 
 // cureOf returns what to do about an error of a connection, or else what is given.

@@ -290,8 +290,8 @@ func (v *verifier) newNobody() string {
 	return v.tag + "-nobody-" + strconv.Itoa(v.nobodies)
 }
 
-// wantBlocked returns an error unless another login under a name has to wait, after the last of five
-// failures came at a time. What is refused counts nowhere.
+// wantBlocked returns an error unless another login under a name has to wait. The last of five
+// failures came at that time. What is refused counts nowhere.
 func (v *verifier) wantBlocked(ctx context.Context, name string, last time.Time) error {
 	a, err := v.do(ctx, loginRequest(name, newPassword()))
 	switch {

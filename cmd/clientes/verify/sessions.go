@@ -259,12 +259,17 @@ func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
 			"of theirs was accepted afterwards", rounds, granted), nil
 }
 
-func logoutAll(ctx context.Context, v *verifier) (string, error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return "", err
+// twoSessions makes a viewer and logs them in twice.
+func (v *verifier) twoSessions(ctx context.Context) (first, second *session, err error) {
+	if first, err = v.newSession(ctx, "viewer"); err != nil {
+		return nil, nil, err
 	}
-	second, err := v.login(ctx, first.user)
+	second, err = v.login(ctx, first.user)
+	return first, second, err
+}
+
+func logoutAll(ctx context.Context, v *verifier) (string, error) {
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -560,11 +565,7 @@ func (v *verifier) sessionsOf(ctx context.Context, s *session) (all []listed, er
 }
 
 func sessionEnd(ctx context.Context, v *verifier) (string, error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	second, err := v.login(ctx, first.user)
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -629,11 +630,7 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 func (v *verifier) ends(
 	ctx context.Context, end func(ctx context.Context, s *session) error,
 ) (u *user, device, seen string, err error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return nil, "", "", err
-	}
-	second, err := v.login(ctx, first.user)
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return nil, "", "", err
 	}

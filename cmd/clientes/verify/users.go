@@ -525,7 +525,8 @@ func tryUserMembers(ctx context.Context, v *verifier) (string, error) {
 	}
 	path := "/users/" + decimal(made.ID)
 	want := userView{made.ID, name, mail, "viewer", false, made.CreatedAt, made.CreatedAt}
-	if made != want || !instantForm.MatchString(made.CreatedAt) || a.header.Get("Location") != path {
+	if made != want || !instantForm.MatchString(made.CreatedAt) ||
+		!leadsTo(a, path) {
 		return "", broken("a new user is %v, at %q", made, a.header.Get("Location"))
 	}
 	other := v.newName()
@@ -586,7 +587,7 @@ func tryUserMembers(ctx context.Context, v *verifier) (string, error) {
 	return "a user as it was made, found by its name; ten faults refused with their fields", nil
 }
 
-// The users of a run have no email, so no mail is sent. A network may ask three times in 15 minutes.
+// These users have no email, so no mail is sent. A network may ask three times in 15 minutes.
 func tryForgotAnswer(ctx context.Context, v *verifier) (string, error) {
 	s, err := v.shared(ctx, "viewer")
 	if err != nil {
