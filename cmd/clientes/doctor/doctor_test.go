@@ -524,6 +524,7 @@ func liar(t *testing.T) (base *url.URL, passwords *atomic.Int64) {
 		"/readyz":       `{"status":"ok"}`,
 		"/openapi.json": `{"info":{"version":"\u001b[2J"},"servers":[{"url":"http://\u001b]0;x\u0007"}]}`,
 		"/login":        `{"token":"a.b.c"}`,
+		"/me":           `{"code":"token_invalid"}`,
 		"/doctor": `{"request":{"address":"\u001b[31m"},"findings":[{"id":"request-\u001b]0;x\u0007",` +
 			`"level":"\u001b[2Jok","message":"a\u009b31mb\nfail  x","cure":"\u202ec"}]}`,
 	}
@@ -534,6 +535,9 @@ func liar(t *testing.T) (base *url.URL, passwords *atomic.Int64) {
 		}
 		w.Header().Set("Etag", "\"\u009b2J")
 		w.Header().Set("Set-Cookie", "clientes_refresh=; Path=/")
+		if r.URL.Path == "/me" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
 		io.WriteString(w, answers[r.URL.Path])
 	}))
 	t.Cleanup(server.Close)
