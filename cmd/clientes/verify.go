@@ -112,6 +112,7 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
+			cfg.SignupClosed = c.Signup == "closed"
 			cfg.BehindProxy = slices.ContainsFunc(c.TrustedProxies, holdsLoopback)
 		}
 	}
