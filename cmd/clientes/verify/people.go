@@ -206,7 +206,7 @@ func (v *verifier) enrol(ctx context.Context, s *session) error {
 	if !required {
 		return nil
 	}
-	if s.user.password == "" || !strings.HasPrefix(s.user.name, "verify-") {
+	if s.user.password == "" || !strings.HasPrefix(strings.ToLower(s.user.name), "verify-") {
 		return errors.New("the server requires a second factor of this admin, who has none; " +
 			"set it up first, and give its current code with --code")
 	}
