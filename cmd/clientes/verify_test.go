@@ -138,8 +138,7 @@ func TestVerifyWithARequiredSecondFactor(t *testing.T) {
 	f.addAdmin(t)
 	before := f.rows(t)
 	report, status := verifyFleet(t, f, nil, "--check", "logout-everywhere", "--check", "own-proof",
-		"--check", "step-up", "--check", "user-unique",
-		"--check", "second-factor")
+		"--check", "step-up", "--check", "user-unique", "--check", "second-factor")
 	report.wantKept(t, status)
 	if after := f.rows(t); after != before {
 		t.Errorf("before %s, afterwards %s", before, after)
