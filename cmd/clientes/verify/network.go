@@ -416,6 +416,10 @@ func corsClosed(ctx context.Context, v *verifier) (string, error) {
 		len(origins)), nil
 }
 
+// ofProxy is how the Server header of a proxy begins, which says nothing of the server behind it.
+var ofProxy = regexp.MustCompile(
+	`(?i)^(nginx|openresty|apache|caddy|haproxy|envoy|traefik|cloudflare|microsoft-iis)`)
+
 // hasVersion finds a version in a Server header.
 var hasVersion = regexp.MustCompile(`[0-9]`)
 
@@ -469,9 +473,8 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 				"X-Content-Type-Options",
 			) != "nosniff",
 			"has X-Powered-By": h.Get("X-Powered-By") != "",
-			"tells a version in Server": hasVersion.MatchString(
-				h.Get("Server"),
-			),
+			"tells a version in Server": hasVersion.MatchString(h.Get("Server")) &&
+				!ofProxy.MatchString(h.Get("Server")),
 			"has no Content-Security-Policy": policy == "",
 			"may be framed": !strings.Contains(
 				policy,
@@ -630,6 +633,9 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 			}
 			if a.status < 400 {
 				return nil // as a search for odd characters is
+			}
+			if a.status == http.StatusBadRequest && a.header.Get("X-Request-Id") == "" {
+				return nil // a proxy has refused it
 			}
 			if a.code() == "" || a.member("message") == "" || a.member("request_id") == "" {
 				return broken("%s was answered %v without message, code and request_id", where, a)
