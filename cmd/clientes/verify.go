@@ -125,6 +125,7 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
+			cfg.SignupClosed = c.Signup == "closed"
 			cfg.BehindProxy = c.TrustsLoopback()
 		}
 	}

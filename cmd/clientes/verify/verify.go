@@ -51,6 +51,9 @@ type Config struct {
 	// RefreshGrace is the server's REFRESH_GRACE, negative if it is unknown.
 	RefreshGrace time.Duration
 
+	// SignupClosed means that nobody can sign up.
+	SignupClosed bool
+
 	// BehindProxy means that the server believes forwarding headers from this machine.
 	BehindProxy bool
 
