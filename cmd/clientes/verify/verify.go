@@ -319,8 +319,8 @@ func (v *verifier) hide(secrets ...string) {
 // maxShown is how many bytes of a text a report has.
 const maxShown = 1000
 
-// hidden returns a text without the secrets of the run, on one line of a bearable length and without
-// what a terminal obeys: the server may have written part of it.
+// hidden returns a text without the secrets of the run, cut to one short line and without what a
+// terminal obeys: the server may have written part of it.
 func (v *verifier) hidden(text string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
