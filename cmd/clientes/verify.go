@@ -81,11 +81,15 @@ func (p *program) listPromises(asJSON bool) error {
 		}
 		return printJSON(p.stdout, all)
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	var lines strings.Builder
+	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
+	indent := 0 // of the sentences
 	for _, promise := range verify.Promises() {
 		fmt.Fprintf(table, "%s\t%s\n", promise.ID, promise.Sentence)
+		indent = max(indent, len(promise.ID)+2)
 	}
-	return table.Flush()
+	table.Flush() // to memory
+	return writeFolded(p.stdout, lines.String(), indent)
 }
 
 // verify runs the checks and writes the report.
@@ -201,7 +205,7 @@ func verdictOf(r verify.Report) error {
 // writer returns what writes the report in the format that was chosen.
 func (o verifyOptions) writer() (func(verify.Report, io.Writer) error, error) {
 	formats := map[string]func(verify.Report, io.Writer) error{
-		"text": verify.Report.WriteText, "markdown": verify.Report.WriteMarkdown,
+		"text": writeTextReport, "markdown": verify.Report.WriteMarkdown,
 		"json": verify.Report.WriteJSON,
 	}
 	switch {
@@ -217,6 +221,14 @@ func (o verifyOptions) writer() (func(verify.Report, io.Writer) error, error) {
 	}
 	return nil, &usageError{fmt.Sprintf("there is no format %q; give text, markdown or json",
 		o.format)}
+}
+
+func writeTextReport(r verify.Report, w io.Writer) error {
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		return err
+	}
+	return writeFolded(w, b.String(), len("  passed    "))
 }
 
 // output returns where the report goes.
