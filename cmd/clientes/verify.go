@@ -80,11 +80,15 @@ func (p *program) listPromises(asJSON bool) error {
 		}
 		return printJSON(p.stdout, all)
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	var lines strings.Builder
+	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
+	indent := 0 // of the sentences
 	for _, promise := range verify.Promises() {
 		fmt.Fprintf(table, "%s\t%s\n", promise.ID, promise.Sentence)
+		indent = max(indent, len(promise.ID)+2)
 	}
-	return table.Flush()
+	table.Flush() // to memory
+	return writeFolded(p.stdout, lines.String(), indent)
 }
 
 // verify runs the checks and writes the report.
@@ -197,7 +201,15 @@ func (o verifyOptions) writer() (func(verify.Report, io.Writer) error, error) {
 	case o.markdown:
 		return verify.Report.WriteMarkdown, nil
 	}
-	return verify.Report.WriteText, nil
+	return writeTextReport, nil
+}
+
+func writeTextReport(r verify.Report, w io.Writer) error {
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		return err
+	}
+	return writeFolded(w, b.String(), len("  passed    "))
 }
 
 // output returns where the report goes.
