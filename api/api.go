@@ -19,7 +19,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -114,13 +113,12 @@ type Server struct {
 
 	forwarded rarely      // the warning about X-Forwarded-For
 	headers   http.Header // of every answer, unless it has its own
-	examined  examined    // the set-up, for GET /doctor
 
 	metrics *metrics // nil if there are none
 
 	draining atomic.Bool
-	readyMu  sync.Mutex
-	ready    *readiness // the latest, nil at first
+	ready    shared[readiness]
+	examined shared[[]store.Finding] // the set-up, for GET /doctor
 }
 
 // route is one line of the table of routes. A query parameter that is not in query is refused.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"clientes/api/wire"
@@ -30,8 +29,8 @@ const (
 
 // doctorView is what the server sees of a request, and what is wrong with it and the set-up.
 type doctorView struct {
-	Request  requestView   `json:"request"`
-	Findings []findingView `json:"findings"`
+	Request  requestView    `json:"request"`
+	Findings []wire.Finding `json:"findings"`
 }
 
 // requestView is a request as it reached the server.
@@ -48,13 +47,6 @@ type requestView struct {
 	Headers        []string     `json:"headers"` // of those that clients depend on
 	ServerTime     wire.Instant `json:"server_time"`
 	StoreTime      wire.Instant `json:"store_time"`
-}
-
-type findingView struct {
-	ID      string      `json:"id"`
-	Level   store.Level `json:"level"`
-	Message string      `json:"message"`
-	Cure    string      `json:"cure"`
 }
 
 // dependedOn are the headers that clients send and that a proxy must let through.
@@ -74,10 +66,10 @@ type doctorInput struct {
 func (in *doctorInput) decode(r *request) error {
 	in.seen = requestView{
 		Address:        r.client.ClientIP(),
-		ForwardedFor:   loggable(strings.Join(r.Header["X-Forwarded-For"], ", ")),
-		ForwardedProto: loggable(r.Header.Get("X-Forwarded-Proto")),
-		Host:           loggable(r.Host),
-		Origin:         loggable(r.Header.Get("Origin")),
+		ForwardedFor:   shown(strings.Join(r.Header["X-Forwarded-For"], ", ")),
+		ForwardedProto: shown(r.Header.Get("X-Forwarded-Proto")),
+		Host:           shown(r.Host),
+		Origin:         shown(r.Header.Get("Origin")),
 		PublicURL:      r.server.cfg.PublicURL.String(),
 		Headers:        []string{},
 	}
@@ -100,6 +92,9 @@ func (in *doctorInput) decode(r *request) error {
 	return nil
 }
 
+// shown returns a header as JSON can have it: text, and not too long.
+func shown(s string) string { return strings.ToValidUTF8(loggable(s), "\uFFFD") }
+
 // trusts reports whether X-Forwarded-For of an address is believed.
 func (s *Server) trusts(peer netip.Addr) bool {
 	return slices.ContainsFunc(s.cfg.TrustedProxies,
@@ -112,17 +107,19 @@ func (s *Server) doctor(ctx context.Context, in doctorInput) (doctorView, error)
 	in.seen.ServerTime, in.seen.StoreTime = wire.Instant(now), wire.Instant(s.cfg.Store.Now())
 	found := s.examineRequest(in, now)
 	if s.cfg.Examine != nil {
-		setup, err := s.examined.findings(ctx, s.cfg.Examine)
+		setup, err := s.examined.get(ctx, examinedFor, s.examineSetup)
 		if err != nil {
 			return doctorView{}, err
 		}
-		found = append(found, setup...)
+		found = append(found, *setup...)
 	}
-	v := doctorView{Request: in.seen, Findings: make([]findingView, len(found))}
-	for i, f := range found {
-		v.Findings[i] = findingView(f)
-	}
-	return v, nil
+	return doctorView{Request: in.seen, Findings: wire.Findings(found)}, nil
+}
+
+func (s *Server) examineSetup(ctx context.Context, found *[]store.Finding) {
+	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
+	defer cancel()
+	*found = s.cfg.Examine(ctx)
 }
 
 // examineRequest looks for what is wrong with the way that a request came.
@@ -149,45 +146,66 @@ func (s *Server) examineAddress(in doctorInput) store.Finding {
 	case seen.ForwardedFor != "" && !seen.Believed:
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
-			Message: fmt.Sprintf("X-Forwarded-For came from %s, which is not trusted: if that "+
-				"is a proxy, "+
-				"all its clients count as one address, and are slowed together", seen.Peer),
+			Message: fmt.Sprintf("X-Forwarded-For came from %s, which is not trusted: if "+
+				"that is a proxy, all its clients count as one address, and are slowed "+
+				"together", seen.Peer),
 			Cure: fmt.Sprintf("if %s is a proxy of yours, add it to TRUSTED_PROXIES; if not, "+
-				"let nobody "+
-				"but the proxy reach the server", seen.Peer),
+				"let nobody but the proxy reach the server", seen.Peer),
 		}
 	case seen.ForwardedFor == "" && (proxied || other != "" && s.trusts(addressOf(seen.Peer))):
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
 			Message: fmt.Sprintf("the proxy at %s sends no X-Forwarded-For: all its clients "+
-				"count as one "+
-				"address, and are slowed together%s", seen.Peer, other),
+				"count as one address, and are slowed together%s", seen.Peer, other),
 			Cure: "let the proxy add it: in nginx, " +
 				"proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for",
 		}
 	case seen.Believed && seen.AddressTrusted && seen.Address != seen.Peer:
 		return store.Finding{
 			ID: id, Level: store.LevelWarn,
-			Message: fmt.Sprintf("the proxy at %s names %s as the client, which TRUSTED_PROXIES "+
-				"trusts "+
-				"too: whoever has such an address can forge another one", seen.Peer, seen.Address),
+			Message: fmt.Sprintf("the proxy at %s names %s as the client, which "+
+				"TRUSTED_PROXIES trusts too: whoever has such an address can forge another "+
+				"one", seen.Peer, seen.Address),
 			Cure: "if that is no proxy of yours, name the addresses of the proxies alone in " +
 				"TRUSTED_PROXIES",
+		}
+	case seen.Believed && seen.Address == seen.Peer && s.trusts(lastOf(seen.ForwardedFor)):
+		return store.Finding{
+			ID: id, Level: store.LevelWarn,
+			Message: fmt.Sprintf("the proxy at %s names %s as the client: either this client runs "+
+				"on that machine, or another proxy before it hides all clients", seen.Peer,
+				seen.Address),
+			Cure: "look from a machine that is no proxy; if this stays, let each proxy add to " +
+				"X-Forwarded-For instead of setting it ($proxy_add_x_forwarded_for in nginx)",
 		}
 	case seen.Believed && seen.Address == seen.Peer:
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
-			Message: fmt.Sprintf("X-Forwarded-For of the proxy at %s has no address that can be "+
-				"read: all "+
-				"its clients count as one, unless this client runs on the same machine", seen.Peer),
+			Message: fmt.Sprintf("X-Forwarded-For of the proxy at %s has no address that can "+
+				"be read: all its clients count as one, unless this client runs on the same "+
+				"machine", seen.Peer),
 			Cure: "let the proxy write the addresses of its clients there, separated by commas; " +
 				"look from another machine than the proxy's",
 		}
+	case seen.Believed && strings.Contains(seen.ForwardedFor, ",") &&
+		addressOf(seen.Address) == lastOf(seen.ForwardedFor):
+		f := store.Finding{
+			ID: id, Level: store.LevelWarn,
+			Message: fmt.Sprintf("X-Forwarded-For came with %q, and %s is taken for the client: if "+
+				"that is a proxy, all its clients count as one address", seen.ForwardedFor,
+				seen.Address),
+			Cure: fmt.Sprintf("if %s is a proxy of yours, add it to TRUSTED_PROXIES; if not, this "+
+				"client or its network has sent the header", seen.Address),
+		}
+		if a := addressOf(seen.Address); a.IsPrivate() || a.IsLoopback() {
+			f.Level = store.LevelFail // no network of clients adds the header on the way
+		}
+		return f
 	case seen.Believed:
 		return store.Finding{
 			ID: id, Level: store.LevelOK,
-			Message: fmt.Sprintf("the proxy at %s is trusted, and names %s as the "+
-				"client", seen.Peer,
+			Message: fmt.Sprintf("the proxy at %s is trusted, and names %s as the client",
+				seen.Peer,
 				seen.Address),
 		}
 	}
@@ -195,6 +213,11 @@ func (s *Server) examineAddress(in doctorInput) store.Finding {
 		ID: id, Level: store.LevelOK,
 		Message: fmt.Sprintf("the request came from %s, without X-Forwarded-For", seen.Peer),
 	}
+}
+
+// lastOf returns the last address of X-Forwarded-For, which the peer has written.
+func lastOf(forwarded string) netip.Addr {
+	return addressOf(strings.TrimSpace(forwarded[strings.LastIndex(forwarded, ",")+1:]))
 }
 
 // addressOf returns the address in a text, the zero Addr if there is none.
@@ -212,9 +235,8 @@ func examineHost(seen requestView, public *url.URL) store.Finding {
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelWarn,
-		Message: fmt.Sprintf("the request is for the host %q, but PUBLIC_URL is %s: it came by "+
-			"another "+
-			"name, or the proxy changes Host", seen.Host, public),
+		Message: fmt.Sprintf("the request is for the host %q, but PUBLIC_URL is %s: it came "+
+			"by another name, or the proxy changes Host", seen.Host, public),
 		Cure: "set PUBLIC_URL to what browsers use, and let the proxy pass Host on: in nginx, " +
 			"proxy_set_header Host $host",
 	}
@@ -231,21 +253,21 @@ func examineScheme(seen requestView, public *url.URL) (f store.Finding, said boo
 	case proto == "http" && public.Scheme == "https":
 		return store.Finding{
 			ID: id, Level: store.LevelFail,
-			Message: "the proxy passes on what reached it in plain http, with the token in it",
-			Cure:    "let it answer http with a redirect to https, and nothing else",
+			Message: "the proxy says that the request reached it in plain http, with the token in it",
+			Cure: "let the proxy that clients reach answer http with a redirect to https, and " +
+				"nothing else; one behind it has to pass X-Forwarded-Proto on as it came",
 		}, true
 	case proto != public.Scheme:
 		return store.Finding{
 			ID: id, Level: store.LevelWarn,
-			Message: fmt.Sprintf("the request reached the proxy over %q, but PUBLIC_URL is %s: "+
-				"the cookies "+
-				"go without Secure", proto, public),
+			Message: fmt.Sprintf("the request reached the proxy over %q, but PUBLIC_URL is "+
+				"%s: the cookies go without Secure", proto, public),
 			Cure: "set PUBLIC_URL to the address with https://",
 		}, true
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelOK, Message: "the request reached the proxy over " +
-			"" + public.Scheme,
+			public.Scheme,
 	}, true
 }
 
@@ -254,8 +276,8 @@ func (s *Server) examineOrigin(seen requestView) store.Finding {
 	switch {
 	case seen.Origin == "":
 		return store.Finding{
-			ID: id, Level: store.LevelOK, Message: "the request comes from no page of another " +
-				"origin",
+			ID: id, Level: store.LevelOK, Message: "the request comes from no page of " +
+				"another origin",
 		}
 	case s.ownOrigin(http.Header{"Origin": {seen.Origin}}) == nil:
 		return store.Finding{
@@ -265,9 +287,8 @@ func (s *Server) examineOrigin(seen requestView) store.Finding {
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelWarn,
-		Message: fmt.Sprintf("the request comes from a page of %q, which is neither PUBLIC_URL "+
-			"nor in "+
-			"CORS_ORIGINS: the cookie is refused from there", seen.Origin),
+		Message: fmt.Sprintf("the request comes from a page of %q, which is neither "+
+			"PUBLIC_URL nor in CORS_ORIGINS: the cookie is refused from there", seen.Origin),
 		Cure: "if people open the server at that address, set PUBLIC_URL to it; if it is " +
 			"another page of yours, add it to CORS_ORIGINS",
 	}
@@ -290,66 +311,14 @@ func examineClocks(in doctorInput, now, stored time.Time) store.Finding {
 		if apart := now.Sub(other.at); apart.Abs() > clockSkew {
 			return store.Finding{
 				ID: id, Level: store.LevelWarn,
-				Message: fmt.Sprintf("the clocks of this server and of %s are %s apart: tokens "+
-					"end too early "+
-					"or too late", other.whose, apart.Abs().Round(time.Second)),
+				Message: fmt.Sprintf("the clocks of this server and of %s are %s apart: "+
+					"tokens end too early or too late",
+					other.whose, apart.Abs().Round(time.Second)),
 				Cure: "let all machines follow one time (NTP)",
 			}
 		}
 	}
 	return store.Finding{
 		ID: id, Level: store.LevelOK, Message: "the clocks of the server and the store agree",
-	}
-}
-
-// examined is the latest examination of the set-up. All who want one at once share it.
-type examined struct {
-	mu     sync.Mutex
-	latest *examination
-}
-
-type examination struct {
-	begun time.Time
-	done  chan struct{}
-	found []store.Finding // once done is closed
-}
-
-func (e *examined) findings(
-	ctx context.Context, examine func(context.Context) []store.Finding,
-) ([]store.Finding, error) {
-	e.mu.Lock()
-	x := e.latest
-	mine := x == nil || time.Since(x.begun) > examinedFor && x.isDone()
-	if mine {
-		x = &examination{begun: time.Now(), done: make(chan struct{})}
-		e.latest = x
-	}
-	e.mu.Unlock()
-	if mine {
-		x.run(context.WithoutCancel(ctx), examine) // others wait for it, too
-	}
-	select {
-	case <-x.done:
-		return x.found, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (x *examination) run(
-	ctx context.Context, examine func(context.Context) []store.Finding,
-) {
-	defer close(x.done) // also when it panics
-	ctx, cancel := context.WithTimeout(ctx, examineTimeout)
-	defer cancel()
-	x.found = examine(ctx)
-}
-
-func (x *examination) isDone() bool {
-	select {
-	case <-x.done:
-		return true
-	default:
-		return false
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/auth/authtest"
 	"clientes/store"
 )
@@ -25,7 +26,7 @@ type examinedRow struct {
 		Host           string   `json:"host"`
 		Headers        []string `json:"headers"`
 	} `json:"request"`
-	Findings []findingView `json:"findings"`
+	Findings []wire.Finding `json:"findings"`
 }
 
 func (f *fixture) examine(headers ...string) (got examinedRow) {
@@ -48,13 +49,13 @@ func (f *fixture) examine(headers ...string) (got examinedRow) {
 }
 
 // of returns the finding of a check.
-func (e examinedRow) of(id string) findingView {
+func (e examinedRow) of(id string) wire.Finding {
 	for _, f := range e.Findings {
 		if f.ID == id {
 			return f
 		}
 	}
-	return findingView{}
+	return wire.Finding{}
 }
 
 // httpTime returns a time as headers have it, from now.
@@ -100,6 +101,15 @@ func TestDoctorSeesTheRequest(t *testing.T) {
 		{"no address", trusting,
 			[]string{"X-Forwarded-For", "unknown"}, "127.0.0.1", true,
 			"request-address", store.LevelFail, "no address that can be read"},
+		{"a client on the machine of the proxy", trusting,
+			[]string{"X-Forwarded-For", "127.0.0.1"}, "127.0.0.1", true,
+			"request-address", store.LevelWarn, "look from a machine that is no proxy"},
+		{"a second proxy that is not trusted", trusting,
+			[]string{"X-Forwarded-For", far + ", 10.9.9.9"}, "10.9.9.9", true,
+			"request-address", store.LevelFail, "add it to TRUSTED_PROXIES"},
+		{"a client that sends the header", trusting,
+			[]string{"X-Forwarded-For", "192.0.2.1, " + far}, far, true,
+			"request-address", store.LevelWarn, "has sent the header"},
 		{"a client that is trusted", credulous,
 			[]string{"X-Forwarded-For", far}, far, true,
 			"request-address", store.LevelWarn, "trusts too"},
@@ -229,5 +239,17 @@ func TestDoctorExaminesTheSetupOnce(t *testing.T) {
 	f.examine()
 	if n := runs.Load(); n != 2 {
 		t.Errorf("%d runs after the first is old", n)
+	}
+}
+
+// Headers that are no text are shown all the same, and the address is judged.
+func TestDoctorShowsHeadersThatAreNoText(t *testing.T) {
+	t.Parallel()
+	f := onSQLite(t)
+	for _, value := range []string{"\xff\xfe", "a\xc3(", strings.Repeat("é", 200) + "e"} {
+		got := f.examine("X-Forwarded-For", value, "Origin", value, "X-Forwarded-Proto", value)
+		if got.Request.ForwardedFor == "" || got.of("request-address").Level != store.LevelFail {
+			t.Errorf("%q: %+v", value, got)
+		}
 	}
 }

@@ -62,8 +62,6 @@ type readyView struct {
 
 // readiness is one run of the checks.
 type readiness struct {
-	begun  time.Time
-	done   chan struct{} // closed when the rest is final
 	checks checks
 	err    error // nil if all are ok
 }
@@ -96,42 +94,14 @@ func (s *Server) readyz(ctx context.Context, _ nothing) (readyView, error) {
 // checked returns the checks as they were made within the last second. It returns an error if ctx
 // ends before they are final.
 func (s *Server) checked(ctx context.Context) (*readiness, error) {
-	s.readyMu.Lock()
-	r := s.ready
-	mine := r == nil || time.Since(r.begun) > readyFor && isDone(r)
-	if mine {
-		r = &readiness{begun: time.Now(), done: make(chan struct{})}
-		s.ready = r
-	}
-	s.readyMu.Unlock()
-	if mine {
-		s.runChecks(context.WithoutCancel(ctx), r)
-	}
-	select {
-	case <-r.done:
-		return r, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func isDone(r *readiness) bool {
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
-	}
+	return s.ready.get(ctx, readyFor, s.runChecks)
 }
 
 // runChecks makes all checks. One that panics counts as failed.
 func (s *Server) runChecks(ctx context.Context, r *readiness) {
 	bad := &notReadyError{message: "The checks could not be made."} // unless they are
 	r.err = bad
-	defer func() {
-		bad.checks = r.checks
-		close(r.done)
-	}()
+	defer func() { bad.checks = r.checks }()
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	hasher := make(chan error, 1)

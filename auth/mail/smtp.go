@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"time"
@@ -98,9 +99,9 @@ func (s *SMTP) greet(
 	// The connection's deadline may come before the context's, and go-mail hides its error.
 	if err != nil && !s.cfg.Server.implicitTLS && (errors.Is(ctx.Err(), context.DeadlineExceeded) ||
 		strings.Contains(err.Error(), "i/o timeout")) {
-		return nil, nil, fmt.Errorf("a port with TLS from the first byte is silent unless "+
-			"SMTP_URL begins "+
-			"with smtps://, and some networks block the ports of mail: %w", err)
+		return nil, nil, fmt.Errorf("no mail server answers; check the port in SMTP_URL: one with "+
+			"TLS from the first byte is silent unless SMTP_URL begins with smtps://, and some "+
+			"networks block the ports of mail: %w", context.DeadlineExceeded)
 	}
 	if err != nil {
 		return nil, nil, withCure(err)
@@ -126,7 +127,7 @@ func (s *SMTP) Probe(ctx context.Context) (Probed, error) {
 		return Probed{}, err
 	}
 	if err := session.Mail(s.cfg.From.Address); err != nil {
-		return Probed{}, fmt.Errorf("the server refuses the sender, which MAIL_FROM names: %w", err)
+		return Probed{}, refusedSender(err)
 	}
 	_ = session.Reset() // the connection ends anyway
 	var found Probed
@@ -154,7 +155,7 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 		// It refuses this recipient or this text. A refused sender is for the operator to fix.
 		err = fmt.Errorf("%w: %w", ErrUndeliverable, err)
 	} else if isRefused {
-		err = fmt.Errorf("the server refuses the sender, which MAIL_FROM names: %w", err)
+		err = refusedSender(err)
 	}
 	if err == nil || refused != nil && refused.ErrorCode() != 0 {
 		_ = client.CloseWithSMTPClient(session) // QUIT: the mail stays delivered if this fails
@@ -162,9 +163,22 @@ func (s *SMTP) deliver(ctx context.Context, msg *gomail.Msg, international bool)
 	return err
 }
 
+func refusedSender(err error) error {
+	return fmt.Errorf("the server refuses the sender, which MAIL_FROM names; set MAIL_FROM to an "+
+		"address that the user in SMTP_URL may send from: %w", err)
+}
+
+// IsTemporary reports whether a server has said that the same may succeed later.
+func IsTemporary(err error) bool {
+	var said *textproto.Error
+	return errors.As(err, &said) && said.Code >= 400 && said.Code < 500
+}
+
 // withCure adds to an error of the greeting what SMTP_URL has to be, if that is known.
 func withCure(err error) error {
 	var (
+		lookup    *net.DNSError
+		said      *textproto.Error
 		noTLS     tls.RecordHeaderError
 		stranger  x509.UnknownAuthorityError
 		otherName x509.HostnameError
@@ -183,7 +197,8 @@ func withCure(err error) error {
 			"and "+
 			"check the clock of this machine: %w", err)
 	case strings.Contains(err.Error(), "SMTP AUTH failed"): // it has no other mark
-		return fmt.Errorf("the server refuses the user or the password in SMTP_URL: %w", err)
+		return fmt.Errorf("the server refuses the user or the password in SMTP_URL; correct "+
+			"them there, where all but letters, digits and - . _ ~ is percent-encoded: %w", err)
 	case strings.Contains(err.Error(), "does not support SMTP AUTH"):
 		return fmt.Errorf("the server takes no user and password; leave them out of SMTP_URL, "+
 			"or use "+
@@ -195,6 +210,12 @@ func withCure(err error) error {
 		return fmt.Errorf("the server does not offer STARTTLS; for a port with TLS from the first "+
 			"byte write smtps:// in SMTP_URL, and for one in a network where nobody else listens "+
 			"put ?tls=none behind it, without user and password: %w", err)
+	case errors.As(err, &lookup):
+		return fmt.Errorf("the name of the server is not known here; correct it in SMTP_URL, or "+
+			"the DNS that this machine asks: %w", err)
+	case errors.As(err, &said):
+		return fmt.Errorf("the server takes nothing from this machine; ask who runs it "+
+			"whether this machine may send mail by it: %w", err)
 	}
 	return err
 }

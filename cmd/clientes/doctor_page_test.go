@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func TestDoctorPageDatabase(t *testing.T) {
 		rows := submatches(regexp.MustCompile("(?m)^\\| `(database-[a-z]+)`"), section)
 		inCode := ""
 		eachSource(t, func(name string, src []byte) {
-			if strings.HasPrefix(name, "store/"+engine+"/") && !strings.HasSuffix(name, "_test.go") {
+			if path.Dir(name) == "store/"+engine && !strings.HasSuffix(name, "_test.go") {
 				inCode += string(src)
 			}
 		})

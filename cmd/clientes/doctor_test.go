@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/auth/authtest"
 	"clientes/cmd/clientes/doctor"
 	"clientes/store"
@@ -194,15 +195,15 @@ func serveBehind(t *testing.T, settings ...[]string) []*server {
 // TestDoctorThroughNginx looks at real servers through a real proxy: each fault, and the sound
 // set-up, which is what the cure of each fault leads to. Most of the faults are for TEST_LONG.
 func TestDoctorThroughNginx(t *testing.T) {
-	long := os.Getenv("TEST_LONG") != ""
 	const public, trusted = "PUBLIC_URL=https://" + proxiedHost, "TRUSTED_PROXIES=127.0.0.1"
 	settings := [][]string{{public, trusted}, {public}}
-	if long {
-		settings = append(settings, []string{public, "TRUSTED_PROXIES=0.0.0.0/0"}, []string{trusted})
+	if long() {
+		settings = append(settings,
+			[]string{public, "TRUSTED_PROXIES=0.0.0.0/0"}, []string{trusted})
 	}
 	servers := serveBehind(t, settings...)
 	sound, untrusted, tooTrusted, plain := servers[0], servers[1], servers[0], servers[0]
-	if long {
+	if long() {
 		tooTrusted, plain = servers[2], servers[3]
 	}
 
@@ -236,11 +237,18 @@ func TestDoctorThroughNginx(t *testing.T) {
 		{"no header", good + to(sound, body+host+proto), leads, "https", now,
 			"request-address", store.LevelFail, "sends no X-Forwarded-For"},
 		{"only X-Real-IP",
-			good + to(sound, body+host+"proxy_set_header X-Real-IP $remote_addr;"), leads, "https", now,
+			good + to(sound, body+host+"proxy_set_header X-Real-IP $remote_addr;"),
+			leads, "https", now,
 			"request-address", store.LevelFail, "X-Real-IP, which the server does not read"},
 		{"an unreadable header", good + to(sound, body+host+
 			"proxy_set_header X-Forwarded-For unknown;"), leads, "https", now,
 			"request-address", store.LevelFail, "no address that can be read"},
+		{"a second proxy is not trusted", good + to(sound, body+host+proto+
+			`proxy_set_header X-Forwarded-For "$remote_addr, 10.9.9.9";`), leads, "https", now,
+			"request-address", store.LevelFail, "add it to TRUSTED_PROXIES"},
+		{"a second proxy writes its own scheme", good + to(sound, body+host+adds+
+			"proxy_set_header X-Forwarded-Proto http;"), leads, "https", now,
+			"request-scheme", store.LevelWarn, "pass it on as it came"},
 		{"a forged header is passed on", good + to(sound, body+host+proto+
 			"proxy_set_header X-Forwarded-For $http_x_forwarded_for;"), leads, "https", now,
 			"url-address", store.LevelFail, "took 192.0.2.66 for the address of this client"},
@@ -264,12 +272,15 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"url-cookies", store.LevelFail, "is refused the cookie"},
 		{"PUBLIC_URL is http: HSTS", good + to(plain, all), leads, "https", now,
 			"url-hsts", store.LevelWarn, "Strict-Transport-Security"},
-		{"HSTS is hidden", good + to(sound, all+"proxy_hide_header Strict-Transport-Security;"), leads,
+		{"HSTS is hidden",
+			good + to(sound, all+"proxy_hide_header Strict-Transport-Security;"), leads,
 			"https", now, "url-hsts", store.LevelWarn, "keep the header"},
 		{"a small limit of bodies", good + to(sound, host+proto+adds), leads, "https", now,
 			"url-body", store.LevelFail, "client_max_body_size 256m"},
 		{"no x-access-token", good + to(sound, all+`proxy_set_header x-access-token "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in x-access-token does not"},
+		{"no x-access-token, and the login", good + to(sound, all+`proxy_set_header x-access-token "";`),
+			leads, "https", now, "url-address", store.LevelOK, "does not believe"},
 		{"no Authorization", good + to(sound, all+`proxy_set_header Authorization "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in Authorization does not"},
 		{"no ETag", good + to(sound, all+"proxy_hide_header ETag;"), leads, "https", now,
@@ -288,9 +299,11 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"proxy_cookie_flags ~ nosecure nohttponly nosamesite; proxy_cookie_path / /api;"),
 			leads, "https", now,
 			"url-cookies", store.LevelFail, "without HttpOnly, Path=/, SameSite=Strict, Secure"},
-		{"public metrics", good + "location /metrics { return 200 metrics; }" + to(sound, all), leads,
+		{"public metrics",
+			good + "location /metrics { return 200 metrics; }" + to(sound, all), leads,
 			"https", now, "url-metrics", store.LevelFail, "/metrics"},
-		{"no server", good + "location / { proxy_pass http://" + free(t) + "; }", leads, "https", now,
+		{"no server",
+			good + "location / { proxy_pass http://" + free(t) + "; }", leads, "https", now,
 			"url", store.LevelFail, "status 502. start the server"},
 		{"another program", good + "location / { return 200 hello; }", leads, "https", now,
 			"url", store.LevelFail, "no server of clientes"},
@@ -301,7 +314,8 @@ func TestDoctorThroughNginx(t *testing.T) {
 		{"an expired certificate", p.certify(t, proxiedHost, hour.Add(-time.Hour), hour, true) +
 			to(sound, all), leads, "https", now, "url", store.LevelFail, "renew the certificate"},
 		{"a certificate of another name", p.certify(t, "www.example.test", hour, month, true) +
-			to(sound, all), leads, "https", now, "url", store.LevelFail, "a certificate for this name"},
+			to(sound, all), leads, "https", now,
+			"url", store.LevelFail, "no client trusts the certificate"},
 		{"a certificate of nobody", p.certify(t, proxiedHost, hour, month, false) + to(sound, all),
 			leads, "https", now, "url", store.LevelFail, "signed by an authority"},
 		{"a certificate that ends soon",
@@ -327,11 +341,12 @@ func TestDoctorThroughNginx(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for i, test := range tests {
-		if !long && !slices.Contains(always, test.name) {
+		if !long() && !slices.Contains(always, test.name) {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
-			wantFinding(t, p.look(t, sites[i], test.scheme, test.at), test.id, test.level, test.want)
+			wantFinding(t, p.look(t, sites[i], test.scheme, test.at),
+				test.id, test.level, test.want)
 		})
 		if !seen[test.id] && test.id != "url-redirect" {
 			wantFinding(t, cured, test.id, store.LevelOK, "")
@@ -339,7 +354,7 @@ func TestDoctorThroughNginx(t *testing.T) {
 		seen[test.id] = true
 	}
 	for _, f := range cured {
-		if long && strings.HasPrefix(f.ID, "url") && !seen[f.ID] && f.ID != "url-ready" {
+		if long() && strings.HasPrefix(f.ID, "url") && !seen[f.ID] && f.ID != "url-ready" {
 			t.Errorf("no fault makes %s find anything", f.ID)
 		}
 	}
@@ -351,6 +366,8 @@ func TestDoctorCommand(t *testing.T) {
 		inFolder(t, nil)
 		got := call(t, nil, "", "doctor")
 		got.want(t, 1, "fail  secret", "something has to be corrected")
+		var found []wire.Finding
+		wantJSON(t, call(t, nil, "", "doctor", "--json"), 1, &found)
 		if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
 			t.Errorf("it made %v, %v", files, err)
 		}

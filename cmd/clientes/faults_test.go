@@ -227,7 +227,7 @@ func (f planted) verified(t *testing.T, program string) (outcome, seen map[strin
 // of its own, which verify tries. It must find that promise broken. In the good program it must
 // find nothing.
 func TestVerifyFindsPlantedFaults(t *testing.T) {
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("TEST_LONG is not set")
 	}
 	building, trying := make(chan struct{}, 2), make(chan struct{}, 2)

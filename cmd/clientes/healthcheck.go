@@ -6,16 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
+
+	"clientes/cmd/clientes/config"
 )
 
 // healthTimeout is how long a server has to answer. Its checks take four seconds at most.
@@ -38,7 +36,7 @@ ready and 1 if it is not or does not answer, as a container's health check wants
 				return errors.New("with PORT=0 nobody knows where the server listens; " +
 					"give PORT the number that it logged")
 			}
-			answer, err := askReady(cmd.Context(), baseURL(c.Host, int(c.Port)))
+			answer, err := askReady(cmd.Context(), config.LocalURL(c.Host, int(c.Port)))
 			if *asJSON && answer != nil {
 				return cmp.Or(printJSON(p.stdout, answer), err)
 			}
@@ -87,18 +85,4 @@ func askReady(ctx context.Context, base string) (answer jsontext.Value, err erro
 	_ = json.Unmarshal(answer, &problem) // or it is an answer of another server
 	return answer, fmt.Errorf("the server at %s is not ready: status %d, %q",
 		base, resp.StatusCode, problem.Message)
-}
-
-// baseURL returns the URL of a server that listens on this host and port, for a client on the same
-// machine.
-func baseURL(host string, port int) string {
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip.Is6() {
-			host = "::1"
-		}
-	}
-	// url.URL escapes an IPv6 zone.
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port))}
-	return u.String()
 }

@@ -25,18 +25,3 @@ func TestHealthcheck(t *testing.T) {
 	call(t, map[string]string{"PORT": "0"}, "", "healthcheck").
 		want(t, 1, "", "clientes: with PORT=0 nobody knows")
 }
-
-func TestBaseURL(t *testing.T) {
-	for host, want := range map[string]string{
-		"127.0.0.1":    "http://127.0.0.1:3000",
-		"0.0.0.0":      "http://127.0.0.1:3000",
-		"::":           "http://[::1]:3000",
-		"192.0.2.1":    "http://192.0.2.1:3000",
-		"localhost":    "http://localhost:3000",
-		"fe80::1%eth0": "http://[fe80::1%25eth0]:3000",
-	} {
-		if got := baseURL(host, 3000); got != want {
-			t.Errorf("%s: %s, want %s", host, got, want)
-		}
-	}
-}

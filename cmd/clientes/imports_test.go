@@ -53,12 +53,9 @@ func rooms() []room {
 			},
 		},
 		{
-			path: "cmd/clientes/doctor",
-			ours: []string{
-				"cmd/clientes/config", "auth/mail", "auth/password", "auth/token", "store",
-				"store/sqlite", "store/postgres",
-			},
-			tests: []string{"auth/authtest", "store/postgres/postgrestest"},
+			path:  "cmd/clientes/doctor",
+			ours:  []string{"cmd/clientes/config", "api/wire", "auth/mail", "store"},
+			tests: []string{"auth/authtest"},
 		},
 		{path: "cmd/clientes/verify"},
 		{

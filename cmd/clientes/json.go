@@ -22,6 +22,6 @@ func printJSON(w io.Writer, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(append(b, '\n'))
+	_, err = io.WriteString(w, escapeControls(string(b))+"\n")
 	return err
 }

@@ -276,7 +276,7 @@ func TestMachineRoom(t *testing.T) {
 	)
 	notReady := []string{"ClientesNotReady"}
 	blind := []string{"ClientesEndedSessionsUnknown", "ClientesNotReady"}
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("TEST_LONG is not set")
 	}
 	stories := map[string]struct {
@@ -284,7 +284,8 @@ func TestMachineRoom(t *testing.T) {
 		story func(t *testing.T, s sign)
 	}{
 		"kill": {
-			sign{`"msg":"opened the database"`, "connection refused", 0, `up 0`, []string{"ClientesDown"}},
+			sign{`"msg":"opened the database"`, "connection refused", 0, `up 0`,
+				[]string{"ClientesDown"}},
 			func(t *testing.T, s sign) {
 				var n night
 				m, token := observed(t, "sqlite:"+filepath.Join(t.TempDir(), "clientes.db"))
@@ -324,7 +325,8 @@ func TestMachineRoom(t *testing.T) {
 			},
 		},
 		"disk full": {
-			sign{"the disk is full (SQLITE_FULL); make room on it", storeFailed, 200, storeMetric, notReady},
+			sign{"the disk is full (SQLITE_FULL); make room on it", storeFailed, 200,
+				storeMetric, notReady},
 			func(t *testing.T, s sign) {
 				folder := smallDisk(t)
 				m, token := observed(t, "sqlite:"+filepath.Join(folder, "clientes.db"))
@@ -335,8 +337,8 @@ func TestMachineRoom(t *testing.T) {
 			},
 		},
 		"clock": {
-			sign{"the clock of the database server was set", "200", 200, "clientes_clock_steps_total 1",
-				[]string{"ClientesClockStepped"}},
+			sign{"the clock of the database server was set", "200", 200,
+				"clientes_clock_steps_total 1", []string{"ClientesClockStepped"}},
 			func(t *testing.T, s sign) {
 				c := postgrestest.Start(t)
 				// The clock of this machine is that of all tests. So the server's clock is another
@@ -392,7 +394,8 @@ func TestMachineRoom(t *testing.T) {
 			},
 		},
 		"pooler restart": {
-			sign{"the server of the database cannot be reached", storeFailed, 503, storeMetric, blind},
+			sign{"the server of the database cannot be reached", storeFailed, 503,
+				storeMetric, blind},
 			func(t *testing.T, s sign) {
 				c := postgrestest.Start(t)
 				m, token := observed(t, c.Pooler(t, 8)(c.URL))
@@ -413,7 +416,8 @@ func TestMachineRoom(t *testing.T) {
 			},
 		},
 		"rolling restart": {
-			sign{`"msg":"stopping"`, "The server is stopping", 200, `clientes_ready{check="draining"} 0`, nil},
+			sign{`"msg":"stopping"`, "The server is stopping", 200,
+				`clientes_ready{check="draining"} 0`, nil},
 			rollingRestart,
 		},
 	}

@@ -111,7 +111,8 @@ func run(
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(p.stderr, "clientes: %s\n", p.asTyped(sentence(err)))
+	// A server, a file or a certificate of a stranger may have written part of it.
+	fmt.Fprintf(p.stderr, "clientes: %s\n", withoutControls(p.asTyped(sentence(err))))
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return 2

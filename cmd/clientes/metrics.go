@@ -8,8 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +30,10 @@ const (
 	// maxScrapes is how many scrapes are answered at once.
 	maxScrapes = 4
 
-	// profileTimeout bounds an answer of /debug/pprof/, and so the length of a profile.
+	// maxScrapers is how many connections there may be. They must not take those of the API's clients.
+	maxScrapers = spareDescriptors / 2
+
+	// profileTimeout bounds the length of a profile, and how long its answer is written.
 	profileTimeout = 2 * time.Minute
 )
 
@@ -99,6 +105,7 @@ func (m *metrics) serve(ctx context.Context, log *slog.Logger) {
 		IdleTimeout:       profileTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          errorLog,
+		ConnState:         newConnections(maxScrapers, nil, log.With("of", "METRICS_ADDR")).changed,
 	}
 	log.Info("metrics", "addr", m.listener.Addr().String())
 	if !m.loopback {
@@ -128,7 +135,46 @@ func (m *metrics) handler(errorLog promhttp.Logger) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return m.guarded(mux)
+}
+
+// guarded refuses profiles that are too long, and what a page of another site has a browser request.
+// Nobody needs a password here, and a browser on this machine reaches 127.0.0.1, so such a page could
+// start profiles. With a name of its own that leads to 127.0.0.1 (DNS rebinding) it could read them.
+// Where other machines can connect, the names under which they do so are not known.
+func (m *metrics) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "none", "same-origin":
+		default:
+			http.Error(w, "no page of another site may request this", http.StatusForbidden)
+			return
+		}
+		if m.loopback && !isOwnName(r.Host) {
+			http.Error(w, "on loopback METRICS_ADDR answers for an address or localhost alone, "+
+				"and for no other Host", http.StatusForbidden)
+			return
+		}
+		// Package pprof lengthens the time to write by whatever the request says.
+		if text := r.URL.Query().Get("seconds"); text != "" {
+			seconds, err := strconv.ParseFloat(text, 64)
+			if err != nil || !(seconds <= profileTimeout.Seconds()) {
+				http.Error(w, fmt.Sprintf("seconds has to be a number, %.0f at most",
+					profileTimeout.Seconds()), http.StatusBadRequest)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isOwnName reports whether a Host is an address or localhost, which nobody's DNS decides about. A
+// client without Host is no browser.
+func isOwnName(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "" || strings.EqualFold(host, "localhost")
 }

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"clientes/auth/authtest"
@@ -206,7 +207,7 @@ func TestAScrapeWithoutTheDatabase(t *testing.T) {
 	for _, how := range []postgrestest.CableState{postgrestest.Broken, postgrestest.Silent} {
 		t.Run(string(how), func(t *testing.T) {
 			t.Parallel()
-			if how == postgrestest.Silent && os.Getenv("TEST_LONG") == "" {
+			if how == postgrestest.Silent && !long() {
 				t.Skip("TEST_LONG is not set: it takes ten seconds until silence is known")
 			}
 			cable, through := postgrestest.NewCable(t, postgrestest.Database(t))
@@ -260,4 +261,64 @@ func TestQuickstartServesMetrics(t *testing.T) {
 	authtest.Eventually(t, "the log warns", func() bool {
 		return strings.Contains(s.stderr.String(), warning)
 	})
+}
+
+// A page of another site, that a browser on the same machine shows, gets nothing.
+func TestMetricsAreNotForPages(t *testing.T) {
+	t.Parallel()
+	s := launch(t, append(settingsOfOwn(t), metricsHere), "serve")
+	_, port, err := net.SplitHostPort(s.metricsAddr(t))
+	authtest.Must(t, err)
+	for _, test := range []struct {
+		method, path, host, site string
+		status                   int
+	}{
+		{"GET", "/metrics", "127.0.0.1:" + port, "", 200},
+		{"GET", "/metrics", "127.0.0.1", "", 200},
+		{"GET", "/metrics", "localhost:" + port, "same-origin", 200},
+		{"GET", "/metrics", "[::1]:" + port, "none", 200},
+		{"GET", "/metrics", "rebound.example:" + port, "", 403},
+		{"GET", "/debug/pprof/heap", "rebound.example", "same-origin", 403},
+		{"GET", "/debug/pprof/heap", "127.0.0.1.example:" + port, "", 403},
+		{"GET", "/debug/pprof/profile?seconds=60", "127.0.0.1:" + port, "cross-site", 403},
+		{"GET", "/debug/pprof/profile?seconds=60", "localhost:" + port, "same-site", 403},
+		{"GET", "/debug/pprof/profile?seconds=300", "localhost:" + port, "", 400}, // too long
+		{"GET", "/debug/pprof/trace?seconds=Inf", "localhost:" + port, "", 400},
+		{"GET", "/debug/pprof/heap?seconds=NaN", "localhost:" + port, "", 400},
+		{"POST", "/debug/pprof/symbol", "localhost:" + port, "", 405},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), test.method, s.metricsURL(t, test.path), nil)
+		authtest.Must(t, err)
+		req.Host = test.host
+		if test.site != "" {
+			req.Header.Set("Sec-Fetch-Site", test.site)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		authtest.Must(t, err)
+		resp.Body.Close()
+		if resp.StatusCode != test.status {
+			t.Errorf("%+v: answered %d", test, resp.StatusCode)
+		}
+	}
+}
+
+// Whoever opens many connections to METRICS_ADDR takes none from the API, and scrapes go on.
+func TestMetricsTakeFewConnections(t *testing.T) {
+	t.Parallel()
+	s := launch(t, append(settingsOfOwn(t), metricsHere), "serve")
+	addr := s.metricsAddr(t)
+	var closed atomic.Int64
+	for range maxScrapers + 20 {
+		conn, err := net.Dial("tcp", addr)
+		authtest.Must(t, err)
+		t.Cleanup(func() { conn.Close() })
+		go func() {
+			conn.Read(make([]byte, 1)) // nothing comes but the end
+			closed.Add(1)
+		}()
+	}
+	authtest.Eventually(t, "the excess is closed", func() bool { return closed.Load() >= 20 })
+	if resp, body := ask(t, "GET", s.metricsURL(t, "/metrics")); resp.StatusCode != 200 {
+		t.Errorf("answered %d: %s", resp.StatusCode, body)
+	}
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -100,7 +99,7 @@ func TestPromtoolAcceptsTheRules(t *testing.T) {
 
 // TestOpsAlertsComeAndGo runs the stories of alerts_test.yml, which takes some 15 seconds.
 func TestOpsAlertsComeAndGo(t *testing.T) {
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("TEST_LONG is not set")
 	}
 	t.Parallel()

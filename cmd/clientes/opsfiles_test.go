@@ -84,7 +84,8 @@ func wantTimeToStop(t *testing.T, settings map[string]string, has time.Duration)
 	for _, name := range []string{"SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT"} {
 		value, set := settings[name]
 		if !set {
-			value = regexp.MustCompile("(?m)^\\| `" + name + "` \\| `(.*?)`").FindStringSubmatch(page)[1]
+			row := regexp.MustCompile("(?m)^\\| `" + name + "` \\| `(.*?)`")
+			value = row.FindStringSubmatch(page)[1]
 		}
 		d, err := time.ParseDuration(value)
 		authtest.Must(t, err)
@@ -216,7 +217,8 @@ func TestManifest(t *testing.T) {
 	}
 	_, metrics, err := net.SplitHostPort(settings["METRICS_ADDR"])
 	authtest.Must(t, err)
-	if strconv.Itoa(ports["http"]) != settings["PORT"] || strconv.Itoa(ports["metrics"]) != metrics {
+	if strconv.Itoa(ports["http"]) != settings["PORT"] ||
+		strconv.Itoa(ports["metrics"]) != metrics {
 		t.Errorf("the ports are %v, and the program listens on %s and %s",
 			ports, settings["PORT"], metrics)
 	}
@@ -330,12 +332,14 @@ func wantPorts(t *testing.T, objects map[string]object, ports map[string]int) {
 			}
 		}
 	}
-	if want := []string{"http from ingress-nginx", "metrics from monitoring"}; !slices.Equal(rules, want) {
+	want := []string{"http from ingress-nginx", "metrics from monitoring"}
+	if !slices.Equal(rules, want) {
 		t.Errorf("the network policy lets through %q", rules)
 	}
 	monitor := objects["ServiceMonitor clientes"]
 	service := objects["Service clientes-metrics"]
-	if len(monitor.Spec.Endpoints) != 1 || monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
+	if len(monitor.Spec.Endpoints) != 1 ||
+		monitor.Spec.Endpoints[0].Port != service.Spec.Ports[0].Name {
 		t.Errorf("the monitor looks at %+v", monitor.Spec.Endpoints)
 	}
 	// The job of the alerts is this label's value.

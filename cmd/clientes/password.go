@@ -31,8 +31,8 @@ func newPasswordRules(c config.Config) (rules password.Rules, done func(), err e
 const maxPassword = 1 << 16
 
 // passwordFrom returns a function that reads a new password: all of standard input but one newline
-// at its end, or what somebody types twice on the terminal. On a terminal both are the latter, since
-// a terminal shows what is read from standard input.
+// at its end, or what somebody types twice on the terminal. A terminal shows what is read from
+// standard input, so on a terminal it is always typed twice.
 func (p *program) passwordFrom(stdin bool) func(context.Context) (string, error) {
 	if stdin && !isTerminal(p.stdin) {
 		return p.readPassword
@@ -49,10 +49,9 @@ func (p *program) readPassword(context.Context) (string, error) {
 }
 
 func (p *program) askPassword(ctx context.Context) (string, error) {
-	terminal, ok := p.stdin.(*os.File)
-	if !ok || !isTerminal(terminal) {
-		return "", errors.New("there is no terminal to ask for the password on; " +
-			"give it with --password-stdin")
+	terminal, err := p.terminal()
+	if err != nil {
+		return "", err
 	}
 	password, err := p.ask(ctx, terminal, "Password: ")
 	if err != nil {

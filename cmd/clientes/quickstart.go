@@ -77,7 +77,7 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 		return err
 	}
 	defer closeSoon(st)
-	url := baseURL(c.Host, listener.Addr().(*net.TCPAddr).Port)
+	url := config.LocalURL(c.Host, listener.Addr().(*net.TCPAddr).Port)
 	users, err := st.Users(ctx, 0, 1)
 	if err != nil {
 		return fmt.Errorf("look for users: %w", err)

@@ -155,9 +155,7 @@ func newAPI(
 		RequireIfMatch: c.RequireIfMatch,
 		Console:        c.Console == "on",
 		Examine: func(ctx context.Context) []store.Finding {
-			return doctor.Examine(ctx, doctor.Setup{
-				Config: c, Serving: public, Descriptors: descriptors(), Database: examineDatabase,
-			})
+			return doctor.Examine(ctx, setupOf(c, nil, public))
 		},
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -23,9 +23,8 @@ import (
 
 // verifyOptions are the flags of the command.
 type verifyOptions struct {
+	admin                adminLogin
 	replicas, only       []string
-	user, code           string
-	passwordStdin        bool
 	format, output       string
 	json, markdown, list bool
 	slow                 bool
@@ -49,7 +48,7 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.list {
-				return p.listPromises()
+				return p.listPromises(o.json)
 			}
 			return p.verify(cmd.Context(), args[0], o)
 		},
@@ -57,10 +56,7 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 	f := cmd.Flags()
 	f.StringArrayVar(&o.replicas, "replica", nil,
 		"the `URL` of another process on the same database; may be given several times")
-	f.StringVar(&o.user, "user", "", "log in as this admin instead of making one")
-	f.StringVar(&o.code, "code", "", "the current code of the admin's second factor")
-	f.BoolVar(&o.passwordStdin, "password-stdin", false,
-		"read the admin's password from standard input")
+	o.admin.addFlags(cmd, "log in as this admin instead of making one")
 	f.StringVar(&o.format, "format", "text", "text, markdown or json")
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.BoolVar(&o.markdown, "markdown", false, "the same as --format markdown")
@@ -72,7 +68,19 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 	return cmd
 }
 
-func (p *program) listPromises() error {
+func (p *program) listPromises(asJSON bool) error {
+	if asJSON {
+		type promise struct {
+			ID       string `json:"id"`
+			Section  string `json:"section"`
+			Sentence string `json:"promise"`
+		}
+		var all []promise
+		for _, known := range verify.Promises() {
+			all = append(all, promise(known))
+		}
+		return printJSON(p.stdout, all)
+	}
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
 	for _, promise := range verify.Promises() {
 		fmt.Fprintf(table, "%s\t%s\n", promise.ID, promise.Sentence)
@@ -81,13 +89,13 @@ func (p *program) listPromises() error {
 }
 
 // verify runs the checks and writes the report.
-func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err error) {
+func (p *program) verify(ctx context.Context, server string, o verifyOptions) (err error) {
 	write, err := o.writer()
 	if err != nil {
 		return err
 	}
 	cfg := verify.Config{
-		URL: url, Replicas: o.replicas, Only: o.only, Slow: o.slow,
+		URL: server, Replicas: o.replicas, Only: o.only, Slow: o.slow,
 		RefreshGrace: -1, Now: time.Now,
 	}
 	if err := cfg.Check(); err != nil {
@@ -98,56 +106,84 @@ func (p *program) verify(ctx context.Context, url string, o verifyOptions) (err 
 			fmt.Fprintf(p.stderr, "%-9s  %s\n", r.Outcome, r.ID)
 		}
 	}
-	local := !slices.ContainsFunc(append([]string{url}, o.replicas...), isRemote)
-	if o.user == "" && !local {
+	local := !slices.ContainsFunc(append([]string{server}, o.replicas...), isRemote)
+	if o.admin.user == "" && !local {
 		return &usageError{
 			"a server that is not on this machine is tried with an admin's login only; " +
 				"give --user NAME",
 		}
 	}
+	for _, one := range append([]string{server}, o.replicas...) {
+		if isRemote(one) && isPlain(one) {
+			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give its "+
+				"https:// URL, or run the command on that machine", one)}
+		}
+	}
 	var c config.Config
 	if local {
-		if c, err = p.configure(); err != nil && o.user == "" {
+		if c, err = p.configure("SECRET"); err != nil && o.admin.user == "" {
 			return err
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
 			cfg.SignupClosed = c.Signup == "closed"
-			cfg.BehindProxy = slices.ContainsFunc(c.TrustedProxies, holdsLoopback)
+			cfg.BehindProxy = c.TrustsLoopback()
 		}
 	}
 	if err := verify.Ready(ctx, cfg); err != nil {
 		return err
 	}
-	if o.user != "" {
-		cfg.Admin = verify.Credentials{User: o.user, Code: o.code}
-		if cfg.Admin.Password, err = p.adminPassword(ctx, o); err != nil {
-			return err
-		}
-	} else {
-		remove, err := p.makeAdmin(ctx, c, &cfg.Admin)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, remove()) }()
-	}
 	out, closeOutput, err := p.output(o.output)
 	if err != nil {
 		return err
 	}
-	report, err := verify.Run(ctx, cfg)
-	switch {
-	case errors.Is(err, verify.ErrUnknownAdmin) && o.user == "":
-		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
-			"names: the admin who was made there is unknown to it; change to its folder, or give "+
-			"--user NAME", url)
-	case err == nil:
+	told := context.AfterFunc(ctx, func() {
+		fmt.Fprintln(p.stderr, "interrupted; removing what the checks have made, which takes up to "+
+			"a minute. Another interrupt would leave it behind.")
+	})
+	report, err := p.runChecks(ctx, c, cfg, o)
+	told()
+	if err == nil {
 		err = write(report, out)
 	}
 	if err := errors.Join(err, closeOutput()); err != nil {
 		return err
 	}
 	return verdictOf(report)
+}
+
+// runChecks runs the checks as the admin of --user, or as one that it makes. That one is removed
+// before the report is written, since a pipe that nobody reads ends the process.
+func (p *program) runChecks(
+	ctx context.Context, c config.Config, cfg verify.Config, o verifyOptions,
+) (report verify.Report, err error) {
+	if o.admin.user != "" {
+		cfg.Admin = verify.Credentials{User: o.admin.user, Code: o.admin.code}
+		if cfg.Admin.Password, err = p.presentPassword(ctx, o.admin); err != nil {
+			return report, err
+		}
+		return verify.Run(ctx, cfg)
+	}
+	if err := verify.SharesSecret(ctx, cfg); err != nil {
+		return report, err
+	}
+	admin, remove, err := makeAdmin(ctx, c)
+	if err != nil {
+		return report, err
+	}
+	cfg.Admin = admin
+	report, err = verify.Run(ctx, cfg)
+	if errors.Is(err, verify.ErrUnknownAdmin) {
+		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
+			"names: the admin who was made there is unknown to it; change to its folder, or give "+
+			"--user NAME", cfg.URL)
+	}
+	if left := remove(); left != nil && err == nil {
+		report.Left = append(report.Left, left.Error())
+	} else {
+		err = errors.Join(err, left)
+	}
+	return report, err
 }
 
 // verdictOf returns an error unless the report is all good.
@@ -196,41 +232,35 @@ func (p *program) output(file string) (w io.Writer, done func() error, err error
 	return f, f.Close, nil
 }
 
-func isRemote(url string) bool { return !verify.IsLoopback(url) }
-
-func holdsLoopback(p netip.Prefix) bool {
-	return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) || p.Contains(netip.IPv6Loopback())
+// isRemote reports whether the URL of a server may lead to another machine.
+func isRemote(server string) bool {
+	u, err := url.Parse(server)
+	return err != nil || !config.IsLoopbackHost(u.Hostname())
 }
 
-func (p *program) adminPassword(ctx context.Context, o verifyOptions) (string, error) {
-	if o.passwordStdin {
-		return p.readPassword(ctx)
-	}
-	terminal, ok := p.stdin.(*os.File)
-	if !ok || !isTerminal(terminal) {
-		return "", errors.New("there is no terminal to ask for the password on; " +
-			"give it with --password-stdin")
-	}
-	return p.ask(ctx, terminal, "Password of "+o.user+": ")
+// isPlain reports whether what is sent to the URL of a server can be read on its way.
+func isPlain(server string) bool {
+	u, err := url.Parse(server)
+	return err != nil || u.Scheme != "https"
 }
 
 // makeAdmin makes an admin in the configured database, with a random name and password that nobody
 // else learns. The caller must call remove.
-func (p *program) makeAdmin(
-	ctx context.Context, c config.Config, admin *verify.Credentials,
-) (remove func() error, err error) {
+func makeAdmin(
+	ctx context.Context, c config.Config,
+) (admin verify.Credentials, remove func() error, err error) {
 	name := "verify-" + strings.ToLower(rand.Text()[:10])
 	// As long as the largest PASSWORD_MIN wants it.
-	*admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
+	admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
 	add := func(ctx context.Context, accounts *auth.Accounts) error {
 		u := store.User{Name: name, Role: store.Admin}
 		_, err := accounts.Add(ctx, u, admin.Password)
 		return err
 	}
 	if err := withAccounts(ctx, c, add); err != nil {
-		return nil, fmt.Errorf("make an admin for the checks: %w", err)
+		return admin, nil, fmt.Errorf("make an admin for the checks: %w", err)
 	}
-	return func() error {
+	remove = func() error {
 		// Also after an interrupt, which has ended ctx.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
@@ -241,7 +271,8 @@ func (p *program) makeAdmin(
 			return fmt.Errorf("the admin %s could not be removed: %w", name, err)
 		}
 		return nil
-	}, nil
+	}
+	return admin, remove, nil
 }
 
 // withAccounts calls update with the accounts of the configured database. The database must have

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -131,14 +132,16 @@ func TestVerify(t *testing.T) {
 		want(t, 1, "", "does not accept the admin's user name and password")
 }
 
-// A server that requires a second factor of everybody gets one from each user of verify.
+// A server that requires a second factor of everybody gets one from each user of verify. One
+// without the pages for people is no worse.
 func TestVerifyWithARequiredSecondFactor(t *testing.T) {
 	t.Parallel()
-	f := newFleet(t, 1, engineURLs(t)["sqlite"](t), "REQUIRE_MFA=all")
+	f := newFleet(t, 1, engineURLs(t)["sqlite"](t), "REQUIRE_MFA=all", "CONSOLE=off")
 	f.addAdmin(t)
 	before := f.rows(t)
 	report, status := verifyFleet(t, f, nil, "--check", "logout-everywhere", "--check", "own-proof",
-		"--check", "step-up", "--check", "user-unique", "--check", "second-factor")
+		"--check", "second-factor", "--check", "logout-refresh", "--check", "step-up",
+		"--check", "user-unique", "--check", "methods")
 	report.wantKept(t, status)
 	if after := f.rows(t); after != before {
 		t.Errorf("before %s, afterwards %s", before, after)
@@ -201,6 +204,29 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
+// stdoutFunc is called for what a command prints.
+type stdoutFunc func(text []byte)
+
+func (f stdoutFunc) Write(text []byte) (int, error) {
+	f(text)
+	return len(text), nil
+}
+
+// The admin is gone before the report is printed: SIGPIPE may end the process there.
+func TestVerifyPrintsWhenAllIsRemoved(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, engineURLs(t)["sqlite"](t))
+	f.addAdmin(t)
+	before, then := f.rows(t), "nothing printed"
+	vars := map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}
+	status := run(t.Context(), []string{"verify", f.on(0).url(""), "--check", "token-alg-none"},
+		func(name string) (string, bool) { value, ok := vars[name]; return value, ok },
+		strings.NewReader(""), stdoutFunc(func([]byte) { then = f.rows(t) }), io.Discard)
+	if then != before || status != 0 {
+		t.Errorf("status %d; before %s, while printing %s", status, before, then)
+	}
+}
+
 // An interrupt ends the run, which removes what it made.
 func TestVerifyIsInterrupted(t *testing.T) {
 	t.Parallel()
@@ -257,7 +283,8 @@ func TestVerifyRefuses(t *testing.T) {
 		{f.databaseURL, []string{server, "--json", "--markdown"}, 2, "give one of them"},
 		{f.databaseURL, nil, 2, "takes URL"},
 		{f.databaseURL, []string{nowhere.URL}, 1, "no server answers"},
-		{f.databaseURL, []string{stranger.URL}, 1, "is not ready: 404"},
+		{f.databaseURL, []string{stranger.URL}, 1, "is not clientes"},
+		{f.databaseURL, []string{strings.Replace(server, "http", "https", 1)}, 1, "with http://"},
 		{f.databaseURL, []string{moved.URL}, 1, "redirects"},
 		{f.databaseURL, []string{server}, 1, "has no other admin"},
 		{"sqlite:" + missing, []string{server}, 1, "clientes migrate"},
@@ -328,11 +355,60 @@ func TestVerifyPage(t *testing.T) {
 	if n := strings.Count(listed.stdout, "\n"); listed.status != 0 || n != len(want) {
 		t.Errorf("--list has %d lines: %s", n, listed.stderr)
 	}
+	var promises []struct{ ID, Section, Promise string }
+	listed = call(t, nil, "", "verify", "--list", "--json")
+	authtest.Must(t, json.Unmarshal([]byte(listed.stdout), &promises,
+		json.MatchCaseInsensitiveNames(true)))
+	if len(promises) != len(want) || promises[0].Promise == "" {
+		t.Errorf("--list --json has %d promises, the first one %q", len(promises), promises)
+	}
+}
+
+// What a proxy before the server refuses by itself is no fault of the server, nor is the name that
+// the proxy calls itself.
+func TestVerifyBehindAProxy(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, engineURLs(t)["sqlite"](t), "TRUSTED_PROXIES=127.0.0.1,::1")
+	f.addAdmin(t)
+	server, err := url.Parse(f.on(0).url(""))
+	authtest.Must(t, err)
+	pass := httputil.NewSingleHostReverseProxy(server)
+	pass.ModifyResponse = func(r *http.Response) error {
+		r.Header.Set("Server", "nginx/1.22.1")
+		return nil
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status := 0
+		switch {
+		case strings.ContainsRune(r.URL.Path, 0):
+			status = http.StatusBadRequest
+		case r.ContentLength > 1<<20:
+			status = http.StatusRequestEntityTooLarge
+		}
+		if status == 0 {
+			pass.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Server", "nginx/1.22.1")
+		http.Error(w, "<html>", status)
+	}))
+	defer proxy.Close()
+	vars := map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}
+	got := call(t, vars, "", "verify", proxy.URL,
+		"--check", "headers", "--check", "errors-hide", "--check", "body-limits")
+	got.want(t, 0, "2 passed, 0 failed, 1 not tried", "")
+	for _, want := range []string{
+		"the proxy itself refused 1 of them", "the proxy before the server refuses a body of 10485",
+	} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("the report does not say %q:\n%s", want, got.stdout)
+		}
+	}
 }
 
 // TestVerifyEverything runs every check on both engines and on three processes.
 func TestVerifyEverything(t *testing.T) {
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("TEST_LONG is not set")
 	}
 	for name, f := range map[string]func(t *testing.T) *fleet{
@@ -341,6 +417,17 @@ func TestVerifyEverything(t *testing.T) {
 		},
 		"postgres": func(t *testing.T) *fleet {
 			return newFleet(t, 1, postgrestest.Database(t))
+		},
+		"a second factor for all": func(t *testing.T) *fleet {
+			return newFleet(t, 1, engineURLs(t)["sqlite"](t), "REQUIRE_MFA=all")
+		},
+		"a second factor for admins": func(t *testing.T) *fleet {
+			return newFleet(t, 1, engineURLs(t)["sqlite"](t), "REQUIRE_MFA=admin", "CONSOLE=off",
+				"SIGNUP=open", "REQUIRE_IF_MATCH=true", "PUBLIC_URL=https://clientes.example.com")
+		},
+		"short times": func(t *testing.T) *fleet {
+			return newFleet(t, 1, engineURLs(t)["sqlite"](t), "TOKEN_TTL=10s", "SESSION_MAX=2m",
+				"PASSWORD_MIN=64", "CORS_ORIGINS=https://a.example.com")
 		},
 		"three replicas": func(t *testing.T) *fleet {
 			return newFleet(t, 3, postgrestest.Database(t))

@@ -194,7 +194,9 @@ func refusal(c *pgconn.Config, said *pgconn.PgError) (what, cure string) {
 			"correct or delete the one that the server names"
 	case codeProtocol:
 		return "the server, or a pooler before it, does not take what the URL asks for",
-			"delete the option that it names; PgBouncer passes over those in ignore_startup_parameters"
+			"delete the option that it names, and set it for the role where it is needed " +
+				"(ALTER ROLE … SET, for search_path too); PgBouncer passes over what stands in " +
+				"ignore_startup_parameters, as if it were not there"
 	case "0A000":
 		return "the server does not speak this version of the protocol",
 			"PostgreSQL 14 or newer is needed"

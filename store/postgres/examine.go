@@ -325,24 +325,57 @@ func (x *examination) search(ctx context.Context) ([]store.Finding, error) {
 }
 
 func (x *examination) writable(ctx context.Context) ([]store.Finding, error) {
-	readOnly := false
+	const name = "default_transaction_read_only"
+	standby, readOnly, from := false, false, ""
 	err := x.row(ctx, `
-		SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool`,
-		&readOnly)
-	if err != nil {
+		SELECT pg_is_in_recovery(), setting::bool, source
+		FROM pg_settings
+		WHERE name = '`+name+`'`, &standby, &readOnly, &from)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if readOnly {
-		what, cure := faultOf(&pgconn.PgError{Code: "25006"})
-		return failure(cure, "%s", what), nil
+	case standby:
+		what, _ := faultOf(&pgconn.PgError{Code: "25006"})
+		return failure(toPrimary, "%s", what), nil
+	case readOnly:
+		return failure("if nobody wants that, "+x.resetOf(from, name, "off"), "%s is on for the "+
+			"role %s: the database is read-only for it", name, x.roleName()), nil
 	}
 	return okay("the database takes writes"), nil
+}
+
+// resetOf returns how to change a setting at the place that its value comes from, which is the
+// source of pg_settings. A command elsewhere may have no effect.
+func (x *examination) resetOf(source, name, value string) string {
+	role := pgx.Identifier{x.roleName()}.Sanitize()
+	database := pgx.Identifier{cmp.Or(x.place.database, x.config.Database)}.Sanitize()
+	of := "SYSTEM"
+	switch source {
+	case "client":
+		return fmt.Sprintf("take %s out of DATABASE_URL (and of PGOPTIONS)", name)
+	case "user":
+		of = "ROLE " + role
+	case "database":
+		of = "DATABASE " + database
+	case "database user":
+		of = fmt.Sprintf("ROLE %s IN DATABASE %s", role, database)
+	}
+	cure := fmt.Sprintf("as a superuser, ALTER %s SET %s = %s", of, name, value)
+	if of == "SYSTEM" {
+		cure += "; SELECT pg_reload_conf()"
+	}
+	return cure
 }
 
 // pooler tells what [Open] would find out.
 func (x *examination) pooler(ctx context.Context) ([]store.Finding, error) {
 	if x.direct {
 		return okay("no pooler stands before the database"), nil
+	}
+	if said := (*pgconn.PgError)(nil); errors.As(x.placeErr, &said) &&
+		poolerCode(said.Message) == codeStatementMode {
+		return okay("a pooler stands before the database; what its mode allows is seen with the " +
+			"schema"), nil
 	}
 	if !prepares(x.config.DefaultQueryExecMode) {
 		return okay("a pooler stands before the database, and the URL has its mode"), nil
@@ -426,11 +459,11 @@ func (x *examination) durability(ctx context.Context) ([]store.Finding, error) {
 func (x *examination) timeouts(ctx context.Context) ([]store.Finding, error) {
 	short, err := x.texts(ctx, `
 		WITH limits AS MATERIALIZED ( -- other settings are no numbers
-			SELECT name, reset_val
+			SELECT name, reset_val, source
 			FROM pg_settings
 			WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_session_timeout',
 				'transaction_timeout'))
-		SELECT name
+		SELECT name || ' ' || source
 		FROM limits
 		WHERE reset_val::bigint BETWEEN 1 AND CASE name
 				WHEN 'transaction_timeout' THEN $3::bigint
@@ -445,13 +478,19 @@ func (x *examination) timeouts(ctx context.Context) ([]store.Finding, error) {
 	if len(short) == 0 {
 		return okay("no limit of the server ends calls that are not at fault"), nil
 	}
-	var cures []string
-	for _, name := range short {
-		cures = append(cures, fmt.Sprintf("ALTER ROLE %s SET %s = 0",
-			pgx.Identifier{x.roleName()}.Sanitize(), name))
+	var names, cures []string
+	for _, limit := range short {
+		name, source, _ := strings.Cut(limit, " ")
+		names = append(names, name)
+		if _, ok := x.config.RuntimeParams[name]; ok {
+			source = "client" // and not that of the questions here
+		} else if source != "client" && source != "database user" {
+			source = "user" // which counts before that of the database, and for nobody else
+		}
+		cures = append(cures, x.resetOf(source, name, "0"))
 	}
-	return warning(strings.Join(cures, "; "), "the server has limits that end calls which are "+
-		"not at fault: %s", strings.Join(short, ", ")), nil
+	return warning(strings.Join(cures, "; "), "there are limits that end calls which are not at "+
+		"fault: %s", strings.Join(names, ", ")), nil
 }
 
 // idleLeast is how long the server must let a connection be idle. Shorter, and half of the requests

@@ -30,7 +30,9 @@ func (x *examination) rights(ctx context.Context) ([]store.Finding, error) {
 				database, role),
 			"the role %s may not make temporary tables, which an import needs", p.user)...)
 	}
-	if p.Check() != nil {
+	// Of version and encoding, other checks speak.
+	if p.Check() != nil && checkVersion(p.version) == nil &&
+		checkEncoding(p.database, p.encoding) == nil {
 		if err := p.checkUse(); err != nil {
 			return append(found, faulty(err)...), nil
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,10 +176,23 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 		{name: "a database that takes no writes", id: "database-writable",
 			broken: `ALTER DATABASE $DB SET default_transaction_read_only = on`,
 			level:  store.LevelFail, says: "the database is read-only",
-			cure:  "set default_transaction_read_only to off",
-			own:   true,
-			heal:  []string{`ALTER DATABASE $DB SET default_transaction_read_only = off`},
+			heal:  []string{`ALTER DATABASE "$DB" SET default_transaction_read_only = off`},
 			after: "takes writes"},
+		{name: "a role that takes no writes in this database", id: "database-writable",
+			broken: `ALTER DATABASE $DB SET default_transaction_read_only = off;
+				ALTER ROLE app IN DATABASE $DB SET default_transaction_read_only = on`,
+			options: []string{"user", "app"}, level: store.LevelFail,
+			says:  "the database is read-only",
+			heal:  []string{`ALTER ROLE "app" IN DATABASE "$DB" SET default_transaction_read_only = off`},
+			after: "takes writes"},
+		{name: "a URL that wants no writes", id: "database-writable",
+			options: []string{"default_transaction_read_only", "on"}, level: store.LevelFail,
+			says: "the database is read-only", cure: "out of DATABASE_URL",
+			healed: []string{"default_transaction_read_only", "off"}, after: "takes writes"},
+		{name: "a limit in the URL", id: "database-timeouts",
+			options: []string{"statement_timeout", "100"}, level: store.LevelWarn,
+			says: "not at fault: statement_timeout", cure: "take statement_timeout out of DATABASE_URL",
+			healed: []string{"statement_timeout", "0"}, after: "no limit of the server"},
 		{name: "commits that do not wait", id: "database-durability",
 			broken: `ALTER DATABASE $DB SET synchronous_commit = off`, level: store.LevelFail,
 			says: "synchronous_commit is off", cure: "may also be one of the role, the database",
@@ -560,7 +572,7 @@ func examineClosed(t *testing.T, cluster *postgrestest.Cluster) {
 
 // A standby, another pooler and a network that says nothing take seconds each.
 func TestExamineLong(t *testing.T) {
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("it takes a minute, and runs with TEST_LONG")
 	}
 	t.Run("a standby", examineStandby)

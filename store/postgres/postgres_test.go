@@ -44,6 +44,9 @@ func migrator(t *testing.T, url string) *exec.Cmd {
 	return cmd
 }
 
+// long reports whether the tests that take long are to run, too.
+func long() bool { return os.Getenv("TEST_LONG") != "" }
+
 func TestContract(t *testing.T) {
 	t.Parallel()
 	// pgx prepares its statements, as it does by default.

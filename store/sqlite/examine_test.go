@@ -246,7 +246,7 @@ func TestExamineHasNoTime(t *testing.T) {
 }
 
 func TestExamineLong(t *testing.T) {
-	if os.Getenv("TEST_LONG") == "" {
+	if !long() {
 		t.Skip("it writes a long log, and runs with TEST_LONG")
 	}
 	path, url := examined(t)

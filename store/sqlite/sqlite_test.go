@@ -57,6 +57,9 @@ func startChild(t *testing.T, name, url string) *exec.Cmd {
 	return cmd
 }
 
+// long reports whether the tests that take long are to run, too.
+func long() bool { return os.Getenv("TEST_LONG") != "" }
+
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Engine{
 		Empty:    emptyURL,

@@ -245,7 +245,7 @@ func TestFaults(t *testing.T) {
 		{"ROOT_SECRET", "short", "ROOT_SECRET cannot be used: it has 5 bytes"},
 		{"ROOT_SECRET", goodSecret, "ROOT_SECRET is the same as SECRET"},
 		{"ROOT_SECRET", strings.Repeat("b", 64), "ROOT_SECRET cannot be used: it is one character"},
-		{"ROOT_SECRET_FILE", "short", "ROOT_SECRET cannot be used: it has 1 bytes"},
+		{"ROOT_SECRET_FILE", "short", "ROOT_SECRET cannot be used: it has one byte"},
 		{"ROOT_SECRET_PREVIOUS", goodSecret + ",short",
 			"ROOT_SECRET_PREVIOUS cannot be used, its secret number 2"},
 		{"SECRET", strings.Repeat("a", 32),
@@ -476,5 +476,20 @@ func TestDotenvExample(t *testing.T) {
 	inFolder(t, map[string]string{".env": plain})
 	if _, err := Load(environment(nil)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestLocalURL(t *testing.T) {
+	for host, want := range map[string]string{
+		"127.0.0.1":    "http://127.0.0.1:3000",
+		"0.0.0.0":      "http://127.0.0.1:3000",
+		"::":           "http://[::1]:3000",
+		"192.0.2.1":    "http://192.0.2.1:3000",
+		"localhost":    "http://localhost:3000",
+		"fe80::1%eth0": "http://[fe80::1%25eth0]:3000",
+	} {
+		if got := LocalURL(host, 3000); got != want {
+			t.Errorf("%s: %s, want %s", host, got, want)
+		}
 	}
 }

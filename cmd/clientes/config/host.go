@@ -3,8 +3,10 @@ package config
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -113,5 +115,30 @@ func address(host string) netip.Addr {
 // IsMetricsLoopback reports whether only this machine can reach METRICS_ADDR.
 func (c Config) IsMetricsLoopback() bool {
 	host, _, _ := net.SplitHostPort(c.MetricsAddr)
-	return address(host).IsLoopback()
+	return IsLoopbackHost(host)
+}
+
+// IsLoopbackHost reports whether a host is this machine itself: localhost, or an address of its
+// own that no other machine can reach. Other names are not resolved.
+func IsLoopbackHost(host string) bool { return address(host).IsLoopback() }
+
+// TrustsLoopback reports whether the server believes X-Forwarded-For from this machine.
+func (c Config) TrustsLoopback() bool {
+	return slices.ContainsFunc(c.TrustedProxies, func(p netip.Prefix) bool {
+		return p.Contains(address("localhost")) || p.Contains(netip.IPv6Loopback())
+	})
+}
+
+// LocalURL returns the URL of a server that listens on this host and port, for a client on the same
+// machine.
+func LocalURL(host string, port int) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip.Is6() {
+			host = "::1"
+		}
+	}
+	// url.URL escapes an IPv6 zone.
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(port))}
+	return u.String()
 }

@@ -128,8 +128,8 @@ func parsePrefixes(s string) (any, error) {
 			return nil, errors.New("has \"\" in it: take away the comma beside it")
 		}
 		if err != nil {
-			return nil, fmt.Errorf("has %s in it, but every part has to be a network such as "+
-				"10.0.0.0/8 or an address such as 192.0.2.7; names are not looked up",
+			return nil, fmt.Errorf("has %s in it, and names are not looked up: it has to be "+
+				"networks such as 10.0.3.0/24 and addresses such as 192.0.2.7",
 				quoted(part, s))
 		}
 		// A client of IPv4 has an address of IPv4 here, and would never match.

@@ -137,8 +137,8 @@ func (c *Config) resolveFile(bad faults, s setting, path string) (value, origin 
 	}
 	// Whoever puts secrets into containers leaves them readable by all, and owns them.
 	if exposed.read && exposed.ours {
-		c.danger("%s comes from %s, which other users of this machine can read: `chmod 600` ends that",
-			name, path)
+		c.warnOf(&c.exposed, "%s comes from %s, which other users of this machine can read: "+
+			"`chmod 600` ends that", name, path)
 	}
 	return value, "file " + path
 }
@@ -181,7 +181,7 @@ func (e exposure) fault(path string) string {
 	switch {
 	case e.written:
 		return "can be written by other users of this machine, who could set any secret; " +
-			"`chmod go-w " + path + "` ends that"
+			"`chmod 600 " + path + "` ends that"
 	case e.replaced:
 		return "can be replaced by other users of this machine, because they can write its folder; " +
 			"`chmod o-w` on the folder ends that"

@@ -23,13 +23,14 @@ import (
 	"clientes/store"
 )
 
-// patience bounds a check that goes over a network.
-const patience = 10 * time.Second
+// networkTimeout bounds a check that goes over a network.
+const networkTimeout = 10 * time.Second
 
-// Setup is what [Examine] looks at. Only Config is required.
+// Setup is what [Examine] looks at. Only Config and Now are required.
 type Setup struct {
 	Config config.Config
 	Err    error // of [config.Load] and [config.Config.CheckStart]
+	Now    func() time.Time
 
 	// Serving is where browsers find the server of this process, nil if it has none.
 	Serving *url.URL
@@ -50,8 +51,8 @@ type Setup struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// checks are all of [Examine], in the order of their findings. None is made while one of the settings
-// that it needs has a fault.
+// checks are all of [Examine], in the order of their findings. None is made while one of the
+// settings that it needs has a fault.
 var checks = []struct {
 	look  func(context.Context, Setup) []store.Finding
 	needs []string
@@ -74,8 +75,8 @@ var checks = []struct {
 	{database, []string{"DATABASE_URL"}},
 }
 
-// Examine looks at a set-up from inside. It returns findings in the order of the checks, some twelve
-// seconds after it was called at the latest.
+// Examine looks at a set-up from inside. It returns findings in the order of the checks, after some
+// twelve seconds at the latest.
 func Examine(ctx context.Context, s Setup) []store.Finding {
 	found := make([][]store.Finding, len(checks))
 	var group sync.WaitGroup
@@ -84,7 +85,8 @@ func Examine(ctx context.Context, s Setup) []store.Finding {
 			continue // the fault says so, and may be a password in the wrong place
 		}
 		group.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, patience+2*time.Second) // they have their own
+			// Most have a shorter one of their own, and then say more.
+			ctx, cancel := context.WithTimeout(ctx, networkTimeout+2*time.Second)
 			defer cancel()
 			found[i] = check.look(ctx, s)
 		})
@@ -105,10 +107,16 @@ func database(ctx context.Context, s Setup) []store.Finding {
 }
 
 // printable returns the findings without line ends and other control characters, which a mail
-// server or another program may have sent.
+// server or another program may have sent, and each with a level that is one.
 func printable(all []store.Finding) []store.Finding {
 	for i := range all {
-		all[i].Message, all[i].Cure = line(all[i].Message), line(all[i].Cure)
+		f := &all[i]
+		f.ID, f.Message, f.Cure = line(f.ID), line(f.Message), line(f.Cure)
+		switch f.Level {
+		case store.LevelOK, store.LevelWarn, store.LevelFail:
+		default: // of another program or version: it must not be lost
+			f.Level = store.LevelWarn
+		}
 	}
 	return all
 }

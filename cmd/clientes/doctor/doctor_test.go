@@ -9,11 +9,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
+	"unicode"
 
 	"clientes/auth/authtest"
 	"clientes/cmd/clientes/config"
@@ -35,7 +40,8 @@ func settingsOf(t *testing.T, environ map[string]string) Setup {
 	}
 	c, err := config.Load(lookup, "SECRET")
 	return Setup{
-		Config: c, Err: c.CheckStart(t.Context(), err), Descriptors: 65536, Root: t.TempDir(),
+		Config: c, Err: c.CheckStart(t.Context(), err), Now: time.Now, Descriptors: 65536,
+		Root: t.TempDir(),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, syscall.ECONNREFUSED
 		},
@@ -112,6 +118,8 @@ func TestSettings(t *testing.T) {
 			"root-secret", fail, "is the same as SECRET"},
 		{"an earlier secret", with("SECRET_PREVIOUS", otherSecret), sound(),
 			"earlier-secrets", warn, "take it away 720h"},
+		{"the secret as an earlier one", with("SECRET_PREVIOUS", goodSecret), sound(),
+			"earlier-secrets", warn, "nothing has been replaced"},
 		{"an unreadable time", with("TOKEN_TTL", "5"), sound(), "token-ttl", fail,
 			"a time with its unit: 5s"},
 		{"several faults", with("TOKEN_TTL", "5", "SIGNUP", "maybe"), sound(), "signup", fail,
@@ -132,14 +140,14 @@ func TestSettings(t *testing.T) {
 		{"an address to listen on", with("PUBLIC_URL", "https://0.0.0.0"), sound(),
 			"public-url-scheme", warn, "links in mail lead nowhere"},
 
-		{"cookies in clear", with("PUBLIC_URL", "http://api.example.com"), sound(), "cookies", warn,
-			"without Secure"},
 		{"pages of another site", with("CORS_ORIGINS", "https://app.other.com"),
 			with("CORS_ORIGINS", "https://app.example.com"), "cookies", warn, "SameSite=Strict"},
 		{"pages of a neighbour's site",
 			with("PUBLIC_URL", "https://a.github.io", "CORS_ORIGINS", "https://b.github.io"),
 			with("PUBLIC_URL", "https://a.github.io", "CORS_ORIGINS", "capacitor://localhost"),
 			"cookies", warn, "of another site"},
+		{"pages of another site, over http", with("CORS_ORIGINS", "http://app.other.com"), sound(),
+			"cors", warn, "plain http"},
 		{"pages over http", with("CORS_ORIGINS", "http://app.example.com"),
 			with("CORS_ORIGINS", "https://app.example.com"), "cors", warn, "over https"},
 		{"pages of this machine", with("CORS_ORIGINS", "http://localhost:5173"),
@@ -159,6 +167,19 @@ func TestSettings(t *testing.T) {
 			fail, "::/0"},
 		{"strangers are trusted", with("TRUSTED_PROXIES", "127.0.0.1,8.0.0.0/8"), sound(), "proxy",
 			fail, "strangers have addresses"},
+		{"everybody is trusted, in halves",
+			with("TRUSTED_PROXIES", "127.0.0.1,0.0.0.0/1,128.0.0.0/1"), sound(), "proxy", fail,
+			"has 0.0.0.0/1, in which strangers"},
+		{"a private network and strangers are trusted",
+			with("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/7"), sound(), "proxy", fail, "strangers"},
+		{"half a private network is trusted", with("TRUSTED_PROXIES", "127.0.0.1,10.128.0.0/9"),
+			with("TRUSTED_PROXIES", "127.0.0.1,10.128.0.0/16,172.18.0.0/16,192.168.3.0/24"),
+			"proxy", warn, "a whole private network"},
+		{"a private network of IPv6 is trusted", with("TRUSTED_PROXIES", "127.0.0.1,fd00::/8"),
+			with("TRUSTED_PROXIES", "127.0.0.1,fd12:3456:789a::/48"), "proxy", warn,
+			"a whole private network"},
+		{"a proxy by its name", with("TRUSTED_PROXIES", "proxy.example.com"), sound(),
+			"trusted-proxies", fail, "it has to be networks such as"},
 		{"a private network is trusted", with("TRUSTED_PROXIES", "127.0.0.1,10.0.0.0/8"),
 			with("TRUSTED_PROXIES", "127.0.0.1,10.0.3.7,10.1.0.0/24"), "proxy", warn,
 			"a whole private network"},
@@ -172,6 +193,16 @@ func TestSettings(t *testing.T) {
 		{"metrics for all", with("METRICS_ADDR", "0.0.0.0:9090"),
 			with("METRICS_ADDR", "127.0.0.1:9090"),
 			"metrics", warn, "without a login"},
+		{"an option of another program",
+			with("DATABASE_URL", "postgres://u:p@localhost/d?connection_limit=5"),
+			with("DATABASE_URL", "postgres://u:p@localhost/d?pool_max_conns=5"),
+			"database-url", warn, "write pool_max_conns=5 instead"},
+		{"an option that nobody needs",
+			with("DATABASE_URL", "postgres://u:p@localhost/d?datestyle=German"), sound(),
+			"database-url", warn, "take it out of DATABASE_URL"},
+		{"a certificate that is not there",
+			with("DATABASE_URL", "postgres://u:p@localhost/d?sslrootcert=/none.pem&sslmode=verify-full"),
+			sound(), "database-url", fail, "correct what it names"},
 		{"a slow stop", with("SHUTDOWN_TIMEOUT", "1m"), sound(), "shutdown", warn,
 			"terminationGracePeriodSeconds"},
 		{"a sudden stop", with("SHUTDOWN_TIMEOUT", "0s"), sound(), "shutdown", warn,
@@ -201,7 +232,7 @@ func TestFiles(t *testing.T) {
 	authtest.Must(t, os.WriteFile(".env", []byte("SECRET="+goodSecret+"\n"), 0o644))
 	want(t, Examine(t.Context(), settingsOf(t, nil)), id, store.LevelFail, "chmod 600 .env")
 	authtest.Must(t, os.Chmod(".env", 0o666))
-	want(t, Examine(t.Context(), settingsOf(t, nil)), "env-file", store.LevelFail, "chmod go-w "+
+	want(t, Examine(t.Context(), settingsOf(t, nil)), "env-file", store.LevelFail, "chmod 600 "+
 		".env")
 	authtest.Must(t, os.Chmod(".env", 0o600))
 	want(t, Examine(t.Context(), settingsOf(t, nil)), id, store.LevelOK, "")
@@ -383,7 +414,14 @@ func TestListener(t *testing.T) {
 	want(t, look(), id, store.LevelFail, "is not ready: The check failed.")
 	answer, status = `{"status":"ok"}`, 200
 	want(t, look(), id, store.LevelOK, "is ready")
+
+	monitored := settingsOf(t, with("METRICS_ADDR", "127.0.0.1:"+port))
+	monitored.Dial = nil
+	want(t, metrics(t.Context(), monitored), "metrics", store.LevelFail, "another program listens")
+	answer = "clientes_build_info 1"
+	want(t, metrics(t.Context(), monitored), "metrics", store.LevelOK, "")
 	other.Close()
+	want(t, metrics(t.Context(), monitored), "metrics", store.LevelOK, "")
 	want(t, look(), id, store.LevelOK, "no server runs")
 }
 
@@ -391,9 +429,16 @@ func TestListener(t *testing.T) {
 func TestPublicURLReach(t *testing.T) {
 	t.Chdir(t.TempDir())
 	const id = "public-url-reach"
-	answer := `{"status":"ok"}`
+	answer, status := `{"status":"ok"}`, http.StatusOK
 	there := httptest.NewTLSServer(http.HandlerFunc(
-		func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, answer) }))
+		func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://www.example.com/")
+			if status < 300 || status > 399 {
+				w.Header().Del("Location")
+			}
+			w.WriteHeader(status)
+			io.WriteString(w, answer)
+		}))
 	defer there.Close()
 	there.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s := settingsOf(t, with("PUBLIC_URL", "https://example.com")) // which its certificate has
@@ -407,6 +452,16 @@ func TestPublicURLReach(t *testing.T) {
 	want(t, publicURL(t.Context(), s), id, store.LevelOK, "which is ready")
 	answer = "hello"
 	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "no server of clientes")
+	status = http.StatusBadGateway
+	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "start the server")
+	status = http.StatusFound
+	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "leads to https://www.example.com/")
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	s.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, plain.Listener.Addr().String())
+	}
+	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "nothing speaks TLS at this port")
 	s = settingsOf(t, with("PUBLIC_URL", "https://nobody.invalid"))
 	s.Dial = nil
 	want(t, publicURL(t.Context(), s), id, store.LevelWarn, "DNS")
@@ -458,5 +513,78 @@ func TestFindingsHaveNoSecrets(t *testing.T) {
 				t.Errorf("a secret is in %q", f)
 			}
 		}
+	}
+}
+
+// liar is a server that answers as clientes does, and tries to fool whoever looks at it.
+func liar(t *testing.T) (base *url.URL, passwords *atomic.Int64) {
+	t.Helper()
+	passwords = new(atomic.Int64)
+	answers := map[string]string{
+		"/readyz":       `{"status":"ok"}`,
+		"/openapi.json": `{"info":{"version":"\u001b[2J"},"servers":[{"url":"http://\u001b]0;x\u0007"}]}`,
+		"/login":        `{"token":"a.b.c"}`,
+		"/me":           `{"code":"token_invalid"}`,
+		"/doctor": `{"request":{"address":"\u001b[31m"},"findings":[{"id":"request-\u001b]0;x\u0007",` +
+			`"level":"\u001b[2Jok","message":"a\u009b31mb\nfail  x","cure":"\u202ec"}]}`,
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "the password") {
+			passwords.Add(1)
+		}
+		w.Header().Set("Etag", "\"\u009b2J")
+		w.Header().Set("Set-Cookie", "clientes_refresh=; Path=/")
+		if r.URL.Path == "/me" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		io.WriteString(w, answers[r.URL.Path])
+	}))
+	t.Cleanup(server.Close)
+	base, err := url.Parse(server.URL)
+	authtest.Must(t, err)
+	return base, passwords
+}
+
+// What a server of somebody else says reaches no terminal as it is, and none of it is lost.
+func TestALiarIsNotObeyed(t *testing.T) {
+	t.Parallel()
+	base, passwords := liar(t)
+	found := ExamineURL(t.Context(), Target{
+		URL: base, Now: time.Now, User: "boss", Password: "the password", Setup: true,
+	})
+	his := 0
+	for _, f := range found {
+		for _, text := range []string{f.ID, string(f.Level), f.Message, f.Cure} {
+			if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("a terminal would obey %q", text)
+			}
+		}
+		if strings.HasPrefix(f.ID, "request-") && f.Level == store.LevelWarn {
+			his++
+		}
+	}
+	if his != 1 || passwords.Load() != 1 {
+		t.Errorf("%d findings of the server's, %d passwords: %q", his, passwords.Load(), found)
+	}
+}
+
+// No password goes over a network in clear, also not where a redirect could lead.
+func TestNoPasswordGoesInClear(t *testing.T) {
+	t.Parallel()
+	base, passwords := liar(t)
+	found := ExamineURL(t.Context(), Target{
+		URL: &url.URL{Scheme: "http", Host: "api.example.test"}, Now: time.Now,
+		User: "boss", Password: "the password",
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, base.Host)
+		},
+	})
+	refused := slices.ContainsFunc(found, func(f store.Finding) bool {
+		return f.ID == "url-login" && f.Level == store.LevelFail &&
+			strings.Contains(f.Message, "was not sent")
+	})
+	if !refused || passwords.Load() != 0 {
+		t.Errorf("the password was sent %d times: %q", passwords.Load(), found)
 	}
 }

@@ -14,11 +14,9 @@ import (
 func files(_ context.Context, s Setup) []store.Finding {
 	const id = "secret-files"
 	var r report
-	for _, danger := range s.Config.Dangers() {
-		if strings.Contains(danger, "users of this machine") {
-			message, cure := parts(danger)
-			r.fail(id, message, cure)
-		}
+	for _, warning := range s.Config.ExposedSecrets() {
+		message, cure := parts(warning)
+		r.fail(id, message, cure)
 	}
 	names := []string{".env"}
 	for _, row := range s.Config.Rows() {
@@ -56,8 +54,7 @@ func temporary(context.Context, Setup) []store.Finding {
 	folder := os.TempDir()
 	if err := writable(folder); err != nil {
 		r.fail(id, fmt.Sprintf("no file can be made in %s, the folder for temporary files: "+
-			"imports and "+
-			"exports will fail: %v", folder, err),
+			"imports and exports will fail: %v", folder, err),
 			"set TMPDIR to a folder with room that this user can write")
 		return r
 	}
@@ -67,9 +64,8 @@ func temporary(context.Context, Setup) []store.Finding {
 		r.ok(id, "files can be made in %s", folder)
 	case room < roomForTransfers:
 		r.warn(id, fmt.Sprintf("%s, the folder for temporary files, has %d MiB left: imports "+
-			"may have "+
-			"256 MiB each", folder, room/mib), "make room there, or set TMPDIR to a folder with "+
-			"more")
+			"may have 256 MiB each", folder, room/mib), "make room there, or set TMPDIR to a "+
+			"folder with more")
 	default:
 		r.ok(id, "%s, the folder for temporary files, has %d MiB left", folder, room/mib)
 	}

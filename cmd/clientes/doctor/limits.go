@@ -39,14 +39,12 @@ func limits(_ context.Context, s Setup) []store.Finding {
 	switch n := s.Descriptors; {
 	case n == 0:
 	case n < fewDescriptors:
-		r.fail("descriptors", fmt.Sprintf("the process may have %d files and connections open: "+
-			"a hundred "+
-			"clients can fill that", n), raiseDescriptors)
+		r.fail("descriptors", fmt.Sprintf("the process may have %d files and connections "+
+			"open: a hundred clients can fill that", n), raiseDescriptors)
 	case n < manyDescriptors:
-		r.warn("descriptors", fmt.Sprintf("the process may have %d files and connections open: "+
-			"beyond "+
-			"some %d clients at once, one is closed for each "+
-			"more", n, n-min(n, 128)), raiseDescriptors)
+		r.warn("descriptors", fmt.Sprintf("the process may have %d files and connections "+
+			"open: beyond some %d clients at once, one is closed for each more", n, n-min(n, 128)),
+			raiseDescriptors)
 	default:
 		r.ok("descriptors", "the process may have %d files and connections open", n)
 	}
@@ -68,20 +66,19 @@ func memory(root string, goLimit int64, procs int) []store.Finding {
 		r.ok(id, "no limit of memory is set")
 	case found && limit < need:
 		r.fail(id, fmt.Sprintf("the control group may use %d MiB of memory, but with %d "+
-			"processors the "+
-			"server needs %d MiB: the kernel will kill it", limit/mib, procs, need/mib),
+			"processors the server needs %d MiB: the kernel will kill it",
+			limit/mib, procs, need/mib),
 			fmt.Sprintf("raise the limit to %d MiB or more", 2*need/mib))
 	case found && goLimit >= limit && limit < 4*need:
-		r.warn(id, fmt.Sprintf("the control group may use %d MiB of memory, and Go's collector "+
-			"does not know: "+
-			"the kernel may kill the server although much of its memory is garbage", limit/mib),
-			fmt.Sprintf("set GOMEMLIMIT=%dMiB, or raise the limit above %d "+
-				"MiB", limit/2/mib, 4*need/mib))
+		r.warn(id, fmt.Sprintf("the control group may use %d MiB of memory, and Go's "+
+			"collector does not know: the kernel may kill the server although much of its "+
+			"memory is garbage", limit/mib),
+			fmt.Sprintf("set GOMEMLIMIT=%dMiB, or raise the limit above %d MiB",
+				limit/2/mib, 4*need/mib))
 	case goLimit < need/2:
-		r.warn(id, fmt.Sprintf("GOMEMLIMIT is %d MiB, less than half of what the server needs: "+
-			"it will spend "+
-			"its time on collecting garbage", goLimit/mib), fmt.Sprintf("set it to %d "+
-			"MiB", need/mib))
+		r.warn(id, fmt.Sprintf("GOMEMLIMIT is %d MiB, less than half of what the server "+
+			"needs: it will spend its time on collecting garbage", goLimit/mib), fmt.Sprintf("set "+
+			"it to %d MiB", need/mib))
 	case found:
 		r.ok(id, "the control group may use %d MiB of memory", limit/mib)
 	default:
@@ -100,18 +97,16 @@ func processors(root string, procs int) []store.Finding {
 		r.ok(id, "Go uses %d processors, and no limit is set", procs)
 	case quota < 1000:
 		r.warn(id, fmt.Sprintf("the control group may use %.2f of a processor: a login takes "+
-			"%.0f ms to hash "+
-			"its password, and everything else waits "+
-			"meanwhile", float64(quota)/1000, 30_000/float64(quota)),
+			"%.0f ms to hash its password, and everything else waits meanwhile",
+			float64(quota)/1000, 30_000/float64(quota)),
 			"leave it one processor or more")
 	case int64(procs)*1000 > quota+1000:
-		r.warn(id, fmt.Sprintf("Go uses %d processors, but the control group may use %.2f: it "+
-			"is stopped for "+
-			"parts of a second when that is used up", procs, float64(quota)/1000),
+		r.warn(id, fmt.Sprintf("Go uses %d processors, but the control group may use %.2f: "+
+			"it is stopped for parts of a second when that is used up", procs, float64(quota)/1000),
 			"unset GOMAXPROCS: Go then follows the limit")
 	default:
-		r.ok(id, "Go uses %d processors, and the control group may use "+
-			"%.2f", procs, float64(quota)/1000)
+		r.ok(id, "Go uses %d processors, and the control group may use %.2f",
+			procs, float64(quota)/1000)
 	}
 	return r
 }

@@ -24,10 +24,10 @@ import (
 
 // office is a real mail server. It counts what it gets.
 type office struct {
-	certificate   tls.Certificate // none: no STARTTLS
-	implicitTLS   bool
-	refusesSender bool
-	mails         atomic.Int64
+	certificate tls.Certificate // none: no STARTTLS
+	implicitTLS bool
+	sender      int // the code of its answer to a sender, 0 if it takes all
+	mails       atomic.Int64
 }
 
 type officeSession struct {
@@ -49,8 +49,8 @@ func (s *officeSession) Auth(string) (sasl.Server, error) {
 }
 
 func (s *officeSession) Mail(string, *smtp.MailOptions) error {
-	if s.refusesSender {
-		return &smtp.SMTPError{Code: 553, Message: "not your address"}
+	if s.sender > 0 {
+		return &smtp.SMTPError{Code: s.sender, Message: "not your address"}
 	}
 	return nil
 }
@@ -133,7 +133,7 @@ func TestMailServer(t *testing.T) {
 		{"STARTTLS instead of TLS", &office{certificate: good}, "smtps", user, false,
 			"mail", fail, "smtp:// in SMTP_URL is for STARTTLS"},
 		{"a wrong password", &office{certificate: good}, "smtp", "postbox:wrong-one@", false,
-			"mail", fail, "refuses the user or the password"},
+			"mail", fail, "correct them there"},
 		{"a foreign certificate", &office{certificate: foreign}, "smtp", user, false,
 			"mail", fail, "for another name"},
 		{"a certificate of nobody", &office{certificate: good}, "smtp", user, true,
@@ -142,8 +142,10 @@ func TestMailServer(t *testing.T) {
 			"mail", fail, "have it renewed"},
 		{"a certificate that ends soon", &office{certificate: ending}, "smtp", user, false,
 			"mail-tls", warn, "in 2 days"},
-		{"a refused sender", &office{certificate: good, refusesSender: true}, "smtp", user, false,
-			"mail", fail, "MAIL_FROM"},
+		{"a refused sender", &office{certificate: good, sender: 553}, "smtp", user, false,
+			"mail", fail, "set MAIL_FROM to an address"},
+		{"a sender that has to wait", &office{certificate: good, sender: 451}, "smtp", user, false,
+			"mail", warn, "451"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -170,6 +172,30 @@ func TestMailServer(t *testing.T) {
 		s = settingsOf(t, with("SMTP_URL", "smtp://"+at, "MAIL_FROM", "a@example.com"))
 		want(t, mailServer(t.Context(), s), "mail", ok, "")
 	})
+	for name, says := range map[string]struct {
+		text  string
+		level store.Level
+		want  string
+	}{
+		"it refuses this machine": {"554 go away\r\n", fail, "whether this machine may send"},
+		"it is busy":              {"421 too many\r\n", warn, "takes no mail at this moment"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			authtest.Must(t, err)
+			defer listener.Close()
+			go func() {
+				if conn, err := listener.Accept(); err == nil {
+					io.WriteString(conn, says.text)
+					io.Copy(io.Discard, conn)
+					conn.Close()
+				}
+			}()
+			s := settingsOf(t, with("SMTP_URL", "smtp://"+listener.Addr().String(),
+				"MAIL_FROM", "a@example.com"))
+			want(t, mailServer(t.Context(), s), "mail", says.level, says.want)
+		})
+	}
 	t.Run("in clear over a network", func(t *testing.T) {
 		server := settingsOf(t, with("SMTP_URL", "smtp://192.0.2.1:1025?tls=none",
 			"MAIL_FROM", "a@example.com"))

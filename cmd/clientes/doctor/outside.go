@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/store"
 )
 
@@ -43,13 +44,14 @@ type visit struct {
 	Target
 	client *http.Client
 	base   string
+	bearer string // the header that a token reaches the server in
 	report
 }
 
 // ExamineURL looks at a server from outside, as its clients do. It leaves nothing behind but the
 // entries that its login and its requests make in the log and the audit.
 func ExamineURL(ctx context.Context, t Target) []store.Finding {
-	ctx, cancel := context.WithTimeout(ctx, 6*patience)
+	ctx, cancel := context.WithTimeout(ctx, 6*networkTimeout)
 	defer cancel()
 	v := &visit{Target: t, client: newClient(t.RootCAs, t.Dial), base: t.URL.String()}
 	if v.reach(ctx) {
@@ -80,24 +82,23 @@ func (v *visit) reach(ctx context.Context) bool {
 	}
 	switch {
 	case err != nil:
-		v.fail(id, fmt.Sprintf("nobody answers at %s: %v", v.base, withoutURL(err)),
+		v.fail(id, unanswered(v.base, err),
 			cureOf(err, "check that the proxy and the server run, and that no firewall is in "+
 				"between"))
 		return false
 	case answer.location != "":
 		v.fail("url-redirect", fmt.Sprintf("%s/readyz leads to %s: a redirect loses the body "+
-			"and the "+
-			"token of a request", v.base, answer.location),
+			"and the token of a request", v.base, answer.location),
 			"give clients the address that it leads to, or let the proxy pass every path on")
 		return false
 	case !answer.ours:
-		cure := "let the proxy send all paths to the server"
-		if answer.status == http.StatusBadGateway || answer.status == http.StatusGatewayTimeout {
-			cure = "start the server, and compare its HOST and PORT with where the proxy sends " +
-				"requests"
+		if answer.isOfProxy() {
+			v.fail(id, fmt.Sprintf("the proxy at %s reaches no server, status %d", v.base,
+				answer.status), startIt)
+			return false
 		}
 		v.fail(id, fmt.Sprintf("what answers at %s is no server of clientes, status %d", v.base,
-			answer.status), cure)
+			answer.status), "let the proxy send all paths to the server")
 		return false
 	}
 	v.ok(id, "a server of clientes answers at %s", v.base)
@@ -109,17 +110,16 @@ func (v *visit) reach(ctx context.Context) bool {
 	v.clock(answer.header.Get("Date"))
 	if answer.end.IsZero() {
 		if !isLoopback(v.URL.Hostname()) {
-			v.fail("url-tls", v.base+" is plain http: whoever listens on the way has passwords "+
-				"and tokens",
+			v.fail("url-tls", v.base+" is plain http: whoever listens on the way has "+
+				"passwords and tokens",
 				"put a proxy with TLS before the server")
 		}
 		return true
 	}
-	v.report = append(v.report, certificate("url-tls", v.URL.Hostname(), answer.end)...)
+	v.report = append(v.report, certificate("url-tls", v.URL.Hostname(), answer.end, v.Now())...)
 	if answer.header.Get("Strict-Transport-Security") == "" {
-		v.warn("url-hsts", "no answer has Strict-Transport-Security: a browser that is led to "+
-			"http:// "+
-			"sends its first request in clear",
+		v.warn("url-hsts", "no answer has Strict-Transport-Security: a browser that is led "+
+			"to http:// sends its first request in clear",
 			"set PUBLIC_URL to the https:// address, and let the proxy keep the header")
 	} else {
 		v.ok("url-hsts", "browsers will use https alone")
@@ -135,8 +135,8 @@ func (v *visit) clock(date string) {
 		v.warn(id, "no answer has a Date, which clients may compare with the end of a token",
 			"let the proxy keep that header")
 	case apart.Abs() > skew:
-		v.warn(id, fmt.Sprintf("the clock there is %s from the one here: tokens end too early "+
-			"or too late",
+		v.warn(id, fmt.Sprintf("the clock there is %s from the one here: tokens end too "+
+			"early or too late",
 			apart.Abs().Round(time.Second)), "let all machines follow one time (NTP)")
 	default:
 		v.ok(id, "the clock there and the one here agree")
@@ -152,7 +152,7 @@ func (v *visit) plain(ctx context.Context) {
 	if v.URL.Scheme != "https" || v.URL.Port() != "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, networkTimeout)
 	defer cancel()
 	answer, err := ask(ctx, v.client, "http://"+v.URL.Host)
 	switch {
@@ -161,9 +161,8 @@ func (v *visit) plain(ctx context.Context) {
 	case strings.HasPrefix(answer.location, "https://"):
 		v.ok(id, "plain http leads to https")
 	default:
-		v.fail(id, fmt.Sprintf("http://%s is answered without a redirect to https, with status "+
-			"%d: "+
-			"passwords and tokens may go in clear", v.URL.Host, answer.status),
+		v.fail(id, fmt.Sprintf("http://%s is answered without a redirect to https, with "+
+			"status %d: passwords and tokens may go in clear", v.URL.Host, answer.status),
 			"let the proxy answer port 80 with a redirect and nothing else: in nginx, "+
 				"return 308 https://$host$request_uri")
 	}
@@ -189,16 +188,14 @@ func (v *visit) documents(ctx context.Context) {
 	public := document.Servers[0].URL
 	switch secure := strings.HasPrefix(public, "https://"); {
 	case public == v.base:
-		v.ok(id, "%s is its PUBLIC_URL, and its API has the version "+
-			"%s", v.base, document.Info.Version)
+		v.ok(id, "%s is its PUBLIC_URL, and its API has the version %s",
+			v.base, document.Info.Version)
 	case v.URL.Scheme == "https" && !secure:
-		v.fail(id, fmt.Sprintf("its PUBLIC_URL is %s: the cookies go without Secure, and pages "+
-			"of %s are "+
-			"refused the cookie", public, v.base), "set PUBLIC_URL="+v.base)
+		v.fail(id, fmt.Sprintf("its PUBLIC_URL is %s: the cookies go without Secure, and "+
+			"pages of %s are refused the cookie", public, v.base), "set PUBLIC_URL="+v.base)
 	default:
-		v.warn(id, fmt.Sprintf("its PUBLIC_URL is %s: links in mail lead there, and pages of %s "+
-			"are "+
-			"refused the cookie", public, v.base), "if people use this address, set "+
+		v.warn(id, fmt.Sprintf("its PUBLIC_URL is %s: links in mail lead there, and pages of "+
+			"%s are refused the cookie", public, v.base), "if people use this address, set "+
 			"PUBLIC_URL="+v.base)
 	}
 	v.tags(ctx, resp.Header.Get("ETag"))
@@ -207,12 +204,11 @@ func (v *visit) documents(ctx context.Context) {
 // tags looks whether entity tags come through as they are: a weak one is good for no If-Match.
 func (v *visit) tags(ctx context.Context, tag string) {
 	const id = "url-etag"
-	cure := "let the proxy pass ETag and If-None-Match on as they are, and leave compressing to " +
-		"the server"
+	cure := "let the proxy pass ETag and If-None-Match on as they are, and leave compressing " +
+		"to the server"
 	if tag == "" || strings.HasPrefix(tag, "W/") {
 		v.fail(id, fmt.Sprintf("the ETag of answers is lost or made weak (%q): no client can "+
-			"write with "+
-			"If-Match", tag), cure)
+			"write with If-Match", tag), cure)
 		return
 	}
 	resp, _, err := v.get(ctx, "GET", "/openapi.json", http.Header{"If-None-Match": {tag}})
@@ -232,11 +228,13 @@ func (v *visit) tokens(ctx context.Context) {
 		resp, body, err := v.get(ctx, "GET", "/me", http.Header{name: {"Bearer doctor"}})
 		if err != nil || resp.StatusCode != 401 || codeOf(body) != "token_invalid" {
 			lost = append(lost, name)
+		} else {
+			v.bearer = name
 		}
 	}
 	if lost != nil {
-		v.fail(id, fmt.Sprintf("a token in %s does not reach the "+
-			"server", strings.Join(lost, " or ")),
+		v.fail(id, fmt.Sprintf("a token in %s does not reach the server",
+			strings.Join(lost, " or ")),
 			"let the proxy pass these headers on, and have no login of its own")
 		return
 	}
@@ -303,12 +301,12 @@ func (v *visit) cookies(ctx context.Context) {
 	})
 	switch {
 	case err != nil:
-		v.fail(id, fmt.Sprintf("a logout gets no answer: %v", withoutURL(err)), "look into the "+
-			"server's log")
+		v.fail(id, fmt.Sprintf("a logout gets no answer: %v", withoutURL(err)), "look into "+
+			"the server's log")
 		return
 	case codeOf(body) == "cross_origin":
-		v.fail(id, fmt.Sprintf("a page of %s is refused the cookie: nobody can log in at /login "+
-			"there",
+		v.fail(id, fmt.Sprintf("a page of %s is refused the cookie: nobody can log in at "+
+			"/login there",
 			v.base), "set PUBLIC_URL="+v.base+", and let the proxy pass Origin on")
 		return
 	}
@@ -359,9 +357,11 @@ func (v *visit) asAdmin(ctx context.Context) {
 	const id = "url-address"
 	if v.User == "" {
 		v.warn(id, "which address the server sees, and whether it believes a forged one, was "+
-			"not looked "+
-			"at: it tells admins alone", "give --user NAME of an admin")
+			"not looked at: it tells admins alone", "give --user NAME of an admin")
 		return
+	}
+	if v.bearer == "" {
+		return // see tokens
 	}
 	token, ok := v.login(ctx)
 	if !ok {
@@ -370,14 +370,18 @@ func (v *visit) asAdmin(ctx context.Context) {
 	defer func() {
 		// A session that stays would end by itself.
 		_, _, _ = v.get(context.WithoutCancel(ctx), "POST", "/logout",
-			http.Header{"x-access-token": {token}})
+			http.Header{v.bearer: {"Bearer " + token}})
 	}()
 	seen, ok := v.seen(ctx, token, nil)
 	if !ok {
 		return
 	}
 	for _, f := range seen.Findings {
-		if v.Setup || strings.HasPrefix(f.ID, "request-") {
+		if f.ID == "request-scheme" && f.Level == store.LevelFail && v.URL.Scheme == "https" {
+			v.warn(f.ID, "this client came over https, but the proxy writes X-Forwarded-Proto: "+
+				seen.Request.ForwardedProto, "let the proxy that ends TLS set the header, and those "+
+				"behind it pass it on as it came")
+		} else if v.Setup || strings.HasPrefix(f.ID, "request-") {
 			v.report = append(v.report, store.Finding(f))
 		}
 	}
@@ -392,17 +396,16 @@ func (v *visit) asAdmin(ctx context.Context) {
 	switch {
 	case !ok:
 	case other.Request.Address != seen.Request.Address && isProxy:
-		v.warn(id, fmt.Sprintf("this client has the address %s, which TRUSTED_PROXIES trusts, "+
-			"so it may "+
-			"name any other: whether strangers can was not seen", seen.Request.Address),
+		v.warn(id, fmt.Sprintf("this client has the address %s, which TRUSTED_PROXIES "+
+			"trusts, so it may name any other: whether strangers can was not seen",
+			seen.Request.Address),
 			"look from a machine that is no proxy")
 	case other.Request.Address != seen.Request.Address:
 		v.fail(id, fmt.Sprintf("the server believed a forged X-Forwarded-For: it took %s for "+
-			"the address "+
-			"of this client, and %s before", other.Request.Address, seen.Request.Address),
-			"let the proxy add the address to the header instead of passing it on, and name the "+
-				"proxy "+
-				"alone in TRUSTED_PROXIES: no network of clients")
+			"the address of this client, and %s before",
+			other.Request.Address, seen.Request.Address),
+			"let the proxy add the address to the header instead of passing it on, and name "+
+				"the proxy alone in TRUSTED_PROXIES: no network of clients")
 	default:
 		v.ok(id, "the server sees %s, and does not believe a forged X-Forwarded-For",
 			seen.Request.Address)
@@ -426,8 +429,8 @@ func (v *visit) headers(arrived []string) {
 	}
 	if lost != nil {
 		slices.Sort(lost)
-		v.fail(id, fmt.Sprintf("%s did not reach the server: writes may happen twice, or over "+
-			"each other",
+		v.fail(id, fmt.Sprintf("%s did not reach the server: writes may happen twice, or "+
+			"over each other",
 			strings.Join(lost, ", ")), "let the proxy pass these headers on")
 		return
 	}
@@ -437,6 +440,11 @@ func (v *visit) headers(arrived []string) {
 // login returns an access token.
 func (v *visit) login(ctx context.Context) (token string, ok bool) {
 	const id = "url-login"
+	if v.URL.Scheme == "http" && !isLoopback(v.URL.Hostname()) {
+		v.fail(id, "the password was not sent: "+v.base+" is plain http, and whoever listens on the "+
+			"way would have it", "give the https:// URL, or look from the machine of the server")
+		return "", false
+	}
 	body, err := json.Marshal(map[string]string{
 		"user": v.User, "password": v.Password, "code": v.Code,
 	})
@@ -454,8 +462,8 @@ func (v *visit) login(ctx context.Context) (token string, ok bool) {
 	}
 	switch code := codeOf(text); {
 	case err != nil:
-		v.fail(id, fmt.Sprintf("a login gets no answer: %v", withoutURL(err)), "look into the "+
-			"server's log")
+		v.fail(id, fmt.Sprintf("a login gets no answer: %v", withoutURL(err)), "look into "+
+			"the server's log")
 	case answer.Token != "":
 		return answer.Token, true
 	case code == "mfa_required" || code == "mfa_invalid":
@@ -474,15 +482,11 @@ type examination struct {
 		Address        string   `json:"address"`
 		AddressTrusted bool     `json:"address_trusted"`
 		Believed       bool     `json:"believed"`
+		ForwardedProto string   `json:"forwarded_proto"`
 		Headers        []string `json:"headers"`
 		PublicURL      string   `json:"public_url"`
 	} `json:"request"`
-	Findings []struct {
-		ID      string      `json:"id"`
-		Level   store.Level `json:"level"`
-		Message string      `json:"message"`
-		Cure    string      `json:"cure"`
-	} `json:"findings"`
+	Findings []wire.Finding `json:"findings"`
 }
 
 func (v *visit) seen(
@@ -490,7 +494,7 @@ func (v *visit) seen(
 ) (answer examination, ok bool) {
 	const id = "url-login"
 	h := sent()
-	h.Set("x-access-token", token)
+	h.Set(v.bearer, "Bearer "+token)
 	for name, values := range more {
 		h[name] = values
 	}
@@ -522,7 +526,7 @@ func (v *visit) get(
 func (v *visit) send(
 	ctx context.Context, method, path string, h http.Header, body []byte,
 ) (*http.Response, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	ctx, cancel := context.WithTimeout(ctx, 2*networkTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, v.base+path, bytes.NewReader(body))
 	if err != nil {

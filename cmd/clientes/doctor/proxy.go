@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"clientes/store"
@@ -30,44 +31,38 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	var names []string
-	onMachine := false
 	for _, p := range c.TrustedProxies {
 		names = append(names, p.String())
-		onMachine = onMachine || p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) ||
-			p.Contains(netip.IPv6Loopback())
 		widest := widestIPv4
 		if p.Addr().Is6() {
 			widest = widestIPv6
 		}
-		const cure = "name the addresses of your proxies in TRUSTED_PROXIES, such as 10.0.3.7, " +
-			"10.0.3.8"
+		const cure = "name the addresses of your proxies in TRUSTED_PROXIES, such as " +
+			"10.0.3.7, 10.0.3.8"
 		switch {
 		case p.Bits() == 0:
 			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s: whoever sends X-Forwarded-For "+
-				"chooses the "+
-				"address that failed logins are counted for", p), cure)
-		case isWholePrivate(p):
+				"chooses the address that failed logins are counted for", p), cure)
+		case isWidePrivate(p):
 			r.warn(id, fmt.Sprintf("TRUSTED_PROXIES has %s, a whole private network: every "+
-				"machine in it "+
-				"can choose the address that failed logins are counted for", p), cure)
-		case p.Bits() < widest && !p.Addr().IsPrivate() && !p.Addr().IsLoopback():
-			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s, in which strangers have "+
-				"addresses", p), cure)
+				"machine in it can choose the address that failed logins are counted for", p), cure)
+		case p.Bits() < widest && !isOwn(p):
+			r.fail(id, fmt.Sprintf("TRUSTED_PROXIES has %s, in which strangers have addresses", p),
+				cure)
 		}
 	}
 	https := s.public().Scheme == "https"
 	switch {
 	case https && len(c.TrustedProxies) == 0:
 		r.fail(id, "PUBLIC_URL is https, so a proxy ends TLS before this server, but "+
-			"TRUSTED_PROXIES is "+
-			"empty: all clients count as one address, and are slowed together",
+			"TRUSTED_PROXIES is empty: all clients count as one address, and are slowed "+
+			"together",
 			"set TRUSTED_PROXIES to the address that the proxy connects from: `GET /doctor` "+
-				"through it "+
-				"shows that as \"peer\"")
-	case https && c.IsLoopback() && !onMachine:
+				"through it shows that as \"peer\"")
+	case https && c.IsLoopback() && !c.TrustsLoopback():
 		r.fail(id, fmt.Sprintf("HOST is %s, so the proxy before this server runs on this "+
-			"machine, but "+
-			"TRUSTED_PROXIES does not have its address: all clients count as one", c.Host),
+			"machine, but TRUSTED_PROXIES does not have its address: all clients count as one",
+			c.Host),
 			"add 127.0.0.1 to TRUSTED_PROXIES")
 	}
 	switch {
@@ -79,11 +74,24 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 	return r
 }
 
-func isWholePrivate(p netip.Prefix) bool {
+// isWidePrivate reports whether a network is private, and one that more than a single site shares.
+func isWidePrivate(p netip.Prefix) bool {
 	for _, whole := range private {
-		if p.Bits() <= whole.Bits() && p.Overlaps(whole) {
-			return true
+		least := 16 // that of a bridge of Docker, or of a network in a cloud
+		if p.Addr().Is6() {
+			least = 48
+		}
+		if p.Bits() >= whole.Bits() && whole.Contains(p.Addr()) {
+			return p.Bits() < max(least, whole.Bits()+1)
 		}
 	}
 	return false
+}
+
+// isOwn reports whether a network has private addresses or those of this machine alone.
+func isOwn(p netip.Prefix) bool {
+	own := append(slices.Clone(private), netip.MustParsePrefix("127.0.0.0/8"))
+	return slices.ContainsFunc(own, func(whole netip.Prefix) bool {
+		return p.Bits() >= whole.Bits() && whole.Contains(p.Addr())
+	})
 }

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -22,6 +21,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"golang.org/x/net/publicsuffix"
 
+	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
 
@@ -32,20 +32,18 @@ func publicURL(ctx context.Context, s Setup) []store.Finding {
 	c := s.Config
 	public := s.public()
 	inside := isLoopback(public.Hostname())
-	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its https:// " +
-		"address"
+	const https = "put a proxy with TLS before the server, and set PUBLIC_URL to its " +
+		"https:// address"
 	switch hint := c.PublicURLHint(); {
 	case hint != "":
 		message, cure := parts(hint)
 		r.warn(id, message, cure)
 	case public.Scheme == "http" && !inside:
 		r.fail(id, fmt.Sprintf("PUBLIC_URL is %s, plain http: whoever listens on the way has "+
-			"passwords, "+
-			"tokens and the cookie, which goes without Secure", public), https)
+			"passwords, tokens and the cookie, which goes without Secure", public), https)
 	case inside && !c.IsLoopback():
-		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but HOST=%s lets other machines connect: for "+
-			"them links "+
-			"in mail lead nowhere", public, c.Host),
+		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but HOST=%s lets other machines connect: "+
+			"for them links in mail lead nowhere", public, c.Host),
 			"set PUBLIC_URL to what browsers use, or HOST to 127.0.0.1")
 	case inside && public.Scheme == "http" && c.Port != 0 && !hasPort(public, c.Port):
 		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but PORT is %d: links in mail lead to "+
@@ -68,9 +66,7 @@ func (s Setup) public() *url.URL {
 }
 
 func isLoopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") ||
-		err == nil && ip.IsLoopback()
+	return config.IsLoopbackHost(host) || strings.HasSuffix(host, ".localhost")
 }
 
 // isInside reports whether the server is for this machine alone.
@@ -90,10 +86,16 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 	answer, err := ask(ctx, s.client(), public.String())
 	switch {
 	case err != nil:
-		r.warn(id, fmt.Sprintf("nobody answers at PUBLIC_URL, seen from here: %v", withoutURL(err)),
-			cureOf(err, "check the name, its DNS and the proxy; from another machine `clientes "+
-				"doctor "+
-				public.String()+"` tells more"))
+		r.warn(id, unanswered("PUBLIC_URL, seen from here", err),
+			cureOf(err, "check the name, its DNS and the proxy; from another machine "+
+				"`clientes doctor "+public.String()+"` tells more"))
+	case answer.location != "":
+		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the token of "+
+			"a request", answer.location), "set PUBLIC_URL to the address that it leads to, or let "+
+			"the proxy pass every path on")
+	case !answer.ours && answer.isOfProxy():
+		r.warn(id, fmt.Sprintf("the proxy at PUBLIC_URL reaches no server: status %d",
+			answer.status), startIt)
 	case !answer.ours:
 		r.warn(id, fmt.Sprintf("what answers at PUBLIC_URL is no server of clientes: status %d",
 			answer.status), "let the proxy there send all paths to this server, or correct "+
@@ -124,15 +126,10 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 		r.ok(id, "PORT=0 takes any free port, so a running server was not looked for")
 		return r
 	}
-	host := c.Host
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	at := url.URL{Scheme: "http", Host: net.JoinHostPort(host, strconv.Itoa(int(c.Port)))}
-	answer, err := ask(ctx, s.client(), at.String())
+	answer, err := ask(ctx, s.client(), config.LocalURL(c.Host, int(c.Port)))
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		r.ok(id, "no server runs at %s now", c.Address())
+	case err != nil && isUnreached(err):
+		r = append(r, bindable(ctx, c.Network(), c.Address())...)
 	case err != nil:
 		r.fail(id, fmt.Sprintf("what listens at %s does not answer as a server of clientes: %v",
 			c.Address(), withoutURL(err)), "stop that program, or choose another PORT")
@@ -148,6 +145,36 @@ func listener(ctx context.Context, s Setup) []store.Finding {
 	return r
 }
 
+// isUnreached reports whether a request failed before anybody could read it.
+func isUnreached(err error) bool {
+	var at *net.OpError
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.As(err, &at) && at.Op == "dial"
+}
+
+// bindable looks whether a server could listen at an address where nobody answers. For that it
+// listens there, for less than a millisecond.
+func bindable(ctx context.Context, network, at string) []store.Finding {
+	const id = "listener"
+	var (
+		r  report
+		lc net.ListenConfig
+	)
+	l, err := lc.Listen(ctx, network, at)
+	switch {
+	case err == nil:
+		_ = l.Close()
+		r.ok(id, "no server runs at %s now", at)
+	case errors.Is(err, syscall.EACCES):
+		r.warn(id, fmt.Sprintf("this user may not listen at %s: ports below 1024 need a right", at),
+			"choose another PORT; or give the server the right: AmbientCapabilities="+
+				"CAP_NET_BIND_SERVICE in systemd")
+	default:
+		r.fail(id, fmt.Sprintf("no server can listen at %s: %v", at, err),
+			"stop what listens there, or choose another PORT")
+	}
+	return r
+}
+
 // client returns a client that asks no proxy of the environment and follows no redirect.
 func (s Setup) client() *http.Client { return newClient(s.RootCAs, s.Dial) }
 
@@ -157,7 +184,7 @@ func newClient(
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:           dial,
-			ExpectContinueTimeout: patience,
+			ExpectContinueTimeout: networkTimeout,
 			DisableKeepAlives:     true,
 			TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},
@@ -176,6 +203,15 @@ type answered struct {
 	location string
 	end      time.Time // of the certificate, the zero time without TLS
 }
+
+// isOfProxy reports whether a proxy has answered because it reaches no server.
+func (a answered) isOfProxy() bool {
+	return a.status == http.StatusBadGateway || a.status == http.StatusServiceUnavailable ||
+		a.status == http.StatusGatewayTimeout
+}
+
+const startIt = "start the server; if it runs, compare its HOST and PORT with where the proxy " +
+	"sends requests"
 
 // ask requests /readyz. A server of clientes repeats the id of the request in every answer.
 func ask(ctx context.Context, client *http.Client, base string) (answered, error) {
@@ -216,6 +252,15 @@ func withoutURL(err error) error {
 	return err
 }
 
+// unanswered returns why nobody can be asked at a place.
+func unanswered(place string, err error) string {
+	var refused *tls.CertificateVerificationError
+	if errors.As(err, &refused) {
+		return fmt.Sprintf("no client trusts the certificate at %s: %v", place, refused.Err)
+	}
+	return fmt.Sprintf("nobody answers at %s: %v", place, withoutURL(err))
+}
+
 // cureOf returns what to do about an error of a connection, or else what is given.
 func cureOf(err error, other string) string {
 	var (
@@ -235,35 +280,32 @@ func cureOf(err error, other string) string {
 		return "renew the certificate, and let the renewal run by itself"
 	case errors.As(err, &lookup):
 		return "make a DNS record for the name, or correct it"
-	case errors.As(err, &noTLS):
+	case errors.As(err, &noTLS), errors.Is(err, http.ErrSchemeMismatch):
 		return "nothing speaks TLS at this port: correct the port or the proxy"
 	}
 	return other
 }
 
-// cookies looks at what browsers will do with the cookie of refresh tokens. It has Secure with
-// https in PUBLIC_URL, and always SameSite=Strict.
+// cookies looks at what browsers will do with the cookie of refresh tokens. It always has
+// SameSite=Strict. Of PUBLIC_URL with http, which takes Secure from it, publicURL speaks.
 func cookies(_ context.Context, s Setup) []store.Finding {
 	const id = "cookies"
 	var r report
 	public := s.public()
-	if public.Scheme == "http" && !s.isInside() {
-		r.warn(id, "PUBLIC_URL is http, so the cookies go without Secure and the prefix __Host-",
-			"set PUBLIC_URL to an https:// address")
-	}
 	for _, origin := range s.Config.CORSOrigins {
 		u, err := url.Parse(origin)
-		if err == nil && strings.HasPrefix(u.Scheme, "http") && siteOf(u) != siteOf(public) {
+		if err != nil || u.Scheme == "http" && public.Scheme == "https" {
+			continue // see origins
+		}
+		if strings.HasPrefix(u.Scheme, "http") && siteOf(u) != siteOf(public) {
 			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, which is of another site than %s: "+
-				"browsers never "+
-				"send the cookie from its pages (SameSite=Strict)", origin, public),
+				"browsers never send the cookie from its pages (SameSite=Strict)", origin, public),
 				"have these pages keep the refresh token themselves (a login without "+
-					"\"cookie\"), or serve "+
-					"them from the site "+siteOf(public))
+					"\"cookie\"), or serve them from the site "+siteOf(public))
 		}
 	}
-	r.okUnless(id, "the cookies are HttpOnly and SameSite=Strict, Secure is "+
-		"%t", public.Scheme == "https")
+	r.okUnless(id, "the cookies are HttpOnly and SameSite=Strict, Secure is %t",
+		public.Scheme == "https")
 	return r
 }
 
@@ -289,26 +331,25 @@ func origins(_ context.Context, s Setup) []store.Finding {
 		}
 		switch inside := isLoopback(u.Hostname()); {
 		case origin == public.String():
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which needs "+
-				"no entry",
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which "+
+				"needs no entry",
 				origin), "take it away")
 		case isLoopback(public.Hostname()):
 		case inside && u.Scheme == "http":
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a user "+
-				"may serve a "+
-				"page of this origin, and use the API with what they have typed there", origin),
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a "+
+				"user may serve a page of this origin, and use the API with what they have "+
+				"typed there", origin),
 				"take it away where the server is more than a developer's")
 		case u.Scheme == "http":
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, plain http: whoever is on the way can "+
-				"change its "+
-				"pages and take the tokens from them", origin),
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, plain http: whoever is on the way "+
+				"can change its pages and take the tokens from them", origin),
 				"serve these pages over https, and name that origin")
 		}
 	}
 	if len(s.Config.CORSOrigins) == 0 {
 		r.ok(id, "no page of another origin may use the API")
 	}
-	r.okUnless(id, "the pages of %s may use the "+
-		"API", strings.Join(slices.Clone(s.Config.CORSOrigins), ", "))
+	r.okUnless(id, "the pages of %s may use the API",
+		strings.Join(slices.Clone(s.Config.CORSOrigins), ", "))
 	return r
 }

@@ -25,9 +25,10 @@ func settings(_ context.Context, s Setup) []store.Finding {
 	case s.Err != nil:
 		r.fail("configuration", s.Err.Error(), "Correct that, and run `clientes config`.")
 	}
+	others := slices.Concat(s.Config.WeakSecrets(), s.Config.ExposedSecrets()) // see secrets, files
 	for _, warning := range s.Config.Warnings() {
-		message, cure := parts(warning)
-		if !slices.Contains(s.Config.Dangers(), warning) {
+		if !slices.Contains(others, warning) {
+			message, cure := parts(warning)
 			r.warn(settingOf(warning), message, cure)
 		}
 	}
@@ -37,8 +38,8 @@ func settings(_ context.Context, s Setup) []store.Finding {
 			set++
 		}
 	}
-	r.okUnless("configuration", "%d settings are set, the others have their defaults, and none "+
-		"has a fault",
+	r.okUnless("configuration", "%d settings are set, the others have their defaults, and "+
+		"none has a fault",
 		set)
 	return r
 }
@@ -46,14 +47,7 @@ func settings(_ context.Context, s Setup) []store.Finding {
 // unusable reports whether one of these settings has a fault.
 func (s Setup) unusable(names ...string) bool {
 	var faults *config.Error
-	if !errors.As(s.Err, &faults) {
-		return false
-	}
-	return slices.ContainsFunc(faults.Faults, func(fault string) bool {
-		return slices.ContainsFunc(names, func(name string) bool {
-			return strings.HasPrefix(fault, name+" ")
-		})
-	})
+	return errors.As(s.Err, &faults) && faults.IsAbout(names...)
 }
 
 // settingOf returns the id of what a fault or warning of the configuration is about.
@@ -81,6 +75,15 @@ func parts(text string) (message, cure string) {
 	if message, cure, ok := strings.Cut(text, "; "); ok {
 		return message, cure
 	}
+	if message, is, ok := strings.Cut(text, ", which is taken as "); ok {
+		return message + ", which another program knows", "write " + is + " instead"
+	}
+	if message, why, ok := strings.Cut(text, ", which is passed over: "); ok {
+		return message + ", which is passed over", "take it out of DATABASE_URL: " + why
+	}
+	if strings.Contains(text, "driver takes: ") {
+		return text, "correct what it names"
+	}
 	for _, sign := range []string{", but has to ", ", but it has to ", ": it has to "} {
 		if message, cure, ok := strings.Cut(text, sign); ok {
 			return message, "it has to " + cure
@@ -99,19 +102,16 @@ func parts(text string) (message, cure string) {
 func secrets(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
-	for _, danger := range c.Dangers() {
-		message, cure := parts(danger)
-		if strings.Contains(danger, "users of this machine") {
-			continue // see files
-		}
+	for _, warning := range c.WeakSecrets() {
+		message, cure := parts(warning)
 		r.fail("secret-strength", message, cure)
 	}
 	switch {
 	case c.Secret == "":
 		return r // a fault of the setting
 	case c.RootSecret == "":
-		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET is "+
-			"derived from it",
+		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET "+
+			"is derived from it",
 			len(c.Secret))
 	default:
 		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are "+
@@ -119,18 +119,25 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 			len(c.Secret), len(c.RootSecret))
 	}
 	for _, previous := range []struct {
-		name    string
-		secrets []string
+		name, of, now string
+		secrets       []string
 	}{
-		{"SECRET_PREVIOUS", c.SecretPrevious}, {"ROOT_SECRET_PREVIOUS", c.RootSecretPrevious},
+		{"SECRET_PREVIOUS", "SECRET", c.Secret, c.SecretPrevious},
+		{"ROOT_SECRET_PREVIOUS", "ROOT_SECRET", c.RootSecret, c.RootSecretPrevious},
 	} {
-		if n := len(previous.secrets); n > 0 {
+		switch n := len(previous.secrets); {
+		case n == 0:
+		case slices.Contains(previous.secrets, previous.now):
+			r.warn("earlier-secrets", fmt.Sprintf("%s has %s itself in it: nothing has been "+
+				"replaced", previous.name, previous.of),
+				"make a new "+previous.of+" (`openssl rand -hex 32`), or take "+previous.name+" away")
+		default:
 			r.warn("earlier-secrets",
-				fmt.Sprintf("%s is still set: what its %d secrets have signed is "+
-					"good", previous.name, n),
-				fmt.Sprintf("take it away %s after the replacement, when no session from before "+
-					"it lives "+
-					"any more; cmd/clientes/SECRETS.md has the steps", c.SessionMax))
+				fmt.Sprintf("%s is still set, with %d in it: what is signed with those is good",
+					previous.name, n),
+				fmt.Sprintf("take it away %.0fh after the replacement, when no session from "+
+					"before it lives any more; cmd/clientes/SECRETS.md has the steps",
+					c.SessionMax.Hours()))
 		}
 	}
 	if len(c.SecretPrevious)+len(c.RootSecretPrevious) == 0 {

@@ -90,7 +90,14 @@ func (v *verifier) try(ctx context.Context, c check) Result {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, maxCheck)
 	defer cancel()
-	seen, err := c.try(limited, v)
+	var seen string
+	err := recovered(func() (err error) {
+		if err := v.renew(limited, v.admin); err != nil {
+			return err
+		}
+		seen, err = c.try(limited, v)
+		return err
+	})
 	r.Took = time.Since(began).Round(time.Millisecond)
 	var (
 		untried *untriedError

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -400,6 +401,10 @@ func (v *verifier) held(
 	}
 	v.requests.Add(1)
 	resp, err := v.client.Do(req)
+	if err != nil && v.proxied && errors.Is(err, context.DeadlineExceeded) {
+		return answer{}, notTried("the proxy before the server keeps a body until it is whole, so " +
+			"nobody sees when the server refuses it; run it past the proxy")
+	}
 	if err != nil {
 		err = request{path: path, method: "POST"}.failed(err)
 		return answer{}, broken("%d bytes of a body that says it has %d were sent, and before the rest "+
@@ -409,6 +414,9 @@ func (v *verifier) held(
 	got, err := drain(resp.Body)
 	return answer{status: resp.StatusCode, header: resp.Header, body: got}, err
 }
+
+const proxyRefuses = "the proxy before the server refuses a body of %d bytes by itself; " +
+	"`clientes doctor URL` says more"
 
 func tryBodyLimits(ctx context.Context, v *verifier) (string, error) {
 	const media = "application/json"
@@ -432,6 +440,9 @@ func tryBodyLimits(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if a.byProxy() {
+			return "", notTried(proxyRefuses, len(within.body))
+		}
 		if a.status != within.status {
 			return "", broken("POST %s with a body of %d bytes is answered %v, not %d", within.path,
 				len(within.body), a, within.status)
@@ -447,6 +458,9 @@ func tryBodyLimits(ctx context.Context, v *verifier) (string, error) {
 	})
 	if err != nil {
 		return "", err
+	}
+	if a.byProxy() {
+		return "", notTried("the proxy before the server refuses a body that is packed by gzip")
 	}
 	if !a.is(http.StatusRequestEntityTooLarge, "body_too_large") {
 		return "", broken("%d bytes that unpack to 8 MiB are answered %v", packed.Len(), a)
@@ -466,6 +480,9 @@ func tryBodyLimits(ctx context.Context, v *verifier) (string, error) {
 			beyond.length)
 		if err != nil {
 			return "", err
+		}
+		if a.byProxy() {
+			return "", notTried(proxyRefuses, max(beyond.length, int64(beyond.begins)))
 		}
 		if !a.is(http.StatusRequestEntityTooLarge, "body_too_large") {
 			return "", broken("POST %s with %d bytes of a body that says it has %d is answered %v",

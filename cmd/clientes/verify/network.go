@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // networkChecks are the promises about headers, cookies, origins and what an answer must not hold.
@@ -120,7 +121,7 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	for _, address := range addresses {
-		if strings.HasPrefix(seen, address) {
+		if seen != real && strings.HasPrefix(seen, address) {
 			return "", broken(
 				"with forged headers the server took %s for the client's address; if this "+
 					"machine is one of TRUSTED_PROXIES, run it from another one", seen)
@@ -143,7 +144,8 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 		for _, address := range addresses {
-			if ip, _ := doctor.Request["address"].(string); strings.HasPrefix(ip, address) {
+			ip, _ := doctor.Request["address"].(string)
+			if ip != real && strings.HasPrefix(ip, address) {
 				return "", broken("/doctor takes a forged address for the client's: %s", ip)
 			}
 		}
@@ -164,20 +166,24 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		len(header), real), nil
 }
 
-// cookieLogin logs a user in with cookies.
-func (v *verifier) cookieLogin(ctx context.Context, u *user) ([]*http.Cookie, answer, error) {
-	r := loginRequest(u.name, u.password, "code", u.code())
-	r.body.(map[string]any)["cookie"] = true
-	a, err := v.want(ctx, http.StatusOK, r)
-	if err != nil {
-		return nil, a, err
+// cookieVisit is visit with cookies.
+func (v *verifier) cookieVisit(
+	ctx context.Context,
+) (s *session, cookies []*http.Cookie, a answer, err error) {
+	if s, err = v.visit(ctx, "viewer"); err != nil {
+		return nil, nil, a, err
 	}
-	cookies := cookiesOf(a)
+	r := loginRequest(s.user.name, s.user.password, "code", s.user.code())
+	r.body.(map[string]any)["cookie"] = true
+	if a, err = v.want(ctx, http.StatusOK, r); err != nil {
+		return nil, nil, a, err
+	}
+	cookies = cookiesOf(a)
 	for _, c := range cookies {
 		v.hide(c.Value)
 	}
 	v.hide(a.member("token"))
-	return cookies, a, nil
+	return s, cookies, a, nil
 }
 
 func cookiesOf(a answer) []*http.Cookie { return (&http.Response{Header: a.header}).Cookies() }
@@ -200,11 +206,7 @@ func cookieFlags(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := v.visit(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	cookies, a, err := v.cookieLogin(ctx, s.user)
+	_, cookies, a, err := v.cookieVisit(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -277,11 +279,7 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := v.visit(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	cookies, a, err := v.cookieLogin(ctx, s.user)
+	s, cookies, a, err := v.cookieVisit(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -416,12 +414,8 @@ func corsClosed(ctx context.Context, v *verifier) (string, error) {
 		len(origins)), nil
 }
 
-// ofProxy is how the Server header of a proxy begins, which says nothing of the server behind it.
-var ofProxy = regexp.MustCompile(
-	`(?i)^(nginx|openresty|apache|caddy|haproxy|envoy|traefik|cloudflare|microsoft-iis)`)
-
-// hasVersion finds a version in a Server header.
-var hasVersion = regexp.MustCompile(`[0-9]`)
+// ownName finds this program in a Server header. Proxies name themselves there.
+var ownName = regexp.MustCompile(`(?i)clientes|\bgo\b|\bgin\b`)
 
 func headers(ctx context.Context, v *verifier) (string, error) {
 	s, err := v.visit(ctx, "viewer")
@@ -463,8 +457,7 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		path, _, _ := strings.Cut(r.path, "?")
-		where := fmt.Sprintf("%s %s (%d)", r.method, path, a.status)
+		where := fmt.Sprintf("%v (%d)", r.request, a.status)
 		h := a.header
 		policy := h.Get("Content-Security-Policy")
 		html := strings.HasPrefix(h.Get("Content-Type"), "text/html")
@@ -473,8 +466,9 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 				"X-Content-Type-Options",
 			) != "nosniff",
 			"has X-Powered-By": h.Get("X-Powered-By") != "",
-			"tells a version in Server": hasVersion.MatchString(h.Get("Server")) &&
-				!ofProxy.MatchString(h.Get("Server")),
+			"names the program in Server": ownName.MatchString(
+				h.Get("Server"),
+			),
 			"has no Content-Security-Policy": policy == "",
 			"may be framed": !strings.Contains(
 				policy,
@@ -496,7 +490,7 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 				!strings.Contains(h.Get("WWW-Authenticate"), `error="insufficient_scope"`),
 			"has no Allow": a.status == 405 &&
 				h.Get("Allow") == "",
-			"is compressed although it has a token": (path == "/login" || path == "/refresh") &&
+			"is compressed although it has a token": (r.path == "/login" || r.path == "/refresh") &&
 				r.method == "POST" &&
 				h.Get("Content-Encoding") != "",
 			"has no Strict-Transport-Security behind https": public.Scheme == "https" &&
@@ -513,7 +507,7 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 		err = broken("a bad token is answered %v without error=\"invalid_token\"", a)
 	}
 	return fmt.Sprintf(
-		"%d answers, each with nosniff, a content policy and no version; private ones "+
+		"%d answers, each with nosniff and a content policy; private ones "+
 			"with no-store", len(requests)), err
 }
 
@@ -612,6 +606,7 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 		},
 		{method: "POST", path: "/email/confirm", body: `{"token":"` + long + `"}`},
 	}
+	var byProxy atomic.Int64
 	calls := make([]func() error, len(requests))
 	for i, r := range requests {
 		r.token = s.token
@@ -634,8 +629,9 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 			if a.status < 400 {
 				return nil // as a search for odd characters is
 			}
-			if a.status == http.StatusBadRequest && a.header.Get("X-Request-Id") == "" {
-				return nil // a proxy has refused it
+			if a.byProxy() {
+				byProxy.Add(1)
+				return nil
 			}
 			if a.code() == "" || a.member("message") == "" || a.member("request_id") == "" {
 				return broken("%s was answered %v without message, code and request_id", where, a)
@@ -646,9 +642,13 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 	if err := together(4, calls...); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf(
+	seen := fmt.Sprintf(
 		"%d odd requests, no 5xx, each refusal with message, code and request_id, none with "+
-			"a word of the inside", len(requests)), nil
+			"a word of the inside", len(requests))
+	if n := byProxy.Load(); n > 0 {
+		seen += fmt.Sprintf("; the proxy itself refused %d of them", n)
+	}
+	return seen, nil
 }
 
 // hashes finds password hashes, keys and the members that would hold them.
@@ -689,13 +689,12 @@ func secretsInAnswers(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		path, _, _ := strings.Cut(r.path, "?")
 		if found := hashes.Find(a.body); found != nil {
-			return "", broken("%s %s is answered with something like %q", r.method, path, found)
+			return "", broken("%v is answered with something like %q", r, found)
 		}
 		for _, secret := range secrets {
 			if strings.Contains(string(a.body), secret) {
-				return "", broken("%s %s is answered with a secret of this run", r.method, path)
+				return "", broken("%v is answered with a secret of this run", r)
 			}
 		}
 	}

@@ -35,7 +35,10 @@ func tryPagingComplete(ctx context.Context, v *verifier) (string, error) {
 		failed error
 	)
 	group.Go(func() {
-		writes, failed = v.churn(writing, stay)
+		failed = recovered(func() (err error) {
+			writes, err = v.churn(writing, stay)
+			return err
+		})
 		if failed != nil && writing.Err() == nil {
 			stop()
 		}

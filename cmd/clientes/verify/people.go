@@ -15,6 +15,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // user is somebody who can log in.
@@ -35,6 +38,8 @@ type session struct {
 	token   string
 	refresh string
 	device  string
+	expires time.Time     // of the token, by the clock here
+	idle    time.Duration // how long the session lives without a use
 }
 
 // newUser makes a user of a role. There is no email, so no mail about the user is sent to anybody.
@@ -81,10 +86,14 @@ func (v *verifier) newSession(ctx context.Context, role string) (*session, error
 	return v.login(ctx, u)
 }
 
+// visitLogins is how often a check may log in the user of visit, the first time included. There are
+// ten recovery codes.
+const visitLogins = 6
+
 // shared returns a session of a role for checks that neither end it nor change its user.
 func (v *verifier) shared(ctx context.Context, role string) (*session, error) {
 	if s := v.sharedSessions[role]; s != nil {
-		return s, nil
+		return s, v.renew(ctx, s)
 	}
 	s, err := v.newSession(ctx, role)
 	if err == nil {
@@ -94,13 +103,13 @@ func (v *verifier) shared(ctx context.Context, role string) (*session, error) {
 }
 
 // visit returns a session of its own, of the user whom shared made. It costs one password hash less
-// than a new user.
+// than a new user. The check may log that user in a few times more.
 func (v *verifier) visit(ctx context.Context, role string) (*session, error) {
 	s, err := v.shared(ctx, role)
 	if err != nil {
 		return nil, err
 	}
-	if s.user.recovery != nil && len(s.user.recovery) < 3 { // each login takes a code
+	if s.user.recovery != nil && len(s.user.recovery) < visitLogins { // each login takes a code
 		delete(v.sharedSessions, role)
 		return v.newSession(ctx, role)
 	}
@@ -134,6 +143,23 @@ func (v *verifier) loginAt(
 	return s, v.enrol(ctx, s)
 }
 
+// renew sees to it that the token of a session is good for some seconds. TOKEN_TTL and SESSION_IDLE
+// may be ten seconds.
+func (v *verifier) renew(ctx context.Context, s *session) error {
+	if time.Until(s.expires) > 5*time.Second {
+		return nil
+	}
+	next, err := v.refresh(ctx, s)
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		next, err = v.login(ctx, s.user)
+	}
+	if err == nil {
+		*s = *next
+	}
+	return err
+}
+
 // refresh uses the refresh token of a session up.
 func (v *verifier) refresh(ctx context.Context, s *session) (*session, error) {
 	a, err := v.want(ctx, http.StatusOK, refreshRequest(s.refresh))
@@ -155,6 +181,8 @@ func (v *verifier) granted(a answer, u *user) (*session, error) {
 		Token   string `json:"token"`
 		Refresh string `json:"refresh_token"`
 		Device  string `json:"device"`
+		Seconds int    `json:"expires_in"`
+		Idle    int    `json:"refresh_expires_in"`
 	}
 	if err := a.into(&grant); err != nil {
 		return nil, err
@@ -163,7 +191,9 @@ func (v *verifier) granted(a answer, u *user) (*session, error) {
 		return nil, broken("a login or refresh answered %v without a token", a)
 	}
 	v.hide(grant.Token, grant.Refresh, grant.Device)
-	return &session{u, grant.Token, grant.Refresh, grant.Device}, nil
+	expires := time.Now().Add(time.Duration(grant.Seconds) * time.Second)
+	idle := time.Duration(grant.Idle) * time.Second
+	return &session{u, grant.Token, grant.Refresh, grant.Device, expires, idle}, nil
 }
 
 // code returns a code of the second factor that has not been used, "" if there is none.
@@ -206,7 +236,7 @@ func (v *verifier) enrol(ctx context.Context, s *session) error {
 	if !required {
 		return nil
 	}
-	if s.user.password == "" || !strings.HasPrefix(strings.ToLower(s.user.name), "verify-") {
+	if !strings.HasPrefix(strings.ToLower(s.user.name), "verify-") {
 		return errors.New("the server requires a second factor of this admin, who has none; " +
 			"set it up first, and give its current code with --code")
 	}
@@ -289,13 +319,21 @@ func (v *verifier) findClientes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var found []struct {
-		ID int64 `json:"id"`
-	}
+	var found []jsontext.Value
 	if err := a.into(&found); err != nil {
 		return err
 	}
-	for _, c := range found {
+	for _, text := range found {
+		var c struct {
+			ID int64 `json:"id"`
+		}
+		// A server whose search is broken answers everybody's customers.
+		if !strings.Contains(strings.ToLower(string(text)), v.tag) {
+			continue
+		}
+		if err := json.Unmarshal(text, &c); err != nil {
+			return err
+		}
 		v.clientes[c.ID] = true
 	}
 	return nil
@@ -330,7 +368,8 @@ func (v *verifier) removeUser(ctx context.Context, name string, id int64) error 
 		path := "/users?user=" + url.QueryEscape(name)
 		a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: path})
 		var found []struct {
-			ID int64 `json:"id"`
+			ID   int64  `json:"id"`
+			User string `json:"user"`
 		}
 		if err == nil {
 			err = a.into(&found)
@@ -340,7 +379,9 @@ func (v *verifier) removeUser(ctx context.Context, name string, id int64) error 
 		}
 		ids = nil
 		for _, u := range found {
-			ids = append(ids, u.ID)
+			if strings.EqualFold(u.User, name) { // see findClientes
+				ids = append(ids, u.ID)
+			}
 		}
 	}
 	for _, id := range ids {

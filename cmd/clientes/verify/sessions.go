@@ -259,12 +259,17 @@ func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
 			"of theirs was accepted afterwards", rounds, granted), nil
 }
 
-func logoutAll(ctx context.Context, v *verifier) (string, error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return "", err
+// twoSessions makes a viewer and logs them in twice.
+func (v *verifier) twoSessions(ctx context.Context) (first, second *session, err error) {
+	if first, err = v.newSession(ctx, "viewer"); err != nil {
+		return nil, nil, err
 	}
-	second, err := v.login(ctx, first.user)
+	second, err = v.login(ctx, first.user)
+	return first, second, err
+}
+
+func logoutAll(ctx context.Context, v *verifier) (string, error) {
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -418,6 +423,10 @@ func refreshLost(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if lost.idle < v.cfg.RefreshGrace+5*time.Second {
+		return "", notTried("a session ends after %v without a use, and REFRESH_GRACE is %v",
+			lost.idle, v.cfg.RefreshGrace)
+	}
 	if !pause(ctx, v.cfg.RefreshGrace+time.Second) {
 		return "", ctx.Err()
 	}
@@ -556,11 +565,7 @@ func (v *verifier) sessionsOf(ctx context.Context, s *session) (all []listed, er
 }
 
 func sessionEnd(ctx context.Context, v *verifier) (string, error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	second, err := v.login(ctx, first.user)
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -631,11 +636,7 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 func (v *verifier) ends(
 	ctx context.Context, end func(ctx context.Context, s *session) error,
 ) (u *user, device, seen string, err error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return nil, "", "", err
-	}
-	second, err := v.login(ctx, first.user)
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return nil, "", "", err
 	}
@@ -766,7 +767,7 @@ func adminEndsSessions(ctx context.Context, v *verifier) (string, error) {
 func stepUp(ctx context.Context, v *verifier) (string, error) {
 	x, err := v.sample(ctx)
 	if err == nil {
-		err = v.secretSigns(ctx, x)
+		err = v.secretSigns(x.session.token, v.admin.token)
 	}
 	if err != nil {
 		return "", err
@@ -781,14 +782,14 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	path := "/users/" + decimal(victim.user.id)
-	silent := c.without("auth_time")
-	if v.admin.user.recovery == nil && v.cfg.Admin.Code == "" {
-		silent = silent.without("amr") // which a second factor that is required has to be in
+	timeless := c.without("auth_time")
+	if !v.adminHasFactor() { // it may be required, and amr tells of it
+		timeless = timeless.without("amr")
 	}
 	tried := 0
 	for what, old := range map[string]claims{
 		"a login six minutes ago": c.with("auth_time", v.cfg.Now().Add(-6*time.Minute).Unix()),
-		"no time of its login":    silent,
+		"no time of its login":    timeless,
 		"a login in the future":   c.with("auth_time", v.cfg.Now().Add(10*time.Minute).Unix()),
 	} {
 		token := signed(header, old.encoded(), v.cfg.Secret, sha256.New)
@@ -836,7 +837,7 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 // wrongProof returns an error if a wrong password of the admin is taken for the right one. It is
 // one failure of the admin's, until the next login. An admin with a second factor would need codes.
 func (v *verifier) wrongProof(ctx context.Context, path string) error {
-	if v.admin.user.recovery != nil || v.cfg.Admin.Code != "" {
+	if v.adminHasFactor() {
 		return nil
 	}
 	r := request{method: "PATCH", path: path, body: map[string]any{
@@ -853,6 +854,11 @@ func (v *verifier) wrongProof(ctx context.Context, path string) error {
 	r.body = map[string]any{"email": "", "current": v.admin.user.password}
 	_, err = v.wantAsAdmin(ctx, http.StatusOK, r)
 	return err
+}
+
+// adminHasFactor reports whether the admin has logged in with a second factor.
+func (v *verifier) adminHasFactor() bool {
+	return v.admin.user.recovery != nil || v.cfg.Admin.Code != ""
 }
 
 func ownProof(ctx context.Context, v *verifier) (string, error) {

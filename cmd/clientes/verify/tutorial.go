@@ -235,11 +235,7 @@ func trySessionLength(ctx context.Context, v *verifier) (string, error) {
 }
 
 func tryCookieReplaced(ctx context.Context, v *verifier) (string, error) {
-	s, err := v.visit(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	cookies, a, err := v.cookieLogin(ctx, s.user)
+	s, cookies, a, err := v.cookieVisit(ctx)
 	if err != nil {
 		return "", err
 	}

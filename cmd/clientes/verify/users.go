@@ -104,6 +104,15 @@ func (v *verifier) routes(ctx context.Context) ([]route, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b route) int { return strings.Compare(a.String(), b.String()) })
+	// A server with CONSOLE=off publishes the pages for people and has none.
+	if a, err = v.do(ctx, request{method: "GET", path: "/login"}); err != nil {
+		return nil, err
+	}
+	if a.is(http.StatusMethodNotAllowed, "method_not_allowed") {
+		all = slices.DeleteFunc(all, func(r route) bool {
+			return r.method == "GET" && r.path == "/login" || strings.HasPrefix(r.path, "/app")
+		})
+	}
 	return all, nil
 }
 
@@ -115,16 +124,8 @@ func tryMethods(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	page, err := v.do(ctx, request{method: "GET", path: "/login"})
-	if err != nil {
-		return "", err
-	}
 	takes := make(map[string][]string)
 	for _, r := range routes {
-		ofConsole := strings.HasPrefix(r.path, "/app") || r.String() == "GET /login"
-		if ofConsole && page.status != http.StatusOK {
-			continue // it is off
-		}
 		if !strings.Contains(r.path, "{") { // the name of a file, which may be none
 			takes[r.path] = append(takes[r.path], r.method)
 		}

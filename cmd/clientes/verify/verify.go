@@ -13,18 +13,19 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode"
 )
 
 const (
@@ -77,8 +78,8 @@ var ErrUnknownAdmin = errors.New("the server does not accept the admin's user na
 
 // Check returns an error that says what is wrong with a Config.
 func (c Config) Check() error {
-	for _, server := range append([]string{c.URL}, c.Replicas...) {
-		if _, err := baseOf(server); err != nil {
+	for _, server := range c.servers() {
+		if _, err := ServerURL(server); err != nil {
 			return err
 		}
 	}
@@ -90,19 +91,22 @@ func (c Config) Check() error {
 	return nil
 }
 
-// baseOf returns the URL of a server without a slash at its end.
-func baseOf(server string) (string, error) {
+func (c Config) servers() []string { return append([]string{c.URL}, c.Replicas...) }
+
+// ServerURL returns the URL of a server, without a path, or an error that says what is wrong with
+// the text.
+func ServerURL(server string) (*url.URL, error) {
 	u, err := url.Parse(server)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return "", fmt.Errorf("%q is not the URL of a server; write it as http://127.0.0.1:3000",
+		return nil, fmt.Errorf("%q is not the URL of a server; write it as http://127.0.0.1:3000",
 			withoutUser(server))
 	case u.User != nil:
-		return "", errors.New("the URL must not hold a user name or a password; give --user")
+		return nil, errors.New("the URL must not hold a user name or a password; give --user")
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return "", fmt.Errorf("%q has more than a scheme, a host and a port", server)
+		return nil, fmt.Errorf("%q has more than a scheme, a host and a port", server)
 	}
-	return u.Scheme + "://" + u.Host, nil
+	return &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}, nil
 }
 
 func withoutUser(text string) string {
@@ -112,17 +116,6 @@ func withoutUser(text string) string {
 		}
 	}
 	return text
-}
-
-// IsLoopback reports whether a server is on this machine by its URL. A name other than localhost is
-// not resolved.
-func IsLoopback(server string) bool {
-	u, err := url.Parse(server)
-	if err != nil {
-		return false
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	return err == nil && ip.IsLoopback() || u.Hostname() == "localhost"
 }
 
 // verifier is one run.
@@ -139,6 +132,8 @@ type verifier struct {
 	admin    *session // see asAdmin
 
 	sharedSessions map[string]*session // by role, see shared
+
+	proxied bool // a proxy before the server names itself
 
 	slowed bool   // the server slows down logins from this address
 	pairs  []pair // the wrong logins whose answers were compared, for their times
@@ -161,11 +156,15 @@ func newVerifier(cfg Config) (*verifier, error) {
 		client: cfg.Client, users: make(map[string]int64), clientes: make(map[int64]bool),
 		sharedSessions: make(map[string]*session),
 	}
-	v.base, _ = baseOf(cfg.URL)
-	for _, server := range cfg.Replicas {
-		other, _ := baseOf(server)
-		v.others = append(v.others, other)
+	bases := []string{}
+	for _, server := range cfg.servers() {
+		base, err := ServerURL(server)
+		if err != nil {
+			return nil, err
+		}
+		bases = append(bases, base.String())
 	}
+	v.base, v.others = bases[0], bases[1:]
 	if v.client == nil {
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 64
@@ -186,19 +185,28 @@ func Ready(ctx context.Context, cfg Config) error {
 	defer v.client.CloseIdleConnections()
 	for _, server := range v.servers() {
 		a, err := v.do(ctx, request{method: "GET", path: "/readyz", server: server})
-		var refused *net.OpError
+		var (
+			refused    *net.OpError
+			unverified *tls.CertificateVerificationError
+		)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case errors.Is(err, http.ErrSchemeMismatch):
+			return fmt.Errorf("the server at %s speaks no TLS; give its URL with http://", server)
+		case errors.As(err, &unverified):
+			return fmt.Errorf("the certificate of %s is not one that this machine trusts: %w; "+
+				"SSL_CERT_FILE in the environment names a file of your own authority", server,
+				unverified.Err)
 		case errors.As(err, &refused):
 			return fmt.Errorf("no server answers at %s; is it running? (%w)", server, err)
 		case err != nil:
 			return fmt.Errorf("the server at %s cannot be tried: %w", server, err)
 		case a.status/100 == 3:
 			return fmt.Errorf("the server at %s redirects; give the URL that it leads to", server)
-		case a.status != http.StatusOK:
+		case a.status == http.StatusServiceUnavailable:
 			return fmt.Errorf("the server at %s is not ready: %v", server, a)
-		case a.member("status") != "ok":
+		case a.status != http.StatusOK || a.member("status") != "ok":
 			return fmt.Errorf("the server at %s is not clientes: /readyz answers something else",
 				server)
 		}
@@ -226,7 +234,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	if err := v.begin(bounded); err != nil {
 		return Report{}, err
 	}
-	report.Server = v.version(bounded)
+	report.Server = v.hidden(v.version(bounded))
 	for _, c := range checks() {
 		if len(cfg.Only) > 0 && !slices.Contains(cfg.Only, c.id) {
 			continue
@@ -257,6 +265,9 @@ func (v *verifier) begin(ctx context.Context) error {
 		return ErrUnknownAdmin
 	case errors.As(err, &refused) && refused.code() == "mfa_required":
 		return errors.New("this admin has a second factor; give its current code with --code")
+	case errors.As(err, &refused) && refused.code() == "mfa_invalid":
+		return errors.New("the server does not accept this code of the admin's second factor; " +
+			"give the one that the app shows now, which works once")
 	case errors.As(err, &refused) && refused.status == http.StatusTooManyRequests:
 		return fmt.Errorf("the server slows down logins from this address, or of this user; "+
 			"try again in %s s", cmp.Or(refused.header.Get("Retry-After"), "some"))
@@ -272,7 +283,7 @@ func (v *verifier) begin(ctx context.Context) error {
 	case a.status != http.StatusOK:
 		return fmt.Errorf("list users: %w", &refusedError{a})
 	}
-	v.admin = s
+	v.admin, v.proxied = s, a.named()
 	return nil
 }
 
@@ -302,14 +313,20 @@ func (v *verifier) hide(secrets ...string) {
 	}
 }
 
-// hidden returns a text without the secrets of the run.
+// hidden returns a text without the secrets of the run, on one line and without what a terminal
+// obeys: the server may have written part of it.
 func (v *verifier) hidden(text string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range v.secrets {
 		text = strings.ReplaceAll(text, s, "…")
 	}
-	return text
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, strings.Join(strings.Fields(text), " "))
 }
 
 // drain reads an answer up to a limit, so that a server cannot fill the memory.

@@ -116,6 +116,7 @@ func TestOutcomes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.admin = &session{expires: time.Now().Add(time.Hour)}
 	for _, c := range []struct {
 		err  error
 		want Outcome
