@@ -231,7 +231,7 @@ func TestVerifyFindsPlantedFaults(t *testing.T) {
 	if !long() {
 		t.Skip("TEST_LONG is not set")
 	}
-	building, trying := make(chan struct{}, 2), make(chan struct{}, 2)
+	building, trying := make(chan struct{}, 2), make(chan struct{}, 3) // verify mostly waits
 	faults := append(readFaults(t),
 		planted{name: "none"}, planted{name: "none, three replicas", replicas: true})
 	for _, f := range faults {
