@@ -379,8 +379,8 @@ func (v *visit) asAdmin(ctx context.Context) {
 	for _, f := range seen.Findings {
 		if f.ID == "request-scheme" && f.Level == store.LevelFail && v.URL.Scheme == "https" {
 			v.warn(f.ID, "this client came over https, but the proxy writes X-Forwarded-Proto: "+
-				seen.Request.ForwardedProto, "let the proxy that ends TLS set the header, and those "+
-				"behind it pass it on as it came")
+				seen.Request.ForwardedProto, "let the proxy that ends TLS set the header, and "+
+				"those behind it pass it on as it came")
 		} else if v.Setup || strings.HasPrefix(f.ID, "request-") {
 			v.report = append(v.report, store.Finding(f))
 		}
