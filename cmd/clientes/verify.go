@@ -80,11 +80,15 @@ func (p *program) listPromises(asJSON bool) error {
 		}
 		return printJSON(p.stdout, all)
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	var lines strings.Builder
+	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
+	indent := 0 // of the sentences
 	for _, promise := range verify.Promises() {
 		fmt.Fprintf(table, "%s\t%s\n", promise.ID, promise.Sentence)
+		indent = max(indent, len(promise.ID)+2)
 	}
-	return table.Flush()
+	table.Flush() // to memory
+	return writeFolded(p.stdout, lines.String(), indent)
 }
 
 // verify runs the checks and writes the report.
@@ -114,8 +118,8 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	}
 	for _, one := range append([]string{server}, o.replicas...) {
 		if isRemote(one) && isPlain(one) {
-			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; "+
-				"give its https:// URL, or run the command on that machine", one)}
+			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give "+
+				"its https:// URL, or run the command on that machine", one)}
 		}
 	}
 	var c config.Config
@@ -125,6 +129,7 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
+			cfg.SignupClosed = c.Signup == "closed"
 			cfg.BehindProxy = c.TrustsLoopback()
 		}
 	}
@@ -169,17 +174,19 @@ func (p *program) runChecks(
 	if err != nil {
 		return report, err
 	}
+	defer func() { // also after a panic
+		if left := remove(); left != nil && err == nil {
+			report.Left = append(report.Left, left.Error())
+		} else {
+			err = errors.Join(err, left)
+		}
+	}()
 	cfg.Admin = admin
 	report, err = verify.Run(ctx, cfg)
 	if errors.Is(err, verify.ErrUnknownAdmin) {
 		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this "+
 			"folder names: the admin who was made there is unknown to it; change to its "+
 			"folder, or give --user NAME", cfg.URL)
-	}
-	if left := remove(); left != nil && err == nil {
-		report.Left = append(report.Left, left.Error())
-	} else {
-		err = errors.Join(err, left)
 	}
 	return report, err
 }
@@ -194,7 +201,15 @@ func (o verifyOptions) writer() (func(verify.Report, io.Writer) error, error) {
 	case o.markdown:
 		return verify.Report.WriteMarkdown, nil
 	}
-	return verify.Report.WriteText, nil
+	return writeTextReport, nil
+}
+
+func writeTextReport(r verify.Report, w io.Writer) error {
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		return err
+	}
+	return writeFolded(w, b.String(), len("  passed    "))
 }
 
 // output returns where the report goes.
@@ -228,7 +243,9 @@ func makeAdmin(
 ) (admin verify.Credentials, remove func() error, err error) {
 	name := "verify-" + strings.ToLower(rand.Text()[:10])
 	// As long as the largest PASSWORD_MIN wants it.
-	admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
+	admin = verify.Credentials{
+		User: name, Password: rand.Text() + rand.Text() + rand.Text(), Temporary: true,
+	}
 	add := func(ctx context.Context, accounts *auth.Accounts) error {
 		u := store.User{Name: name, Role: store.Admin}
 		_, err := accounts.Add(ctx, u, admin.Password)

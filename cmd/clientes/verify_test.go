@@ -146,9 +146,12 @@ func TestVerifyWithARequiredSecondFactor(t *testing.T) {
 	if after := f.rows(t); after != before {
 		t.Errorf("before %s, afterwards %s", before, after)
 	}
-	// The one of the operator has none, and verify must not set one up.
-	call(t, nil, goodPassword, "verify", f.on(0).url(""), "--user", "boss", "--password-stdin").
-		want(t, 1, "", "requires a second factor of this admin")
+	// The one of the operator has none, and verify must not set one up, whatever the name.
+	f.command(t, goodPassword, "user", "add", "verify-team", "--role", "admin", "--password-stdin")
+	for _, name := range []string{"boss", "verify-team"} {
+		call(t, nil, goodPassword, "verify", f.on(0).url(""), "--user", name, "--password-stdin").
+			want(t, 1, "", "requires a second factor of this admin")
+	}
 }
 
 // What is broken is found, and said with exit status 1.
@@ -175,7 +178,7 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 	t.Cleanup(broken.Close)
 	vars := map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}
 	before := f.rows(t)
-	// With a login, since verify makes no admin for a server that checks no signature.
+	// With a login, since it does not tell which tokens SECRET has signed.
 	got := call(t, vars, goodPassword, "verify", broken.URL, "--user", "boss", "--password-stdin",
 		"--check", "headers", "--check", "token-alg-none", "--check", "logout-everywhere",
 		"--check", "request-id")
@@ -239,6 +242,27 @@ func TestVerifyIsInterrupted(t *testing.T) {
 	}
 }
 
+// A report that nobody reads ends the process. Nothing is left behind.
+func TestVerifyIntoAClosedPipe(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, engineURLs(t)["sqlite"](t))
+	f.addAdmin(t)
+	before := f.rows(t)
+	r, w, err := os.Pipe()
+	authtest.Must(t, err)
+	r.Close()
+	defer w.Close()
+	cmd := command(t, []string{"DATABASE_URL=" + f.databaseURL, "SECRET=" + goodSecret},
+		"verify", f.on(0).url(""), "--check", "token-alg-none")
+	cmd.Stdout = w
+	if cmd.Run() == nil {
+		t.Error("the report was written")
+	}
+	if after := f.rows(t); after != before {
+		t.Errorf("before %s, afterwards %s", before, after)
+	}
+}
+
 // Where verify cannot begin it says why, and makes nothing.
 func TestVerifyRefuses(t *testing.T) {
 	t.Parallel()
@@ -264,6 +288,9 @@ func TestVerifyRefuses(t *testing.T) {
 		{f.databaseURL, []string{"https://example.com"}, 2, "give --user NAME"},
 		{f.databaseURL, []string{server, "--replica", "https://example.com"}, 2,
 			"give --user NAME"},
+		{f.databaseURL, []string{"http://example.com", "--user", "boss"}, 2, "in clear"},
+		{f.databaseURL, []string{server, "--replica", "http://192.0.2.1", "--user", "boss"}, 2,
+			"in clear"},
 		{f.databaseURL, []string{server + "/x"}, 2, "more than a scheme, a host and a port"},
 		{f.databaseURL, []string{"http://a:b@127.0.0.1"}, 2, "must not hold a user name"},
 		{f.databaseURL, []string{"127.0.0.1:3000"}, 2, "is not the URL of a server"},
@@ -283,10 +310,14 @@ func TestVerifyRefuses(t *testing.T) {
 	if _, err := os.Stat(missing); err == nil {
 		t.Error("a database was made by accident")
 	}
-	// The server of another database does not know the admin, who is removed again.
+	// The server of another secret may be anybody's: it does not get the password of an admin.
 	g := &fleet{databaseURL: other}
 	g.addAdmin(t)
 	before := g.rows(t)
+	strange := vars(other)
+	strange["SECRET"] = otherSecret
+	call(t, strange, "", "verify", server).want(t, 1, "", "does not know SECRET of this folder")
+	// The server of another database does not know the admin, who is removed again.
 	call(t, vars(other), "", "verify", server).want(t, 1, "", "uses another database")
 	if after := g.rows(t); after != before {
 		t.Errorf("before %s, afterwards %s", before, after)

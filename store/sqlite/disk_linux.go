@@ -53,6 +53,10 @@ func examineFileSystem(folder string) store.Finding {
 			"Postgres; a volume of the container's engine is one",
 			"the file system of %s (%s) belongs to a program, which may not keep locks and "+
 				"writes as a disk does", folder, kind)
+	case kind == "tmpfs" || kind == "ramfs":
+		return failure(id, "name a file on a disk of this machine in DATABASE_URL",
+			"the file system of %s (%s) is in memory, and lost when the machine stops", folder,
+			kind)
 	case kind == "":
 		return okay(id, "of which kind the file system of %s is cannot be seen", folder)
 	}

@@ -90,10 +90,9 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 			cureOf(err, "check the name, its DNS and the proxy; from another machine "+
 				"`clientes doctor "+public.String()+"` tells more"))
 	case answer.location != "":
-		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the "+
-			"token of a request", answer.location),
-			"set PUBLIC_URL to the address that it leads to, "+
-				"or let the proxy pass every path on")
+		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the token of "+
+			"a request", answer.location), "set PUBLIC_URL to the address that it leads to, or "+
+			"let the proxy pass every path on")
 	case !answer.ours && answer.isOfProxy():
 		r.warn(id, fmt.Sprintf("the proxy at PUBLIC_URL reaches no server: status %d",
 			answer.status), startIt)

@@ -130,8 +130,8 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 		case slices.Contains(previous.secrets, previous.now):
 			r.warn("earlier-secrets", fmt.Sprintf("%s has %s itself in it: nothing has been "+
 				"replaced", previous.name, previous.of),
-				fmt.Sprintf("make a new %s (`openssl rand -hex 32`), or take %s away",
-					previous.of, previous.name))
+				"make a new "+previous.of+" (`openssl rand -hex 32`), or take "+previous.name+
+					" away")
 		default:
 			r.warn("earlier-secrets",
 				fmt.Sprintf("%s is still set, with %d in it: what is signed with those is good",

@@ -151,9 +151,8 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 
 // cell returns a text that does not end a cell of a table, and is no markup.
 func cell(text string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", `\`, `\\`, "|", `\|`, "`", "\\`", "[",
-		`\[`,
-		"*", `\*`, "@", `\@`, "\n", " ", "\r", " ").Replace(text)
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", `\`, `\\`, "|", `\|`, "`", "\\`",
+		"[", `\[`, "*", `\*`, "@", `\@`, "\n", " ", "\r", " ").Replace(text)
 }
 
 // WriteJSON writes the report for a script.
