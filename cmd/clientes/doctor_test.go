@@ -272,8 +272,6 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"request-address", store.LevelWarn, "which TRUSTED_PROXIES trusts too"},
 		{"another Host", good + to(sound, body+proto+adds), leads, "https", now,
 			"request-host", store.LevelWarn, "proxy_set_header Host $host"},
-		{"plain http is passed on", good + to(sound, all), to(sound, all), "http", now,
-			"url-login", store.LevelFail, "the password was not sent"},
 		{"no TLS", good + to(sound, all), to(sound, all), "http", now,
 			"url-tls", store.LevelFail, "plain http"},
 		{"http beside https", good + to(sound, all), to(sound, all), "https", now,
