@@ -272,8 +272,6 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"request-address", store.LevelWarn, "which TRUSTED_PROXIES trusts too"},
 		{"another Host", good + to(sound, body+proto+adds), leads, "https", now,
 			"request-host", store.LevelWarn, "proxy_set_header Host $host"},
-		{"plain http is passed on", good + to(sound, all), to(sound, all), "http", now,
-			"request-scheme", store.LevelFail, "in plain http, with the token in it"},
 		{"no TLS", good + to(sound, all), to(sound, all), "http", now,
 			"url-tls", store.LevelFail, "plain http"},
 		{"http beside https", good + to(sound, all), to(sound, all), "https", now,
