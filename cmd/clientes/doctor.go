@@ -116,7 +116,9 @@ func (p *program) printFindings(found []store.Finding, asJSON bool) error {
 	if asJSON {
 		return printJSON(p.stdout, wire.Findings(found))
 	}
-	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+	var lines strings.Builder
+	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
+	indent := 0 // of the sentences
 	count := make(map[store.Level]int)
 	for _, level := range []store.Level{store.LevelOK, store.LevelWarn, store.LevelFail} {
 		for _, f := range found {
@@ -124,6 +126,7 @@ func (p *program) printFindings(found []store.Finding, asJSON bool) error {
 				continue
 			}
 			count[level]++
+			indent = max(indent, len("fail  ")+len(f.ID)+2)
 			text := f.Message
 			if f.Cure != "" {
 				text = strings.TrimSuffix(text, ".") + ". Cure: " + p.asTyped(f.Cure)
@@ -134,7 +137,7 @@ func (p *program) printFindings(found []store.Finding, asJSON bool) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(p.stdout, "%d checks are ok, %d warn and %d failed.\n",
+	fmt.Fprintf(&lines, "%d ok, %d warn, %d fail\n",
 		count[store.LevelOK], count[store.LevelWarn], count[store.LevelFail])
-	return err
+	return writeFolded(p.stdout, lines.String(), indent)
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"clientes/api/wire"
 	"clientes/auth/authtest"
 	"clientes/cmd/clientes/doctor"
 	"clientes/store"
@@ -383,6 +384,8 @@ func TestDoctorCommand(t *testing.T) {
 		if strings.Contains(got.stdout, "clientes migrate") {
 			t.Errorf("it would have a database made here: %s", got.stdout)
 		}
+		var found []wire.Finding
+		wantJSON(t, call(t, nil, "", "doctor", "--json"), 1, &found)
 		if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
 			t.Errorf("it made %v, %v", files, err)
 		}

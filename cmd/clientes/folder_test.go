@@ -54,7 +54,7 @@ func TestNoDatabaseByAccident(t *testing.T) {
 	}
 	// An unset folder, though a platform or a shell has set HOST and PORT.
 	for _, vars := range []map[string]string{nil, {"PORT": "3000", "HOST": "127.0.0.1"}} {
-		dry := []string{"import c.csv --dry-run", "user import u.csv --dry-run"}
+		dry := []string{"import c.csv --dry-run", "user import u.csv --dry-run", "restore b.bak"}
 		for _, args := range append(dry, adding...) {
 			database := folder(nil)
 			do(vars, args).want(t, 1, "", "clientes: there is no database "+database+

@@ -169,6 +169,9 @@ func wantJSON(t *testing.T, r result, status int, v any) {
 		t.Fatalf("status %d, want %d, %v\nstdout %s\nstderr %s",
 			r.status, status, err, r.stdout, r.stderr)
 	}
+	if body, ok := strings.CutSuffix(r.stdout, "\n"); !ok || body != strings.TrimSpace(body) {
+		t.Errorf("the JSON does not end with one newline: %q", r.stdout[max(0, len(r.stdout)-20):])
+	}
 }
 
 func TestWrongUsage(t *testing.T) {

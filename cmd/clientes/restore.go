@@ -28,7 +28,7 @@ the database that was there does not tell which ones were, ids jump by a thousan
 Passwords, roles, second factors and recovery codes are those of the backup.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := p.configure()
+			c, err := p.configureToAdd()
 			if err != nil {
 				return err
 			}

@@ -169,7 +169,7 @@ func (x *examination) replication(ctx context.Context) ([]store.Finding, error) 
 	case connected == 0:
 		return okay("no standby follows the server"), nil
 	}
-	return okay("%d standbys follow the server, and none lacks more than %d MiB", connected,
+	return okay("standbys that follow the server: %d; none lacks more than %d MiB", connected,
 		maxLag>>20), nil
 }
 

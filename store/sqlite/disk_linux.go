@@ -29,7 +29,7 @@ var networkFileSystems = map[string]bool{
 // Below these amounts a disk is nearly full.
 const (
 	littleRoom = 1 << 30
-	amplyRoom  = 10 << 30 // more than that is enough, whatever part of the disk it is
+	ampleRoom  = 10 << 30 // more than that is enough, whatever part of the disk it is
 	fewInodes  = 1000
 )
 
@@ -102,7 +102,7 @@ func examineRoom(path, folder string) store.Finding {
 	case disk.Files > 0 && disk.Ffree == 0:
 		return failure(id, "delete files there (`df -i` shows it)",
 			"the disk of %s takes no more files", folder)
-	case free < littleRoom, free < total/10 && free < amplyRoom:
+	case free < littleRoom, free < total/10 && free < ampleRoom:
 		return warning(id, cure, "the disk of %s has %s left of %s", folder, sizeText(int64(free)),
 			sizeText(int64(total)))
 	case disk.Files > 0 && disk.Ffree < fewInodes:

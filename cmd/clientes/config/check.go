@@ -166,8 +166,8 @@ func (c *Config) checkSecret(bad faults, name, secret string) {
 	case public:
 		bad.add(name, "cannot be used: it %s; %s", why, makeSecret)
 	case why != "":
-		c.danger("%s %s: whoever has one token can guess it, on their own machine; %s, and "+
-			"cmd/clientes/SECRETS.md says how to replace it", name, why, makeSecret)
+		c.warnOf(&c.weak, "%s %s: whoever has one token can guess it, on their own machine; "+
+			"%s, and cmd/clientes/SECRETS.md says how to replace it", name, why, makeSecret)
 	}
 }
 
@@ -176,8 +176,8 @@ func (c *Config) checkPrevious(bad faults, name string, secrets []string) {
 		if err := token.CheckSecret(s); err != nil {
 			bad.add(name, "cannot be used, its secret number %d: %v; commas separate them", i+1, err)
 		} else if why, _ := token.Weakness(undecorated(name, s)); why != "" {
-			c.danger("%s: its secret number %d %s, and whoever guesses it makes what is still good; "+
-				"drop it soon, cmd/clientes/SECRETS.md says when", name, i+1, why)
+			c.warnOf(&c.weak, "%s: its secret number %d %s, and whoever guesses it makes what is "+
+				"still good; drop it soon, cmd/clientes/SECRETS.md says when", name, i+1, why)
 		}
 		c.warnOfDecoration(name, s)
 	}
@@ -187,9 +187,10 @@ func (c *Config) warn(format string, args ...any) {
 	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
 }
 
-func (c *Config) danger(format string, args ...any) {
+// warnOf is warn for one of the lists of warnings that let somebody in.
+func (c *Config) warnOf(list *[]string, format string, args ...any) {
 	c.warn(format, args...)
-	c.dangers = append(c.dangers, c.warnings[len(c.warnings)-1])
+	*list = append(*list, c.warnings[len(c.warnings)-1])
 }
 
 // warnOfDecoration warns of what somebody may have left around a secret: it counts, and another

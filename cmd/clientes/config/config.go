@@ -15,6 +15,7 @@ import (
 	netmail "net/mail"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -66,7 +67,8 @@ type Config struct {
 	values   map[string]string // by name, as they were given
 	origins  map[string]string // by name: where the value came from
 	warnings []string
-	dangers  []string // those of the warnings that let somebody in
+	weak     []string // those of the warnings that are about secrets which can be guessed
+	exposed  []string // those about files with secrets that others can read
 }
 
 // Error lists everything that is wrong with a configuration.
@@ -76,6 +78,14 @@ type Error struct {
 
 func (e *Error) Error() string {
 	return "the configuration has to be corrected:\n  " + strings.Join(e.Faults, "\n  ")
+}
+
+// IsAbout reports whether one of these settings has a fault.
+func (e *Error) IsAbout(settings ...string) bool {
+	return slices.ContainsFunc(e.Faults, func(fault string) bool {
+		name, _, _ := strings.Cut(fault, " ")
+		return slices.Contains(settings, name)
+	})
 }
 
 // Load reads the configuration from the environment, from .env in the working folder, and from the
@@ -129,9 +139,12 @@ func (c Config) IsUnset() bool {
 	return !c.dotenv
 }
 
-// Dangers returns those of the warnings that let somebody in: a secret that can be guessed, and one
-// that other users of the machine can read.
-func (c Config) Dangers() []string { return c.dangers }
+// WeakSecrets returns those of the warnings that are about secrets which can be guessed.
+func (c Config) WeakSecrets() []string { return c.weak }
+
+// ExposedSecrets returns those of the warnings that are about secrets which other users of the
+// machine can read.
+func (c Config) ExposedSecrets() []string { return c.exposed }
 
 // PublicURLAt returns the URL at which browsers find a server that listens on addr, which may be
 // nil before it does.

@@ -245,7 +245,7 @@ func TestFaults(t *testing.T) {
 		{"ROOT_SECRET", "short", "ROOT_SECRET cannot be used: it has 5 bytes"},
 		{"ROOT_SECRET", goodSecret, "ROOT_SECRET is the same as SECRET"},
 		{"ROOT_SECRET", strings.Repeat("b", 64), "ROOT_SECRET cannot be used: it is one character"},
-		{"ROOT_SECRET_FILE", "short", "ROOT_SECRET cannot be used: it has 1 bytes"},
+		{"ROOT_SECRET_FILE", "short", "ROOT_SECRET cannot be used: it has one byte"},
 		{"ROOT_SECRET_PREVIOUS", goodSecret + ",short",
 			"ROOT_SECRET_PREVIOUS cannot be used, its secret number 2"},
 		{"SECRET", strings.Repeat("a", 32),

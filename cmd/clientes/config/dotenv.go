@@ -36,7 +36,7 @@ func (c *Config) readDotenv(
 	if why := exposed.fault(".env"); why != "" {
 		faults = append(faults, ".env "+why)
 	} else if exposed.read && holdsSecrets(values) {
-		c.danger(".env holds secrets, and other users of this machine can read it: " +
+		c.warnOf(&c.exposed, ".env holds secrets, and other users of this machine can read it: "+
 			"`chmod 600 .env` ends that")
 	}
 	return values, faults

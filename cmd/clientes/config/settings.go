@@ -137,8 +137,8 @@ func (c *Config) resolveFile(bad faults, s setting, path string) (value, origin 
 	}
 	// Whoever puts secrets into containers leaves them readable by all, and owns them.
 	if exposed.read && exposed.ours {
-		c.danger("%s comes from %s, which other users of this machine can read: `chmod 600` ends that",
-			name, path)
+		c.warnOf(&c.exposed, "%s comes from %s, which other users of this machine can read: "+
+			"`chmod 600` ends that", name, path)
 	}
 	return value, "file " + path
 }

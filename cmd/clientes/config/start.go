@@ -29,11 +29,7 @@ func (c Config) CheckStart(ctx context.Context, err error) error {
 	if found != nil {
 		faults = slices.Clone(found.Faults)
 	}
-	isFault := func(name string) bool {
-		return slices.ContainsFunc(faults, func(fault string) bool {
-			return strings.HasPrefix(fault, name+" ")
-		})
-	}
+	isFault := func(name string) bool { return found != nil && found.IsAbout(name) }
 	bad := make(map[string]string) // what goes behind the name of a setting
 	if c.PasswordDenied != "" && !isFault("PASSWORD_DENYLIST") {
 		bad["PASSWORD_DENYLIST"] = c.checkDenylist()

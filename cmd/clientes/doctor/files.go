@@ -14,11 +14,9 @@ import (
 func files(_ context.Context, s Setup) []store.Finding {
 	const id = "secret-files"
 	var r report
-	for _, danger := range s.Config.Dangers() {
-		if strings.Contains(danger, "users of this machine") {
-			message, cure := parts(danger)
-			r.fail(id, message, cure)
-		}
+	for _, warning := range s.Config.ExposedSecrets() {
+		message, cure := parts(warning)
+		r.fail(id, message, cure)
 	}
 	names := []string{".env"}
 	for _, row := range s.Config.Rows() {

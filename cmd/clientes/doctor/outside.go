@@ -440,8 +440,8 @@ func (v *visit) headers(arrived []string) {
 func (v *visit) login(ctx context.Context) (token string, ok bool) {
 	const id = "url-login"
 	if v.URL.Scheme == "http" && !isLoopback(v.URL.Hostname()) {
-		v.fail(id, "the password was not sent: "+v.base+" is plain http, and whoever listens on the "+
-			"way would have it", "give the https:// URL, or look from the machine of the server")
+		v.fail(id, "the password was not sent: "+v.base+" is plain http, and whoever listens on "+
+			"the way would have it", "give the https:// URL, or look from the machine of the server")
 		return "", false
 	}
 	body, err := json.Marshal(map[string]string{

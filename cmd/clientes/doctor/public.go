@@ -210,8 +210,8 @@ func (a answered) isOfProxy() bool {
 		a.status == http.StatusGatewayTimeout
 }
 
-const startIt = "start the server; if it runs, compare its HOST and PORT with where the proxy " +
-	"sends requests"
+const startIt = "start the server; if it runs, compare its HOST and PORT with where the " +
+	"proxy sends requests"
 
 // ask requests /readyz. A server of clientes repeats the id of the request in every answer.
 func ask(ctx context.Context, client *http.Client, base string) (answered, error) {

@@ -25,9 +25,10 @@ func settings(_ context.Context, s Setup) []store.Finding {
 	case s.Err != nil:
 		r.fail("configuration", s.Err.Error(), "Correct that, and run `clientes config`.")
 	}
+	others := slices.Concat(s.Config.WeakSecrets(), s.Config.ExposedSecrets()) // see secrets, files
 	for _, warning := range s.Config.Warnings() {
-		message, cure := parts(warning)
-		if !slices.Contains(s.Config.Dangers(), warning) {
+		if !slices.Contains(others, warning) {
+			message, cure := parts(warning)
 			r.warn(settingOf(warning), message, cure)
 		}
 	}
@@ -46,14 +47,7 @@ func settings(_ context.Context, s Setup) []store.Finding {
 // unusable reports whether one of these settings has a fault.
 func (s Setup) unusable(names ...string) bool {
 	var faults *config.Error
-	if !errors.As(s.Err, &faults) {
-		return false
-	}
-	return slices.ContainsFunc(faults.Faults, func(fault string) bool {
-		return slices.ContainsFunc(names, func(name string) bool {
-			return strings.HasPrefix(fault, name+" ")
-		})
-	})
+	return errors.As(s.Err, &faults) && faults.IsAbout(names...)
 }
 
 // settingOf returns the id of what a fault or warning of the configuration is about.
@@ -108,11 +102,8 @@ func parts(text string) (message, cure string) {
 func secrets(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
-	for _, danger := range c.Dangers() {
-		message, cure := parts(danger)
-		if strings.Contains(danger, "users of this machine") {
-			continue // see files
-		}
+	for _, warning := range c.WeakSecrets() {
+		message, cure := parts(warning)
 		r.fail("secret-strength", message, cure)
 	}
 	switch {

@@ -87,8 +87,13 @@ func (r request) failed(err error) error {
 	if errors.As(err, &u) {
 		err = u.Err
 	}
+	return fmt.Errorf("%v got no answer: %w", r, err)
+}
+
+// String returns the method and the path, without a query.
+func (r request) String() string {
 	path, _, _ := strings.Cut(r.path, "?")
-	return fmt.Errorf("%s %s got no answer: %w", r.method, path, err)
+	return r.method + " " + path
 }
 
 // encoded returns the body and its media type.
@@ -153,11 +158,7 @@ func (e *refusedError) Error() string { return "the server answered " + e.answer
 // want sends a request whose answer must have that status. Another one is a *refusedError.
 func (v *verifier) want(ctx context.Context, status int, r request) (answer, error) {
 	a, err := v.do(ctx, r)
-	if err == nil && a.status != status {
-		path, _, _ := strings.Cut(r.path, "?")
-		err = fmt.Errorf("%s %s: %w", r.method, path, &refusedError{a})
-	}
-	return a, err
+	return a, wanted(status, r, a, err)
 }
 
 // asAdmin sends a request with the admin's token, a new one if the old one is not good any more. It
@@ -190,11 +191,15 @@ func (v *verifier) asAdmin(ctx context.Context, r request) (answer, error) {
 // wantAsAdmin is want with the admin's token.
 func (v *verifier) wantAsAdmin(ctx context.Context, status int, r request) (answer, error) {
 	a, err := v.asAdmin(ctx, r)
+	return a, wanted(status, r, a, err)
+}
+
+// wanted returns err, or a *refusedError if the answer to r has another status.
+func wanted(status int, r request, a answer, err error) error {
 	if err == nil && a.status != status {
-		path, _, _ := strings.Cut(r.path, "?")
-		err = fmt.Errorf("%s %s: %w", r.method, path, &refusedError{a})
+		return fmt.Errorf("%v: %w", r, &refusedError{a})
 	}
-	return a, err
+	return err
 }
 
 // together calls functions, so many at once, and returns the first error in their order.

@@ -166,20 +166,24 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		len(header), real), nil
 }
 
-// cookieLogin logs a user in with cookies.
-func (v *verifier) cookieLogin(ctx context.Context, u *user) ([]*http.Cookie, answer, error) {
-	r := loginRequest(u.name, u.password, "code", u.code())
-	r.body.(map[string]any)["cookie"] = true
-	a, err := v.want(ctx, http.StatusOK, r)
-	if err != nil {
-		return nil, a, err
+// cookieVisit is visit with cookies.
+func (v *verifier) cookieVisit(
+	ctx context.Context,
+) (s *session, cookies []*http.Cookie, a answer, err error) {
+	if s, err = v.visit(ctx, "viewer"); err != nil {
+		return nil, nil, a, err
 	}
-	cookies := cookiesOf(a)
+	r := loginRequest(s.user.name, s.user.password, "code", s.user.code())
+	r.body.(map[string]any)["cookie"] = true
+	if a, err = v.want(ctx, http.StatusOK, r); err != nil {
+		return nil, nil, a, err
+	}
+	cookies = cookiesOf(a)
 	for _, c := range cookies {
 		v.hide(c.Value)
 	}
 	v.hide(a.member("token"))
-	return cookies, a, nil
+	return s, cookies, a, nil
 }
 
 func cookiesOf(a answer) []*http.Cookie { return (&http.Response{Header: a.header}).Cookies() }
@@ -202,11 +206,7 @@ func cookieFlags(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := v.visit(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	cookies, a, err := v.cookieLogin(ctx, s.user)
+	_, cookies, a, err := v.cookieVisit(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -279,11 +279,7 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s, err := v.visit(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	cookies, a, err := v.cookieLogin(ctx, s.user)
+	s, cookies, a, err := v.cookieVisit(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -461,8 +457,7 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		path, _, _ := strings.Cut(r.path, "?")
-		where := fmt.Sprintf("%s %s (%d)", r.method, path, a.status)
+		where := fmt.Sprintf("%v (%d)", r.request, a.status)
 		h := a.header
 		policy := h.Get("Content-Security-Policy")
 		html := strings.HasPrefix(h.Get("Content-Type"), "text/html")
@@ -495,7 +490,7 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 				!strings.Contains(h.Get("WWW-Authenticate"), `error="insufficient_scope"`),
 			"has no Allow": a.status == 405 &&
 				h.Get("Allow") == "",
-			"is compressed although it has a token": (path == "/login" || path == "/refresh") &&
+			"is compressed although it has a token": (r.path == "/login" || r.path == "/refresh") &&
 				r.method == "POST" &&
 				h.Get("Content-Encoding") != "",
 			"has no Strict-Transport-Security behind https": public.Scheme == "https" &&
@@ -694,13 +689,12 @@ func secretsInAnswers(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		path, _, _ := strings.Cut(r.path, "?")
 		if found := hashes.Find(a.body); found != nil {
-			return "", broken("%s %s is answered with something like %q", r.method, path, found)
+			return "", broken("%v is answered with something like %q", r, found)
 		}
 		for _, secret := range secrets {
 			if strings.Contains(string(a.body), secret) {
-				return "", broken("%s %s is answered with a secret of this run", r.method, path)
+				return "", broken("%v is answered with a secret of this run", r)
 			}
 		}
 	}

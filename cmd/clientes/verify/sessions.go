@@ -259,12 +259,17 @@ func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
 			"of theirs was accepted afterwards", rounds, granted), nil
 }
 
-func logoutAll(ctx context.Context, v *verifier) (string, error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return "", err
+// twoSessions makes a viewer and logs them in twice.
+func (v *verifier) twoSessions(ctx context.Context) (first, second *session, err error) {
+	if first, err = v.newSession(ctx, "viewer"); err != nil {
+		return nil, nil, err
 	}
-	second, err := v.login(ctx, first.user)
+	second, err = v.login(ctx, first.user)
+	return first, second, err
+}
+
+func logoutAll(ctx context.Context, v *verifier) (string, error) {
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -560,11 +565,7 @@ func (v *verifier) sessionsOf(ctx context.Context, s *session) (all []listed, er
 }
 
 func sessionEnd(ctx context.Context, v *verifier) (string, error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return "", err
-	}
-	second, err := v.login(ctx, first.user)
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -621,6 +622,12 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 	if _, err := v.wantEnded(ctx, second, v.base, time.Now()); err != nil {
 		return "", err
 	}
+	if all, err = v.sessionsOf(ctx, first); err != nil {
+		return "", err
+	}
+	if len(all) != 1 {
+		return "", broken("after all others have ended, %d sessions are listed", len(all))
+	}
 	return "the list has both; a stranger got 404; one's own got 204 and ended on " + v.where(),
 		v.wantAccepted(ctx, first, "after the user's other session was ended")
 }
@@ -629,11 +636,7 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 func (v *verifier) ends(
 	ctx context.Context, end func(ctx context.Context, s *session) error,
 ) (u *user, device, seen string, err error) {
-	first, err := v.newSession(ctx, "viewer")
-	if err != nil {
-		return nil, "", "", err
-	}
-	second, err := v.login(ctx, first.user)
+	first, second, err := v.twoSessions(ctx)
 	if err != nil {
 		return nil, "", "", err
 	}
