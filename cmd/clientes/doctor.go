@@ -72,8 +72,18 @@ func (p *program) doctor(
 	}
 	c, err := config.Load(p.lookupEnv, "SECRET")
 	var found []store.Finding
-	if outside.Setup = c.IsUnset(); outside.URL == nil || !outside.Setup {
+	switch outside.Setup = c.IsUnset(); {
+	case !outside.Setup:
 		found = doctor.Examine(ctx, setupOf(c, c.CheckStart(ctx, err), nil))
+	case outside.URL == nil:
+		// The defaults are no server's, and what is wrong with them would lead astray.
+		found = []store.Finding{{
+			ID: "configuration", Level: store.LevelFail,
+			Message: "neither this folder nor the environment has a setting, so this is not " +
+				"where a server runs",
+			Cure: "run this in the server's folder and with its environment, or give the URL of " +
+				"the server and --user; `clientes quickstart` sets up a new one",
+		}}
 	}
 	if outside.URL != nil {
 		found = append(found, doctor.ExamineURL(ctx, outside)...)

@@ -377,13 +377,19 @@ func TestDoctorThroughNginx(t *testing.T) {
 func TestDoctorCommand(t *testing.T) {
 	t.Run("nothing is there", func(t *testing.T) {
 		inFolder(t, nil)
-		got := call(t, nil, "", "doctor")
-		got.want(t, 1, "fail  secret", "something has to be corrected")
+		got := call(t, map[string]string{}, "", "doctor")
+		got.want(t, 1, "not where a server runs", "something has to be corrected")
+		if strings.Contains(got.stdout, "clientes migrate") {
+			t.Errorf("it would have a database made here: %s", got.stdout)
+		}
 		var found []wire.Finding
 		wantJSON(t, call(t, nil, "", "doctor", "--json"), 1, &found)
 		if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
 			t.Errorf("it made %v, %v", files, err)
 		}
+		authtest.Must(t, os.WriteFile(".env", []byte("LOG_LEVEL=info\n"), 0o600))
+		call(t, map[string]string{}, "", "doctor").want(t, 1, "fail  secret",
+			"something has to be corrected")
 	})
 	t.Run("a running server", func(t *testing.T) {
 		s := serveBehind(t, nil)[0]
