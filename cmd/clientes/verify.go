@@ -57,7 +57,7 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 	f.StringArrayVar(&o.replicas, "replica", nil,
 		"the `URL` of another process on the same database; may be given several times")
 	o.admin.addFlags(cmd, "log in as this admin instead of making one")
-	f.StringVar(&o.format, "format", "text", "text, markdown or json")
+	f.StringVar(&o.format, "format", "text", "the `FORM` of the report: text, markdown or json")
 	f.BoolVar(&o.json, "json", false, "the same as --format json")
 	f.BoolVar(&o.markdown, "markdown", false, "the same as --format markdown")
 	f.StringVar(&o.output, "output", "", "write the report to this `FILE`")
