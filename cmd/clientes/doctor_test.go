@@ -366,6 +366,7 @@ func TestDoctorCommand(t *testing.T) {
 		inFolder(t, nil)
 		got := call(t, nil, "", "doctor")
 		got.want(t, 1, "fail  secret", "something has to be corrected")
+		call(t, map[string]string{"SECRET": goodSecret}, "", "doctor") // 1 setting, in good grammar
 		var found []wire.Finding
 		wantJSON(t, call(t, nil, "", "doctor", "--json"), 1, &found)
 		if files, err := os.ReadDir("."); err != nil || len(files) > 0 {

@@ -609,7 +609,7 @@ func examineStandby(t *testing.T) {
 	behind := at(t, standby.URL, name)
 	wantFinding(t, behind, "database-writable", store.LevelFail, "the database is read-only",
 		"lead the URL to the primary")
-	after("database-replication", "1 standbys follow the server")
+	after("database-replication", "standbys that follow the server: 1,")
 	execute(t, behind, "SELECT pg_wal_replay_pause()")
 	for range 5 {
 		execute(t, url, "SELECT pg_logical_emit_message(false, 'x', 'y')")
@@ -621,7 +621,7 @@ func examineStandby(t *testing.T) {
 	wantFinding(t, url, "database-replication", store.LevelWarn,
 		"a standby lacks what the primary has written: walreceiver by ", "its load")
 	execute(t, behind, "SELECT pg_wal_replay_resume()")
-	after("database-replication", "1 standbys follow the server")
+	after("database-replication", "standbys that follow the server: 1,")
 	standby.Promote()
 	wantFinding(t, behind, "database-writable", store.LevelOK, "takes writes", "")
 }
