@@ -84,12 +84,13 @@ func valuesOf(word string) ([]string, cobra.ShellCompDirective) {
 	case "FILE":
 		return nil, cobra.ShellCompDirectiveDefault
 	case "ROLE":
-		roles := []string{string(store.Viewer), string(store.Editor), string(store.Admin)}
+		var roles []string
+		for _, role := range store.Roles() {
+			roles = append(roles, string(role))
+		}
 		return roles, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	case "FORMAT":
 		return []string{"csv", "ndjson"}, cobra.ShellCompDirectiveNoFileComp
-	case "FORM":
-		return []string{"text", "markdown", "json"}, cobra.ShellCompDirectiveNoFileComp
 	case "ID":
 		var ids []string
 		for _, promise := range verify.Promises() {

@@ -35,6 +35,7 @@ type proxies struct {
 	folder string
 	config strings.Builder
 	roots  *x509.CertPool
+	held   []net.Listener // on the ports of the sites, so that no two have one, until nginx starts
 }
 
 // site is one server of nginx: what answers at https://api.example.test, and at http://.
@@ -84,10 +85,20 @@ func (p *proxies) certify(t *testing.T, name string, from, to time.Time, known b
 // add adds a site with these lines behind TLS, and others without it.
 func (p *proxies) add(t *testing.T, tls, plain string) site {
 	t.Helper()
-	s := site{free(t), free(t)}
+	s := site{p.hold(t), p.hold(t)}
 	fmt.Fprintf(&p.config, "server { listen %s ssl;\n%s\n}\nserver { listen %s;\n%s\n}\n",
 		s.tls, tls, s.plain, plain)
 	return s
+}
+
+// hold returns an address on which nobody else listens before [proxies.start].
+func (p *proxies) hold(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	authtest.Must(t, err)
+	p.held = append(p.held, l)
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
 }
 
 // start runs nginx until the test ends.
@@ -116,6 +127,9 @@ func (p *proxies) start(t *testing.T) {
 	cmd := exec.Command(program, "-p", p.folder, "-c", file, "-e", "stderr")
 	var said record
 	cmd.Stderr = &said
+	for _, l := range p.held {
+		l.Close()
+	}
 	authtest.Must(t, cmd.Start())
 	t.Cleanup(func() {
 		cmd.Process.Signal(os.Interrupt)
@@ -279,8 +293,9 @@ func TestDoctorThroughNginx(t *testing.T) {
 			"url-body", store.LevelFail, "client_max_body_size 256m"},
 		{"no x-access-token", good + to(sound, all+`proxy_set_header x-access-token "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in x-access-token does not"},
-		{"no x-access-token, and the login", good + to(sound, all+`proxy_set_header x-access-token "";`),
-			leads, "https", now, "url-address", store.LevelOK, "does not believe"},
+		{"no x-access-token, and the login", good +
+			to(sound, all+`proxy_set_header x-access-token "";`), leads, "https", now,
+			"url-address", store.LevelOK, "does not believe"},
 		{"no Authorization", good + to(sound, all+`proxy_set_header Authorization "";`), leads,
 			"https", now, "url-token", store.LevelFail, "a token in Authorization does not"},
 		{"no ETag", good + to(sound, all+"proxy_hide_header ETag;"), leads, "https", now,

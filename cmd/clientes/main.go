@@ -328,3 +328,11 @@ func sentence(err error) string {
 	}
 	return strings.Join(strings.Fields(text), " ") // some drivers write a list
 }
+
+// counted returns a number and its noun.
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

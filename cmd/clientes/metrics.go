@@ -30,7 +30,7 @@ const (
 	// maxScrapes is how many scrapes are answered at once.
 	maxScrapes = 4
 
-	// maxScrapers is how many connections there may be. They must not take those of the API's clients.
+	// maxScrapers is how many connections there may be. Those of the API must not suffer.
 	maxScrapers = spareDescriptors / 2
 
 	// profileTimeout bounds the length of a profile, and how long its answer is written.
@@ -139,10 +139,10 @@ func (m *metrics) handler(errorLog promhttp.Logger) http.Handler {
 	return m.guarded(mux)
 }
 
-// guarded refuses profiles that are too long, and what a page of another site has a browser request.
-// Nobody needs a password here, and a browser on this machine reaches 127.0.0.1, so such a page could
-// start profiles. With a name of its own that leads to 127.0.0.1 (DNS rebinding) it could read them.
-// Where other machines can connect, the names under which they do so are not known.
+// guarded refuses profiles that are too long, and what a page of another site has a browser
+// request. Nobody needs a password here, and a browser on this machine reaches 127.0.0.1, so such a
+// page could start profiles. With a name of its own that leads to 127.0.0.1 (DNS rebinding) it
+// could read them. Where other machines can connect, the names that they use are not known.
 func (m *metrics) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Sec-Fetch-Site") {

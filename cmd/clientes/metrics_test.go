@@ -287,7 +287,8 @@ func TestMetricsAreNotForPages(t *testing.T) {
 		{"GET", "/debug/pprof/heap?seconds=NaN", "localhost:" + port, "", 400},
 		{"POST", "/debug/pprof/symbol", "localhost:" + port, "", 405},
 	} {
-		req, err := http.NewRequestWithContext(t.Context(), test.method, s.metricsURL(t, test.path), nil)
+		url := s.metricsURL(t, test.path)
+		req, err := http.NewRequestWithContext(t.Context(), test.method, url, nil)
 		authtest.Must(t, err)
 		req.Host = test.host
 		if test.site != "" {

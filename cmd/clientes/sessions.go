@@ -67,11 +67,3 @@ func writeEnded(w io.Writer, all store.EndedAll) error {
 		counted(int64(all.Mails), "queued mail"), counted(int64(all.Keys), "remembered answer"))
 	return err
 }
-
-// counted returns a number and its noun.
-func counted(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

@@ -25,7 +25,7 @@ import (
 type verifyOptions struct {
 	admin                adminLogin
 	replicas, only       []string
-	format, output       string
+	output               string
 	json, markdown, list bool
 	slow                 bool
 }
@@ -57,9 +57,8 @@ The exit status is 1 if a promise does not hold, or if something could not be re
 	f.StringArrayVar(&o.replicas, "replica", nil,
 		"the `URL` of another process on the same database; may be given several times")
 	o.admin.addFlags(cmd, "log in as this admin instead of making one")
-	f.StringVar(&o.format, "format", "text", "the `FORM` of the report: text, markdown or json")
-	f.BoolVar(&o.json, "json", false, "the same as --format json")
-	f.BoolVar(&o.markdown, "markdown", false, "the same as --format markdown")
+	f.BoolVar(&o.json, "json", false, "print the report as JSON")
+	f.BoolVar(&o.markdown, "markdown", false, "print the report as Markdown")
 	f.StringVar(&o.output, "output", "", "write the report to this `FILE`")
 	f.StringArrayVar(&o.only, "check", nil,
 		"run only the check with this `ID`; may be given several times")
@@ -119,8 +118,8 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	}
 	for _, one := range append([]string{server}, o.replicas...) {
 		if isRemote(one) && isPlain(one) {
-			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give its "+
-				"https:// URL, or run the command on that machine", one)}
+			return &usageError{fmt.Sprintf("passwords and tokens would go to %s in clear; give "+
+				"its https:// URL, or run the command on that machine", one)}
 		}
 	}
 	var c config.Config
@@ -130,6 +129,7 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
+			cfg.SignupClosed = c.Signup == "closed"
 			cfg.BehindProxy = c.TrustsLoopback()
 		}
 	}
@@ -152,7 +152,7 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 	if err := errors.Join(err, closeOutput()); err != nil {
 		return err
 	}
-	return verdictOf(report)
+	return report.Err()
 }
 
 // runChecks runs the checks as the admin of --user, or as one that it makes. That one is removed
@@ -174,53 +174,34 @@ func (p *program) runChecks(
 	if err != nil {
 		return report, err
 	}
+	defer func() { // also after a panic
+		if left := remove(); left != nil && err == nil {
+			report.Left = append(report.Left, left.Error())
+		} else {
+			err = errors.Join(err, left)
+		}
+	}()
 	cfg.Admin = admin
 	report, err = verify.Run(ctx, cfg)
 	if errors.Is(err, verify.ErrUnknownAdmin) {
-		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this folder "+
-			"names: the admin who was made there is unknown to it; change to its folder, or give "+
-			"--user NAME", cfg.URL)
-	}
-	if left := remove(); left != nil && err == nil {
-		report.Left = append(report.Left, left.Error())
-	} else {
-		err = errors.Join(err, left)
+		err = fmt.Errorf("the server at %s uses another database than DATABASE_URL of this "+
+			"folder names: the admin who was made there is unknown to it; change to its "+
+			"folder, or give --user NAME", cfg.URL)
 	}
 	return report, err
 }
 
-// verdictOf returns an error unless the report is all good.
-func verdictOf(r verify.Report) error {
-	switch {
-	case r.Interrupted:
-		return errors.New("interrupted before every check was done; the report lists what is left")
-	case r.Count(verify.Failed) > 0:
-		return fmt.Errorf("%d of %d promises do not hold", r.Count(verify.Failed), len(r.Results))
-	case len(r.Left) > 0:
-		return errors.New("not everything could be removed; the report lists it")
-	}
-	return nil
-}
-
-// writer returns what writes the report in the format that was chosen.
+// writer returns what writes the report in the form that was chosen.
 func (o verifyOptions) writer() (func(verify.Report, io.Writer) error, error) {
-	formats := map[string]func(verify.Report, io.Writer) error{
-		"text": writeTextReport, "markdown": verify.Report.WriteMarkdown,
-		"json": verify.Report.WriteJSON,
-	}
 	switch {
 	case o.json && o.markdown:
-		return nil, &usageError{"--json and --markdown are two formats; give one of them"}
+		return nil, &usageError{"--json and --markdown are two forms of the report; give one of them"}
 	case o.json:
-		o.format = "json"
+		return verify.Report.WriteJSON, nil
 	case o.markdown:
-		o.format = "markdown"
+		return verify.Report.WriteMarkdown, nil
 	}
-	if write := formats[o.format]; write != nil {
-		return write, nil
-	}
-	return nil, &usageError{fmt.Sprintf("there is no format %q; give text, markdown or json",
-		o.format)}
+	return writeTextReport, nil
 }
 
 func writeTextReport(r verify.Report, w io.Writer) error {
@@ -262,7 +243,9 @@ func makeAdmin(
 ) (admin verify.Credentials, remove func() error, err error) {
 	name := "verify-" + strings.ToLower(rand.Text()[:10])
 	// As long as the largest PASSWORD_MIN wants it.
-	admin = verify.Credentials{User: name, Password: rand.Text() + rand.Text() + rand.Text()}
+	admin = verify.Credentials{
+		User: name, Password: rand.Text() + rand.Text() + rand.Text(), Temporary: true,
+	}
 	add := func(ctx context.Context, accounts *auth.Accounts) error {
 		u := store.User{Name: name, Role: store.Admin}
 		_, err := accounts.Add(ctx, u, admin.Password)

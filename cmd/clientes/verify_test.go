@@ -112,16 +112,16 @@ func TestVerify(t *testing.T) {
 		t.Errorf("before %s, afterwards %s", before, after)
 	}
 	vars := map[string]string{"DATABASE_URL": f.databaseURL, "SECRET": goodSecret}
-	for format, want := range map[string]string{
-		"text": "passed    token-alg-none: ", "markdown": "| `token-alg-none` | ",
+	for form, want := range map[string]string{
+		"--markdown=false": "passed    token-alg-none: ", "--markdown": "| `token-alg-none` | ",
 	} {
 		file := filepath.Join(t.TempDir(), "report")
-		call(t, vars, "", "verify", f.on(0).url(""), "--format", format, "--output", file,
+		call(t, vars, "", "verify", f.on(0).url(""), form, "--output", file,
 			"--check", "token-alg-none").want(t, 0, "", "")
 		text, err := os.ReadFile(file)
 		authtest.Must(t, err)
 		if !strings.Contains(string(text), want) {
-			t.Errorf("the report as %s: %s", format, text)
+			t.Errorf("the report with %s: %s", form, text)
 		}
 	}
 	// With the login of an admin it needs no database.
@@ -146,9 +146,12 @@ func TestVerifyWithARequiredSecondFactor(t *testing.T) {
 	if after := f.rows(t); after != before {
 		t.Errorf("before %s, afterwards %s", before, after)
 	}
-	// The one of the operator has none, and verify must not set one up.
-	call(t, nil, goodPassword, "verify", f.on(0).url(""), "--user", "boss", "--password-stdin").
-		want(t, 1, "", "requires a second factor of this admin")
+	// The one of the operator has none, and verify must not set one up, whatever the name.
+	f.command(t, goodPassword, "user", "add", "verify-team", "--role", "admin", "--password-stdin")
+	for _, name := range []string{"boss", "verify-team"} {
+		call(t, nil, goodPassword, "verify", f.on(0).url(""), "--user", name, "--password-stdin").
+			want(t, 1, "", "requires a second factor of this admin")
+	}
 }
 
 // What is broken is found, and said with exit status 1.
@@ -230,9 +233,30 @@ func TestVerifyIsInterrupted(t *testing.T) {
 		Progress: func(verify.Result) { cancel() },
 	})
 	authtest.Must(t, err)
-	if !report.Interrupted || report.OK() || report.Count(verify.Passed) != 1 ||
+	if !report.Interrupted || report.Err() == nil || report.Count(verify.Passed) != 1 ||
 		report.Count(verify.NotTried) != 1 || len(report.Left) > 0 {
 		t.Errorf("the report: %s, %+v, left %q", report.Summary(), report.Results, report.Left)
+	}
+	if after := f.rows(t); after != before {
+		t.Errorf("before %s, afterwards %s", before, after)
+	}
+}
+
+// A report that nobody reads ends the process. Nothing is left behind.
+func TestVerifyIntoAClosedPipe(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 1, engineURLs(t)["sqlite"](t))
+	f.addAdmin(t)
+	before := f.rows(t)
+	r, w, err := os.Pipe()
+	authtest.Must(t, err)
+	r.Close()
+	defer w.Close()
+	cmd := command(t, []string{"DATABASE_URL=" + f.databaseURL, "SECRET=" + goodSecret},
+		"verify", f.on(0).url(""), "--check", "token-alg-none")
+	cmd.Stdout = w
+	if cmd.Run() == nil {
+		t.Error("the report was written")
 	}
 	if after := f.rows(t); after != before {
 		t.Errorf("before %s, afterwards %s", before, after)
@@ -264,11 +288,13 @@ func TestVerifyRefuses(t *testing.T) {
 		{f.databaseURL, []string{"https://example.com"}, 2, "give --user NAME"},
 		{f.databaseURL, []string{server, "--replica", "https://example.com"}, 2,
 			"give --user NAME"},
+		{f.databaseURL, []string{"http://example.com", "--user", "boss"}, 2, "in clear"},
+		{f.databaseURL, []string{server, "--replica", "http://192.0.2.1", "--user", "boss"}, 2,
+			"in clear"},
 		{f.databaseURL, []string{server + "/x"}, 2, "more than a scheme, a host and a port"},
 		{f.databaseURL, []string{"http://a:b@127.0.0.1"}, 2, "must not hold a user name"},
 		{f.databaseURL, []string{"127.0.0.1:3000"}, 2, "is not the URL of a server"},
 		{f.databaseURL, []string{server, "--check", "x"}, 2, `there is no check "x"`},
-		{f.databaseURL, []string{server, "--format", "x"}, 2, "text, markdown or json"},
 		{f.databaseURL, []string{server, "--json", "--markdown"}, 2, "give one of them"},
 		{f.databaseURL, nil, 2, "takes URL"},
 		{f.databaseURL, []string{nowhere.URL}, 1, "no server answers"},
@@ -284,10 +310,14 @@ func TestVerifyRefuses(t *testing.T) {
 	if _, err := os.Stat(missing); err == nil {
 		t.Error("a database was made by accident")
 	}
-	// The server of another database does not know the admin, who is removed again.
+	// The server of another secret may be anybody's: it does not get the password of an admin.
 	g := &fleet{databaseURL: other}
 	g.addAdmin(t)
 	before := g.rows(t)
+	strange := vars(other)
+	strange["SECRET"] = otherSecret
+	call(t, strange, "", "verify", server).want(t, 1, "", "does not know SECRET of this folder")
+	// The server of another database does not know the admin, who is removed again.
 	call(t, vars(other), "", "verify", server).want(t, 1, "", "uses another database")
 	if after := g.rows(t); after != before {
 		t.Errorf("before %s, afterwards %s", before, after)

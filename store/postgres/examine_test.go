@@ -191,7 +191,7 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 			healed: []string{"default_transaction_read_only", "off"}, after: "takes writes"},
 		{name: "a limit in the URL", id: "database-timeouts",
 			options: []string{"statement_timeout", "100"}, level: store.LevelWarn,
-			says: "not at fault: statement_timeout", cure: "take statement_timeout out of DATABASE_URL",
+			says: "not at fault: statement_timeout", cure: "take statement_timeout out of",
 			healed: []string{"statement_timeout", "0"}, after: "no limit of the server"},
 		{name: "commits that do not wait", id: "database-durability",
 			broken: `ALTER DATABASE $DB SET synchronous_commit = off`, level: store.LevelFail,
@@ -452,6 +452,26 @@ func TestExamineFindsAFaultOfTheServerAndItsCureHelps(t *testing.T) {
 		wantFinding(t, later, "database-transactions", store.LevelOK, "no transaction of others",
 			"")
 	})
+	t.Run("a lock that a server waits for", func(t *testing.T) {
+		holder := beside(t, with(t, url, "application_name", "shop"))
+		pid := strconv.Itoa(ask[int](t, holder, "SELECT pg_backend_pid()"))
+		_, err := holder.Exec(t.Context(), "BEGIN; LOCK TABLE sessions")
+		must(t, err)
+		server := beside(t, with(t, url, "application_name", "clientes"))
+		waited := make(chan error, 1)
+		go func() {
+			_, err := server.Exec(t.Context(), "SELECT FROM sessions")
+			waited <- err
+		}()
+		cure := "SELECT pg_terminate_backend(" + pid + ")"
+		until(t, "the lock is seen", func() bool {
+			f := found(t, url, "database-transactions")[0]
+			return f.Level == store.LevelFail && strings.Contains(f.Cure, cure)
+		})
+		run(cure)
+		must(t, <-waited)
+		wantFinding(t, url, "database-transactions", store.LevelOK, "", "")
+	})
 	t.Run("too few connections", func(t *testing.T) {
 		run(`CREATE ROLE app LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO app`)
 		app := with(t, url, "user", "app")
@@ -609,7 +629,7 @@ func examineStandby(t *testing.T) {
 	behind := at(t, standby.URL, name)
 	wantFinding(t, behind, "database-writable", store.LevelFail, "the database is read-only",
 		"lead the URL to the primary")
-	after("database-replication", "standbys that follow the server: 1,")
+	after("database-replication", "standbys that follow the server: 1")
 	execute(t, behind, "SELECT pg_wal_replay_pause()")
 	for range 5 {
 		execute(t, url, "SELECT pg_logical_emit_message(false, 'x', 'y')")
@@ -621,7 +641,7 @@ func examineStandby(t *testing.T) {
 	wantFinding(t, url, "database-replication", store.LevelWarn,
 		"a standby lacks what the primary has written: walreceiver by ", "its load")
 	execute(t, behind, "SELECT pg_wal_replay_resume()")
-	after("database-replication", "standbys that follow the server: 1,")
+	after("database-replication", "standbys that follow the server: 1")
 	standby.Promote()
 	wantFinding(t, behind, "database-writable", store.LevelOK, "takes writes", "")
 }

@@ -14,7 +14,11 @@ import (
 // longTransaction is how long a transaction of another program may be open. A backup takes as long.
 const longTransaction = 5 * time.Minute
 
-// transactions looks for old ones of others. None of the rows that changed since can be removed.
+// lockWait is how long a server may wait for a lock that another program holds.
+const lockWait = time.Second
+
+// transactions looks for those of others that a server waits for, and for old ones. None of the
+// rows that changed since those began can be removed.
 func (x *examination) transactions(ctx context.Context) ([]store.Finding, error) {
 	type long struct {
 		pid         int32
@@ -22,9 +26,22 @@ func (x *examination) transactions(ctx context.Context) ([]store.Finding, error)
 		state, what string
 	}
 	var all []long
-	var prepared []string
+	var prepared, blocking []string
 	sees := false
 	err := x.ask(ctx, func(b *pgx.Batch) {
+		b.Queue(`
+			SELECT DISTINCT other.pid::text
+			FROM pg_stat_activity AS waiting
+			JOIN pg_stat_activity AS other ON other.pid = ANY (pg_blocking_pids(waiting.pid))
+			WHERE waiting.datname = current_database() AND waiting.application_name = $1
+				AND waiting.wait_event_type = 'Lock'
+				AND clock_timestamp() - waiting.query_start > make_interval(secs => $2)
+				AND other.application_name <> $1 AND other.wait_event_type IS DISTINCT FROM 'Lock'
+			LIMIT 3`, x.name, lockWait.Seconds()).
+			Query(func(rows pgx.Rows) (err error) {
+				blocking, err = pgx.CollectRows(rows, pgx.RowTo[string])
+				return err
+			})
 		b.Queue(`
 			SELECT pid, (extract(epoch FROM clock_timestamp() - xact_start) / 60)::bigint,
 				coalesce(state, ''), coalesce(nullif(application_name, ''), usename::text, '')
@@ -61,6 +78,11 @@ func (x *examination) transactions(ctx context.Context) ([]store.Finding, error)
 		return nil, err
 	}
 	var found []store.Finding
+	for _, pid := range blocking {
+		found = append(found, failure("SELECT pg_terminate_backend("+pid+"), as its role or a "+
+			"superuser", "a server waits for a lock that the process %s of the database holds, "+
+			"which is no server", pid)...)
+	}
 	for _, l := range all {
 		cure := fmt.Sprintf("end it: SELECT pg_terminate_backend(%d)", l.pid)
 		if strings.HasPrefix(l.state, "idle") {
@@ -148,8 +170,8 @@ func (x *examination) replication(ctx context.Context) ([]store.Finding, error) 
 	case connected == 0:
 		return okay("no standby follows the server"), nil
 	}
-	return okay("standbys that follow the server: %d, of which none lacks more than %d MiB",
-		connected, maxLag>>20), nil
+	return okay("standbys that follow the server: %d; none lacks more than %d MiB", connected,
+		maxLag>>20), nil
 }
 
 // vacuum looks at whether deleted rows are removed.

@@ -218,6 +218,14 @@ func TestReadyDoesNotWaitForAnotherProcess(t *testing.T) {
 	release = hold("LOCK TABLE probe")
 	wantOutage(t, s.Ready(t.Context()), "holds a lock for too long")
 	release()
+	release = hold("LOCK TABLE sessions")
+	asking, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	// An answer that the next question cannot follow would be no answer.
+	if _, err := s.SessionEnds(asking, "", nil); err == nil {
+		t.Error("it knows which sessions ended, but their table is locked")
+	}
+	release()
 	release = hold("LOCK TABLE clientes, sessions, users")
 	eventually(t, "it is ready", func() bool { return s.Ready(t.Context()) == nil })
 	release()

@@ -275,11 +275,13 @@ func snapshotOf(w store.Watermark) snapshot {
 	return snapshot{server: server, text: text}
 }
 
-// queueSnapshot queues the question for the present snapshot.
+// queueSnapshot queues the question for the present snapshot. It waits for a lock on the table of
+// sessions, as the next questions do: an answer that these cannot follow would be no answer.
 func queueSnapshot(b *pgx.Batch, now *snapshot) {
 	b.Queue(`
 		SELECT ` + snapshotColumns + `
-		FROM (SELECT pg_current_snapshot() AS now) AS state`).QueryRow(func(row pgx.Row) error {
+		FROM (SELECT pg_current_snapshot() AS now) AS state
+		LEFT JOIN (SELECT FROM sessions LIMIT 0) AS locked ON true`).QueryRow(func(row pgx.Row) error {
 		return row.Scan(now.columns()...)
 	})
 }

@@ -29,7 +29,7 @@ var networkFileSystems = map[string]bool{
 // Below these amounts a disk is nearly full.
 const (
 	littleRoom = 1 << 30
-	amplyRoom  = 10 << 30 // more than that is enough, whatever part of the disk it is
+	ampleRoom  = 10 << 30 // more than that is enough, whatever part of the disk it is
 	fewInodes  = 1000
 )
 
@@ -53,6 +53,10 @@ func examineFileSystem(folder string) store.Finding {
 			"Postgres; a volume of the container's engine is one",
 			"the file system of %s (%s) belongs to a program, which may not keep locks and "+
 				"writes as a disk does", folder, kind)
+	case kind == "tmpfs" || kind == "ramfs":
+		return failure(id, "name a file on a disk of this machine in DATABASE_URL",
+			"the file system of %s (%s) is in memory, and lost when the machine stops", folder,
+			kind)
 	case kind == "":
 		return okay(id, "of which kind the file system of %s is cannot be seen", folder)
 	}
@@ -98,7 +102,7 @@ func examineRoom(path, folder string) store.Finding {
 	case disk.Files > 0 && disk.Ffree == 0:
 		return failure(id, "delete files there (`df -i` shows it)",
 			"the disk of %s takes no more files", folder)
-	case free < littleRoom, free < total/10 && free < amplyRoom:
+	case free < littleRoom, free < total/10 && free < ampleRoom:
 		return warning(id, cure, "the disk of %s has %s left of %s", folder, sizeText(int64(free)),
 			sizeText(int64(total)))
 	case disk.Files > 0 && disk.Ffree < fewInodes:

@@ -37,6 +37,11 @@ func Examine(ctx context.Context, databaseURL string) []store.Finding {
 		return []store.Finding{findingOf(id, explain(path, "look at "+path, err))}
 	}
 	findings := examineDisk(path)
+	if _, err := os.Stat(path + backupNote); err == nil && (info == nil || info.Size() == 0) {
+		return append(findings, failure(id, "find the file, or put a backup in its place "+
+			"(`clientes restore BACKUP`); do not start the server, which would begin with nothing",
+			"the database %s is gone, or empty: there was a backup of it", path))
+	}
 	if info == nil {
 		return append(findings, store.Finding{ID: id, Level: store.LevelWarn,
 			Message: "there is no file " + path + " yet",
@@ -241,6 +246,11 @@ func examineBackup(_ context.Context, _ *sqlite.Conn, path string, p place) stor
 		return findingOf(id, explain(path, "look at "+note, err))
 	}
 	age := time.Since(info.ModTime())
+	if age < -time.Hour {
+		return warning(id, "set the clock of this machine, and `touch "+note+"` after a backup",
+			"the last backup was made at %s, which is still to come",
+			info.ModTime().UTC().Format(time.RFC3339))
+	}
 	if age > store.BackupAge {
 		return warning(id, cure, "the last backup was made %s ago", ageText(age))
 	}

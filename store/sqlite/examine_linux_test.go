@@ -173,6 +173,8 @@ func TestExamineADisk(t *testing.T) {
 	url := "sqlite:" + filepath.Join(folder, "clientes.db")
 	must(t, sqlite.Migrate(t.Context(), url))
 	const id = "database-space"
+	wantFinding(t, url, "database-network", store.LevelFail, "(tmpfs) is in memory",
+		"a disk of this machine")
 	wantFinding(t, url, id, store.LevelOK, "the disk of "+folder+" has 20.0 GiB left", "")
 	remount(t, folder, "size=8m")
 	wantFinding(t, url, id, store.LevelWarn, "the disk of "+folder+" has ", "make room on it")

@@ -85,8 +85,8 @@ func wantSound(t *testing.T, url string) {
 	t.Helper()
 	ids := make(map[string]bool)
 	for _, f := range sqlite.Examine(t.Context(), url) {
-		// How full the disk of this machine is, nobody knows.
-		if f.ID != "database-space" &&
+		// How full the disk of this machine is, nobody knows. Some have their /tmp in memory.
+		if f.ID != "database-space" && !strings.Contains(f.Message, "in memory") &&
 			(f.Level != store.LevelOK || f.Message == "" || f.Cure != "") {
 			t.Errorf("got %+v", f)
 		}
@@ -282,9 +282,19 @@ func TestExamineTheLastBackup(t *testing.T) {
 	make()
 	wantFinding(t, url, "database-backup", store.LevelOK, "the last backup was made ", "")
 	old := time.Now().Add(-72 * time.Hour)
+	later := time.Now().Add(24 * time.Hour)
+	must(t, os.Chtimes(path+".last-backup", later, later))
+	wantFinding(t, url, "database-backup", store.LevelWarn, "is still to come", "set the clock")
 	must(t, os.Chtimes(path+".last-backup", old, old))
 	wantFinding(t, url, "database-backup", store.LevelWarn, "the last backup was made 3 days ago",
 		"let it `touch "+path+".last-backup` after each")
+	moved := path + ".moved"
+	must(t, os.Rename(path, moved))
+	wantFinding(t, url, "database-open", store.LevelFail, "is gone, or empty", "clientes restore")
+	must(t, os.WriteFile(path, nil, 0o600))
+	wantFinding(t, url, "database-open", store.LevelFail, "is gone, or empty", "clientes restore")
+	must(t, os.Rename(moved, path))
+
 	// A restore makes no backup younger.
 	must(t, second(sqlite.Restore(t.Context(), url, backup, nothing)))
 	wantFinding(t, url, "database-backup", store.LevelWarn, "the last backup was made 3 days ago",

@@ -121,7 +121,13 @@ func printable(all []store.Finding) []store.Finding {
 	return all
 }
 
+// maxLine is how many bytes of a text a finding has.
+const maxLine = 1000
+
 func line(s string) string {
+	if len(s) > maxLine {
+		s = strings.ToValidUTF8(s[:maxLine], "") + "…"
+	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1

@@ -521,10 +521,11 @@ func liar(t *testing.T) (base *url.URL, passwords *atomic.Int64) {
 	t.Helper()
 	passwords = new(atomic.Int64)
 	answers := map[string]string{
-		"/readyz":       `{"status":"ok"}`,
-		"/openapi.json": `{"info":{"version":"\u001b[2J"},"servers":[{"url":"http://\u001b]0;x\u0007"}]}`,
-		"/login":        `{"token":"a.b.c"}`,
-		"/me":           `{"code":"token_invalid"}`,
+		"/readyz": `{"status":"ok"}`,
+		"/openapi.json": `{"info":{"version":"\u001b[2J"},` +
+			`"servers":[{"url":"http://\u001b]0;` + strings.Repeat("é", 10_000) + `"}]}`,
+		"/login": `{"token":"a.b.c"}`,
+		"/me":    `{"code":"token_invalid"}`,
 		"/doctor": `{"request":{"address":"\u001b[31m"},"findings":[{"id":"request-\u001b]0;x\u0007",` +
 			`"level":"\u001b[2Jok","message":"a\u009b31mb\nfail  x","cure":"\u202ec"}]}`,
 	}
@@ -558,6 +559,9 @@ func TestALiarIsNotObeyed(t *testing.T) {
 		for _, text := range []string{f.ID, string(f.Level), f.Message, f.Cure} {
 			if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("a terminal would obey %q", text)
+			}
+			if len(text) > 1100 {
+				t.Errorf("a text has %d bytes", len(text))
 			}
 		}
 		if strings.HasPrefix(f.ID, "request-") && f.Level == store.LevelWarn {

@@ -71,7 +71,8 @@ func partsOfMail(err error) (message, cure string) {
 		return fmt.Sprintf("%s within %s", message, networkTimeout),
 			strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
 	}
-	return fmt.Sprintf("%s (%v)", message, cause), strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
+	return fmt.Sprintf("%s (%v)", message, cause),
+		strings.TrimSuffix(cure, fmt.Sprintf(": %v", cause))
 }
 
 // certificate looks at when a certificate that is good now will end.

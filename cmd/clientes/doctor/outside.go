@@ -44,7 +44,7 @@ type visit struct {
 	Target
 	client *http.Client
 	base   string
-	bearer string // the header that a token reaches the server in
+	bearer string // the header for a token: one that reaches the server, see tokens
 	report
 }
 
@@ -53,7 +53,8 @@ type visit struct {
 func ExamineURL(ctx context.Context, t Target) []store.Finding {
 	ctx, cancel := context.WithTimeout(ctx, 6*networkTimeout)
 	defer cancel()
-	v := &visit{Target: t, client: newClient(t.RootCAs, t.Dial), base: t.URL.String()}
+	v := &visit{Target: t, client: newClient(t.RootCAs, t.Dial), base: t.URL.String(),
+		bearer: "x-access-token"}
 	if v.reach(ctx) {
 		v.plain(ctx)
 		v.documents(ctx)
@@ -360,9 +361,6 @@ func (v *visit) asAdmin(ctx context.Context) {
 			"not looked at: it tells admins alone", "give --user NAME of an admin")
 		return
 	}
-	if v.bearer == "" {
-		return // see tokens
-	}
 	token, ok := v.login(ctx)
 	if !ok {
 		return
@@ -379,8 +377,9 @@ func (v *visit) asAdmin(ctx context.Context) {
 	for _, f := range seen.Findings {
 		if f.ID == "request-scheme" && f.Level == store.LevelFail && v.URL.Scheme == "https" {
 			v.warn(f.ID, "this client came over https, but the proxy writes X-Forwarded-Proto: "+
-				seen.Request.ForwardedProto, "let the proxy that ends TLS set the header, and those "+
-				"behind it pass it on as it came")
+				seen.Request.ForwardedProto,
+				"let the proxy that ends TLS set the header, and those behind it pass it on as it "+
+					"came")
 		} else if v.Setup || strings.HasPrefix(f.ID, "request-") {
 			v.report = append(v.report, store.Finding(f))
 		}
@@ -441,8 +440,8 @@ func (v *visit) headers(arrived []string) {
 func (v *visit) login(ctx context.Context) (token string, ok bool) {
 	const id = "url-login"
 	if v.URL.Scheme == "http" && !isLoopback(v.URL.Hostname()) {
-		v.fail(id, "the password was not sent: "+v.base+" is plain http, and whoever listens on the "+
-			"way would have it", "give the https:// URL, or look from the machine of the server")
+		v.fail(id, "the password was not sent: "+v.base+" is plain http, and whoever listens on "+
+			"the way would have it", "give the https:// URL, or look from the machine of the server")
 		return "", false
 	}
 	body, err := json.Marshal(map[string]string{

@@ -91,8 +91,8 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 				"`clientes doctor "+public.String()+"` tells more"))
 	case answer.location != "":
 		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the token of "+
-			"a request", answer.location), "set PUBLIC_URL to the address that it leads to, or let "+
-			"the proxy pass every path on")
+			"a request", answer.location), "set PUBLIC_URL to the address that it leads to, or "+
+			"let the proxy pass every path on")
 	case !answer.ours && answer.isOfProxy():
 		r.warn(id, fmt.Sprintf("the proxy at PUBLIC_URL reaches no server: status %d",
 			answer.status), startIt)
@@ -210,8 +210,8 @@ func (a answered) isOfProxy() bool {
 		a.status == http.StatusGatewayTimeout
 }
 
-const startIt = "start the server; if it runs, compare its HOST and PORT with where the proxy " +
-	"sends requests"
+const startIt = "start the server; if it runs, compare its HOST and PORT with where the " +
+	"proxy sends requests"
 
 // ask requests /readyz. A server of clientes repeats the id of the request in every answer.
 func ask(ctx context.Context, client *http.Client, base string) (answered, error) {

@@ -129,7 +129,8 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 		case slices.Contains(previous.secrets, previous.now):
 			r.warn("earlier-secrets", fmt.Sprintf("%s has %s itself in it: nothing has been "+
 				"replaced", previous.name, previous.of),
-				"make a new "+previous.of+" (`openssl rand -hex 32`), or take "+previous.name+" away")
+				"make a new "+previous.of+" (`openssl rand -hex 32`), or take "+previous.name+
+					" away")
 		default:
 			r.warn("earlier-secrets",
 				fmt.Sprintf("%s is still set, with %d in it: what is signed with those is good",

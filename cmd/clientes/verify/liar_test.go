@@ -14,7 +14,7 @@ import (
 
 const liarSecret = "7c1e9b04f3a85d2660ba7e4f91d3c852"
 
-// liar is a program that answers as clientes does, notes what it is sent, and wants what it can get.
+// liar is a program that answers as clientes does, and notes what it is sent.
 type liar struct {
 	*httptest.Server
 	token string // of every login
@@ -50,7 +50,7 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == "POST" && (r.URL.Path == "/users" || r.URL.Path == "/clientes"):
 		l.newRecords++
 		w.WriteHeader(http.StatusServiceUnavailable) // whether it was made, nobody knows
-		io.WriteString(w, `{"code":"\u001b]0;unavailable\u0007","message":"x"}`)
+		fmt.Fprintf(w, `{"code":"\u001b]0;%s\u0007","message":"x"}`, strings.Repeat("é", 10_000))
 	case r.URL.Path == "/users": // a filter that is broken finds everybody
 		io.WriteString(w, `[{"id":1,"user":"boss"},{"id":2,"user":"ana"}]`)
 	case r.URL.Path == "/clientes":
@@ -81,7 +81,9 @@ func TestALiarGetsNothingSigned(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := &user{name: "viewer", role: "viewer"}
-	s := &session{user: u, token: l.token, refresh: "r", device: "d", expires: time.Now().Add(time.Hour)}
+	s := &session{
+		user: u, token: l.token, refresh: "r", device: "d", expires: time.Now().Add(time.Hour),
+	}
 	v.admin, v.sharedSessions["viewer"] = s, s
 	for _, c := range checks() {
 		if c.section == accessToken && c.id != "logout-everywhere" || c.id == "step-up" {
@@ -162,6 +164,9 @@ func TestALiarDoesNoHarm(t *testing.T) {
 	}
 	if strings.ContainsAny(b.String(), "\x1b\x07") {
 		t.Errorf("a terminal would obey %q", b.String())
+	}
+	if n := b.Len(); n > 20_000 {
+		t.Errorf("the reports have %d bytes", n)
 	}
 }
 

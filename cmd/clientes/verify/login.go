@@ -137,6 +137,9 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 		return "", broken("after %d failures the right password was answered %v", failed, a)
 	}
 	wait := retryAfter(a)
+	if most := time.Second << (failed - freeFailures); wait > most {
+		return "", broken("after %d failures the wait is %v, not %v", failed, wait, most)
+	}
 	// A wait is over after what it says, and an attempt that was refused has not counted.
 	if !pause(ctx, wait+50*time.Millisecond) {
 		return "", ctx.Err()
@@ -196,28 +199,96 @@ func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
 				what, a)
 		}
 	}
-	if _, err := v.loginAt(ctx, u, "", map[string]any{"device": s.device}); err != nil {
+	again, err := v.loginAt(ctx, u, "", map[string]any{"device": s.device})
+	if err != nil {
 		return "", broken(
 			"after strangers had failed %d times, the user's known device was refused: %v",
 			freeFailures, err)
 	}
-	// What the device fails counts on its own, and blocks it as well.
+	if s, err = v.cancelled(ctx, again, lastFailure); err != nil {
+		return "", err
+	}
+	if err := v.deviceWaits(ctx, s); err != nil {
+		return "", err
+	}
+	return "while strangers waited, the marked device logged in; a changed mark, another user's " +
+		"and a cancelled one did not help; the device waits after failures of its own", nil
+}
+
+// cancelled cancels the marks of a user for whom strangers have failed, the last time at that
+// instant. The mark of the session must be worth nothing then. It returns another session.
+func (v *verifier) cancelled(
+	ctx context.Context, s *session, lastFailure time.Time,
+) (*session, error) {
+	r := request{method: "DELETE", path: "/me/devices", token: s.token}
+	if _, err := v.want(ctx, http.StatusNoContent, r); err != nil {
+		return nil, err
+	}
+	a, err := v.do(ctx, loginRequest(s.user.name, s.user.password, "device", s.device))
+	switch {
+	case err != nil:
+		return nil, err
+	case a.status != http.StatusTooManyRequests && time.Since(lastFailure) <= time.Second:
+		return nil, broken("a login with a mark that was cancelled was answered %v", a)
+	case !pause(ctx, time.Until(lastFailure.Add(1100*time.Millisecond))):
+		return nil, ctx.Err()
+	}
+	return v.login(ctx, s.user)
+}
+
+// deviceWaits returns an error unless what a device fails counts on its own: it waits after five
+// failures, twice as long after another one, and not at all after a success.
+func (v *verifier) deviceWaits(ctx context.Context, s *session) error {
+	try := func(password string) (answer, error) {
+		return v.do(ctx, loginRequest(s.user.name, password, "device", s.device))
+	}
 	began := time.Now()
 	failed := 0
+	var a answer
 	for range freeFailures + 1 {
-		a, err := v.do(ctx, loginRequest(u.name, newPassword(), "device", s.device))
-		if err != nil {
-			return "", err
+		var err error
+		if a, err = try(newPassword()); err != nil {
+			return err
 		}
 		if a.status != http.StatusTooManyRequests {
 			failed++
 		}
 	}
 	if most := mayFail(time.Since(began)); failed > most {
-		return "", broken("a known device may fail %d times without a wait", failed)
+		return broken("a known device may fail %d times without a wait", failed)
 	}
-	return "while strangers waited, the marked device logged in; a changed mark and another user's did " +
-		"not help; the device waits after five failures of its own", nil
+	if !pause(ctx, retryAfter(a)+50*time.Millisecond) {
+		return ctx.Err()
+	}
+	sixth := time.Now()
+	b, err := try(newPassword())
+	if err != nil {
+		return err
+	}
+	if a, err = try(newPassword()); err != nil {
+		return err
+	}
+	// It waits from when the sixth attempt came.
+	if b.status == http.StatusUnauthorized && a.status == http.StatusTooManyRequests &&
+		retryAfter(a) < 2*time.Second-time.Since(sixth) {
+		return broken("after six failures a device waits %v", retryAfter(a))
+	}
+	if !pause(ctx, retryAfter(a)+50*time.Millisecond) {
+		return ctx.Err()
+	}
+	if _, err := v.loginAt(ctx, s.user, "", map[string]any{"device": s.device}); err != nil {
+		return fmt.Errorf("log in after the waits: %w", err)
+	}
+	for range 2 {
+		a, err = try(newPassword())
+		if err == nil && !a.is(http.StatusUnauthorized, "invalid_login") {
+			err = broken("after a success a wrong password was answered %v", a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pair is one wrong password for a user and one for nobody, sent one after the other.
@@ -480,6 +551,10 @@ func (v *verifier) renewedCodes(ctx context.Context, s *session) error {
 		{method: "DELETE", path: "/me/mfa", body: proof("abcde-fghij")},
 		{method: "POST", path: "/me/mfa/recovery", body: proof("")},
 		{method: "POST", path: "/me/mfa/recovery", body: proof("abcde-fghij")},
+		{method: "POST", path: "/password", body: map[string]any{
+			"current": u.password, "password": newPassword()}},
+		{method: "PATCH", path: "/me", body: map[string]any{
+			"current": u.password, "email": v.email("me")}},
 	} {
 		r.token = s.token
 		a, err := v.do(ctx, r)

@@ -236,7 +236,7 @@ func (v *verifier) enrol(ctx context.Context, s *session) error {
 	if !required {
 		return nil
 	}
-	if !strings.HasPrefix(strings.ToLower(s.user.name), "verify-") {
+	if s.user.name == v.cfg.Admin.User && !v.cfg.Admin.Temporary {
 		return errors.New("the server requires a second factor of this admin, who has none; " +
 			"set it up first, and give its current code with --code")
 	}
@@ -275,9 +275,10 @@ func (v *verifier) noteMade(r request, a answer) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if r.path == "/users" {
+	switch {
+	case r.path == "/users" && strings.HasPrefix(strings.ToLower(made.User), v.tag):
 		v.users[made.User] = made.ID
-	} else {
+	case r.path == "/clientes":
 		v.clientes[made.ID] = true
 	}
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -51,8 +52,19 @@ func (r Report) Count(o Outcome) (n int) {
 	return n
 }
 
-// OK reports whether no promise was found broken and nothing was left behind.
-func (r Report) OK() bool { return r.Count(Failed) == 0 && len(r.Left) == 0 && !r.Interrupted }
+// Err returns nil if no promise was found broken and nothing was left behind, and else what is
+// wrong.
+func (r Report) Err() error {
+	switch {
+	case r.Interrupted:
+		return errors.New("interrupted before every check was done; the report lists what is left")
+	case r.Count(Failed) > 0:
+		return fmt.Errorf("%d of %d promises do not hold", r.Count(Failed), len(r.Results))
+	case len(r.Left) > 0:
+		return errors.New("not everything could be removed; the report lists it")
+	}
+	return nil
+}
 
 // Summary returns the counts in one sentence.
 func (r Report) Summary() string {
@@ -139,8 +151,8 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 
 // cell returns a text that does not end a cell of a table, and is no markup.
 func cell(text string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", `\`, `\\`, "|", `\|`, "`", "\\`", "[", `\[`,
-		"*", `\*`, "@", `\@`, "\n", " ", "\r", " ").Replace(text)
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", `\`, `\\`, "|", `\|`, "`", "\\`",
+		"[", `\[`, "*", `\*`, "@", `\@`, "\n", " ", "\r", " ").Replace(text)
 }
 
 // WriteJSON writes the report for a script.

@@ -622,6 +622,12 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 	if _, err := v.wantEnded(ctx, second, v.base, time.Now()); err != nil {
 		return "", err
 	}
+	if all, err = v.sessionsOf(ctx, first); err != nil {
+		return "", err
+	}
+	if len(all) != 1 {
+		return "", broken("after all others have ended, %d sessions are listed", len(all))
+	}
 	return "the list has both; a stranger got 404; one's own got 204 and ended on " + v.where(),
 		v.wantAccepted(ctx, first, "after the user's other session was ended")
 }

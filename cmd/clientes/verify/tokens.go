@@ -563,12 +563,13 @@ func places(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("%s was answered %v", c.what, a)
 		}
 	}
-	return "not read from the query, cookies or a body (12 tries); 6 pairs of headers as promised", nil
+	return "not read from the query, cookies or a body (12 tries); 6 pairs of headers as promised",
+		nil
 }
 
-// secretSigns returns nil if the secret that verify was given has signed these tokens of the server.
-// It decides that here, before anything is signed with the secret: a server that lies would put its
-// own words into a token, and have them signed.
+// secretSigns returns nil if the secret that verify was given has signed these tokens of the
+// server. It decides that here, before anything is signed with the secret: a server that lies would
+// put its own words into a token, and have them signed.
 func (v *verifier) secretSigns(tokens ...string) error {
 	if v.cfg.Secret == "" {
 		return notTried("the server's SECRET is not known here; run it in the server's folder")
@@ -586,19 +587,21 @@ func (v *verifier) secretSigns(tokens ...string) error {
 // proofs is how many tokens a server has to tell apart.
 const proofs = 32
 
-// SharesSecret returns an error unless every server of a Config knows its Secret. A caller who makes
-// an admin must know that first: another program at the URL would get the admin's password, and
-// could use it at the true server.
+// SharesSecret returns an error unless every server of a Config knows its Secret. A caller who
+// makes an admin must know that first: another program at the URL would get the admin's password,
+// and could use it at the true server.
 //
-// A server that knows the secret can tell which tokens it has signed. Here it has to for some that
-// nobody can use, because they have no claims, and of which chance signed about half. A program that
-// passes everything on to the true server gets through.
+// A server that knows the secret can tell which tokens it has signed. It has to for some that
+// nobody can use, because they have no claims. Chance decides which of them the secret signs. A
+// program that passes everything on to the true server gets through.
 func SharesSecret(ctx context.Context, cfg Config) error {
 	v, err := newVerifier(cfg)
 	if err != nil {
 		return err
 	}
 	defer v.client.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(ctx, maxCheck)
+	defer cancel()
 	for _, server := range v.servers() {
 		if err := v.sharesSecret(ctx, server); err != nil {
 			return err

@@ -91,6 +91,7 @@ func tryTutorialLogin(ctx context.Context, v *verifier) (string, error) {
 		v.hide(grant.Token, grant.RefreshToken, grant.Device)
 		if !grant.Auth || grant.TokenType != "Bearer" || grant.RefreshToken == "" ||
 			grant.Device == "" || grant.RefreshExpiresIn < grant.ExpiresIn || !isJSON(a) ||
+			len(cookiesOf(a)) > 0 ||
 			grant.User.ID != s.user.id || grant.User.User != s.user.name ||
 			grant.User.Role != s.user.role {
 			return "", broken("a login with %s as %s lacks a member, or has another than it should",

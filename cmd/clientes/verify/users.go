@@ -33,6 +33,9 @@ func userChecks() []check {
 		{"user-members", accounts,
 			"A user is what an admin has made, and a change that is not allowed is refused.",
 			tryUserMembers},
+		{"signup-closed", accounts,
+			"Nobody can sign up where that is closed, and nobody as more than a viewer.",
+			trySignupClosed},
 		{"forgot-answer", accounts,
 			"Whoever has forgotten a password has the same answer, whether or not there is such a user.",
 			tryForgotAnswer},
@@ -121,16 +124,8 @@ func tryMethods(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	page, err := v.do(ctx, request{method: "GET", path: "/login"})
-	if err != nil {
-		return "", err
-	}
 	takes := make(map[string][]string)
 	for _, r := range routes {
-		ofConsole := strings.HasPrefix(r.path, "/app") || r.String() == "GET /login"
-		if ofConsole && page.status != http.StatusOK {
-			continue // it is off
-		}
 		if !strings.Contains(r.path, "{") { // the name of a file, which may be none
 			takes[r.path] = append(takes[r.path], r.method)
 		}
@@ -307,6 +302,8 @@ func tryRolesRecords(ctx context.Context, v *verifier) (string, error) {
 	}
 	for _, r := range []request{
 		{method: "PATCH", path: c.path(), body: texts{"notes": "by an editor"}, header: anyway},
+		{method: "POST", path: c.path() + "/restore", body: map[string]int{"version": 1},
+			header: anyway},
 		{method: "DELETE", path: c.path(), header: anyway},
 	} {
 		r.token = editor.token
@@ -585,6 +582,29 @@ func tryUserMembers(ctx context.Context, v *verifier) (string, error) {
 		}
 	}
 	return "a user as it was made, found by its name; ten faults refused with their fields", nil
+}
+
+// Each body has a fault, so that nobody is made. Where everybody may sign up, it counts as one of
+// three in 15 minutes.
+func trySignupClosed(ctx context.Context, v *verifier) (string, error) {
+	a, err := v.do(ctx, request{method: "POST", path: "/signup", body: map[string]string{
+		"user": v.newName(), "password": "short", "role": "admin",
+	}})
+	switch {
+	case err != nil:
+		return "", err
+	case a.is(http.StatusForbidden, "signup_closed"):
+		return "403 signup_closed", nil
+	case v.cfg.SignupClosed:
+		return "", broken("a sign-up is answered %v, though SIGNUP is closed", a)
+	case a.is(http.StatusTooManyRequests, "captcha_required"):
+		return "", notTried("too many have signed up from this address; " +
+			"it is free again after 15 minutes")
+	case a.status != http.StatusUnprocessableEntity ||
+		strings.Join(a.faults(), " ") != "role password":
+		return "", broken("a sign-up as an admin with a short password is answered %v", a)
+	}
+	return "everybody may sign up, and an admin's role is 422", nil
 }
 
 // These users have no email, so no mail is sent. A network may ask three times in 15 minutes.

@@ -51,6 +51,9 @@ type Config struct {
 	// RefreshGrace is the server's REFRESH_GRACE, negative if it is unknown.
 	RefreshGrace time.Duration
 
+	// SignupClosed means that nobody can sign up.
+	SignupClosed bool
+
 	// BehindProxy means that the server believes forwarding headers from this machine.
 	BehindProxy bool
 
@@ -68,6 +71,9 @@ type Credentials struct {
 	User     string
 	Password string
 	Code     string // of the second factor, "" if there is none
+
+	// Temporary means that the admin was made for this run, which may set up a second factor.
+	Temporary bool
 }
 
 // ErrUnknownAdmin means that the server does not know the admin, or not by that password.
@@ -311,13 +317,19 @@ func (v *verifier) hide(secrets ...string) {
 	}
 }
 
-// hidden returns a text without the secrets of the run, on one line and without what a terminal
-// obeys: the server may have written part of it.
+// maxShown is how many bytes of a text a report has.
+const maxShown = 1000
+
+// hidden returns a text without the secrets of the run, cut to one short line and without what a
+// terminal obeys: the server may have written part of it.
 func (v *verifier) hidden(text string) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	for _, s := range v.secrets {
 		text = strings.ReplaceAll(text, s, "…")
+	}
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + "…"
 	}
 	return strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {

@@ -73,8 +73,8 @@ func TestReports(t *testing.T) {
 			{Promise{"c", sessions, "It begins."}, NotTried, "nobody was there", 0},
 		},
 	}
-	if r.OK() || r.Count(Failed) != 1 {
-		t.Errorf("it is OK: %t, with %d failed", r.OK(), r.Count(Failed))
+	if r.Err() == nil || r.Count(Failed) != 1 {
+		t.Errorf("got %v, with %d failed", r.Err(), r.Count(Failed))
 	}
 	for name, c := range map[string]struct {
 		write func(Report, io.Writer) error

@@ -59,6 +59,13 @@ func tryRecordWritten(ctx context.Context, v *verifier) (string, error) {
 	case made.differs(sent) != "":
 		return "", broken("the %s of a new customer is not what was sent", made.differs(sent))
 	}
+	a, err = v.asAdmin(ctx, request{method: "GET", path: made.path() + "?nosuch=1"})
+	if err == nil && !a.is(http.StatusBadRequest, "invalid_parameter") {
+		err = broken("a GET of a customer with an unknown parameter is answered %v", a)
+	}
+	if err != nil {
+		return "", err
+	}
 	now := made
 	for _, step := range []struct {
 		what, method, media string
@@ -162,6 +169,7 @@ func tryRecordValid(ctx context.Context, v *verifier) (string, error) {
 		{"company", map[string]any{"company": "two\nlines"}},
 		{"address", map[string]any{"address": long(501)}},
 		{"notes", map[string]any{"notes": long(10_001)}},
+		{"role", map[string]any{"role": "admin"}},
 		{"name email phone company address notes", map[string]any{
 			"name": "", "email": "@", "phone": long(41), "company": long(201), "address": long(501),
 			"notes": long(10_001),
