@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"clientes/cmd/clientes/verify"
 	"clientes/store"
 )
 
@@ -90,6 +91,12 @@ func valuesOf(word string) ([]string, cobra.ShellCompDirective) {
 		return roles, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	case "FORMAT":
 		return []string{"csv", "ndjson"}, cobra.ShellCompDirectiveNoFileComp
+	case "ID":
+		var ids []string
+		for _, promise := range verify.Promises() {
+			ids = append(ids, promise.ID)
+		}
+		return ids, cobra.ShellCompDirectiveNoFileComp
 	case "SHELL":
 		return shellNames(), cobra.ShellCompDirectiveNoFileComp
 	}

@@ -48,6 +48,7 @@ func TestCompletion(t *testing.T) {
 		{"import ", "", files},
 		{"import all.csv ", "", noFiles},
 		{"import --format ", "csv ndjson", noFiles},
+		{"verify --check token-a", "token-alg-none token-alg-confusion token-audience", noFiles},
 		{"export ", "", files},
 		{"export --format n", "ndjson", noFiles},
 		{"user list --j", "--json", noFiles},

@@ -382,6 +382,7 @@ func TestDoctorCommand(t *testing.T) {
 		if strings.Contains(got.stdout, "clientes migrate") {
 			t.Errorf("it would have a database made here: %s", got.stdout)
 		}
+		call(t, map[string]string{"SECRET": goodSecret}, "", "doctor") // 1 setting, in good grammar
 		var found []wire.Finding
 		wantJSON(t, call(t, nil, "", "doctor", "--json"), 1, &found)
 		if files, err := os.ReadDir("."); err != nil || len(files) > 0 {

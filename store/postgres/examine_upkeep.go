@@ -103,7 +103,8 @@ func (x *examination) transactions(ctx context.Context) ([]store.Finding, error)
 		return okay("no transaction of this role has been open for long; those of other roles are "+
 			"seen with GRANT pg_read_all_stats TO %s", pgx.Identifier{x.roleName()}.Sanitize()), nil
 	}
-	return okay("no transaction of others has been open for %s", longTransaction), nil
+	return okay("no transaction of others has been open for %.0f minutes",
+		longTransaction.Minutes()), nil
 }
 
 // maxLag is how many bytes of the log a standby may lack, and a slot for none may hold.

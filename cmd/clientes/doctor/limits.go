@@ -94,18 +94,18 @@ func processors(root string, procs int) []store.Finding {
 	quota, found := groupValue(root, "cpu", "cpu.max", "cpu.cfs_quota_us", parseQuota)
 	switch {
 	case !found:
-		r.ok(id, "Go uses %d processors, and no limit is set", procs)
+		r.ok(id, "GOMAXPROCS is %d, and no limit is set", procs)
 	case quota < 1000:
 		r.warn(id, fmt.Sprintf("the control group may use %.2f of a processor: a login takes "+
 			"%.0f ms to hash its password, and everything else waits meanwhile",
 			float64(quota)/1000, 30_000/float64(quota)),
 			"leave it one processor or more")
 	case int64(procs)*1000 > quota+1000:
-		r.warn(id, fmt.Sprintf("Go uses %d processors, but the control group may use %.2f: "+
+		r.warn(id, fmt.Sprintf("GOMAXPROCS is %d, but the control group may use %.2f processors: "+
 			"it is stopped for parts of a second when that is used up", procs, float64(quota)/1000),
 			"unset GOMAXPROCS: Go then follows the limit")
 	default:
-		r.ok(id, "Go uses %d processors, and the control group may use %.2f",
+		r.ok(id, "GOMAXPROCS is %d, and the control group may use %.2f processors",
 			procs, float64(quota)/1000)
 	}
 	return r

@@ -32,15 +32,14 @@ func settings(_ context.Context, s Setup) []store.Finding {
 			r.warn(settingOf(warning), message, cure)
 		}
 	}
-	set := 0
-	for _, row := range s.Config.Rows() {
+	set, all := 0, s.Config.Rows()
+	for _, row := range all {
 		if row.From != "default" {
 			set++
 		}
 	}
-	r.okUnless("configuration", "%d settings are set, the others have their defaults, and "+
-		"none has a fault",
-		set)
+	r.okUnless("configuration", "%d of %d settings set, the others left to their "+
+		"defaults, none with a fault", set, len(all))
 	return r
 }
 

@@ -273,7 +273,8 @@ func (v *verifier) begin(ctx context.Context) error {
 			"give the one that the app shows now, which works once")
 	case errors.As(err, &refused) && refused.status == http.StatusTooManyRequests:
 		return fmt.Errorf("the server slows down logins from this address, or of this user; "+
-			"try again in %s s", cmp.Or(refused.header.Get("Retry-After"), "some"))
+			"try again in %s s, or in 15 minutes, when all can be tried",
+			cmp.Or(refused.header.Get("Retry-After"), "some"))
 	case err != nil:
 		return err
 	}
