@@ -81,25 +81,28 @@ func TestStatsOfEachPool(t *testing.T) {
 	s.readers <- reader
 	s.writer <- w
 	taken := func(name string) int64 { return s.poolNamed(t, name).Taken }
-	for name, call := range map[string]func() error{
-		"writer": func() error {
+	for _, one := range []struct {
+		pool string
+		call func() error
+	}{
+		{"writer", func() error {
 			return do(t.Context(), s, func(conn *sqlite.Conn) error { return insert(conn, "x") })
-		},
-		"readers": func() error {
+		}},
+		{"readers", func() error { // what the writer has written
 			_, err := s.Cliente(t.Context(), 1)
 			return err
-		},
-		"deciding": func() error {
+		}},
+		{"deciding", func() error {
 			_, err := s.SessionEnds(t.Context(), "", nil)
 			return err
-		},
+		}},
 	} {
-		before := taken(name)
-		if err := call(); err != nil {
+		before := taken(one.pool)
+		if err := one.call(); err != nil {
 			t.Fatal(err)
 		}
-		if n := taken(name) - before; n != 1 {
-			t.Errorf("%s: %d were taken", name, n)
+		if n := taken(one.pool) - before; n != 1 {
+			t.Errorf("%s: %d were taken", one.pool, n)
 		}
 	}
 }
