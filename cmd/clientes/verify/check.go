@@ -34,14 +34,9 @@ const (
 
 // checks is the table of all promises by their sections, in the order in which they are tried.
 func checks() []check {
-	all := slices.Concat(
-		tokenChecks(), sessionChecks(), loginChecks(), networkChecks(),
-		recordChecks(), writeChecks(), listChecks(), importChecks(), userChecks(), tutorialChecks(),
-	)
-	slices.SortStableFunc(
-		all,
-		func(a, b check) int { return strings.Compare(a.section, b.section) },
-	)
+	all := slices.Concat(tokenChecks(), sessionChecks(), loginChecks(), networkChecks(),
+		recordChecks(), writeChecks(), listChecks(), importChecks(), userChecks(), tutorialChecks())
+	slices.SortStableFunc(all, func(a, b check) int { return strings.Compare(a.section, b.section) })
 	return all
 }
 

@@ -19,19 +19,23 @@ import (
 // that time are below it.
 func loginChecks() []check {
 	return []check{
-		{"attempts-blocked", accounts, "Five failed logins make the sixth wait, whatever the " +
-			"password, also when they come at once.", attemptsBlocked},
-		{"attempts-known-device", accounts, "Strangers cannot lock a user out of a client that " +
-			"they have used.", attemptsKnownDevice},
-		{"unknown-user-answer", accounts, "A wrong password and an unknown user have the same " +
-			"answer.", unknownUserAnswer},
-		{"unknown-user-timing", accounts, "A wrong password and an unknown user take the same " +
-			"time.", unknownUserTiming},
-		{"second-factor", accounts, "With a second factor the password alone is not enough, and " +
-			"each code works once.", secondFactor},
+		{"attempts-blocked", accounts,
+			"Five failed logins make the sixth wait, whatever the password, also when they come at once.",
+			attemptsBlocked},
+		{"attempts-known-device", accounts,
+			"Strangers cannot lock a user out of a client that they have used.",
+			attemptsKnownDevice},
+		{"unknown-user-answer", accounts,
+			"A wrong password and an unknown user have the same answer.",
+			unknownUserAnswer},
+		{"unknown-user-timing", accounts,
+			"A wrong password and an unknown user take the same time.",
+			unknownUserTiming},
+		{"second-factor", accounts,
+			"With a second factor the password alone is not enough, and each code works once.",
+			secondFactor},
 		{"password-rules", accounts,
-			"A password that is short, well known or the user's own name " +
-				"is refused.",
+			"A password that is short, well known or the user's own name is refused.",
 			passwordRules},
 	}
 }
@@ -117,8 +121,8 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 		}
 	}
 	if most := mayFail(time.Since(began)); failed > most {
-		return "", broken("of %d wrong passwords at once %d were looked at, not %d", atOnce, failed,
-			most)
+		return "", broken("of %d wrong passwords at once %d were looked at, not %d",
+			atOnce, failed, most)
 	}
 	if failed < freeFailures {
 		v.slowed = true
@@ -150,9 +154,8 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 	if a.status != http.StatusOK && !a.is(http.StatusUnauthorized, "mfa_required") {
 		return "", broken("after the wait of %v the right password was answered %v", wait, a)
 	}
-	return fmt.Sprintf(
-		"of %d wrong passwords at once on %s %d were looked at and %d answered 429; so "+
-			"was the right one, until Retry-After (%v) was over",
+	return fmt.Sprintf("of %d wrong passwords at once on %s %d were looked at and %d answered 429; "+
+		"so was the right one, until Retry-After (%v) was over",
 		atOnce, v.where(), failed, waiting, wait), nil
 }
 
@@ -184,7 +187,8 @@ func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
 	}
 	lastFailure := time.Now()
 	for what, device := range map[string]string{
-		"no mark": "", "a changed mark": flip(s.device, len(s.device)-10),
+		"no mark":             "",
+		"a changed mark":      flip(s.device, len(s.device)-10),
 		"another user's mark": other.device,
 	} {
 		a, err := v.do(ctx, loginRequest(u.name, u.password, "device", device))
@@ -195,15 +199,14 @@ func attemptsKnownDevice(ctx context.Context, v *verifier) (string, error) {
 			return "", notTried("the server was so slow that the wait was over before the next try")
 		}
 		if a.status != http.StatusTooManyRequests {
-			return "", broken("after %d failures a login with %s was answered %v", freeFailures,
-				what, a)
+			return "", broken("after %d failures a login with %s was answered %v",
+				freeFailures, what, a)
 		}
 	}
 	again, err := v.loginAt(ctx, u, "", map[string]any{"device": s.device})
 	if err != nil {
-		return "", broken(
-			"after strangers had failed %d times, the user's known device was refused: %v",
-			freeFailures, err)
+		return "", broken("after strangers had failed %d times, the user's known device was "+
+			"refused: %v", freeFailures, err)
 	}
 	if s, err = v.cancelled(ctx, again, lastFailure); err != nil {
 		return "", err
@@ -327,10 +330,7 @@ func (v *verifier) wrongLogins(ctx context.Context) (all []pair, err error) {
 			return err
 		}
 		unknown := func() (err error) {
-			p.unknown, err = v.do(
-				ctx,
-				loginRequest(nobody, newPassword()),
-			)
+			p.unknown, err = v.do(ctx, loginRequest(nobody, newPassword()))
 			p.unknownAt = time.Now()
 			return err
 		}
@@ -373,7 +373,8 @@ func (v *verifier) wantBlocked(ctx context.Context, name string, last time.Time)
 	case time.Since(last) > time.Second:
 		return notTried("the server was so slow that the wait was over before the next try")
 	}
-	return broken("after %d failures a login with the name of nobody was answered %v", freeFailures, a)
+	return broken("after %d failures a login with the name of nobody was answered %v",
+		freeFailures, a)
 }
 
 // requestID is the one thing in which two refusals differ.
@@ -394,13 +395,8 @@ func unknownUserAnswer(ctx context.Context, v *verifier) (string, error) {
 				return "", broken("a wrong password was answered %q", a.member("message"))
 			}
 		}
-		known, unknown := requestID.ReplaceAll(
-			p.known.body,
-			nil,
-		), requestID.ReplaceAll(
-			p.unknown.body,
-			nil,
-		)
+		known := requestID.ReplaceAll(p.known.body, nil)
+		unknown := requestID.ReplaceAll(p.unknown.body, nil)
 		if !bytes.Equal(known, unknown) {
 			return "", broken("the bodies of the two refusals differ")
 		}
@@ -408,9 +404,8 @@ func unknownUserAnswer(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("the headers of the two refusals differ: %v and %v", a, b)
 		}
 	}
-	return fmt.Sprintf(
-		"%d wrong passwords of users and %d of nobody, all 401 invalid_login and the same "+
-			"but for their request id", len(all), len(all)), nil
+	return fmt.Sprintf("%d wrong passwords of users and %d of nobody, all 401 invalid_login and "+
+		"the same but for their request id", len(all), len(all)), nil
 }
 
 func headerNames(a answer) (names []string) {
@@ -436,12 +431,11 @@ func unknownUserTiming(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 		if t = timesOf(all); t.differ() {
-			return "", broken(
-				"twice, a wrong password of a user took %v and one of nobody %v (medians "+
-					"of %d)", t.knownMedian(), t.unknownMedian(), pairs)
+			return "", broken("twice, a wrong password of a user took %v and one of nobody %v "+
+				"(medians of %d)", t.knownMedian(), t.unknownMedian(), pairs)
 		}
-		return "", notTried(
-			"the times vary too much here: one series differed, and the next did not")
+		return "", notTried("the times vary too much here: one series differed, " +
+			"and the next did not")
 	}
 	return fmt.Sprintf("medians of %d each: %v for users, %v for nobody", pairs, t.knownMedian(),
 		t.unknownMedian()), nil
@@ -522,7 +516,8 @@ func secondFactor(ctx context.Context, v *verifier) (string, error) {
 		return "", broken("a recovery code was answered %v", a)
 	}
 	for what, bad := range map[string]string{
-		"a recovery code once more": code, "a made-up code": "abcde-fghij",
+		"a recovery code once more":        code,
+		"a made-up code":                   "abcde-fghij",
 		"the code that had switched it on": used,
 	} {
 		if a, err = login(bad); err != nil {
@@ -605,8 +600,8 @@ func (v *verifier) setUpMFA(ctx context.Context, s *session) error {
 	}
 	secret := a.member("secret")
 	v.hide(secret)
-	key, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(
-		strings.TrimRight(secret, "="))
+	unpadded := base32.StdEncoding.WithPadding(base32.NoPadding)
+	key, err := unpadded.DecodeString(strings.TrimRight(secret, "="))
 	if err != nil {
 		return fmt.Errorf("read the key of a second factor: %w", err)
 	}

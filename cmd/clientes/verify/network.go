@@ -19,19 +19,21 @@ func networkChecks() []check {
 			"Headers that name another address or host are not believed.",
 			forwardedForged},
 		{"cookie-flags", sessions,
-			"The cookies are HttpOnly, SameSite=Strict, for this host alone, " +
-				"and Secure behind https.",
+			"The cookies are HttpOnly, SameSite=Strict, for this host alone, and Secure behind https.",
 			cookieFlags},
-		{"cookie-csrf", sessions, "A page of another origin can neither use nor set the cookies.",
+		{"cookie-csrf", sessions,
+			"A page of another origin can neither use nor set the cookies.",
 			cookieCSRF},
 		{"cors-closed", people, "Pages of unknown origins get no CORS headers.", corsClosed},
 		{"headers", conventions, "Every answer has the headers that protect it.", headers},
-		{"request-id", conventions, "Every answer has a request id, the caller's own if it is in " +
-			"the form.", requestIDs},
+		{"request-id", conventions,
+			"Every answer has a request id, the caller's own if it is in the form.",
+			requestIDs},
 		{"errors-hide", conventions,
 			"Errors have one shape and say nothing of the inside.",
 			errorsHide},
-		{"secrets-in-answers", accounts, "No answer holds a password, a hash or a secret.",
+		{"secrets-in-answers", accounts,
+			"No answer holds a password, a hash or a secret.",
 			secretsInAnswers},
 	}
 }
@@ -83,9 +85,8 @@ func forged() (http.Header, []string) {
 
 func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 	if v.cfg.BehindProxy {
-		return "", notTried(
-			"TRUSTED_PROXIES holds this machine, so its headers are believed; run it " +
-				"from another one")
+		return "", notTried("TRUSTED_PROXIES holds this machine, so its headers are believed; " +
+			"run it from another one")
 	}
 	s, err := v.visit(ctx, "viewer")
 	if err != nil {
@@ -122,14 +123,13 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 	}
 	for _, address := range addresses {
 		if seen != real && strings.HasPrefix(seen, address) {
-			return "", broken(
-				"with forged headers the server took %s for the client's address; if this "+
-					"machine is one of TRUSTED_PROXIES, run it from another one", seen)
+			return "", broken("with forged headers the server took %s for the client's address; "+
+				"if this machine is one of TRUSTED_PROXIES, run it from another one", seen)
 		}
 	}
 	if seen != real {
-		return "", broken("with forged headers the client's address is another: %s, not %s", seen,
-			real)
+		return "", broken("with forged headers the client's address is another: %s, not %s",
+			seen, real)
 	}
 	// So does what an admin sees of a request, where the server has that.
 	a, err = v.asAdmin(ctx, request{method: "GET", path: "/doctor", header: header})
@@ -159,8 +159,8 @@ func forwardedForged(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	if own.String() != other.String() {
-		return "", broken("with forged headers the server takes %s for its own URL, not %s", other,
-			own)
+		return "", broken("with forged headers the server takes %s for its own URL, not %s",
+			other, own)
 	}
 	return fmt.Sprintf("%d headers; the session is still from %s, and the server's URL is the same",
 		len(header), real), nil
@@ -218,22 +218,24 @@ func cookieFlags(ctx context.Context, v *verifier) (string, error) {
 	}
 	secure := public.Scheme == "https" || strings.HasPrefix(v.base, "https:")
 	for _, c := range cookies {
-		faults := map[string]bool{
-			"is not HttpOnly":          !c.HttpOnly,
-			"is not SameSite=Strict":   c.SameSite != http.SameSiteStrictMode,
-			"names a domain":           c.Domain != "",
-			"is not for the path /":    c.Path != "/",
-			"is not Secure":            secure && !c.Secure,
-			"lacks the prefix __Host-": secure && !strings.HasPrefix(c.Name, "__Host-"),
-			"has the prefix __Host- without Secure": strings.HasPrefix(c.Name, "__Host-") &&
-				!c.Secure,
-			"has an unknown name": !slices.Contains([]string{"clientes_refresh", "clientes_device"},
-				strings.TrimPrefix(c.Name, "__Host-")),
-			"does not end": c.MaxAge <= 0,
-		}
-		for fault, is := range faults {
-			if is {
-				return "", broken("the cookie %s %s", c.Name, fault)
+		name, host := strings.CutPrefix(c.Name, "__Host-")
+		known := name == "clientes_refresh" || name == "clientes_device"
+		for _, f := range []struct {
+			fault string
+			is    bool
+		}{
+			{"is not HttpOnly", !c.HttpOnly},
+			{"is not SameSite=Strict", c.SameSite != http.SameSiteStrictMode},
+			{"names a domain", c.Domain != ""},
+			{"is not for the path /", c.Path != "/"},
+			{"is not Secure", secure && !c.Secure},
+			{"lacks the prefix __Host-", secure && !host},
+			{"has the prefix __Host- without Secure", host && !c.Secure},
+			{"has an unknown name", !known},
+			{"does not end", c.MaxAge <= 0},
+		} {
+			if f.is {
+				return "", broken("the cookie %s %s", c.Name, f.fault)
 			}
 		}
 	}
@@ -270,8 +272,8 @@ func cookieFlags(ctx context.Context, v *verifier) (string, error) {
 	if secure {
 		how = "https: __Host- and Secure"
 	}
-	return "two cookies, each HttpOnly, SameSite=Strict, Path=/, no Domain (" + how + "); refresh and " +
-		"logout work by cookie alone", err
+	return "two cookies, each HttpOnly, SameSite=Strict, Path=/, no Domain (" + how + "); " +
+		"refresh and logout work by cookie alone", err
 }
 
 func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
@@ -289,14 +291,12 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 	if public.Scheme == "http" {
 		other = "https"
 	}
+	own := public.Scheme + "://" + public.Host
 	crossing := map[string][]string{
-		"Origin of another site":     {"Origin", evil},
-		"Origin null":                {"Origin", "null"},
-		"Origin of the other scheme": {"Origin", other + "://" + public.Host},
-		"Origin that begins like ours": {
-			"Origin",
-			public.Scheme + "://" + public.Host + ".forged.invalid",
-		},
+		"Origin of another site":           {"Origin", evil},
+		"Origin null":                      {"Origin", "null"},
+		"Origin of the other scheme":       {"Origin", other + "://" + public.Host},
+		"Origin that begins like ours":     {"Origin", own + ".forged.invalid"},
 		"Sec-Fetch-Site cross-site":        {"Sec-Fetch-Site", "cross-site"},
 		"Sec-Fetch-Site same-site":         {"Sec-Fetch-Site", "same-site"},
 		"Origin and a friendly Fetch-Site": {"Origin", evil, "Sec-Fetch-Site", "same-origin"},
@@ -354,13 +354,13 @@ func cookieCSRF(ctx context.Context, v *verifier) (string, error) {
 		return "", broken("after requests of other origins the session's token was answered %v", a)
 	}
 	a, err = v.do(ctx, request{method: "POST", path: "/refresh",
-		header: cookieHeader(cookies, "Origin", public.Scheme+"://"+public.Host)})
+		header: cookieHeader(cookies, "Origin", own)})
 	if err == nil && a.status != http.StatusOK {
 		err = broken("a refresh with the cookie and the server's own origin was answered %v", a)
 	}
-	return fmt.Sprintf(
-		"%d origins at /refresh, /logout and /login, each 403 cross_origin; 3 media types "+
-			"that forms send, each 415; the server's own origin works", len(crossing)), err
+	return fmt.Sprintf("%d origins at /refresh, /logout and /login, each 403 cross_origin; "+
+		"3 media types that forms send, each 415; the server's own origin works",
+		len(crossing)), err
 }
 
 func corsClosed(ctx context.Context, v *verifier) (string, error) {
@@ -403,15 +403,15 @@ func corsClosed(ctx context.Context, v *verifier) (string, error) {
 			}
 			for name := range a.header {
 				if strings.HasPrefix(name, "Access-Control-Allow-") {
-					return "", broken("%s %s with Origin %s was answered with %s: %s", r.method,
-						r.path, origin, name, a.header.Get(name))
+					return "", broken("%s %s with Origin %s was answered with %s: %s",
+						r.method, r.path, origin, name, a.header.Get(name))
 				}
 			}
 			n++
 		}
 	}
-	return fmt.Sprintf("%d requests and preflights from %d origins, none with a CORS header", n,
-		len(origins)), nil
+	return fmt.Sprintf("%d requests and preflights from %d origins, none with a CORS header",
+		n, len(origins)), nil
 }
 
 // ownName finds this program in a Server header. Proxies name themselves there.
@@ -457,48 +457,38 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		where := fmt.Sprintf("%v (%d)", r.request, a.status)
-		h := a.header
-		policy := h.Get("Content-Security-Policy")
-		html := strings.HasPrefix(h.Get("Content-Type"), "text/html")
-		faults := map[string]bool{
-			"has no X-Content-Type-Options: nosniff": h.Get(
-				"X-Content-Type-Options",
-			) != "nosniff",
-			"has X-Powered-By": h.Get("X-Powered-By") != "",
-			"names the program in Server": ownName.MatchString(
-				h.Get("Server"),
-			),
-			"has no Content-Security-Policy": policy == "",
-			"may be framed": !strings.Contains(
-				policy,
-				"frame-ancestors 'none'",
-			),
-			"allows inline script": strings.Contains(
-				policy,
-				"'unsafe-inline'",
-			),
-			"has no default-src 'none' for an answer": !html &&
-				!strings.Contains(policy, "default-src 'none'"),
-			"may be stored": r.kind == private &&
-				!strings.Contains(h.Get("Cache-Control"), "no-store"),
-			"is answered with another status than 2xx": r.kind == private && a.status/100 != 2,
-			"has no Referrer-Policy for a page":        html && h.Get("Referrer-Policy") == "",
-			"has no WWW-Authenticate": a.status == 401 &&
-				!strings.HasPrefix(h.Get("WWW-Authenticate"), `Bearer realm="clientes"`),
-			"has no error in WWW-Authenticate": a.status == 403 &&
-				!strings.Contains(h.Get("WWW-Authenticate"), `error="insufficient_scope"`),
-			"has no Allow": a.status == 405 &&
-				h.Get("Allow") == "",
-			"is compressed although it has a token": (r.path == "/login" || r.path == "/refresh") &&
-				r.method == "POST" &&
-				h.Get("Content-Encoding") != "",
-			"has no Strict-Transport-Security behind https": public.Scheme == "https" &&
-				h.Get("Strict-Transport-Security") == "",
-		}
-		for fault, is := range faults {
-			if is {
-				return "", broken("%s %s", where, fault)
+		get := a.header.Get
+		policy := get("Content-Security-Policy")
+		html := strings.HasPrefix(get("Content-Type"), "text/html")
+		stored := !strings.Contains(get("Cache-Control"), "no-store")
+		bearer := strings.HasPrefix(get("WWW-Authenticate"), `Bearer realm="clientes"`)
+		scope := strings.Contains(get("WWW-Authenticate"), `error="insufficient_scope"`)
+		tokens := r.method == "POST" && (r.path == "/login" || r.path == "/refresh")
+		https := public.Scheme == "https"
+		for _, f := range []struct {
+			fault string
+			is    bool
+		}{
+			{"has no X-Content-Type-Options: nosniff", get("X-Content-Type-Options") != "nosniff"},
+			{"has X-Powered-By", get("X-Powered-By") != ""},
+			{"names the program in Server", ownName.MatchString(get("Server"))},
+			{"has no Content-Security-Policy", policy == ""},
+			{"may be framed", !strings.Contains(policy, "frame-ancestors 'none'")},
+			{"allows inline script", strings.Contains(policy, "'unsafe-inline'")},
+			{"has no default-src 'none' for an answer",
+				!html && !strings.Contains(policy, "default-src 'none'")},
+			{"may be stored", r.kind == private && stored},
+			{"is answered with another status than 2xx", r.kind == private && a.status/100 != 2},
+			{"has no Referrer-Policy for a page", html && get("Referrer-Policy") == ""},
+			{"has no WWW-Authenticate", a.status == 401 && !bearer},
+			{"has no error in WWW-Authenticate", a.status == 403 && !scope},
+			{"has no Allow", a.status == 405 && get("Allow") == ""},
+			{"is compressed although it has a token", tokens && get("Content-Encoding") != ""},
+			{"has no Strict-Transport-Security behind https",
+				https && get("Strict-Transport-Security") == ""},
+		} {
+			if f.is {
+				return "", broken("%v (%d) %s", r.request, a.status, f.fault)
 			}
 		}
 	}
@@ -506,9 +496,8 @@ func headers(ctx context.Context, v *verifier) (string, error) {
 	if err == nil && !strings.Contains(a.header.Get("WWW-Authenticate"), `error="invalid_token"`) {
 		err = broken("a bad token is answered %v without error=\"invalid_token\"", a)
 	}
-	return fmt.Sprintf(
-		"%d answers, each with nosniff and a content policy; private ones "+
-			"with no-store", len(requests)), err
+	return fmt.Sprintf("%d answers, each with nosniff and a content policy; private ones with "+
+		"no-store", len(requests)), err
 }
 
 func requestIDs(ctx context.Context, v *verifier) (string, error) {
@@ -542,10 +531,9 @@ func requestIDs(ctx context.Context, v *verifier) (string, error) {
 }
 
 // inside are words that only the inside of a server says.
-var inside = regexp.MustCompile(
-	`(?i)sqlite|sqlstate|\bpgx|postgres|\bselect\b|\binsert into\b|\.go:\d` +
-		`|goroutine|panic|runtime error|stack|/home/|/usr/|/tmp/|constraint|strconv\.|json:|store:|auth:|invalid syntax`,
-)
+var inside = regexp.MustCompile(`(?i)sqlite|sqlstate|\bpgx|postgres|\bselect\b|\binsert into\b|` +
+	`\.go:\d|goroutine|panic|runtime error|stack|/home/|/usr/|/tmp/|constraint|` +
+	`strconv\.|json:|store:|auth:|invalid syntax`)
 
 func errorsHide(ctx context.Context, v *verifier) (string, error) {
 	s, err := v.shared(ctx, "editor")
@@ -583,27 +571,16 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 		{method: "POST", path: "/clientes", body: `{"name":"a"} x`},
 		{method: "PUT", path: "/clientes/0", body: `{"name":"a"}`},
 		{method: "PATCH", path: "/clientes/0", body: `{"id":"x"}`},
-		{
-			method: "POST",
-			path:   "/clientes/import",
-			body:   "name\nA\n",
-			header: http.Header{"Content-Type": {"x/y"}},
-		},
-		{
-			method: "POST",
-			path:   "/clientes/import",
-			body:   "\x00\x01",
-			header: http.Header{"Content-Type": {"text/csv"}},
-		},
+		{method: "POST", path: "/clientes/import", body: "name\nA\n",
+			header: http.Header{"Content-Type": {"x/y"}}},
+		{method: "POST", path: "/clientes/import", body: "\x00\x01",
+			header: http.Header{"Content-Type": {"text/csv"}}},
 		{method: "GET", path: "/users"},
 		{method: "DELETE", path: "/sessions/x"},
 		{method: "POST", path: "/login", body: `{"user":1}`},
 		{method: "POST", path: "/refresh", body: `{"refresh_token":"a.b.c"}`},
-		{
-			method: "POST",
-			path:   "/password/reset",
-			body:   `{"token":"a.b.c","password":"` + newPassword() + `"}`,
-		},
+		{method: "POST", path: "/password/reset",
+			body: `{"token":"a.b.c","password":"` + newPassword() + `"}`},
 		{method: "POST", path: "/email/confirm", body: `{"token":"` + long + `"}`},
 	}
 	var byProxy atomic.Int64
@@ -642,9 +619,8 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 	if err := together(4, calls...); err != nil {
 		return "", err
 	}
-	seen := fmt.Sprintf(
-		"%d odd requests, no 5xx, each refusal with message, code and request_id, none with "+
-			"a word of the inside", len(requests))
+	seen := fmt.Sprintf("%d odd requests, no 5xx, each refusal with message, code and request_id, "+
+		"none with a word of the inside", len(requests))
 	if n := byProxy.Load(); n > 0 {
 		seen += fmt.Sprintf("; the proxy itself refused %d of them", n)
 	}
@@ -652,10 +628,8 @@ func errorsHide(ctx context.Context, v *verifier) (string, error) {
 }
 
 // hashes finds password hashes, keys and the members that would hold them.
-var hashes = regexp.MustCompile(
-	`\$argon2|\$2[aby]\$|\$scrypt|\$pbkdf2|"(password|password_hash|hash|secret|` +
-		`totp|refresh_token|recovery_codes)"\s*:\s*["\[]`,
-)
+var hashes = regexp.MustCompile(`\$argon2|\$2[aby]\$|\$scrypt|\$pbkdf2|` +
+	`"(password|password_hash|hash|secret|totp|refresh_token|recovery_codes)"\s*:\s*["\[]`)
 
 func secretsInAnswers(ctx context.Context, v *verifier) (string, error) {
 	s, err := v.visit(ctx, "viewer")

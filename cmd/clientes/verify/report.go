@@ -126,11 +126,8 @@ func (r Report) WriteMarkdown(w io.Writer) error {
 	for _, result := range r.Results {
 		if result.Section != section {
 			section = result.Section
-			fmt.Fprintf(
-				&b,
-				"\n## %s\n\n| check | promise | outcome | seen |\n| --- | --- | --- | --- |\n",
-				section,
-			)
+			fmt.Fprintf(&b, "\n## %s\n\n", section)
+			b.WriteString("| check | promise | outcome | seen |\n| --- | --- | --- | --- |\n")
 		}
 		outcome := string(result.Outcome)
 		if result.Outcome == Failed {

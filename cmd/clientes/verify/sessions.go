@@ -15,39 +15,50 @@ import (
 func sessionChecks() []check {
 	return []check{
 		{"logout-everywhere", accessToken,
-			"A logout counts at once where it was accepted, and on " +
-				"every replica within a second.",
+			"A logout counts at once where it was accepted, and on every replica within a second.",
 			logoutEverywhere},
-		{"logout-refresh", sessions, "A refresh under way during a logout yields nothing that " +
-			"works afterwards.", logoutRefresh},
-		{"logout-all", sessions, "A logout from everywhere ends all sessions of the user, and " +
-			"nobody else's.", logoutAll},
-		{"refresh-race", sessions, "Fifty refreshes at once with one token have one successor, " +
-			"and the session goes on.", refreshRace},
-		{"refresh-grace", sessions, "A refresh whose answer was lost has the same successor once " +
-			"more, from every replica.", refreshGrace},
-		{"refresh-lost", sessions, "After the grace it has another successor, and the one that " +
-			"nobody claimed is dead.", refreshLost},
-		{"refresh-reuse", sessions, "A refresh token that is used again after its successor was " +
-			"used ends the session.", refreshReuse},
-		{"refresh-forged", sessions, "A made-up refresh token is refused, and ends nobody's " +
-			"session.", refreshForged},
-		{"session-end", sessions, "A user sees and ends their own sessions, and no one else's.",
+		{"logout-refresh", sessions,
+			"A refresh under way during a logout yields nothing that works afterwards.",
+			logoutRefresh},
+		{"logout-all", sessions,
+			"A logout from everywhere ends all sessions of the user, and nobody else's.",
+			logoutAll},
+		{"refresh-race", sessions,
+			"Fifty refreshes at once with one token have one successor, and the session goes on.",
+			refreshRace},
+		{"refresh-grace", sessions,
+			"A refresh whose answer was lost has the same successor once more, from every replica.",
+			refreshGrace},
+		{"refresh-lost", sessions,
+			"After the grace it has another successor, and the one that nobody claimed is dead.",
+			refreshLost},
+		{"refresh-reuse", sessions,
+			"A refresh token that is used again after its successor was used ends the session.",
+			refreshReuse},
+		{"refresh-forged", sessions,
+			"A made-up refresh token is refused, and ends nobody's session.",
+			refreshForged},
+		{"session-end", sessions,
+			"A user sees and ends their own sessions, and no one else's.",
 			sessionEnd},
-		{"password-change-ends", sessions, "Another password ends all sessions of the user.",
+		{"password-change-ends", sessions,
+			"Another password ends all sessions of the user.",
 			passwordChangeEnds},
-		{"role-change-ends", sessions, "Another role ends all sessions of the user.",
+		{"role-change-ends", sessions,
+			"Another role ends all sessions of the user.",
 			roleChangeEnds},
-		{"disabled-user", sessions, "Disabling a user ends all their sessions and keeps them out.",
+		{"disabled-user", sessions,
+			"Disabling a user ends all their sessions and keeps them out.",
 			disabledUser},
 		{"deleted-user", sessions, "Deleting a user ends all their sessions.", deletedUser},
-		{"admin-ends-sessions", accounts, "An admin ends all sessions of a user.",
+		{"admin-ends-sessions", accounts,
+			"An admin ends all sessions of a user.",
 			adminEndsSessions},
 		{"step-up", accounts,
-			"What outlives a stolen token needs the password or a login that is " +
-				"younger than five minutes.",
+			"What outlives a stolen token needs the password or a login that is younger than five minutes.",
 			stepUp},
-		{"own-proof", accounts, "One's own email, password and second factor need the password.",
+		{"own-proof", accounts,
+			"One's own email, password and second factor need the password.",
 			ownProof},
 	}
 }
@@ -83,8 +94,8 @@ func (v *verifier) wantEnded(
 			return 0, err
 		}
 		if a.status != http.StatusUnauthorized {
-			return 0, broken("the refresh token of an ended session was answered %v by %s", a,
-				server)
+			return 0, broken("the refresh token of an ended session was answered %v by %s",
+				a, server)
 		}
 	}
 	return worst, nil
@@ -105,13 +116,13 @@ func (v *verifier) untilEnded(
 		case atOnce:
 			return 0, broken("%s still answered %v right after it had ended the session", server, a)
 		case a.accepted() && sent > withinOf:
-			return 0, broken("%s still accepted the token %v after the end of its session", server,
-				sent.Round(time.Millisecond))
+			return 0, broken("%s still accepted the token %v after the end of its session",
+				server, sent.Round(time.Millisecond))
 		case !a.accepted() && a.status != http.StatusServiceUnavailable:
 			return 0, broken("%s answered %v to the token of an ended session", server, a)
 		case sent > maxRequest:
-			return 0, broken("%s still answered %v %v after the end of the session", server, a,
-				sent.Round(time.Second))
+			return 0, broken("%s still answered %v %v after the end of the session",
+				server, a, sent.Round(time.Second))
 		}
 		if !pause(ctx, 10*time.Millisecond) {
 			return 0, ctx.Err()
@@ -205,9 +216,8 @@ func logoutEverywhere(ctx context.Context, v *verifier) (string, error) {
 		}
 		worst = max(worst, took)
 	}
-	return fmt.Sprintf(
-		"%d logouts on %s; the last refusal came for a token that was sent %s after the "+
-			"answer", n, v.where(), worst.Round(time.Millisecond)), nil
+	return fmt.Sprintf("%d logouts on %s; the last refusal came for a token that was sent %s after "+
+		"the answer", n, v.where(), worst.Round(time.Millisecond)), nil
 }
 
 func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
@@ -254,9 +264,8 @@ func logoutRefresh(ctx context.Context, v *verifier) (string, error) {
 			return "", fmt.Errorf("a refresh during a logout: %w", err)
 		}
 	}
-	return fmt.Sprintf(
-		"%d logouts with a refresh at the same moment, %d of these were granted; no token "+
-			"of theirs was accepted afterwards", rounds, granted), nil
+	return fmt.Sprintf("%d logouts with a refresh at the same moment, %d of these were granted; "+
+		"no token of theirs was accepted afterwards", rounds, granted), nil
 }
 
 // twoSessions makes a viewer and logs them in twice.
@@ -357,8 +366,8 @@ func refreshRace(ctx context.Context, v *verifier) (string, error) {
 	if _, err := v.refresh(ctx, newest); err != nil {
 		return "", fmt.Errorf("use the successor of fifty refreshes: %w", err)
 	}
-	return fmt.Sprintf("%d refreshes on %s, all with the same successor, which works", racers,
-		v.where()), nil
+	return fmt.Sprintf("%d refreshes on %s, all with the same successor, which works",
+		racers, v.where()), nil
 }
 
 func refreshGrace(ctx context.Context, v *verifier) (string, error) {
@@ -390,9 +399,8 @@ func refreshGrace(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		case again.refresh == first.refresh:
 		case v.cfg.RefreshGrace < 0:
-			return "", notTried(
-				"a refresh once more has another successor; this is a fault unless " +
-					"REFRESH_GRACE is 0 there")
+			return "", notTried("a refresh once more has another successor; this is a fault " +
+				"unless REFRESH_GRACE is 0 there")
 		default:
 			return "", broken("a refresh once more at %s has another successor", server)
 		}
@@ -479,8 +487,8 @@ func refreshReuse(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("after the reuse: %w", err)
 	}
-	return fmt.Sprintf("401 refresh_invalid, and the session ended on %s within %v", v.where(),
-		took.Round(time.Millisecond)), nil
+	return fmt.Sprintf("401 refresh_invalid, and the session ended on %s within %v",
+		v.where(), took.Round(time.Millisecond)), nil
 }
 
 func refreshForged(ctx context.Context, v *verifier) (string, error) {
@@ -515,11 +523,8 @@ func refreshForged(ctx context.Context, v *verifier) (string, error) {
 		if !a.is(http.StatusUnauthorized, "refresh_invalid") {
 			return "", broken("a refresh token with %s was answered %v", what, a)
 		}
-		end := request{
-			method: "POST",
-			path:   "/logout",
-			body:   map[string]any{"refresh_token": token},
-		}
+		body := map[string]any{"refresh_token": token}
+		end := request{method: "POST", path: "/logout", body: body}
 		if _, err := v.want(ctx, http.StatusOK, end); err != nil {
 			return "", err
 		}
@@ -530,11 +535,8 @@ func refreshForged(ctx context.Context, v *verifier) (string, error) {
 	if _, err := v.refresh(ctx, s); err != nil {
 		return "", fmt.Errorf("refresh after the forgeries: %w", err)
 	}
-	return fmt.Sprintf(
-			"%d forgeries refused by /refresh and without effect at /logout",
-			len(forged),
-		),
-		nil
+	return fmt.Sprintf("%d forgeries refused by /refresh and without effect at /logout",
+		len(forged)), nil
 }
 
 // cutLast cuts a text at its last dot.
@@ -591,8 +593,8 @@ func sessionEnd(ctx context.Context, v *verifier) (string, error) {
 	}
 	// A second factor that the server requires costs a session more.
 	if len(all) < 2 || current != 1 || other == "" {
-		return "", broken("of 2 sessions %d are listed, %d of them as the current one", len(all),
-			current)
+		return "", broken("of 2 sessions %d are listed, %d of them as the current one",
+			len(all), current)
 	}
 	end := func(s *session) (answer, error) {
 		return v.do(ctx, request{method: "DELETE", path: "/sessions/" + other, token: s.token})
@@ -657,8 +659,9 @@ func (v *verifier) ends(
 		}
 		worst = max(worst, took)
 	}
-	return first.user, second.device, fmt.Sprintf("both sessions of the user ended on %s within %v",
-		v.where(), worst.Round(time.Millisecond)), nil
+	seen = fmt.Sprintf("both sessions of the user ended on %s within %v",
+		v.where(), worst.Round(time.Millisecond))
+	return first.user, second.device, seen, nil
 }
 
 func passwordChangeEnds(ctx context.Context, v *verifier) (string, error) {
@@ -818,8 +821,8 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 				return "", err
 			}
 			if !a.is(http.StatusForbidden, "step_up_required") {
-				return "", broken("%s %s with %s was answered %v", r.method,
-					strings.ReplaceAll(r.path, path, "/users/{id}"), what, a)
+				return "", broken("%s %s with %s was answered %v",
+					r.method, strings.ReplaceAll(r.path, path, "/users/{id}"), what, a)
 			}
 			tried++
 		}
@@ -830,8 +833,8 @@ func stepUp(ctx context.Context, v *verifier) (string, error) {
 	if err := v.wantAccepted(ctx, victim, "after the refusals"); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf(
-		"%d changes with tokens of old logins, each refused with 403 step_up_required", tried), nil
+	return fmt.Sprintf("%d changes with tokens of old logins, each refused with 403 "+
+		"step_up_required", tried), nil
 }
 
 // wrongProof returns an error if a wrong password of the admin is taken for the right one. It is
@@ -889,9 +892,8 @@ func ownProof(ctx context.Context, v *verifier) (string, error) {
 		}
 		if a.status != http.StatusUnprocessableEntity ||
 			!strings.Contains(string(a.body), `"current"`) {
-			return "", broken(
-				"%s %s without the right password was answered %v, not 422 on current", r.method,
-				r.path, a)
+			return "", broken("%s %s without the right password was answered %v, not 422 on "+
+				"current", r.method, r.path, a)
 		}
 		tried++
 	}

@@ -22,36 +22,47 @@ import (
 // tokenChecks are the promises about access tokens. Those from token-expired on need the secret.
 func tokenChecks() []check {
 	return []check{
-		{"token-alg-none", accessToken, "A token without a signature is refused, however its " +
-			"header spells none.", algNone},
-		{"token-alg-confusion", accessToken, "A token with any other algorithm than HS256 is " +
-			"refused, whatever it is signed with.", algConfusion},
-		{"token-signature", accessToken, "A signature that is missing, changed, cut off or of " +
-			"another token is refused.", signatures},
-		{"token-payload-changed", accessToken, "A token whose claims were changed is refused.",
+		{"token-alg-none", accessToken,
+			"A token without a signature is refused, however its header spells none.",
+			algNone},
+		{"token-alg-confusion", accessToken,
+			"A token with any other algorithm than HS256 is refused, whatever it is signed with.",
+			algConfusion},
+		{"token-signature", accessToken,
+			"A signature that is missing, changed, cut off or of another token is refused.",
+			signatures},
+		{"token-payload-changed", accessToken,
+			"A token whose claims were changed is refused.",
 			payloadChanged},
 		{"token-header-extra", accessToken,
-			"A token whose header brings other keys, or a crit that " +
-				"nobody knows, is refused.",
+			"A token whose header brings other keys, or a crit that nobody knows, is refused.",
 			headerExtra},
-		{"token-refresh-as-access", accessToken, "No kind of token is good for another one.",
+		{"token-refresh-as-access", accessToken,
+			"No kind of token is good for another one.",
 			refreshAsAccess},
-		{"token-places", accessToken, "A token is read from its headers only, and several must " +
-			"be the same.", places},
-		{"token-claims-twice", accessToken, "A well-signed token with a name twice in its header " +
-			"or claims is refused.", claimsTwice},
-		{"token-claims-missing", accessToken, "A well-signed token in which a claim is missing, " +
-			"misspelt or of another type is refused.", claimsMissing},
-		{"token-expired", accessToken, "A well-signed token that has expired is refused as " +
-			"expired.", expired},
-		{"token-audience", accessToken, "A well-signed token for another audience is refused.",
+		{"token-places", accessToken,
+			"A token is read from its headers only, and several must be the same.",
+			places},
+		{"token-claims-twice", accessToken,
+			"A well-signed token with a name twice in its header or claims is refused.",
+			claimsTwice},
+		{"token-claims-missing", accessToken,
+			"A well-signed token in which a claim is missing, misspelt or of another type is refused.",
+			claimsMissing},
+		{"token-expired", accessToken,
+			"A well-signed token that has expired is refused as expired.",
+			expired},
+		{"token-audience", accessToken,
+			"A well-signed token for another audience is refused.",
 			audience},
 		{"token-issuer", accessToken, "A well-signed token of another issuer is refused.", issuer},
 		{"token-not-yet", accessToken, "A well-signed token of the future is refused.", notYet},
-		{"token-session", accessToken, "A well-signed token needs a session that is there, and ends " +
-			"it even when it has expired.", tokenSession},
-		{"token-form", accessToken, "A well-signed token that is padded, of another alphabet, or " +
-			"longer than 4 KiB is refused.", tokenForm},
+		{"token-session", accessToken,
+			"A well-signed token needs a session that is there, and ends it even when it has expired.",
+			tokenSession},
+		{"token-form", accessToken,
+			"A well-signed token that is padded, of another alphabet, or longer than 4 KiB is refused.",
+			tokenForm},
 	}
 }
 
@@ -243,29 +254,15 @@ func algNone(ctx context.Context, v *verifier) (string, error) {
 	admin := x.claims.with("role", "admin").encoded()
 	for _, alg := range []string{"none", "None", "NONE", "nOnE", "none ", ""} {
 		header := x.head.with("alg", alg).encoded()
-		forgeries = append(
-			forgeries,
-			forgery{
-				fmt.Sprintf("alg %q without a signature", alg),
-				header + "." + x.payload + ".",
-				true,
-			},
-			forgery{
-				fmt.Sprintf("alg %q and the role admin", alg),
-				header + "." + admin + ".",
-				true,
-			},
-			forgery{fmt.Sprintf("alg %q with the old signature", alg),
-				header + "." + x.payload + "." + x.signature, true},
-			forgery{fmt.Sprintf("alg %q in two parts", alg), header + "." + x.payload, true},
-		)
+		what, text := fmt.Sprintf("alg %q ", alg), header+"."+x.payload
+		forgeries = append(forgeries,
+			forgery{what + "without a signature", text + ".", true},
+			forgery{what + "and the role admin", header + "." + admin + ".", true},
+			forgery{what + "with the old signature", text + "." + x.signature, true},
+			forgery{what + "in two parts", text, true})
 	}
-	header := x.head.without("alg").encoded()
-	forgeries = append(
-		forgeries,
-		forgery{"no alg", header + "." + x.payload + "." + x.signature, true},
-	)
-	return v.refuses(ctx, x, forgeries...)
+	bare := x.head.without("alg").encoded() + "." + x.payload + "." + x.signature
+	return v.refuses(ctx, x, append(forgeries, forgery{"no alg", bare, true})...)
 }
 
 func algConfusion(ctx context.Context, v *verifier) (string, error) {
@@ -283,8 +280,12 @@ func algConfusion(ctx context.Context, v *verifier) (string, error) {
 	}
 	kid, _ := x.head["kid"].(string)
 	for what, key := range map[string]string{
-		"an empty key": "", "a null byte": "\x00", "the word secret": "secret", "the kid": kid,
-		"the key secret of many examples": "your-256-bit-secret", "the word null": "null",
+		"an empty key":                    "",
+		"a null byte":                     "\x00",
+		"the word secret":                 "secret",
+		"the word null":                   "null",
+		"the key secret of many examples": "your-256-bit-secret",
+		"the kid":                         kid,
 	} {
 		forgeries = append(forgeries, forgery{"HS256 signed with " + what,
 			signed(x.header, x.payload, key, sha256.New), true})
@@ -363,9 +364,8 @@ func payloadChanged(ctx context.Context, v *verifier) (string, error) {
 	exp, _ := x.claims["exp"].(int64)
 	var forgeries []forgery
 	for what, changed := range map[string]claims{
-		"the role admin": x.claims.with("role", "admin"),
-		"the id of an admin": x.claims.with(
-			"id", adminClaims["id"], "sub", adminClaims["sub"]),
+		"the role admin":           x.claims.with("role", "admin"),
+		"the id of an admin":       x.claims.with("id", adminClaims["id"], "sub", adminClaims["sub"]),
 		"the session of an admin":  x.claims.with("sid", adminClaims["sid"]),
 		"an exp a year later":      x.claims.with("exp", exp+365*24*3600),
 		"another claim":            x.claims.with("x", 1),
@@ -398,26 +398,19 @@ func headerExtra(ctx context.Context, v *verifier) (string, error) {
 		"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "own",
 		"n": base64.RawURLEncoding.EncodeToString(key.N.Bytes()), "e": "AQAB",
 	}
+	rs256 := claims{"alg": "RS256", "typ": "JWT"}
 	own := newPassword()
 	octets := claims{"kty": "oct", "alg": "HS256", "k": encode(own)}
 	payload := x.claims.with("role", "admin").encoded()
 	const nowhere = "http://127.0.0.1:9/keys.json" // the port that discards
 	var forgeries []forgery
 	for what, head := range map[string]claims{
-		"an embedded public key": {"alg": "RS256", "typ": "JWT", "jwk": jwk},
-		"an embedded key and its kid": {
-			"alg": "RS256", "typ": "JWT", "jwk": jwk, "kid": "own",
-		},
-		"a URL of keys": {
-			"alg": "RS256", "typ": "JWT", "jku": nowhere, "kid": "own",
-		},
-		"a URL of certificates": {"alg": "RS256", "typ": "JWT", "x5u": nowhere},
-		"a certificate that is no one's": {
-			"alg": "RS256", "typ": "JWT", "x5c": []string{"MIIB"},
-		},
-		"an embedded key and the right kid": {
-			"alg": "RS256", "typ": "JWT", "jwk": jwk, "kid": x.head["kid"],
-		},
+		"an embedded public key":            rs256.with("jwk", jwk),
+		"an embedded key and its kid":       rs256.with("jwk", jwk, "kid", "own"),
+		"an embedded key and the right kid": rs256.with("jwk", jwk, "kid", x.head["kid"]),
+		"a URL of keys":                     rs256.with("jku", nowhere, "kid", "own"),
+		"a URL of certificates":             rs256.with("x5u", nowhere),
+		"a certificate that is no one's":    rs256.with("x5c", []string{"MIIB"}),
 	} {
 		header := head.encoded()
 		digest := sha256.Sum256([]byte(header + "." + payload))
@@ -438,27 +431,22 @@ func headerExtra(ctx context.Context, v *verifier) (string, error) {
 		"a payload that is not coded": x.head.with("b64", false, "crit", []string{"b64"}),
 	} {
 		header := head.encoded()
-		forgeries = append(
-			forgeries,
-			forgery{
-				what + ", with a secret of our own",
-				signed(header, payload, own, sha256.New),
-				true,
-			},
-			forgery{what + ", with an empty secret", signed(header, payload, "", sha256.New), true},
-		)
+		ours := signed(header, payload, own, sha256.New)
+		empty := signed(header, payload, "", sha256.New)
+		forgeries = append(forgeries,
+			forgery{what + ", with a secret of our own", ours, true},
+			forgery{what + ", with an empty secret", empty, true})
 	}
 	seen := ""
 	if v.secretSigns(x.session.token) == nil {
 		for what, head := range map[string]claims{
-			"a crit in a well-signed token": x.head.with("crit", []string{"exp"}),
-			"a crit for b64 in a well-signed token": x.head.with(
-				"b64", true, "crit", []string{"b64"}),
-			"an empty crit in a well-signed token":    x.head.with("crit", []string{}),
-			"an unknown kid in a well-signed token":   x.head.with("kid", "own"),
-			"a kid of no text in a well-signed token": x.head.with("kid", 1),
+			"a crit":           x.head.with("crit", []string{"exp"}),
+			"a crit for b64":   x.head.with("b64", true, "crit", []string{"b64"}),
+			"an empty crit":    x.head.with("crit", []string{}),
+			"an unknown kid":   x.head.with("kid", "own"),
+			"a kid of no text": x.head.with("kid", 1),
 		} {
-			forgeries = append(forgeries, forgery{what,
+			forgeries = append(forgeries, forgery{what + " in a well-signed token",
 				signed(head.encoded(), x.payload, v.cfg.Secret, sha256.New), true})
 		}
 		seen = ", five of them signed with the right secret"
@@ -473,7 +461,8 @@ func refreshAsAccess(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	for what, token := range map[string]string{
-		"a refresh token": x.session.refresh, "a device mark": x.session.device,
+		"a refresh token": x.session.refresh,
+		"a device mark":   x.session.device,
 	} {
 		for _, header := range []http.Header{
 			{"X-Access-Token": {token}}, {"Authorization": {"Bearer " + token}},
@@ -488,7 +477,8 @@ func refreshAsAccess(ctx context.Context, v *verifier) (string, error) {
 		}
 	}
 	for what, token := range map[string]string{
-		"an access token": x.session.token, "a device mark": x.session.device,
+		"an access token": x.session.token,
+		"a device mark":   x.session.device,
 	} {
 		a, err := v.do(ctx, refreshRequest(token))
 		if err != nil {
@@ -499,7 +489,8 @@ func refreshAsAccess(ctx context.Context, v *verifier) (string, error) {
 		}
 	}
 	for what, token := range map[string]string{
-		"an access token": x.session.token, "a refresh token": x.session.refresh,
+		"an access token": x.session.token,
+		"a refresh token": x.session.refresh,
 	} {
 		a, err := v.do(ctx, request{method: "POST", path: "/password/reset",
 			body: map[string]any{"token": token, "password": newPassword()}})
@@ -638,8 +629,8 @@ func (v *verifier) sharesSecret(ctx context.Context, server string) error {
 }
 
 func errOtherSecret(server string) error {
-	return fmt.Errorf("the server at %s does not know SECRET of this folder, or does not check what "+
-		"it has signed; change to its folder, or give --user NAME", server)
+	return fmt.Errorf("the server at %s does not know SECRET of this folder, or does not check "+
+		"what it has signed; change to its folder, or give --user NAME", server)
 }
 
 // forge returns a well-signed token of a sample with other claims.
@@ -701,10 +692,8 @@ func claimsMissing(ctx context.Context, v *verifier) (string, error) {
 		for _, name := range strings.Fields("id sub role sid jti iss aud iat exp") {
 			add("no "+name, x.claims.without(name))
 			add("a null "+name, x.claims.with(name, nil))
-			add(
-				name+" in capitals",
-				x.claims.without(name).with(strings.ToUpper(name), x.claims[name]),
-			)
+			capitals := x.claims.without(name).with(strings.ToUpper(name), x.claims[name])
+			add(name+" in capitals", capitals)
 			if _, number := x.claims[name].(int64); number {
 				add(name+" as a text", x.claims.with(name, fmt.Sprint(x.claims[name])))
 			} else {
@@ -715,11 +704,12 @@ func claimsMissing(ctx context.Context, v *verifier) (string, error) {
 		add("a role that is none", x.claims.with("role", "root"))
 		add("an id of zero", x.claims.with("id", 0, "sub", "0"))
 		add("a negative id", x.claims.with("id", -1, "sub", "-1"))
-		all = append(all, forgery{"a payload that is a list",
-			signed(x.header, encode("["+x.claims.text()+"]"), v.cfg.Secret, sha256.New), false},
+		list, more := encode("["+x.claims.text()+"]"), encode(x.claims.text()+"{}")
+		return append(all,
+			forgery{"a payload that is a list",
+				signed(x.header, list, v.cfg.Secret, sha256.New), false},
 			forgery{"something after the claims",
-				signed(x.header, encode(x.claims.text()+"{}"), v.cfg.Secret, sha256.New), false})
-		return all
+				signed(x.header, more, v.cfg.Secret, sha256.New), false})
 	})
 }
 
@@ -755,9 +745,13 @@ func audience(ctx context.Context, v *verifier) (string, error) {
 	return v.wellSigned(ctx, func(x *sample) (all []forgery) {
 		good, _ := x.claims["aud"].(string)
 		for what, aud := range map[string]any{
-			"another aud": "somebody else", "an empty aud": "", "a longer aud": good + "2",
-			"the aud in other case": otherCase(good), "a list of the right aud": []string{good},
-			"a list with the right aud": []string{"x", good}, "an empty list of aud": []string{},
+			"another aud":               "somebody else",
+			"an empty aud":              "",
+			"a longer aud":              good + "2",
+			"the aud in other case":     otherCase(good),
+			"a list of the right aud":   []string{good},
+			"a list with the right aud": []string{"x", good},
+			"an empty list of aud":      []string{},
 		} {
 			all = append(all, v.forge(x, what, x.claims.with("aud", aud), true))
 		}
@@ -769,8 +763,11 @@ func issuer(ctx context.Context, v *verifier) (string, error) {
 	return v.wellSigned(ctx, func(x *sample) (all []forgery) {
 		good, _ := x.claims["iss"].(string)
 		for what, iss := range map[string]any{
-			"another iss": "somebody else", "an empty iss": "", "a longer iss": good + "/",
-			"the iss in other case": otherCase(good), "a list of the right iss": []string{good},
+			"another iss":             "somebody else",
+			"an empty iss":            "",
+			"a longer iss":            good + "/",
+			"the iss in other case":   otherCase(good),
+			"a list of the right iss": []string{good},
 		} {
 			all = append(all, v.forge(x, what, x.claims.with("iss", iss), true))
 		}
@@ -845,10 +842,8 @@ func tokenSession(ctx context.Context, v *verifier) (string, error) {
 func tokenForm(ctx context.Context, v *verifier) (string, error) {
 	return v.wellSigned(ctx, func(x *sample) (all []forgery) {
 		add := func(what, header, payload string) {
-			all = append(
-				all,
-				forgery{what, signed(header, payload, v.cfg.Secret, sha256.New), false},
-			)
+			token := signed(header, payload, v.cfg.Secret, sha256.New)
+			all = append(all, forgery{what, token, false})
 		}
 		// Claims whose coding needs padding, and has characters of both alphabets.
 		c := x.claims

@@ -128,11 +128,10 @@ func TestOutcomes(t *testing.T) {
 		{&refusedError{answer{status: 500}}, Failed},
 		{&refusedError{answer{status: 429}}, NotTried},
 	} {
-		r := v.try(t.Context(), check{id: "x", try: func(
-			context.Context, *verifier,
-		) (string, error) {
+		try := func(context.Context, *verifier) (string, error) {
 			return "a very secret text was seen", c.err
-		}})
+		}
+		r := v.try(t.Context(), check{id: "x", try: try})
 		if r.Outcome != c.want {
 			t.Errorf("%v is %s, want %s", c.err, r.Outcome, c.want)
 		}
