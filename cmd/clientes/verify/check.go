@@ -36,7 +36,9 @@ const (
 func checks() []check {
 	all := slices.Concat(tokenChecks(), sessionChecks(), loginChecks(), networkChecks(),
 		recordChecks(), writeChecks(), listChecks(), importChecks(), userChecks(), tutorialChecks())
-	slices.SortStableFunc(all, func(a, b check) int { return strings.Compare(a.section, b.section) })
+	slices.SortStableFunc(all, func(a, b check) int {
+		return strings.Compare(a.section, b.section)
+	})
 	return all
 }
 

@@ -22,7 +22,8 @@ func (v *verifier) history(ctx context.Context, c cliente, limit int) (all []cha
 	path := fmt.Sprintf("%s/history?limit=%d", c.path(), limit)
 	for pages := 0; path != ""; pages++ {
 		if pages > 100 {
-			return nil, broken("the history of a record with a few changes has over %d pages", pages)
+			return nil, broken("the history of a record with a few changes has over %d pages",
+				pages)
 		}
 		a, err := v.wantAsAdmin(ctx, http.StatusOK, request{method: "GET", path: path})
 		if err != nil {
@@ -123,8 +124,8 @@ func tryHistoryComplete(ctx context.Context, v *verifier) (string, error) {
 			return "", broken("the history has another record at version %d than the answer had",
 				c.Version)
 		case i > 0 && c.At > changes[i-1].At:
-			return "", broken("version %d is said to be of %s, after the one that followed it, of %s",
-				c.Version, c.At, changes[i-1].At)
+			return "", broken("version %d is said to be of %s, after the one that followed it, "+
+				"of %s", c.Version, c.At, changes[i-1].At)
 		}
 	}
 	return want + ", each with its user and its record", nil

@@ -227,8 +227,8 @@ func (v *verifier) wantCSVFaults(ctx context.Context) error {
 		}
 		if a.status != f.status || faults.Count != f.count || len(faults.Errors) != f.to ||
 			f.to > 0 && faults.Errors[0].Row != f.row {
-			return broken("a file with %d faults (%s) is answered %v with error_count %d and %d errors",
-				f.count, f.query, a, faults.Count, len(faults.Errors))
+			return broken("a file with %d faults (%s) is answered %v with error_count %d and %d "+
+				"errors", f.count, f.query, a, faults.Count, len(faults.Errors))
 		}
 	}
 	return v.wantFound(ctx, v.tag+" csv good", 0, "a file with faults was refused")
@@ -266,8 +266,8 @@ func tryExportEqual(ctx context.Context, v *verifier) (string, error) {
 		}
 		for i, row := range rows {
 			if name := got[i].differs(row); name != "" {
-				return "", broken("in an export as %s the %s of record %d is %q, and was put in as %q",
-					media, name, i+1, got[i].texts()[name], row[name])
+				return "", broken("in an export as %s the %s of record %d is %q, and was put in "+
+					"as %q", media, name, i+1, got[i].texts()[name], row[name])
 			}
 		}
 	}
@@ -402,13 +402,13 @@ func (v *verifier) held(
 	v.requests.Add(1)
 	resp, err := v.client.Do(req)
 	if err != nil && v.proxied && errors.Is(err, context.DeadlineExceeded) {
-		return answer{}, notTried("the proxy before the server keeps a body until it is whole, so " +
-			"nobody sees when the server refuses it; run it past the proxy")
+		return answer{}, notTried("the proxy before the server keeps a body until it is whole, " +
+			"so nobody sees when the server refuses it; run it past the proxy")
 	}
 	if err != nil {
 		err = request{path: path, method: "POST"}.failed(err)
-		return answer{}, broken("%d bytes of a body that says it has %d were sent, and before the rest "+
-			"%v", begins, length, err)
+		return answer{}, broken("%d bytes of a body that says it has %d were sent, and before "+
+			"the rest %v", begins, length, err)
 	}
 	defer resp.Body.Close()
 	got, err := drain(resp.Body)

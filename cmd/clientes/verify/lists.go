@@ -171,8 +171,8 @@ func tryListCounted(ctx context.Context, v *verifier) (string, error) {
 		more := a.header.Get("Link") != ""
 		if total := a.header.Get("X-Total-Count"); len(found) != p.records || total != p.total ||
 			more != p.more {
-			return "", broken("of %d customers a page (%s) has %d, X-Total-Count %q, a next page: %t", n,
-				p.query, len(found), total, more)
+			return "", broken("of %d customers a page (%s) has %d, X-Total-Count %q, a next "+
+				"page: %t", n, p.query, len(found), total, more)
 		}
 	}
 	return "six pages with their sizes, counts and ends", nil

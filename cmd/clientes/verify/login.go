@@ -154,8 +154,8 @@ func attemptsBlocked(ctx context.Context, v *verifier) (string, error) {
 	if a.status != http.StatusOK && !a.is(http.StatusUnauthorized, "mfa_required") {
 		return "", broken("after the wait of %v the right password was answered %v", wait, a)
 	}
-	return fmt.Sprintf("of %d wrong passwords at once on %s %d were looked at and %d answered 429; "+
-		"so was the right one, until Retry-After (%v) was over",
+	return fmt.Sprintf("of %d wrong passwords at once on %s %d were looked at and %d answered "+
+		"429; so was the right one, until Retry-After (%v) was over",
 		atOnce, v.where(), failed, waiting, wait), nil
 }
 
@@ -656,6 +656,6 @@ func passwordRules(ctx context.Context, v *verifier) (string, error) {
 	if _, err := v.want(ctx, http.StatusOK, loginRequest(name, composed)); err != nil {
 		return "", fmt.Errorf("a login with the other form of the same letters: %w", err)
 	}
-	return fmt.Sprintf("%d weak passwords, each refused with 422; a long one in two forms of Unicode",
-		len(weak)), nil
+	return fmt.Sprintf("%d weak passwords, each refused with 422; a long one in two forms of "+
+		"Unicode", len(weak)), nil
 }

@@ -140,8 +140,8 @@ func (v *verifier) walk(ctx context.Context, list string, stay []cliente) (pages
 		}
 	}
 	if len(missing) > 0 {
-		return pages, broken("a walk through %s missed %d of %d customers that were there all the time",
-			list, len(missing), len(stay))
+		return pages, broken("a walk through %s missed %d of %d customers that were there "+
+			"all the time", list, len(missing), len(stay))
 	}
 	return pages, nil
 }

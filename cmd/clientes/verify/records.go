@@ -321,8 +321,8 @@ func tryIfMatch(ctx context.Context, v *verifier) (string, error) {
 			return "", err
 		}
 		if !a.is(http.StatusPreconditionFailed, "version_mismatch") {
-			return "", broken("%s with If-Match of version 1 is answered %v, though the record is at 6",
-				r.method, a)
+			return "", broken("%s with If-Match of version 1 is answered %v, though the record is "+
+				"at 6", r.method, a)
 		}
 	}
 	if a, err = v.asAdmin(ctx, patch("1", "no quotes")); err != nil {
@@ -336,7 +336,8 @@ func tryIfMatch(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	if now.Version != 6 || now.Name != c.Name {
-		return "", broken("writes that were refused have changed the record to version %d", now.Version)
+		return "", broken("writes that were refused have changed the record to version %d",
+			now.Version)
 	}
 	return "five forms of the present ETag were taken, and four writes of an old one got 412", nil
 }
@@ -522,5 +523,6 @@ func tryTextKept(ctx context.Context, v *verifier) (string, error) {
 		return "", broken("NFD and CRLF came back as %q and %q, not as NFC and LF", c.Company,
 			c.Notes)
 	}
-	return "markup, formulas, quotes, white space and characters beyond ASCII came back as sent", nil
+	return "markup, formulas, quotes, white space and characters beyond ASCII came back as " +
+		"sent", nil
 }

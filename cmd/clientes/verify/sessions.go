@@ -216,8 +216,8 @@ func logoutEverywhere(ctx context.Context, v *verifier) (string, error) {
 		}
 		worst = max(worst, took)
 	}
-	return fmt.Sprintf("%d logouts on %s; the last refusal came for a token that was sent %s after "+
-		"the answer", n, v.where(), worst.Round(time.Millisecond)), nil
+	return fmt.Sprintf("%d logouts on %s; the last refusal came for a token that was sent %s "+
+		"after the answer", n, v.where(), worst.Round(time.Millisecond)), nil
 }
 
 func logoutRefresh(ctx context.Context, v *verifier) (string, error) {

@@ -362,10 +362,11 @@ func payloadChanged(ctx context.Context, v *verifier) (string, error) {
 		return "", err
 	}
 	exp, _ := x.claims["exp"].(int64)
+	id, sub := adminClaims["id"], adminClaims["sub"]
 	var forgeries []forgery
 	for what, changed := range map[string]claims{
 		"the role admin":           x.claims.with("role", "admin"),
-		"the id of an admin":       x.claims.with("id", adminClaims["id"], "sub", adminClaims["sub"]),
+		"the id of an admin":       x.claims.with("id", id, "sub", sub),
 		"the session of an admin":  x.claims.with("sid", adminClaims["sid"]),
 		"an exp a year later":      x.claims.with("exp", exp+365*24*3600),
 		"another claim":            x.claims.with("x", 1),

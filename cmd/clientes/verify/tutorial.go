@@ -106,8 +106,8 @@ func tryTutorialLogin(ctx context.Context, v *verifier) (string, error) {
 		exp, _ := c["exp"].(int64)
 		if c["id"] != s.user.id || c["sub"] != decimal(s.user.id) || c["role"] != s.user.role ||
 			exp-iat != grant.ExpiresIn || grant.ExpiresIn > 3600 {
-			return "", broken("the token of a login has id %v, sub %v, role %v and lives %d s, and "+
-				"expires_in is %d", c["id"], c["sub"], c["role"], exp-iat, grant.ExpiresIn)
+			return "", broken("the token of a login has id %v, sub %v, role %v and lives %d s, "+
+				"and expires_in is %d", c["id"], c["sub"], c["role"], exp-iat, grant.ExpiresIn)
 		}
 	}
 	for _, body := range []string{
@@ -211,15 +211,15 @@ func trySessionLength(ctx context.Context, v *verifier) (string, error) {
 			for _, l := range all {
 				left := int64(l.ExpiresAt.Sub(l.LastUsedAt) / time.Second)
 				if l.Current && (left-grant.ExpiresIn > 1 || grant.ExpiresIn-left > 1) {
-					return "", broken("a session ends %d s after its last use, and refresh_expires_in is %d",
-						left, grant.ExpiresIn)
+					return "", broken("a session ends %d s after its last use, and "+
+						"refresh_expires_in is %d", left, grant.ExpiresIn)
 				}
 			}
 			if n == 0 {
 				lives[i] = grant.ExpiresIn
 			} else if d := lives[i] - grant.ExpiresIn; d < -60 || d > 60 {
-				return "", broken("a session with remember %t lives for %d s, and once refreshed for %d s",
-					remember, lives[i], grant.ExpiresIn)
+				return "", broken("a session with remember %t lives for %d s, and once refreshed "+
+					"for %d s", remember, lives[i], grant.ExpiresIn)
 			}
 			if n == 0 {
 				a, err = v.want(ctx, http.StatusOK, refreshRequest(one.refresh))
@@ -227,8 +227,8 @@ func trySessionLength(ctx context.Context, v *verifier) (string, error) {
 		}
 	}
 	if lives[1] < lives[0] {
-		return "", broken("a session that is remembered lives for %d s, and another for %d s", lives[1],
-			lives[0])
+		return "", broken("a session that is remembered lives for %d s, and another for %d s",
+			lives[1], lives[0])
 	}
 	return fmt.Sprintf("%d s, and %d s if it is remembered, before and after a refresh", lives[0],
 		lives[1]), nil

@@ -476,8 +476,8 @@ func (v *verifier) auditedTransfers(ctx context.Context) error {
 			return e.Event != want || e.ActorID != editor.user.id || e.UserID != editor.user.id
 		}
 		if (len(events) > 0) != (want != "") || slices.ContainsFunc(events, other) {
-			return broken("the audit has %d events for %s, or others than were asked for", len(events),
-				query)
+			return broken("the audit has %d events for %s, or others than were asked for",
+				len(events), query)
 		}
 	}
 	for _, query := range []string{"event=nosuch", "user_id=x", "since=yesterday", "nosuch=1"} {
