@@ -34,8 +34,14 @@ const (
 
 // checks is the table of all promises by their sections, in the order in which they are tried.
 func checks() []check {
-	all := slices.Concat(tokenChecks(), sessionChecks(), loginChecks(), networkChecks(),
-		recordChecks(), writeChecks(), listChecks(), importChecks(), userChecks(), tutorialChecks())
+	all := slices.Concat(
+		forgeryChecks(), signedChecks(),
+		logoutChecks(), refreshChecks(), sessionChecks(), stepUpChecks(),
+		loginChecks(), unknownUserChecks(), factorChecks(),
+		networkChecks(), cookieChecks(), headerChecks(),
+		recordChecks(), writeChecks(), listChecks(), importChecks(),
+		routeChecks(), userChecks(), auditChecks(), tutorialChecks(),
+	)
 	slices.SortStableFunc(all, func(a, b check) int {
 		return strings.Compare(a.section, b.section)
 	})
