@@ -34,8 +34,8 @@ func secondFactor(_ context.Context, s Setup) []store.Finding {
 	var r report
 	c := s.Config
 	if c.RequireMFA == "none" && !isLoopback(s.public().Hostname()) {
-		r.warn("mfa", "no admin needs a second factor: one stolen password is enough to "+
-			"manage all users",
+		r.warn("mfa",
+			"no admin needs a second factor: one stolen password is enough to manage all users",
 			"set REQUIRE_MFA=admin; admins without one set it up at their next login")
 	} else {
 		r.ok("mfa", "REQUIRE_MFA is %s", c.RequireMFA)
@@ -103,8 +103,7 @@ func shutdown(_ context.Context, s Setup) []store.Finding {
 				"(stop_grace_period, TimeoutStopSec) above that")
 	case c.ShutdownTimeout < time.Second:
 		r.warn(id, fmt.Sprintf("SHUTDOWN_TIMEOUT is %s: a stop cuts requests under way",
-			c.ShutdownTimeout),
-			"set it to 20s")
+			c.ShutdownTimeout), "set it to 20s")
 	}
 	r.okUnless(id, "a stop takes %s at most; Docker alone leaves less than that, 10s, unless "+
 		"stop_grace_period says more", all)

@@ -496,8 +496,8 @@ func TestFindingsHaveNoSecrets(t *testing.T) {
 		with("SECRET_PREVIOUS", otherSecret, "ROOT_SECRET", otherSecret,
 			"DATABASE_URL", "postgres://postbox:hunter2@192.0.2.1/x?sslmode=maybe",
 			"SMTP_URL", "smtp://postbox:hunter2@192.0.2.1:1025?tls=none"),
-		with("SECRET", "correct horse battery staple and some more "+
-			"words", "SMTP_URL", "postbox:hunter2@x",
+		with("SECRET", "correct horse battery staple and some more words",
+			"SMTP_URL", "postbox:hunter2@x",
 			"HOST", "postgres://postbox:hunter2@x", "PUBLIC_URL", "https://postbox:hunter2@x",
 			"CORS_ORIGINS", "https://postbox:hunter2@x",
 			"TRUSTED_PROXIES", "https://postbox:hunter2@x", "DATABASE_URL", "password=hunter2",
@@ -526,7 +526,8 @@ func liar(t *testing.T) (base *url.URL, passwords *atomic.Int64) {
 			`"servers":[{"url":"http://\u001b]0;` + strings.Repeat("é", 10_000) + `"}]}`,
 		"/login": `{"token":"a.b.c"}`,
 		"/me":    `{"code":"token_invalid"}`,
-		"/doctor": `{"request":{"address":"\u001b[31m"},"findings":[{"id":"request-\u001b]0;x\u0007",` +
+		"/doctor": `{"request":{"address":"\u001b[31m"},` +
+			`"findings":[{"id":"request-\u001b]0;x\u0007",` +
 			`"level":"\u001b[2Jok","message":"a\u009b31mb\nfail  x","cure":"\u202ec"}]}`,
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

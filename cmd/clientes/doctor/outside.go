@@ -83,9 +83,8 @@ func (v *visit) reach(ctx context.Context) bool {
 	}
 	switch {
 	case err != nil:
-		v.fail(id, unanswered(v.base, err),
-			cureOf(err, "check that the proxy and the server run, and that no firewall is in "+
-				"between"))
+		v.fail(id, unanswered(v.base, err), cureOf(err,
+			"check that the proxy and the server run, and that no firewall is in between"))
 		return false
 	case answer.location != "":
 		v.fail("url-redirect", fmt.Sprintf("%s/readyz leads to %s: a redirect loses the body "+
@@ -94,12 +93,12 @@ func (v *visit) reach(ctx context.Context) bool {
 		return false
 	case !answer.ours:
 		if answer.isOfProxy() {
-			v.fail(id, fmt.Sprintf("the proxy at %s reaches no server, status %d", v.base,
-				answer.status), startIt)
+			v.fail(id, fmt.Sprintf("the proxy at %s reaches no server, status %d",
+				v.base, answer.status), startIt)
 			return false
 		}
-		v.fail(id, fmt.Sprintf("what answers at %s is no server of clientes, status %d", v.base,
-			answer.status), "let the proxy send all paths to the server")
+		v.fail(id, fmt.Sprintf("what answers at %s is no server of clientes, status %d",
+			v.base, answer.status), "let the proxy send all paths to the server")
 		return false
 	}
 	v.ok(id, "a server of clientes answers at %s", v.base)
@@ -111,9 +110,8 @@ func (v *visit) reach(ctx context.Context) bool {
 	v.clock(answer.header.Get("Date"))
 	if answer.end.IsZero() {
 		if !isLoopback(v.URL.Hostname()) {
-			v.fail("url-tls", v.base+" is plain http: whoever listens on the way has "+
-				"passwords and tokens",
-				"put a proxy with TLS before the server")
+			v.fail("url-tls", v.base+" is plain http: whoever listens on the way has passwords "+
+				"and tokens", "put a proxy with TLS before the server")
 		}
 		return true
 	}
@@ -136,9 +134,9 @@ func (v *visit) clock(date string) {
 		v.warn(id, "no answer has a Date, which clients may compare with the end of a token",
 			"let the proxy keep that header")
 	case apart.Abs() > skew:
-		v.warn(id, fmt.Sprintf("the clock there is %s from the one here: tokens end too "+
-			"early or too late",
-			apart.Abs().Round(time.Second)), "let all machines follow one time (NTP)")
+		v.warn(id, fmt.Sprintf("the clock there is %s from the one here: tokens end too early "+
+			"or too late", apart.Abs().Round(time.Second)),
+			"let all machines follow one time (NTP)")
 	default:
 		v.ok(id, "the clock there and the one here agree")
 	}
@@ -196,8 +194,8 @@ func (v *visit) documents(ctx context.Context) {
 			"pages of %s are refused the cookie", public, v.base), "set PUBLIC_URL="+v.base)
 	default:
 		v.warn(id, fmt.Sprintf("its PUBLIC_URL is %s: links in mail lead there, and pages of "+
-			"%s are refused the cookie", public, v.base), "if people use this address, set "+
-			"PUBLIC_URL="+v.base)
+			"%s are refused the cookie", public, v.base),
+			"if people use this address, set PUBLIC_URL="+v.base)
 	}
 	v.tags(ctx, resp.Header.Get("ETag"))
 }
@@ -234,8 +232,7 @@ func (v *visit) tokens(ctx context.Context) {
 		}
 	}
 	if lost != nil {
-		v.fail(id, fmt.Sprintf("a token in %s does not reach the server",
-			strings.Join(lost, " or ")),
+		v.fail(id, "a token in "+strings.Join(lost, " or ")+" does not reach the server",
 			"let the proxy pass these headers on, and have no login of its own")
 		return
 	}
@@ -289,8 +286,7 @@ func (v *visit) body(ctx context.Context) {
 		return
 	}
 	v.fail(id, fmt.Sprintf("the proxy refuses a body of 256 MiB, the largest import, with "+
-		"status %d",
-		resp.StatusCode), "raise its limit: in nginx, client_max_body_size 256m")
+		"status %d", resp.StatusCode), "raise its limit: in nginx, client_max_body_size 256m")
 }
 
 // cookies looks whether a page of this origin may use the cookies, and how they come through. The
@@ -302,13 +298,12 @@ func (v *visit) cookies(ctx context.Context) {
 	})
 	switch {
 	case err != nil:
-		v.fail(id, fmt.Sprintf("a logout gets no answer: %v", withoutURL(err)), "look into "+
-			"the server's log")
+		v.fail(id, fmt.Sprintf("a logout gets no answer: %v", withoutURL(err)),
+			"look into the server's log")
 		return
 	case codeOf(body) == "cross_origin":
-		v.fail(id, fmt.Sprintf("a page of %s is refused the cookie: nobody can log in at "+
-			"/login there",
-			v.base), "set PUBLIC_URL="+v.base+", and let the proxy pass Origin on")
+		v.fail(id, "a page of "+v.base+" is refused the cookie: nobody can log in at /login there",
+			"set PUBLIC_URL="+v.base+", and let the proxy pass Origin on")
 		return
 	}
 	at := slices.IndexFunc(resp.Cookies(), func(c *http.Cookie) bool {
@@ -319,11 +314,14 @@ func (v *visit) cookies(ctx context.Context) {
 		return
 	}
 	c := resp.Cookies()[at]
+	plain := v.URL.Scheme == "http"
 	var lacks []string
 	for what, has := range map[string]bool{
-		"HttpOnly": c.HttpOnly, "SameSite=Strict": c.SameSite == http.SameSiteStrictMode,
-		"Path=/": c.Path == "/", "Secure": c.Secure || v.URL.Scheme == "http",
-		"the prefix __Host-": strings.HasPrefix(c.Name, "__Host-") || v.URL.Scheme == "http",
+		"HttpOnly":           c.HttpOnly,
+		"SameSite=Strict":    c.SameSite == http.SameSiteStrictMode,
+		"Path=/":             c.Path == "/",
+		"Secure":             plain || c.Secure,
+		"the prefix __Host-": plain || strings.HasPrefix(c.Name, "__Host-"),
 		"no Domain":          c.Domain == "",
 	} {
 		if !has {
@@ -345,8 +343,8 @@ func (v *visit) private(ctx context.Context) {
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
 		resp, _, err := v.get(ctx, "GET", path, nil)
 		if err == nil && resp.StatusCode == http.StatusOK {
-			v.fail(id, "everybody can read "+v.base+path, "let the proxy send nothing to "+
-				"METRICS_ADDR")
+			v.fail(id, "everybody can read "+v.base+path,
+				"let the proxy send nothing to METRICS_ADDR")
 			return
 		}
 	}
@@ -377,9 +375,8 @@ func (v *visit) asAdmin(ctx context.Context) {
 	for _, f := range seen.Findings {
 		if f.ID == "request-scheme" && f.Level == store.LevelFail && v.URL.Scheme == "https" {
 			v.warn(f.ID, "this client came over https, but the proxy writes X-Forwarded-Proto: "+
-				seen.Request.ForwardedProto,
-				"let the proxy that ends TLS set the header, and those behind it pass it on as it "+
-					"came")
+				seen.Request.ForwardedProto, "let the proxy that ends TLS set the header, "+
+				"and those behind it pass it on as it came")
 		} else if v.Setup || strings.HasPrefix(f.ID, "request-") {
 			v.report = append(v.report, store.Finding(f))
 		}
@@ -395,10 +392,9 @@ func (v *visit) asAdmin(ctx context.Context) {
 	switch {
 	case !ok:
 	case other.Request.Address != seen.Request.Address && isProxy:
-		v.warn(id, fmt.Sprintf("this client has the address %s, which TRUSTED_PROXIES "+
-			"trusts, so it may name any other: whether strangers can was not seen",
-			seen.Request.Address),
-			"look from a machine that is no proxy")
+		v.warn(id, fmt.Sprintf("this client has the address %s, which TRUSTED_PROXIES trusts, "+
+			"so it may name any other: whether strangers can was not seen",
+			seen.Request.Address), "look from a machine that is no proxy")
 	case other.Request.Address != seen.Request.Address:
 		v.fail(id, fmt.Sprintf("the server believed a forged X-Forwarded-For: it took %s for "+
 			"the address of this client, and %s before",
@@ -428,9 +424,8 @@ func (v *visit) headers(arrived []string) {
 	}
 	if lost != nil {
 		slices.Sort(lost)
-		v.fail(id, fmt.Sprintf("%s did not reach the server: writes may happen twice, or "+
-			"over each other",
-			strings.Join(lost, ", ")), "let the proxy pass these headers on")
+		v.fail(id, strings.Join(lost, ", ")+" did not reach the server: writes may happen twice, "+
+			"or over each other", "let the proxy pass these headers on")
 		return
 	}
 	v.ok(id, "the headers that clients depend on reach the server")
@@ -441,7 +436,8 @@ func (v *visit) login(ctx context.Context) (token string, ok bool) {
 	const id = "url-login"
 	if v.URL.Scheme == "http" && !isLoopback(v.URL.Hostname()) {
 		v.fail(id, "the password was not sent: "+v.base+" is plain http, and whoever listens on "+
-			"the way would have it", "give the https:// URL, or look from the machine of the server")
+			"the way would have it",
+			"give the https:// URL, or look from the machine of the server")
 		return "", false
 	}
 	body, err := json.Marshal(map[string]string{
@@ -461,8 +457,8 @@ func (v *visit) login(ctx context.Context) (token string, ok bool) {
 	}
 	switch code := codeOf(text); {
 	case err != nil:
-		v.fail(id, fmt.Sprintf("a login gets no answer: %v", withoutURL(err)), "look into "+
-			"the server's log")
+		v.fail(id, fmt.Sprintf("a login gets no answer: %v", withoutURL(err)),
+			"look into the server's log")
 	case answer.Token != "":
 		return answer.Token, true
 	case code == "mfa_required" || code == "mfa_invalid":
@@ -508,8 +504,8 @@ func (v *visit) seen(
 		return answer, false
 	}
 	if err := json.Unmarshal(body, &answer); err != nil || resp.StatusCode != http.StatusOK {
-		v.fail(id, fmt.Sprintf("GET /doctor is answered with status %d %s", resp.StatusCode,
-			codeOf(body)), "compare the versions of this program and of the server")
+		v.fail(id, fmt.Sprintf("GET /doctor is answered with status %d %s",
+			resp.StatusCode, codeOf(body)), "compare the versions of this program and of the server")
 		return answer, false
 	}
 	return answer, true

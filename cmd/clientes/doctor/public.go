@@ -47,8 +47,8 @@ func publicURL(ctx context.Context, s Setup) []store.Finding {
 			"set PUBLIC_URL to what browsers use, or HOST to 127.0.0.1")
 	case inside && public.Scheme == "http" && c.Port != 0 && !hasPort(public, c.Port):
 		r.warn(id, fmt.Sprintf("PUBLIC_URL is %s, but PORT is %d: links in mail lead to "+
-			"something else",
-			public, c.Port), fmt.Sprintf("give PUBLIC_URL the port %d, or leave it out", c.Port))
+			"something else", public, c.Port),
+			fmt.Sprintf("give PUBLIC_URL the port %d, or leave it out", c.Port))
 	}
 	r.okUnless(id, "PUBLIC_URL is %s, and the server listens at %s", public, c.Address())
 	if !inside {
@@ -90,16 +90,16 @@ func leadsHere(ctx context.Context, s Setup, public *url.URL) []store.Finding {
 			cureOf(err, "check the name, its DNS and the proxy; from another machine "+
 				"`clientes doctor "+public.String()+"` tells more"))
 	case answer.location != "":
-		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the token of "+
-			"a request", answer.location), "set PUBLIC_URL to the address that it leads to, or "+
-			"let the proxy pass every path on")
+		r.warn(id, fmt.Sprintf("PUBLIC_URL leads to %s: a redirect loses the body and the token "+
+			"of a request", answer.location),
+			"set PUBLIC_URL to the address that it leads to, or let the proxy pass every path on")
 	case !answer.ours && answer.isOfProxy():
 		r.warn(id, fmt.Sprintf("the proxy at PUBLIC_URL reaches no server: status %d",
 			answer.status), startIt)
 	case !answer.ours:
 		r.warn(id, fmt.Sprintf("what answers at PUBLIC_URL is no server of clientes: status %d",
-			answer.status), "let the proxy there send all paths to this server, or correct "+
-			"PUBLIC_URL")
+			answer.status),
+			"let the proxy there send all paths to this server, or correct PUBLIC_URL")
 	case answer.status != http.StatusOK:
 		r.warn(id, fmt.Sprintf("the server at PUBLIC_URL is not ready: %s", answer.message),
 			"look at the findings about that, or into its log")
@@ -331,9 +331,8 @@ func origins(_ context.Context, s Setup) []store.Finding {
 		}
 		switch inside := isLoopback(u.Hostname()); {
 		case origin == public.String():
-			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which "+
-				"needs no entry",
-				origin), "take it away")
+			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s, the server's own origin, which needs "+
+				"no entry", origin), "take it away")
 		case isLoopback(public.Hostname()):
 		case inside && u.Scheme == "http":
 			r.warn(id, fmt.Sprintf("CORS_ORIGINS has %s: any program on the machine of a "+

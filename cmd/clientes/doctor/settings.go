@@ -110,12 +110,10 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 		return r // a fault of the setting
 	case c.RootSecret == "":
 		r.okUnless("secret-strength", "SECRET has %d bytes and is hard to guess; ROOT_SECRET "+
-			"is derived from it",
-			len(c.Secret))
+			"is derived from it", len(c.Secret))
 	default:
 		r.okUnless("secret-strength", "SECRET has %d bytes and ROOT_SECRET %d, and both are "+
-			"hard to guess",
-			len(c.Secret), len(c.RootSecret))
+			"hard to guess", len(c.Secret), len(c.RootSecret))
 	}
 	for _, previous := range []struct {
 		name, of, now string
@@ -128,9 +126,8 @@ func secrets(_ context.Context, s Setup) []store.Finding {
 		case n == 0:
 		case slices.Contains(previous.secrets, previous.now):
 			r.warn("earlier-secrets", fmt.Sprintf("%s has %s itself in it: nothing has been "+
-				"replaced", previous.name, previous.of),
-				"make a new "+previous.of+" (`openssl rand -hex 32`), or take "+previous.name+
-					" away")
+				"replaced", previous.name, previous.of), "make a new "+previous.of+
+				" (`openssl rand -hex 32`), or take "+previous.name+" away")
 		default:
 			r.warn("earlier-secrets",
 				fmt.Sprintf("%s is still set, with %d in it: what is signed with those is good",
