@@ -64,8 +64,8 @@ func temporary(context.Context, Setup) []store.Finding {
 		r.ok(id, "files can be made in %s", folder)
 	case room < roomForTransfers:
 		r.warn(id, fmt.Sprintf("%s, the folder for temporary files, has %d MiB left: imports "+
-			"may have 256 MiB each", folder, room/mib), "make room there, or set TMPDIR to a "+
-			"folder with more")
+			"may have 256 MiB each", folder, room/mib),
+			"make room there, or set TMPDIR to a folder with more")
 	default:
 		r.ok(id, "%s, the folder for temporary files, has %d MiB left", folder, room/mib)
 	}

@@ -77,8 +77,8 @@ func memory(root string, goLimit int64, procs int) []store.Finding {
 				limit/2/mib, 4*need/mib))
 	case goLimit < need/2:
 		r.warn(id, fmt.Sprintf("GOMEMLIMIT is %d MiB, less than half of what the server "+
-			"needs: it will spend its time on collecting garbage", goLimit/mib), fmt.Sprintf("set "+
-			"it to %d MiB", need/mib))
+			"needs: it will spend its time on collecting garbage", goLimit/mib),
+			fmt.Sprintf("set it to %d MiB", need/mib))
 	case found:
 		r.ok(id, "the control group may use %d MiB of memory", limit/mib)
 	default:

@@ -30,8 +30,8 @@ func mailServer(ctx context.Context, s Setup) []store.Finding {
 	}
 	if c.SMTP.IsExposed() {
 		r.warn("mail-tls", "SMTP_URL has tls=none: whoever listens on the way to the mail "+
-			"server reads the links in mail, which are as good as passwords", "use STARTTLS "+
-			"or smtps://, and drop ?tls=none")
+			"server reads the links in mail, which are as good as passwords",
+			"use STARTTLS or smtps://, and drop ?tls=none")
 	}
 	sender := mail.NewSMTP(mail.Config{
 		Server: c.SMTP, From: c.MailFrom, PublicURL: s.public(), Timeout: networkTimeout,

@@ -55,8 +55,7 @@ func proxies(_ context.Context, s Setup) []store.Finding {
 	switch {
 	case https && len(c.TrustedProxies) == 0:
 		r.fail(id, "PUBLIC_URL is https, so a proxy ends TLS before this server, but "+
-			"TRUSTED_PROXIES is empty: all clients count as one address, and are slowed "+
-			"together",
+			"TRUSTED_PROXIES is empty: all clients count as one address, and are slowed together",
 			"set TRUSTED_PROXIES to the address that the proxy connects from: `GET /doctor` "+
 				"through it shows that as \"peer\"")
 	case https && c.IsLoopback() && !c.TrustsLoopback():
