@@ -39,7 +39,7 @@ func checks() []check {
 		logoutChecks(), refreshChecks(), sessionChecks(), stepUpChecks(),
 		loginChecks(), unknownUserChecks(), factorChecks(),
 		networkChecks(), cookieChecks(), headerChecks(),
-		recordChecks(), writeChecks(), listChecks(), importChecks(),
+		idempotencyChecks(), recordChecks(), writeChecks(), listChecks(), importChecks(),
 		routeChecks(), userChecks(), auditChecks(), tutorialChecks(),
 	)
 	slices.SortStableFunc(all, func(a, b check) int {
