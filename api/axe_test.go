@@ -39,21 +39,23 @@ var axeScript = sync.OnceValues(func() (string, error) {
 // long reports whether the tests should look at every page in every way, which takes minutes.
 func long() bool { return os.Getenv("TEST_LONG") != "" }
 
-// checkPage fails the test if axe finds something on the page as it stands, in light or dark, or if
-// the page scrolls sideways on a narrow window. Long tests look at it with axe in every size.
+// checkPage fails the test if axe finds something on the page as it stands, or if the page scrolls
+// sideways on a narrow window. Long tests look at it with axe in the dark and in every size, too.
 func (b *tab) checkPage(name string) {
 	b.t.Helper()
-	b.scheme("dark")
-	b.axe(name+", dark", !long())
-	b.scheme("light")
-	b.axe(name+", light", false)
+	if long() {
+		b.scheme("dark")
+		b.axe(name + ", dark")
+		b.scheme("light")
+	}
+	b.axe(name + ", light")
 	for _, size := range [][2]int64{phoneSize, zoomedSize} {
 		b.resize(size)
 		if got := b.eval(overflowing); got != "" {
 			b.t.Errorf("%s scrolls sideways at %d pixels: %s", name, size[0], got)
 		}
 		if long() {
-			b.axe(fmt.Sprintf("%s, %d x %d", name, size[0], size[1]), false)
+			b.axe(fmt.Sprintf("%s, %d x %d", name, size[0], size[1]))
 		}
 	}
 	b.resize(deskSize)
@@ -71,7 +73,7 @@ const overflowing = `(() => {
 })()`
 
 // axe fails the test if axe finds something. Where it is missing, the test only says so.
-func (b *tab) axe(name string, coloursOnly bool) {
+func (b *tab) axe(name string) {
 	b.t.Helper()
 	script, err := axeScript()
 	if err != nil {
@@ -82,10 +84,7 @@ func (b *tab) axe(name string, coloursOnly bool) {
 		return
 	}
 	b.do(chromedp.Evaluate[chromedp.Void](script + "\n;undefined"))
-	options := `{ rules: { "target-size": { enabled: true } }, resultTypes: ["violations"] }`
-	if coloursOnly {
-		options = `{ runOnly: ["color-contrast"], resultTypes: ["violations"] }`
-	}
+	const options = `{ rules: { "target-size": { enabled: true } }, resultTypes: ["violations"] }`
 	found := b.eval(`axe.run(document, ` + options + `).then((r) => r.violations.map((v) =>
 		v.id + ": " + v.help + v.nodes.slice(0, 5).map((n) =>
 			"\n\t" + n.html.slice(0, 200) + "\n\t\t" + n.failureSummary.replaceAll("\n", " ")).join("")).join("\n"))`)

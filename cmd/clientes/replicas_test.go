@@ -392,6 +392,9 @@ func (c *tab) run(ctx context.Context) error {
 // A new SECRET comes in three steps, each a restart of three processes one by one. So does a
 // ROOT_SECRET. No client notices.
 func TestRotatingTheSecretUnderLoad(t *testing.T) {
+	if !long() {
+		t.Skip("TEST_LONG is not set")
+	}
 	t.Parallel()
 	f := newFleet(t, 3, postgrestest.Database(t))
 	f.addUser(t, "ana")

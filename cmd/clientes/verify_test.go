@@ -135,6 +135,9 @@ func TestVerify(t *testing.T) {
 // A server that requires a second factor of everybody gets one from each user of verify. One
 // without the pages for people is no worse.
 func TestVerifyWithARequiredSecondFactor(t *testing.T) {
+	if !long() {
+		t.Skip("TEST_LONG is not set")
+	}
 	t.Parallel()
 	f := newFleet(t, 1, engineURLs(t)["sqlite"](t), "REQUIRE_MFA=all", "CONSOLE=off")
 	f.addAdmin(t)
@@ -330,15 +333,8 @@ func TestVerifySendsNoMail(t *testing.T) {
 	f := newFleet(t, 1, engineURLs(t)["sqlite"](t))
 	f.command(t, goodPassword, "user", "add", "boss", "--role", "admin", "--email",
 		"boss@example.com", "--password-stdin")
-	report, status := verifyFleet(
-		t,
-		f,
-		nil,
-		"--check",
-		"role-change-ends",
-		"--check",
-		"second-factor",
-	)
+	report, status := verifyFleet(t, f, nil, "--check", "role-change-ends", "--check",
+		"second-factor")
 	report.wantKept(t, status)
 	// On loopback without SMTP_URL, mail is written to the log.
 	f.on(0).signal(t)
