@@ -129,7 +129,8 @@ func (p *program) verify(ctx context.Context, server string, o verifyOptions) (e
 		}
 		if err == nil {
 			cfg.Secret, cfg.RefreshGrace = c.Secret, c.RefreshGrace
-			cfg.SignupClosed = c.Signup == "closed"
+			// With --user, the settings of this folder may be those of another server.
+			cfg.SignupClosed = c.Signup == "closed" && o.admin.user == ""
 			cfg.BehindProxy = c.TrustsLoopback()
 		}
 	}

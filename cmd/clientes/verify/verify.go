@@ -51,7 +51,7 @@ type Config struct {
 	// RefreshGrace is the server's REFRESH_GRACE, negative if it is unknown.
 	RefreshGrace time.Duration
 
-	// SignupClosed means that nobody can sign up.
+	// SignupClosed means that nobody can sign up, by the settings of the server.
 	SignupClosed bool
 
 	// BehindProxy means that the server believes forwarding headers from this machine.
