@@ -239,12 +239,10 @@ func TestProbesDoNotGrow(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := patient(t, db)
-	size := func() string { return as(t, db, "SELECT pg_relation_size('probe')::text") }
-	before := size()
 	var crowd sync.WaitGroup
 	for range 4 {
 		crowd.Go(func() {
-			for range 250 {
+			for range 1000 {
 				if err := s.Ready(t.Context()); err != nil {
 					t.Error(err)
 				}
@@ -252,8 +250,10 @@ func TestProbesDoNotGrow(t *testing.T) {
 		})
 	}
 	crowd.Wait()
-	if after := size(); after != before {
-		t.Errorf("the table grew from %s to %s bytes", before, after)
+	// Postgres reuses a row when nobody can see it any more, which on a busy machine takes a while.
+	// Where nobody may, these probes take 16 pages.
+	if n := as(t, db, "SELECT (pg_relation_size('probe') / 8192)::text"); len(n) > 1 || n > "6" {
+		t.Errorf("the table grew to %s pages", n)
 	}
 	if n := as(t, db, "SELECT count(*)::text FROM probe"); n != fmt.Sprint(16) {
 		t.Errorf("it has %s rows", n)
