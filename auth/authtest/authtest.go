@@ -123,11 +123,11 @@ func (l *Log) Take() string {
 	return s
 }
 
-// InBubble is [synctest.Test]. With the race detector it skips the test, see underRace. Tests with
+// InBubble is [synctest.Test]. With the race detector it skips the test, see UnderRace. Tests with
 // real stores and real time run with it.
 func InBubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	if underRace {
+	if UnderRace {
 		t.Skip("the race detector crashes within a bubble; the test runs without it")
 	}
 	synctest.Test(t, f)

@@ -2,4 +2,5 @@
 
 package authtest
 
-const underRace = false
+// UnderRace reports whether the race detector watches the tests.
+const UnderRace = false
