@@ -250,10 +250,10 @@ func TestProbesDoNotGrow(t *testing.T) {
 		})
 	}
 	crowd.Wait()
-	// Postgres reuses a row when nobody can see it any more, which on a busy machine takes a while.
-	// Where nobody may, these probes take 16 pages.
-	if n := as(t, db, "SELECT (pg_relation_size('probe') / 8192)::text"); len(n) > 1 || n > "6" {
-		t.Errorf("the table grew to %s pages", n)
+	// Postgres reuses a row when nobody can see it any more, which on a busy machine takes a while:
+	// seven pages were seen there. Where nobody may, these probes take 16.
+	if as(t, db, "SELECT (pg_relation_size('probe') / 8192 < 12)::text") != "true" {
+		t.Error("the table grew to 12 pages at least")
 	}
 	if n := as(t, db, "SELECT count(*)::text FROM probe"); n != fmt.Sprint(16) {
 		t.Errorf("it has %s rows", n)
