@@ -34,9 +34,9 @@ const (
 
 // BenchmarkHTTP measures the whole server, with its log on, against the floor (testdata/floor): a
 // bare handler that makes the same queries. Both have a database of their own with the same
-// customers, and testdata/load asks them. Each of these is a process of its own. Rounds of one
-// second on the server and on the floor take turns, so that the ratios hold when the machine's
-// speed drifts. -benchtime 9x means nine rounds of each. What is reported are medians over the
+// customers, and testdata/load sends them the same requests. Each is a process of its own. Rounds
+// of one second on the server and on the floor take turns, so that the ratios hold when the
+// machine's speed drifts. -benchtime 9x means nine rounds of each. It reports medians over the
 // rounds:
 //
 //	req/s           requests a second
@@ -46,8 +46,8 @@ const (
 //	x-floor-pg-cpu  processor time of Postgres a request, as a multiple of what the floor takes
 //
 // A sub-benchmark is named engine/kind/connections: list is the first page of 20 customers, get is
-// one of 900, create a new one with its history. With forged, a token of another secret is refused.
-// The floor checks no token, so there it is GET /, which asks no database.
+// one of 900, create a new one with its history. With forged, a token with a wrong signature is
+// refused. The floor checks no token, so there it is GET /, which asks no database.
 func BenchmarkHTTP(b *testing.B) {
 	folder := b.TempDir()
 	server, floor := build(b, folder, "."), build(b, folder, "./testdata/floor")
@@ -57,7 +57,7 @@ func BenchmarkHTTP(b *testing.B) {
 			url := e.database(b)
 			l := &rounds{load: l, postgres: postmaster(b, url)}
 			s := startServer(b, server, url)
-			f := startFloor(b, server, floor, e.database(b))
+			f := startFloor(b, server, floor, e.database(b), s)
 			for _, k := range append(benchKinds, forged) {
 				b.Run(k.name, func(b *testing.B) {
 					for _, n := range []int{1, 4, 16, 64, 256} {
@@ -123,6 +123,7 @@ func (l *load) overload(b *testing.B, s *target, k benchKind, x float64) {
 		o.Connections, o.Seconds = capacityConnections, 2
 		closed := l.send(b, s, o)
 		capacity := float64(closed.Answered) / closed.Seconds
+		o = k.order(s)
 		o.Connections, o.Seconds, o.Rate = openConnections, openSeconds, x*capacity
 		open := l.send(b, s, o)
 		if open.Other > 0 {
@@ -171,7 +172,7 @@ type benchKind struct {
 
 var benchKinds = []benchKind{
 	{"list", func(to *target) order {
-		return order{Request: to.request("GET", "/clientes"+to.limit, ""), Want: "200"}
+		return order{Request: to.request("GET", "/clientes?limit=20", ""), Want: "200"}
 	}},
 	{"get", func(to *target) order {
 		// All these ids have three digits.
@@ -186,11 +187,11 @@ var benchKinds = []benchKind{
 }
 
 var forged = benchKind{"forged", func(to *target) order {
-	if to.forged == "" {
-		return order{Request: to.request("GET", "/", ""), Want: "200"}
-	}
 	with := *to
 	with.headers = to.forged
+	if to.floor {
+		return order{Request: with.request("GET", "/", ""), Want: "200"}
+	}
 	return order{Request: with.request("GET", "/clientes/100", ""), Want: "401"}
 }}
 
@@ -237,7 +238,7 @@ func (l *rounds) compare(b *testing.B, s, o *target, name string, k benchKind, c
 			add("cpu-µs/req", cpu[0]*1e6)
 			add("x-"+name+"-cpu", cpu[0]/cpu[1])
 		}
-		if database[1] > 0 {
+		if database[1] > 1e-6 {
 			add("x-"+name+"-pg-cpu", database[0]/database[1])
 		}
 	}
@@ -306,10 +307,10 @@ func (l *load) send(b *testing.B, to *target, o order) (r answers) {
 type target struct {
 	addr    string
 	pid     int
+	floor   bool
 	headers string
-	forged  string // headers with a token that is refused, or "" for the floor
-	limit   string
-	created int64 // the number of the last customer that an order created
+	forged  string // headers with a token that is refused
+	created int64  // the number of the last customer that an order created
 }
 
 func (to *target) request(method, path, body string) string {
@@ -427,8 +428,7 @@ func startServer(b *testing.B, program, url string, settings ...string) *target 
 	cmd := exec.Command(program, "serve")
 	cmd.Env, cmd.Dir, cmd.Stderr = env, b.TempDir(), log
 	startProcess(b, cmd)
-	to := &target{addr: listening(b, log.Name()), pid: cmd.Process.Pid, limit: "?limit=20",
-		created: firstNumber}
+	to := &target{addr: listening(b, log.Name()), pid: cmd.Process.Pid, created: firstNumber}
 
 	resp, err := http.Post("http://"+to.addr+"/login", "application/json",
 		strings.NewReader(`{"user":"bench","password":"`+goodPassword+`"}`))
@@ -470,10 +470,11 @@ func listening(b *testing.B, log string) string {
 	return addr
 }
 
-// startFloor starts the floor on a new database with the same customers as that of a server.
-func startFloor(b *testing.B, server, program, url string) *target {
+// startFloor starts the floor on a new database with the same customers as that of a server. It is
+// sent the same headers.
+func startFloor(b *testing.B, clientes, program, url string, s *target) *target {
 	b.Helper()
-	prepare(b, server, url)
+	prepare(b, clientes, url)
 	cmd := exec.Command(program, url)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -481,7 +482,8 @@ func startFloor(b *testing.B, server, program, url string) *target {
 	startProcess(b, cmd)
 	addr, err := bufio.NewReader(out).ReadString('\n')
 	authtest.Must(b, err)
-	return &target{addr: strings.TrimSpace(addr), pid: cmd.Process.Pid, created: firstNumber}
+	return &target{addr: strings.TrimSpace(addr), pid: cmd.Process.Pid, created: firstNumber,
+		floor: true, headers: s.headers, forged: s.forged}
 }
 
 func startProcess(b *testing.B, cmd *exec.Cmd) {
