@@ -27,7 +27,7 @@ func (s *Store) hasConnection(ctx context.Context) error {
 	if stat := s.usual.Stat(); stat.AcquiredConns()+stat.IdleConns() > 0 {
 		return nil
 	}
-	_, err := call(ctx, s, func(context.Context, *pgx.Conn) (struct{}, error) {
+	_, err := callAs(ctx, s, store.Insisting, s.timeout, func(context.Context, *pgx.Conn) (struct{}, error) {
 		return struct{}{}, nil
 	})
 	return err
