@@ -78,7 +78,8 @@ func silence(ctx context.Context, conn *pgx.Conn, err error) error {
 func noneFree(waited time.Duration) error {
 	return &store.EngineError{
 		What: "no connection to the database was free in time", Detail: afterTime(waited),
-		Cure: findLoad + "; if it is idle, raise pool_max_conns in the URL", Err: store.ErrUnavailable,
+		Cure: findLoad + "; if it is idle, raise pool_max_conns in the URL",
+		Err:  store.ErrUnavailable,
 	}
 }
 
