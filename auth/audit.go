@@ -114,7 +114,7 @@ func newRecorder(s eventStore, log *slog.Logger) *recorder {
 func (r *recorder) record(ctx context.Context, e store.Event) {
 	logEvents(r.log, []store.Event{e})
 	_ = r.flush(ctx) // if it fails now, run tries again and logs the error
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel := context.WithTimeout(store.Insist(ctx), recordTimeout)
 	defer cancel()
 	if err := r.store.RecordEvents(ctx, e); err != nil {
 		r.log.Error("an event could not be kept: it stands in the log alone",
@@ -161,7 +161,7 @@ func (r *recorder) run(ctx context.Context) {
 // they were kept.
 func (r *recorder) flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(
-		context.WithoutCancel(ctx), flushTimeout, store.ErrUnavailable)
+		store.Insist(ctx), flushTimeout, store.ErrUnavailable)
 	defer cancel()
 	select {
 	case r.flushing <- struct{}{}:

@@ -243,7 +243,7 @@ func (g *guard) mailHalfLogin(ctx context.Context, u store.User) {
 	if u.Email == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel := context.WithTimeout(store.Insist(ctx), recordTimeout)
 	defer cancel()
 	wait, err := g.limiter.Ask(ctx, halfLoginBucket(u.ID, throttle.NetworkOf(originOf(ctx).IP)))
 	if err == nil && wait == 0 {

@@ -341,7 +341,7 @@ func (q *mailQueue) ask() *mailQueueAnswer {
 	a := &mailQueueAnswer{done: make(chan struct{})}
 	q.underway = a
 	go func() {
-		a.queue, a.err = q.store.MailQueue(context.Background()) // the store has a timeout
+		a.queue, a.err = q.store.MailQueue(store.Insist(context.Background())) // has a timeout
 		q.mu.Lock()
 		q.underway = nil
 		q.mu.Unlock()

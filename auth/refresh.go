@@ -159,7 +159,7 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (_ Grant, err e
 	}
 	a.denied.addLiving(era, s)
 	// A change of role ends the session. So while this one lives, the user is as at its login.
-	u, err := a.cfg.Store.User(ctx, s.UserID)
+	u, err := a.cfg.Store.User(store.WithRank(ctx, store.Insisting), s.UserID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return Grant{}, ErrRefreshInvalid

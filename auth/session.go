@@ -83,7 +83,7 @@ func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
 // mayHaveRow counts a new network of a user, and reports whether the event of its login may have a
 // row of its own. Somebody who knows the password may have any number of networks.
 func (a *Auth) mayHaveRow(ctx context.Context, u store.User) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel := context.WithTimeout(store.Insist(ctx), recordTimeout)
 	defer cancel()
 	wait, err := a.guard.limiter.Ask(ctx, newNetworksBucket(u.ID))
 	if err != nil {
@@ -146,7 +146,7 @@ func (a *Auth) noteNetwork(ctx context.Context, u store.User) (isNew bool, err e
 	if u.Email != "" {
 		mails = append(mails, newOriginMail(ctx, store.MailNewNetwork, u))
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	ctx, cancel := context.WithTimeout(store.Insist(ctx), recordTimeout)
 	defer cancel()
 	known, err := a.cfg.Store.SeeNetwork(ctx, u.ID, network, mails...)
 	switch {
@@ -203,6 +203,7 @@ func (a *Auth) LogoutRefresh(ctx context.Context, refreshToken string) error {
 
 // endSession ends a session. An old token may come again and again: it costs a read.
 func (a *Auth) endSession(ctx context.Context, id string) error {
+	ctx = store.WithRank(ctx, store.First) // the read, too
 	s, err := a.cfg.Store.Session(ctx, id)
 	had := err == nil && !s.EndedAt.IsZero()
 	if err == nil && !had {

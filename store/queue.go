@@ -40,25 +40,31 @@ func RankOf(ctx context.Context, own Rank) Rank {
 	return max(own, r)
 }
 
+// Insist returns a context for what is left to do of a request that has already changed something.
+// It does not end with the request, and its calls are [Insisting].
+func Insist(ctx context.Context) context.Context {
+	return WithRank(context.WithoutCancel(ctx), Insisting)
+}
+
 // maxWaiting is how many calls may wait in a queue. More would only wait for others who have given
 // up by the time that it is their turn.
 const maxWaiting = 1024
 
 // A queue that stands has old callers at its front, whose clients have given up or soon will. If it
-// served them first, everybody would wait as long as they did. So it serves the newest first, once
-// somebody has waited for newestAfter, and refuses who has waited for refusedAfter: most calls are
-// as fast as without the load, and the others learn soon that they must come again. Both are parts
-// of the timeout of a call, 100 and 250 ms of five seconds. (Ben Maurer, "Fail at Scale", ACM Queue
+// served them first, everybody would wait as long as they did. So once somebody has waited for
+// newestAfter, the newest go first. Whoever has waited for refusedAfter is refused. Most calls are as
+// fast as without the load, and the others learn soon that they must come again. Both are parts of
+// the timeout of a call: 100 and 250 ms of five seconds. (Ben Maurer, "Fail at Scale", ACM Queue
 // 13(8), 2015, has this as adaptive LIFO with CoDel.)
 func newestAfter(timeout time.Duration) time.Duration  { return timeout / 50 }
 func refusedAfter(timeout time.Duration) time.Duration { return timeout / 20 }
 
-// Queue gives out places, one for each connection of a pool. A caller who finds a free place takes
+// Queue has places for callers, one for each connection of a pool. A caller who finds a free place takes
 // it at once: that costs a lock, and nothing is allocated. Otherwise callers wait, the higher rank
 // before the lower.
 //
-// It buys that a server with more to do than it can do still does it as fast as before: see
-// TestOverload and the open loop of make bench. It is safe for concurrent use.
+// It buys that a server with more to do than it can do still does it as fast as before: see the
+// open loop of make bench. What it costs is in BenchmarkQueue. It is safe for concurrent use.
 type Queue struct {
 	timeout time.Duration
 	serves  func(since time.Time) bool
@@ -67,7 +73,7 @@ type Queue struct {
 	free    int           // if there are any, nobody waits
 	lines   [ranks]line   // those who wait
 	waiting int           // how many they are
-	left    uint64        // how often a place was given back
+	left    uint64        // how often somebody left
 	waited  time.Duration // by those in all who got a place
 	refused int64
 	sweeper *time.Timer // runs sweep while anybody waits
@@ -91,7 +97,7 @@ type waiter struct {
 //
 // The function serves reports whether the engine has answered anything since then. If it has not,
 // nobody is refused before the timeout: the engine may be down rather than busy. If serves is nil,
-// an engine serves that gives back places.
+// an engine serves while callers leave.
 func NewQueue(places int, timeout time.Duration, serves func(since time.Time) bool) *Queue {
 	q := &Queue{free: places, timeout: timeout, serves: serves}
 	q.spare.New = func() any { return &waiter{answer: make(chan error, 1)} }
@@ -129,7 +135,7 @@ func (q *Queue) Enter(ctx context.Context, own Rank) (waited time.Duration, err 
 	return waited, err
 }
 
-// Leave gives a place back.
+// Leave returns a place.
 func (q *Queue) Leave() {
 	q.mu.Lock()
 	q.pass()
@@ -211,7 +217,7 @@ func (q *Queue) stands(l *line, now time.Time) bool {
 	return l.oldest.rank != Insisting && now.Sub(l.oldest.since) >= newestAfter(q.timeout)
 }
 
-// pass gives a free place to who is next.
+// pass takes a place back, and hands it to the next caller.
 func (q *Queue) pass() {
 	q.left++
 	if q.waiting == 0 {

@@ -56,7 +56,7 @@ func (t *turns) come(ctx context.Context, name string, r Rank) {
 	synctest.Wait()
 }
 
-// leave gives the place to the next one, so many times.
+// leave hands the place to the next one, so many times.
 func (t *turns) leave(times int) {
 	for range times {
 		t.q.Leave()
@@ -222,7 +222,7 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-// A caller whose context ends leaves the queue, and gives back the place that it gets meanwhile.
+// A caller whose context ends leaves the queue, and the place that it gets meanwhile.
 func TestQueueLosesNoPlace(t *testing.T) {
 	t.Parallel()
 	const places = 4

@@ -305,7 +305,7 @@ func (r *Reservation) end(
 	if !some {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	ctx, cancel := context.WithTimeout(store.Insist(ctx), endTimeout)
 	defer cancel()
 	return r.limiter.update(ctx, r.buckets, func(counts []store.Bucket) error {
 		for i, c := range counts {

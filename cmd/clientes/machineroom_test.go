@@ -114,9 +114,9 @@ func (n *night) wantAlerts(t *testing.T) {
 		}
 		total += p.samples
 		e := expectation{
-			// Whether calls waited in vain depends on how many there were.
+			// Whether calls waited in vain, or were refused, depends on how many there were.
 			Expr: `count by (alertname) (ALERTS{
-				alertstate="firing", alertname!="ClientesPoolTimeouts"}) ^ 0`,
+				alertstate="firing", alertname!~"ClientesPool(Timeouts|Refuses)"}) ^ 0`,
 			EvalTime: (time.Duration(total-1) * sampleEvery).String(),
 			Samples:  []sample{},
 		}

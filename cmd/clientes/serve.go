@@ -122,8 +122,8 @@ func serve(
 
 	// Upkeep goes on until the last request is answered. Mail that is queued after the signal is
 	// for the other replicas to send, or for the next start.
-	upkeep, stopUpkeep := context.WithCancel(context.WithoutCancel(ctx))
-	sending, stopSending := context.WithCancel(ctx)
+	upkeep, stopUpkeep := context.WithCancel(store.Insist(ctx))
+	sending, stopSending := context.WithCancel(store.WithRank(ctx, store.Insisting))
 	var group sync.WaitGroup
 	leaving := endsAfter(ctx, c.ShutdownDelay+c.ShutdownTimeout+closeTimeout)
 	defer func() {

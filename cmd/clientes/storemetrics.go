@@ -11,7 +11,7 @@ import (
 type storeMetrics struct {
 	stats func() store.Stats
 
-	count, most, pending, wait, timeouts, batches *prometheus.Desc
+	count, most, pending, wait, timeouts, refused, batches *prometheus.Desc
 }
 
 func newStoreMetrics(stats func() store.Stats) *storeMetrics {
@@ -30,8 +30,9 @@ func newStoreMetrics(stats func() store.Stats) *storeMetrics {
 		wait: desc("db_client_connection_wait_time_seconds",
 			"How long calls waited for a connection to the database.", pool),
 		timeouts: desc("db_client_connection_timeouts_total",
-			"Calls that got no connection to the database in time, or could not wait for one since "+
-				"too many did.", pool),
+			"Calls that got no connection to the database in time.", pool),
+		refused: desc("clientes_store_refused_total",
+			"Calls that were refused since too many waited for a connection to the database.", pool),
 		batches: desc("clientes_write_batch_size",
 			"How many writers shared a commit that changed something."),
 	}
@@ -47,7 +48,7 @@ func (m *metrics) addStore(st store.Store) {
 // Describe implements [prometheus.Collector].
 func (m *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.count, m.most, m.pending, m.wait, m.timeouts, m.batches,
+		m.count, m.most, m.pending, m.wait, m.timeouts, m.refused, m.batches,
 	} {
 		ch <- d
 	}
@@ -66,6 +67,7 @@ func (m *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 		send(m.most, prometheus.GaugeValue, int64(p.Max))
 		send(m.pending, prometheus.GaugeValue, int64(p.Waiting))
 		send(m.timeouts, prometheus.CounterValue, p.Timeouts)
+		send(m.refused, prometheus.CounterValue, p.Refused)
 		taken, waited := uint64(p.Taken), p.Waited.Seconds()
 		ch <- prometheus.MustNewConstSummary(m.wait, taken, waited, nil, p.Name)
 	}

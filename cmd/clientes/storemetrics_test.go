@@ -19,7 +19,7 @@ func TestMetricsOfAStore(t *testing.T) {
 	stats := store.Stats{Pools: []store.PoolStats{
 		{
 			Name: "a", Max: 9, Used: 2, Idle: 3, Waiting: 4, Taken: 5,
-			Waited: 1500 * time.Millisecond, Timeouts: 6,
+			Waited: 1500 * time.Millisecond, Timeouts: 6, Refused: 7,
 		},
 		{Name: "b", Max: 1},
 	}}
@@ -51,6 +51,7 @@ func TestMetricsOfAStore(t *testing.T) {
 		return all
 	}
 	want := []string{
+		"clientes_store_refused_total a 7", "clientes_store_refused_total b 0",
 		"count a idle 3", "count a used 2", "count b idle 0", "count b used 0",
 		"max a 9", "max b 1",
 		"pending_requests a 4", "pending_requests b 0",

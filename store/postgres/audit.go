@@ -58,7 +58,7 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	if !filter.Since.IsZero() {
 		and(`last_at >=`, store.Instant(filter.Since))
 	}
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Event, error) {
+	return callMany(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Event, error) {
 		page := make([]store.Event, 0, min(limit, usualPage))
 		page, err := list(ctx, conn, page, toEvent, `
 			SELECT `+eventColumns+`

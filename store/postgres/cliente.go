@@ -57,7 +57,7 @@ var createCliente = insertCliente(3, `
 // CreateCliente implements [store.Clientes].
 func (s *Store) CreateCliente(ctx context.Context, by int64,
 	c store.Cliente) (store.Cliente, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		c := s.newCliente(c)
 		b := begin()
 		b.Queue(createCliente, rowArgs([]any{by, c.CreatedAt}, c)...).
@@ -120,7 +120,7 @@ var updateCliente = `
 // UpdateCliente implements [store.Clientes]. It takes two trips to the server.
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	update func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 		old, err := lockCliente(ctx, conn, id)
 		if err != nil {
 			return store.Cliente{}, err
@@ -166,7 +166,7 @@ var createClienteAgain = `
 // whoever restores one locks the first step of its history, which nobody else does.
 func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 	check func(store.Cliente) error) (store.Cliente, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (c store.Cliente, _ error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (c store.Cliente, _ error) {
 		lock := begin()
 		lock.Queue(`
 			SELECT

@@ -62,19 +62,31 @@ func engineError(ctx context.Context, conn *pgx.Conn, err error) error {
 // one. It does not wrap err, which can be the context's own, as if the caller had hung up.
 func silence(ctx context.Context, conn *pgx.Conn, err error) error {
 	e := &store.EngineError{
-		What: "no answer in time", Detail: err.Error(),
-		Cure: "look in pg_stat_activity for what keeps the server busy, and at the network in between",
-		Err:  store.ErrUnavailable,
-	}
-	if conn == nil {
-		e.What = "no connection to the database was free in time"
-		e.Cure += "; if it is idle, raise pool_max_conns in the URL"
+		What: "no answer in time", Detail: err.Error(), Cure: findLoad, Err: store.ErrUnavailable,
 	}
 	if c := callOf(ctx); c != nil {
-		e.Detail = fmt.Sprintf("after %s", (c.lines.now() - c.begun).Round(100*time.Millisecond))
+		after := c.lines.now() - c.begun
+		if conn == nil {
+			return noneFree(after)
+		}
+		e.Detail = afterTime(after)
 	}
 	return e
 }
+
+// noneFree returns the error of a call that has waited for a connection for so long.
+func noneFree(waited time.Duration) error {
+	return &store.EngineError{
+		What: "no connection to the database was free in time", Detail: afterTime(waited),
+		Cure: findLoad + "; if it is idle, raise pool_max_conns in the URL",
+		Err:  store.ErrUnavailable,
+	}
+}
+
+const findLoad = "look in pg_stat_activity for what keeps the server busy, and at the network in " +
+	"between"
+
+func afterTime(d time.Duration) string { return "after " + d.Round(100*time.Millisecond).String() }
 
 // named adds to an error which database it is about.
 func named(conn *pgx.Conn, err error) error {

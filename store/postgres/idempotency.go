@@ -25,7 +25,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	key string) (store.Cliente, bool, error) {
 	replayed := false
 	// The time includes the wait for the first call.
-	c, err := callFor(ctx, s, 2*s.timeout,
+	c, err := callAs(ctx, s, store.First, 2*s.timeout,
 		func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 			replayed = false
 			took, err := s.takeKey(ctx, conn, by, key, c.Fingerprint())

@@ -49,6 +49,11 @@ type lines struct {
 // now returns the time since the lines were opened. It is monotonic.
 func (ls *lines) now() time.Duration { return time.Since(ls.opened) }
 
+// heardSince reports whether the server has said anything on any line since then.
+func (ls *lines) heardSince(then time.Time) bool {
+	return ls.heard.Load() >= int64(then.Sub(ls.opened))
+}
+
 // dial returns a dial whose connections are lines.
 func (ls *lines) dial(dial pgconn.DialFunc) pgconn.DialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -15,7 +15,7 @@ import (
 // no row to lock.
 func (s *Store) SeeNetwork(ctx context.Context, userID int64, prefix string,
 	mails ...store.Mail) (known bool, err error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		now := store.Instant(s.now())
 		known := false
 		lock := begin()

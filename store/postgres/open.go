@@ -37,6 +37,7 @@ type Store struct {
 	clock     *store.Clock  // nil if a test has replaced now
 	timeout   time.Duration // of a call, see callTimeout
 	usual     pool
+	queue     *store.Queue  // in front of usual
 	deciding  pool          // see decide
 	undecided atomic.Bool   // the latest question of decide had no answer
 	transfers chan struct{} // as full as transfers are under way

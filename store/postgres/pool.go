@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -50,10 +49,6 @@ const (
 // seldomUsed is how long a connection for these questions may be idle before it is pinged.
 const seldomUsed = 30 * time.Second
 
-// maxWaiting is how many calls may wait for a connection. More would only wait for others who have
-// given up by the time that it is their turn.
-const maxWaiting = 1024
-
 // maxTries limits how often a call is made whose transaction the server ends so that another may go
 // on. One of those that collide always gets through, so a few tries are enough for all.
 const maxTries = 5
@@ -62,7 +57,7 @@ const maxTries = 5
 type pool struct {
 	*pgxpool.Pool
 	waiting  atomic.Int64
-	timeouts atomic.Int64 // calls that waited in vain, or could not wait
+	timeouts atomic.Int64 // calls that waited in vain
 }
 
 // openPools makes the pools. They connect when they are first used.
@@ -84,6 +79,7 @@ func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err erro
 		deciding.MaxConns = decidingConns
 		usual.MaxConns -= decidingConns
 	}
+	s.queue = store.NewQueue(int(usual.MaxConns), s.timeout, s.lines.heardSince)
 	usual.MinConns = min(usual.MinConns, usual.MaxConns)
 	usual.MinIdleConns = min(usual.MinIdleConns, usual.MaxConns)
 	s.transfers = make(chan struct{}, max(1, usual.MaxConns-1))
@@ -148,7 +144,19 @@ func (s *Store) dropIdle(since time.Duration) {
 // another may go on, do is called again.
 func call[T any](ctx context.Context, s *Store,
 	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callFor(ctx, s, s.timeout, do)
+	return callAs(ctx, s, store.Single, s.timeout, do)
+}
+
+// callFirst is call for what writes.
+func callFirst[T any](ctx context.Context, s *Store,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	return callAs(ctx, s, store.First, s.timeout, do)
+}
+
+// callMany is call for what reads many records.
+func callMany[T any](ctx context.Context, s *Store,
+	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	return callAs(ctx, s, store.Many, s.timeout, do)
 }
 
 // decide is call for the questions that decide about everybody, on connections that no other call
@@ -167,7 +175,7 @@ func decide[T any](ctx context.Context, s *Store,
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		v, err := callOn(context.WithoutCancel(ctx), s, &s.deciding, s.timeout, do)
+		v, err := callOn(context.WithoutCancel(ctx), s, &s.deciding, 0, s.timeout, do)
 		answers <- answer{v, err}
 	}()
 	select {
@@ -180,11 +188,35 @@ func decide[T any](ctx context.Context, s *Store,
 	}
 }
 
-// callFor is call with another timeout for each answer, of which at most callTimeout goes into the
-// wait for a connection.
+// callFor is callMany with another timeout for each answer.
 func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callOn(ctx, s, &s.usual, limit, do)
+	return callAs(ctx, s, store.Many, limit, do)
+}
+
+// callAs is call with another rank, and another timeout for each answer. At most callTimeout of it
+// goes into the wait for a connection. There is a place in the queue for each connection of the
+// pool, so who has one need not wait for others.
+func callAs[T any](ctx context.Context, s *Store, rank store.Rank, limit time.Duration,
+	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	waited, err := s.queue.Enter(ctx, rank)
+	if err != nil {
+		return v, s.notServed(err)
+	}
+	defer s.queue.Leave()
+	return callOn(ctx, s, &s.usual, waited, limit, do)
+}
+
+// notServed is the error of a call that got no place in the queue.
+func (s *Store) notServed(err error) error {
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		s.usual.timeouts.Add(1)
+		return noneFree(s.timeout)
+	case errors.Is(err, context.DeadlineExceeded):
+		s.usual.timeouts.Add(1)
+	}
+	return err
 }
 
 // transfer is call for what reads or writes all records. Transfers leave one connection of the pool
@@ -202,10 +234,10 @@ func transfer[T any](ctx context.Context, s *Store,
 	}
 }
 
-// do is callFor for a function that returns nothing but an error.
+// do is callFirst, with another timeout, for a function that returns nothing but an error.
 func do(ctx context.Context, s *Store, limit time.Duration,
 	f func(context.Context, *pgx.Conn) error) error {
-	_, err := callFor(ctx, s, limit, noResult(f))
+	_, err := callAs(ctx, s, store.First, limit, noResult(f))
 	return err
 }
 
@@ -225,11 +257,12 @@ func noResult(
 }
 
 // callOn calls do on a connection of a pool. If a pooler lost a prepared statement, it calls do
-// again on a connection that prepares none. The transaction that lost it has changed nothing.
-func callOn[T any](ctx context.Context, s *Store, p *pool, limit time.Duration,
+// again on a connection that prepares none. The transaction that lost it has changed nothing. The
+// caller has waited for so long already.
+func callOn[T any](ctx context.Context, s *Store, p *pool, waited, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	for range maxTries {
-		v, err = callOnce(ctx, s, p, limit, do)
+		v, err = callOnce(ctx, s, p, waited, limit, do)
 		if !isLostStatement(err) {
 			break
 		}
@@ -238,10 +271,10 @@ func callOn[T any](ctx context.Context, s *Store, p *pool, limit time.Duration,
 	return v, err
 }
 
-func callOnce[T any](parent context.Context, s *Store, p *pool, limit time.Duration,
+func callOnce[T any](parent context.Context, s *Store, p *pool, waited, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	limit = max(limit, s.timeout)
-	ctx, done := newCall(parent, s.lines, s.timeout, max(limit, maxTrips*s.timeout))
+	ctx, done := newCall(parent, s.lines, s.timeout-waited, max(limit, maxTrips*s.timeout))
 	defer done()
 	conn, err := s.acquire(ctx, p)
 	if err != nil {
@@ -273,20 +306,11 @@ func callOnce[T any](parent context.Context, s *Store, p *pool, limit time.Durat
 	}
 }
 
-// acquire waits for a connection for at most callTimeout, or for as long as the server answers each
-// trip of a new one.
+// acquire takes a connection that is free, or waits for a new one for as long as the server answers
+// each trip.
 func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
+	p.waiting.Add(1)
 	defer p.waiting.Add(-1)
-	if p.waiting.Add(1) > maxWaiting {
-		p.timeouts.Add(1)
-		return nil, &store.EngineError{
-			What:   "too many calls wait for a connection to the database",
-			Detail: fmt.Sprint(maxWaiting),
-			Cure: "look in pg_stat_activity for what keeps the server busy; if it is idle, raise " +
-				"pool_max_conns in the URL",
-			Err: store.ErrUnavailable,
-		}
-	}
 	conn, err := p.Acquire(ctx)
 	if ctx.ping.failed() {
 		s.dropIdle(ctx.ping.sent)

@@ -27,9 +27,8 @@ func (s *Store) hasConnection(ctx context.Context) error {
 	if stat := s.usual.Stat(); stat.AcquiredConns()+stat.IdleConns() > 0 {
 		return nil
 	}
-	_, err := call(ctx, s, func(context.Context, *pgx.Conn) (struct{}, error) {
-		return struct{}{}, nil
-	})
+	nothing := noResult(func(context.Context, *pgx.Conn) error { return nil })
+	_, err := callAs(ctx, s, store.Insisting, s.timeout, nothing)
 	return err
 }
 

@@ -25,7 +25,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	page := make([]store.Cliente, 0, min(limit, usualPage))
 	var err error
 	if sel.Filter == (store.Filter{}) {
-		page, err = call(ctx, s,
+		page, err = callMany(ctx, s,
 			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
 				return list(ctx, conn, page, toCliente, sql, q.args...)
 			})

@@ -29,7 +29,7 @@ func toSession(n *store.Session) []any {
 // row again.
 func (s *Store) CreateSession(ctx context.Context, n store.Session,
 	generation int64) ([]store.Ended, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		var created int64
 		insert := begin()
 		insert.Queue(`
@@ -109,7 +109,8 @@ func (s *Store) UserSessions(ctx context.Context, userID int64,
 // UpdateSession implements [store.Sessions].
 func (s *Store) UpdateSession(ctx context.Context, id string,
 	update func(store.Session) (store.Session, error)) (store.Session, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, err error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
+		n store.Session, err error) {
 		var old store.Session
 		lock := begin()
 		lock.Queue(`
@@ -152,7 +153,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 // The statement has a transaction of its own, at our isolation level. Where the database's default
 // is serializable, others' reads would make it fail again and again.
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, _ error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, _ error) {
 		end := begin()
 		end.Queue(`
 			UPDATE sessions
@@ -172,7 +173,7 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 
 // EndSessions implements [store.Sessions].
 func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
 		b := begin()
 		b.Queue(`
 			UPDATE users

@@ -38,6 +38,9 @@ func holdConns(t *testing.T, s *Store, n int) (release func()) {
 	t.Helper()
 	var all []*pgxpool.Conn
 	for range n {
+		if _, err := s.queue.Enter(t.Context(), store.Insisting); err != nil {
+			t.Fatal(err)
+		}
 		conn, err := s.usual.Acquire(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -47,6 +50,7 @@ func holdConns(t *testing.T, s *Store, n int) (release func()) {
 	return func() {
 		for _, conn := range all {
 			conn.Release()
+			s.queue.Leave()
 		}
 	}
 }
@@ -141,7 +145,8 @@ func underLoad(t *testing.T, s *Store, n int) (stop func()) {
 			for ctx.Err() == nil {
 				_, err := s.Cliente(ctx, 1)
 				if err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrNotFound) &&
-					!errors.Is(err, store.ErrUnavailable) {
+					!errors.Is(err, store.ErrUnavailable) &&
+					!errors.Is(err, store.ErrOverloaded) {
 					t.Error(err)
 				}
 				time.Sleep(time.Millisecond)

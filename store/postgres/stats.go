@@ -4,9 +4,9 @@ import "clientes/store"
 
 // Stats implements [store.Store]. A call that opens a connection waits for it.
 func (s *Store) Stats() store.Stats {
-	stats := store.Stats{
-		Pools: []store.PoolStats{s.usual.stats("usual"), s.deciding.stats("deciding")},
-	}
+	usual := s.usual.stats("usual")
+	s.queue.AddTo(&usual)
+	stats := store.Stats{Pools: []store.PoolStats{usual, s.deciding.stats("deciding")}}
 	if s.clock != nil {
 		stats.ClockSteps = s.clock.Steps()
 	}
@@ -18,8 +18,7 @@ func (p *pool) stats(name string) store.PoolStats {
 	return store.PoolStats{
 		Name: name,
 		Max:  int(s.MaxConns()), Used: int(s.AcquiredConns()), Idle: int(s.IdleConns()),
-		// More may try than may wait: those are refused at once.
-		Waiting: int(min(p.waiting.Load(), maxWaiting)),
-		Taken:   s.AcquireCount(), Waited: s.AcquireDuration(), Timeouts: p.timeouts.Load(),
+		Waiting: int(p.waiting.Load()), Taken: s.AcquireCount(),
+		Waited: s.AcquireDuration(), Timeouts: p.timeouts.Load(),
 	}
 }

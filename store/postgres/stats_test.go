@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"clientes/store"
 	"clientes/store/postgres/postgrestest"
@@ -23,14 +22,7 @@ func TestPoolsCountThoseWhoWait(t *testing.T) {
 		t.Fatalf("got %+v", s.Stats().Pools)
 	}
 	nothing := func(ctx context.Context, conn *pgx.Conn) error { return nil }
-	var held []*pgxpool.Conn
-	for range usual().Max {
-		conn, err := s.usual.Acquire(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, conn)
-	}
+	release := holdConns(t, s, usual().Max)
 	before := usual()
 	if before.Used != before.Max || before.Idle != 0 || before.Timeouts != 0 {
 		t.Errorf("all are used: %+v", before)
@@ -48,17 +40,7 @@ func TestPoolsCountThoseWhoWait(t *testing.T) {
 	if got := usual(); got.Timeouts != 1 || got.Waiting != 1 || got.Taken != before.Taken {
 		t.Errorf("one has timed out, one waits: %+v", got)
 	}
-	s.usual.waiting.Add(maxWaiting)
-	if err := do(t.Context(), s, s.timeout, nothing); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("got %v", err)
-	}
-	if got := usual(); got.Timeouts != 2 || got.Waiting != maxWaiting {
-		t.Errorf("one was refused: %+v", got)
-	}
-	s.usual.waiting.Add(-maxWaiting)
-	for _, conn := range held {
-		conn.Release()
-	}
+	release()
 	if err := <-waits; err != nil {
 		t.Error(err)
 	}

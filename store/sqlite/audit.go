@@ -57,7 +57,7 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	if !filter.Since.IsZero() {
 		where, args = append(where, `last_at >= ?`), append(args, store.Instant(filter.Since))
 	}
-	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Event, error) {
+	return readMany(ctx, s, func(conn *sqlite.Conn) ([]store.Event, error) {
 		page := make([]store.Event, 0, min(limit, usualPage))
 		page, err := list(ctx, conn, page, scanEvent, `
 			SELECT `+eventColumns+`

@@ -47,7 +47,7 @@ var selectChange = `
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 	limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
-	return read(ctx, s, func(conn *sqlite.Conn) ([]store.Change, error) {
+	return readMany(ctx, s, func(conn *sqlite.Conn) ([]store.Change, error) {
 		known, err := one(conn, scanBool, `
 			SELECT EXISTS (SELECT 1 FROM clientes WHERE id = ?)
 				OR EXISTS (SELECT 1 FROM cliente_history WHERE cliente_id = ?)`,

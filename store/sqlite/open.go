@@ -46,6 +46,8 @@ type Store struct {
 	readers chan *sqlite.Conn // the free ones
 	first   chan *sqlite.Conn // one more, for calls that others wait for: see readFirst
 	writer  chan *writer      // empty while somebody uses it
+	reading *store.Queue      // in front of readers
+	writing *store.Queue      // in front of writer
 	atWork  *atomic.Bool      // the writer's
 	learned condition
 
@@ -83,6 +85,8 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	s.readers = make(chan *sqlite.Conn, len(conns)-2)
 	s.first = make(chan *sqlite.Conn, 1)
 	s.writer = make(chan *writer, 1)
+	s.reading = store.NewQueue(cap(s.readers), timeout, nil)
+	s.writing = store.NewQueue(writersAtOnce, timeout, nil)
 	if s.now == nil {
 		clock := store.NewClock(time.Now())
 		s.now = func() time.Time { return clock.Read(time.Now()) }
@@ -214,11 +218,7 @@ func take[C any](ctx context.Context, timeout time.Duration, free <-chan C,
 			return none, context.Cause(ctx)
 		case <-timer.C:
 			counts.timeouts.Add(1)
-			return none, &store.EngineError{
-				What: "no connection was free in time", Detail: timeout.String(),
-				Cure: "try again when the import or the long reads that are under way are done",
-				Err:  errNoneFree,
-			}
+			return none, noneFree(timeout)
 		}
 	}
 	if !open {
@@ -231,11 +231,52 @@ func take[C any](ctx context.Context, timeout time.Duration, free <-chan C,
 // errNoneFree means that a call has waited for a connection in vain.
 var errNoneFree = errors.New("no connection was free")
 
+func noneFree(waited time.Duration) error {
+	return &store.EngineError{
+		What: "no connection was free in time", Detail: waited.String(),
+		Cure: "try again when the import or the long reads that are under way are done",
+		Err:  errNoneFree,
+	}
+}
+
+// enter waits for a place in a queue, and returns how much time is left for the call. It counts a
+// call that waits in vain.
+func (s *Store) enter(ctx context.Context, q *store.Queue, own store.Rank, counts *poolCounts) (
+	time.Duration, error) {
+	waited, err := q.Enter(ctx, own)
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		err = context.Cause(ctx)
+	case errors.Is(err, store.ErrUnavailable):
+		counts.timeouts.Add(1)
+		err = noneFree(s.timeout)
+	}
+	return s.timeout - waited, err
+}
+
 // read lends a connection to do, which must only read. The context does not interrupt it. For that
 // zombiezen starts a goroutine at each call, which doubles the cost of a record (BenchmarkCliente,
 // 4.7 to 8.5 µs). Instead list looks at the context with each row.
-func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	conn, err := take(ctx, s.timeout, s.readers, &s.stats.readers)
+func read[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (T, error) {
+	return readAs(ctx, s, store.Single, do)
+}
+
+// readMany is read for many records.
+func readMany[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, error)) (T, error) {
+	return readAs(ctx, s, store.Many, do)
+}
+
+// readAs is read with another rank. There is a place in the queue for each connection, so who has
+// one waits for a connection only while they are opened anew.
+func readAs[T any](ctx context.Context, s *Store, rank store.Rank,
+	do func(*sqlite.Conn) (T, error)) (v T, err error) {
+	left, err := s.enter(ctx, s.reading, rank, &s.stats.readers)
+	if err != nil {
+		return v, s.outcome(err)
+	}
+	defer s.reading.Leave()
+	conn, err := take(ctx, left, s.readers, &s.stats.readers)
 	if err != nil {
 		return v, s.outcome(err)
 	}
@@ -257,7 +298,7 @@ func readFirst[T any](ctx context.Context, s *Store,
 	return v, s.outcome(err)
 }
 
-// readLong is read for calls that can take long. It is interrupted when ctx ends, and after
+// readLong is readMany for calls that can take long. It is interrupted when ctx ends, and after
 // scanTimeout, with [store.ErrUnavailable].
 func readLong[T any](ctx context.Context, s *Store,
 	do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
@@ -269,7 +310,7 @@ func readLong[T any](ctx context.Context, s *Store,
 // readUntil is readLong without scanTimeout.
 func readUntil[T any](ctx context.Context, s *Store,
 	do func(context.Context, *sqlite.Conn) (T, error)) (v T, err error) {
-	return read(ctx, s, func(conn *sqlite.Conn) (T, error) {
+	return readMany(ctx, s, func(conn *sqlite.Conn) (T, error) {
 		conn.SetInterrupt(ctx.Done())
 		defer conn.SetInterrupt(nil)
 		v, err := do(ctx, conn)

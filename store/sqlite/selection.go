@@ -33,7 +33,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 		return rows, nil
 	}
 	if sel.Filter == (store.Filter{}) {
-		return read(ctx, s,
+		return readMany(ctx, s,
 			func(conn *sqlite.Conn) ([]store.Cliente, error) { return page(ctx, conn) })
 	}
 	return readLong(ctx, s, page)

@@ -41,12 +41,10 @@ func (s *Store) Stats() store.Stats {
 		batches.Commits += s.batches.counts[i].Load()
 		batches.AtMost[i] = batches.Commits
 	}
-	return store.Stats{
-		Pools: []store.PoolStats{
-			s.stats.readers.stats("readers", cap(s.readers), len(s.readers)),
-			s.stats.first.stats("deciding", cap(s.first), len(s.first)),
-			s.stats.writer.stats("writer", cap(s.writer), len(s.writer)),
-		},
-		Batches: batches,
-	}
+	readers := s.stats.readers.stats("readers", cap(s.readers), len(s.readers))
+	s.reading.AddTo(&readers)
+	writer := s.stats.writer.stats("writer", cap(s.writer), len(s.writer))
+	s.writing.AddTo(&writer)
+	deciding := s.stats.first.stats("deciding", cap(s.first), len(s.first))
+	return store.Stats{Pools: []store.PoolStats{readers, deciding, writer}, Batches: batches}
 }

@@ -84,7 +84,7 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, erro
 // Users implements [store.Users].
 func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User, error) {
 	limit = max(limit, 0) // a negative one is no limit to SQLite
-	return read(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
+	return readMany(ctx, s, func(conn *sqlite.Conn) ([]store.User, error) {
 		page := make([]store.User, 0, min(limit, usualPage))
 		page, err := list(ctx, conn, page, scanUser, `
 			SELECT `+userColumns+`

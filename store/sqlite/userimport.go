@@ -33,7 +33,7 @@ func (s *Store) CreateUsers(ctx context.Context, users []store.User,
 
 // CheckUsers implements [store.Users].
 func (s *Store) CheckUsers(ctx context.Context, users []store.User) error {
-	_, err := read(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
+	_, err := readMany(ctx, s, func(conn *sqlite.Conn) (struct{}, error) {
 		return struct{}{}, checkUsers(ctx, conn, users)
 	})
 	return err

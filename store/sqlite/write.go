@@ -23,6 +23,10 @@ import (
 // maxBatch limits how many writers share one commit, and with it how long the first of them waits.
 const maxBatch = 128
 
+// writersAtOnce is how many writers may be at work, most of them waiting for each other: those of a
+// full batch that is being committed, and those of the next. Others wait in the queue.
+const writersAtOnce = 2 * maxBatch
+
 // writer is the one connection that writes. It belongs to whoever took it from the store's channel,
 // which serves callers in the order in which they came.
 type writer struct {
@@ -55,10 +59,15 @@ func newWriter(conn *sqlite.Conn, s *Store) *writer {
 // to others, too, and a slow do keeps them all waiting.
 func write[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	return writeWithin(ctx, s, s.timeout, do)
+	left, err := s.enter(ctx, s.writing, store.First, &s.stats.writer)
+	if err != nil {
+		return v, s.outcome(err)
+	}
+	defer s.writing.Leave()
+	return writeWithin(ctx, s, left, do)
 }
 
-// writeWithin is write with another timeout.
+// writeWithin is write with another timeout, and without the queue.
 func writeWithin[T any](ctx context.Context, s *Store, timeout time.Duration,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
 	deadline := time.Now().Add(timeout)
@@ -81,8 +90,13 @@ func do(ctx context.Context, s *Store, f func(*sqlite.Conn) error) error {
 // who have not written yet.
 func writeAlone[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	deadline := time.Now().Add(s.timeout)
-	w, err := take(ctx, s.timeout, s.writer, &s.stats.writer)
+	left, err := s.enter(ctx, s.writing, store.Many, &s.stats.writer)
+	if err != nil {
+		return v, s.outcome(err)
+	}
+	defer s.writing.Leave()
+	deadline := time.Now().Add(left)
+	w, err := take(ctx, left, s.writer, &s.stats.writer)
 	if err != nil {
 		return v, s.outcome(err)
 	}
