@@ -64,8 +64,8 @@ type server struct {
 	migrateErr error
 }
 
-// shared returns the one server of the process, because it takes a second to start a cluster. It is
-// the only state that this package keeps.
+// shared returns the one server of the process, because it takes a while to start a cluster. It and
+// the files of [initialised] are the only state that this package keeps.
 var shared = sync.OnceValues(func() (*server, error) {
 	if text, ok := os.LookupEnv("TEST_DATABASE_URL"); ok && text != "" {
 		base, err := url.Parse(text)

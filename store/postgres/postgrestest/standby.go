@@ -12,7 +12,7 @@ import (
 // database of this one, under its own URL.
 func (c *Cluster) Standby(t testing.TB) *Cluster {
 	t.Helper()
-	s, err := newCluster()
+	s, err := newFolder(false)
 	if err != nil {
 		stopTest(t, err)
 	}
@@ -23,9 +23,6 @@ func (c *Cluster) Standby(t testing.TB) *Cluster {
 			t.Errorf("remove the standby: %v", err)
 		}
 	})
-	if err := os.RemoveAll(s.data()); err != nil {
-		t.Fatal(err)
-	}
 	program, err := s.baseBackup()
 	if err != nil {
 		stopTest(t, err)
