@@ -11,7 +11,7 @@ import (
 type storeMetrics struct {
 	stats func() store.Stats
 
-	count, most, pending, wait, timeouts, batches *prometheus.Desc
+	count, most, pending, wait, timeouts, writes, reads *prometheus.Desc
 }
 
 func newStoreMetrics(stats func() store.Stats) *storeMetrics {
@@ -32,8 +32,10 @@ func newStoreMetrics(stats func() store.Stats) *storeMetrics {
 		timeouts: desc("db_client_connection_timeouts_total",
 			"Calls that got no connection to the database in time, or could not wait for one since "+
 				"too many did.", pool),
-		batches: desc("clientes_write_batch_size",
+		writes: desc("clientes_write_batch_size",
 			"How many writers shared a commit that changed something."),
+		reads: desc("clientes_read_batch_size",
+			"How many calls shared a read of single records or pages."),
 	}
 }
 
@@ -47,7 +49,7 @@ func (m *metrics) addStore(st store.Store) {
 // Describe implements [prometheus.Collector].
 func (m *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.count, m.most, m.pending, m.wait, m.timeouts, m.batches,
+		m.count, m.most, m.pending, m.wait, m.timeouts, m.writes, m.reads,
 	} {
 		ch <- d
 	}
@@ -69,12 +71,18 @@ func (m *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 		taken, waited := uint64(p.Taken), p.Waited.Seconds()
 		ch <- prometheus.MustNewConstSummary(m.wait, taken, waited, nil, p.Name)
 	}
-	if b := stats.Batches; b != nil {
-		atMost := make(map[float64]uint64, len(b.AtMost))
-		for i, n := range b.AtMost {
-			atMost[float64(int(1)<<i)] = uint64(n)
-		}
-		commits, writers := uint64(b.Commits), float64(b.Writers)
-		ch <- prometheus.MustNewConstHistogram(m.batches, commits, writers, atMost)
+	sendBatches(ch, m.writes, stats.Writes)
+	sendBatches(ch, m.reads, stats.Reads)
+}
+
+func sendBatches(ch chan<- prometheus.Metric, d *prometheus.Desc,
+	b *store.BatchStats) {
+	if b == nil {
+		return
 	}
+	atMost := make(map[float64]uint64, len(b.AtMost))
+	for i, n := range b.AtMost {
+		atMost[float64(int(1)<<i)] = uint64(n)
+	}
+	ch <- prometheus.MustNewConstHistogram(d, uint64(b.Batches), float64(b.Calls), atMost)
 }

@@ -78,12 +78,12 @@ func statsUsed(t *testing.T, f *fixture) {
 }
 
 func statsBatches(t *testing.T, f *fixture) {
-	if f.Stats().Batches == nil {
+	if f.Stats().Writes == nil {
 		return // this engine shares none
 	}
 	want := func(what string, commits int64) {
 		t.Helper()
-		b := f.Stats().Batches
+		b := f.Stats().Writes
 		last := int64(0)
 		for _, n := range b.AtMost {
 			if n < last {
@@ -91,11 +91,11 @@ func statsBatches(t *testing.T, f *fixture) {
 			}
 			last = n
 		}
-		if b.Commits != commits || b.Writers < b.Commits || last != b.Commits {
+		if b.Batches != commits || b.Calls < b.Batches || last != b.Batches {
 			t.Errorf("%s: %+v, want %d commits", what, b, commits)
 		}
 	}
-	before := f.Stats().Batches.Commits
+	before := f.Stats().Writes.Batches
 	ana := f.cliente(t, "Ana", "")
 	want("a write", before+1)
 	_, err := f.Cliente(t.Context(), ana.ID)
