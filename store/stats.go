@@ -1,13 +1,22 @@
 package store
 
-import "time"
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
 
 // Stats are what a store counts while it is open. Counts begin at its start and only grow.
 type Stats struct {
 	Pools []PoolStats // always the same ones, in the same order
 
-	// Batches is nil if no writers share a commit in this engine.
-	Batches *BatchStats
+	// Writes are the commits that changed something, and the writers that shared them. It is nil if
+	// no writers share a commit in this engine.
+	Writes *BatchStats
+
+	// Reads are the reads, and the calls that shared them. It is nil if no calls share a read in
+	// this engine.
+	Reads *BatchStats
 
 	// ClockSteps is how often the clock of a database server was set, as [Clock] has noticed.
 	// An engine that goes by the clock of this machine has no other one.
@@ -26,10 +35,42 @@ type PoolStats struct {
 	Refused    int64         // calls that ended in [ErrOverloaded], since too many waited
 }
 
-// BatchStats is how many writers have shared the commits that changed something.
+// BatchStats is how many calls have shared a trip to the database.
 type BatchStats struct {
-	Commits, Writers int64
+	Batches, Calls int64
 
-	// AtMost are the commits by the number of their writers: AtMost[i] of them had at most 1<<i.
+	// AtMost are the batches by the number of their calls: AtMost[i] of them had at most 1<<i.
 	AtMost [8]int64
+}
+
+// Add returns the numbers of both together.
+func (b BatchStats) Add(more BatchStats) BatchStats {
+	b.Batches += more.Batches
+	b.Calls += more.Calls
+	for i, n := range more.AtMost {
+		b.AtMost[i] += n
+	}
+	return b
+}
+
+// BatchCounts counts batches by the number of their calls. It is safe for concurrent use.
+type BatchCounts struct {
+	calls  atomic.Int64
+	counts [8]atomic.Int64 // counts[i] are those with more than 1<<(i-1) calls and at most 1<<i
+}
+
+// Add counts a batch of 1 to 128 calls.
+func (c *BatchCounts) Add(calls int) {
+	c.calls.Add(int64(calls))
+	c.counts[bits.Len(uint(calls-1))].Add(1)
+}
+
+// Stats returns the numbers so far.
+func (c *BatchCounts) Stats() BatchStats {
+	b := BatchStats{Calls: c.calls.Load()}
+	for i := range c.counts {
+		b.Batches += c.counts[i].Load()
+		b.AtMost[i] = b.Batches
+	}
+	return b
 }

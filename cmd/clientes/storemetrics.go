@@ -11,7 +11,7 @@ import (
 type storeMetrics struct {
 	stats func() store.Stats
 
-	count, most, pending, wait, timeouts, refused, batches *prometheus.Desc
+	count, most, pending, wait, timeouts, refused, writes, reads *prometheus.Desc
 }
 
 func newStoreMetrics(stats func() store.Stats) *storeMetrics {
@@ -33,8 +33,10 @@ func newStoreMetrics(stats func() store.Stats) *storeMetrics {
 			"Calls that got no connection to the database in time.", pool),
 		refused: desc("clientes_store_refused_total",
 			"Calls that were refused since too many waited for a connection to the database.", pool),
-		batches: desc("clientes_write_batch_size",
+		writes: desc("clientes_write_batch_size",
 			"How many writers shared a commit that changed something."),
+		reads: desc("clientes_read_batch_size",
+			"How many calls shared a read of single records or pages."),
 	}
 }
 
@@ -48,7 +50,7 @@ func (m *metrics) addStore(st store.Store) {
 // Describe implements [prometheus.Collector].
 func (m *storeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.count, m.most, m.pending, m.wait, m.timeouts, m.refused, m.batches,
+		m.count, m.most, m.pending, m.wait, m.timeouts, m.refused, m.writes, m.reads,
 	} {
 		ch <- d
 	}
@@ -71,12 +73,18 @@ func (m *storeMetrics) Collect(ch chan<- prometheus.Metric) {
 		taken, waited := uint64(p.Taken), p.Waited.Seconds()
 		ch <- prometheus.MustNewConstSummary(m.wait, taken, waited, nil, p.Name)
 	}
-	if b := stats.Batches; b != nil {
-		atMost := make(map[float64]uint64, len(b.AtMost))
-		for i, n := range b.AtMost {
-			atMost[float64(int(1)<<i)] = uint64(n)
-		}
-		commits, writers := uint64(b.Commits), float64(b.Writers)
-		ch <- prometheus.MustNewConstHistogram(m.batches, commits, writers, atMost)
+	sendBatches(ch, m.writes, stats.Writes)
+	sendBatches(ch, m.reads, stats.Reads)
+}
+
+func sendBatches(ch chan<- prometheus.Metric, d *prometheus.Desc,
+	b *store.BatchStats) {
+	if b == nil {
+		return
 	}
+	atMost := make(map[float64]uint64, len(b.AtMost))
+	for i, n := range b.AtMost {
+		atMost[float64(int(1)<<i)] = uint64(n)
+	}
+	ch <- prometheus.MustNewConstHistogram(d, uint64(b.Batches), float64(b.Calls), atMost)
 }

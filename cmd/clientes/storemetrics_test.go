@@ -61,11 +61,17 @@ func TestMetricsOfAStore(t *testing.T) {
 	if got := gather(); !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	stats.Batches = &store.BatchStats{
-		Commits: 5, Writers: 137, AtMost: [8]int64{1, 2, 4, 4, 4, 4, 4, 5},
+	stats.Writes = &store.BatchStats{
+		Batches: 5, Calls: 137, AtMost: [8]int64{1, 2, 4, 4, 4, 4, 4, 5},
 	}
-	batches := "clientes_write_batch_size 5 of 137 1:1 2:2 4:4 8:4 16:4 32:4 64:4 128:5"
-	if got := gather(); !slices.Contains(got, batches) {
-		t.Errorf("got\n%s\nwant also\n%s", strings.Join(got, "\n"), batches)
+	stats.Reads = &store.BatchStats{Batches: 2, Calls: 3, AtMost: [8]int64{1, 2, 2, 2, 2, 2, 2, 2}}
+	got := gather()
+	for _, batches := range []string{
+		"clientes_write_batch_size 5 of 137 1:1 2:2 4:4 8:4 16:4 32:4 64:4 128:5",
+		"clientes_read_batch_size 2 of 3 1:1 2:2 4:2 8:2 16:2 32:2 64:2 128:2",
+	} {
+		if !slices.Contains(got, batches) {
+			t.Errorf("got\n%s\nwant also\n%s", strings.Join(got, "\n"), batches)
+		}
 	}
 }

@@ -96,20 +96,18 @@ func insertCliente(first int, rest string) string {
 	)` + rest
 }
 
-var selectCliente = `
+var selectClientes = `
 	SELECT ` + clienteColumns + `
 	FROM clientes
-	WHERE id = $1`
+	WHERE id`
 
 // Cliente implements [store.Clientes].
 func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
-		c, err := one(ctx, conn, toCliente, selectCliente, id)
-		if err != nil {
-			return store.Cliente{}, fmt.Errorf("read cliente %d: %w", id, err)
-		}
-		return c, nil
-	})
+	c, err := s.together.clientes.Do(ctx, id)
+	if err != nil {
+		return store.Cliente{}, fmt.Errorf("read cliente %d: %w", id, err)
+	}
+	return c, nil
 }
 
 var updateCliente = `
@@ -239,7 +237,7 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 	})
 }
 
-var selectClienteForUpdate = selectCliente + `
+var selectClienteForUpdate = selectClientes + ` = $1
 	FOR UPDATE`
 
 // lockCliente begins a transaction in which nobody else changes the record, and reads it.

@@ -37,7 +37,8 @@ type Store struct {
 	clock     *store.Clock  // nil if a test has replaced now
 	timeout   time.Duration // of a call, see callTimeout
 	usual     pool
-	queue     *store.Queue  // in front of usual
+	queue     *store.Queue // in front of usual
+	together  together
 	deciding  pool          // see decide
 	undecided atomic.Bool   // the latest question of decide had no answer
 	transfers chan struct{} // as full as transfers are under way
@@ -202,22 +203,37 @@ func one[T any](ctx context.Context, conn *pgx.Conn, columns func(*T) []any,
 	return v, engineError(ctx, conn, err)
 }
 
-// list appends the rows of a query to rows. All pass through one variable, which takes less than
-// half the memory of pgx.CollectRows.
+// list appends the rows of a query to rows.
 func list[T any](ctx context.Context, conn *pgx.Conn, rows []T, columns func(*T) []any,
 	sql string, args ...any) ([]T, error) {
 	answer, _ := conn.Query(ctx, sql, args...) // its error is also answer.Err
+	rows, err := appendRows(rows, answer, columns)
+	return rows, engineError(ctx, conn, err)
+}
+
+// queueList is list for a query of a batch. The result is there once the batch was sent.
+func queueList[T any](b *pgx.Batch, result *[]T, rows []T, columns func(*T) []any,
+	sql string, args ...any) {
+	b.Queue(sql, args...).Query(func(answer pgx.Rows) (err error) {
+		*result, err = appendRows(rows, answer, columns)
+		return err
+	})
+}
+
+// appendRows appends the rows of an answer to rows. All pass through one variable, which takes less
+// than half the memory of pgx.CollectRows.
+func appendRows[T any](rows []T, answer pgx.Rows, columns func(*T) []any) ([]T, error) {
 	defer answer.Close()
 	var row T
 	to := columns(&row)
 	for answer.Next() {
 		if err := answer.Scan(to...); err != nil {
-			return nil, engineError(ctx, conn, err)
+			return nil, err
 		}
 		rows = append(rows, row)
 	}
 	if err := answer.Err(); err != nil {
-		return nil, engineError(ctx, conn, err)
+		return nil, err
 	}
 	return rows, nil
 }

@@ -47,6 +47,17 @@ func migrator(t *testing.T, url string) *exec.Cmd {
 // long reports whether the tests that take long are to run, too.
 func long() bool { return os.Getenv("TEST_LONG") != "" }
 
+func TestReadsSeeWrites(t *testing.T) {
+	t.Parallel()
+	s, err := postgres.Open(t.Context(), postgrestest.Migrated(t, postgres.Migrate),
+		store.Options{CallTimeout: 5 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	storetest.ReadsSeeWrites(t, s)
+}
+
 func TestContract(t *testing.T) {
 	t.Parallel()
 	// pgx prepares its statements, as it does by default.

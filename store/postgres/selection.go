@@ -22,27 +22,23 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 		WHERE ` + q.where + `
 		ORDER BY ` + q.order + `
 		LIMIT ` + strconv.Itoa(limit)
-	page := make([]store.Cliente, 0, min(limit, usualPage))
+	var page []store.Cliente
 	var err error
-	if sel.Filter == (store.Filter{}) {
-		page, err = callMany(ctx, s,
-			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
-				return list(ctx, conn, page, toCliente, sql, q.args...)
-			})
-	} else {
+	switch {
+	case sel.Filter != (store.Filter{}):
 		page, err = callFor(ctx, s, scanTimeout,
-			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
-				found := page
+			func(ctx context.Context, conn *pgx.Conn) (found []store.Cliente, _ error) {
 				b := beginLong(scanTimeout)
-				b.Queue(sql, q.args...).Query(func(rows pgx.Rows) (err error) {
-					found, err = pgx.AppendRows(found, rows,
-						func(row pgx.CollectableRow) (c store.Cliente, err error) {
-							return c, row.Scan(toCliente(&c)...)
-						})
-					return err
-				})
+				queueList(b, &found, newPage(limit), toCliente, sql, q.args...)
 				b.Queue("COMMIT")
 				return found, send(ctx, conn, b)
+			})
+	case limit <= usualPage:
+		page, err = s.together.pages.Do(ctx, pageQuery{limit, sql, q.args})
+	default: // would hold up others
+		page, err = callMany(ctx, s,
+			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+				return list(ctx, conn, newPage(limit), toCliente, sql, q.args...)
 			})
 	}
 	if err != nil {
@@ -50,6 +46,9 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	}
 	return page, nil
 }
+
+// newPage has room for as many rows as a page usually has.
+func newPage(limit int) []store.Cliente { return make([]store.Cliente, 0, min(limit, usualPage)) }
 
 // CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {

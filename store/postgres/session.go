@@ -74,19 +74,18 @@ func (s *Store) CreateSession(ctx context.Context, n store.Session,
 	})
 }
 
+const selectSessions = `
+	SELECT ` + sessionColumns + `
+	FROM sessions
+	WHERE id`
+
 // Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Session, error) {
-		n, err := one(ctx, conn, toSession, `
-			SELECT `+sessionColumns+`
-			FROM sessions
-			WHERE id = $1`,
-			id)
-		if err != nil {
-			return store.Session{}, fmt.Errorf("read session: %w", err)
-		}
-		return n, nil
-	})
+	n, err := s.together.sessions.Do(ctx, id)
+	if err != nil {
+		return store.Session{}, fmt.Errorf("read session: %w", err)
+	}
+	return n, nil
 }
 
 // UserSessions implements [store.Sessions].

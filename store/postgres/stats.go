@@ -6,7 +6,11 @@ import "clientes/store"
 func (s *Store) Stats() store.Stats {
 	usual := s.usual.stats("usual")
 	s.queue.AddTo(&usual)
-	stats := store.Stats{Pools: []store.PoolStats{usual, s.deciding.stats("deciding")}}
+	reads := s.together.sizes()
+	stats := store.Stats{
+		Pools: []store.PoolStats{usual, s.deciding.stats("deciding")},
+		Reads: &reads,
+	}
 	if s.clock != nil {
 		stats.ClockSteps = s.clock.Steps()
 	}

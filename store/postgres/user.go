@@ -39,19 +39,18 @@ func (s *Store) CreateUser(ctx context.Context, u store.User,
 	})
 }
 
+const selectUsers = `
+	SELECT ` + userColumns + `
+	FROM users
+	WHERE id`
+
 // User implements [store.Users].
 func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
-		u, err := one(ctx, conn, toUser, `
-			SELECT `+userColumns+`
-			FROM users
-			WHERE id = $1`,
-			id)
-		if err != nil {
-			return store.User{}, fmt.Errorf("read user %d: %w", id, err)
-		}
-		return u, nil
-	})
+	u, err := s.together.users.Do(ctx, id)
+	if err != nil {
+		return store.User{}, fmt.Errorf("read user %d: %w", id, err)
+	}
+	return u, nil
 }
 
 // UserByName implements [store.Users].

@@ -52,7 +52,7 @@ type Store struct {
 	learned condition
 
 	stats   struct{ readers, first, writer poolCounts }
-	batches batchCounts
+	batches store.BatchCounts
 }
 
 var _ store.Store = (*Store)(nil)

@@ -60,6 +60,16 @@ func startChild(t *testing.T, name, url string) *exec.Cmd {
 // long reports whether the tests that take long are to run, too.
 func long() bool { return os.Getenv("TEST_LONG") != "" }
 
+func TestReadsSeeWrites(t *testing.T) {
+	t.Parallel()
+	s, err := sqlite.Open(t.Context(), migratedURL(t), store.Options{CallTimeout: 5 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	storetest.ReadsSeeWrites(t, s)
+}
+
 func TestContract(t *testing.T) {
 	storetest.Run(t, storetest.Engine{
 		Empty:    emptyURL,

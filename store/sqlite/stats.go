@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -22,29 +21,13 @@ func (c *poolCounts) stats(name string, most, free int) store.PoolStats {
 	}
 }
 
-// batchCounts counts commits by the number of writers that share them: counts[i] are those with
-// more than 1<<(i-1) and at most 1<<i.
-type batchCounts struct {
-	writers atomic.Int64
-	counts  [8]atomic.Int64
-}
-
-func (c *batchCounts) add(writers int) {
-	c.writers.Add(int64(writers))
-	c.counts[bits.Len(uint(writers-1))].Add(1)
-}
-
 // Stats implements [store.Store].
 func (s *Store) Stats() store.Stats {
-	batches := &store.BatchStats{Writers: s.batches.writers.Load()}
-	for i := range s.batches.counts {
-		batches.Commits += s.batches.counts[i].Load()
-		batches.AtMost[i] = batches.Commits
-	}
 	readers := s.stats.readers.stats("readers", cap(s.readers), len(s.readers))
 	s.reading.AddTo(&readers)
+	deciding := s.stats.first.stats("deciding", cap(s.first), len(s.first))
 	writer := s.stats.writer.stats("writer", cap(s.writer), len(s.writer))
 	s.writing.AddTo(&writer)
-	deciding := s.stats.first.stats("deciding", cap(s.first), len(s.first))
-	return store.Stats{Pools: []store.PoolStats{readers, deciding, writer}, Batches: batches}
+	writes := s.batches.Stats()
+	return store.Stats{Pools: []store.PoolStats{readers, deciding, writer}, Writes: &writes}
 }

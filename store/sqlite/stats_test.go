@@ -137,16 +137,16 @@ func TestBatchesAreCountedByTheirWriters(t *testing.T) {
 		return exec(conn, `INSERT INTO child (parent) VALUES (1)`)
 	})
 	want := store.BatchStats{
-		Commits: 5, Writers: 1 + 2 + 3 + 3 + maxBatch, AtMost: [8]int64{1, 2, 4, 4, 4, 4, 4, 5},
+		Batches: 5, Calls: 1 + 2 + 3 + 3 + maxBatch, AtMost: [8]int64{1, 2, 4, 4, 4, 4, 4, 5},
 	}
-	if got := s.Stats().Batches; *got != want {
+	if got := s.Stats().Writes; *got != want {
 		t.Errorf("got %+v, want %+v", *got, want)
 	}
 	_, err := writeAlone(t.Context(), s, func(conn *sqlite.Conn) (int, error) { return 0, x(conn) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := s.Stats().Batches; got.Commits != 6 || got.AtMost[0] != 2 {
+	if got := s.Stats().Writes; got.Batches != 6 || got.AtMost[0] != 2 {
 		t.Errorf("after one that shares with nobody: %+v", got)
 	}
 }

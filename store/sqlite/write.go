@@ -275,7 +275,7 @@ func (w *writer) commitTransaction() error {
 		w.rollback()
 		return err
 	case changed:
-		w.store.batches.add(w.open.size)
+		w.store.batches.Add(w.open.size)
 		return w.store.kept(w.conn)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
@@ -65,6 +66,40 @@ func BenchClienteParallel(b *testing.B, st store.Store) {
 			}
 		}
 	})
+}
+
+// BenchReadsTogether measures reads of many readers at once: of a record, and of a page of 20.
+func BenchReadsTogether(b *testing.B, st store.Store) {
+	for what, read := range map[string]func(ctx context.Context, id int64) error{
+		"get": func(ctx context.Context, id int64) error {
+			_, err := st.Cliente(ctx, id)
+			return err
+		},
+		"list": func(ctx context.Context, id int64) error {
+			_, err := st.Clientes(ctx, store.Selection{}, store.Position{ID: id - 1}, 20)
+			return err
+		},
+	} {
+		for _, readers := range []int{1, 4, 64} {
+			b.Run(fmt.Sprintf("%s/%d", what, readers), func(b *testing.B) {
+				b.ReportAllocs()
+				var last atomic.Int64
+				var running sync.WaitGroup
+				b.ResetTimer()
+				for range readers {
+					running.Go(func() {
+						for n := last.Add(1); n <= int64(b.N); n = last.Add(1) {
+							if err := read(b.Context(), n%BenchRows+1); err != nil {
+								b.Error(err)
+								return
+							}
+						}
+					})
+				}
+				running.Wait()
+			})
+		}
+	}
 }
 
 // BenchClientes20 measures a page of 20, at the beginning and at the end of [BenchRows] records.

@@ -12,6 +12,7 @@ func statsChecks() []check {
 		{"each call takes a connection of a pool, and returns it", statsTaken},
 		{"a call that is under way uses a connection", statsUsed},
 		{"commits that writers share are counted if they change something", statsBatches},
+		{"reads are counted by how many share them", statsReads},
 		{"stats are read beside everything else", statsAtOnce},
 	}
 }
@@ -78,12 +79,12 @@ func statsUsed(t *testing.T, f *fixture) {
 }
 
 func statsBatches(t *testing.T, f *fixture) {
-	if f.Stats().Batches == nil {
+	if f.Stats().Writes == nil {
 		return // this engine shares none
 	}
 	want := func(what string, commits int64) {
 		t.Helper()
-		b := f.Stats().Batches
+		b := f.Stats().Writes
 		last := int64(0)
 		for _, n := range b.AtMost {
 			if n < last {
@@ -91,11 +92,11 @@ func statsBatches(t *testing.T, f *fixture) {
 			}
 			last = n
 		}
-		if b.Commits != commits || b.Writers < b.Commits || last != b.Commits {
+		if b.Batches != commits || b.Calls < b.Batches || last != b.Batches {
 			t.Errorf("%s: %+v, want %d commits", what, b, commits)
 		}
 	}
-	before := f.Stats().Batches.Commits
+	before := f.Stats().Writes.Batches
 	ana := f.cliente(t, "Ana", "")
 	want("a write", before+1)
 	_, err := f.Cliente(t.Context(), ana.ID)
@@ -105,6 +106,32 @@ func statsBatches(t *testing.T, f *fixture) {
 	want("a write that changes nothing", before+1)
 	wantErr(t, f.DeleteCliente(t.Context(), 0, 999, nil), store.ErrNotFound)
 	want("a write that fails", before+1)
+}
+
+func statsReads(t *testing.T, f *fixture) {
+	if f.Stats().Reads == nil {
+		return // this engine shares none
+	}
+	before := f.Stats().Reads
+	ana := f.cliente(t, "Ana", "")
+	var reads []func()
+	for range 40 {
+		reads = append(reads, func() {
+			if _, err := f.Cliente(t.Context(), ana.ID); err != nil {
+				t.Error(err)
+			}
+			page, err := f.Clientes(t.Context(), store.Selection{}, store.Position{}, 1)
+			if err != nil || len(page) != 1 {
+				t.Errorf("got %v, %v", page, err)
+			}
+		})
+	}
+	atOnce(reads...)
+	after := f.Stats().Reads
+	if after.Calls != before.Calls+80 || after.Batches <= before.Batches ||
+		after.Batches > before.Batches+80 || after.AtMost[7] != after.Batches {
+		t.Errorf("from %+v to %+v", before, after)
+	}
 }
 
 func statsAtOnce(t *testing.T, f *fixture) {

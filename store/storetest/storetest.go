@@ -84,6 +84,7 @@ func contract() []group {
 		{"mails", mailChecks()},
 		{"networks", networkChecks()},
 		{"audit", auditChecks()},
+		{"reads together", togetherChecks()},
 		{"engine", engineChecks()},
 		{"stats", statsChecks()},
 		{"schema", schemaChecks()},

@@ -1,0 +1,317 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"clientes/store"
+)
+
+type call = store.SharedCall[int, int]
+
+// gate is a server of batches that lasts until it is opened. It answers with the negative.
+type gate struct {
+	lanes *store.Lanes[int, int]
+	calls sync.WaitGroup
+	open  chan struct{} // a value for each batch
+
+	mu      sync.Mutex
+	batches [][]int
+}
+
+func newGate(lanes, most int) *gate {
+	g := &gate{open: make(chan struct{})}
+	g.lanes = store.NewLanes(lanes, most, func(ctx context.Context, calls []*call) {
+		var batch []int
+		for _, c := range calls {
+			batch = append(batch, c.In)
+			c.Out = -c.In
+		}
+		g.mu.Lock()
+		g.batches = append(g.batches, batch)
+		g.mu.Unlock()
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+			for _, c := range calls {
+				c.Err = ctx.Err()
+			}
+		}
+	})
+	return g
+}
+
+// ask makes a call in the background, which must end so.
+func (g *gate) ask(ctx context.Context, t *testing.T, in int, want error) {
+	g.calls.Go(func() {
+		out, err := g.lanes.Do(ctx, in)
+		if !errors.Is(err, want) || err == nil && out != -in || err != nil && out != 0 {
+			t.Errorf("%d: got %d, %v", in, out, err)
+		}
+	})
+	synctest.Wait()
+}
+
+// pass opens the gate for that many batches, one after the other.
+func (g *gate) pass(batches int) {
+	for range batches {
+		g.open <- struct{}{}
+		synctest.Wait()
+	}
+}
+
+func (g *gate) want(t *testing.T, batches ...[]int) {
+	t.Helper()
+	if !slices.EqualFunc(g.batches, batches, slices.Equal) {
+		t.Errorf("got %v, want %v", g.batches, batches)
+	}
+}
+
+func TestCallsThatWaitShareALane(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(2, 3)
+		for in := range 7 {
+			g.ask(t.Context(), t, in, nil)
+		}
+		g.want(t, []int{0}, []int{1})
+		g.pass(1)
+		g.want(t, []int{0}, []int{1}, []int{2, 3, 4})
+		g.ask(t.Context(), t, 7, nil)
+		g.pass(1)
+		g.want(t, []int{0}, []int{1}, []int{2, 3, 4}, []int{5, 6, 7})
+		g.pass(2)
+		g.calls.Wait()
+		g.ask(t.Context(), t, 8, nil)
+		g.pass(1)
+		g.calls.Wait()
+		g.want(t, []int{0}, []int{1}, []int{2, 3, 4}, []int{5, 6, 7}, []int{8})
+		want := store.BatchStats{
+			Batches: 5, Calls: 9, AtMost: [8]int64{3, 3, 5, 5, 5, 5, 5, 5},
+		}
+		if got := g.lanes.Sizes(); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+}
+
+// A caller who hangs up leaves at once. His batch goes on, but not a call that nobody shares.
+func TestACallerWhoHangsUpCancelsNobody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 8)
+		alone, hangUpAlone := context.WithCancel(t.Context())
+		g.ask(alone, t, 0, context.Canceled)
+		waits, hangUpWaiting := context.WithCancel(t.Context())
+		g.ask(waits, t, 1, context.Canceled)
+		member, hangUpMember := context.WithCancel(t.Context())
+		g.ask(member, t, 2, context.Canceled)
+		g.ask(t.Context(), t, 3, nil)
+		hangUpWaiting()
+		synctest.Wait()
+		hangUpAlone()
+		synctest.Wait()
+		g.want(t, []int{0}, []int{2, 3})
+		hangUpMember()
+		synctest.Wait()
+		g.ask(t.Context(), t, 4, nil) // waits: the batch is still under way
+		last, hangUpLast := context.WithCancel(t.Context())
+		g.pass(2)
+		g.ask(t.Context(), t, 5, nil)
+		g.ask(last, t, 6, context.Canceled)
+		g.pass(1)
+		hangUpLast() // its call has a lane to itself, although it waited before
+		g.calls.Wait()
+		g.want(t, []int{0}, []int{2, 3}, []int{4}, []int{5}, []int{6})
+		g.ask(member, t, 7, context.Canceled)
+		g.want(t, []int{0}, []int{2, 3}, []int{4}, []int{5}, []int{6})
+	})
+}
+
+func TestTooManyMayNotWaitForALane(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 128)
+		for in := range 1025 {
+			g.ask(t.Context(), t, in, nil)
+		}
+		g.ask(t.Context(), t, -1, store.ErrOverloaded)
+		g.pass(1 + 1024/128)
+		g.calls.Wait()
+	})
+}
+
+// Where all lanes have been busy for a while, more of them open, and close again.
+func TestSlowLanesBecomeMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(1, 8)
+		g.lanes.Widen(3)
+		g.ask(t.Context(), t, 0, nil)
+		g.ask(t.Context(), t, 1, nil)
+		time.Sleep(time.Second)
+		g.ask(t.Context(), t, 2, nil)
+		g.want(t, []int{0}, []int{2})
+		g.ask(t.Context(), t, 3, nil) // one has just begun
+		time.Sleep(time.Second)
+		g.ask(t.Context(), t, 4, nil)
+		time.Sleep(time.Second)
+		g.ask(t.Context(), t, 5, nil) // there are as many as there may be
+		g.want(t, []int{0}, []int{2}, []int{4})
+		g.pass(1) // takes those who wait, as it takes long
+		g.want(t, []int{0}, []int{2}, []int{4}, []int{1, 3, 5})
+		g.ask(t.Context(), t, 6, nil)
+		g.pass(2) // they close
+		g.want(t, []int{0}, []int{2}, []int{4}, []int{1, 3, 5})
+		g.pass(1)
+		g.want(t, []int{0}, []int{2}, []int{4}, []int{1, 3, 5}, []int{6})
+		g.ask(t.Context(), t, 7, nil)
+		g.pass(2)
+		g.calls.Wait()
+	})
+}
+
+// An error, a panic or an end of the goroutine that serves a batch leaves nobody waiting.
+func TestALostBatchReachesEachCaller(t *testing.T) {
+	t.Parallel()
+	for what, lose := range map[string]func([]*call){
+		"a panic": func([]*call) { panic("broken") },
+		"an end":  func([]*call) { runtime.Goexit() },
+		"an error": func(calls []*call) {
+			for _, c := range calls {
+				c.Out, c.Err = 1, errors.New("lost")
+			}
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var calls sync.WaitGroup
+				open, served := make(chan struct{}), 0
+				lanes := store.NewLanes(1, 3, func(_ context.Context, calls []*call) {
+					<-open
+					if served++; served > 1 {
+						lose(calls)
+					}
+				})
+				for in := range 1 + 3 + 3 {
+					calls.Go(func() {
+						out, err := lanes.Do(t.Context(), in)
+						if (err == nil) != (in == 0) || out != 0 {
+							t.Errorf("%d: got %d, %v", in, out, err)
+						}
+						if err != nil && !strings.Contains(err.Error(), "lost") {
+							t.Error(err)
+						}
+					})
+					synctest.Wait()
+				}
+				close(open)
+				calls.Wait()
+				calls.Go(func() { // alone: it sees what happens itself
+					defer func() {
+						if got := recover(); (got != nil) != (what == "a panic") {
+							t.Error(got)
+						}
+					}()
+					lanes.Do(t.Context(), 9)
+				})
+				calls.Wait()
+				calls.Go(func() { // the lane is free again
+					defer func() { recover() }()
+					lanes.Do(t.Context(), 10)
+				})
+				calls.Wait()
+				if served != 5 {
+					t.Errorf("%d batches", served)
+				}
+			})
+		})
+	}
+}
+
+// Calls that come, hang up and panic at any moment are all answered, each with its own result.
+func TestNoCallOfALaneIsForgotten(t *testing.T) {
+	t.Parallel()
+	const callers, rounds = 16, 1000
+	var serving, batches atomic.Int64
+	lanes := store.NewLanes(2, 5, func(_ context.Context, calls []*call) {
+		if n := serving.Add(1); n > 4 {
+			t.Errorf("%d at once", n)
+		}
+		defer serving.Add(-1)
+		if batches.Add(1)%50 == 0 {
+			panic("broken")
+		}
+		for _, c := range calls {
+			if c.In%3 == 0 {
+				c.Err = fmt.Errorf("%d", c.In)
+			}
+			c.Out = -c.In
+		}
+		runtime.Gosched()
+	})
+	lanes.Widen(4)
+	var running sync.WaitGroup
+	for caller := range callers {
+		running.Go(func() {
+			for round := range rounds {
+				in := caller*rounds + round
+				one(t, lanes, in)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// one makes a call that some hang up.
+func one(t *testing.T, lanes *store.Lanes[int, int], in int) {
+	defer func() { recover() }() // of a batch that it had alone
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if in%7 == 0 {
+		go cancel()
+	}
+	out, err := lanes.Do(ctx, in)
+	switch {
+	case err == nil && in%3 != 0 && out == -in:
+	case err == nil:
+		t.Errorf("%d: got %d", in, out)
+	case in%3 == 0 && err.Error() == fmt.Sprint(in):
+	case in%7 == 0 && errors.Is(err, context.Canceled):
+	case !strings.Contains(err.Error(), "broken"):
+		t.Errorf("%d: %v", in, err)
+	}
+}
+
+// A call that need not wait costs one allocation.
+func TestALaneCostsALoneCallerNextToNothing(t *testing.T) {
+	lanes := store.NewLanes(1, 1, func(context.Context, []*call) {})
+	n := testing.AllocsPerRun(100, func() {
+		if _, err := lanes.Do(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkLanes(b *testing.B) {
+	lanes := store.NewLanes(2, 64, func(context.Context, []*call) {})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := lanes.Do(b.Context(), 1); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+
+	"github.com/jackc/pgx/v5"
+
+	"clientes/store"
+)
+
+// Reads that wait at the same moment share a trip to the server: see [store.Lanes]. A trip costs
+// both sides more than the row that it brings. At 64 readers BenchmarkReadsTogether shows what that
+// buys; a single reader is as fast as without it.
+//
+// Only reads of which a server has many at once are worth it: customers, and what a refresh or a
+// logout reads. The user of a login is not: logins wait for their passwords to be hashed, so they
+// hardly ever meet here.
+//
+// There are as many lanes as processors. Where the server is far, its connections are slow or a
+// table is locked, there are soon as many as connections.
+
+// maxTogether and maxPagesTogether limit how many reads share a trip, and with it how long the
+// first of them waits for the others.
+const (
+	maxTogether      = 64
+	maxPagesTogether = 16
+)
+
+// together are the lanes of the reads that share trips.
+type together struct {
+	clientes *store.Lanes[int64, store.Cliente]
+	users    *store.Lanes[int64, store.User]
+	sessions *store.Lanes[string, store.Session]
+	pages    *store.Lanes[pageQuery, []store.Cliente]
+}
+
+// pageQuery is a query for a page of customers.
+type pageQuery struct {
+	limit int
+	sql   string
+	args  []any
+}
+
+// newTogether returns lanes for a pool of that many connections.
+func newTogether(s *Store, conns int) together {
+	return together{
+		clientes: lanes(conns, maxTogether, readByKey(s, toCliente,
+			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
+		users: lanes(conns, maxTogether, readByKey(s, toUser,
+			func(u *store.User) int64 { return u.ID }, selectUsers)),
+		sessions: lanes(conns, maxTogether, readByKey(s, toSession,
+			func(n *store.Session) string { return n.ID }, selectSessions)),
+		pages: lanes(conns, maxPagesTogether, s.readPages),
+	}
+}
+
+// lanes returns as many lanes as there are processors, and never more than connections.
+func lanes[In, Out any](conns, most int,
+	serve func(context.Context, []*store.SharedCall[In, Out])) *store.Lanes[In, Out] {
+	l := store.NewLanes(min(runtime.GOMAXPROCS(0), conns), most, serve)
+	l.Widen(conns)
+	return l
+}
+
+// sizes returns how many calls shared the reads.
+func (t *together) sizes() store.BatchStats {
+	return t.clientes.Sizes().Add(t.users.Sizes()).Add(t.sessions.Sizes()).Add(t.pages.Sizes())
+}
+
+// readByKey returns what reads rows by their key, which is unique. The statement sql ends in the
+// column of the key.
+func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*T) K,
+	sql string) func(context.Context, []*store.SharedCall[K, T]) {
+	selectOne, selectSome := sql+` = $1`, sql+` = ANY ($1)`
+	return func(ctx context.Context, calls []*store.SharedCall[K, T]) {
+		if len(calls) == 1 {
+			only := calls[0]
+			only.Out, only.Err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (T, error) {
+				return one(ctx, conn, columns, selectOne, only.In)
+			})
+			return
+		}
+		keys := make([]K, len(calls))
+		for i, c := range calls {
+			keys[i] = c.In
+		}
+		rows, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]T, error) {
+			return list(ctx, conn, make([]T, 0, len(keys)), columns, selectSome, keys)
+		})
+		for _, c := range calls {
+			c.Err = cmp.Or(err, store.ErrNotFound)
+		}
+		for i := range rows {
+			found := key(&rows[i])
+			for _, c := range calls { // more than one may have asked for it
+				if c.In == found {
+					c.Out, c.Err = rows[i], nil
+				}
+			}
+		}
+	}
+}
+
+// readPages reads pages, each with a statement of its own.
+func (s *Store) readPages(ctx context.Context,
+	calls []*store.SharedCall[pageQuery, []store.Cliente]) {
+	if len(calls) == 1 {
+		q := &calls[0].In
+		calls[0].Out, calls[0].Err = callMany(ctx, s,
+			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+				return list(ctx, conn, newPage(q.limit), toCliente, q.sql, q.args...)
+			})
+		return
+	}
+	_, err := callMany(ctx, s, noResult(func(ctx context.Context, conn *pgx.Conn) error {
+		b := new(pgx.Batch)
+		for _, c := range calls {
+			queueList(b, &c.Out, newPage(c.In.limit), toCliente, c.In.sql, c.In.args...)
+		}
+		return send(ctx, conn, b)
+	}))
+	for _, c := range calls {
+		c.Err = err
+	}
+}
