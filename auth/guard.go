@@ -36,6 +36,7 @@ type attempt struct {
 	*throttle.Reservation
 	device  string // the id of the known device that it came from, "" for a stranger's
 	factors string // that were right, as the event of a login says them
+	newHash string // of the same password, to replace one that is out of date, or ""
 }
 
 // amr returns what the session of a login says of the factors. See amrPassword.
@@ -47,8 +48,9 @@ func (a *attempt) amr() string {
 }
 
 // checkPassword counts an attempt with reserve, and returns it if the password is that of an
-// enabled user. The caller then decides how the attempt ends. For a wrong password, a disabled user
-// and the zero User, who has no ID, it returns ErrInvalidLogin after the same work.
+// enabled user. The caller then decides how the attempt ends, and keeps its newHash. For a wrong
+// password, a disabled user and the zero User, who has no ID, it returns ErrInvalidLogin after the
+// same work.
 func (g *guard) checkPassword(
 	ctx context.Context, u store.User, given string, reserve func() (*attempt, error),
 ) (*attempt, error) {
@@ -82,13 +84,8 @@ func (g *guard) checkPassword(
 			return nil, err
 		}
 		return nil, ErrInvalidLogin
-	case rehashed != "":
-		err := g.hashes.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, rehashed)
-		if err != nil {
-			return nil, fmt.Errorf("replace password hash: %w", err)
-		}
 	}
-	passed, try.factors = true, amrPassword
+	passed, try.factors, try.newHash = true, amrPassword, rehashed
 	return try, nil
 }
 
@@ -179,6 +176,11 @@ func (g *guard) checkCurrent(ctx context.Context, c Caller, u store.User, curren
 		return store.Invalid("current", "wrong_password", "This is not your current password.")
 	case err != nil:
 		return err
+	}
+	if try.newHash != "" {
+		if err := g.hashes.ReplacePasswordHash(ctx, u.ID, u.PasswordHash, try.newHash); err != nil {
+			return errors.Join(fmt.Errorf("replace password hash: %w", err), try.Pass(ctx))
+		}
 	}
 	return try.Succeed(ctx)
 }

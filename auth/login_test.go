@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -449,9 +450,9 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 	e := authtest.SQLite()
 	p := start(t, e, e.Migrated(t))
 	for name, odd := range map[string]*oddStore{
-		"hash": {Store: p.cfg.Store, hash: true}, "buckets": {Store: p.cfg.Store, buckets: true},
+		"open": {Store: p.cfg.Store, open: true}, "buckets": {Store: p.cfg.Store, buckets: true},
 	} {
-		p.addForeign(t, name) // so that the login replaces the hash
+		p.add(t, store.User{Name: name})
 		a := p.over(t, odd)
 		func() {
 			defer func() {
@@ -461,7 +462,7 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 			}()
 			a.Login(from(t.Context(), "192.0.2.1"), goodLogin(name))
 		}()
-		odd.hash, odd.buckets = false, false
+		odd.open, odd.buckets = false, false
 		ctx, cancel := context.WithTimeout(from(t.Context(), "192.0.2.1"), authtest.Timeout)
 		if _, err := a.Login(ctx, goodLogin(name)); err != nil {
 			t.Errorf("%s: after a panic a login: %v", name, err)
@@ -473,14 +474,14 @@ func TestAPanicEndsTheAttempt(t *testing.T) {
 // oddStore is a store that panics where it is told to.
 type oddStore struct {
 	Store
-	hash, buckets bool
+	open, buckets bool
 }
 
-func (s *oddStore) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
-	if s.hash {
+func (s *oddStore) OpenSession(ctx context.Context, l store.Login) (store.Opened, error) {
+	if s.open {
 		panic("odd")
 	}
-	return s.Store.ReplacePasswordHash(ctx, id, old, hash)
+	return s.Store.OpenSession(ctx, l)
 }
 
 func (s *oddStore) UpdateBuckets(
@@ -550,11 +551,31 @@ func (s *calls) Events(
 	return s.Store.Events(ctx, filter, before, limit)
 }
 
-func (s *calls) CreateSession(
-	ctx context.Context, n store.Session, generation int64,
-) ([]store.Ended, error) {
-	s.note("CreateSession")
-	return s.Store.CreateSession(ctx, n, generation)
+func (s *calls) OpenSession(ctx context.Context, l store.Login) (store.Opened, error) {
+	s.note("OpenSession")
+	return s.Store.OpenSession(ctx, l)
+}
+
+func (s *calls) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
+	s.note("ReplacePasswordHash")
+	return s.Store.ReplacePasswordHash(ctx, id, old, hash)
+}
+
+// TestALoginAsksTheStoreThreeTimes checks that a login reads once and commits twice: before the
+// hash, so that an attempt counts whatever happens then, and after it.
+func TestALoginAsksTheStoreThreeTimes(t *testing.T) {
+	p := start(t, authtest.SQLite(), authtest.SQLite().Migrated(t))
+	p.add(t, store.User{Name: "ana"})
+	p.addForeign(t, "old") // whose hash the login replaces
+	noted := &calls{Store: p.cfg.Store}
+	q := p.over(t, noted)
+	for _, name := range []string{"ana", "ana", "old"} {
+		q.wantTry(t, "192.0.2.1", goodLogin(name), "in")
+		got := fmt.Sprint(noted.take())
+		if ok, _ := path.Match(`\[UserByName UpdateBuckets of ? OpenSession\]`, got); !ok {
+			t.Errorf("a login calls %s", got)
+		}
+	}
 }
 
 // TestRefusalsAskTheStoreTheSame checks that the store does the same work for an unknown user, a

@@ -295,7 +295,7 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 		now := time.Now()
 		for i := range cleanBatch + 1 {
 			old := now.Add(-2 * keepDead)
-			_, err := p.store.CreateSession(t.Context(), store.Session{
+			n := store.Session{
 				ID:         fmt.Sprint(i),
 				UserID:     u.ID,
 				CreatedAt:  old,
@@ -303,7 +303,9 @@ func TestTheRowsOfOldSessionsGo(t *testing.T) {
 				RotatedAt:  old,
 				ExpiresAt:  old,
 				TokenExp:   old,
-			}, u.Generation)
+			}
+			_, err := p.store.OpenSession(t.Context(),
+				store.Login{Session: n, Generation: u.Generation})
 			must(t, err)
 		}
 		g, err := p.Login(t.Context(), goodLogin("ana"))

@@ -29,14 +29,22 @@ type Grant struct {
 // The caller has looked up u before it verified the proof, and reserved the attempt that succeeds
 // now. If all of the user's sessions were ended since, it returns ErrInvalidLogin. The password was
 // right, so the attempt does not count as a failure.
+//
+// One commit keeps the session, the end of the attempt, a new hash, the network and the event. It
+// goes on when the request has ended: otherwise somebody who hangs up in its midst could have the
+// attempt uncounted twice.
 func (a *Auth) openSession(
 	ctx context.Context, u store.User, try *attempt, remember bool,
 ) (Grant, error) {
+	if err := ctx.Err(); err != nil {
+		return Grant{}, err
+	}
+	_ = a.audit.flush(ctx) // what was before the login; if it fails now, run tries again
 	s, valid := a.newSession(ctx, u.ID, remember)
 	s.AMR = try.amr()
 	era := a.denied.known.era.Load()
-	// The generation is the one that u had when the proof was verified.
-	ended, err := a.cfg.Store.CreateSession(ctx, s, u.Generation)
+	var events []store.Event
+	opened, err := a.keepLogin(ctx, a.loginOf(ctx, u, s, try, &events))
 	switch {
 	case errors.Is(err, store.ErrUserChanged):
 		a.audit.recordStrangers(ctx, store.EventLoginFailed, u.ID, "")
@@ -44,9 +52,10 @@ func (a *Auth) openSession(
 	case err != nil:
 		return Grant{}, fmt.Errorf("open session: %w", err)
 	}
-	a.denied.addAll(ended)
+	try.Done()
+	logEvents(a.cfg.Log, events)
+	a.denied.addAll(opened.Ended)
 	a.denied.addLiving(era, s)
-	a.noteLogin(ctx, u, try)
 	g, err := a.grant(u, s, valid)
 	if err != nil {
 		return Grant{}, err
@@ -55,41 +64,60 @@ func (a *Auth) openSession(
 	return g, nil
 }
 
-// noteLogin ends the attempt, and keeps the event of the login and the mail about a new network.
-// Logins of a user are counted in one row a window, except those from new networks. The session
-// exists by now, so errors of the store go to the log: if they were returned, the
-// client would never learn that it is open.
-func (a *Auth) noteLogin(ctx context.Context, u store.User, try *attempt) {
-	if err := try.Succeed(ctx); err != nil {
-		a.cfg.Log.Error("a login could not clear the count of those that failed before it",
-			"user_id", u.ID, "error", err)
+// keepLogin keeps a login even if its request ends meanwhile.
+func (a *Auth) keepLogin(ctx context.Context, l store.Login) (store.Opened, error) {
+	ctx, cancel := context.WithTimeout(store.Insist(ctx), recordTimeout)
+	defer cancel()
+	return a.cfg.Store.OpenSession(ctx, l)
+}
+
+// loginOf returns what is kept of a login that opens the session s. Its events are in *events once
+// it is kept.
+func (a *Auth) loginOf(
+	ctx context.Context, u store.User, s store.Session, try *attempt, events *[]store.Event,
+) store.Login {
+	var wait time.Duration
+	success := try.Success()
+	newNetwork := a.guard.limiter.Asking(&wait, newNetworksBucket(u.ID))
+	l := store.Login{
+		Session:    s,
+		Generation: u.Generation, // the one that u had when the proof was verified
+		OldHash:    u.PasswordHash,
+		NewHash:    try.newHash,
+		Network:    throttle.NetworkOf(originOf(ctx).IP),
+		Keys:       success.Keys,
+		NewKeys:    newNetwork.Keys,
+		Settle: func(isNew bool, buckets []store.Bucket) []store.Event {
+			n := len(success.Keys)
+			if n > 0 {
+				_ = success.Update(buckets[:n]) // never fails, like that of newNetwork
+			}
+			if isNew {
+				_ = newNetwork.Update(buckets[n:])
+			}
+			*events = []store.Event{loginEvent(ctx, u, try, isNew, isNew && wait == 0)}
+			return *events
+		},
 	}
-	isNew, err := a.noteNetwork(ctx, u)
-	if err != nil {
-		a.cfg.Log.Error("the network of a login could not be noted: "+
-			"if it is new, the user is not told", "user_id", u.ID, "error", err)
+	if u.Email != "" {
+		l.Mails = append(l.Mails, newOriginMail(ctx, store.MailNewNetwork, u))
 	}
+	return l
+}
+
+// loginEvent returns the event of a login. Logins of a user are counted in one row a window, except
+// those from new networks. Somebody who knows the password may have any number of networks, so not
+// each of these has a row of its own either.
+func loginEvent(ctx context.Context, u store.User, try *attempt, isNew, ownRow bool) store.Event {
 	event := newEvent(ctx, store.EventLogin, u.ID, try.factors)
 	event.ActorID = u.ID
 	if isNew {
 		event.Detail += ", new address"
 	}
-	if !isNew || !a.mayHaveRow(ctx, u) {
+	if !ownRow {
 		event = counted(event)
 	}
-	a.audit.record(ctx, event)
-}
-
-// mayHaveRow counts a new network of a user, and reports whether the event of its login may have a
-// row of its own. Somebody who knows the password may have any number of networks.
-func (a *Auth) mayHaveRow(ctx context.Context, u store.User) bool {
-	ctx, cancel := context.WithTimeout(store.Insist(ctx), recordTimeout)
-	defer cancel()
-	wait, err := a.guard.limiter.Ask(ctx, newNetworksBucket(u.ID))
-	if err != nil {
-		a.cfg.Log.Error("a new network could not be counted", "user_id", u.ID, "error", err)
-	}
-	return wait == 0
+	return event
 }
 
 // newSession returns a session that begins now, and the validity of its first access token.
@@ -132,30 +160,6 @@ func sessionEnd(created, used time.Time, idle, longest time.Duration) time.Time 
 		return last
 	}
 	return end
-}
-
-// noteNetwork notes the network that a user logs in from, and reports whether it is new, as at the
-// first login. Then it queues a mail to the user.
-func (a *Auth) noteNetwork(ctx context.Context, u store.User) (isNew bool, err error) {
-	origin := originOf(ctx)
-	network := throttle.NetworkOf(origin.IP)
-	if network == "" {
-		return false, nil
-	}
-	var mails []store.Mail
-	if u.Email != "" {
-		mails = append(mails, newOriginMail(ctx, store.MailNewNetwork, u))
-	}
-	ctx, cancel := context.WithTimeout(store.Insist(ctx), recordTimeout)
-	defer cancel()
-	known, err := a.cfg.Store.SeeNetwork(ctx, u.ID, network, mails...)
-	switch {
-	case errors.Is(err, store.ErrNotFound): // the user was deleted meanwhile
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	return !known, nil
 }
 
 // grant makes the tokens of a session that has just been used. Its row must know of the validity

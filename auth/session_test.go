@@ -167,13 +167,11 @@ type endingStore struct {
 	end func(context.Context) error
 }
 
-func (s endingStore) CreateSession(
-	ctx context.Context, x store.Session, generation int64,
-) ([]store.Ended, error) {
+func (s endingStore) OpenSession(ctx context.Context, l store.Login) (store.Opened, error) {
 	if err := s.end(ctx); err != nil {
-		return nil, err
+		return store.Opened{}, err
 	}
-	return s.Store.CreateSession(ctx, x, generation)
+	return s.Store.OpenSession(ctx, l)
 }
 
 func TestAccounts(t *testing.T) {
@@ -277,7 +275,7 @@ func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 		oldest := p.login(t, "ana")
 		now := time.Now().Add(time.Second)
 		for range store.MaxSessions - 1 {
-			_, err := p.store.CreateSession(t.Context(), store.Session{
+			n := store.Session{
 				ID:         token.NewID(),
 				UserID:     u.ID,
 				CreatedAt:  now,
@@ -285,7 +283,9 @@ func TestTheOldestSessionOfTooManyIsRefusedAtOnce(t *testing.T) {
 				RotatedAt:  now,
 				ExpiresAt:  now.Add(time.Hour),
 				TokenExp:   now,
-			}, u.Generation)
+			}
+			_, err := p.store.OpenSession(t.Context(),
+				store.Login{Session: n, Generation: u.Generation})
 			must(t, err)
 		}
 		must(t, p.verdict(t, oldest))

@@ -9,19 +9,11 @@ import (
 const NetworkTTL = 90 * 24 * time.Hour
 
 // Networks keeps the networks from which users have logged in, so that auth can report a login from
-// a new one.
+// a new one. [Sessions.OpenSession] notes them.
 //
 // A row that was seen further ahead than NetworkTTL is from a clock that was wrong, and does not
 // count.
 type Networks interface {
-	// SeeNetwork notes that the user logs in now from a network, named by a prefix that package
-	// auth chooses. It reports whether the user has also done so within the last NetworkTTL. If
-	// not, it queues the mails, to this user whatever their UserID is. The call is one atomic step:
-	// of concurrent logins from a new network, exactly one returns false. It returns [ErrNotFound]
-	// for an unknown user.
-	SeeNetwork(ctx context.Context, userID int64, prefix string, mails ...Mail) (
-		known bool, err error)
-
 	// DeleteNetworks removes up to limit rows that were last seen before the given time, and
 	// returns how many it removed.
 	DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error)

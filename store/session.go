@@ -80,12 +80,13 @@ type SessionState struct {
 
 // Sessions keeps the logins.
 type Sessions interface {
-	// CreateSession keeps a new session if its user still exists, is enabled and has this
-	// generation at the instant of writing. Otherwise it returns [ErrUserChanged]. It excludes
-	// UpdateUser, EndSessions and DeleteUser of the same user. So a login that checked the password
-	// before they ended all sessions, and writes after, opens none. If more than [MaxSessions]
-	// would be open, it ends those least recently used and returns them.
-	CreateSession(ctx context.Context, s Session, generation int64) ([]Ended, error)
+	// OpenSession keeps a new session and all else of its login, in one atomic step, if its user
+	// still exists, is enabled and has this generation at the instant of writing. Otherwise it
+	// returns [ErrUserChanged] and keeps nothing. It excludes UpdateUser, EndSessions, DeleteUser
+	// and other logins of the same user. So a login that checked the password before they ended all
+	// sessions, and writes after, opens none. Of logins at once from a new network, one is told
+	// that it is new. If more than [MaxSessions] would be open, those least recently used end.
+	OpenSession(ctx context.Context, l Login) (Opened, error)
 
 	// Session returns one session, ended or not, or [ErrNotFound].
 	Session(ctx context.Context, id string) (Session, error)

@@ -181,16 +181,20 @@ func (r *Reservation) count(counts []store.Bucket) error {
 	return nil
 }
 
-// update changes the counts of buckets. An error of edit is returned as it is.
-func (l *Limiter) update(
-	ctx context.Context, buckets []Bucket, edit func([]store.Bucket) error,
-) error {
+// Step is a change of counts that is kept in one atomic step with more. Update is as in
+// [store.Buckets], and never fails where a method of this package returns the Step.
+type Step struct {
+	Keys   []string // distinct; with none there is nothing to change
+	Update func(rows []store.Bucket) error
+}
+
+// step returns the step that changes the counts of buckets by edit.
+func (l *Limiter) step(buckets []Bucket, edit func([]store.Bucket) error) Step {
 	var keys []string
 	for _, b := range buckets {
 		keys = append(keys, b.Keys...)
 	}
-	var refused error
-	err := l.store.UpdateBuckets(ctx, keys, func(rows []store.Bucket) error {
+	return Step{keys, func(rows []store.Bucket) error {
 		now := store.Instant(l.now())
 		counts := make([]store.Bucket, 0, len(buckets))
 		for rest := rows; len(counts) < len(buckets); {
@@ -198,8 +202,8 @@ func (l *Limiter) update(
 			counts = append(counts, b.merged(rest[:len(b.Keys)], now))
 			rest = rest[len(b.Keys):]
 		}
-		if refused = edit(counts); refused != nil {
-			return refused
+		if err := edit(counts); err != nil {
+			return err
 		}
 		for i, rest := 0, rows; i < len(buckets); i++ {
 			n := len(buckets[i].Keys)
@@ -210,6 +214,22 @@ func (l *Limiter) update(
 			rest = rest[n:]
 		}
 		return nil
+	}}
+}
+
+// update changes the counts of buckets. An error of edit is returned as it is.
+func (l *Limiter) update(
+	ctx context.Context, buckets []Bucket, edit func([]store.Bucket) error,
+) error {
+	return l.keep(ctx, l.step(buckets, edit))
+}
+
+// keep keeps a step alone.
+func (l *Limiter) keep(ctx context.Context, step Step) error {
+	var refused error
+	err := l.store.UpdateBuckets(ctx, step.Keys, func(rows []store.Bucket) error {
+		refused = step.Update(rows)
+		return refused
 	})
 	if err == nil || refused != nil && errors.Is(err, refused) {
 		return err
@@ -258,13 +278,19 @@ func (r *Reservation) Pass(ctx context.Context) error {
 // Succeed is Pass for a success: it also empties the buckets that a success clears. A waiver stays
 // used.
 func (r *Reservation) Succeed(ctx context.Context) error {
-	return r.end(ctx, r.endsWithSuccess, func(i int, count *store.Bucket) {
-		if r.buckets[i].Cleared {
-			count.Count = 0
-		} else {
-			r.pass(i, count)
-		}
-	})
+	return r.end(ctx, r.endsWithSuccess, r.succeed)
+}
+
+// Success returns what Succeed keeps, for a caller who keeps more in the same step. Once it is
+// kept, the caller calls Done.
+func (r *Reservation) Success() Step { return r.ending(r.endsWithSuccess, r.succeed) }
+
+func (r *Reservation) succeed(i int, count *store.Bucket) {
+	if r.buckets[i].Cleared {
+		count.Count = 0
+	} else {
+		r.pass(i, count)
+	}
 }
 
 func (r *Reservation) pass(i int, count *store.Bucket) {
@@ -289,25 +315,37 @@ func (r *Reservation) uncount(i int, count *store.Bucket) {
 // is shorter.
 const endTimeout = 10 * time.Second
 
-// end changes the counts to which edit applies, except those that were cleared meanwhile, and
-// unlocks the first bucket. It does so even if ctx has ended, which may be the reason for the end.
+// end changes the counts as ending does. It does so even if ctx has ended, which may be the reason
+// for the end.
 func (r *Reservation) end(
 	ctx context.Context, applies func(i int) bool, edit func(i int, count *store.Bucket),
 ) error {
 	if r.unlock == nil {
 		return nil
 	}
-	defer func() { r.unlock(); r.unlock = nil }()
+	defer r.Done()
+	step := r.ending(applies, edit)
+	if len(step.Keys) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(store.Insist(ctx), endTimeout)
+	defer cancel()
+	return r.limiter.keep(ctx, step)
+}
+
+// ending returns the step that changes the counts to which edit applies, except those that were
+// cleared meanwhile.
+func (r *Reservation) ending(
+	applies func(i int) bool, edit func(i int, count *store.Bucket),
+) Step {
 	some := false
 	for i := range r.buckets {
 		some = some || applies(i)
 	}
 	if !some {
-		return nil
+		return Step{}
 	}
-	ctx, cancel := context.WithTimeout(store.Insist(ctx), endTimeout)
-	defer cancel()
-	return r.limiter.update(ctx, r.buckets, func(counts []store.Bucket) error {
+	return r.limiter.step(r.buckets, func(counts []store.Bucket) error {
 		for i, c := range counts {
 			cleared := c.Count == 0 || !c.Since.Equal(r.after[i].Since)
 			if applies(i) && (r.buckets[i].Passes || !cleared) {
@@ -318,19 +356,33 @@ func (r *Reservation) end(
 	})
 }
 
+// Done ends the attempt as its Success is kept, and unlocks the first bucket.
+func (r *Reservation) Done() {
+	if r.unlock != nil {
+		r.unlock()
+		r.unlock = nil
+	}
+}
+
 // Ask counts one request in each bucket, unless so many were made that the next one has to wait.
 // Then it returns how long, and counts nothing. It takes the same time either way, because a
 // stranger may measure it.
 func (l *Limiter) Ask(ctx context.Context, buckets ...Bucket) (wait time.Duration, err error) {
-	err = l.update(ctx, buckets, func(counts []store.Bucket) error {
+	err = l.keep(ctx, l.Asking(&wait, buckets...))
+	return wait, err
+}
+
+// Asking returns what Ask keeps, for a caller who keeps more in the same step. Update sets *wait.
+func (l *Limiter) Asking(wait *time.Duration, buckets ...Bucket) Step {
+	return l.step(buckets, func(counts []store.Bucket) error {
 		now := store.Instant(l.now())
-		wait = 0
+		*wait = 0
 		for i, b := range buckets {
 			counts[i] = b.Limit.settled(counts[i], now)
-			wait = max(wait, counts[i].BlockedUntil.Sub(now))
+			*wait = max(*wait, counts[i].BlockedUntil.Sub(now))
 		}
 		for i, b := range buckets {
-			if wait == 0 {
+			if *wait == 0 {
 				b.Limit.count(&counts[i], now)
 			} else if counts[i].Count > 0 {
 				counts[i].LastAt = now // so that something is written here, too
@@ -338,5 +390,4 @@ func (l *Limiter) Ask(ctx context.Context, buckets ...Bucket) (wait time.Duratio
 		}
 		return nil
 	})
-	return wait, err
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -90,12 +89,13 @@ type Keyring struct {
 type accessKey struct {
 	id     string // the kid: names the secret and reveals nothing about it
 	secret []byte
+	macs   *macKey // of the secret
 }
 
 // rootKey is what is derived from one root secret (HKDF, RFC 5869).
 type rootKey struct {
 	id     string // as the kid of an accessKey
-	derive [purposes][]byte
+	derive [purposes]*macKey
 	sealer cipher.AEAD // AES-256-GCM with a random nonce before the text
 }
 
@@ -114,7 +114,7 @@ func NewKeyring(secret string, previous ...string) (*Keyring, error) {
 		}
 		same := func(known accessKey) bool { return known.id == id }
 		if !slices.ContainsFunc(r.access, same) {
-			r.access = append(r.access, accessKey{id: id, secret: []byte(s)})
+			r.access = append(r.access, accessKey{id, []byte(s), newMACKey([]byte(s))})
 		}
 	}
 	return r.WithRoot(secret, previous...)
@@ -148,9 +148,11 @@ func (r *Keyring) newRoot(secret string) (*rootKey, error) {
 	}
 	k := &rootKey{id: id}
 	for p, f := range r.forms {
-		if k.derive[p], err = derive(secret, f.label, sha256.Size); err != nil {
+		key, err := derive(secret, f.label, sha256.Size)
+		if err != nil {
 			return nil, err
 		}
+		k.derive[p] = newMACKey(key)
 	}
 	seal, err := derive(secret, "clientes second factor", 32) // AES-256
 	if err != nil {
@@ -199,7 +201,7 @@ func (r *Keyring) Verify(p Purpose, signed string, bound ...string) (text string
 		return "", false
 	}
 	for _, k := range r.roots {
-		if hmac.Equal(r.mac(k, p, text, bound), sum) {
+		if k.derive[p].matches(sum, r.forms[p].size, r.parts(p, text, bound)...) {
 			return text, true
 		}
 	}
@@ -242,29 +244,29 @@ func (r *Keyring) cut(p Purpose, signed string) (text string, sum []byte, ok boo
 	return text, sum, err == nil
 }
 
-// mac computes the MAC of a text and its bound values. A NUL separates them, which none holds: so
-// no text and value together look like another pair.
+// mac computes the MAC of a text and its bound values.
 func (r *Keyring) mac(k *rootKey, p Purpose, text string, bound []string) []byte {
-	h := hmac.New(sha256.New, k.derive[p])
-	write := func(part string) {
-		h.Write([]byte(part))
-		h.Write([]byte{0})
-	}
+	return k.derive[p].appendSum(nil, r.parts(p, text, bound)...)[:r.forms[p].size]
+}
+
+// parts returns what the MAC of a text and its bound values is over. A NUL separates them, which
+// none holds: so no text and value together look like another pair.
+func (r *Keyring) parts(p Purpose, text string, bound []string) []string {
+	var parts []string
 	switch {
 	case r.forms[p].packed: // the text comes last, and nothing after it
 		for _, part := range bound {
-			write(part)
+			parts = append(parts, part, "\x00")
 		}
-		h.Write([]byte(text))
+		return append(parts, text)
 	case len(bound) == 0:
-		h.Write([]byte(text))
-	default:
-		write(text)
-		for _, part := range bound {
-			write(part)
-		}
+		return []string{text}
 	}
-	return h.Sum(nil)[:r.forms[p].size]
+	parts = append(parts, text, "\x00")
+	for _, part := range bound {
+		parts = append(parts, part, "\x00")
+	}
+	return parts
 }
 
 // Seal encrypts and authenticates a text under the newest root. It can be opened only with the

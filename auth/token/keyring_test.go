@@ -229,7 +229,7 @@ func TestDerivedKeysDiffer(t *testing.T) {
 	r := testKeys(t, testSecret)
 	keys := []string{string(r.access[0].secret)}
 	for _, derived := range r.roots[0].derive {
-		keys = append(keys, string(derived))
+		keys = append(keys, string(derived.key))
 	}
 	slices.Sort(keys)
 	if n := len(slices.Compact(keys)); n != int(purposes)+1 {

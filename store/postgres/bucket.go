@@ -62,54 +62,76 @@ func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) 
 }
 
 // lockBuckets begins a transaction in which nobody else counts on these keys, and returns their
-// buckets. It inserts the rows that are missing, because a missing row cannot be locked; a rollback
-// removes them again.
-//
-// First all new rows are inserted and then all rows are locked, both in the order of the keys. So
-// two calls that share keys never deadlock.
+// buckets.
 func lockBuckets(ctx context.Context, conn *pgx.Conn, keys []string) ([]store.Bucket, error) {
 	for {
-		found := make(map[string]store.Bucket, len(keys))
 		lock := begin()
-		lock.Queue(`
-			INSERT INTO attempts (key, count, since, last_at, blocked_until, forget_at)
-			SELECT key, 0, $2::timestamptz, $2::timestamptz, $2::timestamptz, $2::timestamptz
-			FROM unnest($1::text[]) AS key
-			ORDER BY key COLLATE "C"
-			ON CONFLICT (key) DO NOTHING`,
-			keys, time.Time{})
-		lock.Queue(`
-			SELECT `+bucketColumns+`
-			FROM attempts
-			WHERE key = ANY ($1::text[])
-			ORDER BY key
-			FOR UPDATE`,
-			keys).Query(func(rows pgx.Rows) error {
-			var b store.Bucket
-			_, err := pgx.ForEachRow(rows, toBucket(&b), func() error {
-				found[b.Key] = b
-				return nil
-			})
-			return err
-		})
+		locked := queueBucketLocks(lock, keys)
 		if err := send(ctx, conn, lock); err != nil {
 			return nil, fmt.Errorf("lock buckets: %w", err)
 		}
-		buckets := make([]store.Bucket, 0, len(keys))
-		for _, key := range keys {
-			if b, ok := found[key]; ok {
-				buckets = append(buckets, b)
-			}
-		}
-		if len(buckets) == len(keys) {
+		if buckets, ok := locked.all(); ok {
 			return buckets, nil
 		}
-		// A row was there for the first statement, and another process removed it before the second
-		// one could lock it.
 		if _, err := exec(ctx, conn, "ROLLBACK"); err != nil {
 			return nil, fmt.Errorf("lock buckets: %w", err)
 		}
 	}
+}
+
+// lockedBuckets are the buckets of keys that a transaction has locked.
+type lockedBuckets struct {
+	keys  []string
+	found map[string]store.Bucket
+}
+
+// queueBucketLocks queues the lock of the buckets of these keys. It inserts the rows that are
+// missing, because a missing row cannot be locked; a rollback removes them again.
+//
+// First all new rows are inserted and then all rows are locked, both in the order of the keys. So
+// two calls that share keys never deadlock.
+func queueBucketLocks(lock *pgx.Batch, keys []string) *lockedBuckets {
+	locked := &lockedBuckets{keys, make(map[string]store.Bucket, len(keys))}
+	if len(keys) == 0 {
+		return locked
+	}
+	lock.Queue(`
+		INSERT INTO attempts (key, count, since, last_at, blocked_until, forget_at)
+		SELECT key, 0, $2::timestamptz, $2::timestamptz, $2::timestamptz, $2::timestamptz
+		FROM unnest($1::text[]) AS key
+		ORDER BY key COLLATE "C"
+		ON CONFLICT (key) DO NOTHING`,
+		keys, time.Time{})
+	lock.Queue(`
+		SELECT `+bucketColumns+`
+		FROM attempts
+		WHERE key = ANY ($1::text[])
+		ORDER BY key
+		FOR UPDATE`,
+		keys).Query(func(rows pgx.Rows) error {
+		var b store.Bucket
+		_, err := pgx.ForEachRow(rows, toBucket(&b), func() error {
+			locked.found[b.Key] = b
+			return nil
+		})
+		return err
+	})
+	return locked
+}
+
+// all returns the buckets in the order of the keys. It reports false if one is missing: its row was
+// there for the first statement, and another process removed it before the second one could lock
+// it. Then the transaction must begin again.
+func (l *lockedBuckets) all() ([]store.Bucket, bool) {
+	buckets := make([]store.Bucket, len(l.keys))
+	for i, key := range l.keys {
+		b, ok := l.found[key]
+		if !ok {
+			return nil, false
+		}
+		buckets[i] = b
+	}
+	return buckets, true
 }
 
 // queueBucket queues what changed in a bucket. An empty one is removed even if it did not change:

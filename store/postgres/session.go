@@ -3,12 +3,10 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"clientes/store"
 )
@@ -22,56 +20,6 @@ func toSession(n *store.Session) []any {
 	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent,
 		&n.RotatedAt, &n.CreatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp, (*orZero)(&n.EndedAt),
 		&n.IP, &n.UserAgent, &n.AMR, &n.Remembered}
-}
-
-// CreateSession implements [store.Sessions]. The lock excludes UpdateUser, EndSessions, DeleteUser
-// and other logins of the same user. After it has waited for one of them, Postgres reads the user's
-// row again.
-func (s *Store) CreateSession(ctx context.Context, n store.Session,
-	generation int64) ([]store.Ended, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
-		var created int64
-		insert := begin()
-		insert.Queue(`
-			WITH owner AS (
-				SELECT id
-				FROM users
-				WHERE id = $13 AND generation = $14 AND NOT disabled
-				FOR NO KEY UPDATE
-			)
-			INSERT INTO sessions (id, user_id, counter, parent,
-				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr,
-				remembered)
-			SELECT $1::text, id, $2::bigint, $3::bigint,
-				$4::timestamptz, $5::timestamptz, $6::timestamptz,
-				$7::timestamptz, $8::timestamptz, $9::text, $10::text, $11::text,
-				$12::boolean
-			FROM owner`,
-			n.ID, n.Counter, n.Parent, store.Instant(n.RotatedAt), store.Instant(n.CreatedAt),
-			store.Instant(n.LastUsedAt), store.Instant(n.ExpiresAt), store.Instant(n.TokenExp),
-			n.IP, n.UserAgent, n.AMR, n.Remembered,
-			n.UserID, generation).Exec(func(tag pgconn.CommandTag) error {
-			created = tag.RowsAffected()
-			return nil
-		})
-		// A statement of its own, so that it sees the sessions of those who held the lock before.
-		ended := queueEnds(insert, s.now(), `id IN (
-			SELECT id
-			FROM sessions
-			WHERE user_id = $2 AND ended_at IS NULL AND expires_at > $1 AND id <> $3
-			ORDER BY last_used_at DESC, created_at DESC, id
-			OFFSET `+strconv.Itoa(store.MaxSessions-1)+`)
-			AND EXISTS (SELECT FROM sessions WHERE id = $3)`,
-			n.UserID, n.ID)
-		insert.Queue("COMMIT")
-		if err := send(ctx, conn, insert); err != nil {
-			return nil, fmt.Errorf("insert session: %w", err)
-		}
-		if created == 0 {
-			return nil, store.ErrUserChanged
-		}
-		return *ended, nil
-	})
 }
 
 const selectSessions = `

@@ -15,7 +15,7 @@ import (
 func newSession(t *testing.T, s *postgres.Store, id string, u store.User) {
 	t.Helper()
 	now := time.Now()
-	_, err := s.CreateSession(t.Context(), store.Session{
+	n := store.Session{
 		ID:         id,
 		UserID:     u.ID,
 		RotatedAt:  now,
@@ -23,7 +23,9 @@ func newSession(t *testing.T, s *postgres.Store, id string, u store.User) {
 		LastUsedAt: now,
 		ExpiresAt:  now.Add(time.Hour),
 		TokenExp:   now.Add(time.Hour),
-	}, u.Generation)
+	}
+	_, err := s.OpenSession(t.Context(),
+		store.Login{Session: n, Generation: u.Generation})
 	if err != nil {
 		t.Fatal(err)
 	}

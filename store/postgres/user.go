@@ -150,13 +150,10 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
 	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := change(ctx, conn, `
-			UPDATE users
-			SET password_hash = $1, updated_at = greatest(updated_at, $2)
-			WHERE id = $3 AND password_hash = $4 AND password_hash <> ''`,
-			hash, store.Instant(s.now()),
-			id, old)
-		if err != nil {
+		b := begin()
+		s.queueHash(b, id, old, hash)
+		b.Queue("COMMIT")
+		if err := send(ctx, conn, b); err != nil {
 			return fmt.Errorf("replace password hash of user %d: %w", id, err)
 		}
 		return nil

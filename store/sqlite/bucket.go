@@ -29,13 +29,9 @@ func scanBucket(stmt *sqlite.Stmt) store.Bucket {
 func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 	update func([]store.Bucket) error) error {
 	return do(ctx, s, func(conn *sqlite.Conn) error {
-		old := make([]store.Bucket, len(keys))
-		for i, key := range keys {
-			b, err := bucketByKey(conn, key)
-			if err != nil {
-				return err
-			}
-			old[i] = b
+		old, err := bucketsByKey(conn, keys)
+		if err != nil {
+			return err
 		}
 		buckets := append([]store.Bucket{}, old...)
 		if err := update(buckets); err != nil {
@@ -69,20 +65,22 @@ func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) 
 	})
 }
 
-// bucketByKey returns the bucket of a key, an empty one if there is no row.
-func bucketByKey(conn *sqlite.Conn, key string) (store.Bucket, error) {
-	b, err := one(conn, scanBucket, `
-		SELECT `+bucketColumns+`
-		FROM attempts
-		WHERE key = ?`,
-		key)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return store.Bucket{Key: key}, nil
-	case err != nil:
-		return store.Bucket{}, fmt.Errorf("read buckets: %w", err)
+// bucketsByKey returns the buckets of these keys, an empty one where there is no row.
+func bucketsByKey(conn *sqlite.Conn, keys []string) ([]store.Bucket, error) {
+	buckets := make([]store.Bucket, len(keys))
+	for i, key := range keys {
+		b, err := one(conn, scanBucket, `
+			SELECT `+bucketColumns+`
+			FROM attempts
+			WHERE key = ?`,
+			key)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("read buckets: %w", err)
+		}
+		b.Key = key
+		buckets[i] = b
 	}
-	return b, nil
+	return buckets, nil
 }
 
 // updateBucket writes what changed in a bucket.

@@ -39,37 +39,6 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 	return s
 }
 
-// CreateSession implements [store.Sessions]. It excludes UpdateUser, EndSessions and DeleteUser
-// because there is one writer.
-func (s *Store) CreateSession(ctx context.Context, n store.Session,
-	generation int64) ([]store.Ended, error) {
-	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
-		err := exec(conn, `
-			INSERT INTO sessions (id, user_id, counter, parent,
-				rotated_at, created_at, last_used_at, expires_at, token_exp, ip, user_agent, amr,
-				remembered)
-			SELECT ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-			FROM users
-			WHERE id = ? AND generation = ? AND NOT disabled`,
-			n.ID, n.Counter, n.Parent, n.RotatedAt, n.CreatedAt, n.LastUsedAt,
-			n.ExpiresAt, n.TokenExp, n.IP, n.UserAgent, n.AMR, n.Remembered,
-			n.UserID, generation)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("insert session: %w", err)
-		case conn.Changes() == 0:
-			return nil, store.ErrUserChanged
-		}
-		return s.endSessions(ctx, conn, `id IN (
-			SELECT id
-			FROM sessions
-			WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? AND id <> ?
-			ORDER BY last_used_at DESC, created_at DESC, id
-			LIMIT -1 OFFSET `+strconv.Itoa(store.MaxSessions-1)+`)`,
-			n.UserID, store.Instant(s.now()), n.ID)
-	})
-}
-
 // Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 	return readFirst(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {

@@ -132,18 +132,20 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
-	return do(ctx, s, func(conn *sqlite.Conn) error {
-		err := exec(conn, `
-			UPDATE users
-			SET password_hash = ?, updated_at = max(updated_at, ?)
-			WHERE id = ? AND password_hash = ? AND password_hash <> ''`,
-			hash, store.Instant(s.now()),
-			id, old)
-		if err != nil {
-			return fmt.Errorf("replace password hash of user %d: %w", id, err)
-		}
-		return nil
-	})
+	return do(ctx, s, func(conn *sqlite.Conn) error { return s.replaceHash(conn, id, old, hash) })
+}
+
+func (s *Store) replaceHash(conn *sqlite.Conn, id int64, old, hash string) error {
+	err := exec(conn, `
+		UPDATE users
+		SET password_hash = ?, updated_at = max(updated_at, ?)
+		WHERE id = ? AND password_hash = ? AND password_hash <> ''`,
+		hash, store.Instant(s.now()),
+		id, old)
+	if err != nil {
+		return fmt.Errorf("replace password hash of user %d: %w", id, err)
+	}
+	return nil
 }
 
 // DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.

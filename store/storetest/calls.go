@@ -187,8 +187,11 @@ func sessionCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 		return n, nil
 	}
 	return map[string]func(context.Context) error{
-		"CreateSession": func(ctx context.Context) error {
-			_, err := st.CreateSession(ctx, another, on.User.Generation)
+		"OpenSession": func(ctx context.Context) error {
+			_, err := st.OpenSession(ctx, store.Login{
+				Session: another, Generation: on.User.Generation, Network: "x",
+				Mails: []store.Mail{{}}, Keys: []string{"y"},
+			})
 			return err
 		},
 		"Session": func(ctx context.Context) error {
@@ -249,10 +252,6 @@ func otherCalls(st store.Store, on Subjects) map[string]func(context.Context) er
 		},
 		"MailQueue": func(ctx context.Context) error {
 			_, err := st.MailQueue(ctx)
-			return err
-		},
-		"SeeNetwork": func(ctx context.Context) error {
-			_, err := st.SeeNetwork(ctx, on.User.ID, "x", store.Mail{})
 			return err
 		},
 		"DeleteNetworks": func(ctx context.Context) error {

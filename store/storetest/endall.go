@@ -110,7 +110,7 @@ func endAllGenerations(t *testing.T, f *fixture) {
 		}
 		last = u
 	}
-	_, err := f.CreateSession(t.Context(), f.newSession("s", ana), ana.Generation)
+	_, err := openSession(t.Context(), f, f.newSession("s", ana), ana.Generation)
 	wantErr(t, err, store.ErrUserChanged)
 	f.session(t, "s", last)
 }
@@ -211,7 +211,7 @@ func endAllRace(t *testing.T, f *fixture) {
 			u := f.user(t, f.now().Format("15:04:05.000")+string(rune('a'+i)), store.Viewer)
 			users = append(users, u)
 			work = append(work, func() {
-				_, err := other.CreateSession(t.Context(), f.newSession(u.Name, u), u.Generation)
+				_, err := openSession(t.Context(), other, f.newSession(u.Name, u), u.Generation)
 				if err != nil && !errors.Is(err, store.ErrUserChanged) {
 					t.Error(err)
 				}

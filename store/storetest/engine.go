@@ -227,7 +227,7 @@ func restart(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	n := f.newSession("s", u)
-	if _, err := st.CreateSession(t.Context(), n, u.Generation); err != nil {
+	if _, err := openSession(t.Context(), st, n, u.Generation); err != nil {
 		t.Fatal(err)
 	}
 	if err := st.Close(); err != nil {
@@ -289,7 +289,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	viewer := f.user(t, "viewer", store.Viewer)
 	session := f.session(t, "s", viewer)
 	mail := f.claimed(t, viewer, store.Mail{Kind: store.MailReset})
-	if _, err := f.SeeNetwork(t.Context(), viewer.ID, "192.0.2.1"); err != nil {
+	if _, err := seeNetwork(t.Context(), f, viewer, "192.0.2.1"); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.RecordEvents(t.Context(), store.Event{Kind: store.EventSignup}); err != nil {

@@ -58,7 +58,7 @@ func (f *fixture) fillUsers(t *testing.T) store.User {
 		f.clock.add(time.Second)
 		n := f.newSession("text "+s, admin)
 		n.UserAgent, n.IP = s, s
-		_, err := f.CreateSession(ctx, n, admin.Generation)
+		_, err := openSession(ctx, f, n, admin.Generation)
 		must(t, err)
 	}
 	return admin
@@ -81,7 +81,7 @@ func (f *fixture) fillOthers(t *testing.T, admin store.User) {
 		must(t, f.QueueMails(ctx, store.Mail{
 			UserID: admin.ID, Kind: store.MailReset, To: "admin@example.com", Detail: s,
 		}))
-		_, err := f.SeeNetwork(ctx, admin.ID, s)
+		_, err := seeNetwork(ctx, f, admin, s)
 		must(t, err)
 		must(t, f.RecordEvents(ctx, store.Event{
 			Kind: store.EventLogin, UserID: admin.ID, ActorID: admin.ID, IP: s,

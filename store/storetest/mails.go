@@ -149,8 +149,8 @@ func mailDeleteRace(t *testing.T, f *fixture) {
 					t.Errorf("queue: %v", err)
 				}
 			}, func() {
-				if _, err := stores[i%2].SeeNetwork(t.Context(), u.ID, "a"); err != nil {
-					wantErr(t, err, store.ErrNotFound)
+				if _, err := seeNetwork(t.Context(), stores[i%2], u, "a"); err != nil {
+					wantErr(t, err, store.ErrUserChanged)
 				}
 			})
 		}

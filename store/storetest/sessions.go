@@ -62,7 +62,7 @@ func sessionIsKept(t *testing.T, f *fixture) {
 			AMR:        s,
 			Remembered: len(s)%2 == 0,
 		}
-		if _, err := f.CreateSession(t.Context(), in, ana.Generation); err != nil {
+		if _, err := openSession(t.Context(), f, in, ana.Generation); err != nil {
 			t.Errorf("%s: %v", what, err)
 			continue
 		}
@@ -94,7 +94,7 @@ func sessionUnknown(t *testing.T, f *fixture) {
 func sessionIDTaken(t *testing.T, f *fixture) {
 	ana, bia := f.user(t, "ana", store.Viewer), f.user(t, "bia", store.Viewer)
 	first := f.session(t, "s", ana)
-	_, err := f.CreateSession(t.Context(), f.newSession("s", bia), bia.Generation)
+	_, err := openSession(t.Context(), f, f.newSession("s", bia), bia.Generation)
 	if err == nil || errors.Is(err, store.ErrUserChanged) {
 		t.Errorf("got %v", err)
 	}
@@ -106,7 +106,7 @@ func sessionIDTaken(t *testing.T, f *fixture) {
 func sessionUserChanged(t *testing.T, f *fixture) {
 	refused := func(what string, u store.User, generation int64) {
 		t.Helper()
-		_, err := f.CreateSession(t.Context(), f.newSession(what, u), generation)
+		_, err := openSession(t.Context(), f, f.newSession(what, u), generation)
 		if !errors.Is(err, store.ErrUserChanged) {
 			t.Errorf("%s: got %v", what, err)
 		}
@@ -322,7 +322,7 @@ func feedWhateverTime(t *testing.T, f *fixture) {
 		ids = append(ids, id)
 		n := f.newSession(id, ana)
 		n.TokenExp = f.now().Add(at)
-		if _, err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
+		if _, err := openSession(t.Context(), f, n, ana.Generation); err != nil {
 			t.Fatal(err)
 		}
 		f.clock.add(-at) // and the clock that dates the end steps, too
@@ -546,7 +546,7 @@ func loginRace(t *testing.T, f *fixture) {
 			for i := range logins {
 				ids[i] = fmt.Sprintf("%s/%d/%d", what, round, i)
 				racers = append(racers, func() {
-					_, errs[i] = stores[i%2].CreateSession(t.Context(), f.newSession(ids[i], u),
+					_, errs[i] = openSession(t.Context(), stores[i%2], f.newSession(ids[i], u),
 						u.Generation)
 				})
 			}
@@ -576,7 +576,7 @@ func (f *fixture) living(t *testing.T, id string, u store.User,
 	n := f.newSession(id, u)
 	n.CreatedAt, n.LastUsedAt, n.RotatedAt = now.Add(-before), now.Add(-before), now.Add(-before)
 	n.ExpiresAt, n.TokenExp = now.Add(time.Hour), now.Add(5*time.Minute)
-	if _, err := f.CreateSession(t.Context(), n, u.Generation); err != nil {
+	if _, err := openSession(t.Context(), f, n, u.Generation); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -612,7 +612,7 @@ func sessionLimit(t *testing.T, f *fixture) {
 		f.living(t, fmt.Sprint("s", i), ana, time.Duration(i)*time.Second)
 	}
 	// A refused login ends nothing.
-	_, err := f.CreateSession(t.Context(), f.newSession("refused", ana), ana.Generation+1)
+	_, err := openSession(t.Context(), f, f.newSession("refused", ana), ana.Generation+1)
 	if !errors.Is(err, store.ErrUserChanged) {
 		t.Errorf("got %v", err)
 	}
@@ -620,7 +620,7 @@ func sessionLimit(t *testing.T, f *fixture) {
 
 	n := f.newSession("one more", ana)
 	n.LastUsedAt, n.ExpiresAt = f.clock.now(), f.clock.now().Add(time.Hour)
-	ended, err := f.CreateSession(t.Context(), n, ana.Generation)
+	ended, err := openSession(t.Context(), f, n, ana.Generation)
 	if err != nil || len(ended) != 1 || ended[0].ID != fmt.Sprint("s", store.MaxSessions-1) {
 		t.Errorf("ended %v, %v", ended, err)
 	}
@@ -634,7 +634,7 @@ func sessionLimit(t *testing.T, f *fixture) {
 		wg.Go(func() {
 			n := f.newSession(fmt.Sprint("many", i), ana)
 			n.LastUsedAt, n.ExpiresAt = f.clock.now(), f.clock.now().Add(time.Hour)
-			if _, err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
+			if _, err := openSession(t.Context(), f, n, ana.Generation); err != nil {
 				t.Error(err)
 			}
 		})
@@ -756,7 +756,7 @@ func sessionsEndTogether(t *testing.T, f *fixture) {
 	w.ask(t, f)
 	w.wantOnce(t, "a", "b")
 	// A login that began before is refused; the user's next one is not.
-	_, err = f.CreateSession(t.Context(), f.newSession("late", ana), ana.Generation)
+	_, err = openSession(t.Context(), f, f.newSession("late", ana), ana.Generation)
 	if !errors.Is(err, store.ErrUserChanged) {
 		t.Errorf("a login that began before: %v", err)
 	}
@@ -779,7 +779,7 @@ func sessionsRemoved(t *testing.T, f *fixture) {
 	} {
 		n := f.newSession(id, ana)
 		n.ExpiresAt, n.TokenExp = now.Add(ends[0]), now.Add(ends[1])
-		if _, err := f.CreateSession(t.Context(), n, ana.Generation); err != nil {
+		if _, err := openSession(t.Context(), f, n, ana.Generation); err != nil {
 			t.Fatal(err)
 		}
 	}

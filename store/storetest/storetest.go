@@ -82,6 +82,7 @@ func contract() []group {
 		{"sessions", sessionChecks()},
 		{"buckets", bucketChecks()},
 		{"mails", mailChecks()},
+		{"logins", loginChecks()},
 		{"networks", networkChecks()},
 		{"audit", auditChecks()},
 		{"reads together", togetherChecks()},
@@ -195,7 +196,7 @@ func (f *fixture) user(t *testing.T, name string, role store.Role) store.User {
 func (f *fixture) session(t *testing.T, id string, u store.User) store.Session {
 	t.Helper()
 	n := f.newSession(id, u)
-	if _, err := f.CreateSession(t.Context(), n, u.Generation); err != nil {
+	if _, err := openSession(t.Context(), f, n, u.Generation); err != nil {
 		t.Fatalf("create session %q: %v", id, err)
 	}
 	return n

@@ -1125,7 +1125,7 @@ func userDeleteRest(t *testing.T, f *fixture) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = f.SeeNetwork(t.Context(), u.ID, "192.0.2.1",
+		_, err = seeNetwork(t.Context(), f, u, "192.0.2.1",
 			store.Mail{Kind: store.MailNewNetwork})
 		if err != nil {
 			t.Fatal(err)
