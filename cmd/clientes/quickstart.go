@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
@@ -72,6 +73,11 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 	}
 	defer m.close()
 	log := p.logger(c)
+	hashing, err := password.StartProcess(hashPasswords, log)
+	if err != nil {
+		return err
+	}
+	defer hashing.Close()
 	st, err := openToServe(ctx, c.DatabaseURL, log)
 	if err != nil {
 		return err
@@ -109,7 +115,7 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 		_ = p.show(fmt.Sprintf("Everything is set up already; serving at %s.\n"+
 			"`clientes user passwd NAME` gives a user another password.\n", url))
 	}
-	return serve(ctx, c, st, listener, m, log)
+	return serve(ctx, c, st, hashing, listener, m, log)
 }
 
 // fill adds the sample customers and the admin to a database without users, and shows the password.
