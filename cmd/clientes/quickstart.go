@@ -72,6 +72,7 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 		return err
 	}
 	defer m.close()
+	tuneMemory(p.lookupEnv, "")
 	log := p.logger(c)
 	hashing, err := password.StartProcess(hashPasswords, log)
 	if err != nil {

@@ -38,6 +38,7 @@ SHUTDOWN_TIMEOUT. A second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
+			tuneMemory(p.lookupEnv, "")
 			log := p.logger(c)
 			hashing, err := password.StartProcess(hashPasswords, log)
 			if err != nil {
