@@ -1,6 +1,6 @@
 # Thin on purpose: each target is one command that you could type yourself.
 
-.PHONY: help run test race check bench fmt sbom release
+.PHONY: help run test race check bench profile fmt sbom release
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/  \1	\2/p' Makefile
@@ -20,6 +20,9 @@ check: ## what a change must pass
 bench: ## run every benchmark
 	go test -run '^$$' -bench . ./...
 
+profile: ## measure what a release is compiled for, in cmd/clientes/release.pgo
+	TEST_PROFILE=release.pgo go test -count=1 -run '^TestProfile$$' ./cmd/clientes
+
 fmt: ## format the code
 	gofmt -w .
 
@@ -33,6 +36,7 @@ release: ## build the program for six systems into dist/, with checksums
 	rm -rf dist
 	for os in linux darwin windows; do for arch in amd64 arm64; do \
 		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -buildvcs=false -tags nomsgpack \
+			-pgo=cmd/clientes/release.pgo \
 			-ldflags "-s -w -X main.version=$(VERSION) -X main.commit=$$(git rev-parse HEAD)" \
 			-o dist/clientes-$$os-$$arch$$([ $$os = windows ] && echo .exe) ./cmd/clientes || exit 1; \
 	done; done

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 
@@ -21,13 +22,13 @@ const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 // consoleRoutes returns the routes of the login page, the console, and what these load.
 func (s *Server) consoleRoutes() ([]route, error) {
-	pages, err := console.New(console.Settings{
-		Origins: ownOrigins(s.cfg.PublicURL), SignupOpen: s.cfg.SignupOpen,
-		Remember: s.cfg.Auth.CanRemember(),
+	// Reading the pages is a tenth of a start (BenchmarkStart), so the first visitor waits for it.
+	pages := sync.OnceValues(func() (*console.Pages, error) {
+		return console.New(console.Settings{
+			Origins: ownOrigins(s.cfg.PublicURL), SignupOpen: s.cfg.SignupOpen,
+			Remember: s.cfg.Auth.CanRemember(),
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
 	files, err := consoleFiles()
 	if err != nil {
 		return nil, err
@@ -41,7 +42,12 @@ func (s *Server) consoleRoutes() ([]route, error) {
 				s.seeOther(c, "/login")
 				return
 			}
-			s.page(c, pages.App())
+			p, err := pages()
+			if err != nil {
+				s.fail(c, err)
+				return
+			}
+			s.page(c, p.App())
 		}},
 		{"GET", "/app/:file", anybody, nil, func(c *gin.Context) {
 			file, ok := files[c.Param("file")]
@@ -72,28 +78,33 @@ func consoleFiles() (map[string]staticFile, error) {
 		if mediaType == "" {
 			continue // a page
 		}
-		body, err := fs.ReadFile(console.Files(), e.Name())
-		if err != nil {
-			return nil, fmt.Errorf("read the files of the console: %w", err)
-		}
-		c := newContent(body, mediaType)
-		list[e.Name()] = staticFile{
-			"/app/" + e.Name(), mediaType, "", func() content { return c },
-		}
+		read := sync.OnceValue(func() content {
+			body, err := fs.ReadFile(console.Files(), e.Name())
+			if err != nil {
+				panic(err) // it was in the list of the binary's files
+			}
+			return newContent(body, mediaType)
+		})
+		list[e.Name()] = staticFile{"/app/" + e.Name(), mediaType, "", read}
 	}
 	return list, nil
 }
 
 // loginPage answers with the login page, which tells what the query says about the login before.
-func (s *Server) loginPage(pages *console.Pages) gin.HandlerFunc {
+func (s *Server) loginPage(pages func() (*console.Pages, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		p, err := pages()
+		if err != nil {
+			s.fail(c, err)
+			return
+		}
 		fault, err := loginFaultOf(s.request(c))
 		if err != nil {
 			s.fail(c, err)
 			return
 		}
 		languages := strings.Join(c.Request.Header["Accept-Language"], ",")
-		body, err := pages.Login(languages, fault)
+		body, err := p.Login(languages, fault)
 		if err != nil {
 			s.fail(c, err)
 			return

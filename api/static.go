@@ -41,7 +41,7 @@ type staticFile struct {
 	path      string
 	mediaType string
 	policy    string         // the Content-Security-Policy of an HTML page, else empty
-	content   func() content // unpacks at the first call, which takes longer than all of the start
+	content   func() content // reads at the first call: all files take longer than the whole start
 }
 
 type content struct {
@@ -98,13 +98,13 @@ func staticFiles(server string) ([]staticFile, error) {
 		{"/client.js", mediaJS, "", assets, "client/client.js", unchanged},
 		{"/client.d.ts", "application/typescript", "", assets, "client/client.d.ts", unchanged},
 	} {
-		packed, err := fs.ReadFile(p.from, p.file)
-		if err != nil {
+		if _, err := fs.Stat(p.from, p.file); err != nil {
 			return nil, fmt.Errorf("read what %s is made of: %w", p.path, err)
 		}
 		unpacked := sync.OnceValue(func() content {
-			body, err := p.unpack(packed)
-			if err != nil {
+			packed, err := fs.ReadFile(p.from, p.file)
+			body, unpackErr := p.unpack(packed)
+			if err := errors.Join(err, unpackErr); err != nil {
 				// The input is part of the binary, so every test of the file sees this.
 				panic(fmt.Errorf("unpack %s: %w", p.file, err))
 			}

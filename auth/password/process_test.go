@@ -30,6 +30,7 @@ func aProcess(t *testing.T) (*Process, *authtest.Log) {
 	p, err := StartProcess(hashPasswords, slog.New(slog.NewTextHandler(log, nil)))
 	must(t, err)
 	t.Cleanup(p.Close)
+	must(t, p.Started())
 	return p, log
 }
 
@@ -241,7 +242,9 @@ func TestAProcessThatCannotStart(t *testing.T) {
 			"no such file or directory; the system has to",
 		"/bin/false": "passwords cannot be hashed: two processes that hash passwords gave no answer: ",
 	} {
-		_, err := startProcess(file, hashPasswords, slog.New(slog.DiscardHandler))
+		p := startProcess(file, hashPasswords, slog.New(slog.DiscardHandler))
+		defer p.Close()
+		err := p.Started()
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, without %q", file, err, want)
 		}

@@ -70,6 +70,7 @@ func (p *program) doctor(
 	case admin != adminLogin{}:
 		return &usageError{"--user, --password-stdin and --code go with the URL of a server"}
 	}
+	tuneMemory(p.lookupEnv, "") // as a server does, so that the findings are about one
 	c, err := config.Load(p.lookupEnv, "SECRET")
 	var found []store.Finding
 	switch outside.Setup = c.IsUnset(); {

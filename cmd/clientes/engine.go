@@ -95,22 +95,26 @@ func absent(databaseURL string) (path string, _ bool) {
 var errUnfinishedCopy = errors.New("a copy into this database was begun and is not finished: " +
 	"give the same `clientes copy` again and it goes on, or drop the database")
 
-// openMigrated opens the store after it applied the migrations that the database lacks.
+// openMigrated opens the store after it applied the migrations that the database lacks. It also
+// returns whether these were all, so that it has made the database.
 func openMigrated(
 	ctx context.Context, databaseURL string, tell tellMigration, o store.Options,
-) (store.Store, error) {
-	st, err := migrateAndOpen(ctx, databaseURL, tell, o)
-	return whole(ctx, st, err)
+) (made bool, st store.Store, err error) {
+	made, st, err = migrateAndOpen(ctx, databaseURL, tell, o)
+	st, err = whole(ctx, st, err)
+	return made, st, err
 }
 
 func migrateAndOpen(
 	ctx context.Context, databaseURL string, tell tellMigration, o store.Options,
-) (store.Store, error) {
+) (made bool, st store.Store, err error) {
 	e := engineOf(databaseURL)
-	if err := e.migrateTelling(ctx, databaseURL, tell); err != nil {
-		return nil, err
+	made, err = e.migrateTelling(ctx, databaseURL, tell)
+	if err != nil {
+		return made, nil, err
 	}
-	return e.open(ctx, databaseURL, o)
+	st, err = e.open(ctx, databaseURL, o)
+	return made, st, err
 }
 
 // openToAdd opens the store for a command that adds to it. It makes a fresh database, and says so
@@ -128,7 +132,8 @@ func (p *program) openToAdd(ctx context.Context, c config.Config) (store.Store, 
 	if path, ok := absent(c.DatabaseURL); ok {
 		made = "the database " + path
 	}
-	st, err = openMigrated(ctx, c.DatabaseURL, tellTo(io.Discard), store.Options{}) // a quick one
+	// A quick one, of which there is nothing to tell.
+	_, st, err = openMigrated(ctx, c.DatabaseURL, tellTo(io.Discard), store.Options{})
 	if err == nil {
 		fmt.Fprintf(p.stderr, "clientes: made %s\n", made)
 	}
@@ -186,7 +191,7 @@ func openExisting(ctx context.Context, databaseURL string) (store.Store, error) 
 func openToCopyInto(ctx context.Context, databaseURL string) (store.Store, error) {
 	st, err := openReady(ctx, databaseURL)
 	if errors.Is(err, errNoTables) {
-		return migrateAndOpen(ctx, databaseURL, tellTo(io.Discard), store.Options{})
+		_, st, err = migrateAndOpen(ctx, databaseURL, tellTo(io.Discard), store.Options{})
 	}
 	return st, err
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"clientes/auth/authtest"
+	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
@@ -161,7 +162,7 @@ func (c withoutMail) run(t *testing.T) {
 	maps.Copy(vars, c.vars)
 	settings, err := config.Load(environment(vars), "SECRET")
 	authtest.Must(t, err)
-	st, err := openMigrated(t.Context(), settings.DatabaseURL, tellTo(t.Output()),
+	_, st, err := openMigrated(t.Context(), settings.DatabaseURL, tellTo(t.Output()),
 		store.Options{})
 	authtest.Must(t, err)
 	defer st.Close()
@@ -173,7 +174,10 @@ func (c withoutMail) run(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(out, nil))
-	go func() { ended <- serve(ctx, settings, st, listener, nil, log) }()
+	hashing, err := password.StartProcess(hashPasswords, log)
+	authtest.Must(t, err)
+	defer hashing.Close()
+	go func() { ended <- serve(ctx, settings, st, hashing, listener, nil, log) }()
 	s := &server{addr: "127.0.0.1:" + port}
 	if status := s.post(t, "/password/forgot", `{"user":"ana"}`); status != 202 {
 		t.Errorf("status %d", status)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -35,7 +36,8 @@ stays as it is.`,
 				return err
 			}
 			e := engineOf(c.DatabaseURL)
-			if err := e.migrateTelling(cmd.Context(), c.DatabaseURL, tellTo(p.stderr)); err != nil {
+			_, err = e.migrateTelling(cmd.Context(), c.DatabaseURL, tellTo(p.stderr))
+			if err != nil {
 				return err
 			}
 			schema, err := e.schema(cmd.Context(), c.DatabaseURL)
@@ -148,7 +150,10 @@ func tellLog(log *slog.Logger) tellMigration {
 }
 
 // migrateTelling applies the migrations that the database lacks, and tells of those that take long.
-func (e engine) migrateTelling(ctx context.Context, databaseURL string, tell tellMigration) error {
+// It returns whether it began with the first one.
+func (e engine) migrateTelling(
+	ctx context.Context, databaseURL string, tell tellMigration,
+) (made bool, err error) {
 	var (
 		mu       sync.Mutex
 		progress store.MigrationProgress
@@ -176,12 +181,14 @@ func (e engine) migrateTelling(ctx context.Context, databaseURL string, tell tel
 	})
 	defer telling.Wait()
 	defer close(done)
-	return e.migrate(ctx, databaseURL, func(p store.MigrationProgress) {
+	err = e.migrate(ctx, databaseURL, func(p store.MigrationProgress) {
 		mu.Lock()
 		defer mu.Unlock()
+		made = made || strings.HasPrefix(p.Name, "00001_")
 		if p.Name != progress.Name {
 			begun = time.Now()
 		}
 		progress = p
 	})
+	return made, err
 }

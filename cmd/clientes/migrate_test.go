@@ -37,7 +37,7 @@ func TestALongMigrationTellsHowFarItIs(t *testing.T) {
 	authtest.InBubble(t, func(t *testing.T) {
 		var out bytes.Buffer
 		broken := errors.New("broken")
-		err := slowMigrations(broken).migrateTelling(t.Context(), "", tellTo(&out))
+		_, err := slowMigrations(broken).migrateTelling(t.Context(), "", tellTo(&out))
 		if !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
@@ -54,9 +54,8 @@ func TestALongMigrationIsInTheLog(t *testing.T) {
 	authtest.InBubble(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&out, nil))
-		if err := slowMigrations(nil).migrateTelling(t.Context(), "", tellLog(log)); err != nil {
-			t.Fatal(err)
-		}
+		_, err := slowMigrations(nil).migrateTelling(t.Context(), "", tellLog(log))
+		authtest.Must(t, err)
 		for _, want := range []string{
 			`msg="waiting for the database, or for another process that migrates it" after=5s`,
 			"msg=migrating migration=silent rows=0 of=0 after=8s",

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"clientes/auth"
+	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 )
@@ -71,7 +72,13 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 		return err
 	}
 	defer m.close()
+	tuneMemory(p.lookupEnv, "")
 	log := p.logger(c)
+	hashing, err := password.StartProcess(hashPasswords, log)
+	if err != nil {
+		return err
+	}
+	defer hashing.Close()
 	st, err := openToServe(ctx, c.DatabaseURL, log)
 	if err != nil {
 		return err
@@ -109,7 +116,7 @@ func (p *program) quickstart(ctx context.Context, newSecret bool) error {
 		_ = p.show(fmt.Sprintf("Everything is set up already; serving at %s.\n"+
 			"`clientes user passwd NAME` gives a user another password.\n", url))
 	}
-	return serve(ctx, c, st, listener, m, log)
+	return serve(ctx, c, st, hashing, listener, m, log)
 }
 
 // fill adds the sample customers and the admin to a database without users, and shows the password.

@@ -38,7 +38,13 @@ SHUTDOWN_TIMEOUT. A second signal ends it at once.`,
 			if err != nil {
 				return err
 			}
+			tuneMemory(p.lookupEnv, "")
 			log := p.logger(c)
+			hashing, err := password.StartProcess(hashPasswords, log)
+			if err != nil {
+				return err
+			}
+			defer hashing.Close()
 			st, err := openToServe(ctx, c.DatabaseURL, log)
 			if err != nil {
 				return err
@@ -53,7 +59,7 @@ SHUTDOWN_TIMEOUT. A second signal ends it at once.`,
 			if err != nil {
 				return errors.Join(err, listener.Close())
 			}
-			return serve(ctx, c, st, listener, m, log)
+			return serve(ctx, c, st, hashing, listener, m, log)
 		},
 	}
 }
@@ -64,11 +70,7 @@ const countedRows = 10_000
 // openToServe is [openMigrated] for a server. It logs which database it has opened and what is in
 // there, so that a wrong one is noticed at once.
 func openToServe(ctx context.Context, databaseURL string, log *slog.Logger) (store.Store, error) {
-	before, err := engineOf(databaseURL).schema(ctx, databaseURL)
-	if err != nil {
-		return nil, err
-	}
-	st, err := openMigrated(ctx, databaseURL, tellLog(log), store.Options{Log: log})
+	made, st, err := openMigrated(ctx, databaseURL, tellLog(log), store.Options{Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +79,7 @@ func openToServe(ctx context.Context, databaseURL string, log *slog.Logger) (sto
 		return nil, errors.Join(err, st.Close())
 	}
 	log.Info("opened the database", "url", engineOf(databaseURL).shown(databaseURL),
-		"made", isFresh(before), "users", upTo(has.Users), "clientes", upTo(has.Clientes))
+		"made", made, "users", upTo(has.Users), "clientes", upTo(has.Clientes))
 	return st, nil
 }
 
@@ -89,20 +91,15 @@ func upTo(n int64) any {
 	return n
 }
 
-// serve builds auth and the API upon a store, and answers requests until ctx ends. Then it closes
-// what it built, in the opposite order, and the listener.
+// serve builds auth and the API upon a store and the process that hashes passwords, and answers
+// requests until ctx ends. Then it closes what it built, in the opposite order, and the listener.
 func serve(
-	ctx context.Context, c config.Config, st store.Store, listener net.Listener, m *metrics,
-	log *slog.Logger,
+	ctx context.Context, c config.Config, st store.Store, hashing *password.Process,
+	listener net.Listener, m *metrics, log *slog.Logger,
 ) error {
 	defer listener.Close()
 	defer m.close()
 	m.addStore(st)
-	hashing, err := password.StartProcess(hashPasswords, log)
-	if err != nil {
-		return err
-	}
-	defer hashing.Close()
 	rules, done, err := newPasswordRules(c)
 	if err != nil {
 		return err
@@ -117,6 +114,9 @@ func serve(
 	public := c.PublicURLAt(listener.Addr())
 	handler, err := newAPI(c, st, a, public, m, log)
 	if err != nil {
+		return err
+	}
+	if err := hashing.Started(); err != nil {
 		return err
 	}
 
@@ -137,9 +137,9 @@ func serve(
 	group.Go(func() { handler.Run(upkeep) })
 	group.Go(func() { m.serve(upkeep, log) })
 	group.Go(func() { a.SendMail(sending, newSender(c, public, log), c.ShutdownTimeout) })
+	group.Go(func() { warnOfTemporaryFiles(log) })
 
 	warnOfExposure(c, public, log)
-	warnOfTemporaryFiles(log)
 	return newHTTPServer(c, handler, log).serve(ctx, listener)
 }
 

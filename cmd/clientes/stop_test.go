@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"clientes/auth/authtest"
+	"clientes/auth/password"
 	"clientes/cmd/clientes/config"
 	"clientes/store"
 	"clientes/store/postgres/postgrestest"
@@ -32,7 +33,7 @@ func TestAServerWhoseUpkeepHangsStops(t *testing.T) {
 		"SECRET": goodSecret, "PORT": "0", "SHUTDOWN_TIMEOUT": "0s",
 	}), "SECRET")
 	authtest.Must(t, err)
-	st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(io.Discard), store.Options{})
+	_, st, err := openMigrated(t.Context(), c.DatabaseURL, tellTo(io.Discard), store.Options{})
 	authtest.Must(t, err)
 	defer st.Close()
 	listener, err := listen(t.Context(), c)
@@ -42,7 +43,10 @@ func TestAServerWhoseUpkeepHangsStops(t *testing.T) {
 	ended := make(chan error, 1)
 	log := slog.New(slog.NewTextHandler(out, nil))
 	deaf := deafStore{st, make(chan struct{})}
-	go func() { ended <- serve(ctx, c, deaf, listener, nil, log) }()
+	hashing, err := password.StartProcess(hashPasswords, log)
+	authtest.Must(t, err)
+	defer hashing.Close()
+	go func() { ended <- serve(ctx, c, deaf, hashing, listener, nil, log) }()
 	authtest.Eventually(t, "it listens", func() bool {
 		return strings.Contains(out.String(), "listening")
 	})

@@ -66,9 +66,14 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 		return err
 	}
 	once := unprepared(config.ConnConfig)
-	err = locked(ctx, once, func(ctx context.Context, c *pgx.ConnConfig) error {
-		return migrate(ctx, c, report)
-	})
+	// Most starts find nothing to do, and need neither the lock nor its connection: nothing takes a
+	// migration back.
+	p, err := placeAt(ctx, once)
+	if err == nil && !p.isUpToDate() {
+		err = locked(ctx, once, func(ctx context.Context, c *pgx.ConnConfig) error {
+			return migrate(ctx, c, report)
+		})
+	}
 	if bad := (*store.PlaceError)(nil); errors.As(err, &bad) {
 		return bad
 	}
@@ -188,7 +193,7 @@ func migrate(ctx context.Context, config *pgx.ConnConfig,
 	if err := p.CheckRequired(); err != nil {
 		return err
 	}
-	if p.Check() == nil && !p.carry {
+	if p.isUpToDate() {
 		return nil
 	}
 	if p.Check() != nil || !p.noted {

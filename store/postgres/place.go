@@ -29,6 +29,9 @@ type place struct {
 	trigrams        string // the schema of pg_trgm, if the user may not use it
 }
 
+// isUpToDate reports whether a migrator has nothing to do.
+func (p place) isUpToDate() bool { return p.Check() == nil && !p.carry }
+
 // placeOf looks at the place that the connection leads to, and changes nothing. It reads all of it
 // at one moment: another process may be migrating the database.
 func placeOf(ctx context.Context, conn *pgx.Conn) (p place, err error) {

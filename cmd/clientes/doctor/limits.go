@@ -55,11 +55,17 @@ func limits(_ context.Context, s Setup) []store.Finding {
 const raiseDescriptors = "raise it to 65536: LimitNOFILE in systemd, --ulimit nofile in Docker, " +
 	"ulimit -n in a shell"
 
+// MemoryLimit returns how many bytes of memory the control group of this process may use, and
+// whether there is a limit. The root has /proc and /sys, "" for that of the machine.
+func MemoryLimit(root string) (limit int64, found bool) {
+	return groupValue(root, "memory", "memory.max", "memory.limit_in_bytes", parseBytes)
+}
+
 // memory compares the memory that the control group leaves with what the server needs.
 func memory(root string, goLimit int64, procs int) []store.Finding {
 	const id = "memory"
 	var r report
-	limit, found := groupValue(root, "memory", "memory.max", "memory.limit_in_bytes", parseBytes)
+	limit, found := MemoryLimit(root)
 	need := int64(leastMemory + procs*hashMemory)
 	switch {
 	case !found && goLimit == math.MaxInt64:
@@ -80,7 +86,8 @@ func memory(root string, goLimit int64, procs int) []store.Finding {
 			"needs: it will spend its time on collecting garbage", goLimit/mib),
 			fmt.Sprintf("set it to %d MiB", need/mib))
 	case found:
-		r.ok(id, "the control group may use %d MiB of memory", limit/mib)
+		r.ok(id, "the control group may use %d MiB of memory, and Go's collector keeps the server "+
+			"below %d MiB", limit/mib, goLimit/mib)
 	default:
 		r.ok(id, "GOMEMLIMIT is %d MiB", goLimit/mib)
 	}
