@@ -166,6 +166,22 @@ func TestAFailingStore(t *testing.T) {
 	}
 }
 
+// A store that refuses defends itself. The client may try again soon, and nobody has to find out
+// why.
+func TestAStoreThatRefuses(t *testing.T) {
+	busy := brokenStore{err: fmt.Errorf("read cliente 1: %w", store.ErrOverloaded)}
+	f := onSQLite(t, func(cfg *Config) { cfg.Store = busy })
+	a := f.as(store.Viewer, "GET", "/clientes/1", "", "X-Request-Id", "the-one")
+	f.want(a, 503, "overloaded")
+	if got := a.header.Get("Retry-After"); got != "1" {
+		t.Errorf("Retry-After: %q", got)
+	}
+	line := f.logLine("the-one")
+	if !strings.Contains(line, `"level":"INFO"`) || !strings.Contains(line, `"code":"overloaded"`) {
+		t.Errorf("the log says %s", line)
+	}
+}
+
 // After a panic in the middle of an answer the client sees a broken answer, and the log has the
 // panic.
 func TestAPanicInTheMiddleOfAnAnswer(t *testing.T) {

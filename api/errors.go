@@ -120,6 +120,9 @@ var replies = []struct {
 	matches func(error) bool
 	reply
 }{
+	// First, because a refusal must cost little.
+	{is(store.ErrOverloaded), fixed(503, "overloaded",
+		"The server has too much to do; try again shortly.")},
 	{as[*notReadyError],
 		fixed(503, "store_unavailable", "The server is not ready.").and(listChecks)},
 	{as[*store.InvalidError],

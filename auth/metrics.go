@@ -218,7 +218,7 @@ func loginResult(err error) string {
 // otherResult is that of errors which are no answer to what was sent.
 func otherResult(err error) string {
 	switch {
-	case errors.Is(err, store.ErrUnavailable):
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrOverloaded):
 		return resultUnavailable
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return resultCanceled

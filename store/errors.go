@@ -14,6 +14,10 @@ var (
 	// caller may try again later. A write that ended so may have been kept.
 	ErrUnavailable = errors.New("the store is unavailable")
 
+	// ErrOverloaded refuses a call because more of them wait for a connection than get one soon.
+	// It was not begun, so it wrote nothing. The caller may try again in a second.
+	ErrOverloaded = errors.New("too many calls wait for the store")
+
 	// ErrSchema means that migrations are missing from the database. If it holds one that this
 	// program had to know, the error is a [*NewerSchemaError].
 	ErrSchema = errors.New("the schema is not the one this program needs")

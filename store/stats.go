@@ -22,7 +22,8 @@ type PoolStats struct {
 	Waiting    int           // calls that wait for a connection
 	Taken      int64         // calls that got one
 	Waited     time.Duration // by those in all
-	Timeouts   int64         // calls that got none in time, or could not wait since too many did
+	Timeouts   int64         // calls that got none in time
+	Refused    int64         // calls that ended in [ErrOverloaded], since too many waited
 }
 
 // BatchStats is how many writers have shared the commits that changed something.

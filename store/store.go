@@ -16,7 +16,8 @@ import (
 //
 // Every method returns the context's own error if the context ends first. It returns
 // [ErrUnavailable], wrapped, if the engine cannot be reached or is too busy to answer. After either
-// error a write may have been kept or not.
+// error a write may have been kept or not. It returns [ErrOverloaded] if it was refused before it
+// began.
 //
 // A method that writes returns a [*NewerSchemaError] and changes nothing if a newer program has
 // changed the database so that this one must not write to it.

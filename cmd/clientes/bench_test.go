@@ -5,51 +5,67 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/jackc/pgx/v5"
 
 	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
 
 const (
-	benchClients  = 8   // connections that ask at once
-	benchRequests = 400 // requests of each connection in a round
-	benchRecords  = 1000
+	benchRecords = 1000 // customers in a database before the first round
+	roundSeconds = 1.0
+
+	// capacityConnections of a closed loop keep a server of a few processors busy.
+	capacityConnections = 64
+	// openConnections are so many that those who wait find the server's limit, and not ours.
+	openConnections = 2048
+	openSeconds     = 5.0
 )
 
 // BenchmarkHTTP measures the whole server, with its log on, against the floor (testdata/floor): a
-// bare handler with the same queries. Each is a process of its own. So is this one, which only
-// writes and reads bytes. Rounds of the two take turns, so that the ratios hold when the machine's
-// speed drifts:
+// bare handler that makes the same queries. Both have a database of their own with the same
+// customers, and testdata/load asks them. Each of these is a process of its own. Rounds of one
+// second on the server and on the floor take turns, so that the ratios hold when the machine's
+// speed drifts. -benchtime 9x means nine rounds of each. What is reported are medians over the
+// rounds:
 //
-//	x-floor-rps  requests a second, as a part of the floor's (1 is as fast)
-//	x-floor-cpu  processor time a request, as a multiple of the floor's (Linux only)
+//	req/s           requests a second
+//	x-floor-rps     the same as a part of the floor's (1 is as fast)
+//	cpu-µs/req      processor time a request (Linux only, as all that follows)
+//	x-floor-cpu     the same as a multiple of the floor's
+//	x-floor-pg-cpu  processor time of Postgres a request, as a multiple of what the floor takes
+//
+// A sub-benchmark is named engine/kind/connections: list is the first page of 20 customers, get is
+// one of 900, create a new one with its history. With forged, a token of another secret is refused.
+// The floor checks no token, so there it is GET /, which asks no database.
 func BenchmarkHTTP(b *testing.B) {
 	folder := b.TempDir()
 	server, floor := build(b, folder, "."), build(b, folder, "./testdata/floor")
-	for _, e := range []struct{ name, url string }{
-		{"sqlite", "sqlite:" + filepath.Join(folder, "bench.db")},
-		{"postgres", postgrestest.Database(b)},
-	} {
+	l := startLoad(b, folder)
+	for _, e := range benchEngines {
 		b.Run(e.name, func(b *testing.B) {
-			s := startServer(b, server, e.url)
-			f := startFloor(b, floor, e.url)
-			s.connect(b)
-			f.connect(b)
-			for _, r := range benchmarked() {
-				b.Run(r.name, func(b *testing.B) { compare(b, s, f, "floor", r.request) })
+			url := e.database(b)
+			l := &rounds{load: l, postgres: postmaster(b, url)}
+			s := startServer(b, server, url)
+			f := startFloor(b, server, floor, e.database(b))
+			for _, k := range append(benchKinds, forged) {
+				b.Run(k.name, func(b *testing.B) {
+					for _, n := range []int{1, 4, 16, 64, 256} {
+						b.Run(strconv.Itoa(n), func(b *testing.B) {
+							l.compare(b, s, f, "floor", k, n)
+						})
+					}
+				})
 			}
 		})
 	}
@@ -62,69 +78,228 @@ func BenchmarkHTTP(b *testing.B) {
 func BenchmarkHTTPMetrics(b *testing.B) {
 	folder := b.TempDir()
 	server := build(b, folder, ".")
+	l := &rounds{load: startLoad(b, folder)}
 	on := startServer(b, server, "sqlite:"+filepath.Join(folder, "on.db"), metricsHere)
 	off := startServer(b, server, "sqlite:"+filepath.Join(folder, "off.db"))
-	on.connect(b)
-	off.connect(b)
-	for _, r := range benchmarked() {
-		b.Run(r.name, func(b *testing.B) { compare(b, on, off, "off", r.request) })
+	for _, k := range benchKinds {
+		b.Run(k.name, func(b *testing.B) { l.compare(b, on, off, "off", k, 16) })
 	}
 }
 
-// benchmarkedRequest makes requests of one kind.
-type benchmarkedRequest struct {
-	name    string
-	request func(to *target) []byte
-}
-
-func benchmarked() []benchmarkedRequest {
-	var created atomic.Int64
-	return []benchmarkedRequest{
-		{"list 20", func(to *target) []byte {
-			return to.request("GET", "/clientes"+to.limit, "")
-		}},
-		{"get one", func(to *target) []byte {
-			return to.request("GET",
-				"/clientes/"+strconv.FormatInt(1+created.Add(1)%benchRecords, 10), "")
-		}},
-		{"create one", func(to *target) []byte {
-			return to.request("POST", "/clientes", benchCliente(created.Add(1)))
-		}},
+// BenchmarkOverload sends requests at a fixed rate, whether or not the server keeps up: a part or a
+// multiple of its capacity. That is what 64 connections got just before, each of which sends its
+// next request when it has the answer to its last. A sub-benchmark is named engine/kind/multiple:
+//
+//	answered/s  good answers a second
+//	x-capacity  the same as a part of the capacity
+//	refused/s   answers of 503
+//	unsent/s    requests for which none of 2,048 connections was free
+//	p50-ms      how long the good answers took, from when their requests should have begun
+//	p99-ms      the same for 99 of 100
+func BenchmarkOverload(b *testing.B) {
+	folder := b.TempDir()
+	server := build(b, folder, ".")
+	l := startLoad(b, folder)
+	for _, e := range benchEngines {
+		b.Run(e.name, func(b *testing.B) {
+			s := startServer(b, server, e.database(b))
+			for _, k := range benchKinds {
+				b.Run(k.name, func(b *testing.B) {
+					for _, x := range []float64{0.5, 0.9, 1, 1.5, 3} {
+						b.Run(strconv.FormatFloat(x, 'f', 1, 64), func(b *testing.B) {
+							l.overload(b, s, k, x)
+						})
+					}
+				})
+			}
+		})
 	}
 }
 
-// compare measures a server and another, in rounds that take turns. The name is that of the other.
-func compare(b *testing.B, s, o *target, name string, request func(*target) []byte) {
-	s.round(b, request)
-	o.round(b, request)
-	var server, other spent
+func (l *load) overload(b *testing.B, s *target, k benchKind, x float64) {
+	all := make(map[string][]float64)
 	for b.Loop() {
-		server.add(s.round(b, request))
-		other.add(o.round(b, request))
+		o := k.order(s)
+		o.Connections, o.Seconds = capacityConnections, 2
+		closed := l.send(b, s, o)
+		capacity := float64(closed.Answered) / closed.Seconds
+		o.Connections, o.Seconds, o.Rate = openConnections, openSeconds, x*capacity
+		open := l.send(b, s, o)
+		if open.Other > 0 {
+			b.Logf("%d failed: %s", open.Other, open.Fault)
+		}
+		answered := float64(open.Answered) / open.Seconds
+		for unit, v := range map[string]float64{
+			"answered/s": answered,
+			"x-capacity": answered / capacity,
+			"refused/s":  float64(open.Refused) / open.Seconds,
+			"unsent/s":   float64(open.Unsent) / open.Seconds,
+			"failed/s":   float64(open.Other) / open.Seconds,
+			"p50-ms":     open.P50,
+			"p99-ms":     open.P99,
+		} {
+			all[unit] = append(all[unit], v)
+		}
 	}
-	n := float64(b.N * benchClients * benchRequests)
-	b.ReportMetric(n/server.wall.Seconds(), "req/s")
-	b.ReportMetric(other.wall.Seconds()/server.wall.Seconds(), "x-"+name+"-rps")
-	if other.cpu > 0 {
-		b.ReportMetric(server.cpu.Seconds()*1e6/n, "cpu-µs/req")
-		b.ReportMetric(server.cpu.Seconds()/other.cpu.Seconds(), "x-"+name+"-cpu")
-	}
-	b.ReportMetric(0, "ns/op") // it would be the time of two servers, which means nothing
+	reportMedians(b, all)
 }
 
-type spent struct{ wall, cpu time.Duration }
-
-func (a *spent) add(b spent) { a.wall += b.wall; a.cpu += b.cpu }
-
-// connect opens the connections that rounds go over.
-func (to *target) connect(b *testing.B) {
-	b.Helper()
-	for range benchClients {
-		c, err := net.Dial("tcp", to.addr)
-		authtest.Must(b, err)
-		b.Cleanup(func() { c.Close() })
-		to.conns = append(to.conns, c)
+func reportMedians(b *testing.B, all map[string][]float64) {
+	for unit, v := range all {
+		slices.Sort(v)
+		b.ReportMetric(v[len(v)/2], unit)
 	}
+	b.ReportMetric(0, "ns/op") // it would be the time of all rounds, which means nothing
+}
+
+// benchEngines have a new, empty database for each call.
+var benchEngines = []struct {
+	name     string
+	database func(b *testing.B) string
+}{
+	{"sqlite", func(b *testing.B) string {
+		return "sqlite:" + filepath.Join(b.TempDir(), "bench.db")
+	}},
+	{"postgres", func(b *testing.B) string { return postgrestest.Database(b) }},
+}
+
+// benchKind makes the requests of one kind.
+type benchKind struct {
+	name  string
+	order func(to *target) order
+}
+
+var benchKinds = []benchKind{
+	{"list", func(to *target) order {
+		return order{Request: to.request("GET", "/clientes"+to.limit, ""), Want: "200"}
+	}},
+	{"get", func(to *target) order {
+		// All these ids have three digits.
+		return order{Request: to.request("GET", "/clientes/{n}", ""), First: 100, Numbers: 900,
+			Want: "200"}
+	}},
+	{"create", func(to *target) order {
+		to.created += 1_000_000 // more than any order creates
+		return order{Request: to.request("POST", "/clientes", benchCliente("{n}")), First: to.created,
+			Numbers: 1_000_000, Want: "201"}
+	}},
+}
+
+var forged = benchKind{"forged", func(to *target) order {
+	if to.forged == "" {
+		return order{Request: to.request("GET", "/", ""), Want: "200"}
+	}
+	with := *to
+	with.headers = to.forged
+	return order{Request: with.request("GET", "/clientes/100", ""), Want: "401"}
+}}
+
+// benchCliente returns a customer whose email has a number in it.
+func benchCliente(n string) string {
+	return `{"name":"Ana Beatriz Conceição","email":"ana.` + n + `@example.com","phone":"+55 11 99999-0000","company":"Exemplo Ltda.","address":"Rua das Laranjeiras 100, São Paulo","notes":""}`
+}
+
+// rounds compares two servers.
+type rounds struct {
+	*load
+	postgres int // the process that started all others of Postgres, or 0
+}
+
+// compare measures a server and another. The name is that of the other.
+func (l *rounds) compare(b *testing.B, s, o *target, name string, k benchKind, connections int) {
+	round := func(to *target, seconds float64) (r answers, cpu, database float64) {
+		order := k.order(to)
+		order.Connections, order.Seconds = connections, seconds
+		cpuBefore, databaseBefore := cpuTime(to.pid), familyTime(l.postgres)
+		r = l.send(b, to, order)
+		cpu, database = cpuTime(to.pid)-cpuBefore, familyTime(l.postgres)-databaseBefore
+		if r.Other > 0 || r.Refused > 0 {
+			b.Fatalf("%d refused, %d failed: %s", r.Refused, r.Other, r.Fault)
+		}
+		n := float64(r.Answered)
+		return r, cpu / n, database / n
+	}
+	round(s, roundSeconds/2) // opens the connections and warms up
+	round(o, roundSeconds/2)
+	all := make(map[string][]float64)
+	add := func(unit string, v float64) { all[unit] = append(all[unit], v) }
+	for i := 0; b.Loop(); i++ {
+		var took [2]answers
+		var cpu, database [2]float64
+		for j := range 2 {
+			which := (i + j) % 2 // who is first changes as well
+			took[which], cpu[which], database[which] = round([]*target{s, o}[which], roundSeconds)
+		}
+		rate := func(r answers) float64 { return float64(r.Answered) / r.Seconds }
+		add("req/s", rate(took[0]))
+		add("x-"+name+"-rps", rate(took[0])/rate(took[1]))
+		if cpu[1] > 0 {
+			add("cpu-µs/req", cpu[0]*1e6)
+			add("x-"+name+"-cpu", cpu[0]/cpu[1])
+		}
+		if database[1] > 0 {
+			add("x-"+name+"-pg-cpu", database[0]/database[1])
+		}
+	}
+	reportMedians(b, all)
+}
+
+// load is the process that sends requests: testdata/load. It has an order and
+// its answers under the same names.
+type load struct {
+	in  io.Writer
+	out *bufio.Reader
+}
+
+type order struct {
+	Addr        string  `json:"addr"`
+	Connections int     `json:"connections"`
+	Request     string  `json:"request"`
+	First       int64   `json:"first"`
+	Numbers     int64   `json:"numbers"`
+	Want        string  `json:"want"`
+	Seconds     float64 `json:"seconds"`
+	Rate        float64 `json:"rate"`
+}
+
+type answers struct {
+	Answered int64   `json:"answered"`
+	Refused  int64   `json:"refused"`
+	Unsent   int64   `json:"unsent"`
+	Other    int64   `json:"other"`
+	Fault    string  `json:"fault"`
+	Seconds  float64 `json:"seconds"`
+	P50      float64 `json:"p50"`
+	P99      float64 `json:"p99"`
+}
+
+func startLoad(b *testing.B, folder string) *load {
+	b.Helper()
+	cmd := exec.Command(build(b, folder, "./testdata/load"))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	authtest.Must(b, err)
+	out, err := cmd.StdoutPipe()
+	authtest.Must(b, err)
+	startProcess(b, cmd)
+	return &load{in, bufio.NewReader(out)}
+}
+
+// send has the load program do what an order says.
+func (l *load) send(b *testing.B, to *target, o order) (r answers) {
+	b.Helper()
+	o.Addr = to.addr
+	text, err := json.Marshal(o)
+	authtest.Must(b, err)
+	_, err = l.in.Write(append(text, '\n'))
+	authtest.Must(b, err)
+	text, err = l.out.ReadBytes('\n')
+	authtest.Must(b, err)
+	authtest.Must(b, json.Unmarshal(text, &r))
+	if r.Answered == 0 {
+		b.Fatalf("nothing was answered: %d refused, %d failed: %s", r.Refused, r.Other, r.Fault)
+	}
+	return r
 }
 
 // target is a server in a process of its own.
@@ -132,90 +307,74 @@ type target struct {
 	addr    string
 	pid     int
 	headers string
+	forged  string // headers with a token that is refused, or "" for the floor
 	limit   string
-	conns   []net.Conn
+	created int64 // the number of the last customer that an order created
 }
 
-func (to *target) request(method, path, body string) []byte {
-	var b bytes.Buffer
+func (to *target) request(method, path, body string) string {
+	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n%s", method, path, to.addr, to.headers)
 	if body != "" {
-		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
+		length := len(strings.ReplaceAll(body, "{n}", strconv.FormatInt(to.created, 10)))
+		fmt.Fprintf(&b, "Content-Type: application/json\r\nContent-Length: %d\r\n", length)
 	}
 	b.WriteString("\r\n" + body)
-	return b.Bytes()
+	return b.String()
 }
 
-// round sends benchRequests over each connection and reads the responses.
-func (to *target) round(b *testing.B, request func(*target) []byte) spent {
-	b.Helper()
-	requests := make([][][]byte, benchClients) // made before the clock starts
-	for i := range requests {
-		for range benchRequests {
-			requests[i] = append(requests[i], request(to))
-		}
+// cpuTime returns the seconds of processor time that a process has used, 0 where there is no
+// schedstat in /proc, which counts nanoseconds of each thread.
+func cpuTime(pid int) (seconds float64) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, name := range threads {
+		text, _ := os.ReadFile(name)
+		var ns float64
+		_, _ = fmt.Sscan(string(text), &ns)
+		seconds += ns / 1e9
 	}
-	cpu, start := cpuTime(to.pid), time.Now()
-	var wg sync.WaitGroup
-	errs := make(chan error, benchClients)
-	for i, c := range to.conns {
-		wg.Go(func() {
-			r := bufio.NewReaderSize(c, 32<<10)
-			for _, req := range requests[i] {
-				if _, err := c.Write(req); err != nil {
-					errs <- err
-					return
-				}
-				if err := readAnswer(r); err != nil {
-					errs <- err
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	select {
-	case err := <-errs:
-		b.Fatal(err)
-	default:
-	}
-	return spent{time.Since(start), cpuTime(to.pid) - cpu}
+	return seconds
 }
 
-// readAnswer skips one response that has a Content-Length, as cheaply as possible.
-func readAnswer(r *bufio.Reader) error {
-	length := -1
-	for first := true; ; first = false {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		switch {
-		case first && !bytes.HasPrefix(line, []byte("HTTP/1.1 20")):
-			return fmt.Errorf("answered %s", line)
-		case bytes.HasPrefix(line, []byte("Content-Length: ")):
-			length, err = strconv.Atoi(string(bytes.TrimSpace(line[16:])))
-			if err != nil {
-				return err
-			}
-		case len(line) == 2:
-			_, err := r.Discard(length)
-			return err
-		}
-	}
-}
-
-// cpuTime returns the processor time that a process has used, 0 where there is no /proc.
-func cpuTime(pid int) time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+// familyTime returns the processor time of a process, of its children, and of those that ended.
+func familyTime(pid int) (seconds float64) {
+	if pid == 0 {
 		return 0
 	}
-	// The fields after the command's name in brackets; 14 and 15 count in hundredths of a second.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	user, _ := strconv.Atoi(fields[11])
-	system, _ := strconv.Atoi(fields[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
+	names, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range names {
+		stat, _ := os.ReadFile(name)
+		// The fields after the command's name in brackets: the second is the parent.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) < 15 {
+			continue // it has just ended
+		}
+		id, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		switch {
+		case id == pid: // 16 and 17 of the man page count hundredths of a second of who ended
+			user, _ := strconv.Atoi(fields[13])
+			system, _ := strconv.Atoi(fields[14])
+			seconds += cpuTime(id) + float64(user+system)/100
+		case fields[1] == strconv.Itoa(pid):
+			seconds += cpuTime(id)
+		}
+	}
+	return seconds
+}
+
+// postmaster returns the process that started all others of a Postgres on this machine, or 0.
+func postmaster(b *testing.B, url string) (pid int) {
+	b.Helper()
+	if !strings.HasPrefix(url, "postgres") {
+		return 0
+	}
+	conn, err := pgx.Connect(b.Context(), url)
+	authtest.Must(b, err)
+	defer conn.Close(b.Context())
+	// A server elsewhere, or a user who may not read this, is no reason to fail.
+	_ = conn.QueryRow(b.Context(),
+		`SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)::int`).Scan(&pid)
+	return pid
 }
 
 func build(b *testing.B, folder, pkg string) string {
@@ -227,25 +386,49 @@ func build(b *testing.B, folder, pkg string) string {
 	return program
 }
 
-// startServer starts clientes on a database with benchRecords customers in it. Its log goes to a
-// file.
+// prepare makes a database with a user and benchRecords customers in it, and returns the settings
+// of a server on it.
+func prepare(b *testing.B, program, url string) (env []string) {
+	b.Helper()
+	env = append(os.Environ(), "SECRET="+goodSecret, "DATABASE_URL="+url, "PORT=0", "TOKEN_TTL=1h",
+		"SESSION_IDLE=1h", "LOG_FORMAT=json")
+	var customers strings.Builder
+	for i := range benchRecords {
+		customers.WriteString(benchCliente(strconv.Itoa(firstNumber-1-i)) + "\n")
+	}
+	for _, c := range []struct {
+		args  []string
+		stdin string
+	}{
+		{[]string{"user", "add", "bench", "--role", "editor", "--password-stdin"}, goodPassword},
+		{[]string{"import", "-", "--format", "ndjson"}, customers.String()},
+	} {
+		cmd := exec.Command(program, c.args...)
+		cmd.Env, cmd.Dir, cmd.Stdin = env, b.TempDir(), strings.NewReader(c.stdin)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+	}
+	return env
+}
+
+// firstNumber is in the email of the first customer that a round creates. Those before it have as
+// many digits.
+const firstNumber = 5_000_000_000
+
+// startServer starts clientes on a new database with benchRecords customers in it. Its log goes to
+// a file.
 func startServer(b *testing.B, program, url string, settings ...string) *target {
 	b.Helper()
-	env := append(os.Environ(), settings...)
-	env = append(env, "SECRET="+goodSecret, "DATABASE_URL="+url, "PORT=0", "TOKEN_TTL=1h",
-		"SESSION_IDLE=1h", "LOG_FORMAT=json")
-	add := exec.Command(program, "user", "add", "bench", "--role", "editor", "--password-stdin")
-	add.Env, add.Dir, add.Stdin = env, b.TempDir(), strings.NewReader(goodPassword)
-	if out, err := add.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	env := append(prepare(b, program, url), settings...)
 	log, err := os.Create(filepath.Join(b.TempDir(), "log"))
 	authtest.Must(b, err)
 	b.Cleanup(func() { log.Close() })
 	cmd := exec.Command(program, "serve")
 	cmd.Env, cmd.Dir, cmd.Stderr = env, b.TempDir(), log
 	startProcess(b, cmd)
-	to := &target{addr: listening(b, log.Name()), pid: cmd.Process.Pid, limit: "?limit=20"}
+	to := &target{addr: listening(b, log.Name()), pid: cmd.Process.Pid, limit: "?limit=20",
+		created: firstNumber}
 
 	resp, err := http.Post("http://"+to.addr+"/login", "application/json",
 		strings.NewReader(`{"user":"bench","password":"`+goodPassword+`"}`))
@@ -255,26 +438,15 @@ func startServer(b *testing.B, program, url string, settings ...string) *target 
 		Token string `json:"token"`
 	}
 	authtest.Must(b, json.UnmarshalRead(resp.Body, &login))
-	to.headers = "x-access-token: " + login.Token + "\r\n"
-	for i := range benchRecords {
-		req, _ := http.NewRequest("POST", "http://"+to.addr+"/clientes",
-			strings.NewReader(benchCliente(-int64(i)-1)))
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("x-access-token", login.Token)
-		resp, err := http.DefaultClient.Do(req)
-		authtest.Must(b, err)
-		_, _ = io.Copy(io.Discard, resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusCreated {
-			b.Fatalf("create answered %d", resp.StatusCode)
-		}
+	if resp.StatusCode != http.StatusOK {
+		b.Fatalf("login answered %d", resp.StatusCode)
 	}
+	to.headers = "x-access-token: " + login.Token + "\r\n"
+	// The same token with the signature of another.
+	signature := strings.LastIndexByte(login.Token, '.') + 1
+	to.forged = "x-access-token: " + login.Token[:signature] +
+		strings.Repeat("A", len(login.Token)-signature) + "\r\n"
 	return to
-}
-
-func benchCliente(n int64) string {
-	return fmt.Sprintf(`{"name":"Ana Beatriz Conceição","email":"ana.%d@example.com","phone":"+55 11 99999-0000","company":"Exemplo Ltda.","address":"Rua das Laranjeiras 100, São Paulo","notes":""}`,
-		n)
 }
 
 // listening waits until the server has logged its address.
@@ -298,8 +470,10 @@ func listening(b *testing.B, log string) string {
 	return addr
 }
 
-func startFloor(b *testing.B, program, url string) *target {
+// startFloor starts the floor on a new database with the same customers as that of a server.
+func startFloor(b *testing.B, server, program, url string) *target {
 	b.Helper()
+	prepare(b, server, url)
 	cmd := exec.Command(program, url)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -307,7 +481,7 @@ func startFloor(b *testing.B, program, url string) *target {
 	startProcess(b, cmd)
 	addr, err := bufio.NewReader(out).ReadString('\n')
 	authtest.Must(b, err)
-	return &target{addr: strings.TrimSpace(addr), pid: cmd.Process.Pid}
+	return &target{addr: strings.TrimSpace(addr), pid: cmd.Process.Pid, created: firstNumber}
 }
 
 func startProcess(b *testing.B, cmd *exec.Cmd) {

@@ -103,7 +103,7 @@ func BenchmarkBulk(b *testing.B) {
 						case <-time.After(20 * time.Millisecond):
 						}
 						start := time.Now()
-						switch status := s.create(b, benchCliente(int64(1_000_000_000+i))); status {
+						switch status := s.create(b, benchCliente(strconv.Itoa(1_000_000_000+i))); status {
 						case http.StatusCreated:
 							kept++
 						default:

@@ -1,6 +1,10 @@
 // Floor is what clientes is measured against: the same queries over the same drivers, by a bare
 // net/http handler. It checks no token, writes no log, validates nothing and appends its JSON by
 // hand. It takes the URL of a database that clientes has migrated, and prints where it listens.
+//
+// A create writes what one of clientes does: the record with the keys of its order and its search,
+// and the first step of its history. It asks Postgres once. On SQLite each create commits by
+// itself, and the commit is on the disk before the answer.
 package main
 
 import (
@@ -15,10 +19,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/text/unicode/norm"
 	"zombiezen.com/go/sqlite"
 )
 
@@ -56,6 +63,9 @@ func main() {
 
 func mux(q queries) http.Handler {
 	m := http.NewServeMux()
+	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, 200, []byte(`{"status":"ok"}`), nil)
+	})
 	m.HandleFunc("GET /clientes", func(w http.ResponseWriter, r *http.Request) {
 		list, err := q.list(r.Context())
 		b := append(make([]byte, 0, 8192), '[')
@@ -158,9 +168,29 @@ const (
 
 	selectClientes = "SELECT " + columns + " FROM clientes "
 	firstPage      = "WHERE id > 0 ORDER BY id LIMIT 20"
-	insertCliente  = "INSERT INTO clientes (name, email, email_key, phone, company, address, notes, " +
-		"version, created_at, updated_at) "
+	insertCliente  = "INSERT INTO clientes (name, email, phone, company, address, notes, " +
+		"name_key, email_key, search, version, created_at, updated_at) "
+	insertChange = "INSERT INTO cliente_history (cliente_id, version, action, user_id, " +
+		"user_name, at, created_at, updated_at, name, email, phone, company, address, notes) "
 )
+
+// fold returns a text without accents, in lower case.
+func fold(s string) string {
+	b := make([]byte, 0, len(s))
+	for _, r := range norm.NFKD.String(s) {
+		if !unicode.Is(unicode.Mn, r) {
+			b = utf8.AppendRune(b, unicode.ToLower(r))
+		}
+	}
+	return string(b)
+}
+
+// keys returns the name_key, the email_key and the search of a record.
+func (c *cliente) keys() (name, email, search string) {
+	name, email = fold(c.Name), strings.ToLower(c.Email)
+	return name, email, "\n\n" + name + "\n\n" + email + "\n\n" + fold(c.Company) + "\t" +
+		fold(c.Phone)
+}
 
 func scanLite(s *sqlite.Stmt) cliente {
 	return cliente{
@@ -203,25 +233,49 @@ func (q lite) list(context.Context) ([]cliente, error) {
 	}
 }
 
-func (q lite) create(_ context.Context, c *cliente) error {
+func (q lite) create(_ context.Context, c *cliente) (err error) {
 	conn := <-q.writer
 	defer func() { q.writer <- conn }()
-	s, err := conn.Prepare(insertCliente + "VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)")
+	c.version, c.created = 1, time.UnixMilli(time.Now().UnixMilli())
+	c.updated = c.created
+	name, email, search := c.keys()
+	at := c.created.UnixMilli()
+	if err := run(conn, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err = run(conn, insertCliente+"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+		c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes, name, email, search, at, at)
+	if err == nil {
+		c.ID = conn.LastInsertRowID()
+		err = run(conn, insertChange+
+			"VALUES (?, 1, 'created', 1, 'bench', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			c.ID, at, at, at, c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes)
+	}
+	if err != nil {
+		_ = run(conn, "ROLLBACK")
+		return err
+	}
+	return run(conn, "COMMIT")
+}
+
+// run executes a statement that returns no rows.
+func run(conn *sqlite.Conn, sql string, args ...any) error {
+	s, err := conn.Prepare(sql)
 	if err != nil {
 		return err
 	}
-	defer s.Reset()
-	c.version, c.created = 1, time.Now()
-	c.updated = c.created
-	for i, v := range []string{
-		c.Name, c.Email, strings.ToLower(c.Email), c.Phone, c.Company, c.Address, c.Notes,
-	} {
-		s.BindText(i+1, v)
+	for i, v := range args {
+		switch v := v.(type) {
+		case string:
+			s.BindText(i+1, v)
+		case int64:
+			s.BindInt64(i+1, v)
+		}
 	}
-	s.BindInt64(8, c.created.UnixMilli())
-	s.BindInt64(9, c.created.UnixMilli())
 	_, err = s.Step()
-	c.ID = conn.LastInsertRowID()
+	if reset := s.Reset(); err == nil {
+		err = reset
+	}
 	return err
 }
 
@@ -256,10 +310,15 @@ func (q postgres) list(ctx context.Context) ([]cliente, error) {
 	return list, rows.Err()
 }
 
+const create = "WITH made AS (" + insertCliente +
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $10) RETURNING " + columns +
+	"), kept AS (" + insertChange + "SELECT id, 1, 'created', 1, 'bench', created_at, created_at, " +
+	"updated_at, name, email, phone, company, address, notes FROM made) SELECT id FROM made"
+
 func (q postgres) create(ctx context.Context, c *cliente) error {
-	return q.pool.QueryRow(ctx,
-		insertCliente+"VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8) RETURNING "+columns,
-		c.Name, c.Email, strings.ToLower(c.Email), c.Phone, c.Company, c.Address, c.Notes,
-		time.Now(),
-	).Scan(c.fields()...)
+	c.version, c.created = 1, time.UnixMilli(time.Now().UnixMilli())
+	c.updated = c.created
+	name, email, search := c.keys()
+	return q.pool.QueryRow(ctx, create, c.Name, c.Email, c.Phone, c.Company, c.Address, c.Notes,
+		name, email, search, c.created).Scan(&c.ID)
 }
