@@ -374,6 +374,9 @@ func tutorialPath(path string) (canonical string, ok bool) {
 		return lower, true
 	case len(short) > len(records) && strings.EqualFold(short[:len(records)], records):
 		id := short[len(records):]
+		if strings.HasPrefix(short, records) {
+			return short, !strings.Contains(id, "/")
+		}
 		return records + id, !strings.Contains(id, "/")
 	}
 	return path, false

@@ -203,7 +203,7 @@ func (r *request) room() (room *room, who string) {
 	if caller := r.caller(); caller.UserID != 0 {
 		return &r.server.bodies, occupant(caller)
 	}
-	return &r.server.strangersBodies, throttle.NetworkOf(r.client.ClientIP())
+	return &r.server.strangersBodies, throttle.NetworkOf(r.exchange.ip)
 }
 
 // smallJSON is the largest body that any number of requests may decode at once, in bytes.

@@ -65,7 +65,7 @@ type doctorInput struct {
 
 func (in *doctorInput) decode(r *request) error {
 	in.seen = requestView{
-		Address:        r.client.ClientIP(),
+		Address:        r.exchange.ip,
 		ForwardedFor:   shown(strings.Join(r.Header["X-Forwarded-For"], ", ")),
 		ForwardedProto: shown(r.Header.Get("X-Forwarded-Proto")),
 		Host:           shown(r.Host),
@@ -73,9 +73,9 @@ func (in *doctorInput) decode(r *request) error {
 		PublicURL:      r.server.cfg.PublicURL.String(),
 		Headers:        []string{},
 	}
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		in.seen.Peer = peer.Addr().Unmap().String()
-		in.seen.Believed = in.seen.ForwardedFor != "" && r.server.trusts(peer.Addr().Unmap())
+	if conn := connectionOf(r.Request); conn.from.IsValid() {
+		in.seen.Peer = conn.ip
+		in.seen.Believed = in.seen.ForwardedFor != "" && r.server.trusts(conn.from.Addr())
 	}
 	in.seen.AddressTrusted = r.server.trusts(addressOf(in.seen.Address))
 	for _, name := range dependedOn() {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"clientes/api/wire"
 	"clientes/auth"
 	"clientes/store"
@@ -102,8 +104,8 @@ func is(target error) func(error) bool {
 
 // as reports whether an error is of type E.
 func as[E error](err error) bool {
-	var e E
-	return errors.As(err, &e)
+	_, is := errors.AsType[E](err)
+	return is
 }
 
 // Messages that stand in an answer twice: for the whole and for the member.
@@ -258,6 +260,45 @@ type fieldError struct {
 	Code    string `json:"code"`
 }
 
+// appendJSON appends the JSON of the problem. It is written by hand because the refusal of a forged
+// token is little else: this takes a sixth of the time of reflection (BenchmarkProblem).
+func (p *problem) appendJSON(b []byte) ([]byte, error) {
+	if p.Checks != nil {
+		return appendReflected(b, p) // of /readyz
+	}
+	b = append(b, '{')
+	if p.Auth != nil {
+		b = append(strconv.AppendBool(append(b, `"auth":`...), *p.Auth), ',')
+	}
+	b = appendText(b, `"message":`, p.Message)
+	b = appendText(b, `,"code":`, p.Code)
+	for i, f := range p.Errors {
+		b = append(b, [...]string{`,"errors":[{`, `,{`}[min(i, 1)]...)
+		if f.Row != nil {
+			b = append(strconv.AppendInt(append(b, `"row":`...), *f.Row, 10), ',')
+		}
+		b = appendText(b, `"field":`, f.Field)
+		b = appendText(b, `,"message":`, f.Message)
+		b = append(appendText(b, `,"code":`, f.Code), '}')
+	}
+	if len(p.Errors) > 0 {
+		b = append(b, ']')
+	}
+	if p.ErrorCount != 0 {
+		b = strconv.AppendInt(append(b, `,"error_count":`...), p.ErrorCount, 10)
+	}
+	if p.Challenge != "" {
+		b = appendText(b, `,"challenge":`, p.Challenge)
+	}
+	return append(appendText(b, `,"request_id":`, p.RequestID), '}'), nil
+}
+
+// appendText appends a member of an object, and what stands before its value.
+func appendText(b []byte, name, value string) []byte {
+	b, _ = jsontext.AppendQuote(append(b, name...), value) // it has replaced invalid UTF-8
+	return b
+}
+
 // problemFor returns the status and the answer for an error.
 func problemFor(err error) (int, problem) {
 	r := fixed(http.StatusInternalServerError, "internal",
@@ -275,8 +316,7 @@ func problemFor(err error) (int, problem) {
 	if r.fault.Code != "" {
 		p.Errors = []fieldError{r.fault}
 	}
-	var request *requestError
-	if errors.As(err, &request) {
+	if request, is := errors.AsType[*requestError](err); is {
 		p.Message = request.message
 	}
 	if r.detail != nil {

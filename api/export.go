@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"mime"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"slices"
@@ -83,7 +82,8 @@ func (s *Server) exportClientes(c *gin.Context) {
 	case err == nil:
 	case to.begun:
 		x := exchangeOf(c)
-		x.err, x.cut = err, to.err == nil && c.Request.Context().Err() == nil
+		x.refuse(err)
+		x.cut = to.err == nil && c.Request.Context().Err() == nil
 		if errors.Is(err, auth.ErrTokenRevoked) || !c.Request.ProtoAtLeast(1, 1) {
 			resetAtClose(c.Request)
 		}
@@ -225,24 +225,6 @@ func (d *download) flush() error {
 	d.pace.moved(0)
 	d.err = errors.Join(d.err, err)
 	return err
-}
-
-type connKey struct{}
-
-// ConnContext is for [http.Server], which calls it for each connection. It lets a [Server] reset
-// the connection of an export that is cut.
-func ConnContext(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
-}
-
-// resetAtClose makes the end of the connection of a request a reset. After a plain close, what the
-// system has not sent yet, often megabytes, would still reach a client whose session has ended. And
-// a client of HTTP/1.0, for example nginx, would take the close for the end of a whole export (RFC
-// 9112 section 6.3).
-func resetAtClose(r *http.Request) {
-	if conn, ok := r.Context().Value(connKey{}).(interface{ SetLinger(int) error }); ok {
-		_ = conn.SetLinger(0) // an error means that the connection is gone
-	}
 }
 
 // acceptedFormat returns the format that Accept prefers (RFC 9110 section 12.5.1), CSV if it

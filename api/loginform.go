@@ -29,7 +29,7 @@ func (s *Server) postLogin() gin.HandlerFunc {
 		}
 		to := "/app/"
 		if err != nil {
-			exchangeOf(c).err = err
+			exchangeOf(c).refuse(err)
 			to = "/login?" + loginFault(err, in.Code != "").Encode()
 		}
 		v.header(c.Writer.Header()) // no cookies if it was refused

@@ -20,7 +20,6 @@ import (
 //
 // A nil *metrics counts nothing.
 type metrics struct {
-	now      func() time.Time
 	allow    map[string][]string // the methods of each pattern
 	requests *prometheus.HistogramVec
 	active   prometheus.Gauge
@@ -57,7 +56,7 @@ func newMetrics(s *Server, to prometheus.Registerer) (*metrics, error) {
 		return nil, nil
 	}
 	m := &metrics{
-		now: s.cfg.Now, allow: s.allow,
+		allow: s.allow,
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_server_request_duration_seconds",
 			Help: "How long requests took, from their header to the end of their answer.",
@@ -102,12 +101,12 @@ func newMetrics(s *Server, to prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// end counts a request that has begun at start and was counted as active.
-func (m *metrics) end(c *gin.Context, start time.Time) {
+// end counts a request that was counted as active.
+func (m *metrics) end(c *gin.Context, took time.Duration) {
 	m.active.Dec()
 	m.observer(series{
 		method: methodLabel(c.Request.Method), route: m.route(c), status: c.Writer.Status(),
-	}).Observe(m.now().Sub(start).Seconds())
+	}).Observe(took.Seconds())
 }
 
 // observer returns what counts the requests of a series.

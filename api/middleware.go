@@ -22,20 +22,6 @@ import (
 	"clientes/store"
 )
 
-// exchange is what the middleware knows about a request. The log line has some of it.
-type exchange struct {
-	id     string
-	trace  string      // the trace id of the caller, "" if there is none
-	caller auth.Caller // after verifyJWT
-	query  url.Values  // after checkQuery
-	err    error       // became the answer
-	cut    bool        // whether the answer had begun before the error
-}
-
-const exchangeKey = "exchange"
-
-func exchangeOf(c *gin.Context) *exchange { return c.MustGet(exchangeKey).(*exchange) }
-
 // noPage is the Content-Security-Policy of what no browser has to show as a page.
 const noPage = "default-src 'none'; frame-ancestors 'none'"
 
@@ -70,14 +56,15 @@ func (s *Server) closeIfDraining(h http.Header) {
 // writes the log line.
 func (s *Server) begin(c *gin.Context) {
 	start := s.cfg.Now()
-	x := &exchange{id: c.Request.Header.Get("X-Request-Id")}
+	x := &exchange{ResponseWriter: c.Writer, ip: s.clientIP(c)}
+	c.Writer = x
+	x.id = c.Request.Header.Get("X-Request-Id")
 	if !isRequestID(x.id) {
 		x.id = newRequestID()
 	}
 	x.trace = traceID(c.Request.Header)
-	c.Set(exchangeKey, x)
-	h := c.Writer.Header()
-	h["X-Request-Id"] = []string{x.id}
+	h := x.Header()
+	x.setHeader(h, "X-Request-Id", x.id)
 	maps.Copy(h, s.headers)
 	// A Content-Length beside Transfer-Encoding may be an attempt to smuggle a request past a proxy
 	// (RFC 9112 section 6.3). net/http drops that header before anybody sees it. So every chunked
@@ -87,23 +74,20 @@ func (s *Server) begin(c *gin.Context) {
 	}
 	s.closeIfDraining(h)
 
-	// Gin cannot read an IPv6 address with a zone, and would take the request for one without an
-	// address.
-	from, err := netip.ParseAddrPort(c.Request.RemoteAddr)
-	if err == nil && from.Addr().Zone() != "" {
-		from = netip.AddrPortFrom(from.Addr().WithZone(""), from.Port())
-		c.Request.RemoteAddr = from.String()
-	}
-	if c.Request.Header["X-Forwarded-For"] != nil {
-		s.checkForwarded(c.Request.Header, from.Addr().Unmap())
-	}
-
-	defer s.logRequest(c, x, start) // also when a panic comes through
 	if s.metrics != nil {
 		s.metrics.active.Inc()
-		defer s.metrics.end(c, start)
 	}
+	defer s.end(c, x, start) // also when a panic comes through
 	c.Next()
+}
+
+// end counts a request that has begun at start, and writes its log line.
+func (s *Server) end(c *gin.Context, x *exchange, start time.Time) {
+	now := s.cfg.Now()
+	if s.metrics != nil {
+		s.metrics.end(c, now.Sub(start))
+	}
+	s.logRequest(c, x, now, now.Sub(start))
 }
 
 // forwardedPause is the least time between two warnings about X-Forwarded-For.
@@ -153,13 +137,13 @@ func forwardedWithoutPorts(h http.Header) {
 	}
 }
 
-// logRequest writes the log line of a request.
-func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
+// logRequest writes the log line of a request that has ended now.
+func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took time.Duration) {
 	level := slog.LevelInfo
 	// Half an answer that is no cut ended because of its client.
-	begun := c.Writer.Status() == http.StatusOK
-	failed := x.err != nil && (x.cut || !begun && isOurFault(x.err))
-	theft := errors.Is(x.err, auth.ErrRefreshReused)
+	begun := x.Status() == http.StatusOK
+	failed := x.err != nil && (x.cut || !begun && x.status >= 500 && !expected(x.err))
+	theft := x.err != nil && errors.Is(x.err, auth.ErrRefreshReused)
 	switch {
 	case failed:
 		level = slog.LevelError
@@ -167,7 +151,8 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		level = slog.LevelWarn
 	}
 	ctx := context.Background() // the request's own may have ended
-	if !s.cfg.Log.Enabled(ctx, level) {
+	handler := s.cfg.Log.Handler()
+	if !handler.Enabled(ctx, level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 12)
@@ -177,10 +162,10 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 		// Never the query, where clients put secrets. Escaped, it has no character that a terminal
 		// obeys.
 		slog.String("path", loggable(c.Request.URL.EscapedPath())),
-		slog.Int("status", c.Writer.Status()),
-		slog.Int("bytes", max(c.Writer.Size(), 0)),
-		slog.Float64("took_ms", float64(s.cfg.Now().Sub(start).Microseconds())/1000),
-		slog.String("ip", c.ClientIP()),
+		slog.Int("status", x.Status()),
+		slog.Int("bytes", max(x.Size(), 0)),
+		slog.Float64("took_ms", float64(took.Microseconds())/1000),
+		slog.String("ip", x.ip),
 	)
 	if x.trace != "" {
 		attrs = append(attrs, slog.String("trace_id", x.trace))
@@ -190,13 +175,15 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, start time.Time) {
 			slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))
 	}
 	if x.err != nil {
-		_, p := problemFor(x.err)
-		attrs = append(attrs, slog.String("code", p.Code))
+		attrs = append(attrs, slog.String("code", x.code))
 	}
 	if failed || theft {
 		attrs = append(attrs, slog.Any("error", x.err))
 	}
-	s.cfg.Log.LogAttrs(ctx, level, "request", attrs...)
+	// Not LogAttrs, which would look up the line that calls it (BenchmarkRequests).
+	r := slog.NewRecord(now, level, "request", 0)
+	r.AddAttrs(attrs...)
+	_ = handler.Handle(ctx, r) // as slog.Logger does: nobody could be told
 }
 
 // maxLogged is how many bytes of a text of the client are logged. A path of 16 KiB in each line
@@ -265,7 +252,8 @@ func (s *Server) recover(c *gin.Context) {
 		err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		if c.Writer.Written() {
 			x := exchangeOf(c)
-			x.err, x.cut = err, true
+			x.refuse(err)
+			x.cut = true
 			panic(http.ErrAbortHandler) // half an answer must not look like a whole one
 		}
 		s.fail(c, err)

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -48,7 +49,7 @@ func serve[In, Out any, P interface {
 func (s *Server) origin(c *gin.Context) auth.Origin {
 	x := exchangeOf(c)
 	return auth.Origin{
-		IP: c.ClientIP(), UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
+		IP: x.ip, UserAgent: keepable(c.Request.UserAgent(), maxUserAgent), RequestID: x.id,
 		ActorID: x.caller.UserID, Session: x.caller.SessionID, Device: s.deviceToken(c.Request),
 	}
 }
@@ -75,8 +76,7 @@ type nothing struct{}
 
 func (*nothing) decode(*request) error { return nil }
 
-// reply writes what a function returned. It encodes into a buffer before it sends the status, so
-// that a fault can still become an error. A view may have three methods: header for headers of its
+// reply writes what a function returned. A view may have three methods: header for headers of its
 // own, status for a status of its own, and appendJSON if that is faster than reflection.
 func (s *Server) reply(c *gin.Context, status int, out any) {
 	h := c.Writer.Header()
@@ -92,29 +92,36 @@ func (s *Server) reply(c *gin.Context, status int, out any) {
 		c.Writer.WriteHeaderNow()
 		return
 	}
+	appendJSON := func(b []byte) ([]byte, error) { return appendReflected(b, out) }
+	if v, ok := out.(interface{ appendJSON([]byte) ([]byte, error) }); ok {
+		appendJSON = v.appendJSON
+	}
+	if err := exchangeOf(c).send(status, appendJSON); err != nil {
+		s.fail(c, err)
+	}
+}
+
+// send writes an answer in JSON. It encodes into a buffer before it sends the status. After an
+// error nothing was sent.
+func (x *exchange) send(status int, appendJSON func([]byte) ([]byte, error)) error {
 	buf := buffers.Get().(*[]byte)
 	defer func() {
 		if cap(*buf) <= maxBuffer {
 			buffers.Put(buf)
 		}
 	}()
-	var err error
-	var body []byte
-	if v, ok := out.(interface{ appendJSON([]byte) ([]byte, error) }); ok {
-		body, err = v.appendJSON((*buf)[:0])
-	} else {
-		body, err = appendReflected((*buf)[:0], out)
-	}
+	body, err := appendJSON((*buf)[:0])
 	if err != nil {
-		s.fail(c, err)
-		return
+		return err
 	}
 	body = append(body, '\n') // for whoever reads it in a terminal
 	*buf = body               // which may have grown
+	h := x.Header()
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(*buf))}
-	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(*buf) // an error means that the client hung up
+	x.setHeader(h, "Content-Length", strconv.Itoa(len(body)))
+	x.WriteHeader(status)
+	_, _ = x.Write(body) // an error means that the client hung up
+	return nil
 }
 
 var jsonType = []string{"application/json; charset=utf-8"}
@@ -132,23 +139,17 @@ func appendReflected(b []byte, v any) ([]byte, error) {
 
 // fail answers with an error in the one shape that all errors have, and keeps it for the log.
 func (s *Server) fail(c *gin.Context, err error) {
-	status, p := problemFor(err)
 	x := exchangeOf(c)
-	x.err = err
-	p.RequestID = x.id
-	h := c.Writer.Header()
+	p := x.refuse(err)
+	h := x.Header()
 	s.closeIfDraining(h)
-	switch status {
+	switch x.status {
 	case http.StatusUnauthorized:
-		challenge := `Bearer realm="clientes"`
-		if !aboutNoToken(err) {
-			challenge += `, error="invalid_token"`
-		}
-		if hint := tokenHint(err); hint != "" {
-			challenge += `, error_description="` + hint + `"`
+		hint := tokenHint(err)
+		x.setHeader(h, "Www-Authenticate", challengeFor(err, hint))
+		if hint != "" && s.cfg.Log.Enabled(c.Request.Context(), slog.LevelDebug) {
 			s.cfg.Log.Debug("refused a token", "request_id", x.id, "code", p.Code, "reason", hint)
 		}
-		h.Set("WWW-Authenticate", challenge)
 	case http.StatusForbidden:
 		if errors.Is(err, errForbidden) { // RFC 6750 section 3.1
 			h.Set("WWW-Authenticate", `Bearer realm="clientes", error="insufficient_scope"`)
@@ -156,16 +157,10 @@ func (s *Server) fail(c *gin.Context, err error) {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", retryAfter(err))
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
+	c.Abort()
+	if err := x.send(x.status, p.appendJSON); err != nil {
 		panic(err) // a problem has nothing but text and numbers
 	}
-	body = append(body, '\n')
-	h["Content-Type"] = jsonType
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	c.Abort()
-	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(body)
 }
 
 // aboutNoToken reports whether a 401 has another reason than a token that was sent.
@@ -188,14 +183,12 @@ type request struct {
 	exchange *exchange
 	params   gin.Params          // of the path
 	writer   http.ResponseWriter // told when a body is too large
-	client   interface{ ClientIP() string }
-	reserved int64 // of the server's room for bodies
+	reserved int64               // of the server's room for bodies
 }
 
 func (s *Server) request(c *gin.Context) *request {
 	return &request{
 		Request: c.Request, server: s, exchange: exchangeOf(c), params: c.Params, writer: c.Writer,
-		client: c,
 	}
 }
 

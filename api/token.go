@@ -22,21 +22,32 @@ func (e *tokenError) Unwrap() error { return e.kind }
 
 // tokenHint returns what the client can learn of why its token was refused, "" if nothing.
 func tokenHint(err error) string {
-	var (
-		own     *tokenError
-		invalid *auth.InvalidTokenError
-	)
-	switch {
-	case errors.As(err, &own):
+	if own, is := errors.AsType[*tokenError](err); is {
 		return own.hint
-	case errors.As(err, &invalid):
+	}
+	if invalid, is := errors.AsType[*auth.InvalidTokenError](err); is {
 		return invalid.Reason
+	}
+	switch {
 	case errors.Is(err, auth.ErrTokenExpired):
 		return "The token has expired; refresh it, or log in again."
 	case errors.Is(err, auth.ErrTokenRevoked):
 		return "The session of the token was ended; log in again."
 	}
 	return ""
+}
+
+// challengeFor returns the WWW-Authenticate of a 401 (RFC 6750 section 3). The hint is that of
+// [tokenHint].
+func challengeFor(err error, hint string) string {
+	invalid, description, quote := "", "", ""
+	if !aboutNoToken(err) {
+		invalid = `, error="invalid_token"`
+	}
+	if hint != "" {
+		description, quote = `, error_description="`, `"`
+	}
+	return `Bearer realm="clientes"` + invalid + description + hint + quote
 }
 
 // accessToken returns the token of a request. Authorization counts only if x-access-token has no
@@ -137,9 +148,12 @@ func afterBearer(value string) (rest string, schemed bool) {
 
 // isPlaceholder reports whether a text is what languages and tools write for a missing value.
 func isPlaceholder(token string) bool {
-	switch strings.ToLower(strings.Trim(token, `"'()<>`)) {
-	case "undefined", "null", "nil", "none", "nan", "false", "[object object]", "[object promise]":
-		return true
+	const longest = "[object promise]"
+	if word := strings.Trim(token, `"'()<>`); len(word) <= len(longest) {
+		switch strings.ToLower(word) {
+		case "undefined", "null", "nil", "none", "nan", "false", "[object object]", longest:
+			return true
+		}
 	}
 	// A variable without a value, of Postman and of a shell or template.
 	return strings.HasPrefix(token, "{{") || strings.HasPrefix(token, "$")

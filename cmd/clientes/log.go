@@ -233,9 +233,9 @@ func (p *program) logger(c config.Config) *slog.Logger {
 		panic(err) // config.Load accepts no other level
 	}
 	options := &slog.HandlerOptions{Level: level}
-	format := func(w io.Writer) slog.Handler { return slog.NewJSONHandler(w, options) }
+	format := func(w io.Writer) slog.Handler { return newJSONHandler(w, options) }
 	if c.LogFormat == "text" || c.LogFormat == "" && isTerminal(p.buffer.to) {
-		format = func(w io.Writer) slog.Handler { return slog.NewTextHandler(w, options) }
+		format = func(w io.Writer) slog.Handler { return newTextHandler(w, options) }
 	}
 	p.buffer.mu.Lock()
 	p.buffer.format = format
