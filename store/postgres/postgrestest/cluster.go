@@ -223,8 +223,8 @@ func (c *Cluster) watch() error {
 	return nil
 }
 
-// initdb creates files of a cluster. Its encoding is UTF-8. Its locale is C.UTF-8, or an English one
-// on systems without that (older macOS).
+// initdb creates the files of a cluster. Its encoding is UTF-8. Its locale is C.UTF-8, or an
+// English one on systems without that (older macOS).
 func (c *Cluster) initdb() error {
 	var err error
 	for _, locale := range []string{"C.UTF-8", "en_US.UTF-8"} {
