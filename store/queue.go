@@ -52,16 +52,16 @@ const maxWaiting = 1024
 
 // A queue that stands has old callers at its front, whose clients have given up or soon will. If it
 // served them first, everybody would wait as long as they did. So once somebody has waited for
-// newestAfter, the newest go first. Whoever has waited for refusedAfter is refused. Most calls are as
-// fast as without the load, and the others learn soon that they must come again. Both are parts of
-// the timeout of a call: 100 and 250 ms of five seconds. (Ben Maurer, "Fail at Scale", ACM Queue
+// newestAfter, the newest go first. Whoever has waited for refusedAfter is refused. Most calls are
+// as fast as without the load, and the others learn soon that they must come again. Both are parts
+// of the timeout of a call: 100 and 250 ms of five seconds. (Ben Maurer, "Fail at Scale", ACM Queue
 // 13(8), 2015, has this as adaptive LIFO with CoDel.)
 func newestAfter(timeout time.Duration) time.Duration  { return timeout / 50 }
 func refusedAfter(timeout time.Duration) time.Duration { return timeout / 20 }
 
-// Queue has places for callers, one for each connection of a pool. A caller who finds a free place takes
-// it at once: that costs a lock, and nothing is allocated. Otherwise callers wait, the higher rank
-// before the lower.
+// Queue has places for callers, one for each connection of a pool. A caller who finds a free place
+// takes it at once: that costs a lock, and nothing is allocated. Otherwise callers wait, the higher
+// rank before the lower.
 //
 // It buys that a server with more to do than it can do still does it as fast as before: see the
 // open loop of make bench. What it costs is in BenchmarkQueue. It is safe for concurrent use.

@@ -17,11 +17,12 @@ const BenchRows = 20_000
 // FillBench creates that many records, from many goroutines.
 func FillBench(b *testing.B, st store.Store, rows int) {
 	b.Helper()
+	ctx := store.WithRank(b.Context(), store.Insisting)
 	var workers sync.WaitGroup
 	for w := range 64 {
 		workers.Go(func() {
 			for i := w; i < rows; i += 64 {
-				if _, err := st.CreateCliente(b.Context(), 0, benchCliente(i)); err != nil {
+				if _, err := st.CreateCliente(ctx, 0, benchCliente(i)); err != nil {
 					b.Error(err)
 					return
 				}
