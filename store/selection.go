@@ -151,7 +151,7 @@ func (c Cliente) Keys() (sortKey, emailKey, searchText string) {
 
 // searchText is SearchText for a name that was folded.
 func (c Cliente) searchText(name string) string {
-	begin, other := make([]byte, 0, len(c.Name)+len(c.Email)+len(c.Phone)+len(c.Company)+16), []byte(nil)
+	begin, other := make([]byte, 0, c.Size()+len(beginField)*ClienteTexts), []byte(nil)
 	for _, t := range c.Texts() {
 		switch {
 		case t.Value == &c.Name:
