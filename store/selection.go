@@ -82,8 +82,9 @@ const MaxSortKey = 2048
 
 // SortKey returns what a name is ordered by, byte by byte: its folded form. The form is cut at
 // [MaxSortKey], because some rare characters fold to a whole word each.
-func SortKey(name string) string {
-	key := Fold(name)
+func SortKey(name string) string { return cutSortKey(Fold(name)) }
+
+func cutSortKey(key string) string {
 	if len(key) <= MaxSortKey {
 		return key
 	}
@@ -102,6 +103,14 @@ func Fold(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
 	}
+	if folded, ok := latinFolds().fold(s); ok {
+		return folded
+	}
+	return foldAny(s)
+}
+
+// foldAny is Fold for any text.
+func foldAny(s string) string {
 	// Folding can yield characters that decompose once more. ToLower undoes what Fold does to
 	// Cherokee: it swaps the two cases there.
 	s = norm.NFKD.String(strings.ToLower(cases.Fold().String(norm.NFKD.String(s))))
@@ -131,17 +140,29 @@ const (
 // SearchText returns the one text in which the engines look for a [Filter.Needle]. It holds all
 // texts that [Cliente.Matches] looks at. The engines store it, so it must not change its form
 // without a migration.
-func (c Cliente) SearchText() string {
-	var begin, other string
+func (c Cliente) SearchText() string { return c.searchText(Fold(c.Name)) }
+
+// Keys returns what the engines store beside a record: the [SortKey] of its name, the [EmailKey] of
+// its email, and its search text. The name is folded once for both.
+func (c Cliente) Keys() (sortKey, emailKey, searchText string) {
+	name := Fold(c.Name)
+	return cutSortKey(name), EmailKey(c.Email), c.searchText(name)
+}
+
+// searchText is SearchText for a name that was folded.
+func (c Cliente) searchText(name string) string {
+	begin, other := make([]byte, 0, c.Size()+len(beginField)*ClienteTexts), []byte(nil)
 	for _, t := range c.Texts() {
-		switch t.searched {
-		case fromBeginning:
-			begin += beginField + Fold(*t.Value)
-		case anywhere:
-			other += otherField + Fold(*t.Value)
+		switch {
+		case t.Value == &c.Name:
+			begin = append(append(begin, beginField...), name...)
+		case t.searched == fromBeginning:
+			begin = append(append(begin, beginField...), Fold(*t.Value)...)
+		case t.searched == anywhere:
+			other = append(append(other, otherField...), Fold(*t.Value)...)
 		}
 	}
-	return begin + other
+	return string(append(begin, other...))
 }
 
 // Needle returns what a [Cliente.SearchText] must contain to match the filter's Text. It returns ""

@@ -17,6 +17,14 @@ func EmailKey(email string) string {
 	if isASCII(email) {
 		return strings.ToLower(email)
 	}
+	if key, ok := latinEmailKeys().fold(email); ok {
+		return key
+	}
+	return emailKeyOfAny(email)
+}
+
+// emailKeyOfAny is EmailKey for any text.
+func emailKeyOfAny(email string) string {
 	// ToLower undoes what Fold does to Cherokee: it swaps the two cases there.
 	return norm.NFC.String(strings.ToLower(cases.Fold().String(email)))
 }

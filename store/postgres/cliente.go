@@ -47,7 +47,8 @@ func textArgs(args []any, c store.Cliente) []any {
 
 // rowArgs appends the arguments for rowColumns to args.
 func rowArgs(args []any, c store.Cliente) []any {
-	return append(textArgs(args, c), store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
+	sortKey, emailKey, searchText := c.Keys()
+	return append(textArgs(args, c), sortKey, emailKey, searchText)
 }
 
 var createCliente = insertCliente(3, `

@@ -61,9 +61,10 @@ func (s *Store) insertCliente(conn *sqlite.Conn, by int64, c store.Cliente) (sto
 	c.Version = 1
 	c.CreatedAt = store.Instant(s.now())
 	c.UpdatedAt = c.CreatedAt
+	sortKey, emailKey, searchText := c.Keys()
 	err := exec(conn, createCliente,
 		c.Version, c.CreatedAt, c.UpdatedAt,
-		&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
+		&c, sortKey, emailKey, searchText)
 	switch {
 	case isConflict(err):
 		return store.Cliente{}, &store.ConflictError{Field: "email"}
@@ -114,9 +115,10 @@ func (s *Store) replaceCliente(conn *sqlite.Conn, by int64, old, c store.Cliente
 	c.Version = old.Version + 1
 	c.CreatedAt = old.CreatedAt
 	c.UpdatedAt = store.Later(old.UpdatedAt, s.now())
+	sortKey, emailKey, searchText := c.Keys()
 	err := exec(conn, updateCliente,
 		c.Version, c.UpdatedAt,
-		&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText(),
+		&c, sortKey, emailKey, searchText,
 		c.ID)
 	switch {
 	case isConflict(err):
@@ -168,9 +170,10 @@ func bringBack(conn *sqlite.Conn, c store.Cliente) (store.Cliente, error) {
 		return store.Cliente{}, fmt.Errorf("read the last change of cliente %d: %w", c.ID, err)
 	}
 	c.Version, c.UpdatedAt = last.Version, last.At
+	sortKey, emailKey, searchText := c.Keys()
 	err = exec(conn, createClienteAgain,
 		c.ID, c.Version, c.CreatedAt, c.UpdatedAt,
-		&c, store.SortKey(c.Name), store.EmailKey(c.Email), c.SearchText())
+		&c, sortKey, emailKey, searchText)
 	switch {
 	case isConflict(err):
 		return store.Cliente{}, &store.ConflictError{Field: "email"}
