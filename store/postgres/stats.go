@@ -4,8 +4,10 @@ import "clientes/store"
 
 // Stats implements [store.Store]. A call that opens a connection waits for it.
 func (s *Store) Stats() store.Stats {
+	writes := s.writing.commits.Stats()
 	stats := store.Stats{
-		Pools: []store.PoolStats{s.usual.stats("usual"), s.deciding.stats("deciding")},
+		Pools:  []store.PoolStats{s.usual.stats("usual"), s.deciding.stats("deciding")},
+		Writes: &writes,
 	}
 	if s.clock != nil {
 		stats.ClockSteps = s.clock.Steps()

@@ -48,6 +48,7 @@ type Store struct {
 	writer  chan *writer      // empty while somebody uses it
 	atWork  *atomic.Bool      // the writer's
 	learned condition
+	creates creates
 
 	stats   struct{ readers, first, writer poolCounts }
 	batches store.BatchCounts

@@ -73,6 +73,7 @@ func contract() []group {
 		{"clientes", clienteChecks()},
 		{"selections", selectionChecks()},
 		{"histories", historyChecks()},
+		{"writes together", togetherChecks()},
 		{"idempotency", idempotencyChecks()},
 		{"imports", importChecks()},
 		{"copies", copyChecks()},
