@@ -80,7 +80,8 @@ func (s *Store) CreateCliente(ctx context.Context, by int64,
 
 func (s *Store) createAlone(ctx context.Context, n newCliente,
 	reason error) (store.Cliente, error) {
-	return writeAlone(ctx, s, reason, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+	return writeAlone(ctx, s, reason, func(ctx context.Context,
+		conn *pgx.Conn) (store.Cliente, error) {
 		return s.insertOne(ctx, conn, begin(), n)
 	})
 }
@@ -159,7 +160,8 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 
 func (s *Store) updateAlone(ctx context.Context, u *clienteUpdate,
 	reason error) (store.Cliente, error) {
-	return writeAlone(ctx, s, reason, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
+	return writeAlone(ctx, s, reason, func(ctx context.Context,
+		conn *pgx.Conn) (store.Cliente, error) {
 		old, err := lockCliente(ctx, conn, u.id)
 		if err != nil {
 			return store.Cliente{}, err

@@ -34,8 +34,8 @@ const (
 	// waits.
 	maxBatch = 64
 
-	// maxLockWait is how many milliseconds a transaction that writers share may wait for a lock. All
-	// that cannot be skipped is an email that another transaction is about to take, and a
+	// maxLockWait is how many milliseconds a transaction that writers share may wait for a lock.
+	// What cannot be skipped is an email that another transaction is about to take, and a
 	// migration. It is below the second after which the server looks for deadlocks.
 	maxLockWait = "100"
 
@@ -109,7 +109,7 @@ func beginShared() *pgx.Batch {
 var checkSchemaShared = "SELECT set_config('lock_timeout', '" + maxLockWait + "', true), " +
 	callCheckSchema
 
-// share calls write in a transaction for all calls, and gives them its error. The function write
+// share calls write in a transaction for all calls, and sets their errors. The function write
 // sets what each call returns, begins the transaction and commits it, unless it has nothing to
 // write, and reports whether it has.
 func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall[In, Out],
@@ -133,8 +133,8 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 	case refused && pg.Code == codeLockTimeout:
 		err = errLocked
 	}
-	// Where the connection broke, nobody knows what became of the commit, and nothing may be written
-	// again.
+	// Where the connection broke, nobody knows what became of the commit, and nothing may be
+	// written again.
 	for _, c := range calls {
 		c.Err = err
 	}

@@ -71,8 +71,8 @@ func TestCreatesShareACommit(t *testing.T) {
 			}
 			continue
 		}
-		if got, err := s.Cliente(t.Context(), c.Out.ID); c.Err != nil || err != nil || got != c.Out ||
-			got.Name != c.In.Name {
+		got, err := s.Cliente(t.Context(), c.Out.ID)
+		if c.Err != nil || err != nil || got != c.Out || got.Name != c.In.Name {
 			t.Errorf("%d: got %v, %v; read %v, %v", i, c.Out, c.Err, got, err)
 		}
 	}
@@ -98,7 +98,8 @@ func TestARefusedBatchIsWrittenAlone(t *testing.T) {
 	}
 	defer tx.Rollback(context.Background())
 	held := newNamed("held", "held@example.com").Cliente
-	if _, err := tx.Exec(t.Context(), createCliente, rowArgs([]any{0, s.now()}, held)...); err != nil {
+	_, err = tx.Exec(t.Context(), createCliente, rowArgs([]any{0, s.now()}, held)...)
+	if err != nil {
 		t.Fatal(err)
 	}
 	before := s.Stats().Writes

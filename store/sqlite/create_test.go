@@ -48,7 +48,8 @@ func TestCreatesThatWaitShareATurn(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if got, err := s.Cliente(t.Context(), c.ID); err != nil || got != c || got.Name != in.Name {
+			got, err := s.Cliente(t.Context(), c.ID)
+			if err != nil || got != c || got.Name != in.Name {
 				t.Errorf("made %+v, read %+v, %v", c, got, err)
 			}
 		})
@@ -140,12 +141,12 @@ func BenchmarkCreatesTogether(b *testing.B) {
 			storetest.BenchTogether(b, writers, own,
 				func(i int) error {
 					_, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
-						return s.insertCliente(conn, 0, record(fmt.Sprint("alone", writers, "x"), i))
+						return s.insertCliente(conn, 0, record(fmt.Sprint("a", writers, "x"), i))
 					})
 					return err
 				},
 				func(i int) error {
-					_, err := s.CreateCliente(ctx, 0, record(fmt.Sprint("together", writers, "x"), i))
+					_, err := s.CreateCliente(ctx, 0, record(fmt.Sprint("t", writers, "x"), i))
 					return err
 				})
 		})

@@ -135,8 +135,9 @@ func BenchUpdateCliente(b *testing.B, st store.Store) {
 }
 
 // BenchTogether compares two ways of the same write with so many writers. It takes turns, so what
-// else the machine does falls on both alike. It reports the time of each way and how many times as
-// many writes the second one does, and the same of the CPU time of processes, where the system tells it.
+// else the machine does falls on both alike. It reports the time of each way, and how many times as
+// many writes the second one does. It reports the same of the CPU time of processes, where the
+// system tells it.
 func BenchTogether(b *testing.B, writers int, processes func() []string,
 	alone, together func(i int) error) {
 	const rounds = 8 // of each writer in a turn
@@ -181,7 +182,8 @@ func BenchTogether(b *testing.B, writers int, processes func() []string,
 	b.ReportMetric(0, "ns/op")
 }
 
-// cpuTime returns the CPU time so far of the threads of processes, 0 where the system does not tell.
+// cpuTime returns the CPU time so far of the threads of processes. It is 0 where the system does
+// not tell.
 func cpuTime(processes ...string) (sum time.Duration) {
 	for _, process := range processes {
 		threads, _ := filepath.Glob("/proc/" + process + "/task/*/schedstat")

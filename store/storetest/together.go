@@ -77,7 +77,8 @@ func createsTogether(t *testing.T, f *fixture) {
 			t.Errorf("%d have the email %s", n, email)
 		}
 	}
-	if n, err := f.CountClientes(t.Context(), store.Filter{}); err != nil || n != int64(len(ids)+1) {
+	n, err := f.CountClientes(t.Context(), store.Filter{})
+	if err != nil || n != int64(len(ids)+1) {
 		t.Errorf("%d are there, %v; %d were answered", n, err, len(ids)+1)
 	}
 }
