@@ -45,10 +45,22 @@ func textArgs(args []any, c store.Cliente) []any {
 	return args
 }
 
+// rowTexts returns the values of rowColumns.
+func rowTexts(c store.Cliente) (values [rowParameters]string) {
+	for i, t := range c.Texts() {
+		values[i] = *t.Value
+	}
+	keys := values[store.ClienteTexts:]
+	keys[0], keys[1], keys[2] = c.Keys()
+	return values
+}
+
 // rowArgs appends the arguments for rowColumns to args.
 func rowArgs(args []any, c store.Cliente) []any {
-	sortKey, emailKey, searchText := c.Keys()
-	return append(textArgs(args, c), sortKey, emailKey, searchText)
+	for _, value := range rowTexts(c) {
+		args = append(args, value)
+	}
+	return args
 }
 
 var createCliente = insertCliente(3, `
@@ -58,17 +70,33 @@ var createCliente = insertCliente(3, `
 // CreateCliente implements [store.Clientes].
 func (s *Store) CreateCliente(ctx context.Context, by int64,
 	c store.Cliente) (store.Cliente, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
-		c := s.newCliente(c)
-		b := begin()
-		b.Queue(createCliente, rowArgs([]any{by, c.CreatedAt}, c)...).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
-			return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
-		}
-		return c, nil
+	n := newCliente{by, c}
+	made, err := s.writing.creates.Do(ctx, n)
+	if err == errAlone || err == errLocked {
+		return s.createAlone(ctx, n, err)
+	}
+	return made, err
+}
+
+func (s *Store) createAlone(ctx context.Context, n newCliente,
+	reason error) (store.Cliente, error) {
+	return writeAlone(ctx, s, reason, func(ctx context.Context,
+		conn *pgx.Conn) (store.Cliente, error) {
+		return s.insertOne(ctx, conn, begin(), n)
 	})
+}
+
+// insertOne adds to a transaction that has begun in b, and commits it.
+func (s *Store) insertOne(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
+	n newCliente) (store.Cliente, error) {
+	c := s.newCliente(n.Cliente)
+	b.Queue(createCliente, rowArgs([]any{n.by, c.CreatedAt}, c)...).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
+	b.Queue("COMMIT")
+	if err := send(ctx, conn, b); err != nil {
+		return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
+	}
+	return c, nil
 }
 
 // newCliente returns c as a new record, but for its id.
@@ -119,12 +147,24 @@ var updateCliente = `
 // UpdateCliente implements [store.Clientes]. It takes two trips to the server.
 func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	update func(store.Cliente) (store.Cliente, error)) (store.Cliente, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
-		old, err := lockCliente(ctx, conn, id)
+	u := &clienteUpdate{by: by, id: id, update: update}
+	c, err := s.writing.updatesOf(id).Do(ctx, u)
+	u.leave()
+	if err == errAlone || err == errLocked {
+		return s.updateAlone(ctx, u, err)
+	}
+	return c, err
+}
+
+func (s *Store) updateAlone(ctx context.Context, u *clienteUpdate,
+	reason error) (store.Cliente, error) {
+	return writeAlone(ctx, s, reason, func(ctx context.Context,
+		conn *pgx.Conn) (store.Cliente, error) {
+		old, err := lockCliente(ctx, conn, u.id)
 		if err != nil {
 			return store.Cliente{}, err
 		}
-		c, err := update(old)
+		c, err := u.update(old)
 		if err != nil {
 			return store.Cliente{}, err
 		}
@@ -132,10 +172,10 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 			return old, nil
 		}
 		write := new(pgx.Batch)
-		c = s.queueReplacement(write, by, old, c, store.Updated)
+		c = s.queueReplacement(write, u.by, old, c, store.Updated)
 		write.Queue("COMMIT")
 		if err := send(ctx, conn, write); err != nil {
-			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", id, err)
+			return store.Cliente{}, fmt.Errorf("update cliente %d: %w", u.id, err)
 		}
 		return c, nil
 	})

@@ -43,7 +43,8 @@ type Store struct {
 	undecided atomic.Bool   // the latest question of decide had no answer
 	transfers chan struct{} // as full as transfers are under way
 	lines     *lines        // of both pools
-	full      atomic.Bool   // a write found the disk full, and none has found room since
+	writing   writing
+	full      atomic.Bool // a write found the disk full, and none has found room since
 
 	log        *slog.Logger
 	unprepared atomic.Bool // see stopPreparing
@@ -66,6 +67,7 @@ func Open(ctx context.Context, databaseURL string, o store.Options) (*Store, err
 	if err := s.openPools(ctx, config); err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
+	s.openLanes()
 	g, err := decide(ctx, s, greet)
 	if err != nil {
 		s.closePools()
@@ -136,7 +138,9 @@ const applicationName = "clientes"
 
 // checkSchema fails with codeNewerSchema if a newer program has changed the database so that this
 // one must not write to it. Otherwise no such migration begins before the end of the transaction.
-var checkSchema = fmt.Sprintf("SELECT clientes_check_schema(%d)", store.SchemaVersion)
+var checkSchema = "SELECT " + callCheckSchema
+
+var callCheckSchema = fmt.Sprintf("clientes_check_schema(%d)", store.SchemaVersion)
 
 // codeNewerSchema is the error code of checkSchema. Its detail is the migration to know.
 const codeNewerSchema = "ZS001"

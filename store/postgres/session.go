@@ -100,22 +100,36 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 // The statement has a transaction of its own, at our isolation level. Where the database's default
 // is serializable, others' reads would make it fail again and again.
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (n store.Session, _ error) {
-		end := begin()
-		end.Queue(`
-			UPDATE sessions
-			SET ended_at = coalesce(ended_at, $1),
-				ended_order = coalesce(ended_order, pg_current_xact_id()::text::bigint)
-			WHERE id = $2
-			RETURNING `+sessionColumns,
-			store.Instant(s.now()),
-			id).QueryRow(func(row pgx.Row) error { return row.Scan(toSession(&n)...) })
-		end.Queue("COMMIT")
-		if err := send(ctx, conn, end); err != nil {
-			return store.Session{}, fmt.Errorf("end session: %w", err)
-		}
-		return n, nil
+	n, err := s.writing.ends.Do(ctx, id)
+	if err == errAlone || err == errLocked {
+		return s.endAlone(ctx, id, err)
+	}
+	return n, err
+}
+
+func (s *Store) endAlone(ctx context.Context, id string, reason error) (store.Session, error) {
+	return writeAlone(ctx, s, reason, func(ctx context.Context,
+		conn *pgx.Conn) (store.Session, error) {
+		return s.endOne(ctx, conn, begin(), id)
 	})
+}
+
+// endOne adds to a transaction that has begun in b, and commits it.
+func (s *Store) endOne(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
+	id string) (n store.Session, _ error) {
+	b.Queue(`
+		UPDATE sessions
+		SET ended_at = coalesce(ended_at, $1),
+			ended_order = coalesce(ended_order, pg_current_xact_id()::text::bigint)
+		WHERE id = $2
+		RETURNING `+sessionColumns,
+		store.Instant(s.now()),
+		id).QueryRow(func(row pgx.Row) error { return row.Scan(toSession(&n)...) })
+	b.Queue("COMMIT")
+	if err := send(ctx, conn, b); err != nil {
+		return store.Session{}, fmt.Errorf("end session: %w", err)
+	}
+	return n, nil
 }
 
 // EndSessions implements [store.Sessions].

@@ -56,7 +56,7 @@ func holdConns(t *testing.T, s *Store, n int) (release func()) {
 }
 
 // ask makes the server run a statement.
-func ask(t *testing.T, s *Store, sql string) error {
+func ask(t testing.TB, s *Store, sql string) error {
 	t.Helper()
 	return do(t.Context(), s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := exec(ctx, conn, sql)

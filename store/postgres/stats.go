@@ -6,10 +6,10 @@ import "clientes/store"
 func (s *Store) Stats() store.Stats {
 	usual := s.usual.stats("usual")
 	s.queue.AddTo(&usual)
-	reads := s.together.sizes()
+	reads, writes := s.together.sizes(), s.writing.commits.Stats()
 	stats := store.Stats{
 		Pools: []store.PoolStats{usual, s.deciding.stats("deciding")},
-		Reads: &reads,
+		Reads: &reads, Writes: &writes,
 	}
 	if s.clock != nil {
 		stats.ClockSteps = s.clock.Steps()

@@ -44,14 +44,6 @@ func scanClienteAt(stmt *sqlite.Stmt, column int) store.Cliente {
 	return c
 }
 
-// CreateCliente implements [store.Clientes].
-func (s *Store) CreateCliente(ctx context.Context, by int64,
-	c store.Cliente) (store.Cliente, error) {
-	return write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
-		return s.insertCliente(conn, by, c)
-	})
-}
-
 var createCliente = `
 	INSERT INTO clientes (version, created_at, updated_at, ` + rowColumns + `)
 	VALUES (?, ?, ?, ` + parameters(rowParameters) + `)`

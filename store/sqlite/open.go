@@ -50,6 +50,7 @@ type Store struct {
 	writing *store.Queue      // in front of writer
 	atWork  *atomic.Bool      // the writer's
 	learned condition
+	creates creates
 
 	stats   struct{ readers, first, writer poolCounts }
 	batches store.BatchCounts

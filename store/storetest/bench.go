@@ -3,10 +3,15 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"clientes/store"
 )
@@ -163,4 +168,67 @@ func BenchUpdateCliente(b *testing.B, st store.Store) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchTogether compares two ways of the same write with so many writers. It takes turns, so what
+// else the machine does falls on both alike. It reports the time of each way, and how many times as
+// many writes the second one does. It reports the same of the CPU time of processes, where the
+// system tells it.
+func BenchTogether(b *testing.B, writers int, processes func() []string,
+	alone, together func(i int) error) {
+	const rounds = 8 // of each writer in a turn
+	next, turns := 0, 0
+	type cost struct{ time, cpu time.Duration }
+	turn := func(sum *cost, write func(i int) error) {
+		var running sync.WaitGroup
+		begun, used := time.Now(), cpuTime(processes()...)
+		for range writers {
+			first := next
+			next += rounds
+			running.Go(func() {
+				for i := range rounds {
+					if err := write(first + i); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+		running.Wait()
+		sum.time += time.Since(begun)
+		sum.cpu += cpuTime(processes()...) - used
+	}
+	var before, after cost
+	for b.Loop() {
+		turn(&before, alone)
+		turn(&after, together)
+		turns++
+	}
+	each := func(d time.Duration) float64 {
+		return float64(d.Microseconds()) / float64(turns*writers*rounds)
+	}
+	b.ReportMetric(each(before.time), "µs/alone")
+	b.ReportMetric(each(after.time), "µs/together")
+	b.ReportMetric(before.time.Seconds()/after.time.Seconds(), "times")
+	if after.cpu > 0 {
+		b.ReportMetric(each(before.cpu), "cpu-µs/alone")
+		b.ReportMetric(each(after.cpu), "cpu-µs/together")
+		b.ReportMetric(before.cpu.Seconds()/after.cpu.Seconds(), "cpu-times")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// cpuTime returns the CPU time so far of the threads of processes. It is 0 where the system does
+// not tell.
+func cpuTime(processes ...string) (sum time.Duration) {
+	for _, process := range processes {
+		threads, _ := filepath.Glob("/proc/" + process + "/task/*/schedstat")
+		for _, thread := range threads {
+			stat, _ := os.ReadFile(thread)
+			first, _, _ := strings.Cut(string(stat), " ")
+			n, _ := strconv.Atoi(first)
+			sum += time.Duration(n)
+		}
+	}
+	return sum
 }

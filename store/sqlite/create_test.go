@@ -1,0 +1,154 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+	"clientes/store/storetest"
+)
+
+// All creates that wait for the writer are written by the first of them, with one commit. Those
+// whose email is taken have an error of their own.
+func TestCreatesThatWaitShareATurn(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	const creates = 3*maxRows + 5
+	w := <-s.writer
+	before, taken := *s.Stats().Writes, s.stats.writer.taken.Load()
+	gone, cancel := context.WithCancel(t.Context())
+	var waiting, left sync.WaitGroup
+	left.Go(func() {
+		_, err := s.CreateCliente(gone, 0, store.Cliente{Name: "gone"})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+	var conflicts atomic.Int64
+	for i := range creates {
+		waiting.Go(func() {
+			in := store.Cliente{Name: fmt.Sprint(i)}
+			if i < 2 {
+				in.Email = "same@example.com"
+			}
+			c, err := s.CreateCliente(t.Context(), 0, in)
+			if conflict := (*store.ConflictError)(nil); i < 2 && errors.As(err, &conflict) {
+				conflicts.Add(1)
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got, err := s.Cliente(t.Context(), c.ID)
+			if err != nil || got != c || got.Name != in.Name {
+				t.Errorf("made %+v, read %+v, %v", c, got, err)
+			}
+		})
+	}
+	for s.stats.writer.waiting.Load() < creates+1 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	left.Wait()
+	s.writer <- w
+	waiting.Wait()
+	if n := conflicts.Load(); n != 1 {
+		t.Errorf("%d conflicts", n)
+	}
+	if got := len(strings.Fields(names(t, s))); got != creates-1 {
+		t.Errorf("%d are there", got)
+	}
+	after := s.Stats().Writes
+	if after.Batches != before.Batches+1 || after.Calls != before.Calls+creates {
+		t.Errorf("from %+v to %+v", before, after)
+	}
+	// Somebody else may get the writer before it learns that its create was written.
+	if n := s.stats.writer.taken.Load() - taken; n > creates/2 {
+		t.Errorf("%d turns for %d creates", n, creates)
+	}
+}
+
+// A commit that fails fails all creates in it.
+func TestAFailedCommitFailsTheCreatesInIt(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	onWriter(t, s,
+		`CREATE TABLE parent (id INTEGER PRIMARY KEY)`,
+		`CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)`)
+	w := <-s.writer
+	b, err := w.begin(t.Context(), time.Now().Add(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := exec(w.conn, `INSERT INTO child (parent) VALUES (1)`); err != nil {
+		t.Fatal(err)
+	}
+	var waiting sync.WaitGroup
+	for range 5 {
+		waiting.Go(func() {
+			_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "x"})
+			if sqlite.ErrCode(err) != sqlite.ResultConstraintForeignKey {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	for s.stats.writer.waiting.Load() < 5 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := s.finish(w, b); sqlite.ErrCode(err) != sqlite.ResultConstraintForeignKey {
+		t.Errorf("got %v", err)
+	}
+	waiting.Wait()
+	if got := names(t, s); got != "" {
+		t.Errorf("kept %q", got)
+	}
+}
+
+// BenchmarkCreatesTogether compares creates that are written together with creates each of which
+// takes its turn at the writer. All share commits.
+func BenchmarkCreatesTogether(b *testing.B) {
+	url := "sqlite:" + b.TempDir() + "/bench.db"
+	if err := Migrate(b.Context(), url); err != nil {
+		b.Fatal(err)
+	}
+	s, err := Open(b.Context(), url, store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	ctx := context.Background()
+	record := func(what string, i int) store.Cliente {
+		return store.Cliente{
+			Name:    fmt.Sprintf("Cliente número %d", i),
+			Email:   fmt.Sprintf("%s%d@example.com", what, i),
+			Phone:   "+55 11 99999-0000",
+			Company: "Padaria Central",
+			Address: "Rua das Laranjeiras, 100, São Paulo",
+		}
+	}
+	own := func() []string { return []string{"self"} }
+	for _, writers := range []int{1, 4, 16, 64} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			storetest.BenchTogether(b, writers, own,
+				func(i int) error {
+					_, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
+						return s.insertCliente(conn, 0, record(fmt.Sprint("a", writers, "x"), i))
+					})
+					return err
+				},
+				func(i int) error {
+					_, err := s.CreateCliente(ctx, 0, record(fmt.Sprint("t", writers, "x"), i))
+					return err
+				})
+		})
+	}
+}
