@@ -150,7 +150,7 @@ func (l *load) overload(b *testing.B, s *target, k benchKind, x float64) {
 func reportMedians(b *testing.B, all map[string][]float64) {
 	for unit, v := range all {
 		slices.Sort(v)
-		b.ReportMetric(v[len(v)/2], unit)
+		b.ReportMetric((v[(len(v)-1)/2]+v[len(v)/2])/2, unit)
 	}
 	b.ReportMetric(0, "ns/op") // it would be the time of all rounds, which means nothing
 }
