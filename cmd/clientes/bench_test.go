@@ -118,16 +118,19 @@ func BenchmarkOverload(b *testing.B) {
 func (l *load) overload(b *testing.B, s *target, k benchKind, x float64) {
 	all := make(map[string][]float64)
 	for b.Loop() {
-		o := k.order(s)
-		o.Connections, o.Seconds = capacityConnections, 2
-		closed := l.send(b, s, o)
+		send := func(connections int, seconds, rate float64) answers {
+			o := k.order(s)
+			o.Connections, o.Seconds, o.Rate = connections, seconds, rate
+			return l.send(b, s, o)
+		}
+		closed := send(capacityConnections, 2, 0)
 		capacity := float64(closed.Answered) / closed.Seconds
-		o = k.order(s)
-		o.Seconds, o.Rate = openSeconds, x*capacity
+		rate := x * capacity
 		// So many that requests which wait find the server's limit, and not ours. Not more, as a
 		// server closes connections on which it has heard nothing for a while.
-		o.Connections = int(min(2048, max(capacityConnections, o.Rate)))
-		open := l.send(b, s, o)
+		connections := int(min(2048, max(capacityConnections, rate)))
+		send(connections, 0.5, 0) // a first request on a connection costs several times as much
+		open := send(connections, openSeconds, rate)
 		if open.Other > 0 {
 			b.Logf("%d failed: %s", open.Other, open.Fault)
 		}
