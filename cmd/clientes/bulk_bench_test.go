@@ -103,7 +103,8 @@ func BenchmarkBulk(b *testing.B) {
 						case <-time.After(20 * time.Millisecond):
 						}
 						start := time.Now()
-						switch status := s.create(b, benchCliente(strconv.Itoa(1_000_000_000+i))); status {
+						n := strconv.Itoa(1_000_000_000 + i)
+						switch status := s.create(b, benchCliente(n)); status {
 						case http.StatusCreated:
 							kept++
 						default:

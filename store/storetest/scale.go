@@ -86,7 +86,7 @@ func Fill(b *testing.B, st store.Store, n int) {
 	}
 }
 
-// BenchmarkScale compares reads of a large store with the same reads of one that has 10,000
+// BenchmarkScale compares reads and creates of a large store with the same of one that has 10,000
 // records. It alternates between the two, so that any other load on the machine slows both. It
 // reports the 50th and the 99th percentile of each in microseconds, and the ratios.
 func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
@@ -168,6 +168,15 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 		{"q of 2 characters", text("qu", store.ByID)},
 		{"q of 1 character", text("z", store.ByID)},
 		{"q of 1 that nobody has", text("x", store.ByID)},
+		{"create", func(st store.Store, _ int, r *rand.Rand) error {
+			for c := range Customers(r.IntN(1<<30), 1) {
+				c.Email = "" // another record may have it
+				if _, err := st.CreateCliente(b.Context(), 0, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			var took [2][]time.Duration

@@ -122,27 +122,29 @@ func (p *pool) run(o order) (r result, err error) {
 	}
 	p.next.Store(0)
 	results := make([]result, len(p.conns))
-	arrivals := make(chan time.Time)
+	var free stack
 	var workers sync.WaitGroup
 	start := time.Now()
 	end := start.Add(time.Duration(o.Seconds * float64(time.Second)))
 	for i, c := range p.conns {
+		c.begin = make(chan time.Time, 1)
+		free.push(c)
 		workers.Go(func() {
-			if o.Rate > 0 {
-				for at := range arrivals {
-					p.exchange(c, o, at, &results[i])
-				}
-				return
-			}
-			for now := start; now.Before(end); now = time.Now() {
+			for now := start; o.Rate == 0 && now.Before(end); now = time.Now() {
 				p.exchange(c, o, now, &results[i])
+			}
+			for at := range c.begin {
+				p.exchange(c, o, at, &results[i])
+				free.push(c)
 			}
 		})
 	}
 	if o.Rate > 0 {
-		r.Unsent = arrive(arrivals, o.Rate, start, end)
+		r.Unsent = free.arrive(o.Rate, start, end)
 	}
-	close(arrivals)
+	for _, c := range p.conns {
+		close(c.begin)
+	}
 	workers.Wait()
 	r.Seconds = time.Since(start).Seconds()
 	for _, w := range results {
@@ -159,9 +161,32 @@ func (p *pool) run(o order) (r result, err error) {
 	return r, nil
 }
 
-// arrive hands each moment at which a request begins to a connection that is free, and counts those
-// for which there was none.
-func arrive(arrivals chan<- time.Time, rate float64, start, end time.Time) (unsent int64) {
+// stack holds the connections that are free. The one that was used last is the next: many that
+// take turns cost a server more than few.
+type stack struct {
+	mu    sync.Mutex
+	conns []*conn
+}
+
+func (s *stack) push(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns = append(s.conns, c)
+}
+
+// pop returns nil if no connection is free.
+func (s *stack) pop() (c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.conns) - 1; last >= 0 {
+		c, s.conns = s.conns[last], s.conns[:last]
+	}
+	return c
+}
+
+// arrive tells a free connection each moment at which a request begins, and counts those for which
+// there is none.
+func (s *stack) arrive(rate float64, start, end time.Time) (unsent int64) {
 	gap := float64(time.Second) / rate
 	for i := 0.0; ; i++ {
 		at := start.Add(time.Duration(i * gap))
@@ -171,16 +196,16 @@ func arrive(arrivals chan<- time.Time, rate float64, start, end time.Time) (unse
 		if wait := time.Until(at); wait > 0 {
 			time.Sleep(wait)
 		}
-		select {
-		case arrivals <- at:
-		default:
-			runtime.Gosched() // one that is free may not have come back to the channel yet
-			select {
-			case arrivals <- at:
-			default:
-				unsent++
-			}
+		c := s.pop()
+		if c == nil {
+			runtime.Gosched() // an answer may have come meanwhile
+			c = s.pop()
 		}
+		if c == nil {
+			unsent++
+			continue
+		}
+		c.begin <- at
 	}
 }
 
@@ -220,6 +245,7 @@ func (r *result) percentile(p float64) float64 {
 type conn struct {
 	net.Conn
 	r       *bufio.Reader
+	begin   chan time.Time // when a request of an open loop begins
 	request []byte
 	at      []int // where in the request the number stands
 }
