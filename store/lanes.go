@@ -42,8 +42,9 @@ type SharedCall[In, Out any] struct {
 	done  chan struct{}           // closed when Out and Err are final; nil if it need not wait
 }
 
-// slowStart is how long all lanes must have been busy before one more opens: see Widen.
-const slowStart = 2 * time.Millisecond
+// slowStart is how long no lane has begun to serve before one more opens: see Widen. On a busy
+// machine a goroutine may wait a few milliseconds for a processor, which is no reason to open one.
+const slowStart = 5 * time.Millisecond
 
 // NewLanes returns that many lanes for batches of at most so many calls, up to 128. The function
 // serve must bound the time of a batch by itself: the context of a batch of several calls never

@@ -263,3 +263,20 @@ func TestADialWaitsWhileTheQueueIsFull(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// While reads get no answer, the next ones take other connections: neither a dead one nor a slow
+// line holds up all readers.
+func TestReadsThatGetNoAnswerHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	const idle = 6
+	s, cable := openThroughCable(t, idle, 5*time.Minute)
+	ctx, hangUp := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	cable.Cut(postgrestest.Silent)
+	eventually(t, "they take all connections", func() bool {
+		reading.Go(func() { s.Cliente(ctx, 1) })
+		return s.usual.Stat().AcquiredConns() >= idle
+	})
+	hangUp()
+	reading.Wait()
+}

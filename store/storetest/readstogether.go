@@ -145,7 +145,7 @@ func ReadsSeeWrites(t *testing.T, st store.Store) {
 	reading.Wait()
 }
 
-// writeThenRead gives a record, which is on the first page at that index, a new name and reads it.
+// writeThenRead renames a record, which is at that index of the first page, and reads it.
 func writeThenRead(ctx context.Context, st store.Store, id int64, index int, name string) error {
 	_, err := st.UpdateCliente(ctx, 0, id, func(c store.Cliente) (store.Cliente, error) {
 		c.Name = name
