@@ -276,7 +276,7 @@ func (q *Queue) sweep() {
 	next := refusedAfter(q.timeout) // for those who come now
 	for rank := range q.lines {
 		for w := q.lines[rank].oldest; w != nil; w = q.lines[rank].oldest {
-			err, again := q.verdict(w, now.Sub(w.since))
+			again, err := q.verdict(w, now.Sub(w.since))
 			if err == nil {
 				next = min(next, again)
 				break // the others have not waited longer
@@ -291,20 +291,20 @@ func (q *Queue) sweep() {
 
 // verdict returns why a caller is refused who has waited for so long. If it is not, verdict returns
 // when to look again.
-func (q *Queue) verdict(w *waiter, waited time.Duration) (err error, again time.Duration) {
+func (q *Queue) verdict(w *waiter, waited time.Duration) (again time.Duration, err error) {
 	limit := refusedAfter(q.timeout)
 	if w.rank == Insisting {
 		limit = q.timeout
 	}
 	switch {
 	case waited < limit:
-		return nil, limit - waited
+		return limit - waited, nil
 	case q.serving(w):
-		return ErrOverloaded, 0
+		return 0, ErrOverloaded
 	case waited < q.timeout:
-		return nil, min(q.timeout-waited, newestAfter(q.timeout))
+		return min(q.timeout-waited, newestAfter(q.timeout)), nil
 	}
-	return ErrUnavailable, 0
+	return 0, ErrUnavailable
 }
 
 // serving reports whether the engine has served anybody since a caller had waited for a while. An
