@@ -63,8 +63,8 @@ func refusedAfter(timeout time.Duration) time.Duration { return timeout / 20 }
 // takes it at once: that costs a lock, and nothing is allocated. Otherwise callers wait, the higher
 // rank before the lower.
 //
-// It buys that a server with more to do than it can do still does it as fast as before: see the
-// open loop of make bench. What it costs is in BenchmarkQueue. It is safe for concurrent use.
+// It buys that a server with more to do than it can do still does it as fast as before. For that see
+// BenchmarkOverload of cmd/clientes, for what it costs BenchmarkQueue. It is safe for concurrent use.
 type Queue struct {
 	timeout time.Duration
 	serves  func(since time.Time) bool
