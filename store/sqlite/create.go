@@ -186,8 +186,8 @@ func (s *Store) insertRows(conn *sqlite.Conn, rows []*create) error {
 	args := make([]any, 0, 7*len(rows))
 	args = append(args, now)
 	for _, n := range rows {
-		args = append(args, &n.c, store.SortKey(n.c.Name), store.EmailKey(n.c.Email),
-			n.c.SearchText())
+		sortKey, emailKey, searchText := n.c.Keys()
+		args = append(args, &n.c, sortKey, emailKey, searchText)
 	}
 	if err := exec(conn, createClientes[len(rows)], args...); err != nil {
 		return fmt.Errorf("insert %d clientes: %w", len(rows), err)
