@@ -53,3 +53,21 @@ func TestFullReadersRefuse(t *testing.T) {
 		t.Errorf("when a connection was free: %v", err)
 	}
 }
+
+// A create waits in the queue of the writers, as each other write does.
+func TestFullWritersRefuseACreate(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	s.writeQueue = store.NewQueue(1, 200*time.Millisecond, nil)
+	if _, err := s.writeQueue.Enter(t.Context(), store.Insisting); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	s.writeQueue.Leave()
+	if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"}); err != nil {
+		t.Errorf("when there was a place: %v", err)
+	}
+}
