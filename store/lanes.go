@@ -48,8 +48,8 @@ const widenAfter = 5 * time.Millisecond
 
 // NewLanes returns that many lanes for batches of at most so many calls, up to 128. The function
 // serve must bound the time of a batch by itself: the context of a batch of several calls never
-// ends, because a caller who hangs up must not cancel the others. A single call has its caller's
-// context.
+// ends, because a caller who hangs up must not cancel the others. It has the highest [Rank] of
+// theirs. A single call has its caller's context.
 func NewLanes[In, Out any](lanes, most int,
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])) *Lanes[In, Out] {
 	return &Lanes[In, Out]{serve: serve, lanes: lanes, wide: lanes, most: most}
@@ -102,7 +102,7 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (waits bool, err error) {
 		l.busy++
 		l.begun = now
 		return false, nil
-	case len(l.waiting) >= maxWaiting:
+	case len(l.waiting) >= maxWaiting && RankOf(c.ctx, Many) != Insisting:
 		return false, ErrOverloaded
 	}
 	c.done = make(chan struct{})
@@ -142,9 +142,13 @@ func (l *Lanes[In, Out]) serveTogether(calls []*SharedCall[In, Out]) {
 			close(c.done)
 		}
 	}()
-	ctx := context.Background()
-	if len(calls) == 1 {
-		ctx = calls[0].ctx
+	ctx := calls[0].ctx
+	if len(calls) > 1 {
+		rank := Many
+		for _, c := range calls {
+			rank = RankOf(c.ctx, rank)
+		}
+		ctx = WithRank(context.Background(), rank)
 	}
 	l.sizes.Add(len(calls))
 	l.serve(ctx, calls)
