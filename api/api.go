@@ -374,7 +374,7 @@ func tutorialPath(path string) (canonical string, ok bool) {
 		return lower, true
 	case len(short) > len(records) && strings.EqualFold(short[:len(records)], records):
 		id := short[len(records):]
-		if strings.HasPrefix(short, records) {
+		if strings.HasPrefix(short, records) { // as almost always: nothing is put together
 			return short, !strings.Contains(id, "/")
 		}
 		return records + id, !strings.Contains(id, "/")

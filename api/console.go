@@ -22,7 +22,7 @@ const consolePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 // consoleRoutes returns the routes of the login page, the console, and what these load.
 func (s *Server) consoleRoutes() ([]route, error) {
-	// Reading the pages is a tenth of a start (BenchmarkStart), so the first visitor waits for it.
+	// The first visitor waits until the pages are read, and the start does not (BenchmarkStart).
 	pages := sync.OnceValues(func() (*console.Pages, error) {
 		return console.New(console.Settings{
 			Origins: ownOrigins(s.cfg.PublicURL), SignupOpen: s.cfg.SignupOpen,

@@ -11,13 +11,13 @@ import (
 
 // Lanes lets calls of one kind that wait at the same moment share a trip to the database. There is
 // no timer and no delay. A free lane serves its caller in the caller's own goroutine, which costs
-// next to nothing, so a single caller is as fast as without lanes. A caller who finds no free lane
-// waits. The next lane that becomes free takes all who wait as one batch.
+// next to nothing (BenchmarkLanes), so a single caller is as fast as without lanes. A caller who
+// finds no free lane waits. The next lane that becomes free takes all who wait as one batch.
 //
-// A batch begins after its members came, so each of them sees what was written before it asked.
+// A batch begins after its callers came, so each of them sees what was written before it asked.
 //
-// Two lanes on two processors do less work than four, because their batches are larger. What it
-// buys is shown by BenchmarkReadsTogether of package postgres.
+// Two lanes on two processors do less work than four, because their batches are larger. What
+// they buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
 	lanes int // usually
@@ -42,21 +42,21 @@ type SharedCall[In, Out any] struct {
 	done  chan struct{}           // closed when Out and Err are final; nil if it need not wait
 }
 
-// slowStart is how long no lane has begun to serve before one more opens: see Widen. On a busy
+// widenAfter is how long no lane has begun to serve before one more opens: see Widen. On a busy
 // machine a goroutine may wait a few milliseconds for a processor, which is no reason to open one.
-const slowStart = 5 * time.Millisecond
+const widenAfter = 5 * time.Millisecond
 
 // NewLanes returns that many lanes for batches of at most so many calls, up to 128. The function
 // serve must bound the time of a batch by itself: the context of a batch of several calls never
-// ends, because a caller who hangs up must not cancel the others. A single call has its caller's
-// context.
+// ends, because a caller who hangs up must not cancel the others. It has the highest [Rank] of
+// theirs. A single call has its caller's context.
 func NewLanes[In, Out any](lanes, most int,
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])) *Lanes[In, Out] {
 	return &Lanes[In, Out]{serve: serve, lanes: lanes, wide: lanes, most: most}
 }
 
 // Widen lets there be up to so many lanes. One more opens for a caller if none has begun to serve
-// for slowStart. Then they do not wait for a processor, but for a slow line or for a dead one, and
+// for widenAfter. Then they do not wait for a processor, but for a slow line or for a dead one, and
 // few lanes would hold up everybody. It must be called before Do.
 func (l *Lanes[In, Out]) Widen(lanes int) { l.wide = max(l.lanes, lanes) }
 
@@ -98,11 +98,11 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (waits bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch now := time.Now(); {
-	case l.busy < l.lanes || l.busy < l.wide && now.Sub(l.begun) >= slowStart:
+	case l.busy < l.lanes || l.busy < l.wide && now.Sub(l.begun) >= widenAfter:
 		l.busy++
 		l.begun = now
 		return false, nil
-	case len(l.waiting) >= maxWaiting:
+	case len(l.waiting) >= maxWaiting && RankOf(c.ctx, Many) != Insisting:
 		return false, ErrOverloaded
 	}
 	c.done = make(chan struct{})
@@ -142,9 +142,13 @@ func (l *Lanes[In, Out]) serveTogether(calls []*SharedCall[In, Out]) {
 			close(c.done)
 		}
 	}()
-	ctx := context.Background()
-	if len(calls) == 1 {
-		ctx = calls[0].ctx
+	ctx := calls[0].ctx
+	if len(calls) > 1 {
+		rank := Many
+		for _, c := range calls {
+			rank = RankOf(c.ctx, rank)
+		}
+		ctx = WithRank(context.Background(), rank)
 	}
 	l.sizes.Add(len(calls))
 	l.serve(ctx, calls)
@@ -159,7 +163,7 @@ func (l *Lanes[In, Out]) next() {
 	now := time.Now()
 	// A lane that was opened besides the usual ones ends when they are quick again. The next one
 	// that becomes free takes those who wait.
-	quick := l.busy > l.lanes && now.Sub(l.begun) < slowStart
+	quick := l.busy > l.lanes && now.Sub(l.begun) < widenAfter
 	n := min(len(l.waiting), l.most)
 	if n == 0 || quick {
 		l.busy--

@@ -150,6 +150,47 @@ func TestTooManyMayNotWaitForALane(t *testing.T) {
 	})
 }
 
+// Among those who share a batch, nobody goes later than alone. What insists is not refused.
+func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ranks []store.Rank
+		open := make(chan struct{})
+		lanes := store.NewLanes(1, 128, func(ctx context.Context, _ []*call) {
+			<-open
+			ranks = append(ranks, store.RankOf(ctx, store.Many))
+		})
+		var calls sync.WaitGroup
+		ask := func(ctx context.Context) {
+			calls.Go(func() {
+				if _, err := lanes.Do(ctx, 0); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		for range 1 + 1024 {
+			ask(t.Context())
+		}
+		ask(store.Insist(t.Context()))
+		close(open)
+		calls.Wait()
+		want := append(slices.Repeat([]store.Rank{store.Many}, 9), store.Insisting)
+		if !slices.Equal(ranks, want) {
+			t.Errorf("got %v, want %v", ranks, want)
+		}
+		open = make(chan struct{})
+		ask(t.Context())
+		ask(t.Context())
+		ask(store.WithRank(t.Context(), store.First))
+		close(open)
+		calls.Wait()
+		if got := ranks[len(ranks)-1]; got != store.First {
+			t.Errorf("a batch has the rank %d", got)
+		}
+	})
+}
+
 // Where all lanes have been busy for a while, more of them open, and close again.
 func TestSlowLanesBecomeMore(t *testing.T) {
 	t.Parallel()

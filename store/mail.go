@@ -75,7 +75,7 @@ type Mails interface {
 	// QueueMails puts mails into the queue, due at once. It keeps UserID, Kind, To and Detail of
 	// each. A mail to a user who is gone is left out without an error. Mails about a change of a
 	// user are queued with the change (see [EffectsFunc]), and those about a new network by
-	// SeeNetwork.
+	// [Sessions.OpenSession].
 	QueueMails(ctx context.Context, mails ...Mail) error
 
 	// ClaimMails returns up to limit mails that are due, by ascending ID; if there are more, those

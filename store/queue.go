@@ -63,25 +63,26 @@ func refusedAfter(timeout time.Duration) time.Duration { return timeout / 20 }
 // takes it at once: that costs a lock, and nothing is allocated. Otherwise callers wait, the higher
 // rank before the lower.
 //
-// It buys that a server with more to do than it can do still does it as fast as before: see the
-// open loop of make bench. What it costs is in BenchmarkQueue. It is safe for concurrent use.
+// It buys that a server with more to do than it can do still does it as fast as before:
+// BenchmarkOverload of cmd/clientes shows that, and BenchmarkQueue what it costs. It is safe for
+// concurrent use.
 type Queue struct {
 	timeout time.Duration
 	serves  func(since time.Time) bool
 
 	mu      sync.Mutex
-	free    int           // if there are any, nobody waits
-	lines   [ranks]line   // those who wait
-	waiting int           // how many they are
-	left    uint64        // how often somebody left
-	waited  time.Duration // by those in all who got a place
+	free    int            // if there are any, nobody waits
+	byRank  [ranks]waiters // those who wait
+	waiting int            // how many they are
+	left    uint64         // how often somebody left
+	waited  time.Duration  // by those in all who got a place
 	refused int64
 	sweeper *time.Timer // runs sweep while anybody waits
 	spare   sync.Pool   // of *waiter
 }
 
-// line is the callers of one rank who wait. The oldest of them is the first.
-type line struct{ oldest, newest *waiter }
+// waiters are the callers of one rank who wait. The oldest of them is the first.
+type waiters struct{ oldest, newest *waiter }
 
 // waiter is a caller who waits.
 type waiter struct {
@@ -177,7 +178,7 @@ func (q *Queue) join(r Rank) (*waiter, error) {
 		return nil, ErrOverloaded
 	}
 	w := q.spare.Get().(*waiter)
-	l := &q.lines[r]
+	l := &q.byRank[r]
 	w.rank, w.since, w.left, w.gone = r, now, q.left, false
 	w.older, w.newer = l.newest, nil
 	if l.newest != nil {
@@ -196,7 +197,7 @@ func (q *Queue) join(r Rank) (*waiter, error) {
 // caller of rank r who comes now.
 func (q *Queue) makeRoom(r Rank, now time.Time) bool {
 	for rank := Many; rank <= r; rank++ {
-		l := &q.lines[rank]
+		l := &q.byRank[rank]
 		switch {
 		case l.oldest == nil:
 			continue
@@ -212,8 +213,8 @@ func (q *Queue) makeRoom(r Rank, now time.Time) bool {
 	return false
 }
 
-// stands reports whether the oldest caller of a line waits for so long that the newest goes first.
-func (q *Queue) stands(l *line, now time.Time) bool {
+// stands reports whether the oldest caller of a rank waits for so long that the newest goes first.
+func (q *Queue) stands(l *waiters, now time.Time) bool {
 	return l.oldest.rank != Insisting && now.Sub(l.oldest.since) >= newestAfter(q.timeout)
 }
 
@@ -226,7 +227,7 @@ func (q *Queue) pass() {
 	}
 	now := time.Now()
 	for rank := ranks - 1; rank >= 0; rank-- {
-		l := &q.lines[rank]
+		l := &q.byRank[rank]
 		w := l.oldest
 		if w == nil {
 			continue
@@ -250,7 +251,7 @@ func (q *Queue) answer(w *waiter, err error) {
 }
 
 func (q *Queue) remove(w *waiter) {
-	l := &q.lines[w.rank]
+	l := &q.byRank[w.rank]
 	if w.older != nil {
 		w.older.newer = w.newer
 	} else {
@@ -274,8 +275,8 @@ func (q *Queue) sweep() {
 	defer q.mu.Unlock()
 	now := time.Now()
 	next := refusedAfter(q.timeout) // for those who come now
-	for rank := range q.lines {
-		for w := q.lines[rank].oldest; w != nil; w = q.lines[rank].oldest {
+	for rank := range q.byRank {
+		for w := q.byRank[rank].oldest; w != nil; w = q.byRank[rank].oldest {
 			again, err := q.verdict(w, now.Sub(w.since))
 			if err == nil {
 				next = min(next, again)

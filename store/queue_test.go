@@ -110,7 +110,7 @@ func TestAQueueThatStandsServesTheNewest(t *testing.T) {
 		t.leave(2)
 		t.want("after 132 ms", "4", "3")
 		t.q.mu.Lock()
-		t.q.lines[Single].oldest.since = time.Now() // as if the oldest had gone
+		t.q.byRank[Single].oldest.since = time.Now() // as if the oldest had gone
 		t.q.mu.Unlock()
 		t.leave(1)
 		t.want("when nobody waits for long any more", "1")
@@ -256,9 +256,9 @@ func TestQueueLosesNoPlace(t *testing.T) {
 	if q.free != places || q.waiting != 0 {
 		t.Errorf("%d places are free, %d callers wait", q.free, q.waiting)
 	}
-	for r, l := range q.lines {
-		if l != (line{}) {
-			t.Errorf("the line of rank %d has somebody", r)
+	for r, l := range q.byRank {
+		if l != (waiters{}) {
+			t.Errorf("somebody of rank %d waits", r)
 		}
 	}
 }

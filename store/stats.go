@@ -10,8 +10,8 @@ import (
 type Stats struct {
 	Pools []PoolStats // always the same ones, in the same order
 
-	// Writes are the commits that changed something, and the writers that shared them. It is nil if
-	// no writers share a commit in this engine.
+	// Writes are the commits that writers can share and that changed something, and their writers.
+	// It is nil if no writers share a commit in this engine.
 	Writes *BatchStats
 
 	// Reads are the reads, and the calls that shared them. It is nil if no calls share a read in
@@ -32,7 +32,7 @@ type PoolStats struct {
 	Taken      int64         // calls that got one
 	Waited     time.Duration // by those in all
 	Timeouts   int64         // calls that got none in time
-	Refused    int64         // calls that ended in [ErrOverloaded], since too many waited
+	Refused    int64         // calls that a [Queue] refused with [ErrOverloaded]
 }
 
 // BatchStats is how many calls have shared a trip to the database.

@@ -37,7 +37,7 @@ func isShown(script string) bool {
 	for _, prefix := range []string{
 		"go test -shuffle=on ", "go test -race ", "go test ./store/postgres ",
 		"go test ./cmd/clientes -run ",
-		"TEST_ROUNDS=", "TEST_TOOLS=", "TEST_LONG=", "npx ",
+		"TEST_ROUNDS=", "TEST_TOOLS=", "TEST_LONG=", "BENCH_ROWS=", "npx ",
 		".ci/run", "make ", "docker ", "apt-get ",
 	} {
 		if strings.HasPrefix(script, prefix) {

@@ -6,14 +6,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"clientes/auth/authtest"
-	"clientes/store/postgres/postgrestest"
 )
 
 // idleAfter is when a server that nobody uses has done all that belongs to its start.
@@ -29,19 +27,11 @@ const idleAfter = 2 * time.Second
 //	floor-MB   resident memory of the idle floor
 func BenchmarkStart(b *testing.B) {
 	folder := b.TempDir()
-	program, floor := filepath.Join(folder, "clientes"), filepath.Join(folder, "floor")
-	for out, pkg := range map[string]string{program: ".", floor: "./testdata/floor"} {
-		text, err := exec.Command("go", "build", "-o", out, pkg).CombinedOutput()
-		if err != nil {
-			b.Fatalf("%v: %s", err, text)
-		}
-	}
-	for _, e := range []struct{ name, url string }{
-		{"sqlite", "sqlite:" + filepath.Join(folder, "start.db")},
-		{"postgres", postgrestest.Database(b)},
-	} {
+	program, floor := build(b, folder, "."), build(b, folder, "./testdata/floor")
+	for _, e := range benchEngines {
 		b.Run(e.name, func(b *testing.B) {
-			env := append(os.Environ(), "SECRET="+goodSecret, "DATABASE_URL="+e.url)
+			url := e.database(b)
+			env := append(os.Environ(), "SECRET="+goodSecret, "DATABASE_URL="+url)
 			migrate := exec.Command(program, "migrate")
 			migrate.Env, migrate.Dir = env, folder
 			authtest.Must(b, migrate.Run())
@@ -50,7 +40,7 @@ func BenchmarkStart(b *testing.B) {
 				cmd.Env, cmd.Dir = env, folder
 				return cmd
 			}
-			bare := func() *exec.Cmd { return exec.Command(floor, e.url) }
+			bare := func() *exec.Cmd { return exec.Command(floor, url) }
 			var ours, floors time.Duration
 			for b.Loop() {
 				ours += firstAnswer(b, serve(), nil)

@@ -132,7 +132,7 @@ var selectClientes = `
 
 // Cliente implements [store.Clientes].
 func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
-	c, err := s.together.clientes.Do(ctx, id)
+	c, err := s.reading.clientes.Do(ctx, id)
 	if err != nil {
 		return store.Cliente{}, fmt.Errorf("read cliente %d: %w", id, err)
 	}

@@ -38,7 +38,7 @@ type Store struct {
 	timeout   time.Duration // of a call, see callTimeout
 	usual     pool
 	queue     *store.Queue // in front of usual
-	together  together
+	reading   reading
 	deciding  pool          // see decide
 	undecided atomic.Bool   // the latest question of decide had no answer
 	transfers chan struct{} // as full as transfers are under way

@@ -83,7 +83,6 @@ func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err erro
 	usual.MinConns = min(usual.MinConns, usual.MaxConns)
 	usual.MinIdleConns = min(usual.MinIdleConns, usual.MaxConns)
 	s.transfers = make(chan struct{}, max(1, usual.MaxConns-1))
-	s.together = newTogether(s, int(usual.MaxConns))
 	if s.deciding.Pool, err = pgxpool.NewWithConfig(ctx, deciding); err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 				return found, send(ctx, conn, b)
 			})
 	case limit <= usualPage:
-		page, err = s.together.pages.Do(ctx, pageQuery{limit, sql, q.args})
+		page, err = s.reading.pages.Do(ctx, pageQuery{limit, sql, q.args})
 	default: // would hold up others
 		page, err = callMany(ctx, s,
 			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {

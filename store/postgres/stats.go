@@ -6,7 +6,7 @@ import "clientes/store"
 func (s *Store) Stats() store.Stats {
 	usual := s.usual.stats("usual")
 	s.queue.AddTo(&usual)
-	reads, writes := s.together.sizes(), s.writing.commits.Stats()
+	reads, writes := s.reading.sizes(), s.writing.commits.Stats()
 	stats := store.Stats{
 		Pools: []store.PoolStats{usual, s.deciding.stats("deciding")},
 		Reads: &reads, Writes: &writes,

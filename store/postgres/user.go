@@ -46,7 +46,7 @@ const selectUsers = `
 
 // User implements [store.Users].
 func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
-	u, err := s.together.users.Do(ctx, id)
+	u, err := s.reading.users.Do(ctx, id)
 	if err != nil {
 		return store.User{}, fmt.Errorf("read user %d: %w", id, err)
 	}

@@ -63,8 +63,10 @@ type writing struct {
 }
 
 func (s *Store) openLanes() {
+	conns := int(s.usual.Config().MaxConns)
+	s.reading = newReading(s, conns)
 	w := &s.writing
-	half := max(1, int(s.usual.Config().MaxConns/2))
+	half := max(1, conns/2)
 	w.creates = store.NewLanes(writeLanes, maxBatch, s.createTogether)
 	w.creates.Widen(half)
 	for i := range w.updates {

@@ -13,7 +13,7 @@ import (
 
 // Identity implements [store.Copying].
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
-	return readFirst(ctx, s, identity)
+	return decide(ctx, s, identity)
 }
 
 func identity(conn *sqlite.Conn) (store.Identity, error) {

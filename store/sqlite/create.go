@@ -73,12 +73,17 @@ func (cs *creates) take(most int) []*create {
 // CreateCliente implements [store.Clientes].
 func (s *Store) CreateCliente(ctx context.Context, by int64,
 	c store.Cliente) (store.Cliente, error) {
-	deadline := time.Now().Add(s.timeout)
+	left, err := s.enter(ctx, s.writeQueue, store.First, &s.stats.writer)
+	if err != nil {
+		return store.Cliente{}, s.outcome(err)
+	}
+	defer s.writeQueue.Leave()
+	deadline := time.Now().Add(left)
 	waiting, written := context.WithCancelCause(ctx)
 	defer written(nil)
 	n := &create{by: by, c: c, written: written}
 	s.creates.add(n)
-	w, err := take(waiting, s.timeout, s.writer, &s.stats.writer)
+	w, err := take(waiting, left, s.writer, &s.stats.writer)
 	switch waited := s.creates.remove(n); {
 	case err == nil && waited:
 		err = s.writeCreates(ctx, w, deadline, n)
@@ -186,8 +191,8 @@ func (s *Store) insertRows(conn *sqlite.Conn, rows []*create) error {
 	args := make([]any, 0, 7*len(rows))
 	args = append(args, now)
 	for _, n := range rows {
-		args = append(args, &n.c, store.SortKey(n.c.Name), store.EmailKey(n.c.Email),
-			n.c.SearchText())
+		sortKey, emailKey, searchText := n.c.Keys()
+		args = append(args, &n.c, sortKey, emailKey, searchText)
 	}
 	if err := exec(conn, createClientes[len(rows)], args...); err != nil {
 		return fmt.Errorf("insert %d clientes: %w", len(rows), err)

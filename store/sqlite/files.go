@@ -301,7 +301,7 @@ func (s *Store) connectAgain(ctx context.Context, w *writer) error {
 	}
 	conns[0].SetBusyTimeout(0)
 	w.conn = conns[0]
-	s.first <- conns[1]
+	s.deciding <- conns[1]
 	for _, conn := range conns[2:] {
 		s.readers <- conn
 	}
@@ -311,7 +311,7 @@ func (s *Store) connectAgain(ctx context.Context, w *writer) error {
 // closeAll closes all connections for the holder of the writer, or none. They are closed before
 // another is opened: SQLite would share the old index among all connections of a process.
 func (s *Store) closeAll(ctx context.Context, w *writer) error {
-	first, err := take(ctx, s.timeout, s.first, &s.stats.first)
+	deciding, err := take(ctx, s.timeout, s.deciding, &s.stats.deciding)
 	if err != nil {
 		return err
 	}
@@ -319,7 +319,7 @@ func (s *Store) closeAll(ctx context.Context, w *writer) error {
 	for len(readers) < cap(s.readers) {
 		conn, err := take(ctx, s.timeout, s.readers, &s.stats.readers)
 		if err != nil {
-			s.first <- first
+			s.deciding <- deciding
 			for _, conn := range readers {
 				s.readers <- conn
 			}
@@ -327,7 +327,7 @@ func (s *Store) closeAll(ctx context.Context, w *writer) error {
 		}
 		readers = append(readers, conn)
 	}
-	for _, conn := range append(readers, first, w.conn) {
+	for _, conn := range append(readers, deciding, w.conn) {
 		conn.Close()
 	}
 	w.conn = nil

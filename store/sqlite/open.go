@@ -39,21 +39,21 @@ const usualPage = 100
 
 // Store is a [store.Store] on one file. Use [Open] to get one.
 type Store struct {
-	now     func() time.Time
-	timeout time.Duration // of a call, see callTimeout
-	path    string
-	files   files
-	readers chan *sqlite.Conn // the free ones
-	first   chan *sqlite.Conn // one more, for calls that others wait for: see readFirst
-	writer  chan *writer      // empty while somebody uses it
-	reading *store.Queue      // in front of readers
-	writing *store.Queue      // in front of writer
-	atWork  *atomic.Bool      // the writer's
-	learned condition
-	creates creates
+	now        func() time.Time
+	timeout    time.Duration // of a call, see callTimeout
+	path       string
+	files      files
+	readers    chan *sqlite.Conn // the free ones
+	deciding   chan *sqlite.Conn // one more: see decide
+	writer     chan *writer      // empty while somebody uses it
+	readQueue  *store.Queue      // in front of readers
+	writeQueue *store.Queue      // in front of writer
+	atWork     *atomic.Bool      // the writer's
+	learned    condition
+	creates    creates
 
-	stats   struct{ readers, first, writer poolCounts }
-	batches store.BatchCounts
+	stats   struct{ readers, deciding, writer poolCounts }
+	commits store.BatchCounts
 }
 
 var _ store.Store = (*Store)(nil)
@@ -84,10 +84,10 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 		return nil, explain(path, "open "+path, err)
 	}
 	s.readers = make(chan *sqlite.Conn, len(conns)-2)
-	s.first = make(chan *sqlite.Conn, 1)
+	s.deciding = make(chan *sqlite.Conn, 1)
 	s.writer = make(chan *writer, 1)
-	s.reading = store.NewQueue(cap(s.readers), timeout, nil)
-	s.writing = store.NewQueue(writersAtOnce, timeout, nil)
+	s.readQueue = store.NewQueue(cap(s.readers), timeout, nil)
+	s.writeQueue = store.NewQueue(writersAtOnce, timeout, nil)
 	if s.now == nil {
 		clock := store.NewClock(time.Now())
 		s.now = func() time.Time { return clock.Read(time.Now()) }
@@ -95,7 +95,7 @@ func Open(ctx context.Context, url string, o store.Options) (*Store, error) {
 	w := newWriter(conns[0], s)
 	s.atWork = &w.atWork
 	s.writer <- w
-	s.first <- conns[1]
+	s.deciding <- conns[1]
 	for _, c := range conns[2:] {
 		s.readers <- c
 	}
@@ -121,7 +121,7 @@ func (s *Store) Close() error {
 		for range cap(s.readers) {
 			conns = append(conns, <-s.readers)
 		}
-		conns = append(conns, <-s.first, w.conn)
+		conns = append(conns, <-s.deciding, w.conn)
 	}
 	var errs []error
 	for _, conn := range conns {
@@ -130,7 +130,7 @@ func (s *Store) Close() error {
 		}
 	}
 	close(s.readers)
-	close(s.first)
+	close(s.deciding)
 	close(s.writer)
 	return errors.Join(errs...)
 }
@@ -272,11 +272,11 @@ func readMany[T any](ctx context.Context, s *Store, do func(*sqlite.Conn) (T, er
 // one waits for a connection only while they are opened anew.
 func readAs[T any](ctx context.Context, s *Store, rank store.Rank,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	left, err := s.enter(ctx, s.reading, rank, &s.stats.readers)
+	left, err := s.enter(ctx, s.readQueue, rank, &s.stats.readers)
 	if err != nil {
 		return v, s.outcome(err)
 	}
-	defer s.reading.Leave()
+	defer s.readQueue.Leave()
 	conn, err := take(ctx, left, s.readers, &s.stats.readers)
 	if err != nil {
 		return v, s.outcome(err)
@@ -286,15 +286,15 @@ func readAs[T any](ctx context.Context, s *Store, rank store.Rank,
 	return v, s.outcome(err)
 }
 
-// readFirst is read for questions that decide about every request: which sessions ended, whether
+// decide is read for questions that decide about every request: which sessions ended, whether
 // the store is ready. One connection is for them alone, so that they need not wait for exports.
-func readFirst[T any](ctx context.Context, s *Store,
+func decide[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	conn, err := take(ctx, s.timeout, s.first, &s.stats.first)
+	conn, err := take(ctx, s.timeout, s.deciding, &s.stats.deciding)
 	if err != nil {
 		return v, s.outcome(err)
 	}
-	defer func() { s.first <- conn }()
+	defer func() { s.deciding <- conn }()
 	v, err = do(conn)
 	return v, s.outcome(err)
 }

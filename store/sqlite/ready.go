@@ -25,7 +25,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if damage := s.learned.damage.Load(); damage != nil {
 		return *damage
 	}
-	schema, err := readFirst(ctx, s, func(conn *sqlite.Conn) (store.Schema, error) {
+	schema, err := decide(ctx, s, func(conn *sqlite.Conn) (store.Schema, error) {
 		return status(ctx, conn)
 	})
 	if err != nil {

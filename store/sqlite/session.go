@@ -41,7 +41,7 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 
 // Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
-	return readFirst(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
+	return decide(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		return sessionByID(conn, id)
 	})
 }
@@ -151,7 +151,7 @@ func (s *Store) SessionEnds(ctx context.Context, since store.Watermark, ids []st
 	if err := s.look(ctx); err != nil {
 		return store.Ends{}, s.outcome(err)
 	}
-	return readFirst(ctx, s, func(conn *sqlite.Conn) (store.Ends, error) {
+	return decide(ctx, s, func(conn *sqlite.Conn) (store.Ends, error) {
 		last, err := one(conn, scanInteger, `
 			SELECT last
 			FROM session_ends`)

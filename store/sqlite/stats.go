@@ -24,10 +24,10 @@ func (c *poolCounts) stats(name string, most, free int) store.PoolStats {
 // Stats implements [store.Store].
 func (s *Store) Stats() store.Stats {
 	readers := s.stats.readers.stats("readers", cap(s.readers), len(s.readers))
-	s.reading.AddTo(&readers)
-	deciding := s.stats.first.stats("deciding", cap(s.first), len(s.first))
+	s.readQueue.AddTo(&readers)
+	deciding := s.stats.deciding.stats("deciding", cap(s.deciding), len(s.deciding))
 	writer := s.stats.writer.stats("writer", cap(s.writer), len(s.writer))
-	s.writing.AddTo(&writer)
-	writes := s.batches.Stats()
+	s.writeQueue.AddTo(&writer)
+	writes := s.commits.Stats()
 	return store.Stats{Pools: []store.PoolStats{readers, deciding, writer}, Writes: &writes}
 }

@@ -69,7 +69,7 @@ func TestPoolsCountThoseWhoWait(t *testing.T) {
 func TestStatsOfEachPool(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
-	w, reader, first := <-s.writer, <-s.readers, <-s.first
+	w, reader, deciding := <-s.writer, <-s.readers, <-s.deciding
 	for name, want := range map[string]int{
 		"writer": 0, "deciding": 0, "readers": cap(s.readers) - 1,
 	} {
@@ -77,7 +77,7 @@ func TestStatsOfEachPool(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-	s.first <- first
+	s.deciding <- deciding
 	s.readers <- reader
 	s.writer <- w
 	taken := func(name string) int64 { return s.poolNamed(t, name).Taken }

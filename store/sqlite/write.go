@@ -59,11 +59,11 @@ func newWriter(conn *sqlite.Conn, s *Store) *writer {
 // to others, too, and a slow do keeps them all waiting.
 func write[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	left, err := s.enter(ctx, s.writing, store.First, &s.stats.writer)
+	left, err := s.enter(ctx, s.writeQueue, store.First, &s.stats.writer)
 	if err != nil {
 		return v, s.outcome(err)
 	}
-	defer s.writing.Leave()
+	defer s.writeQueue.Leave()
 	return writeWithin(ctx, s, left, do)
 }
 
@@ -90,11 +90,11 @@ func do(ctx context.Context, s *Store, f func(*sqlite.Conn) error) error {
 // who have not written yet.
 func writeAlone[T any](ctx context.Context, s *Store,
 	do func(*sqlite.Conn) (T, error)) (v T, err error) {
-	left, err := s.enter(ctx, s.writing, store.Many, &s.stats.writer)
+	left, err := s.enter(ctx, s.writeQueue, store.Many, &s.stats.writer)
 	if err != nil {
 		return v, s.outcome(err)
 	}
-	defer s.writing.Leave()
+	defer s.writeQueue.Leave()
 	deadline := time.Now().Add(left)
 	w, err := take(ctx, left, s.writer, &s.stats.writer)
 	if err != nil {
@@ -275,7 +275,7 @@ func (w *writer) commitTransaction() error {
 		w.rollback()
 		return err
 	case changed:
-		w.store.batches.Add(w.open.size)
+		w.store.commits.Add(w.open.size)
 		return w.store.kept(w.conn)
 	}
 	return nil

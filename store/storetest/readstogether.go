@@ -132,7 +132,7 @@ func ReadsSeeWrites(t *testing.T, st store.Store) {
 	}
 	for i, id := range ids {
 		writing.Go(func() {
-			for n := range rounds / writers {
+			for n := range max(1, rounds/writers) {
 				if err := writeThenRead(t.Context(), st, id, i, fmt.Sprint(n+1)); err != nil {
 					t.Error(err)
 					return

@@ -125,7 +125,7 @@ func newCluster(settings ...string) (*Cluster, error) {
 }
 
 // initialised returns the files that initdb makes, without a server. Every cluster begins as a copy
-// of them, because initdb takes most of a second and a copy a twentieth of it.
+// of them, because a copy takes far less time than initdb.
 var initialised = sync.OnceValues(func() (*Cluster, error) {
 	c, err := newFolder(false)
 	if err != nil {

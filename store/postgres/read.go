@@ -28,8 +28,8 @@ const (
 	maxPagesTogether = 16
 )
 
-// together are the lanes of the reads that share trips.
-type together struct {
+// reading is what reads need to share trips.
+type reading struct {
 	clientes *store.Lanes[int64, store.Cliente]
 	users    *store.Lanes[int64, store.User]
 	sessions *store.Lanes[string, store.Session]
@@ -43,9 +43,9 @@ type pageQuery struct {
 	args  []any
 }
 
-// newTogether returns lanes for a pool of that many connections.
-func newTogether(s *Store, conns int) together {
-	return together{
+// newReading returns lanes for a pool of that many connections.
+func newReading(s *Store, conns int) reading {
+	return reading{
 		clientes: lanes(conns, maxTogether, readByKey(s, toCliente,
 			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
 		users: lanes(conns, maxTogether, readByKey(s, toUser,
@@ -65,8 +65,8 @@ func lanes[In, Out any](conns, most int,
 }
 
 // sizes returns how many calls shared the reads.
-func (t *together) sizes() store.BatchStats {
-	return t.clientes.Sizes().Add(t.users.Sizes()).Add(t.sessions.Sizes()).Add(t.pages.Sizes())
+func (r *reading) sizes() store.BatchStats {
+	return r.clientes.Sizes().Add(r.users.Sizes()).Add(r.sessions.Sizes()).Add(r.pages.Sizes())
 }
 
 // readByKey returns what reads rows by their key, which is unique. The statement sql ends in the
