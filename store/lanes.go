@@ -20,16 +20,19 @@ import (
 // buys is shown by BenchmarkReadsTogether of package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
-	lanes int // usually
-	wide  int // see Widen
-	most  int // calls in a batch
+	lanes int           // usually
+	wide  int           // see Widen
+	most  int           // calls in a batch
+	wait  time.Duration // see Limit
+	late  error         // see Limit
 	sizes BatchCounts
 
 	mu       sync.Mutex
 	busy     int
-	begun    time.Time // when a lane last began to serve
-	waiting  []*SharedCall[In, Out]
-	watching bool // a timer runs that calls open
+	begun    time.Time              // when a lane last began to serve
+	waiting  []*SharedCall[In, Out] // the oldest first
+	watching bool                   // a timer runs that calls open
+	limiting bool                   // a timer runs that calls refuseLate
 }
 
 // SharedCall is the part of one caller in a batch. Who serves the batch sets Out and Err.
@@ -39,6 +42,7 @@ type SharedCall[In, Out any] struct {
 	Err error
 
 	ctx   context.Context
+	since time.Time               // when it began to wait
 	alone [1]*SharedCall[In, Out] // the batch of this call alone, without an allocation
 	done  chan struct{}           // closed when Out and Err are final; nil if it need not wait
 }
@@ -60,6 +64,11 @@ func NewLanes[In, Out any](lanes, most int,
 // serve for slowStart. Then they do not wait for a processor, but for a slow line or for a dead
 // one, and few lanes would hold up everybody. It must be called before Do.
 func (l *Lanes[In, Out]) Widen(lanes int) { l.wide = max(l.lanes, lanes) }
+
+// Limit lets no call wait for a lane for longer than that. It has the error late instead. A lane
+// lasts as long as its batch, and while the database is down each batch waits for it in vain, so
+// those behind it would wait many times as long. Limit must be called before Do.
+func (l *Lanes[In, Out]) Limit(wait time.Duration, late error) { l.wait, l.late = wait, late }
 
 // Sizes returns how many calls the batches have had.
 func (l *Lanes[In, Out]) Sizes() BatchStats { return l.sizes.Stats() }
@@ -107,9 +116,10 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err err
 	case len(l.waiting) >= maxWaiting && RankOf(c.ctx, Many) != Insisting:
 		return now, ErrOverloaded
 	}
-	c.done = make(chan struct{})
+	c.since, c.done = now, make(chan struct{})
 	l.waiting = append(l.waiting, c)
 	l.watch(now)
+	l.limit(now)
 	return now, nil
 }
 
@@ -138,6 +148,32 @@ func (l *Lanes[In, Out]) open() {
 		l.serveWaiting(now)
 	}
 	l.watch(now)
+}
+
+// limit has refuseLate called when the oldest call has waited for too long. One timer for all costs
+// less than one for each.
+func (l *Lanes[In, Out]) limit(now time.Time) {
+	if l.wait > 0 && !l.limiting && len(l.waiting) > 0 {
+		l.limiting = true
+		time.AfterFunc(l.wait-now.Sub(l.waiting[0].since), l.refuseLate)
+	}
+}
+
+// refuseLate refuses those who have waited for too long.
+func (l *Lanes[In, Out]) refuseLate() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limiting = false
+	now := time.Now()
+	n := 0
+	for n < len(l.waiting) && now.Sub(l.waiting[n].since) >= l.wait {
+		c := l.waiting[n]
+		c.Err = l.late
+		close(c.done)
+		n++
+	}
+	l.waiting = slices.Delete(l.waiting, 0, n)
+	l.limit(now)
 }
 
 // leave forgets a call that waits, unless a batch has taken it.

@@ -218,6 +218,29 @@ func TestStuckLanesHoldUpNobodyElse(t *testing.T) {
 	})
 }
 
+// While each batch lasts as long as a call may, nobody waits for several of them.
+func TestNobodyWaitsForALaneForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		errLate := errors.New("late")
+		g := newGate(1, 2)
+		g.lanes.Limit(time.Second, errLate)
+		g.ask(t.Context(), t, 0, nil)
+		g.ask(t.Context(), t, 1, nil)
+		g.ask(t.Context(), t, 2, nil)
+		g.ask(t.Context(), t, 3, errLate)
+		time.Sleep(time.Second / 2)
+		g.ask(t.Context(), t, 4, errLate)
+		g.pass(1)
+		time.Sleep(3 * time.Second / 4) // the others are in a batch, and may take their time
+		g.ask(t.Context(), t, 5, nil)
+		time.Sleep(3 * time.Second / 4)
+		g.pass(2)
+		g.calls.Wait()
+		g.want(t, []int{0}, []int{1, 2}, []int{5})
+	})
+}
+
 // A batch goes before others as the highest of its members would alone. Those who insist find room.
 func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
 	t.Parallel()

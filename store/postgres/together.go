@@ -46,21 +46,22 @@ type pageQuery struct {
 // newTogether returns lanes for a pool of that many connections.
 func newTogether(s *Store, conns int) together {
 	return together{
-		clientes: lanes(conns, maxTogether, readByKey(s, toCliente,
+		clientes: lanes(s, conns, maxTogether, readByKey(s, toCliente,
 			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
-		users: lanes(conns, maxTogether, readByKey(s, toUser,
+		users: lanes(s, conns, maxTogether, readByKey(s, toUser,
 			func(u *store.User) int64 { return u.ID }, selectUsers)),
-		sessions: lanes(conns, maxTogether, readByKey(s, toSession,
+		sessions: lanes(s, conns, maxTogether, readByKey(s, toSession,
 			func(n *store.Session) string { return n.ID }, selectSessions)),
-		pages: lanes(conns, maxPagesTogether, s.readPages),
+		pages: lanes(s, conns, maxPagesTogether, s.readPages),
 	}
 }
 
 // lanes returns as many lanes as there are processors, and never more than connections.
-func lanes[In, Out any](conns, most int,
+func lanes[In, Out any](s *Store, conns, most int,
 	serve func(context.Context, []*store.SharedCall[In, Out])) *store.Lanes[In, Out] {
 	l := store.NewLanes(min(runtime.GOMAXPROCS(0), conns), most, serve)
 	l.Widen(conns)
+	l.Limit(s.timeout, noneFree(s.timeout))
 	return l
 }
 

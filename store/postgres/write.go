@@ -67,11 +67,14 @@ func (s *Store) openLanes() {
 	half := max(1, int(s.usual.Config().MaxConns/2))
 	w.creates = store.NewLanes(writeLanes, maxBatch, s.createTogether)
 	w.creates.Widen(half)
+	w.creates.Limit(s.timeout, noneFree(s.timeout))
 	for i := range w.updates {
 		w.updates[i] = store.NewLanes(1, maxBatch, s.updateTogether)
+		w.updates[i].Limit(s.timeout, noneFree(s.timeout))
 	}
 	w.ends = store.NewLanes(writeLanes, maxBatch, s.endTogether)
 	w.ends.Widen(half)
+	w.ends.Limit(s.timeout, noneFree(s.timeout))
 	w.locked = make(chan struct{}, half)
 }
 
