@@ -104,7 +104,8 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 	}
 }
 
-// readPages reads pages, each with a statement of its own.
+// readPages reads pages, each with a statement of its own. If the server refuses one of them, all
+// have errAlone: their callers read them alone.
 func (s *Store) readPages(ctx context.Context,
 	calls []*store.SharedCall[pageQuery, []store.Cliente]) {
 	if len(calls) == 1 {
@@ -122,6 +123,9 @@ func (s *Store) readPages(ctx context.Context,
 		}
 		return send(ctx, conn, b)
 	}))
+	if isRefusal(err) {
+		err = errAlone
+	}
 	for _, c := range calls {
 		c.Err = err
 	}
