@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Lanes lets calls of one kind that wait at the same moment share a trip to the database. There is
-// no timer and no delay. A free lane serves its caller in the caller's own goroutine, which costs
-// next to nothing (BenchmarkLanes), so a single caller is as fast as without lanes. A caller who
-// finds no free lane waits. The next lane that becomes free takes all who wait as one batch.
+// Lanes lets calls of one kind that wait at the same moment share a trip to the database. No call
+// waits for others to join it. A free lane serves its caller in the caller's own goroutine, which
+// costs next to nothing (BenchmarkLanes), so a single caller is as fast as without lanes. A caller
+// who finds no free lane waits. The next lane that becomes free takes all who wait as one batch.
 //
 // A batch begins after its callers came, so each of them sees what was written before it asked.
 //
@@ -20,15 +20,19 @@ import (
 // they buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
-	lanes int // usually
-	wide  int // see Widen
-	most  int // calls in a batch
+	lanes int           // usually
+	wide  int           // see Widen
+	most  int           // calls in a batch
+	wait  time.Duration // see Limit
+	late  error         // see Limit
 	sizes BatchCounts
 
-	mu      sync.Mutex
-	busy    int
-	begun   time.Time // when a lane last began to serve
-	waiting []*SharedCall[In, Out]
+	mu       sync.Mutex
+	busy     int
+	begun    time.Time              // when a lane last began to serve
+	waiting  []*SharedCall[In, Out] // the oldest first
+	watching bool                   // a timer runs that calls open
+	limiting bool                   // a timer runs that calls refuseLate
 }
 
 // SharedCall is the part of one caller in a batch. Who serves the batch sets Out and Err.
@@ -38,6 +42,7 @@ type SharedCall[In, Out any] struct {
 	Err error
 
 	ctx   context.Context
+	since time.Time               // when it began to wait
 	alone [1]*SharedCall[In, Out] // the batch of this call alone, without an allocation
 	done  chan struct{}           // closed when Out and Err are final; nil if it need not wait
 }
@@ -55,10 +60,15 @@ func NewLanes[In, Out any](lanes, most int,
 	return &Lanes[In, Out]{serve: serve, lanes: lanes, wide: lanes, most: most}
 }
 
-// Widen lets there be up to so many lanes. One more opens for a caller if none has begun to serve
-// for widenAfter. Then they do not wait for a processor, but for a slow line or for a dead one, and
-// few lanes would hold up everybody. It must be called before Do.
+// Widen lets there be up to so many lanes. One more opens for those who wait if none has begun to
+// serve for widenAfter. Then they do not wait for a processor, but for a slow line or for a dead
+// one, and few lanes would hold up everybody. It must be called before Do.
 func (l *Lanes[In, Out]) Widen(lanes int) { l.wide = max(l.lanes, lanes) }
+
+// Limit lets no call wait for a lane for longer than that. It has the error late instead. A lane
+// lasts as long as its batch, and while the database is down each batch waits for it in vain, so
+// those behind it would wait many times as long. Limit must be called before Do.
+func (l *Lanes[In, Out]) Limit(wait time.Duration, late error) { l.wait, l.late = wait, late }
 
 // Sizes returns how many calls the batches have had.
 func (l *Lanes[In, Out]) Sizes() BatchStats { return l.sizes.Stats() }
@@ -73,11 +83,11 @@ func (l *Lanes[In, Out]) Do(ctx context.Context, in In) (out Out, err error) {
 		return out, err
 	}
 	c := &SharedCall[In, Out]{In: in, ctx: ctx}
-	waits, err := l.enter(c)
+	begun, err := l.enter(c)
 	switch {
 	case err != nil:
 		return out, err
-	case waits:
+	case c.done != nil:
 		select {
 		case <-c.done:
 		case <-ctx.Done():
@@ -85,7 +95,7 @@ func (l *Lanes[In, Out]) Do(ctx context.Context, in In) (out Out, err error) {
 			return out, ctx.Err()
 		}
 	default:
-		l.serveAlone(c)
+		l.serveAlone(c, begun)
 	}
 	if c.Err != nil {
 		return out, c.Err
@@ -93,21 +103,77 @@ func (l *Lanes[In, Out]) Do(ctx context.Context, in In) (out Out, err error) {
 	return c.Out, nil
 }
 
-// enter takes a lane for the call, or lets it wait for one.
-func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (waits bool, err error) {
+// enter takes a lane for the call and returns when it begins to serve, or lets the call wait.
+func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch now := time.Now(); {
-	case l.busy < l.lanes || l.busy < l.wide && now.Sub(l.begun) >= widenAfter:
+	now := time.Now()
+	switch {
+	case l.busy < l.lanes || l.mayOpen(now):
 		l.busy++
 		l.begun = now
-		return false, nil
+		return now, nil
 	case len(l.waiting) >= maxWaiting && RankOf(c.ctx, Many) != Insisting:
-		return false, ErrOverloaded
+		return now, ErrOverloaded
 	}
-	c.done = make(chan struct{})
+	c.since, c.done = now, make(chan struct{})
 	l.waiting = append(l.waiting, c)
-	return true, nil
+	l.watch(now)
+	l.limit(now)
+	return now, nil
+}
+
+// mayOpen reports whether one lane more may open besides the usual ones.
+func (l *Lanes[In, Out]) mayOpen(now time.Time) bool {
+	return l.busy < l.wide && now.Sub(l.begun) >= widenAfter
+}
+
+// watch has open called when another lane may open for those who wait. Nobody else may come, and
+// those who serve may wait for a dead line.
+func (l *Lanes[In, Out]) watch(now time.Time) {
+	if !l.watching && len(l.waiting) > 0 && l.busy < l.wide {
+		l.watching = true
+		time.AfterFunc(widenAfter-now.Sub(l.begun), l.open)
+	}
+}
+
+// open opens one lane more if it may.
+func (l *Lanes[In, Out]) open() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watching = false
+	now := time.Now()
+	if len(l.waiting) > 0 && l.mayOpen(now) {
+		l.busy++
+		l.serveWaiting(now)
+	}
+	l.watch(now)
+}
+
+// limit has refuseLate called when the oldest call has waited for too long. One timer for all costs
+// less than one for each.
+func (l *Lanes[In, Out]) limit(now time.Time) {
+	if l.wait > 0 && !l.limiting && len(l.waiting) > 0 {
+		l.limiting = true
+		time.AfterFunc(l.wait-now.Sub(l.waiting[0].since), l.refuseLate)
+	}
+}
+
+// refuseLate refuses those who have waited for too long.
+func (l *Lanes[In, Out]) refuseLate() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limiting = false
+	now := time.Now()
+	n := 0
+	for n < len(l.waiting) && now.Sub(l.waiting[n].since) >= l.wait {
+		c := l.waiting[n]
+		c.Err = l.late
+		close(c.done)
+		n++
+	}
+	l.waiting = slices.Delete(l.waiting, 0, n)
+	l.limit(now)
 }
 
 // leave forgets a call that waits, unless a batch has taken it.
@@ -120,15 +186,15 @@ func (l *Lanes[In, Out]) leave(c *SharedCall[In, Out]) {
 }
 
 // serveAlone serves a call that need not wait.
-func (l *Lanes[In, Out]) serveAlone(c *SharedCall[In, Out]) {
-	defer l.next()
+func (l *Lanes[In, Out]) serveAlone(c *SharedCall[In, Out], begun time.Time) {
+	defer l.next(begun)
 	c.alone[0] = c
 	l.sizes.Add(1)
 	l.serve(c.ctx, c.alone[:])
 }
 
 // serveTogether serves calls that have waited.
-func (l *Lanes[In, Out]) serveTogether(calls []*SharedCall[In, Out]) {
+func (l *Lanes[In, Out]) serveTogether(calls []*SharedCall[In, Out], begun time.Time) {
 	served := false
 	defer func() { // deferred, because serve may panic or end its goroutine
 		if !served {
@@ -137,40 +203,51 @@ func (l *Lanes[In, Out]) serveTogether(calls []*SharedCall[In, Out]) {
 				c.Err = lost
 			}
 		}
-		l.next()
+		l.next(begun)
 		for _, c := range calls {
 			close(c.done)
 		}
 	}()
 	ctx := calls[0].ctx
 	if len(calls) > 1 {
-		rank := Many
-		for _, c := range calls {
-			rank = RankOf(c.ctx, rank)
-		}
-		ctx = WithRank(context.Background(), rank)
+		ctx = WithRank(context.Background(), highestRank(calls))
 	}
 	l.sizes.Add(len(calls))
 	l.serve(ctx, calls)
 	served = true
 }
 
-// next lets those who wait have the lane whose batch is over, or makes it free. They are served in
-// a goroutine of their own: each of their callers may leave, and the last one has his answer.
-func (l *Lanes[In, Out]) next() {
+// highestRank returns that of the contexts of the calls: who insists must not be refused because of
+// those who share the trip.
+func highestRank[In, Out any](calls []*SharedCall[In, Out]) (highest Rank) {
+	for _, c := range calls {
+		highest = RankOf(c.ctx, highest)
+	}
+	return highest
+}
+
+// next lets those who wait have the lane whose batch is over, or makes it free.
+func (l *Lanes[In, Out]) next(begun time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	// A lane that was opened besides the usual ones ends when they are quick again. The next one
-	// that becomes free takes those who wait.
-	quick := l.busy > l.lanes && now.Sub(l.begun) < widenAfter
-	n := min(len(l.waiting), l.most)
-	if n == 0 || quick {
+	// A lane that was opened besides the usual ones ends when others are quick again: one of them
+	// has begun since this one did. The next one that becomes free takes those who wait.
+	quick := l.busy > l.lanes && !l.begun.Equal(begun) && now.Sub(l.begun) < widenAfter
+	if len(l.waiting) == 0 || quick {
 		l.busy--
+		l.watch(now)
 		return
 	}
+	l.serveWaiting(now)
+}
+
+// serveWaiting gives a lane to those who wait. They are served in a goroutine of their own: each of
+// their callers may leave, and who had the lane before has an answer to give.
+func (l *Lanes[In, Out]) serveWaiting(now time.Time) {
+	n := min(len(l.waiting), l.most)
 	calls := slices.Clone(l.waiting[:n])
 	l.waiting = slices.Delete(l.waiting, 0, n)
 	l.begun = now
-	go l.serveTogether(calls)
+	go l.serveTogether(calls, now)
 }

@@ -200,24 +200,118 @@ func TestSlowLanesBecomeMore(t *testing.T) {
 		g.ask(t.Context(), t, 0, nil)
 		g.ask(t.Context(), t, 1, nil)
 		time.Sleep(time.Second)
+		synctest.Wait() // it has a lane although nobody came after it
+		g.want(t, []int{0}, []int{1})
 		g.ask(t.Context(), t, 2, nil)
-		g.want(t, []int{0}, []int{2})
-		g.ask(t.Context(), t, 3, nil) // one has just begun
+		g.ask(t.Context(), t, 3, nil) // there are as many as there may be
 		time.Sleep(time.Second)
 		g.ask(t.Context(), t, 4, nil)
-		time.Sleep(time.Second)
-		g.ask(t.Context(), t, 5, nil) // there are as many as there may be
-		g.want(t, []int{0}, []int{2}, []int{4})
+		g.want(t, []int{0}, []int{1}, []int{2})
 		g.pass(1) // takes those who wait, as it takes long
-		g.want(t, []int{0}, []int{2}, []int{4}, []int{1, 3, 5})
-		g.ask(t.Context(), t, 6, nil)
+		g.want(t, []int{0}, []int{1}, []int{2}, []int{3, 4})
+		g.ask(t.Context(), t, 5, nil)
 		g.pass(2) // they close
-		g.want(t, []int{0}, []int{2}, []int{4}, []int{1, 3, 5})
+		g.want(t, []int{0}, []int{1}, []int{2}, []int{3, 4})
 		g.pass(1)
-		g.want(t, []int{0}, []int{2}, []int{4}, []int{1, 3, 5}, []int{6})
-		g.ask(t.Context(), t, 7, nil)
+		g.want(t, []int{0}, []int{1}, []int{2}, []int{3, 4}, []int{5})
+		g.ask(t.Context(), t, 6, nil)
 		g.pass(2)
 		g.calls.Wait()
+	})
+}
+
+// While the usual lanes are stuck on dead lines, those that open besides them serve everybody.
+func TestStuckLanesHoldUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const stuck, well = 2, 1000
+		answer := make(chan struct{})
+		lanes := store.NewLanes(stuck, 64, func(_ context.Context, calls []*call) {
+			if calls[0].In < stuck {
+				<-answer
+			}
+			time.Sleep(time.Millisecond)
+		})
+		lanes.Widen(16)
+		var calls sync.WaitGroup
+		var longest atomic.Int64
+		for in := range stuck + well {
+			calls.Go(func() {
+				start := time.Now()
+				if _, err := lanes.Do(t.Context(), in); err != nil {
+					t.Error(err)
+				}
+				if in >= stuck {
+					longest.Store(max(longest.Load(), int64(time.Since(start))))
+				}
+			})
+			synctest.Wait()
+			if in >= stuck {
+				time.Sleep(time.Millisecond / 2)
+			}
+		}
+		time.Sleep(time.Second)
+		close(answer)
+		calls.Wait()
+		if d := time.Duration(longest.Load()); d > 20*time.Millisecond {
+			t.Errorf("one waited for %v", d)
+		}
+	})
+}
+
+// While each batch lasts as long as a call may, nobody waits for several of them.
+func TestNobodyWaitsForALaneForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		errLate := errors.New("late")
+		g := newGate(1, 2)
+		g.lanes.Limit(time.Second, errLate)
+		g.ask(t.Context(), t, 0, nil)
+		g.ask(t.Context(), t, 1, nil)
+		g.ask(t.Context(), t, 2, nil)
+		g.ask(t.Context(), t, 3, errLate)
+		time.Sleep(time.Second / 2)
+		g.ask(t.Context(), t, 4, errLate)
+		g.pass(1)
+		time.Sleep(3 * time.Second / 4) // the others are in a batch, and may take their time
+		g.ask(t.Context(), t, 5, nil)
+		time.Sleep(3 * time.Second / 4)
+		g.pass(2)
+		g.calls.Wait()
+		g.want(t, []int{0}, []int{1, 2}, []int{5})
+	})
+}
+
+// A batch goes before others as the highest of its members would alone. Those who insist find room.
+func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ranks []store.Rank
+		open := make(chan struct{})
+		lanes := store.NewLanes(1, 100, func(ctx context.Context, _ []*call) {
+			ranks = append(ranks, store.RankOf(ctx, store.Single))
+			<-open
+		})
+		var calls sync.WaitGroup
+		ask := func(ctx context.Context, want error) {
+			calls.Go(func() {
+				if _, err := lanes.Do(ctx, 1); !errors.Is(err, want) {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			})
+			synctest.Wait()
+		}
+		for range 1 + 1024 {
+			ask(t.Context(), nil)
+		}
+		ask(t.Context(), store.ErrOverloaded)
+		ask(store.WithRank(t.Context(), store.Insisting), nil)
+		close(open)
+		calls.Wait()
+		want := append(slices.Repeat([]store.Rank{store.Single}, 11), store.Insisting)
+		if !slices.Equal(ranks, want) {
+			t.Errorf("got %v, want %v", ranks, want)
+		}
 	})
 }
 

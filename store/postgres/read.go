@@ -46,21 +46,22 @@ type pageQuery struct {
 // newReading returns lanes for a pool of that many connections.
 func newReading(s *Store, conns int) reading {
 	return reading{
-		clientes: lanes(conns, maxTogether, readByKey(s, toCliente,
+		clientes: lanes(s, conns, maxTogether, readByKey(s, toCliente,
 			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
-		users: lanes(conns, maxTogether, readByKey(s, toUser,
+		users: lanes(s, conns, maxTogether, readByKey(s, toUser,
 			func(u *store.User) int64 { return u.ID }, selectUsers)),
-		sessions: lanes(conns, maxTogether, readByKey(s, toSession,
+		sessions: lanes(s, conns, maxTogether, readByKey(s, toSession,
 			func(n *store.Session) string { return n.ID }, selectSessions)),
-		pages: lanes(conns, maxPagesTogether, s.readPages),
+		pages: lanes(s, conns, maxPagesTogether, s.readPages),
 	}
 }
 
 // lanes returns as many lanes as there are processors, and never more than connections.
-func lanes[In, Out any](conns, most int,
+func lanes[In, Out any](s *Store, conns, most int,
 	serve func(context.Context, []*store.SharedCall[In, Out])) *store.Lanes[In, Out] {
 	l := store.NewLanes(min(runtime.GOMAXPROCS(0), conns), most, serve)
 	l.Widen(conns)
+	l.Limit(s.timeout, noneFree(s.timeout))
 	return l
 }
 
@@ -103,7 +104,8 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 	}
 }
 
-// readPages reads pages, each with a statement of its own.
+// readPages reads pages, each with a statement of its own. If the server refuses one of them, all
+// have errAlone: their callers read them alone.
 func (s *Store) readPages(ctx context.Context,
 	calls []*store.SharedCall[pageQuery, []store.Cliente]) {
 	if len(calls) == 1 {
@@ -121,6 +123,9 @@ func (s *Store) readPages(ctx context.Context,
 		}
 		return send(ctx, conn, b)
 	}))
+	if isRefusal(err) {
+		err = errAlone
+	}
 	for _, c := range calls {
 		c.Err = err
 	}

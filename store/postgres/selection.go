@@ -22,6 +22,9 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 		WHERE ` + q.where + `
 		ORDER BY ` + q.order + `
 		LIMIT ` + strconv.Itoa(limit)
+	alone := func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
+		return list(ctx, conn, newPage(limit), toCliente, sql, q.args...)
+	}
 	var page []store.Cliente
 	var err error
 	switch {
@@ -35,11 +38,11 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 			})
 	case limit <= usualPage:
 		page, err = s.reading.pages.Do(ctx, pageQuery{limit, sql, q.args})
+		if err == errAlone {
+			page, err = callMany(ctx, s, alone)
+		}
 	default: // would hold up others
-		page, err = callMany(ctx, s,
-			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
-				return list(ctx, conn, newPage(limit), toCliente, sql, q.args...)
-			})
+		page, err = callMany(ctx, s, alone)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list clientes after %d: %w", after.ID, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -91,6 +92,35 @@ func TestASilentLineCostsOneCaller(t *testing.T) {
 	eventually(t, "it answers", func() bool { return ask(t, s, "SELECT") == nil })
 	if n := s.usual.Stat().NewConnsCount() - before; n >= idle {
 		t.Errorf("%d new connections for one caller", n)
+	}
+}
+
+// While the server is silent, those who change one record do not wait for each other's time to end.
+func TestUpdatesDoNotQueueUpOverASilentLine(t *testing.T) {
+	t.Parallel()
+	const timeout = time.Second
+	s, cable := openThroughCable(t, 2, timeout)
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cable.Cut(postgrestest.Silent)
+	var longest atomic.Int64
+	var updates sync.WaitGroup
+	for range 8 * maxBatch {
+		updates.Go(func() {
+			start := time.Now()
+			_, err := s.UpdateCliente(t.Context(), 0, c.ID,
+				func(c store.Cliente) (store.Cliente, error) { return c, nil })
+			if !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("got %v", err)
+			}
+			longest.Store(max(longest.Load(), int64(time.Since(start))))
+		})
+	}
+	updates.Wait()
+	if d := time.Duration(longest.Load()); d > 3*timeout {
+		t.Errorf("one waited for %v", d)
 	}
 }
 

@@ -43,8 +43,8 @@ const (
 )
 
 var (
-	// errAlone is the outcome of a writer who is to write alone.
-	errAlone = errors.New("to be written alone")
+	// errAlone is the outcome of a writer who is to write alone, and of a reader likewise.
+	errAlone = errors.New("to be done alone")
 
 	// errLocked is errAlone for one who has to wait for a lock of another transaction.
 	errLocked = errors.New("to be written alone when a lock is free")
@@ -69,11 +69,14 @@ func (s *Store) openLanes() {
 	half := max(1, conns/2)
 	w.creates = store.NewLanes(writeLanes, maxBatch, s.createTogether)
 	w.creates.Widen(half)
+	w.creates.Limit(s.timeout, noneFree(s.timeout))
 	for i := range w.updates {
 		w.updates[i] = store.NewLanes(1, maxBatch, s.updateTogether)
+		w.updates[i].Limit(s.timeout, noneFree(s.timeout))
 	}
 	w.ends = store.NewLanes(writeLanes, maxBatch, s.endTogether)
 	w.ends.Widen(half)
+	w.ends.Limit(s.timeout, noneFree(s.timeout))
 	w.locked = make(chan struct{}, half)
 }
 
@@ -129,10 +132,10 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 		return
 	}
 	var pg *pgconn.PgError
-	switch refused := errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR"; {
-	case refused && len(calls) > 1:
+	switch {
+	case isRefusal(err) && len(calls) > 1:
 		err = errAlone // one of them may be the reason
-	case refused && pg.Code == codeLockTimeout:
+	case errors.As(err, &pg) && pg.Code == codeLockTimeout:
 		err = errLocked
 	}
 	// Where the connection broke, nobody knows what became of the commit, and nothing may be
@@ -140,6 +143,12 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 	for _, c := range calls {
 		c.Err = err
 	}
+}
+
+// isRefusal reports whether the server has refused a statement, and goes on with the connection.
+func isRefusal(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR"
 }
 
 // newCliente is a record to be created.

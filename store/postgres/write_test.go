@@ -132,6 +132,30 @@ func TestARefusedBatchIsWrittenAlone(t *testing.T) {
 	}
 }
 
+// A page that the server refuses is no reason to refuse those that share its trip.
+func TestARefusedPageIsReadAlone(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads sync.WaitGroup
+	for i := range 100 {
+		reads.Go(func() {
+			after := store.Position{Name: "a", ID: 1}
+			if i%10 == 0 {
+				after.Name = "\x00"
+			}
+			got, err := s.Clientes(t.Context(), store.Selection{Sort: store.ByName}, after, 20)
+			if (err != nil) != (i%10 == 0) || err == nil && (len(got) != 1 || got[0] != c) {
+				t.Errorf("%d: got %v, %v", i, got, err)
+			}
+		})
+	}
+	reads.Wait()
+}
+
 // Each of those who update with others has its own outcome. Those who change one record take turns.
 func TestUpdatesShareACommit(t *testing.T) {
 	t.Parallel()

@@ -111,8 +111,12 @@ func (n *create) outcome(waiting context.Context) error {
 	return n.err
 }
 
+// errLostCreate is the outcome of creates whose writer panicked or ended its goroutine.
+var errLostCreate = errors.New("the write was lost")
+
 // writeCreates writes n and those that wait by now, and releases the writer.
-func (s *Store) writeCreates(ctx context.Context, w *writer, deadline time.Time, n *create) error {
+func (s *Store) writeCreates(ctx context.Context, w *writer, deadline time.Time,
+	n *create) (err error) {
 	b, err := w.begin(ctx, deadline)
 	if err != nil {
 		s.writer <- w
@@ -121,18 +125,22 @@ func (s *Store) writeCreates(ctx context.Context, w *writer, deadline time.Time,
 	all := append([]*create{n}, s.creates.take(maxBatch-b.size)...)
 	b.size += len(all) - 1
 	b.full = b.size == maxBatch
-	err = w.savepoint(func() error { return s.insertCreates(w.conn, all) })
-	for _, n := range all {
-		if err != nil {
-			n.err = err
+	err = errLostCreate
+	defer func() { // also after a panic, or everybody would wait for the writer
+		for _, other := range all {
+			if err != nil {
+				other.err = err
+			}
+			other.batch = b
+			other.written(errWritten)
 		}
-		n.batch = b
-		n.written(errWritten)
-	}
-	if failed := s.finish(w, b); failed != nil {
-		return fmt.Errorf("commit: %w", failed)
-	}
-	return n.err
+		err = n.err
+		if failed := s.finish(w, b); failed != nil {
+			err = fmt.Errorf("commit: %w", failed)
+		}
+	}()
+	err = w.savepoint(func() error { return s.insertCreates(w.conn, all) })
+	return err
 }
 
 // insertCreates writes new records. If one of those in a statement has an email that another record

@@ -152,3 +152,40 @@ func BenchmarkCreatesTogether(b *testing.B) {
 		})
 	}
 }
+
+// A panic reaches the create that writes. Those that it writes have an error, and the next ones the
+// writer.
+func TestAPanicOfACreateHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	now := s.now
+	s.now = func() time.Time { panic("broken") }
+	w := <-s.writer
+	var panics, errs atomic.Int64
+	var creates sync.WaitGroup
+	for range 3 {
+		creates.Go(func() {
+			defer func() {
+				if recover() != nil {
+					panics.Add(1)
+				}
+			}()
+			if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"}); err != nil {
+				errs.Add(1)
+			}
+		})
+	}
+	for s.stats.writer.waiting.Load() < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	s.writer <- w
+	creates.Wait()
+	if panics.Load() != 1 || errs.Load() != 2 {
+		t.Errorf("%d panics and %d errors", panics.Load(), errs.Load())
+	}
+	s.now = now
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+	if err != nil || c.ID != 1 {
+		t.Errorf("the next one: %+v, %v", c, err)
+	}
+}
