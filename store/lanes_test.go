@@ -282,39 +282,6 @@ func TestNobodyWaitsForALaneForLong(t *testing.T) {
 	})
 }
 
-// A batch goes before others as the highest of its members would alone. Those who insist find room.
-func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var ranks []store.Rank
-		open := make(chan struct{})
-		lanes := store.NewLanes(1, 100, func(ctx context.Context, _ []*call) {
-			ranks = append(ranks, store.RankOf(ctx, store.Single))
-			<-open
-		})
-		var calls sync.WaitGroup
-		ask := func(ctx context.Context, want error) {
-			calls.Go(func() {
-				if _, err := lanes.Do(ctx, 1); !errors.Is(err, want) {
-					t.Errorf("got %v, want %v", err, want)
-				}
-			})
-			synctest.Wait()
-		}
-		for range 1 + 1024 {
-			ask(t.Context(), nil)
-		}
-		ask(t.Context(), store.ErrOverloaded)
-		ask(store.WithRank(t.Context(), store.Insisting), nil)
-		close(open)
-		calls.Wait()
-		want := append(slices.Repeat([]store.Rank{store.Single}, 11), store.Insisting)
-		if !slices.Equal(ranks, want) {
-			t.Errorf("got %v, want %v", ranks, want)
-		}
-	})
-}
-
 // An error, a panic or an end of the goroutine that serves a batch leaves nobody waiting.
 func TestALostBatchReachesEachCaller(t *testing.T) {
 	t.Parallel()
