@@ -48,8 +48,8 @@ const slowStart = 5 * time.Millisecond
 
 // NewLanes returns that many lanes for batches of at most so many calls, up to 128. The function
 // serve must bound the time of a batch by itself: the context of a batch of several calls never
-// ends, because a caller who hangs up must not cancel the others. A single call has its caller's
-// context.
+// ends, because a caller who hangs up must not cancel the others. It has the highest rank of its
+// callers. A single call has its caller's context.
 func NewLanes[In, Out any](lanes, most int,
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])) *Lanes[In, Out] {
 	return &Lanes[In, Out]{serve: serve, lanes: lanes, wide: lanes, most: most}
@@ -142,9 +142,13 @@ func (l *Lanes[In, Out]) serveTogether(calls []*SharedCall[In, Out]) {
 			close(c.done)
 		}
 	}()
-	ctx := context.Background()
-	if len(calls) == 1 {
-		ctx = calls[0].ctx
+	ctx := calls[0].ctx
+	if len(calls) > 1 {
+		highest := Many
+		for _, c := range calls {
+			highest = RankOf(c.ctx, highest)
+		}
+		ctx = WithRank(context.Background(), highest)
 	}
 	l.sizes.Add(len(calls))
 	l.serve(ctx, calls)
