@@ -151,8 +151,8 @@ func (s failingStore) UserByName(context.Context, string) (store.User, error) {
 
 func (s failingStore) UpdateSession(
 	context.Context, string, func(store.Session) (store.Session, error),
-) (store.Session, error) {
-	return store.Session{}, s.err
+) (store.Session, store.User, error) {
+	return store.Session{}, store.User{}, s.err
 }
 
 func (s failingStore) MailQueue(context.Context) (store.MailQueue, error) {

@@ -109,7 +109,7 @@ func (a *Auth) ConfirmMFA(ctx context.Context, c Caller, code string) ([]string,
 // code. Tokens that it gets from now on say so. An error goes to the log, because the recovery
 // codes are shown only once; without the note the user logs in again.
 func (a *Auth) noteMFA(ctx context.Context, c Caller) {
-	_, err := a.cfg.Store.UpdateSession(ctx, c.SessionID,
+	_, _, err := a.cfg.Store.UpdateSession(ctx, c.SessionID,
 		func(s store.Session) (store.Session, error) {
 			s.AMR = amrBoth
 			return s, nil

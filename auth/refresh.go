@@ -136,8 +136,9 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (_ Grant, err e
 		return Grant{}, &TooManyError{Wait: wait, Asked: true}
 	}
 	era := a.denied.known.era.Load()
+	var u store.User
 	var valid token.Validity
-	s, how, valid, err = a.rotateSession(ctx, id, n)
+	s, u, how, valid, err = a.rotateSession(ctx, id, n)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return Grant{}, ErrRefreshInvalid
@@ -157,24 +158,20 @@ func (a *Auth) Refresh(ctx context.Context, refreshToken string) (_ Grant, err e
 	case rotated, renewed:
 		a.rotated.Count(id, now)
 	}
+	if u.ID == 0 { // it was removed
+		return Grant{}, ErrRefreshInvalid
+	}
 	a.denied.addLiving(era, s)
 	// A change of role ends the session. So while this one lives, the user is as at its login.
-	u, err := a.cfg.Store.User(store.WithRank(ctx, store.Insisting), s.UserID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return Grant{}, ErrRefreshInvalid
-	case err != nil:
-		return Grant{}, fmt.Errorf("look up user: %w", err)
-	}
 	return a.grant(u, s, valid)
 }
 
-// rotateSession rotates the stored session for token n. If that succeeds, it returns the validity
-// of the access token to mint.
+// rotateSession rotates the stored session for token n, and returns it with its user. If that
+// succeeds, it also returns the validity of the access token to mint.
 func (a *Auth) rotateSession(
 	ctx context.Context, id string, n int64,
-) (s store.Session, how rotation, valid token.Validity, err error) {
-	s, err = a.cfg.Store.UpdateSession(ctx, id, func(s store.Session) (store.Session, error) {
+) (s store.Session, u store.User, how rotation, valid token.Validity, err error) {
+	s, u, err = a.cfg.Store.UpdateSession(ctx, id, func(s store.Session) (store.Session, error) {
 		now := store.Instant(a.cfg.Store.Now())
 		s, how = rotate(s, n, now, a.cfg.RefreshGrace, a.maxIdle(s.Remembered), a.cfg.SessionMax)
 		if how != refused && how != stolen {
@@ -183,5 +180,5 @@ func (a *Auth) rotateSession(
 		}
 		return s, nil
 	})
-	return s, how, valid, err
+	return s, u, how, valid, err
 }

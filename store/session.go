@@ -100,10 +100,14 @@ type Sessions interface {
 	// returns.
 	// Setting EndedAt ends the session; an EndedAt that was set stays.
 	//
+	// It also returns the session's user as of that step, or the zero User if there is none any
+	// more. A change that ends a user's sessions is either before the step, and then the session
+	// has ended, or after it.
+	//
 	// An error of update is returned unwrapped, and nothing is written. The store may call update
 	// again. It returns ErrNotFound for an unknown id.
 	UpdateSession(ctx context.Context, id string,
-		update func(Session) (Session, error)) (Session, error)
+		update func(Session) (Session, error)) (Session, User, error)
 
 	// EndSession ends one session and returns it as it is then. A session that has ended keeps its
 	// first end. It returns ErrNotFound for an unknown id.

@@ -68,7 +68,7 @@ type Store interface {
 type Limiter struct {
 	store  Store
 	now    func() time.Time
-	firsts keyedMutex // by the key of the first bucket of an attempt
+	firsts store.KeyedMutex // by the key of the first bucket of an attempt
 }
 
 // NewLimiter returns a Limiter that counts in st.
@@ -101,7 +101,7 @@ func (l *Limiter) Reserve(ctx context.Context, buckets ...Bucket) (*Reservation,
 
 // reserve counts an attempt that has its limiter, its buckets and its waiver.
 func (l *Limiter) reserve(ctx context.Context, r *Reservation) (*Reservation, error) {
-	unlock, err := l.firsts.lock(ctx, r.buckets[0].Keys[0])
+	unlock, err := l.firsts.Lock(ctx, r.buckets[0].Keys[0])
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,6 @@
 package throttle
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"testing"
@@ -186,36 +185,4 @@ func TestMemory(t *testing.T) {
 	count("a", 0)
 	count("a", 0)
 	count("a", time.Minute)
-}
-
-func TestKeyedMutex(t *testing.T) {
-	var m keyedMutex
-	unlock, err := m.lock(t.Context(), "a")
-	must(t, err)
-	other, err := m.lock(t.Context(), "b")
-	must(t, err)
-	other()
-	ctx, cancel := context.WithCancel(t.Context())
-	gaveUp := make(chan error)
-	go func() {
-		_, err := m.lock(ctx, "a")
-		gaveUp <- err
-	}()
-	cancel()
-	if err := <-gaveUp; !errors.Is(err, context.Canceled) {
-		t.Errorf("a wait that was cancelled: %v", err)
-	}
-	next := make(chan func())
-	go func() {
-		unlock, err := m.lock(t.Context(), "a")
-		if err != nil {
-			t.Error(err)
-		}
-		next <- unlock
-	}()
-	unlock()
-	(<-next)()
-	if len(m.keys) != 0 {
-		t.Errorf("%d keys are left", len(m.keys))
-	}
 }

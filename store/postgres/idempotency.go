@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,12 +21,21 @@ var createClienteOnce = insertCliente(4, `
 	RETURNING cliente_id`)
 
 // CreateClienteOnce implements [store.Clientes]. It takes the key first. A second call with the key
-// waits at the unique index until the first one has committed or rolled back.
+// waits until the first one has committed or rolled back: for one of this process in
+// [Store.take], for others at the unique index.
 func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente,
 	key string) (store.Cliente, bool, error) {
+	unlock, err := s.take(ctx, &s.taking.keys, strconv.FormatInt(by, 10)+" "+key)
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		return store.Cliente{}, false, store.ErrKeyInProgress
+	case err != nil:
+		return store.Cliente{}, false, err
+	}
+	defer unlock()
 	replayed := false
 	// The time includes the wait for the first call.
-	c, err := callAs(ctx, s, store.First, 2*s.timeout,
+	c, err = callAs(ctx, s, store.First, 2*s.timeout,
 		func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 			replayed = false
 			took, err := s.takeKey(ctx, conn, by, key, c.Fingerprint())

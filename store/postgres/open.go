@@ -44,6 +44,7 @@ type Store struct {
 	transfers chan struct{} // as full as transfers are under way
 	lines     *lines        // of both pools
 	writing   writing
+	taking    taking
 	full      atomic.Bool // a write found the disk full, and none has found room since
 
 	log        *slog.Logger

@@ -234,6 +234,22 @@ func transfer[T any](ctx context.Context, s *Store,
 	}
 }
 
+// taking lets those who want one row wait for each other before they take a connection. Otherwise
+// refreshes of one session, or creates with one idempotency key, would take all connections to wait
+// for its lock.
+type taking struct{ sessions, keys store.KeyedMutex }
+
+// take waits for a row that other calls of this process may hold, for as long as for a connection.
+func (s *Store) take(ctx context.Context, rows *store.KeyedMutex, key string) (
+	unlock func(), err error) {
+	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)
+	defer done()
+	if unlock, err = rows.Lock(waiting, key); err != nil {
+		return nil, engineError(waiting, nil, err)
+	}
+	return unlock, nil
+}
+
 // do is callFirst, with another timeout, for a function that returns nothing but an error.
 func do(ctx context.Context, s *Store, limit time.Duration,
 	f func(context.Context, *pgx.Conn) error) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,5 +111,122 @@ func TestASilentServerIsNotOverloaded(t *testing.T) {
 	}
 	if p := s.Stats().Pools[0]; p.Refused != 0 || p.Timeouts != 1 {
 		t.Errorf("counted %+v", p)
+	}
+}
+
+// Whoever waits for a row that another call has locked leaves the connections to others.
+func TestOneRowTakesOneConnection(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(postgrestest.Migrated(t, Migrate))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := u.Query()
+	options.Set("pool_max_conns", "3")
+	u.RawQuery = options.Encode()
+	s, err := Open(t.Context(), u.String(), store.Options{CallTimeout: 5 * time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	ana, err := s.CreateUser(t.Context(), store.User{Name: "ana", Role: store.Editor})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := s.Now()
+	_, err = s.OpenSession(t.Context(), store.Login{Session: store.Session{
+		ID: "s", UserID: ana.ID, RotatedAt: now, CreatedAt: now, LastUsedAt: now, ExpiresAt: now,
+		TokenExp: now,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := store.Cliente{Name: "x"}
+	if _, _, err = s.CreateClienteOnce(t.Context(), ana.ID, first, "k"); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		lock string
+		call func(context.Context) error
+	}{
+		{`SELECT FROM sessions`, func(ctx context.Context) error {
+			_, _, err := s.UpdateSession(ctx, "s", func(n store.Session) (store.Session, error) {
+				n.Counter++
+				return n, nil
+			})
+			return err
+		}},
+		{`SELECT FROM idempotency_keys`, func(ctx context.Context) error {
+			_, _, err := s.CreateClienteOnce(ctx, ana.ID, first, "k")
+			return err
+		}},
+	} {
+		unlock := lockRow(t, s, row.lock)
+		defer unlock()
+		var begun atomic.Int64
+		var calls sync.WaitGroup
+		const most = 20
+		for range most {
+			calls.Go(func() {
+				begun.Add(1)
+				if err := row.call(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		eventually(t, "all of them wait", func() bool {
+			return begun.Load() == most && s.usual.Stat().AcquiredConns() > 0
+		})
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		if err := row.call(gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("a caller who has left: %v", err)
+		}
+		if err := <-goList(t, s); err != nil {
+			t.Error(err)
+		}
+		if n := s.usual.Stat().AcquiredConns(); n != 1 {
+			t.Errorf("%d connections wait for one row", n)
+		}
+		unlock()
+		calls.Wait()
+	}
+	if n, err := s.Session(t.Context(), "s"); err != nil || n.Counter != 20 {
+		t.Errorf("got %+v, %v", n, err)
+	}
+	var queue store.PoolStats
+	if s.queue.AddTo(&queue); queue.Waited != 0 || queue.Refused != 0 {
+		t.Errorf("others waited: %+v", queue)
+	}
+}
+
+// Who waits for a row in vain learns that its holder is at work.
+func TestARowThatIsHeldTooLong(t *testing.T) {
+	t.Parallel()
+	s, release := fullPool(t, time.Minute)
+	release()
+	s.timeout = 10 * time.Millisecond
+	for want, row := range map[error]struct {
+		turns *store.KeyedMutex
+		key   string
+		call  func() error
+	}{
+		store.ErrUnavailable: {&s.taking.sessions, "s", func() error {
+			_, _, err := s.UpdateSession(t.Context(), "s", nil)
+			return err
+		}},
+		store.ErrKeyInProgress: {&s.taking.keys, "7 k", func() error {
+			_, _, err := s.CreateClienteOnce(t.Context(), 7, store.Cliente{Name: "x"}, "k")
+			return err
+		}},
+	} {
+		unlock, err := row.turns.Lock(t.Context(), row.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := row.call(); !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+		unlock()
 	}
 }

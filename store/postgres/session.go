@@ -55,10 +55,17 @@ func (s *Store) UserSessions(ctx context.Context, userID int64,
 
 // UpdateSession implements [store.Sessions].
 func (s *Store) UpdateSession(ctx context.Context, id string,
-	update func(store.Session) (store.Session, error)) (store.Session, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
+	update func(store.Session) (store.Session, error)) (store.Session, store.User, error) {
+	unlock, err := s.take(ctx, &s.taking.sessions, id)
+	if err != nil {
+		return store.Session{}, store.User{}, fmt.Errorf("lock session: %w", err)
+	}
+	defer unlock()
+	var u store.User
+	n, err := callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
 		n store.Session, err error) {
 		var old store.Session
+		u = store.User{}
 		lock := begin()
 		lock.Queue(`
 			SELECT `+sessionColumns+`
@@ -66,6 +73,12 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 			WHERE id = $1
 			FOR NO KEY UPDATE`,
 			id).QueryRow(func(row pgx.Row) error { return row.Scan(toSession(&old)...) })
+		// A statement of its own, so that it sees what the last holder of the lock has done.
+		lock.Queue(selectUsers+` = (SELECT user_id FROM sessions WHERE id = $1)`,
+			id).Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, toUser(&u), func() error { return nil })
+			return err
+		})
 		if err := send(ctx, conn, lock); err != nil {
 			return store.Session{}, fmt.Errorf("lock session: %w", err)
 		}
@@ -92,6 +105,10 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		}
 		return n, nil
 	})
+	if err != nil {
+		return store.Session{}, store.User{}, err
+	}
+	return n, u, nil
 }
 
 // EndSession implements [store.Sessions]. A session that has ended is written again as it was. A

@@ -65,10 +65,15 @@ func (s *Store) UserSessions(ctx context.Context, userID int64,
 
 // UpdateSession implements [store.Sessions].
 func (s *Store) UpdateSession(ctx context.Context, id string,
-	update func(store.Session) (store.Session, error)) (store.Session, error) {
-	return write(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
+	update func(store.Session) (store.Session, error)) (store.Session, store.User, error) {
+	var u store.User
+	n, err := write(ctx, s, func(conn *sqlite.Conn) (store.Session, error) {
 		old, err := sessionByID(conn, id)
 		if err != nil {
+			return store.Session{}, err
+		}
+		u, err = userByID(conn, old.UserID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return store.Session{}, err
 		}
 		n, err := update(old)
@@ -96,6 +101,10 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 		}
 		return n, nil
 	})
+	if err != nil {
+		return store.Session{}, store.User{}, err
+	}
+	return n, u, nil
 }
 
 // EndSession implements [store.Sessions].

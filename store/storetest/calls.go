@@ -203,7 +203,7 @@ func sessionCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 			return err
 		},
 		"UpdateSession": func(ctx context.Context) error {
-			_, err := st.UpdateSession(ctx, on.Session.ID, rotate)
+			_, _, err := st.UpdateSession(ctx, on.Session.ID, rotate)
 			return err
 		},
 		"EndSession": func(ctx context.Context) error {

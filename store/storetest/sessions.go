@@ -33,6 +33,7 @@ func sessionChecks() []check {
 		{"the sessions of a user that live come most recently used first", sessionsOfUser},
 		{"of more sessions than a user may have those least recently used end", sessionLimit},
 		{"a session is updated as its function says, and its end is for good", sessionUpdate},
+		{"an update of a session returns its user of that moment", sessionUpdateUser},
 		{"of many updates of a session none is lost", sessionUpdateRace},
 		{"all sessions of a user end in one step", sessionsEndTogether},
 		{"sessions are removed when nothing can need them", sessionsRemoved},
@@ -356,7 +357,7 @@ func feedHeldOpen(t *testing.T, f *fixture) {
 	other := f.another(t)
 	early := follow(t, other)
 	var late *follower
-	_, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+	_, _, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
 		early.ask(t, other)
 		early.want(t)
 		late = follow(t, other)
@@ -649,13 +650,14 @@ func sessionLimit(t *testing.T, f *fixture) {
 func sessionUpdate(t *testing.T, f *fixture) {
 	ana := f.user(t, "ana", store.Viewer)
 	old := f.living(t, "s", ana, time.Minute)
-	_, err := f.UpdateSession(t.Context(), "unknown", func(n store.Session) (store.Session, error) {
-		t.Error("called for an unknown session")
-		return n, nil
-	})
+	_, _, err := f.UpdateSession(t.Context(), "unknown",
+		func(n store.Session) (store.Session, error) {
+			t.Error("called for an unknown session")
+			return n, nil
+		})
 	wantErr(t, err, store.ErrNotFound)
 	refusal := errors.New("no")
-	_, err = f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+	_, _, err = f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
 		n.Counter = 99
 		return n, refusal
 	})
@@ -663,7 +665,7 @@ func sessionUpdate(t *testing.T, f *fixture) {
 		t.Errorf("got %v", err)
 	}
 	at := f.clock.now().Add(time.Minute)
-	got, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
+	got, _, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
 		return store.Session{
 			ID: "x", UserID: n.UserID + 1, Counter: n.Counter + 1, Parent: n.Counter, IP: "x",
 			UserAgent: "x", CreatedAt: at,
@@ -692,22 +694,65 @@ func sessionUpdate(t *testing.T, f *fixture) {
 	}
 	// An end by UpdateSession is like any other: in the feed, and for good.
 	w := follow(t, f)
-	ended, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
-		n.EndedAt = at
-		return n, nil
-	})
+	ended, _, err := f.UpdateSession(t.Context(), "s",
+		func(n store.Session) (store.Session, error) {
+			n.EndedAt = at
+			return n, nil
+		})
 	if err != nil || !ended.EndedAt.Equal(store.Instant(at)) {
 		t.Errorf("ended %+v, %v", ended, err)
 	}
 	w.ask(t, f)
 	w.wantOnce(t, "s")
-	again, err := f.UpdateSession(t.Context(), "s", func(n store.Session) (store.Session, error) {
-		n.EndedAt = time.Time{}
-		return n, nil
-	})
+	again, _, err := f.UpdateSession(t.Context(), "s",
+		func(n store.Session) (store.Session, error) {
+			n.EndedAt = time.Time{}
+			return n, nil
+		})
 	if err != nil || again != ended {
 		t.Errorf("it lives again: %+v, %v", again, err)
 	}
+}
+
+func sessionUpdateUser(t *testing.T, f *fixture) {
+	f.user(t, "bia", store.Viewer)
+	ana := f.user(t, "ana", store.Viewer)
+	f.living(t, "s", ana, time.Minute)
+	other := f.another(t)
+	wantUser := func(what string, want store.User, counter int64, lives bool) {
+		t.Helper()
+		s, u, err := f.UpdateSession(t.Context(), "s",
+			func(n store.Session) (store.Session, error) {
+				n.Counter += counter
+				return n, nil
+			})
+		if err != nil || u != want || s.EndedAt.IsZero() != lives {
+			t.Errorf("%s: got %+v of %+v, %v; want %+v", what, u, s, err, want)
+		}
+	}
+	change := func(edit func(*store.User)) {
+		t.Helper()
+		var err error
+		ana, _, err = other.UpdateUser(t.Context(), ana.ID, func(u store.User) (store.User, error) {
+			edit(&u)
+			return u, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantUser("as at the login", ana, 1, true)
+	change(func(u *store.User) { u.PendingEmail = "ana@example.com" })
+	wantUser("with an email", ana, 1, true)
+	wantUser("where nothing is written", ana, 0, true)
+	change(func(u *store.User) { u.Role = store.Editor })
+	wantUser("with another role", ana, 1, false)
+	change(func(u *store.User) { u.Disabled = true })
+	wantUser("disabled", ana, 0, false)
+	if _, err := other.DeleteUser(t.Context(), ana.ID); err != nil {
+		t.Fatal(err)
+	}
+	wantUser("deleted", store.User{}, 1, false)
 }
 
 func sessionUpdateRace(t *testing.T, f *fixture) {
@@ -721,7 +766,7 @@ func sessionUpdateRace(t *testing.T, f *fixture) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			_, err := stores[i%2].UpdateSession(t.Context(), "s",
+			_, _, err := stores[i%2].UpdateSession(t.Context(), "s",
 				func(n store.Session) (store.Session, error) {
 					n.Counter++
 					return n, nil
