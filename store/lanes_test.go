@@ -137,48 +137,6 @@ func TestACallerWhoHangsUpCancelsNobody(t *testing.T) {
 	})
 }
 
-// Whoever decides over people goes first, with all who share the trip.
-func TestABatchHasTheHighestRankOfItsCallers(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var ranks []store.Rank
-		open := make(chan struct{})
-		lanes := store.NewLanes(1, 3, func(ctx context.Context, calls []*call) {
-			<-open
-			ranks = append(ranks, store.RankOf(ctx, store.Many))
-		})
-		var calls sync.WaitGroup
-		for _, r := range []store.Rank{
-			store.Many, store.Many, store.First, store.Single, store.Single, store.Single,
-		} {
-			calls.Go(func() {
-				if _, err := lanes.Do(store.WithRank(t.Context(), r), 0); err != nil {
-					t.Error(err)
-				}
-			})
-			synctest.Wait()
-		}
-		close(open)
-		calls.Wait()
-		if want := []store.Rank{store.Many, store.First, store.Single}; !slices.Equal(ranks, want) {
-			t.Errorf("got %v, want %v", ranks, want)
-		}
-	})
-}
-
-func TestTooManyMayNotWaitForALane(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 128)
-		for in := range 1025 {
-			g.ask(t.Context(), t, in, nil)
-		}
-		g.ask(t.Context(), t, -1, store.ErrOverloaded)
-		g.pass(1 + 1024/128)
-		g.calls.Wait()
-	})
-}
-
 // Among those who share a batch, nobody goes later than alone. What insists is not refused.
 func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
 	t.Parallel()
