@@ -242,8 +242,8 @@ func (l *Lanes[In, Out]) next(begun time.Time) {
 	l.serveWaiting(now)
 }
 
-// serveWaiting has a lane serve those who wait, in a goroutine of its own: each of their callers may
-// leave, and who had the lane before has an answer to bring.
+// serveWaiting has a lane serve those who wait, in a goroutine of its own: each of their callers
+// may leave, and who had the lane before has an answer to bring.
 func (l *Lanes[In, Out]) serveWaiting(now time.Time) {
 	n := min(len(l.waiting), l.most)
 	calls := slices.Clone(l.waiting[:n])
