@@ -393,15 +393,15 @@ func TestThePoolIsAsLargeAsTheURLSays(t *testing.T) {
 		entered, leave := make(chan struct{}, len(ids)), make(chan struct{})
 		release := sync.OnceFunc(func() { close(leave) })
 		t.Cleanup(release)
-		wait := func(c store.Cliente) (store.Cliente, error) {
+		wait := func(store.Cliente) error {
 			entered <- struct{}{}
 			<-leave
-			return c, nil
+			return nil
 		}
 		var holding sync.WaitGroup
 		for _, id := range ids {
 			holding.Go(func() {
-				if _, err := s.UpdateCliente(t.Context(), 0, id, wait); err != nil {
+				if err := s.DeleteCliente(t.Context(), 0, id, wait); err != nil {
 					t.Error(err)
 				}
 			})
