@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 
 	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
@@ -51,20 +50,13 @@ func TestProfile(t *testing.T) {
 // requests seven read one record, two read a page and one creates a record.
 func profileUnderLoad(t *testing.T, s *server) []byte {
 	t.Helper()
-	resp, err := http.Post("http://"+s.addr+"/login", "application/json",
-		strings.NewReader(`{"user":"ana","password":"`+goodPassword+`"}`))
-	authtest.Must(t, err)
-	defer resp.Body.Close()
-	var login struct {
-		Token string `json:"token"`
-	}
-	authtest.Must(t, json.UnmarshalRead(resp.Body, &login))
+	token := s.loginAs(t, "ana", goodPassword)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 	send := func(method, path, body string) int {
 		req, err := http.NewRequest(method, "http://"+s.addr+path, strings.NewReader(body))
 		authtest.Must(t, err)
 		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("x-access-token", login.Token)
+		req.Header.Set("x-access-token", token)
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Error(err)
@@ -107,7 +99,7 @@ func profileUnderLoad(t *testing.T, s *server) []byte {
 	}
 	const seconds = 20
 	quick := http.Client{Timeout: 2 * seconds * time.Second}
-	resp, err = quick.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.metricsAddr(t),
+	resp, err := quick.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.metricsAddr(t),
 		seconds))
 	close(done)
 	clients.Wait()
