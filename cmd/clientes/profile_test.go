@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-
 	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
