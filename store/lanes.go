@@ -16,8 +16,9 @@ import (
 //
 // A batch begins after its callers came, so each of them sees what was written before it asked.
 //
-// Two lanes on two processors do less work than four, because their batches are larger. What
-// they buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of package postgres.
+// Two lanes on two processors do less work than four, because their batches are larger. But while
+// only a few calls come at once, a lane for each of them is faster than any batch: see mayServeAlone.
+// What lanes buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
 	lanes int           // usually
@@ -29,6 +30,7 @@ type Lanes[In, Out any] struct {
 
 	mu       sync.Mutex
 	busy     int
+	size     float64                // of the last batches, the last of them counting half
 	begun    time.Time              // when a lane last began to serve
 	waiting  []*SharedCall[In, Out] // the oldest first
 	watching bool                   // a timer runs that calls open
@@ -50,6 +52,9 @@ type SharedCall[In, Out any] struct {
 // widenAfter is how long no lane has begun to serve before one more opens: see Widen. On a busy
 // machine a goroutine may wait a few milliseconds for a processor, which is no reason to open one.
 const widenAfter = 5 * time.Millisecond
+
+// fewCalls in a batch are too few to be worth the wait for it.
+const fewCalls = 2
 
 // NewLanes returns that many lanes for batches of at most so many calls, up to 128. The function
 // serve must bound the time of a batch by itself: the context of a batch of several calls never
@@ -109,9 +114,9 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err err
 	defer l.mu.Unlock()
 	now := time.Now()
 	switch {
-	case l.busy < l.lanes || l.mayOpen(now):
+	case l.busy < l.lanes || l.mayServeAlone() || l.mayOpen(now):
 		l.busy++
-		l.begun = now
+		l.begin(now, 1)
 		return now, nil
 	case len(l.waiting) >= maxWaiting && RankOf(c.ctx, Many) != Insisting:
 		return now, ErrOverloaded
@@ -121,6 +126,18 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err err
 	l.watch(now)
 	l.limit(now)
 	return now, nil
+}
+
+// begin notes that a lane begins to serve so many calls.
+func (l *Lanes[In, Out]) begin(now time.Time, calls int) {
+	l.begun = now
+	l.size += (float64(calls) - l.size) / 2
+}
+
+// mayServeAlone reports whether so few calls come that one more has a lane for itself, besides the
+// usual ones. There are at most as many of these. They end as soon as somebody waits: see next.
+func (l *Lanes[In, Out]) mayServeAlone() bool {
+	return l.busy < min(2*l.lanes, l.wide) && l.size <= fewCalls && len(l.waiting) == 0
 }
 
 // mayOpen reports whether one lane more may open besides the usual ones.
@@ -248,6 +265,6 @@ func (l *Lanes[In, Out]) serveWaiting(now time.Time) {
 	n := min(len(l.waiting), l.most)
 	calls := slices.Clone(l.waiting[:n])
 	l.waiting = slices.Delete(l.waiting, 0, n)
-	l.begun = now
+	l.begin(now, n)
 	go l.serveTogether(calls, now)
 }

@@ -104,6 +104,39 @@ func TestCallsThatWaitShareALane(t *testing.T) {
 	})
 }
 
+// While few call at once, nobody waits. Where many do, they share as few lanes as usual.
+func TestFewCallsHaveALaneEach(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(2, 64)
+		g.lanes.Widen(8)
+		var many []int
+		for in := range 24 {
+			g.ask(t.Context(), t, in, nil)
+			if in >= 4 {
+				many = append(many, in)
+			}
+		}
+		want := [][]int{{0}, {1}, {2}, {3}}
+		g.want(t, want...)
+		g.pass(3) // two of the four lanes end
+		want = append(want, many)
+		g.want(t, want...)
+		g.pass(2)
+		g.calls.Wait()
+		for in := range 3 {
+			g.ask(t.Context(), t, in, nil)
+		}
+		want = append(want, []int{0}, []int{1})
+		g.want(t, want...)
+		g.pass(1)
+		want = append(want, []int{2})
+		g.want(t, want...)
+		g.pass(2)
+		g.calls.Wait()
+	})
+}
+
 // A caller who hangs up leaves at once. His batch goes on, but not a call that nobody shares.
 func TestACallerWhoHangsUpCancelsNobody(t *testing.T) {
 	t.Parallel()

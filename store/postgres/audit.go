@@ -25,10 +25,9 @@ func toEvent(e *store.Event) []any {
 // RecordEvents implements [store.Audit].
 func (s *Store) RecordEvents(ctx context.Context, events ...store.Event) error {
 	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
-		b := begin()
+		b := beginOnce()
 		s.queueEffects(b, store.Effects{Events: events})
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
+		if err := commit(ctx, conn, b); err != nil {
 			return fmt.Errorf("insert events: %w", err)
 		}
 		return nil

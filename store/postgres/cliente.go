@@ -82,18 +82,17 @@ func (s *Store) createAlone(ctx context.Context, n newCliente,
 	reason error) (store.Cliente, error) {
 	return writeAlone(ctx, s, reason, func(ctx context.Context,
 		conn *pgx.Conn) (store.Cliente, error) {
-		return s.insertOne(ctx, conn, begin(), n)
+		return s.insertOne(ctx, conn, beginOnce(), n)
 	})
 }
 
-// insertOne adds to a transaction that has begun in b, and commits it.
+// insertOne adds to a transaction of one trip that has begun in b, and commits it.
 func (s *Store) insertOne(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
 	n newCliente) (store.Cliente, error) {
 	c := s.newCliente(n.Cliente)
 	b.Queue(createCliente, rowArgs([]any{n.by, c.CreatedAt}, c)...).
 		QueryRow(func(row pgx.Row) error { return row.Scan(&c.ID) })
-	b.Queue("COMMIT")
-	if err := send(ctx, conn, b); err != nil {
+	if err := commit(ctx, conn, b); err != nil {
 		return store.Cliente{}, fmt.Errorf("insert cliente: %w", err)
 	}
 	return c, nil

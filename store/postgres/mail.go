@@ -24,10 +24,9 @@ func toMail(m *store.Mail) []any {
 // QueueMails implements [store.Mails].
 func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
-		b := begin()
+		b := beginOnce()
 		s.queueEffects(b, store.Effects{Mails: mails})
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
+		if err := commit(ctx, conn, b); err != nil {
 			return fmt.Errorf("insert mails: %w", err)
 		}
 		return nil
@@ -41,7 +40,7 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Mail, error) {
 		now := s.now()
 		mails := []store.Mail{}
-		b := begin()
+		b := beginOnce()
 		// The rows are selected once, in a materialized part of the statement. Postgres may
 		// evaluate a plain subquery again, and then update more rows than the limit.
 		b.Queue(`
@@ -71,8 +70,7 @@ func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 			})
 			return err
 		})
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
+		if err := commit(ctx, conn, b); err != nil {
 			return nil, fmt.Errorf("claim mails: %w", err)
 		}
 		slices.SortFunc(mails, byMailID)

@@ -15,6 +15,7 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -147,11 +148,43 @@ var callCheckSchema = fmt.Sprintf("clientes_check_schema(%d)", store.SchemaVersi
 const codeNewerSchema = "ZS001"
 
 // begin returns a batch that begins a transaction which writes, for the caller to add its first
-// statements. Everything that writes begins with it, a single statement too: see [change].
+// statements. Everything that writes begins with it, or with [beginOnce].
 func begin() *pgx.Batch {
 	b := beginReading()
 	b.Queue(checkSchema)
 	return b
+}
+
+// beginOnce is begin for a transaction of one trip, which [commit] sends.
+func beginOnce() *pgx.Batch {
+	b := new(pgx.Batch)
+	b.Queue(checkSchemaOnce)
+	return b
+}
+
+var checkSchemaOnce = "SELECT " + readCommitted + callCheckSchema
+
+// readCommitted makes sure that the transaction is what [beginReading] makes it. If it is not, that
+// is the error codeLateIsolation, because the statement itself has begun it.
+const (
+	readCommitted     = "set_config('transaction_isolation', 'read committed', true), "
+	codeLateIsolation = "25001"
+)
+
+// commit sends a transaction of one trip, which begins with [beginOnce]. The server commits what
+// comes in one trip by itself, and rolls it back if a statement fails. BEGIN, its settings and
+// COMMIT would be three statements more, as dear as that of a small write.
+// (https://www.postgresql.org/docs/current/protocol-flow.html, Pipelining)
+func commit(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
+	err := send(ctx, conn, once)
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != codeLateIsolation {
+		return err
+	}
+	b := beginReading()
+	b.QueuedQueries = append(b.QueuedQueries, once.QueuedQueries...)
+	b.Queue("COMMIT")
+	return send(ctx, conn, b)
 }
 
 // beginReading is begin for a transaction that does not write. It names READ COMMITTED, whatever
@@ -254,13 +287,12 @@ func exec(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (int64, 
 // change runs one statement that writes, in a transaction of its own and in one trip. It returns
 // the number of rows that it changed.
 func change(ctx context.Context, conn *pgx.Conn, sql string, args ...any) (rows int64, err error) {
-	b := begin()
+	b := beginOnce()
 	b.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
 		rows = tag.RowsAffected()
 		return nil
 	})
-	b.Queue("COMMIT")
-	return rows, send(ctx, conn, b)
+	return rows, commit(ctx, conn, b)
 }
 
 // orZero reads a column that may be NULL. NULL becomes the zero time.

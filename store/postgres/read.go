@@ -28,6 +28,11 @@ const (
 	maxPagesTogether = 16
 )
 
+// knownLength is how many keys a read names at least. Postgres takes an array that it does not know
+// for ten long. It would plan the statement anew for each array that is shorter, which takes longer
+// than to read the rows.
+const knownLength = 11
+
 // reading is what reads need to share trips.
 type reading struct {
 	clientes *store.Lanes[int64, store.Cliente]
@@ -83,9 +88,9 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 			})
 			return
 		}
-		keys := make([]K, len(calls))
-		for i, c := range calls {
-			keys[i] = c.In
+		keys := make([]K, max(len(calls), knownLength))
+		for i := range keys { // the last ones are there more than once
+			keys[i] = calls[min(i, len(calls)-1)].In
 		}
 		rows, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]T, error) {
 			return list(ctx, conn, make([]T, 0, len(keys)), columns, selectSome, keys)

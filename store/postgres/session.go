@@ -127,11 +127,11 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 func (s *Store) endAlone(ctx context.Context, id string, reason error) (store.Session, error) {
 	return writeAlone(ctx, s, reason, func(ctx context.Context,
 		conn *pgx.Conn) (store.Session, error) {
-		return s.endOne(ctx, conn, begin(), id)
+		return s.endOne(ctx, conn, beginOnce(), id)
 	})
 }
 
-// endOne adds to a transaction that has begun in b, and commits it.
+// endOne adds to a transaction of one trip that has begun in b, and commits it.
 func (s *Store) endOne(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
 	id string) (n store.Session, _ error) {
 	b.Queue(`
@@ -142,8 +142,7 @@ func (s *Store) endOne(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
 		RETURNING `+sessionColumns,
 		store.Instant(s.now()),
 		id).QueryRow(func(row pgx.Row) error { return row.Scan(toSession(&n)...) })
-	b.Queue("COMMIT")
-	if err := send(ctx, conn, b); err != nil {
+	if err := commit(ctx, conn, b); err != nil {
 		return store.Session{}, fmt.Errorf("end session: %w", err)
 	}
 	return n, nil
@@ -152,7 +151,7 @@ func (s *Store) endOne(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
 // EndSessions implements [store.Sessions].
 func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
 	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
-		b := begin()
+		b := beginOnce()
 		b.Queue(`
 			UPDATE users
 			SET generation = generation + 1
@@ -161,8 +160,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 			userID).QueryRow(func(row pgx.Row) error { return row.Scan(&userID) })
 		// A statement of its own, so that it sees the session of a login that held the lock before.
 		ended := queueEnds(b, s.now(), `user_id = $2`, userID)
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
+		if err := commit(ctx, conn, b); err != nil {
 			return nil, fmt.Errorf("end sessions of user %d: %w", userID, err)
 		}
 		return *ended, nil

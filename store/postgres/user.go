@@ -150,10 +150,9 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 // ReplacePasswordHash implements [store.Users].
 func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash string) error {
 	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
-		b := begin()
+		b := beginOnce()
 		s.queueHash(b, id, old, hash)
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
+		if err := commit(ctx, conn, b); err != nil {
 			return fmt.Errorf("replace password hash of user %d: %w", id, err)
 		}
 		return nil

@@ -111,8 +111,23 @@ func beginShared() *pgx.Batch {
 	return b
 }
 
-var checkSchemaShared = "SELECT set_config('lock_timeout', '" + maxLockWait + "', true), " +
-	callCheckSchema
+// beginSharedOnce is beginOnce for one.
+func beginSharedOnce() *pgx.Batch {
+	b := new(pgx.Batch)
+	b.Queue(checkSchemaSharedOnce)
+	return b
+}
+
+// sharedSettings end with the transaction. The server would plan a statement anew for each batch,
+// because it takes a plan for a few rows to be worth that. The planning of a shared create takes
+// longer than its execution.
+const sharedSettings = "set_config('lock_timeout', '" + maxLockWait + "', true), " +
+	"set_config('plan_cache_mode', 'force_generic_plan', true), "
+
+var (
+	checkSchemaShared     = "SELECT " + sharedSettings + callCheckSchema
+	checkSchemaSharedOnce = "SELECT " + sharedSettings + readCommitted + callCheckSchema
+)
 
 // share calls write in a transaction for all calls, and sets their errors. The function write
 // sets what each call returns, begins the transaction and commits it, unless it has nothing to
@@ -198,7 +213,7 @@ func (s *Store) createTogether(ctx context.Context,
 	calls []*store.SharedCall[newCliente, store.Cliente]) {
 	share(ctx, s, calls, func(ctx context.Context, conn *pgx.Conn) (wrote bool, err error) {
 		if len(calls) == 1 {
-			calls[0].Out, err = s.insertOne(ctx, conn, beginShared(), calls[0].In)
+			calls[0].Out, err = s.insertOne(ctx, conn, beginSharedOnce(), calls[0].In)
 			return true, err
 		}
 		return true, s.insertMany(ctx, conn, calls)
@@ -226,7 +241,7 @@ func (s *Store) insertMany(ctx context.Context, conn *pgx.Conn,
 	for _, column := range columns {
 		args = append(args, column)
 	}
-	b := beginShared()
+	b := beginSharedOnce()
 	b.Queue(createClientes, args...).Query(func(rows pgx.Rows) error {
 		var number, id int64
 		_, err := pgx.ForEachRow(rows, []any{&number, &id}, func() error {
@@ -235,8 +250,7 @@ func (s *Store) insertMany(ctx context.Context, conn *pgx.Conn,
 		})
 		return err
 	})
-	b.Queue("COMMIT")
-	if err := send(ctx, conn, b); err != nil {
+	if err := commit(ctx, conn, b); err != nil {
 		return fmt.Errorf("insert %d clientes: %w", len(calls), err)
 	}
 	return nil
@@ -401,7 +415,7 @@ func (s *Store) endTogether(ctx context.Context,
 	calls []*store.SharedCall[string, store.Session]) {
 	share(ctx, s, calls, func(ctx context.Context, conn *pgx.Conn) (wrote bool, err error) {
 		if len(calls) == 1 {
-			calls[0].Out, err = s.endOne(ctx, conn, beginShared(), calls[0].In)
+			calls[0].Out, err = s.endOne(ctx, conn, beginSharedOnce(), calls[0].In)
 			return true, err
 		}
 		ids := make([]string, len(calls))
@@ -409,7 +423,7 @@ func (s *Store) endTogether(ctx context.Context,
 			ids[i] = c.In
 		}
 		ended := make(map[string]store.Session, len(calls))
-		b := beginShared()
+		b := beginSharedOnce()
 		b.Queue(endFree, store.Instant(s.now()), ids).Query(func(rows pgx.Rows) error {
 			var n store.Session
 			_, err := pgx.ForEachRow(rows, toSession(&n), func() error {
@@ -418,8 +432,7 @@ func (s *Store) endTogether(ctx context.Context,
 			})
 			return err
 		})
-		b.Queue("COMMIT")
-		if err := send(ctx, conn, b); err != nil {
+		if err := commit(ctx, conn, b); err != nil {
 			return false, fmt.Errorf("end %d sessions: %w", len(calls), err)
 		}
 		for _, c := range calls {
