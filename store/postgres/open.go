@@ -15,7 +15,6 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -153,38 +152,6 @@ func begin() *pgx.Batch {
 	b := beginReading()
 	b.Queue(checkSchema)
 	return b
-}
-
-// beginOnce is begin for a transaction of one trip, which [commit] sends.
-func beginOnce() *pgx.Batch {
-	b := new(pgx.Batch)
-	b.Queue(checkSchemaOnce)
-	return b
-}
-
-var checkSchemaOnce = "SELECT " + readCommitted + callCheckSchema
-
-// readCommitted makes sure that the transaction is what [beginReading] makes it. If it is not, that
-// is the error codeLateIsolation, because the statement itself has begun it.
-const (
-	readCommitted     = "set_config('transaction_isolation', 'read committed', true), "
-	codeLateIsolation = "25001"
-)
-
-// commit sends a transaction of one trip, which begins with [beginOnce]. The server commits what
-// comes in one trip by itself, and rolls it back if a statement fails. BEGIN, its settings and
-// COMMIT would be three statements more, as dear as that of a small write.
-// (https://www.postgresql.org/docs/current/protocol-flow.html, Pipelining)
-func commit(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
-	err := send(ctx, conn, once)
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != codeLateIsolation {
-		return err
-	}
-	b := beginReading()
-	b.QueuedQueries = append(b.QueuedQueries, once.QueuedQueries...)
-	b.Queue("COMMIT")
-	return send(ctx, conn, b)
 }
 
 // beginReading is begin for a transaction that does not write. It names READ COMMITTED, whatever

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -310,15 +311,7 @@ func TestLogoutsShareACommit(t *testing.T) {
 // BenchmarkWritesTogether compares writers who share commits with writers each of whom has a
 // transaction of its own.
 func BenchmarkWritesTogether(b *testing.B) {
-	url := postgrestest.Start(b, "fsync = on", "full_page_writes = on").URL
-	if err := Migrate(b.Context(), url); err != nil {
-		b.Fatal(err)
-	}
-	s, err := Open(b.Context(), url, store.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { s.Close() })
+	s := openForBench(b)
 	const rows = 20_000
 	storetest.FillBench(b, s, rows)
 	ctx := context.Background()
@@ -349,17 +342,6 @@ func BenchmarkWritesTogether(b *testing.B) {
 		SELECT 'session ' || i, 1, 0, 0, now(), now(), now(), now() + '1 h', now() + '1 h', '', ''
 		FROM generate_series(0, 20000) AS i`); err != nil {
 		b.Fatal(err)
-	}
-	server, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (string, error) {
-		return one(ctx, conn, func(pid *string) []any { return []any{pid} }, `
-			SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)`)
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	processes := func() []string { // the server's
-		children, _ := os.ReadFile("/proc/" + server + "/task/" + server + "/children")
-		return strings.Fields(string(children))
 	}
 	runs := 0
 	for what, write := range map[string]struct{ alone, together func(i int) error }{
@@ -399,60 +381,41 @@ func BenchmarkWritesTogether(b *testing.B) {
 		for _, writers := range []int{1, 4, 16, 64} {
 			b.Run(fmt.Sprintf("%s/%d", what, writers), func(b *testing.B) {
 				runs++
-				storetest.BenchTogether(b, writers, processes, write.alone, write.together)
+				storetest.BenchTogether(b, writers, processesOf(b, s), write.alone, write.together)
 			})
 		}
 	}
 }
 
-// A transaction of one trip may fail at its very end, when its statements have succeeded. The
-// caller must learn that.
-func TestACommitThatFails(t *testing.T) {
-	t.Parallel()
-	s := openForTest(t)
-	_, err := call(t.Context(), s, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		return exec(ctx, conn, `
-			CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
-			AS $$ BEGIN RAISE EXCEPTION 'too late'; END $$;
-			CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON clientes
-			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.name = 'late')
-			EXECUTE FUNCTION refuse()`)
-	})
+// openForBench opens a store on a server of its own, which keeps what it commits.
+func openForBench(b *testing.B) *Store {
+	b.Helper()
+	url := postgrestest.Start(b, "fsync = on", "full_page_writes = on").URL
+	if err := Migrate(b.Context(), url); err != nil {
+		b.Fatal(err)
+	}
+	// Nobody is refused, even on a slow machine.
+	s, err := Open(b.Context(), url, store.Options{CallTimeout: time.Minute})
 	if err != nil {
-		t.Fatal(err)
+		b.Fatal(err)
 	}
-	for _, name := range []string{"early", "late", "early"} {
-		c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: name})
-		if refused := err != nil; refused != (name == "late") {
-			t.Errorf("%s: got %v, %v", name, c, err)
-		}
-	}
-	all, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 10)
-	if err != nil || len(all) != 2 {
-		t.Errorf("the store has %v, %v", all, err)
-	}
+	b.Cleanup(func() { s.Close() })
+	return s
 }
 
-// What runs in one trip is READ COMMITTED even if the database prefers something else, and so a
-// statement that waited for a lock sees what its holder wrote.
-func TestOneTripIsReadCommitted(t *testing.T) {
-	t.Parallel()
-	s := openForTest(t)
-	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
-		got, err := call(t.Context(), s, func(ctx context.Context, conn *pgx.Conn) (got string,
-			err error) {
-			_, err = exec(ctx, conn, "SELECT set_config('default_transaction_isolation', $1, false)",
-				level)
-			if err != nil {
-				return "", err
-			}
-			b := beginOnce()
-			b.Queue("SELECT current_setting('transaction_isolation')").
-				QueryRow(func(row pgx.Row) error { return row.Scan(&got) })
-			return got, commit(ctx, conn, b)
-		})
-		if err != nil || got != "read committed" {
-			t.Errorf("%s: got %q, %v", level, got, err)
-		}
+// processesOf returns what lists the processes of a store's server.
+func processesOf(b *testing.B, s *Store) func() []string {
+	b.Helper()
+	ctx := context.Background()
+	server, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (string, error) {
+		return one(ctx, conn, func(pid *string) []any { return []any{pid} }, `
+			SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)`)
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func() []string {
+		children, _ := os.ReadFile("/proc/" + server + "/task/" + server + "/children")
+		return strings.Fields(string(children))
 	}
 }

@@ -1,0 +1,47 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The server commits by itself what comes in one trip, and rolls it back if a statement fails
+// (https://www.postgresql.org/docs/current/protocol-flow.html, Pipelining). BEGIN, its setting and
+// COMMIT would be three statements more. BenchmarkCommit shows what it buys to leave them out.
+
+// beginOnce is begin for a transaction of one trip, which [commit] sends.
+func beginOnce() *pgx.Batch {
+	b := new(pgx.Batch)
+	b.Queue(checkSchemaOnce)
+	return b
+}
+
+var checkSchemaOnce = "SELECT " + readCommitted + callCheckSchema
+
+// readCommitted makes sure that the transaction is what [beginReading] makes it. If it is not, that
+// is the error codeLateIsolation, because the statement itself has begun it.
+const (
+	readCommitted     = "set_config('transaction_isolation', 'read committed', true), "
+	codeLateIsolation = "25001"
+)
+
+// commit sends a transaction of one trip, which begins with [beginOnce].
+func commit(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
+	err := send(ctx, conn, once)
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) || pg.Code != codeLateIsolation {
+		return err
+	}
+	return commitExplicitly(ctx, conn, once)
+}
+
+// commitExplicitly is commit with a BEGIN that names the isolation.
+func commitExplicitly(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
+	b := beginReading()
+	b.QueuedQueries = append(b.QueuedQueries, once.QueuedQueries...)
+	b.Queue("COMMIT")
+	return send(ctx, conn, b)
+}
