@@ -387,7 +387,11 @@ func postmaster(b *testing.B, url string) (pid int) {
 func build(b *testing.B, folder, pkg string) string {
 	b.Helper()
 	program := filepath.Join(folder, filepath.Base(pkg)+".bin")
-	if out, err := exec.Command("go", "build", "-o", program, pkg).CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", program, pkg)
+	if pkg == "." { // as a release
+		cmd = exec.Command("go", "build", "-pgo=release.pgo", "-o", program, pkg)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
 	return program
