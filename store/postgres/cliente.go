@@ -205,7 +205,8 @@ var createClienteAgain = `
 // whoever restores one locks the first step of its history, which nobody else does.
 func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 	check func(store.Cliente) error) (store.Cliente, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (c store.Cliente, _ error) {
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		c store.Cliente, _ error) {
 		lock := begin()
 		lock.Queue(`
 			SELECT

@@ -39,10 +39,10 @@ type Store struct {
 	usual     pool
 	queue     *store.Queue // in front of usual
 	reading   reading
-	deciding  pool          // see decide
-	undecided atomic.Bool   // the latest question of decide had no answer
-	transfers chan struct{} // as full as transfers are under way
-	lines     *lines        // of both pools
+	deciding  pool        // see decide
+	undecided atomic.Bool // the latest question of decide had no answer
+	transfers slots       // as full as transfers are under way
+	lines     *lines      // of both pools
 	writing   writing
 	taking    taking
 	full      atomic.Bool // a write found the disk full, and none has found room since

@@ -78,16 +78,18 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 	return func(ctx context.Context, calls []*store.SharedCall[K, T]) {
 		if len(calls) == 1 {
 			only := calls[0]
-			only.Out, only.Err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (T, error) {
-				return one(ctx, conn, columns, selectOne, only.In)
-			})
+			only.Out, only.Err = call(ctx, s, store.Single,
+				func(ctx context.Context, conn *pgx.Conn) (T, error) {
+					return one(ctx, conn, columns, selectOne, only.In)
+				})
 			return
 		}
 		keys := make([]K, len(calls))
 		for i, c := range calls {
 			keys[i] = c.In
 		}
-		rows, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]T, error) {
+		rows, err := call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+			[]T, error) {
 			return list(ctx, conn, make([]T, 0, len(keys)), columns, selectSome, keys)
 		})
 		for _, c := range calls {
@@ -110,13 +112,13 @@ func (s *Store) readPages(ctx context.Context,
 	calls []*store.SharedCall[pageQuery, []store.Cliente]) {
 	if len(calls) == 1 {
 		q := &calls[0].In
-		calls[0].Out, calls[0].Err = callMany(ctx, s,
+		calls[0].Out, calls[0].Err = call(ctx, s, store.Many,
 			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
 				return list(ctx, conn, newPage(q.limit), toCliente, q.sql, q.args...)
 			})
 		return
 	}
-	_, err := callMany(ctx, s, noResult(func(ctx context.Context, conn *pgx.Conn) error {
+	_, err := call(ctx, s, store.Many, noResult(func(ctx context.Context, conn *pgx.Conn) error {
 		b := new(pgx.Batch)
 		for _, c := range calls {
 			queueList(b, &c.Out, newPage(c.In.limit), toCliente, c.In.sql, c.In.args...)

@@ -59,7 +59,7 @@ type writing struct {
 
 	// locked is as full as there are writers who wait for a lock. They may all wait for the same
 	// one, and leave half of the connections to others.
-	locked chan struct{}
+	locked slots
 }
 
 func (s *Store) openLanes() {
@@ -77,7 +77,7 @@ func (s *Store) openLanes() {
 	w.ends = store.NewLanes(writeLanes, maxBatch, s.endTogether)
 	w.ends.Widen(half)
 	w.ends.Limit(s.timeout, noneFree(s.timeout))
-	w.locked = make(chan struct{}, half)
+	w.locked = make(slots, half)
 }
 
 // updatesOf returns the lane of a record. All who change one record use the same lane, so they do
@@ -91,17 +91,14 @@ func (w *writing) updatesOf(id int64) *store.Lanes[*clienteUpdate, store.Cliente
 func writeAlone[T any](ctx context.Context, s *Store, reason error,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	if reason != errLocked {
-		return callFirst(ctx, s, do)
+		return call(ctx, s, store.First, do)
 	}
-	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)
-	defer done()
-	select {
-	case s.writing.locked <- struct{}{}:
-		defer func() { <-s.writing.locked }()
-		return callFirst(ctx, s, do)
-	case <-waiting.Done():
-		return v, engineError(waiting, nil, context.Cause(waiting))
+	release, err := s.wait(ctx, s.writing.locked.take)
+	if err != nil {
+		return v, err
 	}
+	defer release()
+	return call(ctx, s, store.First, do)
 }
 
 // beginShared is begin for a transaction that writers share.
@@ -119,7 +116,8 @@ var checkSchemaShared = "SELECT set_config('lock_timeout', '" + maxLockWait + "'
 // write, and reports whether it has.
 func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall[In, Out],
 	write func(context.Context, *pgx.Conn) (bool, error)) {
-	wrote, err := callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	wrote, err := call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		bool, error) {
 		for _, c := range calls {
 			c.Err = nil // if this is another try
 		}

@@ -350,7 +350,8 @@ func BenchmarkWritesTogether(b *testing.B) {
 		FROM generate_series(0, 20000) AS i`); err != nil {
 		b.Fatal(err)
 	}
-	server, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (string, error) {
+	server, err := call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+		string, error) {
 		return one(ctx, conn, func(pid *string) []any { return []any{pid} }, `
 			SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)`)
 	})
