@@ -20,11 +20,11 @@ import (
 // they buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
-	lanes int           // usually
-	wide  int           // see Widen
-	most  int           // calls in a batch
-	wait  time.Duration // see Limit
-	late  error         // see Limit
+	lanes int // usually
+	wide  int // how many there may be
+	most  int // calls in a batch
+	wait  time.Duration
+	late  error
 	sizes BatchCounts
 
 	mu       sync.Mutex
@@ -47,28 +47,38 @@ type SharedCall[In, Out any] struct {
 	done  chan struct{}           // closed when Out and Err are final; nil if it need not wait
 }
 
-// widenAfter is how long no lane has begun to serve before one more opens: see Widen. On a busy
-// machine a goroutine may wait a few milliseconds for a processor, which is no reason to open one.
-const widenAfter = 5 * time.Millisecond
+// LanesConfig says how many lanes there are, and how long calls wait for one.
+type LanesConfig struct {
+	Lanes int // usually
+	Batch int // how many calls a batch has at most, up to 128
 
-// NewLanes returns that many lanes for batches of at most so many calls, up to 128. The function
-// serve must bound the time of a batch by itself: the context of a batch of several calls never
-// ends, because a caller who hangs up must not cancel the others. It has the highest [Rank] of
-// theirs. A single call has its caller's context.
-func NewLanes[In, Out any](lanes, most int,
-	serve func(ctx context.Context, calls []*SharedCall[In, Out])) *Lanes[In, Out] {
-	return &Lanes[In, Out]{serve: serve, lanes: lanes, wide: lanes, most: most}
+	// Wide is how many lanes there may be, if more than Lanes. One more opens for those who wait if
+	// none has begun to serve for a while. Then they do not wait for a processor, but for a slow
+	// line or for a dead one, and few lanes would hold up everybody.
+	Wide int
+
+	// Wait is how long a call may wait for a lane, if not forever, and Late the error that it has
+	// after that. A lane lasts as long as its batch, and while the database is down each batch
+	// waits for it in vain, so those behind it would wait many times as long.
+	Wait time.Duration
+	Late error
 }
 
-// Widen lets there be up to so many lanes. One more opens for those who wait if none has begun to
-// serve for widenAfter. Then they do not wait for a processor, but for a slow line or for a dead
-// one, and few lanes would hold up everybody. It must be called before Do.
-func (l *Lanes[In, Out]) Widen(lanes int) { l.wide = max(l.lanes, lanes) }
+// widenAfter is how long no lane has begun to serve before one more opens. On a busy machine a
+// goroutine may wait a few milliseconds for a processor, which is no reason to open one.
+const widenAfter = 5 * time.Millisecond
 
-// Limit lets no call wait for a lane for longer than that. It has the error late instead. A lane
-// lasts as long as its batch, and while the database is down each batch waits for it in vain, so
-// those behind it would wait many times as long. Limit must be called before Do.
-func (l *Lanes[In, Out]) Limit(wait time.Duration, late error) { l.wait, l.late = wait, late }
+// NewLanes returns lanes whose batches are served by serve. It must bound the time of a batch by
+// itself: the context of a batch of several calls never ends, because a caller who hangs up must
+// not cancel the others. It has the highest [Rank] of theirs. A single call has its caller's
+// context.
+func NewLanes[In, Out any](c LanesConfig,
+	serve func(ctx context.Context, calls []*SharedCall[In, Out])) *Lanes[In, Out] {
+	return &Lanes[In, Out]{
+		serve: serve, lanes: c.Lanes, wide: max(c.Lanes, c.Wide), most: c.Batch,
+		wait: c.Wait, late: c.Late,
+	}
+}
 
 // Sizes returns how many calls the batches have had.
 func (l *Lanes[In, Out]) Sizes() BatchStats { return l.sizes.Stats() }

@@ -28,9 +28,9 @@ type gate struct {
 	batches [][]int
 }
 
-func newGate(lanes, most int) *gate {
+func newGate(c store.LanesConfig) *gate {
 	g := &gate{open: make(chan struct{})}
-	g.lanes = store.NewLanes(lanes, most, func(ctx context.Context, calls []*call) {
+	g.lanes = store.NewLanes(c, func(ctx context.Context, calls []*call) {
 		var batch []int
 		for _, c := range calls {
 			batch = append(batch, c.In)
@@ -79,7 +79,7 @@ func (g *gate) want(t *testing.T, batches ...[]int) {
 func TestCallsThatWaitShareALane(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2, 3)
+		g := newGate(store.LanesConfig{Lanes: 2, Batch: 3})
 		for in := range 7 {
 			g.ask(t.Context(), t, in, nil)
 		}
@@ -108,7 +108,7 @@ func TestCallsThatWaitShareALane(t *testing.T) {
 func TestACallerWhoHangsUpCancelsNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 8)
+		g := newGate(store.LanesConfig{Lanes: 1, Batch: 8})
 		alone, hangUpAlone := context.WithCancel(t.Context())
 		g.ask(alone, t, 0, context.Canceled)
 		waits, hangUpWaiting := context.WithCancel(t.Context())
@@ -143,7 +143,8 @@ func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ranks []store.Rank
 		open := make(chan struct{})
-		lanes := store.NewLanes(1, 128, func(ctx context.Context, _ []*call) {
+		config := store.LanesConfig{Lanes: 1, Batch: 128}
+		lanes := store.NewLanes(config, func(ctx context.Context, _ []*call) {
 			<-open
 			ranks = append(ranks, store.RankOf(ctx, store.Many))
 		})
@@ -182,8 +183,7 @@ func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
 func TestSlowLanesBecomeMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 8)
-		g.lanes.Widen(3)
+		g := newGate(store.LanesConfig{Lanes: 1, Wide: 3, Batch: 8})
 		g.ask(t.Context(), t, 0, nil)
 		g.ask(t.Context(), t, 1, nil)
 		time.Sleep(time.Second)
@@ -213,13 +213,13 @@ func TestStuckLanesHoldUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const stuck, well = 2, 1000
 		answer := make(chan struct{})
-		lanes := store.NewLanes(stuck, 64, func(_ context.Context, calls []*call) {
+		config := store.LanesConfig{Lanes: stuck, Wide: 16, Batch: 64}
+		lanes := store.NewLanes(config, func(_ context.Context, calls []*call) {
 			if calls[0].In < stuck {
 				<-answer
 			}
 			time.Sleep(time.Millisecond)
 		})
-		lanes.Widen(16)
 		var calls sync.WaitGroup
 		var longest atomic.Int64
 		for in := range stuck + well {
@@ -251,8 +251,7 @@ func TestNobodyWaitsForALaneForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		errLate := errors.New("late")
-		g := newGate(1, 2)
-		g.lanes.Limit(time.Second, errLate)
+		g := newGate(store.LanesConfig{Lanes: 1, Batch: 2, Wait: time.Second, Late: errLate})
 		g.ask(t.Context(), t, 0, nil)
 		g.ask(t.Context(), t, 1, nil)
 		g.ask(t.Context(), t, 2, nil)
@@ -286,7 +285,8 @@ func TestALostBatchReachesEachCaller(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var calls sync.WaitGroup
 				open, served := make(chan struct{}), 0
-				lanes := store.NewLanes(1, 3, func(_ context.Context, calls []*call) {
+				config := store.LanesConfig{Lanes: 1, Batch: 3}
+				lanes := store.NewLanes(config, func(_ context.Context, calls []*call) {
 					<-open
 					if served++; served > 1 {
 						lose(calls)
@@ -333,7 +333,8 @@ func TestNoCallOfALaneIsForgotten(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 16, 1000
 	var serving, batches atomic.Int64
-	lanes := store.NewLanes(2, 5, func(_ context.Context, calls []*call) {
+	config := store.LanesConfig{Lanes: 2, Wide: 4, Batch: 5}
+	lanes := store.NewLanes(config, func(_ context.Context, calls []*call) {
 		if n := serving.Add(1); n > 4 {
 			t.Errorf("%d at once", n)
 		}
@@ -349,7 +350,6 @@ func TestNoCallOfALaneIsForgotten(t *testing.T) {
 		}
 		runtime.Gosched()
 	})
-	lanes.Widen(4)
 	var running sync.WaitGroup
 	for caller := range callers {
 		running.Go(func() {
@@ -384,7 +384,8 @@ func one(t *testing.T, lanes *store.Lanes[int, int], in int) {
 
 // A call that need not wait costs one allocation.
 func TestALaneCostsALoneCallerNextToNothing(t *testing.T) {
-	lanes := store.NewLanes(1, 1, func(context.Context, []*call) {})
+	config := store.LanesConfig{Lanes: 1, Batch: 1}
+	lanes := store.NewLanes(config, func(context.Context, []*call) {})
 	n := testing.AllocsPerRun(100, func() {
 		if _, err := lanes.Do(t.Context(), 1); err != nil {
 			t.Error(err)
@@ -396,7 +397,8 @@ func TestALaneCostsALoneCallerNextToNothing(t *testing.T) {
 }
 
 func BenchmarkLanes(b *testing.B) {
-	lanes := store.NewLanes(2, 64, func(context.Context, []*call) {})
+	config := store.LanesConfig{Lanes: 2, Batch: 64}
+	lanes := store.NewLanes(config, func(context.Context, []*call) {})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := lanes.Do(b.Context(), 1); err != nil {

@@ -45,24 +45,21 @@ type pageQuery struct {
 
 // newReading returns lanes for a pool of that many connections.
 func newReading(s *Store, conns int) reading {
-	return reading{
-		clientes: lanes(s, conns, maxTogether, readByKey(s, toCliente,
-			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
-		users: lanes(s, conns, maxTogether, readByKey(s, toUser,
-			func(u *store.User) int64 { return u.ID }, selectUsers)),
-		sessions: lanes(s, conns, maxTogether, readByKey(s, toSession,
-			func(n *store.Session) string { return n.ID }, selectSessions)),
-		pages: lanes(s, conns, maxPagesTogether, s.readPages),
+	ofOne := store.LanesConfig{
+		Lanes: min(runtime.GOMAXPROCS(0), conns), Wide: conns, Batch: maxTogether,
+		Wait: s.timeout, Late: noneFree(s.timeout),
 	}
-}
-
-// lanes returns as many lanes as there are processors, and never more than connections.
-func lanes[In, Out any](s *Store, conns, most int,
-	serve func(context.Context, []*store.SharedCall[In, Out])) *store.Lanes[In, Out] {
-	l := store.NewLanes(min(runtime.GOMAXPROCS(0), conns), most, serve)
-	l.Widen(conns)
-	l.Limit(s.timeout, noneFree(s.timeout))
-	return l
+	ofPage := ofOne
+	ofPage.Batch = maxPagesTogether
+	return reading{
+		clientes: store.NewLanes(ofOne, readByKey(s, toCliente,
+			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
+		users: store.NewLanes(ofOne, readByKey(s, toUser,
+			func(u *store.User) int64 { return u.ID }, selectUsers)),
+		sessions: store.NewLanes(ofOne, readByKey(s, toSession,
+			func(n *store.Session) string { return n.ID }, selectSessions)),
+		pages: store.NewLanes(ofPage, s.readPages),
+	}
 }
 
 // sizes returns how many calls shared the reads.

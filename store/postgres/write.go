@@ -67,16 +67,16 @@ func (s *Store) openLanes() {
 	s.reading = newReading(s, conns)
 	w := &s.writing
 	half := max(1, conns/2)
-	w.creates = store.NewLanes(writeLanes, maxBatch, s.createTogether)
-	w.creates.Widen(half)
-	w.creates.Limit(s.timeout, noneFree(s.timeout))
-	for i := range w.updates {
-		w.updates[i] = store.NewLanes(1, maxBatch, s.updateTogether)
-		w.updates[i].Limit(s.timeout, noneFree(s.timeout))
+	several := store.LanesConfig{
+		Lanes: writeLanes, Wide: half, Batch: maxBatch, Wait: s.timeout, Late: noneFree(s.timeout),
 	}
-	w.ends = store.NewLanes(writeLanes, maxBatch, s.endTogether)
-	w.ends.Widen(half)
-	w.ends.Limit(s.timeout, noneFree(s.timeout))
+	single := several
+	single.Lanes, single.Wide = 1, 1
+	w.creates = store.NewLanes(several, s.createTogether)
+	for i := range w.updates {
+		w.updates[i] = store.NewLanes(single, s.updateTogether)
+	}
+	w.ends = store.NewLanes(several, s.endTogether)
 	w.locked = make(slots, half)
 }
 
