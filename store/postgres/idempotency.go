@@ -78,7 +78,7 @@ func (s *Store) takeKey(ctx context.Context, conn *pgx.Conn, by int64, key, fing
 		return nil
 	})
 	if err := send(ctx, conn, take); err != nil {
-		if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "55P03" {
+		if isLockTimeout(err) {
 			err = store.ErrKeyInProgress
 		}
 		return false, fmt.Errorf("take idempotency key: %w", err)

@@ -126,9 +126,9 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 }
 
 func (s *Store) endAlone(ctx context.Context, id string, reason error) (store.Session, error) {
-	return writeAlone(ctx, s, reason, func(ctx context.Context,
-		conn *pgx.Conn) (store.Session, error) {
-		return s.endOne(ctx, conn, begin(), id)
+	return writeAlone(ctx, s, reason, func(ctx context.Context, conn *pgx.Conn,
+		b *pgx.Batch) (store.Session, error) {
+		return s.endOne(ctx, conn, b, id)
 	})
 }
 

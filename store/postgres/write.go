@@ -87,18 +87,27 @@ func (w *writing) updatesOf(id int64) *store.Lanes[*clienteUpdate, store.Cliente
 	return w.updates[uint64(id)%writeLanes]
 }
 
-// writeAlone is call for a writer whom others have left out for that reason.
+// writeAlone is call for a writer whom others have left out for that reason. The function do adds
+// to a transaction that has begun in its batch. A writer who need not wait for a lock is done with
+// the first try, and holds its connection hardly longer than a shared transaction does.
 func writeAlone[T any](ctx context.Context, s *Store, reason error,
-	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	do func(context.Context, *pgx.Conn, *pgx.Batch) (T, error)) (v T, err error) {
 	if reason != errLocked {
-		return call(ctx, s, store.First, do)
+		v, err = call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (T, error) {
+			return do(ctx, conn, beginShared())
+		})
+		if !isLockTimeout(err) {
+			return v, err
+		}
 	}
 	release, err := s.wait(ctx, s.writing.locked.take)
 	if err != nil {
 		return v, err
 	}
 	defer release()
-	return call(ctx, s, store.First, do)
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (T, error) {
+		return do(ctx, conn, begin())
+	})
 }
 
 // beginShared is begin for a transaction that writers share.
@@ -129,11 +138,10 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 		}
 		return
 	}
-	var pg *pgconn.PgError
 	switch {
 	case isRefusal(err) && len(calls) > 1:
 		err = errAlone // one of them may be the reason
-	case errors.As(err, &pg) && pg.Code == codeLockTimeout:
+	case isLockTimeout(err):
 		err = errLocked
 	}
 	// Where the connection broke, nobody knows what became of the commit, and nothing may be
@@ -147,6 +155,12 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 func isRefusal(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR"
+}
+
+// isLockTimeout reports whether a transaction has waited for a lock for longer than it may.
+func isLockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == codeLockTimeout
 }
 
 // newCliente is a record to be created.
