@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -33,6 +34,8 @@ type Lanes[In, Out any] struct {
 	waiting  []*SharedCall[In, Out] // the oldest first
 	watching bool                   // a timer runs that calls open
 	limiting bool                   // a timer runs that calls refuseLate
+	refused  int64
+	timeouts int64
 }
 
 // SharedCall is the part of one caller in a batch. Who serves the batch sets Out and Err.
@@ -83,6 +86,16 @@ func NewLanes[In, Out any](c LanesConfig,
 // Sizes returns how many calls the batches have had.
 func (l *Lanes[In, Out]) Sizes() BatchStats { return l.sizes.Stats() }
 
+// AddTo adds the numbers of those who wait to those of a pool. The time that they wait is not among
+// them: it is part of the usual work of lanes, and many wait for one connection.
+func (l *Lanes[In, Out]) AddTo(p *PoolStats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.Waiting += len(l.waiting)
+	p.Refused += l.refused
+	p.Timeouts += l.timeouts
+}
+
 // Do returns what serve set for the call. It returns the context's error as soon as the context
 // ends, even if the call is already part of a batch, and [ErrOverloaded] if too many wait.
 //
@@ -124,6 +137,7 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err err
 		l.begun = now
 		return now, nil
 	case len(l.waiting) >= maxWaiting && RankOf(c.ctx, Many) != Insisting:
+		l.refused++
 		return now, ErrOverloaded
 	}
 	c.since, c.done = now, make(chan struct{})
@@ -183,6 +197,7 @@ func (l *Lanes[In, Out]) refuseLate() {
 		n++
 	}
 	l.waiting = slices.Delete(l.waiting, 0, n)
+	l.timeouts += int64(n)
 	l.limit(now)
 }
 
@@ -192,6 +207,9 @@ func (l *Lanes[In, Out]) leave(c *SharedCall[In, Out]) {
 	defer l.mu.Unlock()
 	if i := slices.Index(l.waiting, c); i >= 0 {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
+		if errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
+			l.timeouts++
+		}
 	}
 }
 

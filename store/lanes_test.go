@@ -268,6 +268,47 @@ func TestNobodyWaitsForALaneForLong(t *testing.T) {
 	})
 }
 
+// Calls that wait for a lane are counted, and those that get none in time or may not wait.
+func TestLanesCountThoseWhoWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const most = 1024
+		errLate := errors.New("late")
+		g := newGate(store.LanesConfig{Lanes: 1, Batch: 128, Wait: time.Minute, Late: errLate})
+		want := func(what string, waiting int, refused, timeouts int64) {
+			t.Helper()
+			var p store.PoolStats
+			g.lanes.AddTo(&p)
+			want := store.PoolStats{Waiting: waiting, Refused: refused, Timeouts: timeouts}
+			if p != want {
+				t.Errorf("%s: got %+v", what, p)
+			}
+		}
+		g.ask(t.Context(), t, 0, nil)
+		want("one has a lane", 0, 0, 0)
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		g.ask(soon, t, 1, context.DeadlineExceeded)
+		gone, hangUp := context.WithCancel(t.Context())
+		g.ask(gone, t, 2, context.Canceled)
+		want("two wait", 2, 0, 0)
+		hangUp()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		want("one had too little time, one has left", 0, 0, 1)
+		for in := range most {
+			g.ask(t.Context(), t, 3+in, errLate)
+		}
+		g.ask(t.Context(), t, 9, store.ErrOverloaded)
+		want("too many wait", most, 1, 1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want("they have waited for too long", 0, 1, 1+most)
+		g.pass(1)
+		g.calls.Wait()
+	})
+}
+
 // An error, a panic or an end of the goroutine that serves a batch leaves nobody waiting.
 func TestALostBatchReachesEachCaller(t *testing.T) {
 	t.Parallel()

@@ -67,6 +67,14 @@ func (r *reading) sizes() store.BatchStats {
 	return r.clientes.Sizes().Add(r.users.Sizes()).Add(r.sessions.Sizes()).Add(r.pages.Sizes())
 }
 
+// addTo adds the numbers of those who wait for a lane to those of a pool.
+func (r *reading) addTo(p *store.PoolStats) {
+	r.clientes.AddTo(p)
+	r.users.AddTo(p)
+	r.sessions.AddTo(p)
+	r.pages.AddTo(p)
+}
+
 // readByKey returns what reads rows by their key, which is unique. The statement sql ends in the
 // column of the key.
 func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*T) K,

@@ -80,6 +80,15 @@ func (s *Store) openLanes() {
 	w.locked = make(slots, half)
 }
 
+// addTo adds the numbers of those who wait for a lane to those of a pool.
+func (w *writing) addTo(p *store.PoolStats) {
+	w.creates.AddTo(p)
+	for _, l := range w.updates {
+		l.AddTo(p)
+	}
+	w.ends.AddTo(p)
+}
+
 // updatesOf returns the lane of a record. All who change one record use the same lane, so they do
 // not find it locked by each other and wait behind those whom another program keeps waiting. So
 // these lanes must not widen either.
