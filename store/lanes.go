@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -21,11 +22,11 @@ import (
 // What lanes buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
-	lanes int           // usually
-	wide  int           // see Widen
-	most  int           // calls in a batch
-	wait  time.Duration // see Limit
-	late  error         // see Limit
+	lanes int // usually
+	wide  int // how many there may be
+	most  int // calls in a batch
+	wait  time.Duration
+	late  error
 	sizes BatchCounts
 
 	mu       sync.Mutex
@@ -35,6 +36,8 @@ type Lanes[In, Out any] struct {
 	waiting  []*SharedCall[In, Out] // the oldest first
 	watching bool                   // a timer runs that calls open
 	limiting bool                   // a timer runs that calls refuseLate
+	refused  int64
+	timeouts int64
 }
 
 // SharedCall is the part of one caller in a batch. Who serves the batch sets Out and Err.
@@ -49,34 +52,55 @@ type SharedCall[In, Out any] struct {
 	done  chan struct{}           // closed when Out and Err are final; nil if it need not wait
 }
 
-// widenAfter is how long no lane has begun to serve before one more opens: see Widen. On a busy
-// machine a goroutine may wait a few milliseconds for a processor, which is no reason to open one.
+// LanesConfig says how many lanes there are, and how long calls wait for one.
+type LanesConfig struct {
+	Lanes int // usually
+	Batch int // how many calls a batch has at most, up to 128
+
+	// Wide is how many lanes there may be, if more than Lanes. One more opens while only a few calls
+	// come at once, up to twice Lanes. And one more opens for those who wait if none has begun to
+	// serve for a while. Then they do not wait for a processor, but for a slow line or for a dead
+	// one, and few lanes would hold up everybody.
+	Wide int
+
+	// Wait is how long a call may wait for a lane, if not forever, and Late the error that it has
+	// after that. A lane lasts as long as its batch, and while the database is down each batch
+	// waits for it in vain, so those behind it would wait many times as long.
+	Wait time.Duration
+	Late error
+}
+
+// widenAfter is how long no lane has begun to serve before one more opens. On a busy machine a
+// goroutine may wait a few milliseconds for a processor, which is no reason to open one.
 const widenAfter = 5 * time.Millisecond
 
 // fewCalls in a batch are too few to be worth the wait for it.
 const fewCalls = 2
 
-// NewLanes returns that many lanes for batches of at most so many calls, up to 128. The function
-// serve must bound the time of a batch by itself: the context of a batch of several calls never
-// ends, because a caller who hangs up must not cancel the others. It has the highest [Rank] of
-// theirs. A single call has its caller's context.
-func NewLanes[In, Out any](lanes, most int,
+// NewLanes returns lanes whose batches are served by serve. It must bound the time of a batch by
+// itself: the context of a batch of several calls never ends, because a caller who hangs up must
+// not cancel the others. It has the highest [Rank] of theirs. A single call has its caller's
+// context.
+func NewLanes[In, Out any](c LanesConfig,
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])) *Lanes[In, Out] {
-	return &Lanes[In, Out]{serve: serve, lanes: lanes, wide: lanes, most: most}
+	return &Lanes[In, Out]{
+		serve: serve, lanes: c.Lanes, wide: max(c.Lanes, c.Wide), most: c.Batch,
+		wait: c.Wait, late: c.Late,
+	}
 }
-
-// Widen lets there be up to so many lanes. One more opens for those who wait if none has begun to
-// serve for widenAfter. Then they do not wait for a processor, but for a slow line or for a dead
-// one, and few lanes would hold up everybody. It must be called before Do.
-func (l *Lanes[In, Out]) Widen(lanes int) { l.wide = max(l.lanes, lanes) }
-
-// Limit lets no call wait for a lane for longer than that. It has the error late instead. A lane
-// lasts as long as its batch, and while the database is down each batch waits for it in vain, so
-// those behind it would wait many times as long. Limit must be called before Do.
-func (l *Lanes[In, Out]) Limit(wait time.Duration, late error) { l.wait, l.late = wait, late }
 
 // Sizes returns how many calls the batches have had.
 func (l *Lanes[In, Out]) Sizes() BatchStats { return l.sizes.Stats() }
+
+// AddTo adds the numbers of those who wait to those of a pool. The time that they wait is not among
+// them: it is part of the usual work of lanes, and many wait for one connection.
+func (l *Lanes[In, Out]) AddTo(p *PoolStats) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.Waiting += len(l.waiting)
+	p.Refused += l.refused
+	p.Timeouts += l.timeouts
+}
 
 // Do returns what serve set for the call. It returns the context's error as soon as the context
 // ends, even if the call is already part of a batch, and [ErrOverloaded] if too many wait.
@@ -119,6 +143,7 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err err
 		l.begin(now, 1)
 		return now, nil
 	case len(l.waiting) >= maxWaiting && RankOf(c.ctx, Many) != Insisting:
+		l.refused++
 		return now, ErrOverloaded
 	}
 	c.since, c.done = now, make(chan struct{})
@@ -135,7 +160,7 @@ func (l *Lanes[In, Out]) begin(now time.Time, calls int) {
 }
 
 // mayServeAlone reports whether so few calls come that one more has a lane for itself, besides the
-// usual ones. There are at most as many of these. They end as soon as somebody waits: see next.
+// usual ones. There are at most as many of these, and never more than Wide. They end as soon as somebody waits: see next.
 func (l *Lanes[In, Out]) mayServeAlone() bool {
 	return l.busy < min(2*l.lanes, l.wide) && l.size <= fewCalls && len(l.waiting) == 0
 }
@@ -190,6 +215,7 @@ func (l *Lanes[In, Out]) refuseLate() {
 		n++
 	}
 	l.waiting = slices.Delete(l.waiting, 0, n)
+	l.timeouts += int64(n)
 	l.limit(now)
 }
 
@@ -199,6 +225,9 @@ func (l *Lanes[In, Out]) leave(c *SharedCall[In, Out]) {
 	defer l.mu.Unlock()
 	if i := slices.Index(l.waiting, c); i >= 0 {
 		l.waiting = slices.Delete(l.waiting, i, i+1)
+		if errors.Is(c.ctx.Err(), context.DeadlineExceeded) {
+			l.timeouts++
+		}
 	}
 }
 

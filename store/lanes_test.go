@@ -28,9 +28,9 @@ type gate struct {
 	batches [][]int
 }
 
-func newGate(lanes, most int) *gate {
+func newGate(c store.LanesConfig) *gate {
 	g := &gate{open: make(chan struct{})}
-	g.lanes = store.NewLanes(lanes, most, func(ctx context.Context, calls []*call) {
+	g.lanes = store.NewLanes(c, func(ctx context.Context, calls []*call) {
 		var batch []int
 		for _, c := range calls {
 			batch = append(batch, c.In)
@@ -79,7 +79,7 @@ func (g *gate) want(t *testing.T, batches ...[]int) {
 func TestCallsThatWaitShareALane(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2, 3)
+		g := newGate(store.LanesConfig{Lanes: 2, Batch: 3})
 		for in := range 7 {
 			g.ask(t.Context(), t, in, nil)
 		}
@@ -108,8 +108,7 @@ func TestCallsThatWaitShareALane(t *testing.T) {
 func TestFewCallsHaveALaneEach(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(2, 64)
-		g.lanes.Widen(8)
+		g := newGate(store.LanesConfig{Lanes: 2, Wide: 8, Batch: 64})
 		var many []int
 		for in := range 24 {
 			g.ask(t.Context(), t, in, nil)
@@ -141,7 +140,7 @@ func TestFewCallsHaveALaneEach(t *testing.T) {
 func TestACallerWhoHangsUpCancelsNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 8)
+		g := newGate(store.LanesConfig{Lanes: 1, Batch: 8})
 		alone, hangUpAlone := context.WithCancel(t.Context())
 		g.ask(alone, t, 0, context.Canceled)
 		waits, hangUpWaiting := context.WithCancel(t.Context())
@@ -176,7 +175,8 @@ func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ranks []store.Rank
 		open := make(chan struct{})
-		lanes := store.NewLanes(1, 128, func(ctx context.Context, _ []*call) {
+		config := store.LanesConfig{Lanes: 1, Batch: 128}
+		lanes := store.NewLanes(config, func(ctx context.Context, _ []*call) {
 			<-open
 			ranks = append(ranks, store.RankOf(ctx, store.Many))
 		})
@@ -215,8 +215,7 @@ func TestABatchHasTheHighestRankOfItsCalls(t *testing.T) {
 func TestSlowLanesBecomeMore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		g := newGate(1, 8)
-		g.lanes.Widen(3)
+		g := newGate(store.LanesConfig{Lanes: 1, Wide: 3, Batch: 8})
 		g.ask(t.Context(), t, 0, nil)
 		g.ask(t.Context(), t, 1, nil)
 		time.Sleep(time.Second)
@@ -246,13 +245,13 @@ func TestStuckLanesHoldUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const stuck, well = 2, 1000
 		answer := make(chan struct{})
-		lanes := store.NewLanes(stuck, 64, func(_ context.Context, calls []*call) {
+		config := store.LanesConfig{Lanes: stuck, Wide: 16, Batch: 64}
+		lanes := store.NewLanes(config, func(_ context.Context, calls []*call) {
 			if calls[0].In < stuck {
 				<-answer
 			}
 			time.Sleep(time.Millisecond)
 		})
-		lanes.Widen(16)
 		var calls sync.WaitGroup
 		var longest atomic.Int64
 		for in := range stuck + well {
@@ -284,8 +283,7 @@ func TestNobodyWaitsForALaneForLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		errLate := errors.New("late")
-		g := newGate(1, 2)
-		g.lanes.Limit(time.Second, errLate)
+		g := newGate(store.LanesConfig{Lanes: 1, Batch: 2, Wait: time.Second, Late: errLate})
 		g.ask(t.Context(), t, 0, nil)
 		g.ask(t.Context(), t, 1, nil)
 		g.ask(t.Context(), t, 2, nil)
@@ -299,6 +297,47 @@ func TestNobodyWaitsForALaneForLong(t *testing.T) {
 		g.pass(2)
 		g.calls.Wait()
 		g.want(t, []int{0}, []int{1, 2}, []int{5})
+	})
+}
+
+// Calls that wait for a lane are counted, and those that get none in time or may not wait.
+func TestLanesCountThoseWhoWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const most = 1024
+		errLate := errors.New("late")
+		g := newGate(store.LanesConfig{Lanes: 1, Batch: 128, Wait: time.Minute, Late: errLate})
+		want := func(what string, waiting int, refused, timeouts int64) {
+			t.Helper()
+			var p store.PoolStats
+			g.lanes.AddTo(&p)
+			want := store.PoolStats{Waiting: waiting, Refused: refused, Timeouts: timeouts}
+			if p != want {
+				t.Errorf("%s: got %+v", what, p)
+			}
+		}
+		g.ask(t.Context(), t, 0, nil)
+		want("one has a lane", 0, 0, 0)
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		g.ask(soon, t, 1, context.DeadlineExceeded)
+		gone, hangUp := context.WithCancel(t.Context())
+		g.ask(gone, t, 2, context.Canceled)
+		want("two wait", 2, 0, 0)
+		hangUp()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		want("one had too little time, one has left", 0, 0, 1)
+		for in := range most {
+			g.ask(t.Context(), t, 3+in, errLate)
+		}
+		g.ask(t.Context(), t, 9, store.ErrOverloaded)
+		want("too many wait", most, 1, 1)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want("they have waited for too long", 0, 1, 1+most)
+		g.pass(1)
+		g.calls.Wait()
 	})
 }
 
@@ -319,7 +358,8 @@ func TestALostBatchReachesEachCaller(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var calls sync.WaitGroup
 				open, served := make(chan struct{}), 0
-				lanes := store.NewLanes(1, 3, func(_ context.Context, calls []*call) {
+				config := store.LanesConfig{Lanes: 1, Batch: 3}
+				lanes := store.NewLanes(config, func(_ context.Context, calls []*call) {
 					<-open
 					if served++; served > 1 {
 						lose(calls)
@@ -366,7 +406,8 @@ func TestNoCallOfALaneIsForgotten(t *testing.T) {
 	t.Parallel()
 	const callers, rounds = 16, 1000
 	var serving, batches atomic.Int64
-	lanes := store.NewLanes(2, 5, func(_ context.Context, calls []*call) {
+	config := store.LanesConfig{Lanes: 2, Wide: 4, Batch: 5}
+	lanes := store.NewLanes(config, func(_ context.Context, calls []*call) {
 		if n := serving.Add(1); n > 4 {
 			t.Errorf("%d at once", n)
 		}
@@ -382,7 +423,6 @@ func TestNoCallOfALaneIsForgotten(t *testing.T) {
 		}
 		runtime.Gosched()
 	})
-	lanes.Widen(4)
 	var running sync.WaitGroup
 	for caller := range callers {
 		running.Go(func() {
@@ -417,7 +457,8 @@ func one(t *testing.T, lanes *store.Lanes[int, int], in int) {
 
 // A call that need not wait costs one allocation.
 func TestALaneCostsALoneCallerNextToNothing(t *testing.T) {
-	lanes := store.NewLanes(1, 1, func(context.Context, []*call) {})
+	config := store.LanesConfig{Lanes: 1, Batch: 1}
+	lanes := store.NewLanes(config, func(context.Context, []*call) {})
 	n := testing.AllocsPerRun(100, func() {
 		if _, err := lanes.Do(t.Context(), 1); err != nil {
 			t.Error(err)
@@ -429,7 +470,8 @@ func TestALaneCostsALoneCallerNextToNothing(t *testing.T) {
 }
 
 func BenchmarkLanes(b *testing.B) {
-	lanes := store.NewLanes(2, 64, func(context.Context, []*call) {})
+	config := store.LanesConfig{Lanes: 2, Batch: 64}
+	lanes := store.NewLanes(config, func(context.Context, []*call) {})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := lanes.Do(b.Context(), 1); err != nil {

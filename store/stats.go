@@ -28,11 +28,11 @@ type PoolStats struct {
 	Name       string
 	Max        int // how many connections it may have
 	Used, Idle int
-	Waiting    int           // calls that wait for a connection
+	Waiting    int           // calls that wait for a connection, or for one of the [Lanes]
 	Taken      int64         // calls that got one
 	Waited     time.Duration // by those in all
 	Timeouts   int64         // calls that got none in time
-	Refused    int64         // calls that a [Queue] refused with [ErrOverloaded]
+	Refused    int64         // calls that a [Queue] or [Lanes] refused with [ErrOverloaded]
 }
 
 // BatchStats is how many calls have shared a trip to the database.

@@ -57,7 +57,8 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	if !filter.Since.IsZero() {
 		and(`last_at >=`, store.Instant(filter.Since))
 	}
-	return callMany(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Event, error) {
+	return call(ctx, s, store.Many, func(ctx context.Context, conn *pgx.Conn) (
+		[]store.Event, error) {
 		page := make([]store.Event, 0, min(limit, usualPage))
 		page, err := list(ctx, conn, page, toEvent, `
 			SELECT `+eventColumns+`
@@ -75,7 +76,7 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 
 // DeleteEvents implements [store.Audit]. It skips rows that another process has locked.
 func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (int, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := change(ctx, conn, `
 			DELETE FROM audit
 			WHERE id IN (

@@ -43,7 +43,7 @@ func (s *Store) UpdateBuckets(ctx context.Context, keys []string,
 
 // DeleteBuckets implements [store.Buckets]. It skips rows that another process has locked.
 func (s *Store) DeleteBuckets(ctx context.Context, before time.Time, limit int) (int, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := change(ctx, conn, `
 			DELETE FROM attempts
 			WHERE key IN (

@@ -80,9 +80,9 @@ func (s *Store) CreateCliente(ctx context.Context, by int64,
 
 func (s *Store) createAlone(ctx context.Context, n newCliente,
 	reason error) (store.Cliente, error) {
-	return writeAlone(ctx, s, reason, func(ctx context.Context,
-		conn *pgx.Conn) (store.Cliente, error) {
-		return s.insertOne(ctx, conn, beginOnce(), n)
+	return writeAlone(ctx, s, reason, func(ctx context.Context, conn *pgx.Conn,
+		o opening) (store.Cliente, error) {
+		return s.insertOne(ctx, conn, o.beginOnce(), n)
 	})
 }
 
@@ -157,9 +157,9 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 
 func (s *Store) updateAlone(ctx context.Context, u *clienteUpdate,
 	reason error) (store.Cliente, error) {
-	return writeAlone(ctx, s, reason, func(ctx context.Context,
-		conn *pgx.Conn) (store.Cliente, error) {
-		old, err := lockCliente(ctx, conn, u.id)
+	return writeAlone(ctx, s, reason, func(ctx context.Context, conn *pgx.Conn,
+		o opening) (store.Cliente, error) {
+		old, err := lockCliente(ctx, conn, o.begin(), u.id)
 		if err != nil {
 			return store.Cliente{}, err
 		}
@@ -204,7 +204,8 @@ var createClienteAgain = `
 // whoever restores one locks the first step of its history, which nobody else does.
 func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 	check func(store.Cliente) error) (store.Cliente, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (c store.Cliente, _ error) {
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		c store.Cliente, _ error) {
 		lock := begin()
 		lock.Queue(`
 			SELECT
@@ -256,7 +257,7 @@ func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 	check func(store.Cliente) error) error {
 	return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
-		c, err := lockCliente(ctx, conn, id)
+		c, err := lockCliente(ctx, conn, begin(), id)
 		if err != nil {
 			return err
 		}
@@ -280,9 +281,10 @@ func (s *Store) DeleteCliente(ctx context.Context, by, id int64,
 var selectClienteForUpdate = selectClientes + ` = $1
 	FOR UPDATE`
 
-// lockCliente begins a transaction in which nobody else changes the record, and reads it.
-func lockCliente(ctx context.Context, conn *pgx.Conn, id int64) (c store.Cliente, err error) {
-	b := begin()
+// lockCliente adds to a transaction that has begun in b. It reads the record, and nobody else
+// changes it from then on.
+func lockCliente(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
+	id int64) (c store.Cliente, err error) {
 	b.Queue(selectClienteForUpdate, id).
 		QueryRow(func(row pgx.Row) error { return row.Scan(toCliente(&c)...) })
 	if err := send(ctx, conn, b); err != nil {

@@ -13,13 +13,13 @@ import (
 // COMMIT would be three statements more. BenchmarkCommit shows what it buys to leave them out.
 
 // beginOnce is begin for a transaction of one trip, which [commit] sends.
-func beginOnce() *pgx.Batch {
+func (o opening) beginOnce() *pgx.Batch {
 	b := new(pgx.Batch)
-	b.Queue(checkSchemaOnce)
+	b.Queue(o.checkOnce)
 	return b
 }
 
-var checkSchemaOnce = "SELECT " + readCommitted + callCheckSchema
+func beginOnce() *pgx.Batch { return usual.beginOnce() }
 
 // readCommitted makes sure that the transaction is what [beginReading] makes it. If it is not, that
 // is the error codeLateIsolation, because the statement itself has begun it.

@@ -16,7 +16,7 @@ import (
 func TestACommitThatFails(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
-	_, err := call(t.Context(), s, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	_, err := call(t.Context(), s, store.First, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		return exec(ctx, conn, `
 			CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
 			AS $$ BEGIN RAISE EXCEPTION 'too late'; END $$;
@@ -45,7 +45,7 @@ func TestOneTripIsReadCommitted(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
-		got, err := call(t.Context(), s, func(ctx context.Context, conn *pgx.Conn) (got string,
+		got, err := call(t.Context(), s, store.First, func(ctx context.Context, conn *pgx.Conn) (got string,
 			err error) {
 			_, err = exec(ctx, conn, "SELECT set_config('default_transaction_isolation', $1, false)",
 				level)
@@ -69,7 +69,7 @@ func BenchmarkCommit(b *testing.B) {
 	s := openForBench(b)
 	create := func(send func(context.Context, *pgx.Conn, *pgx.Batch) error) func(i int) error {
 		return func(i int) error {
-			_, err := call(context.Background(), s, func(ctx context.Context,
+			_, err := call(context.Background(), s, store.First, func(ctx context.Context,
 				conn *pgx.Conn) (struct{}, error) {
 				c := s.newCliente(store.Cliente{Name: fmt.Sprint("Cliente número ", i)})
 				batch := beginOnce()

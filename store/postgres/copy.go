@@ -71,7 +71,7 @@ func (s *Store) Extent(ctx context.Context, t store.Table) (store.Extent, error)
 func (s *Store) ReadRows(ctx context.Context, t store.Table, after []any,
 	limit int) ([][]any, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	return callFor(ctx, s, scanTimeout,
+	return callFor(ctx, s, store.Many, scanTimeout,
 		func(ctx context.Context, conn *pgx.Conn) ([][]any, error) {
 			key := strings.Join(t.Names()[:t.Key], `, `)
 			where := `true`
@@ -161,7 +161,7 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 // FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
 // which does no harm.
 func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
-	return transferAll(ctx, s, func(ctx context.Context, conn *pgx.Conn) error {
+	_, err := transfer(ctx, s, noResult(func(ctx context.Context, conn *pgx.Conn) error {
 		if err := mustCopy(ctx, conn, source); err != nil {
 			return err
 		}
@@ -184,7 +184,8 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 			return fmt.Errorf("finish the copy: %w", err)
 		}
 		return nil
-	})
+	}))
+	return err
 }
 
 // mustCopy begins a transaction in which nobody else begins, writes or finishes a copy. It returns

@@ -15,7 +15,7 @@ import (
 // first, as in EndSessions, so that a login under way waits and then sees another generation. A
 // sequence keeps its new value even if the call fails, which does no harm.
 func (s *Store) EndAll(ctx context.Context, lastIDs map[string]int64) (store.EndedAll, error) {
-	return callFor(ctx, s, bulkTimeout,
+	return callFor(ctx, s, store.Many, bulkTimeout,
 		func(ctx context.Context, conn *pgx.Conn) (all store.EndedAll, _ error) {
 			count := func(n *int) func(pgconn.CommandTag) error {
 				return func(tag pgconn.CommandTag) error {

@@ -134,7 +134,7 @@ func faultOf(pg *pgconn.PgError) (what, cure string) {
 	case "42501":
 		return "the user of the database lacks a right",
 			"grant it: the user has to own the tables, or to read and write them, " +
-				"and to make temporary ones"
+				"to use and update their sequences, and to make temporary tables"
 	case "42P01":
 		return "a table is missing", "if no other schema was meant (search_path in the URL), " +
 			"restore a backup"

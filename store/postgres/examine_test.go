@@ -147,7 +147,8 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 					`USING gin (search public.gin_trgm_ops)`}, after: "searches have their index"},
 		{name: "no right to make temporary tables", id: "database-rights",
 			broken: `REVOKE TEMPORARY ON DATABASE $DB FROM public;
-				GRANT ALL ON ALL TABLES IN SCHEMA public TO app`,
+				GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+				GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app`,
 			options: []string{"user", "app"}, level: store.LevelFail,
 			says: "the role app may not make temporary tables",
 			heal: []string{`GRANT TEMPORARY ON DATABASE "$DB" TO "app"`},
@@ -155,14 +156,32 @@ func examineFaults(t *testing.T, cluster *postgrestest.Cluster) {
 				"take `clientes migrate` as the role that owns them"},
 		{name: "no right on some tables", id: "database-rights",
 			broken: `GRANT SELECT ON ALL TABLES IN SCHEMA public TO app;
-				GRANT INSERT, UPDATE, DELETE ON users TO app`,
+				GRANT INSERT, UPDATE, DELETE ON users TO app;
+				GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app`,
 			options: []string{"user", "app"}, level: store.LevelFail,
 			says: "may not read and write all tables of clientes (addresses, ",
 			heal: []string{`GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN ` +
 				`SCHEMA "public" TO "app"`},
 			after: "may read and write all tables"},
+		{name: "no right to update some sequences", id: "database-rights",
+			broken: `GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+				GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO app;
+				GRANT UPDATE ON audit_id_seq TO app`,
+			options: []string{"user", "app"}, level: store.LevelFail,
+			says:  "sequences of clientes (clientes_id_seq, mails_id_seq, users_id_seq)",
+			heal:  []string{`GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA "public" TO "app"`},
+			after: "may read and write all tables"},
+		{name: "no right to use a sequence", id: "database-rights",
+			broken: `GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+				GRANT UPDATE ON ALL SEQUENCES IN SCHEMA public TO app;
+				GRANT USAGE ON audit_id_seq, mails_id_seq, users_id_seq TO app`,
+			options: []string{"user", "app"}, level: store.LevelFail,
+			says:  "sequences of clientes (clientes_id_seq), which imports",
+			heal:  []string{`GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA "public" TO "app"`},
+			after: "may read and write all tables"},
 		{name: "row-level security", id: "database-rights",
 			broken: `GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+				GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;
 				ALTER TABLE clientes ENABLE ROW LEVEL SECURITY`,
 			options: []string{"user", "app"}, level: store.LevelFail,
 			says:  "row-level security hides rows of clientes from the role app (clientes)",

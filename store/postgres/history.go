@@ -41,7 +41,8 @@ var selectChange = `
 func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 	limit int) ([]store.Change, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	return callMany(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Change, error) {
+	return call(ctx, s, store.Many, func(ctx context.Context, conn *pgx.Conn) (
+		[]store.Change, error) {
 		changes, err := list(ctx, conn, []store.Change{}, toChange, selectHistory,
 			id, below, limit)
 		if err != nil {

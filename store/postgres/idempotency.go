@@ -35,7 +35,7 @@ func (s *Store) CreateClienteOnce(ctx context.Context, by int64, c store.Cliente
 	defer unlock()
 	replayed := false
 	// The time includes the wait for the first call.
-	c, err = callAs(ctx, s, store.First, 2*s.timeout,
+	c, err = callFor(ctx, s, store.First, 2*s.timeout,
 		func(ctx context.Context, conn *pgx.Conn) (store.Cliente, error) {
 			replayed = false
 			took, err := s.takeKey(ctx, conn, by, key, c.Fingerprint())
@@ -78,7 +78,7 @@ func (s *Store) takeKey(ctx context.Context, conn *pgx.Conn, by int64, key, fing
 		return nil
 	})
 	if err := send(ctx, conn, take); err != nil {
-		if pg := (*pgconn.PgError)(nil); errors.As(err, &pg) && pg.Code == "55P03" {
+		if isLockTimeout(err) {
 			err = store.ErrKeyInProgress
 		}
 		return false, fmt.Errorf("take idempotency key: %w", err)
@@ -117,7 +117,7 @@ func answered(ctx context.Context, conn *pgx.Conn, by int64, key,
 // DeleteIdempotencyKeys implements [store.Clientes]. It skips rows that another process has locked.
 func (s *Store) DeleteIdempotencyKeys(ctx context.Context, before time.Time,
 	limit int) (int, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := change(ctx, conn, `
 			DELETE FROM idempotency_keys
 			WHERE (user_id, key) IN (

@@ -17,7 +17,8 @@ import (
 // DeleteUser and other logins of the same user. It comes before those of the buckets, which many
 // users share.
 func (s *Store) OpenSession(ctx context.Context, l store.Login) (store.Opened, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Opened, error) {
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		store.Opened, error) {
 		isNew, old, err := s.lockLogin(ctx, conn, l)
 		if err != nil {
 			return store.Opened{}, err

@@ -37,7 +37,8 @@ func (s *Store) QueueMails(ctx context.Context, mails ...store.Mail) error {
 // is claiming them, or has finished with them.
 func (s *Store) ClaimMails(ctx context.Context, lease time.Duration,
 	limit int) ([]store.Mail, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Mail, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+		[]store.Mail, error) {
 		now := s.now()
 		mails := []store.Mail{}
 		b := beginOnce()
@@ -92,7 +93,7 @@ func (s *Store) DeleteMail(ctx context.Context, id int64) error {
 
 // RetryMail implements [store.Mails].
 func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 		last := m.Tries >= store.MaxMailTries
 		var altered int64
 		var err error
@@ -118,7 +119,8 @@ func (s *Store) RetryMail(ctx context.Context, m store.Mail) (dropped bool, err 
 
 // MailQueue implements [store.Mails].
 func (s *Store) MailQueue(ctx context.Context) (store.MailQueue, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.MailQueue, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+		store.MailQueue, error) {
 		q, err := one(ctx, conn, toMailQueue, `
 			SELECT count(*), (SELECT created_at FROM mails ORDER BY id LIMIT 1)
 			FROM mails`)

@@ -12,7 +12,7 @@ import (
 
 // DeleteNetworks implements [store.Networks]. It skips rows that another process has locked.
 func (s *Store) DeleteNetworks(ctx context.Context, before time.Time, limit int) (int, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := change(ctx, conn, `
 			DELETE FROM addresses
 			WHERE (user_id, prefix) IN (

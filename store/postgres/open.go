@@ -39,10 +39,10 @@ type Store struct {
 	usual     pool
 	queue     *store.Queue // in front of usual
 	reading   reading
-	deciding  pool          // see decide
-	undecided atomic.Bool   // the latest question of decide had no answer
-	transfers chan struct{} // as full as transfers are under way
-	lines     *lines        // of both pools
+	deciding  pool        // see decide
+	undecided atomic.Bool // the latest question of decide had no answer
+	transfers slots       // as full as transfers are under way
+	lines     *lines      // of both pools
 	writing   writing
 	taking    taking
 	full      atomic.Bool // a write found the disk full, and none has found room since
@@ -146,13 +146,28 @@ var callCheckSchema = fmt.Sprintf("clientes_check_schema(%d)", store.SchemaVersi
 // codeNewerSchema is the error code of checkSchema. Its detail is the migration to know.
 const codeNewerSchema = "ZS001"
 
+// opening is how a transaction that writes begins: with the check of the schema, and with settings
+// that end with the transaction.
+type opening struct{ check, checkOnce string }
+
+func newOpening(settings string) opening {
+	return opening{
+		"SELECT " + settings + callCheckSchema,
+		"SELECT " + settings + readCommitted + callCheckSchema,
+	}
+}
+
+var usual = newOpening("")
+
 // begin returns a batch that begins a transaction which writes, for the caller to add its first
-// statements. Everything that writes begins with it, or with [beginOnce].
-func begin() *pgx.Batch {
+// statements. Everything that writes begins with it, or with beginOnce.
+func (o opening) begin() *pgx.Batch {
 	b := beginReading()
-	b.Queue(checkSchema)
+	b.Queue(o.check)
 	return b
 }
+
+func begin() *pgx.Batch { return usual.begin() }
 
 // beginReading is begin for a transaction that does not write. It names READ COMMITTED, whatever
 // default the database has: a statement that waited for a lock must see what its holder wrote.

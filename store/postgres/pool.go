@@ -82,7 +82,7 @@ func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err erro
 	s.queue = store.NewQueue(int(usual.MaxConns), s.timeout, s.lines.heardSince)
 	usual.MinConns = min(usual.MinConns, usual.MaxConns)
 	usual.MinIdleConns = min(usual.MinIdleConns, usual.MaxConns)
-	s.transfers = make(chan struct{}, max(1, usual.MaxConns-1))
+	s.transfers = make(slots, max(1, usual.MaxConns-1))
 	if s.deciding.Pool, err = pgxpool.NewWithConfig(ctx, deciding); err != nil {
 		return err
 	}
@@ -142,21 +142,37 @@ func (s *Store) dropIdle(since time.Duration) {
 // call lends a connection to do for as long as the server answers each trip within callTimeout.
 // Whatever transaction do leaves open is rolled back. If the server ended the transaction so that
 // another may go on, do is called again.
-func call[T any](ctx context.Context, s *Store,
+func call[T any](ctx context.Context, s *Store, rank store.Rank,
 	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callAs(ctx, s, store.Single, s.timeout, do)
+	return callFor(ctx, s, rank, s.timeout, do)
 }
 
-// callFirst is call for what writes.
-func callFirst[T any](ctx context.Context, s *Store,
-	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callAs(ctx, s, store.First, s.timeout, do)
+// callFor is call with another timeout for each answer. At most callTimeout of it goes into the
+// wait for a connection. There is a place in the queue for each connection of the pool, so who has
+// one need not wait for others.
+func callFor[T any](ctx context.Context, s *Store, rank store.Rank, limit time.Duration,
+	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	waited, err := s.queue.Enter(ctx, rank)
+	if err != nil {
+		return v, s.notServed(err)
+	}
+	defer s.queue.Leave()
+	return callOn(ctx, s, &s.usual, waited, limit, do)
 }
 
-// callMany is call for what reads many records.
-func callMany[T any](ctx context.Context, s *Store,
-	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callAs(ctx, s, store.Many, s.timeout, do)
+// do is callFor for a write that returns nothing but an error.
+func do(ctx context.Context, s *Store, limit time.Duration,
+	f func(context.Context, *pgx.Conn) error) error {
+	_, err := callFor(ctx, s, store.First, limit, noResult(f))
+	return err
+}
+
+func noResult(
+	f func(context.Context, *pgx.Conn) error,
+) func(context.Context, *pgx.Conn) (struct{}, error) {
+	return func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
+		return struct{}{}, f(ctx, conn)
+	}
 }
 
 // decide is call for the questions that decide about everybody, on connections that no other call
@@ -188,25 +204,6 @@ func decide[T any](ctx context.Context, s *Store,
 	}
 }
 
-// callFor is callMany with another timeout for each answer.
-func callFor[T any](ctx context.Context, s *Store, limit time.Duration,
-	do func(context.Context, *pgx.Conn) (T, error)) (T, error) {
-	return callAs(ctx, s, store.Many, limit, do)
-}
-
-// callAs is call with another rank, and another timeout for each answer. At most callTimeout of it
-// goes into the wait for a connection. There is a place in the queue for each connection of the
-// pool, so who has one need not wait for others.
-func callAs[T any](ctx context.Context, s *Store, rank store.Rank, limit time.Duration,
-	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
-	waited, err := s.queue.Enter(ctx, rank)
-	if err != nil {
-		return v, s.notServed(err)
-	}
-	defer s.queue.Leave()
-	return callOn(ctx, s, &s.usual, waited, limit, do)
-}
-
 // notServed is the error of a call that got no place in the queue.
 func (s *Store) notServed(err error) error {
 	switch {
@@ -223,14 +220,35 @@ func (s *Store) notServed(err error) error {
 // to the others, unless it has only one.
 func transfer[T any](ctx context.Context, s *Store,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	release, err := s.wait(ctx, s.transfers.take)
+	if err != nil {
+		return v, err
+	}
+	defer release()
+	return callFor(ctx, s, store.Many, bulkTimeout, do)
+}
+
+// wait calls take, which waits until its context ends, for as long as for a connection.
+func (s *Store) wait(ctx context.Context, take func(context.Context) (release func(), err error)) (
+	release func(), err error) {
 	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)
 	defer done()
+	if release, err = take(waiting); err != nil {
+		return nil, engineError(waiting, nil, err)
+	}
+	return release, nil
+}
+
+// slots are places for callers. It holds one value for each place that is taken.
+type slots chan struct{}
+
+// take takes a place until a call of release, or returns the cause of the end of ctx.
+func (s slots) take(ctx context.Context) (release func(), err error) {
 	select {
-	case s.transfers <- struct{}{}:
-		defer func() { <-s.transfers }()
-		return callFor(ctx, s, bulkTimeout, do)
-	case <-waiting.Done():
-		return v, engineError(waiting, nil, context.Cause(waiting))
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 
@@ -239,37 +257,10 @@ func transfer[T any](ctx context.Context, s *Store,
 // for its lock.
 type taking struct{ sessions, keys store.KeyedMutex }
 
-// take waits for a row that other calls of this process may hold, for as long as for a connection.
+// take waits for a row that other calls of this process may hold.
 func (s *Store) take(ctx context.Context, rows *store.KeyedMutex, key string) (
 	unlock func(), err error) {
-	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)
-	defer done()
-	if unlock, err = rows.Lock(waiting, key); err != nil {
-		return nil, engineError(waiting, nil, err)
-	}
-	return unlock, nil
-}
-
-// do is callFirst, with another timeout, for a function that returns nothing but an error.
-func do(ctx context.Context, s *Store, limit time.Duration,
-	f func(context.Context, *pgx.Conn) error) error {
-	_, err := callAs(ctx, s, store.First, limit, noResult(f))
-	return err
-}
-
-// transferAll is transfer for a function that returns nothing but an error.
-func transferAll(ctx context.Context, s *Store,
-	f func(context.Context, *pgx.Conn) error) error {
-	_, err := transfer(ctx, s, noResult(f))
-	return err
-}
-
-func noResult(
-	f func(context.Context, *pgx.Conn) error,
-) func(context.Context, *pgx.Conn) (struct{}, error) {
-	return func(ctx context.Context, conn *pgx.Conn) (struct{}, error) {
-		return struct{}{}, f(ctx, conn)
-	}
+	return s.wait(ctx, func(ctx context.Context) (func(), error) { return rows.Lock(ctx, key) })
 }
 
 // callOn calls do on a connection of a pool. If a pooler lost a prepared statement, it calls do

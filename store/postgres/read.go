@@ -50,29 +50,34 @@ type pageQuery struct {
 
 // newReading returns lanes for a pool of that many connections.
 func newReading(s *Store, conns int) reading {
-	return reading{
-		clientes: lanes(s, conns, maxTogether, readByKey(s, toCliente,
-			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
-		users: lanes(s, conns, maxTogether, readByKey(s, toUser,
-			func(u *store.User) int64 { return u.ID }, selectUsers)),
-		sessions: lanes(s, conns, maxTogether, readByKey(s, toSession,
-			func(n *store.Session) string { return n.ID }, selectSessions)),
-		pages: lanes(s, conns, maxPagesTogether, s.readPages),
+	ofOne := store.LanesConfig{
+		Lanes: min(runtime.GOMAXPROCS(0), conns), Wide: conns, Batch: maxTogether,
+		Wait: s.timeout, Late: noneFree(s.timeout),
 	}
-}
-
-// lanes returns as many lanes as there are processors, and never more than connections.
-func lanes[In, Out any](s *Store, conns, most int,
-	serve func(context.Context, []*store.SharedCall[In, Out])) *store.Lanes[In, Out] {
-	l := store.NewLanes(min(runtime.GOMAXPROCS(0), conns), most, serve)
-	l.Widen(conns)
-	l.Limit(s.timeout, noneFree(s.timeout))
-	return l
+	ofPage := ofOne
+	ofPage.Batch = maxPagesTogether
+	return reading{
+		clientes: store.NewLanes(ofOne, readByKey(s, toCliente,
+			func(c *store.Cliente) int64 { return c.ID }, selectClientes)),
+		users: store.NewLanes(ofOne, readByKey(s, toUser,
+			func(u *store.User) int64 { return u.ID }, selectUsers)),
+		sessions: store.NewLanes(ofOne, readByKey(s, toSession,
+			func(n *store.Session) string { return n.ID }, selectSessions)),
+		pages: store.NewLanes(ofPage, s.readPages),
+	}
 }
 
 // sizes returns how many calls shared the reads.
 func (r *reading) sizes() store.BatchStats {
 	return r.clientes.Sizes().Add(r.users.Sizes()).Add(r.sessions.Sizes()).Add(r.pages.Sizes())
+}
+
+// addTo adds the numbers of those who wait for a lane to those of a pool.
+func (r *reading) addTo(p *store.PoolStats) {
+	r.clientes.AddTo(p)
+	r.users.AddTo(p)
+	r.sessions.AddTo(p)
+	r.pages.AddTo(p)
 }
 
 // readByKey returns what reads rows by their key, which is unique. The statement sql ends in the
@@ -83,16 +88,18 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 	return func(ctx context.Context, calls []*store.SharedCall[K, T]) {
 		if len(calls) == 1 {
 			only := calls[0]
-			only.Out, only.Err = call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (T, error) {
-				return one(ctx, conn, columns, selectOne, only.In)
-			})
+			only.Out, only.Err = call(ctx, s, store.Single,
+				func(ctx context.Context, conn *pgx.Conn) (T, error) {
+					return one(ctx, conn, columns, selectOne, only.In)
+				})
 			return
 		}
 		keys := make([]K, max(len(calls), knownLength))
 		for i := range keys { // the last ones are there more than once
 			keys[i] = calls[min(i, len(calls)-1)].In
 		}
-		rows, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]T, error) {
+		rows, err := call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+			[]T, error) {
 			return list(ctx, conn, make([]T, 0, len(keys)), columns, selectSome, keys)
 		})
 		for _, c := range calls {
@@ -115,13 +122,13 @@ func (s *Store) readPages(ctx context.Context,
 	calls []*store.SharedCall[pageQuery, []store.Cliente]) {
 	if len(calls) == 1 {
 		q := &calls[0].In
-		calls[0].Out, calls[0].Err = callMany(ctx, s,
+		calls[0].Out, calls[0].Err = call(ctx, s, store.Many,
 			func(ctx context.Context, conn *pgx.Conn) ([]store.Cliente, error) {
 				return list(ctx, conn, newPage(q.limit), toCliente, q.sql, q.args...)
 			})
 		return
 	}
-	_, err := callMany(ctx, s, noResult(func(ctx context.Context, conn *pgx.Conn) error {
+	_, err := call(ctx, s, store.Many, noResult(func(ctx context.Context, conn *pgx.Conn) error {
 		b := new(pgx.Batch)
 		for _, c := range calls {
 			queueList(b, &c.Out, newPage(c.In.limit), toCliente, c.In.sql, c.In.args...)

@@ -28,7 +28,7 @@ func (s *Store) hasConnection(ctx context.Context) error {
 		return nil
 	}
 	nothing := noResult(func(context.Context, *pgx.Conn) error { return nil })
-	_, err := callAs(ctx, s, store.Insisting, s.timeout, nothing)
+	_, err := call(ctx, s, store.Insisting, nothing)
 	return err
 }
 

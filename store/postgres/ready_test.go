@@ -265,7 +265,8 @@ func TestReadyAfterAFullDisk(t *testing.T) {
 	t.Parallel()
 	s := patient(t, postgrestest.Migrated(t, Migrate))
 	full := &pgconn.PgError{Code: "53100"}
-	_, err := call(t.Context(), s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+	_, err := call(t.Context(), s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+		int, error) {
 		return 0, engineError(ctx, conn, full)
 	})
 	if !s.full.Load() {

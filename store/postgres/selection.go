@@ -29,7 +29,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	var err error
 	switch {
 	case sel.Filter != (store.Filter{}):
-		page, err = callFor(ctx, s, scanTimeout,
+		page, err = callFor(ctx, s, store.Many, scanTimeout,
 			func(ctx context.Context, conn *pgx.Conn) (found []store.Cliente, _ error) {
 				b := beginLong(scanTimeout)
 				queueList(b, &found, newPage(limit), toCliente, sql, q.args...)
@@ -39,10 +39,10 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 	case limit <= usualPage:
 		page, err = s.reading.pages.Do(ctx, pageQuery{limit, sql, q.args})
 		if err == errAlone {
-			page, err = callMany(ctx, s, alone)
+			page, err = call(ctx, s, store.Many, alone)
 		}
 	default: // would hold up others
-		page, err = callMany(ctx, s, alone)
+		page, err = call(ctx, s, store.Many, alone)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list clientes after %d: %w", after.ID, err)
@@ -55,7 +55,8 @@ func newPage(limit int) []store.Cliente { return make([]store.Cliente, 0, min(li
 
 // CountClientes implements [store.Clientes].
 func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error) {
-	return callFor(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+	return callFor(ctx, s, store.Many, scanTimeout, func(ctx context.Context, conn *pgx.Conn) (
+		int64, error) {
 		var n int64
 		q := selected(store.Selection{Filter: f}, store.Position{})
 		b := beginLong(scanTimeout)
@@ -76,7 +77,7 @@ func (s *Store) CountClientes(ctx context.Context, f store.Filter) (int64, error
 // arrive as fast as each takes them.
 func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 	each func(store.Cliente) error) error {
-	return transferAll(ctx, s, func(ctx context.Context, conn *pgx.Conn) error {
+	_, err := transfer(ctx, s, noResult(func(ctx context.Context, conn *pgx.Conn) error {
 		if err := send(ctx, conn, beginLong(bulkTimeout)); err != nil {
 			return fmt.Errorf("list clientes: %w", err)
 		}
@@ -114,7 +115,8 @@ func (s *Store) EachCliente(ctx context.Context, sel store.Selection,
 			return fmt.Errorf("list clientes: %w", engineError(ctx, conn, err))
 		}
 		return nil
-	})
+	}))
+	return err
 }
 
 // query is the parts of a statement that reads records.

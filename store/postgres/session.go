@@ -39,7 +39,8 @@ func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
 // UserSessions implements [store.Sessions].
 func (s *Store) UserSessions(ctx context.Context, userID int64,
 	now time.Time) ([]store.Session, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Session, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+		[]store.Session, error) {
 		sessions, err := list(ctx, conn, []store.Session{}, toSession, `
 			SELECT `+sessionColumns+`
 			FROM sessions
@@ -62,7 +63,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 	}
 	defer unlock()
 	var u store.User
-	n, err := callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (
+	n, err := call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
 		n store.Session, err error) {
 		var old store.Session
 		u = store.User{}
@@ -125,9 +126,9 @@ func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error
 }
 
 func (s *Store) endAlone(ctx context.Context, id string, reason error) (store.Session, error) {
-	return writeAlone(ctx, s, reason, func(ctx context.Context,
-		conn *pgx.Conn) (store.Session, error) {
-		return s.endOne(ctx, conn, beginOnce(), id)
+	return writeAlone(ctx, s, reason, func(ctx context.Context, conn *pgx.Conn,
+		o opening) (store.Session, error) {
+		return s.endOne(ctx, conn, o.beginOnce(), id)
 	})
 }
 
@@ -150,7 +151,8 @@ func (s *Store) endOne(ctx context.Context, conn *pgx.Conn, b *pgx.Batch,
 
 // EndSessions implements [store.Sessions].
 func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		[]store.Ended, error) {
 		b := beginOnce()
 		b.Queue(`
 			UPDATE users
@@ -169,7 +171,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 
 // DeleteSessions implements [store.Sessions]. It skips rows that another process has locked.
 func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (int, error) {
 		removed, err := change(ctx, conn, `
 			DELETE FROM sessions
 			WHERE id IN (

@@ -6,6 +6,8 @@ import "clientes/store"
 func (s *Store) Stats() store.Stats {
 	usual := s.usual.stats("usual")
 	s.queue.AddTo(&usual)
+	s.reading.addTo(&usual)
+	s.writing.addTo(&usual)
 	reads, writes := s.reading.sizes(), s.writing.commits.Stats()
 	stats := store.Stats{
 		Pools: []store.PoolStats{usual, s.deciding.stats("deciding")},

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +49,43 @@ func TestPoolsCountThoseWhoWait(t *testing.T) {
 	if got.Taken != before.Taken+1 || got.Waited <= before.Waited || got.Used != 0 ||
 		got.Idle != got.Max || got.Waiting != 0 {
 		t.Errorf("from %+v to %+v", before, got)
+	}
+}
+
+// Calls that wait for others of their kind are counted besides those that wait for a connection.
+func TestPoolsCountThoseWhoWaitForALane(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	same := func(c store.Cliente) (store.Cliente, error) { return c, nil }
+	var all store.Selection
+	ana := store.Cliente{Name: "Ana"}
+	var calls sync.WaitGroup
+	defer calls.Wait()
+	defer holdConns(t, s, s.Stats().Pools[0].Max)()
+	for what, call := range map[string]func(){
+		"reads of a cliente": func() { s.Cliente(t.Context(), 1) },
+		"reads of a user":    func() { s.User(t.Context(), 1) },
+		"reads of a session": func() { s.Session(t.Context(), "x") },
+		"pages":              func() { s.Clientes(t.Context(), all, store.Position{}, 20) },
+		"creates":            func() { s.CreateCliente(t.Context(), 0, ana) },
+		"updates of one":     func() { s.UpdateCliente(t.Context(), 0, 1, same) },
+		"updates of another": func() { s.UpdateCliente(t.Context(), 0, 2, same) },
+		"logouts":            func() { s.EndSession(t.Context(), "x") },
+	} {
+		waiting := func() int { // for a lane
+			n := s.Stats().Pools[0].Waiting
+			var queue store.PoolStats
+			s.queue.AddTo(&queue)
+			return n - queue.Waiting
+		}
+		before, begun := waiting(), 0
+		eventually(t, what+" wait for a lane", func() bool {
+			if begun++; begun > 100 {
+				t.Fatalf("no %s wait for a lane", what)
+			}
+			calls.Go(call)
+			return waiting() > before
+		})
 	}
 }
 

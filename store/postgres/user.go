@@ -23,7 +23,7 @@ func toUser(u *store.User) []any {
 // CreateUser implements [store.Users].
 func (s *Store) CreateUser(ctx context.Context, u store.User,
 	effects ...store.EffectsFunc) (store.User, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
 		insert := begin()
 		s.queueNewUser(insert, &u)
 		if err := send(ctx, conn, insert); err != nil {
@@ -55,7 +55,8 @@ func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
 
 // UserByName implements [store.Users].
 func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+		store.User, error) {
 		u, err := one(ctx, conn, toUser, `
 			SELECT `+userColumns+`
 			FROM users
@@ -71,7 +72,8 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 
 // UserByEmail implements [store.Users].
 func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, error) {
-	return call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
+		store.User, error) {
 		u, err := one(ctx, conn, toUser, `
 			SELECT `+userColumns+`
 			FROM users
@@ -88,7 +90,8 @@ func (s *Store) UserByEmail(ctx context.Context, email string) (store.User, erro
 // Users implements [store.Users].
 func (s *Store) Users(ctx context.Context, after int64, limit int) ([]store.User, error) {
 	limit = max(limit, 0) // a negative one is an error to Postgres
-	return callMany(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.User, error) {
+	return call(ctx, s, store.Many, func(ctx context.Context, conn *pgx.Conn) (
+		[]store.User, error) {
 		page := make([]store.User, 0, min(limit, usualPage))
 		page, err := list(ctx, conn, page, toUser, `
 			SELECT `+userColumns+`
@@ -109,7 +112,8 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 	update func(store.User) (store.User, error), effects ...store.EffectsFunc) (
 	store.User, []store.Ended, error) {
 	var ended *[]store.Ended
-	u, err := callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.User, error) {
+	u, err := call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		store.User, error) {
 		old, err := lockUser(ctx, conn, id)
 		if err != nil {
 			return store.User{}, err
@@ -162,7 +166,8 @@ func (s *Store) ReplacePasswordHash(ctx context.Context, id int64, old, hash str
 // DeleteUser implements [store.Users]. Foreign keys remove what else goes with the user.
 func (s *Store) DeleteUser(ctx context.Context, id int64,
 	events ...store.Event) ([]store.Ended, error) {
-	return callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		[]store.Ended, error) {
 		u, err := lockUser(ctx, conn, id)
 		if err != nil {
 			return nil, err

@@ -59,7 +59,7 @@ type writing struct {
 
 	// locked is as full as there are writers who wait for a lock. They may all wait for the same
 	// one, and leave half of the connections to others.
-	locked chan struct{}
+	locked slots
 }
 
 func (s *Store) openLanes() {
@@ -67,17 +67,26 @@ func (s *Store) openLanes() {
 	s.reading = newReading(s, conns)
 	w := &s.writing
 	half := max(1, conns/2)
-	w.creates = store.NewLanes(writeLanes, maxBatch, s.createTogether)
-	w.creates.Widen(half)
-	w.creates.Limit(s.timeout, noneFree(s.timeout))
-	for i := range w.updates {
-		w.updates[i] = store.NewLanes(1, maxBatch, s.updateTogether)
-		w.updates[i].Limit(s.timeout, noneFree(s.timeout))
+	several := store.LanesConfig{
+		Lanes: writeLanes, Wide: half, Batch: maxBatch, Wait: s.timeout, Late: noneFree(s.timeout),
 	}
-	w.ends = store.NewLanes(writeLanes, maxBatch, s.endTogether)
-	w.ends.Widen(half)
-	w.ends.Limit(s.timeout, noneFree(s.timeout))
-	w.locked = make(chan struct{}, half)
+	single := several
+	single.Lanes, single.Wide = 1, 1
+	w.creates = store.NewLanes(several, s.createTogether)
+	for i := range w.updates {
+		w.updates[i] = store.NewLanes(single, s.updateTogether)
+	}
+	w.ends = store.NewLanes(several, s.endTogether)
+	w.locked = make(slots, half)
+}
+
+// addTo adds the numbers of those who wait for a lane to those of a pool.
+func (w *writing) addTo(p *store.PoolStats) {
+	w.creates.AddTo(p)
+	for _, l := range w.updates {
+		l.AddTo(p)
+	}
+	w.ends.AddTo(p)
 }
 
 // updatesOf returns the lane of a record. All who change one record use the same lane, so they do
@@ -87,54 +96,42 @@ func (w *writing) updatesOf(id int64) *store.Lanes[*clienteUpdate, store.Cliente
 	return w.updates[uint64(id)%writeLanes]
 }
 
-// writeAlone is call for a writer whom others have left out for that reason.
+// writeAlone is call for a writer whom others have left out for that reason. The function do
+// begins its transaction as it is told to. A writer who need not wait for a lock is done with
+// the first try, and holds its connection hardly longer than a shared transaction does.
 func writeAlone[T any](ctx context.Context, s *Store, reason error,
-	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
+	do func(context.Context, *pgx.Conn, opening) (T, error)) (v T, err error) {
 	if reason != errLocked {
-		return callFirst(ctx, s, do)
+		v, err = call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (T, error) {
+			return do(ctx, conn, shared)
+		})
+		if !isLockTimeout(err) {
+			return v, err
+		}
 	}
-	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)
-	defer done()
-	select {
-	case s.writing.locked <- struct{}{}:
-		defer func() { <-s.writing.locked }()
-		return callFirst(ctx, s, do)
-	case <-waiting.Done():
-		return v, engineError(waiting, nil, context.Cause(waiting))
+	release, err := s.wait(ctx, s.writing.locked.take)
+	if err != nil {
+		return v, err
 	}
+	defer release()
+	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (T, error) {
+		return do(ctx, conn, usual)
+	})
 }
 
-// beginShared is begin for a transaction that writers share.
-func beginShared() *pgx.Batch {
-	b := beginReading()
-	b.Queue(checkSchemaShared)
-	return b
-}
-
-// beginSharedOnce is beginOnce for one.
-func beginSharedOnce() *pgx.Batch {
-	b := new(pgx.Batch)
-	b.Queue(checkSchemaSharedOnce)
-	return b
-}
-
-// sharedSettings end with the transaction. The server would plan a statement anew for each batch,
-// because it takes a plan for a few rows to be worth that. The planning of a shared create takes
-// longer than its execution.
-const sharedSettings = "set_config('lock_timeout', '" + maxLockWait + "', true), " +
-	"set_config('plan_cache_mode', 'force_generic_plan', true), "
-
-var (
-	checkSchemaShared     = "SELECT " + sharedSettings + callCheckSchema
-	checkSchemaSharedOnce = "SELECT " + sharedSettings + readCommitted + callCheckSchema
-)
+// shared begins transactions that writers share. Its settings end with the transaction. The server
+// would plan a statement anew for each batch, because it takes a plan for a few rows to be worth
+// that. The planning of a shared create takes longer than its execution.
+var shared = newOpening("set_config('lock_timeout', '" + maxLockWait + "', true), " +
+	"set_config('plan_cache_mode', 'force_generic_plan', true), ")
 
 // share calls write in a transaction for all calls, and sets their errors. The function write
 // sets what each call returns, begins the transaction and commits it, unless it has nothing to
 // write, and reports whether it has.
 func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall[In, Out],
 	write func(context.Context, *pgx.Conn) (bool, error)) {
-	wrote, err := callFirst(ctx, s, func(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	wrote, err := call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+		bool, error) {
 		for _, c := range calls {
 			c.Err = nil // if this is another try
 		}
@@ -146,11 +143,10 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 		}
 		return
 	}
-	var pg *pgconn.PgError
 	switch {
 	case isRefusal(err) && len(calls) > 1:
 		err = errAlone // one of them may be the reason
-	case errors.As(err, &pg) && pg.Code == codeLockTimeout:
+	case isLockTimeout(err):
 		err = errLocked
 	}
 	// Where the connection broke, nobody knows what became of the commit, and nothing may be
@@ -164,6 +160,12 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 func isRefusal(err error) bool {
 	var pg *pgconn.PgError
 	return errors.As(err, &pg) && pg.SeverityUnlocalized == "ERROR"
+}
+
+// isLockTimeout reports whether a transaction has waited for a lock for longer than it may.
+func isLockTimeout(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == codeLockTimeout
 }
 
 // newCliente is a record to be created.
@@ -213,7 +215,7 @@ func (s *Store) createTogether(ctx context.Context,
 	calls []*store.SharedCall[newCliente, store.Cliente]) {
 	share(ctx, s, calls, func(ctx context.Context, conn *pgx.Conn) (wrote bool, err error) {
 		if len(calls) == 1 {
-			calls[0].Out, err = s.insertOne(ctx, conn, beginSharedOnce(), calls[0].In)
+			calls[0].Out, err = s.insertOne(ctx, conn, shared.beginOnce(), calls[0].In)
 			return true, err
 		}
 		return true, s.insertMany(ctx, conn, calls)
@@ -241,7 +243,7 @@ func (s *Store) insertMany(ctx context.Context, conn *pgx.Conn,
 	for _, column := range columns {
 		args = append(args, column)
 	}
-	b := beginSharedOnce()
+	b := shared.beginOnce()
 	b.Queue(createClientes, args...).Query(func(rows pgx.Rows) error {
 		var number, id int64
 		_, err := pgx.ForEachRow(rows, []any{&number, &id}, func() error {
@@ -356,7 +358,7 @@ func lockFree(ctx context.Context, conn *pgx.Conn,
 	for i, c := range calls {
 		ids[i] = c.In.id
 	}
-	b := beginShared()
+	b := shared.begin()
 	if len(calls) == 1 {
 		b.Queue(selectFreeCliente, ids[0]).Query(read)
 	} else {
@@ -415,7 +417,7 @@ func (s *Store) endTogether(ctx context.Context,
 	calls []*store.SharedCall[string, store.Session]) {
 	share(ctx, s, calls, func(ctx context.Context, conn *pgx.Conn) (wrote bool, err error) {
 		if len(calls) == 1 {
-			calls[0].Out, err = s.endOne(ctx, conn, beginSharedOnce(), calls[0].In)
+			calls[0].Out, err = s.endOne(ctx, conn, shared.beginOnce(), calls[0].In)
 			return true, err
 		}
 		ids := make([]string, len(calls))
@@ -423,7 +425,7 @@ func (s *Store) endTogether(ctx context.Context,
 			ids[i] = c.In
 		}
 		ended := make(map[string]store.Session, len(calls))
-		b := beginSharedOnce()
+		b := shared.beginOnce()
 		b.Queue(endFree, store.Instant(s.now()), ids).Query(func(rows pgx.Rows) error {
 			var n store.Session
 			_, err := pgx.ForEachRow(rows, toSession(&n), func() error {

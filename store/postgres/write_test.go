@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,13 +29,19 @@ func callsOf[In, Out any](in ...In) (calls []*store.SharedCall[In, Out]) {
 // lockRow locks what a statement selects until unlock is called, as another program would.
 func lockRow(t *testing.T, s *Store, sql string, args ...any) (unlock func()) {
 	t.Helper()
+	return leaveOpen(t, s, sql+" FOR UPDATE", args...)
+}
+
+// leaveOpen runs a statement in a transaction that stays open until a call of rollback.
+func leaveOpen(t *testing.T, s *Store, sql string, args ...any) (rollback func()) {
+	t.Helper()
 	conn, err := s.deciding.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	tx, err := conn.Begin(t.Context())
 	if err == nil {
-		_, err = tx.Exec(t.Context(), sql+" FOR UPDATE", args...)
+		_, err = tx.Exec(t.Context(), sql, args...)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -88,21 +95,9 @@ func TestCreatesShareACommit(t *testing.T) {
 func TestARefusedBatchIsWrittenAlone(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
-	holder, err := s.deciding.Acquire(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer holder.Release()
-	tx, err := holder.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback(context.Background())
 	held := newNamed("held", "held@example.com").Cliente
-	_, err = tx.Exec(t.Context(), createCliente, rowArgs([]any{0, s.now()}, held)...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	free := leaveOpen(t, s, createCliente, rowArgs([]any{0, s.now()}, held)...)
+	defer free()
 	before := s.Stats().Writes
 	for what, one := range map[string]newCliente{
 		"a text that the server refuses":     newNamed("a\x00b", ""),
@@ -121,9 +116,7 @@ func TestARefusedBatchIsWrittenAlone(t *testing.T) {
 	if after := s.Stats().Writes; err != nil || n != 0 || *after != *before {
 		t.Errorf("%d are there, %v; from %v to %v", n, err, before, after)
 	}
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	free()
 	if _, err := s.CreateCliente(t.Context(), 0, held); err != nil {
 		t.Error(err)
 	}
@@ -269,6 +262,77 @@ func TestALockedRecordDelaysOnlyItsOwnUpdates(t *testing.T) {
 	}
 }
 
+// Writers who wait for an email that another program may yet take leave half of the connections to
+// others, also if the server has refused a transaction that they shared.
+func TestALockedEmailLeavesHalfOfTheConnections(t *testing.T) {
+	t.Parallel()
+	const most = 40 // more than there are connections
+	held := newNamed("held", "held@example.com").Cliente
+	for what, write := range map[string]func(s *Store, id int64) error{
+		"creates": func(s *Store, _ int64) error {
+			_, err := s.CreateCliente(t.Context(), 0, held)
+			return err
+		},
+		"updates": func(s *Store, id int64) error {
+			_, err := s.UpdateCliente(t.Context(), 0, id,
+				func(c store.Cliente) (store.Cliente, error) {
+					c.Email = held.Email
+					return c, nil
+				})
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s := openForTest(t)
+			for range most {
+				_, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			free := leaveOpen(t, s, createCliente, rowArgs([]any{0, s.now()}, held)...)
+			defer free()
+			var writers sync.WaitGroup
+			var kept atomic.Int64
+			for id := range int64(most) {
+				writers.Go(func() {
+					var conflict *store.ConflictError
+					switch err := write(s, id+1); {
+					case err == nil:
+						kept.Add(1)
+					case !errors.As(err, &conflict):
+						t.Error(err)
+					}
+				})
+			}
+			half := cap(s.writing.locked)
+			eventually(t, "as many wait for it as may", func() bool {
+				stuck, err := decide(t.Context(), s, countStuck)
+				if err != nil || stuck > half {
+					t.Fatalf("%d connections wait for one email, %v", stuck, err)
+				}
+				return len(s.writing.locked) == half
+			})
+			holdConns(t, s, int(s.usual.Config().MaxConns)-half)()
+			free()
+			writers.Wait()
+			if n := kept.Load(); n != 1 {
+				t.Errorf("%d have got the email", n)
+			}
+		})
+	}
+}
+
+// countStuck counts the connections that wait for a lock for longer than those who share one may.
+func countStuck(ctx context.Context, conn *pgx.Conn) (int, error) {
+	return one(ctx, conn, func(n *int) []any { return []any{n} }, `
+		SELECT count(*)
+		FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock'
+			AND query_start < clock_timestamp() - interval '10 s'`)
+}
+
 // Ends of sessions share a commit, also those of one session.
 func TestLogoutsShareACommit(t *testing.T) {
 	t.Parallel()
@@ -407,7 +471,7 @@ func openForBench(b *testing.B) *Store {
 func processesOf(b *testing.B, s *Store) func() []string {
 	b.Helper()
 	ctx := context.Background()
-	server, err := call(ctx, s, func(ctx context.Context, conn *pgx.Conn) (string, error) {
+	server, err := call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (string, error) {
 		return one(ctx, conn, func(pid *string) []any { return []any{pid} }, `
 			SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)`)
 	})
