@@ -234,8 +234,8 @@ func isRequestID(s string) bool {
 	return true
 }
 
-// newRequestID returns an id that protects nothing. So it does not come from crypto/rand, which would
-// take 0.2 µs longer, a tenth of what a refusal costs above net/http (BenchmarkRequests).
+// newRequestID returns an id that protects nothing. So it need not come from crypto/rand, which
+// would take 0.2 µs longer for each request.
 func newRequestID() string {
 	var b [12]byte
 	binary.NativeEndian.PutUint64(b[:], rand.Uint64())
