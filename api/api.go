@@ -369,15 +369,16 @@ func (s *Server) asExpress(r *http.Request) *http.Request {
 func tutorialPath(path string) (canonical string, ok bool) {
 	const records = "/clientes/"
 	short := strings.TrimSuffix(path, "/")
-	switch lower := strings.ToLower(short); {
-	case lower == "/login", lower == "/logout", lower == "/clientes":
-		return lower, true
-	case len(short) > len(records) && strings.EqualFold(short[:len(records)], records):
+	if len(short) > len(records) && strings.EqualFold(short[:len(records)], records) {
 		id := short[len(records):]
 		if strings.HasPrefix(short, records) { // as almost always: nothing is put together
 			return short, !strings.Contains(id, "/")
 		}
 		return records + id, !strings.Contains(id, "/")
+	}
+	switch lower := strings.ToLower(short); lower {
+	case "/login", "/logout", "/clientes":
+		return lower, true
 	}
 	return path, false
 }

@@ -120,9 +120,10 @@ var replies = []struct {
 	matches func(error) bool
 	reply
 }{
-	// First, because a refusal must cost little.
+	// First, because these refusals must cost little.
 	{is(store.ErrOverloaded), fixed(503, "overloaded",
 		"The server has too much to do; try again shortly.")},
+	{is(auth.ErrTokenInvalid), fixed(401, "token_invalid", "Failed to authenticate token.")},
 	{as[*notReadyError],
 		fixed(503, "store_unavailable", "The server is not ready.").and(listChecks)},
 	{as[*store.InvalidError],
@@ -150,7 +151,6 @@ var replies = []struct {
 	{is(errUnsupportedMediaType), fixed(415, "unsupported_media_type",
 		"This path does not take this Content-Type.")},
 	{is(errTokenMissing), fixed(401, "token_missing", "No token provided.")},
-	{is(auth.ErrTokenInvalid), fixed(401, "token_invalid", "Failed to authenticate token.")},
 	{is(auth.ErrTokenExpired), fixed(401, "token_expired", "Failed to authenticate token.")},
 	{is(auth.ErrTokenRevoked), fixed(401, "token_revoked", "Failed to authenticate token.")},
 	{is(auth.ErrInvalidLogin), fixed(401, "invalid_login", "Invalid Login!")},
@@ -300,7 +300,7 @@ func appendText(b []byte, name, value string) []byte {
 }
 
 // problemFor returns the status and the answer for an error.
-func problemFor(err error) (int, problem) {
+func problemFor(err error) (int, *problem) {
 	r := fixed(http.StatusInternalServerError, "internal",
 		"Something went wrong on our side; the log has it under the request_id.")
 	for _, line := range replies {
@@ -309,7 +309,7 @@ func problemFor(err error) (int, problem) {
 			break
 		}
 	}
-	p := problem{Message: r.message, Code: r.code}
+	p := &problem{Message: r.message, Code: r.code}
 	if r.status == http.StatusUnauthorized {
 		p.Auth = new(bool)
 	}
@@ -320,7 +320,7 @@ func problemFor(err error) (int, problem) {
 		p.Message = request.message
 	}
 	if r.detail != nil {
-		r.detail(err, &p)
+		r.detail(err, p)
 	}
 	return r.status, p
 }

@@ -52,7 +52,7 @@ func (x *exchange) setHeader(h http.Header, key, value string) {
 }
 
 // refuse keeps the error that becomes the answer, for the log, and returns what to answer.
-func (x *exchange) refuse(err error) problem {
+func (x *exchange) refuse(err error) *problem {
 	status, p := problemFor(err)
 	x.err, x.status, x.code = err, status, p.Code
 	p.RequestID = x.id

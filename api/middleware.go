@@ -2,12 +2,13 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -233,9 +234,12 @@ func isRequestID(s string) bool {
 	return true
 }
 
+// newRequestID returns an id that protects nothing. So it need not come from crypto/rand, which
+// would take 0.2 µs longer for each request.
 func newRequestID() string {
 	var b [12]byte
-	rand.Read(b[:]) // never fails, see crypto/rand
+	binary.NativeEndian.PutUint64(b[:], rand.Uint64())
+	binary.NativeEndian.PutUint32(b[8:], rand.Uint32())
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 

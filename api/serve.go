@@ -163,13 +163,12 @@ func (s *Server) fail(c *gin.Context, err error) {
 	}
 }
 
-// aboutNoToken reports whether a 401 has another reason than a token that was sent.
-func aboutNoToken(err error) bool {
-	for _, other := range []error{
-		errTokenMissing, errRefreshMissing,
-		auth.ErrInvalidLogin, auth.ErrMFARequired, auth.ErrMFAInvalid, auth.ErrMFASealed,
+// aboutToken reports whether the reason for a 401 is a token that was sent.
+func aboutToken(err error) bool {
+	for _, fault := range []error{
+		auth.ErrTokenInvalid, auth.ErrTokenExpired, auth.ErrTokenRevoked, auth.ErrRefreshInvalid,
 	} {
-		if errors.Is(err, other) {
+		if errors.Is(err, fault) {
 			return true
 		}
 	}

@@ -41,7 +41,7 @@ func tokenHint(err error) string {
 // [tokenHint].
 func challengeFor(err error, hint string) string {
 	invalid, description, quote := "", "", ""
-	if !aboutNoToken(err) {
+	if aboutToken(err) {
 		invalid = `, error="invalid_token"`
 	}
 	if hint != "" {

@@ -186,6 +186,7 @@ func TestReasons(t *testing.T) {
 		{"cut off in the signature", good[:len(good)-9], "cut off"},
 		{"cut off in the payload", good[:cut-9], "cut off"},
 		{"more parts", good + ".x", "more"},
+		{"more behind the signature", good + "A", "not one of HS256"},
 		{"a refresh token", testKeys(t, testSecret).Sign(Refresh, testSession+".3"), "refresh"},
 		{"another secret", forge(otherSecret, plainHeader, payload()), "signature"},
 		{"another kid", forge(testSecret, `{"alg":"HS256","kid":"x"}`, payload()), "kid"},

@@ -77,13 +77,12 @@ func formFault(text string) error {
 	return invalid("A token has three parts with dots between them; this one may be cut off.")
 }
 
-// signatureFault returns why a text of the form of an access token has no good signature.
-func signatureFault(text string) error {
-	parts := strings.Split(text, ".")
+// signatureFault returns why the three parts of what may be an access token have no good signature.
+func signatureFault(header, payload, signature string) error {
 	switch {
-	case len(parts[0]) == 22 && isDigits(parts[1]):
+	case len(header) == 22 && isDigits(payload):
 		return invalid("This looks like a refresh token; send the access token.")
-	case len(parts[2]) != signatureSize:
+	case len(signature) != signatureSize:
 		return invalid("The signature of the token is not one of HS256; the token may be cut off, " +
 			"or of another server.")
 	}
