@@ -407,6 +407,7 @@ func TestAConsoleAtAnotherAddress(t *testing.T) {
 	b.open("/app/")
 	b.sees("PUBLIC_URL=" + f.url)
 	b.sees("http://" + ownHost)
+	b.until(`document.querySelector("main h1")`) // the console is there, not only its notice
 	b.checkPage("another address")
 }
 

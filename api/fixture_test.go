@@ -79,10 +79,11 @@ func onEachStore(t *testing.T, test func(t *testing.T, f *fixture), changes ...f
 }
 
 // onEachClock is onEachStore with a store on a clock that stands still until the test advances it.
-func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *authtest.Clock)) {
+func onEachClock(t *testing.T, test func(t *testing.T, f *fixture, c *authtest.Clock),
+	changes ...func(*Config)) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		c := authtest.StoppedAt(store.Instant(time.Now()))
-		test(t, newFixture(t, e.Open(t, url, c.Now)), c)
+		test(t, newFixture(t, e.Open(t, url, c.Now), changes...), c)
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"clientes/auth/captcha"
 	"clientes/auth/password"
 	"clientes/store"
+	"clientes/store/storetest"
 )
 
 // smallPuzzles makes puzzles that take no time, for tests that are not about the work.
@@ -439,13 +439,7 @@ type attack struct {
 // has the same on real stores. It logs how many guesses were looked at. TEST_ROUNDS makes it a year
 // (TEST_ROUNDS=12) in place of a month.
 func TestGuessesAYear(t *testing.T) {
-	days := 30
-	if rounds := os.Getenv("TEST_ROUNDS"); rounds != "" {
-		var n int
-		_, err := fmt.Sscan(rounds, &n)
-		must(t, err)
-		days = min(max(30*n, 30), 365)
-	}
+	days := min(30*storetest.Rounds(t, 1), 365)
 	botnet := func(i int) string { return fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255) }
 	slash32 := func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i) }
 	for _, a := range []attack{

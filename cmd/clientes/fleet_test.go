@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,20 +19,6 @@ import (
 	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
 )
-
-// roundsOr returns TEST_ROUNDS, or few if it is not set.
-func roundsOr(t *testing.T, few int) int {
-	t.Helper()
-	text := os.Getenv("TEST_ROUNDS")
-	if text == "" {
-		return few
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("TEST_ROUNDS is %q", text)
-	}
-	return n
-}
 
 // eventuallySoon bounds every wait here. A machine full of other tests needs far less.
 const eventuallySoon = authtest.Timeout

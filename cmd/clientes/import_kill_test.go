@@ -13,6 +13,7 @@ import (
 
 	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
+	"clientes/store/storetest"
 )
 
 // A server that is killed in the middle of an import keeps none of it, and the store works.
@@ -20,7 +21,7 @@ import (
 func TestAKilledImportLeavesNothing(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "many.ndjson")
-	writeMany(t, file, 30_000*roundsOr(t, 1))
+	writeMany(t, file, 30_000*storetest.Rounds(t, 1))
 	for name, engine := range map[string]func(t *testing.T) (url string, begun func() bool){
 		"sqlite": func(t *testing.T) (string, func() bool) {
 			path := filepath.Join(t.TempDir(), "clientes.db")

@@ -13,6 +13,7 @@ import (
 
 	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
+	"clientes/store/storetest"
 )
 
 // These tests run several processes on one database and check what they promise each other. Each
@@ -29,7 +30,7 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			f := newFleet(t, processes[engine], newURL(t))
-			rounds := roundsOr(t, 1)
+			rounds := storetest.Rounds(t, 1)
 			roles := []string{"editor", "viewer"}
 			f.addUser(t, "ana")
 			for kind, end := range map[string]func(n int, token string){
@@ -91,7 +92,7 @@ func TestTheDatabaseStopsAndStarts(t *testing.T) {
 	f.addUser(t, "ana")
 	for way, stop := range map[string]func(){"stopped": cluster.Stop, "killed": cluster.Kill} {
 		var lastYes, recovered durations
-		for n := range roundsOr(t, 1) {
+		for n := range storetest.Rounds(t, 1) {
 			live, ended := f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana")
 			f.logout(t, f.on(n), ended.Token)
 			var ofLive, ofEnded []*watch
@@ -189,7 +190,7 @@ func TestProcessesAreCutOff(t *testing.T) {
 		f.servers, cables = append(f.servers, s), append(cables, c)
 	}
 	var lastYes, recovered, learnt [2]durations
-	for n := range roundsOr(t, 1) {
+	for n := range storetest.Rounds(t, 1) {
 		live, victim := f.login(t, f.on(n), "ana"), f.login(t, f.on(n), "ana")
 		ended := f.login(t, f.on(n), "ana")
 		f.logout(t, f.on(n), ended.Token)
@@ -262,7 +263,7 @@ func TestALogoutAtTheMomentOfACut(t *testing.T) {
 	s.wantListening(t)
 	hows := []postgrestest.CableState{postgrestest.Broken, postgrestest.Silent}
 	var delays, recovered [2]durations
-	for range roundsOr(t, 1) {
+	for range storetest.Rounds(t, 1) {
 		for i, how := range hows {
 			token := f.login(t, f.on(0), "ana").Token
 			var opening sync.WaitGroup
@@ -307,7 +308,7 @@ func TestAnEndHeldOpenIsMissedByNobody(t *testing.T) {
 	defer conn.Close(context.Background())
 	var late, meanwhile durations
 	held := 0
-	for n := range roundsOr(t, 1) {
+	for n := range storetest.Rounds(t, 1) {
 		token := f.login(t, f.on(n), "ana").Token
 		tx, err := conn.Begin(t.Context())
 		authtest.Must(t, err)
@@ -429,7 +430,7 @@ func TestRotatingTheSecretUnderLoad(t *testing.T) {
 	}
 	old, next := goodSecret, otherSecret
 	restarts := 0
-	for range roundsOr(t, 1) {
+	for range storetest.Rounds(t, 1) {
 		first := f.login(t, f.on(0), "ana")
 		for _, step := range [][]string{
 			{"SECRET=" + old, "SECRET_PREVIOUS=" + next},
@@ -483,7 +484,7 @@ func TestFiftyRefreshesAtOnceHaveOneSuccessor(t *testing.T) {
 			f := newFleet(t, processes[engine], newURL(t))
 			f.addUser(t, "ana")
 			token := f.login(t, f.on(0), "ana").Refresh
-			rounds := roundsOr(t, 10)
+			rounds := storetest.Rounds(t, 10)
 			began := time.Now()
 			for n := range rounds {
 				const tabs = 50
@@ -526,7 +527,7 @@ func TestNothingOfARefreshOutlivesALogout(t *testing.T) {
 				token string
 			}
 			var lefts []left
-			rounds, won, lost := roundsOr(t, 10), 0, 0
+			rounds, won, lost := storetest.Rounds(t, 10), 0, 0
 			for n := range rounds {
 				session := f.login(t, f.on(n), "ana")
 				logout := []struct {

@@ -19,6 +19,7 @@ import (
 
 	"clientes/auth/authtest"
 	"clientes/store/postgres/postgrestest"
+	"clientes/store/storetest"
 )
 
 // restorer makes a backup of a database while it serves, and puts it in place when it does not.
@@ -97,7 +98,7 @@ func TestARestoreLosesAndRevivesNothing(t *testing.T) {
 				client: &http.Client{Timeout: eventuallySoon},
 			}
 			f.command(t, goodPassword, "user", "add", "abc", "--role", "admin", "--password-stdin")
-			for n := range roundsOr(t, 1) {
+			for n := range storetest.Rounds(t, 1) {
 				// Another one in each round: few links are mailed to one in a while.
 				ana := fmt.Sprint("ana", n)
 				f.command(t, goodPassword, "user", "add", ana, "--email", ana+"@example.com",
@@ -435,7 +436,7 @@ func TestARestoreThatIsKilled(t *testing.T) {
 	authtest.Must(t, cmd.Run())
 	took := time.Since(began)
 	old := 0
-	for range roundsOr(t, 8) {
+	for range storetest.Rounds(t, 8) {
 		call(t, vars, "name\nBia\n", "import", "-", "--format", "csv").want(t, 0, "", "")
 		before := export()
 		var last int

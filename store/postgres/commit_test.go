@@ -66,7 +66,7 @@ func TestOneTripIsReadCommitted(t *testing.T) {
 // BenchmarkCommit compares a create of one trip with the same one in a transaction that says where
 // it begins and ends.
 func BenchmarkCommit(b *testing.B) {
-	s := openForBench(b)
+	s, processes := openForBenchTogether(b)
 	create := func(send func(context.Context, *pgx.Conn, *pgx.Batch) error) func(i int) error {
 		return func(i int) error {
 			_, err := call(context.Background(), s, store.First, func(ctx context.Context,
@@ -81,7 +81,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	for _, writers := range []int{1, 4} {
 		b.Run(fmt.Sprint(writers), func(b *testing.B) {
-			storetest.BenchTogether(b, writers, processesOf(b, s),
+			storetest.BenchTogether(b, writers, processes,
 				create(commitExplicitly), create(commit))
 		})
 	}

@@ -68,66 +68,88 @@ func TestContract(t *testing.T) {
 			func(t *testing.T) string { return postgrestest.Migrated(t, postgres.Migrate) },
 		))
 	})
-	// The arguments are in the text of the statements, where the server knows less about types. The
-	// user may only create tables, and the database's administrator prefers other defaults than
-	// ours.
-	t.Run("simple, as an ordinary user", func(t *testing.T) {
+	// Every transaction may be on another connection of the server.
+	t.Run("as an ordinary user, through a pooler in transaction mode", func(t *testing.T) {
 		t.Parallel()
-		c := postgrestest.Start(t,
-			"default_transaction_isolation = 'serializable'",
-			"timezone = 'America/Sao_Paulo'",
-		)
-		execute(t, c.URL, "CREATE ROLE app LOGIN")
-		mayMakeTables := func(ctx context.Context, db string) error {
-			conn, err := postgrestest.Connect(ctx, db)
-			if err != nil {
-				return err
-			}
-			defer conn.Close(ctx)
-			_, err = conn.Exec(ctx, "GRANT CREATE ON SCHEMA public TO app")
-			return err
-		}
-		asApp := func(db string) string {
-			return with(t, db, "user", "app", "default_query_exec_mode", "simple_protocol")
-		}
-		empty := func(t *testing.T) string {
-			db := c.Database(t)
-			if err := mayMakeTables(t.Context(), db); err != nil {
-				t.Fatal(err)
-			}
-			return asApp(db)
-		}
-		migrated := func(t *testing.T) string {
-			return asApp(c.Migrated(t, func(ctx context.Context, db string) error {
-				if err := mayMakeTables(ctx, db); err != nil {
-					return err
-				}
-				return postgres.Migrate(ctx, asApp(db))
-			}))
-		}
-		isSuper := ask[bool](t, beside(t, empty(t)), `
-			SELECT rolsuper
-			FROM pg_roles
-			WHERE rolname = current_user`)
-		if isSuper {
-			t.Fatal("the user is not an ordinary one")
-		}
-		storetest.Run(t, engine(empty, migrated))
-	})
-	// Every transaction may be on another connection.
-	t.Run("through a pooler in transaction mode", func(t *testing.T) {
-		t.Parallel()
-		c := postgrestest.Start(t)
+		c := forOrdinaryUsers(t)
 		through := c.Pooler(t, 8)
 		pooled := func(db string) string {
 			return with(t, through(db), "default_query_exec_mode", "exec")
 		}
 		storetest.Run(t, engine(
-			func(t *testing.T) string { return pooled(c.Database(t)) },
+			func(t *testing.T) string { return pooled(c.empty(t)) },
 			// Not through the pooler: it would keep a connection, and no database in use is copied.
-			func(t *testing.T) string { return pooled(c.Migrated(t, postgres.Migrate)) },
+			func(t *testing.T) string { return pooled(c.migrated(t)) },
 		))
 	})
+}
+
+// The arguments are in the text of the statements, where the server knows less about types.
+func TestContractInTheSimpleProtocol(t *testing.T) {
+	t.Parallel()
+	if !long() {
+		t.Skip("TEST_LONG is not set")
+	}
+	c := forOrdinaryUsers(t)
+	simple := func(db string) string {
+		return with(t, db, "default_query_exec_mode", "simple_protocol")
+	}
+	storetest.Run(t, engine(
+		func(t *testing.T) string { return simple(c.empty(t)) },
+		func(t *testing.T) string { return simple(c.migrated(t)) },
+	))
+}
+
+// ordinary is a cluster with a user who may only create tables. Its administrator prefers other
+// defaults than ours.
+type ordinary struct{ *postgrestest.Cluster }
+
+func forOrdinaryUsers(t *testing.T) ordinary {
+	t.Helper()
+	c := ordinary{postgrestest.Start(t,
+		"default_transaction_isolation = 'serializable'",
+		"timezone = 'America/Sao_Paulo'",
+	)}
+	execute(t, c.URL, "CREATE ROLE app LOGIN")
+	isSuper := ask[bool](t, beside(t, c.empty(t)), `
+		SELECT rolsuper
+		FROM pg_roles
+		WHERE rolname = current_user`)
+	if isSuper {
+		t.Fatal("the user is not an ordinary one")
+	}
+	return c
+}
+
+func mayMakeTables(ctx context.Context, db string) error {
+	conn, err := postgrestest.Connect(ctx, db)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	_, err = conn.Exec(ctx, "GRANT CREATE ON SCHEMA public TO app")
+	return err
+}
+
+// empty returns the URL of a new database, for the user.
+func (c ordinary) empty(t *testing.T) string {
+	t.Helper()
+	db := c.Database(t)
+	if err := mayMakeTables(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return with(t, db, "user", "app")
+}
+
+// migrated returns the URL of a new database with all tables, for the user, who has made them.
+func (c ordinary) migrated(t *testing.T) string {
+	t.Helper()
+	return with(t, c.Migrated(t, func(ctx context.Context, db string) error {
+		if err := mayMakeTables(ctx, db); err != nil {
+			return err
+		}
+		return postgres.Migrate(ctx, with(t, db, "user", "app"))
+	}), "user", "app")
 }
 
 func engine(empty, migrated func(t *testing.T) string) storetest.Engine {

@@ -35,6 +35,6 @@ func BenchmarkScale(b *testing.B) {
 			WHERE relname LIKE 'clientes%' AND relkind IN ('r', 'i')`)
 		return s
 	}
-	small, large := filled(10_000), filled(rows)
+	small, large := filled(storetest.SmallRows), filled(rows)
 	storetest.BenchmarkScale(b, small, large, rows)
 }

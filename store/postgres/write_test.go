@@ -126,30 +126,6 @@ func TestARefusedBatchIsWrittenAlone(t *testing.T) {
 	}
 }
 
-// A page that the server refuses is no reason to refuse those that share its trip.
-func TestARefusedPageIsReadAlone(t *testing.T) {
-	t.Parallel()
-	s := openForTest(t)
-	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var reads sync.WaitGroup
-	for i := range 100 {
-		reads.Go(func() {
-			after := store.Position{Name: "a", ID: 1}
-			if i%10 == 0 {
-				after.Name = "\x00"
-			}
-			got, err := s.Clientes(t.Context(), store.Selection{Sort: store.ByName}, after, 20)
-			if (err != nil) != (i%10 == 0) || err == nil && (len(got) != 1 || got[0] != c) {
-				t.Errorf("%d: got %v, %v", i, got, err)
-			}
-		})
-	}
-	reads.Wait()
-}
-
 // Each of those who update with others has its own outcome. Those who change one record take turns.
 func TestUpdatesShareACommit(t *testing.T) {
 	t.Parallel()
@@ -372,12 +348,39 @@ func TestLogoutsShareACommit(t *testing.T) {
 	}
 }
 
+// openForBenchTogether opens a new store with [storetest.BenchRows] records, on a server that syncs
+// every commit to the disk. It also returns the processes of the server.
+func openForBenchTogether(b *testing.B) (s *Store, processes func() []string) {
+	url := postgrestest.Start(b, "fsync = on", "full_page_writes = on").URL
+	if err := Migrate(b.Context(), url); err != nil {
+		b.Fatal(err)
+	}
+	// Nobody is refused, even on a slow machine.
+	s, err := Open(b.Context(), url, store.Options{CallTimeout: time.Minute})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { s.Close() })
+	storetest.FillBench(b, s, storetest.BenchRows)
+	server, err := call(b.Context(), s, store.Single,
+		func(ctx context.Context, conn *pgx.Conn) (string, error) {
+			return one(ctx, conn, func(pid *string) []any { return []any{pid} }, `
+				SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)`)
+		})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s, func() []string {
+		children, _ := os.ReadFile("/proc/" + server + "/task/" + server + "/children")
+		return strings.Fields(string(children))
+	}
+}
+
 // BenchmarkWritesTogether compares writers who share commits with writers each of whom has a
 // transaction of its own.
 func BenchmarkWritesTogether(b *testing.B) {
-	s := openForBench(b)
-	const rows = 20_000
-	storetest.FillBench(b, s, rows)
+	s, processes := openForBenchTogether(b)
+	const rows = storetest.BenchRows
 	ctx := context.Background()
 	u, err := s.CreateUser(ctx, store.User{Name: "ana", Role: store.Editor, PasswordHash: "x"})
 	if err != nil {
@@ -445,41 +448,8 @@ func BenchmarkWritesTogether(b *testing.B) {
 		for _, writers := range []int{1, 4, 16, 64} {
 			b.Run(fmt.Sprintf("%s/%d", what, writers), func(b *testing.B) {
 				runs++
-				storetest.BenchTogether(b, writers, processesOf(b, s), write.alone, write.together)
+				storetest.BenchTogether(b, writers, processes, write.alone, write.together)
 			})
 		}
-	}
-}
-
-// openForBench opens a store on a server of its own, which keeps what it commits.
-func openForBench(b *testing.B) *Store {
-	b.Helper()
-	url := postgrestest.Start(b, "fsync = on", "full_page_writes = on").URL
-	if err := Migrate(b.Context(), url); err != nil {
-		b.Fatal(err)
-	}
-	// Nobody is refused, even on a slow machine.
-	s, err := Open(b.Context(), url, store.Options{CallTimeout: time.Minute})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { s.Close() })
-	return s
-}
-
-// processesOf returns what lists the processes of a store's server.
-func processesOf(b *testing.B, s *Store) func() []string {
-	b.Helper()
-	ctx := context.Background()
-	server, err := call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (string, error) {
-		return one(ctx, conn, func(pid *string) []any { return []any{pid} }, `
-			SELECT split_part(pg_read_file('postmaster.pid'), E'\n', 1)`)
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return func() []string {
-		children, _ := os.ReadFile("/proc/" + server + "/task/" + server + "/children")
-		return strings.Fields(string(children))
 	}
 }

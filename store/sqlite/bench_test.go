@@ -38,10 +38,6 @@ func BenchmarkClienteParallel(b *testing.B) {
 	storetest.BenchClienteParallel(b, openBench(b, storetest.BenchRows))
 }
 
-func BenchmarkReadsTogether(b *testing.B) {
-	storetest.BenchReadsTogether(b, openBench(b, storetest.BenchRows))
-}
-
 func BenchmarkClientes20(b *testing.B) {
 	storetest.BenchClientes20(b, openBench(b, storetest.BenchRows))
 }

@@ -16,6 +16,13 @@ import (
 	"clientes/store/storetest"
 )
 
+// untilWaiting waits until so many callers wait for the writer.
+func untilWaiting(s *Store, callers int64) {
+	for s.stats.writer.waiting.Load() < callers {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 // All creates that wait for the writer are written by the first of them, with one commit. Those
 // whose email is taken have an error of their own.
 func TestCreatesThatWaitShareATurn(t *testing.T) {
@@ -54,9 +61,7 @@ func TestCreatesThatWaitShareATurn(t *testing.T) {
 			}
 		})
 	}
-	for s.stats.writer.waiting.Load() < creates+1 {
-		time.Sleep(time.Millisecond)
-	}
+	untilWaiting(s, creates+1)
 	cancel()
 	left.Wait()
 	s.writer <- w
@@ -81,15 +86,13 @@ func TestCreatesThatWaitShareATurn(t *testing.T) {
 func TestAFailedCommitFailsTheCreatesInIt(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
-	onWriter(t, s,
-		`CREATE TABLE parent (id INTEGER PRIMARY KEY)`,
-		`CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)`)
+	addDeferred(t, s)
 	w := <-s.writer
 	b, err := w.begin(t.Context(), time.Now().Add(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := exec(w.conn, `INSERT INTO child (parent) VALUES (1)`); err != nil {
+	if err := breakDeferred(w.conn); err != nil {
 		t.Fatal(err)
 	}
 	var waiting sync.WaitGroup
@@ -101,55 +104,13 @@ func TestAFailedCommitFailsTheCreatesInIt(t *testing.T) {
 			}
 		})
 	}
-	for s.stats.writer.waiting.Load() < 5 {
-		time.Sleep(time.Millisecond)
-	}
+	untilWaiting(s, 5)
 	if err := s.finish(w, b); sqlite.ErrCode(err) != sqlite.ResultConstraintForeignKey {
 		t.Errorf("got %v", err)
 	}
 	waiting.Wait()
 	if got := names(t, s); got != "" {
 		t.Errorf("kept %q", got)
-	}
-}
-
-// BenchmarkCreatesTogether compares creates that are written together with creates each of which
-// takes its turn at the writer. All share commits.
-func BenchmarkCreatesTogether(b *testing.B) {
-	url := "sqlite:" + b.TempDir() + "/bench.db"
-	if err := Migrate(b.Context(), url); err != nil {
-		b.Fatal(err)
-	}
-	s, err := Open(b.Context(), url, store.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { s.Close() })
-	ctx := context.Background()
-	record := func(what string, i int) store.Cliente {
-		return store.Cliente{
-			Name:    fmt.Sprintf("Cliente número %d", i),
-			Email:   fmt.Sprintf("%s%d@example.com", what, i),
-			Phone:   "+55 11 99999-0000",
-			Company: "Padaria Central",
-			Address: "Rua das Laranjeiras, 100, São Paulo",
-		}
-	}
-	own := func() []string { return []string{"self"} }
-	for _, writers := range []int{1, 4, 16, 64} {
-		b.Run(fmt.Sprint(writers), func(b *testing.B) {
-			storetest.BenchTogether(b, writers, own,
-				func(i int) error {
-					_, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
-						return s.insertCliente(conn, 0, record(fmt.Sprint("a", writers, "x"), i))
-					})
-					return err
-				},
-				func(i int) error {
-					_, err := s.CreateCliente(ctx, 0, record(fmt.Sprint("t", writers, "x"), i))
-					return err
-				})
-		})
 	}
 }
 
@@ -175,9 +136,7 @@ func TestAPanicOfACreateHoldsUpNobody(t *testing.T) {
 			}
 		})
 	}
-	for s.stats.writer.waiting.Load() < 3 {
-		time.Sleep(time.Millisecond)
-	}
+	untilWaiting(s, 3)
 	s.writer <- w
 	creates.Wait()
 	if panics.Load() != 1 || errs.Load() != 2 {
@@ -187,5 +146,37 @@ func TestAPanicOfACreateHoldsUpNobody(t *testing.T) {
 	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 	if err != nil || c.ID != 1 {
 		t.Errorf("the next one: %+v, %v", c, err)
+	}
+}
+
+// BenchmarkCreatesTogether compares creates that are written together with creates each of which
+// takes its turn at the writer. All share commits.
+func BenchmarkCreatesTogether(b *testing.B) {
+	s := openForTest(b)
+	ctx := context.Background()
+	record := func(what string, i int) store.Cliente {
+		return store.Cliente{
+			Name:    fmt.Sprintf("Cliente número %d", i),
+			Email:   fmt.Sprintf("%s%d@example.com", what, i),
+			Phone:   "+55 11 99999-0000",
+			Company: "Padaria Central",
+			Address: "Rua das Laranjeiras, 100, São Paulo",
+		}
+	}
+	own := func() []string { return []string{"self"} }
+	for _, writers := range []int{1, 4, 16, 64} {
+		b.Run(fmt.Sprint(writers), func(b *testing.B) {
+			storetest.BenchTogether(b, writers, own,
+				func(i int) error {
+					_, err := write(ctx, s, func(conn *sqlite.Conn) (store.Cliente, error) {
+						return s.insertCliente(conn, 0, record(fmt.Sprint("a", writers, "x"), i))
+					})
+					return err
+				},
+				func(i int) error {
+					_, err := s.CreateCliente(ctx, 0, record(fmt.Sprint("t", writers, "x"), i))
+					return err
+				})
+		})
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +22,7 @@ import (
 
 	"clientes/store"
 	"clientes/store/sqlite"
+	"clientes/store/storetest"
 )
 
 // serveForEver writes and polls as a server does. It prints what it was answered.
@@ -153,18 +153,6 @@ func wantThere(t *testing.T, url string, answered map[string]bool) {
 	}
 }
 
-func testRounds(t *testing.T, few int) int {
-	t.Helper()
-	if text := os.Getenv("TEST_ROUNDS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatalf("TEST_ROUNDS is %q", text)
-		}
-		return n
-	}
-	return few
-}
-
 // TestNoKillMakesADatabaseRefused kills whoever writes, checkpoints and imports, again and again. A
 // WAL that such an end leaves belongs to its file.
 func TestNoKillMakesADatabaseRefused(t *testing.T) {
@@ -179,7 +167,7 @@ func TestNoKillMakesADatabaseRefused(t *testing.T) {
 		{"serve", "import", "checkpoint"},
 	}
 	left := 0
-	for round := range testRounds(t, len(casts)) {
+	for round := range storetest.Rounds(t, len(casts)) {
 		if round > 0 && round%20 == 0 { // a young database has nearly everything in the WAL
 			url, answered = emptyURL(t), make(map[string]bool)
 		}

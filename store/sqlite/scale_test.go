@@ -37,6 +37,6 @@ func BenchmarkScale(b *testing.B) {
 		}
 		return s
 	}
-	small, large := filled(10_000), filled(rows)
+	small, large := filled(storetest.SmallRows), filled(rows)
 	storetest.BenchmarkScale(b, small, large, rows)
 }

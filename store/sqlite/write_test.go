@@ -14,19 +14,19 @@ import (
 	"clientes/store"
 )
 
-func openForTest(t *testing.T) *Store {
-	t.Helper()
-	url := "sqlite:" + filepath.Join(t.TempDir(), "clientes.db")
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
+func openForTest(tb testing.TB) *Store {
+	tb.Helper()
+	url := "sqlite:" + filepath.Join(tb.TempDir(), "clientes.db")
+	if err := Migrate(tb.Context(), url); err != nil {
+		tb.Fatal(err)
 	}
-	s, err := Open(t.Context(), url, store.Options{})
+	s, err := Open(tb.Context(), url, store.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return s
@@ -51,6 +51,18 @@ func onWriter(t *testing.T, s *Store, queries ...string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// addDeferred adds a constraint that only the commit checks, and breakDeferred breaks it.
+func addDeferred(t *testing.T, s *Store) {
+	t.Helper()
+	onWriter(t, s,
+		`CREATE TABLE parent (id INTEGER PRIMARY KEY)`,
+		`CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)`)
+}
+
+func breakDeferred(conn *sqlite.Conn) error {
+	return exec(conn, `INSERT INTO child (parent) VALUES (1)`)
 }
 
 func names(t *testing.T, s *Store) string {
@@ -115,9 +127,7 @@ func TestWritersShareACommit(t *testing.T) {
 func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
-	onWriter(t, s,
-		`CREATE TABLE parent (id INTEGER PRIMARY KEY)`,
-		`CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED)`)
+	addDeferred(t, s)
 	w := <-s.writer
 	b, err := w.begin(t.Context(), time.Now().Add(time.Hour))
 	if err != nil {
@@ -129,9 +139,7 @@ func TestAFailedCommitFailsTheWholeBatch(t *testing.T) {
 	if _, err := w.begin(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	err = w.savepoint(func() error {
-		return exec(w.conn, `INSERT INTO child (parent) VALUES (1)`)
-	})
+	err = w.savepoint(func() error { return breakDeferred(w.conn) })
 	if err != nil {
 		t.Fatal(err)
 	}

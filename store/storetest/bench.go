@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,40 +73,6 @@ func BenchClienteParallel(b *testing.B, st store.Store) {
 	})
 }
 
-// BenchReadsTogether measures reads of many readers at once: of a record, and of a page of 20.
-func BenchReadsTogether(b *testing.B, st store.Store) {
-	for what, read := range map[string]func(ctx context.Context, id int64) error{
-		"get": func(ctx context.Context, id int64) error {
-			_, err := st.Cliente(ctx, id)
-			return err
-		},
-		"list": func(ctx context.Context, id int64) error {
-			_, err := st.Clientes(ctx, store.Selection{}, store.Position{ID: id - 1}, 20)
-			return err
-		},
-	} {
-		for _, readers := range []int{1, 4, 64} {
-			b.Run(fmt.Sprintf("%s/%d", what, readers), func(b *testing.B) {
-				b.ReportAllocs()
-				var last atomic.Int64
-				var running sync.WaitGroup
-				b.ResetTimer()
-				for range readers {
-					running.Go(func() {
-						for n := last.Add(1); n <= int64(b.N); n = last.Add(1) {
-							if err := read(b.Context(), n%BenchRows+1); err != nil {
-								b.Error(err)
-								return
-							}
-						}
-					})
-				}
-				running.Wait()
-			})
-		}
-	}
-}
-
 // BenchClientes20 measures a page of 20, at the beginning and at the end of [BenchRows] records.
 func BenchClientes20(b *testing.B, st store.Store) {
 	for _, page := range []struct {
@@ -170,24 +135,24 @@ func BenchUpdateCliente(b *testing.B, st store.Store) {
 	}
 }
 
-// BenchTogether compares two ways of the same write with so many writers. It takes turns, so what
+// BenchTogether compares two ways of the same call with so many callers. It takes turns, so what
 // else the machine does falls on both alike. It reports the time of each way, and how many times as
-// many writes the second one does. It reports the same of the CPU time of processes, where the
+// many calls the second one does. It reports the same of the CPU time of processes, where the
 // system tells it.
-func BenchTogether(b *testing.B, writers int, processes func() []string,
+func BenchTogether(b *testing.B, callers int, processes func() []string,
 	alone, together func(i int) error) {
-	const rounds = 8 // of each writer in a turn
+	const rounds = 8 // of each caller in a turn
 	next, turns := 0, 0
 	type cost struct{ time, cpu time.Duration }
-	turn := func(sum *cost, write func(i int) error) {
+	turn := func(sum *cost, do func(i int) error) {
 		var running sync.WaitGroup
 		begun, used := time.Now(), cpuTime(processes()...)
-		for range writers {
+		for range callers {
 			first := next
 			next += rounds
 			running.Go(func() {
 				for i := range rounds {
-					if err := write(first + i); err != nil {
+					if err := do(first + i); err != nil {
 						b.Error(err)
 						return
 					}
@@ -205,7 +170,7 @@ func BenchTogether(b *testing.B, writers int, processes func() []string,
 		turns++
 	}
 	each := func(d time.Duration) float64 {
-		return float64(d.Microseconds()) / float64(turns*writers*rounds)
+		return float64(d.Microseconds()) / float64(turns*callers*rounds)
 	}
 	b.ReportMetric(each(before.time), "µs/alone")
 	b.ReportMetric(each(after.time), "µs/together")

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -97,13 +95,7 @@ func togetherHangUp(t *testing.T, f *fixture) {
 // asked, whatever connection it takes and whoever it shares a trip with. The environment variable
 // TEST_ROUNDS says how many writes there are, a few hundred without it.
 func ReadsSeeWrites(t *testing.T, st store.Store) {
-	rounds := 200
-	if text := os.Getenv("TEST_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("TEST_ROUNDS is %q", text)
-		}
-	}
+	rounds := Rounds(t, 200)
 	const writers, readers = 4, 12
 	ids := make([]int64, writers)
 	for i := range ids {

@@ -86,11 +86,13 @@ func Fill(b *testing.B, st store.Store, n int) {
 	}
 }
 
-// BenchmarkScale compares reads and creates of a large store with the same of one that has 10,000
-// records. It alternates between the two, so that any other load on the machine slows both. It
-// reports the 50th and the 99th percentile of each in microseconds, and the ratios.
+// SmallRows is the number of records of the small store in [BenchmarkScale].
+const SmallRows = 1000
+
+// BenchmarkScale compares reads and creates of a large store with the same of one that has
+// [SmallRows] records. It alternates between the two, so that any other load on the machine slows
+// both. It reports the 50th and the 99th percentile of each in microseconds, and the ratios.
 func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
-	const few = 10_000
 	type op func(st store.Store, rows int, r *rand.Rand) error
 	// page reads a page: the first, or the one after the record that start returns.
 	page := func(sel store.Selection, start func(store.Store, int, *rand.Rand) (
@@ -189,7 +191,7 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 				took[i] = append(took[i], time.Since(start))
 			}
 			for b.Loop() {
-				once(0, small, few)
+				once(0, small, SmallRows)
 				once(1, large, rows)
 			}
 			for _, p := range []int{50, 99} {

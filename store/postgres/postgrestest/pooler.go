@@ -71,7 +71,7 @@ func (c *Cluster) configurePooler(size int, settings []string) (config string, e
 		%[4]s
 		`, c.folder, users, size, strings.Join(settings, "\n")), 0o644)
 	if err == nil {
-		err = os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644)
+		err = os.WriteFile(users, []byte("\"postgres\" \"\"\n\"app\" \"\"\n"), 0o644)
 	}
 	return config, err
 }

@@ -1,0 +1,81 @@
+package postgres
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"clientes/store"
+	"clientes/store/storetest"
+)
+
+// A page that the server refuses is no reason to refuse those that share its trip.
+func TestARefusedPageIsReadAlone(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reads sync.WaitGroup
+	for i := range 100 {
+		reads.Go(func() {
+			after := store.Position{Name: "a", ID: 1}
+			if i%10 == 0 {
+				after.Name = "\x00"
+			}
+			got, err := s.Clientes(t.Context(), store.Selection{Sort: store.ByName}, after, 20)
+			if (err != nil) != (i%10 == 0) || err == nil && (len(got) != 1 || got[0] != c) {
+				t.Errorf("%d: got %v, %v", i, got, err)
+			}
+		})
+	}
+	reads.Wait()
+}
+
+// BenchmarkReadsTogether compares readers who share trips, if they wait at the same moment, with
+// readers each of whom has trips of its own.
+func BenchmarkReadsTogether(b *testing.B) {
+	s, processes := openForBenchTogether(b)
+	id := func(i int) int64 { return int64(i%storetest.BenchRows) + 1 }
+	page := func(i int) pageQuery {
+		sql := `
+			SELECT ` + clienteColumns + `
+			FROM clientes
+			WHERE id > $1
+			ORDER BY id
+			LIMIT 20`
+		return pageQuery{20, sql, []any{id(i) - 1}}
+	}
+	cliente := readByKey(s, toCliente, func(c *store.Cliente) int64 { return c.ID }, selectClientes)
+	for what, read := range map[string]struct{ alone, together func(i int) error }{
+		"get": {
+			func(i int) error {
+				only := callsOf[int64, store.Cliente](id(i))
+				cliente(b.Context(), only)
+				return only[0].Err
+			},
+			func(i int) error {
+				_, err := s.reading.clientes.Do(b.Context(), id(i))
+				return err
+			},
+		},
+		"list": {
+			func(i int) error {
+				only := callsOf[pageQuery, []store.Cliente](page(i))
+				s.readPages(b.Context(), only)
+				return only[0].Err
+			},
+			func(i int) error {
+				_, err := s.reading.pages.Do(b.Context(), page(i))
+				return err
+			},
+		},
+	} {
+		for _, readers := range []int{1, 4, 64} {
+			b.Run(fmt.Sprintf("%s/%d", what, readers), func(b *testing.B) {
+				storetest.BenchTogether(b, readers, processes, read.alone, read.together)
+			})
+		}
+	}
+}
