@@ -18,8 +18,9 @@ import (
 // A batch begins after its callers came, so each of them sees what was written before it asked.
 //
 // Two lanes on two processors do less work than four, because their batches are larger. But while
-// only a few calls come at once, a lane for each of them is faster than any batch: see mayServeAlone.
-// What lanes buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of package postgres.
+// only a few calls come at once, a lane for each of them is faster than any batch: see
+// mayServeAlone. What lanes buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of
+// package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
 	lanes int // usually
@@ -57,10 +58,10 @@ type LanesConfig struct {
 	Lanes int // usually
 	Batch int // how many calls a batch has at most, up to 128
 
-	// Wide is how many lanes there may be, if more than Lanes. One more opens while only a few calls
-	// come at once, up to twice Lanes. And one more opens for those who wait if none has begun to
-	// serve for a while. Then they do not wait for a processor, but for a slow line or for a dead
-	// one, and few lanes would hold up everybody.
+	// Wide is how many lanes there may be, if more than Lanes. While only a few calls come at once,
+	// there are up to twice Lanes. And one more opens for those who wait if none has begun to serve
+	// for a while. Then they do not wait for a processor, but for a slow line or for a dead one,
+	// and few lanes would hold up everybody.
 	Wide int
 
 	// Wait is how long a call may wait for a lane, if not forever, and Late the error that it has
@@ -160,7 +161,7 @@ func (l *Lanes[In, Out]) begin(now time.Time, calls int) {
 }
 
 // mayServeAlone reports whether so few calls come that one more has a lane for itself, besides the
-// usual ones. There are at most as many of these, and never more than Wide. They end as soon as somebody waits: see next.
+// usual ones. There are at most as many of these. They end as soon as somebody waits: see next.
 func (l *Lanes[In, Out]) mayServeAlone() bool {
 	return l.busy < min(2*l.lanes, l.wide) && l.size <= fewCalls && len(l.waiting) == 0
 }

@@ -16,13 +16,14 @@ import (
 func TestACommitThatFails(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
-	_, err := call(t.Context(), s, store.First, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
-		return exec(ctx, conn, `
+	err := do(t.Context(), s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := exec(ctx, conn, `
 			CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
 			AS $$ BEGIN RAISE EXCEPTION 'too late'; END $$;
 			CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON clientes
 			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.name = 'late')
 			EXECUTE FUNCTION refuse()`)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -45,8 +46,8 @@ func TestOneTripIsReadCommitted(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	for _, level := range []string{"read committed", "repeatable read", "serializable"} {
-		got, err := call(t.Context(), s, store.First, func(ctx context.Context, conn *pgx.Conn) (got string,
-			err error) {
+		got, err := call(t.Context(), s, store.First, func(ctx context.Context, conn *pgx.Conn) (
+			got string, err error) {
 			_, err = exec(ctx, conn, "SELECT set_config('default_transaction_isolation', $1, false)",
 				level)
 			if err != nil {
