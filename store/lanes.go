@@ -17,7 +17,7 @@ import (
 //
 // A batch begins after its callers came, so each of them sees what was written before it asked.
 //
-// Two lanes on two processors do less work than four, because their batches are larger. But while
+// One lane on two processors does less work than two, because its batches are larger. But while
 // only a few calls come at once, a lane for each of them is faster than any batch: see
 // mayServeAlone. What lanes buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of
 // package postgres.
@@ -59,9 +59,9 @@ type LanesConfig struct {
 	Batch int // how many calls a batch has at most, up to 128
 
 	// Wide is how many lanes there may be, if more than Lanes. While only a few calls come at once,
-	// there are up to twice Lanes. And one more opens for those who wait if none has begun to serve
-	// for a while. Then they do not wait for a processor, but for a slow line or for a dead one,
-	// and few lanes would hold up everybody.
+	// there are up to four. And one more opens for those who wait if none has begun to serve for a
+	// while. Then they do not wait for a processor, but for a slow line or for a dead one, and few
+	// lanes would hold up everybody.
 	Wide int
 
 	// Wait is how long a call may wait for a lane, if not forever, and Late the error that it has
@@ -75,8 +75,11 @@ type LanesConfig struct {
 // goroutine may wait a few milliseconds for a processor, which is no reason to open one.
 const widenAfter = 5 * time.Millisecond
 
-// fewCalls in a batch are too few to be worth the wait for it.
-const fewCalls = 2
+// A batch of fewCalls is not worth the wait for it. Then up to fewLanes serve, each of them a call.
+const (
+	fewCalls = 2
+	fewLanes = 4
+)
 
 // NewLanes returns lanes whose batches are served by serve. It must bound the time of a batch by
 // itself: the context of a batch of several calls never ends, because a caller who hangs up must
@@ -161,9 +164,9 @@ func (l *Lanes[In, Out]) begin(now time.Time, calls int) {
 }
 
 // mayServeAlone reports whether so few calls come that one more has a lane for itself, besides the
-// usual ones. There are at most as many of these. They end as soon as somebody waits: see next.
+// usual ones. It ends as soon as somebody waits: see next.
 func (l *Lanes[In, Out]) mayServeAlone() bool {
-	return l.busy < min(2*l.lanes, l.wide) && l.size <= fewCalls && len(l.waiting) == 0
+	return l.busy < min(fewLanes, l.wide) && l.size <= fewCalls && len(l.waiting) == 0
 }
 
 // mayOpen reports whether one lane more may open besides the usual ones.

@@ -18,8 +18,9 @@ import (
 // logout reads. The user of a login is not: logins wait for their passwords to be hashed, so they
 // hardly ever meet here.
 //
-// There are as many lanes as processors. Where the server is far, its connections are slow or a
-// table is locked, there are soon as many as connections.
+// There is a lane for two processors: the other one takes requests and writes answers. Where the
+// server is far, its connections are slow or a table is locked, there are soon as many as
+// connections.
 
 // maxTogether and maxPagesTogether limit how many reads share a trip, and with it how long the
 // first of them waits for the others.
@@ -51,8 +52,8 @@ type pageQuery struct {
 // newReading returns lanes for a pool of that many connections.
 func newReading(s *Store, conns int) reading {
 	ofOne := store.LanesConfig{
-		Lanes: min(runtime.GOMAXPROCS(0), conns), Wide: conns, Batch: maxTogether,
-		Wait: s.timeout, Late: noneFree(s.timeout),
+		Lanes: max(1, min(runtime.GOMAXPROCS(0)/2, conns)), Wide: conns,
+		Batch: maxTogether, Wait: s.timeout, Late: noneFree(s.timeout),
 	}
 	ofPage := ofOne
 	ofPage.Batch = maxPagesTogether

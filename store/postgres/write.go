@@ -26,9 +26,12 @@ import (
 // transaction as a whole, each is written alone.
 
 const (
-	// writeLanes is how many transactions of a kind there are at once. While one waits for the
-	// disk, the server works on the next.
-	writeLanes = 2
+	// writeLanes is how many transactions of a kind there usually are at once. While one waits for
+	// the disk, those who come meanwhile become the next. Two would have batches of half the size.
+	writeLanes = 1
+
+	// updateLanes is the same for updates, which wait for the server twice.
+	updateLanes = 2
 
 	// maxBatch limits how many writers share a commit, and with it how long the first of them
 	// waits.
@@ -53,7 +56,7 @@ var (
 // writing is what writers need to share commits.
 type writing struct {
 	creates *store.Lanes[newCliente, store.Cliente]
-	updates [writeLanes]*store.Lanes[*clienteUpdate, store.Cliente]
+	updates [updateLanes]*store.Lanes[*clienteUpdate, store.Cliente]
 	ends    *store.Lanes[string, store.Session]
 	commits store.BatchCounts
 
@@ -93,7 +96,7 @@ func (w *writing) addTo(p *store.PoolStats) {
 // not find it locked by each other and wait behind those whom another program keeps waiting. So
 // these lanes must not widen either.
 func (w *writing) updatesOf(id int64) *store.Lanes[*clienteUpdate, store.Cliente] {
-	return w.updates[uint64(id)%writeLanes]
+	return w.updates[uint64(id)%updateLanes]
 }
 
 // writeAlone is call for a writer whom others have left out for that reason. The function do

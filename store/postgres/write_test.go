@@ -198,7 +198,7 @@ func TestALockedRecordDelaysOnlyItsOwnUpdates(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	var ids []int64
-	for range 2 * writeLanes {
+	for range 2 * updateLanes {
 		c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 		if err != nil {
 			t.Fatal(err)
