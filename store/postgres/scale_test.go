@@ -15,8 +15,9 @@ import (
 //		-benchtime 500x -timeout 3h
 func BenchmarkScale(b *testing.B) {
 	rows := storetest.Rows(b)
-	cluster := postgrestest.Start(b, "shared_buffers = 8GB", "maintenance_work_mem = 1GB",
-		"max_wal_size = 16GB")
+	// With fsync the files are on the disk and not in memory, where there is no room for them.
+	cluster := postgrestest.Start(b, "fsync = on", "shared_buffers = 8GB",
+		"maintenance_work_mem = 1GB", "max_wal_size = 16GB")
 	filled := func(rows int) *postgres.Store {
 		url := cluster.Database(b)
 		if err := postgres.Migrate(b.Context(), url); err != nil {
