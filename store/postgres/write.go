@@ -107,7 +107,7 @@ func (w *writing) updatesOf(id int64) *store.Lanes[*clienteUpdate, store.Cliente
 // shared transaction does.
 func writeAlone[T any](ctx context.Context, s *Store, reason error,
 	do func(context.Context, *pgx.Conn, opening) (T, error)) (v T, err error) {
-	if reason != errLocked {
+	if !errors.Is(reason, errLocked) {
 		v, err = call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (T, error) {
 			return do(ctx, conn, shared)
 		})
@@ -161,6 +161,9 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 		c.Err = err
 	}
 }
+
+// isLeftOut reports whether a lane has left a call for its own caller to make.
+func isLeftOut(err error) bool { return errors.Is(err, errAlone) || errors.Is(err, errLocked) }
 
 // isRefusal reports whether the server has refused a statement, and goes on with the connection.
 func isRefusal(err error) bool {

@@ -100,7 +100,7 @@ func (s *Store) CreateCliente(ctx context.Context, by int64,
 // outcome returns the outcome of a create that another one writes. The context is that of its wait.
 func (n *create) outcome(waiting context.Context) error {
 	<-waiting.Done()
-	if err := context.Cause(waiting); err != errWritten {
+	if err := context.Cause(waiting); !errors.Is(err, errWritten) {
 		return err
 	}
 	if <-n.batch.done; n.batch.err != nil {
