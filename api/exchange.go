@@ -17,7 +17,7 @@ import (
 // It is the writer of its Gin context, where [exchangeOf] finds it. Gin's own Set would make a map
 // for each request. BenchmarkRequests counts the allocations.
 type exchange struct {
-	gin.ResponseWriter // of Gin
+	gin.ResponseWriter // Gin's own
 
 	id     string
 	trace  string      // the trace id of the caller, "" if there is none
@@ -61,7 +61,8 @@ func (x *exchange) refuse(err error) *problem {
 
 type connKey struct{}
 
-// connection is what all requests of a connection share.
+// connection is what all requests of a connection share. Its Conn is nil if [connectionOf] has made
+// it for one request.
 type connection struct {
 	net.Conn
 	remote string         // the address with the port, as requests have it

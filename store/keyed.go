@@ -19,8 +19,8 @@ type keyedEntry struct {
 	users int
 }
 
-// Lock waits for a key, or for the end of ctx, whose cause it then returns. The key is held until a
-// call of unlock.
+// Lock waits for a key, or for the end of ctx, whose cause it then returns. The key is held until
+// unlock is called, which must happen exactly once.
 func (m *KeyedMutex) Lock(ctx context.Context, key string) (unlock func(), err error) {
 	e := m.enter(key)
 	select {

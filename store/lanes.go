@@ -17,13 +17,13 @@ import (
 //
 // A batch begins after its callers came, so each of them sees what was written before it asked.
 //
-// One lane on two processors does less work than two, because its batches are larger. But while
-// only a few calls come at once, a lane for each of them is faster than any batch: see
+// One lane on two processors costs less CPU time than two, because its batches are larger. But
+// while only a few calls come at once, a lane for each of them is faster than any batch: see
 // mayServeAlone. What lanes buy is shown by BenchmarkReadsTogether and BenchmarkWritesTogether of
 // package postgres.
 type Lanes[In, Out any] struct {
 	serve func(ctx context.Context, calls []*SharedCall[In, Out])
-	lanes int // usually
+	lanes int // how many there usually are
 	wide  int // how many there may be
 	most  int // calls in a batch
 	wait  time.Duration
@@ -32,7 +32,7 @@ type Lanes[In, Out any] struct {
 
 	mu       sync.Mutex
 	busy     int
-	size     float64                // of the last batches, the last of them counting half
+	size     float64                // moving average of the batches, the last counting half
 	begun    time.Time              // when a lane last began to serve
 	waiting  []*SharedCall[In, Out] // the oldest first
 	watching bool                   // a timer runs that calls open
@@ -41,7 +41,8 @@ type Lanes[In, Out any] struct {
 	timeouts int64
 }
 
-// SharedCall is the part of one caller in a batch. Who serves the batch sets Out and Err.
+// SharedCall is the call of one caller in a batch. The function that serves the batch sets Out and
+// Err.
 type SharedCall[In, Out any] struct {
 	In  In
 	Out Out
@@ -55,12 +56,12 @@ type SharedCall[In, Out any] struct {
 
 // LanesConfig says how many lanes there are, and how long calls wait for one.
 type LanesConfig struct {
-	Lanes int // usually
-	Batch int // how many calls a batch has at most, up to 128
+	Lanes int // how many there usually are
+	Batch int // how many calls a batch has at most, up to the 128 that BatchCounts counts
 
 	// Wide is how many lanes there may be, if more than Lanes. While only a few calls come at once,
 	// there are up to four. And one more opens for those who wait if none has begun to serve for a
-	// while. Then they do not wait for a processor, but for a slow line or for a dead one, and few
+	// while. Then they do not wait for a processor, but for a slow or a dead connection, and few
 	// lanes would hold up everybody.
 	Wide int
 
@@ -75,7 +76,8 @@ type LanesConfig struct {
 // goroutine may wait a few milliseconds for a processor, which is no reason to open one.
 const widenAfter = 5 * time.Millisecond
 
-// A batch of fewCalls is not worth the wait for it. Then up to fewLanes serve, each of them a call.
+// While batches have fewCalls or less on average, sharing saves less time than the wait for a lane
+// costs. Then up to fewLanes serve one call each.
 const (
 	fewCalls = 2
 	fewLanes = 4
@@ -96,8 +98,8 @@ func NewLanes[In, Out any](c LanesConfig,
 // Sizes returns how many calls the batches have had.
 func (l *Lanes[In, Out]) Sizes() BatchStats { return l.sizes.Stats() }
 
-// AddTo adds the numbers of those who wait to those of a pool. The time that they wait is not among
-// them: it is part of the usual work of lanes, and many wait for one connection.
+// AddTo adds the counts of waiting, refused and late calls to p. The time that they wait is not
+// among them: it is part of the usual work of lanes, and many wait for one connection.
 func (l *Lanes[In, Out]) AddTo(p *PoolStats) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,7 +109,8 @@ func (l *Lanes[In, Out]) AddTo(p *PoolStats) {
 }
 
 // Do returns what serve set for the call. It returns the context's error as soon as the context
-// ends, even if the call is already part of a batch, and [ErrOverloaded] if too many wait.
+// ends, even if others share its batch, [ErrOverloaded] if too many wait, and the Late of the
+// [LanesConfig] after its Wait. A call that serve serves alone ends when serve returns.
 //
 // A panic of serve goes to the caller whom it served alone. Calls of a batch that waited have an
 // error instead.
@@ -136,7 +139,8 @@ func (l *Lanes[In, Out]) Do(ctx context.Context, in In) (out Out, err error) {
 	return c.Out, nil
 }
 
-// enter takes a lane for the call and returns when it begins to serve, or lets the call wait.
+// enter takes a lane for the call and returns the time at which it begins to serve. If none is
+// free, the call has a done channel and waits.
 func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -164,7 +168,8 @@ func (l *Lanes[In, Out]) begin(now time.Time, calls int) {
 }
 
 // mayServeAlone reports whether so few calls come that one more has a lane for itself, besides the
-// usual ones. It ends as soon as somebody waits: see next.
+// usual ones. When that call is done and others wait, such a lane closes if another has begun
+// since: see next.
 func (l *Lanes[In, Out]) mayServeAlone() bool {
 	return l.busy < min(fewLanes, l.wide) && l.size <= fewCalls && len(l.waiting) == 0
 }
@@ -174,8 +179,8 @@ func (l *Lanes[In, Out]) mayOpen(now time.Time) bool {
 	return l.busy < l.wide && now.Sub(l.begun) >= widenAfter
 }
 
-// watch has open called when another lane may open for those who wait. Nobody else may come, and
-// those who serve may wait for a dead line.
+// watch has open called when another lane may open for those who wait. It needs a timer: perhaps no
+// other call comes, and all lanes wait for dead connections.
 func (l *Lanes[In, Out]) watch(now time.Time) {
 	if !l.watching && len(l.waiting) > 0 && l.busy < l.wide {
 		l.watching = true
@@ -267,8 +272,8 @@ func (l *Lanes[In, Out]) serveTogether(calls []*SharedCall[In, Out], begun time.
 	served = true
 }
 
-// highestRank returns that of the contexts of the calls: who insists must not be refused because of
-// those who share the trip.
+// highestRank returns the highest rank of the contexts of the calls: a call that insists must not
+// be refused because of those that share its trip.
 func highestRank[In, Out any](calls []*SharedCall[In, Out]) (highest Rank) {
 	for _, c := range calls {
 		highest = RankOf(c.ctx, highest)
@@ -281,8 +286,8 @@ func (l *Lanes[In, Out]) next(begun time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	// A lane that was opened besides the usual ones ends when others are quick again: one of them
-	// has begun since this one did. The next one that becomes free takes those who wait.
+	// A lane that was opened besides the usual ones closes when others are quick again: one of them
+	// has begun since this one did. The next that becomes free takes those who wait.
 	quick := l.busy > l.lanes && !l.begun.Equal(begun) && now.Sub(l.begun) < widenAfter
 	if len(l.waiting) == 0 || quick {
 		l.busy--
@@ -293,7 +298,7 @@ func (l *Lanes[In, Out]) next(begun time.Time) {
 }
 
 // serveWaiting has a lane serve those who wait, in a goroutine of its own: each of their callers
-// may leave, and who had the lane before has an answer to bring.
+// may leave, and the caller who had the lane before must return with its answer.
 func (l *Lanes[In, Out]) serveWaiting(now time.Time) {
 	n := min(len(l.waiting), l.most)
 	calls := slices.Clone(l.waiting[:n])

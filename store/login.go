@@ -5,8 +5,8 @@ type Login struct {
 	Session    Session
 	Generation int64 // of the user when the proof was verified
 
-	// NewHash replaces OldHash, which is one of the same password, unless the user has another one
-	// by now. "" is none.
+	// NewHash replaces OldHash, an older hash of the same password, unless the user's hash has
+	// changed meanwhile. If NewHash is "", the hash stays.
 	OldHash, NewHash string
 
 	// Network is where the login comes from, named by a prefix that package auth chooses, or "". It
@@ -20,18 +20,19 @@ type Login struct {
 	Keys, NewKeys []string
 
 	// Settle, if there is one, is called with the buckets of the keys, as that of
-	// [Buckets.UpdateBuckets]. What it leaves in the slice is kept, and the events that it returns,
-	// as events of this user. The store may call it again.
+	// [Buckets.UpdateBuckets]. The store keeps what it leaves in the slice, and the events that it
+	// returns as events of this user. The store may call it again.
 	Settle func(isNew bool, buckets []Bucket) []Event
 }
 
 // Opened is what came of a [Login].
 type Opened struct {
 	NewNetwork bool
-	Ended      []Ended // those least recently used, if there were too many
+	Ended      []Ended // the least recently used sessions, if the user had too many
 }
 
-// SettleAll returns what becomes of the buckets of a login, and its events.
+// SettleAll calls Settle with copies of the old buckets, which are in the order of Keys and, if the
+// network is new, NewKeys. It returns the buckets and the events that a store has to keep.
 func (l Login) SettleAll(isNew bool, old []Bucket) (buckets []Bucket, events []Event) {
 	buckets = append(buckets, old...)
 	if l.Settle != nil {

@@ -63,9 +63,9 @@ func refusedAfter(timeout time.Duration) time.Duration { return timeout / 20 }
 // takes it at once: that costs a lock, and nothing is allocated. Otherwise callers wait, the higher
 // rank before the lower.
 //
-// It buys that a server with more to do than it can do still does it as fast as before:
-// BenchmarkOverload of cmd/clientes shows that, and BenchmarkQueue what it costs. It is safe for
-// concurrent use.
+// A server that gets more calls than it can serve still serves as many as before, and those
+// quickly: BenchmarkOverload of cmd/clientes shows that, and BenchmarkQueue what it costs. A Queue
+// is safe for concurrent use.
 type Queue struct {
 	timeout time.Duration
 	serves  func(since time.Time) bool
@@ -74,8 +74,8 @@ type Queue struct {
 	free    int            // if there are any, nobody waits
 	byRank  [ranks]waiters // those who wait
 	waiting int            // how many they are
-	left    uint64         // how often somebody left
-	waited  time.Duration  // by those in all who got a place
+	left    uint64         // how often a place came back
+	waited  time.Duration  // in all, by those who got a place
 	refused int64
 	sweeper *time.Timer // runs sweep while anybody waits
 	spare   sync.Pool   // of *waiter
@@ -89,14 +89,14 @@ type waiter struct {
 	older, newer *waiter
 	rank         Rank
 	since        time.Time
-	left         uint64 // of the queue, when it began to wait
+	left         uint64 // that of the queue when it began to wait
 	gone         bool   // from the queue, with an answer
 	answer       chan error
 }
 
 // NewQueue returns a queue with so many places. A call waits for the timeout at most.
 //
-// The function serves reports whether the engine has answered anything since then. If it has not,
+// The function serves reports whether the engine has answered anything since a time. If it has not,
 // nobody is refused before the timeout: the engine may be down rather than busy. If serves is nil,
 // an engine serves while callers leave.
 func NewQueue(places int, timeout time.Duration, serves func(since time.Time) bool) *Queue {
@@ -193,8 +193,8 @@ func (q *Queue) join(r Rank) (*waiter, error) {
 	return w, nil
 }
 
-// makeRoom refuses whoever would be served last, and reports whether that is another one than a
-// caller of rank r who comes now.
+// makeRoom refuses the waiting caller that would be served last, so that a new one of rank r may
+// wait. It returns false and refuses nobody if the new caller itself would be served last.
 func (q *Queue) makeRoom(r Rank, now time.Time) bool {
 	for rank := Many; rank <= r; rank++ {
 		l := &q.byRank[rank]
@@ -213,7 +213,8 @@ func (q *Queue) makeRoom(r Rank, now time.Time) bool {
 	return false
 }
 
-// stands reports whether the oldest caller of a rank waits for so long that the newest goes first.
+// stands reports whether the oldest caller of a rank has waited so long that the newest goes first.
+// The rank must have one who waits.
 func (q *Queue) stands(l *waiters, now time.Time) bool {
 	return l.oldest.rank != Insisting && now.Sub(l.oldest.since) >= newestAfter(q.timeout)
 }
@@ -290,8 +291,8 @@ func (q *Queue) sweep() {
 	}
 }
 
-// verdict returns why a caller is refused who has waited for so long. If it is not, verdict returns
-// when to look again.
+// verdict returns the error of a caller that has waited for that long, if it is refused. If err is
+// nil, the caller waits on, and verdict returns after what time to look again.
 func (q *Queue) verdict(w *waiter, waited time.Duration) (again time.Duration, err error) {
 	limit := refusedAfter(q.timeout)
 	if w.rank == Insisting {
@@ -308,8 +309,8 @@ func (q *Queue) verdict(w *waiter, waited time.Duration) (again time.Duration, e
 	return 0, ErrUnavailable
 }
 
-// serving reports whether the engine has served anybody since a caller had waited for a while. An
-// answer to the call before an outage is not one.
+// serving reports whether the engine has served anybody since w had waited for newestAfter. The
+// last answer before an outage may come earlier than that, and does not count.
 func (q *Queue) serving(w *waiter) bool {
 	if q.serves == nil {
 		return q.left != w.left

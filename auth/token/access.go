@@ -143,6 +143,7 @@ func (i *Issuer) Verify(token string) (Access, error) {
 	return a, nil
 }
 
+// verifyNew is Verify for a token that is not in the cache.
 func (i *Issuer) verifyNew(token string) (Access, error) {
 	// The MAC comes first: nothing that a stranger wrote is decoded, and a forgery is cheap to
 	// refuse.
@@ -222,7 +223,7 @@ func (r *Keyring) signer(token string) (accessKey, []byte, error) {
 }
 
 // signed reports whether mac is HMAC-SHA-256 of text under the secret itself, in base64url. A MAC
-// has one encoding, so the two can be compared in it. To decode the other one would allocate.
+// has one encoding, so the two can be compared in it. To decode the given one would allocate.
 func (k accessKey) signed(text, mac string) bool {
 	if len(mac) != signatureSize {
 		return false

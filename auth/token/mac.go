@@ -9,9 +9,9 @@ import (
 
 // macKey computes HMAC-SHA-256 under one key. It is safe for concurrent use.
 //
-// A new HMAC first hashes the key, in two blocks, and takes half a kilobyte. One that was used
-// before goes on from what it remembers of that. So they are kept, and a forged token costs half
-// (BenchmarkVerify/forged, BenchmarkMAC).
+// A new HMAC first hashes the key, in two blocks, and takes half a kilobyte. A used one remembers
+// the state after that, and Reset returns to it. So used ones are kept, and to refuse a forged
+// token costs half (BenchmarkVerify/forged, BenchmarkMAC).
 type macKey struct {
 	key  []byte
 	idle sync.Pool // of *macState
@@ -32,15 +32,15 @@ func (k *macKey) appendSum(b []byte, parts ...string) []byte {
 	return append(b, s.sum...)
 }
 
-// matches reports whether mac is the first size bytes of that of the parts, and nothing else. The
-// time that it takes says nothing of where the two differ.
+// matches reports whether mac is the MAC of the parts, cut to size bytes. The time that it takes
+// does not depend on where the two differ.
 func (k *macKey) matches(mac []byte, size int, parts ...string) bool {
 	s := k.hashed(parts)
 	defer k.idle.Put(s)
 	return hmac.Equal(s.sum[:size], mac)
 }
 
-// hashed returns a state with the MAC of the parts.
+// hashed returns a state whose sum is the MAC of the parts. The caller puts it back into idle.
 func (k *macKey) hashed(parts []string) *macState {
 	s, ok := k.idle.Get().(*macState)
 	if !ok {

@@ -27,7 +27,8 @@ const (
 
 	// capacityConnections of a closed loop keep a server of a few processors busy.
 	capacityConnections = 64
-	openSeconds         = 5.0
+
+	openSeconds = 5.0 // how long an open loop lasts, which sends at a fixed rate
 )
 
 // BenchmarkHTTP measures the whole server, with its log on, against the floor (testdata/floor): a
@@ -250,8 +251,8 @@ func (l *rounds) compare(b *testing.B, s, o *target, name string, k benchKind, c
 	reportMedians(b, all)
 }
 
-// load is the process that sends requests: testdata/load. It has an order and
-// its answers under the same names.
+// load is the process that sends requests: testdata/load. The program declares order and answers
+// under the same names.
 type load struct {
 	in  io.Writer
 	out *bufio.Reader

@@ -19,12 +19,14 @@ type lineHandler struct {
 	appendLine   func(line []byte, r slog.Record) (_ []byte, plain bool)
 }
 
-// newJSONHandler returns a handler that writes as a [slog.JSONHandler] does.
+// newJSONHandler returns a handler that writes as a [slog.JSONHandler] does. Of the options it
+// may have only the level.
 func newJSONHandler(to io.Writer, options *slog.HandlerOptions) slog.Handler {
 	return lineHandler{slog.NewJSONHandler(to, options), to, appendJSONLine}
 }
 
-// newTextHandler returns a handler that writes as a [slog.TextHandler] does.
+// newTextHandler returns a handler that writes as a [slog.TextHandler] does. Of the options it
+// may have only the level.
 func newTextHandler(to io.Writer, options *slog.HandlerOptions) slog.Handler {
 	return lineHandler{slog.NewTextHandler(to, options), to, appendTextLine}
 }
@@ -34,7 +36,7 @@ var lineBuffers = sync.Pool{New: func() any { return new([]byte) }}
 // Handle implements [slog.Handler].
 func (h lineHandler) Handle(ctx context.Context, r slog.Record) error {
 	buf := lineBuffers.Get().(*[]byte)
-	defer lineBuffers.Put(buf) // plain lines are short
+	defer lineBuffers.Put(buf) // lines are short, but for those that are rare
 	line, plain := h.appendLine((*buf)[:0], r)
 	*buf = line
 	if !plain {

@@ -72,7 +72,7 @@ func (s *Store) CreateCliente(ctx context.Context, by int64,
 	c store.Cliente) (store.Cliente, error) {
 	n := newCliente{by, c}
 	made, err := s.writing.creates.Do(ctx, n)
-	if err == errAlone || err == errLocked {
+	if isLeftOut(err) {
 		return s.createAlone(ctx, n, err)
 	}
 	return made, err
@@ -149,7 +149,7 @@ func (s *Store) UpdateCliente(ctx context.Context, by, id int64,
 	u := &clienteUpdate{by: by, id: id, update: update}
 	c, err := s.writing.updatesOf(id).Do(ctx, u)
 	u.leave()
-	if err == errAlone || err == errLocked {
+	if isLeftOut(err) {
 		return s.updateAlone(ctx, u, err)
 	}
 	return c, err

@@ -21,14 +21,16 @@ func (o opening) beginOnce() *pgx.Batch {
 
 func beginOnce() *pgx.Batch { return usual.beginOnce() }
 
-// readCommitted makes sure that the transaction is what [beginReading] makes it. If it is not, that
-// is the error codeLateIsolation, because the statement itself has begun it.
+// readCommitted fails with codeLateIsolation if the transaction has another isolation than
+// [beginReading] names. The statement that it is part of has begun the transaction, so it is too
+// late to change that.
 const (
 	readCommitted     = "set_config('transaction_isolation', 'read committed', true), "
 	codeLateIsolation = "25001"
 )
 
-// commit sends a transaction of one trip, which begins with [beginOnce].
+// commit sends a transaction of one trip, which begins with [beginOnce]. Where the database has
+// another isolation by default, that takes two trips: the server refuses the first one as a whole.
 func commit(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
 	err := send(ctx, conn, once)
 	var pg *pgconn.PgError

@@ -110,7 +110,7 @@ func (l *line) Read(p []byte) (int, error) {
 
 // SetDeadline implements [net.Conn]. The only deadline that pgx sets ahead is that of a connection
 // it closes. For 15 seconds it waits for what the server has still to say. The pool keeps the place
-// of the connection so long. If nothing was heard lately, there is nothing to wait for.
+// of the connection for that long. If nothing was heard lately, there is nothing to wait for.
 func (l *line) SetDeadline(t time.Time) error {
 	now := time.Now()
 	if limit := l.all.connectSilence; t.Sub(now) > limit {
@@ -170,7 +170,8 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// newCall returns the context of a call, and what must be called when it is over.
+// newCall returns the context of a call, and what must be called when it is over. The server may be
+// silent for limit, and the call ends after total in any case.
 func newCall(ctx context.Context, ls *lines, limit, total time.Duration) (*callContext, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	now := ls.now()
@@ -184,8 +185,8 @@ func newCall(ctx context.Context, ls *lines, limit, total time.Duration) (*callC
 	}
 }
 
-// check ends the context if its time is up. Otherwise it looks again when it may be, and before
-// that every callTimeout: a timer of an hour would hold a call that is over for so long.
+// check ends the context if its time is up. Otherwise it looks again when that may be so, but after
+// callTimeout at the latest: a timer of an hour would keep a finished call in memory for an hour.
 func (c *callContext) check() {
 	if c.Err() != nil {
 		return

@@ -41,7 +41,7 @@ type Store struct {
 	reading   reading
 	deciding  pool        // see decide
 	undecided atomic.Bool // the latest question of decide had no answer
-	transfers slots       // as full as transfers are under way
+	transfers semaphore   // see transfer
 	lines     *lines      // of both pools
 	writing   writing
 	taking    taking

@@ -23,8 +23,9 @@ import (
 // were cut, their connections would be lost, and the next ones would take longer still.
 const callTimeout = 5 * time.Second
 
-// maxTrips bounds a call in all: it ends after as many times callTimeout.
-const maxTrips = 4
+// maxTimeouts bounds a call in all: it ends after as many times callTimeout, whatever number of
+// trips it takes.
+const maxTimeouts = 4
 
 // scanTimeout bounds a call that may have to look at every record, bulkTimeout one that reads or
 // writes them all. Neither waits for a connection longer than other calls do.
@@ -50,13 +51,14 @@ const (
 const seldomUsed = 30 * time.Second
 
 // maxTries limits how often a call is made whose transaction the server ends so that another may go
-// on. One of those that collide always gets through, so a few tries are enough for all.
+// on. One of those that collide always gets through, so a few tries are enough for all. It also
+// limits how many lost statements a call survives: see callOn.
 const maxTries = 5
 
 // pool is a set of connections and those who wait for one of them.
 type pool struct {
 	*pgxpool.Pool
-	waiting  atomic.Int64
+	waiting  atomic.Int64 // calls that wait for a connection
 	timeouts atomic.Int64 // calls that waited in vain
 }
 
@@ -82,7 +84,7 @@ func (s *Store) openPools(ctx context.Context, config *pgxpool.Config) (err erro
 	s.queue = store.NewQueue(int(usual.MaxConns), s.timeout, s.lines.heardSince)
 	usual.MinConns = min(usual.MinConns, usual.MaxConns)
 	usual.MinIdleConns = min(usual.MinIdleConns, usual.MaxConns)
-	s.transfers = make(slots, max(1, usual.MaxConns-1))
+	s.transfers = make(semaphore, max(1, usual.MaxConns-1))
 	if s.deciding.Pool, err = pgxpool.NewWithConfig(ctx, deciding); err != nil {
 		return err
 	}
@@ -111,7 +113,8 @@ func afterConnect(_ context.Context, conn *pgx.Conn) error {
 // network path is probably dead, for example because a firewall forgot it.
 func (s *Store) pingTimeout() time.Duration { return s.timeout * 2 / 5 }
 
-// shouldPing reports whether the connection was idle for so long that its line may be dead.
+// shouldPing reports whether the connection was idle for so long that its line may be dead. It
+// notes that in the call. If the ping before had no answer, it drops the idle connections.
 func (s *Store) shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
 	if params.IdleDuration <= time.Second {
 		return false
@@ -175,8 +178,9 @@ func noResult(
 	}
 }
 
-// decide is call for the questions that decide about everybody, on connections that no other call
-// takes. So neither a full pool nor a locked table stops them.
+// decide is call for the questions that decide about everybody, for example which sessions have
+// ended. They have connections that no other call takes, so neither a full pool nor a locked table
+// stops them.
 //
 // A caller who has less time than callTimeout leaves, and the call goes on. Otherwise its
 // connection would be lost. Over a slow line the next one would take longer still.
@@ -204,7 +208,7 @@ func decide[T any](ctx context.Context, s *Store,
 	}
 }
 
-// notServed is the error of a call that got no place in the queue.
+// notServed counts a call that got no place in the queue, and returns its error.
 func (s *Store) notServed(err error) error {
 	switch {
 	case errors.Is(err, store.ErrUnavailable):
@@ -228,7 +232,8 @@ func transfer[T any](ctx context.Context, s *Store,
 	return callFor(ctx, s, store.Many, bulkTimeout, do)
 }
 
-// wait calls take, which waits until its context ends, for as long as for a connection.
+// wait calls take with a context that ends after the time that a call may wait for a connection.
+// Then it returns [store.ErrUnavailable].
 func (s *Store) wait(ctx context.Context, take func(context.Context) (release func(), err error)) (
 	release func(), err error) {
 	waiting, done := newCall(ctx, s.lines, s.timeout, s.timeout)
@@ -239,11 +244,11 @@ func (s *Store) wait(ctx context.Context, take func(context.Context) (release fu
 	return release, nil
 }
 
-// slots are places for callers. It holds one value for each place that is taken.
-type slots chan struct{}
+// semaphore limits how many callers do something at once. It holds one value for each of them.
+type semaphore chan struct{}
 
 // take takes a place until a call of release, or returns the cause of the end of ctx.
-func (s slots) take(ctx context.Context) (release func(), err error) {
+func (s semaphore) take(ctx context.Context) (release func(), err error) {
 	select {
 	case s <- struct{}{}:
 		return func() { <-s }, nil
@@ -264,8 +269,8 @@ func (s *Store) take(ctx context.Context, rows *store.KeyedMutex, key string) (
 }
 
 // callOn calls do on a connection of a pool. If a pooler lost a prepared statement, it calls do
-// again on a connection that prepares none. The transaction that lost it has changed nothing. The
-// caller has waited for so long already.
+// again on a connection that prepares none. The transaction that lost it has changed nothing. What
+// the caller has waited in the queue counts as part of the wait for a connection.
 func callOn[T any](ctx context.Context, s *Store, p *pool, waited, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	for range maxTries {
@@ -278,10 +283,11 @@ func callOn[T any](ctx context.Context, s *Store, p *pool, waited, limit time.Du
 	return v, err
 }
 
+// callOnce calls do on one connection, and again there if the transaction collided with another.
 func callOnce[T any](parent context.Context, s *Store, p *pool, waited, limit time.Duration,
 	do func(context.Context, *pgx.Conn) (T, error)) (v T, err error) {
 	limit = max(limit, s.timeout)
-	ctx, done := newCall(parent, s.lines, s.timeout-waited, max(limit, maxTrips*s.timeout))
+	ctx, done := newCall(parent, s.lines, s.timeout-waited, max(limit, maxTimeouts*s.timeout))
 	defer done()
 	conn, err := s.acquire(ctx, p)
 	if err != nil {

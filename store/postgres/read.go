@@ -18,20 +18,20 @@ import (
 // logout reads. The user of a login is not: logins wait for their passwords to be hashed, so they
 // hardly ever meet here.
 //
-// There is a lane for two processors: the other one takes requests and writes answers. Where the
-// server is far, its connections are slow or a table is locked, there are soon as many as
-// connections.
+// There is one lane for every two processors: the other one takes requests and writes answers.
+// Where the server is far, its connections are slow or a table is locked, there are soon as many
+// lanes as connections.
 
-// maxTogether and maxPagesTogether limit how many reads share a trip, and with it how long the
-// first of them waits for the others.
+// maxTogether and maxPagesTogether limit how many reads share a trip, and with it how long each
+// waits for what the others read.
 const (
 	maxTogether      = 64
 	maxPagesTogether = 16
 )
 
-// knownLength is how many keys a read names at least. Postgres takes an array that it does not know
-// for ten long. It would plan the statement anew for each array that is shorter, which takes longer
-// than to read the rows.
+// knownLength is how many keys a read names at least. A generic plan of Postgres expects an array
+// of ten. For a shorter array a custom plan seems cheaper, so the server would plan each time,
+// which takes longer than to read the rows.
 const knownLength = 11
 
 // reading is what reads need to share trips.
@@ -81,8 +81,8 @@ func (r *reading) addTo(p *store.PoolStats) {
 	r.pages.AddTo(p)
 }
 
-// readByKey returns what reads rows by their key, which is unique. The statement sql ends in the
-// column of the key.
+// readByKey returns a function that serves lanes of reads by a unique key. The statement sql ends
+// in the column of the key. A call whose row is absent has [store.ErrNotFound].
 func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*T) K,
 	sql string) func(context.Context, []*store.SharedCall[K, T]) {
 	selectOne, selectSome := sql+` = $1`, sql+` = ANY ($1)`
@@ -96,7 +96,7 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 			return
 		}
 		keys := make([]K, max(len(calls), knownLength))
-		for i := range keys { // the last ones are there more than once
+		for i := range keys { // repeats the last one
 			keys[i] = calls[min(i, len(calls)-1)].In
 		}
 		rows, err := call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -9,13 +10,24 @@ import (
 	"clientes/store/storetest"
 )
 
-// A page that the server refuses is no reason to refuse those that share its trip.
+// A page that the server refuses is no reason to refuse those that share its trip: all of them are
+// to be read alone.
 func TestARefusedPageIsReadAlone(t *testing.T) {
 	t.Parallel()
 	s := openForTest(t)
 	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 	if err != nil {
 		t.Fatal(err)
+	}
+	query := func(after string) pageQuery {
+		return pageQuery{20, selectClientes + ` > 0 AND name_key > $1`, []any{after}}
+	}
+	calls := callsOf[pageQuery, []store.Cliente](query("a"), query("\x00"))
+	s.readPages(t.Context(), calls)
+	for i, c := range calls {
+		if !errors.Is(c.Err, errAlone) {
+			t.Errorf("%d: got %v, %v", i, c.Out, c.Err)
+		}
 	}
 	var reads sync.WaitGroup
 	for i := range 100 {

@@ -38,7 +38,7 @@ func (s *Store) Clientes(ctx context.Context, sel store.Selection, after store.P
 			})
 	case limit <= usualPage:
 		page, err = s.reading.pages.Do(ctx, pageQuery{limit, sql, q.args})
-		if err == errAlone {
+		if isLeftOut(err) {
 			page, err = call(ctx, s, store.Many, alone)
 		}
 	default: // would hold up others

@@ -119,7 +119,7 @@ func (s *Store) UpdateSession(ctx context.Context, id string,
 // is serializable, others' reads would make it fail again and again.
 func (s *Store) EndSession(ctx context.Context, id string) (store.Session, error) {
 	n, err := s.writing.ends.Do(ctx, id)
-	if err == errAlone || err == errLocked {
+	if isLeftOut(err) {
 		return s.endAlone(ctx, id, err)
 	}
 	return n, err

@@ -33,13 +33,14 @@ const (
 	// updateLanes is the same for updates, which wait for the server twice.
 	updateLanes = 2
 
-	// maxBatch limits how many writers share a commit, and with it how long the first of them
-	// waits.
+	// maxBatch limits how many writers share a commit, and with it how long each waits for what the
+	// others write.
 	maxBatch = 64
 
-	// maxLockWait is how many milliseconds a transaction that writers share may wait for a lock.
-	// What cannot be skipped is an email that another transaction is about to take, and a
-	// migration. It is below the second after which the server looks for deadlocks.
+	// maxLockWait is how many milliseconds a transaction that writers share may wait for a lock. It
+	// skips locked rows, but has to wait for an email that another transaction is about to take,
+	// and for a migration. The limit is below the second after which the server looks for
+	// deadlocks.
 	maxLockWait = "100"
 
 	codeLockTimeout = "55P03"
@@ -60,27 +61,28 @@ type writing struct {
 	ends    *store.Lanes[string, store.Session]
 	commits store.BatchCounts
 
-	// locked is as full as there are writers who wait for a lock. They may all wait for the same
-	// one, and leave half of the connections to others.
-	locked slots
+	// locked limits how many writers wait for a lock, each on a connection. All may wait for the
+	// same one, and half of the connections are left to others.
+	locked semaphore
 }
 
+// openLanes makes the lanes of readers and writers. It needs the pools.
 func (s *Store) openLanes() {
 	conns := int(s.usual.Config().MaxConns)
 	s.reading = newReading(s, conns)
 	w := &s.writing
 	half := max(1, conns/2)
-	several := store.LanesConfig{
+	widening := store.LanesConfig{
 		Lanes: writeLanes, Wide: half, Batch: maxBatch, Wait: s.timeout, Late: noneFree(s.timeout),
 	}
-	single := several
-	single.Lanes, single.Wide = 1, 1
-	w.creates = store.NewLanes(several, s.createTogether)
+	fixed := widening
+	fixed.Lanes, fixed.Wide = 1, 1 // see updatesOf
+	w.creates = store.NewLanes(widening, s.createTogether)
 	for i := range w.updates {
-		w.updates[i] = store.NewLanes(single, s.updateTogether)
+		w.updates[i] = store.NewLanes(fixed, s.updateTogether)
 	}
-	w.ends = store.NewLanes(several, s.endTogether)
-	w.locked = make(slots, half)
+	w.ends = store.NewLanes(widening, s.endTogether)
+	w.locked = make(semaphore, half)
 }
 
 // addTo adds the numbers of those who wait for a lane to those of a pool.
@@ -92,19 +94,20 @@ func (w *writing) addTo(p *store.PoolStats) {
 	w.ends.AddTo(p)
 }
 
-// updatesOf returns the lane of a record. All who change one record use the same lane, so they do
-// not find it locked by each other and wait behind those whom another program keeps waiting. So
-// these lanes must not widen either.
+// updatesOf returns the lane of a record. All updates of one record use the same lane. In two
+// lanes, one would find the record locked by the other, and would wait behind those whom another
+// program keeps waiting. For the same reason these lanes must not widen.
 func (w *writing) updatesOf(id int64) *store.Lanes[*clienteUpdate, store.Cliente] {
 	return w.updates[uint64(id)%updateLanes]
 }
 
-// writeAlone is call for a writer whom others have left out for that reason. The function do
-// begins its transaction as it is told to. A writer who need not wait for a lock is done with
-// the first try, and holds its connection hardly longer than a shared transaction does.
+// writeAlone is call for a writer whom others have left out, with errAlone or errLocked as the
+// reason. The function do begins its transaction with the opening that it gets. A writer who need
+// not wait for a lock is done with the first try, and holds its connection hardly longer than a
+// shared transaction does.
 func writeAlone[T any](ctx context.Context, s *Store, reason error,
 	do func(context.Context, *pgx.Conn, opening) (T, error)) (v T, err error) {
-	if reason != errLocked {
+	if !errors.Is(reason, errLocked) {
 		v, err = call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (T, error) {
 			return do(ctx, conn, shared)
 		})
@@ -122,15 +125,15 @@ func writeAlone[T any](ctx context.Context, s *Store, reason error,
 	})
 }
 
-// shared begins transactions that writers share. Its settings end with the transaction. The server
-// would plan a statement anew for each batch, because it takes a plan for a few rows to be worth
-// that. The planning of a shared create takes longer than its execution.
+// shared begins transactions that writers share. Its settings end with the transaction. Without the
+// second one the server would make a custom plan for each batch, as it expects that to be cheaper
+// for a few rows. But the planning of a shared create takes longer than its execution.
 var shared = newOpening("set_config('lock_timeout', '" + maxLockWait + "', true), " +
 	"set_config('plan_cache_mode', 'force_generic_plan', true), ")
 
-// share calls write in a transaction for all calls, and sets their errors. The function write
-// sets what each call returns, begins the transaction and commits it, unless it has nothing to
-// write, and reports whether it has.
+// share calls write for all calls, and sets their errors if it fails. The function write begins a
+// transaction, and sets Out of each call, or Err if only that call fails. If it has anything to
+// write, it commits and returns true. It may be called again.
 func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall[In, Out],
 	write func(context.Context, *pgx.Conn) (bool, error)) {
 	wrote, err := call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
@@ -158,6 +161,9 @@ func share[In, Out any](ctx context.Context, s *Store, calls []*store.SharedCall
 		c.Err = err
 	}
 }
+
+// isLeftOut reports whether a lane has left a call for its own caller to make.
+func isLeftOut(err error) bool { return errors.Is(err, errAlone) || errors.Is(err, errLocked) }
 
 // isRefusal reports whether the server has refused a statement, and goes on with the connection.
 func isRefusal(err error) bool {
@@ -225,7 +231,8 @@ func (s *Store) createTogether(ctx context.Context,
 	})
 }
 
-// insertMany sets errAlone for those whose email another record has.
+// insertMany creates the records of the calls with one statement. It sets errAlone for those whose
+// email another record has.
 func (s *Store) insertMany(ctx context.Context, conn *pgx.Conn,
 	calls []*store.SharedCall[newCliente, store.Cliente]) error {
 	users := make([]int64, len(calls))

@@ -16,8 +16,7 @@ import (
 
 // Creates that wait at the same moment are written together by the first of them whose turn it is
 // at the writer, with one statement for up to maxRows of them. The others need no turn. They share
-// their commit with all other writers as ever: see write.go. BenchmarkCreatesTogether shows what it
-// buys.
+// their commit with all other writers: see write.go. BenchmarkCreatesTogether shows what it buys.
 
 // maxRows is how many rows one statement inserts.
 const maxRows = 16
@@ -47,20 +46,19 @@ func (cs *creates) add(n *create) {
 	cs.waiting = append(cs.waiting, n)
 }
 
-// remove reports whether a create has still waited, and waits no longer.
+// remove ends the wait of a create, and reports whether it was still waiting.
 func (cs *creates) remove(n *create) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	for i, other := range cs.waiting {
-		if other == n {
-			cs.waiting = append(cs.waiting[:i], cs.waiting[i+1:]...)
-			return true
-		}
+	i := slices.Index(cs.waiting, n)
+	if i < 0 {
+		return false
 	}
-	return false
+	cs.waiting = slices.Delete(cs.waiting, i, i+1)
+	return true
 }
 
-// take returns up to so many of those who wait. They wait no longer.
+// take ends the wait of the first creates, of most at most, and returns them.
 func (cs *creates) take(most int) []*create {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -102,7 +100,7 @@ func (s *Store) CreateCliente(ctx context.Context, by int64,
 // outcome returns the outcome of a create that another one writes. The context is that of its wait.
 func (n *create) outcome(waiting context.Context) error {
 	<-waiting.Done()
-	if err := context.Cause(waiting); err != errWritten {
+	if err := context.Cause(waiting); !errors.Is(err, errWritten) {
 		return err
 	}
 	if <-n.batch.done; n.batch.err != nil {

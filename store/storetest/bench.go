@@ -135,10 +135,11 @@ func BenchUpdateCliente(b *testing.B, st store.Store) {
 	}
 }
 
-// BenchTogether compares two ways of the same call with so many callers. It takes turns, so what
-// else the machine does falls on both alike. It reports the time of each way, and how many times as
-// many calls the second one does. It reports the same of the CPU time of processes, where the
-// system tells it.
+// BenchTogether compares two ways to make the same call, with that many callers at once. The two
+// take turns, so any other load on the machine slows both. Each call gets a number of its own.
+//
+// It reports the time a call takes in each way in microseconds, and the first as a multiple of the
+// second ("times"). It reports the same of the CPU time of processes where the system tells it.
 func BenchTogether(b *testing.B, callers int, processes func() []string,
 	alone, together func(i int) error) {
 	const rounds = 8 // of each caller in a turn
@@ -148,11 +149,11 @@ func BenchTogether(b *testing.B, callers int, processes func() []string,
 		var running sync.WaitGroup
 		begun, used := time.Now(), cpuTime(processes()...)
 		for range callers {
-			first := next
+			from := next
 			next += rounds
 			running.Go(func() {
 				for i := range rounds {
-					if err := do(first + i); err != nil {
+					if err := do(from + i); err != nil {
 						b.Error(err)
 						return
 					}
@@ -163,22 +164,22 @@ func BenchTogether(b *testing.B, callers int, processes func() []string,
 		sum.time += time.Since(begun)
 		sum.cpu += cpuTime(processes()...) - used
 	}
-	var before, after cost
+	var first, second cost
 	for b.Loop() {
-		turn(&before, alone)
-		turn(&after, together)
+		turn(&first, alone)
+		turn(&second, together)
 		turns++
 	}
 	each := func(d time.Duration) float64 {
 		return float64(d.Microseconds()) / float64(turns*callers*rounds)
 	}
-	b.ReportMetric(each(before.time), "µs/alone")
-	b.ReportMetric(each(after.time), "µs/together")
-	b.ReportMetric(before.time.Seconds()/after.time.Seconds(), "times")
-	if after.cpu > 0 {
-		b.ReportMetric(each(before.cpu), "cpu-µs/alone")
-		b.ReportMetric(each(after.cpu), "cpu-µs/together")
-		b.ReportMetric(before.cpu.Seconds()/after.cpu.Seconds(), "cpu-times")
+	b.ReportMetric(each(first.time), "µs/alone")
+	b.ReportMetric(each(second.time), "µs/together")
+	b.ReportMetric(first.time.Seconds()/second.time.Seconds(), "times")
+	if second.cpu > 0 {
+		b.ReportMetric(each(first.cpu), "cpu-µs/alone")
+		b.ReportMetric(each(second.cpu), "cpu-µs/together")
+		b.ReportMetric(first.cpu.Seconds()/second.cpu.Seconds(), "cpu-times")
 	}
 	b.ReportMetric(0, "ns/op")
 }

@@ -93,7 +93,7 @@ func togetherHangUp(t *testing.T, f *fixture) {
 
 // ReadsSeeWrites checks under load that a read sees each write that was answered before it was
 // asked, whatever connection it takes and whoever it shares a trip with. The environment variable
-// TEST_ROUNDS says how many writes there are, a few hundred without it.
+// TEST_ROUNDS says how many writes there are, 200 without it.
 func ReadsSeeWrites(t *testing.T, st store.Store) {
 	rounds := Rounds(t, 200)
 	const writers, readers = 4, 12
@@ -118,6 +118,7 @@ func ReadsSeeWrites(t *testing.T, st store.Store) {
 				}
 				if err != nil && load.Err() == nil {
 					t.Error(err)
+					return
 				}
 			}
 		})

@@ -61,8 +61,8 @@ func Customers(first, n int) iter.Seq2[store.Cliente, error] {
 	}
 }
 
-// Rows returns the number of records for a benchmark: BENCH_ROWS of the environment, or so many
-// that it takes seconds.
+// Rows returns the number of records for a benchmark: BENCH_ROWS of the environment, 10,000 or
+// more, or 100,000 if it is not set.
 func Rows(b *testing.B) int {
 	text := os.Getenv("BENCH_ROWS")
 	if text == "" {
@@ -110,7 +110,7 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 			return err
 		}
 	}
-	// far reads a page near the end of the order: after a record with 100 to 400 behind it.
+	// far reads a page near the end of the order: after a record with 100 to 399 behind it.
 	far := func(sel store.Selection) op {
 		last := make(map[store.Store][]store.Cliente)
 		back := sel
@@ -155,8 +155,11 @@ func BenchmarkScale(b *testing.B, small, large store.Store, rows int) {
 			for c := range Customers(i, 1) {
 				found, err := st.Clientes(b.Context(),
 					store.Selection{Filter: store.Filter{Email: c.Email}}, store.Position{}, 2)
-				if err != nil || len(found) != 1 {
-					return fmt.Errorf("%d records with the email of %d: %w", len(found), i, err)
+				if err != nil {
+					return fmt.Errorf("read the record with the email of %d: %w", i, err)
+				}
+				if len(found) != 1 {
+					return fmt.Errorf("%d records have the email of %d", len(found), i)
 				}
 			}
 			return nil
