@@ -390,7 +390,7 @@ func build(b *testing.B, folder, pkg string) string {
 	program := filepath.Join(folder, filepath.Base(pkg)+".bin")
 	cmd := exec.Command("go", "build", "-o", program, pkg)
 	if pkg == "." { // as a release
-		cmd = exec.Command("go", "build", "-pgo=release.pgo", "-o", program, pkg)
+		cmd = exec.Command("go", "build", "-tags", "nomsgpack", "-pgo=release.pgo", "-o", program, pkg)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)

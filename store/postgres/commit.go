@@ -19,7 +19,7 @@ func (o opening) beginOnce() *pgx.Batch {
 	return b
 }
 
-func beginOnce() *pgx.Batch { return usual.beginOnce() }
+func beginOnce() *pgx.Batch { return plain.beginOnce() }
 
 // readCommitted fails with codeLateIsolation if the transaction has another isolation than
 // [beginReading] names. The statement that it is part of has begun the transaction, so it is too

@@ -34,6 +34,13 @@ func TestACommitThatFails(t *testing.T) {
 			t.Errorf("%s: got %v, %v", name, c, err)
 		}
 	}
+	calls := callsOf[newCliente, store.Cliente](newNamed("early", ""), newNamed("late", ""))
+	s.createTogether(t.Context(), calls)
+	for _, c := range calls {
+		if c.Err != errAlone {
+			t.Errorf("together: got %v, %v", c.Out, c.Err)
+		}
+	}
 	all, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 10)
 	if err != nil || len(all) != 2 {
 		t.Errorf("the store has %v, %v", all, err)

@@ -157,7 +157,7 @@ func newOpening(settings string) opening {
 	}
 }
 
-var usual = newOpening("")
+var plain = newOpening("")
 
 // begin returns a batch that begins a transaction which writes, for the caller to add its first
 // statements. Everything that writes begins with it, or with beginOnce.
@@ -167,7 +167,7 @@ func (o opening) begin() *pgx.Batch {
 	return b
 }
 
-func begin() *pgx.Batch { return usual.begin() }
+func begin() *pgx.Batch { return plain.begin() }
 
 // beginReading is begin for a transaction that does not write. It names READ COMMITTED, whatever
 // default the database has: a statement that waited for a lock must see what its holder wrote.

@@ -203,7 +203,9 @@ func decide[T any](ctx context.Context, s *Store,
 		s.undecided.Store(a.err != nil)
 		return a.v, a.err
 	case <-ctx.Done():
-		s.undecided.Store(errors.Is(ctx.Err(), context.DeadlineExceeded))
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) { // a caller who left knows nothing
+			s.undecided.Store(true)
+		}
 		return v, ctx.Err()
 	}
 }

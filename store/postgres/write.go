@@ -121,7 +121,7 @@ func writeAlone[T any](ctx context.Context, s *Store, reason error,
 	}
 	defer release()
 	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (T, error) {
-		return do(ctx, conn, usual)
+		return do(ctx, conn, plain)
 	})
 }
 
