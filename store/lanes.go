@@ -146,7 +146,7 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err err
 	defer l.mu.Unlock()
 	now := time.Now()
 	switch {
-	case l.busy < l.lanes || l.mayServeAlone() || l.mayOpen(now):
+	case l.busy < l.lanes || l.mayServeAlone():
 		l.busy++
 		l.begin(now, 1)
 		return now, nil
@@ -156,6 +156,10 @@ func (l *Lanes[In, Out]) enter(c *SharedCall[In, Out]) (begun time.Time, err err
 	}
 	c.since, c.done = now, make(chan struct{})
 	l.waiting = append(l.waiting, c)
+	if l.mayOpen(now) {
+		l.busy++
+		l.serveWaiting(now)
+	}
 	l.watch(now)
 	l.limit(now)
 	return now, nil

@@ -388,11 +388,11 @@ func postmaster(b *testing.B, url string) (pid int) {
 func build(b *testing.B, folder, pkg string) string {
 	b.Helper()
 	program := filepath.Join(folder, filepath.Base(pkg)+".bin")
-	cmd := exec.Command("go", "build", "-o", program, pkg)
+	args := []string{"build", "-o", program}
 	if pkg == "." { // as a release
-		cmd = exec.Command("go", "build", "-tags", "nomsgpack", "-pgo=release.pgo", "-o", program, pkg)
+		args = append(args, "-tags", "nomsgpack", "-pgo=release.pgo")
 	}
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", append(args, pkg)...).CombinedOutput(); err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
 	return program

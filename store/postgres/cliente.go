@@ -131,7 +131,7 @@ var selectClientes = `
 
 // Cliente implements [store.Clientes].
 func (s *Store) Cliente(ctx context.Context, id int64) (store.Cliente, error) {
-	c, err := s.reading.clientes.Do(ctx, id)
+	c, err := readOne(ctx, s, s.reading.clientes, toCliente, selectClientes, id)
 	if err != nil {
 		return store.Cliente{}, fmt.Errorf("read cliente %d: %w", id, err)
 	}

@@ -29,13 +29,21 @@ const (
 	codeLateIsolation = "25001"
 )
 
+// otherIsolation marks a connection whose transactions have another isolation by default.
+const otherIsolation = "clientes: another isolation by default"
+
 // commit sends a transaction of one trip, which begins with [beginOnce]. Where the database has
-// another isolation by default, that takes two trips: the server refuses the first one as a whole.
+// another isolation by default, the server refuses the first one of a connection as a whole. That
+// one takes two trips, and those after it begin explicitly.
 func commit(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
-	err := send(ctx, conn, once)
-	var pg *pgconn.PgError
-	if !errors.As(err, &pg) || pg.Code != codeLateIsolation {
-		return err
+	memory := conn.PgConn().CustomData()
+	if memory[otherIsolation] == nil {
+		err := send(ctx, conn, once)
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != codeLateIsolation {
+			return err
+		}
+		memory[otherIsolation] = true
 	}
 	return commitExplicitly(ctx, conn, once)
 }
@@ -43,7 +51,10 @@ func commit(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
 // commitExplicitly is commit with a BEGIN that names the isolation.
 func commitExplicitly(ctx context.Context, conn *pgx.Conn, once *pgx.Batch) error {
 	b := beginReading()
-	b.QueuedQueries = append(b.QueuedQueries, once.QueuedQueries...)
+	for _, q := range once.QueuedQueries {
+		// A copy: pgx has noted in q how it prepared the statement, and forgotten it at an error.
+		b.Queue(q.SQL, q.Arguments...).Fn = q.Fn
+	}
 	b.Queue("COMMIT")
 	return send(ctx, conn, b)
 }

@@ -68,6 +68,12 @@ func TestOneTripIsReadCommitted(t *testing.T) {
 		if err != nil || got != "read committed" {
 			t.Errorf("%s: got %q, %v", level, got, err)
 		}
+		if _, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: level}); err != nil {
+			t.Error(err)
+		}
+	}
+	if s.unprepared.Load() {
+		t.Error("the store believes that a pooler has lost its statements")
 	}
 }
 

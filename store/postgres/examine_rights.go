@@ -59,27 +59,36 @@ func (x *examination) rights(ctx context.Context) ([]store.Finding, error) {
 			"the role %s may not read and write all tables of clientes (%s)", p.user,
 			strings.Join(closed, ", "))...)
 	}
-	unused, err := x.texts(ctx, `
-		SELECT c.relname::text
-		FROM pg_class AS c
-		JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
-			AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
-		JOIN pg_class AS owner ON owner.oid = d.refobjid
-		WHERE c.relkind = 'S' AND owner.relname = ANY ($2)
-			AND owner.relnamespace = to_regnamespace(quote_ident($1))
-			AND NOT (has_sequence_privilege(c.oid, 'USAGE')
-				AND has_sequence_privilege(c.oid, 'UPDATE'))
-		ORDER BY c.relname`,
-		p.schema, names)
-	if err != nil {
-		return nil, err
-	}
-	if len(unused) > 0 {
-		found = append(found, failure(
+	for _, right := range []struct{ name, what string }{
+		{"USAGE", "use all sequences of clientes (%s), which imports and shared creates need"},
+		{"UPDATE", "update all sequences of clientes (%s), which `clientes copy` and `clientes " +
+			"sessions end-all` need"},
+	} {
+		without, err := x.texts(ctx, `
+			SELECT c.relname::text
+			FROM pg_class AS c
+			JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
+				AND d.refclassid = 'pg_class'::regclass AND d.deptype = 'i'
+			JOIN pg_class AS owner ON owner.oid = d.refobjid
+			WHERE c.relkind = 'S' AND owner.relname = ANY ($2)
+				AND owner.relnamespace = to_regnamespace(quote_ident($1))
+				AND NOT has_sequence_privilege(c.oid, $3)
+			ORDER BY c.relname`,
+			p.schema, names, right.name)
+		if err != nil {
+			return nil, err
+		}
+		if len(without) == 0 {
+			continue
+		}
+		finding := failure
+		if right.name == "UPDATE" {
+			finding = warning
+		}
+		found = append(found, finding(
 			fmt.Sprintf("as the owner of the tables, GRANT USAGE, UPDATE ON ALL SEQUENCES IN "+
 				"SCHEMA %s TO %s", pgx.Identifier{p.schema}.Sanitize(), role),
-			"the role %s may not use and update all sequences of clientes (%s), which imports, "+
-				"copies and shared creates need", p.user, strings.Join(unused, ", "))...)
+			"the role %s may not "+right.what, p.user, strings.Join(without, ", "))...)
 	}
 	hidden, err := x.texts(ctx, `
 		SELECT relname::text

@@ -81,8 +81,30 @@ func (r *reading) addTo(p *store.PoolStats) {
 	r.pages.AddTo(p)
 }
 
+// keysOf returns what names the rows of a batch, at least knownLength of them.
+func keysOf[In, Out, K any](calls []*store.SharedCall[In, Out], key func(In) K) []K {
+	keys := make([]K, max(len(calls), knownLength))
+	for i := range keys { // repeats the last one
+		keys[i] = key(calls[min(i, len(calls)-1)].In)
+	}
+	return keys
+}
+
+// readOne reads a row in a lane, or alone if the lane leaves it out.
+func readOne[K comparable, T any](ctx context.Context, s *Store, lanes *store.Lanes[K, T],
+	columns func(*T) []any, sql string, key K) (T, error) {
+	v, err := lanes.Do(ctx, key)
+	if !isLeftOut(err) {
+		return v, err
+	}
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (T, error) {
+		return one(ctx, conn, columns, sql+` = $1`, key)
+	})
+}
+
 // readByKey returns a function that serves lanes of reads by a unique key. The statement sql ends
-// in the column of the key. A call whose row is absent has [store.ErrNotFound].
+// in the column of the key. A call whose row is absent has [store.ErrNotFound]. If the server
+// refuses a batch, all have errAlone.
 func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*T) K,
 	sql string) func(context.Context, []*store.SharedCall[K, T]) {
 	selectOne, selectSome := sql+` = $1`, sql+` = ANY ($1)`
@@ -95,14 +117,14 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 				})
 			return
 		}
-		keys := make([]K, max(len(calls), knownLength))
-		for i := range keys { // repeats the last one
-			keys[i] = calls[min(i, len(calls)-1)].In
-		}
+		keys := keysOf(calls, func(k K) K { return k })
 		rows, err := call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (
 			[]T, error) {
 			return list(ctx, conn, make([]T, 0, len(keys)), columns, selectSome, keys)
 		})
+		if isRefusal(err) {
+			err = errAlone // one row may be the reason
+		}
 		for _, c := range calls {
 			c.Err = cmp.Or(err, store.ErrNotFound)
 		}

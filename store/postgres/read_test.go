@@ -1,10 +1,13 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"clientes/store"
 	"clientes/store/storetest"
@@ -42,6 +45,66 @@ func TestARefusedPageIsReadAlone(t *testing.T) {
 			}
 		})
 	}
+	reads.Wait()
+}
+
+// A row that the server cannot read is no reason to refuse those that share its trip.
+func TestARefusedRowIsReadAlone(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	var ids []int64
+	for range 3 {
+		c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, c.ID)
+	}
+	damaged := ids[1]
+	if err := do(t.Context(), s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.PgConn().Exec(ctx, fmt.Sprintf(`
+			ALTER TABLE clientes RENAME TO kept;
+			CREATE FUNCTION readable(id bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+			BEGIN
+				IF id = %d THEN
+					RAISE EXCEPTION 'invalid page' USING ERRCODE = 'XX001';
+				END IF;
+				RETURN true;
+			END
+			$$;
+			CREATE VIEW clientes AS SELECT * FROM kept WHERE readable(id)`, damaged)).ReadAll()
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	taken, formed := make(chan struct{}), make(chan struct{}) // the only lane; the batch behind it
+	lane := store.NewLanes(store.LanesConfig{Lanes: 1, Batch: maxTogether},
+		func(ctx context.Context, calls []*store.SharedCall[int64, store.Cliente]) {
+			if calls[0].In == 0 {
+				close(taken)
+				<-formed
+				return
+			}
+			readByKey(s, toCliente, func(c *store.Cliente) int64 { return c.ID },
+				selectClientes)(ctx, calls)
+		})
+	var reads sync.WaitGroup
+	reads.Go(func() { _, _ = lane.Do(t.Context(), 0) })
+	<-taken
+	for _, id := range ids {
+		reads.Go(func() {
+			c, err := readOne(t.Context(), s, lane, toCliente, selectClientes, id)
+			if (err != nil) != (id == damaged) || err == nil && c.ID != id {
+				t.Errorf("%d: got %v, %v", id, c, err)
+			}
+		})
+	}
+	eventually(t, "all wait", func() bool {
+		var stats store.PoolStats
+		lane.AddTo(&stats)
+		return stats.Waiting == len(ids)
+	})
+	close(formed)
 	reads.Wait()
 }
 

@@ -29,7 +29,7 @@ const selectSessions = `
 
 // Session implements [store.Sessions].
 func (s *Store) Session(ctx context.Context, id string) (store.Session, error) {
-	n, err := s.reading.sessions.Do(ctx, id)
+	n, err := readOne(ctx, s, s.reading.sessions, toSession, selectSessions, id)
 	if err != nil {
 		return store.Session{}, fmt.Errorf("read session: %w", err)
 	}

@@ -46,7 +46,7 @@ const selectUsers = `
 
 // User implements [store.Users].
 func (s *Store) User(ctx context.Context, id int64) (store.User, error) {
-	u, err := s.reading.users.Do(ctx, id)
+	u, err := readOne(ctx, s, s.reading.users, toUser, selectUsers, id)
 	if err != nil {
 		return store.User{}, fmt.Errorf("read user %d: %w", id, err)
 	}

@@ -125,11 +125,17 @@ func writeAlone[T any](ctx context.Context, s *Store, reason error,
 	})
 }
 
-// shared begins transactions that writers share. Its settings end with the transaction. Without the
-// second one the server would make a custom plan for each batch, as it expects that to be cheaper
-// for a few rows. But the planning of a shared create takes longer than its execution.
-var shared = newOpening("set_config('lock_timeout', '" + maxLockWait + "', true), " +
-	"set_config('plan_cache_mode', 'force_generic_plan', true), ")
+// shared begins transactions that writers share, sharedCreate those that create. The settings end
+// with the transaction. Without its second one the server would make a custom plan for each batch
+// of creates, as it expects that to be cheaper for a few rows. But the planning takes longer than
+// the execution. The plan reads no table, so it stays good when the tables grow.
+var (
+	shared       = newOpening(limitLocks)
+	sharedCreate = newOpening(limitLocks +
+		"set_config('plan_cache_mode', 'force_generic_plan', true), ")
+)
+
+const limitLocks = "set_config('lock_timeout', '" + maxLockWait + "', true), "
 
 // share calls write for all calls, and sets their errors if it fails. The function write begins a
 // transaction, and sets Out of each call, or Err if only that call fails. If it has anything to
@@ -253,7 +259,7 @@ func (s *Store) insertMany(ctx context.Context, conn *pgx.Conn,
 	for _, column := range columns {
 		args = append(args, column)
 	}
-	b := shared.beginOnce()
+	b := sharedCreate.beginOnce()
 	b.Queue(createClientes, args...).Query(func(rows pgx.Rows) error {
 		var number, id int64
 		_, err := pgx.ForEachRow(rows, []any{&number, &id}, func() error {
@@ -364,10 +370,7 @@ func lockFree(ctx context.Context, conn *pgx.Conn,
 		})
 		return err
 	}
-	ids := make([]int64, len(calls))
-	for i, c := range calls {
-		ids[i] = c.In.id
-	}
+	ids := keysOf(calls, func(u *clienteUpdate) int64 { return u.id })
 	b := shared.begin()
 	if len(calls) == 1 {
 		b.Queue(selectFreeCliente, ids[0]).Query(read)
@@ -430,10 +433,7 @@ func (s *Store) endTogether(ctx context.Context,
 			calls[0].Out, err = s.endOne(ctx, conn, shared.beginOnce(), calls[0].In)
 			return true, err
 		}
-		ids := make([]string, len(calls))
-		for i, c := range calls {
-			ids[i] = c.In
-		}
+		ids := keysOf(calls, func(id string) string { return id })
 		ended := make(map[string]store.Session, len(calls))
 		b := shared.beginOnce()
 		b.Queue(endFree, store.Instant(s.now()), ids).Query(func(rows pgx.Rows) error {
