@@ -39,10 +39,11 @@ type Store struct {
 	usual     pool
 	queue     *store.Queue // in front of usual
 	reading   reading
-	deciding  pool        // see decide
-	undecided atomic.Bool // the latest question of decide had no answer
-	transfers semaphore   // see transfer
-	lines     *lines      // of both pools
+	deciding  pool         // see decide
+	undecided atomic.Bool  // the latest question of decide had no answer
+	broken    atomic.Int64 // when a connection last broke, see lines.now
+	transfers semaphore    // see transfer
+	lines     *lines       // of both pools
 	writing   writing
 	taking    taking
 	full      atomic.Bool // a write found the disk full, and none has found room since

@@ -113,10 +113,12 @@ func afterConnect(_ context.Context, conn *pgx.Conn) error {
 // network path is probably dead, for example because a firewall forgot it.
 func (s *Store) pingTimeout() time.Duration { return s.timeout * 2 / 5 }
 
-// shouldPing reports whether the connection was idle for so long that its line may be dead. It
-// notes that in the call. If the ping before had no answer, it drops the idle connections.
+// shouldPing reports whether the connection was idle for so long that its line may be dead, or
+// since before another one broke. It notes that in the call. If the ping before had no answer, it
+// drops the idle connections.
 func (s *Store) shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
-	if params.IdleDuration <= time.Second {
+	broken := time.Duration(s.broken.Load())
+	if params.IdleDuration <= time.Second && lineOf(params.Conn).heardSince(broken) {
 		return false
 	}
 	if c := callOf(ctx); c != nil {
@@ -339,11 +341,16 @@ func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
 	return conn, nil
 }
 
-// suspect looks at a call whose connection was lost. If it waited for the server for longer than a
+// suspect looks at a call whose connection was lost. If it broke, the server may have crashed, and
+// all that are idle broke with it: each has to answer a ping before the next call. If it waited for the server for longer than a
 // ping may take, and nothing was heard on any other connection meanwhile, the network path is
 // probably dead. Otherwise the server is slow or a lock is held, and new connections would only add
 // to the load.
 func (s *Store) suspect(ctx *callContext) {
+	if ctx.Err() == nil {
+		s.broken.Store(int64(s.lines.now()))
+		return
+	}
 	since := time.Duration(ctx.heard.Load())
 	silent := s.lines.heard.Load() <= int64(since)
 	if ctx.timedOut() && silent && s.lines.now()-since >= s.pingTimeout() {

@@ -75,6 +75,40 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
+// When the server has ended all connections, as after a crash, only one caller finds that out.
+func TestEndedConnectionsCostOneCaller(t *testing.T) {
+	t.Parallel()
+	s := openForTest(t)
+	idle := make([]*pgxpool.Conn, 8)
+	for i := range idle {
+		var err error
+		if idle[i], err = s.usual.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, conn := range idle {
+		conn.Release()
+	}
+	_, err := decide(t.Context(), s, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
+		return exec(ctx, conn, `
+			SELECT pg_terminate_backend(pid)
+			FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for range 2 * len(idle) {
+		if _, err := s.Clientes(t.Context(), store.Selection{}, store.Position{}, 1); err != nil {
+			failed++
+		}
+	}
+	if failed > 1 {
+		t.Errorf("%d callers failed", failed)
+	}
+}
+
 // When the network path of many idle connections is dead, only one caller waits to find out.
 func TestASilentLineCostsOneCaller(t *testing.T) {
 	t.Parallel()
