@@ -342,10 +342,10 @@ func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
 }
 
 // suspect looks at a call whose connection was lost. If it broke, the server may have crashed, and
-// all that are idle broke with it: each has to answer a ping before the next call. If it waited for the server for longer than a
-// ping may take, and nothing was heard on any other connection meanwhile, the network path is
-// probably dead. Otherwise the server is slow or a lock is held, and new connections would only add
-// to the load.
+// all that are idle broke with it: each has to answer a ping before its next call. If the call
+// waited for the server for longer than a ping may take, and nothing was heard on any other
+// connection meanwhile, the network path is probably dead. Otherwise the server is slow or a lock
+// is held, and new connections would only add to the load.
 func (s *Store) suspect(ctx *callContext) {
 	if ctx.Err() == nil {
 		s.broken.Store(int64(s.lines.now()))
