@@ -24,7 +24,7 @@ func (s *Store) EndAll(ctx context.Context, lastIDs map[string]int64) (store.End
 				}
 			}
 			b := beginLong(bulkTimeout)
-			b.Queue(checkSchema)
+			b.Queue(plain.check)
 			b.Queue(`
 				UPDATE users
 				SET generation = generation + $1, link_generation = link_generation + $1,

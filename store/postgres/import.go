@@ -34,7 +34,7 @@ func (s *Store) importClientes(ctx context.Context, by int64,
 	rows iter.Seq2[store.Cliente, error]) (int64, error) {
 	return transfer(ctx, s, func(ctx context.Context, conn *pgx.Conn) (int64, error) {
 		b := beginLong(bulkTimeout)
-		b.Queue(checkSchema)
+		b.Queue(plain.check)
 		n, err := stage(ctx, conn, b, newID, rows)
 		if err != nil {
 			return 0, err

@@ -140,9 +140,7 @@ const applicationName = "clientes"
 
 // checkSchema fails with codeNewerSchema if a newer program has changed the database so that this
 // one must not write to it. Otherwise no such migration begins before the end of the transaction.
-var checkSchema = "SELECT " + callCheckSchema
-
-var callCheckSchema = fmt.Sprintf("clientes_check_schema(%d)", store.SchemaVersion)
+var checkSchema = fmt.Sprintf("clientes_check_schema(%d)", store.SchemaVersion)
 
 // codeNewerSchema is the error code of checkSchema. Its detail is the migration to know.
 const codeNewerSchema = "ZS001"
@@ -153,8 +151,8 @@ type opening struct{ check, checkOnce string }
 
 func newOpening(settings string) opening {
 	return opening{
-		"SELECT " + settings + callCheckSchema,
-		"SELECT " + settings + readCommitted + callCheckSchema,
+		"SELECT " + settings + checkSchema,
+		"SELECT " + settings + readCommitted + checkSchema,
 	}
 }
 
