@@ -60,7 +60,7 @@ func (x *examination) rights(ctx context.Context) ([]store.Finding, error) {
 			strings.Join(closed, ", "))...)
 	}
 	for _, right := range []struct{ name, what string }{
-		{"USAGE", "use all sequences of clientes (%s), which imports and shared creates need"},
+		{"USAGE", "use all sequences of clientes (%s), which imports and `clientes copy` need"},
 		{"UPDATE", "update all sequences of clientes (%s), which `clientes copy` and `clientes " +
 			"sessions end-all` need"},
 	} {

@@ -117,17 +117,32 @@ func (s *Store) pingTimeout() time.Duration { return s.timeout * 2 / 5 }
 // since before another one broke. It notes that in the call. If the ping before had no answer, it
 // drops the idle connections.
 func (s *Store) shouldPing(ctx context.Context, params pgxpool.ShouldPingParams) bool {
+	if isOver(ctx) { // pgx would close one connection after the other, each for a ping in vain
+		return false
+	}
 	broken := time.Duration(s.broken.Load())
 	if params.IdleDuration <= time.Second && lineOf(params.Conn).heardSince(broken) {
 		return false
 	}
 	if c := callOf(ctx); c != nil {
-		if c.ping.failed() {
+		if s.pingFailed(c) {
 			s.dropIdle(c.ping.sent)
 		}
 		c.ping = ping{lineOf(params.Conn), s.lines.now()}
 	}
 	return true
+}
+
+// pingFailed reports whether the last ping of a call had no answer. A caller who leaves while it is
+// under way says nothing of the line.
+func (s *Store) pingFailed(c *callContext) bool {
+	return c.ping.failed() && (!isOver(c) || s.lines.now()-c.ping.sent >= s.pingTimeout())
+}
+
+// isOver reports whether a caller has left, or its time is up although no timer has told so yet.
+func isOver(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(end)
 }
 
 // dropIdle closes the idle connections on which nothing was heard since then. It is called when the
@@ -329,7 +344,7 @@ func (s *Store) acquire(ctx *callContext, p *pool) (*pgxpool.Conn, error) {
 	p.waiting.Add(1)
 	defer p.waiting.Add(-1)
 	conn, err := p.Acquire(ctx)
-	if ctx.ping.failed() {
+	if s.pingFailed(ctx) {
 		s.dropIdle(ctx.ping.sent)
 	}
 	if err != nil {

@@ -3,9 +3,11 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"errors"
 	"runtime"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"clientes/store"
 )
@@ -104,7 +106,7 @@ func readOne[K comparable, T any](ctx context.Context, s *Store, lanes *store.La
 
 // readByKey returns a function that serves lanes of reads by a unique key. The statement sql ends
 // in the column of the key. A call whose row is absent has [store.ErrNotFound]. If the server
-// refuses a batch, all have errAlone.
+// refuses a batch because of one row, all have errAlone.
 func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*T) K,
 	sql string) func(context.Context, []*store.SharedCall[K, T]) {
 	selectOne, selectSome := sql+` = $1`, sql+` = ANY ($1)`
@@ -122,7 +124,7 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 			[]T, error) {
 			return list(ctx, conn, make([]T, 0, len(keys)), columns, selectSome, keys)
 		})
-		if isRefusal(err) {
+		if mayBeOne(err) {
 			err = errAlone // one row may be the reason
 		}
 		for _, c := range calls {
@@ -137,6 +139,17 @@ func readByKey[K comparable, T any](s *Store, columns func(*T) []any, key func(*
 			}
 		}
 	}
+}
+
+// mayBeOne reports whether one of the reads of a batch may be why the server refused them all. If
+// the reason is the state of the server, each of them would only be refused again.
+func mayBeOne(err error) bool {
+	var pg *pgconn.PgError
+	if !isRefusal(err) || !errors.As(err, &pg) {
+		return false
+	}
+	what, _ := faultOf(pg)
+	return what == "" || pg.Code == "XX001" || pg.Code == "XX002" // damaged rows, or their index
 }
 
 // readPages reads pages, each with a statement of its own. If the server refuses one of them, all
@@ -158,7 +171,7 @@ func (s *Store) readPages(ctx context.Context,
 		}
 		return send(ctx, conn, b)
 	}))
-	if isRefusal(err) {
+	if mayBeOne(err) {
 		err = errAlone
 	}
 	for _, c := range calls {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"clientes/store"
 	"clientes/store/storetest"
@@ -106,6 +107,23 @@ func TestARefusedRowIsReadAlone(t *testing.T) {
 	})
 	close(formed)
 	reads.Wait()
+}
+
+// Reads that the server refuses because of its own state are not sent once more.
+func TestOnlyARowIsAReasonToReadAlone(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]bool{
+		"XX001": true,  // a damaged page
+		"22021": true,  // a value that the server cannot take
+		"57014": false, // the time of a statement is up
+		"53200": false, // no memory
+		"42501": false, // no right
+	} {
+		err := error(&pgconn.PgError{Code: code, SeverityUnlocalized: "ERROR"})
+		if got := mayBeOne(engineError(t.Context(), nil, err)); got != want {
+			t.Errorf("%s: got %v", code, got)
+		}
+	}
 }
 
 // BenchmarkReadsTogether compares readers who share trips, if they wait at the same moment, with

@@ -109,6 +109,27 @@ func TestEndedConnectionsCostOneCaller(t *testing.T) {
 	}
 }
 
+// A caller whose time is up while a ping is under way says nothing of the other idle connections.
+func TestACallerWhoLeavesAPingClosesNothing(t *testing.T) {
+	t.Parallel()
+	const idle = 8
+	s, cable := openThroughCable(t, idle, 5*time.Minute)
+	s.broken.Store(int64(s.lines.now())) // so that the next call pings
+	cable.Cut(postgrestest.Silent)
+	soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Cliente(soon, 1); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	left := s.usual.AcquireAllIdle(t.Context())
+	for _, conn := range left {
+		conn.Release()
+	}
+	if len(left) < idle/2 { // the timers of a ping and of its caller may differ a little
+		t.Errorf("%d of %d connections are left", len(left), idle)
+	}
+}
+
 // When the network path of many idle connections is dead, only one caller waits to find out.
 func TestASilentLineCostsOneCaller(t *testing.T) {
 	t.Parallel()
