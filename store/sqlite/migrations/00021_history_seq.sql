@@ -23,11 +23,13 @@ BEGIN
 END;
 -- +goose StatementEnd
 
--- Where an older state of the database was put in the place of a newer one: the changes after
--- newest up to last are those of the newer one. The ones above last undo them.
+-- Where an older state of the database was put in the place of a newer one. Of the changes with
+-- numbers above newest_same and up to last, which either state had, some are lost. Who has followed
+-- to one of these goes on after resume.
 CREATE TABLE restores (
-	newest INTEGER NOT NULL,
-	last   INTEGER PRIMARY KEY
+	newest_same INTEGER NOT NULL,
+	last        INTEGER PRIMARY KEY,
+	resume      INTEGER NOT NULL
 ) STRICT;
 
 -- +goose Down
