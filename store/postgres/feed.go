@@ -71,8 +71,8 @@ func toFeedPosition(p *store.FeedPosition) []any {
 }
 
 // lastComplete returns a number up to which all transactions that took one are over. It must have
-// come to an end before the changes are looked for: a transaction becomes visible before it gives
-// up its lock.
+// come to an end before the changes are looked for: a transaction becomes visible before its lock
+// is released.
 //
 // The order of the two questions matters. Whoever registers after the first takes a higher number
 // than the first returns. Who registered before holds its lock at the second, or is over.

@@ -13,9 +13,9 @@ import (
 	"clientes/store"
 )
 
-// A restore brings back an older state of the records. For those who follow the changes, and for
-// whoever holds a version of a record, it is a change like any other: the numbers of changes and of
-// versions go on above those of the database that is replaced. Each record that changed since is
+// A restore brings back an older state of the records. For those who follow the changes it is a
+// change like any other, and no version comes twice. So numbers of changes and of versions go on
+// above those of the database that is replaced. Each record that changed since is
 // deleted, and brought back if it is in the backup. All are deleted first: emails may have changed
 // hands.
 

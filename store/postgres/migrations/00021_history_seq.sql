@@ -3,8 +3,8 @@
 -- Additive: the default and the trigger also work for older programs.
 
 -- The place of a change in the order of all changes; not above 0 for changes that are older than
--- this migration. An id would not do: a sequence gives out numbers in the order in which changes are
--- made, and transactions end in another one. clientes_register_changes is the answer to that.
+-- this migration. The sequence counts in the order in which changes are made. Transactions end in
+-- another one, which is why clientes_register_changes exists.
 ALTER TABLE cliente_history ADD COLUMN seq bigint NOT NULL DEFAULT 0;
 
 CREATE SEQUENCE cliente_history_seq OWNED BY cliente_history.seq;
