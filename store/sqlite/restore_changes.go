@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
 
 	"clientes/store"
 )
@@ -37,7 +36,11 @@ func continueChanges(ctx context.Context, path, old string, now time.Time) (err 
 	if err != nil || !ordered {
 		return err
 	}
-	defer sqlitex.Save(conn)(&err)
+	// Without a COMMIT, closing the connection takes everything back, also where the old file is
+	// damaged.
+	if err := exec(conn, `BEGIN`); err != nil {
+		return err
+	}
 	var same, newest, last int64
 	numbers := [...]struct {
 		number *int64
@@ -58,7 +61,7 @@ func continueChanges(ctx context.Context, path, old string, now time.Time) (err 
 		}
 	}
 	if last = max(last, newest); last == same {
-		return nil
+		return nil // it is of the same state
 	}
 	if err := exec(conn, `
 		INSERT OR IGNORE INTO main.restores (newest_same, last, resume)
@@ -99,7 +102,7 @@ func continueChanges(ctx context.Context, path, old string, now time.Time) (err 
 			return fmt.Errorf("restore cliente %d: %w", c.id, err)
 		}
 	}
-	return nil
+	return exec(conn, `COMMIT`)
 }
 
 // changed is a record that changed on either side since the two were the same.
