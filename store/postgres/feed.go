@@ -124,6 +124,7 @@ func feedSource(ctx context.Context, conn *pgx.Conn, last int64) store.FeedSourc
 				SELECT DISTINCT ON (cliente_id) `+changeColumns+`
 				FROM cliente_history
 				WHERE seq <= 0 AND cliente_id > $1
+					AND cliente_id <= (SELECT last_unordered FROM identity)
 				ORDER BY cliente_id, version DESC
 				LIMIT $2`,
 				after, limit)

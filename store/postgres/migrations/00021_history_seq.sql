@@ -13,8 +13,12 @@ ALTER TABLE cliente_history ALTER COLUMN seq SET DEFAULT nextval('cliente_histor
 
 CREATE UNIQUE INDEX cliente_history_order ON cliente_history (seq) WHERE seq > 0;
 
--- For the records as they were when the order began. On a new database it stays empty.
-CREATE INDEX cliente_history_older ON cliente_history (cliente_id, version) WHERE seq <= 0;
+-- The highest id of a record with changes that have no place in the order, 0 if there is none. An
+-- index of these changes would take long to make, and hold up those who write.
+ALTER TABLE identity ADD COLUMN last_unordered bigint NOT NULL DEFAULT 0;
+
+UPDATE identity
+SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0);
 
 -- Registers the transaction before it takes its first number: with a lock that everybody can take
 -- and that names the last number that was given out before. So whoever reads the locks knows a
@@ -44,6 +48,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION clientes_register_changes();
 -- +goose Down
 DROP TRIGGER cliente_history_register ON cliente_history;
 DROP FUNCTION clientes_register_changes();
-DROP INDEX cliente_history_older;
+ALTER TABLE identity DROP COLUMN last_unordered;
 DROP INDEX cliente_history_order;
 ALTER TABLE cliente_history DROP COLUMN seq;
