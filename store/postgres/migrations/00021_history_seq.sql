@@ -32,9 +32,11 @@ DECLARE
 	last bigint;
 BEGIN
 	IF coalesce(current_setting('clientes.changes', true), '') = '' THEN
-		EXECUTE format('SELECT last_value FROM %I.cliente_history_seq', TG_TABLE_SCHEMA) INTO last;
-		PERFORM pg_advisory_xact_lock_shared((1668049253::bigint << 32) | (last & 4294967295));
-		PERFORM set_config('clientes.changes', 'registered', true); -- until the transaction ends
+		-- Named with its schema: a program that loads data may search in none.
+		last := coalesce(pg_sequence_last_value(
+			format('%I.cliente_history_seq', TG_TABLE_SCHEMA)::regclass), 0);
+		PERFORM pg_advisory_xact_lock_shared((1668049253::bigint << 32) | (last & 4294967295)),
+			set_config('clientes.changes', 'registered', true); -- until the transaction ends
 	END IF;
 	RETURN NULL;
 END
