@@ -54,34 +54,43 @@ func scanFeedPosition(stmt *sqlite.Stmt) store.FeedPosition {
 	}
 }
 
-// beforeRestores returns the position after the last change that is left of those up to p, if p is
-// one of a state of the database that a restore has replaced.
+// maxRestores bounds how many restores a position is followed through.
+const maxRestores = 1000
+
+// beforeRestores returns p if there is its change. If p is one of a state of the database that a
+// restore has replaced, it returns the position from which to go on.
 func beforeRestores(conn *sqlite.Conn, p store.FeedPosition) (store.FeedPosition, error) {
-	for p.Seq > 0 {
-		newest, err := one(conn, scanInteger, `
-			SELECT newest
+	for range maxRestores {
+		if p.Seq == 0 {
+			return p, nil
+		}
+		exists, err := one(conn, scanBool, `
+			SELECT EXISTS (
+				SELECT 1
+				FROM cliente_history
+				WHERE seq > 0 AND seq = ? AND at = ?)`,
+			p.Seq, p.At)
+		if err != nil {
+			return p, fmt.Errorf("look for change %d: %w", p.Seq, err)
+		}
+		if exists {
+			return p, nil
+		}
+		next, err := one(conn, scanFeedPosition, `
+			SELECT resume, coalesce(at, 0)
 			FROM restores
-			WHERE newest < ?1 AND ?1 <= last
-			ORDER BY newest
+			LEFT JOIN cliente_history ON seq > 0 AND seq = resume
+			WHERE newest_same < ?1 AND ?1 <= last
+			ORDER BY last DESC
 			LIMIT 1`,
 			p.Seq)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			return p, nil
+			return p, nil // which no change has
 		case err != nil:
 			return p, fmt.Errorf("look for restores: %w", err)
 		}
-		p = store.FeedPosition{Part: store.FeedOrder}
-		if newest == 0 {
-			break
-		}
-		if p, err = one(conn, scanFeedPosition, `
-			SELECT seq, at
-			FROM cliente_history
-			WHERE seq > 0 AND seq = ?`,
-			newest); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return p, fmt.Errorf("read the change %d: %w", newest, err)
-		}
+		p = next
 	}
 	return p, nil
 }
@@ -92,10 +101,11 @@ func feedSource(ctx context.Context, conn *sqlite.Conn) store.FeedSource {
 			return list(ctx, conn, nil, scanChange, `
 				SELECT `+changeColumns+`
 				FROM cliente_history AS h
-				WHERE seq <= 0 AND cliente_id > ? AND version = (
-					SELECT max(version)
-					FROM cliente_history
-					WHERE seq <= 0 AND cliente_id = h.cliente_id)
+				WHERE cliente_id > ? AND cliente_id <= (SELECT last_unordered FROM identity)
+					AND seq <= 0 AND version = (
+						SELECT max(version)
+						FROM cliente_history
+						WHERE cliente_id = h.cliente_id AND seq <= 0)
 				ORDER BY cliente_id
 				LIMIT ?`,
 				after, int64(limit))

@@ -69,7 +69,7 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 
 var insertChange = `
 	INSERT INTO cliente_history (` + historyColumns + `)
-	VALUES (`+nextSeq+`, ?, ?, ?, ?, ?,
+	VALUES (` + nextSeq + `, ?, ?, ?, ?, ?,
 		coalesce((SELECT name FROM users WHERE id = ?), ''),
 		?, ?, ?, ` + parameters(store.ClienteTexts) + `)`
 

@@ -8,8 +8,12 @@ ALTER TABLE cliente_history ADD COLUMN seq INTEGER NOT NULL DEFAULT -1;
 
 CREATE UNIQUE INDEX cliente_history_order ON cliente_history (seq) WHERE seq > 0;
 
--- For the records as they were when the order began. On a new database it stays empty.
-CREATE INDEX cliente_history_older ON cliente_history (cliente_id, version) WHERE seq <= 0;
+-- The highest id of a record with changes that have no place in the order, 0 if there is none. An
+-- index of these changes would take long to make, and hold up those who write.
+ALTER TABLE identity ADD COLUMN last_unordered INTEGER NOT NULL DEFAULT 0;
+
+UPDATE identity
+SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0);
 
 -- A copy keeps the number that a change has, also where it has none.
 -- +goose StatementBegin
@@ -23,16 +27,18 @@ BEGIN
 END;
 -- +goose StatementEnd
 
--- Where an older state of the database was put in the place of a newer one: the changes after
--- newest up to last are those of the newer one. The ones above last undo them.
+-- Where an older state of the database was put in the place of a newer one. Of the changes with
+-- numbers above newest_same and up to last, which either state had, some are lost. Who has followed
+-- to one of these goes on after resume.
 CREATE TABLE restores (
-	newest INTEGER NOT NULL,
-	last   INTEGER PRIMARY KEY
+	newest_same INTEGER NOT NULL,
+	last        INTEGER PRIMARY KEY,
+	resume      INTEGER NOT NULL
 ) STRICT;
 
 -- +goose Down
 DROP TABLE restores;
 DROP TRIGGER cliente_history_seq;
-DROP INDEX cliente_history_older;
+ALTER TABLE identity DROP COLUMN last_unordered;
 DROP INDEX cliente_history_order;
 ALTER TABLE cliente_history DROP COLUMN seq;
