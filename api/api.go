@@ -6,8 +6,8 @@
 // errors.go. Each resource has a file with its inputs, its functions and its views. A list is a
 // page (page.go).
 //
-// Only the adapter, the middleware and the two streams (import and export) know Gin. The package
-// does not know which engine stores the records, or how a token is made.
+// Only the adapter, the middleware and the streams (import, export and changes) know Gin. The
+// package does not know which engine stores the records, or how a token is made.
 package api
 
 import (
@@ -67,6 +67,7 @@ type Config struct {
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
 type Store interface {
 	store.Clientes
+	store.Feed
 	Now() time.Time
 	Ready(ctx context.Context) error
 	Identity(ctx context.Context) (store.Identity, error)
@@ -108,6 +109,10 @@ type Server struct {
 	strangersBodies room // larger bodies on routes for anybody, in bytes
 	imports         room // under way
 	downloads       room // exports that clients still read
+	listeners       room // requests that follow the changes, by session
+
+	feed         *feed
+	commentEvery time.Duration // commentEvery
 
 	allow map[string][]string // the methods of each pattern
 
@@ -117,6 +122,8 @@ type Server struct {
 	metrics *metrics // nil if there are none
 
 	draining atomic.Bool
+	drained  context.Context // ends when draining begins
+	drain    context.CancelFunc
 	ready    shared[readiness]
 	examined shared[[]store.Finding] // the set-up, for GET /doctor
 }
@@ -178,6 +185,7 @@ func (s *Server) routes() []route {
 		{"GET", "/clientes", viewers, listQuery(), serve(s, 200, s.listClientes)},
 		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
 		{"POST", "/clientes/import", editors, importQuery(), s.importClientes},
+		{"GET", "/clientes/changes", viewers, changesQuery(), s.changes()},
 		{"GET", "/clientes/export", viewers, selectionQuery(), s.exportClientes},
 		{"GET", "/clientes/:id", viewers, nil, serve(s, 200, s.getCliente)},
 		{"PUT", "/clientes/:id", editors, nil, serve(s, 200, s.replaceCliente)},
@@ -226,9 +234,15 @@ func New(cfg Config) (*Server, error) {
 		downloads: room{
 			size: maxDownloads, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
 		},
+		listeners: room{
+			size: maxListeners, share: listenersOfOne,
+			full: errTooManyListeners, used: errOwnListeners,
+		},
+		feed: newFeed(cfg.Store, cfg.Now, cfg.Log), commentEvery: commentEvery,
 		headers: headersOf(cfg.PublicURL),
 		allow:   make(map[string][]string),
 	}
+	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.metrics, err = newMetrics(s, cfg.Metrics); err != nil {
 		return nil, err
 	}
@@ -384,7 +398,9 @@ func tutorialPath(path string) (canonical string, ok bool) {
 }
 
 // Drain announces that this server is about to stop. From now on /readyz answers 503, and every
-// answer asks its client to open its next connection elsewhere.
+// answer asks its client to open its next connection elsewhere. Streams of changes end, and nobody
+// waits for changes any more.
 func (s *Server) Drain() {
 	s.draining.Store(true)
+	s.drain()
 }

@@ -143,6 +143,9 @@ type Caller struct {
 	SessionID string
 	TokenID   string // the jti, for logs
 
+	// Expires is when the token stops being accepted. What goes on for long ends then.
+	Expires time.Time
+
 	// AuthTime is when the session's login was made, by the clock of the store. It is the zero time
 	// if the token does not say.
 	AuthTime time.Time
@@ -233,7 +236,8 @@ func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, er
 	}
 	return Caller{
 		UserID: t.UserID, Role: t.Role, SessionID: t.SessionID, TokenID: t.TokenID,
-		AuthTime: t.AuthTime, MFA: t.MFA, LacksMFA: a.mustHaveMFA(t.Role) && !t.MFA,
+		Expires: t.Expires, AuthTime: t.AuthTime,
+		MFA: t.MFA, LacksMFA: a.mustHaveMFA(t.Role) && !t.MFA,
 	}, nil
 }
 

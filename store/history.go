@@ -22,4 +22,5 @@ const (
 	Updated  Action = "updated"
 	Deleted  Action = "deleted"
 	Restored Action = "restored" // the text of an earlier version, and the record if it was deleted
+	Erased   Action = "erased"   // the record is gone, and its text from all versions
 )

@@ -128,6 +128,7 @@ func (p *program) root() *cobra.Command {
 		p.userCommand(),
 		p.importCommand(),
 		p.exportCommand(),
+		p.changesCommand(),
 		p.copyCommand(),
 		p.backupCommand(),
 		p.restoreCommand(),
