@@ -171,8 +171,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took tim
 		attrs = append(attrs, slog.String("trace_id", x.trace))
 	}
 	if x.caller.UserID != 0 {
-		attrs = append(attrs,
-			slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))
+		attrs = append(attrs, slog.Int64("user_id", x.caller.UserID), tokenAttr(x.caller))
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("code", x.code))
@@ -184,6 +183,14 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took tim
 	r := slog.NewRecord(now, level, "request", 0)
 	r.AddAttrs(attrs...)
 	_ = handler.Handle(ctx, r) // as slog.Logger does: nobody could be told
+}
+
+// tokenAttr names the token of a caller, or the key by its id.
+func tokenAttr(c auth.Caller) slog.Attr {
+	if c.IsKey {
+		return slog.String("key", c.SessionID)
+	}
+	return slog.String("jti", c.TokenID)
 }
 
 // maxLogged is how many bytes of a text of the client are logged. A path of 16 KiB in each line
@@ -261,8 +268,9 @@ func (s *Server) recover(c *gin.Context) {
 	c.Next()
 }
 
-// verifyJWT refuses a request without a good token of a user who may call the route.
-func (s *Server) verifyJWT(may access) gin.HandlerFunc {
+// verifyJWT refuses a request without a good token of a user who may call the route, or a key that
+// has the scope, too.
+func (s *Server) verifyJWT(may access, scope store.Scope) gin.HandlerFunc {
 	if may == anybody {
 		return func(*gin.Context) {}
 	}
@@ -273,6 +281,7 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 	if !need.Valid() {
 		panic("api: a route without access")
 	}
+	lacksScope := scopeMissing(scope)
 	return func(c *gin.Context) {
 		token, err := accessToken(c.Request.Header)
 		if err != nil {
@@ -288,6 +297,8 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 		switch {
 		case !caller.Role.Allows(need):
 			s.fail(c, errForbidden)
+		case !caller.Allows(scope):
+			s.fail(c, lacksScope)
 		case caller.LacksMFA && may != unfinished:
 			s.fail(c, auth.ErrMFASetupRequired)
 		}
