@@ -33,6 +33,7 @@ type Store interface {
 	Networks
 	Audit
 	Clientes
+	Feed
 	Copying
 	Restoring
 

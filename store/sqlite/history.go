@@ -11,7 +11,7 @@ import (
 
 var (
 	// historyColumns are in the order of keepChange's arguments.
-	historyColumns = `cliente_id, version, action, restored, user_id, user_name,
+	historyColumns = `seq, cliente_id, version, action, restored, user_id, user_name,
 		at, created_at, updated_at, ` + textColumns
 
 	// changeColumns are in the order of scanChange. The record has the version of the change. Only
@@ -69,7 +69,7 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 
 var insertChange = `
 	INSERT INTO cliente_history (` + historyColumns + `)
-	VALUES (?, ?, ?, ?, ?,
+	VALUES (` + nextSeq + `, ?, ?, ?, ?, ?,
 		coalesce((SELECT name FROM users WHERE id = ?), ''),
 		?, ?, ?, ` + parameters(store.ClienteTexts) + `)`
 
