@@ -78,11 +78,15 @@ func (a *Accounts) AddKey(ctx context.Context, name string, r KeyRequest) (NewKe
 func (a *Accounts) addKey(
 	ctx context.Context, u store.User, k store.Key, lasts time.Duration,
 ) (NewKey, error) {
+	id := token.NewID()
+	for id[0] == '-' { // a command would take it for a flag
+		id = token.NewID()
+	}
 	text, hash := token.NewKey()
 	k.Hash = hash.String()
 	origin, now := originOf(ctx), store.Instant(a.keys.Now())
 	s := store.Session{
-		ID: token.NewID(), UserID: u.ID,
+		ID: id, UserID: u.ID,
 		RotatedAt: now, CreatedAt: now, LastUsedAt: now,
 		ExpiresAt: now.Add(lasts), TokenExp: now.Add(lasts),
 		IP: origin.IP, UserAgent: origin.UserAgent, AMR: amrPassword, Key: k,
