@@ -121,6 +121,7 @@ func TestKeys(t *testing.T) {
 		f.wantToken(k.Key, 401, "token_revoked")
 		f.want(f.as(store.Admin, "DELETE", "/keys/"+k.ID, ""), 404, "not_found")
 		f.want(f.as(store.Admin, "DELETE", "/keys/1", ""), 404, "not_found")
+		f.want(f.as(store.Admin, "DELETE", "/keys/"+k.Key, ""), 404, "not_found") // is in no log
 		f.want(f.as(store.Admin, "DELETE", "/keys/"+full.ID, ""), 204, "")
 		f.wantToken(full.Key, 401, "token_revoked")
 		f.wantToken(full.Key[:39]+"!", 401, "token_invalid")

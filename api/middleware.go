@@ -161,7 +161,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took tim
 		slog.String("method", loggable(c.Request.Method)),
 		// Never the query, where clients put secrets. Escaped, it has no character that a terminal
 		// obeys.
-		slog.String("path", loggable(c.Request.URL.EscapedPath())),
+		slog.String("path", loggable(withoutKeys(c.Request.URL.EscapedPath()))),
 		slog.Int("status", x.Status()),
 		slog.Int("bytes", max(x.Size(), 0)),
 		slog.Float64("took_ms", float64(took.Microseconds())/1000),
@@ -183,6 +183,15 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took tim
 	r := slog.NewRecord(now, level, "request", 0)
 	r.AddAttrs(attrs...)
 	_ = handler.Handle(ctx, r) // as slog.Logger does: nobody could be told
+}
+
+// withoutKeys returns a path without what may be a key, which people take for its id.
+func withoutKeys(path string) string {
+	before, _, has := strings.Cut(path, "clk_")
+	if !has {
+		return path
+	}
+	return before + "…"
 }
 
 // tokenAttr names the token of a caller, or the key by its id.

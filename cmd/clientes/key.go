@@ -62,21 +62,22 @@ program sends it where a token stands: "Authorization: Bearer clk_…".`,
 					case errors.Is(err, store.ErrUserChanged):
 						return fmt.Errorf("the user %q is disabled", user)
 					case errors.Is(err, store.ErrTooManyKeys):
-						return fmt.Errorf("the user %q has %d keys; `clientes key end` ends one", user,
-							store.MaxKeys)
+						return fmt.Errorf("the user %q has %d keys; `clientes key end` ends one",
+							user, store.MaxKeys)
 					case err != nil:
 						return noSuchUser(user, err)
 					}
-					fmt.Fprintf(p.stderr, "the key %q of %q has the id %s, the role %s and the scopes %s, "+
-						"until %s; this is the only time that it is shown:\n", k.Key.Name, k.User, k.ID,
-						k.Key.Role, k.Key.Scopes, k.ExpiresAt.Format(time.RFC3339))
+					fmt.Fprintf(p.stderr, "the key %q of %q has the id %s, the role %s and "+
+						"the scopes %s, until %s; nobody can show it again:\n", k.Key.Name, k.User,
+						k.ID, k.Key.Role, k.Key.Scopes, k.ExpiresAt.Format(time.RFC3339))
 					_, err = fmt.Fprintln(p.stdout, k.Text)
 					return err
 				})
 		},
 	}
 	add.Flags().StringVar(&user, "user", "", "the `USER` whose key it is")
-	add.Flags().StringVar(&role, "role", "", "the `ROLE`, not above the user's (default: the user's)")
+	add.Flags().StringVar(&role, "role", "",
+		"the `ROLE`, not above the user's (default: the user's)")
 	add.Flags().StringSliceVar(&scopes, "scopes", nil,
 		"the `SCOPES`, with commas between them (default: all that the role can use)")
 	add.Flags().StringVar(&lasts, "expires", "90d", "how `LONG` it lasts, at most 365d")
@@ -182,7 +183,7 @@ func (p *program) keyEndCommand() *cobra.Command {
 	}
 }
 
-// withoutKey returns a text to show that may be a key itself, where its id was asked for.
+// withoutKey returns what to show of a text that may be a key, where its id was wanted.
 func withoutKey(s string) string {
 	if token.IsKey(s) {
 		return token.KeyPrefix + "…"

@@ -248,7 +248,8 @@ func TestHelp(t *testing.T) {
 		r.want(t, 0, "Usage:", "")
 		for _, name := range []string{
 			"quickstart", "serve", "migrate", "user", "import", "export",
-			"copy", "backup", "restore", "sessions", "key", "token", "config", "healthcheck", "version",
+			"copy", "backup", "restore", "sessions", "key", "token", "config", "healthcheck",
+			"version",
 		} {
 			if !strings.Contains(r.stdout, "\n  "+name+" ") {
 				t.Errorf("%v does not name %s:\n%s", args, name, r.stdout)

@@ -110,7 +110,8 @@ func TestTheEndOfAKeyIsHonouredByEveryProcess(t *testing.T) {
 				var since durations
 				for n := range storetest.Rounds(t, 1) {
 					printed := f.command(t, "", "key", "add", kind, "--user", "ana")
-					id, key := printedID.FindStringSubmatch(printed)[1], printedKey.FindString(printed)
+					id := printedID.FindStringSubmatch(printed)[1]
+					key := printedKey.FindString(printed)
 					var watches []*watch
 					for _, s := range f.servers {
 						f.want(t, s, key, yes)
