@@ -68,6 +68,8 @@ const (
 	EventRecoveryUsed      EventKind = "recovery_used"     // a code for a lost second factor
 	EventRecoveryRenewed   EventKind = "recovery_renewed"  // ten new recovery codes
 	EventDevicesCancelled  EventKind = "devices_cancelled" // all device tokens were cancelled
+	EventKeyCreated        EventKind = "key_created"
+	EventKeyEnded          EventKind = "key_ended" // other than with all sessions of the user
 	EventExport            EventKind = "export"
 	EventImport            EventKind = "import"
 	EventAllEnded          EventKind = "all_ended" // see Restoring
@@ -83,7 +85,7 @@ func EventKinds() []EventKind {
 		EventPasswordChanged, EventPasswordForgotten, EventPasswordReset,
 		EventMFAOn, EventMFAOff, EventMFATakenAway, EventMFAMissing, EventMFAFailed,
 		EventRecoveryUsed, EventRecoveryRenewed, EventDevicesCancelled,
-		EventExport, EventImport, EventAllEnded,
+		EventKeyCreated, EventKeyEnded, EventExport, EventImport, EventAllEnded,
 	}
 }
 
