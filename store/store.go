@@ -32,6 +32,7 @@ type Store interface {
 	Networks
 	Audit
 	Clientes
+	Erasing
 	Copying
 	Restoring
 

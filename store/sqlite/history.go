@@ -16,19 +16,25 @@ var (
 
 	// changeColumns are in the order of scanChange. The record has the version of the change. Only
 	// for a delete it has the version before.
-	changeColumns = `version, iif(restored, 'restored', action), user_id, user_name, at,
+	changeColumns = `version,
+		CASE WHEN erased = 2 THEN 'erased' WHEN restored THEN 'restored' ELSE action END,
+		user_id, user_name, at, erased <> 0,
 		cliente_id, version - (action = 'deleted'), created_at, updated_at, ` + textColumns
 )
 
 func scanChange(stmt *sqlite.Stmt) store.Change {
-	return store.Change{
+	c := store.Change{
 		Version: stmt.ColumnInt64(0),
 		Action:  store.Action(stmt.ColumnText(1)),
 		UserID:  stmt.ColumnInt64(2),
 		User:    stmt.ColumnText(3),
 		At:      instant(stmt, 4),
-		Record:  scanClienteAt(stmt, 5),
+		Erased:  stmt.ColumnBool(5),
 	}
+	if !c.Erased {
+		c.Record = scanClienteAt(stmt, 6)
+	}
+	return c
 }
 
 var selectHistory = `

@@ -73,6 +73,7 @@ func contract() []group {
 		{"clientes", clienteChecks()},
 		{"selections", selectionChecks()},
 		{"histories", historyChecks()},
+		{"erasures", erasureChecks()},
 		{"writes together", writesTogetherChecks()},
 		{"idempotency", idempotencyChecks()},
 		{"imports", importChecks()},
