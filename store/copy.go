@@ -82,7 +82,7 @@ func Tables() []Table {
 			texts("name_key", "email_key", "search"),
 			times("created_at", "updated_at"))},
 		{Name: "cliente_history", Key: 2, Columns: slices.Concat(
-			integers("cliente_id", "version", "user_id"),
+			integers("cliente_id", "version", "user_id", "seq"),
 			texts("action", "user_name"),
 			booleans("restored"),
 			integers("erased"),

@@ -11,7 +11,7 @@ type Change struct {
 	User    string // the name that the user had then, "" for the command line
 	At      time.Time
 	Record  Cliente // as it stood after the change; for a delete, before it
-	Erased  bool    // the text is gone, and Record is zero: see [Erasing]
+	Erased  bool    // the texts of Record are gone: see [Erasing]
 }
 
 // Action is what a change did.

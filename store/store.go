@@ -33,6 +33,7 @@ type Store interface {
 	Audit
 	Clientes
 	Erasing
+	Feed
 	Copying
 	Restoring
 

@@ -99,5 +99,8 @@ func writeRestored(w io.Writer, name string, r sqlite.Restored) error {
 	if !r.KnowsIDs {
 		fmt.Fprintln(w, "it is not known which ids were given since, so ids jump ahead")
 	}
+	if !r.KnowsIDs || r.Unreadable != nil {
+		fmt.Fprintln(w, "programs that have followed the changes further than the backup must begin again")
+	}
 	return writeEnded(w, r.EndedAll)
 }

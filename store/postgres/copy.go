@@ -178,6 +178,10 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 			UPDATE sessions
 			SET ended_order = pg_current_xact_id()::text::bigint
 			WHERE ended_at IS NOT NULL`)
+		finish.Queue(`
+			SELECT setval('cliente_history_seq', max(seq))
+			FROM cliente_history
+			HAVING max(seq) > 0`)
 		finish.Queue(`UPDATE identity SET copying = ''`)
 		finish.Queue("COMMIT")
 		if err := send(ctx, conn, finish); err != nil {

@@ -50,11 +50,6 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 		if err != nil {
 			return nil, fmt.Errorf("list history of cliente %d: %w", id, err)
 		}
-		for i := range changes {
-			if changes[i].Erased {
-				changes[i].Record = store.Cliente{}
-			}
-		}
 		if len(changes) > 0 {
 			return changes, nil
 		}

@@ -176,7 +176,7 @@ var (
 	insertCreated = statements(func(rows int) string {
 		return `
 	INSERT INTO cliente_history (` + historyColumns + `)
-	VALUES ` + repeat(`(?, 1, 'created', 0, ?, coalesce((SELECT name FROM users WHERE id = ?), ''),
+	VALUES ` + repeat(`(?, ?, 1, 'created', 0, ?, coalesce((SELECT name FROM users WHERE id = ?), ''),
 		?, ?, ?, `+parameters(store.ClienteTexts)+`)`, rows)
 	})
 )
@@ -205,10 +205,14 @@ func (s *Store) insertRows(conn *sqlite.Conn, rows []*create) error {
 	}
 	// One statement assigns ids that follow each other.
 	first := conn.LastInsertRowID() - int64(len(rows)) + 1
+	seq, err := one(conn, scanInteger, `SELECT `+nextSeq)
+	if err != nil {
+		return fmt.Errorf("number the changes: %w", err)
+	}
 	args = args[:0]
 	for i, n := range rows {
 		n.c.ID, n.c.Version, n.c.CreatedAt, n.c.UpdatedAt = first+int64(i), 1, now, now
-		args = append(args, n.c.ID, n.by, n.by, now, now, now, &n.c)
+		args = append(args, seq+int64(i), n.c.ID, n.by, n.by, now, now, now, &n.c)
 	}
 	if err := exec(conn, insertCreated[len(rows)], args...); err != nil {
 		return fmt.Errorf("keep the creation of %d clientes: %w", len(rows), err)

@@ -11,7 +11,7 @@ import (
 
 var (
 	// historyColumns are in the order of keepChange's arguments.
-	historyColumns = `cliente_id, version, action, restored, user_id, user_name,
+	historyColumns = `seq, cliente_id, version, action, restored, user_id, user_name,
 		at, created_at, updated_at, ` + textColumns
 
 	// changeColumns are in the order of scanChange. The record has the version of the change. Only
@@ -23,18 +23,15 @@ var (
 )
 
 func scanChange(stmt *sqlite.Stmt) store.Change {
-	c := store.Change{
+	return store.Change{
 		Version: stmt.ColumnInt64(0),
 		Action:  store.Action(stmt.ColumnText(1)),
 		UserID:  stmt.ColumnInt64(2),
 		User:    stmt.ColumnText(3),
 		At:      instant(stmt, 4),
 		Erased:  stmt.ColumnBool(5),
+		Record:  scanClienteAt(stmt, 6),
 	}
-	if !c.Erased {
-		c.Record = scanClienteAt(stmt, 6)
-	}
-	return c
 }
 
 var selectHistory = `
@@ -75,7 +72,7 @@ func (s *Store) ClienteHistory(ctx context.Context, id, below int64,
 
 var insertChange = `
 	INSERT INTO cliente_history (` + historyColumns + `)
-	VALUES (?, ?, ?, ?, ?,
+	VALUES (` + nextSeq + `, ?, ?, ?, ?, ?,
 		coalesce((SELECT name FROM users WHERE id = ?), ''),
 		?, ?, ?, ` + parameters(store.ClienteTexts) + `)`
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/gofrs/flock"
 	"zombiezen.com/go/sqlite"
@@ -111,6 +112,7 @@ func mayRestore(path, from string) error {
 
 // oldDatabase is the one that is to be replaced.
 type oldDatabase struct {
+	path   string
 	exists bool
 	folded bool // its WAL is in the file
 	id     string
@@ -125,7 +127,7 @@ func foldOld(ctx context.Context, path string) (old oldDatabase, err error) {
 	if isAbsent(path) {
 		return oldDatabase{}, nil
 	}
-	old.exists = true
+	old.path, old.exists = path, true
 	// SQLite would remove the WAL of what is no database.
 	if old.fault = checkFile(path); old.fault != nil {
 		return old, nil
@@ -193,6 +195,10 @@ func prepareRestore(ctx context.Context, next, from string, old oldDatabase,
 	r.Unreadable = old.fault
 	if err := migrate(ctx, next, func(store.MigrationProgress) {}); err != nil {
 		return Restored{}, fmt.Errorf("migrate a copy of %s: %w", from, err)
+	}
+	if r.KnowsIDs {
+		// If the old one cannot be read, whoever follows the changes has to begin again.
+		r.Unreadable = continueChanges(ctx, next, old.path, time.Now())
 	}
 	s, err := Open(ctx, scheme+next, store.Options{})
 	if err != nil {

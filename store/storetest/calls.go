@@ -135,6 +135,14 @@ func clienteCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 			_, err := st.ClienteHistory(ctx, id, 0, 10)
 			return err
 		},
+		"Changes": func(ctx context.Context) error {
+			_, err := st.Changes(ctx, store.FeedPosition{}, 10)
+			return err
+		},
+		"FeedEnd": func(ctx context.Context) error {
+			_, err := st.FeedEnd(ctx)
+			return err
+		},
 		"ImportClientes": func(ctx context.Context) error {
 			_, err := st.ImportClientes(ctx, by, rows)
 			return err

@@ -20,6 +20,7 @@ func erasureChecks() []check {
 		{"a second erasure does nothing", eraseTwice},
 		{"no version of an erased record can be restored", eraseForGood},
 		{"an idempotency key of an erased record is free", eraseKey},
+		{"the feed has an erasure in place of each text that was erased", eraseInFeed},
 		{"events are kept with an erasure and found by its id", eraseEvents},
 		{"whatever races an erasure, no text is left", eraseRace},
 		{"an older state that was restored is erased again", eraseAgain},
@@ -90,6 +91,10 @@ func eraseEverywhere(t *testing.T, f *fixture) {
 		{Version: 1, Action: store.Created, UserID: bia.ID, User: "bia", At: first.CreatedAt,
 			Erased: true},
 	} {
+		if !changes[i].Record.SameText(store.Cliente{}) || changes[i].Record.ID != first.ID {
+			t.Errorf("the record of a change is %s", clip(changes[i].Record))
+		}
+		changes[i].Record = store.Cliente{}
 		wantSame(t, "a change", changes[i], want)
 	}
 	e, err := f.Erasure(t.Context(), first.ID)
@@ -465,4 +470,40 @@ func eraseUserAgain(t *testing.T, f *fixture) {
 		t.Errorf("after EndAll %d were erased again, %v", n, err)
 	}
 	wantNoUser(t, f, u, c)
+}
+
+// eraseInFeed looks at what a follower gets who has read a change, but not the next one. Another
+// record has taken an email that the next one set free.
+func eraseInFeed(t *testing.T, f *fixture) {
+	c, err := f.CreateCliente(t.Context(), 0, marked(1))
+	must(t, err)
+	behind, err := f.FeedEnd(t.Context())
+	must(t, err)
+	_, err = f.UpdateCliente(t.Context(), 0, c.ID,
+		func(store.Cliente) (store.Cliente, error) { return marked(2), nil })
+	must(t, err)
+	between, err := f.FeedEnd(t.Context())
+	must(t, err)
+	next, err := f.CreateCliente(t.Context(), 0,
+		store.Cliente{Name: "Next", Email: marked(1).Email})
+	must(t, err)
+	f.erase(t, 0, c.ID)
+	for after, want := range map[store.FeedPosition]string{
+		{}:      fmt.Sprintf("[%d erased 1 %d erased 2 %d created 1 %[1]d erased 3]", c.ID, c.ID, next.ID),
+		behind:  fmt.Sprintf("[%d erased 2 %d created 1 %[1]d erased 3]", c.ID, next.ID),
+		between: fmt.Sprintf("[%d created 1 %d erased 3]", next.ID, c.ID),
+	} {
+		page, err := f.Changes(t.Context(), after, 10)
+		must(t, err)
+		var got []any
+		for _, change := range page.Changes {
+			got = append(got, change.Record.ID, change.Action, change.Version)
+			if change.Record.ID == c.ID && !change.Record.SameText(store.Cliente{}) {
+				t.Errorf("a change has the text %s", clip(change.Record))
+			}
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("after %+v come %v, want %s", after, got, want)
+		}
+	}
 }

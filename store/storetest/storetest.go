@@ -74,6 +74,7 @@ func contract() []group {
 		{"selections", selectionChecks()},
 		{"histories", historyChecks()},
 		{"erasures", erasureChecks()},
+		{"feeds", feedChecks()},
 		{"writes together", writesTogetherChecks()},
 		{"idempotency", idempotencyChecks()},
 		{"imports", importChecks()},

@@ -1,0 +1,144 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"clientes/store"
+)
+
+// A restore brings back an older state of the records. For those who follow the changes it is a
+// change like any other, and no version comes twice. So numbers of changes and of versions go on
+// above those of the database that is replaced. Each record that changed since is
+// deleted, and brought back if it is in the backup. All are deleted first: emails may have changed
+// hands.
+
+// continueChanges adds those changes to the database at path, which is to replace the one at old.
+// It does nothing if old is older than the order of changes.
+func continueChanges(ctx context.Context, path, old string, now time.Time) (err error) {
+	conn, err := connect(ctx, path, callTimeout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	if err := exec(conn, `ATTACH ? AS old`, old); err != nil {
+		return fmt.Errorf("open %s: %w", old, err)
+	}
+	ordered, err := one(conn, scanBool, `
+		SELECT count(*) > 0
+		FROM pragma_table_info('cliente_history', 'old')
+		WHERE name = 'seq'`)
+	if err != nil || !ordered {
+		return err
+	}
+	// Without a COMMIT, closing the connection takes everything back, also where the old file is
+	// damaged.
+	if err := exec(conn, `BEGIN`); err != nil {
+		return err
+	}
+	var same, newest, last int64
+	numbers := [...]struct {
+		number *int64
+		query  string
+	}{
+		{&same, `
+			SELECT coalesce(max(h.seq), 0)
+			FROM main.cliente_history AS h
+			JOIN old.cliente_history AS o ON o.seq = h.seq AND o.seq > 0 AND o.at = h.at
+				AND o.cliente_id = h.cliente_id AND o.version = h.version
+			WHERE h.seq > 0`},
+		{&newest, `SELECT coalesce(max(seq), 0) FROM main.cliente_history WHERE seq > 0`},
+		{&last, `SELECT coalesce(max(seq), 0) FROM old.cliente_history WHERE seq > 0`},
+	}
+	for _, n := range numbers {
+		if *n.number, err = one(conn, scanInteger, n.query); err != nil {
+			return fmt.Errorf("compare the changes: %w", err)
+		}
+	}
+	if last = max(last, newest); last == same {
+		return nil // it is of the same state
+	}
+	if err := exec(conn, `
+		INSERT OR IGNORE INTO main.restores (newest_same, last, resume)
+		SELECT newest_same, last, resume FROM old.restores
+		UNION ALL
+		SELECT ?, ?, ?`,
+		same, last, newest); err != nil {
+		return fmt.Errorf("note the restore: %w", err)
+	}
+	changed, err := list(ctx, conn, nil, scanChanged, selectChanged, same)
+	if err != nil {
+		return fmt.Errorf("list the changed records: %w", err)
+	}
+	at := store.Instant(now)
+	for i := range changed {
+		last++
+		c := &changed[i]
+		c.version++
+		c.at = store.Later(c.at, at)
+		if err := exec(conn, insertUndone, last, c.id, c.version, c.at); err != nil {
+			return fmt.Errorf("delete cliente %d: %w", c.id, err)
+		}
+	}
+	for _, c := range changed {
+		if !c.exists {
+			continue
+		}
+		last++
+		err := exec(conn, `
+			UPDATE main.clientes
+			SET version = ?, updated_at = ?
+			WHERE id = ?`,
+			c.version+1, c.at, c.id)
+		if err == nil {
+			err = exec(conn, insertRestored, last, c.id)
+		}
+		if err != nil {
+			return fmt.Errorf("restore cliente %d: %w", c.id, err)
+		}
+	}
+	return exec(conn, `COMMIT`)
+}
+
+// changed is a record that changed on either side since the two were the same.
+type changed struct {
+	id, version int64     // the highest that either side has
+	at          time.Time // of the last change
+	exists      bool      // in the backup
+}
+
+func scanChanged(stmt *sqlite.Stmt) changed {
+	return changed{
+		id: stmt.ColumnInt64(0), version: stmt.ColumnInt64(1), at: instant(stmt, 2),
+		exists: stmt.ColumnBool(3),
+	}
+}
+
+const selectChanged = `
+	SELECT cliente_id, max(version), max(at),
+		EXISTS (SELECT 1 FROM main.clientes WHERE id = cliente_id)
+	FROM (
+		SELECT cliente_id, version, at, seq FROM main.cliente_history
+		UNION ALL
+		SELECT cliente_id, version, at, seq FROM old.cliente_history)
+	GROUP BY cliente_id
+	HAVING max(seq) > ?
+	ORDER BY cliente_id`
+
+var (
+	// insertUndone keeps no text: an erasure may be the reason for the restore.
+	insertUndone = `
+	INSERT INTO main.cliente_history (` + historyColumns + `)
+	VALUES (?1, ?2, ?3, 'deleted', 0, 0, '', ?4, ?4, ?4` + strings.Repeat(`, ''`, store.ClienteTexts) + `)`
+
+	insertRestored = `
+	INSERT INTO main.cliente_history (` + historyColumns + `)
+	SELECT ?1, id, version, 'updated', 1, 0, '', updated_at, created_at, updated_at, ` + textColumns + `
+	FROM main.clientes
+	WHERE id = ?2`
+)
