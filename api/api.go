@@ -67,6 +67,7 @@ type Config struct {
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
 type Store interface {
 	store.Clientes
+	store.Erasing
 	Now() time.Time
 	Ready(ctx context.Context) error
 	Identity(ctx context.Context) (store.Identity, error)
@@ -164,7 +165,7 @@ func (s *Server) routes() []route {
 		{"POST", "/users", admins, nil, serve(s, 201, s.createUser)},
 		{"GET", "/users/:id", admins, nil, serve(s, 200, s.getUser)},
 		{"PATCH", "/users/:id", admins, nil, serve(s, 200, s.patchUser)},
-		{"DELETE", "/users/:id", admins, nil, serve(s, 204, s.deleteUser)},
+		{"DELETE", "/users/:id", admins, []string{"erase"}, serve(s, 204, s.deleteUser)},
 		{"DELETE", "/users/:id/sessions", admins, nil, serve(s, 204, s.deleteUserSessions)},
 
 		{"POST", "/me/mfa", unfinished, nil, serve(s, 200, s.beginMFA)},
@@ -185,6 +186,8 @@ func (s *Server) routes() []route {
 		{"DELETE", "/clientes/:id", editors, nil, serve(s, 204, s.deleteCliente)},
 		{"GET", "/clientes/:id/history", viewers, pageQuery(), serve(s, 200, s.clienteHistory)},
 		{"POST", "/clientes/:id/restore", editors, nil, serve(s, 200, s.restoreCliente)},
+		{"POST", "/clientes/:id/erase", admins, nil, serve(s, 204, s.eraseCliente)},
+		{"GET", "/clientes/:id/everything", admins, nil, s.everything},
 
 		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},

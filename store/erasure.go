@@ -20,6 +20,17 @@ func ErasedUserName(id int64) string { return "user " + strconv.FormatInt(id, 10
 // history. A change that was under way may have brought it there. No write takes that long.
 const NamesSettle = 2 * time.Hour
 
+// MaxReason is the longest reason of an erasure, in code points after normalization.
+const MaxReason = 200
+
+// ValidReason returns the reason of an erasure in the form that is stored, or an [*InvalidError].
+// It is kept, so it must not name the person.
+func ValidReason(reason string) (string, error) {
+	var v invalid
+	reason = v.line("reason", Trim(reason), MaxReason)
+	return reason, v.err()
+}
+
 // Erasing takes the text about a person out for good. What was done, when and by whom stays.
 type Erasing interface {
 	// EraseCliente removes the record as DeleteCliente does, the text of all its changes, and the

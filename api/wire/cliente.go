@@ -130,6 +130,11 @@ func AppendChange(b []byte, c *store.Change) []byte {
 	}
 	b = appendText(append(b, `,"user":`...), c.User)
 	b = appendTime(append(b, `,"at":`...), c.At)
-	b = AppendCliente(append(b, `,"record":`...), &c.Record)
+	b = append(b, `,"record":`...)
+	if c.Erased {
+		b = append(b, "null"...)
+	} else {
+		b = AppendCliente(b, &c.Record)
+	}
 	return append(b, '}')
 }
