@@ -68,6 +68,7 @@ type Config struct {
 type Store interface {
 	store.Clientes
 	store.Feed
+	store.Erasing
 	Now() time.Time
 	Ready(ctx context.Context) error
 	Identity(ctx context.Context) (store.Identity, error)
@@ -185,7 +186,7 @@ func (s *Server) routes() []route {
 		{"POST", "/users", admins, users, nil, serve(s, 201, s.createUser)},
 		{"GET", "/users/:id", admins, users, nil, serve(s, 200, s.getUser)},
 		{"PATCH", "/users/:id", admins, users, nil, serve(s, 200, s.patchUser)},
-		{"DELETE", "/users/:id", admins, users, nil, serve(s, 204, s.deleteUser)},
+		{"DELETE", "/users/:id", admins, users, []string{"erase"}, serve(s, 204, s.deleteUser)},
 		{"DELETE", "/users/:id/sessions", admins, users, nil, serve(s, 204, s.deleteUserSessions)},
 
 		{"GET", "/keys", viewers, noKey, pageQuery(), serve(s, 200, s.listKeys)},
@@ -212,6 +213,8 @@ func (s *Server) routes() []route {
 		{"GET", "/clientes/:id/history", viewers, reads, pageQuery(),
 			serve(s, 200, s.clienteHistory)},
 		{"POST", "/clientes/:id/restore", editors, writes, nil, serve(s, 200, s.restoreCliente)},
+		{"POST", "/clientes/:id/erase", admins, writes, nil, serve(s, 204, s.eraseCliente)},
+		{"GET", "/clientes/:id/everything", admins, reads, nil, s.everything},
 
 		{"GET", "/healthz", anybody, noKey, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, noKey, nil, serve(s, 200, s.readyz)},

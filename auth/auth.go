@@ -76,6 +76,7 @@ type Store interface {
 	store.Mails
 	store.Networks
 	store.Audit
+	store.Erasing
 	clock
 	Stats() store.Stats
 }
@@ -137,6 +138,7 @@ type Auth struct {
 	guard    *guard
 	links    *links
 	clocks   *clockWatch
+	eraser   *eraser
 	metrics  *metrics
 }
 
@@ -196,6 +198,7 @@ func New(cfg Config) (*Auth, error) {
 		},
 		links:   &links{users: cfg.Store, keys: keys, accounts: accounts},
 		clocks:  newClockWatch(cfg),
+		eraser:  newEraser(cfg),
 		metrics: m,
 	}
 	if err := m.observe(a); err != nil {
@@ -217,10 +220,12 @@ func newKeyring(cfg Config) (*token.Keyring, error) {
 }
 
 // Run works in the background until ctx ends. It learns which sessions other processes end, keeps
-// the events that wait to be kept, and removes rows that nothing can need any more.
+// the events that wait to be kept, removes rows that nothing can need any more, and finishes what
+// was erased.
 func (a *Auth) Run(ctx context.Context) {
 	var others sync.WaitGroup
 	others.Go(func() { newCleaner(a.cfg).run(ctx) })
+	others.Go(func() { a.eraser.run(ctx) })
 	others.Go(func() { a.audit.run(ctx) })
 	others.Go(func() { a.clocks.run(ctx) })
 	others.Go(func() { a.uses.run(ctx) })
