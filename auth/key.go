@@ -36,10 +36,13 @@ type KeyRequest struct {
 func (r KeyRequest) Check(user store.Role) (store.Key, error) {
 	role := cmp.Or(r.Role, user)
 	k, err := store.NewKey(user, r.Name, role, r.Scopes)
-	if r.Lasts < MinKeyLasts || r.Lasts > MaxKeyLasts {
-		err = store.JoinInvalid(err, store.Invalid("expires_in", "out_of_range", fmt.Sprintf(
-			"A key lasts from %d to %d seconds, which is a year.",
-			int(MinKeyLasts.Seconds()), int(MaxKeyLasts.Seconds()))))
+	switch {
+	case r.Lasts < MinKeyLasts:
+		err = store.JoinInvalid(err, store.Invalid("expires_in", "too_short",
+			fmt.Sprintf("A key lasts at least %.0f seconds.", MinKeyLasts.Seconds())))
+	case r.Lasts > MaxKeyLasts:
+		err = store.JoinInvalid(err, store.Invalid("expires_in", "too_long",
+			fmt.Sprintf("A key lasts at most %.0f seconds, a year.", MaxKeyLasts.Seconds())))
 	}
 	return k, err
 }

@@ -70,7 +70,7 @@ func NewKey(user Role, name string, role Role, scopes []Scope) (Key, error) {
 	case !role.Valid():
 		v.add("role", "invalid_role", "The role is viewer, editor or admin.")
 	case !user.Allows(role):
-		v.add("role", "above_own", "The role of a key is not above that of its user.")
+		v.add("role", "invalid_role", "The role of a key is not above that of its user.")
 	}
 	usable, all := role.Scopes(), Admin.Scopes()
 	if !role.Valid() {
@@ -79,10 +79,10 @@ func NewKey(user Role, name string, role Role, scopes []Scope) (Key, error) {
 	for _, s := range scopes {
 		switch {
 		case !slices.Contains(all, s):
-			v.add("scopes", "unknown_scope",
+			v.add("scopes", "invalid_scope",
 				fmt.Sprintf("There is no scope %.40q; there are %s.", s, joinScopes(all, ", ")))
 		case !slices.Contains(usable, s):
-			v.add("scopes", "above_role",
+			v.add("scopes", "invalid_scope",
 				"A key of the role "+string(role)+" cannot use the scope "+string(s)+".")
 		}
 	}

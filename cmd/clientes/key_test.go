@@ -83,7 +83,7 @@ func TestKeyCommands(t *testing.T) {
 				"add x --user ana --role root":    `there is no role "root"`,
 				"add x --user ana --role admin":   "role: The role of a key is not above",
 				"add x --user ana --scopes x":     "scopes: There is no scope",
-				"add x --user ana --expires 366d": "expires_in: A key lasts from",
+				"add x --user ana --expires 366d": "expires_in: A key lasts at most",
 				"add x --user ana --expires 90":   `--expires is "90"; give a duration`,
 				"add x --user bob":                `there is no user "bob"`,
 				"list --user bob":                 `there is no user "bob"`,
