@@ -128,7 +128,7 @@ func (s FeedSource) Read(ctx context.Context, after FeedPosition, limit int) (Fe
 	for _, c := range changes {
 		if c.Erased {
 			// Each erased change is an erasure. If it was left out, a follower who has the text of
-			// the one before would keep an email that the next change gives to another record.
+			// the one before would keep an email that another record has by then.
 			c.Action = Erased
 		}
 		p.Changes = append(p.Changes, c)

