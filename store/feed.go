@@ -24,7 +24,9 @@ type Feed interface {
 	// it. Nothing is ever missed, whatever the time between two calls and whatever process answers.
 	//
 	// A change whose text was erased comes as [Erased], in its place. Records whose last change is
-	// older than the order come first, as [Created]. They are as they were when the order began.
+	// older than the order come first, as [Created]. They are as they were when the order began. To
+	// find them takes many calls on a large database, of which some return nothing but a position
+	// and More.
 	//
 	// It returns [ErrUnknownPosition] if this database does not hold the change that the position
 	// names.
@@ -88,14 +90,20 @@ type FeedSource struct {
 	Ordered func(from int64, limit int) ([]FeedChange, error)
 }
 
-// unrecordedStep is how many records are looked at in one step for those without history.
-const unrecordedStep = 10_000
+const (
+	// unrecordedStep is how many records are looked at in one step for those without history.
+	unrecordedStep = 10_000
+
+	// maxSteps bounds one call. Hardly any record is without history, and to look at ten million of
+	// them takes longer than a call may take.
+	maxSteps = 20
+)
 
 // Read returns a page, as [Feed] documents it.
 func (s FeedSource) Read(ctx context.Context, after FeedPosition, limit int) (FeedPage, error) {
 	p := FeedPage{Changes: []FeedChange{}, Next: after}
 	limit = max(limit, 0)
-	for p.Next.Part != FeedOrder && len(p.Changes) < limit {
+	for step := 0; p.Next.Part != FeedOrder && len(p.Changes) < limit && step < maxSteps; step++ {
 		if err := s.readOlder(&p, limit-len(p.Changes)); err != nil {
 			return FeedPage{}, err
 		}

@@ -182,7 +182,10 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 			SELECT setval('cliente_history_seq', max(seq))
 			FROM cliente_history
 			HAVING max(seq) > 0`)
-		finish.Queue(`UPDATE identity SET copying = ''`)
+		finish.Queue(`
+			UPDATE identity
+			SET copying = '', last_unordered = coalesce(
+				(SELECT max(cliente_id) FROM cliente_history WHERE seq <= 0), 0)`)
 		finish.Queue("COMMIT")
 		if err := send(ctx, conn, finish); err != nil {
 			return fmt.Errorf("finish the copy: %w", err)

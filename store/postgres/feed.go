@@ -121,11 +121,21 @@ func feedSource(ctx context.Context, conn *pgx.Conn, last int64) store.FeedSourc
 	return store.FeedSource{
 		Older: func(after int64, limit int) ([]store.Change, error) {
 			return list(ctx, conn, nil, toChange, `
-				SELECT DISTINCT ON (cliente_id) `+changeColumns+`
-				FROM cliente_history
-				WHERE seq <= 0 AND cliente_id > $1
-				ORDER BY cliente_id, version DESC
-				LIMIT $2`,
+				SELECT `+changeColumns+`
+				FROM (
+					SELECT DISTINCT cliente_id AS id
+					FROM cliente_history
+					WHERE seq <= 0 AND cliente_id > $1
+						AND cliente_id <= (SELECT last_unordered FROM identity)
+					ORDER BY cliente_id
+					LIMIT $2) AS next
+				CROSS JOIN LATERAL (
+					SELECT *
+					FROM cliente_history
+					WHERE cliente_id = next.id AND seq <= 0
+					ORDER BY version DESC
+					LIMIT 1) AS latest
+				ORDER BY cliente_id`,
 				after, limit)
 		},
 		Unrecorded: func(after int64, limit int) ([]store.Change, int64, error) {

@@ -165,7 +165,11 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 		if err != nil {
 			return fmt.Errorf("order the ends: %w", err)
 		}
-		if err := exec(conn, `UPDATE identity SET copying = ''`); err != nil {
+		err = exec(conn, `
+			UPDATE identity
+			SET copying = '', last_unordered = coalesce(
+				(SELECT max(cliente_id) FROM cliente_history WHERE seq <= 0), 0)`)
+		if err != nil {
 			return fmt.Errorf("note that the copy is finished: %w", err)
 		}
 		return nil

@@ -49,8 +49,9 @@ func clienteOf(text func(int) string) store.Cliente {
 // the search index it is there as a whole.
 const term = "жюя"
 
-// pieces are what must not be found beside the term: each eight bytes of short texts, and of a long one as many as
-// are in any fifteen bytes of it. They are there as they were stored, and folded for the search.
+// pieces are what must not be found beside the term: each eight bytes of short texts, and of a long
+// one as many as are in any fifteen bytes of it. They are there as they were stored, and folded for
+// the search.
 type pieces map[[8]byte]string
 
 func (p pieces) add(c store.Cliente) store.Cliente {

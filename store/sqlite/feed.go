@@ -101,10 +101,11 @@ func feedSource(ctx context.Context, conn *sqlite.Conn) store.FeedSource {
 			return list(ctx, conn, nil, scanChange, `
 				SELECT `+changeColumns+`
 				FROM cliente_history AS h
-				WHERE seq <= 0 AND cliente_id > ? AND version = (
-					SELECT max(version)
-					FROM cliente_history
-					WHERE seq <= 0 AND cliente_id = h.cliente_id)
+				WHERE cliente_id > ? AND cliente_id <= (SELECT last_unordered FROM identity)
+					AND seq <= 0 AND version = (
+						SELECT max(version)
+						FROM cliente_history
+						WHERE cliente_id = h.cliente_id AND seq <= 0)
 				ORDER BY cliente_id
 				LIMIT ?`,
 				after, int64(limit))

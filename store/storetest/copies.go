@@ -22,6 +22,7 @@ func copyChecks() []check {
 		{"a copy has everything, and works on as the source would", copyEverything},
 		{"no id is used twice, on either side of a copy", copyIDs},
 		{"a copy ends sessions for every watermark", copyEnds},
+		{"who follows the changes of the source goes on in the copy", copyFeed},
 		{"a copy goes into an empty database only", copyNotEmpty},
 		{"only a copy that is under way writes and finishes", copyNotBegun},
 		{"a row that clashes takes its batch along", copyClash},
@@ -350,6 +351,27 @@ func copyIDs(t *testing.T, f *fixture) {
 			t.Errorf("after %d of the source comes the cliente %d", cliente, c.ID)
 		}
 	}
+}
+
+func copyFeed(t *testing.T, f *fixture) {
+	f.someLives(t)
+	f.execute(t, `
+		UPDATE cliente_history SET seq = -1 WHERE cliente_id = 2;
+		UPDATE identity SET last_unordered = 3`)
+	f.cliente(t, "New", "")
+	want, _ := readFeed(t, f, store.FeedPosition{}, 100)
+	target := f.target(t)
+	copyTables(t, f, target, "source")
+	finishCopy(t, f, target, "source")
+	all, last := readFeed(t, target, store.FeedPosition{}, 2)
+	wantSame(t, "the changes of the copy", outline(all), outline(want))
+	for i, c := range want {
+		rest, _ := readFeed(t, target, c.Position, 100)
+		wantSame(t, "after "+outline(want[i:i+1]), outline(rest), outline(want[i+1:]))
+	}
+	target.cliente(t, "Later", "")
+	all, _ = readFeed(t, target, last, 100)
+	wantSame(t, "after the copy", outline(all), "6.1 created Later")
 }
 
 func copyEnds(t *testing.T, f *fixture) {

@@ -156,7 +156,9 @@ func feedOlder(t *testing.T, f *fixture) {
 	f.someLives(t)
 	gone := f.cliente(t, "Gone", "")
 	f.drop(t, gone.ID)
-	f.execute(t, `UPDATE cliente_history SET seq = 0`)
+	f.execute(t, `
+		UPDATE cliente_history SET seq = 0;
+		UPDATE identity SET last_unordered = 5`)
 	unrecorded := f.cliente(t, "Unrecorded", "")
 	f.execute(t, fmt.Sprintf(`DELETE FROM cliente_history WHERE cliente_id = %d`, unrecorded.ID))
 	f.cliente(t, "New", "")

@@ -13,8 +13,12 @@ ALTER TABLE cliente_history ALTER COLUMN seq SET DEFAULT nextval('cliente_histor
 
 CREATE UNIQUE INDEX cliente_history_order ON cliente_history (seq) WHERE seq > 0;
 
--- For the records as they were when the order began. On a new database it stays empty.
-CREATE INDEX cliente_history_older ON cliente_history (cliente_id, version) WHERE seq <= 0;
+-- The highest id of a record with changes that have no place in the order, 0 if there is none. An
+-- index of these changes would take long to make, and hold up those who write.
+ALTER TABLE identity ADD COLUMN last_unordered bigint NOT NULL DEFAULT 0;
+
+UPDATE identity
+SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0);
 
 -- Registers the transaction before it takes its first number: with a lock that everybody can take
 -- and that names the last number that was given out before. So whoever reads the locks knows a
@@ -28,9 +32,11 @@ DECLARE
 	last bigint;
 BEGIN
 	IF coalesce(current_setting('clientes.changes', true), '') = '' THEN
-		EXECUTE format('SELECT last_value FROM %I.cliente_history_seq', TG_TABLE_SCHEMA) INTO last;
-		PERFORM pg_advisory_xact_lock_shared((1668049253::bigint << 32) | (last & 4294967295));
-		PERFORM set_config('clientes.changes', 'registered', true); -- until the transaction ends
+		-- Named with its schema: a program that loads data may search in none.
+		last := coalesce(pg_sequence_last_value(
+			format('%I.cliente_history_seq', TG_TABLE_SCHEMA)::regclass), 0);
+		PERFORM pg_advisory_xact_lock_shared((1668049253::bigint << 32) | (last & 4294967295)),
+			set_config('clientes.changes', 'registered', true); -- until the transaction ends
 	END IF;
 	RETURN NULL;
 END
@@ -44,6 +50,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION clientes_register_changes();
 -- +goose Down
 DROP TRIGGER cliente_history_register ON cliente_history;
 DROP FUNCTION clientes_register_changes();
-DROP INDEX cliente_history_older;
+ALTER TABLE identity DROP COLUMN last_unordered;
 DROP INDEX cliente_history_order;
 ALTER TABLE cliente_history DROP COLUMN seq;

@@ -8,8 +8,12 @@ ALTER TABLE cliente_history ADD COLUMN seq INTEGER NOT NULL DEFAULT -1;
 
 CREATE UNIQUE INDEX cliente_history_order ON cliente_history (seq) WHERE seq > 0;
 
--- For the records as they were when the order began. On a new database it stays empty.
-CREATE INDEX cliente_history_older ON cliente_history (cliente_id, version) WHERE seq <= 0;
+-- The highest id of a record with changes that have no place in the order, 0 if there is none. An
+-- index of these changes would take long to make, and hold up those who write.
+ALTER TABLE identity ADD COLUMN last_unordered INTEGER NOT NULL DEFAULT 0;
+
+UPDATE identity
+SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0);
 
 -- A copy keeps the number that a change has, also where it has none.
 -- +goose StatementBegin
@@ -35,6 +39,6 @@ CREATE TABLE restores (
 -- +goose Down
 DROP TABLE restores;
 DROP TRIGGER cliente_history_seq;
-DROP INDEX cliente_history_older;
+ALTER TABLE identity DROP COLUMN last_unordered;
 DROP INDEX cliente_history_order;
 ALTER TABLE cliente_history DROP COLUMN seq;
