@@ -126,7 +126,9 @@ func TestAnErasureLeavesNothingInTheFiles(t *testing.T) {
 				c, err := s.CreateCliente(ctx, 0, clienteOf(digits))
 				if err == nil {
 					_, err = s.UpdateCliente(ctx, 0, c.ID+1-rand.Int64N(20),
-						func(store.Cliente) (store.Cliente, error) { return clienteOf(digits), nil })
+						func(store.Cliente) (store.Cliente, error) {
+							return clienteOf(digits), nil
+						})
 				}
 				if err != nil && !errors.Is(err, store.ErrNotFound) {
 					t.Error(err)
@@ -310,7 +312,7 @@ func TestAMigrationOverwritesWhatWasDeletedBefore(t *testing.T) {
 
 // victim is a customer of eraseForEver.
 func victim() store.Cliente {
-	return store.Cliente{Name: "Victim Victimless", Notes: strings.Repeat("victimless crimes ", 300)}
+	return store.Cliente{Name: "Victim Victimless", Notes: strings.Repeat("victimless ", 500)}
 }
 
 // eraseForEver creates and erases customers, and prints the id of each when nothing is left of it.
