@@ -40,8 +40,8 @@ type Erasing interface {
 	//
 	// It calls check with the record as it is, or with the zero Cliente if it was deleted. An error
 	// of check is returned unwrapped, and nothing is erased. The store may call check again. If all
-	// is erased already, it does nothing and does not call check. It returns [ErrNotFound] for an id
-	// that no record has or had.
+	// is erased already, it does nothing and does not call check. It returns [ErrNotFound] for an
+	// id that no record has or had.
 	EraseCliente(ctx context.Context, by, id int64, check func(Cliente) error,
 		events ...Event) error
 
@@ -60,7 +60,9 @@ type Erasing interface {
 	// EraseAgain erases up to limit of the customers and as many users that are remembered as
 	// erased and have text all the same, because an older state of the database was restored. It
 	// leaves the last admin. It returns how many it erased. It looks for the name of a user once
-	// more when it is [NamesSettle] old. Then it overwrites what the engine itself has left of erased text in files that it owns. It
+	// more when that was erased [NamesSettle] ago.
+	//
+	// Then it overwrites what the engine itself has left of erased text in files that it owns. It
 	// returns [ErrUnavailable] if long reads keep it from that; another call goes on. It costs next
 	// to nothing if nothing was erased since the last call.
 	EraseAgain(ctx context.Context, limit int) (int, error)

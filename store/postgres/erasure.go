@@ -17,7 +17,7 @@ var eraseTexts = `
 	SET erased = 1, ` + strings.Join(store.TextNames(), ` = '', `) + ` = ''
 	WHERE cliente_id = $1 AND erased = 0`
 
-// EraseCliente implements [store.Erasing]. It locks the first step of the history, as RestoreCliente
+// EraseCliente implements [store.Erasing]. It locks the first step of the history, as a restore
 // does, and the record. So it sees the steps of all who wrote before it, and those after it find
 // nothing.
 func (s *Store) EraseCliente(ctx context.Context, by, id int64, check func(store.Cliente) error,
@@ -157,8 +157,8 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 	return ended, s.eraseNames(ctx, id)
 }
 
-// namesAtOnce is how many rows of the history or the audit get no name or address at a time, so that
-// nobody waits long for their locks.
+// namesAtOnce is how many rows of the history or the audit get no name or address at a time, so
+// that nobody waits long for their locks.
 const namesAtOnce = 2000
 
 // eraseNames removes what names a user from rows that no index finds. It reads the whole history

