@@ -6,8 +6,8 @@
 // errors.go. Each resource has a file with its inputs, its functions and its views. A list is a
 // page (page.go).
 //
-// Only the adapter, the middleware and the two streams (import and export) know Gin. The package
-// does not know which engine stores the records, or how a token is made.
+// Only the adapter, the middleware and the streams (import, export and changes) know Gin. The
+// package does not know which engine stores the records, or how a token is made.
 package api
 
 import (
@@ -67,6 +67,8 @@ type Config struct {
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
 type Store interface {
 	store.Clientes
+	store.Feed
+	store.Erasing
 	Now() time.Time
 	Ready(ctx context.Context) error
 	Identity(ctx context.Context) (store.Identity, error)
@@ -108,6 +110,10 @@ type Server struct {
 	strangersBodies room // larger bodies on routes for anybody, in bytes
 	imports         room // under way
 	downloads       room // exports that clients still read
+	listeners       room // requests that follow the changes, by session
+
+	feed         *feed
+	commentEvery time.Duration // commentEvery
 
 	allow map[string][]string // the methods of each pattern
 
@@ -117,6 +123,8 @@ type Server struct {
 	metrics *metrics // nil if there are none
 
 	draining atomic.Bool
+	drained  context.Context // ends when draining begins
+	drain    context.CancelFunc
 	ready    shared[readiness]
 	examined shared[[]store.Finding] // the set-up, for GET /doctor
 }
@@ -148,6 +156,7 @@ const (
 	reads  = store.ScopeRead
 	writes = store.ScopeWrite
 	users  = store.ScopeUsers
+	follow = store.ScopeChanges
 	audit  = store.ScopeAudit
 	doctor = store.ScopeDoctor
 
@@ -177,7 +186,7 @@ func (s *Server) routes() []route {
 		{"POST", "/users", admins, users, nil, serve(s, 201, s.createUser)},
 		{"GET", "/users/:id", admins, users, nil, serve(s, 200, s.getUser)},
 		{"PATCH", "/users/:id", admins, users, nil, serve(s, 200, s.patchUser)},
-		{"DELETE", "/users/:id", admins, users, nil, serve(s, 204, s.deleteUser)},
+		{"DELETE", "/users/:id", admins, users, []string{"erase"}, serve(s, 204, s.deleteUser)},
 		{"DELETE", "/users/:id/sessions", admins, users, nil, serve(s, 204, s.deleteUserSessions)},
 
 		{"GET", "/keys", viewers, noKey, pageQuery(), serve(s, 200, s.listKeys)},
@@ -195,6 +204,7 @@ func (s *Server) routes() []route {
 		{"GET", "/clientes", viewers, reads, listQuery(), serve(s, 200, s.listClientes)},
 		{"POST", "/clientes", editors, writes, nil, serve(s, 201, s.createCliente)},
 		{"POST", "/clientes/import", editors, writes, importQuery(), s.importClientes},
+		{"GET", "/clientes/changes", viewers, follow, changesQuery(), s.changes()},
 		{"GET", "/clientes/export", viewers, reads, selectionQuery(), s.exportClientes},
 		{"GET", "/clientes/:id", viewers, reads, nil, serve(s, 200, s.getCliente)},
 		{"PUT", "/clientes/:id", editors, writes, nil, serve(s, 200, s.replaceCliente)},
@@ -203,6 +213,8 @@ func (s *Server) routes() []route {
 		{"GET", "/clientes/:id/history", viewers, reads, pageQuery(),
 			serve(s, 200, s.clienteHistory)},
 		{"POST", "/clientes/:id/restore", editors, writes, nil, serve(s, 200, s.restoreCliente)},
+		{"POST", "/clientes/:id/erase", admins, writes, nil, serve(s, 204, s.eraseCliente)},
+		{"GET", "/clientes/:id/everything", admins, reads, nil, s.everything},
 
 		{"GET", "/healthz", anybody, noKey, nil, serve(s, 200, s.healthz)},
 		{"GET", "/readyz", anybody, noKey, nil, serve(s, 200, s.readyz)},
@@ -244,9 +256,15 @@ func New(cfg Config) (*Server, error) {
 		downloads: room{
 			size: maxDownloads, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
 		},
+		listeners: room{
+			size: maxListeners, share: listenersOfOne,
+			full: errTooManyListeners, used: errOwnListeners,
+		},
+		feed: newFeed(cfg.Store, cfg.Now, cfg.Log), commentEvery: commentEvery,
 		headers: headersOf(cfg.PublicURL),
 		allow:   make(map[string][]string),
 	}
+	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.metrics, err = newMetrics(s, cfg.Metrics); err != nil {
 		return nil, err
 	}
@@ -402,7 +420,9 @@ func tutorialPath(path string) (canonical string, ok bool) {
 }
 
 // Drain announces that this server is about to stop. From now on /readyz answers 503, and every
-// answer asks its client to open its next connection elsewhere.
+// answer asks its client to open its next connection elsewhere. Streams of changes end, and nobody
+// waits for changes any more.
 func (s *Server) Drain() {
 	s.draining.Store(true)
+	s.drain()
 }

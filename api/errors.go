@@ -39,6 +39,8 @@ var (
 	errHalfCopied           = errors.New("a copy into the database is not finished")
 	errTooManyBodies        = errors.New("too many large bodies are on their way")
 	errOwnTransfer          = errors.New("another import or export of the user is under way")
+	errTooManyListeners     = errors.New("too many requests follow the changes")
+	errOwnListeners         = errors.New("too many requests of the session follow the changes")
 	errDraining             = errors.New("the server is stopping")
 )
 
@@ -230,6 +232,13 @@ var replies = []struct {
 		"One import and one export of yours may be under way; wait until the other one is done.")},
 	{is(errTooManyTransfers), fixed(503, "overloaded",
 		"Too many imports or exports at once; try again when one of them is done.")},
+	{is(errOwnListeners), fixed(429, "too_many_attempts",
+		"Ten requests of this session follow the changes already; end one of them.")},
+	{is(errTooManyListeners), fixed(503, "overloaded",
+		"Too many requests follow the changes; try again when one of them has ended.")},
+	{is(store.ErrUnknownPosition), fixed(400, "invalid_parameter",
+		"The cursor in \"since\" is of another database, or of a state that an older one has "+
+			"replaced; begin again with since=0 and an empty copy.")},
 	{is(errNoRoom), fixed(503, "overloaded",
 		"There is no room for the file now; try again later.")},
 	{is(errDraining), fixed(503, "overloaded", "The server is stopping.")},

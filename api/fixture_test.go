@@ -142,6 +142,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	authtest.Must(t, err)
 	listening.Config.Handler = f.server
 	listening.Config.ConnContext = ConnContext
+	listening.Config.WriteTimeout = time.Minute // or a deadline of one answer is one of the next
 	listening.Config.DisableGeneralOptionsHandler = true
 	listening.Start()
 	f.url = listening.URL

@@ -224,8 +224,8 @@ func isOurFault(err error) bool {
 // find.
 func expected(err error) bool {
 	for _, defence := range []error{
-		store.ErrOverloaded, auth.ErrOverloaded, errTooManyBodies, errTooManyTransfers, errDraining,
-		context.Canceled,
+		store.ErrOverloaded, auth.ErrOverloaded, errTooManyBodies, errTooManyTransfers,
+		errTooManyListeners, errDraining, context.Canceled,
 	} {
 		if errors.Is(err, defence) {
 			return true

@@ -38,7 +38,7 @@ var loadDocument = sync.OnceValues(func() (*openapi3.T, error) {
 		return nil, err
 	}
 	// To the validator, a file is one text.
-	for _, f := range []wire.Format{wire.CSV, wire.NDJSON} {
+	for _, f := range []wire.Format{wire.CSV, wire.NDJSON, mediaEvents} {
 		openapi3filter.RegisterBodyDecoder(string(f), openapi3filter.PlainBodyDecoder)
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(b)

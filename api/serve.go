@@ -229,6 +229,17 @@ func (r *request) query(name string) (value string, given bool) {
 	return store.Trim(values[0]), true
 }
 
+// boolQuery reads a query parameter that is true or false, false if it is not given.
+func (r *request) boolQuery(name string) (bool, error) {
+	switch text, given := r.query(name); {
+	case !given || text == "false":
+		return false, nil
+	case text == "true":
+		return true, nil
+	}
+	return false, invalidParameter("The parameter %q is true or false.", name)
+}
+
 // lostPlus refuses a query parameter with a space where only a + can have been.
 func lostPlus(name string) error {
 	return invalidParameter("The parameter %q has a space where a + may have been "+

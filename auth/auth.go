@@ -76,6 +76,7 @@ type Store interface {
 	store.Mails
 	store.Networks
 	store.Audit
+	store.Erasing
 	clock
 	Stats() store.Stats
 }
@@ -137,6 +138,7 @@ type Auth struct {
 	guard    *guard
 	links    *links
 	clocks   *clockWatch
+	eraser   *eraser
 	metrics  *metrics
 }
 
@@ -146,6 +148,9 @@ type Caller struct {
 	Role      store.Role
 	SessionID string
 	TokenID   string // the jti, for logs; "" for a key
+
+	// Expires is when the token stops being accepted. What goes on for long ends then.
+	Expires time.Time
 
 	// AuthTime is when the session's login was made, by the clock of the store. It is the zero time
 	// if the token does not say, and for a key.
@@ -193,6 +198,7 @@ func New(cfg Config) (*Auth, error) {
 		},
 		links:   &links{users: cfg.Store, keys: keys, accounts: accounts},
 		clocks:  newClockWatch(cfg),
+		eraser:  newEraser(cfg),
 		metrics: m,
 	}
 	if err := m.observe(a); err != nil {
@@ -214,10 +220,12 @@ func newKeyring(cfg Config) (*token.Keyring, error) {
 }
 
 // Run works in the background until ctx ends. It learns which sessions other processes end, keeps
-// the events that wait to be kept, and removes rows that nothing can need any more.
+// the events that wait to be kept, removes rows that nothing can need any more, and finishes what
+// was erased.
 func (a *Auth) Run(ctx context.Context) {
 	var others sync.WaitGroup
 	others.Go(func() { newCleaner(a.cfg).run(ctx) })
+	others.Go(func() { a.eraser.run(ctx) })
 	others.Go(func() { a.audit.run(ctx) })
 	others.Go(func() { a.clocks.run(ctx) })
 	others.Go(func() { a.uses.run(ctx) })
@@ -247,7 +255,8 @@ func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, er
 	}
 	return Caller{
 		UserID: t.UserID, Role: t.Role, SessionID: t.SessionID, TokenID: t.TokenID,
-		AuthTime: t.AuthTime, MFA: t.MFA, LacksMFA: a.mustHaveMFA(t.Role) && !t.MFA,
+		Expires: t.Expires, AuthTime: t.AuthTime,
+		MFA: t.MFA, LacksMFA: a.mustHaveMFA(t.Role) && !t.MFA,
 	}, nil
 }
 

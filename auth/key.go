@@ -245,7 +245,9 @@ func (a *Auth) authenticateKey(ctx context.Context, text string) (Caller, error)
 		return Caller{}, err
 	}
 	a.uses.note(k, now)
-	return k.caller, nil
+	c := k.caller
+	c.Expires = a.cfg.Now().Add(k.expires.Sub(now)) // by the clock that tokens expire by
+	return c, nil
 }
 
 // findKey returns a key that this process has not seen yet. The row that it reads may be that of a
@@ -321,10 +323,10 @@ func (n *keyUses) note(k *knownKey, now time.Time) {
 
 // run keeps what is noted until ctx ends, and then the last of it.
 func (n *keyUses) run(ctx context.Context) {
-	out := outage{
-		log: n.log, level: slog.LevelWarn,
-		fails: "cannot note when keys were last used",
-		well:  "noting again when keys were last used",
+	out := Outage{
+		Log: n.log, Level: slog.LevelWarn,
+		Fails: "cannot note when keys were last used",
+		Well:  "noting again when keys were last used",
 	}
 	for {
 		select {
@@ -333,7 +335,7 @@ func (n *keyUses) run(ctx context.Context) {
 			}
 			return
 		case use := <-n.waiting:
-			out.note(use.at, n.keep(ctx, use))
+			out.Note(use.at, n.keep(ctx, use))
 		}
 	}
 }

@@ -92,15 +92,15 @@ func (m *mailer) run(ctx context.Context, grace time.Duration) {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cut) })()
 	tick := time.NewTicker(lookForMail)
 	defer tick.Stop()
-	out := outage{
-		log: m.log, level: slog.LevelWarn,
-		fails: "cannot look for mail to send; trying again every second",
-		well:  "looking for mail to send again",
+	out := Outage{
+		Log: m.log, Level: slog.LevelWarn,
+		Fails: "cannot look for mail to send; trying again every second",
+		Well:  "looking for mail to send again",
 	}
 	for ctx.Err() == nil {
 		mails, err := m.store.ClaimMails(ctx, mailLease, mailsAtOnce)
 		if ctx.Err() == nil {
-			out.note(m.store.Now(), err)
+			out.Note(m.store.Now(), err)
 		}
 		var all sync.WaitGroup
 		for _, one := range mails {

@@ -74,7 +74,7 @@ func Tables() []Table {
 			texts("kind", "address", "detail"),
 			times("created_at", "next_try"))},
 		{Name: "audit", Key: 1, IDs: true, Columns: slices.Concat(
-			integers("id", "user_id", "actor_id", "count"),
+			integers("id", "user_id", "actor_id", "cliente_id", "count"),
 			texts("kind", "ip", "user_agent", "request_id", "detail", "key"),
 			times("window_at", "at", "last_at"))},
 		{Name: "clientes", Key: 1, IDs: true, Columns: slices.Concat(
@@ -86,6 +86,7 @@ func Tables() []Table {
 			integers("cliente_id", "version", "user_id", "seq"),
 			texts("action", "user_name"),
 			booleans("restored"),
+			integers("erased"),
 			texts(TextNames()...),
 			times("at", "created_at", "updated_at"))},
 		{Name: "idempotency_keys", Key: 2, Columns: slices.Concat(
@@ -93,6 +94,13 @@ func Tables() []Table {
 			texts("key", "fingerprint"),
 			integers("cliente_id"),
 			times("used_at"))},
+		{Name: "erasures", Key: 1, Columns: slices.Concat(
+			integers("cliente_id", "version"),
+			times("at"))},
+		{Name: "erased_users", Key: 1, Columns: slices.Concat(
+			integers("user_id"),
+			times("at"),
+			timesOrNull("checked_at"))},
 	}
 }
 

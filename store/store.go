@@ -33,6 +33,7 @@ type Store interface {
 	Networks
 	Audit
 	Clientes
+	Erasing
 	Feed
 	Copying
 	Restoring

@@ -113,7 +113,7 @@ type Access struct {
 	AuthTime  time.Time // when the session's login was made, the zero time if it does not say
 	MFA       bool      // whether the session has used a second factor
 
-	expires   time.Time // exp and the leeway
+	Expires   time.Time // exp and the leeway: when it is refused
 	notBefore time.Time // iat and nbf, each less its leeway: the later of them
 }
 
@@ -135,7 +135,7 @@ func (i *Issuer) Verify(token string) (Access, error) {
 		i.cache.Put(token, a)
 	}
 	switch now := i.cfg.Now(); {
-	case !now.Before(a.expires):
+	case !now.Before(a.Expires):
 		return a, ErrExpired
 	case now.Before(a.notBefore):
 		return a, errNotYet()
@@ -170,7 +170,7 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 	a := Access{
 		MFA:    slices.Contains(c.AMR, "mfa"),
 		UserID: c.ID, Role: c.Role, SessionID: c.SessionID, Session: session, TokenID: c.TokenID,
-		expires:   time.Unix(c.Expires, 0).Add(Leeway),
+		Expires:   time.Unix(c.Expires, 0).Add(Leeway),
 		notBefore: time.Unix(c.IssuedAt, 0).Add(-IssuedLeeway),
 	}
 	if c.AuthTime != 0 {

@@ -231,7 +231,7 @@ func FuzzVerify(f *testing.F) {
 		switch {
 		case err == nil:
 			whole := a.UserID >= 1 && a.Role.Valid() && len(a.SessionID) == 22
-			if !whole || !a.expires.After(noon) {
+			if !whole || !a.Expires.After(noon) {
 				t.Errorf("%q is taken for %+v", token, a)
 			}
 		case !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrExpired):

@@ -129,6 +129,7 @@ func (p *program) root() *cobra.Command {
 		p.keyCommand(),
 		p.importCommand(),
 		p.exportCommand(),
+		p.changesCommand(),
 		p.copyCommand(),
 		p.backupCommand(),
 		p.restoreCommand(),

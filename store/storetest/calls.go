@@ -117,6 +117,21 @@ func clienteCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 			_, err := st.RestoreCliente(ctx, by, id, 1, func(store.Cliente) error { return nil })
 			return err
 		},
+		"EraseCliente": func(ctx context.Context) error {
+			return st.EraseCliente(ctx, by, id, anyway)
+		},
+		"Erasure": func(ctx context.Context) error {
+			_, err := st.Erasure(ctx, id)
+			return err
+		},
+		"EraseUser": func(ctx context.Context) error {
+			_, err := st.EraseUser(ctx, on.User.ID)
+			return err
+		},
+		"EraseAgain": func(ctx context.Context) error {
+			_, err := st.EraseAgain(ctx, 10)
+			return err
+		},
 		"ClienteHistory": func(ctx context.Context) error {
 			_, err := st.ClienteHistory(ctx, id, 0, 10)
 			return err

@@ -73,6 +73,7 @@ func contract() []group {
 		{"clientes", clienteChecks()},
 		{"selections", selectionChecks()},
 		{"histories", historyChecks()},
+		{"erasures", erasureChecks()},
 		{"feeds", feedChecks()},
 		{"writes together", writesTogetherChecks()},
 		{"idempotency", idempotencyChecks()},
