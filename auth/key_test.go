@@ -86,7 +86,11 @@ func TestWhatNoKeyIs(t *testing.T) {
 	wantError(t, "unknown", p.verdict(t, unknown), ErrTokenInvalid)
 
 	k := p.key(t, "ana")
-	must(t, p.verdict(t, k.Text))
+	who, err := p.Authenticate(t.Context(), k.Text)
+	must(t, err)
+	if left := who.Expires.Sub(c.Now()); left > KeyLasts || left < KeyLasts-time.Minute {
+		t.Errorf("it expires in %v", left)
+	}
 	c.Advance(KeyLasts)
 	wantError(t, "at its end", p.verdict(t, k.Text), ErrTokenExpired)
 	wantError(t, "at its end, elsewhere", start(t, e, url, atClock(c)).verdict(t, k.Text),
