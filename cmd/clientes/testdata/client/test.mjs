@@ -1511,14 +1511,10 @@ scene("who follows passively does not use the session", async () => {
   const since = await feedEnd(api);
   const following = api.follow(since, "never", { passive: true });
   await until(() => streams.length === 1);
-  await there(() => (world.clock.wall = world.clock.monotonic = 295_000)); // of 300 s
-  try {
-    streams[0].res.destroy();
-    assert.equal(typeof (await following), "string");
-    assert.equal(count("/refresh"), 0);
-  } finally {
-    await there(() => (world.clock.wall = world.clock.monotonic = 0));
-  }
+  await there(() => void (world.clock.wall += 295_000)); // of 300 s
+  streams[0].res.destroy();
+  assert.equal(typeof (await following), "string");
+  assert.equal(count("/refresh"), 0);
 });
 
 scene("where streams cannot be read, requests wait for changes", async () => {
