@@ -68,6 +68,7 @@ type Config struct {
 type Store interface {
 	store.Clientes
 	store.Feed
+	store.Erasing
 	Now() time.Time
 	Ready(ctx context.Context) error
 	Identity(ctx context.Context) (store.Identity, error)
@@ -133,6 +134,7 @@ type route struct {
 	method string
 	path   string
 	may    access
+	scope  store.Scope // that a key needs
 	query  []string
 	answer gin.HandlerFunc
 }
@@ -149,54 +151,74 @@ const (
 	admins            = access(store.Admin)
 )
 
+// The scopes that keys need, which may do nothing else: see noKey.
+const (
+	reads  = store.ScopeRead
+	writes = store.ScopeWrite
+	users  = store.ScopeUsers
+	follow = store.ScopeChanges
+	audit  = store.ScopeAudit
+	doctor = store.ScopeDoctor
+
+	// noKey is for what is a person's (password, sessions, keys), and for what needs no token.
+	noKey store.Scope = ""
+)
+
 func (s *Server) routes() []route {
 	return []route{
-		{"GET", "/", anybody, nil, serve(s, 200, s.home)},
-		{"POST", "/login", anybody, nil, s.postLogin()},
-		{"POST", "/refresh", anybody, nil, serve(s, 200, s.refresh)},
-		{"POST", "/logout", anybody, nil, serve(s, 200, s.logout)},
+		{"GET", "/", anybody, noKey, nil, serve(s, 200, s.home)},
+		{"POST", "/login", anybody, noKey, nil, s.postLogin()},
+		{"POST", "/refresh", anybody, noKey, nil, serve(s, 200, s.refresh)},
+		{"POST", "/logout", anybody, noKey, nil, serve(s, 200, s.logout)},
 
-		{"GET", "/sessions", unfinished, nil, serve(s, 200, s.listSessions)},
-		{"DELETE", "/sessions/:id", unfinished, nil, serve(s, 204, s.deleteSession)},
+		{"GET", "/sessions", unfinished, noKey, nil, serve(s, 200, s.listSessions)},
+		{"DELETE", "/sessions/:id", unfinished, noKey, nil, serve(s, 204, s.deleteSession)},
 
-		{"POST", "/signup", anybody, nil, serve(s, 201, s.signup)},
-		{"GET", "/me", unfinished, nil, serve(s, 200, s.getMe)},
-		{"PATCH", "/me", unfinished, nil, serve(s, 200, s.patchMe)},
-		{"POST", "/email/confirm", anybody, nil, serve(s, 204, s.confirmEmail)},
-		{"POST", "/password", viewers, nil, serve(s, 204, s.changePassword)},
-		{"POST", "/password/forgot", anybody, nil, serve(s, 202, s.forgotPassword)},
-		{"POST", "/password/reset", anybody, nil, serve(s, 200, s.resetPassword)},
+		{"POST", "/signup", anybody, noKey, nil, serve(s, 201, s.signup)},
+		{"GET", "/me", unfinished, noKey, nil, serve(s, 200, s.getMe)},
+		{"PATCH", "/me", unfinished, noKey, nil, serve(s, 200, s.patchMe)},
+		{"POST", "/email/confirm", anybody, noKey, nil, serve(s, 204, s.confirmEmail)},
+		{"POST", "/password", viewers, noKey, nil, serve(s, 204, s.changePassword)},
+		{"POST", "/password/forgot", anybody, noKey, nil, serve(s, 202, s.forgotPassword)},
+		{"POST", "/password/reset", anybody, noKey, nil, serve(s, 200, s.resetPassword)},
 
-		{"GET", "/users", admins, usersQuery(), serve(s, 200, s.listUsers)},
-		{"POST", "/users", admins, nil, serve(s, 201, s.createUser)},
-		{"GET", "/users/:id", admins, nil, serve(s, 200, s.getUser)},
-		{"PATCH", "/users/:id", admins, nil, serve(s, 200, s.patchUser)},
-		{"DELETE", "/users/:id", admins, nil, serve(s, 204, s.deleteUser)},
-		{"DELETE", "/users/:id/sessions", admins, nil, serve(s, 204, s.deleteUserSessions)},
+		{"GET", "/users", admins, users, usersQuery(), serve(s, 200, s.listUsers)},
+		{"POST", "/users", admins, users, nil, serve(s, 201, s.createUser)},
+		{"GET", "/users/:id", admins, users, nil, serve(s, 200, s.getUser)},
+		{"PATCH", "/users/:id", admins, users, nil, serve(s, 200, s.patchUser)},
+		{"DELETE", "/users/:id", admins, users, []string{"erase"}, serve(s, 204, s.deleteUser)},
+		{"DELETE", "/users/:id/sessions", admins, users, nil, serve(s, 204, s.deleteUserSessions)},
 
-		{"POST", "/me/mfa", unfinished, nil, serve(s, 200, s.beginMFA)},
-		{"POST", "/me/mfa/confirm", unfinished, nil, serve(s, 200, s.confirmMFA)},
-		{"DELETE", "/me/mfa", unfinished, nil, serve(s, 204, s.endMFA)},
-		{"POST", "/me/mfa/recovery", viewers, nil, serve(s, 200, s.renewRecovery)},
-		{"DELETE", "/me/devices", viewers, nil, serve(s, 204, s.cancelDevices)},
-		{"DELETE", "/users/:id/mfa", admins, nil, serve(s, 204, s.dropMFA)},
-		{"GET", "/audit", admins, auditQuery(), serve(s, 200, s.listEvents)},
+		{"GET", "/keys", viewers, noKey, pageQuery(), serve(s, 200, s.listKeys)},
+		{"POST", "/keys", viewers, noKey, nil, serve(s, 201, s.createKey)},
+		{"DELETE", "/keys/:id", viewers, noKey, nil, serve(s, 204, s.deleteKey)},
 
-		{"GET", "/clientes", viewers, listQuery(), serve(s, 200, s.listClientes)},
-		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
-		{"POST", "/clientes/import", editors, importQuery(), s.importClientes},
-		{"GET", "/clientes/changes", viewers, changesQuery(), s.changes()},
-		{"GET", "/clientes/export", viewers, selectionQuery(), s.exportClientes},
-		{"GET", "/clientes/:id", viewers, nil, serve(s, 200, s.getCliente)},
-		{"PUT", "/clientes/:id", editors, nil, serve(s, 200, s.replaceCliente)},
-		{"PATCH", "/clientes/:id", editors, nil, serve(s, 200, s.patchCliente)},
-		{"DELETE", "/clientes/:id", editors, nil, serve(s, 204, s.deleteCliente)},
-		{"GET", "/clientes/:id/history", viewers, pageQuery(), serve(s, 200, s.clienteHistory)},
-		{"POST", "/clientes/:id/restore", editors, nil, serve(s, 200, s.restoreCliente)},
+		{"POST", "/me/mfa", unfinished, noKey, nil, serve(s, 200, s.beginMFA)},
+		{"POST", "/me/mfa/confirm", unfinished, noKey, nil, serve(s, 200, s.confirmMFA)},
+		{"DELETE", "/me/mfa", unfinished, noKey, nil, serve(s, 204, s.endMFA)},
+		{"POST", "/me/mfa/recovery", viewers, noKey, nil, serve(s, 200, s.renewRecovery)},
+		{"DELETE", "/me/devices", viewers, noKey, nil, serve(s, 204, s.cancelDevices)},
+		{"DELETE", "/users/:id/mfa", admins, users, nil, serve(s, 204, s.dropMFA)},
+		{"GET", "/audit", admins, audit, auditQuery(), serve(s, 200, s.listEvents)},
 
-		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
-		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
-		{"GET", "/doctor", admins, nil, serve(s, 200, s.doctor)},
+		{"GET", "/clientes", viewers, reads, listQuery(), serve(s, 200, s.listClientes)},
+		{"POST", "/clientes", editors, writes, nil, serve(s, 201, s.createCliente)},
+		{"POST", "/clientes/import", editors, writes, importQuery(), s.importClientes},
+		{"GET", "/clientes/changes", viewers, follow, changesQuery(), s.changes()},
+		{"GET", "/clientes/export", viewers, reads, selectionQuery(), s.exportClientes},
+		{"GET", "/clientes/:id", viewers, reads, nil, serve(s, 200, s.getCliente)},
+		{"PUT", "/clientes/:id", editors, writes, nil, serve(s, 200, s.replaceCliente)},
+		{"PATCH", "/clientes/:id", editors, writes, nil, serve(s, 200, s.patchCliente)},
+		{"DELETE", "/clientes/:id", editors, writes, nil, serve(s, 204, s.deleteCliente)},
+		{"GET", "/clientes/:id/history", viewers, reads, pageQuery(),
+			serve(s, 200, s.clienteHistory)},
+		{"POST", "/clientes/:id/restore", editors, writes, nil, serve(s, 200, s.restoreCliente)},
+		{"POST", "/clientes/:id/erase", admins, writes, nil, serve(s, 204, s.eraseCliente)},
+		{"GET", "/clientes/:id/everything", admins, reads, nil, s.everything},
+
+		{"GET", "/healthz", anybody, noKey, nil, serve(s, 200, s.healthz)},
+		{"GET", "/readyz", anybody, noKey, nil, serve(s, 200, s.readyz)},
+		{"GET", "/doctor", admins, doctor, nil, serve(s, 200, s.doctor)},
 	}
 }
 
@@ -248,7 +270,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	routes := s.routes()
 	for _, p := range published {
-		routes = append(routes, route{"GET", p.path, anybody, nil, gin.WrapH(p)})
+		routes = append(routes, route{"GET", p.path, anybody, noKey, nil, gin.WrapH(p)})
 	}
 	if cfg.Console {
 		pages, err := s.consoleRoutes()
@@ -290,7 +312,7 @@ func (s *Server) mount(routes []route) {
 	e.NoMethod(func(c *gin.Context) { s.fail(c, methodNotAllowed(c.Request.Method)) })
 	for _, r := range routes {
 		for _, method := range withHead(r.method) {
-			e.Handle(method, r.path, s.verifyJWT(r.may), s.checkQuery(r.query), r.answer)
+			e.Handle(method, r.path, s.verifyJWT(r.may, r.scope), s.checkQuery(r.query), r.answer)
 			allow[r.path] = append(allow[r.path], method)
 		}
 	}

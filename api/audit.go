@@ -13,8 +13,9 @@ import (
 type eventView struct {
 	ID        int64           `json:"id"`
 	Event     store.EventKind `json:"event"`
-	UserID    *int64          `json:"user_id"`  // of the account; null if it is nobody's
-	ActorID   *int64          `json:"actor_id"` // null for a stranger and the command line
+	UserID    *int64          `json:"user_id"`    // of the account; null if it is nobody's
+	ActorID   *int64          `json:"actor_id"`   // null for a stranger and the command line
+	ClienteID *int64          `json:"cliente_id"` // null if it is about no customer
 	IP        string          `json:"ip"`
 	UserAgent string          `json:"user_agent"`
 	RequestID string          `json:"request_id"`
@@ -27,7 +28,8 @@ type eventView struct {
 func viewEvent(e store.Event) eventView {
 	return eventView{
 		ID: e.ID, Event: e.Kind, UserID: idOrNull(e.UserID), ActorID: idOrNull(e.ActorID),
-		IP: e.IP, UserAgent: e.UserAgent, RequestID: e.RequestID, Detail: e.Detail,
+		ClienteID: idOrNull(e.ClienteID),
+		IP:        e.IP, UserAgent: e.UserAgent, RequestID: e.RequestID, Detail: e.Detail,
 		Count: e.Count, At: wire.Instant(e.At), LastAt: wire.Instant(e.LastAt),
 	}
 }

@@ -102,6 +102,18 @@ func (in *writeInput) allows(c store.Cliente, required bool) error {
 	return nil
 }
 
+// allowsAbsent is allows for a record that may have been deleted. It has no version then, so no
+// If-Match names it, and none is required (RFC 9110 section 13.1.1).
+func (in *writeInput) allowsAbsent(c store.Cliente, required bool) error {
+	switch {
+	case c.Version != 0:
+		return in.allows(c, required)
+	case in.ifMatch != nil:
+		return errVersionMismatch
+	}
+	return nil
+}
+
 // errNoneMatch refuses to write over a record that must not be there, or not at this version (RFC
 // 9110 section 13.1.2).
 var errNoneMatch = &requestError{errVersionMismatch,
@@ -190,19 +202,8 @@ func (in *restoreInput) decode(r *request) error {
 	return fault
 }
 
-// restoreCliente takes If-Match as any change of a record does. A record that was deleted has no
-// version, so no If-Match names it, and none is required (RFC 9110 section 13.1.1).
 func (s *Server) restoreCliente(ctx context.Context, in restoreInput) (clienteView, error) {
-	check := func(c store.Cliente) error {
-		deleted := c.Version == 0
-		switch {
-		case !deleted:
-			return in.allows(c, s.cfg.RequireIfMatch)
-		case in.ifMatch != nil:
-			return errVersionMismatch
-		}
-		return nil
-	}
+	check := func(c store.Cliente) error { return in.allowsAbsent(c, s.cfg.RequireIfMatch) }
 	c, err := s.cfg.Store.RestoreCliente(ctx, in.by, in.id, in.version, check)
 	return clienteView(c), err
 }

@@ -48,9 +48,9 @@ func (s *Server) exportClientes(c *gin.Context) {
 		s.fail(c, errNotAcceptable)
 		return
 	}
-	to := &download{
-		to: c.Writer, connection: http.NewResponseController(c.Writer), format: f,
-		pace: newPace(s.cfg.Now),
+	to := s.download(c, string(f), "clientes.ndjson")
+	if f == wire.CSV {
+		to.media, to.name = to.media+"; charset=utf-8; header=present", "clientes.csv"
 	}
 	if c.Request.Method == http.MethodHead {
 		to.begin()
@@ -73,11 +73,16 @@ func (s *Server) exportClientes(c *gin.Context) {
 		resetAtClose(c.Request)
 		_ = to.connection.SetWriteDeadline(s.cfg.Now()) // a slow client must not delay the end
 	})()
-	rows, err := s.export(ctx, in.selection, to, caller)
+	rows, err := s.export(ctx, in.selection, f, to, caller)
 	if to.begun {
 		s.cfg.Auth.RecordTransfer(auth.WithOrigin(ctx, s.origin(c)), store.EventExport, caller,
 			auth.Transfer{Format: string(f), Rows: rows, Whole: err == nil})
 	}
+	s.endDownload(c, to, err)
+}
+
+// endDownload answers with an error if nothing was sent, or else cuts the connection.
+func (s *Server) endDownload(c *gin.Context, to *download, err error) {
 	switch {
 	case err == nil:
 	case to.begun:
@@ -100,7 +105,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 // export sends an export while it is read, and returns how many rows were read. The caller has
 // acquired one of s.exports, which is free again when all is read.
 func (s *Server) export(
-	ctx context.Context, sel store.Selection, to *download, caller auth.Caller,
+	ctx context.Context, sel store.Selection, f wire.Format, to *download, caller auth.Caller,
 ) (rows int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxDownload)
 	defer cancel()
@@ -110,7 +115,7 @@ func (s *Server) export(
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer s.exports.Release(1)
-		pipe.End(s.readExport(ctx, sel, to.format, pipe, &rows))
+		pipe.End(s.readExport(ctx, sel, f, pipe, &rows))
 	})
 	err = s.send(ctx, pipe, to, caller)
 	if err != nil && errors.Is(context.Cause(ctx), auth.ErrTokenRevoked) {
@@ -168,26 +173,30 @@ func (s *Server) send(ctx context.Context, pipe *wire.Pipe, to *download,
 	}
 }
 
-// download is the answer with an export. It may take long, but it may not stall.
+// download is an answer that is sent part by part. It may take long, but it may not stall.
 type download struct {
-	ctx        context.Context // of the export; ends with the caller's session
+	ctx        context.Context // ends with the caller's session
 	to         http.ResponseWriter
 	connection *http.ResponseController
 	pace       pace
-	format     wire.Format
+	media      string // its type
+	name       string // of the file that a browser makes of it
 	begun      bool
 	err        error // of writing to the client
+}
+
+func (s *Server) download(c *gin.Context, media, name string) *download {
+	return &download{
+		to: c.Writer, connection: http.NewResponseController(c.Writer), media: media, name: name,
+		pace: newPace(s.cfg.Now),
+	}
 }
 
 // begin sends the status and the headers.
 func (d *download) begin() {
 	d.begun = true
-	media, name := string(d.format), "clientes.ndjson"
-	if d.format == wire.CSV {
-		media, name = media+"; charset=utf-8; header=present", "clientes.csv"
-	}
-	d.to.Header().Set("Content-Type", media)
-	d.to.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	d.to.Header().Set("Content-Type", d.media)
+	d.to.Header().Set("Content-Disposition", `attachment; filename="`+d.name+`"`)
 	d.to.WriteHeader(http.StatusOK)
 }
 

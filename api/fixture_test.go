@@ -179,6 +179,7 @@ func (f *fixture) checkLog() {
 	log := f.log.String()
 	for what, secret := range map[string]string{
 		"secret": testSecret, "password": testPassword, "hash": "$argon2id$", "token": "eyJhbGciOi",
+		"key": "clk_",
 	} {
 		if strings.Contains(log, secret) {
 			f.t.Errorf("the log has a %s in it:\n%s", what, log)

@@ -56,12 +56,8 @@ func (in *importInput) decode(r *request) (err error) {
 	if in.how, err = importReading(r.Header); err != nil {
 		return err
 	}
-	switch dry, given := r.query("dry_run"); {
-	case !given || dry == "false":
-	case dry == "true":
-		in.dryRun = true
-	default:
-		return invalidParameter("The parameter %q is true or false.", "dry_run")
+	if in.dryRun, err = r.boolQuery("dry_run"); err != nil {
+		return err
 	}
 	text, given := r.query("columns")
 	switch {

@@ -588,7 +588,7 @@ func TestDeadlinesOfTransfers(t *testing.T) {
 	}
 	down := &download{
 		ctx: t.Context(), to: conn, connection: http.NewResponseController(conn),
-		pace: newPace(c.Now), format: wire.CSV,
+		pace: newPace(c.Now), media: string(wire.CSV),
 	}
 	for passed := time.Duration(0); passed < maxUpload+2*stall; passed += 10 * time.Second {
 		_, err := up.Read(make([]byte, 1))

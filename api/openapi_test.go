@@ -598,6 +598,9 @@ func TestAccessAndParametersAgree(t *testing.T) {
 		if role != string(r.may) {
 			t.Errorf("%s is for %s, by the document for %v", name, r.may, role)
 		}
+		if scope := cmp.Or(op.Extensions["x-scope"], any("")); scope != string(r.scope) {
+			t.Errorf("%s takes keys with the scope %q, by the document %v", name, r.scope, scope)
+		}
 		open := op.Security != nil && !mustAuthenticate(*op.Security)
 		if open != (r.may == anybody) {
 			t.Errorf("%s is for %s, by the document's security it needs no token: %t", name, r.may,

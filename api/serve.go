@@ -152,7 +152,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 		}
 	case http.StatusForbidden:
 		if errors.Is(err, errForbidden) { // RFC 6750 section 3.1
-			h.Set("WWW-Authenticate", `Bearer realm="clientes", error="insufficient_scope"`)
+			h.Set("WWW-Authenticate", scopeChallenge(err))
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", retryAfter(err))
@@ -227,6 +227,17 @@ func (r *request) query(name string) (value string, given bool) {
 		return "", false
 	}
 	return store.Trim(values[0]), true
+}
+
+// boolQuery reads a query parameter that is true or false, false if it is not given.
+func (r *request) boolQuery(name string) (bool, error) {
+	switch text, given := r.query(name); {
+	case !given || text == "false":
+		return false, nil
+	case text == "true":
+		return true, nil
+	}
+	return false, invalidParameter("The parameter %q is true or false.", name)
 }
 
 // lostPlus refuses a query parameter with a space where only a + can have been.

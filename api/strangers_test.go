@@ -291,7 +291,7 @@ func TestATrickleIsDropped(t *testing.T) {
 		}
 		down := &download{
 			ctx: t.Context(), to: end, connection: connection,
-			pace: newPace(c.Now), format: wire.CSV,
+			pace: newPace(c.Now), media: string(wire.CSV),
 		}
 		for way, move := range map[string]func([]byte) (int, error){
 			"up": up.Read, "down": down.Write,

@@ -173,9 +173,25 @@ func (s *Server) patchUser(ctx context.Context, in patchUserInput) (wire.UserVie
 	return wire.ViewUser(u), err
 }
 
-func (s *Server) deleteUser(ctx context.Context, in userProofInput) (nothing, error) {
+// deleteUserInput names a user who is to be deleted, and perhaps erased.
+type deleteUserInput struct {
+	userProofInput
+	erase bool
+}
+
+func (in *deleteUserInput) decode(r *request) (err error) {
+	if in.erase, err = r.boolQuery("erase"); err != nil {
+		return err
+	}
+	return in.userProofInput.decode(r)
+}
+
+func (s *Server) deleteUser(ctx context.Context, in deleteUserInput) (nothing, error) {
 	if err := s.cfg.Auth.StepUp(ctx, in.by, in.proof); err != nil {
 		return nothing{}, err
+	}
+	if in.erase {
+		return nothing{}, s.cfg.Auth.EraseUser(ctx, in.id)
 	}
 	return nothing{}, s.cfg.Auth.DeleteUser(ctx, in.id)
 }

@@ -12,6 +12,7 @@ import (
 // Accounts makes and changes users by name, for a command line with access to the database.
 type Accounts struct {
 	users store.Users
+	keys  keyStore
 	gate  *password.Gate
 	ended func([]store.Ended) // receives the sessions that an update ended
 
@@ -24,9 +25,13 @@ type Accounts struct {
 // NewAccounts returns Accounts that keep users in that store. It hashes passwords in this process,
 // for one caller at a time: another gets [ErrOverloaded]. Servers on the same database learn by
 // themselves which sessions end.
-func NewAccounts(users store.Users) *Accounts {
+func NewAccounts(st interface {
+	store.Users
+	keyStore
+}) *Accounts {
 	return &Accounts{
-		users: users,
+		users: st,
+		keys:  st,
 		gate:  password.NewGate(password.Local{}, 1, 0),
 		ended: func([]store.Ended) {},
 		log:   slog.New(slog.DiscardHandler),

@@ -281,13 +281,16 @@ func latest(a, b time.Time) time.Time {
 // table has one row for many.
 func logEvents(log *slog.Logger, events []store.Event) {
 	for _, e := range events {
-		attrs := make([]slog.Attr, 0, 6)
+		attrs := make([]slog.Attr, 0, 7)
 		attrs = append(attrs, slog.String("event", string(e.Kind)))
 		if e.UserID != 0 {
 			attrs = append(attrs, slog.Int64("user_id", e.UserID))
 		}
 		if e.ActorID != 0 {
 			attrs = append(attrs, slog.Int64("actor_id", e.ActorID))
+		}
+		if e.ClienteID != 0 {
+			attrs = append(attrs, slog.Int64("cliente_id", e.ClienteID))
 		}
 		for _, text := range []struct{ name, value string }{
 			{"ip", e.IP}, {"request_id", e.RequestID}, {"detail", e.Detail},

@@ -57,6 +57,8 @@ type mailStore interface {
 	RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error)
 	User(ctx context.Context, id int64) (store.User, error)
 	UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error)
+	Keys(ctx context.Context, userID int64, now time.Time, after store.KeyPosition, limit int) (
+		[]store.OwnedKey, error)
 	clock
 }
 
@@ -175,6 +177,12 @@ func (m *mailer) send(ctx context.Context, one store.Mail) error {
 	case store.MailHalfLogin:
 		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")
 		return m.sendHalfLogin(ctx, one, msg)
+	case store.MailPasswordChanged:
+		keys, err := m.store.Keys(ctx, u.ID, m.store.Now(), store.KeyPosition{}, store.MaxKeys)
+		if err != nil {
+			return fmt.Errorf("look up keys: %w", err)
+		}
+		msg.Keys = keyNames(keys)
 	case store.MailNewAdmin:
 		by, names, _ := strings.Cut(one.Detail, " ")
 		if msg.By, err = m.nameOf(ctx, by); err != nil {

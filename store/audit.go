@@ -14,6 +14,7 @@ type Event struct {
 	Kind      EventKind
 	UserID    int64 // whose account it is about, 0 if nobody's; the user may be gone
 	ActorID   int64 // who did it, 0 for a stranger or the command line
+	ClienteID int64 // which customer it is about, 0 if none; the record may be gone
 	IP        string
 	UserAgent string
 	RequestID string
@@ -68,8 +69,13 @@ const (
 	EventRecoveryUsed      EventKind = "recovery_used"     // a code for a lost second factor
 	EventRecoveryRenewed   EventKind = "recovery_renewed"  // ten new recovery codes
 	EventDevicesCancelled  EventKind = "devices_cancelled" // all device tokens were cancelled
+	EventKeyCreated        EventKind = "key_created"
+	EventKeyEnded          EventKind = "key_ended" // other than with all sessions of the user
 	EventExport            EventKind = "export"
 	EventImport            EventKind = "import"
+	EventClienteErased     EventKind = "cliente_erased"
+	EventClienteDisclosed  EventKind = "cliente_disclosed" // somebody read all that is kept of it
+	EventUserErased        EventKind = "user_erased"
 	EventAllEnded          EventKind = "all_ended" // see Restoring
 )
 
@@ -83,7 +89,8 @@ func EventKinds() []EventKind {
 		EventPasswordChanged, EventPasswordForgotten, EventPasswordReset,
 		EventMFAOn, EventMFAOff, EventMFATakenAway, EventMFAMissing, EventMFAFailed,
 		EventRecoveryUsed, EventRecoveryRenewed, EventDevicesCancelled,
-		EventExport, EventImport, EventAllEnded,
+		EventKeyCreated, EventKeyEnded, EventExport, EventImport,
+		EventClienteErased, EventClienteDisclosed, EventUserErased, EventAllEnded,
 	}
 }
 
@@ -102,9 +109,10 @@ const (
 
 // EventFilter selects events. The zero EventFilter selects all.
 type EventFilter struct {
-	UserID int64     // about whom, 0 for anybody
-	Kind   EventKind // "" for any
-	Since  time.Time // LastAt is not before
+	UserID    int64     // about whom, 0 for anybody
+	ClienteID int64     // about which customer, 0 for any or none
+	Kind      EventKind // "" for any
+	Since     time.Time // LastAt is not before
 }
 
 // Audit keeps the trail of security events.

@@ -55,7 +55,8 @@ func Tables() []Table {
 			booleans("disabled", "mfa_on"),
 			times("created_at", "updated_at"))},
 		{Name: "sessions", Key: 1, Columns: slices.Concat(
-			texts("id", "ip", "user_agent", "amr"),
+			texts("id", "ip", "user_agent", "amr",
+				"key_hash", "key_name", "key_role", "key_scopes"),
 			integers("user_id", "counter", "parent"),
 			booleans("remembered"),
 			times("rotated_at", "created_at", "last_used_at", "expires_at", "token_exp"),
@@ -73,7 +74,7 @@ func Tables() []Table {
 			texts("kind", "address", "detail"),
 			times("created_at", "next_try"))},
 		{Name: "audit", Key: 1, IDs: true, Columns: slices.Concat(
-			integers("id", "user_id", "actor_id", "count"),
+			integers("id", "user_id", "actor_id", "cliente_id", "count"),
 			texts("kind", "ip", "user_agent", "request_id", "detail", "key"),
 			times("window_at", "at", "last_at"))},
 		{Name: "clientes", Key: 1, IDs: true, Columns: slices.Concat(
@@ -85,6 +86,7 @@ func Tables() []Table {
 			integers("cliente_id", "version", "user_id", "seq"),
 			texts("action", "user_name"),
 			booleans("restored"),
+			integers("erased"),
 			texts(TextNames()...),
 			times("at", "created_at", "updated_at"))},
 		{Name: "idempotency_keys", Key: 2, Columns: slices.Concat(
@@ -92,6 +94,13 @@ func Tables() []Table {
 			texts("key", "fingerprint"),
 			integers("cliente_id"),
 			times("used_at"))},
+		{Name: "erasures", Key: 1, Columns: slices.Concat(
+			integers("cliente_id", "version"),
+			times("at"))},
+		{Name: "erased_users", Key: 1, Columns: slices.Concat(
+			integers("user_id"),
+			times("at"),
+			timesOrNull("checked_at"))},
 	}
 }
 

@@ -23,9 +23,10 @@ type Feed interface {
 	// the beginning. A change whose writer is still at work comes later, and so does each one after
 	// it. Nothing is ever missed, whatever the time between two calls and whatever process answers.
 	//
-	// Records whose last change is older than the order come first, as [Created]. They are as they
-	// were when the order began. To find them takes many calls on a large database, of which some
-	// return nothing but a position and More.
+	// A change whose text was erased comes as [Erased], in its place. Records whose last change is
+	// older than the order come first, as [Created]. They are as they were when the order began. To
+	// find them takes many calls on a large database, of which some return nothing but a position
+	// and More.
 	//
 	// It returns [ErrUnknownPosition] if this database does not hold the change that the position
 	// names.
@@ -133,6 +134,11 @@ func (s FeedSource) Read(ctx context.Context, after FeedPosition, limit int) (Fe
 	p.More = len(changes) > wanted
 	changes = changes[:min(wanted, len(changes))]
 	for _, c := range changes {
+		if c.Erased {
+			// It is not left out: a follower who has the text of the one before would keep an
+			// email that another record has after the next change.
+			c.Action = Erased
+		}
 		p.Changes = append(p.Changes, c)
 		p.Next = c.Position
 	}
@@ -164,8 +170,8 @@ func (s FeedSource) readOlder(p *FeedPage, limit int) error {
 		last = found[limit-1].Record.ID
 	}
 	for _, c := range found {
-		if c.Action == Deleted {
-			continue // it was gone before the order began
+		if c.Action == Deleted || c.Erased {
+			continue // it was gone before the order began, or what it was is
 		}
 		c.Action = Created
 		p.Changes = append(p.Changes, FeedChange{c, FeedPosition{Part: part, ID: c.Record.ID}})

@@ -11,6 +11,7 @@ type Change struct {
 	User    string // the name that the user had then, "" for the command line
 	At      time.Time
 	Record  Cliente // as it stood after the change; for a delete, before it
+	Erased  bool    // the texts of Record are gone: see [Erasing]
 }
 
 // Action is what a change did.
@@ -22,5 +23,5 @@ const (
 	Updated  Action = "updated"
 	Deleted  Action = "deleted"
 	Restored Action = "restored" // the text of an earlier version, and the record if it was deleted
-	Erased   Action = "erased"   // the record is gone, and its text from all versions
+	Erased   Action = "erased"   // the record is gone, and so is the text of all its changes
 )

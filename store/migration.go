@@ -8,7 +8,7 @@ import (
 )
 
 // SchemaVersion is the number of the last migration that this program knows.
-const SchemaVersion = 21
+const SchemaVersion = 23
 
 // Migration is one numbered step of an engine's schema.
 type Migration struct {

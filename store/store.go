@@ -27,11 +27,13 @@ import (
 type Store interface {
 	Users
 	Sessions
+	Keys
 	Buckets
 	Mails
 	Networks
 	Audit
 	Clientes
+	Erasing
 	Feed
 	Copying
 	Restoring

@@ -120,8 +120,11 @@ func AppendCliente(b []byte, c *store.Cliente) []byte {
 // AppendChange appends a step of a customer's history to b as a JSON object.
 func AppendChange(b []byte, c *store.Change) []byte {
 	b = appendStep(append(b, '{'), c)
-	b = AppendCliente(append(b, `,"record":`...), &c.Record)
-	return append(b, '}')
+	b = append(b, `,"record":`...)
+	if c.Erased {
+		return append(b, "null}"...)
+	}
+	return append(AppendCliente(b, &c.Record), '}')
 }
 
 // appendStep appends the members of a change beside its record.

@@ -45,12 +45,12 @@ type IssuerConfig struct {
 type Issuer struct {
 	cfg    IssuerConfig
 	parser *jwt.Parser
-	cache  *cache
+	cache  *Cache[string, Access]
 }
 
 // NewIssuer returns an Issuer with an empty token cache.
 func NewIssuer(cfg IssuerConfig) *Issuer {
-	return &Issuer{cfg: cfg, cache: newCache(), parser: jwt.NewParser(
+	return &Issuer{cfg: cfg, cache: NewCache[string, Access](), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithStrictDecoding(),
 		jwt.WithExpirationRequired(),
@@ -125,14 +125,14 @@ type Access struct {
 // (BenchmarkVerify: a hundred times less). Only time can change what was true of it then.
 func (i *Issuer) Verify(token string) (Access, error) {
 	token = store.Trim(token)
-	a, ok := i.cache.get(token)
-	i.cfg.CacheCounts.count(token, ok)
+	a, ok := i.cache.Get(token)
+	i.cfg.CacheCounts.Count(token, ok)
 	if !ok {
 		var err error
 		if a, err = i.verifyNew(token); err != nil {
 			return a, err
 		}
-		i.cache.put(token, a)
+		i.cache.Put(token, a)
 	}
 	switch now := i.cfg.Now(); {
 	case !now.Before(a.Expires):

@@ -59,7 +59,7 @@ With --follow the command waits for more until it is interrupted.`,
 	return changes
 }
 
-// changes writes the changes after a position. If it follows them, it waits for more until ctx ends,
+// changes writes the changes after a position. To follow them it waits for more until ctx ends,
 // and does not end with the database.
 func (p *program) changes(
 	ctx context.Context, st store.Feed, at store.FeedPosition, follow bool,

@@ -126,6 +126,7 @@ func (p *program) root() *cobra.Command {
 		p.serveCommand(),
 		p.migrateCommand(),
 		p.userCommand(),
+		p.keyCommand(),
 		p.importCommand(),
 		p.exportCommand(),
 		p.changesCommand(),

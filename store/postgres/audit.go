@@ -14,12 +14,12 @@ import (
 )
 
 // eventColumns are in the order of toEvent.
-const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
-	count, at, last_at`
+const eventColumns = `id, kind, user_id, actor_id, cliente_id, ip, user_agent, request_id, detail,
+	key, count, at, last_at`
 
 func toEvent(e *store.Event) []any {
-	return []any{&e.ID, &e.Kind, &e.UserID, &e.ActorID, &e.IP, &e.UserAgent, &e.RequestID,
-		&e.Detail, &e.Key, &e.Count, &e.At, &e.LastAt}
+	return []any{&e.ID, &e.Kind, &e.UserID, &e.ActorID, &e.ClienteID, &e.IP, &e.UserAgent,
+		&e.RequestID, &e.Detail, &e.Key, &e.Count, &e.At, &e.LastAt}
 }
 
 // RecordEvents implements [store.Audit].
@@ -50,6 +50,10 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	and(`id <`, before)
 	if filter.UserID != 0 {
 		and(`user_id =`, filter.UserID)
+	}
+	if filter.ClienteID != 0 {
+		where = append(where, `cliente_id <> 0`) // the condition of the index
+		and(`cliente_id =`, filter.ClienteID)
 	}
 	if filter.Kind != "" {
 		and(`kind =`, string(filter.Kind))
@@ -98,12 +102,13 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 func (s *Store) queueEvent(b *pgx.Batch, e store.Event) {
 	e = e.Settled(s.now())
 	b.Queue(`
-		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
-			window_at, count, at, last_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		INSERT INTO audit (kind, user_id, actor_id, cliente_id, ip, user_agent, request_id,
+			detail, key, window_at, count, at, last_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
 		SET count = audit.count + excluded.count,
 			last_at = greatest(audit.last_at, excluded.last_at)`,
-		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
+		string(e.Kind), e.UserID, e.ActorID, e.ClienteID, e.IP, e.UserAgent, e.RequestID,
+		e.Detail, e.Key,
 		e.At.Truncate(store.AuditWindow), e.Count, e.At, e.LastAt)
 }

@@ -200,23 +200,31 @@ var createClienteAgain = `
 	OVERRIDING SYSTEM VALUE
 	VALUES ($1, $2, $3, $4, ` + parameters(5, rowParameters) + `)`
 
-// RestoreCliente implements [store.Clientes]. A record that was deleted has no row to lock. So
-// whoever restores one locks the first step of its history, which nobody else does.
+// lockHistory begins a transaction and locks the first step of a history. Only those do that who
+// restore or erase a record, because one that was deleted has no row to lock.
+func lockHistory(ctx context.Context, conn *pgx.Conn, id int64) error {
+	lock := begin()
+	lock.Queue(`
+		SELECT
+		FROM cliente_history
+		WHERE cliente_id = $1
+		ORDER BY version
+		LIMIT 1
+		FOR UPDATE`,
+		id)
+	if err := send(ctx, conn, lock); err != nil {
+		return fmt.Errorf("lock the history of cliente %d: %w", id, err)
+	}
+	return nil
+}
+
+// RestoreCliente implements [store.Clientes].
 func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 	check func(store.Cliente) error) (store.Cliente, error) {
 	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
 		c store.Cliente, _ error) {
-		lock := begin()
-		lock.Queue(`
-			SELECT
-			FROM cliente_history
-			WHERE cliente_id = $1
-			ORDER BY version
-			LIMIT 1
-			FOR UPDATE`,
-			id)
-		if err := send(ctx, conn, lock); err != nil {
-			return c, fmt.Errorf("lock the history of cliente %d: %w", id, err)
+		if err := lockHistory(ctx, conn, id); err != nil {
+			return c, err
 		}
 		old, err := one(ctx, conn, toCliente, selectClienteForUpdate, id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -225,6 +233,10 @@ func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 		wanted, err := one(ctx, conn, toChange, selectChange, id, version)
 		if err != nil {
 			return c, fmt.Errorf("read version %d of cliente %d: %w", version, id, err)
+		}
+		if wanted.Erased {
+			return c, fmt.Errorf("version %d of cliente %d is erased: %w", version, id,
+				store.ErrNotFound)
 		}
 		if err := check(old); err != nil {
 			return c, err

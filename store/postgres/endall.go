@@ -35,6 +35,7 @@ func (s *Store) EndAll(ctx context.Context, lastIDs map[string]int64) (store.End
 				UPDATE sessions
 				SET ended_order = pg_current_xact_id()::text::bigint
 				WHERE ended_at IS NOT NULL`)
+			b.Queue(`UPDATE erased_users SET checked_at = NULL`)
 			b.Queue(`DELETE FROM mails`).Exec(count(&all.Mails))
 			b.Queue(`DELETE FROM idempotency_keys`).Exec(count(&all.Keys))
 			for _, t := range store.Tables() {

@@ -16,13 +16,15 @@ var (
 
 	// changeColumns are in the order of toChange. The record has the version of the change. Only
 	// for a delete it has the version before.
-	changeColumns = `version, CASE WHEN restored THEN 'restored' ELSE action END,
-		user_id, user_name, at,
+	changeColumns = `version,
+		CASE WHEN erased = 2 THEN 'erased' WHEN restored THEN 'restored' ELSE action END,
+		user_id, user_name, at, erased <> 0 AS erased,
 		cliente_id, version - (action = 'deleted')::int, created_at, updated_at, ` + textColumns
 )
 
 func toChange(c *store.Change) []any {
-	return append([]any{&c.Version, &c.Action, &c.UserID, &c.User, &c.At}, toCliente(&c.Record)...)
+	return append([]any{&c.Version, &c.Action, &c.UserID, &c.User, &c.At, &c.Erased},
+		toCliente(&c.Record)...)
 }
 
 var selectHistory = `

@@ -131,7 +131,8 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 				}
 			}
 			if u.Generation != old.Generation {
-				ended = queueEnds(write, s.now(), `user_id = $2`, id)
+				ended = queueEnds(write, s.now(), `user_id = $2 AND (key_hash = '' OR $3)`,
+					id, old.EndsKeys(u))
 			}
 			queueUser(write, u)
 		}
@@ -168,18 +169,11 @@ func (s *Store) DeleteUser(ctx context.Context, id int64,
 	events ...store.Event) ([]store.Ended, error) {
 	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
 		[]store.Ended, error) {
-		u, err := lockUser(ctx, conn, id)
+		write := new(pgx.Batch)
+		ended, err := s.queueDeletion(ctx, conn, write, id)
 		if err != nil {
 			return nil, err
 		}
-		if u.ActiveAdmin() {
-			if err := mustLeaveAdmin(ctx, conn, id); err != nil {
-				return nil, err
-			}
-		}
-		write := new(pgx.Batch)
-		ended := queueEnds(write, s.now(), `user_id = $2`, id)
-		write.Queue(`DELETE FROM users WHERE id = $1`, id)
 		for _, e := range events {
 			e.UserID = id
 			s.queueEvent(write, e)
@@ -190,6 +184,24 @@ func (s *Store) DeleteUser(ctx context.Context, id int64,
 		}
 		return *ended, nil
 	})
+}
+
+// queueDeletion begins a transaction, locks the account and queues what removes it and ends its
+// sessions.
+func (s *Store) queueDeletion(ctx context.Context, conn *pgx.Conn, b *pgx.Batch, id int64) (
+	ended *[]store.Ended, err error) {
+	u, err := lockUser(ctx, conn, id)
+	if err != nil {
+		return nil, err
+	}
+	if u.ActiveAdmin() {
+		if err := mustLeaveAdmin(ctx, conn, id); err != nil {
+			return nil, err
+		}
+	}
+	ended = queueEnds(b, s.now(), `user_id = $2`, id)
+	b.Queue(`DELETE FROM users WHERE id = $1`, id)
+	return ended, nil
 }
 
 // lockUser begins a transaction in which nobody else changes the account or opens a session for it,

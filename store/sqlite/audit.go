@@ -13,8 +13,8 @@ import (
 )
 
 // eventColumns are in the order of scanEvent.
-const eventColumns = `id, kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
-	count, at, last_at`
+const eventColumns = `id, kind, user_id, actor_id, cliente_id, ip, user_agent, request_id, detail,
+	key, count, at, last_at`
 
 func scanEvent(stmt *sqlite.Stmt) store.Event {
 	return store.Event{
@@ -22,14 +22,15 @@ func scanEvent(stmt *sqlite.Stmt) store.Event {
 		Kind:      store.EventKind(stmt.ColumnText(1)),
 		UserID:    stmt.ColumnInt64(2),
 		ActorID:   stmt.ColumnInt64(3),
-		IP:        stmt.ColumnText(4),
-		UserAgent: stmt.ColumnText(5),
-		RequestID: stmt.ColumnText(6),
-		Detail:    stmt.ColumnText(7),
-		Key:       stmt.ColumnText(8),
-		Count:     stmt.ColumnInt64(9),
-		At:        instant(stmt, 10),
-		LastAt:    instant(stmt, 11),
+		ClienteID: stmt.ColumnInt64(4),
+		IP:        stmt.ColumnText(5),
+		UserAgent: stmt.ColumnText(6),
+		RequestID: stmt.ColumnText(7),
+		Detail:    stmt.ColumnText(8),
+		Key:       stmt.ColumnText(9),
+		Count:     stmt.ColumnInt64(10),
+		At:        instant(stmt, 11),
+		LastAt:    instant(stmt, 12),
 	}
 }
 
@@ -50,6 +51,11 @@ func (s *Store) Events(ctx context.Context, filter store.EventFilter, before int
 	where, args := []string{`id < ?`}, []any{before}
 	if filter.UserID != 0 {
 		where, args = append(where, `user_id = ?`), append(args, filter.UserID)
+	}
+	if filter.ClienteID != 0 {
+		// The second condition is that of the index.
+		where = append(where, `cliente_id = ?`, `cliente_id <> 0`)
+		args = append(args, filter.ClienteID)
 	}
 	if filter.Kind != "" {
 		where, args = append(where, `kind = ?`), append(args, string(filter.Kind))
@@ -96,12 +102,13 @@ func (s *Store) DeleteEvents(ctx context.Context, before time.Time, limit int) (
 func (s *Store) insertEvent(conn *sqlite.Conn, e store.Event) error {
 	e = e.Settled(s.now())
 	err := exec(conn, `
-		INSERT INTO audit (kind, user_id, actor_id, ip, user_agent, request_id, detail, key,
-			window_at, count, at, last_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO audit (kind, user_id, actor_id, cliente_id, ip, user_agent, request_id,
+			detail, key, window_at, count, at, last_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (key, window_at) WHERE key <> '' DO UPDATE
 		SET count = count + excluded.count, last_at = max(last_at, excluded.last_at)`,
-		string(e.Kind), e.UserID, e.ActorID, e.IP, e.UserAgent, e.RequestID, e.Detail, e.Key,
+		string(e.Kind), e.UserID, e.ActorID, e.ClienteID, e.IP, e.UserAgent, e.RequestID,
+		e.Detail, e.Key,
 		e.At.Truncate(store.AuditWindow), e.Count, e.At, e.LastAt)
 	if err != nil {
 		return fmt.Errorf("insert event: %w", err)

@@ -136,6 +136,10 @@ func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 			return store.Cliente{}, fmt.Errorf("read version %d of cliente %d: %w", version, id,
 				err)
 		}
+		if wanted.Erased {
+			return store.Cliente{}, fmt.Errorf("version %d of cliente %d is erased: %w", version,
+				id, store.ErrNotFound)
+		}
 		if err := check(old); err != nil {
 			return store.Cliente{}, err
 		}

@@ -33,6 +33,9 @@ func (s *Store) EndAll(ctx context.Context, lastIDs map[string]int64) (store.End
 				UPDATE users
 				SET generation = generation + ?, link_generation = link_generation + ?,
 					mark_generation = mark_generation + ?`, []any{jump, jump, jump}},
+			{"look at the erased users again", nil, `
+				UPDATE erased_users
+				SET checked_at = NULL`, nil},
 			{"delete the mails", &all.Mails, `DELETE FROM mails`, nil},
 			{"delete the idempotency keys", &all.Keys, `DELETE FROM idempotency_keys`, nil},
 		} {

@@ -16,7 +16,9 @@ var (
 
 	// changeColumns are in the order of scanChange. The record has the version of the change. Only
 	// for a delete it has the version before.
-	changeColumns = `version, iif(restored, 'restored', action), user_id, user_name, at,
+	changeColumns = `version,
+		CASE WHEN erased = 2 THEN 'erased' WHEN restored THEN 'restored' ELSE action END,
+		user_id, user_name, at, erased <> 0,
 		cliente_id, version - (action = 'deleted'), created_at, updated_at, ` + textColumns
 )
 
@@ -27,7 +29,8 @@ func scanChange(stmt *sqlite.Stmt) store.Change {
 		UserID:  stmt.ColumnInt64(2),
 		User:    stmt.ColumnText(3),
 		At:      instant(stmt, 4),
-		Record:  scanClienteAt(stmt, 5),
+		Erased:  stmt.ColumnBool(5),
+		Record:  scanClienteAt(stmt, 6),
 	}
 }
 

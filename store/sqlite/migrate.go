@@ -66,6 +66,9 @@ func MigrateReporting(ctx context.Context, databaseURL string,
 	if err := migrate(ctx, path, report); err != nil {
 		return explain(path, "migrate "+path, engineError(err))
 	}
+	if err := rebuild(ctx, path, report); err != nil {
+		return explain(path, "rebuild "+path, engineError(err))
+	}
 	return seedAt(ctx, path)
 }
 
@@ -318,6 +321,7 @@ func dsn(path string) string {
 		"_journal_mode": {"WAL"},
 		"_synchronous":  {"FULL"},
 		"_txlock":       {"immediate"},
+		"_pragma":       {"secure_delete(1)"},
 	}.Encode()
 	return u.String()
 }

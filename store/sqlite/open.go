@@ -170,6 +170,7 @@ func writerPragmas() []string {
 		"fullfsync = ON",
 		"checkpoint_fullfsync = ON",
 		"foreign_keys = ON",
+		"secure_delete = ON",            // overwrite what is deleted: see scrub.go
 		"journal_size_limit = 67108864", // return the log of a large import to the disk
 	}
 }

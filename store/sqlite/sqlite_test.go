@@ -36,6 +36,7 @@ func children() map[string]func(url string) error {
 		"checkpoint": checkpointForEver,
 		"import":     importForEver,
 		"examine":    printExamination,
+		"erase":      eraseForEver,
 	}
 }
 

@@ -152,21 +152,9 @@ func (s *Store) replaceHash(conn *sqlite.Conn, id int64, old, hash string) error
 func (s *Store) DeleteUser(ctx context.Context, id int64,
 	events ...store.Event) ([]store.Ended, error) {
 	return write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
-		u, err := userByID(conn, id)
+		ended, err := s.deleteUser(ctx, conn, id)
 		if err != nil {
 			return nil, err
-		}
-		if u.ActiveAdmin() {
-			if err := mustLeaveAdmin(conn, id); err != nil {
-				return nil, err
-			}
-		}
-		ended, err := s.endSessions(ctx, conn, `user_id = ?`, id)
-		if err != nil {
-			return nil, err
-		}
-		if err := exec(conn, `DELETE FROM users WHERE id = ?`, id); err != nil {
-			return nil, fmt.Errorf("delete user %d: %w", id, err)
 		}
 		for _, e := range events {
 			e.UserID = id
@@ -176,6 +164,28 @@ func (s *Store) DeleteUser(ctx context.Context, id int64,
 		}
 		return ended, nil
 	})
+}
+
+// deleteUser removes the account and ends its sessions.
+func (s *Store) deleteUser(ctx context.Context, conn *sqlite.Conn, id int64) (
+	[]store.Ended, error) {
+	u, err := userByID(conn, id)
+	if err != nil {
+		return nil, err
+	}
+	if u.ActiveAdmin() {
+		if err := mustLeaveAdmin(conn, id); err != nil {
+			return nil, err
+		}
+	}
+	ended, err := s.endSessions(ctx, conn, `user_id = ?`, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := exec(conn, `DELETE FROM users WHERE id = ?`, id); err != nil {
+		return nil, fmt.Errorf("delete user %d: %w", id, err)
+	}
+	return ended, nil
 }
 
 func userByID(conn *sqlite.Conn, id int64) (store.User, error) {
@@ -236,7 +246,9 @@ func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.
 		}
 	}
 	if u.Generation != old.Generation {
-		if ended, err = s.endSessions(ctx, conn, `user_id = ?`, u.ID); err != nil {
+		ended, err = s.endSessions(ctx, conn, `user_id = ? AND (key_hash = '' OR ?)`,
+			u.ID, old.EndsKeys(u))
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -48,11 +48,18 @@ func (f *fixture) fillUsers(t *testing.T) store.User {
 	for _, u := range []store.User{admin, gone, disabled} {
 		f.session(t, "lived "+u.Name, u)
 		f.session(t, "ended "+u.Name, u)
+		f.key(t, "key of "+u.Name, u)
 		_, err := f.EndSession(ctx, "ended "+u.Name)
 		must(t, err)
 	}
 	_, err := f.DeleteUser(ctx, gone.ID)
 	must(t, err)
+	for _, name := range []string{"erased", "erased later"} {
+		u := f.user(t, name, store.Viewer)
+		f.session(t, "lived "+name, u)
+		_, err := f.EraseUser(ctx, u.ID)
+		must(t, err)
+	}
 	f.updateUser(t, disabled.ID, func(u *store.User) { u.Disabled = true })
 	for _, s := range texts() {
 		f.clock.add(time.Second)
@@ -121,6 +128,13 @@ func (f *fixture) fillClientes(t *testing.T, admin store.User) store.Cliente {
 	restored := setEmail(f.cliente(t, "restored", "").ID, "Restored@example.com")
 	_, err = f.RestoreCliente(ctx, admin.ID, restored.ID, 1, anyway)
 	must(t, err)
+	for _, name := range []string{"erased", "erased after a delete"} {
+		erased := f.cliente(t, name, "")
+		if name != "erased" {
+			f.drop(t, erased.ID)
+		}
+		must(t, f.EraseCliente(ctx, admin.ID, erased.ID, anyway))
+	}
 	deleted := setEmail(f.cliente(t, "deleted", "").ID, "Deleted@example.com")
 	must(t, f.DeleteCliente(ctx, admin.ID, deleted.ID, func(store.Cliente) error { return nil }))
 	return deleted

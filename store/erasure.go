@@ -1,0 +1,90 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// Erasure is a customer whose text was erased.
+type Erasure struct {
+	ClienteID int64
+	Version   int64 // of the erasure in the history
+	At        time.Time
+}
+
+// ErasedUserName is what the history has in place of the name of a user who was erased.
+func ErasedUserName(id int64) string { return "user " + strconv.FormatInt(id, 10) }
+
+// NamesSettle is how long after its erasure the name of a user is looked for once more in the
+// history. A change that was under way may have brought it there. No write takes that long.
+const NamesSettle = 2 * time.Hour
+
+// MaxReason is the longest reason of an erasure, in code points after normalization.
+const MaxReason = 200
+
+// ValidReason returns the reason of an erasure in the form that is stored, or an [*InvalidError].
+// It is kept, so it must not name the person.
+func ValidReason(reason string) (string, error) {
+	var v invalid
+	reason = v.line("reason", Trim(reason), MaxReason)
+	return reason, v.err()
+}
+
+// Erasing takes the text about a person out for good. What was done, when and by whom stays.
+type Erasing interface {
+	// EraseCliente removes the record as DeleteCliente does, the text of all its changes, and the
+	// idempotency keys that stand for it, as one atomic step. That step is a change itself, with
+	// the next version and no text. The events are kept in it too, as events of this customer. The
+	// id is remembered, so that [Erasing.EraseAgain] finds it in an older state of the database.
+	//
+	// It calls check with the record as it is, or with the zero Cliente if it was deleted. An error
+	// of check is returned unwrapped, and nothing is erased. The store may call check again. If all
+	// is erased already, it does nothing and does not call check. It returns [ErrNotFound] for an
+	// id that no record has or had.
+	EraseCliente(ctx context.Context, by, id int64, check func(Cliente) error,
+		events ...Event) error
+
+	// Erasure returns when a customer was erased, or ErrNotFound if it was not.
+	Erasure(ctx context.Context, clienteID int64) (Erasure, error)
+
+	// EraseUser removes the account as DeleteUser does, if it is still there, and the address and
+	// client of the user from sessions and events. It keeps the events as events of this user,
+	// unless the user is erased already. The id is remembered. Then it replaces the name in the
+	// history by [ErasedUserName], and removes addresses from what the user did to others, some
+	// thousand rows at a time. If that fails, the account is gone, and another call goes on.
+	//
+	// It returns ErrNotFound if nothing is kept of a user with this id, or [ErrLastAdmin].
+	EraseUser(ctx context.Context, id int64, events ...Event) ([]Ended, error)
+
+	// EraseAgain erases up to limit of the customers and as many users that are remembered as
+	// erased and have text all the same, because an older state of the database was restored. It
+	// leaves the last admin. It returns how many it erased. It looks for the name of a user once
+	// more when that was erased [NamesSettle] ago.
+	//
+	// Then it overwrites what the engine itself has left of erased text in files that it owns. It
+	// returns [ErrUnavailable] if long reads keep it from that; another call goes on. It costs next
+	// to nothing if nothing was erased since the last call.
+	EraseAgain(ctx context.Context, limit int) (int, error)
+}
+
+// Tombstone returns the change that an erasure is, but for the mark that it is one. It has no text.
+// An engine passes the record and its last change, either of which may be zero, and the time.
+func Tombstone(by int64, c Cliente, last Change, now time.Time) Change {
+	if c.ID == 0 {
+		c = last.Record
+	}
+	at := last.At
+	if c.UpdatedAt.After(at) {
+		at = c.UpdatedAt
+	}
+	return Change{
+		Version: max(c.Version, last.Version) + 1, Action: Deleted, UserID: by, At: Later(at, now),
+		Record: Cliente{ID: c.ID, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt},
+	}
+}
+
+// ErasedAgain returns the event of [Erasing.EraseAgain].
+func ErasedAgain() Event {
+	return Event{Kind: EventClienteErased, Detail: "again: an older state was restored"}
+}
