@@ -116,27 +116,15 @@ function customers() {
   // take shows a change in its row, which stays at its place.
   function take({ id, record, user_id }) {
     const i = records.findIndex((c) => c.id === id);
-    const old = body.querySelector(`tr[data-id="${id}"]`);
-    if (i < 0 || !old) {
-      if (record?.version === 1 && user_id !== user()?.id && !q) added.add(id);
-      if (!record) added.delete(id);
-      return tell();
+    if (i < 0 && record?.version === 1 && user_id !== user().id && !q) added.add(id);
+    if (i >= 0 && record?.version > records[i].version) records[i] = record;
+    if (!record) added.delete(id);
+    if (!record && i >= 0) {
+      records.splice(i, 1);
+      if (total) total--;
+      if (records.length === 0) return load(at);
     }
-    if (record && record.version <= records[i].version) return;
-    const focused = old.contains(document.activeElement);
-    if (record) {
-      const changed = row((records[i] = record));
-      old.replaceWith(changed);
-      if (focused) changed.querySelector("a").focus();
-      return mark();
-    }
-    const beside = old.nextElementSibling ?? old.previousElementSibling;
-    records.splice(i, 1);
-    if (total) total--;
-    if (records.length === 0) return load(at);
-    old.remove();
-    if (focused) beside.querySelector("a").focus();
-    tell();
+    draw();
   }
 
   // turn shows what the address says. A search that is typed arrives here once more, and changes nothing.
