@@ -9,6 +9,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"clientes/auth/authtest"
 	"clientes/store"
 )
 
@@ -26,6 +27,42 @@ func (f *fixture) cliente(id int64) (c store.Cliente) {
 	f.want(a, 200, "")
 	unmarshalCliente(f.t, a.body, &c)
 	return c
+}
+
+// What others change shows without a reload. The focus and what is typed stay where they are.
+func TestChangesOfOthersInTheConsole(t *testing.T) {
+	t.Parallel()
+	f := onSQLite(t, atItsAddress)
+	ana, bia := f.add(store.Cliente{Name: "Ana"}), f.add(store.Cliente{Name: "Bia"})
+	b := f.browser()
+	b.login(store.Viewer)
+	b.until(rowCount + ` === 2`)
+	f.eventually("the page follows", func() bool { return f.server.listeners.occupied() == 1 })
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("tbody a").focus()` + ";undefined"))
+	b.do(chromedp.Evaluate[chromedp.Void](
+		`document.querySelector("input[type=search]").dataset.same = "yes";undefined`))
+	f.rename(ana.ID, "Eva")
+	b.until(firstRow + ` === "Eva"`)
+	b.wantPage(`document.activeElement.textContent`, "Eva")
+	b.wantPage(`document.querySelector("input[type=search]").dataset.same`, "yes")
+	f.add(store.Cliente{Name: "Cid"})
+	b.until(`document.querySelector(".foot button")?.textContent === "Show new customers (1)"`)
+	b.wantPage(rowCount, "2")
+	b.checkPage("customers with news")
+	authtest.Must(t, f.store.DeleteCliente(t.Context(), 0, bia.ID,
+		func(store.Cliente) error { return nil }))
+	b.until(rowCount + ` === 1`)
+	b.click(".foot [role=status] button")
+	b.until(rowCount + ` === 2 && ` + shownCount + ` === "2 customers"`)
+	b.wantPage(`document.querySelector(".foot [role=status] button")`, "null")
+	// Another place and back: only one stream is open.
+	for range 3 {
+		b.do(chromedp.Evaluate[chromedp.Void](`location.hash = "#/account"` + ";undefined"))
+		b.until(`!document.querySelector("tbody")`)
+		b.do(chromedp.Evaluate[chromedp.Void](`location.hash = "#/customers"` + ";undefined"))
+		b.until(rowCount + ` === 2`)
+	}
+	f.eventually("one follows", func() bool { return f.server.listeners.occupied() == 1 })
 }
 
 // People find, sort and page customers, with and without a mouse.

@@ -142,7 +142,36 @@ export interface ImportOptions {
   signal?: AbortSignal;
 }
 
+/** A change of a customer, in the order of all changes. */
+export interface FeedChange {
+  id: number;
+  version: number;
+  action: "created" | "updated" | "deleted" | "restored" | "erased";
+  user_id: number | null;
+  user: string;
+  at: string;
+  /** The customer after the change, null if there is none. */
+  record: Cliente | null;
+}
+
+export interface FollowOptions {
+  signal?: AbortSignal;
+  /** Ends with the token, and does not use the session: for a page that may stay open while nobody works there. */
+  passive?: boolean;
+}
+
 export interface Clientes {
+  /**
+   * Calls `each` for every change after a cursor: "0" for the beginning, undefined for from now on. It waits for each
+   * call, refreshes the token, and goes on after every break until `each` returns false. It returns the last cursor. It
+   * rejects with the reason of `signal`, with an error of `each`, or with a refusal: "invalid_parameter" means that
+   * the database was replaced, so begin again with "0" and an empty copy.
+   */
+  follow(
+    since: string | undefined,
+    each: (change: FeedChange, cursor: string | undefined) => unknown,
+    options?: FollowOptions,
+  ): Promise<string | undefined>;
   /** One page: of a query, or the one that `next` of a page names. */
   page(query?: Query | string, options?: { signal?: AbortSignal }): Promise<Page<Cliente>>;
   /** Every customer of a query, page by page. */

@@ -209,7 +209,66 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       }
     }
   }
+  // Calls each(change, cursor) for every change after a cursor, one by one, until it returns false. What breaks
+  // off goes on after the last change that each() was done with. A passive one does not use the session: it ends with
+  // the token. It returns the last cursor.
+  async function follow(cursor, each, { signal, passive = false } = {}) {
+    let streams = "body" in Response.prototype; // React Native's has none
+    let pause = 0;
+    let theirs = false; // each() is at work, whose errors are not ours
+    const give = async (change, next) => {
+      theirs = true;
+      const more = await each(change, next);
+      theirs = false;
+      cursor = next;
+      return more !== false;
+    };
+    for (;;) {
+      signal?.throwIfAborted();
+      if (passive && (!session || endsSoon(session))) return cursor;
+      const ended = new AbortController();
+      const stop = () => ended.abort(signal.reason);
+      signal?.addEventListener("abort", stop);
+      const soon = (promise) => {
+        const timer = setTimeout(() => ended.abort(lost("The server is silent.")), 40_000);
+        return promise.finally(() => clearTimeout(timer));
+      };
+      let heard = false;
+      try {
+        const query = queryString({ since: cursor, wait: cursor === undefined ? 0 : 25 });
+        const headers = { Accept: streams ? EVENTS : "application/json" };
+        const response = await soon(call("/clientes/changes" + query, { headers, signal: ended.signal }));
+        if (response.ok && streams) {
+          for await (const { id, event, data } of eventsOf(response, soon)) {
+            [heard, pause] = [true, 0];
+            if (event === "change" && !(await give(JSON.parse(data), id))) return cursor;
+            if (id) cursor = id;
+          }
+        } else {
+          const { changes, cursor: next } = await soon(read(response));
+          pause = 0;
+          for (const [i, change] of changes.entries()) {
+            if (!(await give(change, i + 1 < changes.length ? cursor : next))) return cursor;
+          }
+          cursor = next;
+          continue;
+        }
+      } catch (error) {
+        signal?.throwIfAborted();
+        const silent = ended.signal.aborted && !theirs;
+        if (theirs || !(silent || mayPass(error) || error.status === 429 || error.status >= 500)) throw error;
+        if (silent && !heard) streams = false; // a proxy may hold it back
+        pause = Math.max(pause, error.retryAfter ?? 0);
+      } finally {
+        signal?.removeEventListener("abort", stop);
+        ended.abort();
+      }
+      pause = Math.min(30, Math.max(0.25, 2 * pause));
+      await rest((0.5 + Math.random() / 2) * pause * 1000, signal);
+    }
+  }
   const clientes = {
+    follow,
     page: (query, options) => page("/clientes", query, options),
     async *list(query) {
       for (let next = query; next !== null; ) {
@@ -401,6 +460,35 @@ async function read(response) {
   if (!response.ok) throw Object.assign(new Error(answer.message), answer, about(response));
   return answer;
 }
+
+const EVENTS = "text/event-stream";
+
+// The server-sent events of an answer, as this server writes them.
+async function* eventsOf(response, soon) {
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  try {
+    for (let text = ""; ; ) {
+      const { done, value } = await soon(reader.read()).catch((cause) => {
+        throw lost("The stream broke off.", { cause });
+      });
+      if (done) return;
+      const blocks = (text + decoder.decode(value, { stream: true })).split("\n\n");
+      text = blocks.pop();
+      for (const block of blocks) {
+        yield Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s)));
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+const rest = (ms, signal) => new Promise((done, fail) => {
+  const stop = () => (clearTimeout(timer), fail(signal.reason));
+  const timer = setTimeout(() => (signal?.removeEventListener("abort", stop), done()), ms);
+  signal?.addEventListener("abort", stop);
+});
 
 // What a 401 says.
 const refusal = async (response) => (response.status === 401 && (await response.clone().json().catch(() => {}))) || {};

@@ -1,6 +1,6 @@
 // The customers: a table, and beside it the record that the address names (#/customers/7?q=ana&sort=-name).
 import { actions, button, h, put, whileShown } from "./dom.js";
-import { api, may } from "./session.js";
+import { api, may, user } from "./session.js";
 import { message, number, t } from "./words.js";
 import { heading, when } from "./parts.js";
 import { exportDialog } from "./export.js";
@@ -8,6 +8,8 @@ import { record } from "./record.js";
 
 const PAGE = 50; // rows
 const SORTS = ["name", "-name", "-updated_at", "updated_at", "-created_at", "created_at"];
+
+let stop; // an earlier table
 
 export function show(main, path, query) {
   if (main.customers?.element.parentElement !== main) {
@@ -30,6 +32,8 @@ function customers() {
   let first; // the place of the first row among them
   let records = [];
   let running = new AbortController(); // ends what the table waits for
+  let cursor, watching; // of the changes of others
+  const added = new Set(); // ids that others have added since the page was read
 
   const address = (id) => {
     const query = new URLSearchParams({ ...(q && { q }), ...(sort !== SORTS[0] && { sort }) }).toString();
@@ -67,6 +71,7 @@ function customers() {
   const previous = button(t("customers.previous"), () => load(at - 1, previous));
   const next = button(t("customers.next"), () => load(at + 1, next));
   const pager = h("span", { class: "pager", hidden: true }, previous, next);
+  const news = h("span", { role: "status" });
   const create = () => button(t("customers.new"), () => open("new"), { class: "main" });
   const bring = () => button(t("customers.import"), () => (location.hash = "#/import"));
   const list = h("div", { class: "list" },
@@ -74,7 +79,7 @@ function customers() {
       may("editor") && bring(),
       button(t("customers.export"), () => exportDialog({ q: q || undefined, sort }, total)),
       may("editor") && create()),
-    wait, table, state, h("div", { class: "foot" }, status, pager));
+    wait, table, state, h("div", { class: "foot" }, status, news, pager));
   const element = h("div", { class: "customers" }, list);
 
   // The rest of the page knows the search by "/".
@@ -85,6 +90,42 @@ function customers() {
     search.focus();
     search.select();
   });
+
+  stop?.();
+  stop = () => watching?.abort();
+  whileShown(element, "visibilitychange", watch);
+  whileShown(element, "session", watch); // it was used
+
+  // watch follows what others change, while the table can be seen. It ends with the token: it does not use the session.
+  async function watch() {
+    if (document.hidden) return watching?.abort();
+    if (watching) return;
+    const { signal } = (watching = new AbortController());
+    try {
+      cursor ??= (await api.json("GET", "/clientes/changes")).cursor;
+      cursor = await api.clientes.follow(cursor, (change, next) => {
+        if (!element.isConnected) return false;
+        cursor = next ?? cursor;
+        take(change);
+      }, { signal, passive: true });
+    } catch (error) {
+      if (error.code === "invalid_parameter") cursor = undefined; // of another database
+    }
+    watching = undefined;
+  }
+  // take shows a change in its row, which stays at its place.
+  function take({ id, record, user_id }) {
+    const i = records.findIndex((c) => c.id === id);
+    if (i < 0 && record?.version === 1 && user_id !== user().id && !q) added.add(id);
+    if (i >= 0 && record?.version > records[i].version) records[i] = record;
+    if (!record) added.delete(id);
+    if (!record && i >= 0) {
+      records.splice(i, 1);
+      if (total) total--;
+      if (records.length === 0) return load(at);
+    }
+    draw();
+  }
 
   // turn shows what the address says. A search that is typed arrives here once more, and changes nothing.
   function turn(id, newQ, newSort) {
@@ -151,7 +192,9 @@ function customers() {
       if (to === 0 && !page.next) total = page.records.length;
       first = to * PAGE + 1;
       records = page.records;
+      added.clear();
       draw();
+      watch();
       if (turned) scrollTo({ top: 0 });
       if (turned?.disabled) (turned === next ? previous : next).focus();
       if (total === undefined) count(signal);
@@ -197,6 +240,11 @@ function customers() {
     tell();
   }
   function tell() {
+    if (Number(news.dataset.n ?? 0) !== added.size) {
+      news.dataset.n = added.size;
+      const show = () => { search.focus(); load(at); };
+      put(news, added.size > 0 && button(t("customers.added", { n: number(added.size) }), show));
+    }
     const [from, to] = [number(first), number(first + records.length - 1)];
     if (records.length === 0) status.textContent = "";
     else if (total === undefined) status.textContent = t("customers.range", { from, to });

@@ -27,6 +27,7 @@ export const api = connect("", {
     usedAt = Date.now();
     if (!fixed) warning?.close();
     lock?.close();
+    document.dispatchEvent(new Event("session"));
   },
   onEnd: (code) => {
     if (!who || leaving) return; // the start looks after it

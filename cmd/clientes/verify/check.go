@@ -40,6 +40,7 @@ func checks() []check {
 		loginChecks(), unknownUserChecks(), factorChecks(), keyChecks(),
 		networkChecks(), cookieChecks(), headerChecks(),
 		idempotencyChecks(), recordChecks(), writeChecks(), listChecks(), importChecks(),
+		feedChecks(),
 		routeChecks(), userChecks(), auditChecks(), tutorialChecks(),
 	)
 	slices.SortStableFunc(all, func(a, b check) int {

@@ -22,6 +22,7 @@ let seen; // [{ path, token, body, status }] in the order of arrival
 let expired; // says of an access token whether it is to arrive as expired
 let before; // called with the request when it has arrived; may wait, or give an answer of its own
 let locking; // called when a tab asks for the lock
+let streams; // { res, answer } of the streams that were begun
 let after; // called with the request when the server has answered; may wait; "lose" loses the answer
 
 const proxy = http.createServer(async (req, res) => {
@@ -50,6 +51,13 @@ const proxy = http.createServer(async (req, res) => {
   if (token && expired(token)) headers["x-access-token"] = aged(token);
   const [answer, content] = await new Promise((resolve, reject) => {
     const out = http.request(SERVER + req.url, { method: req.method, headers }, async (answer) => {
+      if (answer.headers["content-type"] === "text/event-stream") {
+        delete answer.headers.connection;
+        res.writeHead(answer.statusCode, answer.headers);
+        answer.on("error", () => {}).pipe(res);
+        res.on("close", () => answer.destroy());
+        return streams.push({ res, answer });
+      }
       const chunks = [];
       for await (const chunk of answer) chunks.push(chunk);
       resolve([answer, Buffer.concat(chunks)]);
@@ -115,8 +123,8 @@ function storage({ slow = false } = {}) {
 // tab gives a client there, the codes of its onEnd, and what its onSession was called with.
 function tab({ storage, at = base, ...options } = {}) {
   const id = made++;
-  const [ends, sessions] = [[], []];
-  tabs[id] = { ends, sessions };
+  const [ends, sessions, changes] = [[], [], []];
+  tabs[id] = { ends, sessions, changes };
   there((id, base, options, storage) => {
     world.clients[id] = world.connect(base, {
       ...options, ...(storage !== undefined && { storage: world.storages[storage] }),
@@ -128,7 +136,19 @@ function tab({ storage, at = base, ...options } = {}) {
     return owner[names.at(-1)](...args);
   }, id, names, args);
   return {
-    id, ends, sessions,
+    id, ends, sessions, changes,
+    // Follows the changes up to a record of the name `last`. Each arrives in changes as [name or action, cursor].
+    follow: (since, last, options) => there((id, since, last, options) => {
+      const each = async (change, cursor) => {
+        world.tell("changes", id, [change.record?.name ?? change.action, cursor]);
+        await new Promise((done) => setTimeout(done)); // it is waited for
+        if (change.record?.name === "fail " + last) throw Object.assign(new Error("of each"), { code: "network" });
+        return change.record?.name !== last;
+      };
+      if (options?.abort) world.abort = new AbortController();
+      return world.clients[id].clientes.follow(since ?? undefined, each, { ...options, signal: world.abort?.signal });
+    }, id, since ?? null, last, options),
+    create: (name) => part("clientes", "create")({ name }),
     login: part("login"), logout: part("logout"), json: part("json"), refresh: part("refresh"),
     session: () => there((id) => world.clients[id].session ?? null, id),
     clientes: Object.fromEntries(["page", "get", "create", "update", "delete", "history", "restore", "import"]
@@ -148,14 +168,14 @@ const rejects = (promise, code) => assert.rejects(promise, (error) => (assert.eq
 // scene is a case, on a proxy that does nothing yet.
 function scene(name, run) {
   test(name, { timeout: 60_000 }, async () => {
-    [seen, given] = [[], []];
+    [seen, given, streams] = [[], [], []];
     expired = () => false;
     before = after = locking = () => {};
     await run();
   });
 }
 
-[seen, given, expired] = [[], [], () => false];
+[seen, given, streams, expired] = [[], [], [], () => false];
 before = after = () => {};
 await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
 const base = "http://127.0.0.1:" + proxy.address().port;
@@ -1433,6 +1453,110 @@ scene("an address with a slash at its end", async () => {
 });
 
 // The last one: what it counts against the user stays.
+const names = (api) => api.changes.map(([name]) => name);
+// The end of the feed, as a cursor.
+const feedEnd = async (api) => (await api.json("GET", "/clientes/changes")).cursor;
+
+scene("changes are followed as they are made, until each() has enough", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const [tag, since] = [`follow ${WORLD} `, await feedEnd(api)];
+  const ana = await api.create(tag + "Ana");
+  const following = api.follow(since, tag + "last");
+  await until(() => names(api).includes(tag + "Ana"));
+  await api.clientes.update(ana, { name: tag + "Eva" });
+  await api.create(tag + "last");
+  await api.create(tag + "next");
+  const cursor = await following;
+  assert.deepEqual(names(api).filter((name) => name.startsWith(tag)), ["Ana", "Eva", "last"].map((name) => tag + name));
+  assert.equal(cursor, api.changes.at(-1)[1]);
+  assert.equal(streams.length, 1);
+  assert.notEqual(await api.follow(cursor, tag + "next"), cursor); // where it ended, it goes on
+});
+
+scene("a stream that breaks off goes on, and nothing comes twice or is missing", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const tag = `cut ${WORLD} `;
+  const following = api.follow(await feedEnd(api), tag + 4);
+  const mine = () => names(api).filter((name) => name.startsWith(tag));
+  for (let i = 0; i < 5; i++) {
+    await until(() => streams.length > i);
+    await api.create(tag + i);
+    await until(() => mine().length === i + 1);
+    if (i < 4) i % 2 ? streams[i].res.destroy() : streams[i].res.end();
+  }
+  await following;
+  assert.deepEqual(mine(), [0, 1, 2, 3, 4].map((i) => tag + i));
+});
+
+scene("a stream ends with its token, and goes on with the next", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const tag = `token ${WORLD}`;
+  const following = api.follow(await feedEnd(api), tag);
+  await until(() => streams.length === 1);
+  expireAll();
+  streams[0].answer.unpipe();
+  streams[0].res.end('event: end\ndata: {"code":"token_expired"}\n\n');
+  await until(() => streams.length === 2);
+  await api.create(tag);
+  await following;
+  assert.equal(count("/refresh"), 1);
+});
+
+scene("who follows passively does not use the session", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const since = await feedEnd(api);
+  const following = api.follow(since, "never", { passive: true });
+  await until(() => streams.length === 1);
+  await there(() => void (world.clock.wall += 295_000)); // of 300 s
+  streams[0].res.destroy();
+  assert.equal(typeof (await following), "string");
+  assert.equal(count("/refresh"), 0);
+});
+
+scene("where streams cannot be read, requests wait for changes", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const tag = `wait ${WORLD}`;
+  await there(() => {
+    world.body = Object.getOwnPropertyDescriptor(Response.prototype, "body");
+    delete Response.prototype.body;
+  });
+  try {
+    const following = api.follow(await feedEnd(api), tag + 1);
+    await until(() => seen.some(({ path }) => path.includes("wait=25")));
+    await api.create(tag + 0);
+    await until(() => names(api).includes(tag + 0));
+    await api.create(tag + 1);
+    await following;
+    assert.equal(streams.length, 0);
+  } finally {
+    await there(() => void Object.defineProperty(Response.prototype, "body", world.body));
+  }
+});
+
+scene("a refusal ends who follows, and so do each(), a signal and a logout", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  await rejects(api.follow("999999-abc", ""), "invalid_parameter");
+  const failing = api.follow(await feedEnd(api), WORLD);
+  await until(() => streams.length === 1);
+  await api.create("fail " + WORLD);
+  await assert.rejects(failing, /of each/);
+  const aborted = api.follow(null, "", { abort: true });
+  await until(() => streams.length === 2);
+  await there(() => world.abort.abort(new Error("enough")));
+  await assert.rejects(aborted, /enough/);
+  await there(() => (world.abort = undefined));
+  const out = api.follow(null, "");
+  await until(() => streams.length === 3);
+  await api.logout();
+  await rejects(out, "logged_out");
+});
+
 scene("strangers who fail under the same name do not keep out who has logged in here", async () => {
   const [mine, shared, stranger] = [storage(), storage(), tab()];
   const [api, other] = [tab({ storage: mine }), tab({ storage: shared })];
