@@ -49,10 +49,11 @@ type Erasing interface {
 	Erasure(ctx context.Context, clienteID int64) (Erasure, error)
 
 	// EraseUser removes the account as DeleteUser does, if it is still there, and the address and
-	// client of the user from sessions and events. It keeps the events as events of this user,
-	// unless the user is erased already. The id is remembered. Then it replaces the name in the
-	// history by [ErasedUserName], and removes addresses from what the user did to others, some
-	// thousand rows at a time. If that fails, the account is gone, and another call goes on.
+	// client of the user, and the names of their keys, from sessions and events. It keeps the
+	// events as events of this user, unless the user is erased already. The id is remembered. Then
+	// it replaces the name in the history by [ErasedUserName], and removes addresses from what the
+	// user did to others, some thousand rows at a time. If that fails, the account is gone, and
+	// another call goes on.
 	//
 	// It returns ErrNotFound if nothing is kept of a user with this id, or [ErrLastAdmin].
 	EraseUser(ctx context.Context, id int64, events ...Event) ([]Ended, error)

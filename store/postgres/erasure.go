@@ -119,8 +119,13 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 			}
 			write.Queue(`
 				UPDATE sessions
-				SET ip = '', user_agent = ''
+				SET ip = '', user_agent = '', key_name = ''
 				WHERE user_id = $1`,
+				id)
+			write.Queue(`
+				UPDATE audit
+				SET detail = substr(detail, 1, 22) -- the id of the key, without its name
+				WHERE user_id = $1 AND kind IN ('key_created', 'key_ended')`,
 				id)
 			write.Queue(`
 				UPDATE audit

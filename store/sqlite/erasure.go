@@ -99,13 +99,19 @@ func (s *Store) Erasure(ctx context.Context, clienteID int64) (store.Erasure, er
 	})
 }
 
-// eraseAddresses removes where the user was from sessions and from events of the account. Those of
+// eraseAddresses removes where the user was, and how keys were called, from sessions and from
+// events of the account. An event of a key begins with its id, which has 22 characters. Those of
 // other users are for eraseNames.
 const (
 	eraseAddresses = `
 	UPDATE sessions
-	SET ip = '', user_agent = ''
+	SET ip = '', user_agent = '', key_name = ''
 	WHERE user_id = ?`
+
+	eraseKeyNames = `
+	UPDATE audit
+	SET detail = substr(detail, 1, 22)
+	WHERE user_id = ? AND kind IN ('key_created', 'key_ended')`
 
 	eraseOwnEvents = `
 	UPDATE audit
@@ -152,7 +158,7 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 				}
 			}
 		}
-		for _, query := range []string{eraseAddresses, eraseOwnEvents} {
+		for _, query := range []string{eraseAddresses, eraseKeyNames, eraseOwnEvents} {
 			if err := exec(conn, query, id); err != nil {
 				return nil, fmt.Errorf("erase the addresses of user %d: %w", id, err)
 			}

@@ -351,6 +351,11 @@ func somebody(t *testing.T, f *fixture) (u store.User, c store.Cliente) {
 	n.IP, n.UserAgent = mark, mark
 	_, err = openSession(t.Context(), f, n, u.Generation)
 	must(t, err)
+	key := f.newKey("a key of 22 characters", u)
+	key.Key.Name = mark
+	must(t, f.AddKey(t.Context(), key, u.Generation, store.Event{
+		Kind: store.EventKeyCreated, ActorID: u.ID + 1, Detail: key.ID + " " + mark,
+	}))
 	_, err = seeNetwork(t.Context(), f, u, mark)
 	must(t, err)
 	must(t, f.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailReset, To: mark}))
@@ -396,12 +401,12 @@ func eraseUser(t *testing.T, f *fixture) {
 	}))
 	ended, err := f.EraseUser(t.Context(), u.ID,
 		store.Event{Kind: store.EventUserErased, ActorID: admin.ID, IP: "192.0.2.9"})
-	if err != nil || len(ended) != 2 { // one of them came with the network
+	if err != nil || len(ended) != 3 { // one of them came with the network
 		t.Errorf("ended %+v, %v", ended, err)
 	}
 	wantNoUser(t, f, u, c)
 	events := f.events(t, store.EventFilter{UserID: u.ID})
-	if len(events) != 4 || events[0].Kind != store.EventUserErased ||
+	if len(events) != 5 || events[0].Kind != store.EventUserErased ||
 		events[0].IP != "192.0.2.9" || events[1].IP != "192.0.2.9" || events[2].IP != "" {
 		t.Errorf("the events are %+v", events)
 	}
