@@ -38,7 +38,7 @@ func TestChangesOfOthersInTheConsole(t *testing.T) {
 	b.login(store.Viewer)
 	b.until(rowCount + ` === 2`)
 	f.eventually("the page follows", func() bool { return f.server.listeners.occupied() == 1 })
-	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("tbody a").focus()` + ";undefined"))
+	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("tbody a").focus();undefined`))
 	b.do(chromedp.Evaluate[chromedp.Void](
 		`document.querySelector("input[type=search]").dataset.same = "yes";undefined`))
 	f.rename(ana.ID, "Eva")
