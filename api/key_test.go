@@ -86,6 +86,11 @@ func TestKeys(t *testing.T) {
 		f.eventually("the last use is shown", func() bool {
 			return !strings.Contains(f.as(store.Editor, "GET", "/keys", "").body, "null")
 		})
+		// A program that follows the changes has a key.
+		feed := f.makeKey(store.Viewer, `,"scopes":["changes"]`)
+		f.want(f.call("GET", "/clientes/changes?since=0", "", "x-access-token", feed.Key), 200, "")
+		f.want(f.call("GET", "/clientes", "", "x-access-token", feed.Key), 403, "forbidden")
+		f.want(f.as(store.Viewer, "DELETE", "/keys/"+feed.ID, ""), 204, "")
 		// What a person does is no key's.
 		full := f.makeKey(store.Admin, "")
 		for _, call := range []string{"GET /keys", "GET /me", "DELETE /me/devices"} {

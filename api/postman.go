@@ -55,6 +55,10 @@ if (answer.version) {
 if (answer.id) {
 	pm.collectionVariables.set("userId", String(answer.id));
 }`
+	keepKey = `const answer = pm.response.json();
+if (answer.key) {
+	pm.collectionVariables.set("keyId", answer.id);
+}`
 	keepOwnSession = `const answer = pm.response.json();
 const own = Array.isArray(answer) && answer.find((session) => session.current);
 if (own) {
@@ -131,6 +135,18 @@ func postmanFolders() []postmanFolder {
 				{operation: "GET /audit"},
 				{operation: "GET /doctor"},
 			}},
+		{name: "Keys for programs",
+			description: "It makes a key and ends it. Making one needs the password, and the code " +
+				"of a second factor.",
+			requests: []postmanRequest{
+				{
+					operation: "POST /keys", keep: keepKey,
+					body: `{"name": "Postman", "scopes": ["clientes:read"], ` +
+						`"current": "{{password}}", "code": "{{code}}"}`,
+				},
+				{operation: "GET /keys"},
+				{operation: "DELETE /keys/{id}"},
+			}},
 		{name: "The server", description: "Without a token.", others: true,
 			requests: []postmanRequest{
 				{operation: "GET /"},
@@ -199,6 +215,7 @@ func postmanVariables(server string) []postmanPair {
 		{Key: "etag", Value: "*", Type: "string"},
 		{Key: "userId", Type: "string"},
 		{Key: "sessionId", Type: "string"},
+		{Key: "keyId", Type: "string"},
 		{Key: "email", Value: "abc@example.com", Type: "string"},
 		{Key: "mailToken", Type: "string"},
 		{Key: "newUser", Type: "string"},
@@ -498,6 +515,8 @@ func (d *apiDocument) pathValue(path string, p apiParameter) string {
 		return "{{userId}}"
 	case strings.HasPrefix(path, "/sessions/"):
 		return "{{sessionId}}"
+	case strings.HasPrefix(path, "/keys/"):
+		return "{{keyId}}"
 	}
 	return "{{clienteId}}"
 }

@@ -97,7 +97,7 @@ func (a *Accounts) addKey(
 	if u.MFA.On {
 		s.AMR = amrBoth
 	}
-	event := newEvent(ctx, store.EventKeyCreated, u.ID, keyDetail(s))
+	event := keyEvent(ctx, store.EventKeyCreated, s)
 	if err := a.keys.AddKey(ctx, s, u.Generation, event); err != nil {
 		return NewKey{}, fmt.Errorf("add key: %w", err)
 	}
@@ -105,8 +105,12 @@ func (a *Accounts) addKey(
 	return NewKey{Text: text, OwnedKey: store.OwnedKey{Session: s, User: u.Name}}, nil
 }
 
-// keyDetail says in an event which key it is about.
-func keyDetail(s store.Session) string { return s.ID + " " + s.Key.Name }
+// keyEvent returns an event of a key, which has a row of its own: each key costs a password.
+func keyEvent(ctx context.Context, kind store.EventKind, s store.Session) store.Event {
+	e := newEvent(ctx, kind, s.UserID, s.ID+" "+s.Key.Name)
+	e.Key = ""
+	return e
+}
 
 // EndKey ends a key. It returns [store.ErrNotFound] if no key that lives has this id.
 func (a *Accounts) EndKey(ctx context.Context, id string) error {
@@ -117,7 +121,7 @@ func (a *Accounts) EndKey(ctx context.Context, id string) error {
 	if s, err = a.keys.EndSession(ctx, id); err != nil {
 		return fmt.Errorf("end key: %w", err)
 	}
-	return a.keys.RecordEvents(ctx, newEvent(ctx, store.EventKeyEnded, s.UserID, keyDetail(s)))
+	return a.keys.RecordEvents(ctx, keyEvent(ctx, store.EventKeyEnded, s))
 }
 
 func (a *Accounts) livingKey(ctx context.Context, id string) (store.Session, error) {
@@ -269,9 +273,11 @@ func (a *Auth) findKey(ctx context.Context, hash token.KeyHash) (*knownKey, erro
 		k.noted.Store(s.LastUsedAt.UnixMilli())
 	}
 	mfa := s.AMR == amrBoth
+	left := s.ExpiresAt.Sub(a.cfg.Store.Now())
 	k.caller = Caller{
 		UserID: s.UserID, Role: s.Key.Role, SessionID: s.ID, MFA: mfa,
 		LacksMFA: a.mustHaveMFA(s.Key.Role) && !mfa,
+		Expires:  a.cfg.Now().Round(0).Add(left), // what goes on for long has the process's clock
 		IsKey:    true, scopes: s.Key.Scopes,
 	}
 	if !s.EndedAt.IsZero() {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"clientes/auth/authtest"
+	"clientes/auth/password"
 	"clientes/auth/token"
 	"clientes/store"
 )
@@ -85,7 +86,11 @@ func TestWhatNoKeyIs(t *testing.T) {
 	wantError(t, "unknown", p.verdict(t, unknown), ErrTokenInvalid)
 
 	k := p.key(t, "ana")
-	must(t, p.verdict(t, k.Text))
+	who, err := p.Authenticate(t.Context(), k.Text)
+	must(t, err)
+	if left := who.Expires.Sub(c.Now()); left > KeyLasts || left < KeyLasts-time.Minute {
+		t.Errorf("it expires in %v", left)
+	}
 	c.Advance(KeyLasts)
 	wantError(t, "at its end", p.verdict(t, k.Text), ErrTokenExpired)
 	wantError(t, "at its end, elsewhere", start(t, e, url, atClock(c)).verdict(t, k.Text),
@@ -358,7 +363,7 @@ func TestAUseThatCannotBeNoted(t *testing.T) {
 	p.add(t, store.User{Name: "ana"})
 	k := p.key(t, "ana")
 	log := new(authtest.Log)
-	broken := notingStore{p.store, make(chan string, 1)}
+	broken := notingStore{p.store, make(chan string, 10)}
 	other := p.over(t, broken).with(t, loggingTo(log))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -372,6 +377,9 @@ func TestAUseThatCannotBeNoted(t *testing.T) {
 	must(t, other.verdict(t, k.Text))
 	stop()
 	<-done
+	if n := len(broken.noted); n > 0 {
+		t.Errorf("%d more uses were noted within ten minutes", n)
+	}
 	// Without anybody to note them, uses wait, and no request does.
 	for range maxUses + 10 {
 		other.uses.note(&knownKey{caller: Caller{SessionID: "x"}}, time.Now())
@@ -448,4 +456,28 @@ func BenchmarkAuthenticateKey(b *testing.B) {
 			})
 		}
 	}
+}
+
+// endingHasher ends a session while it verifies a password.
+type endingHasher struct {
+	password.Hasher
+	end func()
+}
+
+func (h endingHasher) Verify(hash, given string, active bool) (bool, string, error) {
+	h.end()
+	return h.Hasher.Verify(hash, given, active)
+}
+
+func TestASessionThatEndsMeanwhileMakesNoKey(t *testing.T) {
+	e := authtest.SQLite()
+	p := start(t, e, e.Migrated(t))
+	_, me := p.newCaller(t, "ana")
+	slow := p.with(t, func(cfg *Config) {
+		end := func() { must(t, p.EndSession(t.Context(), me, me.SessionID)) }
+		cfg.Gate = password.NewGate(endingHasher{quickHasher, end}, 1, 0)
+	})
+	_, err := slow.Auth.AddKey(t.Context(), me, KeyRequest{Name: "Shop", Lasts: time.Hour},
+		Proof{Current: goodPassword})
+	wantError(t, "a key of a session that has ended", err, ErrTokenRevoked)
 }

@@ -245,11 +245,14 @@ func (a *Auth) endSession(ctx context.Context, id string) error {
 	if had {
 		return nil
 	}
-	event := newEvent(ctx, store.EventLogout, s.UserID, "")
 	if s.Key != (store.Key{}) {
-		event.Kind, event.Detail = store.EventKeyEnded, keyDetail(s)
+		event := keyEvent(ctx, store.EventKeyEnded, s)
+		event.ActorID = cmp.Or(event.ActorID, s.UserID)
+		a.audit.record(ctx, event)
+		return nil
 	}
-	event.ActorID = cmp.Or(event.ActorID, s.UserID)
+	event := newEvent(ctx, store.EventLogout, s.UserID, "")
+	event.ActorID = s.UserID
 	a.audit.record(ctx, counted(event))
 	return nil
 }
