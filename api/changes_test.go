@@ -6,7 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -586,4 +590,49 @@ func TestAListenerHangsUp(t *testing.T) {
 	if line := f.logLine("the-one"); strings.Contains(line, `"code"`) {
 		t.Errorf("it is logged as %s", line)
 	}
+}
+
+// nginx, as it is configured by default, passes each event on at once.
+func TestAStreamBehindNginx(t *testing.T) {
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program, err = exec.LookPath("/usr/sbin/nginx")
+	}
+	if err != nil {
+		t.Skip("no nginx")
+	}
+	f := onSQLite(t)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	authtest.Must(t, err)
+	address := free.Addr().String()
+	free.Close()
+	folder := t.TempDir()
+	conf := filepath.Join(folder, "nginx.conf")
+	authtest.Must(t, os.WriteFile(conf, fmt.Appendf(nil, `
+		daemon off; master_process off; pid nginx.pid;
+		events {}
+		http {
+			access_log off;
+			client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
+			uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+			server { listen %s; location / { proxy_pass %s; } }
+		}`, address, f.url), 0o600))
+	cmd := exec.CommandContext(t.Context(), program, "-p", folder, "-c", conf, "-e", "error.log")
+	authtest.Must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Wait() })
+	f.eventually("nginx listens", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	f.url = "http://" + address
+	r := f.follow(f.tokens[store.Viewer], "", "Accept-Encoding", "gzip")
+	for i := range 3 { // each is seen before the next is made
+		f.add(store.Cliente{Name: "Ana"})
+		r.want(t, fmt.Sprintf("%d.1 created Ana", i+1))
+	}
+	authtest.Must(t, f.auth.Logout(t.Context(), f.tokens[store.Viewer]))
+	r.wantEnd(t, "token_revoked")
 }
