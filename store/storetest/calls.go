@@ -241,6 +241,10 @@ func sessionCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 			_, err := st.DeleteSessions(ctx, farAhead(), 10)
 			return err
 		},
+		"ForgetOrigins": func(ctx context.Context) error {
+			_, err := st.ForgetOrigins(ctx, farAhead(), 10)
+			return err
+		},
 		"SessionEnds": func(ctx context.Context) error {
 			_, err := st.SessionEnds(ctx, "", []string{on.Session.ID})
 			return err
