@@ -69,9 +69,6 @@ const (
 
 	// eraseRetry is the time between two tries while others read the files.
 	eraseRetry = time.Second
-
-	// eraseBatch is how many are erased again before the process looks whether it has to stop.
-	eraseBatch = 100
 )
 
 // eraser does what an erasure leaves to be done: see [store.Erasing.EraseAgain].
@@ -123,15 +120,10 @@ func (e *eraser) run(ctx context.Context) {
 }
 
 func (e *eraser) once(ctx context.Context) error {
-	for erased := eraseBatch; erased >= eraseBatch && ctx.Err() == nil; {
-		var err error
-		if erased, err = e.store.EraseAgain(store.Insist(ctx), eraseBatch); err != nil {
-			return err
-		}
-		if erased > 0 {
-			e.log.Info("erased again, as an older state was restored or names were left",
-				"rows", erased)
-		}
+	erased, err := store.EraseAllAgain(store.Insist(ctx), e.store)
+	if erased > 0 {
+		e.log.Info("erased again, as an older state was restored or names were left",
+			"rows", erased)
 	}
-	return nil
+	return err
 }

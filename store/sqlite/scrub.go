@@ -14,7 +14,7 @@ import (
 	"clientes/store"
 )
 
-// SQLite overwrites with zeros what is deleted, because the writing connections set secure_delete.
+// SQLite overwrites with zeros what is deleted, because all connections set secure_delete.
 // Four kinds of copies stay all the same:
 //
 //   - The search index keeps the sequences of a text that was replaced or deleted, with their

@@ -463,7 +463,6 @@ func eraseUserAgain(t *testing.T, f *fixture) {
 	}
 	wantNoUser(t, f, u, c)
 	f.execute(t, `UPDATE cliente_history SET user_name = 'erasedtext'`)
-	f.clock.add(store.NamesSettle)
 	endAll(t, f, nil)
 	n, err = f.EraseAgain(t.Context(), 10)
 	if err != nil || n != 1 {

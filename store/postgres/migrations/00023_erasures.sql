@@ -18,7 +18,7 @@ CREATE TABLE erasures (
 CREATE TABLE erased_users (
 	user_id    bigint      PRIMARY KEY,
 	at         timestamptz NOT NULL,
-	checked_at timestamptz -- when no name of theirs was left in the history; NULL: to be looked at
+	checked_at timestamptz -- when the history was last searched for their name; NULL: it has to be
 );
 
 -- For removing the addresses of sessions that ended.

@@ -19,7 +19,7 @@ CREATE TABLE erasures (
 CREATE TABLE erased_users (
 	user_id    INTEGER PRIMARY KEY,
 	at         INTEGER NOT NULL,
-	checked_at INTEGER -- when no name of theirs was left in the history; NULL: to be looked at
+	checked_at INTEGER -- when the history was last searched for their name; NULL: it has to be
 ) STRICT;
 
 -- For removing the addresses of sessions that ended.
