@@ -77,8 +77,8 @@ func (s *Store) scrub(ctx context.Context) error {
 	})
 }
 
-// mergePages is about how many pages of the search index are written at a time: some 10 ms.
-const mergePages = 200
+// mergePages is about how many pages of the search index are written at a time: a few ms.
+const mergePages = 64
 
 // mergeIndex merges all parts of the search index, so that nothing of replaced texts is left.
 func (s *Store) mergeIndex(ctx context.Context) error {
