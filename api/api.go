@@ -6,8 +6,8 @@
 // errors.go. Each resource has a file with its inputs, its functions and its views. A list is a
 // page (page.go).
 //
-// Only the adapter, the middleware and the two streams (import and export) know Gin. The package
-// does not know which engine stores the records, or how a token is made.
+// Only the adapter, the middleware and the streams (import, export and changes) know Gin. The
+// package does not know which engine stores the records, or how a token is made.
 package api
 
 import (
@@ -67,6 +67,7 @@ type Config struct {
 // Store is the part of a [store.Store] that the API needs beside [auth.Auth].
 type Store interface {
 	store.Clientes
+	store.Feed
 	store.Erasing
 	Now() time.Time
 	Ready(ctx context.Context) error
@@ -109,6 +110,10 @@ type Server struct {
 	strangersBodies room // larger bodies on routes for anybody, in bytes
 	imports         room // under way
 	downloads       room // exports that clients still read
+	listeners       room // requests that follow the changes, by session
+
+	feed         *feed
+	commentEvery time.Duration // commentEvery
 
 	allow map[string][]string // the methods of each pattern
 
@@ -118,6 +123,8 @@ type Server struct {
 	metrics *metrics // nil if there are none
 
 	draining atomic.Bool
+	drained  context.Context // ends when draining begins
+	drain    context.CancelFunc
 	ready    shared[readiness]
 	examined shared[[]store.Finding] // the set-up, for GET /doctor
 }
@@ -127,6 +134,7 @@ type route struct {
 	method string
 	path   string
 	may    access
+	scope  store.Scope // that a key needs
 	query  []string
 	answer gin.HandlerFunc
 }
@@ -143,55 +151,74 @@ const (
 	admins            = access(store.Admin)
 )
 
+// The scopes that keys need, which may do nothing else: see noKey.
+const (
+	reads  = store.ScopeRead
+	writes = store.ScopeWrite
+	users  = store.ScopeUsers
+	follow = store.ScopeChanges
+	audit  = store.ScopeAudit
+	doctor = store.ScopeDoctor
+
+	// noKey is for what is a person's (password, sessions, keys), and for what needs no token.
+	noKey store.Scope = ""
+)
+
 func (s *Server) routes() []route {
 	return []route{
-		{"GET", "/", anybody, nil, serve(s, 200, s.home)},
-		{"POST", "/login", anybody, nil, s.postLogin()},
-		{"POST", "/refresh", anybody, nil, serve(s, 200, s.refresh)},
-		{"POST", "/logout", anybody, nil, serve(s, 200, s.logout)},
+		{"GET", "/", anybody, noKey, nil, serve(s, 200, s.home)},
+		{"POST", "/login", anybody, noKey, nil, s.postLogin()},
+		{"POST", "/refresh", anybody, noKey, nil, serve(s, 200, s.refresh)},
+		{"POST", "/logout", anybody, noKey, nil, serve(s, 200, s.logout)},
 
-		{"GET", "/sessions", unfinished, nil, serve(s, 200, s.listSessions)},
-		{"DELETE", "/sessions/:id", unfinished, nil, serve(s, 204, s.deleteSession)},
+		{"GET", "/sessions", unfinished, noKey, nil, serve(s, 200, s.listSessions)},
+		{"DELETE", "/sessions/:id", unfinished, noKey, nil, serve(s, 204, s.deleteSession)},
 
-		{"POST", "/signup", anybody, nil, serve(s, 201, s.signup)},
-		{"GET", "/me", unfinished, nil, serve(s, 200, s.getMe)},
-		{"PATCH", "/me", unfinished, nil, serve(s, 200, s.patchMe)},
-		{"POST", "/email/confirm", anybody, nil, serve(s, 204, s.confirmEmail)},
-		{"POST", "/password", viewers, nil, serve(s, 204, s.changePassword)},
-		{"POST", "/password/forgot", anybody, nil, serve(s, 202, s.forgotPassword)},
-		{"POST", "/password/reset", anybody, nil, serve(s, 200, s.resetPassword)},
+		{"POST", "/signup", anybody, noKey, nil, serve(s, 201, s.signup)},
+		{"GET", "/me", unfinished, noKey, nil, serve(s, 200, s.getMe)},
+		{"PATCH", "/me", unfinished, noKey, nil, serve(s, 200, s.patchMe)},
+		{"POST", "/email/confirm", anybody, noKey, nil, serve(s, 204, s.confirmEmail)},
+		{"POST", "/password", viewers, noKey, nil, serve(s, 204, s.changePassword)},
+		{"POST", "/password/forgot", anybody, noKey, nil, serve(s, 202, s.forgotPassword)},
+		{"POST", "/password/reset", anybody, noKey, nil, serve(s, 200, s.resetPassword)},
 
-		{"GET", "/users", admins, usersQuery(), serve(s, 200, s.listUsers)},
-		{"POST", "/users", admins, nil, serve(s, 201, s.createUser)},
-		{"GET", "/users/:id", admins, nil, serve(s, 200, s.getUser)},
-		{"PATCH", "/users/:id", admins, nil, serve(s, 200, s.patchUser)},
-		{"DELETE", "/users/:id", admins, []string{"erase"}, serve(s, 204, s.deleteUser)},
-		{"DELETE", "/users/:id/sessions", admins, nil, serve(s, 204, s.deleteUserSessions)},
+		{"GET", "/users", admins, users, usersQuery(), serve(s, 200, s.listUsers)},
+		{"POST", "/users", admins, users, nil, serve(s, 201, s.createUser)},
+		{"GET", "/users/:id", admins, users, nil, serve(s, 200, s.getUser)},
+		{"PATCH", "/users/:id", admins, users, nil, serve(s, 200, s.patchUser)},
+		{"DELETE", "/users/:id", admins, users, []string{"erase"}, serve(s, 204, s.deleteUser)},
+		{"DELETE", "/users/:id/sessions", admins, users, nil, serve(s, 204, s.deleteUserSessions)},
 
-		{"POST", "/me/mfa", unfinished, nil, serve(s, 200, s.beginMFA)},
-		{"POST", "/me/mfa/confirm", unfinished, nil, serve(s, 200, s.confirmMFA)},
-		{"DELETE", "/me/mfa", unfinished, nil, serve(s, 204, s.endMFA)},
-		{"POST", "/me/mfa/recovery", viewers, nil, serve(s, 200, s.renewRecovery)},
-		{"DELETE", "/me/devices", viewers, nil, serve(s, 204, s.cancelDevices)},
-		{"DELETE", "/users/:id/mfa", admins, nil, serve(s, 204, s.dropMFA)},
-		{"GET", "/audit", admins, auditQuery(), serve(s, 200, s.listEvents)},
+		{"GET", "/keys", viewers, noKey, pageQuery(), serve(s, 200, s.listKeys)},
+		{"POST", "/keys", viewers, noKey, nil, serve(s, 201, s.createKey)},
+		{"DELETE", "/keys/:id", viewers, noKey, nil, serve(s, 204, s.deleteKey)},
 
-		{"GET", "/clientes", viewers, listQuery(), serve(s, 200, s.listClientes)},
-		{"POST", "/clientes", editors, nil, serve(s, 201, s.createCliente)},
-		{"POST", "/clientes/import", editors, importQuery(), s.importClientes},
-		{"GET", "/clientes/export", viewers, selectionQuery(), s.exportClientes},
-		{"GET", "/clientes/:id", viewers, nil, serve(s, 200, s.getCliente)},
-		{"PUT", "/clientes/:id", editors, nil, serve(s, 200, s.replaceCliente)},
-		{"PATCH", "/clientes/:id", editors, nil, serve(s, 200, s.patchCliente)},
-		{"DELETE", "/clientes/:id", editors, nil, serve(s, 204, s.deleteCliente)},
-		{"GET", "/clientes/:id/history", viewers, pageQuery(), serve(s, 200, s.clienteHistory)},
-		{"POST", "/clientes/:id/restore", editors, nil, serve(s, 200, s.restoreCliente)},
-		{"POST", "/clientes/:id/erase", admins, nil, serve(s, 204, s.eraseCliente)},
-		{"GET", "/clientes/:id/everything", admins, nil, s.everything},
+		{"POST", "/me/mfa", unfinished, noKey, nil, serve(s, 200, s.beginMFA)},
+		{"POST", "/me/mfa/confirm", unfinished, noKey, nil, serve(s, 200, s.confirmMFA)},
+		{"DELETE", "/me/mfa", unfinished, noKey, nil, serve(s, 204, s.endMFA)},
+		{"POST", "/me/mfa/recovery", viewers, noKey, nil, serve(s, 200, s.renewRecovery)},
+		{"DELETE", "/me/devices", viewers, noKey, nil, serve(s, 204, s.cancelDevices)},
+		{"DELETE", "/users/:id/mfa", admins, users, nil, serve(s, 204, s.dropMFA)},
+		{"GET", "/audit", admins, audit, auditQuery(), serve(s, 200, s.listEvents)},
 
-		{"GET", "/healthz", anybody, nil, serve(s, 200, s.healthz)},
-		{"GET", "/readyz", anybody, nil, serve(s, 200, s.readyz)},
-		{"GET", "/doctor", admins, nil, serve(s, 200, s.doctor)},
+		{"GET", "/clientes", viewers, reads, listQuery(), serve(s, 200, s.listClientes)},
+		{"POST", "/clientes", editors, writes, nil, serve(s, 201, s.createCliente)},
+		{"POST", "/clientes/import", editors, writes, importQuery(), s.importClientes},
+		{"GET", "/clientes/changes", viewers, follow, changesQuery(), s.changes()},
+		{"GET", "/clientes/export", viewers, reads, selectionQuery(), s.exportClientes},
+		{"GET", "/clientes/:id", viewers, reads, nil, serve(s, 200, s.getCliente)},
+		{"PUT", "/clientes/:id", editors, writes, nil, serve(s, 200, s.replaceCliente)},
+		{"PATCH", "/clientes/:id", editors, writes, nil, serve(s, 200, s.patchCliente)},
+		{"DELETE", "/clientes/:id", editors, writes, nil, serve(s, 204, s.deleteCliente)},
+		{"GET", "/clientes/:id/history", viewers, reads, pageQuery(),
+			serve(s, 200, s.clienteHistory)},
+		{"POST", "/clientes/:id/restore", editors, writes, nil, serve(s, 200, s.restoreCliente)},
+		{"POST", "/clientes/:id/erase", admins, writes, nil, serve(s, 204, s.eraseCliente)},
+		{"GET", "/clientes/:id/everything", admins, reads, nil, s.everything},
+
+		{"GET", "/healthz", anybody, noKey, nil, serve(s, 200, s.healthz)},
+		{"GET", "/readyz", anybody, noKey, nil, serve(s, 200, s.readyz)},
+		{"GET", "/doctor", admins, doctor, nil, serve(s, 200, s.doctor)},
 	}
 }
 
@@ -229,15 +256,21 @@ func New(cfg Config) (*Server, error) {
 		downloads: room{
 			size: maxDownloads, share: 1, full: errTooManyTransfers, used: errOwnTransfer,
 		},
+		listeners: room{
+			size: maxListeners, share: listenersOfOne,
+			full: errTooManyListeners, used: errOwnListeners,
+		},
+		feed: newFeed(cfg.Store, cfg.Now, cfg.Log), commentEvery: commentEvery,
 		headers: headersOf(cfg.PublicURL),
 		allow:   make(map[string][]string),
 	}
+	s.drained, s.drain = context.WithCancel(context.Background())
 	if s.metrics, err = newMetrics(s, cfg.Metrics); err != nil {
 		return nil, err
 	}
 	routes := s.routes()
 	for _, p := range published {
-		routes = append(routes, route{"GET", p.path, anybody, nil, gin.WrapH(p)})
+		routes = append(routes, route{"GET", p.path, anybody, noKey, nil, gin.WrapH(p)})
 	}
 	if cfg.Console {
 		pages, err := s.consoleRoutes()
@@ -279,7 +312,7 @@ func (s *Server) mount(routes []route) {
 	e.NoMethod(func(c *gin.Context) { s.fail(c, methodNotAllowed(c.Request.Method)) })
 	for _, r := range routes {
 		for _, method := range withHead(r.method) {
-			e.Handle(method, r.path, s.verifyJWT(r.may), s.checkQuery(r.query), r.answer)
+			e.Handle(method, r.path, s.verifyJWT(r.may, r.scope), s.checkQuery(r.query), r.answer)
 			allow[r.path] = append(allow[r.path], method)
 		}
 	}
@@ -387,7 +420,9 @@ func tutorialPath(path string) (canonical string, ok bool) {
 }
 
 // Drain announces that this server is about to stop. From now on /readyz answers 503, and every
-// answer asks its client to open its next connection elsewhere.
+// answer asks its client to open its next connection elsewhere. Streams of changes end, and nobody
+// waits for changes any more.
 func (s *Server) Drain() {
 	s.draining.Store(true)
+	s.drain()
 }

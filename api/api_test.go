@@ -353,7 +353,7 @@ func TestARouteSaysWhoMayCallIt(t *testing.T) {
 			t.Error("a route for no role was mounted")
 		}
 	}()
-	(&Server{}).verifyJWT("")
+	(&Server{}).verifyJWT("", noKey)
 }
 
 // A configuration that would make a request panic is refused at once.

@@ -30,8 +30,12 @@ func compressor() (func(http.Handler) http.HandlerFunc, error) {
 	return wrap, nil
 }
 
-// isText reports whether a media type is of what compression makes smaller.
+// isText reports whether a media type is of what compression makes smaller. A stream of events is
+// sent as it is: it would hold a compressor for hours, and its parts are small.
 func isText(mediaType string) bool {
+	if mediaType == mediaEvents {
+		return false
+	}
 	return strings.HasPrefix(mediaType, "text/") || strings.HasPrefix(mediaType, "application/")
 }
 

@@ -34,9 +34,10 @@ func (s *Server) consoleRoutes() ([]route, error) {
 		return nil, err
 	}
 	return []route{
-		{"GET", "/login", anybody, []string{"fail", "code", "wait", "error"}, s.loginPage(pages)},
-		{"GET", "/app", anybody, nil, func(c *gin.Context) { s.seeOther(c, "/app/") }},
-		{"GET", "/app/", anybody, nil, func(c *gin.Context) {
+		{"GET", "/login", anybody, noKey, []string{"fail", "code", "wait", "error"},
+			s.loginPage(pages)},
+		{"GET", "/app", anybody, noKey, nil, func(c *gin.Context) { s.seeOther(c, "/app/") }},
+		{"GET", "/app/", anybody, noKey, nil, func(c *gin.Context) {
 			c.Writer.Header().Add("Vary", "Cookie")
 			if s.cookieTokens(c.Request) == nil {
 				s.seeOther(c, "/login")
@@ -49,7 +50,7 @@ func (s *Server) consoleRoutes() ([]route, error) {
 			}
 			s.page(c, p.App())
 		}},
-		{"GET", "/app/:file", anybody, nil, func(c *gin.Context) {
+		{"GET", "/app/:file", anybody, noKey, nil, func(c *gin.Context) {
 			file, ok := files[c.Param("file")]
 			if !ok {
 				s.fail(c, errNoRoute)

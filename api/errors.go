@@ -26,6 +26,7 @@ var (
 	errRefreshMissing       = errors.New("refresh token missing")
 	errCrossOrigin          = errors.New("a cookie of another origin's page")
 	errForbidden            = errors.New("the role does not allow this")
+	errKeyEverywhere        = scopeMissing(noKey)
 	errLastAdminDisabled    = fmt.Errorf("disabled: %w", store.ErrLastAdmin)
 	errSignupClosed         = errors.New("sign-up is closed")
 	errOwnMFA               = errors.New("the second factor of the admin who asks")
@@ -38,6 +39,8 @@ var (
 	errHalfCopied           = errors.New("a copy into the database is not finished")
 	errTooManyBodies        = errors.New("too many large bodies are on their way")
 	errOwnTransfer          = errors.New("another import or export of the user is under way")
+	errTooManyListeners     = errors.New("too many requests follow the changes")
+	errOwnListeners         = errors.New("too many requests of the session follow the changes")
 	errDraining             = errors.New("the server is stopping")
 )
 
@@ -49,6 +52,21 @@ type requestError struct {
 
 func (e *requestError) Error() string { return e.kind.Error() + ": " + e.message }
 func (e *requestError) Unwrap() error { return e.kind }
+
+// scopeError refuses a key that lacks the scope of a route.
+type scopeError struct {
+	requestError
+	scope store.Scope // noKey if no key may call it
+}
+
+// scopeMissing returns the error for a key that lacks a scope.
+func scopeMissing(scope store.Scope) error {
+	message := "The key lacks the scope " + string(scope) + "."
+	if scope == noKey {
+		message = "No key may do this; log in."
+	}
+	return &scopeError{requestError{errForbidden, message}, scope}
+}
 
 func malformed(format string, args ...any) error {
 	return &requestError{kind: errMalformedBody, message: fmt.Sprintf(format, args...)}
@@ -110,8 +128,9 @@ func as[E error](err error) bool {
 
 // Messages that stand in an answer twice: for the whole and for the member.
 const (
-	lastAdmin = "The last active admin cannot be deleted, disabled or demoted."
-	badLink   = "This link is not good, or not any more; ask for another."
+	lastAdmin   = "The last active admin cannot be deleted, disabled or demoted."
+	tooManyKeys = "You have as many keys as one may have; end one first."
+	badLink     = "This link is not good, or not any more; ask for another."
 )
 
 // replies is where errors become answers: the first line that matches wins. An error without a line
@@ -194,6 +213,8 @@ var replies = []struct {
 		"This Idempotency-Key was used for another customer; make up a new one.")},
 	{is(store.ErrKeyInProgress), fixed(409, "idempotency_in_progress",
 		"The first request with this Idempotency-Key is still at work; try again shortly.")},
+	{is(auth.ErrTooManyKeys),
+		fixed(409, "conflict", tooManyKeys).about("keys", "too_many", tooManyKeys)},
 	{is(auth.ErrLinkInvalid),
 		fixed(422, "reset_invalid", badLink).about("token", "invalid_link", badLink)},
 	{is(auth.ErrCaptchaRequired),
@@ -211,6 +232,13 @@ var replies = []struct {
 		"One import and one export of yours may be under way; wait until the other one is done.")},
 	{is(errTooManyTransfers), fixed(503, "overloaded",
 		"Too many imports or exports at once; try again when one of them is done.")},
+	{is(errOwnListeners), fixed(429, "too_many_attempts",
+		"Ten requests of this session follow the changes already; end one of them.")},
+	{is(errTooManyListeners), fixed(503, "overloaded",
+		"Too many requests follow the changes; try again when one of them has ended.")},
+	{is(store.ErrUnknownPosition), fixed(400, "invalid_parameter",
+		"The cursor in \"since\" is of another database, or of a state that an older one has "+
+			"replaced; begin again with since=0 and an empty copy.")},
 	{is(errNoRoom), fixed(503, "overloaded",
 		"There is no room for the file now; try again later.")},
 	{is(errDraining), fixed(503, "overloaded", "The server is stopping.")},
@@ -318,6 +346,9 @@ func problemFor(err error) (int, *problem) {
 	}
 	if request, is := errors.AsType[*requestError](err); is {
 		p.Message = request.message
+	}
+	if lacks, is := errors.AsType[*scopeError](err); is {
+		p.Message = lacks.message
 	}
 	if r.detail != nil {
 		r.detail(err, p)

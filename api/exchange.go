@@ -40,6 +40,15 @@ func exchangeOf(c *gin.Context) *exchange { return c.Writer.(*exchange) }
 // Unwrap is for [http.ResponseController].
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
+// FlushError is for [http.ResponseController]. Gin's own Flush loses the error.
+func (x *exchange) FlushError() error {
+	x.WriteHeaderNow()
+	if below, ok := x.ResponseWriter.(interface{ Unwrap() http.ResponseWriter }); ok {
+		return http.NewResponseController(below.Unwrap()).Flush()
+	}
+	return http.NewResponseController(x.ResponseWriter).Flush()
+}
+
 // setHeader sets a header of the answer. The key must be in its canonical form.
 func (x *exchange) setHeader(h http.Header, key, value string) {
 	if x.used == len(x.values) {

@@ -142,6 +142,7 @@ func newFixture(t testing.TB, st store.Store, changes ...func(*Config)) *fixture
 	authtest.Must(t, err)
 	listening.Config.Handler = f.server
 	listening.Config.ConnContext = ConnContext
+	listening.Config.WriteTimeout = time.Minute // or a deadline of one answer is one of the next
 	listening.Config.DisableGeneralOptionsHandler = true
 	listening.Start()
 	f.url = listening.URL
@@ -178,6 +179,7 @@ func (f *fixture) checkLog() {
 	log := f.log.String()
 	for what, secret := range map[string]string{
 		"secret": testSecret, "password": testPassword, "hash": "$argon2id$", "token": "eyJhbGciOi",
+		"key": "clk_",
 	} {
 		if strings.Contains(log, secret) {
 			f.t.Errorf("the log has a %s in it:\n%s", what, log)

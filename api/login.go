@@ -358,7 +358,7 @@ func (in *logoutInput) decode(r *request) error {
 		in.refresh = append(in.refresh, given)
 	}
 	for _, token := range tokensWithin(string(body)) { // under another name, such as refreshToken
-		if token != given {
+		if token != given || auth.IsKey(token) {
 			in.access, in.refresh = append(in.access, token), append(in.refresh, token)
 		}
 	}
@@ -392,8 +392,11 @@ func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error)
 	var errs []error
 	if in.everywhere {
 		caller, err := s.cfg.Auth.Authenticate(ctx, in.caller)
-		if err != nil {
+		switch {
+		case err != nil:
 			return logoutView{}, err
+		case caller.IsKey:
+			return logoutView{}, errKeyEverywhere
 		}
 		errs = append(errs, s.cfg.Auth.LogoutEverywhere(ctx, caller.UserID))
 	}

@@ -25,6 +25,7 @@ type metrics struct {
 	active   prometheus.Gauge
 	imports  *prometheus.CounterVec
 	rows     prometheus.Counter
+	dropped  prometheus.Counter
 
 	// known are the parts of requests that were observed before. Looking there takes a third of the
 	// time of WithLabelValues, and no text has to be made of a status (BenchmarkMetrics). A map is
@@ -78,12 +79,16 @@ func newMetrics(s *Server, to prometheus.Registerer) (*metrics, error) {
 			Help: "Customers that imports over the API have added.",
 		}),
 	}
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "clientes_changes_dropped_total",
+		Help: "Streams of changes that were ended because their client took nothing.",
+	})
 	for _, result := range []string{importKept, importChecked, importRefused, importFailed} {
 		m.imports.WithLabelValues(result) // a rate needs the 0 before the first
 	}
 	m.known.Store(&map[series]prometheus.Observer{})
 	for _, c := range []prometheus.Collector{
-		m.requests, m.active, m.imports, m.rows,
+		m.requests, m.active, m.imports, m.rows, m.dropped,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "clientes_imports_active",
 			Help: "Imports over the API that are under way.",
@@ -92,6 +97,15 @@ func newMetrics(s *Server, to prometheus.Registerer) (*metrics, error) {
 			Name: "clientes_exports_active",
 			Help: "Exports over the API that are under way.",
 		}, s.downloads.occupied),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "clientes_changes_listeners",
+			Help: "Requests that follow the changes: streams, and those that wait.",
+		}, s.listeners.occupied),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "clientes_changes_lag_seconds",
+			Help: "How long a change that is kept has been held back from those who follow; " +
+				"0 while nobody does.",
+		}, func() float64 { return s.feed.lag().Seconds() }),
 		newReadyCollector(s),
 	} {
 		if err := to.Register(c); err != nil {

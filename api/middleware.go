@@ -161,7 +161,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took tim
 		slog.String("method", loggable(c.Request.Method)),
 		// Never the query, where clients put secrets. Escaped, it has no character that a terminal
 		// obeys.
-		slog.String("path", loggable(c.Request.URL.EscapedPath())),
+		slog.String("path", loggable(withoutKeys(c.Request.URL.EscapedPath()))),
 		slog.Int("status", x.Status()),
 		slog.Int("bytes", max(x.Size(), 0)),
 		slog.Float64("took_ms", float64(took.Microseconds())/1000),
@@ -171,8 +171,7 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took tim
 		attrs = append(attrs, slog.String("trace_id", x.trace))
 	}
 	if x.caller.UserID != 0 {
-		attrs = append(attrs,
-			slog.Int64("user_id", x.caller.UserID), slog.String("jti", x.caller.TokenID))
+		attrs = append(attrs, slog.Int64("user_id", x.caller.UserID), tokenAttr(x.caller))
 	}
 	if x.err != nil {
 		attrs = append(attrs, slog.String("code", x.code))
@@ -184,6 +183,23 @@ func (s *Server) logRequest(c *gin.Context, x *exchange, now time.Time, took tim
 	r := slog.NewRecord(now, level, "request", 0)
 	r.AddAttrs(attrs...)
 	_ = handler.Handle(ctx, r) // as slog.Logger does: nobody could be told
+}
+
+// withoutKeys returns a path without what may be a key, which people take for its id.
+func withoutKeys(path string) string {
+	before, _, has := strings.Cut(path, "clk_")
+	if !has {
+		return path
+	}
+	return before + "…"
+}
+
+// tokenAttr names the token of a caller, or the key by its id.
+func tokenAttr(c auth.Caller) slog.Attr {
+	if c.IsKey {
+		return slog.String("key", c.SessionID)
+	}
+	return slog.String("jti", c.TokenID)
 }
 
 // maxLogged is how many bytes of a text of the client are logged. A path of 16 KiB in each line
@@ -208,8 +224,8 @@ func isOurFault(err error) bool {
 // find.
 func expected(err error) bool {
 	for _, defence := range []error{
-		store.ErrOverloaded, auth.ErrOverloaded, errTooManyBodies, errTooManyTransfers, errDraining,
-		context.Canceled,
+		store.ErrOverloaded, auth.ErrOverloaded, errTooManyBodies, errTooManyTransfers,
+		errTooManyListeners, errDraining, context.Canceled,
 	} {
 		if errors.Is(err, defence) {
 			return true
@@ -261,8 +277,9 @@ func (s *Server) recover(c *gin.Context) {
 	c.Next()
 }
 
-// verifyJWT refuses a request without a good token of a user who may call the route.
-func (s *Server) verifyJWT(may access) gin.HandlerFunc {
+// verifyJWT refuses a request without a good token of a user who may call the route, or a key that
+// has the scope, too.
+func (s *Server) verifyJWT(may access, scope store.Scope) gin.HandlerFunc {
 	if may == anybody {
 		return func(*gin.Context) {}
 	}
@@ -273,6 +290,7 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 	if !need.Valid() {
 		panic("api: a route without access")
 	}
+	lacksScope := scopeMissing(scope)
 	return func(c *gin.Context) {
 		token, err := accessToken(c.Request.Header)
 		if err != nil {
@@ -288,6 +306,8 @@ func (s *Server) verifyJWT(may access) gin.HandlerFunc {
 		switch {
 		case !caller.Role.Allows(need):
 			s.fail(c, errForbidden)
+		case !caller.Allows(scope):
+			s.fail(c, lacksScope)
 		case caller.LacksMFA && may != unfinished:
 			s.fail(c, auth.ErrMFASetupRequired)
 		}

@@ -38,7 +38,7 @@ var loadDocument = sync.OnceValues(func() (*openapi3.T, error) {
 		return nil, err
 	}
 	// To the validator, a file is one text.
-	for _, f := range []wire.Format{wire.CSV, wire.NDJSON} {
+	for _, f := range []wire.Format{wire.CSV, wire.NDJSON, mediaEvents} {
 		openapi3filter.RegisterBodyDecoder(string(f), openapi3filter.PlainBodyDecoder)
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(b)
@@ -597,6 +597,9 @@ func TestAccessAndParametersAgree(t *testing.T) {
 		}
 		if role != string(r.may) {
 			t.Errorf("%s is for %s, by the document for %v", name, r.may, role)
+		}
+		if scope := cmp.Or(op.Extensions["x-scope"], any("")); scope != string(r.scope) {
+			t.Errorf("%s takes keys with the scope %q, by the document %v", name, r.scope, scope)
 		}
 		open := op.Security != nil && !mustAuthenticate(*op.Security)
 		if open != (r.may == anybody) {

@@ -26,14 +26,9 @@ type pageInput struct {
 	cursor string // "" for the first page
 }
 
-func (in *pageInput) decode(r *request) error {
-	in.limit = defaultLimit
-	if s, ok := r.query("limit"); ok {
-		n, err := strconv.ParseUint(s, 10, 16)
-		if err != nil || n < 1 || n > maxLimit {
-			return invalidParameter("The parameter \"limit\" is a number from 1 to %d.", maxLimit)
-		}
-		in.limit = int(n)
+func (in *pageInput) decode(r *request) (err error) {
+	if in.limit, err = r.limit(); err != nil {
+		return err
 	}
 	cursor, ok := r.query("cursor")
 	if ok && cursor == "" {
@@ -41,6 +36,19 @@ func (in *pageInput) decode(r *request) error {
 	}
 	in.cursor = cursor
 	return nil
+}
+
+// limit returns how many records a client wants at most.
+func (r *request) limit() (int, error) {
+	s, ok := r.query("limit")
+	if !ok {
+		return defaultLimit, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, invalidParameter("The parameter \"limit\" is a number from 1 to %d.", maxLimit)
+	}
+	return int(n), nil
 }
 
 // childrenInput is a page of what belongs to one record, such as the changes of a customer.

@@ -97,6 +97,10 @@ func postmanFolders() []postmanFolder {
 					query: map[string]string{"dry_run": "true"},
 				},
 				{operation: "GET /clientes/export", accept: "text/csv"},
+				{
+					operation: "GET /clientes/changes", accept: mediaJSON,
+					query: map[string]string{"since": "0"},
+				},
 			}},
 		{name: "Stay logged in", description: "The token is good for five minutes.",
 			requests: []postmanRequest{

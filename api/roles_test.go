@@ -14,7 +14,9 @@ import (
 func TestRolesOfEveryOperation(t *testing.T) {
 	f := onSQLite(t)
 	// The ids of records that are not there, by the noun before them in the path.
-	values := map[string]string{"sessions": "c2Vzc2lvbiBvZiAxNiBieQ"}
+	values := map[string]string{
+		"sessions": "c2Vzc2lvbiBvZiAxNiBieQ", "keys": "c2Vzc2lvbiBvZiAxNiBieQ",
+	}
 	parameter := regexp.MustCompile(`/([a-z]+)/\{id\}`)
 	let := 0
 	for name, op := range documentedOperations(document(t)) {

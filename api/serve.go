@@ -152,7 +152,7 @@ func (s *Server) fail(c *gin.Context, err error) {
 		}
 	case http.StatusForbidden:
 		if errors.Is(err, errForbidden) { // RFC 6750 section 3.1
-			h.Set("WWW-Authenticate", `Bearer realm="clientes", error="insufficient_scope"`)
+			h.Set("WWW-Authenticate", scopeChallenge(err))
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		h.Set("Retry-After", retryAfter(err))

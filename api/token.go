@@ -50,6 +50,15 @@ func challengeFor(err error, hint string) string {
 	return `Bearer realm="clientes"` + invalid + description + hint + quote
 }
 
+// scopeChallenge returns the WWW-Authenticate of a 403. It names the scope that a key lacks.
+func scopeChallenge(err error) string {
+	challenge := `Bearer realm="clientes", error="insufficient_scope"`
+	if lacks, is := errors.AsType[*scopeError](err); is && lacks.scope != noKey {
+		challenge += `, scope="` + string(lacks.scope) + `"`
+	}
+	return challenge
+}
+
 // accessToken returns the token of a request. Authorization counts only if x-access-token has no
 // token: beside it, a gateway may have written Authorization for itself. Several tokens must be the
 // same. Otherwise two parts of a system could take the request for that of different people.
@@ -81,16 +90,16 @@ func tokensWithin(text string) (tokens []string) {
 			(r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}
 	for word := range strings.FieldsFuncSeq(text, outside) {
-		if len(word) >= shortestToken && strings.Count(word, ".") == 2 &&
-			!slices.Contains(tokens, word) {
+		isToken := len(word) >= shortestToken && strings.Count(word, ".") == 2
+		if (isToken || auth.IsKey(word)) && !slices.Contains(tokens, word) {
 			tokens = append(tokens, word)
 		}
 	}
 	return tokens
 }
 
-// shortestToken is the length of a refresh token, the shortest of our tokens: the id of a session,
-// a number and a MAC. It bounds how many a header can have.
+// shortestToken is the length of a refresh token, the shortest of our tokens with dots: the id of a
+// session, a number and a MAC. It bounds how many a header can have.
 const shortestToken = 22 + len(".0.") + 43
 
 // tokensIn returns the tokens in the values of a header. If there are none, the error is why, or
@@ -165,16 +174,17 @@ func errPlaceholder(header string) error {
 }
 
 // otherScheme returns why Authorization without the scheme Bearer holds no token. Whether it holds
-// one without its scheme shows by the two dots. What a gateway writes there for itself has none.
+// one without its scheme shows by the two dots, or by how a key begins. What a gateway writes there
+// for itself has neither.
 func otherScheme(value string) error {
 	scheme, rest, found := strings.Cut(value, " ")
 	switch {
 	case value == "":
 		return nil
-	case strings.Count(value, ".") >= 2 && !found:
+	case (strings.Count(value, ".") >= 2 || auth.IsKey(value)) && !found:
 		return &tokenError{auth.ErrTokenInvalid,
 			"Authorization needs Bearer and a space before the token."}
-	case strings.Count(rest, ".") >= 2:
+	case strings.Count(rest, ".") >= 2 || auth.IsKey(rest):
 		return &tokenError{auth.ErrTokenInvalid, "Authorization needs Bearer and a space " +
 			"before the token; it has another scheme."}
 	case isPlaceholder(scheme) && !found:

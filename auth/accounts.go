@@ -12,6 +12,7 @@ import (
 // Accounts makes and changes users by name, for a command line with access to the database.
 type Accounts struct {
 	users accountStore
+	keys  keyStore
 	gate  *password.Gate
 	ended func([]store.Ended) // receives the sessions that an update ended
 
@@ -25,14 +26,16 @@ type Accounts struct {
 type accountStore interface {
 	store.Users
 	store.Erasing
+	keyStore
 }
 
 // NewAccounts returns Accounts that keep users in that store. It hashes passwords in this process,
 // for one caller at a time: another gets [ErrOverloaded]. Servers on the same database learn by
 // themselves which sessions end.
-func NewAccounts(users accountStore) *Accounts {
+func NewAccounts(st accountStore) *Accounts {
 	return &Accounts{
-		users: users,
+		users: st,
+		keys:  st,
 		gate:  password.NewGate(password.Local{}, 1, 0),
 		ended: func([]store.Ended) {},
 		log:   slog.New(slog.DiscardHandler),

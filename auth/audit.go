@@ -136,9 +136,9 @@ func (r *recorder) recordStrangers(
 func (r *recorder) run(ctx context.Context) {
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
-	out := outage{
-		log: r.log, level: slog.LevelWarn,
-		fails: "events cannot be kept; trying again every moment", well: "events are kept again",
+	out := Outage{
+		Log: r.log, Level: slog.LevelWarn,
+		Fails: "events cannot be kept; trying again every moment", Well: "events are kept again",
 	}
 	for last := false; !last; {
 		select {
@@ -152,7 +152,7 @@ func (r *recorder) run(ctx context.Context) {
 				"rows", len(r.waiting.take()), "error", err)
 			return
 		}
-		out.note(r.store.Now(), err)
+		out.Note(r.store.Now(), err)
 	}
 }
 

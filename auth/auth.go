@@ -14,6 +14,7 @@
 //   - guard.go checks passwords and codes, and counts the attempts.
 //   - session.go opens a session after any kind of proof. See openSession.
 //   - accounts.go makes and changes users, effects.go decides which mails and events that causes.
+//   - key.go makes and knows the keys of programs, which stand where a token stands.
 //   - denylist.go knows which sessions live and which have ended, audit.go keeps the events.
 //
 // The package promises two things. What an Auth remembers in memory can be rebuilt from the store,
@@ -70,6 +71,7 @@ type TooManyError = throttle.TooManyError
 type Store interface {
 	store.Users
 	store.Sessions
+	store.Keys
 	store.Buckets
 	store.Mails
 	store.Networks
@@ -131,6 +133,8 @@ type Auth struct {
 	keys     *token.Keyring
 	access   *token.Issuer
 	rotated  *throttle.Memory // by the id of a session
+	seenKeys *token.Cache[token.KeyHash, *knownKey]
+	uses     *keyUses
 	denied   *denyList
 	audit    *recorder
 	accounts *Accounts
@@ -141,15 +145,18 @@ type Auth struct {
 	metrics  *metrics
 }
 
-// Caller is the user and the session of a valid access token.
+// Caller is the user and the session of a valid access token, or of a key.
 type Caller struct {
 	UserID    int64
 	Role      store.Role
 	SessionID string
-	TokenID   string // the jti, for logs
+	TokenID   string // the jti, for logs; "" for a key
+
+	// Expires is when the token stops being accepted. What goes on for long ends then.
+	Expires time.Time
 
 	// AuthTime is when the session's login was made, by the clock of the store. It is the zero time
-	// if the token does not say.
+	// if the token does not say, and for a key.
 	AuthTime time.Time
 
 	MFA bool // whether the session has used the second factor
@@ -157,6 +164,9 @@ type Caller struct {
 	// LacksMFA means that the user must have a second factor, and the session has used none. It may
 	// do nothing but set one up and end sessions.
 	LacksMFA bool
+
+	IsKey  bool   // a program with a key, whose session it is; see Allows
+	scopes string // of the key
 }
 
 // New returns an Auth. Unless [Auth.Run] runs, it asks the store about every token.
@@ -173,14 +183,16 @@ func New(cfg Config) (*Auth, error) {
 	})
 	denied := newDenyList(cfg.Store, cfg.Now, cfg.Log)
 	accounts := &Accounts{
-		users: cfg.Store, gate: cfg.Gate, ended: denied.addAll, checkCaller: denied.checkCaller,
-		log: cfg.Log,
+		users: cfg.Store, keys: cfg.Store, gate: cfg.Gate, ended: denied.addAll,
+		checkCaller: denied.checkCaller, log: cfg.Log,
 	}
 	audit := newRecorder(cfg.Store, cfg.Log)
 	limiter := throttle.NewLimiter(cfg.Store, cfg.Store.Now)
 	a := &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
-		rotated: throttle.NewMemory(maxRotations, rotationsWindow),
+		rotated:  throttle.NewMemory(maxRotations, rotationsWindow),
+		seenKeys: token.NewCache[token.KeyHash, *knownKey](),
+		uses:     newKeyUses(cfg.Store, cfg.Log),
 		guard: &guard{
 			hashes: cfg.Store, mails: cfg.Store, gate: cfg.Gate,
 			limiter: limiter, captchas: newCaptchas(keys, limiter, cfg.Store.Now, m),
@@ -219,6 +231,7 @@ func (a *Auth) Run(ctx context.Context) {
 	others.Go(func() { a.eraser.run(ctx) })
 	others.Go(func() { a.audit.run(ctx) })
 	others.Go(func() { a.clocks.run(ctx) })
+	others.Go(func() { a.uses.run(ctx) })
 	a.denied.run(ctx)
 	others.Wait()
 }
@@ -228,10 +241,14 @@ func (a *Auth) Run(ctx context.Context) {
 // reason.
 func (a *Auth) EndsKnown() error { return a.denied.endsKnown() }
 
-// Authenticate returns the user and the session of an access token. It refuses with
+// Authenticate returns the user and the session of an access token or a key. It refuses with
 // [ErrTokenInvalid], [ErrTokenExpired] or [ErrTokenRevoked], and with [store.ErrUnavailable] if it
 // cannot know whether the session was ended.
 func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, error) {
+	accessToken = store.Trim(accessToken)
+	if token.IsKey(accessToken) {
+		return a.authenticateKey(ctx, accessToken)
+	}
 	t, err := a.access.Verify(accessToken)
 	if err != nil {
 		return Caller{}, err
@@ -241,7 +258,8 @@ func (a *Auth) Authenticate(ctx context.Context, accessToken string) (Caller, er
 	}
 	return Caller{
 		UserID: t.UserID, Role: t.Role, SessionID: t.SessionID, TokenID: t.TokenID,
-		AuthTime: t.AuthTime, MFA: t.MFA, LacksMFA: a.mustHaveMFA(t.Role) && !t.MFA,
+		Expires: t.Expires, AuthTime: t.AuthTime,
+		MFA: t.MFA, LacksMFA: a.mustHaveMFA(t.Role) && !t.MFA,
 	}, nil
 }
 

@@ -278,10 +278,10 @@ func (d *denyList) run(ctx context.Context) {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	var since store.Watermark
-	out := outage{
-		log: d.log, level: slog.LevelError,
-		fails: "cannot learn which sessions ended; no token is accepted until the store answers",
-		well:  "learning again which sessions ended",
+	out := Outage{
+		Log: d.log, Level: slog.LevelError,
+		Fails: "cannot learn which sessions ended; no token is accepted until the store answers",
+		Well:  "learning again which sessions ended",
 	}
 	forgotten := d.now()
 	for {
@@ -290,7 +290,7 @@ func (d *denyList) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		out.note(d.now(), err)
+		out.Note(d.now(), err)
 		since = next
 		if now := d.now(); now.Sub(forgotten).Abs() >= forgetEvery {
 			d.known.forget(now)

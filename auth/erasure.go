@@ -112,17 +112,17 @@ func (e *eraser) wake() {
 
 // run begins at once, because the database may have been restored, and goes on until ctx ends.
 func (e *eraser) run(ctx context.Context) {
-	out := outage{
-		log: e.log, level: slog.LevelWarn,
-		fails: "what was erased is not out of the files yet; trying again every second",
-		well:  "what was erased is out of the files",
+	out := Outage{
+		Log: e.log, Level: slog.LevelWarn,
+		Fails: "what was erased is not out of the files yet; trying again every second",
+		Well:  "what was erased is out of the files",
 	}
 	for {
 		err := e.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		out.note(e.store.Now(), err)
+		out.Note(e.store.Now(), err)
 		wait := eraseEvery
 		if err != nil {
 			wait = eraseRetry

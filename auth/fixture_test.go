@@ -160,6 +160,13 @@ func (s switchedStore) Session(ctx context.Context, id string) (store.Session, e
 	return s.Store.Session(ctx, id)
 }
 
+func (s switchedStore) KeyByHash(ctx context.Context, hash string) (store.Session, error) {
+	if s.away.Load() {
+		return store.Session{}, store.ErrUnavailable
+	}
+	return s.Store.KeyByHash(ctx, hash)
+}
+
 func (s switchedStore) EndSession(ctx context.Context, id string) (store.Session, error) {
 	if s.away.Load() {
 		return store.Session{}, store.ErrUnavailable

@@ -57,6 +57,8 @@ type mailStore interface {
 	RetryMail(ctx context.Context, m store.Mail) (dropped bool, err error)
 	User(ctx context.Context, id int64) (store.User, error)
 	UserSessions(ctx context.Context, userID int64, now time.Time) ([]store.Session, error)
+	Keys(ctx context.Context, userID int64, now time.Time, after store.KeyPosition, limit int) (
+		[]store.OwnedKey, error)
 	clock
 }
 
@@ -90,15 +92,15 @@ func (m *mailer) run(ctx context.Context, grace time.Duration) {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cut) })()
 	tick := time.NewTicker(lookForMail)
 	defer tick.Stop()
-	out := outage{
-		log: m.log, level: slog.LevelWarn,
-		fails: "cannot look for mail to send; trying again every second",
-		well:  "looking for mail to send again",
+	out := Outage{
+		Log: m.log, Level: slog.LevelWarn,
+		Fails: "cannot look for mail to send; trying again every second",
+		Well:  "looking for mail to send again",
 	}
 	for ctx.Err() == nil {
 		mails, err := m.store.ClaimMails(ctx, mailLease, mailsAtOnce)
 		if ctx.Err() == nil {
-			out.note(m.store.Now(), err)
+			out.Note(m.store.Now(), err)
 		}
 		var all sync.WaitGroup
 		for _, one := range mails {
@@ -175,6 +177,12 @@ func (m *mailer) send(ctx context.Context, one store.Mail) error {
 	case store.MailHalfLogin:
 		msg.IP, msg.UserAgent, _ = strings.Cut(one.Detail, " ")
 		return m.sendHalfLogin(ctx, one, msg)
+	case store.MailPasswordChanged:
+		keys, err := m.store.Keys(ctx, u.ID, m.store.Now(), store.KeyPosition{}, store.MaxKeys)
+		if err != nil {
+			return fmt.Errorf("look up keys: %w", err)
+		}
+		msg.Keys = keyNames(keys)
 	case store.MailNewAdmin:
 		by, names, _ := strings.Cut(one.Detail, " ")
 		if msg.By, err = m.nameOf(ctx, by); err != nil {

@@ -10,30 +10,30 @@ import (
 // seldom the last: a connection breaks, and then the server is a standby.
 const outageReminder = time.Minute
 
-// outage logs the failures of work that is tried again and again: the first, then one a minute with
+// Outage logs the failures of work that is tried again and again: the first, then one a minute with
 // the reason of that moment, and the end of them.
-type outage struct {
-	log         *slog.Logger
-	level       slog.Level
-	fails, well string // the messages
+type Outage struct {
+	Log         *slog.Logger
+	Level       slog.Level
+	Fails, Well string // the messages
 
 	since, told time.Time // zero while all is well
 }
 
-// note takes the result of a try.
-func (o *outage) note(now time.Time, err error) {
+// Note takes the result of a try.
+func (o *Outage) Note(now time.Time, err error) {
 	ctx := context.Background()
 	switch {
 	case err == nil && !o.since.IsZero():
 		after := now.Sub(o.since).Abs().Round(time.Millisecond)
-		o.log.InfoContext(ctx, o.well, "after", after.String())
+		o.Log.InfoContext(ctx, o.Well, "after", after.String())
 		o.since = time.Time{}
 	case err == nil:
 	case o.since.IsZero():
 		o.since, o.told = now, now
-		o.log.Log(ctx, o.level, o.fails, "error", err)
+		o.Log.Log(ctx, o.Level, o.Fails, "error", err)
 	case now.Sub(o.told).Abs() >= outageReminder: // a clock may be set back
 		o.told = now
-		o.log.Log(ctx, o.level, o.fails, "error", err, "since", o.since)
+		o.Log.Log(ctx, o.Level, o.Fails, "error", err, "since", o.since)
 	}
 }

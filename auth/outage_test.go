@@ -14,9 +14,9 @@ import (
 func TestAnOutageIsLoggedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	var log authtest.Log
-	out := outage{
-		log: slog.New(slog.NewTextHandler(&log, nil)), level: slog.LevelWarn,
-		fails: "it fails", well: "it is well",
+	out := Outage{
+		Log: slog.New(slog.NewTextHandler(&log, nil)), Level: slog.LevelWarn,
+		Fails: "it fails", Well: "it is well",
 	}
 	now := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
 	for i := range 130 { // a try a second
@@ -24,10 +24,10 @@ func TestAnOutageIsLoggedOnceAMinute(t *testing.T) {
 		if i > 0 {
 			err = errors.New("standby")
 		}
-		out.note(now.Add(time.Duration(i)*time.Second), err)
+		out.Note(now.Add(time.Duration(i)*time.Second), err)
 	}
-	out.note(now.Add(130*time.Second), nil)
-	out.note(now.Add(131*time.Second), nil)
+	out.Note(now.Add(130*time.Second), nil)
+	out.Note(now.Add(131*time.Second), nil)
 	var got []string
 	for line := range strings.Lines(log.String()) {
 		_, line, _ = strings.Cut(strings.TrimSpace(line), "level=")

@@ -188,12 +188,31 @@ func (a *Auth) grant(u store.User, s store.Session, valid token.Validity) (Grant
 // from a clock ahead of ours. A token that is not ours names no session, which is no error. When
 // Logout returns without an error, Authenticate refuses every token of the session, here at once
 // and elsewhere within a second.
+//
+// A key ends as its own session does.
 func (a *Auth) Logout(ctx context.Context, accessToken string) error {
+	if text := store.Trim(accessToken); token.IsKey(text) {
+		return a.logoutKey(ctx, text)
+	}
 	t, _ := a.access.Verify(accessToken) // t is set even if its times are at fault
 	if t.SessionID == "" {
 		return nil
 	}
 	return a.endSession(ctx, t.SessionID)
+}
+
+func (a *Auth) logoutKey(ctx context.Context, text string) error {
+	if token.CheckKey(text) != nil {
+		return nil
+	}
+	s, err := a.cfg.Store.KeyByHash(ctx, token.HashKey(text).String())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look up key: %w", err)
+	}
+	return a.endSession(ctx, s.ID)
 }
 
 // LogoutRefresh is [Auth.Logout] for a refresh token, used up or not.
@@ -227,13 +246,16 @@ func (a *Auth) endSession(ctx context.Context, id string) error {
 		return nil
 	}
 	event := newEvent(ctx, store.EventLogout, s.UserID, "")
-	event.ActorID = s.UserID
+	if s.Key != (store.Key{}) {
+		event.Kind, event.Detail = store.EventKeyEnded, keyDetail(s)
+	}
+	event.ActorID = cmp.Or(event.ActorID, s.UserID)
 	a.audit.record(ctx, counted(event))
 	return nil
 }
 
-// LogoutEverywhere ends all sessions of a user, as [Auth.Logout] ends one, and every login and
-// refresh under way. An unknown user is [store.ErrNotFound].
+// LogoutEverywhere ends all sessions of a user, but no key, as [Auth.Logout] ends one, and every
+// login and refresh under way. An unknown user is [store.ErrNotFound].
 func (a *Auth) LogoutEverywhere(ctx context.Context, userID int64) error {
 	ended, err := a.cfg.Store.EndSessions(ctx, userID)
 	if err != nil {
@@ -256,7 +278,7 @@ func (a *Auth) EndSession(ctx context.Context, c Caller, id string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("look up session: %w", err)
-	case s.UserID != c.UserID || !s.Lives(a.cfg.Store.Now()):
+	case s.UserID != c.UserID || !s.Lives(a.cfg.Store.Now()) || s.Key != store.Key{}:
 		return store.ErrNotFound
 	}
 	return a.endSession(ctx, id)

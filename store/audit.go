@@ -69,6 +69,8 @@ const (
 	EventRecoveryUsed      EventKind = "recovery_used"     // a code for a lost second factor
 	EventRecoveryRenewed   EventKind = "recovery_renewed"  // ten new recovery codes
 	EventDevicesCancelled  EventKind = "devices_cancelled" // all device tokens were cancelled
+	EventKeyCreated        EventKind = "key_created"
+	EventKeyEnded          EventKind = "key_ended" // other than with all sessions of the user
 	EventExport            EventKind = "export"
 	EventImport            EventKind = "import"
 	EventClienteErased     EventKind = "cliente_erased"
@@ -87,7 +89,7 @@ func EventKinds() []EventKind {
 		EventPasswordChanged, EventPasswordForgotten, EventPasswordReset,
 		EventMFAOn, EventMFAOff, EventMFATakenAway, EventMFAMissing, EventMFAFailed,
 		EventRecoveryUsed, EventRecoveryRenewed, EventDevicesCancelled,
-		EventExport, EventImport,
+		EventKeyCreated, EventKeyEnded, EventExport, EventImport,
 		EventClienteErased, EventClienteDisclosed, EventUserErased, EventAllEnded,
 	}
 }

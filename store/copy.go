@@ -55,7 +55,8 @@ func Tables() []Table {
 			booleans("disabled", "mfa_on"),
 			times("created_at", "updated_at"))},
 		{Name: "sessions", Key: 1, Columns: slices.Concat(
-			texts("id", "ip", "user_agent", "amr"),
+			texts("id", "ip", "user_agent", "amr",
+				"key_hash", "key_name", "key_role", "key_scopes"),
 			integers("user_id", "counter", "parent"),
 			booleans("remembered"),
 			times("rotated_at", "created_at", "last_used_at", "expires_at", "token_exp"),

@@ -35,6 +35,9 @@ var (
 	// ended, after the login began.
 	ErrUserChanged = errors.New("the user changed while the login was under way")
 
+	// ErrTooManyKeys refuses a key of a user who has [MaxKeys] that live.
+	ErrTooManyKeys = errors.New("the user has as many keys as one may have")
+
 	// ErrNotEmpty refuses to begin a copy into a database that holds anything.
 	ErrNotEmpty = errors.New("a copy goes into an empty database only")
 

@@ -135,8 +135,8 @@ func (s FeedSource) Read(ctx context.Context, after FeedPosition, limit int) (Fe
 	changes = changes[:min(wanted, len(changes))]
 	for _, c := range changes {
 		if c.Erased {
-			// Each erased change is an erasure. If it was left out, a follower who has the text of
-			// the one before would keep an email that another record has by then.
+			// It is not left out: a follower who has the text of the one before would keep an
+			// email that another record has after the next change.
 			c.Action = Erased
 		}
 		p.Changes = append(p.Changes, c)

@@ -29,6 +29,8 @@ type Session struct {
 	// Remembered means that the session may stay unused for longer than others. It is false if a
 	// program opened the session that did not know the field.
 	Remembered bool
+
+	Key Key // of the program whose session it is
 }
 
 // MaxSessions is how many sessions one user may have at once.
@@ -42,7 +44,7 @@ func (s Session) Lives(now time.Time) bool {
 // Apply returns what a store keeps when n replaces s: the fields that UpdateSession protects stay.
 func (s Session) Apply(n Session) Session {
 	n.ID, n.UserID, n.CreatedAt, n.IP, n.UserAgent = s.ID, s.UserID, s.CreatedAt, s.IP, s.UserAgent
-	n.Remembered = s.Remembered
+	n.Remembered, n.Key = s.Remembered, s.Key
 	for _, t := range []*time.Time{&n.RotatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp} {
 		*t = Instant(*t)
 	}
@@ -91,13 +93,13 @@ type Sessions interface {
 	// Session returns one session, ended or not, or [ErrNotFound].
 	Session(ctx context.Context, id string) (Session, error)
 
-	// UserSessions returns the sessions of a user that live at now, the most recently used first.
-	// If there are none, the slice is empty, not nil.
+	// UserSessions returns the logins of a user that live at now, the most recently used first. If
+	// there are none, the slice is empty, not nil.
 	UserSessions(ctx context.Context, userID int64, now time.Time) ([]Session, error)
 
 	// UpdateSession calls update with the session, ended or not, and keeps what update returns, as
-	// one atomic step. ID, UserID, CreatedAt, IP, UserAgent and Remembered stay, whatever update
-	// returns.
+	// one atomic step. ID, UserID, CreatedAt, IP, UserAgent, Remembered and Key stay, whatever
+	// update returns.
 	// Setting EndedAt ends the session; an EndedAt that was set stays.
 	//
 	// It also returns the session's user as of that step, or the zero User if there is none any
@@ -113,7 +115,7 @@ type Sessions interface {
 	// first end. It returns ErrNotFound for an unknown id.
 	EndSession(ctx context.Context, id string) (Session, error)
 
-	// EndSessions ends all sessions of a user, raises the user's Generation in the same step, and
+	// EndSessions ends all logins of a user, raises the user's Generation in the same step, and
 	// returns the sessions that it ended. It returns ErrNotFound for an unknown user.
 	EndSessions(ctx context.Context, userID int64) ([]Ended, error)
 

@@ -27,6 +27,7 @@ import (
 type Store interface {
 	Users
 	Sessions
+	Keys
 	Buckets
 	Mails
 	Networks

@@ -91,8 +91,8 @@ type Users interface {
 
 	// UpdateUser calls update with the account and keeps what [User.Apply] makes of the result, as
 	// one atomic step. If that raises Generation, all of the user's sessions end in the same step,
-	// and are returned. The effects are kept in that step too, even if the account itself stays as
-	// it was.
+	// and are returned: keys only if [User.EndsKeys] says so. The effects are kept in that step
+	// too, even if the account itself stays as it was.
 	//
 	// An error of update is returned unwrapped, and nothing is kept. The store may call update and
 	// effects again. It returns ErrNotFound for an unknown id, and a *ConflictError on "email" if
@@ -202,6 +202,10 @@ func (u User) Apply(n User, at time.Time) User {
 func (u User) EndsSessions(v User) bool {
 	return u.PasswordHash != v.PasswordHash || u.Role != v.Role || !u.Disabled && v.Disabled
 }
+
+// EndsKeys reports whether the change from u to v must end all keys of the user, too. A key knows
+// nothing of the password.
+func (u User) EndsKeys(v User) bool { return u.Role != v.Role || !u.Disabled && v.Disabled }
 
 // CancelsLinks reports whether the change from u to v must cancel all links in mail to the user. A
 // link that changed the password or the email was used, and the others may have gone to somebody

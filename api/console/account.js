@@ -13,7 +13,8 @@ export async function show(main, path) {
   const redraw = () => again(main, () => show(main, path));
   put(main, heading(t("place.account")),
     h("p", { class: "muted" }, `${me.user}, ${roleName(me.role)}`),
-    emailPart(me, redraw), passwordPart(me), mfaPart(me, redraw), sessionsPart(sessions, redraw), devicesPart());
+    emailPart(me, redraw), passwordPart(me), mfaPart(me, redraw), sessionsPart(sessions, redraw), devicesPart(),
+    part(t("keys.title"), t("keys.about"), actions(h("a", { class: "button", href: "#/keys" }, t("keys.title")))));
 }
 
 function emailPart(me, redraw) {

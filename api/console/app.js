@@ -11,6 +11,7 @@ const places = [
   { name: "customers", label: () => t("place.customers"), module: () => import("./customers.js") },
   { name: "import", label: () => t("import.title"), module: () => import("./import.js"), role: "editor", of: "customers" },
   { name: "account", label: () => t("place.account"), module: () => import("./account.js") },
+  { name: "keys", label: () => t("keys.title"), module: () => import("./keys.js"), of: "account" },
   { name: "users", label: () => t("place.users"), module: () => import("./users.js"), role: "admin" },
   { name: "audit", label: () => t("place.audit"), module: () => import("./audit.js"), role: "admin" },
 ];

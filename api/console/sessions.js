@@ -34,6 +34,6 @@ export function sessionsPart(sessions, redraw) {
 }
 
 // gone lets a session end that has ended already.
-function gone(error) {
+export function gone(error) {
   if (error.code !== "not_found") throw error;
 }

@@ -64,10 +64,10 @@ export function ago(text) {
 // Codes whose English sentence says more than the dictionary can: a place in a file, a limit, a value.
 const EXACT = ["body_too_large", "conflict", "forbidden", "invalid_parameter", "malformed_body", "not_found"];
 
-// message returns what to tell of an error.
+// message returns what to tell of an error. There are several codes for a session that has ended.
 export function message(error) {
   if (language === "en" && EXACT.includes(error.code) && error.message) return error.message;
-  return words["code." + error.code]?.replace("{when}", relative(error.retryAfter ?? 60)) ?? error.message;
+  return words["code." + error.code?.replace(/^(token_\w+|refresh_invalid)$/, "logged_out")]?.replace("{when}", relative(error.retryAfter ?? 60)) ?? error.message;
 }
 
 const EVENT = "audit.event.";

@@ -119,8 +119,17 @@ func AppendCliente(b []byte, c *store.Cliente) []byte {
 
 // AppendChange appends a step of a customer's history to b as a JSON object.
 func AppendChange(b []byte, c *store.Change) []byte {
-	b = append(b, `{"version":`...)
-	b = strconv.AppendInt(b, c.Version, 10)
+	b = appendStep(append(b, '{'), c)
+	b = append(b, `,"record":`...)
+	if c.Erased {
+		return append(b, "null}"...)
+	}
+	return append(AppendCliente(b, &c.Record), '}')
+}
+
+// appendStep appends the members of a change beside its record.
+func appendStep(b []byte, c *store.Change) []byte {
+	b = strconv.AppendInt(append(b, `"version":`...), c.Version, 10)
 	b = appendText(append(b, `,"action":`...), string(c.Action))
 	b = append(b, `,"user_id":`...)
 	if c.UserID == 0 {
@@ -129,12 +138,5 @@ func AppendChange(b []byte, c *store.Change) []byte {
 		b = strconv.AppendInt(b, c.UserID, 10)
 	}
 	b = appendText(append(b, `,"user":`...), c.User)
-	b = appendTime(append(b, `,"at":`...), c.At)
-	b = append(b, `,"record":`...)
-	if c.Erased {
-		b = append(b, "null"...)
-	} else {
-		b = AppendCliente(b, &c.Record)
-	}
-	return append(b, '}')
+	return appendTime(append(b, `,"at":`...), c.At)
 }

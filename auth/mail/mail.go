@@ -83,6 +83,7 @@ type Message struct {
 	// of NewAdmin.
 	Detail string
 	By     string // who made the admin: NewAdmin
+	Keys   string // the keys of the account that go on, "" if there are none: PasswordChanged
 }
 
 // letter is the words of a mail.
@@ -124,12 +125,16 @@ func (w writer) write(m Message) (letter, error) {
 		link.Fragment = fragment + m.Token
 		l.Link = link.String()
 	}
+	keys := ""
+	if m.Keys != "" {
+		keys = unlinked(line(m.Keys))
+	}
 	var text strings.Builder
 	if err := words.Execute(&text, map[string]string{
 		"User": line(m.User), "Site": w.site.Host, "App": app.String(), "Link": l.Link,
 		"ValidFor": span(m.ValidFor), "At": m.At.UTC().Format("2 January 2006, 15:04 UTC"),
 		"IP": line(m.IP), "UserAgent": unlinked(line(m.UserAgent)),
-		"Detail": line(m.Detail), "By": line(m.By),
+		"Detail": line(m.Detail), "By": line(m.By), "Keys": keys,
 	}); err != nil {
 		return letter{}, fmt.Errorf("write a mail of kind %s: %w", m.Kind, err)
 	}

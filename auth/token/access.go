@@ -45,12 +45,12 @@ type IssuerConfig struct {
 type Issuer struct {
 	cfg    IssuerConfig
 	parser *jwt.Parser
-	cache  *cache
+	cache  *Cache[string, Access]
 }
 
 // NewIssuer returns an Issuer with an empty token cache.
 func NewIssuer(cfg IssuerConfig) *Issuer {
-	return &Issuer{cfg: cfg, cache: newCache(), parser: jwt.NewParser(
+	return &Issuer{cfg: cfg, cache: NewCache[string, Access](), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithStrictDecoding(),
 		jwt.WithExpirationRequired(),
@@ -113,7 +113,7 @@ type Access struct {
 	AuthTime  time.Time // when the session's login was made, the zero time if it does not say
 	MFA       bool      // whether the session has used a second factor
 
-	expires   time.Time // exp and the leeway
+	Expires   time.Time // exp and the leeway: when it is refused
 	notBefore time.Time // iat and nbf, each less its leeway: the later of them
 }
 
@@ -125,17 +125,17 @@ type Access struct {
 // (BenchmarkVerify: a hundred times less). Only time can change what was true of it then.
 func (i *Issuer) Verify(token string) (Access, error) {
 	token = store.Trim(token)
-	a, ok := i.cache.get(token)
-	i.cfg.CacheCounts.count(token, ok)
+	a, ok := i.cache.Get(token)
+	i.cfg.CacheCounts.Count(token, ok)
 	if !ok {
 		var err error
 		if a, err = i.verifyNew(token); err != nil {
 			return a, err
 		}
-		i.cache.put(token, a)
+		i.cache.Put(token, a)
 	}
 	switch now := i.cfg.Now(); {
-	case !now.Before(a.expires):
+	case !now.Before(a.Expires):
 		return a, ErrExpired
 	case now.Before(a.notBefore):
 		return a, errNotYet()
@@ -170,7 +170,7 @@ func (i *Issuer) verifyNew(token string) (Access, error) {
 	a := Access{
 		MFA:    slices.Contains(c.AMR, "mfa"),
 		UserID: c.ID, Role: c.Role, SessionID: c.SessionID, Session: session, TokenID: c.TokenID,
-		expires:   time.Unix(c.Expires, 0).Add(Leeway),
+		Expires:   time.Unix(c.Expires, 0).Add(Leeway),
 		notBefore: time.Unix(c.IssuedAt, 0).Add(-IssuedLeeway),
 	}
 	if c.AuthTime != 0 {

@@ -130,9 +130,9 @@ func TestACachedTokenStillAges(t *testing.T) {
 }
 
 func TestTheCacheIsBounded(t *testing.T) {
-	c := newCache()
+	c := NewCache[string, Access]()
 	for i := range 3*maxCached + 1 {
-		c.put(fmt.Sprint(i), Access{})
+		c.Put(fmt.Sprint(i), Access{})
 		if n := len(c.young) + len(c.old); n > 2*maxCached {
 			t.Fatalf("%d tokens are cached", n)
 		}
@@ -147,7 +147,7 @@ func TestTheCacheIsBounded(t *testing.T) {
 		{"the last of the older half", 3*maxCached - 1, true},
 		{"the last", 3 * maxCached, true},
 	} {
-		if _, ok := c.get(fmt.Sprint(entry.number)); ok != entry.want {
+		if _, ok := c.Get(fmt.Sprint(entry.number)); ok != entry.want {
 			t.Errorf("%s is cached: %t", entry.name, ok)
 		}
 	}
@@ -231,7 +231,7 @@ func FuzzVerify(f *testing.F) {
 		switch {
 		case err == nil:
 			whole := a.UserID >= 1 && a.Role.Valid() && len(a.SessionID) == 22
-			if !whole || !a.expires.After(noon) {
+			if !whole || !a.Expires.After(noon) {
 				t.Errorf("%q is taken for %+v", token, a)
 			}
 		case !errors.Is(err, ErrInvalid) && !errors.Is(err, ErrExpired):

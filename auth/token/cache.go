@@ -5,37 +5,41 @@ import "sync"
 // maxCached bounds each of the two halves of a cache: about 4 MiB of tokens of 400 bytes.
 const maxCached = 8192
 
-// cache remembers access tokens that were verified, so that the next request with one is cheap.
-// It has two halves. When the young one is full it becomes the old one, and tokens of the old one
-// that nobody used since are dropped. Only well-signed tokens come in, so strangers cannot fill it.
-type cache struct {
+// Cache remembers what was verified, so that the next request with it is cheap. It has two halves.
+// When the young one is full it becomes the old one, and what nobody used since in the old one is
+// dropped. Only what is good may come in, so strangers cannot fill it. It is safe for concurrent
+// use.
+type Cache[K comparable, V any] struct {
 	mu         sync.RWMutex
-	young, old map[string]Access
+	young, old map[K]V
 }
 
-func newCache() *cache {
-	return &cache{young: make(map[string]Access)}
+// NewCache returns a Cache that remembers nothing.
+func NewCache[K comparable, V any]() *Cache[K, V] {
+	return &Cache[K, V]{young: make(map[K]V)}
 }
 
-func (c *cache) get(token string) (Access, bool) {
+// Get returns what is remembered of k, and whether anything is.
+func (c *Cache[K, V]) Get(k K) (V, bool) {
 	c.mu.RLock()
-	a, young := c.young[token]
+	v, young := c.young[k]
 	var old bool
 	if !young {
-		a, old = c.old[token]
+		v, old = c.old[k]
 	}
 	c.mu.RUnlock()
 	if old {
-		c.put(token, a)
+		c.Put(k, v)
 	}
-	return a, young || old
+	return v, young || old
 }
 
-func (c *cache) put(token string, a Access) {
+// Put remembers v.
+func (c *Cache[K, V]) Put(k K, v V) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.young) >= maxCached {
-		c.young, c.old = make(map[string]Access), c.young
+		c.young, c.old = make(map[K]V), c.young
 	}
-	c.young[token] = a
+	c.young[k] = v
 }

@@ -2,7 +2,7 @@ package token
 
 import "sync/atomic"
 
-// CacheCounts counts what an [Issuer] looks up in its token cache. The zero value has counted
+// CacheCounts counts what is looked up in the caches of tokens and keys. The zero value has counted
 // nothing. It is safe for concurrent use.
 type CacheCounts struct {
 	hits, misses counter
@@ -14,8 +14,8 @@ func (c *CacheCounts) Hits() int64 { return c.hits.sum() }
 // Misses returns how many were not, with those that were no tokens of ours.
 func (c *CacheCounts) Misses() int64 { return c.misses.sum() }
 
-// count counts a token. It does nothing if c is nil.
-func (c *CacheCounts) count(token string, hit bool) {
+// Count counts a token or a key. It does nothing if c is nil.
+func (c *CacheCounts) Count(token string, hit bool) {
 	switch {
 	case c == nil:
 	case hit:
@@ -34,7 +34,7 @@ type counter struct {
 	}
 }
 
-// add chooses the word by the last character of the MAC that has six random bits.
+// add chooses the word by the last character of a token that has six random bits.
 func (c *counter) add(token string) {
 	part := 0
 	if len(token) > 1 {

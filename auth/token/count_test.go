@@ -59,7 +59,7 @@ func BenchmarkCacheCounts(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					counts.count(signed, true)
+					counts.Count(signed, true)
 				}
 			})
 		})

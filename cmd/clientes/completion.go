@@ -89,6 +89,12 @@ func valuesOf(word string) ([]string, cobra.ShellCompDirective) {
 			roles = append(roles, string(role))
 		}
 		return roles, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
+	case "SCOPES":
+		var scopes []string
+		for _, scope := range store.Admin.Scopes() {
+			scopes = append(scopes, string(scope))
+		}
+		return scopes, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 	case "FORMAT":
 		return []string{"csv", "ndjson"}, cobra.ShellCompDirectiveNoFileComp
 	case "ID":

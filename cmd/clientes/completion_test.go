@@ -51,6 +51,8 @@ func TestCompletion(t *testing.T) {
 		{"verify --check token-a", "token-alg-none token-alg-confusion token-audience", noFiles},
 		{"export ", "", files},
 		{"export --format n", "ndjson", noFiles},
+		{"changes --s", "--since", noFiles},
+		{"changes ", "", noFiles},
 		{"user list --j", "--json", noFiles},
 		{"serve ", "", noFiles},
 		{"copy --from ", "", noFiles},

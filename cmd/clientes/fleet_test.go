@@ -103,13 +103,15 @@ func (f *fleet) put(n int, s *server) {
 }
 
 // command runs the program beside the fleet, as a process of its own.
-func (f *fleet) command(t *testing.T, stdin string, args ...string) {
+func (f *fleet) command(t *testing.T, stdin string, args ...string) (printed string) {
 	t.Helper()
 	cmd := command(t, []string{"DATABASE_URL=" + f.databaseURL, endsAtOnce}, args...)
 	cmd.Stdin = strings.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Fatalf("%v: %v: %s", args, err, out)
 	}
+	return string(out)
 }
 
 func (f *fleet) addUser(t *testing.T, name string) {

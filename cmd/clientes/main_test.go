@@ -222,6 +222,7 @@ func TestWrongUsage(t *testing.T) {
 		{"backup", "clientes: `clientes backup` takes FILE, but 0 were given"},
 		{"restore a b", "clientes: `clientes restore` takes FILE, but 2 were given"},
 		{"sessions", "clientes: give a command; `clientes sessions --help` lists them\n"},
+		{"key add x", "clientes: give the user whose key it is with --user"},
 		{"token", "clientes: give a command"},
 		{"token inspect a b", "clientes: give one token"},
 		{"token inspect", "clientes: give a token as the argument or on standard input"},
@@ -247,7 +248,8 @@ func TestHelp(t *testing.T) {
 		r.want(t, 0, "Usage:", "")
 		for _, name := range []string{
 			"quickstart", "serve", "migrate", "user", "import", "export",
-			"copy", "backup", "restore", "sessions", "token", "config", "healthcheck", "version",
+			"copy", "backup", "restore", "sessions", "key", "token", "config", "healthcheck",
+			"version",
 		} {
 			if !strings.Contains(r.stdout, "\n  "+name+" ") {
 				t.Errorf("%v does not name %s:\n%s", args, name, r.stdout)
@@ -284,6 +286,7 @@ func TestEveryCommandChecksTheConfiguration(t *testing.T) {
 		"user role a admin", "user disable a", "user enable a", "user delete a", "import x.csv",
 		"export", "token inspect x", "config", "healthcheck",
 		"backup x", "restore x", "sessions end-all",
+		"key add x --user a", "key list", "key end x",
 	} {
 		r := call(t, vars, "", strings.Fields(args)...)
 		r.want(t, 1, "", "clientes: the configuration has to be corrected:\n")

@@ -85,6 +85,7 @@ func steady(answer string) string {
 		{`("refresh_token": ?)"[\w-]+…?\.(\d+)\.[\w-]+…?"`, `$1"SESSION.$2.MAC"`},
 		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`, "TIME"},
 		{`cursor=[\w-]+`, "cursor=CURSOR"},
+		{`("cursor": ?)"[\w-]+"`, `$1"CURSOR"`},
 		{`("device": ?)"[^"]+"`, `$1"DEVICE"`},
 		{`("request_id": ?)"[\w-]+"`, `$1"ID"`},
 		{`("user_agent": ?)"curl/[^"]+"`, `$1"curl"`},

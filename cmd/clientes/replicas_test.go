@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -78,6 +79,64 @@ func TestAnEndIsHonouredByEveryProcess(t *testing.T) {
 				}
 				t.Logf("%s: refused elsewhere after it was done: %v; after it began: %v",
 					kind, &sinceDone, &sinceBegun)
+			}
+		})
+	}
+}
+
+var (
+	printedID  = regexp.MustCompile(`has the id (\S+),`)
+	printedKey = regexp.MustCompile(`clk_\w+`)
+)
+
+// A key that one process or a command ends is refused by all processes, as a session is.
+func TestTheEndOfAKeyIsHonouredByEveryProcess(t *testing.T) {
+	t.Parallel()
+	processes := map[string]int{"postgres": 3, "sqlite": 2}
+	for engine, newURL := range engineURLs(t) {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			f := newFleet(t, processes[engine], newURL(t))
+			f.addUser(t, "ana")
+			roles := []string{"editor", "viewer"}
+			for kind, end := range map[string]func(n int, id, key string){
+				"logout":  func(n int, _, key string) { f.logout(t, f.on(n), key) },
+				"end":     func(_ int, id, _ string) { f.command(t, "", "key", "end", id) },
+				"disable": func(int, string, string) { f.command(t, "", "user", "disable", "ana") },
+				"role": func(n int, _, _ string) {
+					f.command(t, "", "user", "role", "ana", roles[n%2])
+				},
+			} {
+				var since durations
+				for n := range storetest.Rounds(t, 1) {
+					printed := f.command(t, "", "key", "add", kind, "--user", "ana")
+					id := printedID.FindStringSubmatch(printed)[1]
+					key := printedKey.FindString(printed)
+					var watches []*watch
+					for _, s := range f.servers {
+						f.want(t, s, key, yes)
+						watches = append(watches, f.watch(t, s, key))
+					}
+					begun := time.Now()
+					end(n, id, key)
+					done := time.Now()
+					if kind == "logout" {
+						f.want(t, f.on(n), key, no)
+					}
+					for i, w := range watches {
+						authtest.Eventually(t, "a process refuses the key", func() bool {
+							return w.said(t, no, begun) > 0
+						})
+						w.end()
+						w.neverYesAgain(t, time.Now(), time.Now())
+						f.want(t, f.servers[i], key, no)
+						since.add(max(0, w.firstNo(t).Sub(done)))
+					}
+					if kind == "disable" {
+						f.command(t, "", "user", "enable", "ana")
+					}
+				}
+				t.Logf("%s: refused everywhere after it was done: %v", kind, &since)
 			}
 		})
 	}

@@ -37,7 +37,9 @@ arguments of a command.
 
 SECRET, ISSUER and AUDIENCE are those of the server for which the token was made. The database tells
 whether its session was ended. Without SECRET nothing is checked, and the command says so. The exit
-status is 0 if the token is good, and 1 if it is not or could not be checked.`,
+status is 0 if the token is good, and 1 if it is not or could not be checked.
+
+Of the key of a program it shows whether the checksum is right, and whether it was ended.`,
 		Args: oneOrStdin("token"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := p.configure()
@@ -47,6 +49,9 @@ status is 0 if the token is good, and 1 if it is not or could not be checked.`,
 			given, err := p.argumentOrStdin(args, "token")
 			if err != nil {
 				return err
+			}
+			if text := store.Trim(given); token.IsKey(text) {
+				return p.inspectKey(cmd.Context(), c, text, *asJSON)
 			}
 			in, err := token.Inspect(given)
 			if err != nil {

@@ -119,13 +119,18 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 			}
 			write.Queue(`
 				UPDATE sessions
-				SET ip = '', user_agent = ''
+				SET ip = '', user_agent = '', key_name = ''
 				WHERE user_id = $1`,
 				id)
 			write.Queue(`
 				UPDATE audit
 				SET ip = '', user_agent = ''
 				WHERE user_id = $1 AND actor_id IN (0, user_id)`,
+				id)
+			write.Queue(`
+				UPDATE audit
+				SET detail = '', key = ''
+				WHERE user_id = $1 AND kind IN ('key_created', 'key_ended')`,
 				id)
 			first := false
 			write.Queue(`

@@ -128,6 +128,7 @@ func (s *Store) queueSession(b *pgx.Batch, n store.Session) *[]store.Ended {
 		SELECT id
 		FROM sessions
 		WHERE user_id = $2 AND ended_at IS NULL AND expires_at > $1 AND id <> $3
+			AND key_hash = ''
 		ORDER BY last_used_at DESC, created_at DESC, id
 		OFFSET `+strconv.Itoa(store.MaxSessions-1)+`)`,
 		n.UserID, n.ID)

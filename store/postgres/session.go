@@ -14,12 +14,13 @@ import (
 // sessionColumns are in the order of toSession.
 const sessionColumns = `id, user_id, counter, parent,
 	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
-	ip, user_agent, amr, remembered`
+	ip, user_agent, amr, remembered, key_hash, key_name, key_role, key_scopes`
 
 func toSession(n *store.Session) []any {
 	return []any{&n.ID, &n.UserID, &n.Counter, &n.Parent,
 		&n.RotatedAt, &n.CreatedAt, &n.LastUsedAt, &n.ExpiresAt, &n.TokenExp, (*orZero)(&n.EndedAt),
-		&n.IP, &n.UserAgent, &n.AMR, &n.Remembered}
+		&n.IP, &n.UserAgent, &n.AMR, &n.Remembered,
+		&n.Key.Hash, &n.Key.Name, &n.Key.Role, &n.Key.Scopes}
 }
 
 const selectSessions = `
@@ -44,7 +45,7 @@ func (s *Store) UserSessions(ctx context.Context, userID int64,
 		sessions, err := list(ctx, conn, []store.Session{}, toSession, `
 			SELECT `+sessionColumns+`
 			FROM sessions
-			WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
+			WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2 AND key_hash = ''
 			ORDER BY last_used_at DESC, created_at DESC, id`,
 			userID, store.Instant(now))
 		if err != nil {
@@ -161,7 +162,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 			RETURNING id`,
 			userID).QueryRow(func(row pgx.Row) error { return row.Scan(&userID) })
 		// A statement of its own, so that it sees the session of a login that held the lock before.
-		ended := queueEnds(b, s.now(), `user_id = $2`, userID)
+		ended := queueEnds(b, s.now(), `user_id = $2 AND key_hash = ''`, userID)
 		if err := commit(ctx, conn, b); err != nil {
 			return nil, fmt.Errorf("end sessions of user %d: %w", userID, err)
 		}

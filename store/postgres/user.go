@@ -131,7 +131,8 @@ func (s *Store) UpdateUser(ctx context.Context, id int64,
 				}
 			}
 			if u.Generation != old.Generation {
-				ended = queueEnds(write, s.now(), `user_id = $2`, id)
+				ended = queueEnds(write, s.now(), `user_id = $2 AND (key_hash = '' OR $3)`,
+					id, old.EndsKeys(u))
 			}
 			queueUser(write, u)
 		}

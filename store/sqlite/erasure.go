@@ -104,7 +104,7 @@ func (s *Store) Erasure(ctx context.Context, clienteID int64) (store.Erasure, er
 const (
 	eraseAddresses = `
 	UPDATE sessions
-	SET ip = '', user_agent = ''
+	SET ip = '', user_agent = '', key_name = ''
 	WHERE user_id = ?`
 
 	eraseOwnEvents = `
@@ -112,6 +112,12 @@ const (
 	SET ip = '', user_agent = ''
 	WHERE user_id = ? AND actor_id IN (0, user_id)`
 )
+
+// eraseKeyNames removes the names that the user gave to keys.
+const eraseKeyNames = `
+	UPDATE audit
+	SET detail = '', key = ''
+	WHERE user_id = ? AND kind IN ('key_created', 'key_ended')`
 
 // EraseUser implements [store.Erasing].
 func (s *Store) EraseUser(ctx context.Context, id int64,
@@ -152,7 +158,7 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 				}
 			}
 		}
-		for _, query := range []string{eraseAddresses, eraseOwnEvents} {
+		for _, query := range []string{eraseAddresses, eraseOwnEvents, eraseKeyNames} {
 			if err := exec(conn, query, id); err != nil {
 				return nil, fmt.Errorf("erase the addresses of user %d: %w", id, err)
 			}

@@ -74,7 +74,7 @@ func (s *Store) insertSession(ctx context.Context, conn *sqlite.Conn, n store.Se
 	return s.endSessions(ctx, conn, `id IN (
 		SELECT id
 		FROM sessions
-		WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? AND id <> ?
+		WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? AND id <> ? AND key_hash = ''
 		ORDER BY last_used_at DESC, created_at DESC, id
 		LIMIT -1 OFFSET `+strconv.Itoa(store.MaxSessions-1)+`)`,
 		n.UserID, store.Instant(s.now()), n.ID)

@@ -133,12 +133,14 @@ const selectChanged = `
 var (
 	// insertUndone keeps no text: an erasure may be the reason for the restore.
 	insertUndone = `
-	INSERT INTO main.cliente_history (` + historyColumns + `)
-	VALUES (?1, ?2, ?3, 'deleted', 0, 0, '', ?4, ?4, ?4` + strings.Repeat(`, ''`, store.ClienteTexts) + `)`
+	INSERT INTO main.cliente_history (erased, ` + historyColumns + `)
+	VALUES (1, ?1, ?2, ?3, 'deleted', 0, 0, '', ?4, ?4, ?4` +
+		strings.Repeat(`, ''`, store.ClienteTexts) + `)`
 
 	insertRestored = `
 	INSERT INTO main.cliente_history (` + historyColumns + `)
-	SELECT ?1, id, version, 'updated', 1, 0, '', updated_at, created_at, updated_at, ` + textColumns + `
+	SELECT ?1, id, version, 'updated', 1, 0, '', updated_at, created_at, updated_at,
+		` + textColumns + `
 	FROM main.clientes
 	WHERE id = ?2`
 )

@@ -15,7 +15,7 @@ import (
 // sessionColumns are in the order of scanSession.
 const sessionColumns = `id, user_id, counter, parent,
 	rotated_at, created_at, last_used_at, expires_at, token_exp, ended_at,
-	ip, user_agent, amr, remembered`
+	ip, user_agent, amr, remembered, key_hash, key_name, key_role, key_scopes`
 
 func scanSession(stmt *sqlite.Stmt) store.Session {
 	s := store.Session{
@@ -32,6 +32,12 @@ func scanSession(stmt *sqlite.Stmt) store.Session {
 		UserAgent:  stmt.ColumnText(11),
 		AMR:        stmt.ColumnText(12),
 		Remembered: stmt.ColumnBool(13),
+		Key: store.Key{
+			Hash:   stmt.ColumnText(14),
+			Name:   stmt.ColumnText(15),
+			Role:   store.Role(stmt.ColumnText(16)),
+			Scopes: stmt.ColumnText(17),
+		},
 	}
 	if !stmt.ColumnIsNull(9) {
 		s.EndedAt = instant(stmt, 9)
@@ -53,7 +59,7 @@ func (s *Store) UserSessions(ctx context.Context, userID int64,
 		sessions, err := list(ctx, conn, []store.Session{}, scanSession, `
 			SELECT `+sessionColumns+`
 			FROM sessions
-			WHERE user_id = ? AND ended_at IS NULL AND expires_at > ?
+			WHERE user_id = ? AND ended_at IS NULL AND expires_at > ? AND key_hash = ''
 			ORDER BY last_used_at DESC, created_at DESC, id`,
 			userID, store.Instant(now))
 		if err != nil {
@@ -129,7 +135,7 @@ func (s *Store) EndSessions(ctx context.Context, userID int64) ([]store.Ended, e
 		case conn.Changes() == 0:
 			return nil, store.ErrNotFound
 		}
-		return s.endSessions(ctx, conn, `user_id = ?`, userID)
+		return s.endSessions(ctx, conn, `user_id = ? AND key_hash = ''`, userID)
 	})
 }
 

@@ -246,7 +246,9 @@ func (s *Store) updateUser(ctx context.Context, conn *sqlite.Conn, old, u store.
 		}
 	}
 	if u.Generation != old.Generation {
-		if ended, err = s.endSessions(ctx, conn, `user_id = ?`, u.ID); err != nil {
+		ended, err = s.endSessions(ctx, conn, `user_id = ? AND (key_hash = '' OR ?)`,
+			u.ID, old.EndsKeys(u))
+		if err != nil {
 			return nil, err
 		}
 	}

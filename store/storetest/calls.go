@@ -18,6 +18,7 @@ type Subjects struct {
 	Cliente store.Cliente
 	User    store.User
 	Session store.Session // of the user
+	Key     store.Session // of the user, for a program
 	Mail    store.Mail    // claimed, and to the user
 }
 
@@ -244,6 +245,22 @@ func sessionCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 		"ForgetOrigins": func(ctx context.Context) error {
 			_, err := st.ForgetOrigins(ctx, farAhead(), 10)
 			return err
+		},
+		"AddKey": func(ctx context.Context) error {
+			key := another
+			key.ID, key.Key.Hash = "key", "hash"
+			return st.AddKey(ctx, key, on.User.Generation, store.Event{Kind: store.EventKeyCreated})
+		},
+		"KeyByHash": func(ctx context.Context) error {
+			_, err := st.KeyByHash(ctx, on.Key.Key.Hash)
+			return err
+		},
+		"Keys": func(ctx context.Context) error {
+			_, err := st.Keys(ctx, on.User.ID, on.Key.CreatedAt, store.KeyPosition{}, 10)
+			return err
+		},
+		"NoteKeyUse": func(ctx context.Context) error {
+			return st.NoteKeyUse(ctx, on.Key.ID, on.Key.CreatedAt.Add(time.Second))
 		},
 		"SessionEnds": func(ctx context.Context) error {
 			_, err := st.SessionEnds(ctx, "", []string{on.Session.ID})

@@ -393,7 +393,7 @@ func copyEnds(t *testing.T, f *fixture) {
 			ended = append(ended, id)
 		}
 	}
-	if len(ended) != 7 || len(want) == len(ended) {
+	if len(ended) != 9 || len(want) == len(ended) {
 		t.Fatalf("of %d sessions %d have ended", len(want), len(ended))
 	}
 	early := follow(t, target)

@@ -288,6 +288,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	f.user(t, "admin", store.Admin)
 	viewer := f.user(t, "viewer", store.Viewer)
 	session := f.session(t, "s", viewer)
+	key := f.key(t, "a key", viewer)
 	mail := f.claimed(t, viewer, store.Mail{Kind: store.MailReset})
 	if _, err := seeNetwork(t.Context(), f, viewer, "192.0.2.1"); err != nil {
 		t.Fatal(err)
@@ -318,7 +319,7 @@ func contextEnded(t *testing.T, f *fixture) {
 	defer cancel()
 
 	before := picture()
-	for name, call := range Calls(t, f, Subjects{ana, viewer, session, mail}) {
+	for name, call := range Calls(t, f, Subjects{ana, viewer, session, key, mail}) {
 		// More calls than there are connections: if one call keeps its connection, a later one gets
 		// none.
 		for range 20 {

@@ -234,7 +234,7 @@ func (f *Follower) apply(c store.FeedChange) error {
 		delete(f.emails, store.EmailKey(old.Email))
 	}
 	delete(f.records, id)
-	if c.Action == store.Deleted {
+	if c.Action == store.Deleted || c.Action == store.Erased {
 		return nil
 	}
 	if email := store.EmailKey(c.Record.Email); email != "" {
@@ -300,7 +300,9 @@ func randomWrite(ctx context.Context, st store.Store) error {
 		email = fmt.Sprintf("%c@example.com", 'a'+n)
 	}
 	var err error
-	switch rand.IntN(10) {
+	switch rand.IntN(11) {
+	case 10:
+		err = st.EraseCliente(ctx, 0, id, anyway)
 	case 0, 1, 2:
 		_, err = st.CreateCliente(ctx, 0, store.Cliente{Name: "n", Email: email})
 	case 3:

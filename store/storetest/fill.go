@@ -48,6 +48,7 @@ func (f *fixture) fillUsers(t *testing.T) store.User {
 	for _, u := range []store.User{admin, gone, disabled} {
 		f.session(t, "lived "+u.Name, u)
 		f.session(t, "ended "+u.Name, u)
+		f.key(t, "key of "+u.Name, u)
 		_, err := f.EndSession(ctx, "ended "+u.Name)
 		must(t, err)
 	}

@@ -52,7 +52,7 @@ func readers() []string {
 		"Cliente", "Clientes", "CountClientes", "EachCliente", "ClienteHistory", "CheckImport",
 		"Changes", "FeedEnd",
 		"User", "UserByName", "UserByEmail", "Users", "CheckUsers",
-		"Session", "UserSessions", "SessionEnds", "Events", "MailQueue",
+		"Session", "UserSessions", "SessionEnds", "KeyByHash", "Keys", "Events", "MailQueue",
 		"Identity", "Sizes", "Extent", "ReadRows",
 	}
 }
@@ -77,11 +77,12 @@ func breaking(t *testing.T, f *fixture) {
 	f.user(t, "admin", store.Admin)
 	viewer := f.user(t, "viewer", store.Viewer)
 	session := f.session(t, "s", viewer)
+	key := f.key(t, "a key", viewer)
 	mail := f.claimed(t, viewer, store.Mail{Kind: store.MailReset})
 	f.execute(t, f.engine.Breaking)
 
 	before := f.contents(t)
-	for name, call := range Calls(t, f, Subjects{ana, viewer, session, mail}) {
+	for name, call := range Calls(t, f, Subjects{ana, viewer, session, key, mail}) {
 		method, _, _ := strings.Cut(name, " ")
 		for range 2 {
 			err := call(t.Context())

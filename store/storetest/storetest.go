@@ -83,6 +83,7 @@ func contract() []group {
 		{"users", userChecks()},
 		{"user imports", userImportChecks()},
 		{"sessions", sessionChecks()},
+		{"keys", keyChecks()},
 		{"buckets", bucketChecks()},
 		{"mails", mailChecks()},
 		{"logins", loginChecks()},

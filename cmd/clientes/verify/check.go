@@ -37,7 +37,7 @@ func checks() []check {
 	all := slices.Concat(
 		forgeryChecks(), signedChecks(),
 		logoutChecks(), refreshChecks(), sessionChecks(), stepUpChecks(),
-		loginChecks(), unknownUserChecks(), factorChecks(),
+		loginChecks(), unknownUserChecks(), factorChecks(), keyChecks(),
 		networkChecks(), cookieChecks(), headerChecks(),
 		idempotencyChecks(), recordChecks(), writeChecks(), listChecks(), importChecks(),
 		routeChecks(), userChecks(), auditChecks(), tutorialChecks(),

@@ -42,7 +42,8 @@ func (r route) String() string { return r.method + " " + r.path }
 func ownRoutes() (all []route) {
 	for role, lines := range map[string]string{
 		"viewer": `GET /clientes, GET /clientes/0, GET /clientes/0/history, GET /clientes/export,
-			GET /me, GET /sessions, DELETE /sessions/0`,
+			GET /me, GET /sessions, DELETE /sessions/0,
+			GET /keys, POST /keys, DELETE /keys/0`,
 		"editor": `POST /clientes, PUT /clientes/0, PATCH /clientes/0, DELETE /clientes/0,
 			POST /clientes/import, POST /clientes/0/restore`,
 		"admin": `GET /users, POST /users, GET /users/0, PATCH /users/0, DELETE /users/0,

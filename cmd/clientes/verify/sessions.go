@@ -34,10 +34,10 @@ func sessionChecks() []check {
 // withinOf is how soon every process refuses a session that has ended.
 const withinOf = time.Second
 
-// wantEnded returns an error unless every server refuses the token of a session that has ended at
+// wantRefused returns an error unless every server refuses the token of a session that has ended at
 // since: the server where it ended at once, the others within a second. It counts from the answer
 // to a request that was sent later than that, so a slow network is no fault.
-func (v *verifier) wantEnded(
+func (v *verifier) wantRefused(
 	ctx context.Context, s *session, where string, since time.Time,
 ) (worst time.Duration, err error) {
 	var mu sync.Mutex
@@ -51,7 +51,14 @@ func (v *verifier) wantEnded(
 			return err
 		})
 	}
-	if err := together(len(calls), calls...); err != nil {
+	return worst, together(len(calls), calls...)
+}
+
+// wantEnded is wantRefused for a session that has a refresh token, too.
+func (v *verifier) wantEnded(
+	ctx context.Context, s *session, where string, since time.Time,
+) (worst time.Duration, err error) {
+	if worst, err = v.wantRefused(ctx, s, where, since); err != nil {
 		return 0, err
 	}
 	for _, server := range v.servers() {
