@@ -36,7 +36,7 @@ func (s *Store) EraseCliente(ctx context.Context, by, id int64, check func(store
 			return fmt.Errorf("read the last change of cliente %d: %w", id, err)
 		case err != nil && c.ID == 0:
 			return fmt.Errorf("erase cliente %d: %w", id, err)
-		case c.ID == 0 && last.Erased:
+		case c.ID == 0 && last.Action == store.Erased:
 			return nil
 		}
 		if err := check(c); err != nil {

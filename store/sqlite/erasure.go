@@ -36,7 +36,7 @@ func (s *Store) eraseCliente(conn *sqlite.Conn, by, id int64, check func(store.C
 		return fmt.Errorf("read the last change of cliente %d: %w", id, err)
 	case err != nil && c.ID == 0:
 		return fmt.Errorf("erase cliente %d: %w", id, err)
-	case c.ID == 0 && last.Erased:
+	case c.ID == 0 && last.Action == store.Erased:
 		return nil
 	}
 	if err := check(c); err != nil {
@@ -113,7 +113,7 @@ const (
 	WHERE user_id = ? AND actor_id IN (0, user_id)`
 )
 
-// eraseKeyNames removes the names that the user gave to keys.
+// eraseKeyNames removes the names of the keys that the user made.
 const eraseKeyNames = `
 	UPDATE audit
 	SET detail = '', key = ''
