@@ -11,7 +11,7 @@ import (
 
 // Accounts makes and changes users by name, for a command line with access to the database.
 type Accounts struct {
-	users store.Users
+	users accountStore
 	keys  keyStore
 	gate  *password.Gate
 	ended func([]store.Ended) // receives the sessions that an update ended
@@ -22,13 +22,17 @@ type Accounts struct {
 	log *slog.Logger
 }
 
+// accountStore is what Accounts need of a store. [store.Store] documents its methods.
+type accountStore interface {
+	store.Users
+	store.Erasing
+	keyStore
+}
+
 // NewAccounts returns Accounts that keep users in that store. It hashes passwords in this process,
 // for one caller at a time: another gets [ErrOverloaded]. Servers on the same database learn by
 // themselves which sessions end.
-func NewAccounts(st interface {
-	store.Users
-	keyStore
-}) *Accounts {
+func NewAccounts(st accountStore) *Accounts {
 	return &Accounts{
 		users: st,
 		keys:  st,

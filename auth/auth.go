@@ -88,7 +88,7 @@ type clock interface {
 }
 
 // Config is what an [Auth] is made of. Every field is required, except Root, the previous secrets,
-// RequireMFA and Metrics.
+// RequireMFA, AuditKeep and Metrics.
 type Config struct {
 	Store Store
 	Gate  *password.Gate // every hash of a password waits at it
@@ -116,6 +116,9 @@ type Config struct {
 
 	// RefreshGrace is how long a used refresh token returns the same answer again.
 	RefreshGrace time.Duration
+
+	// AuditKeep is how long events are kept, [store.AuditKept] if it is 0.
+	AuditKeep time.Duration
 
 	Now func() time.Time // time.Now, except in tests: only access tokens go by it
 	Log *slog.Logger

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -42,9 +43,10 @@ type cleaning struct {
 func newCleaner(cfg Config) cleaner {
 	return cleaner{now: cfg.Store.Now, log: cfg.Log, jobs: []cleaning{
 		{"sessions", cfg.Store.DeleteSessions, keepDead},
+		{"addresses of ended sessions", cfg.Store.ForgetOrigins, keepDead},
 		{"attempts", cfg.Store.DeleteBuckets, token.Leeway},
 		{"addresses", cfg.Store.DeleteNetworks, store.NetworkTTL},
-		{"events", cfg.Store.DeleteEvents, store.AuditKept},
+		{"events", cfg.Store.DeleteEvents, cmp.Or(cfg.AuditKeep, store.AuditKept)},
 	}}
 }
 

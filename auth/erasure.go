@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -41,19 +42,35 @@ func (a *Auth) RecordDisclosure(ctx context.Context, id int64) {
 // EraseUser deletes a user, ends all their sessions, and takes out what names them elsewhere, as
 // [store.Erasing] does. It returns [store.ErrNotFound] or [store.ErrLastAdmin].
 func (a *Auth) EraseUser(ctx context.Context, id int64) error {
-	err := a.accounts.erase(ctx, a.cfg.Store, id)
+	err := a.accounts.erase(ctx, id)
 	if err == nil {
 		a.eraser.wake()
 	}
 	return err
 }
 
-func (a *Accounts) erase(ctx context.Context, s store.Erasing, id int64) error {
+// Erase is [Auth.EraseUser] for the user of that name.
+func (a *Accounts) Erase(ctx context.Context, name string) error {
+	u, err := a.users.UserByName(ctx, name)
+	if err != nil {
+		return fmt.Errorf("look up user: %w", err)
+	}
+	if err := a.erase(ctx, u.ID); err != nil {
+		return err
+	}
+	_, err = a.users.EraseAgain(ctx, 0) // nobody, but the files
+	if errors.Is(err, store.ErrUnavailable) {
+		return nil // a server that reads them does it
+	}
+	return err
+}
+
+func (a *Accounts) erase(ctx context.Context, id int64) error {
 	if err := a.checkCaller(ctx); err != nil {
 		return err
 	}
 	event := newEvent(ctx, store.EventUserErased, id, "")
-	ended, err := s.EraseUser(ctx, id, event)
+	ended, err := a.users.EraseUser(ctx, id, event)
 	a.ended(ended) // also if names are left: the account is gone
 	if err != nil {
 		return fmt.Errorf("erase user: %w", err)
@@ -69,9 +86,6 @@ const (
 
 	// eraseRetry is the time between two tries while others read the files.
 	eraseRetry = time.Second
-
-	// eraseBatch is how many are erased again before the process looks whether it has to stop.
-	eraseBatch = 100
 )
 
 // eraser does what an erasure leaves to be done: see [store.Erasing.EraseAgain].
@@ -123,15 +137,10 @@ func (e *eraser) run(ctx context.Context) {
 }
 
 func (e *eraser) once(ctx context.Context) error {
-	for erased := eraseBatch; erased >= eraseBatch && ctx.Err() == nil; {
-		var err error
-		if erased, err = e.store.EraseAgain(store.Insist(ctx), eraseBatch); err != nil {
-			return err
-		}
-		if erased > 0 {
-			e.log.Info("erased again, as an older state was restored or names were left",
-				"rows", erased)
-		}
+	erased, err := store.EraseAllAgain(store.Insist(ctx), e.store)
+	if erased > 0 {
+		e.log.Info("erased again, as an older state was restored or names were left",
+			"rows", erased)
 	}
-	return nil
+	return err
 }

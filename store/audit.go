@@ -102,8 +102,8 @@ const (
 	// begin at the same instants.
 	AuditWindow = 15 * time.Minute
 
-	// AuditKept is how long an event is kept: long enough for an inquiry that begins late, and no
-	// longer, because it tells who was where.
+	// AuditKept is how long an event is kept unless something else is set: long enough for an
+	// inquiry that begins late, and no longer, because it tells who was where.
 	AuditKept = 365 * 24 * time.Hour
 )
 

@@ -89,3 +89,14 @@ func Tombstone(by int64, c Cliente, last Change, now time.Time) Change {
 func ErasedAgain() Event {
 	return Event{Kind: EventClienteErased, Detail: "again: an older state was restored"}
 }
+
+// EraseAllAgain calls EraseAgain until nobody is left, and returns how many there were.
+func EraseAllAgain(ctx context.Context, e Erasing) (erased int, err error) {
+	const atOnce = 100 // before it looks whether the context has ended
+	for n := atOnce; n >= atOnce; erased += n {
+		if n, err = e.EraseAgain(ctx, atOnce); err != nil {
+			return erased, err
+		}
+	}
+	return erased, nil
+}

@@ -123,6 +123,10 @@ type Sessions interface {
 	// TokenExp are both before the given time. It returns how many it removed.
 	DeleteSessions(ctx context.Context, before time.Time, limit int) (int, error)
 
+	// ForgetOrigins removes IP and UserAgent of up to limit sessions that ended before the given
+	// time: nothing shows them any more. It returns of how many.
+	ForgetOrigins(ctx context.Context, before time.Time, limit int) (int, error)
+
 	// SessionEnds returns every session whose end became visible since a Watermark, whatever its
 	// times. An end that was written before a Watermark was taken, and became visible after it, is
 	// in the next answer. With the empty Watermark there are no such sessions, only a Watermark to

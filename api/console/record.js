@@ -1,10 +1,11 @@
 // The panel of one customer: its text, and what happens when several people write it.
-import { actions, ask, button, field, h, put, say, showFaults } from "./dom.js";
+import { actions, ask, button, field, h, put, saveFile, say, showFaults } from "./dom.js";
 import { fields, is, labelOf, was, who } from "./fields.js";
 import { api, may } from "./session.js";
 import { ago, date, faultMessage, message, number, t } from "./words.js";
 import { conflict } from "./conflict.js";
 import { changesOf, history } from "./history.js";
+import { act } from "./parts.js";
 
 // record makes the panel of the customer with an id, or of one to be made if it is "new". done(id) is called after each
 // write that the list should show, with the id if the panel shows another customer now; close leads away from the panel.
@@ -88,7 +89,7 @@ export function record(id, { done, close }) {
     title.textContent = last.record.name;
     put(subtitle, t("record.deleted_by", { who: who(last), ago: ago(last.at) }));
     put(main, sheet(last.record), may("editor") && actions(
-      button(t("record.bring_back"), () => bringBack(last), { class: "main" })));
+      button(t("record.bring_back"), () => bringBack(last), { class: "main" }), person()));
     log();
   }
 
@@ -109,7 +110,7 @@ export function record(id, { done, close }) {
       actions(
         h("button", { class: "main", title: "Ctrl+Enter", "aria-keyshortcuts": "Control+Enter" }, t("action.save")),
         button(t("action.cancel"), close),
-        base && button(t("record.delete"), remove, { class: "plain danger" })));
+        base && button(t("record.delete"), remove, { class: "plain danger" }), base && person()));
     put(main, form);
   }
 
@@ -264,6 +265,19 @@ export function record(id, { done, close }) {
       }
     };
     say(t("record.deleted", { name }), { label: t("record.undo"), run: undo });
+  }
+  // person is for people who ask what is stored about them, or to be forgotten.
+  function person() {
+    const at = `/clientes/${self.id}/`, label = t("record.erase_type", self), title = t("record.erase");
+    const everything = async () => saveFile(`cliente-${self.id}.json`, await (await api.fetch(at + "everything")).blob());
+    const text = (name, label) => field({ name, label, autocomplete: "off" });
+    const erase = async () => await act(title, t("record.erase_text"), { submit: title, danger: true,
+      fields: [text("id", label), text("reason", t("record.erase_reason"))] }, async ({ id, reason }) => {
+      if (id !== "" + self.id) throw { errors: [{ field: "id", message: label }] };
+      await api.json("POST", at + "erase", { reason });
+    }) && (form = undefined, close(), done());
+    return may("admin") && [button(t("record.everything"), () => everything().catch((e) => say(message(e))), { class: "plain" }),
+      button(title, erase, { class: "plain danger" })];
   }
   // changedMeanwhile shows what somebody wrote before a delete that did not know of it.
   async function changedMeanwhile() {

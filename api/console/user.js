@@ -50,8 +50,9 @@ export async function showUser(main, id) {
     !own && part(t("users.delete"), t("users.delete_about"), actions(button(t("users.delete"), remove, { class: "danger" }))));
 
   async function remove() {
-    const done = await act(t("users.delete"), t("users.delete_text", named), { submit: t("users.delete"), danger: true },
-      () => stepUp((proof) => api.json("DELETE", "/users/" + u.id, proof)).catch(plain));
+    const done = await act(t("users.delete"), t("users.delete_text", named), { submit: t("users.delete"), danger: true,
+      fields: [field({ name: "erase", label: t("users.erase"), value: "false", options: [["false", t("users.erase_no")], ["true", t("users.erase_yes")]] })] },
+      ({ erase }) => stepUp((proof) => api.json("DELETE", `/users/${u.id}?erase=${erase}`, proof)).catch(plain));
     if (!done) return;
     say(t("users.deleted", named));
     location.hash = "#/users";

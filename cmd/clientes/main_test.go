@@ -322,6 +322,7 @@ SESSION_MAX       720h                          default
 ISSUER            clientes                      default
 AUDIENCE          clientes                      default
 REFRESH_GRACE     30s                           default
+AUDIT_KEEP        8760h                         default
 SIGNUP            closed                        default
 REQUIRE_MFA       none                          default
 PASSWORD_MIN      8                             default

@@ -68,6 +68,7 @@ type restoredView struct {
 	Users      int64     `json:"users"`
 	Kept       *string   `json:"kept"`       // the file of the database that was there
 	Unreadable *string   `json:"unreadable"` // why nothing could be learned of that one
+	Erased     int       `json:"erased"`     // customers and users who were erased since
 	KnowsIDs   bool      `json:"knows_ids"`  // whether ids go on where they were, and do not jump
 	Ended      endedView `json:"ended"`
 }
@@ -75,7 +76,7 @@ type restoredView struct {
 func viewRestored(name string, r sqlite.Restored) restoredView {
 	v := restoredView{
 		File: name, Clientes: r.Clientes, Users: r.Backup.Users, KnowsIDs: r.KnowsIDs,
-		Ended: viewEnded(r.EndedAll),
+		Erased: r.Erased, Ended: viewEnded(r.EndedAll),
 	}
 	if r.Kept != "" {
 		v.Kept = &r.Kept
@@ -101,6 +102,12 @@ func writeRestored(w io.Writer, name string, r sqlite.Restored) error {
 	}
 	if !r.KnowsIDs || r.Unreadable != nil {
 		fmt.Fprintln(w, "programs that have followed the changes further than the backup must begin again")
+	}
+	if r.Erased > 0 {
+		fmt.Fprintf(w, "erased %d again, customers and users, as since the backup\n", r.Erased)
+	}
+	if !r.KnowsIDs || r.Unreadable != nil {
+		fmt.Fprintln(w, "it is not known who was erased since the backup: erase them again")
 	}
 	return writeEnded(w, r.EndedAll)
 }

@@ -170,8 +170,8 @@ func newAuth(
 		Issuer: c.Issuer, Audience: c.Audience,
 		TokenTTL: c.TokenTTL, SessionIdle: c.SessionIdle, SessionMax: c.SessionMax,
 		RememberIdle: c.RememberIdle,
-		RefreshGrace: c.RefreshGrace,
-		RequireMFA:   mfaRole(c.RequireMFA),
+		RefreshGrace: c.RefreshGrace, AuditKeep: c.AuditKeep,
+		RequireMFA: mfaRole(c.RequireMFA),
 	})
 }
 

@@ -17,7 +17,7 @@ func (p *program) sessionsCommand() *cobra.Command {
 		Short: "End every session and every link, after a database was restored",
 		Long: `End what a restored database must not bring back: all sessions, links in mail, device tokens,
 remembered answers and queued mail. Ids jump ahead, so that none that was given since the backup is
-given again. Give it once after a Postgres was restored, with pg_restore or to a point in time.
+given again. Whoever the table erasures names is erased again. Give it once after a Postgres was restored, with pg_restore or to a point in time.
 "clientes restore" does the same by itself.
 
 Servers may run meanwhile and learn of it within a second. Everybody has to log in again. Passwords,
@@ -37,8 +37,18 @@ roles, second factors and recovery codes are those of the backup.`,
 			if err != nil {
 				return err
 			}
+			erased, err := store.EraseAllAgain(cmd.Context(), st)
+			if err != nil {
+				return err
+			}
 			if *asJSON {
-				return printJSON(p.stdout, viewEnded(all))
+				return printJSON(p.stdout, struct {
+					endedView
+					Erased int `json:"erased"` // customers and users who were erased before
+				}{viewEnded(all), erased})
+			}
+			if erased > 0 {
+				fmt.Fprintf(p.stdout, "erased %d again, customers and users\n", erased)
 			}
 			return writeEnded(p.stdout, all)
 		},

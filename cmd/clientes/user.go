@@ -25,9 +25,23 @@ func (p *program) userCommand() *cobra.Command {
 			"user %q is enabled\n", (*auth.Accounts).Enable),
 		p.userUpdateCommand("mfa-off NAME", "Take away the second factor of a user who has lost it",
 			"user %q has no second factor\n", (*auth.Accounts).DropMFA),
-		p.userUpdateCommand("delete NAME", "Remove a user and end all their sessions",
-			"user %q is deleted\n", (*auth.Accounts).Delete),
+		p.userDeleteCommand(),
 	)
+}
+
+func (p *program) userDeleteCommand() *cobra.Command {
+	erase := false
+	remove := p.userUpdateCommand("delete NAME", "Remove a user and end all their sessions",
+		"user %q is deleted\n",
+		func(a *auth.Accounts, ctx context.Context, name string) error {
+			if erase {
+				return a.Erase(ctx, name)
+			}
+			return a.Delete(ctx, name)
+		})
+	remove.Flags().BoolVar(&erase, "erase", false,
+		"put a number in place of the name in histories, and remove addresses of the user")
+	return remove
 }
 
 // userUpdateCommand returns a command that needs nothing but the name of a user.

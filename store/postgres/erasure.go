@@ -36,7 +36,7 @@ func (s *Store) EraseCliente(ctx context.Context, by, id int64, check func(store
 			return fmt.Errorf("read the last change of cliente %d: %w", id, err)
 		case err != nil && c.ID == 0:
 			return fmt.Errorf("erase cliente %d: %w", id, err)
-		case c.ID == 0 && last.Erased:
+		case c.ID == 0 && last.Action == store.Erased:
 			return nil
 		}
 		if err := check(c); err != nil {
@@ -134,8 +134,8 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 				id)
 			first := false
 			write.Queue(`
-				INSERT INTO erased_users (user_id, at)
-				VALUES ($1, $2)
+				INSERT INTO erased_users (user_id, at, checked_at)
+				VALUES ($1, $2, $2)
 				ON CONFLICT (user_id) DO NOTHING`,
 				id, store.Instant(s.now())).Exec(func(tag pgconn.CommandTag) error {
 				first = tag.RowsAffected() > 0
@@ -244,15 +244,16 @@ func (s *Store) EraseAgain(ctx context.Context, limit int) (int, error) {
 	users, err := s.ids(ctx, `
 		SELECT user_id
 		FROM erased_users
-		WHERE checked_at IS NULL AND at <= $1
+		WHERE checked_at IS NULL
+			OR checked_at < at + $1::interval AND at + $1::interval <= $2
 			OR EXISTS (SELECT FROM users WHERE id = erased_users.user_id)
 			OR EXISTS (
 				SELECT
 				FROM audit
 				WHERE user_id = erased_users.user_id AND actor_id IN (0, user_id)
 					AND (ip <> '' OR user_agent <> ''))
-		LIMIT $2`,
-		store.Instant(s.now().Add(-store.NamesSettle)), max(limit, 0))
+		LIMIT $3`,
+		store.NamesSettle, store.Instant(s.now()), max(limit, 0))
 	if err != nil {
 		return 0, fmt.Errorf("look for users to erase again: %w", err)
 	}

@@ -190,6 +190,27 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
+// ForgetOrigins implements [store.Sessions]. It skips rows that another process has locked.
+func (s *Store) ForgetOrigins(ctx context.Context, before time.Time, limit int) (int, error) {
+	return call(ctx, s, store.Single, func(ctx context.Context, conn *pgx.Conn) (int, error) {
+		forgotten, err := change(ctx, conn, `
+			UPDATE sessions
+			SET ip = '', user_agent = ''
+			WHERE id IN (
+				SELECT id
+				FROM sessions
+				WHERE ended_at < $1 AND (ip <> '' OR user_agent <> '')
+				ORDER BY ended_at
+				LIMIT $2
+				FOR UPDATE SKIP LOCKED)`,
+			store.Instant(before), max(limit, 0))
+		if err != nil {
+			return 0, fmt.Errorf("forget where ended sessions were: %w", err)
+		}
+		return int(forgotten), nil
+	})
+}
+
 // SessionEnds implements [store.Sessions]. Ends are ordered by the ids of the transactions that
 // wrote them. A watermark is a snapshot: it says of each transaction whether it was over. So an
 // answer has exactly the ends of those that were not over at the last one and are over now, however

@@ -36,7 +36,7 @@ func (s *Store) eraseCliente(conn *sqlite.Conn, by, id int64, check func(store.C
 		return fmt.Errorf("read the last change of cliente %d: %w", id, err)
 	case err != nil && c.ID == 0:
 		return fmt.Errorf("erase cliente %d: %w", id, err)
-	case c.ID == 0 && last.Erased:
+	case c.ID == 0 && last.Action == store.Erased:
 		return nil
 	}
 	if err := check(c); err != nil {
@@ -143,8 +143,8 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 			return nil, err
 		}
 		err = exec(conn, `
-			INSERT INTO erased_users (user_id, at)
-			VALUES (?, ?)
+			INSERT INTO erased_users (user_id, at, checked_at)
+			VALUES (?1, ?2, ?2)
 			ON CONFLICT (user_id) DO NOTHING`,
 			id, store.Instant(s.now()))
 		if err != nil {
@@ -250,15 +250,16 @@ func (s *Store) EraseAgain(ctx context.Context, limit int) (int, error) {
 	users, err := s.ids(ctx, `
 		SELECT user_id
 		FROM erased_users
-		WHERE checked_at IS NULL AND at <= ?
+		WHERE checked_at IS NULL
+			OR checked_at < at + ?1 AND at + ?1 <= ?2
 			OR EXISTS (SELECT 1 FROM users WHERE id = erased_users.user_id)
 			OR EXISTS (
 				SELECT 1
 				FROM audit
 				WHERE user_id = erased_users.user_id AND actor_id IN (0, user_id)
 					AND (ip <> '' OR user_agent <> ''))
-		LIMIT ?`,
-		store.Instant(s.now().Add(-store.NamesSettle)), int64(max(limit, 0)))
+		LIMIT ?3`,
+		store.NamesSettle.Milliseconds(), store.Instant(s.now()), int64(max(limit, 0)))
 	if err != nil {
 		return 0, fmt.Errorf("look for users to erase again: %w", err)
 	}

@@ -370,3 +370,48 @@ func TestAKillDelaysAnErasure(t *testing.T) {
 	}
 	t.Logf("%d kills left something to be done", left)
 }
+
+// A restore of a backup from before an erasure brings nobody back.
+func TestARestoreErasesAgain(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	path := strings.TrimPrefix(url, "sqlite:")
+	backup := filepath.Join(t.TempDir(), "backup")
+	s, err := sqlite.Open(t.Context(), url, store.Options{})
+	must(t, err)
+	gone := make(pieces)
+	importAmong(t, s, gone.add(clienteOf(letters)), gone.add(clienteOf(letters)))
+	must(t, s.DeleteCliente(t.Context(), 0, 2, anyway))
+	must(t, second(s.CreateUser(t.Context(), store.User{Name: "admin", Role: store.Admin})))
+	u, err := s.CreateUser(t.Context(), store.User{Name: letters(30), Role: store.Editor})
+	must(t, err)
+	gone[[8]byte([]byte(u.Name))] = "the user's name"
+	must(t, second(s.UpdateCliente(t.Context(), u.ID, 3,
+		func(store.Cliente) (store.Cliente, error) { return clienteOf(digits), nil })))
+	must(t, second(sqlite.WriteBackup(t.Context(), url, backup, func(int64, int64) {})))
+	for _, id := range []int64{1, 2} {
+		must(t, s.EraseCliente(t.Context(), 0, id, anyway))
+	}
+	must(t, second(s.EraseUser(t.Context(), u.ID)))
+	must(t, s.Close())
+	for range 2 { // the erasures are in the database that was restored, too
+		r, err := sqlite.Restore(t.Context(), url, backup, func(int64, int64) {})
+		if err != nil || r.Erased != 3 || r.Unreadable != nil {
+			t.Fatalf("restored %+v, %v", r, err)
+		}
+		gone.wantGone(t, path, path+"-wal")
+		s, err = sqlite.Open(t.Context(), url, store.Options{})
+		must(t, err)
+		for _, id := range []int64{1, 2} {
+			changes, err := s.ClienteHistory(t.Context(), id, 0, 10)
+			if err != nil || changes[0].Action != store.Erased {
+				t.Errorf("the history of %d is %+v, %v", id, changes, err)
+			}
+		}
+		n, err := s.CountClientes(t.Context(), store.Filter{})
+		if err != nil || n != 200 {
+			t.Errorf("there are %d customers, %v", n, err)
+		}
+		must(t, s.Close())
+	}
+}

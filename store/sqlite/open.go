@@ -170,7 +170,6 @@ func writerPragmas() []string {
 		"fullfsync = ON",
 		"checkpoint_fullfsync = ON",
 		"foreign_keys = ON",
-		"secure_delete = ON",            // overwrite what is deleted: see scrub.go
 		"journal_size_limit = 67108864", // return the log of a large import to the disk
 	}
 }
@@ -187,6 +186,7 @@ func connect(ctx context.Context, path string, timeout time.Duration, pragmas ..
 		return nil, engineError(err)
 	}
 	conn.SetBusyTimeout(timeout)
+	pragmas = append([]string{"secure_delete = ON"}, pragmas...) // see scrub.go
 	for _, p := range pragmas {
 		if err := sqlitex.ExecuteTransient(conn, "PRAGMA "+p, nil); err != nil {
 			conn.Close()

@@ -21,6 +21,7 @@ type Restored struct {
 	Backup                // what was put in place
 	store.EndedAll        // what it brought back and was ended
 	Kept           string // where the database is that was there before, "" if there was none
+	Erased         int    // how many customers and users were erased again
 	KnowsIDs       bool   // whether ids go on exactly where they were, and do not jump
 	Unreadable     error  // why nothing could be learned of the one that was there before
 }
@@ -198,7 +199,8 @@ func prepareRestore(ctx context.Context, next, from string, old oldDatabase,
 	}
 	if r.KnowsIDs {
 		// If the old one cannot be read, whoever follows the changes has to begin again.
-		r.Unreadable = continueChanges(ctx, next, old.path, time.Now())
+		r.Unreadable = errors.Join(
+			continueChanges(ctx, next, old.path, time.Now()), takeErasures(ctx, next, old.path))
 	}
 	s, err := Open(ctx, scheme+next, store.Options{})
 	if err != nil {
@@ -208,7 +210,9 @@ func prepareRestore(ctx context.Context, next, from string, old oldDatabase,
 	if !r.KnowsIDs {
 		last = nil
 	}
-	r.EndedAll, err = s.EndAll(ctx, last)
+	if r.EndedAll, err = s.EndAll(ctx, last); err == nil {
+		r.Erased, err = store.EraseAllAgain(ctx, s)
+	}
 	if err = errors.Join(err, s.Close()); err != nil {
 		return Restored{}, err
 	}

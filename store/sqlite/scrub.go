@@ -14,7 +14,7 @@ import (
 	"clientes/store"
 )
 
-// SQLite overwrites with zeros what is deleted, because the writing connections set secure_delete.
+// SQLite overwrites with zeros what is deleted, because all connections set secure_delete.
 // Four kinds of copies stay all the same:
 //
 //   - The search index keeps the sequences of a text that was replaced or deleted, with their
@@ -77,8 +77,8 @@ func (s *Store) scrub(ctx context.Context) error {
 	})
 }
 
-// mergePages is about how many pages of the search index are written at a time: some 10 ms.
-const mergePages = 200
+// mergePages is about how many pages of the search index are written at a time: a few ms.
+const mergePages = 64
 
 // mergeIndex merges all parts of the search index, so that nothing of replaced texts is left.
 func (s *Store) mergeIndex(ctx context.Context) error {

@@ -158,6 +158,26 @@ func (s *Store) DeleteSessions(ctx context.Context, before time.Time, limit int)
 	})
 }
 
+// ForgetOrigins implements [store.Sessions].
+func (s *Store) ForgetOrigins(ctx context.Context, before time.Time, limit int) (int, error) {
+	return write(ctx, s, func(conn *sqlite.Conn) (int, error) {
+		err := exec(conn, `
+			UPDATE sessions
+			SET ip = '', user_agent = ''
+			WHERE id IN (
+				SELECT id
+				FROM sessions
+				WHERE ended_at < ? AND (ip <> '' OR user_agent <> '')
+				ORDER BY ended_at
+				LIMIT ?)`,
+			store.Instant(before), int64(max(limit, 0)))
+		if err != nil {
+			return 0, fmt.Errorf("forget where ended sessions were: %w", err)
+		}
+		return conn.Changes(), nil
+	})
+}
+
 // SessionEnds implements [store.Sessions]. The watermark is the last committed number in the order
 // of ends, read before the sessions. So an end that is committed in between is returned twice
 // rather than never.

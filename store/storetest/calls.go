@@ -242,6 +242,10 @@ func sessionCalls(st store.Store, on Subjects) map[string]func(context.Context) 
 			_, err := st.DeleteSessions(ctx, farAhead(), 10)
 			return err
 		},
+		"ForgetOrigins": func(ctx context.Context) error {
+			_, err := st.ForgetOrigins(ctx, farAhead(), 10)
+			return err
+		},
 		"AddKey": func(ctx context.Context) error {
 			key := another
 			key.ID, key.Key.Hash = "key", "hash"

@@ -360,9 +360,11 @@ func somebody(t *testing.T, f *fixture) (u store.User, c store.Cliente) {
 	must(t, err)
 	must(t, f.QueueMails(t.Context(), store.Mail{UserID: u.ID, Kind: store.MailReset, To: mark}))
 	for _, e := range []store.Event{
-		{UserID: u.ID, ActorID: u.ID}, {UserID: u.ID}, {UserID: u.ID + 1, ActorID: u.ID},
+		{UserID: u.ID, ActorID: u.ID, Kind: store.EventKeyCreated, Detail: mark, Key: mark},
+		{UserID: u.ID, Kind: store.EventLogin},
+		{UserID: u.ID + 1, ActorID: u.ID, Kind: store.EventLogin},
 	} {
-		e.Kind, e.IP, e.UserAgent = store.EventLogin, mark, mark
+		e.IP, e.UserAgent = mark, mark
 		must(t, f.RecordEvents(t.Context(), e))
 	}
 	const many = 2100
@@ -468,7 +470,6 @@ func eraseUserAgain(t *testing.T, f *fixture) {
 	}
 	wantNoUser(t, f, u, c)
 	f.execute(t, `UPDATE cliente_history SET user_name = 'erasedtext'`)
-	f.clock.add(store.NamesSettle)
 	endAll(t, f, nil)
 	n, err = f.EraseAgain(t.Context(), 10)
 	if err != nil || n != 1 {

@@ -21,6 +21,7 @@ func sessionChecks() []check {
 		{"a session's id is never taken over by another", sessionIDTaken},
 		{"a session of an absent, disabled or changed user is ErrUserChanged", sessionUserChanged},
 		{"the end of a session is kept, and the first one stays", sessionEnd},
+		{"nobody knows where a session was that ended some time ago", sessionForgotten},
 		{"of many who end a session at once all see the same end", sessionEndRace},
 		{"the feed has every end once, and nothing that lives", feedHasEnds},
 		{"the feed has an end whatever its times are", feedWhateverTime},
@@ -842,6 +843,33 @@ func sessionsRemoved(t *testing.T, f *fixture) {
 	} {
 		if _, err := f.Session(t.Context(), id); !errors.Is(err, want) {
 			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+func sessionForgotten(t *testing.T, f *fixture) {
+	u := f.user(t, "ana", store.Viewer)
+	f.session(t, "lives", u)
+	for _, id := range []string{"first", "second", "third"} {
+		f.session(t, id, u)
+		_, err := f.EndSession(t.Context(), id)
+		must(t, err)
+		f.clock.add(time.Minute)
+	}
+	before := f.now().Add(-time.Minute) // when the third one ended
+	for _, want := range []int{1, 1, 0} {
+		n, err := f.ForgetOrigins(t.Context(), before, 1)
+		if err != nil || n != want {
+			t.Errorf("%d were forgotten, %v; want %d", n, err, want)
+		}
+	}
+	for id, known := range map[string]bool{
+		"lives": true, "first": false, "second": false, "third": true,
+	} {
+		n, err := f.Session(t.Context(), id)
+		if err != nil || (n.IP != "") != known || (n.UserAgent != "") != known ||
+			n.EndedAt.IsZero() != (id == "lives") {
+			t.Errorf("%s is %+v, %v", id, n, err)
 		}
 	}
 }

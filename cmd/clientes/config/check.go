@@ -248,6 +248,13 @@ func undecorated(name, secret string) string {
 // leastTokenTTL is the least value of TOKEN_TTL.
 const leastTokenTTL = 10 * time.Second
 
+// Events are kept for a week at least: whoever covers tracks must not only wait for the weekend to
+// be over. Ten years are longer than any law asks for addresses.
+const (
+	leastAuditKeep = 7 * 24 * time.Hour
+	mostAuditKeep  = 10 * 365 * 24 * time.Hour
+)
+
 func (c *Config) checkTimes(bad faults) {
 	least := leastTokenTTL // what the others are compared with, if TOKEN_TTL is at fault
 	if bad.none("TOKEN_TTL") {
@@ -286,6 +293,9 @@ func (c *Config) checkTimes(bad faults) {
 	}
 	if c.RefreshGrace < 0 || c.RefreshGrace > 5*time.Minute {
 		bad.add("REFRESH_GRACE", "is %s, but has to be from 0s to 5m", c.RefreshGrace)
+	}
+	if bad.none("AUDIT_KEEP") && (c.AuditKeep < leastAuditKeep || c.AuditKeep > mostAuditKeep) {
+		bad.add("AUDIT_KEEP", "is %s, but has to be from 168h to 87600h", c.AuditKeep)
 	}
 	if c.ShutdownDelay < 0 {
 		bad.add("SHUTDOWN_DELAY", "is %s, but has to be 0s or more", c.ShutdownDelay)

@@ -46,6 +46,7 @@ type Config struct {
 	Issuer          string          `env:"ISSUER" envDefault:"clientes" text:"yes"`
 	Audience        string          `env:"AUDIENCE" envDefault:"clientes" text:"yes"`
 	RefreshGrace    time.Duration   `env:"REFRESH_GRACE" envDefault:"30s"`
+	AuditKeep       time.Duration   `env:"AUDIT_KEEP" envDefault:"8760h"`
 	Signup          string          `env:"SIGNUP" envDefault:"closed"`
 	RequireMFA      string          `env:"REQUIRE_MFA" envDefault:"none"`
 	PasswordMin     uint8           `env:"PASSWORD_MIN" envDefault:"8"`

@@ -70,7 +70,8 @@ func TestDefaults(t *testing.T) {
 		TokenTTL: 5 * time.Minute, SessionIdle: 30 * time.Minute, SessionMax: 30 * 24 * time.Hour,
 		RememberIdle: 14 * 24 * time.Hour,
 		Issuer:       "clientes", Audience: "clientes", RefreshGrace: 30 * time.Second,
-		Signup: "closed", RequireMFA: "none",
+		AuditKeep: 365 * 24 * time.Hour,
+		Signup:    "closed", RequireMFA: "none",
 		PasswordMin: 8, Console: "on", LogLevel: "info", ShutdownTimeout: 20 * time.Second,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -97,6 +98,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		"ISSUER":            "i",
 		"AUDIENCE":          "a",
 		"REFRESH_GRACE":     "0s",
+		"AUDIT_KEEP":        "168h",
 		"SIGNUP":            "open",
 		"REQUIRE_MFA":       "admin",
 		"PASSWORD_MIN":      "15",
@@ -140,6 +142,7 @@ func TestEverySettingIsRead(t *testing.T) {
 		SessionIdle:    time.Minute,
 		RememberIdle:   30 * time.Minute,
 		SessionMax:     time.Hour,
+		AuditKeep:      7 * 24 * time.Hour,
 		Issuer:         "i",
 		Audience:       "a",
 		Signup:         "open",
@@ -174,6 +177,8 @@ func TestFaults(t *testing.T) {
 	tests := []struct{ name, value, want string }{
 		{"REFRESH_GRACE", "-1s", "REFRESH_GRACE is -1s, but has to be from 0s to 5m"},
 		{"REFRESH_GRACE", "6m", "REFRESH_GRACE is 6m0s, but has to be from 0s to 5m"},
+		{"AUDIT_KEEP", "1h", "AUDIT_KEEP is 1h0m0s, but has to be from 168h to 87600h"},
+		{"AUDIT_KEEP", "90000h", "AUDIT_KEEP is 90000h0m0s, but has to be from 168h to 87600h"},
 		{"PASSWORD_MIN", "7", `PASSWORD_MIN is "7", but has to be a number from 8 to 64`},
 		{"PASSWORD_MIN", "65", `PASSWORD_MIN is "65", but has to be a number from 8 to 64`},
 		{"PASSWORD_MIN", "long", `PASSWORD_MIN is "long", but has to be a number from 8 to 64`},

@@ -213,3 +213,56 @@ func tryHistoryRestore(ctx context.Context, v *verifier) (string, error) {
 	}
 	return "version 2 came back twice, the second time after a delete; a taken email was 409", nil
 }
+
+func tryErase(ctx context.Context, v *verifier) (string, error) {
+	text := v.named("erase")
+	c, err := v.createCliente(ctx, text)
+	if err != nil {
+		return "", err
+	}
+	if _, err := v.patchCliente(ctx, c.ID, texts{"notes": "to be erased"}); err != nil {
+		return "", err
+	}
+	if err := v.deleteCliente(ctx, c.ID); err != nil {
+		return "", err
+	}
+	for range 2 {
+		_, err := v.wantAsAdmin(ctx, http.StatusNoContent, request{
+			method: "POST", path: c.path() + "/erase",
+			body: map[string]string{"reason": "clientes verify"},
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	for version := 1; version <= 4; version++ {
+		_, err := v.wantAsAdmin(ctx, http.StatusNotFound, request{
+			method: "POST", path: c.path() + "/restore", body: map[string]int{"version": version},
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	changes, err := v.history(ctx, c, 100)
+	if err != nil {
+		return "", err
+	}
+	const want = "4 erased, 3 deleted, 2 updated, 1 created"
+	if got := actions(changes); got != want {
+		return "", broken("the history is %q, not %q", got, want)
+	}
+	for _, change := range changes {
+		if change.Record != (cliente{}) {
+			return "", broken("the history has a record at version %d", change.Version)
+		}
+	}
+	a, err := v.wantAsAdmin(ctx, http.StatusOK,
+		request{method: "GET", path: c.path() + "/everything"})
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(string(a.body), text["name"]) {
+		return "", broken("what is kept of an erased record has its name")
+	}
+	return want + ", without a record; no version came back", nil
+}

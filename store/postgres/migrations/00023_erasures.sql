@@ -18,8 +18,12 @@ CREATE TABLE erasures (
 CREATE TABLE erased_users (
 	user_id    bigint      PRIMARY KEY,
 	at         timestamptz NOT NULL,
-	checked_at timestamptz -- when no name of theirs was left in the history; NULL: to be looked at
+	checked_at timestamptz -- when the history was last searched for their name; NULL: it has to be
 );
+
+-- For removing the addresses of sessions that ended.
+CREATE INDEX sessions_ended_at ON sessions (ended_at)
+	WHERE ended_at IS NOT NULL AND (ip <> '' OR user_agent <> '');
 
 -- Which customer an event is about, 0 if none.
 ALTER TABLE audit ADD COLUMN cliente_id bigint NOT NULL DEFAULT 0;
@@ -27,6 +31,7 @@ CREATE INDEX audit_cliente_id ON audit (cliente_id, id) WHERE cliente_id <> 0;
 
 -- +goose Down
 DROP INDEX audit_cliente_id;
+DROP INDEX sessions_ended_at;
 ALTER TABLE audit DROP COLUMN cliente_id;
 DROP TABLE erased_users;
 DROP TABLE erasures;

@@ -19,8 +19,12 @@ CREATE TABLE erasures (
 CREATE TABLE erased_users (
 	user_id    INTEGER PRIMARY KEY,
 	at         INTEGER NOT NULL,
-	checked_at INTEGER -- when no name of theirs was left in the history; NULL: to be looked at
+	checked_at INTEGER -- when the history was last searched for their name; NULL: it has to be
 ) STRICT;
+
+-- For removing the addresses of sessions that ended.
+CREATE INDEX sessions_ended_at ON sessions (ended_at)
+	WHERE ended_at IS NOT NULL AND (ip <> '' OR user_agent <> '');
 
 -- Which customer an event is about, 0 if none.
 ALTER TABLE audit ADD COLUMN cliente_id INTEGER NOT NULL DEFAULT 0;
@@ -44,6 +48,7 @@ SELECT 1, 0, 0, NOT EXISTS (
 -- +goose Down
 DROP TABLE scrubbing;
 DROP INDEX audit_cliente_id;
+DROP INDEX sessions_ended_at;
 ALTER TABLE audit DROP COLUMN cliente_id;
 DROP TABLE erased_users;
 DROP TABLE erasures;
