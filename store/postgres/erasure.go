@@ -124,7 +124,8 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 				id)
 			write.Queue(`
 				UPDATE audit
-				SET detail = substr(detail, 1, 22) -- the id of the key, without its name
+				SET key = '', detail = CASE -- the id of the key, without its name
+					WHEN substr(detail, 23, 1) = ' ' THEN substr(detail, 1, 22) ELSE '' END
 				WHERE user_id = $1 AND kind IN ('key_created', 'key_ended')`,
 				id)
 			write.Queue(`
