@@ -125,7 +125,7 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 			write.Queue(`
 				UPDATE audit
 				SET key = '', detail = CASE -- the id of the key, without its name
-					WHEN substr(detail, 23, 1) = ' ' THEN substr(detail, 1, 22) ELSE '' END
+					WHEN substr(detail || ' ', 23, 1) = ' ' THEN substr(detail, 1, 22) ELSE '' END
 				WHERE user_id = $1 AND kind IN ('key_created', 'key_ended')`,
 				id)
 			write.Queue(`

@@ -110,7 +110,7 @@ const (
 
 	eraseKeyNames = `
 	UPDATE audit
-	SET detail = iif(substr(detail, 23, 1) = ' ', substr(detail, 1, 22), ''), key = ''
+	SET detail = iif(substr(detail || ' ', 23, 1) = ' ', substr(detail, 1, 22), ''), key = ''
 	WHERE user_id = ? AND kind IN ('key_created', 'key_ended')`
 
 	eraseOwnEvents = `
