@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	engine "zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"clientes/store"
 	"clientes/store/sqlite"
@@ -414,4 +415,27 @@ func TestARestoreErasesAgain(t *testing.T) {
 		}
 		must(t, s.Close())
 	}
+}
+
+// A file whose pages may be of a kind that the scrub does not know is left alone, and says so.
+func TestAScrubLeavesPagesOfOtherKindsAlone(t *testing.T) {
+	t.Parallel()
+	url := migratedURL(t)
+	conn := beside(t, url)
+	for _, statement := range []string{"PRAGMA auto_vacuum = FULL", "VACUUM"} {
+		must(t, sqlitex.ExecuteTransient(conn, statement, nil))
+	}
+	s := open(t, url)
+	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
+	must(t, err)
+	must(t, s.EraseCliente(t.Context(), 0, c.ID, anyway))
+	if _, err := s.EraseAgain(t.Context(), 10); !errors.Is(err, store.ErrUnavailable) ||
+		!strings.Contains(err.Error(), "auto_vacuum = 0") {
+		t.Errorf("got %v", err)
+	}
+	must(t, s.Ready(t.Context()))
+	must(t, sqlitex.ExecuteTransient(conn, "PRAGMA auto_vacuum = NONE", nil))
+	must(t, sqlitex.ExecuteTransient(conn, "VACUUM", nil))
+	_, err = s.EraseAgain(t.Context(), 10)
+	must(t, err)
 }

@@ -113,6 +113,9 @@ func (s *Store) usedGaps(ctx context.Context, first int64) (used []int64, more b
 		if err != nil {
 			return nil, err
 		}
+		if err := mayClear(conn, count); err != nil {
+			return nil, err
+		}
 		more = first+scrubPages <= count
 		var used []int64
 		for number := first; number <= min(count, first+scrubPages-1); number++ {
@@ -127,6 +130,30 @@ func (s *Store) usedGaps(ctx context.Context, first int64) (used []int64, more b
 		return used, ctx.Err()
 	})
 	return used, more, err
+}
+
+// mayClear returns an error for a file in which a page of another kind can look like one with
+// cells. An overflow page and one of the freelist begin with the number of another page, whose
+// first byte is that of a page with cells only if the file has 2<<24 pages, 137 GB. With
+// auto_vacuum there are also pages that point at others.
+func mayClear(conn *sqlite.Conn, pages int64) error {
+	moving, err := one(conn, scanInteger, `PRAGMA auto_vacuum`)
+	switch {
+	case err != nil:
+		return err
+	case moving != 0:
+		return &store.EngineError{
+			What: "erased texts may be left in the file", Detail: "PRAGMA auto_vacuum is set",
+			Cure: "stop the servers and call: sqlite3 FILE 'PRAGMA auto_vacuum = 0; VACUUM'",
+			Err:  store.ErrUnavailable,
+		}
+	case pages >= 2<<24:
+		return &store.EngineError{
+			What: "erased texts may be left in the file", Detail: "it is larger than 137 GB",
+			Cure: "stop the servers and call: sqlite3 FILE VACUUM", Err: store.ErrUnavailable,
+		}
+	}
+	return nil
 }
 
 // clearGaps fills the gaps of pages with zeros. They may have changed since they were looked at.
@@ -170,16 +197,15 @@ func readPage(conn *sqlite.Conn, number int64) ([]byte, error) {
 }
 
 // gap returns what lies between the list of cells and the first cell of a page, or nil if it is a
-// page of another kind. SQLite reads nothing there. An overflow page or one of the freelist begins
-// with the number of another page. It can have the first byte of a page with cells only in a file
-// of over 137 GB. See https://www.sqlite.org/fileformat2.html#b_tree_pages
+// page of another kind. SQLite reads nothing there. A page that is not as SQLite writes it, in any
+// respect, is left alone. See https://www.sqlite.org/fileformat2.html#b_tree_pages and mayClear.
 func gap(page []byte, number int64) []byte {
 	const fileHeader = 100 // on the first page
 	head := 0
 	if number == 1 {
 		head = fileHeader
 	}
-	if len(page) < head+12 || number >= 2<<24 {
+	if len(page) < head+12 {
 		return nil
 	}
 	list := head
@@ -191,10 +217,16 @@ func gap(page []byte, number int64) []byte {
 	default:
 		return nil
 	}
-	from := list + 2*int(binary.BigEndian.Uint16(page[head+3:]))
-	to := int(binary.BigEndian.Uint16(page[head+5:]))
-	if to < from || to > len(page) {
+	at := func(place int) int { return int(binary.BigEndian.Uint16(page[place:])) }
+	free, cells, to := at(head+1), at(head+3), at(head+5)
+	from := list + 2*cells
+	if to < from || to > len(page) || free != 0 && free < to {
 		return nil // an empty page of 64 KB, or damage
+	}
+	for i := range cells {
+		if cell := at(list + 2*i); cell < to || cell >= len(page) {
+			return nil
+		}
 	}
 	return page[from:to]
 }
@@ -252,6 +284,7 @@ func rebuild(ctx context.Context, path string, report func(store.MigrationProgre
 	report(store.MigrationProgress{Name: "the file is written anew, to overwrite what was deleted"})
 	conn.SetInterrupt(ctx.Done())
 	for _, statement := range []string{
+		`PRAGMA auto_vacuum = NONE`, // see mayClear
 		// The entries of deleted records stay in the search index until it is merged.
 		`INSERT INTO clientes_search (clientes_search) VALUES ('optimize')`,
 		`VACUUM`,
