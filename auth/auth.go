@@ -133,7 +133,7 @@ type Auth struct {
 	keys     *token.Keyring
 	access   *token.Issuer
 	rotated  *throttle.Memory // by the id of a session
-	seenKeys *token.Cache[token.KeyHash, *knownKey]
+	seenKeys *token.Cache[string, *knownKey]
 	uses     *keyUses
 	denied   *denyList
 	audit    *recorder
@@ -191,7 +191,7 @@ func New(cfg Config) (*Auth, error) {
 	a := &Auth{
 		cfg: cfg, keys: keys, access: access, denied: denied, audit: audit, accounts: accounts,
 		rotated:  throttle.NewMemory(maxRotations, rotationsWindow),
-		seenKeys: token.NewCache[token.KeyHash, *knownKey](),
+		seenKeys: token.NewCache[string, *knownKey](),
 		uses:     newKeyUses(cfg.Store, cfg.Log),
 		guard: &guard{
 			hashes: cfg.Store, mails: cfg.Store, gate: cfg.Gate,

@@ -229,15 +229,14 @@ func IsKey(text string) bool { return token.IsKey(text) }
 // authenticateKey is Authenticate for a key. One that this process has seen before costs what a
 // token does (BenchmarkAuthenticateKey).
 func (a *Auth) authenticateKey(ctx context.Context, text string) (Caller, error) {
-	hash := token.HashKey(text)
-	k, ok := a.seenKeys.Get(hash)
+	k, ok := a.seenKeys.Get(text)
 	a.metrics.cacheCounts().Count(text, ok)
 	if !ok {
 		if err := token.CheckKey(text); err != nil {
 			return Caller{}, err
 		}
 		var err error
-		if k, err = a.findKey(ctx, hash); err != nil {
+		if k, err = a.findKey(ctx, text); err != nil {
 			return Caller{}, err
 		}
 	}
@@ -254,8 +253,8 @@ func (a *Auth) authenticateKey(ctx context.Context, text string) (Caller, error)
 
 // findKey returns a key that this process has not seen yet. The row that it reads may be that of a
 // server that is none any more, so the deny list asks by itself whether the session has ended.
-func (a *Auth) findKey(ctx context.Context, hash token.KeyHash) (*knownKey, error) {
-	s, err := a.cfg.Store.KeyByHash(ctx, hash.String())
+func (a *Auth) findKey(ctx context.Context, text string) (*knownKey, error) {
+	s, err := a.cfg.Store.KeyByHash(ctx, token.HashKey(text).String())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, &InvalidTokenError{Reason: "This server does not know the key."}
@@ -281,7 +280,7 @@ func (a *Auth) findKey(ctx context.Context, hash token.KeyHash) (*knownKey, erro
 	if !s.EndedAt.IsZero() {
 		a.denied.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})
 	}
-	a.seenKeys.Put(hash, k)
+	a.seenKeys.Put(strings.Clone(text), k) // not with the header around it
 	return k, nil
 }
 
