@@ -161,17 +161,6 @@ export interface FollowOptions {
 }
 
 export interface Clientes {
-  /**
-   * Calls `each` for every change after a cursor: "0" for the beginning, undefined for from now on. It waits for each
-   * call, refreshes the token, and goes on after every break until `each` returns false. It returns the last cursor. It
-   * rejects with the reason of `signal`, with an error of `each`, or with a refusal: "invalid_parameter" means that
-   * the database was replaced, so begin again with "0" and an empty copy.
-   */
-  follow(
-    since: string | undefined,
-    each: (change: FeedChange, cursor: string | undefined) => unknown,
-    options?: FollowOptions,
-  ): Promise<string | undefined>;
   /** One page: of a query, or the one that `next` of a page names. */
   page(query?: Query | string, options?: { signal?: AbortSignal }): Promise<Page<Cliente>>;
   /** Every customer of a query, page by page. */
@@ -218,6 +207,17 @@ export interface Client {
   /** The session as this client knows it. */
   readonly session: Session | undefined;
   readonly clientes: Clientes;
+  /**
+   * Calls `each` for every change after a cursor: "0" for the beginning, undefined for from now on. It waits for each
+   * call, refreshes the token, and goes on after every break until `each` returns false. It returns the last cursor. It
+   * rejects with the reason of `signal`, with an error of `each`, or with a refusal: "invalid_parameter" means that
+   * the database was replaced, so begin again with "0" and an empty copy.
+   */
+  follow(
+    since: string | undefined,
+    each: (change: FeedChange, cursor: string | undefined) => unknown,
+    options?: FollowOptions,
+  ): Promise<string | undefined>;
 }
 
 /**

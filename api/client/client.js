@@ -268,7 +268,6 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     }
   }
   const clientes = {
-    follow,
     page: (query, options) => page("/clientes", query, options),
     async *list(query) {
       for (let next = query; next !== null; ) {
@@ -329,7 +328,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   };
 
   return {
-    login, fetch: (path, options) => call(path, options), logout, json, refresh: use, clientes,
+    login, fetch: (path, options) => call(path, options), logout, json, refresh: use, clientes, follow,
     get session() {
       return session ? { user, endsAt: session.endsAt } : undefined;
     },

@@ -103,7 +103,7 @@ function customers() {
     const { signal } = (watching = new AbortController());
     try {
       cursor ??= (await api.json("GET", "/clientes/changes")).cursor;
-      cursor = await api.clientes.follow(cursor, (change, next) => {
+      cursor = await api.follow(cursor, (change, next) => {
         if (!element.isConnected) return false;
         cursor = next ?? cursor;
         take(change);

@@ -41,11 +41,11 @@ async function customers(stop: AbortSignal): Promise<void> {
   for await (const { name } of clientes.list({ updated_since: "2026-01-01T00:00:00Z", email: "ana@example.com" })) {
     console.log(name.length, first.total?.toFixed());
   }
-  const cursor: string | undefined = await clientes.follow("0", async ({ id, record, action }, cursor) => {
+  const cursor: string | undefined = await api.follow("0", async ({ id, record, action }, cursor) => {
     console.log(id, record?.name, action === "erased", cursor);
     return action !== "deleted";
   }, { signal: stop, passive: true });
-  await clientes.follow(cursor, () => {});
+  await api.follow(cursor, () => {});
   const saved = await clientes.update(made, { phone: "2" });
   const past: Page<Change> = await clientes.history(saved.id, { limit: 5 });
   const change = past.records[0];
