@@ -146,7 +146,7 @@ function tab({ storage, at = base, ...options } = {}) {
         return change.record?.name !== last;
       };
       if (options?.abort) world.abort = new AbortController();
-      return world.clients[id].clientes.follow(since ?? undefined, each, { ...options, signal: world.abort?.signal });
+      return world.clients[id].follow(since ?? undefined, each, { ...options, signal: world.abort?.signal });
     }, id, since ?? null, last, options),
     create: (name) => part("clientes", "create")({ name }),
     login: part("login"), logout: part("logout"), json: part("json"), refresh: part("refresh"),
