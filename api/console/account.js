@@ -35,7 +35,7 @@ function passwordPart(me) {
     fields: [
       ...proofFields(me),
       field({ name: "password", label: t("field.new_password"), type: "password", autocomplete: "new-password", required: true }),
-    ], submit: t("account.password_change"),
+    ],
   }, (values) => api.json("POST", "/password", values)).then((done) => done && over(t("account.password_done")));
   return part(t("field.password"), t("account.password_about"),
     actions(button(t("account.password_change"), change, { id: "password-change" })));
@@ -43,8 +43,7 @@ function passwordPart(me) {
 
 function devicesPart() {
   const forget = async () => {
-    const done = await act(t("account.devices_forget"), t("account.devices_text"), { submit: t("account.devices_forget") },
-      () => api.json("DELETE", "/me/devices"));
+    const done = await act(t("account.devices_forget"), t("account.devices_text"), {}, () => api.json("DELETE", "/me/devices"));
     if (done) say(t("account.devices_done"));
   };
   return part(t("account.devices"), t("account.devices_about"),

@@ -1,5 +1,5 @@
 // The console: a rail of places, and the place that the address names (#/customers, #/account …).
-import { actions, ask, button, h, languageChoice, notice, originNotice, page, put } from "./dom.js";
+import { actions, button, discards, h, languageChoice, notice, originNotice, page, put } from "./dom.js";
 import { choose, language, load, message, t } from "./words.js";
 import { roleName } from "./parts.js";
 import { logout, may, restart, start, unsaved, user } from "./session.js";
@@ -21,14 +21,6 @@ const mine = (place) => !place.role || may(place.role);
 let main;
 let now; // the place on the page
 let hash; // its address
-
-// go leads to an address of the console, such as "#/customers/7".
-export function go(to) {
-  if (location.hash === to) return show();
-  location.hash = to;
-}
-
-const discards = () => ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true });
 
 // Links of mails lead here, and their forms are those of the login page.
 const isLink = () => /^#(confirm|invite|reset)=/.test(location.hash);
@@ -54,8 +46,7 @@ async function show(event) {
     main = fresh;
     document.title = `${place.label()} · clientes`;
     for (const a of document.querySelectorAll(".places a")) {
-      if (a.hash === "#/" + (place.of ?? place.name)) a.setAttribute("aria-current", "page");
-      else a.removeAttribute("aria-current");
+      a.ariaCurrent = a.hash === "#/" + (place.of ?? place.name) ? "page" : null;
     }
   }
   const shown = main;
@@ -64,7 +55,7 @@ async function show(event) {
     else await (await place.module()).show(main, rest, new URLSearchParams(query));
   } catch (error) {
     if (main !== shown) return;
-    if (error.code === "mfa_setup_required" && place.name !== "account") return go("#/account/second-factor");
+    if (error.code === "mfa_setup_required" && place.name !== "account") return location.replace("#/account/second-factor");
     if (!error.code) console.error(error);
     put(main, h("h1", null, place.label()), notice(error.code ? message(error) : t("code.internal")),
       actions(button(t("action.retry"), show)));

@@ -154,13 +154,10 @@ function customers() {
     load(at);
   }
   function find(text) {
-    if (text === q) return;
-    q = text;
-    history.replaceState(null, "", address(panel?.id));
-    restart();
+    if (text !== q) arrange(sort, text);
   }
-  function arrange(by) {
-    sort = by;
+  function arrange(by, text = q) {
+    [q, sort] = [text, by];
     history.replaceState(null, "", address(panel?.id));
     restart();
   }
@@ -169,9 +166,8 @@ function customers() {
     total = undefined;
     order.value = sort;
     for (const th of head.querySelectorAll("[data-sort]")) {
-      if (th.dataset.sort === sort) th.setAttribute("aria-sort", "ascending");
-      else if ("-" + th.dataset.sort === sort) th.setAttribute("aria-sort", "descending");
-      else th.removeAttribute("aria-sort");
+      const by = th.dataset.sort;
+      th.ariaSort = sort === by ? "ascending" : sort === "-" + by ? "descending" : null;
     }
     load(0);
   }
@@ -182,7 +178,7 @@ function customers() {
     running.abort();
     const { signal } = (running = new AbortController());
     at = to;
-    table.setAttribute("aria-busy", "true");
+    table.ariaBusy = "true";
     try {
       const page = await api.clientes.page(pages[to], { signal });
       if (signal.aborted) return;
@@ -201,7 +197,7 @@ function customers() {
     } catch (error) {
       if (!signal.aborted) fail(error);
     }
-    if (!signal.aborted) table.removeAttribute("aria-busy");
+    if (!signal.aborted) table.ariaBusy = null;
   }
   // count comes after the rows, which must not wait for it.
   async function count(signal) {
@@ -270,8 +266,7 @@ function customers() {
   const linkTo = (id) => body.querySelector(`tr[data-id="${CSS.escape(id)}"] a`);
   function mark() {
     for (const a of body.querySelectorAll("a")) {
-      if (a.closest("tr").dataset.id === panel?.id) a.setAttribute("aria-current", "true");
-      else a.removeAttribute("aria-current");
+      a.ariaCurrent = a.closest("tr").dataset.id === panel?.id ? "true" : null;
     }
   }
   // follow makes the whole row a link, unless its text is being selected. A search that is typed changes the addresses

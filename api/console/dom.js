@@ -53,6 +53,7 @@ export const codeField = () => field({ name: "code", label: t("field.code"), hin
   autocomplete: "one-time-code", autocapitalize: "none", spellcheck: false, required: true });
 
 const inputs = (root) => [...root.querySelectorAll("input[name], textarea[name], select[name]")];
+const visible = (input) => !input.closest("[hidden]");
 
 // dirty reports whether there is a field in an element that has another value than at first.
 export const dirty = (root) => inputs(root).some((e) =>
@@ -66,17 +67,18 @@ function settle(input) {
   else if (!input.options) input.defaultValue = input.value;
 }
 
-// form returns a form of fields (elements, or what field takes) with a button. It calls work with the values by name.
-// While work runs, the button is disabled. If it rejects, the form shows why. cancel is called by a second button.
+// form returns a form of fields (elements, or what field takes) with a button. It calls work with the values by name, of
+// fields that are not hidden. While work runs, the button is disabled. If it rejects, the form shows why. cancel is
+// called by a second button.
 export function form({ fields, submit, danger, cancel }, work) {
   const send = h("button", { class: danger ? "main danger" : "main" }, submit);
   const e = h("form", { noValidate: true, autocomplete: "off", onsubmit: async (event) => {
     event.preventDefault();
     if (send.disabled) return;
-    const missing = inputs(e).filter((i) => i.required && !i.closest("[hidden]") && !i.value.trim());
+    const missing = inputs(e).filter((i) => i.required && visible(i) && !i.value.trim());
     if (missing.length) return showFaults(e, { errors: missing.map((i) => ({ field: i.name, code: "required" })) });
     send.disabled = true;
-    e.setAttribute("aria-busy", "true");
+    e.ariaBusy = "true";
     try {
       await work(values(e));
       showFaults(e);
@@ -85,7 +87,7 @@ export function form({ fields, submit, danger, cancel }, work) {
       showFaults(e, error);
     } finally {
       send.disabled = false;
-      e.removeAttribute("aria-busy");
+      e.ariaBusy = null;
     }
   } },
   fields.map((f) => (f instanceof Node ? f : field(f))),
@@ -93,7 +95,8 @@ export function form({ fields, submit, danger, cancel }, work) {
   return e;
 }
 
-const values = (form) => Object.fromEntries(inputs(form).filter((i) => i.type !== "radio" || i.checked)
+const values = (form) => Object.fromEntries(inputs(form)
+  .filter((i) => visible(i) && (i.type !== "radio" || i.checked))
   .map((i) => [i.name, i.type === "checkbox" ? i.checked : i.value]));
 
 // showFaults shows what is wrong with a form: at the field that a fault names, or else in a notice. Without an error,
@@ -106,7 +109,7 @@ export function showFaults(form, error) {
   const first = [];
   const rest = [];
   for (const fault of error.errors ?? []) {
-    const input = inputs(form).find((i) => i.name === fault.field && !i.closest("[hidden]"));
+    const input = inputs(form).find((i) => i.name === fault.field && visible(i));
     if (!input) rest.push(fault);
     else if (!first.includes(input) && first.push(input)) at(input, faultMessage(fault));
   }
@@ -121,8 +124,7 @@ function at(input, text) {
   const place = document.getElementById(input.id + "f") ?? input.closest(".field")?.querySelector(".fault");
   if (!place) return;
   put(place, text);
-  if (text) input.setAttribute("aria-invalid", "true");
-  else input.removeAttribute("aria-invalid");
+  input.ariaInvalid = text ? "true" : null;
 }
 
 // notice returns a text that is read out at once.
@@ -131,8 +133,9 @@ export const notice = (...children) => h("div", { class: "notice", role: "alert"
 // page returns the element that has everything: a session that has ended hides it.
 export const page = () => document.getElementById("page") ?? document.body;
 
-// dialog opens a modal dialog; with alert it is a question that is read out. Escape and ✕ close it; if something was typed in it, or dirty() is true, it asks first. closed resolves to what close was called
-// with. Focus returns to where it was.
+// dialog opens a modal dialog; with alert it is a question that is read out. Escape and ✕ close it; if something was
+// typed in it, or dirty() is true, it asks first. closed resolves to what close was called with. Focus returns to where
+// it was.
 export function dialog(title, content, options = {}) {
   const id = newId();
   const { promise, resolve } = Promise.withResolvers();
@@ -143,7 +146,7 @@ export function dialog(title, content, options = {}) {
     event?.preventDefault();
     if (options.stays) return;
     if (options.onEscape) return options.onEscape();
-    if (isDirty() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) return;
+    if (isDirty() && !(await discards())) return;
     close();
   };
   const element = h("dialog", {
@@ -172,13 +175,16 @@ export function dialog(title, content, options = {}) {
   return { element, close, closed: promise };
 }
 
-// ask resolves to true if the person chooses the action, and to false if not.
-export async function ask(title, text, action, { danger = false } = {}) {
+// ask resolves to true if the person chooses an action that loses something, and to false if not.
+export async function ask(title, text, action) {
   const d = dialog(title, [h("p", null, text), actions(
-    button(action, () => d.close(true), { class: danger ? "main danger" : "main" }),
+    button(action, () => d.close(true), { class: "main danger" }),
     button(t("action.cancel"), () => d.close(false), { autofocus: true }))], { alert: true });
   return (await d.closed) === true;
 }
+
+// discards asks whether an action may lose what is typed.
+export const discards = (action = t("action.discard")) => ask(t("app.unsaved"), t("app.unsaved_text"), action);
 
 // say shows a text for a while. It may have one action: { label, run }.
 export function say(text, action) {

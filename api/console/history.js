@@ -56,12 +56,13 @@ export async function history(id, { current, bringBack }) {
 
 function sentence(change) {
   const names = change.fields.map((name) => labelOf(name).toLocaleLowerCase(language));
-  const list = new Intl.ListFormat(language).format(names);
+  const list = new Intl.ListFormat(language).format(change.record ? names : [t("record.erased")]);
+  const words = { who: who(change), fields: list };
   switch (change.action) {
-    case "created": return t("record.did_create", { who: who(change) });
-    case "deleted": return t("record.did_delete", { who: who(change) });
-    case "restored": return t("record.did_restore", { who: who(change) });
-    case "erased": return t("record.did_erase", { who: who(change) });
-    default: return t("record.did_change", { who: who(change), fields: list });
+    case "created": return t("record.did_create", words);
+    case "deleted": return t("record.did_delete", words);
+    case "restored": return t("record.did_restore", words);
+    case "erased": return t("record.did_erase", words);
+    default: return t("record.did_change", words);
   }
 }

@@ -14,8 +14,8 @@ export async function show(main, path, query) {
   if (location.hash !== hash) return; // the person has gone on
   const redraw = () => again(main, () => show(main, path, query));
   const end = async ({ id, name }) => {
-    const title = t("keys.end", { name });
-    if (await act(title, undefined, { submit: title, danger: true }, () => api.json("DELETE", "/keys/" + id).catch(gone))) await redraw();
+    const done = await act(t("keys.end", { name }), undefined, { danger: true }, () => api.json("DELETE", "/keys/" + id).catch(gone));
+    if (done) await redraw();
   };
   const row = (k) => h("tr", null, h("td", null, k.name), h("td", null, k.user), h("td", null, roleName(k.role)),
     h("td", null, k.scopes.join(" ")), h("td", null, date(k.expires_at)), h("td", null, k.last_used_at ? when(k.last_used_at) : "–"),
@@ -37,7 +37,7 @@ async function add(me, redraw) {
     field({ name: "role", label: t("users.role"), value: me.role, options: own }),
     ...scopes.map((name) => field({ name, label: name, type: "checkbox", value: name === "clientes:read" })),
     field({ name: "expires_in", label: t("keys.days"), type: "number", value: 90, required: true }), ...proofFields(me),
-  ], submit: t("keys.new") }, async ({ name, role, expires_in, current, code, ...chosen }) => {
+  ] }, async ({ name, role, expires_in, current, code, ...chosen }) => {
     made = await api.json("POST", "/keys", { name, role, current, code, expires_in: Math.round(expires_in * 86_400),
       scopes: scopes.filter((scope) => chosen[scope]) });
   }))) return;

@@ -10,9 +10,27 @@ export function linkOf(hash) {
 }
 
 // show fills an element with the form of a link. The token leaves the address, so that it is in no history.
-export async function show(container, { kind, token }) {
+export function show(container, { kind, token }) {
   history.replaceState(null, "", location.pathname);
-  (kind === "confirm" ? confirmForm : passwordForm)(container, kind, token);
+  const [title, text, submit, done] = texts[kind]();
+  const confirms = kind === "confirm";
+  // A button to confirm as well, because programs that look at mails open links, too.
+  const fields = confirms ? [] : [passwordField(t("field.new_password"))];
+  fill(container, title, text, form({ fields, submit }, async ({ password }) => {
+    try {
+      if (confirms) {
+        await post("/email/confirm", { token });
+        return fill(container, title, done, toLogin(t("action.continue"), "/app/"));
+      }
+      const { device } = await post("/password/reset", { token, password });
+      sessionStorage.setItem(DEVICE, device); // for the next login, which strangers may have made wait
+      fill(container, title, done, toLogin(t("action.login"), "/login"));
+    } catch (error) {
+      if (error.code !== "reset_invalid") throw error; // for the form
+      const next = confirms ? toLogin(t("action.login"), "/login") : toLogin(t("login.forgot_submit"), "/login#forgot");
+      fill(container, title, null, notice(confirms ? t("login.confirm_stale") : t("login.reset_stale")), next);
+    }
+  }));
 }
 
 const texts = {
@@ -20,40 +38,6 @@ const texts = {
   invite: () => [t("login.invite"), t("login.invite_text"), t("login.reset_submit"), t("login.invite_done")],
   confirm: () => [t("login.confirm"), t("login.confirm_text"), t("login.confirm_submit"), t("login.confirm_done")],
 };
-
-function passwordForm(container, kind, token) {
-  const [title, text, submit, done] = texts[kind]();
-  fill(container, title, text, form({ fields: [passwordField(t("field.new_password"), "new-password")], submit },
-    async ({ password }) => {
-      try {
-        const { device } = await post("/password/reset", { token, password });
-        sessionStorage.setItem(DEVICE, device); // for the next login, which strangers may have made wait
-        fill(container, title, done, toLogin(t("action.login"), "/login"));
-      } catch (error) {
-        stale(container, error, title, kind);
-      }
-    }));
-}
-
-function confirmForm(container, kind, token) {
-  const [title, text, submit, done] = texts[kind]();
-  // A button, because programs that look at mails open links, too.
-  fill(container, title, text, form({ fields: [], submit }, async () => {
-    try {
-      await post("/email/confirm", { token });
-      fill(container, title, done, toLogin(t("action.continue"), "/app/"));
-    } catch (error) {
-      stale(container, error, title, kind);
-    }
-  }));
-}
-
-// stale shows what to do about a link that is not good any more. Other errors are for the form.
-function stale(container, error, title, kind) {
-  if (error.code !== "reset_invalid") throw error;
-  if (kind === "confirm") fill(container, title, null, notice(t("login.confirm_stale")), toLogin(t("action.login"), "/login"));
-  else fill(container, title, null, notice(t("login.reset_stale")), toLogin(t("login.forgot_submit"), "/login#forgot"));
-}
 
 // forgot fills an element with a form for a link to another password.
 export function forgot(container, name = "") {
@@ -78,7 +62,7 @@ export function signup(container, done) {
       { name: "user", label: t("field.user"), hint: t("login.user_hint"), autocomplete: "username", autocapitalize: "none",
         spellcheck: false, required: true },
       { name: "email", label: t("field.email"), hint: t("login.email_hint"), type: "email", autocomplete: "email" },
-      passwordField(t("field.password"), "new-password"),
+      passwordField(t("field.password")),
       status(),
     ], submit: t("login.signup"),
   }, async ({ user, email, password }) => {
@@ -89,10 +73,10 @@ export function signup(container, done) {
   fill(container, t("login.signup_title"), null, f, back());
 }
 
-// passwordField returns a field that can show what is in it.
-export function passwordField(label, autocomplete) {
-  const e = field({ name: "password", label, type: "password", autocomplete, required: true,
-    hint: autocomplete === "new-password" && t("login.password_hint") });
+// passwordField returns a field for a new password, which can show what is in it.
+function passwordField(label) {
+  const e = field({ name: "password", label, type: "password", autocomplete: "new-password", required: true,
+    hint: t("login.password_hint") });
   peek(e.querySelector("input"));
   return e;
 }
@@ -133,7 +117,7 @@ export function puzzle(form) {
 // tell takes the progress of a puzzle away. It returns the error that the form shows, and has the button wait with it.
 export function tell(form, error) {
   put(form.querySelector(".puzzle"));
-  if (error.name === "AbortError") return Object.assign(new Error("cancelled"), { code: "cancelled" });
+  if (error.name === "AbortError") return { code: "cancelled" };
   if (error.status === 429) setTimeout(() => countdown(form, error.retryAfter)); // when the form has enabled it again
   return error;
 }

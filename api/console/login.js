@@ -28,7 +28,7 @@ async function login(event) {
   if (button.disabled) return;
   const { user, password, code, remember } = form.elements;
   button.disabled = true;
-  form.setAttribute("aria-busy", "true");
+  form.ariaBusy = "true";
   showFaults(form);
   try {
     await api.login(user.value, password.value,
@@ -40,7 +40,7 @@ async function login(event) {
     explain(tell(form, error));
   }
   button.disabled = false;
-  form.removeAttribute("aria-busy");
+  form.ariaBusy = null;
 }
 
 function explain(error) {

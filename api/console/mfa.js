@@ -15,7 +15,7 @@ export function mfaPart(me, redraw) {
   const renew = async () => {
     let codes;
     const done = await act(t("account.recovery_renew"), t("account.recovery_text"), {
-      fields: proofFields(me), submit: t("account.recovery_renew"),
+      fields: proofFields(me),
     }, async (values) => ({ recovery_codes: codes } = await api.json("POST", "/me/mfa/recovery", values)));
     if (!done) return;
     const box = h("div");
@@ -23,7 +23,7 @@ export function mfaPart(me, redraw) {
     showCodes(box, codes, () => opened.close(true));
   };
   const end = () => act(t("account.mfa_end"), t("account.mfa_end_text"), {
-    fields: proofFields(me), submit: t("account.mfa_end"), danger: true,
+    fields: proofFields(me), danger: true,
   }, (values) => api.json("DELETE", "/me/mfa", values)).then((done) => done && redraw());
   return part(t("account.mfa"), t("account.mfa_about"),
     h("p", { class: "fact" }, me.mfa ? t("account.mfa_on") : t("account.mfa_off")),

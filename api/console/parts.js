@@ -10,8 +10,8 @@ export const part = (title, about, ...content) => h("section", { class: "part" }
 // heading can have the focus, so that a reader hears what replaced the last page.
 export const heading = (text) => h("h1", { tabIndex: -1 }, text);
 
-// act opens a dialog with a form for some work. It resolves to whether the work was done.
-export async function act(title, text, { fields = [], submit, danger }, work) {
+// act opens a dialog with a form for some work, which its button names. It resolves to whether the work was done.
+export async function act(title, text, { fields = [], submit = title, danger }, work) {
   const opened = dialog(title, [text && h("p", null, text), form({
     fields, submit, danger, cancel: () => opened.close(false),
   }, async (values) => {

@@ -1,5 +1,5 @@
 // The panel of one customer: its text, and what happens when several people write it.
-import { actions, ask, button, field, h, put, saveFile, say, showFaults } from "./dom.js";
+import { actions, ask, button, discards, field, h, notice, put, saveFile, say, showFaults } from "./dom.js";
 import { fields, is, labelOf, was, who } from "./fields.js";
 import { api, may } from "./session.js";
 import { ago, date, faultMessage, message, number, t } from "./words.js";
@@ -35,8 +35,7 @@ export function record(id, { done, close }) {
 
   async function read() {
     try {
-      const found = await api.clientes.get(self.id);
-      show(found);
+      show(await api.clientes.get(self.id));
     } catch (error) {
       if (error.code === "not_found") return gone();
       fail(error, read);
@@ -44,8 +43,7 @@ export function record(id, { done, close }) {
   }
   function fail(error, again) {
     title.textContent = t("record.failed");
-    put(main, h("div", { class: "notice", role: "alert" }, h("p", null, message(error)),
-      button(t("action.retry"), again)));
+    put(main, notice(h("p", null, message(error)), button(t("action.retry"), again)));
   }
 
   // show fills the panel with a record as the server has it.
@@ -73,7 +71,7 @@ export function record(id, { done, close }) {
 
   // gone shows a customer that was deleted, as the history has it.
   async function gone() {
-    form = undefined;
+    base = form = undefined;
     let changes;
     try {
       changes = (await api.clientes.history(self.id, { limit: 1 })).records;
@@ -81,11 +79,13 @@ export function record(id, { done, close }) {
       if (error.code !== "not_found") return fail(error, gone);
     }
     const last = changes?.[0];
+    put(news);
     if (!last?.record) {
       title.textContent = t("record.none");
+      put(subtitle);
+      if (last) log(); // it was erased
       return put(main, h("p", { class: "muted" }, t("record.none_hint")));
     }
-    base = undefined;
     title.textContent = last.record.name;
     put(subtitle, t("record.deleted_by", { who: who(last), ago: ago(last.at) }));
     put(main, sheet(last.record), may("editor") && actions(
@@ -95,7 +95,7 @@ export function record(id, { done, close }) {
 
   function edit() {
     const inputs = fields().map(({ max, ...f }) => {
-      const e = field({ ...f, value: base?.[f.name], dir: "auto", autocomplete: "off" });
+      const e = field({ ...f, value: base?.[f.name], dir: "auto" });
       const room = h("div", { class: "hint num", hidden: true });
       const input = e.querySelector("input, textarea");
       input.addEventListener("input", () => {
@@ -143,7 +143,7 @@ export function record(id, { done, close }) {
       return say(t("record.unchanged"));
     }
     saving = true;
-    form.setAttribute("aria-busy", "true");
+    form.ariaBusy = "true";
     showFaults(form);
     try {
       await (base ? update(changes) : create());
@@ -151,7 +151,7 @@ export function record(id, { done, close }) {
       await refuse(error, changes);
     }
     saving = false;
-    form?.removeAttribute("aria-busy");
+    if (form) form.ariaBusy = null;
   }
   // settle takes away what is decided, and the focus out of it.
   function settle() {
@@ -226,6 +226,8 @@ export function record(id, { done, close }) {
   }
   async function deletedMeanwhile() {
     const [last] = await changesSince(0);
+    done();
+    if (last?.action === "erased") return gone();
     const back = button(t("record.restore_mine"), async () => {
       try {
         await api.clientes.restore(self.id, last.record.version);
@@ -238,12 +240,11 @@ export function record(id, { done, close }) {
     put(news, h("div", { class: "both", role: "alert" },
       h("p", null, t("record.deleted_meanwhile", { who: who(last) })), actions(back)));
     back.focus();
-    done();
   }
 
   async function remove() {
     const text = self.dirty() ? t("record.delete_dirty") : t("record.delete_text");
-    if (!(await ask(t("record.delete_ask", { name: base.name }), text, t("record.delete"), { danger: true }))) return;
+    if (!(await ask(t("record.delete_ask", { name: base.name }), text, t("record.delete")))) return;
     const { id, name, version } = base;
     try {
       await api.clientes.delete(base);
@@ -270,9 +271,8 @@ export function record(id, { done, close }) {
   function person() {
     const at = `/clientes/${self.id}/`, label = t("record.erase_type", self), title = t("record.erase");
     const everything = async () => saveFile(`cliente-${self.id}.json`, await (await api.fetch(at + "everything")).blob());
-    const text = (name, label) => field({ name, label, autocomplete: "off" });
-    const erase = async () => await act(title, t("record.erase_text"), { submit: title, danger: true,
-      fields: [text("id", label), text("reason", t("record.erase_reason"))] }, async ({ id, reason }) => {
+    const erase = async () => await act(title, t("record.erase_text"), { danger: true,
+      fields: [{ name: "id", label }, { name: "reason", label: t("record.erase_reason") }] }, async ({ id, reason }) => {
       if (id !== "" + self.id) throw { errors: [{ field: "id", message: label }] };
       await api.json("POST", at + "erase", { reason });
     }) && (form = undefined, close(), done());
@@ -290,8 +290,7 @@ export function record(id, { done, close }) {
 
   // bringBack makes the text of an old version the customer's again. It can be undone in the same way.
   async function bringBack(change) {
-    const lost = self.dirty();
-    if (lost && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("action.discard"), { danger: true }))) return;
+    if (self.dirty() && !(await discards())) return;
     const before = base;
     const restore = async (version) => {
       try {
@@ -308,7 +307,7 @@ export function record(id, { done, close }) {
   }
   function fault(error) {
     const texts = error.errors?.map((e) => labelOf(e.field) + ": " + faultMessage(e)).join(" ");
-    put(news, h("div", { class: "notice", role: "alert" }, message(error), texts && " " + texts));
+    put(news, notice(message(error), texts && " " + texts));
   }
 
   function keys(e) {

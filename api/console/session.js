@@ -1,6 +1,6 @@
 // The one login of this page. It is used when a person acts, so it ends when nobody does.
 import { connect } from "/client.js";
-import { actions, ask, button, codeField, dialog, dirty, field, form, h, page, put, say } from "./dom.js";
+import { actions, button, codeField, dialog, dirty, discards, field, form, h, page, put, say } from "./dom.js";
 import { keepChoice, message, seconds, t } from "./words.js";
 
 const WARN = 120_000; // before the end
@@ -138,11 +138,10 @@ function end() {
     submit: t("action.login"),
   }, async (values) => {
     try {
-      await api.login(values.user, values.password, { code: code.hidden ? undefined : values.code });
+      await api.login(values.user, values.password, { code: values.code });
     } catch (error) {
       if (error.code !== "mfa_required" || !code.hidden) throw error;
-      code.hidden = false;
-      code.querySelector("input").focus();
+      reveal(code);
     }
   });
   lock = dialog(t("session.ended"), [h("p", { class: "muted" }, t("session.ended_text")), f],
@@ -157,6 +156,11 @@ function end() {
     lock = undefined;
     close();
   };
+}
+
+function reveal(field) {
+  field.hidden = false;
+  field.querySelector("input").focus();
 }
 
 // leave empties the page and leads to the login, which leads back to the place.
@@ -174,7 +178,7 @@ export function restart() {
 }
 
 export async function logout() {
-  if (unsaved() && !(await ask(t("app.unsaved"), t("app.unsaved_text"), t("session.logout"), { danger: true }))) return;
+  if (unsaved() && !(await discards(t("session.logout")))) return;
   leaving = true; // a request under way may learn of the end before we do
   try {
     await keepChoice(() => api.logout());
@@ -207,20 +211,16 @@ export async function stepUp(work) {
     fields: [current, code], submit: t("action.continue"), cancel: () => d.close(),
   }, async (values) => {
     try {
-      resolve(await work({ current: values.current, code: code.hidden ? undefined : values.code }));
+      resolve(await work(values));
     } catch (error) {
       const faults = (error.errors ?? []).map((fault) => fault.field);
-      if (code.hidden && faults.includes("code")) {
-        code.hidden = false;
-        code.querySelector("input").focus();
-        return;
-      }
+      if (code.hidden && faults.includes("code")) return reveal(code);
       if (faults.includes("current") || faults.includes("code") || [429, 503, undefined].includes(error.status)) throw error;
       reject(error);
     }
     d.close();
   });
   const d = dialog(t("session.proof"), [h("p", { class: "muted" }, t("session.proof_text")), f], { dirty: () => false });
-  d.closed.then(() => reject(Object.assign(new Error("cancelled"), { code: "cancelled" })));
+  d.closed.then(() => reject({ code: "cancelled" }));
   return promise;
 }

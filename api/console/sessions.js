@@ -7,7 +7,7 @@ import { keepChoice, t } from "./words.js";
 export function sessionsPart(sessions, redraw) {
   const others = sessions.filter((s) => !s.current);
   const end = async (title, text, ended) => {
-    const done = await act(title, text, { submit: title, danger: true }, () =>
+    const done = await act(title, text, { danger: true }, () =>
       Promise.all(ended.map((s) => api.json("DELETE", "/sessions/" + s.id).catch(gone))));
     if (!done) return;
     say(t("account.session_ended"));
@@ -16,7 +16,7 @@ export function sessionsPart(sessions, redraw) {
   const told = (s) => ({ agent: agent(s.user_agent), ip: s.ip });
   const endOne = (s) => end(t("account.session_end_title"), t("account.session_text", told(s)), [s]);
   const everywhere = async () => {
-    const done = await act(t("account.everywhere"), t("account.everywhere_text"), { submit: t("account.everywhere"), danger: true },
+    const done = await act(t("account.everywhere"), t("account.everywhere_text"), { danger: true },
       () => keepChoice(() => api.logout({ everywhere: true })));
     if (done) location.replace("/login");
   };

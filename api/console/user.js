@@ -16,8 +16,8 @@ export async function showUser(main, id) {
   if (location.hash !== hash) return; // the person has gone on
   const own = u.id === user().id;
   // change opens a dialog for a change that the server may want a proof for, and shows the user anew.
-  const change = (id, title, text, options, work, said) => button(title, async () => {
-    const done = await act(title, text, { submit: title, ...options }, (values) => stepUp((proof) => work(values, proof)).catch(plain));
+  const change = (id, title, text, options, work, said = t("record.saved")) => button(title, async () => {
+    const done = await act(title, text, options, (values) => stepUp((proof) => work(values, proof)).catch(plain));
     if (!done) return;
     say(said);
     await again(main, () => showUser(main, u.id));
@@ -32,16 +32,16 @@ export async function showUser(main, id) {
     part(t("field.email"), undefined, h("p", { class: "fact" }, u.email || h("span", { class: "muted" }, t("account.email_none"))),
       !own && actions(change("email", t("account.email_change"), t("users.email_text", named), {
         fields: [field({ name: "email", label: t("field.email"), type: "email", value: u.email, spellcheck: false })],
-      }, patch, t("record.saved")))),
+      }, patch))),
     part(t("users.role"), t("users.role_hint"), h("p", { class: "fact" }, roleName(u.role)),
       !own && actions(change("role", t("users.role_change"), t("users.role_text", named), {
         fields: [field({ name: "role", label: t("users.role"), value: u.role, options: roles() })],
-      }, patch, t("record.saved")))),
+      }, patch))),
     part(t("users.state"), undefined, h("p", { class: "fact" }, u.disabled ? t("users.disabled") : t("users.active")),
       !own && actions(u.disabled
-        ? change("state", t("users.enable"), t("users.enable_text", named), {}, (_, proof) => patch({ disabled: false }, proof), t("record.saved"))
+        ? change("state", t("users.enable"), t("users.enable_text", named), {}, (_, proof) => patch({ disabled: false }, proof))
         : change("state", t("users.disable"), t("users.disable_text", named), { danger: true },
-          (_, proof) => patch({ disabled: true }, proof), t("record.saved")))),
+          (_, proof) => patch({ disabled: true }, proof)))),
     !own && part(t("users.access"), t("users.access_about"), actions(
       change("sessions", t("users.sessions_end"), t("users.sessions_text", named), { danger: true },
         (_, proof) => api.json("DELETE", `/users/${u.id}/sessions`, proof), t("users.sessions_done", named)),
@@ -50,7 +50,7 @@ export async function showUser(main, id) {
     !own && part(t("users.delete"), t("users.delete_about"), actions(button(t("users.delete"), remove, { class: "danger" }))));
 
   async function remove() {
-    const done = await act(t("users.delete"), t("users.delete_text", named), { submit: t("users.delete"), danger: true,
+    const done = await act(t("users.delete"), t("users.delete_text", named), { danger: true,
       fields: [field({ name: "erase", label: t("users.erase"), value: "false", options: [["false", t("users.erase_no")], ["true", t("users.erase_yes")]] })] },
       ({ erase }) => stepUp((proof) => api.json("DELETE", `/users/${u.id}?erase=${erase}`, proof)).catch(plain));
     if (!done) return;

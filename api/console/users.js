@@ -41,8 +41,7 @@ async function add() {
       field({ name: "email", label: t("field.email"), type: "email", spellcheck: false }),
       field({ name: "role", label: t("users.role"), hint: t("users.role_hint"), value: "viewer", options: roles() }), how, password,
     ], submit: t("users.add"),
-  }, async ({ how, password, ...values }) => {
-    if (how === "password") values.password = password;
+  }, async ({ how, ...values }) => {
     made = await stepUp((proof) => api.json("POST", "/users", { ...values, ...proof }));
   });
   if (!done) return;
