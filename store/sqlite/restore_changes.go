@@ -60,7 +60,11 @@ func continueChanges(ctx context.Context, path, old string, now time.Time) (err 
 			return fmt.Errorf("compare the changes: %w", err)
 		}
 	}
-	if last = max(last, newest); last == same {
+	changed, err := list(ctx, conn, nil, scanChanged, selectChanged, same)
+	if err != nil {
+		return fmt.Errorf("list the changed records: %w", err)
+	}
+	if last = max(last, newest); last == same && len(changed) == 0 {
 		return nil // it is of the same state
 	}
 	if err := exec(conn, `
@@ -70,10 +74,6 @@ func continueChanges(ctx context.Context, path, old string, now time.Time) (err 
 		SELECT ?, ?, ?`,
 		same, last, newest); err != nil {
 		return fmt.Errorf("note the restore: %w", err)
-	}
-	changed, err := list(ctx, conn, nil, scanChanged, selectChanged, same)
-	if err != nil {
-		return fmt.Errorf("list the changed records: %w", err)
 	}
 	at := store.Instant(now)
 	for i := range changed {
@@ -119,15 +119,17 @@ func scanChanged(stmt *sqlite.Stmt) changed {
 	}
 }
 
+// selectChanged also finds records with changes that are older than the order and on one side only:
+// the backup may be from before the migration that has numbered the changes.
 const selectChanged = `
 	SELECT cliente_id, max(version), max(at),
 		EXISTS (SELECT 1 FROM main.clientes WHERE id = cliente_id)
 	FROM (
-		SELECT cliente_id, version, at, seq FROM main.cliente_history
+		SELECT cliente_id, version, at, seq, 1 AS side FROM main.cliente_history
 		UNION ALL
-		SELECT cliente_id, version, at, seq FROM old.cliente_history)
+		SELECT cliente_id, version, at, seq, -1 FROM old.cliente_history)
 	GROUP BY cliente_id
-	HAVING max(seq) > ?
+	HAVING max(seq) > ? OR sum(iif(seq > 0, 0, side)) <> 0
 	ORDER BY cliente_id`
 
 var (
