@@ -251,8 +251,8 @@ func (a *Auth) authenticateKey(ctx context.Context, text string) (Caller, error)
 	return k.caller, nil
 }
 
-// findKey returns a key that this process has not seen yet. The row that it reads may be that of a
-// server that is none any more, so the deny list asks by itself whether the session has ended.
+// findKey returns a key that this process has not seen yet. It may read the row from a server that
+// was the primary before. So the deny list asks by itself whether the session has ended.
 func (a *Auth) findKey(ctx context.Context, text string) (*knownKey, error) {
 	s, err := a.cfg.Store.KeyByHash(ctx, token.HashKey(text).String())
 	switch {

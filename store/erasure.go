@@ -48,24 +48,26 @@ type Erasing interface {
 	// Erasure returns when a customer was erased, or ErrNotFound if it was not.
 	Erasure(ctx context.Context, clienteID int64) (Erasure, error)
 
-	// EraseUser removes the account as DeleteUser does, if it is still there, and the address and
-	// client of the user, and the names of their keys, from sessions and events. It keeps the
-	// events as events of this user, unless the user is erased already. The id is remembered. Then
-	// it replaces the name in the history by [ErasedUserName], and removes addresses from what the
-	// user did to others, some thousand rows at a time. If that fails, the account is gone, and
-	// another call goes on.
+	// EraseUser removes the account as DeleteUser does, if it is still there. From sessions and
+	// events it removes the addresses and clients of the user, and the names of their keys. It
+	// keeps the events as events of this user, unless the user is erased already. The id is
+	// remembered. All this is one atomic step.
+	//
+	// Then it replaces the name in the history by [ErasedUserName], and removes addresses from what
+	// the user did to others. It does some thousand rows at a time. If that fails, the account is
+	// gone, and another call goes on.
 	//
 	// It returns ErrNotFound if nothing is kept of a user with this id, or [ErrLastAdmin].
 	EraseUser(ctx context.Context, id int64, events ...Event) ([]Ended, error)
 
-	// EraseAgain erases up to limit of the customers and as many users that are remembered as
-	// erased and have text all the same, because an older state of the database was restored. It
-	// leaves the last admin. It returns how many it erased. It looks for the name of a user once
-	// more when that was erased [NamesSettle] ago.
+	// EraseAgain erases who is remembered as erased and has text all the same, because an older
+	// state of the database was restored: up to limit customers, and as many users. It leaves the
+	// last admin. It returns how many it erased. It looks for the name of a user once more when
+	// that was erased [NamesSettle] ago.
 	//
 	// Then it overwrites what the engine itself has left of erased text in files that it owns. It
-	// returns [ErrUnavailable] if long reads keep it from that; another call goes on. It costs next
-	// to nothing if nothing was erased since the last call.
+	// returns [ErrUnavailable] if long reads keep it from that; another call goes on. If nothing
+	// was erased since the last call, it only looks up each id that is remembered.
 	EraseAgain(ctx context.Context, limit int) (int, error)
 }
 

@@ -77,8 +77,8 @@ type FeedChange struct {
 
 // FeedSource is how an engine reads the parts of its [Feed].
 type FeedSource struct {
-	// Older returns up to limit changes, each the last one of a record before the order began, by
-	// ascending ID of the record and after an id.
+	// Older returns the last change before the order began of up to limit records after an id, by
+	// ascending id.
 	Older func(after int64, limit int) ([]Change, error)
 
 	// Unrecorded looks at up to limit records after an id, and returns those without history as

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,7 +77,7 @@ func toFeedPosition(p *store.FeedPosition) []any {
 // than the first returns. Who registered before holds its lock at the second, or is over.
 func lastComplete(ctx context.Context, conn *pgx.Conn) (last int64, err error) {
 	var standby bool
-	var lowest *int64
+	var locks []int64
 	b := new(pgx.Batch)
 	b.Queue(`
 		SELECT CASE WHEN is_called THEN last_value ELSE 0 END, pg_is_in_recovery()
@@ -89,31 +88,30 @@ func lastComplete(ctx context.Context, conn *pgx.Conn) (last int64, err error) {
 		FROM pg_locks
 		JOIN pg_database ON pg_database.oid = database AND datname = current_database()
 		WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND classid = $1`,
-		int64(lockSpace)).Query(func(rows pgx.Rows) error {
-		var low int64
-		_, err := pgx.ForEachRow(rows, []any{&low}, func() error {
-			const lower = math.MaxUint32 // the lock names the lower half of the number
-			number := last - (last-low)&lower
-			if lowest == nil || number < *lowest {
-				lowest = &number
-			}
-			return nil
-		})
+		int64(lockSpace)).Query(func(rows pgx.Rows) (err error) {
+		locks, err = pgx.CollectRows(rows, pgx.RowTo[int64])
 		return err
 	})
 	if err := send(ctx, conn, b); err != nil {
 		return 0, fmt.Errorf("ask which changes are complete: %w", err)
 	}
-	switch {
-	case standby: // it does not know the locks
+	if standby { // it does not know the locks
 		return 0, named(conn, &store.EngineError{
 			What: "the server is a standby", Detail: "it does not know which changes are complete",
 			Cure: toPrimary, Err: store.ErrUnavailable,
 		})
-	case lowest != nil:
-		last = *lowest
 	}
-	return last, nil
+	complete := last
+	for _, lock := range locks {
+		complete = min(complete, numberOf(lock, last))
+	}
+	return complete, nil
+}
+
+// numberOf returns the number that a lock names by its lower half: the one nearest to the last
+// number that was read. It may be above that, if its transaction registered after the read.
+func numberOf(lock, last int64) int64 {
+	return last - int64(int32(uint32(last)-uint32(lock)))
 }
 
 // feedSource reads changes up to the number last.

@@ -100,6 +100,17 @@ func TestTheFeedWaitsForEarlierWriters(t *testing.T) {
 	want(true)
 	run(first, "COMMIT")
 	want(false, "7.1")
+
+	// One that registers between the two questions of the feed names a higher number than the last
+	// that the feed has read.
+	run(first, "BEGIN")
+	run(first, `SELECT pg_advisory_xact_lock_shared((1668049253::bigint << 32) | 1000)`)
+	create("Hugo")
+	want(false, "8.1")
+	if end, err := s.FeedEnd(t.Context()); err != nil || end != position {
+		t.Fatalf("the feed ends at %+v, %v, want %+v", end, err, position)
+	}
+	run(first, "COMMIT")
 }
 
 // TestTheFeedCountsBeyond32Bits crosses the place where the locks of writers begin anew: each names

@@ -171,8 +171,8 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 	return ended, s.eraseNames(ctx, id)
 }
 
-// namesAtOnce is how many rows of the history or the audit get no name or address at a time: some
-// 20 ms, in which others do not write.
+// namesAtOnce is how many rows of the history or the audit are cleared of names or addresses at a
+// time: some 20 ms, in which others do not write.
 const namesAtOnce = 2000
 
 // eraseNames removes what names a user from rows that no index finds. It reads the whole history

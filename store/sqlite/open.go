@@ -51,6 +51,7 @@ type Store struct {
 	atWork     *atomic.Bool      // the writer's
 	learned    condition
 	creates    creates
+	scrubbed   atomic.Int64 // up to which wanted number no page has erased text: see scrub
 
 	stats   struct{ readers, deciding, writer poolCounts }
 	commits store.BatchCounts

@@ -87,3 +87,43 @@ func TestARestoreIsAChange(t *testing.T) {
 		})
 	}
 }
+
+// TestARestoreFromBeforeTheOrderIsAChange restores a backup that a program before the order has
+// made. Records have changed since then and before the order began.
+func TestARestoreFromBeforeTheOrderIsAChange(t *testing.T) {
+	t.Parallel()
+	url := fixture(t, fixtureVersion)
+	backup := filepath.Join(t.TempDir(), "backup")
+	_, err := sqlite.WriteBackup(t.Context(), url, backup, func(_, _ int64) {})
+	must(t, err)
+	conn := beside(t, url)
+	execute(t, conn, `
+		UPDATE clientes
+		SET name = 'Zoe', version = version + 1
+		WHERE id = (SELECT max(id) FROM clientes)`)
+	execute(t, conn, `
+		INSERT INTO cliente_history (cliente_id, version, action, user_id, user_name, at,
+			name, email, phone, company, address, notes, created_at, updated_at)
+		SELECT id, version, 'updated', 0, '', updated_at,
+			name, email, phone, company, address, notes, created_at, updated_at
+		FROM clientes
+		WHERE name = 'Zoe'`)
+	must(t, conn.Close())
+	must(t, sqlite.Migrate(t.Context(), url))
+	f := storetest.NewFollower()
+	f.Restored = true
+	follow := func() {
+		t.Helper()
+		s, err := sqlite.Open(t.Context(), url, store.Options{})
+		must(t, err)
+		f.FollowToEnd(t, s)
+		must(t, s.Close())
+	}
+	follow()
+	r, err := sqlite.Restore(t.Context(), url, backup, func(_, _ int64) {})
+	must(t, err)
+	if !r.KnowsIDs || r.Unreadable != nil {
+		t.Fatalf("restored %+v", r)
+	}
+	follow()
+}

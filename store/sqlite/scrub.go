@@ -17,12 +17,12 @@ import (
 // SQLite overwrites with zeros what is deleted, because all connections set secure_delete.
 // Four kinds of copies stay all the same:
 //
-//   - The search index keeps the sequences of a text that was replaced or deleted, with their
-//     positions, until their part of the index is merged with others. [Store.scrub] merges all.
-//     FTS5 could remove them at once (secure-delete), but then an update takes ten times as long.
-//   - When SQLite moves rows from one page to another, the first one keeps them in the gap between
-//     its list of cells and its first cell. Nothing overwrites them when the rows are deleted.
-//     scrub fills the gaps with zeros.
+//   - The search index keeps the sequences of a text that was replaced or deleted. They stay until
+//     their part of the index is merged with others. [Store.scrub] merges all. FTS5 could remove
+//     them at once (secure-delete), but then an update takes ten times as long.
+//   - When SQLite moves rows to another page, copies stay in the gap of the first one. The gap is
+//     between its list of cells and its first cell. Nothing overwrites them when the rows are
+//     deleted. scrub fills the gaps with zeros.
 //   - The WAL holds pages as they were before. scrub moves all to the file and cuts the WAL to
 //     nothing.
 //   - Programs before migration 23 overwrote nothing. [rebuild] writes the whole file anew, once.
@@ -36,9 +36,9 @@ const wantScrub = `
 const scrubPages = 500
 
 // scrub overwrites what is left of erased texts, if there is anything. It looks at each page, which
-// takes two seconds for a gigabyte, and writes only those with something in their gap. What was
-// erased before the call is on no page but as such a copy. So a page that was looked at gets no
-// other one.
+// takes two seconds for a gigabyte. It writes only those with something in their gap. When it
+// begins, an erased text is nowhere but in such gaps, and SQLite copies no gap to another page. So
+// a page that was cleared stays clear of it.
 func (s *Store) scrub(ctx context.Context) error {
 	ctx = store.Insist(ctx)
 	wanted, err := readMany(ctx, s, func(conn *sqlite.Conn) (int64, error) {
@@ -53,18 +53,14 @@ func (s *Store) scrub(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("look for what to scrub: %w", err)
 	}
-	if err := s.mergeIndex(ctx); err != nil {
-		return fmt.Errorf("merge the search index: %w", err)
-	}
-	for first, more := int64(1), true; more; first += scrubPages {
-		var used []int64
-		used, more, err = s.usedGaps(ctx, first)
-		if err == nil && len(used) > 0 {
-			err = s.clearGaps(ctx, used)
+	if s.scrubbed.Load() < wanted { // else only the WAL is left, of a call that could not cut it
+		if err := s.mergeIndex(ctx); err != nil {
+			return fmt.Errorf("merge the search index: %w", err)
 		}
-		if err != nil {
-			return fmt.Errorf("scrub the pages from %d: %w", first, err)
+		if err := s.scrubFile(ctx); err != nil {
+			return err
 		}
+		s.scrubbed.Store(wanted)
 	}
 	if err := s.cutWAL(ctx); err != nil {
 		return err
@@ -75,6 +71,22 @@ func (s *Store) scrub(ctx context.Context) error {
 			SET done = max(done, ?)`,
 			wanted)
 	})
+}
+
+// scrubFile clears the gaps of all pages.
+func (s *Store) scrubFile(ctx context.Context) error {
+	for first, more := int64(1), true; more; first += scrubPages {
+		var used []int64
+		var err error
+		used, more, err = s.usedGaps(ctx, first)
+		if err == nil && len(used) > 0 {
+			err = s.clearGaps(ctx, used)
+		}
+		if err != nil {
+			return fmt.Errorf("scrub the pages from %d: %w", first, err)
+		}
+	}
+	return nil
 }
 
 // mergePages is about how many pages of the search index are written at a time: a few ms.
@@ -133,8 +145,8 @@ func (s *Store) usedGaps(ctx context.Context, first int64) (used []int64, more b
 }
 
 // mayClear returns an error for a file in which a page of another kind can look like one with
-// cells. An overflow page and one of the freelist begin with the number of another page, whose
-// first byte is that of a page with cells only if the file has 2<<24 pages, 137 GB. With
+// cells. An overflow page and one of the freelist begin with the number of another page. Its first
+// byte is 0 or 1 below 2<<24 pages, 137 GB, and a page with cells begins with 2 or more. With
 // auto_vacuum there are also pages that point at others.
 func mayClear(conn *sqlite.Conn, pages int64) error {
 	moving, err := one(conn, scanInteger, `PRAGMA auto_vacuum`)
