@@ -29,6 +29,10 @@ const (
 	// reads them from the store again.
 	ringSize = 4 << 20
 
+	// ringAge is how long a change is kept there. An erasure of a user changes the names in the
+	// history, and says so to nobody.
+	ringAge = 10 * time.Second
+
 	// maxReading is how many listeners at once read from the store what is in no ring any more.
 	// After a restart all of them may be behind, and others need the store too.
 	maxReading = 4
@@ -59,6 +63,7 @@ func newFeed(st store.Feed, now func() time.Time, log *slog.Logger) *feed {
 
 // sharedChange is a change as all listeners send it. Nobody changes it.
 type sharedChange struct {
+	read     time.Time
 	position store.FeedPosition
 	cursor   string
 	json     []byte
@@ -209,6 +214,7 @@ func (p *poll) add(page store.FeedPage, asked time.Time) {
 	erased := -1 // the last erasure of the page
 	for i := range page.Changes {
 		found[i] = toShare(&page.Changes[i])
+		found[i].read = asked
 		if page.Changes[i].Action == store.Erased {
 			erased = i
 		}
@@ -216,9 +222,6 @@ func (p *poll) add(page store.FeedPage, asked time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.heldSince, p.answered = page.HeldSince, asked
-	if len(found) == 0 {
-		return
-	}
 	before := len(p.ring)
 	for i := range found {
 		p.bytes += found[i].size()
@@ -230,14 +233,17 @@ func (p *poll) add(page store.FeedPage, asked time.Time) {
 	}
 	kept := p.bytes
 	for i := range p.ring {
-		if i >= drop && kept <= p.feed.size {
+		old := asked.Sub(p.ring[i].read) > ringAge
+		if i >= drop && kept <= p.feed.size && !old {
 			break
 		}
 		kept -= p.ring[i].size()
 		drop = max(drop, i+1)
 	}
 	p.drop(drop)
-	p.wake()
+	if len(found) > 0 {
+		p.wake()
+	}
 }
 
 // drop removes the first n changes from the ring.

@@ -80,9 +80,9 @@ func (a *Accounts) erase(ctx context.Context, id int64) error {
 }
 
 const (
-	// eraseEvery is how often it is looked for what has to be erased again. After a restore nobody
-	// waits for it, and erasures of this process wake it.
-	eraseEvery = 10 * time.Minute
+	// eraseEvery is how often it is looked for what has to be erased again, and for what the
+	// command line has erased. Erasures of this process wake it.
+	eraseEvery = time.Minute
 
 	// eraseRetry is the time between two tries while others read the files.
 	eraseRetry = time.Second
@@ -114,7 +114,7 @@ func (e *eraser) wake() {
 func (e *eraser) run(ctx context.Context) {
 	out := Outage{
 		Log: e.log, Level: slog.LevelWarn,
-		Fails: "what was erased is not out of the files yet; trying again every second",
+		Fails: "what was erased is not out of the files yet; trying again",
 		Well:  "what was erased is out of the files",
 	}
 	for {
@@ -124,7 +124,8 @@ func (e *eraser) run(ctx context.Context) {
 		}
 		out.Note(e.store.Now(), err)
 		wait := eraseEvery
-		if err != nil {
+		var operators *store.EngineError // which only they can cure
+		if err != nil && !errors.As(err, &operators) {
 			wait = eraseRetry
 		}
 		select {

@@ -227,16 +227,20 @@ func (s *Store) eraseNames(ctx context.Context, id int64) error {
 // EraseAgain implements [store.Erasing]. What the server keeps of deleted rows goes with its own
 // VACUUM: see the page about backups.
 func (s *Store) EraseAgain(ctx context.Context, limit int) (int, error) {
+	// Not a record that got the id after a restore, before the ids went on above those of before.
 	clientes, err := s.ids(ctx, `
 		SELECT cliente_id
 		FROM erasures
-		WHERE EXISTS (SELECT FROM clientes WHERE id = erasures.cliente_id)
+		WHERE EXISTS (
+				SELECT
+				FROM clientes
+				WHERE id = erasures.cliente_id AND created_at <= erasures.at)
 			OR (
-				SELECT erased
+				SELECT erased <> 2 AND created_at <= erasures.at
 				FROM cliente_history
 				WHERE cliente_id = erasures.cliente_id
 				ORDER BY version DESC
-				LIMIT 1) <> 2
+				LIMIT 1)
 		LIMIT $1`,
 		max(limit, 0))
 	if err != nil {

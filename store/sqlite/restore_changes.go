@@ -105,7 +105,7 @@ func undoChanges(conn *sqlite.Conn, last int64, records []changed, now time.Time
 		c := &records[i]
 		c.version++
 		c.at = store.Later(c.at, now)
-		if err := exec(conn, insertUndone, last, c.id, c.version, c.at); err != nil {
+		if err := exec(conn, insertUndone, last, c.id, c.version, c.at, c.created); err != nil {
 			return fmt.Errorf("delete cliente %d: %w", c.id, err)
 		}
 	}
@@ -134,12 +134,13 @@ type changed struct {
 	id, version int64     // the highest that either side has
 	at          time.Time // of the last change
 	exists      bool      // in the backup
+	created     time.Time
 }
 
 func scanChanged(stmt *sqlite.Stmt) changed {
 	return changed{
 		id: stmt.ColumnInt64(0), version: stmt.ColumnInt64(1), at: instant(stmt, 2),
-		exists: stmt.ColumnBool(3),
+		exists: stmt.ColumnBool(3), created: instant(stmt, 4),
 	}
 }
 
@@ -147,11 +148,11 @@ func scanChanged(stmt *sqlite.Stmt) changed {
 // the backup may be from before the migration that has numbered the changes.
 const selectChanged = `
 	SELECT cliente_id, max(version), max(at),
-		EXISTS (SELECT 1 FROM main.clientes WHERE id = cliente_id)
+		EXISTS (SELECT 1 FROM main.clientes WHERE id = cliente_id), min(created_at)
 	FROM (
-		SELECT cliente_id, version, at, seq, 1 AS side FROM main.cliente_history
+		SELECT cliente_id, version, at, created_at, seq, 1 AS side FROM main.cliente_history
 		UNION ALL
-		SELECT cliente_id, version, at, seq, -1 FROM old.cliente_history)
+		SELECT cliente_id, version, at, created_at, seq, -1 FROM old.cliente_history)
 	GROUP BY cliente_id
 	HAVING max(seq) > ? OR sum(iif(seq > 0, 0, side)) <> 0
 	ORDER BY cliente_id`
@@ -160,7 +161,7 @@ var (
 	// insertUndone keeps no text: an erasure may be the reason for the restore.
 	insertUndone = `
 	INSERT INTO main.cliente_history (erased, ` + historyColumns + `)
-	VALUES (1, ?1, ?2, ?3, 'deleted', 0, 0, '', ?4, ?4, ?4` +
+	VALUES (1, ?1, ?2, ?3, 'deleted', 0, 0, '', ?4, ?5, ?4` +
 		strings.Repeat(`, ''`, store.ClienteTexts) + `)`
 
 	insertRestored = `

@@ -42,10 +42,14 @@ const scrubPages = 500
 func (s *Store) scrub(ctx context.Context) error {
 	ctx = store.Insist(ctx)
 	wanted, err := readMany(ctx, s, func(conn *sqlite.Conn) (int64, error) {
-		return one(conn, scanInteger, `
+		wanted, err := one(conn, scanInteger, `
 			SELECT wanted
 			FROM scrubbing
 			WHERE wanted > done`)
+		if err != nil {
+			return 0, err
+		}
+		return wanted, mayClear(conn)
 	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
@@ -125,9 +129,6 @@ func (s *Store) usedGaps(ctx context.Context, first int64) (used []int64, more b
 		if err != nil {
 			return nil, err
 		}
-		if err := mayClear(conn, count); err != nil {
-			return nil, err
-		}
 		more = first+scrubPages <= count
 		var used []int64
 		for number := first; number <= min(count, first+scrubPages-1); number++ {
@@ -148,8 +149,12 @@ func (s *Store) usedGaps(ctx context.Context, first int64) (used []int64, more b
 // cells. An overflow page and one of the freelist begin with the number of another page. Its first
 // byte is 0 or 1 below 2<<24 pages, 137 GB, and a page with cells begins with 2 or more. With
 // auto_vacuum there are also pages that point at others.
-func mayClear(conn *sqlite.Conn, pages int64) error {
+func mayClear(conn *sqlite.Conn) error {
 	moving, err := one(conn, scanInteger, `PRAGMA auto_vacuum`)
+	if err != nil {
+		return err
+	}
+	pages, err := one(conn, scanInteger, `PRAGMA page_count`)
 	switch {
 	case err != nil:
 		return err

@@ -1,7 +1,8 @@
 -- +goose Up
+UPDATE identity SET required_version = 23;
 
--- Additive: older programs read an erased change as a record without text, and the erasure itself
--- as a delete. They know none of the tables.
+-- Breaking: older programs do not overwrite what they delete, so what is erased later would stay in
+-- the file. They still read.
 
 -- 1: the text of the change was erased. 2: the change is the erasure, and its action is 'deleted'.
 ALTER TABLE cliente_history
