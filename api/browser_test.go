@@ -229,7 +229,8 @@ func (b *tab) atConsole() {
 // fill types a text into an input in place of what is there, key by key.
 func (b *tab) fill(selector, text string) {
 	b.t.Helper()
-	b.doAs("fill "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+	// Not chromedp's own wait, which hangs where another page takes the place of this one.
+	b.until(fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
 	b.eval(fmt.Sprintf("document.querySelector(%q).select()", selector))
 	b.doAs("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
