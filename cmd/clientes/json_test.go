@@ -137,6 +137,7 @@ func TestJSON(t *testing.T) {
 		Kept       *string `json:"kept"`
 		Unreadable *string `json:"unreadable"`
 		KnowsIDs   bool    `json:"knows_ids"`
+		Erased     int     `json:"erased"`
 		Ended      ended   `json:"ended"`
 	}
 	wantJSON(t, call(t, nil, "", "restore", "b.db", "--json"), 0, &restored)

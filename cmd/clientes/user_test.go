@@ -169,8 +169,8 @@ func TestADatabaseOfAnotherSchema(t *testing.T) {
 		want   string // the end of the sentence; "" if any command may use it
 		serve  bool
 	}{
-		"older": {"DELETE FROM clientes_migrations WHERE version_id = 14; DROP TABLE audit;",
-			"migration 00014_audit.sql is missing: the schema is not the one this program needs; " +
+		"older": {"DELETE FROM clientes_migrations WHERE version_id = 17; DROP TABLE probe;",
+			"migration 00017_probe.sql is missing: the schema is not the one this program needs; " +
 				"`clientes migrate` applies what is missing\n", true},
 		"newer, and this one can live with it": {additive, "", true},
 		"newer": {additive + "UPDATE identity SET required_version = 1000;",
