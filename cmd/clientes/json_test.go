@@ -149,9 +149,12 @@ func TestJSON(t *testing.T) {
 	if _, err := os.Stat(*restored.Kept); err != nil {
 		t.Error(err)
 	}
-	var all ended
+	var all struct {
+		ended
+		Erased int `json:"erased"`
+	}
 	wantJSON(t, call(t, nil, "", "sessions", "end-all", "--json"), 0, &all)
-	if all != (ended{Users: 4}) {
+	if all.ended != (ended{Users: 4}) || all.Erased != 0 {
 		t.Errorf("%+v", all)
 	}
 
