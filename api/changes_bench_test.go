@@ -127,7 +127,7 @@ func BenchmarkReadChanges(b *testing.B) {
 				for more := true; more; {
 					body := f.unchecked("/clientes/changes?limit=1000&since=" + cursor)
 					read += strings.Count(body, `"action":`)
-					_, rest, _ := strings.Cut(body[len(body)-100:], `"cursor":"`)
+					_, rest, _ := strings.Cut(body[max(0, len(body)-100):], `"cursor":"`)
 					cursor, rest, _ = strings.Cut(rest, `"`)
 					more = strings.HasSuffix(rest, "true}\n")
 					if read >= rows/10 && early == 0 {

@@ -142,7 +142,7 @@ func (e *eventStream) insist(f func() error) error {
 
 // await waits until there may be more, for d at most. It sends a comment when one is due.
 func (e *eventStream) await(last found, d time.Duration) error {
-	quiet := e.spoke.Add(e.server.commentEvery).Sub(time.Now())
+	quiet := time.Until(e.spoke.Add(e.server.commentEvery))
 	if err := e.server.await(e.ctx, e.caller, last, min(d, quiet)); err != nil {
 		return err
 	}

@@ -114,11 +114,11 @@ func keyEvent(ctx context.Context, kind store.EventKind, s store.Session) store.
 
 // EndKey ends a key. It returns [store.ErrNotFound] if no key that lives has this id.
 func (a *Accounts) EndKey(ctx context.Context, id string) error {
-	s, err := a.livingKey(ctx, id)
-	if err != nil {
+	if _, err := a.livingKey(ctx, id); err != nil {
 		return err
 	}
-	if s, err = a.keys.EndSession(ctx, id); err != nil {
+	s, err := a.keys.EndSession(ctx, id)
+	if err != nil {
 		return fmt.Errorf("end key: %w", err)
 	}
 	return a.keys.RecordEvents(ctx, keyEvent(ctx, store.EventKeyEnded, s))
