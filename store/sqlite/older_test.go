@@ -91,7 +91,10 @@ func contentsOf(t *testing.T, conn *engine.Conn, like map[string]contents) map[s
 			WHERE type = 'table' AND name NOT LIKE 'clientes_search%'
 				AND name NOT IN ('sqlite_sequence', 'clientes_migrations')`) {
 			var columns []string
-			for _, c := range texts(`SELECT name FROM pragma_table_info('` + name(table) + `')`) {
+			for _, c := range texts(`
+				SELECT name
+				FROM pragma_table_info('` + name(table) + `')
+				WHERE name <> 'required_version'`) { // which a breaking migration raises
 				columns = append(columns, name(c))
 			}
 			like[name(table)] = contents{columns: strings.Join(columns, ", ")}
