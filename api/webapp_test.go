@@ -131,9 +131,7 @@ func TestAnAccountInABrowser(t *testing.T) {
 	stranger.submit("user", "ana", "password", betterPassword)
 	stranger.atConsole()
 	stranger.wantPage("sessionStorage.length", "0")
-	// The session of the old password has ended.
-	b.open("/app/")
-	b.at("/login")
+	b.at("/login") // the session of the old password has ended, as the list there learns
 
 	// An invitation is a link, too.
 	f.want(f.as(store.Admin, "POST", "/users",
