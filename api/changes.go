@@ -182,7 +182,7 @@ func (s *Server) waitForChanges(ctx context.Context, in changesInput) (v changes
 // fromEnd replaces the absence of a cursor by the end of the feed.
 func (s *Server) fromEnd(ctx context.Context, in *changesInput) (err error) {
 	if in.now {
-		in.since, err = s.cfg.Store.FeedEnd(ctx)
+		in.since, err = s.feed.end(ctx)
 	}
 	return err
 }

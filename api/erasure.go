@@ -106,8 +106,23 @@ func (s *Server) disclose(ctx context.Context, id int64) (d disclosure, err erro
 	return d, err
 }
 
+// send sends it in parts, before each of which the caller must still have a session.
 func (d *disclosure) send(ctx context.Context, s *Server, caller auth.Caller,
 	to *download) error {
+	write := func(b []byte) error {
+		if err := s.cfg.Auth.CheckSession(ctx, caller); err != nil {
+			return err
+		}
+		_, err := to.Write(b)
+		return err
+	}
+	if err := d.sendHistory(ctx, s, write); err != nil {
+		return err
+	}
+	return d.sendEvents(ctx, s, write)
+}
+
+func (d *disclosure) sendHistory(ctx context.Context, s *Server, write func([]byte) error) error {
 	b := []byte(`{"record":`)
 	if d.record.ID == 0 {
 		b = append(b, "null"...)
@@ -121,26 +136,16 @@ func (d *disclosure) send(ctx context.Context, s *Server, caller auth.Caller,
 		at, _ := wire.Instant(d.erasure.At).MarshalJSON() // which cannot fail
 		b = append(b, at...)
 	}
-	write := func() error {
-		if err := s.cfg.Auth.CheckSession(ctx, caller); err != nil {
-			return err
-		}
-		_, err := to.Write(b)
-		b = b[:0]
-		return err
-	}
 	b = append(b, `,"history":[`...)
-	for changes, first := d.changes, true; len(changes) > 0; {
+	for changes, between := d.changes, ""; len(changes) > 0; {
 		for i := range changes {
-			if !first {
-				b = append(b, ',')
-			}
-			first = false
-			b = wire.AppendChange(b, &changes[i])
+			b = wire.AppendChange(append(b, between...), &changes[i])
+			between = ","
 		}
-		if err := write(); err != nil {
+		if err := write(b); err != nil {
 			return err
 		}
+		b = b[:0]
 		last := changes[len(changes)-1].Version
 		var err error
 		changes, err = s.cfg.Store.ClienteHistory(ctx, d.id, last, everythingPart)
@@ -148,9 +153,13 @@ func (d *disclosure) send(ctx context.Context, s *Server, caller auth.Caller,
 			return err
 		}
 	}
-	b = append(b, `],"events":[`...)
+	return write(append(b, ']'))
+}
+
+func (d *disclosure) sendEvents(ctx context.Context, s *Server, write func([]byte) error) error {
+	const part = 100
+	b := []byte(`,"events":[`)
 	for before := int64(0); ; {
-		const part = 100
 		events, err := s.cfg.Auth.Events(ctx, store.EventFilter{ClienteID: d.id}, before, part)
 		if err != nil {
 			return err
@@ -165,11 +174,11 @@ func (d *disclosure) send(ctx context.Context, s *Server, caller auth.Caller,
 			}
 		}
 		if len(events) < part {
-			b = append(b, "]}\n"...)
-			return write()
+			return write(append(b, "]}\n"...))
 		}
-		if err := write(); err != nil {
+		if err := write(b); err != nil {
 			return err
 		}
+		b = b[:0]
 	}
 }

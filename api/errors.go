@@ -38,7 +38,7 @@ var (
 	errNoRoom               = errors.New("no room for the file")
 	errHalfCopied           = errors.New("a copy into the database is not finished")
 	errTooManyBodies        = errors.New("too many large bodies are on their way")
-	errOwnTransfer          = errors.New("another import or export of the user is under way")
+	errOwnTransfer          = errors.New("another import or download of the user is under way")
 	errTooManyListeners     = errors.New("too many requests follow the changes")
 	errOwnListeners         = errors.New("too many requests of the session follow the changes")
 	errDraining             = errors.New("the server is stopping")
@@ -229,9 +229,9 @@ var replies = []struct {
 	{is(errTooManyBodies), fixed(503, "overloaded",
 		"Too many large bodies at once; try again shortly.")},
 	{is(errOwnTransfer), fixed(429, "too_many_attempts",
-		"One import and one export of yours may be under way; wait until the other one is done.")},
+		"One import and one download of yours may be under way; wait until the other one is done.")},
 	{is(errTooManyTransfers), fixed(503, "overloaded",
-		"Too many imports or exports at once; try again when one of them is done.")},
+		"Too many imports or downloads at once; try again when one of them is done.")},
 	{is(errOwnListeners), fixed(429, "too_many_attempts",
 		"Ten requests of this session follow the changes already; end one of them.")},
 	{is(errTooManyListeners), fixed(503, "overloaded",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+	"golang.org/x/sync/singleflight"
 
 	"clientes/api/wire"
 	"clientes/auth"
@@ -47,6 +48,7 @@ type feed struct {
 	every   time.Duration // pollEvery
 	size    int           // ringSize
 	reading *semaphore.Weighted
+	ends    singleflight.Group
 
 	mu        sync.Mutex
 	listeners int
@@ -58,6 +60,22 @@ func newFeed(st store.Feed, now func() time.Time, log *slog.Logger) *feed {
 	return &feed{
 		store: st, now: now, log: log, every: pollEvery, size: ringSize,
 		reading: semaphore.NewWeighted(maxReading),
+	}
+}
+
+// end returns the position after the last change. Those who ask while another one waits for the
+// answer share it: when a server has restarted, a thousand streams may begin at once. It may then
+// be a moment older than the question, which loses nothing.
+func (f *feed) end(ctx context.Context) (store.FeedPosition, error) {
+	answer := f.ends.DoChan("", func() (any, error) {
+		return f.store.FeedEnd(context.WithoutCancel(ctx)) // for the others too
+	})
+	select {
+	case <-ctx.Done():
+		return store.FeedPosition{}, context.Cause(ctx)
+	case a := <-answer:
+		end, _ := a.Val.(store.FeedPosition)
+		return end, a.Err
 	}
 }
 

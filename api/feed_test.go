@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"clientes/auth/authtest"
@@ -268,4 +270,53 @@ func TestLag(t *testing.T) {
 	if lag := f.lag(); lag != 0 {
 		t.Errorf("in the end the lag is %s", lag)
 	}
+}
+
+// heldFeed does not say where it ends before it may.
+type heldFeed struct {
+	store.Feed
+	asked  int
+	answer chan struct{}
+}
+
+func (h *heldFeed) FeedEnd(ctx context.Context) (store.FeedPosition, error) {
+	h.asked++
+	<-h.answer
+	return h.Feed.FeedEnd(ctx)
+}
+
+// A crowd that begins at the end costs the store one question. Who hangs up keeps nobody from the
+// answer, not even if the question was theirs.
+func TestACrowdSharesTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		memory := new(memoryFeed)
+		memory.add(store.Created)
+		held := &heldFeed{Feed: memory, answer: make(chan struct{})}
+		f := newFeed(held, time.Now, slog.New(slog.DiscardHandler))
+		ctx, hangUp := context.WithCancel(t.Context())
+		first := make(chan error)
+		go func() {
+			_, err := f.end(ctx)
+			first <- err
+		}()
+		synctest.Wait()
+		var crowd sync.WaitGroup
+		for range 1000 {
+			crowd.Go(func() {
+				if end, err := f.end(t.Context()); err != nil || end.Seq != 1 {
+					t.Errorf("got %+v, %v", end, err)
+				}
+			})
+		}
+		synctest.Wait()
+		hangUp()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the first got %v", err)
+		}
+		close(held.answer)
+		crowd.Wait()
+		if held.asked != 1 {
+			t.Errorf("the store was asked %d times", held.asked)
+		}
+	})
 }

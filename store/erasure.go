@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 )
@@ -101,4 +102,51 @@ func EraseAllAgain(ctx context.Context, e Erasing) (erased int, err error) {
 		}
 	}
 	return erased, nil
+}
+
+// EraseEach erases the customers and users that an engine has found for [Erasing.EraseAgain], and
+// returns how many it erased. It calls checked after each user whose name is nowhere any more.
+func EraseEach(ctx context.Context, e Erasing, clientes, users []int64,
+	checked func(userID int64) error) (erased int, err error) {
+	for _, id := range clientes {
+		err := e.EraseCliente(ctx, 0, id, func(Cliente) error { return nil }, ErasedAgain())
+		if err != nil {
+			return 0, err
+		}
+	}
+	erased = len(clientes)
+	for _, id := range users {
+		_, err := e.EraseUser(ctx, id)
+		switch {
+		case errors.Is(err, ErrLastAdmin):
+			continue
+		case err == nil:
+			err = checked(id)
+		}
+		if err != nil {
+			return 0, err
+		}
+		erased++
+	}
+	return erased, nil
+}
+
+// RowsAtOnce is how many rows of the history or the audit an engine clears of names or addresses at
+// a time. Nobody waits for long meanwhile.
+const RowsAtOnce = 2000
+
+// InParts calls clear with the keys that find returns, up to [RowsAtOnce] of them behind a key, and
+// begins behind the zero key. It ends when find returns fewer.
+func InParts[K any](find func(after K) ([]K, error), clear func([]K) error) error {
+	var last K
+	for {
+		found, err := find(last)
+		if err == nil && len(found) > 0 {
+			err = clear(found)
+		}
+		if err != nil || len(found) < RowsAtOnce {
+			return err
+		}
+		last = found[len(found)-1]
+	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"io"
 
 	"github.com/go-json-experiment/json"
@@ -24,4 +25,20 @@ func printJSON(w io.Writer, v any) error {
 	}
 	_, err = io.WriteString(w, escapeControls(string(b))+"\n")
 	return err
+}
+
+// printArray writes the values that each puts as an array for programs, one after the other.
+func printArray(w io.Writer, each func(put func(any) error) error) error {
+	out := bufio.NewWriter(w)
+	enc := jsontext.NewEncoder(out, jsontext.Multiline(true))
+	if err := enc.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	if err := each(func(v any) error { return json.MarshalEncode(enc, v) }); err != nil {
+		return err
+	}
+	if err := enc.WriteToken(jsontext.EndArray); err != nil {
+		return err
+	}
+	return out.Flush()
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,8 +9,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"clientes/api/wire"
@@ -55,24 +52,7 @@ program sends it where a token stands: "Authorization: Bearer clk_…".`,
 			if r.Lasts, err = parseDays(lasts); err != nil {
 				return err
 			}
-			return p.updateAccounts(cmd.Context(), nil,
-				func(ctx context.Context, accounts *auth.Accounts, _ string) error {
-					k, err := accounts.AddKey(ctx, user, r)
-					switch {
-					case errors.Is(err, store.ErrUserChanged):
-						return fmt.Errorf("the user %q is disabled", user)
-					case errors.Is(err, store.ErrTooManyKeys):
-						return fmt.Errorf("the user %q has %d keys; `clientes key end` ends one",
-							user, store.MaxKeys)
-					case err != nil:
-						return noSuchUser(user, err)
-					}
-					fmt.Fprintf(p.stderr, "the key %q of %q has the id %s, the role %s and "+
-						"the scopes %s, until %s; nobody can show it again:\n", k.Key.Name, k.User,
-						k.ID, k.Key.Role, k.Key.Scopes, k.ExpiresAt.Format(time.RFC3339))
-					_, err = fmt.Fprintln(p.stdout, k.Text)
-					return err
-				})
+			return p.addKey(cmd.Context(), user, r)
 		},
 	}
 	add.Flags().StringVar(&user, "user", "", "the `USER` whose key it is")
@@ -82,6 +62,27 @@ program sends it where a token stands: "Authorization: Bearer clk_…".`,
 		"the `SCOPES`, with commas between them (default: all that the role can use)")
 	add.Flags().StringVar(&lasts, "expires", "90d", "how `LONG` it lasts, at most 365d")
 	return add
+}
+
+func (p *program) addKey(ctx context.Context, user string, r auth.KeyRequest) error {
+	return p.updateAccounts(ctx, nil,
+		func(ctx context.Context, accounts *auth.Accounts, _ string) error {
+			k, err := accounts.AddKey(ctx, user, r)
+			switch {
+			case errors.Is(err, store.ErrUserChanged):
+				return fmt.Errorf("the user %q is disabled", user)
+			case errors.Is(err, store.ErrTooManyKeys):
+				return fmt.Errorf("the user %q has %d keys; `clientes key end` ends one",
+					user, store.MaxKeys)
+			case err != nil:
+				return noSuchUser(user, err)
+			}
+			fmt.Fprintf(p.stderr, "the key %q of %q has the id %s, the role %s and the scopes "+
+				"%s, until %s; nobody can show it again:\n", k.Key.Name, k.User, k.ID,
+				k.Key.Role, k.Key.Scopes, k.ExpiresAt.Format(time.RFC3339))
+			_, err = fmt.Fprintln(p.stdout, k.Text)
+			return err
+		})
 }
 
 // parseDays reads a duration, which may be a number of days.
@@ -108,13 +109,15 @@ func (p *program) keyListCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.updateAccounts(cmd.Context(), nil,
 				func(ctx context.Context, accounts *auth.Accounts, _ string) error {
-					print := p.listKeys
-					if *asJSON {
-						print = p.listKeysAsJSON
+					each := func(f func(store.OwnedKey) error) error {
+						return noSuchUser(user, accounts.EachKey(ctx, user, f))
 					}
-					return noSuchUser(user, print(func(f func(store.OwnedKey) error) error {
-						return accounts.EachKey(ctx, user, f)
-					}))
+					if !*asJSON {
+						return p.listKeys(each)
+					}
+					return printArray(p.stdout, func(put func(any) error) error {
+						return each(func(k store.OwnedKey) error { return put(wire.ViewKey(k)) })
+					})
 				})
 		},
 	}
@@ -139,23 +142,6 @@ func (p *program) listKeys(each func(func(store.OwnedKey) error) error) error {
 		return err
 	}
 	return table.Flush()
-}
-
-func (p *program) listKeysAsJSON(each func(func(store.OwnedKey) error) error) error {
-	out := bufio.NewWriter(p.stdout)
-	enc := jsontext.NewEncoder(out, jsontext.Multiline(true))
-	if err := enc.WriteToken(jsontext.BeginArray); err != nil {
-		return err
-	}
-	if err := each(func(k store.OwnedKey) error {
-		return json.MarshalEncode(enc, wire.ViewKey(k))
-	}); err != nil {
-		return err
-	}
-	if err := enc.WriteToken(jsontext.EndArray); err != nil {
-		return err
-	}
-	return out.Flush()
 }
 
 func (p *program) keyEndCommand() *cobra.Command {

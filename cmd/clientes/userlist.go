@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"text/tabwriter"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"clientes/api/wire"
@@ -32,7 +29,11 @@ func (p *program) userListCommand() *cobra.Command {
 			}
 			defer st.Close()
 			if *asJSON {
-				return p.listUsersAsJSON(cmd.Context(), st)
+				return printArray(p.stdout, func(put func(any) error) error {
+					return eachUser(cmd.Context(), st, func(u store.User) error {
+						return put(wire.ViewUser(u))
+					})
+				})
 			}
 			return p.listUsers(cmd.Context(), st)
 		},
@@ -56,23 +57,6 @@ func (p *program) listUsers(ctx context.Context, users store.Users) error {
 		return err
 	}
 	return table.Flush()
-}
-
-func (p *program) listUsersAsJSON(ctx context.Context, users store.Users) error {
-	out := bufio.NewWriter(p.stdout)
-	enc := jsontext.NewEncoder(out, jsontext.Multiline(true))
-	if err := enc.WriteToken(jsontext.BeginArray); err != nil {
-		return err
-	}
-	if err := eachUser(ctx, users, func(u store.User) error {
-		return json.MarshalEncode(enc, wire.ViewUser(u))
-	}); err != nil {
-		return err
-	}
-	if err := enc.WriteToken(jsontext.EndArray); err != nil {
-		return err
-	}
-	return out.Flush()
 }
 
 // eachUser calls f with every user, by ascending id.

@@ -91,6 +91,29 @@ func (s *Store) Erasure(ctx context.Context, clienteID int64) (store.Erasure, er
 // EraseUser implements [store.Erasing].
 func (s *Store) EraseUser(ctx context.Context, id int64,
 	events ...store.Event) ([]store.Ended, error) {
+	known, err := s.knowsUser(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case !known:
+		return nil, fmt.Errorf("erase user %d: %w", id, store.ErrNotFound)
+	}
+	ended, err := callFor(ctx, s, store.First, scanTimeout,
+		func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
+			ended, err := s.eraseAccount(ctx, conn, id, events)
+			if err != nil {
+				return nil, fmt.Errorf("erase user %d: %w", id, err)
+			}
+			return ended, nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	return ended, s.eraseNames(ctx, id)
+}
+
+// knowsUser reports whether anything is kept of a user.
+func (s *Store) knowsUser(ctx context.Context, id int64) (bool, error) {
 	known, err := callFor(ctx, s, store.Many, bulkTimeout,
 		func(ctx context.Context, conn *pgx.Conn) (bool, error) {
 			return one(ctx, conn, toBool, `
@@ -101,71 +124,60 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 					OR EXISTS (SELECT FROM cliente_history WHERE user_id = $1)`,
 				id)
 		})
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("look for user %d: %w", id, err)
-	case !known || id == 0: // nobody has that id, and all strangers do
-		return nil, fmt.Errorf("erase user %d: %w", id, store.ErrNotFound)
+	if err != nil {
+		return false, fmt.Errorf("look for user %d: %w", id, err)
 	}
-	ended, err := callFor(ctx, s, store.First, scanTimeout,
-		func(ctx context.Context, conn *pgx.Conn) ([]store.Ended, error) {
-			write := new(pgx.Batch)
-			ended, err := s.queueDeletion(ctx, conn, write, id)
-			if errors.Is(err, store.ErrNotFound) {
-				ended, err = new([]store.Ended), nil // the transaction has begun
-			}
-			if err != nil {
-				return nil, err
-			}
-			write.Queue(`
-				UPDATE sessions
-				SET ip = '', user_agent = '', key_name = ''
-				WHERE user_id = $1`,
-				id)
-			write.Queue(`
-				UPDATE audit
-				SET key = '', detail = CASE -- the id of the key, without its name
-					WHEN substr(detail || ' ', 23, 1) = ' ' THEN substr(detail, 1, 22) ELSE '' END
-				WHERE user_id = $1 AND kind IN ('key_created', 'key_ended')`,
-				id)
-			write.Queue(`
-				UPDATE audit
-				SET ip = '', user_agent = ''
-				WHERE user_id = $1 AND actor_id IN (0, user_id)`,
-				id)
-			first := false
-			write.Queue(`
-				INSERT INTO erased_users (user_id, at, checked_at)
-				VALUES ($1, $2, $2)
-				ON CONFLICT (user_id) DO NOTHING`,
-				id, store.Instant(s.now())).Exec(func(tag pgconn.CommandTag) error {
-				first = tag.RowsAffected() > 0
-				return nil
-			})
-			if err := send(ctx, conn, write); err != nil {
-				return nil, fmt.Errorf("erase user %d: %w", id, err)
-			}
-			last := new(pgx.Batch)
-			for _, e := range events {
-				if e.UserID = id; first {
-					s.queueEvent(last, e)
-				}
-			}
-			last.Queue("COMMIT")
-			if err := send(ctx, conn, last); err != nil {
-				return nil, fmt.Errorf("erase user %d: %w", id, err)
-			}
-			return *ended, nil
-		})
+	return known && id != 0, nil // which nobody is, and all strangers are
+}
+
+// eraseAccount does the part of EraseUser that is one transaction.
+func (s *Store) eraseAccount(ctx context.Context, conn *pgx.Conn, id int64,
+	events []store.Event) ([]store.Ended, error) {
+	write := new(pgx.Batch)
+	ended, err := s.queueDeletion(ctx, conn, write, id)
+	if errors.Is(err, store.ErrNotFound) {
+		ended, err = new([]store.Ended), nil // the transaction has begun
+	}
 	if err != nil {
 		return nil, err
 	}
-	return ended, s.eraseNames(ctx, id)
+	write.Queue(`
+		UPDATE sessions
+		SET ip = '', user_agent = '', key_name = ''
+		WHERE user_id = $1`,
+		id)
+	write.Queue(`
+		UPDATE audit
+		SET key = '', detail = CASE -- the id of the key, without its name
+			WHEN substr(detail || ' ', 23, 1) = ' ' THEN substr(detail, 1, 22) ELSE '' END
+		WHERE user_id = $1 AND kind IN ('key_created', 'key_ended')`,
+		id)
+	write.Queue(`
+		UPDATE audit
+		SET ip = '', user_agent = ''
+		WHERE user_id = $1 AND actor_id IN (0, user_id)`,
+		id)
+	first := false
+	write.Queue(`
+		INSERT INTO erased_users (user_id, at, checked_at)
+		VALUES ($1, $2, $2)
+		ON CONFLICT (user_id) DO NOTHING`,
+		id, store.Instant(s.now())).Exec(func(tag pgconn.CommandTag) error {
+		first = tag.RowsAffected() > 0
+		return nil
+	})
+	if err := send(ctx, conn, write); err != nil {
+		return nil, err
+	}
+	last := new(pgx.Batch)
+	for _, e := range events {
+		if e.UserID = id; first {
+			s.queueEvent(last, e)
+		}
+	}
+	last.Queue("COMMIT")
+	return *ended, send(ctx, conn, last)
 }
-
-// namesAtOnce is how many rows of the history or the audit are cleared of names or addresses at a
-// time. Nobody waits long for their locks.
-const namesAtOnce = 2000
 
 // eraseNames removes what names a user from rows that no index finds. It reads the whole history
 // and audit once.
@@ -198,27 +210,25 @@ func (s *Store) eraseNames(ctx context.Context, id int64) error {
 			FROM unnest($1::bigint[], $2::bigint[]) AS found (id, number)
 			WHERE audit.id = found.id`, nil},
 	} {
-		for last, more := (key{}), true; more; {
-			args := append([]any{last.first, last.second, id, namesAtOnce}, names.args...)
-			rows, err := callFor(ctx, s, store.Many, bulkTimeout,
+		err := store.InParts(func(after key) ([]key, error) {
+			args := append([]any{after.first, after.second, id, store.RowsAtOnce}, names.args...)
+			return callFor(ctx, s, store.Many, bulkTimeout,
 				func(ctx context.Context, conn *pgx.Conn) ([]key, error) {
 					return list(ctx, conn, nil, toKey, names.find, args...)
 				})
-			if more = len(rows) == namesAtOnce; err == nil && len(rows) > 0 {
-				last = rows[len(rows)-1]
-				firsts, seconds := make([]int64, len(rows)), make([]int64, len(rows))
-				for i, row := range rows {
-					firsts[i], seconds[i] = row.first, row.second
-				}
-				err = do(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
-					_, err := change(ctx, conn, names.erase,
-						append([]any{firsts, seconds}, names.args...)...)
-					return err
-				})
+		}, func(rows []key) error {
+			firsts, seconds := make([]int64, len(rows)), make([]int64, len(rows))
+			for i, row := range rows {
+				firsts[i], seconds[i] = row.first, row.second
 			}
-			if err != nil {
-				return fmt.Errorf("erase the %s of user %d: %w", names.what, id, err)
-			}
+			return do(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
+				_, err := change(ctx, conn, names.erase,
+					append([]any{firsts, seconds}, names.args...)...)
+				return err
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("erase the %s of user %d: %w", names.what, id, err)
 		}
 	}
 	return nil
@@ -262,35 +272,16 @@ func (s *Store) EraseAgain(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for users to erase again: %w", err)
 	}
-	for _, id := range clientes {
-		err := s.EraseCliente(ctx, 0, id, func(store.Cliente) error { return nil },
-			store.ErasedAgain())
-		if err != nil {
-			return 0, err
-		}
-	}
-	erased := len(clientes)
-	for _, id := range users {
-		_, err := s.EraseUser(ctx, id)
-		switch {
-		case errors.Is(err, store.ErrLastAdmin):
-			continue
-		case err == nil:
-			err = do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
-				_, err := change(ctx, conn, `
-					UPDATE erased_users
-					SET checked_at = $1
-					WHERE user_id = $2`,
-					store.Instant(s.now()), id)
-				return err
-			})
-		}
-		if err != nil {
-			return 0, err
-		}
-		erased++
-	}
-	return erased, nil
+	return store.EraseEach(ctx, s, clientes, users, func(id int64) error {
+		return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := change(ctx, conn, `
+				UPDATE erased_users
+				SET checked_at = $1
+				WHERE user_id = $2`,
+				store.Instant(s.now()), id)
+			return err
+		})
+	})
 }
 
 // ids returns the ids that a query finds, which may look at many rows.

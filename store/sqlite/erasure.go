@@ -122,19 +122,11 @@ const (
 // EraseUser implements [store.Erasing].
 func (s *Store) EraseUser(ctx context.Context, id int64,
 	events ...store.Event) ([]store.Ended, error) {
-	known, err := readUntil(ctx, s, func(_ context.Context, conn *sqlite.Conn) (bool, error) {
-		return one(conn, scanBool, `
-			SELECT EXISTS (SELECT 1 FROM users WHERE id = ?1)
-				OR EXISTS (SELECT 1 FROM erased_users WHERE user_id = ?1)
-				OR EXISTS (SELECT 1 FROM audit WHERE user_id = ?1)
-				OR EXISTS (SELECT 1 FROM sessions WHERE user_id = ?1)
-				OR EXISTS (SELECT 1 FROM cliente_history WHERE user_id = ?1)`,
-			id)
-	})
+	known, err := s.knowsUser(ctx, id)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("look for user %d: %w", id, err)
-	case !known || id == 0: // nobody has that id, and all strangers do
+		return nil, err
+	case !known:
 		return nil, fmt.Errorf("erase user %d: %w", id, store.ErrNotFound)
 	}
 	ended, err := write(ctx, s, func(conn *sqlite.Conn) ([]store.Ended, error) {
@@ -171,9 +163,22 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 	return ended, s.eraseNames(ctx, id)
 }
 
-// namesAtOnce is how many rows of the history or the audit are cleared of names or addresses at a
-// time: some 20 ms, in which others do not write.
-const namesAtOnce = 2000
+// knowsUser reports whether anything is kept of a user.
+func (s *Store) knowsUser(ctx context.Context, id int64) (bool, error) {
+	known, err := readUntil(ctx, s, func(_ context.Context, conn *sqlite.Conn) (bool, error) {
+		return one(conn, scanBool, `
+			SELECT EXISTS (SELECT 1 FROM users WHERE id = ?1)
+				OR EXISTS (SELECT 1 FROM erased_users WHERE user_id = ?1)
+				OR EXISTS (SELECT 1 FROM audit WHERE user_id = ?1)
+				OR EXISTS (SELECT 1 FROM sessions WHERE user_id = ?1)
+				OR EXISTS (SELECT 1 FROM cliente_history WHERE user_id = ?1)`,
+			id)
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for user %d: %w", id, err)
+	}
+	return known && id != 0, nil // which nobody is, and all strangers are
+}
 
 // eraseNames removes what names a user from rows that no index finds. It reads the whole history
 // and audit once, and keeps nobody from writing meanwhile.
@@ -203,28 +208,26 @@ func (s *Store) eraseNames(ctx context.Context, id int64) error {
 			SET ip = '', user_agent = ''
 			WHERE id = ?1 AND ?2 = 0`, nil},
 	} {
-		for last, more := (key{}), true; more; {
-			args := append([]any{last.first, last.second, id}, names.args...)
-			rows, err := readUntil(ctx, s,
-				func(ctx context.Context, conn *sqlite.Conn) ([]key, error) {
-					return list(ctx, conn, nil, scanKey, names.find,
-						append(args, int64(namesAtOnce))...)
-				})
-			if more = len(rows) == namesAtOnce; err == nil && len(rows) > 0 {
-				last = rows[len(rows)-1]
-				_, err = writeAlone(ctx, s, func(conn *sqlite.Conn) (none struct{}, err error) {
-					for _, row := range rows {
-						args := append([]any{row.first, row.second}, names.args...)
-						if err := exec(conn, names.erase, args...); err != nil {
-							return none, err
-						}
+		err := store.InParts(func(after key) ([]key, error) {
+			args := append([]any{after.first, after.second, id}, names.args...)
+			return readUntil(ctx, s, func(ctx context.Context, conn *sqlite.Conn) ([]key, error) {
+				return list(ctx, conn, nil, scanKey, names.find,
+					append(args, int64(store.RowsAtOnce))...)
+			})
+		}, func(rows []key) error {
+			_, err := writeAlone(ctx, s, func(conn *sqlite.Conn) (none struct{}, err error) {
+				for _, row := range rows {
+					args := append([]any{row.first, row.second}, names.args...)
+					if err := exec(conn, names.erase, args...); err != nil {
+						return none, err
 					}
-					return none, nil
-				})
-			}
-			if err != nil {
-				return fmt.Errorf("erase the %s of user %d: %w", names.what, id, err)
-			}
+				}
+				return none, nil
+			})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("erase the %s of user %d: %w", names.what, id, err)
 		}
 	}
 	return nil
@@ -267,32 +270,17 @@ func (s *Store) EraseAgain(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for users to erase again: %w", err)
 	}
-	for _, id := range clientes {
-		err := s.EraseCliente(ctx, 0, id, func(store.Cliente) error { return nil },
-			store.ErasedAgain())
-		if err != nil {
-			return 0, err
-		}
-	}
-	erased := len(clientes)
-	for _, id := range users {
-		_, err := s.EraseUser(ctx, id)
-		switch {
-		case errors.Is(err, store.ErrLastAdmin):
-			continue
-		case err == nil:
-			err = do(ctx, s, func(conn *sqlite.Conn) error {
-				return exec(conn, `
-					UPDATE erased_users
-					SET checked_at = ?
-					WHERE user_id = ?`,
-					store.Instant(s.now()), id)
-			})
-		}
-		if err != nil {
-			return 0, err
-		}
-		erased++
+	erased, err := store.EraseEach(ctx, s, clientes, users, func(id int64) error {
+		return do(ctx, s, func(conn *sqlite.Conn) error {
+			return exec(conn, `
+				UPDATE erased_users
+				SET checked_at = ?
+				WHERE user_id = ?`,
+				store.Instant(s.now()), id)
+		})
+	})
+	if err != nil {
+		return 0, err
 	}
 	return erased, s.scrub(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -83,6 +84,22 @@ func ofCliente(changes []feedChange, id int64) string {
 	return strings.Join(steps, ", ")
 }
 
+// follow reads the feed from a cursor on, until done says that it has enough, or to its end.
+func (v *verifier) follow(ctx context.Context, cursor string, limit int,
+	done func(feedPage) bool) error {
+	for more := true; more; {
+		page, err := v.feed(ctx, fmt.Sprintf("?limit=%d&since=%s", limit, cursor))
+		if err != nil {
+			return err
+		}
+		if done(page) {
+			return nil
+		}
+		cursor, more = page.Cursor, page.More
+	}
+	return nil
+}
+
 func tryChangesComplete(ctx context.Context, v *verifier) (string, error) {
 	begin, err := v.feed(ctx, "")
 	if err != nil {
@@ -92,38 +109,36 @@ func tryChangesComplete(ctx context.Context, v *verifier) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// One by one as far as the cursors are tried. Others may write a lot meanwhile.
+	const tried = 20
 	var all []feedChange
-	var cursors []string
-	for cursor := begin.Cursor; ofCliente(all, id) != want; {
-		page, err := v.feed(ctx, "?limit=1&since="+cursor)
-		if err != nil {
-			return "", err
+	cursors := []string{begin.Cursor}
+	err = v.follow(ctx, begin.Cursor, 1, func(p feedPage) bool {
+		all = append(all, p.Changes...)
+		if len(p.Changes) > 0 {
+			cursors = append(cursors, p.Cursor)
 		}
-		if len(page.Changes) == 0 && !page.More || len(cursors) > 1000 {
-			return "", broken("the changes of a customer were %q, and the feed has %q", want,
-				ofCliente(all, id))
-		}
-		all = append(all, page.Changes...)
-		if cursor = page.Cursor; len(page.Changes) > 0 {
-			cursors = append(cursors, cursor)
-		}
+		return len(cursors) > tried || ofCliente(all, id) == want
+	})
+	if err != nil {
+		return "", err
 	}
 	// Whoever comes back with any of these cursors gets the rest.
 	for i, cursor := range cursors {
-		if i > 20 {
-			break
-		}
-		page, err := v.feed(ctx, "?limit=1000&since="+cursor)
-		if err != nil {
+		got := all[:i:i]
+		err := v.follow(ctx, cursor, 1000, func(p feedPage) bool {
+			got = append(got, p.Changes...)
+			return ofCliente(got, id) == want
+		})
+		switch {
+		case err != nil:
 			return "", err
-		}
-		got, rest := ofCliente(page.Changes, id), ofCliente(all[min(i+1, len(all)):], id)
-		if got != rest {
-			return "", broken("after one more cursor came %q and not %q", got, rest)
+		case ofCliente(got, id) != want:
+			return "", broken("the changes of a customer were %q, and the feed has %q", want,
+				ofCliente(got, id))
 		}
 	}
-	return fmt.Sprintf("%d changes with a cursor each, and the rest after each of them", len(all)),
-		nil
+	return fmt.Sprintf("the changes of a customer, from each of %d cursors on", len(cursors)), nil
 }
 
 func tryChangesStream(ctx context.Context, v *verifier) (string, error) {
@@ -133,25 +148,12 @@ func tryChangesStream(ctx context.Context, v *verifier) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxRequest)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", v.base+"/clientes/changes", nil)
+	body, err := v.openStream(ctx, s.token)
 	if err != nil {
 		return "", err
 	}
-	req.Header.Set("User-Agent", "clientes verify")
-	req.Header.Set("x-access-token", s.token)
-	req.Header.Set("Accept", "text/event-stream")
-	v.requests.Add(1)
-	resp, err := v.client.Do(req)
-	if err != nil {
-		return "", request{method: "GET", path: "/clientes/changes"}.failed(err)
-	}
-	defer resp.Body.Close()
-	media := resp.Header.Get("Content-Type")
-	if resp.StatusCode != http.StatusOK || media != "text/event-stream" {
-		return "", broken("a stream of changes was answered %d with the type %q", resp.StatusCode,
-			media)
-	}
-	events := readEvents(ctx, bufio.NewReader(resp.Body))
+	defer body.Close()
+	events := readEvents(ctx, bufio.NewReader(body))
 	// The stream begins where the feed ends when the server takes the request.
 	if _, err := nextEvent(ctx, events, func(serverEvent) bool { return true }); err != nil {
 		return "", err
@@ -179,12 +181,43 @@ func tryChangesStream(ctx context.Context, v *verifier) (string, error) {
 	if took > feedWithin {
 		return "", broken("a change took %s to arrive", took.Round(time.Millisecond))
 	}
-	if _, err := v.want(ctx, http.StatusOK,
-		request{method: "POST", path: "/logout", token: s.token}); err != nil {
-		return "", err
+	return fmt.Sprintf("%d changes, the last after %s, and the end at a logout", len(got),
+		took.Round(time.Millisecond)), v.tryEndOfStream(ctx, s.token, events)
+}
+
+// openStream begins a stream of changes from now on.
+func (v *verifier) openStream(ctx context.Context, token string) (io.ReadCloser, error) {
+	const path = "/clientes/changes"
+	req, err := http.NewRequestWithContext(ctx, "GET", v.base+path, nil)
+	if err != nil {
+		return nil, err
 	}
-	if _, _, err = v.lifeOfCliente(ctx, "after the logout"); err != nil {
-		return "", err
+	req.Header.Set("User-Agent", "clientes verify")
+	req.Header.Set("x-access-token", token)
+	req.Header.Set("Accept", "text/event-stream")
+	v.requests.Add(1)
+	resp, err := v.client.Do(req)
+	if err != nil {
+		return nil, request{method: "GET", path: path}.failed(err)
+	}
+	media := resp.Header.Get("Content-Type")
+	if resp.StatusCode != http.StatusOK || media != "text/event-stream" {
+		resp.Body.Close()
+		return nil, broken("a stream of changes was answered %d with the type %q", resp.StatusCode,
+			media)
+	}
+	return resp.Body, nil
+}
+
+// tryEndOfStream ends the session of a stream, which must have no change after that.
+func (v *verifier) tryEndOfStream(ctx context.Context, token string,
+	events <-chan serverEvent) error {
+	if _, err := v.want(ctx, http.StatusOK,
+		request{method: "POST", path: "/logout", token: token}); err != nil {
+		return err
+	}
+	if _, _, err := v.lifeOfCliente(ctx, "after the logout"); err != nil {
+		return err
 	}
 	// Other clients of the server may have made changes before the logout.
 	e, err := nextEvent(ctx, events, func(e serverEvent) bool {
@@ -192,12 +225,11 @@ func tryChangesStream(ctx context.Context, v *verifier) (string, error) {
 	})
 	switch {
 	case err != nil:
-		return "", err
+		return err
 	case e.kind != "end" || !strings.Contains(e.data, "token_revoked"):
-		return "", broken("after a logout the stream had the event %q", e.kind)
+		return broken("after a logout the stream had the event %q", e.kind)
 	}
-	return fmt.Sprintf("%d changes, the last after %s, and the end at a logout", len(got),
-		took.Round(time.Millisecond)), nil
+	return nil
 }
 
 // serverEvent is one event of a stream.
