@@ -17,10 +17,12 @@ import (
 
 	"clientes/auth/authtest"
 	"clientes/store"
+	"clientes/store/storetest"
 )
 
-// BenchmarkFollowers measures how long a change takes from its commit to each of many streams, and
-// what a stream costs in memory, both of its ends together.
+// BenchmarkFollowers measures how long a change takes from its commit to each of many streams. It
+// also measures what a stream costs, both of its ends together: memory, processor time for each
+// change, and for each second in which nothing changes.
 func BenchmarkFollowers(b *testing.B) {
 	for _, e := range engines() {
 		for _, n := range []int{1, 100, 1000} {
@@ -40,7 +42,12 @@ func BenchmarkFollowers(b *testing.B) {
 				}
 				open.Wait()
 				perFollower := float64(memoryInUse()-before) / float64(n)
+				const quiet = 2 * time.Second
+				used := storetest.CPUTime("self")
+				time.Sleep(quiet)
+				idle := storetest.CPUTime("self") - used
 				var took []time.Duration
+				used = storetest.CPUTime("self")
 				for b.Loop() {
 					f.add(store.Cliente{Name: "Ana"})
 					written := time.Now()
@@ -48,11 +55,15 @@ func BenchmarkFollowers(b *testing.B) {
 						took = append(took, (<-arrived).Sub(written))
 					}
 				}
+				used = storetest.CPUTime("self") - used
 				slices.Sort(took)
 				ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 				b.ReportMetric(ms(took[len(took)/2]), "p50-ms")
 				b.ReportMetric(ms(took[len(took)*99/100]), "p99-ms")
 				b.ReportMetric(perFollower, "B/follower")
+				b.ReportMetric(float64(used.Microseconds())/float64(len(took)), "cpu-µs/event")
+				b.ReportMetric(float64(idle.Microseconds())/quiet.Seconds()/float64(n),
+					"idle-cpu-µs/s")
 			})
 		}
 	}

@@ -38,6 +38,12 @@ func TestChangesOfOthersInTheConsole(t *testing.T) {
 	b.login(store.Viewer)
 	b.until(rowCount + ` === 2`)
 	f.eventually("the page follows", func() bool { return f.server.listeners.occupied() == 1 })
+	// A change between the reading of the rows and the beginning of the stream must not be missed.
+	b.wantPage(`(() => {
+		const find = (path) => performance.getEntriesByType("resource").find(
+			(e) => new URL(e.name).pathname === path);
+		return find("/clientes/changes").responseEnd <= find("/clientes").startTime;
+	})()`, "true")
 	b.do(chromedp.Evaluate[chromedp.Void](
 		`document.querySelector("tbody a").focus();undefined`))
 	b.do(chromedp.Evaluate[chromedp.Void](

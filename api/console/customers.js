@@ -99,17 +99,19 @@ function customers() {
   // watch follows what others change, while the table can be seen. It ends with the token: it does not use the session.
   async function watch() {
     if (document.hidden) return watching?.abort();
-    if (watching) return;
+    if (watching || !cursor) return;
     const { signal } = (watching = new AbortController());
     try {
-      cursor ??= (await api.json("GET", "/clientes/changes")).cursor;
       cursor = await api.follow(cursor, (change, next) => {
         if (!element.isConnected) return false;
         cursor = next ?? cursor;
         take(change);
       }, { signal, passive: true });
     } catch (error) {
-      if (error.code === "invalid_parameter") cursor = undefined; // of another database
+      watching = undefined;
+      if (error.code !== "invalid_parameter") return;
+      cursor = undefined; // it is one of another database
+      return load(at);
     }
     watching = undefined;
   }
@@ -180,6 +182,8 @@ function customers() {
     at = to;
     table.ariaBusy = "true";
     try {
+      // Before the rows, or what changes in between is missed. The rows come also without it.
+      cursor ??= (await api.json("GET", "/clientes/changes").catch(() => ({}))).cursor;
       const page = await api.clientes.page(pages[to], { signal });
       if (signal.aborted) return;
       if (page.records.length === 0 && to > 0) return load(to - 1); // they were deleted

@@ -147,7 +147,7 @@ func BenchTogether(b *testing.B, callers int, processes func() []string,
 	type cost struct{ time, cpu time.Duration }
 	turn := func(sum *cost, do func(i int) error) {
 		var running sync.WaitGroup
-		begun, used := time.Now(), cpuTime(processes()...)
+		begun, used := time.Now(), CPUTime(processes()...)
 		for range callers {
 			from := next
 			next += rounds
@@ -162,7 +162,7 @@ func BenchTogether(b *testing.B, callers int, processes func() []string,
 		}
 		running.Wait()
 		sum.time += time.Since(begun)
-		sum.cpu += cpuTime(processes()...) - used
+		sum.cpu += CPUTime(processes()...) - used
 	}
 	var first, second cost
 	for b.Loop() {
@@ -184,9 +184,9 @@ func BenchTogether(b *testing.B, callers int, processes func() []string,
 	b.ReportMetric(0, "ns/op")
 }
 
-// cpuTime returns the CPU time so far of the threads of processes. It is 0 where the system does
+// CPUTime returns the CPU time so far of the threads of processes. It is 0 where the system does
 // not tell.
-func cpuTime(processes ...string) (sum time.Duration) {
+func CPUTime(processes ...string) (sum time.Duration) {
 	for _, process := range processes {
 		threads, _ := filepath.Glob("/proc/" + process + "/task/*/schedstat")
 		for _, thread := range threads {
