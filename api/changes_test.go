@@ -574,6 +574,36 @@ func (s *replacedFeed) FeedEnd(ctx context.Context) (store.FeedPosition, error) 
 	return s.Store.FeedEnd(ctx)
 }
 
+// A stream says where it has come to while it finds nothing, and ends with its token all the same.
+// Otherwise proxies and clients take it for dead, and begin where it began.
+func TestAStreamThatFindsNothingYet(t *testing.T) {
+	c := authtest.StoppedAt(time.Now().Round(0))
+	e := authtest.SQLite()
+	f := newFixture(t, e.Open(t, e.Migrated(t), time.Now), func(cfg *Config) {
+		cfg.Now, cfg.Store = c.Now, &endlessFeed{Store: cfg.Store}
+	})
+	r := f.follow(f.tokens[store.Viewer], "?since=0")
+	for seen := 0; seen < 5; {
+		line, err := r.ReadString('\n')
+		authtest.Must(t, err)
+		if strings.HasPrefix(line, "id: b") {
+			seen++
+		}
+	}
+	c.Advance(f.config.TokenTTL + 10*time.Second)
+	r.wantEnd(t, "token_expired")
+}
+
+// endlessFeed has more and more records to look at, and no change.
+type endlessFeed struct{ Store }
+
+func (*endlessFeed) Changes(_ context.Context, after store.FeedPosition, _ int) (
+	store.FeedPage, error) {
+	return store.FeedPage{
+		Next: store.FeedPosition{Part: store.FeedUnrecorded, ID: after.ID + 1}, More: true,
+	}, nil
+}
+
 // A client that hangs up leaves nothing behind.
 func TestAListenerHangsUp(t *testing.T) {
 	f := onSQLite(t)

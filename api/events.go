@@ -56,8 +56,10 @@ func (s *Server) streamChanges(c *gin.Context) {
 	}
 	defer context.AfterFunc(ctx, to.interrupt)()
 	beginEvents(c.Writer)
-	stream := eventStream{server: s, ctx: ctx, caller: in.caller, listener: l, to: to}
-	err = stream.run(got, wire.Cursor(in.since))
+	stream := eventStream{
+		server: s, ctx: ctx, caller: in.caller, listener: l, to: to, told: in.since,
+	}
+	err = stream.run(got)
 	switch {
 	case to.slow && s.metrics != nil:
 		s.metrics.dropped.Inc()
@@ -96,15 +98,17 @@ type eventStream struct {
 	caller   auth.Caller
 	listener *listener
 	to       *eventWriter
-	spoke    time.Time // when something was last sent
+	spoke    time.Time          // when something was last sent
+	told     store.FeedPosition // what the client comes back with
 }
 
 // run sends events until it cannot or may not go on, and returns why. It begins with what was found
-// after a cursor.
-func (e *eventStream) run(got found, since string) error {
+// first.
+func (e *eventStream) run(got found) error {
 	// The id lets a client come back that has seen no event. The comment shows at once that the
 	// stream works, also to whoever looks at it through a proxy.
-	err := e.write([]byte("retry: 1000\nid: " + since + "\n\n: changes follow\n\n"))
+	id := wire.Cursor(e.told)
+	err := e.write([]byte("retry: 1000\nid: " + id + "\n\n: changes follow\n\n"))
 	if err != nil {
 		return err
 	}
@@ -112,10 +116,18 @@ func (e *eventStream) run(got found, since string) error {
 		if err := e.send(got.changes); err != nil {
 			return err
 		}
-		if !got.more {
-			if err := e.await(got, e.server.commentEvery); err != nil {
+		if e.told != e.listener.at { // there was nothing on the way, and nobody need look again
+			e.told = e.listener.at
+			if err := e.write([]byte("id: " + wire.Cursor(e.told) + "\n\n")); err != nil {
 				return err
 			}
+		}
+		pause := e.server.commentEvery
+		if got.more {
+			pause = 0
+		}
+		if err := e.await(got, pause); err != nil {
+			return err
 		}
 		err := e.insist(func() (err error) {
 			got, err = e.listener.next(e.ctx, batchLimit, batchSize)
@@ -181,6 +193,7 @@ func (e *eventStream) send(changes []sharedChange) error {
 		}
 		*buf, part = part, part[:0]
 	}
+	e.told = changes[len(changes)-1].position
 	return nil
 }
 

@@ -37,6 +37,10 @@ const (
 	// maxReading is how many listeners at once read from the store what is in no ring any more.
 	// After a restart all of them may be behind, and others need the store too.
 	maxReading = 4
+
+	// turnWait is how long a listener waits for the others at a time. Its client must not take it
+	// for dead.
+	turnWait = 5 * time.Second
 )
 
 // feed shares the changes that the store reports among all listeners of a process. It asks the
@@ -106,7 +110,7 @@ func (f *feed) listen(after store.FeedPosition) *listener {
 		f.poll, f.stop = p, stop
 		go p.run(ctx)
 	}
-	return &listener{feed: f, poll: f.poll, at: after}
+	return &listener{feed: f, poll: f.poll, at: after, fit: pollLimit}
 }
 
 // leave ends the poll after the last listener.
@@ -126,8 +130,9 @@ func (f *feed) current() *poll {
 	return f.poll
 }
 
-// lag returns since when a change is kept that listeners have not got, as far as is known: it waits
-// for the writer of an earlier one, or the store does not answer.
+// lag returns how old the oldest change is that is kept and that listeners have not got, as far as
+// is known. It waits for the writer of an earlier one, or the store does not answer. A change of an
+// import is as old as the import.
 func (f *feed) lag() time.Duration {
 	p := f.current()
 	if p == nil {
@@ -146,8 +151,9 @@ func (f *feed) lag() time.Duration {
 type poll struct {
 	feed *feed
 
-	mu      sync.Mutex
-	started bool
+	started bool // only run and what it calls use it
+
+	mu sync.Mutex
 	// start is the position before the first change of the ring, or the end of the feed if the
 	// ring is empty.
 	start   store.FeedPosition
@@ -306,6 +312,10 @@ type listener struct {
 	feed *feed
 	poll *poll
 	at   store.FeedPosition
+
+	// fit is how many changes to read from the store at once. Of long ones only a few fit into what
+	// is sent at once, and the others would be read again.
+	fit int
 }
 
 func (l *listener) close() { l.feed.leave() }
@@ -313,13 +323,14 @@ func (l *listener) close() { l.feed.leave() }
 // found is what a listener gets.
 type found struct {
 	changes []sharedChange
-	more    bool            // there are more already
+	more    bool            // there are more already, or may be
 	changed <-chan struct{} // closed when there may be more
 	again   time.Duration   // after which there may be more anyway; 0: never
 }
 
-// next returns the changes after the listener's position, and moves it behind them. It does not
-// wait for any. They are as many as limit and as many bytes as most allow, but at least one.
+// next returns the changes after the listener's position, and moves it behind them. They are as
+// many as limit and as many bytes as most allow, but at least one. It does not wait for any, but
+// perhaps for its turn to read the store, [turnWait] at most.
 func (l *listener) next(ctx context.Context, limit, most int) (found, error) {
 	p := l.poll
 	p.mu.Lock()
@@ -337,15 +348,21 @@ func (l *listener) next(ctx context.Context, limit, most int) (found, error) {
 		}
 		return got, nil
 	}
-	if err := l.feed.reading.Acquire(ctx, 1); err != nil {
-		return found{}, context.Cause(ctx)
+	turn, cancel := context.WithTimeout(ctx, turnWait)
+	defer cancel()
+	err := l.feed.reading.Acquire(turn, 1)
+	if err != nil {
+		return found{more: true}, context.Cause(ctx) // no cause if it was only the turn
 	}
 	defer l.feed.reading.Release(1)
-	changes, next, more, err := l.feed.read(ctx, l.at, limit, most)
+	limit = min(limit, l.fit)
+	got.changes, l.at, got.more, err = l.feed.read(ctx, l.at, limit, most)
 	if err != nil {
 		return found{}, err
 	}
-	got.changes, got.more, l.at = changes, more, next
+	if l.fit = 2 * limit; got.more && len(got.changes) < limit {
+		l.fit = max(2, 2*len(got.changes))
+	}
 	// The poll may have come to another end, and say nothing before it goes on.
 	got.again = l.feed.every
 	return got, nil

@@ -22,6 +22,7 @@ type memoryFeed struct {
 	mu      sync.Mutex
 	changes []store.FeedChange
 	reads   int
+	given   int  // changes
 	flaky   bool // some calls fail
 }
 
@@ -61,6 +62,7 @@ func (m *memoryFeed) Changes(_ context.Context, after store.FeedPosition, limit 
 		Changes: rest[:min(limit, len(rest))], Next: after, More: len(rest) > limit,
 	}
 	p.Next.Part = store.FeedOrder
+	m.given += len(p.Changes)
 	if n := len(p.Changes); n > 0 {
 		p.Next = p.Changes[n-1].Position
 	}
@@ -319,4 +321,29 @@ func TestACrowdSharesTheEnd(t *testing.T) {
 			t.Errorf("the store was asked %d times", held.asked)
 		}
 	})
+}
+
+// Of long changes only few are sent at once. The others must not be read again each time.
+func TestLongChangesAreReadOnce(t *testing.T) {
+	t.Parallel()
+	const total = 200
+	memory := new(memoryFeed)
+	for range total {
+		memory.add(store.Created)
+	}
+	for i := range memory.changes {
+		memory.changes[i].Record.Notes = strings.Repeat("x", batchSize/3)
+	}
+	f := newFeed(memory, time.Now, slog.New(slog.DiscardHandler))
+	l := listener{feed: f, poll: &poll{feed: f}, fit: pollLimit}
+	for read := 0; read < total; {
+		got, err := l.next(t.Context(), batchLimit, batchSize)
+		if err != nil || len(got.changes) == 0 {
+			t.Fatalf("after %d changes got %+v, %v", read, got, err)
+		}
+		read += len(got.changes)
+	}
+	if memory.given > batchLimit+3*total {
+		t.Errorf("%d changes were read for %d", memory.given, total)
+	}
 }

@@ -274,3 +274,22 @@ func TestLogoutWithAKey(t *testing.T) {
 		f.want(a, 401, "token_invalid")
 	})
 }
+
+// Each key of a logout costs a read, and anybody can write one with the right checksum.
+func TestALogoutEndsFewKeys(t *testing.T) {
+	t.Parallel()
+	f := onSQLite(t)
+	var texts []string
+	for range keysOfLogout + 2 {
+		texts = append(texts, f.makeKey(store.Viewer, "").Key)
+	}
+	body := `{"keys":"clk_x ` + strings.Join(texts, " ") + `"}`
+	f.want(f.call("POST", "/logout", body, "x-access-token", texts[0]), 200, "")
+	a := f.as(store.Viewer, "GET", "/keys", "")
+	f.want(a, 200, "")
+	var left []madeKey
+	authtest.Must(t, json.Unmarshal([]byte(a.body), &left))
+	if ended := len(texts) - len(left); ended != keysOfLogout-1 { // the first was there twice
+		t.Errorf("%d keys have ended", ended)
+	}
+}

@@ -91,7 +91,7 @@ func tokensWithin(text string) (tokens []string) {
 	}
 	for word := range strings.FieldsFuncSeq(text, outside) {
 		isToken := len(word) >= shortestToken && strings.Count(word, ".") == 2
-		if (isToken || auth.IsKey(word)) && !slices.Contains(tokens, word) {
+		if (isToken || auth.IsWholeKey(word)) && !slices.Contains(tokens, word) {
 			tokens = append(tokens, word)
 		}
 	}
@@ -99,7 +99,7 @@ func tokensWithin(text string) (tokens []string) {
 }
 
 // shortestToken is the length of a refresh token, the shortest of our tokens with dots: the id of a
-// session, a number and a MAC. It bounds how many a header can have.
+// session, a number and a MAC.
 const shortestToken = 22 + len(".0.") + 43
 
 // tokensIn returns the tokens in the values of a header. If there are none, the error is why, or

@@ -59,8 +59,11 @@ func (a *Accounts) Erase(ctx context.Context, name string) error {
 		return err
 	}
 	_, err = a.users.EraseAgain(ctx, 0) // nobody, but the files
-	if errors.Is(err, store.ErrUnavailable) {
-		return nil // a server that reads them does it
+	switch {
+	case errors.Is(err, store.ErrNotCleared):
+		return fmt.Errorf("the user is deleted, but the name may be left in files: %w", err)
+	case errors.Is(err, store.ErrUnavailable):
+		return nil // the server that uses them does it, or the next one at its start
 	}
 	return err
 }
@@ -124,8 +127,7 @@ func (e *eraser) run(ctx context.Context) {
 		}
 		out.Note(e.store.Now(), err)
 		wait := eraseEvery
-		var operators *store.EngineError // which only they can cure
-		if err != nil && !errors.As(err, &operators) {
+		if err != nil && !errors.Is(err, store.ErrNotCleared) {
 			wait = eraseRetry
 		}
 		select {
@@ -138,7 +140,7 @@ func (e *eraser) run(ctx context.Context) {
 }
 
 func (e *eraser) once(ctx context.Context) error {
-	erased, err := store.EraseAllAgain(store.Insist(ctx), e.store)
+	erased, err := store.EraseAllAgain(store.WithRank(ctx, store.Insisting), e.store)
 	if erased > 0 {
 		e.log.Info("erased again, as an older state was restored or names were left",
 			"rows", erased)

@@ -121,7 +121,12 @@ func (a *Accounts) EndKey(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("end key: %w", err)
 	}
-	return a.keys.RecordEvents(ctx, keyEvent(ctx, store.EventKeyEnded, s))
+	event := keyEvent(ctx, store.EventKeyEnded, s)
+	if err := a.keys.RecordEvents(ctx, event); err != nil {
+		return fmt.Errorf("the key has ended, but its event was not kept: %w", err)
+	}
+	logEvents(a.log, []store.Event{event})
+	return nil
 }
 
 func (a *Accounts) livingKey(ctx context.Context, id string) (store.Session, error) {
@@ -225,6 +230,9 @@ type knownKey struct {
 
 // IsKey reports whether a text was meant as a key, good or bad.
 func IsKey(text string) bool { return token.IsKey(text) }
+
+// IsWholeKey reports whether a text has all that a key has, and the right checksum.
+func IsWholeKey(text string) bool { return token.CheckKey(text) == nil }
 
 // authenticateKey is Authenticate for a key. One that this process has seen before costs what a
 // token does (BenchmarkAuthenticateKey).

@@ -32,6 +32,10 @@ func ValidReason(reason string) (string, error) {
 	return reason, v.err()
 }
 
+// ErrNotCleared says that erased texts may be left in the files of an engine, which only an
+// operator can change. It comes in an [EngineError].
+var ErrNotCleared = errors.New("the files of the database cannot be cleared of erased texts")
+
 // Erasing takes the text about a person out for good. What was done, when and by whom stays.
 type Erasing interface {
 	// EraseCliente removes the record as DeleteCliente does, the text of all its changes, and the
@@ -49,14 +53,14 @@ type Erasing interface {
 	// Erasure returns when a customer was erased, or ErrNotFound if it was not.
 	Erasure(ctx context.Context, clienteID int64) (Erasure, error)
 
-	// EraseUser removes the account as DeleteUser does, if it is still there. From sessions and
-	// events it removes the addresses and clients of the user, and the names of their keys. It
-	// keeps the events as events of this user, unless the user is erased already. The id is
-	// remembered. All this is one atomic step.
+	// EraseUser removes the account as DeleteUser does, if it is still there. It removes addresses
+	// and clients from the user's sessions, and the names of their keys. It keeps the events as
+	// events of this user, unless the user is erased already. The id is remembered. All this is one
+	// atomic step.
 	//
-	// Then it replaces the name in the history by [ErasedUserName], and removes addresses from what
-	// the user did to others. It does some thousand rows at a time. If that fails, the account is
-	// gone, and another call goes on.
+	// Then it replaces the name in the history by [ErasedUserName], and removes the user's
+	// addresses and clients from events. It does some thousand rows at a time. If that fails, the
+	// account is gone, and another call or [Erasing.EraseAgain] goes on.
 	//
 	// It returns ErrNotFound if nothing is kept of a user with this id, or [ErrLastAdmin].
 	EraseUser(ctx context.Context, id int64, events ...Event) ([]Ended, error)
@@ -67,8 +71,9 @@ type Erasing interface {
 	// that was erased [NamesSettle] ago.
 	//
 	// Then it overwrites what the engine itself has left of erased text in files that it owns. It
-	// returns [ErrUnavailable] if long reads keep it from that; another call goes on. If nothing
-	// was erased since the last call, it only looks up each id that is remembered.
+	// returns [ErrUnavailable] if long reads keep it from that; another call goes on. It returns
+	// [ErrNotCleared] if it cannot overwrite such files at all. If nothing was erased since the
+	// last call, it only looks up each id that is remembered.
 	EraseAgain(ctx context.Context, limit int) (int, error)
 }
 
@@ -105,9 +110,8 @@ func EraseAllAgain(ctx context.Context, e Erasing) (erased int, err error) {
 }
 
 // EraseEach erases the customers and users that an engine has found for [Erasing.EraseAgain], and
-// returns how many it erased. It calls checked after each user whose name is nowhere any more.
-func EraseEach(ctx context.Context, e Erasing, clientes, users []int64,
-	checked func(userID int64) error) (erased int, err error) {
+// returns how many it erased.
+func EraseEach(ctx context.Context, e Erasing, clientes, users []int64) (erased int, err error) {
 	for _, id := range clientes {
 		err := e.EraseCliente(ctx, 0, id, func(Cliente) error { return nil }, ErasedAgain())
 		if err != nil {
@@ -116,17 +120,13 @@ func EraseEach(ctx context.Context, e Erasing, clientes, users []int64,
 	}
 	erased = len(clientes)
 	for _, id := range users {
-		_, err := e.EraseUser(ctx, id)
-		switch {
+		switch _, err := e.EraseUser(ctx, id); {
 		case errors.Is(err, ErrLastAdmin):
-			continue
-		case err == nil:
-			err = checked(id)
-		}
-		if err != nil {
+		case err != nil:
 			return 0, err
+		default:
+			erased++
 		}
-		erased++
 	}
 	return erased, nil
 }

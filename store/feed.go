@@ -134,7 +134,7 @@ func (s FeedSource) Read(ctx context.Context, after FeedPosition, limit int) (Fe
 	p.More = len(changes) > wanted
 	changes = changes[:min(wanted, len(changes))]
 	for _, c := range changes {
-		if c.Erased {
+		if c.Erased && c.Action != Deleted { // which has no record in any case
 			// It is not left out: a follower who has the text of the one before would keep an
 			// email that another record has after the next change.
 			c.Action = Erased

@@ -213,7 +213,9 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   // off goes on after the last change that each() was done with. A passive one does not use the session: it ends with
   // the token. It returns the last cursor.
   async function follow(cursor, each, { signal, passive = false } = {}) {
-    let streams = "body" in Response.prototype; // React Native's has none
+    const canStream = "body" in Response.prototype; // React Native's cannot
+    let streams = canStream;
+    let pages = 0; // read since streams were given up
     let pause = 0;
     let theirs = false; // each() is at work, whose errors are not ours
     const give = async (change, next) => {
@@ -251,13 +253,14 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
             if (!(await give(change, i + 1 < changes.length ? cursor : next))) return cursor;
           }
           cursor = next;
+          if (++pages > 20) streams = canStream;
           continue;
         }
       } catch (error) {
         signal?.throwIfAborted();
         const silent = ended.signal.aborted && !theirs;
         if (theirs || !(silent || mayPass(error) || error.status === 429 || error.status >= 500)) throw error;
-        if (silent && !heard) streams = false; // a proxy may hold it back
+        if (silent && !heard) [streams, pages] = [false, 0]; // a proxy may hold it back
         pause = Math.max(pause, error.retryAfter ?? 0);
       } finally {
         signal?.removeEventListener("abort", stop);

@@ -1,7 +1,7 @@
 // One's own account: email, password, second factor, sessions, known devices.
 import { actions, button, field, h, put, say } from "./dom.js";
 import { act, again, heading, part, roleName } from "./parts.js";
-import { api, proofFields } from "./session.js";
+import { api, ending, proofFields } from "./session.js";
 import { mfaPart, showSetUp } from "./mfa.js";
 import { sessionsPart } from "./sessions.js";
 import { t } from "./words.js";
@@ -36,7 +36,7 @@ function passwordPart(me) {
       ...proofFields(me),
       field({ name: "password", label: t("field.new_password"), type: "password", autocomplete: "new-password", required: true }),
     ],
-  }, (values) => api.json("POST", "/password", values)).then((done) => done && over(t("account.password_done")));
+  }, (values) => ending(() => api.json("POST", "/password", values))).then((done) => done && over(t("account.password_done")));
   return part(t("field.password"), t("account.password_about"),
     actions(button(t("account.password_change"), change, { id: "password-change" })));
 }

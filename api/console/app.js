@@ -43,6 +43,7 @@ async function show(event) {
     // A new element, so that a place that answers late finds the old one.
     const fresh = h("main", { class: "place", id: "main", tabIndex: -1 });
     main.replaceWith(fresh);
+    main.dispatchEvent(new Event("leave"));
     main = fresh;
     document.title = `${place.label()} · clientes`;
     for (const a of document.querySelectorAll(".places a")) {

@@ -9,12 +9,11 @@ import { record } from "./record.js";
 const PAGE = 50; // rows
 const SORTS = ["name", "-name", "-updated_at", "updated_at", "-created_at", "created_at"];
 
-let stop; // an earlier table
-
 export function show(main, path, query) {
   if (main.customers?.element.parentElement !== main) {
     main.customers = customers();
     put(main, main.customers.element);
+    main.addEventListener("leave", main.customers.stop);
   }
   main.dirty = main.customers.dirty;
   const sort = query.get("sort");
@@ -91,16 +90,15 @@ function customers() {
     search.select();
   });
 
-  stop?.();
-  stop = () => watching?.abort();
   whileShown(element, "visibilitychange", watch);
   whileShown(element, "session", watch); // it was used
 
   // watch follows what others change, while the table can be seen. It ends with the token: it does not use the session.
   async function watch() {
     if (document.hidden) return watching?.abort();
-    if (watching || !cursor) return;
+    if (watching || !cursor || !element.isConnected) return;
     const { signal } = (watching = new AbortController());
+    let foreign = false;
     try {
       cursor = await api.follow(cursor, (change, next) => {
         if (!element.isConnected) return false;
@@ -108,20 +106,25 @@ function customers() {
         take(change);
       }, { signal, passive: true });
     } catch (error) {
-      watching = undefined;
-      if (error.code !== "invalid_parameter") return;
-      cursor = undefined; // it is one of another database
-      return load(at);
+      foreign = error.code === "invalid_parameter"; // of another database
     }
     watching = undefined;
+    if (foreign) {
+      cursor = undefined;
+      load(at);
+    } else if (signal.aborted && element.isConnected && !document.hidden) watch(); // it was hidden for a moment
   }
   // take shows a change in its row, which stays at its place.
   function take({ id, record, user_id }) {
     const i = records.findIndex((c) => c.id === id);
-    if (i < 0 && record?.version === 1 && user_id !== user().id && !q) added.add(id);
-    if (i >= 0 && record?.version > records[i].version) records[i] = record;
-    if (!record) added.delete(id);
-    if (!record && i >= 0) {
+    if (i < 0) {
+      if (record?.version === 1 && user_id !== user().id && !q) added.add(id);
+      if (!record) added.delete(id);
+      return tell(); // the rows stay, with whatever is being clicked there
+    }
+    if (record?.version <= records[i].version) return;
+    if (record) records[i] = record;
+    else {
       records.splice(i, 1);
       if (total) total--;
       if (records.length === 0) return load(at);
@@ -289,5 +292,5 @@ function customers() {
     if (row) row.querySelector("a").focus();
     else if (e.key === "ArrowUp") search.focus();
   }
-  return { element, turn, dirty: () => Boolean(panel?.dirty()) };
+  return { element, turn, stop: () => watching?.abort(), dirty: () => Boolean(panel?.dirty()) };
 }

@@ -227,7 +227,7 @@ export function record(id, { done, close }) {
   async function deletedMeanwhile() {
     const [last] = await changesSince(0);
     done();
-    if (last?.action === "erased") return gone();
+    if (!last?.record) return gone();
     const back = button(t("record.restore_mine"), async () => {
       try {
         await api.clientes.restore(self.id, last.record.version);

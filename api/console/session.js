@@ -179,14 +179,23 @@ export function restart() {
 
 export async function logout() {
   if (unsaved() && !(await discards(t("session.logout")))) return;
-  leaving = true; // a request under way may learn of the end before we do
   try {
-    await keepChoice(() => api.logout());
+    await ending(() => keepChoice(() => api.logout()));
   } catch (error) {
-    leaving = false;
     return say(message(error));
   }
   leave("");
+}
+
+// ending returns what work returns, which ends this session. Another request may learn of the end before work does.
+export async function ending(work) {
+  leaving = true;
+  try {
+    return await work();
+  } catch (error) {
+    leaving = false;
+    throw error;
+  }
 }
 
 // proofFields returns what a change of one's own account demands: the password, and a code if there is a second factor.

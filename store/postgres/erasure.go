@@ -57,7 +57,7 @@ func (s *Store) EraseCliente(ctx context.Context, by, id int64, check func(store
 			INSERT INTO erasures (cliente_id, version, at)
 			VALUES ($1, $2, $3)
 			ON CONFLICT (cliente_id) DO UPDATE
-			SET version = excluded.version`,
+			SET version = excluded.version, at = excluded.at`,
 			id, t.Version, t.At)
 		for _, e := range events {
 			e.ClienteID = id
@@ -109,7 +109,17 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 	if err != nil {
 		return nil, err
 	}
-	return ended, s.eraseNames(ctx, id)
+	if err := s.eraseNames(ctx, id); err != nil {
+		return ended, err
+	}
+	return ended, do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := change(ctx, conn, `
+			UPDATE erased_users
+			SET checked_at = $1
+			WHERE user_id = $2`,
+			store.Instant(s.now()), id)
+		return err
+	})
 }
 
 // knowsUser reports whether anything is kept of a user.
@@ -152,15 +162,10 @@ func (s *Store) eraseAccount(ctx context.Context, conn *pgx.Conn, id int64,
 			WHEN substr(detail || ' ', 23, 1) = ' ' THEN substr(detail, 1, 22) ELSE '' END
 		WHERE user_id = $1 AND kind IN ('key_created', 'key_ended')`,
 		id)
-	write.Queue(`
-		UPDATE audit
-		SET ip = '', user_agent = ''
-		WHERE user_id = $1 AND actor_id IN (0, user_id)`,
-		id)
 	first := false
 	write.Queue(`
-		INSERT INTO erased_users (user_id, at, checked_at)
-		VALUES ($1, $2, $2)
+		INSERT INTO erased_users (user_id, at)
+		VALUES ($1, $2)
 		ON CONFLICT (user_id) DO NOTHING`,
 		id, store.Instant(s.now())).Exec(func(tag pgconn.CommandTag) error {
 		first = tag.RowsAffected() > 0
@@ -202,7 +207,8 @@ func (s *Store) eraseNames(ctx context.Context, id int64) error {
 		{"addresses", `
 			SELECT id, 0::bigint
 			FROM audit
-			WHERE (id, 0) > ($1, $2) AND actor_id = $3 AND (ip <> '' OR user_agent <> '')
+			WHERE (id, 0) > ($1, $2) AND (actor_id = $3 OR actor_id = 0 AND user_id = $3)
+				AND (ip <> '' OR user_agent <> '')
 			ORDER BY id
 			LIMIT $4`, `
 			UPDATE audit
@@ -272,16 +278,7 @@ func (s *Store) EraseAgain(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for users to erase again: %w", err)
 	}
-	return store.EraseEach(ctx, s, clientes, users, func(id int64) error {
-		return do(ctx, s, s.timeout, func(ctx context.Context, conn *pgx.Conn) error {
-			_, err := change(ctx, conn, `
-				UPDATE erased_users
-				SET checked_at = $1
-				WHERE user_id = $2`,
-				store.Instant(s.now()), id)
-			return err
-		})
-	})
+	return store.EraseEach(ctx, s, clientes, users)
 }
 
 // ids returns the ids that a query finds, which may look at many rows.

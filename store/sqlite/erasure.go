@@ -65,7 +65,7 @@ func (s *Store) eraseCliente(conn *sqlite.Conn, by, id int64, check func(store.C
 			INSERT INTO erasures (cliente_id, version, at)
 			VALUES (?, ?, ?)
 			ON CONFLICT (cliente_id) DO UPDATE
-			SET version = excluded.version`, []any{id, t.Version, t.At}},
+			SET version = excluded.version, at = excluded.at`, []any{id, t.Version, t.At}},
 		{"ask for a scrub", wantScrub, nil},
 	} {
 		if err := exec(conn, step.query, step.args...); err != nil {
@@ -99,9 +99,8 @@ func (s *Store) Erasure(ctx context.Context, clienteID int64) (store.Erasure, er
 	})
 }
 
-// eraseAddresses removes where the user was, and how keys were called, from sessions and from
-// events of the account. An event of a key begins with its id, which has 22 characters. Those of
-// other users are for eraseNames.
+// eraseAddresses removes where the user was, and eraseKeyNames how keys were called. An event of a
+// key begins with its id, which has 22 characters.
 const (
 	eraseAddresses = `
 	UPDATE sessions
@@ -112,11 +111,6 @@ const (
 	UPDATE audit
 	SET detail = iif(substr(detail || ' ', 23, 1) = ' ', substr(detail, 1, 22), ''), key = ''
 	WHERE user_id = ? AND kind IN ('key_created', 'key_ended')`
-
-	eraseOwnEvents = `
-	UPDATE audit
-	SET ip = '', user_agent = ''
-	WHERE user_id = ? AND actor_id IN (0, user_id)`
 )
 
 // EraseUser implements [store.Erasing].
@@ -135,8 +129,8 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 			return nil, err
 		}
 		err = exec(conn, `
-			INSERT INTO erased_users (user_id, at, checked_at)
-			VALUES (?1, ?2, ?2)
+			INSERT INTO erased_users (user_id, at)
+			VALUES (?, ?)
 			ON CONFLICT (user_id) DO NOTHING`,
 			id, store.Instant(s.now()))
 		if err != nil {
@@ -150,7 +144,7 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 				}
 			}
 		}
-		for _, query := range []string{eraseAddresses, eraseKeyNames, eraseOwnEvents} {
+		for _, query := range []string{eraseAddresses, eraseKeyNames} {
 			if err := exec(conn, query, id); err != nil {
 				return nil, fmt.Errorf("erase the addresses of user %d: %w", id, err)
 			}
@@ -160,7 +154,16 @@ func (s *Store) EraseUser(ctx context.Context, id int64,
 	if err != nil {
 		return nil, err
 	}
-	return ended, s.eraseNames(ctx, id)
+	if err := s.eraseNames(ctx, id); err != nil {
+		return ended, err
+	}
+	return ended, do(ctx, s, func(conn *sqlite.Conn) error {
+		return exec(conn, `
+			UPDATE erased_users
+			SET checked_at = ?
+			WHERE user_id = ?`,
+			store.Instant(s.now()), id)
+	})
 }
 
 // knowsUser reports whether anything is kept of a user.
@@ -201,9 +204,10 @@ func (s *Store) eraseNames(ctx context.Context, id int64) error {
 		{"addresses", `
 			SELECT id, 0
 			FROM audit
-			WHERE (id, 0) > (?, ?) AND actor_id = ? AND (ip <> '' OR user_agent <> '')
+			WHERE (id, 0) > (?1, ?2) AND (actor_id = ?3 OR actor_id = 0 AND user_id = ?3)
+				AND (ip <> '' OR user_agent <> '')
 			ORDER BY id
-			LIMIT ?`, `
+			LIMIT ?4`, `
 			UPDATE audit
 			SET ip = '', user_agent = ''
 			WHERE id = ?1 AND ?2 = 0`, nil},
@@ -270,15 +274,7 @@ func (s *Store) EraseAgain(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look for users to erase again: %w", err)
 	}
-	erased, err := store.EraseEach(ctx, s, clientes, users, func(id int64) error {
-		return do(ctx, s, func(conn *sqlite.Conn) error {
-			return exec(conn, `
-				UPDATE erased_users
-				SET checked_at = ?
-				WHERE user_id = ?`,
-				store.Instant(s.now()), id)
-		})
-	})
+	erased, err := store.EraseEach(ctx, s, clientes, users)
 	if err != nil {
 		return 0, err
 	}

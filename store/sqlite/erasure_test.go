@@ -429,7 +429,7 @@ func TestAScrubLeavesPagesOfOtherKindsAlone(t *testing.T) {
 	c, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 	must(t, err)
 	must(t, s.EraseCliente(t.Context(), 0, c.ID, anyway))
-	if _, err := s.EraseAgain(t.Context(), 10); !errors.Is(err, store.ErrUnavailable) ||
+	if _, err := s.EraseAgain(t.Context(), 10); !errors.Is(err, store.ErrNotCleared) ||
 		!strings.Contains(err.Error(), "auto_vacuum = 0") {
 		t.Errorf("got %v", err)
 	}

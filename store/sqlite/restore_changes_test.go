@@ -77,6 +77,14 @@ func TestARestoreIsAChange(t *testing.T) {
 	for _, backup := range []int{1, 3, 2, 0, 3, 1} {
 		restore(names[backup])
 		during(func(s *sqlite.Store) {
+			// Nobody is erased by it: who purges what is erased must keep those who come back.
+			all, err := s.Changes(context.Background(), store.FeedPosition{}, 1000)
+			must(t, err)
+			for _, c := range all.Changes {
+				if c.Action == store.Erased {
+					t.Errorf("version %d of cliente %d is erased", c.Version, c.Record.ID)
+				}
+			}
 			c, err := s.Cliente(context.Background(), ana)
 			if backup == 0 {
 				return

@@ -40,7 +40,7 @@ const scrubPages = 500
 // begins, an erased text is nowhere but in such gaps, and SQLite copies no gap to another page. So
 // a page that was cleared stays clear of it.
 func (s *Store) scrub(ctx context.Context) error {
-	ctx = store.Insist(ctx)
+	ctx = store.WithRank(ctx, store.Insisting)
 	wanted, err := readMany(ctx, s, func(conn *sqlite.Conn) (int64, error) {
 		wanted, err := one(conn, scanInteger, `
 			SELECT wanted
@@ -162,12 +162,12 @@ func mayClear(conn *sqlite.Conn) error {
 		return &store.EngineError{
 			What: "erased texts may be left in the file", Detail: "PRAGMA auto_vacuum is set",
 			Cure: "stop the servers and call: sqlite3 FILE 'PRAGMA auto_vacuum = 0; VACUUM'",
-			Err:  store.ErrUnavailable,
+			Err:  store.ErrNotCleared,
 		}
 	case pages >= 2<<24:
 		return &store.EngineError{
 			What: "erased texts may be left in the file", Detail: "it is larger than 137 GB",
-			Cure: "stop the servers and call: sqlite3 FILE VACUUM", Err: store.ErrUnavailable,
+			Cure: "stop the servers and call: sqlite3 FILE VACUUM", Err: store.ErrNotCleared,
 		}
 	}
 	return nil
