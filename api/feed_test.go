@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -224,6 +225,64 @@ func TestAnErasureEmptiesTheRing(t *testing.T) {
 	want(6, 1)
 	next(store.Created)
 	want(6, 2)
+}
+
+// An erasure of a user is in no feed, so the ring forgets by itself what has their name. Listeners
+// that are behind read it from the store again.
+func TestTheRingForgetsWithTime(t *testing.T) {
+	t.Parallel()
+	c := authtest.StoppedAt(time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC))
+	st := new(memoryFeed)
+	f := quickFeed(st, 1000)
+	f.now = c.Now
+	start := store.FeedPosition{Part: store.FeedOrder}
+	p := &poll{feed: f, changed: make(chan struct{})}
+	p.restart(start, c.Now())
+	ask := func(wantRing ...int64) {
+		t.Helper()
+		for {
+			more, err := p.ask(t.Context())
+			authtest.Must(t, err)
+			if !more {
+				break
+			}
+		}
+		var got []int64
+		for i := range p.ring {
+			got = append(got, p.ring[i].position.Seq)
+		}
+		if !slices.Equal(got, wantRing) {
+			t.Fatalf("the ring has %d, want %d", got, wantRing)
+		}
+	}
+	// The listener is behind from the beginning.
+	l := &listener{feed: f, poll: p, at: start}
+	st.add(store.Created, store.Created)
+	ask(1, 2)
+	c.Advance(ringAge / 2)
+	st.add(store.Updated)
+	ask(1, 2, 3)
+	c.Advance(ringAge / 2)
+	ask(1, 2, 3)
+	c.Advance(time.Millisecond)
+	ask(3) // also without a new change
+	st.mu.Lock()
+	for i := range st.changes {
+		st.changes[i].Record.Name = "erased"
+	}
+	st.mu.Unlock()
+	got, err := l.next(t.Context(), 10, 1<<20)
+	authtest.Must(t, err)
+	if len(got.changes) != 3 || !strings.Contains(string(got.changes[0].json), "erased") {
+		t.Errorf("the listener got %+v", got.changes)
+	}
+	c.Advance(ringAge)
+	ask()
+	if p.bytes != 0 || p.end().Seq != 3 {
+		t.Errorf("the empty ring has %d bytes and ends at %+v", p.bytes, p.end())
+	}
+	st.add(store.Created)
+	ask(4)
 }
 
 func TestTheRingIsBounded(t *testing.T) {

@@ -103,8 +103,8 @@ func newMetrics(s *Server, to prometheus.Registerer) (*metrics, error) {
 		}, s.listeners.occupied),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "clientes_changes_lag_seconds",
-			Help: "How long a change that is kept has been held back from those who follow; " +
-				"0 while nobody does.",
+			Help: "How long ago a change was made that is held back from those who follow; an " +
+				"import makes its changes when it begins. 0 while nobody follows.",
 		}, func() float64 { return s.feed.lag().Seconds() }),
 		newReadyCollector(s),
 	} {

@@ -9,9 +9,10 @@ import (
 // Restoring makes a database safe to serve after an older state of it was brought back.
 type Restoring interface {
 	// EndAll ends what an older state must not bring back, in one step, and records
-	// [EventAllEnded]. It ends all sessions, in the order that SessionEnds goes by. It raises all
-	// generations of all users to numbers that were never given. It removes idempotency keys and
-	// queued mails. Buckets stay, and so do passwords, roles and second factors.
+	// [EventAllEnded]. It ends all sessions, those that have a Key too, in the order that
+	// SessionEnds goes by. It raises all generations of all users to numbers that were never given.
+	// It removes idempotency keys and queued mails. Buckets stay, and so do passwords, roles and
+	// second factors.
 	//
 	// From then on no table assigns an id up to its entry in lastIDs, which are those that were
 	// ever given. If lastIDs is nil, nobody knows them, and all ids go on after an [IDJump].
@@ -20,10 +21,10 @@ type Restoring interface {
 
 // EndedAll counts what [Restoring.EndAll] has ended.
 type EndedAll struct {
-	Sessions int // those that had not ended
+	Sessions int // those that had not ended, the keys of programs too
 	Users    int // whose links, device tokens and logins under way are cancelled
 	Mails    int
-	Keys     int // idempotency keys
+	Answers  int // that were remembered for idempotency keys
 }
 
 const (
@@ -46,7 +47,7 @@ func GenerationJump() int64 {
 
 // Event returns what the audit keeps of it.
 func (e EndedAll) Event() Event {
-	detail := fmt.Sprintf("sessions %d, users %d, mails %d, keys %d",
-		e.Sessions, e.Users, e.Mails, e.Keys)
+	detail := fmt.Sprintf("sessions %d, users %d, mails %d, answers %d",
+		e.Sessions, e.Users, e.Mails, e.Answers)
 	return Event{Kind: EventAllEnded, Detail: detail}
 }

@@ -130,9 +130,10 @@ func (p KeyPosition) Bound() KeyPosition {
 // KeyNoted is how often the last use of a key is kept, at most.
 const KeyNoted = 10 * time.Minute
 
-// Keys keeps the keys of programs. They are sessions, so [Sessions] ends and removes them. But
-// EndSessions ends none, nor does OpenSession, and UserSessions has none. UpdateUser ends them with
-// the change of a role and with disabling, not with that of a password.
+// Keys keeps the keys of programs. They are sessions, so [Sessions] ends and removes them, and
+// [Restoring.EndAll] ends them all. But EndSessions ends none, nor does OpenSession, and
+// UserSessions has none. UpdateUser ends them with the change of a role and with disabling, not
+// with that of a password.
 type Keys interface {
 	// AddKey keeps a new session that has a Key, and the events as events of its user, in one
 	// atomic step. It excludes what [Sessions.OpenSession] excludes, and returns [ErrUserChanged]

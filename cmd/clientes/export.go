@@ -37,8 +37,8 @@ is CSV unless --format names another.
 
 Texts are written as they are stored. A spreadsheet runs a cell that begins with = or + or - or @ as
 a formula, no matter who wrote it. --spreadsheet-safe puts an apostrophe before such texts, and
-begins the file with a byte order mark, without which Excel shows wrong letters. The name of its last
-column, spreadsheet_safe, tells an import to take the apostrophes away again.`,
+begins the file with a byte order mark, without which Excel shows wrong letters. The name of its
+last column, spreadsheet_safe, tells an import to take the apostrophes away again.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
 				return &usageError{"give one file, or none to write to standard output"}

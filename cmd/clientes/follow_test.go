@@ -193,10 +193,10 @@ func (w *world) restore(t *testing.T, backup string) {
 		s.signal(t)
 		s.wait()
 	}
-	w.fleet.command(t, "", "restore", backup)
 	for _, c := range w.copies {
-		c.allowGaps()
+		c.allowGaps(time.Now().Truncate(time.Millisecond))
 	}
+	w.fleet.command(t, "", "restore", backup)
 	for n := range w.fleet.servers {
 		w.start(t, n)
 	}
@@ -450,12 +450,17 @@ type customerCopy struct {
 	versions map[int64]int64
 	cursor   string
 	applied  int
-	gaps     bool // versions may jump, as after a restore of the database
+
+	// The first change of a record since the database was restored may leave versions out. It
+	// takes the record away, at or after this time.
+	restored time.Time
+	settled  map[int64]bool // records with a change since then
 }
 
 func newCustomerCopy() *customerCopy {
 	return &customerCopy{
 		records: make(map[int64]string), versions: make(map[int64]int64), cursor: "0",
+		settled: make(map[int64]bool),
 	}
 }
 
@@ -465,10 +470,12 @@ func (c *customerCopy) String() string {
 	return fmt.Sprint(c.applied)
 }
 
-func (c *customerCopy) allowGaps() {
+// allowGaps allows what a restore at a time does. All changes before it must have earlier times.
+func (c *customerCopy) allowGaps(at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.gaps = true
+	c.restored = at
+	clear(c.settled)
 }
 
 func (c *customerCopy) has(id int64) bool {
@@ -500,6 +507,7 @@ type feedChange struct {
 	ID      int64          `json:"id"`
 	Version int64          `json:"version"`
 	Action  string         `json:"action"`
+	At      time.Time      `json:"at"`
 	Record  jsontext.Value `json:"record"`
 	Cursor  string         `json:"cursor"` // of a line of the command
 }
@@ -509,8 +517,11 @@ func (c *customerCopy) apply(change feedChange, cursor string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := c.versions[change.ID]
-	// Of a record that is erased, earlier changes do not come any more.
-	gap := c.gaps || change.Action == "erased"
+	gap := false
+	if !c.restored.IsZero() && !change.At.Before(c.restored) {
+		gap = string(change.Record) == "null" && !c.settled[change.ID]
+		c.settled[change.ID] = true
+	}
 	if change.Version != was+1 && (!gap || change.Version <= was) {
 		return fmt.Errorf("version %d of %d comes after %d", change.Version, change.ID, was)
 	}
@@ -529,6 +540,43 @@ func (c *customerCopy) apply(change feedChange, cursor string) error {
 	}
 	c.applied++
 	return nil
+}
+
+// A copy notices what is lost, also after a restore.
+func TestACopyNoticesAGap(t *testing.T) {
+	t.Parallel()
+	restored := time.Now()
+	before := restored.Add(-time.Millisecond)
+	null, record := jsontext.Value("null"), jsontext.Value(`{"id":7}`)
+	tests := []struct {
+		name string
+		ok   bool
+		next feedChange // after version 2
+	}{
+		{"the next", true, feedChange{Version: 3, At: restored, Record: record}},
+		{"the next of before", true, feedChange{Version: 3, At: before, Record: null}},
+		{"a gap before the restore", false, feedChange{Version: 4, At: before, Record: null}},
+		{"a gap of the restore", true, feedChange{Version: 9, At: restored, Record: null}},
+		{"a gap of another change", false, feedChange{Version: 4, At: restored, Record: record}},
+		{"the same version", false, feedChange{Version: 2, At: restored, Record: null}},
+	}
+	for _, test := range tests {
+		c := newCustomerCopy()
+		apply := func(change feedChange) error {
+			change.ID = 7
+			return c.apply(change, "")
+		}
+		authtest.Must(t, apply(feedChange{Version: 1, At: before, Record: record}))
+		authtest.Must(t, apply(feedChange{Version: 2, At: before, Record: null}))
+		c.allowGaps(restored)
+		if err := apply(test.next); (err == nil) != test.ok {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		later := feedChange{Version: test.next.Version + 2, At: restored, Record: null}
+		if !test.next.At.Before(restored) && apply(later) == nil {
+			t.Errorf("%s: a later gap is not noticed", test.name)
+		}
+	}
 }
 
 // followStream follows by server-sent events.
@@ -680,9 +728,11 @@ func (p *processFollower) once(t *testing.T, databaseURL string) error {
 		}
 		var change feedChange
 		if err := json.Unmarshal(line, &change); err != nil {
+			p.kill()
 			return fmt.Errorf("%w: %s", err, line)
 		}
 		if err := p.copy.apply(change, change.Cursor); err != nil {
+			p.kill() // or its end would be awaited for ever
 			return fmt.Errorf("the command: %w", err)
 		}
 	}

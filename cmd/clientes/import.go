@@ -40,8 +40,9 @@ order: name, and any of ` + strings.Join(store.TextNames()[1:], ", ") +
 other columns of an export (id, version, created_at, updated_at) are ignored: the customers get new
 ones.
 
---columns says what the columns of a CSV file are, from the left, whatever its first line says. Empty
-ones are passed over, and so are those after the last. Texts of one name are joined by a space:
+--columns says what the columns of a CSV file are, from the left, whatever its first line says.
+Empty ones are passed over, and so are those after the last. Texts of one name are joined by a
+space:
 
   clientes import hubspot.csv --columns ,name,name,email,phone,company
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 
@@ -172,6 +173,27 @@ func wantJSON(t *testing.T, r result, status int, v any) {
 	if body, ok := strings.CutSuffix(r.stdout, "\n"); !ok || body != strings.TrimSpace(body) {
 		t.Errorf("the JSON does not end with one newline: %q", r.stdout[max(0, len(r.stdout)-20):])
 	}
+}
+
+// A terminal prints the lines of a help as they are.
+func TestHelpIsNarrow(t *testing.T) {
+	var walk func(args ...string)
+	walk = func(args ...string) {
+		r := call(t, nil, "", append([]string{"help"}, args...)...)
+		r.want(t, 0, "Usage:", "")
+		for line := range strings.Lines(r.stdout) {
+			line = strings.TrimSuffix(line, "\n")
+			if utf8.RuneCountInString(line) > maxColumns {
+				t.Errorf("the help of %v has a wide line: %s", args, line)
+			}
+		}
+		cmd, _, err := new(program).root().Find(args)
+		authtest.Must(t, err)
+		for _, c := range cmd.Commands() {
+			walk(append(slices.Clone(args), c.Name())...)
+		}
+	}
+	walk()
 }
 
 func TestWrongUsage(t *testing.T) {

@@ -19,9 +19,9 @@ func (p *program) rekeyCommand() *cobra.Command {
 		Use:   "rekey",
 		Short: "Seal second factors anew, after the secret was changed",
 		Long: `Seal every second factor anew that was sealed under an old secret: ROOT_SECRET_PREVIOUS, or
-SECRET_PREVIOUS where there is no ROOT_SECRET. Afterwards the old secret can be dropped. Give it after
-all servers sign with the new secret. They may run meanwhile, and an interrupted command can be
-given again.
+SECRET_PREVIOUS where there is no ROOT_SECRET. Afterwards the old secret can be dropped. Give it
+after all servers sign with the new secret. They may run meanwhile, and an interrupted command can
+be given again.
 
 The exit status is 1 if a second factor cannot be opened with any of the secrets. Its user is named.`,
 		Args: arguments,

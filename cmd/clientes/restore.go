@@ -22,10 +22,11 @@ stays as it is. The database that was there is kept beside it, under a name with
 Stop the servers first: a database that a process has open is not replaced. FILE is checked before
 anything is changed. If the command is stopped half-way, give it again.
 
-What a backup must not bring back is ended: all sessions, links in mail, device tokens, remembered
-answers and queued mail. Everybody has to log in again. Ids go on above every id that was given. If
-the database that was there does not tell which ones were, ids jump by a thousand million or more.
-Passwords, roles, second factors and recovery codes are those of the backup.`,
+What a backup must not bring back is ended: all sessions, all keys for programs, links in mail,
+device tokens, remembered answers and queued mail. Everybody has to log in again, and every program
+needs a new key. Ids go on above every id that was given. If the database that was there does not
+tell which ones were, ids jump by a thousand million or more. Passwords, roles, second factors and
+recovery codes are those of the backup.`,
 		Args: arguments,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := p.configureToAdd()

@@ -38,12 +38,12 @@ func (p *program) userImportCommand() *cobra.Command {
 		Long: `Add a user for each row of FILE, all of them or none; - is standard input. Faults are listed by row
 and field: the first hundred, and how many there are.
 
-CSV is taken as programs write it; --charset, --columns and --no-header are those of clientes import.
-The first line names the columns, in any order: user, and perhaps password_hash, email, which counts
-as confirmed, and role, which is viewer where it is empty. NDJSON is one JSON object a line with the
-same members. cmd/clientes/README.md lists the kinds of hashes; each hash is replaced at the user's
-first login. A user without a hash sets a password by a link that POST /password/forgot mails. The
-import itself sends no mail.
+CSV is taken as programs write it; --charset, --columns and --no-header are those of clientes
+import. The first line names the columns, in any order: user, and perhaps password_hash, email,
+which counts as confirmed, and role, which is viewer where it is empty. NDJSON is one JSON object a
+line with the same members. cmd/clientes/README.md lists the kinds of hashes; each hash is replaced
+at the user's first login. A user without a hash sets a password by a link that POST
+/password/forgot mails. The import itself sends no mail.
 
 The format is that of the name (.csv, .ndjson, .jsonl), else NDJSON if the file begins with a brace,
 and CSV if it does not. A file has 32 MiB and 200,000 users at most.`,

@@ -37,7 +37,7 @@ func (s *Store) EndAll(ctx context.Context, lastIDs map[string]int64) (store.End
 				WHERE ended_at IS NOT NULL`)
 			b.Queue(`UPDATE erased_users SET checked_at = NULL`)
 			b.Queue(`DELETE FROM mails`).Exec(count(&all.Mails))
-			b.Queue(`DELETE FROM idempotency_keys`).Exec(count(&all.Keys))
+			b.Queue(`DELETE FROM idempotency_keys`).Exec(count(&all.Answers))
 			for _, t := range store.Tables() {
 				queueRaiseIDs(b, t, lastIDs)
 			}

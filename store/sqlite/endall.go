@@ -37,7 +37,7 @@ func (s *Store) EndAll(ctx context.Context, lastIDs map[string]int64) (store.End
 				UPDATE erased_users
 				SET checked_at = NULL`, nil},
 			{"delete the mails", &all.Mails, `DELETE FROM mails`, nil},
-			{"delete the idempotency keys", &all.Keys, `DELETE FROM idempotency_keys`, nil},
+			{"delete the idempotency keys", &all.Answers, `DELETE FROM idempotency_keys`, nil},
 		} {
 			if err := exec(conn, step.query, step.args...); err != nil {
 				return store.EndedAll{}, fmt.Errorf("%s: %w", step.what, err)

@@ -73,7 +73,7 @@ func endAllSessions(t *testing.T, f *fixture) {
 		t.Errorf("what had ended became %+v, %v", after, err)
 	}
 	events := f.events(t, store.EventFilter{Kind: store.EventAllEnded})
-	if len(events) != 1 || events[0].Detail != "sessions 2, users 2, mails 0, keys 0" {
+	if len(events) != 1 || events[0].Detail != "sessions 2, users 2, mails 0, answers 0" {
 		t.Errorf("events %+v", events)
 	}
 }
@@ -128,7 +128,7 @@ func endAllRemoves(t *testing.T, f *fixture) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := endAll(t, f, nil); all.Mails != 2 || all.Keys != 1 {
+	if all := endAll(t, f, nil); all.Mails != 2 || all.Answers != 1 {
 		t.Errorf("got %+v", all)
 	}
 	if mails := f.claim(t, f, 10); len(mails) > 0 {
