@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -232,7 +233,20 @@ func (b *tab) fill(selector, text string) {
 	// Not chromedp's own wait, which hangs where another page takes the place of this one.
 	b.until(fmt.Sprintf("document.querySelector(%q)?.checkVisibility()", selector))
 	b.eval(fmt.Sprintf("document.querySelector(%q).select()", selector))
-	b.doAs("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+	b.onNode("fill "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// onNode does something with an element, once more if the page has put another one in its place.
+func (b *tab) onNode(what string, step chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	b.step(what, func(ctx context.Context) error {
+		for {
+			err := chromedp.Do(ctx, step)
+			if err == nil || !strings.Contains(err.Error(), "Could not find node with given id") {
+				return err
+			}
+		}
+	})
 }
 
 // fillForm fills fields of a form: a name, a text, a name, …
@@ -277,7 +291,7 @@ func (b *tab) choosePath(path string) {
 // click clicks on an element by its selector.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	b.doAs("click on "+selector, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
+	b.onNode("click on "+selector, chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
 // press presses keys one after the other.

@@ -213,9 +213,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   // off goes on after the last change that each() was done with. A passive one does not use the session: it ends with
   // the token. It returns the last cursor.
   async function follow(cursor, each, { signal, passive = false } = {}) {
-    const canStream = "body" in Response.prototype; // React Native's cannot
-    let streams = canStream;
-    let pages = 0; // read since streams were given up
+    let pages = "body" in Response.prototype ? 0 : Infinity; // to read before a stream; React Native has none
     let pause = 0;
     let theirs = false; // each() is at work, whose errors are not ours
     const give = async (change, next) => {
@@ -238,9 +236,9 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       let heard = false;
       try {
         const query = queryString({ since: cursor, wait: cursor === undefined ? 0 : 25 });
-        const headers = { Accept: streams ? EVENTS : "application/json" };
+        const headers = { Accept: pages ? "application/json" : EVENTS };
         const response = await soon(call("/clientes/changes" + query, { headers, signal: ended.signal }));
-        if (response.ok && streams) {
+        if (response.ok && !pages) {
           for await (const { id, event, data } of eventsOf(response, soon)) {
             [heard, pause] = [true, 0];
             if (event === "change" && !(await give(JSON.parse(data), id))) return cursor;
@@ -253,14 +251,14 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
             if (!(await give(change, i + 1 < changes.length ? cursor : next))) return cursor;
           }
           cursor = next;
-          if (++pages > 20) streams = canStream;
+          pages--;
           continue;
         }
       } catch (error) {
         signal?.throwIfAborted();
         const silent = ended.signal.aborted && !theirs;
         if (theirs || !(silent || mayPass(error) || error.status === 429 || error.status >= 500)) throw error;
-        if (silent && !heard) [streams, pages] = [false, 0]; // a proxy may hold it back
+        if (silent && !heard) pages ||= 20; // a proxy may hold it back
         pause = Math.max(pause, error.retryAfter ?? 0);
       } finally {
         signal?.removeEventListener("abort", stop);

@@ -98,7 +98,6 @@ function customers() {
     if (document.hidden) return watching?.abort();
     if (watching || !cursor || !element.isConnected) return;
     const { signal } = (watching = new AbortController());
-    let foreign = false;
     try {
       cursor = await api.follow(cursor, (change, next) => {
         if (!element.isConnected) return false;
@@ -106,13 +105,11 @@ function customers() {
         take(change);
       }, { signal, passive: true });
     } catch (error) {
-      foreign = error.code === "invalid_parameter"; // of another database
+      if (error.code === "invalid_parameter") cursor = undefined; // of another database
     }
     watching = undefined;
-    if (foreign) {
-      cursor = undefined;
-      load(at);
-    } else if (signal.aborted && element.isConnected && !document.hidden) watch(); // it was hidden for a moment
+    if (!cursor) load(at);
+    else if (signal.aborted && !document.hidden) watch(); // hidden for a moment
   }
   // take shows a change in its row, which stays at its place.
   function take({ id, record, user_id }) {
@@ -120,15 +117,12 @@ function customers() {
     if (i < 0) {
       if (record?.version === 1 && user_id !== user().id && !q) added.add(id);
       if (!record) added.delete(id);
-      return tell(); // the rows stay, with whatever is being clicked there
+      return tell(); // the rows stay: one may be clicked now
     }
     if (record?.version <= records[i].version) return;
-    if (record) records[i] = record;
-    else {
-      records.splice(i, 1);
-      if (total) total--;
-      if (records.length === 0) return load(at);
-    }
+    records.splice(i, 1, ...(record ? [record] : []));
+    if (total && !record) total--;
+    if (records.length === 0) return load(at);
     draw();
   }
 
@@ -185,7 +179,7 @@ function customers() {
     at = to;
     table.ariaBusy = "true";
     try {
-      // Before the rows, or what changes in between is missed. The rows come also without it.
+      // Before the rows, or what changes in between is missed.
       cursor ??= (await api.json("GET", "/clientes/changes").catch(() => ({}))).cursor;
       const page = await api.clientes.page(pages[to], { signal });
       if (signal.aborted) return;

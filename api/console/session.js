@@ -187,7 +187,7 @@ export async function logout() {
   leave("");
 }
 
-// ending returns what work returns, which ends this session. Another request may learn of the end before work does.
+// ending calls work, which ends this session. Another request may learn of it first.
 export async function ending(work) {
   leaving = true;
   try {
