@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -99,7 +100,8 @@ func (in *changesInput) resume(h http.Header) (err error) {
 func (s *Server) changes() gin.HandlerFunc {
 	asJSON := serve(s, 200, s.listChanges)
 	return func(c *gin.Context) {
-		accept := c.Request.Header.Values("Accept")
+		accept := slices.DeleteFunc(slices.Clone(c.Request.Header.Values("Accept")),
+			func(v string) bool { return store.Trim(v) == "" })
 		plain, events := acceptance(accept, mediaJSON), acceptance(accept, mediaEvents)
 		switch {
 		case len(accept) > 0 && plain == 0 && events == 0:

@@ -246,6 +246,7 @@ func TestAcceptOfChanges(t *testing.T) {
 	f := onSQLite(t)
 	for accept, media := range map[string]string{
 		"":                                    mediaJSON,
+		" ":                                   mediaJSON,
 		"*/*":                                 mediaJSON,
 		"application/json":                    mediaJSON,
 		"text/event-stream":                   mediaEvents,
@@ -276,7 +277,8 @@ func TestAcceptOfChanges(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	for _, want := range []string{"retry: 1000\n", "id: c\n", "\n", ": changes follow\n", "\n"} {
+	id := "id: " + f.changes("").Cursor + "\n"
+	for _, want := range []string{"retry: 1000\n", id, "\n", ": changes follow\n", "\n"} {
 		if line, err := r.ReadString('\n'); line != want {
 			t.Errorf("got the line %q, %v, want %q", line, err, want)
 		}
@@ -569,7 +571,7 @@ func (s *replacedFeed) Changes(ctx context.Context, after store.FeedPosition, li
 
 func (s *replacedFeed) FeedEnd(ctx context.Context) (store.FeedPosition, error) {
 	if s.replaced.Load() {
-		return store.FeedPosition{Part: store.FeedOrder}, nil
+		return store.FeedPosition{Part: store.FeedOrder, At: time.UnixMilli(1).UTC()}, nil
 	}
 	return s.Store.FeedEnd(ctx)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
 )
 
 // Table describes one table of a database to a copy.
@@ -122,6 +123,8 @@ func columns(kind Kind, names []string) []Column {
 type Identity struct {
 	ID      string // unique, unless the database was restored or cloned
 	Copying string // the source of an unfinished copy into this one; "" if there is none
+
+	OrderBegan time.Time // when the order of its changes began: see FeedPosition
 }
 
 // Extent is how much a table holds.
@@ -160,6 +163,7 @@ type Copying interface {
 	// FinishCopy makes the copied database complete. From then on no table assigns an id up to its
 	// entry in lastIDs; these are the LastID of the source's Extent. Sessions that had ended get
 	// the next place in this database's own order, so SessionEnds returns them for every earlier
-	// Watermark. It returns ErrCopyDisturbed if no copy of the source is under way.
-	FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error
+	// Watermark. Positions in the Feed of the source are good in the copy. It returns
+	// ErrCopyDisturbed if no copy of the source is under way.
+	FinishCopy(ctx context.Context, source Identity, lastIDs map[string]int64) error
 }

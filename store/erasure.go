@@ -39,7 +39,8 @@ var ErrNotCleared = errors.New("the files of the database cannot be cleared of e
 // Erasing takes the text about a person out for good. What was done, when and by whom stays.
 type Erasing interface {
 	// EraseCliente removes the record as DeleteCliente does, the text of all its changes, and the
-	// idempotency keys that stand for it, as one atomic step. That step is a change itself, with
+	// fingerprints of the idempotency keys that stand for it, as one atomic step. Such a key makes
+	// no record again: CreateClienteOnce refuses it. That step is a change itself, with
 	// the next version and no text. The events are kept in it too, as events of this customer. The
 	// id is remembered, so that [Erasing.EraseAgain] finds it in an older state of the database.
 	//

@@ -37,12 +37,15 @@ type Feed interface {
 }
 
 // FeedPosition is a place in a [Feed]: after one of its changes. It is good for ever, and in a copy
-// of the database too.
+// of the database too. The zero FeedPosition is the beginning of any.
 type FeedPosition struct {
 	Part FeedPart
-	ID   int64     // of the last record, until the order begins
-	Seq  int64     // of the last change, in the order; 0 at its beginning
-	At   time.Time // of that change, by which another history is known
+	ID   int64 // of the last record, until the order begins
+	Seq  int64 // of the last change, in the order; 0 at its beginning
+
+	// At is when that change was made, or if there is none when the order began. By it another
+	// history is known.
+	At time.Time
 }
 
 // same reports whether two positions in the order are after the same change.
@@ -88,6 +91,9 @@ type FeedSource struct {
 
 	// Ordered returns up to limit changes from the one with the number from on.
 	Ordered func(from int64, limit int) ([]FeedChange, error)
+
+	// Began returns when the order began.
+	Began func() (time.Time, error)
 }
 
 const (
@@ -103,6 +109,16 @@ const (
 func (s FeedSource) Read(ctx context.Context, after FeedPosition, limit int) (FeedPage, error) {
 	p := FeedPage{Changes: []FeedChange{}, Next: after}
 	limit = max(limit, 0)
+	if after.Seq == 0 {
+		began, err := s.Began()
+		switch {
+		case err != nil:
+			return FeedPage{}, err
+		case after != FeedPosition{} && !after.At.Equal(began):
+			return FeedPage{}, ErrUnknownPosition
+		}
+		p.Next.At = began
+	}
 	for step := 0; p.Next.Part != FeedOrder && len(p.Changes) < limit && step < maxSteps; step++ {
 		if err := s.readOlder(&p, limit-len(p.Changes)); err != nil {
 			return FeedPage{}, err
@@ -174,11 +190,13 @@ func (s FeedSource) readOlder(p *FeedPage, limit int) error {
 			continue // it was gone before the order began, or what it was is
 		}
 		c.Action = Created
-		p.Changes = append(p.Changes, FeedChange{c, FeedPosition{Part: part, ID: c.Record.ID}})
+		p.Changes = append(p.Changes, FeedChange{c, FeedPosition{
+			Part: part, ID: c.Record.ID, At: p.Next.At,
+		}})
 	}
 	p.Next.ID = last
 	if last == math.MaxInt64 {
-		p.Next = FeedPosition{Part: part + 1}
+		p.Next = FeedPosition{Part: part + 1, At: p.Next.At}
 	}
 	return nil
 }

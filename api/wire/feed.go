@@ -44,41 +44,42 @@ const (
 // signed, because it has to outlive every secret, and because it opens nothing: whoever may read
 // the feed may read all of it.
 func Cursor(p store.FeedPosition) string {
-	id := strconv.FormatInt(p.ID, 10)
+	id, at := strconv.FormatInt(p.ID, 10), "-"+strconv.FormatInt(p.At.UnixMilli(), 36)
 	switch {
 	case p == store.FeedPosition{}:
 		return FirstCursor
 	case p.Part == store.FeedOlder:
-		return olderCursor + id
+		return olderCursor + id + at
 	case p.Part == store.FeedUnrecorded:
-		return unrecordedCursor + id
+		return unrecordedCursor + id + at
 	case p.Seq == 0:
-		return orderCursor
+		return orderCursor + at
 	}
-	return strconv.FormatInt(p.Seq, 10) + "-" + strconv.FormatInt(p.At.UnixMilli(), 36)
+	return strconv.FormatInt(p.Seq, 10) + at
 }
 
 // ParseCursor returns the position of a text that [Cursor] has returned, and ok only for those.
 func ParseCursor(s string) (p store.FeedPosition, ok bool) {
-	seq, at, ordered := strings.Cut(s, "-")
-	switch {
-	case s == FirstCursor:
+	if s == FirstCursor {
 		return p, true
-	case s == orderCursor:
-		return store.FeedPosition{Part: store.FeedOrder}, true
-	case strings.HasPrefix(s, olderCursor):
-		p.ID, _ = strconv.ParseInt(s[1:], 10, 64)
-		ok = p.ID > 0
-	case strings.HasPrefix(s, unrecordedCursor):
-		p.Part = store.FeedUnrecorded
-		p.ID, _ = strconv.ParseInt(s[1:], 10, 64)
-		ok = p.ID >= 0
-	case ordered:
-		p.Part = store.FeedOrder
-		p.Seq, _ = strconv.ParseInt(seq, 10, 64)
-		ms, err := strconv.ParseInt(at, 36, 64)
-		p.At = time.UnixMilli(ms).UTC()
-		ok = p.Seq > 0 && err == nil
+	}
+	place, at, _ := strings.Cut(s, "-")
+	ms, err := strconv.ParseInt(at, 36, 64)
+	if err != nil {
+		return p, false
+	}
+	p.At = time.UnixMilli(ms).UTC()
+	number := strings.TrimLeft(place, olderCursor+unrecordedCursor)
+	n, _ := strconv.ParseInt(number, 10, 64)
+	switch {
+	case place == orderCursor:
+		p.Part, ok = store.FeedOrder, true
+	case strings.HasPrefix(place, olderCursor):
+		p.ID, ok = n, n > 0
+	case strings.HasPrefix(place, unrecordedCursor):
+		p.Part, p.ID, ok = store.FeedUnrecorded, n, n >= 0
+	default:
+		p.Part, p.Seq, ok = store.FeedOrder, n, n > 0
 	}
 	return p, ok && Cursor(p) == s // there is one text for each position
 }

@@ -12,10 +12,10 @@ func TestCursors(t *testing.T) {
 	at := time.UnixMilli(1_795_000_000_123).UTC()
 	for want, p := range map[string]store.FeedPosition{
 		"0":             {},
-		"a7":            {ID: 7},
-		"b0":            {Part: store.FeedUnrecorded},
-		"b9":            {Part: store.FeedUnrecorded, ID: 9},
-		"c":             {Part: store.FeedOrder},
+		"a7-mwm0nkaj":   {ID: 7, At: at},
+		"b0-mwm0nkaj":   {Part: store.FeedUnrecorded, At: at},
+		"b9-mwm0nkaj":   {Part: store.FeedUnrecorded, ID: 9, At: at},
+		"c-mwm0nkaj":    {Part: store.FeedOrder, At: at},
 		"1234-mwm0nkaj": {Part: store.FeedOrder, Seq: 1234, At: at},
 	} {
 		if got := wire.Cursor(p); got != want {
@@ -26,9 +26,10 @@ func TestCursors(t *testing.T) {
 		}
 	}
 	for _, s := range []string{
-		"", "00", "a", "a0", "a-1", "a07", "b", "c0", "d", "1", "-", "1-", "-1", "0-1", "+1-a",
+		"", "00", "a", "a0-a", "a-1", "a07-a", "b-a", "c0-a", "d-a", "1", "-", "1-", "-1", "0-1",
+		"+1-a", "a7", "b0", "c", "ab7-a", "aa7-a", "a-7-a",
 		"01-a", "1-A", "1-a ", " 1-a", "1-a-b", "1--a-", "1-zzzzzzzzzzzzzzzzz",
-		"99999999999999999999-a", "1-0a", "a99999999999999999999", "bx",
+		"99999999999999999999-a", "1-0a", "a99999999999999999999-a", "bx-a",
 	} {
 		if p, ok := wire.ParseCursor(s); ok {
 			t.Errorf("%q is %+v", s, p)
@@ -37,7 +38,7 @@ func TestCursors(t *testing.T) {
 }
 
 func FuzzParseCursor(f *testing.F) {
-	for _, s := range []string{"0", "a7", "b0", "c", "1234-mcx", "1-0"} {
+	for _, s := range []string{"0", "a7-mcx", "b0-mcx", "c-mcx", "1234-mcx", "1-0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

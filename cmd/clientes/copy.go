@@ -94,7 +94,7 @@ func (p *program) copy(ctx context.Context, fromURL, toURL string, asJSON bool) 
 		return notOpened("--to", err)
 	}
 
-	c := &databaseCopy{from: from, to: to, source: source.ID, progress: p.progress()}
+	c := &databaseCopy{from: from, to: to, source: source, progress: p.progress()}
 	defer c.progress.end()
 	err = c.run(ctx, p.stdout, asJSON)
 	switch {
@@ -140,7 +140,7 @@ func isEngineError(err error) bool {
 // databaseCopy is a copy that was begun.
 type databaseCopy struct {
 	from, to store.Copying
-	source   string // the id of the database that is copied
+	source   store.Identity // of the database that is copied
 	progress *progress
 }
 
@@ -185,7 +185,7 @@ func (c *databaseCopy) copyRows(ctx context.Context) error {
 	c.progress.add(int(done))
 	for _, t := range store.Tables() {
 		if err := eachBatch(ctx, c.from, t, last[t.Name], func(batch [][]any) error {
-			if err := c.to.WriteRows(ctx, c.source, t, batch); err != nil {
+			if err := c.to.WriteRows(ctx, c.source.ID, t, batch); err != nil {
 				return fmt.Errorf("--to: %w", err)
 			}
 			c.progress.add(len(batch))

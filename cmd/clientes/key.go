@@ -46,7 +46,7 @@ program sends it where a token stands: "Authorization: Bearer clk_…".`,
 				r.Scopes = []store.Scope{} // not all of them, where a variable is empty
 			}
 			for _, s := range scopes {
-				r.Scopes = append(r.Scopes, store.Scope(s))
+				r.Scopes = append(r.Scopes, store.Scope(store.Trim(s)))
 			}
 			var err error
 			if r.Lasts, err = parseDays(lasts); err != nil {

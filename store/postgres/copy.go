@@ -18,7 +18,7 @@ import (
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
 	return decide(ctx, s, func(ctx context.Context, conn *pgx.Conn) (store.Identity, error) {
 		is, err := one(ctx, conn, toIdentity, `
-			SELECT id, copying
+			SELECT id, copying, order_began
 			FROM identity`)
 		if err != nil {
 			return store.Identity{}, fmt.Errorf("read the identity: %w", err)
@@ -27,7 +27,9 @@ func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
 	})
 }
 
-func toIdentity(is *store.Identity) []any { return []any{&is.ID, &is.Copying} }
+func toIdentity(is *store.Identity) []any {
+	return []any{&is.ID, &is.Copying, &is.OrderBegan}
+}
 
 // lastID is the last value of an identity column's sequence, NULL if there was none. $1 and $2 are
 // the table and the column.
@@ -160,9 +162,9 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 
 // FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
 // which does no harm.
-func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
+func (s *Store) FinishCopy(ctx context.Context, source store.Identity, lastIDs map[string]int64) error {
 	_, err := transfer(ctx, s, noResult(func(ctx context.Context, conn *pgx.Conn) error {
-		if err := mustCopy(ctx, conn, source); err != nil {
+		if err := mustCopy(ctx, conn, source.ID); err != nil {
 			return err
 		}
 		finish := new(pgx.Batch)
@@ -184,8 +186,9 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 			HAVING max(seq) > 0`)
 		finish.Queue(`
 			UPDATE identity
-			SET copying = '', last_unordered = coalesce(
-				(SELECT max(cliente_id) FROM cliente_history WHERE seq <= 0), 0)`)
+			SET copying = '', order_began = $1, last_unordered = coalesce(
+				(SELECT max(cliente_id) FROM cliente_history WHERE seq <= 0), 0)`,
+			store.Instant(source.OrderBegan))
 		finish.Queue("COMMIT")
 		if err := send(ctx, conn, finish); err != nil {
 			return fmt.Errorf("finish the copy: %w", err)
@@ -211,7 +214,7 @@ func mustCopy(ctx context.Context, conn *pgx.Conn, source string) error {
 func lockIdentity(ctx context.Context, conn *pgx.Conn) (is store.Identity, err error) {
 	b := begin()
 	b.Queue(`
-		SELECT id, copying
+		SELECT id, copying, order_began
 		FROM identity
 		FOR UPDATE`).QueryRow(func(row pgx.Row) error { return row.Scan(toIdentity(&is)...) })
 	if err := send(ctx, conn, b); err != nil {

@@ -52,7 +52,11 @@ func (s *Store) EraseCliente(ctx context.Context, by, id int64, check func(store
 			WHERE cliente_id = $1 AND version = $2`,
 			id, t.Version)
 		write.Queue(eraseTexts, id)
-		write.Queue(`DELETE FROM idempotency_keys WHERE cliente_id = $1`, id)
+		write.Queue(`
+			UPDATE idempotency_keys
+			SET fingerprint = ''
+			WHERE cliente_id = $1`,
+			id)
 		write.Queue(`
 			INSERT INTO erasures (cliente_id, version, at)
 			VALUES ($1, $2, $3)

@@ -53,15 +53,25 @@ func (s *Store) FeedEnd(ctx context.Context) (store.FeedPosition, error) {
 				ORDER BY seq DESC
 				LIMIT 1`,
 				last)
-			end := store.FeedPosition{Part: store.FeedOrder}
-			if len(ends) > 0 {
-				end = ends[0]
-			}
-			if err != nil {
+			switch {
+			case err != nil:
 				return store.FeedPosition{}, fmt.Errorf("read the end of the feed: %w", err)
+			case len(ends) > 0:
+				return ends[0], nil
 			}
-			return end, nil
+			began, err := orderBegan(ctx, conn)
+			return store.FeedPosition{Part: store.FeedOrder, At: began}, err
 		})
+}
+
+func orderBegan(ctx context.Context, conn *pgx.Conn) (time.Time, error) {
+	began, err := one(ctx, conn, func(t *time.Time) []any { return []any{t} }, `
+		SELECT order_began
+		FROM identity`)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read when the order of changes began: %w", err)
+	}
+	return began, nil
 }
 
 func toFeedPosition(p *store.FeedPosition) []any {
@@ -117,6 +127,7 @@ func numberOf(lock, last int64) int64 {
 // feedSource reads changes up to the number last.
 func feedSource(ctx context.Context, conn *pgx.Conn, last int64) store.FeedSource {
 	return store.FeedSource{
+		Began: func() (time.Time, error) { return orderBegan(ctx, conn) },
 		Older: func(after int64, limit int) ([]store.Change, error) {
 			return list(ctx, conn, nil, toChange, `
 				SELECT `+changeColumns+`

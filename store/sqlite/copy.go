@@ -13,9 +13,16 @@ import (
 
 // Identity implements [store.Copying].
 func (s *Store) Identity(ctx context.Context) (store.Identity, error) {
-	return decide(ctx, s, identity)
+	return decide(ctx, s, func(conn *sqlite.Conn) (store.Identity, error) {
+		is, err := identity(conn)
+		if err == nil {
+			is.OrderBegan, err = orderBegan(conn)
+		}
+		return is, err
+	})
 }
 
+// identity returns which database it is, also of an earlier version: without OrderBegan.
 func identity(conn *sqlite.Conn) (store.Identity, error) {
 	is, err := one(conn, func(stmt *sqlite.Stmt) store.Identity {
 		return store.Identity{ID: stmt.ColumnText(0), Copying: stmt.ColumnText(1)}
@@ -145,9 +152,9 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 }
 
 // FinishCopy implements [store.Copying].
-func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[string]int64) error {
+func (s *Store) FinishCopy(ctx context.Context, source store.Identity, lastIDs map[string]int64) error {
 	return do(ctx, s, func(conn *sqlite.Conn) error {
-		if err := mustCopy(conn, source); err != nil {
+		if err := mustCopy(conn, source.ID); err != nil {
 			return err
 		}
 		for _, t := range store.Tables() {
@@ -167,8 +174,9 @@ func (s *Store) FinishCopy(ctx context.Context, source string, lastIDs map[strin
 		}
 		err = exec(conn, `
 			UPDATE identity
-			SET copying = '', last_unordered = coalesce(
-				(SELECT max(cliente_id) FROM cliente_history WHERE seq <= 0), 0)`)
+			SET copying = '', order_began = ?, last_unordered = coalesce(
+				(SELECT max(cliente_id) FROM cliente_history WHERE seq <= 0), 0)`,
+			store.Instant(source.OrderBegan))
 		if err != nil {
 			return fmt.Errorf("note that the copy is finished: %w", err)
 		}

@@ -58,8 +58,9 @@ func (s *Store) eraseCliente(conn *sqlite.Conn, by, id int64, check func(store.C
 			SET erased = 2
 			WHERE cliente_id = ? AND version = ?`, []any{id, t.Version}},
 		{"erase the history", eraseTexts, []any{id}},
-		{"delete the idempotency keys", `
-			DELETE FROM idempotency_keys
+		{"erase the fingerprints", `
+			UPDATE idempotency_keys
+			SET fingerprint = ''
 			WHERE cliente_id = ?`, []any{id}},
 		{"remember the erasure", `
 			INSERT INTO erasures (cliente_id, version, at)

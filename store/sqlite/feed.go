@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 
@@ -40,12 +41,23 @@ func (s *Store) FeedEnd(ctx context.Context) (store.FeedPosition, error) {
 			LIMIT 1`)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			return store.FeedPosition{Part: store.FeedOrder}, nil
+			began, err := orderBegan(conn)
+			return store.FeedPosition{Part: store.FeedOrder, At: began}, err
 		case err != nil:
 			return store.FeedPosition{}, fmt.Errorf("read the end of the feed: %w", err)
 		}
 		return end, nil
 	})
+}
+
+func orderBegan(conn *sqlite.Conn) (time.Time, error) {
+	began, err := one(conn, func(stmt *sqlite.Stmt) time.Time { return instant(stmt, 0) }, `
+		SELECT order_began
+		FROM identity`)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read when the order of changes began: %w", err)
+	}
+	return began, nil
 }
 
 func scanFeedPosition(stmt *sqlite.Stmt) store.FeedPosition {
@@ -77,7 +89,7 @@ func beforeRestores(conn *sqlite.Conn, p store.FeedPosition) (store.FeedPosition
 			return p, nil
 		}
 		next, err := one(conn, scanFeedPosition, `
-			SELECT resume, coalesce(at, 0)
+			SELECT resume, coalesce(at, (SELECT order_began FROM identity))
 			FROM restores
 			LEFT JOIN cliente_history ON seq > 0 AND seq = resume
 			WHERE newest_same < ?1 AND ?1 <= last
@@ -97,6 +109,7 @@ func beforeRestores(conn *sqlite.Conn, p store.FeedPosition) (store.FeedPosition
 
 func feedSource(ctx context.Context, conn *sqlite.Conn) store.FeedSource {
 	return store.FeedSource{
+		Began: func() (time.Time, error) { return orderBegan(conn) },
 		Older: func(after int64, limit int) ([]store.Change, error) {
 			return list(ctx, conn, nil, scanChange, `
 				SELECT `+changeColumns+`

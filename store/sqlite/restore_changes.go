@@ -28,6 +28,13 @@ func continueChanges(ctx context.Context, path, old string, now time.Time) error
 		if err != nil || !ordered {
 			return err
 		}
+		// Who has followed to its beginning goes on, too.
+		err = exec(conn, `
+			UPDATE main.identity
+			SET order_began = (SELECT order_began FROM old.identity)`)
+		if err != nil {
+			return fmt.Errorf("take over when the order of changes began: %w", err)
+		}
 		last, changed, err := compareChanges(ctx, conn)
 		if err != nil || len(changed) == 0 {
 			return err // without changes it is of the same state

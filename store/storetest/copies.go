@@ -111,7 +111,12 @@ func finishCopy(t *testing.T, from, to store.Store, source string) {
 		}
 		lastIDs[table.Name] = e.LastID
 	}
-	if err := to.FinishCopy(t.Context(), source, lastIDs); err != nil {
+	is, err := from.Identity(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	is.ID = source
+	if err := to.FinishCopy(t.Context(), is, lastIDs); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -469,7 +474,7 @@ func copyNotBegun(t *testing.T, f *fixture) {
 	refused := func(source string) {
 		t.Helper()
 		wantErr(t, target.WriteRows(ctx, source, table, rows), store.ErrCopyDisturbed)
-		wantErr(t, target.FinishCopy(ctx, source, nil), store.ErrCopyDisturbed)
+		wantErr(t, target.FinishCopy(ctx, store.Identity{ID: source}, nil), store.ErrCopyDisturbed)
 		if e, err := target.Extent(ctx, table); err != nil || e.Rows != 0 {
 			t.Errorf("rows were written: %+v, %v", e, err)
 		}
@@ -580,7 +585,7 @@ func copyTwoAtOnce(t *testing.T, f *fixture) {
 					is.Copying)
 			}
 		}
-		if err := f.FinishCopy(t.Context(), is.Copying, nil); err != nil {
+		if err := f.FinishCopy(t.Context(), store.Identity{ID: is.Copying}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

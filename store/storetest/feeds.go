@@ -176,6 +176,20 @@ func feedOlder(t *testing.T, f *fixture) {
 }
 
 func feedUnknown(t *testing.T, f *fixture) {
+	begin, err := f.FeedEnd(t.Context())
+	must(t, err)
+	_, err = f.Changes(t.Context(), begin, 10)
+	must(t, err)
+	foreign := begin.At.Add(time.Millisecond)
+	for _, p := range []store.FeedPosition{
+		{Part: store.FeedOlder, ID: 1, At: foreign},
+		{Part: store.FeedUnrecorded, ID: 1, At: foreign},
+		{Part: store.FeedOrder, At: foreign}, {Part: store.FeedOrder},
+	} {
+		_, err := f.Changes(t.Context(), p, 10)
+		wantErr(t, err, store.ErrUnknownPosition)
+	}
+
 	f.someLives(t)
 	_, last := readFeed(t, f, store.FeedPosition{}, 100)
 	later, another := last, last

@@ -17,8 +17,12 @@ CREATE UNIQUE INDEX cliente_history_order ON cliente_history (seq) WHERE seq > 0
 -- index of these changes would take long to make, and hold up those who write.
 ALTER TABLE identity ADD COLUMN last_unordered bigint NOT NULL DEFAULT 0;
 
+-- When the order began. It tells this order from that of another database, where no change does.
+ALTER TABLE identity ADD COLUMN order_began timestamptz NOT NULL DEFAULT 'epoch';
+
 UPDATE identity
-SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0);
+SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0),
+	order_began = date_trunc('milliseconds', clock_timestamp());
 
 -- Registers the transaction before it takes its first number: with a lock that everybody can take
 -- and that names the last number that was given out before. So whoever reads the locks knows a
@@ -50,6 +54,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION clientes_register_changes();
 -- +goose Down
 DROP TRIGGER cliente_history_register ON cliente_history;
 DROP FUNCTION clientes_register_changes();
+ALTER TABLE identity DROP COLUMN order_began;
 ALTER TABLE identity DROP COLUMN last_unordered;
 DROP INDEX cliente_history_order;
 ALTER TABLE cliente_history DROP COLUMN seq;

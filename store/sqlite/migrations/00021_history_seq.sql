@@ -12,8 +12,12 @@ CREATE UNIQUE INDEX cliente_history_order ON cliente_history (seq) WHERE seq > 0
 -- index of these changes would take long to make, and hold up those who write.
 ALTER TABLE identity ADD COLUMN last_unordered INTEGER NOT NULL DEFAULT 0;
 
+-- When the order began. It tells this order from that of another database, where no change does.
+ALTER TABLE identity ADD COLUMN order_began INTEGER NOT NULL DEFAULT 0;
+
 UPDATE identity
-SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0);
+SET last_unordered = coalesce((SELECT max(cliente_id) FROM cliente_history), 0),
+	order_began = CAST(unixepoch('subsec') * 1000 AS INTEGER);
 
 -- A copy keeps the number that a change has, also where it has none.
 -- +goose StatementBegin
@@ -39,6 +43,7 @@ CREATE TABLE restores (
 -- +goose Down
 DROP TABLE restores;
 DROP TRIGGER cliente_history_seq;
+ALTER TABLE identity DROP COLUMN order_began;
 ALTER TABLE identity DROP COLUMN last_unordered;
 DROP INDEX cliente_history_order;
 ALTER TABLE cliente_history DROP COLUMN seq;
