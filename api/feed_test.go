@@ -256,7 +256,7 @@ func TestTheRingForgetsWithTime(t *testing.T) {
 		}
 	}
 	// The listener is behind from the beginning.
-	l := &listener{feed: f, poll: p, at: start}
+	l := &listener{feed: f, poll: p, at: start, fit: pollLimit}
 	st.add(store.Created, store.Created)
 	ask(1, 2)
 	c.Advance(ringAge / 2)

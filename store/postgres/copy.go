@@ -162,7 +162,8 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 
 // FinishCopy implements [store.Copying]. A sequence keeps its new value even if the call fails,
 // which does no harm.
-func (s *Store) FinishCopy(ctx context.Context, source store.Identity, lastIDs map[string]int64) error {
+func (s *Store) FinishCopy(ctx context.Context, source store.Identity,
+	lastIDs map[string]int64) error {
 	_, err := transfer(ctx, s, noResult(func(ctx context.Context, conn *pgx.Conn) error {
 		if err := mustCopy(ctx, conn, source.ID); err != nil {
 			return err

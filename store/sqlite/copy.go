@@ -152,7 +152,8 @@ func (s *Store) WriteRows(ctx context.Context, source string, t store.Table, row
 }
 
 // FinishCopy implements [store.Copying].
-func (s *Store) FinishCopy(ctx context.Context, source store.Identity, lastIDs map[string]int64) error {
+func (s *Store) FinishCopy(ctx context.Context, source store.Identity,
+	lastIDs map[string]int64) error {
 	return do(ctx, s, func(conn *sqlite.Conn) error {
 		if err := mustCopy(conn, source.ID); err != nil {
 			return err

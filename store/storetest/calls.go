@@ -344,7 +344,9 @@ func copyCalls(st store.Store) map[string]func(context.Context) error {
 		"WriteRows": func(ctx context.Context) error {
 			return st.WriteRows(ctx, "source", users, nil)
 		},
-		"FinishCopy": func(ctx context.Context) error { return st.FinishCopy(ctx, store.Identity{ID: "source"}, nil) },
+		"FinishCopy": func(ctx context.Context) error {
+			return st.FinishCopy(ctx, store.Identity{ID: "source"}, nil)
+		},
 	}
 }
 
