@@ -107,6 +107,16 @@ func beforeRestores(conn *sqlite.Conn, p store.FeedPosition) (store.FeedPosition
 	return p, nil
 }
 
+// selectOrdered returns changes in their order. SQLite begins at the first of the two bounds and
+// skips until the other one holds. So the one that moves on comes first: otherwise each page would
+// read all those before it again. The other one lets SQLite use the index.
+var selectOrdered = `
+	SELECT ` + changeColumns + `, seq, at
+	FROM cliente_history
+	WHERE seq >= ? AND seq > 0
+	ORDER BY seq
+	LIMIT ?`
+
 func feedSource(ctx context.Context, conn *sqlite.Conn) store.FeedSource {
 	return store.FeedSource{
 		Began: func() (time.Time, error) { return orderBegan(conn) },
@@ -127,13 +137,7 @@ func feedSource(ctx context.Context, conn *sqlite.Conn) store.FeedSource {
 			return unrecorded(ctx, conn, after, limit)
 		},
 		Ordered: func(from int64, limit int) ([]store.FeedChange, error) {
-			return list(ctx, conn, nil, scanFeedChange, `
-				SELECT `+changeColumns+`, seq, at
-				FROM cliente_history
-				WHERE seq > 0 AND seq >= ?
-				ORDER BY seq
-				LIMIT ?`,
-				from, int64(limit))
+			return list(ctx, conn, nil, scanFeedChange, selectOrdered, from, int64(limit))
 		},
 	}
 }
