@@ -132,7 +132,7 @@ func BenchmarkReadChanges(b *testing.B) {
 					}
 				})
 			authtest.Must(b, err)
-			f.tokens[store.Viewer] = f.loginAs("the-viewer", testPassword) // one million takes minutes
+			f.tokens[store.Viewer] = f.loginAs("the-viewer", testPassword) // it took minutes
 			var early, late int64
 			for b.Loop() {
 				cursor, read := "0", 0

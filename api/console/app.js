@@ -53,7 +53,7 @@ async function show(event) {
   const shown = main;
   try {
     if (place.role && !may(place.role)) put(main, h("h1", null, place.label()), h("p", null, t("app.refused")));
-    else await (await place.module()).show(main, rest, new URLSearchParams(query));
+    else await (await place.module()).show(shown, rest, new URLSearchParams(query));
   } catch (error) {
     if (main !== shown) return;
     if (error.code === "mfa_setup_required" && place.name !== "account") return location.replace("#/account/second-factor");
