@@ -200,22 +200,23 @@ var createClienteAgain = `
 	OVERRIDING SYSTEM VALUE
 	VALUES ($1, $2, $3, $4, ` + parameters(5, rowParameters) + `)`
 
-// lockHistory begins a transaction and locks the first step of a history. Only those do that who
-// restore or erase a record, because one that was deleted has no row to lock.
-func lockHistory(ctx context.Context, conn *pgx.Conn, id int64) error {
+// lockHistory begins a transaction and locks the first step of a history, if there is one. Only
+// those do that who restore or erase a record, because one that was deleted has no row to lock.
+func lockHistory(ctx context.Context, conn *pgx.Conn, id int64) (locked bool, err error) {
 	lock := begin()
+	var first int64
 	lock.Queue(`
-		SELECT
+		SELECT version
 		FROM cliente_history
 		WHERE cliente_id = $1
 		ORDER BY version
 		LIMIT 1
 		FOR UPDATE`,
-		id)
+		id).QueryRow(orNone(&first))
 	if err := send(ctx, conn, lock); err != nil {
-		return fmt.Errorf("lock the history of cliente %d: %w", id, err)
+		return false, fmt.Errorf("lock the history of cliente %d: %w", id, err)
 	}
-	return nil
+	return first > 0, nil
 }
 
 // RestoreCliente implements [store.Clientes].
@@ -223,8 +224,11 @@ func (s *Store) RestoreCliente(ctx context.Context, by, id, version int64,
 	check func(store.Cliente) error) (store.Cliente, error) {
 	return call(ctx, s, store.First, func(ctx context.Context, conn *pgx.Conn) (
 		c store.Cliente, _ error) {
-		if err := lockHistory(ctx, conn, id); err != nil {
+		switch locked, err := lockHistory(ctx, conn, id); {
+		case err != nil:
 			return c, err
+		case !locked: // whoever comes next must not find a history that this call has not locked
+			return c, fmt.Errorf("restore cliente %d: %w", id, store.ErrNotFound)
 		}
 		old, err := one(ctx, conn, toCliente, selectClienteForUpdate, id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {

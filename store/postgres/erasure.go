@@ -23,12 +23,16 @@ var eraseTexts = `
 func (s *Store) EraseCliente(ctx context.Context, by, id int64, check func(store.Cliente) error,
 	events ...store.Event) error {
 	return do(ctx, s, scanTimeout, func(ctx context.Context, conn *pgx.Conn) error {
-		if err := lockHistory(ctx, conn, id); err != nil {
+		locked, err := lockHistory(ctx, conn, id)
+		if err != nil {
 			return err
 		}
 		c, err := one(ctx, conn, toCliente, selectClienteForUpdate, id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return fmt.Errorf("lock cliente %d: %w", id, err)
+		}
+		if c.ID == 0 && !locked {
+			return fmt.Errorf("erase cliente %d: %w", id, store.ErrNotFound)
 		}
 		last, err := one(ctx, conn, toChange, selectHistory, id, 0, 1)
 		switch {
