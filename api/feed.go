@@ -360,8 +360,11 @@ func (l *listener) next(ctx context.Context, limit, most int) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	if l.fit = 2 * limit; got.more && len(got.changes) < limit {
-		l.fit = max(2, 2*len(got.changes))
+	// A page that has not come to its limit was cut behind its last change. One of records that
+	// are gone has come further.
+	l.fit = 2 * limit
+	if n := len(got.changes); got.more && 0 < n && n < limit && l.at == got.changes[n-1].position {
+		l.fit = max(2, 2*n)
 	}
 	// The poll may have come to another end, and say nothing before it goes on.
 	got.again = l.feed.every

@@ -71,7 +71,7 @@ type Erasing interface {
 	// last admin. It returns how many it erased. It looks for the name of a user once more when
 	// that was erased [NamesSettle] ago.
 	//
-	// Then it overwrites what the engine itself has left of erased text in files that it owns. It
+	// Once they are fewer, it overwrites what the engine has left of erased text in its files. It
 	// returns [ErrUnavailable] if long reads keep it from that; another call goes on. It returns
 	// [ErrNotCleared] if it cannot overwrite such files at all. If nothing was erased since the
 	// last call, it only looks up each id that is remembered.

@@ -112,14 +112,14 @@ function customers() {
     else if (signal.aborted && !document.hidden) watch(); // hidden for a moment
   }
   // take shows a change in its row, which stays at its place.
-  function take({ id, record, user_id }) {
+  function take({ id, version, record, user_id }) {
     const i = records.findIndex((c) => c.id === id);
     if (i < 0) {
-      if (record?.version === 1 && user_id !== user().id && !q) added.add(id);
+      if (record && version === 1 && user_id !== user().id && !q) added.add(id);
       if (!record) added.delete(id);
-      return tell(); // the rows stay: one may be clicked now
+      return tell(); // one may be clicked now
     }
-    if (record?.version <= records[i].version) return;
+    if (version <= records[i].version) return;
     records.splice(i, 1, ...(record ? [record] : []));
     if (total && !record) total--;
     if (records.length === 0) return load(at);

@@ -187,13 +187,14 @@ export async function logout() {
   leave("");
 }
 
-// ending calls work, which ends this session. Another request may learn of it first.
+// ending calls work, which ends this session. Others may know first.
 export async function ending(work) {
   leaving = true;
   try {
     return await work();
   } catch (error) {
     leaving = false;
+    if (!api.session) end();
     throw error;
   }
 }
