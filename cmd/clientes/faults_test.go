@@ -4,8 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"go/ast"
+	gobuild "go/build"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,6 +118,8 @@ func TestPlantedFaultsFitTheProgram(t *testing.T) {
 	for _, p := range verify.Promises() {
 		checks[p.ID] = true
 	}
+	root := filepath.Join("..", "..")
+	compiled := importCompiled(t, root)
 	page := readProjectFile(t, "cmd/clientes/VERIFY.md")
 	names := make(map[string]bool)
 	for _, f := range faults {
@@ -129,16 +136,65 @@ func TestPlantedFaultsFitTheProgram(t *testing.T) {
 				t.Errorf("%s: verify has no check %q", f.name, id)
 			}
 		}
-		texts, err := f.edited(filepath.Join("..", ".."))
+		texts, err := f.edited(root)
+		if err == nil {
+			err = checkTypes(root, texts, compiled)
+		}
 		if err != nil {
 			t.Errorf("%s: %v", f.name, err)
 		}
-		for file, text := range texts {
-			if _, err := parser.ParseFile(token.NewFileSet(), file, text, 0); err != nil {
-				t.Errorf("%s: %v", f.name, err)
+	}
+}
+
+// importCompiled returns an importer of the packages of the project and of all that they import.
+func importCompiled(t *testing.T, root string) types.Importer {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "go", "list", "-export", "-deps",
+		"-f", "{{.ImportPath}} {{.Export}}", "./...")
+	list.Dir = root
+	out, err := list.Output()
+	authtest.Must(t, err)
+	files := make(map[string]string)
+	for line := range strings.Lines(string(out)) {
+		path, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		files[path] = file
+	}
+	return importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) {
+		return os.Open(files[path])
+	})
+}
+
+// checkTypes returns an error if a package does not compile with the edited texts.
+func checkTypes(root string, texts map[string]string, compiled types.Importer) error {
+	dirs := make(map[string]bool)
+	for file := range texts {
+		dirs[filepath.Dir(file)] = true
+	}
+	for dir := range dirs {
+		pkg, err := gobuild.ImportDir(filepath.Join(root, dir), 0)
+		if err != nil {
+			return err
+		}
+		var files []*ast.File
+		set := token.NewFileSet()
+		for _, name := range pkg.GoFiles {
+			file := filepath.Join(dir, name)
+			var text any // nil: as the file has it
+			if edited, ok := texts[file]; ok {
+				text = edited
 			}
+			parsed, err := parser.ParseFile(set, filepath.Join(root, file), text, 0)
+			if err != nil {
+				return err
+			}
+			files = append(files, parsed)
+		}
+		check := types.Config{Importer: compiled}
+		if _, err := check.Check("clientes/"+dir, set, files, nil); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // overlaid writes the edited files and the overlay that names them (go help build).
