@@ -197,7 +197,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     return theirs;
   }
   async function create(cliente) {
-    // With a key, two requests create one record. It has to be new, not secret, and not every engine has crypto.
+    // Two requests with one key create one record. It has to be new, not secret; not every engine has crypto.
     const key = [1, 2, 3, 4].map(() => Math.random().toString(36).slice(2)).join("");
     for (let pause = 1; ; pause *= 2) {
       try {
@@ -209,13 +209,13 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       }
     }
   }
-  // Calls each(change, cursor) for every change after a cursor, one by one, until it returns false. What breaks
-  // off goes on after the last change that each() was done with. A passive one does not use the session: it ends with
+  // Calls each(change, cursor) for every change after a cursor, one by one, until it returns false. What breaks off
+  // goes on after the last change that each() was done with. A passive one does not use the session, and ends with
   // the token. It returns the last cursor.
   async function follow(cursor, each, { signal, passive = false } = {}) {
-    let pages = "body" in Response.prototype ? 0 : Infinity; // to read before a stream; React Native has none
+    let paged = "body" in Response.prototype ? 0 : Infinity; // until then; React Native has no streams
     let pause = 0;
-    let theirs = false; // each() is at work, whose errors are not ours
+    let theirs = false; // each() is at work, not we
     const give = async (change, next) => {
       theirs = true;
       const more = await each(change, next);
@@ -236,6 +236,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       let heard = false;
       try {
         const query = queryString({ since: cursor, wait: cursor === undefined ? 0 : 25 });
+        const pages = Date.now() < paged;
         const headers = { Accept: pages ? "application/json" : EVENTS };
         const response = await soon(call("/clientes/changes" + query, { headers, signal: ended.signal }));
         if (response.ok && !pages) {
@@ -251,14 +252,13 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
             if (!(await give(change, i + 1 < changes.length ? cursor : next))) return cursor;
           }
           cursor = next;
-          pages--;
           continue;
         }
       } catch (error) {
         signal?.throwIfAborted();
         const silent = ended.signal.aborted && !theirs;
         if (theirs || !(silent || mayPass(error) || error.status === 429 || error.status >= 500)) throw error;
-        if (silent && !heard) pages ||= 20; // a proxy may hold it back
+        if (silent && !heard) paged = Math.max(paged, Date.now() + 3_600_000); // held back?
         pause = Math.max(pause, error.retryAfter ?? 0);
       } finally {
         signal?.removeEventListener("abort", stop);
@@ -300,7 +300,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
       return response.ok ? response : read(response);
     },
   };
-  // As send, but it tells how much of the body has been sent. fetch cannot tell that.
+  // As send, but it tells how much has been sent, which fetch cannot.
   const sendWith = (onProgress) => async (path, options, token) => {
     if (!globalThis.XMLHttpRequest) {
       const all = new Blob([options.body]).size;

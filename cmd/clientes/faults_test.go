@@ -110,6 +110,7 @@ func (f planted) edited(root string) (map[string]string, error) {
 // The list of planted faults must not rot: TestVerifyFindsPlantedFaults, which builds them, runs
 // only where time does not matter.
 func TestPlantedFaultsFitTheProgram(t *testing.T) {
+	t.Parallel()
 	faults := readFaults(t)
 	if len(faults) < 30 {
 		t.Errorf("there are only %d planted faults", len(faults))

@@ -1538,6 +1538,35 @@ scene("where streams cannot be read, requests wait for changes", async () => {
   }
 });
 
+scene("behind a proxy that holds streams back, pages are read for an hour", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const tag = `held ${WORLD} `;
+  const asks = (accept) => seen.filter(({ path, headers }) => path.includes("wait=25") && headers.accept === accept);
+  before = (exchange) => (exchange.headers.accept === "text/event-stream" && held ? new Promise(() => {}) : undefined);
+  let held = true;
+  await there(() => {
+    const plain = globalThis.setTimeout;
+    world.restore = () => (globalThis.setTimeout = plain);
+    // The first silence is over at once.
+    globalThis.setTimeout = (work, ms) => plain(work, ms === 40_000 ? (world.restore(), 50) : ms);
+  });
+  const following = api.follow(await feedEnd(api), tag + "last");
+  for (let i = 0; i < 25; i++) {
+    await until(() => asks("application/json").length > i);
+    await api.create(tag + i);
+    await until(() => names(api).includes(tag + i));
+  }
+  assert.equal(asks("text/event-stream").length, 1);
+  held = false;
+  await later("wall", 3600);
+  await api.create(tag + "between");
+  await until(() => streams.length === 1);
+  await api.create(tag + "last");
+  await following;
+  assert.equal(asks("text/event-stream").length, 2);
+});
+
 scene("a refusal ends who follows, and so do each(), a signal and a logout", async () => {
   const api = tab();
   await api.login(USER1, PASSWORD);
