@@ -123,7 +123,11 @@ func TestKeys(t *testing.T) {
 		f.want(f.as(store.Editor, "DELETE", "/sessions/"+k.ID, ""), 404, "not_found")
 		f.wantToken(k.Key, 200, "")
 		f.want(f.as(store.Admin, "DELETE", "/keys/"+k.ID, ""), 204, "")
-		f.wantToken(k.Key, 401, "token_revoked")
+		a = f.call("GET", "/clientes", "", "x-access-token", k.Key)
+		f.want(a, 401, "token_revoked")
+		if got := a.header.Get("WWW-Authenticate"); !strings.Contains(got, "make another one") {
+			t.Errorf("an ended key is told %s", got)
+		}
 		f.want(f.as(store.Admin, "DELETE", "/keys/"+k.ID, ""), 404, "not_found")
 		f.want(f.as(store.Admin, "DELETE", "/keys/1", ""), 404, "not_found")
 		f.want(f.as(store.Admin, "DELETE", "/keys/"+k.Key, ""), 404, "not_found") // is in no log
@@ -133,6 +137,20 @@ func TestKeys(t *testing.T) {
 		audit := f.as(store.Admin, "GET", "/audit?event=key_ended", "")
 		if !strings.Contains(audit.body, `"detail":"`+k.ID+` Shop"`) {
 			t.Errorf("the audit has %s", audit.body)
+		}
+	})
+}
+
+// A program cannot log in again, so it is told what it can do.
+func TestAKeyExpires(t *testing.T) {
+	onEachClock(t, func(t *testing.T, f *fixture, c *authtest.Clock) {
+		k := f.makeKey(store.Viewer, `,"expires_in":60`)
+		f.wantToken(k.Key, 200, "")
+		c.Advance(2 * time.Minute)
+		a := f.call("GET", "/clientes", "", "x-access-token", k.Key)
+		f.want(a, 401, "token_expired")
+		if got := a.header.Get("WWW-Authenticate"); !strings.Contains(got, "make another one") {
+			t.Errorf("an expired key is told %s", got)
 		}
 	})
 }

@@ -299,7 +299,7 @@ func (s *Server) verifyJWT(may access, scope store.Scope) gin.HandlerFunc {
 		}
 		caller, err := s.cfg.Auth.Authenticate(c.Request.Context(), token)
 		if err != nil {
-			s.fail(c, err)
+			s.fail(c, ofKey(token, err))
 			return
 		}
 		exchangeOf(c).caller = caller

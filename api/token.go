@@ -13,7 +13,7 @@ import (
 // tokenError refuses a request for want of a good token, with a sentence for whoever wrote the
 // client. It stands in error_description, so it has neither quotes nor backslashes.
 type tokenError struct {
-	kind error // errTokenMissing or auth.ErrTokenInvalid
+	kind error // errTokenMissing or one of auth
 	hint string
 }
 
@@ -35,6 +35,18 @@ func tokenHint(err error) string {
 		return "The session of the token was ended; log in again."
 	}
 	return ""
+}
+
+// ofKey returns why a token was refused. If it is a key, that says what to do, which is not to log in.
+func ofKey(token string, err error) error {
+	switch {
+	case !auth.IsKey(token):
+	case errors.Is(err, auth.ErrTokenExpired):
+		return &tokenError{auth.ErrTokenExpired, "The key has expired; make another one."}
+	case errors.Is(err, auth.ErrTokenRevoked):
+		return &tokenError{auth.ErrTokenRevoked, "The key was ended; make another one."}
+	}
+	return err
 }
 
 // challengeFor returns the WWW-Authenticate of a 401 (RFC 6750 section 3). The hint is that of
