@@ -164,6 +164,7 @@ func (s *Server) waitForChanges(ctx context.Context, in changesInput) (v changes
 	defer l.close()
 	until := time.Now().Add(in.wait)
 	for {
+		l.turn = min(turnWait, time.Until(until))
 		got, err := l.next(ctx, in.limit, maxPage)
 		if err != nil {
 			return v, causeOf(ctx, err)

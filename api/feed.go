@@ -38,8 +38,8 @@ const (
 	// After a restart all of them may be behind, and others need the store too.
 	maxReading = 4
 
-	// turnWait is how long a listener waits for the others at a time. Its client must not take it
-	// for dead.
+	// turnWait is how long a listener waits for the others at a time, unless it has less. Its client
+	// must not take it for dead.
 	turnWait = 5 * time.Second
 )
 
@@ -110,7 +110,7 @@ func (f *feed) listen(after store.FeedPosition) *listener {
 		f.poll, f.stop = p, stop
 		go p.run(ctx)
 	}
-	return &listener{feed: f, poll: f.poll, at: after, fit: pollLimit}
+	return &listener{feed: f, poll: f.poll, at: after, fit: pollLimit, turn: turnWait}
 }
 
 // leave ends the poll after the last listener.
@@ -316,6 +316,8 @@ type listener struct {
 	// fit is how many changes to read from the store at once. Of long ones only a few fit into what
 	// is sent at once, and the others would be read again.
 	fit int
+
+	turn time.Duration // how long it waits for the others at a time
 }
 
 func (l *listener) close() { l.feed.leave() }
@@ -330,7 +332,7 @@ type found struct {
 
 // next returns the changes after the listener's position, and moves it behind them. They are as
 // many as limit and as many bytes as most allow, but at least one. It does not wait for any, but
-// perhaps for its turn to read the store, [turnWait] at most.
+// perhaps for its turn to read the store.
 func (l *listener) next(ctx context.Context, limit, most int) (found, error) {
 	p := l.poll
 	p.mu.Lock()
@@ -348,7 +350,7 @@ func (l *listener) next(ctx context.Context, limit, most int) (found, error) {
 		}
 		return got, nil
 	}
-	turn, cancel := context.WithTimeout(ctx, turnWait)
+	turn, cancel := context.WithTimeout(ctx, l.turn)
 	defer cancel()
 	err := l.feed.reading.Acquire(turn, 1)
 	if err != nil {

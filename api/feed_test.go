@@ -256,7 +256,7 @@ func TestTheRingForgetsWithTime(t *testing.T) {
 		}
 	}
 	// The listener is behind from the beginning.
-	l := &listener{feed: f, poll: p, at: start, fit: pollLimit}
+	l := &listener{feed: f, poll: p, at: start, fit: pollLimit, turn: turnWait}
 	st.add(store.Created, store.Created)
 	ask(1, 2)
 	c.Advance(ringAge / 2)
@@ -394,7 +394,7 @@ func TestLongChangesAreReadOnce(t *testing.T) {
 		memory.changes[i].Record.Notes = strings.Repeat("x", batchSize/3)
 	}
 	f := newFeed(memory, time.Now, slog.New(slog.DiscardHandler))
-	l := listener{feed: f, poll: &poll{feed: f}, fit: pollLimit}
+	l := listener{feed: f, poll: &poll{feed: f}, fit: pollLimit, turn: turnWait}
 	for read := 0; read < total; {
 		got, err := l.next(t.Context(), batchLimit, batchSize)
 		if err != nil || len(got.changes) == 0 {
@@ -405,4 +405,30 @@ func TestLongChangesAreReadOnce(t *testing.T) {
 	if memory.given > batchLimit+3*total {
 		t.Errorf("%d changes were read for %d", memory.given, total)
 	}
+}
+
+// Who is behind while others read the store waits for its turn, but not for long.
+func TestAListenerGivesUpItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		st := new(memoryFeed)
+		st.add(store.Created)
+		f := quickFeed(st, 1)
+		authtest.Must(t, f.reading.Acquire(t.Context(), maxReading))
+		l := f.listen(store.FeedPosition{})
+		defer l.close()
+		for _, turn := range []time.Duration{turnWait, time.Second} {
+			l.turn = turn
+			began := time.Now()
+			got, err := l.next(t.Context(), 10, 1<<20)
+			if err != nil || len(got.changes) > 0 || !got.more || time.Since(began) != turn {
+				t.Errorf("after %v it got %+v, %v", time.Since(began), got, err)
+			}
+		}
+		f.reading.Release(maxReading)
+		got, err := l.next(t.Context(), 10, 1<<20)
+		if err != nil || len(got.changes) != 1 || got.more {
+			t.Errorf("in its turn it got %+v, %v", got, err)
+		}
+	})
 }
