@@ -2,7 +2,9 @@ package sqlite_test
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"clientes/store"
 	"clientes/store/sqlite"
@@ -52,4 +54,52 @@ func BenchmarkCreateCliente64AtOnce(b *testing.B) {
 
 func BenchmarkUpdateCliente(b *testing.B) {
 	storetest.BenchUpdateCliente(b, openBench(b, 1))
+}
+
+// BenchmarkCreateBesideAnErasure is how long creates take while the file is cleared of a customer
+// who was erased, among as many as BENCH_ROWS says, and without that. The longest is how long the
+// clearing keeps others from writing at most.
+func BenchmarkCreateBesideAnErasure(b *testing.B) {
+	s := openBench(b, 0)
+	storetest.Fill(b, s, storetest.Rows(b))
+	create := func() time.Duration {
+		began := time.Now()
+		if _, err := s.CreateCliente(b.Context(), 0, store.Cliente{Name: "Ana"}); err != nil {
+			b.Error(err)
+		}
+		return time.Since(began)
+	}
+	var alone, beside []time.Duration
+	for id := int64(1); b.Loop(); id++ {
+		if err := s.EraseCliente(b.Context(), 0, id, anyway); err != nil {
+			b.Fatal(err)
+		}
+		cleared := make(chan error, 1)
+		go func() {
+			_, err := s.EraseAgain(b.Context(), 1)
+			cleared <- err
+		}()
+		for before := len(beside); ; {
+			beside = append(beside, create())
+			select {
+			case err := <-cleared:
+				if err != nil {
+					b.Fatal(err)
+				}
+			default:
+				continue
+			}
+			for range len(beside) - before {
+				alone = append(alone, create())
+			}
+			break
+		}
+	}
+	for name, took := range map[string][]time.Duration{"alone": alone, "beside": beside} {
+		slices.Sort(took)
+		ms := func(i int) float64 { return float64(took[i].Microseconds()) / 1000 }
+		b.ReportMetric(ms(len(took)/2), "p50-ms/"+name)
+		b.ReportMetric(ms(len(took)*99/100), "p99-ms/"+name)
+		b.ReportMetric(ms(len(took)-1), "max-ms/"+name)
+	}
 }
