@@ -38,8 +38,8 @@ const (
 	// After a restart all of them may be behind, and others need the store too.
 	maxReading = 4
 
-	// turnWait is how long a listener waits for the others at a time, unless it has less. Its client
-	// must not take it for dead.
+	// turnWait is how long a listener waits for the others at a time, unless it has less time. Its
+	// client must not take it for dead.
 	turnWait = 5 * time.Second
 )
 

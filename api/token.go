@@ -37,7 +37,8 @@ func tokenHint(err error) string {
 	return ""
 }
 
-// ofKey returns why a token was refused. If it is a key, that says what to do, which is not to log in.
+// ofKey returns why a token was refused. If it is a key, that says what to do, which is not to log
+// in.
 func ofKey(token string, err error) error {
 	switch {
 	case !auth.IsKey(token):
