@@ -80,6 +80,8 @@ export interface Storage {
 export interface Options {
   /** The refresh token is in a cookie that no script can read; all tabs share it. */
   cookie?: boolean;
+  /** The key of a program, in place of a login. When it ends, `onEnd` is called; `logout` ends it. */
+  key?: string;
   storage?: Storage;
   /** Called once when the user has to log in again; "logged_out" if another tab logged out. */
   onEnd?: (code: string) => void;

@@ -1,8 +1,10 @@
 // One login at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A promise rejects
 // with an Error that has the server's `code`, or "network". onEnd(code) is called when the user has to log in again.
-export function connect(server, { cookie = false, storage = memory(), onEnd = () => {}, onSession = () => {} } = {}) {
+export function connect(server, options = {}) {
+  const { cookie = false, key, storage = memory(), onEnd = () => {}, onSession = () => {} } = options;
   server = server.replace(/\/+$/, ""); // paths begin with one
-  let session; // what take() got; undefined until we know, null when logged out
+  // What take() got; undefined until we know, null when logged out. A key of a program stands for one.
+  let session = key && { token: key, goodFor: Infinity, received: 0, since: 0 };
   let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share
   let over; // what ended the last session
@@ -153,7 +155,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     };
     let used = await current();
     let response = await sendAs(used);
-    if ((await refusal(response)).code === "token_expired") {
+    if (!key && (await refusal(response)).code === "token_expired") {
       used = await refresh(used);
       response = await sendAs(used);
     }
@@ -217,6 +219,8 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
     let pause = 0;
     let theirs = false; // each() is at work, not we
     const give = async (change, next) => {
+      signal?.throwIfAborted();
+      if (!session) refuse(over);
       theirs = true;
       const more = await each(change, next);
       theirs = false;
@@ -331,7 +335,7 @@ export function connect(server, { cookie = false, storage = memory(), onEnd = ()
   return {
     login, fetch: (path, options) => call(path, options), logout, json, refresh: use, clientes, follow,
     get session() {
-      return session ? { user, endsAt: session.endsAt } : undefined;
+      return session && !key ? { user, endsAt: session.endsAt } : undefined;
     },
   };
 }

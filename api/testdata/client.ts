@@ -46,6 +46,7 @@ async function customers(stop: AbortSignal): Promise<void> {
     return action !== "deleted";
   }, { signal: stop, passive: true });
   await api.follow(cursor, () => {});
+  await connect("https://api.example.com", { key: "clk_" }).follow(cursor, () => {});
   const saved = await clientes.update(made, { phone: "2" });
   const past: Page<Change> = await clientes.history(saved.id, { limit: 5 });
   const change = past.records[0];

@@ -142,6 +142,7 @@ function tab({ storage, at = base, ...options } = {}) {
       const each = async (change, cursor) => {
         world.tell("changes", id, [change.record?.name ?? change.action, cursor]);
         await new Promise((done) => setTimeout(done)); // it is waited for
+        await world.held;
         if (change.record?.name === "fail " + last) throw Object.assign(new Error("of each"), { code: "network" });
         return change.record?.name !== last;
       };
@@ -1584,6 +1585,46 @@ scene("a refusal ends who follows, and so do each(), a signal and a logout", asy
   await until(() => streams.length === 3);
   await api.logout();
   await rejects(out, "logged_out");
+});
+
+scene("after an abort or a logout nothing more is handed out", async () => {
+  const stops = {
+    enough: () => there(() => world.abort.abort(Object.assign(new Error(), { code: "enough" }))),
+    logged_out: (api) => api.logout(),
+  };
+  for (const [code, stop] of Object.entries(stops)) {
+    const api = tab();
+    await api.login(USER1, PASSWORD);
+    const since = await feedEnd(api);
+    for (let i = 0; i < 5; i++) await api.create(`late ${WORLD}`);
+    await there(() => void (world.held = new Promise((done) => (world.release = done))));
+    const following = api.follow(since, "never", { abort: true });
+    await until(() => api.changes.length);
+    await stop(api);
+    await there(() => void (world.release(), (world.held = undefined)));
+    await rejects(following, code);
+    assert.equal(api.changes.length, 1);
+    await there(() => void (world.abort = undefined));
+  }
+});
+
+scene("a program has a key in place of a login", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const tag = `key ${WORLD}`;
+  const { id, key } = await api.json("POST", "/keys", { name: tag, current: PASSWORD });
+  const program = tab({ key });
+  const following = program.follow(await feedEnd(program), tag);
+  await later("wall", 86_400);
+  await program.create(tag);
+  await following;
+  assert.equal(await program.session(), null);
+  await api.login(USER1, PASSWORD);
+  await api.json("DELETE", "/keys/" + id);
+  await rejects(program.create(tag), "token_revoked");
+  await rejects(program.create(tag), "logged_out");
+  assert.deepEqual(program.ends, ["token_revoked"]);
+  assert.equal(count("/refresh"), 0);
 });
 
 scene("strangers who fail under the same name do not keep out who has logged in here", async () => {
