@@ -265,6 +265,12 @@ func TestAcceptOfChanges(t *testing.T) {
 			t.Errorf("%q: answered %d with %s, want %s", accept, a.status, got, media)
 		}
 	}
+	other := onSQLite(t)
+	other.add(store.Cliente{Name: "Ana"})
+	foreign := "/clientes/changes?since=" + other.changes("").Cursor
+	for _, accept := range []string{mediaJSON, mediaEvents} {
+		f.want(f.as(store.Viewer, "HEAD", foreign, "", "Accept", accept), 400, "")
+	}
 	a := f.as(store.Viewer, "GET", "/clientes/changes", "", "Accept", "text/csv")
 	f.want(a, 406, "not_acceptable")
 	f.says(a, "text/event-stream")

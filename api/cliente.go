@@ -186,19 +186,19 @@ func (in *restoreInput) decode(r *request) error {
 		return err
 	}
 	var body struct {
-		Version wire.Member[int64] `json:"version"`
-		Unknown jsontext.Value     `json:",embed"`
+		Version wire.Member[*int64] `json:"version"`
+		Unknown jsontext.Value      `json:",embed"`
 	}
 	if err := r.object(&body, mediaJSON); err != nil {
 		return err
 	}
-	in.version = body.Version.Value
 	fault := wire.UnknownMembers(body.Unknown, body)
-	if in.version == 0 {
+	if body.Version.Value == nil {
 		missing := store.Invalid("version", "required",
 			"The version is required: a number from the record's history.")
-		fault = store.JoinInvalid(fault, missing)
+		return store.JoinInvalid(fault, missing)
 	}
+	in.version = *body.Version.Value
 	return fault
 }
 

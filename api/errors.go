@@ -237,8 +237,8 @@ var replies = []struct {
 	{is(errTooManyListeners), fixed(503, "overloaded",
 		"Too many requests follow the changes; try again when one of them has ended.")},
 	{is(store.ErrUnknownPosition), fixed(400, "invalid_parameter",
-		"The cursor in \"since\" is of another database, or of a state that an older one has "+
-			"replaced; begin again with since=0 and an empty copy.")},
+		"The cursor in \"since\" or Last-Event-ID is of another database, or of a state that an "+
+			"older one has replaced; begin again with since=0 and an empty copy.")},
 	{is(errNoRoom), fixed(503, "overloaded",
 		"There is no room for the file now; try again later.")},
 	{is(errDraining), fixed(503, "overloaded", "The server is stopping.")},

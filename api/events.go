@@ -23,12 +23,8 @@ func (s *Server) streamChanges(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	switch {
-	case s.draining.Load():
+	if s.draining.Load() {
 		s.fail(c, errDraining)
-		return
-	case in.head:
-		beginEvents(c.Writer)
 		return
 	}
 	if err := s.listeners.take(in.caller.SessionID, 1); err != nil {
@@ -49,6 +45,10 @@ func (s *Server) streamChanges(c *gin.Context) {
 	got, err := l.next(ctx, batchLimit, batchSize)
 	if err != nil {
 		s.fail(c, causeOf(ctx, err))
+		return
+	}
+	if in.head {
+		beginEvents(c.Writer)
 		return
 	}
 	to := &eventWriter{

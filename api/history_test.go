@@ -192,7 +192,7 @@ func TestRestore(t *testing.T) {
 
 		for body, code := range map[string]string{
 			`{}`: "validation_failed", `{"version":null}`: "validation_failed",
-			`{"version":0}`: "validation_failed", `{"version":1,"x":1}`: "validation_failed",
+			`{"version":1,"x":1}`: "validation_failed", `{"version":0}`: "not_found",
 			`{"version":"1"}`: "malformed_body", `{"version":1.5}`: "malformed_body",
 			`{"version":1e30}`: "malformed_body", `[]`: "malformed_body",
 			`{"version":-1}`: "not_found", `{"version":99}`: "not_found",

@@ -27,7 +27,7 @@ type newKeyInput struct {
 	callerInput
 	body struct {
 		Name      wire.Member[string]        `json:"name"`
-		Role      wire.Member[store.Role]    `json:"role"`
+		Role      wire.Member[*store.Role]   `json:"role"`
 		Scopes    wire.Member[[]store.Scope] `json:"scopes"`
 		ExpiresIn wire.Member[*int64]        `json:"expires_in"` // seconds
 		proofMembers

@@ -220,6 +220,7 @@ func TestBodiesOfKeys(t *testing.T) {
 
 		good + `,"role":"editor"`:               "422 role:invalid_role",
 		good + `,"role":"root"`:                 "422 role:invalid_role",
+		good + `,"role":""`:                     "422 role:invalid_role",
 		good + `,"scopes":["root"]`:             "422 scopes:invalid_scope",
 		good + `,"scopes":["clientes:write"]`:   "422 scopes:invalid_scope",
 		good + `,"scopes":[]`:                   "422 scopes:required",
@@ -291,6 +292,24 @@ func TestLogoutWithAKey(t *testing.T) {
 		a := f.call("GET", "/clientes", "", "Authorization", f.makeKey(store.Viewer, "").Key)
 		f.want(a, 401, "token_invalid")
 	})
+}
+
+// What a key is told does not depend on when it ends.
+func TestAKeyEndsWhileItWaits(t *testing.T) {
+	t.Parallel()
+	f := onSQLite(t)
+	k := f.makeKey(store.Viewer, "")
+	waiting := make(chan answer)
+	go func() {
+		waiting <- f.call("GET", "/clientes/changes?wait=30", "", "x-access-token", k.Key)
+	}()
+	f.eventually("it waits", func() bool { return f.server.listeners.occupied() == 1 })
+	f.want(f.as(store.Viewer, "DELETE", "/keys/"+k.ID, ""), 204, "")
+	a := soon(t, waiting)
+	f.want(a, 401, "token_revoked")
+	if got := a.header.Get("WWW-Authenticate"); !strings.Contains(got, "make another one") {
+		t.Errorf("it is told %s", got)
+	}
 }
 
 // Each key of a logout costs a read, and anybody can write one with the right checksum.

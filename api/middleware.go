@@ -299,7 +299,10 @@ func (s *Server) verifyJWT(may access, scope store.Scope) gin.HandlerFunc {
 		}
 		caller, err := s.cfg.Auth.Authenticate(c.Request.Context(), token)
 		if err != nil {
-			s.fail(c, ofKey(token, err))
+			if auth.IsKey(token) {
+				err = ofKey(err)
+			}
+			s.fail(c, err)
 			return
 		}
 		exchangeOf(c).caller = caller

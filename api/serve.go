@@ -140,6 +140,9 @@ func appendReflected(b []byte, v any) ([]byte, error) {
 // fail answers with an error in the one shape that all errors have, and keeps it for the log.
 func (s *Server) fail(c *gin.Context, err error) {
 	x := exchangeOf(c)
+	if x.caller.IsKey {
+		err = ofKey(err)
+	}
 	p := x.refuse(err)
 	h := x.Header()
 	s.closeIfDraining(h)

@@ -37,15 +37,17 @@ func tokenHint(err error) string {
 	return ""
 }
 
-// ofKey returns why a token was refused. If it is a key, that says what to do, which is not to log
-// in.
-func ofKey(token string, err error) error {
+// ofKey returns an error that refuses a key. It says what its owner can do, which is not to log in.
+// Other errors are returned as they are.
+func ofKey(err error) error {
 	switch {
-	case !auth.IsKey(token):
 	case errors.Is(err, auth.ErrTokenExpired):
 		return &tokenError{auth.ErrTokenExpired, "The key has expired; make another one."}
 	case errors.Is(err, auth.ErrTokenRevoked):
 		return &tokenError{auth.ErrTokenRevoked, "The key was ended; make another one."}
+	case errors.Is(err, auth.ErrMFASetupRequired):
+		return &requestError{auth.ErrMFASetupRequired,
+			"The user of this key must have a second factor. Set one up, then make another key."}
 	}
 	return err
 }

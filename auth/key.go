@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,14 +26,17 @@ var ErrTooManyKeys = store.ErrTooManyKeys
 // KeyRequest is a key that somebody wants for a program.
 type KeyRequest struct {
 	Name   string
-	Role   store.Role    // "" for that of its user
+	Role   *store.Role   // nil for that of its user
 	Scopes []store.Scope // nil for all that the role can use
 	Lasts  time.Duration
 }
 
 // Check returns what is kept of the key of a user of a role, or a *[store.InvalidError].
 func (r KeyRequest) Check(user store.Role) (store.Key, error) {
-	role := cmp.Or(r.Role, user)
+	role := user
+	if r.Role != nil {
+		role = *r.Role
+	}
 	k, err := store.NewKey(user, r.Name, role, r.Scopes)
 	switch {
 	case r.Lasts < MinKeyLasts:
@@ -277,13 +279,20 @@ func (a *Auth) findKey(ctx context.Context, text string) (*knownKey, error) {
 	if !s.LastUsedAt.Equal(s.CreatedAt) {
 		k.noted.Store(s.LastUsedAt.UnixMilli())
 	}
-	mfa := s.AMR == amrBoth
+	mfa, lacks := s.AMR == amrBoth, false
+	if !mfa && a.cfg.RequireMFA != "" {
+		// It goes by the role of the user, which may be above that of the key. Another role ends it.
+		u, err := a.cfg.Store.User(ctx, s.UserID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, fmt.Errorf("look up the user of a key: %w", err)
+		}
+		lacks = a.mustHaveMFA(u.Role)
+	}
 	left := s.ExpiresAt.Sub(a.cfg.Store.Now())
 	k.caller = Caller{
-		UserID: s.UserID, Role: s.Key.Role, SessionID: s.ID, MFA: mfa,
-		LacksMFA: a.mustHaveMFA(s.Key.Role) && !mfa,
-		Expires:  a.cfg.Now().Round(0).Add(left), // what goes on for long has the process's clock
-		IsKey:    true, scopes: s.Key.Scopes,
+		UserID: s.UserID, Role: s.Key.Role, SessionID: s.ID, MFA: mfa, LacksMFA: lacks,
+		Expires: a.cfg.Now().Round(0).Add(left), // what goes on for long has the process's clock
+		IsKey:   true, scopes: s.Key.Scopes,
 	}
 	if !s.EndedAt.IsZero() {
 		a.denied.addAll([]store.Ended{{ID: s.ID, TokenExp: s.TokenExp}})

@@ -31,7 +31,7 @@ func TestAKeyStandsWhereATokenStands(t *testing.T) {
 		me, _ := p.callerOf(t, "ana", goodPassword)
 		ctx := WithOrigin(t.Context(), Origin{IP: "192.0.2.1", ActorID: u.ID})
 		k, err := p.Auth.AddKey(ctx, me, KeyRequest{
-			Name: " Shop ", Role: store.Viewer, Lasts: time.Hour,
+			Name: " Shop ", Role: new(store.Viewer), Lasts: time.Hour,
 			Scopes: []store.Scope{store.ScopeChanges, store.ScopeRead},
 		}, Proof{Current: goodPassword})
 		must(t, err)
@@ -211,8 +211,8 @@ func TestAKeyNeedsAProofAndARoleOfItsUser(t *testing.T) {
 			"no name":        {func(r *KeyRequest, _ *Proof) { r.Name = " \u200b" }, "name"},
 			"long name":      {func(r *KeyRequest, _ *Proof) { r.Name = long }, "name"},
 			"two lines":      {func(r *KeyRequest, _ *Proof) { r.Name = "a\nb" }, "name"},
-			"role above":     {func(r *KeyRequest, _ *Proof) { r.Role = store.Editor }, "role"},
-			"no such role":   {func(r *KeyRequest, _ *Proof) { r.Role = "root" }, "role"},
+			"role above":     {func(r *KeyRequest, _ *Proof) { r.Role = new(store.Editor) }, "role"},
+			"no such role":   {func(r *KeyRequest, _ *Proof) { r.Role = new(store.Role("root")) }, "role"},
 			"short": {func(r *KeyRequest, _ *Proof) {
 				r.Lasts = MinKeyLasts - 1
 			}, "expires_in"},
@@ -235,7 +235,7 @@ func TestAKeyNeedsAProofAndARoleOfItsUser(t *testing.T) {
 			wantFault(t, what, err, c.field)
 		}
 		// All that is wrong is told at once.
-		_, err := p.Auth.AddKey(t.Context(), me, KeyRequest{Role: "root"}, Proof{})
+		_, err := p.Auth.AddKey(t.Context(), me, KeyRequest{Role: new(store.Role("root"))}, Proof{})
 		var invalid *store.InvalidError
 		if !errors.As(err, &invalid) || len(invalid.Fields) != 4 {
 			t.Errorf("got %v", err)
@@ -274,12 +274,28 @@ func TestAKeyOfAUserWithASecondFactor(t *testing.T) {
 	}
 }
 
+// A key of a lower role opens nothing that its user may not have without a second factor.
+func TestAKeyOfAUserWhoMustHaveASecondFactor(t *testing.T) {
+	e := authtest.SQLite()
+	p := start(t, e, e.Migrated(t), func(cfg *Config) { cfg.RequireMFA = store.Admin })
+	for name, role := range map[string]store.Role{"ana": store.Admin, "bia": store.Editor} {
+		p.add(t, store.User{Name: name, Role: role})
+		k, err := p.accounts.AddKey(t.Context(), name,
+			KeyRequest{Name: "Shop", Role: new(store.Viewer), Lasts: time.Hour})
+		must(t, err)
+		who, err := p.Authenticate(t.Context(), k.Text)
+		if err != nil || who.LacksMFA != (role == store.Admin) {
+			t.Errorf("the caller of an %s is %+v, %v", role, who, err)
+		}
+	}
+}
+
 // TestNoKeyOutlivesTheRoleOfItsUser has many keys made while their user gets another role.
 func TestNoKeyOutlivesTheRoleOfItsUser(t *testing.T) {
 	authtest.OnEachStore(t, func(t *testing.T, e authtest.Engine, url string) {
 		a, b := start(t, e, url), start(t, e, url)
 		_, me := a.newCaller(t, "ana")
-		r := KeyRequest{Name: "Shop", Role: store.Viewer, Lasts: time.Hour}
+		r := KeyRequest{Name: "Shop", Role: new(store.Viewer), Lasts: time.Hour}
 		var mu sync.Mutex
 		var made []NewKey
 		authtest.AtOnce(101, func(i int) {

@@ -36,12 +36,13 @@ program sends it where a token stands: "Authorization: Bearer clk_…".`,
 			if user == "" {
 				return &usageError{"give the user whose key it is with --user"}
 			}
+			r := auth.KeyRequest{Name: args[0]}
 			if cmd.Flags().Changed("role") {
 				if err := checkRole(role); err != nil {
 					return err
 				}
+				r.Role = (*store.Role)(&role)
 			}
-			r := auth.KeyRequest{Name: args[0], Role: store.Role(role)}
 			if cmd.Flags().Changed("scopes") {
 				r.Scopes = []store.Scope{} // not all of them, where a variable is empty
 			}

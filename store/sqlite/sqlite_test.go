@@ -120,9 +120,15 @@ func migratedURL(t *testing.T) string {
 	return url
 }
 
+// open opens a store whose calls wait as long as a busy machine needs.
 func open(t *testing.T, url string) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), url, store.Options{})
+	return openWith(t, url, store.Options{CallTimeout: 5 * time.Minute})
+}
+
+func openWith(t *testing.T, url string, o store.Options) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +323,7 @@ func TestUsersOfAnOlderDatabaseAreKept(t *testing.T) {
 func TestAFileThatAnotherProcessIsWriting(t *testing.T) {
 	t.Parallel()
 	url := migratedURL(t)
-	s := open(t, url)
+	s := openWith(t, url, store.Options{})
 	ana, err := s.CreateCliente(t.Context(), 0, store.Cliente{Name: "Ana"})
 	if err != nil {
 		t.Fatal(err)
