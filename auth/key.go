@@ -281,7 +281,7 @@ func (a *Auth) findKey(ctx context.Context, text string) (*knownKey, error) {
 	}
 	mfa, lacks := s.AMR == amrBoth, false
 	if !mfa && a.cfg.RequireMFA != "" {
-		// It goes by the role of the user, which may be above that of the key. Another role ends it.
+		// It goes by the role of the user, who may have more than the key. Another role ends it.
 		u, err := a.cfg.Store.User(ctx, s.UserID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, fmt.Errorf("look up the user of a key: %w", err)

@@ -211,8 +211,12 @@ func TestAKeyNeedsAProofAndARoleOfItsUser(t *testing.T) {
 			"no name":        {func(r *KeyRequest, _ *Proof) { r.Name = " \u200b" }, "name"},
 			"long name":      {func(r *KeyRequest, _ *Proof) { r.Name = long }, "name"},
 			"two lines":      {func(r *KeyRequest, _ *Proof) { r.Name = "a\nb" }, "name"},
-			"role above":     {func(r *KeyRequest, _ *Proof) { r.Role = new(store.Editor) }, "role"},
-			"no such role":   {func(r *KeyRequest, _ *Proof) { r.Role = new(store.Role("root")) }, "role"},
+			"role above": {func(r *KeyRequest, _ *Proof) {
+				r.Role = new(store.Editor)
+			}, "role"},
+			"no such role": {func(r *KeyRequest, _ *Proof) {
+				r.Role = new(store.Role("root"))
+			}, "role"},
 			"short": {func(r *KeyRequest, _ *Proof) {
 				r.Lasts = MinKeyLasts - 1
 			}, "expires_in"},

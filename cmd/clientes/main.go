@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -159,7 +160,11 @@ func (p *program) root() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &usageError{fmt.Sprintf("%v; see `%s --help`", err, cmd.CommandPath())}
+		said := err.Error()
+		if inner, is := errors.AsType[*strconv.NumError](err); is { // which has no news
+			said = strings.TrimSuffix(said, ": "+inner.Error())
+		}
+		return &usageError{fmt.Sprintf("%s; see `%s --help`", said, cmd.CommandPath())}
 	})
 	root.SetHelpCommand(&cobra.Command{
 		Use:   "help [COMMAND]",

@@ -224,6 +224,8 @@ func TestWrongUsage(t *testing.T) {
 		{"user --version", "clientes: give a command before --version;"},
 		{"help xyzzy", "clientes: there is no command \"xyzzy\""},
 		{"serve --port 1", "clientes: unknown flag: --port; see `clientes serve --help`\n"},
+		{"changes --follow=maybe", "clientes: invalid argument \"maybe\" for \"--follow\" flag; " +
+			"see `clientes changes --help`\n"},
 		{"serve now", "clientes: `clientes serve` takes no arguments, but 1 was given"},
 		{"version -x",
 			"clientes: unknown shorthand flag: 'x' in -x; see `clientes version --help`\n"},

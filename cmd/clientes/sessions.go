@@ -50,7 +50,8 @@ backup.`,
 				}{viewEnded(all), erased})
 			}
 			if erased > 0 {
-				fmt.Fprintf(p.stdout, "erased %d again, customers and users\n", erased)
+				fmt.Fprintf(p.stdout, "erased what there was of %d customers and users who were erased before\n",
+					erased)
 			}
 			return writeEnded(p.stdout, all)
 		},
