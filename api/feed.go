@@ -350,14 +350,16 @@ func (l *listener) next(ctx context.Context, limit, most int) (found, error) {
 		}
 		return got, nil
 	}
-	turn, cancel := context.WithTimeout(ctx, l.turn)
-	defer cancel()
-	err := l.feed.reading.Acquire(turn, 1)
-	if err != nil {
-		return found{more: true}, context.Cause(ctx) // no cause if it was only the turn
+	if !l.feed.reading.TryAcquire(1) {
+		turn, cancel := context.WithTimeout(ctx, l.turn)
+		defer cancel()
+		if l.feed.reading.Acquire(turn, 1) != nil {
+			return found{more: true}, context.Cause(ctx) // no cause if it was only the turn
+		}
 	}
 	defer l.feed.reading.Release(1)
 	limit = min(limit, l.fit)
+	var err error
 	got.changes, l.at, got.more, err = l.feed.read(ctx, l.at, limit, most)
 	if err != nil {
 		return found{}, err

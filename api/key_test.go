@@ -294,6 +294,28 @@ func TestLogoutWithAKey(t *testing.T) {
 	})
 }
 
+// A program cannot log in, so no refusal asks that of it.
+func TestAKeyIsNotToldToLogIn(t *testing.T) {
+	t.Parallel()
+	f := onSQLite(t)
+	all := f.makeKey(store.Admin, "")
+	a := f.call("PATCH", fmt.Sprint("/users/", f.users[store.Viewer].ID), `{"role":"admin"}`,
+		"x-access-token", all.Key)
+	f.want(a, 403, "step_up_required")
+	f.says(a, "the password of its user")
+	f.want(f.as(store.Admin, "DELETE", "/keys/"+all.ID, ""), 204, "")
+	a = f.call("POST", "/logout", `{"everywhere":true}`, "x-access-token", all.Key)
+	f.want(a, 401, "token_revoked")
+	if got := a.header.Get("WWW-Authenticate"); !strings.Contains(got, "make another one") {
+		t.Errorf("a logout everywhere is told %s", got)
+	}
+	low := f.makeKey(store.Admin, `,"role":"viewer"`)
+	f.requireMFA(store.Admin)
+	a = f.call("GET", "/clientes", "", "x-access-token", low.Key)
+	f.want(a, 403, "mfa_setup_required")
+	f.says(a, "make another key")
+}
+
 // What a key is told does not depend on when it ends.
 func TestAKeyEndsWhileItWaits(t *testing.T) {
 	t.Parallel()

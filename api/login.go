@@ -397,6 +397,8 @@ func (s *Server) logout(ctx context.Context, in logoutInput) (logoutView, error)
 	if in.everywhere {
 		caller, err := s.cfg.Auth.Authenticate(ctx, in.caller)
 		switch {
+		case err != nil && auth.IsKey(in.caller):
+			return logoutView{}, ofKey(err)
 		case err != nil:
 			return logoutView{}, err
 		case caller.IsKey:

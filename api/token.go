@@ -45,6 +45,10 @@ func ofKey(err error) error {
 		return &tokenError{auth.ErrTokenExpired, "The key has expired; make another one."}
 	case errors.Is(err, auth.ErrTokenRevoked):
 		return &tokenError{auth.ErrTokenRevoked, "The key was ended; make another one."}
+	case errors.Is(err, auth.ErrStepUpRequired):
+		return &requestError{auth.ErrStepUpRequired,
+			"A key alone does not allow this: send the password of its user as \"current\" in the body " +
+				"(and a code of their second factor as \"code\", if they have one)."}
 	case errors.Is(err, auth.ErrMFASetupRequired):
 		return &requestError{auth.ErrMFASetupRequired,
 			"The user of this key must have a second factor. Set one up, then make another key."}

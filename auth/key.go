@@ -280,8 +280,9 @@ func (a *Auth) findKey(ctx context.Context, text string) (*knownKey, error) {
 		k.noted.Store(s.LastUsedAt.UnixMilli())
 	}
 	mfa, lacks := s.AMR == amrBoth, false
-	if !mfa && a.cfg.RequireMFA != "" {
-		// It goes by the role of the user, who may have more than the key. Another role ends it.
+	if !mfa && a.cfg.RequireMFA != "" && s.EndedAt.IsZero() {
+		// The role of the user decides, which may be higher than that of the key. It can be cached:
+		// another role of the user ends the key, and so does their deletion.
 		u, err := a.cfg.Store.User(ctx, s.UserID)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return nil, fmt.Errorf("look up the user of a key: %w", err)

@@ -1,4 +1,4 @@
-// The types of client.js: one login at a clientes server, for browsers and Node.
+// The types of client.js: one login, or one key, at a clientes server, for browsers and Node.
 
 /** A user, as a login returns it. */
 export interface User {
@@ -80,7 +80,10 @@ export interface Storage {
 export interface Options {
   /** The refresh token is in a cookie that no script can read; all tabs share it. */
   cookie?: boolean;
-  /** The key of a program, in place of a login. When it ends, `onEnd` is called; `logout` ends it. */
+  /**
+   * The key of a program, in place of a login: `login`, `refresh`, `session` and the other options are for people, but
+   * for `onEnd`, which is called when the key has ended or expired. `logout` ends it.
+   */
   key?: string;
   storage?: Storage;
   /** Called once when the user has to log in again; "logged_out" if another tab logged out. */
@@ -211,8 +214,8 @@ export interface Client {
   readonly clientes: Clientes;
   /**
    * Calls `each` for every change after a cursor: "0" for the beginning, undefined for from now on. It waits for each
-   * call, refreshes the token, and goes on after every break until `each` returns false. It returns the last cursor. It
-   * rejects with the reason of `signal`, with an error of `each`, or with a refusal: "invalid_parameter" means that
+   * call, refreshes the token, and goes on after every break until `each` returns false. It returns the last cursor.
+   * After an abort, a logout or the login of somebody else `each` is not called any more. It rejects with the reason of `signal`, with an error of `each`, or with a refusal: "invalid_parameter" means that
    * the database was replaced, so begin again with "0" and an empty copy.
    */
   follow(

@@ -1,10 +1,12 @@
-// One login at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A promise rejects
+// One login, or one key, at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A promise rejects
 // with an Error that has the server's `code`, or "network". onEnd(code) is called when the user has to log in again.
 export function connect(server, options = {}) {
-  const { cookie = false, key, storage = memory(), onEnd = () => {}, onSession = () => {} } = options;
+  const { key, onEnd = () => {}, onSession = () => {} } = options;
+  const isKey = key !== undefined; // of a program, which shares nothing with the logins of people
+  const { cookie = false, storage = memory() } = isKey ? {} : options;
   server = server.replace(/\/+$/, ""); // paths begin with one
-  // What take() got; undefined until we know, null when logged out. A key of a program stands for one.
-  let session = key && { token: key, goodFor: Infinity, received: 0, since: 0 };
+  // What take() got; undefined until we know, null when logged out.
+  let session = isKey ? { token: key, goodFor: Infinity, received: 0, since: 0 } : undefined;
   let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share
   let over; // what ended the last session
@@ -82,6 +84,7 @@ export function connect(server, options = {}) {
     await keep(answer, "refresh");
   }
   async function refresh(old, now) {
+    if (isKey) return session || refuse(over);
     if (session === old && session !== null) {
       await (refreshing ??= alone(() => renew(old, now)).finally(() => (refreshing = undefined)));
     }
@@ -121,7 +124,7 @@ export function connect(server, options = {}) {
   async function logout({ everywhere = false } = {}) {
     if (everywhere) await refresh(session); // it takes a token that is good
     const body = { everywhere, refresh_token: await storage.getItem(KEY) };
-    const answer = await post("/logout", body, { token: session?.token });
+    const answer = await post("/logout", body, { token: key ?? session?.token });
     if (answer.status !== 200) refuse(answer); // nothing is forgotten: try again
     [session, over] = [null, loggedOut];
     others.tell("logout");
@@ -155,12 +158,12 @@ export function connect(server, options = {}) {
     };
     let used = await current();
     let response = await sendAs(used);
-    if (!key && (await refusal(response)).code === "token_expired") {
+    if (!isKey && (await refusal(response)).code === "token_expired") {
       used = await refresh(used);
       response = await sendAs(used);
     }
     const answer = await refusal(response);
-    if (answer.code === "token_revoked" || answer.code === "token_invalid") {
+    if (["token_revoked", "token_invalid", isKey && "token_expired"].includes(answer.code)) {
       refuse({ ...answer, ...about(response) }, session === used);
     }
     return response;
@@ -200,10 +203,10 @@ export function connect(server, options = {}) {
   }
   async function create(cliente) {
     // Two requests with one key create one record. It has to be new, not secret; not every engine has crypto.
-    const key = [1, 2, 3, 4].map(() => Math.random().toString(36).slice(2)).join("");
+    const again = [1, 2, 3, 4].map(() => Math.random().toString(36).slice(2)).join("");
     for (let pause = 1; ; pause *= 2) {
       try {
-        return await json("POST", "/clientes", cliente, { "Idempotency-Key": key });
+        return await json("POST", "/clientes", cliente, { "Idempotency-Key": again });
       } catch (error) {
         const wait = error.retryAfter ?? pause;
         if (!mayPass(error) || pause > 4 || wait > 10) throw error;
@@ -215,15 +218,17 @@ export function connect(server, options = {}) {
   // goes on after the last change that each() was done with. A passive one does not use the session, and ends with
   // the token. It returns the last cursor.
   async function follow(cursor, each, { signal, passive = false } = {}) {
-    let paged = "body" in Response.prototype ? 0 : Infinity; // until then; React Native has no streams
+    let pagesUntil = "body" in Response.prototype ? 0 : Infinity; // React Native has no streams
+    let whose; // the id of the user
     let pause = 0;
-    let theirs = false; // each() is at work, not we
+    let inEach = false;
     const give = async (change, next) => {
       signal?.throwIfAborted();
-      if (!session) refuse(over);
-      theirs = true;
+      if (!session) return passive ? false : refuse(over);
+      if (whose !== user?.id) refuse(somebodyElse);
+      inEach = true;
       const more = await each(change, next);
-      theirs = false;
+      inEach = false;
       cursor = next;
       return more !== false;
     };
@@ -238,11 +243,12 @@ export function connect(server, options = {}) {
         return promise.finally(() => clearTimeout(timer));
       };
       let heard = false;
+      const pages = Date.now() < pagesUntil;
       try {
         const query = queryString({ since: cursor, wait: cursor === undefined ? 0 : 25 });
-        const pages = Date.now() < paged;
         const headers = { Accept: pages ? "application/json" : EVENTS };
         const response = await soon(call("/clientes/changes" + query, { headers, signal: ended.signal }));
+        if ((whose ??= user?.id) !== user?.id) refuse(somebodyElse);
         if (response.ok && !pages) {
           for await (const { id, event, data } of eventsOf(response, soon)) {
             [heard, pause] = [true, 0];
@@ -260,9 +266,9 @@ export function connect(server, options = {}) {
         }
       } catch (error) {
         signal?.throwIfAborted();
-        const silent = ended.signal.aborted && !theirs;
-        if (theirs || !(silent || mayPass(error) || error.status === 429 || error.status >= 500)) throw error;
-        if (silent && !heard) paged = Math.max(paged, Date.now() + 3_600_000); // held back?
+        const silent = ended.signal.aborted && !inEach;
+        if (inEach || !(silent || mayPass(error) || error.status === 429 || error.status >= 500)) throw error;
+        if (silent && !heard && !pages) pagesUntil = Date.now() + 3_600_000; // a proxy may hold streams back
         pause = Math.max(pause, error.retryAfter ?? 0);
       } finally {
         signal?.removeEventListener("abort", stop);
@@ -335,7 +341,7 @@ export function connect(server, options = {}) {
   return {
     login, fetch: (path, options) => call(path, options), logout, json, refresh: use, clientes, follow,
     get session() {
-      return session && !key ? { user, endsAt: session.endsAt } : undefined;
+      return session && !isKey ? { user, endsAt: session.endsAt } : undefined;
     },
   };
 }
@@ -490,6 +496,7 @@ async function* eventsOf(response, soon) {
 
 const rest = (ms, signal) => new Promise((done, fail) => {
   const stop = () => (clearTimeout(timer), fail(signal.reason));
+  if (signal?.aborted) return fail(signal.reason);
   const timer = setTimeout(() => (signal?.removeEventListener("abort", stop), done()), ms);
   signal?.addEventListener("abort", stop);
 });

@@ -161,7 +161,8 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		said := err.Error()
-		if inner, is := errors.AsType[*strconv.NumError](err); is { // which has no news
+		inner, is := errors.AsType[*strconv.NumError](err)
+		if is && errors.Is(inner, strconv.ErrSyntax) { // which has no news
 			said = strings.TrimSuffix(said, ": "+inner.Error())
 		}
 		return &usageError{fmt.Sprintf("%s; see `%s --help`", said, cmd.CommandPath())}

@@ -50,7 +50,7 @@ backup.`,
 				}{viewEnded(all), erased})
 			}
 			if erased > 0 {
-				fmt.Fprintf(p.stdout, "erased what there was of %d customers and users who were erased before\n",
+				fmt.Fprintf(p.stdout, "erased again what was left of %d customers and users\n",
 					erased)
 			}
 			return writeEnded(p.stdout, all)

@@ -56,9 +56,9 @@ func BenchmarkUpdateCliente(b *testing.B) {
 	storetest.BenchUpdateCliente(b, openBench(b, 1))
 }
 
-// BenchmarkCreateBesideAnErasure is how long creates take while the file is cleared of a customer
-// who was erased, among as many as BENCH_ROWS says, and without that. The longest is how long the
-// clearing keeps others from writing at most.
+// BenchmarkCreateBesideAnErasure measures creates while the file is cleared of an erased customer,
+// and without that. BENCH_ROWS says how many customers there are. max-ms/beside is how long the
+// clearing kept a writer waiting at most.
 func BenchmarkCreateBesideAnErasure(b *testing.B) {
 	s := openBench(b, 0)
 	storetest.Fill(b, s, storetest.Rows(b))

@@ -1549,23 +1549,27 @@ scene("behind a proxy that holds streams back, pages are read for an hour", asyn
   await there(() => {
     const plain = globalThis.setTimeout;
     world.restore = () => (globalThis.setTimeout = plain);
-    // The first silence is over at once.
-    globalThis.setTimeout = (work, ms) => plain(work, ms === 40_000 ? (world.restore(), 50) : ms);
+    globalThis.setTimeout = (work, ms) => (ms === 40_000 ? void (world.silence = work) : plain(work, ms));
   });
   const following = api.follow(await feedEnd(api), tag + "last");
-  for (let i = 0; i < 25; i++) {
-    await until(() => asks("application/json").length > i);
-    await api.create(tag + i);
-    await until(() => names(api).includes(tag + i));
-  }
+  await until(() => asks("text/event-stream").length);
+  await there(() => (world.restore(), world.silence()));
+  const next = async (name, asked) => {
+    await until(() => asks("application/json").length === asked);
+    await api.create(tag + name);
+    await until(() => names(api).includes(tag + name));
+  };
+  await next("first", 1);
+  await next("second", 2);
+  await later("wall", 3500);
+  await next("third", 3);
   assert.equal(asks("text/event-stream").length, 1);
   held = false;
-  await later("wall", 3600);
-  await api.create(tag + "between");
+  await later("wall", 100);
+  await next("fourth", 4);
   await until(() => streams.length === 1);
   await api.create(tag + "last");
   await following;
-  assert.equal(asks("text/event-stream").length, 2);
 });
 
 scene("a refusal ends who follows, and so do each(), a signal and a logout", async () => {
@@ -1608,22 +1612,46 @@ scene("after an abort or a logout nothing more is handed out", async () => {
   }
 });
 
+scene("who follows does not become somebody else", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  const since = await feedEnd(api);
+  for (let i = 0; i < 2; i++) await api.create(`whose ${WORLD}`);
+  await there(() => void (world.held = new Promise((done) => (world.release = done))));
+  const following = api.follow(since, "never");
+  await until(() => api.changes.length);
+  await api.logout();
+  await api.login(USER2, PASSWORD);
+  await there(() => void (world.release(), (world.held = undefined)));
+  await rejects(following, "user_changed");
+  assert.equal(api.changes.length, 1);
+});
+
 scene("a program has a key in place of a login", async () => {
   const api = tab();
   await api.login(USER1, PASSWORD);
   const tag = `key ${WORLD}`;
-  const { id, key } = await api.json("POST", "/keys", { name: tag, current: PASSWORD });
+  const { key } = await api.json("POST", "/keys", { name: tag, current: PASSWORD });
   const program = tab({ key });
   const following = program.follow(await feedEnd(program), tag);
   await later("wall", 86_400);
+  await program.refresh();
   await program.create(tag);
   await following;
   assert.equal(await program.session(), null);
-  await api.login(USER1, PASSWORD);
-  await api.json("DELETE", "/keys/" + id);
-  await rejects(program.create(tag), "token_revoked");
+  assert.deepEqual(program.ends, []);
+  const old = tab({ key });
+  before = ({ token }) => token === key && { status: 401, body: '{"message":"Expired.","code":"token_expired"}' };
+  await rejects(old.create(tag), "token_expired");
+  assert.deepEqual(old.ends, ["token_expired"]);
+  before = () => {};
+  await program.logout();
   await rejects(program.create(tag), "logged_out");
-  assert.deepEqual(program.ends, ["token_revoked"]);
+  const ended = tab({ key });
+  for (let i = 0; i < 2; i++) await rejects(ended.create(tag), "token_revoked");
+  assert.deepEqual(ended.ends, ["token_revoked"]);
+  assert.equal(seen.at(-1).token, key);
+  await rejects(tab({ key: "" }).create(tag), "token_missing");
   assert.equal(count("/refresh"), 0);
 });
 
