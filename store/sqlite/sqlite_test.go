@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -42,6 +43,10 @@ func children() map[string]func(url string) error {
 
 func TestMain(m *testing.M) {
 	if child, ok := children()[os.Getenv("SQLITE_TEST_CHILD")]; ok {
+		go func() {
+			io.Copy(io.Discard, os.Stdin) // until the tests have ended, in whatever way
+			os.Exit(1)
+		}()
 		if err := child(os.Getenv("SQLITE_TEST_URL")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -51,9 +56,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// startChild returns the command that runs a child on the database.
+// startChild returns the command that runs a child on the database. The child ends with the tests.
 func startChild(t *testing.T, name, url string) *exec.Cmd {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	_, err := cmd.StdinPipe() // it is closed when this process ends
+	must(t, err)
 	cmd.Env = append(os.Environ(), "SQLITE_TEST_CHILD="+name, "SQLITE_TEST_URL="+url)
 	return cmd
 }
