@@ -57,37 +57,37 @@ func TestAPoolerInTransactionMode(t *testing.T) {
 func TestWhatIsSaidOfADatabaseThatCannotBeOpened(t *testing.T) {
 	inFolder(t, nil)
 	for _, test := range []struct{ name, url, want string }{
-		{"B1 at sign", "postgres://app:Summer@Garden2026@127.0.0.1:1/app",
+		{"B1 at sign", "postgres://app:Summer@GardenQuiz@127.0.0.1:1/app",
 			"write @ in the password as %40"},
-		{"at sign in Prisma's URL", "postgresql://app:Summer@Garden2026@127.0.0.1:1/app?schema=public",
+		{"at sign in Prisma's URL", "postgresql://app:Summer@GardenQuiz@127.0.0.1:1/app?schema=public",
 			"write @ in the password as %40"},
-		{"slash", "postgres://app:Summer/Garden2026@127.0.0.1:1/app", "as %2F"},
-		{"of SQLAlchemy", "postgresql+asyncpg://app:Summer@Garden2026@127.0.0.1:1/app", "as %40"},
-		{"keywords", "host=127.0.0.1 user=app password=SummerGarden2026",
+		{"slash", "postgres://app:Summer/GardenQuiz@127.0.0.1:1/app", "as %2F"},
+		{"of SQLAlchemy", "postgresql+asyncpg://app:Summer@GardenQuiz@127.0.0.1:1/app", "as %40"},
+		{"keywords", "host=127.0.0.1 user=app password=SummerGardenQuiz",
 			"postgres://USER:PASSWORD"},
-		{"of .NET", "Server=127.0.0.1;User Id=app;Password=SummerGarden2026",
+		{"of .NET", "Server=127.0.0.1;User Id=app;Password=SummerGardenQuiz",
 			"postgres://USER:PASSWORD"},
-		{"psql", "psql 'postgres://app:SummerGarden2026@127.0.0.1:1/app'",
+		{"psql", "psql 'postgres://app:SummerGardenQuiz@127.0.0.1:1/app'",
 			"leave out the command psql"},
-		{"quotes", `"postgres://app:SummerGarden2026@127.0.0.1:1/app"`,
+		{"quotes", `"postgres://app:SummerGardenQuiz@127.0.0.1:1/app"`,
 			"write the value without quotes"},
-		{"its own name", "DATABASE_URL=postgres://app:SummerGarden2026@127.0.0.1:1/app",
+		{"its own name", "DATABASE_URL=postgres://app:SummerGardenQuiz@127.0.0.1:1/app",
 			"own name"},
-		{"nobody listens", "postgres://app:SummerGarden2026@127.0.0.1:1/app",
+		{"nobody listens", "postgres://app:SummerGardenQuiz@127.0.0.1:1/app",
 			cannotReach + "nothing listens there (user=app database=app host=127.0.0.1:1)"},
-		{"C3 hash", "postgres://app:Summer#Garden2026@127.0.0.1:1/app",
+		{"C3 hash", "postgres://app:Summer#GardenQuiz@127.0.0.1:1/app",
 			cannotReach + "nothing listens there (user=app database=app host=127.0.0.1:1)"},
-		{"E1 newline", "postgres://app:SummerGarden2026@127.0.0.1:1/app\n",
+		{"E1 newline", "postgres://app:SummerGardenQuiz@127.0.0.1:1/app\n",
 			cannotReach + "nothing listens there (user=app database=app host=127.0.0.1:1)"},
-		{"several hosts", "postgres://app:SummerGarden2026@127.0.0.1:1,127.0.0.1:2/app",
+		{"several hosts", "postgres://app:SummerGardenQuiz@127.0.0.1:1,127.0.0.1:2/app",
 			"host=127.0.0.1:1,127.0.0.1:2)"},
-		{"no socket", "postgres://app:SummerGarden2026@/app?host=/nowhere",
+		{"no socket", "postgres://app:SummerGardenQuiz@/app?host=/nowhere",
 			cannotReach + "there is no such socket"},
-		{"no such host", "postgres://app:SummerGarden2026@db.invalid/app",
+		{"no such host", "postgres://app:SummerGardenQuiz@db.invalid/app",
 			"there is no host named db.invalid (user=app database=app host=db.invalid:5432)"},
-		{"an unknown option", "postgres://app:SummerGarden2026@127.0.0.1:1/app?sslmod=require",
+		{"an unknown option", "postgres://app:SummerGardenQuiz@127.0.0.1:1/app?sslmod=require",
 			"sslmod, which nobody knows; the nearest known name is sslmode"},
-		{"another one", "postgres://app:SummerGarden2026@127.0.0.1:1/app?pool_max_con=5",
+		{"another one", "postgres://app:SummerGardenQuiz@127.0.0.1:1/app?pool_max_con=5",
 			"the nearest known name is pool_max_conns"},
 	} {
 		vars := map[string]string{"DATABASE_URL": test.url, "SECRET": goodSecret}
@@ -106,7 +106,7 @@ func TestWhatIsSaidOfADatabaseThatCannotBeOpened(t *testing.T) {
 				migrate.stderr)
 		}
 		all := migrate.stderr + serve.stderr + config.stderr + config.stdout
-		for _, piece := range []string{"Summ", "mmer", "Gard", "2026"} {
+		for _, piece := range []string{"Summ", "mmer", "Gard", "Quiz"} {
 			if strings.Contains(all, piece) {
 				t.Errorf("%s: %s is in %s", test.name, piece, all)
 			}
