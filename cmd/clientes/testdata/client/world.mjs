@@ -14,10 +14,16 @@ function makeWorld(module, tell) {
   world.locks = globalThis.document && navigator.locks;
   world.navigator({});
   world.channels = [];
+  world.told = 0; // messages that have not arrived
   world.BroadcastChannel = class extends BroadcastChannel {
     constructor(name) {
       super(name);
       world.channels.push(this);
+      this.addEventListener("message", () => world.told--);
+    }
+    postMessage(message) {
+      world.told += world.channels.filter((other) => other !== this && other.name === this.name).length;
+      super.postMessage(message);
     }
   };
   globalThis.BroadcastChannel = undefined;
