@@ -110,8 +110,11 @@ func NewQueue(places int, timeout time.Duration, serves func(since time.Time) bo
 // Enter waits for a place and returns how long it did. The caller must call Leave when it needs the
 // place no longer. Enter returns [ErrOverloaded] if it refuses the caller, the bare
 // [ErrUnavailable] if the engine served nobody for the whole timeout, and the error of a context
-// that ends meanwhile.
+// that has ended or ends meanwhile.
 func (q *Queue) Enter(ctx context.Context, own Rank) (waited time.Duration, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	if q.take() {
 		return 0, nil
 	}

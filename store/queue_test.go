@@ -223,6 +223,18 @@ func TestQueueIsBounded(t *testing.T) {
 }
 
 // A caller whose context ends leaves the queue, and the place that it gets meanwhile.
+func TestQueueGivesNoPlaceToWhoHasGivenUp(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	q := NewQueue(1, queueTimeout, nil)
+	if _, err := q.Enter(gone, First); !errors.Is(err, context.Canceled) {
+		t.Fatalf("into an empty queue: %v", err)
+	}
+	if _, err := q.Enter(t.Context(), First); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestQueueLosesNoPlace(t *testing.T) {
 	t.Parallel()
 	const places = 4
