@@ -26,10 +26,13 @@ import (
 // server that the others use, until cmd/clientes/README.md goes to Postgres.
 func tour() []string {
 	return []string{
-		"README.md", "api/README.md", "auth/README.md", "store/README.md", "cmd/clientes/README.md",
-		"cmd/clientes/BACKUP.md", "CONTRIBUTING.md", "SECURITY.md",
+		"README.md", "api/README.md", "auth/README.md", "cmd/clientes/README.md",
+		"cmd/clientes/BACKUP.md", "SECURITY.md",
 	}
 }
+
+// workshop returns the pages whose commands run tests. Every one of them is compiled anew.
+func workshop() []string { return []string{"store/README.md", "CONTRIBUTING.md"} }
 
 // isShown reports whether a command of the pages is only shown, because it takes too long, or needs
 // hidden files of the project or more than Go, curl and openssl.
@@ -52,18 +55,32 @@ func isShown(script string) bool {
 // these differ: the port, the password that quickstart printed, and the database on Postgres.
 func TestREADME(t *testing.T) {
 	t.Parallel()
+	if compared := tryPages(t, tour()); compared < 20 {
+		t.Errorf("only %d answers were compared", compared)
+	}
+}
+
+// TestPagesForDevelopers does the same with the pages for those who change the program.
+func TestPagesForDevelopers(t *testing.T) {
+	t.Parallel()
+	if !long() {
+		t.Skip("TEST_LONG is not set")
+	}
+	tryPages(t, workshop())
+}
+
+// tryPages runs the commands of pages, and returns how many answers it has compared.
+func tryPages(t *testing.T, pages []string) (compared int) {
+	t.Helper()
 	needs(t, "go", "sh", "sed", "curl", "openssl")
 	u := &newUser{folder: copyOfProject(t), port: freePort(t)}
-	compared := 0
-	for _, page := range tour() {
+	for _, page := range pages {
 		began := time.Now()
 		compared += u.follow(t, page)
 		t.Logf("%s took %.1f s", page, time.Since(began).Seconds())
 	}
 	u.leavesNothing(t)
-	if compared < 20 {
-		t.Errorf("only %d answers were compared", compared)
-	}
+	return compared
 }
 
 // TestREADMENamesEverySetting holds the table of settings to what there is.
