@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"clientes/auth/authtest"
 	"clientes/store"
@@ -116,6 +117,7 @@ func TestWhoAskedFirstMayHangUp(t *testing.T) {
 	})
 	ctx, hangUp := context.WithCancel(t.Context())
 	left := make(chan error)
+	start := time.Now()
 	go func() {
 		_, err := f.server.readyz(ctx, nothing{})
 		left <- err
@@ -130,7 +132,7 @@ func TestWhoAskedFirstMayHangUp(t *testing.T) {
 	close(c.hold)
 	authtest.Must(t, <-answered)
 	<-left
-	if n := c.asked.Load(); n != 1 {
+	if n, most := c.asked.Load(), 1+int64(time.Since(start)/readyFor); n > most {
 		t.Errorf("it was checked %d times", n)
 	}
 }

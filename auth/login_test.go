@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -213,8 +214,14 @@ func TestWhatTheGateRefusesIsNotCounted(t *testing.T) {
 		}
 		hasty := behind(waiting)
 		must(t, waiting.Do(t.Context(), func(password.Hasher) error {
-			ctx, cancel := context.WithCancel(from(t.Context(), "192.0.2.1"))
-			cancel()
+			ctx, hangUp := context.WithCancel(from(t.Context(), "192.0.2.1"))
+			defer hangUp()
+			go func() {
+				for waiting.Waiting() == 0 && ctx.Err() == nil {
+					runtime.Gosched()
+				}
+				hangUp()
+			}()
 			if _, err := hasty.Login(ctx, wrong); !errors.Is(err, context.Canceled) {
 				t.Errorf("a client that hangs up gets %v", err)
 			}

@@ -222,8 +222,9 @@ func TestQueueIsBounded(t *testing.T) {
 	})
 }
 
-// A caller whose context ends leaves the queue, and the place that it gets meanwhile.
+// Who has given up before asking gets no place, not even a free one.
 func TestQueueGivesNoPlaceToWhoHasGivenUp(t *testing.T) {
+	t.Parallel()
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	q := NewQueue(1, queueTimeout, nil)
@@ -235,6 +236,7 @@ func TestQueueGivesNoPlaceToWhoHasGivenUp(t *testing.T) {
 	}
 }
 
+// A caller whose context ends leaves the queue, and the place that it gets meanwhile.
 func TestQueueLosesNoPlace(t *testing.T) {
 	t.Parallel()
 	const places = 4

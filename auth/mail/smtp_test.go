@@ -525,7 +525,7 @@ func TestTheTimeoutEndsASending(t *testing.T) {
 		for _, scheme := range []string{"smtp://", "smtps://"} {
 			addr, hungUp := scripted(t, replies...)
 			s := sender(t, scheme+addr)
-			s.cfg.Timeout = 200 * time.Millisecond
+			s.cfg.Timeout = time.Second
 			err := s.Send(t.Context(), reset("bruno@example.com"))
 			if err == nil {
 				t.Fatalf("%s, %s: sent", name, scheme)

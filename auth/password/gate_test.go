@@ -117,17 +117,28 @@ func TestGivingUpTheWaitFreesTheSlot(t *testing.T) {
 		done <- g.Do(t.Context(), func(Hasher) error { inside <- true; <-leave; return nil })
 	}()
 	<-inside
-	ctx, cancel := context.WithCancel(t.Context())
+	called := func(Hasher) error { return errors.New("called") }
+	gone, cancel := context.WithCancel(t.Context())
 	cancel()
 	for range 3 {
-		called := func(Hasher) error { return errors.New("called") }
-		if err := g.Do(ctx, called); !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
+		ctx, giveUp := context.WithCancel(t.Context())
+		go func() { done <- g.Do(ctx, called) }()
+		for len(g.admitted) < 2 { // until it waits
+			runtime.Gosched()
+		}
+		giveUp()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("who waited gets %v", err)
 		}
 	}
 	leave <- true
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	for range 20 { // the slot is free
+		if err := g.Do(gone, called); !errors.Is(err, context.Canceled) {
+			t.Errorf("who had given up before gets %v", err)
+		}
 	}
 }
 

@@ -31,7 +31,8 @@ func tour() []string {
 	}
 }
 
-// workshop returns the pages whose commands run tests. Every one of them is compiled anew.
+// workshop returns the pages whose commands run tests. In a copy of the project all that is tested
+// is compiled anew, which takes half a minute.
 func workshop() []string { return []string{"store/README.md", "CONTRIBUTING.md"} }
 
 // isShown reports whether a command of the pages is only shown, because it takes too long, or needs
@@ -50,7 +51,7 @@ func isShown(script string) bool {
 	return false
 }
 
-// TestREADME does what a new user does: every command of the pages in their order, in a fresh copy
+// TestREADME does what a new user does: every command of the tour in its order, in a fresh copy
 // of the project and in one shell. It compares the answers with those that the pages print. Only
 // these differ: the port, the password that quickstart printed, and the database on Postgres.
 func TestREADME(t *testing.T) {

@@ -267,7 +267,8 @@ func halfALogin(t *testing.T, addr string, body int) *rawClient {
 // of a login. The server answers all that was sent before the signal.
 func TestSIGTERMUnderLoadCutsNoRequest(t *testing.T) {
 	secretIn(t)
-	s := launch(t, nil, "serve")
+	// A client may be slow to send what it began before the signal.
+	s := launch(t, []string{"SHUTDOWN_DELAY=1s"}, "serve")
 
 	const body = `{"user":"abc","password":"wrong"}`
 	slow := halfALogin(t, s.addr, len(body))
@@ -385,7 +386,7 @@ func TestASignalSentTwiceIsOne(t *testing.T) {
 		}
 		moment := time.Since(start)
 		status := s.wait()
-		if moment >= sameSignal {
+		if moment >= sameSignal/2 { // and the last has to arrive
 			continue // this machine was too busy to send them at the same moment
 		}
 		if status != 0 {

@@ -100,8 +100,8 @@ func (s *Store) CreateCliente(ctx context.Context, by int64,
 // outcome returns the outcome of a create that another one writes. The context is that of its wait.
 func (n *create) outcome(waiting context.Context) error {
 	<-waiting.Done()
-	if err := context.Cause(waiting); !errors.Is(err, errWritten) {
-		return err
+	if !errors.Is(context.Cause(waiting), errWritten) {
+		return ended(waiting)
 	}
 	if <-n.batch.done; n.batch.err != nil {
 		return fmt.Errorf("commit: %w", n.batch.err)

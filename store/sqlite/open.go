@@ -201,8 +201,8 @@ func connect(ctx context.Context, path string, timeout time.Duration, pragmas ..
 func take[C any](ctx context.Context, timeout time.Duration, free <-chan C,
 	counts *poolCounts) (C, error) {
 	var none C
-	if err := ctx.Err(); err != nil {
-		return none, err
+	if ctx.Err() != nil {
+		return none, ended(ctx)
 	}
 	var c C
 	open := true
@@ -218,7 +218,7 @@ func take[C any](ctx context.Context, timeout time.Duration, free <-chan C,
 		case c, open = <-free:
 			counts.waited.Add(int64(time.Since(start)))
 		case <-ctx.Done():
-			return none, context.Cause(ctx)
+			return none, ended(ctx)
 		case <-timer.C:
 			counts.timeouts.Add(1)
 			return none, noneFree(timeout)
@@ -250,7 +250,7 @@ func (s *Store) enter(ctx context.Context, q *store.Queue, own store.Rank, count
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
-		err = context.Cause(ctx)
+		err = ended(ctx)
 	case errors.Is(err, store.ErrUnavailable):
 		counts.timeouts.Add(1)
 		err = noneFree(s.timeout)
@@ -317,15 +317,20 @@ func readUntil[T any](ctx context.Context, s *Store,
 		conn.SetInterrupt(ctx.Done())
 		defer conn.SetInterrupt(nil)
 		v, err := do(ctx, conn)
-		switch {
-		case err == nil || ctx.Err() == nil:
-		case errors.Is(context.Cause(ctx), store.ErrUnavailable):
-			err = context.Cause(ctx)
-		default:
-			err = ctx.Err()
+		if err != nil && ctx.Err() != nil {
+			err = ended(ctx)
 		}
 		return v, err
 	})
+}
+
+// ended returns the error of a call whose context has ended: [store.ErrUnavailable] if the store
+// itself ended it, because the call took too long, and otherwise the context's own.
+func ended(ctx context.Context) error {
+	if err := context.Cause(ctx); errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	return ctx.Err()
 }
 
 // one returns the only row of a query, or [store.ErrNotFound].

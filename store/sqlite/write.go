@@ -190,7 +190,7 @@ func (w *writer) beginTransaction(ctx context.Context, deadline time.Time) error
 		}
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return ended(ctx)
 		case <-time.After(time.Millisecond):
 		}
 	}

@@ -317,6 +317,8 @@ func contextEnded(t *testing.T, f *fixture) {
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
+	withReason, cancelFor := context.WithCancelCause(t.Context())
+	cancelFor(errors.New("a reason"))
 
 	before := picture()
 	for name, call := range Calls(t, f, Subjects{ana, viewer, session, key, mail}) {
@@ -327,6 +329,9 @@ func contextEnded(t *testing.T, f *fixture) {
 			if !errors.Is(err, context.Canceled) || errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("%s: got %v", name, err)
 			}
+		}
+		if err := call(withReason); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: got %v", name, err)
 		}
 		err := call(late)
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnavailable) {
@@ -369,7 +374,8 @@ func contextEndsWaiting(t *testing.T, f *fixture) {
 	ana := f.cliente(t, "Ana", "")
 	release := holdCliente(t, f, ana.ID)
 	for _, st := range []store.Store{f, other} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Millisecond,
+			errors.New("a reason"))
 		_, err := st.UpdateCliente(ctx, 0, ana.ID, func(c store.Cliente) (store.Cliente, error) {
 			c.Notes = "by the one who gave up"
 			return c, nil

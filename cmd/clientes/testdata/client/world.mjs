@@ -14,16 +14,16 @@ function makeWorld(module, tell) {
   world.locks = globalThis.document && navigator.locks;
   world.navigator({});
   world.channels = [];
-  world.told = 0; // messages that have not arrived
+  world.underway = 0; // messages that have not arrived
   world.BroadcastChannel = class extends BroadcastChannel {
     constructor(name) {
       super(name);
       world.channels.push(this);
-      this.addEventListener("message", () => world.told--);
+      this.addEventListener("message", () => world.underway--);
     }
     postMessage(message) {
-      world.told += world.channels.filter((other) => other !== this && other.name === this.name).length;
-      super.postMessage(message);
+      super.postMessage(message); // a closed channel throws
+      world.underway += world.channels.filter((other) => other !== this && other.name === this.name).length;
     }
   };
   globalThis.BroadcastChannel = undefined;
