@@ -467,6 +467,9 @@ func TestDrainEndsStreams(t *testing.T) {
 		f.eventually("nobody listens", func() bool {
 			return f.server.listeners.isEmpty() && f.server.feed.current() == nil
 		})
+		f.eventually("the log says why the stream ended", func() bool {
+			return strings.Contains(f.log.String(), `"code":"draining"`)
+		})
 	})
 }
 

@@ -64,11 +64,12 @@ func (s *Server) streamChanges(c *gin.Context) {
 	case to.slow && s.metrics != nil:
 		s.metrics.dropped.Inc()
 	case isEnd(err):
-		p := exchangeOf(c).refuse(err)
+		x := exchangeOf(c)
+		x.refuse(err)
 		if errors.Is(err, errDraining) {
-			p.Code = "draining"
+			x.code = "draining" // it was served
 		}
-		to.end([]byte("event: end\ndata: {\"code\":\"" + p.Code + "\"}\n\n"))
+		to.end([]byte("event: end\ndata: {\"code\":\"" + x.code + "\"}\n\n"))
 	}
 }
 
