@@ -88,14 +88,14 @@ func (g *Gate) HasherRestarts() int64 {
 // if too many wait in the lane, and the context's error if the context ends first. In both cases f
 // is not called.
 func (g *Gate) Do(ctx context.Context, f func(Hasher) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	select {
 	case g.admitted <- struct{}{}:
 		defer func() { <-g.admitted }()
 	default:
 		return ErrOverloaded
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	begun := time.Now()
 	var handed chan struct{} // nobody hands a stranger a slot
