@@ -71,7 +71,7 @@ func (s *Server) everything(c *gin.Context) {
 	})()
 	d, err := s.disclose(ctx, id)
 	if err != nil {
-		s.fail(c, err)
+		s.fail(c, causeOf(ctx, err))
 		return
 	}
 	s.cfg.Auth.RecordDisclosure(auth.WithOrigin(ctx, s.origin(c)), id)
@@ -79,7 +79,10 @@ func (s *Server) everything(c *gin.Context) {
 		to.begin()
 		return
 	}
-	s.endDownload(c, to, d.send(ctx, s, caller, to))
+	if err = d.send(ctx, s, caller, to); err != nil {
+		err = causeOf(ctx, err)
+	}
+	s.endDownload(c, to, err)
 }
 
 // disclosure is all that is kept of a customer, with the first part of its history.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -187,5 +188,34 @@ func TestEraseAUser(t *testing.T) {
 				t.Errorf("%s answered %s", path, a.body)
 			}
 		}
+	})
+}
+
+// leavingStore has a caller log out while it reads a history.
+type leavingStore struct {
+	Store
+	leave func()
+}
+
+func (s *leavingStore) ClienteHistory(ctx context.Context, _, _ int64, _ int) (
+	[]store.Change, error) {
+	s.leave()
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestASessionEndsWhileEverythingIsRead(t *testing.T) {
+	leaving := &leavingStore{}
+	f := onSQLite(t, func(cfg *Config) {
+		leaving.Store = cfg.Store
+		cfg.Store = leaving
+	})
+	leaving.leave = func() {
+		f.want(f.as(store.Admin, "POST", "/logout", ""), 200, "")
+	}
+	// The client may be cut before the answer.
+	_, _ = f.try("GET", "/clientes/1/everything", "", "x-access-token", f.tokens[store.Admin])
+	f.eventually("the log says why", func() bool {
+		return strings.Contains(f.log.String(), `"code":"token_revoked"`)
 	})
 }

@@ -67,7 +67,7 @@ func (s *Server) streamChanges(c *gin.Context) {
 		x := exchangeOf(c)
 		x.refuse(err)
 		if errors.Is(err, errDraining) {
-			x.code = "draining" // it was served
+			x.code = "draining" // a stream that had begun was not refused
 		}
 		to.end([]byte("event: end\ndata: {\"code\":\"" + x.code + "\"}\n\n"))
 	}

@@ -324,8 +324,8 @@ func readUntil[T any](ctx context.Context, s *Store,
 	})
 }
 
-// ended returns the error of a call whose context has ended: [store.ErrUnavailable] if the store
-// itself ended it, because the call took too long, and otherwise the context's own.
+// ended returns the error of a call whose context has ended: [store.ErrUnavailable] if the cause
+// says so, because the call took too long, and otherwise the context's own.
 func ended(ctx context.Context) error {
 	if err := context.Cause(ctx); errors.Is(err, store.ErrUnavailable) {
 		return err
