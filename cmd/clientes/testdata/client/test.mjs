@@ -9,7 +9,7 @@ import { createHash, createHmac } from "node:crypto";
 import { once } from "node:events";
 import http from "node:http";
 import { after as afterAll, test } from "node:test";
-import { harness, inBrowser, open, there } from "./world.mjs";
+import { handled, harness, inBrowser, open, there } from "./world.mjs";
 
 const { SERVER, SECRET, USER1, USER2, PASSWORD } = process.env;
 const KEY = "clientes_refresh";
@@ -154,13 +154,12 @@ function tab({ storage, at = base, ...options } = {}) {
     session: () => there((id) => world.clients[id].session ?? null, id),
     clientes: Object.fromEntries(["page", "get", "create", "update", "delete", "history", "restore", "import"]
       .map((name) => [name, part("clientes", name)])),
-    async fetch(path, options = {}) {
-      const { body, ...head } = await there(async (id, path, options) => {
-        const response = await world.clients[id].fetch(path, options);
-        return { status: response.status, headers: [...response.headers], body: await response.text() };
-      }, id, path, { ...options, headers: [...new Headers(options.headers)] });
-      return new Response([204, 304].includes(head.status) ? null : body, head);
-    },
+    fetch: (path, options = {}) => handled(there(async (id, path, options) => {
+      const response = await world.clients[id].fetch(path, options);
+      return { status: response.status, headers: [...response.headers], body: await response.text() };
+    }, id, path, { ...options, headers: [...new Headers(options.headers)] }).then(({ body, ...head }) => (
+      new Response([204, 304].includes(head.status) ? null : body, head)
+    ))),
   };
 }
 const ok = async (api) => assert.equal((await api.fetch("/clientes")).status, 200);

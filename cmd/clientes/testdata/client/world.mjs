@@ -39,13 +39,23 @@ function makeWorld(module, tell) {
 
 // there runs a function there, which sees its arguments, `world` and nothing else of here. What it returns or throws
 // comes back as JSON carries it.
-export let there;
+export function there(run, ...args) {
+  return handled(send(run, args));
+}
+let send;
+
+// handled gives a promise back that a case looks at later. Else one that rejects before is an unhandled rejection,
+// which fails the case that happens to run.
+export function handled(promise) {
+  promise.catch(() => {});
+  return promise;
+}
 
 // open makes the world. The page is one of the server at base.
 export async function open(base, listener) {
   if (!inBrowser) {
     makeWorld(await import("../../../../api/client/client.js"), listener);
-    there = async (run, ...args) => run(...args);
+    send = async (run, args) => run(...args);
     return { close() {} };
   }
   const waiting = []; // commands for the page
@@ -73,7 +83,7 @@ export async function open(base, listener) {
   });
   await new Promise((resolve) => control.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${control.address().port}/`;
-  there = (run, ...args) => new Promise((resolve, reject) => {
+  send = (run, args) => new Promise((resolve, reject) => {
     running.set(running.size, { resolve, reject });
     waiting.push([running.size - 1, String(run), args]);
     give();
