@@ -9,6 +9,7 @@ export function connect(server, options = {}) {
   let session = isKey ? { token: key, goodFor: Infinity, received: 0, since: 0 } : undefined;
   let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share
+  let leaving; // the last logout, as it was asked for
   let over; // what ended the last session
   let solved; // a solution of a puzzle that the server has not used up
 
@@ -43,6 +44,8 @@ export function connect(server, options = {}) {
     if (ends) end(answer);
     throw Object.assign(new Error(answer.message), answer);
   }
+  // What the server refuses while a logout waits for its answer may be the logout's doing.
+  const left = () => leaving?.catch(() => {});
 
   // Takes a session that a login or a refresh returned, in this tab or in another one.
   function take(given) {
@@ -75,6 +78,7 @@ export function connect(server, options = {}) {
     if (answer.code === "refresh_invalid" && token !== (await storage.getItem(KEY))) {
       answer = await ask(); // another tab has logged in meanwhile
     }
+    await left();
     if (session !== old) return; // a logout came first
     if (answer.code === "refresh_invalid") {
       await storage.removeItem(KEY);
@@ -124,7 +128,8 @@ export function connect(server, options = {}) {
   async function logout({ everywhere = false } = {}) {
     if (everywhere) await refresh(session); // it takes a token that is good
     const body = { everywhere, refresh_token: await storage.getItem(KEY) };
-    const answer = await post("/logout", body, { token: key ?? session?.token });
+    leaving = post("/logout", body, { token: key ?? session?.token });
+    const answer = await leaving;
     if (answer.status !== 200) refuse(answer); // nothing is forgotten: try again
     [session, over] = [null, loggedOut];
     others.tell("logout");
@@ -164,7 +169,8 @@ export function connect(server, options = {}) {
     }
     const answer = await refusal(response);
     if (["token_revoked", "token_invalid", isKey && "token_expired"].includes(answer.code)) {
-      refuse({ ...answer, ...about(response) }, session === used);
+      await left();
+      refuse(session ? { ...answer, ...about(response) } : over, session === used);
     }
     return response;
   }

@@ -563,6 +563,35 @@ scene("a logout while a refresh is under way is the end", async () => {
   assert.deepEqual(seen, []);
 });
 
+scene("what the server refuses while a logout waits for its answer is the logout's doing", async () => {
+  for (const old of [false, true]) {
+    for (const lost of [false, true]) {
+      const api = tab();
+      await api.login(USER1, PASSWORD);
+      if (old) expireAll();
+      const done = gate(), go = gate();
+      after = async (x) => {
+        if (x.path !== "/logout") return;
+        done.open();
+        await go.opened;
+        return lost ? "lose" : undefined;
+      };
+      seen = [];
+      const logout = api.logout();
+      await done.opened;
+      const call = api.fetch("/clientes");
+      await until(() => seen.find((x) => x.path === (old ? "/refresh" : "/clientes"))?.status === 401);
+      await api.session(); // the page has had its turn
+      assert.deepEqual(api.ends, []);
+      go.open();
+      const code = old ? "refresh_invalid" : "token_revoked";
+      await (lost ? assert.rejects(logout, TypeError) : logout);
+      await rejects(call, lost ? code : "logged_out");
+      assert.deepEqual(api.ends, lost ? [code] : []);
+    }
+  }
+});
+
 scene("a login while a refresh is under way is what counts", async () => {
   for (const name of [USER1, USER2]) {
     const shared = storage();
