@@ -453,8 +453,15 @@ func TestMetricsAllocateNothing(t *testing.T) {
 	if authtest.UnderRace {
 		t.Skip("allocations cannot be counted under the race detector, see authtest.UnderRace")
 	}
-	off := testing.AllocsPerRun(1000, quietServer(t, nil))
-	on := testing.AllocsPerRun(1000, quietServer(t, prometheus.NewRegistry()))
+	// What else the process does at that time can only add to it.
+	least := func(answer func()) float64 {
+		n := testing.AllocsPerRun(200, answer)
+		for range 9 {
+			n = min(n, testing.AllocsPerRun(200, answer))
+		}
+		return n
+	}
+	off, on := least(quietServer(t, nil)), least(quietServer(t, prometheus.NewRegistry()))
 	if on != off {
 		t.Errorf("a request costs %v allocations with metrics, and %v without", on, off)
 	}
