@@ -221,10 +221,11 @@ func (b *tab) at(path string) {
 	b.until(fmt.Sprintf("location.pathname + location.search + location.hash === %q", path))
 }
 
-// atConsole waits until the console shows a place.
+// atConsole waits until the console shows a place, with what it asks the server for.
 func (b *tab) atConsole() {
 	b.t.Helper()
-	b.until(`location.pathname === "/app/" && document.querySelector("main h1")`)
+	b.until(`location.pathname === "/app/" && document.querySelector("main h1") &&
+		!document.querySelector("main [aria-busy]")`)
 }
 
 // fill types a text into an input in place of what is there, key by key.

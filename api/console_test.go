@@ -294,8 +294,17 @@ func TestTheEndOfASession(t *testing.T) {
 	b.wantPage(`document.querySelector("main [name=name]").value`, "Ana")
 
 	// What failed because the server had ended the session can be sent again.
-	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Editor].ID))
+	b.eval(`(() => {
+		const { fetch } = window;
+		const ended = new Promise((done) => { window.ended = done; });
+		window.fetch = async (path, options) => {
+			if (options.method === "POST" && path === "/clientes") await ended;
+			return fetch(path, options);
+		};
+	})()`)
 	b.click("main button.main")
+	authtest.Must(t, f.auth.LogoutEverywhere(t.Context(), f.users[store.Editor].ID))
+	b.eval("ended()")
 	b.fill("dialog [name=password]", testPassword)
 	b.press(kb.Enter)
 	b.until(`document.querySelector("main .notice")`)
