@@ -1,5 +1,6 @@
-// One login, or one key, at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A promise rejects
-// with an Error that has the server's `code`, or "network". onEnd(code) is called when the user has to log in again.
+// One login, or one key, at a clientes server: https://…/docs has the API, client.d.ts the types of this module. A
+// promise rejects with an Error that has the server's `code`, or "network". onEnd(code) is called when the user has to
+// log in again.
 export function connect(server, options = {}) {
   const { key, onEnd = () => {}, onSession = () => {} } = options;
   const isKey = key !== undefined; // of a program, which shares nothing with the logins of people
