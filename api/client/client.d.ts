@@ -199,7 +199,7 @@ export interface Clientes {
 export interface Client {
   /** The third argument may be the code of a second factor alone. */
   login(user: string, password: string, options?: string | LoginOptions): Promise<User>;
-  /** The calls under way reject with "logged_out", and `onEnd` is not called. */
+  /** It does not call `onEnd`. What the server refuses because of it rejects with "logged_out". */
   logout(options?: { everywhere?: boolean }): Promise<void>;
   /**
    * As the global fetch, but with a path of the server, and with the token. The request may be sent twice, so its body

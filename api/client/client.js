@@ -10,7 +10,7 @@ export function connect(server, options = {}) {
   let session = isKey ? { token: key, goodFor: Infinity, received: 0, since: 0 } : undefined;
   let user; // whose it is, or was
   let refreshing; // the refresh under way, which all calls share
-  let leaving; // the last logout, as it was asked for
+  let leaving; // the last logout
   let over; // what ended the last session
   let solved; // a solution of a puzzle that the server has not used up
 
@@ -45,7 +45,7 @@ export function connect(server, options = {}) {
     if (ends) end(answer);
     throw Object.assign(new Error(answer.message), answer);
   }
-  // What the server refuses while a logout waits for its answer may be the logout's doing.
+  // What is refused while a logout waits for its answer may be its doing.
   const left = () => leaving?.catch(() => {});
 
   // Takes a session that a login or a refresh returned, in this tab or in another one.
@@ -57,8 +57,9 @@ export function connect(server, options = {}) {
   }
   async function keep(answer, kind) {
     if (!answer.token) refuse(answer); // a 503, say: the refresh token stays where it is
-    if (answer.refresh_token) await storage.setItem(KEY, answer.refresh_token); // else it is in the cookie
     const now = Date.now();
+    if (answer.refresh_token) await storage.setItem(KEY, answer.refresh_token); // else it is in the cookie
+    if (kind === "refresh" && session === null) return storage.removeItem(KEY); // a logout came meanwhile
     take({
       token: answer.token, user: answer.user, since: now, goodFor: answer.expires_in * 1000,
       endsAt: now + answer.refresh_expires_in * 1000,
@@ -79,9 +80,10 @@ export function connect(server, options = {}) {
     if (answer.code === "refresh_invalid" && token !== (await storage.getItem(KEY))) {
       answer = await ask(); // another tab has logged in meanwhile
     }
-    await left();
+    const refused = answer.code === "refresh_invalid";
+    if (refused) await left();
     if (session !== old) return; // a logout came first
-    if (answer.code === "refresh_invalid") {
+    if (refused) {
       await storage.removeItem(KEY);
       refuse(answer, true);
     }

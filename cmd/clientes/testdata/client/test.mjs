@@ -592,6 +592,53 @@ scene("what the server refuses while a logout waits for its answer is the logout
   }
 });
 
+scene("a refresh that the server answers well waits for no logout", async () => {
+  const api = tab();
+  await api.login(USER1, PASSWORD);
+  expireAll();
+  const asked = gate(), go = gate();
+  before = async (x) => {
+    if (x.path !== "/logout") return;
+    asked.open();
+    await go.opened;
+    return "lose";
+  };
+  let settled = false;
+  const logout = api.logout().finally(() => (settled = true));
+  handled(logout);
+  await asked.opened;
+  await ok(api);
+  assert.equal(settled, false);
+  go.open();
+  await assert.rejects(logout, TypeError);
+  await ok(api);
+  assert.deepEqual(api.ends, []);
+});
+
+scene("a logout while the new refresh token is being stored is the end", async () => {
+  const shared = storage();
+  const api = tab({ storage: shared });
+  await api.login(USER1, PASSWORD);
+  await there((id) => {
+    const { setItem } = world.storages[id];
+    world.storing = new Promise((storing) => {
+      world.storages[id].setItem = async (...args) => {
+        storing();
+        await new Promise((done) => (world.store = done));
+        setItem(...args);
+      };
+    });
+  }, shared.id);
+  const refresh = api.refresh();
+  await there(() => world.storing);
+  await api.logout();
+  await there(() => world.store());
+  await rejects(refresh, "logged_out");
+  assert.equal(await api.session(), null);
+  assert.equal(await shared.getItem(KEY), null);
+  assert.deepEqual(api.ends, []);
+});
+
 scene("a login while a refresh is under way is what counts", async () => {
   for (const name of [USER1, USER2]) {
     const shared = storage();
