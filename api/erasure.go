@@ -66,7 +66,7 @@ func (s *Server) everything(c *gin.Context) {
 	defer stop()
 	to := s.download(c, "application/json; charset=utf-8", fmt.Sprintf("cliente-%d.json", id))
 	to.ctx = ctx
-	defer context.AfterFunc(ctx, func() {
+	defer cutWith(ctx, func() {
 		_ = to.connection.SetWriteDeadline(s.cfg.Now()) // a slow client must not delay the end
 	})()
 	d, err := s.disclose(ctx, id)

@@ -69,7 +69,7 @@ func (s *Server) exportClientes(c *gin.Context) {
 	}
 	ctx, stop := s.cfg.Auth.WhileSession(c.Request.Context(), caller)
 	defer stop()
-	defer context.AfterFunc(ctx, func() {
+	defer cutWith(ctx, func() {
 		resetAtClose(c.Request)
 		_ = to.connection.SetWriteDeadline(s.cfg.Now()) // a slow client must not delay the end
 	})()
@@ -79,6 +79,21 @@ func (s *Server) exportClientes(c *gin.Context) {
 			auth.Transfer{Format: string(f), Rows: rows, Whole: err == nil})
 	}
 	s.endDownload(c, to, err)
+}
+
+// cutWith calls cut when ctx ends, beside the handler. The handler calls stop before it returns:
+// later the connection may belong to another request. stop waits for a cut that has begun.
+func cutWith(ctx context.Context, cut func()) (stop func()) {
+	done := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() {
+		defer close(done)
+		cut()
+	})
+	return func() {
+		if !unhook() {
+			<-done
+		}
+	}
 }
 
 // endDownload answers with an error if nothing was sent, or else cuts the connection.

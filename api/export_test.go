@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"clientes/api/wire"
@@ -675,4 +676,36 @@ func writable(t *testing.T, f wire.Format, export string) (list []store.Cliente)
 		list = append(list, c)
 	}
 	return list
+}
+
+// A cut that has begun is over before the handler returns: after that it might hit another request.
+func TestNoCutOutlivesItsHandler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancel(t.Context())
+		going := make(chan struct{})
+		stop := cutWith(ctx, func() { <-going })
+		end()
+		synctest.Wait()
+		returned := false
+		go func() {
+			stop()
+			returned = true
+		}()
+		synctest.Wait()
+		if returned {
+			t.Error("the handler returns while it is being cut")
+		}
+		close(going)
+		synctest.Wait()
+		if !returned {
+			t.Error("the handler does not return")
+		}
+	})
+	cut := false
+	ctx, end := context.WithCancel(t.Context())
+	cutWith(ctx, func() { cut = true })()
+	end()
+	if cut {
+		t.Error("a handler that has returned is cut")
+	}
 }
